@@ -1,0 +1,146 @@
+"""The database: one session, and writing units in which races are decided.
+
+SQLite needs care (see docs/decisions/0003): SQLAlchemy's default transaction mode loses updates silently, so a writing unit
+begins with BEGIN IMMEDIATE; and a process-wide lock comes before it, because a greenlet that waits for SQLite's own lock
+blocks every other greenlet of the process, the holder included.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import DateTime, Engine, MetaData, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.types import TypeDecorator
+
+_NAMES = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+T = TypeVar("T")
+_TRIES = 3
+_RETRIED = ("40001", "40P01")  # serialization failure, deadlock detected
+
+
+class Base(DeclarativeBase):
+    """Base of all tables of the shop."""
+
+    metadata = MetaData(naming_convention=_NAMES)
+
+
+db = SQLAlchemy(model_class=Base)
+_sqlite_writer = threading.RLock()
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime; stored as naive UTC by databases that know no zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def engine_options(url: str) -> dict[str, Any]:
+    """Pool and connect options for `url`: fail within seconds, never hang."""
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": 5, "check_same_thread": False}}
+    return {
+        "pool_pre_ping": True,
+        "pool_timeout": 3,
+        "pool_size": 10,
+        "max_overflow": 10,
+        "connect_args": {"connect_timeout": 2},
+    }
+
+
+def prepare(engine: Engine) -> None:
+    """Teach a SQLite engine to begin transactions itself, at the strength that the unit asks for."""
+    if engine.dialect.name != "sqlite":
+        return
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        immediate = connection.get_execution_options().get("writing")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """One writing transaction: commits at the end, rolls back on any exception. Inside another, it joins that one.
+
+    What was read before is forgotten first, so that a unit decides on what the database says now. Callbacks of
+    `after_commit` run after it, outside. Never call the network in here.
+    """
+    session = db.session()
+    if session.info.get("writing"):
+        yield
+        return
+    session.rollback()
+    lock = _sqlite_writer if db.engine.dialect.name == "sqlite" else nullcontext()
+    callbacks: list[Callable[[], None]] = []
+    with lock:
+        session.info.update(writing=True, after_commit=callbacks)
+        try:
+            session.connection(execution_options={"writing": True})
+            yield
+            session.commit()
+        except BaseException:
+            session.rollback()
+            raise
+        finally:
+            session.info.update(writing=False, after_commit=None)
+    for callback in callbacks:
+        callback()
+
+
+def retried(unit: Callable[[], T]) -> T:
+    """Run `unit`, again at most twice when the database gave it up to resolve a deadlock."""
+    for attempt in range(_TRIES):
+        try:
+            return unit()
+        except OperationalError as error:
+            db.session.rollback()
+            if getattr(error.orig, "sqlstate", None) not in _RETRIED or attempt == _TRIES - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def after_commit(callback: Callable[[], None]) -> None:
+    """Call `callback` once the current unit has committed; at once when there is none."""
+    callbacks = db.session().info.get("after_commit")
+    if callbacks is None:
+        callback()
+    else:
+        callbacks.append(callback)
+
+
+def insert(model: type[Base]) -> Any:
+    """An INSERT into `model` that knows ON CONFLICT, in the words of the database in use."""
+    return (postgresql if db.engine.dialect.name == "postgresql" else sqlite).insert(model)

@@ -1,0 +1,36 @@
+"""Money: whole minor units and an ISO 4217 currency. No floats, no mixing of currencies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from babel.numbers import format_currency, get_currency_precision
+
+CURRENCIES = ("TWD", "JPY", "USD")
+
+
+@dataclass(frozen=True, order=False)
+class Money:
+    """An amount in minor units of `currency` (TWD and USD count hundredths, JPY counts yen)."""
+
+    amount: int
+    currency: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.amount, int) or isinstance(self.amount, bool):
+            raise TypeError("minor units are whole numbers")
+
+    def __add__(self, other: Money) -> Money:
+        if self.currency != other.currency:
+            raise ValueError(f"{self.currency} and {other.currency} cannot be added")
+        return Money(self.amount + other.amount, self.currency)
+
+    def __mul__(self, times: int) -> Money:
+        return Money(self.amount * times, self.currency)
+
+    def format(self, locale: str = "en") -> str:
+        """For people: symbol, digits and the ISO code, because "$" and "¥" each mean several currencies."""
+        major = Decimal(self.amount).scaleb(-get_currency_precision(self.currency))
+        text = format_currency(major, self.currency, locale=locale.replace("-", "_"))
+        return text if self.currency in text else f"{text} {self.currency}"

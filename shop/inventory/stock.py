@@ -1,0 +1,96 @@
+"""Reserve, release, confirm: one conditional UPDATE for each SKU, always in the order of SKUs so that none wait in a circle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import select, update
+
+from shop.core import clock
+from shop.core.db import db
+from shop.core.errors import Refusal
+from shop.inventory.models import Reservation, Stock, StockMovement
+
+
+class OutOfStock(Refusal):
+    """Fewer units than wanted can be sold. `details["short"]` lists sku and what is available."""
+
+    def __init__(self, short: list[dict[str, int | str]]) -> None:
+        super().__init__("out_of_stock", "Some of what you want is no longer in stock.", short=short)
+
+
+def available(skus: Iterable[str]) -> dict[str, int]:
+    """Units of each SKU that can still be sold; 0 for a SKU that is not known."""
+    wanted = list(skus)
+    rows = db.session.execute(select(Stock.sku, Stock.on_hand - Stock.reserved).where(Stock.sku.in_(wanted))).all()
+    return {sku: 0 for sku in wanted} | {row[0]: row[1] for row in rows}
+
+
+def receive(sku: str, quantity: int, kind: str = "receipt") -> None:
+    """Book units in (or out, when negative and `kind` is adjustment). Part of the caller's unit."""
+    changed = db.session.execute(update(Stock).where(Stock.sku == sku).values(on_hand=Stock.on_hand + quantity)).rowcount
+    if not changed:
+        db.session.add(Stock(sku=sku, on_hand=quantity, reserved=0))
+        db.session.flush()
+    db.session.add(StockMovement(sku=sku, quantity=quantity, kind=kind, at=clock.now()))
+
+
+def reserve(order_id: int, quantities: Mapping[str, int]) -> None:
+    """Hold units for an order. Part of the caller's unit. Raises OutOfStock, and then the unit must not be committed."""
+    short = [sku for sku in sorted(quantities) if not _take(sku, quantities[sku])]
+    if short:
+        left = available(short)
+        raise OutOfStock([{"sku": sku, "available": left[sku]} for sku in short])
+    db.session.add_all(Reservation(order_id=order_id, sku=sku, quantity=quantities[sku]) for sku in sorted(quantities))
+    db.session.flush()
+
+
+def release(order_id: int) -> None:
+    """Give back what an order holds. Harmless when it holds nothing."""
+    for sku, quantity in _turn(order_id, "HELD", "RELEASED"):
+        db.session.execute(update(Stock).where(Stock.sku == sku).values(reserved=Stock.reserved - quantity))
+
+
+def confirm(order_id: int) -> None:
+    """What an order holds leaves the shelf, because it was paid. Harmless the second time."""
+    for sku, quantity in _turn(order_id, "HELD", "SOLD"):
+        db.session.execute(
+            update(Stock)
+            .where(Stock.sku == sku)
+            .values(reserved=Stock.reserved - quantity, on_hand=Stock.on_hand - quantity)
+        )
+
+
+def hold_again(order_id: int) -> bool:
+    """Hold again what was released, all of it or nothing. False when some of it has been sold meanwhile."""
+    rows = db.session.execute(
+        select(Reservation.sku, Reservation.quantity)
+        .where(Reservation.order_id == order_id, Reservation.state == "RELEASED")
+        .order_by(Reservation.sku)
+    ).all()
+    with db.session.begin_nested() as savepoint:
+        if not all(_take(sku, quantity) for sku, quantity in rows):
+            savepoint.rollback()
+            return False
+        _turn(order_id, "RELEASED", "HELD")
+    return True
+
+
+def _take(sku: str, quantity: int) -> bool:
+    return bool(
+        db.session.execute(
+            update(Stock)
+            .where(Stock.sku == sku, Stock.on_hand - Stock.reserved >= quantity)
+            .values(reserved=Stock.reserved + quantity)
+        ).rowcount
+    )
+
+
+def _turn(order_id: int, source: str, target: str) -> list[tuple[str, int]]:
+    rows = db.session.execute(
+        update(Reservation)
+        .where(Reservation.order_id == order_id, Reservation.state == source)
+        .values(state=target)
+        .returning(Reservation.sku, Reservation.quantity)
+    ).all()
+    return sorted((row.sku, row.quantity) for row in rows)

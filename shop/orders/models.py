@@ -1,0 +1,99 @@
+"""Orders, their lines and their numbered events."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, Text, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from shop.core.db import Base, UtcDateTime
+from shop.core.money import Money
+from shop.orders.states import PAYABLE, STATES
+
+_KNOWN = ", ".join(f"'{s}'" for s in STATES)
+_LIVE = "state IN ({})".format(", ".join(f"'{s}'" for s in sorted(PAYABLE)))
+
+
+class Order(Base):
+    """What a buyer wants. `state` is written by `shop.orders.move` alone; `paid_by` names the payment that paid it."""
+
+    __tablename__ = "orders"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[str] = mapped_column(Text, unique=True)
+    token: Mapped[str] = mapped_column(Text, unique=True)
+    checkout_key: Mapped[str] = mapped_column(Text, unique=True)
+    state: Mapped[str] = mapped_column(Text)
+    currency: Mapped[str] = mapped_column(Text)
+    total_amount: Mapped[int]
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"), index=True)
+    email: Mapped[str] = mapped_column(Text, index=True)
+    name: Mapped[str] = mapped_column(Text)
+    line1: Mapped[str] = mapped_column(Text)
+    line2: Mapped[str] = mapped_column(Text, default="")
+    city: Mapped[str] = mapped_column(Text)
+    postcode: Mapped[str] = mapped_column(Text, default="")
+    country: Mapped[str] = mapped_column(Text)
+    locale: Mapped[str] = mapped_column(Text, default="en")
+    placed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    pay_by: Mapped[datetime] = mapped_column(UtcDateTime)
+    cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    review_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    paid_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    paid_by: Mapped[str | None] = mapped_column(Text)
+    event_seq: Mapped[int] = mapped_column(default=0)
+
+    lines: Mapped[list[OrderLine]] = relationship(order_by="OrderLine.position", lazy="selectin")
+
+    __table_args__ = (
+        CheckConstraint(f"state IN ({_KNOWN})", name="state_known"),
+        CheckConstraint("total_amount >= 0", name="total_not_negative"),
+        Index("ix_orders_live", "pay_by", postgresql_where=text(_LIVE), sqlite_where=text(_LIVE)),
+        Index("ix_orders_state_placed", "state", "placed_at"),
+    )
+
+    @property
+    def total(self) -> Money:
+        return Money(self.total_amount, self.currency)
+
+
+class OrderLine(Base):
+    """One SKU of an order at the price that was agreed, in minor units of the order's currency."""
+
+    __tablename__ = "order_lines"
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), primary_key=True)
+    sku: Mapped[str] = mapped_column(Text, primary_key=True)
+    position: Mapped[int]
+    name: Mapped[str] = mapped_column(Text)
+    slug: Mapped[str] = mapped_column(Text)
+    image: Mapped[str] = mapped_column(Text)
+    quantity: Mapped[int]
+    unit_amount: Mapped[int]
+    currency: Mapped[str] = mapped_column(Text)
+
+    __table_args__ = (CheckConstraint("quantity > 0", name="quantity_positive"),)
+
+    @property
+    def unit_price(self) -> Money:
+        return Money(self.unit_amount, self.currency)
+
+    @property
+    def total(self) -> Money:
+        return self.unit_price * self.quantity
+
+
+class OrderEvent(Base):
+    """Something that happened to an order, numbered 1..n without gaps. Status changes carry `source` and `target`."""
+
+    __tablename__ = "order_events"
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(Text)
+    source: Mapped[str | None] = mapped_column(Text)
+    target: Mapped[str | None] = mapped_column(Text)
+    because: Mapped[str | None] = mapped_column(Text)
+    actor: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    data: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
