@@ -1,0 +1,84 @@
+/* What htmx leaves to the page: a stream that always comes back, times that run, and saying so when they stand still. */
+(() => {
+  "use strict";
+  const byId = (id) => document.getElementById(id);
+  const language = document.documentElement.lang || "en";
+
+  // Times: the server writes UTC, the reader sees their own clock.
+  const clockText = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" });
+  const dayText = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+  function localTimes() {
+    for (const time of document.querySelectorAll("time[datetime]")) {
+      const at = new Date(time.dateTime);
+      if (isNaN(at)) continue;
+      const near = Math.abs(Date.now() - at) < 12 * 3600e3;
+      const text = (near ? clockText : dayText).format(at);
+      if (time.textContent !== text) time.textContent = text;
+    }
+  }
+
+  // Countdowns carry the seconds that were left when the server wrote them, so a wrong clock here does no harm.
+  const marks = new WeakMap();
+  function tick() {
+    for (const span of document.querySelectorAll("[data-left], [data-gone]")) {
+      const seconds = span.dataset.left ?? span.dataset.gone;
+      let mark = marks.get(span);
+      if (!mark || mark.seconds !== seconds) marks.set(span, (mark = { seconds, at: Date.now() }));
+      const passed = (Date.now() - mark.at) / 1000;
+      const rest = Math.max(0, Math.round(span.dataset.left !== undefined ? seconds - passed : +seconds + passed));
+      const text = `${Math.floor(rest / 60)}:${String(rest % 60).padStart(2, "0")}`;
+      if (span.textContent !== text) span.textContent = text;
+    }
+  }
+
+  // The stream. Its first connection is retried here, later ones by hx-sse.
+  const stream = byId("stream");
+  const lost = byId("reconnecting");
+  let notice = 0, wait = 1000, retry = 0;
+  function quiet() {
+    if (!notice && lost) notice = setTimeout(() => { lost.hidden = false; }, 10000);
+  }
+  function heard() {
+    clearTimeout(notice);
+    notice = 0;
+    wait = 1000;
+    if (lost) {
+      lost.hidden = true;
+      lost.querySelector("time").dateTime = new Date().toISOString();
+    }
+    localTimes();
+    tick();
+  }
+  function connectAgain() {
+    clearTimeout(retry);
+    retry = setTimeout(() => {
+      wait = Math.min(wait * 2, 15000);
+      if (!stream._htmx?.sse) htmx.process(stream, true);
+    }, wait);
+  }
+  if (stream) {
+    for (const name of ["htmx:error", "htmx:response:error"]) {
+      stream.addEventListener(name, (event) => {
+        if (event.target !== stream || stream._htmx?.sse) return;
+        quiet();
+        connectAgain();
+      });
+    }
+    stream.addEventListener("htmx:sse:error", quiet);
+    stream.addEventListener("htmx:sse:before:connection", (event) => { if (event.detail.connection.attempt) quiet(); });
+    stream.addEventListener("htmx:sse:after:connection", heard);
+    // An answer that is not final, after the stream was closed as done: something moved after all.
+    byId("refresh")?.addEventListener("htmx:after:swap", () => {
+      if (byId("order-status").dataset.final === "false" && !stream._htmx?.sse && !retry) connectAgain();
+    });
+    stream.addEventListener("htmx:sse:after:connection", () => { clearTimeout(retry); retry = 0; });
+  }
+
+  document.addEventListener("htmx:after:swap", () => { localTimes(); tick(); });
+  localTimes();
+  tick();
+  setInterval(tick, 1000);
+
+  // A page whose only form goes on to the acquirer sends it at once; the button is there for everyone else.
+  byId("post-on")?.requestSubmit();
+})();
