@@ -1,0 +1,78 @@
+"""Runs the commands of the Procfile side by side with honcho: one log with a prefix for each, and all end together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import honcho.manager
+from honcho.environ import parse_procfile
+from honcho.manager import Manager
+from honcho.printer import Message
+
+SOON = 0.3
+PATIENCE = 12.0
+"""Seconds until those that do not end are killed; gunicorn gives open requests ten."""
+honcho.manager.KILL_WAIT = PATIENCE
+
+
+def commands(*procfiles: Path) -> dict[str, str]:
+    """The long-running commands of the given Procfiles by name; `release` has been run before."""
+    found = {name: text for path in procfiles for name, text in parse_procfile(path.read_text()).processes.items()}
+    found.pop("release", None)
+    return found
+
+
+class Demo(Manager):
+    """honcho's manager, made safe to interrupt at any moment, and able to say who ended first."""
+
+    def __init__(
+        self,
+        processes: Mapping[str, str],
+        environment: Mapping[str, str],
+        folder: Path,
+        when_started: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__()
+        self.culprit: tuple[str, int] | None = None
+        self._when_started = when_started
+        self._interruptions = 0
+        for name, command in processes.items():
+            # exec: without the shell in between, the process that is asked to end is the one that was meant
+            self.add_process(name, f"exec {command}", env=dict(environment), cwd=str(folder))
+
+    def terminate(self) -> None:
+        """Asks everything to end, and kills what has not after PATIENCE; interrupted a second time, kills at once."""
+        if self._terminating:
+            if self._interruptions > 1:
+                self.kill()
+            return
+        ended = [(name, known["returncode"]) for name, known in self._processes.items() if "returncode" in known]
+        if ended and not self._interruptions:
+            self.culprit = ended[0]
+        super().terminate()
+        self._later(PATIENCE, self.kill)
+
+    def _start(self) -> None:
+        super()._start()
+        self._later(0, self._when_started)  # a thread, and only now: honcho forks, and threads do not survive that
+
+    def _killall(self, force: bool = False) -> None:
+        if (
+            not self._all_started()
+        ):  # interrupted while starting: those whose process is not known yet get it in a moment
+            self._later(SOON, lambda: Manager._killall(self, force) if self._all_started() else self._killall(force))
+            return
+        super()._killall(force)
+
+    def _system_print(self, data: str) -> None:
+        """Through the queue: honcho calls this inside signal handlers, where printing may find a print under way."""
+        self._interruptions += data.endswith(" received\n")
+        if "sending SIGTERM" not in data and " started (pid" not in data:
+            self.events.put(Message(type="line", data=data, time=self._clock.now(), name="system", colour=None))
+
+    def _later(self, seconds: float, action: Callable[[], None]) -> None:
+        timer = threading.Timer(seconds, action)
+        timer.daemon = True
+        timer.start()

@@ -1,0 +1,209 @@
+"""The installation in `.venv`: made on the first start, looked at for a few milliseconds on every later one.
+
+What is wanted comes from `pyproject.toml`, the exact versions from `constraints.txt`. The project itself is not
+installed: every command runs from its folder, and an editable install would cost a build environment and seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from places import CONSTRAINTS, PYPROJECT, ROOT, VENV, VENV_PYTHON
+from say import Step, Trouble
+
+STAMP = VENV / "settled.json"
+LOG = VENV / "install.log"
+EXTRAS = {"run": ("demo",), "test": ("demo", "test")}
+"""What each script needs on top of the shop's own libraries."""
+
+PYTHON = getattr(sys, "_base_executable", None) or sys.executable
+"""The Python under any virtual environment: it is still there when `.venv` is made anew."""
+OLDEST_PIP_FOR_OTHER_PYTHONS = (22, 3)
+
+
+def ensure(what: str) -> None:
+    """Makes `.venv` hold everything that `what` ("run" or "test") needs. Raises Trouble when that fails."""
+    wanted, stamp = _fingerprint(what), _read_stamp()
+    if not _inside() or stamp.get("made", _made()) != _made():
+        stamp = {}  # none yet, a broken one, another Python, or the folder was moved
+        _make_venv()
+    if stamp.get(what) == wanted:
+        return
+    _pip_install(requirements(what), f"install libraries ({what})")
+    known = {name: _fingerprint(name) for name, extras in EXTRAS.items() if set(extras) <= set(EXTRAS[what])}
+    STAMP.write_text(json.dumps({**stamp, **known, "made": _made()}))
+
+
+def requirements(what: str) -> list[str]:
+    """The requirement lines of `pyproject.toml` that "run" or "test" needs."""
+    project = tomllib.loads(PYPROJECT.read_text())["project"]
+    extras = project["optional-dependencies"]
+    return [*project["dependencies"], *(line for extra in EXTRAS[what] for line in extras[extra])]
+
+
+def _fingerprint(what: str) -> str:
+    text = "\n".join([*requirements(what), CONSTRAINTS.read_text()])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _inside() -> bool:
+    """Whether this very process runs on the project's own Python (bin/run prefers it whenever it works)."""
+    return Path(sys.prefix).resolve() == VENV.resolve()
+
+
+def _made() -> str:
+    """Names place and Python of the installation; neither may change under it, for its scripts carry their path."""
+    return f"{platform.python_version()} at {VENV.resolve()}"
+
+
+def _read_stamp() -> dict[str, str]:
+    try:
+        stamp = json.loads(STAMP.read_text())
+    except (OSError, ValueError):
+        return {}
+    return stamp if isinstance(stamp, dict) else {}
+
+
+def _make_venv() -> None:
+    step = Step("make .venv")
+    attempts = (_venv_of_stdlib, _venv_with_this_pip, _venv_with_uv, _venv_after_apt)
+    for attempt in attempts:
+        shutil.rmtree(VENV, ignore_errors=True)
+        if attempt(step):
+            step.done(f"Python {platform.python_version()}")
+            return
+    shutil.rmtree(VENV, ignore_errors=True)
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    raise Trouble(
+        f"{PYTHON} cannot make a virtual environment: its module ensurepip is missing, and no pip helps out.\n"
+        f"On Debian and Ubuntu:  sudo apt-get install python{version}-venv\n"
+        "Or name another Python:  PYTHON=/path/to/python3.12 bin/run"
+    )
+
+
+def _venv_of_stdlib(step: Step) -> bool:
+    step.now("with ensurepip")
+    return _quiet([PYTHON, "-c", "import ensurepip"]) and _quiet([PYTHON, "-m", "venv", str(VENV)])
+
+
+def _venv_with_this_pip(step: Step) -> bool:
+    """Debian splits ensurepip off into python3-venv; its python3-pip can fill an environment from outside."""
+    step.now("with the pip of the system")
+    answer = subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True, text=True)
+    found = re.match(r"pip (\d+)\.(\d+)", answer.stdout)
+    if not found or (int(found[1]), int(found[2])) < OLDEST_PIP_FOR_OTHER_PYTHONS:
+        return False
+    return _quiet([PYTHON, "-m", "venv", "--without-pip", str(VENV)]) and _quiet(
+        [PYTHON, "-m", "pip", "--python", str(VENV_PYTHON), "install", "-q", "pip"]
+    )
+
+
+def _venv_with_uv(step: Step) -> bool:
+    step.now("with uv")
+    uv = shutil.which("uv")
+    return bool(uv) and _quiet([str(uv), "venv", "--seed", "--python", PYTHON, str(VENV)])
+
+
+def _venv_after_apt(step: Step) -> bool:
+    """As root on Debian and Ubuntu the missing piece is one package away."""
+    if not PYTHON.startswith("/usr/bin/"):
+        return False
+    package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
+    if not apt_install([package], step):
+        return False
+    return _quiet([PYTHON, "-m", "venv", str(VENV)])
+
+
+def apt_install(packages: list[str], step: Step) -> bool:
+    """Installs Debian packages when this is root on a machine with apt-get; says whether that worked."""
+    apt = shutil.which("apt-get")
+    if not apt or os.geteuid() != 0:
+        return False
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    step.now(f"apt-get install {' '.join(packages)}")
+    return _quiet([apt, "update", "-q"], environment) and _quiet(
+        [apt, "install", "-qy", "--no-install-recommends", *packages], environment
+    )
+
+
+def _quiet(command: list[str], environment: dict[str, str] | None = None) -> bool:
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=environment, cwd=ROOT)
+    return done.returncode == 0
+
+
+def _pip_install(lines: list[str], title: str) -> None:
+    step = Step(title)
+    command = [str(VENV_PYTHON), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--prefer-binary"]
+    command += [
+        "--no-compile",
+        "--progress-bar",
+        "off",
+        "-c",
+        str(CONSTRAINTS),
+        *lines,
+    ]  # Python compiles what is really imported
+    environment = {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        "PIP_REQUIRE_VIRTUALENV": "0",
+        "PIP_ROOT_USER_ACTION": "ignore",
+    }
+    output: list[str] = []
+    pip = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        cwd=ROOT,
+    )
+    try:
+        for text in pip.stdout or ():
+            output.append(text)
+            if doing := _in_words(text):
+                step.now(doing)
+    finally:
+        if pip.poll() is None and sys.exc_info()[0]:
+            pip.kill()
+        pip.wait()
+    LOG.write_text("".join(output))
+    if pip.returncode:
+        raise Trouble(_why_pip_failed(output))
+    step.done(f"{len(_installed(output))} new" if _installed(output) else "nothing new")
+
+
+def _in_words(text: str) -> str:
+    """What a line of pip's output means for somebody who waits; empty for lines that mean nothing to them."""
+    if found := re.match(r"Collecting ([A-Za-z0-9._-]+)", text):
+        return f"looking for {found[1]}"
+    if found := re.match(r"\s+Downloading (\S+?)-\d\S* \(([^)]+)\)", text):
+        return f"fetching {found[1]} ({found[2]})"
+    if text.startswith("Installing collected packages:"):
+        return f"unpacking {text.count(',') + 1} packages"
+    return ""
+
+
+def _installed(output: list[str]) -> list[str]:
+    return [word for text in output if text.startswith("Successfully installed") for word in text.split()[2:]]
+
+
+def _why_pip_failed(output: list[str]) -> str:
+    errors = [text.rstrip() for text in output if text.startswith("ERROR")] or [text.rstrip() for text in output[-5:]]
+    return "\n".join(
+        [
+            "The libraries could not be installed:",
+            *(f"  {text}" for text in errors[-5:]),
+            f"The whole output is in {LOG}. Without a direct way to the package index set PIP_INDEX_URL or a proxy,",
+            "as pip knows them, and start again; what was fetched stays in pip's cache.",
+        ]
+    )

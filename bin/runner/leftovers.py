@@ -1,0 +1,120 @@
+"""One run at a time on a folder of data, and no process left of it afterwards.
+
+Every process of a run carries SETTLED_RUN, the path of its data, in its environment. Process groups would not do: RQ's
+work-horses and gunicorn's workers outlive a parent that was killed, in groups of their own.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+from say import Trouble
+
+MARK = "SETTLED_RUN"
+
+
+def lock(var: Path) -> TextIO:
+    """Takes the folder of data until the returned file is closed. Raises Trouble when another run has it."""
+    file = (var / "run.lock").open("a+")
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock: forked children would hold that on
+    except OSError:
+        file.seek(0)
+        pid = file.read().strip() or "unknown"
+        raise Trouble(
+            f"Settled already runs on {var} (process {pid}). End it there with Ctrl-C, or here:  kill {pid}"
+        ) from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def of(var: Path) -> list[int]:
+    """The processes with the mark of `var`, but for this one and its parents. Linux only; elsewhere none are seen."""
+    mark, mine, found = f"{MARK}={var}".encode(), _lineage(), []
+    for folder in Path("/proc").glob("[0-9]*") if Path("/proc/self/environ").exists() else ():
+        try:
+            environment = (folder / "environ").read_bytes()
+        except OSError:  # gone meanwhile, or somebody else's
+            continue
+        if mark in environment.split(b"\0") and int(folder.name) not in mine:
+            found.append(int(folder.name))
+    return found
+
+
+def end(var: Path, patience: float) -> int:
+    """Ends all processes with the mark of `var`: asked first, killed after `patience` seconds. Returns their number."""
+    seen: set[int] = set()
+    deadline = time.monotonic() + patience
+    while pids := of(var):
+        kill = time.monotonic() > deadline
+        for pid in pids:
+            if kill or pid not in seen:
+                _signal(pid, signal.SIGKILL if kill else signal.SIGTERM)
+        seen.update(pids)
+        time.sleep(0.05)
+    return len(seen)
+
+
+def _signal(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _lineage() -> set[int]:
+    """This process and those above it: `end` must not pull the floor away from under itself."""
+    pids, pid = set(), os.getpid()
+    while pid > 1 and pid not in pids:
+        pids.add(pid)
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            break
+    return pids
+
+
+def ports_are_free(settings: Mapping[str, str]) -> None:
+    """Raises Trouble, naming each, when a port that is about to be listened on is taken."""
+    taken = [name for name in ("PORT", "ACQUIRER_PORT") if not _is_free(settings["BIND_ADDRESS"], int(settings[name]))]
+    if taken:
+        numbers = " and ".join(settings[name] for name in taken)
+        other = " ".join(f"{name}={int(settings[name]) + 10}" for name in taken)
+        verb = "is" if len(taken) == 1 else "are"
+        raise Trouble(
+            f"Port {numbers} {verb} in use by another program. Nothing was started.\n"
+            f"End it, or choose another:  {other} bin/run"
+        )
+
+
+def _is_free(host: str, port: int) -> bool:
+    """Whether nobody listens on `port`: bound as the server will bind it, and asked at every address of localhost."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EACCES:
+                raise Trouble(f"Port {port} may only be opened by root; choose one above 1023.") from None
+            if error.errno != errno.EADDRINUSE:
+                raise Trouble(f"Cannot listen on {host} port {port}: {error.strerror}.") from None
+            return False
+    return not any(_answers(address, port) for address in ("127.0.0.1", "::1"))
+
+
+def _answers(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=0.2).close()
+    except OSError:
+        return False
+    return True
