@@ -30,9 +30,10 @@ class User(UserMixin, Base):
 
 
 class SignInFailures(Base):
-    """Wrong passwords in a row for one address, whether or not it has an account. `account` is a keyed hash of the address.
+    """Wrong passwords in a row for one address, whether or not it has an account.
 
-    `at` and `blocked_until` are wall time: turning the shop's clock opens no lock.
+    `account` is a keyed hash of the address. `at` and `blocked_until` are wall time: turning the shop's clock opens no
+    lock.
     """
 
     __tablename__ = "sign_in_failures"

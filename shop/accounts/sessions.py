@@ -1,0 +1,206 @@
+"""Open sign-ins: a random id in the visitor's signed cookie, and in Redis who that is.
+
+Pages that only show who is signed in never fail because of Redis: `current_user` is then a guest and `resting()` is
+true. What needs to know calls `require_user`. Redis holds a hash of the id, so that reading Redis opens no sign-in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from flask import Flask, g, has_request_context, request, session
+from flask_login import LoginManager, current_user
+
+from shop.accounts.models import User
+from shop.core import clock, redis
+from shop.core.db import db
+from shop.core.errors import Away, Refusal
+
+LASTS = timedelta(days=14)
+_SID = "sid"
+_LONGEST_DEVICE = 160
+T = TypeVar("T")
+
+
+class SignInNeeded(Refusal):
+    """Only somebody who is signed in may do this."""
+
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__("sign_in_needed", "Please sign in first.")
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """One open sign-in. `handle` names it for `revoke` and opens nothing; `here` is the one that is asking."""
+
+    handle: str
+    started_at: datetime
+    device: str
+    here: bool
+
+
+def init_app(app: Flask) -> None:
+    """Teach Flask-Login where sign-ins are; templates get `current_user` and `sign_in_resting`."""
+    manager = LoginManager()
+    manager.session_protection = None  # it would rewrite the cookie; the id alone decides
+    manager.request_loader(lambda _request: _visitor())
+    manager.init_app(app)
+    app.context_processor(lambda: {"sign_in_resting": resting})
+
+
+def start(user: User) -> None:
+    """Sign `user` in on this device, always under a new id. Raises Away when Redis is away."""
+    user_id, sid, at = user.id, secrets.token_urlsafe(24), clock.wall()
+    ends = at + LASTS
+    device = (request.user_agent.string or "")[:_LONGEST_DEVICE]
+    record = json.dumps({"user": user_id, "started_at": at.isoformat(), "device": device})
+    old = _handle()
+
+    def store(client: Any) -> None:
+        with client.pipeline() as unit:
+            unit.set(_key(_hash(sid)), record, ex=LASTS)
+            unit.zremrangebyscore(_index(user_id), "-inf", at.timestamp())
+            unit.zadd(_index(user_id), {_hash(sid): ends.timestamp()})
+            unit.expire(_index(user_id), LASTS)
+            if old:
+                unit.delete(_key(old))
+            unit.execute()
+
+    _needed(store)
+    session[_SID] = sid
+    g.pop("_login_user", None)
+
+
+def end() -> bool:
+    """Sign this device out. False when Redis is away: the cookie forgets the id, which itself lives until it expires."""
+    handle = _handle()
+    session.pop(_SID, None)
+    g.pop("_login_user", None)
+    if handle is None:
+        return True
+    try:
+        redis.attempt(lambda client: _forget(client, handle))
+    except redis.RedisAway:
+        return False
+    return True
+
+
+def of_user(user_id: int) -> list[SignIn]:
+    """The user's open sign-ins, newest first. Raises Away."""
+    here = _handle()
+
+    def read(client: Any) -> list[SignIn]:
+        handles = [h.decode() for h in client.zrange(_index(user_id), 0, -1)]
+        records = client.mget([_key(h) for h in handles]) if handles else []
+        found = [(h, _parse(r)) for h, r in zip(handles, records, strict=True)]
+        return [SignIn(h, r.started_at, r.device, h == here) for h, r in found if r and r.user_id == user_id]
+
+    return sorted(_needed(read), key=lambda s: s.started_at, reverse=True)
+
+
+def revoke(user_id: int, handle: str) -> bool:
+    """End one sign-in of the user; False when the user has no such sign-in. Raises Away."""
+
+    def drop(client: Any) -> bool:
+        record = _parse(client.get(_key(handle)))
+        return bool(record and record.user_id == user_id and _forget(client, handle))
+
+    return _needed(drop)
+
+
+def revoke_all(user_id: int, *, but_here: bool = False) -> int:
+    """End all sign-ins of the user, or all others; how many. Raises Away."""
+    gone = [s.handle for s in of_user(user_id) if not (but_here and s.here)]
+    return sum(revoke(user_id, handle) for handle in gone)
+
+
+def require_user() -> User:
+    """Whoever is signed in. Raises SignInNeeded (401) for guests, Away (503) while nobody can tell."""
+    if current_user and current_user.is_authenticated:
+        return current_user._get_current_object()
+    if resting():
+        raise _away()
+    raise SignInNeeded
+
+
+def resting() -> bool:
+    """Whether this visitor may be signed in and Redis is away, so that the page shows a guest."""
+    if not has_request_context():
+        return False
+    bool(current_user)  # loads it
+    return bool(g.get("sign_in_resting", False))
+
+
+@dataclass(frozen=True)
+class _Record:
+    user_id: int
+    started_at: datetime
+    device: str
+
+
+def _visitor() -> User | None:
+    handle = _handle()
+    if handle is None:
+        return None
+    try:
+        record = _parse(redis.attempt(lambda client: client.get(_key(handle))))
+    except redis.RedisAway:
+        g.sign_in_resting = True
+        return None
+    return db.session.get(User, record.user_id) if record else None
+
+
+def _handle() -> str | None:
+    sid = session.get(_SID) if has_request_context() else None
+    return _hash(sid) if isinstance(sid, str) else None
+
+
+def _parse(raw: Any) -> _Record | None:
+    """What Redis holds under an id; None when that is nothing or nothing of ours."""
+    try:
+        data = json.loads(raw)
+        return _Record(
+            int(data["user"]), datetime.fromisoformat(data["started_at"]).astimezone(UTC), str(data["device"])
+        )
+    except (TypeError, ValueError, KeyError):
+        return None
+
+
+def _forget(client: Any, handle: str) -> bool:
+    record = _parse(client.get(_key(handle)))
+    if record:
+        client.zrem(_index(record.user_id), handle)
+    return bool(client.delete(_key(handle)))
+
+
+def _needed(use: Callable[[Any], T]) -> T:
+    try:
+        return redis.attempt(use)
+    except redis.RedisAway as away:
+        raise _away() from away
+
+
+def _away() -> Away:
+    return Away(
+        "sign_in_resting", "Signing in is resting for a moment. You can go on shopping as a guest.", retry_after=5
+    )
+
+
+def _hash(sid: str) -> str:
+    return hashlib.sha256(sid.encode()).hexdigest()
+
+
+def _key(handle: str) -> str:
+    return f"settled:sid:{handle}"
+
+
+def _index(user_id: int) -> str:
+    return f"settled:sids:{user_id}"
