@@ -17,7 +17,7 @@ HELP = """\
 usage: bin/test [pytest arguments]
 
 Without arguments: ruff (lint and format), mypy, then all tests, on every core. With arguments only pytest runs, in one
-process, with those arguments:  bin/test tests/orders -k cancel --headed
+process, with those arguments:  bin/test e2e -k cancel --headed
 
 The databases, Redis and servers that tests use are started by the tests, on free ports and in temporary folders.
 """
@@ -30,16 +30,15 @@ EVERYTHING = ["-n", "2", "--dist", "loadgroup", "--durations", "10", "--duration
 """Two workers even on bigger machines: each brings its own PostgreSQL, and the races are measured against the rest."""
 
 
-def main() -> int:
+def main() -> None:
     arguments = sys.argv[1:]
     if arguments and arguments[0] in ("-h", "--help"):
         print(HELP)
-        return 0
+        return
     os.chdir(ROOT)
     installing.ensure("test")
     environ = {**os.environ, "PATH": f"{VENV_BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
-    if chromium := browser.ensure(environ):
-        environ["CHROMIUM"] = chromium
+    environ["CHROMIUM"] = browser.ensure(environ)
     if not arguments:
         _check_code(environ)
     pytest = [str(VENV_PYTHON), "-m", "pytest", *(arguments or EVERYTHING)]
@@ -63,4 +62,4 @@ def _check_code(environ: dict[str, str]) -> None:
 
 if __name__ == "__main__":
     with say.complaining():
-        sys.exit(main())
+        main()
