@@ -80,7 +80,7 @@ def start(user: User) -> None:
 
 
 def end() -> bool:
-    """Sign this device out. False when Redis is away: the cookie forgets the id, which itself lives until it expires."""
+    """Sign this device out. False when Redis is away: the cookie forgets the id, which lives until it expires."""
     handle = _handle()
     session.pop(_SID, None)
     g.pop("_login_user", None)

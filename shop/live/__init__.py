@@ -1,0 +1,5 @@
+"""Pages that change by themselves: one subscriber per process, one rendering per change, one stream per open page."""
+
+from shop.live.sse import blueprint as sse
+
+BLUEPRINTS = (sse,)

@@ -1,0 +1,158 @@
+"""Every way in which a request can fail: a page for people, RFC 9457 for machines, details for the log alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, Response, current_app, g, jsonify, make_response, render_template, request
+from flask_babel import gettext, lazy_gettext
+from flask_wtf.csrf import CSRFError
+from markupsafe import escape
+from redis.exceptions import RedisError
+from sqlalchemy.exc import InterfaceError, OperationalError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException, InternalServerError
+
+from shop.core import logs
+from shop.core.db import db
+from shop.core.errors import Refusal
+from shop.core.redis import RedisAway
+
+log = logs.get()
+_AGAIN = 5  # seconds after which a caller may try again when something is away
+
+_WORDS: dict[int, tuple[Any, Any]] = {
+    400: (lazy_gettext("That did not work"), lazy_gettext("Something in the request cannot be understood.")),
+    401: (lazy_gettext("Please sign in"), lazy_gettext("Only somebody who is signed in may do this.")),
+    403: (lazy_gettext("Not for you"), lazy_gettext("You may not do this.")),
+    404: (lazy_gettext("Page not found"), lazy_gettext("There is nothing here, or your link has run out.")),
+    405: (lazy_gettext("That did not work"), lazy_gettext("This address cannot be used in that way.")),
+    409: (lazy_gettext("That is not possible now"), lazy_gettext("Things have changed in the meantime.")),
+    413: (lazy_gettext("That is too much"), lazy_gettext("What was sent is larger than anything we expect.")),
+    415: (lazy_gettext("That did not work"), lazy_gettext("We cannot read this kind of content.")),
+    422: (lazy_gettext("Please check what you entered"), lazy_gettext("What was sent cannot be used as it is.")),
+    429: (lazy_gettext("One moment, please"), lazy_gettext("That was a bit fast. Please wait a minute and try again.")),
+    500: (
+        lazy_gettext("Something went wrong"),
+        lazy_gettext("It is our fault, not yours."),
+    ),
+    503: (
+        lazy_gettext("Back in a moment"),
+        lazy_gettext("Please try again in a few seconds."),
+    ),
+}
+_STALE_FORM = lazy_gettext(
+    "This page had been open for a long time. Nothing was changed; go back, reload it and try again."
+)
+
+
+def init_app(app: Flask, *, machine_paths: tuple[str, ...]) -> None:
+    """Answer every failure of `app`; below `machine_paths` always as JSON."""
+    app.extensions["settled_machine_paths"] = machine_paths
+    app.register_error_handler(Refusal, _refused)
+    app.register_error_handler(CSRFError, _stale_form)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(InternalServerError, _broken)
+    for kind in (RedisAway, RedisError):
+        app.register_error_handler(kind, _redis_away)
+    for kind in (OperationalError, InterfaceError, PoolTimeout):
+        app.register_error_handler(kind, _database_away)
+    app.log_exception = _log_exception  # type: ignore[method-assign]  # Flask's own line has the order's token in it
+
+
+def answer(status: int, *, code: str = "", message: str = "", headers: Any = None, **details: Any) -> Response:
+    """The answer to a request that failed: title and sentence of `status` unless `message` says more."""
+    title, sentence = _WORDS.get(status) or _WORDS[400 if status < 500 else 500]
+    if wants_json():
+        response = jsonify(
+            {
+                "type": "about:blank",
+                "title": str(title),
+                "status": status,
+                "code": code or f"http_{status}",
+                "detail": str(message or sentence),
+                "request_id": g.get("request_id", ""),
+                **({"details": details} if details else {}),
+            }
+        )
+        response.mimetype = "application/problem+json"
+    else:
+        response = _page(status, str(title), str(message or sentence))
+    response.status_code = status
+    response.headers.extend(headers or {})
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def wants_json() -> bool:
+    """Whether the caller is a program."""
+    if request.path.startswith(current_app.extensions["settled_machine_paths"]):
+        return True
+    kinds = ("text/html", "application/json", "application/problem+json", "text/event-stream")
+    return request.accept_mimetypes.best_match(kinds, default="text/html") != "text/html"
+
+
+def _page(status: int, title: str, message: str) -> Response:
+    """The shop's error page; a bare one where that fails too, because its header needs what is away."""
+    context = {"title": title, "message": message, "status": status, "request_id": g.get("request_id", "")}
+    try:
+        return make_response(render_template("shop/error.html", **context))
+    except Exception as error:  # noqa: BLE001 the last resort must not fail
+        log.warning("error_page.bare", error=type(error).__name__)
+        back = escape(gettext("Back to the shop")) if "babel" in current_app.extensions else "Back to the shop"
+        return make_response(
+            f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+            f"<title>{escape(title)}</title><h1>{escape(title)}</h1><p>{escape(message)}</p>"
+            f"<p><a href='/'>{back}</a></p><p><small>{escape(context['request_id'])}</small></p></html>"
+        )
+
+
+def _refused(refusal: Refusal) -> Response:
+    retry_after = getattr(refusal, "retry_after", None)
+    headers = {"Retry-After": str(retry_after)} if retry_after is not None else None
+    log.info("request.refused", code=refusal.code, status=refusal.status)
+    return answer(refusal.status, code=refusal.code, message=refusal.message, headers=headers, **refusal.details)
+
+
+def _stale_form(error: CSRFError) -> Response:
+    log.info("request.csrf", reason=error.description)
+    return answer(400, code="csrf", message=str(_STALE_FORM))
+
+
+def _http(error: HTTPException) -> Any:
+    status = error.code or 500
+    if status < 400 or error.response is not None:
+        return error
+    kept = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
+    own = error.description if error.description != type(error).description else ""
+    return answer(status, message=own or "", headers=kept)
+
+
+def _broken(error: InternalServerError) -> Response:
+    cause = error.original_exception
+    if isinstance(cause, RedisError | RedisAway):
+        return _redis_away(cause)
+    if isinstance(cause, OperationalError | InterfaceError | PoolTimeout):
+        return _database_away(cause)
+    return answer(500, code="internal")
+
+
+def _redis_away(error: Exception) -> Response:
+    log.warning("redis.away", error=str(error))
+    return answer(503, code="redis_away", headers={"Retry-After": str(_AGAIN)})
+
+
+def _database_away(error: Exception) -> Response:
+    log.error("database.away", error=str(getattr(error, "orig", error)))
+    db.session.remove()
+    return answer(503, code="database_away", headers={"Retry-After": str(_AGAIN)})
+
+
+def _log_exception(exc_info: Any) -> None:
+    error = exc_info[1] if isinstance(exc_info, tuple) else exc_info
+    seen = error
+    while seen is not None:
+        if isinstance(seen, StatementError):
+            seen.hide_parameters = True  # they hold tokens and addresses
+        seen = seen.__cause__ or seen.__context__
+    log.error("request.broke", endpoint=request.endpoint, exc_info=error)
