@@ -1,0 +1,90 @@
+"""Signing in and out, making an account, seeing one's orders and open sign-ins."""
+
+from __future__ import annotations
+
+from flask import Blueprint, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from shop.accounts import sessions, signin
+from shop.core.errors import BadInput, Refusal
+from shop.orders import find
+from shop.web.access import access
+from shop.web.forms import EmailForm, RegisterForm, SignInForm
+from shop.web.safe_next import safe_next
+
+bp = Blueprint("accounts", __name__)
+
+
+@bp.route("/sign-in", methods=["GET", "POST"])
+@access("public")
+def sign_in() -> ResponseReturnValue:
+    """Sign in, then go on to `next`."""
+    form = SignInForm()
+    if form.validate_on_submit():
+        try:
+            sessions.start(signin.sign_in(form.email.data, form.password.data, request.remote_addr or ""))
+        except Refusal as refusal:
+            return _form("sign_in", form, refusal)
+        return redirect(_next(), 303)
+    return _form("sign_in", form)
+
+
+@bp.route("/register", methods=["GET", "POST"])
+@access("public")
+def register() -> ResponseReturnValue:
+    """Make an account and be signed in."""
+    form = RegisterForm()
+    if form.validate_on_submit():
+        try:
+            sessions.start(signin.register(form.email.data, form.name.data, form.password.data))
+        except Refusal as refusal:
+            return _form("register", form, refusal)
+        return redirect(_next(), 303)
+    return _form("register", form)
+
+
+@bp.post("/sign-out")
+@access("public")
+def sign_out() -> ResponseReturnValue:
+    """Sign this device out; the cart stays."""
+    sessions.end()
+    return redirect(url_for("catalogue.index"), 303)
+
+
+@bp.get("/account")
+@access("signed_in")
+def show() -> ResponseReturnValue:
+    """The account: its orders and where it is signed in."""
+    user = sessions.require_user()
+    return render_template(
+        "shop/account.html", user=user, orders=find.of_user(user.id), sign_ins=sessions.of_user(user.id)
+    )
+
+
+@bp.post("/account/sign-ins/<handle>/end")
+@access("signed_in")
+def end_sign_in(handle: str) -> ResponseReturnValue:
+    """Sign another device out."""
+    sessions.revoke(sessions.require_user().id, handle)
+    return redirect(url_for("accounts.show"), 303)
+
+
+def _next() -> str:
+    return safe_next(request.form.get("next") or request.args.get("next"), url_for("accounts.show"))
+
+
+def _form(name: str, form: EmailForm, refusal: Refusal | None = None) -> ResponseReturnValue:
+    if refusal is not None:
+        field = refusal.details.get("field") if isinstance(refusal, BadInput) or refusal.code == "email_taken" else None
+        if field in form:
+            form[field].errors = [refusal.message]
+        else:
+            form.form_errors.append(refusal.message)
+    status = refusal.status if refusal else 422 if form.errors else 200
+    target = safe_next(request.values.get("next"), "")
+    page = render_template(f"shop/{name}.html", form=form, next=target, resting=sessions.resting())
+    response = make_response(page, status)
+    response.headers["Cache-Control"] = "no-store"
+    if retry_after := getattr(refusal, "retry_after", None):
+        response.headers["Retry-After"] = str(retry_after)
+    return response

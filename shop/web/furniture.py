@@ -1,0 +1,98 @@
+"""What templates may call: words and lengths of time as the reader reads them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from babel import Locale
+from flask import Blueprint
+from flask_babel import get_locale, gettext
+
+from shop.checkout.standing import PaymentView
+from shop.orders.models import Order
+from shop.payments import registry
+
+bp = Blueprint("furniture", __name__)
+
+
+def locale() -> Locale:
+    """The reader's locale; English outside of any request."""
+    return get_locale() or Locale("en")
+
+
+@bp.app_template_global()
+def page_language() -> str:
+    """The locale as HTML's `lang` wants it."""
+    return str(locale()).replace("_", "-")
+
+
+@bp.app_template_global()
+def seconds_between(start: datetime, end: datetime) -> int:
+    """Whole seconds from `start` to `end`, never less than 0."""
+    return max(0, round((end - start).total_seconds()))
+
+
+@bp.app_template_global()
+def duration(seconds: int) -> str:
+    """Minutes and seconds, as a clock that runs down shows them."""
+    return f"{seconds // 60}:{seconds % 60:02d}"
+
+
+@bp.app_template_global()
+def other_methods(order: Order, payment: PaymentView | None) -> list[registry.Method]:
+    """The ways to pay this order besides the one that is under way."""
+    current = payment.provider if payment else None
+    return [method for method in registry.methods(order.currency) if method.provider != current]
+
+
+@bp.app_template_global()
+def how_it_goes(method: registry.Method) -> str:
+    """What will happen when this way to pay is chosen."""
+    return gettext("You will pay on a secure page run by %(name)s.", name=method.name)
+
+
+@bp.app_template_global()
+def country(code: str) -> str:
+    """The country's name in the reader's language."""
+    return str(locale().territories.get(code, code))
+
+
+@bp.app_template_global()
+def state_word(state: str) -> str:
+    """An order's state in one or two words."""
+    words = {
+        "PENDING": gettext("Not paid yet"),
+        "WAITING_PAYMENT": gettext("Not paid yet"),
+        "FAILED": gettext("Not paid yet"),
+        "PAID": gettext("Paid"),
+        "PARTIALLY_REFUNDED": gettext("Partly refunded"),
+        "REFUNDED": gettext("Refunded"),
+        "EXPIRED": gettext("Expired"),
+        "CANCELLED": gettext("Cancelled"),
+    }
+    return words[state]
+
+
+@bp.app_template_global()
+def decline_says(decline: dict[str, Any]) -> str:
+    """Why the bank said no, in plain words: by its code, else by what helps."""
+    by_code = {
+        "insufficient_funds": gettext("There is not enough money on this card."),
+        "expired_card": gettext("This card has expired."),
+        "incorrect_cvc": gettext("The security code on the back was not right."),
+        "incorrect_number": gettext("The card number was not right."),
+        "authentication_required": gettext("Your bank wanted to confirm that it is you, and that did not work."),
+        "processing_error": gettext("The bank could not answer just then. Trying again may help."),
+        "lost_card": gettext("The bank does not accept this card. Please use another one."),
+        "stolen_card": gettext("The bank does not accept this card. Please use another one."),
+    }
+    by_class = {
+        "fix_input": gettext("Something in the card details was not right."),
+        "other_method": gettext("The bank did not accept this card. Another card or another way to pay may work."),
+        "authenticate": gettext("Your bank wanted to confirm that it is you, and that did not work."),
+        "retry_later": gettext("The bank could not answer just then. Trying again may help."),
+        "never_retry": gettext("The bank does not accept this card. Please use another one."),
+    }
+    klass = decline.get("class") or decline.get("klass", "")
+    return by_code.get(decline.get("code", "")) or by_class.get(klass) or gettext("The bank did not say why.")
