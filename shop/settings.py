@@ -27,24 +27,56 @@ class Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("SETTLED_ENV", "development", "`development` or `production`. Production needs a SECRET_KEY and refuses to turn the clock."),
+    Setting(
+        "SETTLED_ENV",
+        "development",
+        "`development` or `production`. Production needs a SECRET_KEY and refuses to turn the clock.",
+    ),
     Setting("SECRET_KEY", "", "Signs the cookie and links. Made by `bin/run` on the first start.", secret=True),
     Setting("PORT", "8000", "Port of the shop.", int),
     Setting("SHOP_URL", "http://localhost:8000", "Address under which buyers and acquirers reach the shop."),
-    Setting("ACQUIRER_URL", "http://127.0.0.1:9000", "Base address for calls from the shop to the acquirers that are mocked."),
-    Setting("ACQUIRER_PUBLIC_URL", "http://localhost:9000", "Origin of the acquirer's pages; the content-security policy names it."),
-    Setting("DATABASE_URL", "sqlite:///var/shop.db", "SQLite or PostgreSQL (`postgres://` is understood).", secret=True),
-    Setting("REDIS_URL", "", "Redis for queues, sign-ins and live updates. Empty: the shop runs as if Redis were away.", secret=True),
+    Setting(
+        "ACQUIRER_URL",
+        "http://127.0.0.1:9000",
+        "Base address for calls from the shop to the acquirers that are mocked.",
+    ),
+    Setting(
+        "ACQUIRER_PUBLIC_URL",
+        "http://localhost:9000",
+        "Origin of the acquirer's pages; the content-security policy names it.",
+    ),
+    Setting(
+        "DATABASE_URL", "sqlite:///var/shop.db", "SQLite or PostgreSQL (`postgres://` is understood).", secret=True
+    ),
+    Setting(
+        "REDIS_URL",
+        "",
+        "Redis for queues, sign-ins and live updates. Empty: the shop runs as if Redis were away.",
+        secret=True,
+    ),
     Setting("REDIS_TLS_INSECURE", "false", "Accept a self-signed certificate on `rediss://` (Heroku).", bool),
-    Setting("TRUSTED_HOSTS", "", "Comma-separated host names that are answered; empty: the host of SHOP_URL, localhost and 127.0.0.1."),
+    Setting(
+        "TRUSTED_HOSTS",
+        "",
+        "Comma-separated host names that are answered; empty: the host of SHOP_URL, localhost and 127.0.0.1.",
+    ),
     Setting("PROXY_HOPS", "0", "How many trusted proxies stand in front and set X-Forwarded headers.", int),
     Setting("PAY_WITHIN", "1800", "Seconds a buyer has to pay; stock is held that long.", int),
     Setting("CALLS_PER_SECOND", "100", "Calls per second that the shop allows itself towards each provider.", int),
     Setting("CONNECT_TIMEOUT", "1", "Seconds to wait for a connection to a provider.", float),
     Setting("READ_TIMEOUT", "5", "Seconds to wait for a provider's answer.", float),
-    Setting("CONTROL_TOKEN", "sim_demo", "Bearer token that may turn the clock in development (`POST /dev/clock`).", secret=True),
+    Setting(
+        "CONTROL_TOKEN",
+        "sim_demo",
+        "Bearer token that may turn the clock in development (`POST /dev/clock`).",
+        secret=True,
+    ),
     Setting("LOG_FORMAT", "", "`json` or `text`; empty: json in production, text in development."),
-    Setting("METRICS_DIR", "", "Folder through which all processes share their metrics; empty: each process counts for itself."),
+    Setting(
+        "METRICS_DIR",
+        "",
+        "Folder through which all processes share their metrics; empty: each process counts for itself.",
+    ),
     Setting("SEED_STOCK", "1", "Multiplies the stock of the seeded catalogue (load tests).", int),
 )
 

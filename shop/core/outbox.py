@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, Index, Text, select, update
+from sqlalchemy import JSON, Index, Text, func, select, text, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.core import clock, redis
@@ -20,6 +20,8 @@ ORDERS = "orders.events.v1"
 PAYMENTS = "payments.events.v1"
 LIVE = "settled:live"
 _KEPT_IN_STREAM = 10_000
+_LEASE = timedelta(seconds=30)
+_TO_TELL = text("due_at IS NOT NULL")
 
 
 class OutboxRow(Base):
@@ -37,15 +39,13 @@ class OutboxRow(Base):
     tries: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)
 
-    __table_args__ = (Index("ix_outbox_due", "due_at", postgresql_where=due_at.is_not(None), sqlite_where=due_at.is_not(None)),)
+    __table_args__ = (Index("ix_outbox_due", "due_at", postgresql_where=_TO_TELL, sqlite_where=_TO_TELL),)
 
 
 def emit(stream: str, kind: str, subject: str, payload: dict[str, Any]) -> None:
     """Write one event into the current unit, to be told after its commit."""
     at = clock.now()
-    db.session.add(
-        OutboxRow(stream=stream, kind=kind, subject=subject, payload=payload, created_at=at, due_at=at)
-    )
+    db.session.add(OutboxRow(stream=stream, kind=kind, subject=subject, payload=payload, created_at=at, due_at=at))
 
 
 def wake(channel: str, message: dict[str, Any]) -> None:
@@ -60,45 +60,82 @@ def wake(channel: str, message: dict[str, Any]) -> None:
     after_commit(publish)
 
 
-def due(limit: int = 500) -> list[int]:
-    """Ids of the events that are still to be told, oldest first."""
-    rows = db.session.scalars(
-        select(OutboxRow.id).where(OutboxRow.due_at <= clock.now()).order_by(OutboxRow.due_at, OutboxRow.id).limit(limit)
-    ).all()
-    db.session.rollback()
-    return list(rows)
+def relay(effects: Callable[[str, dict[str, Any]], None], *, limit: int = 200) -> int:
+    """Tell events that are due, oldest first, at most `limit`, and return how many.
 
-
-def relay(row_id: int, effects: Callable[[str, dict[str, Any]], None], *, lease: timedelta = timedelta(seconds=30)) -> bool:
-    """Tell one event: do its effects, put it on its stream, mark it. False when another process has it or Redis is away.
-
-    Told at least once: a crash before the mark tells it again under the same id, and effects are keyed so that the second
-    time does nothing.
+    Each one: its effects, its stream, the mark. Told at least once: a crash before the mark tells it again under the same
+    id, and effects are keyed so that the second time does nothing. One that fails waits and lets the others pass.
     """
-    at = clock.now()
+    rows = _claim(limit)
+    told, failed = [], {}
+    for row in rows:
+        try:
+            effects(row["kind"], row["payload"])
+            told.append(row)
+        except Exception as error:  # noqa: BLE001 - one poisoned row must never stop the others
+            db.session.rollback()
+            failed[row["id"]] = f"{type(error).__name__}: {error}"
+    away = _to_streams(told)
+    if away:
+        failed |= {row["id"]: away for row in told}
+        told = []
     with writing():
-        claimed = db.session.execute(
-            update(OutboxRow)
-            .where(OutboxRow.id == row_id, OutboxRow.due_at <= at)
-            .values(due_at=at + lease, tries=OutboxRow.tries + 1)
-        ).rowcount
-    if not claimed:
-        return False
-    row = db.session.get_one(OutboxRow, row_id)
-    stream, kind, payload = row.stream, row.kind, row.payload
-    fields = {"id": str(row.id), "kind": kind, "subject": row.subject, "payload": json.dumps(payload)}
-    db.session.rollback()
-    effects(kind, payload)
-    try:
-        redis.attempt(lambda r: r.xadd(stream, fields, maxlen=_KEPT_IN_STREAM, approximate=True))  # type: ignore[arg-type]
-    except redis.RedisAway as away:
-        with writing():
-            db.session.execute(
-                update(OutboxRow).where(OutboxRow.id == row_id).values(due_at=at + timedelta(seconds=5), error=str(away))
-            )
-        return False
-    with writing():
+        at = clock.now()
         db.session.execute(
-            update(OutboxRow).where(OutboxRow.id == row_id).values(due_at=None, published_at=clock.now(), error=None)
+            update(OutboxRow)
+            .where(OutboxRow.id.in_([row["id"] for row in told]))
+            .values(due_at=None, published_at=at, error=None)
         )
-    return True
+        for row_id, error in failed.items():
+            later = at + timedelta(seconds=5)
+            db.session.execute(update(OutboxRow).where(OutboxRow.id == row_id).values(due_at=later, error=error[:500]))
+    return len(told)
+
+
+def waiting() -> int:
+    """How many events are due to be told."""
+    found = db.session.scalar(select(func.count()).select_from(OutboxRow).where(OutboxRow.due_at <= clock.now())) or 0
+    db.session.rollback()
+    return found
+
+
+def _claim(limit: int) -> list[dict[str, Any]]:
+    at = clock.now()
+    candidates = (
+        select(OutboxRow.id).where(OutboxRow.due_at <= at).order_by(OutboxRow.due_at, OutboxRow.id).limit(limit)
+    )
+    if not db.session.execute(candidates.limit(1)).first():
+        db.session.rollback()
+        return []
+    with writing():
+        rows = db.session.execute(
+            update(OutboxRow)
+            .where(OutboxRow.id.in_(candidates.with_for_update(skip_locked=True)), OutboxRow.due_at <= at)
+            .values(due_at=at + _LEASE, tries=OutboxRow.tries + 1)
+            .returning(OutboxRow.id, OutboxRow.stream, OutboxRow.kind, OutboxRow.subject, OutboxRow.payload)
+        ).mappings()
+        return sorted((dict(row) for row in rows), key=lambda row: row["id"])
+
+
+def _to_streams(rows: list[dict[str, Any]]) -> str | None:
+    """Put events on their streams; returns why that failed, if it did."""
+
+    def add(client: Any) -> None:
+        pipe = client.pipeline(transaction=False)
+        for row in rows:
+            fields = {
+                "id": row["id"],
+                "kind": row["kind"],
+                "subject": row["subject"],
+                "payload": json.dumps(row["payload"]),
+            }
+            pipe.xadd(row["stream"], fields, maxlen=_KEPT_IN_STREAM, approximate=True)
+        pipe.execute()
+
+    if not rows:
+        return None
+    try:
+        redis.attempt(add)
+    except redis.RedisAway as away:
+        return str(away)
+    return None

@@ -28,7 +28,9 @@ def available(skus: Iterable[str]) -> dict[str, int]:
 
 def receive(sku: str, quantity: int, kind: str = "receipt") -> None:
     """Book units in (or out, when negative and `kind` is adjustment). Part of the caller's unit."""
-    changed = db.session.execute(update(Stock).where(Stock.sku == sku).values(on_hand=Stock.on_hand + quantity)).rowcount
+    changed = db.session.execute(
+        update(Stock).where(Stock.sku == sku).values(on_hand=Stock.on_hand + quantity)
+    ).rowcount
     if not changed:
         db.session.add(Stock(sku=sku, on_hand=quantity, reserved=0))
         db.session.flush()

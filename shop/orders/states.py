@@ -42,7 +42,9 @@ MOVES: tuple[Move, ...] = (
     _move((PENDING, WAITING_PAYMENT), FAILED, "opening_refused", "the provider refused to open a payment"),
     _move((PENDING, WAITING_PAYMENT), FAILED, "payment_ended", "the payment ended without money"),
     _move((PENDING, WAITING_PAYMENT, FAILED), EXPIRED, "time_over", "pay_by passed, the provider was asked"),
-    _move((PENDING, WAITING_PAYMENT, FAILED), CANCELLED, "cancelled", "buyer or staff cancelled, the provider was asked"),
+    _move(
+        (PENDING, WAITING_PAYMENT, FAILED), CANCELLED, "cancelled", "buyer or staff cancelled, the provider was asked"
+    ),
     _move((EXPIRED, CANCELLED), PAID, "paid_in_time_seen_late", "captured in time, heard late", correction=True),
     _move(
         (PENDING, WAITING_PAYMENT, FAILED, EXPIRED, CANCELLED),

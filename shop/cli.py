@@ -1,0 +1,98 @@
+"""Commands: `flask --app wsgi …`."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+from flask import Flask, current_app
+from flask.cli import with_appcontext
+
+from shop.accounts import signin
+from shop.catalogue import goods
+from shop.core.db import db, writing
+from shop.core.errors import Refusal
+from shop.inventory import stock
+from shop.inventory.models import Stock
+from shop.jobs import work
+from shop.jobs.clock import Clock
+from shop.jobs.worker import run as run_worker
+from shop.reports import invariants
+
+
+def init_app(app: Flask) -> None:
+    for command in (seed, sweep, check, clock, worker, users):
+        app.cli.add_command(command)
+
+
+@click.command()
+@with_appcontext
+def seed() -> None:
+    """Put the catalogue on sale and fill the shelves once. Repeating it changes nothing."""
+    with writing():
+        units = goods.put_on_sale()
+        known = set(db.session.scalars(db.select(Stock.sku)))
+        for sku in sorted(set(units) - known):
+            stock.receive(sku, units[sku] * current_app.config["SEED_STOCK"])
+    click.echo(f"{len(units)} products are on sale.")
+
+
+@click.command()
+@with_appcontext
+def sweep() -> None:
+    """Do everything that is due, once, now: ask acquirers, end orders, tell events."""
+    done = work.sweep()
+    click.echo(", ".join(f"{kind} {count}" for kind, count in done.items()))
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@with_appcontext
+def check(as_json: bool) -> None:
+    """Check the invariants; exit 1 and print the rows when one does not hold."""
+    findings = invariants.check()
+    if as_json:
+        click.echo(json.dumps([f.as_json() for f in findings], indent=2))
+    else:
+        for finding in findings:
+            click.echo(f"{'ok  ' if finding.holds else 'FAIL'} {finding.name}: {finding.says}")
+            for row in finding.rows[:20]:
+                click.echo(f"       {row}")
+    sys.exit(0 if all(f.holds for f in findings) else 1)
+
+
+@click.command()
+@with_appcontext
+def clock() -> None:
+    """Find due work once a second, until stopped."""
+    Clock().run()
+
+
+@click.command()
+@click.option("--queues", default="settled,acquirer", show_default=True, help="Queues to work on, the first one first.")
+@with_appcontext
+def worker(queues: str) -> None:
+    """Work on RQ's queues, until stopped."""
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    run_worker(app, tuple(name.strip() for name in queues.split(",") if name.strip()))
+
+
+@click.group()
+def users() -> None:
+    """Accounts."""
+
+
+@users.command("create")
+@click.argument("email")
+@click.option("--name", default="")
+@click.option("--role", "roles", multiple=True, help="May be given several times.")
+@click.password_option()
+@with_appcontext
+def create_user(email: str, name: str, roles: tuple[str, ...], password: str) -> None:
+    """Make an account."""
+    try:
+        user = signin.create(email, name or email.partition("@")[0], password, list(roles))
+    except Refusal as refusal:
+        raise click.ClickException(refusal.message) from refusal
+    click.echo(f"{user.email} may sign in.")

@@ -1,0 +1,14 @@
+"""What follows from an event: a table from its kind to its consequences, each keyed so that doing it twice does nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+EFFECTS: dict[str, tuple[Callable[[dict[str, Any]], None], ...]] = {}
+
+
+def follow(kind: str, payload: dict[str, Any]) -> None:
+    """Do everything that follows from one event."""
+    for effect in EFFECTS.get(kind, ()):
+        effect(payload)

@@ -1,0 +1,41 @@
+"""What there is to do later, as a table. A new kind of later work is a row here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from shop.checkout import closing, saga
+from shop.core import outbox
+from shop.jobs import effects
+from shop.payments import inbox, poll
+
+
+@dataclass(frozen=True)
+class Work:
+    """`due()` lists ids, `do(id)` does one and may be repeated. `shared` work is handed to RQ workers in batches."""
+
+    kind: str
+    due: Callable[[], list[Any]]
+    do: Callable[[Any], Any]
+    shared: bool = False
+
+
+def _relay(_batch: int) -> None:
+    outbox.relay(effects.follow)
+
+
+WORK: tuple[Work, ...] = (
+    Work("inbox", inbox.due, inbox.apply),
+    Work("saga", saga.due, saga.resume),
+    Work("poll", poll.due_payments, poll.check, shared=True),
+    Work("closing", closing.due, closing.finish, shared=True),
+    Work("outbox", lambda: list(range(min(5, -(-outbox.waiting() // 200)))), _relay),
+)
+BY_KIND = {work.kind: work for work in WORK}
+EVERY = 1.0
+"""Seconds between two looks of the clock at what is due."""
+BATCH = 20
+HELP_AFTER = 10.0
+"""Seconds after which the clock does shared work itself that no worker has done."""

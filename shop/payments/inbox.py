@@ -1,0 +1,204 @@
+"""The webhook inbox: what verified is stored before it is acted upon, and kept at until it has been applied."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import timedelta
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from shop.core import clock, logs, metrics
+from shop.core.db import db, insert, retried, writing
+from shop.payments import registry, states
+from shop.payments.models import InboxRow, Payment, RefusedNotice
+from shop.payments.provider import BadSignature, Malformed, Notice, PaymentProvider
+from shop.payments.settle import settle
+
+log = logs.get()
+REFUSED_KEPT = 1000  # for each provider
+BACKOFF = (2, 5, 10, 30, 60, 300, 1800)  # seconds until what could not be applied is tried again
+ORPHAN_GIVEN_UP = timedelta(days=1)
+_KEPT_HEADERS = ("content-type", "user-agent", "webhook-id", "webhook-timestamp", "stripe-signature", "x-request-id")
+_WEIGHT = ("duplicate", "hint", "stale", "illegal", "applied", "foreign", "orphan", "mismatch")
+
+
+def receive(provider: PaymentProvider, headers: Mapping[str, str], raw: bytes) -> tuple[int, str]:
+    """Take one webhook and return the status and body that the acquirer wants to read.
+
+    Stored is ours: it is acknowledged and kept at. What could not be stored is answered with 503, forged and malformed
+    ones with what `ack` says; they change nothing.
+    """
+    try:
+        notices = provider.read_webhook(headers, raw)
+    except BadSignature as error:
+        return _refuse(provider, "bad_signature", str(error), headers, raw)
+    except Malformed as error:
+        return _refuse(provider, "malformed", str(error), headers, raw)
+    if not notices:
+        return provider.ack("hint")
+    try:
+        inbox_id, outcome = retried(lambda: _store(provider, notices, headers, raw))
+    except SQLAlchemyError as error:
+        db.session.rollback()
+        log.error("inbox.not_stored", provider=provider.NAME, error=type(error).__name__)
+        return provider.ack("unavailable")
+    if outcome == "key_reused":
+        return _refuse(provider, "key_reused", "another body under an event id that we have", headers, raw)
+    if inbox_id is None:
+        return provider.ack("duplicate")
+    return provider.ack(apply(inbox_id, notices) or "applied")
+
+
+def _store(
+    provider: PaymentProvider, notices: list[Notice], headers: Mapping[str, str], raw: bytes
+) -> tuple[int | None, str]:
+    """The id of the new row, or None for a repetition, and what it is."""
+    key, digest, at = notices[0].dedupe_key, hashlib.sha256(raw).hexdigest(), clock.now()
+    with writing():
+        inbox_id = db.session.execute(
+            insert(InboxRow)
+            .values(
+                provider=provider.NAME,
+                dedupe_key=key,
+                body_hash=digest,
+                body=raw,
+                headers=_kept(headers),
+                trust=notices[0].trust,
+                received_at=at,
+                due_at=at + timedelta(seconds=BACKOFF[0]),
+                repeats=0,
+                tries=0,
+            )
+            .on_conflict_do_nothing()
+            .returning(InboxRow.id)
+        ).scalar()
+        if inbox_id is not None:
+            return inbox_id, "stored"
+        same = db.session.execute(
+            update(InboxRow)
+            .where(InboxRow.provider == provider.NAME, InboxRow.dedupe_key == key, InboxRow.body_hash == digest)
+            .values(repeats=InboxRow.repeats + 1)
+        ).rowcount
+        return None, "duplicate" if same else "key_reused"
+
+
+def due(limit: int = 500) -> list[int]:
+    """Ids of the rows that are still to be applied, oldest first."""
+    query = select(InboxRow.id).where(InboxRow.due_at <= clock.now()).order_by(InboxRow.due_at).limit(limit)
+    found = list(db.session.scalars(query))
+    db.session.rollback()
+    return found
+
+
+def apply(inbox_id: int, notices: list[Notice] | None = None) -> str | None:
+    """Apply a stored webhook and return its verdict; None when that failed and the sweep will try again."""
+    try:
+        if notices is None:
+            notices = _read_again(inbox_id)
+        verdict = retried(lambda: _apply(inbox_id, notices))
+    except Exception as error:  # noqa: BLE001 - one poisoned row must never stop the others
+        db.session.rollback()
+        log.error("inbox.not_applied", inbox=inbox_id, error=f"{type(error).__name__}: {error}")
+        _try_later(inbox_id, f"{type(error).__name__}: {error}")
+        return None
+    return verdict
+
+
+def _apply(inbox_id: int, notices: list[Notice]) -> str:
+    at = clock.now()
+    with writing():
+        row = db.session.get_one(InboxRow, inbox_id, with_for_update=True, populate_existing=True)
+        if row.done_at is not None:
+            return row.verdict or "duplicate"
+        verdict = max((_hear(row, notice) for notice in notices), key=_WEIGHT.index)
+        row.verdict, row.tries, row.error = verdict, row.tries + 1, None
+        waiting = verdict == "orphan" and at < row.received_at + ORPHAN_GIVEN_UP
+        row.due_at = at + _pause(row.tries) if waiting else None
+        row.done_at = None if waiting else at
+    metrics.NOTICES.labels(notices[0].facts and row.provider, verdict).inc()
+    return verdict
+
+
+def _hear(row: InboxRow, notice: Notice) -> str:
+    """What one notice does, by how far it can be trusted."""
+    provider = registry.get(row.provider)
+    if provider and provider.MERCHANT and notice.merchant and notice.merchant != provider.MERCHANT:
+        return "foreign"
+    payment = db.session.scalars(
+        select(Payment).where(Payment.id == notice.reference, Payment.provider == row.provider)
+    ).one_or_none()
+    if payment is None:
+        return "orphan" if notice.trust == "signed" else "hint"
+    if notice.trust == "signed":
+        return settle(payment.id, notice.facts, "webhook", inbox_id=row.id)
+    _make_due(payment)
+    return "hint"
+
+
+def _make_due(payment: Payment) -> None:
+    at = clock.now()
+    pause = timedelta(seconds=2) if payment.state in states.STILL_OPEN else timedelta(minutes=1)
+    soon = at if payment.asked_at is None else max(at, payment.asked_at + pause)
+    db.session.execute(
+        update(Payment)
+        .where(Payment.id == payment.id, func.coalesce(Payment.next_check_at, soon + pause) > soon)
+        .values(next_check_at=soon)
+    )
+
+
+def _read_again(inbox_id: int) -> list[Notice]:
+    """The notices in a stored body. Its signature was checked when it came; secrets may have changed since."""
+    row = db.session.get_one(InboxRow, inbox_id)
+    provider = registry.get(row.provider)
+    if provider is None:
+        raise Malformed(f"no provider {row.provider}")
+    notices = provider.read_stored(row.headers, row.body)
+    db.session.rollback()
+    return notices
+
+
+def _try_later(inbox_id: int, error: str) -> None:
+    try:
+        with writing():
+            row = db.session.get_one(InboxRow, inbox_id)
+            row.tries, row.error = row.tries + 1, error[:500]
+            row.due_at = clock.now() + _pause(row.tries)
+    except SQLAlchemyError:
+        db.session.rollback()
+
+
+def _pause(tries: int) -> timedelta:
+    return timedelta(seconds=BACKOFF[min(tries, len(BACKOFF) - 1)])
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: headers[name][:500] for name in _KEPT_HEADERS if name in headers}
+
+
+def _refuse(
+    provider: PaymentProvider, verdict: str, reason: str, headers: Mapping[str, str], raw: bytes
+) -> tuple[int, str]:
+    log.warning("inbox.refused", provider=provider.NAME, verdict=verdict, reason=reason[:200])
+    metrics.NOTICES.labels(provider.NAME, verdict).inc()
+    try:
+        with writing():
+            notice = RefusedNotice(
+                provider=provider.NAME,
+                verdict=verdict,
+                reason=reason[:500],
+                headers=_kept(headers),
+                body=raw[:4096],
+                received_at=clock.now(),
+            )
+            db.session.add(notice)
+            db.session.flush()
+            db.session.execute(
+                delete(RefusedNotice).where(
+                    RefusedNotice.provider == provider.NAME, RefusedNotice.id <= notice.id - REFUSED_KEPT
+                )
+            )
+    except SQLAlchemyError:
+        db.session.rollback()
+    return provider.ack(verdict)

@@ -1,0 +1,242 @@
+"""The interface to an acquirer, written as a manual. One file in `providers/` implements it; nothing else is edited.
+
+A provider translates. It decides nothing about orders, knows no database, no session and no HTML, and keeps nothing between
+calls: what it must remember goes into `provider_data`, which the shop stores and hands back. All its methods may be called
+twice with the same arguments. Amounts are whole minor units in ISO 4217's sense; a provider that counts differently
+converts inside its own file and refuses what does not convert exactly. Times are aware UTC datetimes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+
+from shop.core.money import Money
+from shop.settings import Setting
+
+
+@dataclass(frozen=True)
+class PaymentRequest:
+    """What a provider is told about a payment. `id` is our reference and the idempotency key of everything about it."""
+
+    id: str
+    money: Money
+    description: str
+    locale: str
+    pay_by: datetime
+    provider_data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NextAction:
+    """What the buyer does next: `redirect` (open url), `form_post` (post fields to url), `qr` (scan url), `store_code`."""
+
+    kind: str
+    url: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CaptureFact:
+    """Money taken, by the acquirer's own id of the taking; `at` is the acquirer's time."""
+
+    id: str
+    money: Money
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Decline:
+    """Why the buyer's bank said no. `klass` is one of fix_input, other_method, authenticate, retry_later, never_retry."""
+
+    code: str
+    klass: str
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one answer or notice says about a payment. Empty fields say nothing; they do not say "none".
+
+    `state` is one of `shop.payments.states`; `end_reason` is customer, merchant, declines, time, refused,
+    unavailable or never_arrived.
+    """
+
+    state: str | None = None
+    captures: tuple[CaptureFact, ...] = ()
+    decline: Decline | None = None
+    instrument: Mapping[str, str] | None = None
+    action: NextAction | None = None
+    expires_at: datetime | None = None
+    occurred_at: datetime | None = None
+    end_reason: str | None = None
+    provider_data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One thing that a webhook says. `dedupe_key` names it for ever; `reference` is our payment id, as the acquirer has it.
+
+    `trust` decides what it may do: `signed` (id and time under the signature) settles; `replayable` and `unsigned` only
+    make the payment due to be asked about.
+    """
+
+    kind: str
+    dedupe_key: str
+    reference: str
+    facts: Facts
+    trust: str
+    merchant: str = ""
+
+
+@dataclass(frozen=True)
+class Started:
+    """The payment is open at the acquirer."""
+
+    action: NextAction
+    expires_at: datetime | None = None
+    provider_data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Done:
+    """It has happened there."""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """It was accepted and will happen; a query will tell."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """The acquirer said no, and nothing happened there."""
+
+    code: str
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """No answer, or none that tells: it may have happened. A query will tell."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the acquirer says about a payment now."""
+
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class NotFound:
+    """The acquirer answered, and knows no such payment (yet: see `consistency_window`)."""
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """The acquirer did not answer or refused to for now. `retry_after` in seconds, when it said so."""
+
+    reason: str
+    retry_after: float | None = None
+
+
+class BadSignature(Exception):
+    """The webhook does not prove where it comes from."""
+
+
+class Malformed(Exception):
+    """The webhook cannot be read."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a provider can do. `start_again`: the same start with the same id finds the first one's result.
+
+    `consistency_window`: after a change, a query may miss it for this long.
+    """
+
+    currencies: frozenset[str]
+    start_again: bool = False
+    manual_capture: bool = False
+    multi_refund: bool = False
+    refund_notifies: bool = False
+    consistency_window: timedelta = timedelta(0)
+
+
+class PaymentProvider(ABC):
+    """One acquirer. Class attributes describe it; `SETTINGS` are the rows it needs, read from the environment."""
+
+    NAME: str
+    LABEL: str
+    MERCHANT: str = ""
+    SETTINGS: tuple[Setting, ...] = ()
+    capabilities: Capabilities
+
+    def __init__(self, config: Mapping[str, Any], http: Callable[[], httpx.Client]) -> None:
+        """`config` holds the shop's settings and `SETTINGS`; `http()` is this process's client with the right timeouts."""
+        self.config, self.http = config, http
+
+    @abstractmethod
+    def start(
+        self, payment: PaymentRequest, return_url: str, webhook_url: str
+    ) -> Started | Rejected | Unknown | Unavailable:
+        """Open the payment there. Called outside transactions, perhaps again after a crash, always with the same id.
+
+        Must never open two payments for one id. Unavailable only when the request certainly did not leave; Unknown when it
+        may have. Never raises for what the network or the acquirer does.
+        """
+
+    @abstractmethod
+    def query(self, payment: PaymentRequest) -> Found | NotFound | Unavailable:
+        """Ask for the truth about the payment, by our id if theirs is not known. Changes nothing anywhere. Never raises."""
+
+    @abstractmethod
+    def cancel(self, payment: PaymentRequest) -> Done | Pending | Rejected | Unknown:
+        """Close the payment so that it takes no money any more. Done when it is closed, however it came to be.
+
+        Rejected when it has taken money. The shop asks afterwards in any case. Never raises.
+        """
+
+    @abstractmethod
+    def verify(self, headers: Mapping[str, str], raw: bytes) -> None:
+        """Check that the acquirer sent these bytes. Raises BadSignature. A provider whose webhooks are unsigned passes all."""
+
+    @abstractmethod
+    def parse(self, headers: Mapping[str, str], raw: bytes) -> list[Notice]:
+        """What a webhook says, without asking whether it is true. Raises Malformed. Pure.
+
+        A kind that is not known is a Notice whose facts are empty.
+        """
+
+    def read_webhook(self, headers: Mapping[str, str], raw: bytes) -> list[Notice]:
+        """`verify`, then `parse`. Total: any bytes give notices, BadSignature or Malformed; nothing else is raised.
+
+        `headers` have lower-case names.
+        """
+        try:
+            self.verify(headers, raw)
+        except BadSignature:
+            raise
+        except Exception as error:  # noqa: BLE001 - signature libraries let all sorts of errors out on garbage
+            raise BadSignature(f"cannot be checked: {type(error).__name__}") from error
+        return self.read_stored(headers, raw)
+
+    def read_stored(self, headers: Mapping[str, str], raw: bytes) -> list[Notice]:
+        """What a webhook says that has been verified before. Raises Malformed, and nothing else."""
+        try:
+            return self.parse(headers, raw)
+        except Malformed:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the bytes do to a parser, they are malformed
+            raise Malformed(f"cannot be read: {type(error).__name__}") from error
+
+    @abstractmethod
+    def ack(self, outcome: str) -> tuple[int, str]:
+        """Status and body that this acquirer wants to read; `outcome` is a verdict of the inbox, or `unavailable`."""

@@ -1,0 +1,267 @@
+"""The only place that decides that money arrived.
+
+Whoever hears something about a payment (webhook, query, answer to opening it) brings the facts here. One transaction books
+new captures, moves the payment and the order, consumes stock, and records the report with its verdict; no network and no
+Redis in it. Repeating a report changes nothing; the order of reports does not matter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from shop.core import clock, logs, metrics, outbox
+from shop.core.db import after_commit, db, insert, retried, writing
+from shop.core.money import Money
+from shop.inventory import stock
+from shop.orders import events
+from shop.orders import states as order_states
+from shop.orders.models import Order
+from shop.orders.move import move
+from shop.payments import due, registry, states
+from shop.payments.lock import order_with_payments
+from shop.payments.models import Capture, Payment, Report
+from shop.payments.provider import CaptureFact, Facts
+
+log = logs.get()
+_WEIGHT = ("duplicate", "hint", "stale", "illegal", "applied", "mismatch")
+"""When a report deserves several verdicts, the last of these is its verdict."""
+
+_NEVER_OPENED = ("refused", "unavailable", "never_arrived")
+
+
+@dataclass
+class _Hearing:
+    """One report while it is being judged: the locked rows, and what has been found so far."""
+
+    payment: Payment
+    order: Order
+    others: list[Payment]
+    facts: Facts
+    heard_from: str
+    at: datetime
+    verdicts: list[str] = field(default_factory=lambda: ["duplicate"])
+    news: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+
+def settle(payment_id: str, facts: Facts, heard_from: str, *, inbox_id: int | None = None) -> str:
+    """Apply what was heard and return the verdict: applied, duplicate, stale, illegal, mismatch or hint.
+
+    `heard_from` is webhook, poll, return, view, start or staff. Joins the caller's unit if there is one. Raises KeyError
+    for an unknown payment.
+    """
+    if db.session().info.get("writing"):
+        return _settle(payment_id, facts, heard_from, inbox_id)
+
+    def unit() -> str:
+        with writing():
+            return _settle(payment_id, facts, heard_from, inbox_id)
+
+    return retried(unit)
+
+
+def _settle(payment_id: str, facts: Facts, heard_from: str, inbox_id: int | None) -> str:
+    order_id = db.session.scalar(select(Payment.order_id).where(Payment.id == payment_id))
+    if order_id is None:
+        raise KeyError(payment_id)
+    order, payments = order_with_payments(order_id)
+    payment = next(p for p in payments if p.id == payment_id)
+    others = [p for p in payments if p.id != payment_id]
+    hearing = _Hearing(payment, order, others, facts, heard_from, clock.now())
+    _note_details(hearing)
+    for capture in facts.captures:
+        _book(hearing, capture)
+    _move_payment(hearing)
+    _carry_to_order(hearing)
+    provider = registry.get(payment.provider)
+    window = provider.capabilities.consistency_window if provider else due.pick((0,), 0)
+    payment.next_check_at = due.after_report(payment, hearing.at, window)
+    if _must_close(hearing):
+        payment.cancel_requested_at = payment.cancel_requested_at or hearing.at
+        payment.next_check_at = hearing.at
+    return _record(hearing, inbox_id)
+
+
+# --- money -----------------------------------------------------------------------------------------------------------
+
+
+def _book(hearing: _Hearing, fact: CaptureFact) -> None:
+    """Write a capture down once, by the acquirer's id, and decide what it is to the order."""
+    payment = hearing.payment
+    booked = db.session.execute(
+        insert(Capture)
+        .values(
+            provider=payment.provider,
+            capture_id=fact.id,
+            payment_id=payment.id,
+            amount=fact.money.amount,
+            currency=fact.money.currency,
+            captured_at=fact.at,
+            heard_at=hearing.at,
+            heard_from=hearing.heard_from,
+        )
+        .on_conflict_do_nothing()
+        .returning(Capture.id)
+    ).scalar()
+    if booked is None:
+        return
+    standing = _standing(hearing, fact)
+    capture = db.session.get_one(Capture, booked)
+    capture.standing = standing
+    hearing.verdicts.append("mismatch" if standing == "mismatch" else "applied")
+    hearing.news.append(
+        ("payment.captured", {"amount": fact.money.amount, "currency": fact.money.currency, "standing": standing})
+    )
+
+
+def _standing(hearing: _Hearing, fact: CaptureFact) -> str:
+    order, payment = hearing.order, hearing.payment
+    if fact.money != Money(payment.amount, payment.currency) or fact.money != order.total:
+        order.review_since = order.review_since or hearing.at
+        return "mismatch"
+    if order.paid_by is not None:
+        return "second"
+    if order.state in order_states.PAYABLE:
+        return "paid" if _pay(hearing, fact, "captured") else "late"
+    in_time = fact.at <= min(order.pay_by, order.cancel_requested_at or order.pay_by)
+    if in_time and stock.hold_again(order.id) and _pay(hearing, fact, "paid_in_time_seen_late"):
+        return "paid"
+    return "late"
+
+
+def _pay(hearing: _Hearing, fact: CaptureFact, because: str) -> bool:
+    order, payment = hearing.order, hearing.payment
+    db.session.flush()
+    values = {"paid_by": payment.id, "paid_at": hearing.at}
+    if not move(order.id, order_states.PAID, because, actor=hearing.heard_from, values=values, payment=payment.id):
+        return False
+    stock.confirm(order.id)
+    for other in hearing.others:
+        if other.is_open:
+            other.cancel_requested_at = other.cancel_requested_at or hearing.at
+            other.next_check_at = hearing.at
+    seconds = max(0.0, (hearing.at - fact.at).total_seconds())
+    after_commit(lambda: metrics.SETTLE_SECONDS.labels(hearing.heard_from).observe(seconds))
+    return True
+
+
+# --- the payment -----------------------------------------------------------------------------------------------------
+
+
+def _move_payment(hearing: _Hearing) -> None:
+    payment, facts = hearing.payment, hearing.facts
+    reported = facts.state
+    if reported is None:
+        return
+    if facts.captures:
+        reported = states.CAPTURED
+    elif reported == states.CAPTURED and payment.state != states.CAPTURED:
+        hearing.verdicts.append("hint")
+        return
+    verdict = states.judge(payment.state, reported)
+    hearing.verdicts.append(verdict)
+    if verdict != "applied":
+        return
+    before, payment.state = payment.state, reported
+    payment.unavailable_since = None
+    if reported in (states.OPEN, states.AUTHORIZED) and payment.opened_at is None:
+        payment.opened_at, payment.checks = hearing.at, 0
+    if reported in states.ENDED_WITHOUT_MONEY:
+        payment.ended_at, payment.end_reason = hearing.at, facts.end_reason
+    if reported == states.CAPTURED:
+        payment.ended_at = hearing.at
+    hearing.news.append((f"payment.{reported.lower()}", {"before": before}))
+
+
+def _note_details(hearing: _Hearing) -> None:
+    """Details never decide anything; they are what the buyer and staff are shown."""
+    payment, facts = hearing.payment, hearing.facts
+    if facts.provider_data:
+        payment.provider_data = {**payment.provider_data, **facts.provider_data}
+    if facts.action and payment.action is None:
+        payment.action = {"kind": facts.action.kind, "url": facts.action.url, "fields": dict(facts.action.fields)}
+    if facts.expires_at and payment.expires_at is None:
+        payment.expires_at = facts.expires_at
+    if facts.instrument:
+        payment.instrument = dict(facts.instrument)
+    if facts.decline:
+        decline = {"code": facts.decline.code, "class": facts.decline.klass, "id": facts.decline.id}
+        if decline != payment.last_decline and payment.is_open:
+            payment.last_decline = decline
+            hearing.verdicts.append("applied")
+            hearing.news.append(("payment.declined", {"code": facts.decline.code}))
+
+
+# --- the order -------------------------------------------------------------------------------------------------------
+
+
+def _carry_to_order(hearing: _Hearing) -> None:
+    """What the payment's state means for an order that money has not settled."""
+    payment, order = hearing.payment, hearing.order
+    if "applied" not in hearing.verdicts or order.state not in order_states.PAYABLE:
+        return
+    db.session.flush()
+    if payment.state in (states.OPEN, states.AUTHORIZED):
+        move(order.id, order_states.WAITING_PAYMENT, "payment_opened", actor=hearing.heard_from, payment=payment.id)
+    elif payment.state in states.ENDED_WITHOUT_MONEY and not _closing(hearing):
+        because = "opening_refused" if payment.end_reason in _NEVER_OPENED else "payment_ended"
+        move(order.id, order_states.FAILED, because, actor=hearing.heard_from, payment=payment.id)
+
+
+def _closing(hearing: _Hearing) -> bool:
+    order = hearing.order
+    another = any(other.is_open for other in hearing.others)
+    return another or order.cancel_requested_at is not None or order.pay_by <= hearing.at
+
+
+def _must_close(hearing: _Hearing) -> bool:
+    """An open payment of an order that has ended must not take money any more."""
+    return (
+        hearing.payment.is_open
+        and hearing.order.state in order_states.ENDED
+        and hearing.payment.state != states.CREATED
+    )
+
+
+# --- the record ------------------------------------------------------------------------------------------------------
+
+
+def _record(hearing: _Hearing, inbox_id: int | None) -> str:
+    payment, order, facts = hearing.payment, hearing.order, hearing.facts
+    verdict = max(hearing.verdicts, key=_WEIGHT.index)
+    if verdict != "duplicate" or hearing.heard_from in ("webhook", "staff"):
+        db.session.add(
+            Report(
+                payment_id=payment.id,
+                inbox_id=inbox_id,
+                heard_from=hearing.heard_from,
+                verdict=verdict,
+                state=facts.state,
+                facts=_as_json(facts),
+                occurred_at=facts.occurred_at or hearing.at,
+                heard_at=hearing.at,
+            )
+        )
+    for kind, data in hearing.news:
+        events.record(order.id, kind, actor=hearing.heard_from, stream=outbox.PAYMENTS, payment=payment.id, **data)
+    payment_id, order_number, heard_from = payment.id, order.number, hearing.heard_from
+
+    def tell() -> None:
+        metrics.REPORTS.labels(heard_from, verdict).inc()
+        if verdict != "duplicate":
+            log.info("payment.heard", payment=payment_id, order=order_number, heard_from=heard_from, verdict=verdict)
+
+    after_commit(tell)
+    return verdict
+
+
+def _as_json(facts: Facts) -> dict[str, Any]:
+    captures = [
+        {"id": c.id, "amount": c.money.amount, "currency": c.money.currency, "at": c.at.isoformat()}
+        for c in facts.captures
+    ]
+    decline = {"code": facts.decline.code, "class": facts.decline.klass} if facts.decline else None
+    return {"state": facts.state, "captures": captures, "decline": decline, "end_reason": facts.end_reason}

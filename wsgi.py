@@ -1,0 +1,18 @@
+"""What the processes serve: the shop, with its static files, and the acquirer under /acquirer when both share one port."""
+
+from __future__ import annotations
+
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from whitenoise import WhiteNoise
+
+from shop import create_app, settings
+
+_DAY = 24 * 3600
+
+app = create_app()
+app.wsgi_app = WhiteNoise(app.wsgi_app, root=app.static_folder, prefix="static/", max_age=_DAY)  # type: ignore[method-assign]
+
+if settings.environment().get("ACQUIRER_MOUNT", "").lower() in ("1", "on", "true", "yes"):
+    import mock_acquirer
+
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/acquirer": mock_acquirer.create_app()})  # type: ignore[method-assign]
