@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from flask import Flask
+from flask_babel import Babel
+
 from shop.web import accounts, cart, catalogue, checkout, dev, furniture, health, history, orders, webhooks
 
 BLUEPRINTS = (
-    furniture.bp,
     catalogue.bp,
     cart.bp,
     checkout.bp,
@@ -16,4 +18,12 @@ BLUEPRINTS = (
     health.blueprint,
     dev.blueprint,
 )
-"""What `create_app` registers."""
+
+
+def init_app(app: Flask) -> None:
+    """Open these doors of `app`, and give its templates what they call."""
+    if "babel" not in app.extensions:
+        Babel(app)
+    furniture.init_app(app)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)

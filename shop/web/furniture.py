@@ -1,19 +1,40 @@
-"""What templates may call: words and lengths of time as the reader reads them."""
+"""What templates may call: money, times, words and lengths of time as the reader reads them."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from babel import Locale
-from flask import Blueprint
+from babel.dates import format_datetime, format_time
+from flask import Flask
 from flask_babel import get_locale, gettext
+from markupsafe import Markup
 
 from shop.checkout.standing import PaymentView
+from shop.core import clock
+from shop.core.money import Money
 from shop.orders.models import Order
 from shop.payments import registry
+from shop.web import visitor
 
-bp = Blueprint("furniture", __name__)
+_NEAR = timedelta(hours=12)
+
+
+def init_app(app: Flask) -> None:
+    """Give the templates of `app` these filters and functions."""
+    app.jinja_env.filters.update(money=money, time=time)
+    app.jinja_env.globals.update(
+        cart_count=visitor.cart_count,
+        country=country,
+        decline_says=decline_says,
+        duration=duration,
+        how_it_goes=how_it_goes,
+        other_methods=other_methods,
+        page_language=page_language,
+        seconds_between=seconds_between,
+        state_word=state_word,
+    )
 
 
 def locale() -> Locale:
@@ -21,44 +42,52 @@ def locale() -> Locale:
     return get_locale() or Locale("en")
 
 
-@bp.app_template_global()
 def page_language() -> str:
     """The locale as HTML's `lang` wants it."""
     return str(locale()).replace("_", "-")
 
 
-@bp.app_template_global()
+def money(amount: Money) -> str:
+    """An amount with its ISO code, as the reader writes numbers."""
+    return amount.format(str(locale()))
+
+
+def time(at: datetime) -> Markup:
+    """A <time> element: the hour when that is near, else the day too. In UTC; the page makes it the reader's own."""
+    if abs(at - clock.now()) < _NEAR:
+        text = format_time(at, "short", tzinfo=UTC, locale=locale())
+    else:
+        text = format_datetime(at, "medium", tzinfo=UTC, locale=locale())
+    stamp = at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return Markup('<time datetime="{}">{} UTC</time>').format(stamp, text)
+
+
 def seconds_between(start: datetime, end: datetime) -> int:
     """Whole seconds from `start` to `end`, never less than 0."""
     return max(0, round((end - start).total_seconds()))
 
 
-@bp.app_template_global()
 def duration(seconds: int) -> str:
     """Minutes and seconds, as a clock that runs down shows them."""
     return f"{seconds // 60}:{seconds % 60:02d}"
 
 
-@bp.app_template_global()
 def other_methods(order: Order, payment: PaymentView | None) -> list[registry.Method]:
     """The ways to pay this order besides the one that is under way."""
     current = payment.provider if payment else None
     return [method for method in registry.methods(order.currency) if method.provider != current]
 
 
-@bp.app_template_global()
 def how_it_goes(method: registry.Method) -> str:
     """What will happen when this way to pay is chosen."""
     return gettext("You will pay on a secure page run by %(name)s.", name=method.name)
 
 
-@bp.app_template_global()
 def country(code: str) -> str:
     """The country's name in the reader's language."""
     return str(locale().territories.get(code, code))
 
 
-@bp.app_template_global()
 def state_word(state: str) -> str:
     """An order's state in one or two words."""
     words = {
@@ -74,7 +103,6 @@ def state_word(state: str) -> str:
     return words[state]
 
 
-@bp.app_template_global()
 def decline_says(decline: dict[str, Any]) -> str:
     """Why the bank said no, in plain words: by its code, else by what helps."""
     by_code = {
