@@ -4,6 +4,7 @@ import os
 import sys
 
 import gevent
+from prometheus_client import multiprocess
 
 bind = f"{os.environ.get('BIND_ADDRESS', '0.0.0.0')}:{os.environ.get('PORT', '8000')}"  # noqa: S104 - a server's job
 workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
@@ -17,6 +18,12 @@ accesslog = None  # the app logs one line per request, with the ids that matter
 errorlog = "-"
 loglevel = os.environ.get("GUNICORN_LOG_LEVEL", "warning")
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108,PTH112 - heartbeats belong in memory
+
+
+def child_exit(server, worker):
+    """Gauges of a worker that is gone are not counted on."""
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        multiprocess.mark_process_dead(worker.pid)
 
 
 def post_worker_init(worker):

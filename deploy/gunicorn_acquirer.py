@@ -5,7 +5,7 @@ import os
 bind = f"{os.environ.get('BIND_ADDRESS', '0.0.0.0')}:{os.environ.get('ACQUIRER_PORT', '9000')}"  # noqa: S104
 workers = 1
 worker_class = "gthread"
-threads = int(os.environ.get("ACQUIRER_THREADS", "16"))
+threads = int(os.environ.get("ACQUIRER_WEB_THREADS", "32"))  # a call with a timeout fault holds one for seconds
 timeout = 30
 keepalive = 5
 graceful_timeout = 5

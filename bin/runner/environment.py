@@ -32,7 +32,7 @@ def decide(var: Path, environ: Mapping[str, str], redis_socket: Path) -> dict[st
         "SHOP_URL": shop,
         "DATABASE_URL": f"sqlite:///{var / 'shop.db'}",
         "REDIS_URL": f"unix://{quote(str(redis_socket))}",
-        "METRICS_DIR": str(var / "metrics"),
+        "PROMETHEUS_MULTIPROC_DIR": str(var / "metrics"),
         "ACQUIRER_PORT": str(acquirer_port),
         "ACQUIRER_URL": f"http://127.0.0.1:{acquirer_port}",
         "ACQUIRER_PUBLIC_URL": acquirer,

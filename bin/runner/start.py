@@ -80,8 +80,8 @@ def run(settings: dict[str, str], fresh: bool) -> int:
     """Starts everything with `settings`, waits for its end, leaves no process behind. Returns the exit code."""
     if fresh:
         _empty(VAR)
-    for folder in (VAR, Path(settings["METRICS_DIR"])):
-        folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(VAR / "metrics", ignore_errors=True)  # counted by processes that are gone
+    Path(settings["PROMETHEUS_MULTIPROC_DIR"]).mkdir(parents=True, exist_ok=True)
     environment.write(VAR / "env", settings)
     environ = {
         **os.environ,

@@ -1,0 +1,2 @@
+-- The acquirer is another company: it has its own database.
+CREATE DATABASE acquirer;
