@@ -1,0 +1,69 @@
+"""The runs and their clocks: wall time plus an offset that all processes read from the database."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+
+from mock_acquirer.db import MICROSECOND, db, insert_once, unit
+from mock_acquirer.errors import Refused
+from mock_acquirer.models import DEFAULT_RUN, Run
+from mock_acquirer.times import wall_now
+
+RUN_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+
+
+def enter_run(name: str | None) -> str:
+    """The run of this name, made when it is new; without a name the default run. Refuses odd names (400)."""
+    name = name or DEFAULT_RUN
+    if not RUN_NAME.fullmatch(name):
+        raise Refused(400, "invalid_request", "invalid_run", "A run's name has 1 to 40 letters, digits, _ or -.")
+    if db.session.get(Run, name) is None:
+        _make(name)
+    return name
+
+
+@unit
+def _make(name: str) -> None:
+    insert_once(Run, name=name, offset_us=0, payment_seq=0, wall_created_at=wall_now())
+
+
+def offset(run: str) -> timedelta:
+    """How far the run is ahead of the wall."""
+    micros = db.session.scalar(select(Run.offset_us).where(Run.name == run))
+    return (micros or 0) * MICROSECOND
+
+
+def now(run: str) -> datetime:
+    """The run's time, aware UTC."""
+    return wall_now() + offset(run)
+
+
+@unit
+def move_to(run: str, moment: datetime) -> None:
+    """Turn the clock forward so that now is at least `moment`; never back."""
+    ahead = (moment - wall_now()) // MICROSECOND
+    db.session.execute(update(Run).where(Run.name == run, Run.offset_us < ahead).values(offset_us=ahead))
+
+
+@unit
+def claim_drain(run: str, seconds: float) -> bool:
+    """Take the right to send this run's deliveries in order; False while somebody else has it."""
+    wall = wall_now()
+    free = (Run.wall_draining_until.is_(None)) | (Run.wall_draining_until < wall)
+    taken = update(Run).where(Run.name == run, free).values(wall_draining_until=wall + timedelta(seconds=seconds))
+    return db.session.execute(taken).rowcount == 1  # type: ignore[attr-defined]
+
+
+@unit
+def end_drain(run: str) -> None:
+    db.session.execute(update(Run).where(Run.name == run).values(wall_draining_until=None))
+
+
+@unit
+def keep_drain(run: str, seconds: float) -> None:
+    """Keep that right for `seconds` from now."""
+    kept = update(Run).where(Run.name == run).values(wall_draining_until=wall_now() + timedelta(seconds=seconds))
+    db.session.execute(kept)

@@ -1,0 +1,331 @@
+"""kpay: a modern card REST API with JSON, bearer keys, Idempotency-Key and Standard Webhooks. Fictional.
+
+Paths, payment object, errors and webhooks are described in `docs` for merchants; this file is all there is to the wire.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask import Blueprint, Response, g, request
+
+from mock_acquirer import calls, clock, deliveries, engine, targets
+from mock_acquirer.cards import DECLINES
+from mock_acquirer.dialects import Dialect, Merchant, setting
+from mock_acquirer.errors import Refused, invalid, not_found
+from mock_acquirer.idempotency import Key
+from mock_acquirer.links import checkout_url
+from mock_acquirer.models import Payment
+from mock_acquirer.money import EXPONENTS, LARGEST
+from mock_acquirer.settings import Row, text, web_address
+from mock_acquirer.signing import standard_webhooks
+from mock_acquirer.times import parse_moment, rfc3339
+
+NAME = "kpay"
+MERCHANT = "demo"
+SETTINGS = (
+    Row(
+        "ACQUIRER_KPAY_API_KEY",
+        "kp_test_demo",
+        text,
+        "API key of kpay's demo merchant; `.name` after it picks a run.",
+    ),
+    Row(
+        "ACQUIRER_KPAY_WEBHOOK_SECRET",
+        "whsec_a3BheS1kZW1vLXdlYmhvb2stc2VjcmV0LTAwMDE=",
+        text,
+        "Secret that signs kpay's webhooks until it is rotated.",
+    ),
+    Row(
+        "ACQUIRER_KPAY_WEBHOOK_URL",
+        "http://localhost:8000/webhooks/kpay",
+        web_address,
+        "Where kpay's webhooks go when a payment names no address of its own.",
+    ),
+)
+LONGEST_SESSION = timedelta(days=30)
+bp = Blueprint(NAME, __name__, url_prefix="/kpay/v1")
+
+
+@dataclass(frozen=True)
+class Caller:
+    merchant: str
+    run: str
+
+
+def merchant(name: str) -> Merchant:
+    return Merchant(name, "Demo shop", setting("ACQUIRER_KPAY_WEBHOOK_URL"), setting("ACQUIRER_KPAY_WEBHOOK_SECRET"))
+
+
+def _caller() -> Caller:
+    """Who calls, by `Authorization: Bearer kp_test_demo` or `kp_test_demo.<run>`. Refuses with 401."""
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    key, _, run = key.strip().partition(".")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(key.encode(), setting("ACQUIRER_KPAY_API_KEY").encode()):
+        raise Refused(
+            401,
+            "authentication",
+            "invalid_api_key",
+            "Send a valid API key as `Authorization: Bearer …`.",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    return Caller(MERCHANT, clock.enter_run(run))
+
+
+def _body() -> dict[str, Any]:
+    """The JSON object that was sent; nothing at all counts as `{}`. Refuses with 400."""
+    raw = request.get_data()
+    try:
+        found = json.loads(raw) if raw.strip() else {}
+    except (ValueError, RecursionError) as broken:
+        raise Refused(400, "invalid_request", "malformed_json", "The body is not valid JSON in UTF-8.") from broken
+    if not isinstance(found, dict):
+        raise Refused(400, "invalid_request", "malformed_json", "The body must be a JSON object.")
+    return found
+
+
+def _key(caller: Caller) -> Key | None:
+    written = request.headers.get("Idempotency-Key")
+    if written is None:
+        return None
+    if not 1 <= len(written) <= 255 or not written.isprintable():
+        raise Refused(400, "invalid_request", "invalid_idempotency_key", "An Idempotency-Key has 1 to 255 characters.")
+    content = f"{request.method} {request.path}\n".encode() + request.get_data()
+    return Key(caller.run, NAME, caller.merchant, written, hashlib.sha256(content).hexdigest())
+
+
+def _mine(caller: Caller, payment_id: str) -> Payment:
+    found = engine.find(caller.run, payment_id)
+    if found is None or found.id != payment_id or (found.dialect, found.merchant) != (NAME, caller.merchant):
+        raise not_found(f"There is no payment {payment_id!r:.80}.")
+    return found
+
+
+def _respond(answer: calls.Answer) -> Response:
+    if answer.body is None:
+        return Response("", answer.status, content_type="text/plain")
+    return Response(answer.body, answer.status, answer.headers, content_type="application/json")
+
+
+@bp.post("/payments")
+def start() -> Response:
+    caller, sent = _caller(), _body()
+
+    def doing(_: str) -> calls.Effect:
+        payment = engine.open_session(_read_session(caller, sent))
+        return calls.Effect(201, deliveries.compact(document(payment)))
+
+    return _respond(calls.perform(calls.Call(NAME, "start", caller.run, key=_key(caller)), doing))
+
+
+@bp.get("/payments/<payment_id>")
+def show(payment_id: str) -> Response:
+    caller = _caller()
+    payment = _mine(caller, payment_id)
+
+    def doing(shows: str) -> calls.Effect:
+        if shows == "nothing":
+            raise not_found(f"There is no payment {payment_id!r:.80}.")
+        return calls.Effect(200, deliveries.compact(document(payment, as_created=shows == "created")))
+
+    return _respond(calls.perform(calls.Call(NAME, "query", caller.run, payment), doing))
+
+
+@bp.get("/payments")
+def search() -> Response:
+    caller = _caller()
+    reference = request.args.get("reference", "")
+    if not reference:
+        raise invalid("reference", "Say which: ?reference=…")
+    found = engine.by_reference(caller.run, caller.merchant, reference)
+
+    def doing(shows: str) -> calls.Effect:
+        for payment in found:
+            engine.expire_if_due(payment)
+        listed = [] if shows != "now" else [document(payment) for payment in found]
+        return calls.Effect(200, deliveries.compact({"data": listed}))
+
+    return _respond(calls.perform(calls.Call(NAME, "query", caller.run, found[-1] if found else None), doing))
+
+
+@bp.post("/payments/<payment_id>/cancel")
+def cancel(payment_id: str) -> Response:
+    return _change(payment_id, "cancel", lambda payment, sent: engine.cancel(payment, "merchant"))
+
+
+@bp.post("/payments/<payment_id>/capture")
+def capture(payment_id: str) -> Response:
+    return _change(payment_id, "capture", lambda payment, sent: engine.capture(payment, _amount(sent, needed=False)))
+
+
+def _change(payment_id: str, op: str, act: Callable[[Payment, dict[str, Any]], None]) -> Response:
+    caller, sent = _caller(), _body()
+    payment = _mine(caller, payment_id)
+
+    def doing(_: str) -> calls.Effect:
+        act(payment, sent)
+        return calls.Effect(200, deliveries.compact(document(payment)))
+
+    return _respond(calls.perform(calls.Call(NAME, op, caller.run, payment, _key(caller)), doing))
+
+
+def _read_session(caller: Caller, sent: dict[str, Any]) -> engine.Session:
+    """What was asked for, checked field by field. Refuses with 422 and the field's name."""
+    currency = _text(sent, "currency", 3)
+    if currency not in EXPONENTS:
+        raise invalid("currency", "The currency must be one of " + ", ".join(EXPONENTS) + ".")
+    reference = _text(sent, "reference", 64)
+    if not engine.REFERENCE.fullmatch(reference):
+        raise invalid("reference", "A reference has 1 to 64 letters, digits or _ . : @ / + = -.")
+    capture_method = _text(sent, "capture_method", 20, "automatic")
+    if capture_method not in ("automatic", "manual"):
+        raise invalid("capture_method", "capture_method must be automatic or manual.")
+    return engine.Session(
+        run=caller.run,
+        dialect=NAME,
+        merchant=caller.merchant,
+        reference=reference,
+        amount=_amount(sent) or 0,
+        currency=currency,
+        return_url=_address(sent, "return_url"),
+        webhook_url=_webhook(sent, caller),
+        expires_at=_end(sent, caller),
+        capture_method=capture_method,
+        description=_text(sent, "description", 200, ""),
+        locale=_text(sent, "locale", 20, ""),
+    )
+
+
+def _text(sent: dict[str, Any], name: str, longest: int, default: str | None = None) -> str:
+    value = sent.get(name)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, str) or not (value or default == "") or len(value) > longest or not _plain(value):
+        raise invalid(name, f"{name} must be text of 1 to {longest} characters.")
+    return value
+
+
+def _plain(value: str) -> bool:
+    """No control characters and nothing that UTF-8 cannot carry."""
+    return all(ord(letter) > 31 and ord(letter) != 127 and not 0xD800 <= ord(letter) <= 0xDFFF for letter in value)
+
+
+def _amount(sent: dict[str, Any], needed: bool = True) -> int | None:
+    amount = sent.get("amount")
+    if amount is None and not needed:
+        return None
+    if isinstance(amount, bool) or not isinstance(amount, int) or not 1 <= amount <= LARGEST:
+        raise invalid("amount", f"The amount must be a whole number of minor units from 1 to {LARGEST}.")
+    return amount
+
+
+def _address(sent: dict[str, Any], name: str) -> str:
+    url = _text(sent, name, targets.LONGEST)
+    try:
+        targets.origin_of(url)
+    except ValueError as wrong:
+        raise invalid(name, f"{name} must be a plain http or https address.") from wrong
+    return url
+
+
+def _webhook(sent: dict[str, Any], caller: Caller) -> str:
+    if sent.get("webhook_url") is None:
+        return merchant(caller.merchant).webhook_url
+    url = _address(sent, "webhook_url")
+    if not targets.is_allowed(url):
+        raise invalid("webhook_url", "Webhooks may only go to the origins listed in ACQUIRER_WEBHOOK_TARGETS.")
+    return url
+
+
+def _end(sent: dict[str, Any], caller: Caller) -> datetime:
+    now = clock.now(caller.run)
+    if sent.get("expires_at") is None:
+        return engine.default_end(caller.run, setting("ACQUIRER_SESSION_SECONDS"))
+    try:
+        end = parse_moment(sent["expires_at"])
+    except ValueError as wrong:
+        raise invalid("expires_at", "expires_at must be an RFC 3339 time such as 2026-01-31T12:00:00Z.") from wrong
+    if not now < end <= now + LONGEST_SESSION:
+        raise invalid("expires_at", f"expires_at must lie ahead of {rfc3339(now)}, by at most 30 days.")
+    return end
+
+
+def document(payment: Payment, as_created: bool = False) -> dict[str, Any]:
+    """The payment as kpay shows it; `as_created` is the stale answer of a lagging replica."""
+    shown = {
+        "id": payment.id,
+        "object": "payment",
+        "reference": payment.reference,
+        "merchant": payment.merchant,
+        "status": "requires_payment" if as_created else payment.state,
+        "amount": payment.amount,
+        "currency": payment.currency,
+        "checkout_url": checkout_url(payment),
+        "return_url": payment.return_url,
+        "created_at": rfc3339(payment.created_at),
+        "expires_at": rfc3339(payment.expires_at),
+        "capture_method": payment.capture_method,
+        "captures": [],
+        "refunds": [],
+        "payment_method": None,
+        "last_decline": None,
+        "ended_by": None,
+    }
+    return shown if as_created else shown | _progress(payment)
+
+
+def _progress(payment: Payment) -> dict[str, Any]:
+    method = {"type": "card", "brand": payment.brand, "last4": payment.last4} if payment.last4 else None
+    decline = None
+    if payment.last_decline:
+        family, sentence = DECLINES[payment.last_decline]
+        decline = {"code": payment.last_decline, "class": family, "message": sentence}
+    captures = [
+        {"id": one.id, "amount": one.amount, "currency": one.currency, "captured_at": rfc3339(one.captured_at)}
+        for one in payment.captures
+    ]
+    return {"captures": captures, "payment_method": method, "last_decline": decline, "ended_by": payment.ended_by}
+
+
+def event_body(payment: Payment, kind: str, event_id: str, moment: datetime) -> tuple[str, str]:
+    event = {
+        "id": event_id,
+        "type": kind,
+        "created_at": rfc3339(moment),
+        "merchant": payment.merchant,
+        "data": {"payment": document(payment)},
+    }
+    return "application/json", deliveries.compact(event)
+
+
+def refuse(refused: Refused) -> Response:
+    """An error in kpay's shape."""
+    error: dict[str, Any] = {"type": refused.kind, "code": refused.code, "message": refused.message}
+    if refused.param:
+        error["param"] = refused.param
+    error["request_id"] = g.get("request_id", "")
+    body = deliveries.compact({"error": error})
+    return Response(body, refused.status, refused.headers, content_type="application/json")
+
+
+DIALECT = Dialect(
+    name=NAME,
+    title="KPay",
+    prefix="/kpay/",
+    settings=SETTINGS,
+    blueprint=bp,
+    merchant=merchant,
+    event_body=event_body,
+    sign=standard_webhooks,
+    signature_header="webhook-signature",
+    acknowledged=lambda status, answer: 200 <= status < 300,
+    retries=(0, 5, 300, 1800, 7200, 18000, 36000, 36000),
+    jitter=0.2,
+    refuse=refuse,
+)

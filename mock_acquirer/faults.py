@@ -1,0 +1,233 @@
+"""Which fault fires: levels, counting, drawing, and the log of what fired.
+
+Every function here runs inside a unit, or opens one when a plan is armed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, delete, or_, select, update
+
+from mock_acquirer import clock, plans
+from mock_acquirer.db import db, insert_once, unit
+from mock_acquirer.models import Counter, Delivery, FaultPlan, FaultUse, Payment
+
+LEVELS = ("scenario", "payment", "endpoint", "global")
+ENDPOINTS = (*plans.OPS, "card", "webhook")
+MADE = ("delay", "duplicate", "parallel", "hold_until", "before_response", "reverse")
+SENT = ("drop", "sign")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a fault would act on; `number` is the payment's number in its run, from which draws come."""
+
+    run: str
+    number: int
+    payment_id: str | None
+
+    @classmethod
+    def of(cls, payment: Payment) -> Subject:
+        return cls(payment.run, payment.number, payment.id)
+
+
+@dataclass(frozen=True)
+class Armed:
+    """A rule of a plan, with where it stands."""
+
+    plan: FaultPlan
+    place: str
+    rule: dict[str, Any]
+    subject: Subject
+
+    def counter(self, *parts: object) -> str:
+        return ".".join((self.plan.version, self.place, *map(str, parts)))
+
+
+def arm(run: str, level: str, owner: str, given: Any) -> dict[str, Any]:
+    """Replace the whole plan of one level; `{}` clears it. Refuses a bad plan (422) and changes nothing then."""
+    plan = plans.parse_plan(given)
+    _write_plan(run, level, owner, plan)
+    return plan
+
+
+@unit
+def _write_plan(run: str, level: str, owner: str, plan: dict[str, Any]) -> None:
+    here = (FaultPlan.run == run, FaultPlan.level == level, FaultPlan.owner == owner)
+    db.session.execute(delete(FaultPlan).where(*here))
+    if plan:
+        db.session.add(FaultPlan(run=run, level=level, owner=owner, version=secrets.token_hex(6), plan=plan))
+        db.session.flush()
+
+
+@unit
+def add(payment: Payment, fragment: dict[str, Any]) -> None:
+    """Put a fragment (of a card, of the fate panel) before what is armed on the payment."""
+    if fragment:
+        _write_plan(
+            payment.run, "payment", payment.id, plans.merged(plan_at(payment.run, "payment", payment.id), fragment)
+        )
+
+
+def plan_at(run: str, level: str, owner: str = "") -> dict[str, Any]:
+    """What is armed there; `{}` when nothing is."""
+    found = db.session.scalar(
+        select(FaultPlan.plan).where(FaultPlan.run == run, FaultPlan.level == level, FaultPlan.owner == owner)
+    )
+    return found or {}
+
+
+def armed_for(payment: Payment) -> list[tuple[str, dict[str, Any]]]:
+    """(level, plan) of everything that may act on the payment, the most specific first."""
+    owners = [("scenario", payment.id), ("payment", payment.id), ("global", "")]
+    return [(plan.level, plan.plan) for plan in _plans(payment.run, owners)]
+
+
+def _plans(run: str, owners: list[tuple[str, str]]) -> list[FaultPlan]:
+    places = or_(*(and_(FaultPlan.level == level, FaultPlan.owner == owner) for level, owner in owners))
+    found = db.session.scalars(select(FaultPlan).where(FaultPlan.run == run, places))
+    return sorted(found, key=lambda plan: LEVELS.index(plan.level))
+
+
+def _rules(subject: Subject, section: str, endpoint: str) -> list[Armed]:
+    owners = [("endpoint", endpoint), ("global", "")]
+    if subject.payment_id:
+        owners += [("scenario", subject.payment_id), ("payment", subject.payment_id)]
+    return [
+        Armed(plan, f"{section}{index}", rule, subject)
+        for plan in _plans(subject.run, owners)
+        for index, rule in enumerate(_listed(plan.plan.get(section, [])))
+    ]
+
+
+def _listed(rules: Any) -> list[dict[str, Any]]:
+    return rules if isinstance(rules, list) else [rules]
+
+
+def _count(armed: Armed, most: int, *parts: object) -> int | None:
+    """The next number of this counter (1 for the first), or None when it is used up."""
+    run, name = armed.subject.run, armed.counter(*parts)
+    insert_once(Counter, run=run, name=name, used=0)
+    counted = update(Counter).where(Counter.run == run, Counter.name == name, Counter.used < most)
+    return db.session.scalar(counted.values(used=Counter.used + 1).returning(Counter.used))
+
+
+def draw(seed: int, number: int, fault: str, attempt: int) -> float:
+    """A number in [0, 1) that depends on nothing else than these four."""
+    digest = hmac.new(str(seed).encode(), f"{number}.{fault}.{attempt}".encode(), hashlib.sha256).digest()
+    return int.from_bytes(digest[:8]) / 2**64
+
+
+def _fires(armed: Armed, fault: str) -> bool:
+    """Draw the chance and count the use."""
+    chance = armed.rule.get("chance", armed.plan.plan.get("chance", 1.0))
+    if chance < 1.0:
+        attempt = _count(armed, plans.MOST * 10, "draw", fault, armed.subject.number) or 0
+        if draw(armed.plan.plan.get("seed", 0), armed.subject.number, fault, attempt) >= chance:
+            return False
+    return "times" not in armed.rule or _count(armed, armed.rule["times"], "used", fault) is not None
+
+
+def _log(armed: Armed, fault: str, detail: dict[str, Any]) -> None:
+    subject = armed.subject
+    db.session.add(
+        FaultUse(
+            run=subject.run,
+            payment_id=subject.payment_id,
+            at=clock.now(subject.run),
+            level=armed.plan.level,
+            fault=fault,
+            detail=detail,
+        )
+    )
+    db.session.flush()
+
+
+def api(subject: Subject, op: str) -> dict[str, Any] | None:
+    """The rule that acts on this API call, or None. An exact `op` goes before `*` at the same level."""
+    rules = [armed for armed in _rules(subject, "api", op) if armed.rule.get("op", "*") in (op, "*")]
+    if op != "query":
+        rules = [armed for armed in rules if armed.rule["do"] != "stale_query"]
+    rules.sort(key=lambda armed: (LEVELS.index(armed.plan.level), armed.rule.get("op", "*") == "*"))
+    return _first_api(rules, op) if rules else None
+
+
+@unit
+def _first_api(rules: list[Armed], op: str) -> dict[str, Any] | None:
+    for armed in rules:
+        if _fires(armed, f"api.{armed.rule['do']}"):
+            _log(armed, f"api.{armed.rule['do']}", {"op": op})
+            return armed.rule
+    return None
+
+
+def pay(payment: Payment, fault: str) -> Any:
+    """The value of a `pay` fault such as `decline`, or None. Inside a unit."""
+    for armed in _rules(Subject.of(payment), "pay", "card"):
+        value = armed.rule.get(fault)
+        if value and _fires(armed, f"pay.{fault}"):
+            _log(armed, f"pay.{fault}", {"value": value})
+            return value
+    return None
+
+
+def _hook_rules(payment: Payment, kind: str, names: tuple[str, ...]) -> Iterator[Armed]:
+    rules = [
+        armed
+        for armed in _rules(Subject.of(payment), "hook", "webhook")
+        if armed.rule.get("match", "*") in (kind, "*") and any(armed.rule.get(name) for name in names)
+    ]
+    yield from sorted(rules, key=lambda a: (LEVELS.index(a.plan.level), a.rule.get("match", "*") == "*"))
+
+
+def hook_made(payment: Payment, kind: str) -> dict[str, Any]:
+    """What happens to a new event's deliveries (the names in MADE). Inside a unit."""
+    script: dict[str, Any] = {}
+    for armed in _hook_rules(payment, kind, MADE):
+        wanted = {name: armed.rule[name] for name in MADE if armed.rule.get(name) and name not in script}
+        if wanted and _fires(armed, "hook.made"):
+            script |= wanted
+            for name, value in wanted.items():
+                _log(armed, f"hook.{name}", {"event": kind, "value": value})
+    return script
+
+
+def reversed_for(payment: Payment) -> bool:
+    """Whether this payment's events are told in reverse."""
+    return any(armed.rule.get("reverse") for armed in _hook_rules(payment, "*", ("reverse",)))
+
+
+def hook_sent(delivery: Delivery, payment: Payment) -> dict[str, Any]:
+    """What happens to this attempt: `drop` (True) and `sign`. A resend's own fault goes first."""
+    if delivery.faults:
+        return {name: delivery.faults[name] for name in SENT if delivery.faults.get(name)}
+    rules = list(_hook_rules(payment, delivery.event.type, SENT))
+    return _first_sent(rules, delivery) if rules else {}
+
+
+@unit
+def _first_sent(rules: list[Armed], delivery: Delivery) -> dict[str, Any]:
+    acts: dict[str, Callable[[Armed], Any]] = {
+        "drop": lambda armed: _count(armed, armed.rule["drop"], "drop", delivery.payment_id) is not None,
+        "sign": lambda armed: armed.rule["sign"],
+    }
+    fired: dict[str, Any] = {}
+    for armed in rules:
+        for name in SENT:
+            if armed.rule.get(name) and name not in fired and _fires(armed, f"hook.{name}"):
+                value = acts[name](armed)
+                if value:
+                    fired[name] = value
+                    _log(armed, f"hook.{name}", {"event": delivery.event.type, "delivery": delivery.id, "value": value})
+    return fired
+
+
+def used(payment: Payment) -> list[FaultUse]:
+    """The log of what fired for this payment, oldest first."""
+    return list(db.session.scalars(select(FaultUse).where(FaultUse.payment_id == payment.id).order_by(FaultUse.id)))

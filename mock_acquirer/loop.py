@@ -1,0 +1,113 @@
+"""The loop: ends sessions, brings late money, sends what is due. Safe to run twice: claims are conditional UPDATEs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from flask import Flask
+
+from mock_acquirer import clock, courier, deliveries, engine
+from mock_acquirer.db import db, release
+from mock_acquirer.errors import conflict
+from mock_acquirer.handover import HandOver
+
+PAUSE = 0.5
+DRAIN_LEASE = 60.0
+LONGEST_WAIT = 8.0
+
+
+def tick(app: Flask) -> int:
+    """One look at everything that is due in all runs. Answers how many things were done."""
+    hand_over: HandOver = app.extensions["acquirer.courier"]
+    with app.app_context():
+        done = move_payments()
+        fresh, lost = deliveries.unhanded()
+        release()
+        if fresh and hand_over.to_queue(fresh):
+            deliveries.mark_handed(fresh)
+            fresh = []
+        return done + len(
+            courier.deliver(fresh + lost, threads=app.config["ACQUIRER_THREADS"]) if fresh or lost else []
+        )
+
+
+def move_payments(run: str | None = None) -> int:
+    """End the sessions whose time is over, then take the money that was late."""
+    done = 0
+    for over in engine.due_payments(run)[0]:
+        done += engine.expire_if_due(over)
+    for late in engine.due_payments(run)[1]:
+        done += engine.capture_late(late)
+    return done
+
+
+def forever(app: Flask, stop: threading.Event) -> None:
+    """Tick until `stop`; woken at once by a fresh delivery. One failing tick never ends it."""
+    wake: threading.Event = app.extensions["acquirer.courier"].wake
+    while not stop.is_set():
+        try:
+            busy = tick(app)
+        except Exception:  # noqa: BLE001 - the loop outlives a database that is away
+            app.logger.exception("the delivery loop stumbled")
+            busy = 0
+        if not busy:
+            wake.wait(PAUSE)
+        wake.clear()
+
+
+def start_thread(app: Flask) -> threading.Event:
+    """Run the loop beside the serving threads. Setting the answered event ends it."""
+    stop = threading.Event()
+    threading.Thread(target=forever, args=(app, stop), name="acquirer-loop", daemon=True).start()
+    return stop
+
+
+def advance(run: str, to: datetime, turn_shop: Callable[[datetime], None]) -> dict[str, int]:
+    """Turn the run's clock to `to`, doing everything that becomes due on the way, each at its own time and in order.
+
+    `turn_shop(moment)` is called before each step. Answers how many deliveries were accepted, and how many attempts
+    were made. Refuses (409) while another advance of this run is under way.
+    """
+    if not clock.claim_drain(run, DRAIN_LEASE):
+        raise conflict("clock_is_turning", "Another call is turning this run's clock right now.")
+    outcomes: list[str] = []
+    try:
+        _wait_for_senders(run)
+        while True:
+            outcomes += _work_off(run)
+            upcoming = [moment for moment in (engine.next_due(run), deliveries.next_due(run)) if moment is not None]
+            step = min([to, *(moment for moment in upcoming if moment > clock.now(run))])
+            release()
+            turn_shop(step)
+            clock.move_to(run, step)
+            clock.keep_drain(run, DRAIN_LEASE)
+            if step >= to:
+                break
+        outcomes += _work_off(run)
+    finally:
+        clock.end_drain(run)
+    return {"delivered": outcomes.count("delivered"), "attempts": len(outcomes)}
+
+
+def _work_off(run: str) -> list[str]:
+    """Everything that is due at this moment, in order."""
+    outcomes: list[str] = []
+    while True:
+        moved = move_payments(run)
+        due = deliveries.due_ids(run)
+        sent = courier.deliver(due, run=run) if due else []
+        outcomes += sent
+        clock.keep_drain(run, DRAIN_LEASE)
+        if not sent and not moved:
+            return outcomes
+
+
+def _wait_for_senders(run: str) -> None:
+    """Whoever claimed a delivery before we began finishes first, so that nothing is overtaken."""
+    until = time.monotonic() + LONGEST_WAIT
+    while deliveries.in_flight(run) and time.monotonic() < until:
+        db.session.rollback()
+        time.sleep(0.01)

@@ -1,0 +1,227 @@
+"""The acquirer's tables. Times are on the run's clock unless the name starts with `wall_`; money is in minor units."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from mock_acquirer.db import Model, Moment
+from mock_acquirer.times import wall_now
+
+DEFAULT_RUN = "default"
+
+
+def new_id(prefix: str) -> str:
+    """A fresh id of 120 random bits, such as `pay_…`."""
+    return f"{prefix}_{secrets.token_hex(15)}"
+
+
+class Run(Model):
+    """A world of its own: clock, seed, faults and payments. Tests in parallel each take one."""
+
+    __tablename__ = "runs"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    offset_us: Mapped[int] = mapped_column(BigInteger, default=0)
+    payment_seq: Mapped[int] = mapped_column(default=0)
+    wall_draining_until: Mapped[datetime | None] = mapped_column(Moment)
+    wall_created_at: Mapped[datetime] = mapped_column(Moment, default=wall_now)
+
+
+class FaultPlan(Model):
+    """What is armed at one level (scenario, payment, endpoint, global) for one owner of a run."""
+
+    __tablename__ = "fault_plans"
+    __table_args__ = (UniqueConstraint("run", "level", "owner"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run: Mapped[str]
+    level: Mapped[str]
+    owner: Mapped[str]
+    version: Mapped[str]
+    plan: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class Counter(Model):
+    """How often a fault was drawn or used; `times` and the random draws count on it."""
+
+    __tablename__ = "counters"
+    run: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    used: Mapped[int] = mapped_column(default=0)
+
+
+class FaultUse(Model):
+    """One fault that fired."""
+
+    __tablename__ = "fault_uses"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run: Mapped[str] = mapped_column(index=True)
+    payment_id: Mapped[str | None] = mapped_column(index=True)
+    at: Mapped[datetime] = mapped_column(Moment)
+    level: Mapped[str]
+    fault: Mapped[str]
+    detail: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class Payment(Model):
+    """One payment session of a merchant. Its state is written by `engine` alone."""
+
+    __tablename__ = "payments"
+    __table_args__ = (
+        Index("ix_payments_run_reference", "run", "reference"),
+        Index("ix_payments_state_expires", "state", "expires_at"),
+    )
+    id: Mapped[str] = mapped_column(primary_key=True)
+    run: Mapped[str] = mapped_column(ForeignKey("runs.name"))
+    number: Mapped[int]
+    dialect: Mapped[str]
+    merchant: Mapped[str]
+    reference: Mapped[str]
+    state: Mapped[str]
+    amount: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str]
+    capture_method: Mapped[str]
+    return_url: Mapped[str] = mapped_column(Text)
+    webhook_url: Mapped[str] = mapped_column(Text)
+    description: Mapped[str] = mapped_column(Text, default="")
+    locale: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    expires_at: Mapped[datetime] = mapped_column(Moment)
+    ended_at: Mapped[datetime | None] = mapped_column(Moment)
+    ended_by: Mapped[str | None]
+    declines: Mapped[int] = mapped_column(default=0)
+    last_decline: Mapped[str | None]
+    card: Mapped[str | None]
+    brand: Mapped[str | None]
+    last4: Mapped[str | None]
+    capture_due_at: Mapped[datetime | None] = mapped_column(Moment, index=True)
+    captures: Mapped[list[Capture]] = relationship(order_by="Capture.position", lazy="selectin", viewonly=True)
+
+
+class Capture(Model):
+    """Money that was taken; a misbehaving acquirer takes it twice."""
+
+    __tablename__ = "captures"
+    __table_args__ = (UniqueConstraint("payment_id", "position"),)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    payment_id: Mapped[str] = mapped_column(ForeignKey("payments.id"))
+    position: Mapped[int]
+    amount: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str]
+    captured_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class TimelineEntry(Model):
+    """What happened to a payment: calls, page actions, states, control."""
+
+    __tablename__ = "timeline"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run: Mapped[str] = mapped_column(index=True)
+    payment_id: Mapped[str] = mapped_column(index=True)
+    at: Mapped[datetime] = mapped_column(Moment)
+    wall_at: Mapped[datetime] = mapped_column(Moment, default=wall_now)
+    kind: Mapped[str]
+    text: Mapped[str] = mapped_column(Text)
+
+
+class Event(Model):
+    """Something that the merchant is told, in the bytes in which it is told."""
+
+    __tablename__ = "events"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    run: Mapped[str] = mapped_column(index=True)
+    payment_id: Mapped[str] = mapped_column(ForeignKey("payments.id"), index=True)
+    type: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    body: Mapped[str] = mapped_column(Text)
+    content_type: Mapped[str]
+
+
+class Delivery(Model):
+    """One promise to bring an event to an address. `due_at` is the truth; queues only make it sooner.
+
+    States: pending, held (until `hold_until` is delivered, or a resend), delivered, given_up, disabled.
+    """
+
+    __tablename__ = "deliveries"
+    __table_args__ = (Index("ix_deliveries_state_due", "state", "due_at"),)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    run: Mapped[str] = mapped_column(ForeignKey("runs.name"), index=True)
+    payment_id: Mapped[str] = mapped_column(ForeignKey("payments.id"), index=True)
+    event_id: Mapped[str] = mapped_column(ForeignKey("events.id"), index=True)
+    url: Mapped[str] = mapped_column(Text)
+    state: Mapped[str]
+    due_at: Mapped[datetime] = mapped_column(Moment)
+    attempts_made: Mapped[int] = mapped_column(default=0)
+    hold_until: Mapped[str | None]
+    parallel: Mapped[bool] = mapped_column(default=False)
+    inline: Mapped[bool] = mapped_column(default=False)
+    faults: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    claim: Mapped[str | None]
+    wall_claimed_until: Mapped[datetime | None] = mapped_column(Moment)
+    wall_handed_until: Mapped[datetime | None] = mapped_column(Moment)
+    event: Mapped[Event] = relationship(lazy="joined", viewonly=True)
+    attempts: Mapped[list[Attempt]] = relationship(order_by="Attempt.id", viewonly=True)
+
+
+class Attempt(Model):
+    """One try to deliver: what was sent, what came back, which faults were used."""
+
+    __tablename__ = "attempts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    delivery_id: Mapped[str] = mapped_column(ForeignKey("deliveries.id"), index=True)
+    number: Mapped[int]
+    at: Mapped[datetime] = mapped_column(Moment)
+    wall_at: Mapped[datetime] = mapped_column(Moment)
+    outcome: Mapped[str]
+    request_headers: Mapped[dict[str, str]] = mapped_column(JSON)
+    request_body: Mapped[str] = mapped_column(Text)
+    signed_string: Mapped[str] = mapped_column(Text)
+    status: Mapped[int | None]
+    answer_headers: Mapped[dict[str, str]] = mapped_column(JSON)
+    answer: Mapped[str] = mapped_column(Text)
+    milliseconds: Mapped[int]
+    next_due_at: Mapped[datetime | None] = mapped_column(Moment)
+    faults_used: Mapped[list[str]] = mapped_column(JSON)
+
+
+class DisabledEndpoint(Model):
+    """An address that answered 410: nothing goes there until a resend is accepted."""
+
+    __tablename__ = "disabled_endpoints"
+    run: Mapped[str] = mapped_column(primary_key=True)
+    url: Mapped[str] = mapped_column(Text, primary_key=True)
+    at: Mapped[datetime] = mapped_column(Moment)
+
+
+class StoredAnswer(Model):
+    """What an Idempotency-Key was answered; `status` is empty while the call is in flight."""
+
+    __tablename__ = "stored_answers"
+    run: Mapped[str] = mapped_column(primary_key=True)
+    dialect: Mapped[str] = mapped_column(primary_key=True)
+    merchant: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]
+    token: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    wall_in_flight_until: Mapped[datetime] = mapped_column(Moment)
+    status: Mapped[int | None]
+    body: Mapped[str | None] = mapped_column(Text)
+
+
+class Secret(Model):
+    """A webhook secret made by rotation. Without a row the secret of the settings is the valid one."""
+
+    __tablename__ = "secrets"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run: Mapped[str] = mapped_column(index=True)
+    dialect: Mapped[str]
+    merchant: Mapped[str]
+    secret: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    valid_until: Mapped[datetime | None] = mapped_column(Moment)

@@ -1,0 +1,187 @@
+"""The hosted payment pages. A state enforcer decides on every URL what may be seen, the engine all the rest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from flask import Blueprint, Response, abort, current_app, make_response, redirect, render_template, request, url_for
+
+from mock_acquirer import cards, dialects, engine, faults, guards, presets, states, timeline
+from mock_acquirer.db import db
+from mock_acquirer.models import Payment
+
+bp = Blueprint("pages", __name__, url_prefix="/pay")
+EXPIRY = re.compile(r"\s*(\d{1,2})\s*[/-]?\s*(\d{4}|\d{2})\s*")
+
+
+def stage_of(payment: Payment) -> str:
+    """Which page a payment has now: form, challenge or result."""
+    if payment.state not in states.OPEN or payment.capture_due_at is not None:
+        return "result"
+    return "challenge" if payment.state == "requires_action" else "form"
+
+
+STAGES = {"form": "pages.form", "challenge": "pages.challenge", "result": "pages.result"}
+
+
+def at_stage(*stages: str) -> Callable[[Callable[[Payment], Any]], Callable[[str], Any]]:
+    """Load the payment, end it when its time is over, and send the browser to the page that it has now."""
+
+    def decorate(view: Callable[[Payment], Any]) -> Callable[[str], Any]:
+        @wraps(view)
+        def guarded(payment_id: str) -> Any:
+            payment = _load(payment_id)
+            if request.method == "POST":
+                guards.require_own_form()
+            engine.expire_if_due(payment)
+            stage = stage_of(payment)
+            if stage not in stages:
+                return redirect(url_for(STAGES[stage], payment_id=payment.id), 303)
+            return view(payment)
+
+        return guarded
+
+    return decorate
+
+
+def _load(payment_id: str) -> Payment:
+    found = db.session.get(Payment, payment_id) if re.fullmatch(r"pay_[0-9a-f]{30}", payment_id) else None
+    if found is None:
+        abort(404, "There is no such payment. The link may be incomplete.")
+    return found
+
+
+@bp.get("/<payment_id>")
+@at_stage("form")
+def form(payment: Payment) -> Response:
+    return _form(payment, {}, {})
+
+
+def _form(payment: Payment, errors: dict[str, str], values: dict[str, str]) -> Response:
+    """The number and the security code are never sent back to the browser."""
+    status = 422 if errors else 200
+    return _page("checkout.html", payment, status, errors=errors, values=values, test_cards=cards.CARDS)
+
+
+def _page(template: str, payment: Payment, status: int = 200, **values: Any) -> Response:
+    """Render with what every payment page shows."""
+    shop = dialects.merchant_of(payment)
+    panel: dict[str, Any] = {}
+    if current_app.config["ACQUIRER_CONTROL"]:
+        panel = {
+            "armed": faults.armed_for(payment),
+            "fired": faults.used(payment),
+            "parts": presets.PARTS,
+            "of_part": presets.of_part,
+            "linked": presets.chosen(_fates(request.values.getlist("fate"))),
+        }
+    decline = cards.DECLINES[payment.last_decline] if payment.last_decline else None
+    page = render_template(
+        f"mock_acquirer/{template}",
+        payment=payment,
+        shop=shop,
+        brand=dialects.named(payment.dialect).title,
+        decline=decline,
+        tries_left=cards.MOST_DECLINES - payment.declines,
+        panel=panel,
+        **values,
+    )
+    return guards.may_post_on_to(make_response(page, status), payment)
+
+
+def _fates(written: list[str]) -> list[str]:
+    return [slug for part in written for slug in part.split(",")]
+
+
+@bp.post("/<payment_id>/card")
+@at_stage("form")
+def pay(payment: Payment) -> Response:
+    card, errors = _read_card()
+    if card is None or errors:
+        kept = {name: request.form.get(name, "")[:60] for name in ("name", "expiry")}
+        return _form(payment, errors, kept)
+    _arm_linked(payment)
+    timeline.note(payment, "page", f"The customer pays with {card.brand} ending in {card.last4}")
+    return _after(payment, engine.pay(payment, card))
+
+
+def _read_card() -> tuple[cards.Card | None, dict[str, str]]:
+    """(the test card, a sentence for each field that is not right)."""
+    errors: dict[str, str] = {}
+    card, why = cards.read_number(request.form.get("number", "")[:40])
+    if why:
+        errors["number"] = why
+    expiry = EXPIRY.fullmatch(request.form.get("expiry", "")[:20])
+    if expiry is None or not 1 <= int(expiry[1]) <= 12:
+        errors["expiry"] = "Enter month and year, such as 12/34."
+    cvc = request.form.get("cvc", "").strip()
+    if not re.fullmatch(r"[0-9]{3,4}", cvc):
+        errors["cvc"] = "Enter the 3 or 4 digits of the security code."
+    if not request.form.get("name", "").strip():
+        errors["name"] = "Enter the name on the card."
+    return card, errors
+
+
+def _arm_linked(payment: Payment) -> None:
+    """A fate that came with the link takes effect when the customer acts."""
+    if current_app.config["ACQUIRER_CONTROL"]:
+        faults.add(payment, presets.plan_of(presets.chosen(_fates(request.form.getlist("fate")))))
+
+
+def _after(payment: Payment, outcome: str) -> Response:
+    """Back to the shop when the customer is done, else to the page that the payment has now."""
+    if outcome in ("captured", "authorized", "processing"):
+        return _redirect(payment.return_url)
+    return _redirect(url_for(STAGES[stage_of(payment)], payment_id=payment.id))
+
+
+def _redirect(where: str) -> Response:
+    response = make_response("", 303)
+    response.headers["Location"] = where
+    return response
+
+
+@bp.post("/<payment_id>/cancel")
+@at_stage("form", "challenge")
+def cancel(payment: Payment) -> Response:
+    _arm_linked(payment)
+    timeline.note(payment, "page", "The customer cancels")
+    engine.cancel(payment, "customer")
+    return _redirect(payment.return_url)
+
+
+@bp.get("/<payment_id>/challenge")
+@at_stage("challenge")
+def challenge(payment: Payment) -> Response:
+    return _page("challenge.html", payment)
+
+
+@bp.post("/<payment_id>/challenge")
+@at_stage("challenge")
+def answer_challenge(payment: Payment) -> Response:
+    answer = request.form.get("answer", "")
+    if answer not in ("approve", "fail"):
+        abort(422, "Choose Approve or Fail.")
+    timeline.note(payment, "page", f"The customer answers the 3-D Secure challenge: {answer}")
+    return _after(payment, engine.finish_challenge(payment, answer == "approve"))
+
+
+@bp.get("/<payment_id>/result")
+@at_stage("result")
+def result(payment: Payment) -> Response:
+    return _page("result.html", payment)
+
+
+@bp.post("/<payment_id>/fate")
+@at_stage("form", "challenge", "result")
+def arm_fate(payment: Payment) -> Response:
+    """Replace what is armed on this payment by what was picked."""
+    guards.require_control()
+    picked = [] if "clear" in request.form else presets.chosen(_fates(request.form.getlist("pick")))
+    faults.arm(payment.run, "payment", payment.id, presets.plan_of(picked))
+    labels = ", ".join(preset.label for preset in picked) or "nothing"
+    timeline.note(payment, "control", f"Armed in the fate panel: {labels}")
+    return _redirect(url_for(STAGES[stage_of(payment)], payment_id=payment.id) + "#fate")

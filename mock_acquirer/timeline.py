@@ -1,0 +1,24 @@
+"""The story of a payment, line by line."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from mock_acquirer import clock
+from mock_acquirer.db import db, unit
+from mock_acquirer.models import Payment, TimelineEntry
+
+
+@unit
+def note(payment: Payment, kind: str, text: str) -> None:
+    """Add a line; `kind` is call, page, state, control or fault."""
+    db.session.add(
+        TimelineEntry(run=payment.run, payment_id=payment.id, at=clock.now(payment.run), kind=kind, text=text)
+    )
+    db.session.flush()
+
+
+def of(payment: Payment) -> list[TimelineEntry]:
+    """All lines, oldest first."""
+    mine = select(TimelineEntry).where(TimelineEntry.payment_id == payment.id)
+    return list(db.session.scalars(mine.order_by(TimelineEntry.id)))

@@ -1,0 +1,112 @@
+"""What all answers share: ids, logs, errors in the shape of their path, and filters for the templates."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from datetime import datetime
+
+from flask import Flask, Response, current_app, g, jsonify, make_response, render_template, request
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+from mock_acquirer import dialects, guards
+from mock_acquirer.errors import Refused
+from mock_acquirer.money import show
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+CONTROL_PREFIX = "/_sim"
+
+
+def set_up(app: Flask) -> None:
+    """Hang everything on the app."""
+    app.before_request(_begin)
+    app.after_request(_end)
+    app.register_error_handler(Refused, _answer_refused)
+    app.register_error_handler(HTTPException, _answer_http)
+    app.register_error_handler(OperationalError, _answer_busy)
+    app.register_error_handler(PoolTimeout, _answer_busy)
+    app.register_error_handler(Exception, _answer_crash)
+    app.add_template_filter(show, "money")
+    app.add_template_filter(clock_time, "when")
+    app.add_template_global(guards.token, "csrf_token")
+    app.add_url_rule("/healthz", "healthz", lambda: jsonify(status="ok"))
+
+
+def clock_time(moment: datetime | None) -> str:
+    """`2026-01-31 12:00:00 UTC`, or a dash."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC") if moment else "–"
+
+
+def _begin() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    g.began = time.monotonic()
+
+
+def _end(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.get("request_id", "")
+    guards.add_headers(response)
+    current_app.logger.info(
+        "request",
+        extra={
+            "request_id": g.get("request_id", ""),
+            "method": request.method,
+            "path": request.path,
+            "status": response.status_code,
+            "ms": round((time.monotonic() - g.get("began", time.monotonic())) * 1000, 1),
+        },
+    )
+    return response
+
+
+def _answer_refused(refused: Refused) -> Response:
+    """JSON in the dialect's shape on API paths, kpay's shape under /_sim, a page elsewhere."""
+    for dialect in dialects.every().values():
+        if request.path.startswith(dialect.prefix):
+            return dialect.refuse(refused)
+    if request.path.startswith(CONTROL_PREFIX):
+        error = {"type": refused.kind, "code": refused.code, "message": refused.message, "request_id": g.request_id}
+        response = jsonify(error=error)
+        response.status_code = refused.status
+        response.headers.extend(refused.headers)
+        return response
+    page = render_template("mock_acquirer/problem.html", status=refused.status, sentence=refused.message)
+    return make_response(page, refused.status, refused.headers)
+
+
+SENTENCES = {
+    403: "This is not allowed.",
+    404: "There is nothing at this address.",
+    405: "This address does not take this kind of request.",
+    413: "This is more than 64 KiB.",
+    415: "This kind of content is not understood here.",
+}
+
+
+def _answer_http(wrong: HTTPException) -> Response:
+    status = wrong.code or 500
+    own = wrong.description if wrong.description and wrong.description != type(wrong).description else ""
+    sentence = own or SENTENCES.get(status, wrong.name + ".")
+    headers = {name: value for name, value in wrong.get_headers() if name in ("Allow", "Retry-After", "Location")}
+    if 300 <= status < 400:
+        return make_response(wrong.get_response())
+    return _answer_refused(
+        Refused(status, "invalid_request", wrong.name.lower().replace(" ", "_"), sentence, headers=headers)
+    )
+
+
+def _answer_busy(wrong: Exception) -> Response:
+    current_app.logger.warning(
+        "database away", extra={"request_id": g.get("request_id", ""), "outcome": type(wrong).__name__}
+    )
+    return _answer_refused(
+        Refused(503, "api_error", "database_away", "The database is busy. Try again.", headers={"Retry-After": "1"})
+    )
+
+
+def _answer_crash(wrong: Exception) -> Response:
+    current_app.logger.exception("crashed", extra={"request_id": g.get("request_id", ""), "path": request.path})
+    return _answer_refused(Refused(500, "api_error", "internal_error", "Something went wrong on our side."))
