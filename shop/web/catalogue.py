@@ -14,7 +14,7 @@ from shop.web.access import access
 
 bp = Blueprint("catalogue", __name__)
 LONGEST_SEARCH = 80
-ALSO = 4
+ALSO = 5
 
 
 @bp.get("/")
