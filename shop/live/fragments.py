@@ -60,7 +60,8 @@ def look(app: Flask, token: str, locale: str, *, at_least: int = 0, seen: tuple[
     """How the order of `token` stands, not older than event `at_least`; None when the token opens nothing any more.
 
     `seen` is the number and the standing that the viewer has ("" when only the number is known); nothing is rendered
-    for who has it all. Holds a database connection only while it looks. Raises SQLAlchemyError when the database is away.
+    for who has it all. Holds a database connection only while it looks. Raises SQLAlchemyError when
+    the database is away.
     """
     shared: _Shared = app.extensions.get("settled_looks") or app.extensions.setdefault("settled_looks", _Shared())
     name = (token, locale)

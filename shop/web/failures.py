@@ -19,6 +19,8 @@ from shop.core.errors import Refusal
 from shop.core.redis import RedisAway
 
 log = logs.get()
+_REDIS_AWAY: tuple[type[Exception], ...] = (RedisAway, RedisError)
+_DATABASE_AWAY: tuple[type[Exception], ...] = (OperationalError, InterfaceError, PoolTimeout)
 _AGAIN = 5  # seconds after which a caller may try again when something is away
 
 _WORDS: dict[int, tuple[Any, Any]] = {
@@ -53,10 +55,10 @@ def init_app(app: Flask, *, machine_paths: tuple[str, ...]) -> None:
     app.register_error_handler(CSRFError, _stale_form)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(InternalServerError, _broken)
-    for kind in (RedisAway, RedisError):
-        app.register_error_handler(kind, _redis_away)
-    for kind in (OperationalError, InterfaceError, PoolTimeout):
-        app.register_error_handler(kind, _database_away)
+    for missing in _REDIS_AWAY:
+        app.register_error_handler(missing, _redis_away)
+    for missing in _DATABASE_AWAY:
+        app.register_error_handler(missing, _database_away)
     app.log_exception = _log_exception  # type: ignore[method-assign]  # Flask's own line has the order's token in it
 
 
@@ -130,9 +132,9 @@ def _http(error: HTTPException) -> Any:
 
 def _broken(error: InternalServerError) -> Response:
     cause = error.original_exception
-    if isinstance(cause, RedisError | RedisAway):
+    if isinstance(cause, _REDIS_AWAY):
         return _redis_away(cause)
-    if isinstance(cause, OperationalError | InterfaceError | PoolTimeout):
+    if isinstance(cause, _DATABASE_AWAY):
         return _database_away(cause)
     return answer(500, code="internal")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from flask import Blueprint, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 from rq import Worker
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -47,7 +48,7 @@ def readyz() -> tuple[dict[str, str], int]:
 @access("public")
 def metrics_page() -> Response:
     """Prometheus' text format."""
-    return Response(metrics.page(), mimetype="text/plain", headers={"Cache-Control": "no-store"})
+    return Response(metrics.page(), content_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 
 
 def _database_and_clock() -> tuple[str, str]:

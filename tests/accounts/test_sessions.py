@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import delete
+
+from shop.accounts import sessions, signin
+from shop.accounts.models import User
+from shop.core.db import db, writing
+from tests.parts.redis_server import RedisServer
+from tests.parts.waiting import until
+
+EMAIL, PASSWORD = "mei@example.com", "paper lantern 7"
+
+
+@pytest.fixture
+def mei(app: Flask) -> int:
+    """The id of an account."""
+    with app.app_context():
+        return signin.register(EMAIL, "Mei", PASSWORD).id
+
+
+def sign_in(client: FlaskClient, password: str = PASSWORD) -> int:
+    return client.post("/sign-in", data={"email": EMAIL, "password": password}).status_code
+
+
+def sid(client: FlaskClient) -> str | None:
+    with client.session_transaction() as cookie:
+        return cookie.get("sid")
+
+
+def sees_account(client: FlaskClient) -> bool:
+    return client.get("/account").status_code == 200
+
+
+def test_signing_in_opens_the_account_and_signing_out_closes_it(client: FlaskClient, mei: int) -> None:
+    assert client.get("/account").status_code == 303
+    assert sign_in(client) == 303
+    assert sees_account(client)
+    old = sid(client)
+    assert client.post("/sign-out").status_code == 303
+    assert not sees_account(client)
+    with client.session_transaction() as cookie:
+        cookie["sid"] = old
+    assert not sees_account(client), "the old id is dead, even for whoever kept it"
+
+
+def test_every_sign_in_gets_a_new_id_and_ends_the_one_before(client: FlaskClient, mei: int, app: Flask) -> None:
+    with client.session_transaction() as cookie:
+        cookie["sid"] = "planted by somebody else"
+    sign_in(client)
+    first = sid(client)
+    assert first and first != "planted by somebody else"
+    sign_in(client)
+    assert sid(client) not in (None, first)
+    with app.app_context():
+        assert len(sessions.of_user(mei)) == 1
+
+
+def test_a_wrong_password_leaves_the_cookie_as_it_was(client: FlaskClient, mei: int) -> None:
+    assert sign_in(client, "not this one") == 422
+    assert sid(client) is None
+
+
+def test_the_cart_survives_signing_in_and_out(client: FlaskClient, mei: int) -> None:
+    with client.session_transaction() as cookie:
+        cookie["cart"] = "a cart"
+    sign_in(client)
+    client.post("/sign-out")
+    with client.session_transaction() as cookie:
+        assert cookie["cart"] == "a cart"
+
+
+def test_the_ids_in_redis_open_nothing(client: FlaskClient, mei: int, own_redis: RedisServer) -> None:
+    sign_in(client)
+    (key,) = own_redis.client.keys("settled:sid:*")
+    assert sid(client) not in key
+    stolen = client.application.test_client()
+    with stolen.session_transaction() as cookie:
+        cookie["sid"] = key.removeprefix("settled:sid:")
+    assert not sees_account(stolen)
+
+
+def test_a_sign_in_ends_after_two_weeks(client: FlaskClient, mei: int, own_redis: RedisServer) -> None:
+    sign_in(client)
+    (key,) = own_redis.client.keys("settled:sid:*")
+    assert 0 <= 14 * 86400 - own_redis.client.ttl(key) < 60
+    own_redis.client.delete(key)
+    assert not sees_account(client)
+
+
+def test_sign_ins_are_listed_and_each_can_be_ended_from_elsewhere(app: Flask, mei: int) -> None:
+    laptop, phone = app.test_client(), app.test_client()
+    sign_in(laptop)
+    phone.post("/sign-in", data={"email": EMAIL, "password": PASSWORD}, headers={"User-Agent": "Phone/1.0"})
+    with app.app_context():
+        newest, _ = sessions.of_user(mei)
+        assert newest.device == "Phone/1.0"
+        assert not sessions.revoke(mei + 1, newest.handle), "nobody ends another user's sign-in"
+        assert sees_account(phone)
+        assert sessions.revoke(mei, newest.handle)
+        assert not sessions.revoke(mei, newest.handle)
+    assert not sees_account(phone)
+    assert sees_account(laptop)
+    with app.app_context():
+        assert sessions.revoke_all(mei) == 1
+        assert sessions.of_user(mei) == []
+    assert not sees_account(laptop)
+
+
+def test_an_account_that_is_gone_is_signed_in_nowhere(app: Flask, client: FlaskClient, mei: int) -> None:
+    sign_in(client)
+    with app.app_context(), writing():
+        db.session.execute(delete(User))
+    assert not sees_account(client)
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"{}", b"null", b"[1]", b'{"user": "x"}', b"\xff\xfe"])
+def test_rubbish_in_redis_is_nobody(client: FlaskClient, mei: int, own_redis: RedisServer, rubbish: bytes) -> None:
+    sign_in(client)
+    (key,) = own_redis.client.keys("settled:sid:*")
+    own_redis.client.set(key, rubbish)
+    assert client.get("/account").status_code == 303
+
+
+def stopped(server: RedisServer) -> None:
+    server.stop()
+
+
+def paused(server: RedisServer) -> None:
+    server.pause()
+
+
+@pytest.mark.parametrize("hurt", [stopped, paused])
+def test_with_redis_away_guests_and_pages_go_on_and_what_needs_a_sign_in_says_when_to_come_back(
+    client: FlaskClient, mei: int, own_redis: RedisServer, hurt: Callable[[RedisServer], None]
+) -> None:
+    sign_in(client)
+    hurt(own_redis)
+    began = time.monotonic()
+    page = client.get("/")
+    assert page.status_code == 200
+    assert time.monotonic() - began < 1.5
+    account = client.get("/account")
+    assert account.status_code == 503
+    assert int(account.headers["Retry-After"]) > 0
+    fresh = client.application.test_client()
+    assert sign_in(fresh) == 503
+    assert fresh.get("/account").status_code == 303, "a guest is asked to sign in, as always"
+
+
+def test_after_redis_was_restarted_sign_ins_are_there_again_and_after_it_was_emptied_one_signs_in_again(
+    client: FlaskClient, mei: int, own_redis: RedisServer
+) -> None:
+    sign_in(client)
+    own_redis.stop()
+    assert client.get("/account").status_code == 503
+    own_redis.start()
+    until(lambda: sees_account(client), within=5, what="the account to come back")
+    own_redis.empty()
+    assert client.get("/account").status_code == 303
+    assert sign_in(client) == 303
+
+
+def test_signing_out_with_redis_away_forgets_the_id_on_this_device(
+    client: FlaskClient, mei: int, own_redis: RedisServer
+) -> None:
+    sign_in(client)
+    own_redis.stop()
+    assert client.post("/sign-out").status_code == 303
+    assert sid(client) is None

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from threading import Barrier
+
+import pytest
+import time_machine
+from argon2 import PasswordHasher
+from flask import Flask
+from sqlalchemy import select, update
+
+from shop.accounts import passwords, signin, throttle
+from shop.accounts.models import SignInFailures, User
+from shop.core.db import db, writing
+from shop.core.errors import Away, BadInput, Refusal
+from tests.parts.redis_server import RedisServer
+
+EMAIL, PASSWORD, PLACE = "mei@example.com", "paper lantern 7", "192.0.2.7"
+pytestmark = pytest.mark.usefixtures("context")
+
+
+@pytest.fixture
+def mei(context: None) -> User:
+    return signin.register(EMAIL, "Mei", PASSWORD)
+
+
+def try_wrong(email: str = EMAIL, place: str = PLACE, password: str = "not this one") -> str:
+    """The code of the refusal."""
+    with pytest.raises(Refusal) as refused:
+        signin.sign_in(email, password, place)
+    return refused.value.code
+
+
+@pytest.fixture
+def unlimited(app: Flask) -> None:
+    """Only the brake that the database holds."""
+    app.config["RATE_LIMITS"] = False
+
+
+def test_the_right_password_signs_in_however_the_address_is_spelled(mei: User) -> None:
+    assert signin.sign_in(" Mei@Example.COM ", PASSWORD, PLACE).id == mei.id
+
+
+def test_a_password_typed_on_another_keyboard_is_the_same_password(context: None) -> None:
+    user = signin.register("ami@example.com", "Ami", "caf\u00e9 and tea \uff11")
+    assert signin.sign_in("ami@example.com", "cafe\u0301 and tea 1", PLACE).id == user.id
+
+
+def test_an_unknown_address_and_a_wrong_password_are_told_in_the_same_words_after_the_same_work(
+    mei: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+    verify = passwords._verify
+    monkeypatch.setattr(passwords, "_verify", lambda *args: checked.append(args[0]) or verify(*args))
+    told = []
+    for email in (EMAIL, "nobody@example.com", "no address at all", ""):
+        with pytest.raises(signin.WrongCredentials) as refused:
+            signin.sign_in(email, "not this one", PLACE)
+        told.append((refused.value.code, refused.value.message, refused.value.status))
+    assert len(set(told)) == 1
+    assert len(checked) == 4
+    assert len({hashed.rsplit("$", 2)[0] for hashed in checked}) == 1, "all with the same parameters"
+
+
+def test_a_sixth_try_in_a_minute_from_one_place_waits(mei: User) -> None:
+    assert [try_wrong() for _ in range(6)] == ["wrong_credentials"] * 5 + ["too_many_attempts"]
+    assert try_wrong(place="198.51.100.1") == "wrong_credentials", "another place has its own five"
+
+
+def test_trying_one_password_on_many_accounts_is_braked_too(mei: User) -> None:
+    codes = [try_wrong(email=f"user{n}@example.com") for n in range(31)]
+    assert codes.count("too_many_attempts") == 1
+
+
+def test_the_throttle_holds_while_redis_is_away(mei: User, own_redis: RedisServer) -> None:
+    own_redis.stop()
+    assert [try_wrong() for _ in range(6)][-1] == "too_many_attempts"
+
+
+@pytest.mark.usefixtures("unlimited")
+def test_an_account_rests_after_ten_failures_from_anywhere_and_then_the_right_password_works_again(mei: User) -> None:
+    with time_machine.travel(datetime(2026, 5, 1, tzinfo=UTC), tick=False) as clock:
+        for n in range(throttle.FREE_FAILURES):
+            assert try_wrong(place=f"203.0.113.{n}") == "wrong_credentials"
+        with pytest.raises(throttle.TooManyAttempts) as refused:
+            signin.sign_in(EMAIL, PASSWORD, PLACE)
+        assert (refused.value.status, refused.value.retry_after) == (429, 60)
+        clock.shift(60)
+        assert signin.sign_in(EMAIL, PASSWORD, PLACE).id == mei.id
+        assert db.session.scalar(select(SignInFailures)) is None
+        db.session.rollback()
+        assert try_wrong() == "wrong_credentials", "the count starts anew"
+
+
+@pytest.mark.usefixtures("unlimited")
+def test_an_account_that_does_not_exist_rests_in_the_same_way() -> None:
+    codes = [try_wrong(email="nobody@example.com") for _ in range(throttle.FREE_FAILURES + 1)]
+    assert codes == ["wrong_credentials"] * throttle.FREE_FAILURES + ["too_many_attempts"]
+
+
+def test_the_rest_doubles_up_to_a_quarter_of_an_hour() -> None:
+    minutes = [(pause := throttle.rest(n)) and pause.total_seconds() / 60 for n in (9, 10, 11, 12, 13, 14, 15, 1000)]
+    assert minutes == [None, 1, 2, 4, 8, 15, 15, 15]
+
+
+@pytest.mark.usefixtures("unlimited")
+def test_forty_tries_at_the_same_moment_are_forty_tries(app: Flask, mei: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[int] = []
+    monkeypatch.setattr(passwords, "matches", lambda stored, password: looked_at.append(1))
+    start = Barrier(8)
+
+    def guess() -> None:
+        with app.app_context():
+            start.wait()
+            for _ in range(5):
+                try_wrong()
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(guess) for _ in range(8)]:
+            done.result()
+    assert len(looked_at) == throttle.FREE_FAILURES
+
+
+@pytest.mark.usefixtures("unlimited")
+def test_failures_are_forgotten_after_a_day_and_addresses_are_not_kept(mei: User) -> None:
+    with time_machine.travel(datetime(2026, 5, 1, tzinfo=UTC), tick=False) as clock:
+        try_wrong(email="stranger@example.com")
+        row = db.session.scalars(select(SignInFailures)).one()
+        assert "stranger" not in row.account
+        db.session.rollback()
+        clock.shift(timedelta(days=1, seconds=1))
+        try_wrong(email="other@example.com")
+        assert len(db.session.scalars(select(SignInFailures)).all()) == 1
+
+
+def test_a_hash_made_with_older_parameters_is_renewed_at_the_next_sign_in(mei: User) -> None:
+    older = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1).hash(PASSWORD)
+    with writing():
+        db.session.execute(update(User).values(password_hash=older))
+    signin.sign_in(EMAIL, PASSWORD, PLACE)
+    renewed = db.session.scalars(select(User.password_hash)).one()
+    assert renewed != older
+    assert not passwords.is_outdated(renewed)
+    db.session.rollback()
+    assert signin.sign_in(EMAIL, PASSWORD, PLACE)
+
+
+@pytest.mark.parametrize(
+    ("email", "name", "password", "field"),
+    [
+        ("not an address", "Mei", PASSWORD, "email"),
+        ("", "Mei", PASSWORD, "email"),
+        ("mei@", "Mei", PASSWORD, "email"),
+        ("a" * 300 + "@example.com", "Mei", PASSWORD, "email"),
+        (EMAIL, "  ", PASSWORD, "name"),
+        (EMAIL, "x" * 101, PASSWORD, "name"),
+        (EMAIL, "Me\x00i", PASSWORD, "name"),
+        (EMAIL, "Mei", "short", "password"),
+        (EMAIL, "Mei", "x" * 257, "password"),
+        (EMAIL, "Mei", "aaaaaaaaaaaaaa", "password"),
+        (EMAIL, "Mei", "MEI@example.com", "password"),
+    ],
+)
+def test_what_makes_no_account_is_told_with_its_field(email: str, name: str, password: str, field: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        signin.register(email, name, password)
+    assert refused.value.details == {"field": field}
+    assert db.session.scalar(select(User)) is None
+
+
+def test_an_address_has_one_account_however_many_register_at_once(app: Flask) -> None:
+    start = Barrier(8)
+
+    def make() -> str:
+        with app.app_context():
+            start.wait()
+            try:
+                signin.register(EMAIL.upper(), "Mei", PASSWORD)
+            except Refusal as refusal:
+                return refusal.code
+            return "made"
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = [done.result() for done in [pool.submit(make) for _ in range(8)]]
+    assert sorted(outcomes) == ["email_taken"] * 7 + ["made"]
+    assert db.session.scalars(select(User.email)).all() == [EMAIL]
+
+
+def test_staff_get_known_roles_only() -> None:
+    assert signin.create("boss@example.com", "Boss", PASSWORD, ["finance", "admin", "admin"]).roles == [
+        "admin",
+        "finance",
+    ]
+    with pytest.raises(BadInput, match="janitor is not a role"):
+        signin.create("jan@example.com", "Jan", PASSWORD, ["janitor"])
+
+
+def test_when_too_many_are_in_line_the_next_is_asked_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords._line, "_value", 0)
+    with pytest.raises(Away) as refused:
+        passwords.make(PASSWORD)
+    assert refused.value.retry_after > 0
+
+
+UNDER_GEVENT = """
+from gevent import monkey
+monkey.patch_all()
+import gevent
+from shop.accounts import passwords
+me = monkey.get_original("_thread", "get_ident")
+ticks = 0
+def tick():
+    global ticks
+    while True:
+        ticks += 1
+        gevent.sleep(0)
+other = gevent.spawn(tick)
+assert passwords._elsewhere(me) != me(), "the work ran on the event loop's thread"
+before = ticks
+assert passwords.matches(passwords.make("paper lantern 7"), "paper lantern 7")
+assert ticks > before + 10, "other requests stood still"
+"""
+
+
+def test_under_gevent_other_requests_go_on_while_a_password_is_hashed() -> None:
+    done = subprocess.run([sys.executable, "-c", UNDER_GEVENT], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
