@@ -1,0 +1,175 @@
+"""A small honest acquirer that lives in the test: it obeys the provider's manual and misbehaves only when told to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from shop.core.money import Money
+from shop.payments import states
+from shop.payments.provider import (
+    BadSignature,
+    Capabilities,
+    CaptureFact,
+    Decline,
+    Done,
+    Facts,
+    Found,
+    Malformed,
+    NextAction,
+    NotFound,
+    Notice,
+    PaymentProvider,
+    PaymentRequest,
+    Pending,
+    Rejected,
+    Started,
+    Unavailable,
+    Unknown,
+)
+
+
+@dataclass
+class Remote:
+    """A payment as the acquirer has it."""
+
+    reference: str
+    money: Money
+    state: str = states.OPEN
+    captures: list[CaptureFact] = field(default_factory=list)
+    decline: Decline | None = None
+    end_reason: str | None = None
+
+
+@dataclass
+class Acquirer:
+    """The other side. `does` holds one-time misbehaviours by operation; `away` makes every call fail; `calls` counts."""
+
+    clock: Callable[[], datetime]
+    payments: dict[str, Remote] = field(default_factory=dict)
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    does: dict[str, list[str]] = field(default_factory=dict)
+    away: bool = False
+
+    def misbehave(self, operation: str, *what: str) -> None:
+        """The next calls of `operation` do `what`: lose_request, lose_answer, refuse, unreachable, forget."""
+        self.does.setdefault(operation, []).extend(what)
+
+    def next_fault(self, operation: str, reference: str) -> str | None:
+        self.calls.append((operation, reference))
+        if self.away:
+            return "away"
+        planned = self.does.get(operation)
+        return planned.pop(0) if planned else None
+
+    def capture(self, reference: str, *, money: Money | None = None, at: datetime | None = None) -> Remote:
+        """The buyer pays."""
+        remote = self.payments[reference]
+        remote.state = states.CAPTURED
+        number = len(remote.captures) + 1
+        remote.captures.append(CaptureFact(f"cap-{reference}-{number}", money or remote.money, at or self.clock()))
+        return remote
+
+    def decline(self, reference: str, code: str = "insufficient_funds") -> Remote:
+        """The buyer's card is declined; the session stays open."""
+        remote = self.payments[reference]
+        remote.decline = Decline(code, "other_method", f"d{len(self.calls)}")
+        return remote
+
+    def end(self, reference: str, state: str, reason: str) -> Remote:
+        """The payment ends without money."""
+        remote = self.payments[reference]
+        remote.state, remote.end_reason = state, reason
+        return remote
+
+    def webhook(self, reference: str, event: str, **changed: Any) -> tuple[dict[str, str], bytes]:
+        """A signed webhook about the payment as it is now; `changed` overrides what it says."""
+        remote = self.payments.get(reference) or Remote(reference, Money(1, "TWD"))
+        body = {
+            "id": event,
+            "reference": remote.reference,
+            "state": remote.state,
+            "merchant": "demo",
+            "captures": [[c.id, c.money.amount, c.money.currency, c.at.isoformat()] for c in remote.captures],
+            "decline": remote.decline and remote.decline.code,
+            "end_reason": remote.end_reason,
+        } | changed
+        return {"x-signature": "good"}, json.dumps(body).encode()
+
+
+class FakePay(PaymentProvider):
+    """The adapter of the fake acquirer."""
+
+    NAME = "fakepay"
+    LABEL = "FakePay"
+    MERCHANT = "demo"
+    capabilities = Capabilities(frozenset({"TWD", "JPY", "USD"}), start_again=True)
+
+    def __init__(self, acquirer: Acquirer, name: str = "fakepay") -> None:
+        super().__init__({}, lambda: None)  # type: ignore[arg-type, return-value]
+        self.acquirer, self.NAME, self.LABEL = acquirer, name, name.capitalize()
+
+    def start(self, payment: PaymentRequest, return_url: str, webhook_url: str) -> Started | Rejected | Unknown | Unavailable:
+        fault = self.acquirer.next_fault("start", payment.id)
+        if fault in ("away", "unreachable"):
+            return Unavailable("unreachable")
+        if fault == "lose_request":
+            return Unknown("timeout")
+        if fault == "refuse":
+            return Rejected("refused")
+        self.acquirer.payments.setdefault(payment.id, Remote(payment.id, payment.money))
+        if fault == "lose_answer":
+            return Unknown("timeout")
+        url = f"https://fakepay.example/pay/{payment.id}"
+        return Started(NextAction("redirect", url), payment.pay_by, {"id": f"remote-{payment.id}"})
+
+    def query(self, payment: PaymentRequest) -> Found | NotFound | Unavailable:
+        fault = self.acquirer.next_fault("query", payment.id)
+        if fault == "away":
+            return Unavailable("away")
+        remote = self.acquirer.payments.get(payment.id)
+        if remote is None or fault == "forget":
+            return NotFound()
+        return Found(self._facts(remote))
+
+    def cancel(self, payment: PaymentRequest) -> Done | Pending | Rejected | Unknown:
+        fault = self.acquirer.next_fault("cancel", payment.id)
+        if fault == "away":
+            return Unknown("away")
+        remote = self.acquirer.payments.get(payment.id)
+        if remote and remote.captures:
+            return Rejected("captured")
+        if remote and remote.state in states.STILL_OPEN and fault != "lose_request":
+            remote.state, remote.end_reason = states.CANCELLED, "merchant"
+        return Done()
+
+    def verify(self, headers: Mapping[str, str], raw: bytes) -> None:
+        if headers.get("x-signature") != "good":
+            raise BadSignature("not signed")
+
+    def parse(self, headers: Mapping[str, str], raw: bytes) -> list[Notice]:
+        body = json.loads(raw)
+        captures = tuple(CaptureFact(i, Money(a, c), datetime.fromisoformat(at)) for i, a, c, at in body["captures"])
+        decline = Decline(body["decline"], "other_method") if body["decline"] else None
+        if body["state"] not in states.STATES and body["state"] is not None:
+            raise Malformed("no such state")
+        facts = Facts(body["state"], captures, decline, end_reason=body["end_reason"])
+        return [Notice("payment", body["id"], body["reference"], facts, body.get("trust", "signed"), body["merchant"])]
+
+    def ack(self, outcome: str) -> tuple[int, str]:
+        return {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable": 503}.get(outcome, 200), outcome
+
+    def _facts(self, remote: Remote) -> Facts:
+        return Facts(
+            remote.state,
+            tuple(remote.captures),
+            remote.decline,
+            action=NextAction("redirect", f"https://fakepay.example/pay/{remote.reference}"),
+            end_reason=remote.end_reason,
+            provider_data={"id": f"remote-{remote.reference}"},
+        )
+
+

@@ -1,0 +1,245 @@
+"""The shop under test, on SQLite and on PostgreSQL, with real Redis and a small honest acquirer; and words to use it with."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask_migrate import upgrade
+
+from shop import create_app
+from shop.checkout import cart, closing, saga
+from shop.checkout.standing import Standing, standing
+from shop.core import clock
+from shop.core.db import db, writing
+from shop.core.money import Money
+from shop.inventory import stock
+from shop.jobs import work
+from shop.orders import events
+from shop.orders.models import Order
+from shop.payments import inbox, registry, start
+from shop.payments.models import Capture, Payment, Report
+from shop.reports import invariants
+from tests.fakes import Acquirer, FakePay
+
+KETTLE, PEN = "TEST-KETTLE", "TEST-PEN"
+PRICES = {KETTLE: {"TWD": 120000, "JPY": 5600, "USD": 3800}, PEN: {"TWD": 9000, "JPY": 420, "USD": 290}}
+
+
+def environ(database_url: str, redis_url: str, **more: str) -> dict[str, str]:
+    """Settings of a shop under test; nothing comes from the machine it runs on."""
+    return {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "SECRET_KEY": "only for tests " * 4,
+        "SHOP_URL": "http://localhost:8000",
+        "CALLS_PER_SECOND": "100000",
+    } | more
+
+
+def _migrate(database_url: str) -> None:
+    app = create_app(environ(database_url, ""))
+    with app.app_context():
+        upgrade()
+        with writing():
+            _furnish()
+        db.engine.dispose()
+
+
+def _furnish() -> None:
+    """Two products are enough for most sentences."""
+    from shop.catalogue.models import Category, Product
+
+    db.session.add(Category(slug="test", name="Test goods", position=0))
+    db.session.flush()
+    for position, (sku, prices) in enumerate(PRICES.items()):
+        name = sku.removeprefix("TEST-").capitalize()
+        words = {"name": name, "summary": f"A {name}", "description": f"A good {name}", "image": "mark.svg"}
+        db.session.add(
+            Product(sku=sku, slug=name.lower(), category="test", prices=prices, position=position, **words)
+        )
+        db.session.flush()
+        stock.receive(sku, 10)
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "shop.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A migrated database with two products, of this test alone; the test runs once on each kind."""
+    if request.param == "sqlite":
+        path = tmp_path / "shop.db"
+        shutil.copy(request.getfixturevalue("_sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    server = request.getfixturevalue("postgres")
+    name = server.create(server.template("shop", _migrate))
+    yield server.url(name)
+    server.drop(name)
+
+
+@pytest.fixture
+def app(database_url: str, redis_url: str) -> Iterator[Flask]:
+    """The shop, with the fake acquirer `fakepay` (and the same one once more as `otherpay`) beside its real providers."""
+    app = create_app(environ(database_url, redis_url), TESTING=True)
+    with app.app_context():
+        acquirer = Acquirer(clock.now)
+        for name in ("fakepay", "otherpay"):
+            registry.all_providers()[name] = FakePay(acquirer, name)
+        app.extensions["test_acquirer"] = acquirer
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+
+
+class Shop:
+    """The shop in the words of its tests. Each call is one unit, in an app context of its own."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self._events = itertools.count(1)
+        self.acquirer: Acquirer = app.extensions["test_acquirer"]
+
+    # --- what people do ---
+
+    def cart(self, *lines: tuple[str, int], currency: str = "TWD") -> str:
+        """A cart with these lines; one kettle when none are named."""
+        cart_id = cart.create(currency)
+        for sku, quantity in lines or ((KETTLE, 1),):
+            cart.add(cart_id, sku, quantity)
+        return cart_id
+
+    def place(self, cart_id: str, *, provider: str = "fakepay", key: str | None = None) -> Order:
+        """Press "Place order and pay"."""
+        buyer = saga.Buyer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW")
+        return saga.place_order(cart_id, buyer, provider, key or cart.load(cart_id).checkout_key)
+
+    def order(self, *lines: tuple[str, int], currency: str = "TWD", provider: str = "fakepay") -> Order:
+        """An order whose payment was opened."""
+        return self.place(self.cart(*lines, currency=currency), provider=provider)
+
+    def cancel(self, order: Order) -> None:
+        closing.cancel_order(order.id, "buyer")
+
+    def pay_again(self, order: Order, provider: str = "fakepay") -> Payment:
+        return start.open_payment(order.id, provider)
+
+    # --- what the acquirer does ---
+
+    def hear(self, payment: Payment | str, event: str = "", **changed: Any) -> tuple[int, str]:
+        """A webhook about the payment as the acquirer has it now; returns status and body of the acknowledgement."""
+        reference = payment if isinstance(payment, str) else payment.id
+        headers, body = self.acquirer.webhook(reference, event or f"evt-{next(self._events)}", **changed)
+        return self.receive(headers, body)
+
+    def receive(self, headers: dict[str, str], body: bytes, provider: str = "fakepay") -> tuple[int, str]:
+        found = registry.get(provider)
+        assert found
+        return inbox.receive(found, headers, body)
+
+    # --- time ---
+
+    def turn(self, **by: float) -> None:
+        """Turn the clock and let the clock process have its look."""
+        clock.advance(timedelta(**by))
+        self.sweep()
+
+    def sweep(self) -> dict[str, int]:
+        return work.sweep()
+
+    # --- what is ---
+
+    def state(self, order: Order) -> str:
+        db.session.rollback()
+        return db.session.get_one(Order, order.id, populate_existing=True).state
+
+    def payments(self, order: Order) -> list[Payment]:
+        db.session.rollback()
+        return list(db.session.scalars(db.select(Payment).where(Payment.order_id == order.id).order_by(Payment.id)))
+
+    def payment(self, order: Order) -> Payment:
+        """Its latest payment."""
+        return self.payments(order)[-1]
+
+    def standing(self, order: Order) -> Standing:
+        db.session.rollback()
+        return standing(db.session.get_one(Order, order.id, populate_existing=True))
+
+    def captures(self, order: Order) -> list[str | None]:
+        """What each capture of the order is to it, in the order of hearing."""
+        db.session.rollback()
+        rows = db.select(Capture.standing).join(Payment).where(Payment.order_id == order.id).order_by(Capture.id)
+        return list(db.session.scalars(rows))
+
+    def verdicts(self, payment: Payment) -> list[str]:
+        db.session.rollback()
+        return list(db.session.scalars(db.select(Report.verdict).where(Report.payment_id == payment.id).order_by(Report.id)))
+
+    def moves(self, order: Order) -> list[str | None]:
+        """The states that the order has been in."""
+        db.session.rollback()
+        return [event.target for event in events.since(order.id, 0) if event.target]
+
+    def can_sell(self, sku: str = KETTLE) -> int:
+        db.session.rollback()
+        return stock.available([sku])[sku]
+
+    def price(self, sku: str = KETTLE, currency: str = "TWD") -> Money:
+        return Money(PRICES[sku][currency], currency)
+
+    def is_sound(self) -> None:
+        """Every invariant holds."""
+        broken = [f for f in invariants.check(ask_acquirer=False) if not f.holds]
+        assert not broken, "\n".join(f"{f.name}: {f.says}: {f.rows}" for f in broken)
+
+
+@pytest.fixture
+def shop(app: Flask) -> Iterator[Shop]:
+    """The shop in words. A test that uses it ends with the invariants."""
+    with app.app_context():
+        words = Shop(app)
+        yield words
+        words.is_sound()
+
+
+Race = Callable[[Callable[[int], Any]], list[Any]]
+
+
+@pytest.fixture
+def race(app: Flask) -> Race:
+    """`race(do)`: eight callers do `do(number)` at once, each in its own app context; what each returned or raised."""
+
+    def run(do: Callable[[int], Any], callers: int = 8) -> list[Any]:
+        barrier = threading.Barrier(callers)
+        results: list[Any] = [None] * callers
+
+        def call(number: int) -> None:
+            with app.app_context():
+                db.session.execute(db.select(1))
+                db.session.rollback()
+                barrier.wait()
+                try:
+                    results[number] = do(number)
+                except Exception as error:  # noqa: BLE001 - what the loser of a race gets is part of the result
+                    results[number] = error
+
+        threads = [threading.Thread(target=call, args=(number,)) for number in range(callers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        return results
+
+    return run
