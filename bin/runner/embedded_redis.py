@@ -22,7 +22,7 @@ import say
 from say import Trouble
 
 LONGEST_SOCKET_PATH = 100  # the kernel's limit is 107 bytes on Linux, 103 on macOS
-RESTART_AFTER = 5.0
+RESTART_AFTER = 3.0
 
 
 def socket_path(var: Path) -> Path:

@@ -63,13 +63,17 @@ def main() -> None:
     with leftovers.lock(VAR):
         if ended := leftovers.end(VAR, patience=3) + EmbeddedRedis(VAR).end_orphan():
             say.line(f"  ended what an earlier run had left behind (processes: {ended})")
-        settings = environment.decide(VAR, os.environ, EmbeddedRedis(VAR).socket)
+        settings = _settings()
         leftovers.ports_are_free(settings)
         installing.ensure("run")
         if Path(sys.prefix).resolve() == VENV_PYTHON.parent.parent.resolve():
             sys.exit(run(settings, options.fresh))
     # The first start ran on the machine's own Python; go on with the project's, which has the libraries.
     os.execv(VENV_PYTHON, [str(VENV_PYTHON), __file__, *sys.argv[1:]])
+
+
+def _settings() -> dict[str, str]:
+    return environment.decide(VAR, os.environ, EmbeddedRedis(VAR).socket)
 
 
 def _end(number: int, _frame: object) -> None:
@@ -80,6 +84,7 @@ def run(settings: dict[str, str], fresh: bool) -> int:
     """Starts everything with `settings`, waits for its end, leaves no process behind. Returns the exit code."""
     if fresh:
         _empty(VAR)
+        settings = _settings()  # with new secrets
     shutil.rmtree(VAR / "metrics", ignore_errors=True)  # counted by processes that are gone
     Path(settings["PROMETHEUS_MULTIPROC_DIR"]).mkdir(parents=True, exist_ok=True)
     environment.write(VAR / "env", settings)
