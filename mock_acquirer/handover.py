@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 from flask import Flask
 from redis import Redis
@@ -20,9 +21,12 @@ JOB = "mock_acquirer.jobs.deliver_batch"
 LOOK_AGAIN = 2.0
 
 
-def queue_of(redis_url: str) -> Queue:
+def queue_of(redis_url: str, insecure_tls: bool = False) -> Queue:
     """The queue, on a connection that gives up quickly."""
-    redis = Redis.from_url(redis_url, socket_connect_timeout=0.25, socket_timeout=0.5, retry=Retry(NoBackoff(), 0))
+    quick: dict[str, Any] = {"socket_connect_timeout": 0.25, "socket_timeout": 0.5, "retry": Retry(NoBackoff(), 0)}
+    if insecure_tls and redis_url.startswith("rediss://"):
+        quick["ssl_cert_reqs"] = "none"
+    redis = Redis.from_url(redis_url, **quick)
     return Queue(QUEUE, connection=redis, serializer=JSONSerializer)
 
 
@@ -32,7 +36,8 @@ class HandOver:
     def __init__(self, app: Flask) -> None:
         self.app = app
         self.wake = threading.Event()
-        self._queue = queue_of(app.config["REDIS_URL"]) if app.config["REDIS_URL"] else None
+        url, insecure = app.config["REDIS_URL"], app.config["REDIS_TLS_INSECURE"]
+        self._queue = queue_of(url, insecure) if url else None
         self._listening = False
         self._looked_at = -LOOK_AGAIN
 

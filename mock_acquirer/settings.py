@@ -107,6 +107,7 @@ ROWS: tuple[Row, ...] = (
     Row("ACQUIRER_THREADS", "8", int, "Deliveries that one process sends at the same time."),
     Row("ACQUIRER_LOG_LEVEL", "INFO", text, "Lowest level that is logged."),
     Row("REDIS_URL", "", text, "Redis for the RQ queue `acquirer`. Empty, or away: the delivery loop sends by itself."),
+    Row("REDIS_TLS_INSECURE", "off", switch, "on: take Redis over rediss:// with a self-signed certificate (Heroku)."),
     Row(
         "SHOP_CLOCK_URL",
         "",

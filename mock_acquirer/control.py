@@ -1,0 +1,255 @@
+"""The control API `/_sim`: faults, clock, what the customer would do, and what happened. JSON in, JSON out."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from datetime import timedelta
+from typing import Any
+
+from flask import Blueprint, Response, current_app, g, jsonify, request
+
+from mock_acquirer import cards, clock, deliveries, dialects, engine, faults, loop, plans, records, signing, timeline
+from mock_acquirer.db import release
+from mock_acquirer.errors import Refused, conflict, invalid, not_found
+from mock_acquirer.expectations import Expectation
+from mock_acquirer.models import DEFAULT_RUN, Delivery, Payment
+from mock_acquirer.shop_clock import ShopClock
+from mock_acquirer.times import parse_duration, parse_moment, rfc3339
+
+bp = Blueprint("control", __name__, url_prefix="/_sim")
+
+
+@bp.before_request
+def _enter() -> None:
+    """Check the bearer, then enter the run of `X-Sim-Run`. 404 for everybody while control is off."""
+    if not current_app.config["ACQUIRER_CONTROL"]:
+        raise not_found("The control API is switched off (ACQUIRER_CONTROL).")
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    wanted = current_app.config["ACQUIRER_CONTROL_TOKEN"]
+    if scheme.lower() != "bearer" or not wanted or not hmac.compare_digest(token.strip().encode(), wanted.encode()):
+        raise Refused(
+            401,
+            "authentication",
+            "invalid_token",
+            "Send the control token as `Authorization: Bearer …`.",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    g.run = clock.enter_run(request.headers.get("X-Sim-Run"))
+
+
+def _sent() -> dict[str, Any]:
+    """The JSON object that was sent; a missing body is `{}`. Refuses with 400."""
+    raw = request.get_data()
+    try:
+        found = json.loads(raw) if raw.strip() else {}
+    except (ValueError, RecursionError) as broken:
+        raise Refused(400, "invalid_request", "malformed_json", "The body is not valid JSON in UTF-8.") from broken
+    if not isinstance(found, dict):
+        raise Refused(400, "invalid_request", "malformed_json", "The body must be a JSON object.")
+    return found
+
+
+def _payment(ref: str) -> Payment:
+    found = engine.find(g.run, ref)
+    if found is None:
+        raise not_found(f"There is no payment {ref!r:.80} in the run {g.run}.")
+    engine.expire_if_due(found)
+    return found
+
+
+@bp.put("/faults")
+def put_faults() -> Response:
+    return jsonify(faults.arm(g.run, "global", "", _sent()))
+
+
+@bp.get("/faults")
+def get_faults() -> Response:
+    return jsonify(faults.plan_at(g.run, "global"))
+
+
+@bp.put("/endpoints/<endpoint>/faults")
+def put_endpoint_faults(endpoint: str) -> Response:
+    """A plan for one endpoint alone: an `op` of the API, `card` or `webhook`."""
+    if endpoint not in faults.ENDPOINTS:
+        raise not_found("The endpoints are " + ", ".join(faults.ENDPOINTS) + ".")
+    return jsonify(faults.arm(g.run, "endpoint", endpoint, _sent()))
+
+
+@bp.put("/payments/<ref>/faults")
+def put_payment_faults(ref: str) -> Response:
+    payment = _payment(ref)
+    plan = faults.arm(payment.run, "payment", payment.id, _sent())
+    timeline.note(payment, "control", "Faults armed" if plan else "Faults cleared")
+    return jsonify(plan)
+
+
+@bp.get("/payments/<ref>")
+def get_payment(ref: str) -> Response:
+    return jsonify(records.payment_record(_payment(ref)))
+
+
+@bp.post("/payments/<ref>/<act>")
+def act(ref: str, act: str) -> Response:
+    """What the customer would do: approve, decline, fail, cancel; pay_at_counter and dispute where that can be."""
+    if act not in ACTS:
+        raise not_found("One can " + ", ".join(ACTS) + ".")
+    payment, sent = _payment(ref), _sent()
+    ACTS[act](payment, sent)
+    return jsonify(records.payment_record(payment))
+
+
+def _card(sent: dict[str, Any]) -> cards.Card:
+    card, why = cards.read_number(str(sent.get("card", cards.CARDS[0].number))[:40])
+    if card is None:
+        raise invalid("card", why)
+    return card
+
+
+def _approve(payment: Payment, sent: dict[str, Any]) -> None:
+    """Pays, and passes the 3-D Secure challenge where there is one."""
+    card = _card(sent)
+    timeline.note(payment, "control", f"The customer approves with {card.brand} ending in {card.last4}")
+    outcome = engine.pay(payment, card) if payment.state != "requires_action" else "challenge"
+    if outcome == "challenge":
+        outcome = engine.finish_challenge(payment, passed=True)
+    _unless_closed(payment, outcome)
+
+
+def _decline(payment: Payment, sent: dict[str, Any]) -> None:
+    code = sent.get("code") or (_card(sent).decline if "card" in sent else "") or cards.GENERIC_CODE
+    if code not in cards.DECLINES:
+        raise invalid("code", "The code must be one of " + ", ".join(cards.DECLINES) + ".")
+    timeline.note(payment, "control", f"The bank declines: {code}")
+    _unless_closed(payment, engine.decline(payment, code))
+
+
+def _unless_closed(payment: Payment, outcome: str) -> None:
+    if outcome == "closed":
+        raise conflict(f"already_{payment.state}", f"Nobody can pay here any more: the payment is {payment.state}.")
+
+
+def _fail(payment: Payment, _: dict[str, Any]) -> None:
+    timeline.note(payment, "control", "The payment fails")
+    engine.fail(payment)
+
+
+def _cancel(payment: Payment, _: dict[str, Any]) -> None:
+    timeline.note(payment, "control", "The customer cancels")
+    if payment.state not in ("requires_payment", "requires_action"):
+        raise conflict(f"already_{payment.state}", f"The customer cannot cancel: the payment is {payment.state}.")
+    engine.cancel(payment, "customer")
+
+
+def _pay_at_counter(payment: Payment, _: dict[str, Any]) -> None:
+    raise conflict("no_store_code", "This payment has no store code: it is paid by card.")
+
+
+def _dispute(payment: Payment, _: dict[str, Any]) -> None:
+    raise conflict("no_disputes", f"{dialects.named(payment.dialect).title} takes no disputes for this payment.")
+
+
+ACTS = {
+    "approve": _approve,
+    "decline": _decline,
+    "fail": _fail,
+    "cancel": _cancel,
+    "pay_at_counter": _pay_at_counter,
+    "dispute": _dispute,
+}
+
+
+@bp.get("/clock")
+def get_clock() -> Response:
+    return jsonify(now=rfc3339(clock.now(g.run)), run=g.run)
+
+
+@bp.post("/clock/advance")
+def advance() -> Response:
+    """Turn the clock by or to, doing on the way what becomes due. On the default run the shop's clock follows."""
+    sent = _sent()
+    now = clock.now(g.run)
+    try:
+        to = parse_moment(sent["to"]) if "to" in sent else now + parse_duration(sent.get("by", ""))
+    except (ValueError, OverflowError) as wrong:
+        raise Refused(
+            422, "invalid_request", "invalid_time", 'Send {"by":"PT15M"} or {"to":"2026-01-31T12:00:00Z"}.'
+        ) from wrong
+    if ("to" in sent) == ("by" in sent):
+        raise Refused(422, "invalid_request", "invalid_time", "Send either `by` or `to`.")
+    if to < now:
+        raise conflict("clock_goes_back", f"The clock never goes back; it is {rfc3339(now)}.")
+    if to - now > timedelta(days=3660):
+        raise Refused(422, "invalid_request", "invalid_time", "More than ten years at once is too far.")
+    shop = ShopClock(g.run)
+    done = loop.advance(g.run, to, shop.turn)
+    return jsonify(now=rfc3339(clock.now(g.run)), **done, shop_clock=shop.state)
+
+
+@bp.get("/deliveries")
+def list_deliveries() -> Response:
+    ref = request.args.get("payment", "")
+    if not ref:
+        raise invalid("payment", "Say of which payment: ?payment=…")
+    return jsonify(deliveries=[records.delivery_record(one) for one in deliveries.of(_payment(ref))])
+
+
+@bp.post("/deliveries/<delivery_id>/resend")
+def resend(delivery_id: str) -> Response:
+    """Send it again now; `{"hook":{"sign":"wrong_key"}}` bends this one attempt."""
+    found = _delivery(delivery_id)
+    bent = plans.parse_plan(_sent()).get("hook", [])
+    deliveries.resend(found, bent[0] if bent else None)
+    return jsonify(records.delivery_record(_delivery(delivery_id)))
+
+
+def _delivery(delivery_id: str) -> Delivery:
+    known = engine.REFERENCE.fullmatch(delivery_id)
+    found = deliveries.find(g.run, delivery_id) if known else None
+    if found is None:
+        raise not_found(f"There is no delivery {delivery_id!r:.80} in the run {g.run}.")
+    return found
+
+
+@bp.post("/expect")
+def expect() -> Response:
+    """200 when the event was delivered as described (waiting `within`), else 409 with what happened instead."""
+    sent = _sent()
+    payment = _payment(str(sent.get("payment", "")))
+    expectation = Expectation.read(sent)
+    release()
+    met, happened = expectation.wait(payment)
+    response = jsonify(happened)
+    response.status_code = 200 if met else 409
+    return response
+
+
+@bp.get("/totals")
+def totals() -> Response:
+    return jsonify(records.totals(g.run))
+
+
+@bp.post("/keys/rotate")
+def rotate_keys() -> Response:
+    """A new webhook secret; the old one signs along until the overlap ends."""
+    sent = _sent()
+    name, merchant = sent.get("dialect", "kpay"), sent.get("merchant", "demo")
+    dialect = dialects.every().get(name) if isinstance(name, str) else None
+    if dialect is None or merchant != "demo":
+        raise not_found(
+            "There is no such merchant: the demo merchant is `demo`, in " + ", ".join(dialects.every()) + "."
+        )
+    try:
+        overlap = parse_duration(sent.get("overlap", "PT24H"))
+    except ValueError as wrong:
+        raise invalid("overlap", "overlap must be an ISO 8601 duration such as PT24H.") from wrong
+    secret, until = signing.rotate(g.run, dialect.name, merchant, dialect.merchant(merchant).secret, overlap)
+    return jsonify(merchant=merchant, dialect=dialect.name, secret=secret, old_valid_until=rfc3339(until))
+
+
+@bp.post("/reset")
+def reset() -> Response:
+    """Forget this run. The clock goes back to the wall, but not where the shop's clock was turned along."""
+    follows = g.run == DEFAULT_RUN and bool(current_app.config["SHOP_CLOCK_URL"])
+    records.clear(g.run, keep_clock=follows)
+    return jsonify(run=g.run, now=rfc3339(clock.now(g.run)))

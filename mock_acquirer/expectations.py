@@ -1,0 +1,84 @@
+"""`expect` instead of sleeps: wait until an event was delivered as described, or say what happened instead."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from mock_acquirer import deliveries
+from mock_acquirer.db import db
+from mock_acquirer.errors import invalid
+from mock_acquirer.models import Delivery, Payment
+from mock_acquirer.times import parse_duration
+
+LONGEST = timedelta(seconds=30)
+PAUSE = 0.02
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """`delivered` is an event type, `tries` counts attempts of all copies, `ack_under_ms` bounds the accepted one."""
+
+    delivered: str
+    tries: int | None
+    ack_under_ms: int | None
+    within: timedelta
+
+    @classmethod
+    def read(cls, given: dict[str, Any]) -> Expectation:
+        """Refuses (422) what is no expectation."""
+        delivered = given.get("delivered")
+        if not isinstance(delivered, str) or not delivered:
+            raise invalid("delivered", "Say which event type you expect in `delivered`.")
+        for name in ("tries", "ack_under_ms"):
+            number = given.get(name)
+            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
+                raise invalid(name, f"{name} must be a whole number.")
+        try:
+            within = parse_duration(given.get("within", "PT0S"))
+        except ValueError as wrong:
+            raise invalid("within", "within must be an ISO 8601 duration such as PT10S, at most PT30S.") from wrong
+        if within > LONGEST:
+            raise invalid("within", "within must be at most PT30S.")
+        return cls(delivered, given.get("tries"), given.get("ack_under_ms"), within)
+
+    def wait(self, payment: Payment) -> tuple[bool, dict[str, Any]]:
+        """(met, what happened), looked at until `within` (wall time) is over."""
+        until = time.monotonic() + self.within.total_seconds()
+        while True:
+            db.session.expire_all()
+            made = [one for one in deliveries.of(payment) if one.event.type == self.delivered]
+            unmet = self._unmet(made)
+            happened = {"met": not unmet, "unmet": unmet, "deliveries": [summary(one) for one in made]}
+            if not unmet or time.monotonic() >= until:
+                return not unmet, happened
+            db.session.rollback()
+            time.sleep(PAUSE)
+
+    def _unmet(self, made: list[Delivery]) -> list[str]:
+        """Sentences about what is missing."""
+        attempts = [attempt for delivery in made for attempt in delivery.attempts]
+        accepted = [attempt for attempt in attempts if attempt.outcome == "delivered"]
+        if not made:
+            return [f"No {self.delivered} was made."]
+        unmet = []
+        if not accepted:
+            unmet.append(f"{self.delivered} was not accepted; {len(attempts)} attempts were made.")
+        if self.tries is not None and len(attempts) != self.tries:
+            unmet.append(f"{self.delivered} took {len(attempts)} attempts, not {self.tries}.")
+        slow = [one.milliseconds for one in accepted if one.milliseconds >= (self.ack_under_ms or 1e9)]
+        if slow:
+            unmet.append(f"It was acknowledged after {min(slow)} ms, not under {self.ack_under_ms} ms.")
+        return unmet
+
+
+def summary(delivery: Delivery) -> dict[str, Any]:
+    """A delivery in a few words."""
+    return {
+        "id": delivery.id,
+        "state": delivery.state,
+        "tries": len(delivery.attempts),
+        "outcomes": [attempt.outcome for attempt in delivery.attempts],
+    }
