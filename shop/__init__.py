@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask, url_for
 from flask_migrate import Migrate
 
-from shop import cli, settings, web
+from shop import cli, live, settings, web
 from shop.accounts import sessions
 from shop.checkout import models as _checkout_models  # noqa: F401 - tables are known once their models are imported
 from shop.core import logs, metrics, redis
@@ -45,6 +45,8 @@ def create_app(environ: Mapping[str, str] | None = None, **overrides: Any) -> Fl
     sessions.init_app(app)
     guard.init_app(app)
     web.init_app(app)
+    for blueprint in live.BLUEPRINTS:
+        app.register_blueprint(blueprint)
     cli.init_app(app)
     app.jinja_env.globals["asset"] = asset
     return app
