@@ -14,12 +14,14 @@ from shop.core.db import db, writing
 from tests.parts.redis_server import RedisServer
 from tests.parts.waiting import until
 
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 EMAIL, PASSWORD = "mei@example.com", "paper lantern 7"
 
 
 @pytest.fixture
 def mei(app: Flask) -> int:
     """The id of an account."""
+    app.config["WTF_CSRF_ENABLED"] = False
     with app.app_context():
         return signin.register(EMAIL, "Mei", PASSWORD).id
 

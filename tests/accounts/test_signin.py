@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
@@ -15,15 +13,17 @@ from sqlalchemy import select, update
 from shop.accounts import passwords, signin, throttle
 from shop.accounts.models import SignInFailures, User
 from shop.core.db import db, writing
-from shop.core.errors import Away, BadInput, Refusal
+from shop.core.errors import BadInput, Refusal
 from tests.parts.redis_server import RedisServer
 
 EMAIL, PASSWORD, PLACE = "mei@example.com", "paper lantern 7", "192.0.2.7"
-pytestmark = pytest.mark.usefixtures("context")
+pytestmark = pytest.mark.usefixtures("inside")
+ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For sentences in which no database decides anything."""
 
 
 @pytest.fixture
-def mei(context: None) -> User:
+def mei(inside: None) -> User:
     return signin.register(EMAIL, "Mei", PASSWORD)
 
 
@@ -44,7 +44,8 @@ def test_the_right_password_signs_in_however_the_address_is_spelled(mei: User) -
     assert signin.sign_in(" Mei@Example.COM ", PASSWORD, PLACE).id == mei.id
 
 
-def test_a_password_typed_on_another_keyboard_is_the_same_password(context: None) -> None:
+@ONE_DATABASE
+def test_a_password_typed_on_another_keyboard_is_the_same_password() -> None:
     user = signin.register("ami@example.com", "Ami", "caf\u00e9 and tea \uff11")
     assert signin.sign_in("ami@example.com", "cafe\u0301 and tea 1", PLACE).id == user.id
 
@@ -65,16 +66,19 @@ def test_an_unknown_address_and_a_wrong_password_are_told_in_the_same_words_afte
     assert len({hashed.rsplit("$", 2)[0] for hashed in checked}) == 1, "all with the same parameters"
 
 
+@ONE_DATABASE
 def test_a_sixth_try_in_a_minute_from_one_place_waits(mei: User) -> None:
     assert [try_wrong() for _ in range(6)] == ["wrong_credentials"] * 5 + ["too_many_attempts"]
     assert try_wrong(place="198.51.100.1") == "wrong_credentials", "another place has its own five"
 
 
+@ONE_DATABASE
 def test_trying_one_password_on_many_accounts_is_braked_too(mei: User) -> None:
     codes = [try_wrong(email=f"user{n}@example.com") for n in range(31)]
     assert codes.count("too_many_attempts") == 1
 
 
+@ONE_DATABASE
 def test_the_throttle_holds_while_redis_is_away(mei: User, own_redis: RedisServer) -> None:
     own_redis.stop()
     assert [try_wrong() for _ in range(6)][-1] == "too_many_attempts"
@@ -99,11 +103,6 @@ def test_an_account_rests_after_ten_failures_from_anywhere_and_then_the_right_pa
 def test_an_account_that_does_not_exist_rests_in_the_same_way() -> None:
     codes = [try_wrong(email="nobody@example.com") for _ in range(throttle.FREE_FAILURES + 1)]
     assert codes == ["wrong_credentials"] * throttle.FREE_FAILURES + ["too_many_attempts"]
-
-
-def test_the_rest_doubles_up_to_a_quarter_of_an_hour() -> None:
-    minutes = [(pause := throttle.rest(n)) and pause.total_seconds() / 60 for n in (9, 10, 11, 12, 13, 14, 15, 1000)]
-    assert minutes == [None, 1, 2, 4, 8, 15, 15, 15]
 
 
 @pytest.mark.usefixtures("unlimited")
@@ -148,6 +147,7 @@ def test_a_hash_made_with_older_parameters_is_renewed_at_the_next_sign_in(mei: U
     assert signin.sign_in(EMAIL, PASSWORD, PLACE)
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize(
     ("email", "name", "password", "field"),
     [
@@ -189,6 +189,7 @@ def test_an_address_has_one_account_however_many_register_at_once(app: Flask) ->
     assert db.session.scalars(select(User.email)).all() == [EMAIL]
 
 
+@ONE_DATABASE
 def test_staff_get_known_roles_only() -> None:
     assert signin.create("boss@example.com", "Boss", PASSWORD, ["finance", "admin", "admin"]).roles == [
         "admin",
@@ -196,35 +197,3 @@ def test_staff_get_known_roles_only() -> None:
     ]
     with pytest.raises(BadInput, match="janitor is not a role"):
         signin.create("jan@example.com", "Jan", PASSWORD, ["janitor"])
-
-
-def test_when_too_many_are_in_line_the_next_is_asked_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords._line, "_value", 0)
-    with pytest.raises(Away) as refused:
-        passwords.make(PASSWORD)
-    assert refused.value.retry_after > 0
-
-
-UNDER_GEVENT = """
-from gevent import monkey
-monkey.patch_all()
-import gevent
-from shop.accounts import passwords
-me = monkey.get_original("_thread", "get_ident")
-ticks = 0
-def tick():
-    global ticks
-    while True:
-        ticks += 1
-        gevent.sleep(0)
-other = gevent.spawn(tick)
-assert passwords._elsewhere(me) != me(), "the work ran on the event loop's thread"
-before = ticks
-assert passwords.matches(passwords.make("paper lantern 7"), "paper lantern 7")
-assert ticks > before + 10, "other requests stood still"
-"""
-
-
-def test_under_gevent_other_requests_go_on_while_a_password_is_hashed() -> None:
-    done = subprocess.run([sys.executable, "-c", UNDER_GEVENT], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr

@@ -1,0 +1,114 @@
+"""A shop whose pages are open, with a Redis of the test's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from shop.live import BLUEPRINTS, hub
+from shop.orders.models import Order
+from tests.parts.redis_server import RedisServer
+from tests.parts.waiting import until
+
+
+@pytest.fixture
+def redis_url(own_redis: RedisServer) -> str:
+    return own_redis.url
+
+
+@pytest.fixture(autouse=True)
+def live(app: Flask) -> Iterator[hub.Hub]:
+    """The hub of the app; streams look for themselves every 0.2 s, so that no test waits for twelve."""
+    for blueprint in BLUEPRINTS:
+        if blueprint.name not in app.blueprints:
+            app.register_blueprint(blueprint)
+    app.config["STREAM_HEARTBEAT"] = 0.2
+    found = hub.of(app)
+    yield found
+    found.close()
+    if found._subscriber:
+        found._subscriber.join(10)
+
+
+@dataclass
+class Stream:
+    """An open stream, read one block after the other; heartbeats are counted and skipped."""
+
+    blocks: Iterator[str]
+    close: Callable[[], None]
+    status: int
+    headers: dict[str, str]
+    pings: int = 0
+    ids: list[int] = field(default_factory=list)
+
+    def next(self) -> str:
+        """The next message. Raises StopIteration when the stream has ended."""
+        while True:
+            block = next(self.blocks)
+            if block.startswith(":"):
+                self.pings += 1
+                continue
+            if found := re.search(r"^id: (\d+)$", block, re.M):
+                self.ids.append(int(found[1]))
+            return block
+
+    def until_id(self, number: int) -> str:
+        """The message of event `number`."""
+        while True:
+            block = self.next()
+            if self.ids and self.ids[-1] == number:
+                return block
+
+    def rest(self) -> list[str]:
+        """All messages until the stream ends."""
+        found = []
+        while True:
+            try:
+                found.append(self.next())
+            except StopIteration:
+                return found
+
+
+OpenStream = Callable[..., Stream]
+
+
+@pytest.fixture
+def stream(app: Flask, live: hub.Hub) -> Iterator[OpenStream]:
+    """`stream(order, since=…, last=…, client=…)` opens the order's stream and returns once it is listening."""
+    opened: list[Stream] = []
+
+    def open_stream(
+        order: Order | str, *, since: object = None, last: object = None, client: FlaskClient | None = None
+    ) -> Stream:
+        token = order if isinstance(order, str) else order.token
+        headers = {} if last is None else {"Last-Event-ID": str(last)}
+        query = {} if since is None else {"since": str(since)}
+        asker = client or app.test_client()
+        response = asker.get(f"/orders/{token}/events", query_string=query, headers=headers)
+        made = Stream(_blocks(response.response), response.close, response.status_code, dict(response.headers))
+        opened.append(made)
+        return made
+
+    yield open_stream
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def subscribed(live: hub.Hub) -> Callable[[], None]:
+    """Returns when the hub hears Redis; somebody must be looking."""
+    return lambda: until(lambda: live.connected, within=10, what="the subscription")
+
+
+def _blocks(chunks: Iterator[bytes]) -> Iterator[str]:
+    text = ""
+    for chunk in chunks:
+        text += chunk.decode()
+        while "\n\n" in text:
+            block, text = text.split("\n\n", 1)
+            yield block

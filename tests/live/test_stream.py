@@ -1,0 +1,324 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from flask import Flask
+from sqlalchemy import event, update
+
+from shop.core import clock, outbox
+from shop.core.db import db, writing
+from shop.live import fragments, hub
+from shop.orders import events, find
+from shop.orders.models import Order
+from tests.live.conftest import OpenStream
+from tests.parts.redis_server import RedisServer
+from tests.parts.waiting import until
+from tests.shop_fixtures import Shop
+
+Subscribed = Callable[[], None]
+
+
+def say(order: Order, times: int = 1) -> None:
+    """Something happens to the order that changes nothing a buyer sees."""
+    for _ in range(times):
+        with writing():
+            events.record(order.id, "order.noted", actor="test")
+
+
+def newest(order: Order) -> int:
+    db.session.rollback()
+    return events.last_seq(order.id)
+
+
+def test_the_stream_says_what_browsers_and_proxies_need_to_hear(shop: Shop, stream: OpenStream) -> None:
+    opened = stream(shop.order())
+    assert opened.status == 200
+    assert opened.headers["Content-Type"].startswith("text/event-stream")
+    assert opened.headers["Cache-Control"] == "no-cache, no-transform"
+    assert opened.headers["X-Accel-Buffering"] == "no"
+    assert "Set-Cookie" not in opened.headers
+    assert "Access-Control-Allow-Origin" not in opened.headers
+    assert opened.next() == "retry: 300"
+
+
+def test_a_change_arrives_as_a_numbered_message_that_swaps_the_status(
+    shop: Shop, stream: OpenStream, subscribed: Subscribed
+) -> None:
+    order = shop.order()
+    opened = stream(order, since=newest(order))
+    opened.next()
+    next(opened.blocks)
+    subscribed()
+    shop.acquirer.capture(shop.payment(order).id)
+    shop.hear(shop.payment(order))
+    message = opened.until_id(newest(order))
+    assert "Payment received" in message.split("</title>")[0]
+    assert '<hx-partial hx-target="#order-status" hx-swap="outerMorph">' in message
+    assert '<hx-partial hx-target="#live"' in message
+    assert all(line.startswith(("id: ", "data: ")) for line in message.split("\n"))
+    assert "csrf" not in message
+
+
+def test_a_page_that_was_rendered_before_something_happened_is_told_what_it_missed(
+    shop: Shop, stream: OpenStream
+) -> None:
+    order = shop.order()
+    since = newest(order)
+    say(order, 3)
+    opened = stream(order, since=since)
+    opened.until_id(since + 3)
+    assert opened.ids == [since + 1, since + 2, since + 3]
+
+
+def test_the_larger_of_since_and_last_event_id_counts(shop: Shop, stream: OpenStream) -> None:
+    order = shop.order()
+    say(order, 5)
+    last = newest(order)
+    for since, last_id in ((1, last - 2), (last - 2, 1), (last - 2, None), (None, last - 2), (last - 2, "rubbish")):
+        opened = stream(order, since=since, last=last_id)
+        opened.until_id(last)
+        assert opened.ids == [last - 1, last], (since, last_id)
+
+
+@pytest.mark.parametrize("position", ["", "rubbish", "-3", "1e3", "9" * 40, "٣"])
+def test_a_position_that_is_no_number_gets_the_order_as_it_is(shop: Shop, stream: OpenStream, position: str) -> None:
+    order = shop.order()
+    opened = stream(order, since=position)
+    opened.until_id(newest(order))
+    assert opened.ids == list(range(1, newest(order) + 1))
+
+
+def test_a_position_ahead_of_the_order_waits_for_the_next_event(shop: Shop, stream: OpenStream) -> None:
+    order = shop.order()
+    opened = stream(order, since=newest(order) + 50)
+    opened.next()
+    next(opened.blocks)
+    say(order)
+    opened.until_id(newest(order))
+    assert opened.ids == [newest(order)]
+
+
+def test_a_cut_stream_that_comes_back_tells_every_event_once(
+    shop: Shop, stream: OpenStream, subscribed: Subscribed
+) -> None:
+    order = shop.order()
+    seen: list[int] = []
+    last = newest(order)
+    for happened in (1, 4, 0, 2):
+        opened = stream(order, since=1, last=last)
+        opened.next()
+        next(opened.blocks)
+        say(order, happened)
+        if happened:
+            opened.until_id(newest(order))
+        opened.close()
+        seen += opened.ids
+        last = seen[-1] if seen else last
+        say(order)
+    opened = stream(order, since=1, last=last)
+    opened.until_id(newest(order))
+    seen += opened.ids
+    assert all(after == before + 1 for before, after in pairwise(seen))
+    assert seen[-1] == newest(order)
+
+
+def test_a_heartbeat_is_sent_while_nothing_happens(shop: Shop, stream: OpenStream) -> None:
+    opened = stream(shop.order())
+    seen = [next(opened.blocks) for _ in range(12)]
+    assert ": ping" in seen
+
+
+def test_a_token_that_was_never_valid_is_not_found_and_sets_no_cookie(shop: Shop, stream: OpenStream) -> None:
+    order = shop.order()
+    for token in ("nothing", order.number, order.token[:-1], order.token + "A", "x" * 5000):
+        refused = stream(token, since=3)
+        assert refused.status == 404
+        assert "Set-Cookie" not in refused.headers
+
+
+def test_a_link_that_has_run_out_is_not_found_but_a_page_that_still_asks_is_told_that_it_is_done(
+    shop: Shop, stream: OpenStream
+) -> None:
+    order = shop.order()
+    shop.cancel(order)
+    with writing():
+        long_ago = clock.now() - find.READABLE_AFTER_END - timedelta(days=1)
+        db.session.execute(update(Order).values(ended_at=long_ago))
+    assert stream(order).status == 404
+    done = stream(order, since=2)
+    assert done.status == 200
+    assert done.rest() == ["event: done\ndata: done"]
+
+
+def test_an_order_that_is_final_is_told_and_then_done(shop: Shop, stream: OpenStream) -> None:
+    order = shop.order()
+    since = newest(order)
+    shop.cancel(order)
+    *_, last, done = stream(order, since=since).rest()
+    assert "Your order is cancelled" in last
+    assert done == "event: done\ndata: done"
+    assert stream(order, since=newest(order)).rest() == ["retry: 300", "event: done\ndata: done"]
+
+
+def test_an_open_page_is_told_when_the_end_comes(shop: Shop, stream: OpenStream, subscribed: Subscribed) -> None:
+    order = shop.order()
+    opened = stream(order, since=newest(order))
+    opened.next()
+    next(opened.blocks)
+    shop.cancel(order)
+    *_, last, done = opened.rest()
+    assert "Your order is cancelled" in last
+    assert done.startswith("event: done")
+
+
+def test_what_changes_with_time_alone_is_sent_without_a_number(shop: Shop, stream: OpenStream) -> None:
+    order = shop.order()
+    opened = stream(order, since=newest(order))
+    opened.next()
+    next(opened.blocks)
+    clock.advance(timedelta(minutes=31))
+    db.session.rollback()
+    message = opened.next()
+    assert "The time to pay is over" in message
+    assert opened.ids == []
+    shop.sweep()
+
+
+def test_the_fifth_stream_of_a_visitor_ends_the_oldest_and_nobody_elses(
+    app: Flask, shop: Shop, stream: OpenStream
+) -> None:
+    order = shop.order()
+    visitor, stranger = app.test_client(), app.test_client()
+    for client, seed in ((visitor, "one"), (stranger, "two")):
+        with client.session_transaction() as cookie:
+            cookie["csrf_token"] = seed
+    theirs = stream(order, client=stranger)
+    mine = [stream(order, client=visitor) for _ in range(5)]
+    for opened in (theirs, *mine):
+        assert opened.next() == "retry: 300"
+    assert mine[0].rest() == ["event: done\ndata: done"]
+    say(order)
+    for opened in (theirs, *mine[1:]):
+        opened.until_id(newest(order))
+
+
+def test_streams_end_when_the_process_is_asked_to_stop_and_browsers_come_back(shop: Shop, stream: OpenStream) -> None:
+    order = shop.order()
+    opened = stream(order, since=newest(order))
+    opened.next()
+    next(opened.blocks)
+    rest: list[list[str]] = []
+    reader = threading.Thread(target=lambda: rest.append(opened.rest()))
+    reader.start()
+    hub.close_all()
+    reader.join(5)
+    assert rest == [[]], "it ended without a word, so that the browser comes back to another process"
+    assert stream(order).rest() == ["retry: 300"]
+
+
+def test_no_database_connection_is_held_between_two_messages(app: Flask, shop: Shop, stream: OpenStream) -> None:
+    order = shop.order()
+    db.session.remove()
+    before = db.engine.pool.checkedout()  # type: ignore[attr-defined]
+    streams = [stream(order, since=1) for _ in range(6)]
+    for opened in streams:
+        opened.next()
+        next(opened.blocks)
+    assert db.engine.pool.checkedout() == before  # type: ignore[attr-defined]
+
+
+def test_one_change_is_rendered_once_for_all_who_look_in_one_language(
+    app: Flask, shop: Shop, stream: OpenStream, subscribed: Subscribed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.config["STREAM_HEARTBEAT"] = 30
+    order = shop.order()
+    since = newest(order)
+    streams = [stream(order, since=since) for _ in range(8)]
+    for opened in streams:
+        opened.next()
+        next(opened.blocks)
+    subscribed()
+    rendered: list[str] = []
+    render = fragments.render_template
+    monkeypatch.setattr(fragments, "render_template", lambda *a, **k: rendered.append(a[0]) or render(*a, **k))
+    say(order)
+    readers = [threading.Thread(target=opened.until_id, args=(since + 1,)) for opened in streams]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join(10)
+    assert [opened.ids for opened in streams] == [[since + 1]] * 8
+    assert len(rendered) == 1
+
+
+def test_a_redis_that_goes_and_comes_back_costs_no_event(
+    app: Flask, shop: Shop, stream: OpenStream, subscribed: Subscribed, own_redis: RedisServer, live: hub.Hub
+) -> None:
+    app.config["STREAM_HEARTBEAT"] = 30  # heartbeats do not help here
+    order = shop.order()
+    since = newest(order)
+    opened = stream(order, since=since)
+    opened.next()
+    next(opened.blocks)
+    subscribed()
+    own_redis.stop()
+    say(order, 2)
+    opened.until_id(since + 2)
+    own_redis.start()
+    until(lambda: live.connected, within=10, what="a new subscription")
+    say(order)
+    opened.until_id(since + 3)
+    assert opened.ids == [since + 1, since + 2, since + 3]
+
+
+def test_a_message_that_redis_lost_is_found_at_the_next_heartbeat(
+    shop: Shop, stream: OpenStream, subscribed: Subscribed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = shop.order()
+    opened = stream(order, since=newest(order))
+    opened.next()
+    next(opened.blocks)
+    subscribed()
+    monkeypatch.setattr(outbox, "wake", lambda *_: None)
+    say(order)
+    opened.until_id(newest(order))
+
+
+def test_rubbish_on_the_channel_wakes_nobody_and_breaks_nothing(
+    shop: Shop, stream: OpenStream, subscribed: Subscribed, own_redis: RedisServer
+) -> None:
+    order = shop.order()
+    opened = stream(order, since=newest(order))
+    opened.next()
+    next(opened.blocks)
+    subscribed()
+    for rubbish in ("", "{", "[]", "null", '{"order": "x"}', '{"order": 1}', b"\xff"):
+        own_redis.client.publish(f"settled:live:{order.id}", rubbish)
+    say(order)
+    opened.until_id(newest(order))
+
+
+def test_a_stream_outlives_a_database_that_is_away(app: Flask, shop: Shop, stream: OpenStream) -> None:
+    order = shop.order()
+    opened = stream(order, since=newest(order))
+    opened.next()
+    next(opened.blocks)
+    engine = db.engine
+    broken: list[bool] = []
+
+    def refuse(*_: object) -> None:
+        broken.append(True)
+        raise engine.dialect.dbapi.OperationalError("away")  # type: ignore[union-attr]
+
+    event.listen(engine, "before_cursor_execute", refuse)
+    reader = threading.Thread(target=opened.next)
+    reader.start()
+    until(lambda: len(broken) > 1, what="two looks at a database that is away")
+    event.remove(engine, "before_cursor_execute", refuse)
+    say(order)
+    reader.join(10)
+    assert opened.ids == [newest(order)]
