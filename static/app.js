@@ -1,4 +1,4 @@
-/* What htmx leaves to the page: a stream that always comes back, times that run, and saying so when they stand still. */
+/* What htmx leaves to the page: a stream that always comes back, times that run, and forms that are never lost. */
 (() => {
   "use strict";
   const byId = (id) => document.getElementById(id);
@@ -69,9 +69,19 @@
     stream.addEventListener("htmx:sse:after:connection", heard);
     // An answer that is not final, after the stream was closed as done: something moved after all.
     byId("refresh")?.addEventListener("htmx:after:swap", () => {
-      if (byId("order-status").dataset.final === "false" && !stream._htmx?.sse && !retry) connectAgain();
+      if (byId("order-status").dataset.final === "false" && !document.hidden && !stream._htmx?.sse && !retry) connectAgain();
     });
     stream.addEventListener("htmx:sse:after:connection", () => { clearTimeout(retry); retry = 0; });
+  }
+
+  // A form that htmx could not send is sent the plain way, so that whatever is wrong is said on a page.
+  // 409 and 422 are answers that the fragment itself shows; an abort is no failure.
+  document.addEventListener("htmx:response:error", (event) => {
+    if (![409, 422].includes(event.detail.ctx.response.status)) sendPlainly(event.detail.ctx.sourceElement);
+  });
+  document.addEventListener("htmx:error", (event) => sendPlainly(event.detail.ctx?.sourceElement));
+  function sendPlainly(form) {
+    if (form?.matches?.("form[method=post]")) form.submit();
   }
 
   document.addEventListener("htmx:after:swap", () => { localTimes(); tick(); });

@@ -11,7 +11,6 @@ from flask import Flask
 from flask_babel import get_locale, gettext
 from markupsafe import Markup
 
-from shop.checkout.standing import PaymentView
 from shop.core import clock
 from shop.core.money import Money
 from shop.orders.models import Order
@@ -30,8 +29,8 @@ def init_app(app: Flask) -> None:
         decline_says=decline_says,
         duration=duration,
         how_it_goes=how_it_goes,
-        other_methods=other_methods,
         page_language=page_language,
+        payment_methods=payment_methods,
         seconds_between=seconds_between,
         state_word=state_word,
     )
@@ -72,10 +71,9 @@ def duration(seconds: int) -> str:
     return f"{seconds // 60}:{seconds % 60:02d}"
 
 
-def other_methods(order: Order, payment: PaymentView | None) -> list[registry.Method]:
-    """The ways to pay this order besides the one that is under way."""
-    current = payment.provider if payment else None
-    return [method for method in registry.methods(order.currency) if method.provider != current]
+def payment_methods(order: Order) -> list[registry.Method]:
+    """The ways in which this order can be paid."""
+    return registry.methods(order.currency)
 
 
 def how_it_goes(method: registry.Method) -> str:
