@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import signal
 import socket
 import stat
+import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,11 +39,13 @@ app.cli.command("worker")(forever)
 app.cli.command("clock")(forever)
 """
 PROCFILE = """
+release: flask --app wsgi db upgrade
 web: python world.py $PORT
 worker: python world.py
 clock: python world.py
 """
 PROCFILE_DEMO = """
+release: flask --app mock_acquirer db upgrade
 acquirer: python world.py $ACQUIRER_PORT
 """
 WORLD = """
@@ -93,6 +98,8 @@ class Copy:
         """gunicorn and flask serve the worlds, as the project's Procfiles say."""
         for name in ("Procfile", "deploy/Procfile.demo"):
             shutil.copy(ROOT / name, self.folder / name)
+        (self.folder / "shop").mkdir()
+        (self.folder / "shop" / "settings.py").write_text("import os\nenvironment = lambda: os.environ\n")
 
     def run(self, *arguments: str, **environ: str) -> Process:
         """Calls bin/run from another folder. What a surrounding run or test has set does not reach it."""
@@ -274,3 +281,22 @@ def test_help_says_what_can_be_set(copy: Copy) -> None:
     assert run.wait() == 0
     for word in ("--fresh", "PORT", "ACQUIRER_PORT", "REDIS_URL", "Ctrl-C"):
         assert word in run.text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone")
+def test_a_clone_of_what_is_committed_becomes_a_shop_that_sells(tmp_path: Path, process: Processes) -> None:
+    folder = tmp_path / "a clone"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
+    (folder / ".venv").symlink_to(Path(sys.prefix))
+    ports = {"PORT": str(free_port()), "ACQUIRER_PORT": str(free_port())}
+    command = ["env", "-uREDIS_URL", "-uDATABASE_URL", "-uSETTLED_RUN_BEGAN", str(folder / "bin" / "run")]
+    run = process(command, ports, folder=Path("/"))
+    run.wait_for_line(READY, within=90)
+    with urllib.request.urlopen(f"http://127.0.0.1:{ports['PORT']}/", timeout=5) as page:
+        assert "/products/" in page.read().decode()
+    with urllib.request.urlopen(f"http://127.0.0.1:{ports['PORT']}/readyz", timeout=5) as answer:
+        assert json.load(answer)["redis"] == "ok"
+    run.signal(signal.SIGINT)
+    assert run.wait(within=20) == 130
+    assert "Traceback" not in run.text

@@ -38,6 +38,7 @@ def main() -> None:
     os.chdir(ROOT)
     installing.ensure("test")
     environ = {**os.environ, "PATH": f"{VENV_BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the libraries are compiled once, not by every process
     environ["CHROMIUM"] = browser.ensure(environ)
     if not arguments:
         _check_code(environ)

@@ -17,11 +17,15 @@ PATIENCE = 12.0
 honcho.manager.KILL_WAIT = PATIENCE
 
 
+def release(procfile: Path) -> str:
+    """The command that has to be done before the others may start."""
+    return str(parse_procfile(procfile.read_text()).processes["release"])
+
+
 def commands(*procfiles: Path) -> dict[str, str]:
-    """The long-running commands of the given Procfiles by name; `release` has been run before."""
+    """The long-running commands of the given Procfiles by name."""
     found = {name: text for path in procfiles for name, text in parse_procfile(path.read_text()).processes.items()}
-    found.pop("release", None)
-    return found
+    return {name: text for name, text in found.items() if name != "release"}
 
 
 class Demo(Manager):

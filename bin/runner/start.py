@@ -23,11 +23,7 @@ from embedded_redis import EmbeddedRedis
 from places import ROOT, VAR, VENV_BIN, VENV_PYTHON
 from say import Step, Trouble
 
-PROCFILES = (ROOT / "Procfile", ROOT / "deploy" / "Procfile.demo")
-PREPARATIONS = {
-    "shop": "flask --app wsgi db upgrade && flask --app wsgi seed",
-    "acquirer": "flask --app mock_acquirer db upgrade",
-}
+PROCFILES = {"shop": ROOT / "Procfile", "acquirer": ROOT / "deploy" / "Procfile.demo"}
 READY_WITHIN = 60.0
 
 HELP = """\
@@ -94,6 +90,9 @@ def run(settings: dict[str, str], fresh: bool) -> int:
         "PATH": f"{VENV_BIN}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONUNBUFFERED": "1",
     }
+    environ.pop(
+        "PYTHONDONTWRITEBYTECODE", None
+    )  # or every process compiles everything, and each start takes twice as long
     redis = None if "REDIS_URL" in os.environ else EmbeddedRedis(VAR)
     try:
         if redis:
@@ -123,13 +122,20 @@ def _empty(var: Path) -> None:
 
 
 def _prepare(environ: Mapping[str, str]) -> None:
-    """Brings both databases to the newest schema, at the same time, and fills the shop's shelves. Raises Trouble."""
+    """Runs what the Procfiles call release, side by side: newest schema for both, filled shelves. Raises Trouble."""
+    from demo import release  # honcho is there only now
+
     step = Step("migrate and seed")
     running = {}
-    for name, script in PREPARATIONS.items():
+    for name, procfile in PROCFILES.items():
         with (VAR / f"prepare-{name}.log").open("w") as log:
             running[name] = subprocess.Popen(
-                ["sh", "-c", script], env=environ, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                ["sh", "-c", f"exec {release(procfile)}"],
+                env=environ,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
     failed = [name for name, process in running.items() if process.wait()]
     if failed:
@@ -141,9 +147,9 @@ def _prepare(environ: Mapping[str, str]) -> None:
 
 def _serve(settings: Mapping[str, str], environ: Mapping[str, str]) -> int:
     """Runs the processes until one ends or somebody stops them. Returns the exit code."""
-    from demo import Demo, commands  # honcho is there only now
+    from demo import Demo, commands
 
-    processes = commands(*PROCFILES)
+    processes = commands(*PROCFILES.values())
     demo = Demo(processes, environ, ROOT, when_started=lambda: _welcome(settings))
     step = Step(f"start {', '.join(processes)}")
     step.done()
