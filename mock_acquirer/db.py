@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, Connection, Dialect, Engine, event
+from sqlalchemy import BigInteger, Connection, Dialect, Engine, event, literal_column
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
@@ -166,5 +166,7 @@ def release() -> None:
 def insert_once(model: type[Base], **values: Any) -> bool:
     """Insert the row unless its unique key is taken; True when it was ours. Only inside a unit."""
     engine = db.engine.dialect.name
-    insert = postgresql.insert(model) if engine == "postgresql" else sqlite.insert(model)
-    return bool(getattr(db.session.execute(insert.values(**values).on_conflict_do_nothing()), "rowcount", 0) == 1)
+    table: Any = model.__table__
+    insert = postgresql.insert(table) if engine == "postgresql" else sqlite.insert(table)
+    once = insert.values(**values).on_conflict_do_nothing().returning(literal_column("1"))  # inserts count no rows
+    return db.session.scalar(once) is not None

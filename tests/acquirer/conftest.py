@@ -1,0 +1,253 @@
+"""An acquirer of each test's own on SQLite and PostgreSQL, a receiver that really listens, and words to use them with."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_migrate import upgrade
+from sqlalchemy import text
+from werkzeug.test import TestResponse
+
+from mock_acquirer import create_app, loop
+from mock_acquirer.db import db
+
+T = TypeVar("T")
+RETURN = "http://shop.test/orders/abc/return"
+SECRET = "whsec_a3BheS1kZW1vLXdlYmhvb2stc2VjcmV0LTAwMDE="
+QUIET = {"ACQUIRER_LOOP": "off", "REDIS_URL": "", "SHOP_CLOCK_URL": "", "ACQUIRER_LOG_LEVEL": "ERROR"}
+GOOD_CARD = {"number": "4242 4242 4242 4242", "expiry": "12/34", "cvc": "123", "name": "Ada Test"}
+
+
+@dataclass
+class Hook:
+    """One request that the receiver got."""
+
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def event(self) -> dict[str, Any]:
+        return json.loads(self.body)  # type: ignore[no-any-return]
+
+    @property
+    def type(self) -> str:
+        return str(self.event["type"])
+
+
+@dataclass
+class Receiver:
+    """A merchant's webhook endpoint. `answer` is (status, headers, body), or a function of the hook."""
+
+    url: str = ""
+    hooks: list[Hook] = field(default_factory=list)
+    answer: Any = (204, {}, b"")
+    others: list[str] = field(default_factory=list)
+
+    @property
+    def types(self) -> list[str]:
+        return [hook.type for hook in self.hooks]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Listens on a port of its own."""
+    found = Receiver()
+
+    class Endpoint(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            hook = Hook(headers, self.rfile.read(int(headers["content-length"])))
+            found.hooks.append(hook)
+            status, more, body = found.answer(hook) if callable(found.answer) else found.answer
+            self.send_response(status)
+            for name, value in (more | {"Content-Length": str(len(body))}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            found.others.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    found.url = f"http://127.0.0.1:{server.server_port}/hooks"
+    yield found
+    server.shutdown()
+    server.server_close()
+
+
+class World:
+    """The acquirer as its users see it."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self.browser: FlaskClient = app.test_client()
+        self._numbers = itertools.count(1)
+
+    def api(self, method: str, path: str, key: str | None = None, run: str = "", **more: Any) -> TestResponse:
+        """A call of the merchant."""
+        bearer = {"Authorization": "Bearer kp_test_demo" + (f".{run}" if run else "")}
+        keyed = {"Idempotency-Key": key} if key else {}
+        headers = bearer | keyed | more.pop("headers", {})
+        return self.app.test_client().open("/kpay/v1" + path, method=method, headers=headers, **more)
+
+    def sim(self, method: str, path: str, body: Any = None, run: str = "", status: int = 200) -> Any:
+        """A call of the control API; the answer must have `status`."""
+        headers = {"Authorization": "Bearer sim_demo"} | ({"X-Sim-Run": run} if run else {})
+        answer = self.app.test_client().open("/_sim" + path, method=method, headers=headers, json=body)
+        assert answer.status_code == status, answer.text
+        return answer.json
+
+    def wish(self, **changes: Any) -> dict[str, Any]:
+        """What a merchant sends to open a payment."""
+        wish = {"reference": f"P{next(self._numbers)}", "amount": 120000, "currency": "TWD", "return_url": RETURN}
+        return {name: value for name, value in (wish | changes).items() if value is not None}
+
+    def open(self, run: str = "", **changes: Any) -> dict[str, Any]:
+        """An open payment."""
+        answer = self.api("POST", "/payments", json=self.wish(**changes), run=run)
+        assert answer.status_code == 201, answer.text
+        return answer.json  # type: ignore[return-value]
+
+    def shown(self, payment: dict[str, Any], run: str = "") -> dict[str, Any]:
+        """The payment as the merchant's query shows it."""
+        return self.api("GET", f"/payments/{payment['id']}", run=run).json  # type: ignore[return-value]
+
+    def approve(self, payment: dict[str, Any], run: str = "", **body: Any) -> dict[str, Any]:
+        """The customer pays."""
+        return self.sim("POST", f"/payments/{payment['id']}/approve", body, run=run)  # type: ignore[no-any-return]
+
+    def faults(self, run: str = "", **plan: Any) -> None:
+        """Arm globally."""
+        self.sim("PUT", "/faults", plan, run=run)
+
+    def record(self, payment: dict[str, Any], run: str = "") -> dict[str, Any]:
+        return self.sim("GET", f"/payments/{payment['id']}", run=run)  # type: ignore[no-any-return]
+
+    def fired(self, payment: dict[str, Any]) -> list[str]:
+        return [use["fault"] for use in self.record(payment)["faults_used"]]
+
+    def advance(self, by: str, run: str = "") -> dict[str, Any]:
+        return self.sim("POST", "/clock/advance", {"by": by}, run=run)  # type: ignore[no-any-return]
+
+    def settle(self) -> None:
+        """Do what the loop would do, until nothing is due."""
+        while loop.tick(self.app):
+            pass
+
+    def csrf(self, path: str) -> str:
+        """The token in a page of the browser."""
+        page = self.browser.get(path, follow_redirects=True)
+        return re.search(r'name="csrf" value="([^"]+)"', page.text)[1]  # type: ignore[index]
+
+    def submit(self, payment: dict[str, Any], form: str, **values: str) -> TestResponse:
+        """Send a form of the hosted page, such as `card` or `cancel`."""
+        path = f"/pay/{payment['id']}"
+        return self.browser.post(f"{path}/{form}", data={"csrf": self.csrf(path)} | values)
+
+    def rows(self) -> str:
+        """Everything in the database, as text."""
+        with self.app.app_context():
+            tables = db.metadata.sorted_tables
+            return "\n".join(str(row) for table in tables for row in db.session.execute(text(f"SELECT * FROM {table}")))
+
+    def at_once(self, count: int, do: Callable[[int], T]) -> list[T]:
+        """`count` threads begin `do(number)` at the same instant."""
+        barrier = threading.Barrier(count)
+        results: list[Any] = [None] * count
+
+        def work(number: int) -> None:
+            barrier.wait(10)
+            results[number] = do(number)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        return results
+
+
+def _migrate(url: str) -> None:
+    app = create_app(QUIET | {"ACQUIRER_DATABASE_URL": url})
+    with app.app_context():
+        upgrade()
+        db.engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def _acquirer_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("acquirer") / "acquirer.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+GIVEN = "ACQUIRER_TEST_DATABASE_URL"
+
+
+@pytest.fixture(params=["given"] if os.environ.get(GIVEN) else ["sqlite", "postgresql"])
+def acquirer_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A migrated database of this test alone; the test runs once on each kind (or on the one that is given)."""
+    if request.param == "given":
+        _migrate(os.environ[GIVEN])
+        yield os.environ[GIVEN]
+        _empty(os.environ[GIVEN])
+    elif request.param == "sqlite":
+        path = tmp_path / "acquirer.db"
+        shutil.copy(request.getfixturevalue("_acquirer_sqlite"), path)
+        yield f"sqlite:///{path}"
+    else:
+        server = request.getfixturevalue("postgres")
+        name = server.create(server.template("acquirer", _migrate))
+        yield server.url(name)
+        server.drop(name)
+
+
+def _empty(url: str) -> None:
+    with create_app(QUIET | {"ACQUIRER_DATABASE_URL": url}).app_context():
+        for table in reversed(db.metadata.sorted_tables):
+            db.session.execute(table.delete())
+        db.session.commit()
+        db.engine.dispose()
+
+
+@pytest.fixture
+def make_world(acquirer_database: str, receiver: Receiver) -> Iterator[Callable[..., World]]:
+    """Makes acquirers on this test's database, with other settings where wanted."""
+    made: list[World] = []
+
+    def make(**settings: Any) -> World:
+        own = {"ACQUIRER_DATABASE_URL": acquirer_database, "ACQUIRER_KPAY_WEBHOOK_URL": receiver.url}
+        made.append(World(create_app(QUIET | own | {"ACQUIRER_TIMEOUT_HOLD": "0"} | settings)))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.app.extensions["acquirer.http"].close()
+        with world.app.app_context():
+            db.engine.dispose()
+
+
+@pytest.fixture
+def acquirer(make_world: Callable[..., World]) -> World:
+    return make_world()
