@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from shop.core.money import Money
@@ -46,7 +46,7 @@ class Remote:
 
 @dataclass
 class Acquirer:
-    """The other side. `does` holds one-time misbehaviours by operation; `away` makes every call fail; `calls` counts."""
+    """The other side. `does` holds one-time misbehaviours by operation; `away` makes every call fail."""
 
     clock: Callable[[], datetime]
     payments: dict[str, Remote] = field(default_factory=dict)
@@ -112,7 +112,9 @@ class FakePay(PaymentProvider):
         super().__init__({}, lambda: None)  # type: ignore[arg-type, return-value]
         self.acquirer, self.NAME, self.LABEL = acquirer, name, name.capitalize()
 
-    def start(self, payment: PaymentRequest, return_url: str, webhook_url: str) -> Started | Rejected | Unknown | Unavailable:
+    def start(
+        self, payment: PaymentRequest, return_url: str, webhook_url: str
+    ) -> Started | Rejected | Unknown | Unavailable:
         fault = self.acquirer.next_fault("start", payment.id)
         if fault in ("away", "unreachable"):
             return Unavailable("unreachable")
@@ -160,7 +162,9 @@ class FakePay(PaymentProvider):
         return [Notice("payment", body["id"], body["reference"], facts, body.get("trust", "signed"), body["merchant"])]
 
     def ack(self, outcome: str) -> tuple[int, str]:
-        return {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable": 503}.get(outcome, 200), outcome
+        return {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable": 503}.get(
+            outcome, 200
+        ), outcome
 
     def _facts(self, remote: Remote) -> Facts:
         return Facts(
@@ -171,5 +175,3 @@ class FakePay(PaymentProvider):
             end_reason=remote.end_reason,
             provider_data={"id": f"remote-{remote.reference}"},
         )
-
-
