@@ -74,8 +74,8 @@ def _furnish(session: Session | scoped_session[Any]) -> None:
 class _Lent:
     """One database that test after test gets, emptied and furnished anew: much quicker than a copy for each."""
 
-    def __init__(self, copy: Callable[[], str], empty: tuple[str, ...]) -> None:
-        self.copy, self.empty = copy, empty
+    def __init__(self, copy: Callable[[], str]) -> None:
+        self.copy = copy
         self._engine: Engine | None = None
 
     def lend(self) -> str:
@@ -96,8 +96,10 @@ class _Lent:
 
     def _clean(self, engine: Engine) -> None:
         with Session(engine) as session:
-            for statement in self.empty:
-                session.execute(text(statement))
+            if engine.dialect.name == "postgresql":
+                session.execute(text("SET LOCAL lock_timeout = '1s'"))
+            for table in reversed(db.metadata.sorted_tables):
+                session.execute(table.delete())
             _furnish(session)
             session.commit()
 
@@ -105,7 +107,6 @@ class _Lent:
 @pytest.fixture(scope="session")
 def _lent(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
     """`lend(kind)`: the address of a clean database of that kind."""
-    tables = [table.name for table in reversed(db.metadata.sorted_tables)]
     lenders: dict[str, _Lent] = {}
 
     def sqlite() -> str:
@@ -117,17 +118,11 @@ def _lent(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         server: PostgresServer = request.getfixturevalue("postgres")
         return server.url(server.create(server.template("shop", _migrate)))
 
-    kinds = {
-        "sqlite": (sqlite, tuple(f"DELETE FROM {table}" for table in tables)),
-        "postgresql": (
-            postgresql,
-            ("SET LOCAL lock_timeout = '1s'", f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE"),
-        ),
-    }
+    copies = {"sqlite": sqlite, "postgresql": postgresql}
 
     def lend(kind: str) -> str:
         if kind not in lenders:
-            lenders[kind] = _Lent(*kinds[kind])
+            lenders[kind] = _Lent(copies[kind])
         return lenders[kind].lend()
 
     yield lend
