@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Flask
+from flask import Flask, abort, request
 from flask_babel import Babel
 
 from shop.web import accounts, cart, catalogue, checkout, dev, furniture, health, history, orders, webhooks
@@ -25,5 +25,12 @@ def init_app(app: Flask) -> None:
     if "babel" not in app.extensions:
         Babel(app)
     furniture.init_app(app)
+    app.before_request(_refuse_nul)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
+
+
+def _refuse_nul() -> None:
+    """No address of ours has a NUL in it, and PostgreSQL takes none."""
+    if "\0" in request.path or any("\0" in value for value in request.args.values()):
+        abort(404)

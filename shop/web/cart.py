@@ -18,6 +18,7 @@ from shop.web.access import access
 from shop.web.catalogue import product_page
 
 bp = Blueprint("cart", __name__, url_prefix="/cart")
+_SKU = "[A-Z0-9-]{1,64}"
 
 
 @bp.get("")
@@ -34,7 +35,7 @@ def add() -> ResponseReturnValue:
     sku, in_cart = request.form.get("sku", ""), request.form.get("from") == "cart"
     try:
         quantity = _quantity()
-        carts.add(visitor.cart_id(), sku, quantity)
+        carts.add(visitor.cart_id(), _sku(sku), quantity)
     except Refusal as refusal:
         return _page(refusal) if in_cart else _not_added(sku, refusal)
     if in_cart or not _by_htmx():
@@ -51,7 +52,7 @@ def change(sku: str) -> ResponseReturnValue:
     before = _removed(sku, str(_in_cart().get(sku, "")))
     try:
         quantity = _quantity(least=0)
-        carts.change(visitor.cart_id(), sku, quantity)
+        carts.change(visitor.cart_id(), _sku(sku), quantity)
     except Refusal as refusal:
         return _page(refusal, problem_sku=sku)
     return _changed(_total_said(), removed=None if quantity else before)
@@ -63,7 +64,7 @@ def remove(sku: str) -> ResponseReturnValue:
     """Take it out, with a way back."""
     before = _removed(sku, str(_in_cart().get(sku, "")))
     try:
-        carts.remove(visitor.cart_id(), sku)
+        carts.remove(visitor.cart_id(), _sku(sku))
     except Refusal as refusal:
         return _page(refusal)
     return _changed(_total_said(), removed=before)
@@ -119,12 +120,19 @@ def _page(refusal: Refusal | None = None, said: str = "", **values: Any) -> Resp
 
 
 def _not_added(sku: str, refusal: Refusal) -> ResponseReturnValue:
-    product = browse.by_skus([sku]).get(sku) if len(sku) <= 64 and "\0" not in sku else None
     if _by_htmx():
         return render_template("shop/_added.html", problem=refusal.message), refusal.status
+    product = browse.by_skus([sku]).get(sku) if re.fullmatch(_SKU, sku) else None
     if product is None:
         raise refusal
     return product_page(product, refusal), refusal.status
+
+
+def _sku(text: str) -> str:
+    """`text` when it could be one of our SKUs. Raises BadInput before any database is asked about something else."""
+    if not re.fullmatch(_SKU, text):
+        raise BadInput("unknown_sku", gettext("We do not sell that."))
+    return text
 
 
 def _quantity(least: int = 1) -> int:
@@ -148,7 +156,7 @@ def _in_cart() -> dict[str, int]:
 
 def _removed(sku: str, quantity: str) -> dict[str, Any] | None:
     """What may be put back, when it is something that we sell and that is not in the cart any more."""
-    if not re.fullmatch(r"[A-Z0-9-]{1,64}", sku) or not re.fullmatch(r"[1-9][0-9]?", quantity):
+    if not re.fullmatch(_SKU, sku) or not re.fullmatch(r"[1-9][0-9]?", quantity):
         return None
     product = browse.by_skus([sku]).get(sku)
     return {"sku": sku, "quantity": int(quantity), "name": product.name} if product else None

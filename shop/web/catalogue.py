@@ -21,7 +21,7 @@ ALSO = 5
 @access("public")
 def index() -> str:
     """All goods, those of one category, or those that answer to a search; htmx gets the list alone."""
-    q = " ".join(request.args.get("q", "").replace("\0", " ").split())[:LONGEST_SEARCH]
+    q = " ".join(request.args.get("q", "").split())[:LONGEST_SEARCH]
     categories = browse.categories()
     chosen = request.args.get("category", "")
     category = next((c for c in categories if c.slug == chosen), None)

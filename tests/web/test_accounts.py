@@ -1,0 +1,91 @@
+"""Pages for people with an account."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.web.conftest import Visitor, title
+
+ADA = {"email": "ada@example.com", "name": "Ada", "password": "a long enough sentence"}
+
+
+def test_an_account_can_be_made_used_and_left(visitor: Visitor) -> None:
+    visitor.get("/register")
+    assert visitor.post("/register", ADA).location == "/account"
+    assert "Hello, Ada" in visitor.get("/account").text
+    assert visitor.post("/sign-out").location == "/"
+    assert visitor.get("/account").location == "/sign-in?next=/account"
+    visitor.get("/sign-in?next=/account")
+    assert visitor.field("next") == "/account"
+    assert visitor.post("/sign-in", {**ADA, "next": "/account"}).location == "/account"
+
+
+def test_orders_of_somebody_signed_in_are_listed_and_the_checkout_is_prefilled(visitor: Visitor) -> None:
+    visitor.get("/register")
+    visitor.post("/register", ADA)
+    path = visitor.order()
+    assert path in visitor.get("/account").text and path in visitor.get("/orders").text
+    visitor.add()
+    assert 'value="ada@example.com"' in visitor.get("/checkout").text
+
+
+def test_the_cart_survives_signing_in_and_out(visitor: Visitor) -> None:
+    visitor.add()
+    visitor.get("/register")
+    visitor.post("/register", ADA)
+    visitor.get("/account")
+    visitor.post("/sign-out")
+    assert visitor.cart() == {"TEST-KETTLE": 1}
+
+
+def test_a_wrong_password_and_an_unknown_address_are_the_same_answer(visitor: Visitor, other_visitor: Visitor) -> None:
+    visitor.get("/register")
+    visitor.post("/register", ADA)
+    answers = []
+    for email in (ADA["email"], "nobody@example.com"):
+        other_visitor.get("/sign-in")
+        response = other_visitor.post("/sign-in", {"email": email, "password": "something wrong"})
+        assert response.status_code == 422
+        answers.append(re.sub(r'value="[^"]*"', "", re.sub(r"reference.*", "", response.text)))
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"email": "ada"}, "This is not an e-mail address."),
+        ({"password": "short"}, "wrong-password"),
+        ({"name": ""}, "Please give a name."),
+        ({"password": ""}, "Please choose a password."),
+    ],
+)
+def test_what_is_wrong_with_a_new_account_is_said_at_its_field(visitor: Visitor, changed: dict, said: str) -> None:
+    visitor.get("/register")
+    response = visitor.post("/register", {**ADA, **changed})
+    assert response.status_code == 422 and said in response.text
+    assert title(visitor.get("/sign-in")).startswith("Sign in")
+
+
+def test_an_address_that_has_an_account_is_said_and_the_password_is_never_sent_back(
+    visitor: Visitor, other_visitor: Visitor
+) -> None:
+    visitor.get("/register")
+    visitor.post("/register", ADA)
+    other_visitor.get("/register")
+    response = other_visitor.post("/register", ADA)
+    assert response.status_code == 409 and "There is already an account" in response.text
+    assert ADA["password"] not in response.text
+
+
+def test_another_device_can_be_signed_out(visitor: Visitor, other_visitor: Visitor) -> None:
+    visitor.get("/register")
+    visitor.post("/register", ADA)
+    other_visitor.get("/sign-in")
+    other_visitor.post("/sign-in", ADA)
+    page = visitor.get("/account").text
+    handle = re.search(r'action="(/account/sign-ins/[^"]+/end)"', page)
+    assert handle and visitor.post(handle[1]).status_code == 303
+    assert other_visitor.get("/account").status_code == 303
+    assert visitor.get("/account").status_code == 200

@@ -1,0 +1,103 @@
+"""From the cart to the order's page."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+
+from shop.orders import find
+from tests.shop_fixtures import KETTLE, Shop
+from tests.web.conftest import Visitor, title
+
+
+def test_an_empty_cart_has_no_checkout(visitor: Visitor) -> None:
+    response = visitor.get("/checkout")
+    assert response.status_code == 303 and response.location == "/cart"
+
+
+def test_placing_an_order_leads_to_its_page_with_the_payment_open(visitor: Visitor) -> None:
+    response = visitor.get(visitor.order())
+    assert title(response).startswith("Pay to complete your order · ")
+    assert 'form="pay-form"' in response.text and visitor.cart() == {}
+
+
+def test_the_checkout_names_each_method_and_what_will_happen(visitor: Visitor) -> None:
+    visitor.add()
+    assert "You will pay on a secure page run by Fakepay." in visitor.get("/checkout").text
+
+
+WRONG = {
+    "email": ["", "ada", "ada@", "a b@example.com", "x" * 300 + "@example.com", "ada@example.com\nBcc: x@example.com"],
+    "name": ["", "   ", "x" * 101, "Ada\0"],
+    "line1": ["", "x" * 121],
+    "line2": ["x" * 121],
+    "city": ["", "x" * 81],
+    "postcode": ["x" * 17],
+    "country": ["", "XX", "ZZZ"],
+    "method": ["", "nopay"],
+    "key": ["", "short", "with spaces in it", "x" * 65],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_what_is_wrong_is_said_at_the_top_and_at_its_field_and_nothing_is_lost(
+    visitor: Visitor, name: str, value: str
+) -> None:
+    visitor.add()
+    response = visitor.checkout(**{name: value})
+    assert response.status_code == 422 and title(response).startswith("Please check")
+    assert 'id="summary"' in response.text and "autofocus" in response.text
+    if name not in ("method", "key"):
+        assert re.search(rf'id="{name}"[^>]*aria-invalid="true"[^>]*aria-describedby="[^"]*wrong-{name}', response.text)
+    kept = html.unescape(response.text)
+    assert name == "city" or 'value="Taipei"' in kept
+    assert name == "name" or 'value="Ada Lin"' in kept
+    assert visitor.cart() == {KETTLE: 1}
+
+
+def test_a_form_that_was_sent_again_after_its_mistake_is_taken(visitor: Visitor) -> None:
+    visitor.add()
+    visitor.checkout(key="short")
+    assert visitor.checkout().status_code == 303
+
+
+def test_pressing_the_button_twice_is_one_order(visitor: Visitor) -> None:
+    visitor.add()
+    visitor.get("/checkout")
+    key = visitor.field("key")
+    first, second = visitor.checkout(key=key), visitor.post("/checkout", _filled(key))
+    assert first.location == second.location
+
+
+def test_a_cart_that_changed_in_another_tab_is_shown_once_more(visitor: Visitor) -> None:
+    visitor.add()
+    visitor.get("/checkout")
+    page, key = visitor.page, visitor.field("key")
+    visitor.order()
+    visitor.add()
+    visitor.page = page
+    response = visitor.post("/checkout", _filled(key))
+    assert response.status_code in (303, 409) and visitor.cart() == {KETTLE: 1}
+
+
+def test_the_checkout_says_what_is_short_and_keeps_the_cart(visitor: Visitor, shop: Shop) -> None:
+    visitor.add(KETTLE, 4)
+    shop.order((KETTLE, 8))
+    response = visitor.checkout()
+    assert response.status_code == 409 and "Kettle: only 2 left" in response.text
+    assert 'value="Ada Lin"' in response.text and visitor.cart() == {KETTLE: 4}
+
+
+def test_names_and_addresses_in_any_script_are_taken_as_they_are(visitor: Visitor, shop: Shop) -> None:
+    path = visitor.order(name="  王 小明 ", line1="永康街 12 號", city="臺北市", line2="<b>2F</b>")
+    order = find.by_token(path.rsplit("/", 1)[1])
+    assert order and (order.name, order.line1, order.city) == ("王 小明", "永康街 12 號", "臺北市")
+    assert "&lt;b&gt;2F&lt;/b&gt;" in visitor.get(path).text
+
+
+def _filled(key: str) -> dict[str, object]:
+    from tests.web.conftest import BUYER
+
+    return {**BUYER, "key": key}
