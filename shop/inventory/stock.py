@@ -65,16 +65,11 @@ def confirm(order_id: int) -> None:
 
 def hold_again(order_id: int) -> bool:
     """Hold again what was released, all of it or nothing. False when some of it has been sold meanwhile."""
-    rows = db.session.execute(
-        select(Reservation.sku, Reservation.quantity)
-        .where(Reservation.order_id == order_id, Reservation.state == "RELEASED")
-        .order_by(Reservation.sku)
-    ).all()
     with db.session.begin_nested() as savepoint:
+        rows = _turn(order_id, "RELEASED", "HELD")  # first, so that of two at once only one takes units
         if not all(_take(sku, quantity) for sku, quantity in rows):
             savepoint.rollback()
             return False
-        _turn(order_id, "RELEASED", "HELD")
     return True
 
 
