@@ -19,8 +19,8 @@ from shop import create_app
 from shop.catalogue.models import Category, Product
 from shop.checkout import cart, closing, saga
 from shop.checkout.standing import Standing, standing
-from shop.core import clock, redis
-from shop.core.db import db
+from shop.core import clock, ids, redis
+from shop.core.db import db, writing
 from shop.core.money import Money
 from shop.inventory import stock
 from shop.inventory.models import Stock, StockMovement
@@ -285,6 +285,18 @@ def shop(app: Flask) -> Iterator[Shop]:
         words = Shop(app)
         yield words
         words.is_sound()
+
+
+def bare_order(state: str) -> int:
+    """The id of an order in `state` that nothing belongs to; how it came there is left open."""
+    where = {"email": "ada@example.com", "name": "Ada", "line1": "1 Main St", "city": "Taipei", "country": "TW"}
+    names = {"number": ids.order_number(), "token": ids.token(), "checkout_key": ids.token()}
+    times = {"placed_at": clock.now(), "pay_by": clock.now() + timedelta(minutes=30)}
+    with writing():
+        order = Order(state=state, currency="TWD", total_amount=1, event_seq=0, **names, **times, **where)
+        db.session.add(order)
+        db.session.flush()
+        return order.id
 
 
 Race = Callable[[Callable[[int], Any]], list[Any]]
