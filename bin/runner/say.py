@@ -75,9 +75,11 @@ def _columns() -> int:
 
 @contextmanager
 def complaining() -> Iterator[None]:
-    """Turns Trouble into its sentences on standard error and exit code 1."""
+    """Turns Trouble into its sentences on standard error and exit code 1, and Ctrl-C into 130 without a word."""
     try:
         yield
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     except Trouble as trouble:
         print(f"\n{trouble}", file=sys.stderr, flush=True)
         raise SystemExit(1) from None

