@@ -45,7 +45,7 @@ class Order(Base):
     paid_by: Mapped[str | None] = mapped_column(Text)
     event_seq: Mapped[int] = mapped_column(default=0)
 
-    lines: Mapped[list[OrderLine]] = relationship(order_by="OrderLine.position", lazy="selectin")
+    lines: Mapped[list[OrderLine]] = relationship(order_by="OrderLine.position")
 
     __table_args__ = (
         CheckConstraint(f"state IN ({_KNOWN})", name="state_known"),

@@ -117,7 +117,8 @@ def _apply(inbox_id: int, notices: list[Notice]) -> str:
         waiting = verdict == "orphan" and at < row.received_at + ORPHAN_GIVEN_UP
         row.due_at = at + _pause(row.tries) if waiting else None
         row.done_at = None if waiting else at
-    metrics.NOTICES.labels(notices[0].facts and row.provider, verdict).inc()
+        provider = row.provider
+    metrics.NOTICES.labels(provider, verdict).inc()
     return verdict
 
 
@@ -126,18 +127,22 @@ def _hear(row: InboxRow, notice: Notice) -> str:
     provider = registry.get(row.provider)
     if provider and provider.MERCHANT and notice.merchant and notice.merchant != provider.MERCHANT:
         return "foreign"
-    payment = db.session.scalars(
-        select(Payment).where(Payment.id == notice.reference, Payment.provider == row.provider)
-    ).one_or_none()
-    if payment is None:
-        return "orphan" if notice.trust == "signed" else "hint"
     if notice.trust == "signed":
-        return settle(payment.id, notice.facts, "webhook", inbox_id=row.id)
-    _make_due(payment)
+        try:
+            return settle(notice.reference, notice.facts, "webhook", provider=row.provider, inbox_id=row.id)
+        except KeyError:
+            return "orphan"
+    _make_due(row.provider, notice.reference)
     return "hint"
 
 
-def _make_due(payment: Payment) -> None:
+def _make_due(provider: str, reference: str) -> None:
+    """A hint makes a known payment due to be asked about: every 2 s at most while it is open, then once a minute."""
+    payment = db.session.scalars(
+        select(Payment).where(Payment.id == reference, Payment.provider == provider)
+    ).one_or_none()
+    if payment is None:
+        return
     at = clock.now()
     pause = timedelta(seconds=2) if payment.state in states.STILL_OPEN else timedelta(minutes=1)
     soon = at if payment.asked_at is None else max(at, payment.asked_at + pause)

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import select
 
 from shop.core import clock, logs, metrics, outbox
-from shop.core.db import after_commit, db, insert, retried, writing
+from shop.core.db import after_commit, db, retried, writing
 from shop.core.money import Money
 from shop.inventory import stock
 from shop.orders import events
@@ -43,34 +43,39 @@ class _Hearing:
     facts: Facts
     heard_from: str
     at: datetime
+    booked: set[str]
     verdicts: list[str] = field(default_factory=lambda: ["duplicate"])
     news: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
 
-def settle(payment_id: str, facts: Facts, heard_from: str, *, inbox_id: int | None = None) -> str:
+def settle(
+    payment_id: str, facts: Facts, heard_from: str, *, provider: str | None = None, inbox_id: int | None = None
+) -> str:
     """Apply what was heard and return the verdict: applied, duplicate, stale, illegal, mismatch or hint.
 
     `heard_from` is webhook, poll, return, view, start or staff. Joins the caller's unit if there is one. Raises KeyError
-    for an unknown payment.
+    for a payment that we do not have, or that `provider`, when given, does not run.
     """
     if db.session().info.get("writing"):
-        return _settle(payment_id, facts, heard_from, inbox_id)
+        return _settle(payment_id, facts, heard_from, provider, inbox_id)
 
     def unit() -> str:
         with writing():
-            return _settle(payment_id, facts, heard_from, inbox_id)
+            return _settle(payment_id, facts, heard_from, provider, inbox_id)
 
     return retried(unit)
 
 
-def _settle(payment_id: str, facts: Facts, heard_from: str, inbox_id: int | None) -> str:
-    order_id = db.session.scalar(select(Payment.order_id).where(Payment.id == payment_id))
+def _settle(payment_id: str, facts: Facts, heard_from: str, by: str | None, inbox_id: int | None) -> str:
+    known = select(Payment.order_id).where(Payment.id == payment_id)
+    order_id = db.session.scalar(known.where(Payment.provider == by) if by else known)
     if order_id is None:
         raise KeyError(payment_id)
     order, payments = order_with_payments(order_id)
     payment = next(p for p in payments if p.id == payment_id)
     others = [p for p in payments if p.id != payment_id]
-    hearing = _Hearing(payment, order, others, facts, heard_from, clock.now())
+    booked = set(db.session.scalars(select(Capture.capture_id).where(Capture.payment_id == payment_id)))
+    hearing = _Hearing(payment, order, others, facts, heard_from, clock.now(), booked)
     _note_details(hearing)
     for capture in facts.captures:
         _book(hearing, capture)
@@ -89,11 +94,17 @@ def _settle(payment_id: str, facts: Facts, heard_from: str, inbox_id: int | None
 
 
 def _book(hearing: _Hearing, fact: CaptureFact) -> None:
-    """Write a capture down once, by the acquirer's id, and decide what it is to the order."""
+    """Write a capture down once, by the acquirer's id, and decide what it is to the order.
+
+    The payment's row is locked, so nobody else books for it now; the unique index on the acquirer's id stands behind that.
+    """
     payment = hearing.payment
-    booked = db.session.execute(
-        insert(Capture)
-        .values(
+    if fact.id in hearing.booked:
+        return
+    hearing.booked.add(fact.id)
+    standing = _standing(hearing, fact)
+    db.session.add(
+        Capture(
             provider=payment.provider,
             capture_id=fact.id,
             payment_id=payment.id,
@@ -102,15 +113,9 @@ def _book(hearing: _Hearing, fact: CaptureFact) -> None:
             captured_at=fact.at,
             heard_at=hearing.at,
             heard_from=hearing.heard_from,
+            standing=standing,
         )
-        .on_conflict_do_nothing()
-        .returning(Capture.id)
-    ).scalar()
-    if booked is None:
-        return
-    standing = _standing(hearing, fact)
-    capture = db.session.get_one(Capture, booked)
-    capture.standing = standing
+    )
     hearing.verdicts.append("mismatch" if standing == "mismatch" else "applied")
     hearing.news.append(
         ("payment.captured", {"amount": fact.money.amount, "currency": fact.money.currency, "standing": standing})
@@ -171,8 +176,9 @@ def _move_payment(hearing: _Hearing) -> None:
         payment.opened_at, payment.checks = hearing.at, 0
     if reported in states.ENDED_WITHOUT_MONEY:
         payment.ended_at, payment.end_reason = hearing.at, facts.end_reason
-    if reported == states.CAPTURED:
+    if reported == states.CAPTURED:  # booking the capture has told of it
         payment.ended_at = hearing.at
+        return
     hearing.news.append((f"payment.{reported.lower()}", {"before": before}))
 
 
