@@ -5,7 +5,7 @@
   const language = document.documentElement.lang || "en";
 
   // Times: the server writes UTC, the reader sees their own clock.
-  const clockText = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" });
+  const clockText = new Intl.DateTimeFormat(language, { timeStyle: "short" });
   const dayText = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
   function localTimes() {
     for (const time of document.querySelectorAll("time[datetime]")) {

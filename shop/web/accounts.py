@@ -36,9 +36,13 @@ def register() -> ResponseReturnValue:
     form = RegisterForm()
     if form.validate_on_submit():
         try:
-            sessions.start(signin.register(form.email.data, form.name.data, form.password.data))
+            user = signin.register(form.email.data, form.name.data, form.password.data)
         except Refusal as refusal:
             return _form("register", form, refusal)
+        try:
+            sessions.start(user)
+        except Refusal as refusal:  # the account is there; signing in can be tried again
+            return _form("sign_in", SignInForm(), refusal)
         return redirect(_next(), 303)
     return _form("register", form)
 
