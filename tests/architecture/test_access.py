@@ -1,0 +1,113 @@
+"""Every route of the shop declares who may call it, and the public ones that change something are known by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+from flask import Flask
+
+from docs.make.routes import WHO, shop_app
+from shop import create_app
+from shop.core.db import db
+from shop.web.access import Who, access
+
+PUBLIC_POSTS = {
+    "/cart/lines": "a guest has a cart",
+    "/cart/lines/<sku>": "the cart is the cookie's",
+    "/cart/lines/<sku>/remove": "the cart is the cookie's",
+    "/cart/prices": "the cart is the cookie's",
+    "/cart/currency": "the cart is the cookie's",
+    "/checkout": "guests may buy",
+    "/orders": "sends a link to the address that is asked about, never shows its orders",
+    "/sign-in": "throttled",
+    "/register": "limited",
+    "/sign-out": "ends the caller's own sign-in",
+}
+"""Public routes that take a POST, each with why that is fine. All of them need a CSRF token."""
+PROVE_THEMSELVES = {"/webhooks/<name>": "signature", "/dev/clock": "bearer"}
+"""Routes whose callers bring their own proof; the only ones that need no CSRF token."""
+
+
+def rules(app: Flask) -> list[tuple[str, set[str], Any]]:
+    """(path, methods, view) of every route but Flask's own static files."""
+    return [
+        (rule.rule, set(rule.methods or ()), app.view_functions[rule.endpoint])
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint != "static"
+    ]
+
+
+def undeclared(app: Flask) -> list[str]:
+    """Routes that do not say who may call them, or say it in a word that nobody knows."""
+    return [path for path, _, view in rules(app) if getattr(view, "access", None) not in get_args(Who)]
+
+
+def public_posts(app: Flask) -> set[str]:
+    """Public routes that take anything else than GET."""
+    changing = {"POST", "PUT", "PATCH", "DELETE"}
+    return {path for path, methods, view in rules(app) if view.access == "public" and methods & changing}
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Flask]:
+    """A shop on an empty database."""
+    app = create_app(
+        {"DATABASE_URL": "sqlite:///:memory:", "SECRET_KEY": "only for tests " * 4},
+        WTF_CSRF_ENABLED=False,
+    )
+    with app.app_context():
+        db.create_all()
+    yield app
+
+
+def test_every_route_declares_who_may_call_it() -> None:
+    assert undeclared(shop_app()) == []
+
+
+def test_a_route_that_declares_nothing_is_seen() -> None:
+    app = Flask("planted")
+    app.add_url_rule("/bare", view_func=lambda: "", endpoint="bare")
+    assert undeclared(app) == ["/bare"]
+
+
+def test_the_public_routes_that_change_something_are_known_by_name() -> None:
+    assert public_posts(shop_app()) == set(PUBLIC_POSTS)
+
+
+def test_a_new_public_route_that_changes_something_is_seen() -> None:
+    app = Flask("planted")
+    app.add_url_rule("/new", view_func=access("public")(lambda: ""), endpoint="new", methods=["POST"])
+    assert public_posts(app) == {"/new"}
+
+
+def test_callers_that_prove_themselves_are_known_by_name() -> None:
+    found = {path: view.access for path, _, view in rules(shop_app()) if view.access in ("bearer", "signature")}
+    assert found == PROVE_THEMSELVES
+
+
+def test_every_way_of_declaring_access_is_explained_in_the_docs() -> None:
+    assert set(WHO) == set(get_args(Who))
+
+
+def test_views_for_the_holder_of_a_token_have_it_in_their_path() -> None:
+    assert all("<token>" in path for path, _, view in rules(shop_app()) if view.access == "order_token")
+
+
+def test_a_token_that_opens_nothing_is_404_on_every_page_of_an_order(shop: Flask) -> None:
+    client = shop.test_client()
+    for path, methods, view in rules(shop):
+        if view.access == "order_token":
+            method = "POST" if "POST" in methods else "GET"
+            answer = client.open(path.replace("<token>", "T" * 32), method=method, headers={"Host": "localhost"})
+            assert answer.status_code == 404, (method, path)
+
+
+def test_account_pages_send_guests_to_sign_in(shop: Flask) -> None:
+    client = shop.test_client()
+    for path, methods, view in rules(shop):
+        if view.access == "signed_in":
+            method = "POST" if "POST" in methods else "GET"
+            answer = client.open(path.replace("<handle>", "x"), method=method, headers={"Host": "localhost"})
+            assert (answer.status_code, answer.headers["Location"].partition("?")[0]) == (303, "/sign-in"), path
