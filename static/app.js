@@ -84,7 +84,14 @@
     if (form?.matches?.("form[method=post]")) form.submit();
   }
 
-  document.addEventListener("htmx:after:swap", () => { localTimes(); tick(); });
+  // Who stood on a button that a change took away stands on the new heading, and not at the top of the page.
+  let within = false;
+  document.addEventListener("htmx:before:swap", () => { within = !!byId("order-status")?.contains(document.activeElement); });
+  document.addEventListener("htmx:after:swap", () => {
+    localTimes();
+    tick();
+    if (within && document.activeElement === document.body) byId("status-title")?.focus({ preventScroll: true });
+  });
   localTimes();
   tick();
   setInterval(tick, 1000);

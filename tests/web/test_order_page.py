@@ -54,7 +54,7 @@ def test_each_standing_has_its_heading_and_only_its_actions(shop: Shop, app: Fla
     with app.test_request_context():
         update = html.unescape(render_template("shop/_order_update.html", s=s))
     assert f"<title>{TITLES[key]} · {s.order.number} · Settled</title>" in update
-    assert f'<h1 id="status-title">{TITLES[key]}</h1>' in update
+    assert f'<h1 id="status-title" tabindex="-1">{TITLES[key]}</h1>' in update
     forms = set(re.findall(r'form="([a-z-]+)"', update))
     offered = {"pay": "pay-form", "resume": "pay-form", "other_method": "pay-form", "check": "check-form"}
     offered |= {"cancel_order": "cancel-form", "cancel_payment": "cancel-payment-form", "order_again": "again-form"}
