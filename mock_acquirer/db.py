@@ -168,5 +168,5 @@ def insert_once(model: type[Base], **values: Any) -> bool:
     engine = db.engine.dialect.name
     table: Any = model.__table__
     insert = postgresql.insert(table) if engine == "postgresql" else sqlite.insert(table)
-    once = insert.values(**values).on_conflict_do_nothing().returning(literal_column("1"))  # inserts count no rows
+    once: Any = insert.values(**values).on_conflict_do_nothing().returning(literal_column("1"))  # inserts count no rows
     return db.session.scalar(once) is not None

@@ -23,7 +23,7 @@ from mock_acquirer.models import Attempt, Delivery, DisabledEndpoint, Event, Pay
 from mock_acquirer.times import parse_duration, wall_now
 
 LEASE = timedelta(seconds=30)
-HANDED = timedelta(seconds=5)
+HANDED = timedelta(seconds=3)
 LONGEST_RETRY_AFTER = 36_000.0
 FINAL_EVENTS = ("payment.captured", "payment.failed", "payment.voided", "payment.expired")
 

@@ -69,9 +69,11 @@ def find(run: str, ref: str) -> Payment | None:
     """The payment with this id, or the newest with this reference, in this run."""
     if not REFERENCE.fullmatch(ref):
         return None
-    mine = select(Payment).where(Payment.run == run)
-    found = db.session.scalar(mine.where(Payment.id == ref))
-    return found or db.session.scalar(mine.where(Payment.reference == ref).order_by(Payment.number.desc()).limit(1))
+    found = db.session.get(Payment, ref, populate_existing=True)
+    if found is not None:
+        return found if found.run == run else None
+    mine = select(Payment).where(Payment.run == run, Payment.reference == ref)
+    return db.session.scalar(mine.order_by(Payment.number.desc()).limit(1))
 
 
 def by_reference(run: str, merchant: str, reference: str) -> list[Payment]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, delete, or_, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from mock_acquirer import clock, plans
 from mock_acquirer.db import db, insert_once, unit
@@ -20,6 +20,9 @@ from mock_acquirer.models import Counter, Delivery, FaultPlan, FaultUse, Payment
 
 LEVELS = ("scenario", "payment", "endpoint", "global")
 ENDPOINTS = (*plans.OPS, "card", "webhook")
+ARMED = select(FaultPlan).where(
+    FaultPlan.run == bindparam("run"), FaultPlan.owner.in_(bindparam("owners", expanding=True))
+)
 MADE = ("delay", "duplicate", "parallel", "hold_until", "before_response", "reverse")
 SENT = ("drop", "sign")
 
@@ -90,9 +93,10 @@ def armed_for(payment: Payment) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _plans(run: str, owners: list[tuple[str, str]]) -> list[FaultPlan]:
-    places = or_(*(and_(FaultPlan.level == level, FaultPlan.owner == owner) for level, owner in owners))
-    found = db.session.scalars(select(FaultPlan).where(FaultPlan.run == run, places))
-    return sorted(found, key=lambda plan: LEVELS.index(plan.level))
+    found = db.session.scalars(ARMED, {"run": run, "owners": list({owner for _, owner in owners})})
+    return sorted(
+        (plan for plan in found if (plan.level, plan.owner) in owners), key=lambda plan: LEVELS.index(plan.level)
+    )
 
 
 def _rules(subject: Subject, section: str, endpoint: str) -> list[Armed]:

@@ -19,6 +19,7 @@ from mock_acquirer import courier
 QUEUE = "acquirer"
 JOB = "mock_acquirer.jobs.deliver_batch"
 LOOK_AGAIN = 2.0
+DISTRUST = 30.0
 
 
 def queue_of(redis_url: str, insecure_tls: bool = False) -> Queue:
@@ -57,6 +58,10 @@ class HandOver:
             self._listening, self._looked_at = False, time.monotonic()
             return False
         return True
+
+    def distrust(self) -> None:
+        """The queue lost something, or its worker was killed: send by ourselves for a while."""
+        self._listening, self._looked_at = False, time.monotonic() + DISTRUST
 
     def _is_listened_to(self) -> bool:
         if time.monotonic() - self._looked_at > LOOK_AGAIN:

@@ -26,6 +26,8 @@ def tick(app: Flask) -> int:
         done = move_payments()
         fresh, lost = deliveries.unhanded()
         release()
+        if lost:
+            hand_over.distrust()
         if fresh and hand_over.to_queue(fresh):
             deliveries.mark_handed(fresh)
             fresh = []

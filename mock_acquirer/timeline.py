@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from typing import Any
+
+from sqlalchemy import insert, select
 
 from mock_acquirer import clock
 from mock_acquirer.db import db, unit
 from mock_acquirer.models import Payment, TimelineEntry
+from mock_acquirer.times import wall_now
+
+TABLE: Any = TimelineEntry.__table__
+LINE = insert(TABLE)
 
 
 @unit
 def note(payment: Payment, kind: str, text: str) -> None:
     """Add a line; `kind` is call, page, state, control or fault."""
-    db.session.add(
-        TimelineEntry(run=payment.run, payment_id=payment.id, at=clock.now(payment.run), kind=kind, text=text)
-    )
-    db.session.flush()
+    line = {"run": payment.run, "payment_id": payment.id, "at": clock.now(payment.run), "kind": kind, "text": text}
+    db.session.execute(LINE, line | {"wall_at": wall_now()})
 
 
 def of(payment: Payment) -> list[TimelineEntry]:

@@ -1,4 +1,4 @@
-"""An acquirer of each test's own on SQLite and PostgreSQL, a receiver that really listens, and words to use them with."""
+"""An acquirer of each test's own on SQLite and PostgreSQL, a receiver that really listens, and words for both."""
 
 from __future__ import annotations
 
