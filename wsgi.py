@@ -1,4 +1,6 @@
-"""What the processes serve: the shop, with its static files, and the acquirer under /acquirer when both share one port."""
+"""What the processes serve: the shop, with its static files, and the acquirer under /acquirer when both share one
+port.
+"""
 
 from __future__ import annotations
 

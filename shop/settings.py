@@ -1,6 +1,7 @@
 """Every setting of the shop: its name, default and meaning. `docs/settings.md` is generated from this table.
 
-A payment provider declares its own rows in its own file (see `shop.payments.provider`), so that adding one edits nothing here.
+A payment provider declares its own rows in its own file (see `shop.payments.provider`), so that adding one edits
+nothing here.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Setting:
-    """One row: environment variable, default as it would be written there, what it means. `kind` is str, int, float or bool."""
+    """One row: environment variable, default as it would be written there, what it means. `kind` is str, int, float or
+    bool.
+    """
 
     name: str
     default: str
@@ -82,7 +85,9 @@ SETTINGS: tuple[Setting, ...] = (
 
 
 class BadSetting(ValueError):
-    """A setting has a value that cannot be used. The message names it and says what would be right; never its value if secret."""
+    """A setting has a value that cannot be used. The message names it and says what would be right; never its value if
+    secret.
+    """
 
 
 def read(rows: Iterable[Setting], environ: Mapping[str, str]) -> dict[str, Any]:
@@ -135,7 +140,9 @@ def load(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
 
 
 def database_url(url: str) -> str:
-    """SQLAlchemy's spelling of a database address; Heroku writes `postgres://`, and relative SQLite paths start at the project."""
+    """SQLAlchemy's spelling of a database address; Heroku writes `postgres://`, and relative SQLite paths start at the
+    project.
+    """
     for prefix in ("postgres://", "postgresql://"):
         if url.startswith(prefix):
             return "postgresql+psycopg://" + url.removeprefix(prefix)

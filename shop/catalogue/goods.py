@@ -12,7 +12,8 @@ _FILE = Path(__file__).with_name("goods.toml")
 
 
 def put_on_sale() -> dict[str, int]:
-    """Write categories and products, replacing what they said before; returns how many units of each SKU come with them.
+    """Write categories and products, replacing what they said before; returns how many units of each SKU come with
+    them.
 
     Part of the caller's unit; repeating it changes nothing.
     """

@@ -1,8 +1,8 @@
 """Ending an order without money: because its buyer wishes so, or because its time is over.
 
-Mark the wish, close the open payment at the provider, ask, and only then move. While the provider is away the order stays,
-its stock held, and the clock tries again. From the wish on nothing can be paid any more; money that is heard of before the
-move still makes the order PAID.
+Mark the wish, close the open payment at the provider, ask, and only then move. While the provider is away the order
+stays, its stock held, and the clock tries again. From the wish on nothing can be paid any more; money that is heard of
+before the move still makes the order PAID.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def cancel_payment(order_id: int) -> None:
 
 
 def due(limit: int = 500) -> list[int]:
-    """Orders that should end: time over or cancelled, and not under review. Those that wait for a payment come along."""
+    """Orders that should end: time over or cancelled, and not under review. Those that wait for a payment come
+    along.
+    """
     at = clock.now()
     query = (
         select(Order.id)

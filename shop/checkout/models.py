@@ -23,7 +23,9 @@ class Cart(Base):
 
 
 class CartLine(Base):
-    """One SKU of a cart. `seen_amount` is the price that the visitor was shown, in minor units of the cart's currency."""
+    """One SKU of a cart. `seen_amount` is the price that the visitor was shown, in minor units of the cart's
+    currency.
+    """
 
     __tablename__ = "cart_lines"
     cart_id: Mapped[str] = mapped_column(ForeignKey("carts.id"), primary_key=True)

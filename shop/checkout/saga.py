@@ -1,7 +1,7 @@
 """Placing an order: reserve stock, then open a payment. Each step is written down when it is done and has its undo.
 
-A crash between two steps leaves a row that is due: the clock resumes it. Undoing happens when the order ends without money
-(`shop.checkout.closing`), in the opposite order, and only what this checkout has made.
+A crash between two steps leaves a row that is due: the clock resumes it. Undoing happens when the order ends without
+money (`shop.checkout.closing`), in the opposite order, and only what this checkout has made.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from shop.checkout import cart as carts
 from shop.checkout.models import Cart, CartLine, Saga, SagaStep
 from shop.core import clock, ids, logs
-from shop.core.db import db, retried, writing
+from shop.core.db import changed, db, retried, writing
 from shop.core.errors import BadInput, Refusal
 from shop.inventory import stock
 from shop.inventory.stock import OutOfStock
@@ -61,8 +61,8 @@ STEPS = (RESERVE_STOCK, OPEN_PAYMENT)
 def place_order(cart_id: str, buyer: Buyer, provider: str, key: str) -> Order:
     """Turn the cart into an order, hold its stock and open its payment; the same `key` gives the same order.
 
-    Raises Refusal and keeps the cart: `unknown_method`, `cart_empty`, `prices_moved`, `out_of_stock`, `key_reused`. What
-    the provider does is no reason to refuse: the order is there, and its page says how the payment stands.
+    Raises Refusal and keeps the cart: `unknown_method`, `cart_empty`, `prices_moved`, `out_of_stock`, `key_reused`.
+    What the provider does is no reason to refuse: the order is there, and its page says how the payment stands.
     """
     if provider not in {m.provider for m in registry.methods(carts.load(cart_id).currency)}:
         raise BadInput("unknown_method", "Please choose one of the ways to pay that are listed.")
@@ -88,9 +88,9 @@ def run(order_id: int) -> None:
     except Refusal as refusal:
         log.info("saga.not_opened", order_id=order_id, code=refusal.code)
     with writing():
-        finished = db.session.execute(
+        finished = changed(
             update(Saga).where(Saga.order_id == order_id, Saga.state == "RUNNING").values(state="DONE", due_at=None)
-        ).rowcount
+        )
         if finished:
             db.session.add(SagaStep(order_id=order_id, name=OPEN_PAYMENT.name, done_at=clock.now()))
 
@@ -124,11 +124,11 @@ def resume(order_id: int) -> None:
     """Go on with a checkout that was left half done, if nobody else is at it."""
     at = clock.now()
     with writing():
-        claimed = db.session.execute(
+        claimed = changed(
             update(Saga)
             .where(Saga.order_id == order_id, Saga.due_at <= at)
             .values(due_at=at + LOOK_AGAIN, tries=Saga.tries + 1)
-        ).rowcount
+        )
     if claimed:
         run(order_id)
 
@@ -138,7 +138,7 @@ def _place(cart_id: str, buyer: Buyer, provider: str, key: str) -> int:
     at = clock.now()
     with writing():
         cart = carts.load(cart_id)
-        if not db.session.execute(delete(CartLine).where(CartLine.cart_id == cart_id)).rowcount:
+        if not changed(delete(CartLine).where(CartLine.cart_id == cart_id)):
             raise BadInput("cart_empty", "Your cart is empty.", status=409)
         if cart.checkout_key != key:
             raise Refusal("cart_changed", "Your cart has changed since this page was shown. Please check it once more.")

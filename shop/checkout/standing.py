@@ -1,4 +1,6 @@
-"""How an order stands, as its buyer should read it: one key, what may be done, and whether anything can still change."""
+"""How an order stands, as its buyer should read it: one key, what may be done, and whether anything can still
+change.
+"""
 
 from __future__ import annotations
 

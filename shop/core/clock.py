@@ -1,7 +1,7 @@
 """The shop's clock: wall time plus an offset that all processes read from the database.
 
-Deadlines, due times and reports use it. Signatures and tokens stay on wall time. In production the offset is always zero
-and the database is not asked.
+Deadlines, due times and reports use it. Signatures and tokens stay on wall time. In production the offset is always
+zero and the database is not asked.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def now() -> datetime:
 
 
 def advance(by: timedelta) -> datetime:
-    """Turn the clock forward by `by` and return the new time. Raises ValueError in production or when it would go back."""
+    """Turn the clock forward by `by` and return the new time. Raises ValueError in production or when it would go
+    back.
+    """
     if current_app.config["SETTLED_ENV"] == "production":
         raise ValueError("The clock is only turned in development.")
     if by < timedelta(0):

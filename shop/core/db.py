@@ -1,8 +1,8 @@
 """The database: one session, and writing units in which races are decided.
 
-SQLite needs care (see docs/decisions/0003): SQLAlchemy's default transaction mode loses updates silently, so a writing unit
-begins with BEGIN IMMEDIATE; and a process-wide lock comes before it, because a greenlet that waits for SQLite's own lock
-blocks every other greenlet of the process, the holder included.
+SQLite needs care (see docs/decisions/0003): SQLAlchemy's default transaction mode loses updates silently, so a writing
+unit begins with BEGIN IMMEDIATE; and a process-wide lock comes before it, because a greenlet that waits for SQLite's
+own lock blocks every other greenlet of the process, the holder included.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import DateTime, Engine, MetaData, event
+from sqlalchemy import CursorResult, DateTime, Engine, Executable, MetaData, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase
@@ -130,6 +130,11 @@ def retried(unit: Callable[[], T]) -> T:
             if getattr(error.orig, "sqlstate", None) not in _RETRIED or attempt == _TRIES - 1:
                 raise
     raise AssertionError("unreachable")
+
+
+def changed(statement: Executable) -> int:
+    """Carry out an UPDATE or DELETE and return how many rows it found: whoever finds none came second."""
+    return cast("CursorResult[Any]", db.session.execute(statement)).rowcount
 
 
 def after_commit(callback: Callable[[], None]) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 class Refusal(Exception):
     """The request is understood and refused; nothing has changed.
 
-    `code` is for machines, `message` is a sentence for people, `status` the HTTP status, `details` what a page may show.
+    `code` is for machines, `message` is a sentence for people, `status` the HTTP status, `details` what a page may
+    show.
     """
 
     status = 409

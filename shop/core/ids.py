@@ -28,5 +28,7 @@ def order_number() -> str:
 
 
 def payment_id() -> str:
-    """Twenty letters and digits, sorted by time: short enough for the strictest acquirer's reference, unique for ever."""
+    """Twenty letters and digits, sorted by time: short enough for the strictest acquirer's reference, unique for
+    ever.
+    """
     return "P" + _digits(int(time.time() * 1000), 9) + _digits(secrets.randbits(50), 10)

@@ -1,4 +1,6 @@
-"""One structured line per request and per thing that happened, with request, order and payment ids and never a secret."""
+"""One structured line per request and per thing that happened, with request, order and payment ids and never a
+secret.
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -49,13 +50,13 @@ def emit(stream: str, kind: str, subject: str, payload: dict[str, Any]) -> None:
 
 
 def wake(channel: str, message: dict[str, Any]) -> None:
-    """After the commit, tell open pages that something changed. Lost when Redis is away: pages compare at each heartbeat."""
+    """After the commit, tell open pages that something changed. Lost when Redis is away: pages compare at each
+    heartbeat.
+    """
 
     def publish() -> None:
-        try:
+        with suppress(redis.RedisAway):
             redis.attempt(lambda r: r.publish(channel, json.dumps(message)))
-        except redis.RedisAway:
-            pass
 
     after_commit(publish)
 
@@ -63,10 +64,12 @@ def wake(channel: str, message: dict[str, Any]) -> None:
 def relay(effects: Callable[[str, dict[str, Any]], None], *, limit: int = 200) -> int:
     """Tell events that are due, oldest first, at most `limit`, and return how many.
 
-    Each one: its effects, its stream, the mark. Told at least once: a crash before the mark tells it again under the same
-    id, and effects are keyed so that the second time does nothing. One that fails waits and lets the others pass.
+    Each one: its effects, its stream, the mark. Told at least once: a crash before the mark tells it again under the
+    same id, and effects are keyed so that the second time does nothing. One that fails waits and lets the others pass.
     """
     rows = _claim(limit)
+    if not rows:
+        return 0
     told, failed = [], {}
     for row in rows:
         try:
@@ -86,9 +89,9 @@ def relay(effects: Callable[[str, dict[str, Any]], None], *, limit: int = 200) -
             .where(OutboxRow.id.in_([row["id"] for row in told]))
             .values(due_at=None, published_at=at, error=None)
         )
-        for row_id, error in failed.items():
+        for row_id, why in failed.items():
             later = at + timedelta(seconds=5)
-            db.session.execute(update(OutboxRow).where(OutboxRow.id == row_id).values(due_at=later, error=error[:500]))
+            db.session.execute(update(OutboxRow).where(OutboxRow.id == row_id).values(due_at=later, error=why[:500]))
     return len(told)
 
 

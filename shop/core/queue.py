@@ -1,4 +1,6 @@
-"""RQ: does work sooner and in parallel. Rows with a due time in the database are the truth; a lost job is found again."""
+"""RQ: does work sooner and in parallel. Rows with a due time in the database are the truth; a lost job is found
+again.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Reserve, release, confirm: one conditional UPDATE for each SKU, always in the order of SKUs so that none wait in a circle."""
+"""Reserve, release, confirm: one conditional UPDATE for each SKU, always in the order of SKUs so that none wait in a
+circle.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import select, update
 
 from shop.core import clock
-from shop.core.db import db
+from shop.core.db import changed, db
 from shop.core.errors import Refusal
 from shop.inventory.models import Reservation, Stock, StockMovement
 
@@ -23,22 +25,21 @@ def available(skus: Iterable[str]) -> dict[str, int]:
     """Units of each SKU that can still be sold; 0 for a SKU that is not known."""
     wanted = list(skus)
     rows = db.session.execute(select(Stock.sku, Stock.on_hand - Stock.reserved).where(Stock.sku.in_(wanted))).all()
-    return {sku: 0 for sku in wanted} | {row[0]: row[1] for row in rows}
+    return dict.fromkeys(wanted, 0) | {row[0]: row[1] for row in rows}
 
 
 def receive(sku: str, quantity: int, kind: str = "receipt") -> None:
     """Book units in (or out, when negative and `kind` is adjustment). Part of the caller's unit."""
-    changed = db.session.execute(
-        update(Stock).where(Stock.sku == sku).values(on_hand=Stock.on_hand + quantity)
-    ).rowcount
-    if not changed:
+    if not changed(update(Stock).where(Stock.sku == sku).values(on_hand=Stock.on_hand + quantity)):
         db.session.add(Stock(sku=sku, on_hand=quantity, reserved=0))
         db.session.flush()
     db.session.add(StockMovement(sku=sku, quantity=quantity, kind=kind, at=clock.now()))
 
 
 def reserve(order_id: int, quantities: Mapping[str, int]) -> None:
-    """Hold units for an order. Part of the caller's unit. Raises OutOfStock, and then the unit must not be committed."""
+    """Hold units for an order. Part of the caller's unit. Raises OutOfStock, and then the unit must not be
+    committed.
+    """
     short = [sku for sku in sorted(quantities) if not _take(sku, quantities[sku])]
     if short:
         left = available(short)
@@ -75,11 +76,11 @@ def hold_again(order_id: int) -> bool:
 
 def _take(sku: str, quantity: int) -> bool:
     return bool(
-        db.session.execute(
+        changed(
             update(Stock)
             .where(Stock.sku == sku, Stock.on_hand - Stock.reserved >= quantity)
             .values(reserved=Stock.reserved + quantity)
-        ).rowcount
+        )
     )
 
 

@@ -1,4 +1,6 @@
-"""What follows from an event: a table from its kind to its consequences, each keyed so that doing it twice does nothing."""
+"""What follows from an event: a table from its kind to its consequences, each keyed so that doing it twice does
+nothing.
+"""
 
 from __future__ import annotations
 

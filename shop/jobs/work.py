@@ -1,4 +1,6 @@
-"""Doing later work: in a worker, in the clock, or at once. Each item stands for itself; one that fails stops no other."""
+"""Doing later work: in a worker, in the clock, or at once. Each item stands for itself; one that fails stops no
+other.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def batch(kind: str, ids: list[Any]) -> int:
 
 
 def sweep(rounds: int = 5) -> dict[str, int]:
-    """Do everything that is due, now, in this process, again while doing it makes more due; returns how many of each kind."""
+    """Do everything that is due, now, in this process, again while doing it makes more due; returns how many of each
+    kind.
+    """
     done: dict[str, int] = {}
     for _ in range(rounds):
         found = 0

@@ -1,7 +1,7 @@
 """The worker process: RQ, in one process that has imported everything, doing batches on several threads.
 
-Jobs are not forked: the row in the database stays due until its work is done, so a worker that is killed loses nothing, and
-a fork for each job would cost more than the job.
+Jobs are not forked: the row in the database stays due until its work is done, so a worker that is killed loses nothing,
+and a fork for each job would cost more than the job.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ def run(app: Flask, names: tuple[str, ...] = (queue.NAME,)) -> None:
 
 def _beat(app: Flask) -> None:
     while True:
-        with app.app_context():
-            with suppress(SQLAlchemyError):
-                beats.beat("worker")
+        with app.app_context(), suppress(SQLAlchemyError):
+            beats.beat("worker")
         time.sleep(5)

@@ -17,8 +17,8 @@ NEXT_NUMBER: dict[str, Any] = {"event_seq": Order.event_seq + 1}
 def record(order_id: int, kind: str, *, actor: str, stream: str = outbox.ORDERS, **data: Any) -> int:
     """Append an event to the order's history in the current unit and return its number.
 
-    Numbers come from the order's row and not from a sequence: a sequence hands out numbers that commit out of order, and
-    whoever reads "after 7" would miss a 6 that commits late.
+    Numbers come from the order's row and not from a sequence: a sequence hands out numbers that commit out of order,
+    and whoever reads "after 7" would miss a 6 that commits late.
     """
     with db.session.no_autoflush:  # rows of one unit go out together
         row = db.session.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, select, update
@@ -24,15 +25,16 @@ def move(
     values: dict[str, Any] | None = None,
     **data: Any,
 ) -> bool:
-    """Move an order to `target` if the table allows it from where it is now; False when it does not, or somebody was first.
+    """Move an order to `target` if the table allows it from where it is now; False when it does not, or somebody was
+    first.
 
-    One conditional UPDATE on (id, the state that was just seen): whether it finds its row decides races. The winner writes the history
-    row and the outbox event in the same unit. `unless` must not hold for the order's row; `values` are written together
-    with the state. Raises KeyError when the table knows no such move.
+    One conditional UPDATE on (id, the state that was just seen): whether it finds its row decides races. The winner
+    writes the history row and the outbox event in the same unit. `unless` must not hold for the order's row; `values`
+    are written together with the state. Raises KeyError when the table knows no such move.
     """
     allowed = states.sources(target, because)
     seen = db.session.scalar(select(Order.state).where(Order.id == order_id))
-    while seen in allowed:
+    while seen is not None and seen in allowed:
         change: dict[str, Any] = {"state": target, **events.NEXT_NUMBER, **(values or {})}
         if target in states.ENDED and seen not in states.ENDED:
             change["ended_at"] = clock.now()
@@ -43,7 +45,7 @@ def move(
         if won:
             told = {"source": seen, "target": target, "because": because, **data}
             events.write(order_id, won.event_seq, won.number, "order.moved", actor=actor, stream=outbox.ORDERS, **told)
-            after_commit(lambda: _tell(order_id, seen, target, because))
+            after_commit(partial(_tell, order_id, seen, target, because))
             return True
         again = db.session.scalar(select(Order.state).where(Order.id == order_id))
         if again == seen:

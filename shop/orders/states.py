@@ -22,7 +22,9 @@ ENDED = frozenset({PAID, EXPIRED, CANCELLED, PARTIALLY_REFUNDED, REFUNDED})
 
 @dataclass(frozen=True)
 class Move:
-    """From any of `sources` to `target`, because of one thing that happened. A correction repairs what was believed before."""
+    """From any of `sources` to `target`, because of one thing that happened. A correction repairs what was believed
+    before.
+    """
 
     sources: frozenset[str]
     target: str

@@ -8,7 +8,9 @@ from shop.payments import states
 from shop.payments.models import Payment
 
 WHILE_OPEN = (10, 20, 30)
-"""After opening, then between questions; the last one repeats. With every webhook lost, the page shows money within 60 s."""
+"""After opening, then between questions; the last one repeats. With every webhook lost, the page shows money within 60
+s.
+"""
 WHILE_UNSURE = (2, 3, 5, 10, 20, 30)
 """No answer to the opening, or a closing that has not been confirmed."""
 AFTER_END = (60, 600, 3600, 86400)

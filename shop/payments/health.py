@@ -1,4 +1,6 @@
-"""Whether a provider answers. After five failures in a row it is left alone for a few seconds, then one call tries again."""
+"""Whether a provider answers. After five failures in a row it is left alone for a few seconds, then one call tries
+again.
+"""
 
 from __future__ import annotations
 

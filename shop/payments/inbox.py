@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from shop.core import clock, logs, metrics
-from shop.core.db import db, insert, retried, writing
+from shop.core.db import changed, db, insert, retried, writing
 from shop.payments import registry, states
 from shop.payments.models import InboxRow, Payment, RefusedNotice
 from shop.payments.provider import BadSignature, Malformed, Notice, PaymentProvider
@@ -76,11 +76,11 @@ def _store(
         ).scalar()
         if inbox_id is not None:
             return inbox_id, "stored"
-        same = db.session.execute(
+        same = changed(
             update(InboxRow)
             .where(InboxRow.provider == provider.NAME, InboxRow.dedupe_key == key, InboxRow.body_hash == digest)
             .values(repeats=InboxRow.repeats + 1)
-        ).rowcount
+        )
         return None, "duplicate" if same else "key_reused"
 
 

@@ -1,4 +1,6 @@
-"""The order in which rows are locked: payments of an order by id, then the order, then stock by SKU. All units keep to it."""
+"""The order in which rows are locked: payments of an order by id, then the order, then stock by SKU. All units keep to
+it.
+"""
 
 from __future__ import annotations
 

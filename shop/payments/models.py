@@ -21,8 +21,8 @@ _TO_APPLY = text("due_at IS NOT NULL")
 class Payment(Base):
     """One attempt to pay an order at one provider. Its id is the idempotency key and the reference at the acquirer.
 
-    `provider_data` is the adapter's own; `action` is what the buyer does next; `next_check_at` is when we ask again, until
-    the acquirer has reported a final state; `answered_at` is when the last question was put that was answered.
+    `provider_data` is the adapter's own; `action` is what the buyer does next; `next_check_at` is when we ask again,
+    until the acquirer has reported a final state; `answered_at` is when the last question was put that was answered.
     """
 
     __tablename__ = "payments"
@@ -69,7 +69,9 @@ class Payment(Base):
 
 
 class Capture(Base):
-    """Money that an acquirer took, by its own id. `standing` says what it is to the order: paid, second, late or mismatch."""
+    """Money that an acquirer took, by its own id. `standing` says what it is to the order: paid, second, late or
+    mismatch.
+    """
 
     __tablename__ = "captures"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -109,7 +111,9 @@ class Report(Base):
 
 
 class InboxRow(Base):
-    """One webhook that verified, as it came. `verdict` is empty until it has been applied; `due_at` is when to try again."""
+    """One webhook that verified, as it came. `verdict` is empty until it has been applied; `due_at` is when to try
+    again.
+    """
 
     __tablename__ = "inbox"
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -1,7 +1,7 @@
 """Asking the acquirer: the safety net under every webhook, and what closes a payment there.
 
-A row with `next_check_at` is the truth. Whoever asks claims the payment first by a conditional UPDATE, so that two clocks,
-a worker and a buyer who presses "check now" never ask twice at once.
+A row with `next_check_at` is the truth. Whoever asks claims the payment first by a conditional UPDATE, so that two
+clocks, a worker and a buyer who presses "check now" never ask twice at once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import or_, select, update
 
 from shop.core import clock
-from shop.core.db import db, retried, writing
+from shop.core.db import changed, db, retried, writing
 from shop.payments import due, health, registry, states
 from shop.payments import request as requests
 from shop.payments.models import Payment
@@ -70,16 +70,18 @@ def check(payment_id: str, heard_from: str = "poll") -> str | None:
     """Ask about one due payment and settle the answer. None when it is not due or another process has it."""
     at = clock.now()
     with writing():
-        claimed = db.session.execute(
+        claimed = changed(
             update(Payment)
             .where(Payment.id == payment_id, Payment.next_check_at <= at)
             .values(next_check_at=at + LEASE, checks=Payment.checks + 1, asked_at=at)
-        ).rowcount
+        )
     return ask(payment_id, heard_from) if claimed else None
 
 
 def close(payment_id: str, *, because: str = "closing") -> str:
-    """Close a payment at its acquirer and ask what became of it. Returns its state afterwards; open means: not sure yet."""
+    """Close a payment at its acquirer and ask what became of it. Returns its state afterwards; open means: not sure
+    yet.
+    """
     at = clock.now()
     with writing():
         db.session.execute(
@@ -110,7 +112,8 @@ def _hear(
 ) -> str | None:
     payment_id = asked.request.id
     if isinstance(answer, Unavailable):
-        return _unavailable(payment_id, answer)
+        _unavailable(payment_id, answer)
+        return None
     if isinstance(answer, NotFound):
         facts = _not_found(payment_id, provider)
         if facts is None:

@@ -1,9 +1,9 @@
 """The interface to an acquirer, written as a manual. One file in `providers/` implements it; nothing else is edited.
 
-A provider translates. It decides nothing about orders, knows no database, no session and no HTML, and keeps nothing between
-calls: what it must remember goes into `provider_data`, which the shop stores and hands back. All its methods may be called
-twice with the same arguments. Amounts are whole minor units in ISO 4217's sense; a provider that counts differently
-converts inside its own file and refuses what does not convert exactly. Times are aware UTC datetimes.
+A provider translates. It decides nothing about orders, knows no database, no session and no HTML, and keeps nothing
+between calls: what it must remember goes into `provider_data`, which the shop stores and hands back. All its methods
+may be called twice with the same arguments. Amounts are whole minor units in ISO 4217's sense; a provider that counts
+differently converts inside its own file and refuses what does not convert exactly. Times are aware UTC datetimes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class PaymentRequest:
 
 @dataclass(frozen=True)
 class NextAction:
-    """What the buyer does next: `redirect` (open url), `form_post` (post fields to url), `qr` (scan url), `store_code`."""
+    """What the buyer does next: `redirect` (open url), `form_post` (post fields to url), `qr` (scan url),
+    `store_code`.
+    """
 
     kind: str
     url: str
@@ -52,7 +54,9 @@ class CaptureFact:
 
 @dataclass(frozen=True)
 class Decline:
-    """Why the buyer's bank said no. `klass` is one of fix_input, other_method, authenticate, retry_later, never_retry."""
+    """Why the buyer's bank said no. `klass` is one of fix_input, other_method, authenticate, retry_later,
+    never_retry.
+    """
 
     code: str
     klass: str
@@ -80,7 +84,8 @@ class Facts:
 
 @dataclass(frozen=True)
 class Notice:
-    """One thing that a webhook says. `dedupe_key` names it for ever; `reference` is our payment id, as the acquirer has it.
+    """One thing that a webhook says. `dedupe_key` names it for ever; `reference` is our payment id, as the acquirer has
+    it.
 
     `trust` decides what it may do: `signed` (id and time under the signature) settles; `replayable` and `unsigned` only
     make the payment due to be asked about.
@@ -180,7 +185,9 @@ class PaymentProvider(ABC):
     capabilities: Capabilities
 
     def __init__(self, config: Mapping[str, Any], http: Callable[[], httpx.Client]) -> None:
-        """`config` holds the shop's settings and `SETTINGS`; `http()` is this process's client with the right timeouts."""
+        """`config` holds the shop's settings and `SETTINGS`; `http()` is this process's client with the right
+        timeouts.
+        """
         self.config, self.http = config, http
 
     @abstractmethod
@@ -189,13 +196,15 @@ class PaymentProvider(ABC):
     ) -> Started | Rejected | Unknown | Unavailable:
         """Open the payment there. Called outside transactions, perhaps again after a crash, always with the same id.
 
-        Must never open two payments for one id. Unavailable only when the request certainly did not leave; Unknown when it
-        may have. Never raises for what the network or the acquirer does.
+        Must never open two payments for one id. Unavailable only when the request certainly did not leave; Unknown when
+        it may have. Never raises for what the network or the acquirer does.
         """
 
     @abstractmethod
     def query(self, payment: PaymentRequest) -> Found | NotFound | Unavailable:
-        """Ask for the truth about the payment, by our id if theirs is not known. Changes nothing anywhere. Never raises."""
+        """Ask for the truth about the payment, by our id if theirs is not known. Changes nothing anywhere. Never
+        raises.
+        """
 
     @abstractmethod
     def cancel(self, payment: PaymentRequest) -> Done | Pending | Rejected | Unknown:
@@ -206,7 +215,9 @@ class PaymentProvider(ABC):
 
     @abstractmethod
     def verify(self, headers: Mapping[str, str], raw: bytes) -> None:
-        """Check that the acquirer sent these bytes. Raises BadSignature. A provider whose webhooks are unsigned passes all."""
+        """Check that the acquirer sent these bytes. Raises BadSignature. A provider whose webhooks are unsigned passes
+        all.
+        """
 
     @abstractmethod
     def parse(self, headers: Mapping[str, str], raw: bytes) -> list[Notice]:

@@ -1,8 +1,8 @@
 """The only place that decides that money arrived.
 
-Whoever hears something about a payment (webhook, query, answer to opening it) brings the facts here. One transaction books
-new captures, moves the payment and the order, consumes stock, and records the report with its verdict; no network and no
-Redis in it. Repeating a report changes nothing; the order of reports does not matter.
+Whoever hears something about a payment (webhook, query, answer to opening it) brings the facts here. One transaction
+books new captures, moves the payment and the order, consumes stock, and records the report with its verdict; no network
+and no Redis in it. Repeating a report changes nothing; the order of reports does not matter.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def settle(
 ) -> str:
     """Apply what was heard and return the verdict: applied, duplicate, stale, illegal, mismatch or hint.
 
-    `heard_from` is webhook, poll, return, view, start or staff. Joins the caller's unit if there is one. Raises KeyError
-    for a payment that we do not have, or that `provider`, when given, does not run.
+    `heard_from` is webhook, poll, return, view, start or staff. Joins the caller's unit if there is one. Raises
+    KeyError for a payment that we do not have, or that `provider`, when given, does not run.
     """
     if db.session().info.get("writing"):
         return _settle(payment_id, facts, heard_from, provider, inbox_id)
@@ -96,7 +96,8 @@ def _settle(payment_id: str, facts: Facts, heard_from: str, by: str | None, inbo
 def _book(hearing: _Hearing, fact: CaptureFact) -> None:
     """Write a capture down once, by the acquirer's id, and decide what it is to the order.
 
-    The payment's row is locked, so nobody else books for it now; the unique index on the acquirer's id stands behind that.
+    The payment's row is locked, so nobody else books for it now; the unique index on the acquirer's id stands behind
+    that.
     """
     payment = hearing.payment
     if fact.id in hearing.booked:

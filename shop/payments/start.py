@@ -93,7 +93,9 @@ def _open_elsewhere(order_id: int, provider_name: str) -> str | None:
 
 
 def _create(order_id: int, provider_name: str) -> tuple[str, bool]:
-    """The id of the open payment at this provider and whether it is new. The unique index decides between two at once."""
+    """The id of the open payment at this provider and whether it is new. The unique index decides between two at
+    once.
+    """
 
     def unit() -> tuple[str, bool]:
         with writing():

@@ -53,7 +53,8 @@ def check(*, ask_acquirer: bool = True) -> list[Finding]:
 
 
 def check_at_rest(*, patience: float = 3.0) -> list[Finding]:
-    """Check, and look again after `patience` seconds where something was broken: what was just on its way is no finding.
+    """Check, and look again after `patience` seconds where something was broken: what was just on its way is no
+    finding.
 
     Turning the clock makes much due at once; a clock process that is well has served it by then.
     """
@@ -99,10 +100,13 @@ def _captured_as_there() -> list[dict[str, Any]]:
 def _stock_adds_up() -> list[dict[str, Any]]:
     return _rows(
         """
-        SELECT s.sku, s.on_hand, s.reserved, COALESCE(h.held, 0) AS held, COALESCE(x.sold, 0) AS sold, COALESCE(m.moved, 0) AS moved
+        SELECT s.sku, s.on_hand, s.reserved, COALESCE(h.held, 0) AS held, COALESCE(x.sold, 0) AS sold,
+               COALESCE(m.moved, 0) AS moved
         FROM stock s
-        LEFT JOIN (SELECT sku, SUM(quantity) AS held FROM reservations WHERE state = 'HELD' GROUP BY sku) h ON h.sku = s.sku
-        LEFT JOIN (SELECT sku, SUM(quantity) AS sold FROM reservations WHERE state = 'SOLD' GROUP BY sku) x ON x.sku = s.sku
+        LEFT JOIN (SELECT sku, SUM(quantity) AS held FROM reservations WHERE state = 'HELD' GROUP BY sku) h
+               ON h.sku = s.sku
+        LEFT JOIN (SELECT sku, SUM(quantity) AS sold FROM reservations WHERE state = 'SOLD' GROUP BY sku) x
+               ON x.sku = s.sku
         LEFT JOIN (SELECT sku, SUM(quantity) AS moved FROM stock_movements GROUP BY sku) m ON m.sku = s.sku
         WHERE s.reserved <> COALESCE(h.held, 0) OR s.on_hand + COALESCE(x.sold, 0) <> COALESCE(m.moved, 0)
            OR s.reserved < 0 OR s.on_hand < s.reserved
@@ -131,7 +135,8 @@ def _reservations_follow_orders() -> list[dict[str, Any]]:
 def _paid_once_and_exactly() -> list[dict[str, Any]]:
     return _rows(
         """
-        SELECT o.number, o.state, o.paid_by, o.total_amount, COALESCE(c.amount, 0) AS captured, COALESCE(c.n, 0) AS captures
+        SELECT o.number, o.state, o.paid_by, o.total_amount, COALESCE(c.amount, 0) AS captured,
+               COALESCE(c.n, 0) AS captures
         FROM orders o
         LEFT JOIN (SELECT payment_id, currency, SUM(amount) AS amount, COUNT(*) AS n FROM captures
                    WHERE standing = 'paid' GROUP BY payment_id, currency) c
@@ -150,7 +155,10 @@ def _paid_once_and_exactly() -> list[dict[str, Any]]:
 
 def _one_open_payment() -> list[dict[str, Any]]:
     return _rows(
-        f"SELECT order_id, COUNT(*) AS open_payments FROM payments WHERE state IN ({_OPEN}) GROUP BY order_id HAVING COUNT(*) > 1"  # noqa: S608
+        f"""
+        SELECT order_id, COUNT(*) AS open_payments FROM payments WHERE state IN ({_OPEN})
+        GROUP BY order_id HAVING COUNT(*) > 1
+        """  # noqa: S608 - constants of ours
     )
 
 
@@ -187,7 +195,8 @@ def _history_is_whole() -> list[dict[str, Any]]:
         """
         SELECT o.number, o.event_seq, COUNT(e.seq) AS events, MAX(e.seq) AS last
         FROM orders o LEFT JOIN order_events e ON e.order_id = o.id
-        GROUP BY o.id, o.number, o.event_seq HAVING COUNT(e.seq) <> o.event_seq OR COALESCE(MAX(e.seq), 0) <> o.event_seq
+        GROUP BY o.id, o.number, o.event_seq
+        HAVING COUNT(e.seq) <> o.event_seq OR COALESCE(MAX(e.seq), 0) <> o.event_seq
         """
     )
     moves = _rows(

@@ -6,9 +6,8 @@ Create Date: 2026-11-21 05:42:07.069207
 
 """
 
-from alembic import op
 import sqlalchemy as sa
-
+from alembic import op
 
 # revision identifiers, used by Alembic.
 revision = "0001"
@@ -172,7 +171,7 @@ def upgrade():
         sa.Column("paid_by", sa.Text(), nullable=True),
         sa.Column("event_seq", sa.Integer(), nullable=False),
         sa.CheckConstraint(
-            "state IN ('PENDING', 'WAITING_PAYMENT', 'FAILED', 'PAID', 'EXPIRED', 'CANCELLED', 'PARTIALLY_REFUNDED', 'REFUNDED')",
+            "state IN ('PENDING', 'WAITING_PAYMENT', 'FAILED', 'PAID', 'EXPIRED', 'CANCELLED', 'PARTIALLY_REFUNDED', 'REFUNDED')",  # noqa: E501
             name=op.f("ck_orders_state_known"),
         ),
         sa.CheckConstraint("total_amount >= 0", name=op.f("ck_orders_total_not_negative")),
