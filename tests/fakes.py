@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -55,7 +55,8 @@ class Acquirer:
     away: bool = False
 
     def misbehave(self, operation: str, *what: str) -> None:
-        """The next calls of `operation` do `what`: lose_request, lose_answer, refuse, unreachable, forget."""
+        """The next calls of `operation` do `what`: lose_request, lose_answer, refuse, unreachable, forget,
+        forget_money."""
         self.does.setdefault(operation, []).extend(what)
 
     def next_fault(self, operation: str, reference: str) -> str | None:
@@ -135,6 +136,8 @@ class FakePay(PaymentProvider):
         remote = self.acquirer.payments.get(payment.id)
         if remote is None or fault == "forget":
             return NotFound()
+        if fault == "forget_money":
+            return Found(self._facts(replace(remote, state=states.CANCELLED, captures=[])))
         return Found(self._facts(remote))
 
     def cancel(self, payment: PaymentRequest) -> Done | Pending | Rejected | Unknown:

@@ -20,7 +20,7 @@ from shop.catalogue.models import Category, Product
 from shop.checkout import cart, closing, saga
 from shop.checkout.standing import Standing, standing
 from shop.core import clock, ids, redis
-from shop.core.db import db, writing
+from shop.core.db import Base, db, writing
 from shop.core.money import Money
 from shop.inventory import stock
 from shop.inventory.models import Stock, StockMovement
@@ -221,12 +221,25 @@ class Shop:
         assert found
         return inbox.receive(found, headers, body)
 
+    def apply(self, inbox_id: int) -> str | None:
+        """What the sweep does with a stored webhook."""
+        return inbox.apply(inbox_id)
+
     # --- time ---
+
+    def wait(self, **by: float) -> None:
+        """Turn the clock; nobody looks."""
+        clock.advance(timedelta(**by))
 
     def turn(self, **by: float) -> None:
         """Turn the clock and let the clock process have its look."""
         clock.advance(timedelta(**by))
         self.sweep()
+
+    def make_due(self, payment: Payment) -> None:
+        """The clock finds the payment at its next look."""
+        with writing():
+            db.session.get_one(Payment, payment.id).next_check_at = clock.now()
 
     def sweep(self) -> dict[str, int]:
         return work.sweep()
@@ -259,6 +272,15 @@ class Shop:
         db.session.rollback()
         rows = db.select(Report.verdict).where(Report.payment_id == payment.id).order_by(Report.id)
         return list(db.session.scalars(rows))
+
+    def count(self, table: type[Base]) -> int:
+        db.session.rollback()
+        return db.session.scalar(db.select(db.func.count()).select_from(table)) or 0
+
+    def told(self, stream: str) -> list[int]:
+        """The ids of the events on a stream, as Redis has them."""
+        entries = redis.client().xrange(stream)
+        return [int(fields[b"id"]) for _, fields in entries]
 
     def moves(self, order: Order) -> list[str | None]:
         """The states that the order has been in."""

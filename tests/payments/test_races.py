@@ -1,0 +1,233 @@
+"""Eight at once, on both databases: money arrives once, a payment is opened once, the acquirer is asked once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from shop.checkout import closing
+from shop.core import clock, outbox
+from shop.core.db import db, writing
+from shop.core.errors import Refusal
+from shop.jobs import effects
+from shop.payments import poll, states
+from shop.payments.models import Capture, InboxRow, Payment, Report
+from tests.shop_fixtures import PEN, Race, Shop
+
+ROUNDS = 4
+
+
+def failures(results: list[Any]) -> list[Exception]:
+    return [r for r in results if isinstance(r, Exception) and not isinstance(r, Refusal)]
+
+
+def paid_once(shop: Shop, order: Any) -> None:
+    assert shop.moves(order) == ["PENDING", "WAITING_PAYMENT", "PAID"]
+    assert shop.captures(order) == ["paid"]
+
+
+# --- hearing ---
+
+
+def test_the_same_webhook_eight_times_at_once_is_stored_and_applied_once(shop: Shop, race: Race) -> None:
+    """Case 20, in parallel."""
+    for _ in range(ROUNDS):
+        order = shop.order((PEN, 1))
+        payment = shop.payment(order)
+        shop.acquirer.capture(payment.id)
+        webhook = shop.acquirer.webhook(payment.id, f"evt-{payment.id}")
+        results = race(lambda _, webhook=webhook: shop.receive(*webhook))
+        assert Counter(results) == {(200, "applied"): 1, (200, "duplicate"): 7}
+        paid_once(shop, order)
+        assert shop.verdicts(payment).count("applied") == 2, "opened, captured"
+
+
+def test_eight_different_webhooks_about_one_capture_book_it_once(shop: Shop, race: Race) -> None:
+    for _ in range(ROUNDS):
+        order = shop.order((PEN, 1))
+        payment = shop.payment(order)
+        shop.acquirer.capture(payment.id)
+        webhooks = [shop.acquirer.webhook(payment.id, f"evt-{payment.id}-{n}") for n in range(8)]
+        results = race(lambda n, webhooks=webhooks: shop.receive(*webhooks[n]))
+        assert Counter(results) == {(200, "applied"): 1, (200, "duplicate"): 7}
+        paid_once(shop, order)
+
+
+def test_two_captures_at_once_pay_once_and_the_other_one_is_known_as_the_second(shop: Shop, race: Race) -> None:
+    for _ in range(ROUNDS):
+        order = shop.order((PEN, 1))
+        payment = shop.payment(order)
+        one = shop.acquirer.capture(payment.id)
+        first = shop.acquirer.webhook(payment.id, f"evt-{payment.id}-1")
+        one.captures.clear()
+        shop.acquirer.capture(payment.id)
+        one.captures[0] = type(one.captures[0])(f"other-{payment.id}", one.money, clock.now())
+        second = shop.acquirer.webhook(payment.id, f"evt-{payment.id}-2")
+        results = race(lambda n, sent=(first, second): shop.receive(*sent[n % 2]))
+        assert not failures(results)
+        assert sorted(shop.captures(order)) == ["paid", "second"]
+        assert shop.moves(order).count("PAID") == 1
+
+
+def test_two_payments_of_one_order_that_bring_money_at_once_pay_it_once(shop: Shop, race: Race) -> None:
+    """Case 33, both at the same instant."""
+    for _ in range(ROUNDS):
+        order = shop.order((PEN, 1))
+        first = shop.payment(order)
+        shop.acquirer.end(first.id, states.FAILED, "declines")
+        shop.hear(first)
+        second = shop.pay_again(order)
+        for payment in (first, second):
+            shop.acquirer.capture(payment.id)
+        sent = [shop.acquirer.webhook(p.id, f"evt-{p.id}") for p in (first, second)]
+        assert not failures(race(lambda n, sent=sent: shop.receive(*sent[n % 2])))
+        assert sorted(shop.captures(order)) == ["paid", "second"]
+        assert shop.moves(order).count("PAID") == 1
+
+
+def test_one_event_id_with_eight_bodies_at_once_keeps_one_and_refuses_seven(shop: Shop, race: Race) -> None:
+    order = shop.order((PEN, 1))
+    payment = shop.payment(order)
+    results = race(lambda n: shop.hear(payment, "evt-same", note=n))
+    assert Counter(status for status, _ in results) == {200: 1, 409: 7}
+    assert shop.count(InboxRow) == 1
+
+
+def test_a_stored_webhook_that_two_clocks_apply_at_once_is_applied_once(shop: Shop, race: Race) -> None:
+    for _ in range(ROUNDS):
+        order = shop.order((PEN, 1))
+        payment = shop.payment(order)
+        shop.acquirer.capture(payment.id)
+        shop.hear(payment)
+        with writing():
+            row = db.session.scalars(db.select(InboxRow).order_by(InboxRow.id.desc()).limit(1)).one()
+            row.done_at, row.verdict, row.due_at, row_id = None, None, clock.now(), row.id
+        assert not failures(race(lambda _, row_id=row_id: shop.apply(row_id)))
+        paid_once(shop, order)
+
+
+# --- asking ---
+
+
+def test_eight_clocks_that_find_one_payment_due_ask_about_it_once(shop: Shop, race: Race) -> None:
+    for _ in range(ROUNDS):
+        order = shop.order((PEN, 1))
+        payment = shop.payment(order)
+        shop.make_due(payment)
+        asked = shop.acquirer.calls.count(("query", payment.id))
+        assert not failures(race(lambda _, due=payment.id: poll.check(due)))
+        assert shop.acquirer.calls.count(("query", payment.id)) == asked + 1
+
+
+def test_webhook_and_poll_at_once_confirm_each_other(shop: Shop, race: Race) -> None:
+    """Case 2."""
+    for _ in range(ROUNDS):
+        order = shop.order((PEN, 1))
+        payment = shop.payment(order)
+        shop.acquirer.capture(payment.id)
+        webhook = shop.acquirer.webhook(payment.id, f"evt-{payment.id}")
+        shop.make_due(payment)
+        results = race(lambda n, w=webhook, p=payment.id: shop.receive(*w) if n % 2 else poll.check(p))
+        assert not failures(results)
+        paid_once(shop, order)
+
+
+# --- opening ---
+
+
+def test_eight_presses_on_pay_open_one_payment_with_one_reference(shop: Shop, race: Race) -> None:
+    """Case 3."""
+    for _ in range(ROUNDS):
+        shop.acquirer.misbehave("start", "refuse")
+        order = shop.order((PEN, 1))
+        results = race(lambda _, order=order: shop.pay_again(order).id)
+        assert not failures(results)
+        opened = [p for p in shop.payments(order) if p.is_open]
+        assert {r for r in results if isinstance(r, str)} == {opened[0].id}
+        assert [p for p in shop.acquirer.payments if p in {q.id for q in shop.payments(order)}] == [opened[0].id]
+
+
+def test_eight_presses_on_two_methods_never_have_two_open_payments(shop: Shop, race: Race) -> None:
+    """Case 17, pressed at once."""
+    for _ in range(ROUNDS):
+        order = shop.order((PEN, 1))
+        results = race(lambda n, order=order: shop.pay_again(order, ("fakepay", "otherpay")[n % 2]).id)
+        assert not failures(results)
+        shop.sweep()
+        ours = {p.id: p for p in shop.payments(order)}
+        there = [r for ref, r in shop.acquirer.payments.items() if ref in ours and r.state == states.OPEN]
+        assert len(there) <= 1
+        assert [r.reference for r in there] == [p.id for p in ours.values() if p.is_open]
+
+
+# --- ending ---
+
+
+def test_cancel_and_capture_at_once_end_paid_or_cancelled_with_late_money_and_never_neither(
+    shop: Shop, race: Race
+) -> None:
+    """Case 16."""
+    seen = Counter[str]()
+    for _ in range(2 * ROUNDS):
+        order = shop.order((PEN, 1))
+        payment = shop.payment(order)
+        shop.acquirer.capture(payment.id)
+        webhook = shop.acquirer.webhook(payment.id, f"evt-{payment.id}")
+        shop.acquirer.misbehave("query", "forget_money")
+        results = race(lambda n, o=order, w=webhook: shop.receive(*w) if n == 7 else shop.cancel(o), callers=8)
+        assert not failures(results)
+        shop.sweep()
+        seen[shop.state(order)] += 1
+        assert (shop.state(order), shop.captures(order)) in (("PAID", ["paid"]), ("CANCELLED", ["late"]))
+    assert sum(seen.values()) == 2 * ROUNDS
+
+
+def test_expiry_and_capture_at_once_end_paid_or_expired_with_late_money(shop: Shop, race: Race) -> None:
+    """Case 11, at the very instant."""
+    for _ in range(ROUNDS):
+        order = shop.order((PEN, 1))
+        payment = shop.payment(order)
+        shop.wait(minutes=30)
+        shop.acquirer.capture(payment.id)
+        webhook = shop.acquirer.webhook(payment.id, f"evt-{payment.id}")
+        results = race(lambda n, o=order, w=webhook: shop.receive(*w) if n % 2 else closing.finish(o.id))
+        assert not failures(results)
+        shop.sweep()
+        assert (shop.state(order), shop.captures(order)) in (("PAID", ["paid"]), ("EXPIRED", ["late"]))
+
+
+def test_two_clocks_that_expire_one_order_release_its_stock_once(shop: Shop, race: Race) -> None:
+    for _ in range(ROUNDS):
+        order = shop.order((PEN, 3))
+        shop.wait(minutes=30)
+        assert not failures(race(lambda _, o=order: closing.finish(o.id)))
+        shop.sweep()
+        assert shop.moves(order) == ["PENDING", "WAITING_PAYMENT", "EXPIRED"]
+        assert shop.can_sell(PEN) == 10
+
+
+# --- telling ---
+
+
+def test_two_clocks_that_relay_the_outbox_tell_every_event_once(shop: Shop, race: Race) -> None:
+    for _ in range(5):
+        shop.order((PEN, 1))
+    waiting = outbox.waiting()
+    told = race(lambda _: outbox.relay(effects.follow))
+    assert not failures(told)
+    assert sum(told) == waiting
+    ids = shop.told(outbox.ORDERS) + shop.told(outbox.PAYMENTS)
+    assert len(ids) == len(set(ids)) == waiting
+
+
+def test_nothing_that_was_raced_for_left_a_row_behind(shop: Shop, race: Race) -> None:
+    order = shop.order((PEN, 1))
+    payment = shop.payment(order)
+    shop.acquirer.capture(payment.id)
+    race(lambda _: shop.hear(payment, "evt-1"))
+    shop.turn(seconds=31)
+    shop.turn(seconds=31)
+    assert shop.payment(order).next_check_at is None
+    for table, count in ((Capture, 1), (InboxRow, 1), (Payment, 1), (Report, 2)):
+        assert shop.count(table) == count, table
+    assert db.session.scalars(db.select(InboxRow.repeats)).one() == 7
