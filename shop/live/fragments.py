@@ -88,7 +88,8 @@ def _same(seq: int, key: str, seen: tuple[int, str]) -> bool:
 
 
 def _make(app: Flask, token: str, locale: str, seen: tuple[int, str]) -> Look | None:
-    with app.test_request_context("/", base_url=app.config["SHOP_URL"]), force_locale(locale):
+    there = app.test_request_context("/", base_url=app.config["SHOP_URL"])  # templates make links
+    with app.app_context(), there, force_locale(locale):
         order = find.by_token(token)
         if order is None:
             return None

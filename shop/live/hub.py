@@ -155,8 +155,9 @@ class Hub:
                 if self.connected:
                     log.warning("live.redis_away", error=str(error))
             self.connected = False
-            self.compare()
-            self._stop.wait(WITHOUT_REDIS)
+            if not self._stop.is_set():
+                self.compare()
+                self._stop.wait(WITHOUT_REDIS)
 
     def _listen(self) -> None:
         """Pass messages on until Redis goes. Raises RedisError, RedisAway or OSError when it does."""

@@ -1,4 +1,4 @@
-"""A shop whose pages are open, with a Redis of the test's own."""
+"""Open pages, read like a browser reads them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ from tests.parts.waiting import until
 
 
 @pytest.fixture
-def redis_url(own_redis: RedisServer) -> str:
-    return own_redis.url
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """A Redis of the test's own when it asks for one in order to hurt it; else the session's, emptied."""
+    mine = "own_redis" in request.fixturenames
+    server: RedisServer = request.getfixturevalue("own_redis" if mine else "redis_server")
+    server.empty()
+    return server.url
 
 
 @pytest.fixture(autouse=True)
@@ -31,8 +35,14 @@ def live(app: Flask) -> Iterator[hub.Hub]:
     found = hub.of(app)
     yield found
     found.close()
-    if found._subscriber:
-        found._subscriber.join(10)
+
+
+def visitor(app: Flask, seed: str) -> FlaskClient:
+    """A browser whose cookie tells it from others."""
+    client = app.test_client()
+    with client.session_transaction() as cookie:
+        cookie["csrf_token"] = seed
+    return client
 
 
 @dataclass
@@ -88,7 +98,7 @@ def stream(app: Flask, live: hub.Hub) -> Iterator[OpenStream]:
         token = order if isinstance(order, str) else order.token
         headers = {} if last is None else {"Last-Event-ID": str(last)}
         query = {} if since is None else {"since": str(since)}
-        asker = client or app.test_client()
+        asker = client or visitor(app, f"visitor {len(opened)}")
         response = asker.get(f"/orders/{token}/events", query_string=query, headers=headers)
         made = Stream(_blocks(response.response), response.close, response.status_code, dict(response.headers))
         opened.append(made)
