@@ -96,7 +96,7 @@ CARDS: tuple[Card, ...] = (
         plan={
             "api": [
                 {"op": "*", "do": "timeout_before_commit", "times": 1},
-                {"op": "query", "do": "stale_query", "shows": "nothing", "times": 1},
+                {"op": "*", "do": "stale_query", "shows": "nothing", "times": 1},
             ]
         },
     ),
