@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, abort, current_app, request
@@ -52,7 +52,7 @@ def _wanted(body: Any) -> timedelta:
                 raise BadInput("bad_time", "A time looks like 2026-01-01T00:00:00Z.") from error
             if to.tzinfo is None:
                 raise BadInput("bad_time", "A time needs its zone, as in 2026-01-01T00:00:00Z.")
-            by = to.astimezone(UTC) - clock.now()
+            by = to - clock.now()
             if by > durations.LONGEST:
                 raise BadInput("bad_time", "More than ten years ahead is not taken.")
             return by

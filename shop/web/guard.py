@@ -153,7 +153,9 @@ def _arrive() -> None:
     g.request_id = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
     logs.unbind()
     logs.bind(request=g.request_id)
-    if request.path not in PROBES and not host_is_trusted(request.host, current_app.extensions["settled_hosts"]):
+    if request.path not in PROBES and not host_is_trusted(
+        request.host.lower(), current_app.extensions["settled_hosts"]
+    ):
         abort(400, description="This host name is not one of the shop's.")
 
 

@@ -1,4 +1,4 @@
-"""A Redis of the test's own, which it may hurt."""
+"""The shop from outside and from inside; with a Redis of its own for a test that hurts it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from tests.parts.redis_server import RedisServer
 
 
 @pytest.fixture
-def redis_url(own_redis: RedisServer) -> str:
-    return own_redis.url
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """A Redis of the test's own when it asks for one in order to hurt it; else the session's, emptied."""
+    mine = "own_redis" in request.fixturenames
+    server: RedisServer = request.getfixturevalue("own_redis" if mine else "redis_server")
+    server.empty()
+    return server.url
 
 
 @pytest.fixture

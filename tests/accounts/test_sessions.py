@@ -77,9 +77,9 @@ def test_the_cart_survives_signing_in_and_out(client: FlaskClient, mei: int) -> 
         assert cookie["cart"] == "a cart"
 
 
-def test_the_ids_in_redis_open_nothing(client: FlaskClient, mei: int, own_redis: RedisServer) -> None:
+def test_the_ids_in_redis_open_nothing(client: FlaskClient, mei: int, redis_server: RedisServer) -> None:
     sign_in(client)
-    (key,) = own_redis.client.keys("settled:sid:*")
+    (key,) = redis_server.client.keys("settled:sid:*")
     assert sid(client) not in key
     stolen = client.application.test_client()
     with stolen.session_transaction() as cookie:
@@ -87,11 +87,11 @@ def test_the_ids_in_redis_open_nothing(client: FlaskClient, mei: int, own_redis:
     assert not sees_account(stolen)
 
 
-def test_a_sign_in_ends_after_two_weeks(client: FlaskClient, mei: int, own_redis: RedisServer) -> None:
+def test_a_sign_in_ends_after_two_weeks(client: FlaskClient, mei: int, redis_server: RedisServer) -> None:
     sign_in(client)
-    (key,) = own_redis.client.keys("settled:sid:*")
-    assert 0 <= 14 * 86400 - own_redis.client.ttl(key) < 60
-    own_redis.client.delete(key)
+    (key,) = redis_server.client.keys("settled:sid:*")
+    assert 0 <= 14 * 86400 - redis_server.client.ttl(key) < 60
+    redis_server.client.delete(key)
     assert not sees_account(client)
 
 
@@ -122,10 +122,10 @@ def test_an_account_that_is_gone_is_signed_in_nowhere(app: Flask, client: FlaskC
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"{}", b"null", b"[1]", b'{"user": "x"}', b"\xff\xfe"])
-def test_rubbish_in_redis_is_nobody(client: FlaskClient, mei: int, own_redis: RedisServer, rubbish: bytes) -> None:
+def test_rubbish_in_redis_is_nobody(client: FlaskClient, mei: int, redis_server: RedisServer, rubbish: bytes) -> None:
     sign_in(client)
-    (key,) = own_redis.client.keys("settled:sid:*")
-    own_redis.client.set(key, rubbish)
+    (key,) = redis_server.client.keys("settled:sid:*")
+    redis_server.client.set(key, rubbish)
     assert client.get("/account").status_code == 303
 
 

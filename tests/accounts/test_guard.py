@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from flask import Flask, request, session
+from flask.testing import FlaskClient
+from redis.exceptions import ConnectionError as Disconnected
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from shop import create_app
+from shop.core import redis
+from shop.core.errors import Refusal
+from shop.web import guard
+from tests.shop_fixtures import Shop, environ
+
+pytestmark = [
+    pytest.mark.usefixtures("database_url"),
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),
+]
+JSON = {"Accept": "application/json"}
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A browser; CSRF is on."""
+    return app.test_client()
+
+
+def made(redis_url: str, **more: str) -> Flask:
+    """A shop with other settings, in an empty database that no test asks."""
+    return create_app(environ("sqlite:///:memory:", redis_url, **more), TESTING=True)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/cart", "/nothing", "/healthz", "/sign-in", "/orders/nothing/events", "/static/app.js"]
+)
+def test_every_answer_carries_the_headers(client: FlaskClient, path: str) -> None:
+    headers = client.get(path).headers
+    policy = headers["Content-Security-Policy"]
+    for part in ("default-src 'self'", "script-src 'self'", "style-src 'self'", "object-src 'none'", "base-uri 'none'"):
+        assert part in policy
+    assert "frame-ancestors 'none'" in policy
+    assert policy.endswith("form-action 'self' http://localhost:9000")
+    assert "unsafe" not in policy
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "strict-origin-when-cross-origin"
+    assert "payment=()" in headers["Permissions-Policy"]
+    assert "Strict-Transport-Security" not in headers
+
+
+def test_over_https_the_cookie_is_secure_and_browsers_are_told_to_stay(redis_url: str) -> None:
+    app = made(redis_url, SHOP_URL="https://shop.example")
+    app.add_url_rule("/mark", view_func=lambda: session.update(cart="one") or "")
+    answer = app.test_client().get("/mark", base_url="https://shop.example")
+    cookie = answer.headers["Set-Cookie"]
+    assert cookie.startswith("settled=")
+    for part in ("Secure", "HttpOnly", "SameSite=Lax", "Expires="):
+        assert part in cookie
+    assert "max-age" in answer.headers["Strict-Transport-Security"]
+
+
+def test_a_cookie_is_not_renewed_by_reading(app: Flask, client: FlaskClient) -> None:
+    with client.session_transaction() as cookie:
+        cookie["cart"] = "one"
+    assert "Set-Cookie" not in client.get("/").headers
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "a b", "localhost:99999"]
+)
+def test_a_foreign_host_is_refused(client: FlaskClient, host: str) -> None:
+    answer = client.get("/", headers={"Host": host})
+    assert answer.status_code == 400
+    assert "evil" not in answer.text
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:1234", "LOCALHOST"])
+def test_our_own_host_is_answered(client: FlaskClient, host: str) -> None:
+    assert client.get("/", headers={"Host": host}).status_code == 200
+
+
+def test_named_hosts_are_the_only_ones(redis_url: str) -> None:
+    client = made(redis_url, TRUSTED_HOSTS="shop.example, www.shop.example").test_client()
+    assert client.get("/healthz.txt", headers={"Host": "www.shop.example"}).status_code == 404
+    assert client.get("/healthz.txt", headers={"Host": "localhost"}).status_code == 400
+
+
+def test_forwarded_addresses_count_only_for_as_many_proxies_as_there_are(redis_url: str) -> None:
+    seen = []
+    for hops in ("0", "1"):
+        app = made(redis_url, PROXY_HOPS=hops)
+        app.add_url_rule("/who", view_func=lambda: request.remote_addr or "")
+        seen.append(app.test_client().get("/who", headers={"X-Forwarded-For": "6.6.6.6, 192.0.2.9"}).text)
+    assert seen == ["127.0.0.1", "192.0.2.9"]
+
+
+def test_a_sane_request_id_is_kept_and_another_is_replaced(client: FlaskClient) -> None:
+    assert (
+        client.get("/healthz", headers={"X-Request-ID": "from-the-router.1"}).headers["X-Request-ID"]
+        == "from-the-router.1"
+    )
+    for odd in ("short", "x" * 65, "<script>alert(1)</script>", "a b c d e f g"):
+        given = client.get("/healthz", headers={"X-Request-ID": odd}).headers["X-Request-ID"]
+        assert re.fullmatch(r"[0-9a-f]{16}", given)
+
+
+def test_a_large_body_is_refused_whole_and_chunked(client: FlaskClient) -> None:
+    body = b"x" * (guard.LARGEST_BODY + 1)
+    assert client.post("/webhooks/kpay", data=body).status_code == 413
+    assert client.post("/sign-in", data={"email": "x" * guard.LARGEST_BODY}).status_code == 413
+
+
+def test_a_form_without_its_token_is_refused_with_a_friendly_page(client: FlaskClient) -> None:
+    answer = client.post("/sign-in", data={"email": "mei@example.com", "password": "x"})
+    assert answer.status_code == 400
+    assert "Nothing was changed" in answer.text
+
+
+def test_every_page_that_changes_something_asks_for_the_token(app: Flask, client: FlaskClient) -> None:
+    asked = 0
+    for rule in app.url_map.iter_rules():
+        if "POST" not in (rule.methods or ()) or rule.rule.startswith(guard.MACHINE_PATHS):
+            continue
+        path = re.sub(r"<[^>]+>", "nothing", rule.rule)
+        assert client.post(path).status_code == 400, path
+        asked += 1
+    assert asked > 5
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "shown"),
+    [
+        (Refusal("sold_out", "There is none left.", status=409), 409, "There is none left."),
+        (Disconnected("secret-host:6379"), 503, "try again"),
+        (redis.RedisAway("resting"), 503, "try again"),
+        (OperationalError("SELECT secret", {}, Exception("locked")), 503, "try again"),
+        (PoolTimeout("pool secret"), 503, "try again"),
+        (IntegrityError("INSERT secret", {}, Exception("secret")), 500, "our fault"),
+        (ValueError("secret"), 500, "our fault"),
+    ],
+)
+def test_whatever_breaks_is_a_page_for_people_and_a_problem_for_programs_and_tells_no_secret(
+    redis_url: str, database_url: str, raised: Exception, status: int, shown: str
+) -> None:
+    app = create_app(environ(database_url, redis_url), PROPAGATE_EXCEPTIONS=False)
+
+    def broken() -> str:
+        raise raised
+
+    app.add_url_rule("/broken", view_func=broken)
+    client = app.test_client()
+    page = client.get("/broken")
+    assert page.status_code == status
+    assert page.mimetype == "text/html"
+    assert shown in page.text
+    problem = client.get("/broken", headers=JSON)
+    assert problem.status_code == status
+    assert problem.mimetype == "application/problem+json"
+    assert problem.json is not None
+    assert shown in problem.json["detail"]
+    assert problem.json["request_id"] == problem.headers["X-Request-ID"]
+    assert problem.json["code"]
+    for answer in (page, problem):
+        assert "secret" not in answer.text
+        assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+def test_a_wrong_method_says_which_are_right(client: FlaskClient) -> None:
+    answer = client.put("/cart")
+    assert answer.status_code in (400, 405)
+    answer = client.open("/cart", method="TRACE")
+    assert answer.status_code == 405
+    assert "GET" in answer.headers["Allow"]
+
+
+def test_machine_paths_get_problems_whatever_they_accept(client: FlaskClient) -> None:
+    answer = client.get("/webhooks/nobody", headers={"Accept": "text/html"})
+    assert answer.status_code in (404, 405)
+    assert answer.mimetype == "application/problem+json"
+
+
+def test_the_log_line_has_no_token_in_it(shop: Shop, client: FlaskClient, capsys: pytest.CaptureFixture[str]) -> None:
+    order = shop.order()
+    capsys.readouterr()
+    for path in ("", "/status", "/pay", "/nothing", "/events"):
+        client.get(f"/orders/{order.token}{path}")
+        client.post(f"/orders/{order.token}{path}")
+    said = capsys.readouterr()
+    assert order.token not in said.out + said.err
+    assert said.out.count("/orders/…") == 10
+
+
+@pytest.mark.parametrize(
+    ("path", "logged"),
+    [
+        ("/products/six-cedar-pencils-of-the-forest", "/products/six-cedar-pencils-of-the-forest"),
+        ("/orders/abc", "/orders/…"),
+        ("/orders/abc/events", "/orders/…/events"),
+        ("/history/ImVtYWlsQGV4YW1wbGUuY29tIg.aBcD.xYz", "/history/…"),
+        ("/x/AbCdEfGhIjKlMnOpQrStUvWx", "/x/…"),
+        ("/", "/"),
+    ],
+)
+def test_what_opens_something_is_taken_out_of_paths(path: str, logged: str) -> None:
+    assert guard.loggable(path) == logged
+
+
+def test_an_exception_is_logged_without_the_values_of_its_statement(
+    redis_url: str, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = create_app(environ(database_url, redis_url), PROPAGATE_EXCEPTIONS=False)
+
+    token = "".join(["the", "-order", "-token"])  # in one piece it would be in the traceback
+
+    def broken() -> str:
+        raise IntegrityError("INSERT INTO orders", {"token": token}, Exception("no"))
+
+    app.add_url_rule("/broken", view_func=broken)
+    app.test_client().get("/broken")
+    said = capsys.readouterr()
+    assert "INSERT INTO orders" in said.out
+    assert token not in said.out + said.err
+
+
+def test_one_client_may_do_something_so_often_a_minute_and_reading_is_free(app: Flask, redis_url: str) -> None:
+    fresh = made(redis_url)
+    fresh.config["WTF_CSRF_ENABLED"] = False
+    fresh.add_url_rule("/do", view_func=guard.limited("do", 3)(lambda: "done"), methods=["GET", "POST"])
+    client = fresh.test_client()
+    assert [client.get("/do").status_code for _ in range(6)] == [200] * 6
+    assert [client.post("/do").status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert int(client.post("/do").headers["Retry-After"]) > 0
+    other = client.post("/do", environ_base={"REMOTE_ADDR": "192.0.2.8"})
+    assert other.status_code == 200
