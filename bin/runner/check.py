@@ -25,8 +25,9 @@ CHECKS = {
     "ruff check": ["ruff", "check", "."],
     "ruff format --check": ["ruff", "format", "--check", "."],
     "mypy": ["mypy"],
+    "mypy bin/runner": ["mypy", "bin/runner"],
 }
-EVERYTHING = ["-n", "2", "--dist", "loadgroup", "--durations", "10", "--durations-min", "1"]
+EVERYTHING = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "10", "--durations-min", "1"]
 """Two workers even on bigger machines: each brings its own PostgreSQL, and the races are measured against the rest."""
 
 

@@ -139,9 +139,9 @@ def _prepare(environ: Mapping[str, str]) -> None:
             )
     failed = [name for name, process in running.items() if process.wait()]
     if failed:
-        log = VAR / f"prepare-{failed[0]}.log"
-        tail = "\n".join(f"  {text}" for text in log.read_text().splitlines()[-12:])
-        raise Trouble(f"The database of the {failed[0]} could not be prepared ({log}):\n{tail}")
+        path = VAR / f"prepare-{failed[0]}.log"
+        tail = "\n".join(f"  {text}" for text in path.read_text().splitlines()[-12:])
+        raise Trouble(f"The database of the {failed[0]} could not be prepared ({path}):\n{tail}")
     step.done()
 
 

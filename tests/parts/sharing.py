@@ -1,16 +1,29 @@
-"""How tests are shared out between the workers of pytest-xdist (`--dist loadgroup`, see bin/test)."""
+"""How tests are shared out between the workers of pytest-xdist with `--dist loadfile` (see bin/test)."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from xdist.scheduler import LoadFileScheduling, LoadScopeScheduling
 
-BROWSER_FIXTURES = {"page", "context", "browser", "new_context"}
+BROWSER_TESTS = "e2e"
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist turns the marks into groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps a file together, for its fixtures' sake, and all browser tests on one worker: two browsers are slow."""
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            browses = BROWSER_FIXTURES & set(getattr(item, "fixturenames", ()))
-            item.add_marker(pytest.mark.xdist_group("browser" if browses else str(item.path)))
+class Sharing(LoadFileScheduling):
+    """A file stays together, for its fixtures' sake, and so do all browser tests: one demo, one Chromium."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = nodeid.partition("/")[0]
+        return folder if folder == BROWSER_TESTS else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """pytest-xdist asks for who gives out the tests; None leaves it to pytest-xdist."""
+    return Sharing(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The browser tests, which take longest, begin first; the other worker does the rest, helped in the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not item.nodeid.startswith(f"{BROWSER_TESTS}/"))
