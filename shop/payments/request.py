@@ -11,6 +11,7 @@ from shop.core.db import db
 from shop.orders.models import Order
 from shop.payments.models import Payment
 from shop.payments.provider import PaymentRequest
+from shop.payments.states import NEVER_OPENED
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def load(payment_id: str) -> Asked | None:
         provider=payment.provider,
         state=payment.state,
         order_id=payment.order_id,
-        closing=payment.cancel_requested_at is not None and payment.is_open,
+        closing=payment.cancel_requested_at is not None and (payment.is_open or payment.end_reason in NEVER_OPENED),
         return_url=f"{shop_url()}/orders/{row.token}/return",
     )
     db.session.rollback()

@@ -30,8 +30,6 @@ log = logs.get()
 _WEIGHT = ("duplicate", "hint", "stale", "illegal", "applied", "mismatch")
 """When a report deserves several verdicts, the last of these is its verdict."""
 
-_NEVER_OPENED = ("refused", "unavailable", "never_arrived")
-
 
 @dataclass
 class _Hearing:
@@ -85,8 +83,9 @@ def _settle(payment_id: str, facts: Facts, heard_from: str, by: str | None, inbo
     window = provider.capabilities.consistency_window if provider else due.pick((0,), 0)
     payment.next_check_at = due.after_report(payment, hearing.at, window)
     if _must_close(hearing):
+        if payment.cancel_requested_at is None or heard_from == "start":
+            payment.next_check_at = hearing.at
         payment.cancel_requested_at = payment.cancel_requested_at or hearing.at
-        payment.next_check_at = hearing.at
     return _record(hearing, inbox_id)
 
 
@@ -214,7 +213,7 @@ def _carry_to_order(hearing: _Hearing) -> None:
     if payment.state in (states.OPEN, states.AUTHORIZED):
         move(order.id, order_states.WAITING_PAYMENT, "payment_opened", actor=hearing.heard_from, payment=payment.id)
     elif payment.state in states.ENDED_WITHOUT_MONEY and not _closing(hearing):
-        because = "opening_refused" if payment.end_reason in _NEVER_OPENED else "payment_ended"
+        because = "opening_refused" if payment.end_reason in states.NEVER_OPENED else "payment_ended"
         move(order.id, order_states.FAILED, because, actor=hearing.heard_from, payment=payment.id)
 
 
@@ -225,12 +224,12 @@ def _closing(hearing: _Hearing) -> bool:
 
 
 def _must_close(hearing: _Hearing) -> bool:
-    """An open payment of an order that has ended must not take money any more."""
-    return (
-        hearing.payment.is_open
-        and hearing.order.state in order_states.ENDED
-        and hearing.payment.state != states.CREATED
-    )
+    """Open there, and must not take money any more: its order has ended, or we had given it up and may open another."""
+    payment = hearing.payment
+    if payment.is_open:
+        return hearing.order.state in order_states.ENDED and payment.state != states.CREATED
+    given_up = payment.state in states.ENDED_WITHOUT_MONEY and payment.end_reason in states.NEVER_OPENED
+    return given_up and hearing.facts.state in (states.OPEN, states.AUTHORIZED)
 
 
 # --- the record ------------------------------------------------------------------------------------------------------

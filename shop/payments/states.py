@@ -15,6 +15,8 @@ STATES = (CREATED, UNKNOWN, OPEN, AUTHORIZED, FAILED, CANCELLED, EXPIRED, CAPTUR
 STILL_OPEN = frozenset({CREATED, OPEN, UNKNOWN, AUTHORIZED})
 """It may still bring money. At most one payment of an order is in here."""
 ENDED_WITHOUT_MONEY = frozenset({FAILED, CANCELLED, EXPIRED})
+NEVER_OPENED = frozenset({"refused", "unavailable", "never_arrived"})
+"""End reasons of payments that, as far as we know, the acquirer has never had."""
 
 MOVES: dict[str, frozenset[str]] = {
     CREATED: frozenset({OPEN, UNKNOWN, AUTHORIZED, FAILED, CANCELLED, EXPIRED, CAPTURED}),
