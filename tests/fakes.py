@@ -56,7 +56,7 @@ class Acquirer:
 
     def misbehave(self, operation: str, *what: str) -> None:
         """The next calls of `operation` do `what`: lose_request, lose_answer, refuse, unreachable, forget,
-        forget_money."""
+        forget_money, busy, crash."""
         self.does.setdefault(operation, []).extend(what)
 
     def next_fault(self, operation: str, reference: str) -> str | None:
@@ -64,7 +64,10 @@ class Acquirer:
         if self.away:
             return "away"
         planned = self.does.get(operation)
-        return planned.pop(0) if planned else None
+        fault = planned.pop(0) if planned else None
+        if fault == "crash":
+            raise RuntimeError("the adapter has a mistake")
+        return fault
 
     def capture(self, reference: str, *, money: Money | None = None, at: datetime | None = None) -> Remote:
         """The buyer pays."""
@@ -131,8 +134,8 @@ class FakePay(PaymentProvider):
 
     def query(self, payment: PaymentRequest) -> Found | NotFound | Unavailable:
         fault = self.acquirer.next_fault("query", payment.id)
-        if fault == "away":
-            return Unavailable("away")
+        if fault in ("away", "busy"):
+            return Unavailable(fault, retry_after=60 if fault == "busy" else None)
         remote = self.acquirer.payments.get(payment.id)
         if remote is None or fault == "forget":
             return NotFound()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -231,6 +231,12 @@ class Shop:
         """Turn the clock; nobody looks."""
         clock.advance(timedelta(**by))
 
+    def turn_to(self, moment: datetime | None) -> None:
+        """Turn the clock to a moment that is still to come, and let the clock process have its look."""
+        assert moment, "nothing is due"
+        clock.advance(max(timedelta(0), moment - clock.now()))
+        self.sweep()
+
     def turn(self, **by: float) -> None:
         """Turn the clock and let the clock process have its look."""
         clock.advance(timedelta(**by))
@@ -257,6 +263,19 @@ class Shop:
     def payment(self, order: Order) -> Payment:
         """Its latest payment."""
         return self.payments(order)[-1]
+
+    def opened_at(self, order: Order) -> datetime:
+        opened = self.payment(order).opened_at
+        assert opened
+        return opened
+
+    def next_wait(self, order: Order) -> timedelta:
+        """How long until the payment is asked about; then it is."""
+        due = self.payment(order).next_check_at
+        assert due
+        wait = due - clock.now()
+        self.turn_to(due)
+        return wait
 
     def standing(self, order: Order) -> Standing:
         db.session.rollback()

@@ -102,7 +102,13 @@ def test_a_webhook_for_a_payment_that_we_do_not_know_yet_is_kept_and_applied_whe
 def _row_of(payment_id: str, order: Order) -> Payment:
     money = {"amount": order.total_amount, "currency": order.currency}
     return Payment(
-        id=payment_id, order_id=order.id, provider="fakepay", state="CREATED", created_at=clock.now(), provider_data={}, **money
+        id=payment_id,
+        order_id=order.id,
+        provider="fakepay",
+        state="CREATED",
+        created_at=clock.now(),
+        provider_data={},
+        **money,
     )
 
 
