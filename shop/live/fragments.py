@@ -38,14 +38,15 @@ class _Shared:
         self.looks: OrderedDict[tuple[str, str], tuple[float, Look]] = OrderedDict()
         self.turns: dict[tuple[str, str], threading.Lock] = {}
 
-    def fresh(self, name: tuple[str, str], at_least: int) -> Look | None:
+    def fresh(self, name: tuple[str, str], at_least: int, begun_after: float) -> Look | None:
         with self.lock:
             at, look = self.looks.get(name, (0.0, None))
-        return look if look and look.seq >= at_least and time.monotonic() - at < _FRESH else None
+        recent = at >= begun_after and time.monotonic() - at < _FRESH
+        return look if look and look.seq >= at_least and recent else None
 
-    def keep(self, name: tuple[str, str], look: Look) -> None:
+    def keep(self, name: tuple[str, str], look: Look, begun: float) -> None:
         with self.lock:
-            self.looks[name] = (time.monotonic(), look)
+            self.looks[name] = (begun, look)
             self.looks.move_to_end(name)
             while len(self.looks) > _KEPT:
                 oldest, _ = self.looks.popitem(last=False)
@@ -56,18 +57,26 @@ class _Shared:
             return self.turns.setdefault(name, threading.Lock())
 
 
-def look(app: Flask, token: str, locale: str, *, at_least: int = 0, seen: tuple[int, str] = (-1, "")) -> Look | None:
+def look(
+    app: Flask,
+    token: str,
+    locale: str,
+    *,
+    at_least: int = 0,
+    begun_after: float = 0.0,
+    seen: tuple[int, str] = (-1, ""),
+) -> Look | None:
     """How the order of `token` stands, not older than event `at_least`; None when the token opens nothing any more.
 
-    `seen` is the number and the standing that the viewer has ("" when only the number is known); nothing is rendered
-    for who has it all. Holds a database connection only while it looks. Raises SQLAlchemyError when
-    the database is away.
+    A look that was begun before `begun_after` (monotonic seconds) is not shared. `seen` is the number and the standing
+    that the viewer has ("" when only the number is known); nothing is rendered for who has it all. Holds a database
+    connection only while it looks. Raises SQLAlchemyError when the database is away.
     """
     shared: _Shared = app.extensions.get("settled_looks") or app.extensions.setdefault("settled_looks", _Shared())
     name = (token, locale)
 
     def usable() -> Look | None:
-        found = shared.fresh(name, at_least)
+        found = shared.fresh(name, at_least, begun_after)
         return found if found and (found.html or _same(found.seq, found.key, seen)) else None
 
     found = usable()
@@ -77,9 +86,10 @@ def look(app: Flask, token: str, locale: str, *, at_least: int = 0, seen: tuple[
         found = usable()
         if found:
             return found
+        begun = time.monotonic()
         made = _make(app, token, locale, seen)
         if made:
-            shared.keep(name, made)
+            shared.keep(name, made, begun)
         return made
 
 

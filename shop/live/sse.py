@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -82,12 +83,15 @@ def _messages(app: Flask, watch: _Watch) -> Iterator[bytes]:
     here = hub.of(app)
     heartbeat = app.config.get("STREAM_HEARTBEAT", HEARTBEAT)
     viewer = here.join(watch.order_id, watch.session, watch.sent)
+    joined = time.monotonic()  # what happened before that rang no bell here: a look from before could miss it
     try:
         yield _RETRY
         while not (viewer.closing or viewer.evicted):
             try:
                 seen = (watch.sent, watch.key)
-                look = fragments.look(app, watch.token, watch.locale, at_least=viewer.newest, seen=seen)
+                look = fragments.look(
+                    app, watch.token, watch.locale, at_least=viewer.newest, begun_after=joined, seen=seen
+                )
             except Exception as error:  # noqa: BLE001 an open page outlives whatever goes wrong behind it
                 log.warning("live.look_failed", order=watch.order_id, error=type(error).__name__)
                 yield _PING

@@ -1,0 +1,105 @@
+"""The demo, started once for all journeys, and people who use it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page
+
+from e2e.buyers import Buyer
+from e2e.control import Control
+from e2e.demo import Demo
+from e2e.pages import OrderPage, Shop
+from e2e.watching import Watch
+from tests.parts import PARTS
+from tests.parts.processes import ROOT, VENV_BIN
+
+pytest_plugins = [*PARTS]
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """All processes; when the last journey is over, every invariant has to hold."""
+    demo = Demo(tmp_path_factory.mktemp("demo"))
+    try:
+        demo.start()
+        yield demo
+        found = subprocess.run(
+            [VENV_BIN / "flask", "--app", "wsgi", "check"],
+            env={**_bare(), **demo.environ},
+            cwd=ROOT,
+            capture_output=True,
+        )
+        assert found.returncode == 0, found.stdout.decode() + found.stderr.decode()
+    finally:
+        demo.close()
+
+
+def _bare() -> dict[str, str]:
+    return {"PATH": str(VENV_BIN)}
+
+
+@pytest.fixture(scope="session")
+def _control(demo: Demo) -> Control:
+    return Control(demo)
+
+
+@pytest.fixture
+def acquirer(_control: Control) -> Iterator[Control]:
+    """The acquirer's control; no fault outlives the test."""
+    _control.faults()
+    yield _control
+    _control.faults()
+
+
+@pytest.fixture
+def buyer(demo: Demo) -> Buyer:
+    """Somebody without a browser."""
+    return Buyer(demo)
+
+
+class Visitor:
+    """Somebody with a browser of their own (a context): cookies, tabs, and a watch on what their console says."""
+
+    def __init__(self, demo: Demo, context: BrowserContext) -> None:
+        self.demo, self.context, self.watch = demo, context, Watch(context)
+        context.set_default_timeout(15_000)
+
+    def tab(self) -> Page:
+        """A new tab."""
+        return self.context.new_page()
+
+    def shop(self) -> Shop:
+        """The shop in a new tab."""
+        return Shop(self.tab(), self.demo.shop)
+
+    def order(self, url: str) -> OrderPage:
+        """An order's page in a new tab."""
+        page = self.tab()
+        page.goto(url)
+        return OrderPage(page)
+
+
+@pytest.fixture
+def new_visitor(
+    demo: Demo, acquirer: Control, new_context: Callable[..., BrowserContext]
+) -> Iterator[Callable[..., Visitor]]:
+    """Makes visitors; keywords are those of a Playwright context. None of their consoles may complain."""
+    made: list[Visitor] = []
+
+    def make(**options: Any) -> Visitor:
+        made.append(Visitor(demo, new_context(**options)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.watch.silent()
+
+
+@pytest.fixture
+def visitor(new_visitor: Callable[..., Visitor]) -> Visitor:
+    """Somebody with a browser."""
+    return new_visitor()

@@ -1,0 +1,62 @@
+"""The acquirer's control API, in the words of these tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from e2e.demo import TOKEN, Demo
+
+
+class Control:
+    """What the demo's acquirer is told to do. `payment` is either side's id of one."""
+
+    def __init__(self, demo: Demo) -> None:
+        self._client = httpx.Client(
+            base_url=f"{demo.acquirer}/_sim", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60
+        )
+
+    def faults(self, **plan: Any) -> None:
+        """Replace the global fault plan; without arguments it is cleared."""
+        self._send("PUT", "/faults", plan)
+
+    def faults_of(self, payment: str, **plan: Any) -> None:
+        """Replace the fault plan of one payment."""
+        self._send("PUT", f"/payments/{payment}/faults", plan)
+
+    def turn(self, by: str) -> None:
+        """Turn both clocks by an ISO 8601 duration, delivering on the way what becomes due."""
+        answer = self._send("POST", "/clock/advance", {"by": by})
+        assert answer["shop_clock"] == "turned", answer
+
+    def turn_alone(self, by: str) -> None:
+        """Turn the acquirer's clock while the shop cannot follow, because it is down."""
+        answer = self._send("POST", "/clock/advance", {"by": by})
+        assert answer["shop_clock"] == "not_reached", answer
+
+    def payment(self, payment: str) -> dict[str, Any]:
+        """State, captures, timeline, deliveries and used faults of a payment."""
+        return self._send("GET", f"/payments/{payment}")
+
+    def approve(self, payment: str, **with_: Any) -> dict[str, Any]:
+        """The customer pays."""
+        return self._send("POST", f"/payments/{payment}/approve", with_)
+
+    def act(self, payment: str, act: str, **with_: Any) -> dict[str, Any]:
+        """The customer does something else: decline, fail, cancel."""
+        return self._send("POST", f"/payments/{payment}/{act}", with_)
+
+    def resend(self, delivery: str, **hook: Any) -> dict[str, Any]:
+        """Send a delivery again now, bent by `hook`."""
+        return self._send("POST", f"/deliveries/{delivery}/resend", {"hook": hook} if hook else {})
+
+    def expect(self, payment: str, event: str, **more: Any) -> dict[str, Any]:
+        """Wait until the event was delivered to the shop. Raises AssertionError with what happened instead."""
+        return self._send("POST", "/expect", {"payment": payment, "delivered": event, "within": "PT10S", **more})
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        answer = self._client.request(method, path, json=body)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        found: dict[str, Any] = answer.json()
+        return found

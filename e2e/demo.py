@@ -1,0 +1,117 @@
+"""The demo as `bin/run` starts it, on free ports and in a folder of its own, with parts that can be taken away."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.parts.processes import ROOT, Process, Processes, free_port, http_status
+from tests.parts.redis_server import RedisServer
+from tests.parts.waiting import until
+
+TOKEN = "sim_e2e"
+PROCFILES = (ROOT / "Procfile", ROOT / "deploy" / "Procfile.demo")
+
+
+def commands(procfile: Path) -> dict[str, list[str]]:
+    """The commands of a Procfile by the name of their process."""
+    lines = (line.partition(":") for line in procfile.read_text().splitlines() if ":" in line)
+    return {name.strip(): shlex.split(command) for name, _, command in lines}
+
+
+class Demo:
+    """Shop, worker, clock, acquirer and Redis. `shop` and `acquirer` are the addresses that a browser uses."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.redis = RedisServer()
+        self.processes = Processes(folder)
+        self.running: dict[str, Process] = {}
+        port, acquirer_port = free_port(), free_port()
+        self.shop, self.acquirer = f"http://localhost:{port}", f"http://localhost:{acquirer_port}"
+        self.environ = {**_settings(folder, port, acquirer_port), "REDIS_URL": self.redis.url, **settings}
+        Path(self.environ["PROMETHEUS_MULTIPROC_DIR"]).mkdir()
+
+    def start(self) -> None:
+        """Migrate, seed, and run every process of the Procfiles. Returns when shop and acquirer answer."""
+        found = [commands(path) for path in PROCFILES]
+        releases = [self._run(f"release-{number}", each.pop("release")) for number, each in enumerate(found)]
+        for release in releases:
+            assert release.wait(within=60) == 0, release.text
+        for each in found:
+            for name, command in each.items():
+                self.running[name] = self._run(name, command)
+        self._wait("web", f"{self.shop}/readyz")
+        self._wait("acquirer", f"{self.acquirer}/healthz")
+
+    def stop(self, name: str, number: int = signal.SIGKILL) -> None:
+        """End one process, by default without a goodbye, and wait until it is gone."""
+        process = self.running[name]
+        process.signal(number)
+        process.wait()
+        process.kill()  # what it forked
+        if name == "web":
+            until(lambda: http_status(f"{self.shop}/healthz") == 0, what="the shop's port to be free")
+
+    def start_again(self, name: str) -> None:
+        """Run a process that was stopped; returns when it answers, if it is one that does."""
+        self.running[name] = self._run(name, {k: v for path in PROCFILES for k, v in commands(path).items()}[name])
+        for server, url in (("web", f"{self.shop}/readyz"), ("acquirer", f"{self.acquirer}/healthz")):
+            if name == server:
+                self._wait(name, url)
+
+    def signal(self, name: str, number: int) -> None:
+        """Send a signal to one process; SIGSTOP and SIGCONT make it hang and go on."""
+        self.running[name].signal(number)
+
+    def log(self, name: str) -> str:
+        """What a process has written."""
+        return self.running[name].text
+
+    def close(self) -> None:
+        """End everything."""
+        for process in self.running.values():
+            if process.alive():
+                process.signal(signal.SIGCONT)
+        self.processes.end()
+        self.redis.close()
+
+    def _run(self, name: str, command: list[str]) -> Process:
+        return self.processes(command, self.environ, log=name)
+
+    def _wait(self, name: str, url: str) -> None:
+        self.running[name].wait_for_url(url, within=30)
+
+
+def _settings(folder: Path, port: int, acquirer_port: int) -> Mapping[str, str]:
+    """As `bin/run` decides them; nothing comes from a demo that runs on this machine."""
+    shop, acquirer = f"http://localhost:{port}", f"http://localhost:{acquirer_port}"
+    return {
+        "SETTLED_RUN": str(folder),
+        "SETTLED_ENV": "development",
+        "BIND_ADDRESS": "127.0.0.1",
+        "PORT": str(port),
+        "SHOP_URL": shop,
+        "SECRET_KEY": "only for browser tests " * 2,
+        "DATABASE_URL": f"sqlite:///{folder / 'shop.db'}",
+        "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
+        "ACQUIRER_PORT": str(acquirer_port),
+        "ACQUIRER_URL": f"http://127.0.0.1:{acquirer_port}",
+        "ACQUIRER_PUBLIC_URL": acquirer,
+        "ACQUIRER_DATABASE_URL": f"sqlite:///{folder / 'acquirer.db'}",
+        "ACQUIRER_CONTROL_TOKEN": TOKEN,
+        "CONTROL_TOKEN": TOKEN,
+        "ACQUIRER_WEBHOOK_TARGETS": f"{shop},http://127.0.0.1:{port}",
+        "ACQUIRER_KPAY_WEBHOOK_URL": f"{shop}/webhooks/kpay",
+        "SHOP_CLOCK_URL": f"{shop}/dev/clock",
+        # Faster than life: an API call with a timeout fault is given up after one second instead of five.
+        "READ_TIMEOUT": "1",
+        "ACQUIRER_TIMEOUT_HOLD": "1.5",
+        # Whoever is not a browser says who it is, so that many buyers are not taken for one in a hurry.
+        "PROXY_HOPS": "1",
+        "PYTHONDONTWRITEBYTECODE": "",
+        "WEB_CONCURRENCY": os.environ.get("WEB_CONCURRENCY", "1"),
+    }

@@ -1,0 +1,108 @@
+"""The main job: somebody buys something, pays in another tab, and the page that stayed open says so."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import expect
+
+from e2e.buyers import PLENTY, Buyer
+from e2e.conftest import Visitor
+from e2e.control import Control
+from e2e.pages import CHALLENGE_CARD, DECLINED_CARD, OrderPage
+
+
+def test_the_order_page_turns_to_paid_while_the_buyer_pays_in_another_tab(visitor: Visitor) -> None:
+    shop = visitor.shop().visit()
+    shop.choose("Six Cedar Pencils")
+    shop.add_to_cart(2)
+    expect(shop.live).to_have_text(re.compile("2 × Six Cedar Pencils are in your cart"))
+    shop.go_to_cart()
+    shop.check_out()
+    shop.fill_in()
+    order = shop.place_order()
+    order.is_called("Pay to complete your order")
+    card = order.opens_payment()
+    order.is_called("Finish paying in the other tab")
+    card.pay()
+    order.is_called("Payment received")
+    expect(order.page.get_by_text("Visa ending in 4242")).to_be_visible()
+    expect(order.live).to_have_text(re.compile("Payment received"))
+    OrderPage(card.page).is_called("Payment received")
+
+
+def test_paying_in_the_same_tab_comes_back_to_the_order(visitor: Visitor) -> None:
+    order = visitor.shop().buy(PLENTY)
+    order.pay_here().pay()
+    order.is_called("Payment received")
+
+
+def test_the_bank_asks_who_it_is_and_the_payment_goes_through(visitor: Visitor, buyer: Buyer) -> None:
+    order = visitor.order(buyer.order().url)
+    card = order.opens_payment()
+    card.pay(CHALLENGE_CARD)
+    card.is_called("Confirm that it is you")
+    card.button("Approve").click()
+    order.is_called("Payment received")
+
+
+def test_a_declined_card_takes_no_money_and_another_one_pays(visitor: Visitor, buyer: Buyer) -> None:
+    order = visitor.order(buyer.order().url)
+    card = order.opens_payment()
+    card.pay(DECLINED_CARD)
+    expect(card.page.get_by_role("alert")).to_contain_text("There is not enough money on this card")
+    order.is_called("Your card was declined")
+    expect(order.page.get_by_text("There is not enough money on this card.")).to_be_visible()
+    card.pay()
+    order.is_called("Payment received")
+
+
+def test_three_declines_end_the_session_and_a_second_payment_can_be_opened(
+    visitor: Visitor, buyer: Buyer, acquirer: Control
+) -> None:
+    order = visitor.order(buyer.order().url)
+    card = order.opens_payment()
+    first = card.payment
+    for _ in range(3):
+        card.pay(DECLINED_CARD)
+        card.page.wait_for_load_state()
+    card.is_called("Payment not possible")
+    order.is_called("The payment did not go through")
+    again = order.opens_payment()
+    assert again.payment != first
+    again.pay()
+    order.is_called("Payment received")
+    assert acquirer.payment(first)["captures"] == []
+
+
+def test_cancelling_on_the_payment_page_keeps_the_order(visitor: Visitor, buyer: Buyer) -> None:
+    order = visitor.order(buyer.order().url)
+    order.opens_payment().cancel()
+    order.is_called("You cancelled the payment")
+    order.opens_payment().pay()
+    order.is_called("Payment received")
+
+
+def test_cancelling_the_order_closes_the_payment_page(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
+    order = visitor.order(buyer.order().url)
+    card = order.opens_payment()
+    order.is_called("Finish paying in the other tab")
+    order.button("Cancel payment").click()
+    order.is_called("You cancelled the payment")
+    order.button("Cancel order").click()
+    order.is_called("Your order is cancelled")
+    card.page.reload()
+    card.is_called("Payment cancelled")
+    assert acquirer.payment(card.payment)["state"] == "voided"
+
+
+def test_time_runs_out_on_an_open_page_and_the_cart_comes_back(
+    visitor: Visitor, buyer: Buyer, acquirer: Control
+) -> None:
+    shop = visitor.shop()
+    order = shop.buy(PLENTY)
+    acquirer.turn("PT31M")
+    order.is_called("The time to pay has run out")
+    order.button("Order again").click()
+    shop.is_called("Your cart")
+    expect(shop.link("Six Cedar Pencils")).to_be_visible()
