@@ -190,7 +190,7 @@ def advance() -> Response:
 def list_deliveries() -> Response:
     ref = request.args.get("payment", "")
     if not ref:
-        raise invalid("payment", "Say of which payment: ?payment=…")
+        raise invalid("payment", "Say of which payment, as in ?payment=pay_1.")
     return jsonify(deliveries=[records.delivery_record(one) for one in deliveries.of(_payment(ref))])
 
 

@@ -68,7 +68,8 @@ class Expectation:
             unmet.append(f"{self.delivered} was not accepted; {len(attempts)} attempts were made.")
         if self.tries is not None and len(attempts) != self.tries:
             unmet.append(f"{self.delivered} took {len(attempts)} attempts, not {self.tries}.")
-        slow = [one.milliseconds for one in accepted if one.milliseconds >= (self.ack_under_ms or 1e9)]
+        bound = float("inf") if self.ack_under_ms is None else self.ack_under_ms
+        slow = [one.milliseconds for one in accepted if one.milliseconds >= bound]
         if slow:
             unmet.append(f"It was acknowledged after {min(slow)} ms, not under {self.ack_under_ms} ms.")
         return unmet

@@ -142,7 +142,7 @@ def search() -> Response:
     caller = _caller()
     reference = request.args.get("reference", "")
     if not reference:
-        raise invalid("reference", "Say which: ?reference=…")
+        raise invalid("reference", "Say which, as in ?reference=P1.")
     found = engine.by_reference(caller.run, caller.merchant, reference)
 
     def doing(shows: str) -> calls.Effect:
