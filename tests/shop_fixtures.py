@@ -208,6 +208,11 @@ class Shop:
     def pay_again(self, order: Order, provider: str = "fakepay") -> Payment:
         return start.open_payment(order.id, provider)
 
+    def restock(self, sku: str = KETTLE) -> None:
+        """Fill the shelf up, for tests that go round and round."""
+        with writing():
+            stock.receive(sku, UNITS - stock.available([sku])[sku])
+
     # --- what the acquirer does ---
 
     def hear(self, payment: Payment | str, event: str = "", **changed: Any) -> tuple[int, str]:

@@ -15,14 +15,13 @@ from hypothesis import strategies as st
 from shop.core import clock
 from shop.core.db import db, writing
 from shop.core.money import Money
-from shop.inventory import stock
 from shop.orders.models import Order
 from shop.payments import states
 from shop.payments.models import Payment
 from shop.payments.provider import CaptureFact, Facts
 from shop.payments.settle import settle
 from tests.fakes import Remote
-from tests.shop_fixtures import KETTLE, UNITS, Shop, bare_order
+from tests.shop_fixtures import KETTLE, Shop, bare_order
 
 ENDS = ("FAILED", "CANCELLED", "EXPIRED")
 APPLIED: dict[str, set[str]] = {
@@ -163,15 +162,7 @@ def test_webhooks_in_any_order_and_repeated_at_will_end_in_the_same_state(
     assert (shop.state(order), shop.payment(order).state, sorted(shop.captures(order))) == ENDINGS[story]
     assert shop.moves(order).count("PAID") == ("paid" in ENDINGS[story][2])
     shop.cancel(order)
-    restock(shop)
-
-
-def restock(shop: Shop) -> None:
-    """Every example of a property begins with a full shelf."""
-    missing = UNITS - shop.can_sell()
-    if missing:
-        with writing():
-            stock.receive(KETTLE, missing)
+    shop.restock()
 
 
 def test_time_alone_makes_nothing_stale(shop: Shop) -> None:
