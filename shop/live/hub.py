@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import threading
 import time
 import weakref
@@ -25,13 +26,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from shop.core import logs, redis
 from shop.core.db import db
 from shop.core.outbox import LIVE
+from shop.live import cap
 from shop.orders.models import Order
 
 WITHOUT_REDIS = 1.5
 """Seconds between two looks at the database, and two tries to subscribe, while Redis is away."""
-STREAMS_PER_SESSION = 4
-"""Browsers open six connections to a host; a seventh page would freeze."""
-_PING = 5.0  # seconds of silence after which Redis is asked whether it is there; as many again and it is not
+_PING = 2.0  # seconds of silence after which Redis is asked whether it is there; as many again and it is not
 _CHUNK = 500
 
 OPEN = Gauge("settled_open_streams", "Open event streams", ["channel"], multiprocess_mode="livesum")
@@ -43,6 +43,7 @@ class Viewer:
     """One open stream. `newest` is the number of the newest event known; `evicted` and `closing` tell it to end."""
 
     def __init__(self, order_id: int, session: str, newest: int) -> None:
+        self.id = secrets.token_hex(8)
         self.order_id, self.session, self.newest = order_id, session, newest
         self.evicted = self.closing = False
         self._bell = threading.Event()
@@ -71,12 +72,13 @@ class Hub:
 
     def __init__(self, app: Flask) -> None:
         self._app = app
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a stream may be closed by the garbage collector, at any moment
         self._reset()
         _hubs.add(self)
 
     def _reset(self) -> None:
         self._pid = os.getpid()
+        self._viewers: dict[str, Viewer] = {}
         self._orders: dict[int, set[Viewer]] = {}
         self._sessions: dict[str, list[Viewer]] = {}
         self._subscriber: threading.Thread | None = None
@@ -91,24 +93,28 @@ class Hub:
                 self._reset()
             if self._stop.is_set():
                 viewer.close()
+            self._viewers[viewer.id] = viewer
             self._orders.setdefault(order_id, set()).add(viewer)
             streams = self._sessions.setdefault(session, [])
             streams.append(viewer)
-            for oldest in streams[:-STREAMS_PER_SESSION]:
+            for oldest in streams[: -cap.STREAMS_PER_SESSION]:
                 oldest.evict()
-            del streams[:-STREAMS_PER_SESSION]
+            del streams[: -cap.STREAMS_PER_SESSION]
             if self._subscriber is None and not self._stop.is_set():
                 self._subscriber = threading.Thread(target=self._run, name="live", daemon=True)
                 self._subscriber.start()
         OPEN.labels("sse").inc()
+        cap.claim(self._app, session, viewer.id)
         return viewer
 
     def leave(self, viewer: Viewer) -> None:
         """The stream has ended, from either side."""
         with self._lock:
+            self._viewers.pop(viewer.id, None)
             self._drop(self._orders, viewer.order_id, viewer)
             self._drop(self._sessions, viewer.session, viewer)
         OPEN.labels("sse").dec()
+        cap.release(self._app, viewer.session, viewer.id)
 
     @staticmethod
     def _drop(index: dict[Any, Any], key: Any, viewer: Viewer) -> None:
@@ -121,9 +127,8 @@ class Hub:
         """End every stream of this process, and every one that comes later: the process is about to go."""
         with self._lock:
             self._stop.set()
-            for viewers in self._orders.values():
-                for viewer in viewers:
-                    viewer.close()
+            for viewer in list(self._viewers.values()):
+                viewer.close()
 
     def tell(self, order_id: int, newest: int) -> None:
         """Wake the viewers of an order that has got an event."""
@@ -188,9 +193,18 @@ class Hub:
         elif message["type"] == "pmessage":
             try:
                 said = json.loads(message["data"])
-                self.tell(int(said["order"]), int(said["seq"]))
+                if "evict" in said:
+                    self._evict(said["evict"])
+                else:
+                    self.tell(int(said["order"]), int(said["seq"]))
             except (ValueError, KeyError, TypeError):
                 log.warning("live.unreadable", channel=str(message["channel"]))
+
+    def _evict(self, streams: list[str]) -> None:
+        """Another page of the same visitor needs the place, here or in another process."""
+        for name in streams:
+            if viewer := self._viewers.get(name):
+                viewer.evict()
 
 
 def of(app: Flask) -> Hub:

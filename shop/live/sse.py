@@ -88,10 +88,8 @@ def _messages(app: Flask, watch: _Watch) -> Iterator[bytes]:
         yield _RETRY
         while not (viewer.closing or viewer.evicted):
             try:
-                seen = (watch.sent, watch.key)
-                look = fragments.look(
-                    app, watch.token, watch.locale, at_least=viewer.newest, begun_after=joined, seen=seen
-                )
+                seen, newest = (watch.sent, watch.key), max(watch.sent, viewer.newest)
+                look = fragments.look(app, watch.token, watch.locale, at_least=newest, begun_after=joined, seen=seen)
             except Exception as error:  # noqa: BLE001 an open page outlives whatever goes wrong behind it
                 log.warning("live.look_failed", order=watch.order_id, error=type(error).__name__)
                 yield _PING

@@ -47,25 +47,30 @@ def visitor(app: Flask, seed: str) -> FlaskClient:
 
 @dataclass
 class Stream:
-    """An open stream, read one block after the other; heartbeats are counted and skipped."""
+    """An open stream, read one block after the other. `ids` are the numbers it has sent."""
 
     blocks: Iterator[str]
     close: Callable[[], None]
     status: int
     headers: dict[str, str]
-    pings: int = 0
     ids: list[int] = field(default_factory=list)
+
+    def listen(self) -> None:
+        """Read up to the first thing after the greeting: from now on the stream waits for news."""
+        assert self._block() == "retry: 300"
+        self._block()
 
     def next(self) -> str:
         """The next message. Raises StopIteration when the stream has ended."""
-        while True:
-            block = next(self.blocks)
-            if block.startswith(":"):
-                self.pings += 1
-                continue
-            if found := re.search(r"^id: (\d+)$", block, re.M):
-                self.ids.append(int(found[1]))
-            return block
+        while (block := self._block()).startswith(":"):
+            pass
+        return block
+
+    def _block(self) -> str:
+        block = next(self.blocks)
+        if found := re.search(r"^id: (\d+)$", block, re.M):
+            self.ids.append(int(found[1]))
+        return block
 
     def until_id(self, number: int) -> str:
         """The message of event `number`."""

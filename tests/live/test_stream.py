@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import event, update
 
+from shop import create_app
 from shop.core import clock, outbox
 from shop.core.db import db, writing
 from shop.live import fragments, hub
@@ -17,7 +18,7 @@ from shop.orders.models import Order
 from tests.live.conftest import OpenStream, visitor
 from tests.parts.redis_server import RedisServer
 from tests.parts.waiting import until
-from tests.shop_fixtures import Shop
+from tests.shop_fixtures import Shop, environ
 
 Subscribed = Callable[[], None]
 
@@ -50,8 +51,7 @@ def test_a_change_arrives_as_a_numbered_message_that_swaps_the_status(
 ) -> None:
     order = shop.order()
     opened = stream(order, since=newest(order))
-    opened.next()
-    next(opened.blocks)
+    opened.listen()
     subscribed()
     shop.acquirer.capture(shop.payment(order).id)
     shop.hear(shop.payment(order))
@@ -72,6 +72,21 @@ def test_a_page_that_was_rendered_before_something_happened_is_told_what_it_miss
     opened = stream(order, since=since)
     opened.until_id(since + 3)
     assert opened.ids == [since + 1, since + 2, since + 3]
+
+
+def test_a_page_that_opens_in_the_instant_of_a_change_is_not_shown_what_others_saw_before(
+    app: Flask, shop: Shop, stream: OpenStream, subscribed: Subscribed
+) -> None:
+    app.config["STREAM_HEARTBEAT"] = 60  # heartbeats do not help here
+    order = shop.order()
+    since = newest(order)
+    earlier = stream(order, since=0)
+    earlier.until_id(since)
+    subscribed()
+    say(order)  # its bell rings before the next page listens
+    late = stream(order, since=since)
+    late.until_id(since + 1)
+    assert late.ids == [since + 1]
 
 
 def test_the_larger_of_since_and_last_event_id_counts(shop: Shop, stream: OpenStream) -> None:
@@ -95,8 +110,7 @@ def test_a_position_that_is_no_number_gets_the_order_as_it_is(shop: Shop, stream
 def test_a_position_ahead_of_the_order_waits_for_the_next_event(shop: Shop, stream: OpenStream) -> None:
     order = shop.order()
     opened = stream(order, since=newest(order) + 50)
-    opened.next()
-    next(opened.blocks)
+    opened.listen()
     say(order)
     opened.until_id(newest(order))
     assert opened.ids == [newest(order)]
@@ -110,8 +124,7 @@ def test_a_cut_stream_that_comes_back_tells_every_event_once(
     last = newest(order)
     for happened in (1, 4, 0, 2):
         opened = stream(order, since=1, last=last)
-        opened.next()
-        next(opened.blocks)
+        opened.listen()
         say(order, happened)
         if happened:
             opened.until_id(newest(order))
@@ -167,8 +180,7 @@ def test_an_order_that_is_final_is_told_and_then_done(shop: Shop, stream: OpenSt
 def test_an_open_page_is_told_when_the_end_comes(shop: Shop, stream: OpenStream, subscribed: Subscribed) -> None:
     order = shop.order()
     opened = stream(order, since=newest(order))
-    opened.next()
-    next(opened.blocks)
+    opened.listen()
     shop.cancel(order)
     *_, last, done = opened.rest()
     assert "Your order is cancelled" in last
@@ -178,8 +190,7 @@ def test_an_open_page_is_told_when_the_end_comes(shop: Shop, stream: OpenStream,
 def test_what_changes_with_time_alone_is_sent_without_a_number(shop: Shop, stream: OpenStream) -> None:
     order = shop.order()
     opened = stream(order, since=newest(order))
-    opened.next()
-    next(opened.blocks)
+    opened.listen()
     clock.advance(timedelta(minutes=31))
     db.session.rollback()
     message = opened.next()
@@ -203,11 +214,30 @@ def test_the_fifth_stream_of_a_visitor_ends_the_oldest_and_nobody_elses(
         opened.until_id(newest(order))
 
 
+def test_the_cap_counts_the_streams_of_all_processes(
+    app: Flask, shop: Shop, stream: OpenStream, subscribed: Subscribed, redis_url: str, database_url: str
+) -> None:
+    app.config["STREAM_HEARTBEAT"] = 30
+    order = shop.order()
+    me = visitor(app, "me")
+    here = [stream(order, client=me, since=newest(order)) for _ in range(4)]
+    for opened in here:
+        opened.listen()
+    subscribed()
+    elsewhere = create_app(environ(database_url, redis_url), STREAM_HEARTBEAT=30)
+    there = stream(order, client=visitor(elsewhere, "me"))
+    there.next()
+    assert here[0].rest() == ["event: done\ndata: done"]
+    say(order)
+    for opened in (*here[1:], there):
+        opened.until_id(newest(order))
+    hub.of(elsewhere).close()
+
+
 def test_streams_end_when_the_process_is_asked_to_stop_and_browsers_come_back(shop: Shop, stream: OpenStream) -> None:
     order = shop.order()
     opened = stream(order, since=newest(order))
-    opened.next()
-    next(opened.blocks)
+    opened.listen()
     rest: list[list[str]] = []
     reader = threading.Thread(target=lambda: rest.append(opened.rest()))
     reader.start()
@@ -223,8 +253,7 @@ def test_no_database_connection_is_held_between_two_messages(app: Flask, shop: S
     streams = [stream(token, since=1) for _ in range(6)]
     db.session.remove()
     for opened in streams:
-        opened.next()
-        next(opened.blocks)
+        opened.listen()
     until(lambda: engine.pool.checkedout() == 0, within=5, what="all connections to come back")  # type: ignore[attr-defined]
 
 
@@ -236,8 +265,7 @@ def test_one_change_is_rendered_once_for_all_who_look_in_one_language(
     since = newest(order)
     streams = [stream(order, since=since) for _ in range(8)]
     for opened in streams:
-        opened.next()
-        next(opened.blocks)
+        opened.listen()
     subscribed()
     rendered: list[str] = []
     render = fragments.render_template
@@ -259,8 +287,7 @@ def test_a_redis_that_goes_and_comes_back_costs_no_event(
     order = shop.order()
     since = newest(order)
     opened = stream(order, since=since)
-    opened.next()
-    next(opened.blocks)
+    opened.listen()
     subscribed()
     own_redis.stop()
     say(order, 2)
@@ -277,8 +304,7 @@ def test_a_message_that_redis_lost_is_found_at_the_next_heartbeat(
 ) -> None:
     order = shop.order()
     opened = stream(order, since=newest(order))
-    opened.next()
-    next(opened.blocks)
+    opened.listen()
     subscribed()
     monkeypatch.setattr(outbox, "wake", lambda *_: None)
     say(order)
@@ -290,8 +316,7 @@ def test_rubbish_on_the_channel_wakes_nobody_and_breaks_nothing(
 ) -> None:
     order = shop.order()
     opened = stream(order, since=newest(order))
-    opened.next()
-    next(opened.blocks)
+    opened.listen()
     subscribed()
     for rubbish in ("", "{", "[]", "null", '{"order": "x"}', '{"order": 1}', b"\xff"):
         redis_server.client.publish(f"settled:live:{order.id}", rubbish)
@@ -302,8 +327,7 @@ def test_rubbish_on_the_channel_wakes_nobody_and_breaks_nothing(
 def test_a_stream_outlives_a_database_that_is_away(app: Flask, shop: Shop, stream: OpenStream) -> None:
     order = shop.order()
     opened = stream(order, since=newest(order))
-    opened.next()
-    next(opened.blocks)
+    opened.listen()
     engine = db.engine
     broken: list[bool] = []
 
