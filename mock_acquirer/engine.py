@@ -7,7 +7,7 @@ is told is written in the same transaction.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -40,6 +40,7 @@ class Session:
     capture_method: str = "automatic"
     description: str = ""
     locale: str = ""
+    wire: dict[str, Any] = field(default_factory=dict)
 
 
 def next_number(run: str) -> int:

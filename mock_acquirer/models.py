@@ -67,7 +67,10 @@ class FaultUse(Model):
 
 
 class Payment(Model):
-    """One payment session of a merchant. Its state is written by `engine` alone."""
+    """One payment session of a merchant. Its state is written by `engine` alone.
+
+    `wire` is what the dialect keeps of the merchant's own words (such as its metadata); nobody else looks inside.
+    """
 
     __tablename__ = "payments"
     __table_args__ = (
@@ -98,6 +101,7 @@ class Payment(Model):
     brand: Mapped[str | None]
     last4: Mapped[str | None]
     capture_due_at: Mapped[datetime | None] = mapped_column(Moment, index=True)
+    wire: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default="{}")
     captures: Mapped[list[Capture]] = relationship(order_by="Capture.position", lazy="selectin", viewonly=True)
 
 
