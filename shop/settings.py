@@ -75,11 +75,6 @@ SETTINGS: tuple[Setting, ...] = (
         secret=True,
     ),
     Setting("LOG_FORMAT", "", "`json` or `text`; empty: json in production, text in development."),
-    Setting(
-        "METRICS_DIR",
-        "",
-        "Folder through which all processes share their metrics; empty: each process counts for itself.",
-    ),
     Setting("SEED_STOCK", "1", "Multiplies the stock of the seeded catalogue (load tests).", int),
 )
 

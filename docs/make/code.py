@@ -28,28 +28,36 @@ class Source:
     def tree(self) -> ast.Module:
         return ast.parse(self.text)
 
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node of the tree."""
+        return tuple(ast.walk(self.tree))
+
     @property
     def is_package(self) -> bool:
         return self.path.endswith("/__init__.py")
 
 
-@lru_cache
 def sources(*packages: str) -> tuple[Source, ...]:
     """All files of the packages, in the order of their names."""
+    return tuple(source for package in packages for source in _of(package))
+
+
+@lru_cache
+def _of(package: str) -> tuple[Source, ...]:
     found = []
-    for package in packages:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            relative = path.relative_to(ROOT)
-            parts = relative.with_suffix("").parts
-            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-            found.append(Source(name, relative.as_posix(), path.read_text()))
+    for path in sorted((ROOT / package).rglob("*.py")):
+        relative = path.relative_to(ROOT)
+        parts = relative.with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found.append(Source(name, relative.as_posix(), path.read_text()))
     return tuple(found)
 
 
 def imports(source: Source, known: Iterable[str]) -> set[str]:
     """The modules that a file imports, inside functions too; `from a import b` is `a.b` if that is one of `known`."""
     modules, found = set(known), set()
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

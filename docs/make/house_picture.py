@@ -31,7 +31,7 @@ def picture() -> str:
             x = _LEFT + step * (place + 0.5) - _ROOM[0] / 2
             boxes[room] = Box(x, top + (_ROW - 12 - _ROOM[1]) / 2, *_ROOM)
     bent: dict[tuple[str, bool], int] = {}
-    for user, target in sorted(arrows(), key=lambda pair: (boxes[pair[0]].x, boxes[pair[1]].x)):
+    for user, target in sorted(arrows(), key=lambda pair: (boxes[pair[0]].x, boxes[pair[1]].x, pair)):
         if target not in _NOT_DRAWN and user not in ("roof", "cli"):
             drawing.line(_route(boxes, user, target, bent), "arrow thin")
     for room, box in boxes.items():

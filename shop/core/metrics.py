@@ -1,4 +1,4 @@
-"""Counters and histograms for Prometheus, shared by all processes through METRICS_DIR."""
+"""Counters and histograms for Prometheus, shared by all processes through PROMETHEUS_MULTIPROC_DIR."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def readers_of_the_request(files: Iterable[Source]) -> list[str]:
         file.path
         for file in files
         if not _is_door(file.module) and file.module not in READ_REQUESTS
-        for node in ast.walk(file.tree)
+        for node in file.nodes
         if isinstance(node, ast.ImportFrom) and node.module == "flask"
         if {alias.name for alias in node.names} & {"request", "session"}
     ]

@@ -30,7 +30,7 @@ def long_functions(files: Iterable[Source]) -> list[str]:
     return [
         f"{file.path}:{node.lineno} {node.name}: {length} lines"
         for file in files
-        for node in ast.walk(file.tree)
+        for node in file.nodes
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         if (length := (node.end_lineno or node.lineno) - node.lineno + 1) > LONGEST_FUNCTION
     ]
@@ -42,7 +42,7 @@ def bad_habits(files: Iterable[Source]) -> list[str]:
 
 
 def _habits(file: Source) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(file.tree):
+    for node in file.nodes:
         if isinstance(node, ast.Attribute) and node.attr in _NAIVE:
             yield node.lineno, f"{node.attr} gives times without a zone"
         if not isinstance(node, ast.Call):

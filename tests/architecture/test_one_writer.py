@@ -24,7 +24,7 @@ def second_writers(files: Iterable[Source]) -> list[str]:
 
 
 def _findings(file: Source) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(file.tree):
+    for node in file.nodes:
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             yield from _assigned(file, node)
         elif isinstance(node, ast.Call):

@@ -1,0 +1,316 @@
+"""What the docs say is so: generated pages are up to date, links lead somewhere, commands exist, settings are real."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from werkzeug.exceptions import HTTPException
+
+import mock_acquirer
+from docs.make.code import ROOT, sources
+from docs.make.pages import PAGES
+from docs.make.routes import acquirer_app, shop_app
+from docs.make.way_picture import WAY, Say
+from mock_acquirer.errors import Refused
+from mock_acquirer.plans import parse_plan
+from shop import settings
+from shop.orders import states as order_states
+from shop.payments import registry
+from shop.payments import states as payment_states
+
+TOP = ("shop", "mock_acquirer", "docs", "bin", "tests", "deploy", "templates", "static", "migrations", "e2e", "bench")
+MADE_WHEN_RUN = ("var/", ".venv/")
+APPS = {"wsgi": shop_app, "mock_acquirer": acquirer_app}
+PROMISED_COMMANDS = ("check", "sweep", "seed", "routes", "users create", "db upgrade", "clock", "worker")
+_LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)(#[^)\s]*)?\)")
+_SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+_SHELL = re.compile(r"^ *```sh\n(.*?)^ *```", re.M | re.S)
+_ENVIRON = re.compile(r"environ(?:\.get\(|\[)['\"]([A-Z][A-Z0-9_]+)")
+_FLASK = re.compile(r"flask --app (\w+) ([a-z]+(?: (?:create|upgrade|migrate)\b)?)")
+
+
+@cache
+def pages() -> dict[str, str]:
+    """Every Markdown page by its path."""
+    found = [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "CHANGELOG.md",
+        *sorted((ROOT / "docs").rglob("*.md")),
+    ]
+    return {path.relative_to(ROOT).as_posix(): path.read_text() for path in found}
+
+
+def lost_links(page: str, text: str) -> list[str]:
+    """Relative links and pictures that lead nowhere, headings included."""
+    here, lost = (ROOT / page).parent, []
+    for target, anchor in _LINK.findall(text):
+        path = here / target if target else ROOT / page
+        if not path.exists():
+            lost.append(target)
+        elif anchor and path.suffix == ".md" and anchor[1:] not in _anchors(path.read_text()):
+            lost.append(target + anchor)
+    return lost
+
+
+def _anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def lost_paths(text: str) -> list[str]:
+    """Files and folders of the project that are named in `code` and do not exist."""
+    lost = []
+    for span in _SPAN.findall(text):
+        name = span.split(" ")[0].rstrip("/")
+        is_path = name.partition("/")[0] in TOP and "/" in name and not re.search(r"[<>*{}…$(]", name)
+        if is_path and not (ROOT / name).exists():
+            lost.append(span)
+    return lost
+
+
+def unknown_words(text: str) -> list[str]:
+    """WORDS_LIKE_THIS in `code` that are neither a state nor a setting nor a name in the code."""
+    spans = [span for span in _SPAN.findall(text) if re.fullmatch(r"[A-Z][A-Z0-9_]{4,}", span)]
+    return [span for span in spans if span not in known_words()]
+
+
+@cache
+def known_words() -> frozenset[str]:
+    named = {
+        target.id
+        for source in sources("shop", "mock_acquirer", "docs")
+        for node in source.nodes
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    }
+    configured = {
+        node.value
+        for source in sources("shop")
+        for node in source.nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isupper()
+    }
+    return frozenset(named | configured | setting_names())
+
+
+@cache
+def setting_names() -> frozenset[str]:
+    """Everything that docs/settings.md lists."""
+    return frozenset(re.findall(r"^\| `([A-Z0-9_]+)` \|", pages()["docs/settings.md"], re.M))
+
+
+def wrong_commands(text: str) -> list[str]:
+    """`flask --app …` commands that do not exist."""
+    return [
+        f"{app} {command}"
+        for app, command in _FLASK.findall(text)
+        if app not in APPS or not _has_command(APPS[app](), command.split())
+    ]
+
+
+def _has_command(app: Flask, words: list[str]) -> bool:
+    group = app.cli
+    for word in words:
+        found = {**getattr(group, "commands", {}), **_of_flask(group is app.cli)}.get(word)
+        if found is None:
+            return False
+        group = found
+    return True
+
+
+def _of_flask(at_the_top: bool) -> dict[str, object]:
+    from flask.cli import routes_command, shell_command
+
+    return {"routes": routes_command, "shell": shell_command} if at_the_top else {}
+
+
+def wrong_lines(text: str) -> list[str]:
+    """Lines of shell blocks that would not work: unknown programs, scripts, options, addresses and fault plans."""
+    wrong = []
+    for line in shell_lines(text):
+        try:
+            _check_line(shlex.split(line, comments=True))
+        except (ValueError, AssertionError, Refused, HTTPException) as error:
+            wrong.append(f"{line}: {error}")
+    return wrong
+
+
+def shell_lines(text: str) -> Iterator[str]:
+    for block in _SHELL.findall(text):
+        yield from (line.strip() for line in block.splitlines() if line.strip() and not line.strip().startswith("#"))
+
+
+def _check_line(words: list[str]) -> None:
+    program, rest = words[0], words[1:]
+    if program.startswith("bin/"):
+        script = ROOT / "bin" / "runner" / ("start.py" if program == "bin/run" else "check.py")
+        assert program in ("bin/run", "bin/test"), "no such script"
+        assert all(option in script.read_text() for option in rest if option.startswith("--")), "no such option"
+    elif program == "curl":
+        _check_call(rest)
+    elif program == ".venv/bin/python" and rest[0] == "-m":
+        module = ROOT / rest[1].replace(".", "/")
+        assert module.with_suffix(".py").exists() or (module / "__main__.py").exists(), "no such module"
+    else:
+        assert program in (".venv/bin/flask", "flask"), "an unknown program"
+
+
+def _check_call(words: list[str]) -> None:
+    """The address is a route, the method is one of its own, a fault plan is one that the acquirer takes."""
+    options = dict(zip(words, words[1:], strict=False))
+    url = next(word for word in words if word.startswith("http"))
+    port, path = re.match(r"http://localhost:(\d+)(/[^?]*)", url).groups()  # type: ignore[union-attr]
+    app = {"8000": shop_app, "9000": acquirer_app}[port]()
+    app.url_map.bind("localhost").match(path, method=options.get("-X", "GET"))
+    body = json.loads(options.get("-d", "{}"))
+    if path.endswith("/faults"):
+        parse_plan(body)
+
+
+def plans_in_tables(text: str) -> list[str]:
+    return [span for span in _SPAN.findall(text) if re.match(r'\{"(api|pay|hook)"', span)]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_generated_pages_are_up_to_date(name: str) -> None:
+    path = ROOT / name
+    assert path.is_file() and path.read_text() == PAGES[name](), f"run: python -m docs.make ({name})"
+
+
+def test_the_settings_page_lists_every_setting_with_its_default_and_meaning() -> None:
+    page = pages()["docs/settings.md"].replace("\\|", "|")
+    rows = [*settings.SETTINGS, *(row for cls in registry.classes().values() for row in cls.SETTINGS)]
+    for row in [*rows, *mock_acquirer.setting_rows()]:
+        line = next(line for line in page.splitlines() if line.startswith(f"| `{row.name}` |") and row.meaning in line)
+        assert row.default.replace(f"{ROOT}/", "") in line
+
+
+def test_every_setting_of_the_shop_is_used() -> None:
+    named = {
+        node.value
+        for source in sources("shop", "deploy")
+        if source.module != "shop.settings"
+        for node in source.nodes
+        if isinstance(node, ast.Constant)
+    }
+    rows = [*settings.SETTINGS, *(row for cls in registry.classes().values() for row in cls.SETTINGS)]
+    assert [row.name for row in rows if row.name not in named] == []
+
+
+def test_everything_that_is_read_from_the_environment_is_documented() -> None:
+    files = [
+        *sources("shop", "mock_acquirer", "deploy"),
+    ]
+    read = {name for file in files for name in _ENVIRON.findall(file.text)}
+    assert read <= setting_names()
+
+
+def test_every_state_is_in_the_docs() -> None:
+    page = pages()["docs/states.md"]
+    assert [s for s in (*order_states.STATES, *payment_states.STATES) if s not in page] == []
+
+
+def test_links_lead_somewhere() -> None:
+    assert {page: lost for page, text in pages().items() if (lost := lost_links(page, text))} == {}
+
+
+def test_a_lost_link_is_seen() -> None:
+    assert lost_links("README.md", "[here](docs/gone.md)") == ["docs/gone.md"]
+    assert lost_links("README.md", "[here](docs/states.md#nowhere)") == ["docs/states.md#nowhere"]
+    assert lost_links("README.md", "[here](docs/states.md#an-order) [there](https://example.com)") == []
+
+
+def test_files_that_are_named_exist() -> None:
+    assert {page: lost for page, text in pages().items() if (lost := lost_paths(text))} == {}
+
+
+def test_a_file_that_does_not_exist_is_seen() -> None:
+    assert lost_paths("see `shop/orders/mover.py`") == ["shop/orders/mover.py"]
+
+
+def test_words_in_capitals_are_states_or_settings_or_names() -> None:
+    assert {page: words for page, text in pages().items() if (words := unknown_words(text))} == {}
+
+
+def test_an_unknown_word_is_seen() -> None:
+    assert unknown_words("set `SHOP_COLOUR`, and the order is `PAID`") == ["SHOP_COLOUR"]
+
+
+def test_flask_commands_exist() -> None:
+    assert {page: wrong for page, text in pages().items() if (wrong := wrong_commands(text))} == {}
+
+
+def test_promised_commands_exist_and_all_commands_are_told() -> None:
+    assert [name for name in PROMISED_COMMANDS if not _has_command(shop_app(), name.split())] == []
+    told = pages()["docs/operations.md"]
+    own = [name for name in shop_app().cli.commands if name != "db"]
+    assert [name for name in own if f"flask --app wsgi {name}" not in told] == []
+
+
+def test_a_command_that_does_not_exist_is_seen() -> None:
+    assert wrong_commands("`flask --app wsgi dance`, `flask --app wsgi check`") == ["wsgi dance"]
+
+
+def test_shell_blocks_work() -> None:
+    assert {page: wrong for page, text in pages().items() if (wrong := wrong_lines(text))} == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "bin/dance",
+        "bin/run --quickly",
+        "docker compose up",
+        "curl -X POST http://localhost:9000/_sim/faults -d '{}'",
+        "curl http://localhost:8000/nowhere/at/all",
+        """curl -X PUT http://localhost:9000/_sim/faults -d '{"hook": {"lose": 3}}'""",
+        ".venv/bin/python -m docs.unmake",
+    ],
+)
+def test_a_line_that_would_not_work_is_seen(line: str) -> None:
+    assert wrong_lines(f"```sh\n{line}\n```\n")
+
+
+def test_fault_plans_in_the_docs_are_taken_by_the_acquirer() -> None:
+    plans = [plan for text in pages().values() for plan in plans_in_tables(text)]
+    assert len(plans) >= 5
+    for plan in plans:
+        parse_plan(json.loads(plan))
+
+
+def test_files_in_the_picture_of_the_way_exist() -> None:
+    assert [
+        step.where for step in WAY if isinstance(step, Say) and step.where and not (ROOT / step.where).is_file()
+    ] == []
+
+
+def test_every_decision_is_in_the_list_and_says_what_why_and_what_follows() -> None:
+    index = pages()["docs/decisions/README.md"]
+    for path in sorted((ROOT / "docs" / "decisions").glob("0*.md")):
+        number, title = re.match(r"# (\d{4}) (.+)", path.read_text()).groups()  # type: ignore[union-attr]
+        assert path.name.startswith(f"{number}-")
+        assert f"- [{number}]({path.name}) {title}" in index
+        assert re.findall(r"^## (.+)$", path.read_text(), re.M) == ["Context", "Decision", "Consequences"]
+
+
+def test_decisions_that_the_code_points_to_exist() -> None:
+    pointed = {
+        number for file in sources("shop", "mock_acquirer") for number in re.findall(r"decisions/(\d{4})", file.text)
+    }
+    assert [number for number in pointed if not list((ROOT / "docs" / "decisions").glob(f"{number}-*.md"))] == []
+
+
+def test_the_changelog_begins_with_the_version_of_the_project() -> None:
+    version = tomllib.loads(Path(ROOT / "pyproject.toml").read_text())["project"]["version"]
+    newest = re.search(r"^## (\S+)", pages()["CHANGELOG.md"], re.M)
+    assert newest and newest[1] == version
