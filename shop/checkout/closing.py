@@ -56,16 +56,25 @@ def cancel_payment(order_id: int) -> None:
 
 
 def due(limit: int = 500) -> list[int]:
-    """Orders that should end: time over or cancelled, and not under review. Those that wait for a payment come
-    along.
+    """Orders that should end: time over or cancelled, and not under review.
+
+    One whose payment is being closed comes back when the acquirer is to be asked again, so that those that wait for an
+    acquirer that is away never fill the list.
     """
     at = clock.now()
+    is_waited_for = exists().where(
+        Payment.order_id == Order.id,
+        Payment.state.in_(STILL_OPEN),
+        Payment.cancel_requested_at.is_not(None),
+        Payment.next_check_at > at,
+    )
     query = (
         select(Order.id)
         .where(
             Order.state.in_(states.PAYABLE),
             Order.review_since.is_(None),
             (Order.pay_by <= at) | Order.cancel_requested_at.is_not(None),
+            ~is_waited_for,
         )
         .order_by(Order.pay_by)
         .limit(limit)
