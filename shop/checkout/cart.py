@@ -113,8 +113,8 @@ def change(cart_id: str, sku: str, quantity: int) -> None:
 def remove(cart_id: str, sku: str) -> None:
     """Take a product out. Harmless when it is not in."""
     with writing():
-        db.session.execute(delete(CartLine).where(CartLine.cart_id == cart_id, CartLine.sku == sku))
         _touch(cart_id)
+        db.session.execute(delete(CartLine).where(CartLine.cart_id == cart_id, CartLine.sku == sku))
 
 
 def put_back(cart_id: str, wanted: Iterable[tuple[str, int]]) -> None:
@@ -135,7 +135,13 @@ def set_currency(cart_id: str, currency: str) -> None:
 def accept_prices(cart_id: str) -> None:
     """The visitor has seen what has become dearer or cheaper."""
     with writing():
+        _touch(cart_id)
         _see_prices(cart_id)
+
+
+def hold(cart_id: str) -> None:
+    """Nobody else changes the cart until the caller's unit ends."""
+    db.session.execute(select(Cart.id).where(Cart.id == cart_id).with_for_update())
 
 
 def _line(line: CartLine, product: browse.Product, currency: str, left: int) -> Line:
@@ -150,7 +156,7 @@ def _put(cart_id: str, quantities: dict[str, int], *, add: bool = False) -> None
         missing = set(quantities) - set(products)
         if missing:
             raise BadInput("unknown_sku", "We do not sell that.", sku=sorted(missing)[0])
-        currency = db.session.scalar(select(Cart.currency).where(Cart.id == cart_id))
+        currency = _touch(cart_id)
         if currency is None:
             raise BadInput("unknown_cart", "This cart is no longer there.")
         for sku, quantity in quantities.items():
@@ -169,11 +175,15 @@ def _put(cart_id: str, quantities: dict[str, int], *, add: bool = False) -> None
                 .values(**values)
                 .on_conflict_do_update(index_elements=["cart_id", "sku"], set_={"quantity": then, "seen_amount": seen})
             )
-        _touch(cart_id)
 
 
-def _touch(cart_id: str) -> None:
-    db.session.execute(update(Cart).where(Cart.id == cart_id).values(changed_at=clock.now()))
+def _touch(cart_id: str) -> str | None:
+    """Note the change and return the cart's currency, None when there is no such cart.
+
+    Comes before the lines are touched: whoever changes a cart or places it has its row first.
+    """
+    touched = update(Cart).where(Cart.id == cart_id).values(changed_at=clock.now())
+    return db.session.scalar(touched.returning(Cart.currency))
 
 
 def _see_prices(cart_id: str) -> None:

@@ -137,6 +137,7 @@ def _place(cart_id: str, buyer: Buyer, provider: str, key: str) -> int:
     """The first step, in one unit with the order itself: either both are there or neither."""
     at = clock.now()
     with writing():
+        carts.hold(cart_id)
         cart = carts.load(cart_id)
         if not changed(delete(CartLine).where(CartLine.cart_id == cart_id)):
             raise BadInput("cart_empty", "Your cart is empty.", status=409)
