@@ -58,7 +58,7 @@ def dying_at(boundaries: Boundaries) -> Iterator[None]:
 def die_everywhere(
     shop: Shop, prepare: Callable[[], Subject], do: Callable[[Subject], Any], then: Callable[[Subject], None]
 ) -> int:
-    """Prepare and do it again and again, dying one boundary later each time; `then` looks. Returns how many there are."""
+    """Prepare and do it again and again, dying one boundary later each time; `then` looks. Returns how many."""
     for deadly in range(1, 100):
         subject, boundaries = prepare(), Boundaries(deadly)
         with suppress(Killed), shop.app.app_context(), dying_at(boundaries):
