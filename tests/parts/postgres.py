@@ -45,10 +45,14 @@ class PostgresServer:
         self._numbers = itertools.count(1)
         self._templates: dict[str, str] = {}
         self._popen: subprocess.Popen[bytes] | None = None
-        self._server = _initialised(self.folder)
-        with (self.folder / "postgresql.conf").open("a") as settings:
-            settings.write(SETTINGS)
-        self.start()
+        try:
+            self._server = _initialised(self.folder)
+            with (self.folder / "postgresql.conf").open("a") as settings:
+                settings.write(SETTINGS)
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def url(self, database: str = "postgres") -> str:
         """SQLAlchemy's address of a database on this server."""
