@@ -75,6 +75,7 @@ SETTINGS: tuple[Setting, ...] = (
         secret=True,
     ),
     Setting("LOG_FORMAT", "", "`json` or `text`; empty: json in production, text in development."),
+    Setting("ACQUIRER_MOUNT", "false", "Serve the mock acquirer under `/acquirer` of the shop's own port.", bool),
     Setting("SEED_STOCK", "1", "Multiplies the stock of the seeded catalogue (load tests).", int),
 )
 

@@ -10,6 +10,7 @@ from shop.core.errors import BadInput, Refusal
 from shop.orders import find
 from shop.web.access import access
 from shop.web.forms import EmailForm, RegisterForm, SignInForm
+from shop.web.guard import limited
 from shop.web.safe_next import safe_next
 
 bp = Blueprint("accounts", __name__)
@@ -31,6 +32,7 @@ def sign_in() -> ResponseReturnValue:
 
 @bp.route("/register", methods=["GET", "POST"])
 @access("public")
+@limited("register", 10)
 def register() -> ResponseReturnValue:
     """Make an account and be signed in."""
     form = RegisterForm()
