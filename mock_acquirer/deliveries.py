@@ -32,7 +32,10 @@ def tell(payment: Payment, kind: str) -> Event | None:
     """Write the event and its deliveries, as the armed faults want them; they are handed over after the commit."""
     now = clock.now(payment.run)
     event_id = new_id("evt")
-    rendered = dialects.named(payment.dialect).event_body(payment, kind, event_id, now)
+    dialect = dialects.named(payment.dialect)
+    for own in dialect.announced.get(kind, ()):
+        tell(payment, own)
+    rendered = dialect.event_body(payment, kind, event_id, now)
     if rendered is None:
         return None
     content_type, body = rendered

@@ -22,6 +22,7 @@ from mock_acquirer.money import other_than, show
 from mock_acquirer.times import parse_duration, wall_now
 
 REFERENCE = re.compile(r"[A-Za-z0-9_.:@/+=-]{1,64}")
+SHOWN_AS = re.compile(r"[a-z_]{1,12}_([0-9a-f]{30})")
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,14 @@ def open_session(session: Session) -> Payment:
 
 
 def find(run: str, ref: str) -> Payment | None:
-    """The payment with this id, or the newest with this reference, in this run."""
+    """The payment with this id, or the newest with this reference, in this run.
+
+    A dialect may show the id under a prefix of its own, such as `cs_test_`.
+    """
     if not REFERENCE.fullmatch(ref):
         return None
-    found = db.session.get(Payment, ref, populate_existing=True)
+    known = SHOWN_AS.fullmatch(ref)
+    found = db.session.get(Payment, f"pay_{known[1]}" if known else ref, populate_existing=True)
     if found is not None:
         return found if found.run == run else None
     mine = select(Payment).where(Payment.run == run, Payment.reference == ref)

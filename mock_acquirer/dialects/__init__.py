@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -35,6 +35,7 @@ class Dialect:
     None when this dialect does not tell about it. `sign` and `signature_header` say how it is signed,
     `acknowledged(status, answer)` whether the merchant took it, `retries` the seconds to wait before each attempt (the
     first is 0) and `jitter` the share by which a wait may differ. `refuse` shapes an error on the paths under `prefix`.
+    `announced` names events of the dialect's own that are told just before one of the engine's.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Dialect:
     retries: tuple[float, ...]
     jitter: float
     refuse: Callable[[Refused], Response]
+    announced: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def discover() -> dict[str, Dialect]:

@@ -22,7 +22,10 @@ from shop.settings import Setting
 
 @dataclass(frozen=True)
 class PaymentRequest:
-    """What a provider is told about a payment. `id` is our reference and the idempotency key of everything about it."""
+    """What a provider is told about a payment. `id` is our reference and the idempotency key of everything about it.
+
+    `created_at` is when the shop decided to open it: no payment of theirs with our reference is older.
+    """
 
     id: str
     money: Money
@@ -30,6 +33,7 @@ class PaymentRequest:
     locale: str
     pay_by: datetime
     provider_data: Mapping[str, Any] = field(default_factory=dict)
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class Notice:
     it.
 
     `trust` decides what it may do: `signed` (id and time under the signature) settles; `replayable` and `unsigned` only
-    make the payment due to be asked about.
+    make the payment due to be asked about, and so does `hint` (proven, but it says too little to settle).
     """
 
     kind: str

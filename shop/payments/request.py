@@ -37,7 +37,13 @@ def load(payment_id: str) -> Asked | None:
         return None
     payment: Payment = row.Payment
     request = PaymentRequest(
-        payment.id, payment.money, f"Settled order {row.number}", row.locale, row.pay_by, dict(payment.provider_data)
+        payment.id,
+        payment.money,
+        f"Settled order {row.number}",
+        row.locale,
+        row.pay_by,
+        dict(payment.provider_data),
+        payment.created_at,
     )
     asked = Asked(
         request=request,
