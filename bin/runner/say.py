@@ -68,7 +68,7 @@ class Step:
 
 def _columns() -> int:
     try:
-        return os.get_terminal_size().columns
+        return os.get_terminal_size().columns or 100  # some terminals do not know how wide they are
     except OSError:
         return 100
 
