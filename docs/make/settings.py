@@ -23,9 +23,8 @@ _RUNNER = (
     ("ACQUIRER_WEB_THREADS", "32", "Threads of the acquirer's web server."),
     ("GUNICORN_LOG_LEVEL", "warning", "Log level of the web servers themselves."),
     ("PROMETHEUS_MULTIPROC_DIR", "", "Folder through which all processes of the shop share their metrics."),
-    ("ACQUIRER_MOUNT", "", "`on`: the shop's server also serves the acquirer, under `/acquirer`."),
 )
-"""Read by the servers' own files (deploy/, wsgi.py), before there is an app."""
+"""Read by the servers' own files in deploy/, before there is an app."""
 _KINDS = {str: "text", int: "whole number", float: "number", bool: "switch"}
 
 

@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 import mock_acquirer
 from docs.make.code import ROOT, sources
+from docs.make.house import rooms_in_use
 from docs.make.pages import PAGES
 from docs.make.routes import acquirer_app, shop_app
 from docs.make.way_picture import WAY, Say
@@ -286,6 +287,17 @@ def test_fault_plans_in_the_docs_are_taken_by_the_acquirer() -> None:
     assert len(plans) >= 5
     for plan in plans:
         parse_plan(json.loads(plan))
+
+
+def test_every_room_and_every_process_is_told_of() -> None:
+    told = pages()["docs/architecture.md"]
+    assert [
+        room for room in rooms_in_use() if room not in ("roof", "cli", "settings") and f"`shop/{room}/`" not in told
+    ] == []
+    lines = ((ROOT / "Procfile").read_text() + (ROOT / "deploy/Procfile.demo").read_text()).splitlines()
+    processes = {line.partition(":")[0] for line in lines} - {"release"}
+    for page in ("docs/architecture.md", "docs/operations.md"):
+        assert [name for name in processes if f"| `{name}` |" not in pages()[page]] == []
 
 
 def test_files_in_the_picture_of_the_way_exist() -> None:

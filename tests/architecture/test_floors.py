@@ -7,15 +7,21 @@ from collections.abc import Iterable
 
 import pytest
 
-from docs.make.code import Source, import_graph, imports, sources
+from docs.make.code import ROOT, Source, import_graph, imports, sources
 from docs.make.house import FLOOR_OF, PROVIDERS, PROVIDERS_MAY_USE, room_of
 
 SHOP, ACQUIRER = "shop", "mock_acquirer"
 DOORS_OF_THE_ACQUIRER = ("pages", "dashboard", "control")
+KNOW_BOTH_WORLDS = {
+    "wsgi": "serves the acquirer beside the shop when it is mounted",
+    "deploy.release": "prepares both databases when it is mounted",
+}
+"""Files outside of the packages that import both, and why."""
 READ_REQUESTS = {
     "shop.accounts.sessions": "a sign-in is what the cookie of a request says",
     "mock_acquirer.guards": "checks callers for the pages",
     "mock_acquirer.web": "holds for every request",
+    "mock_acquirer.opa": "reads what the paypay dialect is sent, and who signed it",
 }
 """Files besides the doors that look at the request, and why."""
 
@@ -73,6 +79,16 @@ def between_worlds(files: Iterable[Source]) -> list[str]:
         for file in files
         for used in imports(file, ())
         if used.split(".")[0] == other[file.module.split(".")[0]]
+    ]
+
+
+def bridges(files: Iterable[Source]) -> list[str]:
+    """Files outside of the packages that import both worlds and may not."""
+    both = {SHOP, ACQUIRER}
+    return [
+        file.path
+        for file in files
+        if both <= {used.split(".")[0] for used in imports(file, ())} and file.module not in KNOW_BOTH_WORLDS
     ]
 
 
@@ -167,6 +183,17 @@ def test_the_two_worlds_know_each_other_only_over_http() -> None:
 def test_a_bridge_between_the_worlds_is_seen() -> None:
     assert between_worlds([Source.planted("shop.core.money", "def f():\n    from mock_acquirer import money")])
     assert between_worlds([Source.planted("mock_acquirer.engine", "import shop.core.money")])
+
+
+def test_few_files_know_both_worlds() -> None:
+    wsgi = Source("wsgi", "wsgi.py", (ROOT / "wsgi.py").read_text())
+    assert bridges([wsgi, *sources("deploy", "bin", "migrations")]) == []
+
+
+def test_a_new_file_that_knows_both_worlds_is_seen() -> None:
+    assert bridges([Source.planted("deploy.glue", "import shop\nfrom mock_acquirer import engine")]) == [
+        "deploy/glue.py"
+    ]
 
 
 def test_providers_know_only_the_interface_and_its_words() -> None:
