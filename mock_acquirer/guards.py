@@ -51,11 +51,13 @@ def token() -> str:
 
 def require_own_form() -> None:
     """Refuse (403) a post that does not come from one of our own pages."""
-    origin = request.headers.get("Origin")
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "")
     ours = {_origin(request.host_url), _origin(current_app.config["ACQUIRER_PUBLIC_URL"])}
     foreign = origin is not None and _origin(origin) not in ours
-    if foreign or request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+    if foreign or site not in ("", "same-origin", "none"):
         abort(403, "This form was sent from another site. Open the payment page again and repeat it there.")
+    if origin and site == "same-origin":
+        return  # the browser vouches; of two first tabs opened by a double click, only one has the cookie's token
     sent = request.form.get("csrf", "")
     if not hmac.compare_digest(sent.encode("utf-8", "replace"), session.get("csrf", "").encode()) or not sent:
         abort(403, "This form is too old, or cookies are blocked. Reload the payment page and try again.")

@@ -161,6 +161,19 @@ def test_a_form_of_our_own_origin_is_taken(acquirer: World) -> None:
         assert answer.status_code == 303
 
 
+def test_both_tabs_of_a_double_click_can_pay_though_the_cookie_has_the_token_of_one(acquirer: World) -> None:
+    payment = acquirer.open()
+    overwritten = acquirer.csrf(f"/pay/{payment['id']}")
+    acquirer.browser.delete_cookie("acq")
+    acquirer.csrf(f"/pay/{payment['id']}")
+    headers = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
+    answer = acquirer.browser.post(
+        f"/pay/{payment['id']}/card", data={"csrf": overwritten} | GOOD_CARD, headers=headers
+    )
+    assert answer.status_code == 303
+    assert acquirer.shown(payment)["status"] == "captured"
+
+
 def test_every_page_is_guarded_by_its_headers(acquirer: World) -> None:
     payment = acquirer.open()
     for path in ("/", "/payments", "/deliveries", f"/pay/{payment['id']}", "/nothing", "/healthz"):
