@@ -18,6 +18,7 @@ app.wsgi_app = WhiteNoise(  # type: ignore[method-assign]
     root=app.static_folder,
     prefix="static/",
     max_age=_DAY,
+    allow_all_origins=False,
     add_headers_function=guard.static_headers(app),
 )
 
