@@ -116,6 +116,17 @@ CARDS: tuple[Card, ...] = (
     ),
     Card("4000009100000077", "amount_differs", "is charged 100 units too much", plan={"pay": {"amount_delta": 100}}),
 )
+
+
+class Wallet(Card):
+    """A wallet pays as a card that is always good does: it has no number, and faults of the payment bend it."""
+
+    @property
+    def brand(self) -> str:
+        return "wallet"
+
+
+WALLET = Wallet("", "wallet", "is paid from the wallet")
 BY_NUMBER = {card.number: card for card in CARDS}
 BY_SLUG = {card.slug: card for card in CARDS}
 

@@ -108,8 +108,10 @@ def _card(sent: dict[str, Any]) -> cards.Card:
 
 def _approve(payment: Payment, sent: dict[str, Any]) -> None:
     """Pays, and passes the 3-D Secure challenge where there is one."""
-    card = _card(sent)
-    timeline.note(payment, "control", f"The customer approves with {card.brand} ending in {card.last4}")
+    scans = dialects.named(payment.dialect).wallet and "card" not in sent
+    card = cards.WALLET if scans else _card(sent)
+    ending = f" ending in {card.last4}" if card.last4 else ""
+    timeline.note(payment, "control", f"The customer approves with {card.brand}{ending}")
     outcome = engine.pay(payment, card) if payment.state != "requires_action" else "challenge"
     if outcome == "challenge":
         outcome = engine.finish_challenge(payment, passed=True)

@@ -123,7 +123,8 @@ def _post(
             text = _read(response, began)
     except httpx.HTTPError as failed:
         return Answer("no_answer", None, {}, type(failed).__name__, _since(began))
-    taken = dialects.named(payment.dialect).acknowledged(response.status_code, text)
+    dialect = dialects.named(payment.dialect)
+    taken = dialect.acknowledged(response.status_code, text) and time.monotonic() - began <= dialect.ack_within
     return Answer(
         "delivered" if taken else "refused",
         response.status_code,

@@ -36,6 +36,8 @@ def add_headers(response: Response) -> Response:
 
 def may_post_on_to(response: Response, payment: Payment) -> Response:
     """Let this page's forms be redirected to the shop's return address, which a plain `'self'` would block."""
+    if not payment.return_url:
+        return response
     forms = f"'self' {targets.origin_of(payment.return_url)}"
     response.headers["Content-Security-Policy"] = POLICY.format(forms=forms)
     return response

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, current_app, make_response, redirect, render_template, request, url_for
 
-from mock_acquirer import cards, dialects, engine, faults, guards, presets, states, timeline
+from mock_acquirer import cards, dialects, engine, faults, guards, links, presets, qr, states, timeline
 from mock_acquirer.db import db
 from mock_acquirer.models import Payment
 
@@ -57,6 +57,8 @@ def _load(payment_id: str) -> Payment:
 @bp.get("/<payment_id>")
 @at_stage("form")
 def form(payment: Payment) -> Response:
+    if dialects.named(payment.dialect).wallet:
+        return _page("wallet.html", payment, picture=qr.picture(links.wallet_url(payment)))
     return _form(payment, {}, {})
 
 
@@ -84,6 +86,7 @@ def _page(template: str, payment: Payment, status: int = 200, **values: Any) -> 
         payment=payment,
         shop=shop,
         brand=dialects.named(payment.dialect).title,
+        wallet=dialects.named(payment.dialect).wallet,
         decline=decline,
         tries_left=cards.MOST_DECLINES - payment.declines,
         panel=panel,
@@ -99,6 +102,7 @@ def _fates(written: list[str]) -> list[str]:
 @bp.post("/<payment_id>/card")
 @at_stage("form")
 def pay(payment: Payment) -> Response:
+    _require_wallet(payment, False)
     card, errors = _read_card()
     if card is None or errors:
         kept = {name: request.form.get(name, "")[:60] for name in ("name", "expiry")}
@@ -106,6 +110,29 @@ def pay(payment: Payment) -> Response:
     _arm_linked(payment)
     timeline.note(payment, "page", f"The customer pays with {card.brand} ending in {card.last4}")
     return _after(payment, engine.pay(payment, card))
+
+
+@bp.get("/<payment_id>/wallet")
+@at_stage("form")
+def wallet(payment: Payment) -> Response:
+    """What the wallet's app shows when the code was scanned."""
+    _require_wallet(payment, True)
+    return _page("wallet_confirm.html", payment)
+
+
+@bp.post("/<payment_id>/wallet")
+@at_stage("form")
+def pay_with_wallet(payment: Payment) -> Response:
+    _require_wallet(payment, True)
+    _arm_linked(payment)
+    timeline.note(payment, "page", "The customer pays with the wallet")
+    return _after(payment, engine.pay(payment, cards.WALLET))
+
+
+def _require_wallet(payment: Payment, wanted: bool) -> None:
+    """A code takes no card, and a card form no scan."""
+    if dialects.named(payment.dialect).wallet != wanted:
+        abort(404, "This payment cannot be paid in this way.")
 
 
 def _read_card() -> tuple[cards.Card | None, dict[str, str]]:
@@ -133,7 +160,7 @@ def _arm_linked(payment: Payment) -> None:
 
 def _after(payment: Payment, outcome: str) -> Response:
     """Back to the shop when the customer is done, else to the page that the payment has now."""
-    if outcome in ("captured", "authorized", "processing"):
+    if outcome in ("captured", "authorized", "processing") and payment.return_url:
         return _redirect(payment.return_url)
     return _redirect(url_for(STAGES[stage_of(payment)], payment_id=payment.id))
 
@@ -150,7 +177,7 @@ def cancel(payment: Payment) -> Response:
     _arm_linked(payment)
     timeline.note(payment, "page", "The customer cancels")
     engine.cancel(payment, "customer")
-    return _redirect(payment.return_url)
+    return _redirect(payment.return_url or url_for(STAGES["result"], payment_id=payment.id))
 
 
 @bp.get("/<payment_id>/challenge")

@@ -58,8 +58,8 @@ def sign(
     signed = signer(keys, event_id, at + moved, body)
     headers = dict(signed.headers)
     if bend == "missing":
-        del headers[signature_header]
-    elif bend == "malformed":
+        headers.pop(signature_header, None)
+    elif bend == "malformed" and signature_header:
         headers[signature_header] = "v1 this-is-not-base64"
     elif bend == "tampered":
         return Signed(headers, body.replace(b'"amount":', b'"amount":1', 1) + b" ", signed.signed_string)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -35,7 +36,8 @@ class Dialect:
     None when this dialect does not tell about it. `sign` and `signature_header` say how it is signed,
     `acknowledged(status, answer)` whether the merchant took it, `retries` the seconds to wait before each attempt (the
     first is 0) and `jitter` the share by which a wait may differ. `refuse` shapes an error on the paths under `prefix`.
-    `announced` names events of the dialect's own that are told just before one of the engine's.
+    `announced` names events of the dialect's own that are told just before one of the engine's. `ack_within` is the
+    longest an acknowledgement may take, in seconds; with `wallet` customers pay by scanning a code, not with a card.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Dialect:
     jitter: float
     refuse: Callable[[Refused], Response]
     announced: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ack_within: float = math.inf
+    wallet: bool = False
 
 
 def discover() -> dict[str, Dialect]:

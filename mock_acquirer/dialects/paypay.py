@@ -1,0 +1,338 @@
+"""paypay: a wallet that is paid by scanning a QR code, on the real wire of PayPay's Open Payment API, as far as listed.
+
+`docs/providers/paypay.md` says what is the same and what is not. Amounts are whole yen, times are epoch seconds.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint, Response, current_app, request
+
+from mock_acquirer import calls, clock, engine, targets
+from mock_acquirer.deliveries import compact
+from mock_acquirer.dialects import Dialect, Merchant, setting
+from mock_acquirer.dialects import _paypay_opa as opa
+from mock_acquirer.dialects._paypay_opa import body, own_id, respond, result, seconds, success, words, yen
+from mock_acquirer.dialects._paypay_shapes import KEPT, code, details, event_body, payment_id
+from mock_acquirer.errors import Refused
+from mock_acquirer.models import Payment
+from mock_acquirer.settings import Row, positive, text, web_address
+from mock_acquirer.signing import Signed
+from mock_acquirer.times import wall_now
+
+NAME, MERCHANT, CURRENCY = "paypay", "demo", "JPY"
+PREFIX = "/paypay"
+SETTINGS = (
+    Row(
+        "ACQUIRER_PAYPAY_API_KEY",
+        "pp_test_demo",
+        text,
+        "API key of paypay's merchant; `.name` after it picks a run.",
+    ),
+    Row(
+        "ACQUIRER_PAYPAY_SECRET",
+        "pp_test_secret",
+        text,
+        "Secret that signs the calls of paypay's demo merchant.",
+    ),
+    Row(
+        "ACQUIRER_PAYPAY_WEBHOOK_URL",
+        "http://localhost:8000/webhooks/paypay",
+        web_address,
+        "Where paypay's webhooks go. PayPay keeps this address per merchant; a code names none.",
+    ),
+    Row("ACQUIRER_PAYPAY_CODE_SECONDS", "300", positive, "Seconds that a QR code of paypay can be paid."),
+    Row(
+        "ACQUIRER_PAYPAY_QUERIES_PER_SECOND",
+        "4",
+        positive,
+        "Queries that paypay answers per second (wall time) and run; more get 429. 0: no limit.",
+    ),
+)
+bp = Blueprint(NAME, __name__, url_prefix=PREFIX)
+
+
+def merchant(name: str) -> Merchant:
+    return Merchant(name, "Demo shop", setting("ACQUIRER_PAYPAY_WEBHOOK_URL"), setting("ACQUIRER_PAYPAY_SECRET"))
+
+
+# --- who calls, and with what -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Caller:
+    merchant: str
+    run: str
+
+
+def _caller() -> Caller:
+    """Who calls, by the signature. Refuses with 401."""
+    run = opa.verify(
+        request.headers.get("Authorization", ""),
+        setting("ACQUIRER_PAYPAY_API_KEY"),
+        setting("ACQUIRER_PAYPAY_SECRET"),
+        method=request.method,
+        path=request.path.removeprefix(PREFIX),
+        content_type=request.headers.get("Content-Type", ""),
+        body=request.get_data(),
+        now=wall_now(),
+    )
+    if request.headers.get("X-ASSUME-MERCHANT", "") not in ("", MERCHANT):
+        raise result("OP_OUT_OF_SCOPE", "This API key cannot act for that merchant.")
+    return Caller(MERCHANT, clock.enter_run(run))
+
+
+class _Paces:
+    """How many queries each run has made within the last second; every process counts for itself."""
+
+    def __init__(self) -> None:
+        self._lock, self._made = threading.Lock(), dict[str, deque[float]]()
+
+    def allow(self, run: str, most: float) -> bool:
+        now = time.monotonic()
+        with self._lock:
+            if len(self._made) > 1000:
+                self._made = {name: made for name, made in self._made.items() if made[-1] > now - 1}
+            made = self._made.setdefault(run, deque())
+            while made and made[0] <= now - 1:
+                made.popleft()
+            if len(made) >= most:
+                return False
+            made.append(now)
+            return True
+
+
+def _slow_down(caller: Caller) -> None:
+    """Refuses (429) when this run asks too often."""
+    most = setting("ACQUIRER_PAYPAY_QUERIES_PER_SECOND")
+    paces: _Paces = current_app.extensions.setdefault("acquirer.paypay_paces", _Paces())
+    if most and not paces.allow(caller.run, max(1.0, math.floor(most))):
+        raise Refused(429, "rate_limit", "RATE_LIMIT", "Too many requests", headers={"Retry-After": "1"})
+
+
+def by_merchant_id(caller: Caller, merchant_payment_id: str) -> Payment | None:
+    """The payment that the merchant calls so, if there is one."""
+    found = engine.by_reference(caller.run, caller.merchant, merchant_payment_id)
+    return next((payment for payment in found if payment.dialect == NAME), None)
+
+
+def by_engine_id(caller: Caller, engine_id: str) -> Payment | None:
+    found = engine.find(caller.run, engine_id)
+    mine = found is not None and (found.id, found.dialect, found.merchant) == (engine_id, NAME, caller.merchant)
+    return found if mine else None
+
+
+def by_payment_id(caller: Caller, digits: str) -> Payment | None:
+    """The payment with PayPay's own id."""
+    known = digits.isascii() and digits.isdigit() and len(digits) <= 40
+    return by_engine_id(caller, f"pay_{int(digits):030x}") if known else None
+
+
+# --- codes ------------------------------------------------------------------------------------------------------------
+
+
+@bp.post("/v2/codes")
+def create_code() -> Response:
+    caller, sent = _caller(), body()
+    session = _read_session(caller, sent)
+
+    def doing(_: str) -> calls.Effect:
+        payment = engine.open_session(session)  # locks the run's row, so that of two at once one is second
+        if by_merchant_id(caller, session.reference) != payment:
+            raise result("DUPLICATE_DYNAMIC_QR_REQUEST")
+        return success(201, code(payment))
+
+    return respond(calls.perform(calls.Call(NAME, "start", caller.run), doing))
+
+
+def _read_session(caller: Caller, sent: dict[str, Any]) -> engine.Session:
+    if words(sent, "codeType", 20, "ORDER_QR") != "ORDER_QR":
+        raise result("INVALID_REQUEST_PARAMS", "codeType must be ORDER_QR.")
+    if words(sent, "redirectType", 20, "WEB_LINK") not in ("WEB_LINK", "APP_DEEP_LINK"):
+        raise result("INVALID_REQUEST_PARAMS", "redirectType must be WEB_LINK or APP_DEEP_LINK.")
+    if not isinstance(sent.get("isAuthorization", False), bool):
+        raise result("INVALID_REQUEST_PARAMS", "isAuthorization must be true or false.")
+    return engine.Session(
+        run=caller.run,
+        dialect=NAME,
+        merchant=caller.merchant,
+        reference=own_id(sent, "merchantPaymentId"),
+        amount=yen(sent),
+        currency=CURRENCY,
+        return_url=_return_url(sent),
+        webhook_url=merchant(caller.merchant).webhook_url,
+        expires_at=engine.default_end(caller.run, setting("ACQUIRER_PAYPAY_CODE_SECONDS")),
+        capture_method="manual" if sent.get("isAuthorization") else "automatic",
+        description=words(sent, "orderDescription", 255, ""),
+        wire=_kept(sent),
+    )
+
+
+def _kept(sent: dict[str, Any]) -> dict[str, Any]:
+    found = {name: sent[name] for name in KEPT if sent.get(name) is not None}
+    for name, value in found.items():
+        if not isinstance(value, KEPT[name]) or isinstance(value, bool):
+            raise result("INVALID_REQUEST_PARAMS", f"{name} cannot be so.")
+    return found
+
+
+def _return_url(sent: dict[str, Any]) -> str:
+    """Where the customer's browser goes after paying; a code that is only scanned has none."""
+    url = words(sent, "redirectUrl", 1000, "")
+    try:
+        return url and targets.origin_of(url) and url
+    except ValueError as wrong:
+        raise result("INVALID_REQUEST_PARAMS", "redirectUrl must be an http or https address.") from wrong
+
+
+@bp.delete("/v2/codes/<named>")
+def delete_code(named: str) -> Response:
+    caller, _ = _caller(), body()
+    payment = by_engine_id(caller, "pay_" + named.removeprefix("04-")) if named.startswith("04-") else None
+    if payment is None:
+        raise result("DYNAMIC_QR_NOT_FOUND")
+
+    def doing(_: str) -> calls.Effect:
+        if payment.state in ("captured", "authorized"):
+            raise result("DYNAMIC_QR_ALREADY_PAID")
+        if payment.state in ("voided", "failed", "expired"):
+            raise result("DYNAMIC_QR_NOT_FOUND")
+        _end(payment, "DYNAMIC_QR_ALREADY_PAID")
+        return success(200, {})
+
+    return respond(calls.perform(calls.Call(NAME, "cancel", caller.run, payment), doing))
+
+
+def _end(payment: Payment, too_late: str) -> None:
+    """Close the payment there; refuses with `too_late` when somebody was quicker."""
+    try:
+        engine.cancel(payment, "merchant")
+    except Refused as quicker:
+        raise result(too_late) from quicker
+
+
+# --- payments ---------------------------------------------------------------------------------------------------------
+
+
+@bp.get("/v2/codes/payments/<merchant_payment_id>")
+@bp.get("/v2/payments/<merchant_payment_id>")
+def show(merchant_payment_id: str) -> Response:
+    """The payment of a code. A code that ran out unpaid is forgotten."""
+    caller = _caller()
+    _slow_down(caller)
+    payment = by_merchant_id(caller, merchant_payment_id)
+
+    def doing(shows: str) -> calls.Effect:
+        if payment is None or shows == "nothing" or payment.state == "expired":
+            raise result("DYNAMIC_QR_PAYMENT_NOT_FOUND")
+        return success(200, details(payment, as_created=shows == "created"))
+
+    return respond(calls.perform(calls.Call(NAME, "query", caller.run, payment), doing))
+
+
+@bp.delete("/v2/payments/<merchant_payment_id>")
+def cancel_payment(merchant_payment_id: str) -> Response:
+    """Cancel by the merchant's id whatever became of the code; accepted at once, seen a little later."""
+    caller = _caller()
+    payment = by_merchant_id(caller, merchant_payment_id)
+    if payment is None:
+        raise result("ORDER_NOT_FOUND")
+
+    def doing(_: str) -> calls.Effect:
+        if payment.state != "voided":
+            _cancel(payment)
+        return success(202, None, "REQUEST_ACCEPTED")
+
+    return respond(calls.perform(calls.Call(NAME, "cancel", caller.run, payment), doing))
+
+
+def _cancel(payment: Payment) -> None:
+    if payment.state in ("failed", "expired"):
+        raise result("ORDER_NOT_REVERSIBLE")
+    _end(payment, "ORDER_NOT_REVERSIBLE")
+    payment.wire = payment.wire | {"canceled": True}
+
+
+@bp.post("/v2/payments/capture")
+def capture_payment() -> Response:
+    """Take what a code with `isAuthorization` reserved, or a part of it. The same id again changes nothing."""
+    caller, sent = _caller(), body()
+    amount, name = yen(sent), own_id(sent, "merchantCaptureId")
+    payment = by_merchant_id(caller, own_id(sent, "merchantPaymentId"))
+    if payment is None:
+        raise result("ORDER_NOT_FOUND")
+
+    def doing(_: str) -> calls.Effect:
+        if name not in payment.wire.get("captures", {}).values():
+            _take(payment, amount, name)
+        return success(200, details(payment))
+
+    return respond(calls.perform(calls.Call(NAME, "capture", caller.run, payment), doing))
+
+
+def _take(payment: Payment, amount: int, name: str) -> None:
+    try:
+        engine.capture(payment, amount)
+    except Refused as refused:
+        raise result("ALREADY_CAPTURED" if payment.state == "captured" else "ORDER_NOT_CAPTURABLE") from refused
+    payment.wire = payment.wire | {"captures": {payment.captures[0].id: name}}
+
+
+@bp.post("/v2/payments/preauthorize/revert")
+def revert() -> Response:
+    """Let go of what was reserved."""
+    caller, sent = _caller(), body()
+    own_id(sent, "merchantRevertId")
+    payment = by_payment_id(caller, words(sent, "paymentId", 64))
+    if payment is None:
+        raise result("ORDER_NOT_FOUND")
+
+    def doing(_: str) -> calls.Effect:
+        if payment.state not in ("authorized", "voided"):
+            raise result("ORDER_NOT_REVERSIBLE")
+        _end(payment, "ORDER_NOT_REVERSIBLE")
+        at = seconds(payment.ended_at)
+        return success(200, {"status": "CANCELED", "paymentId": payment_id(payment), "acceptedAt": at})
+
+    return respond(calls.perform(calls.Call(NAME, "cancel", caller.run, payment), doing))
+
+
+# --- webhooks and errors ----------------------------------------------------------------------------------------------
+
+
+def unsigned(keys: list[str], event_id: str, at: datetime, body: bytes) -> Signed:
+    """PayPay signs nothing: a merchant can only take it as a hint and ask."""
+    return Signed({}, body, "")
+
+
+def refuse(refused: Refused) -> Response:
+    """An error in PayPay's shape."""
+    status, info = opa.info(refused)
+    told = compact({"resultInfo": info, "data": None})
+    return Response(told, status, refused.headers, content_type="application/json;charset=UTF-8")
+
+
+DIALECT = Dialect(
+    name=NAME,
+    title="PayPay",
+    prefix=PREFIX + "/",
+    settings=SETTINGS,
+    blueprint=bp,
+    merchant=merchant,
+    event_body=event_body,
+    sign=unsigned,
+    signature_header="",
+    acknowledged=lambda status, answer: status == 200,
+    ack_within=2.0,
+    retries=(0, 0.1, 0.1, 0.1),
+    jitter=0.0,
+    refuse=refuse,
+    wallet=True,
+)
