@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from docs.make import house_picture, routes, settings, state_pictures, way_picture
+from docs.make import fates, house_picture, routes, settings, state_pictures, way_picture
 
 PAGES = {
     "docs/settings.md": settings.page,
     "docs/routes.md": routes.page,
+    "docs/fates.md": fates.page,
     "docs/states.md": state_pictures.page,
     "docs/pictures/order-states.svg": state_pictures.orders,
     "docs/pictures/payment-states.svg": state_pictures.payments,

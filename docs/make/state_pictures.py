@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from docs.make.svg import Box, Drawing, bounds
 from docs.make.text import GENERATED, table
+from mock_acquirer import states as acquirer_states
 from shop.orders import states as order_states
 from shop.payments import states as payment_states
 
@@ -135,6 +136,11 @@ def page() -> str:
         table(("From", "To"), steps),
         "A report of the present state is a `duplicate`, one of a lower state is `stale`; both change nothing. A\n"
         "capture whose id is not booked yet is always booked, whatever the state.",
+        "## A payment at the mock acquirer",
+        table(
+            ("From", "To"), [(state, ", ".join(to) or "nothing") for state, to in acquirer_states.TRANSITIONS.items()]
+        ),
+        "Out of `voided` and `expired` only faults lead: money that is taken after the end.",
     ]
     return "\n\n".join(parts) + "\n"
 

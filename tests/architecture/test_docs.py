@@ -81,7 +81,7 @@ def lost_paths(text: str) -> list[str]:
 
 def unknown_words(text: str) -> list[str]:
     """WORDS_LIKE_THIS in `code` that are neither a state nor a setting nor a name in the code."""
-    spans = [span for span in _SPAN.findall(text) if re.fullmatch(r"[A-Z][A-Z0-9_]{4,}", span)]
+    spans = [span for span in _SPAN.findall(text) if re.fullmatch(r"(?!PT\d)[A-Z][A-Z0-9_]{4,}", span)]
     return [span for span in spans if span not in known_words()]
 
 
@@ -178,6 +178,27 @@ def _check_call(words: list[str]) -> None:
         parse_plan(body)
 
 
+def lost_addresses(text: str) -> list[str]:
+    """`METHOD /path` in `code` that neither world serves; paths of a dialect may leave its base out."""
+    calls = [span for span in _SPAN.findall(text) if re.match(r"(GET|POST|PUT|DELETE) /", span)]
+    return [call for call in calls if not _is_served(*call.split(" ", 1))]
+
+
+def _is_served(method: str, address: str) -> bool:
+    path = re.sub(r"<[^>]+>", "x", address.partition("?")[0])
+    rules = {rule.rule for rule in acquirer_app().url_map.iter_rules()}
+    bases = {"", *(rule.removesuffix("/payments") for rule in rules if rule.endswith("/payments"))}
+    return any(_matches(app, method, base + path) for app in (shop_app(), acquirer_app()) for base in bases)
+
+
+def _matches(app: Flask, method: str, path: str) -> bool:
+    try:
+        app.url_map.bind("localhost").match(path, method=method)
+    except HTTPException:
+        return False
+    return True
+
+
 def plans_in_tables(text: str) -> list[str]:
     return [span for span in _SPAN.findall(text) if re.match(r'\{"(api|pay|hook)"', span)]
 
@@ -260,6 +281,15 @@ def test_promised_commands_exist_and_all_commands_are_told() -> None:
 
 def test_a_command_that_does_not_exist_is_seen() -> None:
     assert wrong_commands("`flask --app wsgi dance`, `flask --app wsgi check`") == ["wsgi dance"]
+
+
+def test_addresses_that_are_named_are_served() -> None:
+    assert {page: lost for page, text in pages().items() if (lost := lost_addresses(text))} == {}
+
+
+def test_an_address_that_nobody_serves_is_seen() -> None:
+    text = "`GET /_sim/faults`, `POST /payments/<id>/cancel`, `PUT /_sim/luck`, `GET /webhooks/kpay`"
+    assert lost_addresses(text) == ["PUT /_sim/luck", "GET /webhooks/kpay"]
 
 
 def test_shell_blocks_work() -> None:
