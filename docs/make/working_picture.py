@@ -11,12 +11,12 @@ import shutil
 import sys
 from base64 import b64encode
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from docs.make.code import ROOT
 from e2e.pages import Shop
 
-_VIEW = {"width": 400, "height": 700}
+_VIEW = ViewportSize(width=400, height=700)
 _CAPTIONS = (
     "1. The order's page, open in its tab",
     "2. The acquirer's page, in another tab",
