@@ -131,7 +131,7 @@ def _write(session: Session, work: Callable[[], R]) -> R:
     if session.in_transaction():
         session.commit()  # ends the reads before: a SQLite read transaction cannot become a writing one safely
     after: list[Callable[[], None]] = []
-    session.info["after"] = after
+    session.info |= {"after": after, "seen": {}}
     try:
         with _write_lock():
             try:
@@ -142,7 +142,7 @@ def _write(session: Session, work: Callable[[], R]) -> R:
                 session.rollback()
                 raise
     finally:
-        del session.info["after"]
+        del session.info["after"], session.info["seen"]
     for act in after:
         act()
     return result
@@ -156,6 +156,12 @@ def _write_lock() -> AbstractContextManager[Any]:
 def after_commit(act: Callable[[], None]) -> None:
     """Do `act` once the unit around us is committed. Only inside a unit."""
     db.session().info["after"].append(act)
+
+
+def seen_in_unit() -> dict[Any, Any]:
+    """A notebook for what was read in this unit; outside a unit an empty one that nobody keeps."""
+    seen: dict[Any, Any] = db.session().info.get("seen", {})
+    return seen
 
 
 def release() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, select, update
 
 from mock_acquirer import clock, plans
-from mock_acquirer.db import db, insert_once, unit
+from mock_acquirer.db import db, insert_once, seen_in_unit, unit
 from mock_acquirer.models import Counter, Delivery, FaultPlan, FaultUse, Payment
 
 LEVELS = ("scenario", "payment", "endpoint", "global")
@@ -64,6 +64,7 @@ def arm(run: str, level: str, owner: str, given: Any) -> dict[str, Any]:
 def _write_plan(run: str, level: str, owner: str, plan: dict[str, Any]) -> None:
     here = (FaultPlan.run == run, FaultPlan.level == level, FaultPlan.owner == owner)
     db.session.execute(delete(FaultPlan).where(*here))
+    seen_in_unit().clear()
     if plan:
         db.session.add(FaultPlan(run=run, level=level, owner=owner, version=secrets.token_hex(6), plan=plan))
         db.session.flush()
@@ -93,7 +94,11 @@ def armed_for(payment: Payment) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _plans(run: str, owners: list[tuple[str, str]]) -> list[FaultPlan]:
-    found = db.session.scalars(ARMED, {"run": run, "owners": list({owner for _, owner in owners})})
+    names = frozenset(owner for _, owner in owners)
+    seen = seen_in_unit()
+    found = seen.get(("plans", run, names))
+    if found is None:
+        found = seen["plans", run, names] = list(db.session.scalars(ARMED, {"run": run, "owners": list(names)}))
     return sorted(
         (plan for plan in found if (plan.level, plan.owner) in owners), key=lambda plan: LEVELS.index(plan.level)
     )
