@@ -24,7 +24,7 @@ FLOORS = (
     Floor(
         1, "books: each owns its tables", ("accounts", "catalogue", "inventory", "orders", "ledger", "announcements")
     ),
-    Floor(0, "ground", ("core", "settings")),
+    Floor(0, "ground: its arrows are not drawn", ("core", "settings")),
 )
 FLOOR_OF = {room: floor.number for floor in FLOORS for room in floor.rooms}
 
