@@ -27,7 +27,8 @@ def classes() -> dict[str, type[PaymentProvider]]:
     modules = (
         importlib.import_module(f"{providers.__name__}.{m.name}") for m in pkgutil.iter_modules(providers.__path__)
     )
-    return {cls.NAME: cls for cls in sorted((m.PROVIDER for m in modules), key=lambda c: c.NAME)}
+    found = [module.PROVIDER for module in modules if hasattr(module, "PROVIDER")]
+    return {cls.NAME: cls for cls in sorted(found, key=lambda cls: cls.NAME)}
 
 
 def init_app(app: Flask, environ: dict[str, str]) -> None:
