@@ -32,6 +32,9 @@ def call(provider: PaymentProvider, operation: str, use: Callable[[], T]) -> T |
         return Unavailable("paused after failures", retry_after=PAUSE)
     if not rate.wait_for_turn(provider.NAME, current_app.config["CALLS_PER_SECOND"]):
         return Unavailable("our own rate is used up", retry_after=1.0)
+    slowly = provider.capabilities.queries_per_second if operation.startswith("query") else None
+    if slowly and not rate.wait_for_turn(f"{provider.NAME} queries", slowly, patience=1.0):
+        return Unavailable("their rate is used up", retry_after=1.0)
     started = time.monotonic()
     answer = use()
     metrics.CALL_SECONDS.labels(provider.NAME, operation).observe(time.monotonic() - started)

@@ -8,6 +8,7 @@ differently converts inside its own file and refuses what does not convert exact
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -47,13 +48,46 @@ class NextAction:
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
+class BadSignature(Exception):
+    """The webhook does not prove where it comes from."""
+
+
+class Malformed(Exception):
+    """What the acquirer says cannot be read, or not be kept."""
+
+
+LONGEST = 500  # characters of any text of theirs that we keep as a name
+LARGEST = 2**53  # minor units: what every database, JSON and JavaScript count exactly
+
+
+def keepable(text: object, what: str, *, or_empty: bool = False) -> str:
+    """`text`, if every database takes it as a name. Raises Malformed: a row that cannot be written is never done."""
+    if not isinstance(text, str) or len(text) > LONGEST or not (text or or_empty):
+        raise Malformed(f"{what} is not a text of sensible length")
+    if re.search("[\0\ud800-\udfff]", text):
+        raise Malformed(f"{what} has characters that are none")
+    return text
+
+
+def keepable_time(at: datetime | None, what: str) -> None:
+    """Raises Malformed for a time without a zone, or one that no database and no subtraction can bear."""
+    if at is not None and (at.tzinfo is None or not 1970 <= at.year <= 9000):
+        raise Malformed(f"{what} is no time")
+
+
 @dataclass(frozen=True)
 class CaptureFact:
-    """Money taken, by the acquirer's own id of the taking; `at` is the acquirer's time."""
+    """Money taken, by the acquirer's own id of the taking; `at` is the acquirer's time. Raises Malformed."""
 
     id: str
     money: Money
     at: datetime
+
+    def __post_init__(self) -> None:
+        keepable(self.id, "the id of a capture")
+        keepable_time(self.at, "when it was captured")
+        if abs(self.money.amount) > LARGEST or not re.fullmatch("[A-Z]{3}", self.money.currency):
+            raise Malformed("an amount that is no money")
 
 
 @dataclass(frozen=True)
@@ -72,7 +106,7 @@ class Facts:
     """What one answer or notice says about a payment. Empty fields say nothing; they do not say "none".
 
     `state` is one of `shop.payments.states`; `end_reason` is customer, merchant, declines, time, refused,
-    unavailable or never_arrived.
+    unavailable or never_arrived. Raises Malformed for what cannot be kept.
     """
 
     state: str | None = None
@@ -84,6 +118,12 @@ class Facts:
     occurred_at: datetime | None = None
     end_reason: str | None = None
     provider_data: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.end_reason is not None:
+            keepable(self.end_reason, "why it ended")
+        keepable_time(self.expires_at, "when it expires")
+        keepable_time(self.occurred_at, "when it happened")
 
 
 @dataclass(frozen=True)
@@ -101,6 +141,11 @@ class Notice:
     facts: Facts
     trust: str
     merchant: str = ""
+
+    def __post_init__(self) -> None:
+        keepable(self.dedupe_key, "the name of the event")
+        keepable(self.reference, "the reference", or_empty=True)
+        keepable(self.merchant, "the merchant", or_empty=True)
 
 
 @dataclass(frozen=True)
@@ -156,19 +201,12 @@ class Unavailable:
     retry_after: float | None = None
 
 
-class BadSignature(Exception):
-    """The webhook does not prove where it comes from."""
-
-
-class Malformed(Exception):
-    """The webhook cannot be read."""
-
-
 @dataclass(frozen=True)
 class Capabilities:
     """What a provider can do. `start_again`: the same start with the same id finds the first one's result.
 
-    `consistency_window`: after a change, a query may miss it for this long.
+    `consistency_window`: after a change, a query may miss it for this long. `queries_per_second`: how many of them they
+    answer, where that is less than the shop allows itself; None: no limit of theirs is known.
     """
 
     currencies: frozenset[str]
@@ -177,6 +215,7 @@ class Capabilities:
     multi_refund: bool = False
     refund_notifies: bool = False
     consistency_window: timedelta = timedelta(0)
+    queries_per_second: int | None = None
 
 
 class PaymentProvider(ABC):
