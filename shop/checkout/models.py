@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shop.core.db import Base, UtcDateTime
+from shop.core.db import Base, MinorUnits, UtcDateTime
 
 _DUE = text("due_at IS NOT NULL")
 
@@ -31,7 +31,7 @@ class CartLine(Base):
     cart_id: Mapped[str] = mapped_column(ForeignKey("carts.id"), primary_key=True)
     sku: Mapped[str] = mapped_column(ForeignKey("products.sku"), primary_key=True)
     quantity: Mapped[int]
-    seen_amount: Mapped[int]
+    seen_amount: Mapped[MinorUnits]
     added_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
     __table_args__ = (CheckConstraint("quantity BETWEEN 1 AND 99", name="quantity_sane"),)

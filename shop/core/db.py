@@ -11,13 +11,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import CursorResult, DateTime, Engine, Executable, MetaData, event
+from sqlalchemy import BigInteger, CursorResult, DateTime, Engine, Executable, MetaData, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 _NAMES = {
@@ -37,6 +37,9 @@ class Base(DeclarativeBase):
 
     metadata = MetaData(naming_convention=_NAMES)
 
+
+MinorUnits = Annotated[int, mapped_column(BigInteger)]
+"""A column of money. 32 bits end at NT$ 21 million, and what an acquirer tells of is kept whatever it is."""
 
 db = SQLAlchemy(model_class=Base)
 _sqlite_writer = threading.RLock()

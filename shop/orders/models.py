@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from shop.core.db import Base, UtcDateTime
+from shop.core.db import Base, MinorUnits, UtcDateTime
 from shop.core.money import Money
 from shop.orders.states import PAYABLE, STATES
 
@@ -26,7 +26,7 @@ class Order(Base):
     checkout_key: Mapped[str] = mapped_column(Text, unique=True)
     state: Mapped[str] = mapped_column(Text)
     currency: Mapped[str] = mapped_column(Text)
-    total_amount: Mapped[int]
+    total_amount: Mapped[MinorUnits]
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"), index=True)
     email: Mapped[str] = mapped_column(Text, index=True)
     name: Mapped[str] = mapped_column(Text)
@@ -70,7 +70,7 @@ class OrderLine(Base):
     slug: Mapped[str] = mapped_column(Text)
     image: Mapped[str] = mapped_column(Text)
     quantity: Mapped[int]
-    unit_amount: Mapped[int]
+    unit_amount: Mapped[MinorUnits]
     currency: Mapped[str] = mapped_column(Text)
 
     __table_args__ = (CheckConstraint("quantity > 0", name="quantity_positive"),)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shop.core.db import Base, UtcDateTime
+from shop.core.db import Base, MinorUnits, UtcDateTime
 from shop.core.money import Money
 from shop.payments.states import STATES, STILL_OPEN
 
@@ -30,7 +30,7 @@ class Payment(Base):
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
     provider: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Text)
-    amount: Mapped[int]
+    amount: Mapped[MinorUnits]
     currency: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     opened_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -78,7 +78,7 @@ class Capture(Base):
     provider: Mapped[str] = mapped_column(Text)
     capture_id: Mapped[str] = mapped_column(Text)
     payment_id: Mapped[str] = mapped_column(ForeignKey("payments.id"), index=True)
-    amount: Mapped[int]
+    amount: Mapped[MinorUnits]
     currency: Mapped[str] = mapped_column(Text)
     captured_at: Mapped[datetime] = mapped_column(UtcDateTime)
     heard_at: Mapped[datetime] = mapped_column(UtcDateTime)
