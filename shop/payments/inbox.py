@@ -127,6 +127,8 @@ def _hear(row: InboxRow, notice: Notice) -> str:
     provider = registry.get(row.provider)
     if provider and provider.MERCHANT and notice.merchant and notice.merchant != provider.MERCHANT:
         return "foreign"
+    if notice.kind != "payment":
+        return "hint"
     if notice.trust == "signed":
         try:
             return settle(notice.reference, notice.facts, "webhook", provider=row.provider, inbox_id=row.id)
