@@ -45,11 +45,13 @@ def environ(database_url: str, redis_url: str, **more: str) -> dict[str, str]:
         "REDIS_URL": redis_url,
         "SECRET_KEY": "only for tests " * 4,
         "SHOP_URL": "http://localhost:8000",
+        "ACQUIRER_URL": "http://127.0.0.1:9",  # nobody listens there: a test that wants an acquirer brings one
         "CALLS_PER_SECOND": "100000",
     } | more
 
 
-def _migrate(database_url: str) -> None:
+def migrate(database_url: str) -> None:
+    """Make the tables and put two products on sale."""
     app = create_app(environ(database_url, ""))
     with app.app_context():
         upgrade()
@@ -111,12 +113,12 @@ def _lent(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
     def sqlite() -> str:
         url = f"sqlite:///{tmp_path_factory.mktemp('database')}/shop.db"
-        _migrate(url)
+        migrate(url)
         return url
 
     def postgresql() -> str:
         server: PostgresServer = request.getfixturevalue("postgres")
-        return server.url(server.create(server.template("shop", _migrate)))
+        return server.url(server.create(server.template("shop", migrate)))
 
     copies = {"sqlite": sqlite, "postgresql": postgresql}
 

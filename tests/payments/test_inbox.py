@@ -1,0 +1,268 @@
+"""Webhooks: what verified is kept and kept at, what did not is turned away and changes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from shop import create_app
+from shop.core import clock
+from shop.core.db import db, writing
+from shop.orders.models import Order
+from shop.payments import inbox, registry, states
+from shop.payments.models import InboxRow, Payment, RefusedNotice, Report
+from tests.fakes import Acquirer, FakePay
+from tests.parts.postgres import PostgresServer
+from tests.shop_fixtures import PEN, Shop, environ, migrate
+
+
+def row(shop: Shop) -> InboxRow:
+    """The only webhook that is stored."""
+    db.session.rollback()
+    return db.session.scalars(db.select(InboxRow)).one()
+
+
+def refused() -> list[str]:
+    db.session.rollback()
+    return list(db.session.scalars(db.select(RefusedNotice.verdict).order_by(RefusedNotice.id)))
+
+
+def paid_there(shop: Shop) -> tuple[Order, Payment]:
+    order = shop.order((PEN, 1))
+    payment = shop.payment(order)
+    shop.acquirer.capture(payment.id)
+    return order, payment
+
+
+# --- turned away ---
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "answer", "verdict"),
+    [
+        ({}, b"{}", 401, "bad_signature"),
+        ({"x-signature": "bad"}, b"{}", 401, "bad_signature"),
+        ({"x-signature": "good"}, b"", 400, "malformed"),
+        ({"x-signature": "good"}, b"{}", 400, "malformed"),
+        ({"x-signature": "good"}, b"[]", 400, "malformed"),
+        ({"x-signature": "good"}, b"\xff\xfe\x00", 400, "malformed"),
+        ({"x-signature": "good"}, b'{"id": ' + b"[" * 5000, 400, "malformed"),
+        (
+            {"x-signature": "good"},
+            b'{"id":"e","reference":"r","state":"SPENT","captures":[],"decline":null}',
+            400,
+            "malformed",
+        ),
+    ],
+)
+def test_forged_and_malformed_notices_are_turned_away_and_kept_for_whoever_looks(
+    shop: Shop, headers: dict[str, str], body: bytes, answer: int, verdict: str
+) -> None:
+    """Case 21."""
+    assert shop.receive(headers, body) == (answer, verdict)
+    assert refused() == [verdict]
+    assert shop.count(InboxRow) == 0
+
+
+def test_of_those_turned_away_only_the_newest_are_kept(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "REFUSED_KEPT", 3)
+    for number in range(8):
+        shop.receive({}, b"%d" % number)
+    db.session.rollback()
+    assert list(db.session.scalars(db.select(RefusedNotice.body).order_by(RefusedNotice.id))) == [b"5", b"6", b"7"]
+
+
+def test_of_a_large_one_that_is_turned_away_only_the_beginning_is_kept(shop: Shop) -> None:
+    shop.receive({"user-agent": "x" * 5000}, b"y" * 60_000)
+    db.session.rollback()
+    kept = db.session.scalars(db.select(RefusedNotice)).one()
+    assert (len(kept.body), len(kept.headers["user-agent"])) == (4096, 500)
+
+
+def test_an_event_id_with_another_body_is_turned_away_and_the_first_one_stands(shop: Shop) -> None:
+    order, payment = paid_there(shop)
+    assert shop.hear(payment, "evt-1") == (200, "applied")
+    assert shop.hear(payment, "evt-1", state="FAILED", captures=[]) == (409, "key_reused")
+    assert (refused(), shop.state(order)) == (["key_reused"], "PAID")
+
+
+# --- not known yet ---
+
+
+def test_a_notice_about_nothing_that_we_know_is_tried_again_with_growing_pauses_and_given_up_after_a_day(
+    shop: Shop,
+) -> None:
+    """Case 7."""
+    assert shop.hear("NOBODYS-PAYMENT") == (200, "orphan")
+    pauses = []
+    while (due := row(shop).due_at) is not None:
+        pauses.append(round((due - clock.now()).total_seconds()))
+        shop.turn_to(due)
+    assert pauses[:6] == [5, 10, 30, 60, 300, 1800]
+    assert set(pauses[6:]) == {1800}
+    assert 24 * 3600 <= sum(pauses) <= 24.6 * 3600
+    assert (row(shop).verdict, row(shop).done_at is not None) == ("orphan", True)
+
+
+def test_a_notice_about_a_payment_at_another_provider_touches_no_order(shop: Shop) -> None:
+    order, payment = paid_there(shop)
+    headers, body = shop.acquirer.webhook(payment.id, "evt-1")
+    assert shop.receive(headers, body, "otherpay") == (200, "orphan")
+    assert shop.state(order) == "WAITING_PAYMENT"
+
+
+def test_a_notice_of_another_merchant_is_done_with_at_once(shop: Shop) -> None:
+    order, payment = paid_there(shop)
+    assert shop.hear(payment, merchant="somebody-else") == (200, "foreign")
+    assert (row(shop).verdict, row(shop).due_at, shop.captures(order)) == ("foreign", None, [])
+
+
+# --- stored, and not applied yet ---
+
+
+def breaking(monkeypatch: pytest.MonkeyPatch, *payment_ids: str, times: int = 1) -> Counter[str]:
+    """Settling what is heard about these payments fails `times` times each."""
+    left = Counter(dict.fromkeys(payment_ids, times))
+    settle = inbox.settle
+
+    def broken(payment_id: str, *arguments: Any, **named: Any) -> str:
+        if left[payment_id] > 0:
+            left[payment_id] -= 1
+            raise RuntimeError("a mistake of ours")
+        return settle(payment_id, *arguments, **named)
+
+    monkeypatch.setattr(inbox, "settle", broken)
+    return left
+
+
+def test_what_was_stored_but_could_not_be_applied_is_acknowledged_and_applied_by_the_sweep(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, payment = paid_there(shop)
+    breaking(monkeypatch, payment.id)
+    assert shop.hear(payment, "evt-1")[0] == 200
+    assert (shop.state(order), row(shop).verdict, row(shop).tries) == ("WAITING_PAYMENT", None, 1)
+    assert "a mistake of ours" in str(row(shop).error)
+    assert shop.hear(payment, "evt-1") == (200, "duplicate")
+    shop.turn(seconds=6)
+    assert (shop.state(order), row(shop).verdict, row(shop).error) == ("PAID", "applied", None)
+    assert db.session.scalars(db.select(Report.inbox_id).where(Report.heard_from == "webhook")).all() == [row(shop).id]
+
+
+def test_one_poisoned_webhook_stops_no_other_and_is_tried_again_and_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [paid_there(shop) for _ in range(4)]
+    poisoned = pairs[1][1].id
+    breaking(monkeypatch, *[payment.id for _, payment in pairs])
+    for _, payment in pairs:
+        shop.hear(payment)
+    left = breaking(monkeypatch, poisoned, times=3)
+    shop.turn(seconds=6)
+    assert [shop.state(order) for order, _ in pairs].count("PAID") == 3
+    while left[poisoned]:
+        shop.turn(seconds=30)
+    shop.turn(minutes=6)
+    assert shop.state(pairs[1][0]) == "PAID"
+
+
+def test_a_stored_webhook_whose_provider_was_taken_out_waits_and_is_applied_when_it_is_back(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, payment = paid_there(shop)
+    breaking(monkeypatch, payment.id)
+    shop.hear(payment)
+    gone = registry.all_providers().pop("fakepay")
+    shop.turn(seconds=6)
+    assert "no provider fakepay" in str(row(shop).error)
+    registry.all_providers()["fakepay"] = gone
+    shop.turn(seconds=31)
+    assert shop.state(order) == "PAID"
+
+
+# --- hints ---
+
+
+@pytest.mark.parametrize("trust", ["unsigned", "replayable"])
+def test_a_notice_that_anybody_may_have_sent_only_makes_us_ask(shop: Shop, trust: str) -> None:
+    order, payment = paid_there(shop)
+    asked = len(shop.acquirer.calls)
+    assert shop.hear(payment, trust=trust) == (200, "hint")
+    assert (shop.state(order), shop.captures(order)) == ("WAITING_PAYMENT", [])
+    assert len(shop.acquirer.calls) == asked, "nobody is asked while the acquirer waits for our answer"
+    shop.sweep()
+    assert shop.state(order) == "PAID"
+
+
+def test_a_lie_that_anybody_may_have_sent_leads_to_a_question_and_to_nothing_else(shop: Shop) -> None:
+    order = shop.order()
+    payment = shop.payment(order)
+    money = [["cap-lie", 120000, "TWD", clock.now().isoformat()]]
+    shop.hear(payment, trust="unsigned", state="CAPTURED", captures=money)
+    shop.sweep()
+    assert (shop.state(order), shop.payment(order).state) == ("WAITING_PAYMENT", "OPEN")
+
+
+def test_hints_make_us_ask_at_most_every_2_s_while_open_and_once_a_minute_afterwards(shop: Shop) -> None:
+    order = shop.order()
+    payment = shop.payment(order)
+
+    def asked_after_hints(number: int, **apart: float) -> int:
+        before = shop.acquirer.calls.count(("query", payment.id))
+        for _ in range(number):
+            shop.hear(payment, trust="unsigned")
+            shop.turn(**apart)
+        return shop.acquirer.calls.count(("query", payment.id)) - before
+
+    assert asked_after_hints(8, seconds=0.5) in (2, 3)
+    shop.acquirer.end(payment.id, states.FAILED, "declines")
+    shop.hear(payment)
+    with writing():
+        db.session.get_one(Payment, payment.id).next_check_at = None
+    assert asked_after_hints(12, seconds=10) in (2, 3)
+
+
+def test_a_hint_about_nothing_that_we_know_is_done_with_at_once(shop: Shop) -> None:
+    assert shop.hear("NOBODYS-PAYMENT", trust="unsigned") == (200, "hint")
+    assert row(shop).due_at is None
+
+
+# --- the database is away ---
+
+
+@pytest.fixture(scope="module")
+def shaky(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A PostgreSQL of this file, which may be stopped, and a shop on it."""
+    server = PostgresServer()
+    request.addfinalizer(server.close)
+    migrate(server.url())
+    app = create_app(environ(server.url(), ""), TESTING=True)
+    with app.app_context():
+        acquirer = app.extensions["test_acquirer"] = Acquirer(clock.now)
+        registry.all_providers()["fakepay"] = FakePay(acquirer)
+    return server, app
+
+
+def test_what_cannot_be_stored_is_answered_with_503_and_applied_when_it_comes_again(
+    shaky: tuple[PostgresServer, Flask],
+) -> None:
+    """Case 26, for one webhook."""
+    server, app = shaky
+    with app.app_context():
+        shop = Shop(app)
+        order, payment = paid_there(shop)
+        headers, body = shop.acquirer.webhook(payment.id, "evt-1")
+        db.session.remove()
+    server.stop("immediate")
+    client = app.test_client()
+    away = client.post("/webhooks/fakepay", headers=headers, data=body)
+    assert (away.status_code, away.headers["Retry-After"]) == (503, "5")
+    assert client.post("/webhooks/fakepay", data=b"forged").status_code == 401, "no need to store what is refused"
+    server.start()
+    assert client.post("/webhooks/fakepay", headers=headers, data=body).status_code == 200
+    with app.app_context():
+        assert (shop.state(order), shop.captures(order)) == ("PAID", ["paid"])
+        shop.is_sound()
