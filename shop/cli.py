@@ -11,6 +11,8 @@ from flask.cli import with_appcontext
 
 from shop.accounts import signin
 from shop.catalogue import goods
+from shop.core import clock as core_clock
+from shop.core import durations
 from shop.core.db import db, writing
 from shop.core.errors import Refusal
 from shop.inventory import stock
@@ -62,11 +64,24 @@ def check(as_json: bool) -> None:
     sys.exit(0 if all(f.holds for f in findings) else 1)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
+@click.pass_context
 @with_appcontext
-def clock() -> None:
+def clock(context: click.Context) -> None:
     """Find due work once a second, until stopped."""
-    Clock().run()
+    if context.invoked_subcommand is None:
+        Clock().run()
+
+
+@clock.command()
+@click.argument("by")
+@with_appcontext
+def advance(by: str) -> None:
+    """Turn the shop's clock forward BY an ISO 8601 duration such as PT35M. Development only."""
+    try:
+        click.echo(core_clock.advance(durations.parse(by)).isoformat())
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @click.command()

@@ -46,6 +46,12 @@ def all_providers() -> dict[str, PaymentProvider]:
     return found
 
 
+def page_origins(app: Flask) -> list[str]:
+    """Every origin to which one of the providers sends browsers."""
+    found: dict[str, PaymentProvider] = app.extensions["settled_providers"]
+    return sorted({origin for provider in found.values() for origin in provider.page_origins()})
+
+
 def get(name: str) -> PaymentProvider | None:
     """The provider of that name, if there is one."""
     return all_providers().get(name)

@@ -20,6 +20,7 @@ from werkzeug.sansio.utils import host_is_trusted
 
 from shop.core import logs, metrics, rate
 from shop.core.errors import Refusal
+from shop.payments import registry
 from shop.web import failures
 
 LARGEST_BODY = 64 * 1024
@@ -138,7 +139,7 @@ def loggable(path: str) -> str:
 
 def _headers(app: Flask, https: bool) -> dict[str, str]:
     """The headers of every response. Forms may lead to the acquirers, because payment pages are reached by redirect."""
-    allowed = [app.config.get("ACQUIRER_PUBLIC_URL", ""), *app.config.get("CSP_FORM_ACTION", ())]
+    allowed = [app.config.get("ACQUIRER_PUBLIC_URL", ""), *registry.page_origins(app)]
     origins = dict.fromkeys(f"{url.scheme}://{url.netloc}" for url in map(urlsplit, allowed) if url.netloc)
     policy = [*_CSP, " ".join(["form-action 'self'", *origins])]
     headers = {**_HEADERS, "Content-Security-Policy": "; ".join(policy)}
