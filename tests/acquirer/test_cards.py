@@ -25,11 +25,11 @@ DECLINED = {
 }
 
 
-@pytest.mark.parametrize("number", APPROVED)
-def test_good_cards_pay(acquirer: World, number: str) -> None:
-    payment = acquirer.open()
-    acquirer.approve(payment, card=number)
-    assert acquirer.shown(payment)["status"] == "captured"
+def test_good_cards_pay(acquirer: World) -> None:
+    for number in APPROVED:
+        payment = acquirer.open()
+        acquirer.approve(payment, card=number)
+        assert acquirer.shown(payment)["status"] == "captured", number
 
 
 def test_bad_cards_are_declined_with_their_code_and_class(acquirer: World) -> None:

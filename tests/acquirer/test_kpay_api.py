@@ -107,14 +107,13 @@ def test_a_body_over_64_kib_is_refused(acquirer: World) -> None:
     assert (answer.status_code, answer.json["error"]["type"]) == (413, "invalid_request")  # type: ignore[index]
 
 
-@pytest.mark.parametrize("bearer", ["", "Bearer", "Bearer kp_live_demo", "Basic kp_test_demo", "Bearer kp_test_demö"])
-def test_without_the_right_key_nothing_is_told(acquirer: World, bearer: str) -> None:
+def test_without_the_right_key_nothing_is_told(acquirer: World) -> None:
     payment = acquirer.open()
-    for method, path in (("POST", "/payments"), ("GET", f"/payments/{payment['id']}")):
-        answer = acquirer.app.test_client().open(
-            "/kpay/v1" + path, method=method, headers={"Authorization": bearer}, json={}
-        )
-        assert (answer.status_code, answer.json["error"]["code"]) == (401, "invalid_api_key")  # type: ignore[index]
+    for bearer in ("", "Bearer", "Bearer kp_live_demo", "Basic kp_test_demo", "Bearer kp_test_demö"):
+        for method, path in (("POST", "/payments"), ("GET", f"/payments/{payment['id']}")):
+            headers = {"Authorization": bearer}
+            answer = acquirer.app.test_client().open("/kpay/v1" + path, method=method, headers=headers, json={})
+            assert (answer.status_code, answer.json["error"]["code"]) == (401, "invalid_api_key")  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
