@@ -9,7 +9,20 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, g, jsonify, request
 
-from mock_acquirer import cards, clock, deliveries, dialects, engine, faults, loop, plans, records, signing, timeline
+from mock_acquirer import (
+    cards,
+    clock,
+    deliveries,
+    dialects,
+    disputes,
+    engine,
+    faults,
+    loop,
+    plans,
+    records,
+    signing,
+    timeline,
+)
 from mock_acquirer.db import release
 from mock_acquirer.errors import Refused, conflict, invalid, not_found
 from mock_acquirer.expectations import Expectation
@@ -112,7 +125,8 @@ def _approve(payment: Payment, sent: dict[str, Any]) -> None:
     card = cards.WALLET if scans else _card(sent)
     ending = f" ending in {card.last4}" if card.last4 else ""
     timeline.note(payment, "control", f"The customer approves with {card.brand}{ending}")
-    outcome = engine.pay(payment, card) if payment.state != "requires_action" else "challenge"
+    challenged = payment.state == "requires_action" and payment.method == "card"
+    outcome = "challenge" if challenged else engine.pay(payment, card)
     if outcome == "challenge":
         outcome = engine.finish_challenge(payment, passed=True)
     _unless_closed(payment, outcome)
@@ -144,11 +158,22 @@ def _cancel(payment: Payment, _: dict[str, Any]) -> None:
 
 
 def _pay_at_counter(payment: Payment, _: dict[str, Any]) -> None:
-    raise conflict("no_store_code", "This payment has no store code: it is paid by card.")
+    timeline.note(payment, "control", "The customer pays at the counter")
+    _unless_closed(payment, engine.pay_at_counter(payment))
 
 
-def _dispute(payment: Payment, _: dict[str, Any]) -> None:
-    raise conflict("no_disputes", f"{dialects.named(payment.dialect).title} takes no disputes for this payment.")
+def _dispute(payment: Payment, sent: dict[str, Any]) -> None:
+    """`{"kind":"inquiry","reason":"duplicate"}` opens one; `{"outcome":"won"}` or `lost` ends it."""
+    wanted = {"kind": disputes.KINDS, "reason": disputes.REASONS, "outcome": ("won", "lost")}
+    for name, choices in wanted.items():
+        if name in sent and sent[name] not in choices:
+            raise invalid(name, f"{name} must be one of " + ", ".join(choices) + ".")
+    if "outcome" in sent:
+        timeline.note(payment, "control", f"The dispute is {sent['outcome']}")
+        disputes.close(payment, won=sent["outcome"] == "won")
+    else:
+        timeline.note(payment, "control", "The customer disputes the payment")
+        engine.dispute(payment, sent.get("kind", "chargeback"), sent.get("reason", "fraudulent"))
 
 
 ACTS = {

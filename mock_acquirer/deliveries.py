@@ -19,23 +19,30 @@ from sqlalchemy import BigInteger, Select, delete, func, or_, select, type_coerc
 
 from mock_acquirer import clock, dialects, faults
 from mock_acquirer.db import MICROSECOND, after_commit, db, insert_once, to_micros, unit
-from mock_acquirer.models import Attempt, Delivery, DisabledEndpoint, Event, Payment, Run, new_id
+from mock_acquirer.models import Attempt, Delivery, DisabledEndpoint, Dispute, Event, Payment, Refund, Run, new_id
 from mock_acquirer.times import parse_duration, wall_now
 
 LEASE = timedelta(seconds=30)
 HANDED = timedelta(seconds=3)
 LONGEST_RETRY_AFTER = 36_000.0
 FINAL_EVENTS = ("payment.captured", "payment.failed", "payment.voided", "payment.expired")
+AFTERWARDS = ("refund.", "dispute.", "payment.refunded")
 
 
-def tell(payment: Payment, kind: str) -> Event | None:
-    """Write the event and its deliveries, as the armed faults want them; they are handed over after the commit."""
+def tell(payment: Payment, kind: str, about: Refund | Dispute | None = None) -> Event | None:
+    """Write the event and its deliveries, as the armed faults want them; they are handed over after the commit.
+
+    `about` is the refund or dispute of the payment that the event is about.
+    """
     now = clock.now(payment.run)
     event_id = new_id("evt")
     dialect = dialects.named(payment.dialect)
     for own in dialect.announced.get(kind, ()):
-        tell(payment, own)
-    rendered = dialect.event_body(payment, kind, event_id, now)
+        tell(payment, own, about)
+    if about is None:
+        rendered = dialect.event_body(payment, kind, event_id, now)
+    else:
+        rendered = dialect.event_about(payment, about, kind, event_id, now)
     if rendered is None:
         return None
     content_type, body = rendered
@@ -59,7 +66,7 @@ def _promise(payment: Payment, event: Event, now: datetime) -> None:
     script = faults.hook_made(payment, event.type)
     due = now + (parse_duration(script["delay"]) if "delay" in script else timedelta())
     hold = script.get("hold_until")
-    if script.get("reverse") and event.type not in FINAL_EVENTS:
+    if script.get("reverse") and event.type not in FINAL_EVENTS and not event.type.startswith(AFTERWARDS):
         hold = "reverse"
     disabled = db.session.get(DisabledEndpoint, (payment.run, payment.webhook_url)) is not None
     made = [

@@ -1,25 +1,30 @@
 """The one ledger and state machine behind all dialects, and the only writer of a payment's state.
 
 Each verb is one transaction: a conditional UPDATE decides races, the loser gets False or a refusal. What the merchant
-is told is written in the same transaction.
+is told is written in the same transaction. Refunds and disputes have files of their own.
 """
 
 from __future__ import annotations
 
 import re
+import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, func, or_, select, type_coerce, update
+from sqlalchemy import func, select, update
 
-from mock_acquirer import clock, deliveries, faults, states, timeline
+from mock_acquirer import clock, deliveries, disputes, faults, states, timeline
 from mock_acquirer.cards import BY_SLUG, DECLINES, MOST_DECLINES, Card
-from mock_acquirer.db import db, to_micros, unit
+from mock_acquirer.db import db, unit
+from mock_acquirer.dialects import setting
+from mock_acquirer.disputes import dispute as dispute
 from mock_acquirer.errors import Refused, conflict
 from mock_acquirer.models import Capture, Payment, Run, new_id
 from mock_acquirer.money import other_than, show
-from mock_acquirer.times import parse_duration, wall_now
+from mock_acquirer.moves import due_now, move
+from mock_acquirer.refunds import refund as refund
+from mock_acquirer.times import parse_duration, rfc3339
 
 REFERENCE = re.compile(r"[A-Za-z0-9_.:@/+=-]{1,64}")
 SHOWN_AS = re.compile(r"[a-z_]{1,12}_([0-9a-f]{30})")
@@ -90,19 +95,6 @@ def by_reference(run: str, merchant: str, reference: str) -> list[Payment]:
     return list(db.session.scalars(select(Payment).where(*mine).order_by(Payment.number)))
 
 
-def _move(payment: Payment, to: str, *guards: Any, sources: tuple[str, ...] | None = None, **values: Any) -> bool:
-    """The conditional UPDATE; False when somebody else was first."""
-    allowed = sources if sources is not None else states.sources_of(to)
-    before = payment.state
-    moved = update(Payment).where(Payment.id == payment.id, Payment.state.in_(allowed), *guards)
-    done = db.session.execute(moved.values(state=to, **values).execution_options(synchronize_session=False))
-    db.session.refresh(payment)
-    won = getattr(done, "rowcount", 0) == 1
-    if won and before != to:
-        timeline.note(payment, "state", f"Became {to}")
-    return won
-
-
 @unit
 def pay(payment: Payment, card: Card) -> str:
     """The customer presses Pay.
@@ -113,13 +105,13 @@ def pay(payment: Payment, card: Card) -> str:
     if not _still_open(payment):
         return "closed"
     faults.add(payment, card.plan)
-    seen = {"card": card.slug, "brand": card.brand, "last4": card.last4}
+    seen = {"method": "card", "card": card.slug, "brand": card.brand, "last4": card.last4}
     decline = faults.pay(payment, "decline") or card.decline
     if decline:
         return _decline(payment, decline, seen)
     if card.challenge:
         now = clock.now(payment.run)
-        if not _move(payment, "requires_action", Payment.expires_at > now, sources=("requires_payment",), **seen):
+        if not move(payment, "requires_action", Payment.expires_at > now, sources=("requires_payment",), **seen):
             return "closed"
         deliveries.tell(payment, "payment.requires_action")
         return "challenge"
@@ -132,9 +124,39 @@ def _still_open(payment: Payment) -> bool:
 
 
 @unit
+def show_code(payment: Payment) -> str:
+    """The customer wants to pay at a convenience store: a code is made, and the session lasts as long as the code.
+
+    Answers code (also when there already is one) or closed. While the code waits the state is requires_action and
+    `method` is store; the customer may still pay by card instead.
+    """
+    if not _still_open(payment):
+        return "closed"
+    if payment.method == "store":
+        return "code"
+    now = clock.now(payment.run)
+    code = f"{payment.number % 10_000:04d}{secrets.randbelow(10**10):010d}"
+    until = now + timedelta(seconds=setting("ACQUIRER_STORE_CODE_SECONDS"))
+    values = {"method": "store", "store_code": code, "expires_at": until, "last_decline": None}
+    if not move(payment, "requires_action", Payment.expires_at > now, sources=("requires_payment",), **values):
+        return "closed"
+    timeline.note(payment, "state", f"Store code {code}, to be paid by {rfc3339(until)}")
+    deliveries.tell(payment, "payment.requires_action")
+    return "code"
+
+
+@unit
+def pay_at_counter(payment: Payment) -> str:
+    """The customer pays the code at a shop's counter. Answers as `pay` does; refuses with 409 without a code."""
+    if payment.method != "store":
+        raise conflict("no_store_code", "This payment has no store code.")
+    return _take(payment, {}) if _still_open(payment) else "closed"
+
+
+@unit
 def finish_challenge(payment: Payment, passed: bool) -> str:
     """The customer answers the 3-D Secure challenge. Answers as `pay` does."""
-    if not _still_open(payment) or payment.state != "requires_action":
+    if not _still_open(payment) or payment.state != "requires_action" or payment.method != "card":
         return "closed"
     card = BY_SLUG[payment.card or ""]
     decline = card.after if passed else "authentication_failed"
@@ -154,7 +176,7 @@ def _decline(payment: Payment, code: str, seen: dict[str, Any]) -> str:
         values |= {"ended_at": clock.now(payment.run), "ended_by": "declines"}
     same_count = Payment.declines == payment.declines
     to = "failed" if last else "requires_payment"
-    if not _move(payment, to, same_count, sources=states.OPEN, **values):
+    if not move(payment, to, same_count, sources=states.OPEN, **values):
         return "closed"
     timeline.note(payment, "state", f"Declined: {code} ({DECLINES[code][0]})")
     deliveries.tell(payment, "payment.failed" if last else "payment.declined")
@@ -167,18 +189,18 @@ def _take(payment: Payment, seen: dict[str, Any]) -> str:
     if late:
         due = payment.expires_at + parse_duration(late)
         values = seen | {"capture_due_at": due, "last_decline": None}
-        done = _move(payment, "requires_payment", Payment.capture_due_at.is_(None), sources=states.OPEN, **values)
+        done = move(payment, "requires_payment", Payment.capture_due_at.is_(None), sources=states.OPEN, **values)
         timeline.note(payment, "state", "The bank keeps its answer back until the session is over")
         return "processing" if done else "closed"
     now = clock.now(payment.run)
     kept = seen | {"last_decline": None}
     if payment.capture_method == "manual":
-        if not _move(payment, "authorized", Payment.expires_at > now, sources=states.OPEN, **kept):
+        if not move(payment, "authorized", Payment.expires_at > now, sources=states.OPEN, **kept):
             return "closed"
         deliveries.tell(payment, "payment.authorized")
         return "authorized"
     ended = {"ended_at": now, "ended_by": None}
-    if not _move(payment, "captured", Payment.expires_at > now, sources=states.OPEN, **kept, **ended):
+    if not move(payment, "captured", Payment.expires_at > now, sources=states.OPEN, **kept, **ended):
         return "closed"
     if faults.reversed_for(payment):
         deliveries.tell(payment, "payment.authorized")  # something that the capture can overtake
@@ -205,6 +227,7 @@ def _capture(payment: Payment, amount: int) -> None:
         db.session.flush()
         db.session.refresh(payment)
         timeline.note(payment, "state", f"Took {show(capture.amount, capture.currency)} ({capture.id})")
+        disputes.schedule(payment, capture)
         deliveries.tell(payment, "payment.captured")
 
 
@@ -217,7 +240,7 @@ def capture(payment: Payment, amount: int | None) -> None:
     expire_if_due(payment)
     if amount is not None and amount > payment.amount:
         raise Refused(422, "invalid_request", "amount_too_large", "More than was authorised.", param="amount")
-    if not _move(payment, "captured", sources=("authorized",), ended_at=clock.now(payment.run), ended_by=None):
+    if not move(payment, "captured", sources=("authorized",), ended_at=clock.now(payment.run), ended_by=None):
         raise conflict("not_authorized", f"Only an authorized payment can be captured; this one is {payment.state}.")
     _capture(payment, amount or payment.amount)
 
@@ -230,7 +253,7 @@ def cancel(payment: Payment, by: str) -> None:
     """
     expire_if_due(payment)
     voidable = (*states.OPEN, "authorized")
-    if _move(payment, "voided", sources=voidable, ended_at=clock.now(payment.run), ended_by=by):
+    if move(payment, "voided", sources=voidable, ended_at=clock.now(payment.run), ended_by=by):
         deliveries.tell(payment, "payment.voided")
     elif payment.state == "captured":
         raise conflict("already_captured", "The money is already taken. Refund it instead.")
@@ -239,12 +262,20 @@ def cancel(payment: Payment, by: str) -> None:
 
 
 @unit
+def void(payment: Payment, by: str = "merchant") -> None:
+    """Let go of what is authorised. Refuses with 409 when nothing is; repeating it is fine."""
+    if payment.state not in ("authorized", "voided"):
+        raise conflict("not_authorized", f"Only an authorized payment can be voided; this one is {payment.state}.")
+    cancel(payment, by)
+
+
+@unit
 def fail(payment: Payment) -> None:
     """The payment comes to nothing, as after too many declines. Refuses (409) when it has ended."""
     expire_if_due(payment)
     now = clock.now(payment.run)
     code = payment.last_decline or "generic_decline"
-    if not _move(payment, "failed", sources=states.OPEN, last_decline=code, ended_at=now, ended_by="declines"):
+    if not move(payment, "failed", sources=states.OPEN, last_decline=code, ended_at=now, ended_by="declines"):
         raise conflict(f"already_{payment.state}", f"The payment cannot fail any more: {payment.state}.")
     deliveries.tell(payment, "payment.failed")
 
@@ -260,7 +291,7 @@ def expire_if_due(payment: Payment) -> bool:
 def _expire(payment: Payment) -> bool:
     now = clock.now(payment.run)
     ended = {"ended_at": payment.expires_at, "ended_by": "time"}
-    if not _move(payment, "expired", Payment.expires_at <= now, sources=states.OPEN, **ended):
+    if not move(payment, "expired", Payment.expires_at <= now, sources=states.OPEN, **ended):
         return False
     deliveries.tell(payment, "payment.expired")
     return True
@@ -271,7 +302,7 @@ def capture_late(payment: Payment) -> bool:
     """The money that was on its way arrives, whatever became of the session. True when this call took it."""
     due = Payment.capture_due_at <= clock.now(payment.run)
     sources = (*states.OPEN, "expired", "voided")
-    if not _move(payment, "captured", due, sources=sources, capture_due_at=None):
+    if not move(payment, "captured", due, sources=sources, capture_due_at=None):
         db.session.execute(update(Payment).where(Payment.id == payment.id, due).values(capture_due_at=None))
         return False
     _capture(payment, payment.amount)
@@ -280,19 +311,10 @@ def capture_late(payment: Payment) -> bool:
 
 def due_payments(run: str | None = None, limit: int = 200) -> tuple[list[Payment], list[Payment]]:
     """(sessions whose time is over, payments whose late money arrives now); without a run those of all runs."""
-    wall = wall_now()
-    now_there = type_coerce(to_micros(wall), BigInteger) + Run.offset_us
     mine = select(Payment).join(Run, Run.name == Payment.run).limit(limit)
-    if run is None:
-        mine = mine.where(or_(Run.wall_draining_until.is_(None), Run.wall_draining_until < wall))
-    else:
-        mine = mine.where(Payment.run == run)
-    over = mine.where(Payment.state.in_(states.OPEN), type_coerce(Payment.expires_at, BigInteger) <= now_there)
-    late = mine.where(type_coerce(Payment.capture_due_at, BigInteger) <= now_there)
-    return (
-        list(db.session.scalars(over.order_by(Payment.expires_at))),
-        list(db.session.scalars(late.order_by(Payment.capture_due_at))),
-    )
+    over = due_now(mine.where(Payment.state.in_(states.OPEN)), Payment.expires_at, run)
+    late = due_now(mine, Payment.capture_due_at, run)
+    return list(db.session.scalars(over)), list(db.session.scalars(late))
 
 
 def next_due(run: str) -> datetime | None:

@@ -9,10 +9,11 @@ from datetime import datetime
 
 from flask import Flask
 
-from mock_acquirer import clock, courier, deliveries, engine
+from mock_acquirer import clock, courier, deliveries, disputes, engine, moves, refunds
 from mock_acquirer.db import db, release
 from mock_acquirer.errors import conflict
 from mock_acquirer.handover import HandOver
+from mock_acquirer.models import Dispute, Refund
 
 PAUSE = 0.5
 DRAIN_LEASE = 60.0
@@ -37,13 +38,27 @@ def tick(app: Flask) -> int:
 
 
 def move_payments(run: str | None = None) -> int:
-    """End the sessions whose time is over, then take the money that was late."""
+    """End the sessions whose time is over, take the money that was late, then move refunds and disputes on."""
     done = 0
     for over in engine.due_payments(run)[0]:
         done += engine.expire_if_due(over)
     for late in engine.due_payments(run)[1]:
         done += engine.capture_late(late)
+    for refund in moves.due_parts(Refund, run):
+        done += refunds.step(refund)
+    for dispute in moves.due_parts(Dispute, run):
+        done += disputes.step(dispute)
     return done
+
+
+def _upcoming(run: str) -> list[datetime]:
+    """When something of this run happens by itself next, by kind."""
+    moments = (
+        engine.next_due(run),
+        deliveries.next_due(run),
+        *(moves.next_part(part, run) for part in (Refund, Dispute)),
+    )
+    return [moment for moment in moments if moment is not None]
 
 
 def forever(app: Flask, stop: threading.Event) -> None:
@@ -80,8 +95,7 @@ def advance(run: str, to: datetime, turn_shop: Callable[[datetime], None]) -> di
         _wait_for_senders(run)
         while True:
             outcomes += _work_off(run)
-            upcoming = [moment for moment in (engine.next_due(run), deliveries.next_due(run)) if moment is not None]
-            step = min([to, *(moment for moment in upcoming if moment > clock.now(run))])
+            step = min([to, *(moment for moment in _upcoming(run) if moment > clock.now(run))])
             release()
             turn_shop(step)
             clock.move_to(run, step)

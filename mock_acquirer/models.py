@@ -101,12 +101,25 @@ class Payment(Model):
     brand: Mapped[str | None]
     last4: Mapped[str | None]
     capture_due_at: Mapped[datetime | None] = mapped_column(Moment, index=True)
+    method: Mapped[str] = mapped_column(default="card", server_default="card")
+    store_code: Mapped[str | None]
+    refund_seq: Mapped[int] = mapped_column(default=0, server_default="0")
     wire: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default="{}")
     captures: Mapped[list[Capture]] = relationship(order_by="Capture.position", lazy="selectin", viewonly=True)
+    refunds: Mapped[list[Refund]] = relationship(order_by="Refund.position", viewonly=True)
+    disputes: Mapped[list[Dispute]] = relationship(
+        primaryjoin="and_(Payment.id == foreign(Dispute.payment_id), Dispute.state != 'scheduled')",
+        order_by="Dispute.opened_at",
+        viewonly=True,
+    )
 
 
 class Capture(Model):
-    """Money that was taken; a misbehaving acquirer takes it twice."""
+    """Money that was taken; a misbehaving acquirer takes it twice.
+
+    `refunded` is what went back or is on its way back, `disputed` what a bank has taken back: together never more than
+    `amount`, which the conditional UPDATEs of `refunds` and `disputes` see to.
+    """
 
     __tablename__ = "captures"
     __table_args__ = (UniqueConstraint("payment_id", "position"),)
@@ -116,6 +129,54 @@ class Capture(Model):
     amount: Mapped[int] = mapped_column(BigInteger)
     currency: Mapped[str]
     captured_at: Mapped[datetime] = mapped_column(Moment)
+    refunded: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    disputed: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+
+
+class Refund(Model):
+    """Money on its way back. `reference` is the merchant's own id of it; `state` pending, succeeded or failed.
+
+    At `due_at` it becomes `due_state`. `wire` is what the dialect keeps of the merchant's own words.
+    """
+
+    __tablename__ = "refunds"
+    __table_args__ = (UniqueConstraint("payment_id", "reference"), UniqueConstraint("payment_id", "position"))
+    id: Mapped[str] = mapped_column(primary_key=True)
+    payment_id: Mapped[str] = mapped_column(ForeignKey("payments.id"))
+    capture_id: Mapped[str] = mapped_column(ForeignKey("captures.id"), index=True)
+    position: Mapped[int]
+    reference: Mapped[str]
+    amount: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str]
+    state: Mapped[str]
+    reason: Mapped[str] = mapped_column(Text, default="", server_default="")
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    changed_at: Mapped[datetime] = mapped_column(Moment)
+    succeeded_at: Mapped[datetime | None] = mapped_column(Moment)
+    due_at: Mapped[datetime | None] = mapped_column(Moment, index=True)
+    due_state: Mapped[str | None]
+    wire: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default="{}")
+
+
+class Dispute(Model):
+    """A customer's bank wants a capture back. `state` is scheduled (by a test card), open, won or lost.
+
+    A chargeback takes the money away when it opens and gives it back when it is won; an inquiry only asks.
+    """
+
+    __tablename__ = "disputes"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    payment_id: Mapped[str] = mapped_column(ForeignKey("payments.id"), index=True)
+    capture_id: Mapped[str] = mapped_column(ForeignKey("captures.id"), unique=True)
+    kind: Mapped[str]
+    reason: Mapped[str]
+    amount: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str]
+    state: Mapped[str]
+    opened_at: Mapped[datetime] = mapped_column(Moment)
+    respond_by: Mapped[datetime] = mapped_column(Moment)
+    closed_at: Mapped[datetime | None] = mapped_column(Moment)
+    due_at: Mapped[datetime | None] = mapped_column(Moment, index=True)
 
 
 class TimelineEntry(Model):

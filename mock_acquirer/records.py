@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from typing import Any
 
 from sqlalchemy import delete, func, select
@@ -14,10 +15,12 @@ from mock_acquirer.models import (
     Counter,
     Delivery,
     DisabledEndpoint,
+    Dispute,
     Event,
     FaultPlan,
     FaultUse,
     Payment,
+    Refund,
     Run,
     Secret,
     StoredAnswer,
@@ -41,8 +44,11 @@ def payment_record(payment: Payment) -> dict[str, Any]:
         "expires_at": rfc3339(payment.expires_at),
         "ended_by": payment.ended_by,
         "last_decline": payment.last_decline,
+        "method": payment.method,
+        "store_code": payment.store_code,
         "captures": [capture_record(capture) for capture in payment.captures],
-        "refunds": [],
+        "refunds": [refund_record(refund) for refund in payment.refunds],
+        "disputes": [dispute_record(dispute) for dispute in payment.disputes],
         "timeline": [
             {"at": rfc3339(entry.at), "kind": entry.kind, "text": entry.text} for entry in timeline.of(payment)
         ],
@@ -61,6 +67,33 @@ def capture_record(capture: Capture) -> dict[str, Any]:
         "amount": capture.amount,
         "currency": capture.currency,
         "captured_at": rfc3339(capture.captured_at),
+    }
+
+
+def refund_record(refund: Refund) -> dict[str, Any]:
+    return {
+        "id": refund.id,
+        "reference": refund.reference,
+        "capture": refund.capture_id,
+        "amount": refund.amount,
+        "currency": refund.currency,
+        "state": refund.state,
+        "created_at": rfc3339(refund.created_at),
+        "due_at": rfc3339(refund.due_at),
+    }
+
+
+def dispute_record(dispute: Dispute) -> dict[str, Any]:
+    return {
+        "id": dispute.id,
+        "capture": dispute.capture_id,
+        "kind": dispute.kind,
+        "reason": dispute.reason,
+        "amount": dispute.amount,
+        "currency": dispute.currency,
+        "state": dispute.state,
+        "opened_at": rfc3339(dispute.opened_at),
+        "respond_by": rfc3339(dispute.respond_by),
     }
 
 
@@ -97,7 +130,7 @@ def attempt_record(attempt: Attempt) -> dict[str, Any]:
 
 
 def totals(run: str) -> dict[str, Any]:
-    """Captured and refunded, per merchant and currency, and per payment."""
+    """Captured, refunded for good, refunds under way and taken back by banks: per merchant, currency and payment."""
     taken = (
         select(
             Payment.merchant,
@@ -106,6 +139,7 @@ def totals(run: str) -> dict[str, Any]:
             Payment.reference,
             Capture.currency,
             func.sum(Capture.amount),
+            func.sum(Capture.disputed),
             func.count(Capture.id),
         )
         .join(Capture, Capture.payment_id == Payment.id)
@@ -113,18 +147,28 @@ def totals(run: str) -> dict[str, Any]:
         .group_by(Payment.merchant, Payment.dialect, Payment.id, Payment.reference, Payment.number, Capture.currency)
         .order_by(Payment.number)
     )
+    back = _refunded(run)
     payments: list[dict[str, Any]] = []
-    sums: dict[tuple[str, str, str], int] = {}
-    for merchant, dialect, payment, reference, currency, captured, parts in db.session.execute(taken):
+    sums: dict[tuple[str, str, str], Counts[str]] = {}
+    for merchant, dialect, payment, reference, currency, captured, disputed, parts in db.session.execute(taken):
         place = {"merchant": merchant, "dialect": dialect, "currency": currency}
-        amounts = {"captured": int(captured), "captures": parts, "refunded": 0}
-        payments.append({"payment": payment, "reference": reference} | place | amounts)
-        sums[merchant, dialect, currency] = sums.get((merchant, dialect, currency), 0) + int(captured)
+        done, pending = (back.get((payment, currency, state), 0) for state in ("succeeded", "pending"))
+        amounts = {"captured": int(captured), "refunded": done, "refund_pending": pending, "disputed": int(disputed)}
+        payments.append({"payment": payment, "reference": reference} | place | amounts | {"captures": parts})
+        sums.setdefault((merchant, dialect, currency), Counts()).update(amounts)
     merchants = [
-        {"merchant": merchant, "dialect": dialect, "currency": currency, "captured": captured, "refunded": 0}
-        for (merchant, dialect, currency), captured in sums.items()
+        {"merchant": merchant, "dialect": dialect, "currency": currency} | amounts
+        for (merchant, dialect, currency), amounts in sums.items()
     ]
     return {"merchants": merchants, "payments": payments}
+
+
+def _refunded(run: str) -> dict[tuple[str, str, str], int]:
+    """Sums of refunds by (payment, currency, state)."""
+    key = (Refund.payment_id, Refund.currency, Refund.state)
+    mine = select(*key, func.sum(Refund.amount)).join(Payment, Payment.id == Refund.payment_id)
+    rows = db.session.execute(mine.where(Payment.run == run).group_by(*key))
+    return {(payment, currency, state): int(amount) for payment, currency, state, amount in rows}
 
 
 @unit
@@ -133,7 +177,8 @@ def clear(run: str, keep_clock: bool) -> None:
     mine = select(Payment.id).where(Payment.run == run)
     sent = select(Delivery.id).where(Delivery.run == run)
     db.session.execute(delete(Attempt).where(Attempt.delivery_id.in_(sent)))
-    db.session.execute(delete(Capture).where(Capture.payment_id.in_(mine)))
+    for part in (Refund, Dispute, Capture):
+        db.session.execute(delete(part).where(part.payment_id.in_(mine)))
     for table in (Delivery, Event, TimelineEntry, FaultUse, FaultPlan, Counter, DisabledEndpoint, StoredAnswer, Secret):
         db.session.execute(delete(table).where(table.run == run))
     db.session.execute(delete(Payment).where(Payment.run == run))

@@ -102,6 +102,7 @@ ROWS: tuple[Row, ...] = (
         positive,
         "Seconds that a payment page stays open by default.",
     ),
+    Row("ACQUIRER_STORE_CODE_SECONDS", "259200", positive, "Seconds that a convenience-store code can be paid."),
     Row("ACQUIRER_TIMEOUT_HOLD", "8", positive, "Seconds (wall time) that an API call with a timeout fault is held."),
     Row("ACQUIRER_LOOP", "on", switch, "on or off: the serving process also runs the delivery loop in a thread."),
     Row("ACQUIRER_THREADS", "8", int, "Deliveries that one process sends at the same time."),

@@ -19,3 +19,10 @@ TRANSITIONS: dict[str, tuple[str, ...]] = {
 def sources_of(state: str) -> tuple[str, ...]:
     """The states from which a payment may become `state`."""
     return tuple(source for source, targets in TRANSITIONS.items() if state in targets)
+
+
+REFUND_TRANSITIONS: dict[str, tuple[str, ...]] = {
+    "pending": ("succeeded", "failed"),
+    "succeeded": ("failed",),
+    "failed": (),
+}

@@ -13,7 +13,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, current_app
 
 from mock_acquirer.errors import Refused
-from mock_acquirer.models import Payment
+from mock_acquirer.models import Dispute, Payment, Refund
 from mock_acquirer.settings import Row
 from mock_acquirer.signing import Signer
 
@@ -28,12 +28,17 @@ class Merchant:
     secret: str
 
 
+def tells_nothing(payment: Payment, about: Refund | Dispute, kind: str, event_id: str, moment: datetime) -> None:
+    """For a dialect that sends no webhooks about refunds and disputes."""
+
+
 @dataclass(frozen=True)
 class Dialect:
     """One wire format.
 
     `event_body(payment, event type, event id, moment)` renders what the merchant is told as (content type, body), or
-    None when this dialect does not tell about it. `sign` and `signature_header` say how it is signed,
+    None when this dialect does not tell about it; `event_about(payment, refund or dispute, …)` does so for the events
+    `refund.*` and `dispute.*`. `sign` and `signature_header` say how it is signed,
     `acknowledged(status, answer)` whether the merchant took it, `retries` the seconds to wait before each attempt (the
     first is 0) and `jitter` the share by which a wait may differ. `refuse` shapes an error on the paths under `prefix`.
     `announced` names events of the dialect's own that are told just before one of the engine's. `ack_within` is the
@@ -53,6 +58,7 @@ class Dialect:
     retries: tuple[float, ...]
     jitter: float
     refuse: Callable[[Refused], Response]
+    event_about: Callable[[Payment, Refund | Dispute, str, str, datetime], tuple[str, str] | None] = tells_nothing
     announced: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ack_within: float = math.inf
     wallet: bool = False
