@@ -206,7 +206,8 @@ class Capabilities:
     """What a provider can do. `start_again`: the same start with the same id finds the first one's result.
 
     `consistency_window`: after a change, a query may miss it for this long. `queries_per_second`: how many of them they
-    answer, where that is less than the shop allows itself; None: no limit of theirs is known.
+    answer, where that is less than the shop allows itself; None: no limit of theirs is known. `action` is the kind of
+    the NextAction that a buyer gets.
     """
 
     currencies: frozenset[str]
@@ -216,6 +217,7 @@ class Capabilities:
     refund_notifies: bool = False
     consistency_window: timedelta = timedelta(0)
     queries_per_second: int | None = None
+    action: str = "redirect"
 
 
 class PaymentProvider(ABC):

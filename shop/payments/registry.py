@@ -16,10 +16,11 @@ from shop.payments.provider import PaymentProvider
 
 @dataclass(frozen=True)
 class Method:
-    """A way to pay, as the checkout names it."""
+    """A way to pay, as the checkout names it; `action` is the kind of what the buyer does next."""
 
     provider: str
     name: str
+    action: str = "redirect"
 
 
 def classes() -> dict[str, type[PaymentProvider]]:
@@ -65,4 +66,8 @@ def label(name: str) -> str:
 
 def methods(currency: str) -> list[Method]:
     """The ways to pay in `currency`."""
-    return [Method(p.NAME, p.LABEL) for p in all_providers().values() if currency in p.capabilities.currencies]
+    return [
+        Method(p.NAME, p.LABEL, p.capabilities.action)
+        for p in all_providers().values()
+        if currency in p.capabilities.currencies
+    ]

@@ -78,6 +78,8 @@ def payment_methods(order: Order) -> list[registry.Method]:
 
 def how_it_goes(method: registry.Method) -> str:
     """What will happen when this way to pay is chosen."""
+    if method.action == "qr":
+        return gettext("You will scan a code with %(name)s on your phone.", name=method.name)
     return gettext("You will pay on a secure page run by %(name)s.", name=method.name)
 
 

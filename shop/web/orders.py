@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, redirect, render_template, request, url_for
+import io
+
+import segno
+from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from shop.checkout import cart as carts
@@ -13,6 +16,7 @@ from shop.core.errors import BadInput, Refusal
 from shop.orders.models import Order
 from shop.payments import poll, registry, start
 from shop.payments.models import Payment
+from shop.payments.states import OPEN
 from shop.web import visitor
 from shop.web.access import access
 
@@ -54,6 +58,18 @@ def came_back(order: Order) -> ResponseReturnValue:
     """The acquirer sends the buyer back here. Decides nothing: the acquirer is asked."""
     poll.make_due(order.id, "return")
     return _back(order)
+
+
+@bp.get("/<token>/qr.svg")
+@access("order_token")
+def qr(order: Order) -> ResponseReturnValue:
+    """The code that the buyer scans to pay; 404 while there is none. Black on white in every colour scheme."""
+    payment = standing(order).payment
+    if payment is None or payment.state != OPEN or not payment.action or payment.action["kind"] != "qr":
+        abort(404)
+    picture = io.BytesIO()
+    segno.make(payment.action["url"], error="m", micro=False).save(picture, kind="svg", scale=5, light="#fff")
+    return Response(picture.getvalue(), mimetype="image/svg+xml")
 
 
 @bp.post("/<token>/check")

@@ -84,6 +84,7 @@ class PayPay(PaymentProvider):
         consistency_window=timedelta(seconds=5),
         # Above four a second they answer 429; two in each of ours are never more than four in any of theirs.
         queries_per_second=2,
+        action="qr",
     )
 
     def __init__(self, config: Mapping[str, Any], http: Callable[[], httpx.Client]) -> None:
