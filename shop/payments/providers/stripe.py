@@ -143,11 +143,11 @@ class Stripe(PaymentProvider):
             http_client=_OverOurClient(http),
         ).v1
 
-def page_origins(self) -> tuple[str, ...]:
+    def page_origins(self) -> tuple[str, ...]:
         """Stripe's own pages; while its API is the mock one its pages are the acquirer's."""
         return ("https://checkout.stripe.com",) if self.config["STRIPE_API_BASE"] else ()
 
-        # --- calls -------------------------------------------------------------------------------------------------------
+    # --- calls -------------------------------------------------------------------------------------------------------
 
     def start(
         self, payment: PaymentRequest, return_url: str, webhook_url: str
