@@ -8,6 +8,7 @@ import sys
 import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
+from werkzeug.utils import import_string
 
 from shop.accounts import signin
 from shop.catalogue import goods
@@ -86,9 +87,14 @@ def advance(by: str) -> None:
 
 @click.command()
 @click.option("--queues", default="settled,acquirer", show_default=True, help="Queues to work on, the first one first.")
+@click.option(
+    "--preload", multiple=True, help="module:function to call first, so that no first job waits for its imports."
+)
 @with_appcontext
-def worker(queues: str) -> None:
+def worker(queues: str, preload: tuple[str, ...]) -> None:
     """Work on RQ's queues, until stopped."""
+    for name in preload:
+        import_string(name)()
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     run_worker(app, tuple(name.strip() for name in queues.split(",") if name.strip()))
 

@@ -236,7 +236,7 @@ class PaymentProvider(ABC):
         self.config, self.http = config, http
 
     def page_origins(self) -> tuple[str, ...]:
-        """Origins to which the buyer's browser is sent, besides ACQUIRER_PUBLIC_URL: the shop's pages must allow them."""
+        """Origins to which the buyer is sent, besides ACQUIRER_PUBLIC_URL: the shop's pages must allow them."""
         return ()
 
     @abstractmethod
