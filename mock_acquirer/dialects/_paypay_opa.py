@@ -6,6 +6,9 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
+import time
+from collections import deque
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -42,10 +45,12 @@ RESULTS: dict[str, tuple[int, str, str]] = {
     "DYNAMIC_QR_ALREADY_PAID": (400, "01652074", "Dynamic QR already paid"),
     "DYNAMIC_QR_NOT_FOUND": (404, "01652072", "Dynamic qr code not found"),
     "ORDER_NOT_REVERSIBLE": (400, "00200044", "Order cannot be reversed"),
-    "ORDER_NOT_FOUND": (404, "00200001", "Order not found"),
+    "RESOURCE_NOT_FOUND": (404, "00200001", "Order not found"),
     "ALREADY_CAPTURED": (400, "00200039", "Cannot capture already captured acquiring order"),
-    "ORDER_NOT_CAPTURABLE": (400, "00200038", "Order cannot be captured"),
-    "INVALID_PARAMS": (400, "00200004", "Invalid parameters received"),
+    "HIGHER_CAPTURE_NOT_PERMITTED": (400, "00400062", "Merchant not allowed to capture higher amount"),
+    "ORDER_NOT_CAPTURABLE": (400, "00200035", "Order is not capturable"),
+    "ORDER_NOT_CANCELABLE": (400, "00200042", "Order is not cancelable"),
+    "INVALID_PARAMS": (400, "00200015", "Invalid refund amount"),
     "UNACCEPTABLE_OP": (400, "00200013", "Order cannot be refunded"),
     "NO_SUCH_REFUND_ORDER": (404, "00200018", "Refund not found"),
 }
@@ -116,6 +121,26 @@ def is_reversible(taken_at: datetime, now: datetime) -> bool:
     """Whether a payment taken then can still be cancelled now."""
     midnight = taken_at.astimezone(JST).replace(hour=0, minute=0, second=0, microsecond=0)
     return now < midnight + REVERSIBLE_UNTIL
+
+
+class Paces:
+    """How many queries each run has made within the last second; every process counts for itself."""
+
+    def __init__(self) -> None:
+        self._lock, self._made = threading.Lock(), dict[str, deque[float]]()
+
+    def allow(self, run: str, most: float) -> bool:
+        now = time.monotonic()
+        with self._lock:
+            if len(self._made) > 1000:
+                self._made = {name: made for name, made in self._made.items() if made[-1] > now - 1}
+            made = self._made.setdefault(run, deque())
+            while made and made[0] <= now - 1:
+                made.popleft()
+            if len(made) >= most:
+                return False
+            made.append(now)
+            return True
 
 
 # --- requests and answers ---------------------------------------------------------------------------------------------

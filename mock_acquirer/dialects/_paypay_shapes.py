@@ -9,11 +9,14 @@ from mock_acquirer import clock, deliveries
 from mock_acquirer.db import EPOCH
 from mock_acquirer.dialects._paypay_opa import seconds
 from mock_acquirer.links import checkout_url, wallet_url
-from mock_acquirer.models import Capture, Payment
+from mock_acquirer.models import Capture, Payment, Refund
 from mock_acquirer.times import rfc3339
 
-CANCEL_SHOWS_AFTER = timedelta(seconds=2)
+CANCEL_TAKES = timedelta(seconds=2)
 """`DELETE /v2/payments` is asynchronous: for this long a query still shows what was before."""
+REFUND_STATES = {"pending": "CREATED", "succeeded": "REFUNDED", "failed": "FAILED"}
+_REVERSALS = frozenset({"reversal 1", "reversal 2"})
+"""Our names of the refunds that a cancelled payment is made of; no merchant can use a blank."""
 STATES = {
     "requires_payment": "CREATED",
     "requires_action": "CREATED",
@@ -66,26 +69,50 @@ def code(payment: Payment) -> dict[str, Any]:
 
 def details(payment: Payment, as_created: bool = False) -> dict[str, Any]:
     """The payment as PayPay shows it; `as_created` is the stale answer of a lagging replica."""
-    lagging = payment.wire.get("canceled") and clock.now(payment.run) < (payment.ended_at or EPOCH) + CANCEL_SHOWS_AFTER
-    taken = [] if as_created or lagging else payment.captures
+    status = "CREATED" if as_created else _status(payment)
+    taken = payment.captures if status in ("COMPLETED", "REFUNDED", "CANCELED") else []
     shown: dict[str, Any] = {
-        "status": "CREATED" if as_created or lagging else STATES[payment.state],
+        "status": status,
         "merchantPaymentId": payment.reference,
         "amount": money(taken[0].amount, taken[0].currency) if taken else money(payment.amount, payment.currency),
         "orderDescription": payment.description,
         **{name: value for name, value in payment.wire.items() if name in KEPT},
-        "refunds": {"data": []},
+        "refunds": {"data": [refund(payment, one) for one in payment.refunds if one.reference not in _REVERSALS]},
     }
-    if taken:
-        shown |= {"paymentId": payment_id(payment), "acceptedAt": seconds(taken[0].captured_at)}
-        shown["paymentMethods"] = [{"amount": taken[0].amount, "type": "WALLET"}]
-    elif payment.state == "authorized" and not as_created:
+    if taken or status == "AUTHORIZED":
         shown["paymentId"] = payment_id(payment)
-    if payment.state == "voided" and not lagging and not as_created:
+    if taken:
+        shown["acceptedAt"] = seconds(taken[0].captured_at)
+        shown["paymentMethods"] = [{"amount": taken[0].amount, "type": "WALLET"}]
+    if status == "CANCELED":
         shown["canceledAt"] = seconds(payment.ended_at)
     if len(taken) > 1 or (taken and payment.capture_method == "manual"):
         shown["captures"] = {"data": [_captured(payment, one) for one in taken]}
     return shown
+
+
+def _status(payment: Payment) -> str:
+    if payment.state == "captured":
+        back = sum(one.amount for one in payment.refunds if one.state == "succeeded")
+        if back < sum(one.amount for one in payment.captures):
+            return "COMPLETED"
+        return "CANCELED" if payment.wire.get("canceled") else "REFUNDED"
+    if payment.wire.get("canceled") and clock.now(payment.run) < (payment.ended_at or EPOCH) + CANCEL_TAKES:
+        return str(payment.wire["canceled"])
+    return STATES[payment.state]
+
+
+def refund(payment: Payment, one: Refund) -> dict[str, Any]:
+    """A refund as PayPay shows it."""
+    return {
+        "status": REFUND_STATES[one.state],
+        "acceptedAt": seconds(one.created_at),
+        "merchantRefundId": one.reference,
+        "paymentId": payment_id(payment),
+        "amount": money(one.amount, one.currency),
+        "requestedAt": one.wire.get("requestedAt"),
+        "reason": one.reason,
+    }
 
 
 def money(amount: int, currency: str) -> dict[str, Any]:

@@ -6,23 +6,31 @@
 from __future__ import annotations
 
 import math
-import threading
-import time
-from collections import deque
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, Response, current_app, request
+from sqlalchemy import select
 
-from mock_acquirer import calls, clock, engine, targets
+from mock_acquirer import calls, clock, engine, refunds, targets
+from mock_acquirer.db import db
 from mock_acquirer.deliveries import compact
 from mock_acquirer.dialects import Dialect, Merchant, setting
 from mock_acquirer.dialects import _paypay_opa as opa
-from mock_acquirer.dialects._paypay_opa import body, own_id, respond, result, seconds, success, words, yen
-from mock_acquirer.dialects._paypay_shapes import KEPT, code, details, event_body, payment_id
+from mock_acquirer.dialects._paypay_opa import Paces, body, own_id, respond, result, seconds, success, words, yen
+from mock_acquirer.dialects._paypay_shapes import (
+    CANCEL_TAKES,
+    KEPT,
+    STATES,
+    code,
+    details,
+    event_body,
+    payment_id,
+    refund,
+)
 from mock_acquirer.errors import Refused
-from mock_acquirer.models import Payment
+from mock_acquirer.models import Payment, Refund
 from mock_acquirer.settings import Row, positive, text, web_address
 from mock_acquirer.signing import Signed
 from mock_acquirer.times import wall_now
@@ -49,6 +57,7 @@ SETTINGS = (
         "Where paypay's webhooks go. PayPay keeps this address per merchant; a code names none.",
     ),
     Row("ACQUIRER_PAYPAY_CODE_SECONDS", "300", positive, "Seconds that a QR code of paypay can be paid."),
+    Row("ACQUIRER_PAYPAY_REFUND_SECONDS", "30", positive, "Seconds until a refund of paypay is done."),
     Row(
         "ACQUIRER_PAYPAY_QUERIES_PER_SECOND",
         "4",
@@ -89,30 +98,10 @@ def _caller() -> Caller:
     return Caller(MERCHANT, clock.enter_run(run))
 
 
-class _Paces:
-    """How many queries each run has made within the last second; every process counts for itself."""
-
-    def __init__(self) -> None:
-        self._lock, self._made = threading.Lock(), dict[str, deque[float]]()
-
-    def allow(self, run: str, most: float) -> bool:
-        now = time.monotonic()
-        with self._lock:
-            if len(self._made) > 1000:
-                self._made = {name: made for name, made in self._made.items() if made[-1] > now - 1}
-            made = self._made.setdefault(run, deque())
-            while made and made[0] <= now - 1:
-                made.popleft()
-            if len(made) >= most:
-                return False
-            made.append(now)
-            return True
-
-
 def _slow_down(caller: Caller) -> None:
     """Refuses (429) when this run asks too often."""
     most = setting("ACQUIRER_PAYPAY_QUERIES_PER_SECOND")
-    paces: _Paces = current_app.extensions.setdefault("acquirer.paypay_paces", _Paces())
+    paces: Paces = current_app.extensions.setdefault("acquirer.paypay_paces", Paces())
     if most and not paces.allow(caller.run, max(1.0, math.floor(most))):
         raise Refused(429, "rate_limit", "RATE_LIMIT", "Too many requests", headers={"Retry-After": "1"})
 
@@ -243,7 +232,7 @@ def cancel_payment(merchant_payment_id: str) -> Response:
     caller = _caller()
     payment = by_merchant_id(caller, merchant_payment_id)
     if payment is None:
-        raise result("ORDER_NOT_FOUND")
+        raise result("RESOURCE_NOT_FOUND")
 
     def doing(_: str) -> calls.Effect:
         if payment.state != "voided":
@@ -254,10 +243,24 @@ def cancel_payment(merchant_payment_id: str) -> Response:
 
 
 def _cancel(payment: Payment) -> None:
+    """End what is open, let go of what is reserved, give back what was paid while that may still be."""
     if payment.state in ("failed", "expired"):
         raise result("ORDER_NOT_REVERSIBLE")
-    _end(payment, "ORDER_NOT_REVERSIBLE")
-    payment.wire = payment.wire | {"canceled": True}
+    shown_meanwhile = STATES[payment.state]
+    if payment.state == "captured":
+        _reverse(payment)
+    else:
+        _end(payment, "ORDER_NOT_REVERSIBLE")
+    payment.wire = payment.wire | {"canceled": shown_meanwhile}
+
+
+def _reverse(payment: Payment) -> None:
+    if payment.wire.get("canceled"):
+        return
+    if payment.refunds or not opa.is_reversible(payment.captures[0].captured_at, clock.now(payment.run)):
+        raise result("ORDER_NOT_REVERSIBLE")
+    for taken in payment.captures:
+        refunds.refund(payment, None, f"reversal {taken.position}", capture_id=taken.id, wait=CANCEL_TAKES)
 
 
 @bp.post("/v2/payments/capture")
@@ -267,7 +270,7 @@ def capture_payment() -> Response:
     amount, name = yen(sent), own_id(sent, "merchantCaptureId")
     payment = by_merchant_id(caller, own_id(sent, "merchantPaymentId"))
     if payment is None:
-        raise result("ORDER_NOT_FOUND")
+        raise result("RESOURCE_NOT_FOUND")
 
     def doing(_: str) -> calls.Effect:
         if name not in payment.wire.get("captures", {}).values():
@@ -278,6 +281,8 @@ def capture_payment() -> Response:
 
 
 def _take(payment: Payment, amount: int, name: str) -> None:
+    if amount > payment.amount:
+        raise result("HIGHER_CAPTURE_NOT_PERMITTED")
     try:
         engine.capture(payment, amount)
     except Refused as refused:
@@ -292,16 +297,69 @@ def revert() -> Response:
     own_id(sent, "merchantRevertId")
     payment = by_payment_id(caller, words(sent, "paymentId", 64))
     if payment is None:
-        raise result("ORDER_NOT_FOUND")
+        raise result("RESOURCE_NOT_FOUND")
 
     def doing(_: str) -> calls.Effect:
         if payment.state not in ("authorized", "voided"):
-            raise result("ORDER_NOT_REVERSIBLE")
-        _end(payment, "ORDER_NOT_REVERSIBLE")
+            raise result("ORDER_NOT_CANCELABLE")
+        _end(payment, "ORDER_NOT_CANCELABLE")
         at = seconds(payment.ended_at)
         return success(200, {"status": "CANCELED", "paymentId": payment_id(payment), "acceptedAt": at})
 
     return respond(calls.perform(calls.Call(NAME, "cancel", caller.run, payment), doing))
+
+
+# --- refunds ---------------------------------------------------------------------------------------------------------
+
+
+@bp.post("/v2/refunds")
+@bp.post("/v2/refunds/")
+def create_refund() -> Response:
+    """Money goes back; a query tells when. The same merchantRefundId again answers the first refund."""
+    caller, sent = _caller(), body()
+    amount, name, reason = yen(sent), own_id(sent, "merchantRefundId"), words(sent, "reason", 255, "")
+    known = _refund(caller, name)
+    payment = known[1] if known else by_payment_id(caller, words(sent, "paymentId", 64))
+    if payment is None:
+        raise result("RESOURCE_NOT_FOUND")
+    kept = {"requestedAt": sent["requestedAt"]} if isinstance(sent.get("requestedAt"), int) else {}
+
+    def doing(_: str) -> calls.Effect:
+        before = _refund(caller, name)
+        made = before[0] if before else _send_back(payment, amount, name, reason, kept)
+        return success(201, refund(payment, made))
+
+    return respond(calls.perform(calls.Call(NAME, "refund", caller.run, payment), doing))
+
+
+def _send_back(payment: Payment, amount: int, name: str, reason: str, kept: dict[str, Any]) -> Refund:
+    takes = timedelta(seconds=setting("ACQUIRER_PAYPAY_REFUND_SECONDS"))
+    try:
+        return refunds.refund(payment, amount, name, reason=reason, wait=takes, wire=kept)
+    except Refused as refused:
+        raise result("INVALID_PARAMS" if refused.code == "amount_too_large" else "UNACCEPTABLE_OP") from refused
+
+
+def _refund(caller: Caller, name: str) -> tuple[Refund, Payment] | None:
+    """The merchant's refund of that name."""
+    mine = (Payment.run == caller.run, Payment.dialect == NAME, Payment.merchant == caller.merchant)
+    rows = select(Refund, Payment).join(Payment, Payment.id == Refund.payment_id)
+    row = db.session.execute(rows.where(*mine, Refund.reference == name).limit(1)).one_or_none()
+    return (row[0], row[1]) if row else None
+
+
+@bp.get("/v2/refunds/<merchant_refund_id>")
+def show_refund(merchant_refund_id: str) -> Response:
+    caller = _caller()
+    _slow_down(caller)
+    found = _refund(caller, merchant_refund_id) if engine.REFERENCE.fullmatch(merchant_refund_id) else None
+
+    def doing(shows: str) -> calls.Effect:
+        if found is None or shows == "nothing":
+            raise result("NO_SUCH_REFUND_ORDER")
+        return success(200, refund(found[1], found[0]))
+
+    return respond(calls.perform(calls.Call(NAME, "query_refund", caller.run, found[1] if found else None), doing))
 
 
 # --- webhooks and errors ----------------------------------------------------------------------------------------------

@@ -168,7 +168,7 @@ class PayPay(PaymentProvider):
         code = _code(answer)
         if answer.status_code == 202:
             return Pending()
-        if code == "ORDER_NOT_FOUND":
+        if code == "RESOURCE_NOT_FOUND":
             return Done()
         return Rejected(code) if code == "ORDER_NOT_REVERSIBLE" else Unknown(code)
 
