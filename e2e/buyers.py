@@ -79,6 +79,13 @@ class Buyer:
         self.add(slug, quantity)
         return self.place(**changed)
 
+    def orders_of(self, email: str) -> list[Placed]:
+        """The orders that an e-mail address has, newest first, through the link that the demonstration shows."""
+        link = re.search(r'href="([^"]*/orders/of/[^"]*)"', self.post("/orders", email=email).text)
+        assert link, "no link"
+        rows = re.findall(r'<a href="(/orders/[^"/]+)">([A-Z0-9-]+)</a>', self.page(link[1]))
+        return [Placed(str(self.client.base_url.join(path)), number) for path, number in rows]
+
     def go_and_pay(self, order: Placed) -> str:
         """Press Pay on the order's page; returns the acquirer's id of the payment whose page opens."""
         answer = self.post(f"/orders/{order.token}/pay")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +14,6 @@ from e2e.demo import Demo
 from e2e.pages import OrderPage, Shop
 from e2e.watching import Watch
 from tests.parts import PARTS
-from tests.parts.processes import ROOT, VENV_BIN
 
 pytest_plugins = [*PARTS]
 
@@ -27,19 +25,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     try:
         demo.start()
         yield demo
-        found = subprocess.run(
-            [VENV_BIN / "flask", "--app", "wsgi", "check"],
-            env={**_bare(), **demo.environ},
-            cwd=ROOT,
-            capture_output=True,
-        )
-        assert found.returncode == 0, found.stdout.decode() + found.stderr.decode()
+        found = demo.flask("check")
+        assert found.returncode == 0, found.stdout + found.stderr
     finally:
         demo.close()
-
-
-def _bare() -> dict[str, str]:
-    return {"PATH": str(VENV_BIN)}
 
 
 @pytest.fixture(scope="session")
@@ -49,10 +38,9 @@ def _control(demo: Demo) -> Control:
 
 @pytest.fixture
 def acquirer(_control: Control) -> Iterator[Control]:
-    """The acquirer's control; no fault outlives the test."""
-    _control.faults()
+    """The acquirer's control; what a test does to the acquirer is over when the test is."""
     yield _control
-    _control.faults()
+    _control.calm_down()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ class Control:
     """What the demo's acquirer is told to do. `payment` is either side's id of one."""
 
     def __init__(self, demo: Demo) -> None:
+        self._address, self._shop = demo.acquirer, demo.shop
         self._client = httpx.Client(
             base_url=f"{demo.acquirer}/_sim", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60
         )
@@ -35,12 +36,31 @@ class Control:
         answer = self._send("POST", "/clock/advance", {"by": by})
         assert answer["shop_clock"] == "not_reached", answer
 
+    def calm_down(self) -> None:
+        """No fault any more, both clocks together again, and a provider that failed is not left alone any longer."""
+        self.faults()
+        there = self._send("GET", "/clock")["now"]
+        bearer = {"Authorization": f"Bearer {TOKEN}"}
+        answer = self._client.post(f"{self._shop}/dev/clock", json={"to": there}, headers=bearer)
+        assert answer.status_code in (200, 409), answer.text  # 409: the shop's is a blink ahead
+        self.turn("PT10S")
+
     def payment(self, payment: str) -> dict[str, Any]:
         """State, captures, timeline, deliveries and used faults of a payment."""
         return self._send("GET", f"/payments/{payment}")
 
+    def with_reference(self, reference: str) -> list[dict[str, Any]]:
+        """The payments that the shop's own API key finds under this reference."""
+        answer = self._client.get(
+            f"{self._address}/kpay/v1/payments",
+            params={"reference": reference},
+            headers={"Authorization": "Bearer kp_test_demo"},
+        )
+        found: list[dict[str, Any]] = answer.json()["data"]
+        return found
+
     def approve(self, payment: str, **with_: Any) -> dict[str, Any]:
-        """The customer pays."""
+        """The customer pays, and does not come back to the shop."""
         return self._send("POST", f"/payments/{payment}/approve", with_)
 
     def act(self, payment: str, act: str, **with_: Any) -> dict[str, Any]:
@@ -50,6 +70,15 @@ class Control:
     def resend(self, delivery: str, **hook: Any) -> dict[str, Any]:
         """Send a delivery again now, bent by `hook`."""
         return self._send("POST", f"/deliveries/{delivery}/resend", {"hook": hook} if hook else {})
+
+    def answers(self, payment: str) -> list[int]:
+        """What the shop answered to each attempt to tell it about the payment."""
+        deliveries = self.payment(payment)["deliveries"]
+        return [attempt["status"] for one in deliveries for attempt in one["attempts"] if attempt["status"]]
+
+    def all_delivered(self, payment: str) -> bool:
+        """Whether nothing about the payment is left to be told."""
+        return all(one["state"] == "delivered" for one in self.payment(payment)["deliveries"])
 
     def expect(self, payment: str, event: str, **more: Any) -> dict[str, Any]:
         """Wait until the event was delivered to the shop. Raises AssertionError with what happened instead."""

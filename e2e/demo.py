@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
+import sqlite3
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.parts.processes import ROOT, Process, Processes, free_port, http_status
+from tests.parts.processes import ROOT, VENV_BIN, Process, Processes, free_port, http_status
 from tests.parts.redis_server import RedisServer
 from tests.parts.waiting import until
 
@@ -67,9 +68,16 @@ class Demo:
         """Send a signal to one process; SIGSTOP and SIGCONT make it hang and go on."""
         self.running[name].signal(number)
 
-    def log(self, name: str) -> str:
-        """What a process has written."""
-        return self.running[name].text
+    def flask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the shop, as from a plain shell."""
+        command = [str(VENV_BIN / "flask"), "--app", "wsgi", *arguments]
+        environ = {"PATH": str(VENV_BIN), **self.environ}
+        return subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    def execute(self, statement: str, *values: object) -> None:
+        """Change the shop's database behind its back; for what no page of it can change."""
+        with sqlite3.connect(self.folder / "shop.db", timeout=10) as connection:
+            connection.execute(statement, values)
 
     def close(self) -> None:
         """End everything."""
@@ -107,11 +115,7 @@ def _settings(folder: Path, port: int, acquirer_port: int) -> Mapping[str, str]:
         "ACQUIRER_WEBHOOK_TARGETS": f"{shop},http://127.0.0.1:{port}",
         "ACQUIRER_KPAY_WEBHOOK_URL": f"{shop}/webhooks/kpay",
         "SHOP_CLOCK_URL": f"{shop}/dev/clock",
-        # Faster than life: an API call with a timeout fault is given up after one second instead of five.
-        "READ_TIMEOUT": "1",
-        "ACQUIRER_TIMEOUT_HOLD": "1.5",
         # Whoever is not a browser says who it is, so that many buyers are not taken for one in a hurry.
         "PROXY_HOPS": "1",
         "PYTHONDONTWRITEBYTECODE": "",
-        "WEB_CONCURRENCY": os.environ.get("WEB_CONCURRENCY", "1"),
     }

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, WebError
 
 WIDTHS = (1280, 360)
 SCHEMES = ("light", "dark")
-_AWAY = re.compile(r"net::ERR_(CONNECTION_|INCOMPLETE_|EMPTY_RESPONSE)|status of 50[234]")
+_AWAY = re.compile(r"net::ERR_(CONNECTION_|INCOMPLETE_|EMPTY_RESPONSE)|status of 50[234]|htmx:(sse:)?error")
 _axe = Axe()
 
 
@@ -24,15 +22,13 @@ class Watch:
         context.on("console", self._heard)
         context.on("weberror", self._broke)
 
-    def expect(self, pattern: re.Pattern[str]) -> None:
-        """From now on, complaints like `pattern` are part of the story."""
-        self._expected.append(pattern)
+    def expect_status(self, status: int) -> None:
+        """A page that answers with this status is part of the story; browsers complain about it."""
+        self._expected.append(re.compile(f"status of {status}"))
 
-    @contextmanager
-    def outage(self) -> Iterator[None]:
-        """While a server is taken away, a browser says that it cannot reach it."""
-        self.expect(_AWAY)
-        yield
+    def expect_outage(self) -> None:
+        """A server is taken away, and the browser says that it cannot reach it."""
+        self._expected.append(_AWAY)
 
     def silent(self) -> None:
         """Raises AssertionError with what was heard and not expected."""
@@ -53,7 +49,7 @@ def is_sound(page: Page) -> None:
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 800})
         for scheme in SCHEMES:
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
             found = _axe.run(page).response["violations"]
             wrong += [f"{width} {scheme}: {_told(violation)}" for violation in found]
         spare = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

@@ -1,0 +1,149 @@
+"""Every page of the acquirer: accessible and quiet, in light and dark, wide and narrow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import expect
+
+from e2e.buyers import Buyer
+from e2e.conftest import Visitor
+from e2e.control import Control
+from e2e.demo import Demo
+from e2e.pages import CHALLENGE_CARD, DECLINED_CARD, CardPage
+from e2e.watching import is_sound
+
+
+@dataclass(frozen=True)
+class Customer:
+    """Somebody on the payment page."""
+
+    visitor: Visitor
+    buyer: Buyer
+    acquirer: Control
+
+    def go(self, path: str) -> CardPage:
+        card = CardPage(self.visitor.tab())
+        card.page.goto(self.visitor.demo.acquirer + path)
+        return card
+
+    def form(self) -> CardPage:
+        """The card form of a new payment."""
+        return self.go(f"/pay/{self.buyer.go_and_pay(self.buyer.order())}")
+
+    def after(self, act: Callable[[str], object]) -> CardPage:
+        """The page of a payment after something happened to it."""
+        payment = self.buyer.go_and_pay(self.buyer.order())
+        act(payment)
+        return self.go(f"/pay/{payment}")
+
+
+def wrong(customer: Customer) -> CardPage:
+    customer.visitor.watch.expect_status(422)
+    card = customer.form()
+    card.pay("1234 5678 9012 3456")
+    expect(card.page.get_by_role("alert")).to_contain_text("Please check")
+    return card
+
+
+def declined(customer: Customer) -> CardPage:
+    card = customer.form()
+    card.pay(DECLINED_CARD)
+    expect(card.page.get_by_role("alert")).to_contain_text("Not paid")
+    return card
+
+
+def challenge(customer: Customer) -> CardPage:
+    card = customer.form()
+    card.pay(CHALLENGE_CARD)
+    expect(card.button("Approve")).to_be_visible()
+    return card
+
+
+def card_list(customer: Customer) -> CardPage:
+    card = customer.form()
+    card.page.get_by_text("Test cards", exact=True).click()
+    expect(card.button("4242 4242 4242 4242")).to_be_visible()
+    return card
+
+
+def fate(customer: Customer) -> CardPage:
+    card = customer.form()
+    card.arm("Lost webhook")
+    return card
+
+
+def linked_fate(customer: Customer) -> CardPage:
+    card = customer.form()
+    card.page.goto(f"{card.page.url}?fate=late_30s")
+    expect(card.page.get_by_text("This link carries a fate")).to_be_visible()
+    return card
+
+
+def story(customer: Customer) -> CardPage:
+    payment = customer.buyer.go_and_pay(customer.buyer.order())
+    customer.acquirer.faults_of(payment, hook={"duplicate": 2})
+    customer.acquirer.approve(payment)
+    customer.acquirer.expect(payment, "payment.captured")
+    return customer.go(f"/payments/{payment}")
+
+
+def delivery(customer: Customer) -> CardPage:
+    page = story(customer)
+    page.page.get_by_role("link", name=re.compile("^dlv_")).first.click()
+    page.page.get_by_text("What was sent").first.click()
+    page.page.get_by_text("What came back").first.click()
+    return page
+
+
+def late(customer: Customer) -> CardPage:
+    def act(payment: str) -> None:
+        customer.acquirer.faults_of(payment, pay={"late_after_expiry": "PT10M"})
+        customer.acquirer.approve(payment)
+
+    return customer.after(act)
+
+
+def timed_out(customer: Customer) -> CardPage:
+    return customer.after(lambda payment: customer.acquirer.turn("PT31M"))
+
+
+def missing(customer: Customer) -> CardPage:
+    customer.visitor.watch.expect_status(404)
+    return customer.go("/pay/nothing")
+
+
+PAGES: dict[str, tuple[Callable[[Customer], CardPage], str]] = {
+    "landing": (lambda customer: customer.go("/"), "A payment provider for tests"),
+    "card form": (Customer.form, "Pay by card"),
+    "card form, not right yet": (wrong, "Pay by card"),
+    "card form after a decline": (declined, "Pay by card"),
+    "test cards": (card_list, "Pay by card"),
+    "challenge": (challenge, "Confirm that it is you"),
+    "accepted": (lambda customer: customer.after(customer.acquirer.approve), "Payment accepted"),
+    "cancelled": (lambda customer: customer.after(lambda p: customer.acquirer.act(p, "cancel")), "Payment cancelled"),
+    "failed": (lambda customer: customer.after(lambda p: customer.acquirer.act(p, "fail")), "Payment not possible"),
+    "timed out": (timed_out, "This payment page has timed out"),
+    "still working": (late, "Your bank is still working on it"),
+    "fate panel": (fate, "Pay by card"),
+    "a fate in the link": (linked_fate, "Pay by card"),
+    "payments": (lambda customer: customer.go("/payments"), "Payments"),
+    "a payment": (story, ""),
+    "deliveries": (lambda customer: customer.go("/deliveries"), "Delivery log"),
+    "a delivery": (delivery, "payment.captured"),
+    "no such payment": (missing, "That did not work"),
+}
+"""Every page by what it shows: how to get there, and how its main heading begins."""
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_of_the_acquirer_is_sound(
+    visitor: Visitor, demo: Demo, buyer: Buyer, acquirer: Control, page: str
+) -> None:
+    way, heading = PAGES[page]
+    card = way(Customer(visitor, buyer, acquirer))
+    expect(card.heading).to_have_text(re.compile(f"^{re.escape(heading)}"))
+    is_sound(card.page)

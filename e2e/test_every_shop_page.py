@@ -1,0 +1,235 @@
+"""Every page of the shop but the order's own: accessible and quiet, in light and dark, wide and narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from e2e.buyers import ADDRESS, PLENTY, Buyer
+from e2e.conftest import Visitor
+from e2e.demo import Demo
+from e2e.pages import Shop
+from e2e.watching import is_sound
+
+Way = Callable[[Visitor], Shop]
+
+
+def cart_of(visitor: Visitor, slug: str = PLENTY) -> Shop:
+    """The cart with one thing in it."""
+    shop = visitor.shop().visit(f"/products/{slug}")
+    shop.add_to_cart()
+    expect(shop.link("View cart")).to_be_visible()
+    return shop.visit("/cart")
+
+
+def added(visitor: Visitor) -> Shop:
+    shop = visitor.shop().visit(f"/products/{PLENTY}")
+    shop.add_to_cart()
+    expect(shop.link("View cart")).to_be_visible()
+    return shop
+
+
+def refused_to_add(visitor: Visitor) -> Shop:
+    visitor.watch.expect_status(422)
+    shop = visitor.shop().visit(f"/products/{PLENTY}")
+    shop.page.get_by_label("Quantity", exact=True).evaluate("field => field.removeAttribute('max')")
+    shop.add_to_cart(5000)
+    expect(shop.page.locator("main").get_by_text("between 1 and 99")).to_be_visible()
+    return shop
+
+
+def removed(visitor: Visitor) -> Shop:
+    shop = cart_of(visitor)
+    shop.button("Remove Six Cedar Pencils").click()
+    expect(shop.button("Undo")).to_be_visible()
+    return shop
+
+
+def moved_price(visitor: Visitor) -> Shop:
+    shop = cart_of(visitor, "olive-soap")
+    change = (
+        "UPDATE products SET prices = json_set(prices, '$.TWD', json_extract(prices, '$.TWD') + 100) WHERE slug = ?"
+    )
+    visitor.demo.execute(change, "olive-soap")
+    shop.page.reload()
+    expect(shop.button("Use the new prices")).to_be_visible()
+    return shop
+
+
+def sold_meanwhile(visitor: Visitor) -> Shop:
+    shop = cart_of(visitor, "celadon-teapot")
+    Buyer(visitor.demo).order("celadon-teapot", 2)
+    shop.page.reload()
+    expect(shop.page.get_by_text("Sold out since you chose it. Please remove it.")).to_be_visible()
+    return shop
+
+
+def checkout(visitor: Visitor) -> Shop:
+    return cart_of(visitor).visit("/checkout")
+
+
+def checkout_wrong(visitor: Visitor) -> Shop:
+    visitor.watch.expect_status(422)
+    shop = checkout(visitor)
+    shop.button("Place order and pay").click()
+    expect(shop.page.get_by_role("alert")).to_be_focused()
+    return shop
+
+
+def checkout_too_late(visitor: Visitor) -> Shop:
+    visitor.watch.expect_status(409)
+    shop = cart_of(visitor, "wall-clock").visit("/checkout")
+    shop.fill_in()
+    Buyer(visitor.demo).order("wall-clock", 3)
+    shop.button("Place order and pay").click()
+    expect(shop.page.get_by_role("alert")).to_contain_text("Wall Clock: sold out")
+    return shop
+
+
+def history_link(visitor: Visitor) -> Shop:
+    shop = visitor.shop().visit("/orders")
+    shop.page.get_by_label("E-mail").fill(ADDRESS["email"])
+    shop.button("Make a link").click()
+    expect(shop.link("Show the orders of")).to_be_visible()
+    return shop
+
+
+def history(visitor: Visitor) -> Shop:
+    Buyer(visitor.demo).order(email="history@example.com")
+    shop = visitor.shop().visit("/orders")
+    shop.page.get_by_label("E-mail").fill("history@example.com")
+    shop.button("Make a link").click()
+    shop.link("Show the orders of").click()
+    expect(shop.page.get_by_role("table")).to_be_visible()
+    return shop
+
+
+def history_wrong(visitor: Visitor) -> Shop:
+    visitor.watch.expect_status(422)
+    shop = visitor.shop().visit("/orders")
+    shop.button("Make a link").click()
+    expect(shop.page.get_by_role("alert")).to_be_visible()
+    return shop
+
+
+def signed_in_nobody(visitor: Visitor) -> Shop:
+    visitor.watch.expect_status(422)
+    visitor.watch.expect_status(401)
+    shop = visitor.shop().visit("/sign-in")
+    shop.page.get_by_label("E-mail").fill("nobody@example.com")
+    shop.page.get_by_label("Password").fill("a password of nobody")
+    shop.button("Sign in").click()
+    expect(shop.page.get_by_role("alert")).to_be_visible()
+    return shop
+
+
+def registered_wrong(visitor: Visitor) -> Shop:
+    visitor.watch.expect_status(422)
+    shop = visitor.shop().visit("/register")
+    shop.page.get_by_label("Name").fill("Ada")
+    shop.page.get_by_label("E-mail").fill("ada@example.com")
+    shop.page.get_by_label("Password").fill("short")
+    shop.button("Make an account").click()
+    expect(shop.page.get_by_role("alert")).to_be_visible()
+    return shop
+
+
+def account(visitor: Visitor) -> Shop:
+    shop = visitor.shop().visit("/register")
+    shop.page.get_by_label("Name").fill("Ada")
+    shop.page.get_by_label("E-mail").fill("account@example.com")
+    shop.page.get_by_label("Password").fill("a long enough sentence")
+    shop.button("Make an account").click()
+    expect(shop.heading).to_have_text("Hello, Ada")
+    shop.buy(PLENTY)
+    return shop.visit("/account")
+
+
+def failing(status: int, path: str) -> Way:
+    """A page that answers `status`, and says so in words."""
+
+    def way(visitor: Visitor) -> Shop:
+        visitor.watch.expect_status(status)
+        shop = visitor.shop().visit(path)
+        expect(shop.page.get_by_text(str(status), exact=True)).to_be_visible()
+        return shop
+
+    return way
+
+
+def foreign_host(visitor: Visitor) -> Shop:
+    visitor.watch.expect_status(400)
+    shop = Shop(visitor.tab(), visitor.demo.shop.replace("localhost", "another.localhost")).visit("/")
+    expect(shop.page.get_by_text("This host name is not one of the shop's.")).to_be_visible()
+    return shop
+
+
+def too_large(visitor: Visitor) -> Shop:
+    visitor.watch.expect_status(413)
+    shop = checkout(visitor)
+    field = shop.page.get_by_label("Street and number")
+    field.evaluate("field => { field.removeAttribute('maxlength'); field.value = 'x'.repeat(70000); }")
+    shop.button("Place order and pay").click()
+    expect(shop.page.get_by_text("413", exact=True)).to_be_visible()
+    return shop
+
+
+def stale_form(visitor: Visitor) -> Shop:
+    visitor.watch.expect_status(400)
+    shop = checkout(visitor)
+    visitor.context.clear_cookies()
+    shop.button("Place order and pay").click()
+    expect(shop.page.get_by_text("This page had been open for a long time.")).to_be_visible()
+    return shop
+
+
+def at(path: str) -> Way:
+    """The page at an address."""
+    return lambda visitor: visitor.shop().visit(path)
+
+
+PAGES: dict[str, tuple[Way, str]] = {
+    "catalogue": (at("/"), "Things that stay where you put them."),
+    "a category": (at("/?category=table"), "Table & kitchen"),
+    "a search": (at("/?q=pencil"), "Search"),
+    "a search that finds nothing": (at("/?q=submarine"), "Search"),
+    "a product": (at(f"/products/{PLENTY}"), "Six Cedar Pencils"),
+    "a product that is nearly gone": (at("/products/brass-pen"), "Brass Fountain Pen"),
+    "a product that is sold out": (at("/products/paper-lantern"), "Paper Lantern"),
+    "a product in the cart": (added, "Six Cedar Pencils"),
+    "a quantity that cannot be": (refused_to_add, "Six Cedar Pencils"),
+    "an empty cart": (at("/cart"), "Your cart"),
+    "a full cart": (cart_of, "Your cart"),
+    "a cart after a removal": (removed, "Your cart"),
+    "a cart whose price moved": (moved_price, "Your cart"),
+    "a cart whose product was sold": (sold_meanwhile, "Your cart"),
+    "the checkout": (checkout, "Checkout"),
+    "the checkout, not right yet": (checkout_wrong, "Checkout"),
+    "the checkout, sold meanwhile": (checkout_too_late, "Checkout"),
+    "the way to one's orders": (at("/orders"), "Your orders"),
+    "the link to one's orders": (history_link, "Your orders"),
+    "one's orders": (history, "Your orders"),
+    "no e-mail address": (history_wrong, "Your orders"),
+    "sign in": (at("/sign-in"), "Sign in"),
+    "a sign-in that failed": (signed_in_nobody, "Sign in"),
+    "register": (at("/register"), "Make an account"),
+    "a password that is too short": (registered_wrong, "Make an account"),
+    "an account": (account, "Hello, Ada"),
+    "no such page": (failing(404, "/nothing/here"), "Page not found"),
+    "a history link that is forged": (failing(404, "/orders/of/forged"), "Page not found"),
+    "a wrong method": (failing(405, "/cart/lines"), "That did not work"),
+    "a foreign host": (foreign_host, "That did not work"),
+    "too large": (too_large, "That is too much"),
+    "a stale form": (stale_form, "That did not work"),
+}
+"""Every page by what it shows: how to get there, and its main heading."""
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_of_the_shop_is_sound(visitor: Visitor, demo: Demo, page: str) -> None:
+    way, heading = PAGES[page]
+    shop = way(visitor)
+    shop.is_called(heading)
+    is_sound(shop.page)

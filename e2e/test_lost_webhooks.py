@@ -1,0 +1,144 @@
+"""Whatever happens to the webhook, the order is paid once. The fates are picked in the acquirer's panel."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from e2e.buyers import Buyer
+from e2e.conftest import Visitor
+from e2e.control import Control
+from e2e.pages import NO_WEBHOOK_CARD, OrderPage
+from tests.parts.waiting import until
+
+TYPING = "PT5S"
+"""How long people type; the acquirer is not asked about a payment twice in two seconds."""
+
+
+def test_a_lost_webhook_is_healed_by_asking(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
+    order = visitor.order(buyer.order().url)
+    card = order.opens_payment()
+    card.arm("Lost webhook")
+    acquirer.approve(card.payment)
+    expect(order.heading).to_have_text("Finish paying in the other tab")
+    acquirer.turn("PT1M")
+    order.is_called("Payment received")
+    assert "hook.drop" in {use["fault"] for use in acquirer.payment(card.payment)["faults_used"]}
+
+
+def test_a_card_that_never_sends_a_webhook_pays_when_the_buyer_returns(
+    visitor: Visitor, buyer: Buyer, acquirer: Control
+) -> None:
+    order = visitor.order(buyer.order().url)
+    card = order.pay_here()
+    acquirer.turn(TYPING)
+    card.pay(NO_WEBHOOK_CARD)
+    order.is_called("Payment received")
+
+
+@pytest.mark.parametrize("fate", ["Doubled in parallel", "Reversed"])
+def test_a_webhook_that_comes_twice_or_out_of_order_pays_once(
+    visitor: Visitor, buyer: Buyer, acquirer: Control, fate: str
+) -> None:
+    order = visitor.order(buyer.order().url)
+    card = order.opens_payment()
+    card.arm(fate)
+    payment = card.payment
+    card.pay()
+    order.is_called("Payment received")
+    until(lambda: acquirer.all_delivered(payment), what="every delivery")
+    order.page.reload()
+    order.is_called("Payment received")
+    assert len(acquirer.payment(payment)["captures"]) == 1
+
+
+def test_a_webhook_that_comes_late_changes_nothing_any_more(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
+    order = visitor.order(buyer.order().url)
+    card = order.opens_payment()
+    card.arm("Late by 30 s")
+    payment = card.payment
+    acquirer.turn(TYPING)
+    card.pay()
+    order.is_called("Payment received")
+    acquirer.turn("PT31S")
+    until(lambda: acquirer.all_delivered(payment), what="the late delivery")
+    order.page.reload()
+    order.is_called("Payment received")
+
+
+def test_forged_webhooks_change_nothing(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
+    placed = buyer.order()
+    order = visitor.order(placed.url)
+    card = order.opens_payment()
+    card.arm("Bad signature")
+    payment = card.payment
+    acquirer.approve(payment)
+    until(lambda: acquirer.answers(payment), what="the shop's answer")
+    assert set(acquirer.answers(payment)) == {401}
+    forged = httpx.post(
+        f"{visitor.demo.shop}/webhooks/kpay",
+        content=b'{"id":"evt_1","type":"payment.captured","data":{"payment":{}}}',
+        headers={"webhook-id": "evt_1", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA"},
+    )
+    assert forged.status_code == 401
+    order.page.reload()
+    order.is_called("Finish paying in the other tab")
+    acquirer.turn("PT1M")
+    order.is_called("Payment received")
+
+
+def test_a_wrong_amount_is_reviewed_and_never_paid_by_itself(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
+    order = visitor.order(buyer.order().url)
+    card = order.opens_payment()
+    card.arm("Wrong amount")
+    card.pay()
+    order.is_called("We are checking your payment")
+    expect(order.pay_button).to_have_count(0)
+    acquirer.turn("PT40M")
+    order.page.reload()
+    order.is_called("We are checking your payment")
+
+
+def test_a_second_capture_of_one_payment_is_said_and_never_lost(visitor: Visitor, buyer: Buyer) -> None:
+    order = visitor.order(buyer.order().url)
+    card = order.opens_payment()
+    card.arm("Charged twice")
+    card.pay()
+    order.is_called("We received two payments")
+
+
+def test_money_that_comes_after_the_time_to_pay_is_said_and_never_lost(
+    visitor: Visitor, buyer: Buyer, acquirer: Control
+) -> None:
+    order = visitor.order(buyer.order().url)
+    card = order.opens_payment()
+    card.arm("Pays after expiry")
+    card.pay()
+    OrderPage(card.page).heading.wait_for()
+    acquirer.turn("PT31M")
+    order.is_called("The time to pay has run out")
+    acquirer.turn("PT11M")
+    order.page.reload()
+    order.is_called("We received your payment late")
+
+
+def test_the_last_one_is_held_for_the_buyer_who_is_typing_and_free_when_time_runs_out(
+    visitor: Visitor, buyer: Buyer, acquirer: Control
+) -> None:
+    order = visitor.shop().buy("blue-kettle")
+    card = order.opens_payment()
+    card.fill_in()
+    other = visitor.shop().visit("/products/blue-kettle")
+    expect(other.page.get_by_text("Sold out", exact=True)).to_be_visible()
+    expect(other.button("Add to cart")).to_have_count(0)
+    acquirer.turn("PT31M")
+    order.is_called("The time to pay has run out")
+    other.page.reload()
+    expect(other.page.get_by_text("Only 1 left", exact=True)).to_be_visible()
+    expect(other.button("Add to cart")).to_be_visible()
+    card.page.get_by_role("button", name="Pay", exact=True).click()
+    card.page.wait_for_url(re.compile("/result$"))
+    card.is_called("This payment page has timed out")
