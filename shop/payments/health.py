@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from flask import current_app
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, select, update
 
 from shop.core import clock, http, metrics, rate
 from shop.core.db import db, insert, writing
@@ -28,7 +28,8 @@ def call(provider: PaymentProvider, operation: str, use: Callable[[], T]) -> T |
     Unavailable without a call when the provider is paused or its rate is used up.
     """
     http.leave_database()
-    if is_paused(provider.NAME):
+    failures, paused_until = _health(provider.NAME)
+    if paused_until is not None and paused_until > clock.now():
         return Unavailable("paused after failures", retry_after=PAUSE)
     if not rate.wait_for_turn(provider.NAME, current_app.config["CALLS_PER_SECOND"]):
         return Unavailable("our own rate is used up", retry_after=1.0)
@@ -40,15 +41,11 @@ def call(provider: PaymentProvider, operation: str, use: Callable[[], T]) -> T |
     metrics.CALL_SECONDS.labels(provider.NAME, operation).observe(time.monotonic() - started)
     failed = isinstance(answer, Unavailable | Unknown)
     metrics.CALLS.labels(provider.NAME, operation, type(answer).__name__.lower()).inc()
-    _remember(provider.NAME, failed, answer.retry_after if isinstance(answer, Unavailable) else None)
+    if failed:
+        _trouble(provider.NAME, answer.retry_after if isinstance(answer, Unavailable) else None)
+    elif failures or paused_until:
+        _well_again(provider.NAME)
     return answer
-
-
-def is_paused(name: str) -> bool:
-    """Whether the provider is left alone for now."""
-    until = db.session.scalar(select(ProviderHealth.paused_until).where(ProviderHealth.provider == name))
-    db.session.rollback()
-    return until is not None and until > clock.now()
 
 
 def paused() -> list[str]:
@@ -56,32 +53,32 @@ def paused() -> list[str]:
     return list(db.session.scalars(select(ProviderHealth.provider).where(ProviderHealth.paused_until > clock.now())))
 
 
-def _remember(name: str, failed: bool, retry_after: float | None) -> None:
-    at = clock.now()
-    if failed:
-        pause = timedelta(seconds=max(PAUSE, retry_after or 0))
-        with writing():
-            row = insert(ProviderHealth).values(provider=name, failures=1, unavailable_since=at)
-            since = func.coalesce(ProviderHealth.unavailable_since, at)
-            again = row.on_conflict_do_update(
-                index_elements=["provider"], set_={"failures": ProviderHealth.failures + 1, "unavailable_since": since}
-            )
-            db.session.execute(again)
-            tripped = ProviderHealth.failures >= (1 if retry_after else TRIP_AFTER)
-            db.session.execute(
-                update(ProviderHealth).where(ProviderHealth.provider == name, tripped).values(paused_until=at + pause)
-            )
-        return
-    trouble = db.session.scalar(
-        select(ProviderHealth.provider).where(
-            ProviderHealth.provider == name, or_(ProviderHealth.failures > 0, ProviderHealth.paused_until.is_not(None))
-        )
-    )
+def _health(name: str) -> tuple[int, datetime | None]:
+    """Failures in a row, and until when the provider is left alone."""
+    row = db.session.execute(
+        select(ProviderHealth.failures, ProviderHealth.paused_until).where(ProviderHealth.provider == name)
+    ).one_or_none()
     db.session.rollback()
-    if trouble:
-        with writing():
-            db.session.execute(
-                update(ProviderHealth)
-                .where(ProviderHealth.provider == name)
-                .values(failures=0, unavailable_since=None, paused_until=None)
-            )
+    return (row.failures, row.paused_until) if row else (0, None)
+
+
+def _trouble(name: str, retry_after: float | None) -> None:
+    at = clock.now()
+    pause = timedelta(seconds=max(PAUSE, retry_after or 0))
+    with writing():
+        row = insert(ProviderHealth).values(provider=name, failures=1, unavailable_since=at)
+        since = func.coalesce(ProviderHealth.unavailable_since, at)
+        again = row.on_conflict_do_update(
+            index_elements=["provider"], set_={"failures": ProviderHealth.failures + 1, "unavailable_since": since}
+        )
+        db.session.execute(again)
+        tripped = ProviderHealth.failures >= (1 if retry_after else TRIP_AFTER)
+        db.session.execute(
+            update(ProviderHealth).where(ProviderHealth.provider == name, tripped).values(paused_until=at + pause)
+        )
+
+
+def _well_again(name: str) -> None:
+    well = {"failures": 0, "unavailable_since": None, "paused_until": None}
+    with writing():
+        db.session.execute(update(ProviderHealth).where(ProviderHealth.provider == name).values(**well))
