@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
+import zlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from shop.core import beats, logs, queue
 from shop.core.db import db
@@ -39,37 +41,49 @@ class Clock:
                 time.sleep(0.05)
 
     def tick(self) -> None:
-        """One look at everything that is due. A database that is away is no reason to end."""
+        """One look at everything that is due. Neither a database that is away nor a mistake of ours is a reason to end.
+
+        What cannot be found now is found at the next look, and stops nothing else.
+        """
+        self._guarded("beat", lambda: beats.beat("clock"))
+        for row in WORK:
+            self._guarded(row.kind, partial(self._serve, row))
+
+    def _guarded(self, kind: str, do: Callable[[], None]) -> None:
         try:
-            beats.beat("clock")
-            for row in WORK:
-                self._serve(row)
-        except SQLAlchemyError as error:
+            do()
+        except Exception as error:  # noqa: BLE001 - a clock that ends does no work at all
             db.session.rollback()
-            log.error("clock.database_away", error=type(error).__name__)
+            log.error("clock.failed", kind=kind, error=f"{type(error).__name__}: {error}"[:500])
 
     def _serve(self, row: Work) -> None:
         ids = row.due()
-        if not ids:
-            return
-        if not row.shared:
+        if row.shared:
+            self._share(row, ids)
+        elif ids:
             work.batch(row.kind, ids)
-            return
+
+    def _share(self, row: Work, ids: list[Any]) -> None:
+        """Hand over what is new or was lost, and do what has waited for too long."""
         at = time.monotonic()
         still_due = {(row.kind, item) for item in ids}
         self._handed = {k: v for k, v in self._handed.items() if k[0] != row.kind or k in still_due}
-        fresh = [item for item in ids if at - self._handed.get((row.kind, item), (-_FORGET, 0.0))[0] >= _FORGET]
-        left_over = [item for item in fresh if at - self._handed.get((row.kind, item), (0.0, at))[1] >= HELP_AFTER]
+        fresh, left_over = [], []
+        for item in ids:
+            last, first = self._handed.get((row.kind, item), (at - _FORGET, at))
+            if at - last >= _FORGET:
+                (left_over if at - first >= HELP_AFTER else fresh).append(item)
+                self._handed[(row.kind, item)] = (at, first)
         for start in range(0, len(fresh), BATCH):
-            self._hand_over(row, fresh[start : start + BATCH], at)
+            self._hand_over(row, fresh[start : start + BATCH])
         if left_over:
             work.batch(row.kind, left_over)
 
-    def _hand_over(self, row: Work, ids: list[Any], at: float) -> None:
-        name = f"{row.kind}-{ids[0]}-{len(ids)}"
+    def _hand_over(self, row: Work, ids: list[Any]) -> None:
+        name = (
+            f"{row.kind}-{zlib.crc32(json.dumps(ids).encode()):08x}"  # the same items are the same job, others are not
+        )
         if not queue.hand_over("shop.jobs.work.batch", row.kind, ids, job_id=name):
+            for item in ids:
+                del self._handed[(row.kind, item)]
             work.batch(row.kind, ids)
-            return
-        for item in ids:
-            first = self._handed.get((row.kind, item), (at, at))[1]
-            self._handed[(row.kind, item)] = (at, first)
