@@ -65,10 +65,11 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def engine_options(url: str) -> dict[str, Any]:
-    """Pool and connect options for `url`: fail within seconds, never hang."""
+    """Pool and connect options for `url`: fail within seconds, never hang, and keep values out of errors' texts."""
     if url.startswith("sqlite"):
-        return {"connect_args": {"timeout": 5, "check_same_thread": False}}
+        return {"hide_parameters": True, "connect_args": {"timeout": 5, "check_same_thread": False}}
     return {
+        "hide_parameters": True,
         "pool_pre_ping": True,
         "pool_timeout": 3,
         "pool_size": 10,
