@@ -1,0 +1,277 @@
+"""The clock finds what is due and hands it to the workers; with nobody to hand it to, it does the work itself."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask import current_app
+from rq import SimpleWorker
+from rq.serializers import JSONSerializer
+
+from shop.core import beats, clock, queue
+from shop.core.db import db, writing
+from shop.inventory import stock
+from shop.jobs import clock as clock_module
+from shop.jobs import schedule, work
+from shop.jobs.clock import Clock
+from shop.jobs.schedule import Work
+from shop.orders.models import Order
+from shop.payments.models import Payment
+from tests.parts.redis_server import RedisServer
+from tests.shop_fixtures import PEN, Shop
+
+
+class Wall:
+    """The clock process's own sense of time, turned by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@pytest.fixture
+def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
+    wall = Wall()
+    monkeypatch.setattr(clock_module, "time", wall)
+    return wall
+
+
+@pytest.fixture
+def worker() -> Iterator[Callable[[], None]]:
+    """`worker()`: a worker comes, does what waits in the queue, and leaves."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def come() -> None:
+        found = queue.queue()
+        SimpleWorker([found], connection=found.connection, serializer=JSONSerializer).work(
+            burst=True, logging_level="WARNING"
+        )
+
+    yield come
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def jobs() -> list[tuple[str, list[Any]]]:
+    """What waits for the workers: kind and items."""
+    return [(job.args[0], job.args[1]) for job in queue.queue().get_jobs()]
+
+
+def paid_there(shop: Shop, number: int = 1) -> list[Order]:
+    """Orders that were paid at the acquirer, which nobody has told us; their payments are due."""
+    shop.restock(PEN)
+    orders = [shop.order((PEN, 1)) for _ in range(number)]
+    for order in orders:
+        shop.acquirer.capture(shop.payment(order).id)
+    shop.wait(seconds=11)
+    return orders
+
+
+def queries(shop: Shop) -> int:
+    return len([operation for operation, _ in shop.acquirer.calls if operation == "query"])
+
+
+def make_due(shop: Shop, order: Order) -> str:
+    payment = shop.payment(order)
+    shop.make_due(payment)
+    return payment.id
+
+
+# --- with workers ---
+
+
+def test_what_is_due_is_handed_to_the_workers_and_done_by_them(shop: Shop, worker: Callable[[], None]) -> None:
+    orders = paid_there(shop, 3)
+    Clock().tick()
+    assert [(kind, sorted(ids)) for kind, ids in jobs()] == [("poll", sorted(shop.payment(o).id for o in orders))]
+    assert queries(shop) == 0, "the clock has asked nobody itself"
+    worker()
+    assert {shop.state(order) for order in orders} == {"PAID"}
+    assert jobs() == []
+
+
+def test_much_work_is_handed_over_in_batches(shop: Shop) -> None:
+    with writing():
+        stock.receive(PEN, 60)
+    orders = [shop.order((PEN, 1)) for _ in range(schedule.BATCH + 3)]
+    shop.wait(seconds=11)
+    Clock().tick()
+    assert sorted(len(ids) for _, ids in jobs()) == [3, schedule.BATCH]
+    assert len({item for _, ids in jobs() for item in ids}) == len(orders)
+
+
+def test_each_item_is_handed_over_once_and_not_every_second(shop: Shop, wall: Wall) -> None:
+    paid_there(shop)
+    own = Clock()
+    for _ in range(4):
+        own.tick()
+        wall.sleep(1)
+    assert len(jobs()) == 1
+
+
+def test_a_job_that_was_lost_is_handed_over_again_after_five_seconds(shop: Shop, wall: Wall) -> None:
+    paid_there(shop)
+    own = Clock()
+    own.tick()
+    queue.queue().empty()
+    wall.sleep(4)
+    own.tick()
+    assert jobs() == []
+    wall.sleep(2)
+    own.tick()
+    assert len(jobs()) == 1
+
+
+def test_a_job_that_runs_twice_does_nothing_the_second_time(shop: Shop, worker: Callable[[], None]) -> None:
+    (order,) = paid_there(shop)
+    Clock().tick()
+    ((kind, ids),) = jobs()
+    worker()
+    asked, moved = queries(shop), shop.moves(order)
+    work.batch(kind, ids)
+    assert (queries(shop), shop.moves(order), shop.captures(order)) == (asked, moved, ["paid"])
+
+
+def test_two_clocks_and_two_workers_ask_once(shop: Shop, worker: Callable[[], None]) -> None:
+    paid_there(shop, 2)
+    Clock().tick()
+    Clock().tick()
+    worker()
+    worker()
+    assert queries(shop) == 2
+
+
+def test_what_a_worker_has_done_and_is_due_again_is_handed_over_again_and_not_done_by_the_clock(
+    shop: Shop, wall: Wall, worker: Callable[[], None]
+) -> None:
+    order = shop.order()
+    shop.wait(seconds=11)
+    own = Clock()
+    own.tick()
+    worker()
+    wall.sleep(1)
+    own.tick()
+    assert queries(shop) == 1
+    wall.sleep(20)
+    make_due(shop, order)
+    own.tick()
+    assert (queries(shop), len(jobs())) == (1, 1)
+    worker()
+    assert queries(shop) == 2
+
+
+def test_batches_that_begin_alike_are_both_handed_over(shop: Shop, wall: Wall) -> None:
+    orders = [shop.order((PEN, 1)) for _ in range(3)]
+    first, second, third = sorted(shop.payment(order).id for order in orders)
+    shop.wait(seconds=11)
+    not_now(third)
+    own = Clock()
+    own.tick()
+    wall.sleep(6)
+    not_now(second)
+    with writing():
+        db.session.get_one(Payment, third).next_check_at = clock.now()
+    own.tick()
+    assert {item for _, ids in jobs() for item in ids} == {first, second, third}
+
+
+def not_now(payment_id: str) -> None:
+    with writing():
+        db.session.get_one(Payment, payment_id).next_check_at = None
+
+
+# --- without ---
+
+
+def test_what_no_worker_takes_is_done_by_the_clock_after_ten_seconds(shop: Shop, wall: Wall) -> None:
+    (order,) = paid_there(shop)
+    own = Clock()
+    own.tick()
+    wall.sleep(6)
+    own.tick()
+    assert shop.state(order) == "WAITING_PAYMENT"
+    wall.sleep(6)
+    own.tick()
+    assert shop.state(order) == "PAID"
+
+
+def test_without_redis_the_clock_does_everything_at_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Case 25."""
+    (order,) = paid_there(shop)
+    monkeypatch.setitem(shop.app.config, "REDIS_URL", "")
+    monkeypatch.setattr(shop.app.extensions["settled_redis"], "client", None)
+    Clock().tick()
+    assert shop.state(order) == "PAID"
+
+
+def test_with_a_redis_that_went_away_the_clock_does_everything_at_once(shop: Shop, own_redis: RedisServer) -> None:
+    """Case 25."""
+    (order,) = paid_there(shop)
+    current_app.config["REDIS_URL"] = own_redis.url
+    current_app.extensions.pop("settled_queue", None)
+    current_app.extensions["settled_redis"].client = None
+    own = Clock()
+    own_redis.kill()
+    own.tick()
+    assert shop.state(order) == "PAID"
+
+
+# --- whatever happens ---
+
+
+def test_work_that_cannot_be_found_stops_no_other_work_and_not_the_clock(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost() -> list[Any]:
+        raise RuntimeError("a mistake of ours")
+
+    def misspelt() -> list[Any]:
+        db.session.execute(db.text("SELECT nothing FROM nowhere"))
+        return []
+
+    done: list[int] = []
+    rows = (Work("lost", lost, print), Work("misspelt", misspelt, print), Work("fine", lambda: [1], done.append))
+    monkeypatch.setattr(clock_module, "WORK", rows)
+    monkeypatch.setattr(work, "BY_KIND", {row.kind: row for row in rows})
+    Clock().tick()
+    assert done == [1]
+
+
+def test_the_clock_says_that_it_is_alive(shop: Shop) -> None:
+    assert beats.age("clock") is None
+    Clock().tick()
+    age = beats.age("clock")
+    assert age is not None
+    assert age < 5
+
+
+def test_a_sweep_says_how_much_it_has_done(shop: Shop) -> None:
+    paid_there(shop, 2)
+    done = shop.sweep()
+    assert (done["poll"], done["inbox"], done["saga"], done["closing"]) == (2, 0, 0, 0)
+    assert done["outbox"] >= 1
+    assert shop.app.test_cli_runner().invoke(args=["sweep"]).output.startswith("inbox 0, saga 0, poll 0")
+
+
+def test_what_a_mistake_of_ours_says_in_the_log_holds_no_values(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def misspelt() -> list[Any]:
+        return list(db.session.execute(db.text("SELECT :token FROM nowhere"), {"token": "a-secret-token"}))
+
+    rows = (Work("misspelt", misspelt, print), Work("worse", lambda: [1], lambda _: misspelt()))
+    monkeypatch.setattr(clock_module, "WORK", rows)
+    monkeypatch.setattr(work, "BY_KIND", {row.kind: row for row in rows})
+    Clock().tick()
+    said = capfd.readouterr().out
+    assert "clock.failed" in said
+    assert "work.failed" in said
+    assert "a-secret-token" not in said

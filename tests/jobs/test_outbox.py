@@ -1,0 +1,152 @@
+"""Events: written with what makes them true, told afterwards, at least once, and never lost."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from flask import current_app
+
+from shop.core import outbox, redis
+from shop.core.db import db, writing
+from shop.core.outbox import OutboxRow
+from shop.jobs import effects
+from shop.orders.models import Order
+from tests.parts.redis_server import RedisServer
+from tests.shop_fixtures import PEN, Race, Shop
+
+Event = dict[str, Any]
+
+
+def stream(name: str) -> list[Event]:
+    """The events on a stream, oldest first."""
+    found = []
+    for _, fields in redis.client().xrange(name):
+        event = {key.decode(): value.decode() for key, value in fields.items()}
+        found.append(event | {"id": int(event["id"]), "payload": json.loads(event["payload"])})
+    return found
+
+
+def paid(shop: Shop) -> Order:
+    order = shop.order((PEN, 1))
+    payment = shop.payment(order)
+    shop.acquirer.capture(payment.id)
+    shop.hear(payment)
+    return order
+
+
+def relay() -> int:
+    return outbox.relay(effects.follow)
+
+
+def test_an_order_s_life_is_told_on_two_streams_numbered_without_gaps(shop: Shop) -> None:
+    order = paid(shop)
+    relay()
+    orders, payments = stream("orders.events.v1"), stream("payments.events.v1")
+    assert [(e["kind"], e["payload"].get("source"), e["payload"].get("target")) for e in orders] == [
+        ("order.placed", None, "PENDING"),
+        ("order.moved", "PENDING", "WAITING_PAYMENT"),
+        ("order.moved", "WAITING_PAYMENT", "PAID"),
+    ]
+    assert {e["kind"] for e in payments} >= {"payment.open", "payment.captured"}
+    numbers = sorted(e["payload"]["seq"] for e in orders + payments)
+    assert numbers == list(range(1, len(numbers) + 1))
+    for event in orders + payments:
+        assert (event["subject"], event["payload"]["orderNo"]) == (order.number, order.number)
+    because = [e["payload"].get("because") for e in orders]
+    assert because == [None, "payment_opened", "captured"]
+
+
+def test_no_event_says_where_the_order_s_page_is_or_where_its_buyer_lives(shop: Shop) -> None:
+    order = paid(shop)
+    relay()
+    told = json.dumps(stream("orders.events.v1") + stream("payments.events.v1"))
+    for hidden in (order.token, order.email, order.line1, order.checkout_key):
+        assert hidden not in told
+
+
+def test_an_event_that_is_rolled_back_is_never_told(shop: Shop) -> None:
+    with pytest.raises(RuntimeError, match="no after all"), writing():
+        outbox.emit(outbox.ORDERS, "order.imagined", "nobody", {})
+        raise RuntimeError("no after all")
+    assert relay() == 0
+
+
+def test_without_redis_events_wait_and_are_told_when_it_is_back(shop: Shop, own_redis: RedisServer) -> None:
+    """Case 25."""
+    current_app.config["REDIS_URL"] = own_redis.url
+    current_app.extensions["settled_redis"].client = None
+    own_redis.kill()
+    paid(shop)
+    assert relay() == 0
+    rows = db.session.scalars(db.select(OutboxRow)).all()
+    assert rows
+    assert all(row.published_at is None and row.due_at and row.error for row in rows)
+    own_redis.start()
+    current_app.extensions["settled_redis"].away_until = 0.0
+    shop.wait(seconds=6)
+    assert relay() == len(rows)
+    assert [e["id"] for e in stream("orders.events.v1")] == sorted(e["id"] for e in stream("orders.events.v1"))
+    assert len(stream("orders.events.v1")) + len(stream("payments.events.v1")) == len(rows)
+
+
+def test_an_effect_that_fails_keeps_its_event_and_lets_the_others_pass(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed: list[Event] = []
+
+    def poisoned(payload: Event) -> None:
+        if payload["orderNo"] == first.number:
+            raise RuntimeError("a mistake of ours")
+        followed.append(payload)
+
+    first, second = paid(shop), paid(shop)
+    monkeypatch.setitem(effects.EFFECTS, "payment.captured", (poisoned,))
+    relay()
+    assert [payload["orderNo"] for payload in followed] == [second.number]
+    (left,) = db.session.scalars(db.select(OutboxRow).where(OutboxRow.published_at.is_(None))).all()
+    assert (left.kind, left.subject, left.tries) == ("payment.captured", first.number, 1)
+    assert "a mistake of ours" in str(left.error)
+    monkeypatch.setitem(effects.EFFECTS, "payment.captured", (followed.append,))
+    shop.turn(seconds=6)
+    assert [payload["orderNo"] for payload in followed] == [second.number, first.number]
+
+
+def test_killed_between_telling_and_noting_it_the_event_is_told_again_under_its_own_id(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*_: Any) -> str:
+        told(*_)
+        raise Killed
+
+    paid(shop)
+    told = outbox._to_streams
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "_to_streams", die)
+        with pytest.raises(Killed):
+            relay()
+    before = [event["id"] for event in stream("orders.events.v1")]
+    assert relay() == 0, "claimed, until the lease is over"
+    shop.wait(seconds=31)
+    relay()
+    assert [event["id"] for event in stream("orders.events.v1")] == before * 2
+
+
+def test_eight_relays_at_once_do_each_effect_once(shop: Shop, race: Race, monkeypatch: pytest.MonkeyPatch) -> None:
+    followed: list[str] = []
+    monkeypatch.setitem(effects.EFFECTS, "payment.captured", (lambda payload: followed.append(payload["orderNo"]),))
+    numbers = [paid(shop).number for _ in range(4)]
+    race(lambda _: relay())
+    assert sorted(followed) == sorted(numbers)
+
+
+def test_many_events_are_told_in_portions_and_none_is_forgotten(shop: Shop) -> None:
+    with writing():
+        for number in range(450):
+            outbox.emit(outbox.ORDERS, "order.noted", "many", {"orderNo": "many", "n": number})
+    assert [relay(), relay(), relay(), relay()] == [200, 200, 50, 0]
+    assert [event["payload"]["n"] for event in stream("orders.events.v1")] == list(range(450))
