@@ -15,12 +15,11 @@ from typing import Any
 
 from flask import Blueprint, Response, g, request
 
-from mock_acquirer import calls, clock, deliveries, engine, targets
-from mock_acquirer.cards import DECLINES
+from mock_acquirer import calls, clock, deliveries, engine, refunds, targets
 from mock_acquirer.dialects import Dialect, Merchant, setting
+from mock_acquirer.dialects._kpay_documents import event_about, event_body, payment_document, refund_document
 from mock_acquirer.errors import Refused, invalid, not_found
 from mock_acquirer.idempotency import Key
-from mock_acquirer.links import checkout_url
 from mock_acquirer.models import Payment
 from mock_acquirer.money import EXPONENTS, LARGEST
 from mock_acquirer.settings import Row, text, web_address
@@ -119,7 +118,7 @@ def start() -> Response:
 
     def doing(_: str) -> calls.Effect:
         payment = engine.open_session(_read_session(caller, sent))
-        return calls.Effect(201, deliveries.compact(document(payment)))
+        return calls.Effect(201, deliveries.compact(payment_document(payment)))
 
     return _respond(calls.perform(calls.Call(NAME, "start", caller.run, key=_key(caller)), doing))
 
@@ -132,7 +131,7 @@ def show(payment_id: str) -> Response:
     def doing(shows: str) -> calls.Effect:
         if shows == "nothing":
             raise not_found(f"There is no payment {payment_id!r:.80}.")
-        return calls.Effect(200, deliveries.compact(document(payment, as_created=shows == "created")))
+        return calls.Effect(200, deliveries.compact(payment_document(payment, as_created=shows == "created")))
 
     return _respond(calls.perform(calls.Call(NAME, "query", caller.run, payment), doing))
 
@@ -148,7 +147,7 @@ def search() -> Response:
     def doing(shows: str) -> calls.Effect:
         for payment in found:
             engine.expire_if_due(payment)
-        listed = [] if shows != "now" else [document(payment) for payment in found]
+        listed = [] if shows != "now" else [payment_document(payment) for payment in found]
         return calls.Effect(200, deliveries.compact({"data": listed}))
 
     return _respond(calls.perform(calls.Call(NAME, "query", caller.run, found[-1] if found else None), doing))
@@ -170,9 +169,56 @@ def _change(payment_id: str, op: str, act: Callable[[Payment, dict[str, Any]], N
 
     def doing(_: str) -> calls.Effect:
         act(payment, sent)
-        return calls.Effect(200, deliveries.compact(document(payment)))
+        return calls.Effect(200, deliveries.compact(payment_document(payment)))
 
     return _respond(calls.perform(calls.Call(NAME, op, caller.run, payment, _key(caller)), doing))
+
+
+@bp.post("/payments/<payment_id>/refunds")
+def refund(payment_id: str) -> Response:
+    """Without an amount all that is left goes back. The merchant's `reference` makes one refund, however often sent."""
+    caller, sent = _caller(), _body()
+    payment = _mine(caller, payment_id)
+
+    def doing(_: str) -> calls.Effect:
+        made = engine.refund(
+            payment,
+            _amount(sent, needed=False),
+            _reference(sent, "reference", ""),
+            capture_id=_text(sent, "capture", 64, "") or None,
+            reason=_text(sent, "reason", 200, ""),
+        )
+        return calls.Effect(201, deliveries.compact(refund_document(payment, made)))
+
+    return _respond(calls.perform(calls.Call(NAME, "refund", caller.run, payment, _key(caller)), doing))
+
+
+@bp.get("/payments/<payment_id>/refunds/<refund_id>")
+def show_refund(payment_id: str, refund_id: str) -> Response:
+    caller = _caller()
+    payment = _mine(caller, payment_id)
+
+    def doing(shows: str) -> calls.Effect:
+        known = engine.REFERENCE.fullmatch(refund_id) and shows != "nothing"
+        found = refunds.find(payment, refund_id) if known else None
+        if found is None:
+            raise not_found(f"This payment has no refund {refund_id!r:.80}.")
+        return calls.Effect(200, deliveries.compact(refund_document(payment, found)))
+
+    return _respond(calls.perform(calls.Call(NAME, "query_refund", caller.run, payment), doing))
+
+
+@bp.get("/payments/<payment_id>/refunds")
+def search_refunds(payment_id: str) -> Response:
+    """All refunds of the payment, or with `?reference=` the one that the merchant calls so."""
+    caller, wanted = _caller(), request.args.get("reference")
+    payment = _mine(caller, payment_id)
+
+    def doing(shows: str) -> calls.Effect:
+        found = [one for one in payment.refunds if shows == "now" and wanted in (None, one.reference)]
+        return calls.Effect(200, deliveries.compact({"data": [refund_document(payment, one) for one in found]}))
+
+    return _respond(calls.perform(calls.Call(NAME, "query_refund", caller.run, payment), doing))
 
 
 def _read_session(caller: Caller, sent: dict[str, Any]) -> engine.Session:
@@ -180,9 +226,6 @@ def _read_session(caller: Caller, sent: dict[str, Any]) -> engine.Session:
     currency = _text(sent, "currency", 3)
     if currency not in EXPONENTS:
         raise invalid("currency", "The currency must be one of " + ", ".join(EXPONENTS) + ".")
-    reference = _text(sent, "reference", 64)
-    if not engine.REFERENCE.fullmatch(reference):
-        raise invalid("reference", "A reference has 1 to 64 letters, digits or _ . : @ / + = -.")
     capture_method = _text(sent, "capture_method", 20, "automatic")
     if capture_method not in ("automatic", "manual"):
         raise invalid("capture_method", "capture_method must be automatic or manual.")
@@ -190,7 +233,7 @@ def _read_session(caller: Caller, sent: dict[str, Any]) -> engine.Session:
         run=caller.run,
         dialect=NAME,
         merchant=caller.merchant,
-        reference=reference,
+        reference=_reference(sent, "reference"),
         amount=_amount(sent) or 0,
         currency=currency,
         return_url=_address(sent, "return_url"),
@@ -209,6 +252,13 @@ def _text(sent: dict[str, Any], name: str, longest: int, default: str | None = N
     if not isinstance(value, str) or not (value or default == "") or len(value) > longest or not _plain(value):
         raise invalid(name, f"{name} must be text of 1 to {longest} characters.")
     return value
+
+
+def _reference(sent: dict[str, Any], name: str, default: str | None = None) -> str:
+    reference = _text(sent, name, 64, default)
+    if reference and not engine.REFERENCE.fullmatch(reference):
+        raise invalid(name, f"A {name} has 1 to 64 letters, digits or _ . : @ / + = -.")
+    return reference
 
 
 def _plain(value: str) -> bool:
@@ -256,54 +306,6 @@ def _end(sent: dict[str, Any], caller: Caller) -> datetime:
     return end
 
 
-def document(payment: Payment, as_created: bool = False) -> dict[str, Any]:
-    """The payment as kpay shows it; `as_created` is the stale answer of a lagging replica."""
-    shown = {
-        "id": payment.id,
-        "object": "payment",
-        "reference": payment.reference,
-        "merchant": payment.merchant,
-        "status": "requires_payment" if as_created else payment.state,
-        "amount": payment.amount,
-        "currency": payment.currency,
-        "checkout_url": checkout_url(payment),
-        "return_url": payment.return_url,
-        "created_at": rfc3339(payment.created_at),
-        "expires_at": rfc3339(payment.expires_at),
-        "capture_method": payment.capture_method,
-        "captures": [],
-        "refunds": [],
-        "payment_method": None,
-        "last_decline": None,
-        "ended_by": None,
-    }
-    return shown if as_created else shown | _progress(payment)
-
-
-def _progress(payment: Payment) -> dict[str, Any]:
-    method = {"type": "card", "brand": payment.brand, "last4": payment.last4} if payment.last4 else None
-    decline = None
-    if payment.last_decline:
-        family, sentence = DECLINES[payment.last_decline]
-        decline = {"code": payment.last_decline, "class": family, "message": sentence}
-    captures = [
-        {"id": one.id, "amount": one.amount, "currency": one.currency, "captured_at": rfc3339(one.captured_at)}
-        for one in payment.captures
-    ]
-    return {"captures": captures, "payment_method": method, "last_decline": decline, "ended_by": payment.ended_by}
-
-
-def event_body(payment: Payment, kind: str, event_id: str, moment: datetime) -> tuple[str, str]:
-    event = {
-        "id": event_id,
-        "type": kind,
-        "created_at": rfc3339(moment),
-        "merchant": payment.merchant,
-        "data": {"payment": document(payment)},
-    }
-    return "application/json", deliveries.compact(event)
-
-
 def refuse(refused: Refused) -> Response:
     """An error in kpay's shape."""
     error: dict[str, Any] = {"type": refused.kind, "code": refused.code, "message": refused.message}
@@ -322,6 +324,7 @@ DIALECT = Dialect(
     blueprint=bp,
     merchant=merchant,
     event_body=event_body,
+    event_about=event_about,
     sign=standard_webhooks,
     signature_header="webhook-signature",
     acknowledged=lambda status, answer: 200 <= status < 300,
