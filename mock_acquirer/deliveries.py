@@ -34,11 +34,11 @@ def tell(payment: Payment, kind: str, about: Refund | Dispute | None = None) -> 
 
     `about` is the refund or dispute of the payment that the event is about.
     """
-    now = clock.now(payment.run)
-    event_id = new_id("evt")
     dialect = dialects.named(payment.dialect)
     for own in dialect.announced.get(kind, ()):
         tell(payment, own, about)
+    now = clock.now(payment.run)
+    event_id = new_id("evt")
     if about is None:
         rendered = dialect.event_body(payment, kind, event_id, now)
     else:

@@ -13,6 +13,8 @@ from mock_acquirer.links import checkout_url
 from mock_acquirer.models import Capture, Payment
 
 API_VERSION = "2026-10-28.endive"
+JSON = "application/json; charset=utf-8"
+LARGEST = 99_999_999  # Stripe takes eight digits
 Object = dict[str, Any]
 
 INTENT_STATUS = {
@@ -198,14 +200,14 @@ def charge(payment: Payment, capture: Capture) -> Object:
         "object": "charge",
         "amount": capture.amount,
         "amount_captured": capture.amount,
-        "amount_refunded": 0,
+        "amount_refunded": capture.refunded,
         "balance_transaction": f"txn_{digits(capture.id)}",
         "captured": True,
         "created": seconds(capture.captured_at),
         "currency": capture.currency.lower(),
         "customer": None,
         "description": payment.wire.get("description"),
-        "disputed": False,
+        "disputed": any(one.capture_id == capture.id for one in payment.disputes),
         "failure_code": None,
         "failure_message": None,
         "livemode": False,
@@ -215,7 +217,7 @@ def charge(payment: Payment, capture: Capture) -> Object:
         "payment_intent": intent_id(payment),
         "payment_method": f"pm_{digits(payment.id)}",
         "payment_method_details": {"card": card, "type": "card"},
-        "refunded": False,
+        "refunded": capture.refunded >= capture.amount,
         "status": "succeeded",
     }
 

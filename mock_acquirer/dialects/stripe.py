@@ -16,7 +16,7 @@ from flask import Blueprint, Response, g
 
 from mock_acquirer import calls, clock, deliveries, engine
 from mock_acquirer.db import EPOCH, db
-from mock_acquirer.dialects import Dialect, Merchant, _stripe_reads, setting
+from mock_acquirer.dialects import Dialect, Merchant, _stripe_reads, _stripe_refunds, setting
 from mock_acquirer.dialects import _stripe_objects as objects
 from mock_acquirer.dialects._stripe_calls import (
     NAME,
@@ -60,11 +60,11 @@ SETTINGS = (
     ),
 )
 SHORTEST, LONGEST = timedelta(minutes=30), timedelta(hours=24)
-LARGEST = 99_999_999  # Stripe takes eight digits
 CAPTURE_METHODS = {"automatic": "automatic", "automatic_async": "automatic", "manual": "manual"}
 SIGNATURE = "stripe-signature"
 bp = Blueprint(NAME, __name__, url_prefix="/stripe/v1")
 bp.register_blueprint(_stripe_reads.bp)
+bp.register_blueprint(_stripe_refunds.bp)
 
 
 def merchant(name: str) -> Merchant:
@@ -94,7 +94,7 @@ def _read_session(caller: Caller, sent: Fields) -> engine.Session:
     sent.choice("mode", ("payment",))
     items, currency = _read_items(sent)
     amount = sum(item["unit_amount"] * item["quantity"] for item in items)
-    if not 1 <= amount <= LARGEST:
+    if not 1 <= amount <= objects.LARGEST:
         raise wrong("amount_too_large" if amount else "amount_too_small", "line_items", f"The total is {amount}.")
     about = sent.inside("payment_intent_data")
     reference = sent.text("client_reference_id", 200, "")
@@ -142,7 +142,7 @@ def _read_items(sent: Fields) -> tuple[list[dict[str, Any]], str]:
         items.append(
             {
                 "name": price.inside("product_data").text("name", 250),
-                "unit_amount": price.whole("unit_amount", 0, LARGEST),
+                "unit_amount": price.whole("unit_amount", 0, objects.LARGEST),
                 "quantity": line.whole("quantity", 1, 999_999),
             }
         )
@@ -251,6 +251,8 @@ ANNOUNCED = {
     "payment.voided": ("payment_intent.canceled",),
     "payment.failed": ("payment_intent.canceled",),
     "payment.expired": ("payment_intent.canceled",),
+    "refund.pending": ("refund.shown",),
+    "refund.succeeded": ("refund.shown",),
 }
 
 
@@ -265,7 +267,7 @@ def event_body(payment: Payment, kind: str, event_id: str, moment: datetime) -> 
     name, render = EVENTS[kind]
     if kind == "payment.captured" and payment.ended_by is not None:
         name = "checkout.session.async_payment_succeeded"
-    return "application/json; charset=utf-8", deliveries.compact(objects.event(event_id, name, render(payment), moment))
+    return objects.JSON, deliveries.compact(objects.event(event_id, name, render(payment), moment))
 
 
 def sign(keys: list[str], event_id: str, at: datetime, body: bytes) -> Signed:
@@ -287,7 +289,13 @@ KINDS = {
     "idempotency_error": (None, "idempotency_error"),
     "api_error": (None, "api_error"),
 }
-CODES = {"too_many_requests": "rate_limit", "internal_error": "", "idempotency_key_reused": ""}
+CODES = {
+    "too_many_requests": "rate_limit",
+    "internal_error": "",
+    "idempotency_key_reused": "",
+    "already_refunded": "charge_already_refunded",
+    "disputed": "charge_disputed",
+}
 
 
 def refuse(refused: Refused) -> Response:
@@ -321,5 +329,6 @@ DIALECT = Dialect(
     retries=(0, 5, 300, 1800, 7200, 18_000, 36_000, 36_000, 36_000, 36_000, 36_000, 36_000, 14_400),
     jitter=0.2,
     refuse=refuse,
+    event_about=_stripe_refunds.event_about,
     announced=ANNOUNCED,
 )
