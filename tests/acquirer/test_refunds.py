@@ -1,4 +1,4 @@
-"""Refunds at the engine: never more than was taken, once per reference, now, later, or failing later."""
+"""Refunds, at the engine and over kpay: never more than was taken, once per reference, now, later, failing later."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from standardwebhooks import Webhook
 
 from mock_acquirer import engine, refunds
 from mock_acquirer.errors import Refused
 from mock_acquirer.models import Payment, Refund
-from tests.acquirer.conftest import Receiver, World
+from tests.acquirer.conftest import SECRET, Receiver, World
 
 PENDING, FAILS = "4000000000007726", "4000000000005126"
 
@@ -140,3 +141,97 @@ def test_a_refund_moves_on_once_however_often_it_is_tried(acquirer: World, recei
 
     assert sorted(acquirer.at_once(8, fail)) == [False] * 7 + [True]
     assert give_back(acquirer, payment, 120000, "R2").amount == 120000
+
+
+# --- over kpay
+
+
+def asked(acquirer: World, payment: dict[str, Any], key: str | None = None, status: int = 201, **body: Any) -> Any:
+    answer = acquirer.api("POST", f"/payments/{payment['id']}/refunds", key=key, json=body)
+    assert answer.status_code == status, answer.text
+    return answer.json if status == 201 else answer.json["error"]["code"]  # type: ignore[index]
+
+
+def test_kpay_refunds_a_part_and_shows_it_everywhere(acquirer: World) -> None:
+    payment = paid(acquirer)
+    capture = acquirer.shown(payment)["captures"][0]["id"]
+    made = asked(acquirer, payment, amount=20000, reference="R-1", reason="broken", capture=capture)
+    assert made["id"].startswith("re_") and made["status"] == "succeeded"
+    assert (made["payment"], made["payment_reference"]) == (payment["id"], payment["reference"])
+    assert (made["capture"], made["reference"], made["reason"]) == (capture, "R-1", "broken")
+    path = f"/payments/{payment['id']}/refunds"
+    assert acquirer.api("GET", f"{path}/{made['id']}").json == made
+    assert acquirer.api("GET", f"{path}?reference=R-1").json == {"data": [made]}
+    assert acquirer.api("GET", f"{path}?reference=R-2").json == {"data": []}
+    assert acquirer.api("GET", path).json == {"data": [made]}
+    short = {name: made[name] for name in ("id", "reference", "amount", "currency", "status", "created_at")}
+    assert acquirer.shown(payment)["refunds"] == [short]
+    assert acquirer.shown(payment)["status"] == "captured"
+
+
+def test_kpay_refuses_bad_refunds_and_changes_nothing(acquirer: World) -> None:
+    payment = paid(acquirer)
+    for body, code in [
+        ({"amount": 0}, "invalid_amount"),
+        ({"amount": "1"}, "invalid_amount"),
+        ({"amount": True}, "invalid_amount"),
+        ({"amount": 120001}, "amount_too_large"),
+        ({"reference": "a b"}, "invalid_reference"),
+        ({"reference": 7}, "invalid_reference"),
+        ({"reason": "x" * 201}, "invalid_reason"),
+        ({"capture": "cap_none"}, "invalid_capture"),
+    ]:
+        assert asked(acquirer, payment, status=422, **body) == code
+    assert asked(acquirer, acquirer.open(), status=409) == "not_captured"
+    assert acquirer.shown(payment)["refunds"] == []
+    for path in ("refunds/re_none", "refunds/%00"):
+        assert acquirer.api("GET", f"/payments/{payment['id']}/{path}").status_code == 404
+
+
+def test_a_repeated_key_replays_the_refund_and_another_body_is_refused(acquirer: World) -> None:
+    payment = paid(acquirer)
+    first = asked(acquirer, payment, key="K", amount=100, reference="R")
+    again = acquirer.api("POST", f"/payments/{payment['id']}/refunds", key="K", json={"amount": 100, "reference": "R"})
+    assert (again.json, again.headers["Idempotent-Replayed"]) == (first, "true")
+    assert asked(acquirer, payment, key="K", status=422, amount=101, reference="R") == "idempotency_key_reused"
+    assert asked(acquirer, payment, key="L", amount=100, reference="R") == first
+    assert asked(acquirer, payment, key="M", status=409, amount=101, reference="R") == "refund_reference_reused"
+
+
+def test_a_refund_whose_answer_was_lost_is_found_by_its_reference(acquirer: World) -> None:
+    payment = paid(acquirer)
+    acquirer.faults(api=[{"op": "refund", "do": "timeout_after_commit", "times": 1}])
+    lost = acquirer.api("POST", f"/payments/{payment['id']}/refunds", key="K", json={"reference": "R"})
+    assert lost.status_code == 504
+    (found,) = acquirer.api("GET", f"/payments/{payment['id']}/refunds?reference=R").json["data"]  # type: ignore[index]
+    assert asked(acquirer, payment, key="K", reference="R") == found
+
+
+def test_every_change_of_a_refund_is_told_under_a_good_signature(acquirer: World, receiver: Receiver) -> None:
+    payment = paid(acquirer, card=PENDING)
+    asked(acquirer, payment, reference="R1", amount=20000)
+    acquirer.advance("PT1M")
+    asked(acquirer, payment, reference="R2", amount=100000)
+    acquirer.advance("PT1M")
+    acquirer.settle()
+    assert receiver.types == ["payment.captured"] + ["refund.pending", "refund.succeeded"] * 2 + ["payment.refunded"]
+    for hook in receiver.hooks:
+        Webhook(SECRET).verify(hook.body, hook.headers)
+    told = receiver.hooks[2].event["data"]
+    assert (told["refund"]["reference"], told["refund"]["status"]) == ("R1", "succeeded")
+    assert told["payment"]["reference"] == payment["reference"]
+    assert [one["status"] for one in told["payment"]["refunds"]] == ["succeeded"]
+
+
+def test_a_failing_refund_is_told_too(acquirer: World, receiver: Receiver) -> None:
+    payment = paid(acquirer, card=FAILS)
+    asked(acquirer, payment)
+    acquirer.advance("PT1M")
+    assert receiver.types == ["payment.captured", "refund.succeeded", "payment.refunded", "refund.failed"]
+    assert acquirer.shown(payment)["refunds"][0]["status"] == "failed"
+
+
+def test_resetting_a_run_forgets_its_refunds(acquirer: World) -> None:
+    asked(acquirer, paid(acquirer))
+    acquirer.sim("POST", "/reset")
+    assert acquirer.sim("GET", "/totals") == {"merchants": [], "payments": []}
