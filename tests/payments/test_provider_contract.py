@@ -1,0 +1,347 @@
+"""The manual of `shop.payments.provider` as one contract, held against every provider and the acquirer behind it.
+
+A new provider adds a row to `WORLDS`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from shop import settings
+from shop.core import ids
+from shop.core.money import Money
+from shop.payments import states
+from shop.payments.provider import (
+    BadSignature,
+    Done,
+    Facts,
+    Found,
+    Malformed,
+    NextAction,
+    NotFound,
+    PaymentProvider,
+    PaymentRequest,
+    Rejected,
+    Started,
+    Unavailable,
+    Unknown,
+)
+from shop.payments.providers.kpay import KPay
+from tests.fakes import Acquirer, FakePay
+from tests.parts.waiting import until
+from tests.real_acquirer_fixtures import HOLD, Ear, RealAcquirer
+
+Webhook = tuple[dict[str, str], bytes]
+
+
+class FakeWorld:
+    """The fake acquirer of the tests: it has to keep the same promises, or the tests that lean on it prove nothing."""
+
+    def __init__(self) -> None:
+        self.acquirer = Acquirer(lambda: datetime.now(UTC))
+        self.provider: PaymentProvider = FakePay(self.acquirer)
+        self._sent: dict[str, list[Webhook]] = {}
+
+    def _tell(self, reference: str) -> None:
+        sent = self._sent.setdefault(reference, [])
+        sent.append(self.acquirer.webhook(reference, f"evt-{reference}-{len(sent)}"))
+
+    def approve(self, reference: str) -> None:
+        self.acquirer.capture(reference)
+        self._tell(reference)
+
+    def decline(self, reference: str) -> None:
+        self.acquirer.decline(reference)
+        self._tell(reference)
+
+    def give_up(self, reference: str) -> None:
+        self.acquirer.end(reference, states.CANCELLED, "customer")
+        self._tell(reference)
+
+    def fault(self, op: str, do: str) -> None:
+        words = {"timeout_after_commit": "lose_answer", "timeout_before_commit": "lose_request"}
+        self.acquirer.misbehave(op, words[do])
+
+    def leave(self) -> None:
+        self.acquirer.away = True
+
+    def webhooks(self, reference: str, number: int) -> list[Webhook]:
+        return self._sent[reference][:number]
+
+    def known(self, reference: str) -> int:
+        return int(reference in self.acquirer.payments)
+
+
+class KPayWorld:
+    """KPay's adapter, and the real acquirer behind a real socket."""
+
+    def __init__(self, make: Callable[..., RealAcquirer], ear: Ear) -> None:
+        self.ear = ear
+        self.acquirer = make(ACQUIRER_WEBHOOK_TARGETS=ear.url)
+        timeout = httpx.Timeout(HOLD / 3, connect=1)
+        self.http = httpx.Client(timeout=timeout, trust_env=False, follow_redirects=False)
+        config = settings.read(KPay.SETTINGS, {}) | {"ACQUIRER_URL": self.acquirer.url}
+        self.provider: PaymentProvider = KPay(config, lambda: self.http)
+
+    def approve(self, reference: str) -> None:
+        self.acquirer.approve(reference)
+
+    def decline(self, reference: str) -> None:
+        self.acquirer.act(reference, "decline", code="insufficient_funds")
+
+    def give_up(self, reference: str) -> None:
+        self.acquirer.act(reference, "cancel")
+
+    def fault(self, op: str, do: str) -> None:
+        self.acquirer.faults(api=[{"op": op, "do": do, "times": 1}])
+
+    def leave(self) -> None:
+        self.acquirer.stop()
+        self.http.close()
+        self.http = httpx.Client(timeout=1, trust_env=False)
+
+    def webhooks(self, reference: str, number: int) -> list[Webhook]:
+        return until(lambda: self._heard(reference, number), what=f"{number} webhooks")
+
+    def _heard(self, reference: str, number: int) -> list[Webhook]:
+        heard = self.ear.about(reference)
+        return heard if len(heard) >= number else []
+
+    def known(self, reference: str) -> int:
+        return self.acquirer.known(reference)
+
+
+World = FakeWorld | KPayWorld
+WORLDS: dict[str, Callable[[pytest.FixtureRequest], World]] = {
+    "fake": lambda request: FakeWorld(),
+    "kpay": lambda request: KPayWorld(request.getfixturevalue("make_acquirer"), request.getfixturevalue("ear")),
+}
+
+
+@pytest.fixture(params=WORLDS)
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A provider and the acquirer behind it."""
+    yield WORLDS[request.param](request)
+
+
+@pytest.fixture
+def provider(world: World) -> PaymentProvider:
+    return world.provider
+
+
+def a_request(money: Money | None = None, **provider_data: Any) -> PaymentRequest:
+    pay_by = datetime.now(UTC) + timedelta(minutes=30)
+    wanted = money or Money(120000, "TWD")
+    return PaymentRequest(ids.payment_id(), wanted, "Settled order 1", "en", pay_by, provider_data)
+
+
+class TestContract:
+    """What every provider promises."""
+
+    def start(self, world: World, request: PaymentRequest) -> Any:
+        hook = world.ear.url + "/webhooks" if isinstance(world, KPayWorld) else "http://shop.example/webhooks"
+        return world.provider.start(request, "http://shop.example/return", hook)
+
+    def opened(self, world: World, money: Money | None = None) -> PaymentRequest:
+        """A payment that is open there, with what start gave for it."""
+        request = a_request(money)
+        started = self.start(world, request)
+        assert isinstance(started, Started), started
+        return PaymentRequest(
+            request.id, request.money, request.description, "en", request.pay_by, started.provider_data
+        )
+
+    def facts(self, world: World, request: PaymentRequest) -> Facts:
+        found = world.provider.query(request)
+        assert isinstance(found, Found), found
+        return found.facts
+
+    # --- start ---
+
+    def test_start_says_what_the_buyer_does_next_and_what_we_have_to_remember(self, world: World) -> None:
+        request = a_request()
+        started = self.start(world, request)
+        assert isinstance(started, Started)
+        assert isinstance(started.action, NextAction)
+        assert started.action.kind in ("redirect", "form_post", "qr", "store_code")
+        assert started.action.url.startswith("http")
+        assert json.loads(json.dumps(dict(started.provider_data))) == started.provider_data
+        assert started.expires_at is None or started.expires_at.tzinfo
+        assert started.expires_at is None or started.expires_at <= request.pay_by + timedelta(seconds=1)
+
+    def test_the_same_start_again_never_opens_a_second_payment(self, world: World) -> None:
+        request = a_request()
+        first, second = self.start(world, request), self.start(world, request)
+        assert isinstance(first, Started)
+        if world.provider.capabilities.start_again:
+            assert (second.action, second.provider_data) == (first.action, first.provider_data)
+        assert world.known(request.id) == 1
+
+    def test_every_currency_that_it_says_it_takes_it_takes(self, world: World) -> None:
+        for currency in sorted(world.provider.capabilities.currencies):
+            request = self.opened(world, Money(5600, currency))
+            world.approve(request.id)
+            assert [c.money for c in self.facts(world, request).captures] == [Money(5600, currency)]
+
+    def test_a_start_whose_answer_is_lost_is_unknown_and_found_by_our_id(self, world: World) -> None:
+        """Case 19."""
+        request = a_request()
+        world.fault("start", "timeout_after_commit")
+        assert isinstance(self.start(world, request), Unknown)
+        found = self.facts(world, request)
+        assert found.state == states.OPEN
+        assert found.action
+        if world.provider.capabilities.start_again:
+            again = self.start(world, request)
+            assert isinstance(again, Started)
+            assert again.provider_data == found.provider_data
+        assert world.known(request.id) == 1
+
+    def test_a_start_that_never_arrived_is_unknown_and_not_found(self, world: World) -> None:
+        request = a_request()
+        world.fault("start", "timeout_before_commit")
+        assert isinstance(self.start(world, request), Unknown)
+        assert isinstance(world.provider.query(request), NotFound)
+
+    # --- query ---
+
+    def test_a_payment_that_was_never_started_is_not_found(self, provider: PaymentProvider) -> None:
+        assert isinstance(provider.query(a_request()), NotFound)
+
+    def test_an_open_payment_is_found_open_with_no_money(self, world: World) -> None:
+        facts = self.facts(world, self.opened(world))
+        assert (facts.state, facts.captures) == (states.OPEN, ())
+
+    def test_asking_changes_nothing(self, world: World) -> None:
+        request = self.opened(world)
+        assert self.facts(world, request) == self.facts(world, request)
+        world.approve(request.id)
+        assert self.facts(world, request) == self.facts(world, request)
+
+    def test_money_that_was_taken_is_shown_with_its_own_id_amount_and_time(self, world: World) -> None:
+        request = self.opened(world)
+        world.approve(request.id)
+        facts = self.facts(world, request)
+        assert facts.state == states.CAPTURED
+        (capture,) = facts.captures
+        assert capture.money == request.money
+        assert abs(capture.at - datetime.now(UTC)) < timedelta(minutes=1)
+        assert capture.id
+
+    def test_a_decline_leaves_the_payment_open_and_says_why(self, world: World) -> None:
+        request = self.opened(world)
+        world.decline(request.id)
+        facts = self.facts(world, request)
+        assert facts.state == states.OPEN
+        assert facts.decline
+        assert facts.decline.code == "insufficient_funds"
+        world.approve(request.id)
+        assert self.facts(world, request).state == states.CAPTURED
+
+    def test_what_the_buyer_gave_up_has_ended_without_money_and_says_who_ended_it(self, world: World) -> None:
+        request = self.opened(world)
+        world.give_up(request.id)
+        facts = self.facts(world, request)
+        assert facts.state in states.ENDED_WITHOUT_MONEY
+        assert (facts.captures, facts.end_reason) == ((), "customer")
+
+    # --- cancel ---
+
+    def test_a_closed_payment_stays_closed_however_often_it_is_closed(self, world: World) -> None:
+        request = self.opened(world)
+        assert [world.provider.cancel(request) for _ in range(3)] == [Done()] * 3
+        assert self.facts(world, request).state == states.CANCELLED
+
+    def test_closing_what_the_buyer_gave_up_or_what_never_was_is_done(self, world: World) -> None:
+        given_up = self.opened(world)
+        world.give_up(given_up.id)
+        assert world.provider.cancel(given_up) == Done()
+        assert world.provider.cancel(a_request()) == Done()
+
+    def test_closing_by_our_id_alone_works_as_well(self, world: World) -> None:
+        """Case 19: the answer to opening was lost, and the order is cancelled."""
+        request = self.opened(world)
+        forgotten = PaymentRequest(request.id, request.money, "", "en", request.pay_by)
+        assert world.provider.cancel(forgotten) == Done()
+        assert self.facts(world, request).state == states.CANCELLED
+
+    def test_what_has_taken_money_is_not_closed(self, world: World) -> None:
+        request = self.opened(world)
+        world.approve(request.id)
+        assert isinstance(world.provider.cancel(request), Rejected)
+        assert self.facts(world, request).state == states.CAPTURED
+
+    # --- nobody there ---
+
+    def test_with_nobody_there_every_call_says_so_and_raises_nothing(self, world: World) -> None:
+        request = self.opened(world)
+        world.leave()
+        assert isinstance(self.start(world, a_request()), Unavailable | Unknown)
+        assert isinstance(world.provider.query(request), Unavailable)
+        assert isinstance(world.provider.cancel(request), Unknown)
+        assert isinstance(world.provider.cancel(a_request()), Unknown)
+
+    # --- webhooks ---
+
+    def test_a_webhook_says_the_same_as_a_query(self, world: World) -> None:
+        request = self.opened(world)
+        world.approve(request.id)
+        (headers, raw), *_ = world.webhooks(request.id, 1)
+        (notice,) = world.provider.read_webhook(headers, raw)
+        asked = self.facts(world, request)
+        assert notice.reference == request.id
+        assert (notice.facts.state, notice.facts.captures) == (asked.state, asked.captures)
+        assert notice.merchant == world.provider.MERCHANT
+        assert notice.trust in ("signed", "replayable", "unsigned", "hint")
+
+    def test_each_event_has_a_name_of_its_own_and_the_same_one_each_time_it_is_read(self, world: World) -> None:
+        request = self.opened(world)
+        world.decline(request.id)
+        world.approve(request.id)
+        read = [world.provider.read_webhook(*webhook)[0] for webhook in world.webhooks(request.id, 2)]
+        again = [world.provider.read_webhook(*webhook)[0] for webhook in world.webhooks(request.id, 2)]
+        assert len({notice.dedupe_key for notice in read}) == len(read) >= 2
+        assert [n.dedupe_key for n in read] == [n.dedupe_key for n in again]
+
+    def test_a_webhook_that_was_stored_is_read_the_same_way(self, world: World) -> None:
+        request = self.opened(world)
+        world.approve(request.id)
+        (headers, raw), *_ = world.webhooks(request.id, 1)
+        assert world.provider.read_stored(headers, raw) == world.provider.read_webhook(headers, raw)
+
+    def test_without_its_headers_a_signed_webhook_is_refused(self, world: World) -> None:
+        request = self.opened(world)
+        world.approve(request.id)
+        (headers, raw), *_ = world.webhooks(request.id, 1)
+        if world.provider.read_webhook(headers, raw)[0].trust == "signed":
+            with pytest.raises(BadSignature):
+                world.provider.read_webhook({}, raw)
+
+    @pytest.mark.parametrize("raw", [b"", b"{}", b"[]", b"null", b"\xff\x00", b"a=b&c=d", b"<xml/>", b"[" * 3000])
+    def test_any_bytes_are_refused_and_nothing_else_is_raised(self, provider: PaymentProvider, raw: bytes) -> None:
+        for headers in ({}, {"x-signature": "good"}, {"webhook-id": "a", "webhook-signature": "v1,"}):
+            with pytest.raises((BadSignature, Malformed)):
+                provider.read_webhook(headers, raw)
+
+    @pytest.mark.parametrize(
+        "outcome", ["applied", "duplicate", "stale", "illegal", "hint", "orphan", "foreign", "mismatch"]
+    )
+    def test_what_is_ours_is_acknowledged(self, provider: PaymentProvider, outcome: str) -> None:
+        status, body = provider.ack(outcome)
+        assert 200 <= status < 300
+        assert isinstance(body, str)
+
+    @pytest.mark.parametrize(
+        ("outcome", "statuses"),
+        [("bad_signature", {401}), ("malformed", {400}), ("key_reused", {409}), ("unavailable", {503})],
+    )
+    def test_what_is_not_taken_is_said_so_and_never_with_410(
+        self, provider: PaymentProvider, outcome: str, statuses: set[int]
+    ) -> None:
+        assert provider.ack(outcome)[0] in statuses

@@ -1,0 +1,160 @@
+"""The real acquirer, served on a port of its own: the third party that the shop meets over HTTP and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from flask_migrate import upgrade
+from werkzeug.serving import make_server
+
+import mock_acquirer
+from mock_acquirer.db import db as acquirer_db
+from tests.parts.processes import free_port
+
+TOKEN = "sim_tests"
+QUIET = {"REDIS_URL": "", "SHOP_CLOCK_URL": "", "ACQUIRER_LOG_LEVEL": "ERROR", "ACQUIRER_LOOP": "off"}
+HOLD = 1.0
+"""Seconds that a call with a timeout fault hangs: longer than the patience of the shop under test."""
+
+
+class RealAcquirer:
+    """The acquirer's app behind a real socket. Its database, its loop and its clock are its own."""
+
+    def __init__(self, database: Path, **settings: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        own = {
+            "ACQUIRER_DATABASE_URL": f"sqlite:///{database}",
+            "ACQUIRER_PUBLIC_URL": self.url,
+            "ACQUIRER_CONTROL_TOKEN": TOKEN,
+            "ACQUIRER_TIMEOUT_HOLD": str(HOLD),
+            "ACQUIRER_KPAY_WEBHOOK_URL": "",
+        }
+        self.app = mock_acquirer.create_app({**QUIET, **own, "ACQUIRER_LOOP": "on", **settings})
+        self._client = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, trust_env=False)
+        self._server: Any = None
+        self.start()
+
+    def start(self) -> None:
+        """Listen. Harmless when it does."""
+        if self._server is None:
+            self._server = make_server("127.0.0.1", self.port, self.app, threaded=True)
+            threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Nobody answers any more; what it knows is kept."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def close(self) -> None:
+        self.stop()
+        if loop := self.app.extensions.get("acquirer.loop"):
+            loop.set()
+            self.app.extensions["acquirer.courier"].wake.set()
+        self._client.close()
+        self.app.extensions["acquirer.http"].close()
+        with self.app.app_context():
+            acquirer_db.engine.dispose()
+
+    # --- what people do there ---
+
+    def sim(self, method: str, path: str, body: Any = None) -> Any:
+        """A call of its control API."""
+        answer = self._client.request(method, f"/_sim{path}", json=body)
+        assert answer.status_code < 400, f"{answer.status_code} {answer.text}"
+        return answer.json()
+
+    def approve(self, reference: str, card: str = "4242424242424242") -> None:
+        self.sim("POST", f"/payments/{reference}/approve", {"card": card})
+
+    def act(self, reference: str, act: str, **body: Any) -> None:
+        """decline, fail, cancel: what the customer does or suffers."""
+        self.sim("POST", f"/payments/{reference}/{act}", body)
+
+    def faults(self, **plan: Any) -> None:
+        """Be unkind from now on; without a plan, be kind again."""
+        self.sim("PUT", "/faults", plan)
+
+    def advance(self, by: str) -> None:
+        self.sim("POST", "/clock/advance", {"by": by})
+
+    def payment(self, reference: str) -> dict[str, Any]:
+        """A payment as the acquirer has it, by either side's id."""
+        return self.sim("GET", f"/payments/{reference}")  # type: ignore[no-any-return]
+
+    def known(self, reference: str) -> int:
+        """How many payments a merchant finds there under its reference."""
+        headers = {"Authorization": "Bearer kp_test_demo"}
+        found = self._client.get("/kpay/v1/payments", params={"reference": reference}, headers=headers)
+        return len(found.json()["data"])
+
+
+@dataclass
+class Ear:
+    """An endpoint that takes webhooks and keeps them."""
+
+    url: str = ""
+    heard: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+    def about(self, reference: str) -> list[tuple[dict[str, str], bytes]]:
+        return [(headers, body) for headers, body in self.heard if reference in json.dumps(json.loads(body))]
+
+
+@pytest.fixture(scope="session")
+def _acquirer_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("acquirer") / "template.db"
+    app = mock_acquirer.create_app(QUIET | {"ACQUIRER_DATABASE_URL": f"sqlite:///{path}"})
+    with app.app_context():
+        upgrade()
+        acquirer_db.engine.dispose()
+    return path
+
+
+@pytest.fixture
+def make_acquirer(_acquirer_template: Path, tmp_path: Path) -> Iterator[Callable[..., RealAcquirer]]:
+    """Starts acquirers with a database of their own; settings by name."""
+    made: list[RealAcquirer] = []
+
+    def make(**settings: str) -> RealAcquirer:
+        database = tmp_path / f"acquirer-{len(made)}.db"
+        shutil.copy(_acquirer_template, database)
+        made.append(RealAcquirer(database, **settings))
+        return made[-1]
+
+    yield make
+    for acquirer in made:
+        acquirer.close()
+
+
+@pytest.fixture
+def ear() -> Iterator[Ear]:
+    """Listens for webhooks on a port of its own and thanks for each."""
+    found = Ear()
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            found.heard.append((headers, self.rfile.read(int(headers.get("content-length", 0)))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    found.url = f"http://127.0.0.1:{server.server_port}"
+    yield found
+    server.shutdown()
+    server.server_close()
