@@ -29,6 +29,14 @@ class Window:
         mine = (one for one in targets if one.get("browserContextId") == self.context)
         return {one["targetId"]: one for one in mine if one["type"] == "page"}
 
+    def address(self, start: str) -> str:
+        """The address of a tab that begins like this, as soon as there is one."""
+
+        def found() -> str:
+            return next((tab["url"] for tab in self.tabs().values() if tab["url"].startswith(start)), "")
+
+        return until(found, what=f"a tab at {start}")
+
     def close(self) -> None:
         self.devtools.send("Target.disposeBrowserContext", {"browserContextId": self.context})
         self.devtools.detach()
@@ -66,14 +74,14 @@ class Tab:
         self.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
 
     def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression, as if the user had caused it."""
+        """The value of a JavaScript expression, as if the user had caused it; None while one page follows another."""
         number = next(self._numbers)
         call = {"expression": expression, "returnByValue": True, "userGesture": True}
         message = {"id": number, "method": "Runtime.evaluate", "params": call}
         devtools = self.window.devtools
         devtools.send("Target.sendMessageToTarget", {"sessionId": self._session, "message": json.dumps(message)})
         answer = until(lambda: devtools.send("Target.getTargets") and self._answers.get(number), what=expression)
-        return answer["result"]["result"].get("value")
+        return answer.get("result", {}).get("result", {}).get("value")
 
     def _receive(self, event: dict[str, Any]) -> None:
         if event["sessionId"] == self._session:

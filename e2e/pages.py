@@ -88,6 +88,14 @@ class Shop(Screen):
         self.page.wait_for_url(re.compile("/orders/[^/]+$"))
         return OrderPage(self.page)
 
+    def register(self, email: str) -> None:
+        """Make an account for Ada, and be signed in."""
+        self.visit("/register").page.get_by_label("Name").fill("Ada")
+        self.page.get_by_label("E-mail").fill(email)
+        self.page.get_by_label("Password").fill("a long enough sentence")
+        self.button("Make an account").click()
+        self.is_called("Hello, Ada")
+
     def buy(self, slug: str) -> OrderPage:
         """From a product's page to the order's page."""
         self.visit(f"/products/{slug}").add_to_cart()
