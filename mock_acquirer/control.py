@@ -104,7 +104,9 @@ def get_payment(ref: str) -> Response:
 
 @bp.post("/payments/<ref>/<act>")
 def act(ref: str, act: str) -> Response:
-    """What the customer would do: approve, decline, fail, cancel; pay_at_counter and dispute where that can be."""
+    """What the customer would do: approve, decline, fail, cancel; choose_store, pay_at_counter and dispute where that
+    can be. simulate_paid tells the merchant of a payment that never was.
+    """
     if act not in ACTS:
         raise not_found("One can " + ", ".join(ACTS) + ".")
     payment, sent = _payment(ref), _sent()
@@ -157,6 +159,14 @@ def _cancel(payment: Payment, _: dict[str, Any]) -> None:
     engine.cancel(payment, "customer")
 
 
+def _choose_store(payment: Payment, _: dict[str, Any]) -> None:
+    dialect = dialects.named(payment.dialect)
+    if "store" not in dialect.methods(payment):
+        raise conflict("no_store", f"{dialect.title} does not offer convenience stores for this payment.")
+    timeline.note(payment, "control", "The customer chooses a convenience store")
+    _unless_closed(payment, engine.show_code(payment))
+
+
 def _pay_at_counter(payment: Payment, _: dict[str, Any]) -> None:
     timeline.note(payment, "control", "The customer pays at the counter")
     _unless_closed(payment, engine.pay_at_counter(payment))
@@ -181,7 +191,9 @@ ACTS = {
     "decline": _decline,
     "fail": _fail,
     "cancel": _cancel,
+    "choose_store": _choose_store,
     "pay_at_counter": _pay_at_counter,
+    "simulate_paid": lambda payment, _: engine.rehearse(payment),
     "dispute": _dispute,
 }
 

@@ -17,7 +17,7 @@ from sqlalchemy import func, select, update
 from mock_acquirer import clock, deliveries, disputes, faults, states, timeline
 from mock_acquirer.cards import BY_SLUG, DECLINES, MOST_DECLINES, Card
 from mock_acquirer.db import db, unit
-from mock_acquirer.dialects import setting
+from mock_acquirer.dialects import named, setting
 from mock_acquirer.disputes import dispute as dispute
 from mock_acquirer.errors import Refused, conflict
 from mock_acquirer.models import Capture, Payment, Run, new_id
@@ -151,6 +151,15 @@ def pay_at_counter(payment: Payment) -> str:
     if payment.method != "store":
         raise conflict("no_store_code", "This payment has no store code.")
     return _take(payment, {}) if _still_open(payment) else "closed"
+
+
+@unit
+def rehearse(payment: Payment) -> None:
+    """Tell the merchant of a payment that never was. Refuses with 409 where the dialect knows no such thing."""
+    if not named(payment.dialect).rehearses:
+        raise conflict("no_rehearsal", f"{named(payment.dialect).title} has no notices about payments that never were.")
+    timeline.note(payment, "control", "A notice about a payment that never was (SimulatePaid)")
+    deliveries.tell(payment, "payment.simulated")
 
 
 @unit

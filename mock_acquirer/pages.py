@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, current_app, make_response, redirect, render_template, request, url_for
 
-from mock_acquirer import cards, dialects, engine, faults, guards, links, presets, qr, states, timeline
+from mock_acquirer import barcode, cards, dialects, engine, faults, guards, links, presets, qr, states, timeline
 from mock_acquirer.db import db
 from mock_acquirer.models import Payment
 
@@ -18,13 +18,15 @@ EXPIRY = re.compile(r"\s*(\d{1,2})\s*[/-]?\s*(\d{4}|\d{2})\s*")
 
 
 def stage_of(payment: Payment) -> str:
-    """Which page a payment has now: form, challenge or result."""
+    """Which page a payment has now: form, challenge, store (a code that waits for the counter) or result."""
     if payment.state not in states.OPEN or payment.capture_due_at is not None:
         return "result"
-    return "challenge" if payment.state == "requires_action" else "form"
+    if payment.state != "requires_action":
+        return "form"
+    return "store" if payment.method == "store" else "challenge"
 
 
-STAGES = {"form": "pages.form", "challenge": "pages.challenge", "result": "pages.result"}
+STAGES = {"form": "pages.form", "challenge": "pages.challenge", "store": "pages.store", "result": "pages.result"}
 
 
 def at_stage(*stages: str) -> Callable[[Callable[[Payment], Any]], Callable[[str], Any]]:
@@ -59,6 +61,8 @@ def _load(payment_id: str) -> Payment:
 def form(payment: Payment) -> Response:
     if dialects.named(payment.dialect).wallet:
         return _page("wallet.html", payment, picture=qr.picture(links.wallet_url(payment)))
+    if _methods(payment) == ("store",):
+        return _page("store_choice.html", payment)
     return _form(payment, {}, {})
 
 
@@ -87,12 +91,18 @@ def _page(template: str, payment: Payment, status: int = 200, **values: Any) -> 
         shop=shop,
         brand=dialects.named(payment.dialect).title,
         wallet=dialects.named(payment.dialect).wallet,
+        methods=_methods(payment),
+        rehearses=dialects.named(payment.dialect).rehearses,
         decline=decline,
         tries_left=cards.MOST_DECLINES - payment.declines,
         panel=panel,
         **values,
     )
     return guards.may_post_on_to(make_response(page, status), payment)
+
+
+def _methods(payment: Payment) -> tuple[str, ...]:
+    return dialects.named(payment.dialect).methods(payment)
 
 
 def _fates(written: list[str]) -> list[str]:
@@ -131,7 +141,7 @@ def pay_with_wallet(payment: Payment) -> Response:
 
 def _require_wallet(payment: Payment, wanted: bool) -> None:
     """A code takes no card, and a card form no scan."""
-    if dialects.named(payment.dialect).wallet != wanted:
+    if dialects.named(payment.dialect).wallet != wanted or not (wanted or "card" in _methods(payment)):
         abort(404, "This payment cannot be paid in this way.")
 
 
@@ -171,8 +181,45 @@ def _redirect(where: str) -> Response:
     return response
 
 
+@bp.post("/<payment_id>/store")
+@at_stage("form", "store")
+def choose_store(payment: Payment) -> Response:
+    """The customer wants a code to pay with at a convenience store."""
+    if "store" not in _methods(payment):
+        abort(404, "This payment cannot be paid in this way.")
+    _arm_linked(payment)
+    timeline.note(payment, "page", "The customer chooses a convenience store")
+    return _after(payment, engine.show_code(payment))
+
+
+@bp.get("/<payment_id>/store")
+@at_stage("store")
+def store(payment: Payment) -> Response:
+    """The code as letters and bars, and until when it can be paid."""
+    return _page("store.html", payment, barcode=barcode.code39(payment.store_code or ""))
+
+
+@bp.post("/<payment_id>/pay_at_counter")
+@at_stage("store")
+def pay_at_counter(payment: Payment) -> Response:
+    """For testers: what happens at the counter, minutes or days later."""
+    guards.require_control()
+    timeline.note(payment, "page", "The customer pays at the counter")
+    engine.pay_at_counter(payment)
+    return _redirect(url_for(STAGES[stage_of(payment)], payment_id=payment.id))
+
+
+@bp.post("/<payment_id>/rehearse")
+@at_stage("form", "store", "challenge", "result")
+def rehearse(payment: Payment) -> Response:
+    """For testers: the merchant is told of a payment that never was."""
+    guards.require_control()
+    engine.rehearse(payment)
+    return _redirect(url_for(STAGES[stage_of(payment)], payment_id=payment.id) + "#fate")
+
+
 @bp.post("/<payment_id>/cancel")
-@at_stage("form", "challenge")
+@at_stage("form", "challenge", "store")
 def cancel(payment: Payment) -> Response:
     _arm_linked(payment)
     timeline.note(payment, "page", "The customer cancels")
@@ -203,7 +250,7 @@ def result(payment: Payment) -> Response:
 
 
 @bp.post("/<payment_id>/fate")
-@at_stage("form", "challenge", "result")
+@at_stage("form", "challenge", "store", "result")
 def arm_fate(payment: Payment) -> Response:
     """Replace what is armed on this payment by what was picked."""
     guards.require_control()

@@ -15,6 +15,7 @@ from flask import Blueprint, Flask, Response, current_app
 from mock_acquirer.errors import Refused
 from mock_acquirer.models import Dispute, Payment, Refund
 from mock_acquirer.settings import Row
+from mock_acquirer.settlement import Settlement
 from mock_acquirer.signing import Signer
 
 
@@ -38,11 +39,13 @@ class Dialect:
 
     `event_body(payment, event type, event id, moment)` renders what the merchant is told as (content type, body), or
     None when this dialect does not tell about it; `event_about(payment, refund or dispute, …)` does so for the events
-    `refund.*` and `dispute.*`. `sign` and `signature_header` say how it is signed,
+    `refund.*` and `dispute.*`. `settlement` says how a day is settled. `sign` and `signature_header` say how it is signed,
     `acknowledged(status, answer)` whether the merchant took it, `retries` the seconds to wait before each attempt (the
     first is 0) and `jitter` the share by which a wait may differ. `refuse` shapes an error on the paths under `prefix`.
     `announced` names events of the dialect's own that are told just before one of the engine's. `ack_within` is the
     longest an acknowledgement may take, in seconds; with `wallet` customers pay by scanning a code, not with a card.
+    `methods(payment)` names the ways to pay on the hosted page (card, store); a dialect that `rehearses` can tell of a
+    payment that never was (the event `payment.simulated`).
     """
 
     name: str
@@ -59,9 +62,12 @@ class Dialect:
     jitter: float
     refuse: Callable[[Refused], Response]
     event_about: Callable[[Payment, Refund | Dispute, str, str, datetime], tuple[str, str] | None] = tells_nothing
+    settlement: Settlement | None = None
     announced: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ack_within: float = math.inf
     wallet: bool = False
+    methods: Callable[[Payment], tuple[str, ...]] = lambda payment: ("card",)
+    rehearses: bool = False
 
 
 def discover() -> dict[str, Dialect]:
