@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from mock_acquirer import (
     loop,
     plans,
     records,
+    settlement,
     signing,
     timeline,
 )
@@ -266,6 +268,32 @@ def expect() -> Response:
 @bp.get("/totals")
 def totals() -> Response:
     return jsonify(records.totals(g.run))
+
+
+@bp.get("/settlement/<name>/<day>")
+def settle(name: str, day: str) -> Response:
+    """The settlement file of a dialect's day. `?discrepancies=3` bends it, by `?seed=` or the seed of the run's plan;
+    the header X-Sim-Discrepancies says how.
+    """
+    dialect = dialects.every().get(name)
+    if dialect is None or dialect.settlement is None:
+        raise not_found("Files are settled in " + ", ".join(dialects.every()) + ".")
+    count = _number("discrepancies", settlement.MOST_DISCREPANCIES, 0)
+    seed = _number("seed", 2**31 - 1, faults.plan_at(g.run, "global").get("seed", 0))
+    form = request.args.get("format", "")
+    found, made = settlement.file_of(g.run, name, dialect.settlement, day, form, count, seed)
+    response = Response(found.body, content_type=found.content_type)
+    if made:
+        response.headers["X-Sim-Discrepancies"] = json.dumps([asdict(one) for one in made])
+    return response
+
+
+def _number(name: str, most: int, default: int) -> int:
+    """A whole number of the query. Refuses with 422."""
+    written = request.args.get(name, str(default))
+    if not (written.isascii() and written.isdigit() and len(written) < 12 and int(written) <= most):
+        raise invalid(name, f"{name} must be a whole number from 0 to {most}.")
+    return int(written)
 
 
 @bp.post("/keys/rotate")

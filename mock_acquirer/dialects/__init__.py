@@ -39,7 +39,7 @@ class Dialect:
 
     `event_body(payment, event type, event id, moment)` renders what the merchant is told as (content type, body), or
     None when this dialect does not tell about it; `event_about(payment, refund or dispute, …)` does so for the events
-    `refund.*` and `dispute.*`. `settlement` says how a day is settled. `sign` and `signature_header` say how it is signed,
+    `refund.*` and `dispute.*`. `settlement` says how a day is settled, `sign` and `signature_header` how it is signed,
     `acknowledged(status, answer)` whether the merchant took it, `retries` the seconds to wait before each attempt (the
     first is 0) and `jitter` the share by which a wait may differ. `refuse` shapes an error on the paths under `prefix`.
     `announced` names events of the dialect's own that are told just before one of the engine's. `ack_within` is the

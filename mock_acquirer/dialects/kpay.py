@@ -15,9 +15,10 @@ from typing import Any
 
 from flask import Blueprint, Response, g, request
 
-from mock_acquirer import calls, clock, deliveries, engine, refunds, targets
+from mock_acquirer import calls, clock, deliveries, engine, refunds, settlement, targets
 from mock_acquirer.dialects import Dialect, Merchant, setting
 from mock_acquirer.dialects._kpay_documents import event_about, event_body, payment_document, refund_document
+from mock_acquirer.dialects._kpay_settlement import SETTLEMENT
 from mock_acquirer.errors import Refused, invalid, not_found
 from mock_acquirer.idempotency import Key
 from mock_acquirer.models import Payment
@@ -221,6 +222,19 @@ def search_refunds(payment_id: str) -> Response:
     return _respond(calls.perform(calls.Call(NAME, "query_refund", caller.run, payment), doing))
 
 
+@bp.get("/settlements/<day>")
+def settle(day: str) -> Response:
+    """What was settled on a day of UTC, as far as it has gone by: a JSON list, or with `?format=csv` a file."""
+    caller = _caller()
+    found, _ = settlement.file_of(caller.run, NAME, SETTLEMENT, day, request.args.get("format", ""))
+    return Response(found.body, content_type=found.content_type)
+
+
+def methods(payment: Payment) -> tuple[str, ...]:
+    """Convenience stores take dollars of Taiwan alone."""
+    return ("card", "store") if payment.currency == "TWD" else ("card",)
+
+
 def _read_session(caller: Caller, sent: dict[str, Any]) -> engine.Session:
     """What was asked for, checked field by field. Refuses with 422 and the field's name."""
     currency = _text(sent, "currency", 3)
@@ -325,6 +339,8 @@ DIALECT = Dialect(
     merchant=merchant,
     event_body=event_body,
     event_about=event_about,
+    settlement=SETTLEMENT,
+    methods=methods,
     sign=standard_webhooks,
     signature_header="webhook-signature",
     acknowledged=lambda status, answer: 200 <= status < 300,

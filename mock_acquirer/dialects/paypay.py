@@ -19,6 +19,7 @@ from mock_acquirer.deliveries import compact
 from mock_acquirer.dialects import Dialect, Merchant, setting
 from mock_acquirer.dialects import _paypay_opa as opa
 from mock_acquirer.dialects._paypay_opa import Paces, body, own_id, respond, result, seconds, success, words, yen
+from mock_acquirer.dialects._paypay_settlement import SETTLEMENT
 from mock_acquirer.dialects._paypay_shapes import (
     CANCEL_TAKES,
     KEPT,
@@ -385,6 +386,7 @@ DIALECT = Dialect(
     blueprint=bp,
     merchant=merchant,
     event_body=event_body,
+    settlement=SETTLEMENT,
     sign=unsigned,
     signature_header="",
     acknowledged=lambda status, answer: status == 200,

@@ -33,6 +33,7 @@ from mock_acquirer.dialects._stripe_calls import (
     sent_form,
 )
 from mock_acquirer.dialects._stripe_form import Fields, wrong
+from mock_acquirer.dialects._stripe_settlement import SETTLEMENT
 from mock_acquirer.errors import Refused
 from mock_acquirer.models import Payment
 from mock_acquirer.money import EXPONENTS
@@ -323,6 +324,7 @@ DIALECT = Dialect(
     blueprint=bp,
     merchant=merchant,
     event_body=event_body,
+    settlement=SETTLEMENT,
     sign=sign,
     signature_header=SIGNATURE,
     acknowledged=lambda status, _: 200 <= status < 300,

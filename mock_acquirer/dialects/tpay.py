@@ -21,6 +21,7 @@ from mock_acquirer import calls, clock, engine, guards, refunds, states, targets
 from mock_acquirer.db import db
 from mock_acquirer.dialects import Dialect, Merchant, setting
 from mock_acquirer.dialects import _tpay_wire as wire
+from mock_acquirer.dialects._tpay_settlement import SETTLEMENT
 from mock_acquirer.dialects._tpay_shapes import attempts_made, charge_no, hash_pair, notice, refund, trade
 from mock_acquirer.dialects._tpay_wire import OK, no
 from mock_acquirer.errors import Refused
@@ -367,6 +368,7 @@ DIALECT = Dialect(
     blueprint=bp,
     merchant=merchant,
     event_body=event_body,
+    settlement=SETTLEMENT,
     sign=x_signature,
     signature_header="x-signature",
     acknowledged=lambda status, answer: status == 200 and answer == "1|OK",

@@ -1,0 +1,53 @@
+"""stripe's settlement: a list of balance transactions; days are UTC."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC
+
+from mock_acquirer.dialects._stripe_objects import Object, charge_id, digits, listed, seconds
+from mock_acquirer.settlement import File, Line, Settlement
+
+TYPES = {
+    # ours: (type, reporting_category)
+    "capture": ("charge", "charge"),
+    "refund": ("refund", "refund"),
+    "refund_failed": ("refund_failure", "refund_failure"),
+    "dispute": ("adjustment", "dispute"),
+    "dispute_won": ("adjustment", "dispute_reversal"),
+}
+TWICE = {"refund_failed": "txn_f", "dispute_won": "txn_r"}
+"""The second movement of one refund or dispute has an id of its own."""
+
+
+def balance_transaction(line: Line) -> Object:
+    """One movement; `source` is the charge, refund or dispute."""
+    kind, category = TYPES[line.kind]
+    fees = [{"amount": line.fee, "currency": line.currency.lower(), "type": "stripe_fee", "application": None}]
+    return {
+        "id": TWICE.get(line.kind, "txn_") + digits(line.source),
+        "object": "balance_transaction",
+        "amount": line.amount,
+        "available_on": seconds(line.at),
+        "created": seconds(line.at),
+        "currency": line.currency.lower(),
+        "description": line.payment.wire.get("description"),
+        "exchange_rate": None,
+        "fee": line.fee,
+        "fee_details": [one | {"description": "Stripe processing fees"} for one in fees if line.fee],
+        "net": line.net,
+        "reporting_category": category,
+        "source": charge_id(line.capture) if line.kind == "capture" else line.source,
+        "status": "available",
+        "type": kind,
+    }
+
+
+def as_list(lines: Sequence[Line]) -> File:
+    """The list as `GET /v1/balance_transactions` answers it, oldest first."""
+    shown = listed([balance_transaction(line) for line in lines], "/v1/balance_transactions")
+    return File("application/json", json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+SETTLEMENT = Settlement(day=UTC, fee_bps=290, currency="USD", files={"json": as_list})
