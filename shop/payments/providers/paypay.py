@@ -36,6 +36,7 @@ from shop.payments.provider import (
     Started,
     Unavailable,
     Unknown,
+    keepable,
 )
 from shop.settings import Setting
 
@@ -49,11 +50,14 @@ _STATES = {
     "FAILED": states.FAILED,
 }
 _END_REASONS = {states.EXPIRED: "time"}
-_ACKS = {"malformed": 400, "unavailable": 503}
+_ACKS = {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable": 503}
 _UNKNOWN_TO_THEM = "DYNAMIC_QR_PAYMENT_NOT_FOUND"
 _CONTENT_TYPE = "application/json;charset=UTF-8"
 _REFERENCE = re.compile(r"[A-Za-z0-9]{1,64}")
+_CODE_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _EMPTY = "empty"
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, Malformed)
+"""What an answer in another shape than theirs raises when it is read."""
 
 
 def sign(key: str, secret: str, method: str, path: str, body: bytes, nonce: str, epoch: int, kind: str) -> str:
@@ -123,7 +127,7 @@ class PayPay(PaymentProvider):
             return Rejected(code)
         try:
             return _started(answer.json()["data"])
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
+        except _UNREADABLE as error:
             return Unknown(f"an answer that cannot be read: {type(error).__name__}")
 
     def query(self, payment: PaymentRequest) -> Found | NotFound | Unavailable:
@@ -137,7 +141,7 @@ class PayPay(PaymentProvider):
             return Unavailable(_code(answer), _retry_after(answer))
         try:
             return Found(_facts(answer.json()["data"], payment))
-        except (ValueError, KeyError, TypeError, OverflowError, Malformed) as error:
+        except _UNREADABLE as error:
             return Unavailable(f"an answer that cannot be read: {type(error).__name__}")
 
     def cancel(self, payment: PaymentRequest) -> Done | Pending | Rejected | Unknown:
@@ -205,9 +209,9 @@ class PayPay(PaymentProvider):
 
 def _started(data: Mapping[str, Any]) -> Started:
     url, link = str(data["url"]), str(data.get("deeplink") or "")
-    if not url.startswith(("https://", "http://")):
-        raise ValueError("the code leads nowhere")
-    action = NextAction("qr", url, {"deeplink": link} if link else {})
+    if not url.startswith(("https://", "http://")) or not _CODE_ID.fullmatch(str(data["codeId"])):
+        raise Malformed("no code that can be shown")
+    action = NextAction("qr", keepable(url, "the code"), {"deeplink": keepable(link, "the link")} if link else {})
     return Started(action, _time(data["expiryDate"]), {"code_id": str(data["codeId"])})
 
 
@@ -231,7 +235,7 @@ def _captures(data: Mapping[str, Any]) -> tuple[CaptureFact, ...]:
     return tuple(
         CaptureFact(str(one["merchantCaptureId"]), _money(one["amount"]), _time(one["acceptedAt"]))
         for one in listed
-        if one.get("status") == "COMPLETED"
+        if one["status"] == "COMPLETED"
     )
 
 
@@ -250,7 +254,7 @@ def _code(answer: httpx.Response) -> str:
     """Their word for what happened; `http_504` when the answer has none."""
     try:
         return str(answer.json()["resultInfo"]["code"])
-    except (ValueError, KeyError, TypeError):
+    except _UNREADABLE:
         return f"http_{answer.status_code}"
 
 
