@@ -114,6 +114,7 @@ def _settings(folder: Path, port: int, acquirer_port: int) -> Mapping[str, str]:
         "CONTROL_TOKEN": TOKEN,
         "ACQUIRER_WEBHOOK_TARGETS": f"{shop},http://127.0.0.1:{port}",
         "ACQUIRER_KPAY_WEBHOOK_URL": f"{shop}/webhooks/kpay",
+        "ACQUIRER_STRIPE_WEBHOOK_URL": f"{shop}/webhooks/stripe",
         "SHOP_CLOCK_URL": f"{shop}/dev/clock",
         # Whoever is not a browser says who it is, so that many buyers are not taken for one in a hurry.
         "PROXY_HOPS": "1",
