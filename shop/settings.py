@@ -65,6 +65,13 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("PROXY_HOPS", "0", "How many trusted proxies stand in front and set X-Forwarded headers.", int),
     Setting("PAY_WITHIN", "1800", "Seconds a buyer has to pay; stock is held that long.", int),
+    Setting(
+        "PAY_WITHIN_STORE",
+        "259200",
+        "Seconds that an order waits at most for a code to be paid at a convenience store.",
+        int,
+    ),
+    Setting("REFUND_NEEDS_TWO", "1000000", "Refunds above this, in minor units, need a second person.", int),
     Setting("CALLS_PER_SECOND", "100", "Calls per second that the shop allows itself towards each provider.", int),
     Setting("CONNECT_TIMEOUT", "1", "Seconds to wait for a connection to a provider.", float),
     Setting("READ_TIMEOUT", "5", "Seconds to wait for a provider's answer.", float),

@@ -25,6 +25,7 @@ from shop.payments.provider import (
     PaymentProvider,
     PaymentRequest,
     Pending,
+    RefundRequest,
     Rejected,
     Started,
     Unavailable,
@@ -50,6 +51,7 @@ class Acquirer:
 
     clock: Callable[[], datetime]
     payments: dict[str, Remote] = field(default_factory=dict)
+    refunds: dict[str, tuple[str, Money, str]] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
     does: dict[str, list[str]] = field(default_factory=dict)
     away: bool = False
@@ -153,6 +155,34 @@ class FakePay(PaymentProvider):
         if remote and remote.state in states.STILL_OPEN and fault != "lose_request":
             remote.state, remote.end_reason = states.CANCELLED, "merchant"
         return Done()
+
+    def refund(
+        self, payment: PaymentRequest, refund: RefundRequest
+    ) -> Done | Pending | Rejected | Unknown | Unavailable:
+        fault = self.acquirer.next_fault("refund", refund.id)
+        if fault in ("away", "unreachable"):
+            return Unavailable("unreachable")
+        if fault == "lose_request":
+            return Unknown("timeout")
+        if fault == "refuse":
+            return Rejected("refused")
+        self.acquirer.refunds.setdefault(
+            refund.id, (refund.capture_id, refund.money, "PENDING" if fault == "wait" else "DONE")
+        )
+        if fault == "lose_answer":
+            return Unknown("timeout")
+        return Pending() if fault == "wait" else Done()
+
+    def query_refund(
+        self, payment: PaymentRequest, refund: RefundRequest
+    ) -> Done | Pending | Rejected | NotFound | Unavailable:
+        if self.acquirer.next_fault("query_refund", refund.id) == "away":
+            return Unavailable("away")
+        if refund.id not in self.acquirer.refunds:
+            return NotFound()
+        return {"DONE": Done(), "PENDING": Pending(), "REJECTED": Rejected("failed")}[
+            self.acquirer.refunds[refund.id][2]
+        ]
 
     def verify(self, headers: Mapping[str, str], raw: bytes) -> None:
         if headers.get("x-signature") != "good":

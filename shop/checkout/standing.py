@@ -13,10 +13,12 @@ from sqlalchemy import select
 from shop.checkout.models import Saga
 from shop.core import clock
 from shop.core.db import db
+from shop.core.money import Money
 from shop.orders import states as order_states
 from shop.orders.models import Order
 from shop.payments import due, registry, states
-from shop.payments.models import Capture, Payment
+from shop.payments.models import Capture, Payment, Refund
+from shop.payments.refund_states import REJECTED, UNDER_WAY
 from shop.payments.start import TOO_LATE
 
 PATIENCE = timedelta(seconds=60)
@@ -43,6 +45,9 @@ CAN: dict[str, frozenset[str]] = {
     "late": frozenset(),
     "review": frozenset(),
     "twice": frozenset(),
+    "refund_pending": frozenset({"receipt"}),
+    "partly_refunded": frozenset({"receipt"}),
+    "refunded": frozenset({"receipt"}),
 }
 """Every key, and what its page offers."""
 UNDECIDED = frozenset(
@@ -61,6 +66,11 @@ UNDECIDED = frozenset(
 """Keys that will change by themselves: a page without JavaScript refreshes itself."""
 _NEEDS_TIME = frozenset({"pay", "other_method"})
 _ENDED_AS = {states.EXPIRED: "session_ended", states.CANCELLED: "cancelled_there"}
+_PAID_AS = {
+    order_states.PAID: "paid",
+    order_states.PARTIALLY_REFUNDED: "partly_refunded",
+    order_states.REFUNDED: "refunded",
+}
 _REFUSED_AS = {"refused": "choose", "never_arrived": "choose", "unavailable": "unavailable"}
 
 
@@ -81,6 +91,16 @@ class PaymentView:
 
 
 @dataclass(frozen=True)
+class RefundView:
+    """Money on its way back, or back."""
+
+    money: Money
+    state: str
+    kind: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class Standing:
     """`since` is when the present uncertainty began; `final` means that nothing will change by itself any more."""
 
@@ -92,6 +112,7 @@ class Standing:
     pending: bool
     since: datetime
     now: datetime
+    refunds: tuple[RefundView, ...] = ()
 
 
 def standing(order: Order) -> Standing:
@@ -101,13 +122,24 @@ def standing(order: Order) -> Standing:
     captures = list(
         db.session.scalars(select(Capture).where(Capture.payment_id.in_([p.id for p in payments]))) if payments else ()
     )
+    sent = list(db.session.scalars(select(Refund).where(Refund.order_id == order.id).order_by(Refund.created_at)))
     payment = _telling(order, payments)
-    key = _key(order, payment, captures, at)
+    key = _key(order, payment, captures, sent, at)
     can = CAN[key]
     if order.state == order_states.FAILED and order.pay_by - at < TOO_LATE:
         can = can - _NEEDS_TIME
     since = (payment.returned_at or payment.created_at) if payment else order.placed_at
-    return Standing(key, order, _view(payment), can, _is_final(order, payments, captures), key in UNDECIDED, since, at)
+    return Standing(
+        key,
+        order,
+        _view(payment),
+        can,
+        _is_final(order, payments, sent),
+        key in UNDECIDED,
+        since,
+        at,
+        tuple(RefundView(r.money, r.state, r.kind, r.ended_at or r.created_at) for r in sent if r.state != REJECTED),
+    )
 
 
 def _telling(order: Order, payments: list[Payment]) -> Payment | None:
@@ -117,7 +149,7 @@ def _telling(order: Order, payments: list[Payment]) -> Payment | None:
     return paid or still_open or (payments[-1] if payments else None)
 
 
-def _key(order: Order, payment: Payment | None, captures: list[Capture], at: datetime) -> str:
+def _key(order: Order, payment: Payment | None, captures: list[Capture], sent: list[Refund], at: datetime) -> str:
     """The first that applies."""
     standings = {capture.standing for capture in captures}
     if order.review_since:
@@ -126,8 +158,10 @@ def _key(order: Order, payment: Payment | None, captures: list[Capture], at: dat
         return "twice"
     if "late" in standings:
         return "late"
-    if order.state == order_states.PAID:
-        return "paid"
+    if any(refund.kind == "customer" and refund.state in UNDER_WAY for refund in sent):
+        return "refund_pending"
+    if order.state in _PAID_AS:
+        return _PAID_AS[order.state]
     if order.state == order_states.EXPIRED:
         return "expired"
     if order.state == order_states.CANCELLED:
@@ -153,7 +187,7 @@ def _key_while_open(payment: Payment, at: datetime) -> str:
         return "still_waiting" if at - since >= PATIENCE else "confirming"
     if payment.last_decline:
         return "declined"
-    if payment.action and payment.action["kind"] == "store_code":
+    if payment.shows_code:
         return "store_code"
     return "finish_in_tab" if payment.visited_at else "waiting"
 
@@ -174,10 +208,10 @@ def _is_being_opened(order: Order) -> bool:
     return db.session.scalar(select(Saga.state).where(Saga.order_id == order.id)) == "RUNNING"
 
 
-def _is_final(order: Order, payments: list[Payment], captures: list[Capture]) -> bool:
+def _is_final(order: Order, payments: list[Payment], sent: list[Refund]) -> bool:
     if order.state not in order_states.ENDED or order.review_since:
         return False
-    if any(p.is_open for p in payments) or any(c.standing in ("second", "late") for c in captures):
+    if any(p.is_open for p in payments) or any(refund.state in UNDER_WAY for refund in sent):
         return False
     return all(p.confirmed_at or p.confirm_misses >= due.MISSES for p in payments if p.state == states.CAPTURED)
 

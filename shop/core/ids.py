@@ -27,6 +27,11 @@ def order_number() -> str:
     return f"{digits[:4]}-{digits[4:8]}-{digits[8:]}"
 
 
+def refund_id() -> str:
+    """As a payment's id, and never the same as one."""
+    return "R" + payment_id()[1:]
+
+
 def payment_id() -> str:
     """Twenty letters and digits, sorted by time: short enough for the strictest acquirer's reference, unique for
     ever.

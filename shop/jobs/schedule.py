@@ -9,7 +9,7 @@ from typing import Any
 from shop.checkout import closing, saga
 from shop.core import outbox
 from shop.jobs import effects
-from shop.payments import inbox, poll
+from shop.payments import inbox, poll, refunds
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ WORK: tuple[Work, ...] = (
     Work("inbox", inbox.due, inbox.apply),
     Work("saga", saga.due, saga.resume),
     Work("poll", poll.due_payments, poll.check, shared=True),
+    Work("refund", refunds.due, refunds.do, shared=True),
     Work("closing", closing.due, closing.finish, shared=True),
     Work("outbox", lambda: list(range(min(5, -(-outbox.waiting() // 200)))), _relay),
 )

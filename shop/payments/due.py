@@ -13,6 +13,8 @@ s.
 """
 WHILE_UNSURE = (2, 3, 5, 10, 20, 30)
 """No answer to the opening, or a closing that has not been confirmed."""
+AT_THE_COUNTER = (300,)
+"""While a store code waits: its buyer is not looking, and nobody is promised 60 s."""
 AFTER_END = (60, 600, 3600, 86400)
 """After a payment ended without money: some acquirers tell of late money in no other way."""
 CONFIRM_AFTER = 30
@@ -36,4 +38,8 @@ def after_report(payment: Payment, at: datetime, window: timedelta) -> datetime 
         return next((ended + timedelta(seconds=s) for s in AFTER_END if ended + timedelta(seconds=s) > at), None)
     if payment.cancel_requested_at or payment.state in (states.CREATED, states.UNKNOWN):
         return at + pick(WHILE_UNSURE, payment.checks)
+    if payment.returned_at and at < payment.returned_at + window:
+        return payment.returned_at + window  # what the buyer just did there shows only now
+    if payment.shows_code:
+        return at + pick(AT_THE_COUNTER, payment.checks)
     return at + pick(WHILE_OPEN, payment.checks)

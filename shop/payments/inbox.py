@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from shop.core import clock, logs, metrics
 from shop.core.db import changed, db, insert, retried, writing
-from shop.payments import registry, states
+from shop.payments import refunds, registry, states
 from shop.payments.models import InboxRow, Payment, RefusedNotice
 from shop.payments.provider import BadSignature, Malformed, Notice, PaymentProvider
 from shop.payments.settle import settle
@@ -114,12 +114,24 @@ def _apply(inbox_id: int, notices: list[Notice]) -> str:
             return row.verdict or "duplicate"
         verdict = max((_hear(row, notice) for notice in notices), key=_WEIGHT.index)
         row.verdict, row.tries, row.error = verdict, row.tries + 1, None
-        waiting = verdict == "orphan" and at < row.received_at + ORPHAN_GIVEN_UP
-        row.due_at = at + _pause(row.tries) if waiting else None
-        row.done_at = None if waiting else at
+        row.due_at = _again_at(row, verdict, at)
+        row.done_at = None if row.due_at else at
         provider = row.provider
     metrics.NOTICES.labels(provider, verdict).inc()
     return verdict
+
+
+def _again_at(row: InboxRow, verdict: str, at: datetime) -> datetime | None:
+    """When the row is applied again: an orphan until its payment appears; a hint once more when their query shows what
+    it hinted at.
+    """
+    if verdict == "orphan" and at < row.received_at + ORPHAN_GIVEN_UP:
+        return at + _pause(row.tries)
+    provider = registry.get(row.provider)
+    window = provider.capabilities.consistency_window if provider else timedelta(0)
+    if verdict == "hint" and row.trust != "signed" and at < row.received_at + window:
+        return row.received_at + window
+    return None
 
 
 def _hear(row: InboxRow, notice: Notice) -> str:
@@ -129,6 +141,8 @@ def _hear(row: InboxRow, notice: Notice) -> str:
         return "foreign"
     if notice.kind != "payment":
         return "hint"
+    if notice.trust == "signed" and notice.refund:
+        return refunds.hear(notice.refund.reference, notice.refund.state, "webhook")
     if notice.trust == "signed":
         try:
             return settle(notice.reference, notice.facts, "webhook", provider=row.provider, inbox_id=row.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.core.db import Base, MinorUnits, UtcDateTime
@@ -64,6 +64,11 @@ class Payment(Base):
         return Money(self.amount, self.currency)
 
     @property
+    def shows_code(self) -> bool:
+        """Whether the buyer was given a code to pay at a counter."""
+        return bool(self.action) and self.action["kind"] == "store_code"
+
+    @property
     def is_open(self) -> bool:
         return self.state in STILL_OPEN
 
@@ -84,10 +89,48 @@ class Capture(Base):
     heard_at: Mapped[datetime] = mapped_column(UtcDateTime)
     heard_from: Mapped[str] = mapped_column(Text)
     standing: Mapped[str | None] = mapped_column(Text)
+    refunded_amount: Mapped[int] = mapped_column(BigInteger, default=0)
 
     __table_args__ = (
         UniqueConstraint("provider", "capture_id"),
+        CheckConstraint("refunded_amount BETWEEN 0 AND amount", name="never_over_refunded"),
         CheckConstraint("standing IN ('paid', 'second', 'late', 'mismatch')", name="standing_known"),
+    )
+
+    @property
+    def money(self) -> Money:
+        return Money(self.amount, self.currency)
+
+
+class Refund(Base):
+    """Money of one capture on its way back. Its id is our reference and the idempotency key at the acquirer.
+
+    `kind` says why: customer, late, second or mismatch. One that needs a second person is not due until `approved_by`.
+    """
+
+    __tablename__ = "refunds"
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    capture_id: Mapped[int] = mapped_column(ForeignKey("captures.id"), index=True)
+    payment_id: Mapped[str] = mapped_column(ForeignKey("payments.id"))
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
+    amount: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    state: Mapped[str] = mapped_column(Text)
+    asked_by: Mapped[str] = mapped_column(Text)
+    needs_two: Mapped[bool] = mapped_column(default=False)
+    approved_by: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    next_check_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    checks: Mapped[int] = mapped_column(default=0)
+    rejected_code: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        CheckConstraint("state IN ('REQUESTED', 'PENDING', 'UNKNOWN', 'DONE', 'REJECTED')", name="state_known"),
+        CheckConstraint("amount > 0", name="amount_positive"),
+        Index("ix_refunds_due", "next_check_at", postgresql_where=_DUE, sqlite_where=_DUE),
     )
 
     @property

@@ -102,6 +102,25 @@ class Decline:
 
 
 @dataclass(frozen=True)
+class Show:
+    """A code that the buyer carries to a counter: `code` for people, `barcode` is what the bars say, `deadline` when it
+    ends. Raises Malformed.
+    """
+
+    kind: str
+    code: str
+    barcode: str
+    deadline: datetime
+
+    def __post_init__(self) -> None:
+        if self.kind != "store_code":
+            raise Malformed("a code of a kind that we do not know")
+        keepable(self.code, "the code")
+        keepable(self.barcode, "the barcode", or_empty=True)
+        keepable_time(self.deadline, "the deadline of the code")
+
+
+@dataclass(frozen=True)
 class Facts:
     """What one answer or notice says about a payment. Empty fields say nothing; they do not say "none".
 
@@ -113,6 +132,7 @@ class Facts:
     captures: tuple[CaptureFact, ...] = ()
     decline: Decline | None = None
     instrument: Mapping[str, str] | None = None
+    show: Show | None = None
     action: NextAction | None = None
     expires_at: datetime | None = None
     occurred_at: datetime | None = None
@@ -124,6 +144,29 @@ class Facts:
             keepable(self.end_reason, "why it ended")
         keepable_time(self.expires_at, "when it expires")
         keepable_time(self.occurred_at, "when it happened")
+
+
+@dataclass(frozen=True)
+class RefundRequest:
+    """Money of one capture that goes back. `id` is our reference and the idempotency key; `capture_id` is theirs."""
+
+    id: str
+    money: Money
+    capture_id: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RefundFact:
+    """What is said about a refund: `reference` is our id of it, `state` PENDING, DONE or REJECTED. Raises Malformed."""
+
+    reference: str
+    state: str
+
+    def __post_init__(self) -> None:
+        keepable(self.reference, "the reference of a refund")
+        if self.state not in ("PENDING", "DONE", "REJECTED"):
+            raise Malformed("a refund in no state that we know")
 
 
 @dataclass(frozen=True)
@@ -141,6 +184,7 @@ class Notice:
     facts: Facts
     trust: str
     merchant: str = ""
+    refund: RefundFact | None = None
 
     def __post_init__(self) -> None:
         keepable(self.dedupe_key, "the name of the event")
@@ -261,6 +305,23 @@ class PaymentProvider(ABC):
 
         Rejected when it has taken money. The shop asks afterwards in any case. Never raises.
         """
+
+    def refund(
+        self, payment: PaymentRequest, refund: RefundRequest
+    ) -> Done | Pending | Rejected | Unknown | Unavailable:
+        """Send money of one capture back. Called outside transactions, perhaps again, always with the same id.
+
+        Must never send it twice for one id. Done when the money is on its way for certain, Pending when a query will
+        tell, Rejected when it stays where it is, Unavailable only when the request certainly did not leave. Never
+        raises. An acquirer that cannot send money back needs neither this nor `query_refund`: people return it.
+        """
+        return Rejected("cannot_refund")
+
+    def query_refund(
+        self, payment: PaymentRequest, refund: RefundRequest
+    ) -> Done | Pending | Rejected | NotFound | Unavailable:
+        """Ask what became of a refund, by our id. NotFound: they never had it. Changes nothing. Never raises."""
+        return NotFound()
 
     @abstractmethod
     def verify(self, headers: Mapping[str, str], raw: bytes) -> None:

@@ -8,23 +8,25 @@ and no Redis in it. Repeating a report changes nothing; the order of reports doe
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from flask import current_app
 from sqlalchemy import select
 
 from shop.core import clock, logs, metrics, outbox
 from shop.core.db import after_commit, db, retried, writing
 from shop.core.money import Money
 from shop.inventory import stock
+from shop.ledger import book, chart
 from shop.orders import events
 from shop.orders import states as order_states
 from shop.orders.models import Order
 from shop.orders.move import move
-from shop.payments import due, registry, states
+from shop.payments import due, refunds, registry, states
 from shop.payments.lock import order_with_payments
 from shop.payments.models import Capture, Payment, Report
-from shop.payments.provider import CaptureFact, Facts
+from shop.payments.provider import CaptureFact, Facts, Show
 
 log = logs.get()
 _WEIGHT = ("duplicate", "hint", "stale", "illegal", "applied", "mismatch")
@@ -103,23 +105,39 @@ def _book(hearing: _Hearing, fact: CaptureFact) -> None:
         return
     hearing.booked.add(fact.id)
     standing = _standing(hearing, fact)
-    db.session.add(
-        Capture(
-            provider=payment.provider,
-            capture_id=fact.id,
-            payment_id=payment.id,
-            amount=fact.money.amount,
-            currency=fact.money.currency,
-            captured_at=fact.at,
-            heard_at=hearing.at,
-            heard_from=hearing.heard_from,
-            standing=standing,
-        )
+    capture = Capture(
+        provider=payment.provider,
+        capture_id=fact.id,
+        payment_id=payment.id,
+        amount=fact.money.amount,
+        currency=fact.money.currency,
+        captured_at=fact.at,
+        heard_at=hearing.at,
+        heard_from=hearing.heard_from,
+        standing=standing,
     )
+    db.session.add(capture)
+    _post(hearing, capture)
     hearing.verdicts.append("mismatch" if standing == "mismatch" else "applied")
     hearing.news.append(
         ("payment.captured", {"amount": fact.money.amount, "currency": fact.money.currency, "standing": standing})
     )
+
+
+def _post(hearing: _Hearing, capture: Capture) -> None:
+    """The ledger has what the acquirer took, whatever it is to the order; what pays nothing goes back by itself."""
+    pays = capture.standing == "paid"
+    book.transfer(
+        f"capture:{capture.provider}:{capture.capture_id}",
+        "capture",
+        capture.money,
+        debit=chart.receivable(capture.provider),
+        credit=chart.SALES if pays else chart.ASIDE,
+        order_id=hearing.order.id,
+    )
+    if capture.standing in ("late", "second"):
+        db.session.flush()
+        refunds.by_itself(capture, capture.standing)
 
 
 def _standing(hearing: _Hearing, fact: CaptureFact) -> str:
@@ -193,12 +211,36 @@ def _note_details(hearing: _Hearing) -> None:
         payment.expires_at = facts.expires_at
     if facts.instrument:
         payment.instrument = dict(facts.instrument)
-    if facts.decline:
+    if facts.show and payment.is_open:
+        _show(hearing, facts.show)
+    elif facts.decline:
         decline = {"code": facts.decline.code, "class": facts.decline.klass, "id": facts.decline.id}
         if decline != payment.last_decline and payment.is_open:
             payment.last_decline = decline
             hearing.verdicts.append("applied")
             hearing.news.append(("payment.declined", {"code": facts.decline.code}))
+
+
+def _show(hearing: _Hearing, show: Show) -> None:
+    """From now on the buyer pays at a counter; with the first code of an order, it waits as long as the code does."""
+    payment, order = hearing.payment, hearing.order
+    action = {"kind": show.kind, "url": "", "fields": {"code": show.code, "barcode": show.barcode}}
+    if payment.action == action:
+        return
+    is_first = not any(one.shows_code for one in (payment, *hearing.others))
+    payment.action, payment.expires_at, payment.last_decline = action, show.deadline, None
+    told: dict[str, Any] = {"deadline": show.deadline.isoformat()}
+    latest = hearing.at + timedelta(seconds=current_app.config["PAY_WITHIN_STORE"])
+    if is_first and _waits_for_money(hearing) and min(show.deadline, latest) > order.pay_by:
+        order.pay_by = min(show.deadline, latest)
+        told["pay_by"] = order.pay_by.isoformat()
+    hearing.verdicts.append("applied")
+    hearing.news.append(("payment.code_shown", told))
+
+
+def _waits_for_money(hearing: _Hearing) -> bool:
+    order = hearing.order
+    return order.state in order_states.PAYABLE and not order.cancel_requested_at and order.pay_by > hearing.at
 
 
 # --- the order -------------------------------------------------------------------------------------------------------

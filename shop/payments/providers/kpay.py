@@ -28,6 +28,8 @@ from shop.payments.provider import (
     PaymentProvider,
     PaymentRequest,
     Pending,
+    RefundFact,
+    RefundRequest,
     Rejected,
     Started,
     Unavailable,
@@ -45,6 +47,13 @@ _STATES = {
     "expired": states.EXPIRED,
 }
 _ACKS = {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable": 503}
+_REFUND_STATES = {"pending": "PENDING", "succeeded": "DONE", "failed": "REJECTED"}
+_REFUND_ANSWERS: dict[str, Done | Pending | Rejected] = {
+    "pending": Pending(),
+    "succeeded": Done(),
+    "failed": Rejected("refund_failed"),
+}
+_NO_REFUND = frozenset({"already_refunded", "disputed", "not_captured", "refund_reference_reused"})
 _TOLERANCE = 300  # seconds that a signature's time may be off the wall, both ways
 
 
@@ -156,6 +165,50 @@ class KPay(PaymentProvider):
             return Rejected(_error_code(answer))
         return Unknown(f"HTTP {answer.status_code}")
 
+    def refund(
+        self, payment: PaymentRequest, refund: RefundRequest
+    ) -> Done | Pending | Rejected | Unknown | Unavailable:
+        body = {
+            "reference": refund.id,
+            "amount": refund.money.amount,
+            "capture": refund.capture_id,
+            "reason": refund.reason,
+        }
+        try:
+            answer = self._call("POST", self._refunds(payment), json=body, headers={"Idempotency-Key": refund.id})
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            return Unavailable(type(error).__name__)
+        except httpx.HTTPError as error:
+            return Unknown(type(error).__name__)
+        if answer.status_code == 429:
+            return Unavailable("429", _retry_after(answer))
+        if answer.status_code in (400, 404, 422) or (answer.status_code == 409 and _error_code(answer) in _NO_REFUND):
+            return Rejected(_error_code(answer))
+        if answer.status_code not in (200, 201):
+            return Unknown(f"HTTP {answer.status_code}")
+        try:
+            return _REFUND_ANSWERS[str(answer.json()["status"])]
+        except (ValueError, KeyError, TypeError) as error:
+            return Unknown(f"an answer that cannot be read: {type(error).__name__}")
+
+    def query_refund(
+        self, payment: PaymentRequest, refund: RefundRequest
+    ) -> Done | Pending | Rejected | NotFound | Unavailable:
+        try:
+            answer = self._call("GET", self._refunds(payment), params={"reference": refund.id})
+        except httpx.HTTPError as error:
+            return Unavailable(type(error).__name__)
+        if answer.status_code != 200:
+            return Unavailable(f"HTTP {answer.status_code}", _retry_after(answer))
+        try:
+            found = next(iter(answer.json()["data"]), None)
+            return NotFound() if found is None else _REFUND_ANSWERS[str(found["status"])]
+        except (ValueError, KeyError, TypeError) as error:
+            return Unavailable(f"an answer that cannot be read: {type(error).__name__}")
+
+    def _refunds(self, payment: PaymentRequest) -> str:
+        return f"{self._base}/{payment.provider_data.get('id', payment.id)}/refunds"
+
     def _call(self, method: str, url: str, headers: Mapping[str, str] | None = None, **more: Any) -> httpx.Response:
         authorization = {"Authorization": f"Bearer {self.config['KPAY_API_KEY']}"}
         return self.http().request(method, url, headers={**authorization, **(headers or {})}, **more)
@@ -181,6 +234,10 @@ class KPay(PaymentProvider):
         event_id, kind, payment = str(body["id"]), str(body["type"]), body["data"].get("payment")
         if headers.get("webhook-id") != event_id:
             raise Malformed("the id under the signature is not the id in the body")
+        if kind.startswith("refund."):
+            told = body["data"]["refund"]
+            fact = RefundFact(str(told["reference"]), _REFUND_STATES[str(told["status"])])
+            return [Notice("refund", event_id, "", Facts(), "signed", str(body["merchant"]), refund=fact)]
         if not kind.startswith("payment.") or payment is None:
             return [Notice("other", event_id, "", Facts(), "signed", str(body.get("merchant", "")))]
         reference = str(payment["reference"])

@@ -1,0 +1,1 @@
+"""Where the money is: double entry, every journal balanced or refused."""

@@ -1,0 +1,318 @@
+"""Money back: asked for under a guard, sent by whoever finds it due, heard of here however it is told.
+
+The guard is one conditional UPDATE on what the capture still has: of two refunds of 60 % at once exactly one is taken.
+Late and double money goes back by itself; what comes back to us after it was sent is written down as what it is.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from flask import current_app
+from sqlalchemy import func, select, update
+
+from shop.core import clock, ids, logs, outbox
+from shop.core.db import after_commit, changed, db, retried, writing
+from shop.core.errors import BadInput, Refusal
+from shop.core.money import Money
+from shop.ledger import book, chart
+from shop.orders import events
+from shop.orders import states as order_states
+from shop.orders.models import Order
+from shop.orders.move import move
+from shop.payments import due as times
+from shop.payments import health, registry
+from shop.payments import refund_states as states
+from shop.payments import request as requests
+from shop.payments.lock import order_with_payments
+from shop.payments.models import Capture, Payment, Refund
+from shop.payments.provider import (
+    Done,
+    NotFound,
+    PaymentProvider,
+    PaymentRequest,
+    Pending,
+    RefundRequest,
+    Rejected,
+    Unavailable,
+    Unknown,
+)
+
+log = logs.get()
+LEASE = timedelta(seconds=30)
+WHILE_PENDING = (5, 15, 30, 60, 300)  # seconds between questions; the last one repeats
+WATCHED_AFTER_DONE = timedelta(days=1)
+"""A refund that is done is asked about once more: some fail later, and not every acquirer tells."""
+
+
+def request(
+    capture_id: int,
+    money: Money,
+    *,
+    reason: str,
+    by: str,
+    expected_refundable: int | None = None,
+) -> Refund:
+    """Ask for `money` of one capture to go back, and send it at the next opportunity.
+
+    Raises Refusal: `not_refundable` (409, details `refundable` in minor units) when the capture has less left or
+    `expected_refundable` is no longer true, BadInput for another currency or no amount. Above REFUND_NEEDS_TWO it waits
+    for a second person.
+    """
+
+    def unit() -> str:
+        with writing():
+            capture = db.session.get_one(Capture, capture_id, populate_existing=True)
+            if money.currency != capture.currency or money.amount <= 0:
+                raise BadInput("bad_amount", f"Please give an amount in {capture.currency} above nothing.")
+            needs_two = money.amount > current_app.config["REFUND_NEEDS_TWO"]
+            kind = _KINDS.get(capture.standing or "", "customer")
+            refund = _ask(capture, money, kind, by, reason, needs_two=needs_two, expected=expected_refundable)
+            if refund is None:
+                left = db.session.get_one(Capture, capture_id, populate_existing=True)
+                refundable = left.amount - left.refunded_amount
+                shown = Money(refundable, left.currency).format()
+                raise Refusal("not_refundable", f"Only {shown} can still be refunded.", refundable=refundable)
+            return refund.id
+
+    return db.session.get_one(Refund, retried(unit))
+
+
+def approve(refund_id: str, by: str) -> None:
+    """The second person agrees. Raises Refusal when it is the first one again, or there is nothing to approve."""
+    at = clock.now()
+    with writing():
+        agreed = changed(
+            update(Refund)
+            .where(
+                Refund.id == refund_id,
+                Refund.needs_two,
+                Refund.approved_by.is_(None),
+                Refund.asked_by != by,
+                Refund.state == states.REQUESTED,
+            )
+            .values(approved_by=by, next_check_at=at)
+        )
+    if not agreed:
+        raise Refusal("not_to_approve", "Somebody else than who asked for it has to approve a refund, and only once.")
+
+
+def by_itself(capture: Capture, kind: str) -> None:
+    """Send a whole capture back because it pays nothing (`late` or `second`). Part of the unit that booked it."""
+    _ask(capture, capture.money, kind, "settle", "", needs_two=False, expected=None)
+
+
+_KINDS = {"late": "late", "second": "second", "mismatch": "mismatch"}
+
+
+def _ask(
+    capture: Capture, money: Money, kind: str, by: str, reason: str, *, needs_two: bool, expected: int | None
+) -> Refund | None:
+    """Take `money` from what the capture has left and write the refund; None when that is less, or unexpected."""
+    left = Capture.amount - Capture.refunded_amount
+    guard = update(Capture).where(Capture.id == capture.id, left >= money.amount)
+    if expected is not None:
+        guard = guard.where(left == expected)
+    if not changed(guard.values(refunded_amount=Capture.refunded_amount + money.amount)):
+        return None
+    at = clock.now()
+    order_id = db.session.scalar(select(Payment.order_id).where(Payment.id == capture.payment_id))
+    refund = Refund(
+        id=ids.refund_id(),
+        capture_id=capture.id,
+        payment_id=capture.payment_id,
+        order_id=order_id,
+        amount=money.amount,
+        currency=money.currency,
+        kind=kind,
+        reason=reason,
+        state=states.REQUESTED,
+        asked_by=by,
+        needs_two=needs_two,
+        created_at=at,
+        next_check_at=None if needs_two else at,
+        checks=0,
+    )
+    db.session.add(refund)
+    _tell(refund, by)
+    return refund
+
+
+# --- sending and asking ----------------------------------------------------------------------------------------------
+
+
+def due(limit: int = 500) -> list[str]:
+    """Refunds to send or to ask about now."""
+    query = select(Refund.id).where(Refund.next_check_at <= clock.now()).order_by(Refund.next_check_at).limit(limit)
+    found = list(db.session.scalars(query))
+    db.session.rollback()
+    return found
+
+
+def do(refund_id: str) -> None:
+    """Send one due refund, or ask what became of it. Safe to repeat, and by several at once."""
+    at = clock.now()
+    with writing():
+        claimed = changed(
+            update(Refund)
+            .where(Refund.id == refund_id, Refund.next_check_at <= at)
+            .values(next_check_at=at + LEASE, checks=Refund.checks + 1)
+        )
+    if not claimed:
+        return
+    refund = db.session.get_one(Refund, refund_id)
+    theirs = db.session.scalar(select(Capture.capture_id).where(Capture.id == refund.capture_id)) or ""
+    wish = RefundRequest(refund.id, refund.money, theirs, refund.reason)
+    state, payment_id = refund.state, refund.payment_id
+    asked = requests.load(payment_id)
+    provider = registry.get(asked.provider) if asked else None
+    if asked is None or provider is None:
+        return
+    answer = _put(provider, asked.request, wish, state)
+    if isinstance(answer, NotFound | Unavailable):
+        _later(refund_id, answer)
+    else:
+        hear(refund_id, _STATE_OF[type(answer)], "poll", code=answer.code if isinstance(answer, Rejected) else None)
+
+
+_STATE_OF: dict[type, str] = {
+    Done: states.DONE,
+    Pending: states.PENDING,
+    Rejected: states.REJECTED,
+    Unknown: states.UNKNOWN,
+}
+_Answer = Done | Pending | Rejected | Unknown | NotFound | Unavailable
+
+
+def _put(provider: PaymentProvider, payment: PaymentRequest, wish: RefundRequest, state: str) -> _Answer:
+    """Send what was never sent; ask about the rest, and send it again, under the same id, when they never had it."""
+    if state != states.REQUESTED:
+        answer: _Answer = health.call(provider, "query_refund", lambda: provider.query_refund(payment, wish))
+        if not (isinstance(answer, NotFound) and state == states.UNKNOWN):
+            return answer
+    return health.call(provider, "refund", lambda: provider.refund(payment, wish))
+
+
+def _later(refund_id: str, answer: NotFound | Unavailable) -> None:
+    at = clock.now()
+    with writing():
+        refund = db.session.get_one(Refund, refund_id, populate_existing=True)
+        if refund.state in states.UNDER_WAY:
+            wait = times.pick(times.WHILE_UNAVAILABLE, refund.checks)
+            told = timedelta(seconds=answer.retry_after or 0) if isinstance(answer, Unavailable) else timedelta(0)
+            refund.next_check_at = at + max(wait, told)
+        else:
+            refund.next_check_at = None
+
+
+# --- hearing ---------------------------------------------------------------------------------------------------------
+
+
+def hear(refund_id: str, state: str, heard_from: str, *, code: str | None = None) -> str:
+    """Apply what was heard about a refund and return the verdict: applied, duplicate, stale or orphan."""
+    if db.session().info.get("writing"):
+        return _hear(refund_id, state, heard_from, code)
+
+    def unit() -> str:
+        with writing():
+            return _hear(refund_id, state, heard_from, code)
+
+    return retried(unit)
+
+
+def _hear(refund_id: str, state: str, heard_from: str, code: str | None) -> str:
+    order_id = db.session.scalar(select(Refund.order_id).where(Refund.id == refund_id))
+    if order_id is None:
+        return "orphan"
+    order, _ = order_with_payments(order_id)
+    refund = db.session.get_one(Refund, refund_id, populate_existing=True)
+    before, at = refund.state, clock.now()
+    if state not in states.MOVES[before]:
+        refund.next_check_at = _next(refund, at)
+        return "duplicate" if state == before else "stale"
+    refund.state, refund.rejected_code = state, code
+    if state in (states.DONE, states.REJECTED):
+        refund.ended_at = at
+    refund.next_check_at = _next(refund, at)
+    capture = db.session.get_one(Capture, refund.capture_id, populate_existing=True)
+    if state == states.DONE:
+        _sent(refund, capture, order, heard_from)
+    elif state == states.REJECTED:
+        _came_back(refund, capture, order, heard_from, was_sent=before == states.DONE)
+    _tell(refund, heard_from)
+    return "applied"
+
+
+def _next(refund: Refund, now: datetime) -> datetime | None:
+    """When to ask next; None when there is nothing more to learn."""
+    if refund.state in (states.PENDING, states.UNKNOWN):
+        return now + times.pick(WHILE_PENDING, refund.checks)
+    if refund.state == states.DONE and refund.ended_at and now < refund.ended_at + WATCHED_AFTER_DONE:
+        return refund.ended_at + WATCHED_AFTER_DONE
+    return None
+
+
+def _sent(refund: Refund, capture: Capture, order: Order, heard_from: str) -> None:
+    account = chart.REFUNDS if capture.standing == "paid" else chart.ASIDE
+    book.transfer(
+        f"refund:{refund.id}",
+        "refund",
+        refund.money,
+        debit=account,
+        credit=chart.receivable(capture.provider),
+        order_id=order.id,
+    )
+    if capture.standing == "paid":
+        _move_order(order, "refund_done", heard_from)
+
+
+def _came_back(refund: Refund, capture: Capture, order: Order, heard_from: str, *, was_sent: bool) -> None:
+    """What was taken from the capture is there again; an automatic refund leaves its capture to people."""
+    db.session.execute(
+        update(Capture).where(Capture.id == capture.id).values(refunded_amount=Capture.refunded_amount - refund.amount)
+    )
+    if was_sent:
+        account = chart.REFUNDS if capture.standing == "paid" else chart.ASIDE
+        book.transfer(
+            f"refund:{refund.id}:failed",
+            "refund_failed",
+            refund.money,
+            debit=chart.receivable(capture.provider),
+            credit=account,
+            order_id=order.id,
+        )
+        if capture.standing == "paid":
+            _move_order(order, "refund_failed_later", heard_from)
+    if capture.standing != "paid":
+        order.review_since = order.review_since or clock.now()
+
+
+def _move_order(order: Order, because: str, heard_from: str) -> None:
+    """The order's status follows what has gone back for good of what paid it."""
+    db.session.flush()
+    gone = db.session.scalar(
+        select(func.coalesce(func.sum(Refund.amount), 0))
+        .join(Capture, Capture.id == Refund.capture_id)
+        .where(Refund.order_id == order.id, Refund.state == states.DONE, Capture.standing == "paid")
+    )
+    if not gone:
+        target = order_states.PAID
+    else:
+        target = order_states.REFUNDED if gone >= order.total_amount else order_states.PARTIALLY_REFUNDED
+    if target != order.state:
+        move(order.id, target, because, actor=heard_from, refunded=int(gone or 0))
+
+
+def _tell(refund: Refund, actor: str) -> None:
+    events.record(
+        refund.order_id,
+        f"refund.{refund.state.lower()}",
+        actor=actor,
+        stream=outbox.PAYMENTS,
+        refund=refund.id,
+        amount=refund.amount,
+        currency=refund.currency,
+        why=refund.kind,
+    )
+    refund_id, state = refund.id, refund.state
+    after_commit(lambda: log.info("refund." + state.lower(), refund=refund_id))

@@ -1,0 +1,173 @@
+"""Money back: never more than came, never twice, and by itself when it pays nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from shop.core.db import db
+from shop.core.errors import Refusal
+from shop.core.money import Money
+from shop.ledger import book, chart
+from shop.orders.models import Order
+from shop.payments import refunds
+from shop.payments.models import Capture, Refund
+from tests.shop_fixtures import Race, Shop
+
+
+def _paid(shop: Shop) -> tuple[Order, int]:
+    """A paid order and its capture."""
+    order = shop.order()
+    payment = shop.payment(order)
+    shop.acquirer.capture(payment.id)
+    shop.hear(payment)
+    return order, _capture(order)
+
+
+def _capture(order: Order) -> int:
+    """The capture that paid the order."""
+    db.session.rollback()
+    return db.session.scalars(db.select(Capture.id).where(Capture.payment_id == order.paid_by)).one()
+
+
+def _states(order: Order) -> list[str]:
+    db.session.rollback()
+    return list(
+        db.session.scalars(db.select(Refund.state).where(Refund.order_id == order.id).order_by(Refund.created_at))
+    )
+
+
+def _share(order: Order, percent: int) -> Money:
+    return Money(order.total_amount * percent // 100, order.currency)
+
+
+def test_a_full_refund_takes_the_order_to_refunded(shop: Shop) -> None:
+    order, capture = _paid(shop)
+    refunds.request(capture, order.total, reason="broken", by="sam")
+    assert shop.standing(order).key == "refund_pending"
+    shop.sweep()
+    assert shop.state(order) == "REFUNDED"
+    assert shop.standing(order).key == "refunded"
+    assert book.balance(chart.receivable("fakepay"), "TWD") == Money(0, "TWD")
+    assert book.balance(chart.REFUNDS, "TWD") == order.total
+
+
+def test_two_partial_refunds_go_through_partially_refunded(shop: Shop) -> None:
+    order, capture = _paid(shop)
+    refunds.request(capture, _share(order, 40), reason="", by="sam")
+    shop.sweep()
+    assert shop.state(order) == "PARTIALLY_REFUNDED"
+    refunds.request(capture, _share(order, 60), reason="", by="sam")
+    shop.sweep()
+    assert shop.moves(order)[-3:] == ["PAID", "PARTIALLY_REFUNDED", "REFUNDED"]
+
+
+def test_two_refunds_of_60_percent_at_once_exactly_one(shop: Shop, race: Race) -> None:
+    """Case 13."""
+    order, capture = _paid(shop)
+    share = _share(order, 60)
+    results = race(lambda _: refunds.request(capture, share, reason="", by="sam").id)
+    assert len([r for r in results if isinstance(r, str)]) == 1
+    assert {r.code for r in results if isinstance(r, Refusal)} == {"not_refundable"}
+    shop.sweep()
+    assert shop.state(order) == "PARTIALLY_REFUNDED"
+
+
+def test_a_refund_webhook_before_the_refund_answer_finds_its_refund(shop: Shop) -> None:
+    """Case 14."""
+    order, capture = _paid(shop)
+    refund = refunds.request(capture, order.total, reason="", by="sam")
+    assert refunds.hear(refund.id, "DONE", "webhook") == "applied"
+    assert shop.state(order) == "REFUNDED"
+    shop.sweep()
+    assert _states(order) == ["DONE"]
+
+
+def test_a_refund_form_with_stale_numbers_is_refused_and_shows_the_current_ones(shop: Shop) -> None:
+    """Case 15."""
+    order, capture = _paid(shop)
+    refunds.request(capture, _share(order, 10), reason="", by="sam", expected_refundable=order.total_amount)
+    with pytest.raises(Refusal) as refused:
+        refunds.request(capture, _share(order, 10), reason="", by="kim", expected_refundable=order.total_amount)
+    assert refused.value.details["refundable"] == order.total_amount - _share(order, 10).amount
+    shop.sweep()
+
+
+def test_a_large_refund_waits_for_a_second_person(shop: Shop) -> None:
+    shop.app.config["REFUND_NEEDS_TWO"] = 1000
+    try:
+        order, capture = _paid(shop)
+        refund = refunds.request(capture, order.total, reason="", by="sam")
+    finally:
+        shop.app.config["REFUND_NEEDS_TWO"] = 1_000_000
+    shop.sweep()
+    assert _states(order) == ["REQUESTED"]
+    with pytest.raises(Refusal):
+        refunds.approve(refund.id, "sam")
+    refunds.approve(refund.id, "kim")
+    with pytest.raises(Refusal):
+        refunds.approve(refund.id, "lee")
+    shop.sweep()
+    assert shop.state(order) == "REFUNDED"
+
+
+def test_money_after_expiry_goes_back_by_itself(shop: Shop) -> None:
+    """Case 11."""
+    order = shop.order()
+    payment = shop.payment(order)
+    shop.turn(minutes=31)
+    shop.acquirer.capture(payment.id)
+    shop.hear(payment)
+    shop.sweep()
+    assert shop.state(order) == "EXPIRED"
+    assert _states(order) == ["DONE"]
+    assert book.balance(chart.ASIDE, "TWD") == Money(0, "TWD")
+    standing = shop.standing(order)
+    assert (standing.key, standing.refunds[0].state) == ("late", "DONE")
+
+
+def test_the_second_of_two_payments_goes_back_by_itself_and_the_first_stays(shop: Shop) -> None:
+    order, _ = _paid(shop)
+    payment = shop.payment(order)
+    shop.acquirer.capture(payment.id)
+    shop.hear(payment)
+    shop.sweep()
+    assert shop.state(order) == "PAID"
+    assert [theirs for theirs, _, _ in shop.acquirer.refunds.values()] == [f"cap-{payment.id}-2"]
+
+
+@pytest.mark.parametrize("fault", ["lose_answer", "lose_request", "unreachable", "wait"])
+def test_a_refund_without_an_answer_is_sent_once(shop: Shop, fault: str) -> None:
+    order, capture = _paid(shop)
+    shop.acquirer.misbehave("refund", fault)
+    refund = refunds.request(capture, order.total, reason="", by="sam")
+    shop.sweep()
+    if fault == "wait":
+        theirs, money, _ = shop.acquirer.refunds[refund.id]
+        shop.acquirer.refunds[refund.id] = (theirs, money, "DONE")
+    for _ in range(4):
+        shop.turn(seconds=31)
+    assert list(shop.acquirer.refunds) == [refund.id]
+    assert shop.state(order) == "REFUNDED"
+
+
+def test_a_refund_that_fails_later_takes_the_order_back_to_paid(shop: Shop) -> None:
+    order, capture = _paid(shop)
+    refund = refunds.request(capture, order.total, reason="", by="sam")
+    shop.sweep()
+    theirs, money, _ = shop.acquirer.refunds[refund.id]
+    shop.acquirer.refunds[refund.id] = (theirs, money, "REJECTED")
+    shop.turn(days=1, minutes=1)
+    assert shop.moves(order)[-2:] == ["REFUNDED", "PAID"]
+    assert book.balance(chart.REFUNDS, "TWD") == Money(0, "TWD")
+
+
+def test_an_automatic_refund_that_is_refused_leaves_its_money_to_people(shop: Shop) -> None:
+    shop.acquirer.misbehave("refund", "refuse")
+    order = shop.order()
+    payment = shop.payment(order)
+    shop.turn(minutes=31)
+    shop.acquirer.capture(payment.id)
+    shop.hear(payment)
+    shop.sweep()
+    assert _states(order) == ["REJECTED"]
+    assert shop.standing(order).key == "review"
