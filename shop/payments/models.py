@@ -66,7 +66,7 @@ class Payment(Base):
     @property
     def shows_code(self) -> bool:
         """Whether the buyer was given a code to pay at a counter."""
-        return bool(self.action) and self.action["kind"] == "store_code"
+        return self.action is not None and self.action["kind"] == "store_code"
 
     @property
     def is_open(self) -> bool:

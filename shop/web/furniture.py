@@ -16,6 +16,7 @@ from shop.core.money import Money
 from shop.orders.models import Order
 from shop.payments import registry
 from shop.web import visitor
+from shop.web.barcode import Barcode, code39
 
 _NEAR = timedelta(hours=12)
 
@@ -24,6 +25,7 @@ def init_app(app: Flask) -> None:
     """Give the templates of `app` these filters and functions."""
     app.jinja_env.filters.update(money=money, time=time)
     app.jinja_env.globals.update(
+        barcode=barcode,
         cart_count=visitor.cart_count,
         country=country,
         decline_says=decline_says,
@@ -81,6 +83,14 @@ def how_it_goes(method: registry.Method) -> str:
     if method.action == "qr":
         return gettext("You will scan a code with %(name)s on your phone.", name=method.name)
     return gettext("You will pay on a secure page run by %(name)s.", name=method.name)
+
+
+def barcode(said: object) -> Barcode | None:
+    """The bars of a store code; None when there are none for it."""
+    try:
+        return code39(said) if isinstance(said, str) and said else None
+    except ValueError:
+        return None
 
 
 def country(code: str) -> str:
