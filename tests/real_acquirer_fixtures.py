@@ -24,7 +24,7 @@ from tests.parts.processes import free_port
 
 TOKEN = "sim_tests"
 QUIET = {"REDIS_URL": "", "SHOP_CLOCK_URL": "", "ACQUIRER_LOG_LEVEL": "ERROR", "ACQUIRER_LOOP": "off"}
-HOLD = 1.0
+HOLD = 3.0
 """Seconds that a call with a timeout fault hangs: longer than the patience of the shop under test."""
 
 

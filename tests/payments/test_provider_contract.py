@@ -28,12 +28,14 @@ from shop.payments.provider import (
     NotFound,
     PaymentProvider,
     PaymentRequest,
+    Pending,
     Rejected,
     Started,
     Unavailable,
     Unknown,
 )
 from shop.payments.providers.kpay import KPay
+from shop.payments.providers.paypay import PayPay
 from shop.payments.providers.stripe import Stripe
 from tests.fakes import Acquirer, FakePay
 from tests.parts.waiting import until
@@ -44,6 +46,9 @@ Webhook = tuple[dict[str, str], bytes]
 
 class FakeWorld:
     """The fake acquirer of the tests: it has to keep the same promises, or the tests that lean on it prove nothing."""
+
+    money = Money(120000, "TWD")
+    says_little = False
 
     shortest = timedelta(0)
 
@@ -83,10 +88,16 @@ class FakeWorld:
 
 
 class KPayWorld:
-    """KPay's adapter, and the real acquirer behind a real socket. A payment lives for `shortest` at least."""
+    """KPay's adapter, and the real acquirer behind a real socket. A payment lives for `shortest` at least.
+
+    One that `says_little` keeps to itself why the bank said no and who gave up, and its webhooks say only that money
+    came or time ran out.
+    """
 
     adapter: type[PaymentProvider] = KPay
     shortest = timedelta(0)
+    money = Money(120000, "TWD")
+    says_little = False
 
     def __init__(self, make: Callable[..., RealAcquirer], ear: Ear) -> None:
         self.ear = ear
@@ -131,10 +142,26 @@ class StripeWorld(KPayWorld):
     shortest = timedelta(minutes=40)
 
 
+class PayPayWorld(KPayWorld):
+    """PayPay's adapter: yen, a code that is told once, webhooks that prove nothing, a cancel that takes a moment."""
+
+    adapter = PayPay
+    money = Money(5600, "JPY")
+    says_little = True
+
+    def __init__(self, make: Callable[..., RealAcquirer], ear: Ear) -> None:
+        settled = {"ACQUIRER_PAYPAY_WEBHOOK_URL": f"{ear.url}/webhooks", "ACQUIRER_PAYPAY_QUERIES_PER_SECOND": "0"}
+        super().__init__(lambda **more: make(**settled, **more), ear)
+
+    def known(self, reference: str) -> int:
+        return int(self.acquirer.payment(reference)["dialect"] == "paypay")
+
+
 World = FakeWorld | KPayWorld
 WORLDS: dict[str, Callable[[pytest.FixtureRequest], World]] = {
     "fake": lambda request: FakeWorld(),
     "kpay": lambda request: KPayWorld(request.getfixturevalue("make_acquirer"), request.getfixturevalue("ear")),
+    "paypay": lambda request: PayPayWorld(request.getfixturevalue("make_acquirer"), request.getfixturevalue("ear")),
     "stripe": lambda request: StripeWorld(request.getfixturevalue("make_acquirer"), request.getfixturevalue("ear")),
 }
 
@@ -150,10 +177,9 @@ def provider(world: World) -> PaymentProvider:
     return world.provider
 
 
-def a_request(money: Money | None = None, **provider_data: Any) -> PaymentRequest:
-    now, wanted = datetime.now(UTC), money or Money(120000, "TWD")
-    pay_by = now + timedelta(minutes=30)
-    return PaymentRequest(ids.payment_id(), wanted, "Settled order 1", "en", pay_by, provider_data, now)
+def a_request(money: Money = FakeWorld.money) -> PaymentRequest:
+    now = datetime.now(UTC)
+    return PaymentRequest(ids.payment_id(), money, "Settled order 1", "en", now + timedelta(minutes=30), {}, now)
 
 
 class TestContract:
@@ -165,7 +191,7 @@ class TestContract:
 
     def opened(self, world: World, money: Money | None = None) -> PaymentRequest:
         """A payment that is open there, with what start gave for it."""
-        request = a_request(money)
+        request = a_request(money or world.money)
         started = self.start(world, request)
         assert isinstance(started, Started), started
         return replace(request, provider_data=started.provider_data)
@@ -178,7 +204,7 @@ class TestContract:
     # --- start ---
 
     def test_start_says_what_the_buyer_does_next_and_what_we_have_to_remember(self, world: World) -> None:
-        request = a_request()
+        request = a_request(world.money)
         started = self.start(world, request)
         assert isinstance(started, Started)
         assert isinstance(started.action, NextAction)
@@ -190,7 +216,7 @@ class TestContract:
         assert started.expires_at is None or started.expires_at <= latest + timedelta(seconds=1)
 
     def test_the_same_start_again_never_opens_a_second_payment(self, world: World) -> None:
-        request = a_request()
+        request = a_request(world.money)
         first, second = self.start(world, request), self.start(world, request)
         assert isinstance(first, Started)
         if world.provider.capabilities.start_again:
@@ -205,20 +231,20 @@ class TestContract:
 
     def test_a_start_whose_answer_is_lost_is_unknown_and_found_by_our_id(self, world: World) -> None:
         """Case 19."""
-        request = a_request()
+        request = a_request(world.money)
         world.fault("start", "timeout_after_commit")
         assert isinstance(self.start(world, request), Unknown)
         found = self.facts(world, request)
         assert found.state == states.OPEN
-        assert found.action
         if world.provider.capabilities.start_again:
+            assert found.action
             again = self.start(world, request)
             assert isinstance(again, Started)
             assert again.provider_data == found.provider_data
         assert world.known(request.id) == 1
 
     def test_a_start_that_never_arrived_is_unknown_and_not_found(self, world: World) -> None:
-        request = a_request()
+        request = a_request(world.money)
         world.fault("start", "timeout_before_commit")
         assert isinstance(self.start(world, request), Unknown)
         assert isinstance(world.provider.query(request), NotFound)
@@ -253,8 +279,7 @@ class TestContract:
         world.decline(request.id)
         facts = self.facts(world, request)
         assert facts.state == states.OPEN
-        assert facts.decline
-        assert facts.decline.code == "insufficient_funds"
+        assert world.says_little or (facts.decline and facts.decline.code == "insufficient_funds")
         world.approve(request.id)
         assert self.facts(world, request).state == states.CAPTURED
 
@@ -263,7 +288,7 @@ class TestContract:
         world.give_up(request.id)
         facts = self.facts(world, request)
         assert facts.state in states.ENDED_WITHOUT_MONEY
-        assert (facts.captures, facts.end_reason) == ((), "customer")
+        assert (facts.captures, facts.end_reason) == ((), None if world.says_little else "customer")
 
     # --- cancel ---
 
@@ -282,7 +307,9 @@ class TestContract:
         """Case 19: the answer to opening was lost, and the order is cancelled."""
         request = self.opened(world)
         forgotten = replace(request, provider_data={})
-        assert world.provider.cancel(forgotten) == Done()
+        assert isinstance(world.provider.cancel(forgotten), Done | Pending)
+        if isinstance(world, KPayWorld):
+            world.acquirer.advance("PT5S")
         assert self.facts(world, request).state == states.CANCELLED
 
     def test_what_has_taken_money_is_not_closed(self, world: World) -> None:
@@ -296,7 +323,7 @@ class TestContract:
     def test_with_nobody_there_every_call_says_so_and_raises_nothing(self, world: World) -> None:
         request = self.opened(world)
         world.leave()
-        assert isinstance(self.start(world, a_request()), Unavailable | Unknown)
+        assert isinstance(self.start(world, a_request(world.money)), Unavailable | Unknown)
         assert isinstance(world.provider.query(request), Unavailable)
         assert isinstance(world.provider.cancel(request), Unknown)
         assert isinstance(world.provider.cancel(a_request()), Unknown)
@@ -310,17 +337,21 @@ class TestContract:
         (notice,) = world.provider.read_webhook(headers, raw)
         asked = self.facts(world, request)
         assert notice.reference == request.id
-        assert (notice.facts.state, notice.facts.captures) == (asked.state, asked.captures)
+        if notice.trust == "signed":
+            assert (notice.facts.state, notice.facts.captures) == (asked.state, asked.captures)
+        else:
+            assert not notice.facts.captures, "what proves nothing brings no money"
         assert notice.merchant == world.provider.MERCHANT
         assert notice.trust in ("signed", "replayable", "unsigned", "hint")
 
     def test_each_event_has_a_name_of_its_own_and_the_same_one_each_time_it_is_read(self, world: World) -> None:
         request = self.opened(world)
+        events = 1 if world.says_little else 2
         world.decline(request.id)
         world.approve(request.id)
-        read = [world.provider.read_webhook(*webhook)[0] for webhook in world.webhooks(request.id, 2)]
-        again = [world.provider.read_webhook(*webhook)[0] for webhook in world.webhooks(request.id, 2)]
-        assert len({notice.dedupe_key for notice in read}) == len(read) >= 2
+        read = [world.provider.read_webhook(*webhook)[0] for webhook in world.webhooks(request.id, events)]
+        again = [world.provider.read_webhook(*webhook)[0] for webhook in world.webhooks(request.id, events)]
+        assert len({notice.dedupe_key for notice in read}) == len(read) >= events
         assert [n.dedupe_key for n in read] == [n.dedupe_key for n in again]
 
     def test_a_webhook_that_was_stored_is_read_the_same_way(self, world: World) -> None:
