@@ -106,8 +106,8 @@ def get_payment(ref: str) -> Response:
 
 @bp.post("/payments/<ref>/<act>")
 def act(ref: str, act: str) -> Response:
-    """What the customer would do: approve, decline, fail, cancel; choose_store, pay_at_counter and dispute where that
-    can be. simulate_paid tells the merchant of a payment that never was.
+    """What the customer would do: approve, or pay and answer the challenge; decline, fail, cancel; choose_store,
+    pay_at_counter and dispute where that can be. simulate_paid tells the merchant of a payment that never was.
     """
     if act not in ACTS:
         raise not_found("One can " + ", ".join(ACTS) + ".")
@@ -123,17 +123,32 @@ def _card(sent: dict[str, Any]) -> cards.Card:
     return card
 
 
-def _approve(payment: Payment, sent: dict[str, Any]) -> None:
-    """Pays, and passes the 3-D Secure challenge where there is one."""
+def _pay(payment: Payment, sent: dict[str, Any]) -> None:
+    """Presses Pay, and stops where the bank asks back."""
     scans = dialects.named(payment.dialect).wallet and "card" not in sent
     card = cards.WALLET if scans else _card(sent)
     ending = f" ending in {card.last4}" if card.last4 else ""
-    timeline.note(payment, "control", f"The customer approves with {card.brand}{ending}")
-    challenged = payment.state == "requires_action" and payment.method == "card"
-    outcome = "challenge" if challenged else engine.pay(payment, card)
-    if outcome == "challenge":
-        outcome = engine.finish_challenge(payment, passed=True)
-    _unless_closed(payment, outcome)
+    timeline.note(payment, "control", f"The customer pays with {card.brand}{ending}")
+    _unless_closed(payment, engine.pay(payment, card))
+
+
+def _challenge(payment: Payment, sent: dict[str, Any]) -> None:
+    """Answers the 3-D Secure challenge."""
+    answer = sent.get("answer", "approve")
+    if answer not in engine.CHALLENGE:
+        raise invalid("answer", "answer must be one of " + ", ".join(engine.CHALLENGE) + ".")
+    if not engine.is_challenged(payment):
+        raise conflict("not_challenged", f"The bank asks nothing: the payment is {payment.state}.")
+    timeline.note(payment, "control", f"The customer answers the 3-D Secure challenge: {answer}")
+    _unless_closed(payment, engine.finish_challenge(payment, answer))
+
+
+def _approve(payment: Payment, sent: dict[str, Any]) -> None:
+    """Pays, and passes the 3-D Secure challenge where there is one."""
+    if not engine.is_challenged(payment):
+        _pay(payment, sent)
+    if engine.is_challenged(payment):
+        _challenge(payment, {})
 
 
 def _decline(payment: Payment, sent: dict[str, Any]) -> None:
@@ -190,6 +205,8 @@ def _dispute(payment: Payment, sent: dict[str, Any]) -> None:
 
 ACTS = {
     "approve": _approve,
+    "pay": _pay,
+    "challenge": _challenge,
     "decline": _decline,
     "fail": _fail,
     "cancel": _cancel,

@@ -29,6 +29,13 @@ from mock_acquirer.times import parse_duration, rfc3339
 REFERENCE = re.compile(r"[A-Za-z0-9_.:@/+=-]{1,64}")
 SHOWN_AS = re.compile(r"[a-z_]{1,12}_([0-9a-f]{30})")
 
+CHALLENGE = {
+    # the customer's answer: the decline that it leads to; an approved one leads to what the card does afterwards
+    "approve": "",
+    "fail": "authentication_failed",
+    "timeout": "authentication_required",
+}
+
 
 @dataclass(frozen=True)
 class Session:
@@ -68,6 +75,7 @@ def open_session(session: Session) -> Payment:
     )
     db.session.add(payment)
     db.session.flush()
+    faults.adopt(payment)
     timeline.note(payment, "state", f"Opened for {show(payment.amount, payment.currency)}")
     return payment
 
@@ -162,13 +170,18 @@ def rehearse(payment: Payment) -> None:
     deliveries.tell(payment, "payment.simulated")
 
 
+def is_challenged(payment: Payment) -> bool:
+    """Whether the bank waits for the customer to answer a 3-D Secure challenge."""
+    return payment.state == "requires_action" and payment.method == "card"
+
+
 @unit
-def finish_challenge(payment: Payment, passed: bool) -> str:
-    """The customer answers the 3-D Secure challenge. Answers as `pay` does."""
-    if not _still_open(payment) or payment.state != "requires_action" or payment.method != "card":
+def finish_challenge(payment: Payment, answer: str) -> str:
+    """The customer answers the 3-D Secure challenge, or does not (`answer` is one of CHALLENGE). Answers as `pay`."""
+    if not (_still_open(payment) and is_challenged(payment)):
         return "closed"
     card = BY_SLUG[payment.card or ""]
-    decline = card.after if passed else "authentication_failed"
+    decline = CHALLENGE[answer] or card.after
     return _decline(payment, decline, {}) if decline else _take(payment, {})
 
 

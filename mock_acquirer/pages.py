@@ -236,11 +236,14 @@ def challenge(payment: Payment) -> Response:
 @bp.post("/<payment_id>/challenge")
 @at_stage("challenge")
 def answer_challenge(payment: Payment) -> Response:
+    """Approve, fail, let it time out; or leave, and find it unanswered when coming back before the session ends."""
     answer = request.form.get("answer", "")
-    if answer not in ("approve", "fail"):
-        abort(422, "Choose Approve or Fail.")
+    if answer not in (*engine.CHALLENGE, "leave"):
+        abort(422, "Choose one of the answers on the page.")
     timeline.note(payment, "page", f"The customer answers the 3-D Secure challenge: {answer}")
-    return _after(payment, engine.finish_challenge(payment, answer == "approve"))
+    if answer == "leave":
+        return _redirect(payment.return_url or url_for("pages.challenge", payment_id=payment.id))
+    return _after(payment, engine.finish_challenge(payment, answer))
 
 
 @bp.get("/<payment_id>/result")
