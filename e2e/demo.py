@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sqlite3
@@ -65,8 +66,8 @@ class Demo:
                 self._wait(name, url)
 
     def signal(self, name: str, number: int) -> None:
-        """Send a signal to one process; SIGSTOP and SIGCONT make it hang and go on."""
-        self.running[name].signal(number)
+        """Send a signal to one process and those that it forked; SIGSTOP and SIGCONT make them hang and go on."""
+        os.killpg(self.running[name].pid, number)
 
     def flask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the shop, as from a plain shell."""
@@ -81,9 +82,9 @@ class Demo:
 
     def close(self) -> None:
         """End everything."""
-        for process in self.running.values():
+        for name, process in self.running.items():
             if process.alive():
-                process.signal(signal.SIGCONT)
+                self.signal(name, signal.SIGCONT)
         self.processes.end()
         self.redis.close()
 
@@ -114,6 +115,7 @@ def _settings(folder: Path, port: int, acquirer_port: int) -> Mapping[str, str]:
         "CONTROL_TOKEN": TOKEN,
         "ACQUIRER_WEBHOOK_TARGETS": f"{shop},http://127.0.0.1:{port}",
         "ACQUIRER_KPAY_WEBHOOK_URL": f"{shop}/webhooks/kpay",
+        "ACQUIRER_PAYPAY_WEBHOOK_URL": f"{shop}/webhooks/paypay",
         "ACQUIRER_STRIPE_WEBHOOK_URL": f"{shop}/webhooks/stripe",
         "SHOP_CLOCK_URL": f"{shop}/dev/clock",
         # Whoever is not a browser says who it is, so that many buyers are not taken for one in a hurry.

@@ -1,0 +1,78 @@
+"""What all benches share: a demo of their own, many hands, and a table at the end."""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from e2e.buyers import Buyer, Placed
+from e2e.demo import Demo
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+HANDS = 8
+
+
+@contextmanager
+def running(**settings: str) -> Iterator[Demo]:
+    """The whole demo on free ports, in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="settled-bench-") as folder:
+        demo = Demo(Path(folder), **settings)
+        try:
+            demo.start()
+            yield demo
+        finally:
+            demo.close()
+
+
+def each(items: Iterable[Item], do: Callable[[Item], Result], hands: int = HANDS) -> list[Result]:
+    """`do` for all items, several at a time, in their order."""
+    with ThreadPoolExecutor(hands) as pool:
+        return list(pool.map(do, items))
+
+
+def waiting_payments(demo: Demo, count: int) -> list[tuple[Placed, str]]:
+    """`count` orders whose buyers have opened the payment page, with the acquirer's ids of the payments."""
+
+    def orders_of_one(number: int) -> list[tuple[Placed, str]]:
+        placed = []
+        buyer = Buyer(demo)
+        for _ in range(number):
+            order = buyer.order()
+            placed.append((order, buyer.go_and_pay(order)))
+        return placed
+
+    most = 20  # orders that one buyer may place in a minute without being asked to slow down, with room to spare
+    shares = [min(most, count - done) for done in range(0, count, most)]
+    return [one for found in each(shares, orders_of_one) for one in found]
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The nearest-rank percentile."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-len(ordered) * percent // 100).__int__() - 1)]
+
+
+def table(title: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """Prints the rows in columns, numbers on the right."""
+    texts = [[f"{cell:,.2f}" if isinstance(cell, float) else f"{cell}" for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in texts) for column in range(len(texts[0]))]
+    print(f"\n{title}  ({os.cpu_count()} cores, Python {platform.python_version()})")
+    for row in texts:
+        first, *others = [
+            cell.ljust(width) if not at else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  " + "   ".join([first, *others]))
+
+
+def note(text: str) -> None:
+    """One line of progress."""
+    print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)

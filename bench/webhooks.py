@@ -1,0 +1,156 @@
+"""Signed webhooks a second through POST /webhooks/kpay, each settling an order of its own, beside a bare Flask view.
+
+The bare view (bench/floor.py) checks the same signature and does one INSERT and one COMMIT, under the same gunicorn
+settings. Worker, clock and acquirer rest while it is measured. PostgreSQL syncs every commit to disk; SQLite is as the
+shop sets it up (WAL, synchronous=NORMAL).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import httpx
+from standardwebhooks import Webhook
+
+from bench.tools import each, note, running, table, waiting_payments
+from e2e.control import Control
+from e2e.demo import Demo, commands
+from tests.parts.postgres import PostgresServer
+from tests.parts.processes import ROOT, free_port
+
+SECRET = "whsec_a3BheS1kZW1vLXdlYmhvb2stc2VjcmV0LTAwMDE="  # the demo merchant's, printed in the acquirer's manual
+CONNECTIONS = 16
+RESTING = ("worker", "clock", "acquirer")
+
+
+def events(demo: Demo, count: int) -> list[bytes]:
+    """What the acquirer would tell about `count` approved payments, if its webhooks were not dropped."""
+    control = Control(demo)
+    control.faults(hook={"drop": 1_000_000})
+    payments = [payment for _, payment in waiting_payments(demo, count)]
+    for name in ("worker", "clock"):
+        demo.signal(name, signal.SIGSTOP)  # so that asking does not settle them first
+    each(payments, control.approve)
+    client = httpx.Client(
+        base_url=f"{demo.acquirer}/kpay/v1/payments", headers={"Authorization": "Bearer kp_test_demo"}
+    )
+    at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+    def told(payment: str) -> bytes:
+        facts = client.get(f"/{payment}").raise_for_status().json()
+        kind = {"id": f"evt_{payment}", "type": "payment.captured", "created_at": at, "merchant": "demo"}
+        return json.dumps({**kind, "data": {"payment": facts}}).encode()
+
+    return each(payments, told)
+
+
+def signed(address: str, body: bytes) -> bytes:
+    """One HTTP request, ready to be written to a socket."""
+    event, now = json.loads(body)["id"], datetime.now(UTC)
+    signature = Webhook(SECRET).sign(event, now, body.decode())
+    head = [
+        "POST /webhooks/kpay HTTP/1.1",
+        f"Host: {urlsplit(address).netloc}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        f"webhook-id: {event}",
+        f"webhook-timestamp: {int(now.timestamp())}",
+        f"webhook-signature: {signature}",
+    ]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+async def post_all(address: str, requests: list[bytes]) -> float:
+    """Writes all requests over a few connections that stay open. Returns the seconds; raises on any answer but 200."""
+    queue, host = iter(requests), urlsplit(address)
+
+    async def one_connection() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", host.port)
+        for request in queue:
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            if not head.startswith(b"HTTP/1.1 200"):
+                raise SystemExit(head.decode())
+            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            await reader.readexactly(int(length.partition(b":")[2]))
+        writer.close()
+
+    began = time.monotonic()
+    await asyncio.gather(*(one_connection() for _ in range(CONNECTIONS)))
+    return time.monotonic() - began
+
+
+def rate(address: str, bodies: list[bytes]) -> float:
+    """Webhooks a second."""
+    requests = [signed(address, body) for body in bodies]
+    return len(requests) / asyncio.run(post_all(address, requests))
+
+
+def floor(demo: Demo, database_url: str, bodies: list[bytes]) -> float:
+    """The bare view's rate, under the settings of the shop's web process."""
+    port = free_port()
+    command = [part.replace("wsgi:app", "bench.floor:app") for part in commands(ROOT / "Procfile")["web"]]
+    environ = {**demo.environ, "PORT": str(port), "DATABASE_URL": database_url, "KPAY_WEBHOOK_SECRET": SECRET}
+    process = demo.processes(command, environ, log="floor")
+    process.wait_for_url(f"http://localhost:{port}/readyz")
+    rate(f"http://localhost:{port}", [json.dumps({"id": f"warm-{n}"}).encode() for n in range(50)])
+    found = rate(f"http://localhost:{port}", bodies)
+    process.kill()
+    return found
+
+
+def measure(count: int, database: str, shop_url: str, floor_url: str) -> tuple[str, float, float, float]:
+    """(database, the bare view's rate, the shop's rate, their ratio)."""
+    settings = {"DATABASE_URL": shop_url} if shop_url else {}
+    with running(**settings) as demo:
+        note(f"{database}: {count} payments are opened and approved")
+        bodies = events(demo, count)
+        for name in RESTING:
+            demo.signal(name, signal.SIGSTOP)
+        note(f"{database}: webhooks")
+        rate(demo.shop, bodies[:20])
+        ours = rate(demo.shop, bodies[20:])
+        demo.signal("web", signal.SIGSTOP)
+        bare = floor(demo, floor_url or f"sqlite:///{demo.folder / 'floor.db'}", bodies[20:])
+        for name in ("web", *RESTING):
+            demo.signal(name, signal.SIGCONT)
+        checked = demo.flask("check")
+        assert checked.returncode == 0, checked.stdout
+    return database, bare, ours, bare / ours
+
+
+@contextmanager
+def postgres() -> Iterator[PostgresServer]:
+    """A server that syncs to disk, unlike the one of the tests."""
+    server = PostgresServer()
+    with (server.folder / "postgresql.conf").open("a") as settings:
+        settings.write("\nfsync = on\nfull_page_writes = on\nsynchronous_commit = on\nautovacuum = on\n")
+    server.stop("fast")
+    server.start()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--webhooks", type=int, default=1000)
+    count = parser.parse_args().webhooks + 20
+    rows: list[tuple[object, ...]] = [("database", "bare view, 1/s", "full settle, 1/s", "times slower")]
+    rows.append(measure(count, "SQLite", "", ""))
+    with postgres() as server:
+        rows.append(measure(count, "PostgreSQL", server.url(server.create()), server.url(server.create())))
+    table("Signed webhooks a second, one gunicorn worker", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The main job with PayPay: a code on the order page, a phone that scans it, webhooks that only make the shop ask."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from e2e.buyers import PLENTY, Buyer, Placed
+from e2e.conftest import Visitor
+from e2e.control import Control
+from e2e.pages import CardPage, OrderPage
+
+
+def in_yen(buyer: Buyer) -> Placed:
+    """An order that waits for its code to be scanned."""
+    buyer.add()
+    assert buyer.post("/cart/currency", currency="JPY").status_code == 303
+    return buyer.place(method="paypay")
+
+
+def scan(order: OrderPage) -> CardPage:
+    """What a phone shows that has scanned the code on the order's page."""
+    with order.page.context.expect_page() as opened:
+        order.page.get_by_role("link", name=re.compile("Open PayPay")).click()
+    code: Page = opened.value
+    expect(code.get_by_role("heading", level=1)).to_have_text("Scan to pay")
+    expect(code.get_by_role("img", name=re.compile("QR code"))).to_be_visible()
+    code.get_by_role("button", name="Simulate scan").click()
+    expect(code.get_by_role("heading", level=1)).to_have_text("Pay from your wallet")
+    return CardPage(code)
+
+
+def pay(wallet: CardPage) -> None:
+    wallet.page.get_by_role("button", name="Pay", exact=True).click()
+
+
+def test_a_code_on_the_order_page_is_scanned_and_the_page_turns_to_paid(visitor: Visitor) -> None:
+    shop = visitor.shop().visit(f"/products/{PLENTY}")
+    shop.add_to_cart()
+    shop.go_to_cart()
+    shop.page.get_by_label("Pay in").select_option("JPY")
+    shop.button("Change currency").click()
+    expect(shop.page.get_by_text("JPY").first).to_be_visible()
+    shop.check_out()
+    shop.fill_in()
+    shop.page.get_by_role("radio", name="PayPay").check()
+    order = shop.place_order()
+    order.is_called("Pay to complete your order")
+    picture = order.page.get_by_role("img", name=re.compile("QR code that opens PayPay"))
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.complete && image.naturalWidth > 100")
+    wallet = scan(order)
+    pay(wallet)
+    order.is_called("Payment received")
+    expect(order.page.get_by_text("PayPay")).to_be_visible()
+    OrderPage(wallet.page).is_called("Payment received")
+
+
+def test_money_is_found_without_any_webhook(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
+    order = visitor.order(in_yen(buyer).url)
+    acquirer.faults(hook={"drop": 1000})
+    wallet = scan(order)
+    pay(wallet)
+    order.is_called("Payment received", within=20)
+
+
+def test_giving_up_in_the_wallet_keeps_the_order_and_a_new_code_pays(visitor: Visitor, buyer: Buyer) -> None:
+    order = visitor.order(in_yen(buyer).url)
+    scan(order).cancel()
+    order.is_called("You cancelled the payment")
+    order.button("Pay again").click()
+    order.is_called("Pay to complete your order")
+    pay(scan(order))
+    order.is_called("Payment received")
+
+
+def test_a_code_that_ran_out_is_replaced(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
+    order = visitor.order(in_yen(buyer).url)
+    order.is_called("Pay to complete your order")
+    acquirer.turn("PT5M10S")
+    order.is_called("The payment page has timed out", within=20)
+    order.button("Pay again").click()
+    pay(scan(order))
+    order.is_called("Payment received")
+
+
+def test_a_code_whose_answer_was_lost_is_closed_and_another_one_is_offered(
+    visitor: Visitor, buyer: Buyer, acquirer: Control
+) -> None:
+    acquirer.faults(api=[{"op": "start", "do": "timeout_after_commit", "times": 1}])
+    order = visitor.order(in_yen(buyer).url)
+    order.is_called("Pay to complete your order", within=40)
+    order.button("Pay in this tab").click()
+    pay(scan(order))
+    order.is_called("Payment received")
+
+
+def test_without_javascript_the_code_is_there_too(new_visitor, buyer: Buyer) -> None:  # type: ignore[no-untyped-def]
+    plain = new_visitor(java_script_enabled=False)
+    page = plain.tab()
+    page.goto(in_yen(buyer).url)
+    expect(page.get_by_role("img", name=re.compile("QR code that opens PayPay"))).to_be_visible()
