@@ -36,7 +36,7 @@ bp = Blueprint("control", __name__, url_prefix="/_sim")
 
 
 @bp.before_request
-def _enter() -> None:
+def enter() -> None:
     """Check the bearer, then enter the run of `X-Sim-Run`. 404 for everybody while control is off."""
     if not current_app.config["ACQUIRER_CONTROL"]:
         raise not_found("The control API is switched off (ACQUIRER_CONTROL).")
@@ -53,7 +53,7 @@ def _enter() -> None:
     g.run = clock.enter_run(request.headers.get("X-Sim-Run"))
 
 
-def _sent() -> dict[str, Any]:
+def sent_object() -> dict[str, Any]:
     """The JSON object that was sent; a missing body is `{}`. Refuses with 400."""
     raw = request.get_data()
     try:
@@ -65,7 +65,7 @@ def _sent() -> dict[str, Any]:
     return found
 
 
-def _payment(ref: str) -> Payment:
+def payment_of(ref: str) -> Payment:
     found = engine.find(g.run, ref)
     if found is None:
         raise not_found(f"There is no payment {ref!r:.80} in the run {g.run}.")
@@ -75,7 +75,7 @@ def _payment(ref: str) -> Payment:
 
 @bp.put("/faults")
 def put_faults() -> Response:
-    return jsonify(faults.arm(g.run, "global", "", _sent()))
+    return jsonify(faults.arm(g.run, "global", "", sent_object()))
 
 
 @bp.get("/faults")
@@ -88,20 +88,20 @@ def put_endpoint_faults(endpoint: str) -> Response:
     """A plan for one endpoint alone: an `op` of the API, `card` or `webhook`."""
     if endpoint not in faults.ENDPOINTS:
         raise not_found("The endpoints are " + ", ".join(faults.ENDPOINTS) + ".")
-    return jsonify(faults.arm(g.run, "endpoint", endpoint, _sent()))
+    return jsonify(faults.arm(g.run, "endpoint", endpoint, sent_object()))
 
 
 @bp.put("/payments/<ref>/faults")
 def put_payment_faults(ref: str) -> Response:
-    payment = _payment(ref)
-    plan = faults.arm(payment.run, "payment", payment.id, _sent())
+    payment = payment_of(ref)
+    plan = faults.arm(payment.run, "payment", payment.id, sent_object())
     timeline.note(payment, "control", "Faults armed" if plan else "Faults cleared")
     return jsonify(plan)
 
 
 @bp.get("/payments/<ref>")
 def get_payment(ref: str) -> Response:
-    return jsonify(records.payment_record(_payment(ref)))
+    return jsonify(records.payment_record(payment_of(ref)))
 
 
 @bp.post("/payments/<ref>/<act>")
@@ -111,7 +111,7 @@ def act(ref: str, act: str) -> Response:
     """
     if act not in ACTS:
         raise not_found("One can " + ", ".join(ACTS) + ".")
-    payment, sent = _payment(ref), _sent()
+    payment, sent = payment_of(ref), sent_object()
     ACTS[act](payment, sent)
     return jsonify(records.payment_record(payment))
 
@@ -225,7 +225,7 @@ def get_clock() -> Response:
 @bp.post("/clock/advance")
 def advance() -> Response:
     """Turn the clock by or to, doing on the way what becomes due. On the default run the shop's clock follows."""
-    sent = _sent()
+    sent = sent_object()
     now = clock.now(g.run)
     try:
         to = parse_moment(sent["to"]) if "to" in sent else now + parse_duration(sent.get("by", ""))
@@ -249,14 +249,14 @@ def list_deliveries() -> Response:
     ref = request.args.get("payment", "")
     if not ref:
         raise invalid("payment", "Say of which payment, as in ?payment=pay_1.")
-    return jsonify(deliveries=[records.delivery_record(one) for one in deliveries.of(_payment(ref))])
+    return jsonify(deliveries=[records.delivery_record(one) for one in deliveries.of(payment_of(ref))])
 
 
 @bp.post("/deliveries/<delivery_id>/resend")
 def resend(delivery_id: str) -> Response:
     """Send it again now; `{"hook":{"sign":"wrong_key"}}` bends this one attempt."""
     found = _delivery(delivery_id)
-    bent = plans.parse_plan(_sent()).get("hook", [])
+    bent = plans.parse_plan(sent_object()).get("hook", [])
     deliveries.resend(found, bent[0] if bent else None)
     return jsonify(records.delivery_record(_delivery(delivery_id)))
 
@@ -272,8 +272,8 @@ def _delivery(delivery_id: str) -> Delivery:
 @bp.post("/expect")
 def expect() -> Response:
     """200 when the event was delivered as described (waiting `within`), else 409 with what happened instead."""
-    sent = _sent()
-    payment = _payment(str(sent.get("payment", "")))
+    sent = sent_object()
+    payment = payment_of(str(sent.get("payment", "")))
     expectation = Expectation.read(sent)
     release()
     met, happened = expectation.wait(payment)
@@ -316,7 +316,7 @@ def _number(name: str, most: int, default: int) -> int:
 @bp.post("/keys/rotate")
 def rotate_keys() -> Response:
     """A new webhook secret; the old one signs along until the overlap ends."""
-    sent = _sent()
+    sent = sent_object()
     name, merchant = sent.get("dialect", "kpay"), sent.get("merchant", "demo")
     dialect = dialects.every().get(name) if isinstance(name, str) else None
     if dialect is None or merchant != "demo":

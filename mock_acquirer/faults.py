@@ -20,6 +20,8 @@ from mock_acquirer.models import Counter, Delivery, FaultPlan, FaultUse, Payment
 
 LEVELS = ("scenario", "payment", "endpoint", "global")
 ENDPOINTS = (*plans.OPS, "card", "webhook")
+NEXT = "next"
+"""Owner of a scenario that waits for the payment that is opened next."""
 ARMED = select(FaultPlan).where(
     FaultPlan.run == bindparam("run"), FaultPlan.owner.in_(bindparam("owners", expanding=True))
 )
@@ -79,6 +81,15 @@ def add(payment: Payment, fragment: dict[str, Any]) -> None:
         )
 
 
+@unit
+def adopt(payment: Payment) -> None:
+    """A scenario that waited for the next payment of this run is this payment's from now on, uses and all."""
+    waiting = (FaultPlan.run == payment.run, FaultPlan.level == "scenario", FaultPlan.owner == NEXT)
+    done = db.session.execute(update(FaultPlan).where(*waiting).values(owner=payment.id))
+    if getattr(done, "rowcount", 0):
+        seen_in_unit().clear()
+
+
 def plan_at(run: str, level: str, owner: str = "") -> dict[str, Any]:
     """What is armed there; `{}` when nothing is."""
     found = db.session.scalar(
@@ -108,6 +119,8 @@ def _rules(subject: Subject, section: str, endpoint: str) -> list[Armed]:
     owners = [("endpoint", endpoint), ("global", "")]
     if subject.payment_id:
         owners += [("scenario", subject.payment_id), ("payment", subject.payment_id)]
+    else:
+        owners.append(("scenario", NEXT))
     return [
         Armed(plan, f"{section}{index}", rule, subject)
         for plan in _plans(subject.run, owners)
