@@ -171,7 +171,7 @@ def test_kpay_refunds_a_part_and_shows_it_everywhere(acquirer: World) -> None:
 
 def test_kpay_refuses_bad_refunds_and_changes_nothing(acquirer: World) -> None:
     payment = paid(acquirer)
-    for body, code in [
+    bodies: list[tuple[dict[str, Any], str]] = [
         ({"amount": 0}, "invalid_amount"),
         ({"amount": "1"}, "invalid_amount"),
         ({"amount": True}, "invalid_amount"),
@@ -180,7 +180,8 @@ def test_kpay_refuses_bad_refunds_and_changes_nothing(acquirer: World) -> None:
         ({"reference": 7}, "invalid_reference"),
         ({"reason": "x" * 201}, "invalid_reason"),
         ({"capture": "cap_none"}, "invalid_capture"),
-    ]:
+    ]
+    for body, code in bodies:
         assert asked(acquirer, payment, status=422, **body) == code
     assert asked(acquirer, acquirer.open(), status=409) == "not_captured"
     assert acquirer.shown(payment)["refunds"] == []
