@@ -93,7 +93,7 @@ class Capture(Base):
 
     __table_args__ = (
         UniqueConstraint("provider", "capture_id"),
-        CheckConstraint("refunded_amount BETWEEN 0 AND amount", name="never_over_refunded"),
+        CheckConstraint("refunded_amount = 0 OR refunded_amount BETWEEN 0 AND amount", name="never_over_refunded"),
         CheckConstraint("standing IN ('paid', 'second', 'late', 'mismatch')", name="standing_known"),
     )
 

@@ -79,7 +79,7 @@ def upgrade():
     with op.batch_alter_table("captures") as captures:
         captures.add_column(sa.Column("refunded_amount", sa.BigInteger(), nullable=False, server_default="0"))
         captures.create_check_constraint(
-            op.f("ck_captures_never_over_refunded"), "refunded_amount BETWEEN 0 AND amount"
+            op.f("ck_captures_never_over_refunded"), "refunded_amount = 0 OR refunded_amount BETWEEN 0 AND amount"
         )
 
 
