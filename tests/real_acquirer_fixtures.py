@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -110,7 +109,7 @@ class Ear:
     heard: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
     def about(self, reference: str) -> list[tuple[dict[str, str], bytes]]:
-        return [(headers, body) for headers, body in self.heard if reference in json.dumps(json.loads(body))]
+        return [(headers, body) for headers, body in self.heard if reference.encode() in body]
 
 
 @pytest.fixture(scope="session")

@@ -76,7 +76,7 @@ def check_mac(fields: Mapping[str, str], key: str, iv: str) -> str:
 
 
 class Tpay(PaymentProvider):
-    """The tpay adapter. `provider_data`: `trade_no`, their number of the trade, once they have it.
+    """The tpay adapter. Our number is all it needs, so it keeps no `provider_data`.
 
     They know nothing of a payment before the buyer's browser has been there, so a question may find nothing for long.
     """
@@ -286,7 +286,6 @@ def _facts(told: Mapping[str, str], payment: PaymentRequest) -> Facts:
         show=_show(told, expires_at),
         expires_at=expires_at,
         end_reason=reason,
-        provider_data={"trade_no": told["TradeNo"]},
     )
 
 
