@@ -66,6 +66,13 @@ def _subject(caller: Caller, asked: Fields) -> tuple[Payment, str | None]:
     return mine(caller, "charge", "pay", capture.payment_id), capture.id
 
 
+def _mine(payment: Payment, shown: str) -> Refund:
+    found = refunds.find(payment, shown) if re.fullmatch(r"re_[0-9a-f]{30}", shown) else None
+    if found is None:
+        raise no_such("refund", shown)
+    return found
+
+
 @bp.get("/refunds/<shown>")
 def show_refund(shown: str) -> Response:
     caller = caller_of()
@@ -92,6 +99,8 @@ def list_refunds() -> Response:
     wanted = select(Refund).where(Refund.payment_id == payment.id)
     if capture_id:
         wanted = wanted.where(Refund.capture_id == capture_id)
+    if "starting_after" in asked:
+        wanted = wanted.where(Refund.position < _mine(payment, asked.text("starting_after", 80)).position)
 
     def doing(_: str) -> calls.Effect:
         found = list(db.session.scalars(wanted.order_by(Refund.position.desc()).limit(limit + 1)))

@@ -480,6 +480,8 @@ def test_a_charge_is_refunded_in_parts_and_never_beyond(merchant: Merchant, rece
         merchant.api.refunds.create({"payment_intent": intent.id})
     assert refused.value.code == "charge_already_refunded"
     assert [one.id for one in merchant.api.refunds.list({"payment_intent": intent.id}).data] == [rest.id, part.id]
+    paged = merchant.api.refunds.list({"charge": intent.latest_charge.id, "limit": 1}).auto_paging_iter()
+    assert [one.id for one in paged] == [rest.id, part.id]
     assert merchant.api.refunds.retrieve(part.id).amount == 20000
     charge = merchant.api.charges.retrieve(intent.latest_charge.id)
     assert (charge.refunded, charge.amount_refunded) == (True, 120000)

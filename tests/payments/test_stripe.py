@@ -26,6 +26,9 @@ from shop.payments.provider import (
     Malformed,
     NotFound,
     PaymentRequest,
+    Pending,
+    RefundFact,
+    RefundRequest,
     Rejected,
     Started,
     Unavailable,
@@ -394,6 +397,73 @@ def test_what_an_answer_to_closing_means(answer: Answer, meaning: Any) -> None:
 def test_a_session_that_never_arrived_there_is_closed() -> None:
     assert stripe_pay(says(200, listed())).cancel(REQUEST) == Done()
     assert stripe_pay(says(500, an_error("api_error"))).cancel(REQUEST) == Unknown("HTTP 500")
+
+
+# --- sending money back ---
+
+WISH = RefundRequest("REF-1", Money(20000, "TWD"), "ch_1", "changed their mind")
+
+
+def a_refund(**changed: Any) -> dict[str, Any]:
+    written = {"id": "re_1", "object": "refund", "status": "succeeded", "metadata": {"refund": "REF-1"}}
+    return written | changed
+
+
+REFUNDS: list[tuple[Answer, Any]] = [
+    (says(200, a_refund()), Done()),
+    (says(200, a_refund(status="pending")), Pending()),
+    (says(200, a_refund(status="failed")), Rejected("refund_failed")),
+    (says(200, a_refund(status="brand_new")), Unknown("an answer that cannot be read: KeyError")),
+    (says(400, an_error(code="charge_already_refunded")), Rejected("charge_already_refunded")),
+    (says(409, an_error("idempotency_error")), Unknown("HTTP 409")),
+    (says(429, an_error(code="rate_limit")), Unavailable("HTTP 429")),
+    (says(500, an_error("api_error")), Unknown("HTTP 500")),
+    (fails(httpx.ConnectError), Unavailable("ConnectError")),
+    (fails(httpx.ReadTimeout), Unknown("ReadTimeout")),
+]
+
+
+@pytest.mark.parametrize(("answer", "meaning"), REFUNDS)
+def test_what_an_answer_to_a_refund_means(answer: Answer, meaning: Any) -> None:
+    assert stripe_pay(answer).refund(KNOWN, WISH) == meaning
+
+
+def test_a_refund_names_its_charge_and_carries_our_ids() -> None:
+    sent: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(200, json=a_refund())
+
+    stripe_pay(answer).refund(KNOWN, WISH)
+    assert sent[0].headers["idempotency-key"] == "REF-1"
+    assert dict(parse_qsl(sent[0].content.decode())) == {
+        "charge": "ch_1",
+        "amount": "20000",
+        "metadata[refund]": "REF-1",
+        "metadata[reference]": "PAY-1",
+    }
+
+
+def test_a_refund_is_asked_about_among_those_of_its_charge() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "starting_after" in request.url.params:
+            return httpx.Response(200, json=listed(a_refund(status="pending")))
+        return httpx.Response(200, json=listed(a_refund(id="re_0", metadata={}), more=True))
+
+    assert stripe_pay(answer).query_refund(KNOWN, WISH) == Pending()
+    assert stripe_pay(says(200, listed())).query_refund(KNOWN, WISH) == NotFound()
+    assert stripe_pay(says(500, an_error("api_error"))).query_refund(KNOWN, WISH) == Unavailable("HTTP 500")
+
+
+@pytest.mark.parametrize(("status", "state"), [("succeeded", "DONE"), ("pending", "PENDING"), ("failed", "REJECTED")])
+def test_a_webhook_tells_what_became_of_a_refund_of_ours(status: str, state: str) -> None:
+    body = an_event("refund.updated", a_refund(status=status))
+    (notice,) = stripe_pay().read_webhook(signed(body), body)
+    assert (notice.kind, notice.trust, notice.refund) == ("refund", "signed", RefundFact("REF-1", state))
+    body = an_event("refund.updated", a_refund(metadata={}))
+    (notice,) = stripe_pay().read_webhook(signed(body), body)
+    assert (notice.kind, notice.refund) == ("other", None)
 
 
 # --- webhooks: whose they are ---

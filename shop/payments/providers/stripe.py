@@ -10,19 +10,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, NoReturn
 
 import httpx
 import stripe
 
-from shop.core.money import Money
-from shop.payments import states
 from shop.payments.provider import (
     BadSignature,
     Capabilities,
-    CaptureFact,
-    Decline,
     Done,
     Facts,
     Found,
@@ -33,50 +29,19 @@ from shop.payments.provider import (
     PaymentProvider,
     PaymentRequest,
     Pending,
+    RefundRequest,
     Rejected,
     Started,
     Unavailable,
     Unknown,
 )
+from shop.payments.providers import _stripe_words as words
 from shop.settings import Setting
 
 _ACKS = {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable": 503}
 _TOLERANCE = 300  # seconds that a signature's time may be off the wall, both ways
-_SHORTEST = timedelta(minutes=30)  # Stripe's shortest session; with some room for an opening that is repeated
-_ROOM = timedelta(minutes=10)
-_LONGEST = timedelta(hours=23)
 _LOOK_BACK = timedelta(minutes=5)  # by how much Stripe's clock may be behind ours
 _PAGE, _PAGES = 100, 20
-_LOCALES = frozenset({"de", "en", "es", "fr", "ja", "ko", "th", "vi", "zh", "zh-HK", "zh-TW"})
-_CANCELLED_BECAUSE = {
-    # cancellation_reason of the PaymentIntent: our state and reason
-    "requested_by_customer": (states.CANCELLED, "customer"),
-    "abandoned": (states.CANCELLED, "merchant"),
-    "automatic": (states.FAILED, "declines"),
-    "failed_invoice": (states.FAILED, "declines"),
-    "fraudulent": (states.FAILED, "declines"),
-    "expired": (states.EXPIRED, "time"),
-}
-_DECLINE_CLASSES = {
-    "authentication_required": "authenticate",
-    "card_velocity_exceeded": "retry_later",
-    "expired_card": "fix_input",
-    "fraudulent": "never_retry",
-    "incorrect_cvc": "fix_input",
-    "incorrect_number": "fix_input",
-    "invalid_cvc": "fix_input",
-    "invalid_expiry_month": "fix_input",
-    "invalid_expiry_year": "fix_input",
-    "invalid_number": "fix_input",
-    "issuer_not_available": "retry_later",
-    "lost_card": "never_retry",
-    "payment_intent_authentication_failure": "authenticate",
-    "pickup_card": "never_retry",
-    "processing_error": "retry_later",
-    "stolen_card": "never_retry",
-    "try_again_later": "retry_later",
-}
-_SAME_AS = {"payment_intent_authentication_failure": "authentication_failed"}
 
 
 class _OverOurClient(stripe.HTTPClient):
@@ -167,18 +132,18 @@ class Stripe(PaymentProvider):
             "line_items": [item],
             "success_url": return_url,
             "cancel_url": return_url,
-            "locale": _locale(payment.locale),
+            "locale": words.locale(payment.locale),
             "metadata": {"reference": payment.id},
             "payment_intent_data": {"description": payment.description, "metadata": {"reference": payment.id}},
-            **_session_end(payment),
+            **words.session_end(payment),
         }
         try:
             options: Any = {"idempotency_key": payment.id}
             opened = self._api.checkout.sessions.create(wish, options).to_dict()  # type: ignore[arg-type]
             action = NextAction("redirect", str(opened["url"]))
-            return Started(action, _at(opened["expires_at"]), {"id": str(opened["id"])})
+            return Started(action, words.at(opened["expires_at"]), {"id": str(opened["id"])})
         except stripe.StripeError as error:
-            return _not_started(error)
+            return words.not_started(error)
         except (KeyError, TypeError, ValueError) as error:
             return Unknown(f"an answer that cannot be read: {type(error).__name__}")
 
@@ -187,14 +152,14 @@ class Stripe(PaymentProvider):
             session = self._session(payment)
             return NotFound() if session is None else Found(self._facts(session, payment.id))
         except stripe.StripeError as error:
-            return _unavailable(error)
+            return words.unavailable(error)
         except (KeyError, TypeError, ValueError, AttributeError, Malformed) as error:
             return Unavailable(f"an answer that cannot be read: {type(error).__name__}")
 
     def cancel(self, payment: PaymentRequest) -> Done | Pending | Rejected | Unknown:
         """Expires the session. Stripe refuses that for one that has ended, so the session is looked at then."""
         try:
-            session_id = payment.provider_data.get("id") or _id_of(self._session(payment))
+            session_id = payment.provider_data.get("id") or words.id_of(self._session(payment))
             if session_id is None:
                 return Done()
             try:
@@ -204,9 +169,48 @@ class Stripe(PaymentProvider):
                 session = self._api.checkout.sessions.retrieve(str(session_id)).to_dict()
             return Done() if session["status"] == "expired" else Rejected(f"session_{session['status']}")
         except stripe.StripeError as error:
-            return Rejected(_code(error)) if _is_refusal(error) else Unknown(_why(error))
+            return Rejected(words.code(error)) if words.is_refusal(error) else Unknown(words.why(error))
         except (KeyError, TypeError, ValueError) as error:
             return Unknown(f"an answer that cannot be read: {type(error).__name__}")
+
+    def refund(
+        self, payment: PaymentRequest, refund: RefundRequest
+    ) -> Done | Pending | Rejected | Unknown | Unavailable:
+        """Of one charge. Our ids travel in its metadata, by which a query and the webhooks find it."""
+        wish: dict[str, Any] = {
+            "charge": refund.capture_id,
+            "amount": refund.money.amount,
+            "metadata": {"refund": refund.id, "reference": payment.id},
+        }
+        if refund.reason in words.REFUND_REASONS:
+            wish["reason"] = refund.reason
+        try:
+            options: Any = {"idempotency_key": refund.id}
+            made = self._api.refunds.create(wish, options).to_dict()  # type: ignore[arg-type]
+            return words.REFUND_ANSWERS[str(made["status"])]
+        except stripe.StripeError as error:
+            return words.not_started(error)
+        except (KeyError, TypeError, ValueError) as error:
+            return Unknown(f"an answer that cannot be read: {type(error).__name__}")
+
+    def query_refund(
+        self, payment: PaymentRequest, refund: RefundRequest
+    ) -> Done | Pending | Rejected | NotFound | Unavailable:
+        query: dict[str, Any] = {"charge": refund.capture_id, "limit": _PAGE}
+        try:
+            for _ in range(_PAGES):
+                page = self._api.refunds.list(query).to_dict()  # type: ignore[arg-type]
+                for found in page["data"]:
+                    if (found["metadata"] or {}).get("refund") == refund.id:
+                        return words.REFUND_ANSWERS[str(found["status"])]
+                if not page["has_more"]:
+                    return NotFound()
+                query["starting_after"] = page["data"][-1]["id"]
+            return Unavailable("more refunds than we look through")
+        except stripe.StripeError as error:
+            return words.unavailable(error)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            return Unavailable(f"an answer that cannot be read: {type(error).__name__}")
 
     def _session(self, payment: PaymentRequest) -> Mapping[str, Any] | None:
         """The payment's session with its PaymentIntent; None when Stripe has none with our reference.
@@ -253,11 +257,14 @@ class Stripe(PaymentProvider):
 
     def parse(self, headers: Mapping[str, str], raw: bytes) -> list[Notice]:
         event = json.loads(raw)
-        event_id, kind, about = _word(event["id"]), _word(event["type"]), event["data"]["object"]
+        event_id, kind, about = words.word(event["id"]), words.word(event["type"]), event["data"]["object"]
         if event["object"] != "event" or not isinstance(about, dict):
             raise Malformed("not an event")
-        reference = _reference(about)
-        facts = _FACTS_OF[kind](about) if kind in _FACTS_OF else None
+        told = words.refund_fact(about)
+        if told:
+            return [Notice("refund", event_id, "", Facts(), "signed", refund=told)]
+        reference = words.reference(about)
+        facts = words.FACTS_OF[kind](about) if kind in words.FACTS_OF else None
         if facts is None or not reference:
             return [Notice("payment" if reference else "other", event_id, reference, Facts(), "hint")]
         return [Notice("payment", event_id, reference, facts, "signed")]
@@ -277,168 +284,17 @@ class Stripe(PaymentProvider):
             charges = self._api.charges.list({"payment_intent": intent["id"], "limit": 100}).to_dict()["data"]
         taken = [charge for charge in reversed(charges) if charge["status"] == "succeeded" and charge["captured"]]
         early = session["expires_at"] > time.time()  # only a real session can lack the reason; it lives in real time
-        state, because = _state(session["status"], intent, bool(taken), early)
+        state, because = words.state(session["status"], intent, bool(taken), early)
         return Facts(
             state=state,
-            captures=tuple(_capture(charge) for charge in taken),
-            decline=_decline(intent) if intent is not None else None,
-            instrument=_instrument(taken[-1]) if taken else None,
+            captures=tuple(words.capture(charge) for charge in taken),
+            decline=words.decline(intent) if intent is not None else None,
+            instrument=words.instrument(taken[-1]) if taken else None,
             action=NextAction("redirect", str(session["url"])) if session["url"] else None,
-            expires_at=_at(session["expires_at"]),
+            expires_at=words.at(session["expires_at"]),
             end_reason=because,
             provider_data={"id": str(session["id"]), **({"intent": str(intent["id"])} if intent is not None else {})},
         )
-
-
-def _session_end(payment: PaymentRequest) -> dict[str, int]:
-    """When the session ends: with `pay_by`, or as soon after it as Stripe allows; the shop closes it in time itself.
-
-    It depends on nothing but the payment: with the same key Stripe wants to read the same words again.
-    """
-    if payment.created_at is None:
-        return {}
-    end = max(payment.pay_by, payment.created_at + _SHORTEST + _ROOM)
-    return {"expires_at": int(min(end, payment.created_at + _LONGEST).timestamp())}
-
-
-def _locale(written: str) -> str:
-    tag = {"zh-Hant-TW": "zh-TW", "zh-Hant": "zh-TW"}.get(written.replace("_", "-"), written.replace("_", "-"))
-    return next((known for known in (tag, tag.partition("-")[0]) if known in _LOCALES), "auto")
-
-
-def _state(status: str, intent: Mapping[str, Any] | None, taken: bool, ended_early: bool) -> tuple[str, str | None]:
-    """(our state, why it ended) of a session with this status."""
-    if taken:
-        return states.CAPTURED, None
-    if status == "expired":
-        if intent is not None and intent["status"] == "canceled":
-            return _cancelled(intent)
-        return (states.CANCELLED, "merchant") if ended_early else (states.EXPIRED, "time")
-    if status == "open" or intent is None:
-        return states.OPEN, None
-    if intent["status"] in ("requires_payment_method", "canceled"):  # an asynchronous payment that came to nothing
-        return states.FAILED, "declines"
-    return states.AUTHORIZED, None  # reserved, or on its way: money may come, and nobody should pay again
-
-
-def _cancelled(intent: Mapping[str, Any]) -> tuple[str, str]:
-    return _CANCELLED_BECAUSE.get(str(intent["cancellation_reason"]), (states.CANCELLED, "merchant"))
-
-
-def _capture(charge: Mapping[str, Any]) -> CaptureFact:
-    return CaptureFact(
-        _word(charge["id"]), _money(charge["amount_captured"], charge["currency"]), _at(charge["created"])
-    )
-
-
-def _money(amount: Any, currency: Any) -> Money:
-    """Stripe's minor units are ISO's for our currencies: JPY has none, TWD and USD have two digits."""
-    if isinstance(amount, bool) or not isinstance(amount, int) or not 0 < amount < 2**53:
-        raise Malformed("an amount that is none")
-    if not isinstance(currency, str) or not (currency.isascii() and currency.isalpha() and len(currency) == 3):
-        raise Malformed("a currency that is none")
-    return Money(amount, currency.upper())
-
-
-def _instrument(charge: Mapping[str, Any]) -> dict[str, str]:
-    details = charge["payment_method_details"] or {}
-    card = details.get("card") or {}
-    named = {"method": details.get("type"), "brand": card.get("brand"), "last4": card.get("last4")}
-    return {name: str(value or "") for name, value in named.items()}
-
-
-def _decline(intent: Mapping[str, Any]) -> Decline | None:
-    error = intent["last_payment_error"]
-    if not error:
-        return None
-    code = str(error.get("decline_code") or error.get("code") or "generic_decline")
-    return Decline(_SAME_AS.get(code, code), _DECLINE_CLASSES.get(code, "other_method"))
-
-
-def _charge_facts(charge: Mapping[str, Any]) -> Facts:
-    more = {"intent": _word(charge["payment_intent"])} if charge.get("payment_intent") else {}
-    if not charge["captured"]:
-        return Facts(state=states.AUTHORIZED, instrument=_instrument(charge), provider_data=more)
-    capture = _capture(charge)
-    return Facts(
-        state=states.CAPTURED,
-        captures=(capture,),
-        instrument=_instrument(charge),
-        occurred_at=capture.at,
-        provider_data=more,
-    )
-
-
-def _cancelled_facts(intent: Mapping[str, Any]) -> Facts:
-    state, because = _cancelled(intent)
-    return Facts(state=state, end_reason=because, provider_data={"intent": _word(intent["id"])})
-
-
-_FACTS_OF: dict[str, Callable[[Mapping[str, Any]], Facts]] = {
-    # events that say enough to settle; all others make the payment due
-    "charge.succeeded": _charge_facts,
-    "charge.captured": _charge_facts,
-    "payment_intent.canceled": _cancelled_facts,
-    "payment_intent.payment_failed": lambda intent: Facts(decline=_decline(intent)),
-    "payment_intent.requires_action": lambda intent: Facts(),
-    "payment_intent.amount_capturable_updated": lambda intent: Facts(state=states.AUTHORIZED),
-}
-
-
-def _reference(about: Mapping[str, Any]) -> str:
-    """Our id of the payment that an object of theirs is about; empty when it carries none."""
-    if about["object"] == "checkout.session":
-        return _word(about.get("client_reference_id") or "")
-    return _word((about.get("metadata") or {}).get("reference") or "")
-
-
-def _word(value: Any) -> str:
-    """Raises Malformed for anything but a short text that databases take."""
-    if not isinstance(value, str) or len(value) > 255 or not (value.isprintable() and value.isascii()):
-        raise Malformed("a word that is none")
-    return value
-
-
-def _at(seconds: Any) -> datetime:
-    if isinstance(seconds, bool) or not isinstance(seconds, int):
-        raise Malformed("a time that is none")
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def _id_of(session: Mapping[str, Any] | None) -> str | None:
-    return None if session is None else str(session["id"])
-
-
-# --- what went wrong -------------------------------------------------------------------------------------------------
-
-
-def _is_refusal(error: stripe.StripeError) -> bool:
-    """The call was read and refused: nothing happened. A key that is in use or was used otherwise says nothing."""
-    return (error.http_status or 0) in range(400, 500) and not isinstance(
-        error, stripe.IdempotencyError | stripe.RateLimitError | stripe.APIError
-    )
-
-
-def _not_started(error: stripe.StripeError) -> Rejected | Unknown | Unavailable:
-    if isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
-        return Unavailable(_why(error))
-    if isinstance(error, stripe.RateLimitError):
-        return _unavailable(error)
-    return Rejected(_code(error)) if _is_refusal(error) else Unknown(_why(error))
-
-
-def _unavailable(error: stripe.StripeError) -> Unavailable:
-    wait = str((error.headers or {}).get("retry-after", ""))
-    return Unavailable(_why(error), float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 6 else None)
-
-
-def _why(error: stripe.StripeError) -> str:
-    """Without the vendor's sentence, which may quote what was sent."""
-    return f"HTTP {error.http_status}" if error.http_status else str(error.user_message or type(error).__name__)[:60]
-
-
-def _code(error: stripe.StripeError) -> str:
-    return str(error.code or f"http_{error.http_status}")
 
 
 PROVIDER = Stripe
