@@ -1,0 +1,172 @@
+"""A town: the shop's real processes, a real Redis and the real acquirer, each of which may be hurt."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import httpx
+import pytest
+from flask import Flask
+
+from shop import create_app
+from shop.core import clock
+from shop.core.db import db, writing
+from shop.inventory import stock
+from shop.orders.models import Order
+from tests.fakes import Acquirer
+from tests.parts.processes import ROOT, VENV_BIN, Process, Processes, free_port
+from tests.parts.redis_server import RedisServer
+from tests.parts.waiting import until
+from tests.real_acquirer_fixtures import TOKEN, RealAcquirer
+from tests.shop_fixtures import PEN, Shop, environ
+
+ADDRESS = {"email": "ada@example.com", "name": "Ada", "line1": "1 Main St", "city": "Taipei", "country": "TW"}
+_numbers = itertools.count(1)
+
+
+class Visitor:
+    """Somebody at the shop's real door. Answers are httpx's; a `site` that is away raises what httpx raises."""
+
+    def __init__(self, site: str) -> None:
+        own_address = {"X-Forwarded-For": f"10.0.0.{next(_numbers) % 250 + 1}"}
+        self.client = httpx.Client(base_url=site, timeout=10, trust_env=False, headers=own_address)
+
+    def post(self, path: str, form_of: str, **fields: str) -> httpx.Response:
+        """Send the form that `form_of` shows."""
+        return self.client.post(path, data={"csrf_token": self._value(form_of, "csrf_token"), **fields})
+
+    def fill_cart(self) -> None:
+        assert self.post("/cart/lines", "/products/pen", sku=PEN, quantity="1").status_code == 303
+
+    def checkout_form(self) -> dict[str, str]:
+        """The checkout, filled in."""
+        page = self.client.get("/checkout").text
+        return {**ADDRESS, "method": "kpay", "key": _find(page, "key"), "csrf_token": _find(page, "csrf_token")}
+
+    def place(self) -> str:
+        """Buy a pen, and return the path of the order's page."""
+        self.fill_cart()
+        answer = self.client.post("/checkout", data=self.checkout_form())
+        assert answer.status_code == 303, answer.text
+        return answer.headers["Location"]
+
+    def heading(self, path: str) -> str:
+        """What the order's page says."""
+        found = re.search(r"<h1[^>]*>(.*?)</h1>", self.client.get(path).text, re.S)
+        assert found
+        return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", found[1])).strip()
+
+    def _value(self, path: str, name: str) -> str:
+        return _find(self.client.get(path).text, name)
+
+
+def _find(page: str, name: str) -> str:
+    found = re.search(rf'name="{name}"[^>]*? value="([^"]+)"', page)
+    assert found, f"no {name} in {page[:2000]}"
+    return found[1]
+
+
+class Town:
+    """What there is, and how to hurt it."""
+
+    def __init__(self, app: Flask, settings: dict[str, str], acquirer: RealAcquirer, process: Processes) -> None:
+        self.app, self.settings, self.acquirer, self.process = app, settings, acquirer, process
+        self.shop = Shop(app)
+        self.site = settings["SHOP_URL"]
+
+    # --- processes ---
+
+    def clock(self, **settings: str) -> Process:
+        return self._run("clock", ["flask", "--app", "wsgi", "clock"], **settings)
+
+    def worker(self) -> Process:
+        return self._run("worker", ["flask", "--app", "wsgi", "worker"])
+
+    def web(self) -> Process:
+        """The shop's door; returns when it answers."""
+        web = self._run("web", ["gunicorn", "-c", "deploy/gunicorn.py", "wsgi:app"])
+        web.wait_for_url(f"{self.site}/healthz", within=30)
+        return web
+
+    def check(self) -> str:
+        """What `flask check` finds; the acquirer is asked as well."""
+        command = [str(VENV_BIN / "flask"), "--app", "wsgi", "check"]
+        done = subprocess.run(command, env=self._environ(), cwd=ROOT, capture_output=True, text=True, timeout=60)
+        return "clean" if done.returncode == 0 else done.stdout + done.stderr
+
+    def _run(self, name: str, command: list[str], **settings: str) -> Process:
+        return self.process(command, self._environ(**settings), log=f"{name}-{len(self.process.started)}")
+
+    def _environ(self, **settings: str) -> dict[str, str]:
+        return {"PATH": f"{VENV_BIN}:/usr/bin:/bin", **self.settings, **settings}
+
+    # --- people ---
+
+    def visitor(self) -> Visitor:
+        return Visitor(self.site)
+
+    def paid_there(self, number: int) -> list[Order]:
+        """Orders that were paid at the acquirer; nobody has told the shop."""
+        orders = [self.shop.order((PEN, 1), provider="kpay") for _ in range(number)]
+        for order in orders:
+            self.acquirer.approve(self.shop.payment(order).id)
+        return orders
+
+    # --- what is ---
+
+    def states(self, orders: list[Order]) -> set[str]:
+        return {self.shop.state(order) for order in orders}
+
+    def until_all_are(self, state: str, orders: list[Order], within: float = 30.0) -> None:
+        until(lambda: self.states(orders) == {state}, within, f"all orders to be {state}")
+
+    def order(self, path: str) -> Order:
+        """The order whose page this is."""
+        db.session.rollback()
+        return db.session.scalars(db.select(Order).where(Order.token == path.rsplit("/", 1)[1])).one()
+
+    def asked(self, orders: list[Order]) -> int:
+        """How often the acquirer was asked about these orders."""
+        payments = [self.shop.payment(order).id for order in orders]
+        entries = [entry for payment in payments for entry in self.acquirer.payment(payment)["timeline"]]
+        return len([entry for entry in entries if entry["kind"] == "call" and entry["text"].startswith("query")])
+
+
+@pytest.fixture
+def town(
+    database_url: str,
+    own_redis: RedisServer,
+    make_acquirer: Callable[..., RealAcquirer],
+    process: Processes,
+) -> Iterator[Town]:
+    """The shop with everything around it. It ends with the invariants, the acquirer's sums included."""
+    port = free_port()
+    site = f"http://localhost:{port}"
+    acquirer = make_acquirer(ACQUIRER_WEBHOOK_TARGETS=site)
+    settings = environ(database_url, own_redis.url) | {
+        "SHOP_URL": site,
+        "PORT": str(port),
+        "BIND_ADDRESS": "127.0.0.1",
+        "PROXY_HOPS": "1",
+        "ACQUIRER_URL": acquirer.url,
+        "ACQUIRER_PUBLIC_URL": acquirer.url,
+        "CONTROL_TOKEN": TOKEN,
+        "SETTLED_ENV": "development",
+        "LOG_FORMAT": "text",
+        "PROMETHEUS_MULTIPROC_DIR": "",
+    }
+    app = create_app(settings, TESTING=True)
+    with app.app_context():
+        app.extensions["test_acquirer"] = Acquirer(clock.now)
+        with writing():
+            stock.receive(PEN, 100)
+        yield Town(app, settings, acquirer, process)
+        process.end()
+        with suppress(Exception):
+            acquirer.start()
+        db.session.remove()
+        db.engine.dispose()

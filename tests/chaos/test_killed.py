@@ -1,0 +1,123 @@
+"""kill -9 in the middle of the work: whoever comes next finishes it, and nothing was done twice."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import httpx
+import pytest
+
+from shop.core.db import db
+from shop.orders.models import Order
+from shop.payments.models import Payment
+from tests.chaos.conftest import Town
+from tests.parts.processes import Process
+from tests.parts.waiting import until
+
+SLOW = [{"op": "query", "do": "lag", "for": "PT1S", "times": 1000}]
+LEASE = 31
+"""Seconds after which a claim of somebody who died is over."""
+
+
+def wait_until_it_asks(town: Town, orders: list[Order], process: Process) -> None:
+    """The process is in the middle of its work: some questions are on their way, and the answers slow."""
+    until(lambda: town.asked(orders) or not process.alive(), within=30, what="the first question")
+    assert process.alive(), process.text[-3000:]
+
+
+def test_a_clock_killed_in_the_middle_of_its_work_is_replaced_and_every_order_is_paid_once(town: Town) -> None:
+    """Case 24."""
+    orders = town.paid_there(10)
+    town.shop.wait(seconds=11)
+    town.acquirer.faults(api=SLOW)
+    alone = town.clock(REDIS_URL="")
+    wait_until_it_asks(town, orders, alone)
+    alone.kill()
+    assert "WAITING_PAYMENT" in town.states(orders), "it was killed before it was done"
+    town.acquirer.faults()
+    town.shop.wait(seconds=LEASE)
+    town.clock(REDIS_URL="")
+    town.until_all_are("PAID", orders)
+    assert all(town.shop.captures(order) == ["paid"] for order in orders)
+    assert town.check() == "clean"
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_the_middle_of_a_job_loses_nothing(town: Town) -> None:
+    """Case 24: the job is gone, the row is due again."""
+    orders = town.paid_there(10)
+    town.shop.wait(seconds=11)
+    town.acquirer.faults(api=SLOW)
+    worker = town.worker()
+    town.clock()
+    wait_until_it_asks(town, orders, worker)
+    worker.kill()
+    town.acquirer.faults()
+    town.worker()
+    town.shop.wait(seconds=LEASE)
+    town.until_all_are("PAID", orders)
+    assert all(town.shop.captures(order) == ["paid"] for order in orders)
+    assert town.check() == "clean"
+
+
+def test_a_clock_that_hangs_in_the_middle_of_its_work_and_wakes_up_later_does_nothing_twice(town: Town) -> None:
+    """Case 24, and two clocks at once."""
+    orders = town.paid_there(10)
+    town.shop.wait(seconds=11)
+    town.acquirer.faults(api=SLOW)
+    one = town.clock(REDIS_URL="")
+    wait_until_it_asks(town, orders, one)
+    one.signal(signal.SIGSTOP)
+    town.acquirer.faults()
+    town.shop.wait(seconds=LEASE)
+    other = town.clock(REDIS_URL="")
+    town.until_all_are("PAID", orders)
+    one.signal(signal.SIGCONT)
+    for clock in (one, other):
+        clock.signal(signal.SIGTERM)
+        assert clock.wait(within=15) == 0, "it ends after its present look"
+    assert all(town.shop.captures(order) == ["paid"] for order in orders)
+    assert all(town.shop.moves(order) == ["PENDING", "WAITING_PAYMENT", "PAID"] for order in orders)
+    town.shop.sweep()
+    assert town.check() == "clean"
+
+
+def test_a_shop_killed_while_it_opens_a_payment_has_the_order_as_a_whole_when_it_is_back(town: Town) -> None:
+    """Case 24, and case 3: the same form sent again shows the same order."""
+    web, visitor = town.web(), town.visitor()
+    visitor.fill_cart()
+    form = visitor.checkout_form()
+    town.acquirer.faults(api=[{"op": "start", "do": "lag", "for": "PT3S", "times": 1}])
+    answers: list[object] = []
+
+    def press() -> None:
+        try:
+            answers.append(visitor.client.post("/checkout", data=form))
+        except httpx.HTTPError as error:
+            answers.append(error)
+
+    pressing = threading.Thread(target=press)
+    pressing.start()
+    until(lambda: states_of_payments() == ["CREATED"], what="the payment to be written")
+    web.kill()
+    pressing.join(20)
+    assert isinstance(answers[0], httpx.HTTPError), answers
+    town.acquirer.faults()
+    town.web()
+    again = visitor.client.post("/checkout", data=form)
+    assert again.status_code == 303
+    order = town.order(again.headers["Location"])
+    town.clock(REDIS_URL="")
+    town.shop.wait(seconds=11)
+    until(lambda: states_of_payments() == ["OPEN"], within=20, what="the payment to be open")
+    assert town.acquirer.known(town.shop.payment(order).id) == 1
+    town.acquirer.approve(town.shop.payment(order).id)
+    town.until_all_are("PAID", [order])
+    assert visitor.heading(again.headers["Location"]) == "Payment received"
+    until(lambda: town.check() == "clean", what="flask check to be clean")
+
+
+def states_of_payments() -> list[str]:
+    db.session.rollback()
+    return list(db.session.scalars(db.select(Payment.state)))

@@ -1,0 +1,115 @@
+"""Case 25: Redis stopped, killed, emptied, hung and started again. Money does not need it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from shop.accounts import signin
+from shop.core.db import db
+from shop.core.outbox import OutboxRow
+from shop.orders.models import Order
+from shop.payments.models import Report
+from tests.chaos.conftest import Town, Visitor
+from tests.parts.redis_server import RedisServer
+from tests.parts.waiting import until
+
+PASSWORD = "correct horse battery staple"
+HURT = {"killed": RedisServer.kill, "hung": RedisServer.pause}
+HEAL = {"killed": RedisServer.start, "hung": RedisServer.resume}
+
+
+def buy(town: Town, visitor: Visitor) -> Order:
+    """From the shelf to the money; the acquirer's webhook tells the shop."""
+    path = visitor.place()
+    order = town.order(path)
+    assert town.shop.payment(order).state == "OPEN"
+    town.acquirer.approve(town.shop.payment(order).id)
+    town.until_all_are("PAID", [order], within=10)
+    assert "webhook" in heard_from(town, order)
+    assert visitor.heading(path) == "Payment received"
+    return order
+
+
+def heard_from(town: Town, order: Order) -> set[str]:
+    db.session.rollback()
+    reports = db.select(Report.heard_from).where(Report.payment_id == town.shop.payment(order).id)
+    return set(db.session.scalars(reports))
+
+
+def untold() -> int:
+    db.session.rollback()
+    rows = db.select(db.func.count()).select_from(OutboxRow).where(OutboxRow.published_at.is_(None))
+    return db.session.scalar(rows) or 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("database_url", "how"), [("sqlite", "hung"), ("postgresql", "killed")], indirect=["database_url"]
+)
+def test_with_redis_away_webhooks_settle_guests_shop_and_pay_and_nothing_is_lost(
+    town: Town, own_redis: RedisServer, how: str
+) -> None:
+    """Case 25."""
+    town.web()
+    town.clock()
+    worker = town.worker()
+    visitor = town.visitor()
+    orders = [buy(town, visitor)]
+    HURT[how](own_redis)
+    orders.append(buy(town, visitor))
+    orders.append(buy(town, town.visitor()))
+    refused_a_sign_in(visitor)
+    assert healed_without_webhook(town, visitor, orders), "the clock asks by itself"
+    assert untold() > 0
+    HEAL[how](own_redis)
+    until(lambda: untold() == 0, within=30, what="every event to be told")
+    told = set(town.shop.told("orders.events.v1")) | set(town.shop.told("payments.events.v1"))
+    assert told == set(db.session.scalars(db.select(OutboxRow.id)))
+    orders.append(buy(town, visitor))
+    assert town.visitor().client.get("/sign-in").status_code == 200
+    assert worker.alive()
+    assert all(town.shop.captures(order) == ["paid"] for order in orders)
+    assert town.check() == "clean"
+
+
+def refused_a_sign_in(visitor: Visitor) -> None:
+    """What needs Redis says so at once, and when to come again."""
+    signin.create("ada@example.com", "Ada", PASSWORD, [])
+    began = time.monotonic()
+    answer = visitor.post("/sign-in", "/sign-in", email="ada@example.com", password=PASSWORD)
+    assert (answer.status_code, answer.headers.get("Retry-After") is not None) == (503, True)
+    assert time.monotonic() - began < 5
+
+
+def healed_without_webhook(town: Town, visitor: Visitor, orders: list[Order]) -> bool:
+    """An order whose webhook is lost is paid by the clock, which has nobody to hand the work to."""
+    town.acquirer.faults(hook=[{"match": "*", "drop": 100}])
+    order = town.order(visitor.place())
+    town.acquirer.approve(town.shop.payment(order).id)
+    town.shop.wait(seconds=31)
+    town.until_all_are("PAID", [order], within=20)
+    town.acquirer.faults()
+    orders.append(order)
+    return "webhook" not in heard_from(town, order)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_redis_that_was_emptied_has_cost_time_and_nothing_else(town: Town, own_redis: RedisServer) -> None:
+    """Case 25: jobs are gone, rows are not."""
+    town.web()
+    visitor = town.visitor()
+    orders = [buy(town, visitor)]
+    unheard = town.paid_there(5)
+    town.shop.wait(seconds=11)
+    clock_process = town.clock()
+    until(lambda: own_redis.client.llen("rq:queue:settled"), within=20, what="a job")
+    own_redis.empty()
+    town.worker()
+    town.until_all_are("PAID", unheard)
+    orders.append(buy(town, visitor))
+    assert clock_process.alive()
+    assert all(town.shop.captures(order) == ["paid"] for order in orders + unheard)
+    assert town.check() == "clean"
