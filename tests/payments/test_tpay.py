@@ -1,0 +1,615 @@
+"""Tpay's adapter: the form that the browser carries, what the answers mean, hints, and codes paid at a counter."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import httpx
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shop import settings
+from shop.core import clock
+from shop.core.db import db
+from shop.core.money import Money
+from shop.orders import events
+from shop.orders.models import Order
+from shop.payments import inbox, poll, registry, start, states
+from shop.payments.models import InboxRow, Refund
+from shop.payments.provider import (
+    BadSignature,
+    Done,
+    Facts,
+    Found,
+    Malformed,
+    NotFound,
+    Notice,
+    PaymentRequest,
+    Pending,
+    RefundRequest,
+    Rejected,
+    Show,
+    Started,
+    Unavailable,
+    Unknown,
+)
+from shop.payments.providers.tpay import Tpay, check_mac
+from tests.real_acquirer_fixtures import HOLD, RealAcquirer
+from tests.shop_fixtures import KETTLE, Shop
+
+KEY, IV, SECRET = "pwFHCqoQZGmho4w6", "EkRm7iFT261dpevs", "tpay_demo_secret"
+PAY_BY = datetime(2030, 1, 1, 4, tzinfo=UTC)
+REQUEST = PaymentRequest(
+    "P1", Money(120000, "TWD"), "Settled order 1", "en", PAY_BY, {}, PAY_BY - timedelta(minutes=30)
+)
+BACK = RefundRequest("R1", Money(50000, "TWD"), "C1")
+Reply = httpx.Response | Exception
+
+
+def sealed(**fields: str) -> dict[str, str]:
+    return fields | {"CheckMacValue": check_mac(fields, KEY, IV)}
+
+
+def says(status: int = 200, **fields: str) -> httpx.Response:
+    """A sealed answer of theirs."""
+    return httpx.Response(status, text=urlencode(sealed(**({"RtnCode": "1", "RtnMsg": "Succeeded"} | fields))))
+
+
+def a_trade(**changed: str) -> dict[str, str]:
+    """A trade as their query shows it, waiting."""
+    shown = {"MerchantID": "3002607", "MerchantTradeNo": "P1", "TradeNo": "T1", "TradeAmt": "1200", "TradeStatus": "0"}
+    more = {"ExpireDate": "2030/01/01 12:00:00", "PaymentType": "Credit_CreditCard", "ChargeCount": "0"}
+    return shown | more | changed
+
+
+PAID = {
+    "TradeStatus": "1",
+    "ChargeCount": "1",
+    "ChargeNo1": "C1",
+    "ChargeAmt1": "1200",
+    "ChargeCurrency1": "TWD",
+    "ChargeDate1": "2030/01/01 11:59:30",
+}
+
+
+class Wire:
+    """Tpay's other end in a test: answers from a list, remembers the calls."""
+
+    def __init__(self, *replies: Reply, **config: str) -> None:
+        self.replies, self.calls = list(replies), list[httpx.Request]()
+        client = httpx.Client(transport=httpx.MockTransport(self.answer))
+        where = {"ACQUIRER_URL": "http://acquirer.example/", "ACQUIRER_PUBLIC_URL": "https://pay.example"}
+        self.provider = Tpay(settings.read(Tpay.SETTINGS, config) | where, lambda: client)
+
+    def answer(self, call: httpx.Request) -> httpx.Response:
+        self.calls.append(call)
+        reply = self.replies.pop(0)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    @property
+    def sent(self) -> dict[str, str]:
+        """The fields of the last call."""
+        return dict(parse_qsl(self.calls[-1].content.decode(), keep_blank_values=True))
+
+
+# --- the form --------------------------------------------------------------------------------------------------------
+
+
+def test_the_check_mac_value_of_ecpays_public_example_comes_out() -> None:
+    fields = {
+        "TradeDesc": "促銷方案",
+        "PaymentType": "aio",
+        "MerchantTradeDate": "2023/03/12 15:30:23",
+        "MerchantTradeNo": "ecpay20230312153023",
+        "MerchantID": "3002607",
+        "ReturnURL": "https://www.ecpay.com.tw/receive.php",
+        "ItemName": "Apple iphone 15",
+        "TotalAmount": "30000",
+        "ChoosePayment": "ALL",
+        "EncryptType": "1",
+    }
+    assert check_mac(fields, KEY, IV) == "6C51C9E6888DE861FD62FB1DD17029FC742634498FD813DC43D4243B5685B840"
+
+
+def test_opening_asks_nobody_and_gives_the_browser_a_sealed_form() -> None:
+    wire = Wire()
+    opened = wire.provider.start(REQUEST, "https://shop.example/return", "https://shop.example/webhooks/tpay")
+    assert isinstance(opened, Started) and wire.calls == []
+    assert (opened.action.kind, opened.action.url) == ("form_post", "https://pay.example/tpay/cashier/checkout")
+    fields = dict(opened.action.fields)
+    assert fields["CheckMacValue"] == check_mac(fields, KEY, IV)
+    assert (fields["MerchantTradeNo"], fields["TotalAmount"]) == ("P1", "1200")
+    assert (fields["MerchantTradeDate"], fields["ExpireDate"]) == ("2030/01/01 11:30:00", "2030/01/01 12:00:00")
+    assert fields["ReturnURL"].endswith("/webhooks/tpay") and fields["ClientBackURL"].endswith("/return")
+    assert opened == wire.provider.start(REQUEST, "https://shop.example/return", "https://shop.example/webhooks/tpay")
+
+
+@pytest.mark.parametrize(
+    ("payment_id", "money", "why"),
+    [
+        ("P1", Money(120050, "TWD"), "amount"),
+        ("P1", Money(99, "TWD"), "amount"),
+        ("P1", Money(0, "TWD"), "amount"),
+        ("P1", Money(1200, "JPY"), "currency"),
+        ("P" * 21, Money(120000, "TWD"), "reference"),
+        ("P-1", Money(120000, "TWD"), "reference"),
+    ],
+)
+def test_what_does_not_convert_exactly_is_refused_and_never_rounded(payment_id: str, money: Money, why: str) -> None:
+    request = PaymentRequest(payment_id, money, "", "en", PAY_BY)
+    assert Wire().provider.start(request, "http://s/r", "http://s/w") == Rejected(why)
+
+
+# --- questions -------------------------------------------------------------------------------------------------------
+
+
+def test_a_question_is_sealed_and_says_when_it_was_put() -> None:
+    wire = Wire(says(**a_trade()))
+    wire.provider.query(REQUEST)
+    assert str(wire.calls[0].url) == "http://acquirer.example/tpay/query"
+    assert wire.sent["CheckMacValue"] == check_mac(wire.sent, KEY, IV)
+    assert wire.sent["MerchantTradeNo"] == "P1" and abs(int(wire.sent["TimeStamp"]) - time.time()) < 10
+
+
+@pytest.mark.parametrize(
+    ("changed", "state", "reason"),
+    [
+        ({}, states.OPEN, None),
+        (PAID, states.CAPTURED, None),
+        ({"TradeStatus": "10100058"}, states.FAILED, "declines"),
+        ({"TradeStatus": "10100251"}, states.CANCELLED, "customer"),
+        ({"TradeStatus": "10100252"}, states.CANCELLED, "merchant"),
+        ({"TradeStatus": "10200141"}, states.EXPIRED, "time"),
+        ({"TradeStatus": "77"}, None, None),
+    ],
+)
+def test_what_became_of_a_trade(changed: dict[str, str], state: str | None, reason: str | None) -> None:
+    found = Wire(says(**a_trade(**changed))).provider.query(REQUEST)
+    assert isinstance(found, Found)
+    assert (found.facts.state, found.facts.end_reason, found.facts.expires_at) == (state, reason, PAY_BY)
+
+
+def test_money_is_told_by_its_own_number_in_minor_units_and_utc() -> None:
+    shown = a_trade(**PAID, Card4No="4242", CardBrand="visa")
+    second = {"ChargeNo2": "C2", "ChargeAmt2": "12.50", "ChargeCurrency2": "USD", "ChargeDate2": "2030/01/01 12:00:00"}
+    found = Wire(says(**shown | second | {"ChargeCount": "2"})).provider.query(REQUEST)
+    assert isinstance(found, Found)
+    taken = [(one.id, one.money, one.at) for one in found.facts.captures]
+    assert taken == [
+        ("C1", Money(120000, "TWD"), PAY_BY - timedelta(seconds=30)),
+        ("C2", Money(1250, "USD"), PAY_BY),
+    ]
+    assert found.facts.instrument == {"method": "card", "brand": "visa", "last4": "4242"}
+
+
+def test_a_store_code_is_shown_with_its_bars_and_its_deadline() -> None:
+    shown = a_trade(PaymentType="CVS_CVS", PaymentNo="12345678901234", Barcode1="12345678901234")
+    found = Wire(says(**shown)).provider.query(REQUEST)
+    assert isinstance(found, Found)
+    assert found.facts.show == Show("store_code", "12345678901234", "12345678901234", PAY_BY)
+
+
+@pytest.mark.parametrize(
+    ("reply", "means"),
+    [
+        (says(RtnCode="10200047"), NotFound()),
+        (says(RtnCode="10200099"), Unavailable("RtnCode 10200099")),
+        (httpx.Response(500, text="RtnCode=10200099"), Unavailable("HTTP 500")),
+        (httpx.Response(429, text="", headers={"Retry-After": "7"}), Unavailable("HTTP 429", 7.0)),
+        (httpx.ConnectError("away"), Unavailable("ConnectError")),
+        (httpx.ReadTimeout("slow"), Unavailable("ReadTimeout")),
+        (httpx.Response(200, text="<html>"), Unavailable("DecodingError")),
+        (httpx.Response(200, text=urlencode({"RtnCode": "1"} | a_trade())), Unavailable("DecodingError")),
+    ],
+)
+def test_an_answer_that_tells_nothing(reply: Reply, means: Any) -> None:
+    assert Wire(reply).provider.query(REQUEST) == means
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"MerchantTradeNo": "P2"},
+        {"ExpireDate": "soon"},
+        {"ChargeCount": "x"},
+        PAID | {"ChargeAmt1": "12.345"},
+        PAID | {"ChargeAmt1": "NaN"},
+        PAID | {"ChargeAmt1": "1e400"},
+        PAID | {"ChargeAmt1": "9" * 30},
+        PAID | {"ChargeCurrency1": "XXX"},
+        PAID | {"ChargeDate1": "0000/00/00 00:00:00"},
+        {"ChargeCount": "2"},
+    ],
+)
+def test_an_answer_that_cannot_be_is_no_answer(changed: dict[str, str]) -> None:
+    assert isinstance(Wire(says(**a_trade(**changed))).provider.query(REQUEST), Unavailable)
+
+
+@pytest.mark.parametrize(
+    ("reply", "means"),
+    [
+        (says(), Done()),
+        (says(RtnCode="10200081"), Done()),
+        (says(RtnCode="10200080"), Rejected("already_paid")),
+        (says(RtnCode="10200099"), Unknown("10200099")),
+        (httpx.Response(504), Unknown("HTTPStatusError")),
+        (httpx.ReadTimeout("slow"), Unknown("ReadTimeout")),
+    ],
+)
+def test_closing_needs_our_number_alone(reply: Reply, means: Any) -> None:
+    wire = Wire(reply)
+    assert wire.provider.cancel(REQUEST) == means
+    assert (wire.calls[0].url.path, wire.sent["MerchantTradeNo"]) == ("/tpay/cancel", "P1")
+
+
+@pytest.mark.parametrize(
+    ("reply", "means"),
+    [
+        (says(RefundStatus="Done"), Pending()),
+        (says(RtnCode="10200090"), Rejected("10200090")),
+        (says(RtnCode="10200099"), Unknown("10200099")),
+        (httpx.Response(429, headers={"Retry-After": "2"}), Unavailable("429", 2.0)),
+        (httpx.Response(500), Unknown("HTTPStatusError")),
+        (httpx.ConnectError("away"), Unavailable("ConnectError")),
+        (httpx.ReadTimeout("slow"), Unknown("ReadTimeout")),
+    ],
+)
+def test_money_back_is_accepted_and_the_query_tells_the_truth(reply: Reply, means: Any) -> None:
+    wire = Wire(reply)
+    assert wire.provider.refund(REQUEST, BACK) == means
+    assert (wire.sent["RefundNo"], wire.sent["RefundAmount"], wire.sent["ChargeNo"]) == ("R1", "500", "C1")
+
+
+@pytest.mark.parametrize(
+    ("status", "means"), [("Accepted", Pending()), ("Done", Done()), ("Failed", Rejected("refund_failed"))]
+)
+def test_what_became_of_a_refund(status: str, means: Any) -> None:
+    listed = {
+        "RefundCount": "2",
+        "RefundNo1": "R0",
+        "RefundStatus1": "Done",
+        "RefundNo2": "R1",
+        "RefundStatus2": status,
+    }
+    assert Wire(says(**a_trade(**PAID) | listed)).provider.query_refund(REQUEST, BACK) == means
+    assert Wire(says(**a_trade(**PAID))).provider.query_refund(REQUEST, BACK) == NotFound()
+    assert isinstance(Wire(httpx.Response(500)).provider.query_refund(REQUEST, BACK), Unavailable)
+
+
+def test_a_refund_of_a_part_of_a_dollar_is_refused() -> None:
+    part = RefundRequest("R1", Money(50, "TWD"), "C1")
+    assert Wire().provider.refund(REQUEST, part) == Rejected("amount")
+
+
+# --- webhooks --------------------------------------------------------------------------------------------------------
+
+
+def a_webhook(secret: str = SECRET, **changed: str) -> tuple[dict[str, str], bytes]:
+    told = {"MerchantID": "3002607", "MerchantTradeNo": "P1", "RtnCode": "1", "TradeAmt": "1200", "SimulatePaid": "0"}
+    body = urlencode(sealed(**(told | changed))).encode()
+    return {"x-signature": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}, body
+
+
+def test_a_webhook_is_a_hint_that_anybody_may_repeat() -> None:
+    (notice,) = Wire().provider.read_webhook(*a_webhook())
+    assert (notice.kind, notice.reference, notice.merchant, notice.trust) == ("payment", "P1", "3002607", "replayable")
+    assert notice.facts == Facts()
+
+
+def test_simulate_paid_is_not_money() -> None:
+    (notice,) = Wire().provider.read_webhook(*a_webhook(SimulatePaid="1"))
+    assert (notice.kind, notice.facts) == ("other", Facts())
+
+
+def test_each_body_has_a_name_and_another_message_another_one() -> None:
+    hooks = (a_webhook(RtnMsg="Succeeded"), a_webhook(RtnMsg="Succeeded"), a_webhook(RtnMsg="Succeeded (notice 2)"))
+    names = [Wire().provider.read_webhook(*hook)[0].dedupe_key for hook in hooks]
+    assert names[0] == names[1] != names[2]
+
+
+def test_any_of_our_secrets_and_any_of_theirs_will_do_while_one_replaces_another() -> None:
+    _, body = a_webhook()
+    macs = [hmac.new(key.encode(), body, hashlib.sha256).hexdigest() for key in ("fresh", "old")]
+    for ours in ("fresh", "old", "other, old"):
+        wire = Wire(TPAY_WEBHOOK_SECRET=ours)
+        assert wire.provider.read_webhook({"x-signature": ",".join(macs)}, body)
+    with pytest.raises(BadSignature):
+        Wire(TPAY_WEBHOOK_SECRET="gone").provider.read_webhook({"x-signature": ",".join(macs)}, body)
+
+
+def test_a_byte_that_was_changed_breaks_the_signature() -> None:
+    headers, body = a_webhook()
+    for at in range(len(body)):
+        bent = body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
+        with pytest.raises(BadSignature):
+            Wire().provider.read_webhook(headers, bent)
+
+
+def test_both_seals_are_needed() -> None:
+    body = urlencode({"MerchantID": "3002607", "MerchantTradeNo": "P1", "RtnCode": "1", "CheckMacValue": "0" * 64})
+    mac = hmac.new(SECRET.encode(), body.encode(), hashlib.sha256).hexdigest()
+    for headers, raw in (({"x-signature": mac}, body.encode()), ({}, a_webhook()[1]), ({"x-signature": "é"}, b"")):
+        with pytest.raises(BadSignature):
+            Wire().provider.read_webhook(headers, raw)
+
+
+_FIELDS = st.sampled_from(["MerchantID", "MerchantTradeNo", "RtnCode", "SimulatePaid", "TradeAmt", "x"])
+_WORDS = st.text(st.characters(codec="utf-8"))
+
+
+@given(st.binary() | st.dictionaries(_FIELDS, _WORDS).map(lambda told: urlencode(sealed(**told)).encode()))
+def test_any_bytes_under_a_good_signature_are_a_notice_or_malformed(raw: bytes) -> None:
+    mac = hmac.new(SECRET.encode(), raw, hashlib.sha256).hexdigest()
+    try:
+        notices = Wire().provider.read_webhook({"x-signature": mac}, raw)
+    except (BadSignature, Malformed):
+        return
+    assert [notice.facts for notice in notices] == [Facts()] and all(isinstance(one, Notice) for one in notices)
+
+
+@given(st.dictionaries(st.sampled_from(["x-signature", "content-type"]), st.text()), st.binary())
+def test_any_request_at_all_is_refused_and_nothing_else_is_raised(headers: dict[str, str], raw: bytes) -> None:
+    with pytest.raises((BadSignature, Malformed)):
+        Wire().provider.read_webhook(headers, raw)
+
+
+@pytest.mark.parametrize("outcome", ["applied", "duplicate", "hint", "orphan", "foreign", "stale"])
+def test_the_acknowledgement_is_exactly_1_ok(outcome: str) -> None:
+    assert Wire().provider.ack(outcome) == (200, "1|OK")
+
+
+@pytest.mark.parametrize(("outcome", "status"), [("bad_signature", 401), ("malformed", 400), ("unavailable", 503)])
+def test_what_is_not_taken_is_never_1_ok(outcome: str, status: int) -> None:
+    assert Wire().provider.ack(outcome) == (status, f"0|{outcome}")
+
+
+def test_over_http_the_acknowledgement_has_nothing_around_it(shop: Shop, app: Flask) -> None:
+    client: FlaskClient = app.test_client()
+    headers, body = a_webhook()
+    answer = client.post("/webhooks/tpay", data=body, headers=headers)
+    assert (answer.status_code, answer.data) == (200, b"1|OK")
+    assert client.post("/webhooks/tpay", data=body, headers={"x-signature": "0"}).status_code == 401
+
+
+# --- in the shop -----------------------------------------------------------------------------------------------------
+
+
+class Taiwan:
+    """The shop with the real tpay dialect behind it."""
+
+    def __init__(self, shop: Shop, acquirer: RealAcquirer) -> None:
+        self.shop, self.acquirer = shop, acquirer
+        client = httpx.Client(timeout=httpx.Timeout(HOLD / 2, connect=1), trust_env=False)
+        where = {"ACQUIRER_URL": acquirer.url, "ACQUIRER_PUBLIC_URL": acquirer.url}
+        self.tpay = registry.all_providers()["tpay"] = Tpay(settings.read(Tpay.SETTINGS, {}) | where, lambda: client)
+
+    def order(self) -> Order:
+        return self.shop.order((KETTLE, 1), provider="tpay")
+
+    def browse(self, order: Order) -> httpx.Response:
+        """The buyer's browser posts the form on."""
+        action = start.next_action(self.shop.payment(order))
+        assert action and action.kind == "form_post"
+        return httpx.post(action.url, data=dict(action.fields), trust_env=False)
+
+    def act(self, order: Order, act: str, **body: Any) -> None:
+        """What the buyer does there: approve, cancel, choose_store, pay_at_counter."""
+        self.acquirer.act(self.shop.payment(order).id, act, **body)
+
+    def hint(self, order: Order, **changed: str) -> tuple[int, str]:
+        headers, body = a_webhook(MerchantTradeNo=self.shop.payment(order).id, **changed)
+        return inbox.receive(self.tpay, headers, body)
+
+    def turn(self, **by: float) -> None:
+        """Both worlds' clocks; the acquirer's first."""
+        self.acquirer.advance(f"PT{timedelta(**by).total_seconds():.0f}S")
+        self.shop.turn(**by)
+
+    def code_shown(self) -> Order:
+        """An order whose buyer has a code, and has left."""
+        order = self.order()
+        self.browse(order)
+        self.act(order, "choose_store")
+        poll.make_due(order.id, "return")
+        self.turn(seconds=6)
+        assert self.shop.standing(order).key == "store_code"
+        return order
+
+
+@pytest.fixture
+def taiwan(shop: Shop, make_acquirer: Callable[..., RealAcquirer]) -> Taiwan:
+    return Taiwan(shop, make_acquirer(ACQUIRER_TPAY_WEBHOOK_URL="", ACQUIRER_WEBHOOK_TARGETS="http://localhost:8000"))
+
+
+def test_a_card_pays_the_order_within_a_minute_without_any_webhook(taiwan: Taiwan) -> None:
+    order = taiwan.order()
+    assert taiwan.shop.standing(order).key == "waiting"
+    assert taiwan.browse(order).status_code == 303
+    taiwan.act(order, "approve")
+    for _ in range(6):
+        taiwan.turn(seconds=10)
+    assert (taiwan.shop.state(order), taiwan.shop.captures(order)) == ("PAID", ["paid"])
+
+
+def test_a_hint_is_followed_by_a_question_now_and_by_another_when_their_answers_have_caught_up(taiwan: Taiwan) -> None:
+    order = taiwan.order()
+    taiwan.browse(order)
+    taiwan.turn(seconds=11)
+    taiwan.act(order, "approve")
+    assert taiwan.hint(order) == (200, "1|OK")
+    taiwan.shop.sweep()
+    assert taiwan.shop.state(order) == "WAITING_PAYMENT", "their answer is five seconds old"
+    taiwan.turn(seconds=6)
+    assert taiwan.shop.state(order) == "PAID"
+    assert {row.verdict for row in db.session.scalars(db.select(InboxRow))} == {"hint"}
+    assert all(row.done_at for row in db.session.scalars(db.select(InboxRow)))
+
+
+def test_nothing_that_a_webhook_says_is_believed(taiwan: Taiwan) -> None:
+    order = taiwan.order()
+    taiwan.browse(order)
+    for changed in ({}, {"SimulatePaid": "1"}, {"TradeAmt": "1"}, {"RtnCode": "0"}):
+        assert taiwan.hint(order, **changed) == (200, "1|OK")
+        taiwan.turn(seconds=7)
+    assert (taiwan.shop.state(order), taiwan.shop.captures(order)) == ("WAITING_PAYMENT", [])
+
+
+def test_simulate_paid_does_not_even_make_us_ask(taiwan: Taiwan) -> None:
+    order = taiwan.order()
+    due = taiwan.shop.payment(order).next_check_at
+    taiwan.hint(order, SimulatePaid="1")
+    assert taiwan.shop.payment(order).next_check_at == due
+
+
+def test_while_the_browser_has_not_been_there_nothing_is_known_and_nothing_changes(taiwan: Taiwan) -> None:
+    order = taiwan.order()
+    for _ in range(5):
+        taiwan.turn(minutes=5)
+    assert taiwan.shop.payment(order).state == states.OPEN
+    assert taiwan.shop.standing(order).key == "waiting"
+    taiwan.browse(order)
+    taiwan.act(order, "approve")
+    taiwan.turn(minutes=1)
+    assert taiwan.shop.state(order) == "PAID"
+
+
+def test_an_order_that_was_never_paid_expires_and_its_number_is_burnt(taiwan: Taiwan) -> None:
+    order = taiwan.order()
+    action = start.next_action(taiwan.shop.payment(order))
+    taiwan.turn(minutes=30, seconds=1)
+    for _ in range(4):
+        taiwan.turn(seconds=5)
+    assert taiwan.shop.state(order) == "EXPIRED"
+    assert taiwan.acquirer.payment(taiwan.shop.payment(order).id)["state"] == "voided"
+    assert action and "RtnCode" in httpx.post(action.url, data=dict(action.fields), trust_env=False).text
+
+
+def test_a_cancelled_order_takes_no_money_in_a_tab_that_was_left_open(taiwan: Taiwan) -> None:
+    """Case 31, before the browser ever posted."""
+    order = taiwan.order()
+    action = start.next_action(taiwan.shop.payment(order))
+    taiwan.shop.cancel(order)
+    assert taiwan.shop.state(order) == "WAITING_PAYMENT", "not sure before their answers have caught up"
+    for _ in range(3):
+        taiwan.turn(seconds=5)
+    assert taiwan.shop.state(order) == "CANCELLED"
+    late = httpx.post(action.url, data=dict(action.fields), trust_env=False) if action else None
+    assert late is not None and late.status_code == 200 and "RtnCode" in late.text
+
+
+def test_the_same_button_again_gives_the_same_form(taiwan: Taiwan) -> None:
+    """Case 3."""
+    order = taiwan.order()
+    first = start.next_action(taiwan.shop.payment(order))
+    again = start.next_action(taiwan.shop.pay_again(order, "tpay"))
+    assert first == again
+    assert taiwan.browse(order).headers["Location"] == taiwan.browse(order).headers["Location"]
+
+
+def test_a_session_that_the_buyer_cancelled_there_can_be_paid_anew(taiwan: Taiwan) -> None:
+    order = taiwan.order()
+    taiwan.browse(order)
+    taiwan.act(order, "cancel")
+    taiwan.turn(seconds=40)
+    assert taiwan.shop.standing(order).key == "cancelled_there"
+    taiwan.shop.pay_again(order, "tpay")
+    taiwan.browse(order)
+    taiwan.act(order, "approve")
+    taiwan.turn(seconds=40)
+    assert taiwan.shop.state(order) == "PAID"
+
+
+# --- store codes
+
+
+def test_the_first_code_moves_the_time_to_pay_to_its_deadline_once(taiwan: Taiwan) -> None:
+    order = taiwan.code_shown()
+    payment, again = taiwan.shop.payment(order), db.session.get_one(Order, order.id, populate_existing=True)
+    assert payment.expires_at == again.pay_by
+    assert timedelta(days=2, hours=23) < again.pay_by - clock.now() <= timedelta(days=3)
+    assert [e.kind for e in events.since(order.id, 0)].count("payment.code_shown") == 1
+    taiwan.act(order, "cancel")
+    taiwan.turn(minutes=6)
+    taiwan.shop.pay_again(order, "tpay")
+    taiwan.browse(order)
+    taiwan.act(order, "choose_store")
+    taiwan.turn(minutes=6)
+    assert taiwan.shop.standing(order).key == "store_code"
+    assert db.session.get_one(Order, order.id, populate_existing=True).pay_by == again.pay_by
+
+
+def test_an_order_never_waits_longer_for_a_code_than_the_shop_wants(taiwan: Taiwan) -> None:
+    taiwan.shop.app.config["PAY_WITHIN_STORE"] = 7200
+    order = taiwan.code_shown()
+    taiwan.turn(hours=2, minutes=1)
+    for _ in range(4):
+        taiwan.turn(seconds=6)
+    assert taiwan.shop.state(order) == "EXPIRED"
+    assert taiwan.acquirer.payment(taiwan.shop.payment(order).id)["state"] == "voided"
+
+
+def test_a_code_that_waits_is_asked_about_every_five_minutes(taiwan: Taiwan) -> None:
+    order = taiwan.code_shown()
+    gaps = [round(taiwan.shop.next_wait(order).total_seconds()) for _ in range(3)]
+    assert gaps == [300, 300, 300] or gaps[1:] == [300, 300]
+
+
+def test_a_code_is_shown_the_buyer_leaves_and_pays_at_the_counter_two_days_later(taiwan: Taiwan) -> None:
+    """Case 30."""
+    order = taiwan.code_shown()
+    taiwan.turn(days=2)
+    assert taiwan.shop.standing(order).key == "store_code"
+    taiwan.act(order, "pay_at_counter")
+    taiwan.turn(minutes=5, seconds=10)
+    assert (taiwan.shop.state(order), taiwan.shop.captures(order)) == ("PAID", ["paid"])
+    instrument = taiwan.shop.payment(order).instrument
+    assert instrument and instrument["method"] == "convenience store"
+
+
+def test_money_for_a_code_after_its_deadline_is_late_and_goes_back_by_itself(taiwan: Taiwan) -> None:
+    """Case 30, the other half."""
+    order = taiwan.code_shown()
+    taiwan.acquirer.faults(pay={"late_after_expiry": "PT10M"})
+    taiwan.act(order, "pay_at_counter")
+    taiwan.turn(days=3)
+    for _ in range(4):
+        taiwan.turn(seconds=6)
+    assert taiwan.shop.state(order) == "EXPIRED"
+    taiwan.turn(hours=1)
+    taiwan.turn(seconds=6)
+    assert taiwan.shop.captures(order) == ["late"]
+    for _ in range(12):
+        taiwan.turn(hours=3)
+    refund = db.session.scalars(db.select(Refund).where(Refund.order_id == order.id)).one()
+    assert (refund.kind, refund.state) == ("late", "DONE")
+    (back,) = taiwan.acquirer.payment(taiwan.shop.payment(order).id)["refunds"]
+    assert (back["reference"], back["state"]) == (refund.id, "succeeded")
+
+
+def test_a_cancelled_order_ends_its_code(taiwan: Taiwan) -> None:
+    order = taiwan.code_shown()
+    taiwan.shop.cancel(order)
+    for _ in range(3):
+        taiwan.turn(seconds=6)
+    assert taiwan.shop.state(order) == "CANCELLED"
+    assert taiwan.acquirer.payment(taiwan.shop.payment(order).id)["state"] == "voided"
+
+
+def test_the_page_shows_the_code_its_bars_and_until_when(taiwan: Taiwan, app: Flask) -> None:
+    order = taiwan.code_shown()
+    page = app.test_client().get(f"/orders/{order.token}").text
+    code = (taiwan.shop.payment(order).action or {})["fields"]["code"]
+    assert f'<p class="code">{code}</p>' in page and '<svg class="barcode"' in page
+    assert "Pay NT$1,200.00 TWD at the counter until" in page
+    assert "pay-form" not in page[page.index('id="order-status"') : page.index("</section>")]
