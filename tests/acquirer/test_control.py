@@ -258,7 +258,7 @@ def test_totals_add_up_per_merchant_currency_and_payment(acquirer: World) -> Non
     acquirer.approve(twice, card="4000009100000044")
     acquirer.approve(yen)
     totals = acquirer.sim("GET", "/totals")
-    demo = {"merchant": "demo", "dialect": "kpay", "refunded": 0}
+    demo = {"merchant": "demo", "dialect": "kpay", "refunded": 0, "refund_pending": 0, "disputed": 0}
     assert totals["merchants"] == [
         demo | {"currency": "TWD", "captured": 360000},
         demo | {"currency": "JPY", "captured": 980},
