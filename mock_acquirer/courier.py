@@ -114,12 +114,15 @@ def _post(
 ) -> Answer:
     if fired.get("drop"):
         return Answer("dropped", None, {}, "Lost on purpose: a fault dropped this attempt.", 0)
-    if not targets.is_allowed(delivery.url):
-        return Answer("not_allowed", None, {}, "This address is not in ACQUIRER_WEBHOOK_TARGETS.", 0)
+    try:
+        way = targets.way_to(delivery.url)
+    except ValueError as wrong:
+        return Answer("not_allowed", None, {}, f"Nothing may be sent to this address: {wrong}.", 0)
     began = time.monotonic()
     client: httpx.Client = app.extensions["acquirer.http"]
     try:
-        with client.stream("POST", delivery.url, content=body, headers=headers) as response:
+        sent = headers | way.headers
+        with client.stream("POST", way.url, content=body, headers=sent, extensions=way.extensions) as response:
             text = _read(response, began)
     except httpx.HTTPError as failed:
         return Answer("no_answer", None, {}, type(failed).__name__, _since(began))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-ROOT = Path(__file__).resolve().parent.parent
+from limits import RateLimitItem, parse
+
+_BESIDE = Path(__file__).resolve().parent.parent
+ROOT = _BESIDE if (_BESIDE / "templates").is_dir() else Path(sys.prefix) / "share" / "settled"
+"""Where templates, static files and migrations are: beside this package, or where pip puts shared files."""
 SWITCH = {"on": True, "1": True, "true": True, "yes": True, "off": False, "0": False, "false": False, "no": False}
 
 
@@ -49,6 +54,11 @@ def positive(value: str) -> float:
     if not 0 <= number < 1e9:
         raise ValueError("not a positive number")
     return number
+
+
+def rate(value: str) -> RateLimitItem | None:
+    """A limit such as `600/second`, or None when empty."""
+    return parse(value) if value.strip() else None
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,19 @@ ROWS: tuple[Row, ...] = (
         "ACQUIRER_WEBHOOK_TARGETS",
         "http://localhost:8000,http://127.0.0.1:8000",
         origins,
-        "Comma list of origins that webhooks may go to. The origins of configured webhook addresses are added.",
+        "Comma list of origins that webhooks may go to, `:*` for every port. Configured webhook addresses are added.",
+    ),
+    Row(
+        "ACQUIRER_WEBHOOK_PUBLIC",
+        "off",
+        switch,
+        "on: webhooks may also go to any https address of the public network, checked and pinned at every attempt.",
+    ),
+    Row(
+        "ACQUIRER_RATE_LIMIT",
+        "600/second",
+        rate,
+        "Requests that one address may make of one process; then 429 with Retry-After. Empty: no limit.",
     ),
     Row(
         "ACQUIRER_SESSION_SECONDS",

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from mock_acquirer import dialects, guards
+from mock_acquirer import dialects, guards, throttle
 from mock_acquirer.errors import Refused
 from mock_acquirer.money import show
 
@@ -23,6 +23,7 @@ CONTROL_PREFIX = "/_sim"
 def set_up(app: Flask) -> None:
     """Hang everything on the app."""
     app.before_request(_begin)
+    throttle.set_up(app)
     app.after_request(_end)
     app.register_error_handler(Refused, _answer_refused)
     app.register_error_handler(HTTPException, _answer_http)

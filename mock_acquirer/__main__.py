@@ -1,0 +1,86 @@
+"""`python -m mock_acquirer`: the acquirer alone, on a database of its own, ready for any shop on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Flask
+from flask_migrate import upgrade
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from mock_acquirer import create_app, dialects
+
+HERE = "http://localhost:*,http://127.0.0.1:*"
+
+
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m mock_acquirer", description=__doc__)
+    parser.add_argument("--port", type=int, default=9000, help="0 picks a free one (default 9000)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--database", default="sqlite:///acquirer.db", help="default: acquirer.db in this folder")
+    parser.add_argument("--webhook", default="", help="where webhooks go when a payment names no address of its own")
+    parser.add_argument("--targets", default=HERE, help="origins that webhooks may go to (default: this machine)")
+    parser.add_argument("--until-eof", action="store_true", help="end when the standard input is closed")
+    return parser.parse_args(given)
+
+
+def _app(asked: argparse.Namespace, address: str) -> Flask:
+    settings: dict[str, Any] = {
+        "ACQUIRER_PUBLIC_URL": os.environ.get("ACQUIRER_PUBLIC_URL", address),
+        "ACQUIRER_DATABASE_URL": _absolute(asked.database),
+        "ACQUIRER_WEBHOOK_TARGETS": asked.targets,
+        "ACQUIRER_LOG_LEVEL": os.environ.get("ACQUIRER_LOG_LEVEL", "WARNING"),
+        "REDIS_URL": "",
+        "SHOP_CLOCK_URL": os.environ.get("SHOP_CLOCK_URL", ""),
+    }
+    if asked.webhook:
+        settings |= {f"ACQUIRER_{name.upper()}_WEBHOOK_URL": asked.webhook for name in dialects.discover()}
+    return create_app(settings)
+
+
+def _absolute(database: str) -> str:
+    """A relative SQLite path is meant from the folder one is in, not from Flask's."""
+    prefix = "sqlite:///"
+    path = database.removeprefix(prefix)
+    relative = database.startswith(prefix) and path and not path.startswith(("/", ":"))
+    return f"{prefix}{os.path.abspath(path)}" if relative else database  # noqa: PTH100 - may not exist yet
+
+
+class _Quiet(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log(self, kind: str, message: str, *args: object) -> None:
+        """The app writes a log of its own."""
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Bring the database up to date and serve until Ctrl-C. The first line printed is the address."""
+    asked = _arguments(given)
+    listening = socket.create_server((asked.host, asked.port), backlog=128)
+    port = listening.getsockname()[1]
+    app = _app(asked, f"http://{'localhost' if asked.host in ('127.0.0.1', '0.0.0.0') else asked.host}:{port}")  # noqa: S104
+    with app.app_context():
+        upgrade()
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    server = make_server(asked.host, port, app, threaded=True, request_handler=_Quiet, fd=listening.fileno())
+    print(f"http://127.0.0.1:{port}" if asked.host == "127.0.0.1" else f"http://{asked.host}:{port}", flush=True)
+    print("The mock acquirer is listening. Ctrl-C ends it.", file=sys.stderr, flush=True)
+    if asked.until_eof:
+        threading.Thread(target=lambda: (sys.stdin.buffer.read(), server.shutdown()), daemon=True).start()
+    try:
+        server.serve_forever(poll_interval=0.1)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.server_close()
+
+
+if __name__ == "__main__":
+    main()
