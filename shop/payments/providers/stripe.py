@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from datetime import timedelta
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import stripe
 
+from shop.core.money import Money
+from shop.payments import states
 from shop.payments.provider import (
     BadSignature,
     Capabilities,
+    CaptureFact,
+    Decline,
     Done,
     Facts,
     Found,
@@ -29,15 +33,46 @@ from shop.payments.provider import (
     PaymentProvider,
     PaymentRequest,
     Pending,
+    RefundFact,
     RefundRequest,
     Rejected,
     Started,
     Unavailable,
     Unknown,
 )
-from shop.payments.providers import _stripe_words as words
 from shop.settings import Setting
 
+_SHORTEST = timedelta(minutes=40)  # Stripe's 30, with room for an opening that is repeated
+_LONGEST = timedelta(hours=23)
+_LOCALES = frozenset({"de", "en", "es", "fr", "ja", "ko", "th", "vi", "zh", "zh-HK", "zh-TW"})
+_CANCELLED_BECAUSE = {
+    # cancellation_reason of the PaymentIntent: our state and reason
+    "requested_by_customer": (states.CANCELLED, "customer"),
+    "abandoned": (states.CANCELLED, "merchant"),
+    "automatic": (states.FAILED, "declines"),
+    "fraudulent": (states.FAILED, "declines"),
+    "expired": (states.EXPIRED, "time"),
+}
+_CLASS_OF = {
+    code: klass
+    for klass, codes in {
+        "authenticate": ("authentication_required", "payment_intent_authentication_failure"),
+        "fix_input": ("expired_card", "incorrect_cvc", "incorrect_number", "invalid_cvc", "invalid_number"),
+        "never_retry": ("fraudulent", "lost_card", "pickup_card", "stolen_card"),
+        "retry_later": ("card_velocity_exceeded", "issuer_not_available", "processing_error", "try_again_later"),
+    }.items()
+    for code in codes
+}
+_REFUND_ANSWERS: dict[str, Done | Pending | Rejected] = {
+    "succeeded": Done(),
+    "pending": Pending(),
+    "requires_action": Pending(),
+    "failed": Rejected("refund_failed"),
+    "canceled": Rejected("refund_canceled"),
+}
+_REFUND_STATES = {Done: "DONE", Pending: "PENDING", Rejected: "REJECTED"}
+_REFUND_REASONS = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
+_SAME_AS = {"payment_intent_authentication_failure": "authentication_failed"}
 _ACKS = {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable": 503}
 _TOLERANCE = 300  # seconds that a signature's time may be off the wall, both ways
 _LOOK_BACK = timedelta(minutes=5)  # by how much Stripe's clock may be behind ours
@@ -62,12 +97,6 @@ class _OverOurClient(stripe.HTTPClient):
         except httpx.HTTPError as error:
             raise stripe.APIConnectionError(type(error).__name__) from error
         return answer.content, answer.status_code, answer.headers
-
-    def request_stream(self, *_: Any, **__: Any) -> NoReturn:
-        raise NotImplementedError("nothing of ours is streamed")
-
-    def close(self) -> None:
-        """The connections belong to the process."""
 
 
 class Stripe(PaymentProvider):
@@ -132,18 +161,18 @@ class Stripe(PaymentProvider):
             "line_items": [item],
             "success_url": return_url,
             "cancel_url": return_url,
-            "locale": words.locale(payment.locale),
+            "locale": _locale(payment.locale),
             "metadata": {"reference": payment.id},
             "payment_intent_data": {"description": payment.description, "metadata": {"reference": payment.id}},
-            **words.session_end(payment),
+            **_session_end(payment),
         }
         try:
             options: Any = {"idempotency_key": payment.id}
             opened = self._api.checkout.sessions.create(wish, options).to_dict()  # type: ignore[arg-type]
             action = NextAction("redirect", str(opened["url"]))
-            return Started(action, words.at(opened["expires_at"]), {"id": str(opened["id"])})
+            return Started(action, _at(opened["expires_at"]), {"id": str(opened["id"])})
         except stripe.StripeError as error:
-            return words.not_started(error)
+            return _not_started(error)
         except (KeyError, TypeError, ValueError) as error:
             return Unknown(f"an answer that cannot be read: {type(error).__name__}")
 
@@ -152,14 +181,14 @@ class Stripe(PaymentProvider):
             session = self._session(payment)
             return NotFound() if session is None else Found(self._facts(session, payment.id))
         except stripe.StripeError as error:
-            return words.unavailable(error)
+            return _unavailable(error)
         except (KeyError, TypeError, ValueError, AttributeError, Malformed) as error:
             return Unavailable(f"an answer that cannot be read: {type(error).__name__}")
 
     def cancel(self, payment: PaymentRequest) -> Done | Pending | Rejected | Unknown:
         """Expires the session. Stripe refuses that for one that has ended, so the session is looked at then."""
         try:
-            session_id = payment.provider_data.get("id") or words.id_of(self._session(payment))
+            session_id = payment.provider_data.get("id") or (self._session(payment) or {}).get("id")
             if session_id is None:
                 return Done()
             try:
@@ -169,7 +198,7 @@ class Stripe(PaymentProvider):
                 session = self._api.checkout.sessions.retrieve(str(session_id)).to_dict()
             return Done() if session["status"] == "expired" else Rejected(f"session_{session['status']}")
         except stripe.StripeError as error:
-            return Rejected(words.code(error)) if words.is_refusal(error) else Unknown(words.why(error))
+            return Rejected(_code(error)) if _is_refusal(error) else Unknown(_why(error))
         except (KeyError, TypeError, ValueError) as error:
             return Unknown(f"an answer that cannot be read: {type(error).__name__}")
 
@@ -182,33 +211,26 @@ class Stripe(PaymentProvider):
             "amount": refund.money.amount,
             "metadata": {"refund": refund.id, "reference": payment.id},
         }
-        if refund.reason in words.REFUND_REASONS:
+        if refund.reason in _REFUND_REASONS:
             wish["reason"] = refund.reason
         try:
             options: Any = {"idempotency_key": refund.id}
             made = self._api.refunds.create(wish, options).to_dict()  # type: ignore[arg-type]
-            return words.REFUND_ANSWERS[str(made["status"])]
+            return _REFUND_ANSWERS[str(made["status"])]
         except stripe.StripeError as error:
-            return words.not_started(error)
+            return _not_started(error)
         except (KeyError, TypeError, ValueError) as error:
             return Unknown(f"an answer that cannot be read: {type(error).__name__}")
 
     def query_refund(
         self, payment: PaymentRequest, refund: RefundRequest
     ) -> Done | Pending | Rejected | NotFound | Unavailable:
-        query: dict[str, Any] = {"charge": refund.capture_id, "limit": _PAGE}
         try:
-            for _ in range(_PAGES):
-                page = self._api.refunds.list(query).to_dict()  # type: ignore[arg-type]
-                for found in page["data"]:
-                    if (found["metadata"] or {}).get("refund") == refund.id:
-                        return words.REFUND_ANSWERS[str(found["status"])]
-                if not page["has_more"]:
-                    return NotFound()
-                query["starting_after"] = page["data"][-1]["id"]
-            return Unavailable("more refunds than we look through")
+            made = self._each(self._api.refunds.list, {"charge": refund.capture_id})
+            ours = next((one for one in made if (one["metadata"] or {}).get("refund") == refund.id), None)
+            return NotFound() if ours is None else _REFUND_ANSWERS[str(ours["status"])]
         except stripe.StripeError as error:
-            return words.unavailable(error)
+            return _unavailable(error)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             return Unavailable(f"an answer that cannot be read: {type(error).__name__}")
 
@@ -226,18 +248,20 @@ class Stripe(PaymentProvider):
                 if error.http_status == 404:
                     return None
                 raise
-        query: dict[str, Any] = {"limit": _PAGE, "expand": ["data.payment_intent"]}
+        query: dict[str, Any] = {"expand": ["data.payment_intent"]}
         if payment.created_at:
             query["created"] = {"gte": int((payment.created_at - _LOOK_BACK).timestamp())}
+        return next((one for one in self._each(sessions.list, query) if one["client_reference_id"] == payment.id), None)
+
+    def _each(self, page_of: Callable[[Any], Any], query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """What is in a list of theirs. Raises StripeError, also when it is longer than we look through."""
         for _ in range(_PAGES):
-            page = sessions.list(query).to_dict()  # type: ignore[arg-type]
-            for session in page["data"]:
-                if session["client_reference_id"] == payment.id:
-                    return session
+            page = page_of({"limit": _PAGE, **query}).to_dict()
+            yield from page["data"]
             if not page["has_more"]:
-                return None
-            query["starting_after"] = page["data"][-1]["id"]
-        raise stripe.APIConnectionError("more sessions than we look through")
+                return
+            query = query | {"starting_after": page["data"][-1]["id"]}
+        raise stripe.APIConnectionError("a list longer than we look through")
 
     # --- webhooks ----------------------------------------------------------------------------------------------------
 
@@ -257,22 +281,20 @@ class Stripe(PaymentProvider):
 
     def parse(self, headers: Mapping[str, str], raw: bytes) -> list[Notice]:
         event = json.loads(raw)
-        event_id, kind, about = words.word(event["id"]), words.word(event["type"]), event["data"]["object"]
+        event_id, kind, about = _word(event["id"]), _word(event["type"]), event["data"]["object"]
         if event["object"] != "event" or not isinstance(about, dict):
             raise Malformed("not an event")
-        told = words.refund_fact(about)
+        told = _refund_fact(about)
         if told:
             return [Notice("refund", event_id, "", Facts(), "signed", refund=told)]
-        reference = words.reference(about)
-        facts = words.FACTS_OF[kind](about) if kind in words.FACTS_OF else None
+        reference = _reference(about)
+        facts = _FACTS_OF[kind](about) if kind in _FACTS_OF else None
         if facts is None or not reference:
             return [Notice("payment" if reference else "other", event_id, reference, Facts(), "hint")]
         return [Notice("payment", event_id, reference, facts, "signed")]
 
     def ack(self, outcome: str) -> tuple[int, str]:
         return _ACKS.get(outcome, 200), outcome
-
-    # --- words -------------------------------------------------------------------------------------------------------
 
     def _facts(self, session: Mapping[str, Any], reference: str) -> Facts:
         """A session of theirs, and the charges behind it, in our words. Raises StripeError, Malformed."""
@@ -284,17 +306,168 @@ class Stripe(PaymentProvider):
             charges = self._api.charges.list({"payment_intent": intent["id"], "limit": 100}).to_dict()["data"]
         taken = [charge for charge in reversed(charges) if charge["status"] == "succeeded" and charge["captured"]]
         early = session["expires_at"] > time.time()  # only a real session can lack the reason; it lives in real time
-        state, because = words.state(session["status"], intent, bool(taken), early)
+        state, because = _state(session["status"], intent, bool(taken), early)
         return Facts(
             state=state,
-            captures=tuple(words.capture(charge) for charge in taken),
-            decline=words.decline(intent) if intent is not None else None,
-            instrument=words.instrument(taken[-1]) if taken else None,
+            captures=tuple(_capture(charge) for charge in taken),
+            decline=_decline(intent) if intent is not None else None,
+            instrument=_instrument(taken[-1]) if taken else None,
             action=NextAction("redirect", str(session["url"])) if session["url"] else None,
-            expires_at=words.at(session["expires_at"]),
+            expires_at=_at(session["expires_at"]),
             end_reason=because,
             provider_data={"id": str(session["id"]), **({"intent": str(intent["id"])} if intent is not None else {})},
         )
+
+
+def _session_end(payment: PaymentRequest) -> dict[str, int]:
+    """When the session ends: with `pay_by`, or as soon after it as Stripe allows; the shop closes it in time itself.
+
+    It depends on nothing but the payment: with the same key Stripe wants to read the same words again.
+    """
+    if payment.created_at is None:
+        return {}
+    end = max(payment.pay_by, payment.created_at + _SHORTEST)
+    return {"expires_at": int(min(end, payment.created_at + _LONGEST).timestamp())}
+
+
+def _locale(written: str) -> str:
+    tag = {"zh-Hant-TW": "zh-TW", "zh-Hant": "zh-TW"}.get(written.replace("_", "-"), written.replace("_", "-"))
+    return next((known for known in (tag, tag.partition("-")[0]) if known in _LOCALES), "auto")
+
+
+def _state(status: str, intent: Mapping[str, Any] | None, taken: bool, ended_early: bool) -> tuple[str, str | None]:
+    """(our state, why it ended) of a session with this status."""
+    if taken:
+        return states.CAPTURED, None
+    if status == "expired":
+        if intent is not None and intent["status"] == "canceled":
+            return _cancelled(intent)
+        return (states.CANCELLED, "merchant") if ended_early else (states.EXPIRED, "time")
+    if status == "open" or intent is None:
+        return states.OPEN, None
+    if intent["status"] in ("requires_payment_method", "canceled"):  # an asynchronous payment that came to nothing
+        return states.FAILED, "declines"
+    return states.AUTHORIZED, None  # reserved, or on its way: money may come, and nobody should pay again
+
+
+def _cancelled(intent: Mapping[str, Any]) -> tuple[str, str]:
+    return _CANCELLED_BECAUSE.get(str(intent["cancellation_reason"]), (states.CANCELLED, "merchant"))
+
+
+def _capture(charge: Mapping[str, Any]) -> CaptureFact:
+    money = _money(charge["amount_captured"], charge["currency"])
+    return CaptureFact(_word(charge["id"]), money, _at(charge["created"]))
+
+
+def _money(amount: Any, currency: Any) -> Money:
+    """Stripe's minor units are ISO's for our currencies: JPY has none, TWD and USD have two digits."""
+    if isinstance(amount, bool) or not isinstance(amount, int) or not 0 < amount < 2**53:
+        raise Malformed("an amount that is none")
+    if not isinstance(currency, str) or not (currency.isascii() and currency.isalpha() and len(currency) == 3):
+        raise Malformed("a currency that is none")
+    return Money(amount, currency.upper())
+
+
+def _instrument(charge: Mapping[str, Any]) -> dict[str, str]:
+    details = charge["payment_method_details"] or {}
+    card = details.get("card") or {}
+    named = {"method": details.get("type"), "brand": card.get("brand"), "last4": card.get("last4")}
+    return {name: str(value or "") for name, value in named.items()}
+
+
+def _decline(intent: Mapping[str, Any]) -> Decline | None:
+    error = intent["last_payment_error"]
+    if not error:
+        return None
+    code = str(error.get("decline_code") or error.get("code") or "generic_decline")
+    return Decline(_SAME_AS.get(code, code), _CLASS_OF.get(code, "other_method"))
+
+
+def _charge_facts(charge: Mapping[str, Any]) -> Facts:
+    more = {"intent": _word(charge["payment_intent"])} if charge.get("payment_intent") else {}
+    if not charge["captured"]:
+        return Facts(state=states.AUTHORIZED, instrument=_instrument(charge), provider_data=more)
+    taken = _capture(charge)
+    return Facts(
+        state=states.CAPTURED,
+        captures=(taken,),
+        instrument=_instrument(charge),
+        occurred_at=taken.at,
+        provider_data=more,
+    )
+
+
+def _cancelled_facts(intent: Mapping[str, Any]) -> Facts:
+    state, because = _cancelled(intent)
+    return Facts(state=state, end_reason=because, provider_data={"intent": _word(intent["id"])})
+
+
+_FACTS_OF: dict[str, Callable[[Mapping[str, Any]], Facts]] = {
+    # events that say enough to settle; all others make the payment due
+    "charge.succeeded": _charge_facts,
+    "charge.captured": _charge_facts,
+    "payment_intent.canceled": _cancelled_facts,
+    "payment_intent.payment_failed": lambda intent: Facts(decline=_decline(intent)),
+    "payment_intent.requires_action": lambda intent: Facts(),
+    "payment_intent.amount_capturable_updated": lambda intent: Facts(state=states.AUTHORIZED),
+}
+
+
+def _refund_fact(about: Mapping[str, Any]) -> RefundFact | None:
+    """What an object of theirs says about a refund of ours; None when it is none."""
+    ours = (about.get("metadata") or {}).get("refund") if about["object"] == "refund" else None
+    if not ours:
+        return None
+    return RefundFact(_word(ours), _REFUND_STATES[type(_REFUND_ANSWERS[_word(about["status"])])])
+
+
+def _reference(about: Mapping[str, Any]) -> str:
+    """Our id of the payment that an object of theirs is about; empty when it carries none."""
+    if about["object"] == "checkout.session":
+        return _word(about.get("client_reference_id") or "")
+    return _word((about.get("metadata") or {}).get("reference") or "")
+
+
+def _word(value: Any) -> str:
+    """Raises Malformed for anything but a short text that databases take."""
+    if not isinstance(value, str) or len(value) > 255 or not (value.isprintable() and value.isascii()):
+        raise Malformed("a word that is none")
+    return value
+
+
+def _at(seconds: Any) -> datetime:
+    if isinstance(seconds, bool) or not isinstance(seconds, int):
+        raise Malformed("a time that is none")
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _is_refusal(error: stripe.StripeError) -> bool:
+    """The call was read and refused: nothing happened. A key that is in use or was used otherwise says nothing."""
+    return (error.http_status or 0) in range(400, 500) and not isinstance(
+        error, stripe.IdempotencyError | stripe.RateLimitError | stripe.APIError
+    )
+
+
+def _not_started(error: stripe.StripeError) -> Rejected | Unknown | Unavailable:
+    if isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
+        return Unavailable(_why(error))
+    if isinstance(error, stripe.RateLimitError):
+        return _unavailable(error)
+    return Rejected(_code(error)) if _is_refusal(error) else Unknown(_why(error))
+
+
+def _unavailable(error: stripe.StripeError) -> Unavailable:
+    wait = str((error.headers or {}).get("retry-after", ""))
+    return Unavailable(_why(error), float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 6 else None)
+
+
+def _why(error: stripe.StripeError) -> str:
+    """Without the vendor's sentence, which may quote what was sent."""
+    return f"HTTP {error.http_status}" if error.http_status else str(error.user_message or type(error).__name__)[:60]
+
+
+def _code(error: stripe.StripeError) -> str:
+    return str(error.code or f"http_{error.http_status}")
 
 
 PROVIDER = Stripe
