@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
@@ -38,13 +39,15 @@ def pay(wallet: CardPage) -> None:
 def test_a_code_on_the_order_page_is_scanned_and_the_page_turns_to_paid(visitor: Visitor) -> None:
     shop = visitor.shop().visit(f"/products/{PLENTY}")
     shop.add_to_cart()
+    expect(shop.live).to_have_text(re.compile("in your cart"))
     shop.go_to_cart()
     shop.page.get_by_label("Pay in").select_option("JPY")
     shop.button("Change currency").click()
     expect(shop.page.get_by_text("JPY").first).to_be_visible()
     shop.check_out()
     shop.fill_in()
-    shop.page.get_by_role("radio", name="PayPay").check()
+    shop.page.get_by_text("PayPay", exact=True).click()  # the label covers its radio button
+    expect(shop.page.get_by_role("radio", name="PayPay")).to_be_checked()
     order = shop.place_order()
     order.is_called("Pay to complete your order")
     picture = order.page.get_by_role("img", name=re.compile("QR code that opens PayPay"))
@@ -96,7 +99,7 @@ def test_a_code_whose_answer_was_lost_is_closed_and_another_one_is_offered(
     order.is_called("Payment received")
 
 
-def test_without_javascript_the_code_is_there_too(new_visitor, buyer: Buyer) -> None:  # type: ignore[no-untyped-def]
+def test_without_javascript_the_code_is_there_too(new_visitor: Callable[..., Visitor], buyer: Buyer) -> None:
     plain = new_visitor(java_script_enabled=False)
     page = plain.tab()
     page.goto(in_yen(buyer).url)

@@ -41,6 +41,7 @@ def decide(var: Path, environ: Mapping[str, str], redis_socket: Path) -> dict[st
         "CONTROL_TOKEN": token,
         "ACQUIRER_WEBHOOK_TARGETS": f"{shop},http://127.0.0.1:{port}",
         "ACQUIRER_KPAY_WEBHOOK_URL": f"{shop}/webhooks/kpay",
+        "ACQUIRER_PAYPAY_WEBHOOK_URL": f"{shop}/webhooks/paypay",
         "ACQUIRER_STRIPE_WEBHOOK_URL": f"{shop}/webhooks/stripe",
         "SHOP_CLOCK_URL": f"{shop}/dev/clock",
     }

@@ -55,6 +55,11 @@ def make_due(order_id: int, heard_from: str) -> list[str]:
             .where(Payment.order_id == order_id, asked_for, rested, Payment.next_check_at > at)
             .values(next_check_at=at)
         )
+        db.session.execute(  # asked just now: ask again as soon as that is allowed
+            update(Payment)
+            .where(Payment.order_id == order_id, asked_for, Payment.next_check_at > at + PATIENCE)
+            .values(next_check_at=at + PATIENCE)
+        )
         return list(
             db.session.scalars(select(Payment.id).where(Payment.order_id == order_id, Payment.next_check_at <= at))
         )

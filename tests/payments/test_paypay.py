@@ -11,7 +11,8 @@ import httpx
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from shop import settings
@@ -300,6 +301,7 @@ _FIELDS = st.sampled_from(
 )
 
 
+@hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary() | st.dictionaries(_FIELDS, _JSON).map(lambda told: a_webhook(**told)))
 def test_any_bytes_are_a_notice_or_malformed(raw: bytes) -> None:
     try:
