@@ -13,7 +13,7 @@ from typing import Any
 
 from flask import Flask
 from flask_migrate import upgrade
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from mock_acquirer import create_app, dialects
 
@@ -60,6 +60,11 @@ class _Quiet(WSGIRequestHandler):
         """The app writes a log of its own."""
 
 
+def _end_with_input(server: BaseWSGIServer) -> None:
+    sys.stdin.buffer.read()
+    server.shutdown()
+
+
 def main(given: Sequence[str] | None = None) -> None:
     """Bring the database up to date and serve until Ctrl-C. The first line printed is the address."""
     asked = _arguments(given)
@@ -73,7 +78,7 @@ def main(given: Sequence[str] | None = None) -> None:
     print(f"http://127.0.0.1:{port}" if asked.host == "127.0.0.1" else f"http://{asked.host}:{port}", flush=True)
     print("The mock acquirer is listening. Ctrl-C ends it.", file=sys.stderr, flush=True)
     if asked.until_eof:
-        threading.Thread(target=lambda: (sys.stdin.buffer.read(), server.shutdown()), daemon=True).start()
+        threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
     try:
         server.serve_forever(poll_interval=0.1)
     except KeyboardInterrupt:

@@ -123,9 +123,9 @@ def _post(
     try:
         sent = headers | way.headers
         with client.stream("POST", way.url, content=body, headers=sent, extensions=way.extensions) as response:
-            text = _read(response, began)
+            text = read_capped(response, began)
     except httpx.HTTPError as failed:
-        return Answer("no_answer", None, {}, type(failed).__name__, _since(began))
+        return Answer("no_answer", None, {}, type(failed).__name__, since(began))
     dialect = dialects.named(payment.dialect)
     taken = dialect.acknowledged(response.status_code, text) and time.monotonic() - began <= dialect.ack_within
     return Answer(
@@ -133,12 +133,12 @@ def _post(
         response.status_code,
         {name[:200]: value[:1000] for name, value in list(response.headers.items())[:50] if name != "set-cookie"},
         text,
-        _since(began),
+        since(began),
         _retry_after(response.headers.get("retry-after", "")),
     )
 
 
-def _read(response: httpx.Response, began: float) -> str:
+def read_capped(response: httpx.Response, began: float) -> str:
     """At most 16 KiB of the answer, and no longer than SLOWEST."""
     kept = b""
     for chunk in response.iter_bytes(4096):
@@ -148,7 +148,7 @@ def _read(response: httpx.Response, began: float) -> str:
     return kept[:LARGEST_ANSWER].decode("utf-8", "replace").replace("\x00", "\ufffd")
 
 
-def _since(began: float) -> int:
+def since(began: float) -> int:
     return round((time.monotonic() - began) * 1000)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, g, jsonify, request
 
-from mock_acquirer import control
+from mock_acquirer import control, report_card
 from mock_acquirer.errors import invalid
 from mock_acquirer.scenarios import every, runner, saved
 from mock_acquirer.scenarios.toml import written
@@ -53,3 +53,15 @@ def run_scenario(ref: str) -> Response:
 def save_scenario(ref: str) -> Response:
     """What happened to this payment, as the TOML file of a scenario."""
     return Response(written(saved.saved(control.payment_of(ref))), content_type="application/toml; charset=utf-8")
+
+
+@bp.post("/report_card")
+def judge_receiver() -> Response:
+    """Send `{"dialect", "url"}` good and bad webhooks; answers what the receiver got wrong, in sentences.
+
+    With `"payment"`, an open payment that the receiver knows, it is also seen whether a hint makes it ask.
+    """
+    sent = control.sent_object()
+    dialect, url = report_card.read(sent)
+    payment = control.payment_of(str(sent["payment"])) if sent.get("payment") else None
+    return jsonify(report_card.run(dialect, url, payment))

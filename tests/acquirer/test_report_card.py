@@ -1,0 +1,195 @@
+"""The report card is fair to a receiver that does right and says in sentences what another one gets wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import standardwebhooks
+import stripe
+
+from mock_acquirer import clock, engine
+from mock_acquirer.dialects import _tpay_wire
+from tests.acquirer.conftest import SECRET, Hook, Receiver, World
+
+Answer = tuple[int, dict[str, str], bytes]
+NOTHING: dict[str, str] = {}
+
+
+def of_kpay(hook: Hook) -> Answer:
+    """As the Standard Webhooks library has it, everything it raises being a refusal."""
+    try:
+        standardwebhooks.Webhook(SECRET).verify(hook.body, hook.headers)
+    except Exception:
+        return 401, NOTHING, b""
+    return 204, NOTHING, b""
+
+
+def of_stripe(hook: Hook) -> Answer:
+    """As Stripe's own library has it."""
+    try:
+        stripe.Webhook.construct_event(hook.body, hook.headers.get("stripe-signature", ""), "whsec_stripe_demo")
+    except Exception:
+        return 400, NOTHING, b""
+    return 200, NOTHING, b"ok"
+
+
+def of_tpay(hook: Hook) -> Answer:
+    wanted = hmac.new(b"tpay_demo_secret", hook.body, hashlib.sha256).hexdigest()
+    if not hmac.compare_digest(hook.headers.get("x-signature", ""), wanted):
+        return 401, NOTHING, b"0|bad signature"
+    return 200, NOTHING, b"1|OK"
+
+
+def of_paypay(hook: Hook) -> Answer:
+    try:
+        json.loads(hook.body)
+    except ValueError:
+        return 400, NOTHING, b""
+    return 200, NOTHING, b""
+
+
+RIGHT: dict[str, Callable[[Hook], Answer]] = {
+    "kpay": of_kpay,
+    "stripe": of_stripe,
+    "tpay": of_tpay,
+    "paypay": of_paypay,
+}
+
+
+def card(acquirer: World, dialect: str, receiver: Receiver, **more: str) -> dict[str, Any]:
+    acquirer.app.config["ACQUIRER_WEBHOOK_TARGETS"] = (receiver.url.removesuffix("/hooks"),)
+    return acquirer.sim("POST", "/report_card", {"dialect": dialect, "url": receiver.url} | more)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("dialect", list(RIGHT))
+def test_a_receiver_that_does_right_has_a_clean_card(acquirer: World, receiver: Receiver, dialect: str) -> None:
+    receiver.answer = RIGHT[dialect]
+    told = card(acquirer, dialect, receiver)
+    assert told["findings"] == [] and told["clean"]
+    tried = {check["name"] for check in told["checks"]}
+    assert {"good", "duplicate", "at_once", "late", "malformed", "huge", "content_type"} <= tried
+    signed = {"no_signature", "wrong_key", "malformed_signature", "tampered"}
+    assert signed <= tried if dialect != "paypay" else not signed & tried
+    assert "4242424242424242" not in json.dumps(told)
+
+
+WRONG: list[tuple[str, Callable[[Hook], Answer], set[str]]] = [
+    (
+        "kpay",
+        lambda _: (204, NOTHING, b""),
+        {"no_signature", "wrong_key", "old_key", "malformed_signature", "tampered", "stale_time", "future_time"},
+    ),
+    (
+        "kpay",
+        lambda hook: (500, NOTHING, b"") if hook.body[:1] != b"{" else of_kpay(hook),
+        {"empty", "not_utf8", "huge", "not_an_object"},
+    ),
+    (
+        "tpay",
+        lambda hook: (200, NOTHING, b"OK") if of_tpay(hook)[0] == 200 else of_tpay(hook),
+        {"good", "duplicate", "at_once", "late"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("dialect", "answer", "names"), WRONG)
+def test_what_is_wrong_is_found_and_said(
+    acquirer: World, receiver: Receiver, dialect: str, answer: Callable[[Hook], Answer], names: set[str]
+) -> None:
+    receiver.answer = answer
+    told = card(acquirer, dialect, receiver)
+    assert {check["name"] for check in told["checks"] if check["verdict"] == "wrong"} == names
+    assert len(told["findings"]) == len(names) and all(finding.endswith(".") for finding in told["findings"])
+
+
+def test_a_duplicate_that_is_refused_is_found(acquirer: World, receiver: Receiver) -> None:
+    seen: set[str] = set()
+
+    def answer(hook: Hook) -> Answer:
+        known = hook.headers["webhook-id"] in seen
+        seen.add(hook.headers["webhook-id"])
+        right = of_kpay(hook)
+        return (409, NOTHING, b"") if known and right[0] == 204 else right
+
+    receiver.answer = answer
+    findings = card(acquirer, "kpay", receiver)["findings"]
+    assert any(finding.startswith("A duplicate was answered 409") for finding in findings)
+
+
+def test_a_redirect_and_a_slow_answer_are_found(acquirer: World, receiver: Receiver, monkeypatch: Any) -> None:
+    monkeypatch.setattr("mock_acquirer.report_card.SLOW_MS", 50)
+    slow = iter(range(1000))
+
+    def answer(hook: Hook) -> Answer:
+        if of_kpay(hook)[0] != 204:
+            return of_kpay(hook)
+        if next(slow) == 0:
+            return 302, {"Location": receiver.url + "/elsewhere"}, b""
+        time.sleep(0.1)
+        return 204, NOTHING, b""
+
+    receiver.answer = answer
+    findings = card(acquirer, "kpay", receiver)["findings"]
+    assert "A good delivery was answered with a redirect (302); no acquirer follows one." in findings
+    assert any("was acknowledged after" in finding for finding in findings)
+    assert not receiver.others
+
+
+def test_a_receiver_that_is_not_there_gets_no_answer_said(acquirer: World, receiver: Receiver) -> None:
+    receiver.url = "http://127.0.0.1:9/hooks"
+    findings = card(acquirer, "kpay", receiver)["findings"]
+    assert findings[0] == "A good delivery got no answer: ConnectError."
+
+
+def _open_trade(acquirer: World) -> None:
+    """A trade of tpay that the receiver knows as RC1."""
+    with acquirer.app.app_context():
+        run = clock.enter_run(None)
+        end = engine.default_end(run, 3600)
+        wire = {"MerchantID": "3002607"}
+        engine.open_session(engine.Session(run, "tpay", "demo", "RC1", 120000, "TWD", "", "", end, wire=wire))
+
+
+def _ask(acquirer: World) -> None:
+    fields = {"MerchantID": "3002607", "MerchantTradeNo": "RC1", "TimeStamp": str(int(time.time()))}
+    sealed = _tpay_wire.sealed(fields, "pwFHCqoQZGmho4w6", "EkRm7iFT261dpevs")
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert acquirer.app.test_client().post("/tpay/query", data=sealed, headers=form).status_code == 200
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_with_a_payment_of_the_receivers_it_is_seen_whether_a_hint_makes_it_ask(
+    acquirer: World, receiver: Receiver, monkeypatch: Any, asks: bool
+) -> None:
+    monkeypatch.setattr("mock_acquirer.report_card.ASKS_WITHIN", 0.5)
+    _open_trade(acquirer)
+
+    def answer(hook: Hook) -> Answer:
+        right = of_tpay(hook)
+        if asks and right[0] == 200 and b"RC1" in hook.body:
+            _ask(acquirer)
+        return right
+
+    receiver.answer = answer
+    told = card(acquirer, "tpay", receiver, payment="RC1")
+    assert told["checks"][-1]["verdict"] == ("right" if asks else "wrong")
+    assert told["clean"] is asks
+    assert acquirer.sim("GET", "/payments/RC1")["state"] == "captured"
+
+
+def test_only_allowed_addresses_are_tried(acquirer: World) -> None:
+    for sent, status in (
+        ({}, 422),
+        ({"dialect": "kpay"}, 422),
+        ({"dialect": "kpay", "url": "http://169.254.169.254/latest"}, 422),
+        ({"dialect": "kpay", "url": "http://elsewhere.test/"}, 422),
+        ({"dialect": "cash", "url": "http://localhost:8000/x"}, 404),
+        ({"dialect": "kpay", "url": "http://localhost:8000/x", "payment": "NOBODY"}, 404),
+    ):
+        acquirer.sim("POST", "/report_card", sent, status=status)
