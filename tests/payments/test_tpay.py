@@ -135,6 +135,14 @@ def test_opening_asks_nobody_and_gives_the_browser_a_sealed_form() -> None:
     assert opened == wire.provider.start(REQUEST, "https://shop.example/return", "https://shop.example/webhooks/tpay")
 
 
+def test_forms_may_lead_to_the_cashier() -> None:
+    assert Wire().provider.page_origins() == ("https://pay.example",)
+    elsewhere = Wire(TPAY_CASHIER_URL="https://cashier.example:8443/v1/").provider
+    assert elsewhere.page_origins() == ("https://cashier.example:8443",)
+    opened = elsewhere.start(REQUEST, "https://s/r", "https://s/w")
+    assert isinstance(opened, Started) and opened.action.url == "https://cashier.example:8443/v1/cashier/checkout"
+
+
 @pytest.mark.parametrize(
     ("payment_id", "money", "why"),
     [

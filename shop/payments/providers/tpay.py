@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
-from urllib.parse import parse_qsl, quote_plus
+from urllib.parse import parse_qsl, quote_plus, urlsplit
 
 import httpx
 
@@ -109,6 +109,10 @@ class Tpay(PaymentProvider):
         self.MERCHANT = str(config["TPAY_MERCHANT_ID"])
         self._base = _address(config, "TPAY_URL", "ACQUIRER_URL")
         self._cashier = _address(config, "TPAY_CASHIER_URL", "ACQUIRER_PUBLIC_URL") + "/cashier/checkout"
+
+    def page_origins(self) -> tuple[str, ...]:
+        cashier = urlsplit(self._cashier)
+        return (f"{cashier.scheme}://{cashier.netloc}",)
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
