@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -70,14 +70,14 @@ class Subject:
     dialect: Dialect
     payment: Payment
     event_id: str
+    happened_at: datetime
 
     def letter(self, kind: str = "payment.captured", bend: str | None = None, **more: Any) -> Letter | None:
         """The event, signed at the wall time of now; None when this dialect does not tell about it.
 
         `more`: `age` (how long ago it happened), `event_id`, or `body`, which replaces the event and is signed rightly.
         """
-        event_id, age = more.get("event_id", self.event_id), more.get("age", timedelta())
-        moment = clock.now(self.payment.run) - age
+        event_id, moment = more.get("event_id", self.event_id), self.happened_at - more.get("age", timedelta())
         rendered = self.dialect.event_body(self.payment, kind, event_id, moment)
         if rendered is None:
             return None
@@ -161,19 +161,25 @@ def _other_event(subject: Subject) -> Letter | None:
     return next((letter for letter in letters if letter is not None), None)
 
 
+def _late(subject: Subject) -> Letter | None:
+    return subject.letter(age=LATE, event_id=new_id("evt"))
+
+
 def _unknown_type(subject: Subject) -> Letter | None:
-    good = subject.letter()
+    event_id = new_id("evt")
+    good = subject.letter(event_id=event_id)
     found = good and re.search(rb'"type":\s*"([a-z_.]+)"', good.body)
     if not (good and found):
         return None
     body = good.body.replace(found[0], b'"type":"something.unheard_of"', 1)
-    return subject.letter(body=body, event_id=new_id("evt"))
+    return subject.letter(body=body, event_id=event_id)
 
 
 def _body(make: Callable[[bytes], bytes]) -> Callable[[Subject], Letter | None]:
     def letter(subject: Subject) -> Letter | None:
-        good = subject.letter()
-        return subject.letter(body=make(good.body), event_id=new_id("evt")) if good else None
+        event_id = new_id("evt")
+        good = subject.letter(event_id=event_id)
+        return subject.letter(body=make(good.body), event_id=event_id) if good else None
 
     return letter
 
@@ -187,7 +193,7 @@ CASES: tuple[Case, ...] = (
     Case("good", "A good delivery", Subject.letter, taken("A good delivery")),
     Case("duplicate", "The same delivery again", Subject.letter, taken("A duplicate")),
     Case("at_once", "Five copies at the same instant", Subject.letter, taken("One of five copies at once"), copies=5),
-    Case("late", "A delivery that comes three days late", lambda one: one.letter(age=LATE), taken("A late delivery")),
+    Case("late", "A delivery that comes three days late", _late, taken("A late delivery")),
     Case("reordered", "An older event after the last one", _other_event, taken("An older event after the last one")),
     Case("unknown_type", "An event type from the future", _unknown_type, taken("An unknown event type")),
     Case("no_signature", "No signature", _bent("missing"), refused("A delivery without a signature")),
@@ -200,9 +206,7 @@ CASES: tuple[Case, ...] = (
     Case("malformed", "A body that is no message", _body(lambda _: b'{"id": '), survived("A malformed body")),
     Case("truncated", "Half of a body", _body(lambda body: body[: len(body) // 2]), survived("Half of a body")),
     Case("empty", "No body at all", _body(lambda _: b""), survived("An empty body")),
-    Case(
-        "not_utf8", "No text", _body(lambda _: b"\xff\xfe\x00\x80"), survived("A body that is no text")
-    ),
+    Case("not_utf8", "No text", _body(lambda _: b"\xff\xfe\x00\x80"), survived("A body that is no text")),
     Case("not_an_object", "A list of lists", _body(lambda _: b"[[],[]]"), survived("A list instead of an object")),
     Case("huge", "A megabyte", _body(lambda _: b"x" * HUGE), survived("A body of a megabyte")),
     Case("content_type", "A wrong content type", _other_content, survived("A wrong content type")),
@@ -223,7 +227,7 @@ def run(name: str, url: str, payment: Payment | None = None) -> dict[str, Any]:
     about = _paid(payment) if payment is not None else _made_up(dialect)
     if about.dialect != name:
         raise conflict("other_dialect", f"That payment is one of {about.dialect}.")
-    subject = Subject(dialect, about, new_id("evt"))
+    subject = Subject(dialect, about, new_id("evt"), clock.now(about.run))
     mark = len(timeline.of(about))
     checks = [check for case in CASES for check in _try(case, subject, url)]
     checks.append(_asked(subject, known, mark))
