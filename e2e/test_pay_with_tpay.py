@@ -11,6 +11,7 @@ from e2e.buyers import PLENTY, Buyer
 from e2e.conftest import Visitor
 from e2e.control import Control
 from e2e.pages import DECLINED_CARD, NO_WEBHOOK_CARD, CardPage, OrderPage
+from e2e.watching import is_sound
 
 STORE = "Get a code for a convenience store"
 
@@ -100,3 +101,30 @@ def test_without_javascript_a_button_carries_the_form_on(new_visitor: Callable[.
     order.page.wait_for_url(re.compile("/pay/pay_"))
     CardPage(order.page).pay()
     expect(order.heading).to_have_text(re.compile("confirming|received"))
+
+
+def test_the_pages_of_a_store_code_are_sound(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
+    order = visitor.order(buyer.order(method="tpay").url)
+    card = opens_cashier(order)
+    is_sound(card.page)
+    card.button(STORE).click()
+    card.is_called("Your store code")
+    is_sound(card.page)
+    order.is_called("Your store code", within=40)
+    is_sound(order.page)
+
+
+def test_the_cashier_says_on_a_sound_page_what_it_does_not_take(visitor: Visitor, buyer: Buyer) -> None:
+    placed = buyer.order(method="tpay")
+    form = buyer.post(f"/orders/{placed.token}/pay").text
+    url = re.findall(r'id="post-on" method="post" action="([^"]+)"', form)[0]
+    page = visitor.tab()
+    page.goto(visitor.demo.acquirer)
+    page.evaluate(
+        "url => { const form = document.createElement('form'); form.method = 'post'; form.action = url;"
+        " document.body.append(form); form.submit() }",
+        url,
+    )
+    card = CardPage(page)
+    card.is_called("This payment cannot be opened")
+    is_sound(page)
