@@ -31,6 +31,7 @@ from shop.payments.provider import (
     Notice,
     PaymentRequest,
     Rejected,
+    Show,
     Started,
     Unavailable,
     Unknown,
@@ -195,6 +196,18 @@ def test_a_payment_whose_id_we_never_heard_is_asked_about_by_our_reference() -> 
     assert found.facts.provider_data == {"id": "pay_1"}
     assert asked == ["http://kpay.example/kpay/v1/payments?reference=PAY-1"]
     assert isinstance(kpay(says(200, {"data": []})).query(REQUEST), NotFound)
+
+
+def test_a_code_for_the_counter_is_shown_while_it_waits_and_named_when_it_is_paid() -> None:
+    store = {"type": "store", "code": "00071234567890", "expires_at": "2030-01-03T00:00:00Z"}
+    waiting = kpay(says(200, a_payment(status="requires_action", payment_method=store))).query(KNOWN)
+    assert isinstance(waiting, Found)
+    deadline = datetime(2030, 1, 3, tzinfo=UTC)
+    assert waiting.facts.show == Show("store_code", "00071234567890", "00071234567890", deadline)
+    paid = kpay(says(200, a_payment(status="captured", captures=[a_capture()], payment_method=store))).query(KNOWN)
+    assert isinstance(paid, Found)
+    assert paid.facts.show is None and paid.facts.instrument
+    assert paid.facts.instrument["method"] == "convenience store"
 
 
 CANCELS: list[tuple[Any, Any]] = [

@@ -31,6 +31,7 @@ from shop.payments.provider import (
     RefundFact,
     RefundRequest,
     Rejected,
+    Show,
     Started,
     Unavailable,
     Unknown,
@@ -260,6 +261,7 @@ class KPay(PaymentProvider):
             captures=tuple(_capture(c) for c in payment.get("captures") or ()),
             decline=Decline(str(decline["code"]), str(decline.get("class", ""))) if decline else None,
             instrument=_instrument(instrument) if instrument else None,
+            show=_show(instrument) if instrument and payment["status"] == "requires_action" else None,
             action=NextAction("redirect", str(payment["checkout_url"])) if payment.get("checkout_url") else None,
             expires_at=_time(payment.get("expires_at")),
             occurred_at=occurred_at,
@@ -275,7 +277,17 @@ def _capture(capture: Mapping[str, Any]) -> CaptureFact:
     return CaptureFact(capture["id"], Money(capture["amount"], str(capture["currency"])), at)
 
 
+def _show(method: Mapping[str, Any]) -> Show | None:
+    """The code for the counter, which is what its bars say too."""
+    deadline = _time(method.get("expires_at"))
+    if method.get("type") != "store" or deadline is None:
+        return None
+    return Show("store_code", str(method["code"]), str(method["code"]), deadline)
+
+
 def _instrument(method: Mapping[str, Any]) -> dict[str, str]:
+    if method.get("type") == "store":
+        return {"method": "convenience store", "brand": "", "last4": ""}
     return {
         "method": str(method.get("type", "")),
         "brand": str(method.get("brand", "")),
