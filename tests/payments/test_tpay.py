@@ -538,6 +538,67 @@ def test_a_session_that_the_buyer_cancelled_there_can_be_paid_anew(taiwan: Taiwa
     assert taiwan.shop.state(order) == "PAID"
 
 
+# --- what goes wrong there
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"do": "timeout_before_commit"},
+        {"do": "timeout_after_commit"},
+        {"do": "500"},
+        {"do": "429", "retry_after": 2},
+        {"do": "stale_query", "shows": "nothing"},
+        {"do": "stale_query", "shows": "created"},
+    ],
+)
+def test_a_question_that_goes_wrong_is_put_again(taiwan: Taiwan, fault: dict[str, Any]) -> None:
+    order = taiwan.order()
+    taiwan.browse(order)
+    taiwan.act(order, "approve")
+    taiwan.acquirer.faults(api=[{"op": "query", "times": 1} | fault])
+    for _ in range(9):
+        taiwan.turn(seconds=10)
+    assert (taiwan.shop.state(order), taiwan.shop.captures(order)) == ("PAID", ["paid"])
+
+
+@pytest.mark.parametrize("do", ["timeout_before_commit", "timeout_after_commit", "500", "429"])
+def test_a_closing_that_goes_wrong_is_tried_again(taiwan: Taiwan, do: str) -> None:
+    order = taiwan.order()
+    taiwan.browse(order)
+    taiwan.acquirer.faults(api=[{"op": "cancel", "times": 1, "do": do}])
+    taiwan.shop.cancel(order)
+    for _ in range(6):
+        taiwan.turn(seconds=6)
+    assert taiwan.shop.state(order) == "CANCELLED"
+    assert taiwan.acquirer.payment(taiwan.shop.payment(order).id)["state"] == "voided"
+
+
+def test_the_second_of_two_charges_goes_back_by_itself_and_the_first_stays(taiwan: Taiwan) -> None:
+    order = taiwan.order()
+    taiwan.browse(order)
+    taiwan.acquirer.faults(pay={"double": True})
+    taiwan.act(order, "approve")
+    taiwan.turn(seconds=40)
+    assert taiwan.shop.captures(order) == ["paid", "second"]
+    for _ in range(12):
+        taiwan.turn(hours=3)
+    refund = db.session.scalars(db.select(Refund).where(Refund.order_id == order.id)).one()
+    assert (refund.kind, refund.state) == ("second", "DONE")
+    there = taiwan.acquirer.payment(taiwan.shop.payment(order).id)
+    assert [(one["reference"], one["state"]) for one in there["refunds"]] == [(refund.id, "succeeded")]
+
+
+@pytest.mark.parametrize("plan", [{"amount_delta": 100}, {"amount_delta": 50}, {"wrong_currency": "USD"}])
+def test_other_money_than_was_asked_for_pays_nothing(taiwan: Taiwan, plan: dict[str, Any]) -> None:
+    order = taiwan.order()
+    taiwan.browse(order)
+    taiwan.acquirer.faults(pay=plan)
+    taiwan.act(order, "approve")
+    taiwan.turn(seconds=40)
+    assert (taiwan.shop.standing(order).key, taiwan.shop.captures(order)) == ("review", ["mismatch"])
+
+
 # --- store codes
 
 
