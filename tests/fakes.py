@@ -79,6 +79,14 @@ class Acquirer:
         remote.captures.append(CaptureFact(f"cap-{reference}-{number}", money or remote.money, at or self.clock()))
         return remote
 
+    def has_left(self, capture_id: str, money: Money) -> bool:
+        """Whether that much of a capture has not gone back yet."""
+        taken = sum(c.money.amount for p in self.payments.values() for c in p.captures if c.id == capture_id)
+        back = sum(
+            sent.amount for theirs, sent, state in self.refunds.values() if theirs == capture_id and state != "REJECTED"
+        )
+        return back + money.amount <= taken
+
     def decline(self, reference: str, code: str = "insufficient_funds") -> Remote:
         """The buyer's card is declined; the session stays open."""
         remote = self.payments[reference]
@@ -166,6 +174,8 @@ class FakePay(PaymentProvider):
             return Unknown("timeout")
         if fault == "refuse":
             return Rejected("refused")
+        if refund.id not in self.acquirer.refunds and not self.acquirer.has_left(refund.capture_id, refund.money):
+            return Rejected("nothing_left")
         self.acquirer.refunds.setdefault(
             refund.id, (refund.capture_id, refund.money, "PENDING" if fault == "wait" else "DONE")
         )

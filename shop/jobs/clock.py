@@ -68,7 +68,8 @@ class Clock:
         at = time.monotonic()
         still_due = {(row.kind, item) for item in ids}
         self._handed = {k: v for k, v in self._handed.items() if k[0] != row.kind or k in still_due}
-        fresh, left_over = [], []
+        fresh: list[Any] = []
+        left_over: list[Any] = []
         for item in ids:
             last, first = self._handed.get((row.kind, item), (at - _FORGET, at))
             if at - last >= _FORGET:

@@ -29,6 +29,7 @@ from shop.payments.provider import (
     PaymentProvider,
     PaymentRequest,
     Pending,
+    RefundRequest,
     Rejected,
     Started,
     Unavailable,
@@ -107,7 +108,7 @@ class KPayWorld:
     def __init__(self, make: Callable[..., RealAcquirer], ear: Ear) -> None:
         self.ear = ear
         self.acquirer = make(ACQUIRER_WEBHOOK_TARGETS=ear.url, ACQUIRER_STRIPE_WEBHOOK_URL=f"{ear.url}/webhooks")
-        timeout = httpx.Timeout(HOLD / 3, connect=1)
+        timeout = httpx.Timeout(HOLD / 2, connect=1)
         self.http = httpx.Client(timeout=timeout, trust_env=False, follow_redirects=False)
         where = {"ACQUIRER_URL": self.acquirer.url, "ACQUIRER_PUBLIC_URL": self.acquirer.url}
         config = settings.read(self.adapter.SETTINGS, {}) | where
@@ -350,6 +351,33 @@ class TestContract:
         assert self.facts(world, request).state == states.CAPTURED
 
     # --- nobody there ---
+
+    def refund_of(self, world: World) -> tuple[PaymentRequest, RefundRequest]:
+        """A payment that has taken money, and the wish to send all of it back."""
+        request = self.opened(world)
+        world.approve(request.id)
+        facts = self.facts(world, request)
+        request = replace(request, provider_data={**request.provider_data, **facts.provider_data})
+        return request, RefundRequest(ids.refund_id(), facts.captures[0].money, facts.captures[0].id, "broken")
+
+    def test_money_goes_back_once_however_often_it_is_sent(self, world: World) -> None:
+        request, refund = self.refund_of(world)
+        first = world.provider.refund(request, refund)
+        assert isinstance(first, Done | Pending)
+        assert isinstance(world.provider.refund(request, refund), Done | Pending)
+        assert isinstance(world.provider.query_refund(request, refund), Done | Pending)
+        more = RefundRequest(ids.refund_id(), Money(100, refund.money.currency), refund.capture_id)
+        assert isinstance(world.provider.refund(request, more), Rejected), "nothing is left"
+
+    def test_a_refund_whose_answer_is_lost_is_unknown_and_found_by_our_id(self, world: World) -> None:
+        request, refund = self.refund_of(world)
+        world.fault("refund", "timeout_after_commit")
+        assert isinstance(world.provider.refund(request, refund), Unknown)
+        assert isinstance(world.provider.query_refund(request, refund), Done | Pending)
+
+    def test_a_refund_that_never_was_is_not_found(self, world: World) -> None:
+        request, refund = self.refund_of(world)
+        assert isinstance(world.provider.query_refund(request, refund), NotFound)
 
     def test_with_nobody_there_every_call_says_so_and_raises_nothing(self, world: World) -> None:
         request = self.opened(world)

@@ -32,6 +32,7 @@ from shop.payments.provider import (
     PaymentProvider,
     PaymentRequest,
     Pending,
+    RefundRequest,
     Rejected,
     Started,
     Unavailable,
@@ -48,6 +49,16 @@ _STATES = {
     "CANCELED": states.CANCELLED,
     "EXPIRED": states.EXPIRED,
     "FAILED": states.FAILED,
+}
+_REFUNDS: dict[str, Done | Pending | Rejected] = {
+    "CREATED": Pending(),
+    "REFUNDED": Done(),
+    "FAILED": Rejected("refund_failed"),
+}
+_REFUND_ANSWERS: dict[str, Done | Pending | Rejected] = {
+    "CREATED": Pending(),
+    "REFUNDED": Done(),
+    "FAILED": Rejected("failed_later"),
 }
 _END_REASONS = {states.EXPIRED: "time"}
 _ACKS = {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable": 503}
@@ -70,7 +81,8 @@ def sign(key: str, secret: str, method: str, path: str, body: bytes, nonce: str,
 
 
 class PayPay(PaymentProvider):
-    """The paypay adapter. `provider_data`: `code_id`, their id of the code. Without it the code can never be shown.
+    """The paypay adapter. `provider_data`: `code_id`, their id of the code, without which it can never be shown; and
+    `payment_id`, their id of the payment once money was taken.
 
     Their webhooks prove nothing, so they only make us ask.
     """
@@ -85,6 +97,7 @@ class PayPay(PaymentProvider):
     )
     capabilities = Capabilities(
         currencies=frozenset({"JPY"}),
+        multi_refund=True,
         consistency_window=timedelta(seconds=5),
         # Above four a second they answer 429; two in each of ours are never more than four in any of theirs.
         queries_per_second=2,
@@ -152,6 +165,45 @@ class PayPay(PaymentProvider):
         except httpx.HTTPError as error:
             return Unknown(type(error).__name__)
 
+    def refund(
+        self, payment: PaymentRequest, refund: RefundRequest
+    ) -> Done | Pending | Rejected | Unknown | Unavailable:
+        """PayPay gives back by payment and not by capture; our id makes it one refund, however often it is sent."""
+        theirs = payment.provider_data.get("payment_id")
+        if not theirs:
+            return Rejected("no_payment_there")
+        body = {
+            "merchantRefundId": refund.id,
+            "paymentId": str(theirs),
+            "amount": {"amount": refund.money.amount, "currency": refund.money.currency},
+            "requestedAt": int(time.time()),
+            "reason": refund.reason,
+        }
+        try:
+            answer = self._call("POST", "/v2/refunds", body)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            return Unavailable(type(error).__name__)
+        except httpx.HTTPError as error:
+            return Unknown(type(error).__name__)
+        if answer.status_code == 429:
+            return Unavailable("429", _retry_after(answer))
+        if answer.status_code in (400, 404):
+            return Rejected(_code(answer))
+        found = _refunded(answer) if answer.status_code in (200, 201) else None
+        return Unknown(_code(answer)) if found is None else found
+
+    def query_refund(
+        self, payment: PaymentRequest, refund: RefundRequest
+    ) -> Done | Pending | Rejected | NotFound | Unavailable:
+        try:
+            answer = self._call("GET", f"/v2/refunds/{refund.id}")
+        except httpx.HTTPError as error:
+            return Unavailable(type(error).__name__)
+        if answer.status_code == 404 and _code(answer) == "NO_SUCH_REFUND_ORDER":
+            return NotFound()
+        found = _refunded(answer) if answer.status_code == 200 else None
+        return Unavailable(_code(answer), _retry_after(answer)) if found is None else found
+
     def _delete_code(self, code_id: str) -> Done | Rejected | Unknown:
         answer = self._call("DELETE", f"/v2/codes/{code_id}", {})
         code = _code(answer)
@@ -175,6 +227,41 @@ class PayPay(PaymentProvider):
         if code == "RESOURCE_NOT_FOUND":
             return Done()
         return Rejected(code) if code == "ORDER_NOT_REVERSIBLE" else Unknown(code)
+
+    def refund(
+        self, payment: PaymentRequest, refund: RefundRequest
+    ) -> Done | Pending | Rejected | Unknown | Unavailable:
+        body = {
+            "merchantRefundId": refund.id,
+            "paymentId": refund.capture_id,
+            "amount": {"amount": refund.money.amount, "currency": refund.money.currency},
+            "requestedAt": int(time.time()),
+            "reason": refund.reason[:255],
+        }
+        try:
+            answer = self._call("POST", "/v2/refunds", body)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            return Unavailable(type(error).__name__)
+        except httpx.HTTPError as error:
+            return Unknown(type(error).__name__)
+        code = _code(answer)
+        if answer.status_code in (401, 429):
+            return Unavailable(code, _retry_after(answer))
+        if answer.status_code in (400, 404):
+            return Rejected(code)
+        return _refunded(answer) or Unknown(code)
+
+    def query_refund(
+        self, payment: PaymentRequest, refund: RefundRequest
+    ) -> Done | Pending | Rejected | NotFound | Unavailable:
+        try:
+            answer = self._call("GET", f"/v2/refunds/{refund.id}")
+        except httpx.HTTPError as error:
+            return Unavailable(type(error).__name__)
+        code = _code(answer)
+        if answer.status_code == 404 and code == "NO_SUCH_REFUND_ORDER":
+            return NotFound()
+        return _refunded(answer) or Unavailable(code, _retry_after(answer))
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
         raw = b"" if body is None else json.dumps(body).encode()
@@ -224,7 +311,24 @@ def _facts(data: Mapping[str, Any], payment: PaymentRequest) -> Facts:
     reason = _END_REASONS.get(state or "")
     if state in (states.CANCELLED, states.EXPIRED) and not payment.provider_data.get("code_id"):
         state, reason = states.FAILED, "never_arrived"  # its code was never seen by anybody
-    return Facts(state=state, captures=captures, end_reason=reason)
+    theirs = {"payment_id": str(data["paymentId"])} if captures else {}
+    return Facts(state=state, captures=captures, end_reason=reason, provider_data=theirs)
+
+
+def _refunded(answer: httpx.Response) -> Done | Pending | Rejected | None:
+    """How a refund stands there; None when the answer does not tell."""
+    try:
+        return _REFUNDS.get(str(answer.json()["data"]["status"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _refunded(answer: httpx.Response) -> Done | Pending | Rejected | None:
+    """What became of a refund; None when the answer does not say."""
+    try:
+        return _REFUND_ANSWERS.get(answer.json()["data"]["status"]) if answer.status_code in (200, 201) else None
+    except _UNREADABLE:
+        return None
 
 
 def _captures(data: Mapping[str, Any]) -> tuple[CaptureFact, ...]:
