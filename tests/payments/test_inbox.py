@@ -101,8 +101,8 @@ def test_a_notice_about_nothing_that_we_know_is_tried_again_with_growing_pauses_
     while (due := row(shop).due_at) is not None:
         pauses.append(round((due - clock.now()).total_seconds()))
         shop.turn_to(due)
-    assert pauses[:6] == [5, 10, 30, 60, 300, 1800]
-    assert set(pauses[6:]) == {1800}
+    assert pauses[:6] == pytest.approx([5, 10, 30, 60, 300, 1800], abs=2)
+    assert min(pauses[6:]) >= 1798
     assert 24 * 3600 <= sum(pauses) <= 24.6 * 3600
     assert (row(shop).verdict, row(shop).done_at is not None) == ("orphan", True)
 

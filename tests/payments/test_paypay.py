@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,6 +31,7 @@ from shop.payments.provider import (
     Notice,
     PaymentRequest,
     Pending,
+    RefundRequest,
     Rejected,
     Started,
     Unavailable,
@@ -253,6 +255,33 @@ def test_a_code_that_we_never_saw_is_cancelled_by_our_id_unless_paid(replies: li
         assert (wire.calls[1].method, wire.calls[1].url.path) == ("DELETE", "/paypay/v2/payments/P1")
 
 
+PAID = replace(KNOWN, provider_data={"code_id": "04-1", "payment_id": "77"})
+REFUND = RefundRequest("R1", Money(500, "JPY"), "77-2", "returned")
+
+
+@pytest.mark.parametrize(
+    ("reply", "sent", "asked"),
+    [
+        (ok({"status": "CREATED"}, 201), Pending(), Pending()),
+        (ok({"status": "REFUNDED"}), Done(), Done()),
+        (ok({"status": "FAILED"}), Rejected("refund_failed"), Rejected("refund_failed")),
+        (ok({"status": "NEW"}), Unknown("SUCCESS"), Unavailable("SUCCESS")),
+        (ok(None), Unknown("SUCCESS"), Unavailable("SUCCESS")),
+        (no(400, "UNACCEPTABLE_OP"), Rejected("UNACCEPTABLE_OP"), Unavailable("UNACCEPTABLE_OP")),
+        (no(404, "NO_SUCH_REFUND_ORDER"), Rejected("NO_SUCH_REFUND_ORDER"), NotFound()),
+        (no(401, "UNAUTHORIZED"), Unknown("UNAUTHORIZED"), Unavailable("UNAUTHORIZED")),
+        (no(500, "TRANSACTION_FAILED"), Unknown("TRANSACTION_FAILED"), Unavailable("TRANSACTION_FAILED")),
+        (httpx.ConnectError("no"), Unavailable("ConnectError"), Unavailable("ConnectError")),
+        (httpx.ReadTimeout("slow"), Unknown("ReadTimeout"), Unavailable("ReadTimeout")),
+    ],
+)
+def test_what_is_said_about_a_refund(reply: Reply, sent: Any, asked: Any) -> None:
+    sending, asking = Wire(reply), Wire(reply)
+    assert (sending.provider.refund(PAID, REFUND), asking.provider.query_refund(PAID, REFUND)) == (sent, asked)
+    wish = json.loads(sending.calls[0].content)
+    assert (wish["merchantRefundId"], wish["paymentId"], wish["amount"]["amount"]) == ("R1", "77", 500)
+
+
 # --- webhooks --------------------------------------------------------------------------------------------------------
 
 
@@ -448,6 +477,19 @@ def test_double_and_wrong_money_is_booked_as_what_it_is(
     japan.pay(order)
     japan.shop.turn(seconds=11)
     assert japan.shop.captures(order) == standing
+
+
+def test_money_that_came_twice_goes_back_once(japan: Japan) -> None:
+    japan.acquirer.faults(pay={"double": True})
+    order = japan.order()
+    japan.pay(order)
+    japan.shop.turn(seconds=11)
+    japan.both_turn(seconds=5)
+    japan.both_turn(seconds=40)
+    japan.both_turn(minutes=2)
+    refunds = japan.acquirer.payment(japan.shop.payment(order).id)["refunds"]
+    assert [(one["amount"], one["state"]) for one in refunds] == [(5600, "succeeded")]
+    assert japan.shop.state(order) == "PAID"
 
 
 # --- on the order page -----------------------------------------------------------------------------------------------
