@@ -14,7 +14,7 @@ from typing import Any
 from flask import Flask
 from flask_migrate import Migrate
 
-from mock_acquirer import cli, control, dashboard, dialects, lab, logs, loop, pages, web
+from mock_acquirer import cli, control, dashboard, dialects, lab, logs, loop, pages, web, workbench
 from mock_acquirer.courier import new_client
 from mock_acquirer.db import db, init_db
 from mock_acquirer.handover import HandOver
@@ -57,7 +57,7 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     app.extensions["acquirer.http"] = new_client()
     app.extensions["acquirer.courier"] = HandOver(app)
     dialects.install(app, found)
-    for blueprint in (pages.bp, dashboard.bp, control.bp, lab.bp):
+    for blueprint in (pages.bp, dashboard.bp, control.bp, lab.bp, workbench.bp):
         app.register_blueprint(blueprint)
     web.set_up(app)
     cli.set_up(app)

@@ -1,4 +1,7 @@
-"""Behind the scenes: what the acquirer is, its payments with their stories, and the delivery log."""
+"""Behind the scenes: what the acquirer is, its payments with their stories, deliveries and events.
+
+Tools that do something (scenarios, report card, keys, settlement) are in `workbench`.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,21 @@ from typing import Any
 from flask import Blueprint, Response, abort, make_response, redirect, render_template, request, url_for
 from sqlalchemy import select
 
-from mock_acquirer import cards, deliveries, dialects, engine, faults, guards, timeline
+from mock_acquirer import cards, curl, deliveries, dialects, engine, faults, guards, plans, states, timeline
 from mock_acquirer.db import db
-from mock_acquirer.models import Delivery, Payment
+from mock_acquirer.models import Delivery, Event, Payment
+from mock_acquirer.scenarios.saved import saved
+from mock_acquirer.scenarios.toml import written
 
 bp = Blueprint("dashboard", __name__)
 NEWEST = 100
+PAYMENT_ID = re.compile(r"pay_[0-9a-f]{30}")
+RESENT: dict[str, dict[str, Any]] = {
+    # what a resend can be bent by: the rule for this one attempt
+    "": {},
+    "drop": {"drop": 1},
+    **{f"sign_{name}": {"sign": name} for name in plans.SIGN_FAULTS},
+}
 
 
 def _page(template: str, **values: Any) -> Response:
@@ -35,8 +47,14 @@ def payments() -> Response:
         query = query.where(Payment.run == run)
     if wanted:
         query = query.where((Payment.id == wanted) | (Payment.reference == wanted))
+    chosen = {"state": request.args.get("state", ""), "dialect": request.args.get("dialect", "")}
+    for name, value in chosen.items():
+        if value:
+            query = query.where(getattr(Payment, name) == value)
     found = list(db.session.scalars(query.order_by(Payment.created_at.desc(), Payment.id).limit(NEWEST)))
-    return _page("payments.html", payments=found, run=run, wanted=wanted, newest=NEWEST)
+    choices = {"state": list(states.TRANSITIONS), "dialect": list(dialects.every())}
+    shown = {"run": run, "wanted": wanted, "newest": NEWEST, "chosen": chosen, "choices": choices}
+    return _page("payments.html", payments=found, **shown)
 
 
 def _filters() -> tuple[str, str]:
@@ -50,9 +68,7 @@ def _filters() -> tuple[str, str]:
 @bp.get("/payments/<payment_id>")
 def payment(payment_id: str) -> Response:
     guards.require_control()
-    found = db.session.get(Payment, payment_id) if re.fullmatch(r"pay_[0-9a-f]{30}", payment_id) else None
-    if found is None:
-        abort(404, "There is no such payment.")
+    found = payment_or_404(payment_id)
     return _page(
         "payment.html",
         payment=found,
@@ -61,7 +77,40 @@ def payment(payment_id: str) -> Response:
         deliveries=deliveries.of(found),
         fired=faults.used(found),
         armed=faults.armed_for(found),
+        commands=curl.of_payment(found),
     )
+
+
+def payment_or_404(payment_id: str) -> Payment:
+    found = db.session.get(Payment, payment_id) if PAYMENT_ID.fullmatch(payment_id) else None
+    if found is None:
+        abort(404, "There is no such payment.")
+    return found
+
+
+@bp.get("/payments/<payment_id>/scenario.toml")
+def scenario_of(payment_id: str) -> Response:
+    """What happened to the payment, as a scenario to keep."""
+    guards.require_control()
+    scenario = saved(payment_or_404(payment_id))
+    response = make_response(written(scenario))
+    response.headers["Content-Type"] = "application/toml; charset=utf-8"
+    response.headers["Content-Disposition"] = f'attachment; filename="{scenario.name}.toml"'
+    return response
+
+
+@bp.get("/events")
+def events() -> Response:
+    """What merchants were told, whether it arrived or not."""
+    guards.require_control()
+    run, wanted = _filters()
+    query = select(Event, Payment).join(Payment, Payment.id == Event.payment_id)
+    if run:
+        query = query.where(Event.run == run)
+    if wanted:
+        query = query.where((Payment.id == wanted) | (Payment.reference == wanted))
+    found = db.session.execute(query.order_by(Event.created_at.desc(), Event.id).limit(NEWEST)).all()
+    return _page("events.html", events=found, run=run, wanted=wanted, newest=NEWEST)
 
 
 @bp.get("/deliveries")
@@ -80,7 +129,7 @@ def delivery_log() -> Response:
 @bp.get("/deliveries/<delivery_id>")
 def delivery(delivery_id: str) -> Response:
     guards.require_control()
-    return _page("delivery.html", delivery=_delivery(delivery_id))
+    return _page("delivery.html", delivery=_delivery(delivery_id), resent=RESENT, curl=curl.of_attempt)
 
 
 @bp.post("/deliveries/<delivery_id>/resend")
@@ -88,7 +137,10 @@ def resend(delivery_id: str) -> Any:
     guards.require_control()
     guards.require_own_form()
     found = _delivery(delivery_id)
-    deliveries.resend(found)
+    bend = request.form.get("bend", "")
+    if bend not in RESENT:
+        abort(422, "Resend as it should be, or with one of the faults of the list.")
+    deliveries.resend(found, RESENT[bend] or None)
     return redirect(url_for("dashboard.delivery", delivery_id=found.id), 303)
 
 

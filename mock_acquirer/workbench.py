@@ -1,0 +1,145 @@
+"""Pages that do something for the merchant: scenarios, receiver report card, settlement files, keys."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from flask import Blueprint, Response, abort, make_response, redirect, render_template, request, url_for
+
+from mock_acquirer import clock, dialects, engine, faults, guards, report_card, settlement, signing
+from mock_acquirer.dashboard import payment_or_404
+from mock_acquirer.errors import Refused
+from mock_acquirer.models import DEFAULT_RUN
+from mock_acquirer.scenarios import GROUPS, every, runner
+from mock_acquirer.times import parse_duration
+
+bp = Blueprint("workbench", __name__)
+DAYS = 7
+
+
+@bp.before_request
+def _only_with_control() -> None:
+    guards.require_control()
+    if request.method == "POST":
+        guards.require_own_form()
+
+
+def _page(template: str, status: int = 200, **values: Any) -> Response:
+    return make_response(render_template(f"mock_acquirer/{template}", **values), status)
+
+
+def _run() -> str:
+    """The run that the form names; made when it is new."""
+    return clock.enter_run(request.values.get("run", "").strip() or DEFAULT_RUN)
+
+
+@bp.get("/scenarios")
+def scenarios() -> Response:
+    """All of them; with `?payment=` those that can happen to it."""
+    payment = payment_or_404(request.args["payment"]) if request.args.get("payment") else None
+    shown = [one for one in every().values() if payment is None or one.fits(payment.dialect)]
+    run = payment.run if payment else _run()
+    armed = faults.plan_at(run, "scenario", payment.id if payment else faults.NEXT)
+    return _page("scenarios.html", scenarios=shown, groups=GROUPS, payment=payment, run=run, armed=armed)
+
+
+@bp.post("/scenarios")
+def arm() -> Any:
+    """Arm the chosen one for the payment, or for the next one of the run; an empty name clears."""
+    name = request.form.get("name", "")
+    scenario = runner.named(name) if name else None
+    if request.form.get("payment"):
+        payment = payment_or_404(request.form["payment"])
+        if scenario is None:
+            faults.arm(payment.run, "scenario", payment.id, {})
+        else:
+            runner.arm(payment, scenario)
+        return redirect(url_for("workbench.scenarios", payment=payment.id), 303)
+    run = _run()
+    runner.arm_next(run, scenario)
+    return redirect(url_for("workbench.scenarios", run=run), 303)
+
+
+@bp.get("/report_card")
+def report() -> Response:
+    name = next(iter(dialects.every()))
+    chosen = {"dialect": name, "url": dialects.named(name).merchant("demo").webhook_url, "payment": ""}
+    return _report(chosen)
+
+
+def _report(chosen: dict[str, str], card: dict[str, Any] | None = None, refused: Refused | None = None) -> Response:
+    status, sentence = (refused.status, refused.message) if refused else (200, "")
+    shown = {"names": list(dialects.every()), "chosen": chosen, "card": card, "refused": sentence}
+    return _page("report_card.html", status, **shown)
+
+
+@bp.post("/report_card")
+def make_report() -> Response:
+    """Try every case on the address and show what its receiver gets wrong."""
+    chosen = {name: request.form.get(name, "").strip()[:2000] for name in ("dialect", "url", "payment")}
+    try:
+        dialect, url = report_card.read(dict(chosen))
+        known = engine.find(_run(), chosen["payment"]) if chosen["payment"] else None
+        if chosen["payment"] and known is None:
+            abort(404, "There is no such payment.")
+        return _report(chosen, report_card.run(dialect, url, known))
+    except Refused as refused:
+        return _report(chosen, refused=refused)
+
+
+@bp.get("/settlement")
+def settlements() -> Response:
+    """Links to the files of the last days on the run's clock."""
+    run = _run()
+    today = clock.now(run).date()
+    days = [(today - timedelta(days=back)).isoformat() for back in range(DAYS)]
+    names = [name for name, dialect in dialects.every().items() if dialect.settlement is not None]
+    return _page("settlement.html", run=run, days=days, names=names, discrepancies=_discrepancies())
+
+
+def _discrepancies() -> int:
+    written = request.args.get("discrepancies", "") or "0"
+    if not (written.isascii() and written.isdigit() and int(written) <= settlement.MOST_DISCREPANCIES):
+        abort(422, f"Ask for 0 to {settlement.MOST_DISCREPANCIES} discrepancies.")
+    return int(written)
+
+
+@bp.get("/settlement/<name>/<day>")
+def settlement_file(name: str, day: str) -> Response:
+    """The file of one day, as the merchant gets it."""
+    dialect = dialects.every().get(name)
+    if dialect is None or dialect.settlement is None:
+        abort(404, "There is no such file.")
+    run = _run()
+    seed = faults.plan_at(run, "global").get("seed", 0)
+    found, _ = settlement.file_of(run, name, dialect.settlement, day, "", _discrepancies(), seed)
+    return Response(found.body, content_type=found.content_type)
+
+
+@bp.get("/keys")
+def keys() -> Response:
+    return _keys(_run(), None)
+
+
+def _keys(run: str, fresh: dict[str, Any] | None) -> Response:
+    valid = {}
+    for name, dialect in dialects.every().items():
+        signed = bool(dialect.signature_header)
+        valid[name] = len(signing.valid_keys(run, name, "demo", dialect.merchant("demo").secret)) if signed else 0
+    return _page("keys.html", run=run, secrets=valid, fresh=fresh)
+
+
+@bp.post("/keys")
+def rotate() -> Response:
+    """A new secret, shown on this answer and never again."""
+    run, name = _run(), request.form.get("dialect", "")
+    dialect = dialects.every().get(name)
+    if dialect is None or not dialect.signature_header:
+        abort(404, "There is no such secret.")
+    try:
+        overlap = parse_duration(request.form.get("overlap", "PT24H"))
+    except ValueError:
+        abort(422, "Choose one of the overlaps.")
+    secret, until = signing.rotate(run, name, "demo", dialect.merchant("demo").secret, overlap)
+    return _keys(run, {"dialect": name, "secret": secret, "until": until})
