@@ -172,16 +172,16 @@ def words(sent: dict[str, Any], name: str, longest: int, default: str | None = N
     return str(value)
 
 
-def yen(sent: dict[str, Any]) -> int:
-    """The whole yen of `amount`. Refuses with 400."""
+def yen(sent: dict[str, Any], currency: str = "JPY") -> int:
+    """The amount in minor units; whole yen, but for what a fault took in another currency. Refuses with 400."""
     given = sent.get("amount")
     if not isinstance(given, dict) or given.get("amount") is None or given.get("currency") is None:
         raise result("MISSING_REQUEST_PARAMS", 'Send `"amount": {"amount": 1200, "currency": "JPY"}`.')
     amount = given["amount"]
     if isinstance(amount, bool) or not isinstance(amount, int) or not 1 <= amount <= LARGEST:
         raise result("INVALID_REQUEST_PARAMS", f"The amount must be a whole number of yen from 1 to {LARGEST}.")
-    if given["currency"] != "JPY":
-        raise result("INVALID_REQUEST_PARAMS", "The currency must be JPY.")
+    if given["currency"] != currency:
+        raise result("INVALID_REQUEST_PARAMS", f"The currency must be {currency}.")
     return amount
 
 

@@ -318,11 +318,12 @@ def revert() -> Response:
 def create_refund() -> Response:
     """Money goes back; a query tells when. The same merchantRefundId again answers the first refund."""
     caller, sent = _caller(), body()
-    amount, name, reason = yen(sent), own_id(sent, "merchantRefundId"), words(sent, "reason", 255, "")
+    name, reason = own_id(sent, "merchantRefundId"), words(sent, "reason", 255, "")
     known = _refund(caller, name)
     payment = known[1] if known else by_payment_id(caller, words(sent, "paymentId", 64))
     if payment is None:
         raise result("RESOURCE_NOT_FOUND")
+    amount = yen(sent, payment.captures[0].currency if payment.captures else CURRENCY)
     kept = {"requestedAt": sent["requestedAt"]} if isinstance(sent.get("requestedAt"), int) else {}
 
     def doing(_: str) -> calls.Effect:

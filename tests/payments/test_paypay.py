@@ -262,7 +262,7 @@ REFUND = RefundRequest("R1", Money(500, "JPY"), "77-2", "returned")
 @pytest.mark.parametrize(
     ("reply", "sent", "asked"),
     [
-        (ok({"status": "CREATED"}, 201), Pending(), Pending()),
+        (ok({"status": "CREATED"}), Pending(), Pending()),
         (ok({"status": "REFUNDED"}), Done(), Done()),
         (ok({"status": "FAILED"}), Rejected("refund_failed"), Rejected("refund_failed")),
         (ok({"status": "NEW"}), Unknown("SUCCESS"), Unavailable("SUCCESS")),

@@ -55,11 +55,6 @@ _REFUNDS: dict[str, Done | Pending | Rejected] = {
     "REFUNDED": Done(),
     "FAILED": Rejected("refund_failed"),
 }
-_REFUND_ANSWERS: dict[str, Done | Pending | Rejected] = {
-    "CREATED": Pending(),
-    "REFUNDED": Done(),
-    "FAILED": Rejected("failed_later"),
-}
 _END_REASONS = {states.EXPIRED: "time"}
 _ACKS = {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable": 503}
 _UNKNOWN_TO_THEM = "DYNAMIC_QR_PAYMENT_NOT_FOUND"
@@ -228,41 +223,6 @@ class PayPay(PaymentProvider):
             return Done()
         return Rejected(code) if code == "ORDER_NOT_REVERSIBLE" else Unknown(code)
 
-    def refund(
-        self, payment: PaymentRequest, refund: RefundRequest
-    ) -> Done | Pending | Rejected | Unknown | Unavailable:
-        body = {
-            "merchantRefundId": refund.id,
-            "paymentId": refund.capture_id,
-            "amount": {"amount": refund.money.amount, "currency": refund.money.currency},
-            "requestedAt": int(time.time()),
-            "reason": refund.reason[:255],
-        }
-        try:
-            answer = self._call("POST", "/v2/refunds", body)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            return Unavailable(type(error).__name__)
-        except httpx.HTTPError as error:
-            return Unknown(type(error).__name__)
-        code = _code(answer)
-        if answer.status_code in (401, 429):
-            return Unavailable(code, _retry_after(answer))
-        if answer.status_code in (400, 404):
-            return Rejected(code)
-        return _refunded(answer) or Unknown(code)
-
-    def query_refund(
-        self, payment: PaymentRequest, refund: RefundRequest
-    ) -> Done | Pending | Rejected | NotFound | Unavailable:
-        try:
-            answer = self._call("GET", f"/v2/refunds/{refund.id}")
-        except httpx.HTTPError as error:
-            return Unavailable(type(error).__name__)
-        code = _code(answer)
-        if answer.status_code == 404 and code == "NO_SUCH_REFUND_ORDER":
-            return NotFound()
-        return _refunded(answer) or Unavailable(code, _retry_after(answer))
-
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
         raw = b"" if body is None else json.dumps(body).encode()
         key, secret = str(self.config["PAYPAY_API_KEY"]), str(self.config["PAYPAY_SECRET"])
@@ -319,14 +279,6 @@ def _refunded(answer: httpx.Response) -> Done | Pending | Rejected | None:
     """How a refund stands there; None when the answer does not tell."""
     try:
         return _REFUNDS.get(str(answer.json()["data"]["status"]))
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _refunded(answer: httpx.Response) -> Done | Pending | Rejected | None:
-    """What became of a refund; None when the answer does not say."""
-    try:
-        return _REFUND_ANSWERS.get(answer.json()["data"]["status"]) if answer.status_code in (200, 201) else None
     except _UNREADABLE:
         return None
 
