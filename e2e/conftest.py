@@ -54,7 +54,7 @@ class Visitor:
 
     def __init__(self, demo: Demo, context: BrowserContext) -> None:
         self.demo, self.context, self.watch = demo, context, Watch(context)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
 
     def tab(self) -> Page:
         """A new tab."""

@@ -37,7 +37,7 @@ class Screen:
     def link(self, name: str) -> Locator:
         return self.page.get_by_role("link", name=name)
 
-    def is_called(self, heading: str, within: float = 10) -> None:
+    def is_called(self, heading: str, within: float = 15) -> None:
         """The heading says `heading`, now or after at most `within` seconds."""
         expect(self.heading).to_have_text(heading, timeout=within * 1000)
 
@@ -107,7 +107,7 @@ class Shop(Screen):
 class OrderPage(Screen):
     """The page of one order, in its tab."""
 
-    def is_called(self, heading: str, within: float = 10) -> None:
+    def is_called(self, heading: str, within: float = 15) -> None:
         """So does the title, which is what one sees of a tab in the background."""
         super().is_called(heading, within)
         expect(self.page).to_have_title(f"{heading} · {self.number} · Settled")

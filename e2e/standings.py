@@ -11,8 +11,8 @@ from e2e.control import Control
 from e2e.demo import Demo
 from tests.parts.waiting import until
 
-DEAF = {"api": [{"op": "query", "do": "500"}, {"op": "cancel", "do": "500"}]}
-"""The acquirer answers neither questions nor wishes."""
+DEAF = {"api": [{"op": "query", "do": "500"}, {"op": "cancel", "do": "500"}], "hook": {"drop": 1_000_000}}
+"""The acquirer answers neither questions nor wishes, and tells nothing."""
 AFTER_TIME = "PT31M"
 
 

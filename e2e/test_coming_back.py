@@ -138,3 +138,35 @@ def test_another_payment_is_opened_only_after_the_first_was_closed_there(
     first.is_called("Payment cancelled")
     second.pay()
     order.is_called("Payment received")
+
+
+def test_another_way_to_pay_opens_only_after_the_declined_one_was_closed_there(
+    visitor: Visitor, buyer: Buyer, acquirer: Control
+) -> None:
+    order = visitor.order(buyer.order().url)
+    first = order.opens_payment()
+    first.pay(DECLINED_CARD)
+    order.is_called("Your card was declined")
+    order.page.get_by_text("Pay another way").click()
+    second = order.opens_payment(order.button("Pay with Stripe").click)
+    assert second.payment != first.payment
+    assert acquirer.payment(first.payment)["state"] == "voided"
+    second.pay()
+    order.is_called("Payment received")
+
+
+def test_another_way_to_pay_opens_nothing_when_the_first_was_paid_meanwhile(
+    visitor: Visitor, buyer: Buyer, acquirer: Control
+) -> None:
+    order = visitor.order(buyer.order().url)
+    first = order.opens_payment()
+    first.arm("Lost webhook")
+    first.pay(DECLINED_CARD)
+    expect(first.page.get_by_role("alert")).to_contain_text("Not paid")
+    acquirer.turn("PT30S")  # asking hears of the decline
+    order.is_called("Your card was declined")
+    acquirer.approve(first.payment)
+    order.page.get_by_text("Pay another way").click()
+    order.button("Pay with Stripe").click()
+    order.is_called("Payment received")
+    assert len(acquirer.payment(first.payment)["captures"]) == 1
