@@ -67,7 +67,7 @@ def _pay(payment: Payment, words: dict[str, Any]) -> None:
     card, why = cards.read_number(str(words["card"]))
     if card is None:
         raise Refused(422, "invalid_request", "invalid_card", why)
-    timeline.note(payment, "control", f"The customer pays with {card.brand} ending in {card.last4}")
+    timeline.note(payment, "page", f"The customer pays with {card.brand} ending in {card.last4}")
     engine.pay(payment, card)
 
 

@@ -15,8 +15,7 @@ Step = dict[str, Any]
 PATTERNS: tuple[tuple[str, Step], ...] = (
     # how the timeline tells it: the step; named groups become the step's words
     (r"The customer pays with (?P<brand>\w+) ending in (?P<last4>\d{4})", {"do": "pay"}),
-    (r"The customer approves with (?P<brand>\w+) ending in (?P<last4>\d{4})", {"do": "approve"}),
-    (r"The customer (pays|approves) with (the )?wallet", {"do": "approve"}),
+    (r"The customer pays with (the )?wallet", {"do": "approve"}),
     (r"The bank declines: (?P<code>\w+)", {"do": "decline"}),
     (r"The payment fails", {"do": "fail"}),
     (r"The customer cancels", {"do": "cancel"}),
@@ -52,6 +51,8 @@ def _steps(payment: Payment) -> list[Step]:
         step = _step(entry.text) if entry.kind in ("page", "control") else None
         if step is None:
             continue
+        if (entry.kind, step["do"]) == ("control", "pay"):
+            step["do"] = "approve"  # over HTTP a challenge is passed in the same breath
         if entry.at - last > PAUSE:
             steps.append({"do": "advance", "by": f"PT{int((entry.at - last).total_seconds())}S"})
         steps.append(step)
