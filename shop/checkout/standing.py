@@ -35,7 +35,7 @@ CAN: dict[str, frozenset[str]] = {
     "confirming": frozenset(),
     "still_waiting": frozenset({"check"}),
     "store_code": frozenset({"cancel_order"}),
-    "paid": frozenset({"receipt"}),
+    "paid": frozenset(),
     "declined": frozenset({"resume", "other_method", "cancel_order"}),
     "failed": frozenset({"pay", "other_method", "cancel_order"}),
     "session_ended": frozenset({"pay", "other_method", "cancel_order"}),
@@ -45,9 +45,9 @@ CAN: dict[str, frozenset[str]] = {
     "late": frozenset(),
     "review": frozenset(),
     "twice": frozenset(),
-    "refund_pending": frozenset({"receipt"}),
-    "partly_refunded": frozenset({"receipt"}),
-    "refunded": frozenset({"receipt"}),
+    "refund_pending": frozenset(),
+    "partly_refunded": frozenset(),
+    "refunded": frozenset(),
 }
 """Every key, and what its page offers."""
 UNDECIDED = frozenset(

@@ -17,6 +17,8 @@ from shop.payments.provider import BadSignature, Malformed, Notice, PaymentProvi
 from shop.payments.settle import settle
 
 log = logs.get()
+UNPROVEN = ("replayable", "unsigned")
+HINTS_KEPT = 10_000  # rows of the inbox, counted back from the newest
 REFUSED_KEPT = 1000  # for each provider
 BACKOFF = (2, 5, 10, 30, 60, 300, 1800)  # seconds until what could not be applied is tried again
 ORPHAN_GIVEN_UP = timedelta(days=1)
@@ -75,6 +77,8 @@ def _store(
             .returning(InboxRow.id)
         ).scalar()
         if inbox_id is not None:
+            if notices[0].trust in UNPROVEN:
+                _forget_old_hints(provider.NAME, inbox_id)
             return inbox_id, "stored"
         same = changed(
             update(InboxRow)
@@ -82,6 +86,12 @@ def _store(
             .values(repeats=InboxRow.repeats + 1)
         )
         return None, "duplicate" if same else "key_reused"
+
+
+def _forget_old_hints(provider: str, newest: int) -> None:
+    """Anybody can send hints without end: only the newest are kept. They have done what they do when they came."""
+    old = (InboxRow.provider == provider, InboxRow.trust.in_(UNPROVEN), InboxRow.id <= newest - HINTS_KEPT)
+    db.session.execute(delete(InboxRow).where(*old, InboxRow.done_at.is_not(None)))
 
 
 def due(limit: int = 500) -> list[int]:

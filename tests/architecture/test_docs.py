@@ -148,6 +148,7 @@ def wrong_lines(text: str) -> list[str]:
 
 def shell_lines(text: str) -> Iterator[str]:
     for block in _SHELL.findall(text):
+        block = block.replace("\\\n", " ")
         yield from (line.strip() for line in block.splitlines() if line.strip() and not line.strip().startswith("#"))
 
 

@@ -11,7 +11,7 @@ from docs.make.code import ROOT, Source, import_graph, imports, sources
 from docs.make.house import FLOOR_OF, PROVIDERS, PROVIDERS_MAY_USE, room_of
 
 SHOP, ACQUIRER = "shop", "mock_acquirer"
-DOORS_OF_THE_ACQUIRER = ("pages", "dashboard", "control")
+DOORS_OF_THE_ACQUIRER = ("pages", "dashboard", "workbench", "control", "lab")
 KNOW_BOTH_WORLDS = {
     "wsgi": "serves the acquirer beside the shop when it is mounted",
     "deploy.release": "prepares both databases when it is mounted",
@@ -20,6 +20,7 @@ KNOW_BOTH_WORLDS = {
 READ_REQUESTS = {
     "shop.accounts.sessions": "a sign-in is what the cookie of a request says",
     "mock_acquirer.guards": "checks callers for the pages",
+    "mock_acquirer.throttle": "counts callers",
     "mock_acquirer.web": "holds for every request",
 }
 """Files besides the doors that look at the request, and why."""
@@ -104,13 +105,13 @@ def providers_that_know_too_much(files: Iterable[Source]) -> list[str]:
 
 
 def doors_that_are_used(files: Iterable[Source]) -> list[str]:
-    """Files of the acquirer that import one of its doors: a dialect, hosted pages, the dashboard, the control API."""
+    """Files behind the acquirer's doors that import one: a dialect, hosted pages, the dashboard, the control API."""
     doors = {f"{ACQUIRER}.{name}" for name in DOORS_OF_THE_ACQUIRER}
     known = {s.module for s in sources(ACQUIRER)}
     return [
         f"{file.path} imports {used}"
         for file in files
-        if file.module != ACQUIRER
+        if file.module != ACQUIRER and file.module not in doors
         for used in imports(file, known)
         if used in doors or (used in known and _dialect(used) and not _is_own_part(file.module, used))
     ]

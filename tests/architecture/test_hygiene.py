@@ -48,7 +48,7 @@ def _habits(file: Source) -> Iterator[tuple[int, str]]:
         if not isinstance(node, ast.Call):
             continue
         name = _name(node.func)
-        if name == "print":
+        if name == "print" and not file.module.endswith("__main__"):
             yield node.lineno, "prints; use the log"
         if name in ("render_template_string", "from_string"):
             yield node.lineno, "renders a template that is no file"

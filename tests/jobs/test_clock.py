@@ -33,7 +33,7 @@ class Wall:
     def monotonic(self) -> float:
         return self.seconds
 
-    def sleep(self, seconds: float) -> None:
+    def turn(self, seconds: float) -> None:
         self.seconds += seconds
 
 
@@ -113,7 +113,7 @@ def test_each_item_is_handed_over_once_and_not_every_second(shop: Shop, wall: Wa
     own = Clock()
     for _ in range(4):
         own.tick()
-        wall.sleep(1)
+        wall.turn(1)
     assert len(jobs()) == 1
 
 
@@ -122,10 +122,10 @@ def test_a_job_that_was_lost_is_handed_over_again_after_five_seconds(shop: Shop,
     own = Clock()
     own.tick()
     queue.queue().empty()
-    wall.sleep(4)
+    wall.turn(4)
     own.tick()
     assert jobs() == []
-    wall.sleep(2)
+    wall.turn(2)
     own.tick()
     assert len(jobs()) == 1
 
@@ -157,10 +157,10 @@ def test_what_a_worker_has_done_and_is_due_again_is_handed_over_again_and_not_do
     own = Clock()
     own.tick()
     worker()
-    wall.sleep(1)
+    wall.turn(1)
     own.tick()
     assert queries(shop) == 1
-    wall.sleep(20)
+    wall.turn(20)
     make_due(shop, order)
     own.tick()
     assert (queries(shop), len(jobs())) == (1, 1)
@@ -175,7 +175,7 @@ def test_batches_that_begin_alike_are_both_handed_over(shop: Shop, wall: Wall) -
     not_now(third)
     own = Clock()
     own.tick()
-    wall.sleep(6)
+    wall.turn(6)
     not_now(second)
     with writing():
         db.session.get_one(Payment, third).next_check_at = clock.now()
@@ -195,10 +195,10 @@ def test_what_no_worker_takes_is_done_by_the_clock_after_ten_seconds(shop: Shop,
     (order,) = paid_there(shop)
     own = Clock()
     own.tick()
-    wall.sleep(6)
+    wall.turn(6)
     own.tick()
     assert shop.state(order) == "WAITING_PAYMENT"
-    wall.sleep(6)
+    wall.turn(6)
     own.tick()
     assert shop.state(order) == "PAID"
 

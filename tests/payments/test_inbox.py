@@ -75,6 +75,18 @@ def test_of_those_turned_away_only_the_newest_are_kept(shop: Shop, monkeypatch: 
     assert list(db.session.scalars(db.select(RefusedNotice.body).order_by(RefusedNotice.id))) == [b"5", b"6", b"7"]
 
 
+def test_of_hints_that_prove_nothing_only_the_newest_are_kept(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "HINTS_KEPT", 3)
+    payment = shop.payment(shop.order())
+    for number in range(8):
+        shop.hear(payment, f"hint-{number}", trust="unsigned")
+        shop.turn(seconds=6)
+    shop.hear(payment, "signed")
+    db.session.rollback()
+    kept = db.session.scalars(db.select(InboxRow.dedupe_key).order_by(InboxRow.id))
+    assert list(kept) == ["hint-5", "hint-6", "hint-7", "signed"]
+
+
 def test_of_a_large_one_that_is_turned_away_only_the_beginning_is_kept(shop: Shop) -> None:
     shop.receive({"user-agent": "x" * 5000}, b"y" * 60_000)
     db.session.rollback()

@@ -37,6 +37,9 @@ TITLES = {
     "late": "We received your payment late",
     "review": "We are checking your payment",
     "twice": "We received two payments",
+    "refund_pending": "Your refund is on its way",
+    "partly_refunded": "Part of your money went back to you",
+    "refunded": "Your money went back to you",
 }
 MONEY_MAY_COME = ("confirming", "still_waiting", "closing", "expiring", "late", "review", "twice", "preparing")
 NOT_KNOWN = (*MONEY_MAY_COME, "waiting", "finish_in_tab", "store_code", "unavailable", "paid")
