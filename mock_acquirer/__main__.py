@@ -75,8 +75,9 @@ def main(given: Sequence[str] | None = None) -> None:
         upgrade()
     logging.getLogger("alembic").setLevel(logging.WARNING)
     server = make_server(asked.host, port, app, threaded=True, request_handler=_Quiet, fd=listening.fileno())
-    print(f"http://127.0.0.1:{port}" if asked.host == "127.0.0.1" else f"http://{asked.host}:{port}", flush=True)
-    print("The mock acquirer is listening. Ctrl-C ends it.", file=sys.stderr, flush=True)
+    sys.stdout.write(f"http://{asked.host}:{port}\n")
+    sys.stdout.flush()
+    sys.stderr.write("The mock acquirer is listening. Ctrl-C ends it.\n")
     if asked.until_eof:
         threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
     try:

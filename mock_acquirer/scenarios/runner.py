@@ -7,9 +7,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from mock_acquirer import cards, clock, control, deliveries, dialects, engine, faults, loop, states, timeline
+from mock_acquirer import acts, clock, deliveries, dialects, engine, faults, loop, states, timeline
 from mock_acquirer.db import db
-from mock_acquirer.errors import Refused, conflict, not_found
+from mock_acquirer.errors import conflict, not_found
 from mock_acquirer.models import Payment
 from mock_acquirer.scenarios import Scenario, every
 from mock_acquirer.shop_clock import ShopClock
@@ -43,7 +43,7 @@ def play(payment: Payment, scenario: Scenario) -> list[str]:
     """Do the steps, send what is due, and answer what was expected and did not happen, in sentences."""
     for step in scenario.steps:
         words = {name: value for name, value in step.items() if name != "do"}
-        PLAY.get(step["do"], _control(step["do"]))(payment, words)
+        PLAY.get(step["do"], _act(step["do"]))(payment, words)
         db.session.refresh(payment)
     _turn(payment.run, timedelta())
     db.session.expire_all()
@@ -54,26 +54,13 @@ def play(payment: Payment, scenario: Scenario) -> list[str]:
 Step = Callable[[Payment, dict[str, Any]], object]
 
 
-def _control(do: str) -> Step:
-    return control.ACTS.get(do, lambda *_: None)
+def _act(do: str) -> Step:
+    return acts.ACTS.get(do, lambda *_: None)
 
 
 def _turn(run: str, by: timedelta) -> None:
     """Turn the run's clock, the shop's with it on the default run, doing what becomes due on the way."""
     loop.advance(run, clock.now(run) + by, ShopClock(run).turn)
-
-
-def _pay(payment: Payment, words: dict[str, Any]) -> None:
-    card, why = cards.read_number(str(words["card"]))
-    if card is None:
-        raise Refused(422, "invalid_request", "invalid_card", why)
-    timeline.note(payment, "page", f"The customer pays with {card.brand} ending in {card.last4}")
-    engine.pay(payment, card)
-
-
-def _challenge(payment: Payment, words: dict[str, Any]) -> None:
-    timeline.note(payment, "control", f"The customer answers the 3-D Secure challenge: {words['answer']}")
-    engine.finish_challenge(payment, words["answer"])
 
 
 def _merchant_cancels(payment: Payment, _: dict[str, Any]) -> None:
@@ -91,8 +78,6 @@ def _resend(payment: Payment, _: dict[str, Any]) -> None:
 
 
 PLAY: dict[str, Step] = {
-    "pay": _pay,
-    "challenge": _challenge,
     "advance": lambda payment, words: _turn(payment.run, parse_duration(words["by"])),
     "resend": _resend,
     "merchant_cancels": _merchant_cancels,

@@ -51,8 +51,6 @@ def _steps(payment: Payment) -> list[Step]:
         step = _step(entry.text) if entry.kind in ("page", "control") else None
         if step is None:
             continue
-        if (entry.kind, step["do"]) == ("control", "pay"):
-            step["do"] = "approve"  # over HTTP a challenge is passed in the same breath
         if entry.at - last > PAUSE:
             steps.append({"do": "advance", "by": f"PT{int((entry.at - last).total_seconds())}S"})
         steps.append(step)

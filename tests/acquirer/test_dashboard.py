@@ -96,7 +96,7 @@ def test_a_payment_is_saved_as_a_file(acquirer: World) -> None:
     acquirer.approve(payment)
     answer = acquirer.browser.get(f"/payments/{payment['id']}/scenario.toml")
     assert 'filename="saved_save_1.toml"' in answer.headers["Content-Disposition"]
-    assert tomllib.loads(answer.text)["steps"] == [{"do": "approve", "card": "4242424242424242"}]
+    assert tomllib.loads(answer.text)["steps"] == [{"do": "pay", "card": "4242424242424242"}]
 
 
 def test_a_rotated_key_is_shown_once_and_both_sign_along(acquirer: World, receiver: Receiver) -> None:
