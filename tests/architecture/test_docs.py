@@ -173,8 +173,8 @@ def _check_call(words: list[str]) -> None:
     url = next(word for word in words if word.startswith("http"))
     port, path = re.match(r"http://localhost:(\d+)(/[^?]*)", url).groups()  # type: ignore[union-attr]
     app = {"8000": shop_app, "9000": acquirer_app}[port]()
-    app.url_map.bind("localhost").match(path, method=options.get("-X", "GET"))
-    body = json.loads(options.get("-d", "{}"))
+    app.url_map.bind("localhost").match(path, method=options.get("-X", "POST" if "-d" in options else "GET"))
+    body = json.loads(options.get("-d", "{}")) if options.get("-d", "{}").startswith("{") else {}
     if path.endswith("/faults"):
         parse_plan(body)
 
