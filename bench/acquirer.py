@@ -68,7 +68,18 @@ def acquirer(folder: str, hooks: int) -> Iterator[tuple[int, int]]:
     environment = os.environ | settings
     flask = [sys.executable, "-m", "flask", "--app", "mock_acquirer", "db", "upgrade"]
     subprocess.run(flask, cwd=ROOT, env=environment, check=True, capture_output=True)
-    gunicorn = [sys.executable, "-m", "gunicorn", "-k", "gthread", "--threads", str(HANDS), "--no-control-socket", "--keep-alive", "75"]
+    gunicorn = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "-k",
+        "gthread",
+        "--threads",
+        str(HANDS),
+        "--no-control-socket",
+        "--keep-alive",
+        "75",
+    ]
     command = [*gunicorn, "-b", f"127.0.0.1:{port}", "--log-level", "error", "mock_acquirer:create_app()"]
     started = subprocess.Popen(command, cwd=ROOT, env=environment)
     try:
