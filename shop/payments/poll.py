@@ -128,17 +128,20 @@ def _hear(
     def unit() -> str:
         with writing():
             verdict = settle(payment_id, answer.facts, heard_from)
-            _confirm(payment_id, provider, answer.facts)
+            _note_answer(asked, provider, answer.facts)
             return verdict
 
     return retried(unit)
 
 
-def _confirm(payment_id: str, provider: PaymentProvider, facts: Facts) -> None:
-    """The acquirer answered; note whether its query shows a capture that we already know."""
-    payment = db.session.get_one(Payment, payment_id)
+def _note_answer(asked: Asked, provider: PaymentProvider, facts: Facts) -> None:
+    """The acquirer answered; note whether its query shows a capture that we knew before we asked.
+
+    One that we have only just heard of is asked about once more: an acquirer that charges twice does it now.
+    """
+    payment = db.session.get_one(Payment, asked.request.id)
     payment.unavailable_since, payment.answered_at = None, payment.asked_at
-    if payment.state != states.CAPTURED or payment.confirmed_at:
+    if asked.state != states.CAPTURED or payment.confirmed_at:
         return
     at = clock.now()
     if facts.captures:
