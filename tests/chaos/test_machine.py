@@ -90,9 +90,11 @@ class Life(RuleBasedStateMachine):
 
     @rule(order=orders)
     def take_twice(self, order: Order | None) -> None:
+        """The shop asks once more after a capture; whoever charges again later than that has to say so."""
         for remote in self._there(order):
             if len(remote.captures) == 1:
                 self.acquirer.capture(remote.reference)
+                self.write(order)
 
     @rule(order=orders, difference=st.sampled_from([-1, 1, 100]))
     def take_another_amount(self, order: Order | None, difference: int) -> None:

@@ -102,6 +102,18 @@ def test_a_capture_is_confirmed_by_one_query_and_then_left_alone(shop: Shop) -> 
     assert shop.standing(order).final
 
 
+def test_a_second_capture_of_which_nothing_is_said_is_found_by_asking_once_more(shop: Shop) -> None:
+    order = shop.order()
+    payment = shop.payment(order)
+    shop.acquirer.capture(payment.id)
+    shop.turn(seconds=11)
+    assert (shop.state(order), shop.payment(order).confirmed_at) == ("PAID", None)
+    shop.acquirer.capture(payment.id)
+    shop.turn(seconds=31)
+    assert shop.captures(order) == ["paid", "second"]
+    assert shop.payment(order).confirmed_at
+
+
 def test_a_capture_that_the_query_does_not_show_stands_and_is_asked_about_once_more(shop: Shop) -> None:
     """The acquirer lies: its signed notice says captured, its query says something else."""
     order = shop.order()
