@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mock_acquirer import cards, create_app, plans
-from mock_acquirer.scenarios import FOLDER, GROUPS, every, read
+from mock_acquirer import cards, clock, create_app, engine, plans
+from mock_acquirer.scenarios import FOLDER, GROUPS, every, read, runner
 from mock_acquirer.scenarios.toml import written
 from tests.acquirer.conftest import QUIET, Receiver, World
 
@@ -171,3 +171,26 @@ def test_nothing_random_in_one_payment_depends_on_another(make_world: Any) -> No
         acquirer.settle()
         met.append([[use["fault"] for use in acquirer.record(one, run=run)["faults_used"]] for one in mine])
     assert met[0] == met[1] and any(met[0])
+
+
+WORDS = {"tpay": {"MerchantID": "3002607"}, "stripe": {"client_reference_id": "S1"}, "paypay": {}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dialect", list(WORDS))
+def test_what_fits_a_dialect_happens_there_too(one_world: World, receiver: Receiver, dialect: str) -> None:
+    receiver.answer = (200, {}, b"1|OK")
+    one_world.app.config["ACQUIRER_WEBHOOK_TARGETS"] = (receiver.url.removesuffix("/hooks"),)
+    unmet = {}
+    for scenario in SCENARIOS.values():
+        if not scenario.fits(dialect):
+            continue
+        with one_world.app.app_context():
+            run = clock.enter_run(f"{dialect}-{scenario.name}"[:40])
+            currency, end = ("JPY" if dialect == "paypay" else "TWD"), engine.default_end(run, 1800)
+            ordered = (run, dialect, "demo", "S1", 120000, currency, "", receiver.url, end)
+            payment = engine.open_session(engine.Session(*ordered, wire=WORDS[dialect]))
+            runner.arm(payment, scenario)
+            if missing := runner.play(payment, scenario):
+                unmet[scenario.name] = missing
+    assert unmet == {}
