@@ -83,6 +83,19 @@ def test_what_is_put_into_the_cart_while_it_is_being_placed_is_in_the_order_or_s
         shop.restock(KETTLE)
 
 
+def test_the_loser_of_a_race_compensates_nothing_that_the_winner_made(shop: Shop, race: Race) -> None:
+    """Case 16."""
+    for _ in range(4):
+        shop.restock(PEN)
+        cart_id = shop.cart((PEN, 2))
+        key = cart.load(cart_id).checkout_key
+        results = race(lambda n, c=cart_id, k=key: shop.place(c, key=k) if n % 2 else shop.place(c, key="stale"))
+        order = next(result for result in results if isinstance(result, Order))
+        assert shop.can_sell(PEN) == UNITS - 2
+        assert steps(order) == {"reserve_stock": False, "open_payment": False}
+        assert [p.state for p in shop.payments(order)] == ["OPEN"]
+
+
 def test_eight_who_resume_one_checkout_at_once_open_one_payment(shop: Shop, race: Race) -> None:
     for _ in range(4):
         order = left_half_done(shop)

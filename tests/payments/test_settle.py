@@ -45,7 +45,8 @@ def test_the_same_event_id_with_another_body_is_refused(shop: Shop) -> None:
 
 def test_return_page_webhook_and_poll_at_the_same_instant_make_one_transition(shop: Shop, race: Race) -> None:
     """Case 2."""
-    for _ in range(5):
+    for _ in range(20):
+        shop.restock("TEST-PEN")
         order = shop.order(("TEST-PEN", 1))
         payment = shop.payment(order)
         shop.acquirer.capture(payment.id)

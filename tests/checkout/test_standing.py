@@ -1,0 +1,167 @@
+"""What the order's page says and offers, for every standing that an order can have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from shop.checkout import closing, saga
+from shop.checkout.standing import CAN
+from shop.core import clock
+from shop.core.money import Money
+from shop.orders.models import Order
+from shop.payments import poll, start
+from tests.shop_fixtures import Shop
+
+Story = Callable[[Shop], Order]
+
+
+def left_half_done(shop: Shop) -> Order:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(saga, "run", lambda _: None)
+        return shop.order()
+
+
+def opened_with(fault: str) -> Story:
+    def story(shop: Shop) -> Order:
+        shop.acquirer.misbehave("start", fault)
+        return shop.order()
+
+    return story
+
+
+def ended(state: str, reason: str) -> Story:
+    def story(shop: Shop) -> Order:
+        order = shop.order()
+        shop.acquirer.end(shop.payment(order).id, state, reason)
+        shop.hear(shop.payment(order))
+        return order
+
+    return story
+
+
+def visited(shop: Shop) -> Order:
+    order = shop.order()
+    start.visited(shop.payment(order).id)
+    return order
+
+
+def declined(shop: Shop) -> Order:
+    order = visited(shop)
+    shop.acquirer.decline(shop.payment(order).id)
+    shop.hear(shop.payment(order))
+    return order
+
+
+def returned(shop: Shop) -> Order:
+    order = visited(shop)
+    poll.make_due(order.id, "return")
+    return order
+
+
+def returned_long_ago(shop: Shop) -> Order:
+    order = returned(shop)
+    shop.acquirer.away = True
+    shop.wait(seconds=61)
+    return order
+
+
+def captured(*moneys: Money) -> Story:
+    def story(shop: Shop) -> Order:
+        order = shop.order()
+        for money in moneys:
+            shop.acquirer.capture(shop.payment(order).id, money=money)
+        shop.hear(shop.payment(order))
+        return order
+
+    return story
+
+
+def cancelled(shop: Shop) -> Order:
+    order = shop.order()
+    shop.cancel(order)
+    return order
+
+
+def cancelled_while_away(shop: Shop) -> Order:
+    order = shop.order()
+    shop.acquirer.away = True
+    shop.cancel(order)
+    return order
+
+
+def out_of_time(shop: Shop) -> Order:
+    order = shop.order()
+    shop.wait(minutes=31)
+    return order
+
+
+def expired(shop: Shop) -> Order:
+    order = shop.order()
+    shop.turn(minutes=31)
+    return order
+
+
+def paid_too_late(shop: Shop) -> Order:
+    order = expired(shop)
+    shop.acquirer.capture(shop.payment(order).id, at=clock.now())
+    shop.hear(shop.payment(order))
+    return order
+
+
+PRICE = Money(120000, "TWD")
+STORIES: dict[str, tuple[Story, set[str]]] = {
+    "preparing": (left_half_done, set()),
+    "choose": (opened_with("refuse"), {"pay", "other_method", "cancel_order"}),
+    "unavailable": (opened_with("unreachable"), {"pay", "other_method", "cancel_order"}),
+    "waiting": (lambda shop: shop.order(), {"pay", "other_method", "cancel_order"}),
+    "finish_in_tab": (visited, {"resume", "cancel_payment"}),
+    "declined": (declined, {"resume", "other_method", "cancel_order"}),
+    "confirming": (returned, set()),
+    "still_waiting": (returned_long_ago, {"check"}),
+    "failed": (ended("FAILED", "declines"), {"pay", "other_method", "cancel_order"}),
+    "session_ended": (ended("EXPIRED", "time"), {"pay", "other_method", "cancel_order"}),
+    "cancelled_there": (ended("CANCELLED", "customer"), {"pay", "other_method", "cancel_order"}),
+    "paid": (captured(PRICE), set()),
+    "review": (captured(Money(1, "TWD")), set()),
+    "twice": (captured(PRICE, PRICE), set()),
+    "closing": (cancelled_while_away, set()),
+    "cancelled": (cancelled, {"order_again"}),
+    "expiring": (out_of_time, set()),
+    "expired": (expired, {"order_again"}),
+    "late": (paid_too_late, set()),
+}
+
+
+@pytest.mark.parametrize("key", STORIES)
+def test_every_standing_has_its_own_words_and_offers(shop: Shop, key: str) -> None:
+    """Cases 1 and 18: while nothing is known nothing can be paid; what can be done is offered."""
+    story, offers = STORIES[key]
+    standing = shop.standing(story(shop))
+    assert standing.key == key
+    assert standing.can - {"receipt"} == offers
+    shop.acquirer.away = False
+    for _ in range(3):
+        shop.turn(seconds=31)
+
+
+def test_every_story_that_can_be_told_without_store_codes_and_refunds_is_told() -> None:
+    later = {"store_code", "refund_pending", "partly_refunded", "refunded"}
+    assert set(STORIES) >= {key for key in CAN if key not in later}
+
+
+def test_the_back_button_shows_the_open_payment_with_resume_and_cancel_and_cancel_keeps_the_order(shop: Shop) -> None:
+    """Case 18."""
+    order = visited(shop)
+    first = shop.payment(order)
+    assert shop.pay_again(order).id == first.id, "resume is the same payment"
+    closing.cancel_payment(order.id)
+    assert shop.standing(order).key == "cancelled_there"
+    assert shop.can_sell() == 9
+
+
+def test_a_page_whose_order_can_still_change_says_so_and_one_that_cannot_too(shop: Shop) -> None:
+    waiting, over = shop.order(), cancelled(shop)
+    assert (shop.standing(waiting).pending, shop.standing(waiting).final) == (True, False)
+    assert (shop.standing(over).pending, shop.standing(over).final) == (False, True)

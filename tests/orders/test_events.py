@@ -1,0 +1,55 @@
+"""An order's events: numbered 1..n, and whoever asks for what came after the last one sees each of them once."""
+
+from __future__ import annotations
+
+import threading
+
+from flask import Flask
+
+from shop.core.db import db, writing
+from shop.orders import events
+from tests.shop_fixtures import Race, Shop, bare_order
+
+
+def test_a_reader_that_was_cut_off_catches_up_and_sees_every_event_once(shop: Shop) -> None:
+    """Case 27."""
+    order = shop.order()
+    payment = shop.payment(order)
+    before = events.last_seq(order.id)
+    shop.acquirer.decline(payment.id)
+    shop.hear(payment)
+    shop.acquirer.capture(payment.id)
+    shop.hear(payment)
+    missed = events.since(order.id, before)
+    assert [event.seq for event in missed] == list(range(before + 1, before + len(missed) + 1))
+    assert {event.kind for event in missed} >= {"payment.declined", "payment.captured", "order.moved"}
+    assert events.since(order.id, events.last_seq(order.id)) == []
+
+
+def test_while_eight_write_a_reader_sees_every_event_once_and_in_order(app: Flask, race: Race) -> None:
+    """Case 27: no number is seen before a smaller one that is still on its way."""
+    seen: list[int] = []
+    done = threading.Event()
+
+    def read(order_id: int) -> None:
+        with app.app_context():
+            while True:
+                finished = done.is_set()
+                seen.extend(event.seq for event in events.since(order_id, seen[-1] if seen else 0))
+                db.session.rollback()
+                if finished:
+                    return
+
+    def write(number: int) -> None:
+        for _ in range(5):
+            with writing():
+                events.record(order_id, "order.noted", actor="test", who=number)
+
+    with app.app_context():
+        order_id = bare_order("PENDING")
+        reader = threading.Thread(target=read, args=(order_id,))
+        reader.start()
+        assert race(write) == [None] * 8
+        done.set()
+        reader.join(20)
+    assert seen == list(range(1, 41))
