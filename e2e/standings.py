@@ -43,15 +43,18 @@ def preparing(on: Stage) -> Placed:
 
 
 def choose(on: Stage) -> Placed:
-    on.acquirer.faults(api=[{"op": "start", "do": "500", "times": 1}])
+    on.acquirer.faults(api=[{"op": "start", "do": "500"}])  # not once: an earlier order may be opening, too
     placed = on.buyer.order()
+    on.acquirer.faults()
     on.acquirer.turn("PT30S")
     return placed
 
 
 def unavailable(on: Stage) -> Placed:
-    on.acquirer.faults(api=[{"op": "start", "do": "429", "times": 1}])
-    return on.buyer.order()
+    on.acquirer.faults(api=[{"op": "start", "do": "429"}])
+    placed = on.buyer.order()
+    on.acquirer.faults()
+    return placed
 
 
 def waiting(on: Stage) -> Placed:
