@@ -19,7 +19,7 @@ NO_DATABASE_DECIDES = re.compile(
     r"|tests/payments/test_(kpay|stripe|tpay|paypay)\.py"
     r"|tests/acquirer/test_(paypay|tpay|stripe|pages|scenarios|report_card|dashboard|cards|challenge|settlement)"
 )
-"""Pages and wire formats, where the kind of database makes no difference: they run on SQLite, and on PostgreSQL too with
+"""Pages and wire formats, where the kind of database makes no difference: on SQLite, and on PostgreSQL too with
 `--every-database`. What is decided by a database always runs on both.
 """
 
