@@ -56,7 +56,7 @@ def measure(count: int, calls_per_second: int, *, held: bool) -> tuple[float, in
         payments = [payment for _, payment in waiting_payments(demo, count)]
         orders = Orders(demo)
         if held:
-            demo.signal("clock", signal.SIGSTOP)
+            demo.hold("clock")
         note("all customers approve, every webhook is dropped")
         approving = approve_all(demo, payments)
         already = orders.paid()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
+import re
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +25,9 @@ HANDS = 8
 
 @contextmanager
 def running(**settings: str) -> Iterator[Demo]:
-    """The whole demo on free ports, in a temporary folder."""
+    """The whole demo on free ports, in a temporary folder, with shelves that no bench empties."""
     with tempfile.TemporaryDirectory(prefix="settled-bench-") as folder:
-        demo = Demo(Path(folder), **settings)
+        demo = Demo(Path(folder), SEED_STOCK="100", **settings)
         try:
             demo.start()
             yield demo
@@ -39,13 +42,21 @@ def each(items: Iterable[Item], do: Callable[[Item], Result], hands: int = HANDS
 
 
 def waiting_payments(demo: Demo, count: int) -> list[tuple[Placed, str]]:
-    """`count` orders whose buyers have opened the payment page, with the acquirer's ids of the payments."""
+    """`count` orders whose buyers have opened the payment page, with the acquirer's ids of the payments.
+
+    Each buys one thing, the next one the next thing of the catalogue.
+    """
+    goods = itertools.cycle(re.findall(r'<h2><a href="/products/([^"]+)"', Buyer(demo).page("/")))
+    sold_out = {"paper-lantern"}
+    next_one = threading.Lock()
 
     def orders_of_one(number: int) -> list[tuple[Placed, str]]:
         placed = []
         buyer = Buyer(demo)
         for _ in range(number):
-            order = buyer.order()
+            with next_one:
+                slug = next(one for one in goods if one not in sold_out)
+            order = buyer.order(slug)
             placed.append((order, buyer.go_and_pay(order)))
         return placed
 

@@ -1,8 +1,8 @@
 """Signed webhooks a second through POST /webhooks/kpay, each settling an order of its own, beside a bare Flask view.
 
 The bare view (bench/floor.py) checks the same signature and does one INSERT and one COMMIT, under the same gunicorn
-settings. Worker, clock and acquirer rest while it is measured. PostgreSQL syncs every commit to disk; SQLite is as the
-shop sets it up (WAL, synchronous=NORMAL).
+settings. Worker, clock and acquirer are away while it is measured. PostgreSQL syncs every commit to disk; SQLite is as
+the shop sets it up (WAL, synchronous=NORMAL).
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from tests.parts.processes import ROOT, free_port
 
 SECRET = "whsec_a3BheS1kZW1vLXdlYmhvb2stc2VjcmV0LTAwMDE="  # the demo merchant's, printed in the acquirer's manual
 CONNECTIONS = 16
-RESTING = ("worker", "clock", "acquirer")
 
 
 def events(demo: Demo, count: int) -> list[bytes]:
@@ -37,7 +36,7 @@ def events(demo: Demo, count: int) -> list[bytes]:
     control.faults(hook={"drop": 1_000_000})
     payments = [payment for _, payment in waiting_payments(demo, count)]
     for name in ("worker", "clock"):
-        demo.signal(name, signal.SIGSTOP)  # so that asking does not settle them first
+        demo.stop(name, signal.SIGTERM)  # or asking would settle them first
     each(payments, control.approve)
     client = httpx.Client(
         base_url=f"{demo.acquirer}/kpay/v1/payments", headers={"Authorization": "Bearer kp_test_demo"}
@@ -113,15 +112,16 @@ def measure(count: int, database: str, shop_url: str, floor_url: str) -> tuple[s
     with running(**settings) as demo:
         note(f"{database}: {count} payments are opened and approved")
         bodies = events(demo, count)
-        for name in RESTING:
-            demo.signal(name, signal.SIGSTOP)
+        demo.signal("acquirer", signal.SIGSTOP)
         note(f"{database}: webhooks")
         rate(demo.shop, bodies[:20])
         ours = rate(demo.shop, bodies[20:])
         demo.signal("web", signal.SIGSTOP)
         bare = floor(demo, floor_url or f"sqlite:///{demo.folder / 'floor.db'}", bodies[20:])
-        for name in ("web", *RESTING):
+        for name in ("web", "acquirer"):
             demo.signal(name, signal.SIGCONT)
+        for name in ("worker", "clock"):
+            demo.start_again(name)
         checked = demo.flask("check")
         assert checked.returncode == 0, checked.stdout
     return database, bare, ours, bare / ours

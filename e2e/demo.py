@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from tests.parts.processes import ROOT, VENV_BIN, Process, Processes, free_port, http_status
@@ -69,6 +70,16 @@ class Demo:
         """Send a signal to one process and those that it forked; SIGSTOP and SIGCONT make them hang and go on."""
         os.killpg(self.running[name].pid, number)
 
+    def hold(self, name: str) -> None:
+        """Let one process hang, at a moment at which it does not keep the others from the shop's SQLite database."""
+        while True:
+            self.signal(name, signal.SIGSTOP)
+            with suppress(sqlite3.OperationalError), self._connect() as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.rollback()
+                return
+            self.signal(name, signal.SIGCONT)
+
     def flask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the shop, as from a plain shell."""
         command = [str(VENV_BIN / "flask"), "--app", "wsgi", *arguments]
@@ -77,8 +88,11 @@ class Demo:
 
     def execute(self, statement: str, *values: object) -> None:
         """Change the shop's database behind its back; for what no page of it can change."""
-        with sqlite3.connect(self.folder / "shop.db", timeout=10) as connection:
+        with self._connect() as connection:
             connection.execute(statement, values)
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.folder / "shop.db", timeout=2)
 
     def close(self) -> None:
         """End everything."""
