@@ -246,7 +246,7 @@ on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @on_sqlite
 def test_whatever_happens_in_whatever_order_everything_heals_and_every_sum_is_right(shop: Shop) -> None:
     assert (PRICES[PEN]["TWD"], UNITS) == (9000, 10)
-    live(shop, 40)
+    live(shop, 30)
 
 
 def nothing_is_released(monkeypatch: pytest.MonkeyPatch) -> None:

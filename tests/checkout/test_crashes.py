@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from shop.checkout import cart
+from shop.checkout import cart, closing
 from shop.core.db import db
 from shop.orders.models import Order
 from shop.payments import registry
@@ -63,8 +63,8 @@ def die_everywhere(
         subject, boundaries = prepare(), Boundaries(deadly)
         with suppress(Killed), shop.app.app_context(), dying_at(boundaries):
             do(subject)
-        for _ in range(4):  # for as long as any lease lasts, the next clock process looks
-            shop.turn(seconds=16)
+        for _ in range(2):  # for as long as any lease lasts, the next clock process looks
+            shop.turn(seconds=31)
         then(subject)
         if boundaries.passed < deadly:
             return boundaries.passed
@@ -151,7 +151,10 @@ def test_killed_while_an_order_expires_its_stock_is_released_once(shop: Shop) ->
         shop.wait(minutes=31)
         return order
 
-    assert die_everywhere(shop, out_of_time, lambda _: shop.sweep(), lambda o: ended_once(shop, o, "EXPIRED")) >= 10
+    def expired_once(order: Order) -> None:
+        ended_once(shop, order, "EXPIRED")
+
+    assert die_everywhere(shop, out_of_time, lambda order: closing.finish(order.id), expired_once) >= 8
 
 
 def test_killed_while_an_order_is_cancelled_its_stock_is_released_once(shop: Shop) -> None:

@@ -160,7 +160,7 @@ a_word = st.tuples(
 
 
 @pytest.mark.usefixtures("inside")
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.lists(a_word, max_size=14))
 def test_whatever_is_said_in_whatever_order_the_sums_hold(words: list[tuple[str, int, int]]) -> None:
     """Reserved is what is held, on hand and sold are what came in, and nothing is ever negative."""
