@@ -1,0 +1,166 @@
+"""What KPay's answers mean."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from shop.payments.provider import (
+    Done,
+    Found,
+    NotFound,
+    Rejected,
+    Show,
+    Started,
+    Unavailable,
+    Unknown,
+)
+from tests.payments.kpay_words import (
+    KNOWN,
+    REQUEST,
+    a_capture,
+    a_payment,
+    fails,
+    kpay,
+    says,
+)
+
+REFUSED = {"error": {"type": "invalid_request", "code": "amount_too_small", "message": "…"}}
+STARTS: list[tuple[Any, type, str]] = [
+    (says(201, a_payment()), Started, ""),
+    (says(200, a_payment()), Started, ""),
+    (says(201, {"id": "pay_1"}), Unknown, "cannot be read"),
+    (says(201, b"<html>"), Unknown, "cannot be read"),
+    (says(201, []), Unknown, "cannot be read"),
+    (says(400, REFUSED), Rejected, "amount_too_small"),
+    (says(401, b"no"), Rejected, "http_401"),
+    (says(422, REFUSED), Rejected, "amount_too_small"),
+    (says(409, {"error": {"code": "idempotency_in_flight"}}), Unknown, "409"),
+    (says(429, None, **{"retry-after": "7"}), Unavailable, "429"),
+    (says(500), Unknown, "500"),
+    (says(503), Unknown, "503"),
+    (says(302, None, location="http://elsewhere.example"), Unknown, ""),
+    (fails(httpx.ConnectError), Unavailable, "ConnectError"),
+    (fails(httpx.ConnectTimeout), Unavailable, "ConnectTimeout"),
+    (fails(httpx.ReadTimeout), Unknown, "ReadTimeout"),
+    (fails(httpx.RemoteProtocolError), Unknown, "RemoteProtocolError"),
+]
+
+
+@pytest.mark.parametrize(("answer", "kind", "why"), STARTS)
+def test_what_an_answer_to_opening_means(answer: Any, kind: type, why: str) -> None:
+    found = kpay(answer).start(REQUEST, "http://shop/return", "http://shop/webhooks/kpay")
+    assert isinstance(found, kind)
+    assert why in (getattr(found, "code", "") + getattr(found, "reason", ""))
+
+
+def test_opening_carries_our_reference_as_the_idempotency_key_and_everything_else() -> None:
+    sent: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(201, json=a_payment())
+
+    started = kpay(answer).start(REQUEST, "http://shop/return", "http://shop/webhooks/kpay")
+    assert isinstance(started, Started)
+    assert started.provider_data == {"id": "pay_1"}
+    assert (started.action.kind, started.action.url) == ("redirect", "http://kpay.example/pay/pay_1")
+    request = sent[0]
+    assert (request.method, str(request.url)) == ("POST", "http://kpay.example/kpay/v1/payments")
+    assert request.headers["idempotency-key"] == "PAY-1"
+    assert request.headers["authorization"] == "Bearer kp_test_tests"
+    body = json.loads(request.content)
+    assert (body["reference"], body["amount"], body["currency"]) == ("PAY-1", 120000, "TWD")
+    assert body["expires_at"] == "2030-01-01T00:00:00Z"
+
+
+def test_the_acquirer_says_how_long_to_wait() -> None:
+    found = kpay(says(429, None, **{"retry-after": "7"})).query(KNOWN)
+    assert found == Unavailable("HTTP 429", 7.0)
+    assert kpay(says(503, None, **{"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"})).query(KNOWN) == Unavailable(
+        "HTTP 503"
+    )
+
+
+QUERIES: list[tuple[Any, type]] = [
+    (says(200, a_payment()), Found),
+    (says(404, {"error": {"code": "not_found"}}), NotFound),
+    (says(200, b"garbage"), Unavailable),
+    (says(200, {"id": "pay_1"}), Unavailable),
+    (says(200, a_payment(reference="PAY-2")), Unavailable),
+    (says(401), Unavailable),
+    (says(500), Unavailable),
+    (fails(httpx.ReadTimeout), Unavailable),
+]
+
+
+@pytest.mark.parametrize(("answer", "kind"), QUERIES)
+def test_what_an_answer_to_a_question_means(answer: Any, kind: type) -> None:
+    assert isinstance(kpay(answer).query(KNOWN), kind)
+
+
+def test_a_payment_whose_id_we_never_heard_is_asked_about_by_our_reference() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(200, json={"data": [a_payment()]})
+
+    found = kpay(answer).query(REQUEST)
+    assert isinstance(found, Found)
+    assert found.facts.provider_data == {"id": "pay_1"}
+    assert asked == ["http://kpay.example/kpay/v1/payments?reference=PAY-1"]
+    assert isinstance(kpay(says(200, {"data": []})).query(REQUEST), NotFound)
+
+
+def test_a_code_for_the_counter_is_shown_while_it_waits_and_named_when_it_is_paid() -> None:
+    store = {"type": "store", "code": "00071234567890", "expires_at": "2030-01-03T00:00:00Z"}
+    waiting = kpay(says(200, a_payment(status="requires_action", payment_method=store))).query(KNOWN)
+    assert isinstance(waiting, Found)
+    deadline = datetime(2030, 1, 3, tzinfo=UTC)
+    assert waiting.facts.show == Show("store_code", "00071234567890", "00071234567890", deadline)
+    paid = kpay(says(200, a_payment(status="captured", captures=[a_capture()], payment_method=store))).query(KNOWN)
+    assert isinstance(paid, Found)
+    assert paid.facts.show is None and paid.facts.instrument
+    assert paid.facts.instrument["method"] == "convenience store"
+
+
+CANCELS: list[tuple[Any, Any]] = [
+    (says(200, a_payment(status="voided")), Done()),
+    (says(409, {"error": {"code": "already_captured"}}), Rejected("already_captured")),
+    (says(500), Unknown("HTTP 500")),
+    (fails(httpx.ReadTimeout), Unknown("ReadTimeout")),
+]
+
+
+@pytest.mark.parametrize(("answer", "meaning"), CANCELS)
+def test_what_an_answer_to_closing_means(answer: Any, meaning: Any) -> None:
+    assert kpay(answer).cancel(KNOWN) == meaning
+
+
+def test_a_payment_that_never_arrived_there_is_closed() -> None:
+    assert kpay(says(200, {"data": []})).cancel(REQUEST) == Done()
+    assert kpay(says(500)).cancel(REQUEST) == Unknown("HTTP 500")
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("requires_payment", "OPEN"),
+        ("requires_action", "OPEN"),
+        ("authorized", "AUTHORIZED"),
+        ("captured", "CAPTURED"),
+        ("voided", "CANCELLED"),
+        ("failed", "FAILED"),
+        ("expired", "EXPIRED"),
+        ("something_new", None),
+    ],
+)
+def test_their_words_for_a_state_in_ours(status: str, state: str | None) -> None:
+    found = kpay(says(200, a_payment(status=status))).query(KNOWN)
+    assert isinstance(found, Found)
+    assert found.facts.state == state
