@@ -44,7 +44,7 @@ def main() -> None:
     for step in STEPS:
         run(app, *step)
     compress(Path(str(app.static_folder)))
-    if app.config["ACQUIRER_MOUNT"]:
+    if app.config.get("ACQUIRER_MOUNT"):
         import mock_acquirer
 
         acquirer = mock_acquirer.create_app()

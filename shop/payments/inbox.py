@@ -14,7 +14,7 @@ from shop.core.db import changed, db, insert, retried, writing
 from shop.payments import refunds, registry, states
 from shop.payments.models import InboxRow, Payment, RefusedNotice
 from shop.payments.provider import BadSignature, Malformed, Notice, PaymentProvider
-from shop.payments.settle import settle
+from shop.payments.settle import UnknownPayment, settle
 
 log = logs.get()
 UNPROVEN = ("replayable", "unsigned")
@@ -156,7 +156,7 @@ def _hear(row: InboxRow, notice: Notice) -> str:
     if notice.trust == "signed":
         try:
             return settle(notice.reference, notice.facts, "webhook", provider=row.provider, inbox_id=row.id)
-        except KeyError:
+        except UnknownPayment:
             return "orphan"
     _make_due(row.provider, notice.reference)
     return "hint"

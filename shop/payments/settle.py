@@ -33,6 +33,10 @@ _WEIGHT = ("duplicate", "hint", "stale", "illegal", "applied", "mismatch")
 """When a report deserves several verdicts, the last of these is its verdict."""
 
 
+class UnknownPayment(KeyError):
+    """We have no such payment, or another provider runs it."""
+
+
 @dataclass
 class _Hearing:
     """One report while it is being judged: the locked rows, and what has been found so far."""
@@ -70,7 +74,7 @@ def _settle(payment_id: str, facts: Facts, heard_from: str, by: str | None, inbo
     known = select(Payment.order_id).where(Payment.id == payment_id)
     order_id = db.session.scalar(known.where(Payment.provider == by) if by else known)
     if order_id is None:
-        raise KeyError(payment_id)
+        raise UnknownPayment(payment_id)
     order, payments = order_with_payments(order_id)
     payment = next(p for p in payments if p.id == payment_id)
     others = [p for p in payments if p.id != payment_id]
