@@ -24,7 +24,7 @@ from tests.parts.waiting import until
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
 
 SHOP = """
-import time
+import time, click
 from flask import Flask
 app = Flask(__name__)
 app.get("/readyz")(lambda: {"database": "ok"})
@@ -34,8 +34,8 @@ def db(): pass
 def upgrade(): open("var/migrated", "a").write("x")
 @app.cli.command()
 def seed(): open("var/seeded", "a").write("x")
-def forever(): time.sleep(600)
-app.cli.command("worker")(forever)
+def forever(**_): time.sleep(600)
+app.cli.command("worker")(click.option("--preload")(forever))
 app.cli.command("clock")(forever)
 """
 PROCFILE = """

@@ -58,7 +58,7 @@ def settle(
     """Apply what was heard and return the verdict: applied, duplicate, stale, illegal, mismatch or hint.
 
     `heard_from` is webhook, poll, return, view, start or staff. Joins the caller's unit if there is one. Raises
-    KeyError for a payment that we do not have, or that `provider`, when given, does not run.
+    UnknownPayment for a payment that we do not have, or that `provider`, when given, does not run.
     """
     if db.session().info.get("writing"):
         return _settle(payment_id, facts, heard_from, provider, inbox_id)
