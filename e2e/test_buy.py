@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from e2e.buyers import PLENTY, Buyer
 from e2e.conftest import Visitor
 from e2e.control import Control
 from e2e.pages import CHALLENGE_CARD, DECLINED_CARD, OrderPage
+from tests.parts.waiting import until
 
 
 def test_the_order_page_turns_to_paid_while_the_buyer_pays_in_another_tab(visitor: Visitor) -> None:
@@ -106,3 +107,21 @@ def test_time_runs_out_on_an_open_page_and_the_cart_comes_back(
     order.button("Order again").click()
     shop.is_called("Your cart")
     expect(shop.link("Six Cedar Pencils")).to_be_visible()
+
+
+def test_a_first_visitor_who_opens_two_products_at_once_can_buy_both(visitor: Visitor) -> None:
+    shop = visitor.shop().visit()
+    tabs = [visitor.shop(), visitor.shop()]
+    asked: list[Route] = []
+    visitor.context.route("**/products/*", lambda route: asked.append(route))
+    for tab, slug in zip(tabs, ("olive-soap", PLENTY), strict=True):
+        tab.page.evaluate(f"setTimeout(() => location.assign('{visitor.demo.shop}/products/{slug}'))")
+    until(lambda: shop.page.title() and len(asked) == 2, what="both tabs to ask for their page")
+    for request in asked:  # neither has the cookie that comes with the other's answer
+        request.continue_()
+    for tab in tabs:
+        tab.add_to_cart()
+        expect(tab.link("View cart")).to_be_visible()
+    shop.visit("/cart")
+    expect(shop.link("Six Cedar Pencils")).to_be_visible()
+    expect(shop.link("Olive Soap")).to_be_visible()

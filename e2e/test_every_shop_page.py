@@ -172,15 +172,6 @@ def too_large(visitor: Visitor) -> Shop:
     return shop
 
 
-def stale_form(visitor: Visitor) -> Shop:
-    visitor.watch.expect_status(400)
-    shop = checkout(visitor)
-    visitor.context.clear_cookies()
-    shop.button("Place order and pay").click()
-    expect(shop.page.get_by_text("This page had been open for a long time.")).to_be_visible()
-    return shop
-
-
 def at(path: str) -> Way:
     """The page at an address."""
     return lambda visitor: visitor.shop().visit(path)
@@ -218,7 +209,6 @@ PAGES: dict[str, tuple[Way, str]] = {
     "a wrong method": (failing(405, "/cart/lines"), "That did not work"),
     "a foreign host": (foreign_host, "That did not work"),
     "too large": (too_large, "That is too much"),
-    "a stale form": (stale_form, "That did not work"),
 }
 """Every page by what it shows: how to get there, and its main heading."""
 

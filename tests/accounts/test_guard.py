@@ -120,6 +120,20 @@ def test_a_form_without_its_token_is_refused_with_a_friendly_page(client: FlaskC
     assert "Nothing was changed" in answer.text
 
 
+@pytest.mark.parametrize(
+    ("site", "status"), [("same-origin", 422), ("same-site", 400), ("cross-site", 400), ("none", 400)]
+)
+def test_of_two_first_pages_opened_at_once_both_can_be_used_because_the_browser_vouches(
+    client: FlaskClient, site: str, status: int
+) -> None:
+    first = re.search(r'name="csrf_token" value="([^"]+)"', client.get("/sign-in").text)
+    client.delete_cookie("settled")
+    client.get("/sign-in")  # the second page's cookie is the one that stays
+    assert first
+    answer = client.post("/cart/lines", data={"csrf_token": first[1], "sku": "X"}, headers={"Sec-Fetch-Site": site})
+    assert answer.status_code == status
+
+
 def test_every_page_that_changes_something_asks_for_the_token(app: Flask, client: FlaskClient) -> None:
     asked = 0
     for rule in app.url_map.iter_rules():
