@@ -14,6 +14,7 @@ from e2e.conftest import Visitor
 from e2e.control import Control
 from e2e.demo import Demo
 from e2e.pages import OrderPage
+from e2e.watching import is_sound
 from tests.parts.waiting import until
 
 RECORD = """() => {
@@ -109,6 +110,25 @@ def test_the_shop_is_killed_and_comes_back_and_the_open_page_goes_on_by_itself(
     demo.start_again("web")
     acquirer.turn("PT1M")
     order.is_called("Payment received", within=20)
+
+
+def test_a_stream_that_is_lost_for_ten_seconds_is_said_and_taken_back_when_it_is_here_again(
+    visitor: Visitor, buyer: Buyer
+) -> None:
+    visitor.watch.expect_outage()
+    page = visitor.tab()
+    page.clock.install()
+    page.route(re.compile("/events"), lambda route: route.abort("connectionrefused"))
+    with page.expect_event("requestfailed"):
+        page.goto(buyer.order().url)
+    lost = page.get_by_text("Reconnecting")
+    expect(lost).to_be_hidden()
+    page.clock.fast_forward(11_000)
+    expect(lost).to_be_visible()
+    is_sound(page)
+    page.unroute(re.compile("/events"))
+    page.clock.fast_forward(20_000)
+    expect(lost).to_be_hidden()
 
 
 def test_redis_stops_while_a_page_is_open_and_the_page_still_turns(
