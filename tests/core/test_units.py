@@ -103,7 +103,7 @@ def test_two_units_that_wait_for_each_other_are_both_done_in_the_end(app: Flask)
             with writing():
                 add(1, first)
                 if len(tries) <= 2:
-                    barrier.wait(10)
+                    barrier.wait(60)
                 add(1, second)
 
         with app.app_context():
@@ -113,7 +113,7 @@ def test_two_units_that_wait_for_each_other_are_both_done_in_the_end(app: Flask)
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(90)
     assert (on_hand(KETTLE), on_hand(PEN)) == (UNITS + 2, UNITS + 2)
     assert len(tries) >= 3
 
