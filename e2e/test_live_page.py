@@ -45,7 +45,7 @@ def test_a_hidden_tab_hears_of_the_payment_and_says_so_in_its_title(
     window: Window, demo: Demo, buyer: Buyer, acquirer: Control
 ) -> None:
     order = window.open(buyer.order().url)
-    assert order.title.startswith("Pay to complete your order")
+    until(lambda: order.title.startswith("Pay to complete your order"), what="the title in the tab strip")
     order.click("button.pay-tab")
     until(lambda: order.is_hidden, what="the payment page in front")
     until(

@@ -16,9 +16,9 @@ from shop.core.errors import Refusal
 from shop.orders import events, states
 from shop.orders.models import Order
 from shop.orders.move import move
-from shop.payments import poll
+from shop.payments import poll, refunds
 from shop.payments.lock import order_with_payments
-from shop.payments.models import Payment
+from shop.payments.models import TO_PROVIDER, Payment
 from shop.payments.states import STILL_OPEN
 
 
@@ -46,6 +46,18 @@ def cancel_order(order_id: int, actor: str) -> None:
 
     retried(wish)
     finish(order_id)
+
+
+def call_off(order_id: int, by: str, *, reason: str = "", to: str = TO_PROVIDER) -> None:
+    """Cancel an order for its buyer: one that may still be paid is cancelled, a paid one is refunded whole.
+
+    Raises Refusal: `under_review`, or `not_refundable` when everything has gone back already.
+    """
+    cancel_order(order_id, by)
+    state = db.session.scalar(select(Order.state).where(Order.id == order_id))
+    db.session.rollback()
+    if state in (states.PAID, states.PARTIALLY_REFUNDED):
+        refunds.request_all(order_id, reason=reason, by=by, to=to)
 
 
 def cancel_payment(order_id: int) -> None:

@@ -1,4 +1,5 @@
-"""Placing an order: reserve stock, then open a payment. Each step is written down when it is done and has its undo.
+"""Placing an order: reserve stock, hold store credit, open a payment. Each step is written down when it is done and
+has its undo.
 
 A crash between two steps leaves a row that is due: the clock resumes it. Undoing happens when the order ends without
 money (`shop.checkout.closing`), in the opposite order, and only what this checkout has made.
@@ -21,9 +22,10 @@ from shop.core.db import changed, db, retried, writing
 from shop.core.errors import BadInput, Refusal
 from shop.inventory import stock
 from shop.inventory.stock import OutOfStock
+from shop.ledger import store_credit
 from shop.orders import events, states
 from shop.orders.models import Order, OrderLine
-from shop.payments import registry, start
+from shop.payments import registry, settle, start
 from shop.payments.states import CREATED
 
 log = logs.get()
@@ -54,20 +56,23 @@ class Step:
 
 
 RESERVE_STOCK = Step("reserve_stock", stock.release)
+HOLD_CREDIT = Step("hold_credit", store_credit.release)
 OPEN_PAYMENT = Step("open_payment", lambda order_id: None)
-STEPS = (RESERVE_STOCK, OPEN_PAYMENT)
+STEPS = (RESERVE_STOCK, HOLD_CREDIT, OPEN_PAYMENT)
 
 
-def place_order(cart_id: str, buyer: Buyer, provider: str, key: str) -> Order:
+def place_order(cart_id: str, buyer: Buyer, provider: str, key: str, *, credit: int = 0) -> Order:
     """Turn the cart into an order, hold its stock and open its payment; the same `key` gives the same order.
 
-    Raises Refusal and keeps the cart: `unknown_method`, `cart_empty`, `prices_moved`, `out_of_stock`, `key_reused`.
-    What the provider does is no reason to refuse: the order is there, and its page says how the payment stands.
+    `credit` is how much of the buyer's store credit pays, in minor units of the cart's currency; never more than the
+    total. Where it covers all of it nothing is opened. Raises Refusal and keeps the cart: `unknown_method`,
+    `cart_empty`, `prices_moved`, `out_of_stock`, `not_enough_credit`, `cart_changed`. What the provider does is no
+    reason to refuse: the order is there, and its page says how the payment stands.
     """
     if provider not in {m.provider for m in registry.methods(carts.load(cart_id).currency)}:
         raise BadInput("unknown_method", "Please choose one of the ways to pay that are listed.")
     try:
-        order_id = retried(lambda: _place(cart_id, buyer, provider, key))
+        order_id = retried(lambda: _place(cart_id, buyer, provider, key, credit))
     except (IntegrityError, Refusal) as refusal:
         db.session.rollback()
         return _placed_before(key, refusal)
@@ -82,17 +87,29 @@ def run(order_id: int) -> None:
     if wanted is None or wanted.state != "RUNNING":
         return
     try:
+        if settle.nothing_left_to_pay(order_id):
+            _finish(order_id)
+            return
         payment = start.open_payment(order_id, wanted.provider)
         if payment.state == CREATED and payment.created_at + LOOK_AGAIN <= clock.now():
             start.start(payment.id)
     except Refusal as refusal:
         log.info("saga.not_opened", order_id=order_id, code=refusal.code)
+    _finish(order_id, OPEN_PAYMENT)
+
+
+def _finish(order_id: int, *last: Step) -> None:
     with writing():
         finished = changed(
             update(Saga).where(Saga.order_id == order_id, Saga.state == "RUNNING").values(state="DONE", due_at=None)
         )
         if finished:
-            db.session.add(SagaStep(order_id=order_id, name=OPEN_PAYMENT.name, done_at=clock.now()))
+            _note(order_id, *last)
+
+
+def _note(order_id: int, *steps: Step) -> None:
+    """These are done."""
+    db.session.add_all(SagaStep(order_id=order_id, name=step.name, done_at=clock.now()) for step in steps)
 
 
 def undo(order_id: int) -> None:
@@ -133,8 +150,8 @@ def resume(order_id: int) -> None:
         run(order_id)
 
 
-def _place(cart_id: str, buyer: Buyer, provider: str, key: str) -> int:
-    """The first step, in one unit with the order itself: either both are there or neither."""
+def _place(cart_id: str, buyer: Buyer, provider: str, key: str, credit: int) -> int:
+    """What is held, in one unit with the order itself: either all of it is there or nothing."""
     at = clock.now()
     with writing():
         carts.hold(cart_id)
@@ -145,7 +162,7 @@ def _place(cart_id: str, buyer: Buyer, provider: str, key: str) -> int:
             raise Refusal("cart_changed", "Your cart has changed since this page was shown. Please check it once more.")
         if any(line.price_was for line in cart.lines):
             raise Refusal("prices_moved", "Some prices have changed since you put things into your cart.")
-        order = _order(cart, buyer, key)
+        order = _order(cart, buyer, key, min(credit, cart.total.amount))
         db.session.add(order)
         db.session.flush()
         try:
@@ -154,13 +171,22 @@ def _place(cart_id: str, buyer: Buyer, provider: str, key: str) -> int:
             raise _named(refusal, cart) from refusal
         db.session.add(Saga(order_id=order.id, provider=provider, due_at=at + LOOK_AGAIN))
         db.session.flush()
-        db.session.add(SagaStep(order_id=order.id, name=RESERVE_STOCK.name, done_at=at))
+        _note(order.id, RESERVE_STOCK)
+        if order.credit_amount:
+            _hold_credit(order)
         db.session.execute(update(Cart).where(Cart.id == cart_id).values(checkout_key=ids.token(), changed_at=at))
         events.record(order.id, "order.placed", actor="buyer", target=states.PENDING)
         return order.id
 
 
-def _order(cart: carts.CartView, buyer: Buyer, key: str) -> Order:
+def _hold_credit(order: Order) -> None:
+    if order.user_id is None:
+        raise BadInput("not_signed_in", "Please sign in to use your store credit.")
+    store_credit.hold(order.id, order.user_id, order.credit)
+    _note(order.id, HOLD_CREDIT)
+
+
+def _order(cart: carts.CartView, buyer: Buyer, key: str, credit: int) -> Order:
     at = clock.now()
     order = Order(
         number=ids.order_number(),
@@ -169,6 +195,7 @@ def _order(cart: carts.CartView, buyer: Buyer, key: str) -> Order:
         state=states.PENDING,
         currency=cart.currency,
         total_amount=cart.total.amount,
+        credit_amount=credit,
         user_id=buyer.user_id,
         email=buyer.email.strip().lower(),
         name=buyer.name,

@@ -174,6 +174,8 @@ def _key(order: Order, payment: Payment | None, captures: list[Capture], sent: l
         return "preparing" if _is_being_opened(order) else "choose"
     if payment.is_open:
         return _key_while_open(payment, at)
+    if payment.state == states.CAPTURED:  # what it brought has gone back
+        return "choose"
     if payment.end_reason in _REFUSED_AS:
         return _REFUSED_AS[payment.end_reason]
     return _ENDED_AS.get(payment.state, "failed")

@@ -8,8 +8,17 @@ REFUNDS = "refunds"
 """What went back to buyers of what they had paid for orders."""
 ASIDE = "aside"
 """Money that came and pays nothing: late, double, wrong. It belongs to whoever sent it."""
+DIFFERENCES = "differences"
+"""What people accepted above (credit) or below (debit) the price of an order."""
+GOODWILL = "goodwill"
+"""Store credit that we gave away."""
 
 
 def receivable(provider: str) -> str:
     """What an acquirer has taken for us and not handed over yet."""
     return f"receivable:{provider}"
+
+
+def store_credit(user_id: int) -> str:
+    """What we owe a customer and hold as store credit."""
+    return f"store_credit:{user_id}"

@@ -5,19 +5,25 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, Text, text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from shop.core.db import Base, MinorUnits, UtcDateTime
 from shop.core.money import Money
 from shop.orders.states import PAYABLE, STATES
 
+STORE_CREDIT = "store_credit"
+"""What `Order.paid_by` says when no payment was needed."""
 _KNOWN = ", ".join(f"'{s}'" for s in STATES)
 _LIVE = "state IN ({})".format(", ".join(f"'{s}'" for s in sorted(PAYABLE)))
 
 
 class Order(Base):
-    """What a buyer wants. `state` is written by `shop.orders.move` alone; `paid_by` names the payment that paid it."""
+    """What a buyer wants. `state` is written by `shop.orders.move` alone.
+
+    `paid_by` names the payment that paid it, or is STORE_CREDIT. `credit_amount` is what store credit pays of the
+    total; `accepted_amount` is what people accepted in place of the total, when another amount had come.
+    """
 
     __tablename__ = "orders"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -27,6 +33,8 @@ class Order(Base):
     state: Mapped[str] = mapped_column(Text)
     currency: Mapped[str] = mapped_column(Text)
     total_amount: Mapped[MinorUnits]
+    credit_amount: Mapped[MinorUnits] = mapped_column(default=0)
+    accepted_amount: Mapped[int | None] = mapped_column(BigInteger)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"), index=True)
     email: Mapped[str] = mapped_column(Text, index=True)
     name: Mapped[str] = mapped_column(Text)
@@ -50,6 +58,7 @@ class Order(Base):
     __table_args__ = (
         CheckConstraint(f"state IN ({_KNOWN})", name="state_known"),
         CheckConstraint("total_amount >= 0", name="total_not_negative"),
+        CheckConstraint("credit_amount BETWEEN 0 AND total_amount", name="credit_within_total"),
         Index("ix_orders_live", "pay_by", postgresql_where=text(_LIVE), sqlite_where=text(_LIVE)),
         Index("ix_orders_state_placed", "state", "placed_at"),
     )
@@ -57,6 +66,20 @@ class Order(Base):
     @property
     def total(self) -> Money:
         return Money(self.total_amount, self.currency)
+
+    @property
+    def credit(self) -> Money:
+        return Money(self.credit_amount, self.currency)
+
+    @property
+    def to_pay(self) -> Money:
+        """What store credit leaves to a payment."""
+        return Money(self.total_amount - self.credit_amount, self.currency)
+
+    @property
+    def accepted(self) -> Money:
+        """What the order costs in the end: its total, unless people have accepted another amount."""
+        return self.total if self.accepted_amount is None else Money(self.accepted_amount, self.currency)
 
 
 class OrderLine(Base):

@@ -16,6 +16,9 @@ _KNOWN = ", ".join(f"'{s}'" for s in STATES)
 _STILL_OPEN = text("state IN ({})".format(", ".join(f"'{s}'" for s in sorted(STILL_OPEN))))
 _DUE = text("next_check_at IS NOT NULL")
 _TO_APPLY = text("due_at IS NOT NULL")
+TO_PROVIDER = "provider"
+TO_STORE_CREDIT = "store_credit"
+"""Where a refund goes."""
 
 
 class Payment(Base):
@@ -103,16 +106,19 @@ class Capture(Base):
 
 
 class Refund(Base):
-    """Money of one capture on its way back. Its id is our reference and the idempotency key at the acquirer.
+    """Money on its way back. Its id is our reference and the idempotency key at the acquirer.
 
-    `kind` says why: customer, late, second or mismatch. One that needs a second person is not due until `approved_by`.
+    It comes from one capture, or, without one, from the store credit that the order was paid with. `destination` says
+    where it goes: the provider that took it, or store_credit. `kind` says why: customer, late, second or mismatch. One
+    that needs a second person is not due until `approved_by`.
     """
 
     __tablename__ = "refunds"
     id: Mapped[str] = mapped_column(Text, primary_key=True)
-    capture_id: Mapped[int] = mapped_column(ForeignKey("captures.id"), index=True)
-    payment_id: Mapped[str] = mapped_column(ForeignKey("payments.id"))
+    capture_id: Mapped[int | None] = mapped_column(ForeignKey("captures.id"), index=True)
+    payment_id: Mapped[str | None] = mapped_column(ForeignKey("payments.id"), index=True)
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
+    destination: Mapped[str] = mapped_column(Text, default=TO_PROVIDER)
     amount: Mapped[int] = mapped_column(BigInteger)
     currency: Mapped[str] = mapped_column(Text)
     kind: Mapped[str] = mapped_column(Text)
@@ -130,6 +136,8 @@ class Refund(Base):
     __table_args__ = (
         CheckConstraint("state IN ('REQUESTED', 'PENDING', 'UNKNOWN', 'DONE', 'REJECTED')", name="state_known"),
         CheckConstraint("amount > 0", name="amount_positive"),
+        CheckConstraint("destination IN ('provider', 'store_credit')", name="destination_known"),
+        CheckConstraint("capture_id IS NOT NULL OR destination = 'store_credit'", name="provider_has_a_capture"),
         Index("ix_refunds_due", "next_check_at", postgresql_where=_DUE, sqlite_where=_DUE),
     )
 

@@ -145,6 +145,15 @@ class Facts:
         keepable_time(self.expires_at, "when it expires")
         keepable_time(self.occurred_at, "when it happened")
 
+    def as_json(self) -> dict[str, Any]:
+        """What decides anything, for the record of what was heard."""
+        captures = [
+            {"id": c.id, "amount": c.money.amount, "currency": c.money.currency, "at": c.at.isoformat()}
+            for c in self.captures
+        ]
+        decline = {"code": self.decline.code, "class": self.decline.klass} if self.decline else None
+        return {"state": self.state, "captures": captures, "decline": decline, "end_reason": self.end_reason}
+
 
 @dataclass(frozen=True)
 class RefundRequest:

@@ -15,17 +15,17 @@ from shop.core import clock, ids, logs, outbox
 from shop.core.db import after_commit, changed, db, retried, writing
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import Money
-from shop.ledger import book, chart
+from shop.ledger import book, chart, store_credit
 from shop.orders import events
 from shop.orders import states as order_states
 from shop.orders.models import Order
 from shop.orders.move import move
 from shop.payments import due as times
-from shop.payments import health, registry
+from shop.payments import health, registry, review
 from shop.payments import refund_states as states
 from shop.payments import request as requests
 from shop.payments.lock import order_with_payments
-from shop.payments.models import Capture, Payment, Refund
+from shop.payments.models import TO_PROVIDER, TO_STORE_CREDIT, Capture, Payment, Refund
 from shop.payments.provider import (
     Done,
     NotFound,
@@ -41,6 +41,8 @@ from shop.payments.provider import (
 log = logs.get()
 LEASE = timedelta(seconds=30)
 WHILE_PENDING = (5, 15, 30, 60, 300)  # seconds between questions; the last one repeats
+NOT_FOR_THE_ORDER = ("late", "second", "mismatch")
+"""Standings of captures that pay nothing."""
 WATCHED_AFTER_DONE = timedelta(days=1)
 """A refund that is done is asked about once more: some fail later, and not every acquirer tells."""
 
@@ -52,30 +54,88 @@ def request(
     reason: str,
     by: str,
     expected_refundable: int | None = None,
+    to: str = TO_PROVIDER,
 ) -> Refund:
-    """Ask for `money` of one capture to go back, and send it at the next opportunity.
+    """Ask for `money` of one capture to go back, `to` where it came from or the buyer's store credit, at the next
+    opportunity.
 
     Raises Refusal: `not_refundable` (409, details `refundable` in minor units) when the capture has less left or
-    `expected_refundable` is no longer true, BadInput for another currency or no amount. Above REFUND_NEEDS_TWO it waits
-    for a second person.
+    `expected_refundable` is no longer true, `no_account` when there is nobody whose store credit it could be; BadInput
+    for another currency or no amount. Above REFUND_NEEDS_TWO it waits for a second person.
     """
 
     def unit() -> str:
         with writing():
             capture = db.session.get_one(Capture, capture_id, populate_existing=True)
-            if money.currency != capture.currency or money.amount <= 0:
-                raise BadInput("bad_amount", f"Please give an amount in {capture.currency} above nothing.")
-            needs_two = money.amount > current_app.config["REFUND_NEEDS_TWO"]
-            kind = _KINDS.get(capture.standing or "", "customer")
-            refund = _ask(capture, money, kind, by, reason, needs_two=needs_two, expected=expected_refundable)
-            if refund is None:
+            payment = db.session.get_one(Payment, capture.payment_id)
+            order = db.session.get_one(Order, payment.order_id, populate_existing=True)
+            _check(money, capture.currency, order, to)
+            kind = capture.standing if capture.standing in NOT_FOR_THE_ORDER else "customer"
+            taken = _take(capture.id, money, expected_refundable)
+            if not taken:
                 left = db.session.get_one(Capture, capture_id, populate_existing=True)
-                refundable = left.amount - left.refunded_amount
-                shown = Money(refundable, left.currency).format()
-                raise Refusal("not_refundable", f"Only {shown} can still be refunded.", refundable=refundable)
-            return refund.id
+                raise _not_refundable(Money(left.amount - left.refunded_amount, left.currency))
+            return _write(order.id, capture, money, kind or "customer", by, reason, to, _needs_two(money)).id
 
     return db.session.get_one(Refund, retried(unit))
+
+
+def request_credit(
+    order_id: int, money: Money, *, reason: str, by: str, expected_refundable: int | None = None
+) -> Refund:
+    """Ask for `money` of the store credit that paid an order to go back to it. Raises as `request` does."""
+
+    def unit() -> str:
+        with writing():
+            order = db.session.get_one(Order, order_id, populate_existing=True)
+            _check(money, order.currency, order, TO_STORE_CREDIT)
+            if not store_credit.take_back(order_id, money, expected_refundable):
+                raise _not_refundable(Money(store_credit.left_to_take_back(order_id), order.currency))
+            return _write(order_id, None, money, "customer", by, reason, TO_STORE_CREDIT, _needs_two(money)).id
+
+    return db.session.get_one(Refund, retried(unit))
+
+
+def request_all(order_id: int, *, reason: str, by: str, to: str = TO_PROVIDER) -> list[Refund]:
+    """Ask for everything that paid an order and has not gone back: how a paid order is cancelled.
+
+    What store credit paid goes back to store credit. Raises Refusal `not_refundable` when nothing is left.
+    """
+
+    def unit() -> list[str]:
+        with writing():
+            order, _ = order_with_payments(order_id)
+            paid = select(Capture).where(Capture.payment_id == order.paid_by, Capture.standing == "paid")
+            asked = []
+            for capture in db.session.scalars(paid).all():
+                left = Money(capture.amount - capture.refunded_amount, capture.currency)
+                if left.amount:
+                    asked.append(request(capture.id, left, reason=reason, by=by, to=to).id)
+            credit = Money(store_credit.left_to_take_back(order_id), order.currency)
+            if credit.amount:
+                asked.append(request_credit(order_id, credit, reason=reason, by=by).id)
+            if not asked:
+                raise _not_refundable(credit)
+            return asked
+
+    return [db.session.get_one(Refund, refund_id) for refund_id in retried(unit)]
+
+
+def _check(money: Money, currency: str, order: Order, to: str) -> None:
+    if money.currency != currency or money.amount <= 0:
+        raise BadInput("bad_amount", f"Please give an amount in {currency} above nothing.")
+    if to not in (TO_PROVIDER, TO_STORE_CREDIT):
+        raise BadInput("bad_destination", "Money goes back to where it came from, or to store credit.")
+    if to == TO_STORE_CREDIT and order.user_id is None:
+        raise Refusal("no_account", "This buyer has no account that store credit could be kept for.")
+
+
+def _needs_two(money: Money) -> bool:
+    return bool(money.amount > current_app.config["REFUND_NEEDS_TWO"])
+
+
+def _not_refundable(left: Money) -> Refusal:
+    return Refusal("not_refundable", f"Only {left.format()} can still be refunded.", refundable=left.amount)
 
 
 def approve(refund_id: str, by: str) -> None:
@@ -97,31 +157,31 @@ def approve(refund_id: str, by: str) -> None:
         raise Refusal("not_to_approve", "Somebody else than who asked for it has to approve a refund, and only once.")
 
 
-def by_itself(capture: Capture, kind: str) -> None:
-    """Send a whole capture back because it pays nothing (`late` or `second`). Part of the unit that booked it."""
-    _ask(capture, capture.money, kind, "settle", "", needs_two=False, expected=None)
+def by_itself(capture: Capture, order_id: int) -> None:
+    """Send a whole capture back because it pays nothing. Part of the unit that booked it."""
+    if capture.standing in ("late", "second") and _take(capture.id, capture.money, None):
+        _write(order_id, capture, capture.money, capture.standing, "settle", "", TO_PROVIDER, needs_two=False)
 
 
-_KINDS = {"late": "late", "second": "second", "mismatch": "mismatch"}
-
-
-def _ask(
-    capture: Capture, money: Money, kind: str, by: str, reason: str, *, needs_two: bool, expected: int | None
-) -> Refund | None:
-    """Take `money` from what the capture has left and write the refund; None when that is less, or unexpected."""
+def _take(capture_id: int, money: Money, expected: int | None) -> bool:
+    """Take `money` from what the capture has left; False when that is less, or not what was expected."""
     left = Capture.amount - Capture.refunded_amount
-    guard = update(Capture).where(Capture.id == capture.id, left >= money.amount)
+    guard = update(Capture).where(Capture.id == capture_id, left >= money.amount)
     if expected is not None:
         guard = guard.where(left == expected)
-    if not changed(guard.values(refunded_amount=Capture.refunded_amount + money.amount)):
-        return None
+    return bool(changed(guard.values(refunded_amount=Capture.refunded_amount + money.amount)))
+
+
+def _write(
+    order_id: int, capture: Capture | None, money: Money, kind: str, by: str, reason: str, to: str, needs_two: bool
+) -> Refund:
     at = clock.now()
-    order_id = db.session.scalar(select(Payment.order_id).where(Payment.id == capture.payment_id))
     refund = Refund(
         id=ids.refund_id(),
-        capture_id=capture.id,
-        payment_id=capture.payment_id,
+        capture_id=capture.id if capture else None,
+        payment_id=capture.payment_id if capture else None,
         order_id=order_id,
+        destination=to,
         amount=money.amount,
         currency=money.currency,
         kind=kind,
@@ -161,10 +221,13 @@ def do(refund_id: str) -> None:
     if not claimed:
         return
     refund = db.session.get_one(Refund, refund_id)
+    if refund.destination == TO_STORE_CREDIT:
+        hear(refund_id, states.DONE, "staff")
+        return
     theirs = db.session.scalar(select(Capture.capture_id).where(Capture.id == refund.capture_id)) or ""
     wish = RefundRequest(refund.id, refund.money, theirs, refund.reason)
     state, payment_id = refund.state, refund.payment_id
-    asked = requests.load(payment_id)
+    asked = requests.load(payment_id) if payment_id else None
     provider = registry.get(asked.provider) if asked else None
     if asked is None or provider is None:
         return
@@ -234,10 +297,10 @@ def _hear(refund_id: str, state: str, heard_from: str, code: str | None) -> str:
     if state in (states.DONE, states.REJECTED):
         refund.ended_at = at
     refund.next_check_at = _next(refund, at)
-    capture = db.session.get_one(Capture, refund.capture_id, populate_existing=True)
+    capture = db.session.get(Capture, refund.capture_id, populate_existing=True) if refund.capture_id else None
     if state == states.DONE:
         _sent(refund, capture, order, heard_from)
-    elif state == states.REJECTED:
+    elif state == states.REJECTED and capture:
         _came_back(refund, capture, order, heard_from, was_sent=before == states.DONE)
     _tell(refund, heard_from)
     return "applied"
@@ -247,23 +310,27 @@ def _next(refund: Refund, now: datetime) -> datetime | None:
     """When to ask next; None when there is nothing more to learn."""
     if refund.state in (states.PENDING, states.UNKNOWN):
         return now + times.pick(WHILE_PENDING, refund.checks)
+    if refund.destination == TO_STORE_CREDIT:
+        return None
     if refund.state == states.DONE and refund.ended_at and now < refund.ended_at + WATCHED_AFTER_DONE:
         return refund.ended_at + WATCHED_AFTER_DONE
     return None
 
 
-def _sent(refund: Refund, capture: Capture, order: Order, heard_from: str) -> None:
-    account = chart.REFUNDS if capture.standing == "paid" else chart.ASIDE
-    book.transfer(
-        f"refund:{refund.id}",
-        "refund",
-        refund.money,
-        debit=account,
-        credit=chart.receivable(capture.provider),
-        order_id=order.id,
-    )
-    if capture.standing == "paid":
+def _sent(refund: Refund, capture: Capture | None, order: Order, heard_from: str) -> None:
+    for_the_order = capture is None or capture.standing == "paid"
+    account = chart.REFUNDS if for_the_order else chart.ASIDE
+    key = f"refund:{refund.id}"
+    if refund.destination == TO_STORE_CREDIT and order.user_id is not None:
+        store_credit.give(order.user_id, refund.money, key=key, kind="refund", debit=account, order_id=order.id)
+    elif capture:
+        theirs = chart.receivable(capture.provider)
+        book.transfer(key, "refund", refund.money, debit=account, credit=theirs, order_id=order.id)
+    if for_the_order:
         _move_order(order, "refund_done", heard_from)
+    else:
+        db.session.flush()
+        review.end(order)
 
 
 def _came_back(refund: Refund, capture: Capture, order: Order, heard_from: str, *, was_sent: bool) -> None:
@@ -292,13 +359,17 @@ def _move_order(order: Order, because: str, heard_from: str) -> None:
     db.session.flush()
     gone = db.session.scalar(
         select(func.coalesce(func.sum(Refund.amount), 0))
-        .join(Capture, Capture.id == Refund.capture_id)
-        .where(Refund.order_id == order.id, Refund.state == states.DONE, Capture.standing == "paid")
+        .outerjoin(Capture, Capture.id == Refund.capture_id)
+        .where(
+            Refund.order_id == order.id,
+            Refund.state == states.DONE,
+            Refund.capture_id.is_(None) | (Capture.standing == "paid"),
+        )
     )
     if not gone:
         target = order_states.PAID
     else:
-        target = order_states.REFUNDED if gone >= order.total_amount else order_states.PARTIALLY_REFUNDED
+        target = order_states.REFUNDED if gone >= order.accepted.amount else order_states.PARTIALLY_REFUNDED
     if target != order.state:
         move(order.id, target, because, actor=heard_from, refunded=int(gone or 0))
 

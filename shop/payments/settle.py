@@ -16,14 +16,14 @@ from sqlalchemy import select
 
 from shop.core import clock, logs, metrics, outbox
 from shop.core.db import after_commit, db, retried, writing
+from shop.core.errors import BadInput, Refusal
 from shop.core.money import Money
-from shop.inventory import stock
 from shop.ledger import book, chart
 from shop.orders import events
 from shop.orders import states as order_states
-from shop.orders.models import Order
+from shop.orders.models import STORE_CREDIT, Order
 from shop.orders.move import move
-from shop.payments import due, refunds, registry, states
+from shop.payments import due, holdings, refunds, registry, review, states
 from shop.payments.lock import order_with_payments
 from shop.payments.models import Capture, Payment, Report
 from shop.payments.provider import CaptureFact, Facts, Show
@@ -139,14 +139,14 @@ def _post(hearing: _Hearing, capture: Capture) -> None:
         credit=chart.SALES if pays else chart.ASIDE,
         order_id=hearing.order.id,
     )
-    if capture.standing in ("late", "second"):
+    if not pays:
         db.session.flush()
-        refunds.by_itself(capture, capture.standing)
+        refunds.by_itself(capture, hearing.order.id)
 
 
 def _standing(hearing: _Hearing, fact: CaptureFact) -> str:
     order, payment = hearing.order, hearing.payment
-    if fact.money != Money(payment.amount, payment.currency) or fact.money != order.total:
+    if fact.money != payment.money or fact.money != order.to_pay:
         order.review_since = order.review_since or hearing.at
         return "mismatch"
     if order.paid_by is not None:
@@ -154,25 +154,105 @@ def _standing(hearing: _Hearing, fact: CaptureFact) -> str:
     if order.state in order_states.PAYABLE:
         return "paid" if _pay(hearing, fact, "captured") else "late"
     in_time = fact.at <= min(order.pay_by, order.cancel_requested_at or order.pay_by)
-    if in_time and stock.hold_again(order.id) and _pay(hearing, fact, "paid_in_time_seen_late"):
+    if in_time and holdings.hold_again(order.id) and _pay(hearing, fact, "paid_in_time_seen_late"):
         return "paid"
     return "late"
 
 
 def _pay(hearing: _Hearing, fact: CaptureFact, because: str) -> bool:
     order, payment = hearing.order, hearing.payment
-    db.session.flush()
-    values = {"paid_by": payment.id, "paid_at": hearing.at}
-    if not move(order.id, order_states.PAID, because, actor=hearing.heard_from, values=values, payment=payment.id):
+    if not _make_paid(order, hearing.others, because, hearing.heard_from, paid_by=payment.id, payment=payment.id):
         return False
-    stock.confirm(order.id)
-    for other in hearing.others:
-        if other.is_open:
-            other.cancel_requested_at = other.cancel_requested_at or hearing.at
-            other.next_check_at = hearing.at
     seconds = max(0.0, (hearing.at - fact.at).total_seconds())
     after_commit(lambda: metrics.SETTLE_SECONDS.labels(hearing.heard_from).observe(seconds))
     return True
+
+
+def _make_paid(
+    order: Order,
+    others: list[Payment],
+    because: str,
+    actor: str,
+    *,
+    paid_by: str,
+    accepted: int | None = None,
+    **told: Any,
+) -> bool:
+    """The order becomes PAID, what it holds is used, and no other payment of it stays open. False when it may not."""
+    db.session.flush()
+    at = clock.now()
+    values = {"paid_by": paid_by, "paid_at": at, "accepted_amount": accepted}
+    if not move(order.id, order_states.PAID, because, actor=actor, values=values, **told):
+        return False
+    holdings.use(order.id)
+    for other in others:
+        if other.is_open:
+            other.cancel_requested_at = other.cancel_requested_at or at
+            other.next_check_at = at
+    return True
+
+
+# --- without an acquirer ---------------------------------------------------------------------------------------------
+
+
+def nothing_left_to_pay(order_id: int) -> bool:
+    """Whether store credit pays for all of the order; if so it becomes PAID, unless it has ended. Safe to repeat."""
+
+    def unit() -> bool:
+        with writing():
+            order, payments = order_with_payments(order_id)
+            if order.to_pay.amount:
+                return False
+            if order.state == order_states.PENDING:
+                _make_paid(order, payments, "nothing_left_to_pay", "buyer", paid_by=STORE_CREDIT)
+            return True
+
+    return retried(unit)
+
+
+def accept(capture_id: int, *, by: str, note: str = "") -> None:
+    """People take another amount than the price for the whole of it: the order becomes PAID, the difference is booked.
+
+    Raises Refusal: `not_to_accept` when this money does not wait for that (another currency can only be refunded),
+    `nothing_to_hold` when stock or store credit that the order had let go is gone; then too only a refund is left.
+    """
+
+    def unit() -> None:
+        with writing():
+            _accept(capture_id, by, note)
+
+    retried(unit)
+
+
+def _accept(capture_id: int, by: str, note: str) -> None:
+    found = select(Payment.order_id).join(Capture, Capture.payment_id == Payment.id).where(Capture.id == capture_id)
+    order_id = db.session.scalar(found)
+    if order_id is None:
+        raise BadInput("unknown_capture", "We have no such payment.")
+    order, payments = order_with_payments(order_id)
+    capture = db.session.get_one(Capture, capture_id, populate_existing=True)
+    if capture.standing != "mismatch" or capture.refunded_amount or order.paid_by or capture.currency != order.currency:
+        raise Refusal("not_to_accept", "This money cannot be accepted for the order. It can only go back.")
+    if order.state in order_states.UNPAID_END and not holdings.hold_again(order.id):
+        raise Refusal("nothing_to_hold", "What was ordered is no longer there. The money can only go back.")
+    others = [p for p in payments if p.id != capture.payment_id]
+    accepted = capture.amount + order.credit_amount
+    capture.standing = "paid"
+    told = {"payment": capture.payment_id, "accepted": accepted, "note": note}
+    if not _make_paid(order, others, "mismatch_accepted", by, paid_by=capture.payment_id, accepted=accepted, **told):
+        raise Refusal("not_to_accept", "This order can no longer become paid.")
+    difference = capture.amount - order.to_pay.amount
+    book.post(
+        f"accepted:{capture.provider}:{capture.capture_id}",
+        "mismatch_accepted",
+        [
+            (chart.ASIDE, capture.money),
+            (chart.SALES, order.to_pay * -1),
+            (chart.DIFFERENCES, Money(-difference, order.currency)),
+        ],
+        order_id=order.id,
+    )
+    review.end(order)
 
 
 # --- the payment -----------------------------------------------------------------------------------------------------
@@ -295,7 +375,7 @@ def _record(hearing: _Hearing, inbox_id: int | None) -> str:
                 heard_from=hearing.heard_from,
                 verdict=verdict,
                 state=facts.state,
-                facts=_as_json(facts),
+                facts=facts.as_json(),
                 occurred_at=facts.occurred_at or hearing.at,
                 heard_at=hearing.at,
             )
@@ -311,12 +391,3 @@ def _record(hearing: _Hearing, inbox_id: int | None) -> str:
 
     after_commit(tell)
     return verdict
-
-
-def _as_json(facts: Facts) -> dict[str, Any]:
-    captures = [
-        {"id": c.id, "amount": c.money.amount, "currency": c.money.currency, "at": c.at.isoformat()}
-        for c in facts.captures
-    ]
-    decline = {"code": facts.decline.code, "class": facts.decline.klass} if facts.decline else None
-    return {"state": facts.state, "captures": captures, "decline": decline, "end_reason": facts.end_reason}

@@ -124,7 +124,7 @@ def _new(order: Order, provider_name: str) -> Payment:
         order_id=order.id,
         provider=provider_name,
         state=states.CREATED,
-        amount=order.total_amount,
+        amount=order.to_pay.amount,
         currency=order.currency,
         created_at=at,
         next_check_at=at + poll.CREATED_IS_UNKNOWN,
@@ -136,6 +136,8 @@ def _refuse_unless_payable(order: Order, payments: list[Payment]) -> None:
     at = clock.now()
     if order.state not in order_states.PAYABLE:
         raise Refusal("not_payable", "This order is not waiting for a payment.")
+    if not order.to_pay.amount:
+        raise Refusal("not_payable", "Store credit pays for this order. There is nothing left to pay.")
     if order.review_since:
         raise Refusal("not_payable", "We are checking a payment for this order. Please do not pay again.")
     if order.cancel_requested_at or order.pay_by <= at:

@@ -82,8 +82,8 @@ def _captured_as_there() -> list[dict[str, Any]]:
             SELECT p.id, COALESCE(c.amount, 0) AS captured, COALESCE(r.amount, 0) AS refunded FROM payments p
             LEFT JOIN (SELECT payment_id, SUM(amount) AS amount FROM captures GROUP BY payment_id) c
                    ON c.payment_id = p.id
-            LEFT JOIN (SELECT payment_id, SUM(amount) AS amount FROM refunds WHERE state = 'DONE' GROUP BY payment_id) r
-                   ON r.payment_id = p.id
+            LEFT JOIN (SELECT payment_id, SUM(amount) AS amount FROM refunds
+                       WHERE state = 'DONE' AND destination = 'provider' GROUP BY payment_id) r ON r.payment_id = p.id
             """
         )
     }
@@ -148,13 +148,17 @@ def _reservations_follow_orders() -> list[dict[str, Any]]:
 def _paid_once_and_exactly() -> list[dict[str, Any]]:
     return _rows(
         """
-        SELECT o.number, o.state, o.paid_by, o.total_amount, COALESCE(c.amount, 0) AS captured,
-               COALESCE(c.n, 0) AS captures
+        SELECT o.number, o.state, o.paid_by, o.total_amount, o.accepted_amount, o.credit_amount,
+               COALESCE(c.amount, 0) AS captured, COALESCE(c.n, 0) AS captures, h.state AS credit
         FROM orders o
         LEFT JOIN (SELECT payment_id, currency, SUM(amount) AS amount, COUNT(*) AS n FROM captures
                    WHERE standing = 'paid' GROUP BY payment_id, currency) c
                ON c.payment_id = o.paid_by AND c.currency = o.currency
-        WHERE (o.paid_by IS NOT NULL AND (c.amount IS NULL OR c.amount <> o.total_amount OR c.n <> 1))
+        LEFT JOIN credit_holds h ON h.order_id = o.id
+        WHERE (o.paid_by IS NOT NULL AND COALESCE(c.amount, 0) + o.credit_amount
+                                         <> COALESCE(o.accepted_amount, o.total_amount))
+           OR (o.paid_by IS NOT NULL AND COALESCE(c.n, 0) <> CASE WHEN o.paid_by = 'store_credit' THEN 0 ELSE 1 END)
+           OR COALESCE(h.amount, 0) <> o.credit_amount
            OR (o.state IN ('PAID', 'PARTIALLY_REFUNDED', 'REFUNDED')) <> (o.paid_by IS NOT NULL)
         """
     ) + _rows(
@@ -163,6 +167,38 @@ def _paid_once_and_exactly() -> list[dict[str, Any]]:
         JOIN payments p ON p.id = c.payment_id JOIN orders o ON o.id = p.order_id
         WHERE c.standing IS NULL OR (c.standing = 'paid' AND o.paid_by <> c.payment_id)
         """
+    )
+
+
+def _credit_adds_up() -> list[dict[str, Any]]:
+    return (
+        _rows(
+            f"""
+        SELECT o.number, o.state, h.state AS credit FROM credit_holds h JOIN orders o ON o.id = h.order_id
+        WHERE h.state <> CASE WHEN o.state IN ({_PAYABLE}) THEN 'HELD'
+                              WHEN o.state IN ('EXPIRED', 'CANCELLED') THEN 'RELEASED' ELSE 'USED' END
+        """  # noqa: S608 - constants of ours
+        )
+        + _rows(
+            """
+        SELECT s.user_id, s.currency, s.balance, s.held, COALESCE(l.amount, 0) AS booked, COALESCE(h.amount, 0) AS holds
+        FROM store_credits s
+        LEFT JOIN (SELECT account, currency, -SUM(amount) AS amount FROM ledger_entries
+                   WHERE account LIKE 'store_credit:%' GROUP BY account, currency) l
+               ON l.account = 'store_credit:' || s.user_id AND l.currency = s.currency
+        LEFT JOIN (SELECT user_id, currency, SUM(amount) AS amount FROM credit_holds WHERE state = 'HELD'
+                   GROUP BY user_id, currency) h ON h.user_id = s.user_id AND h.currency = s.currency
+        WHERE s.balance <> COALESCE(l.amount, 0) OR s.held <> COALESCE(h.amount, 0)
+        """
+        )
+        + _rows(
+            """
+        SELECT h.order_id, h.refunded_amount, COALESCE(r.amount, 0) AS asked FROM credit_holds h
+        LEFT JOIN (SELECT order_id, SUM(amount) AS amount FROM refunds
+                   WHERE capture_id IS NULL AND state <> 'REJECTED' GROUP BY order_id) r ON r.order_id = h.order_id
+        WHERE h.refunded_amount <> COALESCE(r.amount, 0)
+        """
+        )
     )
 
 
@@ -196,7 +232,8 @@ def _books_balance() -> list[dict[str, Any]]:
                 SELECT 'receivable:' || provider AS account, currency, amount FROM captures
                 UNION ALL
                 SELECT 'receivable:' || p.provider, r.currency, -r.amount FROM refunds r
-                JOIN payments p ON p.id = r.payment_id WHERE r.state = 'DONE') AS x
+                JOIN payments p ON p.id = r.payment_id
+                WHERE r.state = 'DONE' AND r.destination = 'provider') AS x
               GROUP BY account, currency) m
         LEFT JOIN (SELECT account, currency, SUM(amount) AS amount FROM ledger_entries GROUP BY account, currency) l
                ON l.account = m.account AND l.currency = m.currency
@@ -287,6 +324,7 @@ _RULES: tuple[tuple[str, str, Callable[[], list[dict[str, Any]]]], ...] = (
         _reservations_follow_orders,
     ),
     ("3 paid", "a paid order was paid by exactly one capture of exactly its total", _paid_once_and_exactly),
+    ("3 credit", "store credit is held and spent as its orders stand, and the ledger says the same", _credit_adds_up),
     ("3 other money", "money that pays nothing goes back whole, or people are looking at it", _other_money_goes_back),
     ("4 one payment", "no order has two open payments", _one_open_payment),
     ("4 time", "no order waits longer than a minute past its time without a reason", _none_past_its_time),
