@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, scoped_session
 
 from shop import create_app
+from shop.accounts.models import User
 from shop.catalogue.models import Category, Product
 from shop.checkout import cart, closing, saga
 from shop.checkout.standing import Standing, standing
@@ -25,10 +26,11 @@ from shop.core.money import Money
 from shop.inventory import stock
 from shop.inventory.models import Stock, StockMovement
 from shop.jobs import work
+from shop.ledger import chart, store_credit
 from shop.orders import events
 from shop.orders.models import Order
 from shop.payments import inbox, registry, start
-from shop.payments.models import Capture, Payment, Report
+from shop.payments.models import Capture, Payment, Refund, Report
 from shop.reports import invariants
 from tests.fakes import Acquirer, FakePay
 from tests.parts.postgres import PostgresServer
@@ -200,14 +202,51 @@ class Shop:
             cart.add(cart_id, sku, quantity)
         return cart_id
 
-    def place(self, cart_id: str, *, provider: str = "fakepay", key: str | None = None) -> Order:
-        """Press "Place order and pay"."""
-        buyer = saga.Buyer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW")
-        return saga.place_order(cart_id, buyer, provider, key or cart.load(cart_id).checkout_key)
+    def customer(self, credit: int = 0, currency: str = "TWD") -> int:
+        """The id of somebody with an account, and with store credit if we were kind to them."""
+        with writing():
+            number = next(self._events)
+            person = User(
+                email=f"ada{number}@example.com", name="Ada", password_hash="-", roles=[], created_at=clock.now()
+            )
+            db.session.add(person)
+            db.session.flush()
+            if credit:
+                gift = {"key": f"gift:{person.id}", "kind": "credit_given", "debit": chart.GOODWILL}
+                store_credit.give(person.id, Money(credit, currency), **gift)
+            return person.id
 
-    def order(self, *lines: tuple[str, int], currency: str = "TWD", provider: str = "fakepay") -> Order:
+    def place(
+        self,
+        cart_id: str,
+        *,
+        provider: str = "fakepay",
+        key: str | None = None,
+        customer: int | None = None,
+        credit: int = 0,
+    ) -> Order:
+        """Press "Place order and pay"."""
+        buyer = saga.Buyer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW", user_id=customer)
+        return saga.place_order(cart_id, buyer, provider, key or cart.load(cart_id).checkout_key, credit=credit)
+
+    def order(
+        self,
+        *lines: tuple[str, int],
+        currency: str = "TWD",
+        provider: str = "fakepay",
+        customer: int | None = None,
+        credit: int = 0,
+    ) -> Order:
         """An order whose payment was opened."""
-        return self.place(self.cart(*lines, currency=currency), provider=provider)
+        cart_id = self.cart(*lines, currency=currency)
+        return self.place(cart_id, provider=provider, customer=customer, credit=credit)
+
+    def paid_order(self, *lines: tuple[str, int], customer: int | None = None, credit: int = 0) -> Order:
+        """An order that a payment has paid."""
+        order = self.order(*lines, customer=customer, credit=credit)
+        self.acquirer.capture(self.payment(order).id)
+        self.hear(self.payment(order))
+        return order
 
     def cancel(self, order: Order) -> None:
         closing.cancel_order(order.id, "buyer")
@@ -312,6 +351,22 @@ class Shop:
         """The ids of the events on a stream, as Redis has them."""
         entries = redis.client().xrange(stream)
         return [int(fields[b"id"]) for _, fields in entries]
+
+    def capture(self, order: Order) -> int:
+        """Our id of the order's latest capture."""
+        db.session.rollback()
+        rows = db.select(Capture.id).join(Payment).where(Payment.order_id == order.id).order_by(Capture.id.desc())
+        return db.session.scalars(rows.limit(1)).one()
+
+    def refunds(self, order: Order) -> list[Refund]:
+        db.session.rollback()
+        rows = db.select(Refund).where(Refund.order_id == order.id).order_by(Refund.created_at, Refund.id)
+        return list(db.session.scalars(rows))
+
+    def credit(self, customer: int, currency: str = "TWD") -> int:
+        """What the customer can spend, in minor units."""
+        db.session.rollback()
+        return store_credit.available(customer, currency).amount
 
     def moves(self, order: Order) -> list[str | None]:
         """The states that the order has been in."""

@@ -70,12 +70,13 @@ def request(
             payment = db.session.get_one(Payment, capture.payment_id)
             order = db.session.get_one(Order, payment.order_id, populate_existing=True)
             _check(money, capture.currency, order, to)
-            kind = capture.standing if capture.standing in NOT_FOR_THE_ORDER else "customer"
-            taken = _take(capture.id, money, expected_refundable)
+            taken = _take(capture_id, money, expected_refundable)
+            db.session.refresh(capture)  # from here on nobody else changes it before this unit ends
             if not taken:
-                left = db.session.get_one(Capture, capture_id, populate_existing=True)
-                raise _not_refundable(Money(left.amount - left.refunded_amount, left.currency))
-            return _write(order.id, capture, money, kind or "customer", by, reason, to, _needs_two(money)).id
+                raise _not_refundable(Money(capture.amount - capture.refunded_amount, capture.currency))
+            standing = capture.standing or ""
+            kind = standing if standing in NOT_FOR_THE_ORDER else "customer"
+            return _write(order.id, capture, money, kind, by, reason, to, _needs_two(money)).id
 
     return db.session.get_one(Refund, retried(unit))
 

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from shop.core import clock, logs, metrics, outbox
-from shop.core.db import after_commit, db, retried, writing
+from shop.core.db import after_commit, changed, db, retried, writing
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import Money
 from shop.ledger import book, chart
@@ -230,15 +230,16 @@ def _accept(capture_id: int, by: str, note: str) -> None:
     if order_id is None:
         raise BadInput("unknown_capture", "We have no such payment.")
     order, payments = order_with_payments(order_id)
-    capture = db.session.get_one(Capture, capture_id, populate_existing=True)
-    if capture.standing != "mismatch" or capture.refunded_amount or order.paid_by or capture.currency != order.currency:
+    untouched = (Capture.standing == "mismatch", Capture.refunded_amount == 0, Capture.currency == order.currency)
+    taken = update(Capture).where(Capture.id == capture_id, *untouched).values(standing="paid")
+    if order.paid_by or not changed(taken):
         raise Refusal("not_to_accept", "This money cannot be accepted for the order. It can only go back.")
+    capture = db.session.get_one(Capture, capture_id, populate_existing=True)
     if order.state in order_states.UNPAID_END and not holdings.hold_again(order.id):
         raise Refusal("nothing_to_hold", "What was ordered is no longer there. The money can only go back.")
     others = [p for p in payments if p.id != capture.payment_id]
     accepted = capture.amount + order.credit_amount
-    capture.standing = "paid"
-    told = {"payment": capture.payment_id, "accepted": accepted, "note": note}
+    told = {"payment": capture.payment_id, "amount": accepted, "note": note}
     if not _make_paid(order, others, "mismatch_accepted", by, paid_by=capture.payment_id, accepted=accepted, **told):
         raise Refusal("not_to_accept", "This order can no longer become paid.")
     difference = capture.amount - order.to_pay.amount

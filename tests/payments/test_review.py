@@ -1,0 +1,165 @@
+"""Wrong money waits for people: they take it or send it back, and the order goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+from shop.core.db import writing
+from shop.core.errors import Refusal
+from shop.core.money import Money
+from shop.inventory import stock
+from shop.ledger import book, chart
+from shop.orders.models import Order
+from shop.payments import refunds, settle
+from tests.shop_fixtures import KETTLE, PRICES, Race, Shop
+
+PRICE = PRICES[KETTLE]["TWD"]
+
+
+def _wrong(shop: Shop, difference: int = -100, currency: str = "TWD", **more: int) -> Order:
+    """An order for which another amount has come."""
+    order = shop.order(**more)  # type: ignore[arg-type]
+    due = order.to_pay.amount
+    shop.acquirer.capture(shop.payment(order).id, money=Money(due + difference, currency))
+    shop.hear(shop.payment(order))
+    assert shop.standing(order).key == "review"
+    return order
+
+
+@pytest.mark.parametrize("difference", [-100, 100])
+def test_people_accept_another_amount_and_the_difference_is_booked(shop: Shop, difference: int) -> None:
+    order = _wrong(shop, difference)
+    settle.accept(shop.capture(order), by="sam", note="close enough")
+    assert shop.state(order) == "PAID"
+    assert shop.captures(order) == ["paid"]
+    assert shop.standing(order).key == "paid"
+    assert shop.standing(order).order.accepted == Money(PRICE + difference, "TWD")
+    assert book.balance(chart.SALES, "TWD") == Money(-PRICE, "TWD")
+    assert book.balance(chart.DIFFERENCES, "TWD") == Money(-difference, "TWD")
+    assert book.balance(chart.ASIDE, "TWD") == Money(0, "TWD")
+
+
+def test_an_accepted_order_is_refunded_when_what_came_has_gone_back(shop: Shop) -> None:
+    order = _wrong(shop, -100)
+    settle.accept(shop.capture(order), by="sam")
+    refunds.request_all(order.id, reason="", by="sam")
+    shop.sweep()
+    assert shop.state(order) == "REFUNDED"
+
+
+def test_accepting_takes_credit_into_account(shop: Shop) -> None:
+    order = _wrong(shop, -100, customer=shop.customer(credit=50000), credit=50000)
+    settle.accept(shop.capture(order), by="sam")
+    assert shop.standing(order).order.accepted == Money(PRICE - 100, "TWD")
+    assert book.balance(chart.SALES, "TWD") == Money(-PRICE, "TWD")
+
+
+def test_eight_people_accept_at_once_and_one_does(shop: Shop, race: Race) -> None:
+    order = _wrong(shop)
+    capture = shop.capture(order)
+    results = race(lambda number: settle.accept(capture, by=f"person {number}"))
+    assert results.count(None) == 1
+    assert {r.code for r in results if isinstance(r, Refusal)} == {"not_to_accept"}
+    assert shop.moves(order).count("PAID") == 1
+
+
+def test_one_accepts_and_another_refunds_at_once_and_only_one_of_both_happens(shop: Shop, race: Race) -> None:
+    order = _wrong(shop)
+    capture = shop.capture(order)
+    money = Money(PRICE - 100, "TWD")
+
+    def do(number: int) -> str:
+        if number % 2:
+            settle.accept(capture, by="sam")
+            return "accepted"
+        refunds.request(capture, money, reason="", by="kim")
+        return "refunded"
+
+    results = race(do)
+    shop.sweep()
+    done = {r for r in results if isinstance(r, str)}
+    if "accepted" in done:
+        assert shop.state(order) in ("PAID", "REFUNDED"), "what was accepted may be refunded as an order's"
+    else:
+        assert shop.state(order) == "WAITING_PAYMENT"
+    assert len([r for r in results if r == "refunded"]) <= 1
+
+
+def test_another_currency_can_only_be_refunded(shop: Shop) -> None:
+    order = _wrong(shop, 0, "JPY")
+    with pytest.raises(Refusal) as refused:
+        settle.accept(shop.capture(order), by="sam")
+    assert refused.value.code == "not_to_accept"
+
+
+def test_wrong_money_that_went_back_lets_the_order_go_on_with_ten_minutes_at_least(shop: Shop) -> None:
+    order = _wrong(shop)
+    shop.turn(minutes=40)
+    assert shop.state(order) == "WAITING_PAYMENT", "while people look, time stands still"
+    with pytest.raises(Refusal):
+        shop.cancel(order)
+    refunds.request(shop.capture(order), Money(PRICE - 100, "TWD"), reason="wrong amount", by="sam")
+    shop.sweep()
+    standing = shop.standing(order)
+    assert standing.key == "choose"
+    assert "pay" in standing.can
+    assert (standing.order.pay_by - standing.now).total_seconds() >= 595
+    again = shop.pay_again(order)
+    shop.acquirer.capture(again.id)
+    shop.hear(again)
+    assert shop.state(order) == "PAID"
+
+
+def test_after_a_review_nobody_comes_back_to_the_order_expires(shop: Shop) -> None:
+    order = _wrong(shop)
+    shop.turn(minutes=40)
+    refunds.request(shop.capture(order), Money(PRICE - 100, "TWD"), reason="", by="sam")
+    shop.sweep()
+    shop.turn(minutes=11)
+    assert shop.state(order) == "EXPIRED"
+    assert shop.can_sell() == 10
+
+
+def test_half_of_the_wrong_money_back_is_not_enough(shop: Shop) -> None:
+    order = _wrong(shop)
+    refunds.request(shop.capture(order), Money(1000, "TWD"), reason="", by="sam")
+    shop.sweep()
+    assert shop.standing(order).key == "review"
+    with pytest.raises(Refusal):
+        settle.accept(shop.capture(order), by="sam")
+
+
+def test_wrong_money_for_an_expired_order_is_accepted_only_while_its_goods_are_there(shop: Shop) -> None:
+    orders = [shop.order(), shop.order()]
+    payments = [shop.payment(order) for order in orders]
+    shop.turn(minutes=31)
+    for payment in payments:
+        shop.acquirer.capture(payment.id, money=Money(PRICE - 100, "TWD"))
+        shop.hear(payment)
+    settle.accept(shop.capture(orders[0]), by="sam")
+    assert shop.state(orders[0]) == "PAID"
+    with writing():
+        stock.receive(KETTLE, -shop.can_sell(), "adjustment")
+    with pytest.raises(Refusal) as refused:
+        settle.accept(shop.capture(orders[1]), by="sam")
+    assert refused.value.code == "nothing_to_hold"
+    refunds.request(shop.capture(orders[1]), Money(PRICE - 100, "TWD"), reason="", by="sam")
+    shop.sweep()
+    assert shop.state(orders[1]) == "EXPIRED"
+    assert shop.standing(orders[1]).key == "expired"
+
+
+def test_an_automatic_refund_that_is_rejected_waits_for_people_until_another_one_is_done(shop: Shop) -> None:
+    order = shop.order()
+    payment = shop.payment(order)
+    shop.turn(minutes=31)
+    shop.acquirer.capture(payment.id)
+    shop.acquirer.misbehave("refund", "refuse")
+    shop.hear(payment)
+    shop.sweep()
+    assert [r.state for r in shop.refunds(order)] == ["REJECTED"]
+    assert shop.standing(order).key == "review"
+    refunds.request(shop.capture(order), order.total, reason="by hand", by="sam")
+    shop.sweep()
+    assert shop.standing(order).key == "late"
+    assert shop.standing(order).order.review_since is None
