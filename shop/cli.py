@@ -12,6 +12,7 @@ from werkzeug.utils import import_string
 
 from shop.accounts import signin
 from shop.catalogue import goods
+from shop.commands.money import money
 from shop.core import clock as core_clock
 from shop.core import durations
 from shop.core.db import db, writing
@@ -25,7 +26,7 @@ from shop.reports import invariants
 
 
 def init_app(app: Flask) -> None:
-    for command in (seed, sweep, check, clock, worker, users):
+    for command in (seed, sweep, check, clock, worker, users, money):
         app.cli.add_command(command)
 
 

@@ -17,7 +17,7 @@ from shop.core.money import Money
 from shop.orders import states as order_states
 from shop.orders.models import Order
 from shop.payments import due, registry, states
-from shop.payments.models import Capture, Payment, Refund
+from shop.payments.models import TO_STORE_CREDIT, Capture, Payment, Refund
 from shop.payments.refund_states import REJECTED, UNDER_WAY
 from shop.payments.start import TOO_LATE
 
@@ -97,6 +97,7 @@ class RefundView:
     money: Money
     state: str
     kind: str
+    to_credit: bool
     at: datetime
 
 
@@ -138,7 +139,7 @@ def standing(order: Order) -> Standing:
         key in UNDECIDED,
         since,
         at,
-        tuple(RefundView(r.money, r.state, r.kind, r.ended_at or r.created_at) for r in sent if r.state != REJECTED),
+        tuple(_refund_view(r) for r in sent if r.state != REJECTED),
     )
 
 
@@ -216,6 +217,11 @@ def _is_final(order: Order, payments: list[Payment], sent: list[Refund]) -> bool
     if any(p.is_open for p in payments) or any(refund.state in UNDER_WAY for refund in sent):
         return False
     return all(p.confirmed_at or p.confirm_misses >= due.MISSES for p in payments if p.state == states.CAPTURED)
+
+
+def _refund_view(refund: Refund) -> RefundView:
+    to_credit = refund.destination == TO_STORE_CREDIT
+    return RefundView(refund.money, refund.state, refund.kind, to_credit, refund.ended_at or refund.created_at)
 
 
 def _view(payment: Payment | None) -> PaymentView | None:

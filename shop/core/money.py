@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from babel.numbers import format_currency, get_currency_precision
 
@@ -28,6 +28,17 @@ class Money:
 
     def __mul__(self, times: int) -> Money:
         return Money(self.amount * times, self.currency)
+
+    @classmethod
+    def parse(cls, text: str, currency: str) -> Money:
+        """What people write, such as 12.50, in units of the currency. Raises ValueError for what it does not know."""
+        try:
+            minor = Decimal(text).scaleb(get_currency_precision(currency))
+        except InvalidOperation:
+            raise ValueError(f"{text!r} is no amount") from None
+        if not minor.is_finite() or minor != minor.to_integral_value() or abs(minor) >= 10**15:
+            raise ValueError(f"{text!r} is no amount of {currency}")
+        return cls(int(minor), currency)
 
     def format(self, locale: str = "en") -> str:
         """For people: symbol, digits and the ISO code, because "$" and "¥" each mean several currencies."""

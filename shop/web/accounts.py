@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from shop.accounts import sessions, signin
 from shop.core.errors import BadInput, Refusal
+from shop.ledger import store_credit
 from shop.orders import find
 from shop.web.access import access
 from shop.web.forms import EmailForm, RegisterForm, SignInForm
@@ -62,8 +63,15 @@ def sign_out() -> ResponseReturnValue:
 def show() -> ResponseReturnValue:
     """The account: its orders and where it is signed in."""
     user = sessions.require_user()
+    orders = find.of_user(user.id)
     return render_template(
-        "shop/account.html", user=user, orders=find.of_user(user.id), sign_ins=sessions.of_user(user.id)
+        "shop/account.html",
+        user=user,
+        orders=orders,
+        by_id={order.id: order for order in orders},
+        credit=store_credit.balances(user.id),
+        movements=store_credit.movements(user.id),
+        sign_ins=sessions.of_user(user.id),
     )
 
 

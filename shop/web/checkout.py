@@ -10,6 +10,7 @@ from flask_login import current_user
 from shop.checkout import saga
 from shop.checkout.cart import CartView
 from shop.core.errors import Refusal
+from shop.ledger import store_credit
 from shop.payments import registry
 from shop.web import visitor
 from shop.web.access import access
@@ -35,7 +36,7 @@ def show() -> ResponseReturnValue:
 
 def _place(cart: CartView, form: CheckoutForm) -> ResponseReturnValue:
     try:
-        order = saga.place_order(cart.id, _buyer(form), form.method.data, form.key.data)
+        order = saga.place_order(cart.id, _buyer(form), form.method.data, form.key.data, credit=form.credit.data or 0)
     except Refusal as refusal:
         if refusal.code == "cart_empty":
             return redirect(url_for("cart.show"), 303)
@@ -75,6 +76,14 @@ def _page(cart: CartView, form: CheckoutForm, problem: Refusal | None = None) ->
     form.key.data = cart.checkout_key  # what is on the page now is what the next press of the button agrees to
     if form.method.errors:
         form.method.errors = [gettext("Please choose one of the ways to pay that are listed.")]
+    user_id = current_user.id if current_user.is_authenticated else None
+    credit = min(store_credit.available(user_id, cart.currency), cart.total, key=lambda money: money.amount)
     return render_template(
-        "shop/checkout.html", cart=cart, form=form, methods=registry.methods(cart.currency), problem=problem
+        "shop/checkout.html",
+        cart=cart,
+        form=form,
+        methods=registry.methods(cart.currency),
+        problem=problem,
+        credit=credit if credit.amount else None,
+        left=cart.total + credit * -1,
     )

@@ -7,8 +7,8 @@ import re
 from babel import Locale
 from flask_babel import get_locale, lazy_gettext
 from flask_wtf import FlaskForm
-from wtforms import EmailField, HiddenField, PasswordField, RadioField, SelectField, StringField
-from wtforms.validators import DataRequired, Email, Length, Optional, Regexp, ValidationError
+from wtforms import EmailField, HiddenField, IntegerField, PasswordField, RadioField, SelectField, StringField
+from wtforms.validators import DataRequired, Email, Length, NumberRange, Optional, Regexp, ValidationError
 
 SHIPS_TO = frozenset(re.findall("..", "TWJPHKMOSGMYTHVNPHKRIDINAUNZUSCAMXBRGBIEFRDEATCHNLBELUDKSENOFIISESPTITPLCZGR"))
 """Countries that the shop sends to, as ISO 3166 codes."""
@@ -45,7 +45,7 @@ _email = [
 
 
 class CheckoutForm(FlaskForm):
-    """Who buys, where it goes, how it is paid. `key` makes sending it twice the same order."""
+    """Who buys, where it goes, how it is paid. `key` makes sending it twice one order; `credit` is in minor units."""
 
     email = EmailField(lazy_gettext("E-mail"), filters=[_tidy], validators=_email)
     name = _text(lazy_gettext("Full name"), lazy_gettext("Please give a name for the label."), 100)
@@ -59,6 +59,7 @@ class CheckoutForm(FlaskForm):
     )
     country = SelectField(lazy_gettext("Country"))
     method = RadioField(lazy_gettext("Payment method"))
+    credit = IntegerField(lazy_gettext("Store credit"), validators=[Optional(), NumberRange(0, 10**12)])
     key = HiddenField(validators=[Regexp(r"[A-Za-z0-9_-]{8,64}\Z", message=_STALE)])
 
 

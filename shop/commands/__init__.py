@@ -1,0 +1,1 @@
+"""What staff do from a shell; one file per subject."""

@@ -1,0 +1,153 @@
+"""`flask money …`: what people decide about money. Each command says who decides, and that is kept in the history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+from sqlalchemy.exc import IntegrityError
+
+from shop.accounts.models import User
+from shop.checkout import closing
+from shop.core import ids
+from shop.core.db import db, writing
+from shop.core.errors import Refusal
+from shop.core.money import CURRENCIES, Money
+from shop.ledger import chart, store_credit
+from shop.orders.models import Order
+from shop.payments import refunds, settle
+from shop.payments.models import TO_PROVIDER, TO_STORE_CREDIT, Capture, Payment
+
+_by = click.option("--by", required=True, help="Who decides.")
+_to = click.option(
+    "--to", type=click.Choice([TO_PROVIDER, TO_STORE_CREDIT]), default=TO_PROVIDER, show_default=True, help="Where to."
+)
+_reason = click.option("--reason", default="", help="Why; the history keeps it.")
+
+
+@click.group()
+def money() -> None:
+    """Refunds, wrong amounts and store credit."""
+
+
+def _command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command of the group, in an app context, that says refusals as they are."""
+
+    def declare(do: Callable[..., Any]) -> click.Command:
+        return money.command(name)(with_appcontext(do))
+
+    return declare
+
+
+@_command("refund")
+@click.argument("number")
+@click.argument("amount", required=False)
+@click.option("--capture", "capture_id", type=int, help="Which capture; needed when the order has several.")
+@_to
+@_reason
+@_by
+def refund(number: str, amount: str | None, capture_id: int | None, to: str, reason: str, by: str) -> None:
+    """Refund AMOUNT of the order NUMBER, or all that is left of what paid it."""
+    order = _order(number)
+    with _refusals():
+        if amount is None and capture_id is None:
+            asked = refunds.request_all(order.id, reason=reason, by=by, to=to)
+        else:
+            capture = _capture(order, capture_id)
+            left = Money(capture.amount - capture.refunded_amount, capture.currency)
+            wanted = Money.parse(amount, capture.currency) if amount else left
+            asked = [refunds.request(capture.id, wanted, reason=reason, by=by, to=to)]
+    for one in asked:
+        waits = " It waits for a second person: flask money approve." if one.needs_two else ""
+        click.echo(f"{one.id}: {one.money.format()} is on its way.{waits}")
+
+
+@_command("approve")
+@click.argument("refund_id")
+@_by
+def approve(refund_id: str, by: str) -> None:
+    """Agree to a large refund as the second person."""
+    with _refusals():
+        refunds.approve(refund_id, by)
+    click.echo(f"{refund_id} is on its way.")
+
+
+@_command("accept")
+@click.argument("number")
+@click.option("--capture", "capture_id", type=int, help="Which capture; needed when the order has several.")
+@click.option("--note", default="", help="Why; the history keeps it.")
+@_by
+def accept(number: str, capture_id: int | None, note: str, by: str) -> None:
+    """Take the wrong amount that came for the order NUMBER as its price."""
+    order = _order(number)
+    with _refusals():
+        settle.accept(_capture(order, capture_id).id, by=by, note=note)
+    click.echo(f"{number} is paid.")
+
+
+@_command("cancel")
+@click.argument("number")
+@_to
+@_reason
+@_by
+def cancel(number: str, to: str, reason: str, by: str) -> None:
+    """Cancel the order NUMBER; a paid one is refunded."""
+    order_id = _order(number).id
+    with _refusals():
+        closing.call_off(order_id, by, reason=reason, to=to)
+    click.echo(f"{number}: {db.session.get_one(Order, order_id, populate_existing=True).state}")
+
+
+@_command("give-credit")
+@click.argument("email")
+@click.argument("amount")
+@click.argument("currency", type=click.Choice(CURRENCIES))
+@click.option("--key", default=None, help="Names this present; given again under the same key, nothing happens.")
+def give_credit(email: str, amount: str, currency: str, key: str | None) -> None:
+    """Give AMOUNT of store credit to the customer EMAIL."""
+    person = db.session.scalars(db.select(User).where(User.email == email.lower())).one_or_none()
+    if person is None:
+        raise click.ClickException("Nobody has an account under this address.")
+    user_id = person.id
+    with _refusals():
+        present = Money.parse(amount, currency)
+        if present.amount <= 0:
+            raise ValueError("A present is more than nothing.")
+        try:
+            with writing():
+                name = f"credit_given:{key or ids.token()}"
+                store_credit.give(user_id, present, key=name, kind="credit_given", debit=chart.GOODWILL)
+            said = "given"
+        except IntegrityError:  # the ledger has a journal of this name
+            said = "was given before"
+    click.echo(f"{present.format()} {said}; {email} can spend {store_credit.available(user_id, currency).format()}.")
+
+
+def _order(number: str) -> Order:
+    order = db.session.scalars(db.select(Order).where(Order.number == number)).one_or_none()
+    if order is None:
+        raise click.ClickException(f"There is no order {number}.")
+    return order
+
+
+def _capture(order: Order, capture_id: int | None) -> Capture:
+    captures = db.session.scalars(db.select(Capture).join(Payment).where(Payment.order_id == order.id)).all()
+    chosen = [capture for capture in captures if capture_id in (None, capture.id)]
+    if len(chosen) == 1:
+        return chosen[0]
+    known = "; ".join(f"{c.id}: {c.money.format()} by {c.provider}, {c.standing}" for c in captures)
+    raise click.ClickException(f"Please say which capture: {known}." if known else "No money has come for this order.")
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What is refused is said in its own words, and the shell sees that it failed."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise click.ClickException(refusal.message) from refusal
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
