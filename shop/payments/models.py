@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -74,6 +75,10 @@ class Payment(Base):
     @property
     def is_open(self) -> bool:
         return self.state in STILL_OPEN
+
+    def contradicts(self, theirs: Mapping[str, Any]) -> bool:
+        """Whether the acquirer's own ids in `theirs` are those of another payment than the one we have."""
+        return any(name in self.provider_data and self.provider_data[name] != one for name, one in theirs.items())
 
 
 class Capture(Base):

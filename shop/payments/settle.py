@@ -55,7 +55,7 @@ class _Hearing:
 def settle(
     payment_id: str, facts: Facts, heard_from: str, *, provider: str | None = None, inbox_id: int | None = None
 ) -> str:
-    """Apply what was heard and return the verdict: applied, duplicate, stale, illegal, mismatch or hint.
+    """Apply what was heard and return the verdict: applied, duplicate, stale, illegal, mismatch, hint or foreign.
 
     `heard_from` is webhook, poll, return, view, start or staff. Joins the caller's unit if there is one. Raises
     UnknownPayment for a payment that we do not have, or that `provider`, when given, does not run.
@@ -77,6 +77,8 @@ def _settle(payment_id: str, facts: Facts, heard_from: str, by: str | None, inbo
         raise UnknownPayment(payment_id)
     order, payments = order_with_payments(order_id)
     payment = next(p for p in payments if p.id == payment_id)
+    if payment.contradicts(facts.provider_data):
+        return "foreign"
     others = [p for p in payments if p.id != payment_id]
     booked = set(db.session.scalars(select(Capture.capture_id).where(Capture.payment_id == payment_id)))
     hearing = _Hearing(payment, order, others, facts, heard_from, clock.now(), booked)

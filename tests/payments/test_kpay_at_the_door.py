@@ -75,7 +75,7 @@ def test_bad_webhooks_of_every_kind_get_a_4xx_and_nothing_moves(shop: Shop, door
 def test_a_webhook_replayed_within_its_time_is_acknowledged_and_nothing_moves(shop: Shop, door: FlaskClient) -> None:
     """Case 21."""
     order = shop.order(provider="kpay")
-    body = an_event(reference=shop.payment(order).id)
+    body = an_event(reference=shop.payment(order).id, id=f"pay_{shop.payment(order).id}")
     answers = [door.post("/webhooks/kpay", headers=signed(body), data=body) for _ in range(3)]
     assert [(a.status_code, a.text) for a in answers] == [(200, "applied"), (200, "duplicate"), (200, "duplicate")]
     assert shop.captures(order) == ["paid"]
@@ -94,7 +94,8 @@ def test_an_event_of_a_kind_that_we_do_not_know_is_acknowledged_and_done_with(sh
 def test_a_capture_of_any_other_amount_is_booked_and_looked_at(shop: Shop, door: FlaskClient, amount: int) -> None:
     """Case 22, up to the recorded state."""
     order = shop.order(provider="kpay")
-    body = an_event(reference=shop.payment(order).id, captures=[a_capture(amount=amount)])
+    reference = shop.payment(order).id
+    body = an_event(reference=reference, id=f"pay_{reference}", captures=[a_capture(amount=amount)])
     assert door.post("/webhooks/kpay", headers=signed(body), data=body).text == "mismatch"
     assert (shop.state(order), shop.captures(order)) == ("WAITING_PAYMENT", ["mismatch"])
     assert shop.standing(order).key == "review"
@@ -104,7 +105,7 @@ def test_a_webhook_that_was_stored_is_applied_although_its_secret_has_changed_si
     shop: Shop, door: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = shop.order(provider="kpay")
-    body = an_event(reference=shop.payment(order).id)
+    body = an_event(reference=shop.payment(order).id, id=f"pay_{shop.payment(order).id}")
 
     def broken(*_: Any, **__: Any) -> str:
         raise RuntimeError("a mistake of ours")
