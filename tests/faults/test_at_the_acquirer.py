@@ -1,0 +1,209 @@
+"""The acquirer is slow, away, hasty or confused: pages stay quick and honest, and the order ends rightly."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from flask import Flask
+
+from shop.core import clock, http
+from shop.core.db import db
+from shop.payments import health, inbox, registry, states
+from shop.payments.models import Capture, ProviderHealth
+from shop.payments.provider import PaymentRequest
+from shop.payments.providers.kpay import KPay
+from tests.fakes import FakePay
+from tests.payments.kpay_words import SETTINGS, a_payment, an_event, kpay, signed
+from tests.shop_fixtures import PEN, Shop
+
+# --- hasty ---
+
+
+class Hasty(FakePay):
+    """The buyer has paid and the webhook has come before the call that opened the payment is answered."""
+
+    def start(self, payment: PaymentRequest, return_url: str, webhook_url: str) -> Any:
+        answer = super().start(payment, return_url, webhook_url)
+        self.acquirer.capture(payment.id)
+        self.told = inbox.receive(self, *self.acquirer.webhook(payment.id, "evt-hasty"))
+        return answer
+
+
+def test_a_webhook_that_beats_the_answer_to_opening_finds_its_payment_by_our_reference(shop: Shop) -> None:
+    """Fault 14."""
+    hasty = registry.all_providers()["fakepay"] = Hasty(shop.acquirer)
+    order = shop.order()
+    assert hasty.told == (200, "applied")
+    assert (shop.state(order), shop.captures(order)) == ("PAID", ["paid"])
+    assert shop.payment(order).state == states.CAPTURED, "the answer that came afterwards lowers nothing"
+    assert shop.moves(order) == ["PENDING", "PAID"]
+
+
+# --- slow ---
+
+
+@pytest.fixture
+def silent_acquirer() -> Iterator[str]:
+    """Takes every connection and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_an_acquirer_that_never_answers_costs_a_buyer_one_timeout_and_the_page_says_confirming(
+    shop: Shop, silent_acquirer: str
+) -> None:
+    """Fault 18."""
+    shop.app.config.update(SETTINGS, READ_TIMEOUT=0.2, KPAY_URL=silent_acquirer)
+    registry.all_providers()["kpay"] = KPay(shop.app.config, http.client)
+    began = time.monotonic()
+    order = shop.order((PEN, 1), provider="kpay")
+    assert time.monotonic() - began < 3
+    assert shop.payment(order).state == states.UNKNOWN
+    assert shop.standing(order).key == "confirming"
+    assert not shop.standing(order).can, "nobody is asked to pay while nobody knows"
+
+
+def test_after_five_failures_pages_stop_waiting_for_an_acquirer_until_it_has_had_its_pause(
+    shop: Shop, silent_acquirer: str
+) -> None:
+    """Fault 18."""
+    shop.app.config.update(SETTINGS, READ_TIMEOUT=0.05, KPAY_URL=silent_acquirer)
+    provider = registry.all_providers()["kpay"] = KPay(shop.app.config, http.client)
+    order = shop.order((PEN, 1), provider="kpay")
+    made: list[int] = []
+    while not health.paused():
+        health.call(provider, "query", lambda: provider.query(_request(shop, order)))
+        made.append(1)
+        assert len(made) < health.TRIP_AFTER, "it is left alone after five failures, the opening included"
+    refused = health.call(provider, "query", lambda: pytest.fail("it was called all the same"))
+    assert refused.retry_after == health.PAUSE
+    shop.wait(seconds=health.PAUSE + 1)
+    assert not health.paused()
+
+
+def _request(shop: Shop, order: Any) -> PaymentRequest:
+    payment = shop.payment(order)
+    return PaymentRequest(payment.id, payment.money, "", "en", order.pay_by)
+
+
+def test_a_call_waits_one_second_to_connect_and_five_to_be_answered(app: Flask) -> None:
+    """Fault 18: the defaults, as the client has them."""
+    with app.app_context():
+        timeout = http.client().timeout
+    assert (timeout.connect, timeout.read) == (1, 5)
+
+
+# --- away ---
+
+
+def test_an_acquirer_that_is_away_for_ten_minutes_loses_no_order_and_no_money(shop: Shop) -> None:
+    """Fault 19."""
+    paid, unpaid = shop.order((PEN, 1)), shop.order((PEN, 1))
+    shop.acquirer.capture(shop.payment(paid).id)
+    shop.acquirer.away = True
+    new = shop.order((PEN, 1))
+    assert shop.standing(new).key == "unavailable", "the checkout says so, and the order is kept"
+    for _ in range(20):
+        shop.turn(seconds=30)
+    assert {shop.state(order) for order in (paid, unpaid)} == {"WAITING_PAYMENT"}
+    shop.acquirer.away = False
+    back_at = clock.now()
+    while shop.state(paid) != "PAID":
+        shop.turn(seconds=2)
+        assert (clock.now() - back_at).total_seconds() <= 90
+    payment = shop.pay_again(new)
+    shop.acquirer.capture(payment.id)
+    shop.hear(payment)
+    assert [shop.state(order) for order in (paid, unpaid, new)] == ["PAID", "WAITING_PAYMENT", "PAID"]
+    db.session.rollback()
+    assert db.session.scalars(db.select(ProviderHealth.unavailable_since)).all() in ([], [None])
+
+
+# --- confused ---
+
+
+@pytest.fixture
+def kpay_opens(shop: Shop) -> None:
+    """KPay opens whatever it is asked to open, under an id of its own."""
+    shop.app.config.update(SETTINGS)
+
+    def there(request: httpx.Request) -> httpx.Response:
+        reference = json.loads(request.content)["reference"]
+        opened = a_payment(reference=reference, id=f"pay_{reference}", checkout_url="http://kpay.example/pay")
+        return httpx.Response(201, json=opened)
+
+    registry.all_providers()["kpay"] = kpay(there)
+
+
+@pytest.mark.usefixtures("kpay_opens")
+def test_money_of_one_payment_reported_under_another_orders_reference_never_pays_that_order(shop: Shop) -> None:
+    """Fault 12: our reference and their id belong to two different payments."""
+    one, other = shop.order((PEN, 1), provider="kpay"), shop.order((PEN, 1), provider="kpay")
+    confused = an_event(
+        reference=shop.payment(other).id,
+        id=shop.payment(one).provider_data["id"],
+        captures=[{"id": "cap_1", "amount": 9000, "currency": "TWD", "captured_at": clock.wall().isoformat()}],
+    )
+    assert shop.receive(signed(confused), confused, "kpay") == (200, "foreign")
+    assert [shop.state(order) for order in (one, other)] == ["WAITING_PAYMENT", "WAITING_PAYMENT"]
+    assert shop.count(Capture) == 0
+
+
+@pytest.mark.usefixtures("kpay_opens")
+def test_another_merchants_payment_under_our_reference_books_nothing(shop: Shop) -> None:
+    """Fault 12."""
+    order = shop.order((PEN, 1), provider="kpay")
+    payment = shop.payment(order)
+    foreign = an_event(reference=payment.id, id=payment.provider_data["id"], merchant="somebody-else")
+    assert shop.receive(signed(foreign), foreign, "kpay") == (200, "foreign")
+    assert (shop.state(order), shop.count(Capture)) == ("WAITING_PAYMENT", 0)
+
+
+# --- poisoned ---
+
+
+def test_a_refund_that_breaks_whoever_sends_it_holds_up_no_other_and_is_tried_again(shop: Shop) -> None:
+    """Fault 43."""
+    orders = []
+    for _ in range(3):
+        order = shop.order((PEN, 1))
+        shop.wait(minutes=31)
+        shop.sweep()
+        shop.acquirer.capture(shop.payment(order).id)
+        orders.append(order)
+    shop.acquirer.misbehave("refund", "crash")
+    for order in orders:
+        shop.hear(shop.payment(order))
+    shop.sweep()
+    assert len(shop.acquirer.refunds) == 2
+    shop.turn(seconds=31)
+    assert len(shop.acquirer.refunds) == 3
+    assert {theirs for theirs, _, _ in shop.acquirer.refunds.values()} == {
+        f"cap-{shop.payment(order).id}-1" for order in orders
+    }
+
+
+def test_eight_threads_share_one_client_and_none_waits_for_another(app: Flask, silent_acquirer: str) -> None:
+    """Fault 18: a slow acquirer holds up only those who call it."""
+    app.config.update(READ_TIMEOUT=0.3)
+
+    def ask() -> None:
+        with app.app_context(), pytest.raises(httpx.TimeoutException):
+            http.client().get(silent_acquirer)
+
+    began = time.monotonic()
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert time.monotonic() - began < 2
