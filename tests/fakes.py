@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from shop.core.money import Money
@@ -25,8 +25,10 @@ from shop.payments.provider import (
     PaymentProvider,
     PaymentRequest,
     Pending,
+    RefundFact,
     RefundRequest,
     Rejected,
+    Show,
     Started,
     Unavailable,
     Unknown,
@@ -35,7 +37,7 @@ from shop.payments.provider import (
 
 @dataclass
 class Remote:
-    """A payment as the acquirer has it."""
+    """A payment as the acquirer has it. `purpose` is what its buyer reads: the number of the order."""
 
     reference: str
     money: Money
@@ -43,11 +45,18 @@ class Remote:
     captures: list[CaptureFact] = field(default_factory=list)
     decline: Decline | None = None
     end_reason: str | None = None
+    show: Show | None = None
+    purpose: str = ""
 
 
 @dataclass
 class Acquirer:
-    """The other side. `does` holds one-time misbehaviours by operation; `away` makes every call fail."""
+    """The other side. `does` holds one-time misbehaviours by operation; `away` makes every call fail.
+
+    `refunds` are what went back, or will, by the reference that was given: capture, money, state; `over_asked` are
+    those that were refused because the capture had not that much left. `pause` is called where a call has not had its
+    effect yet, and again where its answer has not arrived yet.
+    """
 
     clock: Callable[[], datetime]
     payments: dict[str, Remote] = field(default_factory=dict)
@@ -55,13 +64,17 @@ class Acquirer:
     calls: list[tuple[str, str]] = field(default_factory=list)
     does: dict[str, list[str]] = field(default_factory=dict)
     away: bool = False
+    over_asked: list[str] = field(default_factory=list)
+    pause: Callable[[], None] = lambda: None
 
     def misbehave(self, operation: str, *what: str) -> None:
         """The next calls of `operation` do `what`: lose_request, lose_answer, refuse, unreachable, forget,
-        forget_money, busy, crash."""
+        forget_money, busy, wait, crash.
+        """
         self.does.setdefault(operation, []).extend(what)
 
     def next_fault(self, operation: str, reference: str) -> str | None:
+        self.pause()
         self.calls.append((operation, reference))
         if self.away:
             return "away"
@@ -99,6 +112,17 @@ class Acquirer:
         remote.state, remote.end_reason = state, reason
         return remote
 
+    def show_code(self, reference: str, lasts: timedelta) -> Remote:
+        """The buyer chooses to pay at a counter."""
+        remote = self.payments[reference]
+        remote.show = Show("store_code", f"CODE{reference[-4:]}", "", self.clock() + lasts)
+        return remote
+
+    def refund_becomes(self, refund: str, state: str) -> None:
+        """A refund that waited goes through, or does not; one that was done comes back."""
+        capture, money, _ = self.refunds[refund]
+        self.refunds[refund] = (capture, money, state)
+
     def webhook(self, reference: str, event: str, **changed: Any) -> tuple[dict[str, str], bytes]:
         """A signed webhook about the payment as it is now; `changed` overrides what it says."""
         remote = self.payments.get(reference) or Remote(reference, Money(1, "TWD"))
@@ -110,8 +134,22 @@ class Acquirer:
             "captures": [[c.id, c.money.amount, c.money.currency, c.at.isoformat()] for c in remote.captures],
             "decline": remote.decline and remote.decline.code,
             "end_reason": remote.end_reason,
+            "show": remote.show and [remote.show.code, remote.show.deadline.isoformat()],
         } | changed
         return {"x-signature": "good"}, json.dumps(body).encode()
+
+    def refund_webhook(self, refund: str, event: str) -> tuple[dict[str, str], bytes]:
+        """A signed webhook about a refund as it is now."""
+        capture, _, state = self.refunds[refund]
+        owner = next(p.reference for p in self.payments.values() for c in p.captures if c.id == capture)
+        return self.webhook(owner, event, state=None, captures=[], decline=None, show=None, refund=[refund, state])
+
+
+_REFUND_ANSWER: dict[str, Done | Pending | Rejected] = {
+    "DONE": Done(),
+    "PENDING": Pending(),
+    "REJECTED": Rejected("failed"),
+}
 
 
 class FakePay(PaymentProvider):
@@ -136,7 +174,9 @@ class FakePay(PaymentProvider):
             return Unknown("timeout")
         if fault == "refuse":
             return Rejected("refused")
-        self.acquirer.payments.setdefault(payment.id, Remote(payment.id, payment.money))
+        remote = self.acquirer.payments.setdefault(payment.id, Remote(payment.id, payment.money))
+        remote.purpose = payment.description
+        self.acquirer.pause()
         if fault == "lose_answer":
             return Unknown("timeout")
         url = f"https://fakepay.example/pay/{payment.id}"
@@ -151,7 +191,9 @@ class FakePay(PaymentProvider):
             return NotFound()
         if fault == "forget_money":
             return Found(self._facts(replace(remote, state=states.CANCELLED, captures=[])))
-        return Found(self._facts(remote))
+        facts = self._facts(remote)
+        self.acquirer.pause()
+        return Found(facts)
 
     def cancel(self, payment: PaymentRequest) -> Done | Pending | Rejected | Unknown:
         fault = self.acquirer.next_fault("cancel", payment.id)
@@ -162,6 +204,7 @@ class FakePay(PaymentProvider):
             return Rejected("captured")
         if remote and remote.state in states.STILL_OPEN and fault != "lose_request":
             remote.state, remote.end_reason = states.CANCELLED, "merchant"
+        self.acquirer.pause()
         return Done()
 
     def refund(
@@ -175,13 +218,12 @@ class FakePay(PaymentProvider):
         if fault == "refuse":
             return Rejected("refused")
         if refund.id not in self.acquirer.refunds and not self.acquirer.has_left(refund.capture_id, refund.money):
+            self.acquirer.over_asked.append(refund.id)
             return Rejected("nothing_left")
-        self.acquirer.refunds.setdefault(
-            refund.id, (refund.capture_id, refund.money, "PENDING" if fault == "wait" else "DONE")
-        )
-        if fault == "lose_answer":
-            return Unknown("timeout")
-        return Pending() if fault == "wait" else Done()
+        first = (refund.capture_id, refund.money, "PENDING" if fault == "wait" else "DONE")
+        answer = _REFUND_ANSWER[self.acquirer.refunds.setdefault(refund.id, first)[2]]
+        self.acquirer.pause()
+        return Unknown("timeout") if fault == "lose_answer" else answer
 
     def query_refund(
         self, payment: PaymentRequest, refund: RefundRequest
@@ -190,9 +232,9 @@ class FakePay(PaymentProvider):
             return Unavailable("away")
         if refund.id not in self.acquirer.refunds:
             return NotFound()
-        return {"DONE": Done(), "PENDING": Pending(), "REJECTED": Rejected("failed")}[
-            self.acquirer.refunds[refund.id][2]
-        ]
+        answer = _REFUND_ANSWER[self.acquirer.refunds[refund.id][2]]
+        self.acquirer.pause()
+        return answer
 
     def verify(self, headers: Mapping[str, str], raw: bytes) -> None:
         if headers.get("x-signature") != "good":
@@ -204,8 +246,11 @@ class FakePay(PaymentProvider):
         decline = Decline(body["decline"], "other_method") if body["decline"] else None
         if body["state"] not in states.STATES and body["state"] is not None:
             raise Malformed("no such state")
-        facts = Facts(body["state"], captures, decline, end_reason=body["end_reason"])
-        return [Notice("payment", body["id"], body["reference"], facts, body.get("trust", "signed"), body["merchant"])]
+        show = body["show"] and Show("store_code", body["show"][0], "", datetime.fromisoformat(body["show"][1]))
+        facts = Facts(body["state"], captures, decline, show=show, end_reason=body["end_reason"])
+        refund = RefundFact(*body["refund"]) if body.get("refund") else None
+        trust = body.get("trust", "signed")
+        return [Notice("payment", body["id"], body["reference"], facts, trust, body["merchant"], refund)]
 
     def ack(self, outcome: str) -> tuple[int, str]:
         return {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable": 503}.get(
@@ -217,6 +262,7 @@ class FakePay(PaymentProvider):
             remote.state,
             tuple(remote.captures),
             remote.decline,
+            show=remote.show,
             action=NextAction("redirect", f"https://fakepay.example/pay/{remote.reference}"),
             end_reason=remote.end_reason,
             provider_data={"id": f"remote-{remote.reference}"},
