@@ -13,6 +13,7 @@ from flask_migrate import Migrate
 
 from shop import cli, live, settings, web
 from shop.accounts import sessions
+from shop.alerts import models as _alert_models  # noqa: F401 - tables are known once their models are imported
 from shop.checkout import models as _checkout_models  # noqa: F401 - tables are known once their models are imported
 from shop.core import logs, metrics, redis
 from shop.core.db import db, engine_options, prepare

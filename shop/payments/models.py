@@ -17,6 +17,8 @@ _KNOWN = ", ".join(f"'{s}'" for s in STATES)
 _STILL_OPEN = text("state IN ({})".format(", ".join(f"'{s}'" for s in sorted(STILL_OPEN))))
 _DUE = text("next_check_at IS NOT NULL")
 _TO_APPLY = text("due_at IS NOT NULL")
+_NOT_OURS = text("verdict IN ('orphan', 'foreign')")
+_HINT = text("verdict = 'hint'")
 TO_PROVIDER = "provider"
 TO_STORE_CREDIT = "store_credit"
 """Where a refund goes."""
@@ -103,6 +105,7 @@ class Capture(Base):
         UniqueConstraint("provider", "capture_id"),
         CheckConstraint("refunded_amount = 0 OR refunded_amount BETWEEN 0 AND amount", name="never_over_refunded"),
         CheckConstraint("standing IN ('paid', 'second', 'late', 'mismatch')", name="standing_known"),
+        Index("ix_captures_heard", "provider", "heard_at"),
     )
 
     @property
@@ -165,6 +168,8 @@ class Report(Base):
     occurred_at: Mapped[datetime] = mapped_column(UtcDateTime)
     heard_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
+    __table_args__ = (Index("ix_reports_hints", "heard_at", postgresql_where=_HINT, sqlite_where=_HINT),)
+
 
 class InboxRow(Base):
     """One webhook that verified, as it came. `verdict` is empty until it has been applied; `due_at` is when to try
@@ -190,6 +195,8 @@ class InboxRow(Base):
     __table_args__ = (
         UniqueConstraint("provider", "dedupe_key"),
         Index("ix_inbox_due", "due_at", postgresql_where=_TO_APPLY, sqlite_where=_TO_APPLY),
+        Index("ix_inbox_received", "provider", "received_at"),
+        Index("ix_inbox_not_ours", "received_at", postgresql_where=_NOT_OURS, sqlite_where=_NOT_OURS),
     )
 
 
@@ -204,6 +211,8 @@ class RefusedNotice(Base):
     headers: Mapped[dict[str, str]] = mapped_column(JSON)
     body: Mapped[bytes] = mapped_column(LargeBinary)
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    __table_args__ = (Index("ix_refused_notices_received", "provider", "verdict", "received_at"),)
 
 
 class ProviderHealth(Base):
