@@ -29,8 +29,10 @@ FLOORS = (
 FLOOR_OF = {room: floor.number for floor in FLOORS for room in floor.rooms}
 
 PROVIDERS = "shop.payments.providers."
-PROVIDERS_MAY_USE = frozenset({"shop.payments.provider", "shop.payments.states", "shop.core.money", "shop.settings"})
-"""A provider translates; it knows no database, no session and no HTML."""
+PROVIDERS_MAY_USE = frozenset(
+    {"shop.payments.provider", "shop.payments.sheet", "shop.payments.states", "shop.core.money", "shop.settings"}
+)
+"""A provider translates; it knows no database, no session and no HTML. Its own parts lie beside it as `_name_part`."""
 
 
 def room_of(module: str) -> str:

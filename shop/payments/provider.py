@@ -12,7 +12,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
 import httpx
@@ -75,6 +75,12 @@ def keepable_time(at: datetime | None, what: str) -> None:
         raise Malformed(f"{what} is no time")
 
 
+def keepable_money(money: Money) -> None:
+    """Raises Malformed for more than every database and JSON count exactly, and for what is no currency."""
+    if abs(money.amount) > LARGEST or not re.fullmatch("[A-Z]{3}", money.currency):
+        raise Malformed("an amount that is no money")
+
+
 @dataclass(frozen=True)
 class CaptureFact:
     """Money taken, by the acquirer's own id of the taking; `at` is the acquirer's time. Raises Malformed."""
@@ -86,8 +92,7 @@ class CaptureFact:
     def __post_init__(self) -> None:
         keepable(self.id, "the id of a capture")
         keepable_time(self.at, "when it was captured")
-        if abs(self.money.amount) > LARGEST or not re.fullmatch("[A-Z]{3}", self.money.currency):
-            raise Malformed("an amount that is no money")
+        keepable_money(self.money)
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,71 @@ class RefundFact:
 
 
 @dataclass(frozen=True)
+class DisputeFact:
+    """What is said about a dispute: a customer's bank wants a capture back. `id` and `capture_id` are theirs.
+
+    `kind` is chargeback (the money is gone until it is won) or inquiry (the bank only asks), `state` OPEN, WON or LOST.
+    Raises Malformed.
+    """
+
+    id: str
+    capture_id: str
+    kind: str
+    state: str
+    money: Money
+    at: datetime
+    reason: str = ""
+    respond_by: datetime | None = None
+
+    def __post_init__(self) -> None:
+        keepable(self.id, "the id of a dispute")
+        keepable(self.capture_id, "the capture of a dispute", or_empty=True)
+        keepable(self.reason, "the reason of a dispute", or_empty=True)
+        keepable_time(self.at, "when it was disputed")
+        keepable_time(self.respond_by, "until when it can be answered")
+        if self.kind not in ("chargeback", "inquiry") or self.state not in ("OPEN", "WON", "LOST"):
+            raise Malformed("a dispute of a kind or in a state that we do not know")
+        keepable_money(self.money)
+        if self.money.amount <= 0:
+            raise Malformed("a dispute about no money")
+
+
+SETTLED = ("capture", "refund", "void", "refund_failed", "dispute", "dispute_won")
+"""Kinds of settlement lines. A void is a refund that gives the fee back, refund_failed the money of a refund that came
+back, dispute_won that of a dispute.
+"""
+
+
+@dataclass(frozen=True)
+class SettlementLine:
+    """One movement in a settlement file. `id` names the line for ever, `kind` is one of SETTLED.
+
+    `about` names what moved: their id of a capture or a dispute, our id of a refund; empty when the file does not say.
+    `reference` is our payment id, if it says so. `money` is signed: what goes back is negative. `fee` is what they keep
+    of it; negative when they give it back. Raises Malformed.
+    """
+
+    id: str
+    kind: str
+    about: str
+    money: Money
+    fee: Money
+    at: datetime
+    reference: str = ""
+    capture_id: str = ""
+
+    def __post_init__(self) -> None:
+        keepable(self.id, "the id of a line")
+        for name in (self.about, self.reference, self.capture_id):
+            keepable(name, "what the line is about", or_empty=True)
+        keepable_time(self.at, "when the money moved")
+        keepable_money(self.money)
+        keepable_money(self.fee)
+        if self.kind not in SETTLED or self.fee.currency != self.money.currency:
+            raise Malformed("a line of a kind or in a currency that does not fit")
+
+
+@dataclass(frozen=True)
 class Notice:
     """One thing that a webhook says. `dedupe_key` names it for ever; `reference` is our payment id, as the acquirer has
     it.
@@ -194,6 +264,7 @@ class Notice:
     trust: str
     merchant: str = ""
     refund: RefundFact | None = None
+    dispute: DisputeFact | None = None
 
     def __post_init__(self) -> None:
         keepable(self.dedupe_key, "the name of the event")
@@ -260,7 +331,8 @@ class Capabilities:
 
     `consistency_window`: after a change, a query may miss it for this long. `queries_per_second`: how many of them they
     answer, where that is less than the shop allows itself; None: no limit of theirs is known. `action` is the kind of
-    the NextAction that a buyer gets.
+    the NextAction that a buyer gets. `settles_in` is the zone whose midnight ends their business day; fees are rounded
+    to whole `fee_unit`s (minor units).
     """
 
     currencies: frozenset[str]
@@ -271,6 +343,8 @@ class Capabilities:
     consistency_window: timedelta = timedelta(0)
     queries_per_second: int | None = None
     action: str = "redirect"
+    settles_in: tzinfo = UTC
+    fee_unit: int = 1
 
 
 class PaymentProvider(ABC):
@@ -331,6 +405,45 @@ class PaymentProvider(ABC):
     ) -> Done | Pending | Rejected | NotFound | Unavailable:
         """Ask what became of a refund, by our id. NotFound: they never had it. Changes nothing. Never raises."""
         return NotFound()
+
+    # --- settlement --------------------------------------------------------------------------------------------------
+
+    def settlement_file(self, day: date) -> bytes | Unavailable | None:
+        """The settlement file of one of their business days; None when they have no call for it and people fetch it.
+
+        Called outside transactions. Changes nothing. Never raises.
+        """
+        return None
+
+    def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
+        """The lines of a settlement file, in its order. Raises Malformed. Pure."""
+        raise Malformed("settlement files of this acquirer are not read")
+
+    def read_settlement(self, raw: bytes) -> list[SettlementLine]:
+        """`parse_settlement`, made total: any bytes give lines or Malformed; nothing else is raised."""
+        try:
+            return self.parse_settlement(raw)
+        except Malformed:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the bytes do to a parser, they are malformed
+            raise Malformed(f"cannot be read: {type(error).__name__}") from error
+
+    def contract_fee(self, kind: str, amount: int) -> int | None:
+        """What they may keep of a line about `amount` minor units, by the setting `<NAME>_FEE_BPS`, half a unit rounded
+        up.
+
+        None when the contract is not known, or says nothing about such lines: then no fee is compared.
+        """
+        rate, unit = int(self.config.get(f"{self.NAME.upper()}_FEE_BPS", 0)), self.capabilities.fee_unit
+        if not rate or kind == "refund_failed":
+            return None
+        if kind not in ("capture", "void"):
+            return 0
+        share = 10_000 * unit
+        fee = (abs(amount) * rate * 2 + share) // (2 * share) * unit
+        return fee if kind == "capture" else -fee
+
+    # --- webhooks ----------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def verify(self, headers: Mapping[str, str], raw: bytes) -> None:

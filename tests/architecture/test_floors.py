@@ -101,6 +101,7 @@ def providers_that_know_too_much(files: Iterable[Source]) -> list[str]:
         if file.module.startswith(PROVIDERS)
         for used in imports(file, known)
         if used.split(".")[0] in (SHOP, "flask", "sqlalchemy", "jinja2") and used not in PROVIDERS_MAY_USE
+        if not used.startswith(f"{PROVIDERS}_{file.module.removeprefix(PROVIDERS).lstrip('_').partition('_')[0]}_")
     ]
 
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import httpx
 from standardwebhooks import Webhook
 
 from shop.core.money import Money
-from shop.payments import states
+from shop.payments import sheet, states
 from shop.payments.provider import (
     BadSignature,
     Capabilities,
     CaptureFact,
     Decline,
+    DisputeFact,
     Done,
     Facts,
     Found,
@@ -31,6 +32,7 @@ from shop.payments.provider import (
     RefundFact,
     RefundRequest,
     Rejected,
+    SettlementLine,
     Show,
     Started,
     Unavailable,
@@ -55,6 +57,23 @@ _REFUND_ANSWERS: dict[str, Done | Pending | Rejected] = {
     "failed": Rejected("refund_failed"),
 }
 _NO_REFUND = frozenset({"already_refunded", "disputed", "not_captured", "refund_reference_reused"})
+_NAMED_BY = {"refund": "refund_reference", "refund_failed": "refund_reference"} | dict.fromkeys(
+    ("dispute", "dispute_won"), "dispute"
+)
+"""The field that says what a settlement line is about; `capture` for all others."""
+_COLUMNS = (
+    "id",
+    "type",
+    "reference",
+    "capture",
+    "refund_reference",
+    "dispute",
+    "amount",
+    "fee",
+    "net",
+    "currency",
+    "at",
+)
 _TOLERANCE = 300  # seconds that a signature's time may be off the wall, both ways
 
 
@@ -73,6 +92,9 @@ class KPay(PaymentProvider):
         ),
         Setting("KPAY_MERCHANT", "demo", "Our merchant name at KPay; notices about others are not ours."),
         Setting("KPAY_URL", "", "Base address of KPay's API; empty: `/kpay` under ACQUIRER_URL."),
+        Setting(
+            "KPAY_FEE_BPS", "280", "What KPay may keep of a capture, in hundredths of a per cent; 0: not compared.", int
+        ),
     )
     capabilities = Capabilities(
         currencies=frozenset({"TWD", "JPY", "USD"}),
@@ -86,9 +108,8 @@ class KPay(PaymentProvider):
     def __init__(self, config: Mapping[str, Any], http: Callable[[], httpx.Client]) -> None:
         super().__init__(config, http)
         self.MERCHANT = str(config["KPAY_MERCHANT"])
-        self._base = (
-            str(config["KPAY_URL"] or config["ACQUIRER_URL"].rstrip("/") + "/kpay").rstrip("/") + "/v1/payments"
-        )
+        self._api = str(config["KPAY_URL"] or config["ACQUIRER_URL"].rstrip("/") + "/kpay").rstrip("/") + "/v1"
+        self._base = f"{self._api}/payments"
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
@@ -214,6 +235,23 @@ class KPay(PaymentProvider):
         authorization = {"Authorization": f"Bearer {self.config['KPAY_API_KEY']}"}
         return self.http().request(method, url, headers={**authorization, **(headers or {})}, **more)
 
+    # --- settlement --------------------------------------------------------------------------------------------------
+
+    def settlement_file(self, day: date) -> bytes | Unavailable | None:
+        try:
+            answer = self._call("GET", f"{self._api}/settlements/{day}")
+        except httpx.HTTPError as error:
+            return Unavailable(type(error).__name__)
+        if answer.status_code != 200:
+            return Unavailable(f"HTTP {answer.status_code}", _retry_after(answer))
+        return answer.content
+
+    def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
+        """Their JSON list, or the same as CSV in UTF-8."""
+        if raw.lstrip()[:1] == b"[":
+            return [_settled(line) for line in json.loads(raw)]
+        return [_settled(line) for line in sheet.rows(raw, "utf-8", _COLUMNS)]
+
     # --- webhooks ----------------------------------------------------------------------------------------------------
 
     def verify(self, headers: Mapping[str, str], raw: bytes) -> None:
@@ -239,6 +277,12 @@ class KPay(PaymentProvider):
             told = body["data"]["refund"]
             fact = RefundFact(str(told["reference"]), _REFUND_STATES[str(told["status"])])
             return [Notice("refund", event_id, "", Facts(), "signed", str(body["merchant"]), refund=fact)]
+        if kind.startswith("dispute."):
+            told = body["data"]["dispute"]
+            about = str(told["payment_reference"])
+            return [
+                Notice("dispute", event_id, about, Facts(), "signed", str(body["merchant"]), dispute=_dispute(told))
+            ]
         if not kind.startswith("payment.") or payment is None:
             return [Notice("other", event_id, "", Facts(), "signed", str(body.get("merchant", "")))]
         reference = str(payment["reference"])
@@ -275,6 +319,32 @@ def _capture(capture: Mapping[str, Any]) -> CaptureFact:
     if at is None or not isinstance(capture["amount"], int) or isinstance(capture["amount"], bool):
         raise Malformed("a capture without a time or a whole amount")
     return CaptureFact(capture["id"], Money(capture["amount"], str(capture["currency"])), at)
+
+
+def _dispute(told: Mapping[str, Any]) -> DisputeFact:
+    at = _time(told["opened_at"])
+    if at is None:
+        raise Malformed("a dispute without a time")
+    return DisputeFact(
+        id=str(told["id"]),
+        capture_id=str(told["capture"]),
+        kind=str(told["kind"]),
+        state=str(told["status"]).upper(),
+        money=Money(sheet.whole(told["amount"]), str(told["currency"])),
+        at=at,
+        reason=str(told.get("reason") or ""),
+        respond_by=_time(told.get("respond_by")),
+    )
+
+
+def _settled(line: Mapping[str, Any]) -> SettlementLine:
+    kind, at, currency = str(line["type"]), _time(line["at"]), str(line["currency"])
+    money, fee = Money(sheet.whole(line["amount"]), currency), Money(sheet.whole(line["fee"]), currency)
+    sheet.adds_up(money, fee, sheet.whole(line["net"]))
+    if at is None:
+        raise Malformed("a line without a time")
+    about = line[_NAMED_BY.get(kind, "capture")] or ""
+    return SettlementLine(line["id"], kind, about, money, fee, at, line["reference"] or "", line["capture"] or "")
 
 
 def _show(method: Mapping[str, Any]) -> Show | None:

@@ -12,13 +12,13 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import httpx
 
 from shop.core.money import Money
-from shop.payments import states
+from shop.payments import sheet, states
 from shop.payments.provider import (
     Capabilities,
     CaptureFact,
@@ -34,6 +34,7 @@ from shop.payments.provider import (
     Pending,
     RefundRequest,
     Rejected,
+    SettlementLine,
     Started,
     Unavailable,
     Unknown,
@@ -55,6 +56,25 @@ _REFUNDS: dict[str, Done | Pending | Rejected] = {
     "REFUNDED": Done(),
     "FAILED": Rejected("refund_failed"),
 }
+_TOKYO = timezone(timedelta(hours=9))
+_SETTLED = {
+    "取引完了": "capture",
+    "返金完了": "refund",
+    "返金取消": "refund_failed",
+    "異議申立": "dispute",
+    "異議申立取消": "dispute_won",
+}
+_COLUMNS = (
+    "決済番号",
+    "取引ステータス",
+    "取引日時",
+    "取引金額",
+    "手数料",
+    "入金額",
+    "通貨",
+    "マーチャント決済ID",
+    "マーチャント返金ID",
+)
 _END_REASONS = {states.EXPIRED: "time"}
 _ACKS = {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable": 503}
 _UNKNOWN_TO_THEM = "DYNAMIC_QR_PAYMENT_NOT_FOUND"
@@ -88,6 +108,12 @@ class PayPay(PaymentProvider):
         Setting("PAYPAY_API_KEY", "pp_test_demo", "API key at PayPay.", secret=True),
         Setting("PAYPAY_SECRET", "pp_test_secret", "Secret that signs our calls to PayPay.", secret=True),
         Setting("PAYPAY_MERCHANT", "demo", "Our merchant id at PayPay; notices about others are not ours."),
+        Setting(
+            "PAYPAY_FEE_BPS",
+            "198",
+            "What PayPay may keep of a capture, in hundredths of a per cent; 0: not compared.",
+            int,
+        ),
         Setting("PAYPAY_URL", "", "Base address of PayPay's API; empty: `/paypay` under ACQUIRER_URL."),
     )
     capabilities = Capabilities(
@@ -97,6 +123,7 @@ class PayPay(PaymentProvider):
         # Above four a second they answer 429; two in each of ours are never more than four in any of theirs.
         queries_per_second=2,
         action="qr",
+        settles_in=_TOKYO,
     )
 
     def __init__(self, config: Mapping[str, Any], http: Callable[[], httpx.Client]) -> None:
@@ -234,6 +261,10 @@ class PayPay(PaymentProvider):
         }
         return self.http().request(method, self._base + path, content=raw or None, headers=headers)
 
+    def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
+        """The file of transactions from their site, CSV in Shift_JIS; there is no call for it."""
+        return [_settled(row) for row in sheet.rows(raw, "shift_jis", _COLUMNS)]
+
     # --- webhooks ----------------------------------------------------------------------------------------------------
 
     def verify(self, headers: Mapping[str, str], raw: bytes) -> None:
@@ -292,6 +323,24 @@ def _captures(data: Mapping[str, Any]) -> tuple[CaptureFact, ...]:
         CaptureFact(str(one["merchantCaptureId"]), _money(one["amount"]), _time(one["acceptedAt"]))
         for one in listed
         if one["status"] == "COMPLETED"
+    )
+
+
+def _settled(row: Mapping[str, str]) -> SettlementLine:
+    """A row of the file of transactions. Rows have no number; what moved, and how, names them."""
+    kind, currency, number = _SETTLED[row["取引ステータス"]], row["通貨"], row["決済番号"]
+    refund = row["マーチャント返金ID"]
+    money, fee = Money(sheet.whole(row["取引金額"]), currency), Money(sheet.whole(row["手数料"]), currency)
+    sheet.adds_up(money, fee, sheet.whole(row["入金額"]))
+    return SettlementLine(
+        id=":".join((kind, number, refund)),
+        kind=kind,
+        about=refund if kind in ("refund", "refund_failed") else number,
+        money=money,
+        fee=fee,
+        at=datetime.strptime(row["取引日時"], "%Y/%m/%d %H:%M:%S").replace(tzinfo=_TOKYO).astimezone(UTC),
+        reference=row["マーチャント決済ID"],
+        capture_id=number,
     )
 
 

@@ -10,19 +10,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as midnight
 from typing import Any
 
 import httpx
 import stripe
 
-from shop.core.money import Money
 from shop.payments import states
 from shop.payments.provider import (
     BadSignature,
     Capabilities,
     CaptureFact,
-    Decline,
     Done,
     Facts,
     Found,
@@ -36,10 +35,13 @@ from shop.payments.provider import (
     RefundFact,
     RefundRequest,
     Rejected,
+    SettlementLine,
     Started,
     Unavailable,
     Unknown,
 )
+from shop.payments.providers._stripe_words import amount, decline_of, dispute, instrument, settled, word
+from shop.payments.providers._stripe_words import at as moment
 from shop.settings import Setting
 
 _SHORTEST = timedelta(minutes=40)  # Stripe's 30, with room for an opening that is repeated
@@ -53,16 +55,6 @@ _CANCELLED_BECAUSE = {
     "fraudulent": (states.FAILED, "declines"),
     "expired": (states.EXPIRED, "time"),
 }
-_CLASS_OF = {
-    code: klass
-    for klass, codes in {
-        "authenticate": ("authentication_required", "payment_intent_authentication_failure"),
-        "fix_input": ("expired_card", "incorrect_cvc", "incorrect_number", "invalid_cvc", "invalid_number"),
-        "never_retry": ("fraudulent", "lost_card", "pickup_card", "stolen_card"),
-        "retry_later": ("card_velocity_exceeded", "issuer_not_available", "processing_error", "try_again_later"),
-    }.items()
-    for code in codes
-}
 _REFUND_ANSWERS: dict[str, Done | Pending | Rejected] = {
     "succeeded": Done(),
     "pending": Pending(),
@@ -72,7 +64,6 @@ _REFUND_ANSWERS: dict[str, Done | Pending | Rejected] = {
 }
 _REFUND_STATES = {Done: "DONE", Pending: "PENDING", Rejected: "REJECTED"}
 _REFUND_REASONS = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
-_SAME_AS = {"payment_intent_authentication_failure": "authentication_failed"}
 _ACKS = {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable": 503}
 _TOLERANCE = 300  # seconds that a signature's time may be off the wall, both ways
 _LOOK_BACK = timedelta(minutes=5)  # by how much Stripe's clock may be behind ours
@@ -111,6 +102,12 @@ class Stripe(PaymentProvider):
             "whsec_stripe_demo",
             "Secrets that sign Stripe's webhooks; several, separated by commas, while one replaces another.",
             secret=True,
+        ),
+        Setting(
+            "STRIPE_FEE_BPS",
+            "290",
+            "What Stripe may keep of a charge, in hundredths of a per cent; 0: not compared.",
+            int,
         ),
         Setting(
             "STRIPE_API_BASE",
@@ -170,7 +167,7 @@ class Stripe(PaymentProvider):
             options: Any = {"idempotency_key": payment.id}
             opened = self._api.checkout.sessions.create(wish, options).to_dict()  # type: ignore[arg-type]
             action = NextAction("redirect", str(opened["url"]))
-            return Started(action, _at(opened["expires_at"]), {"id": str(opened["id"])})
+            return Started(action, moment(opened["expires_at"]), {"id": str(opened["id"])})
         except stripe.StripeError as error:
             return _not_started(error)
         except (KeyError, TypeError, ValueError) as error:
@@ -263,6 +260,24 @@ class Stripe(PaymentProvider):
             query = query | {"starting_after": page["data"][-1]["id"]}
         raise stripe.APIConnectionError("a list longer than we look through")
 
+    # --- settlement --------------------------------------------------------------------------------------------------
+
+    def settlement_file(self, day: date) -> bytes | Unavailable | None:
+        """The balance transactions of the day, with the objects behind them: those carry our names."""
+        begin = int(datetime.combine(day, midnight(), UTC).timestamp())
+        query = {"created": {"gte": begin, "lt": begin + 86_400}, "expand": ["data.source"]}
+        try:
+            return json.dumps({"data": list(self._each(self._api.balance_transactions.list, query))}).encode()
+        except stripe.StripeError as error:
+            return _unavailable(error)
+        except (KeyError, TypeError, ValueError) as error:
+            return Unavailable(f"an answer that cannot be read: {type(error).__name__}")
+
+    def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
+        """A list of balance transactions, newest or oldest first."""
+        lines = [settled(entry) for entry in json.loads(raw)["data"]]
+        return sorted(lines, key=lambda line: line.at)
+
     # --- webhooks ----------------------------------------------------------------------------------------------------
 
     def verify(self, headers: Mapping[str, str], raw: bytes) -> None:
@@ -281,12 +296,15 @@ class Stripe(PaymentProvider):
 
     def parse(self, headers: Mapping[str, str], raw: bytes) -> list[Notice]:
         event = json.loads(raw)
-        event_id, kind, about = _word(event["id"]), _word(event["type"]), event["data"]["object"]
+        event_id, kind, about = word(event["id"]), word(event["type"]), event["data"]["object"]
         if event["object"] != "event" or not isinstance(about, dict):
             raise Malformed("not an event")
         told = _refund_fact(about)
         if told:
             return [Notice("refund", event_id, "", Facts(), "signed", refund=told)]
+        disputed = dispute(about)
+        if disputed:
+            return [Notice("dispute", event_id, "", Facts(), "signed", dispute=disputed)]
         reference = _reference(about)
         facts = _FACTS_OF[kind](about) if kind in _FACTS_OF else None
         if facts is None or not reference:
@@ -310,10 +328,10 @@ class Stripe(PaymentProvider):
         return Facts(
             state=state,
             captures=tuple(_capture(charge) for charge in taken),
-            decline=_decline(intent) if intent is not None else None,
-            instrument=_instrument(taken[-1]) if taken else None,
+            decline=decline_of(intent) if intent is not None else None,
+            instrument=instrument(taken[-1]) if taken else None,
             action=NextAction("redirect", str(session["url"])) if session["url"] else None,
-            expires_at=_at(session["expires_at"]),
+            expires_at=moment(session["expires_at"]),
             end_reason=because,
             provider_data={"id": str(session["id"]), **({"intent": str(intent["id"])} if intent is not None else {})},
         )
@@ -355,43 +373,19 @@ def _cancelled(intent: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _capture(charge: Mapping[str, Any]) -> CaptureFact:
-    money = _money(charge["amount_captured"], charge["currency"])
-    return CaptureFact(_word(charge["id"]), money, _at(charge["created"]))
-
-
-def _money(amount: Any, currency: Any) -> Money:
-    """Stripe's minor units are ISO's for our currencies: JPY has none, TWD and USD have two digits."""
-    if isinstance(amount, bool) or not isinstance(amount, int) or not 0 < amount < 2**53:
-        raise Malformed("an amount that is none")
-    if not isinstance(currency, str) or not (currency.isascii() and currency.isalpha() and len(currency) == 3):
-        raise Malformed("a currency that is none")
-    return Money(amount, currency.upper())
-
-
-def _instrument(charge: Mapping[str, Any]) -> dict[str, str]:
-    details = charge["payment_method_details"] or {}
-    card = details.get("card") or {}
-    named = {"method": details.get("type"), "brand": card.get("brand"), "last4": card.get("last4")}
-    return {name: str(value or "") for name, value in named.items()}
-
-
-def _decline(intent: Mapping[str, Any]) -> Decline | None:
-    error = intent["last_payment_error"]
-    if not error:
-        return None
-    code = str(error.get("decline_code") or error.get("code") or "generic_decline")
-    return Decline(_SAME_AS.get(code, code), _CLASS_OF.get(code, "other_method"))
+    money = amount(charge["amount_captured"], charge["currency"])
+    return CaptureFact(word(charge["id"]), money, moment(charge["created"]))
 
 
 def _charge_facts(charge: Mapping[str, Any]) -> Facts:
-    more = {"intent": _word(charge["payment_intent"])} if charge.get("payment_intent") else {}
+    more = {"intent": word(charge["payment_intent"])} if charge.get("payment_intent") else {}
     if not charge["captured"]:
-        return Facts(state=states.AUTHORIZED, instrument=_instrument(charge), provider_data=more)
+        return Facts(state=states.AUTHORIZED, instrument=instrument(charge), provider_data=more)
     taken = _capture(charge)
     return Facts(
         state=states.CAPTURED,
         captures=(taken,),
-        instrument=_instrument(charge),
+        instrument=instrument(charge),
         occurred_at=taken.at,
         provider_data=more,
     )
@@ -399,7 +393,7 @@ def _charge_facts(charge: Mapping[str, Any]) -> Facts:
 
 def _cancelled_facts(intent: Mapping[str, Any]) -> Facts:
     state, because = _cancelled(intent)
-    return Facts(state=state, end_reason=because, provider_data={"intent": _word(intent["id"])})
+    return Facts(state=state, end_reason=because, provider_data={"intent": word(intent["id"])})
 
 
 _FACTS_OF: dict[str, Callable[[Mapping[str, Any]], Facts]] = {
@@ -407,7 +401,7 @@ _FACTS_OF: dict[str, Callable[[Mapping[str, Any]], Facts]] = {
     "charge.succeeded": _charge_facts,
     "charge.captured": _charge_facts,
     "payment_intent.canceled": _cancelled_facts,
-    "payment_intent.payment_failed": lambda intent: Facts(decline=_decline(intent)),
+    "payment_intent.payment_failed": lambda intent: Facts(decline=decline_of(intent)),
     "payment_intent.requires_action": lambda intent: Facts(),
     "payment_intent.amount_capturable_updated": lambda intent: Facts(state=states.AUTHORIZED),
 }
@@ -418,27 +412,14 @@ def _refund_fact(about: Mapping[str, Any]) -> RefundFact | None:
     ours = (about.get("metadata") or {}).get("refund") if about["object"] == "refund" else None
     if not ours:
         return None
-    return RefundFact(_word(ours), _REFUND_STATES[type(_REFUND_ANSWERS[_word(about["status"])])])
+    return RefundFact(word(ours), _REFUND_STATES[type(_REFUND_ANSWERS[word(about["status"])])])
 
 
 def _reference(about: Mapping[str, Any]) -> str:
     """Our id of the payment that an object of theirs is about; empty when it carries none."""
     if about["object"] == "checkout.session":
-        return _word(about.get("client_reference_id") or "")
-    return _word((about.get("metadata") or {}).get("reference") or "")
-
-
-def _word(value: Any) -> str:
-    """Raises Malformed for anything but a short text that databases take."""
-    if not isinstance(value, str) or len(value) > 255 or not (value.isprintable() and value.isascii()):
-        raise Malformed("a word that is none")
-    return value
-
-
-def _at(seconds: Any) -> datetime:
-    if isinstance(seconds, bool) or not isinstance(seconds, int):
-        raise Malformed("a time that is none")
-    return datetime.fromtimestamp(seconds, UTC)
+        return word(about.get("client_reference_id") or "")
+    return word((about.get("metadata") or {}).get("reference") or "")
 
 
 def _is_refusal(error: stripe.StripeError) -> bool:
