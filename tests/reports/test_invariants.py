@@ -40,6 +40,13 @@ LIES = {
         "UPDATE order_events SET target = 'REFUNDED' WHERE target = 'PAID'",
         "6 history",
     ),
+    "a side of a journal is off": ("UPDATE ledger_entries SET amount = amount + 1 WHERE line = 0", "6 books"),
+    "the books say another amount": ("UPDATE ledger_entries SET amount = amount * 2", "6 books"),
+    "a move that does not begin where the last one ended": (
+        "UPDATE order_events SET source = 'FAILED' WHERE target = 'PAID'",
+        "6 history",
+    ),
+    "an event was forgotten": ("UPDATE outbox SET published_at = NULL, due_at = NULL", "5 kept at"),
     "a webhook was forgotten": ("UPDATE inbox SET done_at = NULL, due_at = NULL", "5 kept at"),
 }
 

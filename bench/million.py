@@ -1,0 +1,214 @@
+"""Does it stay quick? Settling, the clock's look, pages and `flask check` with 10,000 orders and with 1,000,000.
+
+One process holds both shops and measures them turn by turn, so that what else the machine does meets both. The orders
+are copies of a few that were really sold (bench/multiply.py); a few hundred live ones are placed on top. The acquirer
+is the tests' fake one, in the same process: what is measured is the shop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import Engine, event, text
+
+from bench.multiply import multiply
+from bench.tools import note, table
+from bench.webhooks import postgres
+from shop import create_app
+from shop.core import clock
+from shop.core.db import db, writing
+from shop.core.money import Money
+from shop.inventory import stock
+from shop.orders.models import Order
+from shop.payments import refunds, registry
+from shop.payments.models import Capture
+from shop.reports import invariants
+from shop.reports.invariants import money
+from shop.reports.invariants.scope import EVERYTHING
+from tests.fakes import Acquirer, FakePay
+from tests.parts.redis_server import RedisServer
+from tests.shop_fixtures import PEN, Shop, environ, migrate
+
+SHARES = {"paid": 0.80, "expired": 0.15, "refunded": 0.05}
+ROUNDS, EACH = 10, 20
+"""How often the two shops take turns, and how many webhooks or payments to ask about each has in a turn."""
+GOAL = 1.15
+
+
+class Scale:
+    """A shop with many finished orders, and what it costs to use it."""
+
+    def __init__(self, name: str, database_url: str, redis_url: str) -> None:
+        self.name = name
+        migrate(database_url)
+        self.app = create_app(environ(database_url, redis_url, LOG_FORMAT="json"))
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+        self.costs: dict[str, list[float]] = {}
+        self.statements: dict[str, list[int]] = {}
+        self._ran = 0
+        with self.app.app_context():
+            acquirer = Acquirer(clock.now)
+            registry.all_providers()["fakepay"] = FakePay(acquirer)
+            self.app.extensions["test_acquirer"] = acquirer
+            self.shop = Shop(self.app)
+            event.listen(db.engine, "before_cursor_execute", self._count)
+
+    def _count(self, *_: Any) -> None:
+        self._ran += 1
+
+    def fill(self, count: int) -> None:
+        """`count` finished orders."""
+        with self.app.app_context():
+            with writing():
+                stock.receive(PEN, 10_000)
+            patterns = [(self._pattern(name).id, share) for name, share in SHARES.items()]
+            with _in_a_hurry(db.engine):
+                for order_id, share in patterns:
+                    multiply(order_id, round(count * share) - 1)
+                with db.engine.begin() as connection:
+                    connection.execute(text("ANALYZE"))
+
+    def _pattern(self, name: str) -> Order:
+        order = self.shop.order((PEN, 1))
+        payment = self.shop.payment(order)
+        if name == "expired":
+            self.shop.turn(minutes=31)
+        else:
+            self.shop.acquirer.capture(payment.id)
+            self.shop.hear(payment)
+        if name == "refunded":
+            capture = db.session.scalars(db.select(Capture).where(Capture.payment_id == payment.id)).one()
+            refunds.request(capture.id, Money(capture.amount, capture.currency), reason="", by="ada")
+        for _ in range(4):
+            self.shop.turn(minutes=2)
+        for _ in range(3):
+            self.shop.turn(days=1, seconds=1)
+        db.session.rollback()
+        return db.session.get_one(Order, order.id)
+
+    @contextmanager
+    def measured(self, what: str, share: int = 1) -> Iterator[None]:
+        """Notes milliseconds and statements, divided among `share` pieces of work."""
+        before, began = self._ran, time.perf_counter()
+        yield
+        self.costs.setdefault(what, []).append((time.perf_counter() - began) * 1000 / share)
+        self.statements.setdefault(what, []).append(round((self._ran - before) / share))
+
+    # --- what is measured ---
+
+    def webhooks(self) -> None:
+        """Orders are paid; each webhook comes in through the shop's own address."""
+        client = self.app.test_client()
+        with self.app.app_context():
+            orders = [self.shop.order((PEN, 1)) for _ in range(EACH)]
+            payments = [self.shop.payment(order) for order in orders]
+            for payment in payments:
+                self.shop.acquirer.capture(payment.id)
+            told = [self.shop.acquirer.webhook(payment.id, f"event-{payment.id}") for payment in payments]
+        for headers, body in told:
+            with self.measured("settle by a webhook"):
+                assert client.post("/webhooks/fakepay", headers=headers, data=body).status_code == 200
+        with self.app.app_context(), self.measured("tell events, each", 2 * EACH):
+            self.shop.sweep()
+        for order in orders[:5]:
+            with self.measured("order page"):
+                assert client.get(f"/orders/{order.token}").status_code == 200
+
+    def sweeps(self) -> None:
+        """Payments are due, their money is there, no webhook has come."""
+        with self.app.app_context():
+            self.shop.turn(minutes=1)
+            with self.measured("a look that finds nothing"):
+                self.shop.sweep()
+            orders = [self.shop.order((PEN, 1)) for _ in range(EACH)]
+            for order in orders:
+                self.shop.acquirer.capture(self.shop.payment(order).id)
+            self.shop.sweep()
+            clock.advance(timedelta(seconds=10))
+            with self.measured("sweep, each of its payments", EACH):
+                self.shop.sweep()
+            assert all(self.shop.state(order) == "PAID" for order in orders)
+
+    def check(self) -> None:
+        """All invariants, and each by itself."""
+        with self.app.app_context(), self.measured("all invariants"):
+            for name, _, rule in invariants.RULES:
+                if rule is not money.captured_as_there:
+                    began = time.perf_counter()
+                    broken = rule(EVERYTHING)
+                    self.costs.setdefault(f"  {name}", []).append((time.perf_counter() - began) * 1000)
+                    assert not broken, (name, broken[:3])
+            db.session.rollback()
+
+
+@contextmanager
+def _in_a_hurry(engine: Engine) -> Iterator[None]:
+    """Filling need not survive a power cut."""
+
+    def hurry(connection: Any, _record: Any) -> None:
+        for pragma in ("foreign_keys=OFF", "synchronous=OFF", "cache_size=-400000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", hurry)
+    engine.dispose()
+    yield
+    if engine.dialect.name == "sqlite":
+        event.remove(engine, "connect", hurry)
+    engine.dispose()
+
+
+def compare(kind: str, sizes: tuple[int, int], urls: Callable[[int], str], redis_url: str) -> None:
+    scales = []
+    for number, size in enumerate(sizes):
+        scale = Scale(f"{size:,}", urls(size), f"{redis_url}?db={number}")
+        began = time.monotonic()
+        scale.fill(size)
+        note(f"{kind}: {size:,} orders were made in {time.monotonic() - began:.0f} s")
+        scales.append(scale)
+    for part in (Scale.webhooks, Scale.sweeps):
+        for turn in range(ROUNDS + 1):
+            for scale in scales:
+                part(scale)
+                if turn == 0:  # what is compiled once is not what it costs
+                    scale.costs.clear()
+                    scale.statements.clear()
+    for scale in scales:
+        scale.check()
+    rows: list[tuple[object, ...]] = [("ms", *(s.name for s in scales), "ratio", "statements")]
+    for what in scales[0].costs:
+        small, large = (statistics.median(s.costs[what]) for s in scales)
+        ran = [round(statistics.median(s.statements[what])) for s in scales if what in s.statements]
+        rows.append((what, small, large, large / small, "/".join(map(str, dict.fromkeys(ran)))))
+    table(f"{kind}: {sizes[0]:,} and {sizes[1]:,} finished orders, medians", rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="10000,1000000")
+    parser.add_argument("--databases", default="sqlite,postgresql")
+    options = parser.parse_args()
+    small, large = (int(size) for size in options.sizes.split(","))
+    redis = RedisServer()
+    try:
+        if "sqlite" in options.databases:
+            with tempfile.TemporaryDirectory(prefix="settled-million-") as folder:
+                compare("SQLite", (small, large), lambda size: f"sqlite:///{Path(folder) / f'{size}.db'}", redis.url)
+        if "postgresql" in options.databases:
+            with postgres() as server:
+                compare("PostgreSQL", (small, large), lambda _: server.url(server.create()), redis.url)
+    finally:
+        redis.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""2. Stock and reservations add up, and 3. so does store credit."""
+
+from __future__ import annotations
+
+from shop.orders import states
+from shop.reports.invariants.scope import Rows, Scope
+
+PAYABLE = ", ".join(f"'{s}'" for s in sorted(states.PAYABLE))
+
+
+def stock_adds_up(scope: Scope) -> Rows:
+    """On everything. Among some orders, only what is held now can be summed up quickly."""
+    if not scope.is_everything:
+        return scope.rows(
+            """
+            SELECT s.sku, s.on_hand, s.reserved, SUM(COALESCE(h.quantity, 0)) AS held
+            FROM stock s LEFT JOIN reservations h ON h.sku = s.sku AND h.state = 'HELD'
+            GROUP BY s.sku, s.on_hand, s.reserved
+            HAVING s.reserved <> SUM(COALESCE(h.quantity, 0)) OR s.reserved < 0 OR s.on_hand < s.reserved
+            """
+        )
+    return scope.rows(
+        """
+        SELECT s.sku, s.on_hand, s.reserved, COALESCE(r.held, 0) AS held, COALESCE(r.sold, 0) AS sold,
+               COALESCE(m.moved, 0) AS moved
+        FROM stock s
+        LEFT JOIN (SELECT sku, SUM(CASE state WHEN 'HELD' THEN quantity ELSE 0 END) AS held,
+                          SUM(CASE state WHEN 'SOLD' THEN quantity ELSE 0 END) AS sold
+                   FROM reservations GROUP BY sku) r ON r.sku = s.sku
+        LEFT JOIN (SELECT sku, SUM(quantity) AS moved FROM stock_movements GROUP BY sku) m ON m.sku = s.sku
+        WHERE s.reserved <> COALESCE(r.held, 0) OR s.on_hand + COALESCE(r.sold, 0) <> COALESCE(m.moved, 0)
+           OR s.reserved < 0 OR s.on_hand < s.reserved
+        """
+    )
+
+
+def reservations_follow_orders(scope: Scope) -> Rows:
+    return scope.rows(
+        f"""
+        SELECT o.number, o.state, r.sku, r.state AS reservation
+        FROM orders o JOIN reservations r ON r.order_id = o.id
+        WHERE {scope.only("o.id")}
+          AND r.state <> CASE WHEN o.state IN ({PAYABLE}) THEN 'HELD'
+                              WHEN o.state IN ('EXPIRED', 'CANCELLED') THEN 'RELEASED' ELSE 'SOLD' END
+        """  # noqa: S608 - constants of ours
+    ) + scope.rows(
+        f"""
+        SELECT l.order_id, l.sku, l.quantity, r.quantity AS reserved
+        FROM order_lines l LEFT JOIN reservations r ON r.order_id = l.order_id AND r.sku = l.sku
+        WHERE {scope.only("l.order_id")} AND (r.quantity IS NULL OR r.quantity <> l.quantity)
+        """  # noqa: S608
+    )
+
+
+def credit_adds_up(scope: Scope) -> Rows:
+    return (
+        scope.rows(
+            f"""
+            SELECT o.number, o.state, h.state AS credit FROM credit_holds h JOIN orders o ON o.id = h.order_id
+            WHERE {scope.only("h.order_id")}
+              AND h.state <> CASE WHEN o.state IN ({PAYABLE}) THEN 'HELD'
+                                  WHEN o.state IN ('EXPIRED', 'CANCELLED') THEN 'RELEASED' ELSE 'USED' END
+            """  # noqa: S608
+        )
+        + _balances(scope)
+        + scope.rows(
+            f"""
+            SELECT h.order_id, h.refunded_amount, COALESCE(r.amount, 0) AS asked FROM credit_holds h
+            LEFT JOIN (SELECT order_id, SUM(amount) AS amount FROM refunds
+                       WHERE capture_id IS NULL AND state <> 'REJECTED' GROUP BY order_id) r ON r.order_id = h.order_id
+            WHERE {scope.only("h.order_id")} AND h.refunded_amount <> COALESCE(r.amount, 0)
+            """  # noqa: S608
+        )
+    )
+
+
+def _balances(scope: Scope) -> Rows:
+    """What customers have, against the ledger and what is held; among some orders, for their customers."""
+    theirs = "TRUE"
+    if not scope.is_everything:
+        theirs = f"s.user_id IN (SELECT user_id FROM orders o WHERE {scope.only('o.id')})"  # noqa: S608
+    return scope.rows(
+        f"""
+        SELECT * FROM (
+          SELECT s.user_id, s.currency, s.balance, s.held,
+                 COALESCE((SELECT -SUM(e.amount) FROM ledger_entries e
+                           WHERE e.account = 'store_credit:' || s.user_id AND e.currency = s.currency), 0) AS booked,
+                 COALESCE((SELECT SUM(h.amount) FROM credit_holds h
+                           WHERE h.user_id = s.user_id AND h.currency = s.currency AND h.state = 'HELD'), 0) AS holds
+          FROM store_credits s WHERE {theirs}) AS found
+        WHERE balance <> booked OR held <> holds
+        """  # noqa: S608
+    )
