@@ -118,7 +118,7 @@ def give_credit(email: str, amount: str, currency: str, key: str | None) -> None
             raise ValueError("A present is more than nothing.")
         try:
             with writing():
-                name = f"credit_given:{key or ids.token()}"
+                name = f"credit_given:{user_id}:{key or ids.token()}"
                 store_credit.give(user_id, present, key=name, kind="credit_given", debit=chart.GOODWILL)
             said = "given"
         except IntegrityError:  # the ledger has a journal of this name

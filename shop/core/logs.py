@@ -53,7 +53,7 @@ def _scrub(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 
 
 def configure(style: str) -> None:
-    """Set up logging for this process; `style` is json or text."""
+    """Set up logging for this process, to standard error: what a command answers stays alone. `style` is json or text."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -62,7 +62,7 @@ def configure(style: str) -> None:
     last: Any = structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer(colors=False)
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, _scrub, last],
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=False,
     )
