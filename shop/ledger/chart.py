@@ -12,6 +12,12 @@ DIFFERENCES = "differences"
 """What people accepted above (credit) or below (debit) the price of an order."""
 GOODWILL = "goodwill"
 """Store credit that we gave away."""
+FEES = "fees"
+"""What acquirers kept of what they took."""
+DISPUTES = "disputes"
+"""What customers' banks have taken back, and we may win again."""
+SETTLED = "settled"
+"""What acquirers have handed over to our bank account. Payouts go out from here."""
 
 
 def receivable(provider: str) -> str:

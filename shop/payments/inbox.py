@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shop.core import clock, logs, metrics
 from shop.core.db import changed, db, insert, retried, writing
-from shop.payments import refunds, registry, states
+from shop.payments import disputes, refunds, registry, states
 from shop.payments.models import InboxRow, Payment, RefusedNotice
 from shop.payments.provider import BadSignature, Malformed, Notice, PaymentProvider
 from shop.payments.settle import UnknownPayment, settle
@@ -149,10 +149,12 @@ def _hear(row: InboxRow, notice: Notice) -> str:
     provider = registry.get(row.provider)
     if provider and provider.MERCHANT and notice.merchant and notice.merchant != provider.MERCHANT:
         return "foreign"
-    if notice.kind != "payment":
-        return "hint"
     if notice.trust == "signed" and notice.refund:
         return refunds.hear(notice.refund.reference, notice.refund.state, "webhook")
+    if notice.trust == "signed" and notice.dispute:
+        return disputes.hear(row.provider, notice.dispute, "webhook")
+    if notice.kind != "payment":
+        return "hint"
     if notice.trust == "signed":
         try:
             return settle(notice.reference, notice.facts, "webhook", provider=row.provider, inbox_id=row.id)

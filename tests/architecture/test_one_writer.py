@@ -13,8 +13,12 @@ from docs.make.code import Source, sources
 MOVE, EVENTS = "shop/orders/move.py", "shop/orders/events.py"
 PLACING = "shop/checkout/saga.py"
 SETTLE = "shop/payments/settle.py"
-STATES_OF_PAYMENTS = {(SETTLE, "payment"), ("shop/payments/refunds.py", "refund")}
-"""(file, variable) where `.state = …` is a payment's or a refund's and not an order's."""
+STATES_OF_PAYMENTS = {
+    (SETTLE, "payment"),
+    ("shop/payments/refunds.py", "refund"),
+    ("shop/payments/disputes.py", "dispute"),
+}
+"""(file, variable) where `.state = …` is a payment's, a refund's or a dispute's and not an order's."""
 _RAW = re.compile(r"\b(update|insert\s+into|delete\s+from)\s+(orders|captures|payments)\b", re.I)
 
 
