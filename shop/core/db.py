@@ -20,6 +20,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 from sqlalchemy.types import TypeDecorator
 
+from shop.core import metrics
+
 _NAMES = {
     "ix": "ix_%(column_0_label)s",
     "uq": "uq_%(table_name)s_%(column_0_name)s",
@@ -125,14 +127,16 @@ def writing() -> Iterator[None]:
 
 
 def retried(unit: Callable[[], T]) -> T:
-    """Run `unit`, again at most twice when the database gave it up to resolve a deadlock."""
+    """Run `unit`, again at most twice when the database gave it up to resolve a deadlock; each time is counted."""
     for attempt in range(_TRIES):
         try:
             return unit()
         except OperationalError as error:
             db.session.rollback()
-            if getattr(error.orig, "sqlstate", None) not in _RETRIED or attempt == _TRIES - 1:
+            sqlstate = getattr(error.orig, "sqlstate", None)
+            if sqlstate not in _RETRIED or attempt == _TRIES - 1:
                 raise
+            metrics.UNITS_AGAIN.labels(sqlstate).inc()
     raise AssertionError("unreachable")
 
 

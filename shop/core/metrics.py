@@ -21,6 +21,8 @@ SETTLE_SECONDS = Histogram(
     buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 600, 3600),
 )
 REQUESTS = Counter("settled_requests", "HTTP requests", ["endpoint", "status"])
+UNITS_AGAIN = Counter("settled_units_again", "Writing units done again after the database gave them up", ["sqlstate"])
+ALERTS = Counter("settled_alerts", "Alerts by rule and what became of them", ["rule", "became"])
 JOBS = Counter("settled_jobs", "Units of later work", ["kind", "outcome"])
 
 

@@ -1,0 +1,310 @@
+"""The database is restarted, locked, full or in a deadlock: callers hear "try again", and nothing is half done."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from flask import Flask
+from prometheus_client import REGISTRY
+from sqlalchemy import Engine, event, update
+
+import shop as roof
+from shop import create_app
+from shop.core import clock
+from shop.core.db import changed, db, engine_options, retried, writing
+from shop.inventory.models import Stock
+from shop.orders.models import Order
+from shop.payments import registry
+from shop.payments.models import InboxRow
+from tests.fakes import Acquirer, FakePay
+from tests.parts.postgres import PostgresServer
+from tests.parts.waiting import until
+from tests.shop_fixtures import KETTLE, PEN, UNITS, Race, Shop, environ, migrate
+
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+ADDRESS = {"email": "ada@example.com", "name": "Ada", "line1": "1 Main St", "city": "Taipei", "country": "TW"}
+
+
+class Doors:
+    """The two doors through which money and orders come: each answer is (status, has it said when to come again)."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.buyer = shop.app.test_client()
+        shop.app.config["RATE_LIMITS"] = False
+        self.post("/cart/lines", "/products/pen", sku=PEN, quantity="1")
+        self.form = self._form("/checkout") | ADDRESS | {"method": "fakepay"}
+        waiting = shop.order((PEN, 1))
+        shop.acquirer.capture(shop.payment(waiting).id)
+        self.webhook = shop.acquirer.webhook(shop.payment(waiting).id, "evt-1")
+        self.order = remembered(waiting)
+
+    def post(self, path: str, form_of: str, **fields: str) -> Any:
+        return self.buyer.post(path, data=self._form(form_of) | fields)
+
+    def hear(self) -> tuple[int, bool]:
+        headers, body = self.webhook
+        return _said(self.shop.app.test_client().post("/webhooks/fakepay", headers=headers, data=body))
+
+    def check_out(self) -> tuple[int, bool]:
+        return _said(self.buyer.post("/checkout", data=self.form))
+
+    def are_well(self) -> None:
+        """What was refused is taken when it is sent again, once."""
+        orders = self.shop.count(Order)
+        assert self.check_out() == (303, False)
+        assert self.hear() == (200, False)
+        assert self.shop.count(Order) == orders + 1
+        assert (self.shop.state(self.order), self.shop.captures(self.order)) == ("PAID", ["paid"])
+
+    def _form(self, path: str) -> dict[str, str]:
+        page = self.buyer.get(path).text
+        return dict(re.findall(r'<input[^>]*name="(csrf_token|key)"[^>]*value="([^"]*)"', page))
+
+
+def remembered(order: Order) -> Order:
+    """The order with all that it says now, whatever becomes of the session."""
+    db.session.refresh(order)
+    db.session.expunge(order)
+    return order
+
+
+def _said(answer: Any) -> tuple[int, bool]:
+    return answer.status_code, "Retry-After" in answer.headers
+
+
+@pytest.fixture
+def doors(shop: Shop) -> Doors:
+    return Doors(shop)
+
+
+AGAIN = (503, True)
+
+
+def nothing_happened(shop: Shop, order: Order) -> None:
+    assert shop.count(Order) == 1
+    assert shop.count(InboxRow) == 0
+    assert shop.state(order) == "WAITING_PAYMENT"
+
+
+# --- locked and full ---
+
+
+@contextmanager
+def every_connection(engine: Engine, *pragmas: str) -> Iterator[None]:
+    """Connections made meanwhile have these settings."""
+
+    def set_up(connection: Any, _record: Any) -> None:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+
+    db.session.remove()
+    event.listen(engine, "connect", set_up)
+    engine.dispose()
+    try:
+        yield
+    finally:
+        event.remove(engine, "connect", set_up)
+        db.session.remove()
+        engine.dispose()
+
+
+@on_sqlite
+def test_while_somebody_else_keeps_the_file_locked_both_doors_say_when_to_come_again(shop: Shop, doors: Doors) -> None:
+    """Fault 27; the wait of five seconds is shortened."""
+    with every_connection(db.engine, "busy_timeout=50"), db.engine.connect() as other:
+        other.exec_driver_sql("ROLLBACK")
+        other.exec_driver_sql("BEGIN IMMEDIATE")
+        assert doors.hear() == AGAIN
+        assert doors.check_out() == AGAIN
+        assert shop.app.test_client().get("/").status_code == 200, "reading goes on"
+        other.exec_driver_sql("ROLLBACK")
+        other.exec_driver_sql("BEGIN")
+        nothing_happened(shop, doors.order)
+    doors.are_well()
+
+
+def test_a_writer_waits_five_seconds_for_the_lock_and_a_reader_three_for_a_connection() -> None:
+    """Faults 26 and 27: nobody hangs."""
+    assert engine_options("sqlite:///x")["connect_args"]["timeout"] == 5
+    assert engine_options("postgresql://x")["pool_timeout"] == 3
+    assert engine_options("postgresql://x")["connect_args"]["connect_timeout"] == 2
+
+
+@on_sqlite
+def test_with_a_full_disk_webhooks_are_refused_with_503_and_nothing_is_half_written(shop: Shop, doors: Doors) -> None:
+    """Fault 26: what was answered 200 is there and applied, what was answered 503 is not there at all."""
+    payment = shop.payment(doors.order)
+    pages = db.session.execute(db.text("PRAGMA page_count")).scalar()
+    with every_connection(db.engine, f"max_page_count={pages}"):
+        answers = [shop.hear(payment, f"evt-{n}", state="OPEN", captures=[], note="x" * 60_000) for n in range(60)]
+        refused = [status for status, _ in answers if status == 503]
+        assert refused, "the disk was not full"
+        assert shop.count(InboxRow) == len(answers) - len(refused)
+        assert doors.hear() in (AGAIN, (200, False))
+        assert doors.check_out() in (AGAIN, (303, False))
+    if shop.count(Order) == 1:
+        assert doors.check_out() == (303, False)
+    assert doors.hear() == (200, False)
+    assert (shop.state(doors.order), shop.captures(doors.order)) == ("PAID", ["paid"])
+
+
+# --- no connection left ---
+
+
+@on_postgresql
+def test_with_every_connection_in_use_both_doors_say_when_to_come_again(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 26."""
+    few = {"pool_size": 2, "max_overflow": 0, "pool_timeout": 0.1}
+    monkeypatch.setattr(roof, "engine_options", lambda url: engine_options(url) | few)
+    app = made(database_url, redis_url)
+    with app.app_context():
+        doors = Doors(Shop(app))
+        db.session.remove()
+        taken = [db.engine.connect() for _ in range(2)]
+        assert doors.hear() == AGAIN
+        assert doors.check_out() == AGAIN
+        assert app.test_client().get("/").status_code == 503
+        for connection in taken:
+            connection.close()
+        nothing_happened(doors.shop, doors.order)
+        doors.are_well()
+        doors.shop.is_sound()
+        db.session.remove()
+        db.engine.dispose()
+
+
+def made(database_url: str, redis_url: str) -> Flask:
+    """A shop of its own with the fake acquirer."""
+    app = create_app(environ(database_url, redis_url), TESTING=True, PROPAGATE_EXCEPTIONS=False)
+    with app.app_context():
+        acquirer = app.extensions["test_acquirer"] = Acquirer(clock.now)
+        registry.all_providers()["fakepay"] = FakePay(acquirer)
+    return app
+
+
+# --- restarted ---
+
+
+def test_a_database_restarted_under_load_fails_requests_cleanly_and_every_promise_is_kept(
+    own_postgres: PostgresServer, redis_url: str
+) -> None:
+    """Case 26, fault 26: each 2xx is a promise, each 503 has done nothing or all of it."""
+    url = own_postgres.url(own_postgres.create(own_postgres.template("shop", migrate)))
+    app = made(url, redis_url)
+    with app.app_context():
+        shop = Shop(app)
+        orders = []
+        for _ in range(16):
+            orders.append(shop.order((PEN, 1)))
+            shop.restock(PEN)
+            shop.acquirer.capture(shop.payment(orders[-1]).id)
+        sent = {shop.payment(order).id: shop.acquirer.webhook(shop.payment(order).id, order.number) for order in orders}
+        orders = [remembered(order) for order in orders]
+        db.session.remove()
+        heard = under_load(app, list(sent.values()), own_postgres)
+        assert set(heard) <= {200, 503}, heard
+        assert {200, 503} == set(heard), "the restart came too early or too late"
+        acknowledged = [order for order, status in zip(orders, heard, strict=True) if status == 200]
+        shop.turn(seconds=31)
+        assert {shop.state(order) for order in acknowledged} == {"PAID"}
+        shop.turn(seconds=31)
+        assert {shop.state(order) for order in orders} == {"PAID"}, "what was refused is found by asking"
+        shop.is_sound()
+        db.session.remove()
+        db.engine.dispose()
+
+
+def under_load(app: Flask, webhooks: list[Any], server: PostgresServer) -> list[int]:
+    """Four callers bring the webhooks; in the middle of it the database is killed and started again."""
+    answers: list[int] = [0] * len(webhooks)
+    turn = iter(range(len(webhooks)))
+    lock, gone = threading.Lock(), threading.Event()
+
+    def call() -> None:
+        client = app.test_client()
+        while True:
+            with lock:
+                number = next(turn, None)
+            if number is None:
+                return
+            if number == len(webhooks) * 3 // 4:
+                gone.wait(20)  # the last quarter comes when it is back
+            headers, body = webhooks[number]
+            answers[number] = client.post("/webhooks/fakepay", headers=headers, data=body).status_code
+
+    callers = [threading.Thread(target=call) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    until(lambda: sum(map(bool, answers)) >= 3, what="some answers")
+    server.stop("immediate")
+    until(lambda: 503 in answers or not any(caller.is_alive() for caller in callers), what="a refused caller")
+    server.start()
+    gone.set()
+    for caller in callers:
+        caller.join(60)
+    return answers
+
+
+# --- deadlocks ---
+
+
+@on_postgresql
+def test_eight_units_that_lock_in_a_circle_are_done_as_a_whole_or_not_at_all_and_each_new_try_is_counted(
+    shop: Shop, race: Race
+) -> None:
+    """Fault 28: stock is locked by SKU everywhere, so this test does what no code of the shop may."""
+    before = given_up()
+    held = threading.Event()
+    both = threading.Barrier(2, action=held.set)
+
+    def unsorted(number: int) -> None:
+        tries = iter(range(9))
+
+        def unit() -> None:
+            first = next(tries) == 0
+            with writing():
+                for sku in (KETTLE, PEN) if number % 2 else (PEN, KETTLE):
+                    changed(update(Stock).where(Stock.sku == sku).values(on_hand=Stock.on_hand + 1))
+                    if first and number < 2 and not held.is_set():
+                        both.wait(30)  # each of these two has what the other one wants
+
+        if number >= 2:
+            held.wait(30)
+        retried(unit)
+
+    done = sum(result is None for result in race(unsorted))
+    assert done >= 2
+    assert given_up() > before
+    db.session.rollback()
+    shelves = db.session.scalars(db.select(Stock.on_hand).order_by(Stock.sku)).all()
+    assert shelves == [UNITS + done, UNITS + done], "both shelves or neither"
+    with writing():
+        db.session.execute(update(Stock).values(on_hand=UNITS))
+
+
+def given_up() -> float:
+    return REGISTRY.get_sample_value("settled_units_again_total", {"sqlstate": "40P01"}) or 0.0
+
+
+@on_postgresql
+def test_a_database_that_gives_up_every_try_is_asked_three_times_and_then_it_is_said(shop: Shop) -> None:
+    """Fault 28."""
+    tries: list[int] = []
+
+    def hopeless() -> None:
+        tries.append(1)
+        with writing():
+            db.session.execute(db.text("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$"))
+
+    with pytest.raises(Exception, match="40001"):
+        retried(hopeless)
+    assert len(tries) == 3
