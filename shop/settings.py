@@ -72,6 +72,12 @@ SETTINGS: tuple[Setting, ...] = (
         int,
     ),
     Setting("REFUND_NEEDS_TWO", "1000000", "Refunds above this, in minor units, need a second person.", int),
+    Setting(
+        "ALERT_CONFIRM_SECONDS",
+        "30",
+        "Seconds that a capture we have heard of may take to make its order PAID before Rule A says so.",
+        int,
+    ),
     Setting("CALLS_PER_SECOND", "100", "Calls per second that the shop allows itself towards each provider.", int),
     Setting("CONNECT_TIMEOUT", "1", "Seconds to wait for a connection to a provider.", float),
     Setting("READ_TIMEOUT", "5", "Seconds to wait for a provider's answer.", float),

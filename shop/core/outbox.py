@@ -19,6 +19,9 @@ from shop.core.db import Base, UtcDateTime, after_commit, db, writing
 
 ORDERS = "orders.events.v1"
 PAYMENTS = "payments.events.v1"
+ALERTS = "alerts.order_payment_inconsistency.v1"
+OPERATIONS = "alerts.operations.v1"
+ALERT_CHANGES = "alerts.changes.v1"
 LIVE = "settled:live"
 _KEPT_IN_STREAM = 10_000
 _LEASE = timedelta(seconds=30)

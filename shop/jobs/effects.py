@@ -7,7 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-EFFECTS: dict[str, tuple[Callable[[dict[str, Any]], None], ...]] = {}
+from shop.alerts import watch
+
+EFFECTS: dict[str, tuple[Callable[[dict[str, Any]], None], ...]] = {
+    "payment.captured": (watch.after_capture,),
+    "refund.done": (watch.after_refund,),
+    "refund.rejected": (watch.after_refund,),
+    "order.moved": (watch.after_move,),
+}
 
 
 def follow(kind: str, payload: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from shop.alerts import watch
 from shop.checkout import closing, saga
 from shop.core import outbox
 from shop.jobs import effects
@@ -33,6 +34,7 @@ WORK: tuple[Work, ...] = (
     Work("refund", refunds.due, refunds.do, shared=True),
     Work("closing", closing.due, closing.finish, shared=True),
     Work("outbox", lambda: list(range(min(5, -(-outbox.waiting() // 200)))), _relay),
+    Work("watch", watch.due, watch.look),
 )
 BY_KIND = {work.kind: work for work in WORK}
 EVERY = 1.0
