@@ -205,7 +205,7 @@ def test_the_log_line_has_no_token_in_it(shop: Shop, client: FlaskClient, capsys
         client.post(f"/orders/{order.token}{path}")
     said = capsys.readouterr()
     assert order.token not in said.out + said.err
-    assert said.out.count("/orders/…") == 10
+    assert said.err.count("/orders/…") == 10
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_an_exception_is_logged_without_the_values_of_its_statement(
     app.add_url_rule("/broken", view_func=broken)
     app.test_client().get("/broken")
     said = capsys.readouterr()
-    assert "INSERT INTO orders" in said.out
+    assert "INSERT INTO orders" in said.err
     assert token not in said.out + said.err
 
 
