@@ -246,7 +246,8 @@ class FakePay(PaymentProvider):
         decline = Decline(body["decline"], "other_method") if body["decline"] else None
         if body["state"] not in states.STATES and body["state"] is not None:
             raise Malformed("no such state")
-        show = body["show"] and Show("store_code", body["show"][0], "", datetime.fromisoformat(body["show"][1]))
+        code = body.get("show")
+        show = Show("store_code", code[0], "", datetime.fromisoformat(code[1])) if code else None
         facts = Facts(body["state"], captures, decline, show=show, end_reason=body["end_reason"])
         refund = RefundFact(*body["refund"]) if body.get("refund") else None
         trust = body.get("trust", "signed")

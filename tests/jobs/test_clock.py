@@ -271,7 +271,7 @@ def test_what_a_mistake_of_ours_says_in_the_log_holds_no_values(
     monkeypatch.setattr(clock_module, "WORK", rows)
     monkeypatch.setattr(work, "BY_KIND", {row.kind: row for row in rows})
     Clock().tick()
-    said = capfd.readouterr().out
+    said = capfd.readouterr().err
     assert "clock.failed" in said
     assert "work.failed" in said
     assert "a-secret-token" not in said
