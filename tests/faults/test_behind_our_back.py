@@ -1,0 +1,160 @@
+"""What others do meanwhile: the wall clock jumps, prices and shelves are edited, the tables are the next version's."""
+
+from __future__ import annotations
+
+import ast
+from datetime import timedelta
+
+import pytest
+import time_machine
+from sqlalchemy import inspect
+
+from docs.make.code import sources
+from shop.catalogue.models import Product
+from shop.checkout import cart
+from shop.core import clock
+from shop.core.db import db, writing
+from shop.core.money import Money
+from shop.inventory import stock
+from shop.inventory.models import Stock, StockMovement
+from shop.payments import refunds
+from shop.payments.models import Capture
+from shop.payments.provider import BadSignature
+from tests.payments.kpay_words import an_event, kpay, signed
+from tests.shop_fixtures import KETTLE, PEN, PRICES, UNITS, Shop
+
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+TEN_MINUTES = timedelta(minutes=10)
+
+
+def jump(by: timedelta) -> time_machine.travel:
+    """The wall clock of this machine is `by` ahead, and goes on."""
+    return time_machine.travel(clock.wall() + by, tick=True)
+
+
+# --- the clock on the wall ---
+
+
+@on_sqlite
+def test_a_wall_clock_that_jumps_back_ten_minutes_ends_no_order_early_and_none_is_forgotten(shop: Shop) -> None:
+    """Fault 30."""
+    waiting, paid = shop.order((PEN, 1)), shop.order((PEN, 1))
+    shop.turn(minutes=25)
+    shop.acquirer.capture(shop.payment(paid).id)
+    with jump(-TEN_MINUTES):
+        shop.hear(shop.payment(paid))
+        shop.sweep()
+        assert [shop.state(o) for o in (waiting, paid)] == ["WAITING_PAYMENT", "PAID"]
+        shop.turn(minutes=6)
+        assert shop.state(waiting) == "WAITING_PAYMENT", "its time is over when the clock that wrote it says so"
+        shop.turn(minutes=10)
+        assert shop.state(waiting) == "EXPIRED"
+    shop.sweep()
+
+
+@on_sqlite
+def test_a_wall_clock_that_jumps_ahead_ten_minutes_asks_before_it_ends_an_order(shop: Shop) -> None:
+    """Fault 30: who paid in time is PAID however late it seems."""
+    paid, unpaid = shop.order((PEN, 1)), shop.order((PEN, 1))
+    shop.turn(minutes=25)
+    shop.acquirer.capture(shop.payment(paid).id)
+    with jump(TEN_MINUTES):
+        shop.sweep()
+        assert [shop.state(o) for o in (paid, unpaid)] == ["PAID", "EXPIRED"]
+        assert ("cancel", shop.payment(unpaid).id) in shop.acquirer.calls
+
+
+@pytest.mark.parametrize(("seconds", "taken"), [(-299, True), (-301, False), (298, True), (301, False)])
+def test_a_signature_is_good_for_five_minutes_on_the_wall_both_ways_whatever_the_shops_clock_says(
+    seconds: int, taken: bool
+) -> None:
+    """Fault 30, fault 7, attack 2."""
+    body = an_event()
+    headers = signed(body)
+    with time_machine.travel(clock.wall() + timedelta(seconds=seconds), tick=False):
+        if taken:
+            assert kpay().read_webhook(headers, body)
+        else:
+            with pytest.raises(BadSignature):
+                kpay().read_webhook(headers, body)
+
+
+def test_no_duration_is_measured_with_the_wall_clock_but_the_age_of_a_signature() -> None:
+    """Fault 30."""
+    measuring = {
+        source.path
+        for source in sources("shop")
+        for node in source.nodes
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub) and "time.time()" in ast.unparse(node)
+    }
+    assert measuring == {"shop/payments/providers/kpay.py", "shop/payments/providers/stripe.py"}
+
+
+# --- prices and shelves ---
+
+
+def test_an_order_keeps_the_amount_it_was_placed_with_whatever_the_price_becomes(shop: Shop) -> None:
+    """Fault 40."""
+    cart_id = shop.cart((PEN, 2))
+    key = cart.load(cart_id).checkout_key
+    order = shop.place(cart_id, key=key)
+    payment = shop.payment(order)
+    with writing():
+        shelf = db.session.get_one(Stock, PEN)
+        shelf.on_hand += 5
+        db.session.add(StockMovement(sku=PEN, quantity=5, kind="receipt", at=clock.wall()))
+    reprice(PEN, 1)
+    try:
+        assert shop.place(cart_id, key=key).id == order.id, "the same form again is the same order"
+        shop.acquirer.capture(payment.id)
+        shop.hear(payment)
+        assert shop.state(order) == "PAID"
+        assert order.total == Money(2 * PRICES[PEN]["TWD"], "TWD") == payment.money
+    finally:
+        reprice(PEN, PRICES[PEN]["TWD"])
+
+
+def reprice(sku: str, amount: int) -> None:
+    with writing():
+        product = db.session.scalars(db.select(Product).where(Product.sku == sku)).one()
+        product.prices = {**product.prices, "TWD": amount}
+
+
+def test_what_is_held_for_a_buyer_cannot_be_taken_off_the_shelf_by_an_edit(shop: Shop) -> None:
+    """Fault 40."""
+    order = shop.order((KETTLE, 6))
+    with pytest.raises(Exception, match="(?i)check|constraint"), writing():
+        stock.receive(KETTLE, 5 - UNITS, "adjustment")
+    db.session.rollback()
+    shop.acquirer.capture(shop.payment(order).id)
+    shop.hear(shop.payment(order))
+    assert (shop.state(order), shop.can_sell()) == ("PAID", UNITS - 6)
+
+
+# --- the next version's tables ---
+
+
+def test_the_old_version_goes_on_working_on_tables_that_have_been_migrated_already(shop: Shop) -> None:
+    """Fault 44: while a release rolls out, old processes meet every table with a column they do not know."""
+    tables = inspect(db.engine).get_table_names()
+    before = shop.order((PEN, 1))
+    db.session.rollback()
+    with db.engine.begin() as connection:
+        for table in tables:
+            connection.exec_driver_sql(f'ALTER TABLE "{table}" ADD COLUMN of_the_next_version TEXT')
+    try:
+        after = shop.order((PEN, 1))
+        for order in (before, after):
+            shop.acquirer.capture(shop.payment(order).id)
+            shop.hear(shop.payment(order))
+        db.session.rollback()
+        capture = db.session.scalars(db.select(Capture.id).where(Capture.payment_id == shop.payment(after).id)).one()
+        refunds.request(capture, after.total, reason="", by="sam")
+        shop.turn(seconds=31)
+        assert [shop.state(order) for order in (before, after)] == ["PAID", "REFUNDED"]
+        shop.is_sound()
+    finally:
+        db.session.rollback()
+        with db.engine.begin() as connection:
+            for table in tables:
+                connection.exec_driver_sql(f'ALTER TABLE "{table}" DROP COLUMN of_the_next_version')
