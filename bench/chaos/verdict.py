@@ -1,0 +1,152 @@
+"""After the storm: is everything at rest, and is everything true that buyers were promised and acquirers have."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bench.chaos.town import Town
+
+PAYABLE = "('PENDING', 'WAITING_PAYMENT', 'FAILED')"
+OPEN = "('CREATED', 'OPEN', 'UNKNOWN', 'AUTHORIZED')"
+UNREST = {
+    # what is not at rest yet, as a count
+    "orders": f"SELECT count(*) FROM orders WHERE state IN {PAYABLE} AND review_since IS NULL",
+    "payments": f"SELECT count(*) FROM payments WHERE state IN {OPEN} OR next_check_at <= :now",
+    "refunds": "SELECT count(*) FROM refunds WHERE state IN ('REQUESTED', 'PENDING', 'UNKNOWN')",
+    "inbox": "SELECT count(*) FROM inbox WHERE due_at IS NOT NULL",
+    "outbox": "SELECT count(*) FROM outbox WHERE published_at IS NULL",
+    "sagas": "SELECT count(*) FROM sagas WHERE due_at IS NOT NULL",
+}
+WITH_TIME_LEFT = f"""
+SELECT count(*) FROM orders o WHERE o.state IN {PAYABLE} AND o.pay_by > :now AND o.cancel_requested_at IS NULL
+"""
+Row = dict[str, Any]
+
+
+def shop_time(town: Town) -> Any:
+    """The shop's now, as its database compares it."""
+    found = town.rows("SELECT seconds FROM clock_offset")
+    now = datetime.now(UTC) + timedelta(seconds=found[0]["seconds"] if found else 0.0)
+    return now if town.database else now.strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def unrest(town: Town) -> dict[str, int]:
+    """What is not at rest; empty when all is."""
+    now = shop_time(town)
+    found = {}
+    for name, sql in UNREST.items():
+        values = {"now": now} if ":now" in sql else {}
+        found[name] = int(next(iter(town.rows(sql, **values)[0].values())))
+    return {name: count for name, count in found.items() if count}
+
+
+def unrest_without_cause(town: Town) -> int:
+    """Orders that wait although money was taken for them, and work that is left; those that nobody has paid may wait
+    until their time is over.
+    """
+    paid_there = {one["reference"] for one in town.there()["payments"] if one["captured"] > one["refunded"]}
+    waiting = town.rows(f"SELECT p.id FROM payments p JOIN orders o ON o.id = p.order_id WHERE o.state IN {PAYABLE}")
+    left = unrest(town)
+    return sum(row["id"] in paid_there for row in waiting) + left.get("refunds", 0) + left.get("inbox", 0)
+
+
+# --- what must be true ------------------------------------------------------------------------------------------------
+
+
+def broken_invariants(town: Town) -> list[Row]:
+    """`flask check`, as anybody runs it."""
+    done = town.flask("check", "--json")
+    try:
+        findings = json.loads(done.stdout)
+    except ValueError:
+        return [{"check": "could not be run", "said": (done.stdout + done.stderr)[-2000:]}]
+    return [{"check": one["name"], **row} for one in findings for row in one["rows"]]
+
+
+def broken_promises(town: Town) -> list[Row]:
+    """Orders that were promised and are not there, or have no end; money that was taken and is not known."""
+    orders = {
+        row["token"]: row
+        for row in town.rows(
+            """
+            SELECT o.token, o.number, o.state, o.checkout_key, o.review_since, COALESCE(c.amount, 0) AS taken
+            FROM orders o LEFT JOIN (SELECT p.order_id, SUM(c.amount) AS amount FROM captures c
+                                     JOIN payments p ON p.id = c.payment_id GROUP BY p.order_id) c ON c.order_id = o.id
+            """
+        )
+    }
+    by_key: dict[str, set[str]] = defaultdict(set)
+    broken: list[Row] = []
+    for promise in town.promises():
+        why = _why_broken(promise, orders.get(promise.get("token", "")))
+        if why:
+            broken.append({"promise": why, **promise})
+        if promise["kind"] == "order":
+            by_key[promise["key"]].add(promise["token"])
+    broken += [{"promise": "one key, two orders", "tokens": sorted(t)} for t in by_key.values() if len(t) > 1]
+    return broken
+
+
+def _why_broken(promise: Row, order: Row | None) -> str:
+    if promise["kind"] == "broken":
+        return "a buyer saw what no buyer understands"
+    if order is None:
+        return "there is no such order"
+    if order["state"] in ("PENDING", "WAITING_PAYMENT", "FAILED") and order["review_since"] is None:
+        return f"the order has no end: {order['state']}"
+    if promise["kind"] == "money" and not order["taken"]:
+        return "the acquirer took money, the shop does not know"
+    return ""
+
+
+def different_books(town: Town) -> list[Row]:
+    """Payment by payment, what the acquirer has and what the shop has; asked of both databases, not of the shop."""
+    ours = {
+        row["id"]: (int(row["captured"]), int(row["refunded"]))
+        for row in town.rows(
+            """
+            SELECT p.id, COALESCE(c.amount, 0) AS captured, COALESCE(r.amount, 0) AS refunded FROM payments p
+            LEFT JOIN (SELECT payment_id, SUM(amount) AS amount FROM captures GROUP BY payment_id) c
+                   ON c.payment_id = p.id
+            LEFT JOIN (SELECT payment_id, SUM(amount) AS amount FROM refunds
+                       WHERE state = 'DONE' AND destination = 'provider' GROUP BY payment_id) r ON r.payment_id = p.id
+            """
+        )
+    }
+    theirs = {p["reference"]: (p["captured"], p["refunded"]) for p in town.there()["payments"]}
+    return [
+        {"payment": name, "there": theirs.get(name, (0, 0)), "here": ours.get(name, "unknown")}
+        for name in sorted(set(ours) | set(theirs))
+        if theirs.get(name, (0, 0)) != ours.get(name, (0, 0))
+    ]
+
+
+def restless(town: Town) -> list[Row]:
+    """What has not come to rest although everything was well for long enough."""
+    return [{"restless": name, "count": count} for name, count in unrest(town).items()]
+
+
+CHECKS: tuple[tuple[str, Callable[[Town], list[Row]]], ...] = (
+    ("invariants of `flask check`", broken_invariants),
+    ("promises to buyers", broken_promises),
+    ("the acquirer's books and ours", different_books),
+    ("everything has an end", restless),
+)
+
+
+def violations(town: Town) -> dict[str, list[Row]]:
+    """All checks, and the rows that break them."""
+    return {says: check(town) for says, check in CHECKS}
+
+
+def outcome(town: Town) -> Counter[str]:
+    """How many orders ended in which state."""
+    rows = town.rows("SELECT state, count(*) AS orders FROM orders GROUP BY state")
+    found = Counter({row["state"].lower().replace("_", " "): int(row["orders"]) for row in rows})
+    back = town.rows("SELECT kind, count(*) AS refunds FROM refunds WHERE state = 'DONE' GROUP BY kind")
+    found.update({f"refunds: {row['kind']}": int(row["refunds"]) for row in back})
+    return found
