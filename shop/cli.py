@@ -13,6 +13,7 @@ from werkzeug.utils import import_string
 from shop.accounts import signin
 from shop.catalogue import goods
 from shop.commands.money import money
+from shop.commands.reconcile import reconcile
 from shop.core import clock as core_clock
 from shop.core import durations
 from shop.core.db import db, writing
@@ -26,7 +27,7 @@ from shop.reports import invariants
 
 
 def init_app(app: Flask) -> None:
-    for command in (seed, sweep, check, clock, worker, users, money):
+    for command in (seed, sweep, check, clock, worker, users, money, reconcile):
         app.cli.add_command(command)
 
 

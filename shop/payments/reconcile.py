@@ -1,0 +1,451 @@
+"""Reconciliation: what an acquirer settled on one of its days, line by line against our ledger.
+
+Every line is about a journal of ours that moved the receivable. Money that we had not heard of is heard now, through
+the same doors as ever. A line that has its journal is booked once, whatever it says: what was handed over is in the
+bank, and a difference stays on the receivable until it is settled. What disagrees is a row, open until it is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+
+import httpx
+from flask import current_app
+from sqlalchemy import func, select, update
+
+from shop.core import clock, http, logs, outbox
+from shop.core.db import changed, db, insert, retried, writing
+from shop.core.errors import Away, BadInput, Refusal
+from shop.core.money import Money
+from shop.ledger import book, chart
+from shop.ledger.models import Journal, LedgerEntry
+from shop.orders import events
+from shop.payments import disputes, refund_states, refunds, registry, states
+from shop.payments.models import Capture, Payment, Refund
+from shop.payments.provider import (
+    CaptureFact,
+    DisputeFact,
+    Facts,
+    Malformed,
+    PaymentProvider,
+    SettlementLine,
+    Unavailable,
+)
+from shop.payments.settle import UnknownPayment, settle
+from shop.payments.settlement_models import Discrepancy, SettledLine
+
+log = logs.get()
+HEARD_FROM = "settlement file"
+CAUSES = {
+    "missing_there": "we have booked it, and no file has settled it",
+    "missing_here": "the file has it for a payment of ours, and we have not booked it",
+    "amount": "the file has another amount than we have",
+    "fee": "the acquirer kept another fee than the contract says",
+    "unknown": "the file has it, and it is about nothing of ours",
+    "twice": "the file has it a second time",
+}
+"""What can disagree, in words for people."""
+MOVE_THE_RECEIVABLE = ("capture", "refund", "refund_failed", "dispute", "dispute_won")
+"""Kinds of journals that a settlement line must follow."""
+SLACK = timedelta(seconds=90)
+"""What we heard so shortly before their midnight may have happened after it on their clock, and is in the next file."""
+_AT_ONCE = 200
+
+
+@dataclass(frozen=True)
+class _Fact:
+    """A journal of ours that moved the receivable by `money`."""
+
+    key: str
+    order_id: int | None
+    money: Money
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A difference; its first two fields name it for the day."""
+
+    cause: str
+    about: str
+    order_id: int | None
+    ours: int | None
+    theirs: int | None
+    currency: str
+
+
+@dataclass
+class Reconciliation:
+    """What one run did: `booked` lines for the first time or anew, `heard` journals that only the file told us of,
+    discrepancies that it `opened` and `closed`.
+    """
+
+    provider: str
+    day: date
+    lines: int
+    booked: int = 0
+    heard: list[str] = field(default_factory=list)
+    opened: int = 0
+    closed: int = 0
+
+
+@dataclass
+class _Seen:
+    """What the file has, as far as it was read: ids of lines, the journals that they are about, and what disagrees."""
+
+    ids: set[str] = field(default_factory=set)
+    facts: set[str] = field(default_factory=set)
+    found: list[_Found] = field(default_factory=list)
+
+
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+def fetch(name: str, day: date) -> bytes:
+    """The settlement file of a provider's business day, asked for outside of any transaction.
+
+    Raises BadInput for an unknown provider or a day that has not begun, Away when it could not be had now, Refusal
+    `no_call` when this acquirer gives its files to people alone. The mock one gives them on its control API.
+    """
+    provider, (begin, _) = _provider(name), day_of(name, day)
+    if begin > clock.now():
+        raise BadInput("bad_date", f"The day {day} has not begun.")
+    http.leave_database()
+    answer = provider.settlement_file(day)
+    if answer is None and current_app.config["SETTLED_ENV"] != "production":
+        answer = _from_the_mock(name, day)
+    if isinstance(answer, Unavailable):
+        raise Away("no_file", f"{provider.LABEL} did not give its file of {day}: {answer.reason}.")
+    if answer is None:
+        raise Refusal("no_call", f"{provider.LABEL} has no call for its files. Fetch the one of {day}, and name it.")
+    return answer
+
+
+def _from_the_mock(name: str, day: date) -> bytes | Unavailable | None:
+    if current_app.config.get(f"{name.upper()}_URL"):
+        return None  # somewhere else
+    url = f"{current_app.config['ACQUIRER_URL'].rstrip('/')}/_sim/settlement/{name}/{day}"
+    try:
+        answer = http.client().get(url, headers={"Authorization": f"Bearer {current_app.config['CONTROL_TOKEN']}"})
+    except httpx.HTTPError as error:
+        return Unavailable(type(error).__name__)
+    return answer.content if answer.status_code == 200 else Unavailable(f"HTTP {answer.status_code}")
+
+
+def day_of(name: str, day: date) -> tuple[datetime, datetime]:
+    """(first moment, first moment of the next day) of a provider's business day, UTC. Raises BadInput."""
+    zone = _provider(name).capabilities.settles_in
+    try:
+        begin = datetime.combine(day, time(), zone)
+        return begin.astimezone(UTC), (begin + timedelta(days=1)).astimezone(UTC)
+    except OverflowError as error:
+        raise BadInput("bad_date", "There is no such day.") from error
+
+
+def _provider(name: str) -> PaymentProvider:
+    found = registry.get(name)
+    if found is None:
+        raise BadInput("unknown_provider", f"There is no provider {name[:40]}.")
+    return found
+
+
+# --- line by line ----------------------------------------------------------------------------------------------------
+
+
+def reconcile(name: str, day: date, raw: bytes) -> Reconciliation:
+    """Compare the file `raw` of a provider's day with the ledger, book what it settles, and note what disagrees.
+
+    Repeating it books nothing twice, opens nothing twice, and closes what is gone. Raises BadInput when the file cannot
+    be read; then nothing has changed.
+    """
+    provider = _provider(name)
+    bounds = day_of(name, day)
+    try:
+        lines = provider.read_settlement(raw)
+    except Malformed as error:
+        raise BadInput("bad_file", f"This is no settlement file of {provider.LABEL}: {error}.") from error
+    run = Reconciliation(name, day, len(lines))
+    seen = _Seen()
+    for start in range(0, len(lines), _AT_ONCE):
+        _take(run, provider, lines[start : start + _AT_ONCE], seen)
+    horizon = bounds[1] if clock.now() >= bounds[1] else max((line.at for line in lines), default=bounds[0])
+    seen.found += _gone(name, day, seen.ids)
+    seen.found += _in_no_file(name, bounds[0] - SLACK, min(bounds[1], horizon) - SLACK)
+    run.opened, run.closed = retried(lambda: _note(name, day, seen))
+    log.info(
+        "reconciled",
+        provider=name,
+        day=day.isoformat(),
+        lines=run.lines,
+        booked=run.booked,
+        heard=len(run.heard),
+        opened=run.opened,
+        closed=run.closed,
+    )
+    return run
+
+
+def fact_of(provider: str, line: SettlementLine) -> str | None:
+    """The key of the journal that a line is about; None when it does not say what it is about."""
+    if not line.about:
+        return None
+    keys = {
+        "capture": f"capture:{provider}:{line.about}",
+        "refund": f"refund:{line.about}",
+        "void": f"refund:{line.about}",
+        "refund_failed": f"refund:{line.about}:failed",
+        "dispute": disputes.key_of(provider, line.about),
+        "dispute_won": disputes.key_of(provider, line.about, won=True),
+    }
+    return keys[line.kind]
+
+
+def _take(run: Reconciliation, provider: PaymentProvider, lines: Sequence[SettlementLine], seen: _Seen) -> None:
+    """Hear, compare and book some lines of the file."""
+    name = provider.NAME
+    keys = {line.id: fact_of(name, line) or "" for line in lines}
+    facts = _facts(name, keys.values())
+    told = {keys[line.id] for line in lines if keys[line.id] not in facts and _hear(name, line)}
+    if told:
+        facts = _facts(name, keys.values())
+        run.heard += sorted(told & facts.keys())
+
+    def unit() -> tuple[int, list[_Found]]:
+        ids, booked, found = set(seen.ids), 0, list[_Found]()
+        with writing():
+            for line in lines:
+                fact = facts.get(keys[line.id])
+                if fact is None:
+                    found.append(_without_fact(name, line))
+                    continue
+                is_new = None if line.id in ids else _book(name, run.day, line, fact)
+                ids.add(line.id)
+                booked += bool(is_new)
+                found += [_twice(line, fact)] if is_new is None else _differences(provider, line, fact)
+        return booked, found
+
+    booked, found = retried(unit)
+    run.booked += booked
+    seen.found += found
+    seen.ids |= keys.keys()
+    seen.facts |= facts.keys()
+
+
+def _facts(provider: str, keys: Iterable[str]) -> dict[str, _Fact]:
+    """What the ledger has of the journals of that name."""
+    rows = db.session.execute(
+        select(Journal.key, Journal.order_id, LedgerEntry.amount, LedgerEntry.currency)
+        .join(LedgerEntry, LedgerEntry.journal_key == Journal.key)
+        .where(Journal.key.in_(set(keys)), LedgerEntry.account == chart.receivable(provider))
+    ).all()
+    db.session.rollback()
+    return {row.key: _Fact(row.key, row.order_id, Money(row.amount, row.currency)) for row in rows}
+
+
+def _hear(provider: str, line: SettlementLine) -> bool:
+    """Bring what only the file tells to whoever decides about it; whether it was about anything of ours."""
+    amount, currency = line.money.amount, line.money.currency
+    if line.kind == "capture" and line.reference and amount > 0:
+        fact = CaptureFact(line.about, line.money, line.at)
+        try:
+            settle(line.reference, Facts(states.CAPTURED, (fact,)), HEARD_FROM, provider=provider)
+        except UnknownPayment:
+            return False
+        return True
+    if line.kind in ("refund", "void", "refund_failed"):
+        ours = select(Refund.id).join(Capture, Capture.id == Refund.capture_id)
+        if db.session.scalar(ours.where(Refund.id == line.about, Capture.provider == provider)) is None:
+            return False
+        failed = line.kind == "refund_failed"
+        state = refund_states.REJECTED if failed else refund_states.DONE
+        return refunds.hear(line.about, state, HEARD_FROM, code=line.kind if failed else None) != "orphan"
+    if line.kind in ("dispute", "dispute_won") and amount:
+        state = disputes.WON if line.kind == "dispute_won" else disputes.OPEN
+        money = Money(abs(amount), currency)
+        told = DisputeFact(line.about, line.capture_id, disputes.CHARGEBACK, state, money, line.at)
+        return disputes.hear(provider, told, HEARD_FROM) != "orphan"
+    return False
+
+
+def _without_fact(provider: str, line: SettlementLine) -> _Found:
+    order_id = db.session.scalar(
+        select(Payment.order_id).where(Payment.id == line.reference, Payment.provider == provider)
+    )
+    cause = "unknown" if order_id is None else "missing_here"
+    return _Found(cause, line.id, order_id, None, line.money.amount, line.money.currency)
+
+
+def _twice(line: SettlementLine, fact: _Fact) -> _Found:
+    return _Found("twice", line.id, fact.order_id, None, line.money.amount, line.money.currency)
+
+
+def _differences(provider: PaymentProvider, line: SettlementLine, fact: _Fact) -> list[_Found]:
+    found = []
+    if line.money != fact.money:
+        found.append(
+            _Found("amount", fact.key, fact.order_id, fact.money.amount, line.money.amount, line.money.currency)
+        )
+    fee = provider.contract_fee(line.kind, fact.money.amount)
+    if fee is not None and fee != line.fee.amount:
+        found.append(_Found("fee", fact.key, fact.order_id, fee, line.fee.amount, line.fee.currency))
+    return found
+
+
+# --- the books -------------------------------------------------------------------------------------------------------
+
+
+def _book(provider: str, day: date, line: SettlementLine, fact: _Fact) -> bool | None:
+    """Whether the line was booked now, as new or as something else than before; None when the fact is settled by
+    another line or on another day.
+    """
+    values = {"amount": line.money.amount, "fee": line.fee.amount, "currency": line.money.currency}
+    key, at = f"settled:{provider}:{line.id}", clock.now()
+    made = db.session.execute(
+        insert(SettledLine)
+        .values(
+            provider=provider,
+            line_id=line.id,
+            day=day,
+            kind=line.kind,
+            fact=fact.key,
+            at=line.at,
+            booked_at=at,
+            version=0,
+            **values,
+        )
+        .on_conflict_do_nothing()
+        .returning(SettledLine.line_id)
+    ).scalar()
+    if made is not None:
+        _post(key, _sides(provider, line.money, line.fee), fact.order_id)
+        return True
+    known = db.session.get(SettledLine, (provider, line.id), populate_existing=True)
+    if known is None or (known.day, known.fact) != (day, fact.key):
+        return None
+    before = Money(known.amount, known.currency), Money(known.fee, known.currency)
+    if before == (line.money, line.fee):
+        return False
+    version = known.version + 1
+    corrected = changed(
+        update(SettledLine)
+        .where(SettledLine.provider == provider, SettledLine.line_id == line.id, SettledLine.version == version - 1)
+        .values(version=version, booked_at=at, **values)
+    )
+    if corrected:
+        undone = [(account, money * -1) for account, money in _sides(provider, *before)]
+        _post(f"{key}:{version}", undone + _sides(provider, line.money, line.fee), fact.order_id)
+    return bool(corrected)
+
+
+def _sides(provider: str, money: Money, fee: Money) -> list[tuple[str, Money]]:
+    """What is handed over goes to the bank, the fee is gone, and the acquirer owes us that much less."""
+    sides = [(chart.SETTLED, money + fee * -1), (chart.FEES, fee), (chart.receivable(provider), money * -1)]
+    return [(account, part) for account, part in sides if part.amount]
+
+
+def _post(key: str, sides: list[tuple[str, Money]], order_id: int | None) -> None:
+    if sides:
+        book.post(key, "settled", sides, order_id=order_id)
+
+
+# --- what disagrees --------------------------------------------------------------------------------------------------
+
+
+def _gone(provider: str, day: date, ids: set[str]) -> list[_Found]:
+    """Lines that an earlier file of the day had, and this one has not."""
+    rows = db.session.execute(
+        select(SettledLine.line_id, SettledLine.fact, SettledLine.amount, SettledLine.currency, Journal.order_id)
+        .join(Journal, Journal.key == SettledLine.fact)
+        .where(SettledLine.provider == provider, SettledLine.day == day)
+    ).all()
+    db.session.rollback()
+    return [
+        _Found("missing_there", row.fact, row.order_id, row.amount, None, row.currency)
+        for row in rows
+        if row.line_id not in ids
+    ]
+
+
+def _in_no_file(provider: str, begin: datetime, end: datetime) -> list[_Found]:
+    """What we booked between the two moments and no file has settled."""
+    rows = db.session.execute(
+        select(Journal.key, Journal.order_id, LedgerEntry.amount, LedgerEntry.currency)
+        .join(LedgerEntry, LedgerEntry.journal_key == Journal.key)
+        .where(
+            LedgerEntry.account == chart.receivable(provider),
+            Journal.kind.in_(MOVE_THE_RECEIVABLE),
+            Journal.at >= begin,
+            Journal.at < end,
+            ~select(SettledLine.fact).where(SettledLine.fact == Journal.key).exists(),
+        )
+        .order_by(Journal.key)
+    ).all()
+    db.session.rollback()
+    return [_Found("missing_there", row.key, row.order_id, row.amount, None, row.currency) for row in rows]
+
+
+def _note(provider: str, day: date, seen: _Seen) -> tuple[int, int]:
+    """Write down what disagrees and close what no longer does; how many were opened and closed."""
+    at, opened, kept = clock.now(), 0, set[int]()
+    found = {(one.cause, one.about): one for one in seen.found}
+    arrived = sorted(seen.facts - {about for cause, about in found if cause == "missing_there"})
+    closing = update(Discrepancy).where(Discrepancy.closed_at.is_(None)).values(closed_at=at)
+    with writing():
+        for one in sorted(found.values(), key=lambda one: (one.order_id or 0, one.cause, one.about)):
+            number, is_new = _open(provider, day, one, at)
+            opened += is_new
+            kept.add(number)
+        of_the_day = select(Discrepancy.id).filter_by(provider=provider, day=day, closed_at=None)
+        over = [number for number in db.session.scalars(of_the_day) if number not in kept]
+        closed = changed(closing.where(Discrepancy.id.in_(over)))
+        for start in range(0, len(arrived), _AT_ONCE):  # on whichever day it was missing
+            here = Discrepancy.about.in_(arrived[start : start + _AT_ONCE])
+            closed += changed(closing.where(Discrepancy.cause == "missing_there", here))
+    return opened, closed
+
+
+def _open(provider: str, day: date, one: _Found, at: datetime) -> tuple[int, bool]:
+    """The id of a discrepancy's row, and whether it was opened now and not seen before."""
+    named = {"provider": provider, "day": day, "cause": one.cause, "about": one.about}
+    says = {"order_id": one.order_id, "ours": one.ours, "theirs": one.theirs, "currency": one.currency, "seen_at": at}
+    made = (
+        insert(Discrepancy)
+        .values(opened_at=at, **named, **says)
+        .on_conflict_do_update(
+            index_elements=list(named),
+            set_={**says, "opened_at": at, "closed_at": None},
+            where=Discrepancy.closed_at.is_not(None),
+        )
+        .returning(Discrepancy.id)
+    )
+    number = db.session.execute(made).scalar()
+    if number is not None:
+        _tell(provider, day, one)
+        return number, True
+    row = db.session.scalars(select(Discrepancy).filter_by(**named)).one()
+    row.ours, row.theirs, row.seen_at = one.ours, one.theirs, at
+    return row.id, False
+
+
+def _tell(provider: str, day: date, one: _Found) -> None:
+    if one.order_id is not None:
+        events.record(
+            one.order_id,
+            "settlement.disagrees",
+            actor=HEARD_FROM,
+            stream=outbox.PAYMENTS,
+            provider=provider,
+            day=day.isoformat(),
+            cause=one.cause,
+            about=one.about,
+            ours=one.ours,
+            theirs=one.theirs,
+            currency=one.currency,
+        )
+
+
+def open_ones(provider: str, day: date) -> int:
+    """How many discrepancies of a provider's day are open."""
+    mine = (Discrepancy.provider == provider, Discrepancy.day == day, Discrepancy.closed_at.is_(None))
+    return db.session.scalar(select(func.count()).select_from(Discrepancy).where(*mine)) or 0

@@ -1,0 +1,141 @@
+"""How a day stands after reconciliation: what an acquirer handed over, what it kept, and what disagrees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import func, select
+
+from shop.core.db import db
+from shop.core.money import Money
+from shop.ledger import book, chart
+from shop.orders.models import Order
+from shop.payments import registry
+from shop.payments.reconcile import CAUSES
+from shop.payments.settlement_models import Discrepancy, SettledLine
+
+
+@dataclass(frozen=True)
+class Total:
+    """The lines of a day in one currency: what they were about, what was kept of it, what was handed over.
+
+    `owed` is what stands on the receivable now, of any day.
+    """
+
+    lines: int
+    taken: Money
+    fees: Money
+    handed_over: Money
+    owed: Money
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An open discrepancy in words for people; `ours` and `theirs` are empty on the side that has nothing."""
+
+    cause: str
+    about: str
+    order_number: str | None
+    ours: Money | None
+    theirs: Money | None
+
+    @property
+    def says(self) -> str:
+        """One line."""
+        sides = [f"{who} {money.format()}" for who, money in (("ours", self.ours), ("theirs", self.theirs)) if money]
+        order = f", order {self.order_number}" if self.order_number else ""
+        return f"{self.cause.replace('_', ' ')}: {CAUSES[self.cause]} ({self.about}{order}: {', '.join(sides)})"
+
+
+@dataclass(frozen=True)
+class Day:
+    """A provider's business day, as far as its files have come."""
+
+    provider: str
+    day: date
+    totals: list[Total]
+    differences: list[Difference]
+
+    def as_json(self) -> dict[str, Any]:
+        """Amounts in minor units."""
+        return {
+            "provider": self.provider,
+            "day": self.day.isoformat(),
+            "totals": [
+                {
+                    "currency": total.taken.currency,
+                    "lines": total.lines,
+                    "taken": total.taken.amount,
+                    "fees": total.fees.amount,
+                    "handed_over": total.handed_over.amount,
+                    "owed": total.owed.amount,
+                }
+                for total in self.totals
+            ],
+            "discrepancies": [
+                {
+                    "cause": one.cause,
+                    "about": one.about,
+                    "order": one.order_number,
+                    "ours": one.ours and one.ours.amount,
+                    "theirs": one.theirs and one.theirs.amount,
+                    "currency": (one.ours or one.theirs or Money(0, "TWD")).currency,
+                }
+                for one in self.differences
+            ],
+        }
+
+    def as_lines(self) -> Iterator[str]:
+        """The same for people."""
+        label, open_ones = registry.label(self.provider), len(self.differences)
+        yield f"{label}, {self.day}: {'agrees' if not open_ones else f'{open_ones} discrepancies'}"
+        for total in self.totals:
+            yield (
+                f"  {total.lines} lines, {total.taken.format()} taken, {total.fees.format()} kept as fees, "
+                f"{total.handed_over.format()} handed over; {total.owed.format()} still owed in all"
+            )
+        for one in self.differences:
+            yield f"  {one.says}"
+
+
+def of_day(provider: str, day: date) -> Day:
+    """How a provider's business day stands now."""
+    sums = db.session.execute(
+        select(
+            SettledLine.currency,
+            func.count().label("lines"),
+            func.sum(SettledLine.amount).label("taken"),
+            func.sum(SettledLine.fee).label("fees"),
+        )
+        .where(SettledLine.provider == provider, SettledLine.day == day)
+        .group_by(SettledLine.currency)
+        .order_by(SettledLine.currency)
+    ).all()
+    account = chart.receivable(provider)
+    totals = [
+        Total(
+            row.lines,
+            Money(int(row.taken), row.currency),
+            Money(int(row.fees), row.currency),
+            Money(int(row.taken) - int(row.fees), row.currency),
+            book.balance(account, row.currency),
+        )
+        for row in sums
+    ]
+    found = db.session.execute(
+        select(Discrepancy, Order.number)
+        .outerjoin(Order, Order.id == Discrepancy.order_id)
+        .where(Discrepancy.provider == provider, Discrepancy.day == day, Discrepancy.closed_at.is_(None))
+        .order_by(Discrepancy.cause, Discrepancy.about)
+    ).all()
+    differences = [_difference(row, number) for row, number in found]
+    db.session.rollback()
+    return Day(provider, day, totals, differences)
+
+
+def _difference(row: Discrepancy, number: str | None) -> Difference:
+    ours, theirs = (None if side is None else Money(side, row.currency) for side in (row.ours, row.theirs))
+    return Difference(row.cause, row.about, number, ours, theirs)
