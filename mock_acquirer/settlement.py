@@ -111,6 +111,11 @@ def lines(run: str, dialect: str, settlement: Settlement, day: date) -> list[Lin
     begin, end = settlement.bounds(day)
     if begin > clock.now(run):
         raise not_found(f"The day {day} has not begun on the clock of the run {run}.")
+    return between(run, dialect, settlement, begin, end)
+
+
+def between(run: str, dialect: str, settlement: Settlement, begin: datetime, end: datetime) -> list[Line]:
+    """All movements from `begin` until before `end`, in the order in which they happened."""
     here = (Payment.run == run, Payment.dialect == dialect)
     found = [*_captured(settlement, here, begin, end), *_refunded(settlement, here, begin, end)]
     found += _disputed(here, begin, end)

@@ -11,11 +11,12 @@ from typing import Any
 from flask import Blueprint, Response, request
 from sqlalchemy import Select, or_, select, tuple_
 
-from mock_acquirer import calls, engine
+from mock_acquirer import calls, engine, settlement
 from mock_acquirer.db import EPOCH, db
 from mock_acquirer.dialects import _stripe_objects as objects
 from mock_acquirer.dialects._stripe_calls import NAME, Caller, asked_for, caller_of, mine, no_such, ok, read, respond
 from mock_acquirer.dialects._stripe_form import Fields
+from mock_acquirer.dialects._stripe_settlement import SETTLEMENT, balance_transaction
 from mock_acquirer.models import Capture, Event, Payment
 
 bp = Blueprint("reads", __name__)
@@ -106,6 +107,26 @@ def _list(
         return ok(objects.listed(found[:limit], request.path.removeprefix("/stripe"), len(found) > limit))
 
     return respond(calls.Call(NAME, "query", caller.run), doing)
+
+
+@bp.get("/balance_transactions")
+def list_movements() -> Response:
+    """Money in and out, the newest first; with `expand[]=data.source` what moved it comes along."""
+    caller, asked = caller_of(), asked_for()
+    within, expand = asked.inside("created"), asked.words("expand")
+    begin, end = (
+        EPOCH + timedelta(seconds=within.whole(name, 0, MOST_SECONDS, otherwise))
+        for name, otherwise in (("gte", 0), ("lt", MOST_SECONDS))
+    )
+    found = settlement.between(caller.run, NAME, SETTLEMENT, begin, end)[::-1]
+    shown = [balance_transaction(line, expanded="data.source" in expand) for line in found]
+    if "starting_after" in asked:
+        names = [one["id"] for one in shown]
+        last = asked.text("starting_after", 80)
+        if last not in names:
+            raise no_such("balance_transaction", last)
+        shown = shown[names.index(last) + 1 :]
+    return _list(caller, asked, lambda limit: shown[:limit], lambda one: one)
 
 
 @bp.get("/events")

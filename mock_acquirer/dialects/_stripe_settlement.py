@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from datetime import UTC
 
-from mock_acquirer.dialects._stripe_objects import Object, charge_id, digits, listed, seconds
+from mock_acquirer.dialects._stripe_objects import Object, charge, charge_id, digits, listed, seconds
+from mock_acquirer.dialects._stripe_refunds import dispute_object, refund_object
 from mock_acquirer.settlement import File, Line, Settlement
 
 TYPES = {
@@ -21,8 +22,8 @@ TWICE = {"refund_failed": "txn_f", "dispute_won": "txn_r"}
 """The second movement of one refund or dispute has an id of its own."""
 
 
-def balance_transaction(line: Line) -> Object:
-    """One movement; `source` is the charge, refund or dispute."""
+def balance_transaction(line: Line, expanded: bool = False) -> Object:
+    """One movement; `source` is the charge, refund or dispute, by its id or `expanded`."""
     kind, category = TYPES[line.kind]
     fees = [{"amount": line.fee, "currency": line.currency.lower(), "type": "stripe_fee", "application": None}]
     return {
@@ -38,10 +39,16 @@ def balance_transaction(line: Line) -> Object:
         "fee_details": [one | {"description": "Stripe processing fees"} for one in fees if line.fee],
         "net": line.net,
         "reporting_category": category,
-        "source": charge_id(line.capture) if line.kind == "capture" else line.source,
+        "source": _source(line) if expanded else charge_id(line.capture) if line.kind == "capture" else line.source,
         "status": "available",
         "type": kind,
     }
+
+
+def _source(line: Line) -> Object:
+    if line.refund:
+        return refund_object(line.payment, line.refund)
+    return dispute_object(line.payment, line.dispute) if line.dispute else charge(line.payment, line.capture)
 
 
 def as_list(lines: Sequence[Line]) -> File:
@@ -50,4 +57,10 @@ def as_list(lines: Sequence[Line]) -> File:
     return File("application/json", json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-SETTLEMENT = Settlement(day=UTC, fee_bps=290, currency="USD", files={"json": as_list})
+def as_expanded_list(lines: Sequence[Line]) -> File:
+    """The same with `expand[]=data.source`."""
+    shown = listed([balance_transaction(line, expanded=True) for line in lines], "/v1/balance_transactions")
+    return File("application/json", json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+SETTLEMENT = Settlement(day=UTC, fee_bps=290, currency="USD", files={"json": as_list, "expanded": as_expanded_list})
