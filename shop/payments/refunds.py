@@ -67,8 +67,7 @@ def request(
     def unit() -> str:
         with writing():
             capture = db.session.get_one(Capture, capture_id, populate_existing=True)
-            payment = db.session.get_one(Payment, capture.payment_id)
-            order = db.session.get_one(Order, payment.order_id, populate_existing=True)
+            order, _ = order_with_payments(db.session.get_one(Payment, capture.payment_id).order_id)
             _check(money, capture.currency, order, to)
             taken = _take(capture_id, money, expected_refundable)
             db.session.refresh(capture)  # from here on nobody else changes it before this unit ends
@@ -88,7 +87,7 @@ def request_credit(
 
     def unit() -> str:
         with writing():
-            order = db.session.get_one(Order, order_id, populate_existing=True)
+            order, _ = order_with_payments(order_id)
             _check(money, order.currency, order, TO_STORE_CREDIT)
             if not store_credit.take_back(order_id, money, expected_refundable):
                 raise _not_refundable(Money(store_credit.left_to_take_back(order_id), order.currency))
