@@ -12,6 +12,7 @@ from werkzeug.utils import import_string
 
 from shop.accounts import signin
 from shop.catalogue import goods
+from shop.commands.alerts import alerts
 from shop.commands.money import money
 from shop.commands.reconcile import reconcile
 from shop.core import clock as core_clock
@@ -27,7 +28,7 @@ from shop.reports import invariants
 
 
 def init_app(app: Flask) -> None:
-    for command in (seed, sweep, check, clock, worker, users, money, reconcile):
+    for command in (seed, sweep, check, clock, worker, users, money, reconcile, alerts):
         app.cli.add_command(command)
 
 

@@ -17,8 +17,8 @@ class Floor:
 
 
 FLOORS = (
-    Floor(5, "roof: puts everything together", ("roof", "cli", "commands")),
-    Floor(4, "doors: translate, decide nothing", ("web", "live", "jobs", "ops", "api")),
+    Floor(5, "roof: puts everything together", ("roof", "cli")),
+    Floor(4, "doors: translate, decide nothing", ("web", "live", "jobs", "commands", "ops", "api")),
     Floor(3, "journeys across rooms", ("checkout", "alerts", "reports")),
     Floor(2, "the only room that calls acquirers", ("payments",)),
     Floor(

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import func, select, update
 
-from shop.alerts.models import ACKNOWLEDGED, NEW, RESOLVED, Alert
+from shop.alerts.models import ACKNOWLEDGED, IS_OPEN, NEW, RESOLVED, Alert
 from shop.alerts.rules import RULES
 from shop.core import clock, logs, metrics, outbox
 from shop.core.db import after_commit, db, insert, retried, writing
@@ -20,7 +20,6 @@ log = logs.get()
 WATCH = "watch"
 """Who resolves an alert whose cause is gone."""
 LONGEST = 2000  # characters of a note
-_OPEN = Alert.state != RESOLVED
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,7 @@ def _tell(word: str, rule: str, alert_id: int) -> None:
 
 def open_alerts(*, rule: str | None = None, limit: int = 200) -> list[Alert]:
     """Alerts that are not resolved, the most severe first, then the oldest."""
-    query = select(Alert).where(_OPEN).order_by(Alert.severity, Alert.detected_at, Alert.id).limit(limit)
+    query = select(Alert).where(IS_OPEN).order_by(Alert.severity, Alert.detected_at, Alert.id).limit(limit)
     return list(db.session.scalars(query.where(Alert.rule == rule) if rule else query))
 
 
@@ -172,5 +171,5 @@ def of_order(order_id: int) -> list[Alert]:
 
 def counts() -> dict[str, int]:
     """How many alerts are open, by severity."""
-    rows = db.session.execute(select(Alert.severity, func.count()).where(_OPEN).group_by(Alert.severity)).all()
+    rows = db.session.execute(select(Alert.severity, func.count()).where(IS_OPEN).group_by(Alert.severity)).all()
     return {row[0]: row[1] for row in rows}

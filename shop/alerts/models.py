@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, Text, UniqueConstraint, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, Text, UniqueConstraint, literal, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.core.db import Base, UtcDateTime
@@ -53,6 +53,10 @@ class Alert(Base):
         CheckConstraint("severity IN ('P1', 'P2', 'P3')", name="severity_known"),
         Index("ix_alerts_open", "rule", "subject", postgresql_where=_OPEN, sqlite_where=_OPEN),
     )
+
+
+IS_OPEN = Alert.state != literal(RESOLVED, literal_execute=True)
+"""Not resolved, written so that every database sees that the partial index serves it."""
 
 
 class Watched(Base):

@@ -16,7 +16,7 @@ from flask import current_app
 from sqlalchemy import case, delete, func, select, update
 
 from shop.alerts import desk, numbers, rules
-from shop.alerts.models import RESOLVED, Alert, Watched
+from shop.alerts.models import IS_OPEN, Alert, Watched
 from shop.alerts.rules import Claim, OrderNumbers
 from shop.core import clock, logs
 from shop.core.db import db, insert, retried, writing
@@ -119,9 +119,7 @@ def _glance() -> list[int]:
 
 def _suspects(ids: Sequence[int], at: datetime) -> set[int]:
     confirm = _confirm()
-    alerted = set(
-        db.session.scalars(select(Alert.order_id).where(Alert.order_id.in_(ids), Alert.state != RESOLVED).distinct())
-    )
+    alerted = set(db.session.scalars(select(Alert.order_id).where(Alert.order_id.in_(ids), IS_OPEN).distinct()))
     well: list[int] = []
     suspects: set[int] = set()
     for order in numbers.of(ids):
@@ -154,7 +152,7 @@ def _raise(order: OrderNumbers, at: datetime) -> None:
 
 
 def _resolve(order: OrderNumbers) -> None:
-    rows = select(Alert.id, Alert.rule, Alert.cause).where(Alert.order_id == order.id, Alert.state != RESOLVED)
+    rows = select(Alert.id, Alert.rule, Alert.cause).where(Alert.order_id == order.id, IS_OPEN)
     for row in db.session.execute(rows).all():
         why = rules.gone(row.rule, row.cause, order)
         if why:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from shop.alerts import watch
+from shop.alerts import lookouts, watch
 from shop.checkout import closing, saga
 from shop.core import outbox
 from shop.jobs import effects
@@ -35,6 +35,7 @@ WORK: tuple[Work, ...] = (
     Work("closing", closing.due, closing.finish, shared=True),
     Work("outbox", lambda: list(range(min(5, -(-outbox.waiting() // 200)))), _relay),
     Work("watch", watch.due, watch.look),
+    Work("lookout", lookouts.due, lookouts.look),
 )
 BY_KIND = {work.kind: work for work in WORK}
 EVERY = 1.0

@@ -1,0 +1,142 @@
+"""What is left lying: orders that should have ended, work that was tried again and again, books that disagree."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, or_, select, text
+
+from shop.alerts.desk import WATCH, Cause
+from shop.alerts.episodes import AT_ONCE, TEN_MINUTES, follow, one_of, since, still_open
+from shop.core.db import db
+from shop.core.outbox import OutboxRow
+from shop.orders import states as order_states
+from shop.orders.models import Order
+from shop.payments import refund_states
+from shop.payments.models import InboxRow, Refund
+from shop.payments.reconcile import HEARD_FROM
+from shop.payments.settlement_models import Discrepancy
+
+TRIES = 10
+FIVE_MINUTES = timedelta(minutes=5)
+DEAD = "OPS_DEAD_LETTER"
+OUTBOX = "outbox"
+
+
+def closing(at: datetime) -> None:
+    """An order that should have ended ten minutes ago waits, most likely for an acquirer that is away."""
+    late = at - TEN_MINUTES
+    waits = (
+        select(Order.id, Order.number, Order.state, Order.pay_by, Order.cancel_requested_at)
+        .where(one_of(Order.state, sorted(order_states.PAYABLE)), Order.review_since.is_(None))
+        .where(or_(Order.pay_by <= late, Order.cancel_requested_at <= late))
+        .order_by(Order.pay_by)
+        .limit(AT_ONCE)
+    )
+    found = []
+    for row in db.session.execute(waits):
+        should_end = min(row.pay_by, row.cancel_requested_at or row.pay_by)
+        observed = {"orderState": row.state, "shouldHaveEndedAt": should_end.isoformat()}
+        expected = {"orderState": sorted(order_states.UNPAID_END)}
+        cause = Cause("OPS_CLOSING_WAITS", row.number, since(should_end), WATCH, observed, expected, row.id, row.number)
+        found.append(cause)
+    follow("OPS_CLOSING_WAITS", found, "The order has ended, or waits no more.")
+
+
+def dead_letters(at: datetime) -> None:
+    """Rows that were tried ten times, or for five minutes with an error, and are not done."""
+    follow(DEAD, [*_inbox(at), *_outbox(at), *_refunds(), *_sagas()], "It is done.")
+
+
+def _inbox(at: datetime) -> list[Cause]:
+    stuck = (
+        select(InboxRow.id, InboxRow.provider, InboxRow.tries, InboxRow.error, InboxRow.received_at)
+        .where(InboxRow.due_at.is_not(None), InboxRow.error.is_not(None))
+        .where(or_(InboxRow.tries >= TRIES, InboxRow.received_at <= at - FIVE_MINUTES))
+        .order_by(InboxRow.due_at)
+        .limit(AT_ONCE)
+    )
+    return [
+        _dead(f"inbox {row.id}", since(row.received_at), row.tries, row.error, {"provider": row.provider})
+        for row in db.session.execute(stuck)
+    ]
+
+
+def _outbox(at: datetime) -> list[Cause]:
+    """One alert for all of them, until all are told: mostly it is Redis that is away."""
+    stuck = (
+        select(OutboxRow.id, OutboxRow.kind, OutboxRow.tries, OutboxRow.error)
+        .where(OutboxRow.due_at.is_not(None), OutboxRow.error.is_not(None))
+        .where(or_(OutboxRow.tries >= TRIES, OutboxRow.created_at <= at - FIVE_MINUTES))
+    )
+    first = db.session.execute(stuck.order_by(OutboxRow.id).limit(1)).one_or_none()
+    if first is None:
+        return []
+    waiting = db.session.scalar(select(func.count()).select_from(stuck.subquery()))
+    known = next((alert.cause for alert in still_open(DEAD) if alert.subject == OUTBOX), None)
+    told = {"firstId": first.id, "kind": first.kind, "waiting": waiting}
+    return [_dead(OUTBOX, known or f"event {first.id}", first.tries, first.error, told)]
+
+
+def _refunds() -> list[Cause]:
+    """Those that the acquirer has not taken; one that it has taken may be pending for days."""
+    not_taken = [refund_states.REQUESTED, refund_states.UNKNOWN]
+    stuck = (
+        select(Refund.id, Refund.checks, Refund.state, Refund.order_id, Order.number)
+        .join(Order, Order.id == Refund.order_id)
+        .where(Refund.next_check_at.is_not(None), Refund.state.in_(not_taken), Refund.checks >= TRIES)
+        .order_by(Refund.next_check_at)
+        .limit(AT_ONCE)
+    )
+    return [
+        _dead(f"refund {row.id}", "not taken", row.checks, None, {"refundState": row.state}, (row.order_id, row.number))
+        for row in db.session.execute(stuck)
+    ]
+
+
+def _sagas() -> list[Cause]:
+    stuck = text(
+        "SELECT s.order_id, s.tries, o.number FROM sagas s JOIN orders o ON o.id = s.order_id "
+        "WHERE s.due_at IS NOT NULL AND s.tries >= :tries ORDER BY s.due_at LIMIT :most"
+    )
+    return [
+        _dead(f"checkout {row.number}", "not finished", row.tries, None, {}, (row.order_id, row.number))
+        for row in db.session.execute(stuck, {"tries": TRIES, "most": AT_ONCE})
+    ]
+
+
+def settlement(_at: datetime) -> None:
+    """Rule F: every open discrepancy; one that is opened again is a new one."""
+    rows = db.session.execute(
+        select(Discrepancy, Order.number)
+        .outerjoin(Order, Order.id == Discrepancy.order_id)
+        .where(Discrepancy.closed_at.is_(None))
+        .order_by(Discrepancy.id)
+    ).all()
+    follow("RULE_F", [_disagrees(*row) for row in rows], "The discrepancy has been closed.", most=len(rows) + 1)
+
+
+def _disagrees(row: Discrepancy, order_no: str | None) -> Cause:
+    what = {"cause": row.cause, "about": row.about, "provider": row.provider, "day": row.day.isoformat()}
+    return Cause(
+        rule="RULE_F",
+        subject=order_no or f"{row.provider} {row.day}",
+        cause=f"discrepancy {row.id} {since(row.opened_at)}",
+        source=HEARD_FROM,
+        observed=what | {"amount": row.theirs, "currency": row.currency},
+        expected={"amount": row.ours, "currency": row.currency},
+        order_id=row.order_id,
+        order_no=order_no,
+    )
+
+
+def _dead(
+    subject: str,
+    cause: str,
+    tries: int,
+    error: str | None,
+    more: dict[str, object],
+    order: tuple[int | None, str | None] = (None, None),
+) -> Cause:
+    observed = {"tries": tries, "error": error} | more
+    return Cause(DEAD, subject, cause, WATCH, observed, {"done": True}, *order)

@@ -1,0 +1,64 @@
+"""`flask alerts …`: what people must look at, and who does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+from flask.cli import with_appcontext
+
+from shop.alerts import desk
+from shop.alerts.models import Alert
+from shop.alerts.rules import RULES
+from shop.core.errors import Refusal
+
+_by = click.option("--by", required=True, help="Who does it.")
+_note = click.option("--note", default="", help="What was found or done; the alert keeps it.")
+
+
+@click.group(invoke_without_command=True)
+@click.option("--rule", help="Only those of one rule, such as RULE_C.")
+@click.pass_context
+@with_appcontext
+def alerts(context: click.Context, rule: str | None) -> None:
+    """List the alerts that are open, the most severe first."""
+    if context.invoked_subcommand is None:
+        found = desk.open_alerts(rule=rule)
+        for alert in found:
+            click.echo(_line(alert))
+        if not found:
+            click.echo("No alert is open.")
+
+
+@alerts.command()
+@click.argument("alert_id", type=int)
+@_by
+@_note
+@with_appcontext
+def acknowledge(alert_id: int, by: str, note: str) -> None:
+    """Take the alert ALERT_ID on."""
+    _do(desk.acknowledge, alert_id, by, note)
+
+
+@alerts.command()
+@click.argument("alert_id", type=int)
+@_by
+@_note
+@with_appcontext
+def resolve(alert_id: int, by: str, note: str) -> None:
+    """Say that the alert ALERT_ID is dealt with."""
+    _do(desk.resolve, alert_id, by, note)
+
+
+def _do(what: Callable[[int, str, str], Alert], alert_id: int, by: str, note: str) -> None:
+    try:
+        click.echo(_line(what(alert_id, by, note)))
+    except Refusal as refusal:
+        raise click.ClickException(refusal.message) from refusal
+
+
+def _line(alert: Alert) -> str:
+    when = f"{alert.detected_at:%Y-%m-%d %H:%M:%S}Z, {alert.state}"
+    whose = f", {alert.acknowledged_by}" if alert.acknowledged_by else ""
+    what = f"{RULES[alert.rule][1]} ({alert.cause})"
+    return f"{alert.id} {alert.severity} {alert.rule} {alert.subject}: {what}, {when}{whose}"
