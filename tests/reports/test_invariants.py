@@ -29,6 +29,12 @@ LIES = {
     "a paid order that nothing paid": ("UPDATE orders SET paid_by = NULL WHERE state = 'PAID'", "3 paid"),
     "paid by another amount": ("UPDATE captures SET amount = amount - 1", "3 paid"),
     "paid in another currency": ("UPDATE captures SET currency = 'JPY'", "3 paid"),
+    "two captures that both pay": (
+        "INSERT INTO captures (provider, capture_id, payment_id, amount, currency, captured_at, heard_at, heard_from,"
+        " standing, refunded_amount) SELECT provider, 'another', payment_id, amount, currency, captured_at, heard_at,"
+        " heard_from, standing, 0 FROM captures",
+        "3 paid",
+    ),
     "a capture that nobody judged": ("UPDATE captures SET standing = NULL", "3 paid"),
     "an event is missing": ("DELETE FROM order_events WHERE seq = 2", "6 history"),
     "the last event is missing": (

@@ -33,12 +33,11 @@ class Finding:
 
 def check(*, ask_acquirer: bool = True, scope: Scope = EVERYTHING) -> list[Finding]:
     """Check them all. `ask_acquirer=False` leaves out the one that needs the acquirer to be there."""
-    found = [
-        Finding(name, says, rule(scope))
-        for name, says, rule in RULES
-        if ask_acquirer or rule is not money.captured_as_there
-    ]
-    db.session.rollback()
+    found = []
+    for name, says, rule in RULES:
+        if ask_acquirer or rule is not money.captured_as_there:
+            found.append(Finding(name, says, rule(scope)))
+            db.session.rollback()
     return found
 
 
@@ -74,6 +73,7 @@ RULES: tuple[tuple[str, str, Callable[[Scope], Rows]], ...] = (
         "money that pays nothing goes back whole, or people are looking at it",
         money.other_money_goes_back,
     ),
+    ("3 funds", "what was settled and not paid out is what the ledger says", holdings.funds_add_up),
     ("4 one payment", "no order has two open payments", promptness.one_open_payment),
     ("4 time", "no order waits longer than a minute past its time without a reason", promptness.none_past_its_time),
     ("5 kept at", "everything accepted has been applied, told, or is being tried", promptness.nothing_is_left_lying),

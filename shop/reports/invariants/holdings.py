@@ -91,3 +91,20 @@ def _balances(scope: Scope) -> Rows:
         WHERE balance <> booked OR held <> holds
         """  # noqa: S608
     )
+
+
+def funds_add_up(scope: Scope) -> Rows:
+    """What was settled and is promised to payouts, as the ledger and the payouts say. No order is asked for it."""
+    if not scope.is_everything:
+        return []
+    return scope.rows(
+        """
+        SELECT f.currency, f.settled, f.promised, COALESCE(l.amount, 0) AS booked, COALESCE(p.amount, 0) AS asked
+        FROM funds f
+        LEFT JOIN (SELECT currency, SUM(amount) AS amount FROM ledger_entries WHERE account = 'settled'
+                   GROUP BY currency) l ON l.currency = f.currency
+        LEFT JOIN (SELECT currency, SUM(amount) AS amount FROM payouts WHERE state = 'REQUESTED'
+                   GROUP BY currency) p ON p.currency = f.currency
+        WHERE f.settled <> COALESCE(l.amount, 0) OR f.promised <> COALESCE(p.amount, 0)
+        """
+    )

@@ -55,45 +55,59 @@ def captured_as_there(scope: Scope) -> Rows:
 
 
 def paid_once_and_exactly(scope: Scope) -> Rows:
-    return (
-        scope.rows(
-            f"""
-            SELECT o.number, o.state, o.paid_by, o.total_amount, o.accepted_amount, o.credit_amount,
-                   COALESCE(SUM(c.amount), 0) AS captured, COUNT(c.id) AS captures
-            FROM orders o
-            LEFT JOIN captures c ON c.payment_id = o.paid_by AND c.currency = o.currency AND c.standing = 'paid'
-            WHERE o.paid_by IS NOT NULL AND {scope.only("o.id")}
-            GROUP BY o.id
-            HAVING COALESCE(SUM(c.amount), 0) + o.credit_amount <> COALESCE(o.accepted_amount, o.total_amount)
-                OR COUNT(c.id) <> CASE WHEN o.paid_by = 'store_credit' THEN 0 ELSE 1 END
-            """  # noqa: S608
-        )
-        + scope.rows(
-            f"""
-            SELECT o.number, o.state, o.paid_by FROM orders o
-            WHERE {scope.only("o.id")}
-              AND (o.state IN ('PAID', 'PARTIALLY_REFUNDED', 'REFUNDED')) <> (o.paid_by IS NOT NULL)
-            """  # noqa: S608
-        )
-        + scope.rows(
-            f"""
-            SELECT o.number, o.credit_amount, h.amount AS held FROM orders o
-            LEFT JOIN credit_holds h ON h.order_id = o.id
-            WHERE {scope.only("o.id")} AND COALESCE(h.amount, 0) <> o.credit_amount
-            """  # noqa: S608
-        )
-        + _paid_another(scope)
+    wrong = scope.rows(
+        f"""
+        SELECT o.number, o.state, o.paid_by, o.total_amount, o.accepted_amount, o.credit_amount, c.amount AS captured
+        FROM orders o
+        LEFT JOIN captures c ON c.payment_id = o.paid_by AND c.currency = o.currency AND c.standing = 'paid'
+        WHERE {scope.only("o.id")} AND o.paid_by IS NOT NULL
+          AND (COALESCE(c.amount, 0) + o.credit_amount <> COALESCE(o.accepted_amount, o.total_amount)
+               OR (c.id IS NULL) <> (o.paid_by = 'store_credit'))
+        """  # noqa: S608
+    ) + scope.rows(
+        f"""
+        SELECT o.number, o.state, o.paid_by, o.credit_amount, h.amount AS held FROM orders o
+        LEFT JOIN credit_holds h ON h.order_id = o.id
+        WHERE {scope.only("o.id")}
+          AND ((o.state IN ('PAID', 'PARTIALLY_REFUNDED', 'REFUNDED')) <> (o.paid_by IS NOT NULL)
+               OR COALESCE(h.amount, 0) <> o.credit_amount)
+        """  # noqa: S608
     )
+    if not wrong and scope.is_everything and _as_many_captures_as_orders(scope):
+        return []
+    return wrong + _paid_another(scope)
+
+
+def _as_many_captures_as_orders(scope: Scope) -> bool:
+    """Whether as many captures pay as orders are paid by one.
+
+    Where each of those orders has its capture, there is no other then: what a look at every row would show, in far
+    less time.
+    """
+    (found,) = scope.rows(
+        """
+        SELECT (SELECT COUNT(*) FROM captures WHERE standing = 'paid') AS pay,
+               (SELECT COUNT(*) FROM captures WHERE standing IS NULL) AS unjudged,
+               (SELECT COUNT(*) FROM orders WHERE paid_by <> 'store_credit') AS paid
+        """
+    )
+    return bool(found["pay"] == found["paid"] and not found["unjudged"])
 
 
 def _paid_another(scope: Scope) -> Rows:
-    """Captures that nobody has judged, or that are said to pay an order which something else paid."""
+    """Captures that nobody has judged, and those that are said to pay an order which something else has paid, or
+    which another one of the same payment pays.
+    """
     return scope.rows(
         f"""
         SELECT c.id, c.payment_id, c.standing, o.paid_by FROM captures c
         JOIN payments p ON p.id = c.payment_id JOIN orders o ON o.id = p.order_id
         WHERE {scope.only("p.order_id")}
-          AND (c.standing IS NULL OR (c.standing = 'paid' AND o.paid_by <> c.payment_id))
+          AND (c.standing IS NULL
+               OR (c.standing = 'paid'
+                   AND (o.paid_by IS NULL OR o.paid_by <> c.payment_id
+                        OR EXISTS (SELECT 1 FROM captures x WHERE x.payment_id = c.payment_id AND x.standing = 'paid'
+                                   AND x.id <> c.id))))
         """  # noqa: S608
     )
 
