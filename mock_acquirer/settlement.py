@@ -227,7 +227,8 @@ def _unknown(settlement: Settlement, day: date, draws: Draws, index: int) -> Lin
         last4="4242",
         wire={},
     )
-    capture = Capture(id=f"cap_{name}", position=1, amount=amount, currency=settlement.currency, captured_at=at)
+    money = {"amount": amount, "currency": settlement.currency, "refunded": 0}
+    capture = Capture(id=f"cap_{name}", position=1, captured_at=at, **money)
     return Line("capture", payment, capture, amount, settlement.fee(amount), at)
 
 

@@ -19,7 +19,7 @@ from shop.core import clock, http, logs, outbox
 from shop.core.db import changed, db, insert, retried, writing
 from shop.core.errors import Away, BadInput, Refusal
 from shop.core.money import Money
-from shop.ledger import book, chart
+from shop.ledger import book, chart, payouts
 from shop.ledger.models import Journal, LedgerEntry
 from shop.orders import events
 from shop.payments import disputes, refund_states, refunds, registry, states
@@ -123,8 +123,8 @@ def fetch(name: str, day: date) -> bytes:
 
 
 def _from_the_mock(name: str, day: date) -> bytes | Unavailable | None:
-    if current_app.config.get(f"{name.upper()}_URL"):
-        return None  # somewhere else
+    if current_app.config.get(f"{name.upper()}_URL") != "":
+        return None  # not the mock's, or somewhere else
     url = f"{current_app.config['ACQUIRER_URL'].rstrip('/')}/_sim/settlement/{name}/{day}"
     try:
         answer = http.client().get(url, headers={"Authorization": f"Bearer {current_app.config['CONTROL_TOKEN']}"})
@@ -347,6 +347,9 @@ def _sides(provider: str, money: Money, fee: Money) -> list[tuple[str, Money]]:
 def _post(key: str, sides: list[tuple[str, Money]], order_id: int | None) -> None:
     if sides:
         book.post(key, "settled", sides, order_id=order_id)
+    for account, money in sides:
+        if account == chart.SETTLED:
+            payouts.received(money)
 
 
 # --- what disagrees --------------------------------------------------------------------------------------------------

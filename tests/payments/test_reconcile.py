@@ -1,0 +1,331 @@
+"""Settlement files against the ledger: what they settle is booked once, and every difference is found and kept."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from shop.core.db import db
+from shop.core.errors import Away, BadInput, Refusal
+from shop.ledger.models import Journal
+from shop.payments import reconcile
+from shop.payments.models import Refund
+from shop.payments.settlement_models import Discrepancy, SettledLine
+from shop.reports import reconciliation
+from tests.payments.settling import QUIET, Trading
+from tests.real_acquirer_fixtures import RealAcquirer
+from tests.shop_fixtures import Race, Shop
+
+PROVIDERS = ("kpay", "paypay", "stripe", "tpay")
+FEES = {"kpay": 3360, "tpay": 3300, "paypay": 111, "stripe": 110}
+"""Of a kettle, by each contract."""
+CAUSE_OF = {"missing": "missing_there", "unknown": "unknown", "fee_drift": "fee", "amount_drift": "amount"}
+
+
+@pytest.fixture
+def trading(shop: Shop, make_acquirer: Callable[..., RealAcquirer]) -> Iterator[Trading]:
+    day = Trading(shop, make_acquirer(**QUIET))
+    yield day
+    shop.sweep()
+
+
+@pytest.fixture(params=PROVIDERS)
+def provider(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_a_day_that_agrees_is_booked_with_its_fees_and_nothing_is_owed_any_more(
+    trading: Trading, provider: str
+) -> None:
+    order = trading.paid(provider)
+    price = trading.capture(order).amount
+    trading.day_is_over()
+    before = trading.balances()
+    run = trading.reconcile(provider)
+    after = trading.balances()
+    assert (run.lines, run.booked, run.heard, run.opened, trading.discrepancies()) == (1, 1, [], 0, [])
+    assert before == {f"receivable:{provider}": price, "sales": -price}
+    assert after == {"fees": FEES[provider], "settled": price - FEES[provider], "sales": -price}
+
+
+def test_a_refund_is_settled_against_the_day_and_its_fee_stays(trading: Trading, provider: str) -> None:
+    order = trading.paid(provider)
+    price = trading.capture(order).amount
+    refund = trading.refund(order, price // 4 // 100 * 100)
+    trading.day_is_over()
+    trading.shop.sweep()
+    run = trading.reconcile(provider)
+    assert (run.lines, run.booked, trading.discrepancies()) == (2, 2, [])
+    back = db.session.get_one(Refund, refund).amount
+    assert trading.balances() == {
+        "fees": FEES[provider],
+        "settled": price - back - FEES[provider],
+        "sales": -price,
+        "refunds": back,
+    }
+
+
+def test_running_it_again_books_nothing_and_opens_nothing_twice(trading: Trading, provider: str) -> None:
+    for _ in range(4):
+        trading.paid(provider)
+    trading.day_is_over()
+    bent = trading.file(provider, discrepancies=4)
+    first, once = trading.reconcile(provider, bent), trading.balances()
+    again, twice = trading.reconcile(provider, bent), trading.balances()
+    assert first.booked and first.opened == 4
+    assert (again.booked, again.opened, again.closed, again.heard) == (0, 0, 0, [])
+    assert once == twice
+    assert trading.shop.count(Discrepancy) == 4
+
+
+def test_every_kind_of_discrepancy_is_found_and_gone_with_a_file_that_is_right(trading: Trading, provider: str) -> None:
+    for _ in range(4):
+        trading.paid(provider)
+    trading.day_is_over()
+    raw, said = trading.bent(provider, discrepancies=4)
+    wrong = trading.reconcile(provider, raw)
+    assert trading.discrepancies() == sorted(CAUSE_OF[one["kind"]] for one in json.loads(said))
+    assert (wrong.opened, wrong.booked) == (4, 3), "one is missing, and what is unknown is not booked"
+    right = trading.reconcile(provider)
+    assert (right.opened, right.closed, trading.discrepancies()) == (0, 4, [])
+    assert right.booked == 3, "the missing one, and two that are corrected"
+    price = trading.price_of(provider)
+    fees = 4 * FEES[provider]
+    assert trading.balances() == {"fees": fees, "settled": 4 * price - fees, "sales": -4 * price}
+
+
+def test_a_difference_says_what_is_ours_and_what_is_theirs(trading: Trading) -> None:
+    trading.paid("kpay")
+    trading.day_is_over()
+    lines = json.loads(trading.file("kpay"))
+    lines[0] |= {"amount": 119999, "fee": 3370, "net": 116629}
+    trading.reconcile("kpay", json.dumps(lines).encode())
+    stands = reconciliation.of_day("kpay", trading.day)
+    amount, fee = stands.differences
+    assert (amount.cause, amount.ours, amount.theirs) == ("amount", trading.shop.price(), amount.theirs)
+    assert amount.theirs and amount.theirs.amount == 119999
+    assert fee.ours and fee.theirs and (fee.cause, fee.ours.amount, fee.theirs.amount) == ("fee", 3360, 3370)
+    assert "NT$1,200.00" in amount.says and "NT$1,199.99" in amount.says
+    (total,) = stands.totals
+    assert (total.handed_over.amount, total.owed.amount) == (116629, 1), "the difference is still owed"
+
+
+def test_money_that_only_the_file_tells_of_pays_its_order(trading: Trading, provider: str) -> None:
+    order = trading.order(provider)
+    trading.pay(order)
+    run = trading.reconcile(provider)
+    assert trading.shop.state(order) == "PAID"
+    assert len(run.heard) == run.booked == 1
+    assert trading.discrepancies() == []
+    assert trading.capture(order).heard_from == "settlement file"
+
+
+def test_a_refund_that_only_the_file_knows_to_be_done_is_done(trading: Trading) -> None:
+    order = trading.paid("tpay")
+    trading.refund(order, 20000)
+    trading.pass_until(f"{trading.day}T12:30:00Z")  # after their cut-off at eight in the evening
+    assert trading.shop.state(order) == "PAID", "nobody has asked since"
+    run = trading.reconcile("tpay")
+    assert (trading.shop.state(order), len(run.heard)) == ("PARTIALLY_REFUNDED", 1)
+
+
+def test_a_refund_that_fails_later_is_known_from_the_file_of_that_day(trading: Trading) -> None:
+    order = trading.paid("kpay", card="4000000000005126")
+    trading.refund(order)
+    assert trading.shop.state(order) == "REFUNDED"
+    trading.day_is_over()
+    failed = [line for line in _lines(trading, "kpay") if line["type"] == "refund_failed"]
+    assert failed, "the acquirer tells of it in this file"
+    run = trading.reconcile("kpay")
+    assert trading.shop.state(order) == "PAID"
+    assert run.heard == [f"refund:{failed[0]['refund_reference']}:failed"]
+    assert trading.discrepancies() == []
+
+
+def _lines(trading: Trading, provider: str) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = json.loads(trading.file(provider))
+    return found
+
+
+def test_what_a_later_file_brings_is_no_longer_missing(trading: Trading) -> None:
+    trading.paid("kpay")
+    trading.day_is_over()
+    right = trading.file("kpay")
+    trading.reconcile("kpay", b"[]")
+    assert trading.discrepancies() == ["missing_there"]
+    later = trading.reconcile("kpay", right, trading.day + timedelta(days=1))
+    assert (later.booked, later.closed, trading.discrepancies()) == (1, 1, [])
+
+
+def test_a_line_that_a_second_file_of_the_day_lacks_is_missing(trading: Trading) -> None:
+    trading.paid("kpay")
+    trading.day_is_over()
+    trading.reconcile("kpay")
+    trading.reconcile("kpay", b"[]")
+    assert trading.discrepancies() == ["missing_there"]
+    trading.reconcile("kpay")
+    assert trading.discrepancies() == []
+
+
+def test_a_line_that_is_there_twice_is_booked_once(trading: Trading) -> None:
+    trading.paid("kpay")
+    trading.day_is_over()
+    (line,) = _lines(trading, "kpay")
+    other = line | {"id": "capture_by_another_name"}
+    run = trading.reconcile("kpay", json.dumps([line, line, other]).encode())
+    assert (run.booked, trading.discrepancies()) == (1, ["twice", "twice"])
+    assert trading.balances()["settled"] == 120000 - 3360
+
+
+def test_the_same_line_in_the_file_of_another_day_is_booked_once(trading: Trading) -> None:
+    trading.paid("kpay")
+    trading.day_is_over()
+    trading.reconcile("kpay")
+    again = trading.reconcile("kpay", trading.file("kpay"), trading.day + timedelta(days=1))
+    assert (again.booked, trading.discrepancies()) == (0, ["twice"])
+
+
+def test_a_refund_that_we_did_not_make_is_missing_here(trading: Trading) -> None:
+    order = trading.paid("kpay")
+    payment = trading.shop.payment(order)
+    trading.day_is_over()
+    (line,) = _lines(trading, "kpay")
+    theirs = line | {
+        "id": "refund_x",
+        "type": "refund",
+        "refund_reference": "NOT-OURS",
+        "amount": -500,
+        "fee": 0,
+        "net": -500,
+    }
+    run = trading.reconcile("kpay", json.dumps([line, theirs]).encode())
+    assert (run.booked, trading.discrepancies()) == (1, ["missing_here"])
+    found = db.session.scalars(db.select(Discrepancy)).one()
+    assert (found.order_id, found.theirs, found.ours) == (payment.order_id, -500, None)
+    assert "settlement.disagrees" in trading.events(order)
+
+
+def test_today_is_compared_as_far_as_its_file_goes(trading: Trading) -> None:
+    trading.paid("kpay")
+    early = trading.file("kpay")
+    trading.pass_until(f"{trading.day}T04:00:00Z")
+    trading.paid("kpay")
+    run = trading.reconcile("kpay", early)
+    assert (run.booked, trading.discrepancies()) == (1, []), "what is younger than the file is not missing in it"
+
+
+def test_a_chargeback_that_only_the_file_tells_of_is_booked_and_won_back(trading: Trading) -> None:
+    order = trading.paid("tpay")
+    trading.acquirer.act(trading.shop.payment(order).id, "dispute")
+    run = trading.reconcile("tpay")
+    assert len(run.heard) == 1
+    assert trading.balances() == {"fees": 3300, "settled": -3300, "sales": -120000, "disputes": 120000}
+    assert (trading.shop.state(order), trading.discrepancies()) == ("PAID", [])
+
+
+def test_eight_at_once_book_every_line_once(trading: Trading, race: Race) -> None:
+    for _ in range(3):
+        trading.paid("kpay")
+    trading.day_is_over()
+    raw = trading.file("kpay", discrepancies=2)
+    results = race(lambda _: reconcile.reconcile("kpay", trading.day, raw))
+    assert not [one for one in results if isinstance(one, Exception)], results
+    assert sum(one.booked for one in results) == trading.shop.count(SettledLine) == 2
+    assert sum(one.opened for one in results) == trading.shop.count(Discrepancy) == 2
+    db.session.rollback()
+    assert db.session.scalar(db.select(db.func.count()).where(Journal.kind == "settled")) == 2
+
+
+# --- what cannot be read or had ---
+
+
+@pytest.mark.parametrize("raw", [b"", b"{}", b"hello", b"\xff\xfe", b'[{"id":1}]', b"id,type\r\n1,capture\r\n"])
+def test_a_file_that_cannot_be_read_changes_nothing(trading: Trading, provider: str, raw: bytes) -> None:
+    with pytest.raises(BadInput, match="no settlement file"):
+        trading.reconcile(provider, raw)
+    assert (trading.shop.count(SettledLine), trading.shop.count(Discrepancy)) == (0, 0)
+
+
+def test_a_day_that_has_not_begun_and_a_provider_that_is_none_are_refused(trading: Trading) -> None:
+    with pytest.raises(BadInput, match="has not begun"):
+        reconcile.fetch("kpay", trading.day + timedelta(days=1))
+    with pytest.raises(BadInput, match="no provider"):
+        reconcile.fetch("nopay", trading.day)
+
+
+def test_an_acquirer_that_does_not_answer_is_away_and_nothing_changes(trading: Trading, provider: str) -> None:
+    trading.acquirer.stop()
+    with pytest.raises(Away, match="did not give its file"):
+        reconcile.fetch(provider, trading.day)
+
+
+@pytest.mark.parametrize("name", ["paypay", "tpay"])
+def test_where_there_is_no_call_for_files_people_have_to_bring_them(trading: Trading, name: str) -> None:
+    trading.shop.app.config["SETTLED_ENV"] = "production"
+    try:
+        with pytest.raises(Refusal, match="has no call"):
+            reconcile.fetch(name, trading.day - timedelta(days=2))
+    finally:
+        trading.shop.app.config["SETTLED_ENV"] = "development"
+
+
+def test_kpays_csv_says_the_same_as_its_json(trading: Trading) -> None:
+    trading.refund(trading.paid("kpay"), 5000)
+    kpay = reconcile._provider("kpay")
+    as_csv = trading.file("kpay", format="csv")
+    assert kpay.read_settlement(as_csv) == kpay.read_settlement(trading.file("kpay"))
+    assert len(list(csv.reader(io.StringIO(as_csv.decode())))) == 3
+
+
+# --- the command ---
+
+
+def command(shop: Shop, *args: str) -> tuple[int, str]:
+    db.session.rollback()
+    done = shop.app.test_cli_runner().invoke(args=["reconcile", *args])
+    return done.exit_code, done.stdout if done.exit_code != 2 else done.output
+
+
+def test_the_command_asks_every_provider_and_ends_with_0_when_all_agree(trading: Trading) -> None:
+    for name in PROVIDERS:
+        trading.paid(name)
+    trading.day_is_over()
+    code, said = command(trading.shop, str(trading.day))
+    assert code == 0, said
+    assert all(f"{label}, {trading.day}: agrees" in said for label in ("KPay", "PayPay", "Stripe", "Tpay"))
+
+
+def test_the_command_ends_with_1_and_names_every_discrepancy(trading: Trading, tmp_path: Path) -> None:
+    trading.paid("kpay")
+    trading.day_is_over()
+    path = tmp_path / "file"
+    path.write_bytes(trading.file("kpay", discrepancies=2))
+    code, said = command(trading.shop, str(trading.day), "--provider", "kpay", "--file", str(path))
+    assert code == 1
+    assert "missing there" in said and "unknown" in said
+    code, told = command(trading.shop, str(trading.day), "--provider", "kpay", "--file", str(path), "--json")
+    assert code == 1
+    assert {one["cause"] for one in json.loads(told)[0]["discrepancies"]} == {"missing_there", "unknown"}
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (("yesterday",), 2, "does not match"),
+        (("2026-02-30",), 2, "does not match"),
+        (("2999-01-01", "--provider", "kpay"), 1, "has not begun"),
+        (("2026-01-01", "--provider", "nopay"), 1, "no provider"),
+        (("2026-01-01", "--file", "README.md"), 2, "--provider"),
+        (("0001-01-01", "--provider", "tpay"), 1, "no such day"),
+    ],
+)
+def test_bad_input_gets_a_clear_sentence(trading: Trading, args: tuple[str, ...], code: int, says: str) -> None:
+    ended, said = command(trading.shop, *args)
+    assert (ended, "Traceback" in said) == (code, False)
+    assert says in said
