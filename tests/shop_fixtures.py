@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask_migrate import upgrade
-from sqlalchemy import Engine, create_engine, text
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, scoped_session
 
 from shop import create_app
@@ -33,6 +31,7 @@ from shop.payments import inbox, registry, start
 from shop.payments.models import Capture, Payment, Refund, Report
 from shop.reports import invariants
 from tests.fakes import Acquirer, FakePay
+from tests.parts.lending import Databases
 from tests.parts.postgres import PostgresServer
 
 KETTLE, PEN = "TEST-KETTLE", "TEST-PEN"
@@ -83,41 +82,8 @@ def empty(session: Session | scoped_session[Any]) -> None:
     session.commit()
 
 
-class _Lent:
-    """One database that test after test gets, emptied and furnished anew: much quicker than a copy for each."""
-
-    def __init__(self, copy: Callable[[], str]) -> None:
-        self.copy = copy
-        self._engine: Engine | None = None
-
-    def lend(self) -> str:
-        """Its address; that of a new copy when somebody still holds on to the last one."""
-        if self._engine is not None:
-            try:
-                self._clean(self._engine)
-            except OperationalError:
-                self.close()
-        if self._engine is None:
-            self._engine = create_engine(self.copy())
-        return self._engine.url.render_as_string(hide_password=False)
-
-    def close(self) -> None:
-        if self._engine is not None:
-            self._engine.dispose()
-        self._engine = None
-
-    def _clean(self, engine: Engine) -> None:
-        with Session(engine) as session:
-            if engine.dialect.name == "postgresql":
-                session.execute(text("SET LOCAL lock_timeout = '1s'"))
-            empty(session)
-
-
 @pytest.fixture(scope="session")
-def _lent(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
-    """`lend(kind)`: the address of a clean database of that kind."""
-    lenders: dict[str, _Lent] = {}
-
+def _databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
     def sqlite() -> str:
         url = f"sqlite:///{tmp_path_factory.mktemp('database')}/shop.db"
         migrate(url)
@@ -127,22 +93,15 @@ def _lent(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         server: PostgresServer = request.getfixturevalue("postgres")
         return server.url(server.create(server.template("shop", migrate)))
 
-    copies = {"sqlite": sqlite, "postgresql": postgresql}
-
-    def lend(kind: str) -> str:
-        if kind not in lenders:
-            lenders[kind] = _Lent(copies[kind])
-        return lenders[kind].lend()
-
-    yield lend
-    for lender in lenders.values():
-        lender.close()
+    databases = Databases({"sqlite": sqlite, "postgresql": postgresql}, empty)
+    yield databases
+    databases.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, _lent: Callable[[str], str]) -> str:
+def database_url(request: pytest.FixtureRequest, _databases: Databases) -> str:
     """A migrated database with two products, of this test alone; the test runs once on each kind."""
-    return _lent(request.param)
+    return _databases.lend(request.param)
 
 
 class _Apps:

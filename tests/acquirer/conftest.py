@@ -19,10 +19,15 @@ from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from mock_acquirer import create_app, loop
+from mock_acquirer import create_app, loop, setting_rows
 from mock_acquirer.db import db
+from mock_acquirer.handover import HandOver
+from mock_acquirer.settings import load
+from tests.parts.lending import Databases
+from tests.parts.postgres import PostgresServer
 
 T = TypeVar("T")
 RETURN = "http://shop.test/orders/abc/return"
@@ -195,55 +200,93 @@ def _migrate(url: str) -> None:
         db.engine.dispose()
 
 
-@pytest.fixture(scope="session")
-def _acquirer_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("acquirer") / "acquirer.db"
-    _migrate(f"sqlite:///{path}")
-    return path
+def _empty(session: Session) -> None:
+    for table in reversed(db.metadata.sorted_tables):
+        session.execute(table.delete())
 
 
 GIVEN = "ACQUIRER_TEST_DATABASE_URL"
 
 
-@pytest.fixture(params=["given"] if os.environ.get(GIVEN) else ["sqlite", "postgresql"])
-def acquirer_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A migrated database of this test alone; the test runs once on each kind (or on the one that is given)."""
-    if request.param == "given":
+@pytest.fixture(scope="session")
+def _acquirer_databases(
+    request: pytest.FixtureRequest, _acquirer_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Databases]:
+    def sqlite() -> str:
+        return f"sqlite:///{shutil.copy(_acquirer_template, tmp_path_factory.mktemp('acquirer') / 'acquirer.db')}"
+
+    def postgresql() -> str:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        return server.url(server.create(server.template("acquirer", _migrate)))
+
+    def given() -> str:
         _migrate(os.environ[GIVEN])
-        yield os.environ[GIVEN]
-        _empty(os.environ[GIVEN])
-    elif request.param == "sqlite":
-        path = tmp_path / "acquirer.db"
-        shutil.copy(request.getfixturevalue("_acquirer_sqlite"), path)
-        yield f"sqlite:///{path}"
-    else:
-        server = request.getfixturevalue("postgres")
-        name = server.create(server.template("acquirer", _migrate))
-        yield server.url(name)
-        server.drop(name)
+        return os.environ[GIVEN]
+
+    databases = Databases({"sqlite": sqlite, "postgresql": postgresql, "given": given}, _empty)
+    yield databases
+    databases.close()
 
 
-def _empty(url: str) -> None:
-    with create_app(QUIET | {"ACQUIRER_DATABASE_URL": url}).app_context():
-        for table in reversed(db.metadata.sorted_tables):
-            db.session.execute(table.delete())
-        db.session.commit()
-        db.engine.dispose()
+@pytest.fixture(params=["given"] if os.environ.get(GIVEN) else ["sqlite", "postgresql"])
+def acquirer_database(request: pytest.FixtureRequest, _acquirer_databases: Databases) -> str:
+    """A migrated database of this test alone; the test runs once on each kind (or on the one that is given)."""
+    return _acquirer_databases.lend(request.param)
+
+
+class _Made:
+    """Apps that were made for one test and serve the next one too: what they have compiled is worth keeping."""
+
+    AT_START = {"REDIS_URL", "ACQUIRER_LOOP", "ACQUIRER_LOG_LEVEL", "ACQUIRER_PUBLIC_URL", "ACQUIRER_RATE_LIMIT"}
+    """Settings that are read while an app is made; all others at each request."""
+
+    def __init__(self) -> None:
+        self._apps: dict[str, tuple[Flask, dict[str, Any], dict[str, Any]]] = {}
+
+    def app(self, settings: dict[str, str]) -> Flask:
+        """An app with these settings, as if it had just been made."""
+        url = settings["ACQUIRER_DATABASE_URL"]
+        if url not in self._apps:
+            app = create_app(settings)
+            self._apps[url] = (app, dict(app.config), dict(app.extensions))
+        app, config, extensions = self._apps[url]
+        for live, first in ((app.config, config), (app.extensions, extensions)):
+            live.clear()
+            live.update(first)
+        read = load(setting_rows(), settings)
+        app.config.update({name: read[name] for name in settings})
+        app.extensions["acquirer.courier"] = HandOver(app)
+        return app
+
+
+@pytest.fixture(scope="session")
+def _made() -> _Made:
+    return _Made()
 
 
 @pytest.fixture
-def make_world(acquirer_database: str, receiver: Receiver) -> Iterator[Callable[..., World]]:
+def make_world(acquirer_database: str, receiver: Receiver, _made: _Made) -> Iterator[Callable[..., World]]:
     """Makes acquirers on this test's database, with other settings where wanted."""
-    made: list[World] = []
+    worlds: list[World] = []
+    own: list[Flask] = []
 
     def make(**settings: Any) -> World:
-        own = {"ACQUIRER_DATABASE_URL": acquirer_database, "ACQUIRER_KPAY_WEBHOOK_URL": receiver.url}
-        made.append(World(create_app(QUIET | own | {"ACQUIRER_TIMEOUT_HOLD": "0"} | settings)))
-        return made[-1]
+        where = {"ACQUIRER_DATABASE_URL": acquirer_database, "ACQUIRER_KPAY_WEBHOOK_URL": receiver.url}
+        wanted = QUIET | where | {"ACQUIRER_TIMEOUT_HOLD": "0"} | settings
+        if worlds or settings.keys() & _Made.AT_START:
+            app = create_app(wanted)
+            own.append(app)
+        else:
+            app = _made.app(wanted)
+        worlds.append(World(app))
+        return worlds[-1]
 
     yield make
-    for world in made:
-        world.app.extensions["acquirer.http"].close()
+    for app in own:
+        if loop_stop := app.extensions.get("acquirer.loop"):
+            loop_stop.set()
+        app.extensions["acquirer.http"].close()
+    for world in worlds:
         with world.app.app_context():
             db.engine.dispose()
 

@@ -105,9 +105,9 @@ def test_each_sees_its_own_payment_alone(acquirer, number):
 
 
 @pytest.fixture
-def served(tmp_path: Path, _acquirer_sqlite: Path, receiver: Receiver) -> Iterator[str]:
+def served(tmp_path: Path, _acquirer_template: Path, receiver: Receiver) -> Iterator[str]:
     """An acquirer on a port, with its loop."""
-    shutil.copy(_acquirer_sqlite, tmp_path / "acquirer.db")
+    shutil.copy(_acquirer_template, tmp_path / "acquirer.db")
     own = {"ACQUIRER_DATABASE_URL": f"sqlite:///{tmp_path / 'acquirer.db'}", "ACQUIRER_LOOP": "on"}
     limits = {"ACQUIRER_RATE_LIMIT": "", "ACQUIRER_WEBHOOK_TARGETS": "http://127.0.0.1:*"}
     app = create_app(QUIET | own | limits)

@@ -201,9 +201,9 @@ def test_only_allowed_addresses_are_tried(acquirer: World) -> None:
 
 
 @pytest.fixture
-def our_shop(app: Flask, tmp_path: Path, _acquirer_sqlite: Path) -> Iterator[tuple[World, str]]:
+def our_shop(app: Flask, tmp_path: Path, _acquirer_template: Path) -> Iterator[tuple[World, str]]:
     """(an acquirer, where our own shop listens)."""
-    shutil.copy(_acquirer_sqlite, tmp_path / "acquirer.db")
+    shutil.copy(_acquirer_template, tmp_path / "acquirer.db")
     server = make_server("127.0.0.1", 0, app, threaded=True)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"

@@ -56,9 +56,9 @@ def test_a_file_that_is_no_scenario_is_refused_with_a_sentence() -> None:
 
 
 @pytest.fixture(scope="module")
-def one_world(tmp_path_factory: pytest.TempPathFactory, _acquirer_sqlite: Path) -> World:
+def one_world(tmp_path_factory: pytest.TempPathFactory, _acquirer_template: Path) -> World:
     path = tmp_path_factory.mktemp("scenarios") / "acquirer.db"
-    path.write_bytes(_acquirer_sqlite.read_bytes())
+    path.write_bytes(_acquirer_template.read_bytes())
     own = {"ACQUIRER_DATABASE_URL": f"sqlite:///{path}", "ACQUIRER_TIMEOUT_HOLD": "0"}
     return World(create_app(QUIET | own))
 

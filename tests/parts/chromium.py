@@ -9,10 +9,30 @@ from typing import Any
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+OFF = (
+    "WebUIOmniboxPopup",  # two more pages with processes of their own in every window, shown to nobody
+    "WebUIOmniboxAimPopup",
+    # Of two such lists Chromium reads the last, so that what Playwright turns off stands here too.
+    "AimEnabled",
+    "AvoidCorsURLLoaderRestartOnRedirect",
+    "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose",
+    "HttpsFirstBalancedModeAutoEnable",
+    "HttpsUpgrades",
+    "LensOverlay",
+    "MediaRouter",
+    "NetworkTimeServiceQuerying",
+    "OptimizationHints",
+    "PaintHolding",
+    "PreconnectToSearch",
+    "ThirdPartyStoragePartitioning",
+)
+"""Features of Chromium that no test needs. Names that a version does not know do no harm."""
 ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-dev-shm-usage",
+    f"--disable-features={','.join(OFF)}",
     "--disable-quic",
     "--no-first-run",
 )
