@@ -171,8 +171,10 @@ class Shop:
             db.session.add(person)
             db.session.flush()
             if credit:
-                gift = {"key": f"gift:{person.id}", "kind": "credit_given", "debit": chart.GOODWILL}
-                store_credit.give(person.id, Money(credit, currency), **gift)
+                key = f"gift:{person.id}"
+                store_credit.give(
+                    person.id, Money(credit, currency), key=key, kind="credit_given", debit=chart.GOODWILL
+                )
             return person.id
 
     def place(

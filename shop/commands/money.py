@@ -16,7 +16,7 @@ from shop.core import ids
 from shop.core.db import db, writing
 from shop.core.errors import Refusal
 from shop.core.money import CURRENCIES, Money
-from shop.ledger import chart, store_credit
+from shop.ledger import chart, payouts, store_credit
 from shop.orders.models import Order
 from shop.payments import refunds, settle
 from shop.payments.models import TO_PROVIDER, TO_STORE_CREDIT, Capture, Payment
@@ -30,7 +30,7 @@ _reason = click.option("--reason", default="", help="Why; the history keeps it."
 
 @click.group()
 def money() -> None:
-    """Refunds, wrong amounts and store credit."""
+    """Refunds, wrong amounts, store credit and payouts."""
 
 
 def _command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
@@ -99,6 +99,38 @@ def cancel(number: str, to: str, reason: str, by: str) -> None:
     with _refusals():
         closing.call_off(order_id, by, reason=reason, to=to)
     click.echo(f"{number}: {db.session.get_one(Order, order_id, populate_existing=True).state}")
+
+
+@_command("payout")
+@click.argument("amount")
+@click.argument("currency", type=click.Choice(CURRENCIES))
+@click.option("--note", default="", help="What for.")
+@_by
+def payout(amount: str, currency: str, note: str, by: str) -> None:
+    """Ask for AMOUNT of what acquirers have settled to be paid out."""
+    with _refusals():
+        asked = payouts.request(Money.parse(amount, currency), by=by, note=note)
+    click.echo(f"{asked.id}: {asked.money.format()} waits for a second person: flask money approve-payout.")
+
+
+@_command("approve-payout")
+@click.argument("payout_id")
+@_by
+def approve_payout(payout_id: str, by: str) -> None:
+    """Agree to a payout as the second person."""
+    with _refusals():
+        payouts.approve(payout_id, by=by)
+    click.echo(f"{payout_id} is paid out.")
+
+
+@_command("reject-payout")
+@click.argument("payout_id")
+@_by
+def reject_payout(payout_id: str, by: str) -> None:
+    """Call a payout off."""
+    with _refusals():
+        payouts.reject(payout_id, by=by)
+    click.echo(f"{payout_id} is called off.")
 
 
 @_command("give-credit")

@@ -32,6 +32,11 @@ def refund_id() -> str:
     return "R" + payment_id()[1:]
 
 
+def payout_id() -> str:
+    """As a payment's id, and never the same as one."""
+    return "O" + payment_id()[1:]
+
+
 def payment_id() -> str:
     """Twenty letters and digits, sorted by time: short enough for the strictest acquirer's reference, unique for
     ever.

@@ -53,7 +53,7 @@ def _scrub(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 
 
 def configure(style: str) -> None:
-    """Set up logging for this process, to standard error: what a command answers stays alone. `style` is json or text."""
+    """Log to standard error, so that what a command answers stays alone. `style` is json or text."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

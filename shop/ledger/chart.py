@@ -18,6 +18,8 @@ DISPUTES = "disputes"
 """What customers' banks have taken back, and we may win again."""
 SETTLED = "settled"
 """What acquirers have handed over to our bank account. Payouts go out from here."""
+PAID_OUT = "paid_out"
+"""What has left our bank account for the owner's."""
 
 
 def receivable(provider: str) -> str:

@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from shop.core.db import Base, MinorUnits, UtcDateTime
+from shop.core.money import Money
 
 
 class Journal(Base):
@@ -70,3 +71,43 @@ class CreditHold(Base):
         CheckConstraint("refunded_amount BETWEEN 0 AND amount", name="never_over_refunded"),
         CheckConstraint("state IN ('HELD', 'USED', 'RELEASED')", name="state_known"),
     )
+
+
+class Funds(Base):
+    """What acquirers have handed over in one currency and has not been paid out, as on the ledger's SETTLED account.
+
+    `promised` is asked for by payouts that nobody has decided about. A file may take money back, so `settled` may fall
+    below it; then a payout is refused when it is to be approved.
+    """
+
+    __tablename__ = "funds"
+    currency: Mapped[str] = mapped_column(Text, primary_key=True)
+    settled: Mapped[MinorUnits] = mapped_column(default=0)
+    promised: Mapped[MinorUnits] = mapped_column(default=0)
+
+    __table_args__ = (CheckConstraint("promised >= 0", name="promised_not_negative"),)
+
+
+class Payout(Base):
+    """Settled money on its way out: REQUESTED by one person, APPROVED or REJECTED by another."""
+
+    __tablename__ = "payouts"
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    currency: Mapped[str] = mapped_column(Text)
+    amount: Mapped[MinorUnits]
+    state: Mapped[str] = mapped_column(Text, default="REQUESTED", index=True)
+    asked_by: Mapped[str] = mapped_column(Text)
+    asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    note: Mapped[str] = mapped_column(Text, default="")
+    decided_by: Mapped[str | None] = mapped_column(Text)
+    decided_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    __table_args__ = (
+        CheckConstraint("amount > 0", name="amount_positive"),
+        CheckConstraint("state IN ('REQUESTED', 'APPROVED', 'REJECTED')", name="state_known"),
+        CheckConstraint("decided_by <> asked_by OR state <> 'APPROVED'", name="two_people"),
+    )
+
+    @property
+    def money(self) -> Money:
+        return Money(self.amount, self.currency)

@@ -203,8 +203,7 @@ def test_movements_tell_what_became_of_the_credit(shop: Shop) -> None:
 def test_giving_the_same_credit_twice_is_refused_by_the_database(shop: Shop) -> None:
     ada = shop.customer(credit=100)
     with pytest.raises(Exception, match="(?i)unique|duplicate"), writing():
-        gift = {"key": f"gift:{ada}", "kind": "credit_given", "debit": chart.GOODWILL}
-        store_credit.give(ada, Money(100, "TWD"), **gift)
+        store_credit.give(ada, Money(100, "TWD"), key=f"gift:{ada}", kind="credit_given", debit=chart.GOODWILL)
     db.session.rollback()
     assert shop.credit(ada) == 100
 
