@@ -1,0 +1,180 @@
+"""Disputes: what a customer's bank takes back is written down and booked once, however it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from shop.core import clock
+from shop.core.db import db
+from shop.core.money import Money
+from shop.ledger import book, chart
+from shop.orders import events
+from shop.orders.models import Order
+from shop.payments import disputes
+from shop.payments.models import InboxRow
+from shop.payments.provider import DisputeFact, Malformed
+from shop.payments.settlement_models import Dispute
+from tests.parts.waiting import until
+from tests.payments.settling import QUIET, Trading
+from tests.real_acquirer_fixtures import Ear, RealAcquirer
+from tests.shop_fixtures import Race, Shop
+
+
+@pytest.fixture
+def trading(shop: Shop, make_acquirer: Callable[..., RealAcquirer], ear: Ear) -> Iterator[Trading]:
+    """The acquirer's webhooks wait at `ear` until the test brings them to the shop."""
+    hook = f"{ear.url}/webhooks"
+    told = {"ACQUIRER_WEBHOOK_TARGETS": ear.url, "ACQUIRER_KPAY_WEBHOOK_URL": hook, "ACQUIRER_STRIPE_WEBHOOK_URL": hook}
+    shop.app.config["SHOP_URL"] = ear.url
+    day = Trading(shop, make_acquirer(**QUIET, **told))
+    yield day
+    shop.sweep()
+
+
+def fact(shop: Shop, order: Order, state: str = "OPEN", kind: str = "chargeback", name: str = "dp_1") -> DisputeFact:
+    theirs = shop.acquirer.payments[shop.payment(order).id].captures[0]
+    return DisputeFact(name, theirs.id, kind, state, theirs.money, clock.now(), "fraudulent")
+
+
+def paid(shop: Shop) -> Order:
+    order = shop.order()
+    shop.acquirer.capture(shop.payment(order).id)
+    shop.hear(shop.payment(order))
+    return order
+
+
+def hear(shop: Shop, order: Order, *states: str, kind: str = "chargeback") -> list[str]:
+    return [disputes.hear("fakepay", fact(shop, order, state, kind), "webhook") for state in states]
+
+
+def booked() -> int:
+    """What stands on the account of disputes."""
+    db.session.rollback()
+    return book.balance(chart.DISPUTES, "TWD").amount
+
+
+def state() -> tuple[str, str]:
+    db.session.rollback()
+    found = db.session.scalars(db.select(Dispute)).one()
+    return found.kind, found.state
+
+
+def test_a_chargeback_is_booked_once_and_the_order_stays_paid(shop: Shop) -> None:
+    order = paid(shop)
+    assert hear(shop, order, "OPEN", "OPEN") == ["applied", "duplicate"]
+    assert (state(), booked(), shop.state(order)) == (("chargeback", "OPEN"), 120000, "PAID")
+
+
+@pytest.mark.parametrize(
+    ("states", "verdicts", "ends", "stands"),
+    [
+        (("OPEN", "WON"), ["applied", "applied"], "WON", 0),
+        (("OPEN", "LOST"), ["applied", "applied"], "LOST", 120000),
+        (("WON", "OPEN"), ["applied", "stale"], "WON", 0),
+        (("LOST", "OPEN", "LOST"), ["applied", "stale", "duplicate"], "LOST", 120000),
+        (("OPEN", "LOST", "WON"), ["applied", "applied", "stale"], "LOST", 120000),
+        (("WON", "WON"), ["applied", "duplicate"], "WON", 0),
+    ],
+)
+def test_its_end_is_booked_whatever_comes_first(
+    shop: Shop, states: tuple[str, ...], verdicts: list[str], ends: str, stands: int
+) -> None:
+    assert hear(shop, paid(shop), *states) == verdicts
+    assert (state()[1], booked()) == (ends, stands)
+
+
+def test_an_inquiry_takes_no_money_until_it_becomes_a_chargeback(shop: Shop) -> None:
+    order = paid(shop)
+    assert hear(shop, order, "OPEN", kind="inquiry") == ["applied"]
+    assert booked() == 0
+    assert hear(shop, order, "OPEN") == ["applied"]
+    assert (state(), booked()) == (("chargeback", "OPEN"), 120000)
+    assert hear(shop, order, "OPEN", kind="inquiry") == ["duplicate"]
+    assert state()[0] == "chargeback"
+
+
+def test_an_inquiry_that_comes_to_nothing_books_nothing(shop: Shop) -> None:
+    order = paid(shop)
+    assert hear(shop, order, "OPEN", "WON", kind="inquiry") == ["applied", "applied"]
+    assert (state(), booked()) == (("inquiry", "WON"), 0)
+
+
+def test_a_dispute_about_a_capture_that_we_do_not_have_is_an_orphan(shop: Shop) -> None:
+    told = DisputeFact("dp_1", "cap_of_nobody", "chargeback", "OPEN", Money(100, "TWD"), clock.now())
+    assert disputes.hear("fakepay", told, "webhook") == "orphan"
+    assert disputes.hear("otherpay", fact(shop, paid(shop)), "webhook") == "orphan", "another acquirer's capture"
+    assert shop.count(Dispute) == 0
+
+
+def test_eight_who_hear_of_it_at_once_book_it_once(shop: Shop, race: Race) -> None:
+    order = paid(shop)
+    told = fact(shop, order)
+    heard = race(lambda _: disputes.hear("fakepay", told, "webhook"))
+    assert sorted(heard) == ["applied"] + ["duplicate"] * 7
+    assert (shop.count(Dispute), booked()) == (1, 120000)
+
+
+def test_its_history_tells_of_it(shop: Shop) -> None:
+    order = paid(shop)
+    hear(shop, order, "OPEN", "WON")
+    told = [(e.kind, e.data["amount"]) for e in events.since(order.id, 0) if e.kind.startswith("dispute.")]
+    assert told == [("dispute.open", 120000), ("dispute.won", 120000)]
+
+
+@pytest.mark.parametrize("changed", [{"kind": "gift"}, {"state": "LOVED"}, {"money": Money(0, "TWD")}, {"id": ""}])
+def test_a_dispute_that_says_nothing_sensible_is_malformed(changed: dict[str, object]) -> None:
+    good = {"id": "dp_1", "capture_id": "c", "kind": "inquiry", "state": "OPEN", "money": Money(1, "TWD")}
+    with pytest.raises(Malformed):
+        DisputeFact(**{**good, "at": clock.wall(), **changed})  # type: ignore[arg-type]
+
+
+# --- from the real acquirer ---
+
+
+@pytest.mark.parametrize("provider", ["kpay", "stripe"])
+@pytest.mark.parametrize(("won", "stands"), [(True, 0), (False, 1)])
+def test_an_acquirers_webhooks_open_and_close_it(
+    trading: Trading, ear: Ear, provider: str, won: bool, stands: int
+) -> None:
+    order = trading.paid(provider)
+    reference = trading.shop.payment(order).id
+    trading.acquirer.act(reference, "dispute")
+    told(trading, ear, provider, 1)
+    assert state() == ("chargeback", "OPEN")
+    trading.acquirer.act(reference, "dispute", outcome="won" if won else "lost")
+    told(trading, ear, provider, 2)
+    price = trading.price_of(provider)
+    assert trading.balances().get("disputes", 0) == stands * price
+    assert (trading.shop.state(order), state()[1]) == ("PAID", "WON" if won else "LOST")
+    trading.day_is_over()
+    run = trading.reconcile(provider)
+    assert (run.lines, run.booked, trading.discrepancies()) == (3 if won else 2, run.lines, [])
+    assert f"receivable:{provider}" not in trading.balances()
+
+
+def told(trading: Trading, ear: Ear, provider: str, number: int) -> None:
+    """Bring the shop every webhook that is about a dispute, once `number` of them have come."""
+
+    def heard() -> list[tuple[dict[str, str], bytes]]:
+        found = [one for one in ear.heard if b'"dispute"' in one[1]]
+        return found if len(found) >= number else []
+
+    for headers, body in until(heard, what=f"{number} webhooks"):
+        status, _ = trading.shop.receive(headers, body, provider)
+        assert status == 200
+    db.session.rollback()
+    assert not db.session.scalars(db.select(InboxRow).where(InboxRow.verdict == "orphan")).all()
+
+
+def test_a_webhook_about_a_refund_is_heard(trading: Trading, ear: Ear) -> None:
+    """KPay tells that a refund has failed later: nobody has to ask."""
+    order = trading.paid("kpay", card="4000000000005126")
+    trading.refund(order)
+    assert trading.shop.state(order) == "REFUNDED"
+    trading.acquirer.advance("PT2M")
+    failed = until(lambda: [one for one in ear.heard if b"refund.failed" in one[1]], what="a webhook")
+    headers, body = failed[0]
+    assert trading.shop.receive(headers, body, "kpay") == (200, "applied")
+    assert trading.shop.state(order) == "PAID"
