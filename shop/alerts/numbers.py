@@ -97,7 +97,7 @@ def _numbers(row: Any, payments: Rows, captures: Rows, events: Rows, refunds: Ro
         state=row.state,
         currency=row.currency,
         to_pay=row.to_pay,
-        paid_by=row.paid_by,
+        payer=row.paid_by,
         accepted=row.accepted_amount,
         moves=tuple((e.at, e.target) for e in happened if e.kind == "order.moved"),
         payments=_all(payments.get(row.id, []), lambda p: _payment(p, closed)),

@@ -103,7 +103,7 @@ class OrderNumbers:
     state: str
     currency: str
     to_pay: int
-    paid_by: str | None = None
+    payer: str | None = None
     accepted: int | None = None
     moves: tuple[tuple[datetime, str], ...] = ()
     payments: tuple[PaymentNumbers, ...] = ()
@@ -144,7 +144,7 @@ def look_again(order: OrderNumbers, at: datetime, confirm: timedelta) -> datetim
 
 def _is_asked_about(order: OrderNumbers, payment: PaymentNumbers) -> bool:
     confirms = payment.state == states.CAPTURED and not payment.confirmed and payment.confirm_misses < MISSES
-    return confirms and order.paid_by == payment.id
+    return confirms and order.payer == payment.id
 
 
 # --- the rules -------------------------------------------------------------------------------------------------------
@@ -202,13 +202,13 @@ def _twice(order: OrderNumbers) -> Iterator[Finding]:
     right = sorted((c for c in order.captures if not _is_other(order, c)), key=lambda c: (c.standing != "paid", c.id))
     for number, capture in enumerate(right):
         if capture.standing == "second" or (number and capture.standing != "paid"):
-            observed = _money(capture) | {"captures": len(right), "paidBy": order.paid_by}
+            observed = _money(capture) | {"captures": len(right), "paidBy": order.payer}
             yield Finding("RULE_D", _cause(capture), capture.heard_from, observed, {"captures": 1})
 
 
 def _unexplained(order: OrderNumbers) -> list[tuple[str, datetime, str]]:
     """(payment, when, from whom) of everything that said captured while the order is neither paid nor explained."""
-    if order.paid_by is not None:
+    if order.payer is not None:
         return []
     told = {int(f.cause.removeprefix("capture ")) for rule in (_differs, _late, _twice) for f in rule(order)}
     said = [(c.payment, c.heard_at, c.heard_from) for c in order.captures if c.id not in told]
@@ -237,7 +237,7 @@ def _unpaid(order: OrderNumbers, at: datetime, confirm: timedelta) -> Iterator[F
 def _unconfirmed(order: OrderNumbers) -> Iterator[Finding]:
     """B."""
     for payment in order.payments:
-        if order.paid_by == payment.id and not payment.confirmed and payment.confirm_misses >= MISSES:
+        if order.payer == payment.id and not payment.confirmed and payment.confirm_misses >= MISSES:
             observed = {"payment": payment.id, "orderState": order.state, "queriesWithoutIt": payment.confirm_misses}
             expected = {"paymentState": states.CAPTURED, "amount": payment.amount, "currency": payment.currency}
             yield Finding("RULE_B", f"payment {payment.id}", "poll", observed, expected)
@@ -262,7 +262,7 @@ def _refund_failed(order: OrderNumbers) -> Iterator[Finding]:
 
 def _told_otherwise(order: OrderNumbers, payment_id: str) -> str | None:
     """A."""
-    if order.paid_by is not None:
+    if order.payer is not None:
         return "The order has been paid."
     captured = any(c.payment == payment_id for c in order.captures)
     if captured and payment_id not in {payment for payment, _, _ in _unexplained(order)}:
