@@ -18,14 +18,14 @@ AT_ONCE = 1000
 """How many rows one look for a condition reads; the others wait until these are dealt with."""
 
 
-def follow(rule: str, found: Sequence[Cause], why: str, *, most: int = AT_ONCE) -> None:
+def follow(rule: str, found: Sequence[Cause], why: str, *, complete: bool = True) -> None:
     """Raise what has been found, and resolve, because of `why`, what was raised and has not been found any more.
 
-    Where `most` were found there may be others, and nothing is resolved.
+    Where the search was not `complete`, nothing is resolved.
     """
     known = {(alert.subject, alert.cause): alert for alert in still_open(rule)}
     here = {(cause.subject, cause.cause) for cause in found}
-    if len(found) < most:
+    if complete:
         over([alert for key, alert in known.items() if key not in here], why)
     report([cause for cause in found if (cause.subject, cause.cause) not in known])
 

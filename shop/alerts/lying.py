@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import chain
 
 from sqlalchemy import func, or_, select, text
 
@@ -40,12 +41,15 @@ def closing(at: datetime) -> None:
         expected = {"orderState": sorted(order_states.UNPAID_END)}
         cause = Cause("OPS_CLOSING_WAITS", row.number, since(should_end), WATCH, observed, expected, row.id, row.number)
         found.append(cause)
-    follow("OPS_CLOSING_WAITS", found, "The order has ended, or waits no more.")
+    complete = len(found) < AT_ONCE
+    follow("OPS_CLOSING_WAITS", found, "The order has ended, or waits no more.", complete=complete)
 
 
 def dead_letters(at: datetime) -> None:
     """Rows that were tried ten times, or for five minutes with an error, and are not done."""
-    follow(DEAD, [*_inbox(at), *_outbox(at), *_refunds(), *_sagas()], "It is done.")
+    found = [_inbox(at), _outbox(at), _refunds(), _sagas()]
+    complete = all(len(some) < AT_ONCE for some in found)
+    follow(DEAD, list(chain(*found)), "It is done.", complete=complete)
 
 
 def _inbox(at: datetime) -> list[Cause]:
@@ -113,7 +117,7 @@ def settlement(_at: datetime) -> None:
         .where(Discrepancy.closed_at.is_(None))
         .order_by(Discrepancy.id)
     ).all()
-    follow("RULE_F", [_disagrees(*row) for row in rows], "The discrepancy has been closed.", most=len(rows) + 1)
+    follow("RULE_F", [_disagrees(*row) for row in rows], "The discrepancy has been closed.")
 
 
 def _disagrees(row: Discrepancy, order_no: str | None) -> Cause:

@@ -1,0 +1,357 @@
+"""Alerts about running the shop: each once for what it is about, and over when that is over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shop.alerts import lookouts, lying
+from shop.core import clock, outbox
+from shop.core.db import db, writing
+from shop.jobs import effects
+from shop.orders.models import Order
+from shop.payments import inbox, registry, states
+from shop.payments.models import InboxRow, Payment
+from shop.payments.provider import BadSignature
+from shop.payments.settlement_models import Discrepancy
+from tests.alerts.words import all_alerts, of, operational, told
+from tests.shop_fixtures import PEN, Shop
+
+
+def raised(rule: str) -> list[tuple[str, str]]:
+    """Subject and state of each alert of a rule."""
+    return [(subject, state) for found, subject, state in operational() if found == rule]
+
+
+def forge(shop: Shop, times: int = 1, provider: str = "fakepay") -> None:
+    for number in range(times):
+        shop.receive({}, b"forged %d" % number, provider)
+
+
+# --- forged ---
+
+
+def test_fifty_forged_notices_are_one_alert_in_ten_minutes_and_it_is_over_when_it_is_quiet(shop: Shop) -> None:
+    for _ in range(5):
+        forge(shop, 10)
+        shop.turn(minutes=1)
+    assert raised("OPS_BAD_SIGNATURE") == [("fakepay", "NEW")]
+    shop.turn(minutes=11)
+    assert raised("OPS_BAD_SIGNATURE") == [("fakepay", "RESOLVED")]
+
+
+def test_forging_that_goes_on_is_one_more_alert_every_ten_minutes_for_each_provider(shop: Shop) -> None:
+    for minute in range(25):
+        forge(shop)
+        if minute == 12:
+            forge(shop, provider="otherpay")
+        shop.turn(minutes=1)
+    assert [subject for subject, _ in raised("OPS_BAD_SIGNATURE")] == ["fakepay", "fakepay", "otherpay", "fakepay"]
+
+
+def test_two_that_straddle_no_matter_which_ten_minutes_are_one(shop: Shop) -> None:
+    for _ in range(2):
+        forge(shop)
+        shop.turn(minutes=9)
+    assert len(raised("OPS_BAD_SIGNATURE")) == 1
+
+
+def test_a_malformed_notice_is_nobody_s_forgery(shop: Shop) -> None:
+    shop.receive({"x-signature": "good"}, b"[]")
+    shop.sweep()
+    assert all_alerts() == []
+
+
+def test_three_notices_signed_at_another_time_say_that_a_clock_is_wrong(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*_: Any) -> None:
+        raise BadSignature("signed at another time")
+
+    fakepay = registry.get("fakepay")
+    assert fakepay
+    with monkeypatch.context() as patch:
+        patch.setattr(fakepay, "verify", late)
+        forge(shop, 2)
+        shop.turn(seconds=11)
+        assert raised("OPS_CLOCK_SKEW") == []
+        forge(shop)
+        shop.turn(seconds=11)
+    assert raised("OPS_CLOCK_SKEW") == [("fakepay", "NEW")]
+
+
+def test_an_event_id_that_comes_with_other_content_is_told_of_once(shop: Shop) -> None:
+    payment = shop.payment(shop.order())
+    shop.hear(payment, "evt-1")
+    assert shop.hear(payment, "evt-1", note="other") == (409, "key_reused")
+    for _ in range(3):
+        shop.turn(seconds=11)
+    assert raised("OPS_KEY_REUSED") == [("fakepay", "NEW")]
+
+
+# --- not ours ---
+
+
+def test_a_notice_about_a_payment_that_never_appears_is_an_orphan_after_a_minute(shop: Shop) -> None:
+    shop.hear("NOBODYS-PAYMENT")
+    shop.turn(seconds=50)
+    assert raised("OPS_ORPHAN") == []
+    shop.turn(seconds=11)
+    shop.turn(hours=2)
+    assert raised("OPS_ORPHAN") == [("fakepay", "NEW")]
+    (event,) = [event for event in told(outbox.OPERATIONS) if event["ruleId"] == "OPS_ORPHAN"]
+    assert event["observed"]["reference"] == "NOBODYS-PAYMENT"
+    assert (event["orderNo"], event["severity"], event["source"]) == (None, "P1", "webhook")
+
+
+def test_an_orphan_is_told_of_when_nobody_looked_before_it_was_given_up(shop: Shop) -> None:
+    shop.hear("NOBODYS-PAYMENT")
+    with writing():
+        db.session.execute(db.update(InboxRow).values(due_at=None, done_at=clock.now()))
+    shop.turn(days=3)
+    assert raised("OPS_ORPHAN") == [("fakepay", "NEW")]
+
+
+def test_an_orphan_is_over_when_its_payment_appears(shop: Shop) -> None:
+    """Case 7."""
+    order = shop.order()
+    payment = shop.payment(order)
+    shop.acquirer.capture(payment.id)
+    with writing():
+        db.session.execute(db.update(Payment).values(provider="otherpay"))
+    shop.hear(payment)
+    shop.turn(seconds=61)
+    assert raised("OPS_ORPHAN") == [("fakepay", "NEW")]
+    with writing():
+        db.session.execute(db.update(Payment).values(provider="fakepay"))
+    shop.turn(minutes=1)
+    shop.turn(seconds=36)
+    assert (shop.state(order), raised("OPS_ORPHAN")) == ("PAID", [("fakepay", "RESOLVED")])
+
+
+def test_another_merchant_s_payment_is_an_operational_alert_and_nothing_else(shop: Shop) -> None:
+    """Case 22."""
+    order = shop.order()
+    payment = shop.payment(order)
+    shop.acquirer.capture(payment.id)
+    assert shop.hear(payment, merchant="somebody else") == (200, "foreign")
+    shop.turn(seconds=11)
+    assert raised("OPS_FOREIGN") == [("fakepay", "NEW")]
+    assert [rule for rule, _ in of(order)] == []
+
+
+def test_what_anybody_can_send_about_another_merchant_is_no_alert(shop: Shop) -> None:
+    payment = shop.payment(shop.order())
+    shop.hear(payment, merchant="somebody else", trust="unsigned")
+    shop.turn(seconds=11)
+    assert all_alerts() == []
+
+
+# --- acquirers ---
+
+
+def paid_by_polling(shop: Shop) -> None:
+    """The buyer pays; every webhook is lost."""
+    order = shop.order((PEN, 1))
+    shop.acquirer.capture(shop.payment(order).id)
+    shop.turn(seconds=31)
+    assert shop.state(order) == "PAID"
+
+
+def test_all_webhooks_lost_for_ten_minutes_are_one_alert_until_one_comes(shop: Shop) -> None:
+    for minute in range(12):
+        paid_by_polling(shop)
+        if minute == 5:
+            assert raised("OPS_WEBHOOKS_SILENT") == []
+        shop.restock(PEN)
+        shop.turn(minutes=1)
+    assert raised("OPS_WEBHOOKS_SILENT") == [("fakepay", "NEW")]
+    shop.hear(shop.payment(shop.order()))
+    shop.turn(seconds=31)
+    assert raised("OPS_WEBHOOKS_SILENT") == [("fakepay", "RESOLVED")]
+
+
+def test_one_lost_webhook_is_no_alert(shop: Shop) -> None:
+    paid_by_polling(shop)
+    paid_by_polling(shop)
+    shop.turn(hours=1)
+    assert all_alerts() == []
+
+
+def test_an_acquirer_away_for_ten_minutes_is_one_alert_until_it_answers_and_an_order_that_waits_for_it_another(
+    shop: Shop,
+) -> None:
+    """Case 32."""
+    order = shop.order()
+    shop.acquirer.away = True
+    shop.turn(minutes=30)
+    for _ in range(40):
+        shop.turn(seconds=35)
+    assert sorted(operational()) == [
+        ("OPS_CLOSING_WAITS", order.number, "NEW"),
+        ("OPS_PROVIDER_UNAVAILABLE", "fakepay", "NEW"),
+    ]
+    shop.acquirer.away = False
+    shop.turn(minutes=1)
+    shop.turn(minutes=1)
+    assert shop.state(order) == "EXPIRED"
+    assert {state for _, _, state in operational()} == {"RESOLVED"}
+    assert of(order) == [("OPS_CLOSING_WAITS", "RESOLVED")]
+
+
+def test_an_order_under_review_waits_for_people_and_not_for_an_acquirer(shop: Shop) -> None:
+    order = shop.order()
+    payment = shop.payment(order)
+    shop.acquirer.capture(payment.id, money=shop.price(PEN))
+    shop.hear(payment)
+    shop.turn(hours=2)
+    assert of(order) == [("RULE_E", "NEW")]
+
+
+# --- left lying ---
+
+
+def poison(*_: Any, **__: Any) -> str:
+    raise RuntimeError("a mistake of ours")
+
+
+def test_a_webhook_that_cannot_be_applied_is_a_dead_letter_after_five_minutes_until_it_is(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = shop.order(), shop.order()
+    with monkeypatch.context() as patch:
+        patch.setattr(inbox, "settle", poison)
+        shop.hear(shop.payment(bad), state=states.OPEN)
+        shop.turn(minutes=4)
+        assert raised("OPS_DEAD_LETTER") == []
+        shop.turn(minutes=2)
+        ((subject, state),) = raised("OPS_DEAD_LETTER")
+        assert (subject.startswith("inbox "), state) == (True, "NEW")
+        shop.turn(hours=3)
+        assert len(raised("OPS_DEAD_LETTER")) == 1
+    shop.acquirer.capture(shop.payment(good).id)
+    shop.hear(shop.payment(good))
+    shop.turn(hours=1)
+    shop.turn(seconds=11)
+    assert raised("OPS_DEAD_LETTER") == [(subject, "RESOLVED")]
+
+
+def test_a_refund_that_nobody_takes_is_a_dead_letter_after_ten_tries(shop: Shop) -> None:
+    order = shop.order()
+    payment = shop.payment(order)
+    shop.turn(minutes=31)
+    shop.acquirer.capture(payment.id)
+    shop.acquirer.misbehave("refund", *["unreachable"] * 12)
+    shop.hear(payment)
+    for _ in range(9):
+        shop.turn(seconds=31)
+    assert raised("OPS_DEAD_LETTER") == []
+    shop.turn(seconds=31)
+    shop.turn(seconds=31)
+    ((subject, _),) = raised("OPS_DEAD_LETTER")
+    assert subject.startswith("refund R")
+    for _ in range(4):
+        shop.turn(minutes=1)
+    assert {state for _, state in of(order)} == {"RESOLVED"}
+
+
+def test_events_that_cannot_be_told_are_one_dead_letter_however_many_until_all_are(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setitem(effects.EFFECTS, "order.placed", (poison,))
+        for _ in range(3):
+            shop.order()
+        for _ in range(12):
+            shop.turn(seconds=6)
+        shop.turn(seconds=11)
+        assert raised("OPS_DEAD_LETTER") == [("outbox", "NEW")]
+    shop.turn(seconds=11)
+    shop.turn(seconds=11)
+    assert raised("OPS_DEAD_LETTER") == [("outbox", "RESOLVED")]
+
+
+# --- settlement ---
+
+
+def disagree(shop: Shop, order: Order | None) -> Discrepancy:
+    day = clock.now()
+    with writing():
+        row = Discrepancy(
+            provider="fakepay",
+            day=day.date(),
+            cause="amount" if order else "unknown",
+            about="capture:fakepay:c1" if order else "line 7",
+            order_id=order.id if order else None,
+            ours=1000 if order else None,
+            theirs=990,
+            currency="TWD",
+            opened_at=day,
+            seen_at=day,
+        )
+        db.session.add(row)
+    return row
+
+
+def test_every_open_discrepancy_is_rule_f_once_until_it_is_closed_and_anew_when_it_is_opened_again(shop: Shop) -> None:
+    order = shop.order()
+    known, unknown = disagree(shop, order), disagree(shop, None)
+    for _ in range(2):
+        shop.turn(seconds=31)
+    events = told()
+    assert {event["ruleId"] for event in events} == {"RULE_F"}
+    assert [(event["orderNo"], event["observed"]["amount"], event["expected"]["amount"]) for event in events] == [
+        (order.number, 990, 1000),
+        (None, 990, None),
+    ]
+    with writing():
+        for row in (known, unknown):
+            db.session.get_one(Discrepancy, row.id).closed_at = clock.now()
+    shop.turn(seconds=31)
+    assert [alert.state for alert in all_alerts()] == ["RESOLVED", "RESOLVED"]
+    with writing():
+        row = db.session.get_one(Discrepancy, known.id)
+        row.closed_at, row.opened_at = None, clock.now()
+    shop.turn(seconds=31)
+    assert of(order) == [("RULE_F", "RESOLVED"), ("RULE_F", "NEW")]
+
+
+# --- whatever happens ---
+
+
+def test_a_condition_that_cannot_be_looked_for_stops_no_other(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = lookouts.Condition(poison, 10)
+    monkeypatch.setitem(lookouts.CONDITIONS, "captured_but_stuck", broken)
+    forge(shop)
+    shop.sweep()
+    assert raised("OPS_BAD_SIGNATURE") == [("fakepay", "NEW")]
+
+
+def test_each_condition_is_looked_for_when_its_time_has_come_and_not_before(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    for name, every in (("quick", 10), ("slow", 30)):
+        condition = lookouts.Condition(lambda _, name=name: looked.append(name), every)  # type: ignore[misc]
+        monkeypatch.setitem(lookouts.CONDITIONS, name, condition)
+    for _ in range(4):
+        shop.sweep()
+        shop.turn(seconds=10)
+    assert (looked.count("quick"), looked.count("slow")) == (5, 2)
+
+
+def test_more_of_one_kind_than_one_look_reads_resolves_nothing_by_mistake(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        shop.order((PEN, 1))
+    shop.acquirer.away = True
+    shop.turn(minutes=45)
+    monkeypatch.setattr(lying, "AT_ONCE", 2)
+    shop.turn(seconds=31)
+    assert [state for _, state in raised("OPS_CLOSING_WAITS")] == ["NEW"] * 3
+    shop.acquirer.away = False
+    shop.turn(minutes=1)
+    shop.turn(minutes=1)
+    assert [state for _, state in raised("OPS_CLOSING_WAITS")] == ["RESOLVED"] * 3
