@@ -1,0 +1,298 @@
+"""Attacks 7, 17 and 18: what people type stays text, no script but ours runs, and every answer carries the headers."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+
+import pytest
+from flask import Flask
+from playwright.sync_api import BrowserContext, Page
+from werkzeug.serving import make_server
+
+from docs.make.code import ROOT, sources
+from docs.make.routes import acquirer_app
+from shop import create_app
+from shop.catalogue.models import Category, Product
+from shop.core import clock
+from shop.core.db import db, writing
+from shop.orders.models import Order
+from shop.payments import registry
+from tests.fakes import Acquirer, FakePay
+from tests.parts.processes import free_port
+from tests.security.conftest import People, addresses, ask, filled
+from tests.shop_fixtures import PEN, Shop, environ
+from tests.web.conftest import HTMX, Visitor
+
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+PAYLOADS = {
+    "element": "<script>alert(1)</script>",
+    "picture": "<img src=x onerror=alert(1)>",
+    "attribute": '" onmouseover="alert(1)" x=\'',
+    "closing": "</p></main></body><svg onload=alert(1)>",
+    "template": "{{7*7}}{% include 'x' %}${7*7}",
+    "htmx": "<div hx-get='/sign-out' hx-trigger='load'></div>",
+    "swap": "<div id=live hx-swap-oob=true>fake</div>",
+    "stream": "x\nevent: done\ndata: <b>fake</b>",
+}
+
+
+class Shape(HTMLParser):
+    """Elements and the names of their attributes in order: what text alone can never change."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, ...]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, *(name for name, _ in attributes)))
+
+
+def furnish(shop: Shop, text: str) -> None:
+    """A shop in which everything that is written about its goods says `text`."""
+    with writing():
+        product = db.session.scalars(db.select(Product).where(Product.sku == PEN)).one()
+        product.name = product.summary = product.description = text
+        db.session.scalars(db.select(Category)).one().name = text
+
+
+def told(shop: Shop, order: Order, text: str) -> None:
+    """The acquirer declines with this text and is quoted wherever it is shown; the order's words are this text."""
+    with writing():
+        kept = db.session.get_one(Order, order.id)
+        kept.name = kept.line1 = kept.line2 = kept.city = kept.postcode = text
+        for line in kept.lines:
+            line.name = text
+    payment = shop.payment(order)
+    shop.acquirer.decline(payment.id, code=text)
+    shop.hear(payment)
+
+
+def everything_shown(shop: Shop, visitor: Visitor, order: Order, text: str) -> dict[str, str]:
+    """Every page, fragment and streamed piece on which the text can come up."""
+    pages = {
+        path: visitor.get(path).text for path in ("/", "/products/pen", "/cart", "/checkout", "/account", "/orders")
+    }
+    token = order.token
+    for path in (f"/orders/{token}", f"/orders/{token}/status"):
+        pages[path] = visitor.get(path).text
+    pages["search"] = visitor.get("/", query_string={"q": text}).text
+    pages["search by htmx"] = visitor.get("/", query_string={"q": text}, headers=HTMX).text
+    pages["category"] = visitor.get("/", query_string={"category": text}).text
+    pages["cart by htmx"] = visitor.post("/cart/lines", {"sku": PEN, "quantity": text}, headers=HTMX).text
+    pages["odd sku"] = visitor.post("/cart/lines", {"sku": text, "quantity": "1"}).text
+    pages["removed"] = visitor.get("/cart", query_string={"removed": text, "quantity": text}).text
+    visitor.get("/checkout")
+    fields = dict.fromkeys(("email", "name", "line1", "line2", "city", "postcode", "country", "method"), text)
+    pages["checkout with mistakes"] = visitor.post("/checkout", fields | {"key": visitor.field("key")}).text
+    pages["who is unknown"] = visitor.post("/sign-in", {"email": text, "password": text, "next": text}).text
+    return pages
+
+
+@on_sqlite
+def test_whatever_people_and_acquirers_write_no_page_or_fragment_gets_another_element_or_attribute(
+    people: People, shop: Shop
+) -> None:
+    """Attack 7: each page with harmless letters in place of what means something, and then with the payload."""
+    visitor = people.customer("mei")
+    order = people.placed(visitor)
+    visitor.add(PEN)
+
+    def shown(text: str) -> dict[str, list[tuple[str, ...]]]:
+        furnish(shop, text)
+        told(shop, order, text)
+        return {name: Shape(page).found for name, page in everything_shown(shop, visitor, order, text).items()}
+
+    for name, payload in PAYLOADS.items():
+        harmless = shown(re.sub(r"[^\w\s]", "w", payload))
+        for page, shape in shown(payload).items():
+            assert shape == harmless[page], f"{name} on {page}"
+    furnish(shop, "Pen")
+
+
+def test_nothing_that_people_write_is_ever_marked_as_html_in_python() -> None:
+    """Attack 7; for templates see tests/architecture/test_templates.py."""
+    found = {
+        (source.path, call)
+        for source in sources("shop", "mock_acquirer")
+        for call in re.findall(
+            r"\b(Markup\((?!['\"])|Markup\(f|render_template_string|from_string|\|\s*safe\b)", source.text
+        )
+    }
+    assert found == set()
+
+
+@pytest.fixture
+def served(database_url: str, redis_url: str) -> Iterator[tuple[Flask, str]]:
+    """A shop that a browser can reach, with the fake acquirer, and its address."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    port = free_port()
+    app = create_app(environ(database_url, redis_url, SHOP_URL=f"http://127.0.0.1:{port}"), TESTING=True)
+    with app.app_context():
+        acquirer = app.extensions["test_acquirer"] = Acquirer(clock.now)
+        registry.all_providers()["fakepay"] = FakePay(acquirer)
+    server = make_server("127.0.0.1", port, app, threaded=True)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield app, f"http://127.0.0.1:{port}"
+    server.shutdown()
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
+
+
+WATCH = "document.addEventListener('securitypolicyviolation', (e) => console.error('policy: ' + e.violatedDirective))"
+
+
+@on_sqlite
+def test_in_a_browser_no_payload_opens_a_dialog_or_meets_the_policy(
+    served: tuple[Flask, str], new_context: Callable[..., BrowserContext]
+) -> None:
+    """Attack 7: the live page, its stream and htmx's swaps included."""
+    app, site = served
+    context = new_context()
+    context.add_init_script(WATCH)
+    page = context.new_page()
+    heard: list[str] = []
+    page.on("dialog", lambda dialog: (heard.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("console", lambda message: heard.append(message.text) if message.type == "error" else None)
+    text = "".join(payload for name, payload in PAYLOADS.items() if name != "stream")
+    with app.app_context():
+        shop = Shop(app)
+        order = shop.order((PEN, 1))
+        furnish(shop, text)
+        told(shop, order, text)
+        token, payment = order.token, shop.payment(order).id
+        db.session.remove()
+    look_around(page, site, token, text)
+    with app.app_context():
+        shop.acquirer.capture(payment)
+        shop.hear(payment)
+    page.get_by_role("heading", name="Payment received").wait_for()
+    with app.app_context():
+        furnish(shop, "Pen")
+    assert heard == []
+
+
+def look_around(page: Page, site: str, token: str, text: str) -> None:
+    page.goto(f"{site}/products/pen")
+    page.goto(f"{site}/?q=")
+    page.get_by_role("searchbox").fill(text[:60])
+    page.keyboard.press("Enter")
+    page.goto(f"{site}/orders/{token}")
+    page.get_by_role("heading", level=1).wait_for()
+
+
+# --- scripts ---
+
+OURS = {"app.js": "the pages' own behaviour", "vendor/htmx.js": "htmx 4.0.1, as it was published"}
+"""Every script that a page of the shop may load, and why."""
+PAYMENT_PAGE = {"fill.js": "fills in a test card"}
+"""Every script of the pages on which cards are typed."""
+HTMX_IS = "sha256-5a6bba0fee"
+_SCRIPT = re.compile(r"<script\b[^>]*>", re.I)
+
+
+def scripts_of(template: str) -> set[str]:
+    """What a template loads; an inline script is named as such."""
+    found = set()
+    for tag in _SCRIPT.findall(template):
+        source = re.search(r"""filename=['"]([^'"]+)['"]|asset\(['"]([^'"]+)['"]\)""", tag)
+        found.add((source[1] or source[2]) if source else tag)
+    return found
+
+
+@pytest.mark.parametrize(("folder", "listed"), [("shop", OURS), ("mock_acquirer", PAYMENT_PAGE)])
+def test_every_script_of_every_page_is_listed_with_the_reason_for_it(folder: str, listed: dict[str, str]) -> None:
+    """Attack 17."""
+    loaded: set[str] = set()
+    for path in (ROOT / "templates" / folder).rglob("*.html"):
+        loaded |= scripts_of(path.read_text())
+    assert loaded == set(listed)
+
+
+def test_the_script_that_is_not_ours_is_the_one_that_was_published() -> None:
+    """Attack 17: a changed byte is noticed."""
+    assert "sha256-" + hashlib.sha256((ROOT / "static/vendor/htmx.js").read_bytes()).hexdigest()[:10] == HTMX_IS
+
+
+@on_sqlite
+def test_a_page_asks_for_its_scripts_by_the_mark_of_their_content_and_gets_exactly_that(app: Flask) -> None:
+    """Attack 17: page and script cannot come from two versions."""
+    client = app.test_client()
+    page = client.get("/checkout", follow_redirects=True).text + client.get("/").text
+    marks = dict(re.findall(r'<script src="/static/([\w/.]+)\?v=(\w+)"', page))
+    assert set(marks) == set(OURS)
+    for name, mark in marks.items():
+        served = client.get(f"/static/{name}").data
+        assert hashlib.sha256(served).hexdigest().startswith(mark)
+
+
+def test_htmx_is_not_told_to_do_more_than_it_does_by_itself() -> None:
+    """Attack 7: requests to our own origin only, and nothing evaluated; the policy stands behind it."""
+    told_to = re.search(r"name=\"htmx-config\" content='([^']*)'", (ROOT / "templates/shop/base.html").read_text())
+    assert told_to and not re.search(r"mode|allow|eval|inline", told_to[1], re.I)
+    assert 'mode:"same-origin"' in (ROOT / "static/vendor/htmx.js").read_text()
+
+
+# --- headers ---
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+POLICY = {
+    "default-src": "'self'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' data:",
+    "object-src": "'none'",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+    "form-action": "'self' http://localhost:9000",
+}
+ODD = [
+    ("GET", "/nothing"),
+    ("TRACE", "/cart"),
+    ("POST", "/cart/lines"),
+    ("GET", "/static/app.js"),
+    ("GET", "/static/no"),
+]
+
+
+@on_sqlite
+def test_every_answer_of_every_route_carries_the_headers_errors_files_and_streams_included(
+    people: People, shop: Shop
+) -> None:
+    """Attack 18."""
+    asked = [(m, filled(p, people.order)) for m, p in addresses(shop.app, "GET", "POST", "HEAD", "OPTIONS")]
+    statuses = set()
+    for method, path in (*asked, *ODD):
+        answer = ask(people.guest.client, method, path)
+        headers = answer.headers
+        assert {name: headers.get(name) for name in HEADERS} == HEADERS, (method, path)
+        policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
+        assert policy == POLICY, (method, path)
+        assert "payment=()" in headers["Permissions-Policy"]
+        assert "Server" not in headers or "Werkzeug" not in headers["Server"]
+        statuses.add(answer.status_code)
+    assert {200, 303, 400, 404, 405} <= statuses
+
+
+def test_the_pages_on_which_cards_are_typed_have_a_policy_of_their_own_that_is_as_strict() -> None:
+    """Attacks 17 and 18."""
+    answer = acquirer_app().test_client().get("/", headers={"Host": "localhost:9000"})
+    policy = answer.headers["Content-Security-Policy"]
+    assert "unsafe" not in policy
+    for part in ("default-src 'none'", "default-src 'self'"):
+        if part in policy:
+            break
+    else:
+        pytest.fail(policy)
+    assert "frame-ancestors 'none'" in policy
