@@ -18,7 +18,7 @@ from werkzeug.serving import make_server
 
 import mock_acquirer
 from mock_acquirer.db import db as acquirer_db
-from mock_acquirer.models import Payment
+from mock_acquirer.models import Payment, TimelineEntry
 from tests.parts.processes import free_port
 
 TOKEN = "sim_tests"
@@ -99,6 +99,13 @@ class RealAcquirer:
         mine = select(func.count()).select_from(Payment).where(Payment.reference == reference)
         with self.app.app_context():
             return acquirer_db.session.scalar(mine) or 0
+
+    def asked(self, references: list[str]) -> int:
+        """How many calls asked about the payments under these references."""
+        calls = select(func.count()).select_from(TimelineEntry).join(Payment, Payment.id == TimelineEntry.payment_id)
+        queries = calls.where(TimelineEntry.kind == "call", TimelineEntry.text.startswith("query"))
+        with self.app.app_context():
+            return acquirer_db.session.scalar(queries.where(Payment.reference.in_(references))) or 0
 
 
 @dataclass

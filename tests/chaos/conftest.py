@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -18,7 +17,7 @@ from shop.core.db import db, writing
 from shop.inventory import stock
 from shop.orders.models import Order
 from tests.fakes import Acquirer
-from tests.parts.processes import ROOT, VENV_BIN, Process, Processes, free_port
+from tests.parts.processes import VENV_BIN, Process, Processes, free_port
 from tests.parts.redis_server import RedisServer
 from tests.parts.waiting import until
 from tests.real_acquirer_fixtures import TOKEN, RealAcquirer
@@ -94,9 +93,8 @@ class Town:
 
     def check(self) -> str:
         """What `flask check` finds; the acquirer is asked as well."""
-        command = [str(VENV_BIN / "flask"), "--app", "wsgi", "check"]
-        done = subprocess.run(command, env=self._environ(), cwd=ROOT, capture_output=True, text=True, timeout=60)
-        return "clean" if done.returncode == 0 else done.stdout + done.stderr
+        done = self.app.test_cli_runner().invoke(args=["check"])
+        return "clean" if done.exit_code == 0 else f"{done.output}{done.exception!r}"
 
     def _run(self, name: str, command: list[str], **settings: str) -> Process:
         return self.process(command, self._environ(**settings), log=f"{name}-{len(self.process.started)}")
@@ -119,7 +117,8 @@ class Town:
     # --- what is ---
 
     def states(self, orders: list[Order]) -> set[str]:
-        return {self.shop.state(order) for order in orders}
+        db.session.rollback()
+        return set(db.session.scalars(db.select(Order.state).where(Order.id.in_([order.id for order in orders]))))
 
     def until_all_are(self, state: str, orders: list[Order], within: float = 30.0) -> None:
         until(lambda: self.states(orders) == {state}, within, f"all orders to be {state}")
@@ -131,9 +130,7 @@ class Town:
 
     def asked(self, orders: list[Order]) -> int:
         """How often the acquirer was asked about these orders."""
-        payments = [self.shop.payment(order).id for order in orders]
-        entries = [entry for payment in payments for entry in self.acquirer.payment(payment)["timeline"]]
-        return len([entry for entry in entries if entry["kind"] == "call" and entry["text"].startswith("query")])
+        return self.acquirer.asked([self.shop.payment(order).id for order in orders])
 
 
 @pytest.fixture
