@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shop.core.db import db
-from shop.reports.invariants import history, holdings, money, promptness
+from shop.reports.invariants import alerts, history, holdings, money, promptness
 from shop.reports.invariants.scope import EVERYTHING, Rows, Scope
 
 
@@ -83,4 +83,5 @@ RULES: tuple[tuple[str, str, Callable[[Scope], Rows]], ...] = (
         history.history_is_whole,
     ),
     ("6 books", "every journal sums to zero, and the acquirers' accounts say what was captured", money.books_balance),
+    ("7 alerts", "money that pays nothing has its alert, and one only", alerts.each_once),
 )

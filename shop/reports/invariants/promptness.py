@@ -12,6 +12,7 @@ from shop.reports.invariants.scope import Rows, Scope
 _OPEN = ", ".join(f"'{s}'" for s in sorted(states.STILL_OPEN))
 _SLACK = timedelta(seconds=90)
 _EXPIRY_SLACK = timedelta(seconds=60)
+_ALERT_AFTER = timedelta(minutes=5)
 
 
 def one_open_payment(scope: Scope) -> Rows:
@@ -36,12 +37,26 @@ def none_past_its_time(scope: Scope) -> Rows:
 
 
 _LATE = (
-    "SELECT 'inbox' AS what, id, due_at, verdict FROM inbox WHERE due_at < :late AND tries < 10",
-    "SELECT 'outbox' AS what, id, kind, error FROM outbox WHERE due_at IS NOT NULL AND created_at < :late",
+    """
+    SELECT 'inbox' AS what, id, due_at, verdict FROM inbox WHERE due_at < :late AND NOT EXISTS (SELECT 1 FROM alerts a
+    WHERE a.rule = 'OPS_DEAD_LETTER' AND a.state <> 'RESOLVED' AND a.subject = 'inbox ' || inbox.id)
+    """,
+    """
+    SELECT 'outbox' AS what, id, kind, error FROM outbox WHERE due_at IS NOT NULL AND created_at < :late
+    AND NOT EXISTS (SELECT 1 FROM alerts a
+    WHERE a.rule = 'OPS_DEAD_LETTER' AND a.state <> 'RESOLVED' AND a.subject = 'outbox')
+    """,
     "SELECT 'saga' AS what, order_id, due_at FROM sagas WHERE due_at < :late",
     "SELECT 'payment' AS what, id, state, next_check_at FROM payments WHERE next_check_at < :late",
     "SELECT 'refund' AS what, id, state, next_check_at FROM refunds WHERE next_check_at < :late",
+    "SELECT 'watch' AS what, order_id, due_at FROM watch_list WHERE due_at < :late",
 )
+_FAILING = """
+    SELECT 'inbox' AS what, id, received_at, error FROM inbox WHERE due_at IS NOT NULL AND error IS NOT NULL
+    AND received_at < :late AND NOT EXISTS (SELECT 1 FROM alerts a
+    WHERE a.rule = 'OPS_DEAD_LETTER' AND a.subject = 'inbox ' || inbox.id)
+    """
+"""What is tried in vain for so long has an alert, or had one that people have dealt with."""
 _FORGOTTEN = (
     "SELECT 'inbox' AS what, id, received_at FROM inbox WHERE due_at IS NULL AND done_at IS NULL",
     "SELECT 'outbox' AS what, id, kind FROM outbox WHERE due_at IS NULL AND published_at IS NULL",
@@ -52,6 +67,7 @@ _FORGOTTEN = (
 def nothing_is_left_lying(scope: Scope) -> Rows:
     late = clock.now() - _SLACK
     found = [row for sql in _LATE for row in scope.rows(sql, late=late)]
+    found += scope.rows(_FAILING, late=late - _ALERT_AFTER)
     if scope.is_everything:
         found += [row for sql in _FORGOTTEN for row in scope.rows(sql)]
     return found

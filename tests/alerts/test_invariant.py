@@ -1,0 +1,83 @@
+"""Invariants 5 and 7: nothing is left lying without an alert, and money that pays nothing has its own, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+
+from shop.core import outbox
+from shop.core.db import db, writing
+from shop.jobs import effects
+from shop.payments import inbox, states
+from shop.reports import invariants
+from tests.alerts.test_operations import poison
+from tests.shop_fixtures import Shop
+
+
+def broken() -> set[str]:
+    db.session.rollback()
+    return {finding.name for finding in invariants.check(ask_acquirer=False) if not finding.holds}
+
+
+@pytest.fixture
+def alerted(app: Flask) -> Iterator[Shop]:
+    """A shop where money came after expiry, twice, and another amount for another order. It may end in any state."""
+    with app.app_context():
+        shop = Shop(app)
+        late, wrong = shop.order(), shop.order()
+        shop.acquirer.capture(shop.payment(wrong).id, money=shop.price(currency="JPY"))
+        shop.hear(shop.payment(wrong))
+        shop.turn(minutes=31)
+        shop.acquirer.capture(shop.payment(late).id)
+        shop.hear(shop.payment(late))
+        shop.turn(minutes=2)
+        yield shop
+
+
+def test_a_shop_with_its_alerts_breaks_nothing(alerted: Shop) -> None:
+    assert broken() == set()
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "DELETE FROM alerts WHERE rule = 'RULE_C'",
+        "DELETE FROM alerts WHERE rule = 'RULE_E'",
+        "UPDATE alerts SET rule = 'RULE_D'",
+        "INSERT INTO alerts (rule, severity, subject, cause, order_id, observed, expected, source, detected_at, state) "
+        "SELECT rule, severity, 'another', cause, order_id, observed, expected, source, detected_at, state FROM alerts",
+    ],
+    ids=["late without", "wrong without", "of another rule", "twice"],
+)
+def test_money_that_pays_nothing_and_has_no_alert_or_two_is_found(alerted: Shop, lie: str) -> None:
+    with writing():
+        db.session.execute(db.text(lie))
+    assert broken() == {"7 alerts"}
+
+
+def test_an_order_that_nobody_looks_at_is_found(alerted: Shop) -> None:
+    order = alerted.order()
+    alerted.acquirer.capture(alerted.payment(order).id)
+    alerted.hear(alerted.payment(order))
+    outbox.relay(effects.follow)
+    with writing():
+        db.session.execute(db.text("UPDATE payments SET next_check_at = NULL"))
+    assert broken() == set()
+    alerted.wait(minutes=3)
+    assert "5 kept at" in broken()
+
+
+def test_a_webhook_that_cannot_be_applied_is_no_finding_while_an_alert_says_so(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(inbox, "settle", poison)
+        shop.hear(shop.payment(shop.order()), state=states.OPEN)
+        shop.turn(minutes=8)
+        assert broken() == set()
+        with writing():
+            db.session.execute(db.text("DELETE FROM alerts"))
+        assert broken() == {"5 kept at"}
+    shop.turn(hours=1)
