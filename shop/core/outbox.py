@@ -15,7 +15,7 @@ from sqlalchemy import JSON, Index, Text, func, select, text, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.core import clock, redis
-from shop.core.db import Base, UtcDateTime, after_commit, db, writing
+from shop.core.db import Base, UtcDateTime, add_last, after_commit, db, writing
 
 ORDERS = "orders.events.v1"
 PAYMENTS = "payments.events.v1"
@@ -49,7 +49,7 @@ class OutboxRow(Base):
 def emit(stream: str, kind: str, subject: str, payload: dict[str, Any]) -> None:
     """Write one event into the current unit, to be told after its commit."""
     at = clock.now()
-    db.session.add(OutboxRow(stream=stream, kind=kind, subject=subject, payload=payload, created_at=at, due_at=at))
+    add_last(OutboxRow, stream=stream, kind=kind, subject=subject, payload=payload, created_at=at, due_at=at)
 
 
 def wake(channel: str, message: dict[str, Any]) -> None:

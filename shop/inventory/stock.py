@@ -6,12 +6,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from shop.core import clock
-from shop.core.db import changed, db
+from shop.core.db import changed, db, table
 from shop.core.errors import Refusal
 from shop.inventory.models import Reservation, Stock, StockMovement
+
+_STOCK, _RESERVATIONS = table(Stock), table(Reservation)
+_OF_SKU = update(_STOCK).where(_STOCK.c.sku == bindparam("of"))
+_LET_GO = _OF_SKU.values(reserved=_STOCK.c.reserved - bindparam("units"))
+_SELL = _OF_SKU.values(reserved=_STOCK.c.reserved - bindparam("units"), on_hand=_STOCK.c.on_hand - bindparam("units"))
+_TURN = (
+    update(_RESERVATIONS)
+    .where(_RESERVATIONS.c.order_id == bindparam("order"), _RESERVATIONS.c.state == bindparam("source"))
+    .values(state=bindparam("target"))
+    .returning(_RESERVATIONS.c.sku, _RESERVATIONS.c.quantity)
+)
 
 
 class OutOfStock(Refusal):
@@ -51,17 +62,13 @@ def reserve(order_id: int, quantities: Mapping[str, int]) -> None:
 def release(order_id: int) -> None:
     """Give back what an order holds. Harmless when it holds nothing."""
     for sku, quantity in _turn(order_id, "HELD", "RELEASED"):
-        db.session.execute(update(Stock).where(Stock.sku == sku).values(reserved=Stock.reserved - quantity))
+        db.session.execute(_LET_GO, {"of": sku, "units": quantity})
 
 
 def confirm(order_id: int) -> None:
     """What an order holds leaves the shelf, because it was paid. Harmless the second time."""
     for sku, quantity in _turn(order_id, "HELD", "SOLD"):
-        db.session.execute(
-            update(Stock)
-            .where(Stock.sku == sku)
-            .values(reserved=Stock.reserved - quantity, on_hand=Stock.on_hand - quantity)
-        )
+        db.session.execute(_SELL, {"of": sku, "units": quantity})
 
 
 def hold_again(order_id: int) -> bool:
@@ -85,10 +92,5 @@ def _take(sku: str, quantity: int) -> bool:
 
 
 def _turn(order_id: int, source: str, target: str) -> list[tuple[str, int]]:
-    rows = db.session.execute(
-        update(Reservation)
-        .where(Reservation.order_id == order_id, Reservation.state == source)
-        .values(state=target)
-        .returning(Reservation.sku, Reservation.quantity)
-    ).all()
+    rows = db.session.execute(_TURN, {"order": order_id, "source": source, "target": target}).all()
     return sorted((row.sku, row.quantity) for row in rows)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from sqlalchemy import func, select
 
 from shop.core import clock
-from shop.core.db import db
+from shop.core.db import add_last, db
 from shop.core.money import Money
 from shop.ledger.models import Journal, LedgerEntry
 
@@ -26,11 +26,9 @@ def post(key: str, kind: str, entries: list[tuple[str, Money]], *, order_id: int
         sums[money.currency] += money.amount
     if not entries or any(sums.values()):
         raise Unbalanced(f"{key}: {dict(sums)}")
-    sides = [
-        LedgerEntry(line=line, account=account, currency=money.currency, amount=money.amount)
-        for line, (account, money) in enumerate(entries)
-    ]
-    db.session.add(Journal(key=key, kind=kind, order_id=order_id, at=clock.now(), entries=sides))
+    add_last(Journal, key=key, kind=kind, order_id=order_id, at=clock.now())
+    for line, (account, money) in enumerate(entries):
+        add_last(LedgerEntry, journal_key=key, line=line, account=account, currency=money.currency, amount=money.amount)
 
 
 def transfer(key: str, kind: str, money: Money, *, debit: str, credit: str, order_id: int | None = None) -> None:

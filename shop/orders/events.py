@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from shop.core import clock, outbox
-from shop.core.db import db
+from shop.core.db import add_last, db, table
 from shop.orders.models import Order, OrderEvent
 
-NEXT_NUMBER: dict[str, Any] = {"event_seq": Order.event_seq + 1}
-"""What an UPDATE of the order's row sets to take the next event number."""
+ORDERS = table(Order)
+_TAKE = (
+    update(ORDERS)
+    .where(ORDERS.c.id == bindparam("order"))
+    .values(event_seq=ORDERS.c.event_seq + bindparam("many"))
+    .returning(ORDERS.c.event_seq, ORDERS.c.number)
+)
 
 
 def record(order_id: int, kind: str, *, actor: str, stream: str = outbox.ORDERS, **data: Any) -> int:
@@ -20,19 +26,23 @@ def record(order_id: int, kind: str, *, actor: str, stream: str = outbox.ORDERS,
     Numbers come from the order's row and not from a sequence: a sequence hands out numbers that commit out of order,
     and whoever reads "after 7" would miss a 6 that commits late.
     """
-    with db.session.no_autoflush:  # rows of one unit go out together
-        row = db.session.execute(
-            update(Order).where(Order.id == order_id).values(**NEXT_NUMBER).returning(Order.event_seq, Order.number)
-        ).one()
-    write(order_id, row.event_seq, row.number, kind, actor=actor, stream=stream, **data)
-    return row.event_seq
+    return record_all(order_id, [(kind, data)], actor=actor, stream=stream)
+
+
+def record_all(order_id: int, news: Iterable[tuple[str, dict[str, Any]]], *, actor: str, stream: str) -> int:
+    """Append several events, each a kind and what it says, and return the number of the last one."""
+    news = list(news)
+    row = db.session.execute(_TAKE, {"order": order_id, "many": len(news)}).one()
+    for seq, (kind, data) in enumerate(news, start=row.event_seq - len(news) + 1):
+        write(order_id, seq, row.number, kind, actor=actor, stream=stream, **data)
+    return int(row.event_seq)
 
 
 def write(order_id: int, seq: int, order_number: str, kind: str, *, actor: str, stream: str, **data: Any) -> None:
-    """Write the event whose number `seq` the caller has taken from the order's row with `NEXT_NUMBER`."""
+    """Write the event whose number `seq` the caller has taken from the order's row."""
     columns = {name: data.pop(name, None) for name in ("source", "target", "because")}
     at = clock.now()
-    db.session.add(OrderEvent(order_id=order_id, seq=seq, kind=kind, actor=actor, at=at, data=data, **columns))
+    add_last(OrderEvent, order_id=order_id, seq=seq, kind=kind, actor=actor, at=at, data=data, **columns)
     told = {key: value for key, value in columns.items() if value is not None}
     payload = {"orderId": order_id, "orderNo": order_number, "seq": seq, "at": at.isoformat()}
     outbox.emit(stream, kind, order_number, payload | told | data)

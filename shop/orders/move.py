@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.orm.attributes import set_committed_value
 
 from shop.core import clock, logs, metrics, outbox
 from shop.core.db import after_commit, db
@@ -23,6 +25,8 @@ def move(
     actor: str,
     unless: ColumnElement[bool] | None = None,
     values: dict[str, Any] | None = None,
+    seen: str | None = None,
+    then: Sequence[tuple[str, str, dict[str, Any]]] = (),
     **data: Any,
 ) -> bool:
     """Move an order to `target` if the table allows it from where it is now; False when it does not, or somebody was
@@ -30,21 +34,30 @@ def move(
 
     One conditional UPDATE on (id, the state that was just seen): whether it finds its row decides races. The winner
     writes the history row and the outbox event in the same unit. `unless` must not hold for the order's row; `values`
-    are written together with the state. Raises KeyError when the table knows no such move.
+    are written together with the state. `seen` spares the look at the state when the caller has its row. `then` are
+    events that follow the move's, each a stream, a kind and what it says. Raises KeyError when the table knows no such
+    move.
     """
     allowed = states.sources(target, because)
-    seen = db.session.scalar(select(Order.state).where(Order.id == order_id))
+    db.session.flush()
+    if seen is None:
+        seen = db.session.scalar(select(Order.state).where(Order.id == order_id))
     while seen is not None and seen in allowed:
-        change: dict[str, Any] = {"state": target, **events.NEXT_NUMBER, **(values or {})}
+        change: dict[str, Any] = {"state": target, **(values or {})}
         if target in states.ENDED and seen not in states.ENDED:
             change["ended_at"] = clock.now()
-        statement = update(Order).where(Order.id == order_id, Order.state == seen)
+        statement = update(events.ORDERS).where(events.ORDERS.c.id == order_id, events.ORDERS.c.state == seen)
         if unless is not None:
             statement = statement.where(~unless)
-        won = db.session.execute(statement.values(**change).returning(Order.event_seq, Order.number)).one_or_none()
+        numbered = statement.values(**change, event_seq=events.ORDERS.c.event_seq + 1 + len(then))
+        won = db.session.execute(numbered.returning(events.ORDERS.c.event_seq, events.ORDERS.c.number)).one_or_none()
         if won:
+            _remember(order_id, change | {"event_seq": won.event_seq})
             told = {"source": seen, "target": target, "because": because, **data}
-            events.write(order_id, won.event_seq, won.number, "order.moved", actor=actor, stream=outbox.ORDERS, **told)
+            for seq, (stream, kind, says) in enumerate(
+                [(outbox.ORDERS, "order.moved", told), *then], start=won.event_seq - len(then)
+            ):
+                events.write(order_id, seq, won.number, kind, actor=actor, stream=stream, **says)
             after_commit(partial(_tell, order_id, seen, target, because))
             return True
         again = db.session.scalar(select(Order.state).where(Order.id == order_id))
@@ -52,6 +65,15 @@ def move(
             return False
         seen = again
     return False
+
+
+def _remember(order_id: int, change: dict[str, Any]) -> None:
+    """The order that this session has read, if it has, says what has just been written."""
+    session = db.session()
+    order = session.identity_map.get(session.identity_key(Order, order_id))
+    if order is not None:
+        for name, value in change.items():
+            set_committed_value(order, name, value)
 
 
 def _tell(order_id: int, source: str, target: str, because: str) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from shop.core.db import db
 from shop.inventory import stock
 from shop.ledger import store_credit
+from shop.orders.models import Order
 
 
-def use(order_id: int) -> None:
+def use(order: Order) -> None:
     """The order was paid: units leave the shelf, credit is spent. Harmless the second time."""
-    stock.confirm(order_id)
-    store_credit.use(order_id)
+    stock.confirm(order.id)
+    if order.credit_amount:
+        store_credit.use(order.id)
 
 
 def hold_again(order_id: int) -> bool:

@@ -15,7 +15,7 @@ from flask import current_app
 from sqlalchemy import select, update
 
 from shop.core import clock, logs, metrics, outbox
-from shop.core.db import after_commit, changed, db, retried, writing
+from shop.core.db import add_last, after_commit, changed, db, retried, writing
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import Money
 from shop.ledger import book, chart
@@ -24,7 +24,7 @@ from shop.orders import states as order_states
 from shop.orders.models import STORE_CREDIT, Order
 from shop.orders.move import move
 from shop.payments import due, holdings, refunds, registry, review, states
-from shop.payments.lock import order_with_payments
+from shop.payments.lock import around, order_with_payments
 from shop.payments.models import Capture, Payment, Report
 from shop.payments.provider import CaptureFact, Facts, Show
 
@@ -71,16 +71,14 @@ def settle(
 
 
 def _settle(payment_id: str, facts: Facts, heard_from: str, by: str | None, inbox_id: int | None) -> str:
-    known = select(Payment.order_id).where(Payment.id == payment_id)
-    order_id = db.session.scalar(known.where(Payment.provider == by) if by else known)
-    if order_id is None:
+    found = around(payment_id, by)
+    if found is None:
         raise UnknownPayment(payment_id)
-    order, payments = order_with_payments(order_id)
+    order, payments, booked = found
     payment = next(p for p in payments if p.id == payment_id)
     if payment.contradicts(facts.provider_data):
         return "foreign"
     others = [p for p in payments if p.id != payment_id]
-    booked = set(db.session.scalars(select(Capture.capture_id).where(Capture.payment_id == payment_id)))
     hearing = _Hearing(payment, order, others, facts, heard_from, clock.now(), booked)
     _note_details(hearing)
     for capture in facts.captures:
@@ -125,9 +123,13 @@ def _book(hearing: _Hearing, fact: CaptureFact) -> None:
     db.session.add(capture)
     _post(hearing, capture)
     hearing.verdicts.append("mismatch" if standing == "mismatch" else "applied")
-    hearing.news.append(
-        ("payment.captured", {"amount": fact.money.amount, "currency": fact.money.currency, "standing": standing})
-    )
+    if standing != "paid":  # the order's move has told of it otherwise
+        hearing.news.append(_captured(fact, standing))
+
+
+def _captured(fact: CaptureFact, standing: str) -> tuple[str, dict[str, Any]]:
+    """The event that tells of a capture."""
+    return "payment.captured", {"amount": fact.money.amount, "currency": fact.money.currency, "standing": standing}
 
 
 def _post(hearing: _Hearing, capture: Capture) -> None:
@@ -163,7 +165,9 @@ def _standing(hearing: _Hearing, fact: CaptureFact) -> str:
 
 def _pay(hearing: _Hearing, fact: CaptureFact, because: str) -> bool:
     order, payment = hearing.order, hearing.payment
-    if not _make_paid(order, hearing.others, because, hearing.heard_from, paid_by=payment.id, payment=payment.id):
+    kind, says = _captured(fact, "paid")  # its event takes its number together with the move's
+    told: dict[str, Any] = {"payment": payment.id, "then": [(outbox.PAYMENTS, kind, {"payment": payment.id, **says})]}
+    if not _make_paid(order, hearing.others, because, hearing.heard_from, paid_by=payment.id, **told):
         return False
     seconds = max(0.0, (hearing.at - fact.at).total_seconds())
     after_commit(lambda: metrics.SETTLE_SECONDS.labels(hearing.heard_from).observe(seconds))
@@ -181,12 +185,11 @@ def _make_paid(
     **told: Any,
 ) -> bool:
     """The order becomes PAID, what it holds is used, and no other payment of it stays open. False when it may not."""
-    db.session.flush()
     at = clock.now()
     values = {"paid_by": paid_by, "paid_at": at, "accepted_amount": accepted}
-    if not move(order.id, order_states.PAID, because, actor=actor, values=values, **told):
+    if not move(order.id, order_states.PAID, because, actor=actor, values=values, seen=order.state, **told):
         return False
-    holdings.use(order.id)
+    holdings.use(order)
     for other in others:
         if other.is_open:
             other.cancel_requested_at = other.cancel_requested_at or at
@@ -371,20 +374,20 @@ def _record(hearing: _Hearing, inbox_id: int | None) -> str:
     payment, order, facts = hearing.payment, hearing.order, hearing.facts
     verdict = max(hearing.verdicts, key=_WEIGHT.index)
     if verdict != "duplicate" or hearing.heard_from in ("webhook", "staff"):
-        db.session.add(
-            Report(
-                payment_id=payment.id,
-                inbox_id=inbox_id,
-                heard_from=hearing.heard_from,
-                verdict=verdict,
-                state=facts.state,
-                facts=facts.as_json(),
-                occurred_at=facts.occurred_at or hearing.at,
-                heard_at=hearing.at,
-            )
+        add_last(
+            Report,
+            payment_id=payment.id,
+            inbox_id=inbox_id,
+            heard_from=hearing.heard_from,
+            verdict=verdict,
+            state=facts.state,
+            facts=facts.as_json(),
+            occurred_at=facts.occurred_at or hearing.at,
+            heard_at=hearing.at,
         )
-    for kind, data in hearing.news:
-        events.record(order.id, kind, actor=hearing.heard_from, stream=outbox.PAYMENTS, payment=payment.id, **data)
+    if hearing.news:
+        news = [(kind, {"payment": payment.id, **data}) for kind, data in hearing.news]
+        events.record_all(order.id, news, actor=hearing.heard_from, stream=outbox.PAYMENTS)
     payment_id, order_number, heard_from = payment.id, order.number, hearing.heard_from
 
     def tell() -> None:
