@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask, url_for
 from flask_migrate import Migrate
 
-from shop import cli, live, settings, web
+from shop import cli, live, ops, settings, web
 from shop.accounts import sessions
 from shop.alerts import models as _alert_models  # noqa: F401 - tables are known once their models are imported
 from shop.checkout import models as _checkout_models  # noqa: F401 - tables are known once their models are imported
@@ -46,6 +46,7 @@ def create_app(environ: Mapping[str, str] | None = None, **overrides: Any) -> Fl
     sessions.init_app(app)
     guard.init_app(app)
     web.init_app(app)
+    ops.init_app(app)
     for blueprint in live.BLUEPRINTS:
         app.register_blueprint(blueprint)
     cli.init_app(app)

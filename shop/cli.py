@@ -14,6 +14,7 @@ from shop.accounts import signin
 from shop.catalogue import goods
 from shop.commands.alerts import alerts
 from shop.commands.money import money
+from shop.commands.orders import orders
 from shop.commands.reconcile import reconcile
 from shop.core import clock as core_clock
 from shop.core import durations
@@ -28,7 +29,7 @@ from shop.reports import invariants
 
 
 def init_app(app: Flask) -> None:
-    for command in (seed, sweep, check, clock, worker, users, money, reconcile, alerts):
+    for command in (seed, sweep, check, clock, worker, users, money, reconcile, alerts, orders):
         app.cli.add_command(command)
 
 

@@ -15,6 +15,7 @@ WHO = {
     "public": "anyone",
     "order_token": "who holds the order's token; any other token is 404",
     "signed_in": "who is signed in; guests are sent to sign in",
+    "staff": "who is signed in and has a role; guests are sent to sign in, customers get 403",
     "bearer": "who sends the bearer token; checked by the view",
     "signature": "who signed the body; checked by the provider",
 }

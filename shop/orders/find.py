@@ -21,6 +21,11 @@ def by_token(token: str) -> Order | None:
     return order
 
 
+def by_number(number: str) -> Order | None:
+    """The order of that number, for staff: it is no secret, and no right to see anything."""
+    return db.session.scalars(select(Order).where(Order.number == number)).one_or_none()
+
+
 def of_user(user_id: int) -> list[Order]:
     """A customer's orders, newest first."""
     return list(db.session.scalars(select(Order).where(Order.user_id == user_id).order_by(Order.id.desc()).limit(200)))

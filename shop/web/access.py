@@ -12,7 +12,7 @@ from flask_login import current_user
 from shop.accounts import sessions
 from shop.orders import find
 
-Who = Literal["public", "order_token", "signed_in", "bearer", "signature"]
+Who = Literal["public", "order_token", "signed_in", "staff", "bearer", "signature"]
 View = Callable[..., Any]
 
 
@@ -21,6 +21,7 @@ def access(who: Who) -> Callable[[View], View]:
 
     `public`: anyone. `order_token`: the token in the path is the right; the view gets the order in its place, a token
     that opens nothing is 404, and what it answers is never stored. `signed_in`: guests are sent to sign in first.
+    `staff` is declared by `shop.ops.access`, for views of that room alone.
     `bearer` and `signature`: the view itself proves the caller from the request, before anything else.
     """
 
