@@ -1,0 +1,265 @@
+"""Why an order is what it is: one sentence for every state and everything that can bring an order into it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from shop.core.db import db
+from shop.core.money import Money
+from shop.orders import events, states
+from shop.orders.models import Order
+from shop.payments import refunds, settle
+from shop.payments.models import TO_STORE_CREDIT, Capture, Payment
+from shop.payments.provider import CaptureFact, Facts
+from shop.reports.why import SENTENCES, why
+from tests.shop_fixtures import Shop
+
+PRICE = "NT$1,200.00 TWD"
+SAID = r"Fakepay's webhook evt_1 at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC said that capture cap-P\w+-1"
+WHEN = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+
+
+def sentence(shop: Shop, order: Order) -> str:
+    db.session.rollback()
+    return why(db.session.get_one(Order, order.id, populate_existing=True))
+
+
+def capture_of(order: Order) -> Capture:
+    db.session.rollback()
+    return db.session.scalars(db.select(Capture).join(Payment).where(Payment.order_id == order.id)).one()
+
+
+def paid(shop: Shop, event: str = "evt_1") -> Order:
+    order = shop.order()
+    shop.acquirer.capture(shop.payment(order).id)
+    shop.hear(shop.payment(order), event)
+    return order
+
+
+def refund(shop: Shop, order: Order, amount: int, to: str = "provider") -> None:
+    refunds.request(capture_of(order).id, Money(amount, "TWD"), reason="", by="ada", to=to)
+    shop.sweep()
+
+
+# --- how an order comes into each state ---
+
+
+def placed(shop: Shop) -> Order:
+    shop.acquirer.misbehave("start", "lose_request")
+    return shop.order()
+
+
+def opening_refused(shop: Shop) -> Order:
+    shop.acquirer.misbehave("start", "refuse")
+    return shop.order()
+
+
+def payment_ended(shop: Shop) -> Order:
+    order = shop.order()
+    shop.acquirer.end(shop.payment(order).id, "CANCELLED", "customer")
+    shop.hear(shop.payment(order))
+    return order
+
+
+def polled(shop: Shop) -> Order:
+    order = shop.order()
+    shop.acquirer.capture(shop.payment(order).id)
+    shop.turn_to(shop.payment(order).next_check_at)
+    return order
+
+
+def told_by_the_file(shop: Shop) -> Order:
+    order = shop.order()
+    payment = shop.payment(order)
+    (fact,) = shop.acquirer.capture(payment.id).captures
+    settle.settle(payment.id, Facts("CAPTURED", (CaptureFact(fact.id, fact.money, fact.at),)), "settlement file")
+    return order
+
+
+def covered(shop: Shop) -> Order:
+    return shop.order(customer=shop.customer(credit=120000), credit=120000)
+
+
+def partly_covered(shop: Shop) -> Order:
+    order = shop.order(customer=shop.customer(credit=20000), credit=20000)
+    shop.acquirer.capture(shop.payment(order).id)
+    shop.hear(shop.payment(order), "evt_1")
+    return order
+
+
+def expired(shop: Shop) -> Order:
+    order = shop.order()
+    shop.turn(minutes=31)
+    return order
+
+
+def cancelled(shop: Shop) -> Order:
+    order = shop.order()
+    shop.cancel(order)
+    return order
+
+
+def revived(shop: Shop) -> Order:
+    order = shop.order()
+    shop.wait(minutes=20)
+    shop.acquirer.misbehave("query", *["forget_money"] * 3)
+    shop.acquirer.capture(shop.payment(order).id)
+    shop.acquirer.misbehave("cancel", "lose_request")
+    shop.turn(minutes=11)
+    assert shop.state(order) == "EXPIRED"
+    shop.hear(shop.payment(order), "evt_1")
+    return order
+
+
+def accepted(shop: Shop) -> Order:
+    order = shop.order()
+    shop.acquirer.capture(shop.payment(order).id, money=Money(119000, "TWD"))
+    shop.hear(shop.payment(order), "evt_1")
+    settle.accept(capture_of(order).id, by="ada", note="a friend of the house")
+    return order
+
+
+def under_review(shop: Shop) -> Order:
+    order = shop.order()
+    shop.acquirer.capture(shop.payment(order).id, money=Money(119000, "TWD"))
+    shop.hear(shop.payment(order))
+    return order
+
+
+def partly_refunded(shop: Shop) -> Order:
+    order = paid(shop)
+    refund(shop, order, 20000)
+    return order
+
+
+def refunded(shop: Shop) -> Order:
+    order = partly_refunded(shop)
+    refund(shop, order, 100000)
+    return order
+
+
+def refunded_to_credit(shop: Shop) -> Order:
+    order = shop.order(customer=shop.customer())
+    shop.acquirer.capture(shop.payment(order).id)
+    shop.hear(shop.payment(order))
+    refund(shop, order, 120000, TO_STORE_CREDIT)
+    return order
+
+
+def failed_later(shop: Shop) -> Order:
+    """Both refunds bounced; the last move is back to PAID."""
+    order = refunded(shop)
+    for name in shop.acquirer.refunds:
+        refunds.hear(name, "REJECTED", "webhook")
+    return order
+
+
+def one_of_two_failed_later(shop: Shop) -> Order:
+    order = refunded(shop)
+    refunds.hear(next(iter(shop.acquirer.refunds)), "REJECTED", "settlement file")
+    return order
+
+
+STORIES: dict[Callable[[Shop], Order], tuple[str, str]] = {
+    placed: (
+        "placed",
+        rf"PENDING because it was placed at {WHEN} and no payment is open yet",
+    ),
+    Shop.order: (
+        "payment_opened",
+        rf"WAITING_PAYMENT because Fakepay opened payment P\w+ of {PRICE} at {WHEN} and has not told of money",
+    ),
+    opening_refused: (
+        "opening_refused",
+        rf"FAILED because Fakepay did not open payment P\w+ at {WHEN} \(refused\)",
+    ),
+    payment_ended: (
+        "payment_ended",
+        rf"FAILED because Fakepay's webhook at {WHEN} said that payment P\w+ ended without money "
+        r"\(customer\)",
+    ),
+    paid: (
+        "captured",
+        f"PAID because {SAID} of {PRICE} was made, which is the price",
+    ),
+    polled: (
+        "captured",
+        rf"PAID because Fakepay's answer to our question at {WHEN} said that capture cap-P\w+-1 of {PRICE}",
+    ),
+    told_by_the_file: (
+        "captured",
+        rf"PAID because Fakepay's settlement file at {WHEN} said that capture cap-P\w+-1 of {PRICE}",
+    ),
+    covered: (
+        "nothing_left_to_pay",
+        rf"PAID because store credit of {PRICE} covered the price at {WHEN}",
+    ),
+    partly_covered: (
+        "captured",
+        "of NT$1,000.00 TWD was made, which is the price less NT$200.00 TWD of store credit",
+    ),
+    expired: (
+        "time_over",
+        rf"EXPIRED because the time to pay ended at {WHEN} without money; Fakepay, asked before, had taken none",
+    ),
+    cancelled: (
+        "cancelled",
+        rf"CANCELLED because buyer cancelled it at {WHEN}; Fakepay, asked before, had taken no money",
+    ),
+    revived: (
+        "paid_in_time_seen_late",
+        rf"PAID because {SAID} of {PRICE} was made in time, at {WHEN}, although it had been EXPIRED since {WHEN}",
+    ),
+    accepted: (
+        "mismatch_accepted",
+        rf"PAID because ada at {WHEN} accepted capture cap-P\w+-1 of NT$1,190.00 TWD in place of {PRICE} "
+        r"\(\"a friend of the house\"\)",
+    ),
+    under_review: (
+        "payment_opened",
+        rf"Since {WHEN} money waits for people to decide",
+    ),
+    partly_refunded: (
+        "refund_done",
+        rf"PARTIALLY_REFUNDED because refund R\w+ of NT$200.00 TWD was done at {WHEN}, told by Fakepay's "
+        rf"answer to our question; NT$200.00 TWD of {PRICE} has gone back",
+    ),
+    refunded: (
+        "refund_done",
+        rf"REFUNDED because refund R\w+ of NT$1,000.00 TWD was done at {WHEN}, .*; all of {PRICE} has gone back",
+    ),
+    refunded_to_credit: (
+        "refund_done",
+        rf"REFUNDED because refund R\w+ of {PRICE} was done at {WHEN}",
+    ),
+    failed_later: (
+        "refund_failed_later",
+        rf"PAID because refund R\w+ of NT$\S+ TWD failed after all at {WHEN}, told by Fakepay's webhook; "
+        "nothing has gone back",
+    ),
+    one_of_two_failed_later: (
+        "refund_failed_later",
+        rf"PARTIALLY_REFUNDED because refund R\w+ of NT$\S+ TWD failed after all at {WHEN}, told "
+        "by Fakepay's settlement file; NT$1,000.00 TWD of",
+    ),
+}
+"""What happens, the reason of its last move, and the sentence."""
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
+def test_the_sentence_says_what_happened_who_said_so_and_when(shop: Shop, story: Callable[[Shop], Order]) -> None:
+    because, pattern = STORIES[story]
+    order = story(shop)
+    said = sentence(shop, order)
+    assert re.search(pattern.replace("NT$", r"NT\$"), said), said
+    assert said.endswith(".") and ".." not in said
+    assert ([event.because for event in events.since(order.id, 0) if event.target][-1] or "placed") == because
+
+
+def test_every_reason_of_the_table_and_every_state_has_its_sentence_and_its_story() -> None:
+    reasons = {move.because for move in states.MOVES} | {"placed"}
+    assert set(SENTENCES) == {because for because, _ in STORIES.values()} == reasons
+    assert {pattern.split(" ")[0] for _, pattern in STORIES.values()} >= set(states.STATES)
