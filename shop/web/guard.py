@@ -164,7 +164,8 @@ def _check_csrf() -> None:
     if request.endpoint is None or request.path.startswith(MACHINE_PATHS):
         return
     if request.headers.get("Sec-Fetch-Site") == "same-origin":
-        return  # the browser vouches; of two first pages opened at once, only one has the token of the cookie
+        g.csrf_valid = True  # the browser vouches; of two first pages opened at once, only one has the cookie's token
+        return
     if current_app.config.get("WTF_CSRF_ENABLED", True):
         csrf.protect()
 

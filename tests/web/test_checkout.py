@@ -6,6 +6,7 @@ import html
 import re
 
 import pytest
+from flask import Flask
 
 from shop.orders import find
 from tests.shop_fixtures import KETTLE, Shop
@@ -21,6 +22,17 @@ def test_placing_an_order_leads_to_its_page_with_the_payment_open(visitor: Visit
     response = visitor.get(visitor.order())
     assert title(response).startswith("Pay to complete your order · ")
     assert 'form="pay-form"' in response.text and visitor.cart() == {}
+
+
+def test_of_two_first_pages_opened_at_once_both_can_place_the_order(visitor: Visitor, app: Flask) -> None:
+    """Only one of them has the token of the cookie; the browser vouches for the other."""
+    app.config["WTF_CSRF_ENABLED"] = True
+    visitor.add()
+    visitor.get("/checkout")
+    form = {**_filled(visitor.field("key")), "csrf_token": "of the other page"}
+    assert visitor.client.post("/checkout", data=form).status_code == 400
+    vouched = visitor.client.post("/checkout", data=form, headers={"Sec-Fetch-Site": "same-origin"})
+    assert vouched.status_code == 303 and vouched.location.startswith("/orders/")
 
 
 def test_the_checkout_names_each_method_and_what_will_happen(visitor: Visitor) -> None:
