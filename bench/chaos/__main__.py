@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from bench.chaos import mischief, verdict
@@ -89,9 +89,10 @@ def calm(town: Town, nemesis: Nemesis) -> list[tuple[str, float]]:
     return [("all money known and settled", heard), ("everything at rest, once its time was over", rested)]
 
 
-def run(database: str, orders: int, seed: int, every: float, plant: str = "") -> int:
-    """One storm. Prints the table, and returns the number of violations."""
-    with tempfile.TemporaryDirectory(prefix="settled-chaos-") as folder:
+def run(database: str, orders: int, seed: int, every: float, plant: str = "", logs: str = "") -> int:
+    """One storm. Prints the table, and returns the number of violations. `logs`: a folder to keep everything in."""
+    with nullcontext(logs) if logs else tempfile.TemporaryDirectory(prefix="settled-chaos-") as folder:
+        Path(folder).mkdir(exist_ok=True)
         town = Town(Path(folder), database, PLANTS.get(plant, ()))
         try:
             town.start()
@@ -145,9 +146,10 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=0.0, help="seconds between two pieces of mischief")
     parser.add_argument("--short", action="store_true", help="about a minute")
     parser.add_argument("--plant", choices=sorted(PLANTS), default="", help="plant a mistake, which has to be found")
+    parser.add_argument("--logs", default="", help="an empty folder in which logs and databases are kept")
     given = parser.parse_args()
     orders, every = SHORT if given.short else (10_000, LONG_EVERY)
-    found = run(given.database, given.orders or orders, given.seed, given.every or every, given.plant)
+    found = run(given.database, given.orders or orders, given.seed, given.every or every, given.plant, given.logs)
     sys.exit(1 if found else 0)
 
 

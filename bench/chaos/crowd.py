@@ -23,7 +23,7 @@ import httpx
 
 from bench.chaos.customers import Thinking, Visit, live
 
-HANDS = 12
+HANDS = 16
 """Threads that lead buyers."""
 AT_ONCE = 60
 """Buyers that are under way at the same time, those those that think included, latecomers not."""
@@ -160,7 +160,7 @@ class Crowd:
 
 def new_client(base: str) -> httpx.Client:
     limits = httpx.Limits(max_keepalive_connections=4, keepalive_expiry=2)
-    return httpx.Client(base_url=base, timeout=10, trust_env=False, limits=limits)
+    return httpx.Client(base_url=base, timeout=5, trust_env=False, limits=limits)
 
 
 def goods_on(page: str) -> list[str]:
