@@ -81,6 +81,26 @@ def upgrade():
         captures.create_check_constraint(
             op.f("ck_captures_never_over_refunded"), "refunded_amount = 0 OR refunded_amount BETWEEN 0 AND amount"
         )
+    _book_what_was_taken()
+
+
+def _book_what_was_taken():
+    """The captures of before are booked as new ones are; what pays nothing goes back only when people say so."""
+    taken = "FROM captures c JOIN payments p ON p.id = c.payment_id"
+    key = "'capture:' || c.provider || ':' || c.capture_id"
+    op.execute(
+        f"INSERT INTO journals (key, kind, order_id, at) SELECT {key}, 'capture', p.order_id, c.heard_at {taken}"
+    )
+    for line, account, amount in (
+        (0, "'receivable:' || c.provider", "c.amount"),
+        (1, "CASE c.standing WHEN 'paid' THEN 'sales' ELSE 'aside' END", "-c.amount"),
+    ):
+        op.execute(
+            "INSERT INTO ledger_entries (journal_key, line, account, currency, amount) "
+            f"SELECT {key}, {line}, {account}, c.currency, {amount} {taken}"
+        )
+    aside = f"SELECT MIN(c.heard_at) {taken} WHERE p.order_id = orders.id AND c.standing <> 'paid'"
+    op.execute(f"UPDATE orders SET review_since = ({aside}) WHERE review_since IS NULL")  # noqa: S608
 
 
 def downgrade():
