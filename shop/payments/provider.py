@@ -213,9 +213,9 @@ class DisputeFact:
             raise Malformed("a dispute about no money")
 
 
-SETTLED = ("capture", "refund", "void", "refund_failed", "dispute", "dispute_won")
+SETTLED = ("capture", "refund", "void", "refund_failed", "dispute", "dispute_won", "other")
 """Kinds of settlement lines. A void is a refund that gives the fee back, refund_failed the money of a refund that came
-back, dispute_won that of a dispute.
+back, dispute_won that of a dispute. What is other is about no payment, and people look at it.
 """
 
 

@@ -198,7 +198,7 @@ def fact_of(provider: str, line: SettlementLine) -> str | None:
         "dispute": disputes.key_of(provider, line.about),
         "dispute_won": disputes.key_of(provider, line.about, won=True),
     }
-    return keys[line.kind]
+    return keys.get(line.kind)
 
 
 def _take(run: Reconciliation, provider: PaymentProvider, lines: Sequence[SettlementLine], seen: _Seen) -> None:

@@ -38,7 +38,7 @@ def both_sides(order_id: int) -> dict[str, Any]:
         "price": order.accepted.amount,
         "store_credit": order.credit_amount,
         "currency": order.currency,
-        "paid_by": order.paid_by,
+        "paid_with": order.paid_by,
     }
     payments = db.session.scalars(select(Payment).where(Payment.order_id == order_id).order_by(Payment.id)).all()
     ours = [_ours(payment) for payment in payments]

@@ -89,6 +89,22 @@ def test_every_acquirers_file_says_the_same_in_our_words() -> None:
     assert back == SettlementLine("refund:77:R1", "refund", "R1", yen(-600), yen(0), NOON, "P1", "77")
 
 
+def test_what_stripe_pays_out_is_left_out_and_what_else_it_takes_is_for_people_to_look_at() -> None:
+    payout = STRIPE_ENTRY | {"id": "txn_2", "reporting_category": "payout", "source": "po_1"}
+    fee = STRIPE_ENTRY | {
+        "id": "txn_3",
+        "reporting_category": "fee",
+        "source": None,
+        "amount": -200,
+        "fee": 0,
+        "net": -200,
+    }
+    lines = read(Stripe, json.dumps({"data": [payout, fee]}).encode())
+    assert [(line.id, line.kind, line.about, line.money) for line in lines] == [
+        ("txn_3", "other", "", Money(-200, "USD"))
+    ]
+
+
 def twd(amount: int) -> Money:
     return Money(amount, "TWD")
 
@@ -115,7 +131,7 @@ def test_a_day_without_movements_is_a_file_without_lines(cls: type[PaymentProvid
         (KPay, b'"capture": "cap_1"', b'"capture": {"id": 1}'),
         (KPay, b'"currency": "TWD"', b'"currency": "NT$"'),
         (Stripe, b'"net": 3690', b'"net": 3691'),
-        (Stripe, b'"reporting_category": "charge"', b'"reporting_category": "tax"'),
+        (Stripe, b'"reporting_category": "charge"', b'"reporting_category": ["charge"]'),
         (Stripe, b'"id": "ch_1"', b'"id": "ch\\u0000"'),
         (Tpay, b",1200,33,", b",1200.005,33.005,"),
         (Tpay, b",1200,", b",12OO,"),

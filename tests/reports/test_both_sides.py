@@ -108,7 +108,7 @@ def test_both_payments_of_an_order_count(shop: Shop) -> None:
 
 def test_without_a_payment_there_is_nothing_to_compare(shop: Shop) -> None:
     shown = sides(shop.order(customer=shop.customer(credit=120000), credit=120000))
-    assert (shown["payments"], shown["difference"], shown["paid_by"]) == ([], {}, "store_credit")
+    assert (shown["payments"], shown["difference"], shown["paid_with"]) == ([], {}, "store_credit")
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ _SETTLED = {
     "dispute": "dispute",
     "dispute_reversal": "dispute_won",
 }
+PAYOUTS = frozenset({"payout", "payout_reversal"})
+"""Categories of what leaves our balance at Stripe for the bank. It moves no payment."""
 _DISPUTES = {
     # status: (kind, state)
     "needs_response": ("chargeback", "OPEN"),
@@ -48,7 +50,8 @@ def settled(entry: Mapping[str, Any]) -> SettlementLine:
 
     Raises Malformed.
     """
-    kind, source, currency = _SETTLED[word(entry["reporting_category"])], entry["source"], word(entry["currency"])
+    kind, currency = _SETTLED.get(word(entry["reporting_category"]), "other"), word(entry["currency"])
+    source = entry["source"] or ""
     full = source if isinstance(source, dict) else {"id": source}
     about, ours = word(full["id"]), full.get("metadata") or {}
     money = Money(sheet.whole(entry["amount"]), currency.upper())

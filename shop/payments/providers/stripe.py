@@ -40,7 +40,7 @@ from shop.payments.provider import (
     Unavailable,
     Unknown,
 )
-from shop.payments.providers._stripe_words import amount, decline_of, dispute, instrument, settled, word
+from shop.payments.providers._stripe_words import PAYOUTS, amount, decline_of, dispute, instrument, settled, word
 from shop.payments.providers._stripe_words import at as moment
 from shop.settings import Setting
 
@@ -275,7 +275,8 @@ class Stripe(PaymentProvider):
 
     def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
         """A list of balance transactions, newest or oldest first."""
-        lines = [settled(entry) for entry in json.loads(raw)["data"]]
+        entries = json.loads(raw)["data"]
+        lines = [settled(entry) for entry in entries if entry["reporting_category"] not in PAYOUTS]
         return sorted(lines, key=lambda line: line.at)
 
     # --- webhooks ----------------------------------------------------------------------------------------------------
