@@ -1,0 +1,188 @@
+"""docs/streams.md says what is on every stream: each kind of event, and what it carries."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from docs.make.code import ROOT, sources
+from shop.alerts import desk
+from shop.alerts.rules import RULES
+from shop.core import clock, outbox, redis
+from shop.core.db import db, writing
+from shop.core.money import Money
+from shop.orders.models import Order
+from shop.payments import disputes, reconcile, refunds, settle, start, states
+from shop.payments.models import Capture, Payment
+from shop.payments.provider import DisputeFact, Facts
+from tests.shop_fixtures import PEN, Shop
+
+PAGE = ROOT / "docs" / "streams.md"
+_ROW = re.compile(r"^\| `([a-z_]+\.[a-z_]+)` \| (.+?) \| (.+?) \| (.+?) \|$", re.M)
+_HEADING = re.compile(r"^## `([a-z_.0-9]+)`$", re.M)
+_KIND = re.compile(r"(order|payment|refund|dispute|settlement|alert)\.[a-z_]+")
+_WORD = re.compile(r"`([A-Za-z_]+)`")
+
+
+def documented() -> dict[tuple[str, str], tuple[set[str], set[str]]]:
+    """(stream, kind) → what every such event carries beside the common fields, and what some do."""
+    parts = _HEADING.split(PAGE.read_text())
+    found = {}
+    for stream, text in zip(parts[1::2], parts[2::2], strict=True):
+        for kind, _, always, sometimes in _ROW.findall(text):
+            found[stream, kind] = (_fields(always), _fields(sometimes))
+    return found
+
+
+def _fields(cell: str) -> set[str]:
+    """The names in a cell; what stands in brackets are their values."""
+    return set(_WORD.findall(re.sub(r"\([^)]*\)", "", cell)))
+
+
+COMMON = {"orderId", "orderNo", "seq", "at"}
+STREAMS = (outbox.ORDERS, outbox.PAYMENTS, outbox.ALERTS, outbox.OPERATIONS, outbox.ALERT_CHANGES)
+
+
+def told() -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
+    """Every event on every stream."""
+    for stream in STREAMS:
+        for _, fields in redis.client().xrange(stream):
+            assert set(fields) == {b"id", b"kind", b"subject", b"payload"}
+            yield (stream, fields[b"kind"].decode()), json.loads(fields[b"payload"])
+
+
+def pay(shop: Shop, order: Order, **wrong: Any) -> Payment:
+    payment = shop.payment(order)
+    shop.acquirer.capture(payment.id, **wrong)
+    shop.hear(payment)
+    return payment
+
+
+def capture_of(order: Order) -> int:
+    db.session.rollback()
+    return db.session.scalars(db.select(Capture.id).join(Payment).where(Payment.order_id == order.id)).first() or 0
+
+
+def live_through_everything(shop: Shop) -> None:
+    """Orders that together meet every kind of event."""
+    _payments(shop)
+    _refunds(shop)
+    _staff(shop)
+    _alerts(shop)
+    shop.sweep()
+
+
+def _payments(shop: Shop) -> None:
+    for state, reason in ((states.FAILED, "declines"), (states.CANCELLED, "customer"), (states.EXPIRED, "time")):
+        order = shop.order((PEN, 1))
+        payment = shop.payment(order)
+        start.visited(payment.id)
+        shop.acquirer.decline(payment.id)
+        shop.hear(payment)
+        shop.acquirer.end(payment.id, state, reason)
+        shop.hear(payment)
+    order = shop.order((PEN, 1))
+    shop.acquirer.show_code(shop.payment(order).id, timedelta(days=2))
+    shop.hear(shop.payment(order))
+    settle.settle(shop.payment(order).id, Facts(states.AUTHORIZED), "webhook")
+    shop.acquirer.misbehave("start", "lose_answer")
+    shop.cancel(shop.order((PEN, 1)))
+
+
+def _refunds(shop: Shop) -> None:
+    order = shop.order((PEN, 1))
+    pay(shop, order)
+    for fault in ("refuse", "wait", "lose_answer"):
+        shop.acquirer.misbehave("refund", fault)
+        refunds.request(capture_of(order), Money(100, "TWD"), reason="", by="sam")
+        shop.sweep()
+        for refund in list(shop.acquirer.refunds):
+            shop.acquirer.refund_becomes(refund, "DONE")
+        shop.turn(minutes=1)
+    done = refunds.request(capture_of(order), Money(100, "TWD"), reason="", by="sam")
+    shop.sweep()
+    refunds.hear(done.id, "REJECTED", "webhook")
+
+
+def _staff(shop: Shop) -> None:
+    order = shop.order((PEN, 1))
+    pay(shop, order, money=Money(order.total_amount - 1, "TWD"))
+    settle.accept(capture_of(order), by="sam", note="a coin")
+    order = shop.order((PEN, 1))
+    payment = pay(shop, order, money=Money(1, "JPY"))
+    refunds.request(capture_of(order), Money(1, "JPY"), reason="", by="sam")
+    shop.sweep()
+    pay(shop, order)
+    at = clock.now()
+    for number, state in ((1, disputes.WON), (2, disputes.LOST)):
+        for word in (disputes.OPEN, state):
+            fact = DisputeFact(
+                f"d{number}", f"cap-{payment.id}-2", disputes.CHARGEBACK, word, Money(100, "TWD"), at, "fraudulent"
+            )
+            assert disputes.hear("fakepay", fact, "webhook") == "applied"
+    found = reconcile._Found("missing_there", "capture:fakepay:c1", order.id, 100, None, "TWD")
+    with writing():
+        reconcile._tell("fakepay", at.date(), found)
+
+
+def _alerts(shop: Shop) -> None:
+    shop.receive({}, b"forged")
+    shop.turn(seconds=11)
+    first, second = desk.open_alerts()[:2]
+    desk.acknowledge(first.id, "sam", "looking")
+    desk.resolve(second.id, "sam", "done")
+
+
+def test_every_event_is_documented_with_what_it_carries(shop: Shop) -> None:
+    live_through_everything(shop)
+    says, seen = documented(), defaultdict(set)
+    wrong = []
+    for name, payload in told():
+        always, sometimes = says.get(name, (set(), set()))
+        keys = set(payload) - (COMMON if name[0] in STREAMS[:2] else set())
+        seen[name].add(frozenset(keys))
+        if name not in says or not always <= keys <= always | sometimes:
+            wrong.append((name, sorted(keys)))
+    assert wrong == []
+    assert sorted(set(says) - set(seen)) == [], "documented, and nobody has ever heard it"
+    never = {name: sorted(says[name][1] - set().union(*shapes)) for name, shapes in seen.items()}
+    assert {name: keys for name, keys in never.items() if keys} == {}, "documented fields that no event has"
+
+
+def test_every_stream_is_documented() -> None:
+    assert {stream for stream, _ in documented()} == set(STREAMS)
+
+
+def test_no_code_tells_of_a_kind_that_is_not_documented() -> None:
+    known = {kind for _, kind in documented()}
+    assert [kind for kind in sorted(kinds_in_the_code()) if kind not in known] == []
+    assert {"order.placed", "payment.declined", "alert.raised"} <= kinds_in_the_code()
+
+
+_TELLS = {"record", "record_all", "write", "emit", "append"}
+
+
+def kinds_in_the_code() -> set[str]:
+    """Literal kinds in calls that write events."""
+    calls = (
+        node
+        for source in sources("shop")
+        for node in source.nodes
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in _TELLS
+    )
+    words = (part.value for call in calls for part in ast.walk(call) if isinstance(part, ast.Constant))
+    return {word for word in words if isinstance(word, str) and _KIND.fullmatch(word)}
+
+
+def test_every_rule_is_documented_with_its_severity() -> None:
+    page = PAGE.read_text()
+    for rule, (severity, _) in RULES.items():
+        if rule.startswith("RULE_"):
+            assert re.search(rf"^\| {rule[-1]} \| .+ \| {severity} \|$", page, re.M), rule
+        else:
+            assert f"| `{rule}` |" in page
