@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import httpx
@@ -23,13 +25,20 @@ KEYS = {"kpay": "kp_test_demo", "stripe": "sk_test_demo", "paypay": "pp_test_dem
 """The demo merchant's key by dialect; a run's name after a dot leads into that run."""
 
 
+@cache
+def _trust() -> ssl.SSLContext:
+    """Reading the authorities takes longer than many a test does; once is enough."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class Acquirer:
     """The acquirer as one test sees it: its own payments, faults and clock. `payment` is either side's id of one."""
 
     def __init__(self, url: str, run: str, token: str = TOKEN) -> None:
         self.url, self.run = url.rstrip("/"), run
         headers = {"Authorization": f"Bearer {token}", "X-Sim-Run": run}
-        self._http = httpx.Client(base_url=f"{self.url}/_sim", headers=headers, timeout=60, trust_env=False)
+        where = f"{self.url}/_sim"
+        self._http = httpx.Client(base_url=where, headers=headers, timeout=60, trust_env=False, verify=_trust())
 
     def close(self) -> None:
         self._http.close()

@@ -28,6 +28,9 @@ import httpx
 import pytest
 
 
+client = httpx.Client()
+
+
 @pytest.fixture
 def shop():
     """A shop's webhook endpoint that says yes."""
@@ -49,7 +52,7 @@ def shop():
 
 def opened(acquirer, shop=None, reference="ORDER-1"):
     wish = {"reference": reference, "amount": 120000, "currency": "TWD", "return_url": "http://shop.test/back"}
-    answer = httpx.post(
+    answer = client.post(
         f"{acquirer.url}/kpay/v1/payments",
         json=wish | ({"webhook_url": shop} if shop else {}),
         headers={"Authorization": f"Bearer {acquirer.key()}"},
@@ -125,7 +128,7 @@ def stranger(folder: Path, many: int, *arguments: str) -> subprocess.CompletedPr
     (folder / "test_shop.py").write_text(TESTS.replace("MANY", str(many)), encoding="utf-8")
     (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "mock_acquirer.pytest_plugin", *arguments, str(folder)]
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280, check=False
     )
@@ -140,18 +143,20 @@ def test_another_project_gets_an_acquirer_without_starting_one(tmp_path: Path) -
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_two_hundred_tests_in_two_processes_at_one_acquirer_do_not_see_each_other(served: str, tmp_path: Path) -> None:
-    done = stranger(tmp_path, 195, "-n", "2", "--acquirer-url", served)
+    done = stranger(tmp_path, 195, "-p", "xdist", "-n", "2", "--acquirer-url", served)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "200 passed" in done.stdout
 
 
 def test_runs_at_the_same_instant_do_not_see_each_other(served: str, receiver: Receiver) -> None:
+    merchant = httpx.Client(timeout=30)
+
     def one(number: int) -> tuple[int, str, int]:
         acquirer = Acquirer(served, f"run{number}")
         wish = {"reference": "SAME", "amount": 1000, "currency": "JPY", "return_url": "http://shop.test/"}
         bearer = {"Authorization": f"Bearer {acquirer.key()}"}
         more = {"webhook_url": receiver.url}
-        httpx.post(f"{served}/kpay/v1/payments", json=wish | more, headers=bearer, timeout=30).raise_for_status()
+        merchant.post(f"{served}/kpay/v1/payments", json=wish | more, headers=bearer).raise_for_status()
         if number % 2:
             acquirer.faults({"pay": {"decline": "lost_card"}})
             acquirer.act("SAME", "approve")
