@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import time_machine
+from flask_migrate import upgrade
 from sqlalchemy import inspect
 
-from docs.make.code import sources
+from docs.make.code import ROOT, sources
+from shop import create_app
 from shop.catalogue.models import Product
 from shop.checkout import cart
 from shop.core import clock
@@ -159,3 +162,53 @@ def test_the_old_version_goes_on_working_on_tables_that_have_been_migrated_alrea
         with db.engine.begin() as connection:
             for table in tables:
                 connection.exec_driver_sql(f'ALTER TABLE "{table}" DROP COLUMN of_the_next_version')
+
+
+def test_no_migration_takes_away_or_demands_what_the_old_version_does_not_know(tmp_path: Path) -> None:
+    """Fault 44: step by step, tables and columns stay, and new columns of old tables need no value."""
+    app = create_app({"DATABASE_URL": f"sqlite:///{tmp_path}/steps.db", "SECRET_KEY": "only for tests " * 4})
+    broken: list[str] = []
+    with app.app_context():
+        names = sorted(path.stem for path in (ROOT / "migrations/shop/versions").glob("[0-9]*.py"))
+        before: Columns = {}
+        for name in names:
+            upgrade(revision=name.partition("_")[0])
+            after = columns()
+            broken += [f"{name}: {wrong}" for wrong in breaches(before, after)]
+            before = after
+        db.engine.dispose()
+    assert len(names) >= 4
+    assert broken == []
+
+
+Columns = dict[str, dict[str, bool]]
+"""Of each table its columns, and whether a row must give them a value."""
+
+
+def columns() -> Columns:
+    looking = inspect(db.engine)
+    return {
+        table: {c["name"]: not c["nullable"] and c["default"] is None for c in looking.get_columns(table)}
+        for table in looking.get_table_names()
+    }
+
+
+def breaches(before: Columns, after: Columns) -> list[str]:
+    """What of `after` an old process, which knows `before`, could not work with."""
+    gone = [f"{t}.{c} is gone" for t, old in before.items() for c in old if c not in after.get(t, {})]
+    asked = [
+        f"{t}.{c} must be given"
+        for t in before
+        for c, must in after.get(t, {}).items()
+        if must and not before[t].get(c)
+    ]
+    return gone + asked
+
+
+def test_a_migration_that_takes_away_or_demands_is_seen() -> None:
+    """Fault 44."""
+    before: Columns = {"orders": {"id": True, "note": False}}
+    assert breaches(before, {"orders": {"id": True}}) == ["orders.note is gone"]
+    assert breaches(before, {"orders": {"id": True, "note": True}}) == ["orders.note must be given"]
+    assert breaches(before, {"orders": {"id": True, "note": False, "new": True}}) == ["orders.new must be given"]
+    assert breaches(before, {"orders": {"id": True, "note": False, "new": False}, "other": {"id": True}}) == []
