@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,15 +13,16 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from bench.chaos import mischief, verdict
+from bench.chaos.crowd import ALL_CAME, ONLY_LATECOMERS
 from bench.chaos.mischief import FAULTS, Nemesis
 from bench.chaos.town import PAY_WITHIN, Town
 from bench.tools import note, table
 from e2e.control import Control
 from tests.parts.processes import Process
 
-SHORT = (250, 2.0)
-"""Orders of the short form, and seconds between two pieces of mischief."""
-LONG_EVERY = 8.0
+SHORT = (300, 40.0, 2.2)
+LONG = (10_000, 3600.0, 10.0)
+"""Orders at most, seconds in which buyers come, seconds between two pieces of mischief."""
 REST_WITHIN = 120.0
 """Seconds that everything has to come to rest once it is well; what has not done so by then never will."""
 LATEST_MONEY = 15 * 60
@@ -30,14 +32,11 @@ PLANTS: dict[str, tuple[str, ...]] = {"no-clock": ("clock",), "no-healing": ("cl
 
 
 def storm(town: Town, nemesis: Nemesis, buyers: Process) -> float:
-    """Until the last buyer has gone home. Returns the seconds."""
+    """Until nobody new comes. Returns the seconds."""
     began = told = time.monotonic()
-    while True:
-        try:
+    while buyers.alive() and not town.counts().get(ALL_CAME):
+        with suppress(subprocess.TimeoutExpired):
             buyers.popen.wait(0.1)
-            return time.monotonic() - began
-        except subprocess.TimeoutExpired:
-            pass
         town.look_after()
         nemesis.act()
         if time.monotonic() - told > 5:
@@ -45,8 +44,7 @@ def storm(town: Town, nemesis: Nemesis, buyers: Process) -> float:
             counts = town.counts()
             placed, done = counts.get("orders placed", 0), counts.get("buyers done", 0)
             note(f"{placed} orders placed, {done} buyers done, {placed / (told - began):.1f} orders a second")
-            if counts.get("only latecomers left"):
-                nemesis.let_latecomers_come()
+    return time.monotonic() - began
 
 
 def wait(town: Town, met: Callable[[], object], within: float, what: str) -> float:
@@ -74,13 +72,20 @@ def _breathe(town: Town) -> None:
         next(iter(town.running.values())).popen.wait(0.25)
 
 
-def calm(town: Town, nemesis: Nemesis) -> list[tuple[str, float]]:
+def calm(town: Town, nemesis: Nemesis, buyers: Process) -> list[tuple[str, float]]:
     """Everything heals. Returns how long it took until it was at rest: by itself, and once time had passed."""
+    began = time.monotonic()
     nemesis.stop()
     wait(town, lambda: mischief.heal(town) and town.all_answer(), 60, "servers are back")
     wait(town, lambda: mischief.same_time(town), 30, "one time")
-    heard = wait(town, lambda: verdict.unrest_without_cause(town) == 0, REST_WITHIN, "money is heard of")
-    mischief.pass_time(town, PAY_WITHIN + LATEST_MONEY)
+    wait(town, lambda: not buyers.alive() or town.counts().get(ONLY_LATECOMERS), 60, "buyers are done")
+    wait(town, lambda: verdict.unrest_without_cause(town) == 0, REST_WITHIN, "money is heard of")
+    heard = time.monotonic() - began
+    mischief.pass_time(town, PAY_WITHIN + 5)
+    if buyers.alive():
+        buyers.signal(signal.SIGUSR1)  # now it is too late for those who wanted to come too late
+    wait(town, lambda: not buyers.alive(), 60, "latecomers are done")
+    mischief.pass_time(town, LATEST_MONEY)
     mischief.same_time(town)
     rested = wait(town, lambda: not verdict.unrest(town), REST_WITHIN, "rest")
     mischief.pass_time(town, 120)
@@ -89,7 +94,7 @@ def calm(town: Town, nemesis: Nemesis) -> list[tuple[str, float]]:
     return [("all money known and settled", heard), ("everything at rest, once its time was over", rested)]
 
 
-def run(database: str, orders: int, seed: int, every: float, plant: str = "", logs: str = "") -> int:
+def run(database: str, orders: int, within: float, seed: int, every: float, plant: str = "", logs: str = "") -> int:
     """One storm. Prints the table, and returns the number of violations. `logs`: a folder to keep everything in."""
     with nullcontext(logs) if logs else tempfile.TemporaryDirectory(prefix="settled-chaos-") as folder:
         Path(folder).mkdir(exist_ok=True)
@@ -98,12 +103,12 @@ def run(database: str, orders: int, seed: int, every: float, plant: str = "", lo
             town.start()
             Control(town).faults(**{**FAULTS, "seed": seed})
             note(f"{orders} orders on {database}, seed {seed}")
-            buyers = town.let_buyers_in(orders, seed)
-            nemesis = Nemesis(town, seed, every, lambda what: note(f"  {what}"), buyers)
+            buyers = town.let_buyers_in(orders, within, seed)
+            nemesis = Nemesis(town, seed, every, lambda what: note(f"  {what}"))
             seconds = storm(town, nemesis, buyers)
-            assert buyers.popen.returncode == 0, buyers.text[-4000:]
             note("everything heals")
-            converged = calm(town, nemesis)
+            converged = calm(town, nemesis, buyers)
+            assert buyers.popen.returncode == 0, buyers.text[-4000:]
             broken = verdict.violations(town)
             report(town, nemesis, seconds, converged, broken)
             return sum(len(rows) for rows in broken.values())
@@ -119,7 +124,7 @@ def report(
     broken: dict[str, list[verdict.Row]],
 ) -> None:
     counts, there = town.counts(), town.faults_used()
-    counts.pop("only latecomers left", None)
+    counts = {what: count for what, count in counts.items() if what not in (ALL_CAME, ONLY_LATECOMERS)}
     placed = counts.get("orders placed", 0)
     database = "PostgreSQL" if town.database else "SQLite"
     chapters: tuple[tuple[str, list[tuple[object, ...]]], ...] = (
@@ -141,15 +146,17 @@ def report(
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.chaos", description=__doc__)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
-    parser.add_argument("--orders", type=int, default=0, help="10000, or 250 in the short form")
+    parser.add_argument("--orders", type=int, default=0, help="how many at most: 10000, in the short form 300")
+    parser.add_argument("--minutes", type=float, default=0.0, help="nobody new comes after this; without it, 60")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--every", type=float, default=0.0, help="seconds between two pieces of mischief")
     parser.add_argument("--short", action="store_true", help="about a minute")
     parser.add_argument("--plant", choices=sorted(PLANTS), default="", help="plant a mistake, which has to be found")
     parser.add_argument("--logs", default="", help="an empty folder in which logs and databases are kept")
     given = parser.parse_args()
-    orders, every = SHORT if given.short else (10_000, LONG_EVERY)
-    found = run(given.database, given.orders or orders, given.seed, given.every or every, given.plant, given.logs)
+    orders, within, every = SHORT if given.short else LONG
+    orders, within, every = given.orders or orders, given.minutes * 60 or within, given.every or every
+    found = run(given.database, orders, within, given.seed, every, given.plant, given.logs)
     sys.exit(1 if found else 0)
 
 

@@ -25,11 +25,13 @@ from bench.chaos.customers import Thinking, Visit, live
 
 HANDS = 16
 """Threads that lead buyers."""
-AT_ONCE = 60
+AT_ONCE = 100
 """Buyers that are under way at the same time, those those that think included, latecomers not."""
 SOON = 10.0
 """Seconds; who thinks longer than this comes late on purpose."""
 ORDERS_OF_A_BROWSER = 25
+ALL_CAME, ONLY_LATECOMERS = "all have come", "only latecomers are left"
+"""Told with the counts: nobody new will come; nobody else is under way."""
 
 
 class Crowd:
@@ -40,6 +42,7 @@ class Crowd:
         self.orders, self.seed = int(str(plan["orders"])), int(str(plan["seed"]))
         self.pay_within = float(str(plan["pay_within"]))
         self.goods = [str(sku) for sku in plan["goods"]]  # type: ignore[attr-defined]
+        self._closes = time.monotonic() + float(str(plan["seconds"]))
         self.counts: Counter[str] = Counter()
         self._promises = (folder / "promises.jsonl").open("a")
         self._counts = folder / "crowd.json"
@@ -94,7 +97,7 @@ class Crowd:
         with self._lock:
             long = sum(at > time.monotonic() + SOON for at, _, _ in self._waiting)
             only_long = self._all_came and not self._under_way and long == len(self._waiting)
-            told = json.dumps({**self.counts, "only latecomers left": int(only_long)})
+            told = json.dumps({**self.counts, ALL_CAME: int(self._all_came), ONLY_LATECOMERS: int(only_long)})
         draft = self._counts.with_suffix(".new")
         draft.write_text(told)
         draft.replace(self._counts)
@@ -135,7 +138,7 @@ class Crowd:
                 soon = sum(at < now + SOON for at, _, _ in self._waiting)
                 if soon + self._under_way < AT_ONCE and not self._all_came:
                     number = next(self._numbers, None)
-                    if number is not None:
+                    if number is not None and now < self._closes:
                         self._under_way += 1
                         return self._new(number)
                     self._all_came = True

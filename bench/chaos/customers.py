@@ -157,14 +157,14 @@ def open_page(visit: Visit, method: str = "") -> Thinking:
     """Press Pay until the acquirer's page is there; `visit.payment` stays empty when the shop does not offer it."""
     visit.payment = ""
     chosen = {"method": method} if method else {}
-    for tries in range(12):
+    for tries in range(8):
         answer = yield from visit.until_answered(lambda: visit.post(f"/orders/{visit.token}/pay", **chosen))
         if answer is None:
             return
         visit.payment = yield from _payment_behind(visit, answer)
         if visit.payment:
             return
-        yield 0.5 + 0.5 * tries  # "we are confirming": the shop does not know yet whether it has opened one
+        yield 2.0 + tries  # "we are confirming": the shop does not know yet whether it has opened one
 
 
 def _payment_behind(visit: Visit, answer: Answer) -> Generator[float, None, str]:

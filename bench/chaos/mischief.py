@@ -16,10 +16,9 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from bench.chaos.town import PAY_WITHIN, Town
+from bench.chaos.town import Town
 from e2e.control import Control
 from e2e.demo import TOKEN
-from tests.parts.processes import Process
 
 Undo = Callable[[], None]
 
@@ -129,13 +128,9 @@ def _rolling_restart(town: Town) -> None:
             town.running[name].signal(signal.SIGTERM)
 
 
-def _time_passes(town: Town) -> None:
-    pass_time(town, PAY_WITHIN + 5)
-
-
 TABLE = (
     Mischief("web worker killed", _web_worker),
-    Mischief("web master killed", _kill("web")),
+    Mischief("web killed, master and all", _kill("web")),
     Mischief("worker killed", _kill("worker")),
     Mischief("clock killed", _kill("clock")),
     Mischief("acquirer's worker killed", _kill("acquirer_worker")),
@@ -152,7 +147,6 @@ TABLE = (
     Mischief("PostgreSQL away for 3 s", _postgres_restarted, 3, "postgresql"),
     Mischief("SQLite locked for 6 s", _sqlite_locked, 6, "sqlite"),
     Mischief("rolling restart while the schema grows", _rolling_restart),
-    Mischief("time passes in both worlds", _time_passes),
 )
 
 
@@ -182,7 +176,6 @@ class Nemesis:
     seed: int
     every: float
     say: Callable[[str], None]
-    buyers: Process | None = None
     done: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -214,8 +207,6 @@ class Nemesis:
             self.say(f"could not be done now: {type(error).__name__}")
             self.done[mischief.says] -= 1
             return
-        if mischief.do is _time_passes and self.buyers and self.buyers.alive():
-            self.buyers.signal(signal.SIGUSR1)
         if undo:
             at = time.monotonic() + mischief.seconds
             heapq.heappush(self._mending, (at, next(self._tickets), mischief.says, undo))
@@ -223,10 +214,6 @@ class Nemesis:
     def _mend(self, until: float) -> None:
         while self._mending and self._mending[0][0] <= until:
             heapq.heappop(self._mending)[3]()
-
-    def let_latecomers_come(self) -> None:
-        """Only those are left who wanted to pay too late: let it be late."""
-        self.break_something(next(one for one in TABLE if one.do is _time_passes))
 
     def stop(self) -> None:
         """Mend everything, and be no trouble any more."""

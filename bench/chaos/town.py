@@ -83,10 +83,10 @@ class Town(Demo):
             process.signal(signal.SIGTERM)
 
     def kill(self, name: str) -> None:
-        """kill -9 of a process alone; what it forked has to notice."""
+        """kill -9 of a process and what it forked, as when a container goes."""
         process = self.running.get(name)
-        if process and process.alive():
-            process.signal(signal.SIGKILL)
+        if process:
+            process.kill()
 
     def children(self, name: str) -> list[int]:
         """The process ids that a running process has forked."""
@@ -117,12 +117,12 @@ class Town(Demo):
 
     # --- buyers ---
 
-    def let_buyers_in(self, orders: int, seed: int) -> Process:
-        """Start the buyers' process."""
+    def let_buyers_in(self, orders: int, seconds: float, seed: int) -> Process:
+        """Start the buyers' process: so many come, but nobody after so many seconds."""
         buyer = Buyer(self)
         skus = [sku for slug in goods_on(buyer.page("/")) if (sku := _sku(buyer.page(f"/products/{slug}")))]
         plan = {"shop": self.shop, "acquirer": self.acquirer, "orders": orders, "seed": seed, "goods": skus}
-        plan["pay_within"] = PAY_WITHIN
+        plan |= {"seconds": seconds, "pay_within": PAY_WITHIN}
         command = [sys.executable, "-m", "bench.chaos.crowd", json.dumps(plan), str(self.folder)]
         return self.processes(command, {"PYTHONPATH": os.pathsep.join(sys.path)}, log="crowd")
 
