@@ -73,7 +73,7 @@ def _outbox(at: datetime) -> list[Cause]:
         .where(OutboxRow.due_at.is_not(None), OutboxRow.error.is_not(None))
         .where(or_(OutboxRow.tries >= TRIES, OutboxRow.created_at <= at - FIVE_MINUTES))
     )
-    first = db.session.execute(stuck.order_by(OutboxRow.id).limit(1)).one_or_none()
+    first = db.session.execute(stuck.order_by(OutboxRow.due_at, OutboxRow.id).limit(1)).one_or_none()
     if first is None:
         return []
     waiting = db.session.scalar(select(func.count()).select_from(stuck.subquery()))

@@ -111,7 +111,7 @@ def strangers(at: datetime) -> None:
             (InboxRow.verdict == "foreign") | (InboxRow.received_at <= at - APPEARS_WITHIN),
             ~known,
         )
-        .order_by(InboxRow.id)
+        .order_by(InboxRow.received_at)
         .limit(AT_ONCE)
     )
     report(
@@ -196,7 +196,7 @@ def _hinted(heard_until: datetime) -> list[int]:
         .join(Report, Report.payment_id == Payment.id)
         .join(Order, Order.id == Payment.order_id)
         .where(
-            one_of(Report.verdict, ["hint"]),
+            Report.verdict == literal("hint", literal_execute=True),
             Report.heard_at.between(heard_until - timedelta(days=1), heard_until),
             Report.state == states.CAPTURED,
             Order.paid_by.is_(None),

@@ -81,6 +81,18 @@ def test_three_notices_signed_at_another_time_say_that_a_clock_is_wrong(
     assert raised("OPS_CLOCK_SKEW") == [("fakepay", "NEW")]
 
 
+@pytest.mark.parametrize("provider", ["kpay", "stripe"])
+def test_providers_that_sign_a_time_say_so_when_it_is_another(shop: Shop, provider: str) -> None:
+    """The reason by which clock skew is known."""
+    stamp = str(int(clock.wall().timestamp()) - 301)
+    headers = {"webhook-id": "evt-1", "webhook-timestamp": stamp, "webhook-signature": "v1,x"}
+    headers["stripe-signature"] = f"t={stamp},v1=00"
+    for number in range(3):
+        assert shop.receive(headers, b"%d" % number, provider)[0] in (400, 401)
+    shop.sweep()
+    assert raised("OPS_CLOCK_SKEW") == [(provider, "NEW")]
+
+
 def test_an_event_id_that_comes_with_other_content_is_told_of_once(shop: Shop) -> None:
     payment = shop.payment(shop.order())
     shop.hear(payment, "evt-1")

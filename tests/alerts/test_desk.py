@@ -1,0 +1,175 @@
+"""What people do with alerts: take them on, resolve them, find them; each move once, told, and kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shop.alerts import desk
+from shop.alerts.models import Alert
+from shop.core import outbox
+from shop.core.db import db, writing
+from shop.core.errors import BadInput, Refusal
+from shop.jobs import effects
+from tests.alerts.words import told
+from tests.shop_fixtures import Race, Shop
+
+
+def raise_one(rule: str = "OPS_ORPHAN", subject: str = "fakepay", cause: str = "notice 1", **more: Any) -> int:
+    with writing():
+        alert_id = desk.say(desk.Cause(rule, subject, cause, "webhook", {"seen": 1}, {"wanted": 0}, **more))
+    assert alert_id
+    return alert_id
+
+
+def changes() -> list[tuple[int, str, str, str]]:
+    outbox.relay(effects.follow)
+    return [(e["alertId"], e["state"], e["by"], e["note"]) for e in told(outbox.ALERT_CHANGES)]
+
+
+def test_an_alert_goes_from_new_over_acknowledged_to_resolved_with_who_when_and_why(shop: Shop) -> None:
+    number = raise_one()
+    alert = desk.acknowledge(number, "sam", "looking into it")
+    assert (alert.state, alert.acknowledged_by, alert.acknowledged_note) == ("ACKNOWLEDGED", "sam", "looking into it")
+    first = alert.acknowledged_at
+    shop.wait(minutes=5)
+    alert = desk.resolve(number, "kim", "called them")
+    assert (alert.state, alert.resolved_by, alert.resolved_note) == ("RESOLVED", "kim", "called them")
+    assert (alert.acknowledged_by, alert.acknowledged_at) == ("sam", first)
+    assert first and alert.resolved_at and (alert.resolved_at - first).total_seconds() >= 300
+    assert changes() == [(number, "ACKNOWLEDGED", "sam", "looking into it"), (number, "RESOLVED", "kim", "called them")]
+
+
+def test_a_new_alert_may_be_resolved_at_once(shop: Shop) -> None:
+    assert desk.resolve(raise_one(), "sam").state == "RESOLVED"
+
+
+def test_a_wrong_move_is_refused_and_changes_nothing(shop: Shop) -> None:
+    number = raise_one()
+    desk.acknowledge(number, "sam")
+    with pytest.raises(Refusal) as refused:
+        desk.acknowledge(number, "kim")
+    assert refused.value.code == "not_new"
+    desk.resolve(number, "sam")
+    for move in (desk.acknowledge, desk.resolve):
+        with pytest.raises(Refusal) as refused:
+            move(number, "kim")
+        assert (refused.value.code, refused.value.status) == ("resolved", 409)
+    assert len(changes()) == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "by", "note", "status"),
+    [
+        (999, "sam", "", 404),
+        (0, "sam", "", 404),
+        (None, "", "", 422),
+        (None, "  ", "", 422),
+        (None, "sam", "x" * 2001, 422),
+    ],
+)
+def test_bad_input_gets_a_clear_sentence(shop: Shop, number: int | None, by: str, note: str, status: int) -> None:
+    alert_id = raise_one() if number is None else number
+    for move in (desk.acknowledge, desk.resolve):
+        with pytest.raises(BadInput) as refused:
+            move(alert_id, by, note)
+        assert (refused.value.status, refused.value.message.endswith(".")) == (status, True)
+    assert changes() == []
+
+
+def test_of_eight_who_take_an_alert_on_at_once_one_gets_it(shop: Shop, race: Race) -> None:
+    number = raise_one()
+    results = race(lambda who: desk.acknowledge(number, f"person {who}").id)
+    assert results.count(number) == 1
+    assert {r.code for r in results if isinstance(r, Refusal)} == {"not_new"}
+    assert len(changes()) == 1
+
+
+def test_resolved_by_people_and_by_the_watch_at_once_it_is_told_once(shop: Shop, race: Race) -> None:
+    number = raise_one()
+
+    def end(who: int) -> Any:
+        if who % 2:
+            return desk.resolve(number, "sam").id
+        with writing():
+            return desk.is_gone(number, "It is gone.")
+
+    results = race(end)
+    assert len([r for r in results if r in (True, number) and not isinstance(r, Refusal)]) == 1
+    assert len(changes()) == 1
+
+
+def test_eight_who_raise_the_same_alert_at_once_make_one_row_and_one_event(shop: Shop, race: Race) -> None:
+    def say(_: int) -> int | None:
+        with writing():
+            return desk.say(desk.Cause("OPS_ORPHAN", "fakepay", "notice 1", "webhook", {}, {}))
+
+    results = race(say)
+    assert len([r for r in results if r is not None]) == 1
+    outbox.relay(effects.follow)
+    assert (shop.count(Alert), len(told(outbox.OPERATIONS))) == (1, 1)
+
+
+def test_an_alert_that_is_rolled_back_was_never_raised(shop: Shop) -> None:
+    with pytest.raises(RuntimeError), writing():
+        desk.say(desk.Cause("OPS_ORPHAN", "fakepay", "notice 1", "webhook", {}, {}))
+        raise RuntimeError("no after all")
+    outbox.relay(effects.follow)
+    assert (shop.count(Alert), told(outbox.OPERATIONS)) == (0, [])
+
+
+def test_what_was_resolved_by_hand_is_not_raised_again_for_the_same_cause(shop: Shop) -> None:
+    desk.resolve(raise_one(), "sam")
+    with writing():
+        assert desk.say(desk.Cause("OPS_ORPHAN", "fakepay", "notice 1", "webhook", {}, {})) is None
+        assert desk.say(desk.Cause("OPS_ORPHAN", "fakepay", "notice 2", "webhook", {}, {}))
+
+
+def test_open_alerts_are_listed_the_most_severe_first_and_counted(shop: Shop) -> None:
+    order = shop.order()
+    mild = raise_one("OPS_FOREIGN")
+    severe = raise_one("RULE_C", order.number, "capture 1", order_id=order.id, order_no=order.number)
+    done = raise_one("RULE_D", order.number, "capture 2", order_id=order.id, order_no=order.number)
+    desk.resolve(done, "sam")
+    db.session.rollback()
+    assert [alert.id for alert in desk.open_alerts()] == [severe, mild]
+    assert [alert.id for alert in desk.open_alerts(rule="RULE_C")] == [severe]
+    assert [alert.id for alert in desk.of_order(order.id)] == [severe, done]
+    assert desk.counts() == {"P1": 1, "P2": 1}
+
+
+# --- flask alerts ---
+
+
+def command(shop: Shop, *words: str) -> tuple[int, str]:
+    result = shop.app.test_cli_runner().invoke(args=["alerts", *words])
+    return result.exit_code, result.output
+
+
+def test_the_command_lists_takes_on_and_resolves(shop: Shop) -> None:
+    assert command(shop) == (0, "No alert is open.\n")
+    number = str(raise_one())
+    code, says = command(shop)
+    assert (code, "A signed notice is about a payment that we do not know (notice 1)" in says) == (0, True)
+    assert says.startswith(f"{number} P1 OPS_ORPHAN fakepay: ")
+    code, says = command(shop, "acknowledge", number, "--by", "sam", "--note", "looking")
+    assert (code, says.rstrip().endswith("ACKNOWLEDGED, sam")) == (0, True)
+    assert command(shop, "--rule", "RULE_A") == (0, "No alert is open.\n")
+    code, says = command(shop, "resolve", number, "--by", "kim")
+    assert (code, "RESOLVED" in says) == (0, True)
+    assert command(shop) == (0, "No alert is open.\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("acknowledge", "7", "--by", "sam"), "Error: We have no such alert.\n"),
+        (("resolve", "seven", "--by", "sam"), "is not a valid integer"),
+        (("resolve", "7"), "Missing option '--by'"),
+        (("resolve", "7", "--by", " "), "Please say who you are"),
+    ],
+)
+def test_the_command_says_what_is_wrong(shop: Shop, words: tuple[str, ...], says: str) -> None:
+    code, said = command(shop, *words)
+    assert (code != 0, says in said) == (True, True)
