@@ -9,7 +9,7 @@ from flask_babel import gettext, lazy_gettext
 from flask_wtf.csrf import CSRFError
 from markupsafe import escape
 from redis.exceptions import RedisError
-from sqlalchemy.exc import InterfaceError, OperationalError, StatementError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, InternalServerError
 
@@ -59,6 +59,7 @@ def init_app(app: Flask, *, machine_paths: tuple[str, ...]) -> None:
         app.register_error_handler(missing, _redis_away)
     for missing in _DATABASE_AWAY:
         app.register_error_handler(missing, _database_away)
+    app.teardown_appcontext(_leave_database)
     app.log_exception = _log_exception  # type: ignore[method-assign]  # Flask's own line has the order's token in it
 
 
@@ -148,6 +149,18 @@ def _database_away(error: Exception) -> Response:
     log.error("database.away", error=str(getattr(error, "orig", error)))
     db.session.remove()
     return answer(503, code="database_away", headers={"Retry-After": str(_AGAIN)})
+
+
+def _leave_database(_: BaseException | None) -> None:
+    """End what was read, before Flask-SQLAlchemy does: a database that has gone away since then takes back no answer
+    that was right.
+    """
+    try:
+        db.session.remove()
+    except SQLAlchemyError as error:
+        log.warning("database.gone", error=type(error).__name__)
+        db.session().invalidate()
+        db.session.remove()
 
 
 def _log_exception(exc_info: Any) -> None:
