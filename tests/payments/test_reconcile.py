@@ -13,11 +13,13 @@ import pytest
 
 from shop.core.db import db
 from shop.core.errors import Away, BadInput, Refusal
+from shop.core.money import Money
+from shop.ledger import payouts
 from shop.ledger.models import Journal
 from shop.payments import reconcile
 from shop.payments.models import Refund
 from shop.payments.settlement_models import Discrepancy, SettledLine
-from shop.reports import reconciliation
+from shop.reports import invariants, reconciliation
 from tests.payments.settling import QUIET, Trading
 from tests.real_acquirer_fixtures import RealAcquirer
 from tests.shop_fixtures import Race, Shop
@@ -240,6 +242,42 @@ def test_eight_at_once_book_every_line_once(trading: Trading, race: Race) -> Non
     assert sum(one.opened for one in results) == trading.shop.count(Discrepancy) == 2
     db.session.rollback()
     assert db.session.scalar(db.select(db.func.count()).where(Journal.kind == "settled")) == 2
+
+
+LIES = (
+    ("UPDATE settled_lines SET fee = fee + 1", "UPDATE settled_lines SET fee = fee - 1"),
+    ("UPDATE settled_lines SET amount = amount + 1", "UPDATE settled_lines SET amount = amount - 1"),
+    *(
+        (
+            f"UPDATE ledger_entries SET amount = amount + 1 WHERE account = '{account}'",
+            f"UPDATE ledger_entries SET amount = amount - 1 WHERE account = '{account}'",
+        )
+        for account in ("fees", "settled", "disputes")
+    ),
+    ("UPDATE disputes SET state = 'WON'", "UPDATE disputes SET state = 'OPEN'"),
+)
+"""What could be wrong with what was settled or disputed, and how it is put right."""
+
+
+def test_every_lie_about_what_was_settled_or_disputed_is_found(trading: Trading) -> None:
+    order = trading.paid("tpay")
+    trading.acquirer.act(trading.shop.payment(order).id, "dispute")
+    trading.reconcile("tpay")
+    trading.shop.is_sound()
+    for lie, truth in LIES:
+        assert db.session.execute(db.text(lie)).rowcount, "the lie was told"  # type: ignore[attr-defined]
+        db.session.commit()
+        broken = {finding.name for finding in invariants.check(ask_acquirer=False) if not finding.holds}
+        assert "3 settlement" in broken, lie
+        db.session.execute(db.text(truth))
+        db.session.commit()
+
+
+def test_what_was_settled_can_be_paid_out(trading: Trading) -> None:
+    trading.refund(trading.paid("kpay"), 20000)
+    trading.day_is_over()
+    trading.reconcile("kpay")
+    assert payouts.available("TWD") == Money(120000 - 20000 - 3360, "TWD")
 
 
 # --- what cannot be read or had ---

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shop.core.db import db
-from shop.reports.invariants import alerts, history, holdings, money, promptness
+from shop.reports.invariants import alerts, history, holdings, money, promptness, settlement
 from shop.reports.invariants.scope import EVERYTHING, Rows, Scope
 
 
@@ -74,6 +74,11 @@ RULES: tuple[tuple[str, str, Callable[[Scope], Rows]], ...] = (
         money.other_money_goes_back,
     ),
     ("3 funds", "what was settled and not paid out is what the ledger says", holdings.funds_add_up),
+    (
+        "3 settlement",
+        "fees, settled money and disputes on the accounts are those of the files and of the banks",
+        settlement.settlement_adds_up,
+    ),
     ("4 one payment", "no order has two open payments", promptness.one_open_payment),
     ("4 time", "no order waits longer than a minute past its time without a reason", promptness.none_past_its_time),
     ("5 kept at", "everything accepted has been applied, told, or is being tried", promptness.nothing_is_left_lying),
