@@ -73,14 +73,11 @@ def _breathe(town: Town) -> None:
 
 
 def calm(town: Town, nemesis: Nemesis, buyers: Process) -> list[tuple[str, float]]:
-    """Everything heals. Returns how long it took until it was at rest: by itself, and once time had passed."""
-    began = time.monotonic()
+    """Everything heals. Returns how long each part of coming to rest took."""
     nemesis.stop()
-    wait(town, lambda: mischief.heal(town) and town.all_answer(), 60, "servers are back")
-    wait(town, lambda: mischief.same_time(town), 30, "one time")
-    wait(town, lambda: not buyers.alive() or town.counts().get(ONLY_LATECOMERS), 60, "buyers are done")
-    wait(town, lambda: verdict.unrest_without_cause(town) == 0, REST_WITHIN, "money is heard of")
-    heard = time.monotonic() - began
+    back = wait(town, lambda: mischief.heal(town) and town.all_answer() and mischief.same_time(town), 60, "healing")
+    at_home = wait(town, lambda: not buyers.alive() or town.counts().get(ONLY_LATECOMERS), 90, "buyers are done")
+    heard = wait(town, lambda: verdict.unrest_without_cause(town) == 0, REST_WITHIN, "money is heard of")
     mischief.pass_time(town, PAY_WITHIN + 5)
     if buyers.alive():
         buyers.signal(signal.SIGUSR1)  # now it is too late for those who wanted to come too late
@@ -91,7 +88,12 @@ def calm(town: Town, nemesis: Nemesis, buyers: Process) -> list[tuple[str, float
     mischief.pass_time(town, 120)
     mischief.same_time(town)
     rested += wait(town, lambda: not verdict.unrest(town), REST_WITHIN, "rest")
-    return [("all money known and settled", heard), ("everything at rest, once its time was over", rested)]
+    return [
+        ("until every server answers", back),
+        ("then until the last buyer is done", at_home),
+        ("then until all money is known and settled", heard),
+        ("from the end of the last order's time until all is at rest", rested),
+    ]
 
 
 def run(database: str, orders: int, within: float, seed: int, every: float, plant: str = "", logs: str = "") -> int:

@@ -23,9 +23,9 @@ import httpx
 
 from bench.chaos.customers import Thinking, Visit, live
 
-HANDS = 16
+HANDS = 32
 """Threads that lead buyers."""
-AT_ONCE = 100
+AT_ONCE = 150
 """Buyers that are under way at the same time, those those that think included, latecomers not."""
 SOON = 10.0
 """Seconds; who thinks longer than this comes late on purpose."""
