@@ -112,13 +112,13 @@ def test_an_acquirer_that_is_away_for_ten_minutes_loses_no_order_and_no_money(sh
     shop.acquirer.away = True
     new = shop.order((PEN, 1))
     assert shop.standing(new).key == "unavailable", "the checkout says so, and the order is kept"
-    for _ in range(20):
-        shop.turn(seconds=30)
+    for _ in range(10):
+        shop.turn(minutes=1)
     assert {shop.state(order) for order in (paid, unpaid)} == {"WAITING_PAYMENT"}
     shop.acquirer.away = False
     back_at = clock.now()
     while shop.state(paid) != "PAID":
-        shop.turn(seconds=2)
+        shop.turn(seconds=5)
         assert (clock.now() - back_at).total_seconds() <= 90
     payment = shop.pay_again(new)
     shop.acquirer.capture(payment.id)

