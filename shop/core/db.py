@@ -8,15 +8,17 @@ own lock blocks every other greenlet of the process, the holder included.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any, TypeVar, cast
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, CursorResult, DateTime, Engine, Executable, MetaData, Table, event
+from sqlalchemy import BigInteger, CursorResult, DateTime, Engine, Executable, Insert, MetaData, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -31,6 +33,7 @@ _NAMES = {
 }
 T = TypeVar("T")
 _TRIES = 3
+_RESTED = 1.0  # seconds
 _RETRIED = ("40001", "40P01")  # serialization failure, deadlock detected
 
 
@@ -72,7 +75,6 @@ def engine_options(url: str) -> dict[str, Any]:
         return {"hide_parameters": True, "connect_args": {"timeout": 5, "check_same_thread": False}}
     return {
         "hide_parameters": True,
-        "pool_pre_ping": True,
         "pool_timeout": 3,
         "pool_size": 10,
         "max_overflow": 10,
@@ -83,6 +85,7 @@ def engine_options(url: str) -> dict[str, Any]:
 def prepare(engine: Engine) -> None:
     """Teach a SQLite engine to begin transactions itself, at the strength that the unit asks for."""
     if engine.dialect.name != "sqlite":
+        _ask_those_that_rested(engine)
         return
 
     @event.listens_for(engine, "connect")
@@ -95,6 +98,25 @@ def prepare(engine: Engine) -> None:
     def _begin(connection: Any) -> None:
         immediate = connection.get_execution_options().get("writing")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _ask_those_that_rested(engine: Engine) -> None:
+    """A connection that has rested for a second is asked whether it is still there before it is used.
+
+    Asking each time, as pool_pre_ping does, costs a busy process a question for every unit.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def _checkin(_connection: Any, record: Any) -> None:
+        record.info["rests_since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _checkout(connection: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("rests_since", float("inf")) > _RESTED:
+            try:
+                engine.dialect.do_ping(connection)
+            except engine.dialect.loaded_dbapi.Error as error:
+                raise InvalidatePoolError() from error
 
 
 @contextmanager
@@ -110,7 +132,7 @@ def writing() -> Iterator[None]:
         return
     session.rollback()
     lock = _sqlite_writer if db.engine.dialect.name == "sqlite" else nullcontext()
-    callbacks: list[Callable[[], None]] = []
+    callbacks: dict[object, Callable[[], None]] = {}
     with lock:
         session.info.update(writing=True, after_commit=callbacks, last_rows={})
         try:
@@ -123,7 +145,7 @@ def writing() -> Iterator[None]:
             raise
         finally:
             session.info.update(writing=False, after_commit=None, last_rows=None)
-    for callback in callbacks:
+    for callback in callbacks.values():
         callback()
 
 
@@ -149,9 +171,14 @@ def add_last(model: type[Base], **values: Any) -> None:
     session = db.session()
     rows = session.info.get("last_rows")
     if rows is None or session.in_nested_transaction():
-        session.execute(table(model).insert(), [values])
+        session.execute(_into(model), [values])
     else:
         rows.setdefault(model, []).append(values)
+
+
+@cache
+def _into(model: type[Base]) -> Insert:
+    return table(model).insert()
 
 
 def _write_last_rows(session: Session) -> None:
@@ -159,21 +186,24 @@ def _write_last_rows(session: Session) -> None:
     if last_rows:
         session.flush()  # what they refer to goes first
         for model, rows in last_rows.items():
-            session.execute(table(model).insert(), rows)
+            session.execute(_into(model), rows)
 
 
-def changed(statement: Executable) -> int:
+def changed(statement: Executable, values: dict[str, Any] | None = None) -> int:
     """Carry out an UPDATE or DELETE and return how many rows it found: whoever finds none came second."""
-    return cast("CursorResult[Any]", db.session.execute(statement)).rowcount
+    return cast("CursorResult[Any]", db.session.execute(statement, values)).rowcount
 
 
-def after_commit(callback: Callable[[], None]) -> None:
-    """Call `callback` once the current unit has committed; at once when there is none."""
+def after_commit(callback: Callable[[], None], *, instead_of: str = "") -> None:
+    """Call `callback` once the current unit has committed; at once when there is none.
+
+    Of those that name the same thing to stand `instead_of`, the last one is called.
+    """
     callbacks = db.session().info.get("after_commit")
     if callbacks is None:
         callback()
     else:
-        callbacks.append(callback)
+        callbacks[instead_of or callback] = callback
 
 
 def table(model: type[Base]) -> Table:
@@ -181,6 +211,9 @@ def table(model: type[Base]) -> Table:
     return cast("Table", model.__table__)
 
 
-def insert(model: type[Base]) -> Any:
-    """An INSERT into `model` that knows ON CONFLICT, in the words of the database in use."""
-    return (postgresql if db.engine.dialect.name == "postgresql" else sqlite).insert(model)
+def insert(model: type[Base], *, plain: bool = False) -> Any:
+    """An INSERT into `model` that knows ON CONFLICT, in the words of the database in use; `plain`, one without
+    objects.
+    """
+    into = table(model) if plain else model
+    return (postgresql if db.engine.dialect.name == "postgresql" else sqlite).insert(into)

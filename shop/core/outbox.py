@@ -53,15 +53,15 @@ def emit(stream: str, kind: str, subject: str, payload: dict[str, Any]) -> None:
 
 
 def wake(channel: str, message: dict[str, Any]) -> None:
-    """After the commit, tell open pages that something changed. Lost when Redis is away: pages compare at each
-    heartbeat.
+    """After the commit, tell open pages that something changed, once for what is last said on a channel. Lost when
+    Redis is away: pages compare at each heartbeat.
     """
 
     def publish() -> None:
         with suppress(redis.RedisAway):
             redis.attempt(lambda r: r.publish(channel, json.dumps(message)))
 
-    after_commit(publish)
+    after_commit(publish, instead_of=channel)
 
 
 def relay(effects: Callable[[str, dict[str, Any]], None], *, limit: int = 200) -> int:
@@ -73,14 +73,7 @@ def relay(effects: Callable[[str, dict[str, Any]], None], *, limit: int = 200) -
     rows = _claim(limit)
     if not rows:
         return 0
-    told, failed = [], {}
-    for row in rows:
-        try:
-            effects(row["kind"], row["payload"])
-            told.append(row)
-        except Exception as error:  # noqa: BLE001 - one poisoned row must never stop the others
-            db.session.rollback()
-            failed[row["id"]] = f"{type(error).__name__}: {error}"
+    told, failed = _follow(rows, effects)
     away = _to_streams(told)
     if away:
         failed |= {row["id"]: away for row in told}
@@ -96,6 +89,31 @@ def relay(effects: Callable[[str, dict[str, Any]], None], *, limit: int = 200) -
             later = at + timedelta(seconds=5)
             db.session.execute(update(OutboxRow).where(OutboxRow.id == row_id).values(due_at=later, error=why[:500]))
     return len(told)
+
+
+def _follow(
+    rows: list[dict[str, Any]], effects: Callable[[str, dict[str, Any]], None]
+) -> tuple[list[dict[str, Any]], dict[int, str]]:
+    """What follows from events: the rows of which all is done, and why each other one failed.
+
+    All of them in one unit; each by itself once one has failed, for what they do may be done twice.
+    """
+    try:
+        with writing():
+            for row in rows:
+                effects(row["kind"], row["payload"])
+        return rows, {}
+    except Exception:  # noqa: BLE001 - one poisoned row must never stop the others
+        db.session.rollback()
+    told, failed = [], {}
+    for row in rows:
+        try:
+            effects(row["kind"], row["payload"])
+            told.append(row)
+        except Exception as error:  # noqa: BLE001
+            db.session.rollback()
+            failed[row["id"]] = f"{type(error).__name__}: {error}"
+    return told, failed
 
 
 def waiting() -> int:

@@ -42,6 +42,8 @@ def sweep(rounds: int = 5) -> dict[str, int]:
 def _all(work: Work, ids: Iterable[Any], parallel: int) -> int:
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     ids = list(ids)
+    if work.take and ids:
+        ids = work.take(ids)
     if parallel == 1 or len(ids) < 2:
         return sum(_one(app, work, item) for item in ids)
     with ThreadPoolExecutor(min(parallel, len(ids)), thread_name_prefix=work.kind) as pool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, bindparam, select, update
 from sqlalchemy.orm.attributes import set_committed_value
 
 from shop.core import clock, logs, metrics, outbox
@@ -39,18 +39,18 @@ def move(
     move.
     """
     allowed = states.sources(target, because)
-    db.session.flush()
     if seen is None:
+        db.session.flush()
         seen = db.session.scalar(select(Order.state).where(Order.id == order_id))
     while seen is not None and seen in allowed:
         change: dict[str, Any] = {"state": target, **(values or {})}
         if target in states.ENDED and seen not in states.ENDED:
             change["ended_at"] = clock.now()
-        statement = update(events.ORDERS).where(events.ORDERS.c.id == order_id, events.ORDERS.c.state == seen)
+        statement = _writes(tuple(change))
         if unless is not None:
             statement = statement.where(~unless)
-        numbered = statement.values(**change, event_seq=events.ORDERS.c.event_seq + 1 + len(then))
-        won = db.session.execute(numbered.returning(events.ORDERS.c.event_seq, events.ORDERS.c.number)).one_or_none()
+        where = {"the_order": order_id, "seen": seen, "many": 1 + len(then)}
+        won = db.session.execute(statement, where | {f"new_{k}": v for k, v in change.items()}).one_or_none()
         if won:
             _remember(order_id, change | {"event_seq": won.event_seq})
             told = {"source": seen, "target": target, "because": because, **data}
@@ -65,6 +65,18 @@ def move(
             return False
         seen = again
     return False
+
+
+@cache
+def _writes(columns: tuple[str, ...]) -> Any:
+    """The conditional UPDATE: writes `columns` and takes `many` event numbers where the state is the one seen."""
+    orders = events.ORDERS
+    return (
+        update(orders)
+        .where(orders.c.id == bindparam("the_order"), orders.c.state == bindparam("seen"))
+        .values({c: bindparam(f"new_{c}") for c in columns} | {"event_seq": orders.c.event_seq + bindparam("many")})
+        .returning(orders.c.event_seq, orders.c.number)
+    )
 
 
 def _remember(order_id: int, change: dict[str, Any]) -> None:

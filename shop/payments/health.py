@@ -20,6 +20,7 @@ from shop.payments.provider import PaymentProvider, Unavailable, Unknown
 T = TypeVar("T")
 TRIP_AFTER = 5
 PAUSE = 5.0  # seconds
+_LOOK_AGAIN = 0.5  # seconds for which a process trusts what it has read
 
 
 def call(provider: PaymentProvider, operation: str, use: Callable[[], T]) -> T | Unavailable:
@@ -54,7 +55,20 @@ def paused() -> list[str]:
 
 
 def _health(name: str) -> tuple[int, datetime | None]:
-    """Failures in a row, and until when the provider is left alone."""
+    """Failures in a row, and until when the provider is left alone, as this process has read it just now."""
+    seen = _seen().get(name)
+    if seen is None or time.monotonic() - seen[0] > _LOOK_AGAIN:
+        seen = _seen()[name] = (time.monotonic(), _read(name))
+    return seen[1]
+
+
+def _seen() -> dict[str, tuple[float, tuple[int, datetime | None]]]:
+    found: dict[str, tuple[float, tuple[int, datetime | None]]]
+    found = current_app.extensions.setdefault("settled_health", {})
+    return found
+
+
+def _read(name: str) -> tuple[int, datetime | None]:
     row = db.session.execute(
         select(ProviderHealth.failures, ProviderHealth.paused_until).where(ProviderHealth.provider == name)
     ).one_or_none()
@@ -76,9 +90,11 @@ def _trouble(name: str, retry_after: float | None) -> None:
         db.session.execute(
             update(ProviderHealth).where(ProviderHealth.provider == name, tripped).values(paused_until=at + pause)
         )
+    _seen().pop(name, None)
 
 
 def _well_again(name: str) -> None:
     well = {"failures": 0, "unavailable_since": None, "paused_until": None}
     with writing():
         db.session.execute(update(ProviderHealth).where(ProviderHealth.provider == name).values(**well))
+    _seen().pop(name, None)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from shop.core import clock, logs, metrics
-from shop.core.db import changed, db, insert, retried, writing
+from shop.core.db import changed, db, insert, retried, table, writing
 from shop.payments import disputes, refunds, registry, states
 from shop.payments.models import InboxRow, Payment, RefusedNotice
 from shop.payments.provider import BadSignature, Malformed, Notice, PaymentProvider
@@ -23,6 +25,23 @@ REFUSED_KEPT = 1000  # for each provider
 BACKOFF = (2, 5, 10, 30, 60, 300, 1800)  # seconds until what could not be applied is tried again
 ORPHAN_GIVEN_UP = timedelta(days=1)
 _KEPT_HEADERS = ("content-type", "user-agent", "webhook-id", "webhook-timestamp", "stripe-signature", "x-request-id")
+_INBOX = table(InboxRow)
+_TO_APPLY = (
+    select(*(_INBOX.c[name] for name in ("id", "provider", "trust", "received_at", "tries", "verdict", "done_at")))
+    .where(_INBOX.c.id == bindparam("row"))
+    .with_for_update()
+)
+_APPLIED = (
+    update(_INBOX)
+    .where(_INBOX.c.id == bindparam("row"))
+    .values(
+        verdict=bindparam("heard"),
+        due_at=bindparam("due"),
+        done_at=bindparam("done"),
+        tries=_INBOX.c.tries + 1,
+        error=None,
+    )
+)
 _WEIGHT = ("duplicate", "hint", "stale", "illegal", "applied", "foreign", "orphan", "mismatch")
 
 
@@ -53,29 +72,29 @@ def receive(provider: PaymentProvider, headers: Mapping[str, str], raw: bytes) -
     return provider.ack(apply(inbox_id, notices) or "applied")
 
 
+@cache
+def _unless_known(_dialect: str) -> Any:
+    """Inserts a row and returns its id; nothing for one whose event we have."""
+    return insert(InboxRow, plain=True).on_conflict_do_nothing().returning(_INBOX.c.id)
+
+
 def _store(
     provider: PaymentProvider, notices: list[Notice], headers: Mapping[str, str], raw: bytes
 ) -> tuple[int | None, str]:
     """The id of the new row, or None for a repetition, and what it is."""
     key, digest, at = notices[0].dedupe_key, hashlib.sha256(raw).hexdigest(), clock.now()
     with writing():
-        inbox_id = db.session.execute(
-            insert(InboxRow)
-            .values(
-                provider=provider.NAME,
-                dedupe_key=key,
-                body_hash=digest,
-                body=raw,
-                headers=_kept(headers),
-                trust=notices[0].trust,
-                received_at=at,
-                due_at=at + timedelta(seconds=BACKOFF[0]),
-                repeats=0,
-                tries=0,
-            )
-            .on_conflict_do_nothing()
-            .returning(InboxRow.id)
-        ).scalar()
+        row = {
+            "provider": provider.NAME,
+            "dedupe_key": key,
+            "body_hash": digest,
+            "body": raw,
+            "headers": _kept(headers),
+            "trust": notices[0].trust,
+            "received_at": at,
+            "due_at": at + timedelta(seconds=BACKOFF[0]),
+        }
+        inbox_id = db.session.execute(_unless_known(db.engine.dialect.name), row).scalar()
         if inbox_id is not None:
             if notices[0].trust in UNPROVEN:
                 _forget_old_hints(provider.NAME, inbox_id)
@@ -119,24 +138,23 @@ def apply(inbox_id: int, notices: list[Notice] | None = None) -> str | None:
 def _apply(inbox_id: int, notices: list[Notice]) -> str:
     at = clock.now()
     with writing():
-        row = db.session.get_one(InboxRow, inbox_id, with_for_update=True, populate_existing=True)
+        row = db.session.execute(_TO_APPLY, {"row": inbox_id}).one()
         if row.done_at is not None:
             return row.verdict or "duplicate"
         verdict = max((_hear(row, notice) for notice in notices), key=_WEIGHT.index)
-        row.verdict, row.tries, row.error = verdict, row.tries + 1, None
-        row.due_at = _again_at(row, verdict, at)
-        row.done_at = None if row.due_at else at
-        provider = row.provider
-    metrics.NOTICES.labels(provider, verdict).inc()
-    return verdict
+        due_at = _again_at(row, verdict, at)
+        done_at = None if due_at else at
+        db.session.execute(_APPLIED, {"row": inbox_id, "heard": verdict, "due": due_at, "done": done_at})
+    metrics.NOTICES.labels(row.provider, verdict).inc()
+    return str(verdict)
 
 
-def _again_at(row: InboxRow, verdict: str, at: datetime) -> datetime | None:
+def _again_at(row: Any, verdict: str, at: datetime) -> datetime | None:
     """When the row is applied again: an orphan until its payment appears; a hint once more when their query shows what
     it hinted at.
     """
     if verdict == "orphan" and at < row.received_at + ORPHAN_GIVEN_UP:
-        return at + _pause(row.tries)
+        return at + _pause(row.tries + 1)
     provider = registry.get(row.provider)
     window = provider.capabilities.consistency_window if provider else timedelta(0)
     if verdict == "hint" and row.trust != "signed" and at < row.received_at + window:
@@ -144,7 +162,7 @@ def _again_at(row: InboxRow, verdict: str, at: datetime) -> datetime | None:
     return None
 
 
-def _hear(row: InboxRow, notice: Notice) -> str:
+def _hear(row: Any, notice: Notice) -> str:
     """What one notice does, by how far it can be trusted."""
     provider = registry.get(row.provider)
     if provider and provider.MERCHANT and notice.merchant and notice.merchant != provider.MERCHANT:

@@ -6,12 +6,13 @@ clocks, a worker and a buyer who presses "check now" never ask twice at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import bindparam, or_, select, update
 
 from shop.core import clock
-from shop.core.db import changed, db, retried, writing
+from shop.core.db import db, retried, table, writing
 from shop.payments import due, health, registry, states
 from shop.payments import request as requests
 from shop.payments.models import Payment
@@ -22,6 +23,19 @@ from shop.payments.settle import settle
 LEASE = timedelta(seconds=30)
 PATIENCE = timedelta(seconds=2)  # between two questions that buyers cause
 CREATED_IS_UNKNOWN = timedelta(seconds=10)
+_PAYMENTS = table(Payment)
+_DUE = (
+    select(_PAYMENTS.c.id)
+    .where(_PAYMENTS.c.id.in_(bindparam("payments", expanding=True)), _PAYMENTS.c.next_check_at <= bindparam("at"))
+    .order_by(_PAYMENTS.c.id)
+    .with_for_update()
+)
+_TAKE = (
+    update(_PAYMENTS)
+    .where(_PAYMENTS.c.id.in_(_DUE))
+    .values(next_check_at=bindparam("until"), checks=_PAYMENTS.c.checks + 1, asked_at=bindparam("at"))
+    .returning(_PAYMENTS.c.id)
+)
 
 
 def due_payments(limit: int = 1000) -> list[str]:
@@ -71,16 +85,26 @@ def check_now(order_id: int, heard_from: str) -> None:
         check(payment_id, heard_from)
 
 
+def take(payment_ids: Sequence[str]) -> list[str]:
+    """Claim those of the payments that are due, for LEASE, and return them: their questions are the caller's to put."""
+    at = clock.now()
+
+    def unit() -> set[str]:
+        with writing():
+            return set(db.session.scalars(_TAKE, {"payments": list(payment_ids), "at": at, "until": at + LEASE}))
+
+    claimed = retried(unit)
+    return [payment_id for payment_id in payment_ids if payment_id in claimed]
+
+
 def check(payment_id: str, heard_from: str = "poll") -> str | None:
     """Ask about one due payment and settle the answer. None when it is not due or another process has it."""
-    at = clock.now()
-    with writing():
-        claimed = changed(
-            update(Payment)
-            .where(Payment.id == payment_id, Payment.next_check_at <= at)
-            .values(next_check_at=at + LEASE, checks=Payment.checks + 1, asked_at=at)
-        )
-    return ask(payment_id, heard_from) if claimed else None
+    return ask(payment_id, heard_from) if take([payment_id]) else None
+
+
+def ask_taken(payment_id: str) -> str | None:
+    """Put the question of a payment that was taken."""
+    return ask(payment_id, "poll")
 
 
 def close(payment_id: str, *, because: str = "closing") -> str:

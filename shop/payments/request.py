@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flask import current_app
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from shop.core.db import db
 from shop.orders.models import Order
 from shop.payments.models import Payment
 from shop.payments.provider import PaymentRequest
 from shop.payments.states import NEVER_OPENED
+
+_ASKED = (
+    select(Payment, Order.number, Order.token, Order.locale, Order.pay_by)
+    .join(Order, Order.id == Payment.order_id)
+    .where(Payment.id == bindparam("payment"))
+)
+_FRESH = {"populate_existing": True}
 
 
 @dataclass(frozen=True)
@@ -28,11 +35,7 @@ class Asked:
 
 def load(payment_id: str) -> Asked | None:
     """Everything that a call needs; None for an unknown payment. Ends its own read transaction."""
-    row = db.session.execute(
-        select(Payment, Order.number, Order.token, Order.locale, Order.pay_by)
-        .join(Order, Order.id == Payment.order_id)
-        .where(Payment.id == payment_id)
-    ).one_or_none()
+    row = db.session.execute(_ASKED, {"payment": payment_id}, execution_options=_FRESH).one_or_none()
     if row is None:
         return None
     payment: Payment = row.Payment
