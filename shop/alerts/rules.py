@@ -33,6 +33,7 @@ RULES: dict[str, tuple[str, str]] = {
     "OPS_PROVIDER_UNAVAILABLE": (P1, "A provider has not answered for ten minutes"),
     "OPS_CLOSING_WAITS": (P2, "An order should have ended ten minutes ago"),
     "OPS_DEAD_LETTER": (P2, "Something was tried again and again and is not done"),
+    "OPS_INVARIANT": (P1, "Something that must always hold does not"),
 }
 """Each rule's severity and what it says."""
 SOON = timedelta(seconds=5)

@@ -23,6 +23,7 @@ SETTLE_SECONDS = Histogram(
 REQUESTS = Counter("settled_requests", "HTTP requests", ["endpoint", "status"])
 UNITS_AGAIN = Counter("settled_units_again", "Writing units done again after the database gave them up", ["sqlstate"])
 ALERTS = Counter("settled_alerts", "Alerts by rule and what became of them", ["rule", "became"])
+INVARIANTS = Counter("settled_broken_invariants", "Rows that broke an invariant, each counted once", ["invariant"])
 JOBS = Counter("settled_jobs", "Units of later work", ["kind", "outcome"])
 
 
