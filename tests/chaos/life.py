@@ -1,0 +1,235 @@
+"""Everything that buyers, staff, acquirers, networks, clocks and dying processes do, in any order that hypothesis can
+think of.
+
+After each step what must hold in the middle of things; at the end everything heals, and then everything must hold
+(`tests.chaos.rest`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from shop.checkout import cart, closing, saga
+from shop.core.db import db, writing
+from shop.core.money import Money
+from shop.inventory import stock
+from shop.jobs import schedule
+from shop.ledger import chart, store_credit
+from shop.payments import poll, refunds, settle, start
+from tests.chaos import rest
+from tests.chaos.beyond import MOST_ORDERS, Beyond, places, providers, which
+from tests.chaos.world import CUSTOMERS, DUE, World
+from tests.shop_fixtures import KETTLE, PEN
+
+some_orders = precondition(lambda life: life.orders)
+somebody_sleeps = precondition(lambda life: life.world.asleep)
+
+
+class Life(Beyond):
+    """The shop's life. `world` is lent by the test."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.checkouts: list[Callable[[], Any]] = []
+        self.given: Counter[int] = Counter()
+
+    # --- buyers ---
+
+    @initialize(sku=st.sampled_from([PEN, KETTLE]), quantity=st.integers(1, 4), provider=providers)
+    def begin(self, sku: str, quantity: int, provider: str) -> None:
+        self._place(sku, quantity, provider, None, 0, 0)
+
+    @precondition(lambda life: len(life.checkouts) < MOST_ORDERS)
+    @rule(
+        sku=st.sampled_from([KETTLE, PEN]),
+        quantity=st.integers(1, 6),
+        provider=providers,
+        customer=st.sampled_from([None, *CUSTOMERS]),
+        share=st.sampled_from([0, 40, 100]),
+        places=places,
+    )
+    def place(self, sku: str, quantity: int, provider: str, customer: int | None, share: int, places: int) -> None:
+        self._place(sku, quantity, provider, customer, share, places)
+
+    def _place(self, sku: str, quantity: int, provider: str, customer: int | None, share: int, places: int) -> None:
+        cart_id = cart.create("TWD")
+        cart.add(cart_id, sku, quantity)
+        seen = cart.load(cart_id)
+        buyer = saga.Buyer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW", user_id=customer)
+        credit = seen.total.amount * share // 100 if customer else 0
+        press = lambda: saga.place_order(cart_id, buyer, provider, seen.checkout_key, credit=credit)  # noqa: E731
+        self.checkouts.append(press)
+        self._do(press, places)
+
+    @rule(number=which, places=places)
+    def press_again(self, number: int, places: int) -> None:
+        """A double click, a reload, another tab."""
+        self._do(self.checkouts[number % len(self.checkouts)], places)
+
+    @some_orders
+    @rule(order=which, by=st.sampled_from(["buyer", "sam"]), places=places)
+    def cancel(self, order: int, by: str, places: int) -> None:
+        order_id = self._order(order)["id"]
+        self._do(lambda: closing.cancel_order(order_id, by), places)
+
+    @some_orders
+    @rule(order=which, provider=providers, places=places)
+    def pay_again(self, order: int, provider: str, places: int) -> None:
+        order_id = self._order(order)["id"]
+        self._do(lambda: start.open_payment(order_id, provider), places)
+
+    @some_orders
+    @rule(order=which, heard_from=st.sampled_from(["view", "return"]), places=places)
+    def look(self, order: int, heard_from: str, places: int) -> None:
+        order_id = self._order(order)["id"]
+        self._do(lambda: poll.check_now(order_id, heard_from), places)
+
+    @some_orders
+    @rule(order=which, places=places)
+    def give_up_this_way_to_pay(self, order: int, places: int) -> None:
+        order_id = self._order(order)["id"]
+        self._do(lambda: closing.cancel_payment(order_id), places)
+
+    # --- staff ---
+
+    @some_orders
+    @rule(
+        order=which,
+        percent=st.sampled_from([30, 60, 100]),
+        to=st.sampled_from(["provider", "store_credit"]),
+        places=places,
+    )
+    def refund(self, order: int, percent: int, to: str, places: int) -> None:
+        """Of whatever has come for the order, whichever capture has most left."""
+        order_id = self._order(order)["id"]
+        capture = self._refundable(order_id)
+        if capture:
+            money = Money(max(1, capture["amount"] * percent // 100), capture["currency"])
+            self._do(lambda: refunds.request(capture["id"], money, reason="", by="sam", to=to), places)
+        else:
+            held = self.world.rows("SELECT amount, currency FROM credit_holds WHERE order_id = :id", id=order_id)
+            if held:
+                money = Money(max(1, held[0]["amount"] * percent // 100), held[0]["currency"])
+                self._do(lambda: refunds.request_credit(order_id, money, reason="", by="sam"), places)
+
+    @some_orders
+    @rule(order=which, to=st.sampled_from(["provider", "store_credit"]), places=places)
+    def call_off(self, order: int, to: str, places: int) -> None:
+        order_id = self._order(order)["id"]
+        self._do(lambda: closing.call_off(order_id, "sam", to=to), places)
+
+    @some_orders
+    @rule(order=which, places=places)
+    def accept(self, order: int, places: int) -> None:
+        """What came is taken for the whole."""
+        capture = self._refundable(self._order(order)["id"])
+        if capture:
+            self._do(lambda: settle.accept(capture["id"], by="sam"), places)
+
+    @rule(by=st.sampled_from(["sam", "kim"]), places=places)
+    def approve_refunds(self, by: str, places: int) -> None:
+        waiting = self.world.rows("SELECT id FROM refunds WHERE needs_two AND approved_by IS NULL ORDER BY id")
+        if waiting:
+            self._do(lambda: refunds.approve(waiting[0]["id"], by), places)
+
+    @rule(customer=st.sampled_from(CUSTOMERS), amount=st.sampled_from([9000, 50000]))
+    def give_credit(self, customer: int, amount: int) -> None:
+        self.given[customer] += amount
+        key = f"gift:{customer}:{self.given[customer]}"
+        with writing():
+            store_credit.give(customer, Money(amount, "TWD"), key=key, kind="gift", debit=chart.GOODWILL)
+
+    @rule(sku=st.sampled_from([KETTLE, PEN]), units=st.sampled_from([-3, -1, 2]), price=st.sampled_from([0, 1, -100]))
+    def change_the_shelf(self, sku: str, units: int, price: int) -> None:
+        """Stock is corrected, and what it costs."""
+        with writing():
+            if stock.available([sku])[sku] + units >= 0:
+                stock.receive(sku, units, "adjustment")
+            db.session.execute(
+                db.text(
+                    "UPDATE products SET prices = json_set(prices, '$.TWD', prices ->> 'TWD' + :by) WHERE sku = :sku"
+                ),
+                {"by": price, "sku": sku},
+            )
+
+    # --- processes and time ---
+
+    @rule(kind=st.sampled_from(sorted(DUE)), item=st.integers(0, 2), places=places)
+    def do_one_thing(self, kind: str, item: int, places: int) -> None:
+        """A worker does one thing that is due."""
+        todo = next(one for one in schedule.WORK if one.kind == kind)
+        due = todo.due()
+        if due:
+            self._do(lambda: todo.do(due[item % len(due)]), places)
+
+    @somebody_sleeps
+    @rule(who=st.integers(0, 3), places=places)
+    def wake_up(self, who: int, places: int) -> None:
+        self.world.wake(self.world.asleep[who % len(self.world.asleep)], places)
+        self._see_orders()
+
+    @somebody_sleeps
+    @rule(who=st.integers(0, 3))
+    def kill(self, who: int) -> None:
+        self.world.kill(self.world.asleep[who % len(self.world.asleep)])
+
+    @rule(seconds=st.sampled_from([1, 5, 11, 31, 300, 1790, 1801, 4000, 90000]))
+    def time_passes(self, seconds: int) -> None:
+        self.world.turn(seconds)
+
+    @precondition(lambda life: not life.set_back)
+    @rule()
+    def the_clock_is_set_back(self) -> None:
+        self.set_back = True
+        self.world.turn(-600)
+
+    @rule()
+    def sweep(self) -> None:
+        self.world.sweep()
+        self._see_orders()
+
+    # --- what must hold ---
+
+    @invariant()
+    def holds(self) -> None:
+        if self.world.changed():
+            rest.in_the_middle(self.world)
+
+    def teardown(self) -> None:
+        try:
+            if sys.exc_info()[0] is None:  # what has come to grief already has been found
+                rest.heal(self)
+                rest.at_rest(self)
+        finally:
+            self.world.end()
+
+
+HALF = 300
+"""Lives of each of the two tests of a push."""
+
+
+def live(world: World, examples: int, *, steps: int = 25, **more: Any) -> None:
+    """Let hypothesis think of `examples` lives."""
+    machine = type("Life", (Life,), {"world": world})
+    own = settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=True,
+        **{"phases": (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink), **more},
+    )
+    run_state_machine_as_test(machine, settings=own)

@@ -1,0 +1,33 @@
+"""Tests of the tests: with a mistake planted in the shop, its life has to come to grief, and soon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import Phase
+
+from tests.chaos.life import live
+from tests.chaos.mistakes import MORE, SEEDED
+from tests.chaos.world import World, world
+
+ENOUGH = 400
+"""Lives within which each mistake has to show."""
+
+
+@pytest.fixture(scope="module")
+def lent() -> Iterator[World]:
+    with world() as made:
+        yield made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mistake", [*SEEDED, *MORE], ids=lambda mistake: mistake.__name__)
+def test_a_mistake_that_is_planted_is_found(
+    lent: World, mistake: Callable[[pytest.MonkeyPatch, World], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mistake(monkeypatch, lent)
+    with pytest.raises(Exception) as found:
+        live(lent, ENOUGH, derandomize=True, database=None, phases=[Phase.generate])
+    broken = found.value.exceptions if isinstance(found.value, ExceptionGroup) else (found.value,)
+    assert all(isinstance(one, AssertionError) for one in broken), broken

@@ -1,0 +1,296 @@
+"""A shop that lives fast, for tests that live its life thousands of times.
+
+The real rooms on a real SQLite in memory-backed files, with a clock that stands still until it is turned, names in a
+row, and workers that can be stopped in the middle of what they do. What the machine itself reads, it reads over a
+connection of its own, so that it sees what is committed and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from flask.ctx import AppContext
+from greenlet import getcurrent, greenlet
+from sqlalchemy import event
+
+from shop import create_app
+from shop.accounts.models import User
+from shop.core import clock, ids, outbox
+from shop.core.db import db, writing
+from shop.core.errors import Refusal
+from shop.core.money import Money
+from shop.jobs import schedule, work
+from shop.ledger import chart, store_credit
+from shop.payments import health, registry
+from shop.reports.invariants.scope import Scope
+from tests.fakes import Acquirer, FakePay
+from tests.shop_fixtures import environ, migrate
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TICK = timedelta(milliseconds=1)
+PROVIDERS = ("fakepay", "otherpay")
+CUSTOMERS = (1, 2)
+CREDIT = 150000
+"""What the first customer has to begin with, in minor units of TWD. The second has nothing."""
+NEEDS_TWO = 100000
+NOT_ABOUT_ORDERS = ("lookout", "invariants")
+"""Work that is left out: it looks after operations, or at what is looked at here anyhow."""
+DUE = {
+    "inbox": "inbox WHERE due_at <= :now",
+    "saga": "sagas WHERE due_at <= :now",
+    "poll": "payments WHERE next_check_at <= :now",
+    "refund": "refunds WHERE next_check_at <= :now",
+    "closing": "orders WHERE state IN ('PENDING', 'WAITING_PAYMENT', 'FAILED')",
+    "outbox": "outbox WHERE due_at <= :now",
+    "watch": "watch_list WHERE due_at <= :now",
+}
+"""Where the rows of each kind of work are that may be due."""
+MOST_ASLEEP = 6
+
+
+class Killed(BaseException):
+    """The process of a worker ends here and now."""
+
+
+class Worker(greenlet):
+    """Somebody who does something and may fall asleep at one of the places where others can come between.
+
+    Those are: before a transaction begins, before the acquirer hears a call, before its answer arrives, and before and
+    after events are told.
+    """
+
+    def __init__(self, world: World, do: Callable[[], Any], places: int) -> None:
+        super().__init__(self._live)
+        self.world, self.do, self.places = world, do, places
+        self.refused: Refusal | None = None
+
+    def _live(self) -> None:
+        with self.world.app.app_context():
+            try:
+                self.do()
+            except Refusal as refusal:
+                db.session.rollback()
+                self.refused = refusal
+            except Killed:
+                pass
+
+
+class World:
+    """What the life of a shop takes place in. Made once, emptied for every life."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "shop.db"
+        url = f"sqlite:///{self.file}"
+        migrate(url)
+        self.app = create_app(environ(url, "", REFUND_NEEDS_TWO=str(NEEDS_TWO)), TESTING=True)
+        self.now = START
+        self.acquirer = Acquirer(lambda: self.now)
+        self.asleep: list[Worker] = []
+        self.told: list[dict[str, Any]] = []
+        self.troubles: list[dict[str, Any]] = []
+        self._named: Counter[str] = Counter()
+        self._context: AppContext | None = None
+        self._raw = sqlite3.connect(self.file, isolation_level=None)
+        self._seen = -1
+
+    # --- beginning and ending ---
+
+    @contextmanager
+    def opened(self) -> Iterator[World]:
+        """With what is slow or moves by itself put out of the way."""
+        with pytest.MonkeyPatch.context() as patch, self.app.app_context():
+            self._listen()
+            patch.setattr(clock, "now", lambda: self.now)
+            patch.setattr(clock, "wall", lambda: self.now)
+            patch.setattr(ids, "payment_id", lambda: self._name("P"))
+            patch.setattr(ids, "refund_id", lambda: self._name("R"))
+            patch.setattr(ids, "order_number", lambda: self._name("N"))
+            patch.setattr(ids, "token", lambda: self._name("T"))
+            patch.setattr(health, "_LOOK_AGAIN", -1.0, raising=False)
+            patch.setattr(work, "PARALLEL", 1)
+            todo = tuple(self._looked_for_quickly(one) for one in schedule.WORK if one.kind not in NOT_ABOUT_ORDERS)
+            patch.setattr(schedule, "WORK", todo)
+            patch.setattr(work, "WORK", todo)
+            patch.setattr(outbox, "_to_streams", self._tell)
+            patch.setattr(Scope, "rows", lambda _everything, sql, **values: self.rows(sql, **values))
+            self.acquirer.pause = self.pause
+            for name in PROVIDERS:
+                registry.all_providers()[name] = FakePay(self.acquirer, name)
+            self._furnish()
+            logs = structlog.get_config()
+            errors = structlog.make_filtering_bound_logger(logging.ERROR)
+            structlog.configure(wrapper_class=errors, processors=[self._note_trouble])
+            try:
+                yield self
+            finally:
+                structlog.configure(**logs)
+                db.session.remove()
+                db.engine.dispose()
+                self._raw.close()
+
+    def _listen(self) -> None:
+        @event.listens_for(db.engine, "connect")
+        def _connect(connection: Any, _record: Any) -> None:
+            connection.execute("PRAGMA synchronous=OFF")
+
+        @event.listens_for(db.engine, "checkout")
+        def _checkout(*_: Any) -> None:
+            self.pause()
+
+    def _looked_for_quickly(self, one: schedule.Work) -> schedule.Work:
+        """The shop's own question is only put when there is something that it could find."""
+        if one.kind not in DUE:
+            return one
+        sql = f"SELECT 1 FROM {DUE[one.kind]} LIMIT 1"
+        return replace(one, due=lambda: one.due() if self.rows(sql, now=self.now) else [])
+
+    def _note_trouble(self, _logger: Any, _method: str, event: Any) -> Any:
+        """What is only logged in production, because the others must go on."""
+        self.troubles.append(dict(event))
+        raise structlog.DropEvent
+
+    def _furnish(self) -> None:
+        """Two customers, one of them with store credit; and remember all rows."""
+        for number in CUSTOMERS:
+            names = {"email": f"c{number}@example.com", "name": f"C{number}", "password_hash": "none"}
+            db.session.add(User(id=number, created_at=self.now, **names))
+        db.session.commit()
+        with writing():
+            store_credit.give(1, Money(CREDIT, "TWD"), key="gift:1", kind="gift", debit=chart.GOODWILL)
+        tables = [row["name"] for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        self._tables = [t for t in tables if t != "alembic_version" and not t.startswith("sqlite_")]
+        found = {t: self._raw.execute(f"SELECT * FROM {t}").fetchall() for t in self._tables}
+        self._first_rows = {t: rows for t, rows in found.items() if rows}
+
+    def begin(self) -> None:
+        """A new life: everything as it was at first."""
+        self._raw.execute("BEGIN")
+        for table in self._tables:
+            self._raw.execute(f"DELETE FROM {table}")
+        for table, rows in self._first_rows.items():
+            self._raw.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+        self._raw.execute("COMMIT")
+        self.now = START
+        self._named.clear()
+        self.told.clear()
+        self.troubles.clear()
+        there = self.acquirer
+        for kept in (there.payments, there.refunds, there.calls, there.does, there.over_asked):
+            kept.clear()
+        there.away = False
+        self._context = self.app.app_context()
+        self._context.push()
+
+    def end(self) -> None:
+        """The life is over; whoever sleeps now never wakes."""
+        while self.asleep:
+            self.kill(self.asleep[-1])
+        if self._context:
+            self._context.pop()
+            self._context = None
+
+    # --- doing things ---
+
+    def do(self, do: Callable[[], Any], places: int = 0) -> Refusal | None:
+        """Let somebody do something, who falls asleep at the `places`-th place, or never when it is 0. The shop's
+        refusal, if that is how it ended.
+        """
+        self.now += TICK
+        worker = Worker(self, do, places if len(self.asleep) < MOST_ASLEEP else 0)
+        worker.switch()
+        if not worker.dead:
+            self.asleep.append(worker)
+        return worker.refused
+
+    def wake(self, worker: Worker, places: int = 0) -> None:
+        """Let somebody who sleeps go on."""
+        self.now += TICK
+        self.asleep.remove(worker)
+        worker.places = places
+        worker.switch()
+        if not worker.dead:
+            self.asleep.append(worker)
+
+    def kill(self, worker: Worker) -> None:
+        """The process of somebody who sleeps is gone."""
+        self.asleep.remove(worker)
+        worker.throw(Killed)
+
+    def pause(self) -> None:
+        """One of the places where others can come between."""
+        me = getcurrent()
+        if isinstance(me, Worker) and me.places:
+            me.places -= 1
+            if not me.places and me.parent:
+                me.parent.switch()
+
+    def turn(self, seconds: float) -> None:
+        """The clock goes on, or is set back."""
+        self.now += timedelta(seconds=seconds)
+
+    def sweep(self) -> None:
+        """The clock process has its look."""
+        self.do(work.sweep)
+
+    # --- what is ---
+
+    def rows(self, sql: str, **values: Any) -> list[dict[str, Any]]:
+        """What is committed. Times among `values` are aware."""
+        bound = {name: stored(value) if isinstance(value, datetime) else value for name, value in values.items()}
+        found = self._raw.execute(sql, bound)
+        names = [column[0] for column in found.description]
+        return [dict(zip(names, row, strict=True)) for row in found]
+
+    def changed(self) -> bool:
+        """Whether anything has been committed since this was last asked."""
+        before, self._seen = self._seen, self._raw.execute("PRAGMA data_version").fetchone()[0]
+        return before != self._seen
+
+    # --- in place of what is slow or random ---
+
+    def _name(self, letter: str) -> str:
+        self._named[letter] += 1
+        return f"{letter}{self._named[letter]:05}"
+
+    def next_payment(self) -> str:
+        """The name that the next payment will get."""
+        return f"P{self._named['P'] + 1:05}"
+
+    def _tell(self, rows: list[dict[str, Any]]) -> str | None:
+        self.pause()
+        self.told += rows
+        self.pause()
+        return None
+
+
+def stored(at: datetime) -> str:
+    """A time as the database has it."""
+    return at.strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def told(at: str) -> datetime:
+    """A time as the database has it."""
+    return datetime.fromisoformat(at).replace(tzinfo=UTC)
+
+
+@contextmanager
+def world() -> Iterator[World]:
+    """A world in a folder of its own, in memory where there is a place for that."""
+    memory = Path("/dev/shm")
+    made_in = memory if memory.is_dir() else None
+    with (
+        tempfile.TemporaryDirectory(prefix="settled-life-", dir=made_in) as folder,
+        World(Path(folder)).opened() as made,
+    ):
+        yield made
