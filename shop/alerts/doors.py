@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from shop.alerts.desk import WATCH, Cause
-from shop.alerts.episodes import TEN_MINUTES, follow, since
+from shop.alerts.episodes import TEN_MINUTES, Sight, follow, since
 from shop.core.db import db
 from shop.payments import registry
 from shop.payments.health import TRIP_AFTER
@@ -19,28 +19,19 @@ SILENT_AFTER = 3
 """Captures in a row of which no webhook told. One lost webhook is nothing; the polling is for that."""
 
 
-def silent(at: datetime) -> None:
+def silent(sight: Sight) -> None:
     """For ten minutes and three captures a provider's money was heard of by asking, and no notice came at all."""
     names = sorted(registry.all_providers())
     last = dict(zip(names, _each([_last_notice(name) for name in names]), strict=True))
-    first = dict(zip(names, _each([_capture_after(name, last[name], 0) for name in names]), strict=True))
-    many = dict(zip(names, _each([_capture_after(name, last[name], SILENT_AFTER - 1) for name in names]), strict=True))
-    found = [
-        Cause(
-            rule="OPS_WEBHOOKS_SILENT",
-            subject=name,
-            cause=since(last[name]),
-            source=WATCH,
-            observed={
-                "lastWebhookAt": last[name] and last[name].isoformat(),
-                "heardByAskingSince": first[name].isoformat(),
-            },
-            expected={"webhooks": "one for each capture"},
-        )
-        for name in names
-        if many[name] and first[name] <= at - TEN_MINUTES
-    ]
-    follow("OPS_WEBHOOKS_SILENT", found, "A webhook has come.")
+    third = dict(zip(names, _each([_capture_after(name, last[name], SILENT_AFTER) for name in names]), strict=True))
+    found = []
+    for name in names:
+        first = db.session.scalar(_capture_after(name, last[name], 1)) if third[name] else None
+        if first and first <= sight.at - TEN_MINUTES:
+            observed = {"lastWebhookAt": last[name] and last[name].isoformat(), "heardByAskingSince": first.isoformat()}
+            expected = {"webhooks": "one for each capture"}
+            found.append(Cause("OPS_WEBHOOKS_SILENT", name, since(last[name]), WATCH, observed, expected))
+    follow(sight, "OPS_WEBHOOKS_SILENT", found, "A webhook has come.")
 
 
 def _each(questions: Sequence[Any]) -> Sequence[Any]:
@@ -56,13 +47,13 @@ def _capture_after(provider: str, last: datetime | None, number: int) -> Any:
     """When we heard of the first, second … capture after the last notice; without a notice, of all."""
     query = select(Capture.heard_at).where(Capture.provider == provider).order_by(Capture.heard_at)
     query = query.where(Capture.heard_at > last) if last else query
-    return query.offset(number).limit(1)
+    return query.offset(number - 1).limit(1)
 
 
-def unavailable(at: datetime) -> None:
+def unavailable(sight: Sight) -> None:
     """A provider has not answered for ten minutes, and was asked."""
     away = select(ProviderHealth).where(
-        ProviderHealth.unavailable_since <= at - TEN_MINUTES, ProviderHealth.failures >= TRIP_AFTER
+        ProviderHealth.unavailable_since <= sight.at - TEN_MINUTES, ProviderHealth.failures >= TRIP_AFTER
     )
     found = [
         Cause(
@@ -75,4 +66,4 @@ def unavailable(at: datetime) -> None:
         )
         for row in db.session.scalars(away)
     ]
-    follow("OPS_PROVIDER_UNAVAILABLE", found, "It answers again.")
+    follow(sight, "OPS_PROVIDER_UNAVAILABLE", found, "It answers again.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,12 +19,28 @@ AT_ONCE = 1000
 """How many rows one look for a condition reads; the others wait until these are dealt with."""
 
 
-def follow(rule: str, found: Sequence[Cause], why: str, *, complete: bool = True) -> None:
+@dataclass
+class Sight:
+    """One look at conditions: its time, and the alerts that are open when it begins."""
+
+    at: datetime
+    _rules: set[str] | None = None
+
+    def open(self, rule: str) -> list[Alert]:
+        """Unresolved alerts of a rule, oldest first."""
+        if self._rules is None:
+            self._rules = set(db.session.scalars(select(Alert.rule).where(IS_OPEN).distinct()))
+        if rule not in self._rules:
+            return []
+        return list(db.session.scalars(select(Alert).where(Alert.rule == rule, IS_OPEN).order_by(Alert.id)))
+
+
+def follow(sight: Sight, rule: str, found: Sequence[Cause], why: str, *, complete: bool = True) -> None:
     """Raise what has been found, and resolve, because of `why`, what was raised and has not been found any more.
 
     Where the search was not `complete`, nothing is resolved.
     """
-    known = {(alert.subject, alert.cause): alert for alert in still_open(rule)}
+    known = {(alert.subject, alert.cause): alert for alert in sight.open(rule)}
     here = {(cause.subject, cause.cause) for cause in found}
     if complete:
         over([alert for key, alert in known.items() if key not in here], why)
@@ -53,11 +70,6 @@ def over(alerts: Iterable[Alert], why: str) -> None:
 
     if ids:
         retried(unit)
-
-
-def still_open(rule: str) -> list[Alert]:
-    """Unresolved alerts of a rule, oldest first."""
-    return list(db.session.scalars(select(Alert).where(Alert.rule == rule, IS_OPEN).order_by(Alert.id)))
 
 
 def since(moment: datetime | None) -> str:

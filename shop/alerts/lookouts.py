@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import select
 
 from shop.alerts import doors, lying, notices
+from shop.alerts.episodes import Sight
 from shop.alerts.models import Lookout
 from shop.core import clock, logs
 from shop.core.db import db, insert, retried, writing
@@ -21,9 +22,9 @@ log = logs.get()
 
 @dataclass(frozen=True)
 class Condition:
-    """`look(at)` raises what it finds and resolves what is over; doing it twice changes nothing. `every` in seconds."""
+    """`look` raises what it finds and resolves what is over; doing it twice changes nothing. `every` in seconds."""
 
-    look: Callable[[datetime], None]
+    look: Callable[[Sight], None]
     every: int
 
 
@@ -60,11 +61,11 @@ def look(_number: int = 0) -> None:
         with writing():
             return set(db.session.scalars(claim))
 
-    mine = retried(unit)
+    mine, sight = retried(unit), Sight(at)
     for name, condition in CONDITIONS.items():
         if name in mine:
             try:
-                condition.look(at)
+                condition.look(sight)
             except Exception as error:  # noqa: BLE001 - the next look is soon
                 db.session.rollback()
                 log.error("lookout.failed", condition=name, error=f"{type(error).__name__}: {error}"[:500])

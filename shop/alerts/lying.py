@@ -8,7 +8,7 @@ from itertools import chain
 from sqlalchemy import func, or_, select, text
 
 from shop.alerts.desk import WATCH, Cause
-from shop.alerts.episodes import AT_ONCE, TEN_MINUTES, follow, one_of, since, still_open
+from shop.alerts.episodes import AT_ONCE, TEN_MINUTES, Sight, follow, one_of, since
 from shop.core.db import db
 from shop.core.outbox import OutboxRow
 from shop.orders import states as order_states
@@ -24,9 +24,9 @@ DEAD = "OPS_DEAD_LETTER"
 OUTBOX = "outbox"
 
 
-def closing(at: datetime) -> None:
+def closing(sight: Sight) -> None:
     """An order that should have ended ten minutes ago waits, most likely for an acquirer that is away."""
-    late = at - TEN_MINUTES
+    late = sight.at - TEN_MINUTES
     waits = (
         select(Order.id, Order.number, Order.state, Order.pay_by, Order.cancel_requested_at)
         .where(one_of(Order.state, sorted(order_states.PAYABLE)), Order.review_since.is_(None))
@@ -42,14 +42,14 @@ def closing(at: datetime) -> None:
         cause = Cause("OPS_CLOSING_WAITS", row.number, since(should_end), WATCH, observed, expected, row.id, row.number)
         found.append(cause)
     complete = len(found) < AT_ONCE
-    follow("OPS_CLOSING_WAITS", found, "The order has ended, or waits no more.", complete=complete)
+    follow(sight, "OPS_CLOSING_WAITS", found, "The order has ended, or waits no more.", complete=complete)
 
 
-def dead_letters(at: datetime) -> None:
+def dead_letters(sight: Sight) -> None:
     """Rows that were tried ten times, or for five minutes with an error, and are not done."""
-    found = [_inbox(at), _outbox(at), _refunds(), _sagas()]
+    found = [_inbox(sight.at), _outbox(sight), _refunds(), _sagas()]
     complete = all(len(some) < AT_ONCE for some in found)
-    follow(DEAD, list(chain(*found)), "It is done.", complete=complete)
+    follow(sight, DEAD, list(chain(*found)), "It is done.", complete=complete)
 
 
 def _inbox(at: datetime) -> list[Cause]:
@@ -66,18 +66,18 @@ def _inbox(at: datetime) -> list[Cause]:
     ]
 
 
-def _outbox(at: datetime) -> list[Cause]:
+def _outbox(sight: Sight) -> list[Cause]:
     """One alert for all of them, until all are told: mostly it is Redis that is away."""
     stuck = (
         select(OutboxRow.id, OutboxRow.kind, OutboxRow.tries, OutboxRow.error)
         .where(OutboxRow.due_at.is_not(None), OutboxRow.error.is_not(None))
-        .where(or_(OutboxRow.tries >= TRIES, OutboxRow.created_at <= at - FIVE_MINUTES))
+        .where(or_(OutboxRow.tries >= TRIES, OutboxRow.created_at <= sight.at - FIVE_MINUTES))
     )
     first = db.session.execute(stuck.order_by(OutboxRow.due_at, OutboxRow.id).limit(1)).one_or_none()
     if first is None:
         return []
     waiting = db.session.scalar(select(func.count()).select_from(stuck.subquery()))
-    known = next((alert.cause for alert in still_open(DEAD) if alert.subject == OUTBOX), None)
+    known = next((alert.cause for alert in sight.open(DEAD) if alert.subject == OUTBOX), None)
     told = {"firstId": first.id, "kind": first.kind, "waiting": waiting}
     return [_dead(OUTBOX, known or f"event {first.id}", first.tries, first.error, told)]
 
@@ -109,7 +109,7 @@ def _sagas() -> list[Cause]:
     ]
 
 
-def settlement(_at: datetime) -> None:
+def settlement(sight: Sight) -> None:
     """Rule F: every open discrepancy; one that is opened again is a new one."""
     rows = db.session.execute(
         select(Discrepancy, Order.number)
@@ -117,7 +117,7 @@ def settlement(_at: datetime) -> None:
         .where(Discrepancy.closed_at.is_(None))
         .order_by(Discrepancy.id)
     ).all()
-    follow("RULE_F", [_disagrees(*row) for row in rows], "The discrepancy has been closed.")
+    follow(sight, "RULE_F", [_disagrees(*row) for row in rows], "The discrepancy has been closed.")
 
 
 def _disagrees(row: Discrepancy, order_no: str | None) -> Cause:

@@ -11,7 +11,7 @@ from sqlalchemy import Text, case, cast, exists, func, literal, select
 
 from shop.alerts import watch
 from shop.alerts.desk import Cause
-from shop.alerts.episodes import AT_ONCE, TEN_MINUTES, one_of, over, report, still_open
+from shop.alerts.episodes import AT_ONCE, TEN_MINUTES, Sight, one_of, over, report
 from shop.alerts.models import Alert
 from shop.alerts.rules import Claim
 from shop.core.db import db
@@ -32,21 +32,21 @@ _REMEMBERED = timedelta(days=30)
 # --- turned away -----------------------------------------------------------------------------------------------------
 
 
-def signatures(at: datetime) -> None:
+def signatures(sight: Sight) -> None:
     """At most one alert for each provider and ten minutes; it is over when ten minutes were quiet."""
-    forged = (*_turned_away("bad_signature"), RefusedNotice.received_at > at - TEN_MINUTES)
-    _floods("OPS_BAD_SIGNATURE", forged, 1)
-    _floods("OPS_CLOCK_SKEW", (*forged, RefusedNotice.reason.like(SKEWED)), SKEWED_AFTER)
+    forged = (*_turned_away("bad_signature"), RefusedNotice.received_at > sight.at - TEN_MINUTES)
+    _floods(sight, "OPS_BAD_SIGNATURE", forged, 1)
+    _floods(sight, "OPS_CLOCK_SKEW", (*forged, RefusedNotice.reason.like(SKEWED)), SKEWED_AFTER)
 
 
 def _turned_away(verdict: str) -> tuple[Any, Any]:
     return RefusedNotice.provider.in_(registry.all_providers()), RefusedNotice.verdict == verdict
 
 
-def _floods(rule: str, which: Sequence[Any], least: int) -> None:
+def _floods(sight: Sight, rule: str, which: Sequence[Any], least: int) -> None:
     came = select(RefusedNotice.provider, func.count().label("notices")).where(*which).group_by(RefusedNotice.provider)
     loud = {row.provider: row.notices for row in db.session.execute(came)}
-    over([alert for alert in still_open(rule) if alert.subject not in loud], "Ten minutes were quiet.")
+    over([alert for alert in sight.open(rule) if alert.subject not in loud], "Ten minutes were quiet.")
     for provider, notices in loud.items():
         if notices >= least:
             _flood(rule, provider, which, least)
@@ -66,11 +66,11 @@ def _flood(rule: str, provider: str, which: Sequence[Any], least: int) -> None:
         report([Cause(rule, provider, f"episode {len(told) + 1}", WEBHOOK, observed, {"notices": 0})])
 
 
-def keys(at: datetime) -> None:
+def keys(sight: Sight) -> None:
     """An event id that we have, with other content: a mistake of theirs, or somebody who has their secret."""
     known = _known("OPS_KEY_REUSED", RefusedNotice)
     new = select(RefusedNotice.id, RefusedNotice.provider, RefusedNotice.reason, RefusedNotice.received_at).where(
-        *_turned_away("key_reused"), RefusedNotice.received_at > at - _REMEMBERED, ~known
+        *_turned_away("key_reused"), RefusedNotice.received_at > sight.at - _REMEMBERED, ~known
     )
     report(
         [
@@ -99,7 +99,7 @@ _STRANGE = {"orphan": "OPS_ORPHAN", "foreign": "OPS_FOREIGN"}
 _EXPECTED = {"orphan": {"payment": "one of ours"}, "foreign": {"merchant": "ours"}}
 
 
-def strangers(at: datetime) -> None:
+def strangers(sight: Sight) -> None:
     """Notices that we believe, about payments that we do not have or that are another merchant's."""
     known = _known(case(_STRANGE, value=InboxRow.verdict), InboxRow)
     new = (
@@ -107,8 +107,8 @@ def strangers(at: datetime) -> None:
         .where(
             one_of(InboxRow.verdict, ["orphan", "foreign"]),
             InboxRow.trust != "unsigned",
-            InboxRow.received_at > at - _REMEMBERED,
-            (InboxRow.verdict == "foreign") | (InboxRow.received_at <= at - APPEARS_WITHIN),
+            InboxRow.received_at > sight.at - _REMEMBERED,
+            (InboxRow.verdict == "foreign") | (InboxRow.received_at <= sight.at - APPEARS_WITHIN),
             ~known,
         )
         .order_by(InboxRow.received_at)
@@ -128,12 +128,12 @@ def strangers(at: datetime) -> None:
             if row.verdict
         ]
     )
-    _found_after_all()
+    _found_after_all(sight)
 
 
-def _found_after_all() -> None:
+def _found_after_all(sight: Sight) -> None:
     """Orphans whose payment has appeared."""
-    waiting = {int(alert.cause.removeprefix("notice ")): alert for alert in still_open("OPS_ORPHAN")}
+    waiting = {int(alert.cause.removeprefix("notice ")): alert for alert in sight.open("OPS_ORPHAN")}
     if waiting:
         done = select(InboxRow.id).where(InboxRow.id.in_(waiting), InboxRow.verdict != "orphan")
         over([waiting[row_id] for row_id in db.session.scalars(done)], "The payment has appeared.")
@@ -159,9 +159,9 @@ def _read(row: InboxRow) -> list[Notice]:
 # --- trusted, and not applied ----------------------------------------------------------------------------------------
 
 
-def captured_but_stuck(at: datetime) -> None:
+def captured_but_stuck(sight: Sight) -> None:
     """Rule A for what no event tells of: signed notices that we could not apply, and reports without a capture id."""
-    heard_until = at - timedelta(seconds=current_app.config["ALERT_CONFIRM_SECONDS"])
+    heard_until = sight.at - timedelta(seconds=current_app.config["ALERT_CONFIRM_SECONDS"])
     stuck = select(InboxRow).where(
         InboxRow.due_at.is_not(None),
         InboxRow.error.is_not(None),
