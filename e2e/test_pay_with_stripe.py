@@ -59,7 +59,7 @@ def test_money_is_found_without_any_webhook(visitor: Visitor, buyer: Buyer, acqu
     card = order.pay_here()
     acquirer.turn("PT5S")  # people type; Stripe is not asked about a payment twice in two seconds
     card.pay(NO_WEBHOOK_CARD)
-    order.is_called("Payment received")
+    order.is_called("Payment received", within=40)
 
 
 @pytest.mark.parametrize("do", ["timeout_after_commit", "timeout_before_commit", "500", "429"])

@@ -5,6 +5,7 @@ A `conftest.py` takes them with `pytest_plugins = [*PARTS]`.
 
 PARTS = (
     "tests.parts.processes",  # the others import it: pytest wants to see it first
+    "tests.parts.authorities",
     "tests.parts.chromium",
     "tests.parts.postgres",
     "tests.parts.redis_server",
