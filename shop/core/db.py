@@ -7,6 +7,7 @@ own lock blocks every other greenlet of the process, the holder included.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,8 @@ _NAMES = {
     "pk": "pk_%(table_name)s",
 }
 T = TypeVar("T")
+LOCK_PATIENCE = 5.0
+"""Seconds that a writer waits for SQLite's lock, and before that for its turn among the writers of its process."""
 _TRIES = 3
 _RESTED = 1.0  # seconds
 _RETRIED = ("40001", "40P01")  # serialization failure, deadlock detected
@@ -72,7 +75,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 def engine_options(url: str) -> dict[str, Any]:
     """Pool and connect options for `url`: fail within seconds, never hang, and keep values out of errors' texts."""
     if url.startswith("sqlite"):
-        return {"hide_parameters": True, "connect_args": {"timeout": 5, "check_same_thread": False}}
+        return {"hide_parameters": True, "connect_args": {"timeout": LOCK_PATIENCE, "check_same_thread": False}}
     return {
         "hide_parameters": True,
         "pool_timeout": 3,
@@ -91,7 +94,12 @@ def prepare(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            f"busy_timeout={LOCK_PATIENCE * 1000:.0f}",
+        ):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -131,7 +139,7 @@ def writing() -> Iterator[None]:
         yield
         return
     session.rollback()
-    lock = _sqlite_writer if db.engine.dialect.name == "sqlite" else nullcontext()
+    lock = _only_writer() if db.engine.dialect.name == "sqlite" else nullcontext()
     callbacks: dict[object, Callable[[], None]] = {}
     with lock:
         session.info.update(writing=True, after_commit=callbacks, last_rows={})
@@ -147,6 +155,20 @@ def writing() -> Iterator[None]:
             session.info.update(writing=False, after_commit=None, last_rows=None)
     for callback in callbacks.values():
         callback()
+
+
+@contextmanager
+def _only_writer() -> Iterator[None]:
+    """Alone among the writers of this process. Raises OperationalError when it takes as long as SQLite's own lock may.
+
+    Without that, while the file is locked by somebody else, the n-th in line would hang n times as long.
+    """
+    if not _sqlite_writer.acquire(timeout=LOCK_PATIENCE):
+        raise OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError("database is locked"))
+    try:
+        yield
+    finally:
+        _sqlite_writer.release()
 
 
 def retried(unit: Callable[[], T]) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,10 +13,12 @@ import pytest
 from flask import Flask
 from prometheus_client import REGISTRY
 from sqlalchemy import Engine, event, update
+from sqlalchemy.exc import OperationalError
 
 import shop as roof
 from shop import create_app
 from shop.core import clock
+from shop.core import db as core_db
 from shop.core.db import changed, db, engine_options, retried, writing
 from shop.inventory.models import Stock
 from shop.orders.models import Order
@@ -128,6 +131,34 @@ def test_while_somebody_else_keeps_the_file_locked_both_doors_say_when_to_come_a
         other.exec_driver_sql("BEGIN")
         nothing_happened(shop, doors.order)
     doors.are_well()
+
+
+@on_sqlite
+def test_of_eight_writers_in_line_before_a_locked_file_none_waits_longer_than_two_turns(
+    shop: Shop, race: Race, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 27: their turn is waited for as long as the lock itself, and not once for each who came before."""
+    monkeypatch.setattr(core_db, "LOCK_PATIENCE", 0.2)
+    took: list[float] = []
+
+    def add(_: int) -> None:
+        began = time.monotonic()
+        try:
+            with writing():
+                changed(update(Stock).values(on_hand=Stock.on_hand + 1))
+        finally:
+            took.append(time.monotonic() - began)
+
+    with every_connection(db.engine, "busy_timeout=200"), db.engine.connect() as other:
+        other.exec_driver_sql("ROLLBACK")
+        other.exec_driver_sql("BEGIN IMMEDIATE")
+        refused = race(add)
+        other.exec_driver_sql("ROLLBACK")
+        other.exec_driver_sql("BEGIN")
+    assert {type(answer) for answer in refused} == {OperationalError}
+    assert max(took) < 0.2 * 5, "eight turns would be 1.6 s"
+    db.session.rollback()
+    assert set(db.session.scalars(db.select(Stock.on_hand))) == {UNITS}
 
 
 def test_a_writer_waits_five_seconds_for_the_lock_and_a_reader_three_for_a_connection() -> None:
