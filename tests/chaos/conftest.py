@@ -154,7 +154,6 @@ def town(
         "CONTROL_TOKEN": TOKEN,
         "SETTLED_ENV": "development",
         "LOG_FORMAT": "text",
-        "PROMETHEUS_MULTIPROC_DIR": "",
     }
     app = create_app(settings, TESTING=True)
     with app.app_context():
