@@ -23,9 +23,9 @@ import httpx
 
 from bench.chaos.customers import Thinking, Visit, live
 
-HANDS = 32
-"""Threads that lead buyers."""
-AT_ONCE = 150
+HANDS = 8
+"""Threads that lead buyers. One web process is busy with these; more only wait longer, and ask again in vain."""
+AT_ONCE = 60
 """Buyers that are under way at the same time, those those that think included, latecomers not."""
 SOON = 10.0
 """Seconds; who thinks longer than this comes late on purpose."""
@@ -163,7 +163,7 @@ class Crowd:
 
 def new_client(base: str) -> httpx.Client:
     limits = httpx.Limits(max_keepalive_connections=4, keepalive_expiry=2)
-    return httpx.Client(base_url=base, timeout=5, trust_env=False, limits=limits)
+    return httpx.Client(base_url=base, timeout=8, trust_env=False, limits=limits)
 
 
 def goods_on(page: str) -> list[str]:
