@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from tests.parts.processes import ROOT, VENV_BIN, Process, Processes, free_port, http_status
+from flask import Flask
+
+from shop import create_app
+from tests.parts.processes import ROOT, Process, Processes, free_port, http_status
 from tests.parts.redis_server import RedisServer
 from tests.parts.waiting import until
 
@@ -33,6 +36,7 @@ class Demo:
         self.redis = RedisServer()
         self.processes = Processes(folder)
         self.running: dict[str, Process] = {}
+        self._shell: Flask | None = None
         port, acquirer_port = free_port(), free_port()
         self.shop, self.acquirer = f"http://localhost:{port}", f"http://localhost:{acquirer_port}"
         self.environ = {**_settings(folder, port, acquirer_port), "REDIS_URL": self.redis.url, **settings}
@@ -81,10 +85,12 @@ class Demo:
             self.signal(name, signal.SIGCONT)
 
     def flask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of the shop, as from a plain shell."""
-        command = [str(VENV_BIN / "flask"), "--app", "wsgi", *arguments]
-        environ = {"PATH": str(VENV_BIN), **self.environ}
-        return subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        """Run a command of the shop, as a shell does; here, where the shop is loaded already."""
+        if self._shell is None:
+            self._shell = create_app(self.environ)
+        done = self._shell.test_cli_runner().invoke(args=arguments)
+        wrong = "" if isinstance(done.exception, SystemExit | None) else repr(done.exception)
+        return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr + wrong)
 
     def execute(self, statement: str, *values: object) -> None:
         """Change the shop's database behind its back; for what no page of it can change."""
