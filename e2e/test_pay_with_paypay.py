@@ -11,6 +11,7 @@ from e2e.buyers import PLENTY, Buyer, Placed
 from e2e.conftest import Visitor
 from e2e.control import Control
 from e2e.pages import CardPage, OrderPage
+from tests.parts.waiting import until
 
 
 def in_yen(buyer: Buyer) -> Placed:
@@ -52,7 +53,7 @@ def test_a_code_on_the_order_page_is_scanned_and_the_page_turns_to_paid(visitor:
     order.is_called("Pay to complete your order")
     picture = order.page.get_by_role("img", name=re.compile("QR code that opens PayPay"))
     expect(picture).to_be_visible()
-    assert picture.evaluate("image => image.complete && image.naturalWidth > 100")
+    until(lambda: picture.evaluate("image => image.complete && image.naturalWidth > 100"), what="the code to be drawn")
     wallet = scan(order)
     pay(wallet)
     order.is_called("Payment received")
