@@ -6,9 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from shop.core import clock, ids
+from shop.core import clock, ids, outbox
 from shop.core.db import db, writing
 from shop.core.money import Money
+from shop.core.outbox import OutboxRow
+from shop.ledger.models import Journal
+from shop.orders import events
 from shop.orders.models import Order
 from shop.payments import poll, states
 from shop.payments.models import Payment
@@ -45,7 +48,7 @@ def test_the_same_event_id_with_another_body_is_refused(shop: Shop) -> None:
 
 def test_return_page_webhook_and_poll_at_the_same_instant_make_one_transition(shop: Shop, race: Race) -> None:
     """Case 2."""
-    for _ in range(20):
+    for number in range(20):
         shop.restock("TEST-PEN")
         order = shop.order(("TEST-PEN", 1))
         payment = shop.payment(order)
@@ -61,6 +64,12 @@ def test_return_page_webhook_and_poll_at_the_same_instant_make_one_transition(sh
         assert not [r for r in results if isinstance(r, Exception)], results
         assert shop.moves(order) == ["PENDING", "WAITING_PAYMENT", "PAID"]
         assert shop.captures(order) == ["paid"]
+        assert shop.count(Journal) == number + 1, "one journal for each order"
+    shop.sweep()
+    told = [event.kind for event in events.since(order.id, 0)]
+    assert told.count("payment.captured") == 1
+    published = shop.told(outbox.ORDERS) + shop.told(outbox.PAYMENTS)
+    assert len(published) == len(set(published)) == shop.count(OutboxRow), "whoever writes a mail hears of it once"
 
 
 def test_failure_heard_after_success_is_recorded_and_changes_nothing(shop: Shop) -> None:
