@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import signal
 import subprocess
 import sys
@@ -113,9 +114,13 @@ def run(database: str, orders: int, within: float, seed: int, every: float, plan
             assert buyers.popen.returncode == 0, buyers.text[-4000:]
             broken = verdict.violations(town)
             report(town, nemesis, seconds, converged, broken)
-            return sum(len(rows) for rows in broken.values())
+            placed = town.counts().get("orders placed", 0)
         finally:
             town.close()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = used.ru_utime + used.ru_stime
+    table("Work, of all processes together", [("CPU seconds", cpu), ("CPU seconds an order", cpu / max(1, placed))])
+    return sum(len(rows) for rows in broken.values())
 
 
 def report(
