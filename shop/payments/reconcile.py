@@ -13,16 +13,16 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import httpx
 from flask import current_app
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 
-from shop.core import clock, http, logs, outbox
+from shop.core import clock, http, logs
 from shop.core.db import changed, db, insert, retried, writing
 from shop.core.errors import Away, BadInput, Refusal
 from shop.core.money import Money
 from shop.ledger import book, chart, payouts
 from shop.ledger.models import Journal, LedgerEntry
-from shop.orders import events
-from shop.payments import disputes, refund_states, refunds, registry, states
+from shop.payments import discrepancies, disputes, refund_states, refunds, registry, states
+from shop.payments.discrepancies import HEARD_FROM, Found
 from shop.payments.models import Capture, Payment, Refund
 from shop.payments.provider import (
     CaptureFact,
@@ -34,19 +34,9 @@ from shop.payments.provider import (
     Unavailable,
 )
 from shop.payments.settle import UnknownPayment, settle
-from shop.payments.settlement_models import Discrepancy, SettledLine
+from shop.payments.settlement_models import SettledLine
 
 log = logs.get()
-HEARD_FROM = "settlement file"
-CAUSES = {
-    "missing_there": "we have booked it, and no file has settled it",
-    "missing_here": "the file has it for a payment of ours, and we have not booked it",
-    "amount": "the file has another amount than we have",
-    "fee": "the acquirer kept another fee than the contract says",
-    "unknown": "the file has it, and it is about nothing of ours",
-    "twice": "the file has it a second time",
-}
-"""What can disagree, in words for people."""
 MOVE_THE_RECEIVABLE = ("capture", "refund", "refund_failed", "dispute", "dispute_won")
 """Kinds of journals that a settlement line must follow."""
 SLACK = timedelta(seconds=90)
@@ -61,18 +51,6 @@ class _Fact:
     key: str
     order_id: int | None
     money: Money
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A difference; its first two fields name it for the day."""
-
-    cause: str
-    about: str
-    order_id: int | None
-    ours: int | None
-    theirs: int | None
-    currency: str
 
 
 @dataclass
@@ -96,7 +74,7 @@ class _Seen:
 
     ids: set[str] = field(default_factory=set)
     facts: set[str] = field(default_factory=set)
-    found: list[_Found] = field(default_factory=list)
+    found: list[Found] = field(default_factory=list)
 
 
 # --- the file --------------------------------------------------------------------------------------------------------
@@ -172,7 +150,7 @@ def reconcile(name: str, day: date, raw: bytes) -> Reconciliation:
     horizon = bounds[1] if clock.now() >= bounds[1] else max((line.at for line in lines), default=bounds[0])
     seen.found += _gone(name, day, seen.ids)
     seen.found += _in_no_file(name, bounds[0] - SLACK, min(bounds[1], horizon) - SLACK)
-    run.opened, run.closed = retried(lambda: _note(name, day, seen))
+    run.opened, run.closed = discrepancies.note(name, day, seen.found, seen.facts)
     log.info(
         "reconciled",
         provider=name,
@@ -211,19 +189,22 @@ def _take(run: Reconciliation, provider: PaymentProvider, lines: Sequence[Settle
         facts = _facts(name, keys.values())
         run.heard += sorted(told & facts.keys())
 
-    def unit() -> tuple[int, list[_Found]]:
-        ids, booked, found = set(seen.ids), 0, list[_Found]()
+    def unit() -> tuple[int, list[Found]]:
+        found: list[Found] = []
+        once: dict[str, tuple[SettlementLine, _Fact]] = {}
         with writing():
             for line in lines:
                 fact = facts.get(keys[line.id])
                 if fact is None:
                     found.append(_without_fact(name, line))
-                    continue
-                is_new = None if line.id in ids else _book(name, run.day, line, fact)
-                ids.add(line.id)
-                booked += bool(is_new)
-                found += [_twice(line, fact)] if is_new is None else _differences(provider, line, fact)
-        return booked, found
+                elif line.id in seen.ids or line.id in once:
+                    found.append(_twice(line, fact))
+                else:
+                    once[line.id] = line, fact
+            booked = _book(name, run.day, list(once.values()))
+            for number, (line, fact) in once.items():
+                found += [_twice(line, fact)] if booked[number] is None else _differences(provider, line, fact)
+        return sum(map(bool, booked.values())), found
 
     booked, found = retried(unit)
     run.booked += booked
@@ -268,73 +249,105 @@ def _hear(provider: str, line: SettlementLine) -> bool:
     return False
 
 
-def _without_fact(provider: str, line: SettlementLine) -> _Found:
+def _without_fact(provider: str, line: SettlementLine) -> Found:
     order_id = db.session.scalar(
         select(Payment.order_id).where(Payment.id == line.reference, Payment.provider == provider)
     )
     cause = "unknown" if order_id is None else "missing_here"
-    return _Found(cause, line.id, order_id, None, line.money.amount, line.money.currency)
+    return Found(cause, line.id, order_id, None, line.money.amount, line.money.currency)
 
 
-def _twice(line: SettlementLine, fact: _Fact) -> _Found:
-    return _Found("twice", line.id, fact.order_id, None, line.money.amount, line.money.currency)
+def _twice(line: SettlementLine, fact: _Fact) -> Found:
+    return Found("twice", line.id, fact.order_id, None, line.money.amount, line.money.currency)
 
 
-def _differences(provider: PaymentProvider, line: SettlementLine, fact: _Fact) -> list[_Found]:
+def _differences(provider: PaymentProvider, line: SettlementLine, fact: _Fact) -> list[Found]:
     found = []
     if line.money != fact.money:
         found.append(
-            _Found("amount", fact.key, fact.order_id, fact.money.amount, line.money.amount, line.money.currency)
+            Found("amount", fact.key, fact.order_id, fact.money.amount, line.money.amount, line.money.currency)
         )
     fee = provider.contract_fee(line.kind, fact.money.amount)
     if fee is not None and fee != line.fee.amount:
-        found.append(_Found("fee", fact.key, fact.order_id, fee, line.fee.amount, line.fee.currency))
+        found.append(Found("fee", fact.key, fact.order_id, fee, line.fee.amount, line.fee.currency))
     return found
 
 
 # --- the books -------------------------------------------------------------------------------------------------------
 
 
-def _book(provider: str, day: date, line: SettlementLine, fact: _Fact) -> bool | None:
-    """Whether the line was booked now, as new or as something else than before; None when the fact is settled by
-    another line or on another day.
+def _book(provider: str, day: date, lines: list[tuple[SettlementLine, _Fact]]) -> dict[str, bool | None]:
+    """For each line, by its id, whether it was booked now, as new or as something else than before; None when its fact
+    is settled by another line or on another day. The unique indexes decide.
     """
-    values = {"amount": line.money.amount, "fee": line.fee.amount, "currency": line.money.currency}
-    key, at = f"settled:{provider}:{line.id}", clock.now()
-    made = db.session.execute(
-        insert(SettledLine)
-        .values(
-            provider=provider,
-            line_id=line.id,
-            day=day,
-            kind=line.kind,
-            fact=fact.key,
-            at=line.at,
-            booked_at=at,
-            version=0,
-            **values,
+    made, at = _insert(provider, day, lines), clock.now()
+    others = SettledLine.line_id.in_({line.id for line, _ in lines} - made)
+    known = {
+        row.line_id: row
+        for row in db.session.scalars(
+            select(SettledLine).where(SettledLine.provider == provider, others),
+            execution_options={"populate_existing": True},
         )
-        .on_conflict_do_nothing()
-        .returning(SettledLine.line_id)
-    ).scalar()
-    if made is not None:
-        _post(key, _sides(provider, line.money, line.fee), fact.order_id)
-        return True
-    known = db.session.get(SettledLine, (provider, line.id), populate_existing=True)
-    if known is None or (known.day, known.fact) != (day, fact.key):
-        return None
-    before = Money(known.amount, known.currency), Money(known.fee, known.currency)
+    }
+    booked: dict[str, bool | None] = {}
+    for line, fact in lines:
+        row = known.get(line.id)
+        if line.id in made:
+            _post(f"settled:{provider}:{line.id}", _sides(provider, line.money, line.fee), fact.order_id)
+            booked[line.id] = True
+        elif row is None or (row.day, row.fact) != (day, fact.key):
+            booked[line.id] = None
+        else:
+            booked[line.id] = _correct(row, line, fact, at)
+    return booked
+
+
+def _insert(provider: str, day: date, lines: list[tuple[SettlementLine, _Fact]]) -> set[str]:
+    """Write down lines that are new; returns their ids."""
+    at = clock.now()
+    rows = [
+        {
+            "provider": provider,
+            "line_id": line.id,
+            "day": day,
+            "kind": line.kind,
+            "fact": fact.key,
+            "amount": line.money.amount,
+            "fee": line.fee.amount,
+            "currency": line.money.currency,
+            "at": line.at,
+            "booked_at": at,
+            "version": 0,
+        }
+        for line, fact in lines
+    ]
+    if not rows:
+        return set()
+    made = insert(SettledLine).values(rows).on_conflict_do_nothing().returning(SettledLine.line_id)
+    return set(db.session.scalars(made))
+
+
+def _correct(row: SettledLine, line: SettlementLine, fact: _Fact, at: datetime) -> bool:
+    """Book the difference when the line says something else than it did; whether that was so."""
+    before = Money(row.amount, row.currency), Money(row.fee, row.currency)
     if before == (line.money, line.fee):
         return False
-    version = known.version + 1
+    version = row.version + 1
     corrected = changed(
         update(SettledLine)
-        .where(SettledLine.provider == provider, SettledLine.line_id == line.id, SettledLine.version == version - 1)
-        .values(version=version, booked_at=at, **values)
+        .where(SettledLine.provider == row.provider, SettledLine.line_id == line.id, SettledLine.version == row.version)
+        .values(
+            version=version,
+            booked_at=at,
+            amount=line.money.amount,
+            fee=line.fee.amount,
+            currency=line.money.currency,
+        )
     )
     if corrected:
-        undone = [(account, money * -1) for account, money in _sides(provider, *before)]
-        _post(f"{key}:{version}", undone + _sides(provider, line.money, line.fee), fact.order_id)
+        undone = [(account, money * -1) for account, money in _sides(row.provider, *before)]
+        sides = undone + _sides(row.provider, line.money, line.fee)
+        _post(f"settled:{row.provider}:{line.id}:{version}", sides, fact.order_id)
     return bool(corrected)
 
 
@@ -355,7 +368,7 @@ def _post(key: str, sides: list[tuple[str, Money]], order_id: int | None) -> Non
 # --- what disagrees --------------------------------------------------------------------------------------------------
 
 
-def _gone(provider: str, day: date, ids: set[str]) -> list[_Found]:
+def _gone(provider: str, day: date, ids: set[str]) -> list[Found]:
     """Lines that an earlier file of the day had, and this one has not."""
     rows = db.session.execute(
         select(SettledLine.line_id, SettledLine.fact, SettledLine.amount, SettledLine.currency, Journal.order_id)
@@ -364,13 +377,13 @@ def _gone(provider: str, day: date, ids: set[str]) -> list[_Found]:
     ).all()
     db.session.rollback()
     return [
-        _Found("missing_there", row.fact, row.order_id, row.amount, None, row.currency)
+        Found("missing_there", row.fact, row.order_id, row.amount, None, row.currency)
         for row in rows
         if row.line_id not in ids
     ]
 
 
-def _in_no_file(provider: str, begin: datetime, end: datetime) -> list[_Found]:
+def _in_no_file(provider: str, begin: datetime, end: datetime) -> list[Found]:
     """What we booked between the two moments and no file has settled."""
     rows = db.session.execute(
         select(Journal.key, Journal.order_id, LedgerEntry.amount, LedgerEntry.currency)
@@ -385,70 +398,4 @@ def _in_no_file(provider: str, begin: datetime, end: datetime) -> list[_Found]:
         .order_by(Journal.key)
     ).all()
     db.session.rollback()
-    return [_Found("missing_there", row.key, row.order_id, row.amount, None, row.currency) for row in rows]
-
-
-def _note(provider: str, day: date, seen: _Seen) -> tuple[int, int]:
-    """Write down what disagrees and close what no longer does; how many were opened and closed."""
-    at, opened, kept = clock.now(), 0, set[int]()
-    found = {(one.cause, one.about): one for one in seen.found}
-    arrived = sorted(seen.facts - {about for cause, about in found if cause == "missing_there"})
-    closing = update(Discrepancy).where(Discrepancy.closed_at.is_(None)).values(closed_at=at)
-    with writing():
-        for one in sorted(found.values(), key=lambda one: (one.order_id or 0, one.cause, one.about)):
-            number, is_new = _open(provider, day, one, at)
-            opened += is_new
-            kept.add(number)
-        of_the_day = select(Discrepancy.id).filter_by(provider=provider, day=day, closed_at=None)
-        over = [number for number in db.session.scalars(of_the_day) if number not in kept]
-        closed = changed(closing.where(Discrepancy.id.in_(over)))
-        for start in range(0, len(arrived), _AT_ONCE):  # on whichever day it was missing
-            here = Discrepancy.about.in_(arrived[start : start + _AT_ONCE])
-            closed += changed(closing.where(Discrepancy.cause == "missing_there", here))
-    return opened, closed
-
-
-def _open(provider: str, day: date, one: _Found, at: datetime) -> tuple[int, bool]:
-    """The id of a discrepancy's row, and whether it was opened now and not seen before."""
-    named = {"provider": provider, "day": day, "cause": one.cause, "about": one.about}
-    says = {"order_id": one.order_id, "ours": one.ours, "theirs": one.theirs, "currency": one.currency, "seen_at": at}
-    made = (
-        insert(Discrepancy)
-        .values(opened_at=at, **named, **says)
-        .on_conflict_do_update(
-            index_elements=list(named),
-            set_={**says, "opened_at": at, "closed_at": None},
-            where=Discrepancy.closed_at.is_not(None),
-        )
-        .returning(Discrepancy.id)
-    )
-    number = db.session.execute(made).scalar()
-    if number is not None:
-        _tell(provider, day, one)
-        return number, True
-    row = db.session.scalars(select(Discrepancy).filter_by(**named)).one()
-    row.ours, row.theirs, row.seen_at = one.ours, one.theirs, at
-    return row.id, False
-
-
-def _tell(provider: str, day: date, one: _Found) -> None:
-    if one.order_id is not None:
-        events.record(
-            one.order_id,
-            "settlement.disagrees",
-            actor=HEARD_FROM,
-            stream=outbox.PAYMENTS,
-            provider=provider,
-            day=day.isoformat(),
-            cause=one.cause,
-            about=one.about,
-            ours=one.ours,
-            theirs=one.theirs,
-            currency=one.currency,
-        )
-
-
-def open_ones(provider: str, day: date) -> int:
-    """How many discrepancies of a provider's day are open."""
-    mine = (Discrepancy.provider == provider, Discrepancy.day == day, Discrepancy.closed_at.is_(None))
-    return db.session.scalar(select(func.count()).select_from(Discrepancy).where(*mine)) or 0
+    return [Found("missing_there", row.key, row.order_id, row.amount, None, row.currency) for row in rows]

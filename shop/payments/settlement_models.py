@@ -39,9 +39,9 @@ class SettledLine(Base):
 class Discrepancy(Base):
     """One difference between the settlement file of a day and our books. Open until `closed_at`.
 
-    `cause` is one of `shop.payments.reconcile.CAUSES`. `about` is the journal of ours that it is about, or their line
-    when there is none. `ours` and `theirs` are amounts in minor units of `currency` (fees, when it is about a fee);
-    empty on the side that has nothing.
+    `cause` is one of `shop.payments.discrepancies.CAUSES`. `about` is the journal of ours that it is about, or their
+    line when there is none. `ours` and `theirs` are amounts in minor units of `currency` (fees, when it is about a
+    fee); empty on the side that has nothing.
     """
 
     __tablename__ = "discrepancies"

@@ -14,7 +14,7 @@ from shop.core.money import Money
 from shop.ledger import book, chart
 from shop.orders.models import Order
 from shop.payments import registry
-from shop.payments.reconcile import CAUSES
+from shop.payments.discrepancies import CAUSES
 from shop.payments.settlement_models import Discrepancy, SettledLine
 
 

@@ -51,8 +51,8 @@ def settled(entry: Mapping[str, Any]) -> SettlementLine:
     Raises Malformed.
     """
     kind, currency = _SETTLED.get(word(entry["reporting_category"]), "other"), word(entry["currency"])
-    source = entry["source"] or ""
-    full = source if isinstance(source, dict) else {"id": source}
+    source = entry["source"]
+    full: Mapping[str, Any] = source if isinstance(source, dict) else {"id": source or ""}
     about, ours = word(full["id"]), full.get("metadata") or {}
     money = Money(sheet.whole(entry["amount"]), currency.upper())
     fee = Money(sheet.whole(entry["fee"]), currency.upper())
