@@ -522,3 +522,26 @@ def test_a_dispute_is_told(merchant: Merchant, receiver: Receiver) -> None:
         "needs_response",
         120000,
     )
+
+
+def test_balance_transactions_are_listed_newest_first_page_by_page(merchant: Merchant) -> None:
+    intent = merchant.approve(merchant.open()).payment_intent
+    merchant.world.advance("PT1M")
+    merchant.api.refunds.create({"payment_intent": intent.id, "amount": 20000, "metadata": {"refund": "R-1"}})
+    merchant.world.advance("PT1M")
+    merchant.world.sim("POST", f"/payments/{intent.id.replace('pi_', 'pay_')}/dispute", {})
+    listing = merchant.api.balance_transactions.list
+    first = listing({"limit": 2})
+    assert [one.reporting_category for one in first.data] == ["dispute", "refund"] and first.has_more
+    (charge,) = listing({"starting_after": first.data[-1].id, "expand": ["data.source"]}).data
+    assert (charge.amount, charge.source.id, charge.source.metadata["reference"]) == (
+        120000,
+        intent.latest_charge.id,
+        "P-1",
+    )
+    dispute, refund, _ = listing({"expand": ["data.source"]}).data
+    assert (refund.source.metadata["refund"], refund.amount, dispute.source.charge) == ("R-1", -20000, charge.source.id)
+    assert listing({"created": {"gte": charge.created, "lt": charge.created + 30}}).data[0].id == charge.id
+    assert listing({"created": {"lt": charge.created}}).data == []
+    with pytest.raises(stripe.InvalidRequestError, match="No such balance_transaction"):
+        listing({"starting_after": "txn_none"})
