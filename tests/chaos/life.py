@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import hypothesis
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -221,8 +222,11 @@ HALF = 300
 """Lives of each of the two tests of a push."""
 
 
-def live(world: World, examples: int, *, steps: int = 25, **more: Any) -> None:
-    """Let hypothesis think of `examples` lives."""
+STEPS = 25
+
+
+def live(world: World, examples: int, *, steps: int = STEPS, seed: int | None = None, **more: Any) -> None:
+    """Let hypothesis think of `examples` lives. Raises what the shortest of those that came to grief has raised."""
     machine = type("Life", (Life,), {"world": world})
     own = settings(
         max_examples=examples,
@@ -232,4 +236,4 @@ def live(world: World, examples: int, *, steps: int = 25, **more: Any) -> None:
         print_blob=True,
         **{"phases": (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink), **more},
     )
-    run_state_machine_as_test(machine, settings=own)
+    run_state_machine_as_test(machine if seed is None else hypothesis.seed(seed)(machine), settings=own)
