@@ -13,7 +13,7 @@ import pytest
 from docs.make.code import ROOT, sources
 
 PAGE = ROOT / "docs" / "proof.md"
-TABLES = {"Cases": 33, "Faults": 44, "Attacks": 24}
+TABLES = {"Cases": 33, "Faults": 44, "Attacks": 24, "Invariants": 12}
 OF_THEIR_OWN = ("tests/faults", "tests/security")
 """Folders whose tests are there for this page: each is named on it."""
 _ROW = re.compile(r"^\| (\d+)( ★)? \| (.+?) \| (.+) \|$", re.M)
@@ -111,7 +111,7 @@ def modules() -> frozenset[str]:
     return frozenset(source.module for source in sources("shop") if len(source.tree.body) > 1)
 
 
-def test_every_case_fault_and_attack_has_its_row() -> None:
+def test_every_case_fault_attack_and_invariant_has_its_row() -> None:
     assert missing_numbers(list(page())) == []
 
 
@@ -145,7 +145,7 @@ PLANTED = """
 @pytest.mark.parametrize(
     ("check", "seen"),
     [
-        (missing_numbers, ["Cases", "Faults", "Attacks"]),
+        (missing_numbers, list(TABLES)),
         (lost_tests, ["Attacks 1: tests/security/test_forms.py::test_the_sky_is_green"]),
         (unproven, ["Attacks 5", "Attacks 2"]),
         (lambda found: rooms_that_came(found, modules()), ["Attacks 3: shop.core.money"]),
