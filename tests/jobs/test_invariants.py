@@ -49,10 +49,10 @@ def test_what_is_broken_at_two_looks_is_said_once(looks: Shop) -> None:
     assert raised() == [], "it may be on its way"
     for _ in range(3):
         invariants.look()
-    assert raised() == ["2 reservations", "2 stock"]
+    assert raised() == ["2 reservations"]
     tell("UPDATE reservations SET state = 'SOLD' WHERE order_id = :order", order_id)
     invariants.look()
-    assert raised() == ["2 reservations", "2 stock"]
+    assert raised() == ["2 reservations"]
 
 
 def test_what_was_put_right_before_the_second_look_is_not_said(looks: Shop) -> None:

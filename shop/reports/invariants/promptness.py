@@ -42,7 +42,7 @@ _LATE = (
     WHERE a.rule = 'OPS_DEAD_LETTER' AND a.state <> 'RESOLVED' AND a.subject = 'inbox ' || inbox.id)
     """,
     """
-    SELECT 'outbox' AS what, id, kind, error FROM outbox WHERE due_at IS NOT NULL AND created_at < :late
+    SELECT 'outbox' AS what, id, kind, error FROM outbox WHERE due_at > '0001-01-01' AND created_at < :late
     AND NOT EXISTS (SELECT 1 FROM alerts a
     WHERE a.rule = 'OPS_DEAD_LETTER' AND a.state <> 'RESOLVED' AND a.subject = 'outbox')
     """,
@@ -51,8 +51,9 @@ _LATE = (
     "SELECT 'refund' AS what, id, state, next_check_at FROM refunds WHERE next_check_at < :late",
     "SELECT 'watch' AS what, order_id, due_at FROM watch_list WHERE due_at < :late",
 )
+# "After the year 1" is what SQLite needs to hear to go along the index of what is due; "not null" does not do.
 _FAILING = """
-    SELECT 'inbox' AS what, id, received_at, error FROM inbox WHERE due_at IS NOT NULL AND error IS NOT NULL
+    SELECT 'inbox' AS what, id, received_at, error FROM inbox WHERE due_at > '0001-01-01' AND error IS NOT NULL
     AND received_at < :late AND NOT EXISTS (SELECT 1 FROM alerts a
     WHERE a.rule = 'OPS_DEAD_LETTER' AND a.subject = 'inbox ' || inbox.id)
     """
