@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
-from shop.alerts import doors, lying, notices
+from shop.alerts import doors, lying, notices, watch
 from shop.alerts.episodes import Sight
 from shop.alerts.models import Lookout
 from shop.core import clock, logs
@@ -34,6 +34,7 @@ CONDITIONS: dict[str, Condition] = {
     "keys": Condition(notices.keys, 10),
     "strangers": Condition(notices.strangers, 10),
     "dead_letters": Condition(lying.dead_letters, 10),
+    "unconfirmed": Condition(watch.unconfirmed, 30),
     "closing": Condition(lying.closing, 30),
     "silent": Condition(doors.silent, 30),
     "unavailable": Condition(doors.unavailable, 30),

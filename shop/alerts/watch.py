@@ -16,6 +16,7 @@ from flask import current_app
 from sqlalchemy import case, delete, func, select, update
 
 from shop.alerts import desk, numbers, rules
+from shop.alerts.episodes import Sight
 from shop.alerts.models import IS_OPEN, Alert, Watched
 from shop.alerts.rules import Claim, OrderNumbers
 from shop.core import clock, logs
@@ -49,13 +50,20 @@ def after_move(event: dict[str, Any]) -> None:
 
 
 def put(order_id: int, due_at: datetime) -> None:
-    """Look at the order at `due_at`, or earlier when it is to be looked at earlier. Safe to repeat."""
+    """Look at the order at `due_at`, or earlier when it is to be looked at earlier. Safe to repeat.
+
+    Joins the caller's unit if there is one: then it is the caller who tries again.
+    """
     row = insert(Watched).values(order_id=order_id, due_at=due_at)
     sooner = case((row.excluded.due_at < Watched.due_at, row.excluded.due_at), else_=Watched.due_at)
+    statement = row.on_conflict_do_update(index_elements=["order_id"], set_={"due_at": sooner})
+    if db.session().info.get("writing"):
+        db.session.execute(statement)
+        return
 
     def unit() -> None:
         with writing():
-            db.session.execute(row.on_conflict_do_update(index_elements=["order_id"], set_={"due_at": sooner}))
+            db.session.execute(statement)
 
     retried(unit)
 
@@ -99,6 +107,13 @@ def look_at(order_id: int, claims: Iterable[Claim] = ()) -> None:
             _done(order, rules.look_again(order, at, _confirm()))
 
     retried(unit)
+
+
+def unconfirmed(sight: Sight) -> None:
+    """Rule B is over when a query shows the capture after all, and no event tells of that."""
+    for alert in sight.open("RULE_B"):
+        if alert.order_id is not None:
+            look_at(alert.order_id)
 
 
 def _glance() -> list[int]:

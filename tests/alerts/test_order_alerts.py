@@ -6,11 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from shop.alerts import lookouts, watch
 from shop.alerts.models import Alert, Watched
 from shop.core import clock, outbox, redis
-from shop.core.db import db, writing
+from shop.core.db import db
 from shop.core.money import Money
 from shop.jobs import effects
 from shop.orders.models import Order
@@ -143,10 +144,7 @@ def test_a_capture_that_the_query_does_not_show_twice_is_rule_b_until_it_does(sh
     shop.turn(seconds=10)
     assert (shop.state(order), of(order)) == ("PAID", [("RULE_B", "NEW")])
     shop.make_due(payment)
-    shop.sweep()
-    with writing():
-        watch.put(order.id, clock.now())
-    shop.sweep()
+    shop.turn(seconds=31)
     assert of(order) == [("RULE_B", "RESOLVED")]
 
 
@@ -355,6 +353,32 @@ def test_an_effect_that_is_repeated_puts_an_order_on_the_list_once_and_never_lat
         watch.put(order.id, at + timedelta(seconds=seconds))
     (row,) = db.session.scalars(db.select(Watched)).all()
     assert row.due_at == at + timedelta(seconds=10)
+
+
+def test_of_effects_in_one_unit_none_is_forgotten_when_the_database_gives_one_up(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = [expired(shop) for _ in range(3)]
+    for _, payment in orders:
+        shop.acquirer.capture(payment.id)
+        shop.hear(payment)
+    given_up: list[str] = []
+    execute = db.session.execute
+
+    def deadlock(statement: Any, *rest: Any, **more: Any) -> Any:
+        if "INSERT INTO watch_list" in str(statement) and len(given_up) == 1:
+            given_up.append("now")
+            raise OperationalError("deadlock", {}, type("Given", (Exception,), {"sqlstate": "40P01"})())
+        if "INSERT INTO watch_list" in str(statement):
+            given_up.append("no")
+        return execute(statement, *rest, **more)
+
+    monkeypatch.setattr(db.session, "execute", deadlock)
+    outbox.relay(effects.follow)
+    assert "now" in given_up
+    monkeypatch.undo()
+    shop.sweep()
+    assert [[rule for rule, _ in of(order)] for order, _ in orders] == [["RULE_C"]] * 3
 
 
 def test_an_order_that_cannot_be_looked_at_stops_no_other_and_is_looked_at_again(
