@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.chaos import mischief, verdict
@@ -28,8 +29,26 @@ REST_WITHIN, PLANTED_WITHIN = 120.0, 10.0
 """Seconds that everything has to come to rest once it is well. A planted mistake is not waited for so long."""
 LATEST_MONEY = 15 * 60
 """Seconds after which the acquirer's last late money has come, and nothing is too young to be compared."""
-PLANTS: dict[str, tuple[str, ...]] = {"no-clock": ("clock",), "no-healing": ("clock", "worker")}
-"""Mistakes to plant, as processes that are never started: the bench has to find them."""
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A mistake that the bench has to find: processes that are never started, changes to the books at the end."""
+
+    missing: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+
+
+TAMPERING = (
+    "UPDATE captures SET amount = amount + 1 WHERE id = (SELECT MIN(id) FROM captures)",
+    "UPDATE orders SET token = 'another' WHERE id = (SELECT MIN(id) FROM orders)",
+)
+PLANTS = {
+    "": Plant(),
+    "no-clock": Plant(("clock",)),
+    "tampering": Plant(changes=TAMPERING),
+    "both": Plant(("clock",), TAMPERING),
+}
 
 
 def storm(town: Town, nemesis: Nemesis, buyers: Process) -> float:
@@ -101,7 +120,7 @@ def run(database: str, orders: int, within: float, seed: int, every: float, plan
     """One storm. Prints the table, and returns the number of violations. `logs`: a folder to keep everything in."""
     with nullcontext(logs) if logs else tempfile.TemporaryDirectory(prefix="settled-chaos-") as folder:
         Path(folder).mkdir(exist_ok=True)
-        town = Town(Path(folder), database, PLANTS.get(plant, ()))
+        town = Town(Path(folder), database, PLANTS[plant].missing)
         try:
             town.start()
             Control(town).faults(**{**FAULTS, "seed": seed})
@@ -112,6 +131,8 @@ def run(database: str, orders: int, within: float, seed: int, every: float, plan
             note("everything heals")
             converged = calm(town, nemesis, buyers, PLANTED_WITHIN if plant else REST_WITHIN)
             assert buyers.popen.returncode == 0, buyers.text[-4000:]
+            for change in PLANTS[plant].changes:
+                town.change(change)
             broken = verdict.violations(town)
             report(town, nemesis, seconds, converged, broken)
             placed = town.counts().get("orders placed", 0)
