@@ -168,7 +168,7 @@ def _hear(row: Any, notice: Notice) -> str:
     if provider and provider.MERCHANT and notice.merchant and notice.merchant != provider.MERCHANT:
         return "foreign"
     if notice.trust == "signed" and notice.refund:
-        return refunds.hear(notice.refund.reference, notice.refund.state, "webhook")
+        return refunds.hear(notice.refund.reference, notice.refund.state, "webhook", by=row.provider)
     if notice.trust == "signed" and notice.dispute:
         return disputes.hear(row.provider, notice.dispute, "webhook")
     if notice.kind != "payment":

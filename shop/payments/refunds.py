@@ -271,20 +271,26 @@ def _later(refund_id: str, answer: NotFound | Unavailable) -> None:
 # --- hearing ---------------------------------------------------------------------------------------------------------
 
 
-def hear(refund_id: str, state: str, heard_from: str, *, code: str | None = None) -> str:
-    """Apply what was heard about a refund and return the verdict: applied, duplicate, stale or orphan."""
+def hear(refund_id: str, state: str, heard_from: str, *, code: str | None = None, by: str | None = None) -> str:
+    """Apply what was heard about a refund and return the verdict: applied, duplicate, stale or orphan.
+
+    `by` is the provider that tells of it; one that it does not go through is not believed.
+    """
     if db.session().info.get("writing"):
-        return _hear(refund_id, state, heard_from, code)
+        return _hear(refund_id, state, heard_from, code, by)
 
     def unit() -> str:
         with writing():
-            return _hear(refund_id, state, heard_from, code)
+            return _hear(refund_id, state, heard_from, code, by)
 
     return retried(unit)
 
 
-def _hear(refund_id: str, state: str, heard_from: str, code: str | None) -> str:
-    order_id = db.session.scalar(select(Refund.order_id).where(Refund.id == refund_id))
+def _hear(refund_id: str, state: str, heard_from: str, code: str | None, by: str | None) -> str:
+    known = select(Refund.order_id).where(Refund.id == refund_id)
+    if by:
+        known = known.join(Payment).where(Payment.provider == by, Refund.destination == TO_PROVIDER)
+    order_id = db.session.scalar(known)
     if order_id is None:
         return "orphan"
     order, _ = order_with_payments(order_id)

@@ -15,7 +15,7 @@ from flask import Flask
 
 from shop.core import clock, http
 from shop.core.db import db
-from shop.payments import health, inbox, registry, states
+from shop.payments import health, inbox, refunds, registry, states
 from shop.payments.models import Capture, ProviderHealth
 from shop.payments.provider import PaymentRequest
 from shop.payments.providers.kpay import KPay
@@ -66,7 +66,7 @@ def test_an_acquirer_that_never_answers_costs_a_buyer_one_timeout_and_the_page_s
     registry.all_providers()["kpay"] = KPay(shop.app.config, http.client)
     began = time.monotonic()
     order = shop.order((PEN, 1), provider="kpay")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 4, "the default would be five seconds"
     assert shop.payment(order).state == states.UNKNOWN
     assert shop.standing(order).key == "confirming"
     assert not shop.standing(order).can, "nobody is asked to pay while nobody knows"
@@ -168,6 +168,24 @@ def test_another_merchants_payment_under_our_reference_books_nothing(shop: Shop)
     assert (shop.state(order), shop.count(Capture)) == ("WAITING_PAYMENT", 0)
 
 
+@pytest.mark.usefixtures("kpay_opens")
+def test_a_refund_of_one_acquirer_that_another_one_tells_of_is_not_believed(shop: Shop) -> None:
+    """Fault 12."""
+    order = shop.order((PEN, 1))
+    shop.acquirer.capture(shop.payment(order).id)
+    shop.hear(shop.payment(order))
+    db.session.rollback()
+    refund = refunds.request(db.session.scalars(db.select(Capture.id)).one(), order.total, reason="", by="sam")
+    told = {"id": "evt_9", "type": "refund.succeeded", "merchant": "demo"}
+    told |= {"data": {"refund": {"reference": refund.id, "status": "succeeded"}}}
+    body = json.dumps(told).encode()
+    assert shop.receive(signed(body, "evt_9"), body, "kpay") == (200, "orphan")
+    assert shop.state(order) == "PAID"
+    shop.sweep()
+    assert shop.state(order) == "REFUNDED"
+    assert list(shop.acquirer.refunds) == [refund.id], "it was sent all the same"
+
+
 # --- poisoned ---
 
 
@@ -194,7 +212,7 @@ def test_a_refund_that_breaks_whoever_sends_it_holds_up_no_other_and_is_tried_ag
 
 def test_eight_threads_share_one_client_and_none_waits_for_another(app: Flask, silent_acquirer: str) -> None:
     """Fault 18: a slow acquirer holds up only those who call it."""
-    app.config.update(READ_TIMEOUT=0.3)
+    app.config.update(READ_TIMEOUT=1.0)
 
     def ask() -> None:
         with app.app_context(), pytest.raises(httpx.TimeoutException):
@@ -205,5 +223,5 @@ def test_eight_threads_share_one_client_and_none_waits_for_another(app: Flask, s
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
-    assert time.monotonic() - began < 2
+        thread.join(20)
+    assert time.monotonic() - began < 5, "one after the other would be eight seconds"
