@@ -182,6 +182,7 @@ def main() -> None:
     parser.add_argument("--plant", choices=sorted(PLANTS), default="", help="plant a mistake, which has to be found")
     parser.add_argument("--logs", default="", help="an empty folder in which logs and databases are kept")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and leave nothing running
     orders, within, every = SHORT if given.short else LONG
     orders, within, every = given.orders or orders, given.minutes * 60 or within, given.every or every
     found = run(given.database, orders, within, given.seed, every, given.plant, given.logs)
