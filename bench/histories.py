@@ -44,7 +44,7 @@ def main() -> None:
     ]
     for worker in workers:
         worker.start()
-    lived, found = 0, []
+    lived, found = 0, list[str]()
     while any(worker.is_alive() for worker in workers) or not told.empty():
         try:
             kind, value = told.get(timeout=1)

@@ -23,11 +23,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from shop.checkout import cart, closing, saga
+from shop.checkout import closing, saga
 from shop.core.db import db, writing
 from shop.core.money import Money
 from shop.inventory import stock
-from shop.jobs import schedule
+from shop.jobs import schedule, work
 from shop.ledger import chart, store_credit
 from shop.payments import poll, refunds, settle, start
 from tests.chaos import rest
@@ -49,8 +49,15 @@ class Life(Beyond):
 
     # --- buyers ---
 
-    @initialize(sku=st.sampled_from([PEN, KETTLE]), quantity=st.integers(1, 4), provider=providers)
-    def begin(self, sku: str, quantity: int, provider: str) -> None:
+    @initialize(
+        sku=st.sampled_from([PEN, KETTLE]),
+        quantity=st.integers(1, 4),
+        provider=providers,
+        fault=st.sampled_from([None, None, "lose_answer", "lose_request", "refuse"]),
+    )
+    def begin(self, sku: str, quantity: int, provider: str, fault: str | None) -> None:
+        if fault:
+            self.acquirer.misbehave("start", fault)
         self._place(sku, quantity, provider, None, 0, 0)
 
     @precondition(lambda life: len(life.checkouts) < MOST_ORDERS)
@@ -66,12 +73,10 @@ class Life(Beyond):
         self._place(sku, quantity, provider, customer, share, places)
 
     def _place(self, sku: str, quantity: int, provider: str, customer: int | None, share: int, places: int) -> None:
-        cart_id = cart.create("TWD")
-        cart.add(cart_id, sku, quantity)
-        seen = cart.load(cart_id)
+        cart_id, key, total = self.world.fill_cart(sku, quantity)
         buyer = saga.Buyer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW", user_id=customer)
-        credit = seen.total.amount * share // 100 if customer else 0
-        press = lambda: saga.place_order(cart_id, buyer, provider, seen.checkout_key, credit=credit)  # noqa: E731
+        credit = total * share // 100 if customer else 0
+        press = lambda: saga.place_order(cart_id, buyer, provider, key, credit=credit)  # noqa: E731
         self.checkouts.append(press)
         self._do(press, places)
 
@@ -111,10 +116,13 @@ class Life(Beyond):
         order=which,
         percent=st.sampled_from([30, 60, 100]),
         to=st.sampled_from(["provider", "store_credit"]),
+        fault=st.sampled_from([None, None, None, "lose_answer", "wait"]),
         places=places,
     )
-    def refund(self, order: int, percent: int, to: str, places: int) -> None:
+    def refund(self, order: int, percent: int, to: str, fault: str | None, places: int) -> None:
         """Of whatever has come for the order, whichever capture has most left."""
+        if fault:
+            self.acquirer.misbehave("refund", fault)
         order_id = self._order(order)["id"]
         capture = self._refundable(order_id)
         if capture:
@@ -171,10 +179,9 @@ class Life(Beyond):
     @rule(kind=st.sampled_from(sorted(DUE)), item=st.integers(0, 2), places=places)
     def do_one_thing(self, kind: str, item: int, places: int) -> None:
         """A worker does one thing that is due."""
-        todo = next(one for one in schedule.WORK if one.kind == kind)
-        due = todo.due()
+        due = next(one for one in schedule.WORK if one.kind == kind).due()
         if due:
-            self._do(lambda: todo.do(due[item % len(due)]), places)
+            self._do(lambda: work.batch(kind, [due[item % len(due)]]), places)
 
     @somebody_sleeps
     @rule(who=st.integers(0, 3), places=places)
@@ -218,7 +225,7 @@ class Life(Beyond):
             self.world.end()
 
 
-HALF = 300
+HALF = 750
 """Lives of each of the two tests of a push."""
 
 

@@ -63,7 +63,8 @@ def heal(life: Life) -> None:
     """The acquirer is there again and honest, who slept wakes up, the clock does its work, people decide."""
     world, acquirer = life.world, life.acquirer
     acquirer.away = False
-    acquirer.does.clear()
+    for planned in acquirer.does.values():
+        planned[:] = [fault for fault in planned if fault == "lose_answer"]  # those heal by themselves
     world.sweep()
     while world.asleep:
         world.wake(world.asleep[-1])

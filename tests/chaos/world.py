@@ -241,6 +241,22 @@ class World:
             if not me.places and me.parent:
                 me.parent.switch()
 
+    def fill_cart(self, sku: str, quantity: int) -> tuple[str, str, int]:
+        """A cart as the cart's own room leaves it: its id, its checkout key, what it costs in TWD."""
+        cart_id, key, at = self._name("T"), self._name("T"), stored(self.now)
+        (price,) = self.rows("SELECT prices ->> 'TWD' AS amount FROM products WHERE sku = :sku", sku=sku)
+        cart = {"id": cart_id, "key": key, "at": at, "sku": sku, "quantity": quantity, "price": price["amount"]}
+        self.rows(
+            "INSERT INTO carts (id, currency, checkout_key, changed_at) VALUES (:id, 'TWD', :key, :at) RETURNING id",
+            **cart,
+        )
+        self.rows(
+            "INSERT INTO cart_lines (cart_id, sku, quantity, seen_amount, added_at)"
+            " VALUES (:id, :sku, :quantity, :price, :at) RETURNING sku",
+            **cart,
+        )
+        return cart_id, key, price["amount"] * quantity
+
     def turn(self, seconds: float) -> None:
         """The clock goes on, or is set back."""
         self.now += timedelta(seconds=seconds)
