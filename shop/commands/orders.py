@@ -53,8 +53,11 @@ def _lines(shown: dict[str, Any]) -> Iterator[str]:
 def _said(difference: dict[str, int] | None) -> str:
     if difference is None:
         return "the acquirer could not be asked"
-    parts = [Money(amount, currency).format() for currency, amount in difference.items()]
-    return f"we have {' and '.join(parts)} more than they" if parts else "both sides agree"
+    parts = [
+        f"{Money(abs(amount), currency).format()} {'more' if amount > 0 else 'less'}"
+        for currency, amount in difference.items()
+    ]
+    return f"we have {' and '.join(parts)} than they" if parts else "both sides agree"
 
 
 def _money(side: dict[str, Any]) -> str:

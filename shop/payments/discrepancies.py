@@ -14,7 +14,7 @@ from shop.payments.settlement_models import Discrepancy
 
 HEARD_FROM = "settlement file"
 CAUSES = {
-    "missing_there": "we have booked it, and no file has settled it",
+    "missing_there": "we have booked it, and the files do not have it",
     "missing_here": "the file has it for a payment of ours, and we have not booked it",
     "amount": "the file has another amount than we have",
     "fee": "the acquirer kept another fee than the contract says",

@@ -91,14 +91,19 @@ class Day:
     def as_lines(self) -> Iterator[str]:
         """The same for people."""
         label, open_ones = registry.label(self.provider), len(self.differences)
-        yield f"{label}, {self.day}: {'agrees' if not open_ones else f'{open_ones} discrepancies'}"
+        many = f"{open_ones} discrepanc{'y' if open_ones == 1 else 'ies'}"
+        yield f"{label}, {self.day}: {many if open_ones else 'agrees'}"
         for total in self.totals:
             yield (
-                f"  {total.lines} lines, {total.taken.format()} taken, {total.fees.format()} kept as fees, "
+                f"  {_lines(total.lines)}, {total.taken.format()} taken, {total.fees.format()} kept as fees, "
                 f"{total.handed_over.format()} handed over; {total.owed.format()} still owed in all"
             )
         for one in self.differences:
             yield f"  {one.says}"
+
+
+def _lines(number: int) -> str:
+    return f"{number} line{'' if number == 1 else 's'}"
 
 
 def of_day(provider: str, day: date) -> Day:

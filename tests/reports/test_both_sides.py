@@ -137,5 +137,7 @@ def test_the_command_shows_it_to_people_and_machines(shop: Shop) -> None:
     told = run(args=["orders", "show", order.number.lower()])
     assert (told.exit_code, "both sides agree" in told.stdout, "PAID because" in told.stdout) == (0, True, True)
     assert json.loads(run(args=["orders", "show", order.number, "--json"]).stdout)["difference"] == {}
+    shop.acquirer.payments[shop.payment(order).id].captures.clear()
+    assert "in all: we have NT$1,200.00 TWD more than they" in run(args=["orders", "show", order.number]).stdout
     nobody = run(args=["orders", "show", "NO-SUCH"])
     assert (nobody.exit_code, "There is no order" in nobody.output) == (1, True)
