@@ -23,6 +23,9 @@ from tests.fakes import FakePay
 from tests.payments.kpay_words import SETTINGS, a_payment, an_event, kpay, signed
 from tests.shop_fixtures import PEN, Shop
 
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
 # --- hasty ---
 
 

@@ -234,7 +234,7 @@ def test_a_database_restarted_under_load_fails_requests_cleanly_and_every_promis
     with app.app_context():
         shop = Shop(app)
         orders = []
-        for _ in range(16):
+        for _ in range(12):
             orders.append(shop.order((PEN, 1)))
             shop.restock(PEN)
             shop.acquirer.capture(shop.payment(orders[-1]).id)

@@ -21,7 +21,7 @@ from shop.payments.models import Capture, Refund
 from shop.payments.provider import DisputeFact
 from tests.shop_fixtures import PEN, Race, Shop
 
-ROUNDS = 3
+ROUNDS = 2
 
 
 def paid(shop: Shop) -> tuple[Order, int]:
