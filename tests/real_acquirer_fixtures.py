@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -129,14 +130,13 @@ def _acquirer_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def make_acquirer(_acquirer_template: Path, tmp_path: Path) -> Iterator[Callable[..., RealAcquirer]]:
-    """Starts acquirers with a database of their own; settings by name."""
+@contextmanager
+def _acquirers(template: Path, folder: Path) -> Iterator[Callable[..., RealAcquirer]]:
     made: list[RealAcquirer] = []
 
     def make(**settings: str) -> RealAcquirer:
-        database = tmp_path / f"acquirer-{len(made)}.db"
-        shutil.copy(_acquirer_template, database)
+        database = folder / f"acquirer-{len(made)}.db"
+        shutil.copy(template, database)
         made.append(RealAcquirer(database, **settings))
         return made[-1]
 
@@ -146,8 +146,45 @@ def make_acquirer(_acquirer_template: Path, tmp_path: Path) -> Iterator[Callable
 
 
 @pytest.fixture
-def ear() -> Iterator[Ear]:
-    """Listens for webhooks on a port of its own and thanks for each."""
+def make_acquirer(_acquirer_template: Path, tmp_path: Path) -> Iterator[Callable[..., RealAcquirer]]:
+    """Starts acquirers with a database of their own; settings by name."""
+    with _acquirers(_acquirer_template, tmp_path) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def _kept_acquirers(
+    _acquirer_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Callable[..., RealAcquirer], dict[str, RealAcquirer]]]:
+    with _acquirers(_acquirer_template, tmp_path_factory.mktemp("acquirers")) as make:
+        yield make, {}
+
+
+@pytest.fixture
+def keep_acquirer(
+    _kept_acquirers: tuple[Callable[..., RealAcquirer], dict[str, RealAcquirer]],
+) -> Iterator[Callable[..., RealAcquirer]]:
+    """As `make_acquirer`, for tests that look at their own payments only: the next one with the same settings gets the
+    same acquirer, which is kind again and listens.
+    """
+    make, kept = _kept_acquirers
+    used: list[RealAcquirer] = []
+
+    def keep(**settings: str) -> RealAcquirer:
+        key = repr(sorted(settings.items()))
+        if key not in kept:
+            kept[key] = make(**settings)
+        used.append(kept[key])
+        return kept[key]
+
+    yield keep
+    for acquirer in used:
+        acquirer.start()
+        acquirer.faults()
+
+
+@contextmanager
+def _listening() -> Iterator[Ear]:
     found = Ear()
 
     class Endpoint(BaseHTTPRequestHandler):
@@ -166,3 +203,17 @@ def ear() -> Iterator[Ear]:
     yield found
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def ear() -> Iterator[Ear]:
+    """Listens for webhooks on a port of its own and thanks for each."""
+    with _listening() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def kept_ear() -> Iterator[Ear]:
+    """An ear for a whole file, beside acquirers that are kept."""
+    with _listening() as found:
+        yield found

@@ -186,19 +186,17 @@ class TpayWorld(KPayWorld):
 
 
 World = FakeWorld | KPayWorld
-WORLDS: dict[str, Callable[[pytest.FixtureRequest], World]] = {
-    "fake": lambda request: FakeWorld(),
-    "kpay": lambda request: KPayWorld(request.getfixturevalue("make_acquirer"), request.getfixturevalue("ear")),
-    "paypay": lambda request: PayPayWorld(request.getfixturevalue("make_acquirer"), request.getfixturevalue("ear")),
-    "tpay": lambda request: TpayWorld(request.getfixturevalue("make_acquirer"), request.getfixturevalue("ear")),
-    "stripe": lambda request: StripeWorld(request.getfixturevalue("make_acquirer"), request.getfixturevalue("ear")),
-}
+WORLDS = {"fake": FakeWorld, "kpay": KPayWorld, "paypay": PayPayWorld, "tpay": TpayWorld, "stripe": StripeWorld}
 
 
 @pytest.fixture(params=WORLDS)
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A provider and the acquirer behind it."""
-    yield WORLDS[request.param](request)
+    """A provider and the acquirer behind it. Every test has payments of its own there."""
+    kind = WORLDS[request.param]
+    if issubclass(kind, KPayWorld):
+        yield kind(request.getfixturevalue("keep_acquirer"), request.getfixturevalue("kept_ear"))
+    else:
+        yield kind()
 
 
 @pytest.fixture
