@@ -31,8 +31,8 @@ from shop.jobs import schedule, work
 from shop.ledger import chart, store_credit
 from shop.payments import poll, refunds, settle, start
 from tests.chaos import rest
-from tests.chaos.beyond import MOST_ORDERS, Beyond, places, providers, which
-from tests.chaos.world import CUSTOMERS, DUE, World
+from tests.chaos.beyond import MOST_ORDERS, Beyond, places, providers, tells, which
+from tests.chaos.world import CUSTOMERS, DUE, World, told
 from tests.shop_fixtures import KETTLE, PEN
 
 some_orders = precondition(lambda life: life.orders)
@@ -108,6 +108,20 @@ class Life(Beyond):
     def give_up_this_way_to_pay(self, order: int, places: int) -> None:
         order_id = self._order(order)["id"]
         self._do(lambda: closing.cancel_payment(order_id), places)
+
+    @some_orders
+    @rule(order=which, cancels=st.booleans(), seconds=st.sampled_from([0, 1, 60]), tells=tells)
+    def pay_in_the_tab_left_open(self, order: int, cancels: bool, seconds: int, tells: str) -> None:
+        """After the buyer has cancelled, or the time is over, where the acquirer takes the money all the same."""
+        order_id = self._order(order)["id"]
+        if cancels:
+            self._do(lambda: closing.cancel_order(order_id, "buyer"))
+        else:
+            (row,) = self.world.rows("SELECT pay_by FROM orders WHERE id = :id", id=order_id)
+            self.world.turn(max(0.0, (told(row["pay_by"]) - self.world.now).total_seconds()))
+            self.sweep()
+        self.world.turn(seconds)
+        self.pay_although_closed(order, tells)
 
     # --- staff ---
 
