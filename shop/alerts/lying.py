@@ -14,8 +14,8 @@ from shop.core.outbox import OutboxRow
 from shop.orders import states as order_states
 from shop.orders.models import Order
 from shop.payments import refund_states
+from shop.payments.discrepancies import HEARD_FROM
 from shop.payments.models import InboxRow, Refund
-from shop.payments.reconcile import HEARD_FROM
 from shop.payments.settlement_models import Discrepancy
 
 TRIES = 10

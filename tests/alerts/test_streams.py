@@ -14,10 +14,10 @@ from docs.make.code import ROOT, sources
 from shop.alerts import desk
 from shop.alerts.rules import RULES
 from shop.core import clock, outbox, redis
-from shop.core.db import db, writing
+from shop.core.db import db
 from shop.core.money import Money
 from shop.orders.models import Order
-from shop.payments import disputes, reconcile, refunds, settle, start, states
+from shop.payments import discrepancies, disputes, refunds, settle, start, states
 from shop.payments.models import Capture, Payment
 from shop.payments.provider import DisputeFact, Facts
 from tests.shop_fixtures import PEN, Shop
@@ -125,9 +125,8 @@ def _staff(shop: Shop) -> None:
                 f"d{number}", f"cap-{payment.id}-2", disputes.CHARGEBACK, word, Money(100, "TWD"), at, "fraudulent"
             )
             assert disputes.hear("fakepay", fact, "webhook") == "applied"
-    found = reconcile._Found("missing_there", "capture:fakepay:c1", order.id, 100, None, "TWD")
-    with writing():
-        reconcile._tell("fakepay", at.date(), found)
+    missing = discrepancies.Found("missing_there", "capture:fakepay:c1", order.id, 100, None, "TWD")
+    assert discrepancies.note("fakepay", at.date(), [missing], set()) == (1, 0)
 
 
 def _alerts(shop: Shop) -> None:
