@@ -39,7 +39,7 @@ def alone(tmp_path: Path, receiver: Receiver) -> Iterator[str]:
     assert started.stdout and started.stdin
     yield started.stdout.readline().strip()
     started.stdin.close()
-    assert started.wait(10) == 0
+    assert started.wait(30) == 0
     started.stdout.close()
     assert (tmp_path / "acquirer.db").is_file()
 

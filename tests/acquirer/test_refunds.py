@@ -84,9 +84,9 @@ def test_a_pending_refund_succeeds_when_its_time_comes(acquirer: World) -> None:
     totals = acquirer.sim("GET", "/totals")["payments"][0]
     assert (totals["refunded"], totals["refund_pending"]) == (0, 120000)
     assert refused(acquirer, payment, 1, "R2") == "already_refunded"
-    acquirer.advance("PT59S")
+    acquirer.advance("PT30S")
     assert acquirer.record(payment)["refunds"][0]["state"] == "pending"
-    acquirer.advance("PT2S")
+    acquirer.advance("PT31S")
     assert acquirer.record(payment)["refunds"][0]["state"] == "succeeded"
     acquirer.settle()
     assert acquirer.record(payment)["refunds"][0]["due_at"] is None
