@@ -92,7 +92,9 @@ class Visit:
             self.streets.count("no answer")
             return None
         if answer.status_code >= 500 or answer.status_code == 429:
-            self.streets.count(f"answered {answer.status_code}")
+            self.streets.count(f"{'the shop' if to_shop else 'the acquirer'} answered {answer.status_code}")
+            if to_shop and answer.status_code == 500:
+                self.streets.promise("broken", error=f"{method} {path}: 500")
             return None
         return answer
 

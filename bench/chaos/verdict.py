@@ -93,7 +93,7 @@ def broken_promises(town: Town) -> list[Row]:
 
 def _why_broken(promise: Row, order: Row | None) -> str:
     if promise["kind"] == "broken":
-        return "a buyer saw what no buyer understands"
+        return "a buyer could not go on"
     if order is None:
         return "there is no such order"
     if order["state"] in ("PENDING", "WAITING_PAYMENT", "FAILED") and order["review_since"] is None:
