@@ -18,7 +18,8 @@ NO_DATABASE_DECIDES = re.compile(
     r"|tests/live/test_dev_clock"
     r"|tests/payments/test_(kpay|stripe|tpay|paypay)\.py"
     r"|tests/(payments/test_(reconcile|disputes)|reports/test_both_sides)\.py.*\W(paypay|stripe|tpay)\W"
-    r"|tests/acquirer/test_(paypay|tpay|stripe|pages|scenarios|report_card|dashboard|cards|challenge|settlement)"
+    r"|tests/acquirer/test_(kpay_api|paypay|tpay|stripe|pages|scenarios|report_card|dashboard|cards|challenge|settlement)"
+    r"|tests/acquirer/test_(signing|targets|three_days)"
 )
 """Pages and wire formats, where the kind of database makes no difference: on SQLite, and on PostgreSQL too with
 `--every-database`. What is decided by a database always runs on both.

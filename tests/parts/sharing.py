@@ -23,7 +23,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     return Sharing(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
+LONGEST = (
+    f"{BROWSER_TESTS}/",
+    "tests/chaos/",
+    "tests/payments/",
+    "tests/acquirer/",
+    "tests/test_runner",
+    "tests/checkout/",
+)
+"""What takes longest, longest first; the browser tests alone take a worker half of its time."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The browser tests, which take longest, begin first; the other worker does the rest, helped in the end."""
+    """What takes longest begins first, so that in the end no worker waits long for another."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: not item.nodeid.startswith(f"{BROWSER_TESTS}/"))
+        items.sort(key=lambda item: [not item.nodeid.startswith(folder) for folder in LONGEST])
