@@ -53,12 +53,16 @@ class Life(Beyond):
         sku=st.sampled_from([PEN, KETTLE]),
         quantity=st.integers(1, 4),
         provider=providers,
+        customer=st.sampled_from([None, 1]),
+        share=st.sampled_from([0, 40]),
         fault=st.sampled_from([None, None, "lose_answer", "lose_request", "refuse"]),
     )
-    def begin(self, sku: str, quantity: int, provider: str, fault: str | None) -> None:
+    def begin(
+        self, sku: str, quantity: int, provider: str, customer: int | None, share: int, fault: str | None
+    ) -> None:
         if fault:
             self.acquirer.misbehave("start", fault)
-        self._place(sku, quantity, provider, None, 0, 0)
+        self._place(sku, quantity, provider, customer, share, 0)
 
     @precondition(lambda life: len(life.checkouts) < MOST_ORDERS)
     @rule(
@@ -110,18 +114,25 @@ class Life(Beyond):
         self._do(lambda: closing.cancel_payment(order_id), places)
 
     @some_orders
-    @rule(order=which, cancels=st.booleans(), seconds=st.sampled_from([0, 1, 60]), tells=tells)
-    def pay_in_the_tab_left_open(self, order: int, cancels: bool, seconds: int, tells: str) -> None:
-        """After the buyer has cancelled, or the time is over, where the acquirer takes the money all the same."""
-        order_id = self._order(order)["id"]
+    @rule(
+        order=which, cancels=st.booleans(), seconds=st.sampled_from([0, 1, 60]), tells=tells, place=st.integers(0, 18)
+    )
+    def pay_in_the_tab_left_open(self, order: int, cancels: bool, seconds: int, tells: str, place: int) -> None:
+        """After the buyer has cancelled, or the time is over, where the acquirer takes the money all the same.
+
+        Whoever ends the order may have fallen asleep over it, and goes on after the money was heard of.
+        """
+        order_id, asleep = self._order(order)["id"], len(self.world.asleep)
         if cancels:
-            self._do(lambda: closing.cancel_order(order_id, "buyer"))
+            self._do(lambda: closing.cancel_order(order_id, "buyer"), place)
         else:
             (row,) = self.world.rows("SELECT pay_by FROM orders WHERE id = :id", id=order_id)
             self.world.turn(max(0.0, (told(row["pay_by"]) - self.world.now).total_seconds()))
-            self.sweep()
+            self._do(lambda: closing.finish(order_id), place)
         self.world.turn(seconds)
         self.pay_although_closed(order, tells)
+        if len(self.world.asleep) > asleep:
+            self.wake_up(asleep, 0)
 
     # --- staff ---
 
