@@ -7,6 +7,8 @@ before the move still makes the order PAID.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from sqlalchemy import exists, select
 
 from shop.checkout import saga
@@ -14,7 +16,7 @@ from shop.core import clock
 from shop.core.db import db, retried, writing
 from shop.core.errors import Refusal
 from shop.orders import events, states
-from shop.orders.models import Order
+from shop.orders.models import IS_LIVE, Order
 from shop.orders.move import move
 from shop.payments import poll, refunds
 from shop.payments.lock import order_with_payments
@@ -67,6 +69,9 @@ def cancel_payment(order_id: int) -> None:
         poll.close(payment_id)
 
 
+_EVER = datetime(2000, 1, 1, tzinfo=UTC)
+
+
 def due(limit: int = 500) -> list[int]:
     """Orders that should end: time over or cancelled, and not under review.
 
@@ -83,7 +88,8 @@ def due(limit: int = 500) -> list[int]:
     query = (
         select(Order.id)
         .where(
-            Order.state.in_(states.PAYABLE),
+            IS_LIVE,
+            Order.pay_by > _EVER,  # so that SQLite goes along the index of live orders
             Order.review_since.is_(None),
             (Order.pay_by <= at) | Order.cancel_requested_at.is_not(None),
             ~is_waited_for,

@@ -16,6 +16,8 @@ STORE_CREDIT = "store_credit"
 """What `Order.paid_by` says when no payment was needed."""
 _KNOWN = ", ".join(f"'{s}'" for s in STATES)
 _LIVE = "state IN ({})".format(", ".join(f"'{s}'" for s in sorted(PAYABLE)))
+IS_LIVE = text(f"orders.{_LIVE}")
+"""The order may still be paid, written out: a partial index serves only what can be read in the query."""
 
 
 class Order(Base):
