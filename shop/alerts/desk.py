@@ -77,7 +77,7 @@ def say(cause: Cause) -> int | None:
 
 def stream_of(rule: str) -> str:
     """Rules about orders have a stream of their own; what is about running the shop goes to operations."""
-    return outbox.ALERTS if rule.startswith("RULE_") else outbox.OPERATIONS
+    return outbox.ALERTS if _about_orders(rule) else outbox.OPERATIONS
 
 
 def acknowledge(alert_id: int, by: str, note: str = "") -> Alert:
@@ -162,6 +162,19 @@ def open_alerts(*, rule: str | None = None, limit: int = 200) -> list[Alert]:
     """Alerts that are not resolved, the most severe first, then the oldest."""
     query = select(Alert).where(IS_OPEN).order_by(Alert.severity, Alert.detected_at, Alert.id).limit(limit)
     return list(db.session.scalars(query.where(Alert.rule == rule) if rule else query))
+
+
+def open_by_rule() -> dict[str, int]:
+    """How many alerts of each rule are open, the most severe rules first."""
+    query = select(Alert.rule, func.count()).where(IS_OPEN).group_by(Alert.rule)
+    found = {row[0]: row[1] for row in db.session.execute(query)}
+    return {
+        rule: found[rule] for rule in sorted(found, key=lambda rule: (RULES[rule][0], not _about_orders(rule), rule))
+    }
+
+
+def _about_orders(rule: str) -> bool:
+    return rule.startswith("RULE_")
 
 
 def of_order(order_id: int) -> list[Alert]:

@@ -12,6 +12,8 @@ from shop.alerts.models import Alert
 from shop.alerts.rules import RULES
 from shop.core.errors import Refusal
 
+FEW = 10
+"""So many of one rule are listed: a flood of one kind must not hide the others."""
 _by = click.option("--by", required=True, help="Who does it.")
 _note = click.option("--note", default="", help="What was found or done; the alert keeps it.")
 
@@ -21,13 +23,18 @@ _note = click.option("--note", default="", help="What was found or done; the ale
 @click.pass_context
 @with_appcontext
 def alerts(context: click.Context, rule: str | None) -> None:
-    """List the alerts that are open, the most severe first."""
-    if context.invoked_subcommand is None:
-        found = desk.open_alerts(rule=rule)
+    """List the alerts that are open, the most severe rules first; of each rule the first few, or all with --rule."""
+    if context.invoked_subcommand is not None:
+        return
+    counts = {name: count for name, count in desk.open_by_rule().items() if rule in (None, name)}
+    for name, count in counts.items():
+        found = desk.open_alerts(rule=name, limit=count if rule else FEW)
         for alert in found:
             click.echo(_line(alert))
-        if not found:
-            click.echo("No alert is open.")
+        if count > len(found):
+            click.echo(f"… and {count - len(found)} more of {name}: flask alerts --rule {name}")
+    if not counts:
+        click.echo("No alert is open.")
 
 
 @alerts.command()

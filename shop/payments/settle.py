@@ -57,8 +57,8 @@ def settle(
 ) -> str:
     """Apply what was heard and return the verdict: applied, duplicate, stale, illegal, mismatch, hint or foreign.
 
-    `heard_from` is webhook, poll, return, view, start or staff. Joins the caller's unit if there is one. Raises
-    UnknownPayment for a payment that we do not have, or that `provider`, when given, does not run.
+    `heard_from` is webhook, poll, return, view, start, staff or settlement file. Joins the caller's unit if there is
+    one. Raises UnknownPayment for a payment that we do not have, or that `provider`, when given, does not run.
     """
     if db.session().info.get("writing"):
         return _settle(payment_id, facts, heard_from, provider, inbox_id)

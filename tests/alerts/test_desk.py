@@ -161,6 +161,19 @@ def test_the_command_lists_takes_on_and_resolves(shop: Shop) -> None:
     assert command(shop) == (0, "No alert is open.\n")
 
 
+def test_a_flood_of_one_kind_does_not_hide_the_others(shop: Shop) -> None:
+    for number in range(12):
+        raise_one(cause=f"notice {number}")
+    raise_one(rule="RULE_C", cause="capture 1")
+    _, says = command(shop)
+    lines = says.splitlines()
+    assert "RULE_C" in lines[0]
+    assert len(lines) == 12
+    assert lines[-1] == "… and 2 more of OPS_ORPHAN: flask alerts --rule OPS_ORPHAN"
+    _, says = command(shop, "--rule", "OPS_ORPHAN")
+    assert len(says.splitlines()) == 12
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
