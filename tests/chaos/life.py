@@ -142,9 +142,10 @@ class Life(Beyond):
         percent=st.sampled_from([30, 60, 100]),
         to=st.sampled_from(["provider", "store_credit"]),
         fault=st.sampled_from([None, None, None, "lose_answer", "wait"]),
+        at_once=st.booleans(),
         places=places,
     )
-    def refund(self, order: int, percent: int, to: str, fault: str | None, places: int) -> None:
+    def refund(self, order: int, percent: int, to: str, fault: str | None, at_once: bool, places: int) -> None:
         """Of whatever has come for the order, whichever capture has most left."""
         if fault:
             self.acquirer.misbehave("refund", fault)
@@ -158,6 +159,8 @@ class Life(Beyond):
             if held:
                 money = Money(max(1, held[0]["amount"] * percent // 100), held[0]["currency"])
                 self._do(lambda: refunds.request_credit(order_id, money, reason="", by="sam"), places)
+        if at_once:
+            self.do_one_thing("refund", 0, 0)
 
     @some_orders
     @rule(order=which, to=st.sampled_from(["provider", "store_credit"]), places=places)

@@ -18,7 +18,6 @@ from shop.orders import events
 from shop.orders import states as order_states
 from shop.orders.models import Order
 from shop.payments import poll, refunds, settle, states
-from shop.payments.models import Capture, Refund
 from shop.payments.provider import CaptureFact
 from tests.chaos.world import World
 from tests.fakes import FakePay
@@ -130,27 +129,6 @@ def expiry_reads_first_and_writes_later(patch: Patch, world: World) -> None:
     patch.setattr(closing, "_end", end)
 
 
-def refunds_read_first_and_write_later(patch: Patch, world: World) -> None:
-    """The guard of a capture looks at what was there before the unit began."""
-    right = refunds.request
-
-    def request(capture_id: int, money: Any, **more: Any) -> Refund:
-        seen = db.session.get_one(Capture, capture_id, populate_existing=True)
-        left = seen.amount - seen.refunded_amount
-        db.session.rollback()
-
-        def take(one: int, asked: Any, expected: int | None) -> bool:
-            gone = Capture.refunded_amount + asked.amount
-            db.session.execute(update(Capture).where(Capture.id == one).values(refunded_amount=gone))
-            return left >= asked.amount
-
-        with pytest.MonkeyPatch.context() as unguarded:
-            unguarded.setattr(refunds, "_take", take)
-            return right(capture_id, money, **more)
-
-    patch.setattr(refunds, "request", request)
-
-
 def what_is_paid_stays_on_the_shelf(patch: Patch, world: World) -> None:
     patch.setattr(stock, "confirm", lambda order_id: None)
 
@@ -178,7 +156,6 @@ SEEDED = (
 """Those that any design has to fear."""
 MORE = (
     credit_is_not_released,
-    refunds_read_first_and_write_later,
     what_is_paid_stays_on_the_shelf,
     a_refund_that_comes_back_is_forgotten,
     revived_without_holding_again,
