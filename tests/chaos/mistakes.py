@@ -133,10 +133,6 @@ def what_is_paid_stays_on_the_shelf(patch: Patch, world: World) -> None:
     patch.setattr(stock, "confirm", lambda order_id: None)
 
 
-def a_refund_that_comes_back_is_forgotten(patch: Patch, world: World) -> None:
-    patch.setattr(refunds, "_came_back", lambda *rows, **more: None)
-
-
 def revived_without_holding_again(patch: Patch, world: World) -> None:
     patch.setattr(settle.holdings, "hold_again", lambda order_id: True)
 
@@ -157,6 +153,5 @@ SEEDED = (
 MORE = (
     credit_is_not_released,
     what_is_paid_stays_on_the_shelf,
-    a_refund_that_comes_back_is_forgotten,
     revived_without_holding_again,
 )
