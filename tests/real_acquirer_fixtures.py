@@ -21,6 +21,7 @@ import mock_acquirer
 from mock_acquirer.db import db as acquirer_db
 from mock_acquirer.models import Payment, TimelineEntry
 from tests.parts.processes import free_port
+from tests.shop_fixtures import NOWHERE
 
 TOKEN = "sim_tests"
 QUIET = {"REDIS_URL": "", "SHOP_CLOCK_URL": "", "ACQUIRER_LOG_LEVEL": "ERROR", "ACQUIRER_LOOP": "off"}
@@ -39,7 +40,8 @@ class RealAcquirer:
             "ACQUIRER_PUBLIC_URL": self.url,
             "ACQUIRER_CONTROL_TOKEN": TOKEN,
             "ACQUIRER_TIMEOUT_HOLD": str(HOLD),
-            "ACQUIRER_KPAY_WEBHOOK_URL": "",
+            "ACQUIRER_WEBHOOK_TARGETS": NOWHERE,
+            **{f"ACQUIRER_{name}_WEBHOOK_URL": "" for name in ("KPAY", "TPAY", "PAYPAY", "STRIPE")},
         }
         self.app = mock_acquirer.create_app({**QUIET, **own, "ACQUIRER_LOOP": "on", **settings})
         self._client = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, trust_env=False)

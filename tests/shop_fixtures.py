@@ -34,6 +34,8 @@ from tests.fakes import Acquirer, FakePay
 from tests.parts.lending import Databases
 from tests.parts.postgres import PostgresServer
 
+NOWHERE = "http://localhost:9"
+"""Nobody listens there; a demo that runs on this machine hears nothing of tests."""
 KETTLE, PEN = "TEST-KETTLE", "TEST-PEN"
 UNITS = 10
 PRICES = {KETTLE: {"TWD": 120000, "JPY": 5600, "USD": 3800}, PEN: {"TWD": 9000, "JPY": 420, "USD": 290}}
@@ -45,7 +47,7 @@ def environ(database_url: str, redis_url: str, **more: str) -> dict[str, str]:
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
         "SECRET_KEY": "only for tests " * 4,
-        "SHOP_URL": "http://localhost:8000",
+        "SHOP_URL": NOWHERE,
         "ACQUIRER_URL": "http://127.0.0.1:9",  # nobody listens there: a test that wants an acquirer brings one
         "CALLS_PER_SECOND": "100000",
     } | more
@@ -294,9 +296,10 @@ class Shop:
         return standing(db.session.get_one(Order, order.id, populate_existing=True))
 
     def captures(self, order: Order) -> list[str | None]:
-        """What each capture of the order is to it, in the order of hearing."""
+        """What each capture of the order is to it, in the order of hearing; of one report, what paid comes first."""
         db.session.rollback()
-        rows = db.select(Capture.standing).join(Payment).where(Payment.order_id == order.id).order_by(Capture.id)
+        heard = (Capture.heard_at, Capture.standing)
+        rows = db.select(Capture.standing).join(Payment).where(Payment.order_id == order.id).order_by(*heard)
         return list(db.session.scalars(rows))
 
     def verdicts(self, payment: Payment) -> list[str]:

@@ -272,6 +272,8 @@ def make_world(acquirer_database: str, receiver: Receiver, _made: _Made) -> Iter
 
     def make(**settings: Any) -> World:
         where = {"ACQUIRER_DATABASE_URL": acquirer_database, "ACQUIRER_KPAY_WEBHOOK_URL": receiver.url}
+        for name in ("tpay", "paypay", "stripe"):  # nobody listens there; a demo on this machine hears nothing of tests
+            where[f"ACQUIRER_{name.upper()}_WEBHOOK_URL"] = f"http://localhost:9/webhooks/{name}"
         wanted = QUIET | where | {"ACQUIRER_TIMEOUT_HOLD": "0"} | settings
         if worlds or settings.keys() & _Made.AT_START:
             app = create_app(wanted)
