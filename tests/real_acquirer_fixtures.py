@@ -20,8 +20,7 @@ from werkzeug.serving import make_server
 import mock_acquirer
 from mock_acquirer.db import db as acquirer_db
 from mock_acquirer.models import Payment, TimelineEntry
-from tests.parts.processes import free_port
-from tests.shop_fixtures import NOWHERE
+from tests.parts.processes import NOWHERE, free_port
 
 TOKEN = "sim_tests"
 QUIET = {"REDIS_URL": "", "SHOP_CLOCK_URL": "", "ACQUIRER_LOG_LEVEL": "ERROR", "ACQUIRER_LOOP": "off"}

@@ -33,9 +33,8 @@ from shop.reports import invariants
 from tests.fakes import Acquirer, FakePay
 from tests.parts.lending import Databases
 from tests.parts.postgres import PostgresServer
+from tests.parts.processes import NOWHERE
 
-NOWHERE = "http://localhost:9"
-"""Nobody listens there; a demo that runs on this machine hears nothing of tests."""
 KETTLE, PEN = "TEST-KETTLE", "TEST-PEN"
 UNITS = 10
 PRICES = {KETTLE: {"TWD": 120000, "JPY": 5600, "USD": 3800}, PEN: {"TWD": 9000, "JPY": 420, "USD": 290}}

@@ -21,6 +21,8 @@ from tests.parts.waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 VENV_BIN = Path(sys.executable).parent
+NOWHERE = "http://localhost:9"
+"""Nobody listens there; a demo that runs on this machine hears nothing of tests."""
 
 
 def free_port() -> int:

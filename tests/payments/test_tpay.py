@@ -44,7 +44,8 @@ from shop.payments.provider import (
 )
 from shop.payments.providers.tpay import Tpay, check_mac
 from tests.real_acquirer_fixtures import HOLD, RealAcquirer
-from tests.shop_fixtures import KETTLE, NOWHERE, Shop
+from tests.parts.processes import NOWHERE
+from tests.shop_fixtures import KETTLE, Shop
 
 KEY, IV, SECRET = "pwFHCqoQZGmho4w6", "EkRm7iFT261dpevs", "tpay_demo_secret"
 PAY_BY = datetime(2030, 1, 1, 4, tzinfo=UTC)
