@@ -43,8 +43,8 @@ from shop.payments.provider import (
     Unknown,
 )
 from shop.payments.providers.tpay import Tpay, check_mac
-from tests.real_acquirer_fixtures import HOLD, RealAcquirer
 from tests.parts.processes import NOWHERE
+from tests.real_acquirer_fixtures import HOLD, RealAcquirer
 from tests.shop_fixtures import KETTLE, Shop
 
 KEY, IV, SECRET = "pwFHCqoQZGmho4w6", "EkRm7iFT261dpevs", "tpay_demo_secret"
