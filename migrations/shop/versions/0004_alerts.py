@@ -85,6 +85,11 @@ def upgrade():
         postgresql_where=sa.text("verdict = 'hint'"),
         sqlite_where=sa.text("verdict = 'hint'"),
     )
+    # What came before there were alerts is looked at once.
+    op.execute(
+        "INSERT INTO watch_list (order_id, due_at) SELECT DISTINCT p.order_id, CURRENT_TIMESTAMP "
+        "FROM captures c JOIN payments p ON p.id = c.payment_id WHERE c.standing <> 'paid'"
+    )
 
 
 def downgrade():
