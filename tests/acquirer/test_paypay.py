@@ -486,11 +486,14 @@ def test_there_is_no_signature_that_a_fault_could_bend(
 def test_webhooks_are_dropped_doubled_and_delayed(acquirer: World, merchant: Merchant, receiver: Receiver) -> None:
     receiver.answer = (200, {}, b"")
     acquirer.faults(hook={"duplicate": 3, "delay": "PT30S", "drop": 1})
-    merchant.paid()
+    code = merchant.paid()
     acquirer.settle()
     assert receiver.hooks == []
     acquirer.advance("PT1M")
-    assert len(receiver.hooks) == 3
+    told = acquirer.record(code)["deliveries"]
+    outcomes = [attempt["outcome"] for delivery in told for attempt in delivery["attempts"]]
+    assert (len(told), outcomes.count("dropped")) == (3, 1)
+    assert len(receiver.hooks) == len(outcomes) - 1, "who takes two seconds to answer is told again"
 
 
 # --- the pages -------------------------------------------------------------------------------------------------------
