@@ -11,6 +11,11 @@ from limits.strategies import FixedWindowRateLimiter
 
 from shop.core import redis
 
+_SOON = 0.02
+"""Seconds until a turn is asked for again. A window begins with its first call and not with a second of the clock: who
+waits for the next full second wakes up within the old window, and loses every other one.
+"""
+
 
 class _Limiters:
     def __init__(self) -> None:
@@ -48,5 +53,5 @@ def wait_for_turn(name: str, per_second: int, *, patience: float = 5.0) -> bool:
     while not allowed(item, "calls", name):
         if time.monotonic() > give_up:
             return False
-        time.sleep(max(0.01, 1.0 - time.time() % 1.0))
+        time.sleep(_SOON)
     return True
