@@ -6,6 +6,8 @@ import sys
 import gevent
 from prometheus_client import multiprocess
 
+from shop.core import greenlets
+
 bind = f"{os.environ.get('BIND_ADDRESS', '0.0.0.0')}:{os.environ.get('PORT', '8000')}"  # noqa: S104 - a server's job
 workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
 worker_class = "gevent"
@@ -27,7 +29,10 @@ def child_exit(server, worker):
 
 
 def post_worker_init(worker):
-    """Open streams would hold a worker until graceful_timeout: tell their hub as soon as the worker is asked to end."""
+    """PostgreSQL is waited for as greenlets do. Open streams would hold a worker until graceful_timeout: tell their hub
+    as soon as the worker is asked to end.
+    """
+    greenlets.install()
     gevent.spawn(_close_streams_at_the_end, worker)
 
 

@@ -13,17 +13,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
-from functools import cache
 from typing import Annotated, Any, TypeVar, cast
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, CursorResult, DateTime, Engine, Executable, Insert, MetaData, Table, event
+from sqlalchemy import BigInteger, CursorResult, DateTime, Engine, Executable, Insert, MetaData, Table, Update, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
-from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from shop.core import metrics
+from shop.core import driver, metrics
+from shop.core.tail import Tail
 
 _NAMES = {
     "ix": "ix_%(column_0_label)s",
@@ -142,17 +142,16 @@ def writing() -> Iterator[None]:
     lock = _only_writer() if db.engine.dialect.name == "sqlite" else nullcontext()
     callbacks: dict[object, Callable[[], None]] = {}
     with lock:
-        session.info.update(writing=True, after_commit=callbacks, last_rows={})
+        session.info.update(writing=True, after_commit=callbacks, tail=(tail := Tail()))
         try:
             session.connection(execution_options={"writing": True})
             yield
-            _write_last_rows(session)
-            session.commit()
+            tail.commit(session)
         except BaseException:
             session.rollback()
             raise
         finally:
-            session.info.update(writing=False, after_commit=None, last_rows=None)
+            session.info.update(writing=False, after_commit=None, tail=None)
     for callback in callbacks.values():
         callback()
 
@@ -186,29 +185,42 @@ def retried(unit: Callable[[], T]) -> T:
 
 
 def add_last(model: type[Base], **values: Any) -> None:
-    """Write a row at the end of the unit, all of a table in one statement: for records that nobody in the unit reads.
+    """Write a row at the end of the unit, together with all that is put off: for records that nobody in it reads.
 
     Every row of a table names the same columns. Outside of a unit, and inside a savepoint, it is written at once.
     """
-    session = db.session()
-    rows = session.info.get("last_rows")
-    if rows is None or session.in_nested_transaction():
-        session.execute(_into(model), [values])
+    tail = _open_tail()
+    if tail is None:
+        db.session.execute(table(model).insert(), [values])
     else:
-        rows.setdefault(model, []).append(values)
+        tail.add(table(model), values)
 
 
-@cache
-def _into(model: type[Base]) -> Insert:
-    return table(model).insert()
+def change_last(statement: Update, **values: Any) -> None:
+    """Carry out an UPDATE at the end of the unit: for rows that it has locked and does not look at again.
+
+    `statement` is made once, at import, and has a bindparam for every one of `values`. Outside of a unit, and inside a
+    savepoint, it is carried out at once.
+    """
+    tail = _open_tail()
+    if tail is None:
+        db.session.execute(statement, values)
+    else:
+        tail.change(statement, values)
 
 
-def _write_last_rows(session: Session) -> None:
-    last_rows: dict[type[Base], list[dict[str, Any]]] = session.info["last_rows"]
-    if last_rows:
-        session.flush()  # what they refer to goes first
-        for model, rows in last_rows.items():
-            session.execute(_into(model), rows)
+def rows(statement: Insert | Update, **values: Any) -> list[tuple[Any, ...]]:
+    """Carry out a statement that was made once, in the current unit, and return the rows that it returns.
+
+    Past the session: what its objects have not yet said goes later, and what comes back are the driver's numbers and
+    texts.
+    """
+    return driver.rows(db.session.connection(), statement, values)
+
+
+def _open_tail() -> Tail | None:
+    session = db.session()
+    return None if session.in_nested_transaction() else session.info.get("tail")
 
 
 def changed(statement: Executable, values: dict[str, Any] | None = None) -> int:

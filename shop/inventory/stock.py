@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import bindparam, select, update
 
 from shop.core import clock
-from shop.core.db import changed, db, table
+from shop.core.db import change_last, changed, db, rows, table
 from shop.core.errors import Refusal
 from shop.inventory.models import Reservation, Stock, StockMovement
 
@@ -35,8 +35,8 @@ class OutOfStock(Refusal):
 def available(skus: Iterable[str]) -> dict[str, int]:
     """Units of each SKU that can still be sold; 0 for a SKU that is not known."""
     wanted = list(skus)
-    rows = db.session.execute(select(Stock.sku, Stock.on_hand - Stock.reserved).where(Stock.sku.in_(wanted))).all()
-    return dict.fromkeys(wanted, 0) | {row[0]: row[1] for row in rows}
+    found = db.session.execute(select(Stock.sku, Stock.on_hand - Stock.reserved).where(Stock.sku.in_(wanted))).all()
+    return dict.fromkeys(wanted, 0) | {row[0]: row[1] for row in found}
 
 
 def receive(sku: str, quantity: int, kind: str = "receipt") -> None:
@@ -62,20 +62,20 @@ def reserve(order_id: int, quantities: Mapping[str, int]) -> None:
 def release(order_id: int) -> None:
     """Give back what an order holds. Harmless when it holds nothing."""
     for sku, quantity in _turn(order_id, "HELD", "RELEASED"):
-        db.session.execute(_LET_GO, {"of": sku, "units": quantity})
+        change_last(_LET_GO, of=sku, units=quantity)
 
 
 def confirm(order_id: int) -> None:
     """What an order holds leaves the shelf, because it was paid. Harmless the second time."""
     for sku, quantity in _turn(order_id, "HELD", "SOLD"):
-        db.session.execute(_SELL, {"of": sku, "units": quantity})
+        change_last(_SELL, of=sku, units=quantity)
 
 
 def hold_again(order_id: int) -> bool:
     """Hold again what was released, all of it or nothing. False when some of it has been sold meanwhile."""
     with db.session.begin_nested() as savepoint:
-        rows = _turn(order_id, "RELEASED", "HELD")  # first, so that of two at once only one takes units
-        if not all(_take(sku, quantity) for sku, quantity in rows):
+        turned = _turn(order_id, "RELEASED", "HELD")  # first, so that of two at once only one takes units
+        if not all(_take(sku, quantity) for sku, quantity in turned):
             savepoint.rollback()
             return False
     return True
@@ -92,5 +92,4 @@ def _take(sku: str, quantity: int) -> bool:
 
 
 def _turn(order_id: int, source: str, target: str) -> list[tuple[str, int]]:
-    rows = db.session.execute(_TURN, {"order": order_id, "source": source, "target": target}).all()
-    return sorted((row.sku, row.quantity) for row in rows)
+    return sorted((sku, quantity) for sku, quantity in rows(_TURN, order=order_id, source=source, target=target))

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from shop.core import clock, outbox
-from shop.core.db import add_last, db, table
+from shop.core.db import add_last, db, rows, table
 from shop.orders.models import Order, OrderEvent
 
 ORDERS = table(Order)
@@ -32,10 +32,10 @@ def record(order_id: int, kind: str, *, actor: str, stream: str = outbox.ORDERS,
 def record_all(order_id: int, news: Iterable[tuple[str, dict[str, Any]]], *, actor: str, stream: str) -> int:
     """Append several events, each a kind and what it says, and return the number of the last one."""
     news = list(news)
-    row = db.session.execute(_TAKE, {"order": order_id, "many": len(news)}).one()
-    for seq, (kind, data) in enumerate(news, start=row.event_seq - len(news) + 1):
-        write(order_id, seq, row.number, kind, actor=actor, stream=stream, **data)
-    return int(row.event_seq)
+    [(last_seq, number)] = rows(_TAKE, order=order_id, many=len(news))
+    for seq, (kind, data) in enumerate(news, start=last_seq - len(news) + 1):
+        write(order_id, seq, number, kind, actor=actor, stream=stream, **data)
+    return int(last_seq)
 
 
 def write(order_id: int, seq: int, order_number: str, kind: str, *, actor: str, stream: str, **data: Any) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, bindparam, select, update
 from sqlalchemy.orm.attributes import set_committed_value
 
 from shop.core import clock, logs, metrics, outbox
-from shop.core.db import after_commit, db
+from shop.core.db import after_commit, db, rows
 from shop.orders import events, states
 from shop.orders.models import Order
 
@@ -47,17 +47,20 @@ def move(
         if target in states.ENDED and seen not in states.ENDED:
             change["ended_at"] = clock.now()
         statement = _writes(tuple(change))
-        if unless is not None:
-            statement = statement.where(~unless)
-        where = {"the_order": order_id, "seen": seen, "many": 1 + len(then)}
-        won = db.session.execute(statement, where | {f"new_{k}": v for k, v in change.items()}).one_or_none()
+        written: dict[str, Any] = {"the_order": order_id, "seen": seen, "many": 1 + len(then)}
+        written |= {f"new_{name}": value for name, value in change.items()}
+        if unless is None:
+            won = rows(statement, **written)
+        else:
+            won = [tuple(row) for row in db.session.execute(statement.where(~unless), written)]
         if won:
-            _remember(order_id, change | {"event_seq": won.event_seq})
+            last_seq, number = won[0]
+            _remember(order_id, change | {"event_seq": last_seq})
             told = {"source": seen, "target": target, "because": because, **data}
             for seq, (stream, kind, says) in enumerate(
-                [(outbox.ORDERS, "order.moved", told), *then], start=won.event_seq - len(then)
+                [(outbox.ORDERS, "order.moved", told), *then], start=last_seq - len(then)
             ):
-                events.write(order_id, seq, won.number, kind, actor=actor, stream=stream, **says)
+                events.write(order_id, seq, number, kind, actor=actor, stream=stream, **says)
             after_commit(partial(_tell, order_id, seen, target, because))
             return True
         again = db.session.scalar(select(Order.state).where(Order.id == order_id))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
 from sqlalchemy import bindparam, delete, func, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
 
 from shop.core import clock, logs, metrics
-from shop.core.db import changed, db, insert, retried, table, writing
+from shop.core.db import change_last, changed, db, insert, retried, rows, table, writing
 from shop.payments import disputes, refunds, registry, states
 from shop.payments.models import InboxRow, Payment, RefusedNotice
 from shop.payments.provider import BadSignature, Malformed, Notice, PaymentProvider
@@ -45,6 +46,17 @@ _APPLIED = (
 _WEIGHT = ("duplicate", "hint", "stale", "illegal", "applied", "foreign", "orphan", "mismatch")
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What of a stored webhook decides what it does."""
+
+    id: int
+    provider: str
+    trust: str
+    received_at: datetime
+    tries: int = 0
+
+
 def receive(provider: PaymentProvider, headers: Mapping[str, str], raw: bytes) -> tuple[int, str]:
     """Take one webhook and return the status and body that the acquirer wants to read.
 
@@ -60,16 +72,51 @@ def receive(provider: PaymentProvider, headers: Mapping[str, str], raw: bytes) -
     if not notices:
         return provider.ack("hint")
     try:
-        inbox_id, outcome = retried(lambda: _store(provider, notices, headers, raw))
-    except SQLAlchemyError as error:
-        db.session.rollback()
-        log.error("inbox.not_stored", provider=provider.NAME, error=type(error).__name__)
-        return provider.ack("unavailable")
+        outcome = retried(lambda: _take(provider, notices, headers, raw))
+    except (OperationalError, InterfaceError, TimeoutError) as error:  # the database is away, locked or full
+        outcome = _not_stored(provider, error)
+    except Exception as error:  # noqa: BLE001 - what cannot be applied now is stored all the same
+        outcome = _store_for_later(provider, notices, headers, raw, f"{type(error).__name__}: {error}")
     if outcome == "key_reused":
         return _refuse(provider, "key_reused", "another body under an event id that we have", headers, raw)
-    if inbox_id is None:
-        return provider.ack("duplicate")
-    return provider.ack(apply(inbox_id, notices) or "applied")
+    return provider.ack(outcome)
+
+
+def _take(provider: PaymentProvider, notices: list[Notice], headers: Mapping[str, str], raw: bytes) -> str:
+    """Store a webhook and apply it, in one unit: whoever sees the row sees what it did. Returns what it is."""
+    at = clock.now()
+    with writing():
+        inbox_id, outcome = _store(provider, notices, headers, raw, at)
+        if inbox_id is not None:
+            outcome = _apply(_Row(inbox_id, provider.NAME, notices[0].trust, at), notices, at)
+    if inbox_id is not None:
+        metrics.NOTICES.labels(provider.NAME, outcome).inc()
+    return outcome
+
+
+def _store_for_later(
+    provider: PaymentProvider, notices: list[Notice], headers: Mapping[str, str], raw: bytes, error: str
+) -> str:
+    """Store a webhook that could not be applied: the sweep tries again."""
+
+    def unit() -> str:
+        with writing():
+            inbox_id, outcome = _store(provider, notices, headers, raw, clock.now(), tries=1, error=error[:500])
+        if inbox_id is not None:
+            log.error("inbox.not_applied", inbox=inbox_id, error=error)
+        return outcome
+
+    db.session.rollback()
+    try:
+        return retried(unit)
+    except SQLAlchemyError as failure:
+        return _not_stored(provider, failure)
+
+
+def _not_stored(provider: PaymentProvider, error: Exception) -> str:
+    db.session.rollback()
+    log.error("inbox.not_stored", provider=provider.NAME, error=type(error).__name__)
+    return "unavailable"
 
 
 @cache
@@ -79,32 +126,40 @@ def _unless_known(_dialect: str) -> Any:
 
 
 def _store(
-    provider: PaymentProvider, notices: list[Notice], headers: Mapping[str, str], raw: bytes
+    provider: PaymentProvider,
+    notices: list[Notice],
+    headers: Mapping[str, str],
+    raw: bytes,
+    at: datetime,
+    tries: int = 0,
+    error: str | None = None,
 ) -> tuple[int | None, str]:
-    """The id of the new row, or None for a repetition, and what it is."""
-    key, digest, at = notices[0].dedupe_key, hashlib.sha256(raw).hexdigest(), clock.now()
-    with writing():
-        row = {
-            "provider": provider.NAME,
-            "dedupe_key": key,
-            "body_hash": digest,
-            "body": raw,
-            "headers": _kept(headers),
-            "trust": notices[0].trust,
-            "received_at": at,
-            "due_at": at + timedelta(seconds=BACKOFF[0]),
-        }
-        inbox_id = db.session.execute(_unless_known(db.engine.dialect.name), row).scalar()
-        if inbox_id is not None:
-            if notices[0].trust in UNPROVEN:
-                _forget_old_hints(provider.NAME, inbox_id)
-            return inbox_id, "stored"
-        same = changed(
-            update(InboxRow)
-            .where(InboxRow.provider == provider.NAME, InboxRow.dedupe_key == key, InboxRow.body_hash == digest)
-            .values(repeats=InboxRow.repeats + 1)
-        )
-        return None, "duplicate" if same else "key_reused"
+    """The id of the new row, or None for a repetition, and what it is. Part of the caller's unit."""
+    key, digest = notices[0].dedupe_key, hashlib.sha256(raw).hexdigest()
+    row = {
+        "provider": provider.NAME,
+        "dedupe_key": key,
+        "body_hash": digest,
+        "body": raw,
+        "headers": _kept(headers),
+        "trust": notices[0].trust,
+        "received_at": at,
+        "due_at": at + _pause(tries),
+        "tries": tries,
+        "error": error,
+    }
+    new = rows(_unless_known(db.engine.dialect.name), **row)
+    if new:
+        inbox_id = int(new[0][0])
+        if notices[0].trust in UNPROVEN:
+            _forget_old_hints(provider.NAME, inbox_id)
+        return inbox_id, "applied"
+    same = changed(
+        update(InboxRow)
+        .where(InboxRow.provider == provider.NAME, InboxRow.dedupe_key == key, InboxRow.body_hash == digest)
+        .values(repeats=InboxRow.repeats + 1)
+    )
+    return None, "duplicate" if same else "key_reused"
 
 
 def _forget_old_hints(provider: str, newest: int) -> None:
@@ -121,12 +176,11 @@ def due(limit: int = 500) -> list[int]:
     return found
 
 
-def apply(inbox_id: int, notices: list[Notice] | None = None) -> str | None:
+def apply(inbox_id: int) -> str | None:
     """Apply a stored webhook and return its verdict; None when that failed and the sweep will try again."""
     try:
-        if notices is None:
-            notices = _read_again(inbox_id)
-        verdict = retried(lambda: _apply(inbox_id, notices))
+        notices = _read_again(inbox_id)
+        verdict = retried(lambda: _apply_stored(inbox_id, notices))
     except Exception as error:  # noqa: BLE001 - one poisoned row must never stop the others
         db.session.rollback()
         log.error("inbox.not_applied", inbox=inbox_id, error=f"{type(error).__name__}: {error}")
@@ -135,21 +189,26 @@ def apply(inbox_id: int, notices: list[Notice] | None = None) -> str | None:
     return verdict
 
 
-def _apply(inbox_id: int, notices: list[Notice]) -> str:
-    at = clock.now()
+def _apply_stored(inbox_id: int, notices: list[Notice]) -> str:
     with writing():
-        row = db.session.execute(_TO_APPLY, {"row": inbox_id}).one()
-        if row.done_at is not None:
-            return row.verdict or "duplicate"
-        verdict = max((_hear(row, notice) for notice in notices), key=_WEIGHT.index)
-        due_at = _again_at(row, verdict, at)
-        done_at = None if due_at else at
-        db.session.execute(_APPLIED, {"row": inbox_id, "heard": verdict, "due": due_at, "done": done_at})
+        found = db.session.execute(_TO_APPLY, {"row": inbox_id}).one()
+        if found.done_at is not None:
+            return found.verdict or "duplicate"
+        row = _Row(found.id, found.provider, found.trust, found.received_at, found.tries)
+        verdict = _apply(row, notices, clock.now())
     metrics.NOTICES.labels(row.provider, verdict).inc()
-    return str(verdict)
+    return verdict
 
 
-def _again_at(row: Any, verdict: str, at: datetime) -> datetime | None:
+def _apply(row: _Row, notices: list[Notice], at: datetime) -> str:
+    """Do what the notices of a row say and note it on the row. Part of the caller's unit, which has the row locked."""
+    verdict = max((_hear(row, notice) for notice in notices), key=_WEIGHT.index)
+    due_at = _again_at(row, verdict, at)
+    change_last(_APPLIED, row=row.id, heard=verdict, due=due_at, done=None if due_at else at)
+    return verdict
+
+
+def _again_at(row: _Row, verdict: str, at: datetime) -> datetime | None:
     """When the row is applied again: an orphan until its payment appears; a hint once more when their query shows what
     it hinted at.
     """
@@ -162,7 +221,7 @@ def _again_at(row: Any, verdict: str, at: datetime) -> datetime | None:
     return None
 
 
-def _hear(row: Any, notice: Notice) -> str:
+def _hear(row: _Row, notice: Notice) -> str:
     """What one notice does, by how far it can be trusted."""
     provider = registry.get(row.provider)
     if provider and provider.MERCHANT and notice.merchant and notice.merchant != provider.MERCHANT:
