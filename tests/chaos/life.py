@@ -46,6 +46,7 @@ class Life(Beyond):
         super().__init__()
         self.checkouts: list[Callable[[], Any]] = []
         self.given: Counter[int] = Counter()
+        self.at_leisure = False
 
     # --- buyers ---
 
@@ -56,10 +57,19 @@ class Life(Beyond):
         customer=st.sampled_from([None, 1]),
         share=st.sampled_from([0, 40]),
         fault=st.sampled_from([None, None, "lose_answer", "lose_request", "refuse"]),
+        at_leisure=st.sampled_from([False, False, False, True]),
     )
     def begin(
-        self, sku: str, quantity: int, provider: str, customer: int | None, share: int, fault: str | None
+        self,
+        sku: str,
+        quantity: int,
+        provider: str,
+        customer: int | None,
+        share: int,
+        fault: str | None,
+        at_leisure: bool,
     ) -> None:
+        self.at_leisure = at_leisure
         if fault:
             self.acquirer.misbehave("start", fault)
         self._place(sku, quantity, provider, customer, share, 0)
