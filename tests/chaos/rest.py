@@ -42,9 +42,9 @@ _NEXT_DUE = """
         UNION ALL SELECT MIN(pay_by) FROM orders
                   WHERE state IN ('PENDING', 'WAITING_PAYMENT', 'FAILED') AND review_since IS NULL)
 """
-_FIRST = (0, 31, 31, 31, 61, 601)
-_QUICKLY = (*_FIRST, 90000, 61, 300000, 61, 90000, 61, 90000, 61)
-_AT_LEISURE = (*_FIRST, 1801, 61, 3601, 90000, 61, 300000, 61, 90000, 61, 90000, 61)
+_FIRST = (0, 31, 31, 31)
+_QUICKLY = (*_FIRST, 90000, 61, 61, 300000, 61, 61, 90000, 61, 90000, 61)
+_AT_LEISURE = (*_FIRST, 61, 601, 1801, 61, 3601, 90000, 61, 300000, 61, 90000, 61, 90000, 61)
 """Seconds between two looks while everything heals, at least."""
 
 
@@ -86,7 +86,7 @@ def _until_quiet(life: Life) -> None:
     """
     world = life.world
     asked_about = set(_unheard(life, "next_check_at IS NOT NULL"))
-    for number, gap in enumerate(_AT_LEISURE if life.at_leisure else _QUICKLY):
+    for number, gap in enumerate(_AT_LEISURE if life.at_leisure or life.set_back else _QUICKLY):
         due = world.rows(_NEXT_DUE)[0]["at"]
         if due is None:
             break

@@ -61,6 +61,8 @@ DUE = {
     "watch": "watch_list WHERE due_at <= :now",
 }
 """Where the rows of each kind of work are that may be due."""
+IN_BATCHES = ("outbox", "watch")
+"""Work whose own question only counts how many batches there are: here, one is enough."""
 _ANY_DUE = "SELECT " + ", ".join(f"EXISTS (SELECT 1 FROM {where}) AS {kind}" for kind, where in DUE.items())
 MOST_ASLEEP = 6
 
@@ -157,6 +159,8 @@ class World:
         """The shop's own question is only put when there is something that it could find."""
         if one.kind not in DUE:
             return one
+        if one.kind in IN_BATCHES:
+            return replace(one, due=lambda: [0] if one.kind in self._may_be_due() else [])
         return replace(one, due=lambda: one.due() if one.kind in self._may_be_due() else [])
 
     def _may_be_due(self) -> set[str]:
