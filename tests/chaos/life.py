@@ -31,7 +31,8 @@ from shop.jobs import schedule, work
 from shop.ledger import chart, store_credit
 from shop.payments import poll, refunds, settle, start
 from tests.chaos import rest
-from tests.chaos.beyond import MOST_ORDERS, Beyond, places, providers, tells, which
+from tests.chaos.afterwards import Afterwards
+from tests.chaos.beyond import MOST_ORDERS, places, providers, tells, which
 from tests.chaos.world import CUSTOMERS, DUE, World, told
 from tests.shop_fixtures import KETTLE, PEN
 
@@ -39,7 +40,7 @@ some_orders = precondition(lambda life: life.orders)
 somebody_sleeps = precondition(lambda life: life.world.asleep)
 
 
-class Life(Beyond):
+class Life(Afterwards):
     """The shop's life. `world` is lent by the test."""
 
     def __init__(self) -> None:

@@ -112,6 +112,10 @@ def _tell_what_nobody_asks(life: Life) -> bool:
     here = {row["id"]: row["state"] for row in life.world.rows("SELECT id, state FROM refunds")}
     there = {name: state for name, (_, _, state) in life.acquirer.refunds.items() if name in here}
     letters += [life._about_refund(name) for name, state in there.items() if here[name] != state]
+    rows = life.world.rows("SELECT dispute_id AS id, kind, state FROM disputes")
+    heard = {(row["id"], row["kind"], row["state"]) for row in rows}
+    disputes = life.disputes.values()
+    letters += [life._about_dispute(d.id) for d in disputes if (d.id, d.kind, d.state) not in heard]
     for letter in letters:
         life._send(letter, "now")
     return bool(letters)
@@ -179,12 +183,12 @@ def _the_acquirer_has_the_same_money(life: Life) -> None:
 
 
 def _the_ledger_has_the_same_money(life: Life) -> None:
-    """For each order: what the acquirer has of it is what we say that it owes us."""
+    """For each order: what the acquirer has had of it, or has still, is what we say that it owed us."""
     ours: defaultdict[tuple[int | None, str], int] = defaultdict(int)
     for row in life.world.rows(
         """
         SELECT j.order_id, e.currency, e.amount FROM ledger_entries e JOIN journals j ON j.key = e.journal_key
-        WHERE e.account LIKE 'receivable:%'
+        WHERE e.account LIKE 'receivable:%' AND j.key NOT LIKE 'settled:%'
         """
     ):
         ours[row["order_id"], row["currency"]] += row["amount"]
@@ -197,6 +201,8 @@ def _the_ledger_has_the_same_money(life: Life) -> None:
             theirs[orders.get(remote.reference), capture.money.currency] += capture.money.amount
     for capture_id, money, state in life.acquirer.refunds.values():
         theirs[captures[capture_id], money.currency] -= money.amount * (state == "DONE")
+    for capture_id, money in life.taken_back():
+        theirs[captures[capture_id], money.currency] -= money.amount
     assert {k: v for k, v in ours.items() if v} == {k: v for k, v in theirs.items() if v}
 
 

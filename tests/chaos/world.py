@@ -126,6 +126,7 @@ class World:
             patch.setattr(clock, "wall", lambda: self.now)
             patch.setattr(ids, "payment_id", lambda: self._name("P"))
             patch.setattr(ids, "refund_id", lambda: self._name("R"))
+            patch.setattr(ids, "payout_id", lambda: self._name("O"))
             patch.setattr(ids, "order_number", lambda: self._name("N"))
             patch.setattr(ids, "token", lambda: self._name("T"))
             patch.setattr(health, "time", SimpleNamespace(monotonic=lambda: self.passed))
