@@ -43,7 +43,7 @@ def test_a_shop_without_its_clock_a_cent_too_much_and_a_lost_order_are_found_out
     assert code == 1, printed[-6000:]
     found = (
         "invariants of `flask check`",
-        "promises to buyers",
+        "promises to buyers and staff",
         "the acquirer's books and ours",
         "everything has an end",
     )
