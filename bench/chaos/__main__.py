@@ -25,14 +25,14 @@ from tests.parts.processes import Process
 SHORT = (300, 40.0, 2.2)
 LONG = (10_000, 3600.0, 10.0)
 """Orders at most, seconds in which buyers come, seconds between two pieces of mischief."""
-REST_WITHIN, PLANTED_WITHIN = 120.0, 10.0
+REST_WITHIN, PLANTED_WITHIN = 240.0, 10.0
 """Seconds that everything has to come to rest once it is well. A planted mistake is not waited for so long."""
-LATEST_MONEY = 40 * 60
-"""Seconds after which the acquirer's last late money has come, whatever was lost on the way has been sent again, and
-nothing is too young to be compared.
+LATEST_MONEY = 15 * 60
+"""Seconds after which the acquirer's last late money has come, and nothing is too young to be compared; and orders have
+ended whose wrong money went back, for their buyers get ten minutes to pay after all.
 """
-LAST_DECISION = 11 * 60
-"""Seconds after which an order has ended whose wrong money went back last; its buyer may pay it until then."""
+LAST_WORD = 160 * 60
+"""Seconds after which the acquirer has told again what was lost four times on its way."""
 TELL_EVERY = 10.0
 """Seconds between two lines of progress."""
 
@@ -125,7 +125,7 @@ def calm(town: Town, nemesis: Nemesis, buyers: Process, patience: float) -> list
     mischief.pass_time(town, LATEST_MONEY)
     mischief.same_time(town)
     rested = wait(town, lambda: not verdict.unrest(town), patience, "rest")
-    mischief.pass_time(town, LAST_DECISION)
+    mischief.pass_time(town, LAST_WORD)
     mischief.same_time(town)
     rested += wait(town, lambda: not verdict.unrest(town), patience, "rest")
     return [

@@ -10,11 +10,17 @@ NEVER_TOLD, TWICE, TOLD_FIRST = "4000009100000051", "4000009100000044", "4000009
 ASKS_BACK, REFUNDS_LATER, REFUND_FAILS = "4000000000003220", "4000000000007726", "4000000000005126"
 
 
-def _with(card: str) -> Callable[[Visit], Thinking]:
+TELLS_OF_REFUNDS = ("kpay", "stripe")
+"""Acquirers that say when a refund fails later; of the others it is heard after a day, for which nobody waits here."""
+
+
+def _with(card: str, *, at: tuple[str, ...] = ()) -> Callable[[Visit], Thinking]:
+    """Pays with `card`, but with a good one where the provider is none of those `at` which it is wanted."""
+
     def pays(visit: Visit) -> Thinking:
         yield from open_page(visit)
         if visit.payment:
-            yield from pay(visit, card)
+            yield from pay(visit, card if not at or visit.provider in at else GOOD)
 
     return pays
 
@@ -153,7 +159,7 @@ HABITS: tuple[tuple[str, int, Callable[[Visit], Thinking]], ...] = (
     ("are charged in a wrong currency", 1, _fated({"wrong_currency": True})),
     ("pay, and dispute it", 3, _disputes),
     ("have a card whose refunds take time", 1, _with(REFUNDS_LATER)),
-    ("have a card whose refunds fail later", 1, _with(REFUND_FAILS)),
+    ("have a card whose refunds fail later", 1, _with(REFUND_FAILS, at=TELLS_OF_REFUNDS)),
 )
 """(what they do, how many of a hundred, how)."""
 

@@ -47,6 +47,7 @@ class Town(Demo):
         settings = dict(SETTINGS)
         if self.database:
             settings |= {"DATABASE_URL": self.database.url(self.database.create()), "WEB_CONCURRENCY": "2"}
+            _tidy_up(settings["DATABASE_URL"])
         super().__init__(folder, **settings)
         self.missing = missing
         self.restarts = 0
@@ -187,6 +188,18 @@ class Town(Demo):
         answer = httpx.get(f"{self.acquirer}/_sim/totals", headers=bearer, timeout=60, trust_env=False)
         found: dict[str, Any] = answer.raise_for_status().json()
         return found
+
+
+def _tidy_up(url: str) -> None:
+    """Let PostgreSQL look after its tables, as it does wherever nobody has told it not to; short tests need no such
+    thing, and a long run becomes slower and slower without it.
+    """
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for setting in ("autovacuum = on", "autovacuum_naptime = '10s'"):
+            connection.execute(text(f"ALTER SYSTEM SET {setting}"))
+        connection.execute(text("SELECT pg_reload_conf()"))
+    engine.dispose()
 
 
 def _sku(page: str) -> str:

@@ -48,10 +48,11 @@ def unrest(town: Town) -> dict[str, int]:
 
 def unrest_without_cause(town: Town) -> int:
     """Orders that wait although money was taken for them, and work that is left; those that nobody has paid may wait
-    until their time is over.
+    until their time is over, and so may refunds that were sent: they are asked about more and more seldom.
     """
     left = unrest(town)
-    work = sum(left.get(name, 0) for name in ("refunds", "inbox", "reviews"))
+    to_send = town.rows("SELECT count(*) AS refunds FROM refunds WHERE state = 'REQUESTED'")[0]["refunds"]
+    work = int(to_send) + left.get("inbox", 0) + left.get("reviews", 0)
     waiting = town.rows(f"SELECT p.id FROM payments p JOIN orders o ON o.id = p.order_id WHERE o.state IN {PAYABLE}")
     if work or not waiting:
         return work
