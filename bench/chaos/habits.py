@@ -10,8 +10,10 @@ NEVER_TOLD, TWICE, TOLD_FIRST = "4000009100000051", "4000009100000044", "4000009
 ASKS_BACK, REFUNDS_LATER, REFUND_FAILS = "4000000000003220", "4000000000007726", "4000000000005126"
 
 
-TELLS_OF_REFUNDS = ("kpay", "stripe")
-"""Acquirers that say when a refund fails later; of the others it is heard after a day, for which nobody waits here."""
+KNOW_MORE = ("kpay", "stripe")
+"""Acquirers that say when a refund fails later, and send back any currency; of the others the first is heard after a
+day, for which nobody waits here, and tpay's refunds know no other currency than its own.
+"""
 
 
 def _with(card: str, *, at: tuple[str, ...] = ()) -> Callable[[Visit], Thinking]:
@@ -109,14 +111,15 @@ def _comes_too_late(visit: Visit) -> Thinking:
         yield from pay(visit)
 
 
-def _fated(*fates: dict[str, object]) -> Callable[[Visit], Thinking]:
-    """Pays in good faith, and the acquirer takes something else."""
+def _fated(*fates: dict[str, object], at: tuple[str, ...] = ()) -> Callable[[Visit], Thinking]:
+    """Pays in good faith, and the acquirer takes something else, where the provider is one of those `at`."""
 
     def pays(visit: Visit) -> Thinking:
         yield from open_page(visit)
+        if visit.payment and (not at or visit.provider in at):
+            fate, where = visit.dice.choice(fates), f"/_sim/payments/{visit.payment}/faults"
+            yield from visit.until_answered(lambda: visit.bank("PUT", where, {"pay": fate}))
         if visit.payment:
-            fate, at = visit.dice.choice(fates), f"/_sim/payments/{visit.payment}/faults"
-            yield from visit.until_answered(lambda: visit.bank("PUT", at, {"pay": fate}))
             yield from pay(visit)
 
     return pays
@@ -156,10 +159,10 @@ HABITS: tuple[tuple[str, int, Callable[[Visit], Thinking]], ...] = (
     ("pay, and the money comes after the time is over", 3, _with(LATE)),
     ("press Pay when the time is just over", 2, _comes_too_late),
     ("are charged a wrong amount", 2, _fated({"amount_delta": 100}, {"amount_delta": -100})),
-    ("are charged in a wrong currency", 1, _fated({"wrong_currency": True})),
+    ("are charged in a wrong currency", 1, _fated({"wrong_currency": True}, at=KNOW_MORE)),
     ("pay, and dispute it", 3, _disputes),
     ("have a card whose refunds take time", 1, _with(REFUNDS_LATER)),
-    ("have a card whose refunds fail later", 1, _with(REFUND_FAILS, at=TELLS_OF_REFUNDS)),
+    ("have a card whose refunds fail later", 1, _with(REFUND_FAILS, at=KNOW_MORE)),
 )
 """(what they do, how many of a hundred, how)."""
 

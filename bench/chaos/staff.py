@@ -38,7 +38,8 @@ _WRONG = text(
     SELECT c.id AS capture, c.standing, o.token, o.currency = c.currency AS may_stay
     FROM orders o JOIN payments p ON p.order_id = o.id JOIN captures c ON c.payment_id = p.id
     WHERE o.review_since IS NOT NULL AND c.standing <> 'paid' AND c.refunded_amount = 0
-          AND NOT EXISTS (SELECT 1 FROM disputes d WHERE d.order_id = o.id) ORDER BY o.review_since LIMIT 5
+          AND NOT EXISTS (SELECT 1 FROM disputes d WHERE d.order_id = o.id)
+          AND (SELECT count(*) FROM refunds r WHERE r.capture_id = c.id) < 6 ORDER BY o.review_since LIMIT 5
     """
 )
 _WAITS_FOR_TWO = text("SELECT id FROM refunds WHERE needs_two AND approved_by IS NULL AND state = 'REQUESTED' LIMIT 5")

@@ -34,6 +34,7 @@ def test_whatever_is_killed_hung_emptied_or_lost_every_order_has_an_end_and_ever
     code, printed = storm(process, database)
     assert code == 0, printed[-6000:]
     assert counted(printed, "orders placed") >= 10 and counted(printed, "paid") >= 5, printed
+    assert len(re.findall(r"^  (?:refund|call|accept|send back) .*: done ", printed, re.MULTILINE)) >= 2, printed
     assert counted(printed, "processes started again") >= 5 and counted(printed, "hook.drop") >= 5, printed
 
 
