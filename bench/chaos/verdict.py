@@ -181,12 +181,16 @@ def wrong_money(town: Town) -> list[Row]:
 def disputes_apart(town: Town) -> list[Row]:
     """Disputes of which an acquirer has told, and the shop does not know, or knows otherwise.
 
-    tpay and paypay tell of none; there a chargeback stands in the settlement file, which is not fetched here.
+    tpay and paypay tell of none; there a chargeback stands in the settlement file, which is not fetched here. How an
+    inquiry ended is not compared: it moves no money, and stripe only says that it is closed.
     """
-    ours = {
-        row["dispute_id"]: (row["kind"], row["state"].lower(), row["amount"])
-        for row in town.rows("SELECT dispute_id, kind, state, amount FROM disputes")
-    }
+
+    def facts(row: Row) -> tuple[str, str, int]:
+        state = row["state"].lower()
+        ended = row["kind"] == "inquiry" and state != "open"
+        return row["kind"], "ended" if ended else state, row["amount"]
+
+    here = {row["dispute_id"]: facts(row) for row in town.rows("SELECT dispute_id, kind, state, amount FROM disputes")}
     told = town.at_the_acquirer(
         """
         SELECT d.id, d.kind, d.state, d.amount FROM disputes d JOIN payments p ON p.id = d.payment_id
@@ -194,9 +198,9 @@ def disputes_apart(town: Town) -> list[Row]:
         """
     )
     return [
-        {"dispute": row["id"], "there": (row["kind"], row["state"], row["amount"]), "here": ours.get(row["id"])}
+        {"dispute": row["id"], "there": facts(row), "here": here.get(row["id"])}
         for row in told
-        if ours.get(row["id"]) != (row["kind"], row["state"], row["amount"])
+        if here.get(row["id"]) != facts(row)
     ]
 
 
