@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, select, text, update
 
 from mock_acquirer import clock, plans
-from mock_acquirer.db import db, insert_once, seen_in_unit, unit
-from mock_acquirer.models import Counter, Delivery, FaultPlan, FaultUse, Payment
+from mock_acquirer.db import db, seen_in_unit, unit
+from mock_acquirer.models import Delivery, FaultPlan, FaultUse, Payment
 
 LEVELS = ("scenario", "payment", "endpoint", "global")
 ENDPOINTS = (*plans.OPS, "card", "webhook")
@@ -25,6 +25,13 @@ NEXT = "next"
 ARMED = select(FaultPlan).where(
     FaultPlan.run == bindparam("run"), FaultPlan.owner.in_(bindparam("owners", expanding=True))
 )
+COUNTED = text(
+    """
+    INSERT INTO counters (run, name, used) VALUES (:run, :name, 1)
+    ON CONFLICT (run, name) DO UPDATE SET used = counters.used + 1 WHERE counters.used < :most RETURNING used
+    """
+)
+"""Every call draws for every fault that might befall it: counting is one statement, for which nothing is built."""
 MADE = ("delay", "duplicate", "parallel", "hold_until", "before_response", "reverse")
 SENT = ("drop", "sign")
 
@@ -134,10 +141,8 @@ def _listed(rules: Any) -> list[dict[str, Any]]:
 
 def _count(armed: Armed, most: int, *parts: object) -> int | None:
     """The next number of this counter (1 for the first), or None when it is used up."""
-    run, name = armed.subject.run, armed.counter(*parts)
-    insert_once(Counter, run=run, name=name, used=0)
-    counted = update(Counter).where(Counter.run == run, Counter.name == name, Counter.used < most)
-    return db.session.scalar(counted.values(used=Counter.used + 1).returning(Counter.used))
+    counted = {"run": armed.subject.run, "name": armed.counter(*parts), "most": most}
+    return db.session.connection().execute(COUNTED, counted).scalar()
 
 
 def draw(seed: int, number: int, fault: str, attempt: int) -> float:

@@ -15,6 +15,7 @@ from shop.payments.provider import (
     Capabilities,
     CaptureFact,
     Decline,
+    DisputeFact,
     Done,
     Facts,
     Found,
@@ -28,6 +29,7 @@ from shop.payments.provider import (
     RefundFact,
     RefundRequest,
     Rejected,
+    SettlementLine,
     Show,
     Started,
     Unavailable,
@@ -152,6 +154,10 @@ _REFUND_ANSWER: dict[str, Done | Pending | Rejected] = {
 }
 
 
+def _dispute(name: str, capture: str, kind: str, state: str, amount: int, currency: str, at: str) -> DisputeFact:
+    return DisputeFact(name, capture, kind, state, Money(amount, currency), datetime.fromisoformat(at))
+
+
 class FakePay(PaymentProvider):
     """The adapter of the fake acquirer."""
 
@@ -250,8 +256,17 @@ class FakePay(PaymentProvider):
         show = Show("store_code", code[0], "", datetime.fromisoformat(code[1])) if code else None
         facts = Facts(body["state"], captures, decline, show=show, end_reason=body["end_reason"])
         refund = RefundFact(*body["refund"]) if body.get("refund") else None
+        dispute = _dispute(*body["dispute"]) if body.get("dispute") else None
         trust = body.get("trust", "signed")
-        return [Notice("payment", body["id"], body["reference"], facts, trust, body["merchant"], refund)]
+        return [Notice("payment", body["id"], body["reference"], facts, trust, body["merchant"], refund, dispute)]
+
+    def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
+        return [
+            SettlementLine(
+                name, kind, about, Money(a, c), Money(fee, c), datetime.fromisoformat(at), reference, capture
+            )
+            for name, kind, about, reference, capture, a, fee, c, at in json.loads(raw)
+        ]
 
     def ack(self, outcome: str) -> tuple[int, str]:
         return {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable": 503}.get(

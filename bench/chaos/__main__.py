@@ -25,10 +25,16 @@ from tests.parts.processes import Process
 SHORT = (300, 40.0, 2.2)
 LONG = (10_000, 3600.0, 10.0)
 """Orders at most, seconds in which buyers come, seconds between two pieces of mischief."""
-REST_WITHIN, PLANTED_WITHIN = 120.0, 10.0
+REST_WITHIN, PLANTED_WITHIN = 240.0, 10.0
 """Seconds that everything has to come to rest once it is well. A planted mistake is not waited for so long."""
 LATEST_MONEY = 15 * 60
-"""Seconds after which the acquirer's last late money has come, and nothing is too young to be compared."""
+"""Seconds after which the acquirer's last late money has come, and nothing is too young to be compared; and orders have
+ended whose wrong money went back, for their buyers get ten minutes to pay after all.
+"""
+LAST_WORD = 160 * 60
+"""Seconds after which the acquirer has told again what was lost four times on its way."""
+TELL_EVERY = 10.0
+"""Seconds between two lines of progress."""
 
 
 @dataclass(frozen=True)
@@ -54,29 +60,42 @@ PLANTS = {
 def storm(town: Town, nemesis: Nemesis, buyers: Process) -> float:
     """Until nobody new comes. Returns the seconds."""
     began = told = time.monotonic()
+    before = 0
     while buyers.alive() and not town.counts().get(ALL_CAME):
         with suppress(subprocess.TimeoutExpired):
             buyers.popen.wait(0.1)
         town.look_after()
         nemesis.act()
-        if time.monotonic() - told > 5:
+        since = time.monotonic() - told
+        if since > TELL_EVERY:
             told = time.monotonic()
-            counts = town.counts()
-            placed, done = counts.get("orders placed", 0), counts.get("buyers done", 0)
-            note(f"{placed} orders placed, {done} buyers done, {placed / (told - began):.1f} orders a second")
+            placed = town.counts().get("orders placed", 0)
+            broken, rate, overall = sum(nemesis.done.values()), (placed - before) / since, placed / (told - began)
+            note(f"{placed} orders, {rate:.1f} a second now, {overall:.1f} so far; broken: {broken}")
+            before = placed
     return time.monotonic() - began
 
 
 def wait(town: Town, met: Callable[[], object], within: float, what: str) -> float:
     """Seconds until `met`, the platform at work; after `within` it goes on, and the verdict will tell."""
-    began = time.monotonic()
+    began = told = time.monotonic()
     while not _quietly(met):
         town.look_after()
         if time.monotonic() - began > within:
             note(f"{what}: not within {within:.0f} s")
             break
+        if time.monotonic() - told > TELL_EVERY:
+            told = time.monotonic()
+            note(f"until {what}: {told - began:.0f} s so far; {_left(town)}")
         _breathe(town)
     return time.monotonic() - began
+
+
+def _left(town: Town) -> str:
+    try:
+        return ", ".join(f"{count} {name}" for name, count in verdict.unrest(town).items()) + " not at rest"
+    except Exception as error:  # noqa: BLE001 - a database that is not back yet
+        return type(error).__name__
 
 
 def _quietly(met: Callable[[], object]) -> bool:
@@ -95,6 +114,7 @@ def _breathe(town: Town) -> None:
 def calm(town: Town, nemesis: Nemesis, buyers: Process, patience: float) -> list[tuple[str, float]]:
     """Everything heals. Returns how long each part of coming to rest took."""
     nemesis.stop()
+    town.nothing_new()
     back = wait(town, lambda: mischief.heal(town) and town.all_answer() and mischief.same_time(town), 60, "healing")
     at_home = wait(town, lambda: not buyers.alive() or town.counts().get(ONLY_LATECOMERS), 90, "buyers are done")
     heard = wait(town, lambda: verdict.unrest_without_cause(town) == 0, patience, "money is heard of")
@@ -105,7 +125,7 @@ def calm(town: Town, nemesis: Nemesis, buyers: Process, patience: float) -> list
     mischief.pass_time(town, LATEST_MONEY)
     mischief.same_time(town)
     rested = wait(town, lambda: not verdict.unrest(town), patience, "rest")
-    mischief.pass_time(town, 120)
+    mischief.pass_time(town, LAST_WORD)
     mischief.same_time(town)
     rested += wait(town, lambda: not verdict.unrest(town), patience, "rest")
     return [
@@ -125,6 +145,7 @@ def run(database: str, orders: int, within: float, seed: int, every: float, plan
             town.start()
             Control(town).faults(**{**FAULTS, "seed": seed})
             note(f"{orders} orders on {database}, seed {seed}")
+            town.let_staff_in(seed)
             buyers = town.let_buyers_in(orders, within, seed)
             nemesis = Nemesis(town, seed, every, lambda what: note(f"  {what}"))
             seconds = storm(town, nemesis, buyers)
@@ -133,7 +154,9 @@ def run(database: str, orders: int, within: float, seed: int, every: float, plan
             assert buyers.popen.returncode == 0, buyers.text[-4000:]
             for change in PLANTS[plant].changes:
                 town.change(change)
+            looked = time.monotonic()
             broken = verdict.violations(town)
+            converged.append(("and for the verdict", time.monotonic() - looked))
             report(town, nemesis, seconds, converged, broken)
             placed = town.counts().get("orders placed", 0)
         finally:
@@ -158,6 +181,7 @@ def report(
     chapters: tuple[tuple[str, list[tuple[object, ...]]], ...] = (
         ("Orders", [*sorted(verdict.outcome(town).items())]),
         ("Buyers", [*sorted(counts.items())]),
+        ("Staff", [*sorted(town.staff().items())]),
         ("Faults of the acquirer", [*sorted(there.items())]),
         ("Mischief", [*sorted(nemesis.done.items()), ("processes started again", town.restarts)]),
         ("Pace", [("orders a second", placed / seconds), ("seconds of storm", seconds)]),

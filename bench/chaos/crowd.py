@@ -19,14 +19,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
+from bench.chaos.browser import Answer, Browser, Lines
+from bench.chaos.customers import Thinking, Visit
+from bench.chaos.habits import live
 
-from bench.chaos.customers import Thinking, Visit, live
-
-HANDS = 8
-"""Threads that lead buyers. One web process is busy with these; more only wait longer, and ask again in vain."""
-AT_ONCE = 60
-"""Buyers that are under way at the same time, those those that think included, latecomers not."""
+HANDS = 16
+"""Threads that lead buyers. Some of them always wait for a call that times out, or for a server that was killed."""
+AT_ONCE = 80
+"""Buyers that are under way at the same time, those that think included, latecomers not."""
 SOON = 10.0
 """Seconds; who thinks longer than this comes late on purpose."""
 ORDERS_OF_A_BROWSER = 25
@@ -38,7 +38,7 @@ class Crowd:
     """Buyers under way, in the order in which they go on. Also the `Streets` that they walk."""
 
     def __init__(self, plan: dict[str, object], folder: Path) -> None:
-        self.shop, self.acquirer = str(plan["shop"]), str(plan["acquirer"])
+        self.shop, self.acquirer, self.control = str(plan["shop"]), str(plan["acquirer"]), str(plan["control"])
         self.orders, self.seed = int(str(plan["orders"])), int(str(plan["seed"]))
         self.pay_within = float(str(plan["pay_within"]))
         self.goods = [str(sku) for sku in plan["goods"]]  # type: ignore[attr-defined]
@@ -53,18 +53,28 @@ class Crowd:
         self._under_way = 0
         self._all_came = False
         self._lock = threading.Condition()
-        self._browsers: list[tuple[httpx.Client, int]] = []
-        self._clients = threading.local()
+        self.lines = Lines()
+        self._browsers: list[Browser] = []
         self._pairs = ThreadPoolExecutor(2 * HANDS)
 
     # --- streets ---
 
-    def client(self, base: str) -> httpx.Client:
-        """This thread's client to a site; without cookies that matter."""
-        found: httpx.Client | None = getattr(self._clients, "client", None)
-        if found is None:
-            found = self._clients.client = new_client(base)
-        return found
+    def browser(self, currency: str, customer: bool) -> Browser:
+        """One that nobody uses, so that not every order begins with a new cart; with an account for a `customer`."""
+        with self._lock:
+            same = [one for one in self._browsers if bool(one.account) == customer]
+            found = next((one for one in same if one.currency == currency), same[0] if same else None)
+            if found is None:
+                return Browser(self.lines)
+            self._browsers.remove(found)
+            return found
+
+    def give_back(self, browser: Browser) -> None:
+        """Somebody else may use it."""
+        browser.orders += 1
+        if browser.orders < ORDERS_OF_A_BROWSER:
+            with self._lock:
+                self._browsers.append(browser)
 
     def promise(self, kind: str, **what: object) -> None:
         with self._lock:
@@ -75,7 +85,7 @@ class Crowd:
         with self._lock:
             self.counts[what] += 1
 
-    def together(self, *things: Callable[[], httpx.Response | None]) -> list[httpx.Response | None]:
+    def together(self, *things: Callable[[], Answer | None]) -> list[Answer | None]:
         if len(things) == 1:
             return [things[0]()]
         return list(self._pairs.map(lambda thing: thing(), things))
@@ -148,22 +158,13 @@ class Crowd:
                 self._lock.wait(min(0.5, self._waiting[0][0] - now) if self._waiting else 0.5)
 
     def _new(self, number: int) -> Thinking:
-        """Somebody new; a browser that is free is used again, so that not every order begins with a new cart."""
-        client, used = self._browsers.pop() if self._browsers else (new_client(self.shop), 0)
-
         def visit() -> Thinking:
-            yield from live(Visit(self, number, self.seed, client))
-            with self._lock:
-                if used + 1 < ORDERS_OF_A_BROWSER:
-                    self._browsers.append((client, used + 1))
+            who = Visit(self, number, self.seed)
+            yield from live(who)
+            self.give_back(who.browser)
             self.count("buyers done")
 
         return visit()
-
-
-def new_client(base: str) -> httpx.Client:
-    limits = httpx.Limits(max_keepalive_connections=4, keepalive_expiry=2)
-    return httpx.Client(base_url=base, timeout=8, trust_env=False, limits=limits)
 
 
 def goods_on(page: str) -> list[str]:

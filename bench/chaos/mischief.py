@@ -135,6 +135,7 @@ TABLE = (
     Mischief("clock killed", _kill("clock")),
     Mischief("acquirer's worker killed", _kill("acquirer_worker")),
     Mischief("acquirer killed", _kill("acquirer")),
+    Mischief("staff killed", _kill("staff")),
     Mischief("clock hung for 2.5 s", _hang("clock"), 2.5),
     Mischief("worker hung for 3 s", _hang("worker"), 3),
     Mischief("acquirer hung for 3 s", _hang("acquirer"), 3),
@@ -153,7 +154,7 @@ TABLE = (
 def pass_time(town: Town, seconds: int) -> None:
     """Turn both worlds' clocks. Where the shop was down meanwhile, its clock follows when it is back."""
     bearer = {"Authorization": f"Bearer {TOKEN}"}
-    with httpx.Client(timeout=120, trust_env=False, headers=bearer) as client, suppress(httpx.HTTPError):
+    with httpx.Client(timeout=600, trust_env=False, headers=bearer) as client, suppress(httpx.HTTPError):
         client.post(f"{town.acquirer}/_sim/clock/advance", json={"by": f"PT{seconds}S"})
 
 

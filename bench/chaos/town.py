@@ -8,7 +8,8 @@ import signal
 import sqlite3
 import sys
 import time
-from contextlib import suppress
+from collections import Counter
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import httpx
 from sqlalchemy import create_engine, text
 
 from bench.chaos.crowd import goods_on
+from bench.chaos.staff import ONLY_REVIEWS
 from e2e.buyers import Buyer
 from e2e.demo import PROCFILES, TOKEN, Demo, commands
 from tests.parts.postgres import PostgresServer
@@ -28,6 +30,7 @@ SETTINGS = {
     "READ_TIMEOUT": "1",
     "ACQUIRER_TIMEOUT_HOLD": "2",
     "SEED_STOCK": "60",
+    "REFUND_NEEDS_TWO": "100000",
     "LOG_FORMAT": "json",
 }
 EXTRA = {"acquirer_worker": ["flask", "--app", "mock_acquirer", "worker"]}
@@ -44,6 +47,7 @@ class Town(Demo):
         settings = dict(SETTINGS)
         if self.database:
             settings |= {"DATABASE_URL": self.database.url(self.database.create()), "WEB_CONCURRENCY": "2"}
+            _tidy_up(settings["DATABASE_URL"])
         super().__init__(folder, **settings)
         self.missing = missing
         self.restarts = 0
@@ -122,9 +126,20 @@ class Town(Demo):
         buyer = Buyer(self)
         skus = [sku for slug in goods_on(buyer.page("/")) if (sku := _sku(buyer.page(f"/products/{slug}")))]
         plan = {"shop": self.shop, "acquirer": self.acquirer, "orders": orders, "seed": seed, "goods": skus}
-        plan |= {"seconds": seconds, "pay_within": PAY_WITHIN}
+        plan |= {"seconds": seconds, "pay_within": PAY_WITHIN, "control": TOKEN}
         command = [sys.executable, "-m", "bench.chaos.crowd", json.dumps(plan), str(self.folder)]
         return self.processes(command, {"PYTHONPATH": os.pathsep.join(sys.path)}, log="crowd")
+
+    def let_staff_in(self, seed: int) -> None:
+        """Start the process of the shop's people; the platform looks after it as after the others."""
+        command = [sys.executable, "-m", "bench.chaos.staff", json.dumps({"seed": seed}), str(self.folder)]
+        self.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+        self.commands["staff"] = command
+        self.run("staff")
+
+    def nothing_new(self) -> None:
+        """Staff decides what is on the desk, and begins nothing any more."""
+        (self.folder / ONLY_REVIEWS).touch()
 
     def counts(self) -> dict[str, int]:
         """What the buyers have counted so far."""
@@ -133,8 +148,15 @@ class Town(Demo):
         return found
 
     def promises(self) -> list[dict[str, Any]]:
-        """What buyers were promised, and who of them could not go on."""
-        path = self.folder / "promises.jsonl"
+        """What buyers and staff were promised, and who of them could not go on."""
+        return [one for name in ("promises", "staff") for one in self._told(name) if one["kind"] != "staff"]
+
+    def staff(self) -> Counter[str]:
+        """What the shop's people did."""
+        return Counter(one["what"] for one in self._told("staff") if one["kind"] == "staff")
+
+    def _told(self, name: str) -> list[dict[str, Any]]:
+        path = self.folder / f"{name}.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     # --- the shop's and the acquirer's books ---
@@ -149,10 +171,16 @@ class Town(Demo):
         with self._engine.begin() as connection:
             connection.execute(text(sql))
 
+    def at_the_acquirer(self, sql: str) -> list[dict[str, Any]]:
+        """What the acquirer's database says."""
+        with closing(sqlite3.connect(f"file:{self.folder / 'acquirer.db'}?mode=ro", uri=True, timeout=10)) as there:
+            there.row_factory = sqlite3.Row
+            return [dict(row) for row in there.execute(sql)]
+
     def faults_used(self) -> dict[str, int]:
         """How often each fault of the acquirer fired."""
-        with sqlite3.connect(f"file:{self.folder / 'acquirer.db'}?mode=ro", uri=True, timeout=10) as connection:
-            return dict(connection.execute("SELECT fault, count(*) FROM fault_uses GROUP BY fault ORDER BY fault"))
+        found = self.at_the_acquirer("SELECT fault, count(*) AS uses FROM fault_uses GROUP BY fault ORDER BY fault")
+        return {row["fault"]: row["uses"] for row in found}
 
     def there(self) -> dict[str, Any]:
         """The acquirer's totals."""
@@ -160,6 +188,18 @@ class Town(Demo):
         answer = httpx.get(f"{self.acquirer}/_sim/totals", headers=bearer, timeout=60, trust_env=False)
         found: dict[str, Any] = answer.raise_for_status().json()
         return found
+
+
+def _tidy_up(url: str) -> None:
+    """Let PostgreSQL look after its tables, as it does wherever nobody has told it not to; short tests need no such
+    thing, and a long run becomes slower and slower without it.
+    """
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for setting in ("autovacuum = on", "autovacuum_naptime = '10s'"):
+            connection.execute(text(f"ALTER SYSTEM SET {setting}"))
+        connection.execute(text("SELECT pg_reload_conf()"))
+    engine.dispose()
 
 
 def _sku(page: str) -> str:

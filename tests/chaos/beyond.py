@@ -185,7 +185,11 @@ class Beyond(RuleBasedStateMachine):
                 name = self.letters[-1][0]
                 self._deliver(self.letters[-1])
                 headers, body = self.acquirer.webhook(remote.reference, f"evt-{self.written}", **false)
-                used = self.world.rows("SELECT 1 FROM inbox WHERE dedupe_key = :key", key=f"evt-{self.written}")
+                used = self.world.rows(
+                    "SELECT 1 FROM inbox WHERE dedupe_key = :key AND provider = :name",
+                    key=f"evt-{self.written}",
+                    name=name,
+                )
                 if used:
                     self._deliver((name, headers, body))
 

@@ -31,7 +31,8 @@ from shop.jobs import schedule, work
 from shop.ledger import chart, store_credit
 from shop.payments import poll, refunds, settle, start
 from tests.chaos import rest
-from tests.chaos.beyond import MOST_ORDERS, Beyond, places, providers, tells, which
+from tests.chaos.afterwards import Afterwards
+from tests.chaos.beyond import MOST_ORDERS, places, providers, tells, which
 from tests.chaos.world import CUSTOMERS, DUE, World, told
 from tests.shop_fixtures import KETTLE, PEN
 
@@ -39,13 +40,14 @@ some_orders = precondition(lambda life: life.orders)
 somebody_sleeps = precondition(lambda life: life.world.asleep)
 
 
-class Life(Beyond):
+class Life(Afterwards):
     """The shop's life. `world` is lent by the test."""
 
     def __init__(self) -> None:
         super().__init__()
         self.checkouts: list[Callable[[], Any]] = []
         self.given: Counter[int] = Counter()
+        self.at_leisure = False
 
     # --- buyers ---
 
@@ -56,10 +58,19 @@ class Life(Beyond):
         customer=st.sampled_from([None, 1]),
         share=st.sampled_from([0, 40]),
         fault=st.sampled_from([None, None, "lose_answer", "lose_request", "refuse"]),
+        at_leisure=st.sampled_from([False, False, False, True]),
     )
     def begin(
-        self, sku: str, quantity: int, provider: str, customer: int | None, share: int, fault: str | None
+        self,
+        sku: str,
+        quantity: int,
+        provider: str,
+        customer: int | None,
+        share: int,
+        fault: str | None,
+        at_leisure: bool,
     ) -> None:
+        self.at_leisure = at_leisure
         if fault:
             self.acquirer.misbehave("start", fault)
         self._place(sku, quantity, provider, customer, share, 0)

@@ -17,7 +17,7 @@ from shop.ledger import book, chart, store_credit
 from shop.orders import events
 from shop.orders import states as order_states
 from shop.orders.models import Order
-from shop.payments import poll, refunds, settle, states
+from shop.payments import disputes, poll, refunds, settle, states
 from shop.payments.provider import CaptureFact
 from tests.chaos.world import World
 from tests.fakes import FakePay
@@ -137,6 +137,10 @@ def revived_without_holding_again(patch: Patch, world: World) -> None:
     patch.setattr(settle.holdings, "hold_again", lambda order_id: True)
 
 
+def a_chargeback_takes_no_money(patch: Patch, world: World) -> None:
+    patch.setattr(disputes, "_book_taken", lambda dispute: None)
+
+
 SEEDED = (
     the_ledger_is_posted_twice,
     late_money_is_not_refunded,
@@ -154,4 +158,5 @@ MORE = (
     credit_is_not_released,
     what_is_paid_stays_on_the_shelf,
     revived_without_holding_again,
+    a_chargeback_takes_no_money,
 )

@@ -42,7 +42,9 @@ _NEXT_DUE = """
         UNION ALL SELECT MIN(pay_by) FROM orders
                   WHERE state IN ('PENDING', 'WAITING_PAYMENT', 'FAILED') AND review_since IS NULL)
 """
-_GAPS = (0, 31, 31, 31, 61, 601, 1801, 61, 3601, 90000, 61, 300000, 61, 90000, 61, 90000, 61)
+_FIRST = (0, 31, 31, 31)
+_QUICKLY = (*_FIRST, 90000, 61, 61, 300000, 61, 61, 90000, 61, 90000, 61)
+_AT_LEISURE = (*_FIRST, 61, 601, 1801, 61, 3601, 90000, 61, 300000, 61, 90000, 61, 90000, 61)
 """Seconds between two looks while everything heals, at least."""
 
 
@@ -84,7 +86,7 @@ def _until_quiet(life: Life) -> None:
     """
     world = life.world
     asked_about = set(_unheard(life, "next_check_at IS NOT NULL"))
-    for number, gap in enumerate(_GAPS):
+    for number, gap in enumerate(_AT_LEISURE if life.at_leisure or life.set_back else _QUICKLY):
         due = world.rows(_NEXT_DUE)[0]["at"]
         if due is None:
             break
@@ -110,6 +112,10 @@ def _tell_what_nobody_asks(life: Life) -> bool:
     here = {row["id"]: row["state"] for row in life.world.rows("SELECT id, state FROM refunds")}
     there = {name: state for name, (_, _, state) in life.acquirer.refunds.items() if name in here}
     letters += [life._about_refund(name) for name, state in there.items() if here[name] != state]
+    rows = life.world.rows("SELECT dispute_id AS id, kind, state FROM disputes")
+    heard = {(row["id"], row["kind"], row["state"]) for row in rows}
+    disputes = life.disputes.values()
+    letters += [life._about_dispute(d.id) for d in disputes if (d.id, d.kind, d.state) not in heard]
     for letter in letters:
         life._send(letter, "now")
     return bool(letters)
@@ -177,12 +183,12 @@ def _the_acquirer_has_the_same_money(life: Life) -> None:
 
 
 def _the_ledger_has_the_same_money(life: Life) -> None:
-    """For each order: what the acquirer has of it is what we say that it owes us."""
+    """For each order: what the acquirer has had of it, or has still, is what we say that it owed us."""
     ours: defaultdict[tuple[int | None, str], int] = defaultdict(int)
     for row in life.world.rows(
         """
         SELECT j.order_id, e.currency, e.amount FROM ledger_entries e JOIN journals j ON j.key = e.journal_key
-        WHERE e.account LIKE 'receivable:%'
+        WHERE e.account LIKE 'receivable:%' AND j.key NOT LIKE 'settled:%'
         """
     ):
         ours[row["order_id"], row["currency"]] += row["amount"]
@@ -195,6 +201,8 @@ def _the_ledger_has_the_same_money(life: Life) -> None:
             theirs[orders.get(remote.reference), capture.money.currency] += capture.money.amount
     for capture_id, money, state in life.acquirer.refunds.values():
         theirs[captures[capture_id], money.currency] -= money.amount * (state == "DONE")
+    for capture_id, money in life.taken_back():
+        theirs[captures[capture_id], money.currency] -= money.amount
     assert {k: v for k, v in ours.items() if v} == {k: v for k, v in theirs.items() if v}
 
 

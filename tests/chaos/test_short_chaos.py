@@ -34,6 +34,7 @@ def test_whatever_is_killed_hung_emptied_or_lost_every_order_has_an_end_and_ever
     code, printed = storm(process, database)
     assert code == 0, printed[-6000:]
     assert counted(printed, "orders placed") >= 10 and counted(printed, "paid") >= 5, printed
+    assert len(re.findall(r"^  (?:refund|call|accept|send back) .*: done ", printed, re.MULTILINE)) >= 2, printed
     assert counted(printed, "processes started again") >= 5 and counted(printed, "hook.drop") >= 5, printed
 
 
@@ -43,7 +44,7 @@ def test_a_shop_without_its_clock_a_cent_too_much_and_a_lost_order_are_found_out
     assert code == 1, printed[-6000:]
     found = (
         "invariants of `flask check`",
-        "promises to buyers",
+        "promises to buyers and staff",
         "the acquirer's books and ours",
         "everything has an end",
     )

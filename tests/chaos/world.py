@@ -17,13 +17,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import structlog
 from flask.ctx import AppContext
 from greenlet import getcurrent, greenlet
-from sqlalchemy import event
 
 from shop import create_app
 from shop.accounts.models import User
@@ -35,6 +35,7 @@ from shop.jobs import schedule, work
 from shop.ledger import chart, store_credit
 from shop.payments import health, registry
 from shop.reports.invariants.scope import Scope
+from tests.chaos.quick import quicken
 from tests.fakes import Acquirer, FakePay
 from tests.shop_fixtures import environ, migrate
 
@@ -52,11 +53,17 @@ DUE = {
     "saga": "sagas WHERE due_at <= :now",
     "poll": "payments WHERE next_check_at <= :now",
     "refund": "refunds WHERE next_check_at <= :now",
-    "closing": "orders WHERE state IN ('PENDING', 'WAITING_PAYMENT', 'FAILED')",
+    "closing": """
+        orders WHERE state IN ('PENDING', 'WAITING_PAYMENT', 'FAILED') AND review_since IS NULL
+        AND (pay_by <= :now OR cancel_requested_at IS NOT NULL)
+    """,
     "outbox": "outbox WHERE due_at <= :now",
     "watch": "watch_list WHERE due_at <= :now",
 }
 """Where the rows of each kind of work are that may be due."""
+IN_BATCHES = ("outbox", "watch")
+"""Work whose own question only counts how many batches there are: here, one is enough."""
+_ANY_DUE = "SELECT " + ", ".join(f"EXISTS (SELECT 1 FROM {where}) AS {kind}" for kind, where in DUE.items())
 MOST_ASLEEP = 6
 
 
@@ -96,6 +103,7 @@ class World:
         migrate(url)
         self.app = create_app(environ(url, "", REFUND_NEEDS_TWO=str(NEEDS_TWO)), TESTING=True)
         self.now = START
+        self.passed = 0.0  # seconds, whatever the clock is set to
         self.acquirer = Acquirer(lambda: self.now)
         self.asleep: list[Worker] = []
         self.told: list[dict[str, Any]] = []
@@ -104,6 +112,8 @@ class World:
         self._context: AppContext | None = None
         self._raw = sqlite3.connect(self.file, isolation_level=None)
         self._seen = -1
+        self._looked_at: tuple[datetime, int] | None = None
+        self._kinds: set[str] = set()
 
     # --- beginning and ending ---
 
@@ -111,14 +121,15 @@ class World:
     def opened(self) -> Iterator[World]:
         """With what is slow or moves by itself put out of the way."""
         with pytest.MonkeyPatch.context() as patch, self.app.app_context():
-            self._listen()
+            quicken(patch, db.engine, self.file, self.pause)
             patch.setattr(clock, "now", lambda: self.now)
             patch.setattr(clock, "wall", lambda: self.now)
             patch.setattr(ids, "payment_id", lambda: self._name("P"))
             patch.setattr(ids, "refund_id", lambda: self._name("R"))
+            patch.setattr(ids, "payout_id", lambda: self._name("O"))
             patch.setattr(ids, "order_number", lambda: self._name("N"))
             patch.setattr(ids, "token", lambda: self._name("T"))
-            patch.setattr(health, "_LOOK_AGAIN", -1.0, raising=False)
+            patch.setattr(health, "time", SimpleNamespace(monotonic=lambda: self.passed))
             patch.setattr(work, "PARALLEL", 1)
             todo = tuple(self._looked_for_quickly(one) for one in schedule.WORK if one.kind not in NOT_ABOUT_ORDERS)
             patch.setattr(schedule, "WORK", todo)
@@ -145,21 +156,25 @@ class World:
                 db.engine.dispose()
                 self._raw.close()
 
-    def _listen(self) -> None:
-        @event.listens_for(db.engine, "connect")
-        def _connect(connection: Any, _record: Any) -> None:
-            connection.execute("PRAGMA synchronous=OFF")
-
-        @event.listens_for(db.engine, "checkout")
-        def _checkout(*_: Any) -> None:
-            self.pause()
-
     def _looked_for_quickly(self, one: schedule.Work) -> schedule.Work:
         """The shop's own question is only put when there is something that it could find."""
         if one.kind not in DUE:
             return one
-        sql = f"SELECT 1 FROM {DUE[one.kind]} LIMIT 1"
-        return replace(one, due=lambda: one.due() if self.rows(sql, now=self.now) else [])
+        if one.kind in IN_BATCHES:
+            return replace(one, due=lambda: [0] if one.kind in self._may_be_due() else [])
+        return replace(one, due=lambda: one.due() if one.kind in self._may_be_due() else [])
+
+    def _may_be_due(self) -> set[str]:
+        """Kinds of work of which something may be due now."""
+        seen = self.now, self._version()
+        if seen != self._looked_at:
+            (found,) = self.rows(_ANY_DUE, now=self.now)
+            self._looked_at, self._kinds = seen, {kind for kind, there in found.items() if there}
+        return self._kinds
+
+    def _version(self) -> int:
+        """Another number whenever something has been committed."""
+        return int(self._raw.execute("PRAGMA data_version").fetchone()[0])
 
     def _note_trouble(self, _logger: Any, _method: str, event: Any) -> Any:
         """What is only logged in production, because the others must go on."""
@@ -188,7 +203,9 @@ class World:
             self._raw.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
         self._raw.execute("COMMIT")
         self.now = START
+        self.passed += 3600.0
         self._named.clear()
+        self._looked_at = None
         self.told.clear()
         self.troubles.clear()
         there = self.acquirer
@@ -260,6 +277,7 @@ class World:
     def turn(self, seconds: float) -> None:
         """The clock goes on, or is set back."""
         self.now += timedelta(seconds=seconds)
+        self.passed += max(0.0, seconds)
 
     def sweep(self) -> None:
         """The clock process has its look."""
@@ -276,7 +294,7 @@ class World:
 
     def changed(self) -> bool:
         """Whether anything has been committed since this was last asked."""
-        before, self._seen = self._seen, self._raw.execute("PRAGMA data_version").fetchone()[0]
+        before, self._seen = self._seen, self._version()
         return before != self._seen
 
     # --- in place of what is slow or random ---
