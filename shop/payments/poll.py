@@ -13,6 +13,7 @@ from sqlalchemy import bindparam, or_, select, update
 
 from shop.core import clock
 from shop.core.db import db, retried, table, writing
+from shop.orders.models import Order
 from shop.payments import due, health, registry, states
 from shop.payments import request as requests
 from shop.payments.models import Payment
@@ -199,6 +200,10 @@ def _not_found(payment_id: str, provider: PaymentProvider) -> Facts | None:
 def _final_not_found(payment: Payment, at: datetime, window: timedelta) -> Facts | None:
     if payment.state in (states.CREATED, states.UNKNOWN) and at >= payment.created_at + max(window, CREATED_IS_UNKNOWN):
         return Facts(state=states.FAILED, end_reason="never_arrived")
-    if payment.state == states.OPEN and payment.expires_at and at >= payment.expires_at + window:
+    if payment.state != states.OPEN:
+        return None
+    if payment.expires_at and at >= payment.expires_at + window:
         return Facts(state=states.EXPIRED, end_reason="time")
+    if payment.expires_at is None and at >= db.session.get_one(Order, payment.order_id).pay_by + window:
+        return Facts(state=states.FAILED, end_reason="never_arrived")  # a notice called it open; no answer ever did
     return None

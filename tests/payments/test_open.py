@@ -12,7 +12,7 @@ from shop.core.errors import BadInput, Refusal
 from shop.orders.models import Order
 from shop.payments import poll, start, states
 from shop.payments.models import Payment
-from tests.shop_fixtures import KETTLE, Shop
+from tests.shop_fixtures import KETTLE, PEN, UNITS, Shop
 
 
 def refusal(shop: Shop, order: Order, provider: str = "fakepay") -> str:
@@ -195,6 +195,19 @@ def test_opening_times_out_and_never_arrived_so_after_a_while_another_may_be_ope
     second = shop.pay_again(order)
     assert second.id != first.id
     assert list(shop.acquirer.payments) == [second.id]
+
+
+def test_a_payment_that_only_a_notice_called_open_does_not_hold_its_order_for_ever(shop: Shop) -> None:
+    """No answer ever said until when it may be paid, and the acquirer does not know it."""
+    shop.acquirer.misbehave("start", "lose_request")
+    order = shop.order((PEN, 1))
+    payment = shop.payment(order)
+    assert shop.hear(payment, state="OPEN") == (200, "applied")
+    shop.turn(minutes=10)
+    assert (shop.payment(order).state, shop.state(order)) == ("OPEN", "WAITING_PAYMENT")
+    shop.turn(minutes=21)
+    assert (shop.payment(order).state, shop.payment(order).end_reason) == ("FAILED", "never_arrived")
+    assert (shop.state(order), shop.can_sell(PEN)) == ("EXPIRED", UNITS)
 
 
 def test_opening_times_out_and_the_buyer_pays_before_we_know_so_the_order_is_paid(shop: Shop) -> None:
