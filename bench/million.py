@@ -193,7 +193,7 @@ def compare(kind: str, sizes: tuple[int, int], urls: Callable[[int], str], redis
                 scale.statements.clear()
     for scale in scales:
         scale.check()
-    rows: list[tuple[object, ...]] = [("ms", *(s.name for s in scales), "ratio", "statements")]
+    rows: list[tuple[object, ...]] = [("ms", *(s.name for s in scales), "ratio", "statements of the session")]
     for what in scales[0].costs:
         small, large = (statistics.median(s.costs[what]) for s in scales)
         ran = [round(statistics.median(s.statements[what])) for s in scales if what in s.statements]
