@@ -84,8 +84,8 @@ def _arguments() -> argparse.Namespace:
 
 
 def _share(told: Any, examples: int, steps: int, keep: str, seed: int) -> None:
-    """Live in this process. Goes on after a life that came to grief only with the next batch, and says what it was."""
-    kept = DirectoryBasedExampleDatabase(keep)
+    """Live in this process. After a life that came to grief the next batch goes on, without that life."""
+    kept: DirectoryBasedExampleDatabase | None = DirectoryBasedExampleDatabase(keep)
     grief = False
     with world() as lent, _counted() as count:
         for number, first in enumerate(range(0, examples, BATCH)):
@@ -93,7 +93,7 @@ def _share(told: Any, examples: int, steps: int, keep: str, seed: int) -> None:
                 live(lent, min(BATCH, examples - first), steps=steps, seed=seed * 1_000_003 + number, database=kept)
             except Exception:  # noqa: BLE001 - whatever was found is told; the others go on
                 told.put(("grief", traceback.format_exc()))
-                grief = True
+                grief, kept = True, None
             told.put(("lived", count.pop()))
             count.append(0)
     sys.exit(1 if grief else 0)

@@ -155,6 +155,25 @@ def test_redis_stops_while_a_page_is_open_and_the_page_still_turns(
     shop.visit("/account").is_called("Hello, Ada")
 
 
+def test_a_refresh_that_took_longer_than_the_stream_does_not_turn_the_page_back(
+    visitor: Visitor, buyer: Buyer, acquirer: Control
+) -> None:
+    placed = buyer.order()
+    order = visitor.order(placed.url)
+    payment = buyer.go_and_pay(placed)
+    order.is_called("Finish paying in the other tab")
+    before = buyer.page(f"/orders/{placed.token}/status")
+    assert "Finish paying in the other tab" in before
+    acquirer.approve(payment)
+    order.is_called("Payment received")
+    order.page.route(re.compile("/status"), lambda route: route.fulfill(body=before, content_type="text/html"))
+    order.page.evaluate("""() => new Promise((done) => {
+      document.getElementById("refresh").addEventListener("htmx:finally:request", done, { once: true });
+      window.dispatchEvent(new Event("online"));
+    }).then(() => null)""")
+    order.is_called("Payment received")
+
+
 def test_a_seventh_tab_still_opens_and_the_oldest_catches_up_when_it_is_looked_at(
     visitor: Visitor, buyer: Buyer
 ) -> None:

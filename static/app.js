@@ -86,6 +86,11 @@
 
   // Who stood on a button that a change took away stands on the new heading, and not at the top of the page.
   let within = false;
+  document.addEventListener("htmx:before:swap", (event) => {
+    // A refresh that took longer than the stream would show again what was before.
+    const told = /data-seq="(\d+)"/.exec(event.detail.ctx.text);
+    if (told && +told[1] < +byId("order-status")?.dataset.seq) event.preventDefault();
+  });
   document.addEventListener("htmx:before:swap", () => { within = !!byId("order-status")?.contains(document.activeElement); });
   document.addEventListener("htmx:after:swap", () => {
     localTimes();

@@ -195,7 +195,7 @@ class FakePay(PaymentProvider):
         remote = self.acquirer.payments.get(payment.id)
         if remote is None or fault == "forget":
             return NotFound()
-        if fault == "forget_money":
+        if fault == "forget_money" and remote.captures:
             return Found(self._facts(replace(remote, state=states.CANCELLED, captures=[])))
         facts = self._facts(remote)
         self.acquirer.pause()

@@ -98,7 +98,8 @@ class Copy:
         """gunicorn and flask serve the worlds, as the project's Procfiles say."""
         for name in ("Procfile", "deploy/Procfile.demo"):
             shutil.copy(ROOT / name, self.folder / name)
-        (self.folder / "shop").mkdir()
+        (self.folder / "shop" / "core").mkdir(parents=True)
+        shutil.copy(ROOT / "shop" / "core" / "greenlets.py", self.folder / "shop" / "core")
         (self.folder / "shop" / "settings.py").write_text("import os\nenvironment = lambda: os.environ\n")
 
     def run(self, *arguments: str, **environ: str) -> Process:

@@ -103,10 +103,14 @@ class RefundView:
 
 @dataclass(frozen=True)
 class Standing:
-    """`since` is when the present uncertainty began; `final` means that nothing will change by itself any more."""
+    """`since` is when the present uncertainty began; `final` means that nothing will change by itself any more.
+
+    `seq` is the number of the newest event that this surely knows of; it may know of newer ones.
+    """
 
     key: str
     order: Order
+    seq: int
     payment: PaymentView | None
     can: frozenset[str]
     final: bool
@@ -119,6 +123,7 @@ class Standing:
 def standing(order: Order) -> Standing:
     """How `order` stands now."""
     at = clock.now()
+    seq = order.event_seq  # before all else: what happens from here on is told again, and never missed
     payments = list(db.session.scalars(select(Payment).where(Payment.order_id == order.id).order_by(Payment.id)))
     captures = list(
         db.session.scalars(select(Capture).where(Capture.payment_id.in_([p.id for p in payments]))) if payments else ()
@@ -133,6 +138,7 @@ def standing(order: Order) -> Standing:
     return Standing(
         key,
         order,
+        seq,
         _view(payment),
         can,
         _is_final(order, payments, sent),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from flask import Flask, render_template
 from flask_babel import force_locale
 
-from shop.checkout.standing import Standing, standing
+from shop.checkout.standing import standing
 from shop.orders import find
 
 _FRESH = 2.0  # seconds for which a look is shared; countdowns in it are at most so old
@@ -103,7 +103,6 @@ def _make(app: Flask, token: str, locale: str, seen: tuple[int, str]) -> Look | 
         order = find.by_token(token)
         if order is None:
             return None
-        seq = order.event_seq
-        stands: Standing = standing(order)
-        html = "" if _same(seq, stands.key, seen) else render_template("shop/_order_update.html", s=stands)
-        return Look(seq, stands.key, stands.final, html)
+        stands = standing(order)
+        html = "" if _same(stands.seq, stands.key, seen) else render_template("shop/_order_update.html", s=stands)
+        return Look(stands.seq, stands.key, stands.final, html)

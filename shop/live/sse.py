@@ -31,7 +31,9 @@ blueprint = Blueprint("live", __name__)
 
 @dataclass
 class _Watch:
-    """One stream: which order, in which language, up to which event it was sent; `key` is empty until it is known."""
+    """One stream: which order, in which language, up to which event it was sent; `key` is how the page shows the order,
+    empty while that is not known.
+    """
 
     token: str
     order_id: int
@@ -45,7 +47,8 @@ class _Watch:
 def events(token: str) -> Response:
     """The order's changes as server-sent events, numbered like its history; `event: done` when nothing more will come.
 
-    Starts after the larger of `?since=` and `Last-Event-ID`. Sets no cookie. 404 for a token that opens nothing; a page
+    Starts after the larger of `?since=` and `Last-Event-ID`; a page that says what it is `showing` is told what changed
+    with time alone before it got here. Sets no cookie. 404 for a token that opens nothing; a page
     whose token has run out since is told `done` instead, because its browser would ask again for ever.
     """
     order = find.by_token(token)
@@ -55,7 +58,7 @@ def events(token: str) -> Response:
             return _stream(iter([_DONE]))
         return Response("There is no such order.\n", 404, mimetype="text/plain", headers={"Cache-Control": "no-store"})
     sent = min(_position(), order.event_seq)
-    watch = _Watch(token, order.id, str(get_locale() or order.locale), _session(token), sent)
+    watch = _Watch(token, order.id, str(get_locale() or order.locale), _session(token), sent, _showing())
     return _stream(_messages(current_app._get_current_object(), watch))  # type: ignore[attr-defined]
 
 
@@ -70,6 +73,11 @@ def _position() -> int:
     """Up to which event the page has everything; what is no number counts as nothing."""
     given = (request.args.get("since", ""), request.headers.get("Last-Event-ID", ""))
     return max(int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0 for text in given)
+
+
+def _showing() -> str:
+    """The standing with which the page was rendered; a page that comes back shows something else by now."""
+    return "" if "Last-Event-ID" in request.headers else request.args.get("showing", "")
 
 
 def _session(token: str) -> str:

@@ -28,7 +28,7 @@ bp = Blueprint("orders", __name__, url_prefix="/orders")
 def show(order: Order) -> ResponseReturnValue:
     """Where the order stands. Looking makes its payment due to be asked about."""
     s = _look(order)
-    events_url = f"{url_for('orders.show', token=order.token)}/events?since={order.event_seq}"
+    events_url = f"{url_for('orders.show', token=order.token)}/events?showing={s.key}&since={s.seq}"
     return render_template("shop/order.html", s=s, events_url=events_url, updated_at=clock.now())
 
 

@@ -94,15 +94,20 @@ OpenStream = Callable[..., Stream]
 
 @pytest.fixture
 def stream(app: Flask, live: hub.Hub) -> Iterator[OpenStream]:
-    """`stream(order, since=…, last=…, client=…)` opens the order's stream and returns once it is listening."""
+    """`stream(order, since=…, showing=…, last=…, client=…)` opens the order's stream; returns once it is listening."""
     opened: list[Stream] = []
 
     def open_stream(
-        order: Order | str, *, since: object = None, last: object = None, client: FlaskClient | None = None
+        order: Order | str,
+        *,
+        since: object = None,
+        showing: object = None,
+        last: object = None,
+        client: FlaskClient | None = None,
     ) -> Stream:
         token = order if isinstance(order, str) else order.token
         headers = {} if last is None else {"Last-Event-ID": str(last)}
-        query = {} if since is None else {"since": str(since)}
+        query = {name: str(value) for name, value in (("since", since), ("showing", showing)) if value is not None}
         asker = client or visitor(app, f"visitor {len(opened)}")
         response = asker.get(f"/orders/{token}/events", query_string=query, headers=headers)
         made = Stream(_blocks(response.response), response.close, response.status_code, dict(response.headers))

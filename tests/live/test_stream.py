@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,6 +16,7 @@ from shop.core.db import db, writing
 from shop.live import fragments, hub
 from shop.orders import events, find
 from shop.orders.models import Order
+from shop.payments import poll
 from tests.live.conftest import OpenStream, visitor
 from tests.parts.redis_server import RedisServer
 from tests.parts.waiting import until
@@ -197,6 +199,40 @@ def test_what_changes_with_time_alone_is_sent_without_a_number(shop: Shop, strea
     assert "The time to pay is over" in message
     assert opened.ids == []
     shop.sweep()
+
+
+def test_what_changed_with_time_before_the_stream_was_there_is_sent_too(shop: Shop, stream: OpenStream) -> None:
+    order = shop.order()
+    shown = shop.standing(order).key
+    clock.advance(timedelta(minutes=31))
+    db.session.rollback()
+    opened = stream(order, since=newest(order), showing=shown)
+    assert opened.next() == "retry: 300"
+    assert "The time to pay is over" in opened.next()
+    assert opened.ids == []
+    shop.sweep()
+
+
+def test_a_payment_that_arrives_while_its_page_is_made_is_told_to_that_page(
+    app: Flask, shop: Shop, stream: OpenStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = shop.order()
+    token, payment = order.token, shop.payment(order)
+    payment_id, look = payment.id, poll.make_due
+
+    def settled_meanwhile(order_id: int, heard_from: str) -> list[str]:
+        found = look(order_id, heard_from)
+        shop.acquirer.capture(payment_id)
+        shop.hear(payment_id)
+        return found
+
+    monkeypatch.setattr(poll, "make_due", settled_meanwhile)
+    page = app.test_client().get(f"/orders/{token}").text
+    monkeypatch.undo()
+    assert "Payment received" not in page
+    shown = re.search(r'hx-sse:connect="[^"]*showing=(\w+)&amp;since=(\d+)"', page)
+    assert shown
+    assert "Payment received" in stream(token, showing=shown[1], since=shown[2]).until_id(newest(order))
 
 
 def test_the_fifth_stream_of_a_visitor_ends_the_oldest_and_nobody_elses(
