@@ -353,13 +353,14 @@ def _closing(hearing: _Hearing) -> bool:
 
 
 def _must_close(hearing: _Hearing) -> bool:
-    """Open there, and must not take money any more: its order has ended, we had given it up and may open another, or
-    the answer that said how to pay was lost and a query does not say it again.
+    """Open there, and must not take money any more: its order has ended or people look at other money for it, we had
+    given it up and may open another, or the answer that said how to pay was lost and a query does not say it again.
     """
     payment = hearing.payment
     if payment.is_open:
         lost = payment.state == states.OPEN and payment.action is None and hearing.heard_from != "webhook"
-        return lost or hearing.order.state in order_states.ENDED and payment.state != states.CREATED
+        unwanted = hearing.order.state in order_states.ENDED or hearing.order.review_since is not None
+        return lost or unwanted and payment.state != states.CREATED
     given_up = payment.state in states.ENDED_WITHOUT_MONEY and payment.end_reason in states.NEVER_OPENED
     return given_up and hearing.facts.state in (states.OPEN, states.AUTHORIZED)
 

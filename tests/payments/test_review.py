@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from shop.checkout import closing
 from shop.core.db import writing
 from shop.core.errors import Refusal
 from shop.core.money import Money
@@ -108,6 +109,27 @@ def test_wrong_money_that_went_back_lets_the_order_go_on_with_ten_minutes_at_lea
     shop.acquirer.capture(again.id)
     shop.hear(again)
     assert shop.state(order) == "PAID"
+
+
+def test_while_people_look_no_other_payment_stays_open(shop: Shop) -> None:
+    order = shop.order()
+    first = shop.payment(order)
+    closing.cancel_payment(order.id)
+    second = shop.pay_again(order, "otherpay")
+    shop.acquirer.capture(first.id, money=Money(PRICE - 100, "TWD"))
+    shop.hear(first)
+    assert shop.standing(order).key == "review"
+    shop.turn(minutes=1)
+    assert [p.state for p in shop.payments(order)] == ["CAPTURED", "CANCELLED"]
+    assert shop.acquirer.payments[second.id].state == "CANCELLED"
+    refunds.request(shop.capture(order), Money(PRICE - 100, "TWD"), reason="", by="sam")
+    shop.sweep()
+    assert "pay" in shop.standing(order).can
+    again = shop.pay_again(order)
+    shop.acquirer.capture(again.id)
+    shop.hear(again)
+    assert shop.state(order) == "PAID"
+    shop.is_sound()
 
 
 def test_after_a_review_nobody_comes_back_to_the_order_expires(shop: Shop) -> None:
