@@ -56,8 +56,9 @@ class Acquirer:
     """The other side. `does` holds one-time misbehaviours by operation; `away` makes every call fail.
 
     `refunds` are what went back, or will, by the reference that was given: capture, money, state; `over_asked` are
-    those that were refused because the capture had not that much left. `pause` is called where a call has not had its
-    effect yet, and again where its answer has not arrived yet.
+    those that were refused because the capture had not that much left. `denied` are payments of which it was told to
+    say that it knows nothing. `pause` is called where a call has not had its effect yet, and again where its answer has
+    not arrived yet.
     """
 
     clock: Callable[[], datetime]
@@ -67,6 +68,7 @@ class Acquirer:
     does: dict[str, list[str]] = field(default_factory=dict)
     away: bool = False
     over_asked: list[str] = field(default_factory=list)
+    denied: set[str] = field(default_factory=set)
     pause: Callable[[], None] = lambda: None
 
     def misbehave(self, operation: str, *what: str) -> None:
@@ -193,7 +195,10 @@ class FakePay(PaymentProvider):
         if fault in ("away", "busy"):
             return Unavailable(fault, retry_after=60 if fault == "busy" else None)
         remote = self.acquirer.payments.get(payment.id)
-        if remote is None or fault == "forget":
+        if fault == "forget":
+            self.acquirer.denied.add(payment.id)
+            return NotFound()
+        if remote is None:
             return NotFound()
         if fault == "forget_money" and remote.captures:
             return Found(self._facts(replace(remote, state=states.CANCELLED, captures=[])))
