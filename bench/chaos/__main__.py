@@ -71,7 +71,7 @@ def storm(town: Town, nemesis: Nemesis, buyers: Process) -> float:
             told = time.monotonic()
             placed = town.counts().get("orders placed", 0)
             broken, rate, overall = sum(nemesis.done.values()), (placed - before) / since, placed / (told - began)
-            note(f"{placed} orders, {rate:.1f} a second now, {overall:.1f} so far; broken: {broken}")
+            note(f"{placed} orders, {rate:.1f} a second now, {overall:.1f} so far; {broken} times broken")
             before = placed
     return time.monotonic() - began
 
