@@ -46,7 +46,8 @@ _NEXT_DUE = """
 _FIRST = (0, 31, 31, 31)
 _QUICKLY = (*_FIRST, 90000, 61, 61, 300000, 61, 61, 90000, 61, 90000, 61)
 _AT_LEISURE = (*_FIRST, 61, 601, 1801, 61, 3601, 90000, 61, 300000, 61, 90000, 61, 90000, 61)
-"""Seconds between two looks while everything heals, at least."""
+_SET_BACK = (0, 601, *_AT_LEISURE[1:])
+"""Seconds between two looks while everything heals, at least. A clock that was set back has to come back first."""
 
 
 def in_the_middle(world: World) -> None:
@@ -87,13 +88,14 @@ def _until_quiet(life: Life) -> None:
     """
     world = life.world
     asked_about = set(_unheard(life, "next_check_at IS NOT NULL"))
-    for number, gap in enumerate(_AT_LEISURE if life.at_leisure or life.set_back else _QUICKLY):
+    gaps = _SET_BACK if life.set_back else _AT_LEISURE if life.at_leisure else _QUICKLY
+    for number, gap in enumerate(gaps):
         due = world.rows(_NEXT_DUE)[0]["at"]
         if due is None:
             break
         world.turn(max((told(due) - world.now).total_seconds(), gap))
         world.sweep()
-        if number == (5 if life.set_back else 3):
+        if number == (4 if life.set_back else 3):
             assert not (late := _unheard(life, _LOOKED_AT)), ("nobody has asked", late)
     assert world.rows(_NEXT_DUE)[0]["at"] is None, "there is no end to what is due"
     assert not (lost := asked_about & set(_unheard(life, "TRUE"))), ("asked, and not heard", lost)
