@@ -28,6 +28,7 @@ providers = st.sampled_from(PROVIDERS)
 FAULTS = [("start", f) for f in ("lose_answer", "lose_request", "refuse", "unreachable")]
 FAULTS += [("cancel", "lose_answer"), ("cancel", "lose_request")]
 FAULTS += [("query", f) for f in ("busy", "forget", "forget_money")]
+FAULTS += [("query_refund", "away"), ("query_refund", "away")]
 FAULTS += [("refund", f) for f in ("lose_answer", "lose_request", "refuse", "unreachable", "wait", "wait")]
 some_orders = precondition(lambda life: life.orders)
 some_letters = precondition(lambda life: life.letters)

@@ -193,6 +193,12 @@ class Life(Afterwards):
         if waiting:
             self._do(lambda: refunds.approve(waiting[0]["id"], by), places)
 
+    @rule(by=st.sampled_from(["sam", "kim"]), places=places)
+    def call_off_refunds(self, by: str, places: int) -> None:
+        waiting = self.world.rows("SELECT id FROM refunds WHERE needs_two AND approved_by IS NULL ORDER BY id")
+        if waiting:
+            self._do(lambda: refunds.decline(waiting[-1]["id"], by), places)
+
     @rule(customer=st.sampled_from(CUSTOMERS), amount=st.sampled_from([9000, 50000]))
     def give_credit(self, customer: int, amount: int) -> None:
         self.given[customer] += amount

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from shop.checkout.standing import standing
+from shop.core.db import db
 from shop.core.errors import Refusal
 from shop.core.money import Money
 from shop.orders import states as order_states
-from shop.payments import refunds, states
+from shop.orders.models import Order
+from shop.payments import disputes, refunds, states
 from shop.reports import invariants
 from tests.chaos.world import CREDIT, CUSTOMERS, World, told
 from tests.fakes import Remote
@@ -21,6 +25,13 @@ if TYPE_CHECKING:
 ALWAYS = ("2 ", "3 ", "4 one", "6 ")
 """What must hold in the middle of things; the others give the shop some time."""
 AT_REST = order_states.ENDED
+_PAGES = {
+    order_states.PAID: {"paid", "twice"},
+    order_states.PARTIALLY_REFUNDED: {"partly_refunded"},
+    order_states.REFUNDED: {"refunded"},
+    order_states.EXPIRED: {"expired", "late"},
+    order_states.CANCELLED: {"cancelled", "late"},
+}
 _OPEN = ", ".join(f"'{s}'" for s in sorted(states.STILL_OPEN))
 _LOOKED_AT = f"state IN ({_OPEN}) AND COALESCE(action ->> 'kind', '') <> 'store_code'"
 """Payments that may bring money soon. At a counter nobody waits for our answer."""
@@ -64,9 +75,13 @@ def in_the_middle(world: World) -> None:
 
 
 def heal(life: Life) -> None:
-    """The acquirer is there again and honest, who slept wakes up, the clock does its work, people decide."""
+    """The acquirer is there again and honest, who slept wakes up, the clock does its work, people and banks decide."""
     world, acquirer = life.world, life.acquirer
     acquirer.away = False
+    for number, name in enumerate(life.disputes):
+        if life.disputes[name].state == disputes.OPEN:
+            end = disputes.WON if number % 2 else disputes.LOST
+            life.disputes[name] = replace(life.disputes[name], state=end)
     for planned in acquirer.does.values():
         planned[:] = [fault for fault in planned if fault == "lose_answer"]  # those heal by themselves
     world.sweep()
@@ -87,7 +102,7 @@ def _until_quiet(life: Life) -> None:
     seconds after all is well, what an open payment has brought is known.
     """
     world = life.world
-    asked_about = set(_unheard(life, "next_check_at IS NOT NULL"))
+    asked_about = set(_unheard(life, "next_check_at IS NOT NULL") + _refunds_unheard(life, "next_check_at IS NOT NULL"))
     gaps = _SET_BACK if life.set_back else _AT_LEISURE if life.at_leisure else _QUICKLY
     for number, gap in enumerate(gaps):
         due = world.rows(_NEXT_DUE)[0]["at"]
@@ -98,7 +113,8 @@ def _until_quiet(life: Life) -> None:
         if number == (4 if life.set_back else 3):
             assert not (late := _unheard(life, _LOOKED_AT)), ("nobody has asked", late)
     assert world.rows(_NEXT_DUE)[0]["at"] is None, "there is no end to what is due"
-    assert not (lost := asked_about & set(_unheard(life, "TRUE"))), ("asked, and not heard", lost)
+    unheard = {*_unheard(life, "TRUE"), *_refunds_unheard(life, "TRUE")}
+    assert not (lost := asked_about & unheard), ("asked, and not heard", lost)
 
 
 def _unheard(life: Life, condition: str) -> list[str]:
@@ -109,12 +125,17 @@ def _unheard(life: Life, condition: str) -> list[str]:
     return [name for name, remote in there if remote and {c.id for c in remote.captures} - known]
 
 
+def _refunds_unheard(life: Life, condition: str) -> list[str]:
+    """Refunds that are something else there than here, as far as `condition` holds for them here."""
+    here = life.world.rows(f"SELECT id, state FROM refunds WHERE {condition}")
+    there = life.acquirer.refunds
+    return [row["id"] for row in here if row["id"] in there and there[row["id"]][2] != row["state"]]
+
+
 def _tell_what_nobody_asks(life: Life) -> bool:
     """What happened after the last question has to be told; whether there was any."""
     letters = [life._about(life.acquirer.payments[name]) for name in _unheard(life, "next_check_at IS NULL")]
-    here = {row["id"]: row["state"] for row in life.world.rows("SELECT id, state FROM refunds")}
-    there = {name: state for name, (_, _, state) in life.acquirer.refunds.items() if name in here}
-    letters += [life._about_refund(name) for name, state in there.items() if here[name] != state]
+    letters += [life._about_refund(name) for name in _refunds_unheard(life, "TRUE")]
     rows = life.world.rows("SELECT dispute_id AS id, kind, state FROM disputes")
     heard = {(row["id"], row["kind"], row["state"]) for row in rows}
     disputes = life.disputes.values()
@@ -160,6 +181,7 @@ def at_rest(life: Life) -> None:
     _the_acquirer_has_the_same_money(life)
     _the_ledger_has_the_same_money(life)
     _everything_was_told(life)
+    _pages_say_what_is()
     _stock_is_where_it_belongs(world)
     _credit_is_where_it_belongs(life)
 
@@ -225,6 +247,15 @@ def _everything_was_told(life: Life) -> None:
     told = {(row["subject"], row["payload"]["seq"]) for row in life.world.told if "seq" in row["payload"]}
     written = life.world.rows("SELECT o.number, e.seq FROM order_events e JOIN orders o ON o.id = e.order_id")
     assert {(row["number"], row["seq"]) for row in written} <= told
+
+
+def _pages_say_what_is() -> None:
+    """Every buyer reads how the order has ended, and that this is the end."""
+    for order in db.session.scalars(db.select(Order)).all():
+        read = standing(order)
+        assert read.final, (order.number, order.state)
+        assert read.key in _PAGES[order.state], (order.number, order.state, read.key)
+    db.session.rollback()
 
 
 def _stock_is_where_it_belongs(world: World) -> None:
