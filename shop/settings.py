@@ -71,7 +71,12 @@ SETTINGS: tuple[Setting, ...] = (
         "Seconds that an order waits at most for a code to be paid at a convenience store.",
         int,
     ),
-    Setting("REFUND_NEEDS_TWO", "1000000", "Refunds above this, in minor units, need a second person.", int),
+    Setting(
+        "REFUND_NEEDS_TWO",
+        "1000000",
+        "What one person may send back of an order, in minor units. More needs a second one.",
+        int,
+    ),
     Setting(
         "ALERT_CONFIRM_SECONDS",
         "30",

@@ -13,6 +13,7 @@ from shop.core.db import db
 from shop.orders.models import Order, OrderEvent
 from shop.payments import refund_states, states
 from shop.payments.models import Capture, Payment, Refund, Report
+from shop.payments.settlement_models import charged_back
 
 _CLOSED = tuple(f"payment.{state.lower()}" for state in sorted(states.ENDED_WITHOUT_MONEY))
 _TOLD = ("order.moved", "refund.done", *_CLOSED)
@@ -35,7 +36,9 @@ def of(order_ids: Sequence[int]) -> list[OrderNumbers]:
     ).all()
     payments = _by_order(select(Payment.order_id, *_columns(Payment, _PAYMENT)), Payment.order_id, order_ids)
     captures = _by_order(
-        select(Payment.order_id, *_columns(Capture, _CAPTURE)).join(Payment, Payment.id == Capture.payment_id),
+        select(Payment.order_id, *_columns(Capture, _CAPTURE), charged_back(Capture.id, "LOST").label("kept")).join(
+            Payment, Payment.id == Capture.payment_id
+        ),
         Payment.order_id,
         order_ids,
     )
@@ -136,7 +139,8 @@ def _capture(row: Any, back: dict[int, int]) -> CaptureNumbers:
         captured_at=row.captured_at,
         heard_at=row.heard_at,
         heard_from=row.heard_from,
-        gone_back=back.get(row.id, 0),
+        gone_back=back.get(row.id, 0) + int(row.kept),
+        kept=int(row.kept),
     )
 
 

@@ -42,7 +42,9 @@ SOON = timedelta(seconds=5)
 
 @dataclass(frozen=True)
 class CaptureNumbers:
-    """A capture. `id` is ours, `capture_id` theirs; `gone_back` is what refunds have returned of it for good."""
+    """A capture. `id` is ours, `capture_id` theirs; `gone_back` is what has left us of it for good: refunds, and
+    `kept`, which banks took back.
+    """
 
     id: int
     capture_id: str
@@ -54,6 +56,7 @@ class CaptureNumbers:
     heard_at: datetime
     heard_from: str
     gone_back: int = 0
+    kept: int = 0
 
 
 @dataclass(frozen=True)
@@ -246,7 +249,7 @@ def _unconfirmed(order: OrderNumbers) -> Iterator[Finding]:
 
 def _refund_failed(order: OrderNumbers) -> Iterator[Finding]:
     for refund in order.refunds:
-        if refund.state == refund_states.REJECTED:
+        if refund.state == refund_states.REJECTED and refund.code != refund_states.DECLINED:
             observed = {
                 "refund": refund.id,
                 "kind": refund.kind,
@@ -300,7 +303,9 @@ def _sent_anew(order: OrderNumbers, refund_id: str) -> str | None:
         return "The amount has been accepted."
     later = (r for r in order.refunds if r.capture == failed.capture and r.created_at > failed.created_at)
     done = sum(r.amount for r in later if r.state == refund_states.DONE)
-    return "The money has gone back with a later refund." if done >= failed.amount else None
+    if done >= failed.amount:
+        return "The money has gone back with a later refund."
+    return _GONE_BACK if capture and done + capture.kept >= failed.amount else None
 
 
 _GONE_BACK = "The money has gone back."

@@ -14,12 +14,13 @@ from shop.core.errors import Refusal
 
 FEW = 10
 """So many of one rule are listed: a flood of one kind must not hide the others."""
+_ID = click.IntRange(1, 2**31 - 1)
 _by = click.option("--by", required=True, help="Who does it.")
 _note = click.option("--note", default="", help="What was found or done; the alert keeps it.")
 
 
 @click.group(invoke_without_command=True)
-@click.option("--rule", help="Only those of one rule, such as RULE_C.")
+@click.option("--rule", type=click.Choice(sorted(RULES), case_sensitive=False), help="Only those of one rule.")
 @click.pass_context
 @with_appcontext
 def alerts(context: click.Context, rule: str | None) -> None:
@@ -38,7 +39,7 @@ def alerts(context: click.Context, rule: str | None) -> None:
 
 
 @alerts.command()
-@click.argument("alert_id", type=int)
+@click.argument("alert_id", type=_ID)
 @_by
 @_note
 @with_appcontext
@@ -48,7 +49,7 @@ def acknowledge(alert_id: int, by: str, note: str) -> None:
 
 
 @alerts.command()
-@click.argument("alert_id", type=int)
+@click.argument("alert_id", type=_ID)
 @_by
 @_note
 @with_appcontext

@@ -16,12 +16,21 @@ from shop.core import ids
 from shop.core.db import db, writing
 from shop.core.errors import Refusal
 from shop.core.money import CURRENCIES, Money
-from shop.ledger import chart, payouts, store_credit
+from shop.ledger import book, chart, payouts, store_credit
+from shop.orders import find
 from shop.orders.models import Order
 from shop.payments import refunds, settle
-from shop.payments.models import TO_PROVIDER, TO_STORE_CREDIT, Capture, Payment
+from shop.payments.models import TO_PROVIDER, TO_STORE_CREDIT, Capture, Payment, Refund
 
-_by = click.option("--by", required=True, help="Who decides.")
+
+def _name(_context: click.Context, _option: click.Parameter, name: str) -> str:
+    """One name for one person, however it is typed: the second person must be another one."""
+    if not name.strip():
+        raise click.BadParameter("say who decides")
+    return " ".join(name.casefold().split())
+
+
+_by = click.option("--by", required=True, callback=_name, help="Who decides.")
 _to = click.option(
     "--to", type=click.Choice([TO_PROVIDER, TO_STORE_CREDIT]), default=TO_PROVIDER, show_default=True, help="Where to."
 )
@@ -58,11 +67,10 @@ def refund(number: str, amount: str | None, capture_id: int | None, to: str, rea
         else:
             capture = _capture(order, capture_id)
             left = Money(capture.amount - capture.refunded_amount, capture.currency)
-            wanted = Money.parse(amount, capture.currency) if amount else left
+            wanted = left if amount is None else Money.parse(amount, capture.currency)
             asked = [refunds.request(capture.id, wanted, reason=reason, by=by, to=to)]
     for one in asked:
-        waits = " It waits for a second person: flask money approve." if one.needs_two else ""
-        click.echo(f"{one.id}: {one.money.format()} is on its way.{waits}")
+        click.echo(_refund_says(one))
 
 
 @_command("approve")
@@ -75,6 +83,30 @@ def approve(refund_id: str, by: str) -> None:
     click.echo(f"{refund_id} is on its way.")
 
 
+@_command("decline")
+@click.argument("refund_id")
+@_by
+def decline(refund_id: str, by: str) -> None:
+    """Call off a refund that waits for a second person."""
+    with _refusals():
+        refunds.decline(refund_id, by)
+    click.echo(f"{refund_id} is called off.")
+
+
+@_command("waiting")
+def waiting() -> None:
+    """List the refunds and payouts that wait for a second person."""
+    asked = refunds.waiting()
+    for refund in asked:
+        number = db.session.get_one(Order, refund.order_id).number
+        click.echo(f"{refund.id}: {refund.money.format()} of the order {number}, asked for by {refund.asked_by}")
+    promised = payouts.waiting()
+    for one in promised:
+        click.echo(f"{one.id}: {one.money.format()} to be paid out, asked for by {one.asked_by}")
+    if not asked and not promised:
+        click.echo("Nothing waits for a second person.")
+
+
 @_command("accept")
 @click.argument("number")
 @click.option("--capture", "capture_id", type=int, help="Which capture; needed when the order has several.")
@@ -85,7 +117,7 @@ def accept(number: str, capture_id: int | None, note: str, by: str) -> None:
     order = _order(number)
     with _refusals():
         settle.accept(_capture(order, capture_id).id, by=by, note=note)
-    click.echo(f"{number} is paid.")
+    click.echo(f"{order.number} is paid.")
 
 
 @_command("cancel")
@@ -98,7 +130,10 @@ def cancel(number: str, to: str, reason: str, by: str) -> None:
     order_id = _order(number).id
     with _refusals():
         closing.call_off(order_id, by, reason=reason, to=to)
-    click.echo(f"{number}: {db.session.get_one(Order, order_id, populate_existing=True).state}")
+    order = db.session.get_one(Order, order_id, populate_existing=True)
+    click.echo(f"{order.number}: {order.state}")
+    for refund in refunds.under_way(order_id):
+        click.echo(_refund_says(refund))
 
 
 @_command("payout")
@@ -140,6 +175,8 @@ def reject_payout(payout_id: str, by: str) -> None:
 @click.option("--key", default=None, help="Names this present; given again under the same key, nothing happens.")
 def give_credit(email: str, amount: str, currency: str, key: str | None) -> None:
     """Give AMOUNT of store credit to the customer EMAIL."""
+    if key is not None and not key.strip():
+        raise click.BadParameter("a name, or no --key at all", param_hint="--key")
     person = db.session.scalars(db.select(User).where(User.email == email.lower())).one_or_none()
     if person is None:
         raise click.ClickException("Nobody has an account under this address.")
@@ -148,21 +185,27 @@ def give_credit(email: str, amount: str, currency: str, key: str | None) -> None
         present = Money.parse(amount, currency)
         if present.amount <= 0:
             raise ValueError("A present is more than nothing.")
+        name = f"credit_given:{user_id}:{key or ids.token()}"
         try:
             with writing():
-                name = f"credit_given:{user_id}:{key or ids.token()}"
                 store_credit.give(user_id, present, key=name, kind="credit_given", debit=chart.GOODWILL)
-            said = "given"
+            said = f"{present.format()} given"
         except IntegrityError:  # the ledger has a journal of this name
-            said = "was given before"
-    click.echo(f"{present.format()} {said}; {email} can spend {store_credit.available(user_id, currency).format()}.")
+            said = f"{book.moved(name, chart.GOODWILL).format()} was given before under this key"
+    click.echo(f"{said}; {email} can spend {store_credit.available(user_id, currency).format()}.")
 
 
 def _order(number: str) -> Order:
-    order = db.session.scalars(db.select(Order).where(Order.number == number)).one_or_none()
+    order = find.by_number(number.strip().upper())
     if order is None:
-        raise click.ClickException(f"There is no order {number}.")
+        raise click.ClickException(f"There is no order {number[:40]}.")
     return order
+
+
+def _refund_says(refund: Refund) -> str:
+    if refund.waits_for_somebody:
+        return f"{refund.id}: {refund.money.format()} waits for a second person: flask money approve {refund.id}."
+    return f"{refund.id}: {refund.money.format()} is on its way."
 
 
 def _capture(order: Order, capture_id: int | None) -> Capture:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from babel.numbers import format_currency, get_currency_precision
 
 CURRENCIES = ("TWD", "JPY", "USD")
+_WRITTEN = re.compile(r"-?[0-9]{1,13}(\.[0-9]{1,8})?")
 
 
 @dataclass(frozen=True, order=False)
@@ -32,12 +34,11 @@ class Money:
     @classmethod
     def parse(cls, text: str, currency: str) -> Money:
         """What people write, such as 12.50, in units of the currency. Raises ValueError for what it does not know."""
-        try:
-            minor = Decimal(text).scaleb(get_currency_precision(currency))
-        except InvalidOperation:
-            raise ValueError(f"{text!r} is no amount") from None
-        if not minor.is_finite() or minor != minor.to_integral_value() or abs(minor) >= 10**15:
-            raise ValueError(f"{text!r} is no amount of {currency}")
+        if not _WRITTEN.fullmatch(text.strip()):
+            raise ValueError(f"{text[:40]!r} is no amount")
+        minor = Decimal(text.strip()).scaleb(get_currency_precision(currency))
+        if minor != minor.to_integral_value() or abs(minor) >= 10**15:
+            raise ValueError(f"{text[:40]!r} is no amount of {currency}")
         return cls(int(minor), currency)
 
     def format(self, locale: str = "en") -> str:

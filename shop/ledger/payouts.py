@@ -102,6 +102,7 @@ def _decide(payout_id: str, target: str, by: str, *, not_by_asker: bool) -> Payo
     if not_by_asker:
         guard = guard.where(Payout.asked_by != by)
     if not changed(guard.values(state=target, decided_by=by, decided_at=clock.now())):
-        raise Refusal("not_to_decide", "Somebody else than who asked for a payout has to approve it, and only once.")
+        approving = " Somebody else than who asked for it approves it." if not_by_asker else ""
+        raise Refusal("not_to_decide", f"No payout of this number waits for you.{approving}")
     after_commit(lambda: log.info(f"payout.{target.lower()}", payout=payout_id))
     return db.session.get_one(Payout, payout_id, populate_existing=True)

@@ -131,6 +131,15 @@ def take_back(order_id: int, money: Money, expected: int | None = None) -> bool:
     return bool(changed(guard.values(refunded_amount=CreditHold.refunded_amount + money.amount)))
 
 
+def leave(order_id: int, money: Money) -> None:
+    """Undo `take_back`: the refund that it was for was called off."""
+    db.session.execute(
+        update(CreditHold)
+        .where(CreditHold.order_id == order_id)
+        .values(refunded_amount=CreditHold.refunded_amount - money.amount)
+    )
+
+
 def left_to_take_back(order_id: int) -> int:
     """Minor units of the store credit that paid an order and has not come back."""
     left = select(CreditHold.amount - CreditHold.refunded_amount)

@@ -1,7 +1,7 @@
 """Disputes: a customer's bank wants a capture back. Written down and booked; no order changes its state for one.
 
 A chargeback takes the money away when it opens and gives it back when it is won. An inquiry only asks, but may become
-one.
+one. What a bank has, or may keep, we do not send back as well; what it keeps of money that paid nothing has gone back.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from shop.core import clock, outbox
 from shop.core.db import db, retried, writing
 from shop.ledger import book, chart
 from shop.orders import events
+from shop.orders.models import Order
+from shop.payments import review
 from shop.payments.lock import order_with_payments
 from shop.payments.models import Capture, Payment
 from shop.payments.provider import DisputeFact
@@ -46,25 +48,24 @@ def _hear(provider: str, fact: DisputeFact, heard_from: str) -> str:
     if capture is None:
         return "orphan"
     order_id = db.session.get_one(Payment, capture.payment_id).order_id
-    order_with_payments(order_id)  # one at a time for each order, in the order in which everybody locks
+    order, _ = order_with_payments(order_id)  # one at a time for each order, in the order in which everybody locks
     known = select(Dispute).where(Dispute.provider == provider, Dispute.dispute_id == fact.id)
     dispute = db.session.scalars(known.execution_options(populate_existing=True)).one_or_none()
     if dispute is None:
         dispute = _write(capture, order_id, fact, heard_from)
         if dispute.kind == CHARGEBACK:
             _book_taken(dispute)
-        if dispute.state == WON:
-            _book_won(dispute)
+        _close(dispute, order)
         return "applied"
     verdict = "duplicate" if fact.state == dispute.state else "stale"
     if fact.kind == CHARGEBACK != dispute.kind and dispute.state == OPEN:
         dispute.kind, dispute.reason, dispute.respond_by = CHARGEBACK, fact.reason or dispute.reason, fact.respond_by
+        dispute.amount, dispute.currency = fact.money.amount, fact.money.currency
         _book_taken(dispute)
         verdict = "applied"
     if fact.state in MOVES[dispute.state]:
         dispute.state, dispute.closed_at = fact.state, clock.now()
-        if dispute.state == WON:
-            _book_won(dispute)
+        _close(dispute, order)
         verdict = "applied"
     if verdict == "applied":
         _tell(dispute, heard_from)
@@ -113,6 +114,14 @@ def _book_taken(dispute: Dispute) -> None:
         credit=chart.receivable(dispute.provider),
         order_id=dispute.order_id,
     )
+
+
+def _close(dispute: Dispute, order: Order) -> None:
+    """What its end means, once it has one."""
+    if dispute.state == WON:
+        _book_won(dispute)
+    elif dispute.state == LOST:
+        review.end(order)
 
 
 def _book_won(dispute: Dispute) -> None:

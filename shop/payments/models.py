@@ -153,6 +153,11 @@ class Refund(Base):
     def money(self) -> Money:
         return Money(self.amount, self.currency)
 
+    @property
+    def waits_for_somebody(self) -> bool:
+        """Nobody else has agreed to it yet, and it may still be called off."""
+        return self.needs_two and self.approved_by is None and self.state == "REQUESTED"
+
 
 class Report(Base):
     """One thing that was heard about a payment, with its verdict. Queries that brought nothing new are only counted."""

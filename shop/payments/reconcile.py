@@ -41,6 +41,8 @@ MOVE_THE_RECEIVABLE = ("capture", "refund", "refund_failed", "dispute", "dispute
 """Kinds of journals that a settlement line must follow."""
 SLACK = timedelta(seconds=90)
 """What we heard so shortly before their midnight may have happened after it on their clock, and is in the next file."""
+LATE = timedelta(days=1)
+"""By so much an acquirer may be behind with all of a file."""
 _AT_ONCE = 200
 
 
@@ -86,9 +88,8 @@ def fetch(name: str, day: date) -> bytes:
     Raises BadInput for an unknown provider or a day that has not begun, Away when it could not be had now, Refusal
     `no_call` when this acquirer gives its files to people alone. The mock one gives them on its control API.
     """
-    provider, (begin, _) = _provider(name), day_of(name, day)
-    if begin > clock.now():
-        raise BadInput("bad_date", f"The day {day} has not begun.")
+    provider = _provider(name)
+    _begun(name, day)
     http.leave_database()
     answer = provider.settlement_file(day)
     if answer is None and current_app.config["SETTLED_ENV"] != "production":
@@ -121,6 +122,14 @@ def day_of(name: str, day: date) -> tuple[datetime, datetime]:
         raise BadInput("bad_date", "There is no such day.") from error
 
 
+def _begun(name: str, day: date) -> tuple[datetime, datetime]:
+    """`day_of` a day that has begun. Raises BadInput."""
+    bounds = day_of(name, day)
+    if bounds[0] > clock.now():
+        raise BadInput("bad_date", f"The day {day} has not begun.")
+    return bounds
+
+
 def _provider(name: str) -> PaymentProvider:
     found = registry.get(name)
     if found is None:
@@ -134,15 +143,17 @@ def _provider(name: str) -> PaymentProvider:
 def reconcile(name: str, day: date, raw: bytes) -> Reconciliation:
     """Compare the file `raw` of a provider's day with the ledger, book what it settles, and note what disagrees.
 
-    Repeating it books nothing twice, opens nothing twice, and closes what is gone. Raises BadInput when the file cannot
-    be read; then nothing has changed.
+    Repeating it books nothing twice, opens nothing twice, and closes what is gone. Raises BadInput when the day has not
+    begun, the file cannot be read, or it is that of another day; then nothing has changed.
     """
     provider = _provider(name)
-    bounds = day_of(name, day)
+    bounds = _begun(name, day)
     try:
         lines = provider.read_settlement(raw)
     except Malformed as error:
         raise BadInput("bad_file", f"This is no settlement file of {provider.LABEL}: {error}.") from error
+    if lines and not any(bounds[0] - LATE <= line.at < bounds[1] + SLACK for line in lines):
+        raise BadInput("other_day", f"This is not the file of {day}: nothing in it happened then, or just before.")
     run = Reconciliation(name, day, len(lines))
     seen = _Seen()
     for start in range(0, len(lines), _AT_ONCE):
@@ -182,9 +193,10 @@ def fact_of(provider: str, line: SettlementLine) -> str | None:
 def _take(run: Reconciliation, provider: PaymentProvider, lines: Sequence[SettlementLine], seen: _Seen) -> None:
     """Hear, compare and book some lines of the file."""
     name = provider.NAME
-    keys = {line.id: fact_of(name, line) or "" for line in lines}
+    keys = {line: fact_of(name, line) or "" for line in lines}
     facts = _facts(name, keys.values())
-    told = {keys[line.id] for line in lines if keys[line.id] not in facts and _hear(name, line)}
+    first_captures = sorted(lines, key=lambda line: line.kind != "capture")  # what else is said is about them
+    told = {keys[line] for line in first_captures if keys[line] not in facts and _hear(name, line)}
     if told:
         facts = _facts(name, keys.values())
         run.heard += sorted(told & facts.keys())
@@ -194,7 +206,7 @@ def _take(run: Reconciliation, provider: PaymentProvider, lines: Sequence[Settle
         once: dict[str, tuple[SettlementLine, _Fact]] = {}
         with writing():
             for line in lines:
-                fact = facts.get(keys[line.id])
+                fact = facts.get(keys[line])
                 if fact is None:
                     found.append(_without_fact(name, line))
                 elif line.id in seen.ids or line.id in once:
@@ -209,7 +221,7 @@ def _take(run: Reconciliation, provider: PaymentProvider, lines: Sequence[Settle
     booked, found = retried(unit)
     run.booked += booked
     seen.found += found
-    seen.ids |= keys.keys()
+    seen.ids |= {line.id for line in lines}
     seen.facts |= facts.keys()
 
 
@@ -226,6 +238,8 @@ def _facts(provider: str, keys: Iterable[str]) -> dict[str, _Fact]:
 
 def _hear(provider: str, line: SettlementLine) -> bool:
     """Bring what only the file tells to whoever decides about it; whether it was about anything of ours."""
+    if not line.about:
+        return False
     amount, currency = line.money.amount, line.money.currency
     if line.kind == "capture" and line.reference and amount > 0:
         fact = CaptureFact(line.about, line.money, line.at)

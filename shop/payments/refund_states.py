@@ -20,6 +20,9 @@ MOVES: dict[str, frozenset[str]] = {
 }
 """DONE → REJECTED is a refund that fails later: the money came back to us."""
 
+DECLINED = "declined"
+"""The code of a refund that a second person did not agree to: called off, not refused."""
+
 
 def sources_of(target: str) -> frozenset[str]:
     """The states from which a refund may become `target`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from flask import current_app
-from sqlalchemy import func, select, update
+from sqlalchemy import ScalarSelect, func, select, update
 
 from shop.core import clock, ids, logs, outbox
 from shop.core.db import after_commit, changed, db, retried, writing
@@ -37,6 +37,7 @@ from shop.payments.provider import (
     Unavailable,
     Unknown,
 )
+from shop.payments.settlement_models import charged_back
 
 log = logs.get()
 LEASE = timedelta(seconds=30)
@@ -45,6 +46,8 @@ NOT_FOR_THE_ORDER = ("late", "second", "mismatch")
 """Standings of captures that pay nothing."""
 WATCHED_AFTER_DONE = timedelta(days=1)
 """A refund that is done is asked about once more: some fail later, and not every acquirer tells."""
+ITSELF = "settle"
+"""Who asks for what goes back by itself."""
 
 
 def request(
@@ -59,9 +62,10 @@ def request(
     """Ask for `money` of one capture to go back, `to` where it came from or the buyer's store credit, at the next
     opportunity.
 
-    Raises Refusal: `not_refundable` (409, details `refundable` in minor units) when the capture has less left or
-    `expected_refundable` is no longer true, `no_account` when there is nobody whose store credit it could be; BadInput
-    for another currency or no amount. Above REFUND_NEEDS_TWO it waits for a second person.
+    Raises Refusal: `not_refundable` (409, details `refundable` in minor units) when the capture has less left (what a
+    bank has taken back, or may keep, is not left) or `expected_refundable` is no longer true, `no_account` when there
+    is nobody whose store credit it could be; BadInput for another currency or no amount. When one person would move
+    more than REFUND_NEEDS_TWO of an order alone, it waits for a second person.
     """
 
     def unit() -> str:
@@ -72,10 +76,10 @@ def request(
             taken = _take(capture_id, money, expected_refundable)
             db.session.refresh(capture)  # from here on nobody else changes it before this unit ends
             if not taken:
-                raise _not_refundable(Money(capture.amount - capture.refunded_amount, capture.currency))
+                raise _not_refundable(Money(_left(capture_id), capture.currency))
             standing = capture.standing or ""
             kind = standing if standing in NOT_FOR_THE_ORDER else "customer"
-            return _write(order.id, capture, money, kind, by, reason, to, _needs_two(money)).id
+            return _write(order.id, capture, money, kind, by, reason, to, _needs_two(order.id, money)).id
 
     return db.session.get_one(Refund, retried(unit))
 
@@ -91,7 +95,8 @@ def request_credit(
             _check(money, order.currency, order, TO_STORE_CREDIT)
             if not store_credit.take_back(order_id, money, expected_refundable):
                 raise _not_refundable(Money(store_credit.left_to_take_back(order_id), order.currency))
-            return _write(order_id, None, money, "customer", by, reason, TO_STORE_CREDIT, _needs_two(money)).id
+            needs_two = _needs_two(order_id, money)
+            return _write(order_id, None, money, "customer", by, reason, TO_STORE_CREDIT, needs_two).id
 
     return db.session.get_one(Refund, retried(unit))
 
@@ -108,8 +113,8 @@ def request_all(order_id: int, *, reason: str, by: str, to: str = TO_PROVIDER) -
             paid = select(Capture).where(Capture.payment_id == order.paid_by, Capture.standing == "paid")
             asked = []
             for capture in db.session.scalars(paid).all():
-                left = Money(capture.amount - capture.refunded_amount, capture.currency)
-                if left.amount:
+                left = Money(_left(capture.id), capture.currency)
+                if left.amount > 0:
                     asked.append(request(capture.id, left, reason=reason, by=by, to=to).id)
             credit = Money(store_credit.left_to_take_back(order_id), order.currency)
             if credit.amount:
@@ -130,11 +135,33 @@ def _check(money: Money, currency: str, order: Order, to: str) -> None:
         raise Refusal("no_account", "This buyer has no account that store credit could be kept for.")
 
 
-def _needs_two(money: Money) -> bool:
-    return bool(money.amount > current_app.config["REFUND_NEEDS_TWO"])
+def _needs_two(order_id: int, money: Money) -> bool:
+    """Whether this and what people send back of the order without anybody else's agreement are too much together."""
+    alone = db.session.scalar(
+        select(func.coalesce(func.sum(Refund.amount), 0)).where(
+            Refund.order_id == order_id,
+            Refund.currency == money.currency,
+            Refund.state != states.REJECTED,
+            Refund.asked_by != ITSELF,
+            ~Refund.needs_two,
+        )
+    )
+    return bool((alone or 0) + money.amount > current_app.config["REFUND_NEEDS_TWO"])
+
+
+def _left(capture_id: int) -> int:
+    """Minor units of a capture that can still go back."""
+    left = select(Capture.amount - Capture.refunded_amount - _with_banks())
+    return int(db.session.scalar(left.where(Capture.id == capture_id)) or 0)
+
+
+def _with_banks() -> ScalarSelect[int]:
+    """What banks have of a capture, or want: a chargeback that was not won."""
+    return charged_back(Capture.id, "OPEN", "LOST")
 
 
 def _not_refundable(left: Money) -> Refusal:
+    left = Money(max(0, left.amount), left.currency)
     return Refusal("not_refundable", f"Only {left.format()} can still be refunded.", refundable=left.amount)
 
 
@@ -154,19 +181,57 @@ def approve(refund_id: str, by: str) -> None:
             .values(approved_by=by, next_check_at=at)
         )
     if not agreed:
-        raise Refusal("not_to_approve", "Somebody else than who asked for it has to approve a refund, and only once.")
+        raise Refusal(
+            "not_to_approve", "No refund of this number waits for you. Somebody else than who asked for it approves it."
+        )
+
+
+def waiting() -> list[Refund]:
+    """Refunds that wait for a second person, oldest first."""
+    waits = (Refund.needs_two, Refund.approved_by.is_(None), Refund.state == states.REQUESTED)
+    return list(db.session.scalars(select(Refund).where(*waits).order_by(Refund.created_at, Refund.id)))
+
+
+def under_way(order_id: int) -> list[Refund]:
+    """The order's refunds that have not come to an end, oldest first."""
+    theirs = (Refund.order_id == order_id, Refund.state.in_(states.UNDER_WAY))
+    return list(db.session.scalars(select(Refund).where(*theirs).order_by(Refund.created_at, Refund.id)))
+
+
+def decline(refund_id: str, by: str) -> None:
+    """Call off a refund that waits for its second person: what it took is there again. Anybody may, who asked too.
+
+    Raises Refusal `not_to_decline` when it does not wait.
+    """
+    at = clock.now()
+
+    def unit() -> None:
+        with writing():
+            order_id = db.session.scalar(select(Refund.order_id).where(Refund.id == refund_id))
+            order = order_with_payments(order_id)[0] if order_id is not None else None
+            waits = (Refund.id == refund_id, Refund.needs_two, Refund.approved_by.is_(None))
+            called_off = update(Refund).where(*waits, Refund.state == states.REQUESTED)
+            if order is None or not changed(
+                called_off.values(state=states.REJECTED, rejected_code=states.DECLINED, ended_at=at)
+            ):
+                raise Refusal("not_to_decline", "There is no such refund that waits for a second person.")
+            refund = db.session.get_one(Refund, refund_id, populate_existing=True)
+            _came_back(refund, order, by, was_sent=False)
+            _tell(refund, by)
+
+    retried(unit)
 
 
 def by_itself(capture: Capture, order_id: int) -> None:
     """Send a whole capture back because it pays nothing. Part of the unit that booked it."""
     if capture.standing in ("late", "second") and _take(capture.id, capture.money, None):
-        _write(order_id, capture, capture.money, capture.standing, "settle", "", TO_PROVIDER, needs_two=False)
+        _write(order_id, capture, capture.money, capture.standing, ITSELF, "", TO_PROVIDER, needs_two=False)
 
 
 def _take(capture_id: int, money: Money, expected: int | None) -> bool:
     """Take `money` from what the capture has left; False when that is less, or not what was expected."""
     left = Capture.amount - Capture.refunded_amount
-    guard = update(Capture).where(Capture.id == capture_id, left >= money.amount)
+    guard = update(Capture).where(Capture.id == capture_id, left - _with_banks() >= money.amount)
     if expected is not None:
         guard = guard.where(left == expected)
     return bool(changed(guard.values(refunded_amount=Capture.refunded_amount + money.amount)))
@@ -260,7 +325,7 @@ def _later(refund_id: str, answer: NotFound | Unavailable) -> None:
     at = clock.now()
     with writing():
         refund = db.session.get_one(Refund, refund_id, populate_existing=True)
-        if refund.state in states.UNDER_WAY:
+        if refund.state in states.UNDER_WAY or isinstance(answer, Unavailable):
             wait = times.pick(times.WHILE_UNAVAILABLE, refund.checks)
             told = timedelta(seconds=answer.retry_after or 0) if isinstance(answer, Unavailable) else timedelta(0)
             refund.next_check_at = at + max(wait, told)
@@ -306,8 +371,8 @@ def _hear(refund_id: str, state: str, heard_from: str, code: str | None, by: str
     capture = db.session.get(Capture, refund.capture_id, populate_existing=True) if refund.capture_id else None
     if state == states.DONE:
         _sent(refund, capture, order, heard_from)
-    elif state == states.REJECTED and capture:
-        _came_back(refund, capture, order, heard_from, was_sent=before == states.DONE)
+    elif state == states.REJECTED:
+        _came_back(refund, order, heard_from, was_sent=before == states.DONE)
     _tell(refund, heard_from)
     return "applied"
 
@@ -335,12 +400,15 @@ def _sent(refund: Refund, capture: Capture | None, order: Order, heard_from: str
     if for_the_order:
         _move_order(order, "refund_done", heard_from)
     else:
-        db.session.flush()
         review.end(order)
 
 
-def _came_back(refund: Refund, capture: Capture, order: Order, heard_from: str, *, was_sent: bool) -> None:
-    """What was taken from the capture is there again; an automatic refund leaves its capture to people."""
+def _came_back(refund: Refund, order: Order, heard_from: str, *, was_sent: bool) -> None:
+    """What was taken is there again; an automatic refund leaves its capture to people."""
+    if refund.capture_id is None:
+        store_credit.leave(order.id, refund.money)
+        return
+    capture = db.session.get_one(Capture, refund.capture_id)
     db.session.execute(
         update(Capture).where(Capture.id == capture.id).values(refunded_amount=Capture.refunded_amount - refund.amount)
     )
@@ -357,7 +425,7 @@ def _came_back(refund: Refund, capture: Capture, order: Order, heard_from: str, 
         if capture.standing == "paid":
             _move_order(order, "refund_failed_later", heard_from)
     if capture.standing != "paid":
-        order.review_since = order.review_since or clock.now()
+        review.begin(order)
 
 
 def _move_order(order: Order, because: str, heard_from: str) -> None:

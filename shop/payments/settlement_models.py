@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Date, ForeignKey, Index, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Date,
+    ForeignKey,
+    Index,
+    ScalarSelect,
+    Text,
+    UniqueConstraint,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.core.db import Base, MinorUnits, UtcDateTime
@@ -101,3 +114,13 @@ class Dispute(Base):
     @property
     def money(self) -> Money:
         return Money(self.amount, self.currency)
+
+
+def charged_back(capture_id: Any, *states: str) -> ScalarSelect[int]:
+    """What banks have of a capture, in minor units: its chargebacks in any of `states`. For use inside a query."""
+    return (
+        select(func.coalesce(func.sum(Dispute.amount), 0))
+        .where(Dispute.capture_id == capture_id, Dispute.kind == "chargeback", Dispute.state.in_(states))
+        .correlate_except(Dispute)
+        .scalar_subquery()
+    )

@@ -179,6 +179,8 @@ def test_a_flood_of_one_kind_does_not_hide_the_others(shop: Shop) -> None:
     [
         (("acknowledge", "7", "--by", "sam"), "Error: We have no such alert.\n"),
         (("resolve", "seven", "--by", "sam"), "is not a valid integer"),
+        (("resolve", "99999999999999999999", "--by", "sam"), "is not in the range"),
+        (("--rule", "E"), "is not one of"),
         (("resolve", "7"), "Missing option '--by'"),
         (("resolve", "7", "--by", " "), "Please say who you are"),
     ],

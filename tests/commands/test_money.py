@@ -46,7 +46,9 @@ def test_a_part_then_the_rest_is_refunded(shop: Shop, money: Command) -> None:
     assert shop.state(order) == "REFUNDED"
 
 
-@pytest.mark.parametrize("amount", ["0", "-1", "1.001", "lots", "NaN", "1e30"])
+@pytest.mark.parametrize(
+    "amount", ["", " ", "0", "-1", "1.001", "lots", "NaN", "1e30", "1e999999", "1_0", "１２", f"1.{'0' * 33}1"]
+)
 def test_an_amount_that_is_none_is_refused_and_changes_nothing(shop: Shop, money: Command, amount: str) -> None:
     order = shop.paid_order()
     assert money("refund", order.number, "--by", "sam", "--", amount).startswith("1 Error: ")
@@ -58,10 +60,28 @@ def test_a_large_refund_needs_another_person(shop: Shop, money: Command) -> None
     order = shop.paid_order()
     assert "waits for a second person" in money("refund", order.number, "--by", "sam")
     refund = shop.refunds(order)[0].id
-    assert money("approve", refund, "--by", "sam").startswith("1 Error: Somebody else")
+    assert refund in money("waiting")
+    for same in ("sam", "Sam ", " SAM"):
+        assert money("approve", refund, "--by", same).startswith("1 Error: No refund of this number waits for you.")
+    assert money("approve", refund, "--by", " ").startswith("2 Error: ")
     assert "is on its way" in money("approve", refund, "--by", "kim")
+    assert money("waiting") == "Nothing waits for a second person.\n"
     shop.sweep()
     assert shop.state(order) == "REFUNDED"
+
+
+def test_a_refund_that_waits_is_called_off_once(shop: Shop, money: Command) -> None:
+    shop.app.config["REFUND_NEEDS_TWO"] = 1000
+    order = shop.paid_order()
+    said = money("cancel", order.number.lower(), "--by", "sam")
+    refund = shop.refunds(order)[0].id
+    assert said == (
+        f"{order.number}: PAID\n{refund}: NT$1,200.00 TWD waits for a second person: flask money approve {refund}.\n"
+    )
+    assert money("decline", refund, "--by", "kim") == f"{refund} is called off.\n"
+    assert money("decline", refund, "--by", "kim").startswith("1 Error: There is no such refund")
+    shop.sweep()
+    assert shop.state(order) == "PAID"
 
 
 def test_a_wrong_amount_is_accepted_once(shop: Shop, money: Command) -> None:
@@ -104,6 +124,8 @@ def test_a_present_is_given_once_under_its_name_to_each_customer(shop: Shop, mon
     for email in (*emails, *emails):
         assert "NT$50.00 TWD" in money("give-credit", email, "50", "TWD", "--key", "birthday")
     assert (shop.credit(ada), shop.credit(ben)) == (5000, 5000)
+    assert "NT$50.00 TWD was given before" in money("give-credit", emails[0], "70", "TWD", "--key", "birthday")
+    assert money("give-credit", emails[0], "50", "TWD", "--key", "").startswith("2 Error: ")
     assert money("give-credit", emails[0], "--", "-5", "TWD").startswith("1 Error: ")
     assert money("give-credit", "nobody@example.com", "5", "TWD").startswith("1 Error: Nobody has an account")
     assert book.balance(chart.GOODWILL, "TWD") == Money(10000, "TWD")
@@ -116,7 +138,9 @@ def test_a_payout_takes_two(shop: Shop, money: Command) -> None:
     asked = money("payout", "6", "TWD", "--by", "sam", "--note", "rent")
     assert "NT$6.00 TWD waits for a second person" in asked
     payout = asked.split(":")[0]
-    assert money("approve-payout", payout, "--by", "sam").startswith("1 Error: Somebody else")
+    assert payout in money("waiting")
+    for same in ("sam", "Sam ", " SAM"):
+        assert money("approve-payout", payout, "--by", same).startswith("1 Error: No payout of this number")
     assert "is paid out" in money("approve-payout", payout, "--by", "kim")
     assert money("reject-payout", payout, "--by", "kim").startswith("1 Error: ")
     assert "Only NT$4.00 TWD can be paid out." in money("payout", "5", "TWD", "--by", "sam")

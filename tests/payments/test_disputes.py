@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
+from shop.alerts.models import Alert
 from shop.core import clock
 from shop.core.db import db
+from shop.core.errors import Refusal
 from shop.core.money import Money
 from shop.ledger import book, chart
 from shop.orders import events
 from shop.orders.models import Order
-from shop.payments import disputes
+from shop.payments import disputes, refunds
 from shop.payments.models import InboxRow
 from shop.payments.provider import DisputeFact, Malformed
 from shop.payments.settlement_models import Dispute
@@ -93,6 +96,67 @@ def test_an_inquiry_takes_no_money_until_it_becomes_a_chargeback(shop: Shop) -> 
     assert (state(), booked()) == (("chargeback", "OPEN"), 120000)
     assert hear(shop, order, "OPEN", kind="inquiry") == ["duplicate"]
     assert state()[0] == "chargeback"
+
+
+def test_an_inquiry_that_becomes_a_chargeback_takes_what_the_chargeback_says(shop: Shop) -> None:
+    order = paid(shop)
+    hear(shop, order, "OPEN", kind="inquiry")
+    part = replace(fact(shop, order), money=Money(50000, "TWD"))
+    disputes.hear("fakepay", part, "webhook")
+    assert booked() == 50000
+    disputes.hear("fakepay", replace(part, state="WON"), "webhook")
+    assert booked() == 0
+
+
+@pytest.mark.parametrize("end", ["OPEN", "LOST"])
+def test_what_a_bank_has_is_not_refunded_as_well(shop: Shop, end: str) -> None:
+    ada = shop.customer()
+    order = shop.paid_order(customer=ada)
+    part = replace(fact(shop, order, end), money=Money(50000, "TWD"))
+    disputes.hear("fakepay", part, "webhook")
+    for to in ("provider", "store_credit"):
+        with pytest.raises(Refusal, match=r"Only NT\$700\.00 TWD can still be refunded"):
+            refunds.request(shop.capture(order), order.total, reason="", by="sam", to=to)
+    refunds.request_all(order.id, reason="", by="sam", to="store_credit")
+    with pytest.raises(Refusal, match="not_refundable|can still be refunded"):
+        refunds.request_all(order.id, reason="", by="sam")
+    shop.sweep()
+    assert (shop.credit(ada), shop.state(order)) == (70000, "PARTIALLY_REFUNDED")
+
+
+def test_a_chargeback_that_was_won_can_be_refunded(shop: Shop) -> None:
+    order = paid(shop)
+    hear(shop, order, "OPEN", "WON")
+    refunds.request_all(order.id, reason="", by="sam")
+    shop.sweep()
+    assert shop.state(order) == "REFUNDED"
+
+
+def test_wrong_money_that_a_bank_took_back_lets_the_order_go_on(shop: Shop) -> None:
+    order = shop.order()
+    shop.acquirer.capture(shop.payment(order).id, money=Money(5000, "JPY"))
+    shop.hear(shop.payment(order))
+    hear(shop, order, "OPEN")
+    assert shop.standing(order).key == "review", "the bank may still decide for us"
+    hear(shop, order, "LOST")
+    assert shop.standing(order).key == "choose"
+    shop.acquirer.capture(shop.pay_again(order).id)
+    shop.hear(shop.payment(order))
+    assert shop.state(order) == "PAID"
+
+
+def test_late_money_that_a_bank_took_back_leaves_nothing_to_people(shop: Shop) -> None:
+    order = shop.order()
+    shop.turn(minutes=31)
+    shop.acquirer.capture(shop.payment(order).id)
+    shop.acquirer.misbehave("refund", "refuse")
+    shop.hear(shop.payment(order))
+    hear(shop, order, "LOST")
+    shop.sweep()
+    shop.turn(minutes=5)
+    assert (shop.standing(order).key, shop.standing(order).final) == ("late", True)
+    db.session.rollback()
+    assert set(db.session.scalars(db.select(Alert.state))) == {"RESOLVED"}
 
 
 def test_an_inquiry_that_comes_to_nothing_books_nothing(shop: Shop) -> None:

@@ -282,6 +282,12 @@ def test_what_is_said_about_a_refund(reply: Reply, sent: Any, asked: Any) -> Non
     assert (wish["merchantRefundId"], wish["paymentId"], wish["amount"]["amount"]) == ("R1", "77", 500)
 
 
+def test_money_that_only_a_settlement_file_told_of_goes_back_by_the_files_number() -> None:
+    wire = Wire(ok({"status": "REFUNDED"}))
+    assert wire.provider.refund(replace(PAID, provider_data={}), replace(REFUND, capture_id="77")) == Done()
+    assert json.loads(wire.calls[0].content)["paymentId"] == "77"
+
+
 # --- webhooks --------------------------------------------------------------------------------------------------------
 
 

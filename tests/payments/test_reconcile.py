@@ -194,6 +194,60 @@ def test_the_same_line_in_the_file_of_another_day_is_booked_once(trading: Tradin
     assert (again.booked, trading.discrepancies()) == (0, ["twice"])
 
 
+def test_the_file_of_another_day_is_refused_and_changes_nothing(trading: Trading) -> None:
+    trading.paid("tpay")
+    trading.day_is_over()
+    trading.pass_until(f"{trading.day + timedelta(days=2)}T03:00:00Z")
+    for other in (-1, 2):
+        with pytest.raises(BadInput, match="nothing in it happened then"):
+            trading.reconcile("tpay", trading.file("tpay"), trading.day + timedelta(days=other))
+    with pytest.raises(BadInput, match="has not begun"):
+        trading.reconcile("tpay", trading.file("tpay"), trading.day + timedelta(days=3))
+    assert trading.reconcile("tpay").booked == 1
+    assert trading.discrepancies() == []
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [
+        {"type": "dispute", "dispute": None},
+        {"type": "capture", "capture": None},
+        {"type": "refund", "refund_reference": ""},
+    ],
+)
+def test_a_line_that_does_not_say_what_it_is_about_keeps_nothing_from_being_compared(
+    trading: Trading, bent: dict[str, str | None]
+) -> None:
+    trading.paid("kpay")
+    trading.day_is_over()
+    (line,) = _lines(trading, "kpay")
+    nameless = line | {"id": "nameless"} | bent
+    dear = line | {"fee": line["fee"] + 1, "net": line["net"] - 1}  # type: ignore[operator]
+    run = trading.reconcile("kpay", json.dumps([nameless, dear]).encode())
+    assert (run.booked, trading.discrepancies()) == (1, ["fee", "missing_here"])
+
+
+def test_two_lines_under_one_name_are_each_about_their_own(trading: Trading) -> None:
+    """What was captured must never be booked as what settles its refund."""
+    order = trading.paid("kpay")
+    trading.refund(order, 50000)
+    trading.day_is_over()
+    taken, back = _lines(trading, "kpay")
+    run = trading.reconcile("kpay", json.dumps([taken, back | {"id": taken["id"]}]).encode())
+    assert (run.booked, trading.discrepancies()) == (1, ["missing_there", "twice"])
+    assert trading.balances()["settled"] == 120000 - 3360
+
+
+def test_a_dispute_is_heard_after_the_money_that_the_same_file_tells_of(trading: Trading) -> None:
+    order = trading.order("tpay")
+    trading.pay(order)
+    trading.acquirer.act(trading.shop.payment(order).id, "dispute")
+    trading.day_is_over()
+    heading, *rows = trading.file("tpay").splitlines(keepends=True)
+    run = trading.reconcile("tpay", heading + b"".join(reversed(rows)))
+    assert (len(run.heard), trading.discrepancies()) == (2, [])
+
+
 def test_a_refund_that_we_did_not_make_is_missing_here(trading: Trading) -> None:
     order = trading.paid("kpay")
     payment = trading.shop.payment(order)
@@ -313,6 +367,19 @@ def test_where_there_is_no_call_for_files_people_have_to_bring_them(shop: Shop, 
     with pytest.raises(Refusal, match="has no call"):
         reconcile.fetch(name, clock.wall().date() - timedelta(days=2))
     shop.app.config["SETTLED_ENV"] = "development"
+
+
+def test_kpays_json_may_begin_with_a_mark(trading: Trading) -> None:
+    trading.paid("kpay")
+    kpay = reconcile._provider("kpay")
+    assert kpay.read_settlement(b"\xef\xbb\xbf" + trading.file("kpay")) == kpay.read_settlement(trading.file("kpay"))
+
+
+def test_a_part_of_stripes_list_is_not_taken_for_all_of_it(trading: Trading) -> None:
+    trading.paid("stripe")
+    part = json.loads(trading.file("stripe")) | {"has_more": True}
+    with pytest.raises(BadInput, match="part of a longer list"):
+        trading.reconcile("stripe", json.dumps(part).encode())
 
 
 def test_kpays_csv_says_the_same_as_its_json(trading: Trading) -> None:

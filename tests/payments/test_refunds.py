@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from shop.alerts.models import Alert
 from shop.core.db import db
 from shop.core.errors import Refusal
 from shop.core.money import Money
@@ -34,6 +35,13 @@ def _states(order: Order) -> list[str]:
     return list(
         db.session.scalars(db.select(Refund.state).where(Refund.order_id == order.id).order_by(Refund.created_at))
     )
+
+
+def alerts(shop: Shop) -> list[str]:
+    """The rules of all alerts that there are."""
+    shop.turn(minutes=5)
+    db.session.rollback()
+    return list(db.session.scalars(db.select(Alert.rule)))
 
 
 def _share(order: Order, percent: int) -> Money:
@@ -171,3 +179,79 @@ def test_an_automatic_refund_that_is_refused_leaves_its_money_to_people(shop: Sh
     shop.sweep()
     assert _states(order) == ["REJECTED"]
     assert shop.standing(order).key == "review"
+
+
+def test_a_refund_that_is_done_is_asked_about_again_until_there_is_an_answer(shop: Shop) -> None:
+    """A refund that failed later must not be missed because nobody answered on the day after."""
+    order, capture = _paid(shop)
+    refund = refunds.request(capture, order.total, reason="", by="sam")
+    shop.sweep()
+    shop.acquirer.refund_becomes(refund.id, "REJECTED")
+    shop.acquirer.away = True
+    shop.turn(days=1, minutes=1)
+    assert shop.state(order) == "REFUNDED"
+    shop.acquirer.away = False
+    shop.turn(hours=1)
+    assert (shop.state(order), _states(order)) == ("PAID", ["REJECTED"])
+
+
+@pytest.fixture
+def cautious(shop: Shop) -> Shop:
+    """One person sends back half a kettle alone, and no more."""
+    shop.app.config["REFUND_NEEDS_TWO"] = 60000
+    return shop
+
+
+def test_one_person_alone_sends_back_no_more_in_parts_than_at_once(cautious: Shop) -> None:
+    order, capture = _paid(cautious)
+    half = _share(order, 50)
+    assert not refunds.request(capture, half, reason="", by="sam").needs_two
+    second = refunds.request(capture, half, reason="", by="sam")
+    assert second.needs_two
+    cautious.sweep()
+    assert cautious.state(order) == "PARTIALLY_REFUNDED"
+    refunds.approve(second.id, "kim")
+    cautious.sweep()
+    assert cautious.state(order) == "REFUNDED"
+
+
+@pytest.mark.parametrize("by", ["sam", "kim"])
+def test_a_refund_that_waits_for_a_second_person_can_be_called_off(cautious: Shop, by: str) -> None:
+    cautious.app.config["REFUND_NEEDS_TWO"] = 0
+    ada = cautious.customer(credit=1000)
+    order = cautious.paid_order(customer=ada, credit=1000)
+    asked = refunds.request_all(order.id, reason="", by="sam")
+    for refund in asked:
+        refunds.decline(refund.id, by)
+        with pytest.raises(Refusal, match="no such refund"):
+            refunds.decline(refund.id, by)
+        with pytest.raises(Refusal):
+            refunds.approve(refund.id, "lee")
+    cautious.sweep()
+    assert cautious.standing(order).key == "paid"
+    again = refunds.request_all(order.id, reason="", by="sam")
+    assert [one.money for one in again] == [one.money for one in asked]
+    for refund in again:
+        refunds.approve(refund.id, "kim")
+    cautious.sweep()
+    assert (cautious.state(order), cautious.credit(ada)) == ("REFUNDED", 1000)
+    assert not alerts(cautious), "calling off is no refusal by an acquirer"
+
+
+def test_what_waits_for_a_second_person_is_not_promised_to_the_buyer(cautious: Shop) -> None:
+    order, capture = _paid(cautious)
+    refund = refunds.request(capture, order.total, reason="", by="sam")
+    standing = cautious.standing(order)
+    assert (standing.key, standing.refunds, standing.final) == ("paid", (), False)
+    refunds.approve(refund.id, "kim")
+    assert cautious.standing(order).key == "refund_pending"
+
+
+def test_of_eight_who_call_off_and_approve_at_once_one_wins(cautious: Shop, race: Race) -> None:
+    order, capture = _paid(cautious)
+    refund = refunds.request(capture, order.total, reason="", by="sam").id
+    decides = {0: refunds.approve, 1: refunds.decline}
+    results = race(lambda n: decides[n % 2](refund, f"kim{n}"))
+    assert len([r for r in results if r is None]) == 1
+    cautious.sweep()
+    assert (cautious.state(order), _states(order)) in [("REFUNDED", ["DONE"]), ("PAID", ["REJECTED"])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -248,8 +249,9 @@ class KPay(PaymentProvider):
 
     def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
         """Their JSON list, or the same as CSV in UTF-8."""
-        if raw.lstrip()[:1] == b"[":
-            return [_settled(line) for line in json.loads(raw)]
+        listed = raw.removeprefix(codecs.BOM_UTF8).strip()
+        if listed.startswith(b"["):
+            return [_settled(line) for line in json.loads(listed)]
         return [_settled(line) for line in sheet.rows(raw, "utf-8", _COLUMNS)]
 
     # --- webhooks ----------------------------------------------------------------------------------------------------

@@ -191,9 +191,7 @@ class PayPay(PaymentProvider):
         self, payment: PaymentRequest, refund: RefundRequest
     ) -> Done | Pending | Rejected | Unknown | Unavailable:
         """PayPay gives back by payment and not by capture; our id makes it one refund, however often it is sent."""
-        theirs = payment.provider_data.get("payment_id")
-        if not theirs:
-            return Rejected("no_payment_there")
+        theirs = payment.provider_data.get("payment_id") or refund.capture_id  # a file tells of no other id
         body = {
             "merchantRefundId": refund.id,
             "paymentId": str(theirs),
@@ -263,7 +261,7 @@ class PayPay(PaymentProvider):
 
     def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
         """The file of transactions from their site, CSV in Shift_JIS; there is no call for it."""
-        return [_settled(row) for row in sheet.rows(raw, "shift_jis", _COLUMNS)]
+        return [_settled(row) for row in sheet.rows(raw, "cp932", _COLUMNS)]  # Windows writes that, and calls it so
 
     # --- webhooks ----------------------------------------------------------------------------------------------------
 

@@ -275,7 +275,10 @@ class Stripe(PaymentProvider):
 
     def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
         """A list of balance transactions, newest or oldest first."""
-        entries = json.loads(raw)["data"]
+        told = json.loads(raw)
+        if told.get("has_more"):
+            raise Malformed("it is a part of a longer list")
+        entries = told["data"]
         lines = [settled(entry) for entry in entries if entry["reporting_category"] not in PAYOUTS]
         return sorted(lines, key=lambda line: line.at)
 

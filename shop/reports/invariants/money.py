@@ -119,6 +119,8 @@ def other_money_goes_back(scope: Scope) -> Rows:
         JOIN payments p ON p.id = c.payment_id JOIN orders o ON o.id = p.order_id
         WHERE {scope.only("p.order_id")}
           AND c.standing <> 'paid' AND c.refunded_amount <> c.amount AND o.review_since IS NULL
+          AND c.refunded_amount + (SELECT COALESCE(SUM(d.amount), 0) FROM disputes d WHERE d.capture_id = c.id
+                                   AND d.kind = 'chargeback' AND d.state = 'LOST') < c.amount
         """  # noqa: S608
     ) + scope.rows(
         f"""
