@@ -92,7 +92,7 @@ class PaymentView:
 
 @dataclass(frozen=True)
 class RefundView:
-    """Money on its way back, or back."""
+    """Money on its way back, or back. One that waits for a second person is not promised to anybody yet."""
 
     money: Money
     state: str
@@ -145,7 +145,7 @@ def standing(order: Order) -> Standing:
         key in UNDECIDED,
         since,
         at,
-        tuple(_refund_view(r) for r in sent if r.state != REJECTED),
+        tuple(_refund_view(r) for r in sent if r.state != REJECTED and not r.waits_for_somebody),
     )
 
 
@@ -161,11 +161,11 @@ def _key(order: Order, payment: Payment | None, captures: list[Capture], sent: l
     standings = {capture.standing for capture in captures}
     if order.review_since:
         return "review"
-    if "second" in standings:
+    if "second" in standings and order.state == order_states.PAID:
         return "twice"
-    if "late" in standings:
+    if "late" in standings and order.state in order_states.UNPAID_END:
         return "late"
-    if any(refund.kind == "customer" and refund.state in UNDER_WAY for refund in sent):
+    if any(r.kind == "customer" and r.state in UNDER_WAY and not r.waits_for_somebody for r in sent):
         return "refund_pending"
     if order.state in _PAID_AS:
         return _PAID_AS[order.state]

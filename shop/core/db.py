@@ -171,7 +171,12 @@ def _only_writer() -> Iterator[None]:
 
 
 def retried(unit: Callable[[], T]) -> T:
-    """Run `unit`, again at most twice when the database gave it up to resolve a deadlock; each time is counted."""
+    """Run `unit`, again at most twice when the database gave it up to resolve a deadlock; each time is counted.
+
+    Inside another unit it runs once: what the database gives up there is the whole of it.
+    """
+    if db.session().info.get("writing"):
+        return unit()
     for attempt in range(_TRIES):
         try:
             return unit()

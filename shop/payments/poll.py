@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
-from shop.core import clock
+from shop.core import clock, logs
 from shop.core.db import db, retried, table, writing
 from shop.orders.models import Order
 from shop.payments import due, health, registry, states
@@ -21,6 +22,7 @@ from shop.payments.provider import Facts, Found, NotFound, PaymentProvider, Unav
 from shop.payments.request import Asked
 from shop.payments.settle import settle
 
+log = logs.get()
 LEASE = timedelta(seconds=30)
 PATIENCE = timedelta(seconds=2)  # between two questions that buyers cause
 CREATED_IS_UNKNOWN = timedelta(seconds=10)
@@ -156,7 +158,13 @@ def _hear(
             _note_answer(asked, provider, answer.facts)
             return verdict
 
-    return retried(unit)
+    try:
+        return retried(unit)
+    except IntegrityError as error:  # they call money that another payment brought this one's
+        db.session.rollback()
+        log.error("payment.contradiction", payment=payment_id, error=str(error.orig)[:200])
+        _unavailable(payment_id, Unavailable("contradiction"))
+        return None
 
 
 def _note_answer(asked: Asked, provider: PaymentProvider, facts: Facts) -> None:

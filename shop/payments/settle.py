@@ -198,14 +198,16 @@ def _make_paid(
 
 
 def nothing_left_to_pay(order_id: int) -> bool:
-    """Whether store credit pays for all of the order; if so it becomes PAID, unless it has ended. Safe to repeat."""
+    """Whether store credit pays for all of the order; if so it becomes PAID, unless it has ended or its buyer wants to
+    cancel it. Safe to repeat.
+    """
 
     def unit() -> bool:
         with writing():
             order, payments = order_with_payments(order_id)
             if order.to_pay.amount:
                 return False
-            if order.state == order_states.PENDING:
+            if order.state == order_states.PENDING and order.cancel_requested_at is None:
                 _make_paid(order, payments, "nothing_left_to_pay", "buyer", paid_by=STORE_CREDIT)
             return True
 

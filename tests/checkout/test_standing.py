@@ -11,7 +11,7 @@ from shop.checkout.standing import CAN
 from shop.core import clock
 from shop.core.money import Money
 from shop.orders.models import Order
-from shop.payments import poll, start
+from shop.payments import poll, refunds, settle, start
 from tests.shop_fixtures import Shop
 
 Story = Callable[[Shop], Order]
@@ -165,3 +165,33 @@ def test_a_page_whose_order_can_still_change_says_so_and_one_that_cannot_too(sho
     waiting, over = shop.order(), cancelled(shop)
     assert (shop.standing(waiting).pending, shop.standing(waiting).final) == (True, False)
     assert (shop.standing(over).pending, shop.standing(over).final) == (False, True)
+
+
+def refunded(shop: Shop, order: Order, to: str = "provider") -> None:
+    refunds.request_all(order.id, reason="", by="sam", to=to)
+    shop.turn(minutes=2)
+
+
+def test_late_money_is_not_spoken_of_once_other_money_has_paid(shop: Shop) -> None:
+    """Money made in time comes to light after late money has gone back; and people accept what came later still."""
+    order = shop.order()
+    in_time = clock.now()
+    shop.turn(minutes=31)
+    for money, at in ((PRICE, clock.now()), (PRICE, in_time)):
+        shop.acquirer.capture(shop.payment(order).id, money=money, at=at)
+        shop.hear(shop.payment(order))
+        shop.turn(minutes=2)
+    assert (shop.state(order), shop.standing(order).key) == ("PAID", "paid")
+
+    order = paid_too_late(shop)
+    shop.acquirer.capture(shop.payment(order).id, money=Money(119900, "TWD"))
+    shop.hear(shop.payment(order))
+    settle.accept(shop.capture(order), by="sam")
+    shop.turn(minutes=2)
+    assert (shop.state(order), shop.standing(order).key) == ("PAID", "paid")
+
+
+def test_after_everything_went_back_nothing_is_said_to_pay_the_order(shop: Shop) -> None:
+    order = captured(PRICE, PRICE)(shop)
+    refunded(shop, order)
+    assert (shop.state(order), shop.standing(order).key) == ("REFUNDED", "refunded")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shop.checkout import saga
+from shop.checkout import closing, saga
 from shop.core.db import db, writing
 from shop.core.errors import Refusal
 from shop.core.money import Money
@@ -217,3 +217,17 @@ def test_out_of_stock_holds_no_credit(shop: Shop) -> None:
         shop.place(cart_id, customer=ada, credit=PRICE)
     assert refused.value.code == "out_of_stock"
     assert shop.credit(ada) == PRICE
+
+
+def test_an_order_whose_buyer_wants_to_cancel_is_not_paid_by_store_credit(shop: Shop) -> None:
+    """Whoever goes on with the checkout comes between the wish and the end."""
+    ada = shop.customer(credit=PRICE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(saga, "run", lambda _: None)
+        order = shop.order(customer=ada, credit=PRICE)
+        patch.setattr(closing, "finish", lambda _: None)
+        shop.cancel(order)
+    saga.run(order.id)
+    assert shop.state(order) == "PENDING"
+    shop.sweep()
+    assert (shop.state(order), shop.credit(ada)) == ("CANCELLED", PRICE)

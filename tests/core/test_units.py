@@ -28,6 +28,12 @@ def inside(app: Flask) -> Iterator[None]:
         yield
 
 
+def deadlock() -> OperationalError:
+    cause = Exception("deadlock detected")
+    cause.sqlstate = "40P01"  # type: ignore[attr-defined]
+    return OperationalError("UPDATE", {}, cause)
+
+
 def on_hand(sku: str = KETTLE) -> int:
     db.session.rollback()
     return db.session.scalars(db.select(Stock.on_hand).where(Stock.sku == sku)).one()
@@ -64,6 +70,25 @@ def test_a_unit_inside_another_is_part_of_it() -> None:
             add(5)
         raise RuntimeError("both or neither")
     assert on_hand() == UNITS
+
+
+@pytest.mark.usefixtures("inside")
+def test_a_unit_inside_another_is_not_tried_again_alone() -> None:
+    """The database has given up all of it: half of it must not go on."""
+    tries: list[int] = []
+
+    def part() -> None:
+        tries.append(add(1))
+        raise deadlock()
+
+    def whole() -> None:
+        with writing():
+            add(5)
+            retried(part)
+
+    with pytest.raises(OperationalError):
+        retried(whole)
+    assert (on_hand(), len(tries)) == (UNITS, 3)
 
 
 @pytest.mark.usefixtures("inside")

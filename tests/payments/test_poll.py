@@ -302,3 +302,17 @@ def test_an_open_payment_that_the_query_does_not_know_stays_open_until_its_sessi
         assert shop.payment(order).state == "OPEN"
     shop.turn(minutes=4)
     assert (shop.payment(order).state, shop.state(order)) == ("EXPIRED", "EXPIRED")
+
+
+def test_money_that_is_called_another_payments_too_is_booked_once_and_raises_nothing(shop: Shop) -> None:
+    """An acquirer's mistake, which people have to see: the order that claims it comes to no end by itself."""
+    paid, other = shop.paid_order(), shop.order()
+    theirs = shop.acquirer.payments[shop.payment(paid).id].captures[0]
+    shop.acquirer.capture(shop.payment(other).id)
+    shop.acquirer.payments[shop.payment(other).id].captures[:] = [theirs]
+    shop.wait(seconds=11)
+    poll.check_now(other.id, "view")
+    assert (shop.state(paid), shop.state(other), shop.captures(other)) == ("PAID", "WAITING_PAYMENT", [])
+    shop.acquirer.end(shop.payment(other).id, "EXPIRED", "time").captures.clear()
+    shop.turn(minutes=31)
+    assert shop.state(other) == "EXPIRED"

@@ -11,8 +11,10 @@ import pytest
 from flask import Flask, render_template
 
 from shop.checkout.standing import CAN, UNDECIDED, standing
+from shop.core.money import Money
 from shop.orders import find
-from shop.payments import states
+from shop.orders.models import Order
+from shop.payments import refunds, states
 from tests.shop_fixtures import Shop
 from tests.web.conftest import Visitor, title
 
@@ -67,6 +69,62 @@ def test_each_standing_has_its_heading_and_only_its_actions(shop: Shop, app: Fla
         assert "pay-form" not in update
     if key in NOT_KNOWN:
         assert "No money has been taken" not in update
+
+
+def page_of(shop: Shop, order: Order) -> str:
+    """The words of the order's page."""
+    update = shop.app.test_client().get(f"/orders/{order.token}/status").text
+    return " ".join(re.sub(r"<[^>]+>", " ", html.unescape(update)).split())
+
+
+def test_the_page_says_where_money_goes(shop: Shop) -> None:
+    """Part of the price was store credit; the rest goes back to the card, or becomes store credit."""
+    for to, goes, went in (
+        ("store_credit", "It goes to your store credit.", "It is in your store credit"),
+        ("provider", "Part of it goes to your store credit, the rest back", "Part of it is in your store credit"),
+    ):
+        ada = shop.customer(credit=20000)
+        order = shop.paid_order(customer=ada, credit=20000)
+        refunds.request_all(order.id, reason="", by="sam", to=to)
+        assert goes in page_of(shop, order)
+        shop.sweep()
+        assert went in page_of(shop, order)
+
+
+def test_wrong_money_that_went_back_is_not_denied_and_not_counted(shop: Shop) -> None:
+    order = shop.order(customer=shop.customer())
+    shop.acquirer.capture(shop.payment(order).id, money=Money(100, "TWD"))
+    shop.hear(shop.payment(order))
+    refunds.request(shop.capture(order), Money(100, "TWD"), reason="", by="sam")
+    shop.sweep()
+    failed = shop.pay_again(order)
+    shop.acquirer.end(failed.id, "FAILED", "declines")
+    shop.hear(failed)
+    assert "Nothing has been taken this time." in page_of(shop, order)
+    shop.acquirer.capture(shop.pay_again(order).id)
+    shop.hear(shop.payment(order))
+    refunds.request_all(order.id, reason="", by="sam", to="store_credit")
+    shop.sweep()
+    assert "It is in your store credit" in page_of(shop, order)
+
+
+def test_late_and_double_money_that_has_gone_back_is_the_end(shop: Shop) -> None:
+    late = shop.order()
+    shop.cancel(late)
+    shop.wait(minutes=1)
+    shop.acquirer.capture(shop.payment(late).id)
+    shop.hear(shop.payment(late))
+    assert "All of it goes back to you by itself." in page_of(shop, late)
+    twice = shop.paid_order()
+    shop.acquirer.capture(shop.payment(twice).id)
+    shop.hear(shop.payment(twice))
+    assert "The other one goes back to you by itself." in page_of(shop, twice)
+    shop.turn(minutes=2)
+    shop.turn(minutes=2)
+    for order, says in ((late, "All of it has gone back to you."), (twice, "The other one has gone back to you.")):
+        assert says in page_of(shop, order)
+        update = shop.app.test_client().get(f"/orders/{order.token}/status").text
+        assert 'data-motion="rest" data-final="true"' in update
 
 
 def test_the_pay_button_says_how_much_and_that_a_tab_opens_and_stands_outside_of_its_form(visitor: Visitor) -> None:
