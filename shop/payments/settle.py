@@ -27,6 +27,7 @@ from shop.payments import due, holdings, refunds, registry, review, states
 from shop.payments.lock import around, order_with_payments
 from shop.payments.models import Capture, Payment, Report
 from shop.payments.provider import CaptureFact, Facts, Show
+from shop.payments.settlement_models import charged_back
 
 log = logs.get()
 _WEIGHT = ("duplicate", "hint", "stale", "illegal", "applied", "mismatch")
@@ -217,8 +218,9 @@ def nothing_left_to_pay(order_id: int) -> bool:
 def accept(capture_id: int, *, by: str, note: str = "") -> None:
     """People take another amount than the price for the whole of it: the order becomes PAID, the difference is booked.
 
-    Raises Refusal: `not_to_accept` when this money does not wait for that (another currency can only be refunded),
-    `nothing_to_hold` when stock or store credit that the order had let go is gone; then too only a refund is left.
+    Raises Refusal: `not_to_accept` when this money does not wait for that (another currency can only be refunded, and
+    what a bank has or wants is not ours), `nothing_to_hold` when stock or store credit that the order had let go is
+    gone; then too only a refund is left.
     """
 
     def unit() -> None:
@@ -235,7 +237,8 @@ def _accept(capture_id: int, by: str, note: str) -> None:
         raise BadInput("unknown_capture", "We have no such payment.")
     order, payments = order_with_payments(order_id)
     untouched = (Capture.standing == "mismatch", Capture.refunded_amount == 0, Capture.currency == order.currency)
-    taken = update(Capture).where(Capture.id == capture_id, *untouched).values(standing="paid")
+    ours = charged_back(Capture.id, "OPEN", "LOST") == 0
+    taken = update(Capture).where(Capture.id == capture_id, *untouched, ours).values(standing="paid")
     if order.paid_by or not changed(taken):
         raise Refusal("not_to_accept", "This money cannot be accepted for the order. It can only go back.")
     capture = db.session.get_one(Capture, capture_id, populate_existing=True)

@@ -15,7 +15,7 @@ from shop.core.money import Money
 from shop.ledger import book, chart
 from shop.orders import events
 from shop.orders.models import Order
-from shop.payments import disputes, refunds
+from shop.payments import disputes, refunds, settle
 from shop.payments.models import InboxRow
 from shop.payments.provider import DisputeFact, Malformed
 from shop.payments.settlement_models import Dispute
@@ -143,6 +143,21 @@ def test_wrong_money_that_a_bank_took_back_lets_the_order_go_on(shop: Shop) -> N
     shop.acquirer.capture(shop.pay_again(order).id)
     shop.hear(shop.payment(order))
     assert shop.state(order) == "PAID"
+
+
+@pytest.mark.parametrize("end", ["OPEN", "LOST"])
+def test_wrong_money_that_a_bank_has_is_not_accepted(shop: Shop, end: str) -> None:
+    order = shop.order()
+    shop.acquirer.capture(shop.payment(order).id, money=Money(119900, "TWD"))
+    shop.hear(shop.payment(order))
+    hear(shop, order, end)
+    with pytest.raises(Refusal, match="cannot be accepted"):
+        settle.accept(shop.capture(order), by="sam")
+    assert shop.state(order) == "WAITING_PAYMENT"
+    if end == "OPEN":
+        hear(shop, order, "WON")
+        settle.accept(shop.capture(order), by="sam")
+        assert shop.state(order) == "PAID"
 
 
 def test_late_money_that_a_bank_took_back_leaves_nothing_to_people(shop: Shop) -> None:
