@@ -166,7 +166,9 @@ def _not_refundable(left: Money) -> Refusal:
 
 
 def approve(refund_id: str, by: str) -> None:
-    """The second person agrees. Raises Refusal when it is the first one again, or there is nothing to approve."""
+    """The second person agrees. Raises Refusal: `not_to_approve` when it is the first one again, or there is nothing to
+    approve, `disputed` when a bank has asked for the money meanwhile.
+    """
     at = clock.now()
     with writing():
         agreed = changed(
@@ -180,6 +182,9 @@ def approve(refund_id: str, by: str) -> None:
             )
             .values(approved_by=by, next_check_at=at)
         )
+        capture_id = db.session.scalar(select(Refund.capture_id).where(Refund.id == refund_id))
+        if agreed and capture_id is not None and _left(capture_id) < 0:
+            raise Refusal("disputed", "A bank has taken this money back, or wants to. The refund can only be declined.")
     if not agreed:
         raise Refusal(
             "not_to_approve", "No refund of this number waits for you. Somebody else than who asked for it approves it."

@@ -124,6 +124,19 @@ def test_what_a_bank_has_is_not_refunded_as_well(shop: Shop, end: str) -> None:
     assert (shop.credit(ada), shop.state(order)) == (70000, "PARTIALLY_REFUNDED")
 
 
+def test_a_refund_that_waits_is_not_approved_once_a_bank_wants_the_money(shop: Shop) -> None:
+    shop.app.config["REFUND_NEEDS_TWO"] = 1000
+    ada = shop.customer()
+    order = shop.paid_order(customer=ada)
+    refund = refunds.request(shop.capture(order), order.total, reason="", by="sam", to="store_credit").id
+    hear(shop, order, "OPEN")
+    with pytest.raises(Refusal, match="A bank has taken this money back"):
+        refunds.approve(refund, "kim")
+    refunds.decline(refund, "kim")
+    shop.sweep()
+    assert (shop.credit(ada), shop.state(order)) == (0, "PAID")
+
+
 def test_a_chargeback_that_was_won_can_be_refunded(shop: Shop) -> None:
     order = paid(shop)
     hear(shop, order, "OPEN", "WON")
