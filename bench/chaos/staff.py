@@ -173,7 +173,13 @@ class Desk:
         self.attempt("agree to a large refund", lambda: self._agree(refund, "Edsger"))
 
     def _agree(self, refund: str, who: str) -> str:
-        refunds.approve(refund, who)
+        try:
+            refunds.approve(refund, who)
+        except Refusal as refusal:
+            if refusal.code != "disputed":
+                raise
+            refunds.decline(refund, who)
+            return "declined, a bank has the money"
         return "done"
 
     def _promise(self, asked: Refund) -> None:
