@@ -10,12 +10,13 @@ from flask.cli import with_appcontext
 from shop.alerts import desk
 from shop.alerts.models import Alert
 from shop.alerts.rules import RULES
+from shop.commands import Person
 from shop.core.errors import Refusal
 
 FEW = 10
 """So many of one rule are listed: a flood of one kind must not hide the others."""
-_ID = click.IntRange(1, 2**31 - 1)
-_by = click.option("--by", required=True, help="Who does it.")
+_by = click.option("--by", type=Person(), required=True, help="Who does it.")
+_alert = click.argument("alert_id", type=click.IntRange(1, 2**63 - 1))
 _note = click.option("--note", default="", help="What was found or done; the alert keeps it.")
 
 
@@ -39,7 +40,7 @@ def alerts(context: click.Context, rule: str | None) -> None:
 
 
 @alerts.command()
-@click.argument("alert_id", type=_ID)
+@_alert
 @_by
 @_note
 @with_appcontext
@@ -49,7 +50,7 @@ def acknowledge(alert_id: int, by: str, note: str) -> None:
 
 
 @alerts.command()
-@click.argument("alert_id", type=_ID)
+@_alert
 @_by
 @_note
 @with_appcontext

@@ -1,4 +1,4 @@
-"""`flask money …`: what people decide about money. Each command says who decides, and that is kept in the history."""
+"""`flask money …`: what people decide about money. Who decides is kept in the history, but for presents of credit."""
 
 from __future__ import annotations
 
@@ -12,25 +12,19 @@ from sqlalchemy.exc import IntegrityError
 
 from shop.accounts.models import User
 from shop.checkout import closing
+from shop.commands import Person
 from shop.core import ids
 from shop.core.db import db, writing
 from shop.core.errors import Refusal
 from shop.core.money import CURRENCIES, Money
-from shop.ledger import book, chart, payouts, store_credit
+from shop.ledger import chart, payouts, store_credit
+from shop.ledger.models import LedgerEntry, Payout
 from shop.orders import find
 from shop.orders.models import Order
 from shop.payments import refunds, settle
 from shop.payments.models import TO_PROVIDER, TO_STORE_CREDIT, Capture, Payment, Refund
 
-
-def _name(_context: click.Context, _option: click.Parameter, name: str) -> str:
-    """One name for one person, however it is typed: the second person must be another one."""
-    if not name.strip():
-        raise click.BadParameter("say who decides")
-    return " ".join(name.casefold().split())
-
-
-_by = click.option("--by", required=True, callback=_name, help="Who decides.")
+_by = click.option("--by", type=Person(), required=True, help="Who decides.")
 _to = click.option(
     "--to", type=click.Choice([TO_PROVIDER, TO_STORE_CREDIT]), default=TO_PROVIDER, show_default=True, help="Where to."
 )
@@ -67,10 +61,10 @@ def refund(number: str, amount: str | None, capture_id: int | None, to: str, rea
         else:
             capture = _capture(order, capture_id)
             left = Money(capture.amount - capture.refunded_amount, capture.currency)
-            wanted = left if amount is None else Money.parse(amount, capture.currency)
+            wanted = Money.parse(amount, capture.currency) if amount is not None else left
             asked = [refunds.request(capture.id, wanted, reason=reason, by=by, to=to)]
     for one in asked:
-        click.echo(_refund_says(one))
+        click.echo(_waits(one, "approve") if one.needs_two else f"{one.id}: {one.money.format()} is on its way.")
 
 
 @_command("approve")
@@ -87,7 +81,7 @@ def approve(refund_id: str, by: str) -> None:
 @click.argument("refund_id")
 @_by
 def decline(refund_id: str, by: str) -> None:
-    """Call off a refund that waits for a second person."""
+    """Call off a refund that waits for its second person."""
     with _refusals():
         refunds.decline(refund_id, by)
     click.echo(f"{refund_id} is called off.")
@@ -96,15 +90,9 @@ def decline(refund_id: str, by: str) -> None:
 @_command("waiting")
 def waiting() -> None:
     """List the refunds and payouts that wait for a second person."""
-    asked = refunds.waiting()
-    for refund in asked:
-        number = db.session.get_one(Order, refund.order_id).number
-        click.echo(f"{refund.id}: {refund.money.format()} of the order {number}, asked for by {refund.asked_by}")
-    promised = payouts.waiting()
-    for one in promised:
-        click.echo(f"{one.id}: {one.money.format()} to be paid out, asked for by {one.asked_by}")
-    if not asked and not promised:
-        click.echo("Nothing waits for a second person.")
+    waits = [_waits(one, "approve") for one in refunds.waiting()]
+    waits += [_waits(one, "approve-payout") for one in payouts.waiting()]
+    click.echo("\n".join(waits) or "Nothing waits for a second person.")
 
 
 @_command("accept")
@@ -115,9 +103,10 @@ def waiting() -> None:
 def accept(number: str, capture_id: int | None, note: str, by: str) -> None:
     """Take the wrong amount that came for the order NUMBER as its price."""
     order = _order(number)
+    number = order.number
     with _refusals():
         settle.accept(_capture(order, capture_id).id, by=by, note=note)
-    click.echo(f"{order.number} is paid.")
+    click.echo(f"{number} is paid.")
 
 
 @_command("cancel")
@@ -132,8 +121,9 @@ def cancel(number: str, to: str, reason: str, by: str) -> None:
         closing.call_off(order_id, by, reason=reason, to=to)
     order = db.session.get_one(Order, order_id, populate_existing=True)
     click.echo(f"{order.number}: {order.state}")
-    for refund in refunds.under_way(order_id):
-        click.echo(_refund_says(refund))
+    for one in refunds.waiting():
+        if one.order_id == order_id:
+            click.echo(_waits(one, "approve"))
 
 
 @_command("payout")
@@ -145,7 +135,7 @@ def payout(amount: str, currency: str, note: str, by: str) -> None:
     """Ask for AMOUNT of what acquirers have settled to be paid out."""
     with _refusals():
         asked = payouts.request(Money.parse(amount, currency), by=by, note=note)
-    click.echo(f"{asked.id}: {asked.money.format()} waits for a second person: flask money approve-payout.")
+    click.echo(_waits(asked, "approve-payout"))
 
 
 @_command("approve-payout")
@@ -175,8 +165,6 @@ def reject_payout(payout_id: str, by: str) -> None:
 @click.option("--key", default=None, help="Names this present; given again under the same key, nothing happens.")
 def give_credit(email: str, amount: str, currency: str, key: str | None) -> None:
     """Give AMOUNT of store credit to the customer EMAIL."""
-    if key is not None and not key.strip():
-        raise click.BadParameter("a name, or no --key at all", param_hint="--key")
     person = db.session.scalars(db.select(User).where(User.email == email.lower())).one_or_none()
     if person is None:
         raise click.ClickException("Nobody has an account under this address.")
@@ -185,27 +173,34 @@ def give_credit(email: str, amount: str, currency: str, key: str | None) -> None
         present = Money.parse(amount, currency)
         if present.amount <= 0:
             raise ValueError("A present is more than nothing.")
+        if key is not None and not key.strip():
+            raise ValueError("A key names the present; an empty one names none.")
         name = f"credit_given:{user_id}:{key or ids.token()}"
         try:
             with writing():
                 store_credit.give(user_id, present, key=name, kind="credit_given", debit=chart.GOODWILL)
-            said = f"{present.format()} given"
+            said = "given"
         except IntegrityError:  # the ledger has a journal of this name
-            said = f"{book.moved(name, chart.GOODWILL).format()} was given before under this key"
-    click.echo(f"{said}; {email} can spend {store_credit.available(user_id, currency).format()}.")
+            present, said = _given(name), "was given before"
+    spendable = store_credit.available(user_id, present.currency)
+    click.echo(f"{present.format()} {said}; {email} can spend {spendable.format()}.")
+
+
+def _given(name: str) -> Money:
+    """What the present of that name was."""
+    entry = db.session.scalars(db.select(LedgerEntry).filter_by(journal_key=name, account=chart.GOODWILL)).one()
+    return Money(entry.amount, entry.currency)
+
+
+def _waits(one: Refund | Payout, command: str) -> str:
+    return f"{one.id}: {one.money.format()} waits for a second person ({one.asked_by} asked): flask money {command}."
 
 
 def _order(number: str) -> Order:
-    order = find.by_number(number.strip().upper())
+    order = find.by_number(number)
     if order is None:
-        raise click.ClickException(f"There is no order {number[:40]}.")
+        raise click.ClickException(f"There is no order {number}.")
     return order
-
-
-def _refund_says(refund: Refund) -> str:
-    if refund.waits_for_somebody:
-        return f"{refund.id}: {refund.money.format()} waits for a second person: flask money approve {refund.id}."
-    return f"{refund.id}: {refund.money.format()} is on its way."
 
 
 def _capture(order: Order, capture_id: int | None) -> Capture:

@@ -26,7 +26,7 @@ def orders() -> None:
 @with_appcontext
 def show(number: str, as_json: bool) -> None:
     """Why the order NUMBER is what it is, and both sides of its money. Asks its acquirers."""
-    order = find.by_number(number.strip().upper())
+    order = find.by_number(number)
     if order is None:
         raise click.ClickException(f"There is no order {number[:40]}.")
     shown = both_sides(order.id)

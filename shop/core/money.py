@@ -9,7 +9,8 @@ from decimal import Decimal
 from babel.numbers import format_currency, get_currency_precision
 
 CURRENCIES = ("TWD", "JPY", "USD")
-_WRITTEN = re.compile(r"-?[0-9]{1,13}(\.[0-9]{1,8})?")
+_WRITTEN = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,4})?")
+"""Decimal reads more than people mean, such as 1e3 and 1_0, and rounds what is longer than its context."""
 
 
 @dataclass(frozen=True, order=False)
@@ -34,11 +35,11 @@ class Money:
     @classmethod
     def parse(cls, text: str, currency: str) -> Money:
         """What people write, such as 12.50, in units of the currency. Raises ValueError for what it does not know."""
-        if not _WRITTEN.fullmatch(text.strip()):
-            raise ValueError(f"{text[:40]!r} is no amount")
-        minor = Decimal(text.strip()).scaleb(get_currency_precision(currency))
+        if not _WRITTEN.fullmatch(text):
+            raise ValueError(f"{text!r} is no amount")
+        minor = Decimal(text).scaleb(get_currency_precision(currency))
         if minor != minor.to_integral_value() or abs(minor) >= 10**15:
-            raise ValueError(f"{text[:40]!r} is no amount of {currency}")
+            raise ValueError(f"{text!r} is no amount of {currency}")
         return cls(int(minor), currency)
 
     def format(self, locale: str = "en") -> str:

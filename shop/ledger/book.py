@@ -44,10 +44,3 @@ def balance(account: str, currency: str) -> Money:
         )
     )
     return Money(int(total or 0), currency)
-
-
-def moved(key: str, account: str) -> Money:
-    """What the journal `key` debited an account. Raises NoResultFound when it does not name that account."""
-    entry = select(LedgerEntry).where(LedgerEntry.journal_key == key, LedgerEntry.account == account)
-    found = db.session.scalars(entry).one()
-    return Money(found.amount, found.currency)

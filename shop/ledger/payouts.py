@@ -102,7 +102,14 @@ def _decide(payout_id: str, target: str, by: str, *, not_by_asker: bool) -> Payo
     if not_by_asker:
         guard = guard.where(Payout.asked_by != by)
     if not changed(guard.values(state=target, decided_by=by, decided_at=clock.now())):
-        approving = " Somebody else than who asked for it approves it." if not_by_asker else ""
-        raise Refusal("not_to_decide", f"No payout of this number waits for you.{approving}")
+        raise _not_to_decide(db.session.scalar(select(Payout.state).where(Payout.id == payout_id)))
     after_commit(lambda: log.info(f"payout.{target.lower()}", payout=payout_id))
     return db.session.get_one(Payout, payout_id, populate_existing=True)
+
+
+def _not_to_decide(state: str | None) -> Refusal:
+    sentences = {
+        None: "There is no such payout.",
+        "REQUESTED": "Somebody else than who asked for a payout has to approve it.",
+    }
+    return Refusal("not_to_decide", sentences.get(state, "This payout has been decided."))

@@ -22,8 +22,10 @@ def by_token(token: str) -> Order | None:
 
 
 def by_number(number: str) -> Order | None:
-    """The order of that number, for staff: it is no secret, and no right to see anything."""
-    return db.session.scalars(select(Order).where(Order.number == number)).one_or_none()
+    """The order of that number, in either case and with blanks around it, for staff: it is no secret, and no right to
+    see anything.
+    """
+    return db.session.scalars(select(Order).where(Order.number == number.strip().upper())).one_or_none()
 
 
 def of_user(user_id: int) -> list[Order]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 
 from shop.core import clock, outbox
 from shop.core.db import changed, db, insert, retried, writing
@@ -16,7 +16,7 @@ HEARD_FROM = "settlement file"
 CAUSES = {
     "missing_there": "we have booked it, and the files do not have it",
     "missing_here": "the file has it for a payment of ours, and we have not booked it",
-    "amount": "the file has another amount than we have",
+    "amount": "the file has another amount or currency than we have",
     "fee": "the acquirer kept another fee than the contract says",
     "unknown": "the file has it, and it is about nothing of ours",
     "twice": "the file has it a second time",
@@ -64,16 +64,18 @@ def _note(provider: str, day: date, found: dict[tuple[str, str], Found], settled
 
 
 def _open(provider: str, day: date, one: Found, at: datetime) -> tuple[int, bool]:
-    """The id of a discrepancy's row, and whether it was opened now and not seen before."""
+    """The id of a discrepancy's row, and whether it was opened now: it was not, or its numbers were others."""
     named = {"provider": provider, "day": day, "cause": one.cause, "about": one.about}
-    says = {"order_id": one.order_id, "ours": one.ours, "theirs": one.theirs, "currency": one.currency, "seen_at": at}
+    numbers = {"ours": one.ours, "theirs": one.theirs, "currency": one.currency}
+    says = {"order_id": one.order_id, "seen_at": at, **numbers}
+    others = (getattr(Discrepancy, name).is_distinct_from(number) for name, number in numbers.items())
     made = (
         insert(Discrepancy)
         .values(opened_at=at, **named, **says)
         .on_conflict_do_update(
             index_elements=list(named),
             set_={**says, "opened_at": at, "closed_at": None},
-            where=Discrepancy.closed_at.is_not(None),
+            where=or_(Discrepancy.closed_at.is_not(None), *others),
         )
         .returning(Discrepancy.id)
     )
@@ -82,7 +84,7 @@ def _open(provider: str, day: date, one: Found, at: datetime) -> tuple[int, bool
         _tell(provider, day, one)
         return number, True
     row = db.session.scalars(select(Discrepancy).filter_by(**named)).one()
-    row.ours, row.theirs, row.seen_at = one.ours, one.theirs, at
+    row.seen_at = at
     return row.id, False
 
 

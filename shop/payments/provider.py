@@ -426,7 +426,7 @@ class PaymentProvider(ABC):
         except Malformed:
             raise
         except Exception as error:  # noqa: BLE001 - whatever the bytes do to a parser, they are malformed
-            raise Malformed(f"cannot be read: {type(error).__name__}: {str(error)[:80]}") from error
+            raise Malformed(f"cannot be read: {type(error).__name__}") from error
 
     def contract_fee(self, kind: str, amount: int) -> int | None:
         """What they may keep of a line about `amount` minor units, by the setting `<NAME>_FEE_BPS`, half a unit rounded

@@ -25,6 +25,7 @@ from shop.payments import discrepancies, disputes, refund_states, refunds, regis
 from shop.payments.discrepancies import HEARD_FROM, Found
 from shop.payments.models import Capture, Payment, Refund
 from shop.payments.provider import (
+    SETTLED,
     CaptureFact,
     DisputeFact,
     Facts,
@@ -34,15 +35,15 @@ from shop.payments.provider import (
     Unavailable,
 )
 from shop.payments.settle import UnknownPayment, settle
-from shop.payments.settlement_models import SettledLine
+from shop.payments.settlement_models import Discrepancy, SettledLine
 
 log = logs.get()
 MOVE_THE_RECEIVABLE = ("capture", "refund", "refund_failed", "dispute", "dispute_won")
 """Kinds of journals that a settlement line must follow."""
 SLACK = timedelta(seconds=90)
 """What we heard so shortly before their midnight may have happened after it on their clock, and is in the next file."""
-LATE = timedelta(days=1)
-"""By so much an acquirer may be behind with all of a file."""
+LATE = timedelta(days=3)
+"""A line that was forgotten comes in that of one of the next days; an older one shows that the file is another's."""
 _AT_ONCE = 200
 
 
@@ -72,9 +73,8 @@ class Reconciliation:
 
 @dataclass
 class _Seen:
-    """What the file has, as far as it was read: ids of lines, the journals that they are about, and what disagrees."""
+    """What the file has, as far as it was read: the journals that it has lines about, and what disagrees."""
 
-    ids: set[str] = field(default_factory=set)
     facts: set[str] = field(default_factory=set)
     found: list[Found] = field(default_factory=list)
 
@@ -137,29 +137,41 @@ def _provider(name: str) -> PaymentProvider:
     return found
 
 
+def _read(provider: PaymentProvider, day: date, raw: bytes) -> list[SettlementLine]:
+    """The lines of the day's file, money that comes before what goes back of it. Raises BadInput."""
+    begin, end = day_of(provider.NAME, day)
+    try:
+        lines = provider.read_settlement(raw)
+    except Malformed as error:
+        raise BadInput("bad_file", f"This is no settlement file of {provider.LABEL}: {error}.") from error
+    facts: dict[str, str | None] = {}
+    for line in lines:
+        if begin - line.at > LATE or line.at >= end + SLACK:
+            at = line.at.astimezone(provider.capabilities.settles_in)
+            raise BadInput("other_day", f"This is not the file of {day}: its line {line.id[:60]} is of {at:%Y-%m-%d}.")
+        fact = fact_of(provider.NAME, line)
+        if facts.setdefault(line.id, fact) != fact:
+            raise BadInput("bad_file", f"Two lines are called {line.id[:60]} and are about different things.")
+    return sorted(lines, key=lambda line: SETTLED.index(line.kind))
+
+
 # --- line by line ----------------------------------------------------------------------------------------------------
 
 
 def reconcile(name: str, day: date, raw: bytes) -> Reconciliation:
     """Compare the file `raw` of a provider's day with the ledger, book what it settles, and note what disagrees.
 
-    Repeating it books nothing twice, opens nothing twice, and closes what is gone. Raises BadInput when the day has not
-    begun, the file cannot be read, or it is that of another day; then nothing has changed.
+    Repeating it books nothing twice, opens nothing twice, and closes what is gone. Raises BadInput when the file cannot
+    be read, is that of another day, or the day has not begun; then nothing has changed.
     """
-    provider = _provider(name)
-    bounds = _begun(name, day)
-    try:
-        lines = provider.read_settlement(raw)
-    except Malformed as error:
-        raise BadInput("bad_file", f"This is no settlement file of {provider.LABEL}: {error}.") from error
-    if lines and not any(bounds[0] - LATE <= line.at < bounds[1] + SLACK for line in lines):
-        raise BadInput("other_day", f"This is not the file of {day}: nothing in it happened then, or just before.")
+    provider, bounds = _provider(name), _begun(name, day)
+    lines = _read(provider, day, raw)
     run = Reconciliation(name, day, len(lines))
     seen = _Seen()
     for start in range(0, len(lines), _AT_ONCE):
         _take(run, provider, lines[start : start + _AT_ONCE], seen)
     horizon = bounds[1] if clock.now() >= bounds[1] else max((line.at for line in lines), default=bounds[0])
-    seen.found += _gone(name, day, seen.ids)
+    seen.found += _gone(name, day, seen.facts)
     seen.found += _in_no_file(name, bounds[0] - SLACK, min(bounds[1], horizon) - SLACK)
     run.opened, run.closed = discrepancies.note(name, day, seen.found, seen.facts)
     log.info(
@@ -193,10 +205,9 @@ def fact_of(provider: str, line: SettlementLine) -> str | None:
 def _take(run: Reconciliation, provider: PaymentProvider, lines: Sequence[SettlementLine], seen: _Seen) -> None:
     """Hear, compare and book some lines of the file."""
     name = provider.NAME
-    keys = {line: fact_of(name, line) or "" for line in lines}
+    keys = {line.id: fact_of(name, line) or "" for line in lines}
     facts = _facts(name, keys.values())
-    first_captures = sorted(lines, key=lambda line: line.kind != "capture")  # what else is said is about them
-    told = {keys[line] for line in first_captures if keys[line] not in facts and _hear(name, line)}
+    told = {keys[line.id] for line in lines if keys[line.id] not in facts and _hear(name, line)}
     if told:
         facts = _facts(name, keys.values())
         run.heard += sorted(told & facts.keys())
@@ -206,22 +217,21 @@ def _take(run: Reconciliation, provider: PaymentProvider, lines: Sequence[Settle
         once: dict[str, tuple[SettlementLine, _Fact]] = {}
         with writing():
             for line in lines:
-                fact = facts.get(keys[line])
+                fact = facts.get(keys[line.id])
                 if fact is None:
                     found.append(_without_fact(name, line))
-                elif line.id in seen.ids or line.id in once:
+                elif fact.key in seen.facts or fact.key in once:
                     found.append(_twice(line, fact))
                 else:
-                    once[line.id] = line, fact
+                    once[fact.key] = line, fact
             booked = _book(name, run.day, list(once.values()))
-            for number, (line, fact) in once.items():
-                found += [_twice(line, fact)] if booked[number] is None else _differences(provider, line, fact)
+            for key, (line, fact) in once.items():
+                found += [_twice(line, fact)] if booked[key] is None else _differences(provider, line, fact)
         return sum(map(bool, booked.values())), found
 
     booked, found = retried(unit)
     run.booked += booked
     seen.found += found
-    seen.ids |= {line.id for line in lines}
     seen.facts |= facts.keys()
 
 
@@ -276,6 +286,8 @@ def _twice(line: SettlementLine, fact: _Fact) -> Found:
 
 
 def _differences(provider: PaymentProvider, line: SettlementLine, fact: _Fact) -> list[Found]:
+    if line.money.currency != fact.money.currency:  # a row has one currency, so it says what is ours; no fee compares
+        return [Found("amount", fact.key, fact.order_id, fact.money.amount, None, fact.money.currency)]
     found = []
     if line.money != fact.money:
         found.append(
@@ -291,29 +303,41 @@ def _differences(provider: PaymentProvider, line: SettlementLine, fact: _Fact) -
 
 
 def _book(provider: str, day: date, lines: list[tuple[SettlementLine, _Fact]]) -> dict[str, bool | None]:
-    """For each line, by its id, whether it was booked now, as new or as something else than before; None when its fact
-    is settled by another line or on another day. The unique indexes decide.
+    """For each line, by its fact, whether it was booked now, as new or as something else than before; None when its
+    fact is settled on another day, whose newest file has it too. The unique indexes decide.
     """
     made, at = _insert(provider, day, lines), clock.now()
-    others = SettledLine.line_id.in_({line.id for line, _ in lines} - made)
+    others = {fact.key for line, fact in lines if line.id not in made}
     known = {
-        row.line_id: row
+        row.fact: row
         for row in db.session.scalars(
-            select(SettledLine).where(SettledLine.provider == provider, others),
+            select(SettledLine).where(SettledLine.provider == provider, SettledLine.fact.in_(others)),
             execution_options={"populate_existing": True},
         )
     }
+    free = _left_behind(provider, others)
     booked: dict[str, bool | None] = {}
     for line, fact in lines:
-        row = known.get(line.id)
+        row = known.get(fact.key)
         if line.id in made:
             _post(f"settled:{provider}:{line.id}", _sides(provider, line.money, line.fee), fact.order_id)
-            booked[line.id] = True
-        elif row is None or (row.day, row.fact) != (day, fact.key):
-            booked[line.id] = None
+            booked[fact.key] = True
+        elif row is None or (row.day != day and (row.day, row.fact) not in free):
+            booked[fact.key] = None
         else:
-            booked[line.id] = _correct(row, line, fact, at)
+            booked[fact.key] = _correct(row, day, line, fact, at)
     return booked
+
+
+def _left_behind(provider: str, facts: Iterable[str]) -> set[tuple[date, str]]:
+    """Days, and what was settled on them by a file of which a newer one no longer has it: another day may take it."""
+    missing = select(Discrepancy.day, Discrepancy.about).where(
+        Discrepancy.provider == provider,
+        Discrepancy.cause == "missing_there",
+        Discrepancy.closed_at.is_(None),
+        Discrepancy.about.in_(facts),
+    )
+    return {(row.day, row.about) for row in db.session.execute(missing)}
 
 
 def _insert(provider: str, day: date, lines: list[tuple[SettlementLine, _Fact]]) -> set[str]:
@@ -341,27 +365,31 @@ def _insert(provider: str, day: date, lines: list[tuple[SettlementLine, _Fact]])
     return set(db.session.scalars(made))
 
 
-def _correct(row: SettledLine, line: SettlementLine, fact: _Fact, at: datetime) -> bool:
-    """Book the difference when the line says something else than it did; whether that was so."""
+def _correct(row: SettledLine, day: date, line: SettlementLine, fact: _Fact, at: datetime) -> bool:
+    """Book the difference when the line says something else than it did, or is another day's now; whether that was so.
+
+    The row keeps the line's first name, after which its journals are called.
+    """
     before = Money(row.amount, row.currency), Money(row.fee, row.currency)
-    if before == (line.money, line.fee):
+    if (row.day, *before) == (day, line.money, line.fee):
         return False
     version = row.version + 1
     corrected = changed(
         update(SettledLine)
-        .where(SettledLine.provider == row.provider, SettledLine.line_id == line.id, SettledLine.version == row.version)
+        .where(SettledLine.fact == row.fact, SettledLine.version == row.version)
         .values(
             version=version,
             booked_at=at,
+            day=day,
             amount=line.money.amount,
             fee=line.fee.amount,
             currency=line.money.currency,
         )
     )
-    if corrected:
+    if corrected and before != (line.money, line.fee):
         undone = [(account, money * -1) for account, money in _sides(row.provider, *before)]
         sides = undone + _sides(row.provider, line.money, line.fee)
-        _post(f"settled:{row.provider}:{line.id}:{version}", sides, fact.order_id)
+        _post(f"settled:{row.provider}:{row.line_id}:{version}", sides, fact.order_id)
     return bool(corrected)
 
 
@@ -382,10 +410,10 @@ def _post(key: str, sides: list[tuple[str, Money]], order_id: int | None) -> Non
 # --- what disagrees --------------------------------------------------------------------------------------------------
 
 
-def _gone(provider: str, day: date, ids: set[str]) -> list[Found]:
-    """Lines that an earlier file of the day had, and this one has not."""
+def _gone(provider: str, day: date, facts: set[str]) -> list[Found]:
+    """What an earlier file of the day had lines about, and this one has not."""
     rows = db.session.execute(
-        select(SettledLine.line_id, SettledLine.fact, SettledLine.amount, SettledLine.currency, Journal.order_id)
+        select(SettledLine.fact, SettledLine.amount, SettledLine.currency, Journal.order_id)
         .join(Journal, Journal.key == SettledLine.fact)
         .where(SettledLine.provider == provider, SettledLine.day == day)
     ).all()
@@ -393,7 +421,7 @@ def _gone(provider: str, day: date, ids: set[str]) -> list[Found]:
     return [
         Found("missing_there", row.fact, row.order_id, row.amount, None, row.currency)
         for row in rows
-        if row.line_id not in ids
+        if row.fact not in facts
     ]
 
 

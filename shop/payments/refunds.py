@@ -186,21 +186,15 @@ def approve(refund_id: str, by: str) -> None:
         if agreed and capture_id is not None and _left(capture_id) < 0:
             raise Refusal("disputed", "A bank has taken this money back, or wants to. The refund can only be declined.")
     if not agreed:
-        raise Refusal(
-            "not_to_approve", "No refund of this number waits for you. Somebody else than who asked for it approves it."
-        )
+        known = db.session.scalar(select(Refund.id).where(Refund.id == refund_id))
+        other = "Somebody else than who asked for it has to approve a refund, and only once."
+        raise Refusal("not_to_approve", other if known else "There is no such refund.")
 
 
 def waiting() -> list[Refund]:
     """Refunds that wait for a second person, oldest first."""
     waits = (Refund.needs_two, Refund.approved_by.is_(None), Refund.state == states.REQUESTED)
     return list(db.session.scalars(select(Refund).where(*waits).order_by(Refund.created_at, Refund.id)))
-
-
-def under_way(order_id: int) -> list[Refund]:
-    """The order's refunds that have not come to an end, oldest first."""
-    theirs = (Refund.order_id == order_id, Refund.state.in_(states.UNDER_WAY))
-    return list(db.session.scalars(select(Refund).where(*theirs).order_by(Refund.created_at, Refund.id)))
 
 
 def decline(refund_id: str, by: str) -> None:

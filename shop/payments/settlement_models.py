@@ -29,8 +29,8 @@ _STILL_OPEN = text("closed_at IS NULL")
 class SettledLine(Base):
     """One line of a settlement file that is about a journal of ours (`fact`), as it is booked.
 
-    `line_id` is theirs, `day` their business day. Amounts are signed minor units; `fee` is what they kept. A file that
-    says something else later is booked as the difference, and `version` counts that.
+    `line_id` is theirs, as it was first called, `day` their business day. Amounts are signed minor units; `fee` is what
+    they kept. A file that says something else later is booked as the difference, and `version` counts that.
     """
 
     __tablename__ = "settled_lines"

@@ -5,20 +5,35 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from shop.core.money import Money
-from shop.payments.provider import Malformed
+from shop.payments.provider import Malformed, SettlementLine
 
 _WHOLE = re.compile(r"-?[0-9]{1,16}")
 _DECIMAL = re.compile(r"-?[0-9]{1,14}(\.[0-9]{1,4})?")
 
 
-def rows(raw: bytes, charset: str, columns: Sequence[str]) -> Iterator[Mapping[str, str]]:
-    """The rows of a CSV file with a heading, which must have all `columns`. Raises Malformed, also for rows that are
-    too long or too short.
+def lines(
+    raw: bytes, charset: str, columns: Sequence[str], read: Callable[[Mapping[str, str]], SettlementLine]
+) -> list[SettlementLine]:
+    """What `read` makes of each row of a CSV file with a heading, which must have all `columns`.
+
+    Raises Malformed that names the row, also for one that is too long or too short.
     """
+    found = []
+    for number, row in _rows(raw, charset, columns):
+        try:
+            found.append(read(row))
+        except KeyError as error:
+            raise Malformed(f"row {number} says {str(error)[:100]}, which we do not know") from error
+        except (Malformed, ValueError) as error:
+            raise Malformed(f"row {number}: {str(error)[:200]}") from error
+    return found
+
+
+def _rows(raw: bytes, charset: str, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, str]]]:
     try:
         text = raw.decode(charset)
     except UnicodeDecodeError as error:
@@ -30,7 +45,7 @@ def rows(raw: bytes, charset: str, columns: Sequence[str]) -> Iterator[Mapping[s
         for row in table:
             if None in row or None in row.values():
                 raise Malformed(f"row {table.line_num} has another length than the heading")
-            yield row
+            yield table.line_num, row
     except csv.Error as error:
         raise Malformed("the file is no CSV") from error
 

@@ -156,6 +156,7 @@ def test_the_command_lists_takes_on_and_resolves(shop: Shop) -> None:
     code, says = command(shop, "acknowledge", number, "--by", "sam", "--note", "looking")
     assert (code, says.rstrip().endswith("ACKNOWLEDGED, sam")) == (0, True)
     assert command(shop, "--rule", "RULE_A") == (0, "No alert is open.\n")
+    assert number in command(shop, "--rule", "ops_orphan")[1]
     code, says = command(shop, "resolve", number, "--by", "kim")
     assert (code, "RESOLVED" in says) == (0, True)
     assert command(shop) == (0, "No alert is open.\n")
@@ -179,10 +180,12 @@ def test_a_flood_of_one_kind_does_not_hide_the_others(shop: Shop) -> None:
     [
         (("acknowledge", "7", "--by", "sam"), "Error: We have no such alert.\n"),
         (("resolve", "seven", "--by", "sam"), "is not a valid integer"),
-        (("resolve", "99999999999999999999", "--by", "sam"), "is not in the range"),
-        (("--rule", "E"), "is not one of"),
         (("resolve", "7"), "Missing option '--by'"),
         (("resolve", "7", "--by", " "), "Please say who you are"),
+        (("acknowledge", "9" * 20, "--by", "sam"), "is not in the range"),
+        (("resolve", "9" * 20, "--by", "sam"), "is not in the range"),
+        (("--rule", "NONSENSE"), "is not one of"),
+        (("--rule", ""), "is not one of"),
     ],
 )
 def test_the_command_says_what_is_wrong(shop: Shop, words: tuple[str, ...], says: str) -> None:

@@ -46,9 +46,7 @@ def test_a_part_then_the_rest_is_refunded(shop: Shop, money: Command) -> None:
     assert shop.state(order) == "REFUNDED"
 
 
-@pytest.mark.parametrize(
-    "amount", ["", " ", "0", "-1", "1.001", "lots", "NaN", "1e30", "1e999999", "1_0", "１２", f"1.{'0' * 33}1"]
-)
+@pytest.mark.parametrize("amount", ["0", "-1", "1.001", "lots", "NaN", "1e30", "1e999999", "", " "])
 def test_an_amount_that_is_none_is_refused_and_changes_nothing(shop: Shop, money: Command, amount: str) -> None:
     order = shop.paid_order()
     assert money("refund", order.number, "--by", "sam", "--", amount).startswith("1 Error: ")
@@ -60,28 +58,66 @@ def test_a_large_refund_needs_another_person(shop: Shop, money: Command) -> None
     order = shop.paid_order()
     assert "waits for a second person" in money("refund", order.number, "--by", "sam")
     refund = shop.refunds(order)[0].id
-    assert refund in money("waiting")
-    for same in ("sam", "Sam ", " SAM"):
-        assert money("approve", refund, "--by", same).startswith("1 Error: No refund of this number waits for you.")
-    assert money("approve", refund, "--by", " ").startswith("2 Error: ")
+    assert money("approve", refund, "--by", "sam").startswith("1 Error: Somebody else")
     assert "is on its way" in money("approve", refund, "--by", "kim")
-    assert money("waiting") == "Nothing waits for a second person.\n"
     shop.sweep()
     assert shop.state(order) == "REFUNDED"
 
 
-def test_a_refund_that_waits_is_called_off_once(shop: Shop, money: Command) -> None:
+def test_a_refund_that_waits_is_not_said_to_be_on_its_way(shop: Shop, money: Command) -> None:
+    shop.app.config["REFUND_NEEDS_TWO"] = 1000
+    asked, cancelled = shop.paid_order(), shop.paid_order()
+    said = money("refund", asked.number, "--by", "sam")
+    told = money("cancel", cancelled.number, "--by", "kim")
+    ids = [shop.refunds(order)[0].id for order in (asked, cancelled)]
+    waits = "NT$1,200.00 TWD waits for a second person ({} asked): flask money approve.\n"
+    assert said == f"{ids[0]}: " + waits.format("sam")
+    assert told == f"{cancelled.number}: PAID\n{ids[1]}: " + waits.format("kim")
+
+
+@pytest.mark.parametrize("same", ["SAM", " sam ", "Sam\t"])
+def test_one_person_is_not_two_by_writing_the_name_in_another_way(shop: Shop, money: Command, same: str) -> None:
     shop.app.config["REFUND_NEEDS_TWO"] = 1000
     order = shop.paid_order()
-    said = money("cancel", order.number.lower(), "--by", "sam")
+    money("refund", order.number, "--by", "sam")
+    assert money("approve", shop.refunds(order)[0].id, "--by", same).startswith("1 Error: Somebody else")
+
+
+@pytest.mark.parametrize("nobody", ["", "  ", "\udcff"])
+def test_nobody_decides_nothing(shop: Shop, money: Command, nobody: str) -> None:
+    order = shop.paid_order()
+    assert "Please say who you are." in money("refund", order.number, "--by", nobody)
+    assert shop.refunds(order) == []
+
+
+def test_a_refund_that_waits_is_listed_and_can_be_declined(shop: Shop, money: Command) -> None:
+    shop.app.config["REFUND_NEEDS_TWO"] = 1000
+    order = shop.paid_order()
+    assert money("waiting") == "Nothing waits for a second person.\n"
+    asked = money("refund", order.number, "--by", "sam")
+    assert money("waiting") == asked
     refund = shop.refunds(order)[0].id
-    assert said == (
-        f"{order.number}: PAID\n{refund}: NT$1,200.00 TWD waits for a second person: flask money approve {refund}.\n"
-    )
-    assert money("decline", refund, "--by", "kim") == f"{refund} is called off.\n"
-    assert money("decline", refund, "--by", "kim").startswith("1 Error: There is no such refund")
+    assert money("decline", refund, "--by", "sam") == f"{refund} is called off.\n"
+    assert money("decline", refund, "--by", "kim").startswith("1 Error: ")
+    assert money("waiting") == "Nothing waits for a second person.\n"
     shop.sweep()
     assert shop.state(order) == "PAID"
+
+
+@pytest.mark.parametrize(
+    ("command", "what"), [("approve", "refund"), ("approve-payout", "payout"), ("reject-payout", "payout")]
+)
+def test_what_is_not_there_cannot_be_decided(shop: Shop, money: Command, command: str, what: str) -> None:
+    assert money(command, "nope", "--by", "kim") == f"1 Error: There is no such {what}.\n"
+
+
+def test_an_order_number_may_be_written_in_lower_case_and_with_blanks(shop: Shop, money: Command) -> None:
+    paid, waiting, underpaid = shop.paid_order(), shop.order(), wrong(shop)
+    written = [f" {order.number.lower()} " for order in (paid, waiting, underpaid)]
+    assert "is on its way" in money("refund", written[0], "--by", "sam")
+    assert money("cancel", written[1], "--by", "sam") == f"{waiting.number}: CANCELLED\n"
+    assert money("accept", written[2], "--by", "sam") == f"{underpaid.number} is paid.\n"
+    shop.sweep()
 
 
 def test_a_wrong_amount_is_accepted_once(shop: Shop, money: Command) -> None:
@@ -124,8 +160,12 @@ def test_a_present_is_given_once_under_its_name_to_each_customer(shop: Shop, mon
     for email in (*emails, *emails):
         assert "NT$50.00 TWD" in money("give-credit", email, "50", "TWD", "--key", "birthday")
     assert (shop.credit(ada), shop.credit(ben)) == (5000, 5000)
-    assert "NT$50.00 TWD was given before" in money("give-credit", emails[0], "70", "TWD", "--key", "birthday")
-    assert money("give-credit", emails[0], "50", "TWD", "--key", "").startswith("2 Error: ")
+    for again in (("70", "TWD"), ("70", "JPY")):
+        said = money("give-credit", emails[0], *again, "--key", "birthday")
+        assert said.startswith("NT$50.00 TWD was given before; "), "what was given, and not what was asked for"
+    for empty in ("", " "):
+        assert money("give-credit", emails[0], "5", "TWD", "--key", empty).startswith("1 Error: A key names")
+    assert (shop.credit(ada), shop.credit(ben)) == (5000, 5000)
     assert money("give-credit", emails[0], "--", "-5", "TWD").startswith("1 Error: ")
     assert money("give-credit", "nobody@example.com", "5", "TWD").startswith("1 Error: Nobody has an account")
     assert book.balance(chart.GOODWILL, "TWD") == Money(10000, "TWD")
@@ -137,10 +177,9 @@ def test_a_payout_takes_two(shop: Shop, money: Command) -> None:
         payouts.received(Money(1000, "TWD"))
     asked = money("payout", "6", "TWD", "--by", "sam", "--note", "rent")
     assert "NT$6.00 TWD waits for a second person" in asked
+    assert money("waiting") == asked
     payout = asked.split(":")[0]
-    assert payout in money("waiting")
-    for same in ("sam", "Sam ", " SAM"):
-        assert money("approve-payout", payout, "--by", same).startswith("1 Error: No payout of this number")
+    assert money("approve-payout", payout, "--by", "sam").startswith("1 Error: Somebody else")
     assert "is paid out" in money("approve-payout", payout, "--by", "kim")
     assert money("reject-payout", payout, "--by", "kim").startswith("1 Error: ")
     assert "Only NT$4.00 TWD can be paid out." in money("payout", "5", "TWD", "--by", "sam")

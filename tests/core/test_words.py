@@ -41,6 +41,19 @@ def test_currencies_are_not_mixed_and_parts_of_a_minor_unit_are_none() -> None:
             Money(wrong, "TWD")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("text", "minor"), [("12.50", 1250), ("12", 1200), ("-0.5", -50), ("1.0000", 100)])
+def test_money_is_read_as_people_write_it(text: str, minor: int) -> None:
+    assert Money.parse(text, "TWD") == Money(minor, "TWD")
+
+
+@pytest.mark.parametrize(
+    "text", ["", " 5", "5\n", "+5", "1_0", "1e3", "1e999999", "１２", "٣", "12,50", "1.001", f"1.{'0' * 33}1", "9" * 15]
+)
+def test_anything_else_is_no_money(text: str) -> None:
+    with pytest.raises(ValueError, match="is no amount"):
+        Money.parse(text, "TWD")
+
+
 def test_names_are_unguessable_or_short_and_never_the_same() -> None:
     assert len({ids.token() for _ in range(1000)}) == 1000
     assert len({ids.payment_id() for _ in range(1000)}) == 1000

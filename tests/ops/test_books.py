@@ -34,6 +34,12 @@ def test_staff_see_both_sides_and_nothing_is_stored(shop: Shop, role: str) -> No
     assert answer.json["payments"][0]["theirs"]["answer"] == "found"
 
 
+def test_a_number_may_be_written_in_lower_case(shop: Shop) -> None:
+    order = shop.order()
+    answer = visitor_as(shop, "support").get(f"/ops/orders/{order.number.lower()}/books.json")
+    assert answer.json and answer.json["order"] == order.number
+
+
 def test_customers_see_nothing(shop: Shop) -> None:
     order = shop.order()
     answer = visitor_as(shop).get(f"/ops/orders/{order.number}/books.json")

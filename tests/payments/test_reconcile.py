@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from shop.alerts import desk
 from shop.core import clock
 from shop.core.db import db
 from shop.core.errors import Away, BadInput, Refusal
@@ -119,6 +120,33 @@ def test_a_difference_says_what_is_ours_and_what_is_theirs(trading: Trading) -> 
     assert (total.handed_over.amount, total.owed.amount) == (116629, 1), "the difference is still owed"
 
 
+def test_other_numbers_for_a_difference_that_is_open_are_told_anew(trading: Trading) -> None:
+    order = trading.paid("kpay")
+    trading.day_is_over()
+    (line,) = _lines(trading, "kpay")
+    opened = []
+    for amount in (119999, 119999, 50000):
+        bent = line | {"amount": amount, "net": amount - 3360}
+        trading.shop.wait(minutes=1)
+        opened.append(trading.reconcile("kpay", json.dumps([bent]).encode()).opened)
+    assert opened == [1, 0, 1]
+    assert trading.events(order).count("settlement.disagrees") == 2
+    assert trading.shop.count(Discrepancy) == 1
+    trading.shop.turn(seconds=31)
+    assert [alert.observed["amount"] for alert in desk.open_alerts(rule="RULE_F")] == [50000]
+
+
+def test_a_line_in_another_currency_says_what_is_ours_in_our_currency(trading: Trading) -> None:
+    trading.paid("kpay")
+    trading.day_is_over()
+    (line,) = _lines(trading, "kpay")
+    for currency in ("TWD", "USD"):
+        bent = line | {"amount": 119999, "net": 119999 - 3360, "currency": currency}
+        trading.reconcile("kpay", json.dumps([bent]).encode())
+    (amount,) = reconciliation.of_day("kpay", trading.day).differences
+    assert (amount.cause, amount.ours, amount.theirs) == ("amount", trading.shop.price(), None)
+
+
 def test_money_that_only_the_file_tells_of_pays_its_order(trading: Trading, provider: str) -> None:
     order = trading.order(provider)
     trading.pay(order)
@@ -194,58 +222,44 @@ def test_the_same_line_in_the_file_of_another_day_is_booked_once(trading: Tradin
     assert (again.booked, trading.discrepancies()) == (0, ["twice"])
 
 
-def test_the_file_of_another_day_is_refused_and_changes_nothing(trading: Trading) -> None:
-    trading.paid("tpay")
-    trading.day_is_over()
-    trading.pass_until(f"{trading.day + timedelta(days=2)}T03:00:00Z")
-    for other in (-1, 2):
-        with pytest.raises(BadInput, match="nothing in it happened then"):
-            trading.reconcile("tpay", trading.file("tpay"), trading.day + timedelta(days=other))
-    with pytest.raises(BadInput, match="has not begun"):
-        trading.reconcile("tpay", trading.file("tpay"), trading.day + timedelta(days=3))
-    assert trading.reconcile("tpay").booked == 1
-    assert trading.discrepancies() == []
-
-
-@pytest.mark.parametrize(
-    "bent",
-    [
-        {"type": "dispute", "dispute": None},
-        {"type": "capture", "capture": None},
-        {"type": "refund", "refund_reference": ""},
-    ],
-)
-def test_a_line_that_does_not_say_what_it_is_about_keeps_nothing_from_being_compared(
-    trading: Trading, bent: dict[str, str | None]
-) -> None:
+def test_a_corrected_file_may_call_its_line_something_else(trading: Trading) -> None:
     trading.paid("kpay")
     trading.day_is_over()
     (line,) = _lines(trading, "kpay")
-    nameless = line | {"id": "nameless"} | bent
-    dear = line | {"fee": line["fee"] + 1, "net": line["net"] - 1}  # type: ignore[operator]
-    run = trading.reconcile("kpay", json.dumps([nameless, dear]).encode())
-    assert (run.booked, trading.discrepancies()) == (1, ["fee", "missing_here"])
+    trading.reconcile("kpay", json.dumps([line | {"id": "wrong", "amount": 100, "fee": 0, "net": 100}]).encode())
+    assert [trading.reconcile("kpay").booked for _ in range(2)] == [1, 0]
+    assert trading.discrepancies() == []
+    assert trading.balances() == {"fees": 3360, "settled": 120000 - 3360, "sales": -120000}
 
 
-def test_two_lines_under_one_name_are_each_about_their_own(trading: Trading) -> None:
-    """What was captured must never be booked as what settles its refund."""
-    order = trading.paid("kpay")
-    trading.refund(order, 50000)
+def test_a_line_that_corrected_files_move_to_another_day_moves(trading: Trading) -> None:
+    trading.paid("kpay")
     trading.day_is_over()
-    taken, back = _lines(trading, "kpay")
-    run = trading.reconcile("kpay", json.dumps([taken, back | {"id": taken["id"]}]).encode())
-    assert (run.booked, trading.discrepancies()) == (1, ["missing_there", "twice"])
-    assert trading.balances()["settled"] == 120000 - 3360
+    there, next_day = trading.file("kpay"), trading.day + timedelta(days=1)
+    trading.reconcile("kpay", there)
+    trading.reconcile("kpay", b"[]")
+    before = trading.balances()
+    moved = trading.reconcile("kpay", there, next_day)
+    assert (moved.booked, moved.closed, trading.discrepancies(), trading.balances()) == (1, 1, [], before)
+    for day, raw in ((trading.day, b"[]"), (next_day, there)) * 2:
+        again = trading.reconcile("kpay", raw, day)
+        assert (again.booked, again.opened, again.closed) == (0, 0, 0)
+    trading.reconcile("kpay", there)
+    assert trading.discrepancies() == ["twice"], "now both days have it"
 
 
-def test_a_dispute_is_heard_after_the_money_that_the_same_file_tells_of(trading: Trading) -> None:
-    order = trading.order("tpay")
-    trading.pay(order)
-    trading.acquirer.act(trading.shop.payment(order).id, "dispute")
+def test_the_file_of_yesterday_given_for_today_is_put_right_by_the_right_ones(trading: Trading, provider: str) -> None:
+    trading.paid(provider)
     trading.day_is_over()
-    heading, *rows = trading.file("tpay").splitlines(keepends=True)
-    run = trading.reconcile("tpay", heading + b"".join(reversed(rows)))
-    assert (len(run.heard), trading.discrepancies()) == (2, [])
+    today = trading.day + timedelta(days=1)
+    trading.paid(provider)
+    trading.pass_until(f"{today + timedelta(days=1)}T03:00:00Z")
+    trading.reconcile(provider, trading.file(provider), today)
+    for day in (today, trading.day, today):
+        trading.reconcile(provider, day=day)
+    assert trading.discrepancies() == []
+    assert [reconciliation.of_day(provider, day).totals[0].lines for day in (trading.day, today)] == [1, 1]
+    assert trading.balances()["fees"] == 2 * FEES[provider]
 
 
 def test_a_refund_that_we_did_not_make_is_missing_here(trading: Trading) -> None:
@@ -268,6 +282,18 @@ def test_a_refund_that_we_did_not_make_is_missing_here(trading: Trading) -> None
     assert "settlement.disagrees" in trading.events(order)
 
 
+@pytest.mark.parametrize("kind", ["capture", "refund", "dispute"])
+def test_a_line_that_does_not_say_what_it_is_about_is_for_people_and_the_rest_is_booked(
+    trading: Trading, kind: str
+) -> None:
+    trading.paid("kpay")
+    trading.day_is_over()
+    (line,) = _lines(trading, "kpay")
+    about_nothing = {"id": "x", "type": kind, "capture": None, "refund_reference": None, "dispute": None}
+    run = trading.reconcile("kpay", json.dumps([line | about_nothing, line]).encode())
+    assert (run.booked, run.heard, trading.discrepancies()) == (1, [], ["missing_here"])
+
+
 def test_today_is_compared_as_far_as_its_file_goes(trading: Trading) -> None:
     trading.paid("kpay")
     early = trading.file("kpay")
@@ -284,6 +310,16 @@ def test_a_chargeback_that_only_the_file_tells_of_is_booked_and_won_back(trading
     assert len(run.heard) == 1
     assert trading.balances() == {"fees": 3300, "settled": -3300, "sales": -120000, "disputes": 120000}
     assert (trading.shop.state(order), trading.discrepancies()) == ("PAID", [])
+
+
+def test_a_chargeback_that_stands_before_its_unheard_capture_is_heard_after_it(trading: Trading) -> None:
+    order = trading.order("tpay")
+    trading.pay(order)
+    trading.acquirer.act(trading.shop.payment(order).id, "dispute")
+    head, *rows = trading.file("tpay").splitlines(keepends=True)
+    run = trading.reconcile("tpay", head + b"".join(reversed(rows)))
+    assert (len(run.heard), run.booked, trading.discrepancies()) == (2, 2, [])
+    assert trading.shop.state(order) == "PAID"
 
 
 def test_eight_at_once_book_every_line_once(trading: Trading, race: Race) -> None:
@@ -347,6 +383,26 @@ def test_a_file_that_cannot_be_read_changes_nothing(shop: Shop) -> None:
     assert (shop.count(SettledLine), shop.count(Discrepancy)) == (0, 0)
 
 
+def test_the_file_of_another_day_is_refused_and_changes_nothing(trading: Trading, provider: str) -> None:
+    trading.paid(provider)
+    trading.pass_until(f"{trading.day + timedelta(days=6)}T03:00:00Z")
+    raw = trading.file(provider)
+    for days, says in ((-1, f"is of {trading.day}"), (5, f"is of {trading.day}"), (30, "has not begun")):
+        with pytest.raises(BadInput, match=says):
+            trading.reconcile(provider, raw, trading.day + timedelta(days=days))
+    assert (trading.shop.count(SettledLine), trading.shop.count(Discrepancy)) == (0, 0)
+    assert trading.reconcile(provider, raw).booked == 1
+
+
+def test_two_lines_of_one_name_about_different_things_are_refused_and_change_nothing(trading: Trading) -> None:
+    trading.refund(trading.paid("kpay"), 20000)
+    trading.day_is_over()
+    lines = [line | {"id": "same"} for line in _lines(trading, "kpay")]
+    with pytest.raises(BadInput, match="called same and are about different things"):
+        trading.reconcile("kpay", json.dumps(lines).encode())
+    assert (trading.shop.count(SettledLine), trading.reconcile("kpay").booked) == (0, 2)
+
+
 def test_a_day_that_has_not_begun_and_a_provider_that_is_none_are_refused(shop: Shop) -> None:
     with pytest.raises(BadInput, match="has not begun"):
         reconcile.fetch("kpay", clock.now().date() + timedelta(days=2))
@@ -367,19 +423,6 @@ def test_where_there_is_no_call_for_files_people_have_to_bring_them(shop: Shop, 
     with pytest.raises(Refusal, match="has no call"):
         reconcile.fetch(name, clock.wall().date() - timedelta(days=2))
     shop.app.config["SETTLED_ENV"] = "development"
-
-
-def test_kpays_json_may_begin_with_a_mark(trading: Trading) -> None:
-    trading.paid("kpay")
-    kpay = reconcile._provider("kpay")
-    assert kpay.read_settlement(b"\xef\xbb\xbf" + trading.file("kpay")) == kpay.read_settlement(trading.file("kpay"))
-
-
-def test_a_part_of_stripes_list_is_not_taken_for_all_of_it(trading: Trading) -> None:
-    trading.paid("stripe")
-    part = json.loads(trading.file("stripe")) | {"has_more": True}
-    with pytest.raises(BadInput, match="part of a longer list"):
-        trading.reconcile("stripe", json.dumps(part).encode())
 
 
 def test_kpays_csv_says_the_same_as_its_json(trading: Trading) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -103,6 +105,37 @@ def test_what_stripe_pays_out_is_left_out_and_what_else_it_takes_is_for_people_t
     assert [(line.id, line.kind, line.about, line.money) for line in lines] == [
         ("txn_3", "other", "", Money(-200, "USD"))
     ]
+
+
+def test_a_mark_at_the_beginning_is_no_part_of_the_file() -> None:
+    for cls in (KPay, Stripe, Tpay):
+        assert read(cls, codecs.BOM_UTF8 + FILES[cls]) == read(cls, FILES[cls])
+
+
+def test_a_name_may_have_characters_that_only_windows_has() -> None:
+    raw = PAYPAY_FILE.replace("デモショップ", "髙橋①～店").encode("cp932")
+    assert read(PayPay, raw) == read(PayPay, FILES[PayPay])
+
+
+def test_one_page_of_a_longer_list_is_not_the_whole_day() -> None:
+    with pytest.raises(Malformed, match="one page of a longer list"):
+        read(Stripe, json.dumps({"data": [STRIPE_ENTRY], "has_more": True}).encode())
+
+
+@pytest.mark.parametrize(
+    ("cls", "old", "new", "says"),
+    [
+        (Tpay, "Void", "Adjustment", "row 3 says 'Adjustment', which we do not know"),
+        (Tpay, "33,1167,TWD", "33,1167,EUR", "row 2 says 'EUR'"),
+        (Tpay, "2026/01/31 20:00:00,Void", "2026-01-31 20:00:00,Void", "row 3: time data '2026-01-31 20:00:00'"),
+        (PayPay, "返金完了", "調整", "row 3 says '調整'"),
+        (PayPay, ",5600,", ",5600.5,", "row 2: an amount that is not whole"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_named(cls: type[PaymentProvider], old: str, new: str, says: str) -> None:
+    charset = "cp932" if cls is PayPay else "utf-8"
+    with pytest.raises(Malformed, match=re.escape(says)):
+        read(cls, FILES[cls].decode(charset).replace(old, new).encode(charset))
 
 
 def twd(amount: int) -> Money:

@@ -249,10 +249,9 @@ class KPay(PaymentProvider):
 
     def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
         """Their JSON list, or the same as CSV in UTF-8."""
-        listed = raw.removeprefix(codecs.BOM_UTF8).strip()
-        if listed.startswith(b"["):
-            return [_settled(line) for line in json.loads(listed)]
-        return [_settled(line) for line in sheet.rows(raw, "utf-8", _COLUMNS)]
+        if raw.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"[":
+            return [_settled(line) for line in json.loads(raw)]
+        return sheet.lines(raw, "utf-8", _COLUMNS, _settled)
 
     # --- webhooks ----------------------------------------------------------------------------------------------------
 

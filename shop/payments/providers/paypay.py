@@ -260,8 +260,8 @@ class PayPay(PaymentProvider):
         return self.http().request(method, self._base + path, content=raw or None, headers=headers)
 
     def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
-        """The file of transactions from their site, CSV in Shift_JIS; there is no call for it."""
-        return [_settled(row) for row in sheet.rows(raw, "cp932", _COLUMNS)]  # Windows writes that, and calls it so
+        """The file of transactions from their site, CSV in Shift_JIS as Windows has it; there is no call for it."""
+        return sheet.lines(raw, "cp932", _COLUMNS, _settled)
 
     # --- webhooks ----------------------------------------------------------------------------------------------------
 

@@ -277,9 +277,8 @@ class Stripe(PaymentProvider):
         """A list of balance transactions, newest or oldest first."""
         told = json.loads(raw)
         if told.get("has_more"):
-            raise Malformed("it is a part of a longer list")
-        entries = told["data"]
-        lines = [settled(entry) for entry in entries if entry["reporting_category"] not in PAYOUTS]
+            raise Malformed("only one page of a longer list")
+        lines = [settled(entry) for entry in told["data"] if entry["reporting_category"] not in PAYOUTS]
         return sorted(lines, key=lambda line: line.at)
 
     # --- webhooks ----------------------------------------------------------------------------------------------------

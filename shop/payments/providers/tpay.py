@@ -248,7 +248,7 @@ class Tpay(PaymentProvider):
 
     def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
         """Their daily CSV. It is fetched by people: they have no call for it."""
-        return [_settled(row) for row in sheet.rows(raw, "utf-8", _COLUMNS)]
+        return sheet.lines(raw, "utf-8", _COLUMNS, _settled)
 
     # --- webhooks ----------------------------------------------------------------------------------------------------
 
