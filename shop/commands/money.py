@@ -22,11 +22,15 @@ from shop.ledger.models import LedgerEntry, Payout
 from shop.orders import find
 from shop.orders.models import Order
 from shop.payments import refunds, settle
-from shop.payments.models import TO_PROVIDER, TO_STORE_CREDIT, Capture, Payment, Refund
+from shop.payments.models import TO_BANK, TO_PROVIDER, TO_STORE_CREDIT, Capture, Payment, Refund
 
 _by = click.option("--by", type=Person(), required=True, help="Who decides.")
 _to = click.option(
-    "--to", type=click.Choice([TO_PROVIDER, TO_STORE_CREDIT]), default=TO_PROVIDER, show_default=True, help="Where to."
+    "--to",
+    type=click.Choice([TO_PROVIDER, TO_STORE_CREDIT, TO_BANK]),
+    default=TO_PROVIDER,
+    show_default=True,
+    help="Where to; to the buyer's bank you send it yourself.",
 )
 _reason = click.option("--reason", default="", help="Why; the history keeps it.")
 
@@ -71,10 +75,11 @@ def refund(number: str, amount: str | None, capture_id: int | None, to: str, rea
 @click.argument("refund_id")
 @_by
 def approve(refund_id: str, by: str) -> None:
-    """Agree to a large refund as the second person."""
+    """Agree to a refund as the second person; to one to a bank, that it has been sent."""
     with _refusals():
         refunds.approve(refund_id, by)
-    click.echo(f"{refund_id} is on its way.")
+    to_bank = db.session.get_one(Refund, refund_id).destination == TO_BANK
+    click.echo(f"{refund_id} is booked as sent." if to_bank else f"{refund_id} is on its way.")
 
 
 @_command("decline")
@@ -193,7 +198,10 @@ def _given(name: str) -> Money:
 
 
 def _waits(one: Refund | Payout, command: str) -> str:
-    return f"{one.id}: {one.money.format()} waits for a second person ({one.asked_by} asked): flask money {command}."
+    to_bank = isinstance(one, Refund) and one.destination == TO_BANK
+    first = "send it from the bank account, then " if to_bank else ""
+    who = f"waits for a second person ({one.asked_by} asked)"
+    return f"{one.id}: {one.money.format()} {who}: {first}flask money {command}."
 
 
 def _order(number: str) -> Order:

@@ -12,6 +12,7 @@ from flask.cli import with_appcontext
 from shop.core.money import Money
 from shop.orders import find
 from shop.payments import registry
+from shop.payments.models import TO_PROVIDER
 from shop.reports.both_sides import both_sides
 
 
@@ -63,6 +64,13 @@ def _said(difference: dict[str, int] | None) -> str:
 def _money(side: dict[str, Any]) -> str:
     captures = [f"{one['id']} {Money(one['amount'], one['currency']).format()}" for one in side["captures"]]
     refunds = [
-        f"{one['id']} -{Money(one['amount'], one['currency']).format()} {one['state']}" for one in side["refunds"]
+        f"{one['id']} -{Money(one['amount'], one['currency']).format()}{_where(one)} {one['state']}"
+        for one in side["refunds"]
     ]
     return ", ".join([*captures, *refunds]) or "no money"
+
+
+def _where(refund: dict[str, Any]) -> str:
+    """Where a refund goes that the acquirer does not know of; their side does not say, for it has no other."""
+    to = refund.get("to", TO_PROVIDER)
+    return "" if to == TO_PROVIDER else f" to {to.replace('_', ' ')}"

@@ -21,7 +21,10 @@ _NOT_OURS = text("verdict IN ('orphan', 'foreign')")
 _HINT = text("verdict = 'hint'")
 TO_PROVIDER = "provider"
 TO_STORE_CREDIT = "store_credit"
-"""Where a refund goes."""
+TO_BANK = "bank"
+"""Where a refund goes: back through the acquirer, to the buyer's store credit, or to the buyer's bank account, sent by
+people from ours.
+"""
 
 
 class Payment(Base):
@@ -117,8 +120,8 @@ class Refund(Base):
     """Money on its way back. Its id is our reference and the idempotency key at the acquirer.
 
     It comes from one capture, or, without one, from the store credit that the order was paid with. `destination` says
-    where it goes: the provider that took it, or store_credit. `kind` says why: customer, late, second or mismatch. One
-    that needs a second person is not due until `approved_by`.
+    where it goes: the provider that took it, store_credit or bank. `kind` says why: customer, late, second or mismatch.
+    One that needs a second person is not due until `approved_by`; one to a bank always does.
     """
 
     __tablename__ = "refunds"
@@ -144,7 +147,7 @@ class Refund(Base):
     __table_args__ = (
         CheckConstraint("state IN ('REQUESTED', 'PENDING', 'UNKNOWN', 'DONE', 'REJECTED')", name="state_known"),
         CheckConstraint("amount > 0", name="amount_positive"),
-        CheckConstraint("destination IN ('provider', 'store_credit')", name="destination_known"),
+        CheckConstraint("destination IN ('provider', 'store_credit', 'bank')", name="destination_known"),
         CheckConstraint("capture_id IS NOT NULL OR destination = 'store_credit'", name="provider_has_a_capture"),
         Index("ix_refunds_due", "next_check_at", postgresql_where=_DUE, sqlite_where=_DUE),
     )

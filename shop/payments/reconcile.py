@@ -23,7 +23,7 @@ from shop.ledger import book, chart, payouts
 from shop.ledger.models import Journal, LedgerEntry
 from shop.payments import discrepancies, disputes, refund_states, refunds, registry, states
 from shop.payments.discrepancies import HEARD_FROM, Found
-from shop.payments.models import Capture, Payment, Refund
+from shop.payments.models import Payment
 from shop.payments.provider import (
     SETTLED,
     CaptureFact,
@@ -259,12 +259,10 @@ def _hear(provider: str, line: SettlementLine) -> bool:
             return False
         return True
     if line.kind in ("refund", "void", "refund_failed"):
-        ours = select(Refund.id).join(Capture, Capture.id == Refund.capture_id)
-        if db.session.scalar(ours.where(Refund.id == line.about, Capture.provider == provider)) is None:
-            return False
         failed = line.kind == "refund_failed"
         state = refund_states.REJECTED if failed else refund_states.DONE
-        return refunds.hear(line.about, state, HEARD_FROM, code=line.kind if failed else None) != "orphan"
+        code = line.kind if failed else None
+        return refunds.hear(line.about, state, HEARD_FROM, code=code, by=provider) != "orphan"
     if line.kind in ("dispute", "dispute_won") and amount:
         state = disputes.WON if line.kind == "dispute_won" else disputes.OPEN
         money = Money(abs(amount), currency)

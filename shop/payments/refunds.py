@@ -1,4 +1,4 @@
-"""Money back: asked for under a guard, sent by whoever finds it due, heard of here however it is told.
+"""Money back: asked for under a guard, sent by whoever finds it due or by hand, heard of here however it is told.
 
 The guard is one conditional UPDATE on what the capture still has: of two refunds of 60 % at once exactly one is taken.
 Late and double money goes back by itself; what comes back to us after it was sent is written down as what it is.
@@ -25,7 +25,7 @@ from shop.payments import health, registry, review
 from shop.payments import refund_states as states
 from shop.payments import request as requests
 from shop.payments.lock import order_with_payments
-from shop.payments.models import TO_PROVIDER, TO_STORE_CREDIT, Capture, Payment, Refund
+from shop.payments.models import TO_BANK, TO_PROVIDER, TO_STORE_CREDIT, Capture, Payment, Refund
 from shop.payments.provider import (
     Done,
     NotFound,
@@ -60,12 +60,13 @@ def request(
     to: str = TO_PROVIDER,
 ) -> Refund:
     """Ask for `money` of one capture to go back, `to` where it came from or the buyer's store credit, at the next
-    opportunity.
+    opportunity; or `to` the buyer's bank, where people send it themselves.
 
     Raises Refusal: `not_refundable` (409, details `refundable` in minor units) when the capture has less left (what a
     bank has taken back, or may keep, is not left) or `expected_refundable` is no longer true, `no_account` when there
     is nobody whose store credit it could be; BadInput for another currency or no amount. When one person would move
-    more than REFUND_NEEDS_TWO of an order alone, it waits for a second person.
+    more than REFUND_NEEDS_TWO of an order alone, it waits for a second person. One to a bank always does, who approves
+    it when the money has been sent: that books it.
     """
 
     def unit() -> str:
@@ -79,7 +80,7 @@ def request(
                 raise _not_refundable(Money(_left(capture_id), capture.currency))
             standing = capture.standing or ""
             kind = standing if standing in NOT_FOR_THE_ORDER else "customer"
-            return _write(order.id, capture, money, kind, by, reason, to, _needs_two(order.id, money)).id
+            return _write(order.id, capture, money, kind, by, reason, to, _needs_two(order.id, money, to)).id
 
     return db.session.get_one(Refund, retried(unit))
 
@@ -95,7 +96,7 @@ def request_credit(
             _check(money, order.currency, order, TO_STORE_CREDIT)
             if not store_credit.take_back(order_id, money, expected_refundable):
                 raise _not_refundable(Money(store_credit.left_to_take_back(order_id), order.currency))
-            needs_two = _needs_two(order_id, money)
+            needs_two = _needs_two(order_id, money, TO_STORE_CREDIT)
             return _write(order_id, None, money, "customer", by, reason, TO_STORE_CREDIT, needs_two).id
 
     return db.session.get_one(Refund, retried(unit))
@@ -129,14 +130,18 @@ def request_all(order_id: int, *, reason: str, by: str, to: str = TO_PROVIDER) -
 def _check(money: Money, currency: str, order: Order, to: str) -> None:
     if money.currency != currency or money.amount <= 0:
         raise BadInput("bad_amount", f"Please give an amount in {currency} above nothing.")
-    if to not in (TO_PROVIDER, TO_STORE_CREDIT):
-        raise BadInput("bad_destination", "Money goes back to where it came from, or to store credit.")
+    if to not in (TO_PROVIDER, TO_STORE_CREDIT, TO_BANK):
+        raise BadInput("bad_destination", "Money goes back to where it came from, to store credit, or to a bank.")
     if to == TO_STORE_CREDIT and order.user_id is None:
         raise Refusal("no_account", "This buyer has no account that store credit could be kept for.")
 
 
-def _needs_two(order_id: int, money: Money) -> bool:
-    """Whether this and what people send back of the order without anybody else's agreement are too much together."""
+def _needs_two(order_id: int, money: Money, to: str) -> bool:
+    """Whether this and what people send back of the order without anybody else's agreement are too much together, or
+    nobody but people can know that it was sent.
+    """
+    if to == TO_BANK:
+        return True
     alone = db.session.scalar(
         select(func.coalesce(func.sum(Refund.amount), 0)).where(
             Refund.order_id == order_id,
@@ -166,8 +171,10 @@ def _not_refundable(left: Money) -> Refusal:
 
 
 def approve(refund_id: str, by: str) -> None:
-    """The second person agrees. Raises Refusal: `not_to_approve` when it is the first one again, or there is nothing to
-    approve, `disputed` when a bank has asked for the money meanwhile.
+    """The second person agrees; to one by hand, that the money has been sent.
+
+    Raises Refusal: `not_to_approve` when it is the first one again, or there is nothing to approve, `disputed` when a
+    bank has asked for the money meanwhile. What was sent by hand is booked all the same: it is gone.
     """
     at = clock.now()
     with writing():
@@ -182,7 +189,8 @@ def approve(refund_id: str, by: str) -> None:
             )
             .values(approved_by=by, next_check_at=at)
         )
-        capture_id = db.session.scalar(select(Refund.capture_id).where(Refund.id == refund_id))
+        to_send = Refund.id == refund_id, Refund.destination != TO_BANK
+        capture_id = db.session.scalar(select(Refund.capture_id).where(*to_send))
         if agreed and capture_id is not None and _left(capture_id) < 0:
             raise Refusal("disputed", "A bank has taken this money back, or wants to. The refund can only be declined.")
     if not agreed:
@@ -285,8 +293,8 @@ def do(refund_id: str) -> None:
     if not claimed:
         return
     refund = db.session.get_one(Refund, refund_id)
-    if refund.destination == TO_STORE_CREDIT:
-        hear(refund_id, states.DONE, "staff")
+    if refund.destination != TO_PROVIDER:
+        hear(refund_id, states.DONE, refund.approved_by or "staff")
         return
     theirs = db.session.scalar(select(Capture.capture_id).where(Capture.id == refund.capture_id)) or ""
     wish = RefundRequest(refund.id, refund.money, theirs, refund.reason)
@@ -380,7 +388,7 @@ def _next(refund: Refund, now: datetime) -> datetime | None:
     """When to ask next; None when there is nothing more to learn."""
     if refund.state in (states.PENDING, states.UNKNOWN):
         return now + times.pick(WHILE_PENDING, refund.checks)
-    if refund.destination == TO_STORE_CREDIT:
+    if refund.destination != TO_PROVIDER:
         return None
     if refund.state == states.DONE and refund.ended_at and now < refund.ended_at + WATCHED_AFTER_DONE:
         return refund.ended_at + WATCHED_AFTER_DONE
@@ -394,8 +402,8 @@ def _sent(refund: Refund, capture: Capture | None, order: Order, heard_from: str
     if refund.destination == TO_STORE_CREDIT and order.user_id is not None:
         store_credit.give(order.user_id, refund.money, key=key, kind="refund", debit=account, order_id=order.id)
     elif capture:
-        theirs = chart.receivable(capture.provider)
-        book.transfer(key, "refund", refund.money, debit=account, credit=theirs, order_id=order.id)
+        source = chart.BY_HAND if refund.destination == TO_BANK else chart.receivable(capture.provider)
+        book.transfer(key, "refund", refund.money, debit=account, credit=source, order_id=order.id)
     if for_the_order:
         _move_order(order, "refund_done", heard_from)
     else:

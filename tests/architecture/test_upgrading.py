@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from flask import Flask
-from flask_migrate import upgrade
+from flask_migrate import downgrade, upgrade
 
 from shop import create_app
 from shop.alerts import watch
@@ -163,4 +163,23 @@ def test_a_shop_with_a_past_is_migrated_and_every_invariant_holds(old_shop: tupl
         broken = [finding for finding in invariants.check(ask_acquirer=False) if not finding.holds]
         assert not broken, "\n".join(f"{found.says}: {found.rows}" for found in broken)
         db.session.remove()
+        db.engine.dispose()
+
+
+def test_no_older_version_takes_over_money_that_was_sent_by_hand(url: str) -> None:
+    """It would ask the acquirer to send it again."""
+    app = create_app(environ(url, ""), TESTING=True)
+    with app.app_context():
+        upgrade(revision="0007")
+        downgrade(revision="0006")
+        upgrade(revision="0007")
+        live(db.engine, WITH_LEDGER_AND_REFUNDS)
+        send = sa.text("UPDATE refunds SET destination = 'bank'")
+        with db.engine.begin() as connection:
+            connection.execute(send)
+        with pytest.raises(sa.exc.IntegrityError):
+            downgrade(revision="0006")
+        with db.engine.connect() as connection:
+            assert connection.scalar(sa.text("SELECT destination FROM refunds")) == "bank"
+        upgrade(revision="0007")
         db.engine.dispose()

@@ -75,6 +75,20 @@ def test_a_refund_that_waits_is_not_said_to_be_on_its_way(shop: Shop, money: Com
     assert told == f"{cancelled.number}: PAID\n{ids[1]}: " + waits.format("kim")
 
 
+@pytest.mark.parametrize("command", ["refund", "cancel"])
+def test_what_goes_by_hand_is_to_be_sent_and_then_agreed_to(shop: Shop, money: Command, command: str) -> None:
+    order = shop.paid_order()
+    asked = money(command, order.number, "--to", "bank", "--by", "sam").splitlines()[-1]
+    refund = shop.refunds(order)[0].id
+    says = "waits for a second person (sam asked): send it from the bank account, then flask money approve."
+    assert asked == f"{refund}: NT$1,200.00 TWD {says}"
+    assert money("waiting") == asked + "\n"
+    assert money("approve", refund, "--by", "sam").startswith("1 Error: Somebody else")
+    assert money("approve", refund, "--by", "kim") == f"{refund} is booked as sent.\n"
+    shop.sweep()
+    assert (shop.state(order), book.balance(chart.BY_HAND, "TWD")) == ("REFUNDED", Money(-PRICE, "TWD"))
+
+
 @pytest.mark.parametrize("same", ["SAM", " sam ", "Sam\t"])
 def test_one_person_is_not_two_by_writing_the_name_in_another_way(shop: Shop, money: Command, same: str) -> None:
     shop.app.config["REFUND_NEEDS_TWO"] = 1000

@@ -76,6 +76,18 @@ def test_a_refund_that_is_done_there_and_not_here_is_the_difference_until_we_hea
     assert sides(order)["difference"] == {}
 
 
+def test_a_refund_by_hand_is_no_difference_and_says_where_it_went(shop: Shop) -> None:
+    order = paid(shop)
+    refund = refunds.request(shop.capture(order), Money(20000, "TWD"), reason="", by="ada", to="bank").id
+    refunds.approve(refund, "ben")
+    shop.sweep()
+    (payment,) = sides(order)["payments"]
+    assert (payment["difference"], payment["theirs"]["refunds"]) == ({}, [])
+    shown = shop.app.test_cli_runner().invoke(args=["orders", "show", order.number]).stdout
+    assert f"{refund} -NT$200.00 TWD to bank DONE" in shown
+    assert f"told by ben; NT$200.00 TWD of {order.total.format()} has gone back" in shown
+
+
 def test_an_acquirer_that_is_away_is_said_to_be_and_nothing_is_claimed(shop: Shop) -> None:
     order = paid(shop)
     shop.acquirer.away = True

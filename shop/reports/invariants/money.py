@@ -33,7 +33,12 @@ def captured_as_there(scope: Scope) -> Rows:
     }
     moving = {
         row["payment_id"]
-        for row in scope.rows("SELECT payment_id FROM refunds WHERE state IN ('REQUESTED', 'PENDING', 'UNKNOWN')")
+        for row in scope.rows(
+            """
+            SELECT payment_id FROM refunds
+            WHERE state IN ('REQUESTED', 'PENDING', 'UNKNOWN') AND destination = 'provider'
+            """
+        )
     }
     http.leave_database()
     url = current_app.config["ACQUIRER_URL"].rstrip("/") + "/_sim/totals"
@@ -140,7 +145,9 @@ def _of_payments(scope: Scope, column: str) -> str:
 
 
 def books_balance(scope: Scope) -> Rows:
-    """Every journal sums to zero; on everything, each acquirer's account says what captures and refunds say."""
+    """Every journal sums to zero; on everything, each acquirer's account says what captures and refunds say, and that
+    of money sent by hand what refunds say.
+    """
     theirs = "TRUE"
     if not scope.is_everything:
         theirs = f"journal_key IN (SELECT key FROM journals WHERE {scope.only('order_id')})"  # noqa: S608
@@ -163,7 +170,9 @@ def _accounts_agree(scope: Scope) -> Rows:
                 UNION ALL
                 SELECT 'receivable:' || p.provider, r.currency, -r.amount FROM refunds r
                 JOIN payments p ON p.id = r.payment_id
-                WHERE r.state = 'DONE' AND r.destination = 'provider') AS x
+                WHERE r.state = 'DONE' AND r.destination = 'provider'
+                UNION ALL
+                SELECT 'by_hand', currency, -amount FROM refunds WHERE state = 'DONE' AND destination = 'bank') AS x
               GROUP BY account, currency) m
         LEFT JOIN (SELECT account, currency, SUM(amount) AS amount FROM ledger_entries
                    WHERE journal_key LIKE 'capture:%' OR journal_key LIKE 'refund:%' GROUP BY account, currency) l

@@ -1,0 +1,29 @@
+"""refunds that people send from a bank account
+
+Revision ID: 0007
+Revises: 0006
+Create Date: 2026-11-26 18:05:00
+
+"""
+
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+NAME = "ck_refunds_destination_known"
+
+
+def upgrade():
+    with op.batch_alter_table("refunds") as refunds:
+        refunds.drop_constraint(op.f(NAME), type_="check")
+        refunds.create_check_constraint(op.f(NAME), "destination IN ('provider', 'store_credit', 'bank')")
+
+
+def downgrade():
+    # Fails, and changes nothing, once money was sent by hand: the version before would ask the acquirer about it.
+    with op.batch_alter_table("refunds") as refunds:
+        refunds.drop_constraint(op.f(NAME), type_="check")
+        refunds.create_check_constraint(op.f(NAME), "destination IN ('provider', 'store_credit')")
