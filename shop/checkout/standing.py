@@ -17,7 +17,7 @@ from shop.core.money import Money
 from shop.orders import states as order_states
 from shop.orders.models import Order
 from shop.payments import due, registry, states
-from shop.payments.models import TO_STORE_CREDIT, Capture, Payment, Refund
+from shop.payments.models import Capture, Payment, Refund
 from shop.payments.refund_states import REJECTED, UNDER_WAY
 from shop.payments.start import TOO_LATE
 
@@ -92,12 +92,12 @@ class PaymentView:
 
 @dataclass(frozen=True)
 class RefundView:
-    """Money on its way back, or back. One that waits for a second person is not promised to anybody yet."""
+    """Money on its way back, or back, and where `to`. One that waits for a second person is promised to nobody yet."""
 
     money: Money
     state: str
     kind: str
-    to_credit: bool
+    to: str
     at: datetime
 
 
@@ -226,8 +226,8 @@ def _is_final(order: Order, payments: list[Payment], sent: list[Refund]) -> bool
 
 
 def _refund_view(refund: Refund) -> RefundView:
-    to_credit = refund.destination == TO_STORE_CREDIT
-    return RefundView(refund.money, refund.state, refund.kind, to_credit, refund.ended_at or refund.created_at)
+    at = refund.ended_at or refund.created_at
+    return RefundView(refund.money, refund.state, refund.kind, refund.destination, at)
 
 
 def _view(payment: Payment | None) -> PaymentView | None:

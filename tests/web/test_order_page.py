@@ -6,11 +6,12 @@ import html
 import re
 from dataclasses import replace
 from datetime import timedelta
+from itertools import combinations
 
 import pytest
 from flask import Flask, render_template
 
-from shop.checkout.standing import CAN, UNDECIDED, standing
+from shop.checkout.standing import CAN, UNDECIDED, RefundView, standing
 from shop.core.money import Money
 from shop.orders import find
 from shop.orders.models import Order
@@ -89,6 +90,47 @@ def test_the_page_says_where_money_goes(shop: Shop) -> None:
         assert goes in page_of(shop, order)
         shop.sweep()
         assert went in page_of(shop, order)
+
+
+def test_money_by_hand_is_promised_when_two_have_agreed_and_said_to_be_sent_when_it_is(shop: Shop) -> None:
+    ada = shop.customer(credit=20000)
+    whole, part, both = shop.paid_order(), shop.paid_order(customer=ada, credit=20000), shop.paid_order()
+    refunds.request(shop.capture(both), Money(500, "TWD"), reason="", by="sam")
+    for order in (whole, part, both):
+        refunds.request_all(order.id, reason="", by="sam", to="bank")
+    assert "bank account" not in "".join(page_of(shop, order) for order in (whole, part, both))
+    for refund in refunds.waiting():
+        refunds.approve(refund.id, "kim")
+    goes = {
+        whole: "It goes to your bank account, by bank transfer.",
+        part: "Part of it goes to your store credit, the rest to your bank account, by bank transfer.",
+        both: "Part of it goes to your bank account, by bank transfer, the rest back the way it came.",
+    }
+    assert [order.number for order, says in goes.items() if says not in page_of(shop, order)] == []
+    assert "NT$1,200.00 TWD is on its way to your bank account." in page_of(shop, whole)
+    shop.sweep()
+    went = {
+        whole: "We have sent it to your bank account. It can take",
+        part: "Part of it is in your store credit, the rest we have sent to your bank account.",
+        both: "Part of it we have sent to your bank account, the rest went back the way it came.",
+    }
+    assert [order.number for order, says in went.items() if says not in page_of(shop, order)] == []
+    assert "NT$1,200.00 TWD was sent to your bank account, " in page_of(shop, whole)
+
+
+@pytest.mark.parametrize("state", ["REQUESTED", "DONE"])
+def test_wherever_parts_of_the_money_go_the_page_has_words_for_it(shop: Shop, app: Flask, state: str) -> None:
+    stands = standing(shop.order())
+    money, key = Money(100, "TWD"), {"REQUESTED": "refund_pending", "DONE": "refunded"}[state]
+    ways = [way for n in (0, 1, 2, 3) for way in combinations(("provider", "store_credit", "bank"), n)]
+    for to in ways:
+        sent = tuple(RefundView(money, state, "customer", one, stands.now) for one in to)
+        with app.test_request_context():
+            update = render_template("shop/_order_update.html", s=replace(stands, key=key, refunds=sent))
+        says = re.search(r'<p class="says">([^<]*)</p>', update)
+        assert says
+        for one, words in (("store_credit", "store credit"), ("bank", "bank account"), ("provider", "the way it came")):
+            assert (words in says[1]) == (one in (to or ["provider"])), (to, says[1])
 
 
 def test_wrong_money_that_went_back_is_not_denied_and_not_counted(shop: Shop) -> None:
