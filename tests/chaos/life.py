@@ -36,6 +36,7 @@ from tests.chaos.beyond import MOST_ORDERS, places, providers, tells, which
 from tests.chaos.world import CUSTOMERS, DUE, World, told
 from tests.shop_fixtures import KETTLE, PEN
 
+ways_back = st.sampled_from(["provider", "store_credit", "bank"])
 some_orders = precondition(lambda life: life.orders)
 somebody_sleeps = precondition(lambda life: life.world.asleep)
 
@@ -151,7 +152,7 @@ class Life(Afterwards):
     @rule(
         order=which,
         percent=st.sampled_from([30, 60, 100]),
-        to=st.sampled_from(["provider", "store_credit"]),
+        to=ways_back,
         fault=st.sampled_from([None, None, None, "lose_answer", "wait"]),
         at_once=st.booleans(),
         places=places,
@@ -174,7 +175,7 @@ class Life(Afterwards):
             self.do_one_thing("refund", 0, 0)
 
     @some_orders
-    @rule(order=which, to=st.sampled_from(["provider", "store_credit"]), places=places)
+    @rule(order=which, to=ways_back, places=places)
     def call_off(self, order: int, to: str, places: int) -> None:
         order_id = self._order(order)["id"]
         self._do(lambda: closing.call_off(order_id, "sam", to=to), places)
