@@ -213,9 +213,10 @@ class DisputeFact:
             raise Malformed("a dispute about no money")
 
 
-SETTLED = ("capture", "refund", "void", "refund_failed", "dispute", "dispute_won", "other")
-"""Kinds of settlement lines. A void is a refund that gives the fee back, refund_failed the money of a refund that came
-back, dispute_won that of a dispute. What is other is about no payment, and people look at it.
+SETTLED = ("capture", "refund_failed", "refund", "void", "dispute", "dispute_won", "other")
+"""Kinds of settlement lines, in the order in which they are heard: money before what goes back of it, and that a refund
+failed in the end before that it had been done. A void is a refund that gives the fee back, refund_failed the money of a
+refund that came back, dispute_won that of a dispute. What is other is about no payment, and people look at it.
 """
 
 

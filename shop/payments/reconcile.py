@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import httpx
 from flask import current_app
-from sqlalchemy import select, update
+from sqlalchemy import and_, select, update
 
 from shop.core import clock, http, logs
 from shop.core.db import changed, db, insert, retried, writing
@@ -21,7 +21,7 @@ from shop.core.errors import Away, BadInput, Refusal
 from shop.core.money import Money
 from shop.ledger import book, chart, payouts
 from shop.ledger.models import Journal, LedgerEntry
-from shop.payments import discrepancies, disputes, refund_states, refunds, registry, states
+from shop.payments import discrepancies, disputes, refund_journals, refund_states, refunds, registry, states
 from shop.payments.discrepancies import HEARD_FROM, Found
 from shop.payments.models import Payment
 from shop.payments.provider import (
@@ -138,7 +138,7 @@ def _provider(name: str) -> PaymentProvider:
 
 
 def _read(provider: PaymentProvider, day: date, raw: bytes) -> list[SettlementLine]:
-    """The lines of the day's file, money that comes before what goes back of it. Raises BadInput."""
+    """The lines of the day's file, in the order in which they are to be heard. Raises BadInput."""
     begin, end = day_of(provider.NAME, day)
     try:
         lines = provider.read_settlement(raw)
@@ -172,7 +172,8 @@ def reconcile(name: str, day: date, raw: bytes) -> Reconciliation:
         _take(run, provider, lines[start : start + _AT_ONCE], seen)
     horizon = bounds[1] if clock.now() >= bounds[1] else max((line.at for line in lines), default=bounds[0])
     seen.found += _gone(name, day, seen.facts)
-    seen.found += _in_no_file(name, bounds[0] - SLACK, min(bounds[1], horizon) - SLACK)
+    failed = {refund_journals.key_of(line.about) for line in lines if line.kind == "refund_failed"}
+    seen.found += _in_no_file(name, bounds[0] - SLACK, min(bounds[1], horizon) - SLACK, failed)
     run.opened, run.closed = discrepancies.note(name, day, seen.found, seen.facts)
     log.info(
         "reconciled",
@@ -193,9 +194,9 @@ def fact_of(provider: str, line: SettlementLine) -> str | None:
         return None
     keys = {
         "capture": f"capture:{provider}:{line.about}",
-        "refund": f"refund:{line.about}",
-        "void": f"refund:{line.about}",
-        "refund_failed": f"refund:{line.about}:failed",
+        "refund": refund_journals.key_of(line.about),
+        "void": refund_journals.key_of(line.about),
+        "refund_failed": refund_journals.key_of(line.about, failed=True),
         "dispute": disputes.key_of(provider, line.about),
         "dispute_won": disputes.key_of(provider, line.about, won=True),
     }
@@ -259,10 +260,9 @@ def _hear(provider: str, line: SettlementLine) -> bool:
             return False
         return True
     if line.kind in ("refund", "void", "refund_failed"):
-        failed = line.kind == "refund_failed"
-        state = refund_states.REJECTED if failed else refund_states.DONE
-        code = line.kind if failed else None
-        return refunds.hear(line.about, state, HEARD_FROM, code=code, by=provider) != "orphan"
+        if line.kind == "refund_failed":
+            return refunds.hear_failed_later(line.about, HEARD_FROM, code=line.kind, by=provider) != "orphan"
+        return refunds.hear(line.about, refund_states.DONE, HEARD_FROM, by=provider) != "orphan"
     if line.kind in ("dispute", "dispute_won") and amount:
         state = disputes.WON if line.kind == "dispute_won" else disputes.OPEN
         money = Money(abs(amount), currency)
@@ -423,16 +423,15 @@ def _gone(provider: str, day: date, facts: set[str]) -> list[Found]:
     ]
 
 
-def _in_no_file(provider: str, begin: datetime, end: datetime) -> list[Found]:
-    """What we booked between the two moments and no file has settled."""
+def _in_no_file(provider: str, begin: datetime, end: datetime, failed: set[str]) -> list[Found]:
+    """What we booked between the two moments and no file has settled, nor the refunds that `failed` in this one."""
     rows = db.session.execute(
         select(Journal.key, Journal.order_id, LedgerEntry.amount, LedgerEntry.currency)
         .join(LedgerEntry, LedgerEntry.journal_key == Journal.key)
         .where(
             LedgerEntry.account == chart.receivable(provider),
             Journal.kind.in_(MOVE_THE_RECEIVABLE),
-            Journal.at >= begin,
-            Journal.at < end,
+            and_(Journal.at >= begin, Journal.at < end) | Journal.key.in_(failed),
             ~select(SettledLine.fact).where(SettledLine.fact == Journal.key).exists(),
         )
         .order_by(Journal.key)

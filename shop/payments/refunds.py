@@ -15,13 +15,14 @@ from shop.core import clock, ids, logs, outbox
 from shop.core.db import after_commit, changed, db, retried, writing
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import Money
-from shop.ledger import book, chart, store_credit
+from shop.ledger import store_credit
 from shop.orders import events
 from shop.orders import states as order_states
 from shop.orders.models import Order
 from shop.orders.move import move
 from shop.payments import due as times
 from shop.payments import health, registry, review
+from shop.payments import refund_journals as journals
 from shop.payments import refund_states as states
 from shop.payments import request as requests
 from shop.payments.lock import order_with_payments
@@ -358,6 +359,31 @@ def hear(refund_id: str, state: str, heard_from: str, *, code: str | None = None
     return retried(unit)
 
 
+def hear_failed_later(refund_id: str, heard_from: str, *, code: str, by: str) -> str:
+    """Apply that a refund was done and failed afterwards, both told by the provider `by`; the verdict of the latter.
+
+    One that nobody asked about in between, so that we know it as rejected alone, is booked now as what it was; nothing
+    else changes.
+    """
+
+    def unit() -> str:
+        with writing():
+            if _hear(refund_id, states.DONE, heard_from, None, by) == "stale":
+                _book_what_nobody_heard(db.session.get_one(Refund, refund_id))
+            return _hear(refund_id, states.REJECTED, heard_from, code, by)
+
+    return retried(unit)
+
+
+def _book_what_nobody_heard(refund: Refund) -> None:
+    """The refund is rejected, and its order locked."""
+    capture = db.session.get(Capture, refund.capture_id) if refund.capture_id else None
+    if capture and refund.rejected_code != states.DECLINED and not journals.is_posted(refund.id):
+        order = db.session.get_one(Order, refund.order_id)
+        journals.post_done(refund, capture, order)
+        journals.post_failed(refund, capture, order)
+
+
 def _hear(refund_id: str, state: str, heard_from: str, code: str | None, by: str | None) -> str:
     known = select(Refund.order_id).where(Refund.id == refund_id)
     if by:
@@ -396,15 +422,8 @@ def _next(refund: Refund, now: datetime) -> datetime | None:
 
 
 def _sent(refund: Refund, capture: Capture | None, order: Order, heard_from: str) -> None:
-    for_the_order = capture is None or capture.standing == "paid"
-    account = chart.REFUNDS if for_the_order else chart.ASIDE
-    key = f"refund:{refund.id}"
-    if refund.destination == TO_STORE_CREDIT and order.user_id is not None:
-        store_credit.give(order.user_id, refund.money, key=key, kind="refund", debit=account, order_id=order.id)
-    elif capture:
-        source = chart.BY_HAND if refund.destination == TO_BANK else chart.receivable(capture.provider)
-        book.transfer(key, "refund", refund.money, debit=account, credit=source, order_id=order.id)
-    if for_the_order:
+    journals.post_done(refund, capture, order)
+    if capture is None or capture.standing == "paid":
         _move_order(order, "refund_done", heard_from)
     else:
         review.end(order)
@@ -420,15 +439,7 @@ def _came_back(refund: Refund, order: Order, heard_from: str, *, was_sent: bool)
         update(Capture).where(Capture.id == capture.id).values(refunded_amount=Capture.refunded_amount - refund.amount)
     )
     if was_sent:
-        account = chart.REFUNDS if capture.standing == "paid" else chart.ASIDE
-        book.transfer(
-            f"refund:{refund.id}:failed",
-            "refund_failed",
-            refund.money,
-            debit=chart.receivable(capture.provider),
-            credit=account,
-            order_id=order.id,
-        )
+        journals.post_failed(refund, capture, order)
         if capture.standing == "paid":
             _move_order(order, "refund_failed_later", heard_from)
     if capture.standing != "paid":
