@@ -17,7 +17,7 @@ from shop.ledger import book, chart, store_credit
 from shop.orders import events
 from shop.orders import states as order_states
 from shop.orders.models import Order
-from shop.payments import disputes, poll, refunds, settle, states
+from shop.payments import disputes, poll, refund_journals, refunds, settle, states
 from shop.payments.provider import CaptureFact
 from tests.chaos.world import World
 from tests.fakes import FakePay
@@ -141,6 +141,10 @@ def a_chargeback_takes_no_money(patch: Patch, world: World) -> None:
     patch.setattr(disputes, "_book_taken", lambda dispute: None)
 
 
+def what_went_by_hand_is_booked_against_the_acquirer(patch: Patch, world: World) -> None:
+    patch.setattr(refund_journals.chart, "BY_HAND", chart.receivable("fakepay"))
+
+
 SEEDED = (
     the_ledger_is_posted_twice,
     late_money_is_not_refunded,
@@ -159,4 +163,5 @@ MORE = (
     what_is_paid_stays_on_the_shelf,
     revived_without_holding_again,
     a_chargeback_takes_no_money,
+    what_went_by_hand_is_booked_against_the_acquirer,
 )
