@@ -134,7 +134,8 @@ class Desk:
 
     def give_back(self, row: Row) -> None:
         """A customer wants something back: all, a part, by two colleagues at once, or the order is called off."""
-        to = TO_STORE_CREDIT if row.user_id and self.dice.random() < 0.8 else TO_PROVIDER
+        elsewhere = (TO_STORE_CREDIT, 0.8) if row.user_id else (TO_BANK, 0.2)
+        to = elsewhere[0] if self.dice.random() < elsewhere[1] else TO_PROVIDER
         ways = (self._part, self._all, self._call_off, self._two_at_once)
         self.dice.choices(ways, (5, 3, 2, 2))[0](row, to)
 
