@@ -9,6 +9,7 @@ from e2e.control import Control
 from e2e.demo import Demo
 from e2e.pages import OrderPage, Shop
 from e2e.watching import is_sound
+from tests.parts.waiting import until
 
 
 def staff(demo: Demo, *command: str) -> str:
@@ -76,11 +77,13 @@ def test_store_credit_that_covers_everything_needs_no_payment_page(visitor: Visi
 def test_a_refund_that_takes_days_says_so_until_it_is_done(visitor: Visitor, demo: Demo, acquirer: Control) -> None:
     order = visitor.shop().buy("oak-bread-board")
     card = order.opens_payment()
+    payment = card.payment
     card.pay("4000 0000 0000 7726")
     order.is_called("Payment received")
     staff(demo, "refund", order.number, "--by", "sam")
     order.is_called("Your refund is on its way")
     is_sound(order.page)
+    until(lambda: acquirer.payment(payment)["refunds"], what="the refund to reach the acquirer")
     acquirer.turn("P3D")
     order.is_called("Your money went back to you")
 
