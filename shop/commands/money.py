@@ -64,8 +64,7 @@ def refund(number: str, amount: str | None, capture_id: int | None, to: str, rea
             asked = refunds.request_all(order.id, reason=reason, by=by, to=to)
         else:
             capture = _capture(order, capture_id)
-            left = Money(capture.amount - capture.refunded_amount, capture.currency)
-            wanted = Money.parse(amount, capture.currency) if amount is not None else left
+            wanted = Money.parse(amount, capture.currency) if amount is not None else None
             asked = [refunds.request(capture.id, wanted, reason=reason, by=by, to=to)]
     for one in asked:
         click.echo(_waits(one, "approve") if one.needs_two else f"{one.id}: {one.money.format()} is on its way.")

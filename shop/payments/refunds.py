@@ -53,15 +53,15 @@ ITSELF = "settle"
 
 def request(
     capture_id: int,
-    money: Money,
+    money: Money | None,
     *,
     reason: str,
     by: str,
     expected_refundable: int | None = None,
     to: str = TO_PROVIDER,
 ) -> Refund:
-    """Ask for `money` of one capture to go back, `to` where it came from or the buyer's store credit, at the next
-    opportunity; or `to` the buyer's bank, where people send it themselves.
+    """Ask for `money` of one capture, or None for all that is left of it, to go back, `to` where it came from or the
+    buyer's store credit, at the next opportunity; or `to` the buyer's bank, where people send it themselves.
 
     Raises Refusal: `not_refundable` (409, details `refundable` in minor units) when the capture has less left (what a
     bank has taken back, or may keep, is not left) or `expected_refundable` is no longer true, `no_account` when there
@@ -74,14 +74,17 @@ def request(
         with writing():
             capture = db.session.get_one(Capture, capture_id, populate_existing=True)
             order, _ = order_with_payments(db.session.get_one(Payment, capture.payment_id).order_id)
-            _check(money, capture.currency, order, to)
-            taken = _take(capture_id, money, expected_refundable)
+            wanted = money or Money(_left(capture_id), capture.currency)
+            if money is None and wanted.amount <= 0:
+                raise _not_refundable(wanted)
+            _check(wanted, capture.currency, order, to)
+            taken = _take(capture_id, wanted, expected_refundable)
             db.session.refresh(capture)  # from here on nobody else changes it before this unit ends
             if not taken:
                 raise _not_refundable(Money(_left(capture_id), capture.currency))
             standing = capture.standing or ""
             kind = standing if standing in NOT_FOR_THE_ORDER else "customer"
-            return _write(order.id, capture, money, kind, by, reason, to, _needs_two(order.id, money, to)).id
+            return _write(order.id, capture, wanted, kind, by, reason, to, _needs_two(order.id, wanted, to)).id
 
     return db.session.get_one(Refund, retried(unit))
 

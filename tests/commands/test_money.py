@@ -7,10 +7,14 @@ from collections.abc import Callable
 import pytest
 
 from shop.accounts.models import User
+from shop.core import clock
 from shop.core.db import db, writing
 from shop.core.money import Money
 from shop.ledger import book, chart, payouts
 from shop.orders.models import Order
+from shop.payments import disputes
+from shop.payments.models import Capture
+from shop.payments.provider import DisputeFact
 from tests.shop_fixtures import KETTLE, PRICES, Shop
 
 PRICE = PRICES[KETTLE]["TWD"]
@@ -151,6 +155,18 @@ def test_of_several_captures_one_has_to_be_named(shop: Shop, money: Command) -> 
     assert "paid; " in answer and ", second" in answer
     number = answer.split("which capture: ")[1].split(":")[0]
     assert "NT$5.00 TWD is on its way." in money("refund", order.number, "5", "--capture", number, "--by", "sam")
+    shop.sweep()
+
+
+def test_the_rest_of_a_capture_is_what_neither_went_back_nor_a_bank_has(shop: Shop, money: Command) -> None:
+    order = shop.paid_order()
+    capture = db.session.get_one(Capture, shop.capture(order))
+    taken = DisputeFact("dp_1", capture.capture_id, "chargeback", "OPEN", Money(PRICE - 7000, "TWD"), clock.now())
+    disputes.hear(capture.provider, taken, "webhook")
+    named = ("refund", order.number, "--capture", str(shop.capture(order)), "--by", "sam")
+    assert money("refund", order.number, "20", "--by", "sam").endswith("NT$20.00 TWD is on its way.\n")
+    assert money(*named).endswith("NT$50.00 TWD is on its way.\n")
+    assert money(*named).startswith("1 Error: Only NT$0.00 TWD can still be refunded.")
     shop.sweep()
 
 
