@@ -29,11 +29,15 @@ _SAID = {
 
 
 def why(order: Order) -> str:
-    """One sentence: the state, what brought the order into it, who said so, and when (UTC)."""
+    """One sentence: the state, what brought the order into it, who said so, and when (UTC).
+
+    Money that came and pays nothing gets one each, and that people have to decide another one.
+    """
     story = _Story(order, events.since(order.id, 0))
     sentence = SENTENCES[story.move.because or "placed"](story)
     review = f" Since {_at(order.review_since)} money waits for people to decide." if order.review_since else ""
-    return f"{order.state} because {sentence}.{review}"
+    beside = "".join(f" {_pays_nothing(capture)}." for capture in story.others)
+    return f"{order.state} because {sentence}.{beside}{review}"
 
 
 @dataclass
@@ -67,6 +71,12 @@ class _Story:
         """The money that paid the order."""
         mine = select(Capture).where(Capture.payment_id == self.order.paid_by, Capture.standing == "paid")
         return db.session.scalars(mine).one()
+
+    @cached_property
+    def others(self) -> list[Capture]:
+        """Money that pays nothing, as it came."""
+        mine = select(Capture).join(Payment).where(Payment.order_id == self.order.id, Capture.standing != "paid")
+        return list(db.session.scalars(mine.order_by(Capture.heard_at, Capture.id)))
 
     def said(self, source: str, event: str = "") -> str:
         return _SAID[source].format(who=self.who, event=event and f" {event}") if source in _SAID else source
@@ -105,6 +115,19 @@ def _price(order: Order) -> str:
     return f"the price{less}"
 
 
+_PAYS_NOTHING = {
+    "late": "when the order had ended",
+    "second": "when the order was paid already",
+    "mismatch": "which is not the price",
+}
+
+
+def _pays_nothing(capture: Capture) -> str:
+    who, at = registry.label(capture.provider), _at(capture.captured_at)
+    because = _PAYS_NOTHING[str(capture.standing)]
+    return f"{who} took {capture.money.format()} (capture {capture.capture_id}) at {at}, {because}"
+
+
 def _captured(story: _Story) -> str:
     capture = story.capture
     told = f"{story.capture_said()} at {_at(capture.heard_at)} said that capture {capture.capture_id}"
@@ -134,7 +157,8 @@ def _covered(story: _Story) -> str:
 def _opened(story: _Story) -> str:
     payment = story.payment
     what = f"payment {payment.id} of {payment.money.format()}" if payment else "a payment"
-    return f"{story.who} opened {what} at {_at(story.move.at)} and has not told of money since"
+    silent = "" if story.others else " and has not told of money since"
+    return f"{story.who} opened {what} at {_at(story.move.at)}{silent}"
 
 
 def _refused(story: _Story) -> str:

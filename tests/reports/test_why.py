@@ -220,7 +220,8 @@ STORIES: dict[Callable[[Shop], Order], tuple[str, str]] = {
     ),
     under_review: (
         "payment_opened",
-        rf"Since {WHEN} money waits for people to decide",
+        rf"WAITING_PAYMENT because Fakepay opened payment P\w+ of {PRICE} at {WHEN}\. Fakepay took NT\$\S+ TWD "
+        rf"\(capture cap-P\w+-1\) at {WHEN}, which is not the price\. Since {WHEN} money waits for people to decide",
     ),
     partly_refunded: (
         "refund_done",
@@ -257,6 +258,16 @@ def test_the_sentence_says_what_happened_who_said_so_and_when(shop: Shop, story:
     assert re.search(pattern.replace("NT$", r"NT\$"), said), said
     assert said.endswith(".") and ".." not in said
     assert ([event.because for event in events.since(order.id, 0) if event.target][-1] or "placed") == because
+
+
+def test_money_that_pays_nothing_is_told_of_beside_what_the_order_is(shop: Shop) -> None:
+    twice, late = paid(shop), expired(shop)
+    for order in (twice, late):
+        shop.acquirer.capture(shop.payment(order).id)
+        shop.hear(shop.payment(order))
+    took = rf"\. Fakepay took {re.escape(PRICE)} \(capture cap-P\w+-\d\) at {WHEN}, "
+    for order, because in (twice, "when the order was paid already"), (late, "when the order had ended"):
+        assert re.search(took + because + r"\.$", sentence(shop, order))
 
 
 def test_every_reason_of_the_table_and_every_state_has_its_sentence_and_its_story() -> None:
