@@ -60,3 +60,16 @@ def test_greenlets_wait_for_postgresql_side_by_side_and_notice_when_it_goes(data
     environ = {**os.environ, "DATABASE_URL": database_url}
     done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, env=environ, capture_output=True, text=True)
     assert done.stdout == "all is well\n", done.stderr
+
+
+BEFORE_PATCHING = """
+import runpy, sys
+runpy.run_path("deploy/gunicorn.py")
+print(sorted({"gevent", "prometheus_client", "redis", "shop", "ssl", "threading"} & set(sys.modules)))
+"""
+
+
+def test_nothing_is_imported_that_gevent_would_patch_too_late() -> None:
+    """A lock or a sleep from before the patch holds up all greenlets of the process."""
+    done = subprocess.run([sys.executable, "-c", BEFORE_PATCHING], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stdout + done.stderr
