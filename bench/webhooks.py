@@ -1,8 +1,9 @@
 """Signed webhooks a second through POST /webhooks/kpay, each settling an order of its own, beside a bare Flask view.
 
 The bare view (bench/floor.py) checks the same signature and does one INSERT and one COMMIT, under the same gunicorn
-settings. Worker, clock and acquirer are away while it is measured. PostgreSQL syncs every commit to disk; SQLite is as
-the shop sets it up (WAL, synchronous=NORMAL).
+settings. The two take turns, a few webhooks each, so that both see the same machine. Worker, clock and acquirer are
+away meanwhile; the shop logs as in production. PostgreSQL syncs every commit to disk; SQLite is as the shop sets it up
+(WAL, synchronous=NORMAL).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -28,6 +29,13 @@ from tests.parts.processes import ROOT, free_port
 
 SECRET = "whsec_a3BheS1kZW1vLXdlYmhvb2stc2VjcmV0LTAwMDE="  # the demo merchant's, printed in the acquirer's manual
 CONNECTIONS = 16
+TURN, WARM = 250, 1  # webhooks in a turn, and turns that do not count
+
+
+def batched(items: Sequence[bytes], size: int) -> Iterator[list[bytes]]:
+    """Parts of at most `size`."""
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])
 
 
 def events(demo: Demo, count: int) -> list[bytes]:
@@ -87,40 +95,34 @@ async def post_all(address: str, requests: list[bytes]) -> float:
     return time.monotonic() - began
 
 
-def rate(address: str, bodies: list[bytes]) -> float:
-    """Webhooks a second."""
-    requests = [signed(address, body) for body in bodies]
-    return len(requests) / asyncio.run(post_all(address, requests))
+def seconds(address: str, bodies: list[bytes]) -> float:
+    """How long these webhooks take."""
+    return asyncio.run(post_all(address, [signed(address, body) for body in bodies]))
 
 
-def floor(demo: Demo, database_url: str, bodies: list[bytes]) -> float:
-    """The bare view's rate, under the settings of the shop's web process."""
-    port = free_port()
+def floor(demo: Demo, database_url: str) -> str:
+    """The address of the bare view, under the settings of the shop's web process."""
+    address, port = "http://localhost:{}", free_port()
     command = [part.replace("wsgi:app", "bench.floor:app") for part in commands(ROOT / "Procfile")["web"]]
     environ = {**demo.environ, "PORT": str(port), "DATABASE_URL": database_url, "KPAY_WEBHOOK_SECRET": SECRET}
-    process = demo.processes(command, environ, log="floor")
-    process.wait_for_url(f"http://localhost:{port}/readyz")
-    rate(f"http://localhost:{port}", [json.dumps({"id": f"warm-{n}"}).encode() for n in range(50)])
-    found = rate(f"http://localhost:{port}", bodies)
-    process.kill()
-    return found
+    demo.processes(command, environ, log="floor").wait_for_url(f"{address.format(port)}/readyz")
+    return address.format(port)
 
 
 def measure(count: int, database: str, shop_url: str, floor_url: str) -> tuple[str, float, float, float]:
     """(database, the bare view's rate, the shop's rate, their ratio)."""
     settings = {"DATABASE_URL": shop_url} if shop_url else {}
-    with running(**settings) as demo:
+    with running(LOG_FORMAT="json", **settings) as demo:
         note(f"{database}: {count} payments are opened and approved")
         bodies = events(demo, count)
         demo.signal("acquirer", signal.SIGSTOP)
+        bare_view = floor(demo, floor_url or f"sqlite:///{demo.folder / 'floor.db'}")
         note(f"{database}: webhooks")
-        rate(demo.shop, bodies[:20])
-        ours = rate(demo.shop, bodies[20:])
-        demo.signal("web", signal.SIGSTOP)
-        bare = floor(demo, floor_url or f"sqlite:///{demo.folder / 'floor.db'}", bodies[20:])
+        turns = list(batched(bodies, TURN))
+        taken = [(seconds(demo.shop, turn), seconds(bare_view, turn)) for turn in turns][WARM:]
+        ours, bare = (sum(map(len, turns[WARM:])) / sum(side) for side in zip(*taken, strict=True))
         note(f"{database}: {ours:.0f} settled a second, {bare:.0f} by the bare view: {ours / bare:.2f} of it")
-        for name in ("web", "acquirer"):
-            demo.signal(name, signal.SIGCONT)
+        demo.signal("acquirer", signal.SIGCONT)
         for name in ("worker", "clock"):
             demo.start_again(name)
         checked = demo.flask("check")
@@ -147,7 +149,7 @@ def main() -> None:
     parser.add_argument("--webhooks", type=int, default=1000)
     parser.add_argument("--databases", default="SQLite,PostgreSQL")
     options = parser.parse_args()
-    count, databases = options.webhooks + 20, options.databases.lower()
+    count, databases = options.webhooks + WARM * TURN, options.databases.lower()
     rows: list[tuple[object, ...]] = [
         ("database", "bare view, 1/s", "full settle, 1/s", "of the bare view (goal 0.35)")
     ]

@@ -17,7 +17,7 @@ from shop.alerts import models as _alert_models  # noqa: F401 - tables are known
 from shop.checkout import models as _checkout_models  # noqa: F401 - tables are known once their models are imported
 from shop.core import logs, metrics, redis
 from shop.core.db import db, engine_options, prepare
-from shop.payments import registry
+from shop.payments import inbox, registry
 from shop.web import guard
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,6 +43,7 @@ def create_app(environ: Mapping[str, str] | None = None, **overrides: Any) -> Fl
     redis.init_app(app)
     metrics.init_app(app)
     registry.init_app(app, environ)
+    inbox.init_app(app)
     sessions.init_app(app)
     guard.init_app(app)
     web.init_app(app)

@@ -12,14 +12,31 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from contextvars import copy_context
 from datetime import UTC, datetime
+from functools import cache, partial
 from typing import Annotated, Any, TypeVar, cast
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, CursorResult, DateTime, Engine, Executable, Insert, MetaData, Table, Update, event
+from sqlalchemy import (
+    BigInteger,
+    CursorResult,
+    DateTime,
+    Engine,
+    Executable,
+    Insert,
+    MetaData,
+    Table,
+    Update,
+    bindparam,
+    event,
+    inspect,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.types import TypeDecorator
 
 from shop.core import driver, metrics
@@ -140,9 +157,9 @@ def writing() -> Iterator[None]:
         return
     session.rollback()
     lock = _only_writer() if db.engine.dialect.name == "sqlite" else nullcontext()
-    callbacks: dict[object, Callable[[], None]] = {}
+    after: dict[Callable[[list[Any]], None], list[Any]] = {}
     with lock:
-        session.info.update(writing=True, after_commit=callbacks, tail=(tail := Tail()))
+        session.info.update(writing=True, after_commit=after, tail=(tail := Tail()))
         try:
             session.connection(execution_options={"writing": True})
             yield
@@ -152,8 +169,8 @@ def writing() -> Iterator[None]:
             raise
         finally:
             session.info.update(writing=False, after_commit=None, tail=None)
-    for callback in callbacks.values():
-        callback()
+    for do, what in after.items():
+        do(what)
 
 
 @contextmanager
@@ -214,6 +231,26 @@ def change_last(statement: Update, **values: Any) -> None:
         tail.change(statement, values)
 
 
+def write_last(row: Base) -> None:
+    """Write what was changed on a row at the end of the unit, together with all that is put off: for a row that the
+    unit has locked and does not look at again.
+    """
+    state = inspect(row)
+    new = {name: state.dict[name] for name in sorted(state.committed_state)}
+    if new:
+        values = {f"new_{name}": value for name, value in new.items()}
+        change_last(_of_row(type(row), tuple(new)), the_row=state.mapper.primary_key_from_instance(row)[0], **values)
+        for name, value in new.items():
+            set_committed_value(row, name, value)
+
+
+@cache
+def _of_row(model: type[Base], names: tuple[str, ...]) -> Update:
+    into = table(model)
+    [key] = into.primary_key
+    return update(into).where(key == bindparam("the_row")).values({name: bindparam(f"new_{name}") for name in names})
+
+
 def rows(statement: Insert | Update, **values: Any) -> list[tuple[Any, ...]]:
     """Carry out a statement that was made once, in the current unit, and return the rows that it returns.
 
@@ -221,6 +258,11 @@ def rows(statement: Insert | Update, **values: Any) -> list[tuple[Any, ...]]:
     texts.
     """
     return driver.rows(db.session.connection(), statement, values)
+
+
+def rows_of_each(statement: Insert | Update, of_each: list[dict[str, Any]]) -> list[list[tuple[Any, ...]]]:
+    """As `rows`, once with each of these values: what each time returned."""
+    return driver.rows_of_each(db.session.connection(), statement, of_each) if of_each else []
 
 
 def _open_tail() -> Tail | None:
@@ -233,16 +275,37 @@ def changed(statement: Executable, values: dict[str, Any] | None = None) -> int:
     return cast("CursorResult[Any]", db.session.execute(statement, values)).rowcount
 
 
-def after_commit(callback: Callable[[], None], *, instead_of: str = "") -> None:
-    """Call `callback` once the current unit has committed; at once when there is none.
-
-    Of those that name the same thing to stand `instead_of`, the last one is called.
+def at_end(do: Callable[[list[T]], None], what: T) -> None:
+    """Call `do` once at the end of the unit, with everything that was put before it until then: for what is done to
+    many in one trip. Outside of a unit, and inside a savepoint, at once.
     """
-    callbacks = db.session().info.get("after_commit")
-    if callbacks is None:
-        callback()
+    tail = _open_tail()
+    if tail is None:
+        do([what])
     else:
-        callbacks[instead_of or callback] = callback
+        tail.first.setdefault(do, []).append(what)
+
+
+def after_commit(callback: Callable[[], None]) -> None:
+    """Call `callback` once the current unit has committed, with the log's ids of now; at once when there is none."""
+    as_now: Callable[[], None] = partial(copy_context().run, callback)
+    after_commit_once(_call_each, as_now)
+
+
+def after_commit_once(do: Callable[[list[T]], None], what: T) -> None:
+    """Call `do` once the current unit has committed, with everything that was put before it until then; at once when
+    there is none.
+    """
+    after = db.session().info.get("after_commit")
+    if after is None:
+        do([what])
+    else:
+        after.setdefault(do, []).append(what)
+
+
+def _call_each(callbacks: list[Callable[[], None]]) -> None:
+    for callback in callbacks:
+        callback()
 
 
 def table(model: type[Base]) -> Table:

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.registry import REGISTRY
 
 NOTICES = Counter("settled_webhooks", "Webhook notices by provider and verdict", ["provider", "verdict"])
+AT_ONCE = Counter("settled_webhooks_at_once", "Webhook notices that were applied in one unit with others")
 REPORTS = Counter("settled_reports", "Reports about payments by source and verdict", ["heard_from", "verdict"])
 MOVES = Counter("settled_order_moves", "Order status changes", ["target", "because"])
 CALLS = Counter("settled_provider_calls", "Calls to providers", ["provider", "operation", "outcome"])

@@ -15,7 +15,7 @@ from sqlalchemy import JSON, Index, Text, func, select, text, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.core import clock, redis
-from shop.core.db import Base, UtcDateTime, add_last, after_commit, db, writing
+from shop.core.db import Base, UtcDateTime, add_last, after_commit_once, db, writing
 
 ORDERS = "orders.events.v1"
 PAYMENTS = "payments.events.v1"
@@ -56,12 +56,18 @@ def wake(channel: str, message: dict[str, Any]) -> None:
     """After the commit, tell open pages that something changed, once for what is last said on a channel. Lost when
     Redis is away: pages compare at each heartbeat.
     """
+    after_commit_once(_publish, (channel, message))
 
-    def publish() -> None:
-        with suppress(redis.RedisAway):
-            redis.attempt(lambda r: r.publish(channel, json.dumps(message)))
 
-    after_commit(publish, instead_of=channel)
+def _publish(said: list[tuple[str, dict[str, Any]]]) -> None:
+    def all_of_it(client: Any) -> None:
+        pipe = client.pipeline(transaction=False)
+        for channel, message in dict(said).items():
+            pipe.publish(channel, json.dumps(message))
+        pipe.execute()
+
+    with suppress(redis.RedisAway):
+        redis.attempt(all_of_it)
 
 
 def relay(effects: Callable[[str, dict[str, Any]], None], *, limit: int = 200) -> int:

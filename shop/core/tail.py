@@ -6,6 +6,7 @@ one trip, COMMIT included (psycopg's pipeline mode). SQLite, which is in the pro
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
@@ -18,15 +19,20 @@ from shop.core.driver import Row
 
 
 class Tail:
-    """What one unit has put off: changes in the order in which they were asked for, then new rows, table by table."""
+    """What one unit has put off: changes, statement by statement, then new rows, table by table.
+
+    The changes of a statement go in the order of their values, whatever the order in which they were asked for: of two
+    units that change the same rows, none waits for the other in a circle.
+    """
 
     def __init__(self) -> None:
-        self._changes: list[tuple[Update, Row]] = []
+        self._changes: dict[Update, list[Row]] = {}
         self._rows: dict[Table, list[Row]] = {}
+        self.first: dict[Callable[[list[Any]], None], list[Any]] = {}
 
     def change(self, statement: Update, values: Row) -> None:
         """An UPDATE with a bindparam for every one of `values`; it is the same object each time."""
-        self._changes.append((statement, values))
+        self._changes.setdefault(statement, []).append(values)
 
     def add(self, table: Table, values: Row) -> None:
         """A new row; every row of a table names the same columns."""
@@ -37,6 +43,8 @@ class Tail:
 
         Raises what the session's own statements would raise, and then nothing is committed.
         """
+        for do, what in self.first.items():
+            do(what)
         if self._changes or self._rows:
             session.flush()
             connection = session.connection()
@@ -47,12 +55,16 @@ class Tail:
         session.commit()  # not within the pipeline: it gives the connection to whoever wants it next
 
     def _send(self, cursor: Any, dialect: Dialect) -> None:
-        for statement, values in self._changes:
-            told = driver.ready(statement, dialect, tuple(values))
-            cursor.execute(told.text, told.parameters(values))
+        for statement, changes in self._changes.items():
+            changes.sort(key=lambda values: [str(value) for value in values.values()])
+            _send(cursor, dialect, statement, changes)
         for table, rows in self._rows.items():
-            told = driver.ready(_into(table), dialect, tuple(rows[0]))
-            cursor.executemany(told.text, [told.parameters(row) for row in rows])
+            _send(cursor, dialect, _into(table), rows)
+
+
+def _send(cursor: Any, dialect: Dialect, statement: Insert | Update, values: list[Row]) -> None:
+    told = driver.ready(statement, dialect, tuple(values[0]))
+    cursor.executemany(told.text, [told.parameters(row) for row in values])
 
 
 @lru_cache(maxsize=256)

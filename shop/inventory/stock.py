@@ -9,14 +9,16 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import bindparam, select, update
 
 from shop.core import clock
-from shop.core.db import change_last, changed, db, rows, table
+from shop.core.db import at_end, change_last, changed, db, rows, rows_of_each, table
 from shop.core.errors import Refusal
 from shop.inventory.models import Reservation, Stock, StockMovement
 
 _STOCK, _RESERVATIONS = table(Stock), table(Reservation)
-_OF_SKU = update(_STOCK).where(_STOCK.c.sku == bindparam("of"))
-_LET_GO = _OF_SKU.values(reserved=_STOCK.c.reserved - bindparam("units"))
-_SELL = _OF_SKU.values(reserved=_STOCK.c.reserved - bindparam("units"), on_hand=_STOCK.c.on_hand - bindparam("units"))
+_LET_GO = (  # one statement for what goes back and for what is sold: then a unit changes all of its SKUs in their order
+    update(_STOCK)
+    .where(_STOCK.c.sku == bindparam("of"))
+    .values(reserved=_STOCK.c.reserved - bindparam("units"), on_hand=_STOCK.c.on_hand - bindparam("sold"))
+)
 _TURN = (
     update(_RESERVATIONS)
     .where(_RESERVATIONS.c.order_id == bindparam("order"), _RESERVATIONS.c.state == bindparam("source"))
@@ -62,13 +64,18 @@ def reserve(order_id: int, quantities: Mapping[str, int]) -> None:
 def release(order_id: int) -> None:
     """Give back what an order holds. Harmless when it holds nothing."""
     for sku, quantity in _turn(order_id, "HELD", "RELEASED"):
-        change_last(_LET_GO, of=sku, units=quantity)
+        change_last(_LET_GO, of=sku, units=quantity, sold=0)
 
 
 def confirm(order_id: int) -> None:
-    """What an order holds leaves the shelf, because it was paid. Harmless the second time."""
-    for sku, quantity in _turn(order_id, "HELD", "SOLD"):
-        change_last(_SELL, of=sku, units=quantity)
+    """At the end of the unit, what an order holds leaves the shelf, because it was paid. Harmless the second time."""
+    at_end(_sell, order_id)
+
+
+def _sell(order_ids: list[int]) -> None:
+    turned = rows_of_each(_TURN, [{"order": one, "source": "HELD", "target": "SOLD"} for one in sorted(order_ids)])
+    for sku, quantity in (row for found in turned for row in found):
+        change_last(_LET_GO, of=sku, units=quantity, sold=quantity)
 
 
 def hold_again(order_id: int) -> bool:

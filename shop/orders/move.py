@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, bindparam, select, update
 from sqlalchemy.orm.attributes import set_committed_value
 
 from shop.core import clock, logs, metrics, outbox
-from shop.core.db import after_commit, db, rows
+from shop.core.db import after_commit, change_last, db, rows
 from shop.orders import events, states
 from shop.orders.models import Order
 
@@ -25,7 +25,8 @@ def move(
     actor: str,
     unless: ColumnElement[bool] | None = None,
     values: dict[str, Any] | None = None,
-    seen: str | None = None,
+    locked: Order | None = None,
+    last: bool = False,
     then: Sequence[tuple[str, str, dict[str, Any]]] = (),
     **data: Any,
 ) -> bool:
@@ -34,11 +35,13 @@ def move(
 
     One conditional UPDATE on (id, the state that was just seen): whether it finds its row decides races. The winner
     writes the history row and the outbox event in the same unit. `unless` must not hold for the order's row; `values`
-    are written together with the state. `seen` spares the look at the state when the caller has its row. `then` are
-    events that follow the move's, each a stream, a kind and what it says. Raises KeyError when the table knows no such
-    move.
+    are written together with the state. `locked` spares the look at the state: it is the order's row, which the caller
+    has locked. If then nothing else in the unit writes or reads that row, the move may come `last`, at the unit's end.
+    `then` are events that follow the move's, each a stream, a kind and what it says. Raises KeyError when the table
+    knows no such move.
     """
     allowed = states.sources(target, because)
+    seen = locked.state if locked else None
     if seen is None:
         db.session.flush()
         seen = db.session.scalar(select(Order.state).where(Order.id == order_id))
@@ -49,7 +52,10 @@ def move(
         statement = _writes(tuple(change))
         written: dict[str, Any] = {"the_order": order_id, "seen": seen, "many": 1 + len(then)}
         written |= {f"new_{name}": value for name, value in change.items()}
-        if unless is None:
+        if locked and last:
+            change_last(_writes(tuple(change), tells=False), **written)
+            won = [(locked.event_seq + written["many"], locked.number)]
+        elif unless is None:
             won = rows(statement, **written)
         else:
             won = [tuple(row) for row in db.session.execute(statement.where(~unless), written)]
@@ -71,15 +77,17 @@ def move(
 
 
 @cache
-def _writes(columns: tuple[str, ...]) -> Any:
-    """The conditional UPDATE: writes `columns` and takes `many` event numbers where the state is the one seen."""
+def _writes(columns: tuple[str, ...], *, tells: bool = True) -> Any:
+    """The conditional UPDATE: writes `columns` and takes `many` event numbers where the state is the one seen, and
+    `tells` the last of them.
+    """
     orders = events.ORDERS
-    return (
+    statement = (
         update(orders)
         .where(orders.c.id == bindparam("the_order"), orders.c.state == bindparam("seen"))
         .values({c: bindparam(f"new_{c}") for c in columns} | {"event_seq": orders.c.event_seq + bindparam("many")})
-        .returning(orders.c.event_seq, orders.c.number)
     )
+    return statement.returning(orders.c.event_seq, orders.c.number) if tells else statement
 
 
 def _remember(order_id: int, change: dict[str, Any]) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
+from flask import Flask, current_app
 from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
 
 from shop.core import clock, logs, metrics
-from shop.core.db import change_last, changed, db, insert, retried, rows, table, writing
+from shop.core.db import change_last, changed, db, insert, retried, rows, rows_of_each, table, writing
+from shop.core.together import Together
 from shop.payments import disputes, refunds, registry, states
+from shop.payments.lock import Around, plain
 from shop.payments.models import InboxRow, Payment, RefusedNotice
 from shop.payments.provider import BadSignature, Malformed, Notice, PaymentProvider
 from shop.payments.settle import UnknownPayment, settle
@@ -25,6 +28,7 @@ HINTS_KEPT = 10_000  # rows of the inbox, counted back from the newest
 REFUSED_KEPT = 1000  # for each provider
 BACKOFF = (2, 5, 10, 30, 60, 300, 1800)  # seconds until what could not be applied is tried again
 ORPHAN_GIVEN_UP = timedelta(days=1)
+AT_ONCE, LANES, LANE_PATIENCE = 8, 2, 0.25  # webhooks in a unit, units at once, seconds
 _KEPT_HEADERS = ("content-type", "user-agent", "webhook-id", "webhook-timestamp", "stripe-signature", "x-request-id")
 _INBOX = table(InboxRow)
 _TO_APPLY = (
@@ -57,6 +61,36 @@ class _Row:
     tries: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class _Arrival:
+    """A webhook that verified, and the ids of its request for the log."""
+
+    provider: PaymentProvider
+    notices: list[Notice]
+    headers: Mapping[str, str]
+    raw: bytes
+    ids: Mapping[str, Any] = field(default_factory=logs.ids)
+
+    @property
+    def notice(self) -> Notice:
+        """The first one; all of them have its key and its trust."""
+        return self.notices[0]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it says, proven, that one payment captured money once, and nothing else."""
+        one, facts = self.notice, self.notice.facts
+        proven = one.kind == "payment" and one.trust == "signed" and len(self.notices) == 1
+        more = one.refund or one.dispute or facts.decline or facts.show
+        return proven and not more and facts.state == states.CAPTURED and len(facts.captures) == 1
+
+    def pays(self, around: Around) -> bool:
+        """Whether the money is what its payment and its order want."""
+        order, [payment], _ = around
+        [capture] = self.notice.facts.captures
+        return payment.provider == self.provider.NAME and capture.money == payment.money == order.to_pay
+
+
 def receive(provider: PaymentProvider, headers: Mapping[str, str], raw: bytes) -> tuple[int, str]:
     """Take one webhook and return the status and body that the acquirer wants to read.
 
@@ -71,37 +105,76 @@ def receive(provider: PaymentProvider, headers: Mapping[str, str], raw: bytes) -
         return _refuse(provider, "malformed", str(error), headers, raw)
     if not notices:
         return provider.ack("hint")
+    arrival = _Arrival(provider, notices, headers, raw)
     try:
-        outcome = retried(lambda: _take(provider, notices, headers, raw))
+        outcome = _at_once_or_alone(arrival)
     except (OperationalError, InterfaceError, TimeoutError) as error:  # the database is away, locked or full
         outcome = _not_stored(provider, error)
     except Exception as error:  # noqa: BLE001 - what cannot be applied now is stored all the same
-        outcome = _store_for_later(provider, notices, headers, raw, f"{type(error).__name__}: {error}")
+        outcome = _store_for_later(arrival, f"{type(error).__name__}: {error}")
     if outcome == "key_reused":
         return _refuse(provider, "key_reused", "another body under an event id that we have", headers, raw)
     return provider.ack(outcome)
 
 
-def _take(provider: PaymentProvider, notices: list[Notice], headers: Mapping[str, str], raw: bytes) -> str:
-    """Store a webhook and apply it, in one unit: whoever sees the row sees what it did. Returns what it is."""
-    at = clock.now()
+def init_app(app: Flask) -> None:
+    """Webhooks that arrive at this process at once go through the database together."""
+    app.extensions["settled_arrivals"] = Together(_take_together, lanes=LANES, most=AT_ONCE, patience=LANE_PATIENCE)
+
+
+def _at_once_or_alone(arrival: _Arrival) -> str:
+    def alone() -> str:
+        return retried(lambda: _take(arrival))
+
+    if not arrival.is_plain:
+        return alone()
+    together: Together[_Arrival, str] = current_app.extensions["settled_arrivals"]
+    return together.do(arrival, alone, about=arrival.notice.reference)
+
+
+def _take_together(arrivals: Sequence[_Arrival]) -> list[str | None]:
+    """Store and apply several webhooks in one unit, those that hold no surprise; None for each other one."""
+    at, outcomes, left = clock.now(), dict[_Arrival, str](), list[int]()
+    in_order = sorted(
+        arrivals, key=lambda one: (one.provider.NAME, one.notice.dedupe_key)
+    )  # so nobody waits in a circle
     with writing():
-        inbox_id, outcome = _store(provider, notices, headers, raw, at)
+        stored = rows_of_each(_unless_known(db.engine.dialect.name), [_row(one, at) for one in in_order])
+        found = plain([one.notice.reference for one in arrivals])
+        for arrival, new in zip(in_order, stored, strict=True):
+            around = found.get(arrival.notice.reference)
+            if new and around and arrival.pays(around):
+                row = _Row(int(new[0][0]), arrival.provider.NAME, arrival.notice.trust, at)
+                with logs.bound(arrival.ids):
+                    outcomes[arrival] = _apply(row, arrival.notices, at, around)
+            elif new:
+                left.append(int(new[0][0]))
+        if left:
+            db.session.execute(delete(InboxRow).where(InboxRow.id.in_(left)))
+    metrics.AT_ONCE.inc(len(outcomes))
+    for arrival, outcome in outcomes.items():
+        metrics.NOTICES.labels(arrival.provider.NAME, outcome).inc()
+    return [outcomes.get(arrival) for arrival in arrivals]
+
+
+def _take(arrival: _Arrival) -> str:
+    """Store a webhook and apply it, in one unit: whoever sees the row sees what it did. Returns what it is."""
+    at, name = clock.now(), arrival.provider.NAME
+    with writing():
+        inbox_id, outcome = _store(arrival, at)
         if inbox_id is not None:
-            outcome = _apply(_Row(inbox_id, provider.NAME, notices[0].trust, at), notices, at)
+            outcome = _apply(_Row(inbox_id, name, arrival.notice.trust, at), arrival.notices, at)
     if inbox_id is not None:
-        metrics.NOTICES.labels(provider.NAME, outcome).inc()
+        metrics.NOTICES.labels(name, outcome).inc()
     return outcome
 
 
-def _store_for_later(
-    provider: PaymentProvider, notices: list[Notice], headers: Mapping[str, str], raw: bytes, error: str
-) -> str:
+def _store_for_later(arrival: _Arrival, error: str) -> str:
     """Store a webhook that could not be applied: the sweep tries again."""
 
     def unit() -> str:
         with writing():
-            inbox_id, outcome = _store(provider, notices, headers, raw, clock.now(), tries=1, error=error[:500])
+            inbox_id, outcome = _store(arrival, clock.now(), tries=1, error=error[:500])
         if inbox_id is not None:
             log.error("inbox.not_applied", inbox=inbox_id, error=error)
         return outcome
@@ -110,7 +183,7 @@ def _store_for_later(
     try:
         return retried(unit)
     except SQLAlchemyError as failure:
-        return _not_stored(provider, failure)
+        return _not_stored(arrival.provider, failure)
 
 
 def _not_stored(provider: PaymentProvider, error: Exception) -> str:
@@ -125,41 +198,35 @@ def _unless_known(_dialect: str) -> Any:
     return insert(InboxRow, plain=True).on_conflict_do_nothing().returning(_INBOX.c.id)
 
 
-def _store(
-    provider: PaymentProvider,
-    notices: list[Notice],
-    headers: Mapping[str, str],
-    raw: bytes,
-    at: datetime,
-    tries: int = 0,
-    error: str | None = None,
-) -> tuple[int | None, str]:
+def _store(arrival: _Arrival, at: datetime, tries: int = 0, error: str | None = None) -> tuple[int | None, str]:
     """The id of the new row, or None for a repetition, and what it is. Part of the caller's unit."""
-    key, digest = notices[0].dedupe_key, hashlib.sha256(raw).hexdigest()
-    row = {
-        "provider": provider.NAME,
-        "dedupe_key": key,
-        "body_hash": digest,
-        "body": raw,
-        "headers": _kept(headers),
-        "trust": notices[0].trust,
+    row = _row(arrival, at, tries, error)
+    new = rows(_unless_known(db.engine.dialect.name), **row)
+    if new:
+        inbox_id = int(new[0][0])
+        if arrival.notice.trust in UNPROVEN:
+            _forget_old_hints(arrival.provider.NAME, inbox_id)
+        return inbox_id, "applied"
+    ours = (InboxRow.provider == row["provider"], InboxRow.dedupe_key == row["dedupe_key"])
+    same = changed(
+        update(InboxRow).where(*ours, InboxRow.body_hash == row["body_hash"]).values(repeats=InboxRow.repeats + 1)
+    )
+    return None, "duplicate" if same else "key_reused"
+
+
+def _row(arrival: _Arrival, at: datetime, tries: int = 0, error: str | None = None) -> dict[str, Any]:
+    return {
+        "provider": arrival.provider.NAME,
+        "dedupe_key": arrival.notice.dedupe_key,
+        "body_hash": hashlib.sha256(arrival.raw).hexdigest(),
+        "body": arrival.raw,
+        "headers": _kept(arrival.headers),
+        "trust": arrival.notice.trust,
         "received_at": at,
         "due_at": at + _pause(tries),
         "tries": tries,
         "error": error,
     }
-    new = rows(_unless_known(db.engine.dialect.name), **row)
-    if new:
-        inbox_id = int(new[0][0])
-        if notices[0].trust in UNPROVEN:
-            _forget_old_hints(provider.NAME, inbox_id)
-        return inbox_id, "applied"
-    same = changed(
-        update(InboxRow)
-        .where(InboxRow.provider == provider.NAME, InboxRow.dedupe_key == key, InboxRow.body_hash == digest)
-        .values(repeats=InboxRow.repeats + 1)
-    )
-    return None, "duplicate" if same else "key_reused"
 
 
 def _forget_old_hints(provider: str, newest: int) -> None:
@@ -200,9 +267,11 @@ def _apply_stored(inbox_id: int, notices: list[Notice]) -> str:
     return verdict
 
 
-def _apply(row: _Row, notices: list[Notice], at: datetime) -> str:
-    """Do what the notices of a row say and note it on the row. Part of the caller's unit, which has the row locked."""
-    verdict = max((_hear(row, notice) for notice in notices), key=_WEIGHT.index)
+def _apply(row: _Row, notices: list[Notice], at: datetime, found: Around | None = None) -> str:
+    """Do what the notices of a row say and note it on the row. Part of the caller's unit, which has the row locked, and
+    perhaps has `found` what is around their payment.
+    """
+    verdict = max((_hear(row, notice, found) for notice in notices), key=_WEIGHT.index)
     due_at = _again_at(row, verdict, at)
     change_last(_APPLIED, row=row.id, heard=verdict, due=due_at, done=None if due_at else at)
     return verdict
@@ -221,7 +290,7 @@ def _again_at(row: _Row, verdict: str, at: datetime) -> datetime | None:
     return None
 
 
-def _hear(row: _Row, notice: Notice) -> str:
+def _hear(row: _Row, notice: Notice, found: Around | None) -> str:
     """What one notice does, by how far it can be trusted."""
     provider = registry.get(row.provider)
     if provider and provider.MERCHANT and notice.merchant and notice.merchant != provider.MERCHANT:
@@ -234,7 +303,9 @@ def _hear(row: _Row, notice: Notice) -> str:
         return "hint"
     if notice.trust == "signed":
         try:
-            return settle(notice.reference, notice.facts, "webhook", provider=row.provider, inbox_id=row.id)
+            return settle(
+                notice.reference, notice.facts, "webhook", provider=row.provider, inbox_id=row.id, found=found
+            )
         except UnknownPayment:
             return "orphan"
     _make_due(row.provider, notice.reference)

@@ -4,13 +4,18 @@ it.
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, select
+from collections.abc import Collection
+
+from sqlalchemy import bindparam, exists, select
 from sqlalchemy.orm import aliased
 
-from shop.core.db import db
+from shop.core.db import db, table
 from shop.orders.models import Order
+from shop.orders.states import PAYABLE
 from shop.payments.models import Capture, Payment
 
+Around = tuple[Order, list[Payment], set[str]]
+"""An order, all its payments, and the acquirer's ids of what one of them has captured so far."""
 _FRESH = {"populate_existing": True}
 _SAME = aliased(Payment)
 _LOCKED = select(Payment).order_by(Payment.id).with_for_update(of=Payment)
@@ -25,6 +30,16 @@ _ORDER_AND_BOOKED = (
     .where(Order.id == bindparam("order"))
     .with_for_update(of=Order)
 )
+_BESIDE, _BOOKED = aliased(Payment), table(Capture)
+_PLAIN = (
+    select(Payment, Order)
+    .join(Order, Order.id == Payment.order_id)
+    .where(Payment.id.in_(bindparam("payments", expanding=True)))
+    .where(~exists().where(_BESIDE.order_id == Payment.order_id, _BESIDE.id != Payment.id))
+    .where(~exists().where(_BOOKED.c.payment_id == Payment.id))
+    .order_by(Payment.id)
+    .with_for_update(skip_locked=True)
+)
 
 
 def order_with_payments(order_id: int) -> tuple[Order, list[Payment]]:
@@ -34,7 +49,7 @@ def order_with_payments(order_id: int) -> tuple[Order, list[Payment]]:
     return order, list(payments)
 
 
-def around(payment_id: str, provider: str | None = None) -> tuple[Order, list[Payment], set[str]] | None:
+def around(payment_id: str, provider: str | None = None) -> Around | None:
     """The order of a payment, all its payments, and the acquirer's ids of what this one has captured so far; locked as
     above. None for an unknown payment, or one that `provider`, when given, does not run.
 
@@ -46,3 +61,18 @@ def around(payment_id: str, provider: str | None = None) -> tuple[Order, list[Pa
     both = {"order": payments[0].order_id, "payment": payment_id}
     rows = db.session.execute(_ORDER_AND_BOOKED, both, execution_options=_FRESH).all()
     return rows[0][0], list(payments), {row[1] for row in rows if row[1] is not None}
+
+
+def plain(payment_ids: Collection[str]) -> dict[str, Around]:
+    """What is around each of these payments, as far as it is locked at once and holds no surprise: an open payment
+    that has captured nothing, the only one of an order that may be paid and that no store credit pays for.
+
+    Nobody is waited for, so locking many orders before their payments breaks no order of locks. A capture that was
+    booked a moment ago may be missed: then its payment is no longer open, or the unique index refuses the second one.
+    """
+    found = db.session.execute(_PLAIN, {"payments": list(payment_ids)})
+    return {
+        payment.id: (order, [payment], set())
+        for payment, order in found
+        if payment.is_open and order.state in PAYABLE and not order.credit_amount
+    }

@@ -15,7 +15,7 @@ from flask import current_app
 from sqlalchemy import select, update
 
 from shop.core import clock, logs, metrics, outbox
-from shop.core.db import add_last, after_commit, changed, db, retried, writing
+from shop.core.db import add_last, after_commit, changed, db, retried, write_last, writing
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import Money
 from shop.ledger import book, chart
@@ -24,7 +24,7 @@ from shop.orders import states as order_states
 from shop.orders.models import STORE_CREDIT, Order
 from shop.orders.move import move
 from shop.payments import due, holdings, refunds, registry, review, states
-from shop.payments.lock import around, order_with_payments
+from shop.payments.lock import Around, around, order_with_payments
 from shop.payments.models import Capture, Payment, Report
 from shop.payments.provider import CaptureFact, Facts, Show
 from shop.payments.settlement_models import charged_back
@@ -40,7 +40,9 @@ class UnknownPayment(KeyError):
 
 @dataclass
 class _Hearing:
-    """One report while it is being judged: the locked rows, and what has been found so far."""
+    """One report while it is being judged: the locked rows, and what has been found so far. A plain one ends with the
+    order's move.
+    """
 
     payment: Payment
     order: Order
@@ -49,20 +51,28 @@ class _Hearing:
     heard_from: str
     at: datetime
     booked: set[str]
+    is_plain: bool = False
     verdicts: list[str] = field(default_factory=lambda: ["duplicate"])
     news: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
 
 def settle(
-    payment_id: str, facts: Facts, heard_from: str, *, provider: str | None = None, inbox_id: int | None = None
+    payment_id: str,
+    facts: Facts,
+    heard_from: str,
+    *,
+    provider: str | None = None,
+    inbox_id: int | None = None,
+    found: Around | None = None,
 ) -> str:
     """Apply what was heard and return the verdict: applied, duplicate, stale, illegal, mismatch, hint or foreign.
 
     `heard_from` is webhook, poll, return, view, start, staff or settlement file. Joins the caller's unit if there is
-    one. Raises UnknownPayment for a payment that we do not have, or that `provider`, when given, does not run.
+    one, which may have `found` and locked what is around the payment. Raises UnknownPayment for a payment that we do
+    not have, or that `provider`, when given, does not run.
     """
     if db.session().info.get("writing"):
-        return _settle(payment_id, facts, heard_from, provider, inbox_id)
+        return _settle(payment_id, facts, heard_from, provider, inbox_id, found)
 
     def unit() -> str:
         with writing():
@@ -71,16 +81,18 @@ def settle(
     return retried(unit)
 
 
-def _settle(payment_id: str, facts: Facts, heard_from: str, by: str | None, inbox_id: int | None) -> str:
-    found = around(payment_id, by)
-    if found is None:
+def _settle(
+    payment_id: str, facts: Facts, heard_from: str, by: str | None, inbox_id: int | None, found: Around | None = None
+) -> str:
+    order_and_all = found or around(payment_id, by)
+    if order_and_all is None:
         raise UnknownPayment(payment_id)
-    order, payments, booked = found
+    order, payments, booked = order_and_all
     payment = next(p for p in payments if p.id == payment_id)
     if payment.contradicts(facts.provider_data):
         return "foreign"
     others = [p for p in payments if p.id != payment_id]
-    hearing = _Hearing(payment, order, others, facts, heard_from, clock.now(), booked)
+    hearing = _Hearing(payment, order, others, facts, heard_from, clock.now(), booked, is_plain=found is not None)
     _note_details(hearing)
     for capture in facts.captures:
         _book(hearing, capture)
@@ -93,6 +105,8 @@ def _settle(payment_id: str, facts: Facts, heard_from: str, by: str | None, inbo
         if payment.cancel_requested_at is None or heard_from == "start":
             payment.next_check_at = hearing.at
         payment.cancel_requested_at = payment.cancel_requested_at or hearing.at
+    if hearing.is_plain:
+        write_last(payment)
     return _record(hearing, inbox_id)
 
 
@@ -100,7 +114,8 @@ def _settle(payment_id: str, facts: Facts, heard_from: str, by: str | None, inbo
 
 
 def _book(hearing: _Hearing, fact: CaptureFact) -> None:
-    """Write a capture down once, by the acquirer's id, and decide what it is to the order.
+    """Write a capture down once, by the acquirer's id, and decide what it is to the order. What pays nothing goes back
+    by itself.
 
     The payment's row is locked, so nobody else books for it now; the unique index on the acquirer's id stands behind
     that.
@@ -114,15 +129,16 @@ def _book(hearing: _Hearing, fact: CaptureFact) -> None:
     heard = {"heard_at": hearing.at, "heard_from": hearing.heard_from, "standing": standing}
     row: dict[str, Any] = {"provider": payment.provider, "capture_id": fact.id, "payment_id": payment.id}
     row |= money | heard
-    capture = Capture(**row)
-    if standing == "paid":  # nobody asks for its id in this unit
-        add_last(Capture, **row)
-    else:
-        db.session.add(capture)
-    _post(hearing, capture)
+    _post(hearing, fact, chart.SALES if standing == "paid" else chart.ASIDE)
     hearing.verdicts.append("mismatch" if standing == "mismatch" else "applied")
-    if standing != "paid":  # the order's move has told of it otherwise
-        hearing.news.append(_captured(fact, standing))
+    if standing == "paid":  # the order's move has told of it, and nobody asks for its id in this unit
+        add_last(Capture, **row)
+        return
+    hearing.news.append(_captured(fact, standing))
+    capture = Capture(**row)
+    db.session.add(capture)
+    db.session.flush()
+    refunds.by_itself(capture, hearing.order.id)
 
 
 def _captured(fact: CaptureFact, standing: str) -> tuple[str, dict[str, Any]]:
@@ -130,20 +146,11 @@ def _captured(fact: CaptureFact, standing: str) -> tuple[str, dict[str, Any]]:
     return "payment.captured", {"amount": fact.money.amount, "currency": fact.money.currency, "standing": standing}
 
 
-def _post(hearing: _Hearing, capture: Capture) -> None:
-    """The ledger has what the acquirer took, whatever it is to the order; what pays nothing goes back by itself."""
-    pays = capture.standing == "paid"
-    book.transfer(
-        f"capture:{capture.provider}:{capture.capture_id}",
-        "capture",
-        capture.money,
-        debit=chart.receivable(capture.provider),
-        credit=chart.SALES if pays else chart.ASIDE,
-        order_id=hearing.order.id,
-    )
-    if not pays:
-        db.session.flush()
-        refunds.by_itself(capture, hearing.order.id)
+def _post(hearing: _Hearing, fact: CaptureFact, account: str) -> None:
+    """The ledger has what the acquirer took, whatever it is to the order."""
+    name = hearing.payment.provider
+    key, order_id = f"capture:{name}:{fact.id}", hearing.order.id
+    book.transfer(key, "capture", fact.money, debit=chart.receivable(name), credit=account, order_id=order_id)
 
 
 def _standing(hearing: _Hearing, fact: CaptureFact) -> str:
@@ -164,7 +171,8 @@ def _standing(hearing: _Hearing, fact: CaptureFact) -> str:
 def _pay(hearing: _Hearing, fact: CaptureFact, because: str) -> bool:
     order, payment = hearing.order, hearing.payment
     kind, says = _captured(fact, "paid")  # its event takes its number together with the move's
-    told: dict[str, Any] = {"payment": payment.id, "then": [(outbox.PAYMENTS, kind, {"payment": payment.id, **says})]}
+    then = (outbox.PAYMENTS, kind, {"payment": payment.id, **says})
+    told: dict[str, Any] = {"last": hearing.is_plain, "payment": payment.id, "then": [then]}
     if not _make_paid(order, hearing.others, because, hearing.heard_from, paid_by=payment.id, **told):
         return False
     seconds = max(0.0, (hearing.at - fact.at).total_seconds())
@@ -185,7 +193,7 @@ def _make_paid(
     """The order becomes PAID, what it holds is used, and no other payment of it stays open. False when it may not."""
     at = clock.now()
     values = {"paid_by": paid_by, "paid_at": at, "accepted_amount": accepted}
-    if not move(order.id, order_states.PAID, because, actor=actor, values=values, seen=order.state, **told):
+    if not move(order.id, order_states.PAID, because, actor=actor, values=values, locked=order, **told):
         return False
     holdings.use(order)
     for other in others:
@@ -295,8 +303,9 @@ def _move_payment(hearing: _Hearing) -> None:
 def _note_details(hearing: _Hearing) -> None:
     """Details never decide anything; they are what the buyer and staff are shown."""
     payment, facts = hearing.payment, hearing.facts
-    if facts.provider_data:
-        payment.provider_data = {**payment.provider_data, **facts.provider_data}
+    known = {**payment.provider_data, **facts.provider_data}
+    if known != payment.provider_data:
+        payment.provider_data = known
     if facts.action and payment.action is None:
         payment.action = {"kind": facts.action.kind, "url": facts.action.url, "fields": dict(facts.action.fields)}
     if facts.expires_at and payment.expires_at is None:

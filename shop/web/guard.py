@@ -171,8 +171,9 @@ def _check_csrf() -> None:
 
 
 def _leave(response: Response) -> Response:
-    for name, value in current_app.extensions["settled_headers"].items():
-        response.headers.setdefault(name, value)
+    there = {name.lower() for name, _ in response.headers}
+    ours: dict[str, str] = current_app.extensions["settled_headers"]
+    response.headers.extend([(name, value) for name, value in ours.items() if name.lower() not in there])
     if response.mimetype == "text/html":
         response.headers.setdefault("Cache-Control", "private, no-cache")
     response.headers["X-Request-ID"] = g.get("request_id", "")
