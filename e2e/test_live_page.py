@@ -63,6 +63,7 @@ def test_a_stream_that_is_cut_catches_up_and_shows_no_event_twice(
     visitor: Visitor, demo: Demo, buyer: Buyer, acquirer: Control
 ) -> None:
     placed = buyer.order()
+    until(lambda: "Pay to complete" in buyer.page(f"/orders/{placed.token}"), what="a payment to be open")
     order = visitor.order(placed.url)
     order.page.evaluate(RECORD)
     began = since(order.page)

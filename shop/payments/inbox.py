@@ -62,7 +62,7 @@ class _Row:
 
 
 @dataclass(frozen=True, eq=False)
-class _Arrival:
+class Arrival:
     """A webhook that verified, and the ids of its request for the log."""
 
     provider: PaymentProvider
@@ -105,7 +105,7 @@ def receive(provider: PaymentProvider, headers: Mapping[str, str], raw: bytes) -
         return _refuse(provider, "malformed", str(error), headers, raw)
     if not notices:
         return provider.ack("hint")
-    arrival = _Arrival(provider, notices, headers, raw)
+    arrival = Arrival(provider, notices, headers, raw)
     try:
         outcome = _at_once_or_alone(arrival)
     except (OperationalError, InterfaceError, TimeoutError) as error:  # the database is away, locked or full
@@ -119,22 +119,24 @@ def receive(provider: PaymentProvider, headers: Mapping[str, str], raw: bytes) -
 
 def init_app(app: Flask) -> None:
     """Webhooks that arrive at this process at once go through the database together."""
-    app.extensions["settled_arrivals"] = Together(_take_together, lanes=LANES, most=AT_ONCE, patience=LANE_PATIENCE)
+    app.extensions["settled_arrivals"] = Together(take_together, lanes=LANES, most=AT_ONCE, patience=LANE_PATIENCE)
 
 
-def _at_once_or_alone(arrival: _Arrival) -> str:
+def _at_once_or_alone(arrival: Arrival) -> str:
     def alone() -> str:
         return retried(lambda: _take(arrival))
 
     if not arrival.is_plain:
         return alone()
-    together: Together[_Arrival, str] = current_app.extensions["settled_arrivals"]
+    together: Together[Arrival, str] = current_app.extensions["settled_arrivals"]
     return together.do(arrival, alone, about=arrival.notice.reference)
 
 
-def _take_together(arrivals: Sequence[_Arrival]) -> list[str | None]:
-    """Store and apply several webhooks in one unit, those that hold no surprise; None for each other one."""
-    at, outcomes, left = clock.now(), dict[_Arrival, str](), list[int]()
+def take_together(arrivals: Sequence[Arrival]) -> list[str | None]:
+    """Store and apply several plain webhooks about different payments in one unit, as far as they hold no surprise.
+    Returns what each one is, None for one that has to be taken alone.
+    """
+    at, outcomes, left = clock.now(), dict[Arrival, str](), list[int]()
     in_order = sorted(
         arrivals, key=lambda one: (one.provider.NAME, one.notice.dedupe_key)
     )  # so nobody waits in a circle
@@ -157,7 +159,7 @@ def _take_together(arrivals: Sequence[_Arrival]) -> list[str | None]:
     return [outcomes.get(arrival) for arrival in arrivals]
 
 
-def _take(arrival: _Arrival) -> str:
+def _take(arrival: Arrival) -> str:
     """Store a webhook and apply it, in one unit: whoever sees the row sees what it did. Returns what it is."""
     at, name = clock.now(), arrival.provider.NAME
     with writing():
@@ -169,7 +171,7 @@ def _take(arrival: _Arrival) -> str:
     return outcome
 
 
-def _store_for_later(arrival: _Arrival, error: str) -> str:
+def _store_for_later(arrival: Arrival, error: str) -> str:
     """Store a webhook that could not be applied: the sweep tries again."""
 
     def unit() -> str:
@@ -198,7 +200,7 @@ def _unless_known(_dialect: str) -> Any:
     return insert(InboxRow, plain=True).on_conflict_do_nothing().returning(_INBOX.c.id)
 
 
-def _store(arrival: _Arrival, at: datetime, tries: int = 0, error: str | None = None) -> tuple[int | None, str]:
+def _store(arrival: Arrival, at: datetime, tries: int = 0, error: str | None = None) -> tuple[int | None, str]:
     """The id of the new row, or None for a repetition, and what it is. Part of the caller's unit."""
     row = _row(arrival, at, tries, error)
     new = rows(_unless_known(db.engine.dialect.name), **row)
@@ -214,7 +216,7 @@ def _store(arrival: _Arrival, at: datetime, tries: int = 0, error: str | None = 
     return None, "duplicate" if same else "key_reused"
 
 
-def _row(arrival: _Arrival, at: datetime, tries: int = 0, error: str | None = None) -> dict[str, Any]:
+def _row(arrival: Arrival, at: datetime, tries: int = 0, error: str | None = None) -> dict[str, Any]:
     return {
         "provider": arrival.provider.NAME,
         "dedupe_key": arrival.notice.dedupe_key,

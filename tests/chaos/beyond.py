@@ -169,6 +169,19 @@ class Beyond(RuleBasedStateMachine):
         self._deliver(self.letters[letter % len(self.letters)], places)
 
     @some_orders
+    @rule(all_pay=st.booleans(), places=places)
+    def write_of_everything_at_once(self, all_pay: bool, places: int) -> None:
+        """How each payment is, all in one moment, perhaps the one in which all buyers pay: what a busy process takes
+        along goes in one unit.
+        """
+        latest = list(self.acquirer.payments.values())[-6:]
+        for remote in latest:
+            if all_pay and remote.state == states.OPEN:
+                self.acquirer.capture(remote.reference)
+        letters = [self._about(remote) for remote in latest]
+        self._do(lambda: _arrive_at_once(letters), places)
+
+    @some_orders
     @rule(order=which, lie=st.sampled_from(["forged", "other_merchant", "hint", "same_name"]))
     def write_what_proves_nothing(self, order: int, lie: str) -> None:
         """Says that it was captured, and nothing may move."""
@@ -238,3 +251,17 @@ class Beyond(RuleBasedStateMachine):
             WHERE p.order_id = :id ORDER BY c.standing = 'paid' DESC, c.amount - c.refunded_amount DESC, c.id LIMIT 1
         """
         return next(iter(self.world.rows(sql, id=order_id)), None)
+
+
+def _arrive_at_once(letters: list[Letter]) -> None:
+    arrivals = {}
+    for number, (name, headers, body) in enumerate(letters):
+        provider = registry.get(name)
+        assert provider
+        arrivals[number] = inbox.Arrival(provider, provider.read_webhook(headers, body), headers, body)
+    plain = [number for number, arrival in arrivals.items() if arrival.is_plain]
+    taken = inbox.take_together([arrivals[number] for number in plain]) if plain else []
+    alone = set(arrivals) - {number for number, outcome in zip(plain, taken, strict=True) if outcome}
+    for number in sorted(alone):
+        arrival = arrivals[number]
+        inbox.receive(arrival.provider, arrival.headers, arrival.raw)

@@ -146,6 +146,12 @@ class Life(Afterwards):
         if len(self.world.asleep) > asleep:
             self.wake_up(asleep, 0)
 
+    @rule(buyers=st.integers(2, 4), sku=st.sampled_from([KETTLE, PEN]), places=places)
+    def many_buy_and_pay_at_once(self, buyers: int, sku: str, places: int) -> None:
+        for _ in range(buyers):
+            self._place(sku, 1, "fakepay", None, 0, 0)
+        self.write_of_everything_at_once(True, places)
+
     # --- staff ---
 
     @some_orders

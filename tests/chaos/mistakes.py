@@ -15,6 +15,7 @@ from shop.core.db import db
 from shop.inventory import stock
 from shop.ledger import book, chart, store_credit
 from shop.orders import events
+from shop.orders import move as moving
 from shop.orders import states as order_states
 from shop.orders.models import Order
 from shop.payments import disputes, poll, refund_journals, refunds, settle, states
@@ -145,6 +146,15 @@ def what_went_by_hand_is_booked_against_the_acquirer(patch: Patch, world: World)
     patch.setattr(refund_journals.chart, "BY_HAND", chart.receivable("fakepay"))
 
 
+def what_goes_together_does_not_move_its_orders(patch: Patch, world: World) -> None:
+    patch.setattr(moving, "change_last", lambda *_, **__: None)
+
+
+def what_is_sold_together_is_sold_for_the_first_order_alone(patch: Patch, world: World) -> None:
+    right = stock._sell
+    patch.setattr(stock, "_sell", lambda order_ids: right(order_ids[:1]))
+
+
 SEEDED = (
     the_ledger_is_posted_twice,
     late_money_is_not_refunded,
@@ -164,4 +174,6 @@ MORE = (
     revived_without_holding_again,
     a_chargeback_takes_no_money,
     what_went_by_hand_is_booked_against_the_acquirer,
+    what_goes_together_does_not_move_its_orders,
+    what_is_sold_together_is_sold_for_the_first_order_alone,
 )
