@@ -28,8 +28,7 @@ from tests.parts.postgres import PostgresServer
 from tests.parts.processes import ROOT, free_port
 
 SECRET = "whsec_a3BheS1kZW1vLXdlYmhvb2stc2VjcmV0LTAwMDE="  # the demo merchant's, printed in the acquirer's manual
-CONNECTIONS = 16
-TURN, WARM = 250, 1  # webhooks in a turn, and turns that do not count
+TURN, WARM = 500, 1  # webhooks in a turn, and turns that do not count
 
 
 def batched(items: Sequence[bytes], size: int) -> Iterator[list[bytes]]:
@@ -75,7 +74,7 @@ def signed(address: str, body: bytes) -> bytes:
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
 
-async def post_all(address: str, requests: list[bytes]) -> float:
+async def post_all(address: str, requests: list[bytes], connections: int) -> float:
     """Writes all requests over a few connections that stay open. Returns the seconds; raises on any answer but 200."""
     queue, host = iter(requests), urlsplit(address)
 
@@ -91,13 +90,13 @@ async def post_all(address: str, requests: list[bytes]) -> float:
         writer.close()
 
     began = time.monotonic()
-    await asyncio.gather(*(one_connection() for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(one_connection() for _ in range(connections)))
     return time.monotonic() - began
 
 
-def seconds(address: str, bodies: list[bytes]) -> float:
-    """How long these webhooks take."""
-    return asyncio.run(post_all(address, [signed(address, body) for body in bodies]))
+def seconds(address: str, bodies: list[bytes], connections: int) -> float:
+    """How long these webhooks take over so many connections."""
+    return asyncio.run(post_all(address, [signed(address, body) for body in bodies], connections))
 
 
 def floor(demo: Demo, database_url: str) -> str:
@@ -109,7 +108,9 @@ def floor(demo: Demo, database_url: str) -> str:
     return address.format(port)
 
 
-def measure(count: int, database: str, shop_url: str, floor_url: str) -> tuple[str, float, float, float]:
+def measure(
+    count: int, connections: int, database: str, shop_url: str, floor_url: str
+) -> tuple[str, float, float, float]:
     """(database, the bare view's rate, the shop's rate, their ratio)."""
     settings = {"DATABASE_URL": shop_url} if shop_url else {}
     with running(LOG_FORMAT="json", **settings) as demo:
@@ -119,7 +120,8 @@ def measure(count: int, database: str, shop_url: str, floor_url: str) -> tuple[s
         bare_view = floor(demo, floor_url or f"sqlite:///{demo.folder / 'floor.db'}")
         note(f"{database}: webhooks")
         turns = list(batched(bodies, TURN))
-        taken = [(seconds(demo.shop, turn), seconds(bare_view, turn)) for turn in turns][WARM:]
+        sides = (demo.shop, bare_view)
+        taken = [[seconds(side, turn, connections) for side in sides] for turn in turns][WARM:]
         ours, bare = (sum(map(len, turns[WARM:])) / sum(side) for side in zip(*taken, strict=True))
         note(f"{database}: {ours:.0f} settled a second, {bare:.0f} by the bare view: {ours / bare:.2f} of it")
         demo.signal("acquirer", signal.SIGCONT)
@@ -147,6 +149,7 @@ def postgres() -> Iterator[PostgresServer]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--webhooks", type=int, default=1000)
+    parser.add_argument("--connections", type=int, default=32, help="how many webhooks are under way at once")
     parser.add_argument("--databases", default="SQLite,PostgreSQL")
     options = parser.parse_args()
     count, databases = options.webhooks + WARM * TURN, options.databases.lower()
@@ -154,10 +157,11 @@ def main() -> None:
         ("database", "bare view, 1/s", "full settle, 1/s", "of the bare view (goal 0.35)")
     ]
     if "sqlite" in databases:
-        rows.append(measure(count, "SQLite", "", ""))
+        rows.append(measure(count, options.connections, "SQLite", "", ""))
     if "postgresql" in databases:
         with postgres() as server:
-            rows.append(measure(count, "PostgreSQL", server.url(server.create()), server.url(server.create())))
+            urls = [server.url(server.create()) for _ in range(2)]
+            rows.append(measure(count, options.connections, "PostgreSQL", *urls))
     table("Signed webhooks a second, one gunicorn worker", rows)
 
 

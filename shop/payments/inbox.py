@@ -28,7 +28,7 @@ HINTS_KEPT = 10_000  # rows of the inbox, counted back from the newest
 REFUSED_KEPT = 1000  # for each provider
 BACKOFF = (2, 5, 10, 30, 60, 300, 1800)  # seconds until what could not be applied is tried again
 ORPHAN_GIVEN_UP = timedelta(days=1)
-AT_ONCE, LANES, LANE_PATIENCE = 8, 2, 0.25  # webhooks in a unit, units at once, seconds
+AT_ONCE, LANES, LANE_PATIENCE = 16, 2, 0.25  # webhooks in a unit, units at once, seconds
 _KEPT_HEADERS = ("content-type", "user-agent", "webhook-id", "webhook-timestamp", "stripe-signature", "x-request-id")
 _INBOX = table(InboxRow)
 _TO_APPLY = (
