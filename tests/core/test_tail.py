@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from shop.core import clock
 from shop.core.db import add_last, change_last, changed, db, retried, table, writing
 from shop.inventory.models import Stock, StockMovement
+from tests.parts.waiting import until
 from tests.shop_fixtures import KETTLE, PEN, UNITS
 
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -145,3 +146,26 @@ def in_threads(*works: Callable[[], None]) -> None:
         thread.start()
     for thread in threads:
         thread.join(90)
+
+
+@on_postgresql
+def test_changes_of_one_kind_go_in_the_order_of_their_rows_so_that_no_two_units_wait_in_a_circle(app: Flask) -> None:
+    first, second = sorted((KETTLE, PEN))
+
+    def unit() -> None:
+        with app.app_context(), writing():
+            for sku in (second, first):
+                change_last(_ADD, of=sku, units=1)
+
+    waits = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    with db.engine.connect() as other:
+        other.execute(db.select(_STOCK).where(_STOCK.c.sku == first).with_for_update())
+        caller = threading.Thread(target=unit)
+        caller.start()
+        until(lambda: other.execute(waits).scalar(), what="the unit to wait for the first row")
+        other.execute(db.select(_STOCK).where(_STOCK.c.sku == second).with_for_update(nowait=True))
+        other.rollback()
+    caller.join(10)
+    assert (on_hand(first), on_hand(second)) == (UNITS + 1, UNITS + 1)

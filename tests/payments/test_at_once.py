@@ -197,8 +197,9 @@ def test_store_credit_is_spent_and_an_order_with_a_second_payment_is_paid_by_the
     [plain] = orders(shop, 1)
     for order in (with_credit, again):
         shop.acquirer.capture(shop.payment(order).id)
-    sent = [webhook(shop, order) for order in (with_credit, again, plain)]
+    sent, before = [webhook(shop, order) for order in (with_credit, again, plain)], together()
     assert at_once(*sent) == [(200, "applied")] * 3
+    assert together() - before == 1, "the plain one"
     assert [shop.state(order) for order in (with_credit, again, plain)] == ["PAID"] * 3
     assert shop.credit(customer) == 0
 
