@@ -58,9 +58,13 @@ class Together(Generic[T, R]):
         """
         place: _Place[T, R] = _Place(task, about)
         self._enter(place)
-        while not place.asleep.acquire(timeout=self._patience):
-            if self._leaves(place):
-                return alone()
+        try:
+            while not place.asleep.acquire(timeout=self._patience):
+                if self._leaves(place):
+                    return alone()
+        except BaseException:  # whoever is stopped here holds up nobody
+            self._gives_up(place)
+            raise
         if place.leads:
             try:
                 group = self._group(place)
@@ -91,6 +95,13 @@ class Together(Generic[T, R]):
             if leaves:
                 self._line.remove(place)
             return leaves
+
+    def _gives_up(self, place: _Place[T, R]) -> None:
+        with self._guard:
+            if place in self._line:
+                self._line.remove(place)
+        if place.leads:
+            self._pass_on()
 
     def _pass_on(self) -> None:
         """The lane is for the next in line."""

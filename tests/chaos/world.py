@@ -33,7 +33,7 @@ from shop.core.errors import Refusal
 from shop.core.money import Money
 from shop.jobs import schedule, work
 from shop.ledger import chart, store_credit
-from shop.payments import health, registry
+from shop.payments import health, inbox, registry
 from shop.reports.invariants.scope import Scope
 from tests.chaos.quick import quicken
 from tests.fakes import Acquirer, FakePay
@@ -131,6 +131,8 @@ class World:
             patch.setattr(ids, "token", lambda: self._name("T"))
             patch.setattr(health, "time", SimpleNamespace(monotonic=lambda: self.passed))
             patch.setattr(work, "PARALLEL", 1)
+            patch.setattr(inbox, "LANE_PATIENCE", 0.0)  # whoever has a lane may be asleep, and all are in one thread
+            inbox.init_app(self.app)
             todo = tuple(self._looked_for_quickly(one) for one in schedule.WORK if one.kind not in NOT_ABOUT_ORDERS)
             patch.setattr(schedule, "WORK", todo)
             patch.setattr(work, "WORK", todo)

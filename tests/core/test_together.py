@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -170,6 +171,36 @@ def test_who_is_taken_along_stays_until_the_work_is_done_however_long_it_takes()
     desk.together.do("c", patience_is_over.set, about="c")  # type: ignore[arg-type]
     desk.go_on()
     assert (desk.results["a"], desk.results["b"]) == ("A", "B")
+
+
+class Stopped:
+    """The lock of a caller who is stopped while waiting."""
+
+    def __init__(self) -> None:
+        self.held = False
+
+    def acquire(self, **_: float) -> bool:
+        if self.held:
+            raise KeyboardInterrupt
+        self.held = True
+        return True
+
+    def release(self) -> None:
+        """The call comes when nobody hears it any more."""
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["called already", "in line"])
+def test_who_is_stopped_while_waiting_holds_up_nobody(monkeypatch: pytest.MonkeyPatch, busy: bool) -> None:
+    desk = Desk()
+    if busy:
+        desk.occupied()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_Place", partial(module._Place, asleep=Stopped()))
+        with pytest.raises(KeyboardInterrupt):
+            desk.together.do("a", lambda: "alone", about="a")
+    assert desk.together.waiting == 0
+    desk.go_on()
+    assert desk.together.do("b", lambda: "alone", about="b") == "alone"
 
 
 def test_with_two_lanes_two_groups_are_under_way_and_none_is_lost(races: int = 200) -> None:
