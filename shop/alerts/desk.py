@@ -13,8 +13,9 @@ from sqlalchemy import func, select, update
 from shop.alerts.models import ACKNOWLEDGED, IS_OPEN, NEW, RESOLVED, Alert
 from shop.alerts.rules import RULES
 from shop.core import clock, logs, metrics, outbox
-from shop.core.db import after_commit, db, insert, retried, writing
+from shop.core.db import db, insert, retried, writing
 from shop.core.errors import BadInput, Refusal
+from shop.core.later import after_commit
 
 log = logs.get()
 WATCH = "watch"

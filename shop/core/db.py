@@ -12,9 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from contextvars import copy_context
 from datetime import UTC, datetime
-from functools import cache, partial
 from typing import Annotated, Any, TypeVar, cast
 
 from flask_sqlalchemy import SQLAlchemy
@@ -28,15 +26,11 @@ from sqlalchemy import (
     MetaData,
     Table,
     Update,
-    bindparam,
     event,
-    inspect,
-    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, mapped_column
-from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.types import TypeDecorator
 
 from shop.core import driver, metrics
@@ -148,8 +142,8 @@ def _ask_those_that_rested(engine: Engine) -> None:
 def writing() -> Iterator[None]:
     """One writing transaction: commits at the end, rolls back on any exception. Inside another, it joins that one.
 
-    What was read before is forgotten first, so that a unit decides on what the database says now. Callbacks of
-    `after_commit` run after it, outside. Never call the network in here.
+    What was read before is forgotten first, so that a unit decides on what the database says now. What
+    was put off until after the commit (later.py) runs after it, outside. Never call the network in here.
     """
     session = db.session()
     if session.info.get("writing"):
@@ -206,106 +200,24 @@ def retried(unit: Callable[[], T]) -> T:
     raise AssertionError("unreachable")
 
 
-def add_last(model: type[Base], **values: Any) -> None:
-    """Write a row at the end of the unit, together with all that is put off: for records that nobody in it reads.
-
-    Every row of a table names the same columns. Outside of a unit, and inside a savepoint, it is written at once.
-    """
-    tail = _open_tail()
-    if tail is None:
-        db.session.execute(table(model).insert(), [values])
-    else:
-        tail.add(table(model), values)
-
-
-def change_last(statement: Update, **values: Any) -> None:
-    """Carry out an UPDATE at the end of the unit: for rows that it has locked and does not look at again.
-
-    `statement` is made once, at import, and has a bindparam for every one of `values`. Outside of a unit, and inside a
-    savepoint, it is carried out at once.
-    """
-    tail = _open_tail()
-    if tail is None:
-        db.session.execute(statement, values)
-    else:
-        tail.change(statement, values)
-
-
-def write_last(row: Base) -> None:
-    """Write what was changed on a row at the end of the unit, together with all that is put off: for a row that the
-    unit has locked and does not look at again.
-    """
-    state = inspect(row)
-    new = {name: state.dict[name] for name in sorted(state.committed_state)}
-    if new:
-        values = {f"new_{name}": value for name, value in new.items()}
-        change_last(_of_row(type(row), tuple(new)), the_row=state.mapper.primary_key_from_instance(row)[0], **values)
-        for name, value in new.items():
-            set_committed_value(row, name, value)
-
-
-@cache
-def _of_row(model: type[Base], names: tuple[str, ...]) -> Update:
-    into = table(model)
-    [key] = into.primary_key
-    return update(into).where(key == bindparam("the_row")).values({name: bindparam(f"new_{name}") for name in names})
-
-
 def rows(statement: Insert | Update, **values: Any) -> list[tuple[Any, ...]]:
     """Carry out a statement that was made once, in the current unit, and return the rows that it returns.
 
     Past the session: what its objects have not yet said goes later, and what comes back are the driver's numbers and
     texts.
     """
-    return driver.rows(db.session.connection(), statement, values)
+    [found] = rows_of_each(statement, [values])
+    return found
 
 
 def rows_of_each(statement: Insert | Update, of_each: list[dict[str, Any]]) -> list[list[tuple[Any, ...]]]:
     """As `rows`, once with each of these values: what each time returned."""
-    return driver.rows_of_each(db.session.connection(), statement, of_each) if of_each else []
-
-
-def _open_tail() -> Tail | None:
-    session = db.session()
-    return None if session.in_nested_transaction() else session.info.get("tail")
+    return driver.rows(db.session.connection(), statement, of_each) if of_each else []
 
 
 def changed(statement: Executable, values: dict[str, Any] | None = None) -> int:
     """Carry out an UPDATE or DELETE and return how many rows it found: whoever finds none came second."""
     return cast("CursorResult[Any]", db.session.execute(statement, values)).rowcount
-
-
-def at_end(do: Callable[[list[T]], None], what: T) -> None:
-    """Call `do` once at the end of the unit, with everything that was put before it until then: for what is done to
-    many in one trip. Outside of a unit, and inside a savepoint, at once.
-    """
-    tail = _open_tail()
-    if tail is None:
-        do([what])
-    else:
-        tail.first.setdefault(do, []).append(what)
-
-
-def after_commit(callback: Callable[[], None]) -> None:
-    """Call `callback` once the current unit has committed, with the log's ids of now; at once when there is none."""
-    as_now: Callable[[], None] = partial(copy_context().run, callback)
-    after_commit_once(_call_each, as_now)
-
-
-def after_commit_once(do: Callable[[list[T]], None], what: T) -> None:
-    """Call `do` once the current unit has committed, with everything that was put before it until then; at once when
-    there is none.
-    """
-    after = db.session().info.get("after_commit")
-    if after is None:
-        do([what])
-    else:
-        after.setdefault(do, []).append(what)
-
-
-def _call_each(callbacks: list[Callable[[], None]]) -> None:
-    for callback in callbacks:
-        callback()
 
 
 def table(model: type[Base]) -> Table:

@@ -62,23 +62,15 @@ def errors(connection: Connection) -> Iterator[None]:
         raise DBAPIError.instance(None, None, error, base, hide_parameters=True, dialect=dialect) from error
 
 
-def rows(connection: Connection, statement: Insert | Update, values: Row) -> list[tuple[Any, ...]]:
-    """Carry it out and return the rows that it returns, as the driver gives them: for numbers and texts alone."""
-    with errors(connection):
-        told = ready(statement, connection.dialect, tuple(values))
-        cursor = raw(connection).cursor()
-        return list(cursor.execute(told.text, told.parameters(values)).fetchall())
-
-
-def rows_of_each(
-    connection: Connection, statement: Insert | Update, of_each: Sequence[Row]
-) -> list[list[tuple[Any, ...]]]:
-    """Carry it out once with each of these values, in one trip where the database can; what each time returned."""
+def rows(connection: Connection, statement: Insert | Update, of_each: Sequence[Row]) -> list[list[tuple[Any, ...]]]:
+    """Carry it out once with each of these values, many of them in one trip where the database can. Each time's rows
+    come as the driver gives them: for numbers and texts alone.
+    """
     with errors(connection):
         told = ready(statement, connection.dialect, tuple(of_each[0]))
         cursor = raw(connection).cursor()
         parameters = [told.parameters(values) for values in of_each]
-        if not hasattr(cursor, "results"):  # SQLite's
+        if len(parameters) == 1 or not hasattr(cursor, "results"):  # SQLite's has none
             return [list(cursor.execute(told.text, one).fetchall()) for one in parameters]
         cursor.executemany(told.text, parameters, returning=True)
         return [list(result.fetchall()) for result in cursor.results()]

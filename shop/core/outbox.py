@@ -15,7 +15,8 @@ from sqlalchemy import JSON, Index, Text, func, select, text, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.core import clock, redis
-from shop.core.db import Base, UtcDateTime, add_last, after_commit_once, db, writing
+from shop.core.db import Base, UtcDateTime, db, writing
+from shop.core.later import add_last, after_commit_once
 
 ORDERS = "orders.events.v1"
 PAYMENTS = "payments.events.v1"

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import bindparam, select, update
 
 from shop.core import clock
-from shop.core.db import at_end, change_last, changed, db, rows, rows_of_each, table
+from shop.core.db import changed, db, rows, rows_of_each, table
 from shop.core.errors import Refusal
+from shop.core.later import change_last, do_last
 from shop.inventory.models import Reservation, Stock, StockMovement
 
 _STOCK, _RESERVATIONS = table(Stock), table(Reservation)
@@ -69,7 +70,7 @@ def release(order_id: int) -> None:
 
 def confirm(order_id: int) -> None:
     """At the end of the unit, what an order holds leaves the shelf, because it was paid. Harmless the second time."""
-    at_end(_sell, order_id)
+    do_last(_sell, order_id)
 
 
 def _sell(order_ids: list[int]) -> None:

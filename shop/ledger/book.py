@@ -7,7 +7,8 @@ from collections import defaultdict
 from sqlalchemy import func, select
 
 from shop.core import clock
-from shop.core.db import add_last, db
+from shop.core.db import db
+from shop.core.later import add_last
 from shop.core.money import Money
 from shop.ledger.models import Journal, LedgerEntry
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from sqlalchemy import select, update
 
 from shop.core import clock, ids, logs
-from shop.core.db import after_commit, changed, db, insert, retried, writing
+from shop.core.db import changed, db, insert, retried, writing
 from shop.core.errors import BadInput, Refusal
+from shop.core.later import after_commit
 from shop.core.money import CURRENCIES, Money
 from shop.ledger import book, chart
 from shop.ledger.models import Funds, Payout

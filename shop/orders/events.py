@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from shop.core import clock, outbox
-from shop.core.db import add_last, db, rows, table
+from shop.core.db import db, rows, table
+from shop.core.later import add_last
 from shop.orders.models import Order, OrderEvent
 
 ORDERS = table(Order)

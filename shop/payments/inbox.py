@@ -14,7 +14,8 @@ from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
 
 from shop.core import clock, logs, metrics
-from shop.core.db import change_last, changed, db, insert, retried, rows, rows_of_each, table, writing
+from shop.core.db import changed, db, insert, retried, rows, rows_of_each, table, writing
+from shop.core.later import change_last
 from shop.core.together import Together
 from shop.payments import disputes, refunds, registry, states
 from shop.payments.lock import Around, plain

@@ -12,8 +12,9 @@ from flask import current_app
 from sqlalchemy import ScalarSelect, func, select, update
 
 from shop.core import clock, ids, logs, outbox
-from shop.core.db import after_commit, changed, db, retried, writing
+from shop.core.db import changed, db, retried, writing
 from shop.core.errors import BadInput, Refusal
+from shop.core.later import after_commit
 from shop.core.money import Money
 from shop.ledger import store_credit
 from shop.orders import events
@@ -118,9 +119,8 @@ def request_all(order_id: int, *, reason: str, by: str, to: str = TO_PROVIDER) -
             paid = select(Capture).where(Capture.payment_id == order.paid_by, Capture.standing == "paid")
             asked = []
             for capture in db.session.scalars(paid).all():
-                left = Money(_left(capture.id), capture.currency)
-                if left.amount > 0:
-                    asked.append(request(capture.id, left, reason=reason, by=by, to=to).id)
+                if _left(capture.id) > 0:
+                    asked.append(request(capture.id, None, reason=reason, by=by, to=to).id)
             credit = Money(store_credit.left_to_take_back(order_id), order.currency)
             if credit.amount:
                 asked.append(request_credit(order_id, credit, reason=reason, by=by).id)

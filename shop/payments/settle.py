@@ -15,14 +15,15 @@ from flask import current_app
 from sqlalchemy import select, update
 
 from shop.core import clock, logs, metrics, outbox
-from shop.core.db import add_last, after_commit, changed, db, retried, write_last, writing
+from shop.core.db import changed, db, retried, writing
 from shop.core.errors import BadInput, Refusal
+from shop.core.later import add_last, after_commit, write_last
 from shop.core.money import Money
 from shop.ledger import book, chart
 from shop.orders import events
 from shop.orders import states as order_states
 from shop.orders.models import STORE_CREDIT, Order
-from shop.orders.move import move
+from shop.orders.move import move, move_locked
 from shop.payments import due, holdings, refunds, registry, review, states
 from shop.payments.lock import Around, around, order_with_payments
 from shop.payments.models import Capture, Payment, Report
@@ -193,7 +194,7 @@ def _make_paid(
     """The order becomes PAID, what it holds is used, and no other payment of it stays open. False when it may not."""
     at = clock.now()
     values = {"paid_by": paid_by, "paid_at": at, "accepted_amount": accepted}
-    if not move(order.id, order_states.PAID, because, actor=actor, values=values, locked=order, **told):
+    if not move_locked(order, order_states.PAID, because, actor=actor, values=values, **told):
         return False
     holdings.use(order)
     for other in others:

@@ -11,7 +11,8 @@ from sqlalchemy import bindparam, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from shop.core import clock
-from shop.core.db import add_last, change_last, changed, db, retried, table, writing
+from shop.core.db import changed, db, retried, table, writing
+from shop.core.later import add_last, change_last
 from shop.inventory.models import Stock, StockMovement
 from tests.parts.waiting import until
 from tests.shop_fixtures import KETTLE, PEN, UNITS

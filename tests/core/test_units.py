@@ -14,7 +14,8 @@ from sqlalchemy import Engine, event, update
 from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 
 from shop.core import clock, http
-from shop.core.db import after_commit, changed, db, retried, writing
+from shop.core.db import changed, db, retried, writing
+from shop.core.later import after_commit
 from shop.inventory.models import Stock
 from shop.orders.models import Order
 from tests.shop_fixtures import KETTLE, PEN, UNITS, bare_order
