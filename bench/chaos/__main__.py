@@ -182,6 +182,7 @@ def report(
         ("Orders", [*sorted(verdict.outcome(town).items())]),
         ("Buyers", [*sorted(counts.items())]),
         ("Staff", [*sorted(town.staff().items())]),
+        ("Webhooks", [*verdict.webhooks(town)]),
         ("Faults of the acquirer", [*sorted(there.items())]),
         ("Mischief", [*sorted(nemesis.done.items()), ("processes started again", town.restarts)]),
         ("Pace", [("orders a second", placed / seconds), ("seconds of storm", seconds)]),

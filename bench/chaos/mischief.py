@@ -138,6 +138,7 @@ TABLE = (
     Mischief("staff killed", _kill("staff")),
     Mischief("clock hung for 2.5 s", _hang("clock"), 2.5),
     Mischief("worker hung for 3 s", _hang("worker"), 3),
+    Mischief("web hung for 2 s, then all at once", _hang("web"), 2),
     Mischief("acquirer hung for 3 s", _hang("acquirer"), 3),
     Mischief("two clocks at once", _two_clocks, 6),
     Mischief("Redis stopped for 3 s", _redis_stopped, 3),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import create_engine, text
 
 from bench.chaos.crowd import goods_on
@@ -181,6 +182,12 @@ class Town(Demo):
         """How often each fault of the acquirer fired."""
         found = self.at_the_acquirer("SELECT fault, count(*) AS uses FROM fault_uses GROUP BY fault ORDER BY fault")
         return {row["fault"]: row["uses"] for row in found}
+
+    def counted(self, counter: str) -> int:
+        """What all processes of the shop together have counted since they were first started."""
+        page = httpx.get(f"{self.shop}/metrics", timeout=10, trust_env=False).raise_for_status().text
+        families = text_string_to_metric_families(page)
+        return int(sum(one.value for family in families if family.name == counter for one in family.samples))
 
     def there(self) -> dict[str, Any]:
         """The acquirer's totals."""

@@ -237,3 +237,11 @@ def outcome(town: Town) -> Counter[str]:
     for row in back:
         found[f"refunds: {row['kind']}, to {row['destination'].replace('_', ' ')}"] = int(row["refunds"])
     return found
+
+
+def webhooks(town: Town) -> list[tuple[str, int]]:
+    """What the shop itself has counted of them."""
+    return [
+        ("that the shop has heard", town.counted("settled_webhooks")),
+        ("of them in one unit with others", town.counted("settled_webhooks_at_once")),
+    ]
