@@ -253,8 +253,7 @@ class _Made:
         for live, first in ((app.config, config), (app.extensions, extensions)):
             live.clear()
             live.update(first)
-        read = load(setting_rows(), settings)
-        app.config.update({name: read[name] for name in settings})
+        app.config.update(load(setting_rows(), settings))  # whatever the first test on this database wanted
         app.extensions["acquirer.courier"] = HandOver(app)
         return app
 
