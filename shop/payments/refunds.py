@@ -170,8 +170,9 @@ def _with_banks() -> ScalarSelect[int]:
 
 
 def _not_refundable(left: Money) -> Refusal:
-    left = Money(max(0, left.amount), left.currency)
-    return Refusal("not_refundable", f"Only {left.format()} can still be refunded.", refundable=left.amount)
+    some = f"Only {left.format()} can still be refunded."
+    says = some if left.amount > 0 else "Nothing of it can be refunded any more."
+    return Refusal("not_refundable", says, refundable=max(0, left.amount))
 
 
 def approve(refund_id: str, by: str) -> None:

@@ -45,7 +45,7 @@ def test_a_part_then_the_rest_is_refunded(shop: Shop, money: Command) -> None:
     order = shop.paid_order()
     assert "NT$100.50 TWD is on its way." in money("refund", order.number, "100.50", "--by", "sam")
     assert "NT$1,099.50 TWD is on its way." in money("refund", order.number, "--by", "sam")
-    assert money("refund", order.number, "--by", "sam").startswith("1 Error: Only NT$0.00 TWD can still be refunded.")
+    assert money("refund", order.number, "--by", "sam").startswith("1 Error: Nothing of it can be refunded any more.")
     shop.sweep()
     assert shop.state(order) == "REFUNDED"
 
@@ -166,7 +166,7 @@ def test_the_rest_of_a_capture_is_what_neither_went_back_nor_a_bank_has(shop: Sh
     named = ("refund", order.number, "--capture", str(shop.capture(order)), "--by", "sam")
     assert money("refund", order.number, "20", "--by", "sam").endswith("NT$20.00 TWD is on its way.\n")
     assert money(*named).endswith("NT$50.00 TWD is on its way.\n")
-    assert money(*named).startswith("1 Error: Only NT$0.00 TWD can still be refunded.")
+    assert money(*named).startswith("1 Error: Nothing of it can be refunded any more.")
     shop.sweep()
 
 
