@@ -44,6 +44,7 @@ _WRONG = text(
     """
 )
 _WAITS_FOR_TWO = text("SELECT id FROM refunds WHERE needs_two AND approved_by IS NULL AND state = 'REQUESTED' LIMIT 5")
+_SENT_BY_HAND = text("SELECT id FROM refunds WHERE destination = 'bank' AND state = 'DONE' ORDER BY id DESC LIMIT 5")
 _PAID = text(
     """
     SELECT c.id AS capture, o.id AS order_id, o.user_id, c.amount - c.refunded_amount AS remaining, c.currency,
@@ -101,6 +102,7 @@ class Desk:
         wrong, large = db.session.execute(_WRONG).all(), db.session.scalars(_WAITS_FOR_TWO).all()
         paid = [] if (self._folder / ONLY_REVIEWS).exists() else db.session.execute(_PAID).all()
         customers = db.session.execute(_OF_CUSTOMERS).all() if paid else []
+        sent = db.session.scalars(_SENT_BY_HAND).all() if paid else []
         db.session.rollback()
         for row in wrong:
             self.decide(row)
@@ -108,6 +110,8 @@ class Desk:
             self.agree(refund)
         if paid:
             self.give_back(self.dice.choice(customers if customers and self.dice.random() < 0.3 else paid))
+        if sent and self.dice.random() < 0.05:
+            self.attempt("a transfer bounces", lambda: self._bounced(self.dice.choice(sent)))
         return ""
 
     def decide(self, row: Row) -> None:
@@ -183,6 +187,10 @@ class Desk:
                 raise
             refunds.decline(refund, who)
             return "declined, a bank has the money"
+        return "done"
+
+    def _bounced(self, refund: str) -> str:
+        refunds.bounced(refund, "Barbara")
         return "done"
 
     def _promise(self, asked: Refund) -> None:

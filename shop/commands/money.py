@@ -91,6 +91,16 @@ def decline(refund_id: str, by: str) -> None:
     click.echo(f"{refund_id} is called off.")
 
 
+@_command("bounced")
+@click.argument("refund_id")
+@_by
+def bounced(refund_id: str, by: str) -> None:
+    """Say that what was sent to a bank by hand came back."""
+    with _refusals():
+        refunds.bounced(refund_id, by)
+    click.echo(f"{refund_id} came back; {db.session.get_one(Refund, refund_id).money.format()} can be refunded again.")
+
+
 @_command("waiting")
 def waiting() -> None:
     """List the refunds and payouts that wait for a second person."""

@@ -27,14 +27,18 @@ def post_done(refund: Refund, capture: Capture | None, order: Order) -> None:
     if refund.destination == TO_STORE_CREDIT and order.user_id is not None:
         store_credit.give(order.user_id, refund.money, key=key, kind="refund", debit=account, order_id=order.id)
     elif capture:
-        source = chart.BY_HAND if refund.destination == TO_BANK else chart.receivable(capture.provider)
-        book.transfer(key, "refund", refund.money, debit=account, credit=source, order_id=order.id)
+        book.transfer(key, "refund", refund.money, debit=account, credit=_source(refund, capture), order_id=order.id)
 
 
 def post_failed(refund: Refund, capture: Capture, order: Order) -> None:
-    """What an acquirer had sent came back to it."""
-    theirs, key = chart.receivable(capture.provider), key_of(refund.id, failed=True)
-    book.transfer(key, "refund_failed", refund.money, debit=theirs, credit=_account(capture), order_id=order.id)
+    """What was sent came back to where it was sent from."""
+    source, key = _source(refund, capture), key_of(refund.id, failed=True)
+    book.transfer(key, "refund_failed", refund.money, debit=source, credit=_account(capture), order_id=order.id)
+
+
+def _source(refund: Refund, capture: Capture) -> str:
+    """Who sends the money: the acquirer that took it, or we."""
+    return chart.BY_HAND if refund.destination == TO_BANK else chart.receivable(capture.provider)
 
 
 def _account(capture: Capture | None) -> str:

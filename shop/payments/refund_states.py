@@ -23,6 +23,9 @@ MOVES: dict[str, frozenset[str]] = {
 DECLINED = "declined"
 """The code of a refund that a second person did not agree to: called off, not refused."""
 
+BOUNCED = "bounced"
+"""The code of a refund that was sent to a bank by hand and came back."""
+
 
 def sources_of(target: str) -> frozenset[str]:
     """The states from which a refund may become `target`."""

@@ -234,6 +234,25 @@ def decline(refund_id: str, by: str) -> None:
     retried(unit)
 
 
+def bounced(refund_id: str, by: str) -> None:
+    """What was sent to a bank by hand came back: it is not refunded, and can be sent anew.
+
+    Raises Refusal `not_sent_by_hand` when no such refund was booked as sent, or it came back before.
+    """
+
+    def unit() -> None:
+        with writing():
+            by_hand = (Refund.id == refund_id, Refund.destination == TO_BANK)
+            order_id = db.session.scalar(select(Refund.order_id).where(*by_hand))
+            if order_id is not None:
+                order_with_payments(order_id)  # from here on nobody else changes its refunds before this unit ends
+            if db.session.scalar(select(Refund.id).where(*by_hand, Refund.state == states.DONE)) is None:
+                raise Refusal("not_sent_by_hand", "There is no such refund that was booked as sent to a bank.")
+            _hear(refund_id, states.REJECTED, by, states.BOUNCED, None)
+
+    retried(unit)
+
+
 def by_itself(capture: Capture, order_id: int) -> None:
     """Send a whole capture back because it pays nothing. Part of the unit that booked it."""
     if capture.standing in ("late", "second") and _take(capture.id, capture.money, None):

@@ -206,6 +206,13 @@ class Life(Afterwards):
         if waiting:
             self._do(lambda: refunds.decline(waiting[-1]["id"], by), places)
 
+    @precondition(lambda life: life.world.rows("SELECT 1 FROM refunds WHERE destination = 'bank'"))
+    @rule(which=which, places=places)
+    def have_a_transfer_bounce(self, which: int, places: int) -> None:
+        """Told of any that goes to a bank, also before it was sent and after it came back."""
+        by_hand = self.world.rows("SELECT id FROM refunds WHERE destination = 'bank' ORDER BY state, id")
+        self._do(lambda: refunds.bounced(by_hand[which % len(by_hand)]["id"], "kim"), places)
+
     @rule(customer=st.sampled_from(CUSTOMERS), amount=st.sampled_from([9000, 50000]))
     def give_credit(self, customer: int, amount: int) -> None:
         self.given[customer] += amount

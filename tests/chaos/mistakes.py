@@ -19,6 +19,7 @@ from shop.orders import move as moving
 from shop.orders import states as order_states
 from shop.orders.models import Order
 from shop.payments import disputes, poll, refund_journals, refunds, settle, states
+from shop.payments.models import Capture, Refund
 from shop.payments.provider import CaptureFact
 from tests.chaos.world import World
 from tests.fakes import FakePay
@@ -146,6 +147,17 @@ def what_went_by_hand_is_booked_against_the_acquirer(patch: Patch, world: World)
     patch.setattr(refund_journals.chart, "BY_HAND", chart.receivable("fakepay"))
 
 
+def a_transfer_that_bounced_came_back_to_the_acquirer(patch: Patch, world: World) -> None:
+    right = refund_journals.post_failed
+
+    def post_failed(refund: Refund, capture: Capture, order: Order) -> None:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(refund_journals, "TO_BANK", "nowhere")
+            right(refund, capture, order)
+
+    patch.setattr(refund_journals, "post_failed", post_failed)
+
+
 def what_goes_together_does_not_move_its_orders(patch: Patch, world: World) -> None:
     patch.setattr(moving, "change_last", lambda *_, **__: None)
 
@@ -174,6 +186,7 @@ MORE = (
     revived_without_holding_again,
     a_chargeback_takes_no_money,
     what_went_by_hand_is_booked_against_the_acquirer,
+    a_transfer_that_bounced_came_back_to_the_acquirer,
     what_goes_together_does_not_move_its_orders,
     what_is_sold_together_is_sold_for_the_first_order_alone,
 )

@@ -89,8 +89,13 @@ def test_what_goes_by_hand_is_to_be_sent_and_then_agreed_to(shop: Shop, money: C
     assert money("waiting") == asked + "\n"
     assert money("approve", refund, "--by", "sam").startswith("1 Error: Somebody else")
     assert money("approve", refund, "--by", "kim") == f"{refund} is booked as sent.\n"
+    assert money("bounced", refund, "--by", "ada").startswith(
+        "1 Error: There is no such refund that was booked as sent"
+    )
     shop.sweep()
     assert (shop.state(order), book.balance(chart.BY_HAND, "TWD")) == ("REFUNDED", Money(-PRICE, "TWD"))
+    assert money("bounced", refund, "--by", "ada") == f"{refund} came back; NT$1,200.00 TWD can be refunded again.\n"
+    assert (shop.state(order), book.balance(chart.BY_HAND, "TWD")) == ("PAID", Money(0, "TWD"))
 
 
 @pytest.mark.parametrize("same", ["SAM", " sam ", "Sam\t"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -21,9 +23,10 @@ from shop.payments.provider import DisputeFact
 from shop.payments.settlement_models import Discrepancy
 from shop.reports import invariants
 from shop.reports.invariants import money as rules
+from shop.reports.why import why
 from tests.payments.settling import QUIET, Trading
 from tests.real_acquirer_fixtures import RealAcquirer
-from tests.shop_fixtures import KETTLE, PRICES, Shop
+from tests.shop_fixtures import KETTLE, PRICES, Race, Shop
 
 PRICE = PRICES[KETTLE]["TWD"]
 DEBTS = (chart.ASIDE, chart.REFUNDS, chart.BY_HAND, chart.receivable("fakepay"))
@@ -112,7 +115,7 @@ def test_an_order_is_called_off_by_hand_and_its_credit_is_credit_again(shop: Sho
 
 def test_one_that_was_not_sent_is_called_off_and_people_look_again(shop: Shop, stuck: Order) -> None:
     refund = by_hand(shop, stuck)
-    with pytest.raises(Refusal, match="Only"):
+    with pytest.raises(Refusal, match="Nothing of it"):
         by_hand(shop, stuck, 1)
     refunds.decline(refund, "sam")
     assert (state_of(refund), shop.standing(stuck).key) == ("REJECTED", "review")
@@ -120,6 +123,56 @@ def test_one_that_was_not_sent_is_called_off_and_people_look_again(shop: Shop, s
     refunds.approve(again, "kim")
     shop.sweep()
     assert (shop.standing(stuck).key, balances()[2]) == ("late", -PRICE)
+
+
+def test_a_transfer_that_bounced_is_not_sent_and_goes_another_way(shop: Shop, stuck: Order) -> None:
+    refund = by_hand(shop, stuck)
+    refunds.approve(refund, "kim")
+    shop.sweep()
+    refunds.bounced(refund, "kim")
+    shop.sweep()
+    assert (state_of(refund), shop.standing(stuck).key, balances()) == ("REJECTED", "review", [-PRICE, 0, 0, PRICE])
+    failed = db.select(Alert).where(Alert.rule == "OPS_REFUND_FAILED_LATER")
+    assert db.session.scalars(failed).one().state == "NEW"
+    again = by_hand(shop, stuck)
+    refunds.approve(again, "kim")
+    shop.sweep()
+    assert (state_of(again), shop.standing(stuck).key, balances()) == ("DONE", "late", [0, 0, -PRICE, PRICE])
+    shop.turn(minutes=5)
+    db.session.rollback()
+    assert set(db.session.scalars(db.select(Alert.state))) == {"RESOLVED"}
+
+
+def test_an_order_whose_refund_bounced_is_paid_again(shop: Shop) -> None:
+    order = shop.paid_order()
+    part, rest = by_hand(shop, order, 1), by_hand(shop, order, PRICE - 1)
+    for refund in (part, rest):
+        refunds.approve(refund, "kim")
+    shop.sweep()
+    assert shop.state(order) == "REFUNDED"
+    refunds.bounced(rest, "ada")
+    assert (shop.state(order), balances()) == ("PARTIALLY_REFUNDED", [0, 1, -1, PRICE])
+    told = (
+        r"PARTIALLY_REFUNDED because refund \w+ of NT\$1,199\.99 TWD failed after all .+, told by ada; NT\$0\.01 TWD of"
+    )
+    assert re.match(told, why(shop.standing(order).order))
+    refunds.bounced(part, "ada")
+    assert (shop.state(order), balances()) == ("PAID", [0, 0, 0, PRICE])
+
+
+def test_only_what_was_booked_as_sent_to_a_bank_can_bounce_and_only_once(shop: Shop, race: Race) -> None:
+    order = shop.paid_order()
+    theirs = refunds.request(shop.capture(order), Money(1, "TWD"), reason="", by="sam").id
+    ours = by_hand(shop, order, 2)
+    shop.sweep()
+    for refund in (theirs, ours, "nope"):
+        with pytest.raises(Refusal, match="booked as sent to a bank"):
+            refunds.bounced(refund, "kim")
+    refunds.approve(ours, "kim")
+    shop.sweep()
+    said = race(lambda _: refunds.bounced(ours, "kim"))
+    assert Counter(type(one) for one in said) == {type(None): 1, Refusal: 7}
+    assert (state_of(theirs), state_of(ours), balances()) == ("DONE", "REJECTED", [0, 1, 0, PRICE - 1])
 
 
 def test_the_acquirer_is_neither_asked_about_it_nor_believed(shop: Shop, stuck: Order) -> None:
