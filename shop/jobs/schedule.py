@@ -10,7 +10,7 @@ from shop.alerts import lookouts, watch
 from shop.checkout import closing, saga
 from shop.core import outbox
 from shop.jobs import effects, invariants
-from shop.payments import inbox, poll, refunds
+from shop.payments import inbox, poll, refund_sending
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ WORK: tuple[Work, ...] = (
     Work("inbox", inbox.due, inbox.apply),
     Work("saga", saga.due, saga.resume),
     Work("poll", poll.due_payments, poll.ask_taken, shared=True, take=poll.take),
-    Work("refund", refunds.due, refunds.do, shared=True),
+    Work("refund", refund_sending.due, refund_sending.do, shared=True),
     Work("closing", closing.due, closing.finish, shared=True),
     Work("outbox", lambda: list(range(min(5, -(-outbox.waiting() // 200)))), _relay),
     Work("watch", watch.due, watch.look),

@@ -15,7 +15,7 @@ from shop.core.db import db
 from shop.core.money import Money
 from shop.jobs import effects
 from shop.orders.models import Order
-from shop.payments import inbox, poll, refunds, settle, states
+from shop.payments import inbox, poll, refund_sending, refunds, settle, states
 from shop.payments.models import Capture, Payment
 from shop.payments.provider import Facts
 from tests.alerts.words import all_alerts, of, told
@@ -320,7 +320,7 @@ def test_eight_watchers_at_once_raise_one_alert_with_one_event_and_resolve_it_on
     assert race(lambda _: watch.look_at(order_id)) == [None] * 8
     outbox.relay(effects.follow)
     assert (of(order), len(told())) == ([("RULE_C", "NEW")], 1)
-    refunds.do(db.session.scalars(db.select(refunds.Refund.id)).one())
+    refund_sending.do(db.session.scalars(db.select(refunds.Refund.id)).one())
     assert race(lambda _: watch.look_at(order_id)) == [None] * 8
     shop.sweep()
     assert of(order) == [("RULE_C", "RESOLVED")]
