@@ -243,8 +243,8 @@ class _Made:
     def __init__(self) -> None:
         self._apps: dict[str, tuple[Flask, dict[str, Any], dict[str, Any]]] = {}
 
-    def app(self, settings: dict[str, str]) -> Flask:
-        """An app with these settings, as if it had just been made."""
+    def app(self, settings: dict[str, str], wanted: dict[str, Any]) -> Flask:
+        """An app with these settings, and those that are `wanted` by this test alone, as if it had just been made."""
         url = settings["ACQUIRER_DATABASE_URL"]
         if url not in self._apps:
             app = create_app(settings)
@@ -253,7 +253,8 @@ class _Made:
         for live, first in ((app.config, config), (app.extensions, extensions)):
             live.clear()
             live.update(first)
-        app.config.update(load(setting_rows(), settings))  # whatever the first test on this database wanted
+        read = load(setting_rows(), settings | wanted)
+        app.config.update({name: read[name] for name in settings | wanted})
         app.extensions["acquirer.courier"] = HandOver(app)
         return app
 
@@ -273,12 +274,12 @@ def make_world(acquirer_database: str, receiver: Receiver, _made: _Made) -> Iter
         where = {"ACQUIRER_DATABASE_URL": acquirer_database, "ACQUIRER_KPAY_WEBHOOK_URL": receiver.url}
         for name in ("tpay", "paypay", "stripe"):  # nobody listens there; a demo on this machine hears nothing of tests
             where[f"ACQUIRER_{name.upper()}_WEBHOOK_URL"] = f"http://localhost:9/webhooks/{name}"
-        wanted = QUIET | where | {"ACQUIRER_TIMEOUT_HOLD": "0"} | settings
+        usual = QUIET | where | {"ACQUIRER_TIMEOUT_HOLD": "0"}
         if worlds or settings.keys() & _Made.AT_START:
-            app = create_app(wanted)
+            app = create_app(usual | settings)
             own.append(app)
         else:
-            app = _made.app(wanted)
+            app = _made.app(usual, settings)
         worlds.append(World(app))
         return worlds[-1]
 
