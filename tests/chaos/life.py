@@ -206,12 +206,22 @@ class Life(Afterwards):
         if waiting:
             self._do(lambda: refunds.decline(waiting[-1]["id"], by), places)
 
-    @precondition(lambda life: life.world.rows("SELECT 1 FROM refunds WHERE destination = 'bank'"))
-    @rule(which=which, places=places)
-    def have_a_transfer_bounce(self, which: int, places: int) -> None:
-        """Told of any that goes to a bank, also before it was sent and after it came back."""
-        by_hand = self.world.rows("SELECT id FROM refunds WHERE destination = 'bank' ORDER BY state, id")
-        self._do(lambda: refunds.bounced(by_hand[which % len(by_hand)]["id"], "kim"), places)
+    @some_orders
+    @rule(order=which, percent=st.sampled_from([30, 100]), sent=st.booleans(), places=places)
+    def send_by_hand_and_have_it_bounce(self, order: int, percent: int, sent: bool, places: int) -> None:
+        """Somebody may say that it bounced before it was sent; then it has not."""
+        capture = self._refundable(self._order(order)["id"])
+        if not capture:
+            return
+        money = Money(max(1, capture["amount"] * percent // 100), capture["currency"])
+        self._do(lambda: refunds.request(capture["id"], money, reason="", by="sam", to="bank"))
+        by_hand = self.world.rows("SELECT id FROM refunds WHERE destination = 'bank' ORDER BY id DESC")
+        if by_hand:
+            name = by_hand[0]["id"]
+            self._do(lambda: refunds.approve(name, "kim"))
+            if sent:
+                self._do(lambda: work.batch("refund", [name]))
+            self._do(lambda: refunds.bounced(name, "ann"), places)
 
     @rule(customer=st.sampled_from(CUSTOMERS), amount=st.sampled_from([9000, 50000]))
     def give_credit(self, customer: int, amount: int) -> None:
