@@ -4,8 +4,8 @@ WORKDIR /build
 RUN python -m venv /venv
 ENV PATH=/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 # Only what names the libraries, so that a change of the code does not install them again.
-COPY pyproject.toml constraints.txt ./
-RUN pip install -c constraints.txt . && pip uninstall -y settled
+COPY requirements.txt ./
+RUN pip install --require-hashes -r requirements.txt
 
 FROM python:3.13-slim
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin settled
@@ -13,7 +13,8 @@ WORKDIR /app
 COPY --from=build /venv /venv
 COPY --chown=root:root . .
 # The code belongs to root; what a process writes goes to /data and /tmp.
-RUN mkdir /data && chown settled /data && ln -s /data var && python -m compileall -q shop mock_acquirer wsgi.py
+RUN chmod -R a+rX . && mkdir /data && chown settled /data && ln -s /data var \
+    && /venv/bin/python -m compileall -q shop mock_acquirer deploy migrations wsgi.py && /venv/bin/python -m deploy.assets
 USER 10001
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PORT=8000 ACQUIRER_PORT=9000 PROMETHEUS_MULTIPROC_DIR=/tmp/metrics
 EXPOSE 8000 9000

@@ -1,1 +1,3 @@
-"""One script per claim. Each runs the real processes and prints what it measured: `python -m bench.page_weight`."""
+"""Benchmarks: one script per claim. Each runs the real processes and prints its measurements: `python -m
+bench.page_weight`.
+"""

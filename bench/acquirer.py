@@ -1,6 +1,8 @@
-"""The acquirer alone: API calls a second, webhooks delivered a second, memory. SQLite, one process of 16 threads.
+"""Benchmark of the acquirer alone: API calls a second, webhooks delivered a second, memory. SQLite, one process of 16
+threads.
 
-The receiver is a bare asyncio server in a process of its own that says 204 to everything; caller, acquirer and receiver
+The receiver is a bare asyncio server in its own process that answers 204 to every request; client, acquirer and
+receiver
 share the machine.
 """
 
@@ -32,7 +34,7 @@ LOCAL = threading.local()
 
 
 def receive(port: int, got: Synchronized[int]) -> None:
-    """Say 204 to every request and count."""
+    """Answer 204 to every request and count."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
@@ -53,10 +55,11 @@ def receive(port: int, got: Synchronized[int]) -> None:
 
 @contextmanager
 def acquirer(folder: str, hooks: int) -> Iterator[tuple[int, int]]:
-    """(port, process id) of an acquirer in gunicorn."""
+    """Start an acquirer in gunicorn: (port, process id)."""
     port = free_port()
     settings = {
         "ACQUIRER_DATABASE_URL": f"sqlite:///{folder}/acquirer.db",
+        "SETTLED_ENV": "development",
         "ACQUIRER_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "ACQUIRER_WEBHOOK_TARGETS": f"http://127.0.0.1:{hooks}",
         "ACQUIRER_KPAY_WEBHOOK_URL": f"http://127.0.0.1:{hooks}/hooks",
@@ -115,7 +118,7 @@ def call(port: int, method: str, path: str, headers: dict[str, str], body: Any =
 
 
 def rate(count: int, do: Callable[[int], Any]) -> tuple[float, list[Any]]:
-    """(calls a second, answers)."""
+    """(calls a second, responses)."""
     began = time.monotonic()
     found = each(range(count), do, HANDS)
     return count / (time.monotonic() - began), found

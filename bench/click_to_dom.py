@@ -1,4 +1,4 @@
-"""From the click on Pay, at the acquirer, until the order page in the other tab says "Payment received": how long."""
+"""Time from the click on Pay at the acquirer until the order page in the other tab reads "Payment received"."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WATCH_THE_HEADING = f"""() => {{
 
 
 def measure(demo: Demo, context: BrowserContext) -> float:
-    """Pays one order and returns the milliseconds from click to heading."""
+    """Pay one order and return the milliseconds from click to heading."""
     times: dict[str, float] = {}
     context.expose_function("seen", lambda what, at: times.setdefault(what, at))
     order = OrderPage(context.new_page())
@@ -61,7 +61,7 @@ def main() -> None:
     with running() as demo, sync_playwright() as playwright:
         chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
         browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
-        all_of(demo, browser, 3)  # whoever comes first waits for caches to fill
+        all_of(demo, browser, 3)  # the first payments fill caches
         times = all_of(demo, browser, count)
         browser.close()
     rows: list[tuple[object, ...]] = [("", "milliseconds")]

@@ -1,9 +1,9 @@
-"""Every webhook is lost: how long until 1,000 orders, paid all at once, are PAID by asking alone.
+"""Recovery by polling alone: every webhook is lost; time until 1,000 orders, paid at once, are PAID.
 
-Told apart: seconds since the customers approved, with the clock as it runs; and seconds since the questions were due,
-for which the clock process is held until all have approved and the acquirer has lost the webhooks' first repetitions,
-too (it is busy with them and slow to answer; the next ones come five minutes later), and the shop's clock is then
-turned by a minute.
+Two measurements: seconds since the customers approved, with the clock running; and seconds since the polls were due.
+For the
+second the clock process is stopped until all have approved and the acquirer has lost the webhooks' first retries too
+(they keep it busy and slow; the next ones come five minutes later), and the shop's clock is then advanced by a minute.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GOAL = 12.0  # seconds at 100 calls a second
 
 
 class Orders:
-    """Counts in the shop's database, read only."""
+    """Counts in the shop's database, read-only."""
 
     def __init__(self, demo: Demo) -> None:
         self._connection = sqlite3.connect(f"file:{demo.folder / 'shop.db'}?mode=ro", uri=True, timeout=10)
@@ -36,7 +36,7 @@ class Orders:
 
 
 def approve_all(demo: Demo, payments: list[str]) -> float:
-    """All customers approve, as fast as the acquirer takes it. Returns the seconds that this took."""
+    """Approve all payments, as fast as the acquirer allows. Returns the seconds."""
     control = Control(demo)
     began = time.monotonic()
     each(payments, control.approve)
@@ -44,8 +44,8 @@ def approve_all(demo: Demo, payments: list[str]) -> float:
 
 
 def first_repetitions_are_over(demo: Demo) -> bool:
-    """Whether the acquirer sends nothing within the next minute."""
-    within_a_minute = (time.time_ns() // 1000 + 60_000_000,)  # microseconds, as the acquirer keeps them
+    """True when the acquirer sends nothing within the next minute."""
+    within_a_minute = (time.time_ns() // 1000 + 60_000_000,)  # microseconds, as the acquirer stores them
     soon = "SELECT count(*) FROM deliveries WHERE state = 'pending' AND due_at < ?"
     with closing(sqlite3.connect(f"file:{demo.folder / 'acquirer.db'}?mode=ro", uri=True, timeout=10)) as connection:
         return connection.execute(soon, within_a_minute).fetchone()[0] == 0
@@ -60,7 +60,7 @@ def reach(orders: Orders, count: int, began: float) -> list[tuple[str, float]]:
 
 
 def measure(count: int, calls_per_second: int, *, held: bool) -> tuple[float, int, list[tuple[str, float]]]:
-    """(seconds for approving, orders that were paid by then, seconds until half, 99 % and all are PAID)."""
+    """(seconds for approving, orders paid by then, seconds until half, 99 % and all are PAID)."""
     with running(CALLS_PER_SECOND=str(calls_per_second)) as demo:
         Control(demo).faults(hook={"drop": 1_000_000})
         note(f"{count} orders are placed")

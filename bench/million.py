@@ -1,8 +1,9 @@
-"""Does it stay quick? Settling, the clock's look, pages and `flask check` with 10,000 orders and with 1,000,000.
+"""Cost of webhooks, polling, pages and `flask check` with 10,000 and with 1,000,000 orders.
 
-One process holds both shops and measures them turn by turn, so that what else the machine does meets both. The orders
-are copies of a few that were really sold (bench/multiply.py); a few hundred live ones are placed on top. The acquirer
-is the tests' fake one, in the same process: what is measured is the shop.
+One process holds both shops and measures them in turns, so that other load affects both. The orders are copies of a few
+that were placed and paid normally (bench/copy_orders.py), plus a few hundred open ones. The acquirer is the tests'
+fake,
+in the same process: only the shop is measured.
 """
 
 from __future__ import annotations
@@ -20,32 +21,33 @@ from typing import Any
 import structlog
 from sqlalchemy import Engine, event, text
 
-from bench.multiply import multiply
+from bench.copy_orders import copy_orders
 from bench.tools import note, table
 from bench.webhooks import postgres
 from shop import create_app
 from shop.core import clock
-from shop.core.db import db, writing
+from shop.core.db import db, transaction
 from shop.core.money import Money
+from shop.integrity import invariants
+from shop.integrity.invariants import acquirer, changed
+from shop.integrity.invariants.scope import EVERYTHING, Scope
 from shop.inventory import stock
 from shop.orders.models import Order
-from shop.payments import refunds, registry
-from shop.payments.models import Capture
-from shop.reports import invariants
-from shop.reports.invariants import changed, money
-from shop.reports.invariants.scope import EVERYTHING, Scope
+from shop.payments.providers import registry
+from shop.payments.records.models import Capture
+from shop.payments.refunds import refunds
 from tests.fakes import Acquirer, FakePay
 from tests.parts.redis_server import RedisServer
 from tests.shop_fixtures import PEN, Shop, environ, migrate
 
 SHARES = {"paid": 0.80, "expired": 0.15, "refunded": 0.05}
 ROUNDS, EACH = 8, 20
-"""How often the two shops take turns, and how many webhooks or payments to ask about each has in a turn."""
+"""Number of turns of the two shops, and of webhooks or polled payments in each turn."""
 GOAL = 1.15
 
 
 class Scale:
-    """A shop with many finished orders, and what it costs to use it."""
+    """A shop with many finished orders, and its measurements."""
 
     def __init__(self, name: str, database_url: str, redis_url: str) -> None:
         self.name = name
@@ -66,14 +68,14 @@ class Scale:
         self._ran += 1
 
     def fill(self, count: int) -> None:
-        """`count` finished orders."""
+        """Add `count` finished orders."""
         with self.app.app_context():
-            with writing():
+            with transaction():
                 stock.receive(PEN, 10_000)
             patterns = [(self._pattern(name).id, share) for name, share in SHARES.items()]
             with _in_a_hurry(db.engine):
                 for order_id, share in patterns:
-                    multiply(order_id, round(count * share) - 1)
+                    copy_orders(order_id, round(count * share) - 1)
                 with db.engine.begin() as connection:
                     connection.execute(text("ANALYZE"))
 
@@ -87,7 +89,7 @@ class Scale:
             self.shop.hear(payment)
         if name == "refunded":
             capture = db.session.scalars(db.select(Capture).where(Capture.payment_id == payment.id)).one()
-            refunds.request(capture.id, Money(capture.amount, capture.currency), reason="", by="ada")
+            refunds.request(capture.id, Money(capture.amount, capture.currency), reason="", by=self.shop.sam)
         for _ in range(4):
             self.shop.turn(minutes=2)
         for _ in range(3):
@@ -97,7 +99,7 @@ class Scale:
 
     @contextmanager
     def measured(self, what: str, share: int = 1) -> Iterator[None]:
-        """Notes milliseconds and statements, divided among `share` pieces of work."""
+        """Record milliseconds and statements, divided by `share`."""
         before, began = self._ran, time.perf_counter()
         yield
         self.costs.setdefault(what, []).append((time.perf_counter() - began) * 1000 / share)
@@ -106,7 +108,7 @@ class Scale:
     # --- what is measured ---
 
     def webhooks(self) -> None:
-        """Orders are paid; each webhook comes in through the shop's own address."""
+        """Apply webhooks that pay orders, each posted to the shop's own address."""
         client = self.app.test_client()
         with self.app.app_context():
             orders = [self.shop.order((PEN, 1)) for _ in range(EACH)]
@@ -125,7 +127,7 @@ class Scale:
                 assert client.get(f"/orders/{token}").status_code == 200
 
     def sweeps(self) -> None:
-        """Payments are due, their money is there, no webhook has come."""
+        """Poll due payments that have been captured without a webhook."""
         with self.app.app_context():
             self.shop.turn(minutes=1)
             with self.measured("a look that finds nothing"):
@@ -140,17 +142,17 @@ class Scale:
             assert all(self.shop.state(order) == "PAID" for order in orders)
 
     def changed(self) -> None:
-        """What the clock looks at: the invariants of orders that have changed, here those of the last turn."""
+        """Check the invariants of the orders that changed in the last turn, as the clock does."""
         with self.app.app_context():
             found = changed.since(changed.newest() - 4 * EACH)
             with self.measured("invariants of what has changed"):
                 assert all(f.holds for f in invariants.check(ask_acquirer=False, scope=Scope(found.orders)))
 
     def check(self) -> None:
-        """All invariants, and each by itself."""
+        """Check all invariants, and each one alone."""
         with self.app.app_context(), self.measured("all invariants"):
             for name, _, rule in invariants.RULES:
-                if rule is not money.captured_as_there:
+                if rule is not acquirer.captured_as_there:
                     began = time.perf_counter()
                     broken = rule(EVERYTHING)
                     self.costs.setdefault(f"  {name}", []).append((time.perf_counter() - began) * 1000)
@@ -160,7 +162,7 @@ class Scale:
 
 @contextmanager
 def _in_a_hurry(engine: Engine) -> Iterator[None]:
-    """Filling need not survive a power cut."""
+    """Turn off durability while filling."""
 
     def hurry(connection: Any, _record: Any) -> None:
         for pragma in ("foreign_keys=OFF", "synchronous=OFF", "cache_size=-400000"):
@@ -187,7 +189,7 @@ def compare(kind: str, sizes: tuple[int, int], urls: Callable[[int], str], redis
         for part in (Scale.webhooks, Scale.sweeps, Scale.changed):
             for scale in scales:
                 part(scale)
-        if turn == 0:  # what is compiled once is not what it costs
+        if turn == 0:  # compile statements once before measuring
             for scale in scales:
                 scale.costs.clear()
                 scale.statements.clear()

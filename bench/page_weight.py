@@ -1,4 +1,4 @@
-"""How much the order page makes a browser load before it works: JavaScript and CSS, gzipped. Fails above the budget."""
+"""JavaScript and CSS that the order page loads before it works, gzipped. Fails above the budget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long it takes from `git clone` to a shop that answers, and again on the second start."""
+"""Time from `git clone` to a responding shop, and time of a second start."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ READY = re.compile(r"Settled is ready after ([0-9.]+) s")
 
 
 def start(folder: Path, environ: dict[str, str]) -> float:
-    """Runs bin/run until both worlds answer, then ends it with Ctrl-C. Returns the seconds until then."""
+    """Run bin/run until shop and acquirer respond, then end it with Ctrl-C. Returns the seconds until then."""
     began = time.monotonic()
     process = subprocess.Popen(
         [folder / "bin" / "run"], cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -1,4 +1,4 @@
-"""What all benches share: a demo of their own, many hands, and a table at the end."""
+"""Shared tools of the benchmarks: a demo instance, parallel clients, and a table of results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HANDS = 8
 
 @contextmanager
 def running(**settings: str) -> Iterator[Demo]:
-    """The whole demo on free ports, in a temporary folder, with shelves that no bench empties."""
+    """The whole demo on free ports, in a temporary folder, with ample stock."""
     with tempfile.TemporaryDirectory(prefix="settled-bench-") as folder:
         demo = Demo(Path(folder), SEED_STOCK="100", **settings)
         try:
@@ -36,15 +36,15 @@ def running(**settings: str) -> Iterator[Demo]:
 
 
 def each(items: Iterable[Item], do: Callable[[Item], Result], hands: int = HANDS) -> list[Result]:
-    """`do` for all items, several at a time, in their order."""
+    """Call `do` for all items, several at a time; results in order."""
     with ThreadPoolExecutor(hands) as pool:
         return list(pool.map(do, items))
 
 
 def waiting_payments(demo: Demo, count: int) -> list[tuple[Placed, str]]:
-    """`count` orders whose buyers have opened the payment page, with the acquirer's ids of the payments.
+    """`count` orders with an open payment page, and the acquirer's ids of the payments.
 
-    Each buys one thing, the next one the next thing of the catalogue.
+    Each order has one product, in turn.
     """
     goods = itertools.cycle(re.findall(r'<h2><a href="/products/([^"]+)"', Buyer(demo).page("/")))
     sold_out = {"paper-lantern"}
@@ -60,7 +60,7 @@ def waiting_payments(demo: Demo, count: int) -> list[tuple[Placed, str]]:
             placed.append((order, buyer.go_and_pay(order)))
         return placed
 
-    most = 20  # orders that one buyer may place in a minute without being asked to slow down, with room to spare
+    most = 5  # unpaid orders allowed per customer
     shares = [min(most, count - done) for done in range(0, count, most)]
     return [one for found in each(shares, orders_of_one) for one in found]
 
@@ -72,7 +72,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def table(title: str, rows: Sequence[tuple[object, ...]]) -> None:
-    """Prints the rows in columns, numbers on the right."""
+    """Print the rows in columns, numbers on the right."""
     texts = [[f"{cell:,.2f}" if isinstance(cell, float) else f"{cell}" for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in texts) for column in range(len(texts[0]))]
     print(f"\n{title}  ({os.cpu_count()} cores, Python {platform.python_version()})")
@@ -85,5 +85,5 @@ def table(title: str, rows: Sequence[tuple[object, ...]]) -> None:
 
 
 def note(text: str) -> None:
-    """One line of progress."""
+    """Print one line of progress."""
     print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)

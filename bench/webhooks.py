@@ -1,9 +1,11 @@
-"""Signed webhooks a second through POST /webhooks/kpay, each settling an order of its own, beside a bare Flask view.
+"""Rate of signed webhooks through POST /webhooks/kpay, each paying its own order, compared with a bare Flask view.
 
-The bare view (bench/floor.py) checks the same signature and does one INSERT and one COMMIT, under the same gunicorn
-settings. The two take turns, a few webhooks each, so that both see the same machine. Worker, clock and acquirer are
-away meanwhile; the shop logs as in production. PostgreSQL syncs every commit to disk; SQLite is as the shop sets it up
-(WAL, synchronous=NORMAL).
+The bare view (bench/bare_receiver.py) checks the same signature and does one INSERT and one COMMIT, under the same
+gunicorn
+settings. The two take turns, a few webhooks each, under the same load. Worker, clock and acquirer are stopped
+meanwhile;
+the shop logs as in production. PostgreSQL syncs every commit to disk; SQLite has the shop's settings (WAL,
+synchronous=NORMAL).
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ from e2e.demo import Demo, commands
 from tests.parts.postgres import PostgresServer
 from tests.parts.processes import ROOT, free_port
 
-SECRET = "whsec_a3BheS1kZW1vLXdlYmhvb2stc2VjcmV0LTAwMDE="  # the demo merchant's, printed in the acquirer's manual
-TURN, WARM = 500, 1  # webhooks in a turn, and turns that do not count
+SECRET = "whsec_a3BheS1kZW1vLXdlYmhvb2stc2VjcmV0LTAwMDE="  # the demo merchant's public secret
+TURN, WARM = 500, 1  # webhooks in a turn, and warm-up turns
 
 
 def batched(items: Sequence[bytes], size: int) -> Iterator[list[bytes]]:
@@ -38,12 +40,12 @@ def batched(items: Sequence[bytes], size: int) -> Iterator[list[bytes]]:
 
 
 def events(demo: Demo, count: int) -> list[bytes]:
-    """What the acquirer would tell about `count` approved payments, if its webhooks were not dropped."""
+    """The bodies of the events for `count` approved payments, whose webhooks are dropped."""
     control = Control(demo)
     control.faults(hook={"drop": 1_000_000})
     payments = [payment for _, payment in waiting_payments(demo, count)]
     for name in ("worker", "clock"):
-        demo.stop(name, signal.SIGTERM)  # or asking would settle them first
+        demo.stop(name, signal.SIGTERM)  # polling must not pay them first
     each(payments, control.approve)
     client = httpx.Client(
         base_url=f"{demo.acquirer}/kpay/v1/payments", headers={"Authorization": "Bearer kp_test_demo"}
@@ -59,7 +61,7 @@ def events(demo: Demo, count: int) -> list[bytes]:
 
 
 def signed(address: str, body: bytes) -> bytes:
-    """One HTTP request, ready to be written to a socket."""
+    """An HTTP request as bytes."""
     event, now = json.loads(body)["id"], datetime.now(UTC)
     signature = Webhook(SECRET).sign(event, now, body.decode())
     head = [
@@ -75,7 +77,7 @@ def signed(address: str, body: bytes) -> bytes:
 
 
 async def post_all(address: str, requests: list[bytes], connections: int) -> float:
-    """Writes all requests over a few connections that stay open. Returns the seconds; raises on any answer but 200."""
+    """Send all requests over a few kept connections. Returns the seconds; raises on any response but 200."""
     queue, host = iter(requests), urlsplit(address)
 
     async def one_connection() -> None:
@@ -95,14 +97,14 @@ async def post_all(address: str, requests: list[bytes], connections: int) -> flo
 
 
 def seconds(address: str, bodies: list[bytes], connections: int) -> float:
-    """How long these webhooks take over so many connections."""
+    """Seconds for these webhooks over so many connections."""
     return asyncio.run(post_all(address, [signed(address, body) for body in bodies], connections))
 
 
 def floor(demo: Demo, database_url: str) -> str:
     """The address of the bare view, under the settings of the shop's web process."""
     address, port = "http://localhost:{}", free_port()
-    command = [part.replace("wsgi:app", "bench.floor:app") for part in commands(ROOT / "Procfile")["web"]]
+    command = [part.replace("wsgi:app", "bench.bare_receiver:app") for part in commands(ROOT / "Procfile")["web"]]
     environ = {**demo.environ, "PORT": str(port), "DATABASE_URL": database_url, "KPAY_WEBHOOK_SECRET": SECRET}
     demo.processes(command, environ, log="floor").wait_for_url(f"{address.format(port)}/readyz")
     return address.format(port)
@@ -134,7 +136,7 @@ def measure(
 
 @contextmanager
 def postgres() -> Iterator[PostgresServer]:
-    """A server that syncs to disk, unlike the one of the tests."""
+    """A PostgreSQL server that syncs to disk, unlike the tests' one."""
     server = PostgresServer()
     with (server.folder / "postgresql.conf").open("a") as settings:
         settings.write("\nfsync = on\nfull_page_writes = on\nsynchronous_commit = on\nautovacuum = on\n")

@@ -1,4 +1,4 @@
-"""Tabs that are really hidden. Playwright tells every page that it is visible, so DevTools drives these past it."""
+"""Hidden tabs. Playwright reports every page as visible, so these are driven by DevTools directly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.parts.waiting import until
 
 
 class Window:
-    """A browser window with tabs of which only the one in front is visible. `close` ends it."""
+    """A browser window in which only the front tab is visible. `close` ends it."""
 
     def __init__(self, browser: Browser) -> None:
         self.devtools = browser.new_browser_cdp_session()
@@ -24,13 +24,13 @@ class Window:
         return Tab(self, created["targetId"])
 
     def tabs(self) -> dict[str, dict[str, Any]]:
-        """What the tab strip shows, by target id: title and url of each."""
+        """Title and URL of the tabs, by target id."""
         targets = self.devtools.send("Target.getTargets")["targetInfos"]
         mine = (one for one in targets if one.get("browserContextId") == self.context)
         return {one["targetId"]: one for one in mine if one["type"] == "page"}
 
     def address(self, start: str) -> str:
-        """The address of a tab that begins like this, as soon as there is one."""
+        """The address of a tab that begins with `start`, as soon as there is one."""
 
         def found() -> str:
             return next((tab["url"] for tab in self.tabs().values() if tab["url"].startswith(start)), "")
@@ -43,7 +43,7 @@ class Window:
 
 
 class Tab:
-    """One tab, which may be in the background."""
+    """A tab that may be in the background."""
 
     _numbers = itertools.count(1)
 
@@ -58,7 +58,7 @@ class Tab:
 
     @property
     def title(self) -> str:
-        """As the tab strip shows it."""
+        """The title in the tab strip."""
         return str(self.window.tabs()[self.target]["title"])
 
     @property
@@ -66,15 +66,15 @@ class Tab:
         return bool(self.evaluate("document.hidden"))
 
     def to_front(self) -> None:
-        """What a click on its name in the tab strip does."""
+        """Activate the tab, as a click in the tab strip does."""
         self.window.devtools.send("Target.activateTarget", {"targetId": self.target})
 
     def click(self, selector: str) -> None:
-        """A click of the user on an element."""
+        """Click an element as the user."""
         self.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
 
     def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression, as if the user had caused it; None while one page follows another."""
+        """The value of a JavaScript expression, evaluated as a user action; None while the page changes."""
         number = next(self._numbers)
         call = {"expression": expression, "returnByValue": True, "userGesture": True}
         message = {"id": number, "method": "Runtime.evaluate", "params": call}

@@ -1,4 +1,4 @@
-"""Buyers without a browser: they place orders in a few requests, so that a test begins where it becomes interesting."""
+"""Customers without a browser: they place orders in a few requests, so that a test can begin at its subject."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import httpx
 
 from e2e.demo import Demo
+from shop.orders import links
 
 PLENTY = "six-cedar-pencils"
-"""The product of which there is always enough."""
+"""A product with ample stock."""
 ADDRESS = {
     "email": "ada@example.com",
     "name": "Ada Byron",
@@ -25,9 +26,14 @@ ADDRESS = {
 _numbers = itertools.count(1)
 
 
+def new_email() -> str:
+    """A new customer's e-mail address: the shop limits the unpaid orders of one address."""
+    return f"ada{next(_numbers)}@example.com"
+
+
 @dataclass(frozen=True)
 class Placed:
-    """An order that was placed. `url` is its page; whoever has it may see and pay it."""
+    """A placed order. `url` is its page, which is also the right to see and pay it."""
 
     url: str
     number: str
@@ -38,7 +44,7 @@ class Placed:
 
 
 class Buyer:
-    """One visitor with a cookie and an address of their own."""
+    """A visitor with its own cookie, e-mail address and client address."""
 
     def __init__(self, demo: Demo) -> None:
         number = next(_numbers)
@@ -47,6 +53,7 @@ class Buyer:
             headers={"X-Forwarded-For": f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"},
             timeout=30,
         )
+        self.email = new_email()
         self._csrf = ""
 
     def page(self, path: str) -> str:
@@ -56,46 +63,48 @@ class Buyer:
         return answer.text
 
     def post(self, path: str, **form: str) -> httpx.Response:
-        """Send a form as a page of the shop would."""
+        """Send a form as a page of the shop does."""
         if not self._csrf:
             self._csrf = _value(self.page(f"/products/{PLENTY}"), "csrf_token")
         return self.client.post(path, data={"csrf_token": self._csrf, **form})
 
     def add(self, slug: str = PLENTY, quantity: int = 1) -> None:
-        """Put a product into the cart."""
+        """Add a product to the cart."""
         answer = self.post("/cart/lines", sku=_value(self.page(f"/products/{slug}"), "sku"), quantity=str(quantity))
         assert answer.status_code == 303, answer.text
 
     def place(self, **changed: str) -> Placed:
-        """Place an order of what is in the cart."""
-        key = _value(self.page("/checkout"), "key")
-        answer = self.post("/checkout", **{**ADDRESS, "key": key, **changed})
+        """Place an order for the cart."""
+        page = self.page("/checkout")
+        carried = {name: _value(page, name) for name in ("key", "terms", "shown", "buyer")}
+        answer = self.post("/checkout", **{**ADDRESS, "email": self.email, **carried, **changed})
         assert answer.status_code == 303, answer.text
         url = str(self.client.base_url.join(answer.headers["Location"]))
         return Placed(url, re.search(r'class="reference">([^<]+)<', self.page(url))[1])  # type: ignore[index]
 
     def order(self, slug: str = PLENTY, quantity: int = 1, **changed: str) -> Placed:
-        """Buy one thing, up to the payment."""
+        """Order one product, without paying."""
         self.add(slug, quantity)
         return self.place(**changed)
 
     def orders_of(self, email: str) -> list[Placed]:
-        """The orders that an e-mail address has, newest first, through the link that the demonstration shows."""
+        """The orders of an e-mail address, newest first, through the link that the development mail shows."""
         link = re.search(r'href="([^"]*/orders/of/[^"]*)"', self.post("/orders", email=email).text)
         assert link, "no link"
         rows = re.findall(r'<a href="(/orders/[^"/]+)">([A-Z0-9-]+)</a>', self.page(link[1]))
         return [Placed(str(self.client.base_url.join(path)), number) for path, number in rows]
 
     def go_and_pay(self, order: Placed) -> str:
-        """Press Pay on the order's page; returns the acquirer's id of the payment whose page opens."""
+        """Press Pay on the order page; returns the acquirer's id of the payment whose page opens."""
         answer = self.post(f"/orders/{order.token}/pay")
         found = re.search(r"/pay/(pay_[0-9a-f]+)", answer.headers.get("Location", ""))
         assert found, f"no payment page: {answer.status_code} {answer.headers}"
         return found[1]
 
     def come_back(self, order: Placed) -> None:
-        """Return to the shop as the acquirer sends one back."""
-        assert self.client.get(f"/orders/{order.token}/return").status_code == 303
+        """Return to the shop as the acquirer redirects."""
+        answer = self.client.get(f"/return/{links.return_token(order.number, order.token)}")
+        assert answer.status_code == 303 and answer.headers["Location"] == f"/orders/{order.token}"
 
 
 def _value(page: str, name: str) -> str:

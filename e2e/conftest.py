@@ -1,4 +1,4 @@
-"""The demo, started once for all journeys, and people who use it."""
+"""The demo, started once for all journeys, and its visitors."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from playwright.sync_api import BrowserContext, Page
 
 from e2e.buyers import Buyer
+from e2e.console_checks import Watch
 from e2e.control import Control
 from e2e.demo import Demo
 from e2e.pages import OrderPage, Shop
-from e2e.watching import Watch
 from tests.parts import PARTS
 from tests.parts.waiting import until
 
@@ -22,7 +22,7 @@ pytest_plugins = [*PARTS]
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """All processes; after the last journey, once what its clock has made due is done, every invariant has to hold."""
+    """All processes; after the last journey and the due work of its clock, every invariant has to hold."""
     demo = Demo(tmp_path_factory.mktemp("demo"))
     try:
         demo.start()
@@ -42,19 +42,19 @@ def _control(demo: Demo) -> Control:
 
 @pytest.fixture
 def acquirer(_control: Control) -> Iterator[Control]:
-    """The acquirer's control; what a test does to the acquirer is over when the test is."""
+    """The acquirer's control API; a test's faults end with the test."""
     yield _control
     _control.calm_down()
 
 
 @pytest.fixture
 def buyer(demo: Demo) -> Buyer:
-    """Somebody without a browser."""
+    """A customer without a browser."""
     return Buyer(demo)
 
 
 class Visitor:
-    """Somebody with a browser of their own (a context): cookies, tabs, and a watch on what their console says."""
+    """A visitor with a browser context: cookies, tabs, and a check of the console."""
 
     def __init__(self, demo: Demo, context: BrowserContext) -> None:
         self.demo, self.context, self.watch = demo, context, Watch(context)
@@ -69,7 +69,7 @@ class Visitor:
         return Shop(self.tab(), self.demo.shop)
 
     def order(self, url: str) -> OrderPage:
-        """An order's page in a new tab."""
+        """An order page in a new tab."""
         page = self.tab()
         page.goto(url)
         return OrderPage(page)
@@ -79,7 +79,7 @@ class Visitor:
 def new_visitor(
     demo: Demo, acquirer: Control, new_context: Callable[..., BrowserContext]
 ) -> Iterator[Callable[..., Visitor]]:
-    """Makes visitors; keywords are those of a Playwright context. None of their consoles may complain."""
+    """Create visitors; keywords are those of a Playwright context. Their consoles must stay free of errors."""
     made: list[Visitor] = []
 
     def make(**options: Any) -> Visitor:
@@ -93,5 +93,5 @@ def new_visitor(
 
 @pytest.fixture
 def visitor(new_visitor: Callable[..., Visitor]) -> Visitor:
-    """Somebody with a browser."""
+    """A visitor with a browser."""
     return new_visitor()

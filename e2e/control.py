@@ -1,4 +1,4 @@
-"""The acquirer's control API, in the words of these tests."""
+"""Client of the acquirer's control API."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from e2e.demo import TOKEN, Demo
 
 
 class Control:
-    """What the demo's acquirer is told to do. `payment` is either side's id of one."""
+    """Control of the demo's acquirer. `payment` is either side's id of one."""
 
     def __init__(self, demo: Demo) -> None:
         self._address, self._shop = demo.acquirer, demo.shop
@@ -27,22 +27,22 @@ class Control:
         self._send("PUT", f"/payments/{payment}/faults", plan)
 
     def turn(self, by: str) -> None:
-        """Turn both clocks by an ISO 8601 duration, delivering on the way what becomes due."""
+        """Advance both clocks by an ISO 8601 duration, delivering what falls due."""
         answer = self._send("POST", "/clock/advance", {"by": by})
         assert answer["shop_clock"] == "turned", answer
 
     def turn_alone(self, by: str) -> None:
-        """Turn the acquirer's clock while the shop cannot follow, because it is down."""
+        """Advance the acquirer's clock while the shop is down and cannot follow."""
         answer = self._send("POST", "/clock/advance", {"by": by})
         assert answer["shop_clock"] == "not_reached", answer
 
     def calm_down(self) -> None:
-        """No fault any more, both clocks together again, and a provider that failed is not left alone any longer."""
+        """Disarm all faults, synchronise both clocks, and close the shop's circuit breakers."""
         self.faults()
         there = self._send("GET", "/clock")["now"]
         bearer = {"Authorization": f"Bearer {TOKEN}"}
         answer = self._client.post(f"{self._shop}/dev/clock", json={"to": there}, headers=bearer)
-        assert answer.status_code in (200, 409), answer.text  # 409: the shop's is a blink ahead
+        assert answer.status_code in (200, 409), answer.text  # 409: the shop's clock is slightly ahead
         self.turn("PT10S")
 
     def payment(self, payment: str) -> dict[str, Any]:
@@ -60,24 +60,24 @@ class Control:
         return found
 
     def approve(self, payment: str, **with_: Any) -> dict[str, Any]:
-        """The customer pays, and does not come back to the shop."""
+        """Pay as the customer, without returning to the shop."""
         return self._send("POST", f"/payments/{payment}/approve", with_)
 
     def act(self, payment: str, act: str, **with_: Any) -> dict[str, Any]:
-        """The customer does something else: decline, fail, cancel."""
+        """Perform a customer action: decline, fail, cancel."""
         return self._send("POST", f"/payments/{payment}/{act}", with_)
 
     def resend(self, delivery: str, **hook: Any) -> dict[str, Any]:
-        """Send a delivery again now, bent by `hook`."""
+        """Resend a delivery now, with the fault `hook`."""
         return self._send("POST", f"/deliveries/{delivery}/resend", {"hook": hook} if hook else {})
 
     def answers(self, payment: str) -> list[int]:
-        """What the shop answered to each attempt to tell it about the payment."""
+        """The shop's responses to the webhook attempts of the payment."""
         deliveries = self.payment(payment)["deliveries"]
         return [attempt["status"] for one in deliveries for attempt in one["attempts"] if attempt["status"]]
 
     def all_delivered(self, payment: str) -> bool:
-        """Whether nothing about the payment is left to be told."""
+        """True when every webhook of the payment has been delivered."""
         return all(one["state"] == "delivered" for one in self.payment(payment)["deliveries"])
 
     def expect(self, payment: str, event: str, **more: Any) -> dict[str, Any]:

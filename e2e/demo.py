@@ -1,4 +1,4 @@
-"""The demo as `bin/run` starts it, on free ports and in a folder of its own, with parts that can be taken away."""
+"""The demo as `bin/run` starts it, on free ports and in its own folder, with processes that can be stopped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROCFILES = (ROOT / "Procfile", ROOT / "deploy" / "Procfile.demo")
 
 
 def commands(procfile: Path) -> dict[str, list[str]]:
-    """The commands of a Procfile by the name of their process."""
+    """The commands of a Procfile by process name."""
     lines = (line.partition(":") for line in procfile.read_text().splitlines() if ":" in line)
     return {name.strip(): shlex.split(command) for name, _, command in lines}
 
@@ -55,27 +55,27 @@ class Demo:
         self._wait("acquirer", f"{self.acquirer}/healthz")
 
     def stop(self, name: str, number: int = signal.SIGKILL) -> None:
-        """End one process, by default without a goodbye, and wait until it is gone."""
+        """End one process, by default with SIGKILL, and wait for its end."""
         process = self.running[name]
         process.signal(number)
         process.wait()
-        process.kill()  # what it forked
+        process.kill()  # its forks
         if name == "web":
             until(lambda: http_status(f"{self.shop}/healthz") == 0, what="the shop's port to be free")
 
     def start_again(self, name: str) -> None:
-        """Run a process that was stopped; returns when it answers, if it is one that does."""
+        """Restart a stopped process; returns when it answers, if it is a server."""
         self.running[name] = self._run(name, {k: v for path in PROCFILES for k, v in commands(path).items()}[name])
         for server, url in (("web", f"{self.shop}/readyz"), ("acquirer", f"{self.acquirer}/healthz")):
             if name == server:
                 self._wait(name, url)
 
     def signal(self, name: str, number: int) -> None:
-        """Send a signal to one process and those that it forked; SIGSTOP and SIGCONT make them hang and go on."""
+        """Send a signal to one process and its forks; SIGSTOP and SIGCONT make them hang and continue."""
         os.killpg(self.running[name].pid, number)
 
     def hold(self, name: str) -> None:
-        """Let one process hang, at a moment at which it does not keep the others from the shop's SQLite database."""
+        """Stop one process (SIGSTOP) at a moment at which it does not lock the shop's SQLite database."""
         while True:
             self.signal(name, signal.SIGSTOP)
             with suppress(sqlite3.OperationalError), self._connect() as connection:
@@ -85,7 +85,7 @@ class Demo:
             self.signal(name, signal.SIGCONT)
 
     def flask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of the shop, as a shell does; here, where the shop is loaded already."""
+        """Run a command of the shop, in this process, where the shop is already loaded."""
         if self._shell is None:
             self._shell = create_app(self.environ)
         done = self._shell.test_cli_runner().invoke(args=arguments)
@@ -93,7 +93,7 @@ class Demo:
         return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr + wrong)
 
     def execute(self, statement: str, *values: object) -> None:
-        """Change the shop's database behind its back; for what no page of it can change."""
+        """Change the shop's database directly, where no page can."""
         with self._connect() as connection:
             connection.execute(statement, values)
 
@@ -101,7 +101,7 @@ class Demo:
         return sqlite3.connect(self.folder / "shop.db", timeout=2)
 
     def close(self) -> None:
-        """End everything."""
+        """End all processes."""
         for name, process in self.running.items():
             if process.alive():
                 self.signal(name, signal.SIGCONT)
@@ -116,7 +116,7 @@ class Demo:
 
 
 def _settings(folder: Path, port: int, acquirer_port: int) -> Mapping[str, str]:
-    """As `bin/run` decides them; nothing comes from a demo that runs on this machine."""
+    """Settings as `bin/run` decides them, independent of a demo on this machine."""
     shop, acquirer = f"http://localhost:{port}", f"http://localhost:{acquirer_port}"
     return {
         "SETTLED_RUN": str(folder),
@@ -133,12 +133,13 @@ def _settings(folder: Path, port: int, acquirer_port: int) -> Mapping[str, str]:
         "ACQUIRER_DATABASE_URL": f"sqlite:///{folder / 'acquirer.db'}",
         "ACQUIRER_CONTROL_TOKEN": TOKEN,
         "CONTROL_TOKEN": TOKEN,
+        **{f"{name}_MOCKED": "on" for name in ("KPAY", "PAYPAY", "STRIPE", "TPAY")},
         "ACQUIRER_WEBHOOK_TARGETS": f"{shop},http://127.0.0.1:{port}",
         "ACQUIRER_KPAY_WEBHOOK_URL": f"{shop}/webhooks/kpay",
         "ACQUIRER_PAYPAY_WEBHOOK_URL": f"{shop}/webhooks/paypay",
         "ACQUIRER_STRIPE_WEBHOOK_URL": f"{shop}/webhooks/stripe",
         "SHOP_CLOCK_URL": f"{shop}/dev/clock",
-        # Whoever is not a browser says who it is, so that many buyers are not taken for one in a hurry.
+        # Clients without a browser send their own address, so that many buyers are not limited as one.
         "PROXY_HOPS": "1",
         "PYTHONDONTWRITEBYTECODE": "",
     }

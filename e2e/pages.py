@@ -1,4 +1,4 @@
-"""The pages by the names that a person (or a screen reader) calls their parts. No selectors of our own."""
+"""Page objects that find elements by their accessible names, without selectors of our own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Locator, Page, expect
 
-from e2e.buyers import ADDRESS
+from e2e.buyers import ADDRESS, new_email
 
 GOOD_CARD = "4242 4242 4242 4242"
 DECLINED_CARD = "4000 0000 0000 9995"
@@ -16,19 +16,19 @@ CHALLENGE_CARD = "4000 0000 0000 3220"
 
 
 class Screen:
-    """What all pages share."""
+    """Parts that all pages share."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
 
     @property
     def heading(self) -> Locator:
-        """The one heading that names the page."""
+        """The main heading of the page."""
         return self.page.get_by_role("heading", level=1)
 
     @property
     def live(self) -> Locator:
-        """What is read out to those who do not see the page change."""
+        """The live region that is read out when the page changes."""
         return self.page.get_by_role("status").last
 
     def button(self, name: str) -> Locator:
@@ -38,12 +38,12 @@ class Screen:
         return self.page.get_by_role("link", name=name)
 
     def is_called(self, heading: str, within: float = 15) -> None:
-        """The heading says `heading`, now or after at most `within` seconds."""
+        """The heading is `heading`, now or after at most `within` seconds."""
         expect(self.heading).to_have_text(heading, timeout=within * 1000)
 
 
 class Shop(Screen):
-    """The shop up to the checkout. `address` is where it runs."""
+    """The shop up to the checkout. `address` is its address."""
 
     def __init__(self, page: Page, address: str) -> None:
         super().__init__(page)
@@ -73,8 +73,8 @@ class Shop(Screen):
         self.is_called("Checkout")
 
     def fill_in(self, **changed: str) -> None:
-        """Who it is for and where it goes."""
-        values = {**ADDRESS, **changed}
+        """Contact and delivery address."""
+        values = {**ADDRESS, "email": new_email(), **changed}
         for label, name in (
             ("E-mail", "email"),
             ("Full name", "name"),
@@ -89,15 +89,15 @@ class Shop(Screen):
         return OrderPage(self.page)
 
     def register(self, email: str) -> None:
-        """Make an account for Ada, and be signed in."""
+        """Create an account for Ada and sign in."""
         self.visit("/register").page.get_by_label("Name").fill("Ada")
         self.page.get_by_label("E-mail").fill(email)
         self.page.get_by_label("Password").fill("a long enough sentence")
-        self.button("Make an account").click()
+        self.button("Create account").click()
         self.is_called("Hello, Ada")
 
     def buy(self, slug: str) -> OrderPage:
-        """From a product's page to the order's page."""
+        """From a product page to the order page."""
         self.visit(f"/products/{slug}").add_to_cart()
         self.link("View cart").or_(self.page.get_by_role("heading", name="Your cart")).first.wait_for()
         self.visit("/checkout").fill_in()
@@ -105,25 +105,25 @@ class Shop(Screen):
 
 
 class OrderPage(Screen):
-    """The page of one order, in its tab."""
+    """An order's page in its tab."""
 
     def is_called(self, heading: str, within: float = 15) -> None:
-        """So does the title, which is what one sees of a tab in the background."""
+        """The title is it too, as seen in a background tab."""
         super().is_called(heading, within)
         expect(self.page).to_have_title(f"{heading} · {self.number} · Settled")
 
     @property
     def number(self) -> str:
-        """The reference that a buyer would tell on the phone."""
+        """The order number that a customer would quote."""
         return re.search(r"[A-Z0-9]{4}-[A-Z0-9]{4}-[A-Z0-9]{2}", self.page.title())[0]  # type: ignore[index]
 
     @property
     def pay_button(self) -> Locator:
-        """Every button that would lead to paying."""
+        """All buttons that lead to a payment page."""
         return self.page.get_by_role("button", name=re.compile("opens in a new tab|Pay in this tab"))
 
     def opens_payment(self, press: Callable[[], None] | None = None) -> CardPage:
-        """Press the button that opens the payment page in a new tab (or do `press`); returns that page."""
+        """Press the button that opens the payment page in a new tab (or call `press`); returns that page."""
         with self.page.context.expect_page() as opened:
             (press or self.page.get_by_role("button", name=re.compile("opens in a new tab")).first.click)()
         opened.value.wait_for_load_state()
@@ -162,12 +162,12 @@ class CardPage(Screen):
         self.button("Cancel and return").click()
 
     def open_fate(self) -> None:
-        """Open the testers' panel under the form."""
+        """Open the simulation panel under the form."""
         if not self.page.get_by_role("button", name="Arm", exact=True).is_visible():
-            self.page.get_by_text("Fate of this payment").click()
+            self.page.get_by_text("Simulate a problem").click()
 
     def arm(self, preset: str) -> None:
-        """Choose a fate with one click, as a tester does."""
+        """Choose a preset in the simulation panel."""
         self.open_fate()
         self.page.get_by_role("button", name=preset, exact=True).click()
         expect(self.page.get_by_text("Armed:")).to_be_visible()

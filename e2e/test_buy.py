@@ -1,4 +1,4 @@
-"""The main job: somebody buys something, pays in another tab, and the page that stayed open says so."""
+"""Main journey: a customer buys and pays in another tab, and the order page that stayed open shows it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_bank_asks_who_it_is_and_the_payment_goes_through(visitor: Visitor, 
     order = visitor.order(buyer.order().url)
     card = order.opens_payment()
     card.pay(CHALLENGE_CARD)
-    card.is_called("Confirm that it is you")
+    card.is_called("Confirm your identity")
     card.button("Approve").click()
     order.is_called("Payment received")
 
@@ -51,9 +51,9 @@ def test_a_declined_card_takes_no_money_and_another_one_pays(visitor: Visitor, b
     order = visitor.order(buyer.order().url)
     card = order.opens_payment()
     card.pay(DECLINED_CARD)
-    expect(card.page.get_by_role("alert")).to_contain_text("There is not enough money on this card")
+    expect(card.page.get_by_role("alert")).to_contain_text("Insufficient funds")
     order.is_called("Your card was declined")
-    expect(order.page.get_by_text("There is not enough money on this card.")).to_be_visible()
+    expect(order.page.get_by_text("Insufficient funds.")).to_be_visible()
     card.pay()
     order.is_called("Payment received")
 
@@ -67,7 +67,7 @@ def test_three_declines_end_the_session_and_a_second_payment_can_be_opened(
     for _ in range(3):
         card.pay(DECLINED_CARD)
         card.page.wait_for_load_state()
-    card.is_called("Payment not possible")
+    card.is_called("Payment failed")
     order.is_called("The payment did not go through")
     again = order.opens_payment()
     assert again.payment != first
@@ -103,7 +103,7 @@ def test_time_runs_out_on_an_open_page_and_the_cart_comes_back(
     shop = visitor.shop()
     order = shop.buy(PLENTY)
     acquirer.turn("PT31M")
-    order.is_called("The time to pay has run out")
+    order.is_called("Your order has expired")
     order.button("Order again").click()
     shop.is_called("Your cart")
     expect(shop.link("Six Cedar Pencils")).to_be_visible()
@@ -117,7 +117,7 @@ def test_a_first_visitor_who_opens_two_products_at_once_can_buy_both(visitor: Vi
     for tab, slug in zip(tabs, ("olive-soap", PLENTY), strict=True):
         tab.page.evaluate(f"setTimeout(() => location.assign('{visitor.demo.shop}/products/{slug}'))")
     until(lambda: shop.page.title() and len(asked) == 2, what="both tabs to ask for their page")
-    for request in asked:  # neither has the cookie that comes with the other's answer
+    for request in asked:  # neither sends the cookie from the other's response
         request.continue_()
     for tab in tabs:
         tab.add_to_cart()

@@ -1,4 +1,4 @@
-"""Every page of the acquirer: accessible and quiet, in light and dark, wide and narrow."""
+"""Every page of the acquirer: accessible and without console errors, in light and dark, wide and narrow."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from playwright.sync_api import expect
 
 from e2e.buyers import Buyer
 from e2e.conftest import Visitor
+from e2e.console_checks import is_sound
 from e2e.control import Control
 from e2e.demo import Demo
 from e2e.pages import CHALLENGE_CARD, DECLINED_CARD, CardPage
-from e2e.watching import is_sound
 
 
 @dataclass(frozen=True)
 class Customer:
-    """Somebody on the payment page."""
+    """A customer on the payment page."""
 
     visitor: Visitor
     buyer: Buyer
@@ -35,7 +35,7 @@ class Customer:
         return self.go(f"/pay/{self.buyer.go_and_pay(self.buyer.order())}")
 
     def after(self, act: Callable[[str], object]) -> CardPage:
-        """The page of a payment after something happened to it."""
+        """The page of a payment after an action."""
         payment = self.buyer.go_and_pay(self.buyer.order())
         act(payment)
         return self.go(f"/pay/{payment}")
@@ -79,7 +79,7 @@ def fate(customer: Customer) -> CardPage:
 def linked_fate(customer: Customer) -> CardPage:
     card = customer.form()
     card.page.goto(f"{card.page.url}?fate=late_30s")
-    expect(card.page.get_by_text("This link carries a fate")).to_be_visible()
+    expect(card.page.get_by_text("This link simulates a problem")).to_be_visible()
     return card
 
 
@@ -94,8 +94,8 @@ def story(customer: Customer) -> CardPage:
 def delivery(customer: Customer) -> CardPage:
     page = story(customer)
     page.page.get_by_role("link", name=re.compile("^dlv_")).first.click()
-    page.page.get_by_text("What was sent").first.click()
-    page.page.get_by_text("What came back").first.click()
+    page.page.get_by_text("Request", exact=True).first.click()
+    page.page.get_by_text("Response", exact=True).first.click()
     return page
 
 
@@ -122,23 +122,24 @@ PAGES: dict[str, tuple[Callable[[Customer], CardPage], str]] = {
     "card form, not right yet": (wrong, "Pay by card"),
     "card form after a decline": (declined, "Pay by card"),
     "test cards": (card_list, "Pay by card"),
-    "challenge": (challenge, "Confirm that it is you"),
+    "challenge": (challenge, "Confirm your identity"),
     "accepted": (lambda customer: customer.after(customer.acquirer.approve), "Payment accepted"),
     "cancelled": (lambda customer: customer.after(lambda p: customer.acquirer.act(p, "cancel")), "Payment cancelled"),
-    "failed": (lambda customer: customer.after(lambda p: customer.acquirer.act(p, "fail")), "Payment not possible"),
+    "failed": (lambda customer: customer.after(lambda p: customer.acquirer.act(p, "fail")), "Payment failed"),
     "timed out": (timed_out, "This payment page has timed out"),
-    "still working": (late, "Your bank is still working on it"),
+    "still working": (late, "Your bank is still processing the payment"),
     "fate panel": (fate, "Pay by card"),
     "a fate in the link": (linked_fate, "Pay by card"),
     "payments": (lambda customer: customer.go("/payments"), "Payments"),
     "a payment": (story, ""),
     "deliveries": (lambda customer: customer.go("/deliveries"), "Delivery log"),
     "a delivery": (delivery, "payment.captured"),
-    "no such payment": (missing, "That did not work"),
+    "no such payment": (missing, "There is a problem"),
 }
-"""Every page by what it shows: how to get there, and how its main heading begins."""
+"""Every page by its contents: the steps to it, and the beginning of its main heading."""
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_of_the_acquirer_is_sound(
     visitor: Visitor, demo: Demo, buyer: Buyer, acquirer: Control, page: str

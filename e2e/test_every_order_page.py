@@ -1,4 +1,4 @@
-"""The order page in every standing: it says the right thing, for everyone, in light and dark, wide and narrow."""
+"""Order page in every status: heading, offers and accessibility, in light and dark, wide and narrow."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from playwright.sync_api import expect
 
 from e2e.buyers import Buyer
 from e2e.conftest import Visitor
+from e2e.console_checks import is_sound
 from e2e.control import Control
 from e2e.demo import Demo
+from e2e.order_statuses import STATUSES, Stage
 from e2e.pages import OrderPage
-from e2e.standings import STANDINGS, Stage
-from e2e.watching import is_sound
 from tests.parts.waiting import until
 
 NEVER_PAY = ("preparing", "confirming", "still_waiting", "closing", "expiring", "paid", "expired", "late", "review")
 NEVER_PAY += ("twice", "cancelled")
-"""Where paying is not offered: money may be on its way, or there is nothing to pay for any more."""
+"""States in which no payment is offered: a payment may be under way, or nothing is left to pay."""
 
 
-@pytest.mark.parametrize("standing", STANDINGS)
-def test_the_order_page_is_sound_in_every_standing(
-    visitor: Visitor, demo: Demo, buyer: Buyer, acquirer: Control, standing: str
+@pytest.mark.sample(10)
+@pytest.mark.parametrize("status", STATUSES)
+def test_the_order_page_is_sound_in_every_status(
+    visitor: Visitor, demo: Demo, buyer: Buyer, acquirer: Control, status: str
 ) -> None:
-    way, heading = STANDINGS[standing]
+    way, heading = STATUSES[status]
     placed = way(Stage(demo, acquirer, buyer))
     page = visitor.tab()
     page.route(re.compile("/events|/status"), lambda route: route.fulfill(status=204))  # it stays as it was opened
@@ -33,8 +34,8 @@ def test_the_order_page_is_sound_in_every_standing(
     page.goto(placed.url)
     order = OrderPage(page)
     order.is_called(heading)
-    expect(page.locator("#order-status")).to_have_attribute("data-state", standing)
-    if standing in NEVER_PAY:
+    expect(page.locator("#order-status")).to_have_attribute("data-state", status)
+    if status in NEVER_PAY:
         expect(order.pay_button).to_have_count(0)
     else:
         expect(order.pay_button.first).to_be_visible()

@@ -1,4 +1,4 @@
-"""Nobody needs a mouse."""
+"""Keyboard operation of the whole purchase."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from e2e.pages import GOOD_CARD, CardPage, OrderPage
 
 
 def tab_to(page: Page, wanted: Locator, most: int = 80) -> None:
-    """Press Tab until `wanted` has the focus; where the focus is must always be seen."""
+    """Press Tab until `wanted` has the focus; the focus must always be visible."""
     expect(wanted).to_be_visible()
     for _ in range(most):
         page.keyboard.press("Tab")
@@ -50,7 +50,7 @@ def test_the_keyboard_alone_is_enough_to_buy(visitor: Visitor) -> None:
 
 
 def type_card(card: CardPage) -> None:
-    """Fill in the card form and send it, without touching anything else."""
+    """Fill in and submit the card form with the keyboard alone."""
     page = card.page
     for label, text in (
         ("Card number", GOOD_CARD),

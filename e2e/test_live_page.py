@@ -1,4 +1,4 @@
-"""The order page stays true: in the background, through outages of the shop and of Redis, and while somebody types."""
+"""Live order page: in the background, through outages of the shop and of Redis, and while a form is filled in."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from playwright.sync_api import Browser, Page, Request, Route, expect
 from e2e.background import Window
 from e2e.buyers import Buyer
 from e2e.conftest import Visitor
+from e2e.console_checks import is_sound
 from e2e.control import Control
 from e2e.demo import Demo
 from e2e.pages import OrderPage
-from e2e.watching import is_sound
 from tests.parts.waiting import until
 
 RECORD = """() => {
@@ -29,7 +29,7 @@ RECORD = """() => {
 
 
 def since(page: Page) -> int:
-    """Up to which event the page was rendered."""
+    """The number of the last event in the rendered page."""
     address = page.locator("#stream").get_attribute("hx-sse:connect") or ""
     return int(address.rpartition("since=")[2])
 
@@ -41,7 +41,7 @@ def window(browser: Browser) -> Iterator[Window]:
     window.close()
 
 
-def test_a_hidden_tab_hears_of_the_payment_and_says_so_in_its_title(
+def test_a_hidden_tab_shows_the_payment_in_its_title(
     window: Window, demo: Demo, buyer: Buyer, acquirer: Control
 ) -> None:
     order = window.open(buyer.order().url)
@@ -94,11 +94,11 @@ def test_a_stream_that_is_cut_catches_up_and_shows_no_event_twice(
 
 
 def last_event_id(request: Request) -> str:
-    """From where a page asks its stream to go on."""
+    """The event number after which a page resumes its stream."""
     return request.headers.get("last-event-id", "") if "/events" in request.url else ""
 
 
-def test_the_shop_is_killed_and_comes_back_and_the_open_page_goes_on_by_itself(
+def test_the_shop_is_killed_and_comes_back_and_the_open_page_reconnects(
     visitor: Visitor, demo: Demo, buyer: Buyer, acquirer: Control
 ) -> None:
     placed = buyer.order()
@@ -107,7 +107,7 @@ def test_the_shop_is_killed_and_comes_back_and_the_open_page_goes_on_by_itself(
     order.is_called("Finish paying in the other tab")
     visitor.watch.expect_outage()
     demo.stop("web")
-    acquirer.approve(payment)  # told to nobody
+    acquirer.approve(payment)  # no page receives it
     demo.start_again("web")
     acquirer.turn("PT1M")
     order.is_called("Payment received", within=20)
@@ -148,7 +148,7 @@ def test_redis_stops_while_a_page_is_open_and_the_page_still_turns(
         third.opens_payment().pay()
         third.is_called("Payment received", within=20)
         visitor.watch.expect_status(503)
-        shop.visit("/account").is_called("Back in a moment")
+        shop.visit("/account").is_called("Temporarily unavailable")
     finally:
         demo.redis.start()
     acquirer.approve(payments[1])
@@ -205,13 +205,13 @@ def test_the_list_follows_the_search_while_the_field_keeps_focus_and_text(visito
     shop = visitor.shop().visit("/")
     field = shop.page.get_by_role("searchbox", name="Search the shop")
     field.press_sequentially("mug", delay=30)
-    expect(shop.live).to_have_text("1 thing")
+    expect(shop.live).to_have_text("1 product")
     expect(shop.link("Speckled Mug")).to_be_visible()
     expect(field).to_be_focused()
     expect(field).to_have_value("mug")
     expect(shop.page).to_have_url(re.compile("q=mug"))
     field.press_sequentially("xyz", delay=30)
-    expect(shop.page.get_by_text("Nothing here answers to that.")).to_be_visible()
+    expect(shop.page.get_by_text("No results for “mugxyz”")).to_be_visible()
     expect(field).to_be_focused()
 
 
@@ -225,7 +225,7 @@ def test_a_quantity_is_changed_in_place_and_what_was_removed_comes_back(visitor:
     field.press("Tab")
     expect(shop.page.get_by_role("rowheader", name="3 items")).to_be_visible()
     shop.button("Remove Olive Soap").click()
-    expect(shop.page.get_by_text("Nothing in here yet.")).to_be_visible()
+    expect(shop.page.get_by_text("Your cart is empty")).to_be_visible()
     shop.button("Undo").click()
     expect(shop.page.get_by_label("Quantity of Olive Soap")).to_have_value("3")
 
@@ -239,7 +239,7 @@ def test_the_stream_ends_when_all_is_final_and_comes_back_for_late_money(
     acquirer.faults_of(payment, pay={"late_after_expiry": "PT10M"})
     acquirer.approve(payment)
     acquirer.turn("PT31M")
-    order.is_called("The time to pay has run out")
+    order.is_called("Your order has expired")
     expect(order.page.locator("#order-status")).to_have_attribute("data-final", "true")
     acquirer.turn("PT11M")
     order.page.evaluate("window.dispatchEvent(new Event('online'))")

@@ -1,4 +1,4 @@
-"""The main job with PayPay: a code on the order page, a phone that scans it, webhooks that only make the shop ask."""
+"""Payment with PayPay: a code on the order page, a phone that scans it, webhooks that only make the shop poll."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def in_yen(buyer: Buyer) -> Placed:
 
 
 def scan(order: OrderPage) -> CardPage:
-    """What a phone shows that has scanned the code on the order's page."""
+    """The page on the phone after scanning the code on the order page."""
     with order.page.context.expect_page() as opened:
         order.page.get_by_role("link", name=re.compile("Open PayPay")).click()
     code: Page = opened.value
@@ -42,7 +42,7 @@ def test_a_code_on_the_order_page_is_scanned_and_the_page_turns_to_paid(visitor:
     shop.add_to_cart()
     expect(shop.live).to_have_text(re.compile("in your cart"))
     shop.go_to_cart()
-    shop.page.get_by_label("Pay in").select_option("JPY")
+    shop.page.get_by_label("Currency", exact=True).select_option("JPY")
     shop.button("Change currency").click()
     expect(shop.page.get_by_text("JPY").first).to_be_visible()
     shop.check_out()

@@ -1,4 +1,4 @@
-"""The main job with Stripe: its library calls the acquirer, its webhooks come back."""
+"""Payment with Stripe: its library calls the acquirer, and its webhooks reach the shop."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def test_stripe_is_chosen_at_the_checkout_and_the_order_page_turns_to_paid(visit
     OrderPage(card.page).is_called("Payment received")
 
 
-def test_a_declined_card_is_told_at_once_and_another_one_pays(visitor: Visitor, buyer: Buyer) -> None:
+def test_a_declined_card_is_shown_at_once_and_another_one_pays(visitor: Visitor, buyer: Buyer) -> None:
     order = visitor.order(buyer.order(method="stripe").url)
     card = order.opens_payment()
     card.pay(DECLINED_CARD)
     order.is_called("Your card was declined")
-    expect(order.page.get_by_text("There is not enough money on this card.")).to_be_visible()
+    expect(order.page.get_by_text("Insufficient funds.")).to_be_visible()
     card.pay()
     order.is_called("Payment received")
 
@@ -57,7 +57,7 @@ def test_cancelling_the_order_expires_the_session(visitor: Visitor, buyer: Buyer
 def test_money_is_found_without_any_webhook(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
     order = visitor.order(buyer.order(method="stripe").url)
     card = order.pay_here()
-    acquirer.turn("PT5S")  # people type; Stripe is not asked about a payment twice in two seconds
+    acquirer.turn("PT5S")  # people are slower; Stripe is not polled about a payment twice in two seconds
     card.pay(NO_WEBHOOK_CARD)
     order.is_called("Payment received", within=40)
 
@@ -68,7 +68,7 @@ def test_an_opening_that_goes_wrong_ends_in_one_payment_that_pays(
 ) -> None:
     acquirer.faults(api=[{"op": "start", "do": do, "times": 1}])
     order = visitor.order(buyer.order(method="stripe").url)
-    acquirer.turn("PT30S")  # what never arrived is given up after a while, and whoever asked to be left alone was
+    acquirer.turn("PT30S")  # a lost opening is given up after a while; a provider under pause is called again
     expect(order.pay_button.first).to_be_visible(timeout=30_000)
     order.opens_payment().pay()
     order.is_called("Payment received")

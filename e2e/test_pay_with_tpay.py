@@ -1,4 +1,4 @@
-"""The main job with Tpay: the browser carries the form, a card or a convenience store pays."""
+"""Payment with Tpay: the browser posts the form, and a card or a convenience store pays."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from playwright.sync_api import expect
 
 from e2e.buyers import PLENTY, Buyer
 from e2e.conftest import Visitor
+from e2e.console_checks import is_sound
 from e2e.control import Control
 from e2e.pages import DECLINED_CARD, NO_WEBHOOK_CARD, CardPage, OrderPage
-from e2e.watching import is_sound
 
 STORE = "Get a code for a convenience store"
 
 
 def opens_cashier(order: OrderPage) -> CardPage:
-    """Press the button; the page in between posts the form on by itself."""
+    """Press the button; the page in between submits the form automatically."""
     card = order.opens_payment()
     card.page.wait_for_url(re.compile("/pay/pay_"))
     return card
@@ -47,7 +47,7 @@ def test_a_declined_card_and_then_a_good_one(visitor: Visitor, buyer: Buyer) -> 
     order = visitor.order(buyer.order(method="tpay").url)
     card = opens_cashier(order)
     card.pay(DECLINED_CARD)
-    expect(card.page.get_by_role("alert")).to_contain_text("There is not enough money on this card")
+    expect(card.page.get_by_role("alert")).to_contain_text("Insufficient funds")
     card.pay(NO_WEBHOOK_CARD)
     order.is_called("Payment received", within=40)
 
@@ -67,7 +67,7 @@ def test_simulate_paid_is_not_money(visitor: Visitor, buyer: Buyer, acquirer: Co
 def test_a_store_code_is_shown_and_paid_at_the_counter_two_days_later(
     visitor: Visitor, buyer: Buyer, acquirer: Control
 ) -> None:
-    """Case 30, clicked through."""
+    """Case 30 in a browser."""
     order = visitor.order(buyer.order(method="tpay").url)
     card = opens_cashier(order)
     card.button(STORE).click()
@@ -79,7 +79,7 @@ def test_a_store_code_is_shown_and_paid_at_the_counter_two_days_later(
     back = OrderPage(card.page)
     back.is_called("Your store code", within=30)
     expect(back.page.get_by_text(code)).to_be_visible()
-    expect(back.page.get_by_role("img", name="Barcode of this code")).to_be_visible()
+    expect(back.page.get_by_role("img", name="Barcode of this store code")).to_be_visible()
     expect(back.button("Cancel order")).to_be_visible()
     expect(back.pay_button).to_have_count(0)
     order.is_called("Your store code", within=30)
@@ -92,6 +92,31 @@ def test_a_store_code_is_shown_and_paid_at_the_counter_two_days_later(
     there.is_called("Payment accepted")
     order.is_called("Payment received", within=30)
     expect(order.page.get_by_text("Convenience store")).to_be_visible()
+
+
+def test_another_method_is_used_instead_of_a_store_code(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
+    order = visitor.order(buyer.order(method="tpay").url)
+    card = opens_cashier(order)
+    card.button(STORE).click()
+    card.is_called("Your store code")
+    code = card.payment
+    card.return_link.click()
+    back = OrderPage(card.page)
+    back.is_called("Your store code", within=30)
+    back.page.get_by_text("Use another method").click()
+    expect(back.page.get_by_text("This cancels your store code")).to_be_visible()
+    expect(back.button("Pay with KPay")).to_be_visible()
+    is_sound(back.page)
+    back.button("Pay with Tpay in another way").click()
+    back.is_called("You cancelled the payment", within=40)
+    assert acquirer.payment(code)["state"] == "voided"
+    expect(back.page.get_by_text("Items reserved until")).to_be_visible()
+    left = int(back.page.locator("[data-left]").get_attribute("data-left") or 0)
+    assert 60 < left <= 30 * 60, "as long as for a new order, not for days"
+    card = opens_cashier(back)
+    assert card.payment != code
+    card.pay()
+    order.is_called("Payment received", within=40)
 
 
 def test_without_javascript_a_button_carries_the_form_on(new_visitor: Callable[..., Visitor], buyer: Buyer) -> None:

@@ -1,4 +1,4 @@
-"""Everything works without scripts: native forms, and a page that looks again by itself while something is pending."""
+"""All functions without scripts: native forms, and a page that reloads while something is pending."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_somebody_without_javascript_buys_something(new_visitor: Callable[..., V
     shop = new_visitor(java_script_enabled=False).shop().visit()
     shop.search("pencils")
     shop.page.get_by_role("button", name="Search").click()
-    expect(shop.page.get_by_text("1 thing", exact=True)).to_be_visible()
+    expect(shop.page.get_by_text("1 product", exact=True)).to_be_visible()
     shop.choose("Six Cedar Pencils")
     shop.add_to_cart(2)
     shop.is_called("Your cart")
@@ -38,8 +38,8 @@ def test_a_form_that_is_not_right_yet_keeps_what_was_typed(new_visitor: Callable
     shop.check_out()
     shop.fill_in(email="not an address", name="Ada Byron", line1="")
     shop.button("Place order and pay").click()
-    expect(shop.page.get_by_role("alert")).to_contain_text("This is not an e-mail address")
-    expect(shop.page.get_by_role("alert")).to_contain_text("Please give a street and number")
+    expect(shop.page.get_by_role("alert")).to_contain_text("Enter an e-mail address in the format name@example.com.")
+    expect(shop.page.get_by_role("alert")).to_contain_text("Enter the street and number.")
     expect(shop.page.get_by_label("Full name")).to_have_value("Ada Byron")
     expect(shop.page.get_by_label("E-mail")).to_have_value("not an address")
 

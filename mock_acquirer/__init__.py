@@ -1,12 +1,13 @@
-"""The mock acquirer: a third party that takes test payments and knows every way in which an acquirer can be unkind.
+"""Mock acquirer: a third-party payment service for tests that can simulate every known misbehaviour of an acquirer.
 
-`create_app` is all that others need. It shares nothing with the shop but HTTP.
+Callers need `create_app` alone. It shares no code with the shop; both talk over HTTP.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import ssl
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -14,27 +15,30 @@ from typing import Any
 from flask import Flask
 from flask_migrate import Migrate
 
-from mock_acquirer import cli, control, dashboard, dialects, lab, logs, loop, pages, web, workbench
-from mock_acquirer.courier import new_client
+from mock_acquirer import cli, control, dashboard, dialects, lab, logs, loop, pages, trust, web, workbench
 from mock_acquirer.db import db, init_db
 from mock_acquirer.handover import HandOver
-from mock_acquirer.settings import ROOT, ROWS, BadSetting, Row, load
+from mock_acquirer.outgoing import new_client
+from mock_acquirer.settings import ROOT, ROWS, BadSetting, Row, check, load
 
+__all__ = ["BadSetting", "create_app", "setting_rows"]
 LARGEST_BODY = 64 * 1024
 
 
 def setting_rows() -> tuple[Row, ...]:
-    """Every setting, those of the dialects included."""
+    """All settings, including those of the dialects."""
     return ROWS + tuple(row for dialect in dialects.discover().values() for row in dialect.settings)
 
 
 def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
-    """The acquirer as an app of its own; can be mounted under a prefix. `settings` wins over the environment.
+    """Create the acquirer as its own Flask app, which can be mounted under a prefix. `settings` overrides the
+    environment.
 
-    Raises BadSetting when a setting cannot be read, or a secret is missing in production.
+    Raises BadSetting when a setting cannot be read, or is unsafe in production.
     """
-    found = dialects.discover()
     values = load(setting_rows(), settings)
+    found = dialects.served(values["PROVIDERS"])
+    check(values, setting_rows(), [row for dialect in found.values() for row in dialect.settings])
     app = Flask(
         __name__,
         static_folder=str(ROOT / "static" / "mock_acquirer"),
@@ -43,7 +47,8 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     )
     app.config.update(values)
     app.config.update(
-        SECRET_KEY=_cookie_key(values),
+        SECRET_KEY=_cookie_key(values["ACQUIRER_SECRET_KEY"] or values["SECRET_KEY"] or "development"),
+        SECRET_KEY_FALLBACKS=[_cookie_key(former) for former in values["SECRET_KEY_FALLBACKS"]],
         SESSION_COOKIE_NAME="acq",
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=values["ACQUIRER_PUBLIC_URL"].startswith("https://"),
@@ -51,10 +56,10 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
         MAX_CONTENT_LENGTH=LARGEST_BODY,
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    logs.set_up(app.logger, values["ACQUIRER_LOG_LEVEL"])
+    logs.set_up(app.logger, values["ACQUIRER_LOG_LEVEL"], values["ACQUIRER_LOG_FORMAT"])
     init_db(app, values["ACQUIRER_DATABASE_URL"])
     Migrate(app, db, directory=str(ROOT / "migrations" / "acquirer"), render_as_batch=True)
-    app.extensions["acquirer.http"] = new_client()
+    app.extensions["acquirer.http"] = new_client(_authorities(values))
     app.extensions["acquirer.courier"] = HandOver(app)
     dialects.install(app, found)
     for blueprint in (pages.bp, dashboard.bp, control.bp, lab.bp, workbench.bp):
@@ -66,16 +71,24 @@ def create_app(settings: Mapping[str, Any] | None = None) -> Flask:
     return app
 
 
-def _cookie_key(values: dict[str, Any]) -> bytes:
-    """The key of the cookie. Not the shop's, even where only SECRET_KEY is given."""
-    written = values["ACQUIRER_SECRET_KEY"] or values["SECRET_KEY"]
-    if not written and values["SETTLED_ENV"] == "production":
-        raise BadSetting("Set ACQUIRER_SECRET_KEY or SECRET_KEY: production does not run on a known key.")
-    return hmac.new((written or "development").encode(), b"mock-acquirer cookie", hashlib.sha256).digest()
+def _authorities(values: dict[str, Any]) -> ssl.SSLContext:
+    try:
+        return trust.context(values["SSL_CERT_FILE"], values["SSL_CERT_DIR"])
+    except OSError as wrong:  # ssl.SSLError is a subclass
+        name = "SSL_CERT_FILE" if values["SSL_CERT_FILE"] else "SSL_CERT_DIR"
+        raise BadSetting(f"{name} cannot be {values[name]!r}: certificate authorities cannot be read there.") from wrong
+
+
+def _cookie_key(written: str) -> bytes:
+    """Key of the session cookie, derived so that it differs from the shop's even when both share one SECRET_KEY."""
+    return hmac.new(written.encode(), b"mock-acquirer cookie", hashlib.sha256).digest()
 
 
 def _loop_with_the_first_request(app: Flask) -> None:
-    """A thread does not survive the fork of a preloading server, and commands such as `db upgrade` need none."""
+    """Start the delivery loop at the first request: a thread does not survive the fork of a preloading server, and
+    commands such as
+    `db upgrade` need none.
+    """
     once = threading.Lock()
 
     def start() -> None:

@@ -1,4 +1,4 @@
-"""`python -m mock_acquirer`: the acquirer alone, on a database of its own, ready for any shop on this machine."""
+"""Run the acquirer alone, on its own database, for any shop on this machine: `python -m mock_acquirer`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from mock_acquirer import create_app, dialects
 
 HERE = "http://localhost:*,http://127.0.0.1:*"
+ONLY_HERE = ("127.0.0.1", "localhost", "::1")
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m mock_acquirer", description=__doc__)
     parser.add_argument("--port", type=int, default=9000, help="0 picks a free one (default 9000)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1; any other is production)"
+    )
     parser.add_argument("--database", default="sqlite:///acquirer.db", help="default: acquirer.db in this folder")
     parser.add_argument("--webhook", default="", help="where webhooks go when a payment names no address of its own")
     parser.add_argument("--targets", default=HERE, help="origins that webhooks may go to (default: this machine)")
@@ -33,10 +36,12 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
 
 def _app(asked: argparse.Namespace, address: str) -> Flask:
     settings: dict[str, Any] = {
+        # Development defaults, for tests and shops on this machine. A reachable deployment needs its own secrets.
+        "SETTLED_ENV": os.environ.get("SETTLED_ENV") or ("development" if asked.host in ONLY_HERE else "production"),
         "ACQUIRER_PUBLIC_URL": os.environ.get("ACQUIRER_PUBLIC_URL", address),
         "ACQUIRER_DATABASE_URL": _absolute(asked.database),
         "ACQUIRER_WEBHOOK_TARGETS": asked.targets,
-        "ACQUIRER_LOG_LEVEL": os.environ.get("ACQUIRER_LOG_LEVEL", "WARNING"),
+        "ACQUIRER_LOG_LEVEL": os.environ.get("ACQUIRER_LOG_LEVEL", "warning"),
         "REDIS_URL": "",
         "SHOP_CLOCK_URL": os.environ.get("SHOP_CLOCK_URL", ""),
     }
@@ -46,7 +51,7 @@ def _app(asked: argparse.Namespace, address: str) -> Flask:
 
 
 def _absolute(database: str) -> str:
-    """A relative SQLite path is meant from the folder one is in, not from Flask's."""
+    """Resolve a relative SQLite path against the working directory, not Flask's instance folder."""
     prefix = "sqlite:///"
     path = database.removeprefix(prefix)
     relative = database.startswith(prefix) and path and not path.startswith(("/", ":"))
@@ -57,7 +62,7 @@ class _Quiet(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log(self, kind: str, message: str, *args: object) -> None:
-        """The app writes a log of its own."""
+        """Log nothing: the app writes its own log."""
 
 
 def _end_with_input(server: BaseWSGIServer) -> None:
@@ -66,7 +71,7 @@ def _end_with_input(server: BaseWSGIServer) -> None:
 
 
 def main(given: Sequence[str] | None = None) -> None:
-    """Bring the database up to date and serve until Ctrl-C. The first line printed is the address."""
+    """Migrate the database and serve until Ctrl-C. The first line printed is the address."""
     asked = _arguments(given)
     listening = socket.create_server((asked.host, asked.port), backlog=128)
     port = listening.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Store codes as Code 39 bars, the kind that convenience stores in Taiwan read."""
+"""Store codes as Code 39 barcodes, as convenience stores in Taiwan scan them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 ROWS = ("1234567890", "ABCDEFGHIJ", "KLMNOPQRST", "UVWXYZ-. *")
 BARS = ("10001", "01001", "11000", "00101", "10100", "01100", "00011", "10010", "01010", "00110")
-"""Which of a letter's five bars are wide, by its place in its row; of its four spaces one is wide, by the row."""
+"""The wide ones of a character's five bars, by its place in its row; of its four spaces one is wide, by the row."""
 WIDE_SPACE = (1, 2, 3, 0)
 WIDE, QUIET, HEIGHT = 3, 10, 56
 
 
 @dataclass(frozen=True)
 class Barcode:
-    """A picture `width` by `height` modules; `path` draws the bars in an SVG."""
+    """A picture of `width` by `height` modules; `path` is the SVG path of the bars."""
 
     width: int
     height: int
@@ -21,7 +21,9 @@ class Barcode:
 
 
 def code39(said: str) -> Barcode:
-    """The bars that say `said`, between start and stop signs and quiet zones. Raises ValueError for other letters."""
+    """Encode `said` between start and stop characters and quiet zones. Raises ValueError for characters that Code 39
+    lacks.
+    """
     at, path = QUIET, []
     for letter in f"*{said}*":
         for index, width in enumerate(_widths(letter)):
@@ -33,7 +35,7 @@ def code39(said: str) -> Barcode:
 
 
 def _widths(letter: str) -> list[int]:
-    """Nine widths, bars and spaces in turn."""
+    """Nine widths, alternating bars and spaces."""
     for row, letters in enumerate(ROWS):
         if letter in letters:
             bars, wide_space = BARS[letters.index(letter)], WIDE_SPACE[row]

@@ -1,4 +1,6 @@
-"""One API call, whatever the dialect: faults before, the effect once per key, faults after, a line in the timeline."""
+"""Execution of an API call in any dialect: faults before it, the effect once per idempotency key, faults after it, a
+timeline entry.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mock_acquirer import dialects, engine, faults, idempotency, timeline
+from mock_acquirer import dialect_interface, engine, faults, idempotency, timeline
 from mock_acquirer.db import release, unit
 from mock_acquirer.errors import Refused
 from mock_acquirer.idempotency import Key
@@ -20,7 +22,7 @@ READS = ("query", "query_refund")
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back: body None is an answer without a useful body."""
+    """Response of a call; body None is a response without a usable body."""
 
     status: int
     body: str | None
@@ -40,19 +42,19 @@ class Call:
 
 @dataclass
 class Effect:
-    """What a call did, as it is answered."""
+    """Result of a call's effect, as status and body."""
 
     status: int
     body: str
 
 
-Doing = Callable[[str], Effect]  # given what a query shows: now, created or nothing
+Doing = Callable[[str], Effect]  # called with the query's view: current, as created, or not found
 GATEWAY_TIMEOUT = Answer(504, None)
-SERVER_ERROR = Refused(500, "api_error", "internal_error", "Something went wrong on our side.")
+SERVER_ERROR = Refused(500, "api_error", "internal_error", "Internal error.")
 
 
 def perform(call: Call, doing: Doing) -> Answer:
-    """Answer the call. Raises Refused for what is refused; what is refused changed nothing and is not stored."""
+    """Execute the call. Raises Refused for a refused call, which has no effect and is not stored."""
     if call.payment is not None:
         engine.expire_if_due(call.payment)
     rule = faults.api(_subject(call), call.op) or {}
@@ -79,7 +81,7 @@ def _is(rule: dict[str, Any], do: str, when: str) -> bool:
 
 
 def _before(rule: dict[str, Any]) -> Answer | None:
-    """Faults that answer before anything happened; `lag` only waits."""
+    """Faults that answer before any effect; `lag` only delays."""
     if rule.get("do") == "timeout_before_commit":
         return _hold()
     if rule.get("do") == "429":
@@ -95,8 +97,8 @@ def _before(rule: dict[str, Any]) -> Answer | None:
 
 
 def _hold() -> Answer:
-    """Keep the caller waiting, then close without saying anything useful."""
-    _sleep(dialects.setting("ACQUIRER_TIMEOUT_HOLD"))
+    """Keep the caller waiting, then close without a usable response."""
+    _sleep(dialect_interface.setting("ACQUIRER_TIMEOUT_HOLD"))
     return GATEWAY_TIMEOUT
 
 
@@ -125,10 +127,14 @@ def _execute(call: Call, doing: Doing, shows: str, fails: bool) -> Answer:
 
 @unit
 def _effect(call: Call, doing: Doing, token: str, fails: bool) -> Effect:
-    """The effect and its stored answer are one transaction: a key without an answer means that nothing happened."""
+    """Commit the effect and its stored response in one transaction: a key without a response means that nothing
+    happened.
+    """
     effect = doing("now")
     if fails:
-        effect = Effect(SERVER_ERROR.status, dialects.named(call.dialect).refuse(SERVER_ERROR).get_data(as_text=True))
+        effect = Effect(
+            SERVER_ERROR.status, dialect_interface.named(call.dialect).refuse(SERVER_ERROR).get_data(as_text=True)
+        )
     if call.key is not None:
         idempotency.finish(call.key, token, effect.status, effect.body)
     return effect

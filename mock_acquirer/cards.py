@@ -1,29 +1,34 @@
-"""The test cards and the decline codes. A number is read once, looked up, and forgotten."""
+"""Test cards and decline codes. A card number is read once, looked up and discarded."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
+from mock_acquirer.digits import narrow
+
 GENERIC_CODE = "generic_decline"
 GENERIC = "Your card was declined. Please use another card."
 DECLINES: dict[str, tuple[str, str]] = {
-    # code: (class, what the shopper reads); lost, stolen and fraudulent cards read as the generic sentence
+    # code: (class, sentence for the shopper); lost, stolen and fraudulent cards show the generic sentence
     "generic_decline": ("other_method", GENERIC),
-    "insufficient_funds": ("other_method", "There is not enough money on this card. Please use another card."),
+    "insufficient_funds": ("other_method", "Insufficient funds. Please use another card."),
     "lost_card": ("never_retry", GENERIC),
     "stolen_card": ("never_retry", GENERIC),
     "fraudulent": ("never_retry", GENERIC),
     "expired_card": ("fix_input", "This card has expired. Check the date or use another card."),
-    "incorrect_cvc": ("fix_input", "The security code is not right. Check it and try again."),
-    "incorrect_number": ("fix_input", "The card number is not right. Check it and try again."),
-    "processing_error": ("retry_later", "The bank could not process the card just now. Try again in a moment."),
-    "no_answer": ("retry_later", "The bank did not answer. Try again in a moment."),
-    "card_velocity_exceeded": ("retry_later", "This card was used too often today. Try later or use another card."),
-    "authentication_required": ("authenticate", "Your bank wants to check that it is you, and could not. Try again."),
+    "incorrect_cvc": ("fix_input", "The security code is incorrect. Check it and try again."),
+    "incorrect_number": ("fix_input", "The card number is incorrect. Check it and try again."),
+    "processing_error": ("retry_later", "Your bank could not process the payment. Try again in a moment."),
+    "no_answer": ("retry_later", "Your bank did not respond. Try again in a moment."),
+    "card_velocity_exceeded": (
+        "retry_later",
+        "This card has been used too often. Try again later or use another card.",
+    ),
+    "authentication_required": ("authenticate", "Your bank could not confirm your identity. Try again."),
     "authentication_failed": (
         "authenticate",
-        "Your bank could not confirm that it is you. Use another card.",
+        "Your bank could not confirm your identity. Use another card.",
     ),
 }
 MOST_DECLINES = 3
@@ -31,7 +36,7 @@ MOST_DECLINES = 3
 
 @dataclass(frozen=True)
 class Card:
-    """One test card: `decline` at once, or `challenge` first; then `after` (a decline code, or empty for approval).
+    """Test card: `decline` at once, or `challenge` first; then `after` (a decline code, or empty for approval).
 
     `plan` is a fragment of a fault plan that the card arms on the payment.
     """
@@ -60,38 +65,36 @@ class Card:
 BRANDS = (("4", "visa"), ("5", "mastercard"), ("37", "amex"), ("35", "jcb"))
 
 CARDS: tuple[Card, ...] = (
-    Card("4242424242424242", "visa", "is approved"),
-    Card("5555555555554444", "mastercard", "is approved (Mastercard)"),
-    Card("378282246310005", "amex", "is approved (American Express)"),
-    Card("3566002020360505", "jcb", "is approved (JCB)"),
-    Card("4000000000000002", "generic_decline", "is declined", "generic_decline"),
-    Card("4000000000009995", "insufficient_funds", "is declined: not enough money", "insufficient_funds"),
-    Card("4000000000009987", "lost_card", "is declined: reported lost", "lost_card"),
-    Card("4000000000009979", "stolen_card", "is declined: reported stolen", "stolen_card"),
-    Card("4000000000000069", "expired_card", "is declined: expired", "expired_card"),
-    Card("4000000000000127", "incorrect_cvc", "is declined: wrong security code", "incorrect_cvc"),
-    Card("4000000000000119", "processing_error", "is declined: processing error", "processing_error"),
-    Card("4000000000006975", "card_velocity_exceeded", "is declined: used too often", "card_velocity_exceeded"),
-    Card("4242424242424241", "incorrect_number", "is declined: wrong number", "incorrect_number"),
-    Card("4000000000003220", "challenge", "asks for 3-D Secure, then is approved", challenge=True),
-    Card(
-        "4000008400001629", "challenge_declined", "asks for 3-D Secure, then is declined", "", True, "generic_decline"
-    ),
-    Card("4000008400001280", "challenge_error", "asks for 3-D Secure, which breaks", "authentication_required"),
-    Card("4000000000000259", "dispute", "is approved"),
-    Card("4000000000002685", "dispute_inquiry", "is approved"),
-    Card("4000000000007726", "refund_pending", "is approved"),
-    Card("4000000000005126", "refund_fails", "is approved"),
+    Card("4242424242424242", "visa", "Approved"),
+    Card("5555555555554444", "mastercard", "Approved (Mastercard)"),
+    Card("378282246310005", "amex", "Approved (American Express)"),
+    Card("3566002020360505", "jcb", "Approved (JCB)"),
+    Card("4000000000000002", "generic_decline", "Declined", "generic_decline"),
+    Card("4000000000009995", "insufficient_funds", "Declined: insufficient funds", "insufficient_funds"),
+    Card("4000000000009987", "lost_card", "Declined: lost card", "lost_card"),
+    Card("4000000000009979", "stolen_card", "Declined: stolen card", "stolen_card"),
+    Card("4000000000000069", "expired_card", "Declined: expired card", "expired_card"),
+    Card("4000000000000127", "incorrect_cvc", "Declined: wrong security code", "incorrect_cvc"),
+    Card("4000000000000119", "processing_error", "Declined: processing error", "processing_error"),
+    Card("4000000000006975", "card_velocity_exceeded", "Declined: card used too often", "card_velocity_exceeded"),
+    Card("4242424242424241", "incorrect_number", "Declined: wrong card number", "incorrect_number"),
+    Card("4000000000003220", "challenge", "3-D Secure, then approved", challenge=True),
+    Card("4000008400001629", "challenge_declined", "3-D Secure, then declined", "", True, "generic_decline"),
+    Card("4000008400001280", "challenge_error", "3-D Secure fails with an error", "authentication_required"),
+    Card("4000000000000259", "dispute", "Approved; a dispute (chargeback) follows after one minute"),
+    Card("4000000000002685", "dispute_inquiry", "Approved; a bank inquiry follows after one minute"),
+    Card("4000000000007726", "refund_pending", "Approved; refunds stay pending for one minute"),
+    Card("4000000000005126", "refund_fails", "Approved; refunds succeed, then fail after one minute"),
     Card(
         "4000009100000010",
         "api_times_out",
-        "is approved, and the shop's next API call times out",
+        "Approved; the shop's next API call times out",
         plan={"api": [{"op": "*", "do": "timeout_after_commit", "times": 1}]},
     ),
     Card(
         "4000009100000028",
         "api_times_out_not_found",
-        "gets no answer; the shop's next API call times out, the query after it finds nothing",
+        "No response from the bank; the shop's next API call times out, and the query after it finds nothing",
         "no_answer",
         plan={
             "api": [
@@ -103,47 +106,47 @@ CARDS: tuple[Card, ...] = (
     Card(
         "4000009100000036",
         "pays_after_expiry",
-        "is approved ten minutes after the session has ended",
+        "Approved ten minutes after the session has expired",
         plan={"pay": {"late_after_expiry": "PT10M"}},
     ),
-    Card("4000009100000044", "charged_twice", "is charged twice", plan={"pay": {"double": True}}),
-    Card("4000009100000051", "no_webhook", "is approved, and no webhook comes", plan={"hook": [{"drop": 1_000_000}]}),
+    Card("4000009100000044", "charged_twice", "Charged twice", plan={"pay": {"double": True}}),
+    Card("4000009100000051", "no_webhook", "Approved; no webhook arrives", plan={"hook": [{"drop": 1_000_000}]}),
     Card(
         "4000009100000069",
         "webhook_first",
-        "is approved, and the webhook comes before the answer",
+        "Approved; the webhook arrives before the browser is redirected",
         plan={"hook": [{"before_response": True}]},
     ),
-    Card("4000009100000077", "amount_differs", "is charged 100 units too much", plan={"pay": {"amount_delta": 100}}),
+    Card("4000009100000077", "amount_differs", "Charged 100 minor units too much", plan={"pay": {"amount_delta": 100}}),
 )
 
 
 class Wallet(Card):
-    """A wallet pays as a card that is always good does: it has no number, and faults of the payment bend it."""
+    """Wallet payment: always approved and without a number; faults of the payment apply."""
 
     @property
     def brand(self) -> str:
         return "wallet"
 
 
-WALLET = Wallet("", "wallet", "is paid from the wallet")
+WALLET = Wallet("", "wallet", "Paid from the wallet")
 BY_NUMBER = {card.number: card for card in CARDS}
 BY_SLUG = {card.slug: card for card in CARDS}
 
 
 def only_digits(entered: str) -> str:
-    """The number without blanks and dashes."""
-    return entered.replace(" ", "").replace("-", "").replace("\u2009", "").replace("\u00a0", "")
+    """The number in ASCII digits, without spaces and dashes."""
+    return "".join(letter for letter in narrow(entered) if letter != "-" and not letter.isspace())
 
 
 def passes_luhn(number: str) -> bool:
-    """Whether the last digit is the right check digit."""
+    """True when the check digit is right."""
     digits = [int(digit) for digit in reversed(number)]
     return sum(digits[0::2]) % 10 == -sum(sum(divmod(2 * digit, 10)) for digit in digits[1::2]) % 10
 
 
 def read_number(entered: str) -> tuple[Card | None, str]:
-    """(the test card, "") or (None, why not in a sentence)."""
+    """(the test card, "") or (None, the reason as a sentence)."""
     number = only_digits(entered)
     if not number:
         return None, "Enter the card number."
@@ -153,5 +156,5 @@ def read_number(entered: str) -> tuple[Card | None, str]:
     if card is not None:
         return card, ""
     if not passes_luhn(number):
-        return None, "This card number has a typing error. Check the digits."
-    return None, "This is a test acquirer: it takes only the test cards listed below, never a real one."
+        return None, "This card number is not valid. Check the digits."
+    return None, "This test acquirer accepts only the test cards listed below. Never enter a real card number."

@@ -36,6 +36,6 @@ def set_up(app: Flask) -> None:
     def worker() -> None:
         """Send deliveries from the RQ queue `acquirer`. Needs REDIS_URL."""
         if not app.config["REDIS_URL"]:
-            raise click.ClickException("Set REDIS_URL: without Redis the delivery loop sends by itself.")
+            raise click.ClickException("Set REDIS_URL: without Redis the delivery loop sends.")
         queue = queue_of(app.config["REDIS_URL"], app.config["REDIS_TLS_INSECURE"])
         SimpleWorker([QUEUE], connection=queue.connection, serializer=JSONSerializer).work()

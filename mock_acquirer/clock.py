@@ -1,4 +1,4 @@
-"""The runs and their clocks: wall time plus an offset that all processes read from the database."""
+"""Runs and their clocks: wall time plus an offset that all processes read from the database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUN_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 def enter_run(name: str | None) -> str:
-    """The run of this name, made when it is new; without a name the default run. Refuses odd names (400)."""
+    """The run with this name, created if new; the default run without a name. Refuses invalid names (400)."""
     name = name or DEFAULT_RUN
     if not RUN_NAME.fullmatch(name):
         raise Refused(400, "invalid_request", "invalid_run", "A run's name has 1 to 40 letters, digits, _ or -.")
@@ -38,7 +38,7 @@ def _make(name: str) -> None:
 
 
 def offset(run: str) -> timedelta:
-    """How far the run is ahead of the wall; known for TRUSTED seconds within one request or tick."""
+    """The run's clock offset; cached for TRUSTED seconds within one request or tick."""
     known: dict[str, tuple[float, int]] = g.setdefault("acquirer_offsets", {})
     read_at, micros = known.get(run, (-TRUSTED, 0))
     if time.monotonic() - read_at > TRUSTED:
@@ -52,13 +52,13 @@ def _remember(run: str, micros: int) -> int:
 
 
 def now(run: str) -> datetime:
-    """The run's time, aware UTC."""
+    """The run's current time, aware UTC."""
     return wall_now() + offset(run)
 
 
 @unit
 def move_to(run: str, moment: datetime) -> None:
-    """Turn the clock forward so that now is at least `moment`; never back."""
+    """Advance the clock so that now is at least `moment`; it never goes back."""
     ahead = (moment - wall_now()) // MICROSECOND
     db.session.execute(update(Run).where(Run.name == run, Run.offset_us < ahead).values(offset_us=ahead))
     g.pop("acquirer_offsets", None)
@@ -66,7 +66,7 @@ def move_to(run: str, moment: datetime) -> None:
 
 @unit
 def claim_drain(run: str, seconds: float) -> bool:
-    """Take the right to send this run's deliveries in order; False while somebody else has it."""
+    """Acquire the lease to send this run's deliveries in order; False while another process holds it."""
     wall = wall_now()
     free = (Run.wall_draining_until.is_(None)) | (Run.wall_draining_until < wall)
     taken = update(Run).where(Run.name == run, free).values(wall_draining_until=wall + timedelta(seconds=seconds))
@@ -80,6 +80,6 @@ def end_drain(run: str) -> None:
 
 @unit
 def keep_drain(run: str, seconds: float) -> None:
-    """Keep that right for `seconds` from now."""
+    """Extend the lease to `seconds` from now."""
     kept = update(Run).where(Run.name == run).values(wall_draining_until=wall_now() + timedelta(seconds=seconds))
     db.session.execute(kept)

@@ -1,4 +1,4 @@
-"""The control API `/_sim`: faults, clock, what the customer would do, and what happened. JSON in, JSON out."""
+"""Control API `/_sim`: faults, clock, customer actions, and records of what happened. JSON in, JSON out."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from flask import Blueprint, Response, current_app, g, jsonify, request
 
 from mock_acquirer import (
     acts,
+    armed,
     clock,
     deliveries,
-    dialects,
+    dialect_interface,
     engine,
     faults,
     loop,
-    plans,
     records,
+    schemas,
     settlement,
     signing,
     timeline,
 )
+from mock_acquirer.checks import nearest
 from mock_acquirer.db import release
 from mock_acquirer.errors import Refused, conflict, invalid, not_found
 from mock_acquirer.expectations import Expectation
@@ -36,7 +38,7 @@ bp = Blueprint("control", __name__, url_prefix="/_sim")
 
 @bp.before_request
 def enter() -> None:
-    """Check the bearer, then enter the run of `X-Sim-Run`. 404 for everybody while control is off."""
+    """Check the bearer token, then enter the run of `X-Sim-Run`. Answers 404 while the control API is off."""
     if not current_app.config["ACQUIRER_CONTROL"]:
         raise not_found("The control API is switched off (ACQUIRER_CONTROL).")
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -49,18 +51,29 @@ def enter() -> None:
             "Send the control token as `Authorization: Bearer …`.",
             headers={"WWW-Authenticate": "Bearer"},
         )
+    if request.url_rule is not None:
+        schemas.require_known_query(request.endpoint, list(request.args))
     g.run = clock.enter_run(request.headers.get("X-Sim-Run"))
 
 
 def sent_object() -> dict[str, Any]:
-    """The JSON object that was sent; a missing body is `{}`. Refuses with 400."""
+    """The JSON object in the request body; a missing body is `{}`. Refuses malformed JSON (400) and duplicate keys
+    (422).
+    """
     raw = request.get_data()
     try:
-        found = json.loads(raw) if raw.strip() else {}
+        found = json.loads(raw, object_pairs_hook=_without_doubles) if raw.strip() else {}
     except (ValueError, RecursionError) as broken:
         raise Refused(400, "invalid_request", "malformed_json", "The body is not valid JSON in UTF-8.") from broken
     if not isinstance(found, dict):
         raise Refused(400, "invalid_request", "malformed_json", "The body must be a JSON object.")
+    return found
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Refused(422, "invalid_request", "duplicate_key", "A key of the body is repeated.")
     return found
 
 
@@ -79,21 +92,33 @@ def put_faults() -> Response:
 
 @bp.get("/faults")
 def get_faults() -> Response:
-    return jsonify(faults.plan_at(g.run, "global"))
+    """All armed rules of the run: global, per endpoint, per payment, or for the next payment."""
+    payment = payment_of(request.args["payment"]) if request.args.get("payment") else None
+    return jsonify(armed.listed(g.run, payment))
+
+
+@bp.delete("/faults/<rule_id>")
+def disarm(rule_id: str) -> Response:
+    """Disarm one rule by its id; answers the remaining rules."""
+    if not (rule_id.isascii() and rule_id.isprintable() and armed.disarm(g.run, rule_id)):
+        raise not_found(f"There is no armed rule {rule_id!r:.80}. GET /_sim/faults lists them.")
+    return jsonify(armed.listed(g.run))
 
 
 @bp.put("/endpoints/<endpoint>/faults")
 def put_endpoint_faults(endpoint: str) -> Response:
-    """A plan for one endpoint alone: an `op` of the API, `card` or `webhook`."""
+    """Arm a plan for one endpoint: an `op` of the API, `card` or `webhook`."""
     if endpoint not in faults.ENDPOINTS:
-        raise not_found("The endpoints are " + ", ".join(faults.ENDPOINTS) + ".")
+        near = nearest(endpoint, faults.ENDPOINTS)
+        raise not_found(f"There is no endpoint {endpoint!r:.60}.{near} They are {', '.join(faults.ENDPOINTS)}.")
     return jsonify(faults.arm(g.run, "endpoint", endpoint, sent_object()))
 
 
 @bp.put("/payments/<ref>/faults")
 def put_payment_faults(ref: str) -> Response:
     payment = payment_of(ref)
-    plan = faults.arm(payment.run, "payment", payment.id, sent_object())
+    tells = dialect_interface.named(payment.dialect).tells
+    plan = faults.arm(payment.run, "payment", payment.id, sent_object(), tells)
     timeline.note(payment, "control", "Faults armed" if plan else "Faults cleared")
     return jsonify(plan)
 
@@ -105,12 +130,15 @@ def get_payment(ref: str) -> Response:
 
 @bp.post("/payments/<ref>/<act>")
 def act(ref: str, act: str) -> Response:
-    """What the customer would do: approve, or pay and answer the challenge; decline, fail, cancel; choose_store,
-    pay_at_counter and dispute where that can be. simulate_paid tells the merchant of a payment that never was.
+    """Perform a customer action: approve, or pay and answer the challenge; decline, fail, cancel; choose_store,
+    pay_at_counter and dispute where applicable. simulate_paid notifies the merchant of a simulated payment without
+    money;
+    refund is the merchant's refund in the dashboard.
     """
     if act not in acts.ACTS:
-        raise not_found("One can " + ", ".join(acts.ACTS) + ".")
-    payment, sent = payment_of(ref), sent_object()
+        near = nearest(act, acts.ACTS)
+        raise not_found(f"There is no action {act!r:.60}.{near} They are {', '.join(acts.ACTS)}.")
+    payment, sent = payment_of(ref), schemas.read(act, sent_object())
     acts.ACTS[act](payment, sent)
     return jsonify(records.payment_record(payment))
 
@@ -122,17 +150,12 @@ def get_clock() -> Response:
 
 @bp.post("/clock/advance")
 def advance() -> Response:
-    """Turn the clock by or to, doing on the way what becomes due. On the default run the shop's clock follows."""
-    sent = sent_object()
+    """Advance the clock `by` or `to`, performing everything that falls due. On the default run the shop's clock
+    follows.
+    """
+    sent = schemas.read("clock/advance", sent_object())
     now = clock.now(g.run)
-    try:
-        to = parse_moment(sent["to"]) if "to" in sent else now + parse_duration(sent.get("by", ""))
-    except (ValueError, OverflowError) as wrong:
-        raise Refused(
-            422, "invalid_request", "invalid_time", 'Send {"by":"PT15M"} or {"to":"2026-01-31T12:00:00Z"}.'
-        ) from wrong
-    if ("to" in sent) == ("by" in sent):
-        raise Refused(422, "invalid_request", "invalid_time", "Send either `by` or `to`.")
+    to = parse_moment(sent["to"]) if "to" in sent else now + parse_duration(sent["by"])
     if to < now:
         raise conflict("clock_goes_back", f"The clock never goes back; it is {rfc3339(now)}.")
     if to - now > timedelta(days=3660):
@@ -146,16 +169,16 @@ def advance() -> Response:
 def list_deliveries() -> Response:
     ref = request.args.get("payment", "")
     if not ref:
-        raise invalid("payment", "Say of which payment, as in ?payment=pay_1.")
+        raise invalid("payment", "Name the payment, as in ?payment=pay_1.")
     return jsonify(deliveries=[records.delivery_record(one) for one in deliveries.of(payment_of(ref))])
 
 
 @bp.post("/deliveries/<delivery_id>/resend")
 def resend(delivery_id: str) -> Response:
-    """Send it again now; `{"hook":{"sign":"wrong_key"}}` bends this one attempt."""
+    """Resend now; `{"hook":{"sign":"wrong_key"}}` applies a fault to this attempt only."""
     found = _delivery(delivery_id)
-    bent = plans.parse_plan(sent_object()).get("hook", [])
-    deliveries.resend(found, bent[0] if bent else None)
+    bent = schemas.read("resend", sent_object()).get("hook")
+    deliveries.resend(found, bent or None)
     return jsonify(records.delivery_record(_delivery(delivery_id)))
 
 
@@ -170,9 +193,9 @@ def _delivery(delivery_id: str) -> Delivery:
 @bp.post("/expect")
 def expect() -> Response:
     """200 when the event was delivered as described (waiting `within`), else 409 with what happened instead."""
-    sent = sent_object()
-    payment = payment_of(str(sent.get("payment", "")))
-    expectation = Expectation.read(sent)
+    sent = schemas.read("expect", sent_object())
+    payment = payment_of(sent["payment"])
+    expectation = Expectation.read(sent, dialect_interface.named(payment.dialect).tells)
     release()
     met, happened = expectation.wait(payment)
     response = jsonify(happened)
@@ -187,12 +210,13 @@ def totals() -> Response:
 
 @bp.get("/settlement/<name>/<day>")
 def settle(name: str, day: str) -> Response:
-    """The settlement file of a dialect's day. `?discrepancies=3` bends it, by `?seed=` or the seed of the run's plan;
-    the header X-Sim-Discrepancies says how.
+    """Settlement file of a dialect's day. `?discrepancies=3` seeds discrepancies, from `?seed=` or the seed of the
+    run's plan;
+    the header X-Sim-Discrepancies lists them.
     """
-    dialect = dialects.every().get(name)
+    dialect = dialect_interface.every().get(name)
     if dialect is None or dialect.settlement is None:
-        raise not_found("Files are settled in " + ", ".join(dialects.every()) + ".")
+        raise not_found("Files are settled in " + ", ".join(dialect_interface.every()) + ".")
     count = _number("discrepancies", settlement.MOST_DISCREPANCIES, 0)
     seed = _number("seed", 2**31 - 1, faults.plan_at(g.run, "global").get("seed", 0))
     form = request.args.get("format", "")
@@ -204,7 +228,7 @@ def settle(name: str, day: str) -> Response:
 
 
 def _number(name: str, most: int, default: int) -> int:
-    """A whole number of the query. Refuses with 422."""
+    """A whole number from the query string. Refuses with 422."""
     written = request.args.get(name, str(default))
     if not (written.isascii() and written.isdigit() and len(written) < 12 and int(written) <= most):
         raise invalid(name, f"{name} must be a whole number from 0 to {most}.")
@@ -213,25 +237,22 @@ def _number(name: str, most: int, default: int) -> int:
 
 @bp.post("/keys/rotate")
 def rotate_keys() -> Response:
-    """A new webhook secret; the old one signs along until the overlap ends."""
-    sent = sent_object()
+    """Create a webhook secret; deliveries carry signatures by the old one too until the overlap ends."""
+    sent = schemas.read("keys/rotate", sent_object())
     name, merchant = sent.get("dialect", "kpay"), sent.get("merchant", "demo")
-    dialect = dialects.every().get(name) if isinstance(name, str) else None
+    dialect = dialect_interface.every().get(name)
     if dialect is None or merchant != "demo":
-        raise not_found(
-            "There is no such merchant: the demo merchant is `demo`, in " + ", ".join(dialects.every()) + "."
-        )
-    try:
-        overlap = parse_duration(sent.get("overlap", "PT24H"))
-    except ValueError as wrong:
-        raise invalid("overlap", "overlap must be an ISO 8601 duration such as PT24H.") from wrong
+        known = f"The demo merchant is `demo`, in {', '.join(dialect_interface.every())}."
+        raise not_found(f"There is no such merchant.{nearest(name, dialect_interface.every())} {known}")
+    overlap = parse_duration(sent.get("overlap", "PT24H"))
     secret, until = signing.rotate(g.run, dialect.name, merchant, dialect.merchant(merchant).secret, overlap)
     return jsonify(merchant=merchant, dialect=dialect.name, secret=secret, old_valid_until=rfc3339(until))
 
 
 @bp.post("/reset")
 def reset() -> Response:
-    """Forget this run. The clock goes back to the wall, but not where the shop's clock was turned along."""
+    """Delete the run's data. The clock returns to wall time, except where the shop's clock was advanced with it."""
+    schemas.read("reset", sent_object())
     follows = g.run == DEFAULT_RUN and bool(current_app.config["SHOP_CLOCK_URL"])
     records.clear(g.run, keep_clock=follows)
     return jsonify(run=g.run, now=rfc3339(clock.now(g.run)))

@@ -1,4 +1,4 @@
-"""Brings deliveries to their address: claim, sign, send, record. The network is never called in a transaction."""
+"""Sending of webhook deliveries: claim, sign, post, record. No transaction is open during a network call."""
 
 from __future__ import annotations
 
@@ -12,29 +12,21 @@ from typing import Any
 import httpx
 from flask import Flask, current_app
 
-from mock_acquirer import deliveries, dialects, faults, signing, targets
+from mock_acquirer import deliveries, dialect_interface, faults, outgoing, signing, targets, trust
 from mock_acquirer.db import db, release
 from mock_acquirer.deliveries import Answer
 from mock_acquirer.models import Delivery, Payment
 from mock_acquirer.times import wall_now
 
-LARGEST_ANSWER = 16 * 1024
-SLOWEST = 10.0
 AGENT = "settled-acquirer/1"
 
 
-def new_client() -> httpx.Client:
-    """Connections are dropped early, so that a receiver never closes one that we are about to use."""
-    limits = httpx.Limits(max_connections=64, keepalive_expiry=2)
-    timeout = httpx.Timeout(5, connect=1)
-    return httpx.Client(timeout=timeout, follow_redirects=False, trust_env=False, limits=limits)
-
-
 def deliver(ids: Iterable[str], run: str | None = None, threads: int = 1) -> list[str]:
-    """Send those of `ids` that are due and unclaimed. Answers the outcomes.
+    """Send those of `ids` that are due and unclaimed. Returns the outcomes.
 
-    One payment's deliveries go one after the other, copies marked `parallel` at once; different payments go on
-    `threads` threads. `run`: we are draining this run and may claim in it.
+    One payment's deliveries are sent one after the other, copies marked `parallel` at the same time; different payments
+    use
+    `threads` threads. `run`: the caller holds this run's drain lease and may claim in it.
     """
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     claimed = deliveries.claim(ids, run)
@@ -57,7 +49,7 @@ def _send_lane(app: Flask, lane: list[Delivery]) -> list[str]:
 
 
 def _in_order(claimed: list[Delivery]) -> list[list[str]]:
-    """Ids in order; copies that go at once are in one group."""
+    """Ids in order; copies to be sent in parallel are in one group."""
     keyed = itertools.groupby(claimed, key=lambda one: one.event_id if one.parallel else one.id)
     return [[delivery.id for delivery in group] for _, group in keyed]
 
@@ -92,8 +84,8 @@ def _send(app: Flask, delivery_id: str, barrier: threading.Barrier | None) -> st
 
 
 def _envelope(delivery: Delivery, payment: Payment, bend: str | None) -> tuple[dict[str, Any], dict[str, str], bytes]:
-    """(what the log keeps, headers, body) of one attempt, signed at the wall time of now."""
-    dialect = dialects.named(payment.dialect)
+    """(logged data, headers, body) of one attempt, signed at the current wall time."""
+    dialect = dialect_interface.named(payment.dialect)
     merchant = dialect.merchant(payment.merchant)
     keys = signing.valid_keys(payment.run, payment.dialect, payment.merchant, merchant.secret)
     wall = wall_now()
@@ -113,45 +105,29 @@ def _post(
     app: Flask, delivery: Delivery, payment: Payment, headers: dict[str, str], body: bytes, fired: dict[str, Any]
 ) -> Answer:
     if fired.get("drop"):
-        return Answer("dropped", None, {}, "Lost on purpose: a fault dropped this attempt.", 0)
+        return Answer("dropped", None, {}, "A fault dropped this attempt.", 0)
     try:
         way = targets.way_to(delivery.url)
     except ValueError as wrong:
-        return Answer("not_allowed", None, {}, f"Nothing may be sent to this address: {wrong}.", 0)
+        return Answer("not_allowed", None, {}, f"Webhooks may not be sent to this address: {wrong}.", 0)
     began = time.monotonic()
-    client: httpx.Client = app.extensions["acquirer.http"]
     try:
-        sent = headers | way.headers
-        with client.stream("POST", way.url, content=body, headers=sent, extensions=way.extensions) as response:
-            text = read_capped(response, began)
+        answered = outgoing.post(app.extensions["acquirer.http"], way, headers, body)
     except httpx.HTTPError as failed:
-        return Answer("no_answer", None, {}, type(failed).__name__, since(began))
-    dialect = dialects.named(payment.dialect)
-    taken = dialect.acknowledged(response.status_code, text) and time.monotonic() - began <= dialect.ack_within
+        return Answer("no_answer", None, {}, trust.failure(failed), outgoing.since(began))
+    dialect = dialect_interface.named(payment.dialect)
+    in_time = not answered.cut_off and answered.milliseconds <= dialect.ack_within * 1000
+    taken = in_time and dialect.acknowledged(answered.status, answered.text)
     return Answer(
         "delivered" if taken else "refused",
-        response.status_code,
-        {name[:200]: value[:1000] for name, value in list(response.headers.items())[:50] if name != "set-cookie"},
-        text,
-        since(began),
-        _retry_after(response.headers.get("retry-after", "")),
+        answered.status,
+        {name[:200]: value[:1000] for name, value in list(answered.headers.items())[:50] if name != "set-cookie"},
+        answered.text,
+        answered.milliseconds,
+        _retry_after(answered.headers.get("retry-after", "")),
     )
 
 
-def read_capped(response: httpx.Response, began: float) -> str:
-    """At most 16 KiB of the answer, and no longer than SLOWEST."""
-    kept = b""
-    for chunk in response.iter_bytes(4096):
-        kept += chunk
-        if len(kept) >= LARGEST_ANSWER or time.monotonic() - began > SLOWEST:
-            break
-    return kept[:LARGEST_ANSWER].decode("utf-8", "replace").replace("\x00", "\ufffd")
-
-
-def since(began: float) -> int:
-    return round((time.monotonic() - began) * 1000)
-
-
 def _retry_after(header: str) -> float:
-    """Seconds; the form with a date is not used by receivers of webhooks that we know."""
+    """Seconds to wait; the HTTP-date form is not supported, since no known webhook receiver sends it."""
     return float(header) if header.isascii() and header.isdigit() and len(header) < 9 else 0.0

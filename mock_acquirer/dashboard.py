@@ -1,6 +1,6 @@
-"""Behind the scenes: what the acquirer is, its payments with their stories, deliveries and events.
+"""Dashboard: start page, payments with their timelines, deliveries and events.
 
-Tools that do something (scenarios, report card, keys, settlement) are in `workbench`.
+Pages that perform actions (scenarios, report card, keys, settlement) are in `workbench`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, make_response, redirect, render_template, request, url_for
 from sqlalchemy import select
 
-from mock_acquirer import cards, curl, deliveries, dialects, engine, faults, guards, plans, states, timeline
+from mock_acquirer import cards, curl, deliveries, dialect_interface, engine, faults, guards, plans, states, timeline
 from mock_acquirer.db import db
 from mock_acquirer.models import Delivery, Event, Payment
 from mock_acquirer.scenarios.saved import saved
@@ -21,7 +21,7 @@ bp = Blueprint("dashboard", __name__)
 NEWEST = 100
 PAYMENT_ID = re.compile(r"pay_[0-9a-f]{30}")
 RESENT: dict[str, dict[str, Any]] = {
-    # what a resend can be bent by: the rule for this one attempt
+    # faults that a resend can apply to its one attempt
     "": {},
     "drop": {"drop": 1},
     **{f"sign_{name}": {"sign": name} for name in plans.SIGN_FAULTS},
@@ -34,8 +34,10 @@ def _page(template: str, **values: Any) -> Response:
 
 @bp.get("/")
 def home() -> Response:
-    """What it is. The rest of these pages needs the control switch."""
-    return _page("home.html", test_cards=cards.CARDS, dialects=dialects.every().values(), declines=cards.DECLINES)
+    """Start page. All other pages here need the control API to be switched on."""
+    return _page(
+        "home.html", test_cards=cards.CARDS, dialects=dialect_interface.every().values(), declines=cards.DECLINES
+    )
 
 
 @bp.get("/payments")
@@ -52,16 +54,16 @@ def payments() -> Response:
         if value:
             query = query.where(getattr(Payment, name) == value)
     found = list(db.session.scalars(query.order_by(Payment.created_at.desc(), Payment.id).limit(NEWEST)))
-    choices = {"state": list(states.TRANSITIONS), "dialect": list(dialects.every())}
+    choices = {"state": list(states.TRANSITIONS), "dialect": list(dialect_interface.every())}
     shown = {"run": run, "wanted": wanted, "newest": NEWEST, "chosen": chosen, "choices": choices}
     return _page("payments.html", payments=found, **shown)
 
 
 def _filters() -> tuple[str, str]:
-    """(run, payment id or reference) to look for; odd ones find nothing."""
+    """(run, payment id or reference) of the search; an invalid value finds nothing."""
     run, wanted = request.args.get("run", "").strip(), request.args.get("payment", "").strip()
     if any(value and not engine.REFERENCE.fullmatch(value) for value in (run, wanted)):
-        abort(422, "A run or payment is named by letters, digits and a few signs; look for one of those.")
+        abort(422, "Names of runs and payments contain only letters, digits and _ . : @ / + = -.")
     return run, wanted
 
 
@@ -72,7 +74,7 @@ def payment(payment_id: str) -> Response:
     return _page(
         "payment.html",
         payment=found,
-        shop=dialects.merchant_of(found),
+        shop=dialect_interface.merchant_of(found),
         timeline=timeline.of(found),
         deliveries=deliveries.of(found),
         fired=faults.used(found),
@@ -90,7 +92,7 @@ def payment_or_404(payment_id: str) -> Payment:
 
 @bp.get("/payments/<payment_id>/scenario.toml")
 def scenario_of(payment_id: str) -> Response:
-    """What happened to the payment, as a scenario to keep."""
+    """Download the payment as a scenario file."""
     guards.require_control()
     scenario = saved(payment_or_404(payment_id))
     response = make_response(written(scenario))
@@ -101,7 +103,7 @@ def scenario_of(payment_id: str) -> Response:
 
 @bp.get("/events")
 def events() -> Response:
-    """What merchants were told, whether it arrived or not."""
+    """Events sent to merchants, delivered or not."""
     guards.require_control()
     run, wanted = _filters()
     query = select(Event, Payment).join(Payment, Payment.id == Event.payment_id)
@@ -139,7 +141,7 @@ def resend(delivery_id: str) -> Any:
     found = _delivery(delivery_id)
     bend = request.form.get("bend", "")
     if bend not in RESENT:
-        abort(422, "Resend as it should be, or with one of the faults of the list.")
+        abort(422, "Choose a normal resend or one of the listed faults.")
     deliveries.resend(found, RESENT[bend] or None)
     return redirect(url_for("dashboard.delivery", delivery_id=found.id), 303)
 

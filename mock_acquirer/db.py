@@ -1,11 +1,14 @@
-"""The acquirer's database: SQLite (WAL) or PostgreSQL, writing units, and what happens after a commit."""
+"""The acquirer's database: SQLite (WAL) or PostgreSQL, transactions, and after-commit callbacks."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, Connection, Dialect, Engine, event, literal_column
+from sqlalchemy import BigInteger, Connection, Dialect, Engine, event, literal_column, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
@@ -26,10 +29,11 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 TRY_AGAIN = {"40001", "40P01"}
 TRIES = 3
+_making = threading.Lock()
 
 
 class Base(DeclarativeBase):
-    """Root of the acquirer's tables."""
+    """Base class of the acquirer's tables."""
 
 
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
@@ -41,7 +45,7 @@ else:
 
 
 class Moment(TypeDecorator[datetime]):
-    """Aware UTC in Python, whole microseconds since 1970 in the database: a run's clock offset can be added in SQL."""
+    """Aware UTC in Python, whole microseconds since 1970 in the database, so that SQL can add a run's clock offset."""
 
     impl = BigInteger
     cache_ok = True
@@ -59,7 +63,7 @@ def to_micros(moment: datetime) -> int:
 
 
 def database_url(written: str) -> str:
-    """The address as SQLAlchemy wants it: `postgres://` becomes psycopg, a relative SQLite path stays as it is."""
+    """The address in SQLAlchemy's form: `postgres://` becomes psycopg, a relative SQLite path stays relative."""
     for prefix in ("postgres://", "postgresql://"):
         if written.startswith(prefix):
             return "postgresql+psycopg://" + written[len(prefix) :]
@@ -67,22 +71,23 @@ def database_url(written: str) -> str:
 
 
 def init_db(app: Flask, written: str) -> None:
-    """Connect the app to its database with the options that its kind needs."""
+    """Connect the app to its database, with the options of its engine."""
     url = make_url(database_url(written))
     app.config["SQLALCHEMY_DATABASE_URI"] = url.render_as_string(hide_password=False)
     if url.get_backend_name() == "sqlite":
-        if url.database and url.database != ":memory:":
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"hide_parameters": True, "connect_args": {"timeout": 5}}
         app.extensions["acquirer.write_lock"] = threading.Lock()
     else:
+        connect: dict[str, Any] = {"connect_timeout": 2}
+        if not app.config["ACQUIRER_DATABASE_PREPARED_STATEMENTS"]:
+            connect |= {"prepare_threshold": None}
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
             "hide_parameters": True,
             "pool_pre_ping": True,
-            "pool_timeout": 3,
-            "pool_size": 10,
-            "max_overflow": 20,
-            "connect_args": {"connect_timeout": 2},
+            "pool_timeout": 10,
+            "pool_size": app.config["ACQUIRER_DATABASE_POOL_SIZE"],
+            "max_overflow": 0,
+            "connect_args": connect,
         }
     db.init_app(app)
     if url.get_backend_name() == "sqlite":
@@ -91,7 +96,12 @@ def init_db(app: Flask, written: str) -> None:
 
 
 def _tune_sqlite(engine: Engine) -> None:
-    """SQLAlchemy's default mode loses updates silently on SQLite, so we emit BEGIN ourselves."""
+    """Emit BEGIN ourselves: SQLAlchemy's default mode loses updates silently on SQLite."""
+
+    @event.listens_for(engine, "do_connect")
+    def make_private(*_: object) -> None:
+        if engine.url.database and engine.url.database != ":memory:":
+            _keep_private(Path(engine.url.database))
 
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _: object) -> None:
@@ -105,10 +115,22 @@ def _tune_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
-def unit(work: Callable[P, R]) -> Callable[P, R]:
-    """Run `work` as one writing transaction; inside another unit it joins that one.
+def _keep_private(path: Path) -> None:
+    """Make a SQLite database readable by its owner alone; SQLite gives -wal and -shm the same permissions."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # An existing file is never opened: closing it would release every lock that this process holds on it (POSIX).
+    with _making, suppress(OSError):
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    for each in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+        with suppress(OSError):
+            if each.stat().st_mode & 0o077:
+                each.chmod(0o600)
 
-    A serialization failure or deadlock is tried again, three times in all. Call no network inside.
+
+def unit(work: Callable[P, R]) -> Callable[P, R]:
+    """Run `work` in one write transaction; inside another transaction it joins that one.
+
+    Serialization failures and deadlocks are retried, three attempts in all. Do not call the network inside.
     """
 
     @wraps(work)
@@ -129,7 +151,7 @@ def unit(work: Callable[P, R]) -> Callable[P, R]:
 
 def _write(session: Session, work: Callable[[], R]) -> R:
     if session.in_transaction():
-        session.commit()  # ends the reads before: a SQLite read transaction cannot become a writing one safely
+        session.commit()  # end earlier reads: a SQLite read transaction cannot become a write transaction safely
     after: list[Callable[[], None]] = []
     session.info |= {"after": after, "seen": {}}
     try:
@@ -149,30 +171,55 @@ def _write(session: Session, work: Callable[[], R]) -> R:
 
 
 def _write_lock() -> AbstractContextManager[Any]:
-    """A greenlet that yields inside a SQLite write transaction freezes a gevent process; the lock prevents that."""
+    """Lock around SQLite writes: a greenlet that yields inside a write transaction would freeze a gevent process."""
     return current_app.extensions.get("acquirer.write_lock") or nullcontext()
 
 
+@contextmanager
+def alone(engine: Engine, name: str) -> Iterator[None]:
+    """Run the block while no other process holds the lock `name`: an advisory lock on PostgreSQL, a lock
+    on a file beside the database on SQLite.
+    """
+    if engine.dialect.name == "postgresql":
+        with engine.connect() as connection, connection.begin():
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            connection.execute(
+                text("SELECT pg_advisory_xact_lock(:key)"), {"key": zlib.crc32(f"acquirer {name}".encode())}
+            )
+            yield
+        return
+    database = engine.url.database
+    if not database or database == ":memory:":
+        yield
+        return
+    path = Path(database)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.{name}-lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def after_commit(act: Callable[[], None]) -> None:
-    """Do `act` once the unit around us is committed. Only inside a unit."""
+    """Call `act` after the surrounding transaction commits. Only inside a transaction."""
     db.session().info["after"].append(act)
 
 
 def seen_in_unit() -> dict[Any, Any]:
-    """A notebook for what was read in this unit; outside a unit an empty one that nobody keeps."""
+    """Cache of reads within this transaction; outside a transaction a new dict that is discarded."""
     seen: dict[Any, Any] = db.session().info.get("seen", {})
     return seen
 
 
 def release() -> None:
-    """Give the connection back before waiting for anything: no transaction stays open across the network or a sleep."""
+    """Return the connection before any wait: no transaction stays open across the network or a sleep."""
     db.session().commit()
 
 
 def insert_once(model: type[Base], **values: Any) -> bool:
-    """Insert the row unless its unique key is taken; True when it was ours. Only inside a unit."""
+    """Insert the row unless its unique key exists; True when inserted. Only inside a transaction."""
     engine = db.engine.dialect.name
     table: Any = model.__table__
     insert = postgresql.insert(table) if engine == "postgresql" else sqlite.insert(table)
-    once: Any = insert.values(**values).on_conflict_do_nothing().returning(literal_column("1"))  # inserts count no rows
+    # an insert that is ignored counts no rows
+    once: Any = insert.values(**values).on_conflict_do_nothing().returning(literal_column("1"))
     return db.session.scalar(once) is not None

@@ -1,6 +1,6 @@
-"""Deliveries as rows: made in the transaction of what they tell about, claimed by conditional UPDATE, never lost.
+"""Webhook deliveries as rows: inserted in the transaction of their event, claimed by a conditional UPDATE, never lost.
 
-This file knows the database only; `courier` does the sending.
+This module uses the database alone; `courier` sends.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from flask import current_app
 from sqlalchemy import BigInteger, Select, delete, func, or_, select, type_coerce, update
 
-from mock_acquirer import clock, dialects, faults
+from mock_acquirer import clock, dialect_interface, faults
 from mock_acquirer.db import MICROSECOND, after_commit, db, insert_once, to_micros, unit
 from mock_acquirer.models import Attempt, Delivery, DisabledEndpoint, Dispute, Event, Payment, Refund, Run, new_id
 from mock_acquirer.times import parse_duration, wall_now
@@ -30,11 +30,11 @@ AFTERWARDS = ("refund.", "dispute.", "payment.refunded")
 
 
 def tell(payment: Payment, kind: str, about: Refund | Dispute | None = None) -> Event | None:
-    """Write the event and its deliveries, as the armed faults want them; they are handed over after the commit.
+    """Write the event and its deliveries, with the armed faults applied; they are handed over after the commit.
 
     `about` is the refund or dispute of the payment that the event is about.
     """
-    dialect = dialects.named(payment.dialect)
+    dialect = dialect_interface.named(payment.dialect)
     for own in dialect.announced.get(kind, ()):
         tell(payment, own, about)
     now = clock.now(payment.run)
@@ -94,14 +94,14 @@ def _promise(payment: Payment, event: Event, now: datetime) -> None:
 
 
 def hand_over(ids: list[str], inline: bool = False) -> None:
-    """After the commit: give these to the courier, or (`inline`) have them sent before anything is answered."""
+    """After the commit, hand these to the courier, or (`inline`) have them sent before the response."""
     app: Any = current_app
     if ids:
         after_commit(lambda: app.extensions["acquirer.courier"](ids, inline))
 
 
 def _release_reversed(payment: Payment, due: datetime) -> None:
-    """The held ones follow the last event, the youngest first."""
+    """Release the held deliveries after the last event, newest first."""
     held = select(Delivery).where(Delivery.payment_id == payment.id, Delivery.state == "held")
     mine = held.where(Delivery.hold_until == "reverse").order_by(Delivery.position.desc())
     for place, delivery in enumerate(db.session.scalars(mine).unique(), start=1):
@@ -110,7 +110,7 @@ def _release_reversed(payment: Payment, due: datetime) -> None:
 
 
 def _due(run: str | None) -> Select[Delivery]:
-    """Pending, unclaimed and due on the clock of its run, in (due_at, position) order."""
+    """Pending, unclaimed and due on the clock of the run, in (due_at, position) order."""
     wall = wall_now()
     now_there = type_coerce(to_micros(wall), BigInteger) + Run.offset_us
     query = (
@@ -129,12 +129,12 @@ def _due(run: str | None) -> Select[Delivery]:
 
 
 def due_ids(run: str | None = None, limit: int = 200) -> list[str]:
-    """Ids of deliveries that are due now; without a run those of all runs that nobody is draining."""
+    """Ids of deliveries that are due now; without a run, those of all runs without a drain lease."""
     return [delivery.id for delivery in db.session.scalars(_due(run).limit(limit)).unique()]
 
 
 def unhanded(limit: int = 200) -> tuple[list[str], list[str]]:
-    """Due deliveries that no queue has at the moment: (never handed to one, handed and lost)."""
+    """Due deliveries that are in no queue now: (never handed over, handed over and lost)."""
     wall = wall_now()
     not_queued = or_(Delivery.wall_handed_until.is_(None), Delivery.wall_handed_until < wall)
     rows = list(db.session.scalars(_due(None).where(not_queued).limit(limit)).unique())
@@ -144,25 +144,25 @@ def unhanded(limit: int = 200) -> tuple[list[str], list[str]]:
 
 @unit
 def mark_handed(ids: list[str]) -> None:
-    """A queue has these; the loop looks after them again when HANDED has passed."""
+    """Record that a queue has these; the loop checks them again after HANDED."""
     handed = update(Delivery).where(Delivery.id.in_(ids)).values(wall_handed_until=wall_now() + HANDED)
     db.session.execute(handed.execution_options(synchronize_session=False))
 
 
 def in_flight(run: str) -> bool:
-    """Whether somebody is sending one of the run's deliveries right now."""
+    """True while one of the run's deliveries is being sent."""
     claimed = select(Delivery.id).where(Delivery.run == run, Delivery.wall_claimed_until > wall_now())
     return db.session.scalar(claimed.limit(1)) is not None
 
 
 def next_due(run: str) -> datetime | None:
-    """When the next pending delivery of this run is due."""
+    """The time when the run's next pending delivery is due."""
     return db.session.scalar(select(func.min(Delivery.due_at)).where(Delivery.run == run, Delivery.state == "pending"))
 
 
 @unit
 def claim(ids: Iterable[str], run: str | None = None) -> list[Delivery]:
-    """Take those of `ids` that are still due; a second caller gets none. In (due_at, position) order."""
+    """Claim those of `ids` that are still due; a second caller gets none. In (due_at, position) order."""
     token = secrets.token_hex(8)
     wanted = [delivery.id for delivery in db.session.scalars(_due(run).where(Delivery.id.in_(list(ids)))).unique()]
     wall = wall_now()
@@ -179,9 +179,9 @@ def claim(ids: Iterable[str], run: str | None = None) -> list[Delivery]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; status None means that nothing did.
+    """Response of a webhook receiver; status None means no response.
 
-    Outcomes: delivered, refused, no_answer, dropped (by a fault), not_allowed (no such target).
+    Outcomes: delivered, refused, no_answer, dropped (by a fault), not_allowed (target not on the allowlist).
     """
 
     outcome: str
@@ -194,11 +194,11 @@ class Answer:
 
 @unit
 def record(delivery: Delivery, sent: dict[str, Any], answer: Answer, faults_used: list[str]) -> None:
-    """Write the attempt and decide what comes next; when the claim was lost meanwhile only the attempt is written."""
+    """Write the attempt and the delivery's next state; if the claim was lost meanwhile, only the attempt is written."""
     now = clock.now(delivery.run)
     number = delivery.attempts_made + 1
     if db.session.scalar(select(Delivery.id).where(Delivery.id == delivery.id)) is None:
-        return  # the run was reset while this was under way
+        return  # the run was reset in the meantime
     state, due = _after(delivery, answer, number, now)
     kept = update(Delivery).where(Delivery.id == delivery.id, Delivery.claim == delivery.claim)
     values = {"state": state, "due_at": due or delivery.due_at, "attempts_made": number, "faults": None}
@@ -238,8 +238,8 @@ def _after(delivery: Delivery, answer: Answer, number: int, now: datetime) -> tu
 
 
 def wait_before(payment: Payment, delivery: Delivery, made: int) -> float | None:
-    """Seconds to wait after `made` attempts, jitter included; None when there is no further one."""
-    dialect = dialects.named(payment.dialect)
+    """Seconds to wait after `made` attempts, jitter included; None when there is no further attempt."""
+    dialect = dialect_interface.named(payment.dialect)
     if made >= len(dialect.retries):
         return None
     digest = hmac.new(str(payment.number).encode(), f"{delivery.event.type}.{made}".encode(), hashlib.sha256).digest()
@@ -259,7 +259,7 @@ def _consequences(delivery: Delivery, state: str, now: datetime) -> None:
 
 
 def _release_held(delivery: Delivery, now: datetime) -> None:
-    """Deliveries of the same payment that waited for this one are due now."""
+    """Make deliveries of the same payment that waited for this one due now."""
     waiting = (
         Delivery.payment_id == delivery.payment_id,
         Delivery.state == "held",
@@ -273,7 +273,7 @@ def _release_held(delivery: Delivery, now: datetime) -> None:
 
 @unit
 def resend(delivery: Delivery, fault: dict[str, Any] | None = None) -> None:
-    """Make it due now, whatever its state; `fault` bends this one attempt."""
+    """Make the delivery due now, whatever its state; `fault` applies to this attempt only."""
     db.session.execute(
         update(Delivery)
         .where(Delivery.id == delivery.id)
@@ -295,11 +295,11 @@ def find(run: str, delivery_id: str) -> Delivery | None:
 
 
 def of(payment: Payment) -> list[Delivery]:
-    """The payment's deliveries in the order in which they were made."""
+    """The payment's deliveries, oldest first."""
     mine = select(Delivery).where(Delivery.payment_id == payment.id).order_by(Delivery.position)
     return list(db.session.scalars(mine).unique())
 
 
 def compact(document: dict[str, Any]) -> str:
-    """JSON as it goes over the wire."""
+    """Compact JSON for the wire."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))

@@ -1,6 +1,6 @@
-"""Disputes: a customer's bank takes a capture back, or only asks. One per capture.
+"""Disputes: chargebacks and inquiries of a customer's bank about a capture, at most one per capture.
 
-Told as dispute.created and dispute.closed.
+Events: dispute.created and dispute.closed.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ RESPOND_WITHIN = timedelta(days=7)
 
 @unit
 def schedule(payment: Payment, capture: Capture) -> None:
-    """A capture with a card that disputes is disputed a minute later."""
+    """Schedule a dispute for one minute after a capture with a disputing test card."""
     kind = BY_CARD.get(payment.card or "")
     if kind:
         _write(payment, capture, kind, "fraudulent", clock.now(payment.run) + OPENS_AFTER)
 
 
 def _write(payment: Payment, capture: Capture, kind: str, reason: str, opens: datetime) -> None:
-    """A row that waits to be opened, unless the capture has one."""
+    """Insert a scheduled dispute, unless the capture has one."""
     insert_once(
         Dispute,
         id=new_id("dp"),
@@ -50,10 +50,11 @@ def _write(payment: Payment, capture: Capture, kind: str, reason: str, opens: da
 
 @unit
 def dispute(payment: Payment, kind: str = "chargeback", reason: str = "fraudulent") -> Dispute:
-    """The customer goes to the bank about the oldest capture that is not yet disputed.
+    """Open a dispute about the oldest capture without one.
 
-    `kind` is chargeback (the money is gone until it is won) or inquiry. Refuses with 409 when nothing was captured,
-    nothing is left of it, or all is disputed already.
+    `kind` is chargeback (the money is withdrawn unless the dispute is won) or inquiry. Refuses with 409 when there is
+    no
+    capture, nothing is left of it, or every capture has a dispute.
     """
     moves.lock(payment)
     if payment.state != "captured" or not payment.captures:
@@ -71,9 +72,10 @@ def dispute(payment: Payment, kind: str = "chargeback", reason: str = "fraudulen
 
 
 def _open(payment: Payment, found: Dispute, kind: str, reason: str) -> bool:
-    """Scheduled becomes open, for what has not been refunded; False when nothing is left or somebody was quicker.
+    """Open a scheduled dispute for the amount not refunded; False when nothing is left or its state has changed
+    meanwhile.
 
-    Inside the payment's lock.
+    Call with the payment's row locked.
     """
     now = clock.now(payment.run)
     capture = next(one for one in payment.captures if one.id == found.capture_id)
@@ -97,8 +99,8 @@ def _open(payment: Payment, found: Dispute, kind: str, reason: str) -> bool:
 
 @unit
 def close(payment: Payment, won: bool) -> Dispute:
-    """The bank decides about the oldest open dispute: for the merchant (`won`) or for the customer. Refuses with 409
-    when none is open.
+    """Close the oldest open dispute in favour of the merchant (`won`) or the customer. Refuses with 409 when none is
+    open.
     """
     mine = select(Dispute).where(Dispute.payment_id == payment.id, Dispute.state == "open")
     found = db.session.scalar(mine.order_by(Dispute.opened_at, Dispute.id).limit(1))
@@ -124,9 +126,10 @@ def _close(payment: Payment, found: Dispute, won: bool) -> bool:
 
 @unit
 def step(found: Dispute) -> bool:
-    """A scheduled dispute opens; one that nobody answered ends: a chargeback is lost, an inquiry comes to nothing.
+    """Perform the due step: open a scheduled dispute, or close an unanswered one (a chargeback is lost, an inquiry has
+    no effect).
 
-    True when this call did it.
+    True when this call performed it.
     """
     payment = db.session.get_one(Payment, found.payment_id)
     moves.lock(payment)

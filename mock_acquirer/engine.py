@@ -1,7 +1,7 @@
-"""The one ledger and state machine behind all dialects, and the only writer of a payment's state.
+"""Ledger and state machine behind all dialects, and the only writer of a payment's state.
 
-Each verb is one transaction: a conditional UPDATE decides races, the loser gets False or a refusal. What the merchant
-is told is written in the same transaction. Refunds and disputes have files of their own.
+Each function is one transaction: a conditional UPDATE decides races, the loser gets False or a refusal. Webhook events
+are written in the same transaction. Refunds and disputes have their own modules.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy import func, select, update
 from mock_acquirer import clock, deliveries, disputes, faults, states, timeline
 from mock_acquirer.cards import BY_SLUG, DECLINES, MOST_DECLINES, Card
 from mock_acquirer.db import db, unit
-from mock_acquirer.dialects import named, setting
+from mock_acquirer.dialect_interface import named, setting
 from mock_acquirer.disputes import dispute as dispute
 from mock_acquirer.errors import Refused, conflict
 from mock_acquirer.models import Capture, Payment, Run, new_id
@@ -30,7 +30,7 @@ REFERENCE = re.compile(r"[A-Za-z0-9_.:@/+=-]{1,64}")
 SHOWN_AS = re.compile(r"[a-z_]{1,12}_([0-9a-f]{30})")
 
 CHALLENGE = {
-    # the customer's answer: the decline that it leads to; an approved one leads to what the card does afterwards
+    # the customer's answer: the resulting decline; for an approved one the card decides
     "approve": "",
     "fail": "authentication_failed",
     "timeout": "authentication_required",
@@ -39,7 +39,7 @@ CHALLENGE = {
 
 @dataclass(frozen=True)
 class Session:
-    """What a merchant asks for: `amount` in minor units, `expires_at` on the run's clock."""
+    """A merchant's request for a payment session: `amount` in minor units, `expires_at` on the run's clock."""
 
     run: str
     dialect: str
@@ -57,13 +57,13 @@ class Session:
 
 
 def next_number(run: str) -> int:
-    """The number that the run's next payment will get."""
+    """The number of the run's next payment."""
     return (db.session.scalar(select(Run.payment_seq).where(Run.name == run)) or 0) + 1
 
 
 @unit
 def open_session(session: Session) -> Payment:
-    """A new payment that waits for its customer."""
+    """Open a payment session."""
     numbered = update(Run).where(Run.name == session.run).values(payment_seq=Run.payment_seq + 1)
     number = db.session.scalar(numbered.returning(Run.payment_seq))
     payment = Payment(
@@ -83,7 +83,7 @@ def open_session(session: Session) -> Payment:
 def find(run: str, ref: str) -> Payment | None:
     """The payment with this id, or the newest with this reference, in this run.
 
-    A dialect may show the id under a prefix of its own, such as `cs_test_`.
+    A dialect may show the id under its own prefix, such as `cs_test_`.
     """
     if not REFERENCE.fullmatch(ref):
         return None
@@ -105,10 +105,11 @@ def by_reference(run: str, merchant: str, reference: str) -> list[Payment]:
 
 @unit
 def pay(payment: Payment, card: Card) -> str:
-    """The customer presses Pay.
+    """Attempt to pay with the card.
 
-    Answers captured, authorized, challenge, processing (the money comes late), declined, failed (declined for the last
-    time) or closed (the session has ended; nothing was taken).
+    Returns captured, authorized, challenge, processing (the capture comes late), declined, failed (after the last
+    allowed
+    decline) or closed (the session has ended; nothing was captured).
     """
     if not _still_open(payment):
         return "closed"
@@ -133,10 +134,11 @@ def _still_open(payment: Payment) -> bool:
 
 @unit
 def show_code(payment: Payment) -> str:
-    """The customer wants to pay at a convenience store: a code is made, and the session lasts as long as the code.
+    """Issue a convenience-store code; the session lasts as long as the code.
 
-    Answers code (also when there already is one) or closed. While the code waits the state is requires_action and
-    `method` is store; the customer may still pay by card instead.
+    Returns code (also when one exists) or closed. While the code awaits payment the state is requires_action and
+    `method`
+    is store; the customer may still pay by card instead.
     """
     if not _still_open(payment):
         return "closed"
@@ -155,7 +157,7 @@ def show_code(payment: Payment) -> str:
 
 @unit
 def pay_at_counter(payment: Payment) -> str:
-    """The customer pays the code at a shop's counter. Answers as `pay` does; refuses with 409 without a code."""
+    """Pay the code at the store. Returns as `pay` does; refuses with 409 without a code."""
     if payment.method != "store":
         raise conflict("no_store_code", "This payment has no store code.")
     return _take(payment, {}) if _still_open(payment) else "closed"
@@ -163,21 +165,23 @@ def pay_at_counter(payment: Payment) -> str:
 
 @unit
 def rehearse(payment: Payment) -> None:
-    """Tell the merchant of a payment that never was. Refuses with 409 where the dialect knows no such thing."""
+    """Notify the merchant of a simulated payment without money. Refuses with 409 where the dialect has none."""
     if not named(payment.dialect).rehearses:
-        raise conflict("no_rehearsal", f"{named(payment.dialect).title} has no notices about payments that never were.")
-    timeline.note(payment, "control", "A notice about a payment that never was (SimulatePaid)")
+        raise conflict(
+            "no_rehearsal", f"{named(payment.dialect).title} has no success notifications without a payment."
+        )
+    timeline.note(payment, "control", "Success notification without a payment (SimulatePaid)")
     deliveries.tell(payment, "payment.simulated")
 
 
 def is_challenged(payment: Payment) -> bool:
-    """Whether the bank waits for the customer to answer a 3-D Secure challenge."""
+    """True while the payment awaits the customer's answer to a 3-D Secure challenge."""
     return payment.state == "requires_action" and payment.method == "card"
 
 
 @unit
 def finish_challenge(payment: Payment, answer: str) -> str:
-    """The customer answers the 3-D Secure challenge, or does not (`answer` is one of CHALLENGE). Answers as `pay`."""
+    """Answer the 3-D Secure challenge, or let it time out (`answer` is one of CHALLENGE). Returns as `pay`."""
     if not (_still_open(payment) and is_challenged(payment)):
         return "closed"
     card = BY_SLUG[payment.card or ""]
@@ -187,7 +191,7 @@ def finish_challenge(payment: Payment, answer: str) -> str:
 
 @unit
 def decline(payment: Payment, code: str) -> str:
-    """The bank says no. Answers declined, failed (the last one), or closed."""
+    """Decline the payment. Returns declined, failed (after the last allowed one), or closed."""
     return _decline(payment, code, {}) if _still_open(payment) else "closed"
 
 
@@ -206,13 +210,13 @@ def _decline(payment: Payment, code: str, seen: dict[str, Any]) -> str:
 
 
 def _take(payment: Payment, seen: dict[str, Any]) -> str:
-    """The bank says yes: now, later, or only reserved."""
+    """Approve the payment: capture now, capture later, or authorise only."""
     late = faults.pay(payment, "late_after_expiry")
     if late:
         due = payment.expires_at + parse_duration(late)
         values = seen | {"capture_due_at": due, "last_decline": None}
         done = move(payment, "requires_payment", Payment.capture_due_at.is_(None), sources=states.OPEN, **values)
-        timeline.note(payment, "state", "The bank keeps its answer back until the session is over")
+        timeline.note(payment, "state", "The bank delays its answer until the session has expired")
         return "processing" if done else "closed"
     now = clock.now(payment.run)
     kept = seen | {"last_decline": None}
@@ -225,13 +229,13 @@ def _take(payment: Payment, seen: dict[str, Any]) -> str:
     if not move(payment, "captured", Payment.expires_at > now, sources=states.OPEN, **kept, **ended):
         return "closed"
     if faults.reversed_for(payment):
-        deliveries.tell(payment, "payment.authorized")  # something that the capture can overtake
+        deliveries.tell(payment, "payment.authorized")  # an event that the capture can overtake
     _capture(payment, payment.amount)
     return "captured"
 
 
 def _capture(payment: Payment, amount: int) -> None:
-    """Book the money and tell; the armed faults may change the amount, the currency, or take it twice."""
+    """Write the capture and its event; armed faults may change the amount or the currency, or capture twice."""
     currency: Any = faults.pay(payment, "wrong_currency")
     if currency:
         currency = other_than(payment.currency) if currency is True else currency
@@ -255,9 +259,9 @@ def _capture(payment: Payment, amount: int) -> None:
 
 @unit
 def capture(payment: Payment, amount: int | None) -> None:
-    """Take authorised money: all of it, or a part (the rest is let go).
+    """Capture an authorised payment, in full or in part (the rest is voided).
 
-    Refuses with 409 when nothing is authorised, with 422 when it is more than was authorised.
+    Refuses with 409 when nothing is authorised, with 422 when the amount exceeds the authorisation.
     """
     expire_if_due(payment)
     if amount is not None and amount > payment.amount:
@@ -269,23 +273,23 @@ def capture(payment: Payment, amount: int | None) -> None:
 
 @unit
 def cancel(payment: Payment, by: str) -> None:
-    """End the session, or void what is authorised. `by` is customer or merchant.
+    """Cancel the session, or void the authorisation. `by` is customer or merchant.
 
-    Repeating it is fine; refuses with 409 when it is too late.
+    Safe to repeat; refuses with 409 when it is too late.
     """
     expire_if_due(payment)
     voidable = (*states.OPEN, "authorized")
     if move(payment, "voided", sources=voidable, ended_at=clock.now(payment.run), ended_by=by):
         deliveries.tell(payment, "payment.voided")
     elif payment.state == "captured":
-        raise conflict("already_captured", "The money is already taken. Refund it instead.")
+        raise conflict("already_captured", "The payment has already been captured. Refund it instead.")
     elif payment.state != "voided":
         raise conflict(f"already_{payment.state}", f"The payment has already ended: {payment.state}.")
 
 
 @unit
 def void(payment: Payment, by: str = "merchant") -> None:
-    """Let go of what is authorised. Refuses with 409 when nothing is; repeating it is fine."""
+    """Void the authorisation. Refuses with 409 when there is none; safe to repeat."""
     if payment.state not in ("authorized", "voided"):
         raise conflict("not_authorized", f"Only an authorized payment can be voided; this one is {payment.state}.")
     cancel(payment, by)
@@ -293,7 +297,7 @@ def void(payment: Payment, by: str = "merchant") -> None:
 
 @unit
 def fail(payment: Payment) -> None:
-    """The payment comes to nothing, as after too many declines. Refuses (409) when it has ended."""
+    """Fail the payment, as after too many declines. Refuses (409) when it has ended."""
     expire_if_due(payment)
     now = clock.now(payment.run)
     code = payment.last_decline or "generic_decline"
@@ -303,7 +307,7 @@ def fail(payment: Payment) -> None:
 
 
 def expire_if_due(payment: Payment) -> bool:
-    """End the session when its time is over. True when this call ended it."""
+    """Expire the session when it is due. True when this call expired it."""
     if payment.state not in states.OPEN or payment.expires_at > clock.now(payment.run):
         return False
     return _expire(payment)
@@ -321,7 +325,7 @@ def _expire(payment: Payment) -> bool:
 
 @unit
 def capture_late(payment: Payment) -> bool:
-    """The money that was on its way arrives, whatever became of the session. True when this call took it."""
+    """Capture late money, whatever the session's state. True when this call captured it."""
     due = Payment.capture_due_at <= clock.now(payment.run)
     sources = (*states.OPEN, "expired", "voided")
     if not move(payment, "captured", due, sources=sources, capture_due_at=None):
@@ -332,7 +336,7 @@ def capture_late(payment: Payment) -> bool:
 
 
 def due_payments(run: str | None = None, limit: int = 200) -> tuple[list[Payment], list[Payment]]:
-    """(sessions whose time is over, payments whose late money arrives now); without a run those of all runs."""
+    """(sessions that are due to expire, payments whose late capture is due); without a run, those of all runs."""
     mine = select(Payment).join(Run, Run.name == Payment.run).limit(limit)
     over = due_now(mine.where(Payment.state.in_(states.OPEN)), Payment.expires_at, run)
     late = due_now(mine, Payment.capture_due_at, run)
@@ -340,7 +344,7 @@ def due_payments(run: str | None = None, limit: int = 200) -> tuple[list[Payment
 
 
 def next_due(run: str) -> datetime | None:
-    """When the next session of this run ends or the next late money arrives."""
+    """The time when the run's next session expires or its next late capture arrives."""
     over = db.session.scalar(
         select(func.min(Payment.expires_at)).where(Payment.run == run, Payment.state.in_(states.OPEN))
     )
@@ -349,5 +353,5 @@ def next_due(run: str) -> datetime | None:
 
 
 def default_end(run: str, seconds: float) -> datetime:
-    """When a session opened now ends by default."""
+    """Default expiry of a session opened now."""
     return clock.now(run) + timedelta(seconds=seconds)

@@ -1,4 +1,4 @@
-"""Refusals: one exception that carries what machines and people need; dialects give it their own shape."""
+"""Refusals: one exception with a code and a sentence; each dialect renders it in its own format."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 
 class Refused(Exception):
-    """A call that is answered with an error and changed nothing.
+    """A call that is answered with an error and had no effect.
 
-    `status` is the HTTP status, `kind` the family (such as `invalid_request`), `code` the case, `param` the field.
+    `status` is the HTTP status, `kind` the type (such as `invalid_request`), `code` the case, `param` the field.
     """
 
     def __init__(
@@ -27,12 +27,12 @@ class Refused(Exception):
 
 
 def invalid(param: str, message: str) -> Refused:
-    """422: the field `param` cannot be so."""
+    """422: the field `param` is invalid."""
     return Refused(422, "invalid_request", f"invalid_{param}", message, param=param)
 
 
 def conflict(code: str, message: str) -> Refused:
-    """409: the payment is not in a state for this."""
+    """409: the payment's state does not allow this."""
     return Refused(409, "invalid_state", code, message)
 
 

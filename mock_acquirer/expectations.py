@@ -1,4 +1,4 @@
-"""`expect` instead of sleeps: wait until an event was delivered as described, or say what happened instead."""
+"""Expectations instead of sleeps: wait until an event is delivered as described, or report what happened instead."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from datetime import timedelta
 from typing import Any
 
 from mock_acquirer import deliveries
+from mock_acquirer.checks import sentence
 from mock_acquirer.db import db
 from mock_acquirer.errors import invalid
+from mock_acquirer.events import one_of_events
 from mock_acquirer.models import Delivery, Payment
 from mock_acquirer.times import parse_duration
 
-LONGEST = timedelta(seconds=30)
+WITHIN = "PT2S"
+"""Default duration of the wait."""
 PAUSE = 0.02
 
 
@@ -27,25 +30,17 @@ class Expectation:
     within: timedelta
 
     @classmethod
-    def read(cls, given: dict[str, Any]) -> Expectation:
-        """Refuses (422) what is no expectation."""
-        delivered = given.get("delivered")
-        if not isinstance(delivered, str) or not delivered:
-            raise invalid("delivered", "Say which event type you expect in `delivered`.")
-        for name in ("tries", "ack_under_ms"):
-            number = given.get(name)
-            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
-                raise invalid(name, f"{name} must be a whole number.")
+    def read(cls, given: dict[str, Any], events: tuple[str, ...]) -> Expectation:
+        """Read from a body that `schemas` has validated. Refuses (422) an event that is not in `events`."""
         try:
-            within = parse_duration(given.get("within", "PT0S"))
+            delivered = one_of_events(events)(given["delivered"])
         except ValueError as wrong:
-            raise invalid("within", "within must be an ISO 8601 duration such as PT10S, at most PT30S.") from wrong
-        if within > LONGEST:
-            raise invalid("within", "within must be at most PT30S.")
+            raise invalid("delivered", sentence("delivered", wrong)) from wrong
+        within = parse_duration(given.get("within", WITHIN))
         return cls(delivered, given.get("tries"), given.get("ack_under_ms"), within)
 
     def wait(self, payment: Payment) -> tuple[bool, dict[str, Any]]:
-        """(met, what happened), looked at until `within` (wall time) is over."""
+        """(met, what happened), polled until `within` (wall time) has passed."""
         until = time.monotonic() + self.within.total_seconds()
         while True:
             db.session.expire_all()
@@ -58,7 +53,7 @@ class Expectation:
             time.sleep(PAUSE)
 
     def _unmet(self, made: list[Delivery]) -> list[str]:
-        """Sentences about what is missing."""
+        """Sentences about unmet conditions."""
         attempts = [attempt for delivery in made for attempt in delivery.attempts]
         accepted = [attempt for attempt in attempts if attempt.outcome == "delivered"]
         if not made:

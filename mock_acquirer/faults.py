@@ -1,6 +1,6 @@
-"""Which fault fires: levels, counting, drawing, and the log of what fired.
+"""Selection of the fault that fires: levels, counters, random draws, and the log of faults used.
 
-Every function here runs inside a unit, or opens one when a plan is armed.
+Every function runs inside a transaction, except that arming a plan opens one.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from sqlalchemy import bindparam, delete, select, text, update
 
 from mock_acquirer import clock, plans
 from mock_acquirer.db import db, seen_in_unit, unit
+from mock_acquirer.events import EVENTS
 from mock_acquirer.models import Delivery, FaultPlan, FaultUse, Payment
 
 LEVELS = ("scenario", "payment", "endpoint", "global")
 ENDPOINTS = (*plans.OPS, "card", "webhook")
 NEXT = "next"
-"""Owner of a scenario that waits for the payment that is opened next."""
+"""Owner of a scenario that waits for the next payment."""
 ARMED = select(FaultPlan).where(
     FaultPlan.run == bindparam("run"), FaultPlan.owner.in_(bindparam("owners", expanding=True))
 )
@@ -31,14 +32,14 @@ COUNTED = text(
     ON CONFLICT (run, name) DO UPDATE SET used = counters.used + 1 WHERE counters.used < :most RETURNING used
     """
 )
-"""Every call draws for every fault that might befall it: counting is one statement, for which nothing is built."""
+"""Written as text: every call counts for every fault that could apply, so the statement is not built each time."""
 MADE = ("delay", "duplicate", "parallel", "hold_until", "before_response", "reverse")
 SENT = ("drop", "sign")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a fault would act on; `number` is the payment's number in its run, from which draws come."""
+    """Target of a fault; `number` is the payment's number in its run, a part of the random draw's key."""
 
     run: str
     number: int
@@ -51,7 +52,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Armed:
-    """A rule of a plan, with where it stands."""
+    """A rule of a plan, with its level and position."""
 
     plan: FaultPlan
     place: str
@@ -62,26 +63,39 @@ class Armed:
         return ".".join((self.plan.version, self.place, *map(str, parts)))
 
 
-def arm(run: str, level: str, owner: str, given: Any) -> dict[str, Any]:
-    """Replace the whole plan of one level; `{}` clears it. Refuses a bad plan (422) and changes nothing then."""
-    plan = plans.parse_plan(given)
-    _write_plan(run, level, owner, plan)
+def arm(
+    run: str,
+    level: str,
+    owner: str,
+    given: Any,
+    events: tuple[str, ...] = EVENTS,
+    scenario: str | None = None,
+) -> dict[str, Any]:
+    """Replace the whole plan of one level; `{}` clears it. Refuses an invalid plan (422) without any change.
+
+    `events`: event types that can occur there; `scenario`: the scenario's name.
+    """
+    plan = plans.parse_plan(given, events)
+    if level == "endpoint":
+        plans.require_endpoint(plan, owner)
+    _write_plan(run, level, owner, plan, scenario)
     return plan
 
 
 @unit
-def _write_plan(run: str, level: str, owner: str, plan: dict[str, Any]) -> None:
+def _write_plan(run: str, level: str, owner: str, plan: dict[str, Any], scenario: str | None = None) -> None:
     here = (FaultPlan.run == run, FaultPlan.level == level, FaultPlan.owner == owner)
     db.session.execute(delete(FaultPlan).where(*here))
     seen_in_unit().clear()
     if plan:
-        db.session.add(FaultPlan(run=run, level=level, owner=owner, version=secrets.token_hex(6), plan=plan))
+        version = secrets.token_hex(6)
+        db.session.add(FaultPlan(run=run, level=level, owner=owner, version=version, plan=plan, scenario=scenario))
         db.session.flush()
 
 
 @unit
 def add(payment: Payment, fragment: dict[str, Any]) -> None:
-    """Put a fragment (of a card, of the fate panel) before what is armed on the payment."""
+    """Put a fragment (of a card, of the simulation panel) before the rules armed on the payment."""
     if fragment:
         _write_plan(
             payment.run, "payment", payment.id, plans.merged(plan_at(payment.run, "payment", payment.id), fragment)
@@ -90,7 +104,7 @@ def add(payment: Payment, fragment: dict[str, Any]) -> None:
 
 @unit
 def adopt(payment: Payment) -> None:
-    """A scenario that waited for the next payment of this run is this payment's from now on, uses and all."""
+    """Assign the scenario that waited for the next payment of this run, counters included, to this payment."""
     waiting = (FaultPlan.run == payment.run, FaultPlan.level == "scenario", FaultPlan.owner == NEXT)
     done = db.session.execute(update(FaultPlan).where(*waiting).values(owner=payment.id))
     if getattr(done, "rowcount", 0):
@@ -98,17 +112,23 @@ def adopt(payment: Payment) -> None:
 
 
 def plan_at(run: str, level: str, owner: str = "") -> dict[str, Any]:
-    """What is armed there; `{}` when nothing is."""
+    """The plan armed at that level; `{}` without one."""
     found = db.session.scalar(
         select(FaultPlan.plan).where(FaultPlan.run == run, FaultPlan.level == level, FaultPlan.owner == owner)
     )
-    return found or {}
+    return _shown(found or {})
+
+
+def _shown(plan: dict[str, Any]) -> dict[str, Any]:
+    """The plan without the empty positions of disarmed rules."""
+    return {name: [rule for rule in part if rule] if isinstance(part, list) else part for name, part in plan.items()}
 
 
 def armed_for(payment: Payment) -> list[tuple[str, dict[str, Any]]]:
-    """(level, plan) of everything that may act on the payment, the most specific first."""
+    """(level, plan) of everything that may act on the payment, most specific first."""
     owners = [("scenario", payment.id), ("payment", payment.id), ("global", "")]
-    return [(plan.level, plan.plan) for plan in _plans(payment.run, owners)]
+    owners += [("endpoint", endpoint) for endpoint in ENDPOINTS]
+    return [(plan.level, _shown(plan.plan)) for plan in _plans(payment.run, owners)]
 
 
 def _plans(run: str, owners: list[tuple[str, str]]) -> list[FaultPlan]:
@@ -132,6 +152,7 @@ def _rules(subject: Subject, section: str, endpoint: str) -> list[Armed]:
         Armed(plan, f"{section}{index}", rule, subject)
         for plan in _plans(subject.run, owners)
         for index, rule in enumerate(_listed(plan.plan.get(section, [])))
+        if rule
     ]
 
 
@@ -146,7 +167,7 @@ def _count(armed: Armed, most: int, *parts: object) -> int | None:
 
 
 def draw(seed: int, number: int, fault: str, attempt: int) -> float:
-    """A number in [0, 1) that depends on nothing else than these four."""
+    """A number in [0, 1) that depends on these four arguments alone."""
     digest = hmac.new(str(seed).encode(), f"{number}.{fault}.{attempt}".encode(), hashlib.sha256).digest()
     return int.from_bytes(digest[:8]) / 2**64
 
@@ -177,7 +198,7 @@ def _log(armed: Armed, fault: str, detail: dict[str, Any]) -> None:
 
 
 def api(subject: Subject, op: str) -> dict[str, Any] | None:
-    """The rule that acts on this API call, or None. An exact `op` goes before `*` at the same level."""
+    """The rule that applies to this API call, or None. An exact `op` wins over `*` at the same level."""
     rules = [armed for armed in _rules(subject, "api", op) if armed.rule.get("op", "*") in (op, "*")]
     if op != "query":
         rules = [armed for armed in rules if armed.rule["do"] != "stale_query"]
@@ -195,7 +216,7 @@ def _first_api(rules: list[Armed], op: str) -> dict[str, Any] | None:
 
 
 def pay(payment: Payment, fault: str) -> Any:
-    """The value of a `pay` fault such as `decline`, or None. Inside a unit."""
+    """The value of a `pay` fault such as `decline`, or None. Inside a transaction."""
     for armed in _rules(Subject.of(payment), "pay", "card"):
         value = armed.rule.get(fault)
         if value and _fires(armed, f"pay.{fault}"):
@@ -214,7 +235,7 @@ def _hook_rules(payment: Payment, kind: str, names: tuple[str, ...]) -> Iterator
 
 
 def hook_made(payment: Payment, kind: str) -> dict[str, Any]:
-    """What happens to a new event's deliveries (the names in MADE). Inside a unit."""
+    """Faults of a new event's deliveries (the names in MADE). Inside a transaction."""
     script: dict[str, Any] = {}
     for armed in _hook_rules(payment, kind, MADE):
         wanted = {name: armed.rule[name] for name in MADE if armed.rule.get(name) and name not in script}
@@ -226,12 +247,12 @@ def hook_made(payment: Payment, kind: str) -> dict[str, Any]:
 
 
 def reversed_for(payment: Payment) -> bool:
-    """Whether this payment's events are told in reverse."""
+    """True when this payment's events are sent in reverse order."""
     return any(armed.rule.get("reverse") for armed in _hook_rules(payment, "*", ("reverse",)))
 
 
 def hook_sent(delivery: Delivery, payment: Payment) -> dict[str, Any]:
-    """What happens to this attempt: `drop` (True) and `sign`. A resend's own fault goes first."""
+    """Faults of this attempt: `drop` (True) and `sign`. A resend's own fault wins."""
     if delivery.faults:
         return {name: delivery.faults[name] for name in SENT if delivery.faults.get(name)}
     rules = list(_hook_rules(payment, delivery.event.type, SENT))
@@ -256,5 +277,5 @@ def _first_sent(rules: list[Armed], delivery: Delivery) -> dict[str, Any]:
 
 
 def used(payment: Payment) -> list[FaultUse]:
-    """The log of what fired for this payment, oldest first."""
+    """The log of faults used for this payment, oldest first."""
     return list(db.session.scalars(select(FaultUse).where(FaultUse.payment_id == payment.id).order_by(FaultUse.id)))

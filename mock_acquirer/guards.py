@@ -1,4 +1,4 @@
-"""What protects the pages: headers, same-origin posts with a token, and who may look behind the scenes."""
+"""Protection of the pages: headers, same-origin posts with a token, and access to the control pages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HEADERS = {
 
 
 def add_headers(response: Response) -> Response:
-    """Every answer gets these; only files under /static may be cached."""
+    """Set security headers on every response; only files under /static may be cached."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     if request.endpoint != "static":
@@ -35,7 +35,7 @@ def add_headers(response: Response) -> Response:
 
 
 def may_post_on_to(response: Response, payment: Payment) -> Response:
-    """Let this page's forms be redirected to the shop's return address, which a plain `'self'` would block."""
+    """Allow this page's forms to redirect to the shop's return address, which a plain `'self'` would block."""
     if not payment.return_url:
         return response
     forms = f"'self' {targets.origin_of(payment.return_url)}"
@@ -44,7 +44,7 @@ def may_post_on_to(response: Response, payment: Payment) -> Response:
 
 
 def token() -> str:
-    """The token of this browser's forms, kept in the cookie `acq`."""
+    """CSRF token of this browser's forms, stored in the cookie `acq`."""
     if "csrf" not in session:
         session["csrf"] = secrets.token_urlsafe(18)
     found: str = session["csrf"]
@@ -52,17 +52,17 @@ def token() -> str:
 
 
 def require_own_form() -> None:
-    """Refuse (403) a post that does not come from one of our own pages."""
+    """Refuse (403) a POST that does not come from our own pages."""
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "")
     ours = {_origin(request.host_url), _origin(current_app.config["ACQUIRER_PUBLIC_URL"])}
     foreign = origin is not None and _origin(origin) not in ours
     if foreign or site not in ("", "same-origin", "none"):
-        abort(403, "This form was sent from another site. Open the payment page again and repeat it there.")
+        abort(403, "This form was sent from another site. Open the payment page and try again there.")
     if origin and site == "same-origin":
-        return  # the browser vouches; of two first tabs opened by a double click, only one has the cookie's token
+        return  # Sec-Fetch-Site is enough; after a double click that opens two first tabs, one lacks the cookie's token
     sent = request.form.get("csrf", "")
     if not hmac.compare_digest(sent.encode("utf-8", "replace"), session.get("csrf", "").encode()) or not sent:
-        abort(403, "This form is too old, or cookies are blocked. Reload the payment page and try again.")
+        abort(403, "This form has expired, or cookies are blocked. Reload the payment page and try again.")
 
 
 def _origin(address: str) -> str:
@@ -71,6 +71,6 @@ def _origin(address: str) -> str:
 
 
 def require_control() -> None:
-    """Logs, payment lists and the fate panel exist only while the control API is switched on."""
+    """Answer 404 while the control API is off: logs, payment lists and the simulation panel belong to it."""
     if not current_app.config["ACQUIRER_CONTROL"]:
         abort(404)

@@ -1,4 +1,4 @@
-"""Who sends a fresh delivery: the RQ queue `acquirer` where Redis answers and a worker listens, else our loop."""
+"""Hand-over of new deliveries: to the RQ queue `acquirer` if Redis answers and a worker listens, else to our loop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DISTRUST = 30.0
 
 
 def queue_of(redis_url: str, insecure_tls: bool = False) -> Queue:
-    """The queue, on a connection that gives up quickly."""
+    """The queue, on a connection with short timeouts."""
     quick: dict[str, Any] = {"socket_connect_timeout": 0.25, "socket_timeout": 0.5, "retry": Retry(NoBackoff(), 0)}
     if insecure_tls and redis_url.startswith("rediss://"):
         quick["ssl_cert_reqs"] = "none"
@@ -32,7 +32,7 @@ def queue_of(redis_url: str, insecure_tls: bool = False) -> Queue:
 
 
 class HandOver:
-    """Called after the commit with ids of deliveries that are due now. Never raises: the rows are safe anyway."""
+    """Called after the commit with ids of deliveries that are due now. Never raises: the rows are already stored."""
 
     def __init__(self, app: Flask) -> None:
         self.app = app
@@ -49,7 +49,7 @@ class HandOver:
             self.wake.set()
 
     def to_queue(self, ids: list[str]) -> bool:
-        """Hand a batch to RQ; False when there is no Redis or nobody listens."""
+        """Enqueue a batch in RQ; False without Redis or a worker."""
         try:
             if self._queue is None or not self._is_listened_to():
                 return False
@@ -60,7 +60,7 @@ class HandOver:
         return True
 
     def distrust(self) -> None:
-        """The queue lost something, or its worker was killed: send by ourselves for a while."""
+        """Send from our own loop for a while, because the queue lost a job or its worker was killed."""
         self._listening, self._looked_at = False, time.monotonic() + DISTRUST
 
     def _is_listened_to(self) -> bool:

@@ -1,4 +1,4 @@
-"""Idempotency keys: once execution has begun the answer is kept for 24 hours and replayed, whatever it was."""
+"""Idempotency keys: once execution has begun, the response is kept for 24 hours and replayed, errors included."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Key:
 
 @unit
 def begin(key: Key) -> tuple[str, StoredAnswer | None]:
-    """(a token for the one who may execute, None), or ("", the stored answer).
+    """(a token that permits execution, None), or ("", the stored response).
 
     Refuses with 422 when the key was used for another call, with 409 while the first call is in flight.
     """
@@ -66,7 +66,7 @@ def begin(key: Key) -> tuple[str, StoredAnswer | None]:
         )
     if stored.status is not None:
         return "", stored
-    # the process of the first call is gone: it stores its answer in the transaction of its effect, so nothing happened
+    # the first call's process has ended; its response would be in the transaction of its effect, so nothing happened
     left = update(StoredAnswer).where(*key.row, StoredAnswer.wall_in_flight_until < wall)
     taken = db.session.execute(left.values(token=token, wall_in_flight_until=wall + IN_FLIGHT))
     if getattr(taken, "rowcount", 0) == 1:
@@ -81,7 +81,7 @@ def begin(key: Key) -> tuple[str, StoredAnswer | None]:
 
 
 def finish(key: Key, token: str, status: int, body: str) -> None:
-    """Store the answer. Inside the unit of the effect; refuses (409) when another call took over."""
+    """Store the response, in the transaction of the effect. Refuses (409) when another call took over."""
     mine = update(StoredAnswer).where(*key.row, StoredAnswer.token == token, StoredAnswer.status.is_(None))
     done = db.session.execute(mine.values(status=status, body=body))
     if getattr(done, "rowcount", 0) != 1:
@@ -90,13 +90,13 @@ def finish(key: Key, token: str, status: int, body: str) -> None:
 
 @unit
 def forget(key: Key, token: str) -> None:
-    """Nothing happened: the key is free again."""
+    """Release the key after a call without effect."""
     mine = delete(StoredAnswer).where(*key.row, StoredAnswer.token == token)
     db.session.execute(mine.where(StoredAnswer.status.is_(None)))
 
 
 @unit
 def prune() -> int:
-    """Delete what is older than two days of wall time; answers how many."""
+    """Delete keys older than two days of wall time; returns their number."""
     old = delete(StoredAnswer).where(StoredAnswer.wall_in_flight_until < wall_now() - 2 * KEPT)
     return int(getattr(db.session.execute(old), "rowcount", 0))

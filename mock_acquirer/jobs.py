@@ -1,4 +1,4 @@
-"""RQ jobs. They carry ids only; the rows decide, so a job that runs twice does nothing the second time."""
+"""RQ jobs. They carry ids alone; the rows decide, so repeating a job has no effect."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ TOGETHER = 64
 
 @cache
 def app() -> Flask:
-    """The worker's app, made once before it forks."""
+    """The worker's app, created once before it forks."""
     return create_app()
 
 
 def deliver_batch(ids: list[str]) -> None:
-    """Send these and what else is due, side by side: after a rush the later jobs find nothing left to do."""
+    """Send these and all other due deliveries in parallel: after a burst, later jobs find nothing left."""
     with app().app_context():
         others = deliveries.due_ids(limit=TOGETHER)
         courier.deliver({*ids, *others}, threads=app().config["ACQUIRER_THREADS"])

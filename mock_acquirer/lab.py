@@ -1,10 +1,11 @@
-"""`/_sim` for scenarios and the receiver report card: the part of the control API that plays and judges."""
+"""`/_sim` for scenarios and the receiver report card."""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response, g, jsonify, request
 
-from mock_acquirer import control, report_card
+from mock_acquirer import control, dialect_interface, report_card, schemas
+from mock_acquirer.checks import nearest
 from mock_acquirer.errors import invalid
 from mock_acquirer.scenarios import every, runner, saved
 from mock_acquirer.scenarios.toml import written
@@ -15,15 +16,18 @@ bp.before_request(control.enter)
 
 @bp.get("/scenarios")
 def list_scenarios() -> Response:
-    """All of them, or with `?dialect=` those that can happen there."""
+    """All scenarios, or with `?dialect=` those that apply to it."""
     dialect = request.args.get("dialect", "")
+    if dialect and dialect not in dialect_interface.every():
+        near = nearest(dialect, dialect_interface.every())
+        raise invalid("dialect", f"There is no such dialect.{near} They are {', '.join(dialect_interface.every())}.")
     return jsonify(scenarios=[one.record() for one in every().values() if not dialect or one.fits(dialect)])
 
 
 @bp.post("/scenario")
 def arm_for_the_next() -> Response:
-    """`{"name":…}` waits for the next payment that is opened in this run; `{}` takes a waiting one away."""
-    sent = control.sent_object()
+    """Arm `{"name":…}` for the next payment of this run; `{}` disarms."""
+    sent = schemas.read("scenario", control.sent_object())
     scenario = runner.named(sent["name"]) if sent else None
     runner.arm_next(g.run, scenario)
     return jsonify(armed=scenario.record() if scenario else None)
@@ -31,14 +35,12 @@ def arm_for_the_next() -> Response:
 
 @bp.post("/payments/<ref>/scenario")
 def run_scenario(ref: str) -> Response:
-    """Arm `{"name":…}` on this payment and play it: 200, or 409 with what was not as expected.
+    """Arm `{"name":…}` on this payment and play it: 200, or 409 with the unmet expectations.
 
-    With `"play": false` it is only armed, for a person or a browser test to play.
+    With `"play": false` it is only armed, and a person or a browser test performs the steps.
     """
-    payment, sent = control.payment_of(ref), control.sent_object()
-    scenario = runner.named(sent.get("name"))
-    if not isinstance(sent.get("play", True), bool):
-        raise invalid("play", "play must be true or false.")
+    payment, sent = control.payment_of(ref), schemas.read("payments/scenario", control.sent_object())
+    scenario = runner.named(sent["name"])
     runner.arm(payment, scenario)
     told = {"scenario": scenario.name, "payment": payment.id, "steps": scenario.told()}
     if not sent.get("play", True):
@@ -51,17 +53,16 @@ def run_scenario(ref: str) -> Response:
 
 @bp.get("/payments/<ref>/scenario")
 def save_scenario(ref: str) -> Response:
-    """What happened to this payment, as the TOML file of a scenario."""
+    """The payment's history as a scenario file (TOML)."""
     return Response(written(saved.saved(control.payment_of(ref))), content_type="application/toml; charset=utf-8")
 
 
 @bp.post("/report_card")
 def judge_receiver() -> Response:
-    """Send `{"dialect", "url"}` good and bad webhooks; answers what the receiver got wrong, in sentences.
+    """Send valid and invalid webhooks to `{"dialect", "url"}`; answers the receiver's mistakes as sentences.
 
-    With `"payment"`, an open payment that the receiver knows, it is also seen whether a hint makes it ask.
+    With `"payment"`, an open payment that the receiver knows, it also checks that a hint makes the receiver query.
     """
-    sent = control.sent_object()
-    dialect, url = report_card.read(sent)
-    payment = control.payment_of(str(sent["payment"])) if sent.get("payment") else None
-    return jsonify(report_card.run(dialect, url, payment))
+    sent = schemas.read("report_card", control.sent_object())
+    payment = control.payment_of(sent["payment"]) if "payment" in sent else None
+    return jsonify(report_card.run(sent["dialect"], sent["url"], payment))

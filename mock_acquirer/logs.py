@@ -1,4 +1,4 @@
-"""One JSON line per event, with ids and without secrets: nothing that a caller sent is logged but method and path."""
+"""Log lines as JSON or text, with ids and without secrets. Of a request, only method and path are logged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KNOWN = (
 
 
 class JsonLines(logging.Formatter):
-    """Time, level, event, and the fields that we pass by name."""
+    """One JSON object per line: time, level, event, and the fields of KNOWN that the record has."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -27,11 +27,20 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def set_up(logger: logging.Logger, level: str) -> None:
-    """Log to standard error as JSON lines."""
+class TextLines(logging.Formatter):
+    """Time, level, event and `name=value` fields, in the format of the shop's text log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+        fields = " ".join(f"{name}={getattr(record, name)}" for name in sorted(KNOWN) if hasattr(record, name))
+        line = f"{time} [{record.levelname.lower():<9}] {record.getMessage():<30} {fields}".rstrip()
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def set_up(logger: logging.Logger, level: str, style: str) -> None:
+    """Log to standard error. `style` is json or text."""
     logger.setLevel(level.upper())
-    if not any(isinstance(handler.formatter, JsonLines) for handler in logger.handlers):
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(JsonLines())
-        logger.handlers = [handler]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if style == "json" else TextLines())
+    logger.handlers = [handler]
     logger.propagate = False

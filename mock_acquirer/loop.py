@@ -1,4 +1,6 @@
-"""The loop: ends sessions, brings late money, sends what is due. Safe to run twice: claims are conditional UPDATEs."""
+"""Background loop: expires sessions, captures late money, sends due deliveries. Two loops may run: claims are
+conditional UPDATEs.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ LONGEST_WAIT = 8.0
 
 
 def tick(app: Flask) -> int:
-    """One look at everything that is due in all runs. Answers how many things were done."""
+    """Perform everything that is due in all runs. Returns the number of items done."""
     hand_over: HandOver = app.extensions["acquirer.courier"]
     with app.app_context():
         done = move_payments()
@@ -38,7 +40,7 @@ def tick(app: Flask) -> int:
 
 
 def move_payments(run: str | None = None) -> int:
-    """End the sessions whose time is over, take the money that was late, then move refunds and disputes on."""
+    """Expire due sessions, make late captures, then advance refunds and disputes."""
     done = 0
     for over in engine.due_payments(run)[0]:
         done += engine.expire_if_due(over)
@@ -52,7 +54,7 @@ def move_payments(run: str | None = None) -> int:
 
 
 def _upcoming(run: str) -> list[datetime]:
-    """When something of this run happens by itself next, by kind."""
+    """The time of the run's next automatic step, by kind."""
     moments = (
         engine.next_due(run),
         deliveries.next_due(run),
@@ -62,13 +64,13 @@ def _upcoming(run: str) -> list[datetime]:
 
 
 def forever(app: Flask, stop: threading.Event) -> None:
-    """Tick until `stop`; woken at once by a fresh delivery. One failing tick never ends it."""
+    """Tick until `stop`; a new delivery wakes it at once. A failing tick is logged and does not end it."""
     wake: threading.Event = app.extensions["acquirer.courier"].wake
     while not stop.is_set():
         try:
             busy = tick(app)
         except Exception:  # noqa: BLE001 - the loop outlives a database that is away
-            app.logger.exception("the delivery loop stumbled")
+            app.logger.exception("delivery loop failed")
             busy = 0
         if not busy:
             wake.wait(PAUSE)
@@ -76,20 +78,20 @@ def forever(app: Flask, stop: threading.Event) -> None:
 
 
 def start_thread(app: Flask) -> threading.Event:
-    """Run the loop beside the serving threads. Setting the answered event ends it."""
+    """Run the loop beside the serving threads. Setting the returned event ends it."""
     stop = threading.Event()
     threading.Thread(target=forever, args=(app, stop), name="acquirer-loop", daemon=True).start()
     return stop
 
 
 def advance(run: str, to: datetime, turn_shop: Callable[[datetime], None]) -> dict[str, int]:
-    """Turn the run's clock to `to`, doing everything that becomes due on the way, each at its own time and in order.
+    """Advance the run's clock to `to`, performing everything that falls due at its own time and in order.
 
-    `turn_shop(moment)` is called before each step. Answers how many deliveries were accepted, and how many attempts
+    `turn_shop(moment)` is called before each step. Returns how many deliveries were accepted, and how many attempts
     were made. Refuses (409) while another advance of this run is under way.
     """
     if not clock.claim_drain(run, DRAIN_LEASE):
-        raise conflict("clock_is_turning", "Another call is turning this run's clock right now.")
+        raise conflict("clock_is_turning", "Another call is advancing this run's clock now.")
     outcomes: list[str] = []
     try:
         _wait_for_senders(run)
@@ -109,7 +111,7 @@ def advance(run: str, to: datetime, turn_shop: Callable[[datetime], None]) -> di
 
 
 def _work_off(run: str) -> list[str]:
-    """Everything that is due at this moment, in order."""
+    """Perform everything that is due at this moment, in order."""
     outcomes: list[str] = []
     while True:
         moved = move_payments(run)
@@ -122,7 +124,7 @@ def _work_off(run: str) -> list[str]:
 
 
 def _wait_for_senders(run: str) -> None:
-    """Whoever claimed a delivery before we began finishes first, so that nothing is overtaken."""
+    """Wait for deliveries claimed before this advance, so that the order is kept."""
     until = time.monotonic() + LONGEST_WAIT
     while deliveries.in_flight(run) and time.monotonic() < until:
         db.session.rollback()

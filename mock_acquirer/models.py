@@ -16,12 +16,12 @@ DEFAULT_RUN = "default"
 
 
 def new_id(prefix: str) -> str:
-    """A fresh id of 120 random bits, such as `pay_…`."""
+    """A new id of 120 random bits, such as `pay_…`."""
     return f"{prefix}_{secrets.token_hex(15)}"
 
 
 class Run(Model):
-    """A world of its own: clock, seed, faults and payments. Tests in parallel each take one."""
+    """An isolated run: its own clock, seed, faults and payments. Parallel tests use one each."""
 
     __tablename__ = "runs"
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -32,7 +32,10 @@ class Run(Model):
 
 
 class FaultPlan(Model):
-    """What is armed at one level (scenario, payment, endpoint, global) for one owner of a run."""
+    """The fault plan of one level (scenario, payment, endpoint, global) for one owner of a run.
+
+    `scenario` is the name of the scenario that it belongs to.
+    """
 
     __tablename__ = "fault_plans"
     __table_args__ = (UniqueConstraint("run", "level", "owner"),)
@@ -42,10 +45,11 @@ class FaultPlan(Model):
     owner: Mapped[str]
     version: Mapped[str]
     plan: Mapped[dict[str, Any]] = mapped_column(JSON)
+    scenario: Mapped[str | None]
 
 
 class Counter(Model):
-    """How often a fault was drawn or used; `times` and the random draws count on it."""
+    """Number of times that a fault was drawn or used; `times` and the random draws depend on it."""
 
     __tablename__ = "counters"
     run: Mapped[str] = mapped_column(primary_key=True)
@@ -54,7 +58,7 @@ class Counter(Model):
 
 
 class FaultUse(Model):
-    """One fault that fired."""
+    """A fault that fired."""
 
     __tablename__ = "fault_uses"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -67,9 +71,9 @@ class FaultUse(Model):
 
 
 class Payment(Model):
-    """One payment session of a merchant. Its state is written by `engine` alone.
+    """A payment session of a merchant. Only `engine` writes its state.
 
-    `wire` is what the dialect keeps of the merchant's own words (such as its metadata); nobody else looks inside.
+    `wire` holds the dialect's own fields of the merchant's request (such as its metadata); only the dialect reads it.
     """
 
     __tablename__ = "payments"
@@ -115,10 +119,10 @@ class Payment(Model):
 
 
 class Capture(Model):
-    """Money that was taken; a misbehaving acquirer takes it twice.
+    """Captured money; with a fault a payment has two captures.
 
-    `refunded` is what went back or is on its way back, `disputed` what a bank has taken back: together never more than
-    `amount`, which the conditional UPDATEs of `refunds` and `disputes` see to.
+    `refunded` is refunded or pending, `disputed` is withdrawn by a bank: together never more than `amount`, which the
+    conditional UPDATEs of `refunds` and `disputes` enforce.
     """
 
     __tablename__ = "captures"
@@ -134,9 +138,9 @@ class Capture(Model):
 
 
 class Refund(Model):
-    """Money on its way back. `reference` is the merchant's own id of it; `state` pending, succeeded or failed.
+    """A refund. `reference` is the merchant's own id of it; `state` pending, succeeded or failed.
 
-    At `due_at` it becomes `due_state`. `wire` is what the dialect keeps of the merchant's own words.
+    At `due_at` it becomes `due_state`. `wire` holds the dialect's own fields of the merchant's request.
     """
 
     __tablename__ = "refunds"
@@ -159,9 +163,9 @@ class Refund(Model):
 
 
 class Dispute(Model):
-    """A customer's bank wants a capture back. `state` is scheduled (by a test card), open, won or lost.
+    """A dispute of a capture. `state` is scheduled (by a test card), open, won or lost.
 
-    A chargeback takes the money away when it opens and gives it back when it is won; an inquiry only asks.
+    A chargeback withdraws the money when it opens and returns it when it is won; an inquiry moves no money.
     """
 
     __tablename__ = "disputes"
@@ -180,7 +184,7 @@ class Dispute(Model):
 
 
 class TimelineEntry(Model):
-    """What happened to a payment: calls, page actions, states, control."""
+    """A timeline entry of a payment: calls, page actions, states, control."""
 
     __tablename__ = "timeline"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -193,7 +197,7 @@ class TimelineEntry(Model):
 
 
 class Event(Model):
-    """Something that the merchant is told, in the bytes in which it is told."""
+    """A webhook event, in the bytes in which it is sent."""
 
     __tablename__ = "events"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -206,7 +210,7 @@ class Event(Model):
 
 
 class Delivery(Model):
-    """One promise to bring an event to an address. `due_at` is the truth; queues only make it sooner.
+    """Delivery of an event to an address. `due_at` is authoritative; queues only make it sooner.
 
     States: pending, held (until `hold_until` is delivered, or a resend), delivered, given_up, disabled.
     """
@@ -234,7 +238,7 @@ class Delivery(Model):
 
 
 class Attempt(Model):
-    """One try to deliver: what was sent, what came back, which faults were used."""
+    """An attempt to deliver: request, response, and faults used."""
 
     __tablename__ = "attempts"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -255,7 +259,7 @@ class Attempt(Model):
 
 
 class DisabledEndpoint(Model):
-    """An address that answered 410: nothing goes there until a resend is accepted."""
+    """An address that answered 410: no deliveries are sent to it until a resend is accepted."""
 
     __tablename__ = "disabled_endpoints"
     run: Mapped[str] = mapped_column(primary_key=True)
@@ -264,7 +268,7 @@ class DisabledEndpoint(Model):
 
 
 class StoredAnswer(Model):
-    """What an Idempotency-Key was answered; `status` is empty while the call is in flight."""
+    """The stored response of an Idempotency-Key; `status` is empty while the call is in flight."""
 
     __tablename__ = "stored_answers"
     run: Mapped[str] = mapped_column(primary_key=True)
@@ -280,7 +284,7 @@ class StoredAnswer(Model):
 
 
 class Secret(Model):
-    """A webhook secret made by rotation. Without a row the secret of the settings is the valid one."""
+    """A webhook secret created by rotation. Without a row, the secret of the settings is valid."""
 
     __tablename__ = "secrets"
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -1,4 +1,4 @@
-"""Whole minor units and the currencies that the acquirer knows."""
+"""Whole minor units and the supported currencies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SMALLEST = 1
 
 
 def show(amount: int, currency: str) -> str:
-    """`TWD 1,200.00`: always with the ISO code, because $ and ¥ say too little."""
+    """`TWD 1,200.00`: always with the ISO code, because $ and ¥ are ambiguous."""
     exponent = EXPONENTS.get(currency, 2)
     sign = "-" if amount < 0 else ""
     whole, rest = divmod(abs(amount), 10**exponent)
@@ -16,5 +16,5 @@ def show(amount: int, currency: str) -> str:
 
 
 def other_than(currency: str) -> str:
-    """Some currency that is not this one."""
+    """A currency other than this one."""
     return "USD" if currency != "USD" else "JPY"

@@ -1,4 +1,6 @@
-"""How rows are moved: the conditional UPDATE on a payment's state, the lock of its row, and what is due by itself."""
+"""State changes of rows: the conditional UPDATE of a payment's state, the lock of its row, and queries for due
+automatic steps.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,13 @@ from mock_acquirer.times import wall_now
 
 
 def won(change: Update) -> bool:
-    """Carry out a conditional UPDATE of one row; False when somebody else was first. Inside a unit."""
+    """Execute a conditional UPDATE of one row; False when another caller was first. Inside a transaction."""
     done = db.session.execute(change.execution_options(synchronize_session=False))
     return getattr(done, "rowcount", 0) == 1
 
 
 def move(payment: Payment, to: str, *guards: Any, sources: tuple[str, ...] | None = None, **values: Any) -> bool:
-    """Move the payment if it still is in one of `sources` (default: those of the table); False when it is not."""
+    """Change the payment's state if it is in one of `sources` (default: those of the table); False when it is not."""
     allowed = sources if sources is not None else states.sources_of(to)
     before = payment.state
     moved = won(
@@ -33,7 +35,7 @@ def move(payment: Payment, to: str, *guards: Any, sources: tuple[str, ...] | Non
 
 
 def lock(payment: Payment) -> int:
-    """Others who want money of this payment wait until this unit is over. Answers how often it was locked so far."""
+    """Lock the payment's row until this transaction ends. Returns how often it was locked so far."""
     mine = update(Payment).where(Payment.id == payment.id).values(refund_seq=Payment.refund_seq + 1)
     number = db.session.scalar(mine.returning(Payment.refund_seq).execution_options(synchronize_session=False))
     db.session.refresh(payment)
@@ -41,9 +43,9 @@ def lock(payment: Payment) -> int:
 
 
 def due_now(query: Select[Any], moment: Any, run: str | None) -> Select[Any]:
-    """`query` (which joins the payment's run) for rows whose `moment` has come on their run's clock.
+    """`query` (which joins the payment's run) for rows whose `moment` has passed on their run's clock.
 
-    Without a run: those of all runs that nobody is draining.
+    Without a run: those of all runs without a drain lease.
     """
     wall = wall_now()
     query = query.where(type_coerce(moment, BigInteger) <= type_coerce(to_micros(wall), BigInteger) + Run.offset_us)
@@ -57,13 +59,13 @@ def _of_run(run: str | None, wall: datetime) -> ColumnElement[bool]:
 
 
 def due_parts(part: type[Refund] | type[Dispute], run: str | None, limit: int = 200) -> list[Any]:
-    """Refunds or disputes that change by themselves now."""
+    """Refunds or disputes whose automatic step is due."""
     mine = select(part).join(Payment, Payment.id == part.payment_id).join(Run, Run.name == Payment.run)
     return list(db.session.scalars(due_now(mine, part.due_at, run).limit(limit)))
 
 
 def next_part(part: type[Refund] | type[Dispute], run: str) -> datetime | None:
-    """When the next refund or dispute of this run changes by itself."""
+    """The time of the run's next automatic step of a refund or dispute."""
     mine = select(func.min(part.due_at)).join(Payment, Payment.id == part.payment_id).where(Payment.run == run)
     moment: datetime | None = db.session.scalar(mine)
     return moment

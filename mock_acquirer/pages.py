@@ -1,24 +1,42 @@
-"""The hosted payment pages. A state enforcer decides on every URL what may be seen, the engine all the rest."""
+"""Hosted payment pages. A decorator decides on every URL which page the payment's state allows; the engine decides the
+rest.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from typing import Any
 
 from flask import Blueprint, Response, abort, current_app, make_response, redirect, render_template, request, url_for
 
-from mock_acquirer import barcode, cards, dialects, engine, faults, guards, links, presets, qr, states, timeline
+from mock_acquirer import (
+    barcode,
+    cards,
+    clock,
+    dialect_interface,
+    engine,
+    faults,
+    guards,
+    links,
+    presets,
+    qr,
+    states,
+    timeline,
+)
 from mock_acquirer.db import db
+from mock_acquirer.digits import narrow
 from mock_acquirer.models import Payment
 
 bp = Blueprint("pages", __name__, url_prefix="/pay")
-EXPIRY = re.compile(r"\s*(\d{1,2})\s*[/-]?\s*(\d{4}|\d{2})\s*")
+EXPIRY = re.compile(r"\s*([0-9]{1,2})\s*[/-]?\s*([0-9]{4}|[0-9]{2})\s*")
+LONGEST_VALID_YEARS = 50
 
 
 def stage_of(payment: Payment) -> str:
-    """Which page a payment has now: form, challenge, store (a code that waits for the counter) or result."""
+    """The page of a payment's state: form, challenge, store (a code that awaits payment) or result."""
     if payment.state not in states.OPEN or payment.capture_due_at is not None:
         return "result"
     if payment.state != "requires_action":
@@ -30,7 +48,7 @@ STAGES = {"form": "pages.form", "challenge": "pages.challenge", "store": "pages.
 
 
 def at_stage(*stages: str) -> Callable[[Callable[[Payment], Any]], Callable[[str], Any]]:
-    """Load the payment, end it when its time is over, and send the browser to the page that it has now."""
+    """Load the payment, expire it when due, and redirect the browser to the page of its state."""
 
     def decorate(view: Callable[[Payment], Any]) -> Callable[[str], Any]:
         @wraps(view)
@@ -59,7 +77,7 @@ def _load(payment_id: str) -> Payment:
 @bp.get("/<payment_id>")
 @at_stage("form")
 def form(payment: Payment) -> Response:
-    if dialects.named(payment.dialect).wallet:
+    if dialect_interface.named(payment.dialect).wallet:
         return _page("wallet.html", payment, picture=qr.picture(links.wallet_url(payment)))
     if _methods(payment) == ("store",):
         return _page("store_choice.html", payment)
@@ -67,14 +85,14 @@ def form(payment: Payment) -> Response:
 
 
 def _form(payment: Payment, errors: dict[str, str], values: dict[str, str]) -> Response:
-    """The number and the security code are never sent back to the browser."""
+    """Render the form. The card number and the security code are never sent back to the browser."""
     status = 422 if errors else 200
     return _page("checkout.html", payment, status, errors=errors, values=values, test_cards=cards.CARDS)
 
 
 def _page(template: str, payment: Payment, status: int = 200, **values: Any) -> Response:
-    """Render with what every payment page shows."""
-    shop = dialects.merchant_of(payment)
+    """Render with the values that every payment page shows."""
+    shop = dialect_interface.merchant_of(payment)
     panel: dict[str, Any] = {}
     if current_app.config["ACQUIRER_CONTROL"]:
         panel = {
@@ -89,10 +107,10 @@ def _page(template: str, payment: Payment, status: int = 200, **values: Any) -> 
         f"mock_acquirer/{template}",
         payment=payment,
         shop=shop,
-        brand=dialects.named(payment.dialect).title,
-        wallet=dialects.named(payment.dialect).wallet,
+        brand=dialect_interface.named(payment.dialect).title,
+        wallet=dialect_interface.named(payment.dialect).wallet,
         methods=_methods(payment),
-        rehearses=dialects.named(payment.dialect).rehearses,
+        rehearses=dialect_interface.named(payment.dialect).rehearses,
         decline=decline,
         tries_left=cards.MOST_DECLINES - payment.declines,
         panel=panel,
@@ -102,7 +120,7 @@ def _page(template: str, payment: Payment, status: int = 200, **values: Any) -> 
 
 
 def _methods(payment: Payment) -> tuple[str, ...]:
-    return dialects.named(payment.dialect).methods(payment)
+    return dialect_interface.named(payment.dialect).methods(payment)
 
 
 def _fates(written: list[str]) -> list[str]:
@@ -113,7 +131,7 @@ def _fates(written: list[str]) -> list[str]:
 @at_stage("form")
 def pay(payment: Payment) -> Response:
     _require_wallet(payment, False)
-    card, errors = _read_card()
+    card, errors = _read_card(clock.now(payment.run))
     if card is None or errors:
         kept = {name: request.form.get(name, "")[:60] for name in ("name", "expiry")}
         return _form(payment, errors, kept)
@@ -125,7 +143,7 @@ def pay(payment: Payment) -> Response:
 @bp.get("/<payment_id>/wallet")
 @at_stage("form")
 def wallet(payment: Payment) -> Response:
-    """What the wallet's app shows when the code was scanned."""
+    """The page of the wallet app after scanning the code."""
     _require_wallet(payment, True)
     return _page("wallet_confirm.html", payment)
 
@@ -140,21 +158,21 @@ def pay_with_wallet(payment: Payment) -> Response:
 
 
 def _require_wallet(payment: Payment, wanted: bool) -> None:
-    """A code takes no card, and a card form no scan."""
-    if dialects.named(payment.dialect).wallet != wanted or not (wanted or "card" in _methods(payment)):
+    """Refuse a card for a wallet payment, and a scan for a card payment."""
+    if dialect_interface.named(payment.dialect).wallet != wanted or not (wanted or "card" in _methods(payment)):
         abort(404, "This payment cannot be paid in this way.")
 
 
-def _read_card() -> tuple[cards.Card | None, dict[str, str]]:
-    """(the test card, a sentence for each field that is not right)."""
+def _read_card(now: datetime) -> tuple[cards.Card | None, dict[str, str]]:
+    """(the test card, an error sentence for each invalid field)."""
     errors: dict[str, str] = {}
     card, why = cards.read_number(request.form.get("number", "")[:40])
     if why:
         errors["number"] = why
-    expiry = EXPIRY.fullmatch(request.form.get("expiry", "")[:20])
-    if expiry is None or not 1 <= int(expiry[1]) <= 12:
-        errors["expiry"] = "Enter month and year, such as 12/34."
-    cvc = request.form.get("cvc", "").strip()
+    wrong_date = _wrong_expiry(request.form.get("expiry", "")[:20], now)
+    if wrong_date:
+        errors["expiry"] = wrong_date
+    cvc = narrow(request.form.get("cvc", "")[:20]).strip()
     if not re.fullmatch(r"[0-9]{3,4}", cvc):
         errors["cvc"] = "Enter the 3 or 4 digits of the security code."
     if not request.form.get("name", "").strip():
@@ -162,14 +180,27 @@ def _read_card() -> tuple[cards.Card | None, dict[str, str]]:
     return card, errors
 
 
+def _wrong_expiry(entered: str, now: datetime) -> str:
+    """Error sentence about the expiry date; empty when the card is valid at the end of this month."""
+    expiry = EXPIRY.fullmatch(narrow(entered))
+    if expiry is None or not 1 <= int(expiry[1]) <= 12:
+        return "Enter month and year, such as 12/34."
+    year = int(expiry[2]) + (now.year // 100 * 100 if len(expiry[2]) == 2 else 0)
+    if (year, int(expiry[1])) < (now.year, now.month):
+        return "This card has expired. Check the date or use another card."
+    if year > now.year + LONGEST_VALID_YEARS:
+        return "This date is too far in the future. Enter month and year, such as 12/34."
+    return ""
+
+
 def _arm_linked(payment: Payment) -> None:
-    """A fate that came with the link takes effect when the customer acts."""
+    """Arm the fault plan of the link when the customer acts."""
     if current_app.config["ACQUIRER_CONTROL"]:
         faults.add(payment, presets.plan_of(presets.chosen(_fates(request.form.getlist("fate")))))
 
 
 def _after(payment: Payment, outcome: str) -> Response:
-    """Back to the shop when the customer is done, else to the page that the payment has now."""
+    """Redirect to the shop when the customer is done, else to the page of the payment's state."""
     if outcome in ("captured", "authorized", "processing") and payment.return_url:
         return _redirect(payment.return_url)
     return _redirect(url_for(STAGES[stage_of(payment)], payment_id=payment.id))
@@ -184,7 +215,7 @@ def _redirect(where: str) -> Response:
 @bp.post("/<payment_id>/store")
 @at_stage("form", "store")
 def choose_store(payment: Payment) -> Response:
-    """The customer wants a code to pay with at a convenience store."""
+    """Issue a code to pay with at a convenience store."""
     if "store" not in _methods(payment):
         abort(404, "This payment cannot be paid in this way.")
     _arm_linked(payment)
@@ -195,14 +226,14 @@ def choose_store(payment: Payment) -> Response:
 @bp.get("/<payment_id>/store")
 @at_stage("store")
 def store(payment: Payment) -> Response:
-    """The code as letters and bars, and until when it can be paid."""
+    """The code as text and barcode, and its expiry."""
     return _page("store.html", payment, barcode=barcode.code39(payment.store_code or ""))
 
 
 @bp.post("/<payment_id>/pay_at_counter")
 @at_stage("store")
 def pay_at_counter(payment: Payment) -> Response:
-    """For testers: what happens at the counter, minutes or days later."""
+    """For testers: pay the code at the counter."""
     guards.require_control()
     timeline.note(payment, "page", "The customer pays at the counter")
     engine.pay_at_counter(payment)
@@ -212,7 +243,7 @@ def pay_at_counter(payment: Payment) -> Response:
 @bp.post("/<payment_id>/rehearse")
 @at_stage("form", "store", "challenge", "result")
 def rehearse(payment: Payment) -> Response:
-    """For testers: the merchant is told of a payment that never was."""
+    """For testers: notify the merchant of a simulated payment without money."""
     guards.require_control()
     engine.rehearse(payment)
     return _redirect(url_for(STAGES[stage_of(payment)], payment_id=payment.id) + "#fate")
@@ -236,7 +267,7 @@ def challenge(payment: Payment) -> Response:
 @bp.post("/<payment_id>/challenge")
 @at_stage("challenge")
 def answer_challenge(payment: Payment) -> Response:
-    """Approve, fail, let it time out; or leave, and find it unanswered when coming back before the session ends."""
+    """Approve, fail, time out or leave the challenge; a customer who leaves may come back until the session expires."""
     answer = request.form.get("answer", "")
     if answer not in (*engine.CHALLENGE, "leave"):
         abort(422, "Choose one of the answers on the page.")
@@ -255,10 +286,10 @@ def result(payment: Payment) -> Response:
 @bp.post("/<payment_id>/fate")
 @at_stage("form", "challenge", "store", "result")
 def arm_fate(payment: Payment) -> Response:
-    """Replace what is armed on this payment by what was picked."""
+    """Replace the faults armed on this payment by the chosen presets."""
     guards.require_control()
     picked = [] if "clear" in request.form else presets.chosen(_fates(request.form.getlist("pick")))
     faults.arm(payment.run, "payment", payment.id, presets.plan_of(picked))
     labels = ", ".join(preset.label for preset in picked) or "nothing"
-    timeline.note(payment, "control", f"Armed in the fate panel: {labels}")
+    timeline.note(payment, "control", f"Armed on the payment page: {labels}")
     return _redirect(url_for(STAGES[stage_of(payment)], payment_id=payment.id) + "#fate")

@@ -1,4 +1,4 @@
-"""QR codes as pictures that a page can carry in itself."""
+"""QR codes as inline pictures."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import segno
 
 
 def picture(address: str) -> str:
-    """A `data:` address of the QR code that says `address`; dark on light in every colour scheme."""
+    """A `data:` address of the QR code for `address`; dark on light in every colour scheme."""
     return segno.make(address, error="m", micro=False).svg_data_uri(scale=5, border=4, light="#fff", dark="#000")

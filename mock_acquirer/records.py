@@ -1,4 +1,4 @@
-"""What the control API shows of a payment and its deliveries, and the sums over all of them."""
+"""Control API documents of a payment and its deliveries, and totals over all payments."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def attempt_record(attempt: Attempt) -> dict[str, Any]:
 
 
 def totals(run: str) -> dict[str, Any]:
-    """Captured, refunded for good, refunds under way and taken back by banks: per merchant, currency and payment."""
+    """Captured, refunded, pending refunds and withdrawn by chargebacks: per merchant, currency and payment."""
     taken = (
         select(
             Payment.merchant,
@@ -173,7 +173,7 @@ def _refunded(run: str) -> dict[tuple[str, str, str], int]:
 
 @unit
 def clear(run: str, keep_clock: bool) -> None:
-    """Forget everything of this run."""
+    """Delete everything of this run."""
     mine = select(Payment.id).where(Payment.run == run)
     sent = select(Delivery.id).where(Delivery.run == run)
     db.session.execute(delete(Attempt).where(Attempt.delivery_id.in_(sent)))

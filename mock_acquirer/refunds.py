@@ -1,6 +1,7 @@
-"""Refunds: never more than was taken, once per reference of the merchant, settled at once or later on the run's clock.
+"""Refunds: at most the captured amount, one per reference of the merchant, succeeding at once or later on the run's
+clock.
 
-Told as refund.pending, refund.succeeded and refund.failed, and payment.refunded when everything has gone back.
+Events: refund.pending, refund.succeeded and refund.failed, and payment.refunded when everything has been refunded.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from mock_acquirer.money import show
 
 AT_ONCE = timedelta()
 LATER: dict[tuple[str | None, str], tuple[timedelta, str]] = {
-    # (card, state): (how long it lasts, what follows)
+    # (card, state): (its duration, the next state)
     ("refund_pending", "pending"): (timedelta(minutes=1), "succeeded"),
     ("refund_fails", "succeeded"): (timedelta(minutes=1), "failed"),
 }
@@ -35,12 +36,13 @@ def refund(
     wait: timedelta = AT_ONCE,
     wire: dict[str, Any] | None = None,
 ) -> Refund:
-    """Send `amount` (minor units; None: all that is left of the capture) back to the customer.
+    """Refund `amount` (minor units; None: the remaining amount of the capture) to the customer.
 
-    `reference` is the merchant's id of the refund: a second call with it answers the first refund; empty makes one up.
-    Without `capture_id` the oldest capture with enough left is taken. `wait` is how long the dialect keeps every refund
-    pending; some cards keep it pending or let it fail later. Refuses with 409 when nothing was captured, nothing is
-    left or the reference belongs to another refund, with 422 when it is more than is left.
+    `reference` is the merchant's id of the refund: a second call with it returns the first refund; empty generates one.
+    Without `capture_id` the oldest capture with a sufficient remaining amount is used. `wait` is how long the dialect
+    keeps
+    every refund pending; some cards keep it pending or let it fail later. Refuses with 409 when nothing was captured,
+    nothing is left or the reference belongs to another refund, with 422 when the amount exceeds the remaining one.
     """
     position = moves.lock(payment)
     known = by_reference(payment, reference) if reference else None
@@ -80,7 +82,7 @@ def _same(known: Refund, amount: int | None, capture_id: str | None) -> Refund:
 
 
 def _reserve(payment: Payment, amount: int | None, capture_id: str | None) -> tuple[Capture, int]:
-    """Take the amount from what can still go back; the conditional UPDATE keeps two callers from taking it twice."""
+    """Subtract the amount from the refundable amount; the conditional UPDATE prevents refunding it twice."""
     if payment.state != "captured" or not payment.captures:
         raise conflict("not_captured", f"Only captured money can be refunded; this payment is {payment.state}.")
     mine = [one for one in payment.captures if capture_id in (None, one.id)]
@@ -104,7 +106,7 @@ def _reserve(payment: Payment, amount: int | None, capture_id: str | None) -> tu
 
 
 def left(capture: Capture) -> int:
-    """What can still be refunded of the capture, in minor units."""
+    """The remaining refundable amount of the capture, in minor units."""
     return capture.amount - capture.refunded - capture.disputed
 
 
@@ -113,7 +115,7 @@ def _first_state(payment: Payment, wait: timedelta) -> str:
 
 
 def _later(payment: Payment, state: str, wait: timedelta) -> tuple[timedelta | None, str | None]:
-    """(how long this state lasts, what follows)."""
+    """(duration of this state, next state)."""
     lasts, follows = LATER.get((payment.card, state), (None, None))
     if state == "pending":
         return max(wait, lasts or AT_ONCE), "succeeded"
@@ -129,16 +131,16 @@ def _announce(payment: Payment, told: Refund, line: str) -> None:
 
 
 def refunded(payment: Payment) -> int:
-    """What has gone back for good, in minor units of the captures' currency; what is pending is not counted."""
+    """The succeeded refunds, in minor units of the captures' currency; pending ones are not counted."""
     mine = select(func.sum(Refund.amount)).where(Refund.payment_id == payment.id, Refund.state == "succeeded")
     return int(db.session.scalar(mine) or 0)
 
 
 @unit
 def become(told: Refund, state: str, due_by: datetime | None = None) -> bool:
-    """Move the refund on; False when somebody was quicker or its state does not allow it.
+    """Change the refund's state; False when the current state does not allow it.
 
-    With `due_by` only if it is due by then. What fails can be refunded again.
+    With `due_by` only if it is due by then. A failed refund's amount can be refunded again.
     """
     payment = db.session.get_one(Payment, told.payment_id)
     now = clock.now(payment.run)
@@ -163,7 +165,7 @@ def become(told: Refund, state: str, due_by: datetime | None = None) -> bool:
 
 
 def step(told: Refund) -> bool:
-    """What is due happens. True when this call did it."""
+    """Perform the due step. True when this call performed it."""
     due_by = clock.now(db.session.get_one(Payment, told.payment_id).run)
     return bool(told.due_state) and become(told, str(told.due_state), due_by)
 
@@ -175,7 +177,7 @@ def find(payment: Payment, refund_id: str) -> Refund | None:
 
 
 def by_reference(payment: Payment, reference: str) -> Refund | None:
-    """The payment's refund that the merchant calls so."""
+    """The payment's refund with this reference of the merchant."""
     mine = select(Refund).where(Refund.payment_id == payment.id, Refund.reference == reference)
     return db.session.scalar(mine.execution_options(populate_existing=True))
 

@@ -1,8 +1,9 @@
-"""The receiver report card: good, forged, doubled, late and broken webhooks for one address, and what it got wrong.
+"""Receiver report card: sends valid, forged, duplicate, late and malformed webhooks to one address and lists the
+receiver's mistakes.
 
-Its payment lives in a run of its own, so a receiver has never heard of it: that must still be acknowledged, since
-an acquirer would only say it again. With a payment that the receiver knows, the card also looks whether an unsigned or
-replayable hint made it ask.
+Its payment lives in its own run, so a receiver does not know it; the receiver must still acknowledge, since
+an acquirer would only retry. With a payment that the receiver knows, the card also checks that an unsigned or
+replayable hint makes the receiver query.
 """
 
 from __future__ import annotations
@@ -20,14 +21,29 @@ from typing import Any
 import httpx
 from flask import current_app
 
-from mock_acquirer import cards, clock, courier, dialects, engine, faults, plans, signing, states, targets, timeline
+from mock_acquirer import (
+    cards,
+    clock,
+    courier,
+    dialect_interface,
+    engine,
+    faults,
+    outgoing,
+    plans,
+    signing,
+    states,
+    targets,
+    timeline,
+    trust,
+)
 from mock_acquirer.db import release
-from mock_acquirer.dialects import Dialect
+from mock_acquirer.dialect_interface import Dialect
 from mock_acquirer.errors import conflict, invalid, not_found
 from mock_acquirer.models import Payment, new_id
 from mock_acquirer.times import wall_now
 
-SLOW_MS = 2000
+AGENT = f"{courier.AGENT} (report card)"
+"""Identifies the report card in the receiver's log."""
 ASKS_WITHIN = 10.0
 LATE = timedelta(days=3)
 HUGE = 1_000_000
@@ -35,8 +51,8 @@ OTHER_EVENTS = ("payment.requires_action", "payment.authorized", "payment.declin
 CURRENCIES = {"tpay": "TWD", "paypay": "JPY"}
 TIMED = {"stale_time": ("kpay", "stripe"), "future_time": ("kpay",)}
 WORDS: dict[str, Callable[[str], dict[str, str]]] = {
-    # what a merchant would have said about the payment beyond our columns
-    "tpay": lambda _: {"MerchantID": dialects.setting("ACQUIRER_TPAY_MERCHANT_ID")},
+    # request fields that the dialect's documents need
+    "tpay": lambda _: {"MerchantID": dialect_interface.setting("ACQUIRER_TPAY_MERCHANT_ID")},
     "stripe": lambda reference: {"client_reference_id": reference},
 }
 HINTS = ("tpay", "paypay")
@@ -45,7 +61,7 @@ HINTS = ("tpay", "paypay")
 
 @dataclass(frozen=True)
 class Letter:
-    """One webhook as it is posted."""
+    """A webhook request."""
 
     headers: dict[str, str]
     body: bytes
@@ -53,19 +69,19 @@ class Letter:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back; status 0 means that nothing did."""
+    """The receiver's response; status 0 means none."""
 
     status: int
     text: str
     ms: int
 
     def __str__(self) -> str:
-        return f"{self.status} in {self.ms} ms" if self.status else f"no answer ({self.text}) in {self.ms} ms"
+        return f"{self.status} in {self.ms} ms" if self.status else f"No answer ({self.text}) in {self.ms} ms"
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What the cases write about: one event of one payment."""
+    """Subject of the cases: one event of one payment."""
 
     dialect: Dialect
     payment: Payment
@@ -73,9 +89,10 @@ class Subject:
     happened_at: datetime
 
     def letter(self, kind: str = "payment.captured", bend: str | None = None, **more: Any) -> Letter | None:
-        """The event, signed at the wall time of now; None when this dialect does not tell about it.
+        """The event, signed at the current wall time; None when this dialect sends none for it.
 
-        `more`: `age` (how long ago it happened), `event_id`, or `body`, which replaces the event and is signed rightly.
+        `more`: `age` (how long ago it happened), `event_id`, or `body`, which replaces the event and gets a valid
+        signature.
         """
         event_id, moment = more.get("event_id", self.event_id), self.happened_at - more.get("age", timedelta())
         rendered = self.dialect.event_body(self.payment, kind, event_id, moment)
@@ -87,25 +104,29 @@ class Subject:
         body = more.get("body", text.encode())
         signer, header = self.dialect.sign, self.dialect.signature_header
         signed = signing.sign(signer, header, keys, event_id, wall_now(), body, bend)
-        return Letter({"content-type": content_type, "user-agent": courier.AGENT} | signed.headers, signed.body)
+        return Letter({"content-type": content_type, "user-agent": AGENT} | signed.headers, signed.body)
 
 
-Judge = Callable[[Subject, Reply], str]  # what is wrong with the reply, as a sentence; empty when it is right
+Judge = Callable[[Subject, Reply], str]  # the mistake in the reply, as a sentence; empty when it is right
 
 
 def taken(problem: str) -> Judge:
-    """The delivery must be acknowledged as the dialect wants it, and in time."""
+    """The receiver must acknowledge the delivery as the dialect requires, and in time."""
 
     def judge(subject: Subject, reply: Reply) -> str:
         if 300 <= reply.status < 400:
-            return f"{problem} was answered with a redirect ({reply.status}); no acquirer follows one."
+            return f"{problem} was answered with a redirect ({reply.status}). Acquirers do not follow redirects."
         if not reply.status:
-            return f"{problem} got no answer: {reply.text}."
+            return f"{problem}: no answer ({reply.text})."
         if not subject.dialect.acknowledged(reply.status, reply.text):
             detail = f"{reply.status} and {reply.text[:40]!r}" if reply.status == 200 else str(reply.status)
-            return f"{problem} was answered {detail}, which is no acknowledgement: it would be sent again and again."
-        if reply.ms > SLOW_MS:
-            return f"{problem} was acknowledged after {reply.ms} ms; acquirers give up after {SLOW_MS}."
+            return (
+                f"{problem} was answered {detail}, which is not an acknowledgement. The acquirer would keep retrying."
+            )
+        longest = round(subject.dialect.ack_within * 1000)
+        if reply.ms > longest:
+            gives_up = f"{subject.dialect.title} gives up after {longest}"
+            return f"{problem} was acknowledged after {reply.ms} ms; {gives_up}."
         return ""
 
     return judge
@@ -118,18 +139,20 @@ def refused(problem: str) -> Judge:
         if 400 <= reply.status < 500:
             return ""
         if 200 <= reply.status < 300:
-            return f"{problem} was accepted ({reply.status}): anybody could say that an order is paid."
-        return f"{problem} was answered {reply}; say 4xx: it is the sender's mistake, and no reason to try again."
+            return f"{problem} was accepted ({reply.status}). Anyone could mark an order as paid."
+        if not reply.status:
+            return f"{problem}: no answer ({reply.text}). Answer with a 4xx status, so that it is not retried."
+        return f"{problem} was answered {reply}. Answer with a 4xx status, so that it is not retried."
 
     return judge
 
 
 def survived(problem: str) -> Judge:
-    """The delivery must not break the receiver."""
+    """The delivery must not cause a server error."""
 
     def judge(_: Subject, reply: Reply) -> str:
         if reply.status >= 500:
-            return f"{problem} broke the receiver ({reply.status}); say 4xx."
+            return f"{problem} caused an error in the receiver ({reply.status}). Answer with a 4xx status."
         return f"{problem} was answered with a redirect ({reply.status})." if 300 <= reply.status < 400 else ""
 
     return judge
@@ -137,7 +160,7 @@ def survived(problem: str) -> Judge:
 
 @dataclass(frozen=True)
 class Case:
-    """One trial: what is sent (`copies` at once) and how the reply is judged. Without a letter it is left out."""
+    """A test case: the request (`copies` at once) and the judgement of the reply. Skipped without a request."""
 
     name: str
     sent: str
@@ -156,7 +179,7 @@ def _bent(bend: str) -> Callable[[Subject], Letter | None]:
 
 
 def _other_event(subject: Subject) -> Letter | None:
-    """An event from before, which comes after the last one."""
+    """An earlier event that arrives after the last one."""
     letters = (subject.letter(kind, age=timedelta(minutes=1), event_id=new_id("evt")) for kind in OTHER_EVENTS)
     return next((letter for letter in letters if letter is not None), None)
 
@@ -190,43 +213,56 @@ def _other_content(subject: Subject) -> Letter | None:
 
 
 CASES: tuple[Case, ...] = (
-    Case("good", "A good delivery", Subject.letter, taken("A good delivery")),
+    Case("good", "A valid delivery", Subject.letter, taken("A valid delivery")),
     Case("duplicate", "The same delivery again", Subject.letter, taken("A duplicate")),
-    Case("at_once", "Five copies at the same instant", Subject.letter, taken("One of five copies at once"), copies=5),
-    Case("late", "A delivery that comes three days late", _late, taken("A late delivery")),
+    Case("at_once", "Five copies at the same time", Subject.letter, taken("One of five copies at once"), copies=5),
+    Case("late", "A delivery three days late", _late, taken("A late delivery")),
     Case("reordered", "An older event after the last one", _other_event, taken("An older event after the last one")),
-    Case("unknown_type", "An event type from the future", _unknown_type, taken("An unknown event type")),
+    Case("unknown_type", "An unknown event type", _unknown_type, taken("An unknown event type")),
     Case("no_signature", "No signature", _bent("missing"), refused("A delivery without a signature")),
     Case("wrong_key", "Another merchant's key", _bent("wrong_key"), refused("A delivery signed with another key")),
-    Case("old_key", "A key that has ended", _bent("old_key"), refused("A delivery signed with an ended key")),
-    Case("malformed_signature", "A garbled signature", _bent("malformed"), refused("A garbled signature")),
+    Case("old_key", "An expired key", _bent("old_key"), refused("A delivery signed with an expired key")),
+    Case("malformed_signature", "A malformed signature", _bent("malformed"), refused("A malformed signature")),
     Case("tampered", "A body changed after signing", _bent("tampered"), refused("A tampered body")),
     Case("stale_time", "Signed ten minutes ago", _bent("stale_time"), refused("A delivery signed ten minutes ago")),
-    Case("future_time", "Signed ten minutes ahead", _bent("future_time"), refused("A delivery from the future")),
-    Case("malformed", "A body that is no message", _body(lambda _: b'{"id": '), survived("A malformed body")),
+    Case(
+        "future_time", "Signed ten minutes ahead", _bent("future_time"), refused("A delivery signed ten minutes ahead")
+    ),
+    Case("malformed", "A malformed body", _body(lambda _: b'{"id": '), survived("A malformed body")),
     Case("truncated", "Half of a body", _body(lambda body: body[: len(body) // 2]), survived("Half of a body")),
-    Case("empty", "No body at all", _body(lambda _: b""), survived("An empty body")),
-    Case("not_utf8", "No text", _body(lambda _: b"\xff\xfe\x00\x80"), survived("A body that is no text")),
-    Case("not_an_object", "A list of lists", _body(lambda _: b"[[],[]]"), survived("A list instead of an object")),
-    Case("huge", "A megabyte", _body(lambda _: b"x" * HUGE), survived("A body of a megabyte")),
+    Case("empty", "An empty body", _body(lambda _: b""), survived("An empty body")),
+    Case(
+        "not_utf8",
+        "A body that is not UTF-8",
+        _body(lambda _: b"\xff\xfe\x00\x80"),
+        survived("A body that is not UTF-8"),
+    ),
+    Case(
+        "not_an_object",
+        "A list instead of an object",
+        _body(lambda _: b"[[],[]]"),
+        survived("A list instead of an object"),
+    ),
+    Case("huge", "A body of one megabyte", _body(lambda _: b"x" * HUGE), survived("A body of one megabyte")),
     Case("content_type", "A wrong content type", _other_content, survived("A wrong content type")),
 )
 
 
 def run(name: str, url: str, payment: Payment | None = None) -> dict[str, Any]:
-    """Try every case of the dialect on the address and judge. Refuses an address that webhooks may not go to (422).
+    """Send every case of the dialect to the address and judge the replies. Refuses (422) an address that is not
+    allowed.
 
-    With an open `payment` of the receiver's it is paid, and told by the card alone.
+    An open `payment` of the receiver is paid, and its webhooks are sent by the card alone.
     """
-    dialect = dialects.every().get(name)
+    dialect = dialect_interface.every().get(name)
     if dialect is None:
-        raise not_found("The dialects are " + ", ".join(dialects.every()) + ".")
+        raise not_found("The dialects are " + ", ".join(dialect_interface.every()) + ".")
     if not targets.is_allowed(url):
         raise invalid("url", "Webhooks may only go to the origins listed in ACQUIRER_WEBHOOK_TARGETS.")
     known = payment is not None
+    if payment is not None and payment.dialect != name:
+        raise conflict("other_dialect", f"This payment belongs to {payment.dialect}.")
     about = _paid(payment) if payment is not None else _made_up(dialect)
-    if about.dialect != name:
-        raise conflict("other_dialect", f"That payment is one of {about.dialect}.")
     subject = Subject(dialect, about, new_id("evt"), clock.now(about.run))
     mark = len(timeline.of(about))
     checks = [check for case in CASES for check in _try(case, subject, url)]
@@ -236,7 +272,7 @@ def run(name: str, url: str, payment: Payment | None = None) -> dict[str, Any]:
 
 
 def _made_up(dialect: Dialect) -> Payment:
-    """A captured payment in a run of its own, about which nobody is told."""
+    """A captured payment in its own run, without webhooks."""
     run_name = clock.enter_run(f"report_{secrets.token_hex(6)}")
     reference = f"RC{secrets.token_hex(7).upper()}"
     session = engine.Session(
@@ -257,13 +293,13 @@ def _made_up(dialect: Dialect) -> Payment:
 
 
 def _paid(payment: Payment) -> Payment:
-    """The receiver's own payment, paid; its usual webhooks are lost, so that only the card's arrive."""
+    """The receiver's own payment, paid; its usual webhooks are dropped, so that only the card's arrive."""
     if payment.state in states.OPEN:
         faults.arm(payment.run, "payment", payment.id, {"hook": {"drop": plans.MOST}})
-        engine.pay(payment, cards.WALLET if dialects.named(payment.dialect).wallet else cards.CARDS[0])
+        engine.pay(payment, cards.WALLET if dialect_interface.named(payment.dialect).wallet else cards.CARDS[0])
     if payment.state != "captured":
         raise conflict(f"already_{payment.state}", f"The payment is {payment.state}; name an open or a captured one.")
-    timeline.note(payment, "control", "A receiver report card is made of this payment")
+    timeline.note(payment, "control", "Receiver report card run with this payment")
     return payment
 
 
@@ -293,37 +329,34 @@ def _post_all(url: str, letter: Letter, copies: int) -> list[Reply]:
 
 
 def _post(url: str, letter: Letter) -> Reply:
-    """One post, as the courier does it: checked address, no redirects, a bounded answer."""
+    """Post as the courier does: checked address, no redirects, bounded response."""
     began = time.monotonic()
     try:
         way = targets.way_to(url)
-        client: httpx.Client = current_app.extensions["acquirer.http"]
-        sent = letter.headers | way.headers
-        with client.stream("POST", way.url, content=letter.body, headers=sent, extensions=way.extensions) as response:
-            text = courier.read_capped(response, began)
-        return Reply(response.status_code, text, courier.since(began))
+        answered = outgoing.post(current_app.extensions["acquirer.http"], way, letter.headers, letter.body)
+        return Reply(answered.status, answered.text, answered.milliseconds)
     except (httpx.HTTPError, ValueError) as failed:
-        return Reply(0, type(failed).__name__, courier.since(began))
+        return Reply(0, trust.failure(failed), outgoing.since(began))
 
 
 def _asked(subject: Subject, known: bool, mark: int) -> dict[str, Any]:
-    """Whether a hint that proves nothing made the receiver ask."""
-    check = {"name": "asks", "sent": "A hint that proves nothing", "answered": "", "verdict": "skipped", "finding": ""}
+    """Mistake if a hint that proves nothing did not make the receiver query."""
+    check = {"name": "asks", "sent": "An unproven notification", "answered": "", "verdict": "skipped", "finding": ""}
     if subject.dialect.name not in HINTS:
-        return check | {"answered": "not tried: this dialect's signature is proof enough"}
+        return check | {"answered": "Not tried: this dialect's signature is proof enough"}
     if not known:
-        return check | {"answered": "not tried: name a payment that the receiver knows"}
+        return check | {"answered": "Not tried: name a payment that the receiver knows"}
     until = time.monotonic() + ASKS_WITHIN
     for _ in itertools.count():
         lines = timeline.of(subject.payment)[mark:]
         if any(line.kind == "call" and line.text.startswith("query") for line in lines):
-            return check | {"answered": "it asked", "verdict": "right"}
+            return check | {"answered": "Queried the payment", "verdict": "right"}
         if time.monotonic() > until:
             break
         release()
         time.sleep(0.1)
-    finding = f"The receiver did not ask within {ASKS_WITHIN:.0f} s of a hint that proves nothing."
-    return check | {"answered": "it did not ask", "verdict": "wrong", "finding": finding}
+    finding = f"The receiver did not query the payment within {ASKS_WITHIN:.0f} s of an unproven notification."
+    return check | {"answered": "No query", "verdict": "wrong", "finding": finding}
 
 
 def read(sent: dict[str, Any]) -> tuple[str, str]:

@@ -1,6 +1,6 @@
-"""What an acquirer settles on one day: lines of money in and out with their fees, and seeded discrepancies.
+"""Settlement of one day: captures, refunds and disputes with their fees, and seeded discrepancies.
 
-A dialect says in its `Settlement` how the day is counted, what it charges and how the file looks.
+A dialect's `Settlement` states the day's bounds, the fees and the file formats.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ DRIFTS = ("missing", "unknown", "fee_drift", "amount_drift")
 
 @dataclass(frozen=True)
 class Line:
-    """One movement. `amount` is signed (money that goes back is negative), `fee` is what the acquirer keeps of it.
+    """A settlement line. `amount` is signed (outgoing money is negative), `fee` is the acquirer's share of it.
 
-    `kind` is capture, refund, refund_failed (the money of a refund came back), dispute or dispute_won. Both amounts are
+    `kind` is capture, refund, refund_failed (the refund's money came back), dispute or dispute_won. Both amounts are
     in minor units.
     """
 
@@ -45,7 +45,7 @@ class Line:
 
     @property
     def source(self) -> str:
-        """Our id of what moved the money."""
+        """Our id of the capture, refund or dispute."""
         moved = self.refund or self.dispute or self.capture
         return moved.id
 
@@ -60,7 +60,7 @@ class Line:
 
 @dataclass(frozen=True)
 class File:
-    """A settlement file as it is sent."""
+    """A settlement file."""
 
     content_type: str
     body: bytes
@@ -68,11 +68,12 @@ class File:
 
 @dataclass(frozen=True)
 class Settlement:
-    """A dialect's way to settle.
+    """A dialect's settlement rules.
 
     `day` is the zone whose midnight ends a day. The fee of a capture is `fee_bps` hundredths of a per cent, rounded to
-    whole `unit`s (minor units); fees stay with the acquirer unless `gives_fee_back(refund)`. `files` renders the lines
-    by format, the first of which is the usual one.
+    whole `unit`s (minor units); fees are kept unless `gives_fee_back(refund)`. `files` renders the lines by format; the
+    first
+    is the default.
     """
 
     day: tzinfo
@@ -83,12 +84,12 @@ class Settlement:
     gives_fee_back: Callable[[Refund], bool] = field(default=lambda refund: False)
 
     def fee(self, amount: int) -> int:
-        """What is kept of a capture, half a unit rounded up."""
+        """The fee of a capture, half a unit rounded up."""
         share = 10_000 * self.unit
         return (amount * self.fee_bps * 2 + share) // (2 * share) * self.unit
 
     def bounds(self, day: date) -> tuple[datetime, datetime]:
-        """(first moment, first moment of the next day) in UTC. Refuses (422) the ends of the calendar."""
+        """(first moment, first moment of the next day) in UTC. Refuses (422) dates at the ends of the calendar."""
         begin = datetime.combine(day, time(), self.day)
         try:
             return begin.astimezone(UTC), (begin + timedelta(days=1)).astimezone(UTC)
@@ -98,7 +99,7 @@ class Settlement:
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """One seeded difference between the file and what happened."""
+    """A seeded difference between the file and the payments."""
 
     kind: str
     source: str
@@ -107,7 +108,7 @@ class Discrepancy:
 
 
 def lines(run: str, dialect: str, settlement: Settlement, day: date) -> list[Line]:
-    """All movements of the day in the order in which they happened. Refuses (404) a day that has not begun."""
+    """All lines of the day, in order of time. Refuses (404) a day that has not begun."""
     begin, end = settlement.bounds(day)
     if begin > clock.now(run):
         raise not_found(f"The day {day} has not begun on the clock of the run {run}.")
@@ -115,7 +116,7 @@ def lines(run: str, dialect: str, settlement: Settlement, day: date) -> list[Lin
 
 
 def between(run: str, dialect: str, settlement: Settlement, begin: datetime, end: datetime) -> list[Line]:
-    """All movements from `begin` until before `end`, in the order in which they happened."""
+    """All lines from `begin` until before `end`, in order of time."""
     here = (Payment.run == run, Payment.dialect == dialect)
     found = [*_captured(settlement, here, begin, end), *_refunded(settlement, here, begin, end)]
     found += _disputed(here, begin, end)
@@ -132,7 +133,7 @@ def _captured(settlement: Settlement, here: Iterable[Any], begin: datetime, end:
 
 
 def _refunded(settlement: Settlement, here: Iterable[Any], begin: datetime, end: datetime) -> list[Line]:
-    """Refunds on the day on which they succeeded, and again on the one on which they failed after all."""
+    """Refunds on the day on which they succeeded, and again on the day on which they failed later."""
     rows = select(Refund, Capture, Payment).join(Capture, Capture.id == Refund.capture_id)
     rows = rows.join(Payment, Payment.id == Refund.payment_id).where(*here, Refund.succeeded_at.is_not(None))
     rows = rows.where(or_(Refund.succeeded_at >= begin, Refund.changed_at >= begin), Refund.succeeded_at < end)
@@ -165,7 +166,7 @@ def _disputed(here: Iterable[Any], begin: datetime, end: datetime) -> list[Line]
 
 @dataclass(frozen=True)
 class Draws:
-    """Numbers that depend on nothing but the seed, the file and what they are for."""
+    """Pseudo-random numbers that depend on the seed, the file and their purpose alone."""
 
     seed: int
     file: str
@@ -180,10 +181,11 @@ class Draws:
 def disagree(
     settlement: Settlement, found: list[Line], day: date, count: int, draws: Draws
 ) -> tuple[list[Line], list[Discrepancy]]:
-    """The lines with `count` seeded discrepancies (missing, unknown, fee drift, amount drift, in turn), and which.
+    """The lines with `count` seeded discrepancies (missing, unknown, fee drift, amount drift, in turn), and their list.
 
-    Each line is bent at most once; when there are too few, further ones are unknown. The same seed bends the same
-    lines, as far as they can be told apart by what the merchant called them.
+    Each line gets at most one; when there are too few lines, further discrepancies are unknown lines. The same seed
+    changes
+    the same lines, as far as the merchant's references identify them.
     """
     order = sorted(found, key=lambda line: draws.digest("pick", line.payment.number, line.kind, line.amount))
     bent: dict[int, Line | None] = {}
@@ -204,7 +206,7 @@ def disagree(
 
 
 def _bend(line: Line, kind: str, by: int) -> tuple[Line | None, Discrepancy]:
-    """(the line as the file shows it, what is wrong with it)."""
+    """(the line as the file shows it, the description of its discrepancy)."""
     if kind == "missing":
         return None, Discrepancy(kind, line.source, line.amount, None)
     if kind == "fee_drift":
@@ -213,7 +215,7 @@ def _bend(line: Line, kind: str, by: int) -> tuple[Line | None, Discrepancy]:
 
 
 def _unknown(settlement: Settlement, day: date, draws: Draws, index: int) -> Line:
-    """A capture that never was; the rows are not saved."""
+    """A capture that does not exist; the rows are not saved."""
     name = draws.digest("unknown", index).hex()[:30]
     at = settlement.bounds(day)[0] + timedelta(hours=12, seconds=index)
     amount = 100 * settlement.unit * draws.between(1, 500, "amount", index)
@@ -235,10 +237,10 @@ def _unknown(settlement: Settlement, day: date, draws: Draws, index: int) -> Lin
 def file_of(
     run: str, dialect: str, settlement: Settlement, written: str, form: str = "", count: int = 0, seed: int = 0
 ) -> tuple[File, list[Discrepancy]]:
-    """The file of the day `written` (as 2026-01-31) in the format `form` (empty: the usual one), with `count`
+    """The file of the day `written` (as 2026-01-31) in the format `form` (empty: the default), with `count`
     discrepancies.
 
-    Refuses with 422 what is no date or format, with 404 a day that has not begun.
+    Refuses with 422 an invalid date or format, with 404 a day that has not begun.
     """
     try:
         day = date.fromisoformat(written)
@@ -254,7 +256,7 @@ def file_of(
 
 
 def sheet(header: Sequence[str], rows: Iterable[Sequence[object]], charset: str = "utf-8") -> File:
-    """A CSV file with CRLF line ends; what the character set lacks is replaced."""
+    """A CSV file with CRLF line ends; characters that the character set lacks are replaced."""
     written = io.StringIO(newline="")
     table = csv.writer(written)
     table.writerow(header)

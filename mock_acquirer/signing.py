@@ -1,4 +1,4 @@
-"""Webhook secrets, Standard Webhooks signatures, and the ways in which a signature can be wrong."""
+"""Webhook secrets, Standard Webhooks signatures, and signature faults."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SKEW = timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class Signed:
-    """Headers and body to send, and the string that was signed."""
+    """Headers and body of the request, and the string that was signed."""
 
     headers: dict[str, str]
     body: bytes
@@ -31,7 +31,7 @@ class Signed:
 
 
 class Signer(Protocol):
-    """How a dialect signs: all `keys` at once, the newest first, at the wall time of the attempt."""
+    """A dialect's signature function: signs with all `keys`, newest first, at the wall time of the attempt."""
 
     def __call__(self, keys: list[str], event_id: str, at: datetime, body: bytes) -> Signed: ...
 
@@ -49,7 +49,7 @@ def standard_webhooks(keys: list[str], event_id: str, at: datetime, body: bytes)
 def sign(
     signer: Signer, signature_header: str, keys: list[str], event_id: str, at: datetime, body: bytes, bend: str | None
 ) -> Signed:
-    """Sign as the dialect does; `bend` is one of the `sign` faults, or None. `keys`: valid ones, newest first."""
+    """Sign as the dialect does; `bend` is one of the `sign` faults, or None. `keys`: valid secrets, newest first."""
     if bend == "wrong_key":
         keys = [WRONG]
     elif bend == "old_key":
@@ -67,7 +67,7 @@ def sign(
 
 
 def valid_keys(run: str, dialect: str, merchant: str, configured: str) -> list[str]:
-    """The secrets that are valid now, the newest first."""
+    """The currently valid secrets, newest first."""
     now = clock.now(run)
     rows = list(
         db.session.scalars(
@@ -83,7 +83,7 @@ def valid_keys(run: str, dialect: str, merchant: str, configured: str) -> list[s
 
 @unit
 def rotate(run: str, dialect: str, merchant: str, configured: str, overlap: timedelta) -> tuple[str, datetime]:
-    """Make a new secret. Both sign until the overlap ends: (new secret, end of the old one)."""
+    """Create a secret. Both sign until the overlap ends: (new secret, end of the old one)."""
     now = clock.now(run)
     mine = (Secret.run == run, Secret.dialect == dialect, Secret.merchant == merchant)
     if db.session.scalar(select(Secret.id).where(*mine).limit(1)) is None:

@@ -1,4 +1,4 @@
-"""The state machine of a payment, as a table. A capture may follow an ended session only where a fault says so."""
+"""State machine of a payment, as a table. A capture may follow an ended session only with a fault."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Where webhooks may go: an allowlist of origins, checked when an address is given and again at every attempt.
+"""Allowed webhook addresses: an allowlist of origins, checked when an address is given and again at every attempt.
 
-With ACQUIRER_WEBHOOK_PUBLIC any public https address is allowed too. Its name is looked up at each attempt, every
-answer must be a global address, and the connection goes to exactly the address that was checked: a name that changes
-its mind between the two finds nobody.
+With ACQUIRER_WEBHOOK_PUBLIC any public https address is allowed too. Its name is resolved at each attempt, every result
+must be a global address, and the connection uses exactly the address that was checked, so a DNS change between the two
+has no effect.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 
 from flask import current_app
 
-from mock_acquirer import dialects
+from mock_acquirer import dialect_interface
 
 LONGEST = 2000
 ANY_PORT = ":*"
 HTTPS_PORT = 443
 TUNNELS = tuple(
-    # networks whose addresses carry another address inside (NAT64, 6to4, Teredo): a way round every other check
+    # networks whose addresses embed another address (NAT64, 6to4, Teredo), which would bypass the other checks
     ipaddress.ip_network(written)
     for written in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
 )
@@ -29,7 +29,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 @dataclass(frozen=True)
 class Way:
-    """How to reach an address: what to call, with which headers and which options of the HTTP client."""
+    """Route to an address: URL, headers and options for the HTTP client."""
 
     url: str
     headers: dict[str, str] = field(default_factory=dict)
@@ -48,8 +48,8 @@ def origin_of(url: str) -> str:
 
 
 def allowed_origins() -> set[str]:
-    """The allowlist, and where the configured webhooks go. `http://localhost:*` stands for every port there."""
-    configured = (dialect.merchant("demo").webhook_url for dialect in dialects.every().values())
+    """The allowlist, plus the origins of the configured webhooks. `http://localhost:*` allows every port there."""
+    configured = (dialect.merchant("demo").webhook_url for dialect in dialect_interface.every().values())
     listed = {written.lower() for written in current_app.config["ACQUIRER_WEBHOOK_TARGETS"]}
     return listed | {origin_of(url) for url in configured if url}
 
@@ -61,7 +61,9 @@ def _is_listed(url: str) -> bool:
 
 
 def _require_public(url: str) -> str:
-    """The host name of an https address on the usual port. Raises ValueError for others, and where that is off."""
+    """The host name of an https address on the default port. Raises ValueError for others, and when public addresses
+    are off.
+    """
     parts = urlsplit(url)
     if not current_app.config["ACQUIRER_WEBHOOK_PUBLIC"]:
         raise ValueError("not in ACQUIRER_WEBHOOK_TARGETS")
@@ -71,7 +73,7 @@ def _require_public(url: str) -> str:
 
 
 def is_allowed(url: str) -> bool:
-    """Whether a webhook may be sent there, as far as that is seen without asking the network."""
+    """True when a webhook may be sent there, as far as this can be decided without DNS."""
     try:
         if _is_listed(url):
             return True
@@ -81,17 +83,17 @@ def is_allowed(url: str) -> bool:
     try:
         return is_global(ipaddress.ip_address(host))
     except ValueError:
-        return True  # a name: looked up at every attempt
+        return True  # a name: resolved at every attempt
 
 
 def is_global(address: Address) -> bool:
-    """Whether the address is one of the public network and hides no other one."""
+    """True for an address of the public network that embeds no other address."""
     inner = getattr(address, "ipv4_mapped", None) or address
     return inner.is_global and not inner.is_multicast and not any(inner in network for network in TUNNELS)
 
 
 def way_to(url: str) -> Way:
-    """The way for one attempt. Asks the network for names; raises ValueError when nothing may go there."""
+    """The route for one attempt. Resolves names; raises ValueError when the target is not allowed."""
     if _is_listed(url):
         return Way(url)
     host, parts = _require_public(url), urlsplit(url)

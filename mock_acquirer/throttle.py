@@ -1,4 +1,4 @@
-"""How many requests one address may make: 429 with Retry-After beyond. Each process counts for itself, in memory."""
+"""Rate limit per client address: 429 with Retry-After beyond it. Counted in memory, per process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNCOUNTED = ("static", "healthz")
 
 
 def set_up(app: Flask) -> None:
-    """Count from the first request on, unless ACQUIRER_RATE_LIMIT is empty."""
+    """Install the limit, unless ACQUIRER_RATE_LIMIT is empty."""
     limit: RateLimitItem | None = app.config["ACQUIRER_RATE_LIMIT"]
     if limit is None:
         return

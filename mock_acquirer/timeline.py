@@ -1,4 +1,4 @@
-"""The story of a payment, line by line."""
+"""Timeline of a payment."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ LINE = insert(TABLE)
 
 @unit
 def note(payment: Payment, kind: str, text: str) -> None:
-    """Add a line; `kind` is call, page, state, control or fault."""
+    """Add an entry; `kind` is call, page, state, control or fault."""
     line = {"run": payment.run, "payment_id": payment.id, "at": clock.now(payment.run), "kind": kind, "text": text}
     db.session.execute(LINE, line | {"wall_at": wall_now()})
 
 
 def of(payment: Payment) -> list[TimelineEntry]:
-    """All lines, oldest first."""
+    """All entries, oldest first."""
     mine = select(TimelineEntry).where(TimelineEntry.payment_id == payment.id)
     return list(db.session.scalars(mine.order_by(TimelineEntry.id)))

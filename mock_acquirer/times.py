@@ -1,4 +1,4 @@
-"""Moments and durations as they go over the wire: RFC 3339 in UTC, and ISO 8601 durations such as PT15M."""
+"""Times and durations on the wire: RFC 3339 in UTC, and ISO 8601 durations such as PT15M."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LONGEST = timedelta(days=3660)
 
 
 def wall_now() -> datetime:
-    """The real time, aware UTC. Signatures and leases use it; everything else asks the run's clock."""
+    """The wall time, aware UTC. Signatures and leases use it; everything else uses the run's clock."""
     return datetime.fromtimestamp(time.time(), UTC)
 
 
@@ -46,3 +46,15 @@ def parse_duration(value: object) -> timedelta:
     if length > LONGEST:
         raise ValueError("the duration is longer than ten years")
     return length
+
+
+def in_words(length: timedelta) -> str:
+    """A duration in words: "1 day 15 min", "45 min", "31 s"."""
+    seconds = round(length.total_seconds())
+    parts = (("day", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    words = []
+    for unit, size in parts:
+        amount, seconds = divmod(seconds, size)
+        if amount:
+            words.append(f"{amount} {unit}{'s' if unit == 'day' and amount > 1 else ''}")
+    return " ".join(words) or "0 s"

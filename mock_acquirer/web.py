@@ -1,4 +1,4 @@
-"""What all answers share: ids, logs, errors in the shape of their path, and filters for the templates."""
+"""Shared parts of all responses: ids, logs, errors in the format of their path, and template filters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from mock_acquirer import dialects, guards, throttle
+from mock_acquirer import dialect_interface, guards, hosts, throttle
 from mock_acquirer.errors import Refused
 from mock_acquirer.money import show
 
@@ -21,8 +21,9 @@ CONTROL_PREFIX = "/_sim"
 
 
 def set_up(app: Flask) -> None:
-    """Hang everything on the app."""
+    """Register the handlers and filters on the app."""
     app.before_request(_begin)
+    hosts.set_up(app)
     throttle.set_up(app)
     app.after_request(_end)
     app.register_error_handler(Refused, _answer_refused)
@@ -64,12 +65,13 @@ def _end(response: Response) -> Response:
 
 
 def _answer_refused(refused: Refused) -> Response:
-    """JSON in the dialect's shape on API paths, kpay's shape under /_sim, a page elsewhere."""
-    for dialect in dialects.every().values():
+    """JSON in the dialect's format on API paths, kpay's format under /_sim, an HTML page elsewhere."""
+    for dialect in dialect_interface.every().values():
         if request.path.startswith(dialect.prefix):
             return dialect.refuse(refused)
     if request.path.startswith(CONTROL_PREFIX):
         error = {"type": refused.kind, "code": refused.code, "message": refused.message, "request_id": g.request_id}
+        error |= {"param": refused.param} if refused.param else {}
         response = jsonify(error=error)
         response.status_code = refused.status
         response.headers.extend(refused.headers)
@@ -78,12 +80,13 @@ def _answer_refused(refused: Refused) -> Response:
     return make_response(page, refused.status, refused.headers)
 
 
+READ_ONLY = "25006"
 SENTENCES = {
     403: "This is not allowed.",
-    404: "There is nothing at this address.",
-    405: "This address does not take this kind of request.",
-    413: "This is more than 64 KiB.",
-    415: "This kind of content is not understood here.",
+    404: "This page does not exist.",
+    405: "This address does not accept this kind of request.",
+    413: "The request is larger than 64 KiB.",
+    415: "This content type is not supported.",
 }
 
 
@@ -109,5 +112,7 @@ def _answer_busy(wrong: Exception) -> Response:
 
 
 def _answer_crash(wrong: Exception) -> Response:
+    if getattr(getattr(wrong, "orig", None), "sqlstate", None) == READ_ONLY:  # psycopg raises it as InternalError
+        return _answer_busy(wrong)
     current_app.logger.exception("crashed", extra={"request_id": g.get("request_id", ""), "path": request.path})
-    return _answer_refused(Refused(500, "api_error", "internal_error", "Something went wrong on our side."))
+    return _answer_refused(Refused(500, "api_error", "internal_error", "Internal error."))

@@ -1,24 +1,22 @@
-"""Settled: a shop whose checkout always settles. `create_app` is the roof; everything else is a room under it."""
+"""Settled: a shop whose checkout always ends in the right state. `create_app` connects the packages."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, url_for
+from flask import Flask
 from flask_migrate import Migrate
 
 from shop import cli, live, ops, settings, web
 from shop.accounts import sessions
 from shop.alerts import models as _alert_models  # noqa: F401 - tables are known once their models are imported
 from shop.checkout import models as _checkout_models  # noqa: F401 - tables are known once their models are imported
-from shop.core import logs, metrics, redis
+from shop.core import logs, redis
 from shop.core.db import db, engine_options, prepare
-from shop.payments import inbox, registry
-from shop.web import guard
+from shop.http_kit import request_guard
+from shop.payments.providers import registry
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,34 +31,20 @@ def create_app(environ: Mapping[str, str] | None = None, **overrides: Any) -> Fl
     app.config.update(settings.load(environ))
     app.config.update(overrides)
     app.config["SQLALCHEMY_DATABASE_URI"] = app.config["DATABASE_URL"]
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(app.config["DATABASE_URL"])
-    production = app.config["SETTLED_ENV"] == "production"
-    logs.configure(app.config["LOG_FORMAT"] or ("json" if production else "text"))
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(app.config)
+    production = app.config["SETTLED_ENV"] != "development"
+    logs.configure(app.config["LOG_FORMAT"] or ("json" if production else "text"), app.config["LOG_LEVEL"])
     db.init_app(app)
     with app.app_context():
-        prepare(db.engine)
+        prepare(db.engine, app.config)
     Migrate(app, db, directory=str(ROOT / "migrations" / "shop"), render_as_batch=False)
     redis.init_app(app)
-    metrics.init_app(app)
     registry.init_app(app, environ)
-    inbox.init_app(app)
     sessions.init_app(app)
-    guard.init_app(app)
+    request_guard.init_app(app)
     web.init_app(app)
     ops.init_app(app)
     for blueprint in live.BLUEPRINTS:
         app.register_blueprint(blueprint)
     cli.init_app(app)
-    app.jinja_env.globals["asset"] = asset
     return app
-
-
-def asset(name: str) -> str:
-    """Address of a file under static/, with a mark of its content, so that browsers may keep it for long."""
-    return url_for("static", filename=name, v=_mark(name))
-
-
-@lru_cache(maxsize=256)
-def _mark(name: str) -> str:
-    path = ROOT / "static" / name
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:10] if path.is_file() else "none"

@@ -1,4 +1,4 @@
-"""Commands: `flask --app wsgi …`."""
+"""Flask commands: `flask --app wsgi …`."""
 
 from __future__ import annotations
 
@@ -12,43 +12,49 @@ from werkzeug.utils import import_string
 
 from shop.accounts import signin
 from shop.catalogue import goods
+from shop.commands import Group
 from shop.commands.alerts import alerts
 from shop.commands.money import money
 from shop.commands.orders import orders
+from shop.commands.products import products
 from shop.commands.reconcile import reconcile
 from shop.core import clock as core_clock
-from shop.core import durations
-from shop.core.db import db, writing
-from shop.core.errors import Refusal
+from shop.core import durations, metrics
+from shop.core.db import db, transaction
+from shop.core.errors import PassiveCopy
+from shop.core.exclusive import alone_until_commit
+from shop.integrity import invariants
 from shop.inventory import stock
 from shop.inventory.models import Stock
 from shop.jobs import work
 from shop.jobs.clock import Clock
 from shop.jobs.worker import run as run_worker
-from shop.reports import invariants
 
 
 def init_app(app: Flask) -> None:
-    for command in (seed, sweep, check, clock, worker, users, money, reconcile, alerts, orders):
+    for command in (seed, sweep, check, clock, worker, users, money, reconcile, alerts, orders, products):
         app.cli.add_command(command)
 
 
 @click.command()
 @with_appcontext
 def seed() -> None:
-    """Put the catalogue on sale and fill the shelves once. Repeating it changes nothing."""
-    with writing():
-        units = goods.put_on_sale()
+    """Insert missing products of the initial catalogue and their stock. Never changes a product that exists."""
+    with transaction():
+        alone_until_commit(db.session, "seed")
+        units = goods.insert_missing()
         known = set(db.session.scalars(db.select(Stock.sku)))
         for sku in sorted(set(units) - known):
             stock.receive(sku, units[sku] * current_app.config["SEED_STOCK"])
-    click.echo(f"{len(units)} products are on sale.")
+    click.echo(f"The {len(units)} products of the initial catalogue exist.")
 
 
 @click.command()
 @with_appcontext
 def sweep() -> None:
-    """Do everything that is due, once, now: ask acquirers, end orders, tell events."""
+    """Do all due work once, now: poll acquirers, end orders, publish events."""
+    if current_app.config["SETTLED_PASSIVE"]:
+        raise click.ClickException(PassiveCopy().message)
     done = work.sweep()
     click.echo(", ".join(f"{kind} {count}" for kind, count in done.items()))
 
@@ -57,7 +63,7 @@ def sweep() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @with_appcontext
 def check(as_json: bool) -> None:
-    """Check the invariants; exit 1 and print the rows when one does not hold."""
+    """Check the invariants. Exits with 1 and prints the violating rows if one does not hold."""
     findings = invariants.check_at_rest()
     if as_json:
         click.echo(json.dumps([f.as_json() for f in findings], indent=2))
@@ -73,8 +79,9 @@ def check(as_json: bool) -> None:
 @click.pass_context
 @with_appcontext
 def clock(context: click.Context) -> None:
-    """Find due work once a second, until stopped."""
+    """Run the clock: find due work once a second, until stopped."""
     if context.invoked_subcommand is None:
+        metrics.begin()
         Clock().run()
 
 
@@ -82,7 +89,7 @@ def clock(context: click.Context) -> None:
 @click.argument("by")
 @with_appcontext
 def advance(by: str) -> None:
-    """Turn the shop's clock forward BY an ISO 8601 duration such as PT35M. Development only."""
+    """Advance the shop's clock BY an ISO 8601 duration such as PT35M. Development only."""
     try:
         click.echo(core_clock.advance(durations.parse(by)).isoformat())
     except ValueError as error:
@@ -96,14 +103,15 @@ def advance(by: str) -> None:
 )
 @with_appcontext
 def worker(queues: str, preload: tuple[str, ...]) -> None:
-    """Work on RQ's queues, until stopped."""
+    """Run a worker on RQ's queues, until stopped."""
+    metrics.begin()
     for name in preload:
         import_string(name)()
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     run_worker(app, tuple(name.strip() for name in queues.split(",") if name.strip()))
 
 
-@click.group()
+@click.group(cls=Group)
 def users() -> None:
     """Accounts."""
 
@@ -111,13 +119,10 @@ def users() -> None:
 @users.command("create")
 @click.argument("email")
 @click.option("--name", default="")
-@click.option("--role", "roles", multiple=True, help="May be given several times.")
+@click.option("--role", "roles", multiple=True, help="Role; can be repeated.")
 @click.password_option()
 @with_appcontext
 def create_user(email: str, name: str, roles: tuple[str, ...], password: str) -> None:
-    """Make an account."""
-    try:
-        user = signin.create(email, name or email.partition("@")[0], password, list(roles))
-    except Refusal as refusal:
-        raise click.ClickException(refusal.message) from refusal
-    click.echo(f"{user.email} may sign in.")
+    """Create an account."""
+    user = signin.create(email, name or email.partition("@")[0], password, list(roles))
+    click.echo(f"{user.email} can sign in.")

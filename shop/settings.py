@@ -1,25 +1,76 @@
-"""Every setting of the shop: its name, default and meaning. `docs/settings.md` is generated from this table.
+"""Settings of the shop: name, default and meaning. `docs/settings.md` is generated from this table.
 
-A payment provider declares its own rows in its own file (see `shop.payments.provider`), so that adding one edits
-nothing here.
+A payment provider declares its own rows in its own file (see `shop.payments.providers.interface`), so that adding one
+edits nothing here.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+from babel.numbers import list_currencies
+from redis.connection import parse_url
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 ROOT = Path(__file__).resolve().parent.parent
+DEVELOPMENT, PRODUCTION = "development", "production"
+DEVELOPMENT_KEY = "development-only-" + "0" * 32
+"""SECRET_KEY of a development environment that has none; it is public."""
+MOCKED = (
+    "on: the mock acquirer at ACQUIRER_URL serves it. `flask check` compares with the totals of its control API, and "
+    "`flask reconcile` fetches files there that the provider has no call for; both send CONTROL_TOKEN."
+)
+"""Meaning of the setting `<NAME>_MOCKED` of each provider; without it the token is sent nowhere."""
+
+
+class WebAddress(str):
+    """An http or https address, or empty."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> WebAddress:
+        parts = urlsplit(text)
+        if text and (parts.scheme not in ("http", "https") or not parts.hostname or not 0 <= (parts.port or 0) < 65536):
+            raise ValueError(text)
+        return super().__new__(cls, text)
+
+
+class LogLevel(str):
+    """Log level of LEVELS, in either case. Raises ValueError for anything else."""
+
+    __slots__ = ()
+    LEVELS = ("debug", "info", "warning", "error")
+
+    def __new__(cls, text: str) -> LogLevel:
+        if text.lower() not in cls.LEVELS:
+            raise ValueError(text)
+        return super().__new__(cls, text.lower())
+
+
+class CurrencyAmounts(dict[str, int]):
+    """Parse amounts in minor units by currency, as in `TWD=20000000,USD=700000`. Raises ValueError, also for an unknown
+    currency code.
+    """
+
+    def __init__(self, text: str) -> None:
+        pairs = [pair.partition("=") for pair in text.split(",")]
+        super().__init__((code.strip(), int(amount)) for code, _, amount in pairs)
+        if len(self) != len(pairs) or any(code not in list_currencies() or amount < 0 for code, amount in self.items()):
+            raise ValueError(text)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One row: environment variable, default as it would be written there, what it means. `kind` is str, int, float or
-    bool.
+    """A row of the table: environment variable, default in its text form, meaning. `kind` is str, int, float, bool,
+    WebAddress, LogLevel or CurrencyAmounts; a number is at least `least`.
     """
 
     name: str
@@ -27,112 +78,311 @@ class Setting:
     meaning: str
     kind: type = str
     secret: bool = False
+    least: float = 0
+
+    @property
+    def published(self) -> bool:
+        """True if the default is a published secret. It is used in development only, and only where the setting is
+        absent: an empty value stays empty. (Addresses are secret because they may contain a password.)
+        """
+        return self.secret and bool(self.default) and "://" not in self.default
 
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         "SETTLED_ENV",
-        "development",
-        "`development` or `production`. Production needs a SECRET_KEY and refuses to turn the clock.",
+        PRODUCTION,
+        "`production`, or `development` (`bin/run` and the tests set it). Production does not start with a secret that "
+        "is empty, published or too short, nor on http; development has `/dev/clock`.",
     ),
-    Setting("SECRET_KEY", "", "Signs the cookie and links. Made by `bin/run` on the first start.", secret=True),
-    Setting("PORT", "8000", "Port of the shop.", int),
-    Setting("SHOP_URL", "http://localhost:8000", "Address under which buyers and acquirers reach the shop."),
+    Setting(
+        "SETTLED_PASSIVE",
+        "off",
+        "`on`: a restored copy that must not act. It changes nothing, calls no acquirer, applies no webhook, and its "
+        "worker and clock do no work.",
+        bool,
+    ),
+    Setting(
+        "SECRET_KEY",
+        "",
+        "Signs the cookie and links; at least 32 random characters. Made by `bin/run` on the first start.",
+        secret=True,
+    ),
+    Setting(
+        "SECRET_KEY_FALLBACKS",
+        "",
+        "Former values of SECRET_KEY, separated by commas, the newest first. Their signatures stay valid.",
+        secret=True,
+    ),
+    Setting(
+        "PROVIDERS",
+        "",
+        "Comma-separated names of the providers that take payments, such as `kpay,stripe`. Empty: all in development; "
+        "production has to name them.",
+    ),
+    Setting("PORT", "8000", "Port of the shop.", int, least=1),
+    Setting(
+        "SHOP_URL",
+        "http://localhost:8000",
+        "Address under which customers and acquirers reach the shop; https in production, except for localhost.",
+        WebAddress,
+    ),
     Setting(
         "ACQUIRER_URL",
         "http://127.0.0.1:9000",
         "Base address for calls from the shop to the acquirers that are mocked.",
+        WebAddress,
     ),
     Setting(
         "ACQUIRER_PUBLIC_URL",
         "http://localhost:9000",
         "Origin of the acquirer's pages; the content-security policy names it.",
+        WebAddress,
+    ),
+    Setting("DATABASE_URL", "sqlite:///var/shop.db", "SQLite or PostgreSQL (`postgres://` is accepted).", secret=True),
+    Setting(
+        "DATABASE_POOL_SIZE",
+        "5",
+        "PostgreSQL connections that a process keeps open; see the "
+        "[connection budget](../deploy/README.md#database-connections).",
+        int,
+        least=2,
+    ),
+    Setting("DATABASE_POOL_OVERFLOW", "0", "Connections that a process may open beyond DATABASE_POOL_SIZE.", int),
+    Setting(
+        "DATABASE_POOL_TIMEOUT",
+        "10",
+        "Seconds that a request waits for a free connection of its process; then it gets 503.",
+        float,
     ),
     Setting(
-        "DATABASE_URL", "sqlite:///var/shop.db", "SQLite or PostgreSQL (`postgres://` is understood).", secret=True
+        "DATABASE_PREPARED_STATEMENTS",
+        "true",
+        "`false` behind PgBouncer in transaction mode: no prepared statements, and timeouts are set per transaction.",
+        bool,
+    ),
+    Setting(
+        "DATABASE_LOCK_TIMEOUT",
+        "3",
+        "Seconds that a statement waits for a lock of PostgreSQL; then the request gets 503. 0: no limit.",
+        float,
+    ),
+    Setting(
+        "DATABASE_STATEMENT_TIMEOUT",
+        "30",
+        "Seconds that a statement may take on PostgreSQL. Migrations and `flask check` have no limit. 0: none.",
+        float,
     ),
     Setting(
         "REDIS_URL",
         "",
-        "Redis for queues, sign-ins and live updates. Empty: the shop runs as if Redis were away.",
+        "Redis for queues, sign-ins and live updates. Empty: the shop runs without Redis.",
         secret=True,
     ),
     Setting("REDIS_TLS_INSECURE", "false", "Accept a self-signed certificate on `rediss://` (Heroku).", bool),
     Setting(
         "TRUSTED_HOSTS",
         "",
-        "Comma-separated host names that are answered; empty: the host of SHOP_URL, localhost and 127.0.0.1.",
+        "Comma-separated host names that the shop accepts; empty: the host of SHOP_URL, localhost and 127.0.0.1.",
     ),
-    Setting("PROXY_HOPS", "0", "How many trusted proxies stand in front and set X-Forwarded headers.", int),
-    Setting("PAY_WITHIN", "1800", "Seconds a buyer has to pay; stock is held that long.", int),
+    Setting("PROXY_HOPS", "0", "Number of trusted proxies in front of the shop that set X-Forwarded headers.", int),
+    Setting(
+        "PAY_WITHIN", "1800", "Seconds in which an order can be paid; its stock is reserved that long.", int, least=1
+    ),
     Setting(
         "PAY_WITHIN_STORE",
         "259200",
-        "Seconds that an order waits at most for a code to be paid at a convenience store.",
+        "Maximum of seconds that an order waits for the payment of a store payment code.",
         int,
+        least=1,
+    ),
+    Setting(
+        "PAY_WITHIN_STORE_LARGE",
+        "21600",
+        "Maximum of seconds that an order waits for the payment of a store payment code, if unpaid codes hold a large "
+        "share of the stock of one of its products.",
+        int,
+        least=1,
+    ),
+    Setting(
+        "STORE_CODE_SHARE",
+        "25",
+        "Per cent of a product's stock that unpaid store payment codes may hold for PAY_WITHIN_STORE.",
+        int,
+        least=1,
+    ),
+    Setting(
+        "UNPAID_ORDERS_PER_VISITOR", "5", "Unpaid orders that one visitor or customer may have at a time.", int, least=1
+    ),
+    Setting(
+        "UNPAID_UNITS_PER_VISITOR", "250", "Units that the unpaid orders of one visitor may reserve.", int, least=1
+    ),
+    Setting(
+        "UNPAID_VALUE_PER_VISITOR",
+        "TWD=50000000,JPY=2500000,USD=1600000",
+        "Total of the unpaid orders of one visitor, in minor units by currency. A currency without an entry has none.",
+        CurrencyAmounts,
+    ),
+    Setting(
+        "GUEST_DATA_DAYS",
+        "730",
+        "Days after which name, postal address and e-mail address of a guest's ended order are erased.",
+        int,
+        least=30,
+    ),
+    Setting(
+        "UNPAID_EMAIL_FACTOR",
+        "2",
+        "Limit of one e-mail address, over all visitors, as a multiple of the limits of one visitor.",
+        int,
+        least=1,
+    ),
+    Setting(
+        "UNPAID_ADDRESS_FACTOR",
+        "10",
+        "Limit of one client address (IPv6: one /64 network), which may be a whole office, as a multiple of the limits "
+        "of one visitor. While it is reached, others at that address wait until orders are paid, cancelled or "
+        "expired; signed-in customers who have paid before do not. Raise it for large shared networks. Behind a "
+        "proxy, PROXY_HOPS must be right, or all customers have the proxy's address.",
+        int,
+        least=1,
     ),
     Setting(
         "REFUND_NEEDS_TWO",
-        "1000000",
-        "What one person may send back of an order, in minor units. More needs a second one.",
-        int,
+        "TWD=1000000,JPY=50000,USD=30000",
+        "Amount of an order that one person may refund, in minor units by currency. More needs a second person, and so "
+        "does every refund in a currency without an entry.",
+        CurrencyAmounts,
     ),
     Setting(
         "ALERT_CONFIRM_SECONDS",
         "30",
-        "Seconds that a capture we have heard of may take to make its order PAID before Rule A says so.",
+        "Seconds that a reported capture may take to make its order PAID, before Rule A raises an alert.",
         int,
     ),
-    Setting("CALLS_PER_SECOND", "100", "Calls per second that the shop allows itself towards each provider.", int),
-    Setting("CONNECT_TIMEOUT", "1", "Seconds to wait for a connection to a provider.", float),
-    Setting("READ_TIMEOUT", "5", "Seconds to wait for a provider's answer.", float),
+    Setting("CALLS_PER_SECOND", "100", "Maximum of calls per second to each provider.", int, least=1),
+    Setting("PAYMENTS_PER_ORDER", "10", "Maximum of payments that are initiated for one order.", int, least=1),
+    Setting("CONNECT_TIMEOUT", "1", "Seconds to wait for a connection to a provider.", float, least=0.001),
+    Setting("READ_TIMEOUT", "5", "Seconds to wait for the next bytes of a provider's response.", float, least=0.001),
+    Setting(
+        "CALL_SECONDS",
+        "8",
+        "Seconds that one operation at a provider may take, up to the last byte of its last response.",
+        float,
+        least=0.001,
+    ),
     Setting(
         "CONTROL_TOKEN",
         "sim_demo",
-        "Bearer token that may turn the clock in development (`POST /dev/clock`).",
+        "Bearer token that may advance the clock in development (`POST /dev/clock`). Empty: no access.",
         secret=True,
     ),
+    Setting(
+        "METRICS_TOKEN",
+        "",
+        "Bearer token for `/metrics` and for the details of `/readyz`. Empty: no access in "
+        "production, free access in development.",
+        secret=True,
+    ),
+    Setting(
+        "STREAMS_PER_ADDRESS",
+        "100",
+        "Live pages that one client address (IPv6: its /64 network) may have open in one web process. Others poll "
+        "every 20 seconds.",
+        int,
+        least=1,
+    ),
+    Setting("STREAMS_PER_ORDER", "50", "Live pages of one order that one web process serves.", int, least=1),
+    Setting(
+        "SECURITY_CONTACT",
+        "",
+        "Contacts for reports of vulnerabilities: e-mail or https addresses, separated by commas; empty: no "
+        "`/.well-known/security.txt`.",
+    ),
     Setting("LOG_FORMAT", "", "`json` or `text`; empty: json in production, text in development."),
+    Setting(
+        "LOG_LEVEL",
+        "info",
+        "Lowest level that is logged: `debug`, `info`, `warning` or `error`. `bin/run` sets `warning`, and with "
+        "`--verbose` it sets `info`.",
+        LogLevel,
+    ),
     Setting("ACQUIRER_MOUNT", "false", "Serve the mock acquirer under `/acquirer` of the shop's own port.", bool),
-    Setting("SEED_STOCK", "1", "Multiplies the stock of the seeded catalogue (load tests).", int),
+    Setting(
+        "HEARTBEAT_FILE",
+        "",
+        "File that `worker` and `clock` touch while they work, for liveness probes. Empty: none.",
+    ),
+    Setting("SEED_STOCK", "1", "Multiplies the stock of the seeded catalogue (load tests).", int, least=1),
 )
 
 
 class BadSetting(ValueError):
-    """A setting has a value that cannot be used. The message names it and says what would be right; never its value if
-    secret.
-    """
+    """A setting has an unusable value. The message names the setting and a right value; never the value of a secret."""
 
 
 def read(rows: Iterable[Setting], environ: Mapping[str, str]) -> dict[str, Any]:
-    """The values of `rows` from `environ`, converted. Raises BadSetting."""
+    """The values of `rows` from `environ`, converted. A published secret is the default in development only, and an
+    empty value never stands for it. Raises BadSetting.
+    """
     values: dict[str, Any] = {}
+    demo = is_development(environ)
     for row in rows:
-        text = environ.get(row.name, "").strip() or row.default
+        text = environ.get(row.name, "").strip()
+        if not text and not (row.published and (row.name in environ or not demo)):
+            text = row.default
         try:
-            values[row.name] = _convert(text, row.kind)
+            values[row.name] = _convert(text, row)
         except ValueError as error:
             shown = "its value" if row.secret else repr(text)
-            raise BadSetting(f"{row.name}: {shown} is not {_KIND_WORDS[row.kind]}.") from error
+            raise BadSetting(f"{row.name}: {shown} is not {_in_words(row)}.") from error
     return values
 
 
-_KIND_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+def is_development(environ: Mapping[str, str]) -> bool:
+    """True if `environ` says development explicitly; otherwise it is production."""
+    return environ.get("SETTLED_ENV", "").strip() == DEVELOPMENT
+
+
+def several(text: str) -> list[str]:
+    """The values of a comma-separated list. An empty value is dropped: "key," is one key."""
+    return [part for part in (part.strip() for part in text.split(",")) if part]
+
+
+_KIND_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    WebAddress: "an address that begins with http:// or https://",
+    CurrencyAmounts: "minor units by currency, such as TWD=20000000,USD=700000",
+}
 _BOOLS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
-def _convert(text: str, kind: type) -> Any:
-    if kind is bool:
+def _convert(text: str, row: Setting) -> Any:
+    if row.kind is bool:
         if text.lower() not in _BOOLS:
             raise ValueError(text)
         return _BOOLS[text.lower()]
-    return kind(text)
+    value = row.kind(text)
+    if isinstance(value, int | float) and not (row.least <= value and math.isfinite(value)):
+        raise ValueError(text)
+    return value
+
+
+def _in_words(row: Setting) -> str:
+    """A description of right values."""
+    words = _KIND_WORDS[row.kind]
+    return f"{words} of at least {row.least:g}" if row.kind in (int, float) else words
 
 
 def environment(path: Path = ROOT / "var" / "env") -> dict[str, str]:
-    """The process environment over what `bin/run` wrote to `var/env`, so that a plain shell finds the running demo."""
+    """The process environment over the values that `bin/run` wrote to `var/env`, so that a plain shell finds the
+    running demo. A process in production uses its own environment alone.
+    """
     values: dict[str, str] = {}
-    if path.exists():
+    if os.environ.get("SETTLED_ENV") != PRODUCTION and path.exists():
         for line in path.read_text().splitlines():
             match = re.match(r"([A-Z][A-Z0-9_]*)=(.*)$", line.strip())
             if match:
@@ -141,28 +391,51 @@ def environment(path: Path = ROOT / "var" / "env") -> dict[str, str]:
 
 
 def load(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """All settings of the shop. Raises BadSetting when one cannot be used, or when production lacks its secret."""
+    """All settings of the shop except those of its providers. Raises BadSetting for an unusable one; the additional
+    demands of production are checked by `shop.production`.
+    """
     values = read(SETTINGS, environment() if environ is None else environ)
-    if values["SETTLED_ENV"] not in ("development", "production"):
+    if values["SETTLED_ENV"] not in (DEVELOPMENT, PRODUCTION):
         raise BadSetting("SETTLED_ENV: only development or production.")
-    if not values["SECRET_KEY"]:
-        if values["SETTLED_ENV"] == "production":
-            raise BadSetting("SECRET_KEY: production needs one, at least 32 random characters.")
-        values["SECRET_KEY"] = "development-only-" + "0" * 32
+    if not values["SECRET_KEY"] and values["SETTLED_ENV"] == DEVELOPMENT:
+        values["SECRET_KEY"] = DEVELOPMENT_KEY
+    values["SECRET_KEY_FALLBACKS"] = several(values["SECRET_KEY_FALLBACKS"])
     values["DATABASE_URL"] = database_url(values["DATABASE_URL"])
+    if not _is_known_database(values["DATABASE_URL"]):
+        raise BadSetting(
+            "DATABASE_URL: its value is not an address of PostgreSQL or SQLite, such as "
+            "postgresql://user:password@host/name or sqlite:///var/shop.db."
+        )
+    if not _is_redis(values["REDIS_URL"]):
+        raise BadSetting(
+            "REDIS_URL: its value is not an address of Redis, such as redis://:password@host:6379/0. "
+            "A / in a password is written as %2F."
+        )
     return values
 
 
+def _is_known_database(url: str) -> bool:
+    try:
+        return make_url(url).drivername in ("postgresql+psycopg", "sqlite")
+    except (ArgumentError, ValueError):  # ValueError: the port is not a number
+        return False
+
+
+def _is_redis(url: str) -> bool:
+    try:
+        return not url or bool(parse_url(url))  # type: ignore[no-untyped-call]
+    except ValueError:
+        return False
+
+
 def database_url(url: str) -> str:
-    """SQLAlchemy's spelling of a database address; Heroku writes `postgres://`, and relative SQLite paths start at the
-    project.
+    """The database address as SQLAlchemy spells it; Heroku writes `postgres://`, and relative SQLite paths start at the
+    project folder.
     """
     for prefix in ("postgres://", "postgresql://"):
         if url.startswith(prefix):
             return "postgresql+psycopg://" + url.removeprefix(prefix)
     relative = re.match(r"sqlite:///(?!/)(.+)$", url)
     if relative and relative[1] != ":memory:":
-        path = ROOT / relative[1]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return f"sqlite:///{path}"
+        return f"sqlite:///{ROOT / relative[1]}"
     return url

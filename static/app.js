@@ -38,14 +38,16 @@
   function quiet() {
     if (!notice && lost) notice = setTimeout(() => { lost.hidden = false; }, 10000);
   }
+  function upToDate() {
+    if (!lost) return;
+    lost.hidden = true;
+    lost.querySelector("time").dateTime = new Date().toISOString();
+  }
   function heard() {
     clearTimeout(notice);
     notice = 0;
     wait = 1000;
-    if (lost) {
-      lost.hidden = true;
-      lost.querySelector("time").dateTime = new Date().toISOString();
-    }
+    upToDate();
     localTimes();
     tick();
   }
@@ -67,12 +69,26 @@
     stream.addEventListener("htmx:sse:error", quiet);
     stream.addEventListener("htmx:sse:before:connection", (event) => { if (event.detail.connection.attempt) quiet(); });
     stream.addEventListener("htmx:sse:after:connection", heard);
-    // An answer that is not final, after the stream was closed as done: something moved after all.
     byId("refresh")?.addEventListener("htmx:after:swap", () => {
+      // The page shows the present, whether the stream is back or not.
+      clearTimeout(notice);
+      notice = 0;
+      upToDate();
+      // An answer that is not final, after the stream was closed as done: something moved after all.
       if (byId("order-status").dataset.final === "false" && !document.hidden && !stream._htmx?.sse && !retry) connectAgain();
     });
     stream.addEventListener("htmx:sse:after:connection", () => { clearTimeout(retry); retry = 0; });
   }
+
+  // Without htmx (a blocker, a broken download) the page still turns: it is loaded again while something is pending.
+  if (stream && !window.htmx && byId("order-status")?.dataset.final === "false") {
+    setTimeout(() => location.reload(), 5000);
+  }
+
+  // A page of a sign-in that Back brings out of the browser's memory is asked for again: the sign-in may have ended.
+  addEventListener("pageshow", (event) => {
+    if (event.persisted && document.body.dataset.signedIn !== undefined) location.reload();
+  });
 
   // A form that htmx could not send is sent the plain way, so that whatever is wrong is said on a page.
   // 409 and 422 are answers that the fragment itself shows; an abort is no failure.

@@ -1,4 +1,4 @@
-"""A small honest acquirer that lives in the test: it obeys the provider's manual and misbehaves only when told to."""
+"""Fake acquirer in the test's process: it follows the provider interface and fails only on request."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shop.core.money import Money
-from shop.payments import states
-from shop.payments.provider import (
+from shop.payments.providers.interface import (
     BadSignature,
     Capabilities,
     CaptureFact,
@@ -22,7 +21,6 @@ from shop.payments.provider import (
     Malformed,
     NextAction,
     NotFound,
-    Notice,
     PaymentProvider,
     PaymentRequest,
     Pending,
@@ -34,16 +32,19 @@ from shop.payments.provider import (
     Started,
     Unavailable,
     Unknown,
+    WebhookEvent,
 )
+from shop.payments.providers.types import PaymentState
+from shop.payments.records import states
 
 
 @dataclass
 class Remote:
-    """A payment as the acquirer has it. `purpose` is what its buyer reads: the number of the order."""
+    """A payment at the acquirer. `purpose` is the order number that its customer reads."""
 
     reference: str
     money: Money
-    state: str = states.OPEN
+    state: str = PaymentState.OPEN
     captures: list[CaptureFact] = field(default_factory=list)
     decline: Decline | None = None
     end_reason: str | None = None
@@ -53,17 +54,19 @@ class Remote:
 
 @dataclass
 class Acquirer:
-    """The other side. `does` holds one-time misbehaviours by operation; `away` makes every call fail.
+    """The fake acquirer. `does` holds one-time failures by operation; `away` makes every call fail.
 
-    `refunds` are what went back, or will, by the reference that was given: capture, money, state; `over_asked` are
-    those that were refused because the capture had not that much left. `denied` are payments of which it was told to
-    say that it knows nothing. `pause` is called where a call has not had its effect yet, and again where its answer has
-    not arrived yet.
+    `refunds` are refunds made or pending, by reference: capture, money, state; `over_asked` are those refused because
+    the
+    capture's remaining amount was too small, even without refunds made at the acquirer.
+    `done_at` is the time of refunds made at the acquirer. `denied` are payments that it has to deny
+    knowing. `pause` is called before a call has its effect, and again before its response arrives.
     """
 
     clock: Callable[[], datetime]
     payments: dict[str, Remote] = field(default_factory=dict)
     refunds: dict[str, tuple[str, Money, str]] = field(default_factory=dict)
+    done_at: dict[str, datetime] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
     does: dict[str, list[str]] = field(default_factory=dict)
     away: bool = False
@@ -72,7 +75,7 @@ class Acquirer:
     pause: Callable[[], None] = lambda: None
 
     def misbehave(self, operation: str, *what: str) -> None:
-        """The next calls of `operation` do `what`: lose_request, lose_answer, refuse, unreachable, forget,
+        """Make the next calls of `operation` do `what`: lose_request, lose_answer, refuse, unreachable, forget,
         forget_money, busy, wait, crash.
         """
         self.does.setdefault(operation, []).extend(what)
@@ -89,46 +92,69 @@ class Acquirer:
         return fault
 
     def capture(self, reference: str, *, money: Money | None = None, at: datetime | None = None) -> Remote:
-        """The buyer pays."""
+        """Pay as the customer."""
         remote = self.payments[reference]
-        remote.state = states.CAPTURED
+        remote.state = PaymentState.CAPTURED
         number = len(remote.captures) + 1
         remote.captures.append(CaptureFact(f"cap-{reference}-{number}", money or remote.money, at or self.clock()))
         return remote
 
-    def has_left(self, capture_id: str, money: Money) -> bool:
-        """Whether that much of a capture has not gone back yet."""
+    def has_left(self, capture_id: str, money: Money, *, but_for_others: bool = False) -> bool:
+        """True when that much of a capture is not refunded yet; `but_for_others`: not counting refunds made at the
+        acquirer.
+        """
         taken = sum(c.money.amount for p in self.payments.values() for c in p.captures if c.id == capture_id)
         back = sum(
-            sent.amount for theirs, sent, state in self.refunds.values() if theirs == capture_id and state != "REJECTED"
+            sent.amount
+            for name, (theirs, sent, state) in self.refunds.items()
+            if theirs == capture_id and state != "REJECTED" and not (but_for_others and name.startswith("X"))
         )
         return back + money.amount <= taken
 
     def decline(self, reference: str, code: str = "insufficient_funds") -> Remote:
-        """The buyer's card is declined; the session stays open."""
+        """Decline the customer's card; the session stays open."""
         remote = self.payments[reference]
         remote.decline = Decline(code, "other_method", f"d{len(self.calls)}")
         return remote
 
     def end(self, reference: str, state: str, reason: str) -> Remote:
-        """The payment ends without money."""
+        """End the payment unpaid."""
         remote = self.payments[reference]
         remote.state, remote.end_reason = state, reason
         return remote
 
     def show_code(self, reference: str, lasts: timedelta) -> Remote:
-        """The buyer chooses to pay at a counter."""
+        """Choose a store code, as the customer."""
         remote = self.payments[reference]
         remote.show = Show("store_code", f"CODE{reference[-4:]}", "", self.clock() + lasts)
         return remote
 
     def refund_becomes(self, refund: str, state: str) -> None:
-        """A refund that waited goes through, or does not; one that was done comes back."""
+        """Complete or fail a pending refund; a completed one may fail later."""
         capture, money, _ = self.refunds[refund]
         self.refunds[refund] = (capture, money, state)
+        if refund.startswith("X") and state == "DONE":
+            self.done_at[refund] = self.clock()
+
+    def refund_outside(self, capture_id: str, money: Money, *, state: str = "DONE", name: str = "") -> str:
+        """Make a refund in the acquirer's dashboard; returns its id there."""
+        number = sum(one.startswith("X") for one in self.refunds) + 1
+        name = name or f"X{number}"
+        self.refunds[name] = (capture_id, money, state)
+        self.done_at |= {name: self.clock()} if state == "DONE" else {}
+        return name
+
+    def refund_facts(self, remote: Remote) -> tuple[RefundFact, ...]:
+        """All refunds of a payment, as a query lists them."""
+        mine = {capture.id for capture in remote.captures}
+        return tuple(
+            RefundFact(name, state, id=name, money=money, capture_id=capture, payment=remote.reference)
+            for name, (capture, money, state) in self.refunds.items()
+            if capture in mine
+        )
 
     def webhook(self, reference: str, event: str, **changed: Any) -> tuple[dict[str, str], bytes]:
-        """A signed webhook about the payment as it is now; `changed` overrides what it says."""
+        """A signed webhook about the payment's present state; `changed` overrides its fields."""
         remote = self.payments.get(reference) or Remote(reference, Money(1, "TWD"))
         body = {
             "id": event,
@@ -143,10 +169,11 @@ class Acquirer:
         return {"x-signature": "good"}, json.dumps(body).encode()
 
     def refund_webhook(self, refund: str, event: str) -> tuple[dict[str, str], bytes]:
-        """A signed webhook about a refund as it is now."""
-        capture, _, state = self.refunds[refund]
+        """A signed webhook about a refund's present state."""
+        capture, money, state = self.refunds[refund]
         owner = next(p.reference for p in self.payments.values() for c in p.captures if c.id == capture)
-        return self.webhook(owner, event, state=None, captures=[], decline=None, show=None, refund=[refund, state])
+        told = [refund, state, refund, money.amount, money.currency, capture, owner]
+        return self.webhook(owner, event, state=None, captures=[], decline=None, show=None, refund=told)
 
 
 _REFUND_ANSWER: dict[str, Done | Pending | Rejected] = {
@@ -160,6 +187,10 @@ def _dispute(name: str, capture: str, kind: str, state: str, amount: int, curren
     return DisputeFact(name, capture, kind, state, Money(amount, currency), datetime.fromisoformat(at))
 
 
+def _refund(name: str, state: str, theirs: str, amount: int, currency: str, capture: str, payment: str) -> RefundFact:
+    return RefundFact(name, state, theirs, Money(amount, currency), capture, payment)
+
+
 class FakePay(PaymentProvider):
     """The adapter of the fake acquirer."""
 
@@ -169,7 +200,8 @@ class FakePay(PaymentProvider):
     capabilities = Capabilities(frozenset({"TWD", "JPY", "USD"}), start_again=True)
 
     def __init__(self, acquirer: Acquirer, name: str = "fakepay") -> None:
-        super().__init__({}, lambda: None)  # type: ignore[arg-type, return-value]
+        where = {"ACQUIRER_PUBLIC_URL": "https://fakepay.example"}
+        super().__init__(where, lambda: None)  # type: ignore[arg-type, return-value]
         self.acquirer, self.NAME, self.LABEL = acquirer, name, name.capitalize()
 
     def start(
@@ -201,7 +233,7 @@ class FakePay(PaymentProvider):
         if remote is None:
             return NotFound()
         if fault == "forget_money" and remote.captures:
-            return Found(self._facts(replace(remote, state=states.CANCELLED, captures=[])))
+            return Found(self._facts(replace(remote, state=PaymentState.CANCELLED, captures=[])))
         facts = self._facts(remote)
         self.acquirer.pause()
         return Found(facts)
@@ -214,7 +246,7 @@ class FakePay(PaymentProvider):
         if remote and remote.captures:
             return Rejected("captured")
         if remote and remote.state in states.STILL_OPEN and fault != "lose_request":
-            remote.state, remote.end_reason = states.CANCELLED, "merchant"
+            remote.state, remote.end_reason = PaymentState.CANCELLED, "merchant"
         self.acquirer.pause()
         return Done()
 
@@ -229,8 +261,11 @@ class FakePay(PaymentProvider):
         if fault == "refuse":
             return Rejected("refused")
         if refund.id not in self.acquirer.refunds and not self.acquirer.has_left(refund.capture_id, refund.money):
-            self.acquirer.over_asked.append(refund.id)
+            if not self.acquirer.has_left(refund.capture_id, refund.money, but_for_others=True):
+                self.acquirer.over_asked.append(refund.id)
             return Rejected("nothing_left")
+        if self._is_anothers(refund):
+            return Rejected("reference_reused")
         first = (refund.capture_id, refund.money, "PENDING" if fault == "wait" else "DONE")
         answer = _REFUND_ANSWER[self.acquirer.refunds.setdefault(refund.id, first)[2]]
         self.acquirer.pause()
@@ -241,17 +276,22 @@ class FakePay(PaymentProvider):
     ) -> Done | Pending | Rejected | NotFound | Unavailable:
         if self.acquirer.next_fault("query_refund", refund.id) == "away":
             return Unavailable("away")
-        if refund.id not in self.acquirer.refunds:
+        if refund.id not in self.acquirer.refunds or self._is_anothers(refund):
             return NotFound()
         answer = _REFUND_ANSWER[self.acquirer.refunds[refund.id][2]]
         self.acquirer.pause()
         return answer
 
+    def _is_anothers(self, refund: RefundRequest) -> bool:
+        """Return whether the reference of a refund belongs to another refund there."""
+        known = self.acquirer.refunds.get(refund.id)
+        return known is not None and known[:2] != (refund.capture_id, refund.money)
+
     def verify(self, headers: Mapping[str, str], raw: bytes) -> None:
         if headers.get("x-signature") != "good":
             raise BadSignature("not signed")
 
-    def parse(self, headers: Mapping[str, str], raw: bytes) -> list[Notice]:
+    def parse(self, headers: Mapping[str, str], raw: bytes) -> list[WebhookEvent]:
         body = json.loads(raw)
         captures = tuple(CaptureFact(i, Money(a, c), datetime.fromisoformat(at)) for i, a, c, at in body["captures"])
         decline = Decline(body["decline"], "other_method") if body["decline"] else None
@@ -259,11 +299,11 @@ class FakePay(PaymentProvider):
             raise Malformed("no such state")
         code = body.get("show")
         show = Show("store_code", code[0], "", datetime.fromisoformat(code[1])) if code else None
-        facts = Facts(body["state"], captures, decline, show=show, end_reason=body["end_reason"])
-        refund = RefundFact(*body["refund"]) if body.get("refund") else None
+        facts = Facts(body["state"], captures, decline=decline, show=show, end_reason=body["end_reason"])
+        refund = _refund(*body["refund"]) if body.get("refund") else None
         dispute = _dispute(*body["dispute"]) if body.get("dispute") else None
         trust = body.get("trust", "signed")
-        return [Notice("payment", body["id"], body["reference"], facts, trust, body["merchant"], refund, dispute)]
+        return [WebhookEvent("payment", body["id"], body["reference"], facts, trust, body["merchant"], refund, dispute)]
 
     def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
         return [
@@ -287,4 +327,5 @@ class FakePay(PaymentProvider):
             action=NextAction("redirect", f"https://fakepay.example/pay/{remote.reference}"),
             end_reason=remote.end_reason,
             provider_data={"id": f"remote-{remote.reference}"},
+            refunds=self.acquirer.refund_facts(remote),
         )

@@ -1,4 +1,4 @@
-"""The real acquirer, served on a port of its own: the third party that the shop meets over HTTP and nowhere else."""
+"""The real mock acquirer on its own port, which the shop reaches over HTTP alone."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from tests.parts.processes import NOWHERE, free_port
 TOKEN = "sim_tests"
 QUIET = {"REDIS_URL": "", "SHOP_CLOCK_URL": "", "ACQUIRER_LOG_LEVEL": "ERROR", "ACQUIRER_LOOP": "off"}
 HOLD = 3.0
-"""Seconds that a call with a timeout fault hangs: longer than the patience of the shop under test."""
+"""Seconds that a call with a timeout fault hangs: longer than the shop's timeout in tests."""
 
 
 class RealAcquirer:
-    """The acquirer's app behind a real socket. Its database, its loop and its clock are its own."""
+    """The acquirer's app behind a real socket, with its own database, loop and clock."""
 
     def __init__(self, database: Path, **settings: str) -> None:
         self.port = free_port()
@@ -48,13 +48,13 @@ class RealAcquirer:
         self.start()
 
     def start(self) -> None:
-        """Listen. Harmless when it does."""
+        """Listen. Does nothing when it already does."""
         if self._server is None:
             self._server = make_server("127.0.0.1", self.port, self.app, threaded=True)
             threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
-        """Nobody answers any more; what it knows is kept."""
+        """Stop listening; its data is kept."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -70,10 +70,10 @@ class RealAcquirer:
         with self.app.app_context():
             acquirer_db.engine.dispose()
 
-    # --- what people do there ---
+    # --- actions ---
 
     def sim(self, method: str, path: str, body: Any = None) -> Any:
-        """A call of its control API."""
+        """Call its control API."""
         answer = self._client.request(method, f"/_sim{path}", json=body)
         assert answer.status_code < 400, f"{answer.status_code} {answer.text}"
         return answer.json()
@@ -82,28 +82,28 @@ class RealAcquirer:
         self.sim("POST", f"/payments/{reference}/approve", {"card": card})
 
     def act(self, reference: str, act: str, **body: Any) -> None:
-        """decline, fail, cancel: what the customer does or suffers."""
+        """Perform a customer action: decline, fail, cancel."""
         self.sim("POST", f"/payments/{reference}/{act}", body)
 
     def faults(self, **plan: Any) -> None:
-        """Be unkind from now on; without a plan, be kind again."""
+        """Arm a fault plan; without a plan, disarm."""
         self.sim("PUT", "/faults", plan)
 
     def advance(self, by: str) -> None:
         self.sim("POST", "/clock/advance", {"by": by})
 
     def payment(self, reference: str) -> dict[str, Any]:
-        """A payment as the acquirer has it, by either side's id."""
+        """A payment at the acquirer, by either side's id."""
         return self.sim("GET", f"/payments/{reference}")  # type: ignore[no-any-return]
 
     def known(self, reference: str) -> int:
-        """How many payments it has under a merchant's reference, in any dialect."""
+        """The number of payments under a merchant's reference, in any dialect."""
         mine = select(func.count()).select_from(Payment).where(Payment.reference == reference)
         with self.app.app_context():
             return acquirer_db.session.scalar(mine) or 0
 
     def asked(self, references: list[str]) -> int:
-        """How many calls asked about the payments under these references."""
+        """The number of queries for the payments under these references."""
         calls = select(func.count()).select_from(TimelineEntry).join(Payment, Payment.id == TimelineEntry.payment_id)
         queries = calls.where(TimelineEntry.kind == "call", TimelineEntry.text.startswith("query"))
         with self.app.app_context():
@@ -112,7 +112,7 @@ class RealAcquirer:
 
 @dataclass
 class Ear:
-    """An endpoint that takes webhooks and keeps them."""
+    """An endpoint that accepts webhooks and keeps them."""
 
     url: str = ""
     heard: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
@@ -148,7 +148,7 @@ def _acquirers(template: Path, folder: Path) -> Iterator[Callable[..., RealAcqui
 
 @pytest.fixture
 def make_acquirer(_acquirer_template: Path, tmp_path: Path) -> Iterator[Callable[..., RealAcquirer]]:
-    """Starts acquirers with a database of their own; settings by name."""
+    """Start acquirers with their own database; settings by name."""
     with _acquirers(_acquirer_template, tmp_path) as make:
         yield make
 
@@ -165,8 +165,8 @@ def _kept_acquirers(
 def keep_acquirer(
     _kept_acquirers: tuple[Callable[..., RealAcquirer], dict[str, RealAcquirer]],
 ) -> Iterator[Callable[..., RealAcquirer]]:
-    """As `make_acquirer`, for tests that look at their own payments only: the next one with the same settings gets the
-    same acquirer, which is kind again and listens.
+    """As `make_acquirer`, for tests that read their own payments only: the next test with the same settings gets the
+    same acquirer, without faults and listening.
     """
     make, kept = _kept_acquirers
     used: list[RealAcquirer] = []
@@ -185,7 +185,7 @@ def keep_acquirer(
 
 
 @contextmanager
-def _listening() -> Iterator[Ear]:
+def listening() -> Iterator[Ear]:
     found = Ear()
 
     class Endpoint(BaseHTTPRequestHandler):
@@ -196,7 +196,7 @@ def _listening() -> Iterator[Ear]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
@@ -208,13 +208,13 @@ def _listening() -> Iterator[Ear]:
 
 @pytest.fixture
 def ear() -> Iterator[Ear]:
-    """Listens for webhooks on a port of its own and thanks for each."""
-    with _listening() as found:
+    """A webhook receiver on its own port that acknowledges everything."""
+    with listening() as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def kept_ear() -> Iterator[Ear]:
-    """An ear for a whole file, beside acquirers that are kept."""
-    with _listening() as found:
+    """A receiver for a whole file, for use with kept acquirers."""
+    with listening() as found:
         yield found

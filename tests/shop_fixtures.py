@@ -1,4 +1,4 @@
-"""The shop under test, on SQLite and PostgreSQL, with real Redis, a small honest acquirer, and words to use it with."""
+"""The shop under test, on SQLite and PostgreSQL, with real Redis, the fake acquirer, and helpers for its actions."""
 
 from __future__ import annotations
 
@@ -14,23 +14,29 @@ from flask_migrate import upgrade
 from sqlalchemy.orm import Session, scoped_session
 
 from shop import create_app
-from shop.accounts.models import User
+from shop.accounts.models import Role, User
 from shop.catalogue.models import Category, Product
-from shop.checkout import cart, closing, saga
-from shop.checkout.standing import Standing, standing
+from shop.checkout import agreement, cart, end_order, place_order
+from shop.checkout.order_status import OrderStatus, load_status
+from shop.checkout.placing.request import Buyer
 from shop.core import clock, ids, redis
-from shop.core.db import Base, db, writing
+from shop.core.actor import Actor
+from shop.core.db import Base, db, transaction
 from shop.core.money import Money
+from shop.integrity import invariants
 from shop.inventory import stock
 from shop.inventory.models import Stock, StockMovement
 from shop.jobs import work
 from shop.ledger import chart, store_credit
 from shop.orders import events
 from shop.orders.models import Order
-from shop.payments import inbox, registry, start
-from shop.payments.models import Capture, Payment, Refund, Report
-from shop.reports import invariants
+from shop.payments.initiation import initiate
+from shop.payments.providers import registry
+from shop.payments.records.models import Capture, Payment, PaymentUpdateRow, Refund
+from shop.payments.records.types import Allocation
+from shop.payments.webhooks import inbox
 from tests.fakes import Acquirer, FakePay
+from tests.parts import lending
 from tests.parts.lending import Databases
 from tests.parts.postgres import PostgresServer
 from tests.parts.processes import NOWHERE
@@ -41,19 +47,24 @@ PRICES = {KETTLE: {"TWD": 120000, "JPY": 5600, "USD": 3800}, PEN: {"TWD": 9000, 
 
 
 def environ(database_url: str, redis_url: str, **more: str) -> dict[str, str]:
-    """Settings of a shop under test; nothing comes from the machine it runs on."""
+    """Settings of a shop under test, independent of the machine's environment."""
     return {
+        "SETTLED_ENV": "development",
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
         "SECRET_KEY": "only for tests " * 4,
         "SHOP_URL": NOWHERE,
-        "ACQUIRER_URL": "http://127.0.0.1:9",  # nobody listens there: a test that wants an acquirer brings one
+        "ACQUIRER_URL": "http://127.0.0.1:9",  # a port without a listener: a test that needs an acquirer starts one
         "CALLS_PER_SECOND": "100000",
+        "UNPAID_ORDERS_PER_VISITOR": "1000000",  # most tests have one customer, who places all orders
+        "UNPAID_UNITS_PER_VISITOR": "1000000",
+        "UNPAID_VALUE_PER_VISITOR": "TWD=1000000000000",
+        "DATABASE_POOL_SIZE": "20",  # races need a connection for each caller
     } | more
 
 
 def migrate(database_url: str) -> None:
-    """Make the tables and put two products on sale."""
+    """Create the tables and put two products on sale."""
     app = create_app(environ(database_url, ""))
     with app.app_context():
         upgrade()
@@ -63,7 +74,7 @@ def migrate(database_url: str) -> None:
 
 
 def _furnish(session: Session | scoped_session[Any]) -> None:
-    """Two products are enough for most sentences."""
+    """Insert two products, enough for most tests."""
     session.add(Category(slug="test", name="Test goods", position=0))
     session.flush()
     for position, (sku, prices) in enumerate(PRICES.items()):
@@ -76,9 +87,8 @@ def _furnish(session: Session | scoped_session[Any]) -> None:
 
 
 def empty(session: Session | scoped_session[Any]) -> None:
-    """Forget everything, and put two products on sale anew."""
-    for table in reversed(db.metadata.sorted_tables):
-        session.execute(table.delete())
+    """Delete everything, and put two products on sale again."""
+    lending.empty(session, db.metadata)
     _furnish(session)
     session.commit()
 
@@ -101,18 +111,18 @@ def _databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, _databases: Databases) -> str:
-    """A migrated database with two products, of this test alone; the test runs once on each kind."""
+    """A migrated database with two products, for this test alone; the test runs once on each engine."""
     return _databases.lend(request.param)
 
 
 class _Apps:
-    """Shops that were made for one test and serve the next one too: what they have compiled is worth keeping."""
+    """Apps made for one test and reused by the next one, because compiling statements and templates is slow."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[str, str], tuple[Flask, dict[str, Any], dict[str, Any]]] = {}
 
     def get(self, database_url: str, redis_url: str) -> Flask:
-        """A shop on these two, as if it had just been made."""
+        """An app on these two, as if newly created."""
         settings = environ(database_url, redis_url)
         if (database_url, redis_url) not in self._made:
             app = create_app(settings, TESTING=True)
@@ -146,14 +156,16 @@ def app(database_url: str, redis_url: str, _apps: _Apps) -> Iterator[Flask]:
 
 
 class Shop:
-    """The shop in the words of its tests. Each call is one unit, in an app context of its own."""
+    """Actions and queries of tests. Each call is one transaction, in its own app context."""
 
     def __init__(self, app: Flask) -> None:
         self.app = app
         self._events = itertools.count(1)
+        self._colleagues: dict[str, Actor] = {}
+        self._hiring = threading.Lock()
         self.acquirer: Acquirer = app.extensions["test_acquirer"]
 
-    # --- what people do ---
+    # --- actions of customers and staff ---
 
     def cart(self, *lines: tuple[str, int], currency: str = "TWD") -> str:
         """A cart with these lines; one kettle when none are named."""
@@ -163,8 +175,8 @@ class Shop:
         return cart_id
 
     def customer(self, credit: int = 0, currency: str = "TWD") -> int:
-        """The id of somebody with an account, and with store credit if we were kind to them."""
-        with writing():
+        """The id of a customer with an account, with store credit if given."""
+        with transaction():
             number = next(self._events)
             person = User(
                 email=f"ada{number}@example.com", name="Ada", password_hash="-", roles=[], created_at=clock.now()
@@ -178,18 +190,53 @@ class Shop:
                 )
             return person.id
 
+    def staff(self, *names: str, role: Role = Role.FINANCE) -> list[Actor]:
+        """Members of staff with accounts `NAME@example.com`."""
+        with transaction():
+            people = [
+                User(email=f"{name}@example.com", name=name, password_hash="-", roles=[role], created_at=clock.now())
+                for name in names
+            ]
+            db.session.add_all(people)
+            db.session.flush()
+            return [Actor.staff(person.id) for person in people]
+
+    def colleague(self, name: str) -> Actor:
+        """The member of staff of this name, whose account is created when the test first asks for it."""
+        with self._hiring:  # races ask in several threads
+            if name not in self._colleagues:
+                [self._colleagues[name]] = self.staff(name)
+            return self._colleagues[name]
+
+    @property
+    def sam(self) -> Actor:
+        """The first person of most decisions of staff."""
+        return self.colleague("sam")
+
+    @property
+    def kim(self) -> Actor:
+        """The second person."""
+        return self.colleague("kim")
+
+    def form(self, cart_id: str, *, customer: int | None = None) -> agreement.Shown:
+        """The checkout form as a page would show it now."""
+        now = cart.load(cart_id)
+        return agreement.Shown(now.checkout_key, now.terms.digest, agreement.buyer_mark(now.checkout_key, customer))
+
     def place(
         self,
         cart_id: str,
         *,
         provider: str = "fakepay",
-        key: str | None = None,
+        form: agreement.Shown | None = None,
         customer: int | None = None,
         credit: int = 0,
     ) -> Order:
-        """Press "Place order and pay"."""
-        buyer = saga.Buyer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW", user_id=customer)
-        return saga.place_order(cart_id, buyer, provider, key or cart.load(cart_id).checkout_key, credit=credit)
+        """Press "Place order and pay" on that form, by default the one for the present cart."""
+        buyer = Buyer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW", user_id=customer)
+        shown = form or self.form(cart_id, customer=customer)
+        placed = place_order.place_order(cart_id, buyer, provider, shown, credit=credit)
+        return db.session.get_one(Order, placed.id, populate_existing=True)
 
     def order(
         self,
@@ -211,20 +258,20 @@ class Shop:
         return order
 
     def cancel(self, order: Order) -> None:
-        closing.cancel_order(order.id, "buyer")
+        end_order.cancel_order(order.id, Actor.customer())
 
     def pay_again(self, order: Order, provider: str = "fakepay") -> Payment:
-        return start.open_payment(order.id, provider)
+        return initiate.open_payment(order.id, provider)
 
     def restock(self, sku: str = KETTLE) -> None:
-        """Fill the shelf up, for tests that go round and round."""
-        with writing():
+        """Add stock, for tests that place many orders."""
+        with transaction():
             stock.receive(sku, UNITS - stock.available([sku])[sku])
 
-    # --- what the acquirer does ---
+    # --- actions of the acquirer ---
 
     def hear(self, payment: Payment | str, event: str = "", **changed: Any) -> tuple[int, str]:
-        """A webhook about the payment as the acquirer has it now; returns status and body of the acknowledgement."""
+        """Post a webhook about the payment's present state; returns status and body of the acknowledgement."""
         reference = payment if isinstance(payment, str) else payment.id
         headers, body = self.acquirer.webhook(reference, event or f"evt-{next(self._events)}", **changed)
         return self.receive(headers, body)
@@ -234,36 +281,36 @@ class Shop:
         assert found
         return inbox.receive(found, headers, body)
 
-    def apply(self, inbox_id: int) -> str | None:
-        """What the sweep does with a stored webhook."""
-        return inbox.apply(inbox_id)
+    def apply(self, webhook_event_id: int) -> str | None:
+        """Apply a stored webhook, as the sweep does."""
+        return inbox.apply(webhook_event_id)
 
     # --- time ---
 
     def wait(self, **by: float) -> None:
-        """Turn the clock; nobody looks."""
+        """Advance the clock without a sweep."""
         clock.advance(timedelta(**by))
 
     def turn_to(self, moment: datetime | None) -> None:
-        """Turn the clock to a moment that is still to come, and let the clock process have its look."""
+        """Advance the clock to a later moment and run the clock process's sweep."""
         assert moment, "nothing is due"
         clock.advance(max(timedelta(0), moment - clock.now()))
         self.sweep()
 
     def turn(self, **by: float) -> None:
-        """Turn the clock and let the clock process have its look."""
+        """Advance the clock and run the clock process's sweep."""
         clock.advance(timedelta(**by))
         self.sweep()
 
     def make_due(self, payment: Payment) -> None:
-        """The clock finds the payment at its next look."""
-        with writing():
+        """Make the payment due for the next sweep."""
+        with transaction():
             db.session.get_one(Payment, payment.id).next_check_at = clock.now()
 
     def sweep(self) -> dict[str, int]:
         return work.sweep()
 
-    # --- what is ---
+    # --- queries ---
 
     def state(self, order: Order) -> str:
         db.session.rollback()
@@ -283,27 +330,31 @@ class Shop:
         return opened
 
     def next_wait(self, order: Order) -> timedelta:
-        """How long until the payment is asked about; then it is."""
+        """Time until the next poll of the payment, which then happens."""
         due = self.payment(order).next_check_at
         assert due
         wait = due - clock.now()
         self.turn_to(due)
         return wait
 
-    def standing(self, order: Order) -> Standing:
+    def order_status(self, order: Order) -> OrderStatus:
         db.session.rollback()
-        return standing(db.session.get_one(Order, order.id, populate_existing=True))
+        return load_status(db.session.get_one(Order, order.id, populate_existing=True))
 
     def captures(self, order: Order) -> list[str | None]:
-        """What each capture of the order is to it, in the order of hearing; of one report, what paid comes first."""
+        """Allocations of the order's captures, in the order of booking; within one update, the paying one first."""
         db.session.rollback()
-        heard = (Capture.heard_at, Capture.standing)
-        rows = db.select(Capture.standing).join(Payment).where(Payment.order_id == order.id).order_by(*heard)
+        received = (Capture.received_at, Capture.allocation != Allocation.PAYS_ORDER, Capture.allocation)
+        rows = db.select(Capture.allocation).join(Payment).where(Payment.order_id == order.id).order_by(*received)
         return list(db.session.scalars(rows))
 
-    def verdicts(self, payment: Payment) -> list[str]:
+    def outcomes(self, payment: Payment) -> list[str]:
         db.session.rollback()
-        rows = db.select(Report.verdict).where(Report.payment_id == payment.id).order_by(Report.id)
+        rows = (
+            db.select(PaymentUpdateRow.outcome)
+            .where(PaymentUpdateRow.payment_id == payment.id)
+            .order_by(PaymentUpdateRow.id)
+        )
         return list(db.session.scalars(rows))
 
     def count(self, table: type[Base]) -> int:
@@ -311,7 +362,7 @@ class Shop:
         return db.session.scalar(db.select(db.func.count()).select_from(table)) or 0
 
     def told(self, stream: str) -> list[int]:
-        """The ids of the events on a stream, as Redis has them."""
+        """The ids of the events on a stream in Redis."""
         entries = redis.client().xrange(stream)
         return [int(fields[b"id"]) for _, fields in entries]
 
@@ -327,12 +378,12 @@ class Shop:
         return list(db.session.scalars(rows))
 
     def credit(self, customer: int, currency: str = "TWD") -> int:
-        """What the customer can spend, in minor units."""
+        """The customer's store credit, in minor units."""
         db.session.rollback()
         return store_credit.available(customer, currency).amount
 
     def moves(self, order: Order) -> list[str | None]:
-        """The states that the order has been in."""
+        """The order's states so far."""
         db.session.rollback()
         return [event.target for event in events.since(order.id, 0) if event.target]
 
@@ -351,19 +402,19 @@ class Shop:
 
 @pytest.fixture
 def shop(app: Flask) -> Iterator[Shop]:
-    """The shop in words. A test that uses it ends with the invariants."""
+    """The shop under test. A test that uses it ends with the invariants."""
     with app.app_context():
-        words = Shop(app)
-        yield words
-        words.is_sound()
+        shop = Shop(app)
+        yield shop
+        shop.is_sound()
 
 
 def bare_order(state: str) -> int:
-    """The id of an order in `state` that nothing belongs to; how it came there is left open."""
+    """The id of an order in `state` with nothing else; its history is left open."""
     where = {"email": "ada@example.com", "name": "Ada", "line1": "1 Main St", "city": "Taipei", "country": "TW"}
     names = {"number": ids.order_number(), "token": ids.token(), "checkout_key": ids.token()}
     times = {"placed_at": clock.now(), "pay_by": clock.now() + timedelta(minutes=30)}
-    with writing():
+    with transaction():
         order = Order(state=state, currency="TWD", total_amount=1, event_seq=0, **names, **times, **where)
         db.session.add(order)
         db.session.flush()
@@ -375,7 +426,7 @@ Race = Callable[[Callable[[int], Any]], list[Any]]
 
 @pytest.fixture
 def race(app: Flask) -> Race:
-    """`race(do)`: eight callers do `do(number)` at once, each in its own app context; what each returned or raised."""
+    """`race(do)`: eight callers call `do(number)` at once, each in its own app context; their results or exceptions."""
 
     def run(do: Callable[[int], Any], callers: int = 8) -> list[Any]:
         barrier = threading.Barrier(callers)

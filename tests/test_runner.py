@@ -1,4 +1,4 @@
-"""bin/run keeps its promises. Two tiny worlds stand in for shop and acquirer; all else is as a person has it."""
+"""bin/run with two minimal servers in place of shop and acquirer; everything else is real."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ if sys.argv[1:]:
     http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Ok).serve_forever()
 signal.pause()
 """
-"""Where it does not matter what is run, these start and end at once."""
+"""Minimal servers that start and end at once, where their content does not matter."""
 ACQUIRER = """
 from flask import Flask
 def create_app():
@@ -75,14 +75,14 @@ READY = "Settled is ready after"
 
 
 class Copy:
-    """A copy of the project's runner in a folder whose name has a space, with worlds that start in no time."""
+    """A copy of the runner in a folder whose name has a space, with minimal servers."""
 
     def __init__(self, folder: Path, start: Processes) -> None:
         self.folder = folder
         self.var = folder / "var"
         self.ports = {"PORT": str(free_port()), "ACQUIRER_PORT": str(free_port())}
         self._start = start
-        for name in ("bin", "deploy"):
+        for name in ("bin", "tools", "deploy"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("pyproject.toml", "constraints.txt"):
             shutil.copy(ROOT / name, folder / name)
@@ -95,7 +95,7 @@ class Copy:
         (folder / "mock_acquirer" / "__init__.py").write_text(ACQUIRER)
 
     def with_the_real_commands(self) -> None:
-        """gunicorn and flask serve the worlds, as the project's Procfiles say."""
+        """Serve with gunicorn and flask, as the project's Procfiles say."""
         for name in ("Procfile", "deploy/Procfile.demo"):
             shutil.copy(ROOT / name, self.folder / name)
         (self.folder / "shop" / "core").mkdir(parents=True)
@@ -103,7 +103,7 @@ class Copy:
         (self.folder / "shop" / "settings.py").write_text("import os\nenvironment = lambda: os.environ\n")
 
     def run(self, *arguments: str, **environ: str) -> Process:
-        """Calls bin/run from another folder. What a surrounding run or test has set does not reach it."""
+        """Run bin/run from another folder, without the environment of a surrounding run or test."""
         clean = {"REDIS_URL": "", "DATABASE_URL": "", "SETTLED_RUN_BEGAN": "", **self.ports, **environ}
         command = ["env", *(f"-u{name}" for name, value in clean.items() if not value)]
         wanted = {name: value for name, value in clean.items() if value}
@@ -112,18 +112,18 @@ class Copy:
         )
 
     def ready(self, *arguments: str, **environ: str) -> Process:
-        """As `run`, and returns when it says that all is ready."""
+        """As `run`, but wait until it reports that everything is ready."""
         run = self.run(*arguments, **environ)
         run.wait_for_line(READY, within=60)
         return run
 
     def settings(self) -> dict[str, str]:
-        """What var/env says."""
+        """The settings in var/env."""
         lines = (self.var / "env").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
 
     def processes(self) -> dict[int, str]:
-        """Everything that runs from this folder, Redis included, by pid."""
+        """All processes started from this folder, Redis included, by pid."""
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
@@ -135,7 +135,7 @@ class Copy:
         return found
 
     def pid_of(self, words: str) -> int:
-        """The process whose command has these words."""
+        """The process whose command contains these words."""
         return next(pid for pid, command in self.processes().items() if words in command)
 
 
@@ -176,6 +176,7 @@ def test_settings_are_written_for_the_owners_eyes_and_secrets_stay_until_a_fresh
     first, second = start(), start()
     assert stat.S_IMODE((copy.var / "env").stat().st_mode) == 0o600
     assert first["PORT"] == copy.ports["PORT"]
+    assert (first["SETTLED_ENV"], first["KPAY_MOCKED"]) == ("development", "on")
     assert len(first["SECRET_KEY"]) >= 32
     assert second["SECRET_KEY"] == first["SECRET_KEY"]
     assert (copy.var / "migrated").read_text() == "xx"
@@ -201,6 +202,27 @@ def test_a_redis_of_ones_own_is_used_instead(copy: Copy, redis_url: str) -> None
     assert not (copy.var / "redis").exists()
 
 
+def test_only_warnings_are_logged_unless_asked_for_more(copy: Copy) -> None:
+    def levels(*arguments: str, says: str = "", **environ: str) -> dict[str, str]:
+        run = copy.ready(*arguments, **environ)
+        assert says in run.text
+        run.signal(signal.SIGTERM)
+        run.wait(within=20)
+        run.log.unlink()
+        return {name: value for name, value in copy.settings().items() if "LOG_" in name}
+
+    formats = {"LOG_FORMAT": "text", "ACQUIRER_LOG_FORMAT": "text"}
+    assert levels(says="Only warnings are logged below") == formats | {
+        "LOG_LEVEL": "warning",
+        "ACQUIRER_LOG_LEVEL": "warning",
+    }
+    assert levels("--verbose", says="Every request is logged below") == formats | {
+        "LOG_LEVEL": "info",
+        "ACQUIRER_LOG_LEVEL": "info",
+    }
+    assert levels("--fresh", LOG_LEVEL="error")["LOG_LEVEL"] == "error"
+
+
 @pytest.mark.parametrize("name", ["PORT", "ACQUIRER_PORT"])
 def test_a_port_in_use_is_said_in_a_sentence_before_anything_starts(copy: Copy, name: str) -> None:
     with socket.socket() as other:
@@ -217,7 +239,7 @@ def test_a_port_in_use_is_said_in_a_sentence_before_anything_starts(copy: Copy, 
 def test_a_port_that_is_none_is_refused_with_a_sentence(copy: Copy, port: str) -> None:
     run = copy.run(PORT=port)
     assert run.wait() == 1
-    assert run.text.strip() == f"PORT is {port!r}; it has to be a number from 1 to 65535."
+    assert run.text.strip() == f"PORT is {port!r}; it must be a number from 1 to 65535."
 
 
 def test_a_second_run_on_the_same_data_is_refused_and_the_first_goes_on(copy: Copy) -> None:
@@ -225,6 +247,8 @@ def test_a_second_run_on_the_same_data_is_refused_and_the_first_goes_on(copy: Co
     second = copy.run()
     assert second.wait() == 1
     assert f"Settled already runs on {copy.var} (process {first.pid})" in second.text
+    for port in copy.ports.values():
+        assert f"http://localhost:{port}" in second.text
     assert http_status(f"http://127.0.0.1:{copy.ports['PORT']}/readyz") == 200
 
 
@@ -232,7 +256,7 @@ def test_when_a_process_dies_it_is_named_and_everything_ends_with_its_code(copy:
     run = copy.ready()
     os.kill(copy.pid_of("world.py " + copy.ports["ACQUIRER_PORT"]), signal.SIGKILL)
     assert run.wait(within=20) == 128 + signal.SIGKILL
-    assert "acquirer ended by itself (code -9), so everything was stopped." in run.text
+    assert "acquirer ended (code -9), so all processes were stopped." in run.text
     assert copy.processes() == {}
 
 
@@ -244,14 +268,14 @@ def test_what_a_killed_run_left_behind_is_ended_by_the_next(copy: Copy) -> None:
     assert left
     run.log.unlink()
     again = copy.ready()
-    assert "ended what an earlier run had left behind" in again.text
+    assert "processes of an earlier run" in again.text
     assert not left & set(copy.processes())
 
 
 def test_redis_is_started_again_when_it_dies_and_the_shop_goes_on_meanwhile(copy: Copy) -> None:
     run = copy.ready()
     os.kill(copy.pid_of("redis-server"), signal.SIGKILL)
-    run.wait_for_line("redis ended .* the shop goes on without it")
+    run.wait_for_line("redis ended .* the shop continues without it")
     assert http_status(f"http://127.0.0.1:{copy.ports['PORT']}/readyz") == 200
     run.wait_for_line("redis is back")
 
@@ -280,7 +304,7 @@ def test_interrupting_while_it_starts_leaves_no_process(copy: Copy) -> None:
 def test_help_says_what_can_be_set(copy: Copy) -> None:
     run = copy.run("--help")
     assert run.wait() == 0
-    for word in ("--fresh", "PORT", "ACQUIRER_PORT", "REDIS_URL", "Ctrl-C"):
+    for word in ("--fresh", "--verbose", "PORT", "ACQUIRER_PORT", "REDIS_URL", "Ctrl-C"):
         assert word in run.text
 
 

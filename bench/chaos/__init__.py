@@ -1,10 +1,10 @@
-"""Chaos: thousands of orders while everything around them breaks. `python -m bench.chaos --database sqlite`.
+"""Chaos test: thousands of orders while faults are injected everywhere. `python -m bench.chaos --database sqlite`.
 
-The processes of the Procfiles, a real Redis, SQLite or PostgreSQL (`town`); buyers in a process of their own who
-double-click, leave, pay twice and pay late (`crowd`, `customers`, `habits`); staff who decide about wrong money and
-give some back (`staff`); somebody who kills, hangs, empties and restarts things (`mischief`); at the end everything
-heals, and what was promised is looked up (`verdict`).
+It runs the processes of the Procfiles, a real Redis, and SQLite or PostgreSQL (`environment`). Customers, in their own
+process, double-click, leave, pay twice and pay late (`traffic`, `customers`, `behaviours`). Staff handle wrong amounts
+and
+make refunds (`staff`). The fault injector kills, hangs, empties and restarts processes and stores (`faults`). At the
+end every fault is removed, and the invariants and all acknowledged results are checked (`checks`).
 
-The seed repeats what buyers and mischief decide. When it meets what is a matter of the machine, so no run is the same
-as another one.
+The seed repeats the decisions of customers and injector. Their timing depends on the machine, so no two runs are equal.
 """

@@ -14,86 +14,89 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.chaos import mischief, verdict
-from bench.chaos.crowd import ALL_CAME, ONLY_LATECOMERS
-from bench.chaos.mischief import FAULTS, Nemesis
-from bench.chaos.town import PAY_WITHIN, Town
+from bench.chaos import checks, faults
+from bench.chaos.environment import PAY_WITHIN, Environment
+from bench.chaos.faults import ACQUIRER_FAULTS, FaultInjector
+from bench.chaos.traffic import ALL_STARTED, ONLY_LATE_PAYERS
 from bench.tools import note, table
 from e2e.control import Control
 from tests.parts.processes import Process
 
 SHORT = (300, 40.0, 2.2)
 LONG = (10_000, 3600.0, 10.0)
-"""Orders at most, seconds in which buyers come, seconds between two pieces of mischief."""
-REST_WITHIN, PLANTED_WITHIN = 240.0, 10.0
-"""Seconds that everything has to come to rest once it is well. A planted mistake is not waited for so long."""
-LATEST_MONEY = 15 * 60
-"""Seconds after which the acquirer's last late money has come, and nothing is too young to be compared; and orders have
-ended whose wrong money went back, for their buyers get ten minutes to pay after all.
+"""Maximum number of orders, seconds in which customers arrive, mean seconds between two faults."""
+FINAL_WITHIN, SEEDED_BUG_WITHIN = 240.0, 10.0
+"""Limit in seconds for reaching a final state after recovery; shorter with a seeded bug, which is never waited out."""
+LATE_CAPTURES = 15 * 60
+"""Seconds after which the acquirer's last late capture has arrived, every payment is old enough to be compared, and
+orders
+whose wrong amount was refunded have expired (their customers get ten more minutes to pay).
 """
-LAST_WORD = 160 * 60
-"""Seconds after which the acquirer has told again what was lost four times on its way."""
-TELL_EVERY = 10.0
-"""Seconds between two lines of progress."""
+LAST_RETRY = 160 * 60
+"""Seconds after which the acquirer has retried webhooks whose first four attempts were lost."""
+PROGRESS_EVERY = 10.0
+"""Seconds between two progress lines."""
 
 
 @dataclass(frozen=True)
-class Plant:
-    """A mistake that the bench has to find: processes that are never started, changes to the books at the end."""
+class SeededBug:
+    """A bug that the checks have to find: processes that are never started, rows changed at the end."""
 
     missing: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
 
 
-TAMPERING = (
+TAMPERED_ROWS = (
     "UPDATE captures SET amount = amount + 1 WHERE id = (SELECT MIN(id) FROM captures)",
     "UPDATE orders SET token = 'another' WHERE id = (SELECT MIN(id) FROM orders)",
 )
-PLANTS = {
-    "": Plant(),
-    "no-clock": Plant(("clock",)),
-    "tampering": Plant(changes=TAMPERING),
-    "both": Plant(("clock",), TAMPERING),
+SEEDED_BUGS = {
+    "": SeededBug(),
+    "no-clock": SeededBug(("clock",)),
+    "tampered-rows": SeededBug(changes=TAMPERED_ROWS),
+    "both": SeededBug(("clock",), TAMPERED_ROWS),
 }
 
 
-def storm(town: Town, nemesis: Nemesis, buyers: Process) -> float:
-    """Until nobody new comes. Returns the seconds."""
+def run_traffic(env: Environment, injector: FaultInjector, customers: Process) -> float:
+    """Run until no new customers arrive. Returns the duration in seconds."""
     began = told = time.monotonic()
     before = 0
-    while buyers.alive() and not town.counts().get(ALL_CAME):
+    while customers.alive() and not env.counts().get(ALL_STARTED):
         with suppress(subprocess.TimeoutExpired):
-            buyers.popen.wait(0.1)
-        town.look_after()
-        nemesis.act()
+            customers.popen.wait(0.1)
+        env.restart_dead()
+        injector.act()
         since = time.monotonic() - told
-        if since > TELL_EVERY:
+        if since > PROGRESS_EVERY:
             told = time.monotonic()
-            placed = town.counts().get("orders placed", 0)
-            broken, rate, overall = sum(nemesis.done.values()), (placed - before) / since, placed / (told - began)
-            note(f"{placed} orders, {rate:.1f} a second now, {overall:.1f} so far; {broken} times broken")
+            placed = env.counts().get("orders placed", 0)
+            broken, rate, overall = sum(injector.done.values()), (placed - before) / since, placed / (told - began)
+            note(f"{placed} orders, {rate:.1f} a second now, {overall:.1f} so far; {broken} faults injected")
             before = placed
     return time.monotonic() - began
 
 
-def wait(town: Town, met: Callable[[], object], within: float, what: str) -> float:
-    """Seconds until `met`, the platform at work; after `within` it goes on, and the verdict will tell."""
+def wait(env: Environment, met: Callable[[], object], within: float, what: str) -> float:
+    """Wait until `met` while dead processes are restarted; returns the seconds. Continues after `within`: the checks
+    will fail.
+    """
     began = told = time.monotonic()
     while not _quietly(met):
-        town.look_after()
+        env.restart_dead()
         if time.monotonic() - began > within:
             note(f"{what}: not within {within:.0f} s")
             break
-        if time.monotonic() - told > TELL_EVERY:
+        if time.monotonic() - told > PROGRESS_EVERY:
             told = time.monotonic()
-            note(f"until {what}: {told - began:.0f} s so far; {_left(town)}")
-        _breathe(town)
+            note(f"waiting until {what}: {told - began:.0f} s so far; {_left(env)}")
+        _pause(env)
     return time.monotonic() - began
 
 
-def _left(town: Town) -> str:
+def _left(env: Environment) -> str:
     try:
-        return ", ".join(f"{count} {name}" for name, count in verdict.unrest(town).items()) + " not at rest"
+        return ", ".join(f"{count} {name}" for name, count in checks.unfinished(env).items()) + " not final"
     except Exception as error:  # noqa: BLE001 - a database that is not back yet
         return type(error).__name__
 
@@ -105,112 +108,119 @@ def _quietly(met: Callable[[], object]) -> bool:
         return False
 
 
-def _breathe(town: Town) -> None:
-    """A moment; ended early when a process dies."""
+def _pause(env: Environment) -> None:
+    """Wait briefly; shorter when a process dies."""
     with suppress(subprocess.TimeoutExpired, StopIteration):
-        next(iter(town.running.values())).popen.wait(0.25)
+        next(iter(env.running.values())).popen.wait(0.25)
 
 
-def calm(town: Town, nemesis: Nemesis, buyers: Process, patience: float) -> list[tuple[str, float]]:
-    """Everything heals. Returns how long each part of coming to rest took."""
-    nemesis.stop()
-    town.nothing_new()
-    back = wait(town, lambda: mischief.heal(town) and town.all_answer() and mischief.same_time(town), 60, "healing")
-    at_home = wait(town, lambda: not buyers.alive() or town.counts().get(ONLY_LATECOMERS), 90, "buyers are done")
-    heard = wait(town, lambda: verdict.unrest_without_cause(town) == 0, patience, "money is heard of")
-    mischief.pass_time(town, PAY_WITHIN + 5)
-    if buyers.alive():
-        buyers.signal(signal.SIGUSR1)  # now it is too late for those who wanted to come too late
-    wait(town, lambda: not buyers.alive(), 60, "latecomers are done")
-    mischief.pass_time(town, LATEST_MONEY)
-    mischief.same_time(town)
-    rested = wait(town, lambda: not verdict.unrest(town), patience, "rest")
-    mischief.pass_time(town, LAST_WORD)
-    mischief.same_time(town)
-    rested += wait(town, lambda: not verdict.unrest(town), patience, "rest")
+def recover(env: Environment, injector: FaultInjector, customers: Process, patience: float) -> list[tuple[str, float]]:
+    """Remove all faults and wait for final states. Returns the duration of each phase."""
+    injector.stop()
+    env.stop_new_refunds()
+    recovered = wait(
+        env,
+        lambda: faults.disarm_acquirer(env) and env.all_answer() and faults.sync_clocks(env),
+        60,
+        "every server answers",
+    )
+    visited = wait(env, lambda: not customers.alive() or env.counts().get(ONLY_LATE_PAYERS), 90, "customers are done")
+    settled = wait(env, lambda: checks.paid_but_unfinished(env) == 0, patience, "all captures are applied")
+    faults.advance_clocks(env, PAY_WITHIN + 5)
+    if customers.alive():
+        customers.signal(signal.SIGUSR1)  # their orders have expired: skip the remaining waits
+    wait(env, lambda: not customers.alive(), 60, "late payers are done")
+    faults.advance_clocks(env, LATE_CAPTURES)
+    faults.sync_clocks(env)
+    finished = wait(env, lambda: not checks.unfinished(env), patience, "all states are final")
+    faults.advance_clocks(env, LAST_RETRY)
+    faults.sync_clocks(env)
+    finished += wait(env, lambda: not checks.unfinished(env), patience, "all states are final")
     return [
-        ("until every server answers", back),
-        ("then until the last buyer is done", at_home),
-        ("then until all money is known and settled", heard),
-        ("from the end of the last order's time until all is at rest", rested),
+        ("until every server answers", recovered),
+        ("then until the last customer is done", visited),
+        ("then until all captures are applied", settled),
+        ("from the expiry of the last order until all states are final", finished),
     ]
 
 
-def run(database: str, orders: int, within: float, seed: int, every: float, plant: str = "", logs: str = "") -> int:
-    """One storm. Prints the table, and returns the number of violations. `logs`: a folder to keep everything in."""
+def run(database: str, orders: int, within: float, seed: int, every: float, bug: str = "", logs: str = "") -> int:
+    """Run once, print the tables and return the number of violations. `logs`: folder in which all files are kept."""
     with nullcontext(logs) if logs else tempfile.TemporaryDirectory(prefix="settled-chaos-") as folder:
         Path(folder).mkdir(exist_ok=True)
-        town = Town(Path(folder), database, PLANTS[plant].missing)
+        env = Environment(Path(folder), database, SEEDED_BUGS[bug].missing)
         try:
-            town.start()
-            Control(town).faults(**{**FAULTS, "seed": seed})
+            env.start()
+            Control(env).faults(**{**ACQUIRER_FAULTS, "seed": seed})
             note(f"{orders} orders on {database}, seed {seed}")
-            town.let_staff_in(seed)
-            buyers = town.let_buyers_in(orders, within, seed)
-            nemesis = Nemesis(town, seed, every, lambda what: note(f"  {what}"))
-            seconds = storm(town, nemesis, buyers)
-            note("everything heals")
-            converged = calm(town, nemesis, buyers, PLANTED_WITHIN if plant else REST_WITHIN)
-            assert buyers.popen.returncode == 0, buyers.text[-4000:]
-            for change in PLANTS[plant].changes:
-                town.change(change)
-            looked = time.monotonic()
-            broken = verdict.violations(town)
-            converged.append(("and for the verdict", time.monotonic() - looked))
-            report(town, nemesis, seconds, converged, broken)
-            placed = town.counts().get("orders placed", 0)
+            env.start_staff(seed)
+            customers = env.start_traffic(orders, within, seed)
+            injector = FaultInjector(env, seed, every, lambda what: note(f"  {what}"))
+            seconds = run_traffic(env, injector, customers)
+            note("all faults are removed")
+            converged = recover(env, injector, customers, SEEDED_BUG_WITHIN if bug else FINAL_WITHIN)
+            assert customers.popen.returncode == 0, customers.text[-4000:]
+            for change in SEEDED_BUGS[bug].changes:
+                env.change(change)
+            began = time.monotonic()
+            broken = checks.violations(env)
+            converged.append(("and for the checks", time.monotonic() - began))
+            report(env, injector, seconds, converged, broken)
+            placed = env.counts().get("orders placed", 0)
         finally:
-            town.close()
+            env.close()
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = used.ru_utime + used.ru_stime
-    table("Work, of all processes together", [("CPU seconds", cpu), ("CPU seconds an order", cpu / max(1, placed))])
+    table("Work of all processes", [("CPU seconds", cpu), ("CPU seconds an order", cpu / max(1, placed))])
     return sum(len(rows) for rows in broken.values())
 
 
 def report(
-    town: Town,
-    nemesis: Nemesis,
+    env: Environment,
+    injector: FaultInjector,
     seconds: float,
     converged: list[tuple[str, float]],
-    broken: dict[str, list[verdict.Row]],
+    broken: dict[str, list[checks.Row]],
 ) -> None:
-    counts, there = town.counts(), town.faults_used()
-    counts = {what: count for what, count in counts.items() if what not in (ALL_CAME, ONLY_LATECOMERS)}
+    counts, there = env.counts(), env.faults_used()
+    counts = {what: count for what, count in counts.items() if what not in (ALL_STARTED, ONLY_LATE_PAYERS)}
     placed = counts.get("orders placed", 0)
-    database = "PostgreSQL" if town.database else "SQLite"
-    chapters: tuple[tuple[str, list[tuple[object, ...]]], ...] = (
-        ("Orders", [*sorted(verdict.outcome(town).items())]),
-        ("Buyers", [*sorted(counts.items())]),
-        ("Staff", [*sorted(town.staff().items())]),
-        ("Webhooks", [*verdict.webhooks(town)]),
+    database = "PostgreSQL" if env.database else "SQLite"
+    sections: tuple[tuple[str, list[tuple[object, ...]]], ...] = (
+        ("Orders", [*sorted(checks.order_states(env).items())]),
+        ("Customers", [*sorted(counts.items())]),
+        ("Staff", [*sorted(env.staff().items())]),
+        ("Webhooks", [*checks.webhooks(env)]),
         ("Faults of the acquirer", [*sorted(there.items())]),
-        ("Mischief", [*sorted(nemesis.done.items()), ("processes started again", town.restarts)]),
-        ("Pace", [("orders a second", placed / seconds), ("seconds of storm", seconds)]),
-        ("Seconds from healing to rest", [*converged]),
-        ("Violations", [(says, len(rows)) for says, rows in broken.items()]),
+        ("Injected faults", [*sorted(injector.done.items()), ("processes restarted", env.restarts)]),
+        ("Pace", [("orders a second", placed / seconds), ("seconds of traffic", seconds)]),
+        ("Seconds from recovery to final states", [*converged]),
+        ("Violations", [(name, len(rows)) for name, rows in broken.items()]),
     )
-    for title, lines in chapters:
+    for title, lines in sections:
         table(f"{title}, {database}", lines or [("none", 0)])
-    for says, rows in broken.items():
+    for name, rows in broken.items():
         for row in rows[:30]:
-            note(f"BROKEN {says}: {row}")
+            note(f"VIOLATION {name}: {row}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.chaos", description=__doc__)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
-    parser.add_argument("--orders", type=int, default=0, help="how many at most: 10000, in the short form 300")
-    parser.add_argument("--minutes", type=float, default=0.0, help="nobody new comes after this; without it, 60")
+    parser.add_argument("--orders", type=int, default=0, help="at most this many: 10000, in the short form 300")
+    parser.add_argument("--minutes", type=float, default=0.0, help="customers arrive for this long; default 60")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--every", type=float, default=0.0, help="seconds between two pieces of mischief")
+    parser.add_argument("--every", type=float, default=0.0, help="mean seconds between two faults")
     parser.add_argument("--short", action="store_true", help="about a minute")
-    parser.add_argument("--plant", choices=sorted(PLANTS), default="", help="plant a mistake, which has to be found")
-    parser.add_argument("--logs", default="", help="an empty folder in which logs and databases are kept")
+    parser.add_argument(
+        "--seeded-bug", choices=sorted(SEEDED_BUGS), default="", help="a bug that the checks have to find"
+    )
+    parser.add_argument("--logs", default="", help="folder in which logs and databases are kept")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and leave nothing running
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave no process running
     orders, within, every = SHORT if given.short else LONG
     orders, within, every = given.orders or orders, given.minutes * 60 or within, given.every or every
-    found = run(given.database, orders, within, given.seed, every, given.plant, given.logs)
+    found = run(given.database, orders, within, given.seed, every, given.seeded_bug, given.logs)
     sys.exit(1 if found else 0)
 
 

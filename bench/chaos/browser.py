@@ -1,5 +1,5 @@
-"""The least a browser needs: connections that are kept, a cookie, an answer. Many times cheaper than a client that can
-do everything, so that the machine is left to what is tried out.
+"""Minimal HTTP client with cookies and kept connections. It needs a fraction of a full client's CPU time, which is left
+to the processes under test.
 """
 
 from __future__ import annotations
@@ -15,36 +15,36 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlencode, urlsplit
 
 PATIENCE = 8.0
-"""Seconds for which a buyer looks at a page that does not come."""
+"""Timeout of a page in seconds."""
 KEPT = 2.0
-"""Seconds for which a connection that rests is used again; the servers keep theirs for five."""
+"""Seconds for which an idle connection is reused; the servers keep theirs for five."""
 
 
 class NoAnswer(Exception):
-    """Nobody knows whether the other side has heard."""
+    """No response: the request may or may not have been processed."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; `location` is where a redirect leads, else empty."""
+    """A response; `location` is the redirect target or empty."""
 
     status: int
     location: str
     text: str
 
 
-class Lines:
-    """Connections to sites, shared by all browsers, each used by one at a time."""
+class Pool:
+    """Connection pool per site, shared by all browsers; each connection has one user at a time."""
 
     def __init__(self) -> None:
-        self._resting: dict[str, list[tuple[float, http.client.HTTPConnection]]] = defaultdict(list)
+        self._idle: dict[str, list[tuple[float, http.client.HTTPConnection]]] = defaultdict(list)
         self._lock = threading.Lock()
 
     def send(
         self, site: str, method: str, path: str, body: str | None, headers: Mapping[str, str]
     ) -> tuple[Answer, list[str]]:
-        """The answer and its cookies. Raises NoAnswer."""
-        line = self._take(site)
+        """Send a request; returns the response and its cookies. Raises NoAnswer."""
+        line = self._connection(site)
         try:
             line.request(method, path, body=body, headers=dict(headers))
             came = line.getresponse()
@@ -56,32 +56,32 @@ class Lines:
             line.close()
         else:
             with self._lock:
-                self._resting[site].append((time.monotonic(), line))
+                self._idle[site].append((time.monotonic(), line))
         return Answer(came.status, came.getheader("Location") or "", text), came.headers.get_all("Set-Cookie") or []
 
-    def _take(self, site: str) -> http.client.HTTPConnection:
+    def _connection(self, site: str) -> http.client.HTTPConnection:
         while True:
             with self._lock:
-                if not self._resting[site]:
+                if not self._idle[site]:
                     break
-                since, line = self._resting[site].pop()
-            if time.monotonic() - since < KEPT and not _hung_up(line):
+                since, line = self._idle[site].pop()
+            if time.monotonic() - since < KEPT and not _closed_by_server(line):
                 return line
             line.close()
         host = urlsplit(site)
         return http.client.HTTPConnection(host.hostname or "localhost", host.port, timeout=PATIENCE)
 
 
-def _hung_up(line: http.client.HTTPConnection) -> bool:
-    """Whether the other side has closed what we keep: nothing is to be read on a line that rests, but its end."""
+def _closed_by_server(line: http.client.HTTPConnection) -> bool:
+    """True when the server has closed an idle connection (it is readable, although nothing was requested)."""
     return line.sock is None or bool(select.select([line.sock], [], [], 0)[0])
 
 
 @dataclass
 class Browser:
-    """Somebody's cookies, and what they remember of the shop: the currency of the cart, and who they are there."""
+    """A browser's cookies, and its state in the shop: the cart's currency, and the account signed in."""
 
-    lines: Lines
+    pool: Pool
     orders: int = 0
     currency: str = ""
     account: str = ""
@@ -90,14 +90,14 @@ class Browser:
     def send(
         self, site: str, method: str, path: str, form: Mapping[str, str] | None, headers: Mapping[str, str]
     ) -> Answer:
-        """Send a form, or ask for a page. Raises NoAnswer."""
+        """Send a form, or get a page. Raises NoAnswer."""
         body = None if form is None else urlencode(form)
         sent = dict(headers)
         if form is not None:
             sent["Content-Type"] = "application/x-www-form-urlencoded"
         if self.cookies:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        answer, cookies = self.lines.send(site, method, path, body, sent)
+        answer, cookies = self.pool.send(site, method, path, body, sent)
         for cookie in cookies:
             self._keep(cookie)
         return answer

@@ -1,10 +1,10 @@
-"""An example: read the shop's alerts from their stream, each once, whatever dies.
+"""Example of a consumer: process each alert of the stream once, also after crashes.
 
     .venv/bin/python -m docs.examples.consume_alerts --url redis://localhost:6379 --name one
 
-Several of these share a group: each event goes to one of them. Redis gives an event again when it was not
-acknowledged, and the shop tells an event again, under the same id, when it could not be sure that it had. So the id is
-kept where the work is kept, in one transaction: here, a row in an SQLite file. Only then is the event acknowledged.
+Several consumers share a group: each event goes to one of them. Redis delivers an event again if it was not
+acknowledged, and the shop may publish an event again, with the same id. So the id is stored with the result, in one
+transaction: here, a row in a SQLite file. Only then is the event acknowledged.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Entry = tuple[str, dict[str, str]]
 
 
 def work(book: sqlite3.Connection, event: dict[str, str]) -> bool:
-    """What there is to do with an event, and its id, in one transaction. False when it has been done before."""
+    """Process an event and store its id, in one transaction. Returns False if it was processed before."""
     payload: dict[str, Any] = json.loads(event["payload"])
     with book:
         new = book.execute(
@@ -36,7 +36,7 @@ def work(book: sqlite3.Connection, event: dict[str, str]) -> bool:
 
 
 def left_by_others(client: redis.Redis, stream: str, group: str, name: str, idle: float) -> Iterator[Entry]:
-    """Events that a consumer took and did not acknowledge within `idle` seconds; they are ours now."""
+    """Take over events that another consumer did not acknowledge within `idle` seconds."""
     start = "0-0"
     while True:
         start, entries, *_ = client.xautoclaim(
@@ -47,21 +47,23 @@ def left_by_others(client: redis.Redis, stream: str, group: str, name: str, idle
             return
 
 
-def news(client: redis.Redis, stream: str, group: str, name: str) -> Iterator[Entry]:
-    """Events that nobody of the group has taken; waits for a second when there is none."""
+def new_events(client: redis.Redis, stream: str, group: str, name: str) -> Iterator[Entry]:
+    """Return events that no consumer of the group has received; wait up to a second for one."""
     for _, entries in client.xreadgroup(group, name, {stream: ">"}, count=AT_ONCE, block=1000) or []:
         yield from entries
 
 
 def consume(client: redis.Redis, book: sqlite3.Connection, stream: str, group: str, name: str, idle: float) -> None:
-    """Work until stopped. Raises RedisError when Redis goes away."""
+    """Process events until stopped. Raises RedisError when Redis is unavailable."""
     try:
-        client.xgroup_create(stream, group, id="0", mkstream=True)  # from the beginning, also of a stream to come
+        client.xgroup_create(
+            stream, group, id="0", mkstream=True
+        )  # from the beginning, also if the stream does not exist yet
     except redis.ResponseError as error:
         if "BUSYGROUP" not in str(error):
             raise
     while True:
-        for take in (left_by_others(client, stream, group, name, idle), news(client, stream, group, name)):
+        for take in (left_by_others(client, stream, group, name, idle), new_events(client, stream, group, name)):
             for entry_id, event in take:
                 if event and work(book, event):  # an entry that was trimmed meanwhile is empty
                     print(event["id"], event["kind"], event["subject"], flush=True)
@@ -69,7 +71,7 @@ def consume(client: redis.Redis, book: sqlite3.Connection, stream: str, group: s
 
 
 def open_book(path: str) -> sqlite3.Connection:
-    """The file in which the work is kept."""
+    """Open the SQLite file of results."""
     book = sqlite3.connect(path, timeout=60)
     with book:
         book.execute("CREATE TABLE IF NOT EXISTS handled (id INTEGER PRIMARY KEY, kind TEXT, subject TEXT, rule TEXT)")
@@ -77,20 +79,20 @@ def open_book(path: str) -> sqlite3.Connection:
 
 
 def main() -> None:
-    """Read the arguments, and try again for as long as Redis is away."""
-    parser = argparse.ArgumentParser(description="Read alerts from the shop's stream, each once.")
+    """Consume events; reconnect while Redis is unavailable."""
+    parser = argparse.ArgumentParser(description="Process each alert of the shop's stream once.")
     parser.add_argument("--url", default=os.environ.get("REDIS_URL", "redis://localhost:6379"))
     parser.add_argument("--stream", default=STREAM)
     parser.add_argument("--group", default="example")
     parser.add_argument("--name", default=f"consumer-{os.getpid()}", help="unique in the group")
-    parser.add_argument("--book", default="handled.db", help="SQLite file in which the work is kept")
+    parser.add_argument("--book", default="handled.db", help="SQLite file of results")
     parser.add_argument("--idle", type=float, default=30.0, help="seconds after which others' events are taken over")
-    wish = parser.parse_args()
-    book = open_book(wish.book)
+    options = parser.parse_args()
+    book = open_book(options.book)
     while True:
         try:
-            client = redis.Redis.from_url(wish.url, decode_responses=True, socket_timeout=5)
-            consume(client, book, wish.stream, wish.group, wish.name, wish.idle)
+            client = redis.Redis.from_url(options.url, decode_responses=True, socket_timeout=5)
+            consume(client, book, options.stream, options.group, options.name, options.idle)
         except redis.RedisError as error:
             print(f"Redis: {error}; trying again", flush=True)
             time.sleep(1)

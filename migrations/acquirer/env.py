@@ -3,11 +3,11 @@
 from alembic import context
 from sqlalchemy.types import TypeEngine
 
-from mock_acquirer.db import Base, Moment, db
+from mock_acquirer.db import Base, Moment, alone, db
 
 
 def render(kind: str, thing: object, _: object) -> str | bool:
-    """Migrations speak of plain columns, so that they survive a change of our own types."""
+    """Render custom types as plain columns, so that migrations do not depend on our types."""
     return "sa.BigInteger()" if kind == "type" and isinstance(thing, Moment) else False
 
 
@@ -15,7 +15,7 @@ def same_type(_context: object, _inspected: object, _column: object, _found: obj
     return False if isinstance(wanted, Moment) else None
 
 
-with db.engine.connect().execution_options(writing=True) as connection:
+with alone(db.engine, "migration"), db.engine.connect().execution_options(writing=True) as connection:
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,

@@ -1,4 +1,4 @@
-"""What kpay shows and tells: payments, refunds, disputes, events."""
+"""Documents of kpay: payments, refunds, disputes, events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mock_acquirer.times import rfc3339
 
 
 def payment_document(payment: Payment, as_created: bool = False) -> dict[str, Any]:
-    """The payment as kpay shows it; `as_created` is the stale answer of a lagging replica."""
+    """The payment in kpay's format; `as_created` is the stale response of a lagging replica."""
     shown = {
         "id": payment.id,
         "object": "payment",
@@ -64,6 +64,7 @@ def _short(refund: Refund) -> dict[str, Any]:
     return {
         "id": refund.id,
         "reference": refund.reference,
+        "capture": refund.capture_id,
         "amount": refund.amount,
         "currency": refund.currency,
         "status": refund.state,
@@ -72,12 +73,11 @@ def _short(refund: Refund) -> dict[str, Any]:
 
 
 def refund_document(payment: Payment, refund: Refund) -> dict[str, Any]:
-    """The refund with its payment, by both sides' ids."""
+    """The refund with its payment, by the ids of both sides."""
     more = {
         "object": "refund",
         "payment": payment.id,
         "payment_reference": payment.reference,
-        "capture": refund.capture_id,
         "reason": refund.reason or None,
         "changed_at": rfc3339(refund.changed_at),
     }
@@ -110,7 +110,7 @@ def event_body(payment: Payment, kind: str, event_id: str, moment: datetime) -> 
 def event_about(
     payment: Payment, about: Refund | Dispute, kind: str, event_id: str, moment: datetime
 ) -> tuple[str, str]:
-    """An event about a refund or a dispute; the payment comes along."""
+    """An event about a refund or a dispute, with its payment."""
     if isinstance(about, Refund):
         return _event(payment, kind, event_id, moment, {"refund": refund_document(payment, about)})
     return _event(payment, kind, event_id, moment, {"dispute": dispute_document(payment, about)})

@@ -53,7 +53,7 @@ def as_json(lines: Sequence[Line]) -> File:
 
 
 def as_csv(lines: Sequence[Line]) -> File:
-    """The same with one column per field; what is empty says nothing."""
+    """The same as CSV, one column per field; missing values are empty."""
     return sheet(COLUMNS, [[_line(line)[name] for name in COLUMNS] for line in lines])
 
 

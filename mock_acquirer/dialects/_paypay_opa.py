@@ -24,7 +24,7 @@ EMPTY = "empty"
 TOLERANCE = timedelta(minutes=2)
 JST = timezone(timedelta(hours=9), "JST")
 REVERSIBLE_UNTIL = timedelta(days=1, minutes=15)
-"""After the Japanese midnight that began the day of the payment: 00:14:59 of the next day is the last second."""
+"""After the midnight (Japan) that began the day of the payment: 00:14:59 of the next day is the last second."""
 
 RESULTS: dict[str, tuple[int, str, str]] = {
     # code: (HTTP status, codeId, message)
@@ -55,7 +55,7 @@ RESULTS: dict[str, tuple[int, str, str]] = {
     "NO_SUCH_REFUND_ORDER": (404, "00200018", "Refund not found"),
 }
 OURS: dict[str, str] = {
-    # what the acquirer's common code calls it: what PayPay calls it
+    # the acquirer's common code: PayPay's code
     "too_many_requests": "RATE_LIMIT",
     "internal_error": "INTERNAL_SERVER_ERROR",
     "database_away": "SERVICE_ERROR",
@@ -64,7 +64,7 @@ OURS: dict[str, str] = {
 
 
 def result(code: str, message: str = "") -> Refused:
-    """PayPay's own error of that code; the sentence may say more than PayPay does."""
+    """An error with PayPay's code; `message` may add to PayPay's own."""
     status, code_id, says = RESULTS[code]
     return Refused(status, code_id, code, message or says)
 
@@ -80,7 +80,7 @@ def info(refused: Refused) -> tuple[int, dict[str, str]]:
 
 
 def body_hash(content_type: str, body: bytes) -> str:
-    """Base64 MD5 over content type and body; `empty` without a body. The algorithm is PayPay's choice."""
+    """Base64 MD5 of content type and body; `empty` without a body. PayPay prescribes the algorithm."""
     if not body:
         return EMPTY
     digest = hashlib.md5(content_type.encode() + body, usedforsecurity=False).digest()
@@ -97,7 +97,8 @@ def mac(secret: str, method: str, path: str, nonce: str, epoch: str, content_typ
 def verify(
     header: str, key: str, secret: str, *, method: str, path: str, content_type: str, body: bytes, now: datetime
 ) -> str:
-    """The run that the header's API key names (`key.run42`), when it is signed with our secret within two minutes.
+    """Verify the signature (made with our secret within two minutes). Returns the run named by the API key
+    (`key.run42`).
 
     Refuses with 401. `path` is without the prefix under which the API is served.
     """
@@ -118,13 +119,13 @@ def verify(
 
 
 def is_reversible(taken_at: datetime, now: datetime) -> bool:
-    """Whether a payment taken then can still be cancelled now."""
+    """True while a payment captured at `taken_at` can still be cancelled."""
     midnight = taken_at.astimezone(JST).replace(hour=0, minute=0, second=0, microsecond=0)
     return now < midnight + REVERSIBLE_UNTIL
 
 
 class Paces:
-    """How many queries each run has made within the last second; every process counts for itself."""
+    """Queries of each run within the last second, counted per process."""
 
     def __init__(self) -> None:
         self._lock, self._made = threading.Lock(), dict[str, deque[float]]()
@@ -147,11 +148,11 @@ class Paces:
 
 
 def body() -> dict[str, Any]:
-    """The JSON object that was sent; nothing at all counts as `{}`. Refuses with 400."""
+    """The JSON object in the body; an empty body is `{}`. Refuses with 400."""
     raw = request.get_data()
     try:
         found = json.loads(raw) if raw.strip() else {}
-        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()  # what we keep must be able to go out again
+        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()  # stored values must be encodable in a response
     except (ValueError, RecursionError) as broken:
         raise result("INVALID_REQUEST_PARAMS", "The body is not valid JSON in UTF-8.") from broken
     if not isinstance(found, dict):
@@ -160,7 +161,7 @@ def body() -> dict[str, Any]:
 
 
 def words(sent: dict[str, Any], name: str, longest: int, default: str | None = None) -> str:
-    """A text field. Refuses with 400 when it is missing (without a default) or cannot be so."""
+    """A text field. Refuses (400) an invalid value, or a missing one without a default."""
     value = sent.get(name)
     if value is None and default is not None:
         return default
@@ -173,7 +174,9 @@ def words(sent: dict[str, Any], name: str, longest: int, default: str | None = N
 
 
 def yen(sent: dict[str, Any], currency: str = "JPY") -> int:
-    """The amount in minor units; whole yen, but for what a fault took in another currency. Refuses with 400."""
+    """The amount in minor units; whole yen, except for captures that a fault made in another currency. Refuses with
+    400.
+    """
     given = sent.get("amount")
     if not isinstance(given, dict) or given.get("amount") is None or given.get("currency") is None:
         raise result("MISSING_REQUEST_PARAMS", 'Send `"amount": {"amount": 1200, "currency": "JPY"}`.')
@@ -186,7 +189,7 @@ def yen(sent: dict[str, Any], currency: str = "JPY") -> int:
 
 
 def own_id(sent: dict[str, Any], name: str) -> str:
-    """An id that the merchant gave. Refuses with 400."""
+    """An id chosen by the merchant. Refuses with 400."""
     found = words(sent, name, 64)
     if not REFERENCE.fullmatch(found):
         raise result("INVALID_REQUEST_PARAMS", f"{name} has 1 to 64 letters, digits or _ . : @ / + = -.")
@@ -194,14 +197,14 @@ def own_id(sent: dict[str, Any], name: str) -> str:
 
 
 def respond(answer: calls.Answer) -> Response:
-    """The answer of a call as it goes over the wire."""
+    """The HTTP response for a call's answer."""
     if answer.body is None:
         return Response("", answer.status, content_type="text/plain")
     return Response(answer.body, answer.status, answer.headers, content_type="application/json;charset=UTF-8")
 
 
 def success(status: int, data: dict[str, Any] | None, code: str = "SUCCESS") -> calls.Effect:
-    """What a call did, in PayPay's envelope."""
+    """A call's result in PayPay's envelope."""
     _, number, message = RESULTS[code]
     told = {"resultInfo": {"code": code, "message": message, "codeId": number}, "data": data}
     return calls.Effect(status, deliveries.compact(told))

@@ -1,14 +1,14 @@
-"""paypay's file of transactions: CSV in Shift_JIS with Japanese headings; refunds are negative, days those of Tokyo."""
+"""paypay's transaction file: CSV in Shift_JIS with Japanese headings; refunds are negative, days are Tokyo's."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta, timezone
 
-from mock_acquirer.dialects._paypay_shapes import payment_id
+from mock_acquirer.dialects._paypay_shapes import REVERSALS, payment_id
 from mock_acquirer.settlement import File, Line, Settlement, sheet
 
-TOKYO = timezone(timedelta(hours=9), "Asia/Tokyo")  # no summer time
+TOKYO = timezone(timedelta(hours=9), "Asia/Tokyo")  # no daylight saving time
 COLUMNS = (
     "決済番号",
     "加盟店ID",
@@ -43,7 +43,7 @@ def as_csv(lines: Sequence[Line]) -> File:
             line.currency,
             "PayPay残高",
             line.payment.reference,
-            line.refund.reference if line.refund else "",
+            line.refund.reference if line.refund and line.refund.reference not in REVERSALS else "",
         )
         for line in lines
     ]

@@ -1,4 +1,4 @@
-"""What paypay shows and tells: codes, payments and notifications, in PayPay's own names."""
+"""Documents of paypay: codes, payments and notifications, with PayPay's own field names."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mock_acquirer.models import Capture, Payment, Refund
 from mock_acquirer.times import rfc3339
 
 CANCEL_TAKES = timedelta(seconds=2)
-"""`DELETE /v2/payments` is asynchronous: for this long a query still shows what was before."""
+"""`DELETE /v2/payments` is asynchronous: a query shows the previous state for this long."""
 REFUND_STATES = {"pending": "CREATED", "succeeded": "REFUNDED", "failed": "FAILED"}
-_REVERSALS = frozenset({"reversal 1", "reversal 2"})
-"""Our names of the refunds that a cancelled payment is made of; no merchant can use a blank."""
+REVERSALS = frozenset({"reversal 1", "reversal 2"})
+"""References of the refunds that cancel a payment; a merchant's reference cannot contain a space."""
 STATES = {
     "requires_payment": "CREATED",
     "requires_action": "CREATED",
@@ -38,21 +38,21 @@ KEPT: dict[str, type] = {
     "orderItems": list,
     "metadata": dict,
 }
-"""What a payment keeps of the merchant's own words, and of which kind each is."""
+"""Fields of the merchant's request that a payment keeps, and their types."""
 
 
 def code_id(payment: Payment) -> str:
-    """PayPay's id of the code; it and `payment_id` are our payment's id in PayPay's dress."""
+    """PayPay's id of the code, derived from our payment's id as `payment_id` is."""
     return "04-" + payment.id.removeprefix("pay_")
 
 
 def payment_id(payment: Payment) -> str:
-    """PayPay's id of the payment: digits only, as PayPay's are."""
+    """PayPay's id of the payment: digits alone, as PayPay's are."""
     return str(int(payment.id.removeprefix("pay_"), 16))
 
 
 def code(payment: Payment) -> dict[str, Any]:
-    """A code, as the answer to creating it shows it; no other call shows it again."""
+    """A code, as the response to its creation shows it; no other call returns it."""
     return {
         "codeId": code_id(payment),
         "url": checkout_url(payment),
@@ -68,7 +68,7 @@ def code(payment: Payment) -> dict[str, Any]:
 
 
 def details(payment: Payment, as_created: bool = False) -> dict[str, Any]:
-    """The payment as PayPay shows it; `as_created` is the stale answer of a lagging replica."""
+    """The payment in PayPay's format; `as_created` is the stale response of a lagging replica."""
     status = "CREATED" if as_created else _status(payment)
     taken = payment.captures if status in ("COMPLETED", "REFUNDED", "CANCELED") else []
     shown: dict[str, Any] = {
@@ -77,7 +77,7 @@ def details(payment: Payment, as_created: bool = False) -> dict[str, Any]:
         "amount": money(taken[0].amount, taken[0].currency) if taken else money(payment.amount, payment.currency),
         "orderDescription": payment.description,
         **{name: value for name, value in payment.wire.items() if name in KEPT},
-        "refunds": {"data": [refund(payment, one) for one in payment.refunds if one.reference not in _REVERSALS]},
+        "refunds": {"data": [refund(payment, one) for one in payment.refunds if one.reference not in REVERSALS]},
     }
     if taken or status == "AUTHORIZED":
         shown["paymentId"] = payment_id(payment)
@@ -103,7 +103,7 @@ def _status(payment: Payment) -> str:
 
 
 def refund(payment: Payment, one: Refund) -> dict[str, Any]:
-    """A refund as PayPay shows it."""
+    """A refund in PayPay's format."""
     return {
         "status": REFUND_STATES[one.state],
         "acceptedAt": seconds(one.created_at),
@@ -120,7 +120,7 @@ def money(amount: int, currency: str) -> dict[str, Any]:
 
 
 def _captured(payment: Payment, capture: Capture) -> dict[str, Any]:
-    """One taking of money. The first is the payment itself unless the merchant named it."""
+    """A capture. The first is the payment itself unless the merchant named it."""
     named = payment.wire.get("captures", {}).get(capture.id)
     first = payment_id(payment) if capture.position == 1 else f"{payment_id(payment)}-{capture.position}"
     return {
@@ -132,7 +132,7 @@ def _captured(payment: Payment, capture: Capture) -> dict[str, Any]:
 
 
 def event_body(payment: Payment, kind: str, event_id: str, moment: datetime) -> tuple[str, str] | None:
-    """What PayPay posts: other field names than the API's, and the amount as text. It tells of nothing else."""
+    """PayPay's webhook: other field names than the API's, and the amount as text. Other events send none."""
     if kind not in TELLS:
         return None
     last = payment.captures[-1] if payment.captures else None

@@ -1,4 +1,4 @@
-"""What all calls of Stripe's API share: who calls, the form, the Idempotency-Key, the answer, and what is not found."""
+"""Shared parts of all Stripe calls: caller, form, Idempotency-Key, answer, and errors for unknown objects."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from flask import Response, g, request
 
 from mock_acquirer import calls, clock, deliveries, engine
+from mock_acquirer.dialect_interface import setting
 from mock_acquirer.dialects import _stripe_objects as objects
-from mock_acquirer.dialects import setting
 from mock_acquirer.dialects._stripe_form import Fields, parse, wrong
+from mock_acquirer.dialects._stripe_parameters import require_known
 from mock_acquirer.errors import Refused
 from mock_acquirer.idempotency import Key
 from mock_acquirer.models import Payment
@@ -30,7 +31,11 @@ class Caller:
 
 
 def caller_of() -> Caller:
-    """Who calls, by `Authorization: Bearer sk_test_demo` (or Basic, as curl's `-u key:`). Refuses with 401."""
+    """The caller, authenticated by `Authorization: Bearer sk_test_demo` (or Basic, as curl's `-u key:`). Refuses with
+    401.
+
+    Then refuses (400) query string parameters that the call does not have.
+    """
     given = request.authorization
     written = (given.token if given.type == "bearer" else given.username) if given else None
     key, _, run = (written or "").strip().partition(".")
@@ -42,14 +47,17 @@ def caller_of() -> Caller:
             "Invalid API Key provided. Send the secret key as `Authorization: Bearer …`.",
             headers={"WWW-Authenticate": 'Bearer realm="Stripe"'},
         )
+    require_known(str(request.endpoint), parse(request.query_string))
     return Caller(MERCHANT, clock.enter_run(run))
 
 
 def sent_form() -> Fields:
-    """The form that was sent. Refuses with 400."""
+    """The request's form. Refuses with 400."""
     if request.mimetype == "application/json":
         raise wrong("parameter_invalid", None, "Send form fields (application/x-www-form-urlencoded), not JSON.")
-    return Fields(parse(request.get_data()))
+    found = parse(request.get_data())
+    require_known(str(request.endpoint), found)
+    return Fields(found)
 
 
 def asked_for() -> Fields:
@@ -77,7 +85,7 @@ def respond(call: calls.Call, doing: Doing) -> Response:
 
 
 def read(payment: Payment, caller: Caller, kind: str, render: Callable[[bool], objects.Object]) -> Response:
-    """A query about one payment; `render(as_created)` shows it."""
+    """Answer a query about one payment; `render(as_created)` makes its document."""
 
     def doing(shows: str) -> calls.Effect:
         if shows == "nothing":
@@ -97,7 +105,7 @@ def no_such(kind: str, shown: str) -> Refused:
 
 
 def mine(caller: Caller, kind: str, prefix: str, shown: str) -> Payment:
-    """The caller's payment that is shown under this id. Refuses with 404."""
+    """The caller's payment with this displayed id. Refuses with 404."""
     known = re.fullmatch(rf"{prefix}_([0-9a-f]{{30}})", shown)
     found = engine.find(caller.run, f"pay_{known[1]}") if known else None
     if found is None or (found.dialect, found.merchant) != (NAME, caller.merchant):

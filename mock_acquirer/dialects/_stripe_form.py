@@ -1,4 +1,4 @@
-"""Stripe's way to send: form fields with brackets, such as `line_items[0][price_data][unit_amount]=1200`."""
+"""Stripe's request encoding: form fields with brackets, such as `line_items[0][price_data][unit_amount]=1200`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ WHOLE = re.compile(r"-?[0-9]{1,15}")
 
 
 def wrong(code: str, param: str | None, message: str) -> Refused:
-    """400 in Stripe's family `invalid_request_error`, about the field `param`."""
+    """400 with Stripe's type `invalid_request_error`, about the field `param`."""
     return Refused(400, "invalid_request", code, message, param=param)
 
 
 def parse(written: bytes) -> dict[str, Any]:
-    """Nested dicts and lists of text. Refuses with 400 what is not such a form."""
+    """Parse into nested dicts and lists of text. Refuses malformed forms with 400."""
     try:
         pairs = parse_qsl(
             written.decode("utf-8"),
@@ -60,7 +60,7 @@ def _with_lists(value: Any) -> Any:
 
 
 class Fields:
-    """The fields that were sent, read one by one; a field that cannot be so is refused (400) by its full name."""
+    """The form's fields, read one by one; an invalid field is refused (400) by its full name."""
 
     def __init__(self, values: dict[str, Any], place: str = "") -> None:
         self._values, self._place = values, place
@@ -69,14 +69,14 @@ class Fields:
         return self._values.get(name) not in (None, "")
 
     def name(self, field: str) -> str:
-        """The full name, as it is written in the form."""
+        """The full name, as written in the form."""
         return f"{self._place}[{field}]" if self._place else field
 
     def missing(self, field: str) -> Refused:
         return wrong("parameter_missing", self.name(field), f"Missing required param: {self.name(field)}.")
 
     def text(self, field: str, longest: int, default: str | None = None) -> str:
-        """Text of 1 to `longest` characters; without a default it must be there."""
+        """Text of 1 to `longest` characters; required without a default."""
         value = self._values.get(field)
         if value in (None, ""):
             if default is None:
@@ -123,7 +123,7 @@ class Fields:
         return url
 
     def inside(self, field: str) -> Fields:
-        """The fields under `field`; none when it was not sent."""
+        """The fields under `field`; empty when it is missing."""
         value = self._values.get(field)
         if value in (None, ""):
             return Fields({}, self.name(field))
@@ -144,13 +144,13 @@ class Fields:
         """A list of words, such as `expand[]`."""
         value = self._values.get(field) or []
         if not isinstance(value, list) or len(value) > 20 or not all(isinstance(one, str) for one in value):
-            raise wrong("parameter_invalid", self.name(field), f"Invalid array: {self.name(field)} lists words.")
+            raise wrong("parameter_invalid", self.name(field), f"Invalid array: {self.name(field)} has text values.")
         return value
 
     def metadata(self, field: str = "metadata") -> dict[str, str]:
         """At most 50 keys of 40 characters with values of 500."""
         place, value = self.name(field), self._values.get(field) or {}
-        if isinstance(value, list):  # keys that are numbers
+        if isinstance(value, list):  # numeric keys
             value = {str(number): kept for number, kept in enumerate(value)}
         if not isinstance(value, dict) or len(value) > 50:
             raise wrong("parameter_invalid", place, "metadata has at most 50 keys.")

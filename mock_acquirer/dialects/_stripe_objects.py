@@ -14,7 +14,11 @@ from mock_acquirer.models import Capture, Payment
 
 API_VERSION = "2026-10-28.endive"
 JSON = "application/json; charset=utf-8"
-LARGEST = 99_999_999  # Stripe takes eight digits
+LARGEST = 99_999_999  # Stripe accepts at most eight digits
+SMALLEST = {"USD": 50, "JPY": 50, "TWD": 2500}
+"""https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts. They list none for TWD: a charge must convert
+to the minimum of the settlement currency, NT$10 to NT$20 for those listed, so that NT$25 covers each of them.
+"""
 Object = dict[str, Any]
 
 INTENT_STATUS = {
@@ -33,7 +37,7 @@ CANCELLATION = {
     "time": "expired",
 }
 DECLINE_CODES = {
-    # ours: (code, decline_code) of Stripe's errors; all others are card_declined with our code
+    # our code: (code, decline_code) of Stripe's errors; all others are card_declined with our code
     "expired_card": ("expired_card", "expired_card"),
     "incorrect_cvc": ("incorrect_cvc", "incorrect_cvc"),
     "incorrect_number": ("incorrect_number", "incorrect_number"),
@@ -66,19 +70,21 @@ def seconds(moment: datetime) -> int:
 
 
 def has_intent(payment: Payment) -> bool:
-    """Stripe makes the PaymentIntent with the first attempt to pay; one that ended always shows why."""
+    """True when the PaymentIntent exists: Stripe creates it with the first attempt to pay; a payment that ended always
+    has one.
+    """
     return payment.state != "requires_payment" or payment.declines > 0 or payment.card is not None
 
 
 def session_status(payment: Payment) -> tuple[str, str]:
-    """(status, payment_status). A session that is complete is not always paid."""
+    """(status, payment_status). A complete session is not always paid."""
     if payment.state in ("captured", "authorized"):
         return "complete", "paid" if payment.captures else "unpaid"
     return ("open" if payment.state in states.OPEN else "expired"), "unpaid"
 
 
 def session(payment: Payment, expand: Iterable[str] = (), as_created: bool = False) -> Object:
-    """The Checkout Session; `as_created` is the stale answer of a lagging replica."""
+    """The Checkout Session; `as_created` is the stale response of a lagging replica."""
     wire = payment.wire
     status, paid = ("open", "unpaid") if as_created else session_status(payment)
     email = wire.get("customer_email")
@@ -123,7 +129,7 @@ def intent_of(payment: Payment) -> Callable[[list[str]], Object]:
 
 
 def expanded(shown: Object, wanted: Iterable[str], makers: dict[str, Callable[[list[str]], Object]]) -> Object:
-    """`shown` with the ids that `wanted` names replaced by their objects, to any depth."""
+    """`shown` with the ids named in `wanted` replaced by their objects, to any depth."""
     for name, make in makers.items():
         paths = [path for path in wanted if path == name or path.startswith(name + ".")]
         if paths and (shown.get(name) is not None or name not in shown):
@@ -132,7 +138,7 @@ def expanded(shown: Object, wanted: Iterable[str], makers: dict[str, Callable[[l
 
 
 def line_items(payment: Payment) -> Object:
-    """What is bought, as it was sent."""
+    """The line items, as the merchant sent them."""
     items = [
         {
             "id": f"li_{digits(payment.id)}{place}",
@@ -193,7 +199,7 @@ def payment_error(payment: Payment) -> Object | None:
 
 
 def charge(payment: Payment, capture: Capture) -> Object:
-    """One taking of money. Its currency is the capture's own: a fault may have changed it."""
+    """A capture as a Charge. The currency is the capture's own: a fault may have changed it."""
     card = {"brand": payment.brand, "last4": payment.last4, "exp_month": 12, "exp_year": 2034, "funding": "credit"}
     return {
         "id": charge_id(capture),
@@ -241,5 +247,5 @@ def event(event_id: str, kind: str, about: Object, moment: datetime) -> Object:
 
 
 def request_id(seed: str) -> str:
-    """`req_…`, from our own id of the request."""
+    """`req_…`, derived from our own request id."""
     return "req_" + hashlib.sha256(seed.encode()).hexdigest()[:14]

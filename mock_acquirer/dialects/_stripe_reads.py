@@ -1,4 +1,4 @@
-"""What of Stripe's API only reads: charges, lists of sessions, and events."""
+"""Read-only calls of Stripe's API: charges, lists of sessions, and events."""
 
 from __future__ import annotations
 
@@ -53,13 +53,16 @@ def show_charge(shown: str) -> Response:
 
 @bp.get("/charges")
 def list_charges() -> Response:
-    """The charges of one PaymentIntent, the newest first."""
+    """Charges of one PaymentIntent, newest first."""
     caller, asked = caller_of(), asked_for()
     payment = mine(caller, "payment_intent", "pi", asked.text("payment_intent", 80))
     charges = [objects.charge(payment, capture) for capture in reversed(payment.captures)]
-    return read(
-        payment, caller, "payment_intent", lambda stale: objects.listed([] if stale else charges, "/v1/charges")
-    )
+    limit = asked.whole("limit", 1, 100, 10)
+
+    def shown(stale: bool) -> objects.Object:
+        return objects.listed([] if stale else charges[:limit], "/v1/charges", len(charges) > limit and not stale)
+
+    return read(payment, caller, "payment_intent", shown)
 
 
 def _payments(caller: Caller, asked: Fields) -> Select[Payment]:
@@ -68,7 +71,7 @@ def _payments(caller: Caller, asked: Fields) -> Select[Payment]:
 
 
 def _created(found: Select[Any], asked: Fields, column: Any) -> Select[Any]:
-    """Only what was created at those times: `created[gte]` and so on, in whole epoch seconds."""
+    """Filter by creation time: `created[gte]` and so on, in whole epoch seconds."""
     within = asked.inside("created")
     after = {"gte": timedelta(0), "gt": timedelta(seconds=1)}
     before = {"lt": timedelta(0), "lte": timedelta(seconds=1)}
@@ -84,7 +87,7 @@ def _created(found: Select[Any], asked: Fields, column: Any) -> Select[Any]:
 def _page_of_payments(
     caller: Caller, asked: Fields, wanted: Select[Payment], limit: int, status: str
 ) -> Iterable[Payment]:
-    """Newest first, after `starting_after`; a status is looked up one by one."""
+    """Newest first, after `starting_after`; the status is derived, so payments are checked one by one."""
     if "starting_after" in asked:
         cursor = mine(caller, "checkout.session", "cs_test", asked.text("starting_after", 80))
         wanted = wanted.where(Payment.number < cursor.number)
@@ -111,7 +114,7 @@ def _list(
 
 @bp.get("/balance_transactions")
 def list_movements() -> Response:
-    """Money in and out, the newest first; with `expand[]=data.source` what moved it comes along."""
+    """Balance transactions, newest first; `expand[]=data.source` includes the source object."""
     caller, asked = caller_of(), asked_for()
     within, expand = asked.inside("created"), asked.words("expand")
     begin, end = (

@@ -1,4 +1,4 @@
-"""Stripe's refunds: calls, objects, and what the merchant is told about refunds and disputes."""
+"""Stripe's refunds: calls, objects, and webhook events about refunds and disputes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DISPUTE_STATUS = {
 
 @bp.post("/refunds")
 def create_refund() -> Response:
-    """Of a charge, or of a PaymentIntent: the oldest charge with enough left."""
+    """Refund a charge, or of a PaymentIntent the oldest charge with a sufficient remaining amount."""
     caller, sent = caller_of(), sent_form()
     payment, capture_id = _subject(caller, sent)
     amount = sent.whole("amount", 1, objects.LARGEST) if "amount" in sent else None
@@ -53,7 +53,7 @@ def create_refund() -> Response:
 
 
 def _subject(caller: Caller, asked: Fields) -> tuple[Payment, str | None]:
-    """(payment, capture id or None) that `charge` or `payment_intent` names. Refuses with 400 or 404."""
+    """(payment, capture id or None) named by `charge` or `payment_intent`. Refuses with 400 or 404."""
     if "charge" not in asked:
         if "payment_intent" not in asked:
             raise asked.missing("charge")
@@ -92,7 +92,7 @@ def show_refund(shown: str) -> Response:
 
 @bp.get("/refunds")
 def list_refunds() -> Response:
-    """Of a charge or PaymentIntent, the newest first."""
+    """Refunds of a charge or PaymentIntent, newest first."""
     caller, asked = caller_of(), asked_for()
     payment, capture_id = _subject(caller, asked)
     limit = asked.whole("limit", 1, 100, 10)
@@ -147,12 +147,16 @@ def dispute_object(payment: Payment, dispute: Dispute) -> objects.Object:
     }
 
 
+TELLS = ("refund.pending", "refund.succeeded", "refund.failed", "refund.shown", "dispute.created", "dispute.closed")
+
+
 def event_about(
     payment: Payment, about: Refund | Dispute, kind: str, event_id: str, moment: datetime
 ) -> tuple[str, str] | None:
     """Stripe's event about a refund or dispute.
 
-    `refund.created` and `charge.refunded` come with the refund, `refund.updated` or `refund.failed` when it moves on.
+    `refund.created` and `charge.refunded` are sent with the refund, `refund.updated` or `refund.failed` when its state
+    changes.
     """
     if isinstance(about, Dispute):
         shown, name = dispute_object(payment, about), f"charge.{kind}"

@@ -1,4 +1,4 @@
-"""stripe's settlement: a list of balance transactions; days are UTC."""
+"""Stripe's settlement: a list of balance transactions; days are UTC."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mock_acquirer.dialects._stripe_refunds import dispute_object, refund_object
 from mock_acquirer.settlement import File, Line, Settlement
 
 TYPES = {
-    # ours: (type, reporting_category)
+    # our kind: (type, reporting_category)
     "capture": ("charge", "charge"),
     "refund": ("refund", "refund"),
     "refund_failed": ("refund_failure", "refund_failure"),
@@ -19,11 +19,11 @@ TYPES = {
     "dispute_won": ("adjustment", "dispute_reversal"),
 }
 TWICE = {"refund_failed": "txn_f", "dispute_won": "txn_r"}
-"""The second movement of one refund or dispute has an id of its own."""
+"""The second balance transaction of a refund or dispute has its own id."""
 
 
 def balance_transaction(line: Line, expanded: bool = False) -> Object:
-    """One movement; `source` is the charge, refund or dispute, by its id or `expanded`."""
+    """A balance transaction; `source` is the charge, refund or dispute, as id or `expanded`."""
     kind, category = TYPES[line.kind]
     fees = [{"amount": line.fee, "currency": line.currency.lower(), "type": "stripe_fee", "application": None}]
     return {
@@ -52,7 +52,7 @@ def _source(line: Line) -> Object:
 
 
 def as_list(lines: Sequence[Line]) -> File:
-    """The list as `GET /v1/balance_transactions` answers it, oldest first."""
+    """The list as `GET /v1/balance_transactions` returns it, but oldest first."""
     shown = listed([balance_transaction(line) for line in lines], "/v1/balance_transactions")
     return File("application/json", json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode())
 

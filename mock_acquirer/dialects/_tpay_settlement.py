@@ -1,4 +1,4 @@
-"""tpay's daily file: CSV with a fee column, whole dollars, days of Taipei. A void gives the fee back."""
+"""tpay's daily file: CSV with a fee column, whole dollars, days of Taipei. A void returns the fee."""
 
 from __future__ import annotations
 

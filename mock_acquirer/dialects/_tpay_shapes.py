@@ -1,4 +1,4 @@
-"""What tpay shows and tells of a trade, in its own field names."""
+"""Documents of tpay about a trade, with tpay's field names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from mock_acquirer import clock
 from mock_acquirer.cards import DECLINES
 from mock_acquirer.db import db
-from mock_acquirer.dialects import setting
+from mock_acquirer.dialect_interface import setting
 from mock_acquirer.dialects._tpay_wire import CURRENCY, ENDED_AS, OK, RESULTS, dollars, taipei
 from mock_acquirer.models import Capture, Delivery, Payment, Refund
 
@@ -24,17 +24,17 @@ def hash_pair() -> tuple[str, str]:
 
 
 def trade_no(payment: Payment) -> str:
-    """tpay's own number of the trade: our id, as far as twenty characters carry it."""
+    """tpay's trade number: our id, truncated to twenty characters."""
     return "T" + payment.id.removeprefix("pay_")[:19].upper()
 
 
 def charge_no(capture: Capture) -> str:
-    """tpay's own number of one taking of money."""
+    """tpay's number of a capture."""
     return "C" + capture.id.removeprefix("cap_")[:19].upper()
 
 
 def trade(payment: Payment, as_of: datetime, as_created: bool = False) -> dict[str, str]:
-    """The trade as a query shows it, which is how it was at `as_of`."""
+    """The trade as a query shows it: its state at `as_of`."""
     charges = [] if as_created else [one for one in payment.captures if one.captured_at <= as_of]
     over = not as_created and payment.ended_by is not None and (payment.ended_at or as_of) <= as_of
     shown = {
@@ -57,7 +57,7 @@ def trade(payment: Payment, as_of: datetime, as_created: bool = False) -> dict[s
 
 
 def charge(capture: Capture) -> dict[str, str]:
-    """One taking of money; the numbers of a query's fields come after these names."""
+    """A capture; in a query's fields a number follows each of these names."""
     return {
         "ChargeNo": charge_no(capture),
         "ChargeAmt": dollars(capture.amount, capture.currency),
@@ -67,7 +67,7 @@ def charge(capture: Capture) -> dict[str, str]:
 
 
 def _how(payment: Payment, as_of: datetime, waiting: bool) -> dict[str, str]:
-    """With what it is paid: the card, the bank's last no, or the code that waits for the counter."""
+    """Payment method details: the card, the last decline, or the store code that awaits payment."""
     shown: dict[str, str] = {}
     if payment.last4:
         shown |= {"CardBrand": payment.brand or "", "Card4No": payment.last4}
@@ -88,10 +88,11 @@ def _refunds(payment: Payment, as_of: datetime) -> dict[str, str]:
 
 
 def refund(one: Refund, as_of: datetime) -> dict[str, str]:
-    """A refund: Accepted until it is Done or Failed; Void when the bank never sees the money."""
+    """A refund: Accepted until it is Done or Failed; Void when it is reversed before the cut-off."""
     state = one.state if one.changed_at <= as_of else "pending"
     return {
         "RefundNo": one.reference,
+        "RefundChargeNo": "C" + one.capture_id.removeprefix("cap_")[:19].upper(),
         "RefundAmount": dollars(one.amount, one.currency),
         "RefundStatus": REFUND_WORDS[state],
         "RefundType": one.wire.get("RefundType", "Refund"),
@@ -100,7 +101,7 @@ def refund(one: Refund, as_of: datetime) -> dict[str, str]:
 
 
 def notice(payment: Payment, capture: Capture | None) -> dict[str, str]:
-    """What tpay posts when money was taken. Without a capture it is a rehearsal: SimulatePaid=1, and no money."""
+    """tpay's webhook about a capture. Without a capture it is a simulated payment: SimulatePaid=1, and no money."""
     amount, currency = (capture.amount, capture.currency) if capture else (payment.amount, payment.currency)
     at = capture.captured_at if capture else clock.now(payment.run)
     return {
@@ -120,6 +121,6 @@ def notice(payment: Payment, capture: Capture | None) -> dict[str, str]:
 
 
 def attempts_made(event_id: str) -> int:
-    """How often this event has been sent so far."""
+    """Number of attempts to send this event so far."""
     made = select(func.max(Delivery.attempts_made)).where(Delivery.event_id == event_id)
     return db.session.scalar(made) or 0

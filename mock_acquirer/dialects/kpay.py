@@ -1,6 +1,6 @@
 """kpay: a modern card REST API with JSON, bearer keys, Idempotency-Key and Standard Webhooks. Fictional.
 
-Paths, payment object, errors and webhooks are described in `docs` for merchants; this file is all there is to the wire.
+`docs/providers/kpay.md` describes paths, payment object, errors and webhooks for merchants.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from mock_acquirer import calls, clock, deliveries, engine, refunds, settlement, targets
-from mock_acquirer.dialects import Dialect, Merchant, setting
+from mock_acquirer.dialect_interface import Dialect, Merchant, setting
 from mock_acquirer.dialects._kpay_documents import event_about, event_body, payment_document, refund_document
 from mock_acquirer.dialects._kpay_settlement import SETTLEMENT
 from mock_acquirer.errors import Refused, invalid, not_found
+from mock_acquirer.events import EVENTS
 from mock_acquirer.idempotency import Key
 from mock_acquirer.models import Payment
 from mock_acquirer.money import EXPONENTS, LARGEST
@@ -34,22 +35,29 @@ SETTINGS = (
         "ACQUIRER_KPAY_API_KEY",
         "kp_test_demo",
         text,
-        "API key of kpay's demo merchant; `.name` after it picks a run.",
+        "API key of kpay's merchant; `.name` after it picks a run. Not there: that of KPAY_API_KEY.",
+        secret=True,
+        same_as="KPAY_API_KEY",
     ),
     Row(
         "ACQUIRER_KPAY_WEBHOOK_SECRET",
         "whsec_a3BheS1kZW1vLXdlYmhvb2stc2VjcmV0LTAwMDE=",
         text,
-        "Secret that signs kpay's webhooks until it is rotated.",
+        "Secret that signs kpay's webhooks until it is rotated. Not there: the first of KPAY_WEBHOOK_SECRET.",
+        secret=True,
+        same_as="KPAY_WEBHOOK_SECRET",
     ),
     Row(
         "ACQUIRER_KPAY_WEBHOOK_URL",
         "http://localhost:8000/webhooks/kpay",
         web_address,
         "Where kpay's webhooks go when a payment names no address of its own.",
+        same_as="SHOP_URL",
+        path="/webhooks/kpay",
     ),
 )
 LONGEST_SESSION = timedelta(days=30)
+UNTOLD = ("payment.simulated", "refund.shown")
 bp = Blueprint(NAME, __name__, url_prefix="/kpay/v1")
 
 
@@ -64,7 +72,7 @@ def merchant(name: str) -> Merchant:
 
 
 def _caller() -> Caller:
-    """Who calls, by `Authorization: Bearer kp_test_demo` or `kp_test_demo.<run>`. Refuses with 401."""
+    """The caller, authenticated by `Authorization: Bearer kp_test_demo` or `kp_test_demo.<run>`. Refuses with 401."""
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     key, _, run = key.strip().partition(".")
     if scheme.lower() != "bearer" or not hmac.compare_digest(key.encode(), setting("ACQUIRER_KPAY_API_KEY").encode()):
@@ -79,7 +87,7 @@ def _caller() -> Caller:
 
 
 def _body() -> dict[str, Any]:
-    """The JSON object that was sent; nothing at all counts as `{}`. Refuses with 400."""
+    """The JSON object in the body; an empty body is `{}`. Refuses with 400."""
     raw = request.get_data()
     try:
         found = json.loads(raw) if raw.strip() else {}
@@ -142,7 +150,7 @@ def search() -> Response:
     caller = _caller()
     reference = request.args.get("reference", "")
     if not reference:
-        raise invalid("reference", "Say which, as in ?reference=P1.")
+        raise invalid("reference", "Name the payment, as in ?reference=P1.")
     found = engine.by_reference(caller.run, caller.merchant, reference)
 
     def doing(shows: str) -> calls.Effect:
@@ -177,7 +185,7 @@ def _change(payment_id: str, op: str, act: Callable[[Payment, dict[str, Any]], N
 
 @bp.post("/payments/<payment_id>/refunds")
 def refund(payment_id: str) -> Response:
-    """Without an amount all that is left goes back. The merchant's `reference` makes one refund, however often sent."""
+    """Create a refund; without an amount, of the remaining amount. The same `reference` returns the same refund."""
     caller, sent = _caller(), _body()
     payment = _mine(caller, payment_id)
 
@@ -211,7 +219,7 @@ def show_refund(payment_id: str, refund_id: str) -> Response:
 
 @bp.get("/payments/<payment_id>/refunds")
 def search_refunds(payment_id: str) -> Response:
-    """All refunds of the payment, or with `?reference=` the one that the merchant calls so."""
+    """All refunds of the payment, or with `?reference=` the one with this reference."""
     caller, wanted = _caller(), request.args.get("reference")
     payment = _mine(caller, payment_id)
 
@@ -224,19 +232,19 @@ def search_refunds(payment_id: str) -> Response:
 
 @bp.get("/settlements/<day>")
 def settle(day: str) -> Response:
-    """What was settled on a day of UTC, as far as it has gone by: a JSON list, or with `?format=csv` a file."""
+    """Settlement lines of a UTC day so far: a JSON list, or with `?format=csv` a file."""
     caller = _caller()
     found, _ = settlement.file_of(caller.run, NAME, SETTLEMENT, day, request.args.get("format", ""))
     return Response(found.body, content_type=found.content_type)
 
 
 def methods(payment: Payment) -> tuple[str, ...]:
-    """Convenience stores take dollars of Taiwan alone."""
+    """Payment methods; convenience stores accept Taiwan dollars only."""
     return ("card", "store") if payment.currency == "TWD" else ("card",)
 
 
 def _read_session(caller: Caller, sent: dict[str, Any]) -> engine.Session:
-    """What was asked for, checked field by field. Refuses with 422 and the field's name."""
+    """Validate the request. Refuses (422) with the field's name."""
     currency = _text(sent, "currency", 3)
     if currency not in EXPONENTS:
         raise invalid("currency", "The currency must be one of " + ", ".join(EXPONENTS) + ".")
@@ -276,7 +284,7 @@ def _reference(sent: dict[str, Any], name: str, default: str | None = None) -> s
 
 
 def _plain(value: str) -> bool:
-    """No control characters and nothing that UTF-8 cannot carry."""
+    """True without control characters and with nothing that UTF-8 cannot encode."""
     return all(ord(letter) > 31 and ord(letter) != 127 and not 0xD800 <= ord(letter) <= 0xDFFF for letter in value)
 
 
@@ -321,7 +329,7 @@ def _end(sent: dict[str, Any], caller: Caller) -> datetime:
 
 
 def refuse(refused: Refused) -> Response:
-    """An error in kpay's shape."""
+    """An error in kpay's format."""
     error: dict[str, Any] = {"type": refused.kind, "code": refused.code, "message": refused.message}
     if refused.param:
         error["param"] = refused.param
@@ -339,6 +347,7 @@ DIALECT = Dialect(
     merchant=merchant,
     event_body=event_body,
     event_about=event_about,
+    tells=tuple(one for one in EVENTS if one.startswith(("payment.", "refund.", "dispute.")) and one not in UNTOLD),
     settlement=SETTLEMENT,
     methods=methods,
     sign=standard_webhooks,

@@ -1,6 +1,7 @@
-"""paypay: a wallet that is paid by scanning a QR code, on the real wire of PayPay's Open Payment API, as far as listed.
+"""paypay: a wallet that is paid by scanning a QR code, on the wire format of PayPay's Open Payment API, as far as
+documented.
 
-`docs/providers/paypay.md` says what is the same and what is not. Amounts are whole yen, times are epoch seconds.
+`docs/providers/paypay.md` lists the differences. Amounts are whole yen, times are epoch seconds.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sqlalchemy import select
 from mock_acquirer import calls, clock, engine, refunds, targets
 from mock_acquirer.db import db
 from mock_acquirer.deliveries import compact
-from mock_acquirer.dialects import Dialect, Merchant, setting
+from mock_acquirer.dialect_interface import Dialect, Merchant, setting
 from mock_acquirer.dialects import _paypay_opa as opa
 from mock_acquirer.dialects._paypay_opa import Paces, body, own_id, respond, result, seconds, success, words, yen
 from mock_acquirer.dialects._paypay_settlement import SETTLEMENT
@@ -24,6 +25,7 @@ from mock_acquirer.dialects._paypay_shapes import (
     CANCEL_TAKES,
     KEPT,
     STATES,
+    TELLS,
     code,
     details,
     event_body,
@@ -43,19 +45,25 @@ SETTINGS = (
         "ACQUIRER_PAYPAY_API_KEY",
         "pp_test_demo",
         text,
-        "API key of paypay's merchant; `.name` after it picks a run.",
+        "API key of paypay's merchant; `.name` after it picks a run. Not there: that of PAYPAY_API_KEY.",
+        secret=True,
+        same_as="PAYPAY_API_KEY",
     ),
     Row(
         "ACQUIRER_PAYPAY_SECRET",
         "pp_test_secret",
         text,
-        "Secret that signs the calls of paypay's demo merchant.",
+        "Secret that signs the calls of paypay's merchant. Not there: that of PAYPAY_SECRET.",
+        secret=True,
+        same_as="PAYPAY_SECRET",
     ),
     Row(
         "ACQUIRER_PAYPAY_WEBHOOK_URL",
         "http://localhost:8000/webhooks/paypay",
         web_address,
         "Where paypay's webhooks go. PayPay keeps this address per merchant; a code names none.",
+        same_as="SHOP_URL",
+        path="/webhooks/paypay",
     ),
     Row("ACQUIRER_PAYPAY_CODE_SECONDS", "300", positive, "Seconds that a QR code of paypay can be paid."),
     Row("ACQUIRER_PAYPAY_REFUND_SECONDS", "30", positive, "Seconds until a refund of paypay is done."),
@@ -73,7 +81,7 @@ def merchant(name: str) -> Merchant:
     return Merchant(name, "Demo shop", setting("ACQUIRER_PAYPAY_WEBHOOK_URL"), setting("ACQUIRER_PAYPAY_SECRET"))
 
 
-# --- who calls, and with what -----------------------------------------------------------------------------------------
+# --- authentication and limits --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ class Caller:
 
 
 def _caller() -> Caller:
-    """Who calls, by the signature. Refuses with 401."""
+    """The caller, authenticated by the signature. Refuses with 401."""
     run = opa.verify(
         request.headers.get("Authorization", ""),
         setting("ACQUIRER_PAYPAY_API_KEY"),
@@ -100,7 +108,7 @@ def _caller() -> Caller:
 
 
 def _slow_down(caller: Caller) -> None:
-    """Refuses (429) when this run asks too often."""
+    """Refuse (429) when this run queries too often."""
     most = setting("ACQUIRER_PAYPAY_QUERIES_PER_SECOND")
     paces: Paces = current_app.extensions.setdefault("acquirer.paypay_paces", Paces())
     if most and not paces.allow(caller.run, max(1.0, math.floor(most))):
@@ -108,7 +116,7 @@ def _slow_down(caller: Caller) -> None:
 
 
 def by_merchant_id(caller: Caller, merchant_payment_id: str) -> Payment | None:
-    """The payment that the merchant calls so, if there is one."""
+    """The payment with this merchantPaymentId, if there is one."""
     found = engine.by_reference(caller.run, caller.merchant, merchant_payment_id)
     return next((payment for payment in found if payment.dialect == NAME), None)
 
@@ -120,7 +128,7 @@ def by_engine_id(caller: Caller, engine_id: str) -> Payment | None:
 
 
 def by_payment_id(caller: Caller, digits: str) -> Payment | None:
-    """The payment with PayPay's own id."""
+    """The payment with this id of PayPay's."""
     known = digits.isascii() and digits.isdigit() and len(digits) <= 40
     return by_engine_id(caller, f"pay_{int(digits):030x}") if known else None
 
@@ -134,7 +142,7 @@ def create_code() -> Response:
     session = _read_session(caller, sent)
 
     def doing(_: str) -> calls.Effect:
-        payment = engine.open_session(session)  # locks the run's row, so that of two at once one is second
+        payment = engine.open_session(session)  # locks the run's row, so that concurrent requests are serialised
         if by_merchant_id(caller, session.reference) != payment:
             raise result("DUPLICATE_DYNAMIC_QR_REQUEST")
         return success(201, code(payment))
@@ -169,12 +177,12 @@ def _kept(sent: dict[str, Any]) -> dict[str, Any]:
     found = {name: sent[name] for name in KEPT if sent.get(name) is not None}
     for name, value in found.items():
         if not isinstance(value, KEPT[name]) or isinstance(value, bool):
-            raise result("INVALID_REQUEST_PARAMS", f"{name} cannot be so.")
+            raise result("INVALID_REQUEST_PARAMS", f"{name} is invalid.")
     return found
 
 
 def _return_url(sent: dict[str, Any]) -> str:
-    """Where the customer's browser goes after paying; a code that is only scanned has none."""
+    """Redirect address after payment; a code that is only scanned has none."""
     url = words(sent, "redirectUrl", 1000, "")
     try:
         return url and targets.origin_of(url) and url
@@ -201,7 +209,7 @@ def delete_code(named: str) -> Response:
 
 
 def _end(payment: Payment, too_late: str) -> None:
-    """Close the payment there; refuses with `too_late` when somebody was quicker."""
+    """Cancel the payment; refuses with `too_late` when its state has changed meanwhile."""
     try:
         engine.cancel(payment, "merchant")
     except Refused as quicker:
@@ -214,7 +222,7 @@ def _end(payment: Payment, too_late: str) -> None:
 @bp.get("/v2/codes/payments/<merchant_payment_id>")
 @bp.get("/v2/payments/<merchant_payment_id>")
 def show(merchant_payment_id: str) -> Response:
-    """The payment of a code. A code that ran out unpaid is forgotten."""
+    """The payment of a code. A code that expired unpaid is not found."""
     caller = _caller()
     _slow_down(caller)
     payment = by_merchant_id(caller, merchant_payment_id)
@@ -229,7 +237,7 @@ def show(merchant_payment_id: str) -> Response:
 
 @bp.delete("/v2/payments/<merchant_payment_id>")
 def cancel_payment(merchant_payment_id: str) -> Response:
-    """Cancel by the merchant's id whatever became of the code; accepted at once, seen a little later."""
+    """Cancel by the merchant's id in any state; accepted at once, visible in queries a little later."""
     caller = _caller()
     payment = by_merchant_id(caller, merchant_payment_id)
     if payment is None:
@@ -244,7 +252,7 @@ def cancel_payment(merchant_payment_id: str) -> Response:
 
 
 def _cancel(payment: Payment) -> None:
-    """End what is open, let go of what is reserved, give back what was paid while that may still be."""
+    """Close an open code, void an authorisation, refund a capture within the cancel window."""
     if payment.state in ("failed", "expired"):
         raise result("ORDER_NOT_REVERSIBLE")
     shown_meanwhile = STATES[payment.state]
@@ -266,7 +274,7 @@ def _reverse(payment: Payment) -> None:
 
 @bp.post("/v2/payments/capture")
 def capture_payment() -> Response:
-    """Take what a code with `isAuthorization` reserved, or a part of it. The same id again changes nothing."""
+    """Capture all or part of an authorised code (`isAuthorization`). A repeated id changes nothing."""
     caller, sent = _caller(), body()
     amount, name = yen(sent), own_id(sent, "merchantCaptureId")
     payment = by_merchant_id(caller, own_id(sent, "merchantPaymentId"))
@@ -293,7 +301,7 @@ def _take(payment: Payment, amount: int, name: str) -> None:
 
 @bp.post("/v2/payments/preauthorize/revert")
 def revert() -> Response:
-    """Let go of what was reserved."""
+    """Void an authorisation."""
     caller, sent = _caller(), body()
     own_id(sent, "merchantRevertId")
     payment = by_payment_id(caller, words(sent, "paymentId", 64))
@@ -316,7 +324,7 @@ def revert() -> Response:
 @bp.post("/v2/refunds")
 @bp.post("/v2/refunds/")
 def create_refund() -> Response:
-    """Money goes back; a query tells when. The same merchantRefundId again answers the first refund."""
+    """Create a refund; a query shows when it succeeds. A repeated merchantRefundId returns the first refund."""
     caller, sent = _caller(), body()
     name, reason = own_id(sent, "merchantRefundId"), words(sent, "reason", 255, "")
     known = _refund(caller, name)
@@ -343,7 +351,7 @@ def _send_back(payment: Payment, amount: int, name: str, reason: str, kept: dict
 
 
 def _refund(caller: Caller, name: str) -> tuple[Refund, Payment] | None:
-    """The merchant's refund of that name."""
+    """The merchant's refund with the id in this field."""
     mine = (Payment.run == caller.run, Payment.dialect == NAME, Payment.merchant == caller.merchant)
     rows = select(Refund, Payment).join(Payment, Payment.id == Refund.payment_id)
     row = db.session.execute(rows.where(*mine, Refund.reference == name).limit(1)).one_or_none()
@@ -368,12 +376,12 @@ def show_refund(merchant_refund_id: str) -> Response:
 
 
 def unsigned(keys: list[str], event_id: str, at: datetime, body: bytes) -> Signed:
-    """PayPay signs nothing: a merchant can only take it as a hint and ask."""
+    """No signature: PayPay's webhooks are unsigned, so a merchant must query the payment."""
     return Signed({}, body, "")
 
 
 def refuse(refused: Refused) -> Response:
-    """An error in PayPay's shape."""
+    """An error in PayPay's format."""
     status, info = opa.info(refused)
     told = compact({"resultInfo": info, "data": None})
     return Response(told, status, refused.headers, content_type="application/json;charset=UTF-8")
@@ -387,6 +395,7 @@ DIALECT = Dialect(
     blueprint=bp,
     merchant=merchant,
     event_body=event_body,
+    tells=tuple(TELLS),
     settlement=SETTLEMENT,
     sign=unsigned,
     signature_header="",

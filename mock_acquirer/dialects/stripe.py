@@ -1,7 +1,7 @@
-"""stripe: Checkout Sessions on the real wire of Stripe, as far as listed in docs/providers/stripe.md.
+"""stripe: Checkout Sessions in Stripe's wire format, as far as listed in docs/providers/stripe.md.
 
-Form fields in, JSON out, `Authorization: Bearer sk_test_demo`, `Idempotency-Key`, `Stripe-Signature`. Proven with the
-vendor's own library as the client. This file opens, ends and captures, and tells the merchant.
+Form fields in, JSON out, `Authorization: Bearer sk_test_demo`, `Idempotency-Key`, `Stripe-Signature`. Tested with
+Stripe's own library as the client. This module opens, expires and captures payments, and renders webhook events.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from flask import Blueprint, Response, g
 
 from mock_acquirer import calls, clock, deliveries, engine
 from mock_acquirer.db import EPOCH, db
-from mock_acquirer.dialects import Dialect, Merchant, _stripe_reads, _stripe_refunds, setting
+from mock_acquirer.dialect_interface import Dialect, Merchant, setting
 from mock_acquirer.dialects import _stripe_objects as objects
+from mock_acquirer.dialects import _stripe_reads, _stripe_refunds
 from mock_acquirer.dialects._stripe_calls import (
     NAME,
     Caller,
@@ -45,19 +46,25 @@ SETTINGS = (
         "ACQUIRER_STRIPE_API_KEY",
         "sk_test_demo",
         text,
-        "Secret key of stripe's demo merchant; `.name` after it picks a run.",
+        "Secret key of stripe's merchant; `.name` after it picks a run. Not there: that of STRIPE_API_KEY.",
+        secret=True,
+        same_as="STRIPE_API_KEY",
     ),
     Row(
         "ACQUIRER_STRIPE_WEBHOOK_SECRET",
         "whsec_stripe_demo",
         text,
-        "Secret that signs stripe's webhooks until it is rotated.",
+        "Secret that signs stripe's webhooks until it is rotated. Not there: the first of STRIPE_WEBHOOK_SECRET.",
+        secret=True,
+        same_as="STRIPE_WEBHOOK_SECRET",
     ),
     Row(
         "ACQUIRER_STRIPE_WEBHOOK_URL",
         "http://localhost:8000/webhooks/stripe",
         web_address,
         "Where stripe's webhooks go: as with Stripe, the endpoint belongs to the merchant, not to a payment.",
+        same_as="SHOP_URL",
+        path="/webhooks/stripe",
     ),
 )
 SHORTEST, LONGEST = timedelta(minutes=30), timedelta(hours=24)
@@ -91,12 +98,18 @@ def create_session() -> Response:
 
 
 def _read_session(caller: Caller, sent: Fields) -> engine.Session:
-    """What was asked for, checked field by field. Refuses with 400 and the field's full name."""
+    """Validate the request. Refuses (400) with the field's full name."""
     sent.choice("mode", ("payment",))
+    for method in sent.words("payment_method_types"):
+        if method != "card":
+            said = f"The payment method type {method[:40]!r} is not known here: card is."
+            raise wrong("", "payment_method_types", said)
     items, currency = _read_items(sent)
     amount = sum(item["unit_amount"] * item["quantity"] for item in items)
-    if not 1 <= amount <= objects.LARGEST:
-        raise wrong("amount_too_large" if amount else "amount_too_small", "line_items", f"The total is {amount}.")
+    smallest = objects.SMALLEST.get(currency, 1)
+    if not smallest <= amount <= objects.LARGEST:
+        said = f"The total is {amount}. It must be from {smallest} to {objects.LARGEST}."
+        raise wrong("amount_too_large" if amount > smallest else "amount_too_small", "line_items", said)
     about = sent.inside("payment_intent_data")
     reference = sent.text("client_reference_id", 200, "")
     wire: dict[str, Any] = {
@@ -127,7 +140,7 @@ def _read_session(caller: Caller, sent: Fields) -> engine.Session:
 
 
 def _read_items(sent: Fields) -> tuple[list[dict[str, Any]], str]:
-    """(line items with name, unit_amount and quantity; their one currency in capitals)."""
+    """(line items with name, unit_amount and quantity; their common currency in capitals)."""
     items, currencies = [], set()
     for line in sent.each("line_items", 100):
         if "price" in line:
@@ -233,10 +246,10 @@ def _change_intent(shown: str, op: str, act: Callable[[Payment, Fields], None]) 
     return change(caller, op, payment, acting)
 
 
-# --- telling the merchant --------------------------------------------------------------------------------------------
+# --- webhook events ---------------------------------------------------------------------------------------------------
 
 EVENTS: dict[str, tuple[str, Callable[[Payment], objects.Object]]] = {
-    # the engine's event: Stripe's, and the object that it is about
+    # the engine's event: Stripe's event, and the kind of its object
     "payment.captured": ("checkout.session.completed", objects.session),
     "payment.expired": ("checkout.session.expired", objects.session),
     "payment.voided": ("checkout.session.expired", objects.session),
@@ -258,10 +271,10 @@ ANNOUNCED = {
 
 
 def event_body(payment: Payment, kind: str, event_id: str, moment: datetime) -> tuple[str, str] | None:
-    """Stripe's event for the engine's; None when Stripe has none.
+    """Stripe's event for the engine's event; None when Stripe has none.
 
-    Money that arrives after the session was over is the success of an asynchronous payment; a second charge completes
-    nothing any more and is told by `charge.succeeded` alone.
+    A capture after the session ended is the success of an asynchronous payment; a second charge completes no session
+    and is sent as `charge.succeeded` alone.
     """
     if kind not in EVENTS or (kind == "payment.captured" and len(payment.captures) > 1):
         return None
@@ -281,7 +294,7 @@ def sign(keys: list[str], event_id: str, at: datetime, body: bytes) -> Signed:
 
 
 KINDS = {
-    # ours: (status, type) of Stripe's errors; the status None is kept
+    # our kind: (status, type) of Stripe's errors; status None keeps ours
     "invalid_request": (400, "invalid_request_error"),
     "invalid_state": (400, "invalid_request_error"),
     "not_found": (None, "invalid_request_error"),
@@ -300,7 +313,7 @@ CODES = {
 
 
 def refuse(refused: Refused) -> Response:
-    """An error in Stripe's shape."""
+    """An error in Stripe's format."""
     status, kind = KINDS.get(refused.kind, (None, "invalid_request_error"))
     if refused.code == "idempotency_key_reused":
         status = 400
@@ -333,4 +346,5 @@ DIALECT = Dialect(
     refuse=refuse,
     event_about=_stripe_refunds.event_about,
     announced=ANNOUNCED,
+    tells=(*EVENTS, *_stripe_refunds.TELLS),
 )

@@ -1,7 +1,9 @@
-"""tpay: a Taiwanese cashier that the customer's browser reaches by an auto-submitted form. Fictional, of ECPay's kind.
+"""tpay: a Taiwanese cashier that the customer's browser reaches by an auto-submitted form. Fictional, modelled on
+ECPay.
 
-Fields carry a CheckMacValue, amounts are whole dollars, times are Taipei's, errors come with HTTP 200 and RtnCode≠1.
-tpay knows a trade only once the browser has posted it. `docs/providers/tpay.md` describes the wire for merchants.
+Fields carry a CheckMacValue, amounts are whole dollars, times are Taipei's, errors have HTTP 200 and RtnCode≠1.
+tpay knows a trade only after the browser has posted it. `docs/providers/tpay.md` describes the wire format for
+merchants.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from sqlalchemy import update
 
 from mock_acquirer import calls, clock, engine, guards, refunds, states, targets
 from mock_acquirer.db import db
-from mock_acquirer.dialects import Dialect, Merchant, setting
+from mock_acquirer.dialect_interface import Dialect, Merchant, setting
 from mock_acquirer.dialects import _tpay_wire as wire
 from mock_acquirer.dialects._tpay_settlement import SETTLEMENT
 from mock_acquirer.dialects._tpay_shapes import attempts_made, charge_no, hash_pair, notice, refund, trade
@@ -34,19 +36,49 @@ NAME, MERCHANT = "tpay", "demo"
 PREFIX = "/tpay"
 CASHIER = f"{PREFIX}/cashier/"
 SETTINGS = (
-    Row("ACQUIRER_TPAY_MERCHANT_ID", "3002607", text, "MerchantID of tpay's merchant; `.name` after it picks a run."),
-    Row("ACQUIRER_TPAY_HASH_KEY", "pwFHCqoQZGmho4w6", text, "HashKey in the CheckMacValue of tpay's demo merchant."),
-    Row("ACQUIRER_TPAY_HASH_IV", "EkRm7iFT261dpevs", text, "HashIV in the CheckMacValue of tpay's demo merchant."),
-    Row("ACQUIRER_TPAY_WEBHOOK_SECRET", "tpay_demo_secret", text, "Secret of X-Signature on tpay's webhooks."),
+    Row(
+        "ACQUIRER_TPAY_MERCHANT_ID",
+        "3002607",
+        text,
+        "MerchantID of tpay's merchant; `.name` after it picks a run. Not there: that of TPAY_MERCHANT_ID.",
+        same_as="TPAY_MERCHANT_ID",
+    ),
+    Row(
+        "ACQUIRER_TPAY_HASH_KEY",
+        "pwFHCqoQZGmho4w6",
+        text,
+        "HashKey in the CheckMacValue of tpay's merchant. Not there: that of TPAY_HASH_KEY.",
+        secret=True,
+        same_as="TPAY_HASH_KEY",
+    ),
+    Row(
+        "ACQUIRER_TPAY_HASH_IV",
+        "EkRm7iFT261dpevs",
+        text,
+        "HashIV in the CheckMacValue of tpay's merchant. Not there: that of TPAY_HASH_IV.",
+        secret=True,
+        same_as="TPAY_HASH_IV",
+    ),
+    Row(
+        "ACQUIRER_TPAY_WEBHOOK_SECRET",
+        "tpay_demo_secret",
+        text,
+        "Secret of X-Signature on tpay's webhooks. Not there: the first of TPAY_WEBHOOK_SECRET.",
+        secret=True,
+        same_as="TPAY_WEBHOOK_SECRET",
+    ),
     Row(
         "ACQUIRER_TPAY_WEBHOOK_URL",
         "http://localhost:8000/webhooks/tpay",
         web_address,
         "Where tpay's webhooks go when a trade has no ReturnURL.",
+        same_as="SHOP_URL",
+        path="/webhooks/tpay",
     ),
     Row("ACQUIRER_TPAY_QUERY_LAG", "5", positive, "Seconds that tpay's answers to queries lag behind the truth."),
 )
 LONGEST_SESSION = timedelta(days=30)
+STRANGER = "10200001"
 REFUND_TAKES = timedelta(minutes=1)
 TOLERANCE = timedelta(minutes=3)
 METHODS = {"ALL": ("card", "store"), "Credit": ("card",), "CVS": ("store",)}
@@ -57,12 +89,12 @@ def merchant(name: str) -> Merchant:
     return Merchant(name, "Demo shop", setting("ACQUIRER_TPAY_WEBHOOK_URL"), setting("ACQUIRER_TPAY_WEBHOOK_SECRET"))
 
 
-# --- who calls, and with what -----------------------------------------------------------------------------------------
+# --- authentication -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Caller:
-    """The merchant, the run that the MerchantID names, and the fields that were sent."""
+    """The merchant, the run named by the MerchantID, and the request's fields."""
 
     merchant: str
     run: str
@@ -70,18 +102,20 @@ class Caller:
 
 
 def _caller() -> Caller:
-    """Who calls, by MerchantID and CheckMacValue."""
+    """The caller, authenticated by MerchantID and CheckMacValue."""
     sent = wire.read_form(request.get_data())
     named, _, run = sent.get("MerchantID", "").partition(".")
     if not hmac.compare_digest(named.encode(), setting("ACQUIRER_TPAY_MERCHANT_ID").encode()):
-        raise no("10200001")
+        raise no(STRANGER)
+    if wire.TRADE_NO.fullmatch(sent.get("MerchantTradeNo", "")):
+        g.tpay_about = {"MerchantTradeNo": sent["MerchantTradeNo"]}
     if not wire.is_sealed(sent, *hash_pair()):
         raise no("10200073")
     return Caller(MERCHANT, clock.enter_run(run), sent)
 
 
 def _api_caller() -> Caller:
-    """The same for a call between servers, which also says when it was made (wall time)."""
+    """The caller of a server-to-server call, which carries a wall-clock timestamp."""
     caller = _caller()
     stamp = caller.sent.get("TimeStamp", "")
     if not (stamp.isascii() and stamp.isdigit() and len(stamp) < 12):
@@ -97,7 +131,9 @@ def _known(caller: Caller, trade_number: str) -> Payment | None:
 
 
 def _claim(caller: Caller, session: engine.Session) -> tuple[Payment, bool]:
-    """The trade with this number, and whether it is new. Locks the run's row, so that of two at once one is second."""
+    """The trade with this number, and whether it is new. Locks the run's row, so that concurrent requests are
+    serialised.
+    """
     locked = update(Run).where(Run.name == caller.run).values(payment_seq=Run.payment_seq)
     db.session.execute(locked.execution_options(synchronize_session=False))
     known = _known(caller, session.reference)
@@ -109,7 +145,7 @@ def _claim(caller: Caller, session: engine.Session) -> tuple[Payment, bool]:
 
 @bp.post("/cashier/checkout")
 def checkout() -> Response:
-    """The browser brings the trade. The same fields again lead to the same cashier while nothing is paid."""
+    """Open a trade from the browser's form. The same fields lead to the same cashier page while unpaid."""
     caller = _caller()
     g.tpay_back = caller.sent.get("ClientBackURL", "")
     session = _read_session(caller)
@@ -130,7 +166,7 @@ def _leave(where: str) -> Response:
 
 
 def _same(known: Payment, session: engine.Session) -> Payment:
-    """The trade that has this number already. Refuses other fields, and a trade that is finished."""
+    """The existing trade with this number. Refuses other fields, and a trade that has ended."""
     if known.wire.get(wire.MAC) != session.wire[wire.MAC]:
         raise no("10200050")
     if known.state not in states.OPEN:
@@ -161,7 +197,7 @@ def _read_session(caller: Caller) -> engine.Session:
 
 
 def _address(sent: dict[str, str], name: str) -> str:
-    """An address, or empty when there is none."""
+    """A web address, or an empty string."""
     url = wire.text(sent, name, targets.LONGEST, "")
     try:
         return url and targets.origin_of(url) and url
@@ -189,7 +225,7 @@ def _end(caller: Caller) -> datetime:
     return end
 
 
-# --- calls between servers --------------------------------------------------------------------------------------------
+# --- server-to-server calls -----------------------------------------------------------------------------------------
 
 
 def _answer(told: calls.Answer) -> Response:
@@ -208,7 +244,7 @@ def _as_of(payment: Payment) -> datetime:
 
 @bp.post("/query")
 def query() -> Response:
-    """The trade as it was some seconds ago."""
+    """The trade's state some seconds ago."""
     caller = _api_caller()
     payment = _known(caller, wire.number(caller.sent, "MerchantTradeNo"))
 
@@ -222,7 +258,7 @@ def query() -> Response:
 
 @bp.post("/cancel")
 def cancel() -> Response:
-    """No money will be taken under this number: an open trade ends, and a number never seen is burnt."""
+    """Cancel: an open trade ends, and an unused number is blocked so that the cashier refuses it later."""
     caller = _api_caller()
     reference = wire.number(caller.sent, "MerchantTradeNo")
     known = _known(caller, reference)
@@ -235,7 +271,7 @@ def cancel() -> Response:
 
 
 def _unseen(caller: Caller, reference: str) -> engine.Session:
-    """A trade about which nothing is known but its number."""
+    """An empty document for a number without a trade."""
     return engine.Session(
         run=caller.run,
         dialect=NAME,
@@ -260,7 +296,7 @@ def _end_trade(payment: Payment) -> None:
 
 @bp.post("/refund")
 def give_back() -> Response:
-    """Send money back. Until 20:00 a whole reversal is a void; what is done afterwards, the query tells."""
+    """Create a refund. Until 20:00 a full reversal is a void; the query shows the result."""
     caller = _api_caller()
     reference, amount = wire.number(caller.sent, "RefundNo"), wire.read_dollars(caller.sent, "RefundAmount")
     payment = _known(caller, wire.number(caller.sent, "MerchantTradeNo"))
@@ -277,7 +313,7 @@ def give_back() -> Response:
 
 
 def _charge(payment: Payment, named: str) -> Capture:
-    """The taking of money with this number; without one the first that has something left, else the first."""
+    """The capture with this number; by default the first with a remaining amount, else the first."""
     mine = [one for one in payment.captures if named in ("", charge_no(one))]
     if not mine:
         raise no("10200091")
@@ -285,7 +321,7 @@ def _charge(payment: Payment, named: str) -> Capture:
 
 
 def _way_back(payment: Payment, capture: Capture, amount: int) -> tuple[str, timedelta]:
-    """(Void or Refund, how long it takes): until 20:00 all of it is a void, and a part waits for 20:00."""
+    """(Void or Refund, its duration): until 20:00 a full reversal is a void, and a partial refund waits for 20:00."""
     now, cut_off = clock.now(payment.run), wire.cut_off(capture.captured_at)
     if now >= cut_off:
         return "Refund", REFUND_TAKES
@@ -310,7 +346,7 @@ def _refund(payment: Payment, amount: int, reference: str, capture: Capture, kin
 
 
 def event_body(payment: Payment, kind: str, event_id: str, moment: datetime) -> tuple[str, str] | None:
-    """tpay tells of money alone, and of none when a rehearsal is asked for."""
+    """tpay's webhook: for captures alone, and for a simulated payment on request."""
     makes: dict[str, Callable[[], Capture | None]] = {
         "payment.captured": lambda: payment.captures[-1],
         "payment.simulated": lambda: None,
@@ -323,7 +359,7 @@ def event_body(payment: Payment, kind: str, event_id: str, moment: datetime) -> 
 def x_signature(keys: list[str], event_id: str, at: datetime, body: bytes) -> Signed:
     """`X-Signature`: hex HMAC-SHA256 of the raw body by each valid secret, separated by commas. No id, no time.
 
-    From the second attempt on RtnMsg says that it is one, and so the body is another.
+    From the second attempt on, RtnMsg states that it is a retry, so the body differs.
     """
     made = attempts_made(event_id)
     if made:
@@ -334,18 +370,23 @@ def x_signature(keys: list[str], event_id: str, at: datetime, body: bytes) -> Si
 
 
 def refuse(refused: Refused) -> Response:
-    """What is not fine is told with HTTP 200 and a RtnCode; a page says it to people at the cashier."""
+    """An error with HTTP 200 and a RtnCode; an HTML page at the cashier.
+
+    Signed as a success is, with the trade number; an unauthenticated caller has no shared key, so its error is
+    unsigned.
+    """
     told = refused.code if refused.code in wire.RESULTS else "10200099" if refused.status >= 429 else "10200052"
-    of_the_web = refused.status in (404, 405, 413, 429) or refused.status >= 500
+    of_the_web = refused.status in (404, 405, 408, 413, 429) or refused.status >= 500 or refused.code == "bad_request"
     status = refused.status if of_the_web else 200
     if request.path.startswith(CASHIER):
         return _page(status, told, refused.message, refused.headers)
-    body = urlencode({"RtnCode": told, "RtnMsg": refused.message})
+    fields = {"RtnCode": told, "RtnMsg": refused.message} | g.get("tpay_about", {})
+    body = urlencode(fields) if told == STRANGER else wire.sealed(fields, *hash_pair())
     return Response(body, status, refused.headers, content_type=wire.FORM)
 
 
 def _page(status: int, code: str, sentence: str, headers: Any = None) -> Response:
-    """For people: what is wrong, and the way back when a signed form named it."""
+    """An HTML error page, with a link back when a signed form gave a return address."""
     back = g.get("tpay_back", "")
     try:
         back = back and targets.origin_of(back) and back
@@ -356,7 +397,7 @@ def _page(status: int, code: str, sentence: str, headers: Any = None) -> Respons
 
 
 def methods(payment: Payment) -> tuple[str, ...]:
-    """The ways to pay that the merchant offers for this trade."""
+    """The payment methods that the merchant offers for this trade."""
     return METHODS[payment.wire.get("ChoosePayment", "ALL")]
 
 
@@ -368,6 +409,7 @@ DIALECT = Dialect(
     blueprint=bp,
     merchant=merchant,
     event_body=event_body,
+    tells=("payment.captured", "payment.simulated"),
     settlement=SETTLEMENT,
     sign=x_signature,
     signature_header="x-signature",

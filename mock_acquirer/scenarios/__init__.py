@@ -1,4 +1,4 @@
-"""Scenarios as files: a name, a sentence, a fate, the steps of customer and clock, and what must have happened then.
+"""Scenario files: a name, a sentence, a fault plan, the steps of customer and clock, and the expected result.
 
 Each is a TOML file in a folder here, which is its group. `runner` arms and plays them.
 """
@@ -11,40 +11,88 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mock_acquirer import plans, schemas, states
+from mock_acquirer.cards import DECLINES
+from mock_acquirer.checks import Check, counts_of, duration, list_of, not_among, one_of, whole, words
+from mock_acquirer.dialect_interface import Dialect
+from mock_acquirer.dialects import discover
+from mock_acquirer.errors import Refused, invalid
+from mock_acquirer.events import EVENTS, one_of_events
+from mock_acquirer.money import LARGEST
+from mock_acquirer.schemas import Body
+from mock_acquirer.times import in_words, parse_duration
+
 FOLDER = Path(__file__).resolve().parent
 GROUPS = {
-    "journeys": "Journeys of a customer",
-    "declines": "The bank says no",
+    "journeys": "Customer journeys",
+    "declines": "Declines",
     "three_d_secure": "3-D Secure",
-    "money": "Money that is not as agreed",
+    "money": "Wrong amounts",
     "webhooks": "Webhooks",
     "api": "The API",
     "afterwards": "Refunds and disputes",
 }
 STEPS: dict[str, str] = {
-    # what the customer, the bank or the clock does: how a person is told to do it
+    # actions of customer, bank or clock: the instruction for a person
     "approve": "Pay{card}.",
     "pay": "Enter the card {card} and press Pay.",
     "challenge": "Answer the 3-D Secure page with {answer}.",
-    "decline": "The bank says no.",
+    "decline": "The bank declines.",
     "fail": "The payment fails.",
     "cancel": "Press Cancel and return.",
     "choose_store": "Choose the convenience store.",
-    "pay_at_counter": "Pay the code at the counter.",
+    "pay_at_counter": "Pay with the code at the counter.",
     "dispute": "The customer's bank disputes the payment.",
-    "advance": "Let {by} pass (turn the clock).",
-    "resend": "Resend what is held.",
-    "merchant_cancels": "The shop closes the session.",
+    "advance": "Advance {by}.",
+    "resend": "Resend the held webhooks.",
+    "merchant_cancels": "The shop cancels the session.",
     "merchant_refunds": "The shop refunds{amount}.",
 }
-EXPECTS = ("state", "captures", "money", "declined", "fired", "made", "delivered", "refunds", "disputes")
+REASONS = {
+    "authentication_failed": "3-D Secure failed",
+    "authentication_required": "3-D Secure required",
+    "card_velocity_exceeded": "Card used too often",
+    "expired_card": "Expired card",
+    "fraudulent": "Suspected fraud",
+    "generic_decline": "No reason given",
+    "incorrect_cvc": "Wrong security code",
+    "incorrect_number": "Wrong card number",
+    "insufficient_funds": "Insufficient funds",
+    "lost_card": "Lost card",
+    "no_answer": "No answer from the bank",
+    "processing_error": "Processing error",
+    "stolen_card": "Stolen card",
+}
+"""Decline codes in words."""
+OTHER_STEPS: dict[str, Body] = {
+    # parameters of steps that are no calls of the control API; all others take their call's body
+    "advance": Body({"by": duration}, needs=("by",), example='by = "PT15M"'),
+    "resend": Body(),
+    "merchant_cancels": Body(),
+    "merchant_refunds": Body({"amount": whole(1, LARGEST)}, example="amount = 100"),
+}
+FAULTS = (
+    *(f"api.{name}" for name in plans.API_FAULTS),
+    *(f"{section}.{name}" for section, known in (("pay", plans.PAY), ("hook", plans.HOOK)) for name in known),
+)
+EXPECTS: dict[str, Check] = {
+    "state": one_of(*states.TRANSITIONS),
+    "captures": whole(0, 1000),
+    "money": one_of("nothing", "as_agreed", "other_amount", "other_currency"),
+    "declined": one_of(*DECLINES),
+    "fired": list_of(one_of(*FAULTS)),
+    "made": counts_of(one_of_events()),
+    "delivered": counts_of(one_of_events()),
+    "refunds": list_of(one_of(*states.REFUND_TRANSITIONS)),
+    "disputes": list_of(one_of("scheduled", "open", "won", "lost")),
+}
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One scenario. `fate` is a fault plan, `steps` are rows of STEPS with their words.
+    """A scenario. `fate` is a fault plan, `steps` are rows of STEPS with their parameters.
 
-    `dialects` are those in which it can happen (empty: all). What `expect` may hold is described at `runner.unmet`.
+    `dialects` are those to which it applies (empty: all). `runner.unmet` describes the keys of `expect`.
     """
 
     name: str
@@ -55,12 +103,17 @@ class Scenario:
     expect: dict[str, Any] = field(default_factory=dict)
     dialects: tuple[str, ...] = ()
 
+    @property
+    def label(self) -> str:
+        """The display name."""
+        return label_of(self.name)
+
     def fits(self, dialect: str) -> bool:
-        """Whether it can happen in this dialect."""
+        """True when it applies to this dialect."""
         return not self.dialects or dialect in self.dialects
 
     def told(self) -> list[str]:
-        """The steps as sentences for a person."""
+        """The steps as instructions for a person."""
         return [_sentence(step) for step in self.steps]
 
     def record(self) -> dict[str, Any]:
@@ -76,30 +129,80 @@ class Scenario:
         }
 
 
+def label_of(name: str) -> str:
+    """The display name of a scenario; a decline's is its reason."""
+    kind, _, code = name.partition("_")
+    if code in REASONS and kind == "card":
+        return REASONS[code]
+    if code in REASONS and kind == "declined":
+        return f"Declined once: {REASONS[code]}"
+    return name.replace("_", " ").capitalize()
+
+
 def _sentence(step: dict[str, Any]) -> str:
     words = {"card": "", "answer": "", "by": "", "amount": ""} | {name: str(value) for name, value in step.items()}
+    if words["by"]:
+        words["by"] = in_words(parse_duration(words["by"]))
+    if step["do"] == "dispute" and "outcome" in words:
+        return f"The dispute is {words['outcome']}."
     if step["do"] == "approve" and words["card"]:
         words["card"] = f" with the card {words['card']}"
     if step["do"] == "merchant_refunds":
-        words["amount"] = f" {words['amount']} minor units" if words["amount"] else " all of it"
+        words["amount"] = f" {words['amount']} minor units" if words["amount"] else " the full amount"
     return STEPS[step["do"]].format(**words)
 
 
 def read(text: str, group: str = "own") -> Scenario:
-    """A scenario from the text of its file. Raises ValueError with a sentence when it is none."""
+    """Parse a scenario file. Raises ValueError with a sentence."""
     found = tomllib.loads(text)
-    unknown = set(found) - {"name", "sentence", "dialects", "fate", "steps", "expect"}
-    if unknown or not isinstance(found.get("name"), str) or not isinstance(found.get("sentence"), str):
-        raise ValueError("A scenario has name, sentence, and may have dialects, fate, steps and expect.")
-    steps = tuple(found.get("steps", []))
-    for step in steps:
-        if step.get("do") not in STEPS:
-            raise ValueError(f"{found['name']}: a step does one of {', '.join(STEPS)}.")
-    expect = found.get("expect", {})
-    if set(expect) - set(EXPECTS):
-        raise ValueError(f"{found['name']}: one can expect {', '.join(EXPECTS)}.")
-    dialects = tuple(found.get("dialects", []))
-    return Scenario(found["name"], found["sentence"], group, found.get("fate", {}), steps, expect, dialects)
+    try:
+        sent = schemas.checked(SCENARIO, found, "A scenario")
+        steps = tuple(_step(step) for step in sent.get("steps", []))
+        expect = schemas.checked(Body(EXPECTS), sent.get("expect", {}), "expect")
+        named = tuple(sent.get("dialects", []))
+        told = {event for name in named or _dialects() for event in _dialects()[name].tells}
+        fate = plans.parse_plan(sent.get("fate", {}), tuple(one for one in EVENTS if one in told))
+    except Refused as wrong:
+        raise ValueError(f"{found.get('name', 'A scenario')}: {wrong.message}") from wrong
+    return Scenario(sent["name"], sent["sentence"], group, fate, steps, expect, named)
+
+
+def _step(given: dict[str, Any]) -> dict[str, Any]:
+    do = given.get("do")
+    if not isinstance(do, str) or do not in STEPS:
+        raise invalid("do", f"A step {not_among(do, STEPS)}.")
+    words = {name: value for name, value in given.items() if name != "do"}
+    body = OTHER_STEPS.get(do) or schemas.BODIES[do]
+    return {"do": do} | schemas.checked(body, words, f"The step {do}")
+
+
+@cache
+def _dialects() -> dict[str, Dialect]:
+    return discover()
+
+
+def _dialect(value: Any) -> str:
+    return one_of(*_dialects())(value)
+
+
+def _table(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("must be a table")
+    return value
+
+
+SCENARIO = Body(
+    {
+        "name": words,
+        "sentence": words,
+        "dialects": list_of(_dialect),
+        "fate": _table,
+        "steps": list_of(_table),
+        "expect": _table,
+    },
+    needs=("name", "sentence"),
+    example='name = "lost_webhook", sentence = "Every attempt is lost."',
+)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Arms a scenario, plays its steps, and says what did not happen as it should."""
+"""Arm a scenario, play its steps, and report unmet expectations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from mock_acquirer import acts, clock, deliveries, dialects, engine, faults, loop, states, timeline
+from mock_acquirer import acts, clock, deliveries, dialect_interface, engine, faults, loop, states, timeline
+from mock_acquirer.checks import nearest
 from mock_acquirer.db import db
 from mock_acquirer.errors import conflict, not_found
 from mock_acquirer.models import Payment
@@ -17,30 +18,32 @@ from mock_acquirer.times import parse_duration
 
 
 def named(name: Any) -> Scenario:
-    """The scenario of this name. Refuses with 404."""
+    """The scenario with this name. Refuses with 404."""
     found = every().get(name) if isinstance(name, str) else None
     if found is None:
-        raise not_found(f"There is no scenario {name!r:.60}. GET /_sim/scenarios lists them.")
+        near = nearest(name, every())
+        raise not_found(f"There is no scenario {name!r:.60}.{near} GET /_sim/scenarios lists them.")
     return found
 
 
 def arm(payment: Payment, scenario: Scenario) -> None:
-    """Put the scenario's fate on the payment. Refuses (409) where it cannot happen: ended, or another dialect."""
+    """Arm the scenario on the payment. Refuses (409) where it does not apply: an ended payment, or another dialect."""
     if payment.state not in states.OPEN or payment.capture_due_at is not None:
         raise conflict(f"already_{payment.state}", f"The payment is {payment.state}; a scenario needs an open one.")
     if not scenario.fits(payment.dialect):
         raise conflict("other_dialect", f"{scenario.name} can happen in {', '.join(scenario.dialects)} only.")
-    faults.arm(payment.run, "scenario", payment.id, scenario.fate)
+    faults.arm(payment.run, "scenario", payment.id, scenario.fate, scenario=scenario.name)
     timeline.note(payment, "control", f"Scenario armed: {scenario.name}")
 
 
 def arm_next(run: str, scenario: Scenario | None) -> None:
-    """Let the next payment of the run take this fate, its opening included; None takes a waiting one away."""
-    faults.arm(run, "scenario", faults.NEXT, scenario.fate if scenario else {})
+    """Arm the scenario on the run's next payment, its opening included; None disarms."""
+    name = scenario.name if scenario else None
+    faults.arm(run, "scenario", faults.NEXT, scenario.fate if scenario else {}, scenario=name)
 
 
 def play(payment: Payment, scenario: Scenario) -> list[str]:
-    """Do the steps, send what is due, and answer what was expected and did not happen, in sentences."""
+    """Perform the steps, send due deliveries, and return the unmet expectations as sentences."""
     for step in scenario.steps:
         words = {name: value for name, value in step.items() if name != "do"}
         PLAY.get(step["do"], _act(step["do"]))(payment, words)
@@ -59,7 +62,7 @@ def _act(do: str) -> Step:
 
 
 def _turn(run: str, by: timedelta) -> None:
-    """Turn the run's clock, the shop's with it on the default run, doing what becomes due on the way."""
+    """Advance the run's clock, and on the default run the shop's, performing everything that falls due."""
     loop.advance(run, clock.now(run) + by, ShopClock(run).turn)
 
 
@@ -86,7 +89,7 @@ PLAY: dict[str, Step] = {
 
 
 def happened(payment: Payment) -> dict[str, Any]:
-    """What `expect` is compared with."""
+    """The payment's result, in the keys of `expect`."""
     made = deliveries.of(payment)
     return {
         "state": payment.state,
@@ -102,7 +105,7 @@ def happened(payment: Payment) -> dict[str, Any]:
 
 
 def _money(payment: Payment) -> str:
-    """Nothing, as_agreed, other_amount or other_currency: each taking of money against what was asked."""
+    """Each capture compared with the requested amount: nothing, as_agreed, other_amount or other_currency."""
     if not payment.captures:
         return "nothing"
     if any(one.currency != payment.currency for one in payment.captures):
@@ -111,11 +114,11 @@ def _money(payment: Payment) -> str:
 
 
 def unmet(payment: Payment, scenario: Scenario) -> list[str]:
-    """Sentences about what is not as expected.
+    """Sentences about unmet expectations.
 
     `state`, `captures` (their number), `money`, `declined`, `refunds` and `disputes` (their states) must be equal;
     `fired` names faults that must have fired; `made` and `delivered` count webhooks by type, of those types that the
-    dialect tells about.
+    dialect sends.
     """
     found, missing = happened(payment), []
     for name, wanted in scenario.expect.items():
@@ -134,4 +137,7 @@ def unmet(payment: Payment, scenario: Scenario) -> list[str]:
 def _is_told(payment: Payment, kind: str) -> bool:
     if not payment.webhook_url:
         return False
-    return dialects.named(payment.dialect).event_body(payment, kind, "evt_none", clock.now(payment.run)) is not None
+    return (
+        dialect_interface.named(payment.dialect).event_body(payment, kind, "evt_none", clock.now(payment.run))
+        is not None
+    )

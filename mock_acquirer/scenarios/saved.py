@@ -1,4 +1,4 @@
-"""A payment as a scenario: what was armed, what was done, and how it ended."""
+"""Save a payment as a scenario: armed faults, steps, and result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mock_acquirer.scenarios import Scenario, runner
 PAUSE = timedelta(seconds=30)
 Step = dict[str, Any]
 PATTERNS: tuple[tuple[str, Step], ...] = (
-    # how the timeline tells it: the step; named groups become the step's words
+    # text of the timeline: the step; named groups become its parameters
     (r"The customer pays with (?P<brand>\w+) ending in (?P<last4>\d{4})", {"do": "pay"}),
     (r"The customer pays with (the )?wallet", {"do": "approve"}),
     (r"The bank declines: (?P<code>\w+)", {"do": "decline"}),
@@ -28,16 +28,16 @@ PATTERNS: tuple[tuple[str, Step], ...] = (
 
 
 def saved(payment: Payment) -> Scenario:
-    """The scenario that would make another payment go the same way."""
+    """The scenario that repeats this payment's history."""
     found = runner.happened(payment)
     expect = {name: value for name, value in found.items() if value not in (None, [], {}) and name != "delivered"}
     name = f"saved_{re.sub(r'[^A-Za-z0-9]+', '_', payment.reference).strip('_').lower()[:40] or payment.id}"
-    sentence = f"As it went with {payment.reference}."
+    sentence = f"Saved from payment {payment.reference}."
     return Scenario(name, sentence, "own", _fate(payment), tuple(_steps(payment)), expect, (payment.dialect,))
 
 
 def _fate(payment: Payment) -> dict[str, Any]:
-    """All that is armed, the most specific level first; seed and chance of the most specific plan that has them."""
+    """All armed rules, most specific level first; seed and chance of the most specific plan that has them."""
     plan: dict[str, Any] = {}
     for _, armed in reversed(faults.armed_for(payment)):
         plan = plans.merged(plan, armed) | {name: armed[name] for name in plans.TOP if name in armed}
@@ -69,7 +69,7 @@ def _step(text: str) -> Step | None:
 
 
 def _card(last4: str | None, brand: str | None) -> Step:
-    """The test card with these last digits; the timeline never holds a number."""
+    """The test card with these last digits; the timeline never holds a card number."""
     wanted = (card for card in cards.CARDS if card.last4 == last4 and card.brand == brand)
     found = next(wanted, None)
     return {"card": found.number} if found else {}

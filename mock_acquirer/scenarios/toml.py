@@ -1,4 +1,4 @@
-"""Writes a scenario as TOML: the reverse of `read`, for "save as scenario"."""
+"""Serialise a scenario as TOML: the reverse of `read`, for "save as scenario"."""
 
 from __future__ import annotations
 

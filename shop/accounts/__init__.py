@@ -1,1 +1,1 @@
-"""Who people are: accounts, signing in, and the sign-ins that are open."""
+"""Accounts, sign-in, and active sign-ins."""

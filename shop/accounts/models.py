@@ -1,8 +1,9 @@
-"""Accounts, and what the throttle remembers about failed sign-ins."""
+"""Accounts, and counters of failed sign-ins."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 
 from flask_login import UserMixin
 from sqlalchemy import JSON, CheckConstraint, Text
@@ -10,12 +11,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.core.db import Base, UtcDateTime
 
-ROLES = ("support", "finance", "admin")
-"""What staff may be. A customer has none of these."""
+
+class Role(StrEnum):
+    """Role of a staff account. A customer has none."""
+
+    SUPPORT = "support"
+    FINANCE = "finance"
+    ADMIN = "admin"
 
 
-class User(UserMixin, Base):
-    """An account. `email` is stored in lower case; `roles` holds some of ROLES, empty for customers."""
+class User(UserMixin, Base):  # type: ignore[misc]
+    """An account. `email` is stored in lower case; `roles` holds some of `Role`, empty for customers."""
 
     __tablename__ = "users"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -30,10 +36,10 @@ class User(UserMixin, Base):
 
 
 class SignInFailures(Base):
-    """Wrong passwords in a row for one address, whether or not it has an account.
+    """Consecutive wrong passwords for one e-mail address, whether or not it has an account.
 
-    `account` is a keyed hash of the address. `at` and `blocked_until` are wall time: turning the shop's clock opens no
-    lock.
+    `account` is a keyed hash of the address and, for the rows that delay, of the network or the browser. `at` and
+    `blocked_until` are wall time: advancing the shop's clock ends no delay.
     """
 
     __tablename__ = "sign_in_failures"

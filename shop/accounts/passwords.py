@@ -1,8 +1,7 @@
-"""Password hashes (argon2id), made and checked outside of the web server's event loop.
+"""Password hashing (argon2id) outside the web server's event loop.
 
-One hash takes some 30 ms and 19 MiB. Under gevent that would stop every other request of the process, so the work goes
-to two real threads; whoever comes when too many are in line is told to come back, because a flood of sign-ins must not
-become a flood of memory.
+One hash takes about 30 ms and 19 MiB. Under gevent that would stop every other request of the process, so two real
+threads do the work. When too many callers wait, further ones are refused, to bound memory.
 """
 
 from __future__ import annotations
@@ -25,37 +24,37 @@ from shop.core.errors import Away
 T = TypeVar("T")
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 _THREADS = 2
-_IN_LINE = 32  # callers that may be in line at once, per process
-_line = threading.BoundedSemaphore(_IN_LINE)
+_QUEUE_LIMIT = 32  # callers that may wait at once, per process
+_queue = threading.BoundedSemaphore(_QUEUE_LIMIT)
 
 
 def make(password: str) -> str:
-    """The hash to store for `password`. Raises Away when too many are in line."""
-    return _elsewhere(_hasher.hash, _normal(password))
+    """The hash to store for `password`. Raises Away when too many callers wait."""
+    return _in_thread(_hasher.hash, _normal(password))
 
 
 def matches(stored: str | None, password: str) -> bool:
-    """Whether `password` is the one behind `stored`; takes as long for an account that does not exist (None).
+    """True if `password` matches the hash `stored`. Takes the same time for an account that does not exist (None).
 
-    Raises Away when too many are in line.
+    Raises Away when too many callers wait.
     """
     spare = _spare()
-    return _elsewhere(_verify, stored or spare, _normal(password)) and stored is not None
+    return _in_thread(_verify, stored or spare, _normal(password)) and stored is not None
 
 
 def is_outdated(stored: str) -> bool:
-    """Whether `stored` was made with other parameters than today's."""
+    """True if `stored` was made with parameters other than the current ones."""
     return _hasher.check_needs_rehash(stored)
 
 
 @cache
 def _spare() -> str:
-    """The hash that is checked where there is no account."""
-    return _elsewhere(_hasher.hash, os.urandom(16).hex())
+    """The hash that is checked for an account that does not exist."""
+    return _in_thread(_hasher.hash, os.urandom(16).hex())
 
 
 def _normal(password: str) -> str:
-    """One spelling for what looks the same, whichever keyboard typed it."""
+    """Unicode normal form (NFKC), so that different keyboards give the same password."""
     return unicodedata.normalize("NFKC", password)
 
 
@@ -66,15 +65,16 @@ def _verify(stored: str, password: str) -> bool:
         return False
 
 
-def _elsewhere(work: Callable[..., T], *args: Any) -> T:
-    if not _line.acquire(blocking=False):
-        raise Away("busy", "Many people are signing in just now. Please try again in a few seconds.", retry_after=3)
+def _in_thread(work: Callable[..., T], *args: Any) -> T:
+    if not _queue.acquire(blocking=False):
+        raise Away("busy", "Sign-in is busy at the moment. Please try again in a few seconds.", retry_after=3)
     try:
         if gevent.monkey.is_module_patched("threading"):
-            return _gevent_pool(os.getpid()).apply(work, args)
+            result: T = _gevent_pool(os.getpid()).apply(work, args)
+            return result
         return _thread_pool(os.getpid()).submit(work, *args).result()
     finally:
-        _line.release()
+        _queue.release()
 
 
 @cache

@@ -1,7 +1,8 @@
-"""Open sign-ins: a random id in the visitor's signed cookie, and in Redis who that is.
+"""Active sign-ins: a random id in the visitor's signed cookie, and the user of this id in Redis.
 
-Pages that only show who is signed in never fail because of Redis: `current_user` is then a guest and `resting()` is
-true. What needs to know calls `require_user`. Redis holds a hash of the id, so that reading Redis opens no sign-in.
+Pages that only display the user never fail because of Redis: `current_user` is then a guest and `unavailable()` is
+true. Code that needs the user calls `require_user`. Redis holds a hash of the id, so that reading Redis grants no
+access.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ T = TypeVar("T")
 
 
 class SignInNeeded(Refusal):
-    """Only somebody who is signed in may do this."""
-
-    status = 401
+    """A signed-in user is required."""
 
     def __init__(self) -> None:
-        super().__init__("sign_in_needed", "Please sign in first.")
+        super().__init__("sign_in_needed", "Please sign in to continue.")
 
 
 @dataclass(frozen=True)
 class SignIn:
-    """One open sign-in. `handle` names it for `revoke` and opens nothing; `here` is the one that is asking."""
+    """An active sign-in. `handle` identifies it for `revoke` and grants no access; `here` is true for the sign-in of
+    this request.
+    """
 
     handle: str
     started_at: datetime
@@ -48,12 +49,12 @@ class SignIn:
 
 
 def init_app(app: Flask) -> None:
-    """Teach Flask-Login where sign-ins are; templates get `current_user` and `sign_in_resting`."""
+    """Connect Flask-Login with the sign-ins; templates get `current_user` and `sign_in_unavailable`."""
     manager = LoginManager()
     manager.session_protection = None  # it would rewrite the cookie; the id alone decides
     manager.request_loader(lambda _request: _visitor())
     manager.init_app(app)
-    app.context_processor(lambda: {"sign_in_resting": resting})
+    app.context_processor(lambda: {"sign_in_unavailable": unavailable})
 
 
 def start(user: User) -> None:
@@ -80,7 +81,9 @@ def start(user: User) -> None:
 
 
 def end() -> bool:
-    """Sign this device out. False when Redis is away: the cookie forgets the id, which lives until it expires."""
+    """Sign out this device. False when Redis is unavailable: the cookie drops the id, which stays valid until it
+    expires.
+    """
     handle = _handle()
     session.pop(_SID, None)
     g.pop("_login_user", None)
@@ -94,7 +97,7 @@ def end() -> bool:
 
 
 def of_user(user_id: int) -> list[SignIn]:
-    """The user's open sign-ins, newest first. Raises Away."""
+    """The user's active sign-ins, newest first. Raises Away."""
     here = _handle()
 
     def read(client: Any) -> list[SignIn]:
@@ -107,7 +110,7 @@ def of_user(user_id: int) -> list[SignIn]:
 
 
 def revoke(user_id: int, handle: str) -> bool:
-    """End one sign-in of the user; False when the user has no such sign-in. Raises Away."""
+    """End one sign-in of the user; False if the user has no such sign-in. Raises Away."""
 
     def drop(client: Any) -> bool:
         record = _parse(client.get(_key(handle)))
@@ -117,26 +120,34 @@ def revoke(user_id: int, handle: str) -> bool:
 
 
 def revoke_all(user_id: int, *, but_here: bool = False) -> int:
-    """End all sign-ins of the user, or all others; how many. Raises Away."""
+    """End all sign-ins of the user, or all others; returns their number. Raises Away."""
     gone = [s.handle for s in of_user(user_id) if not (but_here and s.here)]
     return sum(revoke(user_id, handle) for handle in gone)
 
 
 def require_user() -> User:
-    """Whoever is signed in. Raises SignInNeeded (401) for guests, Away (503) while nobody can tell."""
+    """The signed-in user. Raises SignInNeeded (401) for guests, Away (503) while Redis is away."""
     if current_user and current_user.is_authenticated:
-        return current_user._get_current_object()
-    if resting():
+        user: User = current_user._get_current_object()
+        return user
+    if unavailable():
         raise _away()
     raise SignInNeeded
 
 
-def resting() -> bool:
-    """Whether this visitor may be signed in and Redis is away, so that the page shows a guest."""
+def is_claimed() -> bool:
+    """True if the request's cookie names a sign-in, active or not."""
+    return _handle() is not None
+
+
+def unavailable() -> bool:
+    """True if the cookie names a sign-in that cannot be checked because Redis is unavailable; the page then shows a
+    guest.
+    """
     if not has_request_context():
         return False
     bool(current_user)  # loads it
-    return bool(g.get("sign_in_resting", False))
+    return bool(g.get("sign_in_unavailable", False))
 
 
 @dataclass(frozen=True)
@@ -153,7 +164,7 @@ def _visitor() -> User | None:
     try:
         record = _parse(redis.attempt(lambda client: client.get(_key(handle))))
     except redis.RedisAway:
-        g.sign_in_resting = True
+        g.sign_in_unavailable = True
         return None
     return db.session.get(User, record.user_id) if record else None
 
@@ -164,7 +175,7 @@ def _handle() -> str | None:
 
 
 def _parse(raw: Any) -> _Record | None:
-    """What Redis holds under an id; None when that is nothing or nothing of ours."""
+    """The record in a value from Redis; None if there is none or it cannot be read."""
     try:
         data = json.loads(raw)
         return _Record(
@@ -190,7 +201,7 @@ def _needed(use: Callable[[Any], T]) -> T:
 
 def _away() -> Away:
     return Away(
-        "sign_in_resting", "Signing in is resting for a moment. You can go on shopping as a guest.", retry_after=5
+        "sign_in_unavailable", "Sign-in is temporarily unavailable. Please try again in a minute.", retry_after=5
     )
 
 

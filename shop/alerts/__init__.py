@@ -1,1 +1,1 @@
-"""Alerts: what people must look at, found by rules over numbers, each once."""
+"""Alerts on inconsistencies and operational conditions for staff, each raised once."""

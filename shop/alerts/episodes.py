@@ -1,4 +1,4 @@
-"""What the lookouts share: alerts that follow what is the case now."""
+"""Alerts on a current condition: raised while it holds, resolved when it is over."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from shop.alerts import desk
-from shop.alerts.desk import Cause
+from shop.alerts import store
 from shop.alerts.models import IS_OPEN, Alert
-from shop.core.db import db, retried, writing
+from shop.alerts.store import Cause
+from shop.core.db import db, transactional
 
 TEN_MINUTES = timedelta(minutes=10)
 AT_ONCE = 1000
-"""How many rows one look for a condition reads; the others wait until these are dealt with."""
+"""Rows that one check of a condition reads; the rest is left for later checks."""
 
 
 @dataclass
-class Sight:
-    """One look at conditions: its time, and the alerts that are open when it begins."""
+class CheckRun:
+    """A run of condition checks: its time, and the alerts that were open when it began."""
 
     at: datetime
     _rules: set[str] | None = None
@@ -35,48 +35,48 @@ class Sight:
         return list(db.session.scalars(select(Alert).where(Alert.rule == rule, IS_OPEN).order_by(Alert.id)))
 
 
-def follow(sight: Sight, rule: str, found: Sequence[Cause], why: str, *, complete: bool = True) -> None:
-    """Raise what has been found, and resolve, because of `why`, what was raised and has not been found any more.
+def follow(run: CheckRun, rule: str, found: Sequence[Cause], why: str, *, complete: bool = True) -> None:
+    """Raise alerts for the findings, and resolve, with the reason `why`, the open alerts that are no longer found.
 
-    Where the search was not `complete`, nothing is resolved.
+    If the search was not `complete`, nothing is resolved.
     """
-    known = {(alert.subject, alert.cause): alert for alert in sight.open(rule)}
+    known = {(alert.subject, alert.cause): alert for alert in run.open(rule)}
     here = {(cause.subject, cause.cause) for cause in found}
     if complete:
-        over([alert for key, alert in known.items() if key not in here], why)
+        resolve_over([alert for key, alert in known.items() if key not in here], why)
     report([cause for cause in found if (cause.subject, cause.cause) not in known])
 
 
 def report(causes: Sequence[Cause]) -> None:
-    """Raise what has not been raised."""
-
-    def unit() -> None:
-        with writing():
-            for cause in causes:
-                desk.say(cause)
-
+    """Raise the findings that have no alert yet."""
     if causes:
-        retried(unit)
+        _raise(causes)
 
 
-def over(alerts: Iterable[Alert], why: str) -> None:
-    """Resolve alerts whose cause is no more."""
+@transactional
+def _raise(causes: Sequence[Cause]) -> None:
+    for cause in causes:
+        store.raise_alert(cause)
+
+
+def resolve_over(alerts: Iterable[Alert], why: str) -> None:
+    """Resolve alerts whose cause is over."""
     ids = [alert.id for alert in alerts]
-
-    def unit() -> None:
-        with writing():
-            for alert_id in ids:
-                desk.is_gone(alert_id, why)
-
     if ids:
-        retried(unit)
+        _resolve(ids, why)
+
+
+@transactional
+def _resolve(alert_ids: Sequence[int], why: str) -> None:
+    for alert_id in alert_ids:
+        store.resolve_over(alert_id, why)
 
 
 def since(moment: datetime | None) -> str:
-    """What tells an episode from the next one: when it began."""
+    """The key of an episode: the time at which it began."""
     return f"since {moment.isoformat()}" if moment else "since the beginning"
 
 
 def one_of(column: Any, values: Sequence[str]) -> Any:
-    """`column IN (values)`, written out: a database uses a partial index only for what it can read in the query."""
+    """`column IN (values)`, written out: a database uses a partial index only for literals in the query."""
     return column.in_(bindparam(None, list(values), expanding=True, literal_execute=True))

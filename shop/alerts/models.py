@@ -1,4 +1,4 @@
-"""Alerts, the orders that are to be looked at, and when each operational condition is."""
+"""Alerts, the watch list of orders, and the schedule of operational conditions."""
 
 from __future__ import annotations
 
@@ -8,29 +8,28 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, Text, UniqueConstraint, literal, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from shop.alerts.states import AlertState, Severity
+from shop.core.actor import Actor
+from shop.core.column_types import ActorText, EnumText
 from shop.core.db import Base, UtcDateTime
 
-NEW = "NEW"
-ACKNOWLEDGED = "ACKNOWLEDGED"
-RESOLVED = "RESOLVED"
-STATES = (NEW, ACKNOWLEDGED, RESOLVED)
-_KNOWN = ", ".join(f"'{s}'" for s in STATES)
-_OPEN = text(f"state <> '{RESOLVED}'")
+_KNOWN = ", ".join(f"'{s}'" for s in AlertState)
+_OPEN = text(f"state <> '{AlertState.RESOLVED}'")
 
 
 class Alert(Base):
-    """One thing that people must look at. There is one for each rule, subject and cause, however often it is detected.
+    """An alert: one row per rule, subject and cause, however often it is detected.
 
-    `subject` is the order's number where there is an order, else what it is about (a provider, "inbox 7"). `cause` is
-    what makes it this one: a capture of ours, a payment, the beginning of an episode. `observed` and `expected` are
-    the numbers at detection, amounts in minor units. `source` is how the cause was heard of. `resolved_by` is "watch"
-    when the cause went away by itself.
+    `subject` is the order's number where there is an order, else the provider or a name such as "inbox 7". `cause` is
+    the capture, the payment or the start of the episode. `observed` and `expected` are the values at detection, amounts
+    in minor units. `source` is the source of the update behind it. `resolved_by` is the watcher when the cause ended
+    without staff.
     """
 
     __tablename__ = "alerts"
     id: Mapped[int] = mapped_column(primary_key=True)
     rule: Mapped[str] = mapped_column(Text)
-    severity: Mapped[str] = mapped_column(Text)
+    severity: Mapped[Severity] = mapped_column(EnumText(Severity))
     subject: Mapped[str] = mapped_column(Text)
     cause: Mapped[str] = mapped_column(Text)
     order_id: Mapped[int | None] = mapped_column(ForeignKey("orders.id"), index=True)
@@ -39,12 +38,12 @@ class Alert(Base):
     expected: Mapped[dict[str, Any]] = mapped_column(JSON)
     source: Mapped[str] = mapped_column(Text)
     detected_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    state: Mapped[str] = mapped_column(Text)
+    state: Mapped[AlertState] = mapped_column(EnumText(AlertState))
     acknowledged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    acknowledged_by: Mapped[str | None] = mapped_column(Text)
+    acknowledged_by: Mapped[Actor | None] = mapped_column(ActorText)
     acknowledged_note: Mapped[str | None] = mapped_column(Text)
     resolved_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    resolved_by: Mapped[str | None] = mapped_column(Text)
+    resolved_by: Mapped[Actor | None] = mapped_column(ActorText)
     resolved_note: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (
@@ -55,20 +54,20 @@ class Alert(Base):
     )
 
 
-IS_OPEN = Alert.state != literal(RESOLVED, literal_execute=True)
-"""Not resolved, written so that every database sees that the partial index serves it."""
+IS_OPEN = Alert.state != literal(AlertState.RESOLVED, Text, literal_execute=True)
+"""Not resolved, in a form for which every database uses the partial index."""
 
 
 class Watched(Base):
-    """An order to look at, and when. Gone when there is nothing more to see."""
+    """An order on the watch list, and the time of its next check. Removed when no check is left."""
 
     __tablename__ = "watch_list"
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), primary_key=True)
     due_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
-class Lookout(Base):
-    """When the next look for one operational condition is due."""
+class ConditionSchedule(Base):
+    """The time at which an operational condition is checked next."""
 
     __tablename__ = "lookouts"
     condition: Mapped[str] = mapped_column(Text, primary_key=True)

@@ -1,6 +1,6 @@
-"""Rules A to E and what refunds alert of, as pure functions over numbers. Nothing in here knows a database.
+"""Rules A to E and the alerts on refunds, as pure functions over the snapshot of an order.
 
-A rule says what it finds in the numbers of one order; GONE says when the cause of an alert is no more.
+A rule returns its findings in one snapshot; GONE decides when the cause of an alert is over.
 """
 
 from __future__ import annotations
@@ -10,40 +10,49 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from shop.alerts.states import Severity
 from shop.orders import states as order_states
-from shop.payments import refund_states, states
-from shop.payments.due import MISSES
+from shop.orders.states import OrderState
+from shop.payments.providers.types import PaymentState, RefundState
+from shop.payments.records import refund_states
+from shop.payments.records.poll_schedule import MISSES
+from shop.payments.records.types import RefundKind
 
-P1, P2, P3 = "P1", "P2", "P3"
-RULES: dict[str, tuple[str, str]] = {
-    "RULE_A": (P2, "Captured, and the order is not paid"),
-    "RULE_B": (P2, "Paid, and the acquirer's query does not show the capture"),
-    "RULE_C": (P1, "Captured after the order had ended, or on a payment already closed"),
-    "RULE_D": (P1, "Captured twice"),
-    "RULE_E": (P1, "Another amount or currency was captured"),
-    "RULE_F": (P2, "Settlement file and ledger disagree"),
-    "OPS_REFUND_REJECTED": (P2, "A refund was refused"),
-    "OPS_REFUND_FAILED_LATER": (P1, "A refund that was done has failed"),
-    "OPS_BAD_SIGNATURE": (P2, "Webhooks came that nobody of ours signed"),
-    "OPS_CLOCK_SKEW": (P2, "Webhooks are signed at another time than ours"),
-    "OPS_KEY_REUSED": (P2, "An event id came again with other content"),
-    "OPS_ORPHAN": (P1, "A signed notice is about a payment that we do not know"),
-    "OPS_FOREIGN": (P2, "A notice is about another merchant's payment"),
-    "OPS_WEBHOOKS_SILENT": (P2, "Money is heard of by asking only; no webhook comes"),
-    "OPS_PROVIDER_UNAVAILABLE": (P1, "A provider has not answered for ten minutes"),
-    "OPS_CLOSING_WAITS": (P2, "An order should have ended ten minutes ago"),
-    "OPS_DEAD_LETTER": (P2, "Something was tried again and again and is not done"),
-    "OPS_INVARIANT": (P1, "Something that must always hold does not"),
+P1, P2, P3 = Severity
+RULES: dict[str, tuple[Severity, str]] = {
+    "RULE_A": (P2, "Payment captured but the order is not paid"),
+    "RULE_B": (P2, "Order paid but the acquirer's query does not show the capture"),
+    "RULE_C": (P1, "Payment captured after the order or the payment had ended"),
+    "RULE_D": (P1, "Order paid twice"),
+    "RULE_E": (P1, "Captured amount or currency differs from the order"),
+    "RULE_F": (P2, "Settlement file and ledger differ"),
+    "OPS_REFUND_OUTSIDE": (P2, "Refund made at the acquirer, not requested by the shop"),
+    "OPS_REFUND_REJECTED": (P2, "Refund rejected"),
+    "OPS_REFUND_FAILED_LATER": (P1, "Completed refund has failed"),
+    "OPS_BAD_SIGNATURE": (P2, "Webhooks with invalid signatures"),
+    "OPS_CLOCK_SKEW": (P2, "Webhook timestamps differ from our clock"),
+    "OPS_PROCESS_TIME": (P1, "Clock or worker process stopped because its time is wrong"),
+    "OPS_KEY_REUSED": (P2, "Webhook event ID reused with different content"),
+    "OPS_ORPHAN": (P1, "Signed webhook for an unknown payment"),
+    "OPS_FOREIGN": (P2, "Webhooks for another merchant's payments"),
+    "OPS_MALFORMED": (P2, "Malformed webhooks"),
+    "OPS_WEBHOOKS_SILENT": (P2, "No webhooks arrive; payments are found only by polling"),
+    "OPS_PROVIDER_UNAVAILABLE": (P1, "Payment provider unavailable for ten minutes"),
+    "OPS_CLOSING_WAITS": (P2, "Order not ended ten minutes after its deadline"),
+    "OPS_DEAD_LETTER": (P2, "Task failed after all retries"),
+    "OPS_UNPAID_LIMIT": (P3, "Client repeatedly exceeds the limits on unpaid orders"),
+    "OPS_STOCK_HELD": (P3, "Unpaid orders reserve a large share of a product's stock"),
+    "OPS_INVARIANT": (P1, "Invariant violated"),
 }
-"""Each rule's severity and what it says."""
+"""Severity and text of each rule."""
 SOON = timedelta(seconds=5)
-"""What the poller may take to ask what is due, before it is looked at again."""
+"""Time that the poller may take to query due payments, before the order is checked again."""
 
 
 @dataclass(frozen=True)
-class CaptureNumbers:
-    """A capture. `id` is ours, `capture_id` theirs; `gone_back` is what has left us of it for good: refunds, and
-    `kept`, which banks took back.
+class CaptureSnapshot:
+    """A capture. `id` is ours, `capture_id` the acquirer's; `gone_back` is the amount that has left us for good:
+    refunds, and `kept`, which banks took back.
     """
 
     id: int
@@ -51,17 +60,17 @@ class CaptureNumbers:
     payment: str
     amount: int
     currency: str
-    standing: str | None
+    allocation: str | None
     captured_at: datetime
-    heard_at: datetime
-    heard_from: str
+    received_at: datetime
+    source: str
     gone_back: int = 0
     kept: int = 0
 
 
 @dataclass(frozen=True)
-class PaymentNumbers:
-    """A payment. `closed_at` is when we heard that it had ended without money."""
+class PaymentSnapshot:
+    """A payment. `closed_at` is when we recorded that it had ended without money."""
 
     id: str
     provider: str
@@ -75,8 +84,8 @@ class PaymentNumbers:
 
 
 @dataclass(frozen=True)
-class RefundNumbers:
-    """A refund. `was_done` when it had been done before it was rejected."""
+class RefundSnapshot:
+    """A refund. `was_done`: it had been done before it was rejected."""
 
     id: str
     capture: int | None
@@ -90,17 +99,27 @@ class RefundNumbers:
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A trusted report that says captured, and that we could not book."""
+class NotBooked:
+    """An outside refund that could not be booked because of `why`."""
 
-    payment: str
-    heard_at: datetime
-    heard_from: str
+    refund: str
+    amount: int
+    currency: str
+    why: str
 
 
 @dataclass(frozen=True)
-class OrderNumbers:
-    """All that the rules look at. `to_pay` is what payments had to bring; `moves` are (when, state), oldest first."""
+class Claim:
+    """A trusted update that says captured and could not be booked."""
+
+    payment: str
+    received_at: datetime
+    source: str
+
+
+@dataclass(frozen=True)
+class OrderSnapshot:
+    """The input of the rules. `to_pay` is what payments had to bring; `moves` are (time, state), oldest first."""
 
     id: int
     number: str
@@ -110,21 +129,22 @@ class OrderNumbers:
     payer: str | None = None
     accepted: int | None = None
     moves: tuple[tuple[datetime, str], ...] = ()
-    payments: tuple[PaymentNumbers, ...] = ()
-    captures: tuple[CaptureNumbers, ...] = ()
-    refunds: tuple[RefundNumbers, ...] = ()
+    payments: tuple[PaymentSnapshot, ...] = ()
+    captures: tuple[CaptureSnapshot, ...] = ()
+    refunds: tuple[RefundSnapshot, ...] = ()
+    not_booked: tuple[NotBooked, ...] = ()
     claims: tuple[Claim, ...] = ()
 
-    def payment(self, payment_id: str) -> PaymentNumbers:
+    def payment(self, payment_id: str) -> PaymentSnapshot:
         return next(p for p in self.payments if p.id == payment_id)
 
-    def capture(self, capture_id: int | None) -> CaptureNumbers | None:
+    def capture(self, capture_id: int | None) -> CaptureSnapshot | None:
         return next((c for c in self.captures if c.id == capture_id), None)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule has found; `cause` tells it from what the same rule finds next."""
+    """A finding of a rule; `cause` distinguishes it from the next finding of the same rule."""
 
     rule: str
     cause: str
@@ -133,123 +153,151 @@ class Finding:
     expected: dict[str, Any] = field(hash=False)
 
 
-def findings(order: OrderNumbers, at: datetime, confirm: timedelta) -> list[Finding]:
-    """Everything that is to be alerted of at `at`; `confirm` is how long a capture may take to make its order PAID."""
+def findings(order: OrderSnapshot, at: datetime, confirm: timedelta) -> list[Finding]:
+    """All findings at the time `at`; `confirm` is how long a capture may take to make its order PAID."""
     explained = [found for rule in (_differs, _late, _twice) for found in rule(order)]
-    return [*explained, *_unpaid(order, at, confirm), *_unconfirmed(order), *_refund_failed(order)]
+    about_refunds = [*_refunded_outside(order), *_refund_failed(order)]
+    return [*explained, *_unpaid(order, at, confirm), *_unconfirmed(order), *about_refunds]
 
 
-def look_again(order: OrderNumbers, at: datetime, confirm: timedelta) -> datetime | None:
-    """When the order is to be looked at again if nothing happens until then; None: not before something happens."""
-    times = [heard_at + confirm for _, heard_at, _ in _unexplained(order) if heard_at + confirm > at]
+def next_check(order: OrderSnapshot, at: datetime, confirm: timedelta) -> datetime | None:
+    """The time of the next check if nothing happens until then; None: no check before an event."""
+    times = [received_at + confirm for _, received_at, _ in _unexplained(order) if received_at + confirm > at]
     times += [max(p.next_check_at, at) + SOON for p in order.payments if p.next_check_at and _is_asked_about(order, p)]
     return min(times, default=None)
 
 
-def _is_asked_about(order: OrderNumbers, payment: PaymentNumbers) -> bool:
-    confirms = payment.state == states.CAPTURED and not payment.confirmed and payment.confirm_misses < MISSES
+def _is_asked_about(order: OrderSnapshot, payment: PaymentSnapshot) -> bool:
+    confirms = payment.state == PaymentState.CAPTURED and not payment.confirmed and payment.confirm_misses < MISSES
     return confirms and order.payer == payment.id
 
 
 # --- the rules -------------------------------------------------------------------------------------------------------
 
 
-def _money(capture: CaptureNumbers) -> dict[str, Any]:
+def _money(capture: CaptureSnapshot) -> dict[str, Any]:
     return {
         "captureId": capture.capture_id,
         "payment": capture.payment,
         "amount": capture.amount,
         "currency": capture.currency,
         "capturedAt": capture.captured_at.isoformat(),
-        "heardAt": capture.heard_at.isoformat(),
+        "heardAt": capture.received_at.isoformat(),
     }
 
 
-def _is_other(order: OrderNumbers, capture: CaptureNumbers) -> bool:
+def _is_other(order: OrderSnapshot, capture: CaptureSnapshot) -> bool:
     payment, money = order.payment(capture.payment), (capture.amount, capture.currency)
     return money != (payment.amount, payment.currency) or money != (order.to_pay, order.currency)
 
 
-def _cause(capture: CaptureNumbers) -> str:
+def _cause(capture: CaptureSnapshot) -> str:
     return f"capture {capture.id}"
 
 
-def _differs(order: OrderNumbers) -> Iterator[Finding]:
-    """E."""
+def _differs(order: OrderSnapshot) -> Iterator[Finding]:
+    """Rule E."""
     for capture in order.captures:
         if _is_other(order, capture):
             expected = {"amount": order.to_pay, "currency": order.currency}
-            yield Finding("RULE_E", _cause(capture), capture.heard_from, _money(capture), expected)
+            yield Finding("RULE_E", _cause(capture), capture.source, _money(capture), expected)
 
 
-def _late(order: OrderNumbers) -> Iterator[Finding]:
-    """C. By when we heard of it, not by when it was captured; E beats it."""
+def _late(order: OrderSnapshot) -> Iterator[Finding]:
+    """Rule C. Measured from the time of recording, not of capture; Rule E takes precedence."""
     for capture in order.captures:
-        ended = capture.standing == "late" or _state_at(order, capture.heard_at) in order_states.UNPAID_END
+        ended = capture.allocation == "late" or _state_at(order, capture.received_at) in order_states.UNPAID_END
         closed_at = order.payment(capture.payment).closed_at
-        closed = closed_at is not None and closed_at < capture.heard_at
+        closed = closed_at is not None and closed_at < capture.received_at
         if (ended or closed) and not _is_other(order, capture):
             observed = _money(capture) | {
-                "orderState": _state_at(order, capture.heard_at),
+                "orderState": _state_at(order, capture.received_at),
                 "paymentClosedAt": closed_at.isoformat() if closed_at and closed else None,
             }
             expected = {"orderState": sorted(order_states.PAYABLE), "paymentClosedAt": None}
-            yield Finding("RULE_C", _cause(capture), capture.heard_from, observed, expected)
+            yield Finding("RULE_C", _cause(capture), capture.source, observed, expected)
 
 
-def _state_at(order: OrderNumbers, moment: datetime) -> str | None:
+def _state_at(order: OrderSnapshot, moment: datetime) -> str | None:
     return next((target for at, target in reversed(order.moves) if at < moment), None)
 
 
-def _twice(order: OrderNumbers) -> Iterator[Finding]:
-    """D. Every capture of the right amount but the one that paid, or, where none did, but the first; E beats it."""
-    right = sorted((c for c in order.captures if not _is_other(order, c)), key=lambda c: (c.standing != "paid", c.id))
+def _twice(order: OrderSnapshot) -> Iterator[Finding]:
+    """Rule D. Every capture of the right amount except the one that paid or, if none did, the first; Rule E takes
+    precedence.
+    """
+    right = sorted(
+        (c for c in order.captures if not _is_other(order, c)), key=lambda c: (c.allocation != "pays_order", c.id)
+    )
     for number, capture in enumerate(right):
-        if capture.standing == "second" or (number and capture.standing != "paid"):
+        if capture.allocation == "duplicate" or (number and capture.allocation != "pays_order"):
             observed = _money(capture) | {"captures": len(right), "paidBy": order.payer}
-            yield Finding("RULE_D", _cause(capture), capture.heard_from, observed, {"captures": 1})
+            yield Finding("RULE_D", _cause(capture), capture.source, observed, {"captures": 1})
 
 
-def _unexplained(order: OrderNumbers) -> list[tuple[str, datetime, str]]:
-    """(payment, when, from whom) of everything that said captured while the order is neither paid nor explained."""
+def _unexplained(order: OrderSnapshot) -> list[tuple[str, datetime, str]]:
+    """(payment, time, source) of every update that said captured while the order is neither paid nor explained."""
     if order.payer is not None:
         return []
     told = {int(f.cause.removeprefix("capture ")) for rule in (_differs, _late, _twice) for f in rule(order)}
-    said = [(c.payment, c.heard_at, c.heard_from) for c in order.captures if c.id not in told]
+    said = [(c.payment, c.received_at, c.source) for c in order.captures if c.id not in told]
     explained = {c.payment for c in order.captures if c.id in told}
-    return said + [(c.payment, c.heard_at, c.heard_from) for c in order.claims if c.payment not in explained]
+    return said + [(c.payment, c.received_at, c.source) for c in order.claims if c.payment not in explained]
 
 
-def _unpaid(order: OrderNumbers, at: datetime, confirm: timedelta) -> Iterator[Finding]:
-    """A. Once for each payment."""
+def _unpaid(order: OrderSnapshot, at: datetime, confirm: timedelta) -> Iterator[Finding]:
+    """Rule A. Once per payment."""
     said: dict[str, tuple[datetime, str]] = {}
-    for payment_id, heard_at, heard_from in sorted(_unexplained(order), key=lambda row: row[1]):
-        said.setdefault(payment_id, (heard_at, heard_from))
-    for payment_id, (heard_at, heard_from) in said.items():
-        if at >= heard_at + confirm:
+    for payment_id, received_at, source in sorted(_unexplained(order), key=lambda row: row[1]):
+        said.setdefault(payment_id, (received_at, source))
+    for payment_id, (received_at, source) in said.items():
+        if at >= received_at + confirm:
             payment = order.payment(payment_id)
             observed = {
                 "orderState": order.state,
                 "payment": payment_id,
                 "paymentState": payment.state,
-                "saidCapturedAt": heard_at.isoformat(),
+                "saidCapturedAt": received_at.isoformat(),
             }
-            expected = {"orderState": order_states.PAID, "withinSeconds": int(confirm.total_seconds())}
-            yield Finding("RULE_A", f"payment {payment_id}", heard_from, observed, expected)
+            expected = {"orderState": OrderState.PAID, "withinSeconds": int(confirm.total_seconds())}
+            yield Finding("RULE_A", f"payment {payment_id}", source, observed, expected)
 
 
-def _unconfirmed(order: OrderNumbers) -> Iterator[Finding]:
-    """B."""
+def _unconfirmed(order: OrderSnapshot) -> Iterator[Finding]:
+    """Rule B."""
     for payment in order.payments:
         if order.payer == payment.id and not payment.confirmed and payment.confirm_misses >= MISSES:
             observed = {"payment": payment.id, "orderState": order.state, "queriesWithoutIt": payment.confirm_misses}
-            expected = {"paymentState": states.CAPTURED, "amount": payment.amount, "currency": payment.currency}
+            expected = {"paymentState": PaymentState.CAPTURED, "amount": payment.amount, "currency": payment.currency}
             yield Finding("RULE_B", f"payment {payment.id}", "poll", observed, expected)
 
 
-def _refund_failed(order: OrderNumbers) -> Iterator[Finding]:
+def _refunded_outside(order: OrderSnapshot) -> Iterator[Finding]:
     for refund in order.refunds:
-        if refund.state == refund_states.REJECTED and refund.code != refund_states.DECLINED:
+        if refund.kind == RefundKind.OUTSIDE:
+            capture = order.capture(refund.capture)
+            observed = {
+                "refund": refund.id,
+                "amount": refund.amount,
+                "currency": refund.currency,
+                "captureId": capture and capture.capture_id,
+                "orderState": order.state,
+            }
+            yield Finding("OPS_REFUND_OUTSIDE", f"refund {refund.id}", "refund", observed, {"madeBy": "us"})
+    for told in order.not_booked:
+        observed = {
+            "refund": told.refund,
+            "amount": told.amount,
+            "currency": told.currency,
+            "notBooked": told.why,
+            "orderState": order.state,
+        }
+        yield Finding("OPS_REFUND_OUTSIDE", f"refund {told.refund}", "refund", observed, {"madeBy": "us"})
+
+
+def _refund_failed(order: OrderSnapshot) -> Iterator[Finding]:
+    for refund in order.refunds:
+        if refund.state == RefundState.REJECTED and refund.code not in refund_states.CALLED_OFF:
             observed = {
                 "refund": refund.id,
                 "kind": refund.kind,
@@ -258,70 +306,71 @@ def _refund_failed(order: OrderNumbers) -> Iterator[Finding]:
                 "code": refund.code,
             }
             rule = "OPS_REFUND_FAILED_LATER" if refund.was_done else "OPS_REFUND_REJECTED"
-            yield Finding(rule, f"refund {refund.id}", "refund", observed, {"refundState": refund_states.DONE})
+            yield Finding(rule, f"refund {refund.id}", "refund", observed, {"refundState": RefundState.DONE})
 
 
 # --- when the cause is gone ------------------------------------------------------------------------------------------
 
 
-def _told_otherwise(order: OrderNumbers, payment_id: str) -> str | None:
-    """A."""
+def _paid_or_booked(order: OrderSnapshot, payment_id: str) -> str | None:
+    """Rule A."""
     if order.payer is not None:
         return "The order has been paid."
     captured = any(c.payment == payment_id for c in order.captures)
     if captured and payment_id not in {payment for payment, _, _ in _unexplained(order)}:
-        return "The money has been booked, and another rule tells of it."
+        return "The payment has been booked and is reported by another rule."
     return None
 
 
-def _confirmed(order: OrderNumbers, payment_id: str) -> str | None:
-    """B."""
+def _confirmed(order: OrderSnapshot, payment_id: str) -> str | None:
+    """Rule B."""
     if order.payment(payment_id).confirmed:
         return "The acquirer's query shows the capture."
     captures = [c for c in order.captures if c.payment == payment_id]
     return _GONE_BACK if captures and all(c.gone_back >= c.amount for c in captures) else None
 
 
-def _settled(order: OrderNumbers, capture_id: str) -> str | None:
-    """C, D and E."""
+def _settled(order: OrderSnapshot, capture_id: str) -> str | None:
+    """Rules C, D and E."""
     capture = order.capture(int(capture_id))
     if capture is None:
         return None
-    if capture.standing == "paid" and _is_other(order, capture):
+    if capture.allocation == "pays_order" and _is_other(order, capture):
         return "The amount has been accepted." if order.accepted is not None else None
-    if capture.standing == "paid":
-        return "It has paid the order."
+    if capture.allocation == "pays_order":
+        return "The payment has paid the order."
     return _GONE_BACK if capture.gone_back >= capture.amount else None
 
 
-def _sent_anew(order: OrderNumbers, refund_id: str) -> str | None:
+def _refunded_again(order: OrderSnapshot, refund_id: str) -> str | None:
     failed = next((r for r in order.refunds if r.id == refund_id), None)
     if failed is None:
         return None
     capture = order.capture(failed.capture)
-    if capture and failed.kind == "mismatch" and capture.standing == "paid":
+    if capture and failed.kind == "mismatch" and capture.allocation == "pays_order":
         return "The amount has been accepted."
-    later = (r for r in order.refunds if r.capture == failed.capture and r.created_at > failed.created_at)
-    done = sum(r.amount for r in later if r.state == refund_states.DONE)
+    others = (r for r in order.refunds if r.capture == failed.capture)
+    later = [r for r in others if r.created_at > failed.created_at or r.kind == RefundKind.OUTSIDE]
+    done = sum(r.amount for r in later if r.state == RefundState.DONE)
     if done >= failed.amount:
-        return "The money has gone back with a later refund."
+        return "The money has been refunded with a later refund."
     return _GONE_BACK if capture and done + capture.kept >= failed.amount else None
 
 
-_GONE_BACK = "The money has gone back."
-GONE: dict[str, Callable[[OrderNumbers, str], str | None]] = {
-    "RULE_A": _told_otherwise,
+_GONE_BACK = "The money has been refunded."
+GONE: dict[str, Callable[[OrderSnapshot, str], str | None]] = {
+    "RULE_A": _paid_or_booked,
     "RULE_B": _confirmed,
     "RULE_C": _settled,
     "RULE_D": _settled,
     "RULE_E": _settled,
-    "OPS_REFUND_REJECTED": _sent_anew,
-    "OPS_REFUND_FAILED_LATER": _sent_anew,
+    "OPS_REFUND_REJECTED": _refunded_again,
+    "OPS_REFUND_FAILED_LATER": _refunded_again,
 }
-"""For each rule, why its alert is over by itself, or None; called with what follows the first word of the cause."""
+"""For each rule, why its alert is over without staff, or None; called with what follows the first word of the cause."""
 
 
-def gone(rule: str, cause: str, order: OrderNumbers) -> str | None:
-    """Why the cause of an alert is no more, in a sentence; None while it lasts, or when only people can say."""
+def gone(rule: str, cause: str, order: OrderSnapshot) -> str | None:
+    """A sentence saying why the cause of an alert is over; None while it lasts, or when only people can decide."""
     over = GONE.get(rule)
     return over(order, cause.partition(" ")[2]) if over else None

@@ -1,39 +1,120 @@
-"""Finding products."""
+"""Queries for products and categories. Results are plain values.
+
+Lists for pages are cached in the process for FRESH seconds, because they change rarely and every page reads them.
+Charged prices never come from the cache: carts and orders read the database. Stock is not cached. Code that changes the
+catalogue calls `forget` after the commit; other processes show the change within FRESH seconds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, TypeVar
 
-from sqlalchemy import or_, select
+from flask import current_app
+from sqlalchemy import Select, or_, select
 
-from shop.catalogue.models import Category, Product
-from shop.core.db import db
+from shop.catalogue.models import Category, Priced, Product
+from shop.core.db import db, table
+
+FRESH = 1.0
+_MOST_KEPT = 512
+"""Cached results; each is a product or the products of a category."""
+_CATEGORIES, _PRODUCTS = table(Category), table(Product)
+T = TypeVar("T")
 
 
-def categories() -> list[Category]:
-    """All categories in the order in which they are shown."""
-    return list(db.session.scalars(select(Category).order_by(Category.position)))
+@dataclass(frozen=True)
+class CategoryView:
+    """A category."""
+
+    slug: str
+    name: str
 
 
-def search(q: str = "", category: str = "") -> list[Product]:
+@dataclass(frozen=True)
+class ProductView(Priced):
+    """A product. `prices` maps a currency to minor units."""
+
+    sku: str
+    slug: str
+    name: str
+    category: str
+    summary: str
+    description: str
+    image: str
+    prices: dict[str, int] = field(hash=False)
+
+
+def categories() -> list[CategoryView]:
+    """All categories in their display order."""
+    return _kept(("categories",), lambda: [CategoryView(row.slug, row.name) for row in db.session.execute(_ALL)])
+
+
+def search(q: str = "", category: str = "") -> list[ProductView]:
     """Products that have every word of `q` in their name, summary or category, in the order of the catalogue."""
-    query = select(Product).join(Category, Category.slug == Product.category)
-    query = query.order_by(Category.position, Product.position)
+    query = _IN_ORDER
     if category:
-        query = query.where(Product.category == category)
+        query = query.where(_PRODUCTS.c.category == category)
     for word in q.split()[:8]:
         pattern = "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        query = query.where(
-            or_(*(column.ilike(pattern, escape="\\") for column in (Product.name, Product.summary, Category.name)))
-        )
-    return list(db.session.scalars(query))
+        columns = (_PRODUCTS.c.name, _PRODUCTS.c.summary, _CATEGORIES.c.name)
+        query = query.where(or_(*(column.ilike(pattern, escape="\\") for column in columns)))
+    return _products(query) if q.split() else _kept(("category", category), lambda: _products(query))
 
 
-def by_slug(slug: str) -> Product | None:
+def by_slug(slug: str) -> ProductView | None:
     """The product at /products/<slug>."""
-    return db.session.scalars(select(Product).where(Product.slug == slug)).one_or_none()
+    found = _kept(("slug", slug), lambda: _products(_COLUMNS.where(_PRODUCTS.c.slug == slug)))
+    return found[0] if found else None
 
 
-def by_skus(skus: Iterable[str]) -> dict[str, Product]:
-    """The known ones of `skus`."""
-    return {p.sku: p for p in db.session.scalars(select(Product).where(Product.sku.in_(list(skus))))}
+def by_skus(skus: Iterable[str]) -> dict[str, ProductView]:
+    """Products by SKU, read from the database; unknown SKUs are left out."""
+    wanted = list(skus)
+    return {p.sku: p for p in _products(_COLUMNS.where(_PRODUCTS.c.sku.in_(wanted)))} if wanted else {}
+
+
+def forget() -> None:
+    """Clear the cache, because categories or products have changed."""
+    with _lock:
+        _results().clear()
+
+
+_FIELDS = ("sku", "slug", "name", "category", "summary", "description", "image", "prices")
+_COLUMNS = select(*(_PRODUCTS.c[name] for name in _FIELDS))
+_IN_ORDER = _COLUMNS.join_from(_PRODUCTS, _CATEGORIES, _CATEGORIES.c.slug == _PRODUCTS.c.category).order_by(
+    _CATEGORIES.c.position, _PRODUCTS.c.position
+)
+_ALL = select(_CATEGORIES.c.slug, _CATEGORIES.c.name).order_by(_CATEGORIES.c.position)
+_lock = Lock()
+
+
+def _products(query: Select[Any]) -> list[ProductView]:
+    return [ProductView(*row) for row in db.session.execute(query)]
+
+
+def _results() -> OrderedDict[tuple[str, ...], tuple[float, Any]]:
+    found: OrderedDict[tuple[str, ...], tuple[float, Any]] = current_app.extensions.setdefault(
+        "settled_catalogue", OrderedDict()
+    )
+    return found
+
+
+def _kept(key: tuple[str, ...], read: Callable[[], list[T]]) -> list[T]:
+    """A copy of the cached result of `key`, or of `read` if the cache is older than FRESH seconds. Empty results are
+    not cached: the number of unknown slugs is not bounded.
+    """
+    results, now = _results(), time.monotonic()
+    at, found = results.get(key, (float("-inf"), None))
+    if now - at >= FRESH:
+        found = read()
+        if found:
+            with _lock:
+                results[key] = (now, found)
+                while len(results) > _MOST_KEPT:
+                    results.popitem(last=False)
+    return list(found)

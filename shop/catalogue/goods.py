@@ -1,9 +1,11 @@
-"""The range that the shop starts with, read from `goods.toml`."""
+"""The initial catalogue, read from `goods.toml`."""
 
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+
+from sqlalchemy import select
 
 from shop.catalogue.models import Category, Product
 from shop.core.db import db, insert
@@ -11,18 +13,18 @@ from shop.core.db import db, insert
 _FILE = Path(__file__).with_name("goods.toml")
 
 
-def put_on_sale() -> dict[str, int]:
-    """Write categories and products, replacing what they said before; returns how many units of each SKU come with
-    them.
+def insert_missing() -> dict[str, int]:
+    """Insert missing categories and products, in the caller's transaction.
 
-    Part of the caller's unit; repeating it changes nothing.
+    Existing rows are not changed. Returns the initial stock by SKU of the products of the initial catalogue that exist.
     """
     goods = tomllib.loads(_FILE.read_text())
     categories = [{"slug": c["slug"], "name": c["name"], "position": i} for i, c in enumerate(goods["category"])]
     columns = ("sku", "slug", "name", "category", "summary", "description", "image", "prices")
     products = [{c: p[c] for c in columns} | {"position": i} for i, p in enumerate(goods["product"])]
-    for model, key, rows in ((Category, "slug", categories), (Product, "sku", products)):
-        statement = insert(model)
-        changed = {c: statement.excluded[c] for c in rows[0] if c != key}
-        db.session.execute(statement.on_conflict_do_update(index_elements=[key], set_=changed), rows)
-    return {p["sku"]: p["stock"] for p in goods["product"]}
+    for model, rows in ((Category, categories), (Product, products)):
+        # for all indexes: a merchant's own product may have the SKU or the slug of an initial one
+        db.session.execute(insert(model).on_conflict_do_nothing(), rows)
+    units = {p["sku"]: p["stock"] for p in goods["product"]}
+    existing = set(db.session.scalars(select(Product.sku).where(Product.sku.in_(units))))
+    return {sku: number for sku, number in units.items() if sku in existing}

@@ -2,15 +2,48 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from sqlalchemy import JSON, ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from shop.catalogue.refusals import NotSoldIn
 from shop.core.db import Base
-from shop.core.money import Money
+from shop.core.money import CURRENCIES, Money
+
+
+class _HasPrices(Protocol):
+    @property
+    def sku(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def prices(self) -> dict[str, int]: ...
+
+
+class Priced:
+    """Unit prices of a product."""
+
+    def price(self: _HasPrices, currency: str) -> Money:
+        """The unit price in `currency`. Raises NotSoldIn when the product has none."""
+        if currency not in self.prices:
+            raise NotSoldIn(self.sku, self.name, currency)
+        return Money(self.prices[currency], currency)
+
+    def has_price(self: _HasPrices, currency: str) -> bool:
+        """True when the product is sold in `currency`."""
+        return currency in self.prices
+
+    @property
+    def currencies(self: _HasPrices) -> list[str]:
+        """Currencies that the product is sold in, in the order of CURRENCIES."""
+        return [currency for currency in CURRENCIES if currency in self.prices]
 
 
 class Category(Base):
-    """A shelf of the shop."""
+    """A category of products."""
 
     __tablename__ = "categories"
     slug: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -18,8 +51,8 @@ class Category(Base):
     position: Mapped[int] = mapped_column(default=0)
 
 
-class Product(Base):
-    """One thing for sale. `prices` maps a currency to minor units."""
+class Product(Priced, Base):
+    """A product. `prices` maps a currency to minor units."""
 
     __tablename__ = "products"
     sku: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -33,7 +66,3 @@ class Product(Base):
     position: Mapped[int] = mapped_column(default=0)
 
     __table_args__ = (Index("ix_products_category_position", "category", "position"),)
-
-    def price(self, currency: str) -> Money:
-        """Its price in `currency`. Raises KeyError when it is not sold in it."""
-        return Money(self.prices[currency], currency)

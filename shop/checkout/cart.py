@@ -1,188 +1,295 @@
-"""The cart. It lives in the database, so that neither a sign-out nor a Redis that is away loses it."""
+"""Read and change carts. Carts are stored in the database, so a sign-out or an outage of Redis does not lose them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import case, delete, func, select, update
+from sqlalchemy import Select, bindparam, delete, func, join, literal, select, update
 
 from shop.catalogue import browse
+from shop.catalogue.models import Product
+from shop.checkout.cart_view import CartView, Line, Summary, UnpricedLine
 from shop.checkout.models import Cart, CartLine
 from shop.core import clock, ids
-from shop.core.db import db, insert, writing
-from shop.core.errors import BadInput
+from shop.core.db import db, insert, table, transaction, transactional
+from shop.core.errors import BadInput, Refusal
 from shop.core.money import CURRENCIES, Money
-from shop.inventory import stock
+from shop.inventory.models import Stock
+from shop.orders import origins
 
+_CARTS, _LINES, _PRODUCTS, _STOCK = table(Cart), table(CartLine), table(Product), table(Stock)
+_LINE = (
+    _LINES.c.sku,
+    _LINES.c.quantity,
+    _LINES.c.seen_amount,
+    _PRODUCTS.c.slug,
+    _PRODUCTS.c.name,
+    _PRODUCTS.c.image,
+    _PRODUCTS.c.prices,
+    (_STOCK.c.on_hand - _STOCK.c.reserved).label("available"),
+)
+_CART_WITH_LINES = (
+    select(_CARTS.c.id, _CARTS.c.currency, _CARTS.c.checkout_key, *_LINE)
+    .select_from(_CARTS)
+    .outerjoin(join(_LINES, _PRODUCTS, _PRODUCTS.c.sku == _LINES.c.sku), _LINES.c.cart_id == _CARTS.c.id)
+    .outerjoin(_STOCK, _STOCK.c.sku == _LINES.c.sku)
+    .where(_CARTS.c.id == bindparam("cart"))
+    .order_by(_LINES.c.added_at, _LINES.c.sku)
+)
+_SUMMARY = (
+    select(_CARTS.c.currency, func.coalesce(func.sum(_LINES.c.quantity), 0).label("units"))
+    .outerjoin_from(_CARTS, _LINES, _LINES.c.cart_id == _CARTS.c.id)
+    .where(_CARTS.c.id == bindparam("cart"))
+    .group_by(_CARTS.c.currency)
+)
 MOST = 99
+"""Units of one product in a cart."""
+
+
+class TooMany(BadInput):
+    """More than MOST units of a product were requested. `there` units are in the cart."""
+
+    def __init__(self, sku: str, there: int) -> None:
+        super().__init__("too_many", f"You can order at most {MOST} of one product.", sku=sku, there=there)
+        self.there = there
+
+
+class QuantityChanged(Refusal):
+    """The cart contains `there` units of the product, not the quantity that the page showed."""
+
+    def __init__(self, sku: str, there: int) -> None:
+        super().__init__(
+            "cart_changed",
+            "Your cart has changed since you opened this page. Check it and try again.",
+            sku=sku,
+            there=there,
+        )
+        self.there = there
 
 
 @dataclass(frozen=True)
-class Line:
-    """One product of a cart as it is now. `price_was` is what the visitor saw, when that has changed."""
+class AddedAgain:
+    """Lines of an earlier order that are not in the cart in full: no longer sold, without a price in the cart's
+    currency, or at MOST in the cart.
+    """
 
-    sku: str
-    slug: str
-    name: str
-    image: str
-    unit_price: Money
-    quantity: int
-    available: int
-    price_was: Money | None
-
-    @property
-    def total(self) -> Money:
-        return self.unit_price * self.quantity
+    not_sold: frozenset[str]
+    not_in_currency: frozenset[str]
+    at_most: frozenset[str]
 
 
-@dataclass(frozen=True)
-class CartView:
-    """A cart, read."""
-
-    id: str
-    currency: str
-    checkout_key: str
-    lines: tuple[Line, ...]
-
-    @property
-    def total(self) -> Money:
-        return sum((line.total for line in self.lines), Money(0, self.currency))
-
-    @property
-    def count(self) -> int:
-        return sum(line.quantity for line in self.lines)
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.lines
-
-
-def create(currency: str = CURRENCIES[0]) -> str:
-    """A new cart's id."""
+@transactional
+def create(currency: str = CURRENCIES[0], browser: str = "") -> str:
+    """Create a cart and return its id. `browser` is the seed in the browser's cookie; the same seed gives the same
+    cart.
+    """
     _check_currency(currency)
-    cart_id = ids.token()
-    with writing():
-        db.session.add(Cart(id=cart_id, currency=currency, checkout_key=ids.token(), changed_at=clock.now()))
+    cart_id = ids.named_by("cart", browser) if browser else ids.token()
+    values = {"id": cart_id, "currency": currency, "checkout_key": ids.token(), "changed_at": clock.now()}
+    db.session.execute(insert(Cart).values(**values).on_conflict_do_nothing(index_elements=["id"]))
     return cart_id
 
 
 def load(cart_id: str | None) -> CartView:
-    """The cart as it is now; an empty one when the id is not known."""
-    cart = db.session.get(Cart, cart_id) if cart_id else None
-    if cart is None:
+    """The current cart; an empty one if the id is unknown."""
+    rows = db.session.execute(_CART_WITH_LINES, {"cart": cart_id}).all() if cart_id else ()
+    if not rows:
         return CartView("", CURRENCIES[0], "", ())
-    rows = db.session.scalars(
-        select(CartLine).where(CartLine.cart_id == cart.id).order_by(CartLine.added_at, CartLine.sku)
-    )
-    lines = list(rows)
-    products = browse.by_skus(line.sku for line in lines)
-    left = stock.available(products)
-    return CartView(
-        cart.id,
-        cart.currency,
-        cart.checkout_key,
-        tuple(_line(line, products[line.sku], cart.currency, left[line.sku]) for line in lines if line.sku in products),
-    )
+    cart = rows[0]
+    return view(cart.id, cart.currency, cart.checkout_key, [row for row in rows if row.sku])
 
 
-def count(cart_id: str | None) -> int:
-    """How many units are in it, for the badge."""
-    if not cart_id:
-        return 0
+def select_lines() -> Select[Any]:
+    """Lines of the cart `:cart` with their products and stock, for `view`."""
     return (
-        db.session.scalar(select(func.coalesce(func.sum(CartLine.quantity), 0)).where(CartLine.cart_id == cart_id)) or 0
+        select(*_LINE)
+        .select_from(join(_LINES, _PRODUCTS, _PRODUCTS.c.sku == _LINES.c.sku))
+        .outerjoin(_STOCK, _STOCK.c.sku == _LINES.c.sku)
+        .where(_LINES.c.cart_id == bindparam("cart"))
+        .order_by(_LINES.c.added_at, _LINES.c.sku)
     )
 
 
-def add(cart_id: str, sku: str, quantity: int) -> None:
-    """Put `quantity` more units in. Raises BadInput: `unknown_sku`, `bad_quantity`, `unknown_cart`."""
+def view(cart_id: str, currency: str, checkout_key: str, rows: Sequence[Any]) -> CartView:
+    """The cart with the lines of `select_lines`, at current prices."""
+    return CartView(
+        cart_id,
+        currency,
+        checkout_key,
+        tuple(_line(row, currency) for row in rows if currency in row.prices),
+        tuple(_unpriced(row, currency) for row in rows if currency not in row.prices),
+    )
+
+
+def summary(cart_id: str | None) -> Summary | None:
+    """Currency and number of units of the cart, for the page header; None if the id is unknown."""
+    row = db.session.execute(_SUMMARY, {"cart": cart_id}).one_or_none() if cart_id else None
+    return Summary(row.currency, row.units) if row else None
+
+
+def add(cart_id: str, sku: str, quantity: int) -> int:
+    """Add `quantity` units and return the new quantity. Raises BadInput: `unknown_sku`, `bad_quantity`, `too_many`,
+    `unknown_cart`; and NotSoldIn.
+    """
     _check_quantity(quantity, least=1)
-    _put(cart_id, {sku: quantity}, add=True)
+    with _changing(cart_id) as (currency, there):
+        total = there.get(sku, 0) + quantity
+        if total > MOST:
+            raise TooMany(sku, there.get(sku, 0))
+        _put(cart_id, currency, {sku: total})
+    return total
 
 
-def change(cart_id: str, sku: str, quantity: int) -> None:
-    """Have exactly `quantity` units in, none for 0. Raises BadInput as `add` does."""
+def change(cart_id: str, sku: str, quantity: int, *, seen: int | None = None) -> int:
+    """Set the quantity of a product, 0 removes it, and return the previous quantity. Safe to repeat.
+
+    Raises BadInput as `add` does, and QuantityChanged when the cart contains neither `quantity` nor `seen` units.
+    """
     _check_quantity(quantity, least=0)
-    if quantity == 0:
-        remove(cart_id, sku)
-    else:
-        _put(cart_id, {sku: quantity})
+    with _changing(cart_id) as (currency, there):
+        before = there.get(sku, 0)
+        if seen is not None and before not in (seen, quantity):
+            raise QuantityChanged(sku, before)
+        if quantity:
+            _put(cart_id, currency, {sku: quantity})
+        else:
+            _delete_line(cart_id, sku)
+    return before
 
 
-def remove(cart_id: str, sku: str) -> None:
-    """Take a product out. Harmless when it is not in."""
-    with writing():
-        _touch(cart_id)
-        db.session.execute(delete(CartLine).where(CartLine.cart_id == cart_id, CartLine.sku == sku))
+@transactional
+def remove(cart_id: str, sku: str) -> int:
+    """Remove a product and return its previous quantity. No effect when the cart does not contain it."""
+    _touch(cart_id)
+    before = _quantities(cart_id).get(sku, 0)
+    _delete_line(cart_id, sku)
+    return before
 
 
-def put_back(cart_id: str, wanted: Iterable[tuple[str, int]]) -> None:
-    """Put the lines of an earlier order in again, as far as the shop still has such products."""
-    quantities = dict(wanted)
-    known = browse.by_skus(quantities)
-    _put(cart_id, {sku: quantities[sku] for sku in known})
+def add_again(cart_id: str, wanted: Iterable[tuple[str, int]], press: str = "") -> AddedAgain:
+    """Add the lines of an earlier order, as far as the shop sells the products in the cart's currency, up to MOST units
+    of each.
+
+    `press` is the id of the submitted form: a form that is submitted twice in a row adds once. Raises BadInput
+    `unknown_cart`.
+    """
+    lines = dict(wanted)
+    sold = browse.by_skus(lines)
+    with transaction():
+        _lock(cart_id)
+        is_repeated = bool(press) and press == db.session.scalar(select(Cart.last_press).where(Cart.id == cart_id))
+        with _changing(cart_id, press) as (currency, there):
+            not_in_currency = frozenset(sku for sku, product in sold.items() if not product.has_price(currency))
+            priced = [sku for sku in sold if sku not in not_in_currency]
+            total = {sku: there.get(sku, 0) + (0 if is_repeated else lines[sku]) for sku in priced}
+            _put(cart_id, currency, {sku: min(units, MOST) for sku, units in total.items() if units})
+    return AddedAgain(
+        not_sold=frozenset(lines.keys() - sold.keys()),
+        not_in_currency=not_in_currency,
+        at_most=frozenset(sku for sku, units in total.items() if units >= MOST),
+    )
 
 
+@transactional
 def set_currency(cart_id: str, currency: str) -> None:
-    """Show and pay the cart in another currency."""
+    """Set the cart's currency. Raises NotSoldIn when a product of the cart has no price in it."""
     _check_currency(currency)
-    with writing():
-        db.session.execute(update(Cart).where(Cart.id == cart_id).values(currency=currency))
-        _see_prices(cart_id)
+    _lock(cart_id)
+    for product in browse.by_skus(_quantities(cart_id)).values():
+        product.price(currency)
+    db.session.execute(update(Cart).where(Cart.id == cart_id).values(currency=currency))
+    _see_prices(cart_id)
 
 
-def accept_prices(cart_id: str) -> None:
-    """The visitor has seen what has become dearer or cheaper."""
-    with writing():
-        _touch(cart_id)
-        _see_prices(cart_id)
+@transactional
+def accept_prices(cart_id: str, terms: str = "") -> None:
+    """Accept the current prices for the visitor. Raises Refusal `cart_changed` when `terms` is not the digest of the
+    cart's current terms.
+    """
+    _touch(cart_id)
+    if terms and load(cart_id).terms.digest != terms:
+        raise Refusal("cart_changed", "Your cart has changed since you opened this page. Check it and try again.")
+    _see_prices(cart_id)
 
 
-def hold(cart_id: str) -> None:
-    """Nobody else changes the cart until the caller's unit ends."""
+@transactional
+def renew(cart_id: str) -> str | None:
+    """Move the cart to a new id and a new checkout key, and return the id; None when there is no such cart.
+
+    Other browsers that know the old id (a shared browser, a planted cookie) lose access to the cart.
+    """
+    renewed = {"id": literal(ids.token()), "checkout_key": literal(ids.token())}
+    _lock(cart_id)
+    columns = Cart.__table__.columns
+    copied = select(*(renewed.get(column.name, column) for column in columns)).where(Cart.id == cart_id)
+    new_id: str | None = db.session.scalar(
+        insert(Cart).from_select([c.name for c in columns], copied).returning(Cart.id)
+    )
+    if new_id is None:
+        return None
+    db.session.execute(update(CartLine).where(CartLine.cart_id == cart_id).values(cart_id=new_id))
+    db.session.execute(delete(Cart).where(Cart.id == cart_id))
+    origins.carry_over(cart_id, new_id)
+    return new_id
+
+
+def _lock(cart_id: str) -> None:
+    """Lock the cart row until the transaction ends."""
     db.session.execute(select(Cart.id).where(Cart.id == cart_id).with_for_update())
 
 
-def _line(line: CartLine, product: browse.Product, currency: str, left: int) -> Line:
-    price = product.price(currency)
-    was = Money(line.seen_amount, currency) if line.seen_amount != price.amount else None
-    return Line(product.sku, product.slug, product.name, product.image, price, line.quantity, left, was)
+def _unpriced(row: Any, currency: str) -> UnpricedLine:
+    return UnpricedLine(row.sku, row.slug, row.name, row.image, row.quantity, currency)
 
 
-def _put(cart_id: str, quantities: dict[str, int], *, add: bool = False) -> None:
-    with writing():
-        products = browse.by_skus(quantities)
-        missing = set(quantities) - set(products)
-        if missing:
-            raise BadInput("unknown_sku", "We do not sell that.", sku=sorted(missing)[0])
-        currency = _touch(cart_id)
+def _line(row: Any, currency: str) -> Line:
+    price = Money(row.prices[currency], currency)
+    was = Money(row.seen_amount, currency) if row.seen_amount != price.amount else None
+    return Line(row.sku, row.slug, row.name, row.image, price, row.quantity, row.available or 0, was)
+
+
+@contextmanager
+def _changing(cart_id: str, press: str | None = None) -> Iterator[tuple[str, dict[str, int]]]:
+    """Lock the cart for the block; gives its currency and its quantities by SKU. Raises BadInput `unknown_cart`."""
+    with transaction():
+        currency = _touch(cart_id, press)
         if currency is None:
-            raise BadInput("unknown_cart", "This cart is no longer there.")
-        for sku, quantity in quantities.items():
-            seen = products[sku].price(currency).amount
-            values = {
-                "cart_id": cart_id,
-                "sku": sku,
-                "quantity": quantity,
-                "seen_amount": seen,
-                "added_at": clock.now(),
-            }
-            more = CartLine.quantity + quantity
-            then = case((more > MOST, MOST), else_=more) if add else quantity
-            db.session.execute(
-                insert(CartLine)
-                .values(**values)
-                .on_conflict_do_update(index_elements=["cart_id", "sku"], set_={"quantity": then, "seen_amount": seen})
-            )
+            raise BadInput("unknown_cart", "This cart no longer exists.")
+        yield currency, _quantities(cart_id)
 
 
-def _touch(cart_id: str) -> str | None:
-    """Note the change and return the cart's currency, None when there is no such cart.
+def _quantities(cart_id: str) -> dict[str, int]:
+    found = db.session.execute(select(CartLine.sku, CartLine.quantity).where(CartLine.cart_id == cart_id))
+    return {row.sku: row.quantity for row in found}
 
-    Comes before the lines are touched: whoever changes a cart or places it has its row first.
+
+def _put(cart_id: str, currency: str, quantities: dict[str, int]) -> None:
+    products = browse.by_skus(quantities)
+    missing = set(quantities) - set(products)
+    if missing:
+        raise BadInput("unknown_sku", "We do not sell this product.", sku=sorted(missing)[0])
+    for sku, quantity in quantities.items():
+        then = {"quantity": quantity, "seen_amount": products[sku].price(currency).amount}
+        db.session.execute(
+            insert(CartLine)
+            .values(cart_id=cart_id, sku=sku, added_at=clock.now(), **then)
+            .on_conflict_do_update(index_elements=["cart_id", "sku"], set_=then)
+        )
+
+
+def _delete_line(cart_id: str, sku: str) -> None:
+    db.session.execute(delete(CartLine).where(CartLine.cart_id == cart_id, CartLine.sku == sku))
+
+
+def _touch(cart_id: str, press: str | None = None) -> str | None:
+    """Record the change and return the cart's currency, None when there is no such cart.
+
+    Call it before the lines are changed: every change of a cart, and order placing, locks the cart's row first.
     """
-    touched = update(Cart).where(Cart.id == cart_id).values(changed_at=clock.now())
+    touched = update(Cart).where(Cart.id == cart_id).values(changed_at=clock.now(), last_press=press or None)
     return db.session.scalar(touched.returning(Cart.currency))
 
 
@@ -193,12 +300,14 @@ def _see_prices(cart_id: str) -> None:
     lines = list(db.session.scalars(select(CartLine).where(CartLine.cart_id == cart_id)))
     products = browse.by_skus(line.sku for line in lines)
     for line in lines:
-        line.seen_amount = products[line.sku].price(cart.currency).amount
+        product = products.get(line.sku)
+        if product is not None and product.has_price(cart.currency):
+            line.seen_amount = product.price(cart.currency).amount
 
 
 def _check_quantity(quantity: int, least: int) -> None:
     if not least <= quantity <= MOST:
-        raise BadInput("bad_quantity", f"Please choose a quantity between {least} and {MOST}.")
+        raise BadInput("bad_quantity", f"Enter a whole number from {least} to {MOST}.")
 
 
 def _check_currency(currency: str) -> None:

@@ -1,19 +1,68 @@
-"""What staff do from a shell; one file per subject."""
+"""Flask commands for staff; one file per subject."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import click
 
+from shop.accounts import staff
+from shop.core import text
+from shop.core.errors import BadInput, Refusal
+from shop.core.money import Money
+from shop.orders import find
+from shop.orders.models import Order
 
-class Person(click.ParamType[str]):
-    """Who does something. One person is one name, however it is written: a second one must not be the first again."""
 
-    name = "person"
+class Group(click.Group):
+    """Commands whose refusals are printed and end them with exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Refusal as refusal:
+            raise click.ClickException(refusal.message) from refusal
+
+
+def amount(typed: str, currency: str) -> Money:
+    """The amount that was typed, in units of the currency. Raises BadInput."""
+    try:
+        return Money.parse(text.plain(typed), currency)
+    except ValueError as error:
+        raise BadInput("bad_amount", f"{error}.") from error
+
+
+def order(number: str) -> Order:
+    """The order of this number. Raises BadInput."""
+    found = find.by_number(number)
+    if found is None:
+        raise BadInput("unknown_order", f"There is no order {number[:40]}.")
+    return found
+
+
+def by_staff(do: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option `--by`, the e-mail of an account with a role, and pass its actor as `by`.
+
+    The command runs in an app context. Without such an account the command fails before it does anything.
+    """
+
+    @click.option("--by", "email", required=True, help="E-mail of the staff account that acts.")
+    @functools.wraps(do)
+    def run(*arguments: Any, email: str, **options: Any) -> Any:
+        return do(*arguments, by=staff.actor_of(email), **options)
+
+    return run
+
+
+class Words(click.ParamType[str]):
+    """Text that is stored, such as a reason."""
+
+    name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        who = " ".join(str(value).split()).casefold()
-        if not who.isprintable() or not who:
-            self.fail("Please say who you are.", param, ctx)
-        return who
+        words = text.tidy(str(value))
+        if text.is_unusable(words):
+            self.fail("The text contains control characters.", param, ctx)
+        return words

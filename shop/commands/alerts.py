@@ -1,4 +1,4 @@
-"""`flask alerts …`: what people must look at, and who does."""
+"""`flask alerts …`: list, acknowledge and resolve alerts."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from collections.abc import Callable
 import click
 from flask.cli import with_appcontext
 
-from shop.alerts import desk
+from shop.accounts import staff
+from shop.alerts import store
 from shop.alerts.models import Alert
 from shop.alerts.rules import RULES
-from shop.commands import Person
-from shop.core.errors import Refusal
+from shop.commands import Group, Words, by_staff
+from shop.core.actor import Actor
 
 FEW = 10
-"""So many of one rule are listed: a flood of one kind must not hide the others."""
-_by = click.option("--by", type=Person(), required=True, help="Who does it.")
+"""Listed alerts per rule: a flood of one kind must not hide the others."""
 _alert = click.argument("alert_id", type=click.IntRange(1, 2**63 - 1))
-_note = click.option("--note", default="", help="What was found or done; the alert keeps it.")
+_note = click.option("--note", type=Words(), default="", help="Findings and actions, stored with the alert.")
 
 
-@click.group(invoke_without_command=True)
-@click.option("--rule", type=click.Choice(sorted(RULES), case_sensitive=False), help="Only those of one rule.")
+@click.group(cls=Group, invoke_without_command=True)
+@click.option("--rule", type=click.Choice(sorted(RULES), case_sensitive=False), help="Only alerts of this rule.")
 @click.pass_context
 @with_appcontext
 def alerts(context: click.Context, rule: str | None) -> None:
-    """List the alerts that are open, the most severe rules first; of each rule the first few, or all with --rule."""
+    """List the open alerts, the most severe rules first; of each rule the first few, or all with --rule."""
     if context.invoked_subcommand is not None:
         return
-    counts = {name: count for name, count in desk.open_by_rule().items() if rule in (None, name)}
+    counts = {name: count for name, count in store.open_by_rule().items() if rule in (None, name)}
     for name, count in counts.items():
-        found = desk.open_alerts(rule=name, limit=count if rule else FEW)
+        found = store.open_alerts(rule=name, limit=count if rule else FEW)
         for alert in found:
             click.echo(_line(alert))
         if count > len(found):
@@ -41,33 +41,30 @@ def alerts(context: click.Context, rule: str | None) -> None:
 
 @alerts.command()
 @_alert
-@_by
 @_note
 @with_appcontext
-def acknowledge(alert_id: int, by: str, note: str) -> None:
-    """Take the alert ALERT_ID on."""
-    _do(desk.acknowledge, alert_id, by, note)
+@by_staff
+def acknowledge(alert_id: int, by: Actor, note: str) -> None:
+    """Acknowledge the alert ALERT_ID."""
+    _do(store.acknowledge, alert_id, by, note)
 
 
 @alerts.command()
 @_alert
-@_by
 @_note
 @with_appcontext
-def resolve(alert_id: int, by: str, note: str) -> None:
-    """Say that the alert ALERT_ID is dealt with."""
-    _do(desk.resolve, alert_id, by, note)
+@by_staff
+def resolve(alert_id: int, by: Actor, note: str) -> None:
+    """Resolve the alert ALERT_ID."""
+    _do(store.resolve, alert_id, by, note)
 
 
-def _do(what: Callable[[int, str, str], Alert], alert_id: int, by: str, note: str) -> None:
-    try:
-        click.echo(_line(what(alert_id, by, note)))
-    except Refusal as refusal:
-        raise click.ClickException(refusal.message) from refusal
+def _do(what: Callable[[int, Actor, str], Alert], alert_id: int, by: Actor, note: str) -> None:
+    click.echo(_line(what(alert_id, by, note)))
 
 
 def _line(alert: Alert) -> str:
     when = f"{alert.detected_at:%Y-%m-%d %H:%M:%S}Z, {alert.state}"
-    whose = f", {alert.acknowledged_by}" if alert.acknowledged_by else ""
+    whose = f", {staff.label(alert.acknowledged_by)}" if alert.acknowledged_by else ""
     what = f"{RULES[alert.rule][1]} ({alert.cause})"
     return f"{alert.id} {alert.severity} {alert.rule} {alert.subject}: {what}, {when}{whose}"

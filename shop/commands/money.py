@@ -1,47 +1,50 @@
-"""`flask money …`: what people decide about money. Who decides is kept in the history, but for presents of credit."""
+"""`flask money …`: decisions of staff about money. The history records who decides, except for gifts of
+store credit.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import click
 from flask.cli import with_appcontext
-from sqlalchemy.exc import IntegrityError
 
-from shop.accounts.models import User
-from shop.checkout import closing
-from shop.commands import Person
-from shop.core import ids
-from shop.core.db import db, writing
-from shop.core.errors import Refusal
-from shop.core.money import CURRENCIES, Money
-from shop.ledger import chart, payouts, store_credit
-from shop.ledger.models import LedgerEntry, Payout
-from shop.orders import find
+from shop.accounts import staff
+from shop.checkout import end_order
+from shop.commands import Group, Words, amount, by_staff
+from shop.commands import order as find_order
+from shop.core.actor import Actor
+from shop.core.db import db
+from shop.core.money import CURRENCIES
+from shop.ledger import store_credit
+from shop.orders import states
 from shop.orders.models import Order
-from shop.payments import refunds, settle
-from shop.payments.models import TO_BANK, TO_PROVIDER, TO_STORE_CREDIT, Capture, Payment, Refund
+from shop.payments.records import captures
+from shop.payments.records.models import Refund
+from shop.payments.records.types import RefundDestination
+from shop.payments.refunds import refunds
+from shop.payments.updates import apply as updates
+from shop.payouts import payouts
+from shop.payouts.models import Payout
 
-_by = click.option("--by", type=Person(), required=True, help="Who decides.")
 _to = click.option(
     "--to",
-    type=click.Choice([TO_PROVIDER, TO_STORE_CREDIT, TO_BANK]),
-    default=TO_PROVIDER,
+    type=click.Choice([str(to) for to in RefundDestination]),
+    default=str(RefundDestination.PROVIDER),
     show_default=True,
     help="Where to; to the buyer's bank you send it yourself.",
 )
-_reason = click.option("--reason", default="", help="Why; the history keeps it.")
+_reason = click.option("--reason", type=Words(), default="", help="Reason, kept in the history.")
 
 
-@click.group()
+@click.group(cls=Group)
 def money() -> None:
     """Refunds, wrong amounts, store credit and payouts."""
 
 
 def _command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """A command of the group, in an app context, that says refusals as they are."""
+    """A command of the group, in an app context."""
 
     def declare(do: Callable[..., Any]) -> click.Command:
         return money.command(name)(with_appcontext(do))
@@ -51,53 +54,49 @@ def _command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
 
 @_command("refund")
 @click.argument("number")
-@click.argument("amount", required=False)
-@click.option("--capture", "capture_id", type=int, help="Which capture; needed when the order has several.")
+@click.argument("typed", metavar="[AMOUNT]", required=False)
+@click.option("--capture", "capture_id", type=int, help="Capture id; required when the order has several captures.")
 @_to
 @_reason
-@_by
-def refund(number: str, amount: str | None, capture_id: int | None, to: str, reason: str, by: str) -> None:
-    """Refund AMOUNT of the order NUMBER, or all that is left of what paid it."""
-    order = _order(number)
-    with _refusals():
-        if amount is None and capture_id is None:
-            asked = refunds.request_all(order.id, reason=reason, by=by, to=to)
-        else:
-            capture = _capture(order, capture_id)
-            wanted = Money.parse(amount, capture.currency) if amount is not None else None
-            asked = [refunds.request(capture.id, wanted, reason=reason, by=by, to=to)]
+@by_staff
+def refund(number: str, typed: str | None, capture_id: int | None, to: str, reason: str, by: Actor) -> None:
+    """Refund AMOUNT of the order NUMBER, or all of its money that is left, a wrong amount included."""
+    order = find_order(number)
+    if typed is None and capture_id is None:
+        asked = refunds.request_all(order.id, reason=reason, by=by, to=to)
+    else:
+        capture = captures.of_order(order.id, capture_id)
+        wanted = amount(typed, capture.currency) if typed is not None else None
+        asked = [refunds.request(capture.id, wanted, reason=reason, by=by, to=to)]
     for one in asked:
-        click.echo(_waits(one, "approve") if one.needs_two else f"{one.id}: {one.money.format()} is on its way.")
+        click.echo(_waits(one, "approve") if one.needs_two else f"{one.id}: {one.money.format()} is being refunded.")
 
 
 @_command("approve")
 @click.argument("refund_id")
-@_by
-def approve(refund_id: str, by: str) -> None:
-    """Agree to a refund as the second person; to one to a bank, that it has been sent."""
-    with _refusals():
-        refunds.approve(refund_id, by)
-    to_bank = db.session.get_one(Refund, refund_id).destination == TO_BANK
-    click.echo(f"{refund_id} is booked as sent." if to_bank else f"{refund_id} is on its way.")
+@by_staff
+def approve(refund_id: str, by: Actor) -> None:
+    """Approve a refund as the second person; for a refund to a bank, confirm that it was sent."""
+    refunds.approve(refund_id, by)
+    to_bank = db.session.get_one(Refund, refund_id).destination == RefundDestination.BANK
+    click.echo(f"{refund_id} is booked as sent." if to_bank else f"{refund_id} is being refunded.")
 
 
 @_command("decline")
 @click.argument("refund_id")
-@_by
-def decline(refund_id: str, by: str) -> None:
-    """Call off a refund that waits for its second person."""
-    with _refusals():
-        refunds.decline(refund_id, by)
-    click.echo(f"{refund_id} is called off.")
+@by_staff
+def decline(refund_id: str, by: Actor) -> None:
+    """Decline a refund that waits for its second person."""
+    refunds.decline(refund_id, by)
+    click.echo(f"{refund_id} is cancelled.")
 
 
 @_command("bounced")
 @click.argument("refund_id")
-@_by
-def bounced(refund_id: str, by: str) -> None:
-    """Say that what was sent to a bank by hand came back."""
-    with _refusals():
-        refunds.bounced(refund_id, by)
+@by_staff
+def bounced(refund_id: str, by: Actor) -> None:
+    """Record that a manual refund to a bank came back."""
+    refunds.bounced(refund_id, by)
     click.echo(f"{refund_id} came back; {db.session.get_one(Refund, refund_id).money.format()} can be refunded again.")
 
 
@@ -106,20 +105,19 @@ def waiting() -> None:
     """List the refunds and payouts that wait for a second person."""
     waits = [_waits(one, "approve") for one in refunds.waiting()]
     waits += [_waits(one, "approve-payout") for one in payouts.waiting()]
-    click.echo("\n".join(waits) or "Nothing waits for a second person.")
+    click.echo("\n".join(waits) or "Nothing is waiting for approval.")
 
 
 @_command("accept")
 @click.argument("number")
-@click.option("--capture", "capture_id", type=int, help="Which capture; needed when the order has several.")
-@click.option("--note", default="", help="Why; the history keeps it.")
-@_by
-def accept(number: str, capture_id: int | None, note: str, by: str) -> None:
-    """Take the wrong amount that came for the order NUMBER as its price."""
-    order = _order(number)
+@click.option("--capture", "capture_id", type=int, help="Capture id; required when the order has several captures.")
+@click.option("--note", type=Words(), default="", help="Reason, kept in the history.")
+@by_staff
+def accept(number: str, capture_id: int | None, note: str, by: Actor) -> None:
+    """Accept the mismatched amount that was paid for the order NUMBER as its price."""
+    order = find_order(number)
     number = order.number
-    with _refusals():
-        settle.accept(_capture(order, capture_id).id, by=by, note=note)
+    updates.accept(captures.of_order(order.id, capture_id).id, by=by, note=note)
     click.echo(f"{number} is paid.")
 
 
@@ -127,114 +125,67 @@ def accept(number: str, capture_id: int | None, note: str, by: str) -> None:
 @click.argument("number")
 @_to
 @_reason
-@_by
-def cancel(number: str, to: str, reason: str, by: str) -> None:
-    """Cancel the order NUMBER; a paid one is refunded."""
-    order_id = _order(number).id
-    with _refusals():
-        closing.call_off(order_id, by, reason=reason, to=to)
+@by_staff
+def cancel(number: str, to: str, reason: str, by: Actor) -> None:
+    """Cancel the order NUMBER; captured money is refunded, a mismatched amount included."""
+    order_id = find_order(number).id
+    end_order.cancel_or_refund(order_id, by, reason=reason, to=to)
     order = db.session.get_one(Order, order_id, populate_existing=True)
-    click.echo(f"{order.number}: {order.state}")
+    waits = order.state in states.PAYABLE and order.cancel_requested_at is not None
+    until = (
+        " (it is cancelled once no payment can arrive any more and mismatched payments are refunded)" if waits else ""
+    )
+    click.echo(f"{order.number}: {order.state}{until}")
     for one in refunds.waiting():
         if one.order_id == order_id:
             click.echo(_waits(one, "approve"))
 
 
 @_command("payout")
-@click.argument("amount")
+@click.argument("typed", metavar="AMOUNT")
 @click.argument("currency", type=click.Choice(CURRENCIES))
-@click.option("--note", default="", help="What for.")
-@_by
-def payout(amount: str, currency: str, note: str, by: str) -> None:
-    """Ask for AMOUNT of what acquirers have settled to be paid out."""
-    with _refusals():
-        asked = payouts.request(Money.parse(amount, currency), by=by, note=note)
+@click.option("--note", type=Words(), default="", help="What for.")
+@by_staff
+def payout(typed: str, currency: str, note: str, by: Actor) -> None:
+    """Request a payout of AMOUNT of settled money."""
+    asked = payouts.request(amount(typed, currency), by=by, note=note)
     click.echo(_waits(asked, "approve-payout"))
 
 
 @_command("approve-payout")
 @click.argument("payout_id")
-@_by
-def approve_payout(payout_id: str, by: str) -> None:
-    """Agree to a payout as the second person."""
-    with _refusals():
-        payouts.approve(payout_id, by=by)
+@by_staff
+def approve_payout(payout_id: str, by: Actor) -> None:
+    """Approve a payout as the second person."""
+    payouts.approve(payout_id, by=by)
     click.echo(f"{payout_id} is paid out.")
 
 
 @_command("reject-payout")
 @click.argument("payout_id")
-@_by
-def reject_payout(payout_id: str, by: str) -> None:
-    """Call a payout off."""
-    with _refusals():
-        payouts.reject(payout_id, by=by)
-    click.echo(f"{payout_id} is called off.")
+@by_staff
+def reject_payout(payout_id: str, by: Actor) -> None:
+    """Reject a payout."""
+    payouts.reject(payout_id, by=by)
+    click.echo(f"{payout_id} is cancelled.")
 
 
 @_command("give-credit")
 @click.argument("email")
-@click.argument("amount")
+@click.argument("typed", metavar="AMOUNT")
 @click.argument("currency", type=click.Choice(CURRENCIES))
-@click.option("--key", default=None, help="Names this present; given again under the same key, nothing happens.")
-def give_credit(email: str, amount: str, currency: str, key: str | None) -> None:
+@click.option("--key", default=None, help="Idempotency key: giving credit again with the same key changes nothing.")
+def give_credit(email: str, typed: str, currency: str, key: str | None) -> None:
     """Give AMOUNT of store credit to the customer EMAIL."""
-    person = db.session.scalars(db.select(User).where(User.email == email.lower())).one_or_none()
-    if person is None:
-        raise click.ClickException("Nobody has an account under this address.")
-    user_id = person.id
-    with _refusals():
-        present = Money.parse(amount, currency)
-        if present.amount <= 0:
-            raise ValueError("A present is more than nothing.")
-        if key is not None and not key.strip():
-            raise ValueError("A key names the present; an empty one names none.")
-        name = f"credit_given:{user_id}:{key or ids.token()}"
-        try:
-            with writing():
-                store_credit.give(user_id, present, key=name, kind="credit_given", debit=chart.GOODWILL)
-            said = "given"
-        except IntegrityError:  # the ledger has a journal of this name
-            present, said = _given(name), "was given before"
-    spendable = store_credit.available(user_id, present.currency)
-    click.echo(f"{present.format()} {said}; {email} can spend {spendable.format()}.")
-
-
-def _given(name: str) -> Money:
-    """What the present of that name was."""
-    entry = db.session.scalars(db.select(LedgerEntry).filter_by(journal_key=name, account=chart.GOODWILL)).one()
-    return Money(entry.amount, entry.currency)
+    customer = staff.account_of(email).id
+    gift = store_credit.gift(customer, amount(typed, currency), key=key)
+    spendable = store_credit.available(customer, gift.money.currency)
+    outcome = "given" if gift.is_new else "was given before"
+    click.echo(f"{gift.money.format()} {outcome}; {email} can spend {spendable.format()}.")
 
 
 def _waits(one: Refund | Payout, command: str) -> str:
-    to_bank = isinstance(one, Refund) and one.destination == TO_BANK
+    to_bank = isinstance(one, Refund) and one.destination == RefundDestination.BANK
     first = "send it from the bank account, then " if to_bank else ""
-    who = f"waits for a second person ({one.asked_by} asked)"
+    who = f"is waiting for approval (requested by {staff.label(one.asked_by)})"
     return f"{one.id}: {one.money.format()} {who}: {first}flask money {command}."
-
-
-def _order(number: str) -> Order:
-    order = find.by_number(number)
-    if order is None:
-        raise click.ClickException(f"There is no order {number}.")
-    return order
-
-
-def _capture(order: Order, capture_id: int | None) -> Capture:
-    captures = db.session.scalars(db.select(Capture).join(Payment).where(Payment.order_id == order.id)).all()
-    chosen = [capture for capture in captures if capture_id in (None, capture.id)]
-    if len(chosen) == 1:
-        return chosen[0]
-    known = "; ".join(f"{c.id}: {c.money.format()} by {c.provider}, {c.standing}" for c in captures)
-    raise click.ClickException(f"Please say which capture: {known}." if known else "No money has come for this order.")
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """What is refused is said in its own words, and the shell sees that it failed."""
-    try:
-        yield
-    except Refusal as refusal:
-        raise click.ClickException(refusal.message) from refusal
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error

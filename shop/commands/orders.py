@@ -1,4 +1,4 @@
-"""`flask orders …`: an order as we and its acquirers have it."""
+"""`flask orders …`: an order in our records and at its acquirers."""
 
 from __future__ import annotations
 
@@ -9,35 +9,49 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
+from shop.commands import Group
+from shop.commands import order as find_order
+from shop.core.db import db
 from shop.core.money import Money
-from shop.orders import find
-from shop.payments import registry
-from shop.payments.models import TO_PROVIDER
-from shop.reports.both_sides import both_sides
+from shop.explain.why import why
+from shop.integrity.compare import both_sides
+from shop.orders.models import Order
+from shop.payments.polling import poll
+from shop.payments.providers import registry
+from shop.payments.records.types import RefundDestination
 
 
-@click.group()
+@click.group(cls=Group)
 def orders() -> None:
     """Orders."""
 
 
 @orders.command("show")
 @click.argument("number")
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_appcontext
 def show(number: str, as_json: bool) -> None:
-    """Why the order NUMBER is what it is, and both sides of its money. Asks its acquirers."""
-    order = find.by_number(number)
-    if order is None:
-        raise click.ClickException(f"There is no order {number[:40]}.")
-    shown = both_sides(order.id)
+    """Explain the state of the order NUMBER and show both sides of its money. Queries its acquirers and applies new
+    results.
+    """
+    order_id = find_order(number).id
+    shown = _shown(order_id)
+    differing = [row["payment"] for row in shown["payments"] if row["difference"]]
+    for payment_id in differing:
+        poll.ask(payment_id, "view")
+    if differing:
+        shown = _shown(order_id)
     click.echo(json.dumps(shown, indent=2) if as_json else "\n".join(_lines(shown)))
+
+
+def _shown(order_id: int) -> dict[str, Any]:
+    return {"why": why(db.session.get_one(Order, order_id))} | both_sides(order_id)
 
 
 def _lines(shown: dict[str, Any]) -> Iterator[str]:
     yield f"{shown['order']}: {shown['why']}"
     for row in shown["payments"]:
-        yield f"payment {row['payment']} at {registry.label(row['provider'])}: {_said(row['difference'])}"
+        yield f"payment {row['payment']} at {registry.label(row['provider'])}: {_difference_text(row['difference'])}"
         yield f"  ours   {row['ours']['state']}: {_money(row['ours'])}"
         theirs = row["theirs"]
         if theirs["answer"] == "found":
@@ -48,12 +62,12 @@ def _lines(shown: dict[str, Any]) -> Iterator[str]:
         yield f"journal {journal['key']} ({journal['kind']}, {journal['at'][:19]})"
         for entry in journal["entries"]:
             yield f"  {entry['account']:<24} {Money(entry['amount'], entry['currency']).format():>24}"
-    yield f"in all: {_said(shown['difference'])}"
+    yield f"in all: {_difference_text(shown['difference'])}"
 
 
-def _said(difference: dict[str, int] | None) -> str:
+def _difference_text(difference: dict[str, int] | None) -> str:
     if difference is None:
-        return "the acquirer could not be asked"
+        return "the acquirer could not be queried"
     parts = [
         f"{Money(abs(amount), currency).format()} {'more' if amount > 0 else 'less'}"
         for currency, amount in difference.items()
@@ -71,6 +85,6 @@ def _money(side: dict[str, Any]) -> str:
 
 
 def _where(refund: dict[str, Any]) -> str:
-    """Where a refund goes that the acquirer does not know of; their side does not say, for it has no other."""
-    to = refund.get("to", TO_PROVIDER)
-    return "" if to == TO_PROVIDER else f" to {to.replace('_', ' ')}"
+    """The destination of a refund that is not sent to the acquirer."""
+    to = refund.get("to", RefundDestination.PROVIDER)
+    return "" if to == RefundDestination.PROVIDER else f" to {to.replace('_', ' ')}"

@@ -12,47 +12,52 @@ import click
 from flask.cli import with_appcontext
 
 from shop.core.errors import Refusal
-from shop.payments import reconcile as reconciliation
-from shop.payments import registry
-from shop.payments.reconcile import Reconciliation
-from shop.reports.reconciliation import Day, of_day
+from shop.integrity.settlement_day import Day, of_day
+from shop.payments.providers import registry
+from shop.payments.settlement import reconcile as reconciliation
+from shop.payments.settlement.reconcile import Reconciliation
 
 
 @click.command()
 @click.argument("day", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE")
-@click.option("--provider", help="Only this one; without it every provider whose file can be had.")
-@click.option("--file", "path", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its file.")
+@click.option("--provider", help="Only this provider. Default: every provider whose file can be fetched.")
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Settlement file of the provider; requires --provider.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @with_appcontext
 def reconcile(day: datetime, provider: str | None, path: Path | None, as_json: bool) -> None:
-    """Compare the settlement files of the acquirers' business day DATE (as 2026-01-31) with the ledger.
+    """Compare the settlement files of the acquirers' business day DATE (such as 2026-01-31) with the ledger.
 
-    Exit 1 and print the discrepancies when something disagrees or a file cannot be had. Safe to repeat.
+    Exits with 1 and prints the discrepancies when there are any or a file cannot be fetched. Safe to repeat.
     """
     if path and not provider:
-        raise click.UsageError("A file belongs to one provider: name it with --provider.")
-    said: list[dict[str, Any]] = []
+        raise click.UsageError("A file belongs to one provider: add --provider.")
+    results: list[dict[str, Any]] = []
     for name in [provider] if provider else sorted(registry.all_providers()):
-        said.append(_one(name, day.date(), path.read_bytes() if path else None, may_lack=provider is None))
+        results.append(_one(name, day.date(), path.read_bytes() if path else None, may_lack=provider is None))
         if not as_json:
-            click.echo("\n".join(said[-1]["text"]))
+            click.echo("\n".join(results[-1]["text"]))
     if as_json:
-        click.echo(json.dumps([{k: v for k, v in one.items() if k not in ("text", "ok")} for one in said], indent=2))
-    sys.exit(0 if all(one["ok"] for one in said) else 1)
+        click.echo(json.dumps([{k: v for k, v in one.items() if k not in ("text", "ok")} for one in results], indent=2))
+    sys.exit(0 if all(one["ok"] for one in results) else 1)
 
 
 def _one(name: str, day: date, raw: bytes | None, *, may_lack: bool) -> dict[str, Any]:
-    """What is to be said about one provider, for machines and for people."""
+    """The result for one provider, as JSON values and as text."""
     try:
         run = reconciliation.reconcile(name, day, reconciliation.fetch(name, day) if raw is None else raw)
     except Refusal as refusal:
         message = {"provider": name, "day": day.isoformat(), "error": refusal.code, "message": refusal.message}
         return message | {"text": [f"{name}, {day}: {refusal.message}"], "ok": may_lack and refusal.code == "no_call"}
-    stands = of_day(name, day)
-    return stands.as_json() | _did(run) | {"text": _text(stands, run), "ok": not stands.differences}
+    state = of_day(name, day)
+    return state.as_json() | _counts(run) | {"text": _text(state, run), "ok": not state.differences}
 
 
-def _did(run: Reconciliation) -> dict[str, Any]:
+def _counts(run: Reconciliation) -> dict[str, Any]:
     return {
         "lines": run.lines,
         "booked": run.booked,
@@ -62,7 +67,7 @@ def _did(run: Reconciliation) -> dict[str, Any]:
     }
 
 
-def _text(stands: Day, run: Reconciliation) -> list[str]:
-    first, *rest = stands.as_lines()
+def _text(state: Day, run: Reconciliation) -> list[str]:
+    first, *rest = state.as_lines()
     did = f"  {run.lines} lines read, {run.booked} booked, {run.opened} discrepancies opened, {run.closed} closed"
-    return [first, did, *(f"  heard from the file alone: {key}" for key in run.heard), *rest]
+    return [first, did, *(f"    found in the file only: {key}" for key in run.heard), *rest]

@@ -1,1 +1,1 @@
-"""The ground that every room stands on: one noun per file, no knowledge of the shop."""
+"""Foundation modules without shop logic: one subject per module."""

@@ -1,7 +1,7 @@
 """The shop's clock: wall time plus an offset that all processes read from the database.
 
-Deadlines, due times and reports use it. Signatures and tokens stay on wall time. In production the offset is always
-zero and the database is not asked.
+Deadlines, due times and records use it. Signatures and tokens use wall time. In production the offset is always zero
+and the database is not queried.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from flask import current_app
 from sqlalchemy import select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shop.core.db import Base, db, insert, writing
+from shop.core.db import Base, db, insert, transaction
 
-_LOOK_AGAIN = 0.5  # seconds for which a process trusts the offset it has read
+_READ_AGAIN = 0.5  # seconds for which a process uses the offset it has read
 
 
 class ClockOffset(Base):
-    """One row: by how many seconds the shop's clock is ahead of the wall."""
+    """Single row: the number of seconds by which the shop's clock is ahead of wall time."""
 
     __tablename__ = "clock_offset"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -34,26 +34,24 @@ class _Seen:
 
 
 def wall() -> datetime:
-    """The time on the wall, UTC."""
+    """Wall time, UTC."""
     return datetime.now(UTC)
 
 
 def now() -> datetime:
     """The shop's time, UTC."""
-    if current_app.config["SETTLED_ENV"] == "production":
+    if current_app.config["SETTLED_ENV"] != "development":
         return wall()
     return wall() + timedelta(seconds=_offset())
 
 
 def advance(by: timedelta) -> datetime:
-    """Turn the clock forward by `by` and return the new time. Raises ValueError in production or when it would go
-    back.
-    """
-    if current_app.config["SETTLED_ENV"] == "production":
-        raise ValueError("The clock is only turned in development.")
+    """Advance the clock by `by` and return the new time. Raises ValueError in production or for a negative value."""
+    if current_app.config["SETTLED_ENV"] != "development":
+        raise ValueError("The clock can be advanced in development only.")
     if by < timedelta(0):
         raise ValueError("The clock never goes back.")
-    with writing():
+    with transaction():
         db.session.execute(insert(ClockOffset).values(id=1, seconds=0.0).on_conflict_do_nothing())
         db.session.execute(update(ClockOffset).values(seconds=ClockOffset.seconds + by.total_seconds()))
     _seen().at = float("-inf")
@@ -61,12 +59,13 @@ def advance(by: timedelta) -> datetime:
 
 
 def _seen() -> _Seen:
-    return current_app.extensions.setdefault("settled_clock", _Seen())
+    seen: _Seen = current_app.extensions.setdefault("settled_clock", _Seen())
+    return seen
 
 
 def _offset() -> float:
     seen = _seen()
-    if time.monotonic() - seen.at > _LOOK_AGAIN:
+    if time.monotonic() - seen.at > _READ_AGAIN:
         seen.seconds = db.session.execute(select(ClockOffset.seconds)).scalar() or 0.0
         seen.at = time.monotonic()
     return seen.seconds

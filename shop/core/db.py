@@ -1,40 +1,45 @@
-"""The database: one session, and writing units in which races are decided.
+"""Database session and writing transactions.
 
 SQLite needs care (see docs/decisions/0003): SQLAlchemy's default transaction mode loses updates silently, so a writing
-unit begins with BEGIN IMMEDIATE; and a process-wide lock comes before it, because a greenlet that waits for SQLite's
-own lock blocks every other greenlet of the process, the holder included.
+transaction begins with BEGIN IMMEDIATE; and a process-wide lock comes before it, because a greenlet that waits for
+SQLite's own lock blocks every other greenlet of the process, the holder included.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from contextvars import copy_context
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar, cast
+from functools import partial, wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar, cast
 
+import psycopg
+from flask import current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     BigInteger,
+    Connection,
     CursorResult,
     DateTime,
     Engine,
     Executable,
-    Insert,
     MetaData,
     Table,
-    Update,
     event,
+    exc,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import InvalidatePoolError, OperationalError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from shop.core import driver, metrics
-from shop.core.tail import Tail
+from shop.core import logs, metrics, postgres
+from shop.core.errors import PassiveCopy
 
 _NAMES = {
     "ix": "ix_%(column_0_label)s",
@@ -43,11 +48,12 @@ _NAMES = {
     "fk": "fk_%(table_name)s_%(column_0_name)s",
     "pk": "pk_%(table_name)s",
 }
+log = logs.get()
+P = ParamSpec("P")
 T = TypeVar("T")
-LOCK_PATIENCE = 5.0
-"""Seconds that a writer waits for SQLite's lock, and before that for its turn among the writers of its process."""
+LOCK_TIMEOUT = 5.0
+"""Seconds that a writer waits for SQLite's lock, and before that for the other writers of its process."""
 _TRIES = 3
-_RESTED = 1.0  # seconds
 _RETRIED = ("40001", "40P01")  # serialization failure, deadlock detected
 
 
@@ -58,14 +64,17 @@ class Base(DeclarativeBase):
 
 
 MinorUnits = Annotated[int, mapped_column(BigInteger)]
-"""A column of money. 32 bits end at NT$ 21 million, and what an acquirer tells of is kept whatever it is."""
+"""A column of minor units. 64 bits, because 32 bits end at NT$ 21 million and any amount that an acquirer reports is
+stored.
+"""
 
 db = SQLAlchemy(model_class=Base)
 _sqlite_writer = threading.RLock()
+_making = threading.Lock()
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC datetime; stored as naive UTC by databases that know no zones."""
+    """An aware UTC datetime; stored as naive UTC by databases without time zones."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -83,24 +92,23 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def engine_options(url: str) -> dict[str, Any]:
-    """Pool and connect options for `url`: fail within seconds, never hang, and keep values out of errors' texts."""
-    if url.startswith("sqlite"):
-        return {"hide_parameters": True, "connect_args": {"timeout": LOCK_PATIENCE, "check_same_thread": False}}
-    return {
-        "hide_parameters": True,
-        "pool_timeout": 3,
-        "pool_size": 10,
-        "max_overflow": 10,
-        "connect_args": {"connect_timeout": 2},
-    }
+def engine_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Pool and connect options: fail within seconds, never hang, and keep values out of errors' texts."""
+    if config["DATABASE_URL"].startswith("sqlite"):
+        return {"hide_parameters": True, "connect_args": {"timeout": LOCK_TIMEOUT, "check_same_thread": False}}
+    return postgres.engine_options(config)
 
 
-def prepare(engine: Engine) -> None:
-    """Teach a SQLite engine to begin transactions itself, at the strength that the unit asks for."""
+def prepare(engine: Engine, config: Mapping[str, Any]) -> None:
+    """Make a SQLite engine begin transactions explicitly, with BEGIN IMMEDIATE for writing ones."""
     if engine.dialect.name != "sqlite":
-        _ask_those_that_rested(engine)
+        postgres.prepare(engine, config)
         return
+
+    @event.listens_for(engine, "do_connect")
+    def _make_private(*_: Any) -> None:
+        if engine.url.database and engine.url.database != ":memory:":
+            keep_private(Path(engine.url.database))
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
@@ -109,7 +117,7 @@ def prepare(engine: Engine) -> None:
             "journal_mode=WAL",
             "synchronous=NORMAL",
             "foreign_keys=ON",
-            f"busy_timeout={LOCK_PATIENCE * 1000:.0f}",
+            f"busy_timeout={LOCK_TIMEOUT * 1000:.0f}",
         ):
             connection.execute(f"PRAGMA {pragma}")
 
@@ -119,61 +127,138 @@ def prepare(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
-def _ask_those_that_rested(engine: Engine) -> None:
-    """A connection that has rested for a second is asked whether it is still there before it is used.
+def keep_private(path: Path) -> None:
+    """Make a SQLite database that only its owner may read. SQLite gives its -wal and -shm the same rights.
 
-    Asking each time, as pool_pre_ping does, costs a busy process a question for every unit.
+    Wider permissions of an existing file are removed where possible (not with another owner or on a read-only disk). An
+    existing file is never opened here: closing it would end every lock that this process holds on it (POSIX), and
+    another process could then remove the database's WAL.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _making, suppress(OSError):
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    for each in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+        with suppress(OSError):
+            if each.stat().st_mode & 0o077:
+                each.chmod(0o600)
+
+
+class OutdatedSnapshot(RuntimeError):
+    """A row is not what the decision was made on; nothing of it may be committed."""
+
+
+def transactional(function: Callable[P, T]) -> Callable[P, T]:
+    """Run `function` in one writing transaction, as `transaction` describes.
+
+    When the database aborts the transaction (serialization failure, deadlock), or a row has changed since the decision
+    was made (OutdatedSnapshot), it runs again, at most twice; each retry is counted. Called inside a transaction, the
+    function joins it and runs once: the outermost function is retried.
     """
 
-    @event.listens_for(engine, "checkin")
-    def _checkin(_connection: Any, record: Any) -> None:
-        record.info["rests_since"] = time.monotonic()
-
-    @event.listens_for(engine, "checkout")
-    def _checkout(connection: Any, record: Any, _proxy: Any) -> None:
-        if time.monotonic() - record.info.get("rests_since", float("inf")) > _RESTED:
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        if in_transaction():
+            return function(*args, **kwargs)
+        for attempt in range(1, _TRIES + 1):
             try:
-                engine.dialect.do_ping(connection)
-            except engine.dialect.loaded_dbapi.Error as error:
-                raise InvalidatePoolError() from error
+                with transaction():
+                    return function(*args, **kwargs)
+            except (OperationalError, OutdatedSnapshot) as error:
+                db.session.rollback()
+                reason = _reason_to_retry(error)
+                if reason is None or attempt == _TRIES:
+                    raise
+                metrics.TRANSACTIONS_RETRIED.labels(reason).inc()
+        raise AssertionError("unreachable")
+
+    return run
+
+
+def _reason_to_retry(error: OperationalError | OutdatedSnapshot) -> str | None:
+    """The SQLSTATE, or `outdated`; None for an error that a repetition would meet again."""
+    if isinstance(error, OutdatedSnapshot):
+        return "outdated"
+    sqlstate = getattr(error.orig, "sqlstate", None)
+    return sqlstate if sqlstate in _RETRIED else None
+
+
+def in_transaction() -> bool:
+    """True while a writing transaction is open."""
+    return bool(db.session().info.get("writing"))
 
 
 @contextmanager
-def writing() -> Iterator[None]:
-    """One writing transaction: commits at the end, rolls back on any exception. Inside another, it joins that one.
+def transaction() -> Iterator[None]:
+    """A writing transaction: commits at the end, rolls back on any exception. Inside another, it joins that one.
 
-    What was read before is forgotten first, so that a unit decides on what the database says now. What
-    was put off until after the commit (later.py) runs after it, outside. Never call the network in here.
+    For code whose boundary is not a function; it is not repeated after a deadlock (see `transactional`). Objects that
+    were read before are expired first, so that decisions use current rows. Callbacks of `after_commit` run after the
+    commit, outside. Never call the network inside. Raises PassiveCopy where SETTLED_PASSIVE is on.
     """
-    session = db.session()
-    if session.info.get("writing"):
+    if current_app.config["SETTLED_PASSIVE"]:
+        raise PassiveCopy
+    if in_transaction():
         yield
         return
+    session = db.session()
     session.rollback()
     lock = _only_writer() if db.engine.dialect.name == "sqlite" else nullcontext()
     after: dict[Callable[[list[Any]], None], list[Any]] = {}
     with lock:
-        session.info.update(writing=True, after_commit=after, tail=(tail := Tail()))
+        session.info.update(writing=True, after_commit=after)
         try:
             session.connection(execution_options={"writing": True})
             yield
-            tail.commit(session)
+            session.commit()
         except BaseException:
             session.rollback()
             raise
         finally:
-            session.info.update(writing=False, after_commit=None, tail=None)
+            session.info.update(writing=False, after_commit=None)
     for do, what in after.items():
-        do(what)
+        _call(partial(do, what))
+
+
+def after_commit(callback: Callable[[], None]) -> None:
+    """Call `callback` once the current transaction has committed, with the log ids that are bound now; at once outside
+    a transaction.
+
+    A callback that raises is logged: the transaction is committed and must not look failed, and the other callbacks
+    still run.
+    """
+    with_ids_of_now: Callable[[], None] = partial(copy_context().run, callback)
+    after_commit_once(_call_each, with_ids_of_now)
+
+
+def after_commit_once(do: Callable[[list[T]], None], what: T) -> None:
+    """As `after_commit`: call `do` once, with every value that was given for it in this transaction."""
+    after = db.session().info.get("after_commit")
+    if after is None:
+        _call(partial(do, [what]))
+    else:
+        after.setdefault(do, []).append(what)
+
+
+def _call_each(callbacks: list[Callable[[], None]]) -> None:
+    for callback in callbacks:
+        _call(callback)
+
+
+def _call(callback: Callable[[], None]) -> None:
+    try:
+        callback()
+    except Exception as error:  # noqa: BLE001 - see after_commit
+        db.session.rollback()
+        log.error("transaction.callback_failed", error=f"{type(error).__name__}: {error}"[:500])
 
 
 @contextmanager
 def _only_writer() -> Iterator[None]:
-    """Alone among the writers of this process. Raises OperationalError when it takes as long as SQLite's own lock may.
+    """Hold the lock on writers of this process. Raises OperationalError after LOCK_TIMEOUT seconds.
 
-    Without that, while the file is locked by somebody else, the n-th in line would hang n times as long.
+    Without this limit the n-th waiting writer would hang n times as long while another process locks the file.
     """
-    if not _sqlite_writer.acquire(timeout=LOCK_PATIENCE):
+    if not _sqlite_writer.acquire(timeout=LOCK_TIMEOUT):
         raise OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError("database is locked"))
     try:
         yield
@@ -181,52 +266,52 @@ def _only_writer() -> Iterator[None]:
         _sqlite_writer.release()
 
 
-def retried(unit: Callable[[], T]) -> T:
-    """Run `unit`, again at most twice when the database gave it up to resolve a deadlock; each time is counted.
+@contextmanager
+def pipeline(*, commit: bool = False) -> Iterator[Connection]:
+    """Execute the block's statements in one round trip on PostgreSQL, with COMMIT if `commit`.
 
-    Inside another unit it runs once: what the database gives up there is the whole of it.
+    For statements whose results are not read. Errors are raised at the end of the block at the latest. With `commit`
+    the transaction has ended then: nothing may be written after it.
     """
-    if db.session().info.get("writing"):
-        return unit()
-    for attempt in range(_TRIES):
+    session = db.session()
+    session.flush()
+    connection = session.connection()
+    if connection.dialect.name == "postgresql":
+        driver: Any = connection.connection.driver_connection
         try:
-            return unit()
-        except OperationalError as error:
-            db.session.rollback()
-            sqlstate = getattr(error.orig, "sqlstate", None)
-            if sqlstate not in _RETRIED or attempt == _TRIES - 1:
-                raise
-            metrics.UNITS_AGAIN.labels(sqlstate).inc()
-    raise AssertionError("unreachable")
+            with driver.pipeline():
+                yield connection
+                if commit:
+                    connection.exec_driver_sql("COMMIT")
+        except psycopg.Error as error:
+            if driver.closed:
+                connection.invalidate(error)
+            raise _as_sqlalchemy(error) from error
+    else:
+        yield connection
+    if commit:
+        session.commit()
 
 
-def rows(statement: Insert | Update, **values: Any) -> list[tuple[Any, ...]]:
-    """Carry out a statement that was made once, in the current unit, and return the rows that it returns.
-
-    Past the session: what its objects have not yet said goes later, and what comes back are the driver's numbers and
-    texts.
-    """
-    [found] = rows_of_each(statement, [values])
-    return found
-
-
-def rows_of_each(statement: Insert | Update, of_each: list[dict[str, Any]]) -> list[list[tuple[Any, ...]]]:
-    """As `rows`, once with each of these values: what each time returned."""
-    return driver.rows(db.session.connection(), statement, of_each) if of_each else []
+def _as_sqlalchemy(error: psycopg.Error) -> exc.DBAPIError:
+    """The SQLAlchemy error with the same name as an error of the driver."""
+    kinds = (getattr(exc, kind.__name__, None) for kind in type(error).__mro__)
+    kind = next((one for one in kinds if isinstance(one, type) and issubclass(one, exc.DBAPIError)), exc.DBAPIError)
+    return kind(None, None, error, hide_parameters=True)
 
 
 def changed(statement: Executable, values: dict[str, Any] | None = None) -> int:
-    """Carry out an UPDATE or DELETE and return how many rows it found: whoever finds none came second."""
+    """Execute an UPDATE or DELETE and return the number of matched rows; 0 after a lost race."""
     return cast("CursorResult[Any]", db.session.execute(statement, values)).rowcount
 
 
 def table(model: type[Base]) -> Table:
-    """The table of a model, for statements that need no objects: they cost a third of what the same costs with them."""
+    """The table of a model, for Core statements, which cost a third of the same statement with ORM objects."""
     return cast("Table", model.__table__)
 
 
 def insert(model: type[Base], *, plain: bool = False) -> Any:
-    """An INSERT into `model` that knows ON CONFLICT, in the words of the database in use; `plain`, one without
+    """An INSERT into `model` with ON CONFLICT, for the database in use; with `plain` a Core statement without ORM
     objects.
     """
     into = table(model) if plain else model

@@ -1,4 +1,4 @@
-"""Lengths of time in ISO 8601's words."""
+"""ISO 8601 durations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DURATION = re.compile(
 
 
 def parse(text: str) -> timedelta:
-    """The duration that `text` names, as in `PT35M`, `P1DT2H` or `P2W`. Months and years have no length of their own.
+    """Parse a duration such as `PT35M`, `P1DT2H` or `P2W`. Months and years have no fixed length and are refused.
 
     Raises ValueError for anything else and for more than ten years.
     """
@@ -23,5 +23,5 @@ def parse(text: str) -> timedelta:
         raise ValueError("A duration looks like PT35M, PT1H30M, P1DT2H or P2W.")
     length = timedelta(**{unit: float(value) for unit, value in match.groupdict().items() if value})
     if length > LONGEST:
-        raise ValueError("A duration of more than ten years is not taken.")
+        raise ValueError("A duration cannot be longer than ten years.")
     return length

@@ -1,36 +1,70 @@
-"""Refusals: what the shop says no to, in the words of whoever reads it."""
+"""Refusals: requests that the shop understands and refuses, each with a message.
+
+`Refusal.code` decides the answer: a page or problem details have the HTTP status of `STATUS`, a command prints the
+message and exits with 1.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+STATUS: Mapping[str, int] = {
+    "csrf": 400,
+    "not_authorized": 401,
+    "sign_in_needed": 401,
+    "unknown_alert": 404,
+    "cart_empty": 409,
+    "wrong_credentials": 422,
+    "too_many_attempts": 429,
+    "too_many_requests": 429,
+    "too_many_unpaid": 429,
+    "too_soon": 429,
+}
+"""HTTP status by code, where it is not that of the refusal's class."""
 
 
 class Refusal(Exception):
     """The request is understood and refused; nothing has changed.
 
-    `code` is for machines, `message` is a sentence for people, `status` the HTTP status, `details` what a page may
-    show.
+    `code` is machine-readable, `message` is shown to users, `details` are values that a page may show.
     """
 
-    status = 409
+    usual_status: ClassVar[int] = 409
 
-    def __init__(self, code: str, message: str, *, status: int | None = None, **details: Any) -> None:
+    def __init__(self, code: str, message: str, **details: Any) -> None:
         super().__init__(message)
         self.code, self.message, self.details = code, message, details
-        if status is not None:
-            self.status = status
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the answer."""
+        return STATUS.get(self.code, self.usual_status)
 
 
 class BadInput(Refusal):
-    """What was sent cannot be used as it is."""
+    """The input cannot be used."""
 
-    status = 422
+    usual_status = 422
+
+
+class PassiveCopy(Refusal):
+    """This installation is a passive copy (SETTLED_PASSIVE=on): it changes nothing and makes no calls."""
+
+    usual_status = 503
+    retry_after = 3600
+
+    def __init__(self) -> None:
+        super().__init__(
+            "passive_copy",
+            "This is a read-only copy of the shop. Nothing was changed.",
+        )
 
 
 class Away(Refusal):
-    """Something that we need is away for the moment; trying again later helps."""
+    """A required service is unavailable for the moment; a later attempt may succeed."""
 
-    status = 503
+    usual_status = 503
 
     def __init__(self, code: str, message: str, *, retry_after: int = 5, **details: Any) -> None:
         super().__init__(code, message, **details)

@@ -1,11 +1,17 @@
-"""Names for things: unguessable where a name is a right, short where people read it aloud."""
+"""Identifiers: unguessable where they grant access, short where people read them aloud."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 import secrets
 import time
+from base64 import urlsafe_b64encode
+
+from shop.core import text
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_NAMED = "[0-9A-HJKMNP-TV-Z]{19}"
 
 
 def _digits(value: int, length: int) -> str:
@@ -17,8 +23,13 @@ def _digits(value: int, length: int) -> str:
 
 
 def token() -> str:
-    """192 random bits, safe in a URL: holding it is the right to what it names."""
+    """A URL-safe token of 192 random bits that grants access."""
     return secrets.token_urlsafe(24)
+
+
+def named_by(kind: str, secret: str) -> str:
+    """A token derived from `secret`: always the same, and it does not reveal `secret`."""
+    return urlsafe_b64encode(hashlib.sha256(f"{kind} {secret}".encode()).digest()[:24]).decode()
 
 
 def order_number() -> str:
@@ -27,18 +38,32 @@ def order_number() -> str:
     return f"{digits[:4]}-{digits[4:8]}-{digits[8:]}"
 
 
+def read_order_number(typed: str) -> str:
+    """Normalise a typed order number: either case, full-width characters, other dashes or none."""
+    digits = "".join(letter for letter in text.plain(typed).upper() if letter.isalnum())
+    return f"{digits[:4]}-{digits[4:8]}-{digits[8:]}"
+
+
 def refund_id() -> str:
-    """As a payment's id, and never the same as one."""
+    """An id like a payment's, and never equal to one."""
     return "R" + payment_id()[1:]
 
 
 def payout_id() -> str:
-    """As a payment's id, and never the same as one."""
+    """An id like a payment's, and never equal to one."""
     return "O" + payment_id()[1:]
 
 
 def payment_id() -> str:
-    """Twenty letters and digits, sorted by time: short enough for the strictest acquirer's reference, unique for
-    ever.
-    """
+    """Unique id of twenty letters and digits, ordered by time: short enough for every acquirer's reference."""
     return "P" + _digits(int(time.time() * 1000), 9) + _digits(secrets.randbits(50), 10)
+
+
+def is_payment_id(text: str) -> bool:
+    """True if `text` has the shape of a payment id. Other systems under the same acquirer account use other shapes."""
+    return re.fullmatch("P" + _NAMED, text) is not None
+
+
+def is_refund_id(text: str) -> bool:
+    """True if `text` has the shape of a refund id."""
+    return re.fullmatch("R" + _NAMED, text) is not None

@@ -1,6 +1,4 @@
-"""One structured line per request and per thing that happened, with request, order and payment ids and never a
-secret.
-"""
+"""Structured logs: one line per request and per event, with request, order and payment ids and without secrets."""
 
 from __future__ import annotations
 
@@ -10,24 +8,26 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from contextlib import AbstractContextManager
 from functools import lru_cache
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
+
+from shop.core import metrics
 
 _HIDDEN_KEYS = re.compile(r"authorization|cookie|secret|password|token|api_key|card|cvc|pan\b", re.I)
 _HIDDEN_TEXT = re.compile(r"(whsec_|kp_(?:test|live)_|sk_(?:test|live)_|Bearer )[A-Za-z0-9+/=_.-]+")
 _DIGITS = re.compile(r"\b\d(?:[ -]?\d){12,18}\b")
 _SUSPECT = re.compile(r"whsec_|kp_|sk_|Bearer |\d(?:[ -]?\d){12}")
-"""What any text has that has to be changed: one look, for nearly no text has it."""
+"""Matches any text that needs redaction: one test, because few texts do."""
 
 
 def get(name: str = "settled") -> Any:
-    """A logger: `log.info("order.paid", order=…, payment=…)`. The first word names the room."""
+    """A logger: `log.info("order.paid", order=…, payment=…)`. The first word names the package."""
     return structlog.get_logger(name)
 
 
 def bind(**ids: Any) -> None:
-    """Add ids to every following line of this request or job."""
+    """Add ids to all following lines of this request or job."""
     structlog.contextvars.bind_contextvars(**ids)
 
 
@@ -37,12 +37,12 @@ def ids() -> dict[str, Any]:
 
 
 def bound(ids: Mapping[str, Any]) -> AbstractContextManager[None]:
-    """For as long as this is open, lines have these ids instead of the same ones of somebody else."""
+    """Log with these ids inside the block."""
     return structlog.contextvars.bound_contextvars(**ids)
 
 
 def unbind() -> None:
-    """Forget the ids of the last request or job."""
+    """Clear the ids of the last request or job."""
     structlog.contextvars.clear_contextvars()
 
 
@@ -73,15 +73,34 @@ def _scrub(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     return event
 
 
-def configure(style: str) -> None:
-    """Log to standard error, so that what a command answers stays alone. `style` is json or text."""
-    said: list[Any] = [structlog.contextvars.merge_contextvars, structlog.processors.format_exc_info, _scrub]
+class _BestEffort:
+    """Writes lines, and counts those that cannot be written: a full log disk must not break anything else."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def msg(self, message: str) -> None:
+        try:
+            self._file.write(message + "\n")
+            self._file.flush()
+        except (OSError, ValueError):  # ValueError: the file is closed
+            metrics.LOST_LINES.labels("log").inc()
+
+    log = debug = info = warn = warning = error = err = critical = exception = fatal = failure = msg
+
+
+def configure(style: str, level: str = "info") -> None:
+    """Log lines of at least `level` to standard error, so that standard output contains only the output of a command.
+
+    `style` is json or text; `level` is debug, info, warning or error.
+    """
+    shared: list[Any] = [structlog.contextvars.merge_contextvars, structlog.processors.format_exc_info, _scrub]
     ours: list[Any] = [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
     last: Any = structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer(colors=False)
     structlog.configure(
-        processors=[*said, *ours, last],
-        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        processors=[*shared, *ours, last],
+        logger_factory=lambda *_: _BestEffort(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         cache_logger_on_first_use=False,
     )
     for noisy in ("httpx", "httpcore", "rq.worker", "alembic"):

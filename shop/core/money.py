@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from babel.numbers import format_currency, get_currency_precision
 
 CURRENCIES = ("TWD", "JPY", "USD")
 _WRITTEN = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,4})?")
-"""Decimal reads more than people mean, such as 1e3 and 1_0, and rounds what is longer than its context."""
+"""Decimal also accepts forms such as 1e3 and 1_0, and rounds values that exceed its context."""
 
 
 @dataclass(frozen=True, order=False)
@@ -34,16 +35,21 @@ class Money:
 
     @classmethod
     def parse(cls, text: str, currency: str) -> Money:
-        """What people write, such as 12.50, in units of the currency. Raises ValueError for what it does not know."""
+        """Parse an amount in units of the currency, such as 12.50. Raises ValueError for anything else."""
         if not _WRITTEN.fullmatch(text):
-            raise ValueError(f"{text!r} is no amount")
+            raise ValueError(f"{text!r} is not an amount")
         minor = Decimal(text).scaleb(get_currency_precision(currency))
         if minor != minor.to_integral_value() or abs(minor) >= 10**15:
-            raise ValueError(f"{text!r} is no amount of {currency}")
+            raise ValueError(f"{text!r} is not an amount in {currency}")
         return cls(int(minor), currency)
 
     def format(self, locale: str = "en") -> str:
-        """For people: symbol, digits and the ISO code, because "$" and "¥" each mean several currencies."""
-        major = Decimal(self.amount).scaleb(-get_currency_precision(self.currency))
-        text = format_currency(major, self.currency, locale=locale.replace("-", "_"))
-        return text if self.currency in text else f"{text} {self.currency}"
+        """Text for display: symbol, digits and the ISO code, because "$" and "¥" each stand for several currencies."""
+        return _formatted(self.amount, self.currency, locale)
+
+
+@lru_cache(maxsize=4096)
+def _formatted(amount: int, currency: str, locale: str) -> str:
+    major = Decimal(amount).scaleb(-get_currency_precision(currency))
+    text = format_currency(major, currency, locale=locale.replace("-", "_"))
+    return text if currency in text else f"{text} {currency}"

@@ -1,6 +1,6 @@
-"""The outbox: what must be told to others is written in the transaction that makes it true, and told afterwards.
+"""Transactional outbox: events are written in the transaction that they describe, and published afterwards.
 
-The row is the promise; the publish right after the commit is haste (it wakes open pages); the sweep is the safety.
+The row guarantees publication; a message after the commit notifies open pages; the clock publishes due rows.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, Index, Text, func, select, text, update
+from sqlalchemy import JSON, Index, Text, func, insert, select, text, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.core import clock, redis
-from shop.core.db import Base, UtcDateTime, db, writing
-from shop.core.later import add_last, after_commit_once
+from shop.core.db import Base, UtcDateTime, after_commit_once, db, table, transaction, transactional
 
 ORDERS = "orders.events.v1"
 PAYMENTS = "payments.events.v1"
@@ -26,11 +25,11 @@ ALERT_CHANGES = "alerts.changes.v1"
 LIVE = "settled:live"
 _KEPT_IN_STREAM = 10_000
 _LEASE = timedelta(seconds=30)
-_TO_TELL = text("due_at IS NOT NULL")
+_UNPUBLISHED = text("due_at IS NOT NULL")
 
 
 class OutboxRow(Base):
-    """One event for the streams. `published_at` is empty until it has been told and its effects are done."""
+    """An event for the streams. `published_at` is empty until it is published and its effects are done."""
 
     __tablename__ = "outbox"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -44,26 +43,38 @@ class OutboxRow(Base):
     tries: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)
 
-    __table_args__ = (Index("ix_outbox_due", "due_at", postgresql_where=_TO_TELL, sqlite_where=_TO_TELL),)
+    __table_args__ = (Index("ix_outbox_due", "due_at", postgresql_where=_UNPUBLISHED, sqlite_where=_UNPUBLISHED),)
 
 
 def emit(stream: str, kind: str, subject: str, payload: dict[str, Any]) -> None:
-    """Write one event into the current unit, to be told after its commit."""
-    at = clock.now()
-    add_last(OutboxRow, stream=stream, kind=kind, subject=subject, payload=payload, created_at=at, due_at=at)
+    """Write one event in the current transaction; it is published after the commit."""
+    db.session.execute(insert(table(OutboxRow)).inline(), [row(stream, kind, subject, payload, clock.now())])
+
+
+def row(stream: str, kind: str, subject: str, payload: dict[str, Any], at: datetime) -> dict[str, Any]:
+    """Columns of an event that is due at once."""
+    return {
+        "stream": stream,
+        "kind": kind,
+        "subject": subject,
+        "payload": payload,
+        "created_at": at,
+        "due_at": at,
+        "tries": 0,
+    }
 
 
 def wake(channel: str, message: dict[str, Any]) -> None:
-    """After the commit, tell open pages that something changed, once for what is last said on a channel. Lost when
-    Redis is away: pages compare at each heartbeat.
+    """Notify open pages after the commit; only the last message per channel is sent. It is lost while Redis is
+    unavailable: pages compare their state at each heartbeat.
     """
     after_commit_once(_publish, (channel, message))
 
 
-def _publish(said: list[tuple[str, dict[str, Any]]]) -> None:
+def _publish(messages: list[tuple[str, dict[str, Any]]]) -> None:
     def all_of_it(client: Any) -> None:
         pipe = client.pipeline(transaction=False)
-        for channel, message in dict(said).items():
+        for channel, message in dict(messages).items():
             pipe.publish(channel, json.dumps(message))
         pipe.execute()
 
@@ -72,64 +83,66 @@ def _publish(said: list[tuple[str, dict[str, Any]]]) -> None:
 
 
 def relay(effects: Callable[[str, dict[str, Any]], None], *, limit: int = 200) -> int:
-    """Tell events that are due, oldest first, at most `limit`, and return how many.
+    """Publish due events, oldest first, at most `limit`, and return their number.
 
-    Each one: its effects, its stream, the mark. Told at least once: a crash before the mark tells it again under the
-    same id, and effects are keyed so that the second time does nothing. One that fails waits and lets the others pass.
+    For each event: run its effects, append it to its stream, mark it as published. Publication is at least once: after
+    a crash before the mark it is published again under the same id, and effects are idempotent. A failing event is
+    retried later and does not delay the others.
     """
     rows = _claim(limit)
     if not rows:
         return 0
-    told, failed = _follow(rows, effects)
-    away = _to_streams(told)
+    published, failed = _follow(rows, effects)
+    away = _to_streams(published)
     if away:
-        failed |= {row["id"]: away for row in told}
-        told = []
-    with writing():
+        failed |= {row["id"]: away for row in published}
+        published = []
+    with transaction():
         at = clock.now()
         db.session.execute(
             update(OutboxRow)
-            .where(OutboxRow.id.in_([row["id"] for row in told]))
+            .where(OutboxRow.id.in_([row["id"] for row in published]))
             .values(due_at=None, published_at=at, error=None)
         )
         for row_id, why in failed.items():
             later = at + timedelta(seconds=5)
             db.session.execute(update(OutboxRow).where(OutboxRow.id == row_id).values(due_at=later, error=why[:500]))
-    return len(told)
+    return len(published)
 
 
 def _follow(
     rows: list[dict[str, Any]], effects: Callable[[str, dict[str, Any]], None]
 ) -> tuple[list[dict[str, Any]], dict[int, str]]:
-    """What follows from events: the rows of which all is done, and why each other one failed.
+    """Run the effects of events: returns the rows whose effects are all done, and the error of each other row.
 
-    All of them in one unit; each by itself once one has failed, for what they do may be done twice.
+    All run in one transaction; after a failure each runs in its own, since effects may be repeated.
     """
     try:
-        with writing():
+        with transaction():
             for row in rows:
                 effects(row["kind"], row["payload"])
         return rows, {}
-    except Exception:  # noqa: BLE001 - one poisoned row must never stop the others
+    except Exception:  # noqa: BLE001 - one event must not stop the others
         db.session.rollback()
-    told, failed = [], {}
+    published, failed = [], {}
     for row in rows:
         try:
             effects(row["kind"], row["payload"])
-            told.append(row)
+            published.append(row)
         except Exception as error:  # noqa: BLE001
             db.session.rollback()
             failed[row["id"]] = f"{type(error).__name__}: {error}"
-    return told, failed
+    return published, failed
 
 
 def waiting() -> int:
-    """How many events are due to be told."""
+    """The number of events that are due."""
     found = db.session.scalar(select(func.count()).select_from(OutboxRow).where(OutboxRow.due_at <= clock.now())) or 0
     db.session.rollback()
     return found
 
 
+@transactional
 def _claim(limit: int) -> list[dict[str, Any]]:
     at = clock.now()
     candidates = (
@@ -138,18 +151,17 @@ def _claim(limit: int) -> list[dict[str, Any]]:
     if not db.session.execute(candidates.limit(1)).first():
         db.session.rollback()
         return []
-    with writing():
-        rows = db.session.execute(
-            update(OutboxRow)
-            .where(OutboxRow.id.in_(candidates.with_for_update(skip_locked=True)), OutboxRow.due_at <= at)
-            .values(due_at=at + _LEASE, tries=OutboxRow.tries + 1)
-            .returning(OutboxRow.id, OutboxRow.stream, OutboxRow.kind, OutboxRow.subject, OutboxRow.payload)
-        ).mappings()
-        return sorted((dict(row) for row in rows), key=lambda row: row["id"])
+    rows = db.session.execute(
+        update(OutboxRow)
+        .where(OutboxRow.id.in_(candidates.with_for_update(skip_locked=True)), OutboxRow.due_at <= at)
+        .values(due_at=at + _LEASE, tries=OutboxRow.tries + 1)
+        .returning(OutboxRow.id, OutboxRow.stream, OutboxRow.kind, OutboxRow.subject, OutboxRow.payload)
+    ).mappings()
+    return sorted((dict(row) for row in rows), key=lambda row: row["id"])
 
 
 def _to_streams(rows: list[dict[str, Any]]) -> str | None:
-    """Put events on their streams; returns why that failed, if it did."""
+    """Append events to their streams; returns the error, if any."""
 
     def add(client: Any) -> None:
         pipe = client.pipeline(transaction=False)

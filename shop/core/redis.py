@@ -1,7 +1,7 @@
-"""Redis, which makes things fast and is never needed for money.
+"""Redis client: optional, never required for payments.
 
-Every use goes through `attempt`, which gives up quickly and remembers for a moment that Redis is away, so that a hung
-server costs each process half a second now and then and not half a second per request.
+Every use goes through `attempt`, which fails fast and then pauses, so that a hung server costs each process half a
+second a second or so instead of half a second per request.
 """
 
 from __future__ import annotations
@@ -13,21 +13,43 @@ from typing import Any, TypeVar
 import redis
 from flask import Flask, current_app
 from redis.backoff import NoBackoff
+from redis.connection import ConnectionPool, UnixDomainSocketConnection
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
 T = TypeVar("T")
-_REST = 1.0  # seconds without a new try after a failure
+_REST = 1.0  # seconds without a new attempt after a failure
 
 
 class RedisAway(Exception):
-    """Redis did not answer, or has just not answered, or there is none."""
+    """Redis did not answer, failed a moment ago, or is not configured."""
 
 
 class _State:
     def __init__(self) -> None:
         self.client: redis.Redis | None = None
         self.away_until = 0.0
+        self.failed = False
+
+
+class _FixedTimeouts(ConnectionPool):
+    """A pool whose connections keep its timeouts.
+
+    RQ raises `socket_timeout` in the options of any client that a `Worker` is made with, also one that only lists
+    workers, to 415 seconds: after that every new connection of the process would wait that long for a hung server.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._timeouts = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout")}
+
+    def make_connection(self) -> Any:
+        self.connection_kwargs.update(self._timeouts)
+        return super().make_connection()
+
+
+UnixDomainSocketConnection.port = 0  # type: ignore[attr-defined]
+"""redis-py 8.1 reads this attribute after a connect timeout; without it AttributeError replaces TimeoutError."""
 
 
 def init_app(app: Flask) -> None:
@@ -35,15 +57,17 @@ def init_app(app: Flask) -> None:
 
 
 def connect(url: str, *, insecure_tls: bool = False, **options: Any) -> redis.Redis:
-    """A client that answers or fails within half a second. Blocking readers pass their own `socket_timeout`."""
+    """A client whose calls return or fail within half a second. Blocking readers pass their own `socket_timeout`."""
     options = {"socket_connect_timeout": 0.25, "socket_timeout": 0.5, "retry": Retry(NoBackoff(), 0), **options}
     if insecure_tls and url.startswith("rediss://"):
         options["ssl_cert_reqs"] = "none"
-    return redis.Redis.from_url(url, **options)
+    client = redis.Redis(connection_pool=_FixedTimeouts.from_url(url, **options))
+    client.auto_close_connection_pool = True  # as Redis.from_url does
+    return client
 
 
 def client(**options: Any) -> redis.Redis:
-    """This app's client; with `options`, a new one. Raises RedisAway when no Redis is configured."""
+    """The client of this app; with `options`, a new one. Raises RedisAway when no Redis is configured."""
     url, insecure = current_app.config["REDIS_URL"], current_app.config["REDIS_TLS_INSECURE"]
     if not url:
         raise RedisAway("no REDIS_URL")
@@ -56,19 +80,26 @@ def client(**options: Any) -> redis.Redis:
 
 
 def attempt(use: Callable[[redis.Redis], T]) -> T:
-    """`use(client)`. Raises RedisAway when Redis is away."""
+    """Return `use(client)`. Raises RedisAway when Redis is unavailable.
+
+    After a failure one caller per second retries; the others fail at once.
+    """
     state: _State = current_app.extensions["settled_redis"]
     if time.monotonic() < state.away_until:
-        raise RedisAway("resting after a failure")
-    try:
-        return use(client())
-    except RedisError as error:
+        raise RedisAway("paused after a failure")
+    if state.failed:
         state.away_until = time.monotonic() + _REST
+    try:
+        answer = use(client())
+    except (RedisError, OSError) as error:
+        state.failed, state.away_until = True, time.monotonic() + _REST
         raise RedisAway(str(error)) from error
+    state.failed, state.away_until = False, 0.0
+    return answer
 
 
 def is_here() -> bool:
-    """Whether Redis answers now."""
+    """True if Redis answers now."""
     try:
         return bool(attempt(lambda r: r.ping()))
     except RedisAway:

@@ -1,1 +1,1 @@
-"""What is on the shelf, and what of it is spoken for."""
+"""Stock and reservations."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from shop.core.column_types import EnumText
 from shop.core.db import Base, UtcDateTime
 
 
 class Stock(Base):
-    """Units of one SKU. `on_hand` includes what is reserved; what can be sold is the difference, never negative."""
+    """Units of one SKU. `on_hand` includes `reserved`; their difference is available and never negative."""
 
     __tablename__ = "stock"
     sku: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -24,6 +26,14 @@ class Stock(Base):
     )
 
 
+class ReservationState(StrEnum):
+    """State of reserved stock."""
+
+    HELD = "HELD"
+    SOLD = "SOLD"
+    RELEASED = "RELEASED"
+
+
 class Reservation(Base):
     """Units of one SKU for one order: HELD while it may be paid, then SOLD or RELEASED."""
 
@@ -31,7 +41,7 @@ class Reservation(Base):
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), primary_key=True)
     sku: Mapped[str] = mapped_column(ForeignKey("stock.sku"), primary_key=True)
     quantity: Mapped[int]
-    state: Mapped[str] = mapped_column(Text, default="HELD")
+    state: Mapped[ReservationState] = mapped_column(EnumText(ReservationState), default=ReservationState.HELD)
 
     __table_args__ = (
         CheckConstraint("quantity > 0", name="quantity_positive"),
@@ -41,7 +51,7 @@ class Reservation(Base):
 
 
 class StockMovement(Base):
-    """Units that came in or were corrected: receipt, adjustment, return. What is sold follows from paid orders."""
+    """Units received or corrected: receipt, adjustment, return. Sold units are counted by reservations."""
 
     __tablename__ = "stock_movements"
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -1,6 +1,4 @@
-"""Reserve, release, confirm: one conditional UPDATE for each SKU, always in the order of SKUs so that none wait in a
-circle.
-"""
+"""Reserve and release stock: one conditional UPDATE per SKU, always in the order of SKUs, which avoids deadlocks."""
 
 from __future__ import annotations
 
@@ -9,16 +7,17 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import bindparam, select, update
 
 from shop.core import clock
-from shop.core.db import changed, db, rows, rows_of_each, table
-from shop.core.errors import Refusal
-from shop.core.later import change_last, do_last
-from shop.inventory.models import Reservation, Stock, StockMovement
+from shop.core.db import changed, db, table, transactional
+from shop.core.errors import BadInput
+from shop.inventory.models import Reservation, ReservationState, Stock, StockMovement
+from shop.inventory.refusals import OutOfStock
 
 _STOCK, _RESERVATIONS = table(Stock), table(Reservation)
-_LET_GO = (  # one statement for what goes back and for what is sold: then a unit changes all of its SKUs in their order
+_LET_GO = update(_STOCK).where(_STOCK.c.sku == bindparam("of")).values(reserved=_STOCK.c.reserved - bindparam("units"))
+_TAKE = (
     update(_STOCK)
-    .where(_STOCK.c.sku == bindparam("of"))
-    .values(reserved=_STOCK.c.reserved - bindparam("units"), on_hand=_STOCK.c.on_hand - bindparam("sold"))
+    .where(_STOCK.c.sku == bindparam("of"), _STOCK.c.on_hand - _STOCK.c.reserved >= bindparam("units"))
+    .values(reserved=_STOCK.c.reserved + bindparam("units"))
 )
 _TURN = (
     update(_RESERVATIONS)
@@ -28,76 +27,65 @@ _TURN = (
 )
 
 
-class OutOfStock(Refusal):
-    """Fewer units than wanted can be sold. `details["short"]` lists sku and what is available."""
-
-    def __init__(self, short: list[dict[str, int | str]]) -> None:
-        super().__init__("out_of_stock", "Some of what you want is no longer in stock.", short=short)
+MOST_ON_HAND = 1_000_000
+"""Units of one SKU that `restock` allows."""
 
 
 def available(skus: Iterable[str]) -> dict[str, int]:
-    """Units of each SKU that can still be sold; 0 for a SKU that is not known."""
+    """Available units of each SKU; 0 for an unknown SKU."""
     wanted = list(skus)
     found = db.session.execute(select(Stock.sku, Stock.on_hand - Stock.reserved).where(Stock.sku.in_(wanted))).all()
     return dict.fromkeys(wanted, 0) | {row[0]: row[1] for row in found}
 
 
 def receive(sku: str, quantity: int, kind: str = "receipt") -> None:
-    """Book units in (or out, when negative and `kind` is adjustment). Part of the caller's unit."""
+    """Record received units, or a correction with `kind` adjustment, in the caller's transaction."""
     if not changed(update(Stock).where(Stock.sku == sku).values(on_hand=Stock.on_hand + quantity)):
         db.session.add(Stock(sku=sku, on_hand=quantity, reserved=0))
         db.session.flush()
     db.session.add(StockMovement(sku=sku, quantity=quantity, kind=kind, at=clock.now()))
 
 
-def reserve(order_id: int, quantities: Mapping[str, int]) -> None:
-    """Hold units for an order. Part of the caller's unit. Raises OutOfStock, and then the unit must not be
-    committed.
+@transactional
+def restock(sku: str, quantity: int) -> int:
+    """Receive units of a SKU and return the available units. The stock movement `receipt` records it.
+
+    Raises BadInput `bad_quantity` for less than one unit, or when more than MOST_ON_HAND would be on hand.
     """
-    short = [sku for sku in sorted(quantities) if not _take(sku, quantities[sku])]
+    if quantity < 1:
+        raise BadInput("bad_quantity", "Quantity must be a whole number of at least 1.")
+    receive(sku, quantity)
+    on_hand = db.session.scalars(select(Stock.on_hand).where(Stock.sku == sku)).one()
+    if on_hand > MOST_ON_HAND:
+        raise BadInput("bad_quantity", f"There cannot be more than {MOST_ON_HAND:,} units of a product on hand.")
+    return available([sku])[sku]
+
+
+def reserve(order_id: int, quantities: Mapping[str, int]) -> None:
+    """Reserve units for an order. Part of the caller's transaction. Raises OutOfStock, after which the transaction must
+    not be committed.
+    """
+    skus = sorted(quantities)
+    short = [sku for sku in skus if not _take(sku, quantities[sku])]
     if short:
         left = available(short)
         raise OutOfStock([{"sku": sku, "available": left[sku]} for sku in short])
-    db.session.add_all(Reservation(order_id=order_id, sku=sku, quantity=quantities[sku]) for sku in sorted(quantities))
-    db.session.flush()
+    held = [
+        {"order_id": order_id, "sku": sku, "quantity": quantities[sku], "state": ReservationState.HELD} for sku in skus
+    ]
+    db.session.execute(_RESERVATIONS.insert(), held)
 
 
 def release(order_id: int) -> None:
-    """Give back what an order holds. Harmless when it holds nothing."""
-    for sku, quantity in _turn(order_id, "HELD", "RELEASED"):
-        change_last(_LET_GO, of=sku, units=quantity, sold=0)
-
-
-def confirm(order_id: int) -> None:
-    """At the end of the unit, what an order holds leaves the shelf, because it was paid. Harmless the second time."""
-    do_last(_sell, order_id)
-
-
-def _sell(order_ids: list[int]) -> None:
-    turned = rows_of_each(_TURN, [{"order": one, "source": "HELD", "target": "SOLD"} for one in sorted(order_ids)])
-    for sku, quantity in (row for found in turned for row in found):
-        change_last(_LET_GO, of=sku, units=quantity, sold=quantity)
-
-
-def hold_again(order_id: int) -> bool:
-    """Hold again what was released, all of it or nothing. False when some of it has been sold meanwhile."""
-    with db.session.begin_nested() as savepoint:
-        turned = _turn(order_id, "RELEASED", "HELD")  # first, so that of two at once only one takes units
-        if not all(_take(sku, quantity) for sku, quantity in turned):
-            savepoint.rollback()
-            return False
-    return True
+    """Release the reservations of an order. No effect if there are none."""
+    for sku, quantity in _turn(order_id, ReservationState.HELD, ReservationState.RELEASED):
+        db.session.execute(_LET_GO, {"of": sku, "units": quantity})
 
 
 def _take(sku: str, quantity: int) -> bool:
-    return bool(
-        changed(
-            update(Stock)
-            .where(Stock.sku == sku, Stock.on_hand - Stock.reserved >= quantity)
-            .values(reserved=Stock.reserved + quantity)
-        )
-    )
+    return bool(changed(_TAKE, {"of": sku, "units": quantity}))
 
 
 def _turn(order_id: int, source: str, target: str) -> list[tuple[str, int]]:
-    return sorted((sku, quantity) for sku, quantity in rows(_TURN, order=order_id, source=source, target=target))
+    turned = db.session.execute(_TURN, {"order": order_id, "source": source, "target": target})
+    return sorted((row.sku, row.quantity) for row in turned)

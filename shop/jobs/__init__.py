@@ -1,1 +1,3 @@
-"""Later work: rows with a due time are the truth; the clock finds them, and RQ does them sooner and in parallel."""
+"""Background work. Database rows with a due time are authoritative; the clock finds them, and RQ does the work sooner
+and in parallel.
+"""

@@ -1,6 +1,7 @@
-"""The invariants by the clock: every half minute it looks at the orders that have changed.
+"""Invariant checks by the clock, every 30 seconds, on the orders that have changed.
 
-What is broken at two looks in a row was not just on its way: it is logged, counted, and raised as an alert, once.
+A violation in two consecutive checks is logged, counted and raised as an alert, once; a single one may be work in
+progress.
 """
 
 from __future__ import annotations
@@ -13,26 +14,28 @@ from typing import Any
 
 from flask import current_app
 
-from shop.alerts import desk
+from shop.alerts import store
 from shop.core import logs, metrics
-from shop.core.db import retried, writing
-from shop.reports import invariants
-from shop.reports.invariants import changed
-from shop.reports.invariants.scope import Scope
+from shop.core.db import transactional
+from shop.integrity import invariants
+from shop.integrity.invariants import changed
+from shop.integrity.invariants.scope import Scope
 
 log = logs.get()
 EVERY = 30.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 AT_ONCE = 20
-"""Rows of one invariant that become alerts at one look."""
+"""Rows of one invariant that raise alerts in one check."""
 _Broken = dict[tuple[str, str], dict[str, Any]]
 
 
 @dataclass
 class _Last:
-    """What this process saw last. Two clocks both look, which costs little; the alerts' own index keeps them once."""
+    """State of the checks in this process. With two clocks both check; the unique index on alerts prevents
+    duplicates.
+    """
 
-    looked: float = float("-inf")
+    checked_at: float = float("-inf")
     before: int | None = None
     position: int = 0
     suspects: list[int] = field(default_factory=list)
@@ -45,14 +48,14 @@ def _last() -> _Last:
 
 
 def due() -> list[int]:
-    """One number when it is time to look."""
-    return [0] if time.monotonic() - _last().looked >= EVERY else []
+    """A single row when a check is due."""
+    return [0] if time.monotonic() - _last().checked_at >= EVERY else []
 
 
-def look(_number: int = 0) -> None:
-    """Look at what has changed since the look before the last one, so that everything is looked at twice."""
+def check_due(_number: int = 0) -> None:
+    """Check the changes since the check before the last one, so that every change is checked twice."""
     last = _last()
-    last.looked = time.monotonic()
+    last.checked_at = time.monotonic()
     if last.before is None:
         last.before = last.position = changed.newest()
     found = changed.since(last.before)
@@ -70,17 +73,13 @@ def look(_number: int = 0) -> None:
 
 
 def _mark(row: dict[str, Any]) -> str:
-    """Tells one row from another."""
+    """A key that identifies a row."""
     return f"{zlib.crc32(json.dumps(row, sort_keys=True).encode()):08x}"
 
 
 def _raise(name: str, mark: str, what: dict[str, Any]) -> None:
-    cause = desk.Cause("OPS_INVARIANT", name, mark, desk.WATCH, what["row"], {"holds": what["says"]})
+    cause = store.Cause("OPS_INVARIANT", name, mark, store.WATCH, what["row"], {"holds": what["says"]})
 
-    def unit() -> int | None:
-        with writing():
-            return desk.say(cause)
-
-    if retried(unit) is not None:
+    if transactional(store.raise_alert)(cause) is not None:
         metrics.INVARIANTS.labels(name).inc()
         log.error("invariant.broken", name=name, **{"row": what["row"]})

@@ -1,4 +1,4 @@
-"""What there is to do later, as a table. A new kind of later work is a row here."""
+"""Table of due work. A new kind of work is a row here."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from shop.alerts import lookouts, watch
-from shop.checkout import closing, saga
+from shop.alerts import conditions, watcher
+from shop.checkout import end_order, saga
 from shop.core import outbox
-from shop.jobs import effects, invariants
-from shop.payments import inbox, poll, refund_sending
+from shop.jobs import effects, invariants, retention
+from shop.payments.polling import poll
+from shop.payments.refunds import send
+from shop.payments.webhooks import inbox
 
 
 @dataclass(frozen=True)
 class Work:
-    """`due()` lists ids, `do(id)` does one and may be repeated. `shared` work is handed to RQ workers in batches.
+    """`due()` lists ids; `do(id)` does one and is idempotent. `shared` work is handed to RQ workers in batches.
 
-    `take(ids)`, where there is one, claims some in one unit, and only those that it returns are done.
+    `take(ids)`, where present, claims some in one transaction; only the ids that it returns are done.
     """
 
     kind: str
@@ -35,16 +37,17 @@ WORK: tuple[Work, ...] = (
     Work("inbox", inbox.due, inbox.apply),
     Work("saga", saga.due, saga.resume),
     Work("poll", poll.due_payments, poll.ask_taken, shared=True, take=poll.take),
-    Work("refund", refund_sending.due, refund_sending.do, shared=True),
-    Work("closing", closing.due, closing.finish, shared=True),
+    Work("refund", send.due, send.do, shared=True),
+    Work("closing", end_order.due, end_order.end_due, shared=True),
     Work("outbox", lambda: list(range(min(5, -(-outbox.waiting() // 200)))), _relay),
-    Work("watch", watch.due, watch.look),
-    Work("lookout", lookouts.due, lookouts.look),
-    Work("invariants", invariants.due, invariants.look),
+    Work("watch", watcher.due, watcher.check_due),
+    Work("conditions", conditions.due, conditions.check_due),
+    Work("invariants", invariants.due, invariants.check_due),
+    Work("retention", retention.due, retention.step),
 )
 BY_KIND = {work.kind: work for work in WORK}
 EVERY = 1.0
-"""Seconds between two looks of the clock at what is due."""
+"""Seconds between two passes of the clock."""
 BATCH = 20
 HELP_AFTER = 10.0
 """Seconds after which the clock does shared work itself that no worker has done."""

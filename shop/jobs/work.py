@@ -1,9 +1,8 @@
-"""Doing later work: in a worker, in the clock, or at once. Each item stands for itself; one that fails stops no
-other.
-"""
+"""Execution of due work: in a worker, in the clock, or in a command. A failing item does not stop the others."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,6 +11,7 @@ from flask import Flask, current_app
 
 from shop.core import logs, metrics
 from shop.core.db import db
+from shop.core.errors import PassiveCopy
 from shop.jobs.schedule import BY_KIND, WORK, Work
 
 log = logs.get()
@@ -19,28 +19,32 @@ PARALLEL = 8
 
 
 def batch(kind: str, ids: list[Any]) -> int:
-    """Do some items of one kind, several at a time, and return how many went well. This is what RQ workers call."""
+    """Do some items of one kind, several at a time; returns the number of successes. RQ workers call it."""
     return _all(BY_KIND[kind], ids, parallel=PARALLEL)
 
 
 def sweep(rounds: int = 5) -> dict[str, int]:
-    """Do everything that is due, now, in this process, again while doing it makes more due; returns how many of each
-    kind.
+    """Do all due work now, in this process, and repeat while that makes more work due; returns the number of items by
+    kind. After `rounds` repetitions only items that were not done before count.
     """
     done: dict[str, int] = {}
-    for _ in range(rounds):
-        found = 0
+    seen: set[tuple[str, Any]] = set()
+    for number in itertools.count(1):
+        found: set[tuple[str, Any]] = set()
         for work in WORK:
             ids = work.due()
-            found += len(ids)
+            found |= {(work.kind, item) for item in ids}
             done[work.kind] = done.get(work.kind, 0) + _all(work, ids, parallel=PARALLEL if work.shared else 1)
-        if not found:
+        if not found or (number >= rounds and found <= seen):
             break
+        seen |= found
     return done
 
 
 def _all(work: Work, ids: Iterable[Any], parallel: int) -> int:
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    if app.config["SETTLED_PASSIVE"]:
+        raise PassiveCopy
     ids = list(ids)
     if work.take and ids:
         ids = work.take(ids)

@@ -1,1 +1,1 @@
-"""Where the money is: double entry, every journal balanced or refused."""
+"""Double-entry ledger: every journal balances or is refused."""

@@ -1,35 +1,34 @@
-"""The accounts, by name."""
+"""Chart of accounts."""
 
 from __future__ import annotations
 
 SALES = "sales"
-"""What buyers paid for orders."""
+"""Sales: what customers paid for orders."""
 REFUNDS = "refunds"
-"""What went back to buyers of what they had paid for orders."""
-ASIDE = "aside"
-"""Money that came and pays nothing: late, double, wrong. It belongs to whoever sent it."""
+"""Refunds of sales."""
+UNALLOCATED_FUNDS = "unallocated_funds"
+"""Unallocated funds: captured money that pays no order (late, duplicate, mismatch). It belongs to its sender."""
 DIFFERENCES = "differences"
-"""What people accepted above (credit) or below (debit) the price of an order."""
+"""Differences that staff accepted above (credit) or below (debit) the price of an order."""
 GOODWILL = "goodwill"
-"""Store credit that we gave away."""
+"""Store credit given away."""
 FEES = "fees"
-"""What acquirers kept of what they took."""
+"""Fees that acquirers kept."""
 DISPUTES = "disputes"
-"""What customers' banks have taken back, and we may win again."""
-BY_HAND = "by_hand"
-"""What people have sent to buyers by bank transfer, from the owner's account. Nobody has made up for it out of SETTLED.
-"""
-SETTLED = "settled"
-"""What acquirers have handed over to our bank account. Payouts go out from here."""
-PAID_OUT = "paid_out"
-"""What has left our bank account for the owner's."""
+"""Disputed money that customers' banks have taken back and that may be won back."""
+MANUAL_REFUNDS = "manual_refunds"
+"""Manual refunds: bank transfers to customers from the owner's account, not yet reimbursed from BANK."""
+BANK = "bank"
+"""Bank: money that acquirers have paid to our bank account. Payouts are made from it."""
+OWNER_PAYOUTS = "owner_payouts"
+"""Owner payouts: money transferred from our bank account to the owner."""
 
 
 def receivable(provider: str) -> str:
-    """What an acquirer has taken for us and not handed over yet."""
+    """Receivable of an acquirer: captured for us and not paid to us yet."""
     return f"receivable:{provider}"
 
 
 def store_credit(user_id: int) -> str:
-    """What we owe a customer and hold as store credit."""
+    """Store credit that we owe a customer."""
     return f"store_credit:{user_id}"

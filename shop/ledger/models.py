@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from shop.core.column_types import EnumText
 from shop.core.db import Base, MinorUnits, UtcDateTime
-from shop.core.money import Money
 
 
 class Journal(Base):
-    """One fact about money, named by what caused it: the same fact is never written twice."""
+    """A movement of money, identified by its cause, so that it is never booked twice."""
 
     __tablename__ = "journals"
     key: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -24,7 +25,7 @@ class Journal(Base):
 
 
 class LedgerEntry(Base):
-    """One side of a journal, in minor units: positive debits the account, negative credits it."""
+    """An entry of a journal, in minor units: positive debits the account, negative credits it."""
 
     __tablename__ = "ledger_entries"
     journal_key: Mapped[str] = mapped_column(ForeignKey("journals.key"), primary_key=True)
@@ -37,10 +38,10 @@ class LedgerEntry(Base):
 
 
 class StoreCredit(Base):
-    """What a customer has with us in one currency. `balance` includes what is held; the difference can be spent.
+    """The store credit of a customer in one currency. `balance` includes `held`; the rest can be spent.
 
-    The ledger says the same: `balance` is what stands on the customer's account. It is kept here too because a
-    conditional UPDATE of one row is what decides between two checkouts at once.
+    The ledger has the same `balance` on the customer's account. It is also kept here because a conditional UPDATE of
+    one row decides between two concurrent checkouts.
     """
 
     __tablename__ = "store_credits"
@@ -55,15 +56,25 @@ class StoreCredit(Base):
     )
 
 
+class HoldState(StrEnum):
+    """State of store credit that is held for an order."""
+
+    HELD = "HELD"
+    USED = "USED"
+    RELEASED = "RELEASED"
+
+
 class CreditHold(Base):
-    """Store credit for one order: HELD while it may be paid, then USED or RELEASED. `refunded_amount` came back."""
+    """Store credit held for one order: HELD while the order may be paid, then USED or RELEASED. `refunded_amount` was
+    returned to the customer.
+    """
 
     __tablename__ = "credit_holds"
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     currency: Mapped[str] = mapped_column(Text)
     amount: Mapped[MinorUnits]
-    state: Mapped[str] = mapped_column(Text, default="HELD")
+    state: Mapped[HoldState] = mapped_column(EnumText(HoldState), default=HoldState.HELD)
     refunded_amount: Mapped[MinorUnits] = mapped_column(default=0)
 
     __table_args__ = (
@@ -74,10 +85,10 @@ class CreditHold(Base):
 
 
 class Funds(Base):
-    """What acquirers have handed over in one currency and has not been paid out, as on the ledger's SETTLED account.
+    """Money that acquirers have paid in one currency and that is not paid out, as on the ledger's bank account.
 
-    `promised` is asked for by payouts that nobody has decided about. A file may take money back, so `settled` may fall
-    below it; then a payout is refused when it is to be approved.
+    `promised` is the sum of undecided payouts. A settlement file may take money back, so `settled` may fall below it; a
+    payout is then refused at its approval.
     """
 
     __tablename__ = "funds"
@@ -86,28 +97,3 @@ class Funds(Base):
     promised: Mapped[MinorUnits] = mapped_column(default=0)
 
     __table_args__ = (CheckConstraint("promised >= 0", name="promised_not_negative"),)
-
-
-class Payout(Base):
-    """Settled money on its way out: REQUESTED by one person, APPROVED or REJECTED by another."""
-
-    __tablename__ = "payouts"
-    id: Mapped[str] = mapped_column(Text, primary_key=True)
-    currency: Mapped[str] = mapped_column(Text)
-    amount: Mapped[MinorUnits]
-    state: Mapped[str] = mapped_column(Text, default="REQUESTED", index=True)
-    asked_by: Mapped[str] = mapped_column(Text)
-    asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    note: Mapped[str] = mapped_column(Text, default="")
-    decided_by: Mapped[str | None] = mapped_column(Text)
-    decided_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-
-    __table_args__ = (
-        CheckConstraint("amount > 0", name="amount_positive"),
-        CheckConstraint("state IN ('REQUESTED', 'APPROVED', 'REJECTED')", name="state_known"),
-        CheckConstraint("decided_by <> asked_by OR state <> 'APPROVED'", name="two_people"),
-    )
-
-    @property
-    def money(self) -> Money:
-        return Money(self.amount, self.currency)

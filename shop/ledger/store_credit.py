@@ -1,4 +1,4 @@
-"""What customers have with us: given, held for an order, used, given back. One conditional UPDATE decides each time."""
+"""Store credit: give, hold for an order, use, return. One conditional UPDATE decides each step."""
 
 from __future__ import annotations
 
@@ -7,25 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
 
-from shop.core.db import changed, db, insert
-from shop.core.errors import Refusal
+from shop.core import ids
+from shop.core.db import changed, db, insert, table, transaction
+from shop.core.errors import BadInput
 from shop.core.money import Money
 from shop.ledger import book, chart
-from shop.ledger.models import CreditHold, Journal, LedgerEntry, StoreCredit
-
-
-class NotEnoughCredit(Refusal):
-    """Less store credit is free than was to be used. `details["available"]` is what is, in minor units."""
-
-    def __init__(self, available: Money) -> None:
-        message = f"Only {available.format()} of your store credit can be used."
-        super().__init__("not_enough_credit", message, available=available.amount)
+from shop.ledger.models import CreditHold, HoldState, Journal, LedgerEntry, StoreCredit
+from shop.ledger.refusals import NotEnoughCredit
 
 
 @dataclass(frozen=True)
 class Movement:
-    """One change of a customer's store credit, positive when it grew. `order_id` is what it was about, if anything."""
+    """A change of a customer's store credit, positive for an increase. `order_id` is the order it concerns, if any."""
 
     at: datetime
     kind: str
@@ -34,7 +29,7 @@ class Movement:
 
 
 def available(user_id: int | None, currency: str) -> Money:
-    """What the customer can spend now; nothing for guests."""
+    """The amount that the customer can spend now; zero for guests."""
     free = None
     if user_id is not None:
         free = db.session.scalar(
@@ -46,13 +41,13 @@ def available(user_id: int | None, currency: str) -> Money:
 
 
 def balances(user_id: int) -> list[Money]:
-    """What the customer has in each currency, held or not."""
+    """The customer's balance in each currency, held or not."""
     rows = db.session.scalars(select(StoreCredit).where(StoreCredit.user_id == user_id).order_by(StoreCredit.currency))
     return [Money(row.balance, row.currency) for row in rows if row.balance]
 
 
 def movements(user_id: int, limit: int = 100) -> Sequence[Movement]:
-    """How the customer's store credit has changed, newest first."""
+    """The changes of the customer's store credit, newest first."""
     rows = db.session.execute(
         select(Journal.at, Journal.kind, Journal.order_id, LedgerEntry.amount, LedgerEntry.currency)
         .join(LedgerEntry, LedgerEntry.journal_key == Journal.key)
@@ -63,8 +58,37 @@ def movements(user_id: int, limit: int = 100) -> Sequence[Movement]:
     return [Movement(row.at, row.kind, Money(-row.amount, row.currency), row.order_id) for row in rows]
 
 
+@dataclass(frozen=True)
+class Gift:
+    """Store credit that was given; `is_new` is false when the same key had given `money` before."""
+
+    money: Money
+    is_new: bool
+
+
+def gift(user_id: int, money: Money, *, key: str | None = None) -> Gift:
+    """Give a customer store credit, at the shop's expense; once for each `key`. Raises BadInput for no amount or an
+    empty key.
+    """
+    if money.amount <= 0:
+        raise BadInput("bad_amount", "Amount must be greater than zero.")
+    if key is not None and not key.strip():
+        raise BadInput("bad_key", "The key must not be empty.")
+    name = f"credit_given:{user_id}:{key or ids.token()}"
+    try:
+        with transaction():
+            give(user_id, money, key=name, kind="credit_given", debit=chart.GOODWILL)
+        return Gift(money, is_new=True)
+    except IntegrityError:  # the ledger has a journal of this name
+        earlier = select(LedgerEntry).filter_by(journal_key=name, account=chart.GOODWILL)
+        entry = db.session.scalars(earlier).one()
+        return Gift(Money(entry.amount, entry.currency), is_new=False)
+
+
 def give(user_id: int, money: Money, *, key: str, kind: str, debit: str, order_id: int | None = None) -> None:
-    """Credit a customer, from the account `debit`. Part of the caller's unit; `key` names the fact for ever."""
+    """Credit a customer, debiting the account `debit`, in the caller's transaction. `key` is the journal's idempotency
+    key.
+    """
     db.session.execute(
         insert(StoreCredit)
         .values(user_id=user_id, currency=money.currency, balance=money.amount, held=0)
@@ -76,53 +100,30 @@ def give(user_id: int, money: Money, *, key: str, kind: str, debit: str, order_i
 
 
 def hold(order_id: int, user_id: int, money: Money) -> None:
-    """Keep `money` for an order, in the caller's unit. Raises NotEnoughCredit, and then nothing may be committed."""
+    """Hold `money` for an order, in the caller's transaction. Raises NotEnoughCredit, after which the transaction must
+    be rolled back.
+    """
     if not _take(user_id, money):
         raise NotEnoughCredit(available(user_id, money.currency))
-    db.session.add(CreditHold(order_id=order_id, user_id=user_id, currency=money.currency, amount=money.amount))
-    db.session.flush()
+    values = {"order_id": order_id, "user_id": user_id, "currency": money.currency, "amount": money.amount}
+    db.session.execute(table(CreditHold).insert(), values)
 
 
 def release(order_id: int) -> None:
-    """Let go of what an order holds. Harmless when it holds nothing."""
-    held = _turn(order_id, "HELD", "RELEASED")
+    """Release the store credit that is held for an order. No effect if there is none."""
+    held = _turn(order_id, HoldState.HELD, HoldState.RELEASED)
     if held:
         _change(held, held=StoreCredit.held - held.amount)
 
 
-def use(order_id: int) -> None:
-    """What an order holds is spent, because it was paid. Harmless the second time."""
-    held = _turn(order_id, "HELD", "USED")
-    if held:
-        _change(held, held=StoreCredit.held - held.amount, balance=StoreCredit.balance - held.amount)
-        book.transfer(
-            f"credit_used:{order_id}",
-            "credit_used",
-            Money(held.amount, held.currency),
-            debit=chart.store_credit(held.user_id),
-            credit=chart.SALES,
-            order_id=order_id,
-        )
-
-
-def hold_again(order_id: int) -> bool:
-    """Hold again what was released. False when it has been spent meanwhile; True when there was nothing to hold."""
-    with db.session.begin_nested() as savepoint:
-        freed = _turn(order_id, "RELEASED", "HELD")
-        if freed and not _take(freed.user_id, Money(freed.amount, freed.currency)):
-            savepoint.rollback()
-            return False
-    return True
-
-
 def take_back(order_id: int, money: Money, expected: int | None = None) -> bool:
-    """Set `money` of the credit that paid an order aside for a refund, which then gives it. False when less is left,
-    or something else than `expected`.
+    """Reserve `money` of the credit that paid an order for a refund. False if less remains, or if the remainder differs
+    from `expected`.
     """
     left = CreditHold.amount - CreditHold.refunded_amount
     guard = update(CreditHold).where(
         CreditHold.order_id == order_id,
-        CreditHold.state == "USED",
+        CreditHold.state == HoldState.USED,
         CreditHold.currency == money.currency,
         left >= money.amount,
     )
@@ -132,18 +133,12 @@ def take_back(order_id: int, money: Money, expected: int | None = None) -> bool:
 
 
 def leave(order_id: int, money: Money) -> None:
-    """Undo `take_back`: the refund that it was for was called off."""
+    """Undo `take_back` for a cancelled refund."""
     db.session.execute(
         update(CreditHold)
         .where(CreditHold.order_id == order_id)
         .values(refunded_amount=CreditHold.refunded_amount - money.amount)
     )
-
-
-def left_to_take_back(order_id: int) -> int:
-    """Minor units of the store credit that paid an order and has not come back."""
-    left = select(CreditHold.amount - CreditHold.refunded_amount)
-    return db.session.scalar(left.where(CreditHold.order_id == order_id, CreditHold.state == "USED")) or 0
 
 
 def _take(user_id: int, money: Money) -> bool:
@@ -160,7 +155,7 @@ def _take(user_id: int, money: Money) -> bool:
     )
 
 
-def _turn(order_id: int, source: str, target: str) -> CreditHold | None:
+def _turn(order_id: int, source: HoldState, target: HoldState) -> CreditHold | None:
     return db.session.scalar(
         update(CreditHold)
         .where(CreditHold.order_id == order_id, CreditHold.state == source)

@@ -1,4 +1,4 @@
-"""Pages that change by themselves: one subscriber per process, one rendering per change, one stream per open page."""
+"""Live order pages: one Redis subscriber per process, one rendering per change, one stream per open page."""
 
 from shop.live.sse import blueprint as sse
 

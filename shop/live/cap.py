@@ -1,7 +1,7 @@
-"""How many streams one visitor has open, counted in Redis for all processes.
+"""Limit on open streams per visitor, counted in Redis for all processes.
 
-A browser opens six connections to a host and no more: with six streams, a seventh page would wait for ever. What a
-crash leaves behind here is the oldest and goes first. While Redis is away each process counts its own.
+A browser opens six connections to a host and no more: with six streams a seventh page would never load. Entries left by
+a crash are the oldest and are dropped first. While Redis is unavailable each process counts its own streams.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from shop.core import redis
 from shop.core.outbox import LIVE
 
 STREAMS_PER_SESSION = 4
-_REMEMBERED = 3600  # seconds without a new stream after which a visitor is forgotten
+_REMEMBERED = 3600  # seconds without a new stream after which a visitor's entry expires
 
 
 def claim(app: Flask, session: str, stream: str) -> None:
-    """Count one more stream; whoever holds those that are too many is told, on the channel `settled:live:evict`."""
+    """Count one more stream; publish the streams above the limit on the channel `settled:live:evict`."""
     name = _name(session)
     try:
         with app.app_context():
@@ -34,7 +34,7 @@ def claim(app: Flask, session: str, stream: str) -> None:
 
 
 def release(app: Flask, session: str, stream: str) -> None:
-    """The stream has ended."""
+    """Remove a stream that has ended."""
     try:
         with app.app_context():
             redis.attempt(lambda client: client.zrem(_name(session), stream))

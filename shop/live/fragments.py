@@ -1,4 +1,4 @@
-"""What an open page is sent: rendered once per event and language, and shared by everyone who looks at the order."""
+"""Status fragments for open pages: rendered once per event and language, and shared by all viewers of the order."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from dataclasses import dataclass
 from flask import Flask, render_template
 from flask_babel import force_locale
 
-from shop.checkout.standing import standing
+from shop.checkout.order_status import load_status
 from shop.orders import find
 
-_FRESH = 2.0  # seconds for which a look is shared; countdowns in it are at most so old
+_FRESH = 2.0  # seconds for which a fragment is shared; its countdowns are at most so old
 _KEPT = 512
 
 
 @dataclass(frozen=True)
-class Look:
-    """An order as it stands: number of its newest event, its standing, whether all is final, and the update to swap in.
-
-    `html` is empty when the viewer has seen this already.
+class Fragment:
+    """Current status of an order: number of its newest event, status key, finality, and the HTML to swap in. `html` is
+    empty when the viewer has this status already.
     """
 
     seq: int
@@ -31,25 +30,25 @@ class Look:
 
 
 class _Shared:
-    """The latest looks, by order and language; one viewer looks, the others wait for it and share."""
+    """Cache of the latest fragments by order and language; one viewer renders, the others wait and share the result."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.looks: OrderedDict[tuple[str, str], tuple[float, Look]] = OrderedDict()
+        self.fragments: OrderedDict[tuple[str, str], tuple[float, Fragment]] = OrderedDict()
         self.turns: dict[tuple[str, str], threading.Lock] = {}
 
-    def fresh(self, name: tuple[str, str], at_least: int, begun_after: float) -> Look | None:
+    def fresh(self, name: tuple[str, str], at_least: int, begun_after: float) -> Fragment | None:
         with self.lock:
-            at, look = self.looks.get(name, (0.0, None))
+            at, fragment = self.fragments.get(name, (0.0, None))
         recent = at >= begun_after and time.monotonic() - at < _FRESH
-        return look if look and look.seq >= at_least and recent else None
+        return fragment if fragment and fragment.seq >= at_least and recent else None
 
-    def keep(self, name: tuple[str, str], look: Look, begun: float) -> None:
+    def keep(self, name: tuple[str, str], fragment: Fragment, begun: float) -> None:
         with self.lock:
-            self.looks[name] = (begun, look)
-            self.looks.move_to_end(name)
-            while len(self.looks) > _KEPT:
-                oldest, _ = self.looks.popitem(last=False)
+            self.fragments[name] = (begun, fragment)
+            self.fragments.move_to_end(name)
+            while len(self.fragments) > _KEPT:
+                oldest, _ = self.fragments.popitem(last=False)
                 self.turns.pop(oldest, None)
 
     def turn(self, name: tuple[str, str]) -> threading.Lock:
@@ -57,7 +56,7 @@ class _Shared:
             return self.turns.setdefault(name, threading.Lock())
 
 
-def look(
+def current(
     app: Flask,
     token: str,
     locale: str,
@@ -65,17 +64,21 @@ def look(
     at_least: int = 0,
     begun_after: float = 0.0,
     seen: tuple[int, str] = (-1, ""),
-) -> Look | None:
-    """How the order of `token` stands, not older than event `at_least`; None when the token opens nothing any more.
+) -> Fragment | None:
+    """Current fragment of the order of `token`, not older than event `at_least`; None when the token is no longer
+    valid.
 
-    A look that was begun before `begun_after` (monotonic seconds) is not shared. `seen` is the number and the standing
-    that the viewer has ("" when only the number is known); nothing is rendered for who has it all. Holds a database
-    connection only while it looks. Raises SQLAlchemyError when the database is away.
+    A fragment whose rendering began before `begun_after` (monotonic seconds) is not shared. `seen` is the event number
+    and the status key that the viewer has ("" when only the number is known); nothing is rendered for a viewer that is
+    up to date. Holds a database connection only while it renders. Raises SQLAlchemyError when the database is
+    unavailable.
     """
-    shared: _Shared = app.extensions.get("settled_looks") or app.extensions.setdefault("settled_looks", _Shared())
+    shared: _Shared = app.extensions.get("settled_fragments") or app.extensions.setdefault(
+        "settled_fragments", _Shared()
+    )
     name = (token, locale)
 
-    def usable() -> Look | None:
+    def usable() -> Fragment | None:
         found = shared.fresh(name, at_least, begun_after)
         return found if found and (found.html or _same(found.seq, found.key, seen)) else None
 
@@ -97,12 +100,12 @@ def _same(seq: int, key: str, seen: tuple[int, str]) -> bool:
     return seq == seen[0] and seen[1] in ("", key)
 
 
-def _make(app: Flask, token: str, locale: str, seen: tuple[int, str]) -> Look | None:
+def _make(app: Flask, token: str, locale: str, seen: tuple[int, str]) -> Fragment | None:
     there = app.test_request_context("/", base_url=app.config["SHOP_URL"])  # templates make links
     with app.app_context(), there, force_locale(locale):
         order = find.by_token(token)
         if order is None:
             return None
-        stands = standing(order)
-        html = "" if _same(stands.seq, stands.key, seen) else render_template("shop/_order_update.html", s=stands)
-        return Look(stands.seq, stands.key, stands.final, html)
+        status = load_status(order)
+        html = "" if _same(status.seq, status.key, seen) else render_template("shop/_order_update.html", s=status)
+        return Fragment(status.seq, status.key, status.final, html)

@@ -1,9 +1,9 @@
-"""Who is looking at which order, in this process, and one Redis subscriber that wakes them.
+"""Viewers of orders in this process, and one Redis subscriber that wakes them.
 
-A viewer's mailbox is the number of the newest event, because numbers have no gaps and a page shows the present: however
-slow a client is, what it has not been told fits in that number, and nothing can overflow. Redis' pub/sub loses messages
-silently, so numbers are compared with the database when the subscription is new, and all the time while there is none.
-Threads and locks are Python's: under gevent they are greenlets.
+A viewer stores only the number of the newest event, because numbers have no gaps and a page shows the current state:
+the backlog of a slow client never grows. Redis pub/sub loses messages silently, so numbers are compared with the
+database when the subscription is new, and continuously while there is none. Threads and locks are Python's: under
+gevent they are greenlets.
 """
 
 from __future__ import annotations
@@ -17,62 +17,69 @@ import weakref
 from typing import Any
 
 from flask import Flask
-from prometheus_client import Gauge
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import RedisError
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from shop.core import logs, redis
+from shop.core import logs, metrics, redis
 from shop.core.db import db
 from shop.core.outbox import LIVE
 from shop.live import cap
 from shop.orders.models import Order
 
 WITHOUT_REDIS = 1.5
-"""Seconds between two looks at the database, and two tries to subscribe, while Redis is away."""
-_PING = 2.0  # seconds of silence after which Redis is asked whether it is there; as many again and it is not
+"""Seconds between two comparisons with the database, and between two attempts to subscribe, while Redis is away."""
+_PING = 2.0  # seconds of silence after which Redis is pinged; after as many again it counts as unavailable
 _CHUNK = 500
 
-OPEN = Gauge("settled_open_streams", "Open event streams", ["channel"], multiprocess_mode="livesum")
+OPEN = metrics.Gauge("settled_open_streams", "Open event streams", ["channel"], multiprocess_mode="livesum")
 log = logs.get()
 _hubs: weakref.WeakSet[Hub] = weakref.WeakSet()
 
 
-class Viewer:
-    """One open stream. `newest` is the number of the newest event known; `evicted` and `closing` tell it to end."""
+class Full(Exception):
+    """The limit of streams of this process, of the client network or of the order is reached."""
 
-    def __init__(self, order_id: int, session: str, newest: int) -> None:
+
+class Viewer:
+    """An open stream. `newest` is the number of the newest event known; `evicted` and `closing` notify it to end."""
+
+    def __init__(self, order_id: int, session: str, newest: int, network: str = "") -> None:
         self.id = secrets.token_hex(8)
-        self.order_id, self.session, self.newest = order_id, session, newest
+        self.order_id, self.session, self.newest, self.network = order_id, session, newest, network
         self.evicted = self.closing = False
-        self._bell = threading.Event()
+        self._notified = threading.Event()
 
     def wait(self, seconds: float) -> None:
-        """Return when there is something to tell, at the latest after `seconds`."""
-        self._bell.wait(seconds)
-        self._bell.clear()
+        """Wait for a notification, at most `seconds`."""
+        self._notified.wait(seconds)
+        self._notified.clear()
 
-    def tell(self, newest: int) -> None:
+    def notify(self, newest: int) -> None:
         if newest > self.newest:
             self.newest = newest
-            self._bell.set()
+            self._notified.set()
 
     def evict(self) -> None:
         self.evicted = True
-        self._bell.set()
+        self._notified.set()
 
     def close(self) -> None:
         self.closing = True
-        self._bell.set()
+        self._notified.set()
 
 
 class Hub:
-    """The viewers of this process. Made once per app; the subscriber starts with the first viewer."""
+    """The viewers of this process. One per app; the subscriber starts with the first viewer."""
 
     def __init__(self, app: Flask) -> None:
         self._app = app
-        self._lock = threading.RLock()  # a stream may be closed by the garbage collector, at any moment
+        self.room = 0
+        """Limit of streams of this process; 0 until the server sets it. Each stream holds one of the server's
+        connections, and webhooks and probes need some as well.
+        """
+        self._lock = threading.RLock()  # the garbage collector may close a stream at any moment
         self._reset()
         _hubs.add(self)
 
@@ -81,20 +88,25 @@ class Hub:
         self._viewers: dict[str, Viewer] = {}
         self._orders: dict[int, set[Viewer]] = {}
         self._sessions: dict[str, list[Viewer]] = {}
+        self._networks: dict[str, set[Viewer]] = {}
         self._subscriber: threading.Thread | None = None
         self._stop = threading.Event()
         self.connected = False
 
-    def join(self, order_id: int, session: str, newest: int = 0) -> Viewer:
-        """A viewer who knows event `newest`. The oldest stream of a session that has too many is told to end."""
-        viewer = Viewer(order_id, session, newest)
+    def join(self, order_id: int, session: str, newest: int = 0, network: str = "") -> Viewer:
+        """Add a viewer who knows event `newest`. The oldest stream of a session with too many is evicted. Raises Full.
+        Every `join` needs a `leave`.
+        """
+        viewer = Viewer(order_id, session, newest, network)
         with self._lock:
             if self._pid != os.getpid():
                 self._reset()
+            self._refuse_when_full(viewer)
             if self._stop.is_set():
                 viewer.close()
             self._viewers[viewer.id] = viewer
             self._orders.setdefault(order_id, set()).add(viewer)
+            self._networks.setdefault(network, set()).add(viewer)
             streams = self._sessions.setdefault(session, [])
             streams.append(viewer)
             for oldest in streams[: -cap.STREAMS_PER_SESSION]:
@@ -107,12 +119,24 @@ class Hub:
         cap.claim(self._app, session, viewer.id)
         return viewer
 
+    def _refuse_when_full(self, viewer: Viewer) -> None:
+        """Raise Full if a limit is reached. A process counts its own streams, because they use its connections."""
+        of_network, of_order = self._networks.get(viewer.network, ()), self._orders.get(viewer.order_id, ())
+        if (
+            (self.room and len(self._viewers) >= self.room)
+            or (viewer.network and len(of_network) >= self._app.config["STREAMS_PER_ADDRESS"])
+            or len(of_order) >= self._app.config["STREAMS_PER_ORDER"]
+        ):
+            raise Full
+
     def leave(self, viewer: Viewer) -> None:
-        """The stream has ended, from either side."""
+        """Remove a stream that has ended. Safe to repeat."""
         with self._lock:
-            self._viewers.pop(viewer.id, None)
+            if self._viewers.pop(viewer.id, None) is None:
+                return
             self._drop(self._orders, viewer.order_id, viewer)
             self._drop(self._sessions, viewer.session, viewer)
+            self._drop(self._networks, viewer.network, viewer)
         OPEN.labels("sse").dec()
         cap.release(self._app, viewer.session, viewer.id)
 
@@ -124,21 +148,21 @@ class Hub:
             index.pop(key, None)
 
     def close(self) -> None:
-        """End every stream of this process, and every one that comes later: the process is about to go."""
+        """End every stream of this process and refuse new ones: the process is shutting down."""
         with self._lock:
             self._stop.set()
             for viewer in list(self._viewers.values()):
                 viewer.close()
 
-    def tell(self, order_id: int, newest: int) -> None:
-        """Wake the viewers of an order that has got an event."""
+    def notify(self, order_id: int, newest: int) -> None:
+        """Wake the viewers of an order with a new event."""
         with self._lock:
             viewers = list(self._orders.get(order_id, ()))
         for viewer in viewers:
-            viewer.tell(newest)
+            viewer.notify(newest)
 
     def compare(self) -> None:
-        """Ask the database for the newest numbers of all orders that are looked at."""
+        """Read the newest numbers of all viewed orders from the database."""
         with self._lock:
             wanted = list(self._orders)
         try:
@@ -148,7 +172,7 @@ class Hub:
                     rows = db.session.execute(select(Order.id, Order.event_seq).where(Order.id.in_(chunk))).all()
                     db.session.rollback()
                     for order_id, newest in rows:
-                        self.tell(order_id, newest)
+                        self.notify(order_id, newest)
         except SQLAlchemyError as error:
             log.warning("live.database_away", error=type(error).__name__)
 
@@ -165,24 +189,24 @@ class Hub:
                 self._stop.wait(WITHOUT_REDIS)
 
     def _listen(self) -> None:
-        """Pass messages on until Redis goes. Raises RedisError, RedisAway or OSError when it does."""
+        """Forward messages until Redis fails. Raises RedisError, RedisAway or OSError then."""
         with self._app.app_context():
             client = redis.client(socket_timeout=_PING)
         try:
-            with client.pubsub() as subscription:
+            with client.pubsub() as subscription:  # type: ignore[no-untyped-call]
                 subscription.psubscribe(f"{LIVE}:*")
-                heard, asked = time.monotonic(), False
+                received_at, pinged = time.monotonic(), False
                 while not self._stop.is_set():
                     message = subscription.get_message(timeout=1.0)
-                    silence = time.monotonic() - heard
+                    silence = time.monotonic() - received_at
                     if message is not None:
-                        heard, asked = time.monotonic(), False
+                        received_at, pinged = time.monotonic(), False
                         self._take(message)
                     elif silence > 2 * _PING:
                         raise Disconnected("Redis does not answer")
-                    elif silence > _PING and not asked:
+                    elif silence > _PING and not pinged:
                         subscription.ping()
-                        asked = True
+                        pinged = True
         finally:
             client.close()
 
@@ -192,16 +216,16 @@ class Hub:
             self.compare()
         elif message["type"] == "pmessage":
             try:
-                said = json.loads(message["data"])
-                if "evict" in said:
-                    self._evict(said["evict"])
+                content = json.loads(message["data"])
+                if "evict" in content:
+                    self._evict(content["evict"])
                 else:
-                    self.tell(int(said["order"]), int(said["seq"]))
+                    self.notify(int(content["order"]), int(content["seq"]))
             except (ValueError, KeyError, TypeError):
                 log.warning("live.unreadable", channel=str(message["channel"]))
 
     def _evict(self, streams: list[str]) -> None:
-        """Another page of the same visitor needs the place, here or in another process."""
+        """Evict streams of visitors that have exceeded their limit in this or another process."""
         for name in streams:
             if viewer := self._viewers.get(name):
                 viewer.evict()
@@ -214,6 +238,6 @@ def of(app: Flask) -> Hub:
 
 
 def close_all() -> None:
-    """End every stream of this process; the server calls it when it is asked to stop."""
+    """End every stream of this process; the server calls it at shutdown."""
     for hub in list(_hubs):
         hub.close()

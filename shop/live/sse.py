@@ -1,4 +1,4 @@
-"""The event stream of an order's page. The token in the address is the right to read it."""
+"""Event stream of an order page. The token in the path grants access."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from shop.core import logs
+from shop.core.client_address import client_network
 from shop.core.db import db
 from shop.live import fragments, hub
 from shop.orders import find
 from shop.orders.models import Order
 
 HEARTBEAT = 12.0
-"""Seconds between two signs of life, at which the stream compares itself with the database. A client that has gone away
-is noticed only by writing to it."""
-_RETRY = b"retry: 300\n\n"  # milliseconds after which a browser comes back
+"""Seconds between two heartbeats, at which the stream also reads the database. A disconnected client is detected only
+by writing to it.
+"""
+_RETRY = b"retry: 300\n\n"  # milliseconds after which a browser reconnects
+_TRY_AGAIN = 20  # seconds after which a page that was refused reconnects
 _PING = b": ping\n\n"
 _DONE = b"event: done\ndata: done\n\n"  # hx-sse closes on it; without data it would not be delivered
 _HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
@@ -31,25 +34,24 @@ blueprint = Blueprint("live", __name__)
 
 @dataclass
 class _Watch:
-    """One stream: which order, in which language, up to which event it was sent; `key` is how the page shows the order,
-    empty while that is not known.
+    """A stream: the order, the language, the last event sent; `key` is the status that the page shows, empty while
+    unknown.
     """
 
     token: str
     order_id: int
     locale: str
-    session: str
     sent: int
     key: str = ""
 
 
 @blueprint.get("/orders/<token>/events")
 def events(token: str) -> Response:
-    """The order's changes as server-sent events, numbered like its history; `event: done` when nothing more will come.
+    """The order's changes as server-sent events, numbered like its history; `event: done` when the status is final.
 
-    Starts after the larger of `?since=` and `Last-Event-ID`; a page that says what it is `showing` is told what changed
-    with time alone before it got here. Sets no cookie. 404 for a token that opens nothing; a page
-    whose token has run out since is told `done` instead, because its browser would ask again for ever.
+    Starts after the larger of `?since=` and `Last-Event-ID`; `?showing=` is the page's status key, so that a change by
+    time alone since it was rendered is sent too. Sets no cookie. 404 for an invalid token; a page whose token has
+    expired since gets `event: done` instead, because its browser would reconnect without end.
     """
     order = find.by_token(token)
     if order is None:
@@ -58,11 +60,25 @@ def events(token: str) -> Response:
             return _stream(iter([_DONE]))
         return Response("There is no such order.\n", 404, mimetype="text/plain", headers={"Cache-Control": "no-store"})
     sent = min(_position(), order.event_seq)
-    watch = _Watch(token, order.id, str(get_locale() or order.locale), _session(token), sent, _showing())
-    return _stream(_messages(current_app._get_current_object(), watch))  # type: ignore[attr-defined]
+    watch = _Watch(token, order.id, str(get_locale() or order.locale), sent, _showing())
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    here = hub.of(app)
+    try:
+        viewer = here.join(order.id, _session(token), sent, client_network(request.remote_addr))
+    except hub.Full:
+        return _at_capacity()
+    response = _stream(_messages(app, watch, viewer))
+    response.call_on_close(lambda: here.leave(viewer))  # also for a stream that was never read
+    return response
 
 
 events.access = "order_token"  # type: ignore[attr-defined]
+
+
+def _at_capacity() -> Response:
+    """Answer 503: the page then polls its status every 20 seconds and tries to reconnect."""
+    headers = {"Retry-After": str(_TRY_AGAIN), "Cache-Control": "no-store"}
+    return Response("Too many pages are open.\n", 503, mimetype="text/plain", headers=headers)
 
 
 def _stream(messages: Iterator[bytes]) -> Response:
@@ -70,43 +86,44 @@ def _stream(messages: Iterator[bytes]) -> Response:
 
 
 def _position() -> int:
-    """Up to which event the page has everything; what is no number counts as nothing."""
+    """Number of the last event that the page has; an invalid number counts as 0."""
     given = (request.args.get("since", ""), request.headers.get("Last-Event-ID", ""))
     return max(int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0 for text in given)
 
 
 def _showing() -> str:
-    """The standing with which the page was rendered; a page that comes back shows something else by now."""
+    """Status key with which the page was rendered; empty for a page that reconnects."""
     return "" if "Last-Event-ID" in request.headers else request.args.get("showing", "")
 
 
 def _session(token: str) -> str:
-    """What tells one visitor from another for the cap on open streams."""
+    """Key of the visitor for the limit on open streams."""
     known = session.get("csrf_token") or session.get("cart")
-    return f"visitor {known}" if known else f"address {request.remote_addr} {token}"
+    return f"visitor {known}" if known else f"address {client_network(request.remote_addr)} {token}"
 
 
-def _messages(app: Flask, watch: _Watch) -> Iterator[bytes]:
+def _messages(app: Flask, watch: _Watch, viewer: hub.Viewer) -> Iterator[bytes]:
     """The stream's body. Between two messages it holds no database connection and no application context."""
     here = hub.of(app)
     heartbeat = app.config.get("STREAM_HEARTBEAT", HEARTBEAT)
-    viewer = here.join(watch.order_id, watch.session, watch.sent)
-    joined = time.monotonic()  # what happened before that rang no bell here: a look from before could miss it
+    joined = time.monotonic()  # earlier events did not notify this viewer: an older fragment could miss them
     try:
         yield _RETRY
         while not (viewer.closing or viewer.evicted):
             try:
                 seen, newest = (watch.sent, watch.key), max(watch.sent, viewer.newest)
-                look = fragments.look(app, watch.token, watch.locale, at_least=newest, begun_after=joined, seen=seen)
-            except Exception as error:  # noqa: BLE001 an open page outlives whatever goes wrong behind it
-                log.warning("live.look_failed", order=watch.order_id, error=type(error).__name__)
+                fragment = fragments.current(
+                    app, watch.token, watch.locale, at_least=newest, begun_after=joined, seen=seen
+                )
+            except Exception as error:  # noqa: BLE001 an error must not end an open page's stream
+                log.warning("live.render_failed", order=watch.order_id, error=type(error).__name__)
                 yield _PING
                 viewer.wait(hub.WITHOUT_REDIS if isinstance(error, SQLAlchemyError) else heartbeat)
                 continue
-            if look is None:
+            if fragment is None:
                 break
-            yield _news(watch, look) or _PING
-            if look.final:
+            yield _missing(watch, fragment) or _PING
+            if fragment.final:
                 break
             viewer.wait(heartbeat)
         if not viewer.closing:
@@ -115,19 +132,17 @@ def _messages(app: Flask, watch: _Watch) -> Iterator[bytes]:
         here.leave(viewer)
 
 
-def _news(watch: _Watch, look: fragments.Look) -> bytes:
-    """What the page has not been told, one message per event number; nothing when it has everything.
-
-    A page shows the present, so the last message has all of it, and those before it only carry their numbers. What
-    changed with time alone has no number.
+def _missing(watch: _Watch, fragment: fragments.Fragment) -> bytes:
+    """The missing messages, one per event number; none if the page is up to date. The last message carries the current
+    status; earlier ones carry only their numbers. Changes by time alone have no number.
     """
-    numbers = range(watch.sent + 1, look.seq + 1)
-    moved = watch.key not in ("", look.key)
-    watch.sent, watch.key = max(watch.sent, look.seq), look.key
+    numbers = range(watch.sent + 1, fragment.seq + 1)
+    moved = watch.key not in ("", fragment.key)
+    watch.sent, watch.key = max(watch.sent, fragment.seq), fragment.key
     if numbers:
         passed = b"".join(_message(f"<!-- {number} -->", number) for number in numbers[:-1])
-        return passed + _message(look.html, look.seq)
-    return _message(look.html, None) if moved else b""
+        return passed + _message(fragment.html, fragment.seq)
+    return _message(fragment.html, None) if moved else b""
 
 
 def _message(html: str, number: int | None) -> bytes:

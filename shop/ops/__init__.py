@@ -1,4 +1,4 @@
-"""The doors of staff: they translate and decide nothing. Every view declares who may use it."""
+"""Staff views. Every view declares its access rule."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from shop.ops import books
 
 
 def init_app(app: Flask) -> None:
-    """Open these doors of `app`."""
+    """Register the staff views."""
     app.register_blueprint(books.bp)

@@ -1,21 +1,22 @@
-"""Both ledgers of an order, for machines."""
+"""Both ledgers of an order as JSON."""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response, abort, jsonify
 
-from shop.ops.access import staff
+from shop.explain.why import why
+from shop.http_kit.access import access
+from shop.integrity.compare import both_sides
 from shop.orders import find
-from shop.reports.both_sides import both_sides
 
 bp = Blueprint("books", __name__, url_prefix="/ops")
 
 
 @bp.get("/orders/<number>/books.json")
-@staff
+@access("staff")
 def books(number: str) -> Response:
-    """Our side and the acquirers' side of an order, with the difference and why it is what it is."""
+    """Both sides of an order's money, ours and the acquirers', with the difference and the explanation of its state."""
     order = find.by_number(number)
     if order is None:
         abort(404)
-    return jsonify(both_sides(order.id))
+    return jsonify({"why": why(order)} | both_sides(order.id))

@@ -1,1 +1,1 @@
-"""What buyers want: orders, their states and their history."""
+"""Orders, their states and their history."""

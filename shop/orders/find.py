@@ -1,40 +1,86 @@
-"""Finding orders by what their reader holds."""
+"""Lookup of orders by token, number, customer or address."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import selectinload
 
-from shop.core import clock
+from shop.core import clock, email_address, ids
 from shop.core.db import db
+from shop.orders import links
 from shop.orders.models import Order
 
 READABLE_AFTER_END = timedelta(days=30)
+ORDERS_ON_A_PAGE = 50
+
+
+@dataclass(frozen=True)
+class Orders:
+    """A page of a list of orders, newest first. Pages are numbered from 1; an empty list has one page."""
+
+    orders: list[Order]
+    page: int
+    pages: int
 
 
 def by_token(token: str) -> Order | None:
-    """The order that `token` opens: valid from placing until 30 days after the order's end."""
+    """The order of `token`: valid from placing until 30 days after the order's end."""
     order = db.session.scalars(select(Order).where(Order.token == token)).one_or_none()
-    if order is None or (order.ended_at and order.ended_at + READABLE_AFTER_END < clock.now()):
+    return order if order is not None and _is_readable(order) else None
+
+
+def by_token_of_owner(token: str, user_id: int) -> Order | None:
+    """The order of `token` if the customer placed it, however long ago it ended."""
+    return db.session.scalars(select(Order).where(Order.token == token, Order.user_id == user_id)).one_or_none()
+
+
+def by_return_token(return_token: str) -> Order | None:
+    """The order of a return token, as long as its order token is valid."""
+    number, _, _ = return_token.partition(".")
+    order = db.session.scalars(select(Order).where(Order.number == number)).one_or_none()
+    if order is None or not links.same(links.return_token(order.number, order.token), return_token):
         return None
-    return order
+    return order if _is_readable(order) else None
 
 
 def by_number(number: str) -> Order | None:
-    """The order of that number, in either case and with blanks around it, for staff: it is no secret, and no right to
-    see anything.
-    """
-    return db.session.scalars(select(Order).where(Order.number == number.strip().upper())).one_or_none()
+    """The order with that number in any spelling, for staff: the number is not secret and grants nothing."""
+    return db.session.scalars(select(Order).where(Order.number == ids.read_order_number(number))).one_or_none()
 
 
-def of_user(user_id: int) -> list[Order]:
-    """A customer's orders, newest first."""
-    return list(db.session.scalars(select(Order).where(Order.user_id == user_id).order_by(Order.id.desc()).limit(200)))
+def of_user(user_id: int, page: int = 1) -> Orders | None:
+    """A page of a customer's orders; None if the list has no such page."""
+    return _page(page, Order.user_id == user_id)
 
 
-def of_email(email: str) -> list[Order]:
-    """Orders placed with this address whose link still works, newest first."""
-    orders = db.session.scalars(select(Order).where(Order.email == email.lower()).order_by(Order.id.desc()).limit(200))
-    oldest = clock.now() - READABLE_AFTER_END
-    return [order for order in orders if order.ended_at is None or order.ended_at > oldest]
+def of_user_by_ids(user_id: int, order_ids: Iterable[int]) -> dict[int, Order]:
+    """The customer's orders with these ids."""
+    found = select(Order).where(Order.user_id == user_id, Order.id.in_(set(order_ids)))
+    return {order.id: order for order in db.session.scalars(found)}
+
+
+def of_email(email: str, page: int = 1) -> Orders | None:
+    """A page of the orders placed with this address whose token is valid; None if the list has no such page."""
+    oldest: datetime = clock.now() - READABLE_AFTER_END
+    return _page(
+        page, Order.email == email_address.for_lookup(email), or_(Order.ended_at.is_(None), Order.ended_at > oldest)
+    )
+
+
+def _page(page: int, *which: Any) -> Orders | None:
+    count = db.session.scalar(select(func.count()).select_from(Order).where(*which)) or 0
+    pages = max(1, -(-count // ORDERS_ON_A_PAGE))
+    if not 1 <= page <= pages:
+        return None
+    newest = select(Order).where(*which).order_by(Order.id.desc()).options(selectinload(Order.lines))
+    rows = db.session.scalars(newest.limit(ORDERS_ON_A_PAGE).offset((page - 1) * ORDERS_ON_A_PAGE))
+    return Orders(list(rows), page, pages)
+
+
+def _is_readable(order: Order) -> bool:
+    return order.ended_at is None or order.ended_at + READABLE_AFTER_END >= clock.now()

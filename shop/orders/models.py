@@ -8,23 +8,26 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from shop.core.actor import Actor
+from shop.core.column_types import ActorText, EnumText
 from shop.core.db import Base, MinorUnits, UtcDateTime
 from shop.core.money import Money
-from shop.orders.states import PAYABLE, STATES
+from shop.orders.states import PAYABLE, OrderState
 
 STORE_CREDIT = "store_credit"
-"""What `Order.paid_by` says when no payment was needed."""
-_KNOWN = ", ".join(f"'{s}'" for s in STATES)
+"""Value of `Order.paid_by` when no payment was needed."""
+_KNOWN = ", ".join(f"'{s}'" for s in OrderState)
 _LIVE = "state IN ({})".format(", ".join(f"'{s}'" for s in sorted(PAYABLE)))
 IS_LIVE = text(f"orders.{_LIVE}")
-"""The order may still be paid, written out: a partial index serves only what can be read in the query."""
+"""Condition that the order may still be paid, with literals: a partial index is used only for literals in the query."""
 
 
 class Order(Base):
-    """What a buyer wants. `state` is written by `shop.orders.move` alone.
+    """An order. `state` is written by `shop.orders.move` only.
 
-    `paid_by` names the payment that paid it, or is STORE_CREDIT. `credit_amount` is what store credit pays of the
-    total; `accepted_amount` is what people accepted in place of the total, when another amount had come.
+    `paid_by` names the payment that paid it, or is STORE_CREDIT. `credit_amount` is the part of the total paid by store
+    credit; `accepted_amount` is what staff accepted in place of the total, after a mismatch. `form_digest` is a digest
+    of the checkout form: the same form from the same browser is the same order.
     """
 
     __tablename__ = "orders"
@@ -32,7 +35,8 @@ class Order(Base):
     number: Mapped[str] = mapped_column(Text, unique=True)
     token: Mapped[str] = mapped_column(Text, unique=True)
     checkout_key: Mapped[str] = mapped_column(Text, unique=True)
-    state: Mapped[str] = mapped_column(Text)
+    form_digest: Mapped[str | None] = mapped_column(Text)
+    state: Mapped[OrderState] = mapped_column(EnumText(OrderState))
     currency: Mapped[str] = mapped_column(Text)
     total_amount: Mapped[MinorUnits]
     credit_amount: Mapped[MinorUnits] = mapped_column(default=0)
@@ -75,17 +79,17 @@ class Order(Base):
 
     @property
     def to_pay(self) -> Money:
-        """What store credit leaves to a payment."""
+        """The amount to capture: total less store credit."""
         return Money(self.total_amount - self.credit_amount, self.currency)
 
     @property
     def accepted(self) -> Money:
-        """What the order costs in the end: its total, unless people have accepted another amount."""
+        """The final price of the order: its total, unless staff have accepted another amount."""
         return self.total if self.accepted_amount is None else Money(self.accepted_amount, self.currency)
 
 
 class OrderLine(Base):
-    """One SKU of an order at the price that was agreed, in minor units of the order's currency."""
+    """A SKU of an order at the agreed price, in minor units of the order's currency."""
 
     __tablename__ = "order_lines"
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), primary_key=True)
@@ -110,7 +114,7 @@ class OrderLine(Base):
 
 
 class OrderEvent(Base):
-    """Something that happened to an order, numbered 1..n without gaps. Status changes carry `source` and `target`."""
+    """An event in an order's history, numbered 1..n without gaps. State transitions carry `source` and `target`."""
 
     __tablename__ = "order_events"
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), primary_key=True)
@@ -119,6 +123,19 @@ class OrderEvent(Base):
     source: Mapped[str | None] = mapped_column(Text)
     target: Mapped[str | None] = mapped_column(Text)
     because: Mapped[str | None] = mapped_column(Text)
-    actor: Mapped[str] = mapped_column(Text)
+    actor: Mapped[Actor] = mapped_column(ActorText)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
     data: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+
+
+class OrderOrigin(Base):
+    """The client that placed an order, for the limits on unpaid orders and the poll schedule.
+
+    `visitor` is the id of the cart, as in the browser's cookie; `network` is as `client_network` returns it. Retention
+    deletes the row some days after the order's end.
+    """
+
+    __tablename__ = "order_origins"
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), primary_key=True)
+    visitor: Mapped[str] = mapped_column(Text, index=True)
+    network: Mapped[str] = mapped_column(Text, index=True)

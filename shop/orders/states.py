@@ -1,75 +1,124 @@
-"""The states of an order and every legal move between them, as data. Pictures and tests are made from this table."""
+"""State table of orders: the states and every legal transition, as data. Diagrams and tests are made from it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-PENDING = "PENDING"
-WAITING_PAYMENT = "WAITING_PAYMENT"
-FAILED = "FAILED"
-PAID = "PAID"
-EXPIRED = "EXPIRED"
-CANCELLED = "CANCELLED"
-PARTIALLY_REFUNDED = "PARTIALLY_REFUNDED"
-REFUNDED = "REFUNDED"
 
-STATES = (PENDING, WAITING_PAYMENT, FAILED, PAID, EXPIRED, CANCELLED, PARTIALLY_REFUNDED, REFUNDED)
-PAYABLE = frozenset({PENDING, WAITING_PAYMENT, FAILED})
-"""Stock is held, and money that arrives makes the order PAID."""
-UNPAID_END = frozenset({EXPIRED, CANCELLED})
-ENDED = frozenset({PAID, EXPIRED, CANCELLED, PARTIALLY_REFUNDED, REFUNDED})
+class OrderState(StrEnum):
+    """State of an order. The values are stored and must not change."""
+
+    PENDING = "PENDING"
+    WAITING_PAYMENT = "WAITING_PAYMENT"
+    FAILED = "FAILED"
+    PAID = "PAID"
+    EXPIRED = "EXPIRED"
+    CANCELLED = "CANCELLED"
+    PARTIALLY_REFUNDED = "PARTIALLY_REFUNDED"
+    REFUNDED = "REFUNDED"
+
+
+class Reason(StrEnum):
+    """Reason for a change of an order's state. The values are stored and must not change."""
+
+    PAYMENT_OPENED = "payment_opened"
+    CAPTURED = "captured"
+    NOTHING_LEFT_TO_PAY = "nothing_left_to_pay"
+    OPENING_REFUSED = "opening_refused"
+    PAYMENT_ENDED = "payment_ended"
+    TIME_OVER = "time_over"
+    CANCELLED = "cancelled"
+    PAID_IN_TIME_SEEN_LATE = "paid_in_time_seen_late"
+    MISMATCH_ACCEPTED = "mismatch_accepted"
+    REFUND_DONE = "refund_done"
+    REFUND_FAILED_LATER = "refund_failed_later"
+
+
+_S = OrderState
+STATES = tuple(OrderState)
+PAYABLE = frozenset({_S.PENDING, _S.WAITING_PAYMENT, _S.FAILED})
+"""Stock is reserved, and a matching capture makes the order PAID."""
+UNPAID_END = frozenset({_S.EXPIRED, _S.CANCELLED})
+ENDED = frozenset({_S.PAID, _S.EXPIRED, _S.CANCELLED, _S.PARTIALLY_REFUNDED, _S.REFUNDED})
 
 
 @dataclass(frozen=True)
 class Move:
-    """From any of `sources` to `target`, because of one thing that happened. A correction repairs what was believed
-    before.
-    """
+    """A transition from any of `sources` to `target`, for one reason. A correction revises an earlier state."""
 
-    sources: frozenset[str]
-    target: str
-    because: str
+    sources: frozenset[OrderState]
+    target: OrderState
+    because: Reason
     says: str
     correction: bool = False
 
 
-def _move(sources: tuple[str, ...], target: str, because: str, says: str, *, correction: bool = False) -> Move:
+def _move(
+    sources: tuple[OrderState, ...], target: OrderState, because: Reason, says: str, *, correction: bool = False
+) -> Move:
     return Move(frozenset(sources), target, because, says, correction)
 
 
 MOVES: tuple[Move, ...] = (
-    _move((PENDING, FAILED), WAITING_PAYMENT, "payment_opened", "a provider opened a payment"),
-    _move((PENDING, WAITING_PAYMENT, FAILED), PAID, "captured", "captured; amount and currency match"),
-    _move((PENDING,), PAID, "nothing_left_to_pay", "store credit covered all of it"),
-    _move((PENDING, WAITING_PAYMENT), FAILED, "opening_refused", "the provider refused to open a payment"),
-    _move((PENDING, WAITING_PAYMENT), FAILED, "payment_ended", "the payment ended without money"),
-    _move((PENDING, WAITING_PAYMENT, FAILED), EXPIRED, "time_over", "pay_by passed, the provider was asked"),
+    _move((_S.PENDING, _S.FAILED), _S.WAITING_PAYMENT, Reason.PAYMENT_OPENED, "a payment was initiated at a provider"),
+    _move((_S.PENDING, _S.WAITING_PAYMENT, _S.FAILED), _S.PAID, Reason.CAPTURED, "captured; amount and currency match"),
+    _move((_S.PENDING,), _S.PAID, Reason.NOTHING_LEFT_TO_PAY, "store credit covered the total"),
+    _move((_S.PENDING, _S.WAITING_PAYMENT), _S.FAILED, Reason.OPENING_REFUSED, "the provider refused the initiation"),
+    _move((_S.PENDING, _S.WAITING_PAYMENT), _S.FAILED, Reason.PAYMENT_ENDED, "the payment ended without a capture"),
     _move(
-        (PENDING, WAITING_PAYMENT, FAILED), CANCELLED, "cancelled", "buyer or staff cancelled, the provider was asked"
+        (_S.PENDING, _S.WAITING_PAYMENT, _S.FAILED),
+        _S.EXPIRED,
+        Reason.TIME_OVER,
+        "pay_by passed, and the acquirer was queried",
     ),
-    _move((EXPIRED, CANCELLED), PAID, "paid_in_time_seen_late", "captured in time, heard late", correction=True),
     _move(
-        (PENDING, WAITING_PAYMENT, FAILED, EXPIRED, CANCELLED),
-        PAID,
-        "mismatch_accepted",
+        (_S.PENDING, _S.WAITING_PAYMENT, _S.FAILED),
+        _S.CANCELLED,
+        Reason.CANCELLED,
+        "customer or staff cancelled, and the acquirer was queried",
+    ),
+    _move(
+        (_S.EXPIRED, _S.CANCELLED),
+        _S.PAID,
+        Reason.PAID_IN_TIME_SEEN_LATE,
+        "captured in time, reported late",
+        correction=True,
+    ),
+    _move(
+        (_S.PENDING, _S.WAITING_PAYMENT, _S.FAILED, _S.EXPIRED, _S.CANCELLED),
+        _S.PAID,
+        Reason.MISMATCH_ACCEPTED,
         "staff accepted another amount",
         correction=True,
     ),
-    _move((PAID,), PARTIALLY_REFUNDED, "refund_done", "part of the money went back"),
-    _move((PAID, PARTIALLY_REFUNDED), REFUNDED, "refund_done", "all of the money went back"),
-    _move((PARTIALLY_REFUNDED, REFUNDED), PAID, "refund_failed_later", "a refund bounced", correction=True),
-    _move((REFUNDED,), PARTIALLY_REFUNDED, "refund_failed_later", "a refund bounced", correction=True),
+    _move((_S.PAID,), _S.PARTIALLY_REFUNDED, Reason.REFUND_DONE, "part of the money was refunded"),
+    _move((_S.PAID, _S.PARTIALLY_REFUNDED), _S.REFUNDED, Reason.REFUND_DONE, "all of the money was refunded"),
+    _move(
+        (_S.PARTIALLY_REFUNDED, _S.REFUNDED),
+        _S.PAID,
+        Reason.REFUND_FAILED_LATER,
+        "a refund failed after it had succeeded",
+        correction=True,
+    ),
+    _move(
+        (_S.REFUNDED,),
+        _S.PARTIALLY_REFUNDED,
+        Reason.REFUND_FAILED_LATER,
+        "a refund failed after it had succeeded",
+        correction=True,
+    ),
 )
 
 
-def sources(target: str, because: str) -> frozenset[str]:
-    """The states from which `because` may lead to `target`. Raises KeyError when the table knows no such move."""
+def sources(target: str, because: str) -> frozenset[OrderState]:
+    """The states from which `because` may lead to `target`. Raises KeyError if the table has no such transition."""
     found = [move.sources for move in MOVES if (move.target, move.because) == (target, because)]
     if not found:
         raise KeyError(f"no move to {target} because of {because}")
-    return frozenset().union(*found)
+    return frozenset[OrderState]().union(*found)
 
 
 def is_legal(source: str, target: str) -> bool:
-    """Whether any move leads from `source` to `target`."""
+    """True if any transition leads from `source` to `target`."""
     return any(source in move.sources and target == move.target for move in MOVES)

@@ -1,1 +1,1 @@
-"""The only room that talks to acquirers: opening payments, hearing about them, settling them."""
+"""Payments: the only package that calls acquirers."""

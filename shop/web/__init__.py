@@ -1,11 +1,25 @@
-"""The doors that people use: one file per page family. They parse, ask, render, and decide nothing."""
+"""HTML pages of the shop, one module per page family. A view parses the request, calls one use case and renders."""
 
 from __future__ import annotations
 
 from flask import Flask, abort, request
 from flask_babel import Babel
 
-from shop.web import accounts, cart, catalogue, checkout, dev, furniture, health, history, orders, webhooks
+from shop.http_kit import template_helpers, translation
+from shop.web import (
+    accounts,
+    cart,
+    catalogue,
+    checkout,
+    dev,
+    health,
+    history,
+    orders,
+    passive,
+    returning,
+    security_txt,
+    webhooks,
+)
 
 BLUEPRINTS = (
     catalogue.bp,
@@ -13,24 +27,30 @@ BLUEPRINTS = (
     checkout.bp,
     history.bp,
     orders.bp,
+    returning.bp,
     accounts.bp,
     webhooks.blueprint,
     health.blueprint,
-    dev.blueprint,
+    security_txt.blueprint,
 )
 
 
 def init_app(app: Flask) -> None:
-    """Open these doors of `app`, and give its templates what they call."""
+    """Register the pages, the template helpers and the translations with `app`."""
     if "babel" not in app.extensions:
         Babel(app)
-    furniture.init_app(app)
+    translation.init_app(app)
+    template_helpers.init_app(app)
+    security_txt.init_app(app)
     app.before_request(_refuse_nul)
+    passive.init_app(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
+    if app.config["SETTLED_ENV"] == "development":
+        app.register_blueprint(dev.blueprint)
 
 
 def _refuse_nul() -> None:
-    """No address of ours has a NUL in it, and PostgreSQL takes none."""
+    """Answer 404 to addresses with a NUL character, which PostgreSQL does not accept."""
     if "\0" in request.path or any("\0" in value for value in request.args.values()):
         abort(404)

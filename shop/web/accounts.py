@@ -1,4 +1,4 @@
-"""Signing in and out, making an account, seeing one's orders and open sign-ins."""
+"""Account pages: sign-in, sign-out, registration, order history, sessions."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from flask.typing import ResponseReturnValue
 
 from shop.accounts import sessions, signin
 from shop.core.errors import BadInput, Refusal
+from shop.http_kit import paging, visitor
+from shop.http_kit.access import access
+from shop.http_kit.request_guard import limited
+from shop.http_kit.safe_next import safe_next
 from shop.ledger import store_credit
 from shop.orders import find
-from shop.web.access import access
+from shop.web import device
 from shop.web.forms import EmailForm, RegisterForm, SignInForm
-from shop.web.guard import limited
-from shop.web.safe_next import safe_next
 
 bp = Blueprint("accounts", __name__)
 
@@ -24,18 +26,19 @@ def sign_in() -> ResponseReturnValue:
     form = SignInForm()
     if form.validate_on_submit():
         try:
-            sessions.start(signin.sign_in(form.email.data, form.password.data, request.remote_addr or ""))
+            user = signin.sign_in(form.email.data, form.password.data, request.remote_addr or "", device.here())
+            visitor.sign_in(user)
         except Refusal as refusal:
             return _form("sign_in", form, refusal)
-        return redirect(_next(), 303)
+        return device.remembered(redirect(_next(), 303), user)
     return _form("sign_in", form)
 
 
 @bp.route("/register", methods=["GET", "POST"])
 @access("public")
-@limited("register", 10)
+@limited("register", 10, shown_again=lambda refusal: _form("register", RegisterForm(), refusal))
 def register() -> ResponseReturnValue:
-    """Make an account and be signed in."""
+    """Create an account and sign in."""
     form = RegisterForm()
     if form.validate_on_submit():
         try:
@@ -43,34 +46,35 @@ def register() -> ResponseReturnValue:
         except Refusal as refusal:
             return _form("register", form, refusal)
         try:
-            sessions.start(user)
-        except Refusal as refusal:  # the account is there; signing in can be tried again
+            visitor.sign_in(user)
+        except Refusal as refusal:  # the account exists; the customer can try to sign in again
             return _form("sign_in", SignInForm(), refusal)
-        return redirect(_next(), 303)
+        return device.remembered(redirect(_next(), 303), user)
     return _form("register", form)
 
 
 @bp.post("/sign-out")
 @access("public")
 def sign_out() -> ResponseReturnValue:
-    """Sign this device out; the cart stays."""
-    sessions.end()
+    """Sign out this browser and remove its cart."""
+    visitor.sign_out()
     return redirect(url_for("catalogue.index"), 303)
 
 
 @bp.get("/account")
 @access("signed_in")
 def show() -> ResponseReturnValue:
-    """The account: its orders and where it is signed in."""
+    """Account page: orders (fifty a page), store credit, sessions."""
     user = sessions.require_user()
-    orders = find.of_user(user.id)
+    orders = paging.existing(find.of_user(user.id, paging.wanted()))
+    movements = store_credit.movements(user.id)
     return render_template(
         "shop/account.html",
         user=user,
         orders=orders,
-        by_id={order.id: order for order in orders},
+        by_id=find.of_user_by_ids(user.id, (movement.order_id for movement in movements if movement.order_id)),
         credit=store_credit.balances(user.id),
-        movements=store_credit.movements(user.id),
+        movements=movements,
         sign_ins=sessions.of_user(user.id),
     )
 
@@ -78,7 +82,7 @@ def show() -> ResponseReturnValue:
 @bp.post("/account/sign-ins/<handle>/end")
 @access("signed_in")
 def end_sign_in(handle: str) -> ResponseReturnValue:
-    """Sign another device out."""
+    """Sign out another device."""
     sessions.revoke(sessions.require_user().id, handle)
     return redirect(url_for("accounts.show"), 303)
 
@@ -96,7 +100,7 @@ def _form(name: str, form: EmailForm, refusal: Refusal | None = None) -> Respons
             form.form_errors.append(refusal.message)
     status = refusal.status if refusal else 422 if form.errors else 200
     target = safe_next(request.values.get("next"), "")
-    page = render_template(f"shop/{name}.html", form=form, next=target, resting=sessions.resting())
+    page = render_template(f"shop/{name}.html", form=form, next=target, unavailable=sessions.unavailable())
     response = make_response(page, status)
     response.headers["Cache-Control"] = "no-store"
     if retry_after := getattr(refusal, "retry_after", None):

@@ -1,11 +1,13 @@
-"""The cart. Every change is a form that works alone; htmx sends the same forms and gets the cart back as a fragment."""
+"""Cart page. Every change is a form that works without JavaScript; htmx sends the same forms and receives the cart as a
+fragment.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from flask import Blueprint, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext, ngettext
 
@@ -13,8 +15,9 @@ from shop.catalogue import browse
 from shop.checkout import cart as carts
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import CURRENCIES
-from shop.web import visitor
-from shop.web.access import access
+from shop.core.text import plain
+from shop.http_kit import visitor
+from shop.http_kit.access import access
 from shop.web.catalogue import product_page
 
 bp = Blueprint("cart", __name__, url_prefix="/cart")
@@ -24,86 +27,77 @@ _SKU = "[A-Z0-9-]{1,64}"
 @bp.get("")
 @access("public")
 def show() -> ResponseReturnValue:
-    """The cart; `removed` and `quantity` in the address offer to put back what was just taken out."""
-    return _page(removed=_removed(request.args.get("removed", ""), request.args.get("quantity", "")))
+    """Cart page; `removed` and `quantity` in the query string offer to undo the removal of a product."""
+    removed = _removed(request.args.get("removed", ""), _number(request.args.get("quantity", "")))
+    return cart_page(removed=removed if removed and removed["sku"] not in _in_cart() else None)
 
 
 @bp.post("/lines")
 @access("public")
 def add() -> ResponseReturnValue:
-    """Put something in."""
-    sku, in_cart = request.form.get("sku", ""), request.form.get("from") == "cart"
+    """Add a product; from the cart's "Undo" button, restore the removed product."""
+    sku, is_undo = request.form.get("sku", ""), request.form.get("from") == "cart"
+    if is_undo:
+        return _restore(sku)
     try:
-        quantity = _quantity()
-        carts.add(visitor.cart_id(), _sku(sku), quantity)
+        total = carts.add(visitor.cart_id(), _sku(sku), _quantity())
     except Refusal as refusal:
-        return _page(refusal) if in_cart else _not_added(sku, refusal)
-    if in_cart or not _by_htmx():
-        return _changed(gettext("It is back in the cart."))
+        return _not_added(sku, refusal)
     name = browse.by_skus([sku])[sku].name
-    said = ngettext("%(name)s is in your cart.", "%(num)d × %(name)s are in your cart.", quantity, name=name)
-    return render_template("shop/_added.html", said=said)
+    message = ngettext("%(name)s is in your cart.", "%(num)d × %(name)s are in your cart.", total, name=name)
+    if _by_htmx():
+        return render_template("shop/_added.html", message=message)
+    flash(message)
+    return redirect(url_for("cart.show"), 303)
 
 
 @bp.post("/lines/<sku>")
 @access("public")
 def change(sku: str) -> ResponseReturnValue:
-    """Another quantity; 0 takes it out."""
-    before = _removed(sku, str(_in_cart().get(sku, "")))
+    """Set a quantity; 0 removes the product."""
     try:
         quantity = _quantity(least=0)
-        carts.change(visitor.cart_id(), _sku(sku), quantity)
+        before = carts.change(visitor.cart_id(), _sku(sku), quantity)
     except Refusal as refusal:
-        return _page(refusal, problem_sku=sku)
-    return _changed(_total_said(), removed=None if quantity else before)
+        return cart_page(refusal, problem_sku=sku)
+    return _changed(_total_message(), removed=None if quantity else _removed(sku, before))
 
 
 @bp.post("/lines/<sku>/remove")
 @access("public")
 def remove(sku: str) -> ResponseReturnValue:
-    """Take it out, with a way back."""
-    before = _removed(sku, str(_in_cart().get(sku, "")))
+    """Remove a product and offer to undo it. A repeated request offers the same undo."""
     try:
-        carts.remove(visitor.cart_id(), _sku(sku))
+        before = carts.remove(visitor.cart_id(), _sku(sku))
     except Refusal as refusal:
-        return _page(refusal)
-    return _changed(_total_said(), removed=before)
+        return cart_page(refusal)
+    return _changed(_total_message(), removed=_removed(sku, before or _number(request.form.get("seen", ""))))
 
 
 @bp.post("/prices")
 @access("public")
 def accept_prices() -> ResponseReturnValue:
-    """Take the prices as they are now."""
+    """Accept the prices that the page showed."""
     try:
-        carts.accept_prices(visitor.cart_id())
+        carts.accept_prices(visitor.cart_id(), request.form.get("terms", ""))
     except Refusal as refusal:
-        return _page(refusal)
-    return _changed(_total_said())
+        return cart_page(refusal)
+    return _changed(_total_message())
 
 
 @bp.post("/currency")
 @access("public")
 def currency() -> ResponseReturnValue:
-    """Show and pay in another currency."""
+    """Change the currency of the cart."""
     try:
         carts.set_currency(visitor.cart_id(), _currency())
     except Refusal as refusal:
-        return _page(refusal)
-    return _changed(_total_said())
+        return cart_page(refusal)
+    return _changed(_total_message())
 
 
-def _by_htmx() -> bool:
-    return "HX-Request" in request.headers
-
-
-def _changed(said: str, removed: dict[str, Any] | None = None) -> ResponseReturnValue:
-    if _by_htmx():
-        return _page(removed=removed, said=said)
-    back = {"removed": removed["sku"], "quantity": removed["quantity"]} if removed else {}
-    return redirect(url_for("cart.show", **back), 303)
-
-
-def _page(refusal: Refusal | None = None, said: str = "", **values: Any) -> ResponseReturnValue:
+def cart_page(refusal: Refusal | None = None, message: str = "", **values: Any) -> ResponseReturnValue:
+    """Render the current cart, with the refusal of a request if there is one."""
     fragment = _by_htmx()
     page = render_template(
         "shop/_cart.html" if fragment else "shop/cart.html",
@@ -111,7 +105,7 @@ def _page(refusal: Refusal | None = None, said: str = "", **values: Any) -> Resp
         currencies=CURRENCIES,
         fragment=fragment,
         problem=refusal.message if refusal else None,
-        said=refusal.message if refusal else said,
+        message=refusal.message if refusal else message,
         **values,
     )
     response = make_response(page, refusal.status if refusal else 200)
@@ -119,7 +113,44 @@ def _page(refusal: Refusal | None = None, said: str = "", **values: Any) -> Resp
     return response
 
 
+def _by_htmx() -> bool:
+    return "HX-Request" in request.headers
+
+
+def _restore(sku: str) -> ResponseReturnValue:
+    """Restore a removed product if its quantity has not changed since. Safe to repeat."""
+    seen = request.form.get("seen", "0")
+    try:
+        carts.change(visitor.cart_id(), _sku(sku), _quantity(), seen=_number(seen))
+    except carts.QuantityChanged as changed:
+        changed.message = ngettext(
+            "Nothing was added. Your cart has changed and now contains %(num)d of this product.",
+            "Nothing was added. Your cart has changed and now contains %(num)d of this product.",
+            changed.there,
+        )
+        return cart_page(changed)
+    except Refusal as refusal:
+        return cart_page(refusal)
+    message = gettext("The item is back in your cart.")
+    if not _by_htmx():
+        flash(message)
+    return _changed(message)
+
+
+def _changed(message: str, removed: dict[str, Any] | None = None) -> ResponseReturnValue:
+    if _by_htmx():
+        return cart_page(removed=removed, message=message)
+    back = {"removed": removed["sku"], "quantity": removed["quantity"]} if removed else {}
+    return redirect(url_for("cart.show", **back), 303)
+
+
 def _not_added(sku: str, refusal: Refusal) -> ResponseReturnValue:
+    if isinstance(refusal, carts.TooMany):
+        refusal.message = gettext(
+            "You can order at most %(most)d of one product. Your cart already contains %(there)d. Nothing was added.",
+            most=carts.MOST,
+            there=refusal.there,
+        )
     if _by_htmx():
         return render_template("shop/_added.html", problem=refusal.message), refusal.status
     product = browse.by_skus([sku]).get(sku) if re.fullmatch(_SKU, sku) else None
@@ -129,39 +160,46 @@ def _not_added(sku: str, refusal: Refusal) -> ResponseReturnValue:
 
 
 def _sku(text: str) -> str:
-    """`text` when it could be one of our SKUs. Raises BadInput before any database is asked about something else."""
+    """Return `text` if it has the form of a SKU. Raises BadInput otherwise, without a database query."""
     if not re.fullmatch(_SKU, text):
-        raise BadInput("unknown_sku", gettext("We do not sell that."))
+        raise BadInput("unknown_sku", gettext("We do not sell this product."))
     return text
 
 
 def _quantity(least: int = 1) -> int:
-    """The quantity in the form. Raises BadInput for anything but a whole number that the cart would consider."""
-    text = request.form.get("quantity", "").strip()
+    """The quantity in the form. Raises BadInput unless it is a whole number of at least `least`."""
+    text = plain(request.form.get("quantity", ""))
     if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) < least:
-        raise BadInput("bad_quantity", gettext("Please choose a whole number from 1 to 99."))
+        raise BadInput("bad_quantity", gettext("Enter a whole number from 1 to 99."))
     return int(text)
 
 
 def _currency() -> str:
     code = request.form.get("currency", "")
     if code not in CURRENCIES:
-        raise BadInput("unknown_currency", gettext("Please choose one of the currencies that are listed."))
+        raise BadInput("unknown_currency", gettext("Choose a currency from the list."))
     return code
 
 
 def _in_cart() -> dict[str, int]:
-    return {line.sku: line.quantity for line in visitor.my_cart().lines}
+    cart = visitor.my_cart()
+    lines = ((line.sku, line.quantity) for line in cart.lines)
+    return {**dict(lines), **{line.sku: line.quantity for line in cart.unpriced}}
 
 
-def _removed(sku: str, quantity: str) -> dict[str, Any] | None:
-    """What may be put back, when it is something that we sell and that is not in the cart any more."""
-    if not re.fullmatch(_SKU, sku) or not re.fullmatch(r"[1-9][0-9]?", quantity):
+def _number(text: str) -> int:
+    """A quantity of one or two digits in a form or query string; 0 for anything else."""
+    return int(text) if re.fullmatch(r"[1-9][0-9]?", text) else 0
+
+
+def _removed(sku: str, quantity: int) -> dict[str, Any] | None:
+    """Product and quantity that can be restored; None unless the shop sells the product."""
+    if not quantity or not re.fullmatch(_SKU, sku):
         return None
     product = browse.by_skus([sku]).get(sku)
-    return {"sku": sku, "quantity": int(quantity), "name": product.name} if product else None
+    return {"sku": sku, "quantity": quantity, "name": product.name} if product else None
 
 
-def _total_said() -> str:
+def _total_message() -> str:
     view = visitor.my_cart()
-    return ngettext("%(num)d item in the cart.", "%(num)d items in the cart.", view.count)
+    return str(ngettext("%(num)d item in your cart.", "%(num)d items in your cart.", view.count))

@@ -1,4 +1,4 @@
-"""Looking around: the catalogue, the search, a product."""
+"""Catalogue pages: product list, search, product page."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from flask import Blueprint, abort, render_template, request
 from flask_babel import ngettext
 
 from shop.catalogue import browse
-from shop.catalogue.models import Product
+from shop.core import text
 from shop.core.errors import Refusal
+from shop.http_kit import visitor
+from shop.http_kit.access import access
 from shop.inventory import stock
-from shop.web import visitor
-from shop.web.access import access
 
 bp = Blueprint("catalogue", __name__)
 LONGEST_SEARCH = 80
@@ -20,8 +20,8 @@ ALSO = 5
 @bp.get("/")
 @access("public")
 def index() -> str:
-    """All goods, those of one category, or those that answer to a search; htmx gets the list alone."""
-    q = " ".join(request.args.get("q", "").split())[:LONGEST_SEARCH]
+    """All products, one category, or search results; htmx receives the list alone."""
+    q = text.tidy(request.args.get("q", ""))[:LONGEST_SEARCH]
     categories = browse.categories()
     chosen = request.args.get("category", "")
     category = next((c for c in categories if c.slug == chosen), None)
@@ -38,22 +38,22 @@ def index() -> str:
         products=products,
         available=stock.available([p.sku for p in products]),
         currency=visitor.currency(),
-        found=ngettext("%(num)d thing", "%(num)d things", len(products)),
+        found=ngettext("%(num)d product", "%(num)d products", len(products)),
     )
 
 
 @bp.get("/products/<slug>")
 @access("public")
 def product(slug: str) -> str:
-    """One product."""
+    """A product."""
     found = browse.by_slug(slug)
     if found is None:
         abort(404)
     return product_page(found)
 
 
-def product_page(shown: Product, problem: Refusal | None = None) -> str:
-    """The page of a product, with what is wrong with a request to buy it."""
+def product_page(shown: browse.ProductView, problem: Refusal | None = None) -> str:
+    """Render a product page, with the refusal of a request to add it to the cart if there is one."""
     category = next(c for c in browse.categories() if c.slug == shown.category)
     shelf = [p for p in browse.search(category=shown.category) if p.sku != shown.sku]
     return render_template(

@@ -1,89 +1,267 @@
-"""The checkout: one form, and then the order's own page."""
+"""Checkout page: one form that places the order and leads to the order page."""
 
 from __future__ import annotations
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from dataclasses import dataclass
+
+from flask import Blueprint, make_response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import get_locale, gettext
 from flask_login import current_user
+from flask_wtf.csrf import CSRFError
 
-from shop.checkout import saga
-from shop.checkout.cart import CartView
-from shop.core.errors import Refusal
+from shop.accounts import sessions
+from shop.checkout import agreement, draft, place_order
+from shop.checkout import cart as carts
+from shop.checkout.cart_view import CartView
+from shop.checkout.differences import differences
+from shop.checkout.placing.decide import AlreadyPlaced
+from shop.checkout.placing.request import Buyer
+from shop.core.client_address import client_network
+from shop.core.db import db
+from shop.core.errors import Away, BadInput, Refusal
+from shop.core.money import Money
+from shop.core.redis import RedisAway
+from shop.http_kit import visitor
+from shop.http_kit.access import access
+from shop.http_kit.errors import stale_form
+from shop.http_kit.request_guard import limited
 from shop.ledger import store_credit
-from shop.payments import registry
-from shop.web import visitor
-from shop.web.access import access
+from shop.orders.models import Order
+from shop.payments.providers import charging, registry
+from shop.web.cart import cart_page
 from shop.web.forms import CheckoutForm, countries
-from shop.web.guard import limited
 
 bp = Blueprint("checkout", __name__)
+_TYPED = ("email", "name", "line1", "line2", "city", "postcode", "country", "method", "credit")
+_DRAFT = "draft"
 
 
 @bp.route("/checkout", methods=["GET", "POST"])
 @access("public")
-@limited("place_order", 30)
+@limited("place_order", 30, free=(409, 422), shown_again=lambda refusal: _again(refusal))
 def show() -> ResponseReturnValue:
-    """The form; sent and complete, it becomes an order with its payment opened, and the buyer goes to its page."""
+    """Show the form; a valid form places an order, starts its payment and redirects to the order page."""
+    form = _form()
+    if request.method == "POST":
+        if form.validate():  # even with an empty cart: this form may have placed its order before
+            return _place(form)
+        earlier = None if form.key.errors else place_order.placed_from(visitor.known_cart() or "", form.key.data)
+        if earlier:
+            return _already_placed(earlier)
     cart = visitor.my_cart()
-    form = _form(cart)
-    if request.method == "POST" and form.validate():  # even when the cart is empty: this key may have placed its order
-        return _place(cart, form)
-    if cart.is_empty:
+    if cart.is_empty or cart.unpriced:
         return redirect(url_for("cart.show"), 303)
+    if request.method == "GET":
+        _fill(form, cart)
     return _page(cart, form), 422 if form.errors else 200
 
 
-def _place(cart: CartView, form: CheckoutForm) -> ResponseReturnValue:
+def _again(refusal: Refusal) -> str:
+    """The form with the submitted values and the refusal."""
+    cart = visitor.my_cart()
+    return _page(cart, _form(), refusal)
+
+
+@bp.errorhandler(CSRFError)
+def csrf_failed(error: CSRFError) -> ResponseReturnValue:
+    """Show the form again with the submitted values when its CSRF token is from before a sign-in. Forms of other sites,
+    which could contain any values, are refused.
+    """
+    cart = visitor.my_cart()
+    elsewhere = request.headers.get("Origin", request.host_url.rstrip("/")) != request.host_url.rstrip("/")
+    if cart.is_empty or elsewhere or "Sec-Fetch-Site" in request.headers:
+        return stale_form(error)
+    problem = BadInput("csrf", gettext("This page was out of date. No order was placed."))
+    return _refused(cart, _form(), problem)
+
+
+@bp.post("/checkout/sign-in")
+@access("public")
+@limited("checkout_sign_in", 30, shown_again=lambda refusal: _again(refusal))
+def sign_in() -> ResponseReturnValue:
+    """Store the entered values, redirect to the sign-in page, and return to the filled form."""
+    cart = visitor.my_cart()
+    form = _form()
     try:
-        order = saga.place_order(cart.id, _buyer(form), form.method.data, form.key.data, credit=form.credit.data or 0)
+        session[_DRAFT] = draft.keep({name: str(form[name].data or "") for name in _TYPED})
+    except RedisAway:
+        if not cart.is_empty:
+            problem = Away(
+                "sign_in_unavailable",
+                gettext("Sign-in is temporarily unavailable. Please try again in a minute, or order as a guest."),
+            )
+            return _page(cart, form, problem), problem.status
+    here = url_for("checkout.show")
+    if current_user.is_authenticated:
+        return redirect(here, 303)
+    return redirect(url_for("accounts.sign_in", next=here), 303)
+
+
+def _place(form: CheckoutForm) -> ResponseReturnValue:
+    shown = agreement.Shown(form.key.data, form.terms.data or "", form.buyer.data or "")
+    try:
+        order = place_order.place_order(
+            visitor.known_cart() or "",
+            _buyer(form),
+            form.method.data,
+            shown,
+            credit=form.credit.data or 0,
+            network=client_network(request.remote_addr),
+        )
+    except AlreadyPlaced as earlier:
+        return _already_placed(db.session.get_one(Order, earlier.order_id))
     except Refusal as refusal:
-        if refusal.code == "cart_empty":
-            return redirect(url_for("cart.show"), 303)
-        return _page(visitor.my_cart(), form, refusal), refusal.status
+        now = visitor.my_cart()
+        if now.is_empty:
+            return cart_page(_signed_out() if _was_for_customer(shown) else refusal)
+        if now.unpriced:
+            return cart_page(refusal)
+        return _refused(now, form, refusal)
+    session.pop(_DRAFT, None)
     return redirect(url_for("orders.show", token=order.token), 303)
 
 
-def _buyer(form: CheckoutForm) -> saga.Buyer:
-    return saga.Buyer(
-        email=form.email.data.lower(),
+def _was_for_customer(shown: agreement.Shown) -> bool:
+    """True if the form was shown to a signed-in customer and the request has no sign-in."""
+    return shown.buyer not in ("", agreement.GUEST) and not current_user.is_authenticated and not sessions.unavailable()
+
+
+def _signed_out() -> Refusal:
+    message = gettext("You have signed out since you opened this page, and your cart was emptied. No order was placed.")
+    return Refusal("signed_out", message)
+
+
+def _refused(cart: CartView, form: CheckoutForm, refusal: Refusal) -> ResponseReturnValue:
+    retry_after = getattr(refusal, "retry_after", None)
+    headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
+    return _page(cart, form, refusal), refusal.status, headers
+
+
+def _already_placed(order: Order) -> ResponseReturnValue:
+    """Answer 409 to a form that has placed this order and was sent again with different values."""
+    response = make_response(render_template("shop/already_placed.html", order=order), 409)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _other_buyer_message() -> str:
+    if current_user.is_authenticated:
+        message = gettext(
+            "You are now signed in as %(email)s. No order was placed. Check the form, then place the order again.",
+            email=current_user.email,
+        )
+    elif sessions.unavailable():
+        message = gettext(
+            "Sign-in is temporarily unavailable. No order was placed. "
+            "You can place this order as a guest, or try again in a minute."
+        )
+    else:
+        message = gettext(
+            "You are no longer signed in. No order was placed. Sign in again, or place this order as a guest."
+        )
+    return str(message)
+
+
+def _buyer(form: CheckoutForm) -> Buyer:
+    return Buyer(
+        email=form.email.data,
         name=form.name.data,
         line1=form.line1.data,
         line2=form.line2.data or "",
         city=form.city.data,
         postcode=form.postcode.data or "",
         country=form.country.data,
-        user_id=current_user.id if current_user.is_authenticated else None,
+        user_id=visitor.user_id(),
         locale=str(get_locale() or "en"),
     )
 
 
-def _form(cart: CartView) -> CheckoutForm:
+def _form() -> CheckoutForm:
+    """The submitted form. It accepts all payment methods of the shop; whether the cart's currency has the chosen one is
+    decided while the cart is locked.
+    """
     form = CheckoutForm()
     form.country.choices = countries()
-    methods = registry.methods(cart.currency)
-    form.method.choices = [(method.provider, method.name) for method in methods]
-    if request.method == "GET":
-        form.key.data = cart.checkout_key
-        form.country.data = {"TWD": "TW", "JPY": "JP", "USD": "US"}.get(cart.currency)
-        form.method.data = methods[0].provider if methods else None
-        if current_user.is_authenticated:
-            form.email.data, form.name.data = current_user.email, current_user.name
+    form.method.choices = [(name, provider.LABEL) for name, provider in registry.all_providers().items()]
     return form
 
 
+def _fill(form: CheckoutForm, cart: CartView) -> None:
+    """Fill in the customer's name and e-mail, a likely country, and stored values."""
+    methods = registry.methods(cart.currency)
+    form.country.data = {"TWD": "TW", "JPY": "JP", "USD": "US"}.get(cart.currency)
+    able = [method for method in methods if registry.takes(method.provider, cart.total)] or methods
+    form.method.data = able[0].provider if able else None
+    if current_user.is_authenticated:
+        form.email.data, form.name.data = current_user.email, current_user.name
+    token = session.get(_DRAFT)
+    kept = draft.read(token) if isinstance(token, str) else {}
+    for name in _TYPED:
+        if kept.get(name):
+            form[name].data = kept[name]
+
+
 def _page(cart: CartView, form: CheckoutForm, problem: Refusal | None = None) -> str:
-    form.key.data = cart.checkout_key  # what is on the page now is what the next press of the button agrees to
-    if form.method.errors:
-        form.method.errors = [gettext("Please choose one of the ways to pay that are listed.")]
-    user_id = current_user.id if current_user.is_authenticated else None
+    """Render the form for the current cart; submitting it accepts the terms that the page shows."""
+    user_id, terms = visitor.user_id(), cart.terms
+    is_sent = request.method == "POST"
+    changed = differences(cart, agreement.read(form.shown.data or "")) if is_sent else []
+    shown_to = form.buyer.data if not form.key.errors else None
+    other_buyer = bool(shown_to) and shown_to != agreement.buyer_mark(form.key.data or "", user_id)
+    form.key.data, form.terms.data, form.shown.data = cart.checkout_key, terms.digest, terms.text
+    form.buyer.data = agreement.buyer_mark(cart.checkout_key, user_id)
+    methods = registry.methods(cart.currency)
+    method_gone = form.method.data if form.method.data not in {m.provider for m in methods} else None
     credit = min(store_credit.available(user_id, cart.currency), cart.total, key=lambda money: money.amount)
-    return render_template(
+    if problem and problem.code == "cannot_charge":  # offer the credit that works with the chosen payment method
+        credit = Money(min(credit.amount, problem.details.get("usable_credit", credit.amount)), cart.currency)
+    page = render_template(
         "shop/checkout.html",
         cart=cart,
         form=form,
-        methods=registry.methods(cart.currency),
+        methods=_offers(methods, cart.total, credit),
+        method_gone=registry.label(method_gone) if method_gone in registry.all_providers() else None,
         problem=problem,
+        changed=changed,
+        other_buyer=_other_buyer_message() if other_buyer else "",
         credit=credit if credit.amount else None,
         left=cart.total + credit * -1,
     )
+    if any(difference.kind == "price" for difference in changed):
+        _accept_shown_prices(cart)
+    return page
+
+
+@dataclass(frozen=True)
+class _Offer:
+    """A payment method in the checkout, and why it cannot charge the total, and what `credit` leaves of it; empty
+    where it can. `usable` is the part of the credit that leaves an amount which it can charge; zero if there is none.
+    """
+
+    method: registry.Method
+    without_credit: str
+    with_credit: str
+    usable: Money
+
+
+def _offers(methods: list[registry.Method], total: Money, credit: Money) -> list[_Offer]:
+    left, able = total + credit * -1, registry.charging(total.currency)
+    refused = [(method, charging.refusal(able[method.provider], left, credit)) for method in methods]
+    return [
+        _Offer(
+            method,
+            charging.reason(able[method.provider], total),
+            charging.reason(able[method.provider], left),
+            Money(refusal.details.get("usable_credit", 0) if refusal else 0, total.currency),
+        )
+        for method, refusal in refused
+    ]
+
+
+def _accept_shown_prices(cart: CartView) -> None:
+    """Accept the changed prices that the page lists, so that submitting it again succeeds."""
+    try:
+        carts.accept_prices(cart.id, cart.terms.digest)
+    except Refusal:  # they have changed again: the next submission lists the changes
+        return

@@ -1,86 +1,153 @@
-"""The forms that people fill in, and the sentences that tell them what is missing."""
+"""HTML forms and their error messages."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 from babel import Locale
 from flask_babel import get_locale, lazy_gettext
 from flask_wtf import FlaskForm
 from wtforms import EmailField, HiddenField, IntegerField, PasswordField, RadioField, SelectField, StringField
-from wtforms.validators import DataRequired, Email, Length, NumberRange, Optional, Regexp, ValidationError
+from wtforms.validators import DataRequired, Length, NumberRange, Optional, Regexp, ValidationError
+
+from shop.core import email_address, text
 
 SHIPS_TO = frozenset(re.findall("..", "TWJPHKMOSGMYTHVNPHKRIDINAUNZUSCAMXBRGBIEFRDEATCHNLBELUDKSENOFIISESPTITPLCZGR"))
-"""Countries that the shop sends to, as ISO 3166 codes."""
+"""Countries that the shop ships to, as ISO 3166 codes."""
 
 
-def _tidy(text: str | None) -> str | None:
-    return " ".join(text.split()) if text else text
+Check = Callable[[FlaskForm, Any], None]
+
+
+def _tidy(typed: str | None) -> str | None:
+    return text.tidy(typed) if typed else typed
+
+
+def _plain(typed: str | None) -> str | None:
+    return text.plain(typed) if typed else typed
+
+
+def _address(typed: str | None) -> str | None:
+    return email_address.typed(typed) if typed else typed
 
 
 def _printable(_form: FlaskForm, field: StringField) -> None:
-    if field.data and not field.data.isprintable():
-        raise ValidationError(lazy_gettext("There are characters in here that cannot be printed on a label."))
+    if field.data and text.is_unusable(field.data):
+        raise ValidationError(lazy_gettext("This contains characters that cannot be printed. Please type it again."))
+
+
+def _is_address(_form: FlaskForm, field: StringField) -> None:
+    try:
+        email_address.normal(field.data or "")
+    except email_address.NotAnAddress as wrong:
+        message = lazy_gettext("Enter an e-mail address in the format name@example.com.")
+        raise ValidationError(message) from wrong
+
+
+def _at_most(longest: int) -> Length:
+    return Length(max=longest, message=lazy_gettext("Enter at most %(max)d characters."))
+
+
+def _listed(sentence: Any) -> Check:
+    """Validator: the value must be one of the choices. Replaces the field's own check, whose message is the
+    library's.
+    """
+
+    def check(_form: FlaskForm, field: SelectField) -> None:
+        if field.data not in [choice[0] for choice in field.choices or ()]:
+            raise ValidationError(sentence)
+
+    return check
+
+
+class WholeNumberField(IntegerField):
+    """Field for a whole number in the digits of any script."""
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        """Parse the number. Raises ValueError with a message."""
+        typed = text.plain(valuelist[0]) if valuelist else ""
+        self.data = None
+        if typed and not re.fullmatch("[0-9]{1,15}", typed):
+            raise ValueError(lazy_gettext("Enter a whole number."))
+        self.data = int(typed) if typed else None
 
 
 def countries() -> list[tuple[str, str]]:
-    """Code and name of the countries that we send to, by name in the reader's language."""
+    """Code and name of the countries that the shop ships to, sorted by name in the customer's language."""
     names = (get_locale() or Locale("en")).territories
     return sorted(((code, str(names.get(code, code))) for code in SHIPS_TO), key=lambda pair: pair[1])
 
 
 def _text(label: str, missing: str, longest: int) -> StringField:
-    too_long = lazy_gettext("Please keep this to %(max)d characters.")
-    return StringField(
-        label, filters=[_tidy], validators=[DataRequired(missing), Length(max=longest, message=too_long), _printable]
-    )
+    return StringField(label, filters=[_tidy], validators=[DataRequired(missing), _at_most(longest), _printable])
 
 
-_STALE = lazy_gettext("This form has gone stale. Please send it again.")
+_STALE = lazy_gettext("This form has expired. Please send it again.")
 _email = [
-    DataRequired(lazy_gettext("Please give your e-mail address.")),
+    DataRequired(lazy_gettext("Enter your e-mail address.")),
     Length(max=254, message=lazy_gettext("This e-mail address is too long.")),
-    Email(lazy_gettext("This is not an e-mail address. It looks like name@example.com.")),
+    _is_address,
 ]
 
 
 class CheckoutForm(FlaskForm):
-    """Who buys, where it goes, how it is paid. `key` makes sending it twice one order; `credit` is in minor units."""
+    """Contact, delivery address and payment method. `credit` is in minor units.
 
-    email = EmailField(lazy_gettext("E-mail"), filters=[_tidy], validators=_email)
-    name = _text(lazy_gettext("Full name"), lazy_gettext("Please give a name for the label."), 100)
-    line1 = _text(lazy_gettext("Street and number"), lazy_gettext("Please give a street and number."), 120)
+    `key` is the checkout key: a form that is sent twice places one order. `terms` is the digest of the terms that the
+    page showed, `shown` is their text, used only to list changes, and `buyer` marks the buyer to whom the page was
+    shown.
+    """
+
+    email = EmailField(lazy_gettext("E-mail"), filters=[_address], validators=_email)
+    name = _text(lazy_gettext("Full name"), lazy_gettext("Enter the recipient's name."), 100)
+    line1 = _text(lazy_gettext("Street and number"), lazy_gettext("Enter the street and number."), 120)
     line2 = StringField(
-        lazy_gettext("Flat, floor, building"), filters=[_tidy], validators=[Optional(), Length(max=120), _printable]
+        lazy_gettext("Flat, floor, building"), filters=[_tidy], validators=[Optional(), _at_most(120), _printable]
     )
-    city = _text(lazy_gettext("City"), lazy_gettext("Please give a city."), 80)
+    city = _text(lazy_gettext("City"), lazy_gettext("Enter the city."), 80)
     postcode = StringField(
-        lazy_gettext("Postcode"), filters=[_tidy], validators=[Optional(), Length(max=16), _printable]
+        lazy_gettext("Postcode"), filters=[_plain], validators=[Optional(), _at_most(16), _printable]
     )
-    country = SelectField(lazy_gettext("Country"))
-    method = RadioField(lazy_gettext("Payment method"))
-    credit = IntegerField(lazy_gettext("Store credit"), validators=[Optional(), NumberRange(0, 10**12)])
+    country = SelectField(
+        lazy_gettext("Country"),
+        validate_choice=False,
+        validators=[_listed(lazy_gettext("Choose a country from the list."))],
+    )
+    method = RadioField(
+        lazy_gettext("Payment method"),
+        validate_choice=False,
+        validators=[_listed(lazy_gettext("Choose one of the listed payment methods."))],
+    )
+    credit = WholeNumberField(
+        lazy_gettext("Store credit"),
+        validators=[Optional(), NumberRange(0, 10**12, lazy_gettext("You do not have that much store credit."))],
+    )
     key = HiddenField(validators=[Regexp(r"[A-Za-z0-9_-]{8,64}\Z", message=_STALE)])
+    terms = HiddenField()
+    shown = HiddenField()
+    buyer = HiddenField()
 
 
 class EmailForm(FlaskForm):
-    """An e-mail address alone."""
+    """E-mail address only."""
 
-    email = EmailField(lazy_gettext("E-mail"), filters=[_tidy], validators=_email)
+    email = EmailField(lazy_gettext("E-mail"), filters=[_address], validators=_email)
 
 
 class SignInForm(EmailForm):
     """E-mail and password."""
 
     password = PasswordField(
-        lazy_gettext("Password"), validators=[DataRequired(lazy_gettext("Please give your password.")), Length(max=256)]
+        lazy_gettext("Password"), validators=[DataRequired(lazy_gettext("Enter your password.")), _at_most(256)]
     )
 
 
 class RegisterForm(EmailForm):
-    """A new account; whether the password is good is decided where accounts are made."""
+    """New account; `shop.accounts.signin.register` checks the password."""
 
-    name = _text(lazy_gettext("Name"), lazy_gettext("Please give a name."), 100)
+    name = _text(lazy_gettext("Name"), lazy_gettext("Enter your name."), 100)
     password = PasswordField(
-        lazy_gettext("Password"), validators=[DataRequired(lazy_gettext("Please choose a password.")), Length(max=256)]
+        lazy_gettext("Password"), validators=[DataRequired(lazy_gettext("Choose a password.")), _at_most(256)]
     )

@@ -1,71 +1,89 @@
-"""The page of an order and what can be done from it. Nothing here decides what became of a payment."""
+"""Order page and its actions."""
 
 from __future__ import annotations
 
 import io
+import re
 
 import segno
-from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext, lazy_gettext
 
 from shop.checkout import cart as carts
-from shop.checkout import closing
-from shop.checkout.standing import Standing, standing
-from shop.core import clock
+from shop.checkout import end_order
+from shop.checkout.order_status import OrderStatus, load_status
+from shop.core import clock, ids
+from shop.core.actor import Actor
 from shop.core.errors import BadInput, Refusal
+from shop.http_kit import visitor
+from shop.http_kit.access import access
+from shop.http_kit.request_guard import limited
+from shop.http_kit.template_helpers import payment_methods
 from shop.orders.models import Order
-from shop.payments import poll, registry, start
-from shop.payments.models import Payment
-from shop.payments.states import OPEN
-from shop.web import visitor
-from shop.web.access import access
+from shop.payments.initiation import initiate
+from shop.payments.initiation.attempt_limits import TooSoon
+from shop.payments.polling import poll
+from shop.payments.providers import registry
+from shop.payments.providers.types import PaymentState
+from shop.payments.records.models import Payment
+from shop.web import returning
 
 bp = Blueprint("orders", __name__, url_prefix="/orders")
+_PRESS = re.compile("[A-Za-z0-9_-]{8,64}")
+_TITLES = {
+    "too_soon": lazy_gettext("Please wait a moment"),
+    "too_many_payments": lazy_gettext("Too many attempts to pay"),
+    "cannot_charge": lazy_gettext("Choose another payment method"),
+}
+"""Page titles of refusals to start a payment; other refusals redirect to the order page, which gives the reason."""
 
 
 @bp.get("/<token>")
 @access("order_token")
 def show(order: Order) -> ResponseReturnValue:
-    """Where the order stands. Looking makes its payment due to be asked about."""
-    s = _look(order)
+    """Order page. Viewing it makes a pending payment due for a poll."""
+    s = load_status(order)
     events_url = f"{url_for('orders.show', token=order.token)}/events?showing={s.key}&since={s.seq}"
-    return render_template("shop/order.html", s=s, events_url=events_url, updated_at=clock.now())
+    values = {"events_url": events_url, "updated_at": clock.now(), "press": ids.token()}
+    page = make_response(render_template("shop/order.html", s=s, **values))
+    returning.remember(order, page)
+    _make_due(s)
+    return page
 
 
 @bp.get("/<token>/status")
 @access("order_token")
 def status(order: Order) -> ResponseReturnValue:
-    """The same as the stream sends; for pages that come back from the background. Never sets a cookie."""
-    return render_template("shop/_order_update.html", s=_look(order))
+    """The fragment that the stream sends, for pages that return from the background. Sets no cookie."""
+    s = load_status(order)
+    update = render_template("shop/_order_update.html", s=s)
+    _make_due(s)
+    return update
 
 
 @bp.post("/<token>/pay")
 @access("order_token")
+@limited("pay", 30)
 def pay(order: Order) -> ResponseReturnValue:
-    """Open the payment, or the one that is open already, and send the buyer there; who cannot pay sees the order."""
+    """Open a payment, or reuse the open one, and redirect to its next action; redirect to the order page when it cannot
+    be paid.
+    """
     try:
-        payment = start.open_payment(order.id, _provider(order))
+        payment = initiate.open_payment(order.id, _provider(order), instead_of=request.form.get("instead_of", ""))
     except BadInput:
         raise
-    except Refusal:
-        return _back(order)
-    return _go(order, payment)
-
-
-@bp.get("/<token>/return")
-@access("order_token")
-def came_back(order: Order) -> ResponseReturnValue:
-    """The acquirer sends the buyer back here. Decides nothing: the acquirer is asked."""
-    poll.make_due(order.id, "return")
-    return _back(order)
+    except Refusal as refusal:
+        return _not_started(order, refusal) if refusal.code in _TITLES else _back(order)
+    return _to_payment_page(order, payment)
 
 
 @bp.get("/<token>/qr.svg")
 @access("order_token")
 def qr(order: Order) -> ResponseReturnValue:
-    """The code that the buyer scans to pay; 404 while there is none. Black on white in every colour scheme."""
-    payment = standing(order).payment
-    if payment is None or payment.state != OPEN or not payment.action or payment.action["kind"] != "qr":
+    """QR code that the buyer scans to pay; 404 while there is none. Black on white in every colour scheme."""
+    payment = load_status(order).payment
+    if payment is None or payment.state != PaymentState.OPEN or not payment.action or payment.action["kind"] != "qr":
         abort(404)
     picture = io.BytesIO()
     segno.make(payment.action["url"], error="m", micro=False).save(picture, kind="svg", scale=5, light="#fff")
@@ -74,8 +92,9 @@ def qr(order: Order) -> ResponseReturnValue:
 
 @bp.post("/<token>/check")
 @access("order_token")
+@limited("check_payment", 30)
 def check(order: Order) -> ResponseReturnValue:
-    """Ask the acquirer now."""
+    """Query the acquirer now."""
     poll.check_now(order.id, "view")
     return _back(order)
 
@@ -84,7 +103,7 @@ def check(order: Order) -> ResponseReturnValue:
 @access("order_token")
 def cancel_payment(order: Order) -> ResponseReturnValue:
     """Close the open payment; the order stays."""
-    closing.cancel_payment(order.id)
+    end_order.cancel_payment(order.id)
     return _back(order)
 
 
@@ -92,42 +111,75 @@ def cancel_payment(order: Order) -> ResponseReturnValue:
 @access("order_token")
 def cancel(order: Order) -> ResponseReturnValue:
     """Cancel the order."""
-    closing.cancel_order(order.id, "buyer")
+    end_order.cancel_order(order.id, Actor.customer(visitor.user_id()))
     return _back(order)
 
 
 @bp.post("/<token>/again")
 @access("order_token")
 def again(order: Order) -> ResponseReturnValue:
-    """Put the same things into the cart, as far as the shop still sells them."""
-    carts.put_back(visitor.cart_id(order.currency), [(line.sku, line.quantity) for line in order.lines])
+    """Add the order's products to the cart, as far as the shop still sells them, and list those that were not added in
+    full.
+    """
+    wanted, names = {line.sku: line.quantity for line in order.lines}, {line.sku: line.name for line in order.lines}
+    press = request.form.get("press", "")
+    added = carts.add_again(visitor.cart_id(order.currency), wanted.items(), press if _PRESS.fullmatch(press) else "")
+    for sku in sorted(added.not_sold):
+        flash(gettext("%(name)s is no longer available and was not added to your cart.", name=names[sku]))
+    for sku in sorted(added.not_in_currency):
+        flash(
+            gettext(
+                "%(name)s is not sold in %(currency)s and was not added to your cart.",
+                name=names[sku],
+                currency=visitor.currency(),
+            )
+        )
+    for sku in sorted(added.at_most):
+        flash(
+            gettext(
+                "%(name)s: your cart contains %(most)d, the maximum for one product.",
+                name=names[sku],
+                most=carts.MOST,
+            )
+        )
     return redirect(url_for("cart.show"), 303)
+
+
+def _not_started(order: Order, refusal: Refusal) -> ResponseReturnValue:
+    """Page with the reason for not starting a payment and a link to the order."""
+    shown = {"title": _TITLES[refusal.code], "message": refusal.message}
+    page = render_template("shop/pay_later.html", order=order, **shown)
+    return page, refusal.status, {"Retry-After": str(refusal.retry_after)} if isinstance(refusal, TooSoon) else {}
 
 
 def _back(order: Order) -> ResponseReturnValue:
     return redirect(url_for("orders.show", token=order.token), 303)
 
 
-def _look(order: Order) -> Standing:
-    s = standing(order)
-    if s.pending:
-        poll.make_due(order.id, "view")
-    return s
+def _make_due(s: OrderStatus) -> None:
+    """Make the payment due for a poll after a view. Call it last, because its commit expires the objects that the
+    session has read.
+    """
+    if s.pending and s.view_changes:
+        poll.make_due(s.order.id, "view")
 
 
 def _provider(order: Order) -> str:
     chosen = request.form.get("method", "")
     if chosen:
         return chosen
-    payment = standing(order).payment
-    return payment.provider if payment else registry.methods(order.currency)[0].provider
+    payment = load_status(order).payment
+    if payment:
+        return payment.provider
+    able = payment_methods(order) or registry.methods(order.currency)
+    return able[0].provider if able else ""
 
 
-def _go(order: Order, payment: Payment) -> ResponseReturnValue:
-    action = start.next_action(payment)
+def _to_payment_page(order: Order, payment: Payment) -> ResponseReturnValue:
+    action = initiate.next_action(payment)
     if action is None or action.kind not in ("redirect", "form_post"):
         return _back(order)
-    start.visited(payment.id)
+    initiate.visited(payment.id)
     if action.kind == "redirect":
         return redirect(action.url, 303)
     return render_template("shop/post_on.html", action=action, provider_name=registry.label(payment.provider))

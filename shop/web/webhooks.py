@@ -1,4 +1,4 @@
-"""POST /webhooks/<provider>: bytes in, the provider's own acknowledgement out."""
+"""POST /webhooks/<provider>: receive a webhook and return the provider's acknowledgement."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from flask import Blueprint, Response, abort, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from shop.core import logs
-from shop.payments import inbox, registry
-from shop.web.access import access
+from shop.http_kit.access import access
+from shop.payments.providers import registry
+from shop.payments.webhooks import inbox
 
 LARGEST = 64 * 1024  # bytes
 
@@ -17,7 +18,7 @@ blueprint = Blueprint("webhooks", __name__)
 @blueprint.post("/webhooks/<name>")
 @access("signature")
 def receive(name: str) -> Response:
-    """Take one webhook. 404 for a provider that we do not have, 413 above 64 KiB."""
+    """Receive one webhook. 404 for an unknown provider, 413 above 64 KiB."""
     provider = registry.get(name)
     if provider is None:
         abort(404)

@@ -1,4 +1,5 @@
-// A click on a test card fills the form. Without scripts the numbers are simply there to read.
+// A click on a test card fills in the form. Without JavaScript the numbers are text, and the hint stays hidden.
+for (const hint of document.querySelectorAll("[data-fills]")) hint.hidden = false;
 document.querySelector(".cards")?.addEventListener("click", (event) => {
   const number = event.target.closest("[data-card]")?.dataset.card;
   if (!number) return;

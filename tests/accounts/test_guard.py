@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from shop import create_app
 from shop.core import redis
 from shop.core.errors import Refusal
-from shop.web import guard
+from shop.http_kit import request_guard
 from tests.shop_fixtures import Shop, environ
 
 pytestmark = [
@@ -24,12 +24,12 @@ JSON = {"Accept": "application/json"}
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
-    """A browser; CSRF is on."""
+    """A browser, with CSRF protection on."""
     return app.test_client()
 
 
 def made(redis_url: str, **more: str) -> Flask:
-    """A shop with other settings, in an empty database that no test asks."""
+    """A shop with other settings, on an empty database that no test reads."""
     return create_app(environ("sqlite:///:memory:", redis_url, **more), TESTING=True)
 
 
@@ -57,7 +57,7 @@ def test_over_https_the_cookie_is_secure_and_browsers_are_told_to_stay(redis_url
     app.add_url_rule("/mark", view_func=lambda: session.update(cart="one") or "")
     answer = app.test_client().get("/mark", base_url="https://shop.example")
     cookie = answer.headers["Set-Cookie"]
-    assert cookie.startswith("settled=")
+    assert cookie.startswith("__Host-settled=")
     for part in ("Secure", "HttpOnly", "SameSite=Lax", "Expires="):
         assert part in cookie
     assert "max-age" in answer.headers["Strict-Transport-Security"]
@@ -109,9 +109,9 @@ def test_a_sane_request_id_is_kept_and_another_is_replaced(client: FlaskClient) 
 
 
 def test_a_large_body_is_refused_whole_and_chunked(client: FlaskClient) -> None:
-    body = b"x" * (guard.LARGEST_BODY + 1)
+    body = b"x" * (request_guard.LARGEST_BODY + 1)
     assert client.post("/webhooks/kpay", data=body).status_code == 413
-    assert client.post("/sign-in", data={"email": "x" * guard.LARGEST_BODY}).status_code == 413
+    assert client.post("/sign-in", data={"email": "x" * request_guard.LARGEST_BODY}).status_code == 413
 
 
 def test_a_form_without_its_token_is_refused_with_a_friendly_page(client: FlaskClient) -> None:
@@ -128,7 +128,7 @@ def test_of_two_first_pages_opened_at_once_both_can_be_used_because_the_browser_
 ) -> None:
     first = re.search(r'name="csrf_token" value="([^"]+)"', client.get("/sign-in").text)
     client.delete_cookie("settled")
-    client.get("/sign-in")  # the second page's cookie is the one that stays
+    client.get("/sign-in")  # the cookie of the second page replaces the first
     assert first
     answer = client.post("/cart/lines", data={"csrf_token": first[1], "sku": "X"}, headers={"Sec-Fetch-Site": site})
     assert answer.status_code == status
@@ -137,7 +137,7 @@ def test_of_two_first_pages_opened_at_once_both_can_be_used_because_the_browser_
 def test_every_page_that_changes_something_asks_for_the_token(app: Flask, client: FlaskClient) -> None:
     asked = 0
     for rule in app.url_map.iter_rules():
-        if "POST" not in (rule.methods or ()) or rule.rule.startswith(guard.MACHINE_PATHS):
+        if "POST" not in (rule.methods or ()) or rule.rule.startswith(request_guard.MACHINE_PATHS):
             continue
         path = re.sub(r"<[^>]+>", "nothing", rule.rule)
         assert client.post(path).status_code == 400, path
@@ -148,13 +148,13 @@ def test_every_page_that_changes_something_asks_for_the_token(app: Flask, client
 @pytest.mark.parametrize(
     ("raised", "status", "shown"),
     [
-        (Refusal("sold_out", "There is none left.", status=409), 409, "There is none left."),
+        (Refusal("sold_out", "There is none left."), 409, "There is none left."),
         (Disconnected("secret-host:6379"), 503, "try again"),
         (redis.RedisAway("resting"), 503, "try again"),
         (OperationalError("SELECT secret", {}, Exception("locked")), 503, "try again"),
         (PoolTimeout("pool secret"), 503, "try again"),
-        (IntegrityError("INSERT secret", {}, Exception("secret")), 500, "our fault"),
-        (ValueError("secret"), 500, "our fault"),
+        (IntegrityError("INSERT secret", {}, Exception("secret")), 500, "problem on our side"),
+        (ValueError("secret"), 500, "problem on our side"),
     ],
 )
 def test_whatever_breaks_is_a_page_for_people_and_a_problem_for_programs_and_tells_no_secret(
@@ -220,7 +220,7 @@ def test_the_log_line_has_no_token_in_it(shop: Shop, client: FlaskClient, capsys
     ],
 )
 def test_what_opens_something_is_taken_out_of_paths(path: str, logged: str) -> None:
-    assert guard.loggable(path) == logged
+    assert request_guard.loggable(path) == logged
 
 
 def test_an_exception_is_logged_without_the_values_of_its_statement(
@@ -228,7 +228,7 @@ def test_an_exception_is_logged_without_the_values_of_its_statement(
 ) -> None:
     app = create_app(environ(database_url, redis_url), PROPAGATE_EXCEPTIONS=False)
 
-    token = "".join(["the", "-order", "-token"])  # in one piece it would be in the traceback
+    token = "".join(["the", "-order", "-token"])  # in one piece it would appear in the traceback
 
     def broken() -> str:
         raise IntegrityError("INSERT INTO orders", {"token": token}, Exception("no"))
@@ -243,10 +243,37 @@ def test_an_exception_is_logged_without_the_values_of_its_statement(
 def test_one_client_may_do_something_so_often_a_minute_and_reading_is_free(app: Flask, redis_url: str) -> None:
     fresh = made(redis_url)
     fresh.config["WTF_CSRF_ENABLED"] = False
-    fresh.add_url_rule("/do", view_func=guard.limited("do", 3)(lambda: "done"), methods=["GET", "POST"])
+    fresh.add_url_rule("/do", view_func=request_guard.limited("do", 3)(lambda: "done"), methods=["GET", "POST"])
     client = fresh.test_client()
     assert [client.get("/do").status_code for _ in range(6)] == [200] * 6
     assert [client.post("/do").status_code for _ in range(4)] == [200, 200, 200, 429]
     assert int(client.post("/do").headers["Retry-After"]) > 0
     other = client.post("/do", environ_base={"REMOTE_ADDR": "192.0.2.8"})
     assert other.status_code == 200
+
+
+def test_a_refused_form_does_not_count_and_four_times_as_many_are_looked_at(app: Flask, redis_url: str) -> None:
+    fresh = made(redis_url)
+    fresh.config["WTF_CSRF_ENABLED"] = False
+    statuses = iter([422] * 5 + [200] * 3)
+    fresh.add_url_rule(
+        "/do", view_func=request_guard.limited("do", 3)(lambda: ("done", next(statuses))), methods=["POST"]
+    )
+    fresh.add_url_rule("/be", "be", request_guard.limited("be", 3)(lambda: ("no", 422)), methods=["POST"])
+    client = fresh.test_client()
+    assert [client.post("/do").status_code for _ in range(9)] == [422] * 5 + [200] * 3 + [429]
+    assert [client.post("/be").status_code for _ in range(13)] == [422] * 12 + [429]
+
+
+def test_addresses_of_one_ipv6_network_are_one_client(app: Flask, redis_url: str) -> None:
+    fresh = made(redis_url)
+    fresh.config["WTF_CSRF_ENABLED"] = False
+    fresh.add_url_rule("/do", view_func=request_guard.limited("do", 3)(lambda: "done"), methods=["POST"])
+    client = fresh.test_client()
+
+    def post(address: str) -> int:
+        return client.post("/do", environ_base={"REMOTE_ADDR": address}).status_code
+
+    assert [post(f"2001:db8::{n}") for n in range(1, 5)] == [200, 200, 200, 429]
+    assert post("2001:db8:0:1::1") == 200
+    assert [post(f"192.0.2.9:{port}") for port in (1, 2, 3, 4)] == [200, 200, 200, 429]

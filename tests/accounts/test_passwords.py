@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from argon2 import PasswordHasher
 
 from shop.accounts import passwords, throttle
 from shop.core.errors import Away
@@ -12,12 +13,20 @@ PASSWORD = "paper lantern 7"
 
 
 def test_the_rest_doubles_up_to_a_quarter_of_an_hour() -> None:
-    minutes = [(pause := throttle.rest(n)) and pause.total_seconds() / 60 for n in (9, 10, 11, 12, 13, 14, 15, 1000)]
+    minutes = [
+        (pause := throttle.rest(n, 10)) and pause.total_seconds() / 60 for n in (9, 10, 11, 12, 13, 14, 15, 1000)
+    ]
     assert minutes == [None, 1, 2, 4, 8, 15, 15, 15]
 
 
+def test_a_hash_costs_what_owasp_asks_for(password_hasher: PasswordHasher) -> None:
+    """argon2id with 19 MiB, two passes and one lane: OWASP's password storage cheat sheet."""
+    assert password_hasher.type.name == "ID"
+    assert (password_hasher.memory_cost, password_hasher.time_cost, password_hasher.parallelism) == (19 * 1024, 2, 1)
+
+
 def test_when_too_many_are_in_line_the_next_is_asked_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords._line, "_value", 0)
+    monkeypatch.setattr(passwords._queue, "_value", 0)
     with pytest.raises(Away) as refused:
         passwords.make(PASSWORD)
     assert refused.value.retry_after > 0
@@ -36,7 +45,7 @@ def tick():
         ticks += 1
         gevent.sleep(0)
 other = gevent.spawn(tick)
-assert passwords._elsewhere(me) != me(), "the work ran on the event loop's thread"
+assert passwords._in_thread(me) != me(), "the work ran on the event loop's thread"
 before = ticks
 assert passwords.matches(passwords.make("paper lantern 7"), "paper lantern 7")
 assert ticks > before + 10, "other requests stood still"

@@ -10,9 +10,11 @@ from sqlalchemy import delete
 
 from shop.accounts import sessions, signin
 from shop.accounts.models import User
-from shop.core.db import db, writing
+from shop.checkout import cart
+from shop.core.db import db, transaction
 from tests.parts.redis_server import RedisServer
 from tests.parts.waiting import until
+from tests.shop_fixtures import PEN
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 EMAIL, PASSWORD = "mei@example.com", "paper lantern 7"
@@ -53,10 +55,10 @@ def test_signing_in_opens_the_account_and_signing_out_closes_it(client: FlaskCli
 
 def test_every_sign_in_gets_a_new_id_and_ends_the_one_before(client: FlaskClient, mei: int, app: Flask) -> None:
     with client.session_transaction() as cookie:
-        cookie["sid"] = "planted by somebody else"
+        cookie["sid"] = "set by an attacker"
     sign_in(client)
     first = sid(client)
-    assert first and first != "planted by somebody else"
+    assert first and first != "set by an attacker"
     sign_in(client)
     assert sid(client) not in (None, first)
     with app.app_context():
@@ -68,13 +70,43 @@ def test_a_wrong_password_leaves_the_cookie_as_it_was(client: FlaskClient, mei: 
     assert sid(client) is None
 
 
-def test_the_cart_survives_signing_in_and_out(client: FlaskClient, mei: int) -> None:
+def test_signing_in_renews_the_cart_id_and_the_seed_of_forms_and_keeps_what_is_in_the_cart(
+    client: FlaskClient, mei: int, app: Flask
+) -> None:
+    with app.app_context():
+        injected = cart.create()
+        cart.add(injected, PEN, 3)
+        key = cart.load(injected).checkout_key
     with client.session_transaction() as cookie:
-        cookie["cart"] = "a cart"
+        cookie.update(cart=injected, csrf_token="set by an attacker")
     sign_in(client)
+    client.get("/account")
+    with client.session_transaction() as cookie:
+        assert cookie["cart"] != injected and cookie["csrf_token"] != "set by an attacker"
+        renewed = cookie["cart"]
+    with app.app_context():
+        after = cart.load(renewed)
+        assert [(line.sku, line.quantity) for line in after.lines] == [(PEN, 3)] and after.checkout_key != key
+        assert cart.load(injected).id == "", "the attacker's id reaches nothing"
+
+
+def test_a_cart_that_is_gone_is_no_obstacle_to_signing_in(client: FlaskClient, mei: int) -> None:
+    with client.session_transaction() as cookie:
+        cookie["cart"] = "long gone"
+    assert sign_in(client) == 303
+    with client.session_transaction() as cookie:
+        assert "cart" not in cookie
+
+
+def test_signing_out_leaves_no_cart_and_no_seed_in_the_browser(client: FlaskClient, mei: int, app: Flask) -> None:
+    sign_in(client)
+    with app.app_context():
+        theirs = cart.create()
+    with client.session_transaction() as cookie:
+        cookie.update(cart=theirs, csrf_token="a seed")
     client.post("/sign-out")
     with client.session_transaction() as cookie:
-        assert cookie["cart"] == "a cart"
+        assert not {"cart", "csrf_token", "sid"} & set(cookie)
 
 
 def test_the_ids_in_redis_open_nothing(client: FlaskClient, mei: int, redis_server: RedisServer) -> None:
@@ -116,13 +148,15 @@ def test_sign_ins_are_listed_and_each_can_be_ended_from_elsewhere(app: Flask, me
 
 def test_an_account_that_is_gone_is_signed_in_nowhere(app: Flask, client: FlaskClient, mei: int) -> None:
     sign_in(client)
-    with app.app_context(), writing():
+    with app.app_context(), transaction():
         db.session.execute(delete(User))
     assert not sees_account(client)
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"{}", b"null", b"[1]", b'{"user": "x"}', b"\xff\xfe"])
-def test_rubbish_in_redis_is_nobody(client: FlaskClient, mei: int, redis_server: RedisServer, rubbish: bytes) -> None:
+def test_invalid_data_in_redis_is_no_sign_in(
+    client: FlaskClient, mei: int, redis_server: RedisServer, rubbish: bytes
+) -> None:
     sign_in(client)
     (key,) = redis_server.client.keys("settled:sid:*")
     redis_server.client.set(key, rubbish)

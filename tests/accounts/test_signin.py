@@ -10,16 +10,16 @@ from argon2 import PasswordHasher
 from flask import Flask
 from sqlalchemy import select, update
 
-from shop.accounts import passwords, signin, throttle
+from shop.accounts import known_devices, passwords, signin, throttle
 from shop.accounts.models import SignInFailures, User
-from shop.core.db import db, writing
+from shop.core.db import db, transaction
 from shop.core.errors import BadInput, Refusal
 from tests.parts.redis_server import RedisServer
 
 EMAIL, PASSWORD, PLACE = "mei@example.com", "paper lantern 7", "192.0.2.7"
 pytestmark = pytest.mark.usefixtures("inside")
 ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-"""For sentences in which no database decides anything."""
+"""For tests that no database decides."""
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def mei(inside: None) -> User:
 
 
 def try_wrong(email: str = EMAIL, place: str = PLACE, password: str = "not this one") -> str:
-    """The code of the refusal."""
+    """Code of the refusal."""
     with pytest.raises(Refusal) as refused:
         signin.sign_in(email, password, place)
     return refused.value.code
@@ -36,7 +36,7 @@ def try_wrong(email: str = EMAIL, place: str = PLACE, password: str = "not this 
 
 @pytest.fixture
 def unlimited(app: Flask) -> None:
-    """Only the brake that the database holds."""
+    """Only the limit kept in the database."""
     app.config["RATE_LIMITS"] = False
 
 
@@ -85,14 +85,18 @@ def test_the_throttle_holds_while_redis_is_away(mei: User, own_redis: RedisServe
 
 
 @pytest.mark.usefixtures("unlimited")
-def test_an_account_rests_after_ten_failures_from_anywhere_and_then_the_right_password_works_again(mei: User) -> None:
+def test_a_stranger_who_guesses_is_delayed_and_the_delay_ends_and_grows(mei: User) -> None:
     with time_machine.travel(datetime(2026, 5, 1, tzinfo=UTC), tick=False) as clock:
-        for n in range(throttle.FREE_FAILURES):
-            assert try_wrong(place=f"203.0.113.{n}") == "wrong_credentials"
-        with pytest.raises(throttle.TooManyAttempts) as refused:
-            signin.sign_in(EMAIL, PASSWORD, PLACE)
-        assert (refused.value.status, refused.value.retry_after) == (429, 60)
-        clock.shift(60)
+        assert [try_wrong() for _ in range(throttle.FREE_FAILURES)] == ["wrong_credentials"] * throttle.FREE_FAILURES
+        waits = []
+        for _ in range(4):
+            with pytest.raises(throttle.TooManyAttempts) as refused:
+                signin.sign_in(EMAIL, PASSWORD, PLACE)
+            waits.append(refused.value.retry_after)
+            clock.shift(refused.value.retry_after)
+            assert try_wrong() == "wrong_credentials"
+        assert waits == [60, 120, 240, 480]
+        clock.shift(900)
         assert signin.sign_in(EMAIL, PASSWORD, PLACE).id == mei.id
         assert db.session.scalar(select(SignInFailures)) is None
         db.session.rollback()
@@ -100,7 +104,60 @@ def test_an_account_rests_after_ten_failures_from_anywhere_and_then_the_right_pa
 
 
 @pytest.mark.usefixtures("unlimited")
-def test_an_account_that_does_not_exist_rests_in_the_same_way() -> None:
+@pytest.mark.parametrize("networks", [1, 30])
+def test_wrong_passwords_of_strangers_never_lock_the_owner_out(mei: User, networks: int) -> None:
+    """Neither in the browser that the owner has used before, nor in a new one in another network."""
+    known = known_devices.load(known_devices.remember(None, EMAIL))
+    for n in range(throttle.ATTACKED_FROM + 20):
+        try_wrong(place=f"203.0.113.{n % networks}")
+    assert signin.sign_in(EMAIL, PASSWORD, "203.0.113.0", known).id == mei.id, "even from the network of a stranger"
+    for n in range(throttle.ATTACKED_FROM + 20):
+        try_wrong(place=f"203.0.113.{n % networks}")
+    assert signin.sign_in(EMAIL, PASSWORD, PLACE).id == mei.id
+
+
+@pytest.mark.usefixtures("unlimited")
+def test_of_an_account_under_attack_each_network_has_one_try_before_it_waits(mei: User) -> None:
+    for n in range(throttle.ATTACKED_FROM):
+        assert try_wrong(place=f"203.0.113.{n}") == "wrong_credentials"
+    assert [try_wrong() for _ in range(2)] == ["wrong_credentials", "too_many_attempts"]
+    assert [try_wrong(place="2001:db8::1"), try_wrong(place="2001:db8::2")] == [
+        "wrong_credentials",
+        "too_many_attempts",
+    ], "an IPv6 network counts as one"
+
+
+@pytest.mark.usefixtures("unlimited")
+def test_a_known_browser_has_a_count_of_its_own_and_only_for_its_accounts(mei: User) -> None:
+    known = known_devices.load(known_devices.remember(None, EMAIL))
+    assert known
+    codes = []
+    for _ in range(throttle.FREE_ON_KNOWN_DEVICE + 1):
+        with pytest.raises(Refusal) as refused:
+            signin.sign_in(EMAIL, "not this one", PLACE, known)
+        codes.append(refused.value.code)
+    assert codes == ["wrong_credentials"] * throttle.FREE_ON_KNOWN_DEVICE + ["too_many_attempts"]
+    assert signin.sign_in(EMAIL, PASSWORD, PLACE).id == mei.id, "others are not delayed by it"
+    assert not known.knows("other@example.com")
+
+
+@pytest.mark.parametrize("cookie", [None, "", "rubbish", "W10.abc.def", "ÿ"])
+@ONE_DATABASE
+def test_a_forged_cookie_makes_no_browser_known(cookie: str | None) -> None:
+    assert known_devices.load(cookie) is None
+
+
+@ONE_DATABASE
+def test_a_browser_is_known_for_the_five_accounts_used_last() -> None:
+    known = None
+    for n in range(7):
+        known = known_devices.load(known_devices.remember(known, f"user{n}@example.com"))
+    assert known
+    assert [n for n in range(7) if known.knows(f"user{n}@example.com")] == [2, 3, 4, 5, 6]
+
+
+@pytest.mark.usefixtures("unlimited")
+def test_an_account_that_does_not_exist_delays_in_the_same_way() -> None:
     codes = [try_wrong(email="nobody@example.com") for _ in range(throttle.FREE_FAILURES + 1)]
     assert codes == ["wrong_credentials"] * throttle.FREE_FAILURES + ["too_many_attempts"]
 
@@ -127,17 +184,17 @@ def test_forty_tries_at_the_same_moment_are_forty_tries(app: Flask, mei: User, m
 def test_failures_are_forgotten_after_a_day_and_addresses_are_not_kept(mei: User) -> None:
     with time_machine.travel(datetime(2026, 5, 1, tzinfo=UTC), tick=False) as clock:
         try_wrong(email="stranger@example.com")
-        row = db.session.scalars(select(SignInFailures)).one()
-        assert "stranger" not in row.account
+        rows = db.session.scalars(select(SignInFailures)).all()
+        assert not any("stranger" in row.account for row in rows)
         db.session.rollback()
         clock.shift(timedelta(days=1, seconds=1))
         try_wrong(email="other@example.com")
-        assert len(db.session.scalars(select(SignInFailures)).all()) == 1
+        assert len(db.session.scalars(select(SignInFailures)).all()) == 2
 
 
 def test_a_hash_made_with_older_parameters_is_renewed_at_the_next_sign_in(mei: User) -> None:
     older = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1).hash(PASSWORD)
-    with writing():
+    with transaction():
         db.session.execute(update(User).values(password_hash=older))
     signin.sign_in(EMAIL, PASSWORD, PLACE)
     renewed = db.session.scalars(select(User.password_hash)).one()

@@ -1,4 +1,6 @@
-"""An acquirer of each test's own on SQLite and PostgreSQL, a receiver that really listens, and words for both."""
+"""Fixtures: an acquirer per test on SQLite and PostgreSQL, a webhook receiver that really listens, and helpers for
+both.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +28,7 @@ from mock_acquirer import create_app, loop, setting_rows
 from mock_acquirer.db import db
 from mock_acquirer.handover import HandOver
 from mock_acquirer.settings import load
+from tests.parts import lending
 from tests.parts.lending import Databases
 from tests.parts.postgres import PostgresServer
 
@@ -33,12 +36,14 @@ T = TypeVar("T")
 RETURN = "http://shop.test/orders/abc/return"
 SECRET = "whsec_a3BheS1kZW1vLXdlYmhvb2stc2VjcmV0LTAwMDE="
 QUIET = {"ACQUIRER_LOOP": "off", "REDIS_URL": "", "SHOP_CLOCK_URL": "", "ACQUIRER_LOG_LEVEL": "ERROR"}
+PUBLIC = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": ""}
+"""Settings for the public certificate authorities, whatever this machine's environment says."""
 GOOD_CARD = {"number": "4242 4242 4242 4242", "expiry": "12/34", "cvc": "123", "name": "Ada Test"}
 
 
 @dataclass
 class Hook:
-    """One request that the receiver got."""
+    """A request received."""
 
     headers: dict[str, str]
     body: bytes
@@ -68,7 +73,7 @@ class Receiver:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """Listens on a port of its own."""
+    """Receiver on its own port."""
     found = Receiver()
 
     class Endpoint(BaseHTTPRequestHandler):
@@ -91,7 +96,7 @@ def receiver() -> Iterator[Receiver]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
@@ -102,7 +107,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 class World:
-    """The acquirer as its users see it."""
+    """The acquirer's APIs and pages, as test helpers."""
 
     def __init__(self, app: Flask) -> None:
         self.app = app
@@ -110,26 +115,26 @@ class World:
         self._numbers = itertools.count(1)
 
     def api(self, method: str, path: str, key: str | None = None, run: str = "", **more: Any) -> TestResponse:
-        """A call of the merchant."""
+        """Call a merchant API."""
         bearer = {"Authorization": "Bearer kp_test_demo" + (f".{run}" if run else "")}
         keyed = {"Idempotency-Key": key} if key else {}
         headers = bearer | keyed | more.pop("headers", {})
         return self.app.test_client().open("/kpay/v1" + path, method=method, headers=headers, **more)
 
     def sim(self, method: str, path: str, body: Any = None, run: str = "", status: int = 200) -> Any:
-        """A call of the control API; the answer must have `status`."""
+        """Call the control API; the response must have `status`."""
         headers = {"Authorization": "Bearer sim_demo"} | ({"X-Sim-Run": run} if run else {})
         answer = self.app.test_client().open("/_sim" + path, method=method, headers=headers, json=body)
         assert answer.status_code == status, answer.text
         return answer.json
 
     def wish(self, **changes: Any) -> dict[str, Any]:
-        """What a merchant sends to open a payment."""
+        """Request body that opens a payment."""
         wish = {"reference": f"P{next(self._numbers)}", "amount": 120000, "currency": "TWD", "return_url": RETURN}
         return {name: value for name, value in (wish | changes).items() if value is not None}
 
     def open(self, run: str = "", **changes: Any) -> dict[str, Any]:
-        """An open payment."""
+        """Open a payment."""
         answer = self.api("POST", "/payments", json=self.wish(**changes), run=run)
         assert answer.status_code == 201, answer.text
         return answer.json  # type: ignore[return-value]
@@ -143,7 +148,7 @@ class World:
         return self.sim("POST", f"/payments/{payment['id']}/approve", body, run=run)  # type: ignore[no-any-return]
 
     def faults(self, run: str = "", **plan: Any) -> None:
-        """Arm globally."""
+        """Arm a global fault plan."""
         self.sim("PUT", "/faults", plan, run=run)
 
     def record(self, payment: dict[str, Any], run: str = "") -> dict[str, Any]:
@@ -156,12 +161,12 @@ class World:
         return self.sim("POST", "/clock/advance", {"by": by}, run=run)  # type: ignore[no-any-return]
 
     def settle(self) -> None:
-        """Do what the loop would do, until nothing is due."""
+        """Run the loop until nothing is due."""
         while loop.tick(self.app):
             pass
 
     def csrf(self, path: str) -> str:
-        """The token in a page of the browser."""
+        """CSRF token in a page of the browser."""
         page = self.browser.get(path, follow_redirects=True)
         return re.search(r'name="csrf" value="([^"]+)"', page.text)[1]  # type: ignore[index]
 
@@ -171,13 +176,13 @@ class World:
         return self.browser.post(f"{path}/{form}", data={"csrf": self.csrf(path)} | values)
 
     def rows(self) -> str:
-        """Everything in the database, as text."""
+        """All rows of the database, as text."""
         with self.app.app_context():
             tables = db.metadata.sorted_tables
             return "\n".join(str(row) for table in tables for row in db.session.execute(text(f"SELECT * FROM {table}")))
 
     def at_once(self, count: int, do: Callable[[int], T]) -> list[T]:
-        """`count` threads begin `do(number)` at the same instant."""
+        """`count` threads call `do(number)` at the same time."""
         barrier = threading.Barrier(count)
         results: list[Any] = [None] * count
 
@@ -201,8 +206,7 @@ def _migrate(url: str) -> None:
 
 
 def _empty(session: Session) -> None:
-    for table in reversed(db.metadata.sorted_tables):
-        session.execute(table.delete())
+    lending.empty(session, db.metadata)
 
 
 GIVEN = "ACQUIRER_TEST_DATABASE_URL"
@@ -230,33 +234,46 @@ def _acquirer_databases(
 
 @pytest.fixture(params=["given"] if os.environ.get(GIVEN) else ["sqlite", "postgresql"])
 def acquirer_database(request: pytest.FixtureRequest, _acquirer_databases: Databases) -> str:
-    """A migrated database of this test alone; the test runs once on each kind (or on the one that is given)."""
+    """A migrated database for this test; the test runs once on each engine (or on the requested one)."""
     return _acquirer_databases.lend(request.param)
 
 
 class _Made:
-    """Apps that were made for one test and serve the next one too: what they have compiled is worth keeping."""
+    """Apps made for one test and reused by the next one, because compiling statements and templates is slow."""
 
-    AT_START = {"REDIS_URL", "ACQUIRER_LOOP", "ACQUIRER_LOG_LEVEL", "ACQUIRER_PUBLIC_URL", "ACQUIRER_RATE_LIMIT"}
-    """Settings that are read while an app is made; all others at each request."""
+    AT_START = {
+        "REDIS_URL",
+        "ACQUIRER_LOOP",
+        "ACQUIRER_LOG_LEVEL",
+        "ACQUIRER_PUBLIC_URL",
+        "ACQUIRER_RATE_LIMIT",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    }
+    """Settings read while an app is created; all others are read at each request."""
 
     def __init__(self) -> None:
         self._apps: dict[str, tuple[Flask, dict[str, Any], dict[str, Any]]] = {}
 
     def app(self, settings: dict[str, str], wanted: dict[str, Any]) -> Flask:
-        """An app with these settings, and those that are `wanted` by this test alone, as if it had just been made."""
+        """An app with these settings plus those `wanted` by this test alone, as if newly created."""
         url = settings["ACQUIRER_DATABASE_URL"]
         if url not in self._apps:
             app = create_app(settings)
-            self._apps[url] = (app, dict(app.config), dict(app.extensions))
+            self._apps[url] = (app, dict(app.config), _copies(app.extensions))
         app, config, extensions = self._apps[url]
-        for live, first in ((app.config, config), (app.extensions, extensions)):
+        for live, first in ((app.config, config), (app.extensions, _copies(extensions))):
             live.clear()
             live.update(first)
         read = load(setting_rows(), settings | wanted)
         app.config.update({name: read[name] for name in settings | wanted})
         app.extensions["acquirer.courier"] = HandOver(app)
         return app
+
+
+def _copies(extensions: dict[str, Any]) -> dict[str, Any]:
+    """The extensions with copied tables, so that a test's replacement of an entry does not reach the next test."""
+    return {name: dict(each) if type(each) is dict else each for name, each in extensions.items()}
 
 
 @pytest.fixture(scope="session")
@@ -266,15 +283,16 @@ def _made() -> _Made:
 
 @pytest.fixture
 def make_world(acquirer_database: str, receiver: Receiver, _made: _Made) -> Iterator[Callable[..., World]]:
-    """Makes acquirers on this test's database, with other settings where wanted."""
+    """Factory of acquirers on this test's database, with other settings if given."""
     worlds: list[World] = []
     own: list[Flask] = []
 
     def make(**settings: Any) -> World:
         where = {"ACQUIRER_DATABASE_URL": acquirer_database, "ACQUIRER_KPAY_WEBHOOK_URL": receiver.url}
-        for name in ("tpay", "paypay", "stripe"):  # nobody listens there; a demo on this machine hears nothing of tests
+        # a port without a listener, so that a demo on this machine receives nothing from tests
+        for name in ("tpay", "paypay", "stripe"):
             where[f"ACQUIRER_{name.upper()}_WEBHOOK_URL"] = f"http://localhost:9/webhooks/{name}"
-        usual = QUIET | where | {"ACQUIRER_TIMEOUT_HOLD": "0"}
+        usual = QUIET | PUBLIC | where | {"ACQUIRER_TIMEOUT_HOLD": "0", "ACQUIRER_RATE_LIMIT": ""}
         if worlds or settings.keys() & _Made.AT_START:
             app = create_app(usual | settings)
             own.append(app)

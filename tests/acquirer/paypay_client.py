@@ -1,4 +1,4 @@
-"""A merchant who takes PayPay, for tests: signs as PayPay's public rule says, independently of the code."""
+"""PayPay merchant client for tests: signs by PayPay's published rule, independently of the code under test."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def authorization(
     epoch: int | str | None = None,
     content_type: str = JSON,
 ) -> str:
-    """The header of a call to `path`, which does not include the address's prefix."""
+    """Authorization header of a call to `path`, which excludes the address's prefix."""
     epoch = int(time.time()) if epoch is None else epoch
     body_hash = base64.b64encode(hashlib.md5(content_type.encode() + body).digest()).decode() if body else "empty"
     lines = [path, method, nonce, str(epoch), content_type if body else "empty", body_hash]
@@ -38,7 +38,7 @@ def authorization(
 
 
 class Merchant:
-    """A merchant who takes PayPay. `run` isolates its world."""
+    """A merchant with PayPay. `run` selects its isolated run."""
 
     def __init__(self, world: World, run: str = "") -> None:
         self.world, self.run = world, run
@@ -51,7 +51,7 @@ class Merchant:
         return self.world.app.test_client().open("/paypay" + path, method=method, data=raw, headers=signed)
 
     def wish(self, **changes: Any) -> dict[str, Any]:
-        """What is sent to make a code."""
+        """Request body that creates a code."""
         wish = {
             "merchantPaymentId": f"P{next(_numbers)}",
             "amount": {"amount": 1200, "currency": "JPY"},
@@ -63,18 +63,18 @@ class Merchant:
         return {name: value for name, value in (wish | changes).items() if value is not None}
 
     def code(self, **changes: Any) -> dict[str, Any]:
-        """A code that can be paid; `id` is the acquirer's own id of the payment."""
+        """Create a code; `id` is the acquirer's own id of the payment."""
         answer = self.call("POST", "/v2/codes", self.wish(**changes))
         assert answer.status_code == 201, answer.text
         made: dict[str, Any] = answer.json["data"]  # type: ignore[index]
         return made | {"id": made["url"].rsplit("/", 1)[1]}
 
     def pay(self, code: dict[str, Any], **body: Any) -> dict[str, Any]:
-        """The customer scans and pays."""
+        """Scan and pay as the customer."""
         return self.world.approve(code, run=self.run, **body)
 
     def paid(self, **changes: Any) -> dict[str, Any]:
-        """A code that was paid, with PayPay's id of the payment."""
+        """A paid code, with PayPay's id of the payment."""
         code = self.code(**changes)
         self.pay(code)
         return code | {"paymentId": self.shown(code)["paymentId"]}
@@ -104,7 +104,7 @@ class Merchant:
 
 
 def result(answer: TestResponse) -> tuple[int, str, str]:
-    """Status, code and codeId of an answer; an error says nothing else."""
+    """Status, code and codeId of a response; errors have nothing else."""
     body = answer.json
     assert set(body) == {"resultInfo", "data"} and set(body["resultInfo"]) == {"code", "message", "codeId"}  # type: ignore[arg-type, index]
     assert body["resultInfo"]["message"] and (answer.status_code < 400 or body["data"] is None)  # type: ignore[index]

@@ -1,6 +1,6 @@
-"""Calls an acquirer with PayPay's own library: one JSON line in, `[resource, method, argument]`, one line out.
+"""Calls to an acquirer with PayPay's own library: one JSON line in, `[resource, method, argument]`, one line out.
 
-It runs apart from the tests, because the library needs an old setuptools. Arguments: base address, API key, secret.
+A separate process, because the library needs an old setuptools. Arguments: base address, API key, secret.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def main() -> None:
     client.set_assume_merchant("demo")
     for line in sys.stdin:
         resource, method, argument = json.loads(line)
-        with contextlib.redirect_stdout(sys.stderr):  # the library prints advice about errors
+        with contextlib.redirect_stdout(sys.stderr):  # the library prints hints about errors
             answer = getattr(getattr(client, resource), method)(argument)
         print(json.dumps(answer), flush=True)
 

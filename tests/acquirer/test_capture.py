@@ -1,4 +1,4 @@
-"""Authorise, capture all or a part, void; and codes that are paid at a counter."""
+"""Authorisation, full and partial capture, void, and store codes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_part_can_be_captured_and_the_rest_is_let_go(acquirer: World, receiver
     assert receiver.types == ["payment.authorized", "payment.captured", "refund.succeeded", "payment.refunded"]
 
 
-def test_voiding_lets_go_of_what_is_authorised_and_of_nothing_else(acquirer: World) -> None:
+def test_voiding_ends_an_authorisation_and_nothing_else(acquirer: World) -> None:
     def void(payment: dict[str, Any]) -> str:
         with acquirer.app.app_context():
             found = engine.find("default", payment["id"])
@@ -107,7 +107,7 @@ def test_a_store_code_runs_out(acquirer: World) -> None:
     assert code(acquirer, payment) == "closed"
 
 
-def test_without_a_code_nobody_pays_at_the_counter_and_with_one_a_card_still_can(acquirer: World) -> None:
+def test_without_a_code_there_is_no_payment_at_the_counter_and_with_one_a_card_still_works(acquirer: World) -> None:
     payment = acquirer.open()
     assert at_the_counter(acquirer, payment, status=409)["error"]["code"] == "no_store_code"
     code(acquirer, payment)

@@ -1,4 +1,4 @@
-"""The 3-D Secure challenge: approved, failed, timed out, left alone; and what pages show when all is over."""
+"""3-D Secure challenge: approved, failed, timed out, abandoned; and pages of payments that have ended."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_who_leaves_finds_the_challenge_again_until_the_session_is_over(acquirer
     payment = challenged(acquirer)
     assert acquirer.submit(payment, "challenge", answer="leave").headers["Location"] == RETURN
     assert acquirer.shown(payment)["status"] == "requires_action"
-    assert "Confirm that it is you" in acquirer.browser.get(payment["checkout_url"][21:], follow_redirects=True).text
+    assert "Confirm your identity" in acquirer.browser.get(payment["checkout_url"][21:], follow_redirects=True).text
     token = acquirer.csrf(f"/pay/{payment['id']}")
     acquirer.advance("PT31M")
     late = acquirer.browser.post(f"/pay/{payment['id']}/challenge", data={"csrf": token, "answer": "approve"})
@@ -48,7 +48,7 @@ def test_who_leaves_finds_the_challenge_again_until_the_session_is_over(acquirer
     assert (acquirer.shown(payment)["status"], acquirer.shown(payment)["captures"]) == ("expired", [])
 
 
-def test_nobody_passes_a_challenge_that_was_not_asked(acquirer: World) -> None:
+def test_a_challenge_that_was_not_requested_cannot_be_answered(acquirer: World) -> None:
     payment = acquirer.open()
     error = acquirer.sim("POST", f"/payments/{payment['id']}/challenge", {"answer": "approve"}, status=409)["error"]
     assert error["code"] == "not_challenged"
@@ -69,7 +69,7 @@ def test_three_lost_challenges_end_the_payment(acquirer: World) -> None:
 
 ENDS = {
     "captured": ("approve", "Payment accepted"),
-    "failed": ("fail", "Payment not possible"),
+    "failed": ("fail", "Payment failed"),
     "voided": ("cancel", "Payment cancelled"),
     "expired": ("", "timed out"),
 }
@@ -96,7 +96,7 @@ def test_a_finished_payment_shows_its_result_on_every_page_and_never_a_form(acqu
     assert len(acquirer.shown(payment)["captures"]) == (state == "captured")
 
 
-def test_a_result_tells_of_money_that_went_back(acquirer: World) -> None:
+def test_a_result_page_shows_refunds(acquirer: World) -> None:
     payment = acquirer.open()
     acquirer.approve(payment)
     acquirer.api("POST", f"/payments/{payment['id']}/refunds", json={"amount": 20000})

@@ -1,4 +1,4 @@
-"""The merchant's dashboard: every page says what happened, and its buttons do what they say."""
+"""Merchant dashboard: contents of its pages, and effects of its buttons."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def test_payments_are_found_by_state_and_dialect(acquirer: World) -> None:
     acquirer.approve(acquirer.open(reference="PAID-1"))
     found = acquirer.browser.get("/payments?state=captured&dialect=kpay").text
     assert "PAID-1" in found and "OPEN-1" not in found
-    assert "No payments like that" in acquirer.browser.get("/payments?dialect=tpay").text
-    assert "No payments like that" in acquirer.browser.get("/payments?state=nonsense").text
+    assert "No matching payments." in acquirer.browser.get("/payments?dialect=tpay").text
+    assert "No matching payments." in acquirer.browser.get("/payments?state=nonsense").text
 
 
-def test_a_payment_tells_its_story_and_can_be_copied_as_curl(acquirer: World, receiver: Receiver) -> None:
+def test_a_payment_shows_its_timeline_and_can_be_copied_as_curl(acquirer: World, receiver: Receiver) -> None:
     payment = acquirer.open(reference="STORY-1", run="r1")
     acquirer.approve(payment, run="r1")
     page = acquirer.browser.get(f"/payments/{payment['id']}").text
@@ -91,6 +91,27 @@ def test_a_scenario_is_armed_for_the_next_payment_of_a_run(acquirer: World) -> N
     assert acquirer.record(acquirer.open(run="r2"), run="r2")["faults"][0]["level"] == "scenario"
 
 
+def test_a_scenario_without_faults_is_confirmed_and_named_in_words(acquirer: World) -> None:
+    payment = acquirer.open()
+    page = f"/scenarios?payment={payment['id']}"
+    armed = post(acquirer, page, "/scenarios", payment=payment["id"], name="closes_every_tab")
+    shown = acquirer.browser.get(armed.location).text
+    assert "Closes every tab. This scenario has no faults: follow its steps." in shown
+    assert ">Card used too often</button>" in shown and ">Declined once: Card used too often</button>" in shown
+
+
+def test_a_step_that_advances_the_clock_is_a_button(acquirer: World) -> None:
+    payment = acquirer.open()
+    page = f"/scenarios?payment={payment['id']}"
+    button = 'name="by" value="PT45M" formaction="/scenarios/advance">Advance 45 min</button>'
+    assert button in acquirer.browser.get(page).text
+    advanced = post(acquirer, page, "/scenarios/advance", payment=payment["id"], by="PT45M")
+    assert (advanced.status_code, advanced.location) == (303, page)
+    assert acquirer.shown(payment)["status"] == "expired"
+    for by in ("", "45 min", "P9999D"):
+        assert post(acquirer, page, "/scenarios/advance", payment=payment["id"], by=by).status_code == 422
+
+
 def test_a_payment_is_saved_as_a_file(acquirer: World) -> None:
     payment = acquirer.open(reference="SAVE-1")
     acquirer.approve(payment)
@@ -113,7 +134,7 @@ def test_a_rotated_key_is_shown_once_and_both_sign_along(acquirer: World, receiv
 def test_the_settlement_of_today_is_a_link_away(acquirer: World) -> None:
     acquirer.approve(acquirer.open(reference="SETTLE-1"))
     page = acquirer.browser.get("/settlement").text
-    assert page.count('aria-label="kpay, ') == 7
+    assert page.count('aria-label="File of kpay, ') == 7
     link = page.split('href="/settlement/kpay/')[1].split('"')[0].replace("&amp;", "&")
     assert "SETTLE-1" in acquirer.browser.get(f"/settlement/kpay/{link}").text
     assert acquirer.browser.get("/settlement/kpay/2026-13-01").status_code in (404, 422)
@@ -123,7 +144,7 @@ def test_the_settlement_of_today_is_a_link_away(acquirer: World) -> None:
 def test_the_report_card_is_a_page(acquirer: World, receiver: Receiver) -> None:
     acquirer.app.config["ACQUIRER_WEBHOOK_TARGETS"] = (receiver.url.removesuffix("/hooks"),)
     page = post(acquirer, "/report_card", "/report_card", dialect="kpay", url=receiver.url)
-    assert page.status_code == 200 and "things to put right" in page.text and "was accepted" in page.text
+    assert page.status_code == 200 and "problems found" in page.text and "was accepted" in page.text
     refused = post(acquirer, "/report_card", "/report_card", dialect="kpay", url="http://169.254.169.254/")
     assert refused.status_code == 422 and "ACQUIRER_WEBHOOK_TARGETS" in refused.text
 
@@ -131,7 +152,7 @@ def test_the_report_card_is_a_page(acquirer: World, receiver: Receiver) -> None:
 def test_without_the_control_switch_only_the_first_page_is_there_and_foreign_forms_do_nothing(make_world: Any) -> None:
     closed = make_world(ACQUIRER_CONTROL="off")
     assert [closed.browser.get(path).status_code for path in DESK] == [200] + [404] * 7
-    for path in ("/scenarios", "/report_card", "/keys"):
+    for path in ("/scenarios", "/scenarios/advance", "/report_card", "/keys"):
         assert closed.browser.post(path).status_code == 404
         assert make_world().browser.post(path, headers={"Origin": "http://evil.test"}).status_code == 403
 

@@ -1,4 +1,4 @@
-"""Disputes: by card, by the control API, won, lost, and beside refunds."""
+"""Disputes: by card, by the control API, won, lost, and together with refunds."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_chargeback_takes_the_money_and_gives_it_back_when_it_is_won(acquirer:
     assert refund(acquirer, payment, 100000) == (201, None)
 
 
-def test_a_dispute_that_nobody_answers_is_lost_after_a_week(acquirer: World, receiver: Receiver) -> None:
+def test_an_unanswered_dispute_is_lost_after_a_week(acquirer: World, receiver: Receiver) -> None:
     payment = paid(acquirer)
     dispute(acquirer, payment)
     acquirer.advance("P7D")
@@ -90,7 +90,7 @@ def test_what_cannot_be_disputed_is_refused(acquirer: World) -> None:
     assert acquirer.record(payment)["disputes"] == []
 
 
-def test_a_capture_that_went_back_before_its_dispute_was_due_is_not_disputed(acquirer: World) -> None:
+def test_a_capture_refunded_before_its_dispute_was_due_is_not_disputed(acquirer: World) -> None:
     payment = paid(acquirer, card=CHARGEBACK)
     assert refund(acquirer, payment) == (201, None)
     acquirer.advance("P8D")

@@ -1,4 +1,4 @@
-"""The guide for strangers is true: its commands run, against an acquirer that was started as it says."""
+"""Commands of the integration guide, run against an acquirer started as the guide says."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 from mock_acquirer import plans
 from tests.acquirer.conftest import Receiver
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "acquirer.md").read_text(encoding="utf-8")
 SIM = {"Authorization": "Bearer sim_demo"}

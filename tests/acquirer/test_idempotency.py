@@ -1,4 +1,4 @@
-"""Idempotency-Key, exactly as the manual lists it."""
+"""Idempotency-Key, as the manual describes it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_of_eight_calls_with_one_key_one_opens_a_payment(acquirer: World) -> Non
 
 
 def _begin_and_vanish(acquirer: World, wish: dict[str, Any]) -> None:
-    """A process takes the key and is killed before it does anything."""
+    """A process stores the key and is killed before the effect."""
     call = acquirer.app.test_client().post
     taken: list[Key] = []
     with acquirer.app.app_context():

@@ -1,4 +1,4 @@
-"""What a merchant can rely on over HTTP."""
+"""kpay's API for merchants."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_body_over_64_kib_is_refused(acquirer: World) -> None:
     assert (answer.status_code, answer.json["error"]["type"]) == (413, "invalid_request")  # type: ignore[index]
 
 
-def test_without_the_right_key_nothing_is_told(acquirer: World) -> None:
+def test_without_the_right_key_every_call_is_refused(acquirer: World) -> None:
     payment = acquirer.open()
     for bearer in ("", "Bearer", "Bearer kp_live_demo", "Basic kp_test_demo", "Bearer kp_test_demö"):
         for method, path in (("POST", "/payments"), ("GET", f"/payments/{payment['id']}")):
@@ -176,7 +176,7 @@ def test_authorised_money_is_let_go_by_a_cancel(acquirer: World) -> None:
 
 
 def test_of_eight_customers_and_merchants_at_once_one_decides(acquirer: World) -> None:
-    """Half of them pay, half of them cancel: it is taken once, or not at all."""
+    """Half of them pay, half of them cancel: the payment is captured once, or not at all."""
     for _ in range(5):
         payment = acquirer.open()
 

@@ -1,8 +1,9 @@
-"""The hosted pages without a browser: who may post, what is shown when, where one is sent."""
+"""Hosted pages without a browser: allowed posts, contents by state, redirects."""
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from tests.acquirer.conftest import GOOD_CARD, RETURN, Receiver, World
 
 
 def _page(acquirer: World, payment: dict[str, Any]) -> tuple[str, str]:
-    """(path, text) of the page that the payment has now."""
+    """(path, text) of the payment's current page."""
     answer = acquirer.browser.get(f"/pay/{payment['id']}", follow_redirects=True)
     assert answer.status_code == 200
     return answer.request.path.removeprefix(f"/pay/{payment['id']}"), answer.text
@@ -39,7 +40,7 @@ def test_cancelling_leads_back_to_the_shop_by_303(acquirer: World) -> None:
 
 def test_a_decline_is_explained_and_another_card_may_be_tried_twice(acquirer: World) -> None:
     payment = acquirer.open()
-    for left in ("2 more tries are", "One more try is"):
+    for left in ("You have 2 more attempts.", "You have one more attempt."):
         acquirer.submit(payment, "card", **GOOD_CARD | {"number": "4000000000009987"})
         path, page = _page(acquirer, payment)
         assert (
@@ -50,7 +51,7 @@ def test_a_decline_is_explained_and_another_card_may_be_tried_twice(acquirer: Wo
         )
     acquirer.submit(payment, "card", **GOOD_CARD | {"number": "4000000000009987"})
     path, page = _page(acquirer, payment)
-    assert path == "/result" and "Payment not possible" in page and RETURN in page
+    assert path == "/result" and "Payment failed" in page and RETURN in page
 
 
 @pytest.mark.parametrize(
@@ -78,8 +79,39 @@ def test_a_field_that_is_not_right_is_explained_and_nothing_is_tried(
     assert (shown["status"], shown["last_decline"]) == ("requires_payment", None)
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        {"number": "４２４２　４２４２　４２４２　４２４２", "expiry": "１２／３４", "cvc": "１２３"},
+        {"number": "4242－4242－4242－4242", "expiry": "12／2034"},
+        {"number": "٤٢٤٢ ٤٢٤٢ ٤٢٤٢ ٤٢٤٢"},
+    ],
+)
+def test_digits_of_a_japanese_or_arabic_keyboard_are_digits(acquirer: World, typed: dict[str, str]) -> None:
+    payment = acquirer.open()
+    assert acquirer.submit(payment, "card", **GOOD_CARD | typed).status_code == 303
+    assert acquirer.shown(payment)["status"] == "captured"
+
+
+@pytest.mark.parametrize("expiry", ["01/20", "12/2019", "１２／２０", "00/34", "12/2099"])
+def test_a_date_that_is_over_or_is_none_is_refused_with_words(acquirer: World, expiry: str) -> None:
+    payment = acquirer.open()
+    answer = acquirer.submit(payment, "card", **GOOD_CARD | {"expiry": expiry})
+    assert answer.status_code == 422
+    assert re.search(r'id="expiry-error"[^>]*>(This card has expired|Enter month|This date is too far)', answer.text)
+    assert acquirer.shown(payment)["status"] == "requires_payment"
+
+
+def test_a_card_is_good_until_the_last_day_of_its_month_on_the_clock_of_the_run(acquirer: World) -> None:
+    now = datetime.now(UTC)
+    this_month = f"{now:%m/%y}"
+    assert acquirer.submit(acquirer.open(), "card", **GOOD_CARD | {"expiry": this_month}).status_code == 303
+    acquirer.sim("POST", "/clock/advance", {"by": "P32D"})
+    assert acquirer.submit(acquirer.open(), "card", **GOOD_CARD | {"expiry": this_month}).status_code == 422
+
+
 def test_every_address_of_a_payment_shows_the_page_that_it_has_now(acquirer: World) -> None:
-    titles = {"captured": "Payment accepted", "voided": "Payment cancelled", "failed": "Payment not possible"}
+    titles = {"captured": "Payment accepted", "voided": "Payment cancelled", "failed": "Payment failed"}
     for act, state in (("approve", "captured"), ("cancel", "voided"), ("fail", "failed")):
         payment = acquirer.open()
         acquirer.sim("POST", f"/payments/{payment['id']}/{act}")
@@ -197,7 +229,7 @@ def test_what_shops_send_is_shown_as_text(acquirer: World) -> None:
 def test_an_address_that_leads_nowhere_is_a_404_page(acquirer: World, path: str) -> None:
     answer = acquirer.browser.get(path)
     assert (answer.status_code, answer.content_type) == (404, "text/html; charset=utf-8")
-    assert "That did not work" in answer.text
+    assert "There is a problem" in answer.text
 
 
 def test_a_wrong_method_and_a_flood_are_refused_as_pages(acquirer: World) -> None:
@@ -207,10 +239,10 @@ def test_a_wrong_method_and_a_flood_are_refused_as_pages(acquirer: World) -> Non
     assert acquirer.browser.get("/payments?payment=%00").status_code == 422
 
 
-# --- the fate panel
+# --- the simulation panel
 
 
-def test_a_fate_that_is_picked_is_armed_shown_used_logged_and_cleared(acquirer: World, receiver: Receiver) -> None:
+def test_a_chosen_preset_is_armed_shown_used_logged_and_cleared(acquirer: World, receiver: Receiver) -> None:
     payment = acquirer.open()
     assert acquirer.submit(payment, "fate", pick="lost_webhook").status_code == 303
     _, page = _page(acquirer, payment)
@@ -235,11 +267,13 @@ def test_picks_of_several_parts_work_together(acquirer: World, receiver: Receive
     assert len(acquirer.shown(payment)["captures"]) == 2
 
 
-def test_a_link_can_carry_a_fate_which_takes_effect_when_the_customer_acts(acquirer: World, receiver: Receiver) -> None:
+def test_a_link_can_carry_a_preset_which_takes_effect_when_the_customer_acts(
+    acquirer: World, receiver: Receiver
+) -> None:
     payment = acquirer.open()
     path = f"/pay/{payment['id']}?fate=bad_signature"
     page = acquirer.browser.get(path).text
-    assert "This link carries a fate" in page and acquirer.record(payment)["faults"] == []
+    assert "This link simulates a problem" in page and acquirer.record(payment)["faults"] == []
     hidden = re.findall(r'name="fate" value="([^"]+)"', page)
     csrf = acquirer.csrf(path)
     acquirer.browser.post(f"/pay/{payment['id']}/card", data={"csrf": csrf, "fate": hidden} | GOOD_CARD)
@@ -247,9 +281,13 @@ def test_a_link_can_carry_a_fate_which_takes_effect_when_the_customer_acts(acqui
     assert acquirer.fired(payment) == ["hook.sign"]
 
 
-def test_a_link_with_an_unknown_fate_is_an_ordinary_link(acquirer: World) -> None:
-    page = acquirer.browser.get(f"/pay/{acquirer.open()['id']}?fate=nonsense,%3Cb%3E").text
-    assert "This link carries" not in page and "nonsense" not in page
+def test_a_link_with_an_unknown_preset_says_so_and_nothing_can_be_paid_with_it(acquirer: World) -> None:
+    payment = acquirer.open()
+    answer = acquirer.browser.get(f"/pay/{payment['id']}?fate=%3Cb%3E,nonsense")
+    assert answer.status_code == 422
+    assert "<b>" not in answer.text and "There is no preset" in answer.text
+    assert acquirer.submit(payment, "card", **GOOD_CARD, fate="nonsense").status_code == 422
+    assert acquirer.shown(payment)["status"] == "requires_payment"
 
 
 def test_every_preset_is_offered(acquirer: World) -> None:
@@ -288,7 +326,7 @@ def test_the_delivery_log_shows_each_attempt_and_resends(acquirer: World, receiv
     assert acquirer.browser.post(f"/deliveries/{delivery}/resend").status_code == 403
 
 
-def test_the_story_of_a_payment_is_told_line_by_line(acquirer: World) -> None:
+def test_the_timeline_of_a_payment_is_shown_line_by_line(acquirer: World) -> None:
     payment = acquirer.open()
     acquirer.submit(payment, "card", **GOOD_CARD)
     story = acquirer.browser.get(f"/payments/{payment['id']}").text
@@ -300,7 +338,7 @@ def test_the_story_of_a_payment_is_told_line_by_line(acquirer: World) -> None:
     ):
         assert line in story
     assert payment["id"] in acquirer.browser.get("/payments").text
-    assert "No payments like that" in acquirer.browser.get("/payments?payment=other").text
+    assert "No matching payments." in acquirer.browser.get("/payments?payment=other").text
 
 
 def test_mounted_under_a_prefix_every_link_stays_under_it(make_world: Any) -> None:

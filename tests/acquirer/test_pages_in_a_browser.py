@@ -1,4 +1,4 @@
-"""The pages in a real browser: a buyer's way through them. (e2e looks at how each of them looks.)"""
+"""Hosted pages in a real browser, from form to result. (e2e checks their appearance.)"""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def served(make_world: Any) -> Iterator[World]:
 
 
 def _returning(world: World, **wish: Any) -> dict[str, Any]:
-    """A payment whose shop is the acquirer's own front page: something that answers."""
+    """A payment whose return address is the acquirer's own start page, so that it answers."""
     return world.open(return_url=world.app.config["ACQUIRER_PUBLIC_URL"] + "/", **wish)
 
 
@@ -64,7 +64,7 @@ def test_a_declined_buyer_picks_a_card_from_the_list_and_passes_the_challenge(se
     page.goto(payment["checkout_url"])
     _fill(page, "4000000000000002")
     page.get_by_role("button", name="Pay", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("No money was taken. 2 more tries are left.")
+    expect(page.get_by_role("alert")).to_contain_text("No money was taken. You have 2 more attempts.")
     page.get_by_text("Test cards").click()
     page.get_by_role("button", name="4000 0000 0000 3220").click()
     page.get_by_role("button", name="Pay", exact=True).click()
@@ -81,7 +81,7 @@ def test_everything_works_without_javascript(served: World, browser: Browser) ->
     page = context.new_page()
     payment = _returning(served)
     page.goto(payment["checkout_url"])
-    page.get_by_text("Fate of this payment").click()
+    page.get_by_text("Simulate a problem").click()
     page.get_by_role("button", name="Charged twice").click()
     expect(page.get_by_text("Armed:")).to_be_visible()
     _fill(page, "4242")

@@ -1,4 +1,4 @@
-"""paypay: PayPay's wire, its signatures, its silences, and every fault seen through it."""
+"""paypay: PayPay's wire format, signatures, missing webhooks, and every fault."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OTHER_FIELDS = {"amount": {"amount": 1300, "currency": "JPY"}}
 
 @pytest.fixture
 def acquirer(make_world: Callable[..., World], receiver: Receiver) -> World:
-    """An acquirer that tells our receiver, and answers as often as a test asks."""
+    """An acquirer that sends webhooks to our receiver, without the query limit."""
     return make_world(ACQUIRER_PAYPAY_WEBHOOK_URL=receiver.url, ACQUIRER_PAYPAY_QUERIES_PER_SECOND="0")
 
 
@@ -58,7 +58,7 @@ def test_paypays_public_example_gives_its_hash_and_mac() -> None:
         authorization("GET", "/v2/codes/payments/P1", b"{}"),
         authorization("GET", "/v2/codes/payments/P1", key="pp_test_demo./bad"),
     ],
-    ids=str.__len__,  # not the header: its signature has the time in it, and each worker collects at another
+    ids=str.__len__,  # without the header: its signature contains the time, and each worker collects at another one
 )
 def test_a_call_that_is_not_signed_as_it_must_be_is_refused(acquirer: World, header: str) -> None:
     answer = acquirer.app.test_client().get("/paypay/v2/codes/payments/P1", headers={"Authorization": header})
@@ -170,7 +170,7 @@ def test_another_dialects_payment_is_none_of_paypays(acquirer: World, merchant: 
     assert merchant.code(**named)["merchantPaymentId"] == theirs["reference"]
 
 
-# --- what became of it -----------------------------------------------------------------------------------------------
+# --- queries ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_paid_code_is_completed_and_the_webhook_proves_nothing(
@@ -193,7 +193,9 @@ def test_a_paid_code_is_completed_and_the_webhook_proves_nothing(
     assert acquirer.record(code)["deliveries"][0]["state"] == "delivered"
 
 
-def test_a_code_that_ran_out_is_forgotten_and_told_of(acquirer: World, merchant: Merchant, receiver: Receiver) -> None:
+def test_an_expired_code_is_not_found_and_a_webhook_reports_it(
+    acquirer: World, merchant: Merchant, receiver: Receiver
+) -> None:
     code = merchant.code()
     acquirer.advance("PT5M1S")
     assert result(merchant.ask(code)) == (400, "DYNAMIC_QR_PAYMENT_NOT_FOUND", "01652075")
@@ -222,7 +224,7 @@ def test_a_deleted_code_cannot_be_paid(acquirer: World, merchant: Merchant) -> N
 
 
 @pytest.mark.parametrize("name", ["04-" + "0" * 30, "04-", "pay_1", "04-' OR 1=1"])
-def test_a_code_that_nobody_made_cannot_be_deleted(merchant: Merchant, name: str) -> None:
+def test_an_unknown_code_cannot_be_deleted(merchant: Merchant, name: str) -> None:
     assert result(merchant.call("DELETE", "/v2/codes/" + name, {})) == (404, "DYNAMIC_QR_NOT_FOUND", "01652072")
 
 
@@ -245,7 +247,7 @@ def test_a_cancel_is_accepted_at_once_and_seen_a_little_later(acquirer: World, m
     assert result(merchant.cancel(code))[0] == 202
 
 
-def test_a_cancel_gives_back_what_was_paid(acquirer: World, merchant: Merchant, receiver: Receiver) -> None:
+def test_a_cancellation_refunds_the_payment(acquirer: World, merchant: Merchant, receiver: Receiver) -> None:
     code = merchant.paid()
     assert result(merchant.cancel(code))[0] == result(merchant.cancel(code))[0] == 202
     assert merchant.shown(code)["status"] == "COMPLETED"
@@ -304,7 +306,7 @@ def test_a_refund_is_created_and_done_a_little_later(acquirer: World, merchant: 
     assert {hook.event["state"] for hook in receiver.hooks} == {"COMPLETED"}, "nothing tells of a refund"
 
 
-def test_no_more_goes_back_than_came(merchant: Merchant) -> None:
+def test_no_more_is_refunded_than_captured(merchant: Merchant) -> None:
     code = merchant.paid()
     assert result(merchant.refund(code, 1201, "R1"))[:2] == (400, "INVALID_PARAMS")
     assert result(merchant.refund(code, 1200, "R1"))[0] == 201
@@ -328,7 +330,7 @@ def test_unpaid_codes_and_cancelled_payments_have_nothing_to_refund(acquirer: Wo
 # --- authorise and capture -------------------------------------------------------------------------------------------
 
 
-def test_what_is_reserved_is_taken_in_part_once(acquirer: World, merchant: Merchant, receiver: Receiver) -> None:
+def test_an_authorisation_is_captured_in_part_once(acquirer: World, merchant: Merchant, receiver: Receiver) -> None:
     code = merchant.code(isAuthorization=True)
     merchant.pay(code)
     assert merchant.shown(code)["status"] == "AUTHORIZED"
@@ -346,7 +348,7 @@ def test_what_is_reserved_is_taken_in_part_once(acquirer: World, merchant: Merch
     assert {hook.event["state"] for hook in receiver.hooks} == {"AUTHORIZED", "COMPLETED"}
 
 
-def test_what_is_reserved_is_let_go(merchant: Merchant) -> None:
+def test_an_authorisation_is_voided(merchant: Merchant) -> None:
     code = merchant.code(isAuthorization=True)
     wish = {"merchantRevertId": "V1", "paymentId": str(int(code["id"][4:], 16)), "requestedAt": 1}
     assert result(merchant.call("POST", "/v2/payments/preauthorize/revert", wish))[1] == "ORDER_NOT_CANCELABLE"
@@ -371,7 +373,7 @@ def test_a_run_that_asks_too_often_is_told_to_wait(make_world: Callable[..., Wor
 def test_a_refused_webhook_is_tried_three_times_more_and_never_again(
     acquirer: World, merchant: Merchant, receiver: Receiver
 ) -> None:
-    receiver.answer = (204, {}, b"")  # only 200 is taken
+    receiver.answer = (204, {}, b"")  # only 200 is an acknowledgement
     code = merchant.paid()
     acquirer.advance("PT1M")
     (delivery,) = acquirer.record(code)["deliveries"]
@@ -381,11 +383,13 @@ def test_a_refused_webhook_is_tried_three_times_more_and_never_again(
     assert len({hook.body for hook in receiver.hooks}) == 1
 
 
-def test_a_slow_acknowledgement_is_none(acquirer: World, merchant: Merchant, receiver: Receiver) -> None:
+def test_a_slow_acknowledgement_is_none(
+    acquirer: World, merchant: Merchant, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     receiver.answer = (200, {}, b"")
     known = acquirer.app.extensions["acquirer.dialects"]
     assert known["paypay"].ack_within == 2
-    known["paypay"] = dataclasses.replace(known["paypay"], ack_within=0)
+    monkeypatch.setitem(known, "paypay", dataclasses.replace(known["paypay"], ack_within=0))
     code = merchant.paid()
     acquirer.settle()
     assert acquirer.record(code)["deliveries"][0]["attempts"][0]["outcome"] == "refused"
@@ -436,7 +440,7 @@ def test_a_stale_query_shows_the_past_or_nothing(acquirer: World, merchant: Merc
     assert result(merchant.ask(code))[1] == "DYNAMIC_QR_PAYMENT_NOT_FOUND"
 
 
-def test_what_is_taken_twice_is_listed_twice(acquirer: World, merchant: Merchant) -> None:
+def test_two_captures_are_listed_as_two(acquirer: World, merchant: Merchant) -> None:
     acquirer.faults(pay={"double": True})
     shown = merchant.shown(merchant.paid())
     names = [one["merchantCaptureId"] for one in shown["captures"]["data"]]

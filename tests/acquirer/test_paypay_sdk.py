@@ -1,4 +1,4 @@
-"""paypay, called by PayPay's own library over HTTP: both understand each other."""
+"""paypay called over HTTP by PayPay's own library."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLIENT = HERE / "paypay_sdk_client.py"
 
 @pytest.fixture(scope="session")
 def sdk() -> Path:
-    """The folder with PayPay's library, made once for each virtual environment and version."""
+    """Folder of PayPay's library, installed once for each virtual environment and version."""
     folder = Path(sys.prefix) / "paypay-sdk" / hashlib.sha256(NEEDED.read_bytes()).hexdigest()[:12]
     if not folder.exists():
         folder.parent.mkdir(exist_ok=True)
@@ -32,7 +32,7 @@ def sdk() -> Path:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(made), "-r", str(NEEDED)]
         subprocess.run(pip, check=True, env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"})
         try:
-            made.rename(folder)  # two workers may make it at once; the first one's stays
+            made.rename(folder)  # two workers may install it at once; the first one's copy is kept
         except OSError:
             assert folder.exists()
     return folder
@@ -44,7 +44,7 @@ def acquirer(make_world: Callable[..., World]) -> World:
 
 
 class Library:
-    """PayPay's library in a process of its own."""
+    """PayPay's library in its own process."""
 
     def __init__(self, sdk: Path, address: str, key: str, secret: str) -> None:
         environ = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(sdk), "NO_PROXY": "*"}
@@ -53,7 +53,7 @@ class Library:
         self.process = subprocess.Popen(command, text=True, env=environ, **pipes)
 
     def __call__(self, resource: str, method: str, argument: Any) -> dict[str, Any]:
-        """What the library's method returns."""
+        """Call a method of the library."""
         stdin, stdout, stderr = self.process.stdin, self.process.stdout, self.process.stderr
         assert stdin and stdout and stderr
         stdin.write(json.dumps([resource, method, argument]) + "\n")
@@ -72,7 +72,7 @@ Open = Callable[..., Library]
 
 @pytest.fixture
 def open_library(acquirer: World, sdk: Path) -> Iterator[Open]:
-    """Makes clients of the acquirer, which listens on a port of its own."""
+    """Factory of library clients of the acquirer, which listens on its own port."""
     server = make_server("127.0.0.1", 0, acquirer.app, threaded=True)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     made: list[Library] = []
@@ -148,7 +148,7 @@ def test_a_payment_is_refunded(acquirer: World, paypay: Library) -> None:
     assert paypay("Code", "get_payment_details", "P1")["data"]["status"] == "REFUNDED"
 
 
-def test_what_was_reserved_is_captured(acquirer: World, paypay: Library) -> None:
+def test_an_authorised_payment_is_captured(acquirer: World, paypay: Library) -> None:
     paypay("Code", "create_qr_code", {**WISH, "isAuthorization": True})
     acquirer.sim("POST", "/payments/P1/approve")
     assert paypay("Code", "get_payment_details", "P1")["data"]["status"] == "AUTHORIZED"
@@ -157,7 +157,7 @@ def test_what_was_reserved_is_captured(acquirer: World, paypay: Library) -> None
     assert (code_of(taken), taken["data"]["status"]) == ("SUCCESS", "COMPLETED")
 
 
-def test_what_was_reserved_is_let_go(acquirer: World, paypay: Library) -> None:
+def test_an_authorised_payment_is_voided(acquirer: World, paypay: Library) -> None:
     paypay("Code", "create_qr_code", {**WISH, "isAuthorization": True})
     acquirer.sim("POST", "/payments/P1/approve")
     payment_id = paypay("Code", "get_payment_details", "P1")["data"]["paymentId"]

@@ -1,4 +1,4 @@
-"""The pytest plugin gives other projects an acquirer, and two hundred tests at once do not see each other."""
+"""Pytest plugin: an acquirer for other projects' tests, with two hundred isolated runs at once."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from mock_acquirer import create_app
 from mock_acquirer.pytest_plugin import Acquirer
 from tests.acquirer.conftest import QUIET, Receiver
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 OF_A_STRANGER = '''
 import threading
@@ -123,7 +124,7 @@ def served(tmp_path: Path, _acquirer_template: Path, receiver: Receiver) -> Iter
 
 
 def stranger(folder: Path, many: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Another project's tests, in a process of their own."""
+    """Tests of another project, in their own process."""
     (folder / "conftest.py").write_text(OF_A_STRANGER, encoding="utf-8")
     (folder / "test_shop.py").write_text(TESTS.replace("MANY", str(many)), encoding="utf-8")
     (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
@@ -140,7 +141,6 @@ def test_another_project_gets_an_acquirer_without_starting_one(tmp_path: Path) -
     assert "7 passed" in done.stdout
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_two_hundred_tests_in_two_processes_at_one_acquirer_do_not_see_each_other(served: str, tmp_path: Path) -> None:
     done = stranger(tmp_path, 195, "-p", "xdist", "-n", "2", "--acquirer-url", served)

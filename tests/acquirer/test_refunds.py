@@ -1,4 +1,6 @@
-"""Refunds, at the engine and over kpay: never more than was taken, once per reference, now, later, failing later."""
+"""Refunds in the engine and over kpay: at most the captured amount, once per reference, immediate, pending, failing
+later.
+"""
 
 from __future__ import annotations
 
@@ -61,14 +63,14 @@ def test_the_same_reference_is_the_same_refund_and_another_amount_is_refused(acq
     assert acquirer.sim("GET", "/totals")["payments"][0]["refunded"] == 70000
 
 
-def test_only_captured_money_goes_back(acquirer: World) -> None:
+def test_only_captured_money_is_refunded(acquirer: World) -> None:
     assert refused(acquirer, acquirer.open(), 1) == "not_captured"
     held = acquirer.open(capture_method="manual")
     acquirer.approve(held)
     assert refused(acquirer, held, 1) == "not_captured"
 
 
-def test_a_payment_captured_twice_gives_back_each_capture_by_itself(acquirer: World) -> None:
+def test_each_capture_of_a_payment_captured_twice_is_refunded_separately(acquirer: World) -> None:
     payment = paid(acquirer, card="4000009100000044")
     first, second = (one["id"] for one in acquirer.shown(payment)["captures"])
     assert give_back(acquirer, payment, None, "R1", capture_id=second).capture_id == second
@@ -164,7 +166,7 @@ def test_kpay_refunds_a_part_and_shows_it_everywhere(acquirer: World) -> None:
     assert acquirer.api("GET", f"{path}?reference=R-1").json == {"data": [made]}
     assert acquirer.api("GET", f"{path}?reference=R-2").json == {"data": []}
     assert acquirer.api("GET", path).json == {"data": [made]}
-    short = {name: made[name] for name in ("id", "reference", "amount", "currency", "status", "created_at")}
+    short = {name: made[name] for name in ("id", "reference", "capture", "amount", "currency", "status", "created_at")}
     assert acquirer.shown(payment)["refunds"] == [short]
     assert acquirer.shown(payment)["status"] == "captured"
 
@@ -208,7 +210,7 @@ def test_a_refund_whose_answer_was_lost_is_found_by_its_reference(acquirer: Worl
     assert asked(acquirer, payment, key="K", reference="R") == found
 
 
-def test_every_change_of_a_refund_is_told_under_a_good_signature(acquirer: World, receiver: Receiver) -> None:
+def test_every_change_of_a_refund_is_sent_with_a_valid_signature(acquirer: World, receiver: Receiver) -> None:
     payment = paid(acquirer, card=PENDING)
     asked(acquirer, payment, reference="R1", amount=20000)
     acquirer.advance("PT1M")
@@ -224,7 +226,7 @@ def test_every_change_of_a_refund_is_told_under_a_good_signature(acquirer: World
     assert [one["status"] for one in told["payment"]["refunds"]] == ["succeeded"]
 
 
-def test_a_failing_refund_is_told_too(acquirer: World, receiver: Receiver) -> None:
+def test_a_failed_refund_is_sent_too(acquirer: World, receiver: Receiver) -> None:
     payment = paid(acquirer, card=FAILS)
     asked(acquirer, payment)
     acquirer.advance("PT1M")

@@ -1,10 +1,12 @@
-"""The report card is fair to a receiver that does right and says in sentences what another one gets wrong."""
+"""PaymentUpdateRow card: no findings for a correct receiver, and sentences about the mistakes of others."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import json
+import re
 import shutil
 import threading
 import time
@@ -27,7 +29,7 @@ NOTHING: dict[str, str] = {}
 
 
 def of_kpay(hook: Hook) -> Answer:
-    """As the Standard Webhooks library has it, everything it raises being a refusal."""
+    """Verify as the Standard Webhooks library does; any exception is a refusal."""
     try:
         standardwebhooks.Webhook(SECRET).verify(hook.body, hook.headers)
     except Exception:  # noqa: BLE001 - the libraries let several kinds out
@@ -36,7 +38,7 @@ def of_kpay(hook: Hook) -> Answer:
 
 
 def of_stripe(hook: Hook) -> Answer:
-    """As Stripe's own library has it."""
+    """Verify as Stripe's own library does."""
     try:
         stripe.Webhook.construct_event(hook.body, hook.headers.get("stripe-signature", ""), "whsec_stripe_demo")
     except Exception:  # noqa: BLE001 - the libraries let several kinds out
@@ -104,7 +106,7 @@ WRONG: list[tuple[str, Callable[[Hook], Answer], set[str]]] = [
 
 
 @pytest.mark.parametrize(("dialect", "answer", "names"), WRONG)
-def test_what_is_wrong_is_found_and_said(
+def test_the_receivers_mistakes_are_found_and_listed(
     acquirer: World, receiver: Receiver, dialect: str, answer: Callable[[Hook], Answer], names: set[str]
 ) -> None:
     receiver.answer = answer
@@ -128,7 +130,8 @@ def test_a_duplicate_that_is_refused_is_found(acquirer: World, receiver: Receive
 
 
 def test_a_redirect_and_a_slow_answer_are_found(acquirer: World, receiver: Receiver, monkeypatch: Any) -> None:
-    monkeypatch.setattr("mock_acquirer.report_card.SLOW_MS", 50)
+    known = acquirer.app.extensions["acquirer.dialects"]
+    monkeypatch.setitem(known, "kpay", dataclasses.replace(known["kpay"], ack_within=0.05))
     slow = iter(range(1000))
 
     def answer(hook: Hook) -> Answer:
@@ -141,15 +144,30 @@ def test_a_redirect_and_a_slow_answer_are_found(acquirer: World, receiver: Recei
 
     receiver.answer = answer
     findings = card(acquirer, "kpay", receiver)["findings"]
-    assert "A good delivery was answered with a redirect (302); no acquirer follows one." in findings
-    assert any("was acknowledged after" in finding for finding in findings)
+    assert "A valid delivery was answered with a redirect (302). Acquirers do not follow redirects." in findings
+    assert any(re.search(r"was acknowledged after \d+ ms; KPay gives up after 50\.$", finding) for finding in findings)
     assert not receiver.others
+
+
+def test_the_card_and_the_deliveries_wait_for_an_acknowledgement_equally_long(acquirer: World) -> None:
+    known = acquirer.app.extensions["acquirer.dialects"]
+    assert {name: one.ack_within for name, one in known.items()} == {"kpay": 5, "tpay": 5, "stripe": 5, "paypay": 2}
+    assert acquirer.app.extensions["acquirer.http"].timeout.read == max(one.ack_within for one in known.values())
+
+
+def test_a_payment_of_another_dialect_is_refused_before_it_is_paid(acquirer: World, receiver: Receiver) -> None:
+    acquirer.app.config["ACQUIRER_WEBHOOK_TARGETS"] = (receiver.url.removesuffix("/hooks"),)
+    payment = acquirer.open()
+    body = {"dialect": "tpay", "url": receiver.url, "payment": payment["id"]}
+    assert acquirer.sim("POST", "/report_card", body, status=409)["error"]["code"] == "other_dialect"
+    assert acquirer.shown(payment)["status"] == "requires_payment"
+    assert not receiver.hooks
 
 
 def test_a_receiver_that_is_not_there_gets_no_answer_said(acquirer: World, receiver: Receiver) -> None:
     receiver.url = "http://127.0.0.1:9/hooks"
     findings = card(acquirer, "kpay", receiver)["findings"]
-    assert findings[0] == "A good delivery got no answer: ConnectError."
+    assert findings[0] == "A valid delivery: no answer (ConnectError: [Errno 111] Connection refused)."
 
 
 def _open_trade(acquirer: World) -> None:
@@ -202,7 +220,7 @@ def test_only_allowed_addresses_are_tried(acquirer: World) -> None:
 
 @pytest.fixture
 def our_shop(app: Flask, tmp_path: Path, _acquirer_template: Path) -> Iterator[tuple[World, str]]:
-    """(an acquirer, where our own shop listens)."""
+    """(an acquirer, address of our own shop)."""
     shutil.copy(_acquirer_template, tmp_path / "acquirer.db")
     server = make_server("127.0.0.1", 0, app, threaded=True)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()

@@ -1,4 +1,4 @@
-"""Scenarios are files that anyone can read, and what they promise happens: in every dialect, each in its own run."""
+"""Scenario files, played in every dialect, each in its own run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_every_file_is_a_scenario_of_a_known_group_named_as_its_file() -> None:
         assert all(line.endswith(".") and "{" not in line for line in scenario.told())
 
 
-def test_every_fate_is_a_plan_that_the_faults_take() -> None:
+def test_every_preset_is_a_valid_fault_plan() -> None:
     for scenario in SCENARIOS.values():
         assert plans.parse_plan(scenario.fate) == scenario.fate, scenario.name
 
@@ -71,7 +71,7 @@ def test_the_scenario_does_what_its_file_says(one_world: World, name: str, recei
     assert told["met"] and told["played"] and told["unmet"] == []
 
 
-def test_what_does_not_happen_as_expected_is_said_in_sentences(acquirer: World, receiver: Receiver) -> None:
+def test_unmet_expectations_are_reported_in_sentences(acquirer: World, receiver: Receiver) -> None:
     acquirer.sim("PUT", "/faults", {"hook": {"drop": 100}})
     payment = acquirer.open()
     acquirer.sim("PUT", "/endpoints/card/faults", {"pay": {"amount_delta": 5}})
@@ -106,9 +106,9 @@ def test_a_waiting_scenario_can_be_taken_away(acquirer: World) -> None:
 
 
 MISTAKES: list[tuple[dict[str, Any], int]] = [
-    ({}, 404),
+    ({}, 422),
     ({"name": "unheard_of"}, 404),
-    ({"name": ["lost_webhook"]}, 404),
+    ({"name": ["lost_webhook"]}, 422),
     ({"name": "lost_webhook", "play": "no"}, 422),
 ]
 
@@ -154,7 +154,7 @@ def test_a_payment_is_saved_as_a_scenario_that_makes_another_one_go_the_same_way
 
 
 def test_nothing_random_in_one_payment_depends_on_another(make_world: Any) -> None:
-    """The same seed makes the same payment meet the same faults, whatever happens to others in between."""
+    """With the same seed a payment meets the same faults, whatever happens to other payments in between."""
     plan = {"seed": 11, "hook": {"drop": 1, "chance": 0.5}, "pay": {"decline": "generic_decline", "chance": 0.5}}
     met = []
     for run, others in (("quiet", 0), ("busy", 3)):
@@ -178,7 +178,7 @@ WORDS = {"tpay": {"MerchantID": "3002607"}, "stripe": {"client_reference_id": "S
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dialect", list(WORDS))
-def test_what_fits_a_dialect_happens_there_too(one_world: World, receiver: Receiver, dialect: str) -> None:
+def test_a_scenario_that_applies_to_a_dialect_works_there(one_world: World, receiver: Receiver, dialect: str) -> None:
     receiver.answer = (200, {}, b"1|OK")
     one_world.app.config["ACQUIRER_WEBHOOK_TARGETS"] = (receiver.url.removesuffix("/hooks"),)
     unmet = {}

@@ -1,4 +1,4 @@
-"""What was settled on a day, in each dialect's own file, and what can be wrong with it."""
+"""Settlement of a day, in each dialect's own file, and its seeded discrepancies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import Counter
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
-from mock_acquirer import dialects, engine
+from mock_acquirer import dialect_interface, engine
 from mock_acquirer.models import Payment
 from mock_acquirer.settlement import Draws, Settlement, disagree, lines
 from tests.acquirer.conftest import RETURN, World
@@ -23,7 +23,7 @@ def now(acquirer: World) -> datetime:
 
 
 def at_noon(acquirer: World) -> str:
-    """Turn the clock to a noon of UTC, so that no day ends while the test runs; answers the day."""
+    """Advance the clock to noon UTC, so that no day ends during the test; returns the day."""
     tomorrow = (now(acquirer) + timedelta(days=1)).date()
     acquirer.sim("POST", "/clock/advance", {"to": f"{tomorrow}T12:00:00Z"})
     return str(tomorrow)
@@ -55,7 +55,7 @@ def rows(acquirer: World, dialect: str, day: str, query: str = "", charset: str 
 
 
 def other(acquirer: World, dialect: str, amount: int, currency: str, **wire: Any) -> str:
-    """A payment of another dialect, opened and captured at the engine; answers its id."""
+    """A payment of another dialect, opened and captured in the engine; returns its id."""
     with acquirer.app.app_context():
         session = engine.Session(
             run=RUN,
@@ -136,7 +136,7 @@ def test_a_chargeback_takes_the_money_and_a_won_one_brings_it_back(acquirer: Wor
 
 def test_paypay_writes_shift_jis_with_negative_refunds_and_days_of_tokyo(acquirer: World) -> None:
     day = at_noon(acquirer)
-    acquirer.sim("POST", "/clock/advance", {"to": f"{day}T16:00:00Z"})  # one at night in Tokyo, the next day
+    acquirer.sim("POST", "/clock/advance", {"to": f"{day}T16:00:00Z"})  # 1 a.m. in Tokyo, the next day
     name = other(acquirer, "paypay", 1200, "JPY")
     acquirer.sim("POST", f"/payments/{name}/approve", {})
     with acquirer.app.app_context():
@@ -199,7 +199,7 @@ def test_discrepancies_are_seeded_and_the_same_each_time(acquirer: World) -> Non
     assert seeded(acquirer, day, "") == (honest, [])
 
 
-def test_an_empty_day_can_only_show_what_never_was(acquirer: World) -> None:
+def test_an_empty_day_can_only_have_unknown_lines(acquirer: World) -> None:
     day = at_noon(acquirer)
     for name in ("kpay", "tpay", "paypay", "stripe"):
         answer = fetched(acquirer, name, day, "?discrepancies=3")
@@ -241,12 +241,12 @@ def test_half_a_unit_of_a_fee_is_rounded_up() -> None:
     assert [whole.fee(amount) for amount in (1900, 2000, 6000)] == [0, 100, 200]
 
 
-def test_the_same_seed_bends_the_same_share_of_each_kind(acquirer: World) -> None:
+def test_the_same_seed_makes_the_same_share_of_each_discrepancy(acquirer: World) -> None:
     day = date.fromisoformat(at_noon(acquirer))
     for _ in range(3):
         paid(acquirer)
     with acquirer.app.app_context():
-        kpay = dialects.named("kpay").settlement
+        kpay = dialect_interface.named("kpay").settlement
         assert kpay is not None
         found = lines(RUN, "kpay", kpay, day)
         bent, made = disagree(kpay, found, day, 8, Draws(1, "f"))

@@ -1,4 +1,4 @@
-"""Signatures, right and wrong."""
+"""Webhook signatures, valid and invalid."""
 
 from __future__ import annotations
 

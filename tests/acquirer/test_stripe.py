@@ -1,4 +1,4 @@
-"""Stripe's wire, with the vendor's own library as the client and as the receiver."""
+"""Stripe's wire format, with Stripe's own library as the client and as the receiver."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Api = Any  # the library's services; their types want literal dictionaries
 
 
 class Merchant:
-    """A developer with the vendor's library, pointed at the acquirer."""
+    """A merchant with Stripe's library, pointed at the acquirer."""
 
     def __init__(self, world: World, base: str) -> None:
         self.world, self.base = world, base
@@ -40,11 +40,11 @@ class Merchant:
         return self.api.checkout.sessions
 
     def open(self, key: str | None = None, **changed: Any) -> Any:
-        """An open Checkout Session."""
+        """Open a Checkout Session."""
         return self.sessions.create(wish(**changed), {"idempotency_key": key} if key else {})
 
     def approve(self, session: Any, **card: str) -> Any:
-        """The customer pays; returns the session as it is then, with its PaymentIntent."""
+        """Pay as the customer; returns the session with its PaymentIntent."""
         self.world.sim("POST", f"/payments/{session.id}/approve", card)
         return self.shown(session)
 
@@ -52,13 +52,13 @@ class Merchant:
         return self.sessions.retrieve(session.id, {"expand": ["payment_intent.latest_charge"]})
 
     def curl(self, method: str, path: str, **more: Any) -> httpx.Response:
-        """Without the library."""
+        """Call without the library."""
         headers = {"Authorization": "Bearer sk_test_demo"} | more.pop("headers", {})
         return httpx.request(method, f"{self.base}/v1{path}", headers=headers, **more)
 
 
 def wish(**changed: Any) -> dict[str, Any]:
-    """What a merchant sends to open a session."""
+    """Request that opens a session."""
     item = {"quantity": 2, "price_data": {"currency": "twd", "unit_amount": 60000, "product_data": {"name": "Pencils"}}}
     sent = {
         "mode": "payment",
@@ -82,7 +82,7 @@ def merchant(make_world: Callable[..., World], receiver: Receiver) -> Iterator[M
 
 
 def read(hook: Hook) -> Any:
-    """As the vendor's library reads it, the signature checked."""
+    """Parse with Stripe's library, including the signature."""
     return stripe.Webhook.construct_event(hook.body, hook.headers.get("stripe-signature"), SECRET)  # type: ignore[no-untyped-call]
 
 
@@ -232,7 +232,7 @@ def test_an_error_becomes_the_librarys_own_exception(merchant: Merchant, case: s
 
 
 def item(**price: Any) -> dict[str, Any]:
-    """A line item; what is None is left out."""
+    """A line item; values of None are left out."""
     changed = {"currency": "twd", "unit_amount": 100, "product_data": {"name": "Pen"}} | price
     quantity = changed.pop("quantity", 1)
     return {"price_data": {name: kept for name, kept in changed.items() if kept is not None}, "quantity": quantity}
@@ -260,6 +260,14 @@ def test_an_item_that_cannot_be_so_is_refused_by_its_full_name_and_opens_nothing
             merchant.open(line_items=[bad])
         assert (refused.value.http_status, refused.value.param) == (400, param)
     assert merchant.sessions.list().data == []
+
+
+@pytest.mark.parametrize("currency", ["usd", "jpy"])
+def test_an_amount_below_stripes_smallest_charge_is_refused(merchant: Merchant, currency: str) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        merchant.open(line_items=[item(currency=currency, unit_amount=49)])
+    assert (refused.value.code, refused.value.param) == ("amount_too_small", "line_items")
+    assert merchant.open(line_items=[item(currency=currency, unit_amount=50)]).amount_total == 50
 
 
 ODD_FORMS = {
@@ -381,7 +389,7 @@ ENDINGS: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("act", ENDINGS)
-def test_an_ending_without_money_is_told_with_its_reason(merchant: Merchant, receiver: Receiver, act: str) -> None:
+def test_an_unpaid_end_is_sent_with_its_reason(merchant: Merchant, receiver: Receiver, act: str) -> None:
     session = merchant.open()
     merchant.world.sim("POST", f"/payments/{session.id}/{act}", {})
     merchant.world.settle()
@@ -402,7 +410,7 @@ def test_money_after_the_end_is_an_asynchronous_success(merchant: Merchant, rece
     assert merchant.shown(session).payment_status == "paid"
 
 
-def test_a_second_charge_is_told_and_listed(merchant: Merchant, receiver: Receiver) -> None:
+def test_a_second_charge_is_sent_and_listed(merchant: Merchant, receiver: Receiver) -> None:
     session = merchant.open()
     paid = merchant.approve(session, card="4000009100000044")
     merchant.world.settle()
@@ -424,7 +432,7 @@ def test_events_are_listed_narrowed_and_the_same_as_delivered(merchant: Merchant
     assert merchant.api.events.list({"type": "charge%"}).data == []
 
 
-def test_what_is_not_taken_is_sent_again_for_three_days(merchant: Merchant, receiver: Receiver) -> None:
+def test_an_unacknowledged_webhook_is_retried_for_three_days(merchant: Merchant, receiver: Receiver) -> None:
     receiver.answer = (500, {}, b"")
     session = merchant.open()
     merchant.approve(session)
@@ -447,7 +455,7 @@ def test_api_faults_act_on_stripe(merchant: Merchant) -> None:
         assert failed.value.http_status == status
     assert merchant.sessions.list().data == []
     merchant.world.faults(api=[{"op": "start", "do": "500", "when": "after_commit", "times": 1}])
-    for _ in range(2):  # the stored answer is replayed
+    for _ in range(2):  # the stored response is replayed
         with pytest.raises(stripe.APIError):
             merchant.open("k")
     (opened,) = merchant.sessions.list().data
@@ -511,7 +519,7 @@ def test_a_refund_is_pending_first_or_fails_later_by_card(merchant: Merchant, re
     assert types.count("refund.updated") == types.count("refund.failed") == 1
 
 
-def test_a_dispute_is_told(merchant: Merchant, receiver: Receiver) -> None:
+def test_a_dispute_is_sent(merchant: Merchant, receiver: Receiver) -> None:
     session = merchant.open()
     merchant.approve(session)
     merchant.world.sim("POST", f"/payments/{session.id}/dispute", {})
@@ -545,3 +553,67 @@ def test_balance_transactions_are_listed_newest_first_page_by_page(merchant: Mer
     assert listing({"created": {"lt": charge.created}}).data == []
     with pytest.raises(stripe.InvalidRequestError, match="No such balance_transaction"):
         listing({"starting_after": "txn_none"})
+
+
+# --- unsupported parameters are refused ---
+
+UNSUPPORTED: list[tuple[dict[str, Any], str]] = [
+    ({"client_refrence_id": "P-1"}, "client_refrence_id"),
+    ({"discounts": [{"coupon": "c"}]}, "discounts"),
+    ({"shipping_options": [{"shipping_rate": "s"}]}, "shipping_options"),
+    ({"customer": "cus_1"}, "customer"),
+    ({"payment_intent_data": {"receipt_email": "a@b.c"}}, "payment_intent_data[receipt_email]"),
+    ({"line_items": [{"quantity": 1, "qty": 2}]}, "line_items[0][qty]"),
+    (
+        {"line_items": [{"quantity": 1, "price_data": {"curency": "twd"}}]},
+        "line_items[0][price_data][curency]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changed", "param"), UNSUPPORTED)
+def test_a_parameter_that_is_unknown_or_not_supported_is_refused_by_its_name(
+    merchant: Merchant, changed: dict[str, Any], param: str
+) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        merchant.open(**changed)
+    told = refused.value
+    assert (told.http_status, told.code, told.param) == (400, "parameter_unknown", param)
+    assert str(told.user_message).startswith(f"Received unknown parameter: {param}.")
+    assert merchant.sessions.list().data == []
+
+
+def test_the_nearest_parameter_is_named(merchant: Merchant) -> None:
+    with pytest.raises(stripe.InvalidRequestError, match="Did you mean 'client_reference_id'"):
+        merchant.open(client_refrence_id="P-1")
+
+
+def test_filters_and_expansions_that_would_be_ignored_are_refused(merchant: Merchant) -> None:
+    intent = merchant.approve(merchant.open()).payment_intent
+    refund, cancel = merchant.api.refunds.create, merchant.api.payment_intents.cancel
+    for call, param in (
+        (lambda: merchant.sessions.list({"ending_before": "cs_test_1"}), "ending_before"),
+        (lambda: merchant.sessions.list({"customer": "cus_1"}), "customer"),
+        (lambda: merchant.api.refunds.list({"payment_intent": intent.id, "created": {"gt": 1}}), "created"),
+        (lambda: merchant.api.charges.list({"payment_intent": intent.id, "transfer_group": "x"}), "transfer_group"),
+        (lambda: merchant.api.charges.retrieve(intent.latest_charge.id, {"expand": ["customer"]}), "expand"),
+        (lambda: merchant.sessions.retrieve("cs_test_1", {"expand": ["payment_intnt"]}), "expand"),
+        (lambda: refund({"payment_intent": intent.id, "reverse_transfer": True}), "reverse_transfer"),
+        (lambda: cancel(intent.id, {"cancellation_reason": "abandoned"}), "cancellation_reason"),
+    ):
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            call()
+        assert (refused.value.http_status, refused.value.param) == (400, param)
+    assert merchant.api.refunds.list({"payment_intent": intent.id}).data == []
+
+
+def test_metadata_is_free_and_card_is_the_one_method(merchant: Merchant) -> None:
+    session = merchant.open(metadata={"anything": "7", "7": "x"}, payment_method_types=["card"])
+    assert session.metadata["anything"] == "7"
+    with pytest.raises(stripe.InvalidRequestError, match="'klarna' is not known here"):
+        merchant.open(payment_method_types=["card", "klarna"])
+
+
+def test_an_unknown_key_is_said_before_any_parameter(merchant: Merchant) -> None:
+    with pytest.raises(stripe.AuthenticationError):
+        merchant.client("sk_other").checkout.sessions.list({"nonsense": "1"})

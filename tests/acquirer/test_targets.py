@@ -1,4 +1,4 @@
-"""Webhooks go only where they may: to listed origins, and with the switch to public addresses, checked and pinned."""
+"""Webhook targets: listed origins alone, or with the switch public addresses, which are checked and pinned."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ Lookup = Callable[[str, list[str]], None]
 
 @pytest.fixture
 def public(make_world: Any) -> World:
-    """An acquirer that may also tell the public network."""
+    """An acquirer that may also send to public addresses."""
     return make_world(ACQUIRER_WEBHOOK_PUBLIC="on", ACQUIRER_WEBHOOK_TARGETS="http://localhost:8000")  # type: ignore[no-any-return]
 
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Lookup:
-    """Says what a name stands for."""
+    """Sets the addresses of a host name."""
     known: dict[str, list[str]] = {}
 
     def look_up(host: str, port: int, **_: Any) -> list[Any]:
@@ -63,13 +63,13 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Lookup:
     return known.__setitem__
 
 
-def test_what_is_not_public_https_is_never_told(public: World) -> None:
+def test_webhooks_go_only_to_public_https_addresses(public: World) -> None:
     with public.app.app_context():
         for url in NEVER:
             assert not targets.is_allowed(url), url
 
 
-def test_nothing_public_is_told_without_the_switch(acquirer: World) -> None:
+def test_no_webhook_goes_to_a_public_address_without_the_switch(acquirer: World) -> None:
     with acquirer.app.app_context():
         assert not targets.is_allowed("https://93.184.216.34/hooks")
         with pytest.raises(ValueError, match="ACQUIRER_WEBHOOK_TARGETS"):
@@ -104,13 +104,13 @@ def test_a_name_is_pinned_to_the_address_that_was_checked(public: World, names: 
 @pytest.mark.parametrize(
     "inside", ["10.0.0.1", "127.0.0.1", "169.254.169.254", "::1", "64:ff9b::7f00:1", "fe80::1%eth0"]
 )
-def test_a_name_with_one_address_inside_is_not_told(public: World, names: Lookup, inside: str) -> None:
+def test_no_webhook_goes_to_a_name_with_a_private_address(public: World, names: Lookup, inside: str) -> None:
     names("mixed.example", ["93.184.216.34", inside])
     with public.app.app_context(), pytest.raises(ValueError, match="public network"):
         targets.way_to("https://mixed.example/hooks")
 
 
-def test_a_name_that_changes_its_mind_after_the_payment_was_opened_is_not_told(public: World, names: Lookup) -> None:
+def test_no_webhook_goes_to_a_name_whose_address_became_private(public: World, names: Lookup) -> None:
     names("turncoat.example", ["93.184.216.34"])
     payment = public.open(webhook_url="https://turncoat.example/hooks")
     names("turncoat.example", ["127.0.0.1"])

@@ -1,4 +1,4 @@
-"""The documented consumer loses nothing and does nothing twice, whoever dies."""
+"""The documented stream consumer: no lost and no repeated effects after crashes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import pytest
 import redis
 
 from docs.examples import consume_alerts
-from docs.make.code import ROOT
 from shop.core import outbox
-from shop.core.db import writing
+from shop.core.db import transaction
 from shop.jobs import effects
 from tests.parts.processes import end_with_parent
 from tests.parts.redis_server import RedisServer
 from tests.parts.waiting import until
 from tests.shop_fixtures import Shop
+from tools.docs.code import ROOT
 
 GROUP = "example"
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -37,7 +37,7 @@ def book(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(own_redis: RedisServer, book: Path) -> Iterator[Start]:
-    """`start(name)`: a consumer as a process of its own."""
+    """`start(name)`: a consumer in its own process."""
     running: list[subprocess.Popen[bytes]] = []
 
     def begin(name: str, idle: float = 0.2) -> subprocess.Popen[bytes]:
@@ -53,7 +53,7 @@ def start(own_redis: RedisServer, book: Path) -> Iterator[Start]:
 
 
 def add(client: redis.Redis, first: int, last: int) -> None:
-    """Events of the outbox's numbers `first` to `last`, as the shop tells them."""
+    """Publish the outbox events numbered `first` to `last`, as the shop does."""
     for number in range(first, last + 1):
         fields = {"id": number, "kind": "alert.raised", "subject": "AAAA", "payload": json.dumps({"ruleId": "RULE_C"})}
         client.xadd(consume_alerts.STREAM, fields)
@@ -76,7 +76,7 @@ def test_killed_in_the_middle_nothing_is_lost_and_nothing_is_done_twice(
     first = start("one")
     until(lambda: len(handled(book)) == 25, what="the first 25")
     with closing(sqlite3.connect(book, isolation_level=None)) as lock:
-        lock.execute("BEGIN EXCLUSIVE")  # the consumer takes what comes next, and cannot finish it
+        lock.execute("BEGIN EXCLUSIVE")  # the consumer reads the next event and cannot finish it
         add(client, 26, 60)
         until(lambda: not nothing_pends(client), what="something taken")
         first.kill()
@@ -149,13 +149,13 @@ def test_what_the_shop_tells_is_what_the_example_reads(
     shop.acquirer.capture(shop.payment(order).id)
     shop.hear(shop.payment(order))
     shop.sweep()
-    with writing():
+    with transaction():
         outbox.emit(outbox.ALERTS, "alert.raised", "again", {"ruleId": "RULE_F"})
     outbox.relay(effects.follow)
     client = redis.Redis.from_url(redis_url, decode_responses=True)
     client.xgroup_create(outbox.ALERTS, GROUP, id="0")
     with closing(consume_alerts.open_book(str(book))) as connection:
-        for _, event in consume_alerts.news(client, outbox.ALERTS, GROUP, "one"):
+        for _, event in consume_alerts.new_events(client, outbox.ALERTS, GROUP, "one"):
             assert consume_alerts.work(connection, event)
         rows = connection.execute("SELECT kind, subject, rule FROM handled ORDER BY id").fetchall()
     assert rows == [("alert.raised", order.number, "RULE_C"), ("alert.raised", "again", "RULE_F")]

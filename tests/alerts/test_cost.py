@@ -1,4 +1,4 @@
-"""Looking costs what has changed, and not what there is: every question goes along an index."""
+"""Cost of the alert queries: proportional to the changes, by index, independent of the size of the tables."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from shop.alerts import lookouts, watch
+from shop.alerts import conditions, watcher
 from shop.core import clock
 from shop.core.db import db
-from shop.payments import states
-from shop.payments.provider import Facts
-from shop.payments.settle import settle
+from shop.payments.providers.interface import Facts
+from shop.payments.providers.types import PaymentState
+from shop.payments.updates.apply import apply
+from shop.payments.updates.snapshot import PaymentUpdate
 from tests.shop_fixtures import PEN, Shop
 
 SMALL = ("alerts", "watch_list", "lookouts", "provider_health", "discrepancies", "clock_offset", "CONSTANT")
-"""Tables whose open part is small whatever the shop has sold, and what is no table."""
+"""Tables whose open part is always small, and names that are no tables."""
 
 
 @pytest.fixture
 def asked(shop: Shop) -> Iterator[list[tuple[str, Any]]]:
-    """Statements and their values, as the database gets them."""
+    """Statements and their values, as sent to the database."""
     statements: list[tuple[str, Any]] = []
 
     def note(_conn: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
@@ -35,7 +36,7 @@ def asked(shop: Shop) -> Iterator[list[tuple[str, Any]]]:
 
 
 def whole_tables(statement: str, values: Any) -> list[str]:
-    """What SQLite would read from end to end for a statement."""
+    """Tables that SQLite would scan in full for a statement."""
     plan = db.session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
     steps = [row[3] for row in plan if row[3].startswith("SCAN ")]
     return [step for step in steps if "INDEX ix_" not in step and step.split()[1] not in SMALL]
@@ -46,15 +47,15 @@ def test_no_look_reads_a_table_from_end_to_end(shop: Shop, asked: list[tuple[str
         pytest.skip("SQLite's plans are those that do not depend on how much there is")
     order = shop.order((PEN, 1))
     payment = shop.payment(order)
-    settle(payment.id, Facts(states.CAPTURED), "webhook")
-    shop.hear("NOBODYS-PAYMENT")
+    apply(PaymentUpdate(payment.id, Facts(PaymentState.CAPTURED), "webhook"))
+    shop.hear("P000000000000N0B0DYS")
     shop.receive({}, b"forged")
     shop.wait(minutes=31)
     asked.clear()
-    lookouts.look()
-    watch.put(order.id, clock.now())
-    watch.due()
-    watch.look()
+    conditions.check_due()
+    watcher.put(order.id, clock.now())
+    watcher.due()
+    watcher.check_due()
     assert len(asked) > 25
     scans = {step: statement for statement, values in list(asked) for step in whole_tables(statement, values)}
     assert scans == {}

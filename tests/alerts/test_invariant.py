@@ -1,4 +1,4 @@
-"""Invariants 5 and 7: nothing is left lying without an alert, and money that pays nothing has its own, once."""
+"""Invariants 5 and 7: stuck work has an alert, and each unallocated capture has its own, once."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import pytest
 from flask import Flask
 
 from shop.core import outbox
-from shop.core.db import db, writing
+from shop.core.db import db, transaction
+from shop.integrity import invariants
 from shop.jobs import effects
-from shop.payments import inbox, states
-from shop.reports import invariants
+from shop.payments.providers.types import PaymentState
+from shop.payments.webhooks import inbox
 from tests.alerts.test_operations import poison
 from tests.shop_fixtures import Shop
 
@@ -23,7 +24,7 @@ def broken() -> set[str]:
 
 @pytest.fixture
 def alerted(app: Flask) -> Iterator[Shop]:
-    """A shop where money came after expiry, twice, and another amount for another order. It may end in any state."""
+    """A shop with a late capture, a duplicate one, and a wrong amount for another order. It may end in any state."""
     with app.app_context():
         shop = Shop(app)
         late, wrong = shop.order(), shop.order()
@@ -52,7 +53,7 @@ def test_a_shop_with_its_alerts_breaks_nothing(alerted: Shop) -> None:
     ids=["late without", "wrong without", "of another rule", "twice"],
 )
 def test_money_that_pays_nothing_and_has_no_alert_or_two_is_found(alerted: Shop, lie: str) -> None:
-    with writing():
+    with transaction():
         db.session.execute(db.text(lie))
     assert broken() == {"7 alerts"}
 
@@ -62,22 +63,23 @@ def test_an_order_that_nobody_looks_at_is_found(alerted: Shop) -> None:
     alerted.acquirer.capture(alerted.payment(order).id)
     alerted.hear(alerted.payment(order))
     outbox.relay(effects.follow)
-    with writing():
+    with transaction():
         db.session.execute(db.text("UPDATE payments SET next_check_at = NULL"))
     assert broken() == set()
     alerted.wait(minutes=3)
-    assert "5 kept at" in broken()
+    assert "5 accepted work" in broken()
 
 
 def test_a_webhook_that_cannot_be_applied_is_no_finding_while_an_alert_says_so(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(inbox, "settle", poison)
-        shop.hear(shop.payment(shop.order()), state=states.OPEN)
+        patch.setattr(inbox, "apply_event", poison)
+        patch.setattr(inbox, "apply_update", poison)
+        shop.hear(shop.payment(shop.order()), state=PaymentState.OPEN)
         shop.turn(minutes=8)
         assert broken() == set()
-        with writing():
+        with transaction():
             db.session.execute(db.text("DELETE FROM alerts"))
-        assert broken() == {"5 kept at"}
+        assert broken() == {"5 accepted work"}
     shop.turn(hours=1)

@@ -1,4 +1,4 @@
-"""Alerts about running the shop: each once for what it is about, and over when that is over."""
+"""Operational alerts: one per subject, resolved when the cause is gone."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from typing import Any
 
 import pytest
 
-from shop.alerts import lookouts, lying
+from shop.alerts import conditions, stuck_work
 from shop.core import clock, outbox
-from shop.core.db import db, writing
+from shop.core.db import db, transaction
 from shop.jobs import effects
 from shop.orders.models import Order
-from shop.payments import inbox, registry, states
-from shop.payments.models import InboxRow, Payment
-from shop.payments.provider import BadSignature
-from shop.payments.settlement_models import Discrepancy
-from tests.alerts.words import all_alerts, of, operational, told
+from shop.payments.providers import registry
+from shop.payments.providers.interface import BadSignature
+from shop.payments.providers.types import PaymentState
+from shop.payments.records.models import Payment, WebhookEventRow
+from shop.payments.records.settlement_models import Discrepancy
+from shop.payments.webhooks import inbox
+from tests.alerts.helpers import all_alerts, of, operational, told
 from tests.shop_fixtures import PEN, Shop
 
 
@@ -57,10 +59,13 @@ def test_two_that_straddle_no_matter_which_ten_minutes_are_one(shop: Shop) -> No
     assert len(raised("OPS_BAD_SIGNATURE")) == 1
 
 
-def test_a_malformed_notice_is_nobody_s_forgery(shop: Shop) -> None:
-    shop.receive({"x-signature": "good"}, b"[]")
-    shop.sweep()
-    assert all_alerts() == []
+def test_webhooks_that_cannot_be_read_are_one_alert_in_ten_minutes_and_nobody_s_forgery(shop: Shop) -> None:
+    for _ in range(5):
+        shop.receive({"x-signature": "good"}, b"[]")
+        shop.turn(minutes=1)
+    assert operational() == [("OPS_MALFORMED", "fakepay", "NEW")]
+    shop.turn(minutes=11)
+    assert operational() == [("OPS_MALFORMED", "fakepay", "RESOLVED")]
 
 
 def test_three_notices_signed_at_another_time_say_that_a_clock_is_wrong(
@@ -83,7 +88,7 @@ def test_three_notices_signed_at_another_time_say_that_a_clock_is_wrong(
 
 @pytest.mark.parametrize("provider", ["kpay", "stripe"])
 def test_providers_that_sign_a_time_say_so_when_it_is_another(shop: Shop, provider: str) -> None:
-    """The reason by which clock skew is known."""
+    """The reason that identifies clock skew."""
     stamp = str(int(clock.wall().timestamp()) - 301)
     headers = {"webhook-id": "evt-1", "webhook-timestamp": stamp, "webhook-signature": "v1,x"}
     headers["stripe-signature"] = f"t={stamp},v1=00"
@@ -102,25 +107,25 @@ def test_an_event_id_that_comes_with_other_content_is_told_of_once(shop: Shop) -
     assert raised("OPS_KEY_REUSED") == [("fakepay", "NEW")]
 
 
-# --- not ours ---
+# --- orphans and other merchants ---
 
 
 def test_a_notice_about_a_payment_that_never_appears_is_an_orphan_after_a_minute(shop: Shop) -> None:
-    shop.hear("NOBODYS-PAYMENT")
+    shop.hear("P000000000000N0B0DYS")
     shop.turn(seconds=50)
     assert raised("OPS_ORPHAN") == []
     shop.turn(seconds=11)
     shop.turn(hours=2)
     assert raised("OPS_ORPHAN") == [("fakepay", "NEW")]
-    (event,) = [event for event in told(outbox.OPERATIONS) if event["ruleId"] == "OPS_ORPHAN"]
-    assert event["observed"]["reference"] == "NOBODYS-PAYMENT"
-    assert (event["orderNo"], event["severity"], event["source"]) == (None, "P1", "webhook")
+    (event,) = [event for event in told(outbox.OPERATIONS) if event["rule_id"] == "OPS_ORPHAN"]
+    assert event["observed"]["reference"] == "P000000000000N0B0DYS"
+    assert (event["order_no"], event["severity"], event["source"]) == (None, "P1", "webhook")
 
 
 def test_an_orphan_is_told_of_when_nobody_looked_before_it_was_given_up(shop: Shop) -> None:
-    shop.hear("NOBODYS-PAYMENT")
-    with writing():
-        db.session.execute(db.update(InboxRow).values(due_at=None, done_at=clock.now()))
+    shop.hear("P000000000000N0B0DYS")
+    with transaction():
+        db.session.execute(db.update(WebhookEventRow).values(due_at=None, done_at=clock.now()))
     shop.turn(days=3)
     assert raised("OPS_ORPHAN") == [("fakepay", "NEW")]
 
@@ -130,12 +135,12 @@ def test_an_orphan_is_over_when_its_payment_appears(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    with writing():
+    with transaction():
         db.session.execute(db.update(Payment).values(provider="otherpay"))
     shop.hear(payment)
     shop.turn(seconds=61)
     assert raised("OPS_ORPHAN") == [("fakepay", "NEW")]
-    with writing():
+    with transaction():
         db.session.execute(db.update(Payment).values(provider="fakepay"))
     shop.turn(minutes=1)
     shop.turn(seconds=36)
@@ -149,7 +154,13 @@ def test_another_merchant_s_payment_is_an_operational_alert_and_nothing_else(sho
     shop.acquirer.capture(payment.id)
     assert shop.hear(payment, merchant="somebody else") == (200, "foreign")
     shop.turn(seconds=11)
-    assert raised("OPS_FOREIGN") == [("fakepay", "NEW")]
+    assert shop.hear(payment, merchant="somebody else") == (200, "foreign")
+    shop.turn(minutes=9)
+    assert raised("OPS_FOREIGN") == [("fakepay", "NEW")], "one in ten minutes"
+    shop.turn(minutes=2)
+    assert shop.hear(payment, merchant="somebody else") == (200, "foreign")
+    shop.turn(minutes=2)
+    assert len(raised("OPS_FOREIGN")) == 2
     assert [rule for rule, _ in of(order)] == []
 
 
@@ -164,7 +175,7 @@ def test_what_anybody_can_send_about_another_merchant_is_no_alert(shop: Shop) ->
 
 
 def paid_by_polling(shop: Shop) -> None:
-    """The buyer pays; every webhook is lost."""
+    """Pay as the customer; every webhook is lost."""
     order = shop.order((PEN, 1))
     shop.acquirer.capture(shop.payment(order).id)
     shop.turn(seconds=31)
@@ -221,7 +232,7 @@ def test_an_order_under_review_waits_for_people_and_not_for_an_acquirer(shop: Sh
     assert of(order) == [("RULE_E", "NEW")]
 
 
-# --- left lying ---
+# --- stuck work ---
 
 
 def poison(*_: Any, **__: Any) -> str:
@@ -233,8 +244,9 @@ def test_a_webhook_that_cannot_be_applied_is_a_dead_letter_after_five_minutes_un
 ) -> None:
     good, bad = shop.order(), shop.order()
     with monkeypatch.context() as patch:
-        patch.setattr(inbox, "settle", poison)
-        shop.hear(shop.payment(bad), state=states.OPEN)
+        patch.setattr(inbox, "apply_event", poison)
+        patch.setattr(inbox, "apply_update", poison)
+        shop.hear(shop.payment(bad), state=PaymentState.OPEN)
         shop.turn(minutes=4)
         assert raised("OPS_DEAD_LETTER") == []
         shop.turn(minutes=2)
@@ -289,7 +301,7 @@ def test_events_that_cannot_be_told_are_one_dead_letter_however_many_until_all_a
 
 def disagree(shop: Shop, order: Order | None) -> Discrepancy:
     day = clock.now()
-    with writing():
+    with transaction():
         row = Discrepancy(
             provider="fakepay",
             day=day.date(),
@@ -317,24 +329,24 @@ def test_every_open_discrepancy_is_rule_f_once_until_it_is_closed_and_anew_when_
         (order.number, 990, 1000),
         (None, 990, None),
     ]
-    with writing():
+    with transaction():
         for row in (known, unknown):
             db.session.get_one(Discrepancy, row.id).closed_at = clock.now()
     shop.turn(seconds=31)
     assert [alert.state for alert in all_alerts()] == ["RESOLVED", "RESOLVED"]
-    with writing():
+    with transaction():
         row = db.session.get_one(Discrepancy, known.id)
         row.closed_at, row.opened_at = None, clock.now()
     shop.turn(seconds=31)
     assert of(order) == [("RULE_F", "RESOLVED"), ("RULE_F", "NEW")]
 
 
-# --- whatever happens ---
+# --- properties ---
 
 
 def test_a_condition_that_cannot_be_looked_for_stops_no_other(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = lookouts.Condition(poison, 10)
-    monkeypatch.setitem(lookouts.CONDITIONS, "captured_but_stuck", broken)
+    broken = conditions.Condition(poison, 10)
+    monkeypatch.setitem(conditions.CONDITIONS, "captured_but_stuck", broken)
     forge(shop)
     shop.sweep()
     assert raised("OPS_BAD_SIGNATURE") == [("fakepay", "NEW")]
@@ -345,8 +357,8 @@ def test_each_condition_is_looked_for_when_its_time_has_come_and_not_before(
 ) -> None:
     looked: list[str] = []
     for name, every in (("quick", 10), ("slow", 30)):
-        condition = lookouts.Condition(lambda _, name=name: looked.append(name), every)  # type: ignore[misc]
-        monkeypatch.setitem(lookouts.CONDITIONS, name, condition)
+        condition = conditions.Condition(lambda _, name=name: looked.append(name), every)  # type: ignore[misc]
+        monkeypatch.setitem(conditions.CONDITIONS, name, condition)
     for _ in range(4):
         shop.sweep()
         shop.turn(seconds=10)
@@ -360,7 +372,7 @@ def test_more_of_one_kind_than_one_look_reads_resolves_nothing_by_mistake(
         shop.order((PEN, 1))
     shop.acquirer.away = True
     shop.turn(minutes=45)
-    monkeypatch.setattr(lying, "AT_ONCE", 2)
+    monkeypatch.setattr(stuck_work, "AT_ONCE", 2)
     shop.turn(seconds=31)
     assert [state for _, state in raised("OPS_CLOSING_WAITS")] == ["NEW"] * 3
     shop.acquirer.away = False

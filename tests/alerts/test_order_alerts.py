@@ -1,4 +1,4 @@
-"""Alerts about orders, the whole way: from what an acquirer does to one row and one event."""
+"""Alerts about orders, from the acquirer's webhook to one row and one event."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from shop.alerts import lookouts, watch
+from shop.alerts import conditions, store, watcher
 from shop.alerts.models import Alert, Watched
 from shop.core import clock, outbox, redis
 from shop.core.db import db
 from shop.core.money import Money
 from shop.jobs import effects
 from shop.orders.models import Order
-from shop.payments import inbox, poll, refund_sending, refunds, settle, states
-from shop.payments.models import Capture, Payment
-from shop.payments.provider import Facts
-from tests.alerts.words import all_alerts, of, told
+from shop.payments.providers.interface import Facts
+from shop.payments.providers.types import PaymentState
+from shop.payments.records.models import Capture, Payment, Refund
+from shop.payments.refunds import refunds, send
+from shop.payments.updates import decide
+from shop.payments.updates.apply import accept, apply
+from shop.payments.updates.snapshot import PaymentUpdate
+from tests.alerts.helpers import all_alerts, of, told
 from tests.parts.redis_server import RedisServer
 from tests.shop_fixtures import Race, Shop
 
 
 def paid(shop: Shop, **wrong: Any) -> Order:
-    """An order for which money was captured, and a webhook told of it."""
+    """An order with a capture that a webhook has reported."""
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id, **wrong)
@@ -40,13 +44,13 @@ def expired(shop: Shop) -> tuple[Order, Payment]:
     return order, shop.payment(order)
 
 
-def capture_of(order: Order, standing: str) -> int:
+def capture_of(order: Order, allocation: str) -> int:
     db.session.rollback()
-    found = db.select(Capture.id).join(Payment).where(Payment.order_id == order.id, Capture.standing == standing)
+    found = db.select(Capture.id).join(Payment).where(Payment.order_id == order.id, Capture.allocation == allocation)
     return db.session.scalars(found).one()
 
 
-# --- what is no alert ---
+# --- no alert ---
 
 
 def test_an_order_that_is_paid_and_confirmed_is_looked_at_and_forgotten(shop: Shop) -> None:
@@ -72,7 +76,7 @@ def test_a_decline_and_then_a_success_in_one_session_pays_without_an_alert(shop:
 
 def test_a_customer_s_refund_is_no_alert(shop: Shop) -> None:
     order = paid(shop)
-    refunds.request(capture_of(order, "paid"), order.total, reason="", by="sam")
+    refunds.request(capture_of(order, "pays_order"), order.total, reason="", by=shop.sam)
     shop.turn(seconds=40)
     assert (shop.state(order), of(order)) == ("REFUNDED", [])
 
@@ -90,8 +94,7 @@ def test_a_signed_capture_that_we_cannot_apply_is_rule_a_after_30_s_and_over_whe
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
     with monkeypatch.context() as patch:
-        patch.setattr(inbox, "settle", poisoned)
-        patch.setattr(poll, "settle", poisoned)
+        patch.setattr(decide, "decide", poisoned)
         shop.hear(payment)
         shop.turn(seconds=25)
         assert of(order) == []
@@ -110,7 +113,7 @@ def test_a_signed_capture_that_we_cannot_apply_is_rule_a_after_30_s_and_over_whe
 def test_a_report_that_says_captured_without_a_capture_is_rule_a_after_30_s(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
-    assert settle.settle(payment.id, Facts(states.CAPTURED), "webhook") == "hint"
+    assert apply(PaymentUpdate(payment.id, Facts(PaymentState.CAPTURED), "webhook")).outcome == "hint"
     shop.turn(seconds=20)
     assert of(order) == []
     shop.turn(seconds=11)
@@ -124,7 +127,7 @@ def test_a_report_that_says_captured_without_a_capture_is_rule_a_after_30_s(shop
 def test_how_long_a_capture_may_take_is_a_setting(shop: Shop) -> None:
     shop.app.config["ALERT_CONFIRM_SECONDS"] = 5
     order = shop.order()
-    settle.settle(shop.payment(order).id, Facts(states.CAPTURED), "webhook")
+    apply(PaymentUpdate(shop.payment(order).id, Facts(PaymentState.CAPTURED), "webhook"))
     shop.turn(seconds=6)
     assert of(order) == [("RULE_A", "NEW")]
 
@@ -133,7 +136,7 @@ def test_how_long_a_capture_may_take_is_a_setting(shop: Shop) -> None:
 
 
 def test_a_capture_that_the_query_does_not_show_twice_is_rule_b_until_it_does(shop: Shop) -> None:
-    """The acquirer's query says something else than its signed webhook."""
+    """The acquirer's query contradicts its signed webhook."""
     order = paid(shop)
     payment = shop.payment(order)
     shop.acquirer.misbehave("query", "forget_money", "forget_money")
@@ -163,7 +166,7 @@ def test_money_after_expiry_is_rule_c_until_it_has_gone_back(shop: Shop) -> None
     shop.sweep()
     assert (shop.state(order), of(order)) == ("EXPIRED", [("RULE_C", "RESOLVED")])
     (alert,) = all_alerts()
-    assert (alert.resolved_by, alert.resolved_note) == ("watch", "The money has gone back.")
+    assert (alert.resolved_by, alert.resolved_note) == (store.WATCHER, "The money has been refunded.")
 
 
 def test_money_paid_in_time_and_seen_late_revives_the_order_with_rule_c(shop: Shop) -> None:
@@ -176,14 +179,14 @@ def test_money_paid_in_time_and_seen_late_revives_the_order_with_rule_c(shop: Sh
     shop.hear(payment)
     shop.turn(seconds=36)
     assert (shop.state(order), of(order)) == ("PAID", [("RULE_C", "RESOLVED")])
-    assert all_alerts()[0].resolved_note == "It has paid the order."
+    assert all_alerts()[0].resolved_note == "The payment has paid the order."
 
 
 def test_a_closed_payment_that_brings_money_after_all_pays_with_rule_c(shop: Shop) -> None:
     """Case 33."""
     order = shop.order()
     first = shop.payment(order)
-    shop.acquirer.end(first.id, states.FAILED, "declines")
+    shop.acquirer.end(first.id, PaymentState.FAILED, "declines")
     shop.hear(first)
     shop.pay_again(order)
     shop.acquirer.capture(first.id)
@@ -235,7 +238,7 @@ def test_another_amount_is_rule_e_and_never_paid_until_people_accept_it(shop: Sh
     shop.hear(payment)
     shop.turn(minutes=5)
     assert (shop.state(order), of(order)) == ("WAITING_PAYMENT", [("RULE_E", "NEW")])
-    settle.accept(capture_of(order, "mismatch"), by="sam")
+    accept(capture_of(order, "mismatch"), by=shop.sam)
     shop.sweep()
     assert (shop.state(order), of(order)) == ("PAID", [("RULE_E", "RESOLVED")])
 
@@ -249,7 +252,8 @@ def test_another_currency_is_rule_e_until_it_has_gone_back(shop: Shop) -> None:
     shop.hear(payment)
     shop.sweep()
     assert of(order) == [("RULE_E", "NEW")]
-    refunds.request(capture_of(order, "mismatch"), money, reason="", by="sam")
+    refund = refunds.request(capture_of(order, "mismatch"), money, reason="", by=shop.sam)
+    refunds.approve(refund.id, shop.kim)
     shop.sweep()
     assert of(order) == [("RULE_E", "RESOLVED")]
 
@@ -272,15 +276,15 @@ def test_an_automatic_refund_that_is_refused_is_told_of_until_the_money_has_gone
     shop.hear(payment)
     shop.sweep()
     assert of(order) == [("RULE_C", "NEW"), ("OPS_REFUND_REJECTED", "NEW")]
-    refunds.request(capture_of(order, "late"), order.total, reason="", by="sam")
+    refunds.request(capture_of(order, "late"), order.total, reason="", by=shop.sam)
     shop.sweep()
     assert of(order) == [("RULE_C", "RESOLVED"), ("OPS_REFUND_REJECTED", "RESOLVED")]
-    assert [event["ruleId"] for event in told(outbox.OPERATIONS)] == ["OPS_REFUND_REJECTED"]
+    assert [event["rule_id"] for event in told(outbox.OPERATIONS)] == ["OPS_REFUND_REJECTED"]
 
 
 def test_a_refund_that_fails_later_is_told_of(shop: Shop) -> None:
     order = paid(shop)
-    refund = refunds.request(capture_of(order, "paid"), order.total, reason="", by="sam")
+    refund = refunds.request(capture_of(order, "pays_order"), order.total, reason="", by=shop.sam)
     shop.sweep()
     theirs, money, _ = shop.acquirer.refunds[refund.id]
     shop.acquirer.refunds[refund.id] = (theirs, money, "REJECTED")
@@ -300,7 +304,7 @@ def test_an_alert_is_one_row_and_one_event_however_often_it_is_detected(shop: Sh
     for _ in range(3):
         shop.hear(payment)
         shop.turn(seconds=11)
-        watch.look_at(order.id)
+        watcher.check_order(order.id)
     (alert,) = all_alerts()
     (event,) = told()
     assert set(event) == PAYLOAD
@@ -317,11 +321,11 @@ def test_eight_watchers_at_once_raise_one_alert_with_one_event_and_resolve_it_on
     shop.acquirer.capture(payment.id)
     shop.hear(payment)
     order_id = order.id
-    assert race(lambda _: watch.look_at(order_id)) == [None] * 8
+    assert race(lambda _: watcher.check_order(order_id)) == [None] * 8
     outbox.relay(effects.follow)
     assert (of(order), len(told())) == ([("RULE_C", "NEW")], 1)
-    refund_sending.do(db.session.scalars(db.select(refunds.Refund.id)).one())
-    assert race(lambda _: watch.look_at(order_id)) == [None] * 8
+    send.do(db.session.scalars(db.select(Refund.id)).one())
+    assert race(lambda _: watcher.check_order(order_id)) == [None] * 8
     shop.sweep()
     assert of(order) == [("RULE_C", "RESOLVED")]
     assert [event["state"] for event in told(outbox.ALERT_CHANGES)] == ["RESOLVED"]
@@ -337,20 +341,20 @@ def test_eight_clocks_at_once_share_the_watch_list_and_look_for_conditions_once(
     outbox.relay(effects.follow)
     shop.receive({}, b"forged")
     shop.wait(minutes=1)
-    assert race(lambda number: (watch.look, lookouts.look)[number % 2]()) == [None] * 8
+    assert race(lambda number: (watcher.check_due, conditions.check_due)[number % 2]()) == [None] * 8
     rules = sorted(alert.rule for alert in all_alerts())
     assert rules == ["OPS_BAD_SIGNATURE", *["RULE_C"] * 6]
     shop.sweep()
 
 
-# --- whatever happens ---
+# --- properties ---
 
 
 def test_an_effect_that_is_repeated_puts_an_order_on_the_list_once_and_never_later(shop: Shop) -> None:
     order = shop.order()
     at = clock.now()
     for seconds in (30, 10, 60):
-        watch.put(order.id, at + timedelta(seconds=seconds))
+        watcher.put(order.id, at + timedelta(seconds=seconds))
     (row,) = db.session.scalars(db.select(Watched)).all()
     assert row.due_at == at + timedelta(seconds=10)
 
@@ -393,9 +397,9 @@ def test_an_order_that_cannot_be_looked_at_stops_no_other_and_is_looked_at_again
     for payment in (one, other):
         shop.acquirer.capture(payment.id)
         shop.hear(payment)
-    findings = watch.rules.findings
+    findings = watcher.rules.findings
     with monkeypatch.context() as patch:
-        patch.setattr(watch.rules, "findings", poisoned)
+        patch.setattr(watcher.rules, "findings", poisoned)
         shop.sweep()
         assert (len(of(bad)), len(of(good))) == (0, 1)
     shop.turn(seconds=31)

@@ -1,4 +1,4 @@
-"""The rules as tables of numbers: each fires exactly when it says, and knows when its cause is gone."""
+"""Alert rules as tables: when each fires, and when its cause is gone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shop.alerts import rules
-from shop.alerts.rules import CaptureNumbers, Claim, OrderNumbers, PaymentNumbers, RefundNumbers
+from shop.alerts.rules import CaptureSnapshot, Claim, OrderSnapshot, PaymentSnapshot, RefundSnapshot
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 CONFIRM = timedelta(seconds=30)
@@ -20,23 +20,23 @@ def at(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-def payment(name: str = "P1", state: str = "CAPTURED", **more: Any) -> PaymentNumbers:
-    return PaymentNumbers(name, "fakepay", 1000, "TWD", state, **more)
+def payment(name: str = "P1", state: str = "CAPTURED", **more: Any) -> PaymentSnapshot:
+    return PaymentSnapshot(name, "fakepay", 1000, "TWD", state, **more)
 
 
-def capture(number: int = 1, standing: str | None = "paid", heard: float = 100, **more: Any) -> CaptureNumbers:
+def capture(number: int = 1, allocation: str | None = "pays_order", heard: float = 100, **more: Any) -> CaptureSnapshot:
     values = {"payment": "P1", "amount": 1000, "currency": "TWD", "captured_at": at(heard - 1), **more}
-    return CaptureNumbers(
-        id=number, capture_id=f"c{number}", standing=standing, heard_at=at(heard), heard_from="webhook", **values
+    return CaptureSnapshot(
+        id=number, capture_id=f"c{number}", allocation=allocation, received_at=at(heard), source="webhook", **values
     )
 
 
-def refund(state: str, **more: Any) -> RefundNumbers:
+def refund(state: str, **more: Any) -> RefundSnapshot:
     values = {"id": "R1", "capture": 1, "amount": 1000, "kind": "late", "created_at": at(200), **more}
-    return RefundNumbers(currency="TWD", state=state, **values)
+    return RefundSnapshot(currency="TWD", state=state, **values)
 
 
-PAID = OrderNumbers(
+PAID = OrderSnapshot(
     id=1,
     number="AAAA",
     state="PAID",
@@ -51,8 +51,8 @@ WAITING = replace(PAID, state="WAITING_PAYMENT", payer=None, moves=PAID.moves[:2
 EXPIRED = replace(WAITING, state="EXPIRED", moves=(*WAITING.moves, (at(1800), "EXPIRED")))
 
 
-def fired(order: OrderNumbers, seconds: float = 10_000) -> list[str]:
-    """What the rules find: letter of the rule and cause."""
+def fired(order: OrderSnapshot, seconds: float = 10_000) -> list[str]:
+    """Findings of the rules: letter of the rule and cause."""
     found = rules.findings(order, at(seconds), CONFIRM)
     return [f"{f.rule.removeprefix('RULE_')} {f.cause}" for f in found]
 
@@ -67,7 +67,7 @@ def fired(order: OrderNumbers, seconds: float = 10_000) -> list[str]:
 def test_a_capture_that_pays_nothing_and_that_nothing_explains_is_a_after_thirty_seconds(
     seconds: float, found: list[str]
 ) -> None:
-    assert fired(replace(WAITING, captures=(capture(standing=None),)), seconds) == found
+    assert fired(replace(WAITING, captures=(capture(allocation=None),)), seconds) == found
 
 
 @pytest.mark.parametrize("seconds", [129.999, 130])
@@ -87,13 +87,13 @@ def test_a_report_that_says_captured_and_was_never_booked_is_a_too(seconds: floa
     ],
     ids=["paid", "paid and claimed", "refunded", "store credit", "nothing captured"],
 )
-def test_what_is_paid_or_was_never_captured_is_no_alert_at_all(order: OrderNumbers) -> None:
+def test_what_is_paid_or_was_never_captured_is_no_alert_at_all(order: OrderSnapshot) -> None:
     assert fired(order) == []
 
 
 def test_what_c_d_or_e_explains_is_not_a() -> None:
-    late = replace(EXPIRED, captures=(capture(standing="late", heard=1900),))
-    wrong = replace(WAITING, captures=(capture(standing="mismatch", amount=999),))
+    late = replace(EXPIRED, captures=(capture(allocation="late", heard=1900),))
+    wrong = replace(WAITING, captures=(capture(allocation="mismatch", amount=999),))
     assert fired(replace(late, claims=(Claim("P1", at(1900), "webhook"),))) == ["C capture 1"]
     assert fired(wrong) == ["E capture 1"]
 
@@ -102,7 +102,7 @@ def test_a_claim_about_another_payment_is_not_explained_by_the_first_one_s_wrong
     order = replace(
         WAITING,
         payments=(payment(), payment("P2", "OPEN")),
-        captures=(capture(standing="mismatch", amount=999),),
+        captures=(capture(allocation="mismatch", amount=999),),
         claims=(Claim("P2", at(100), "poll"),),
     )
     assert fired(order) == ["E capture 1", "A payment P2"]
@@ -131,8 +131,8 @@ CANCELLED = replace(WAITING, state="CANCELLED", moves=(*WAITING.moves, (at(50), 
 
 
 @pytest.mark.parametrize("order", [EXPIRED, CANCELLED])
-def test_a_capture_heard_after_the_end_is_c_whenever_it_was_captured(order: OrderNumbers) -> None:
-    taken_in_time = capture(standing="late", heard=2000, captured_at=at(10))
+def test_a_capture_heard_after_the_end_is_c_whenever_it_was_captured(order: OrderSnapshot) -> None:
+    taken_in_time = capture(allocation="late", heard=2000, captured_at=at(10))
     assert fired(replace(order, captures=(taken_in_time,))) == ["C capture 1"]
 
 
@@ -154,19 +154,19 @@ def test_a_capture_on_a_payment_already_closed_is_c(closed: float | None, found:
 
 
 def test_money_that_settle_calls_late_is_c_even_if_two_clocks_disagree() -> None:
-    assert fired(replace(EXPIRED, captures=(capture(standing="late", heard=1799),))) == ["C capture 1"]
+    assert fired(replace(EXPIRED, captures=(capture(allocation="late", heard=1799),))) == ["C capture 1"]
 
 
 # --- D ---
 
 
 def test_a_second_capture_is_d_and_the_one_that_paid_is_not() -> None:
-    order = replace(PAID, captures=(capture(), capture(2, "second", 200)))
+    order = replace(PAID, captures=(capture(), capture(2, "duplicate", 200)))
     assert fired(order) == ["D capture 2"]
 
 
 def test_each_capture_beyond_the_first_is_a_d_of_its_own() -> None:
-    order = replace(PAID, captures=(capture(), capture(2, "second", 200), capture(3, "second", 300)))
+    order = replace(PAID, captures=(capture(), capture(2, "duplicate", 200), capture(3, "duplicate", 300)))
     assert fired(order) == ["D capture 2", "D capture 3"]
 
 
@@ -176,7 +176,7 @@ def test_late_money_that_comes_twice_is_c_twice_and_d_once() -> None:
 
 
 def test_money_for_what_store_credit_has_paid_is_d() -> None:
-    order = replace(PAID, payer="store_credit", captures=(capture(standing="second"),))
+    order = replace(PAID, payer="store_credit", captures=(capture(allocation="duplicate"),))
     assert fired(order) == ["D capture 1"]
 
 
@@ -201,8 +201,8 @@ def test_wrong_money_before_the_right_money_is_not_twice() -> None:
     ],
 )
 def test_another_amount_or_currency_is_e(amount: int, currency: str, found: list[str]) -> None:
-    standing = "mismatch" if found else "paid"
-    order = replace(WAITING, captures=(capture(standing=standing, amount=amount, currency=currency),))
+    allocation = "mismatch" if found else "pays_order"
+    order = replace(WAITING, captures=(capture(allocation=allocation, amount=amount, currency=currency),))
     assert [f for f in fired(order, 100) if f[0] == "E"] == found
 
 
@@ -212,7 +212,7 @@ def test_e_is_by_the_numbers_and_not_by_what_settle_made_of_them() -> None:
 
 
 @pytest.mark.parametrize("order", [EXPIRED, PAID])
-def test_e_beats_c_and_d(order: OrderNumbers) -> None:
+def test_e_beats_c_and_d(order: OrderSnapshot) -> None:
     first = order.captures
     wrong = capture(9, "mismatch", 2000, amount=999)
     assert fired(replace(order, captures=(*first, wrong), payments=(payment(closed_at=at(500)),))) == ["E capture 9"]
@@ -222,7 +222,7 @@ def test_e_beats_c_and_d(order: OrderNumbers) -> None:
 
 
 def test_a_refund_that_is_refused_is_told_of_and_one_that_failed_later_otherwise() -> None:
-    order = replace(EXPIRED, captures=(capture(standing="late", heard=1900),))
+    order = replace(EXPIRED, captures=(capture(allocation="late", heard=1900),))
     assert fired(replace(order, refunds=(refund("REJECTED"),)))[1:] == ["OPS_REFUND_REJECTED refund R1"]
     failed = refund("REJECTED", was_done=True)
     assert fired(replace(order, refunds=(failed,)))[1:] == ["OPS_REFUND_FAILED_LATER refund R1"]
@@ -230,10 +230,10 @@ def test_a_refund_that_is_refused_is_told_of_and_one_that_failed_later_otherwise
         assert fired(replace(order, refunds=(refund(state),)))[1:] == []
 
 
-# --- gone ---
+# --- resolved causes ---
 
-BACK = capture(standing="late", heard=1900, gone_back=1000)
-WRONG_AND_BACK = capture(standing="mismatch", amount=999, gone_back=999)
+BACK = capture(allocation="late", heard=1900, gone_back=1000)
+WRONG_AND_BACK = capture(allocation="mismatch", amount=999, gone_back=999)
 ACCEPTED = replace(PAID, accepted=999, captures=(capture(amount=999),))
 
 
@@ -243,25 +243,25 @@ ACCEPTED = replace(PAID, accepted=999, captures=(capture(amount=999),))
         ("RULE_A", "payment P1", WAITING, False),
         ("RULE_A", "payment P1", PAID, True),
         ("RULE_A", "payment P1", replace(WAITING, claims=(Claim("P1", at(1), "poll"),)), False),
-        ("RULE_A", "payment P1", replace(EXPIRED, captures=(capture(standing="late", heard=1900),)), True),
-        ("RULE_A", "payment P1", replace(WAITING, captures=(capture(standing=None),)), False),
+        ("RULE_A", "payment P1", replace(EXPIRED, captures=(capture(allocation="late", heard=1900),)), True),
+        ("RULE_A", "payment P1", replace(WAITING, captures=(capture(allocation=None),)), False),
         ("RULE_B", "payment P1", PAID, False),
         ("RULE_B", "payment P1", replace(PAID, payments=(payment(confirmed=True),)), True),
         ("RULE_B", "payment P1", replace(PAID, captures=(capture(gone_back=1000),)), True),
         ("RULE_B", "payment P1", replace(PAID, captures=(capture(gone_back=400),)), False),
-        ("RULE_C", "capture 1", replace(EXPIRED, captures=(capture(standing="late", heard=1900),)), False),
+        ("RULE_C", "capture 1", replace(EXPIRED, captures=(capture(allocation="late", heard=1900),)), False),
         ("RULE_C", "capture 1", replace(EXPIRED, captures=(replace(BACK, gone_back=999),)), False),
         ("RULE_C", "capture 1", replace(EXPIRED, captures=(BACK,)), True),
         ("RULE_C", "capture 1", PAID, True),
-        ("RULE_D", "capture 2", replace(PAID, captures=(capture(), capture(2, "second"))), False),
-        ("RULE_D", "capture 2", replace(PAID, captures=(capture(), capture(2, "second", gone_back=1000))), True),
-        ("RULE_E", "capture 1", replace(WAITING, captures=(capture(standing="mismatch", amount=999),)), False),
+        ("RULE_D", "capture 2", replace(PAID, captures=(capture(), capture(2, "duplicate"))), False),
+        ("RULE_D", "capture 2", replace(PAID, captures=(capture(), capture(2, "duplicate", gone_back=1000))), True),
+        ("RULE_E", "capture 1", replace(WAITING, captures=(capture(allocation="mismatch", amount=999),)), False),
         ("RULE_E", "capture 1", ACCEPTED, True),
         ("RULE_E", "capture 1", replace(PAID, captures=(capture(amount=999),)), False),
         (
             "RULE_E",
             "capture 1",
-            replace(WAITING, captures=(capture(standing="mismatch", amount=9, gone_back=9),)),
+            replace(WAITING, captures=(capture(allocation="mismatch", amount=9, gone_back=9),)),
             True,
         ),
         ("OPS_REFUND_REJECTED", "refund R1", replace(EXPIRED, captures=(BACK,), refunds=(refund("REJECTED"),)), False),
@@ -295,26 +295,26 @@ ACCEPTED = replace(PAID, accepted=999, captures=(capture(amount=999),))
     ],
 )
 def test_an_alert_is_over_when_its_cause_is_gone_and_not_before(
-    rule: str, cause: str, order: OrderNumbers, over: bool
+    rule: str, cause: str, order: OrderSnapshot, over: bool
 ) -> None:
     why = rules.gone(rule, cause, order)
     assert (why is not None) is over
     assert why is None or why.endswith(".")
 
 
-# --- when to look again ---
+# --- next check ---
 
 
 def test_money_that_pays_is_looked_at_again_when_its_confirming_query_is_over() -> None:
     asked = replace(PAID, payments=(payment(next_check_at=at(130)),))
-    assert rules.look_again(asked, at(101), CONFIRM) == at(130) + rules.SOON
-    assert rules.look_again(asked, at(140), CONFIRM) == at(140) + rules.SOON, "the poller is late"
+    assert rules.next_check(asked, at(101), CONFIRM) == at(130) + rules.SOON
+    assert rules.next_check(asked, at(140), CONFIRM) == at(140) + rules.SOON, "the poller is late"
     for done in (payment(confirmed=True), payment(confirm_misses=2), payment(next_check_at=None)):
-        assert rules.look_again(replace(PAID, payments=(done,)), at(140), CONFIRM) is None
+        assert rules.next_check(replace(PAID, payments=(done,)), at(140), CONFIRM) is None
 
 
 def test_what_may_become_a_is_looked_at_when_it_would() -> None:
     claimed = replace(WAITING, claims=(Claim("P1", at(100), "webhook"),))
-    assert rules.look_again(claimed, at(101), CONFIRM) == at(130)
-    assert rules.look_again(claimed, at(130), CONFIRM) is None, "it has been told"
-    assert rules.look_again(WAITING, at(130), CONFIRM) is None
+    assert rules.next_check(claimed, at(101), CONFIRM) == at(130)
+    assert rules.next_check(claimed, at(130), CONFIRM) is None, "it has been told"
+    assert rules.next_check(WAITING, at(130), CONFIRM) is None

@@ -1,4 +1,4 @@
-"""docs/streams.md says what is on every stream: each kind of event, and what it carries."""
+"""docs/streams.md documents every stream: each kind of event and its fields."""
 
 from __future__ import annotations
 
@@ -10,17 +10,25 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from docs.make.code import ROOT, sources
-from shop.alerts import desk
+from shop.alerts import store
 from shop.alerts.rules import RULES
 from shop.core import clock, outbox, redis
+from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.money import Money
 from shop.orders.models import Order
-from shop.payments import discrepancies, disputes, refunds, settle, start, states
-from shop.payments.models import Capture, Payment
-from shop.payments.provider import DisputeFact, Facts
+from shop.payments.disputes import disputes
+from shop.payments.initiation import initiate
+from shop.payments.providers.interface import DisputeFact, Facts
+from shop.payments.providers.types import DisputeKind, DisputeState, PaymentState
+from shop.payments.records.models import Capture, Payment
+from shop.payments.refunds import apply as refund_updates
+from shop.payments.refunds import refunds
+from shop.payments.settlement import discrepancies
+from shop.payments.updates.apply import accept, apply
+from shop.payments.updates.snapshot import PaymentUpdate
 from tests.shop_fixtures import PEN, Shop
+from tools.docs.code import ROOT, sources
 
 PAGE = ROOT / "docs" / "streams.md"
 _ROW = re.compile(r"^\| `([a-z_]+\.[a-z_]+)` \| (.+?) \| (.+?) \| (.+?) \|$", re.M)
@@ -30,7 +38,7 @@ _WORD = re.compile(r"`([A-Za-z_]+)`")
 
 
 def documented() -> dict[tuple[str, str], tuple[set[str], set[str]]]:
-    """(stream, kind) → what every such event carries beside the common fields, and what some do."""
+    """(stream, kind) → fields of every such event besides the common ones, and optional ones."""
     parts = _HEADING.split(PAGE.read_text())
     found = {}
     for stream, text in zip(parts[1::2], parts[2::2], strict=True):
@@ -40,16 +48,16 @@ def documented() -> dict[tuple[str, str], tuple[set[str], set[str]]]:
 
 
 def _fields(cell: str) -> set[str]:
-    """The names in a cell; what stands in brackets are their values."""
+    """The names in a cell; brackets hold their values."""
     return set(_WORD.findall(re.sub(r"\([^)]*\)", "", cell)))
 
 
-COMMON = {"orderId", "orderNo", "seq", "at"}
+COMMON = {"schema_version", "order_id", "order_no", "seq", "at"}
 STREAMS = (outbox.ORDERS, outbox.PAYMENTS, outbox.ALERTS, outbox.OPERATIONS, outbox.ALERT_CHANGES)
 
 
 def told() -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
-    """Every event on every stream."""
+    """All events of all streams."""
     for stream in STREAMS:
         for _, fields in redis.client().xrange(stream):
             assert set(fields) == {b"id", b"kind", b"subject", b"payload"}
@@ -69,7 +77,7 @@ def capture_of(order: Order) -> int:
 
 
 def live_through_everything(shop: Shop) -> None:
-    """Orders that together meet every kind of event."""
+    """Orders that together cause every kind of event."""
     _payments(shop)
     _refunds(shop)
     _staff(shop)
@@ -78,10 +86,14 @@ def live_through_everything(shop: Shop) -> None:
 
 
 def _payments(shop: Shop) -> None:
-    for state, reason in ((states.FAILED, "declines"), (states.CANCELLED, "customer"), (states.EXPIRED, "time")):
+    for state, reason in (
+        (PaymentState.FAILED, "declines"),
+        (PaymentState.CANCELLED, "customer"),
+        (PaymentState.EXPIRED, "time"),
+    ):
         order = shop.order((PEN, 1))
         payment = shop.payment(order)
-        start.visited(payment.id)
+        initiate.visited(payment.id)
         shop.acquirer.decline(payment.id)
         shop.hear(payment)
         shop.acquirer.end(payment.id, state, reason)
@@ -89,7 +101,7 @@ def _payments(shop: Shop) -> None:
     order = shop.order((PEN, 1))
     shop.acquirer.show_code(shop.payment(order).id, timedelta(days=2))
     shop.hear(shop.payment(order))
-    settle.settle(shop.payment(order).id, Facts(states.AUTHORIZED), "webhook")
+    apply(PaymentUpdate(shop.payment(order).id, Facts(PaymentState.AUTHORIZED), "webhook"))
     shop.acquirer.misbehave("start", "lose_answer")
     shop.cancel(shop.order((PEN, 1)))
 
@@ -99,32 +111,35 @@ def _refunds(shop: Shop) -> None:
     pay(shop, order)
     for fault in ("refuse", "wait", "lose_answer"):
         shop.acquirer.misbehave("refund", fault)
-        refunds.request(capture_of(order), Money(100, "TWD"), reason="", by="sam")
+        refunds.request(capture_of(order), Money(100, "TWD"), reason="", by=shop.sam)
         shop.sweep()
         for refund in list(shop.acquirer.refunds):
             shop.acquirer.refund_becomes(refund, "DONE")
         shop.turn(minutes=1)
-    done = refunds.request(capture_of(order), Money(100, "TWD"), reason="", by="sam")
+    done = refunds.request(capture_of(order), Money(100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
-    refunds.hear(done.id, "REJECTED", "webhook")
+    refund_updates.result(done.id, "REJECTED", Actor.of_source("webhook"))
+    theirs = shop.acquirer.payments[shop.payment(order).id].captures[0].id
+    other = shop.acquirer.refund_outside(theirs, Money(1, "JPY"))
+    shop.receive(*shop.acquirer.refund_webhook(other, "evt-other"))
 
 
 def _staff(shop: Shop) -> None:
     order = shop.order((PEN, 1))
     pay(shop, order, money=Money(order.total_amount - 1, "TWD"))
-    settle.accept(capture_of(order), by="sam", note="a coin")
+    accept(capture_of(order), by=shop.sam, note="a coin")
     order = shop.order((PEN, 1))
     payment = pay(shop, order, money=Money(1, "JPY"))
-    refunds.request(capture_of(order), Money(1, "JPY"), reason="", by="sam")
+    refunds.request(capture_of(order), Money(1, "JPY"), reason="", by=shop.sam)
     shop.sweep()
     pay(shop, order)
     at = clock.now()
-    for number, state in ((1, disputes.WON), (2, disputes.LOST)):
-        for word in (disputes.OPEN, state):
+    for number, state in ((1, DisputeState.WON), (2, DisputeState.LOST)):
+        for word in (DisputeState.OPEN, state):
             fact = DisputeFact(
-                f"d{number}", f"cap-{payment.id}-2", disputes.CHARGEBACK, word, Money(100, "TWD"), at, "fraudulent"
+                f"d{number}", f"cap-{payment.id}-2", DisputeKind.CHARGEBACK, word, Money(100, "TWD"), at, "fraudulent"
             )
-            assert disputes.hear("fakepay", fact, "webhook") == "applied"
+            assert disputes.apply("fakepay", fact, "webhook") == "applied"
     missing = discrepancies.Found("missing_there", "capture:fakepay:c1", order.id, 100, None, "TWD")
     assert discrepancies.note("fakepay", at.date(), [missing], set()) == (1, 0)
 
@@ -132,9 +147,9 @@ def _staff(shop: Shop) -> None:
 def _alerts(shop: Shop) -> None:
     shop.receive({}, b"forged")
     shop.turn(seconds=11)
-    first, second = desk.open_alerts()[:2]
-    desk.acknowledge(first.id, "sam", "looking")
-    desk.resolve(second.id, "sam", "done")
+    first, second = store.open_alerts()[:2]
+    store.acknowledge(first.id, Actor.staff(1), "looking")
+    store.resolve(second.id, Actor.staff(1), "done")
 
 
 def test_every_event_is_documented_with_what_it_carries(shop: Shop) -> None:
@@ -163,7 +178,7 @@ def test_no_code_tells_of_a_kind_that_is_not_documented() -> None:
     assert {"order.placed", "payment.declined", "alert.raised"} <= kinds_in_the_code()
 
 
-_TELLS = {"record", "record_all", "write", "emit", "append"}
+_TELLS = {"record", "record_all", "About", "Event", "_tell", "emit"}
 
 
 def kinds_in_the_code() -> set[str]:

@@ -1,4 +1,4 @@
-"""Every route of the shop declares who may call it, and the public ones that change something are known by name."""
+"""Access declarations: every route of the shop declares its callers, and public routes that write are listed here."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, get_args
 import pytest
 from flask import Flask
 
-from docs.make.routes import WHO, shop_app
 from shop import create_app
 from shop.core.db import db
-from shop.web.access import Who, access
+from shop.http_kit.access import Who, access
+from tools.docs.routes import WHO, shop_app
 
 PUBLIC_POSTS = {
     "/cart/lines": "a guest has a cart",
@@ -20,18 +20,19 @@ PUBLIC_POSTS = {
     "/cart/prices": "the cart is the cookie's",
     "/cart/currency": "the cart is the cookie's",
     "/checkout": "guests may buy",
+    "/checkout/sign-in": "keeps what was typed for the cookie that typed it; limited",
     "/orders": "sends a link to the address that is asked about, never shows its orders",
     "/sign-in": "throttled",
     "/register": "limited",
     "/sign-out": "ends the caller's own sign-in",
 }
-"""Public routes that take a POST, each with why that is fine. All of them need a CSRF token."""
-PROVE_THEMSELVES = {"/webhooks/<name>": "signature", "/dev/clock": "bearer"}
-"""Routes whose callers bring their own proof; the only ones that need no CSRF token."""
+"""Public routes that accept POST, each with its reason. All of them need a CSRF token."""
+PROVE_THEMSELVES = {"/webhooks/<name>": "signature", "/dev/clock": "bearer", "/metrics": "bearer"}
+"""Routes whose callers authenticate in the request itself; the only ones that need no CSRF token."""
 
 
 def rules(app: Flask) -> list[tuple[str, set[str], Any]]:
-    """(path, methods, view) of every route but Flask's own static files."""
+    """(path, methods, view) of every route except Flask's static files."""
     return [
         (rule.rule, set(rule.methods or ()), app.view_functions[rule.endpoint])
         for rule in app.url_map.iter_rules()
@@ -40,12 +41,12 @@ def rules(app: Flask) -> list[tuple[str, set[str], Any]]:
 
 
 def undeclared(app: Flask) -> list[str]:
-    """Routes that do not say who may call them, or say it in a word that nobody knows."""
+    """Routes without a declaration, or with an unknown one."""
     return [path for path, _, view in rules(app) if getattr(view, "access", None) not in get_args(Who)]
 
 
 def public_posts(app: Flask) -> set[str]:
-    """Public routes that take anything else than GET."""
+    """Public routes that accept more than GET."""
     changing = {"POST", "PUT", "PATCH", "DELETE"}
     return {path for path, methods, view in rules(app) if view.access == "public" and methods & changing}
 
@@ -54,7 +55,7 @@ def public_posts(app: Flask) -> set[str]:
 def shop() -> Iterator[Flask]:
     """A shop on an empty database."""
     app = create_app(
-        {"DATABASE_URL": "sqlite:///:memory:", "SECRET_KEY": "only for tests " * 4},
+        {"DATABASE_URL": "sqlite:///:memory:", "SETTLED_ENV": "development"},
         WTF_CSRF_ENABLED=False,
     )
     with app.app_context():
@@ -85,6 +86,15 @@ def test_a_new_public_route_that_changes_something_is_seen() -> None:
 def test_callers_that_prove_themselves_are_known_by_name() -> None:
     found = {path: view.access for path, _, view in rules(shop_app()) if view.access in ("bearer", "signature")}
     assert found == PROVE_THEMSELVES
+
+
+@pytest.mark.parametrize(
+    ("who", "setting"),
+    [("bearer", ""), ("bearer", "SECRET_KEY"), ("public", "METRICS_TOKEN"), ("staff", "CONTROL_TOKEN")],
+)
+def test_only_the_control_and_metrics_tokens_are_bearer_tokens(who: Who, setting: str) -> None:
+    with pytest.raises(ValueError, match="a bearer token is one of CONTROL_TOKEN, METRICS_TOKEN"):
+        access(who, setting=setting)
 
 
 def test_every_way_of_declaring_access_is_explained_in_the_docs() -> None:

@@ -1,4 +1,4 @@
-"""What the docs say is so: generated pages are up to date, links lead somewhere, commands exist, settings are real."""
+"""Correctness of the documentation: generated pages are current, links resolve, commands and settings exist."""
 
 from __future__ import annotations
 
@@ -16,19 +16,30 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException
 
 import mock_acquirer
-from docs.make.code import ROOT, sources
-from docs.make.house import rooms_in_use
-from docs.make.pages import PAGES
-from docs.make.routes import acquirer_app, shop_app
-from docs.make.way_picture import WAY, Say
 from mock_acquirer.errors import Refused
 from mock_acquirer.plans import parse_plan
 from shop import settings
 from shop.orders import states as order_states
-from shop.payments import registry
-from shop.payments import states as payment_states
+from shop.payments.providers import registry
+from shop.payments.records import states as payment_states
+from tools.docs.code import ROOT, sources
+from tools.docs.pages import PAGES
+from tools.docs.routes import acquirer_app, shop_app
 
-TOP = ("shop", "mock_acquirer", "docs", "bin", "tests", "deploy", "templates", "static", "migrations", "e2e", "bench")
+TOP = (
+    "shop",
+    "mock_acquirer",
+    "docs",
+    "bin",
+    "tools",
+    "tests",
+    "deploy",
+    "templates",
+    "static",
+    "migrations",
+    "e2e",
+    "bench",
+)
 MADE_WHEN_RUN = ("var/", ".venv/")
 APPS = {"wsgi": shop_app, "mock_acquirer": acquirer_app}
 PROMISED_COMMANDS = ("check", "sweep", "seed", "routes", "users create", "db upgrade", "clock", "worker")
@@ -46,13 +57,16 @@ def pages() -> dict[str, str]:
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
         ROOT / "CHANGELOG.md",
+        ROOT / "SECURITY.md",
+        ROOT / "deploy" / "README.md",
+        ROOT / "bench" / "README.md",
         *sorted((ROOT / "docs").rglob("*.md")),
     ]
     return {path.relative_to(ROOT).as_posix(): path.read_text() for path in found}
 
 
 def lost_links(page: str, text: str) -> list[str]:
-    """Relative links and pictures that lead nowhere, headings included."""
+    """Relative links and pictures without a target, headings included."""
     here, lost = (ROOT / page).parent, []
     for target, anchor in _LINK.findall(text):
         path = here / target if target else ROOT / page
@@ -73,10 +87,20 @@ def lost_paths(text: str) -> list[str]:
     lost = []
     for span in _SPAN.findall(text):
         name = span.split(" ")[0].rstrip("/")
-        is_path = name.partition("/")[0] in TOP and "/" in name and not re.search(r"[<>*{}…$(]", name)
-        if is_path and not (ROOT / name).exists():
+        if re.search(r"[<>*{}…$(]", name):
+            continue
+        is_path = "/" in name and (name.partition("/")[0] in TOP or name.endswith(".py"))
+        is_module = re.fullmatch(r"[a-z_]+\.py", name)
+        if (is_path and not (ROOT / name).exists()) or (is_module and name not in _module_files()):
             lost.append(span)
     return lost
+
+
+@cache
+def _module_files() -> frozenset[str]:
+    """Names of all Python files of the project."""
+    files = sources("shop", "mock_acquirer", "bench", "tools", "deploy")
+    return frozenset({"wsgi.py", *(Path(file.path).name for file in files)})
 
 
 def unknown_words(text: str) -> list[str]:
@@ -106,7 +130,7 @@ def known_words() -> frozenset[str]:
 
 @cache
 def setting_names() -> frozenset[str]:
-    """Everything that docs/settings.md lists."""
+    """The names in docs/settings.md."""
     return frozenset(re.findall(r"^\| `([A-Z0-9_]+)` \|", pages()["docs/settings.md"], re.M))
 
 
@@ -136,7 +160,7 @@ def _of_flask(at_the_top: bool) -> dict[str, object]:
 
 
 def wrong_lines(text: str) -> list[str]:
-    """Lines of shell blocks that would not work: unknown programs, scripts, options, addresses and fault plans."""
+    """Lines of shell blocks that would fail: unknown programs, scripts, options, addresses and fault plans."""
     wrong = []
     for line in shell_lines(text):
         try:
@@ -155,7 +179,7 @@ def shell_lines(text: str) -> Iterator[str]:
 def _check_line(words: list[str]) -> None:
     program, rest = words[0], words[1:]
     if program.startswith("bin/"):
-        script = ROOT / "bin" / "runner" / ("start.py" if program == "bin/run" else "check.py")
+        script = ROOT / "tools" / "runner" / ("start.py" if program == "bin/run" else "check.py")
         assert program in ("bin/run", "bin/test"), "no such script"
         assert all(option in script.read_text() for option in rest if option.startswith("--")), "no such option"
     elif program == "curl":
@@ -168,7 +192,7 @@ def _check_line(words: list[str]) -> None:
 
 
 def _check_call(words: list[str]) -> None:
-    """The address is a route, the method is one of its own, a fault plan is one that the acquirer takes."""
+    """Check that the address is a route, the method is allowed, and a fault plan is valid."""
     options = dict(zip(words, words[1:], strict=False))
     url = next(word for word in words if word.startswith("http"))
     port, path = re.match(r"http://localhost:(\d+)(/[^?]*)", url).groups()  # type: ignore[union-attr]
@@ -180,7 +204,7 @@ def _check_call(words: list[str]) -> None:
 
 
 def lost_addresses(text: str) -> list[str]:
-    """`METHOD /path` in `code` that neither world serves; paths of a dialect may leave its base out."""
+    """`METHOD /path` in `code` that neither app serves; paths of a dialect may leave out its prefix."""
     calls = [span for span in _SPAN.findall(text) if re.match(r"(GET|POST|PUT|DELETE) /", span)]
     return [call for call in calls if not _is_served(*call.split(" ", 1))]
 
@@ -207,7 +231,7 @@ def plans_in_tables(text: str) -> list[str]:
 @pytest.mark.parametrize("name", PAGES)
 def test_generated_pages_are_up_to_date(name: str) -> None:
     path = ROOT / name
-    assert path.is_file() and path.read_text() == PAGES[name](), f"run: python -m docs.make ({name})"
+    assert path.is_file() and path.read_text() == PAGES[name](), f"run: python -m tools.docs ({name})"
 
 
 def test_the_settings_page_lists_every_setting_with_its_default_and_meaning() -> None:
@@ -219,7 +243,7 @@ def test_the_settings_page_lists_every_setting_with_its_default_and_meaning() ->
         default = row.default.replace(f"{ROOT}/", "")
         if not any(row.meaning in line and default in line for line in lines):
             missing.append(row.name)
-    assert missing == [], "run: python -m docs.make"
+    assert missing == [], "run: python -m tools.docs"
 
 
 def test_every_setting_of_the_shop_is_used() -> None:
@@ -263,6 +287,7 @@ def test_files_that_are_named_exist() -> None:
 
 def test_a_file_that_does_not_exist_is_seen() -> None:
     assert lost_paths("see `shop/orders/mover.py`") == ["shop/orders/mover.py"]
+    assert lost_paths("see `orders/move.py` and `tail.py`") == ["orders/move.py", "tail.py"]
 
 
 def test_words_in_capitals_are_states_or_settings_or_names() -> None:
@@ -324,21 +349,15 @@ def test_fault_plans_in_the_docs_are_taken_by_the_acquirer() -> None:
         parse_plan(json.loads(plan))
 
 
-def test_every_room_and_every_process_is_told_of() -> None:
-    told = pages()["docs/architecture.md"]
-    assert [
-        room for room in rooms_in_use() if room not in ("roof", "cli", "settings") and f"`shop/{room}/`" not in told
-    ] == []
+def test_every_package_and_every_process_is_described() -> None:
+    described = pages()["docs/architecture.md"]
+    packages = {path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "shop").glob("*/__init__.py")}
+    packages |= {path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "shop/payments").glob("*/__init__.py")}
+    assert sorted(package for package in packages if f"`{package}/`" not in described) == []
     lines = ((ROOT / "Procfile").read_text() + (ROOT / "deploy/Procfile.demo").read_text()).splitlines()
     processes = {line.partition(":")[0] for line in lines} - {"release"}
     for page in ("docs/architecture.md", "docs/operations.md"):
         assert [name for name in processes if f"| `{name}` |" not in pages()[page]] == []
-
-
-def test_files_in_the_picture_of_the_way_exist() -> None:
-    assert [
-        step.where for step in WAY if isinstance(step, Say) and step.where and not (ROOT / step.where).is_file()
-    ] == []
 
 
 def test_every_decision_is_in_the_list_and_says_what_why_and_what_follows() -> None:

@@ -1,4 +1,4 @@
-"""Habits that keep the code readable and safe, each with a planted example that must be seen."""
+"""Code rules, each with a wrong example that the check must find."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from docs.make.code import Source, sources
+from tools.docs.code import Source, sources
 
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
-"""Lines that are not blank. Smells more than limits, which is why the house rules ask for fewer."""
+"""Limits of lines that are not blank; the house rules ask for fewer."""
 MAY_WAIT = frozenset({"tests/parts/waiting.py"})
-"""Tests turn the clock or wait for an event; one helper looks again and again until it is there."""
-MAY_MAKE_MARKUP = frozenset({"shop/web/furniture.py"})
+"""Tests advance the clock or wait for an event; this one helper polls."""
+MAY_MAKE_MARKUP = frozenset({"shop/http_kit/template_helpers.py"})
 MAY_COUNT_IN_FLOATS = {"mock_acquirer/times.py": "its amounts are lengths of time"}
 _MONEY = re.compile(r"amount|money|price|total|minor|cents|paid|captured|refund", re.I)
 _NAIVE = {"utcnow", "utcfromtimestamp"}
@@ -37,7 +37,7 @@ def long_functions(files: Iterable[Source]) -> list[str]:
 
 
 def bad_habits(files: Iterable[Source]) -> list[str]:
-    """Calls that have no place in the packages."""
+    """Calls that are forbidden in the packages."""
     return [f"{file.path}:{line} {what}" for file in files for line, what in _habits(file)]
 
 
@@ -67,7 +67,7 @@ def _name(node: ast.expr) -> str:
 
 
 def _is_safe_markup(file: Source, call: ast.Call) -> bool:
-    """A literal, whose values are filled in by `format` and escaped by it."""
+    """A literal whose values are filled in and escaped by `format`."""
     literal = len(call.args) == 1 and isinstance(call.args[0], ast.Constant)
     return file.path in MAY_MAKE_MARKUP and literal
 
@@ -84,7 +84,7 @@ def _is_fraction(node: ast.expr) -> bool:
 
 
 def sleepers(files: Iterable[Source]) -> list[str]:
-    """Tests that wait by the wall clock. Functions inside a test may: they play somebody who is slow."""
+    """Tests that sleep by the wall clock. Functions inside a test may, to simulate a slow client."""
     return [
         f"{file.path}:{node.lineno}"
         for file in files
@@ -109,8 +109,8 @@ def test_no_file_is_too_long() -> None:
 
 
 def test_a_file_that_is_too_long_is_seen() -> None:
-    assert long_files([Source.planted("shop.long", "x = 1\n\n" * LONGEST_FILE)]) == []
-    assert long_files([Source.planted("shop.long", "x = 1\n" * (LONGEST_FILE + 1))])
+    assert long_files([Source.example("shop.long", "x = 1\n\n" * LONGEST_FILE)]) == []
+    assert long_files([Source.example("shop.long", "x = 1\n" * (LONGEST_FILE + 1))])
 
 
 def test_no_function_is_too_long() -> None:
@@ -118,7 +118,7 @@ def test_no_function_is_too_long() -> None:
 
 
 def test_a_function_that_is_too_long_is_seen() -> None:
-    assert long_functions([Source.planted("shop.long", "def f():\n" + "    x = 1\n" * LONGEST_FUNCTION)])
+    assert long_functions([Source.example("shop.long", "def f():\n" + "    x = 1\n" * LONGEST_FUNCTION)])
 
 
 def test_no_bad_habits_in_the_packages() -> None:
@@ -141,7 +141,7 @@ def test_no_bad_habits_in_the_packages() -> None:
     ],
 )
 def test_a_bad_habit_is_seen(text: str) -> None:
-    assert bad_habits([Source.planted("shop.web.furniture", text)])
+    assert bad_habits([Source.example("shop.http_kit.template_helpers", text)])
 
 
 def test_no_test_sleeps() -> None:
@@ -150,9 +150,9 @@ def test_no_test_sleeps() -> None:
 
 @pytest.mark.parametrize("text", ["time.sleep(1)", "class T:\n    def f(self):\n        page.wait_for_timeout(500)"])
 def test_a_test_that_sleeps_is_seen(text: str) -> None:
-    assert sleepers([Source.planted("tests.web.test_x", text)])
+    assert sleepers([Source.example("tests.web.test_x", text)])
 
 
 def test_a_slow_server_inside_a_test_is_no_sleeping_test() -> None:
     text = "def test_x():\n    def slow_server():\n        time.sleep(1)\n"
-    assert sleepers([Source.planted("tests.web.test_x", text)]) == []
+    assert sleepers([Source.example("tests.web.test_x", text)]) == []

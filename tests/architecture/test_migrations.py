@@ -1,9 +1,10 @@
-"""The migrations lead to exactly the tables that the models describe."""
+"""The migrations create exactly the tables that the models describe."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -14,7 +15,7 @@ from shop.core.db import UtcDateTime, db
 
 
 def differences(url: str, metadata: sa.MetaData) -> list[object]:
-    """What autogenerate would still do to the database at `url` to make it `metadata`'s."""
+    """Differences that autogenerate finds between the database at `url` and `metadata`."""
     engine = sa.create_engine(url)
     options = {"compare_type": lambda *types: False if isinstance(types[-1], UtcDateTime) else None}
     with engine.connect() as connection:
@@ -23,9 +24,17 @@ def differences(url: str, metadata: sa.MetaData) -> list[object]:
     return found
 
 
-def test_the_migrations_of_the_shop_lead_to_the_tables_of_its_models(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'shop.db'}"
-    app = create_app({"DATABASE_URL": url, "SECRET_KEY": "only for tests " * 4})
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'shop.db'}"
+    found: str = request.getfixturevalue("postgres_url")
+    return found
+
+
+def test_the_migrations_of_the_shop_lead_to_the_tables_of_its_models(url: str) -> None:
+    app = create_app({"DATABASE_URL": url, "SETTLED_ENV": "development"})
     with app.app_context():
         upgrade()
         db.engine.dispose()

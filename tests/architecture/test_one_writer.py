@@ -1,4 +1,4 @@
-"""One file writes an order's status, and one file decides that money arrived."""
+"""Single writers: one file writes an order's state, and one file decides that a capture pays an order."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from docs.make.code import Source, sources
+from tools.docs.code import Source, sources
 
 MOVE, EVENTS = "shop/orders/move.py", "shop/orders/events.py"
-PLACING = "shop/checkout/saga.py"
-SETTLE = "shop/payments/settle.py"
-STATES_OF_PAYMENTS = {
-    (SETTLE, "payment"),
-    ("shop/payments/refunds.py", "refund"),
-    ("shop/payments/disputes.py", "dispute"),
-}
-"""(file, variable) where `.state = …` is a payment's, a refund's or a dispute's and not an order's."""
+PLACING = "shop/checkout/placing/write.py"
+READS_ORDERS = ("shop/checkout/placing/load.py", "shop/payments/order_money/load.py", "shop/payments/updates/load.py")
+REVIEW = "shop/payments/order_money/write.py"
+"""Writes the review of an order and its deadline."""
+CANCELLING = "shop/checkout/ending/write.py"
+DECIDE, WRITE = "shop/payments/updates/decide.py", "shop/payments/updates/write.py"
+STATES_OF_PAYMENTS = {}
+"""(file, variable) where `.state = …` is a payment's and not an order's."""
 _RAW = re.compile(r"\b(update|insert\s+into|delete\s+from)\s+(orders|captures|payments)\b", re.I)
 
 
 def second_writers(files: Iterable[Source]) -> list[str]:
-    """Places besides `move` that could write an order's status, or besides `settle` that could say that it is paid."""
+    """Places besides `move` that could write an order's state, or besides `decide` that could mark it as paid."""
     return [f"{file.path}:{line} {what}" for file in files for line, what in _findings(file)]
 
 
@@ -33,11 +33,26 @@ def _findings(file: Source) -> Iterator[tuple[int, str]]:
             yield from _assigned(file, node)
         elif isinstance(node, ast.Call):
             yield from _called(file, node)
-        elif isinstance(node, ast.Dict) and file.path != SETTLE:
-            if any(isinstance(key, ast.Constant) and key.value == "paid_by" for key in node.keys):
-                yield node.lineno, "writes paid_by"
+        elif isinstance(node, ast.Dict) and file.path != DECIDE:
+            yield from _named(file, node)
+        elif isinstance(node, ast.ImportFrom) and node.module == "shop.orders.events":
+            if "ORDERS" in {alias.name for alias in node.names}:
+                yield node.lineno, "takes the table of orders"
+        elif isinstance(node, ast.Attribute) and ast.unparse(node) == "events.ORDERS":
+            if file.path not in (MOVE, CANCELLING):
+                yield node.lineno, "takes the table of orders"
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _RAW.search(node.value):
             yield node.lineno, "writes with raw SQL"
+
+
+def _named(file: Source, values: ast.Dict) -> Iterator[tuple[int, str]]:
+    """Values by column: only `decide` writes the paying capture, and placing writes only the state PENDING."""
+    for key, value in zip(values.keys, values.values, strict=True):
+        name = key.value if isinstance(key, ast.Constant) else None
+        if name == "paid_by":
+            yield values.lineno, "writes paid_by"
+        if name == "state" and file.path == PLACING and ast.unparse(value) != "OrderState.PENDING":
+            yield values.lineno, "places an order that is not pending"
 
 
 def _assigned(file: Source, target: ast.Attribute) -> Iterator[tuple[int, str]]:
@@ -55,52 +70,70 @@ def _called(file: Source, call: ast.Call) -> Iterator[tuple[int, str]]:
     keywords = {keyword.arg for keyword in call.keywords}
     if name == "update" and model == "Order" and file.path not in (MOVE, EVENTS):
         yield call.lineno, "updates orders"
-    if name == "values" and "state" in keywords and file.path == EVENTS:
+    if name == "values" and "state" in keywords and file.path in (EVENTS, CANCELLING, REVIEW):
         yield call.lineno, "writes a state"
-    if name == "insert" and (model == "Order" or (model == "Capture" and file.path != SETTLE)):
+    if name == "table" and model == "Order" and file.path not in (EVENTS, PLACING, REVIEW, *READS_ORDERS):
+        yield call.lineno, "takes the table of orders"
+    if name in ("insert", "update", "delete") and file.path in READS_ORDERS and model in ("_ORDERS", "Order"):
+        yield call.lineno, "writes orders"
+    if name == "insert" and (model == "Order" or (model in ("Capture", "_CAPTURES") and file.path != WRITE)):
         yield call.lineno, f"inserts into {model}"
-    if name == "Capture" and file.path != SETTLE:
+    if name == "Capture":
         yield call.lineno, "makes a Capture"
-    if name == "Order" and not (file.path == PLACING and _starts_pending(call)):
+    if name == "Order":
         yield call.lineno, "makes an Order"
-    if "paid_by" in keywords and file.path != SETTLE:
+    if "paid_by" in keywords and file.path != DECIDE:
         yield call.lineno, "writes paid_by"
     if name == "setattr":
         yield call.lineno, "sets an attribute by name, which hides what is written"
 
 
-def _starts_pending(call: ast.Call) -> bool:
-    return any(keyword.arg == "state" and ast.unparse(keyword.value) == "states.PENDING" for keyword in call.keywords)
-
-
-def test_only_move_writes_the_status_of_an_order_and_only_settle_says_that_it_is_paid() -> None:
+def test_only_move_writes_the_status_of_an_order_and_only_decide_says_that_it_is_paid() -> None:
     assert second_writers(sources("shop")) == []
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "order.state = states.PAID",
+        "order.state = OrderState.PAID",
         "before, order.state = order.state, 'PAID'",
         "hearing.order.state = 'PAID'",
         "db.session.execute(update(Order).where(Order.id == 1).values(state='PAID'))",
         "db.session.execute(sa.update(models.Order).values(**change))",
         "db.session.execute(text('UPDATE orders SET state = :s'))",
-        "db.session.add(Order(state=states.PAID))",
+        "db.session.add(Order(state=OrderState.PAID))",
         "insert(Order).values(state='PENDING')",
+        "_ORDERS = table(Order)",
+        "from shop.orders.events import ORDERS",
+        "db.session.execute(events.ORDERS.update(), {'state': 'PAID'})",
         "setattr(order, field, value)",
         "order.paid_by = payment.id",
         "move(1, 'PAID', 'captured', actor='x', values={'paid_by': 'P1'})",
         "db.session.add(Capture(amount=1))",
         "insert(Capture).values(amount=1)",
+        "insert(_CAPTURES).values(amount=1)",
         "db.session.execute(text(f'insert into captures values ({x})'))",
     ],
 )
 def test_a_second_writer_is_seen(text: str) -> None:
-    assert second_writers([Source.planted("shop.web.orders", text)])
+    assert second_writers([Source.example("shop.web.orders", text)])
 
 
 def test_placing_an_order_may_only_make_pending_ones() -> None:
-    placing = "shop.checkout.saga"
-    assert second_writers([Source.planted(placing, "Order(state=states.PENDING)")]) == []
-    assert second_writers([Source.planted(placing, "Order(state=states.PAID)")])
+    placing = "shop.checkout.placing.write"
+    assert second_writers([Source.example(placing, "table(Order).insert(), {'state': OrderState.PENDING}")]) == []
+    assert second_writers([Source.example(placing, "table(Order).insert(), {'state': OrderState.PAID}")])
+    assert second_writers([Source.example(placing, "Order(state=OrderState.PENDING)")])
+
+
+def test_the_request_to_cancel_writes_no_state() -> None:
+    cancelling = "shop.checkout.ending.write"
+    assert second_writers([Source.example(cancelling, "update(events.ORDERS).values(cancel_requested_at=at)")]) == []
+    assert second_writers([Source.example(cancelling, "update(events.ORDERS).values(state='CANCELLED')")])
+
+
+def test_a_review_writes_no_state_of_the_order() -> None:
+    review = "shop.payments.order_money.write"
+    assert second_writers([Source.example(review, "update(_ORDERS).values(review_since=at, pay_by=until)")]) == []
+    assert second_writers([Source.example(review, "update(_ORDERS).values(state='PAID')")])
+    assert second_writers([Source.example("shop.payments.order_money.load", "update(_ORDERS).values(pay_by=at)")])

@@ -1,4 +1,4 @@
-"""Templates escape what they show, keep to the content-security policy, and call no other host."""
+"""Templates: escaping, content-security policy, and no requests to other hosts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from docs.make.code import ROOT
+from tools.docs.code import ROOT
 
 RULES = (
     ("marks text as safe", re.compile(r"\|\s*safe\b|autoescape\s+false", re.I)),
@@ -20,11 +20,11 @@ RULES = (
 _POST_FORM = re.compile(r"<form\b[^>]*method=[\"']?post[^>]*>(.*?)</form>", re.I | re.S)
 _TOKEN = re.compile(r"csrf_token|hidden_tag|csrf\(")
 POST_ELSEWHERE = frozenset({"templates/shop/post_on.html"})
-"""Forms that lead to an acquirer, which knows no token of ours."""
+"""Forms that post to an acquirer, which needs no token of ours."""
 
 
 def broken_rules(templates: Iterable[tuple[str, str]]) -> list[str]:
-    """What these (path, text) do against the rules."""
+    """Violations of the rules in these (path, text)."""
     found = []
     for path, text in templates:
         bare = re.sub(r"\{#.*?#\}", "", text, flags=re.S)

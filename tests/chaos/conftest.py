@@ -1,4 +1,4 @@
-"""A town: the shop's real processes, a real Redis and the real acquirer, each of which may be hurt."""
+"""Test environment of real processes: the shop, a real Redis and the real acquirer, each of which tests may stop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flask import Flask
 
 from shop import create_app
 from shop.core import clock
-from shop.core.db import db, writing
+from shop.core.db import db, transaction
 from shop.inventory import stock
 from shop.orders.models import Order
 from tests.fakes import Acquirer
@@ -28,33 +28,34 @@ _numbers = itertools.count(1)
 
 
 class Visitor:
-    """Somebody at the shop's real door. Answers are httpx's; a `site` that is away raises what httpx raises."""
+    """A client of the shop's web process. Responses are httpx's; an unreachable `site` raises httpx's error."""
 
     def __init__(self, site: str) -> None:
         own_address = {"X-Forwarded-For": f"10.0.0.{next(_numbers) % 250 + 1}"}
         self.client = httpx.Client(base_url=site, timeout=10, trust_env=False, headers=own_address)
 
     def post(self, path: str, form_of: str, **fields: str) -> httpx.Response:
-        """Send the form that `form_of` shows."""
+        """Send the form on the page `form_of`."""
         return self.client.post(path, data={"csrf_token": self._value(form_of, "csrf_token"), **fields})
 
     def fill_cart(self) -> None:
         assert self.post("/cart/lines", "/products/pen", sku=PEN, quantity="1").status_code == 303
 
     def checkout_form(self) -> dict[str, str]:
-        """The checkout, filled in."""
+        """The checkout form, filled in."""
         page = self.client.get("/checkout").text
-        return {**ADDRESS, "method": "kpay", "key": _find(page, "key"), "csrf_token": _find(page, "csrf_token")}
+        carried = {name: _find(page, name) for name in ("key", "terms", "shown", "buyer", "csrf_token")}
+        return {**ADDRESS, "method": "kpay", **carried}
 
     def place(self) -> str:
-        """Buy a pen, and return the path of the order's page."""
+        """Order a pen, and return the path of the order page."""
         self.fill_cart()
         answer = self.client.post("/checkout", data=self.checkout_form())
         assert answer.status_code == 303, answer.text
         return answer.headers["Location"]
 
     def heading(self, path: str) -> str:
-        """What the order's page says."""
+        """The heading of the order page."""
         found = re.search(r"<h1[^>]*>(.*?)</h1>", self.client.get(path).text, re.S)
         assert found
         return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", found[1])).strip()
@@ -70,7 +71,7 @@ def _find(page: str, name: str) -> str:
 
 
 class Town:
-    """What there is, and how to hurt it."""
+    """The processes, and ways to stop them."""
 
     def __init__(self, app: Flask, settings: dict[str, str], acquirer: RealAcquirer, process: Processes) -> None:
         self.app, self.settings, self.acquirer, self.process = app, settings, acquirer, process
@@ -80,41 +81,41 @@ class Town:
     # --- processes ---
 
     def clock(self, **settings: str) -> Process:
-        return self._run("clock", ["flask", "--app", "wsgi", "clock"], **settings)
+        return self.run("clock", ["flask", "--app", "wsgi", "clock"], **settings)
 
     def worker(self) -> Process:
-        return self._run("worker", ["flask", "--app", "wsgi", "worker"])
+        return self.run("worker", ["flask", "--app", "wsgi", "worker"])
 
     def web(self) -> Process:
-        """The shop's door; returns when it answers."""
-        web = self._run("web", ["gunicorn", "-c", "deploy/gunicorn.py", "wsgi:app"])
+        """The shop's web process; returns when it answers."""
+        web = self.run("web", ["gunicorn", "-c", "deploy/gunicorn.py", "wsgi:app"])
         web.wait_for_url(f"{self.site}/healthz", within=30)
         return web
 
     def check(self) -> str:
-        """What `flask check` finds; the acquirer is asked as well."""
+        """Violations found by `flask check`, which queries the acquirer too."""
         done = self.app.test_cli_runner().invoke(args=["check"])
         return "clean" if done.exit_code == 0 else f"{done.output}{done.exception!r}"
 
-    def _run(self, name: str, command: list[str], **settings: str) -> Process:
+    def run(self, name: str, command: list[str], **settings: str) -> Process:
         return self.process(command, self._environ(**settings), log=f"{name}-{len(self.process.started)}")
 
     def _environ(self, **settings: str) -> dict[str, str]:
         return {"PATH": f"{VENV_BIN}:/usr/bin:/bin", **self.settings, **settings}
 
-    # --- people ---
+    # --- customers ---
 
     def visitor(self) -> Visitor:
         return Visitor(self.site)
 
     def paid_there(self, number: int) -> list[Order]:
-        """Orders that were paid at the acquirer; nobody has told the shop."""
+        """Orders paid at the acquirer without a webhook."""
         orders = [self.shop.order((PEN, 1), provider="kpay") for _ in range(number)]
         for order in orders:
             self.acquirer.approve(self.shop.payment(order).id)
         return orders
 
-    # --- what is ---
+    # --- queries ---
 
     def states(self, orders: list[Order]) -> set[str]:
         db.session.rollback()
@@ -124,12 +125,12 @@ class Town:
         until(lambda: self.states(orders) == {state}, within, f"all orders to be {state}")
 
     def order(self, path: str) -> Order:
-        """The order whose page this is."""
+        """The order of a page."""
         db.session.rollback()
         return db.session.scalars(db.select(Order).where(Order.token == path.rsplit("/", 1)[1])).one()
 
     def asked(self, orders: list[Order]) -> int:
-        """How often the acquirer was asked about these orders."""
+        """The number of queries about these orders at the acquirer."""
         return self.acquirer.asked([self.shop.payment(order).id for order in orders])
 
 
@@ -140,7 +141,7 @@ def town(
     make_acquirer: Callable[..., RealAcquirer],
     process: Processes,
 ) -> Iterator[Town]:
-    """The shop with everything around it. It ends with the invariants, the acquirer's sums included."""
+    """The shop with all its services. It ends with the invariants, the acquirer's totals included."""
     port = free_port()
     site = f"http://localhost:{port}"
     acquirer = make_acquirer(ACQUIRER_WEBHOOK_TARGETS=site)
@@ -152,13 +153,14 @@ def town(
         "ACQUIRER_URL": acquirer.url,
         "ACQUIRER_PUBLIC_URL": acquirer.url,
         "CONTROL_TOKEN": TOKEN,
+        "KPAY_MOCKED": "on",
         "SETTLED_ENV": "development",
         "LOG_FORMAT": "text",
     }
     app = create_app(settings, TESTING=True)
     with app.app_context():
         app.extensions["test_acquirer"] = Acquirer(clock.now)
-        with writing():
+        with transaction():
             stock.receive(PEN, 100)
         yield Town(app, settings, acquirer, process)
         process.end()

@@ -1,4 +1,4 @@
-"""Case 25: Redis stopped, killed, emptied, hung and started again. Money does not need it."""
+"""Case 25: Redis stopped, killed, emptied, hung and restarted. Payments do not need it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shop.accounts import signin
 from shop.core.db import db
 from shop.core.outbox import OutboxRow
 from shop.orders.models import Order
-from shop.payments.models import Report
+from shop.payments.records.models import PaymentUpdateRow
 from tests.chaos.conftest import Town, Visitor
 from tests.parts.redis_server import RedisServer
 from tests.parts.waiting import until
@@ -21,20 +21,20 @@ HEAL = {"killed": RedisServer.start, "hung": RedisServer.resume}
 
 
 def buy(town: Town, visitor: Visitor) -> Order:
-    """From the shelf to the money; the acquirer's webhook tells the shop."""
+    """Buy and pay; the acquirer's webhook reports the capture."""
     path = visitor.place()
     order = town.order(path)
     assert town.shop.payment(order).state == "OPEN"
     town.acquirer.approve(town.shop.payment(order).id)
     town.until_all_are("PAID", [order], within=10)
-    assert "webhook" in heard_from(town, order)
+    assert "webhook" in source(town, order)
     assert visitor.heading(path) == "Payment received"
     return order
 
 
-def heard_from(town: Town, order: Order) -> set[str]:
+def source(town: Town, order: Order) -> set[str]:
     db.session.rollback()
-    reports = db.select(Report.heard_from).where(Report.payment_id == town.shop.payment(order).id)
+    reports = db.select(PaymentUpdateRow.source).where(PaymentUpdateRow.payment_id == town.shop.payment(order).id)
     return set(db.session.scalars(reports))
 
 
@@ -45,6 +45,7 @@ def untold() -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("database_url", "how"), [("sqlite", "hung"), ("postgresql", "killed")], indirect=["database_url"]
 )
@@ -70,12 +71,12 @@ def test_with_redis_away_webhooks_settle_guests_shop_and_pay_and_nothing_is_lost
     orders.append(buy(town, visitor))
     assert town.visitor().client.get("/sign-in").status_code == 200
     assert worker.alive()
-    assert all(town.shop.captures(order) == ["paid"] for order in orders)
+    assert all(town.shop.captures(order) == ["pays_order"] for order in orders)
     assert town.check() == "clean"
 
 
 def refused_a_sign_in(visitor: Visitor) -> None:
-    """What needs Redis says so at once, and when to come again."""
+    """A request that needs Redis is refused at once, with Retry-After."""
     signin.create("ada@example.com", "Ada", PASSWORD, [])
     began = time.monotonic()
     answer = visitor.post("/sign-in", "/sign-in", email="ada@example.com", password=PASSWORD)
@@ -84,7 +85,7 @@ def refused_a_sign_in(visitor: Visitor) -> None:
 
 
 def healed_without_webhook(town: Town, visitor: Visitor, orders: list[Order]) -> bool:
-    """An order whose webhook is lost is paid by the clock, which has nobody to hand the work to."""
+    """The clock pays an order whose webhook is lost, without workers."""
     town.acquirer.faults(hook=[{"match": "*", "drop": 100}])
     order = town.order(visitor.place())
     town.acquirer.approve(town.shop.payment(order).id)
@@ -92,7 +93,7 @@ def healed_without_webhook(town: Town, visitor: Visitor, orders: list[Order]) ->
     town.until_all_are("PAID", [order], within=20)
     town.acquirer.faults()
     orders.append(order)
-    return "webhook" not in heard_from(town, order)
+    return "webhook" not in source(town, order)
 
 
 @pytest.mark.slow
@@ -111,5 +112,5 @@ def test_a_redis_that_was_emptied_has_cost_time_and_nothing_else(town: Town, own
     town.until_all_are("PAID", unheard)
     orders.append(buy(town, visitor))
     assert clock_process.alive()
-    assert all(town.shop.captures(order) == ["paid"] for order in orders + unheard)
+    assert all(town.shop.captures(order) == ["pays_order"] for order in orders + unheard)
     assert town.check() == "clean"

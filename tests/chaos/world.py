@@ -1,14 +1,16 @@
-"""A shop that lives fast, for tests that live its life thousands of times.
+"""Fast environment for generated histories of the shop.
 
-The real rooms on a real SQLite in memory-backed files, with a clock that stands still until it is turned, names in a
-row, and workers that can be stopped in the middle of what they do. What the machine itself reads, it reads over a
-connection of its own, so that it sees what is committed and nothing else.
+The shop's real functions on SQLite in memory-backed files, with a clock that only the test advances, sequential names,
+and
+workers that can be stopped in the middle of their work. The environment reads over its own connection, so that it sees
+committed rows only.
 """
 
 from __future__ import annotations
 
 import gc
 import logging
+import re
 import sqlite3
 import tempfile
 from collections import Counter
@@ -28,14 +30,15 @@ from greenlet import getcurrent, greenlet
 from shop import create_app
 from shop.accounts.models import User
 from shop.core import clock, ids, outbox
-from shop.core.db import db, writing
+from shop.core.db import db, transaction
 from shop.core.errors import Refusal
-from shop.core.money import Money
+from shop.core.money import CURRENCIES, Money
+from shop.integrity.invariants.scope import Scope
 from shop.jobs import schedule, work
 from shop.ledger import chart, store_credit
-from shop.payments import health, inbox, registry
-from shop.reports.invariants.scope import Scope
-from tests.chaos.quick import quicken
+from shop.payments.calls import circuit_breaker
+from shop.payments.providers import registry
+from tests.chaos.fast_database import quicken
 from tests.fakes import Acquirer, FakePay
 from tests.shop_fixtures import environ, migrate
 
@@ -44,12 +47,12 @@ TICK = timedelta(milliseconds=1)
 PROVIDERS = ("fakepay", "otherpay")
 CUSTOMERS = (1, 2)
 CREDIT = 150000
-"""What the first customer has to begin with, in minor units of TWD. The second has nothing."""
+"""Initial store credit of the first customer, in minor units of TWD. The second has none."""
 NEEDS_TWO = 100000
-NOT_ABOUT_ORDERS = ("lookout", "invariants")
+NOT_ABOUT_ORDERS = ("conditions", "invariants")
 """Work that is left out: it looks after operations, or at what is looked at here anyhow."""
 DUE = {
-    "inbox": "inbox WHERE due_at <= :now",
+    "inbox": "webhook_events WHERE due_at <= :now",
     "saga": "sagas WHERE due_at <= :now",
     "poll": "payments WHERE next_check_at <= :now",
     "refund": "refunds WHERE next_check_at <= :now",
@@ -60,22 +63,22 @@ DUE = {
     "outbox": "outbox WHERE due_at <= :now",
     "watch": "watch_list WHERE due_at <= :now",
 }
-"""Where the rows of each kind of work are that may be due."""
+"""Tables and conditions of the due rows of each kind of job."""
 IN_BATCHES = ("outbox", "watch")
-"""Work whose own question only counts how many batches there are: here, one is enough."""
+"""Jobs whose own query only counts batches: one is enough here."""
 _ANY_DUE = "SELECT " + ", ".join(f"EXISTS (SELECT 1 FROM {where}) AS {kind}" for kind, where in DUE.items())
 MOST_ASLEEP = 6
 
 
 class Killed(BaseException):
-    """The process of a worker ends here and now."""
+    """The worker's process ends here."""
 
 
 class Worker(greenlet):
-    """Somebody who does something and may fall asleep at one of the places where others can come between.
+    """An actor that may be suspended at one of the points where others can run in between.
 
-    Those are: before a transaction begins, before the acquirer hears a call, before its answer arrives, and before and
-    after events are told.
+    These points are: before a transaction begins, before the acquirer receives a call, before its response arrives, and
+    before and after events are published.
     """
 
     def __init__(self, world: World, do: Callable[[], Any], places: int) -> None:
@@ -95,13 +98,14 @@ class Worker(greenlet):
 
 
 class World:
-    """What the life of a shop takes place in. Made once, emptied for every life."""
+    """The environment of a history. Created once, emptied for every history."""
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "shop.db"
         url = f"sqlite:///{self.file}"
         migrate(url)
-        self.app = create_app(environ(url, "", REFUND_NEEDS_TWO=str(NEEDS_TWO)), TESTING=True)
+        limits = ",".join(f"{currency}={NEEDS_TWO}" for currency in CURRENCIES)
+        self.app = create_app(environ(url, "", REFUND_NEEDS_TWO=limits), TESTING=True)
         self.now = START
         self.passed = 0.0  # seconds, whatever the clock is set to
         self.acquirer = Acquirer(lambda: self.now)
@@ -119,20 +123,20 @@ class World:
 
     @contextmanager
     def opened(self) -> Iterator[World]:
-        """With what is slow or moves by itself put out of the way."""
+        """Open the environment, with slow and random parts replaced."""
         with pytest.MonkeyPatch.context() as patch, self.app.app_context():
             quicken(patch, db.engine, self.file, self.pause)
             patch.setattr(clock, "now", lambda: self.now)
             patch.setattr(clock, "wall", lambda: self.now)
             patch.setattr(ids, "payment_id", lambda: self._name("P"))
             patch.setattr(ids, "refund_id", lambda: self._name("R"))
+            patch.setattr(ids, "is_payment_id", lambda text: re.fullmatch("P[0-9]{5}", text) is not None)
+            patch.setattr(ids, "is_refund_id", lambda text: re.fullmatch("R[0-9]{5}", text) is not None)
             patch.setattr(ids, "payout_id", lambda: self._name("O"))
             patch.setattr(ids, "order_number", lambda: self._name("N"))
             patch.setattr(ids, "token", lambda: self._name("T"))
-            patch.setattr(health, "time", SimpleNamespace(monotonic=lambda: self.passed))
+            patch.setattr(circuit_breaker, "time", SimpleNamespace(monotonic=lambda: self.passed))
             patch.setattr(work, "PARALLEL", 1)
-            patch.setattr(inbox, "LANE_PATIENCE", 0.0)  # whoever has a lane may be asleep, and all are in one thread
-            inbox.init_app(self.app)
             todo = tuple(self._looked_for_quickly(one) for one in schedule.WORK if one.kind not in NOT_ABOUT_ORDERS)
             patch.setattr(schedule, "WORK", todo)
             patch.setattr(work, "WORK", todo)
@@ -146,7 +150,7 @@ class World:
             errors = structlog.make_filtering_bound_logger(logging.ERROR)
             structlog.configure(wrapper_class=errors, processors=[self._note_trouble])
             often = gc.get_threshold()
-            gc.freeze()  # what is there now stays; looking through it again and again costs a sixth of the time
+            gc.freeze()  # freeze present objects: scanning them again in every collection costs a sixth of the time
             gc.set_threshold(100_000, 50, 100)
             try:
                 yield self
@@ -159,7 +163,7 @@ class World:
                 self._raw.close()
 
     def _looked_for_quickly(self, one: schedule.Work) -> schedule.Work:
-        """The shop's own question is only put when there is something that it could find."""
+        """Run the shop's own query only when a row can be due."""
         if one.kind not in DUE:
             return one
         if one.kind in IN_BATCHES:
@@ -167,7 +171,7 @@ class World:
         return replace(one, due=lambda: one.due() if one.kind in self._may_be_due() else [])
 
     def _may_be_due(self) -> set[str]:
-        """Kinds of work of which something may be due now."""
+        """Kinds of jobs with rows that may be due now."""
         seen = self.now, self._version()
         if seen != self._looked_at:
             (found,) = self.rows(_ANY_DUE, now=self.now)
@@ -175,21 +179,21 @@ class World:
         return self._kinds
 
     def _version(self) -> int:
-        """Another number whenever something has been committed."""
+        """A number that changes with every commit."""
         return int(self._raw.execute("PRAGMA data_version").fetchone()[0])
 
     def _note_trouble(self, _logger: Any, _method: str, event: Any) -> Any:
-        """What is only logged in production, because the others must go on."""
+        """Record errors that production only logs, because other rows must be processed."""
         self.troubles.append(dict(event))
         raise structlog.DropEvent
 
     def _furnish(self) -> None:
-        """Two customers, one of them with store credit; and remember all rows."""
+        """Insert two customers, one of them with store credit; and remember all rows."""
         for number in CUSTOMERS:
             names = {"email": f"c{number}@example.com", "name": f"C{number}", "password_hash": "none"}
             db.session.add(User(id=number, created_at=self.now, **names))
         db.session.commit()
-        with writing():
+        with transaction():
             store_credit.give(1, Money(CREDIT, "TWD"), key="gift:1", kind="gift", debit=chart.GOODWILL)
         tables = [row["name"] for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
         self._tables = [t for t in tables if t != "alembic_version" and not t.startswith("sqlite_")]
@@ -197,7 +201,7 @@ class World:
         self._first_rows = {t: rows for t, rows in found.items() if rows}
 
     def begin(self) -> None:
-        """A new life: everything as it was at first."""
+        """Begin a history: restore the initial rows."""
         self._raw.execute("BEGIN")
         for table in self._tables:
             self._raw.execute(f"DELETE FROM {table}")
@@ -211,25 +215,25 @@ class World:
         self.told.clear()
         self.troubles.clear()
         there = self.acquirer
-        for kept in (there.payments, there.refunds, there.calls, there.does, there.over_asked):
+        for kept in (there.payments, there.refunds, there.done_at, there.calls, there.does, there.over_asked):
             kept.clear()
         there.away = False
         self._context = self.app.app_context()
         self._context.push()
 
     def end(self) -> None:
-        """The life is over; whoever sleeps now never wakes."""
+        """End the history; suspended workers never resume."""
         while self.asleep:
             self.kill(self.asleep[-1])
         if self._context:
             self._context.pop()
             self._context = None
 
-    # --- doing things ---
+    # --- actions ---
 
     def do(self, do: Callable[[], Any], places: int = 0) -> Refusal | None:
-        """Let somebody do something, who falls asleep at the `places`-th place, or never when it is 0. The shop's
-        refusal, if that is how it ended.
+        """Run an action that is suspended at the `places`-th point, or never when it is 0. Returns the shop's
+        refusal, if it was refused.
         """
         self.now += TICK
         worker = Worker(self, do, places if len(self.asleep) < MOST_ASLEEP else 0)
@@ -239,7 +243,7 @@ class World:
         return worker.refused
 
     def wake(self, worker: Worker, places: int = 0) -> None:
-        """Let somebody who sleeps go on."""
+        """Resume a suspended worker."""
         self.now += TICK
         self.asleep.remove(worker)
         worker.places = places
@@ -248,12 +252,12 @@ class World:
             self.asleep.append(worker)
 
     def kill(self, worker: Worker) -> None:
-        """The process of somebody who sleeps is gone."""
+        """Kill a suspended worker's process."""
         self.asleep.remove(worker)
         worker.throw(Killed)
 
     def pause(self) -> None:
-        """One of the places where others can come between."""
+        """A point where other workers can run."""
         me = getcurrent()
         if isinstance(me, Worker) and me.places:
             me.places -= 1
@@ -261,7 +265,7 @@ class World:
                 me.parent.switch()
 
     def fill_cart(self, sku: str, quantity: int) -> tuple[str, str, int]:
-        """A cart as the cart's own room leaves it: its id, its checkout key, what it costs in TWD."""
+        """A filled cart: its id, its checkout key, its price in TWD."""
         cart_id, key, at = self._name("T"), self._name("T"), stored(self.now)
         (price,) = self.rows("SELECT prices ->> 'TWD' AS amount FROM products WHERE sku = :sku", sku=sku)
         cart = {"id": cart_id, "key": key, "at": at, "sku": sku, "quantity": quantity, "price": price["amount"]}
@@ -277,36 +281,36 @@ class World:
         return cart_id, key, price["amount"] * quantity
 
     def turn(self, seconds: float) -> None:
-        """The clock goes on, or is set back."""
+        """Advance the clock, or set it back."""
         self.now += timedelta(seconds=seconds)
         self.passed += max(0.0, seconds)
 
     def sweep(self) -> None:
-        """The clock process has its look."""
+        """Run the clock process's sweep."""
         self.do(work.sweep)
 
-    # --- what is ---
+    # --- queries ---
 
     def rows(self, sql: str, **values: Any) -> list[dict[str, Any]]:
-        """What is committed. Times among `values` are aware."""
+        """Committed rows. Times among `values` are aware."""
         bound = {name: stored(value) if isinstance(value, datetime) else value for name, value in values.items()}
         found = self._raw.execute(sql, bound)
         names = [column[0] for column in found.description]
         return [dict(zip(names, row, strict=True)) for row in found]
 
     def changed(self) -> bool:
-        """Whether anything has been committed since this was last asked."""
+        """True when anything was committed since the last call."""
         before, self._seen = self._seen, self._version()
         return before != self._seen
 
-    # --- in place of what is slow or random ---
+    # --- replacements of slow or random parts ---
 
     def _name(self, letter: str) -> str:
         self._named[letter] += 1
         return f"{letter}{self._named[letter]:05}"
 
     def next_payment(self) -> str:
-        """The name that the next payment will get."""
+        """The name of the next payment."""
         return f"P{self._named['P'] + 1:05}"
 
     def _tell(self, rows: list[dict[str, Any]]) -> str | None:
@@ -317,22 +321,22 @@ class World:
 
 
 def stored(at: datetime) -> str:
-    """A time as the database has it."""
+    """A time in the database's format."""
     return at.strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 def told(at: str) -> datetime:
-    """A time as the database has it."""
+    """Parse a time in the database's format."""
     return datetime.fromisoformat(at).replace(tzinfo=UTC)
 
 
 @contextmanager
 def world() -> Iterator[World]:
-    """A world in a folder of its own, in memory where there is a place for that."""
+    """An environment in its own folder, in memory where possible."""
     memory = Path("/dev/shm")
     made_in = memory if memory.is_dir() else None
     with (
-        tempfile.TemporaryDirectory(prefix="settled-life-", dir=made_in) as folder,
+        tempfile.TemporaryDirectory(prefix="settled-history-", dir=made_in) as folder,
         World(Path(folder)).opened() as made,
     ):
         yield made

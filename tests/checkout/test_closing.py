@@ -1,4 +1,4 @@
-"""Orders end without money only when the acquirer says so; what comes after the end is money that goes back."""
+"""Orders end unpaid only when the acquirer confirms it; a capture after the end is refunded."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from shop.checkout import closing
+from shop.checkout import end_order
 from shop.core import clock
 from shop.core.errors import Refusal
 from shop.core.money import Money
 from shop.orders.models import Order
-from shop.payments import registry, states
+from shop.payments.providers import registry
+from shop.payments.providers.types import PaymentState
 from tests.fakes import Acquirer, FakePay
 from tests.shop_fixtures import KETTLE, PEN, UNITS, Shop
 
@@ -20,7 +21,7 @@ def cancels(shop: Shop, order: Order) -> int:
     return shop.acquirer.calls.count(("cancel", shop.payment(order).id))
 
 
-# --- time is over ---
+# --- expired ---
 
 
 def test_the_last_unit_is_held_for_the_buyer_who_types_a_card_number_and_free_again_when_time_runs_out(
@@ -31,19 +32,19 @@ def test_the_last_unit_is_held_for_the_buyer_who_types_a_card_number_and_free_ag
     other = shop.cart()
     with pytest.raises(Refusal) as refused:
         shop.place(other)
-    assert refused.value.message == "Kettle is sold out. We kept your cart as it was."
+    assert refused.value.message == "Kettle is sold out. No order was placed, and your cart is unchanged."
     shop.turn(minutes=29, seconds=50)
     assert shop.can_sell() == 0
     shop.turn(seconds=15)
     assert shop.state(order) == "EXPIRED"
-    assert shop.acquirer.payments[shop.payment(order).id].state == states.CANCELLED
+    assert shop.acquirer.payments[shop.payment(order).id].state == PaymentState.CANCELLED
     assert shop.state(shop.place(other)) == "WAITING_PAYMENT"
 
 
 def test_an_order_whose_payment_had_failed_expires_when_its_time_is_over(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
-    shop.acquirer.end(payment.id, states.FAILED, "declines")
+    shop.acquirer.end(payment.id, PaymentState.FAILED, "declines")
     shop.hear(payment)
     shop.turn(minutes=31)
     assert shop.moves(order) == ["PENDING", "WAITING_PAYMENT", "FAILED", "EXPIRED"]
@@ -57,7 +58,7 @@ def test_paid_in_the_last_moment_and_heard_of_while_closing_is_paid(shop: Shop) 
     shop.acquirer.capture(shop.payment(order).id)
     shop.turn(seconds=5)
     assert shop.moves(order) == ["PENDING", "WAITING_PAYMENT", "PAID"]
-    assert shop.acquirer.payments[shop.payment(order).id].state == states.CAPTURED
+    assert shop.acquirer.payments[shop.payment(order).id].state == PaymentState.CAPTURED
 
 
 def test_money_after_the_deadline_that_is_heard_of_before_the_end_still_pays(shop: Shop) -> None:
@@ -82,7 +83,7 @@ def test_the_acquirer_is_away_at_the_deadline_so_the_order_waits_and_ends_rightl
     for _ in range(6):
         shop.turn(minutes=5)
     assert (shop.state(order), shop.can_sell()) == ("WAITING_PAYMENT", UNITS - 4)
-    assert shop.standing(order).key == "expiring"
+    assert shop.order_status(order).key == "expiring"
     shop.acquirer.away = False
     if outcome == "paid":
         shop.acquirer.capture(payment.id)
@@ -102,7 +103,7 @@ def test_an_opening_without_an_answer_is_cleared_up_before_the_order_may_expire(
     shop.turn(seconds=31)
     shop.turn(seconds=31)
     assert shop.state(order) == "EXPIRED"
-    assert shop.acquirer.payments[shop.payment(order).id].state == states.CANCELLED
+    assert shop.acquirer.payments[shop.payment(order).id].state == PaymentState.CANCELLED
 
 
 def test_orders_that_wait_for_an_acquirer_that_is_away_do_not_keep_others_from_ending(shop: Shop) -> None:
@@ -113,7 +114,7 @@ def test_orders_that_wait_for_an_acquirer_that_is_away_do_not_keep_others_from_e
     shop.acquirer.away = True
     shop.turn(minutes=31)
     assert shop.state(fine) == "EXPIRED"
-    assert not closing.due(limit=2), "who waits for an answer is not in the way of those who come after"
+    assert not end_order.due(limit=2), "who waits for an answer is not in the way of those who come after"
     shop.acquirer.away = False
     for _ in range(3):
         shop.turn(seconds=31)
@@ -141,7 +142,7 @@ def test_money_that_does_not_match_pauses_the_end_and_refuses_to_pay_or_cancel(s
 def test_a_cancelled_order_has_its_payment_closed_there_before_its_stock_is_free(shop: Shop) -> None:
     order = shop.order((KETTLE, 3))
     shop.cancel(order)
-    assert shop.acquirer.payments[shop.payment(order).id].state == states.CANCELLED
+    assert shop.acquirer.payments[shop.payment(order).id].state == PaymentState.CANCELLED
     assert (shop.state(order), shop.payment(order).state, shop.can_sell()) == ("CANCELLED", "CANCELLED", UNITS)
     shop.cancel(order)
     assert shop.moves(order).count("CANCELLED") == 1
@@ -152,7 +153,7 @@ def test_cancelled_while_the_acquirer_is_away_waits_with_its_stock_held(shop: Sh
     shop.acquirer.away = True
     shop.cancel(order)
     assert (shop.state(order), shop.can_sell()) == ("WAITING_PAYMENT", UNITS - 1)
-    assert shop.standing(order).key == "closing"
+    assert shop.order_status(order).key == "closing"
     shop.turn(minutes=3)
     assert shop.state(order) == "WAITING_PAYMENT"
     shop.acquirer.away = False
@@ -164,7 +165,7 @@ def test_the_buyer_cancels_and_pays_in_the_tab_left_open_but_the_session_is_clos
     """Case 31."""
     order = shop.order()
     shop.cancel(order)
-    assert shop.acquirer.payments[shop.payment(order).id].state == states.CANCELLED
+    assert shop.acquirer.payments[shop.payment(order).id].state == PaymentState.CANCELLED
     shop.turn(minutes=1)
     assert (shop.state(order), shop.captures(order)) == ("CANCELLED", [])
 
@@ -178,8 +179,8 @@ def test_the_buyer_cancels_and_the_acquirer_takes_the_money_all_the_same_so_it_i
     shop.acquirer.capture(payment.id)
     shop.hear(payment)
     assert (shop.state(order), shop.captures(order), shop.can_sell()) == ("CANCELLED", ["late"], UNITS)
-    standing = shop.standing(order)
-    assert (standing.key, standing.final) == ("late", False)
+    status = shop.order_status(order)
+    assert (status.key, status.final) == ("late", False)
     shop.sweep()
 
 
@@ -223,7 +224,7 @@ def test_a_payment_that_does_not_close_after_its_order_was_paid_is_not_asked_in_
     """Case 33, with an acquirer that is slow to close the second payment."""
     order = shop.order()
     first = shop.payment(order)
-    shop.acquirer.end(first.id, states.FAILED, "declines")
+    shop.acquirer.end(first.id, PaymentState.FAILED, "declines")
     shop.hear(first)
     second = shop.pay_again(order)
     shop.acquirer.capture(first.id)
@@ -234,7 +235,7 @@ def test_a_payment_that_does_not_close_after_its_order_was_paid_is_not_asked_in_
     assert shop.acquirer.calls.count(("cancel", second.id)) == 1
     for _ in range(6):
         shop.turn(seconds=31)
-    assert shop.acquirer.payments[second.id].state == states.CANCELLED
+    assert shop.acquirer.payments[second.id].state == PaymentState.CANCELLED
     assert shop.payment(order).state == "CANCELLED"
 
 
@@ -244,11 +245,11 @@ def test_a_payment_that_does_not_close_after_its_order_was_paid_is_not_asked_in_
 def test_cancelling_the_payment_keeps_the_order_and_offers_another_way_to_pay(shop: Shop) -> None:
     """Case 18."""
     order = shop.order()
-    closing.cancel_payment(order.id)
+    end_order.cancel_payment(order.id)
     assert (shop.payment(order).state, shop.state(order)) == ("CANCELLED", "FAILED")
-    standing = shop.standing(order)
-    assert standing.key == "cancelled_there"
-    assert {"pay", "other_method"} <= standing.can
+    status = shop.order_status(order)
+    assert status.key == "cancelled_there"
+    assert {"pay", "other_method"} <= status.can
     assert shop.can_sell() == UNITS - 1
     assert shop.pay_again(order, "otherpay").state == "OPEN"
 
@@ -256,5 +257,5 @@ def test_cancelling_the_payment_keeps_the_order_and_offers_another_way_to_pay(sh
 def test_cancelling_the_payment_that_was_just_paid_leaves_it_paid(shop: Shop) -> None:
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id)
-    closing.cancel_payment(order.id)
+    end_order.cancel_payment(order.id)
     assert shop.state(order) == "PAID"

@@ -1,4 +1,4 @@
-"""What the order's page says and offers, for every standing that an order can have."""
+"""Text and actions of the order page in every status of an order."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
-from shop.checkout import closing, saga
-from shop.checkout.standing import CAN
+from shop.checkout import end_order, saga
+from shop.checkout.order_status import CAN
 from shop.core import clock
 from shop.core.money import Money
 from shop.orders.models import Order
-from shop.payments import poll, refunds, settle, start
+from shop.payments.initiation import initiate
+from shop.payments.polling import poll
+from shop.payments.refunds import refunds
+from shop.payments.updates.apply import accept
 from tests.shop_fixtures import Shop
 
 Story = Callable[[Shop], Order]
@@ -19,7 +22,7 @@ Story = Callable[[Shop], Order]
 
 def left_half_done(shop: Shop) -> Order:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(saga, "run", lambda _: None)
+        patch.setattr(saga, "start", lambda *_: None)
         return shop.order()
 
 
@@ -43,7 +46,7 @@ def ended(state: str, reason: str) -> Story:
 
 def visited(shop: Shop) -> Order:
     order = shop.order()
-    start.visited(shop.payment(order).id)
+    initiate.visited(shop.payment(order).id)
     return order
 
 
@@ -136,11 +139,11 @@ STORIES: dict[str, tuple[Story, set[str]]] = {
 
 @pytest.mark.parametrize("key", STORIES)
 def test_every_standing_has_its_own_words_and_offers(shop: Shop, key: str) -> None:
-    """Cases 1 and 18: while nothing is known nothing can be paid; what can be done is offered."""
+    """Cases 1 and 18: while the state is unknown no payment can be started; allowed actions are offered."""
     story, offers = STORIES[key]
-    standing = shop.standing(story(shop))
-    assert standing.key == key
-    assert standing.can - {"receipt"} == offers
+    status = shop.order_status(story(shop))
+    assert status.key == key
+    assert status.can - {"receipt"} == offers
     shop.acquirer.away = False
     for _ in range(3):
         shop.turn(seconds=31)
@@ -156,24 +159,24 @@ def test_the_back_button_shows_the_open_payment_with_resume_and_cancel_and_cance
     order = visited(shop)
     first = shop.payment(order)
     assert shop.pay_again(order).id == first.id, "resume is the same payment"
-    closing.cancel_payment(order.id)
-    assert shop.standing(order).key == "cancelled_there"
+    end_order.cancel_payment(order.id)
+    assert shop.order_status(order).key == "cancelled_there"
     assert shop.can_sell() == 9
 
 
 def test_a_page_whose_order_can_still_change_says_so_and_one_that_cannot_too(shop: Shop) -> None:
     waiting, over = shop.order(), cancelled(shop)
-    assert (shop.standing(waiting).pending, shop.standing(waiting).final) == (True, False)
-    assert (shop.standing(over).pending, shop.standing(over).final) == (False, True)
+    assert (shop.order_status(waiting).pending, shop.order_status(waiting).final) == (True, False)
+    assert (shop.order_status(over).pending, shop.order_status(over).final) == (False, True)
 
 
 def refunded(shop: Shop, order: Order, to: str = "provider") -> None:
-    refunds.request_all(order.id, reason="", by="sam", to=to)
+    refunds.request_all(order.id, reason="", by=shop.sam, to=to)
     shop.turn(minutes=2)
 
 
 def test_late_money_is_not_spoken_of_once_other_money_has_paid(shop: Shop) -> None:
-    """Money made in time comes to light after late money has gone back; and people accept what came later still."""
+    """A payment made in time becomes known after late money was refunded; and staff accept a later capture."""
     order = shop.order()
     in_time = clock.now()
     shop.turn(minutes=31)
@@ -181,17 +184,17 @@ def test_late_money_is_not_spoken_of_once_other_money_has_paid(shop: Shop) -> No
         shop.acquirer.capture(shop.payment(order).id, money=money, at=at)
         shop.hear(shop.payment(order))
         shop.turn(minutes=2)
-    assert (shop.state(order), shop.standing(order).key) == ("PAID", "paid")
+    assert (shop.state(order), shop.order_status(order).key) == ("PAID", "paid")
 
     order = paid_too_late(shop)
     shop.acquirer.capture(shop.payment(order).id, money=Money(119900, "TWD"))
     shop.hear(shop.payment(order))
-    settle.accept(shop.capture(order), by="sam")
+    accept(shop.capture(order), by=shop.sam)
     shop.turn(minutes=2)
-    assert (shop.state(order), shop.standing(order).key) == ("PAID", "paid")
+    assert (shop.state(order), shop.order_status(order).key) == ("PAID", "paid")
 
 
 def test_after_everything_went_back_nothing_is_said_to_pay_the_order(shop: Shop) -> None:
     order = captured(PRICE, PRICE)(shop)
     refunded(shop, order)
-    assert (shop.state(order), shop.standing(order).key) == ("REFUNDED", "refunded")
+    assert (shop.state(order), shop.order_status(order).key) == ("REFUNDED", "refunded")

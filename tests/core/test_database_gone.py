@@ -1,4 +1,4 @@
-"""What goes wrong beneath a page."""
+"""Failures of the database below a page."""
 
 from __future__ import annotations
 

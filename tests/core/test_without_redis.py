@@ -1,4 +1,4 @@
-"""Redis away or hung: nothing waits for it for long, and what it counted each process counts for itself."""
+"""Redis away or hung: no long waits, and counters kept per process."""
 
 from __future__ import annotations
 
@@ -8,15 +8,10 @@ import pytest
 from flask import Flask, current_app
 from limits import RateLimitItemPerMinute
 
-from shop.core import queue, rate, redis
+from shop.core import rate_limit, redis, task_queue
 from tests.parts.redis_server import RedisServer
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
-
-@pytest.fixture
-def redis_url(own_redis: RedisServer) -> str:
-    return own_redis.url
 
 
 @on_sqlite
@@ -44,22 +39,22 @@ def test_a_redis_that_is_back_is_used_again(app: Flask, own_redis: RedisServer) 
         own_redis.kill()
         assert not redis.is_here()
         own_redis.start()
-        current_app.extensions["settled_redis"].away_until = 0.0  # its rest is over
+        current_app.extensions["settled_redis"].away_until = 0.0  # its pause is over
         assert redis.is_here()
 
 
 @on_sqlite
 def test_work_is_not_handed_over_while_redis_is_away(app: Flask, own_redis: RedisServer) -> None:
     with app.app_context():
-        assert queue.hand_over("shop.jobs.work.batch", "poll", [], job_id="poll-1")
+        assert task_queue.enqueue("shop.jobs.work.batch", "poll", [], job_id="poll-1")
         own_redis.kill()
-        assert not queue.hand_over("shop.jobs.work.batch", "poll", [], job_id="poll-2")
+        assert not task_queue.enqueue("shop.jobs.work.batch", "poll", [], job_id="poll-2")
 
 
 @on_sqlite
 def test_a_rate_is_kept_with_redis_and_without(app: Flask, own_redis: RedisServer) -> None:
     thrice = RateLimitItemPerMinute(3)
     with app.app_context():
-        assert [rate.allowed(thrice, "with") for _ in range(5)] == [True] * 3 + [False] * 2
+        assert [rate_limit.allowed(thrice, "with") for _ in range(5)] == [True] * 3 + [False] * 2
         own_redis.kill()
-        assert [rate.allowed(thrice, "without") for _ in range(5)] == [True] * 3 + [False] * 2
+        assert [rate_limit.allowed(thrice, "without") for _ in range(5)] == [True] * 3 + [False] * 2

@@ -1,4 +1,4 @@
-"""The acquirer is slow, away, hasty or confused: pages stay quick and honest, and the order ends rightly."""
+"""A slow, unreachable, premature or inconsistent acquirer: pages stay fast, and the order reaches the right state."""
 
 from __future__ import annotations
 
@@ -13,24 +13,28 @@ import httpx
 import pytest
 from flask import Flask
 
-from shop.core import clock, http
+from shop.core import clock, http_client
 from shop.core.db import db
-from shop.payments import health, inbox, refunds, registry, states
-from shop.payments.models import Capture, ProviderHealth
-from shop.payments.provider import PaymentRequest
+from shop.payments.calls import circuit_breaker
+from shop.payments.providers import registry
+from shop.payments.providers.interface import PaymentRequest
 from shop.payments.providers.kpay import KPay
+from shop.payments.providers.types import PaymentState
+from shop.payments.records.models import Capture, ProviderHealth
+from shop.payments.refunds import refunds
+from shop.payments.webhooks import inbox
 from tests.fakes import FakePay
-from tests.payments.kpay_words import SETTINGS, a_payment, an_event, kpay, signed
+from tests.payments.kpay_helpers import SETTINGS, a_payment, an_event, kpay, signed
 from tests.shop_fixtures import PEN, Shop
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
-# --- hasty ---
+# --- premature webhooks ---
 
 
 class Hasty(FakePay):
-    """The buyer has paid and the webhook has come before the call that opened the payment is answered."""
+    """The customer has paid and the webhook has arrived before the response to the call that opened the payment."""
 
     def start(self, payment: PaymentRequest, return_url: str, webhook_url: str) -> Any:
         answer = super().start(payment, return_url, webhook_url)
@@ -44,8 +48,8 @@ def test_a_webhook_that_beats_the_answer_to_opening_finds_its_payment_by_our_ref
     hasty = registry.all_providers()["fakepay"] = Hasty(shop.acquirer)
     order = shop.order()
     assert hasty.told == (200, "applied")
-    assert (shop.state(order), shop.captures(order)) == ("PAID", ["paid"])
-    assert shop.payment(order).state == states.CAPTURED, "the answer that came afterwards lowers nothing"
+    assert (shop.state(order), shop.captures(order)) == ("PAID", ["pays_order"])
+    assert shop.payment(order).state == PaymentState.CAPTURED, "the answer that came afterwards lowers nothing"
     assert shop.moves(order) == ["PENDING", "PAID"]
 
 
@@ -54,7 +58,7 @@ def test_a_webhook_that_beats_the_answer_to_opening_finds_its_payment_by_our_ref
 
 @pytest.fixture
 def silent_acquirer() -> Iterator[str]:
-    """Takes every connection and never answers."""
+    """Accepts every connection and never answers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
@@ -66,13 +70,13 @@ def test_an_acquirer_that_never_answers_costs_a_buyer_one_timeout_and_the_page_s
 ) -> None:
     """Fault 18."""
     shop.app.config.update(SETTINGS, READ_TIMEOUT=0.2, KPAY_URL=silent_acquirer)
-    registry.all_providers()["kpay"] = KPay(shop.app.config, http.client)
+    registry.all_providers()["kpay"] = KPay(shop.app.config, http_client.client)
     began = time.monotonic()
     order = shop.order((PEN, 1), provider="kpay")
     assert time.monotonic() - began < 4, "the default would be five seconds"
-    assert shop.payment(order).state == states.UNKNOWN
-    assert shop.standing(order).key == "confirming"
-    assert not shop.standing(order).can, "nobody is asked to pay while nobody knows"
+    assert shop.payment(order).state == PaymentState.UNKNOWN
+    assert shop.order_status(order).key == "confirming"
+    assert not shop.order_status(order).can, "nobody is asked to pay while nobody knows"
 
 
 def test_after_five_failures_pages_stop_waiting_for_an_acquirer_until_it_has_had_its_pause(
@@ -80,17 +84,17 @@ def test_after_five_failures_pages_stop_waiting_for_an_acquirer_until_it_has_had
 ) -> None:
     """Fault 18."""
     shop.app.config.update(SETTINGS, READ_TIMEOUT=0.05, KPAY_URL=silent_acquirer)
-    provider = registry.all_providers()["kpay"] = KPay(shop.app.config, http.client)
+    provider = registry.all_providers()["kpay"] = KPay(shop.app.config, http_client.client)
     order = shop.order((PEN, 1), provider="kpay")
     made: list[int] = []
-    while not health.paused():
-        health.call(provider, "query", lambda: provider.query(_request(shop, order)))
+    while not circuit_breaker.paused():
+        circuit_breaker.call(provider, "query", lambda: provider.query(_request(shop, order)))
         made.append(1)
-        assert len(made) < health.TRIP_AFTER, "it is left alone after five failures, the opening included"
-    refused = health.call(provider, "query", lambda: pytest.fail("it was called all the same"))
-    assert refused.retry_after == health.PAUSE
-    shop.wait(seconds=health.PAUSE + 1)
-    assert not health.paused()
+        assert len(made) < circuit_breaker.TRIP_AFTER, "it is left alone after five failures, the opening included"
+    refused = circuit_breaker.call(provider, "query", lambda: pytest.fail("it was called all the same"))
+    assert refused.retry_after == circuit_breaker.PAUSE
+    shop.wait(seconds=circuit_breaker.PAUSE + 1)
+    assert not circuit_breaker.paused()
 
 
 def _request(shop: Shop, order: Any) -> PaymentRequest:
@@ -101,11 +105,11 @@ def _request(shop: Shop, order: Any) -> PaymentRequest:
 def test_a_call_waits_one_second_to_connect_and_five_to_be_answered(app: Flask) -> None:
     """Fault 18: the defaults, as the client has them."""
     with app.app_context():
-        timeout = http.client().timeout
+        timeout = http_client.client().timeout
     assert (timeout.connect, timeout.read) == (1, 5)
 
 
-# --- away ---
+# --- unreachable ---
 
 
 def test_an_acquirer_that_is_away_for_ten_minutes_loses_no_order_and_no_money(shop: Shop) -> None:
@@ -114,7 +118,7 @@ def test_an_acquirer_that_is_away_for_ten_minutes_loses_no_order_and_no_money(sh
     shop.acquirer.capture(shop.payment(paid).id)
     shop.acquirer.away = True
     new = shop.order((PEN, 1))
-    assert shop.standing(new).key == "unavailable", "the checkout says so, and the order is kept"
+    assert shop.order_status(new).key == "unavailable", "the checkout says so, and the order is kept"
     for _ in range(10):
         shop.turn(minutes=1)
     assert {shop.state(order) for order in (paid, unpaid)} == {"WAITING_PAYMENT"}
@@ -131,12 +135,12 @@ def test_an_acquirer_that_is_away_for_ten_minutes_loses_no_order_and_no_money(sh
     assert db.session.scalars(db.select(ProviderHealth.unavailable_since)).all() in ([], [None])
 
 
-# --- confused ---
+# --- inconsistent ---
 
 
 @pytest.fixture
 def kpay_opens(shop: Shop) -> None:
-    """KPay opens whatever it is asked to open, under an id of its own."""
+    """KPay opens every payment under an id of its own."""
     shop.app.config.update(SETTINGS)
 
     def there(request: httpx.Request) -> httpx.Response:
@@ -149,7 +153,7 @@ def kpay_opens(shop: Shop) -> None:
 
 @pytest.mark.usefixtures("kpay_opens")
 def test_money_of_one_payment_reported_under_another_orders_reference_never_pays_that_order(shop: Shop) -> None:
-    """Fault 12: our reference and their id belong to two different payments."""
+    """Fault 12: our reference and the acquirer's id belong to two different payments."""
     one, other = shop.order((PEN, 1), provider="kpay"), shop.order((PEN, 1), provider="kpay")
     confused = an_event(
         reference=shop.payment(other).id,
@@ -172,15 +176,17 @@ def test_another_merchants_payment_under_our_reference_books_nothing(shop: Shop)
 
 
 @pytest.mark.usefixtures("kpay_opens")
-def test_a_refund_of_one_acquirer_that_another_one_tells_of_is_not_believed(shop: Shop) -> None:
+def test_a_refund_of_one_acquirer_reported_by_another_one_is_ignored(shop: Shop) -> None:
     """Fault 12."""
     order = shop.order((PEN, 1))
     shop.acquirer.capture(shop.payment(order).id)
     shop.hear(shop.payment(order))
     db.session.rollback()
-    refund = refunds.request(db.session.scalars(db.select(Capture.id)).one(), order.total, reason="", by="sam")
+    refund = refunds.request(db.session.scalars(db.select(Capture.id)).one(), order.total, reason="", by=shop.sam)
     told = {"id": "evt_9", "type": "refund.succeeded", "merchant": "demo"}
-    told |= {"data": {"refund": {"reference": refund.id, "status": "succeeded"}}}
+    theirs = {"id": "re_9", "reference": refund.id, "capture": "cap_9", "amount": refund.amount, "currency": "TWD"}
+    theirs["payment_reference"] = shop.payment(order).id
+    told |= {"data": {"refund": {**theirs, "status": "succeeded", "created_at": "2026-01-01T00:00:00Z"}}}
     body = json.dumps(told).encode()
     assert shop.receive(signed(body, "evt_9"), body, "kpay") == (200, "orphan")
     assert shop.state(order) == "PAID"
@@ -189,10 +195,10 @@ def test_a_refund_of_one_acquirer_that_another_one_tells_of_is_not_believed(shop
     assert list(shop.acquirer.refunds) == [refund.id], "it was sent all the same"
 
 
-# --- poisoned ---
+# --- failing rows ---
 
 
-def test_a_refund_that_breaks_whoever_sends_it_holds_up_no_other_and_is_tried_again(shop: Shop) -> None:
+def test_a_refund_whose_sending_raises_delays_no_other_and_is_retried(shop: Shop) -> None:
     """Fault 43."""
     orders = []
     for _ in range(3):
@@ -214,12 +220,12 @@ def test_a_refund_that_breaks_whoever_sends_it_holds_up_no_other_and_is_tried_ag
 
 
 def test_eight_threads_share_one_client_and_none_waits_for_another(app: Flask, silent_acquirer: str) -> None:
-    """Fault 18: a slow acquirer holds up only those who call it."""
+    """Fault 18: a slow acquirer delays only its own callers."""
     app.config.update(READ_TIMEOUT=1.0)
 
     def ask() -> None:
         with app.app_context(), pytest.raises(httpx.TimeoutException):
-            http.client().get(silent_acquirer)
+            http_client.client().get(silent_acquirer)
 
     began = time.monotonic()
     threads = [threading.Thread(target=ask) for _ in range(8)]

@@ -1,4 +1,6 @@
-"""The database is restarted, locked, full or in a deadlock: callers hear "try again", and nothing is half done."""
+"""The database is restarted, locked, full or in a deadlock: callers get 503 with Retry-After, and nothing is half
+written.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +13,20 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from prometheus_client import REGISTRY
 from sqlalchemy import Engine, event, update
 from sqlalchemy.exc import OperationalError
 
 import shop as roof
-from shop import create_app
+from shop import create_app, settings
 from shop.core import clock
 from shop.core import db as core_db
-from shop.core.db import changed, db, engine_options, retried, writing
+from shop.core.db import changed, db, engine_options, transaction, transactional
 from shop.inventory.models import Stock
 from shop.orders.models import Order
-from shop.payments import registry
-from shop.payments.models import InboxRow
+from shop.payments.providers import registry
+from shop.payments.records.models import WebhookEventRow
 from tests.fakes import Acquirer, FakePay
+from tests.parts.counters import counted
 from tests.parts.postgres import PostgresServer
 from tests.parts.waiting import until
 from tests.shop_fixtures import KETTLE, PEN, UNITS, Race, Shop, environ, migrate
@@ -35,7 +37,7 @@ ADDRESS = {"email": "ada@example.com", "name": "Ada", "line1": "1 Main St", "cit
 
 
 class Doors:
-    """The two doors through which money and orders come: each answer is (status, has it said when to come again)."""
+    """The two entry points for money and orders: each response as (status, has Retry-After)."""
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
@@ -59,20 +61,20 @@ class Doors:
         return _said(self.buyer.post("/checkout", data=self.form))
 
     def are_well(self) -> None:
-        """What was refused is taken when it is sent again, once."""
+        """A refused request succeeds when it is repeated, once."""
         orders = self.shop.count(Order)
         assert self.check_out() == (303, False)
         assert self.hear() == (200, False)
         assert self.shop.count(Order) == orders + 1
-        assert (self.shop.state(self.order), self.shop.captures(self.order)) == ("PAID", ["paid"])
+        assert (self.shop.state(self.order), self.shop.captures(self.order)) == ("PAID", ["pays_order"])
 
     def _form(self, path: str) -> dict[str, str]:
         page = self.buyer.get(path).text
-        return dict(re.findall(r'<input[^>]*name="(csrf_token|key)"[^>]*value="([^"]*)"', page))
+        return dict(re.findall(r'<input[^>]*name="(csrf_token|key|terms|shown|buyer)"[^>]*value="([^"]*)"', page))
 
 
 def remembered(order: Order) -> Order:
-    """The order with all that it says now, whatever becomes of the session."""
+    """The order's present values, detached from the session."""
     db.session.refresh(order)
     db.session.expunge(order)
     return order
@@ -92,7 +94,7 @@ AGAIN = (503, True)
 
 def nothing_happened(shop: Shop, order: Order) -> None:
     assert shop.count(Order) == 1
-    assert shop.count(InboxRow) == 0
+    assert shop.count(WebhookEventRow) == 0
     assert shop.state(order) == "WAITING_PAYMENT"
 
 
@@ -101,7 +103,7 @@ def nothing_happened(shop: Shop, order: Order) -> None:
 
 @contextmanager
 def every_connection(engine: Engine, *pragmas: str) -> Iterator[None]:
-    """Connections made meanwhile have these settings."""
+    """Settings of new connections."""
 
     def set_up(connection: Any, _record: Any) -> None:
         for pragma in pragmas:
@@ -119,7 +121,9 @@ def every_connection(engine: Engine, *pragmas: str) -> Iterator[None]:
 
 
 @on_sqlite
-def test_while_somebody_else_keeps_the_file_locked_both_doors_say_when_to_come_again(shop: Shop, doors: Doors) -> None:
+def test_while_another_process_keeps_the_file_locked_webhooks_and_checkout_answer_with_retry_after(
+    shop: Shop, doors: Doors
+) -> None:
     """Fault 27; the wait of five seconds is shortened."""
     with every_connection(db.engine, "busy_timeout=50"), db.engine.connect() as other:
         other.exec_driver_sql("ROLLBACK")
@@ -138,13 +142,13 @@ def test_of_eight_writers_in_line_before_a_locked_file_none_waits_longer_than_tw
     shop: Shop, race: Race, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fault 27: their turn is waited for as long as the lock itself, and not once for each who came before."""
-    monkeypatch.setattr(core_db, "LOCK_PATIENCE", 1.0)
+    monkeypatch.setattr(core_db, "LOCK_TIMEOUT", 1.0)
     took: list[float] = []
 
     def add(_: int) -> None:
         began = time.monotonic()
         try:
-            with writing():
+            with transaction():
                 changed(update(Stock).values(on_hand=Stock.on_hand + 1))
         finally:
             took.append(time.monotonic() - began)
@@ -161,41 +165,42 @@ def test_of_eight_writers_in_line_before_a_locked_file_none_waits_longer_than_tw
     assert set(db.session.scalars(db.select(Stock.on_hand))) == {UNITS}
 
 
-def test_a_writer_waits_five_seconds_for_the_lock_and_a_reader_three_for_a_connection() -> None:
-    """Faults 26 and 27: nobody hangs."""
-    assert engine_options("sqlite:///x")["connect_args"]["timeout"] == 5
-    assert engine_options("postgresql://x")["pool_timeout"] == 3
-    assert engine_options("postgresql://x")["connect_args"]["connect_timeout"] == 2
+def test_a_writer_waits_five_seconds_for_the_lock_and_a_reader_ten_for_a_connection() -> None:
+    """Faults 26 and 27: no caller hangs."""
+    sqlite, postgresql = (settings.load(environ(url, "")) for url in ("sqlite:///x", "postgresql://x"))
+    assert engine_options(sqlite)["connect_args"]["timeout"] == 5
+    assert engine_options(postgresql)["pool_timeout"] == 10
+    assert engine_options(postgresql)["connect_args"]["connect_timeout"] == 2
 
 
 @on_sqlite
 def test_with_a_full_disk_webhooks_are_refused_with_503_and_nothing_is_half_written(shop: Shop, doors: Doors) -> None:
-    """Fault 26: what was answered 200 is there and applied, what was answered 503 is not there at all."""
+    """Fault 26: after a 200 the row exists and is applied, after a 503 it does not exist."""
     payment = shop.payment(doors.order)
     pages = db.session.execute(db.text("PRAGMA page_count")).scalar()
     with every_connection(db.engine, f"max_page_count={pages}"):
-        answers = [shop.hear(payment, f"evt-{n}", state="OPEN", captures=[], note="x" * 60_000) for n in range(60)]
+        answers = [shop.hear(payment, f"evt-full-{n}", state="OPEN", captures=[], note="x" * 60_000) for n in range(60)]
         refused = [status for status, _ in answers if status == 503]
         assert refused, "the disk was not full"
-        assert shop.count(InboxRow) == len(answers) - len(refused)
+        assert shop.count(WebhookEventRow) == len(answers) - len(refused)
         assert doors.hear() in (AGAIN, (200, False))
         assert doors.check_out() in (AGAIN, (303, False))
     if shop.count(Order) == 1:
         assert doors.check_out() == (303, False)
     assert doors.hear() == (200, False)
-    assert (shop.state(doors.order), shop.captures(doors.order)) == ("PAID", ["paid"])
+    assert (shop.state(doors.order), shop.captures(doors.order)) == ("PAID", ["pays_order"])
 
 
 # --- no connection left ---
 
 
 @on_postgresql
-def test_with_every_connection_in_use_both_doors_say_when_to_come_again(
+def test_with_every_connection_in_use_webhooks_and_checkout_answer_with_retry_after(
     database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fault 26."""
     few = {"pool_size": 2, "max_overflow": 0, "pool_timeout": 0.1}
-    monkeypatch.setattr(roof, "engine_options", lambda url: engine_options(url) | few)
+    monkeypatch.setattr(roof, "engine_options", lambda config: engine_options(config) | few)
     app = made(database_url, redis_url)
     with app.app_context():
         doors = Doors(Shop(app))
@@ -213,9 +218,9 @@ def test_with_every_connection_in_use_both_doors_say_when_to_come_again(
         db.engine.dispose()
 
 
-def made(database_url: str, redis_url: str) -> Flask:
-    """A shop of its own with the fake acquirer."""
-    app = create_app(environ(database_url, redis_url), TESTING=True, PROPAGATE_EXCEPTIONS=False)
+def made(database_url: str, redis_url: str, **more: str) -> Flask:
+    """A separate shop with the fake acquirer; `more` are settings."""
+    app = create_app(environ(database_url, redis_url, **more), TESTING=True, PROPAGATE_EXCEPTIONS=False)
     with app.app_context():
         acquirer = app.extensions["test_acquirer"] = Acquirer(clock.now)
         registry.all_providers()["fakepay"] = FakePay(acquirer)
@@ -228,7 +233,7 @@ def made(database_url: str, redis_url: str) -> Flask:
 def test_a_database_restarted_under_load_fails_requests_cleanly_and_every_promise_is_kept(
     own_postgres: PostgresServer, redis_url: str
 ) -> None:
-    """Case 26, fault 26: each 2xx is a promise, each 503 has done nothing or all of it."""
+    """Case 26, fault 26: each 2xx is kept, each 503 had no effect or its full effect."""
     url = own_postgres.url(own_postgres.create(own_postgres.template("shop", migrate)))
     app = made(url, redis_url)
     with app.app_context():
@@ -255,7 +260,7 @@ def test_a_database_restarted_under_load_fails_requests_cleanly_and_every_promis
 
 
 def under_load(app: Flask, webhooks: list[Any], server: PostgresServer) -> list[int]:
-    """Four callers bring the webhooks; in the middle of it the database is killed and started again."""
+    """Four callers post the webhooks; in the middle the database is killed and restarted."""
     answers: list[int] = [0] * len(webhooks)
     turn = iter(range(len(webhooks)))
     lock, gone = threading.Lock(), threading.Event()
@@ -268,7 +273,7 @@ def under_load(app: Flask, webhooks: list[Any], server: PostgresServer) -> list[
             if number is None:
                 return
             if number == len(webhooks) * 3 // 4:
-                gone.wait(20)  # the last quarter comes when it is back
+                gone.wait(20)  # the last quarter is sent after the restart
             headers, body = webhooks[number]
             answers[number] = client.post("/webhooks/fakepay", headers=headers, data=body).status_code
 
@@ -292,7 +297,7 @@ def under_load(app: Flask, webhooks: list[Any], server: PostgresServer) -> list[
 def test_eight_units_that_lock_in_a_circle_are_done_as_a_whole_or_not_at_all_and_each_new_try_is_counted(
     shop: Shop, race: Race
 ) -> None:
-    """Fault 28: stock is locked by SKU everywhere, so this test does what no code of the shop may."""
+    """Fault 28: stock is locked by SKU everywhere, so this test locks as no code of the shop does."""
     before = given_up()
     held = threading.Event()
     both = threading.Barrier(2, action=held.set)
@@ -300,17 +305,17 @@ def test_eight_units_that_lock_in_a_circle_are_done_as_a_whole_or_not_at_all_and
     def unsorted(number: int) -> None:
         tries = iter(range(9))
 
-        def unit() -> None:
+        @transactional
+        def add_to_both() -> None:
             first = next(tries) == 0
-            with writing():
-                for sku in (KETTLE, PEN) if number % 2 else (PEN, KETTLE):
-                    changed(update(Stock).where(Stock.sku == sku).values(on_hand=Stock.on_hand + 1))
-                    if first and number < 2 and not held.is_set():
-                        both.wait(30)  # each of these two has what the other one wants
+            for sku in (KETTLE, PEN) if number % 2 else (PEN, KETTLE):
+                changed(update(Stock).where(Stock.sku == sku).values(on_hand=Stock.on_hand + 1))
+                if first and number < 2 and not held.is_set():
+                    both.wait(30)  # each of these two holds the lock that the other one needs
 
         if number >= 2:
             held.wait(30)
-        retried(unit)
+        add_to_both()
 
     done = sum(result is None for result in race(unsorted))
     assert done >= 2
@@ -318,12 +323,12 @@ def test_eight_units_that_lock_in_a_circle_are_done_as_a_whole_or_not_at_all_and
     db.session.rollback()
     shelves = db.session.scalars(db.select(Stock.on_hand).order_by(Stock.sku)).all()
     assert shelves == [UNITS + done, UNITS + done], "both shelves or neither"
-    with writing():
+    with transaction():
         db.session.execute(update(Stock).values(on_hand=UNITS))
 
 
 def given_up() -> float:
-    return REGISTRY.get_sample_value("settled_units_again_total", {"sqlstate": "40P01"}) or 0.0
+    return counted("settled_transactions_retried", reason="40P01")
 
 
 @on_postgresql
@@ -331,11 +336,11 @@ def test_a_database_that_gives_up_every_try_is_asked_three_times_and_then_it_is_
     """Fault 28."""
     tries: list[int] = []
 
+    @transactional
     def hopeless() -> None:
         tries.append(1)
-        with writing():
-            db.session.execute(db.text("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$"))
+        db.session.execute(db.text("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$"))
 
     with pytest.raises(Exception, match="40001"):
-        retried(hopeless)
+        hopeless()
     assert len(tries) == 3

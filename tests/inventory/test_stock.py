@@ -1,4 +1,4 @@
-"""Nothing is sold twice, nothing is forgotten, and nobody waits in a circle."""
+"""Stock: no unit is sold twice, no reservation is forgotten, and no callers deadlock."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
 from shop.checkout import cart
-from shop.core.db import db, retried, writing
+from shop.core.db import db, transactional
 from shop.core.errors import Refusal
 from shop.inventory import stock
 from shop.inventory.models import Reservation, Stock, StockMovement
-from shop.inventory.stock import OutOfStock
+from shop.inventory.refusals import OutOfStock
 from shop.orders.models import Order
 from tests.shop_fixtures import KETTLE, PEN, UNITS, Race, Shop, bare_order
 
@@ -29,15 +29,11 @@ def inside(app: Flask) -> Iterator[None]:
 
 
 def in_one_unit(do: Any, *arguments: Any) -> Any:
-    def unit() -> Any:
-        with writing():
-            return do(*arguments)
-
-    return retried(unit)
+    return transactional(do)(*arguments)
 
 
 def shelf(sku: str = KETTLE) -> tuple[int, int]:
-    """Units on hand, and how many of them are reserved."""
+    """Units on hand, and reserved ones."""
     db.session.rollback()
     row = db.session.execute(db.select(Stock.on_hand, Stock.reserved).where(Stock.sku == sku)).one()
     return (row.on_hand, row.reserved)
@@ -47,7 +43,7 @@ def kinds(results: list[Any]) -> Counter[str]:
     return Counter(r.code if isinstance(r, Refusal) else type(r).__name__ for r in results)
 
 
-# --- who comes first ---
+# --- races ---
 
 
 def test_50_buyers_and_a_stock_of_5_at_once_make_exactly_5_orders(shop: Shop, race: Race) -> None:
@@ -81,7 +77,7 @@ def test_the_last_unit_goes_to_one_of_eight_and_the_others_keep_their_carts(shop
         carts = [shop.cart() for _ in range(8)]
         results = race(lambda number, carts=carts: shop.place(carts[number]))
         assert kinds(results) == {"Order": 1, "out_of_stock": 7}
-        assert sorted(cart.count(cart_id) for cart_id in carts) == [0] + [1] * 7
+        assert sorted(cart.load(cart_id).units for cart_id in carts) == [0] + [1] * 7
         winner = next(r for r in results if isinstance(r, Order))
         shop.cancel(winner)
         assert shelf() == (1, 0)
@@ -100,27 +96,7 @@ def test_carts_with_the_same_things_in_opposite_orders_wait_for_each_other_and_n
         assert (shelf(KETTLE), shelf(PEN)) == ((UNITS, 0), (UNITS, 0))
 
 
-@pytest.mark.usefixtures("inside")
-def test_confirming_and_releasing_at_once_does_one_of_them_once(race: Race) -> None:
-    for _ in range(5):
-        before = shelf()[0]
-        order_id = bare_order("PENDING")
-        in_one_unit(stock.reserve, order_id, {KETTLE: 1})
-        race(lambda n, order=order_id: in_one_unit((stock.confirm, stock.release)[n % 2], order))
-        state = db.session.scalars(db.select(Reservation.state).where(Reservation.order_id == order_id)).one()
-        assert shelf() == (before - (state == "SOLD"), 0)
-
-
-@pytest.mark.usefixtures("inside")
-def test_holding_again_at_once_holds_once(race: Race) -> None:
-    order_id = bare_order("EXPIRED")
-    in_one_unit(stock.reserve, order_id, {KETTLE: 2, PEN: 1})
-    in_one_unit(stock.release, order_id)
-    assert not [r for r in race(lambda _: in_one_unit(stock.hold_again, order_id)) if isinstance(r, Exception)]
-    assert (shelf(KETTLE), shelf(PEN)) == ((UNITS, 2), (UNITS, 1))
-
-
-# --- what each word does ---
+# --- operations ---
 
 
 @pytest.mark.usefixtures("inside")
@@ -134,16 +110,6 @@ def test_a_shortage_names_every_sku_that_is_short_and_what_is_left_of_it() -> No
 
 
 @pytest.mark.usefixtures("inside")
-def test_what_was_sold_meanwhile_is_not_held_again_and_neither_is_the_rest() -> None:
-    first, second = bare_order("EXPIRED"), bare_order("PENDING")
-    in_one_unit(stock.reserve, first, {KETTLE: 3, PEN: 3})
-    in_one_unit(stock.release, first)
-    in_one_unit(stock.reserve, second, {PEN: 8})
-    assert in_one_unit(stock.hold_again, first) is False
-    assert (shelf(KETTLE), shelf(PEN)) == ((UNITS, 0), (UNITS, 8))
-
-
-@pytest.mark.usefixtures("inside")
 def test_taking_off_the_shelf_what_is_spoken_for_is_stopped_by_the_database() -> None:
     in_one_unit(stock.reserve, bare_order("PENDING"), {KETTLE: 6})
     with pytest.raises(IntegrityError):
@@ -153,7 +119,7 @@ def test_taking_off_the_shelf_what_is_spoken_for_is_stopped_by_the_database() ->
 
 ORDERS = 4
 a_word = st.tuples(
-    st.sampled_from(["reserve", "release", "confirm", "hold_again", "receive"]),
+    st.sampled_from(["reserve", "release", "receive"]),
     st.integers(0, ORDERS - 1),
     st.integers(1, 6),
 )
@@ -163,7 +129,7 @@ a_word = st.tuples(
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.lists(a_word, max_size=14))
 def test_whatever_is_said_in_whatever_order_the_sums_hold(words: list[tuple[str, int, int]]) -> None:
-    """Reserved is what is held, on hand and sold are what came in, and nothing is ever negative."""
+    """Reserved equals the open reservations, on hand and sold equal the receipts, and nothing is negative."""
     orders = [bare_order("PENDING") for _ in range(ORDERS)]
     for word, who, quantity in words:
         say(word, orders[who], quantity)
@@ -180,7 +146,7 @@ def say(word: str, order_id: int, quantity: int) -> None:
         try:
             in_one_unit(stock.reserve, order_id, {KETTLE: quantity})
         except (OutOfStock, IntegrityError):
-            return  # too few are left, or this order holds some already
+            return  # too few are left, or this order has a reservation
     else:
         in_one_unit(getattr(stock, word), order_id)
 

@@ -1,31 +1,28 @@
-"""The clock finds what is due and hands it to the workers; with nobody to hand it to, it does the work itself."""
+"""Clock process: finds due rows and hands them to the workers; without workers it does the work itself."""
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask import current_app
-from rq import SimpleWorker
-from rq.serializers import JSONSerializer
 
-from shop.core import beats, clock, queue
-from shop.core.db import db, writing
+from shop.core import clock, heartbeat, task_queue
+from shop.core.db import db, transaction
 from shop.inventory import stock
 from shop.jobs import clock as clock_module
 from shop.jobs import schedule, work
 from shop.jobs.clock import Clock
 from shop.jobs.schedule import Work
 from shop.orders.models import Order
-from shop.payments.models import Payment
+from shop.payments.records.models import Payment
 from tests.parts.redis_server import RedisServer
 from tests.shop_fixtures import PEN, Shop
 
 
 class Wall:
-    """The clock process's own sense of time, turned by hand."""
+    """The clock process's own time, advanced by the test."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0
@@ -44,29 +41,13 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
     return wall
 
 
-@pytest.fixture
-def worker() -> Iterator[Callable[[], None]]:
-    """`worker()`: a worker comes, does what waits in the queue, and leaves."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def come() -> None:
-        found = queue.queue()
-        SimpleWorker([found], connection=found.connection, serializer=JSONSerializer).work(
-            burst=True, logging_level="WARNING"
-        )
-
-    yield come
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
 def jobs() -> list[tuple[str, list[Any]]]:
-    """What waits for the workers: kind and items."""
-    return [(job.args[0], job.args[1]) for job in queue.queue().get_jobs()]
+    """Jobs in the queue: kind and items."""
+    return [(job.args[0], job.args[1]) for job in task_queue.queue().get_jobs()]
 
 
 def paid_there(shop: Shop, number: int = 1) -> list[Order]:
-    """Orders that were paid at the acquirer, which nobody has told us; their payments are due."""
+    """Orders paid at the acquirer without a webhook; their payments are due."""
     shop.restock(PEN)
     orders = [shop.order((PEN, 1)) for _ in range(number)]
     for order in orders:
@@ -99,7 +80,7 @@ def test_what_is_due_is_handed_to_the_workers_and_done_by_them(shop: Shop, worke
 
 
 def test_much_work_is_handed_over_in_batches(shop: Shop) -> None:
-    with writing():
+    with transaction():
         stock.receive(PEN, 60)
     orders = [shop.order((PEN, 1)) for _ in range(schedule.BATCH + 3)]
     shop.wait(seconds=11)
@@ -121,7 +102,7 @@ def test_a_job_that_was_lost_is_handed_over_again_after_five_seconds(shop: Shop,
     paid_there(shop)
     own = Clock()
     own.tick()
-    queue.queue().empty()
+    task_queue.queue().empty()
     wall.turn(4)
     own.tick()
     assert jobs() == []
@@ -137,7 +118,7 @@ def test_a_job_that_runs_twice_does_nothing_the_second_time(shop: Shop, worker: 
     worker()
     asked, moved = queries(shop), shop.moves(order)
     work.batch(kind, ids)
-    assert (queries(shop), shop.moves(order), shop.captures(order)) == (asked, moved, ["paid"])
+    assert (queries(shop), shop.moves(order), shop.captures(order)) == (asked, moved, ["pays_order"])
 
 
 def test_two_clocks_and_two_workers_ask_once(shop: Shop, worker: Callable[[], None]) -> None:
@@ -177,14 +158,14 @@ def test_batches_that_begin_alike_are_both_handed_over(shop: Shop, wall: Wall) -
     own.tick()
     wall.turn(6)
     not_now(second)
-    with writing():
+    with transaction():
         db.session.get_one(Payment, third).next_check_at = clock.now()
     own.tick()
     assert {item for _, ids in jobs() for item in ids} == {first, second, third}
 
 
 def not_now(payment_id: str) -> None:
-    with writing():
+    with transaction():
         db.session.get_one(Payment, payment_id).next_check_at = None
 
 
@@ -224,7 +205,7 @@ def test_with_a_redis_that_went_away_the_clock_does_everything_at_once(shop: Sho
     assert shop.state(order) == "PAID"
 
 
-# --- whatever happens ---
+# --- properties ---
 
 
 def test_work_that_cannot_be_found_stops_no_other_work_and_not_the_clock(
@@ -246,9 +227,9 @@ def test_work_that_cannot_be_found_stops_no_other_work_and_not_the_clock(
 
 
 def test_the_clock_says_that_it_is_alive(shop: Shop) -> None:
-    assert beats.age("clock") is None
+    assert heartbeat.age("clock") is None
     Clock().tick()
-    age = beats.age("clock")
+    age = heartbeat.age("clock")
     assert age is not None
     assert age < 5
 
@@ -261,7 +242,7 @@ def test_a_sweep_says_how_much_it_has_done(shop: Shop) -> None:
     assert shop.app.test_cli_runner().invoke(args=["sweep"]).output.startswith("inbox 0, saga 0, poll 0")
 
 
-def test_what_a_mistake_of_ours_says_in_the_log_holds_no_values(
+def test_log_lines_of_our_own_errors_contain_no_values(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def misspelt() -> list[Any]:

@@ -1,4 +1,4 @@
-"""The clock looks at what must always hold, where something has changed, and says once what does not."""
+"""Continuous invariant checks: the clock checks changed orders, and reports each violation once."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ GROW = frozenset(
         "journals",
         "ledger_entries",
         "outbox",
-        "inbox",
+        "webhook_events",
     }
 )
 SMALL = ("INDEX ix_", "INDEX uq_payments_one_open")
-"""Indexes of what is open or due, which is little whatever was sold before."""
+"""Indexes of open or due rows, which are few whatever was sold before."""
 
 
 @pytest.fixture
 def looks(shop: Shop) -> Iterator[Shop]:
-    """A shop whose clock has looked once; what a test breaks is put right afterwards."""
-    invariants.look()
+    """A shop whose clock has looked once; rows corrupted by a test are repaired afterwards."""
+    invariants.check_due()
     yield shop
 
 
@@ -57,42 +57,42 @@ def raised() -> list[str]:
     return list(found)
 
 
-def test_what_is_broken_at_two_looks_is_said_once(looks: Shop) -> None:
+def test_a_violation_found_by_two_checks_is_reported_once(looks: Shop) -> None:
     order_id = paid(looks)
     tell("UPDATE reservations SET state = 'HELD' WHERE order_id = :order", order_id)
-    invariants.look()
+    invariants.check_due()
     assert raised() == [], "it may be on its way"
     for _ in range(3):
-        invariants.look()
+        invariants.check_due()
     assert raised() == ["2 reservations"]
     tell("UPDATE reservations SET state = 'SOLD' WHERE order_id = :order", order_id)
-    invariants.look()
+    invariants.check_due()
     assert raised() == ["2 reservations"]
 
 
-def test_what_was_put_right_before_the_second_look_is_not_said(looks: Shop) -> None:
+def test_a_violation_repaired_before_the_second_check_is_not_reported(looks: Shop) -> None:
     order_id = paid(looks)
     tell("UPDATE orders SET event_seq = event_seq + 1 WHERE id = :order", order_id)
-    invariants.look()
+    invariants.check_due()
     tell("UPDATE orders SET event_seq = event_seq - 1 WHERE id = :order", order_id)
-    invariants.look()
-    invariants.look()
+    invariants.check_due()
+    invariants.check_due()
     assert raised() == []
 
 
 def test_an_order_that_has_not_changed_is_not_looked_at(looks: Shop) -> None:
     order_id = paid(looks)
     for _ in range(2):
-        invariants.look()
+        invariants.check_due()
     tell("UPDATE orders SET event_seq = event_seq + 1 WHERE id = :order", order_id)
     for _ in range(3):
-        invariants.look()
+        invariants.check_due()
     assert raised() == []
     tell("UPDATE orders SET event_seq = event_seq - 1 WHERE id = :order", order_id)
 
 
 def scans(do: Callable[[], object]) -> tuple[int, set[str]]:
-    """How many questions `do` asks, and which of them SQLite answers by reading a table that grows from end to end."""
+    """The number of queries of `do`, and those that SQLite answers by scanning a growing table."""
     asked: list[tuple[str, Any]] = []
 
     def note(_conn: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
@@ -112,10 +112,10 @@ def scans(do: Callable[[], object]) -> tuple[int, set[str]]:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_look_reads_no_table_of_what_was_sold_from_end_to_end(looks: Shop) -> None:
-    """SQLite's plans are those that do not depend on how much there is."""
+def test_a_check_scans_no_table_that_grows_with_sales(looks: Shop) -> None:
+    """SQLite's plans do not depend on the number of rows here."""
     paid(looks)
-    asked, from_end_to_end = scans(invariants.look)
+    asked, from_end_to_end = scans(invariants.check_due)
     assert asked > 12
     assert from_end_to_end == set()
 

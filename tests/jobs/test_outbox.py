@@ -1,4 +1,4 @@
-"""Events: written with what makes them true, told afterwards, at least once, and never lost."""
+"""Outbox events: written in the transaction of their cause, published afterwards at least once, never lost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from flask import current_app
 
 from shop.core import outbox, redis
-from shop.core.db import db, writing
+from shop.core.db import db, transaction
 from shop.core.outbox import OutboxRow
 from shop.jobs import effects
 from shop.orders.models import Order
@@ -40,7 +40,7 @@ def relay() -> int:
     return outbox.relay(effects.follow)
 
 
-def test_an_order_s_life_is_told_on_two_streams_numbered_without_gaps(shop: Shop) -> None:
+def test_events_of_an_order_are_published_on_two_streams_numbered_without_gaps(shop: Shop) -> None:
     order = paid(shop)
     relay()
     orders, payments = stream("orders.events.v1"), stream("payments.events.v1")
@@ -53,7 +53,7 @@ def test_an_order_s_life_is_told_on_two_streams_numbered_without_gaps(shop: Shop
     numbers = sorted(e["payload"]["seq"] for e in orders + payments)
     assert numbers == list(range(1, len(numbers) + 1))
     for event in orders + payments:
-        assert (event["subject"], event["payload"]["orderNo"]) == (order.number, order.number)
+        assert (event["subject"], event["payload"]["order_no"]) == (order.number, order.number)
     because = [e["payload"].get("because") for e in orders]
     assert because == [None, "payment_opened", "captured"]
 
@@ -66,14 +66,14 @@ def test_no_event_says_where_the_order_s_page_is_or_where_its_buyer_lives(shop: 
         assert hidden not in told
 
 
-def test_an_event_that_is_rolled_back_is_never_told(shop: Shop) -> None:
-    with pytest.raises(RuntimeError, match="no after all"), writing():
+def test_an_event_that_is_rolled_back_is_never_published(shop: Shop) -> None:
+    with pytest.raises(RuntimeError, match="no after all"), transaction():
         outbox.emit(outbox.ORDERS, "order.imagined", "nobody", {})
         raise RuntimeError("no after all")
     assert relay() == 0
 
 
-def test_without_redis_events_wait_and_are_told_when_it_is_back(shop: Shop, own_redis: RedisServer) -> None:
+def test_without_redis_events_wait_and_are_published_when_it_is_back(shop: Shop, own_redis: RedisServer) -> None:
     """Case 25."""
     current_app.config["REDIS_URL"] = own_redis.url
     current_app.extensions["settled_redis"].client = None
@@ -97,23 +97,23 @@ def test_an_effect_that_fails_keeps_its_event_and_lets_the_others_pass(
     followed: list[Event] = []
 
     def poisoned(payload: Event) -> None:
-        if payload["orderNo"] == first.number:
+        if payload["order_no"] == first.number:
             raise RuntimeError("a mistake of ours")
         followed.append(payload)
 
     first, second = paid(shop), paid(shop)
     monkeypatch.setitem(effects.EFFECTS, "payment.captured", (poisoned,))
     relay()
-    assert [payload["orderNo"] for payload in followed] == [second.number]
+    assert [payload["order_no"] for payload in followed] == [second.number]
     (left,) = db.session.scalars(db.select(OutboxRow).where(OutboxRow.published_at.is_(None))).all()
     assert (left.kind, left.subject, left.tries) == ("payment.captured", first.number, 1)
     assert "a mistake of ours" in str(left.error)
     monkeypatch.setitem(effects.EFFECTS, "payment.captured", (followed.append,))
     shop.turn(seconds=6)
-    assert [payload["orderNo"] for payload in followed] == [second.number, first.number]
+    assert [payload["order_no"] for payload in followed] == [second.number, first.number]
 
 
-def test_killed_between_telling_and_noting_it_the_event_is_told_again_under_its_own_id(
+def test_killed_between_publishing_and_recording_it_the_event_is_published_again_under_its_own_id(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Killed(BaseException):
@@ -138,15 +138,15 @@ def test_killed_between_telling_and_noting_it_the_event_is_told_again_under_its_
 
 def test_eight_relays_at_once_do_each_effect_once(shop: Shop, race: Race, monkeypatch: pytest.MonkeyPatch) -> None:
     followed: list[str] = []
-    monkeypatch.setitem(effects.EFFECTS, "payment.captured", (lambda payload: followed.append(payload["orderNo"]),))
+    monkeypatch.setitem(effects.EFFECTS, "payment.captured", (lambda payload: followed.append(payload["order_no"]),))
     numbers = [paid(shop).number for _ in range(4)]
     race(lambda _: relay())
     assert sorted(followed) == sorted(numbers)
 
 
-def test_many_events_are_told_in_portions_and_none_is_forgotten(shop: Shop) -> None:
-    with writing():
+def test_many_events_are_published_in_batches_and_none_is_lost(shop: Shop) -> None:
+    with transaction():
         for number in range(450):
-            outbox.emit(outbox.ORDERS, "order.noted", "many", {"orderNo": "many", "n": number})
+            outbox.emit(outbox.ORDERS, "order.noted", "many", {"order_no": "many", "n": number})
     assert [relay(), relay(), relay(), relay()] == [200, 200, 50, 0]
     assert [event["payload"]["n"] for event in stream("orders.events.v1")] == list(range(450))

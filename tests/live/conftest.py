@@ -1,4 +1,4 @@
-"""Open pages, read like a browser reads them."""
+"""Clients of open pages that read streams as a browser does."""
 
 from __future__ import annotations
 
@@ -12,22 +12,12 @@ from flask.testing import FlaskClient
 
 from shop.live import BLUEPRINTS, hub
 from shop.orders.models import Order
-from tests.parts.redis_server import RedisServer
 from tests.parts.waiting import until
-
-
-@pytest.fixture
-def redis_url(request: pytest.FixtureRequest) -> str:
-    """A Redis of the test's own when it asks for one in order to hurt it; else the session's, emptied."""
-    mine = "own_redis" in request.fixturenames
-    server: RedisServer = request.getfixturevalue("own_redis" if mine else "redis_server")
-    server.empty()
-    return server.url
 
 
 @pytest.fixture(autouse=True)
 def live(app: Flask) -> Iterator[hub.Hub]:
-    """The hub of the app; streams look for themselves every 0.2 s, so that no test waits for twelve."""
+    """The app's hub; streams query the database every 0.2 s, so that no test waits for twelve."""
     for blueprint in BLUEPRINTS:
         if blueprint.name not in app.blueprints:
             app.register_blueprint(blueprint)
@@ -38,7 +28,7 @@ def live(app: Flask) -> Iterator[hub.Hub]:
 
 
 def visitor(app: Flask, seed: str) -> FlaskClient:
-    """A browser whose cookie tells it from others."""
+    """A browser with its own cookie."""
     client = app.test_client()
     with client.session_transaction() as cookie:
         cookie["csrf_token"] = seed
@@ -47,7 +37,7 @@ def visitor(app: Flask, seed: str) -> FlaskClient:
 
 @dataclass
 class Stream:
-    """An open stream, read one block after the other. `ids` are the numbers it has sent."""
+    """An open stream, read block by block. `ids` are the event numbers received."""
 
     blocks: Iterator[str]
     close: Callable[[], None]
@@ -56,7 +46,7 @@ class Stream:
     ids: list[int] = field(default_factory=list)
 
     def listen(self) -> None:
-        """Read up to the first thing after the greeting: from now on the stream waits for news."""
+        """Read up to the first block after the greeting; the stream then waits for events."""
         assert self._block() == "retry: 300"
         self._block()
 
@@ -121,7 +111,7 @@ def stream(app: Flask, live: hub.Hub) -> Iterator[OpenStream]:
 
 @pytest.fixture
 def subscribed(live: hub.Hub) -> Callable[[], None]:
-    """Returns when the hub hears Redis; somebody must be looking."""
+    """Wait until the hub is subscribed to Redis, which needs an open page."""
     return lambda: until(lambda: live.connected, within=10, what="the subscription")
 
 

@@ -12,11 +12,12 @@ from sqlalchemy import event, update
 
 from shop import create_app
 from shop.core import clock, outbox
-from shop.core.db import db, writing
+from shop.core.actor import Actor
+from shop.core.db import db, transaction
 from shop.live import fragments, hub
 from shop.orders import events, find
 from shop.orders.models import Order
-from shop.payments import poll
+from shop.payments.polling import poll
 from tests.live.conftest import OpenStream, visitor
 from tests.parts.redis_server import RedisServer
 from tests.parts.waiting import until
@@ -26,10 +27,10 @@ Subscribed = Callable[[], None]
 
 
 def say(order: Order, times: int = 1) -> None:
-    """Something happens to the order that changes nothing a buyer sees."""
+    """Write events of the order that change nothing on its page."""
     for _ in range(times):
-        with writing():
-            events.record(order.id, "order.noted", actor="test")
+        with transaction():
+            events.record(order.id, "order.review_ended", actor=Actor.customer())
 
 
 def newest(order: Order) -> int:
@@ -85,7 +86,7 @@ def test_a_page_that_opens_in_the_instant_of_a_change_is_not_shown_what_others_s
     earlier = stream(order, since=0)
     earlier.until_id(since)
     subscribed()
-    say(order)  # its bell rings before the next page listens
+    say(order)  # its notification arrives before the next page listens
     late = stream(order, since=since)
     late.until_id(since + 1)
     assert late.ids == [since + 1]
@@ -160,7 +161,7 @@ def test_a_link_that_has_run_out_is_not_found_but_a_page_that_still_asks_is_told
 ) -> None:
     order = shop.order()
     shop.cancel(order)
-    with writing():
+    with transaction():
         long_ago = clock.now() - find.READABLE_AFTER_END - timedelta(days=1)
         db.session.execute(update(Order).values(ended_at=long_ago))
     assert stream(order).status == 404
@@ -196,19 +197,19 @@ def test_what_changes_with_time_alone_is_sent_without_a_number(shop: Shop, strea
     clock.advance(timedelta(minutes=31))
     db.session.rollback()
     message = opened.next()
-    assert "The time to pay is over" in message
+    assert "Checking for a last payment" in message
     assert opened.ids == []
     shop.sweep()
 
 
 def test_what_changed_with_time_before_the_stream_was_there_is_sent_too(shop: Shop, stream: OpenStream) -> None:
     order = shop.order()
-    shown = shop.standing(order).key
+    shown = shop.order_status(order).key
     clock.advance(timedelta(minutes=31))
     db.session.rollback()
     opened = stream(order, since=newest(order), showing=shown)
     assert opened.next() == "retry: 300"
-    assert "The time to pay is over" in opened.next()
+    assert "Checking for a last payment" in opened.next()
     assert opened.ids == []
     shop.sweep()
 
@@ -220,8 +221,8 @@ def test_a_payment_that_arrives_while_its_page_is_made_is_told_to_that_page(
     token, payment = order.token, shop.payment(order)
     payment_id, look = payment.id, poll.make_due
 
-    def settled_meanwhile(order_id: int, heard_from: str) -> list[str]:
-        found = look(order_id, heard_from)
+    def settled_meanwhile(order_id: int, source: str) -> list[str]:
+        found = look(order_id, source)
         shop.acquirer.capture(payment_id)
         shop.hear(payment_id)
         return found

@@ -1,4 +1,4 @@
-"""An order's events: numbered 1..n, and whoever asks for what came after the last one sees each of them once."""
+"""Order events: numbered 1..n, and a reader that resumes after a number gets each later event once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import threading
 
 from flask import Flask
 
-from shop.core.db import db, writing
+from shop.core.actor import Actor
+from shop.core.db import db, transaction
 from shop.orders import events
 from tests.shop_fixtures import Race, Shop, bare_order
 
@@ -27,7 +28,7 @@ def test_a_reader_that_was_cut_off_catches_up_and_sees_every_event_once(shop: Sh
 
 
 def test_while_eight_write_a_reader_sees_every_event_once_and_in_order(app: Flask, race: Race) -> None:
-    """Case 27: no number is seen before a smaller one that is still on its way."""
+    """Case 27: no number becomes visible before a smaller one that is uncommitted."""
     seen: list[int] = []
     done = threading.Event()
 
@@ -42,8 +43,8 @@ def test_while_eight_write_a_reader_sees_every_event_once_and_in_order(app: Flas
 
     def write(number: int) -> None:
         for _ in range(5):
-            with writing():
-                events.record(order_id, "order.noted", actor="test", who=number)
+            with transaction():
+                events.record(order_id, "payment.visited", actor=Actor.customer(), payment=str(number))
 
     with app.app_context():
         order_id = bare_order("PENDING")

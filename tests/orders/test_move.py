@@ -1,4 +1,4 @@
-"""Orders move along the table and nowhere else, and only once."""
+"""State changes of orders: only along the table, and only once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 from flask import Flask
 
-from shop.core.db import db, writing
+from shop.core.actor import Actor
+from shop.core.db import db, transaction
 from shop.orders import events, states
 from shop.orders.models import Order, OrderEvent
 from shop.orders.move import move
@@ -29,7 +30,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("PAID", "refund_failed_later"): {"PARTIALLY_REFUNDED", "REFUNDED"},
     ("PARTIALLY_REFUNDED", "refund_failed_later"): {"REFUNDED"},
 }
-"""The design's table, written down a second time."""
+"""The specified table, written down independently."""
 
 
 @pytest.fixture
@@ -39,8 +40,8 @@ def inside(app: Flask) -> Iterator[None]:
 
 
 def try_to_move(order_id: int, target: str, because: str, **more: object) -> bool:
-    with writing():
-        return move(order_id, target, because, actor="test", **more)  # type: ignore[arg-type]
+    with transaction():
+        return move(order_id, target, because, actor=Actor.customer(), **more)  # type: ignore[arg-type]
 
 
 def state_of(order_id: int) -> str:
@@ -110,7 +111,7 @@ def test_of_eight_who_move_an_order_at_once_one_wins_and_the_history_has_one_row
 
 
 def test_paid_expired_and_cancelled_at_once_end_in_exactly_one_of_them(app: Flask, race: Race) -> None:
-    """Case 16, between orders: who loses has made nothing."""
+    """Case 16, between orders: the loser has no effect."""
     wishes = (("PAID", "captured"), ("EXPIRED", "time_over"), ("CANCELLED", "cancelled"), ("FAILED", "payment_ended"))
     with app.app_context():
         for _ in range(5):
@@ -124,8 +125,8 @@ def test_paid_expired_and_cancelled_at_once_end_in_exactly_one_of_them(app: Flas
 
 def test_events_that_are_written_at_once_are_numbered_without_gaps(app: Flask, race: Race) -> None:
     def write(number: int) -> int:
-        with writing():
-            return events.record(order_id, "order.noted", actor="test", who=number)
+        with transaction():
+            return events.record(order_id, "payment.visited", actor=Actor.customer(), payment=str(number))
 
     with app.app_context():
         order_id = bare_order("PENDING")

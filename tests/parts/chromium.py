@@ -1,4 +1,4 @@
-"""The browser of pytest-playwright: a Chromium of this machine when there is one, and quiet on the network."""
+"""Browser of pytest-playwright: this machine's Chromium if there is one, without background network traffic."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 OFF = (
-    "WebUIOmniboxPopup",  # two more pages with processes of their own in every window, shown to nobody
+    "WebUIOmniboxPopup",  # these would open two more pages with their own processes in every window
     "WebUIOmniboxAimPopup",
-    # Of two such lists Chromium reads the last, so that what Playwright turns off stands here too.
+    # Chromium reads the last of two such lists, so Playwright's own entries are repeated here.
     "AimEnabled",
     "AvoidCorsURLLoaderRestartOnRedirect",
     "AvoidUnnecessaryBeforeUnloadCheckSync",
@@ -27,7 +27,7 @@ OFF = (
     "PreconnectToSearch",
     "ThirdPartyStoragePartitioning",
 )
-"""Features of Chromium that no test needs. Names that a version does not know do no harm."""
+"""Features of Chromium that no test needs. Unknown names are ignored."""
 ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -40,7 +40,7 @@ ARGUMENTS = (
 
 @pytest.fixture(scope="session")
 def chromium_executable() -> str | None:
-    """The Chromium that bin/test chose (CHROMIUM), else one on the PATH, else None for Playwright's own."""
+    """The Chromium chosen by bin/test (CHROMIUM), else one on the PATH, else None for Playwright's own."""
     if "CHROMIUM" in os.environ:
         return os.environ["CHROMIUM"] or None
     return next((path for name in NAMES if (path := shutil.which(name))), None)
@@ -50,7 +50,7 @@ def chromium_executable() -> str | None:
 def browser_type_launch_args(
     browser_type_launch_args: dict[str, Any], chromium_executable: str | None, browser_name: str
 ) -> dict[str, Any]:
-    """What pytest-playwright launches a browser with. Firefox and WebKit keep their own."""
+    """Launch arguments for Chromium. Firefox and WebKit keep their own."""
     if browser_name != "chromium":
         return browser_type_launch_args
     arguments = [

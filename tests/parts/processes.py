@@ -1,4 +1,4 @@
-"""Real processes for a test: started with a log file, awaited by what they answer or write, gone when the test is."""
+"""Real processes for tests: started with a log file, awaited by a response or a log line, ended with the test."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tests.parts.waiting import until
 ROOT = Path(__file__).resolve().parent.parent.parent
 VENV_BIN = Path(sys.executable).parent
 NOWHERE = "http://localhost:9"
-"""Nobody listens there; a demo that runs on this machine hears nothing of tests."""
+"""A port without a listener, so that a demo on this machine receives nothing from tests."""
 
 
 def free_port() -> int:
-    """A TCP port of this machine on which nobody listens now."""
+    """A free TCP port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -34,15 +34,15 @@ def free_port() -> int:
 
 
 def end_with_parent(number: int = signal.SIGKILL) -> Callable[[], None]:
-    """A `preexec_fn`: the process gets signal `number` when this one dies, even by kill -9. Nothing outside Linux."""
+    """A `preexec_fn`: the process gets signal `number` when this one dies, even by kill -9. Linux only."""
     if sys.platform != "linux":
         return lambda: None
-    prctl = ctypes.CDLL(None).prctl  # looked up here: between fork and exec there is no loading of libraries
+    prctl = ctypes.CDLL(None).prctl  # looked up here: no library can be loaded between fork and exec
     return lambda: prctl(1, number)
 
 
 class Process:
-    """One running process. `log` is what it wrote, `pid` whom to send signals to."""
+    """A running process. `log` is its output, `pid` its process id."""
 
     def __init__(self, command: Sequence[str], log: Path, environ: Mapping[str, str], folder: Path) -> None:
         self.command = list(command)
@@ -66,34 +66,38 @@ class Process:
 
     @property
     def text(self) -> str:
-        """What it wrote so far, errors included."""
+        """Its output so far, errors included."""
         return self.log.read_text(errors="replace")
 
     def alive(self) -> bool:
-        """Whether it still runs."""
+        """True while it runs."""
         return self.popen.poll() is None
 
     def wait_for_line(self, pattern: str, within: float = 15.0) -> re.Match[str]:
-        """The first line it wrote that matches `pattern`. Raises AssertionError with its log when none comes."""
+        """Wait for the first output line that matches `pattern`. Raises AssertionError with its log after `within`
+        seconds.
+        """
         return self._wait(lambda: re.search(pattern, self.text, re.MULTILINE), f"a line like {pattern!r}", within)
 
     def wait_for_url(self, url: str, status: int = 200, within: float = 15.0) -> None:
-        """Returns when `url` answers with `status`. Raises AssertionError with the log when it does not."""
+        """Wait until `url` answers with `status`. Raises AssertionError with the log when it does not."""
         self._wait(lambda: http_status(url) == status, f"{status} from {url}", within)
 
     def wait(self, within: float = 15.0) -> int:
-        """Its exit code, negative for a signal. Raises AssertionError with its log when it does not end in time."""
+        """Wait for its exit code, negative for a signal. Raises AssertionError with its log when it does not end in
+        time.
+        """
         try:
             return self.popen.wait(within)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self._name()} did not end within {within} s:\n{self.text[-4000:]}") from None
 
     def signal(self, number: int) -> None:
-        """Sends a signal to the process alone."""
+        """Send a signal to the process alone."""
         self.popen.send_signal(number)
 
     def kill(self) -> None:
-        """kill -9 of the process and of its group, then waits until it is gone."""
+        """kill -9 the process and its group, and wait for its end."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self.popen.wait()
@@ -115,7 +119,7 @@ class Process:
 
 
 class Processes:
-    """Starts processes; `end` ends all of them. Commands by bare name come from the project's installation."""
+    """Starts processes; `end` ends all of them. Commands by bare name are the project's installed ones."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -124,7 +128,7 @@ class Processes:
     def __call__(
         self, command: Sequence[str], environ: Mapping[str, str] | None = None, folder: Path = ROOT, log: str = ""
     ) -> Process:
-        """Starts `command` with `environ` added to this process's, its output in a log file named `log`."""
+        """Start `command` with `environ` added to this process's, its output in a log file named `log`."""
         path = f"{VENV_BIN}{os.pathsep}{os.environ['PATH']}"
         name = log or f"{Path(command[0]).name}-{len(self.started)}"
         full = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **(environ or {})}
@@ -133,7 +137,7 @@ class Processes:
         return process
 
     def end(self) -> None:
-        """Ends all that still run, the youngest first: politely, then for good."""
+        """End all running processes, newest first: SIGTERM, then SIGKILL."""
         for process in reversed(self.started):
             if process.alive():
                 process.signal(signal.SIGTERM)
@@ -144,7 +148,7 @@ class Processes:
 
 
 def http_status(url: str, timeout: float = 2.0) -> int:
-    """The status that `url` answers a GET with; 0 when nobody answers."""
+    """The status of a GET of `url`; 0 without a response."""
     try:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=timeout) as answer:
             return int(answer.status)
@@ -164,7 +168,7 @@ def process(tmp_path: Path) -> Iterator[Processes]:
 
 @pytest.fixture(scope="session")
 def session_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
-    """As `process`, for processes that a whole session shares."""
+    """As `process`, for processes shared by a whole session."""
     processes = Processes(tmp_path_factory.mktemp("processes"))
     yield processes
     processes.end()

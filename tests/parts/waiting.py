@@ -1,4 +1,4 @@
-"""Waiting for an event instead of for a time."""
+"""Waiting for a condition instead of for a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Answer = TypeVar("Answer")
 
 
 def until(condition: Callable[[], Answer], within: float = 10.0, what: str = "") -> Answer:
-    """The first true answer of `condition`. Raises AssertionError, naming `what`, after `within` seconds without."""
+    """The first true result of `condition`. Raises AssertionError, naming `what`, after `within` seconds without."""
     deadline = time.monotonic() + within
     while True:
         answer = condition()

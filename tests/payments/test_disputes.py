@@ -1,4 +1,4 @@
-"""Disputes: what a customer's bank takes back is written down and booked once, however it is told."""
+"""Disputes: stored and booked once, whatever the source."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from shop.core.money import Money
 from shop.ledger import book, chart
 from shop.orders import events
 from shop.orders.models import Order
-from shop.payments import disputes, refunds, settle
-from shop.payments.models import InboxRow
-from shop.payments.provider import DisputeFact, Malformed
-from shop.payments.settlement_models import Dispute
+from shop.payments.disputes import disputes
+from shop.payments.providers.interface import DisputeFact, Malformed
+from shop.payments.records.models import WebhookEventRow
+from shop.payments.records.settlement_models import Dispute
+from shop.payments.refunds import refunds
+from shop.payments.updates.apply import accept
 from tests.parts.waiting import until
-from tests.payments.settling import QUIET, Trading
+from tests.payments.trading import QUIET, Trading
 from tests.real_acquirer_fixtures import Ear, RealAcquirer
 from tests.shop_fixtures import Race, Shop
 
 
 @pytest.fixture
 def trading(shop: Shop, make_acquirer: Callable[..., RealAcquirer], ear: Ear) -> Iterator[Trading]:
-    """The acquirer's webhooks wait at `ear` until the test brings them to the shop."""
+    """The acquirer's webhooks wait at `ear` until the test posts them to the shop."""
     hook = f"{ear.url}/webhooks"
     told = {"ACQUIRER_WEBHOOK_TARGETS": ear.url, "ACQUIRER_KPAY_WEBHOOK_URL": hook, "ACQUIRER_STRIPE_WEBHOOK_URL": hook}
     shop.app.config["SHOP_URL"] = ear.url
@@ -49,11 +51,11 @@ def paid(shop: Shop) -> Order:
 
 
 def hear(shop: Shop, order: Order, *states: str, kind: str = "chargeback") -> list[str]:
-    return [disputes.hear("fakepay", fact(shop, order, state, kind), "webhook") for state in states]
+    return [disputes.apply("fakepay", fact(shop, order, state, kind), "webhook") for state in states]
 
 
 def booked() -> int:
-    """What stands on the account of disputes."""
+    """The balance of the account of disputes."""
     db.session.rollback()
     return book.balance(chart.DISPUTES, "TWD").amount
 
@@ -102,10 +104,16 @@ def test_an_inquiry_that_becomes_a_chargeback_takes_what_the_chargeback_says(sho
     order = paid(shop)
     hear(shop, order, "OPEN", kind="inquiry")
     part = replace(fact(shop, order), money=Money(50000, "TWD"))
-    disputes.hear("fakepay", part, "webhook")
+    disputes.apply("fakepay", part, "webhook")
     assert booked() == 50000
-    disputes.hear("fakepay", replace(part, state="WON"), "webhook")
+    disputes.apply("fakepay", replace(part, state="WON"), "webhook")
     assert booked() == 0
+
+
+WITH_THE_BANK = {
+    "OPEN": "NT$500.00 TWD is in dispute and cannot be refunded while the dispute is open.",
+    "LOST": "The customer's bank has taken back NT$500.00 TWD.",
+}
 
 
 @pytest.mark.parametrize("end", ["OPEN", "LOST"])
@@ -113,26 +121,43 @@ def test_what_a_bank_has_is_not_refunded_as_well(shop: Shop, end: str) -> None:
     ada = shop.customer()
     order = shop.paid_order(customer=ada)
     part = replace(fact(shop, order, end), money=Money(50000, "TWD"))
-    disputes.hear("fakepay", part, "webhook")
+    disputes.apply("fakepay", part, "webhook")
     for to in ("provider", "store_credit"):
-        with pytest.raises(Refusal, match=r"Only NT\$700\.00 TWD can still be refunded"):
-            refunds.request(shop.capture(order), order.total, reason="", by="sam", to=to)
-    refunds.request_all(order.id, reason="", by="sam", to="store_credit")
-    with pytest.raises(Refusal, match="can be refunded any more"):
-        refunds.request_all(order.id, reason="", by="sam")
+        with pytest.raises(Refusal) as refused:
+            refunds.request(shop.capture(order), order.total, reason="", by=shop.sam, to=to)
+        assert refused.value.message == f"{WITH_THE_BANK[end]} Only NT$700.00 TWD can still be refunded."
+    refunds.request_all(order.id, reason="", by=shop.sam, to="store_credit")
+    with pytest.raises(Refusal) as refused:
+        refunds.request_all(order.id, reason="", by=shop.sam)
+    assert refused.value.message == f"{WITH_THE_BANK[end]} Nothing else can be refunded."
     shop.sweep()
     assert (shop.credit(ada), shop.state(order)) == (70000, "PARTIALLY_REFUNDED")
 
 
+def test_while_a_dispute_is_open_the_rest_is_refunded_by_the_number_that_was_shown(shop: Shop) -> None:
+    order = paid(shop)
+    disputes.apply("fakepay", replace(fact(shop, order), money=Money(50000, "TWD")), "webhook")
+    with pytest.raises(Refusal) as refused:
+        refunds.request(shop.capture(order), order.total, reason="", by=shop.sam)
+    shown = refused.value.details
+    assert (shown["refundable"], shown["disputed"]) == (70000, 50000)
+    rest = Money(shown["refundable"], "TWD")
+    with pytest.raises(Refusal):
+        refunds.request(shop.capture(order), rest, reason="", by=shop.sam, expected_refundable=order.total_amount)
+    refunds.request(shop.capture(order), rest, reason="", by=shop.sam, expected_refundable=rest.amount)
+    shop.sweep()
+    assert shop.state(order) == "PARTIALLY_REFUNDED"
+
+
 def test_a_refund_that_waits_is_not_approved_once_a_bank_wants_the_money(shop: Shop) -> None:
-    shop.app.config["REFUND_NEEDS_TWO"] = 1000
+    shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 1000}
     ada = shop.customer()
     order = shop.paid_order(customer=ada)
-    refund = refunds.request(shop.capture(order), order.total, reason="", by="sam", to="store_credit").id
+    refund = refunds.request(shop.capture(order), order.total, reason="", by=shop.sam, to="store_credit").id
     hear(shop, order, "OPEN")
-    with pytest.raises(Refusal, match="A bank has taken this money back"):
-        refunds.approve(refund, "kim")
-    refunds.decline(refund, "kim")
+    with pytest.raises(Refusal, match="The bank has taken this money back or has opened a dispute"):
+        refunds.approve(refund, shop.kim)
+    refunds.decline(refund, shop.kim)
     shop.sweep()
     assert (shop.credit(ada), shop.state(order)) == (0, "PAID")
 
@@ -140,7 +165,7 @@ def test_a_refund_that_waits_is_not_approved_once_a_bank_wants_the_money(shop: S
 def test_a_chargeback_that_was_won_can_be_refunded(shop: Shop) -> None:
     order = paid(shop)
     hear(shop, order, "OPEN", "WON")
-    refunds.request_all(order.id, reason="", by="sam")
+    refunds.request_all(order.id, reason="", by=shop.sam)
     shop.sweep()
     assert shop.state(order) == "REFUNDED"
 
@@ -150,9 +175,9 @@ def test_wrong_money_that_a_bank_took_back_lets_the_order_go_on(shop: Shop) -> N
     shop.acquirer.capture(shop.payment(order).id, money=Money(5000, "JPY"))
     shop.hear(shop.payment(order))
     hear(shop, order, "OPEN")
-    assert shop.standing(order).key == "review", "the bank may still decide for us"
+    assert shop.order_status(order).key == "review", "the bank may still decide for us"
     hear(shop, order, "LOST")
-    assert shop.standing(order).key == "choose"
+    assert shop.order_status(order).key == "choose"
     shop.acquirer.capture(shop.pay_again(order).id)
     shop.hear(shop.payment(order))
     assert shop.state(order) == "PAID"
@@ -165,11 +190,11 @@ def test_wrong_money_that_a_bank_has_is_not_accepted(shop: Shop, end: str) -> No
     shop.hear(shop.payment(order))
     hear(shop, order, end)
     with pytest.raises(Refusal, match="cannot be accepted"):
-        settle.accept(shop.capture(order), by="sam")
+        accept(shop.capture(order), by=shop.sam)
     assert shop.state(order) == "WAITING_PAYMENT"
     if end == "OPEN":
         hear(shop, order, "WON")
-        settle.accept(shop.capture(order), by="sam")
+        accept(shop.capture(order), by=shop.sam)
         assert shop.state(order) == "PAID"
 
 
@@ -182,7 +207,7 @@ def test_late_money_that_a_bank_took_back_leaves_nothing_to_people(shop: Shop) -
     hear(shop, order, "LOST")
     shop.sweep()
     shop.turn(minutes=5)
-    assert (shop.standing(order).key, shop.standing(order).final) == ("late", True)
+    assert (shop.order_status(order).key, shop.order_status(order).final) == ("late", True)
     db.session.rollback()
     assert set(db.session.scalars(db.select(Alert.state))) == {"RESOLVED"}
 
@@ -195,15 +220,15 @@ def test_an_inquiry_that_comes_to_nothing_books_nothing(shop: Shop) -> None:
 
 def test_a_dispute_about_a_capture_that_we_do_not_have_is_an_orphan(shop: Shop) -> None:
     told = DisputeFact("dp_1", "cap_of_nobody", "chargeback", "OPEN", Money(100, "TWD"), clock.now())
-    assert disputes.hear("fakepay", told, "webhook") == "orphan"
-    assert disputes.hear("otherpay", fact(shop, paid(shop)), "webhook") == "orphan", "another acquirer's capture"
+    assert disputes.apply("fakepay", told, "webhook") == "orphan"
+    assert disputes.apply("otherpay", fact(shop, paid(shop)), "webhook") == "orphan", "another acquirer's capture"
     assert shop.count(Dispute) == 0
 
 
 def test_eight_who_hear_of_it_at_once_book_it_once(shop: Shop, race: Race) -> None:
     order = paid(shop)
     told = fact(shop, order)
-    heard = race(lambda _: disputes.hear("fakepay", told, "webhook"))
+    heard = race(lambda _: disputes.apply("fakepay", told, "webhook"))
     assert sorted(heard) == ["applied"] + ["duplicate"] * 7
     assert (shop.count(Dispute), booked()) == (1, 120000)
 
@@ -247,7 +272,7 @@ def test_an_acquirers_webhooks_open_and_close_it(
 
 
 def told(trading: Trading, ear: Ear, provider: str, number: int) -> None:
-    """Bring the shop every webhook that is about a dispute, once `number` of them have come."""
+    """Post every webhook about a dispute to the shop, once `number` of them have arrived."""
 
     def heard() -> list[tuple[dict[str, str], bytes]]:
         found = [one for one in ear.heard if b'"dispute"' in one[1]]
@@ -257,11 +282,11 @@ def told(trading: Trading, ear: Ear, provider: str, number: int) -> None:
         status, _ = trading.shop.receive(headers, body, provider)
         assert status == 200
     db.session.rollback()
-    assert not db.session.scalars(db.select(InboxRow).where(InboxRow.verdict == "orphan")).all()
+    assert not db.session.scalars(db.select(WebhookEventRow).where(WebhookEventRow.outcome == "orphan")).all()
 
 
 def test_a_webhook_about_a_refund_is_heard(trading: Trading, ear: Ear) -> None:
-    """KPay tells that a refund has failed later: nobody has to ask."""
+    """KPay sends a webhook when a refund fails later: no poll is needed."""
     order = trading.paid("kpay", card="4000000000005126")
     trading.refund(order)
     assert trading.shop.state(order) == "REFUNDED"

@@ -1,4 +1,4 @@
-"""What KPay's answers mean."""
+"""Outcomes of KPay's responses."""
 
 from __future__ import annotations
 
@@ -9,18 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from shop.payments.provider import (
-    Done,
-    Found,
-    NotFound,
-    Rejected,
-    Show,
-    Started,
-    Unavailable,
-    Unknown,
-)
-from tests.payments.kpay_words import (
+from shop.payments.providers.interface import Done, Found, NotFound, Rejected, Show, Started, Unavailable, Unknown
+from tests.payments.kpay_helpers import (
     KNOWN,
+    P1,
     REQUEST,
     a_capture,
     a_payment,
@@ -71,10 +63,10 @@ def test_opening_carries_our_reference_as_the_idempotency_key_and_everything_els
     assert (started.action.kind, started.action.url) == ("redirect", "http://kpay.example/pay/pay_1")
     request = sent[0]
     assert (request.method, str(request.url)) == ("POST", "http://kpay.example/kpay/v1/payments")
-    assert request.headers["idempotency-key"] == "PAY-1"
+    assert request.headers["idempotency-key"] == P1
     assert request.headers["authorization"] == "Bearer kp_test_tests"
     body = json.loads(request.content)
-    assert (body["reference"], body["amount"], body["currency"]) == ("PAY-1", 120000, "TWD")
+    assert (body["reference"], body["amount"], body["currency"]) == (P1, 120000, "TWD")
     assert body["expires_at"] == "2030-01-01T00:00:00Z"
 
 
@@ -91,7 +83,7 @@ QUERIES: list[tuple[Any, type]] = [
     (says(404, {"error": {"code": "not_found"}}), NotFound),
     (says(200, b"garbage"), Unavailable),
     (says(200, {"id": "pay_1"}), Unavailable),
-    (says(200, a_payment(reference="PAY-2")), Unavailable),
+    (says(200, a_payment(reference="P000000000000000PAY2")), Unavailable),
     (says(401), Unavailable),
     (says(500), Unavailable),
     (fails(httpx.ReadTimeout), Unavailable),
@@ -113,7 +105,7 @@ def test_a_payment_whose_id_we_never_heard_is_asked_about_by_our_reference() -> 
     found = kpay(answer).query(REQUEST)
     assert isinstance(found, Found)
     assert found.facts.provider_data == {"id": "pay_1"}
-    assert asked == ["http://kpay.example/kpay/v1/payments?reference=PAY-1"]
+    assert asked == ["http://kpay.example/kpay/v1/payments?reference=P000000000000000PAY1"]
     assert isinstance(kpay(says(200, {"data": []})).query(REQUEST), NotFound)
 
 
@@ -127,6 +119,16 @@ def test_a_code_for_the_counter_is_shown_while_it_waits_and_named_when_it_is_pai
     assert isinstance(paid, Found)
     assert paid.facts.show is None and paid.facts.instrument
     assert paid.facts.instrument["method"] == "convenience store"
+
+
+@pytest.mark.parametrize("bad", [{"id": ""}, {"id": "\0"}, {"status": "new"}, {"amount": 0}, {"currency": None}])
+def test_a_refund_that_cannot_be_read_hides_neither_the_captures_nor_the_other_refunds(bad: dict[str, Any]) -> None:
+    one = {"id": "re_1", "reference": "", "status": "succeeded", "amount": 100, "currency": "TWD", "capture": "cap_1"}
+    shown = a_payment(status="captured", captures=[a_capture()], refunds=[one | bad, one])
+    found = kpay(says(200, shown)).query(KNOWN)
+    assert isinstance(found, Found), found
+    assert [one.id for one in found.facts.captures] == ["cap_1"]
+    assert [one.id for one in found.facts.refunds] == ["re_1"]
 
 
 CANCELS: list[tuple[Any, Any]] = [

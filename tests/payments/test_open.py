@@ -1,4 +1,4 @@
-"""Opening a payment: one at a time, never twice, and never for an order that is settled."""
+"""Opening a payment: one at a time, never twice, and never for an order that is paid."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from datetime import timedelta
 import pytest
 
 from shop.core import clock
-from shop.core.db import db, writing
+from shop.core.db import db, transaction
 from shop.core.errors import BadInput, Refusal
 from shop.orders.models import Order
-from shop.payments import poll, start, states
-from shop.payments.models import Payment
+from shop.payments.initiation import initiate
+from shop.payments.polling import poll
+from shop.payments.providers.types import PaymentState
+from shop.payments.records.models import Payment
 from tests.shop_fixtures import KETTLE, PEN, UNITS, Shop
 
 
 def refusal(shop: Shop, order: Order, provider: str = "fakepay") -> str:
-    """Why no payment can be opened now."""
+    """The refusal to open a payment now."""
     with pytest.raises(Refusal) as refused:
         shop.pay_again(order, provider)
     return refused.value.code
@@ -47,7 +49,7 @@ def test_pay_pressed_on_an_order_that_was_just_paid_opens_nothing(shop: Shop) ->
     assert refusal(shop, order) == "not_payable"
     assert refusal(shop, order, "otherpay") == "not_payable"
     assert [p.id for p in shop.payments(order)] == [payment.id]
-    assert shop.standing(order).key == "paid"
+    assert shop.order_status(order).key == "paid"
 
 
 def test_a_second_attempt_is_refused_while_the_first_may_still_bring_money(shop: Shop) -> None:
@@ -57,8 +59,8 @@ def test_a_second_attempt_is_refused_while_the_first_may_still_bring_money(shop:
     shop.acquirer.away = True
     assert shop.payment(order).state == "UNKNOWN"
     assert refusal(shop, order, "otherpay") == "confirming"
-    standing = shop.standing(order)
-    assert (standing.key, standing.can) == ("confirming", frozenset())
+    status = shop.order_status(order)
+    assert (status.key, status.can) == ("confirming", frozenset())
     assert len(shop.payments(order)) == 1
 
 
@@ -82,7 +84,7 @@ def test_declined_at_one_acquirer_then_another_method_the_first_is_closed_there_
     shop.acquirer.decline(first.id)
     shop.hear(first)
     second = shop.pay_again(order, "otherpay")
-    assert shop.acquirer.payments[first.id].state == states.CANCELLED
+    assert shop.acquirer.payments[first.id].state == PaymentState.CANCELLED
     said = [operation for operation, _ in shop.acquirer.calls]
     assert said.index("cancel") < said.index("start", 1)
     assert [(p.id, p.state) for p in shop.payments(order)] == [(first.id, "CANCELLED"), (second.id, "OPEN")]
@@ -109,7 +111,7 @@ def test_another_method_while_the_first_acquirer_is_away_has_to_wait(shop: Shop)
     shop.turn(seconds=31)
     assert shop.payment(order).state == "CANCELLED"
     assert shop.pay_again(order, "otherpay").provider == "otherpay"
-    assert shop.acquirer.payments[first.id].state == states.CANCELLED
+    assert shop.acquirer.payments[first.id].state == PaymentState.CANCELLED
 
 
 def test_the_same_method_is_not_resumed_once_its_payment_is_being_closed(shop: Shop) -> None:
@@ -130,7 +132,7 @@ def test_a_payment_that_ended_without_money_leaves_the_stock_held_and_may_be_tri
     shop.hear(first)
     assert shop.state(order) == "FAILED"
     assert shop.can_sell() == 8
-    assert "pay" in shop.standing(order).can
+    assert "pay" in shop.order_status(order).can
     second = shop.pay_again(order)
     assert (second.id != first.id, second.state, shop.state(order)) == (True, "OPEN", "WAITING_PAYMENT")
 
@@ -138,12 +140,12 @@ def test_a_payment_that_ended_without_money_leaves_the_stock_held_and_may_be_tri
 def test_with_less_than_two_minutes_left_nothing_new_is_opened(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
-    shop.acquirer.end(payment.id, states.FAILED, "declines")
+    shop.acquirer.end(payment.id, PaymentState.FAILED, "declines")
     shop.hear(payment)
     shop.wait(minutes=27, seconds=50)
-    assert "pay" in shop.standing(order).can
+    assert "pay" in shop.order_status(order).can
     shop.wait(seconds=15)
-    assert shop.standing(order).can == {"cancel_order"}
+    assert shop.order_status(order).can == {"cancel_order"}
     assert refusal(shop, order) == "too_late"
     shop.sweep()
 
@@ -152,9 +154,9 @@ def test_when_the_time_is_over_or_a_cancel_is_wished_nothing_is_opened(shop: Sho
     late, unwanted = shop.order(), shop.order()
     shop.acquirer.away = True
     shop.cancel(unwanted)
-    assert shop.standing(unwanted).key == "closing"
+    assert shop.order_status(unwanted).key == "closing"
     shop.wait(minutes=30)
-    assert shop.standing(late).key == "expiring"
+    assert shop.order_status(late).key == "expiring"
     assert (refusal(shop, late), refusal(shop, unwanted)) == ("not_payable", "not_payable")
     shop.acquirer.away = False
     shop.turn(seconds=31)
@@ -174,7 +176,7 @@ def test_opening_times_out_but_worked_at_the_acquirer_so_it_is_found_by_our_refe
     payment = shop.payment(order)
     assert (payment.state, payment.provider_data) == ("OPEN", {"id": f"remote-{payment.id}"})
     assert shop.state(order) == "WAITING_PAYMENT"
-    action = start.next_action(payment)
+    action = initiate.next_action(payment)
     assert action and action.url.endswith(payment.id)
     assert starts(shop) == [payment.id], "never opened twice"
     assert {shop.pay_again(order).id} == {payment.id}
@@ -191,14 +193,14 @@ def test_opening_times_out_and_never_arrived_so_after_a_while_another_may_be_ope
     assert shop.payment(order).state == "UNKNOWN", "it may still be on its way"
     shop.turn(seconds=6)
     assert (shop.payment(order).state, shop.payment(order).end_reason) == ("FAILED", "never_arrived")
-    assert (shop.state(order), shop.standing(order).key) == ("FAILED", "choose")
+    assert (shop.state(order), shop.order_status(order).key) == ("FAILED", "choose")
     second = shop.pay_again(order)
     assert second.id != first.id
     assert list(shop.acquirer.payments) == [second.id]
 
 
 def test_a_payment_that_only_a_notice_called_open_does_not_hold_its_order_for_ever(shop: Shop) -> None:
-    """No answer ever said until when it may be paid, and the acquirer does not know it."""
+    """No response ever stated its expiry, and the acquirer does not know it."""
     shop.acquirer.misbehave("start", "lose_request")
     order = shop.order((PEN, 1))
     payment = shop.payment(order)
@@ -211,7 +213,7 @@ def test_a_payment_that_only_a_notice_called_open_does_not_hold_its_order_for_ev
 
 
 def test_opening_times_out_and_the_buyer_pays_before_we_know_so_the_order_is_paid(shop: Shop) -> None:
-    """Case 19, and a webhook that beats the answer."""
+    """Case 19, and a webhook that arrives before the response."""
     shop.acquirer.misbehave("start", "lose_answer")
     order = shop.order()
     payment = shop.payment(order)
@@ -223,24 +225,24 @@ def test_opening_times_out_and_the_buyer_pays_before_we_know_so_the_order_is_pai
 def test_an_acquirer_that_cannot_be_reached_is_said_so_and_can_be_tried_again(shop: Shop) -> None:
     shop.acquirer.misbehave("start", "unreachable")
     order = shop.order()
-    assert (shop.state(order), shop.standing(order).key) == ("FAILED", "unavailable")
+    assert (shop.state(order), shop.order_status(order).key) == ("FAILED", "unavailable")
     assert shop.pay_again(order).state == "OPEN"
 
 
 def test_an_acquirer_that_refuses_leaves_the_order_with_another_try(shop: Shop) -> None:
     shop.acquirer.misbehave("start", "refuse")
     order = shop.order()
-    assert (shop.state(order), shop.standing(order).key) == ("FAILED", "choose")
+    assert (shop.state(order), shop.order_status(order).key) == ("FAILED", "choose")
     assert shop.pay_again(order).state == "OPEN"
 
 
-# --- answers that come too late ---
+# --- late responses ---
 
 
 def test_a_payment_that_opens_after_its_order_was_paid_is_closed_there(shop: Shop) -> None:
     order = shop.order()
     first = shop.payment(order)
-    shop.acquirer.end(first.id, states.FAILED, "declines")
+    shop.acquirer.end(first.id, PaymentState.FAILED, "declines")
     shop.hear(first)
     shop.acquirer.misbehave("start", "lose_answer")
     second = shop.pay_again(order)
@@ -249,11 +251,11 @@ def test_a_payment_that_opens_after_its_order_was_paid_is_closed_there(shop: Sho
     assert shop.state(order) == "PAID"
     shop.sweep()
     assert shop.payment(order).state == "CANCELLED"
-    assert shop.acquirer.payments[second.id].state == states.CANCELLED
+    assert shop.acquirer.payments[second.id].state == PaymentState.CANCELLED
 
 
 def test_a_payment_whose_opening_was_given_up_but_is_open_there_after_all_is_closed_there(shop: Shop) -> None:
-    """Its buyer never saw it; nobody may pay it unnoticed."""
+    """Its customer never saw it, so it must not stay payable."""
     shop.acquirer.misbehave("start", "lose_answer")
     order = shop.order()
     payment = shop.payment(order)
@@ -264,21 +266,21 @@ def test_a_payment_whose_opening_was_given_up_but_is_open_there_after_all_is_clo
     shop.acquirer.does.clear()
     shop.turn(seconds=61)
     shop.sweep()
-    assert shop.acquirer.payments[payment.id].state == states.CANCELLED
+    assert shop.acquirer.payments[payment.id].state == PaymentState.CANCELLED
     assert shop.payment(order).state == "FAILED"
 
 
 def test_the_answer_to_opening_that_comes_after_we_gave_up_closes_the_payment_there(shop: Shop) -> None:
-    """A call that took longer than ten seconds: the poller had already found nothing."""
+    """A call of more than ten seconds: the poller had already found nothing."""
     order = shop.order()
     answered = shop.payment(order)
     remote = shop.acquirer.payments.pop(answered.id)
-    with writing():
+    with transaction():
         row = db.session.get_one(Payment, answered.id)
         row.state, row.opened_at, row.next_check_at = "CREATED", None, clock.now() + timedelta(seconds=10)
     shop.turn(seconds=11)
     assert shop.payment(order).end_reason == "never_arrived"
     shop.acquirer.payments[remote.reference] = remote
-    start.start(answered.id)
+    initiate.start(answered.id)
     shop.sweep()
-    assert remote.state == states.CANCELLED
+    assert remote.state == PaymentState.CANCELLED

@@ -1,4 +1,4 @@
-"""What the shop learns by asking: with every webhook lost, an order still settles."""
+"""Polling: with every webhook lost, orders are still paid."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from shop.core import clock, rate
-from shop.core.db import db, writing
+from shop.core import clock, rate_limit
+from shop.core.db import db, transaction
 from shop.inventory import stock
 from shop.orders.models import Order
-from shop.payments import health, poll, registry, states
-from shop.payments.models import Payment, ProviderHealth
+from shop.payments.calls import circuit_breaker
+from shop.payments.polling import poll
+from shop.payments.providers import registry
+from shop.payments.providers.types import PaymentState
+from shop.payments.records.models import Payment, ProviderHealth
 from tests.fakes import Acquirer, FakePay
 from tests.shop_fixtures import PEN, Shop
 
@@ -21,7 +24,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 def gaps(shop: Shop, order: Order, since: datetime, times: int) -> list[int]:
-    """Seconds from `since` at which the payment is asked about, the next `times` times."""
+    """Seconds from `since` at which the payment is polled, the next `times` times."""
     asked = []
     for _ in range(times):
         due = shop.payment(order).next_check_at
@@ -34,7 +37,7 @@ def queries(shop: Shop, payment: Payment) -> int:
     return shop.acquirer.calls.count(("query", payment.id))
 
 
-# --- when ---
+# --- schedule ---
 
 
 def test_an_open_payment_is_asked_about_after_10_s_and_then_at_most_every_30_s(shop: Shop) -> None:
@@ -56,7 +59,7 @@ def test_webhook_lost_the_order_is_paid_by_polling_inside_60_s(shop: Shop, after
 
 
 def test_the_buyer_closes_every_tab_after_approving_and_the_order_still_becomes_paid(shop: Shop) -> None:
-    """Case 4: nobody looks, nobody returns, no webhook comes."""
+    """Case 4: no page is open, no customer returns, no webhook arrives."""
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id)
     shop.turn(seconds=31)
@@ -66,7 +69,7 @@ def test_the_buyer_closes_every_tab_after_approving_and_the_order_still_becomes_
 def test_what_ended_without_money_is_asked_about_after_a_minute_ten_an_hour_and_a_day_and_no_more(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
-    shop.acquirer.end(payment.id, states.FAILED, "declines")
+    shop.acquirer.end(payment.id, PaymentState.FAILED, "declines")
     shop.hear(payment)
     ended_at = shop.payment(order).ended_at
     assert ended_at
@@ -78,13 +81,13 @@ def test_what_ended_without_money_is_asked_about_after_a_minute_ten_an_hour_and_
 def test_late_money_of_which_nothing_is_said_is_found_by_asking_once_more(shop: Shop, after: int) -> None:
     order = shop.order()
     payment = shop.payment(order)
-    shop.acquirer.end(payment.id, states.FAILED, "declines")
+    shop.acquirer.end(payment.id, PaymentState.FAILED, "declines")
     shop.hear(payment)
     shop.turn(seconds=after - 10)
     shop.acquirer.capture(payment.id)
     shop.turn(seconds=11)
     in_time = after < 30 * MINUTE
-    assert (shop.state(order), shop.captures(order)) == (("PAID", ["paid"]) if in_time else ("EXPIRED", ["late"]))
+    assert (shop.state(order), shop.captures(order)) == (("PAID", ["pays_order"]) if in_time else ("EXPIRED", ["late"]))
 
 
 def test_a_capture_is_confirmed_by_one_query_and_then_left_alone(shop: Shop) -> None:
@@ -99,7 +102,7 @@ def test_a_capture_is_confirmed_by_one_query_and_then_left_alone(shop: Shop) -> 
     assert queries(shop, payment) == asked + 1
     assert shop.payment(order).confirmed_at
     assert shop.payment(order).next_check_at is None
-    assert shop.standing(order).final
+    assert shop.order_status(order).final
 
 
 def test_a_second_capture_of_which_nothing_is_said_is_found_by_asking_once_more(shop: Shop) -> None:
@@ -110,12 +113,12 @@ def test_a_second_capture_of_which_nothing_is_said_is_found_by_asking_once_more(
     assert (shop.state(order), shop.payment(order).confirmed_at) == ("PAID", None)
     shop.acquirer.capture(payment.id)
     shop.turn(seconds=31)
-    assert shop.captures(order) == ["paid", "second"]
+    assert shop.captures(order) == ["pays_order", "duplicate"]
     assert shop.payment(order).confirmed_at
 
 
 def test_a_capture_that_the_query_does_not_show_stands_and_is_asked_about_once_more(shop: Shop) -> None:
-    """The acquirer lies: its signed notice says captured, its query says something else."""
+    """The acquirer contradicts itself: its signed webhook says captured, its query says something else."""
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
@@ -146,7 +149,7 @@ def test_a_capture_that_the_query_shows_the_second_time_is_confirmed(shop: Shop)
     assert shop.payment(order).confirmed_at
 
 
-# --- who causes it ---
+# --- causes ---
 
 
 def test_looking_and_returning_ask_at_most_every_2_s(shop: Shop) -> None:
@@ -165,10 +168,12 @@ def test_the_return_page_notes_the_return_makes_the_payment_due_and_decides_noth
     """Case 1."""
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id)
-    assert poll.make_due(order.id, "return") == [shop.payment(order).id]
+    poll.make_due(order.id, "return")
+    due = shop.payment(order).next_check_at
+    assert due and due <= clock.now()
     assert shop.state(order) == "WAITING_PAYMENT"
     assert shop.payment(order).returned_at
-    assert shop.standing(order).key == "confirming"
+    assert shop.order_status(order).key == "confirming"
     shop.sweep()
     assert shop.state(order) == "PAID"
 
@@ -190,10 +195,10 @@ def test_after_five_failures_an_acquirer_is_left_alone_and_then_tried_again(shop
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.away = True
-    while not health.paused():
+    while not circuit_breaker.paused():
         shop.turn_to(shop.payment(order).next_check_at)
     asked = queries(shop, payment)
-    assert asked == health.TRIP_AFTER
+    assert asked == circuit_breaker.TRIP_AFTER
     shop.make_due(payment)
     shop.sweep()
     poll.check_now(order.id, "view")
@@ -246,7 +251,7 @@ def test_a_rate_that_is_used_up_is_no_answer_and_no_failure_of_the_acquirer(
 ) -> None:
     order = shop.order()
     payment = shop.payment(order)
-    monkeypatch.setattr(rate, "wait_for_turn", lambda *_: False)
+    monkeypatch.setattr(rate_limit, "wait_for_turn", lambda *_: False)
     shop.turn(seconds=11)
     assert queries(shop, payment) == 0
     assert shop.count(ProviderHealth) == 0
@@ -259,7 +264,7 @@ def test_a_rate_that_is_used_up_is_no_answer_and_no_failure_of_the_acquirer(
 
 
 def test_everything_due_is_served_and_not_the_first_ten(shop: Shop) -> None:
-    with writing():
+    with transaction():
         stock.receive(PEN, 20)
     orders = [shop.order((PEN, 1)) for _ in range(24)]
     for order in orders:
@@ -305,7 +310,7 @@ def test_an_open_payment_that_the_query_does_not_know_stays_open_until_its_sessi
 
 
 def test_money_that_is_called_another_payments_too_is_booked_once_and_raises_nothing(shop: Shop) -> None:
-    """An acquirer's mistake, which people have to see: the order that claims it comes to no end by itself."""
+    """An error of the acquirer that staff must see: the order that claims the capture does not end automatically."""
     paid, other = shop.paid_order(), shop.order()
     theirs = shop.acquirer.payments[shop.payment(paid).id].captures[0]
     shop.acquirer.capture(shop.payment(other).id)

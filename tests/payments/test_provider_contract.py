@@ -1,4 +1,4 @@
-"""The manual of `shop.payments.provider` as one contract, held against every provider and the acquirer behind it.
+"""The contract of `shop.payments.providers.interface`, tested on every provider with the acquirer behind it.
 
 A new provider adds a row to `WORLDS`.
 """
@@ -17,8 +17,7 @@ import pytest
 from shop import settings
 from shop.core import ids
 from shop.core.money import Money
-from shop.payments import states
-from shop.payments.provider import (
+from shop.payments.providers.interface import (
     BadSignature,
     Done,
     Facts,
@@ -39,6 +38,8 @@ from shop.payments.providers.kpay import KPay
 from shop.payments.providers.paypay import PayPay
 from shop.payments.providers.stripe import Stripe
 from shop.payments.providers.tpay import Tpay
+from shop.payments.providers.types import PaymentState
+from shop.payments.records import states
 from tests.fakes import Acquirer, FakePay
 from tests.parts.waiting import until
 from tests.real_acquirer_fixtures import HOLD, Ear, RealAcquirer
@@ -47,7 +48,7 @@ Webhook = tuple[dict[str, str], bytes]
 
 
 class FakeWorld:
-    """The fake acquirer of the tests: it has to keep the same promises, or the tests that lean on it prove nothing."""
+    """The tests' fake acquirer, which must keep the same contract, or the tests that use it prove nothing."""
 
     money = Money(120000, "TWD")
     says_little = False
@@ -73,7 +74,7 @@ class FakeWorld:
         self._tell(reference)
 
     def give_up(self, reference: str) -> None:
-        self.acquirer.end(reference, states.CANCELLED, "customer")
+        self.acquirer.end(reference, PaymentState.CANCELLED, "customer")
         self._tell(reference)
 
     def fault(self, op: str, do: str) -> None:
@@ -93,9 +94,10 @@ class FakeWorld:
 class KPayWorld:
     """KPay's adapter, and the real acquirer behind a real socket. A payment lives for `shortest` at least.
 
-    One that `says_little` keeps to itself why the bank said no and who gave up, and its webhooks say only that money
-    came or time ran out. One that does not `asks_to_start` is reached by the browser first, and calls nobody before.
-    `tells` is how many webhooks a decline and then a payment bring.
+    One that `says_little` does not report decline codes or who cancelled, and sends webhooks only for captures and
+    expiry.
+    One that does not `asks_to_start` is reached by the browser first, without a call before.
+    `tells` is the number of webhooks for a decline and then a payment.
     """
 
     asks_to_start = True
@@ -111,11 +113,11 @@ class KPayWorld:
         timeout = httpx.Timeout(HOLD / 2, connect=1)
         self.http = httpx.Client(timeout=timeout, trust_env=False, follow_redirects=False)
         where = {"ACQUIRER_URL": self.acquirer.url, "ACQUIRER_PUBLIC_URL": self.acquirer.url}
-        config = settings.read(self.adapter.SETTINGS, {}) | where
+        config = settings.read(self.adapter.SETTINGS, {"SETTLED_ENV": "development"}) | where
         self.provider: PaymentProvider = self.adapter(config, lambda: self.http)
 
     def browse(self, action: NextAction) -> None:
-        """What the buyer's browser does with what start gave, where the acquirer learns of the payment only so."""
+        """Follow the action as the customer's browser does, where the acquirer learns of the payment only so."""
 
     def approve(self, reference: str) -> None:
         self.acquirer.approve(reference)
@@ -146,14 +148,14 @@ class KPayWorld:
 
 
 class StripeWorld(KPayWorld):
-    """Stripe's adapter with the vendor's library; a Checkout Session cannot end as soon as the time to pay does."""
+    """Stripe's adapter with the vendor's library; a Checkout Session lasts longer than the time to pay."""
 
     adapter = Stripe
     shortest = timedelta(minutes=40)
 
 
 class PayPayWorld(KPayWorld):
-    """PayPay's adapter: yen, a code that is told once, webhooks that prove nothing, a cancel that takes a moment."""
+    """PayPay's adapter: yen, a code that is returned once, unsigned webhooks, an asynchronous cancel."""
 
     adapter = PayPay
     money = Money(5600, "JPY")
@@ -169,7 +171,8 @@ class PayPayWorld(KPayWorld):
 
 
 class TpayWorld(KPayWorld):
-    """Tpay's adapter: the browser brings the payment, and webhooks tell of money alone. (That its answers lag is tried
+    """Tpay's adapter: the browser posts the payment, and webhooks report captures alone. (The lag of its queries is
+    tested
     elsewhere.)
     """
 
@@ -191,7 +194,7 @@ WORLDS = {"fake": FakeWorld, "kpay": KPayWorld, "paypay": PayPayWorld, "tpay": T
 
 @pytest.fixture(params=WORLDS)
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A provider and the acquirer behind it. Every test has payments of its own there."""
+    """A provider and the acquirer behind it. Every test has its own payments there."""
     kind = WORLDS[request.param]
     if issubclass(kind, KPayWorld):
         yield kind(request.getfixturevalue("keep_acquirer"), request.getfixturevalue("kept_ear"))
@@ -210,7 +213,7 @@ def a_request(money: Money = FakeWorld.money) -> PaymentRequest:
 
 
 class TestContract:
-    """What every provider promises."""
+    """Contract of every provider."""
 
     def start(self, world: World, request: PaymentRequest) -> Any:
         hook = world.ear.url + "/webhooks" if isinstance(world, KPayWorld) else "http://shop.example/webhooks"
@@ -220,7 +223,7 @@ class TestContract:
         return started
 
     def opened(self, world: World, money: Money | None = None) -> PaymentRequest:
-        """A payment that is open there, with what start gave for it."""
+        """An open payment, and the action returned by start."""
         request = a_request(money or world.money)
         started = self.start(world, request)
         assert isinstance(started, Started), started
@@ -259,13 +262,24 @@ class TestContract:
             world.approve(request.id)
             assert [c.money for c in self.facts(world, request).captures] == [Money(5600, currency)]
 
+    def test_the_smallest_and_the_largest_charge_that_it_states_are_taken_and_no_others(self, world: World) -> None:
+        able = world.provider.capabilities
+        for currency in sorted(able.currencies):
+            step, least, most = (money.get(currency) for money in (able.steps, able.least, able.most))
+            for amount in (least or step or 1, *([most] if most else [])):
+                assert able.takes(Money(amount, currency))
+                self.opened(world, Money(amount, currency))
+            for amount in (*([least - 1] if least else []), *([most + (step or 1)] if most else [])):
+                assert not able.takes(Money(amount, currency))
+                assert isinstance(self.start(world, a_request(Money(amount, currency))), Rejected), (amount, currency)
+
     def test_a_start_whose_answer_is_lost_is_unknown_and_found_by_our_id(self, world: World) -> None:
         """Case 19."""
         request = a_request(world.money)
         world.fault("start", "timeout_after_commit")
         assert isinstance(self.start(world, request), Unknown if world.asks_to_start else Started)
         found = self.facts(world, request)
-        assert found.state == states.OPEN
+        assert found.state == PaymentState.OPEN
         if world.provider.capabilities.start_again:
             assert found.action or not world.asks_to_start
             again = self.start(world, request)
@@ -286,7 +300,7 @@ class TestContract:
 
     def test_an_open_payment_is_found_open_with_no_money(self, world: World) -> None:
         facts = self.facts(world, self.opened(world))
-        assert (facts.state, facts.captures) == (states.OPEN, ())
+        assert (facts.state, facts.captures) == (PaymentState.OPEN, ())
 
     def test_asking_changes_nothing(self, world: World) -> None:
         request = self.opened(world)
@@ -298,7 +312,7 @@ class TestContract:
         request = self.opened(world)
         world.approve(request.id)
         facts = self.facts(world, request)
-        assert facts.state == states.CAPTURED
+        assert facts.state == PaymentState.CAPTURED
         (capture,) = facts.captures
         assert capture.money == request.money
         assert abs(capture.at - datetime.now(UTC)) < timedelta(minutes=1)
@@ -308,10 +322,10 @@ class TestContract:
         request = self.opened(world)
         world.decline(request.id)
         facts = self.facts(world, request)
-        assert facts.state == states.OPEN
+        assert facts.state == PaymentState.OPEN
         assert world.says_little or (facts.decline and facts.decline.code == "insufficient_funds")
         world.approve(request.id)
-        assert self.facts(world, request).state == states.CAPTURED
+        assert self.facts(world, request).state == PaymentState.CAPTURED
 
     def test_what_the_buyer_gave_up_has_ended_without_money_and_says_who_ended_it(self, world: World) -> None:
         request = self.opened(world)
@@ -325,7 +339,7 @@ class TestContract:
     def test_a_closed_payment_stays_closed_however_often_it_is_closed(self, world: World) -> None:
         request = self.opened(world)
         assert [world.provider.cancel(request) for _ in range(3)] == [Done()] * 3
-        assert self.facts(world, request).state == states.CANCELLED
+        assert self.facts(world, request).state == PaymentState.CANCELLED
 
     def test_closing_what_the_buyer_gave_up_or_what_never_was_is_done(self, world: World) -> None:
         given_up = self.opened(world)
@@ -340,18 +354,18 @@ class TestContract:
         assert isinstance(world.provider.cancel(forgotten), Done | Pending)
         if isinstance(world, KPayWorld):
             world.acquirer.advance("PT5S")
-        assert self.facts(world, request).state == states.CANCELLED
+        assert self.facts(world, request).state == PaymentState.CANCELLED
 
     def test_what_has_taken_money_is_not_closed(self, world: World) -> None:
         request = self.opened(world)
         world.approve(request.id)
         assert isinstance(world.provider.cancel(request), Rejected)
-        assert self.facts(world, request).state == states.CAPTURED
+        assert self.facts(world, request).state == PaymentState.CAPTURED
 
-    # --- nobody there ---
+    # --- acquirer unreachable ---
 
     def refund_of(self, world: World) -> tuple[PaymentRequest, RefundRequest]:
-        """A payment that has taken money, and the wish to send all of it back."""
+        """A captured payment, and the request to refund all of it."""
         request = self.opened(world)
         world.approve(request.id)
         facts = self.facts(world, request)

@@ -1,4 +1,4 @@
-"""Settlement files against the ledger: what they settle is booked once, and every difference is found and kept."""
+"""Reconciliation of settlement files with the ledger: settled lines are booked once, and every difference is stored."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from shop.alerts import desk
+from shop.alerts import store
 from shop.core import clock
 from shop.core.db import db
 from shop.core.errors import Away, BadInput, Refusal
 from shop.core.money import Money
-from shop.ledger import payouts
+from shop.integrity import invariants, settlement_day
+from shop.ledger import funds
 from shop.ledger.models import Journal
-from shop.payments import reconcile
-from shop.payments.models import Refund
-from shop.payments.settlement_models import Discrepancy, SettledLine
-from shop.reports import invariants, reconciliation
-from tests.payments.settling import QUIET, Trading
+from shop.payments.records.models import Refund
+from shop.payments.records.settlement_models import Discrepancy, SettledLine
+from shop.payments.settlement import reconcile
+from tests.payments.trading import QUIET, Trading
 from tests.real_acquirer_fixtures import RealAcquirer
 from tests.shop_fixtures import Race, Shop
 
 PROVIDERS = ("kpay", "paypay", "stripe", "tpay")
 FEES = {"kpay": 3360, "tpay": 3300, "paypay": 111, "stripe": 110}
-"""Of a kettle, by each contract."""
+"""Fee of a kettle, by provider."""
 CAUSE_OF = {"missing": "missing_there", "unknown": "unknown", "fee_drift": "fee", "amount_drift": "amount"}
 
 
@@ -55,7 +55,7 @@ def test_a_day_that_agrees_is_booked_with_its_fees_and_nothing_is_owed_any_more(
     after = trading.balances()
     assert (run.lines, run.booked, run.heard, run.opened, trading.discrepancies()) == (1, 1, [], 0, [])
     assert before == {f"receivable:{provider}": price, "sales": -price}
-    assert after == {"fees": FEES[provider], "settled": price - FEES[provider], "sales": -price}
+    assert after == {"fees": FEES[provider], "bank": price - FEES[provider], "sales": -price}
 
 
 def test_a_refund_is_settled_against_the_day_and_its_fee_stays(trading: Trading, provider: str) -> None:
@@ -69,7 +69,7 @@ def test_a_refund_is_settled_against_the_day_and_its_fee_stays(trading: Trading,
     back = db.session.get_one(Refund, refund).amount
     assert trading.balances() == {
         "fees": FEES[provider],
-        "settled": price - back - FEES[provider],
+        "bank": price - back - FEES[provider],
         "sales": -price,
         "refunds": back,
     }
@@ -101,7 +101,7 @@ def test_every_kind_of_discrepancy_is_found_and_gone_with_a_file_that_is_right(t
     assert right.booked == 3, "the missing one, and two that are corrected"
     price = trading.price_of(provider)
     fees = 4 * FEES[provider]
-    assert trading.balances() == {"fees": fees, "settled": 4 * price - fees, "sales": -4 * price}
+    assert trading.balances() == {"fees": fees, "bank": 4 * price - fees, "sales": -4 * price}
 
 
 def test_a_difference_says_what_is_ours_and_what_is_theirs(trading: Trading) -> None:
@@ -110,7 +110,7 @@ def test_a_difference_says_what_is_ours_and_what_is_theirs(trading: Trading) -> 
     lines = json.loads(trading.file("kpay"))
     lines[0] |= {"amount": 119999, "fee": 3370, "net": 116629}
     trading.reconcile("kpay", json.dumps(lines).encode())
-    stands = reconciliation.of_day("kpay", trading.day)
+    stands = settlement_day.of_day("kpay", trading.day)
     amount, fee = stands.differences
     assert (amount.cause, amount.ours, amount.theirs) == ("amount", trading.shop.price(), amount.theirs)
     assert amount.theirs and amount.theirs.amount == 119999
@@ -133,7 +133,7 @@ def test_other_numbers_for_a_difference_that_is_open_are_told_anew(trading: Trad
     assert trading.events(order).count("settlement.disagrees") == 2
     assert trading.shop.count(Discrepancy) == 1
     trading.shop.turn(seconds=31)
-    assert [alert.observed["amount"] for alert in desk.open_alerts(rule="RULE_F")] == [50000]
+    assert [alert.observed["amount"] for alert in store.open_alerts(rule="RULE_F")] == [50000]
 
 
 def test_a_line_in_another_currency_says_what_is_ours_in_our_currency(trading: Trading) -> None:
@@ -143,7 +143,7 @@ def test_a_line_in_another_currency_says_what_is_ours_in_our_currency(trading: T
     for currency in ("TWD", "USD"):
         bent = line | {"amount": 119999, "net": 119999 - 3360, "currency": currency}
         trading.reconcile("kpay", json.dumps([bent]).encode())
-    (amount,) = reconciliation.of_day("kpay", trading.day).differences
+    (amount,) = settlement_day.of_day("kpay", trading.day).differences
     assert (amount.cause, amount.ours, amount.theirs) == ("amount", trading.shop.price(), None)
 
 
@@ -154,13 +154,13 @@ def test_money_that_only_the_file_tells_of_pays_its_order(trading: Trading, prov
     assert trading.shop.state(order) == "PAID"
     assert len(run.heard) == run.booked == 1
     assert trading.discrepancies() == []
-    assert trading.capture(order).heard_from == "settlement file"
+    assert trading.capture(order).source == "settlement file"
 
 
 def test_a_refund_that_only_the_file_knows_to_be_done_is_done(trading: Trading) -> None:
     order = trading.paid("tpay")
     trading.refund(order, 20000)
-    trading.pass_until(f"{trading.day}T12:30:00Z")  # after their cut-off at eight in the evening
+    trading.pass_until(f"{trading.day}T12:30:00Z")  # after their cut-off at 20:00
     assert trading.shop.state(order) == "PAID", "nobody has asked since"
     run = trading.reconcile("tpay")
     assert (trading.shop.state(order), len(run.heard)) == ("PARTIALLY_REFUNDED", 1)
@@ -211,7 +211,7 @@ def test_a_line_that_is_there_twice_is_booked_once(trading: Trading) -> None:
     other = line | {"id": "capture_by_another_name"}
     run = trading.reconcile("kpay", json.dumps([line, line, other]).encode())
     assert (run.booked, trading.discrepancies()) == (1, ["twice", "twice"])
-    assert trading.balances()["settled"] == 120000 - 3360
+    assert trading.balances()["bank"] == 120000 - 3360
 
 
 def test_the_same_line_in_the_file_of_another_day_is_booked_once(trading: Trading) -> None:
@@ -229,7 +229,7 @@ def test_a_corrected_file_may_call_its_line_something_else(trading: Trading) -> 
     trading.reconcile("kpay", json.dumps([line | {"id": "wrong", "amount": 100, "fee": 0, "net": 100}]).encode())
     assert [trading.reconcile("kpay").booked for _ in range(2)] == [1, 0]
     assert trading.discrepancies() == []
-    assert trading.balances() == {"fees": 3360, "settled": 120000 - 3360, "sales": -120000}
+    assert trading.balances() == {"fees": 3360, "bank": 120000 - 3360, "sales": -120000}
 
 
 def test_a_line_that_corrected_files_move_to_another_day_moves(trading: Trading) -> None:
@@ -258,11 +258,11 @@ def test_the_file_of_yesterday_given_for_today_is_put_right_by_the_right_ones(tr
     for day in (today, trading.day, today):
         trading.reconcile(provider, day=day)
     assert trading.discrepancies() == []
-    assert [reconciliation.of_day(provider, day).totals[0].lines for day in (trading.day, today)] == [1, 1]
+    assert [settlement_day.of_day(provider, day).totals[0].lines for day in (trading.day, today)] == [1, 1]
     assert trading.balances()["fees"] == 2 * FEES[provider]
 
 
-def test_a_refund_that_we_did_not_make_is_missing_here(trading: Trading) -> None:
+def test_a_refund_that_we_did_not_make_is_booked_as_one_made_there(trading: Trading) -> None:
     order = trading.paid("kpay")
     payment = trading.shop.payment(order)
     trading.day_is_over()
@@ -270,16 +270,17 @@ def test_a_refund_that_we_did_not_make_is_missing_here(trading: Trading) -> None
     theirs = line | {
         "id": "refund_x",
         "type": "refund",
+        "refund": "re_x",
         "refund_reference": "NOT-OURS",
         "amount": -500,
         "fee": 0,
         "net": -500,
     }
     run = trading.reconcile("kpay", json.dumps([line, theirs]).encode())
-    assert (run.booked, trading.discrepancies()) == (1, ["missing_here"])
-    found = db.session.scalars(db.select(Discrepancy)).one()
-    assert (found.order_id, found.theirs, found.ours) == (payment.order_id, -500, None)
-    assert "settlement.disagrees" in trading.events(order)
+    assert (run.booked, run.heard, trading.discrepancies()) == (2, ["refund:kpay:re_x"], [])
+    (refund,) = trading.shop.refunds(order)
+    assert (refund.kind, refund.state, refund.payment_id, refund.amount) == ("outside", "DONE", payment.id, 500)
+    assert trading.shop.state(order) == "PARTIALLY_REFUNDED"
 
 
 @pytest.mark.parametrize("kind", ["capture", "refund", "dispute"])
@@ -289,7 +290,9 @@ def test_a_line_that_does_not_say_what_it_is_about_is_for_people_and_the_rest_is
     trading.paid("kpay")
     trading.day_is_over()
     (line,) = _lines(trading, "kpay")
+    sign = 1 if kind == "capture" else -1
     about_nothing = {"id": "x", "type": kind, "capture": None, "refund_reference": None, "dispute": None}
+    about_nothing |= {"refund": None, "amount": sign * line["amount"], "net": sign * line["amount"] - line["fee"]}
     run = trading.reconcile("kpay", json.dumps([line | about_nothing, line]).encode())
     assert (run.booked, run.heard, trading.discrepancies()) == (1, [], ["missing_here"])
 
@@ -308,7 +311,7 @@ def test_a_chargeback_that_only_the_file_tells_of_is_booked_and_won_back(trading
     trading.acquirer.act(trading.shop.payment(order).id, "dispute")
     run = trading.reconcile("tpay")
     assert len(run.heard) == 1
-    assert trading.balances() == {"fees": 3300, "settled": -3300, "sales": -120000, "disputes": 120000}
+    assert trading.balances() == {"fees": 3300, "bank": -3300, "sales": -120000, "disputes": 120000}
     assert (trading.shop.state(order), trading.discrepancies()) == ("PAID", [])
 
 
@@ -343,11 +346,11 @@ LIES = (
             f"UPDATE ledger_entries SET amount = amount + 1 WHERE account = '{account}'",
             f"UPDATE ledger_entries SET amount = amount - 1 WHERE account = '{account}'",
         )
-        for account in ("fees", "settled", "disputes")
+        for account in ("fees", "bank", "disputes")
     ),
     ("UPDATE disputes SET state = 'WON'", "UPDATE disputes SET state = 'OPEN'"),
 )
-"""What could be wrong with what was settled or disputed, and how it is put right."""
+"""Corruptions of settled lines and disputes, and their repair."""
 
 
 def test_every_lie_about_what_was_settled_or_disputed_is_found(trading: Trading) -> None:
@@ -368,10 +371,10 @@ def test_what_was_settled_can_be_paid_out(trading: Trading) -> None:
     trading.refund(trading.paid("kpay"), 20000)
     trading.day_is_over()
     trading.reconcile("kpay")
-    assert payouts.available("TWD") == Money(120000 - 20000 - 3360, "TWD")
+    assert funds.available("TWD") == Money(120000 - 20000 - 3360, "TWD")
 
 
-# --- what cannot be read or had ---
+# --- unreadable or missing files ---
 
 
 def test_a_file_that_cannot_be_read_changes_nothing(shop: Shop) -> None:
@@ -411,18 +414,17 @@ def test_a_day_that_has_not_begun_and_a_provider_that_is_none_are_refused(shop: 
 
 
 def test_an_acquirer_that_does_not_answer_is_away(shop: Shop) -> None:
-    """Nobody listens at the address that the tests' shop has for it."""
+    """The tests' shop has an address without a listener."""
     for name in PROVIDERS:
+        shop.app.config[f"{name.upper()}_MOCKED"] = True
         with pytest.raises(Away, match="did not give its file"):
             reconcile.fetch(name, clock.now().date() - timedelta(days=1))
 
 
 @pytest.mark.parametrize("name", ["paypay", "tpay"])
 def test_where_there_is_no_call_for_files_people_have_to_bring_them(shop: Shop, name: str) -> None:
-    shop.app.config["SETTLED_ENV"] = "production"
     with pytest.raises(Refusal, match="has no call"):
         reconcile.fetch(name, clock.wall().date() - timedelta(days=2))
-    shop.app.config["SETTLED_ENV"] = "development"
 
 
 def test_kpays_csv_says_the_same_as_its_json(trading: Trading) -> None:

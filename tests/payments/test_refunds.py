@@ -1,18 +1,24 @@
-"""Money back: never more than came, never twice, and by itself when it pays nothing."""
+"""Refunds: never more than was captured, never twice, and automatic for unallocated captures."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 
 from shop.alerts.models import Alert
+from shop.core.actor import Actor
 from shop.core.db import db
-from shop.core.errors import Refusal
+from shop.core.errors import BadInput, Refusal
 from shop.core.money import Money
 from shop.ledger import book, chart
 from shop.orders.models import Order
-from shop.payments import refunds
-from shop.payments.models import Capture, Refund
-from tests.shop_fixtures import Race, Shop
+from shop.payments.records.models import Capture, Refund
+from shop.payments.refunds import apply, refunds
+from shop.settings import SETTINGS, BadSetting, CurrencyAmounts, read
+from tests.fakes import FakePay
+from tests.payments.outside_refunds import late_capture
+from tests.shop_fixtures import KETTLE, PRICES, Race, Shop
 
 
 def _paid(shop: Shop) -> tuple[Order, int]:
@@ -38,7 +44,7 @@ def _states(order: Order) -> list[str]:
 
 
 def alerts(shop: Shop) -> list[str]:
-    """The rules of all alerts that there are."""
+    """The rules of all alerts."""
     shop.turn(minutes=5)
     db.session.rollback()
     return list(db.session.scalars(db.select(Alert.rule)))
@@ -50,21 +56,21 @@ def _share(order: Order, percent: int) -> Money:
 
 def test_a_full_refund_takes_the_order_to_refunded(shop: Shop) -> None:
     order, capture = _paid(shop)
-    refunds.request(capture, order.total, reason="broken", by="sam")
-    assert shop.standing(order).key == "refund_pending"
+    refunds.request(capture, order.total, reason="broken", by=shop.sam)
+    assert shop.order_status(order).key == "refund_pending"
     shop.sweep()
     assert shop.state(order) == "REFUNDED"
-    assert shop.standing(order).key == "refunded"
+    assert shop.order_status(order).key == "refunded"
     assert book.balance(chart.receivable("fakepay"), "TWD") == Money(0, "TWD")
     assert book.balance(chart.REFUNDS, "TWD") == order.total
 
 
 def test_two_partial_refunds_go_through_partially_refunded(shop: Shop) -> None:
     order, capture = _paid(shop)
-    refunds.request(capture, _share(order, 40), reason="", by="sam")
+    refunds.request(capture, _share(order, 40), reason="", by=shop.sam)
     shop.sweep()
     assert shop.state(order) == "PARTIALLY_REFUNDED"
-    refunds.request(capture, _share(order, 60), reason="", by="sam")
+    refunds.request(capture, _share(order, 60), reason="", by=shop.sam)
     shop.sweep()
     assert shop.moves(order)[-3:] == ["PAID", "PARTIALLY_REFUNDED", "REFUNDED"]
 
@@ -73,7 +79,7 @@ def test_two_refunds_of_60_percent_at_once_exactly_one(shop: Shop, race: Race) -
     """Case 13."""
     order, capture = _paid(shop)
     share = _share(order, 60)
-    results = race(lambda _: refunds.request(capture, share, reason="", by="sam").id)
+    results = race(lambda _: refunds.request(capture, share, reason="", by=shop.sam).id)
     assert len([r for r in results if isinstance(r, str)]) == 1
     assert {r.code for r in results if isinstance(r, Refusal)} == {"not_refundable"}
     shop.sweep()
@@ -83,8 +89,8 @@ def test_two_refunds_of_60_percent_at_once_exactly_one(shop: Shop, race: Race) -
 def test_a_refund_webhook_before_the_refund_answer_finds_its_refund(shop: Shop) -> None:
     """Case 14."""
     order, capture = _paid(shop)
-    refund = refunds.request(capture, order.total, reason="", by="sam")
-    assert refunds.hear(refund.id, "DONE", "webhook") == "applied"
+    refund = refunds.request(capture, order.total, reason="", by=shop.sam)
+    assert apply.result(refund.id, "DONE", Actor.of_source("webhook")) == "applied"
     assert shop.state(order) == "REFUNDED"
     shop.sweep()
     assert _states(order) == ["DONE"]
@@ -93,44 +99,70 @@ def test_a_refund_webhook_before_the_refund_answer_finds_its_refund(shop: Shop) 
 def test_a_refund_form_with_stale_numbers_is_refused_and_shows_the_current_ones(shop: Shop) -> None:
     """Case 15."""
     order, capture = _paid(shop)
-    refunds.request(capture, _share(order, 10), reason="", by="sam", expected_refundable=order.total_amount)
+    refunds.request(capture, _share(order, 10), reason="", by=shop.sam, expected_refundable=order.total_amount)
     with pytest.raises(Refusal) as refused:
-        refunds.request(capture, _share(order, 10), reason="", by="kim", expected_refundable=order.total_amount)
+        refunds.request(capture, _share(order, 10), reason="", by=shop.kim, expected_refundable=order.total_amount)
     assert refused.value.details["refundable"] == order.total_amount - _share(order, 10).amount
     shop.sweep()
 
 
 def test_a_large_refund_waits_for_a_second_person(shop: Shop) -> None:
-    shop.app.config["REFUND_NEEDS_TWO"] = 1000
+    shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 1000}
     try:
         order, capture = _paid(shop)
-        refund = refunds.request(capture, order.total, reason="", by="sam")
+        refund = refunds.request(capture, order.total, reason="", by=shop.sam)
     finally:
-        shop.app.config["REFUND_NEEDS_TWO"] = 1_000_000
+        shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 1_000_000}
     shop.sweep()
     assert _states(order) == ["REQUESTED"]
     with pytest.raises(Refusal):
-        refunds.approve(refund.id, "sam")
-    refunds.approve(refund.id, "kim")
+        refunds.approve(refund.id, shop.sam)
+    refunds.approve(refund.id, shop.kim)
     with pytest.raises(Refusal):
-        refunds.approve(refund.id, "lee")
+        refunds.approve(refund.id, shop.colleague("lee"))
     shop.sweep()
     assert shop.state(order) == "REFUNDED"
 
 
+@pytest.mark.parametrize(("currency", "alone"), [("TWD", 120000), ("JPY", 5600), ("USD", 0)])
+def test_how_much_one_person_may_refund_is_said_for_each_currency(shop: Shop, currency: str, alone: int) -> None:
+    """A currency that is not listed always needs approval."""
+    shop.app.config["REFUND_NEEDS_TWO"] = CurrencyAmounts("TWD=120000,JPY=5600")
+    order = shop.order(currency=currency)
+    shop.acquirer.capture(shop.payment(order).id)
+    shop.hear(shop.payment(order))
+    refund = refunds.request(shop.capture(order), order.total, reason="", by=shop.sam)
+    assert refund.needs_two == (order.total_amount > alone)
+    if refund.needs_two:
+        refunds.approve(refund.id, shop.kim)
+    shop.sweep()
+    assert shop.state(order) == "REFUNDED"
+
+
+@pytest.mark.parametrize(
+    "text", ["1000000", "TWD", "TWD=", "TWD=-1", "TWD=1.5", "TDW=5", "twd=5", "TWD=1,TWD=2", "TWD=1,"]
+)
+def test_limits_in_other_words_or_currencies_end_the_start_with_a_sentence(text: str) -> None:
+    row = next(row for row in SETTINGS if row.name == "REFUND_NEEDS_TWO")
+    with pytest.raises(BadSetting, match=r"REFUND_NEEDS_TWO: .* is not minor units by currency"):
+        read([row], {"REFUND_NEEDS_TWO": text})
+
+
+def test_the_limits_of_the_currencies_are_worth_about_the_same() -> None:
+    row = next(row for row in SETTINGS if row.name == "REFUND_NEEDS_TWO")
+    kettles = [amount / PRICES[KETTLE][currency] for currency, amount in read([row], {})["REFUND_NEEDS_TWO"].items()]
+    assert len(kettles) == 3 and max(kettles) < 1.2 * min(kettles)
+
+
 def test_money_after_expiry_goes_back_by_itself(shop: Shop) -> None:
     """Case 11."""
-    order = shop.order()
-    payment = shop.payment(order)
-    shop.turn(minutes=31)
-    shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    order = late_capture(shop)
     shop.sweep()
     assert shop.state(order) == "EXPIRED"
     assert _states(order) == ["DONE"]
-    assert book.balance(chart.ASIDE, "TWD") == Money(0, "TWD")
-    standing = shop.standing(order)
-    assert (standing.key, standing.refunds[0].state) == ("late", "DONE")
+    assert book.balance(chart.UNALLOCATED_FUNDS, "TWD") == Money(0, "TWD")
+    status = shop.order_status(order)
+    assert (status.key, status.refunds[0].state) == ("late", "DONE")
 
 
 def test_the_second_of_two_payments_goes_back_by_itself_and_the_first_stays(shop: Shop) -> None:
@@ -147,7 +179,7 @@ def test_the_second_of_two_payments_goes_back_by_itself_and_the_first_stays(shop
 def test_a_refund_without_an_answer_is_sent_once(shop: Shop, fault: str) -> None:
     order, capture = _paid(shop)
     shop.acquirer.misbehave("refund", fault)
-    refund = refunds.request(capture, order.total, reason="", by="sam")
+    refund = refunds.request(capture, order.total, reason="", by=shop.sam)
     shop.sweep()
     if fault == "wait":
         theirs, money, _ = shop.acquirer.refunds[refund.id]
@@ -160,7 +192,7 @@ def test_a_refund_without_an_answer_is_sent_once(shop: Shop, fault: str) -> None
 
 def test_a_refund_that_fails_later_takes_the_order_back_to_paid(shop: Shop) -> None:
     order, capture = _paid(shop)
-    refund = refunds.request(capture, order.total, reason="", by="sam")
+    refund = refunds.request(capture, order.total, reason="", by=shop.sam)
     shop.sweep()
     theirs, money, _ = shop.acquirer.refunds[refund.id]
     shop.acquirer.refunds[refund.id] = (theirs, money, "REJECTED")
@@ -171,20 +203,16 @@ def test_a_refund_that_fails_later_takes_the_order_back_to_paid(shop: Shop) -> N
 
 def test_an_automatic_refund_that_is_refused_leaves_its_money_to_people(shop: Shop) -> None:
     shop.acquirer.misbehave("refund", "refuse")
-    order = shop.order()
-    payment = shop.payment(order)
-    shop.turn(minutes=31)
-    shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    order = late_capture(shop)
     shop.sweep()
     assert _states(order) == ["REJECTED"]
-    assert shop.standing(order).key == "review"
+    assert shop.order_status(order).key == "review"
 
 
 def test_a_refund_that_is_done_is_asked_about_again_until_there_is_an_answer(shop: Shop) -> None:
-    """A refund that failed later must not be missed because nobody answered on the day after."""
+    """A refund that failed later must not be missed because the acquirer was away on the next day."""
     order, capture = _paid(shop)
-    refund = refunds.request(capture, order.total, reason="", by="sam")
+    refund = refunds.request(capture, order.total, reason="", by=shop.sam)
     shop.sweep()
     shop.acquirer.refund_becomes(refund.id, "REJECTED")
     shop.acquirer.away = True
@@ -197,42 +225,42 @@ def test_a_refund_that_is_done_is_asked_about_again_until_there_is_an_answer(sho
 
 @pytest.fixture
 def cautious(shop: Shop) -> Shop:
-    """One person sends back half a kettle alone, and no more."""
-    shop.app.config["REFUND_NEEDS_TWO"] = 60000
+    """One person may refund half a kettle alone, and no more."""
+    shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 60000}
     return shop
 
 
 def test_one_person_alone_sends_back_no_more_in_parts_than_at_once(cautious: Shop) -> None:
     order, capture = _paid(cautious)
     half = _share(order, 50)
-    assert not refunds.request(capture, half, reason="", by="sam").needs_two
-    second = refunds.request(capture, half, reason="", by="sam")
+    assert not refunds.request(capture, half, reason="", by=cautious.sam).needs_two
+    second = refunds.request(capture, half, reason="", by=cautious.sam)
     assert second.needs_two
     cautious.sweep()
     assert cautious.state(order) == "PARTIALLY_REFUNDED"
-    refunds.approve(second.id, "kim")
+    refunds.approve(second.id, cautious.kim)
     cautious.sweep()
     assert cautious.state(order) == "REFUNDED"
 
 
 @pytest.mark.parametrize("by", ["sam", "kim"])
 def test_a_refund_that_waits_for_a_second_person_can_be_called_off(cautious: Shop, by: str) -> None:
-    cautious.app.config["REFUND_NEEDS_TWO"] = 0
+    cautious.app.config["REFUND_NEEDS_TWO"] = {"TWD": 0}
     ada = cautious.customer(credit=1000)
     order = cautious.paid_order(customer=ada, credit=1000)
-    asked = refunds.request_all(order.id, reason="", by="sam")
+    asked = refunds.request_all(order.id, reason="", by=cautious.sam)
     for refund in asked:
-        refunds.decline(refund.id, by)
-        with pytest.raises(Refusal, match="no such refund"):
-            refunds.decline(refund.id, by)
+        refunds.decline(refund.id, cautious.colleague(by))
+        with pytest.raises(Refusal, match="No such refund is waiting for approval"):
+            refunds.decline(refund.id, cautious.colleague(by))
         with pytest.raises(Refusal):
-            refunds.approve(refund.id, "lee")
+            refunds.approve(refund.id, cautious.colleague("lee"))
     cautious.sweep()
-    assert cautious.standing(order).key == "paid"
-    again = refunds.request_all(order.id, reason="", by="sam")
+    assert cautious.order_status(order).key == "paid"
+    again = refunds.request_all(order.id, reason="", by=cautious.sam)
     assert [one.money for one in again] == [one.money for one in asked]
     for refund in again:
-        refunds.approve(refund.id, "kim")
+        refunds.approve(refund.id, cautious.kim)
     cautious.sweep()
     assert (cautious.state(order), cautious.credit(ada)) == ("REFUNDED", 1000)
     assert not alerts(cautious), "calling off is no refusal by an acquirer"
@@ -240,18 +268,31 @@ def test_a_refund_that_waits_for_a_second_person_can_be_called_off(cautious: Sho
 
 def test_what_waits_for_a_second_person_is_not_promised_to_the_buyer(cautious: Shop) -> None:
     order, capture = _paid(cautious)
-    refund = refunds.request(capture, order.total, reason="", by="sam")
-    standing = cautious.standing(order)
-    assert (standing.key, standing.refunds, standing.final) == ("paid", (), False)
-    refunds.approve(refund.id, "kim")
-    assert cautious.standing(order).key == "refund_pending"
+    refund = refunds.request(capture, order.total, reason="", by=cautious.sam)
+    status = cautious.order_status(order)
+    assert (status.key, status.refunds, status.final) == ("paid", (), False)
+    refunds.approve(refund.id, cautious.kim)
+    assert cautious.order_status(order).key == "refund_pending"
 
 
 def test_of_eight_who_call_off_and_approve_at_once_one_wins(cautious: Shop, race: Race) -> None:
     order, capture = _paid(cautious)
-    refund = refunds.request(capture, order.total, reason="", by="sam").id
+    refund = refunds.request(capture, order.total, reason="", by=cautious.sam).id
     decides = {0: refunds.approve, 1: refunds.decline}
-    results = race(lambda n: decides[n % 2](refund, f"kim{n}"))
+    results = race(lambda n: decides[n % 2](refund, cautious.colleague(f"kim{n}")))
     assert len([r for r in results if r is None]) == 1
     cautious.sweep()
     assert (cautious.state(order), _states(order)) in [("REFUNDED", ["DONE"]), ("PAID", ["REJECTED"])]
+
+
+def test_an_amount_that_the_acquirer_cannot_send_back_is_refused_when_it_is_asked_for(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    able = replace(FakePay.capabilities, steps={"TWD": 100})
+    monkeypatch.setattr(FakePay, "capabilities", able)
+    order, capture = _paid(shop)
+    with pytest.raises(BadInput, match=r"Fakepay refunds only multiples of NT\$1\.00 TWD"):
+        refunds.request(capture, Money(1050, "TWD"), reason="", by=shop.sam)
+    refunds.request(capture, Money(1100, "TWD"), reason="", by=shop.sam)
+    shop.sweep()
+    assert shop.state(order) == "PARTIALLY_REFUNDED"

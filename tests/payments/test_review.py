@@ -1,64 +1,66 @@
-"""Wrong money waits for people: they take it or send it back, and the order goes on."""
+"""Wrong amounts wait for staff: they accept or refund them, and the order continues."""
 
 from __future__ import annotations
 
 import pytest
 
-from shop.checkout import closing
-from shop.core.db import writing
+from shop.checkout import end_order
+from shop.core.db import transaction
 from shop.core.errors import Refusal
 from shop.core.money import Money
 from shop.inventory import stock
 from shop.ledger import book, chart
 from shop.orders.models import Order
-from shop.payments import refunds, settle
+from shop.payments.refunds import refunds
+from shop.payments.updates.apply import accept
+from tests.payments.outside_refunds import late_capture
 from tests.shop_fixtures import KETTLE, PRICES, Race, Shop
 
 PRICE = PRICES[KETTLE]["TWD"]
 
 
 def _wrong(shop: Shop, difference: int = -100, currency: str = "TWD", **more: int) -> Order:
-    """An order for which another amount has come."""
+    """An order with a capture of another amount."""
     order = shop.order(**more)  # type: ignore[arg-type]
     due = order.to_pay.amount
     shop.acquirer.capture(shop.payment(order).id, money=Money(due + difference, currency))
     shop.hear(shop.payment(order))
-    assert shop.standing(order).key == "review"
+    assert shop.order_status(order).key == "review"
     return order
 
 
 @pytest.mark.parametrize("difference", [-100, 100])
 def test_people_accept_another_amount_and_the_difference_is_booked(shop: Shop, difference: int) -> None:
     order = _wrong(shop, difference)
-    settle.accept(shop.capture(order), by="sam", note="close enough")
+    accept(shop.capture(order), by=shop.sam, note="close enough")
     assert shop.state(order) == "PAID"
-    assert shop.captures(order) == ["paid"]
-    assert shop.standing(order).key == "paid"
-    assert shop.standing(order).order.accepted == Money(PRICE + difference, "TWD")
+    assert shop.captures(order) == ["pays_order"]
+    assert shop.order_status(order).key == "paid"
+    assert shop.order_status(order).order.accepted == Money(PRICE + difference, "TWD")
     assert book.balance(chart.SALES, "TWD") == Money(-PRICE, "TWD")
     assert book.balance(chart.DIFFERENCES, "TWD") == Money(-difference, "TWD")
-    assert book.balance(chart.ASIDE, "TWD") == Money(0, "TWD")
+    assert book.balance(chart.UNALLOCATED_FUNDS, "TWD") == Money(0, "TWD")
 
 
 def test_an_accepted_order_is_refunded_when_what_came_has_gone_back(shop: Shop) -> None:
     order = _wrong(shop, -100)
-    settle.accept(shop.capture(order), by="sam")
-    refunds.request_all(order.id, reason="", by="sam")
+    accept(shop.capture(order), by=shop.sam)
+    refunds.request_all(order.id, reason="", by=shop.sam)
     shop.sweep()
     assert shop.state(order) == "REFUNDED"
 
 
 def test_accepting_takes_credit_into_account(shop: Shop) -> None:
     order = _wrong(shop, -100, customer=shop.customer(credit=50000), credit=50000)
-    settle.accept(shop.capture(order), by="sam")
-    assert shop.standing(order).order.accepted == Money(PRICE - 100, "TWD")
+    accept(shop.capture(order), by=shop.sam)
+    assert shop.order_status(order).order.accepted == Money(PRICE - 100, "TWD")
     assert book.balance(chart.SALES, "TWD") == Money(-PRICE, "TWD")
 
 
 def test_eight_people_accept_at_once_and_one_does(shop: Shop, race: Race) -> None:
     order = _wrong(shop)
     capture = shop.capture(order)
-    results = race(lambda number: settle.accept(capture, by=f"person {number}"))
+    results = race(lambda number: accept(capture, by=shop.colleague(f"person{number}")))
     assert results.count(None) == 1
     assert {r.code for r in results if isinstance(r, Refusal)} == {"not_to_accept"}
     assert shop.moves(order).count("PAID") == 1
@@ -71,9 +73,9 @@ def test_one_accepts_and_another_refunds_at_once_and_only_one_of_both_happens(sh
 
     def do(number: int) -> str:
         if number % 2:
-            settle.accept(capture, by="sam")
+            accept(capture, by=shop.sam)
             return "accepted"
-        refunds.request(capture, money, reason="", by="kim")
+        refunds.request(capture, money, reason="", by=shop.kim)
         return "refunded"
 
     results = race(do)
@@ -89,7 +91,7 @@ def test_one_accepts_and_another_refunds_at_once_and_only_one_of_both_happens(sh
 def test_another_currency_can_only_be_refunded(shop: Shop) -> None:
     order = _wrong(shop, 0, "JPY")
     with pytest.raises(Refusal) as refused:
-        settle.accept(shop.capture(order), by="sam")
+        accept(shop.capture(order), by=shop.sam)
     assert refused.value.code == "not_to_accept"
 
 
@@ -99,12 +101,12 @@ def test_wrong_money_that_went_back_lets_the_order_go_on_with_ten_minutes_at_lea
     assert shop.state(order) == "WAITING_PAYMENT", "while people look, time stands still"
     with pytest.raises(Refusal):
         shop.cancel(order)
-    refunds.request(shop.capture(order), Money(PRICE - 100, "TWD"), reason="wrong amount", by="sam")
+    refunds.request(shop.capture(order), Money(PRICE - 100, "TWD"), reason="wrong amount", by=shop.sam)
     shop.sweep()
-    standing = shop.standing(order)
-    assert standing.key == "choose"
-    assert "pay" in standing.can
-    assert (standing.order.pay_by - standing.now).total_seconds() >= 595
+    status = shop.order_status(order)
+    assert status.key == "choose"
+    assert "pay" in status.can
+    assert (status.order.pay_by - status.now).total_seconds() >= 595
     again = shop.pay_again(order)
     shop.acquirer.capture(again.id)
     shop.hear(again)
@@ -114,17 +116,17 @@ def test_wrong_money_that_went_back_lets_the_order_go_on_with_ten_minutes_at_lea
 def test_while_people_look_no_other_payment_stays_open(shop: Shop) -> None:
     order = shop.order()
     first = shop.payment(order)
-    closing.cancel_payment(order.id)
+    end_order.cancel_payment(order.id)
     second = shop.pay_again(order, "otherpay")
     shop.acquirer.capture(first.id, money=Money(PRICE - 100, "TWD"))
     shop.hear(first)
-    assert shop.standing(order).key == "review"
+    assert shop.order_status(order).key == "review"
     shop.turn(minutes=1)
     assert [p.state for p in shop.payments(order)] == ["CAPTURED", "CANCELLED"]
     assert shop.acquirer.payments[second.id].state == "CANCELLED"
-    refunds.request(shop.capture(order), Money(PRICE - 100, "TWD"), reason="", by="sam")
+    refunds.request(shop.capture(order), Money(PRICE - 100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
-    assert "pay" in shop.standing(order).can
+    assert "pay" in shop.order_status(order).can
     again = shop.pay_again(order)
     shop.acquirer.capture(again.id)
     shop.hear(again)
@@ -135,7 +137,7 @@ def test_while_people_look_no_other_payment_stays_open(shop: Shop) -> None:
 def test_after_a_review_nobody_comes_back_to_the_order_expires(shop: Shop) -> None:
     order = _wrong(shop)
     shop.turn(minutes=40)
-    refunds.request(shop.capture(order), Money(PRICE - 100, "TWD"), reason="", by="sam")
+    refunds.request(shop.capture(order), Money(PRICE - 100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     shop.turn(minutes=11)
     assert shop.state(order) == "EXPIRED"
@@ -144,11 +146,11 @@ def test_after_a_review_nobody_comes_back_to_the_order_expires(shop: Shop) -> No
 
 def test_half_of_the_wrong_money_back_is_not_enough(shop: Shop) -> None:
     order = _wrong(shop)
-    refunds.request(shop.capture(order), Money(1000, "TWD"), reason="", by="sam")
+    refunds.request(shop.capture(order), Money(1000, "TWD"), reason="", by=shop.sam)
     shop.sweep()
-    assert shop.standing(order).key == "review"
+    assert shop.order_status(order).key == "review"
     with pytest.raises(Refusal):
-        settle.accept(shop.capture(order), by="sam")
+        accept(shop.capture(order), by=shop.sam)
 
 
 def test_wrong_money_for_an_expired_order_is_accepted_only_while_its_goods_are_there(shop: Shop) -> None:
@@ -158,30 +160,25 @@ def test_wrong_money_for_an_expired_order_is_accepted_only_while_its_goods_are_t
     for payment in payments:
         shop.acquirer.capture(payment.id, money=Money(PRICE - 100, "TWD"))
         shop.hear(payment)
-    settle.accept(shop.capture(orders[0]), by="sam")
+    accept(shop.capture(orders[0]), by=shop.sam)
     assert shop.state(orders[0]) == "PAID"
-    with writing():
+    with transaction():
         stock.receive(KETTLE, -shop.can_sell(), "adjustment")
     with pytest.raises(Refusal) as refused:
-        settle.accept(shop.capture(orders[1]), by="sam")
+        accept(shop.capture(orders[1]), by=shop.sam)
     assert refused.value.code == "nothing_to_hold"
-    refunds.request(shop.capture(orders[1]), Money(PRICE - 100, "TWD"), reason="", by="sam")
+    refunds.request(shop.capture(orders[1]), Money(PRICE - 100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     assert shop.state(orders[1]) == "EXPIRED"
-    assert shop.standing(orders[1]).key == "expired"
+    assert shop.order_status(orders[1]).key == "expired"
 
 
 def test_an_automatic_refund_that_is_rejected_waits_for_people_until_another_one_is_done(shop: Shop) -> None:
-    order = shop.order()
-    payment = shop.payment(order)
-    shop.turn(minutes=31)
-    shop.acquirer.capture(payment.id)
-    shop.acquirer.misbehave("refund", "refuse")
-    shop.hear(payment)
+    order = late_capture(shop, "refuse")
     shop.sweep()
     assert [r.state for r in shop.refunds(order)] == ["REJECTED"]
-    assert shop.standing(order).key == "review"
-    refunds.request(shop.capture(order), order.total, reason="by hand", by="sam")
+    assert shop.order_status(order).key == "review"
+    refunds.request(shop.capture(order), order.total, reason="by hand", by=shop.sam)
     shop.sweep()
-    assert shop.standing(order).key == "late"
-    assert shop.standing(order).order.review_since is None
+    assert shop.order_status(order).key == "late"
+    assert shop.order_status(order).order.review_since is None

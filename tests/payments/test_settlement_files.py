@@ -1,4 +1,4 @@
-"""Whatever bytes come as a settlement file, an adapter reads lines or says that they are malformed."""
+"""Parsing of settlement files: any bytes give lines or the error that they are malformed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from shop import settings
 from shop.core.money import Money
-from shop.payments.provider import Malformed, PaymentProvider, SettlementLine
+from shop.payments.providers.interface import Malformed, PaymentProvider, SettlementLine
 from shop.payments.providers.kpay import KPay
 from shop.payments.providers.paypay import PayPay
 from shop.payments.providers.stripe import Stripe
@@ -66,7 +66,7 @@ FILES: dict[type[PaymentProvider], bytes] = {
 
 
 def provider(cls: type[PaymentProvider]) -> PaymentProvider:
-    config = settings.read(cls.SETTINGS, {}) | dict.fromkeys(
+    config = settings.read(cls.SETTINGS, {"SETTLED_ENV": "development"}) | dict.fromkeys(
         ("ACQUIRER_URL", "ACQUIRER_PUBLIC_URL"), "http://a.example"
     )
     return cls(config, lambda: None)  # type: ignore[arg-type, return-value]
@@ -85,10 +85,10 @@ def test_every_acquirers_file_says_the_same_in_our_words() -> None:
     ]
     sale, void = read(Tpay, FILES[Tpay])
     assert sale == SettlementLine("Sale:C1:", "capture", "C1", twd(120000), twd(3300), NOON, "P1", "C1")
-    assert void == SettlementLine("Void:C1:R1", "void", "R1", twd(-120000), twd(-3300), NOON, "P1", "C1")
+    assert void == SettlementLine("Void:C1:R1", "void", "R1", twd(-120000), twd(-3300), NOON, "P1", "C1", "P1:R1")
     taken, back = read(PayPay, FILES[PayPay])
     assert taken == SettlementLine("capture:77:", "capture", "77", yen(5600), yen(111), NOON, "P1", "77")
-    assert back == SettlementLine("refund:77:R1", "refund", "R1", yen(-600), yen(0), NOON, "P1", "77")
+    assert back == SettlementLine("refund:77:R1", "refund", "R1", yen(-600), yen(0), NOON, "P1")
 
 
 def test_what_stripe_pays_out_is_left_out_and_what_else_it_takes_is_for_people_to_look_at() -> None:
@@ -187,7 +187,7 @@ def test_what_cannot_be_or_does_not_add_up_is_malformed(cls: type[PaymentProvide
 @pytest.mark.parametrize("cls", FILES)
 @given(data=st.data())
 def test_any_bytes_are_lines_or_malformed(cls: type[PaymentProvider], data: st.DataObject) -> None:
-    """Noise, and real files with a piece of noise in them."""
+    """Random bytes, and real files with random bytes in them."""
     whole = FILES[cls]
     start = data.draw(st.integers(0, len(whole)))
     end = data.draw(st.integers(start, len(whole)))

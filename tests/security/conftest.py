@@ -1,4 +1,4 @@
-"""A shop with people in it, every address of it, and a way to see whether anything was changed."""
+"""A shop with customers and guests, all its routes, and a comparison of all its rows."""
 
 from __future__ import annotations
 
@@ -13,34 +13,25 @@ from werkzeug.test import TestResponse
 
 from shop.accounts import signin
 from shop.core.db import db
+from shop.http_kit.request_guard import MACHINE_PATHS
 from shop.orders.models import Order
-from shop.web.guard import MACHINE_PATHS
 from tests.shop_fixtures import PEN, Shop
 from tests.web.conftest import Visitor
 
 PASSWORD = "correct horse battery staple"
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
-MAY_CHANGE = frozenset({"next_check_at", "returned_at", "checks", "asked_at", "answered_at"})
-"""Columns of a payment that looking at an order may touch: they only say when it is asked about."""
-
-
-class Browser(FlaskClient):
-    """Each request stands for itself, as it does on a server: nothing of the last one is left in `g`."""
-
-    def open(self, *args: Any, **kwargs: Any) -> TestResponse:
-        with self.application.app_context():
-            return super().open(*args, **kwargs)
+MAY_CHANGE = frozenset({"next_check_at", "returned_at", "checks", "polled_at", "answered_at", "watched_until"})
+"""Columns of a payment that a view of its order may change: they only schedule its next poll."""
 
 
 @pytest.fixture
-def unhurried(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests ask more often than people do."""
+def unhurried(app: Flask) -> None:
+    """Without rate limits, because these tests send more requests than people do."""
     app.config["RATE_LIMITS"] = False
-    monkeypatch.setattr(app, "test_client_class", Browser)
 
 
 class People:
-    """A guest with an order, and customers with accounts; `client` is a browser, `order` what it bought."""
+    """A guest with an order, and customers with accounts; `client` is a browser, `order` its order."""
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
@@ -54,7 +45,7 @@ class People:
         return db.session.scalars(db.select(Order).where(Order.token == token)).one()
 
     def customer(self, name: str, *roles: str) -> Visitor:
-        """Somebody who is signed in."""
+        """A signed-in customer."""
         with self.shop.app.app_context():
             signin.create(f"{name}@example.com", name.capitalize(), PASSWORD, roles)
         visitor = Visitor(self.shop.app)
@@ -71,7 +62,7 @@ def people(shop: Shop, unhurried: None) -> Iterator[People]:
 
 
 def addresses(app: Flask, *methods: str) -> list[tuple[str, str]]:
-    """(method, path with its <placeholders>) of every route but static files, of those methods."""
+    """(method, path with its <placeholders>) of every route with those methods, except static files."""
     return sorted(
         (method, rule.rule)
         for rule in app.url_map.iter_rules()
@@ -81,18 +72,18 @@ def addresses(app: Flask, *methods: str) -> list[tuple[str, str]]:
 
 
 def of_people(path: str) -> bool:
-    """Whether a browser's cookie counts there."""
+    """True for paths where the browser's cookie counts."""
     return not path.startswith(MACHINE_PATHS)
 
 
 def filled(path: str, order: Order, token: str = "") -> str:
-    """The path with something real in its places."""
+    """The path with its placeholders filled in."""
     real = {"token": token or order.token, "sku": PEN, "slug": "pen", "handle": "0" * 64, "signed": "x", "name": "kpay"}
     return re.sub(r"<(?:\w+:)?(\w+)>", lambda place: real.get(place[1], "1"), path)
 
 
 def ask(client: FlaskClient, method: str, path: str, **more: Any) -> TestResponse:
-    """The answer; of a stream only its beginning."""
+    """The response; of a stream only its beginning."""
     answer = client.open(path, method=method, buffered=False, **more)
     if answer.is_streamed and answer.mimetype == "text/event-stream":
         answer.close()
@@ -100,7 +91,7 @@ def ask(client: FlaskClient, method: str, path: str, **more: Any) -> TestRespons
 
 
 def all_rows(*tables: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Everything that these tables hold (all tables without names), but for MAY_CHANGE."""
+    """All rows of these tables (by default of all), except MAY_CHANGE."""
     db.session.rollback()
     chosen = [table for table in db.metadata.sorted_tables if not tables or table.name in tables]
     return {

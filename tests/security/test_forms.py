@@ -1,4 +1,4 @@
-"""Attacks 4 and 6: no page of somebody else's can make a visitor change anything, or read what a visitor sees."""
+"""Attacks 4 and 6: another site's page cannot make a visitor's browser change or read anything."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ELSEWHERE = {"Origin": "https://evil.example", "Referer": "https://evil.example/
 
 @pytest.mark.parametrize("headers", [{}, ELSEWHERE, HTMX | ELSEWHERE], ids=["bare", "from elsewhere", "as htmx"])
 def test_every_form_without_its_token_is_400_and_changes_nothing(people: People, headers: dict[str, str]) -> None:
-    """Attack 4: every route that changes something, signed in and holding the order's link."""
+    """Attack 4: every route that writes, signed in and with the order's link."""
     visitor = people.customer("mei")
     before, asked = all_rows(), 0
     for method, path in addresses(people.shop.app, *CHANGING):
@@ -53,7 +53,7 @@ def test_one_visitors_token_is_of_no_use_to_another(people: People) -> None:
 
 
 def test_machines_that_need_no_token_prove_themselves_and_their_cookie_counts_for_nothing(people: People) -> None:
-    """Attack 4: signed in, with an own order, and yet nothing is let in."""
+    """Attack 4: signed in, with an own order, and still refused."""
     visitor = people.customer("mei")
     before = all_rows("orders", "payments", "clock_offset", "carts")
     machines = [(m, p) for m, p in addresses(people.shop.app, *CHANGING) if not of_people(p)]
@@ -66,7 +66,7 @@ def test_machines_that_need_no_token_prove_themselves_and_their_cookie_counts_fo
 
 
 def test_looking_at_every_page_changes_nothing_but_when_the_acquirer_is_asked(people: People, shop: Shop) -> None:
-    """Attack 4: a link or a picture on a foreign page can only look."""
+    """Attack 4: a link or picture on a foreign page can only read."""
     visitor = people.customer("mei")
     visitor.add(PEN)
     before, looked = all_rows(), 0
@@ -87,7 +87,7 @@ def test_no_foreign_page_may_read_an_answer_or_a_stream(people: People) -> None:
 
 
 def test_the_cookie_stays_at_home(app: Flask) -> None:
-    """Attack 6: other sites' forms come without it, and no script can read it."""
+    """Attack 6: other sites' forms are sent without it, and no script can read it."""
     cookies = app.test_client().get("/sign-in").headers.getlist("Set-Cookie")
     assert cookies
     for cookie in cookies:

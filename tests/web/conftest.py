@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import html
 import re
+from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, Response
+from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
+
+from shop.catalogue.models import Product
+from shop.core.db import db, transaction
+from shop.orders import links
+from shop.orders.models import Order
 
 BUYER = {
     "email": "ada@example.com",
@@ -22,11 +29,19 @@ BUYER = {
 HTMX = {"HX-Request": "true"}
 
 
+class Browser(FlaskClient):
+    """Each request is independent, as on a server: nothing of the last one is left in `g`."""
+
+    def open(self, *args: Any, **kwargs: Any) -> TestResponse:
+        with self.application.app_context():
+            return super().open(*args, **kwargs)
+
+
 class Visitor:
-    """Somebody with a cookie. `post` takes the form's token from the page that was looked at last."""
+    """A browser with a cookie. `post` takes the form's token from the last page."""
 
     def __init__(self, app: Flask) -> None:
-        self.client = app.test_client()
+        self.client = Browser(app, Response, use_cookies=True)
         self.page = ""
 
     def get(self, path: str, **kwargs: object) -> TestResponse:
@@ -48,17 +63,21 @@ class Visitor:
     def checkout(self, **changed: str) -> TestResponse:
         """Fill in the checkout and press the button; None leaves a field out."""
         self.get("/checkout")
-        return self.post("/checkout", {**BUYER, "key": self.field("key"), **changed})
+        return self.post("/checkout", {**self.filled(), **changed})
+
+    def filled(self) -> dict[str, object]:
+        """The checkout form on the page, filled in: hidden fields and contact data."""
+        return {**{name: self.field(name) for name in ("key", "terms", "shown", "buyer")}, **BUYER}
 
     def order(self, **changed: str) -> str:
-        """Buy a kettle as far as the order's page; its path."""
+        """Place an order for a kettle; the path of its page."""
         self.add()
         response = self.checkout(**changed)
         assert response.status_code == 303, response.text
         return str(response.location)
 
     def cart(self) -> dict[str, int]:
-        """What is in the cart, as its page says."""
+        """Contents of the cart page."""
         page = self.get("/cart").text
         return {sku: int(n) for sku, n in re.findall(r'id="quantity-([^"]+)"[^>]* value="(\d+)"', page)}
 
@@ -70,6 +89,18 @@ class Visitor:
     def _look(self, response: TestResponse) -> None:
         if response.mimetype == "text/html" and "csrf_token" in response.text:
             self.page = response.text
+
+
+def return_path(order: Order) -> str:
+    """The address to which the acquirer redirects the order's customer."""
+    return f"/return/{links.return_token(order.number, order.token)}"
+
+
+def reprice(sku: str, amount: int) -> None:
+    """Change a price in TWD, in minor units."""
+    with transaction():
+        product = db.session.scalars(db.select(Product).where(Product.sku == sku)).one()
+        product.prices = {**product.prices, "TWD": amount}
 
 
 def title(response: TestResponse) -> str:

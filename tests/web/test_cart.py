@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
+from flask import Flask
 
 from shop.checkout import cart
-from tests.shop_fixtures import KETTLE, PEN
-from tests.web.conftest import HTMX, Visitor
+from shop.checkout.models import Cart, CartLine
+from shop.core.db import db, transaction
+from tests.shop_fixtures import KETTLE, PEN, PRICES, Race, Shop
+from tests.web.conftest import HTMX, Visitor, reprice
 
-NO_QUANTITY = ["0", "-1", "1000000000", "abc", "", "1.5", "1e3", "99999999999999999999999", "٣", " ", "100"]
+NO_QUANTITY = ["0", "-1", "1000000000", "abc", "", "1.5", "1e3", "99999999999999999999999", " ", "100"]
 
 
 @pytest.mark.parametrize("quantity", NO_QUANTITY)
@@ -17,7 +22,7 @@ def test_a_quantity_that_is_none_is_refused_with_a_sentence_and_the_cart_is_kept
 ) -> None:
     visitor.add(KETTLE, 2)
     response = visitor.add(PEN, quantity)
-    assert response.status_code == 422 and "Please choose a" in response.text
+    assert response.status_code == 422 and "Enter a whole number from 1 to 99." in response.text
     assert visitor.cart() == {KETTLE: 2}
 
 
@@ -34,32 +39,78 @@ def test_a_change_to_no_quantity_is_refused_beside_its_line(visitor: Visitor, qu
 def test_an_unknown_sku_is_refused_and_the_cart_is_kept(visitor: Visitor, sku: str) -> None:
     visitor.add(KETTLE, 2)
     response = visitor.post("/cart/lines", {"sku": sku, "quantity": "1"})
-    assert response.status_code in (404, 422) and "We do not sell that." in response.text
+    assert response.status_code in (404, 422) and "We do not sell this product." in response.text
     assert visitor.cart() == {KETTLE: 2}
 
 
-def test_adding_the_same_again_adds_up_to_99(visitor: Visitor) -> None:
+def test_more_than_99_of_one_product_are_refused_with_a_sentence_and_nothing_is_added(visitor: Visitor) -> None:
     visitor.add(KETTLE, 60)
-    visitor.add(KETTLE, 60)
+    response = visitor.add(KETTLE, 60)
+    assert response.status_code == 422
+    assert "You can order at most 99 of one product. Your cart already contains 60. Nothing was added." in (
+        response.text
+    )
+    assert visitor.post("/cart/lines", {"sku": KETTLE, "quantity": "60"}, headers=HTMX).status_code == 422
+    assert visitor.cart() == {KETTLE: 60}
+    visitor.add(KETTLE, 39)
     assert visitor.cart() == {KETTLE: 99}
 
 
-def test_what_is_taken_out_can_be_put_back(visitor: Visitor) -> None:
+def test_eight_who_add_at_once_never_have_more_than_99_and_each_is_told_what_there_is(shop: Shop, race: Race) -> None:
+    cart_id = shop.cart((KETTLE, 51))
+    results = race(lambda _: cart.add(cart_id, KETTLE, 8))
+    assert sorted(r for r in results if isinstance(r, int)) == [59, 67, 75, 83, 91, 99]
+    assert [r.code for r in results if isinstance(r, cart.TooMany)] == ["too_many"] * 2
+    db.session.rollback()
+    assert cart.load(cart_id).units == 99
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX])
+def test_undo_puts_back_what_was_taken_out_once_however_often_it_is_pressed(visitor: Visitor, headers: dict) -> None:
+    undo = taken_out(visitor, 3)
+    for _ in range(2):
+        response = visitor.post("/cart/lines", undo, headers=headers)
+        assert response.status_code == (200 if headers else 303)
+        assert visitor.cart() == {KETTLE: 3}
+    assert "was removed from your cart" not in visitor.get(f"/cart?removed={KETTLE}&quantity=3").text
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX])
+def test_an_undo_whose_cart_has_changed_since_says_so_and_changes_nothing(visitor: Visitor, headers: dict) -> None:
+    undo = taken_out(visitor, 3)
+    visitor.add(KETTLE, 2)
+    response = visitor.post("/cart/lines", undo, headers=headers)
+    assert response.status_code == 409
+    assert "Nothing was added. Your cart has changed and now contains 2 of this product." in response.text
+    assert visitor.cart() == {KETTLE: 2}
+
+
+def test_remove_pressed_twice_still_offers_to_put_back(visitor: Visitor) -> None:
     visitor.add(KETTLE, 3)
+    visitor.get("/cart")
+    seen = visitor.field("seen")
+    answers = [visitor.post(f"/cart/lines/{KETTLE}/remove", {"seen": seen}) for _ in range(2)]
+    assert {answer.location for answer in answers} == {f"/cart?removed={KETTLE}&quantity=3"}
+    assert visitor.cart() == {}
+
+
+def taken_out(visitor: Visitor, quantity: int) -> dict[str, object]:
+    """The fields of the form that restores the removed line."""
+    visitor.add(KETTLE, quantity)
     visitor.get("/cart")
     response = visitor.post(f"/cart/lines/{KETTLE}/remove")
     assert response.status_code == 303
     page = visitor.get(response.location).text
-    assert "Kettle is out of the cart." in page and visitor.field("quantity") == "3"
-    visitor.post("/cart/lines", {"sku": KETTLE, "quantity": "3", "from": "cart"})
-    assert visitor.cart() == {KETTLE: 3}
+    assert "Kettle was removed from your cart." in page and visitor.cart() == {}
+    visitor.page = page
+    return {name: visitor.field(name) for name in ("sku", "quantity", "from", "seen")}
 
 
 def test_a_change_to_nothing_takes_it_out_with_a_way_back(visitor: Visitor) -> None:
     visitor.add(KETTLE, 3)
     visitor.get("/cart")
     response = visitor.post(f"/cart/lines/{KETTLE}", {"quantity": "0"}, headers=HTMX)
-    assert "Kettle is out of the cart." in response.text and visitor.cart() == {}
+    assert "Kettle was removed from your cart." in response.text and visitor.cart() == {}
 
 
 @pytest.mark.parametrize(
@@ -67,14 +118,23 @@ def test_a_change_to_nothing_takes_it_out_with_a_way_back(visitor: Visitor) -> N
 )
 def test_an_address_cannot_make_the_cart_say_what_it_likes(visitor: Visitor, query: str) -> None:
     response = visitor.get(f"/cart?{query}")
-    assert response.status_code == 200 and "is out of the cart" not in response.text
+    assert response.status_code == 200 and "was removed from your cart" not in response.text
 
 
 def test_with_htmx_adding_answers_with_the_badge_and_an_announcement(visitor: Visitor) -> None:
     visitor.get("/products/kettle")
     fragment = visitor.post("/cart/lines", {"sku": KETTLE, "quantity": "2"}, headers=HTMX).text
     assert "<html" not in fragment and "2 × Kettle are in your cart." in fragment
+    again = visitor.post("/cart/lines", {"sku": KETTLE, "quantity": "3"}, headers=HTMX).text
+    assert "5 × Kettle are in your cart." in again, "the total"
     assert '<hx-partial hx-target="#cart-badge"' in fragment and '<hx-partial hx-target="#live"' in fragment
+
+
+def test_without_htmx_adding_says_how_many_there_are_in_all(visitor: Visitor) -> None:
+    visitor.add(KETTLE, 2)
+    visitor.add(KETTLE, 3)
+    assert "5 × Kettle are in your cart." in visitor.get("/cart").text
+    assert "are in your cart" not in visitor.get("/cart").text, "once"
 
 
 def test_the_cart_can_be_paid_in_another_currency(visitor: Visitor) -> None:
@@ -96,7 +156,7 @@ def test_a_form_without_its_token_changes_nothing(visitor: Visitor) -> None:
 def test_a_cart_that_does_not_exist_any_more_is_an_empty_one(visitor: Visitor) -> None:
     with visitor.client.session_transaction() as cookie:
         cookie["cart"] = "gone"
-    assert "Nothing in here yet." in visitor.get("/cart").text
+    assert "Your cart is empty" in visitor.get("/cart").text
     visitor.add(KETTLE)
     assert visitor.cart() == {KETTLE: 1}
 
@@ -106,16 +166,52 @@ def test_a_moved_price_is_shown_before_the_checkout_and_can_be_accepted(visitor:
     with visitor.client.session_transaction() as cookie:
         cart_id = cookie["cart"]
     with app.app_context():
-        from shop.checkout.models import CartLine
-        from shop.core.db import db, writing
-
-        with writing():
+        with transaction():
             db.session.execute(db.update(CartLine).values(seen_amount=100))
         assert cart.load(cart_id).lines[0].price_was
     page = visitor.get("/cart").text
-    assert "Prices have changed since you put these in: Kettle." in page and "NT$1.00 TWD" in page
-    assert visitor.checkout().status_code == 409
+    assert "The prices of these items have changed: Kettle." in page and "NT$1.00 TWD" in page
+    with app.app_context():
+        reprice(KETTLE, 90000)
+        stale = visitor.post("/cart/prices", {"terms": visitor.field("terms")})
+        assert stale.status_code == 409 and "The prices of these items have changed" in stale.text, (
+            "other ones were seen"
+        )
+        reprice(KETTLE, PRICES[KETTLE]["TWD"])
     visitor.get("/cart")
-    assert visitor.post("/cart/prices").status_code == 303
-    assert "Prices have changed" not in visitor.get("/cart").text
+    assert visitor.post("/cart/prices", {"terms": visitor.field("terms")}).status_code == 303
+    assert "The prices of these items have changed" not in visitor.get("/cart").text
     assert visitor.checkout().status_code == 303
+
+
+def test_a_price_that_moved_is_said_when_the_order_is_placed_and_the_next_press_accepts_it(
+    visitor: Visitor, app
+) -> None:  # noqa: ANN001
+    visitor.add(KETTLE)
+    with app.app_context(), transaction():
+        db.session.execute(db.update(CartLine).values(seen_amount=100))
+    refused = visitor.checkout()
+    assert refused.status_code == 409 and "Kettle: price changed from NT$1.00 TWD to NT$1,200.00 TWD" in refused.text
+    assert visitor.post("/checkout", visitor.filled()).status_code == 303
+
+
+def test_a_cookie_that_is_sent_again_and_again_makes_one_cart(visitor: Visitor, shop: Shop) -> None:
+    visitor.get("/products/pen")
+    cookie, token = visitor.client.get_cookie("settled"), visitor.field("csrf_token")
+    assert cookie and token
+    for _ in range(30):
+        visitor.client.set_cookie("settled", cookie.value)
+        form = {"csrf_token": token, "sku": "TEST-PEN", "quantity": "1"}
+        assert visitor.client.post("/cart/lines", data=form).status_code == 303
+    assert shop.count(Cart) == 1
+
+
+def test_one_network_makes_sixty_new_carts_a_minute_and_no_more(app: Flask, shop: Shop) -> None:
+    statuses: Counter[int] = Counter()
+    for number in range(64):
+        client = app.test_client()
+        client.environ_base["REMOTE_ADDR"] = f"2001:db8:7:7::{number}"
+        form = {"sku": "TEST-PEN", "quantity": "1"}
+        statuses[client.post("/cart/lines", data=form, headers={"Sec-Fetch-Site": "same-origin"}).status_code] += 1
+    assert statuses == {303: 60, 429: 4}
+    assert shop.count(Cart) == 60

@@ -1,4 +1,4 @@
-"""Looking around."""
+"""Catalogue pages."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from tests.web.conftest import HTMX, Visitor, title
 
 def test_the_catalogue_shows_what_is_sold_with_its_price_and_currency(visitor: Visitor) -> None:
     page = visitor.get("/").text
-    assert "Kettle" in page and "NT$1,200.00 TWD" in page and "2 things" in page
+    assert "Kettle" in page and "NT$1,200.00 TWD" in page and "2 products" in page
 
 
 def test_a_search_that_finds_nothing_says_so_and_offers_everything(visitor: Visitor) -> None:
     page = visitor.get("/?q=zeppelin").text
-    assert "0 things" in page and "Show everything" in page
+    assert "0 products" in page and "Show all products" in page
 
 
 def test_a_search_while_typing_gets_the_list_alone_and_announces_the_count(visitor: Visitor) -> None:
     fragment = visitor.get("/?q=ket", headers=HTMX).text
     assert "<html" not in fragment and 'id="goods"' in fragment
-    assert '<hx-partial hx-target="#live" hx-swap="innerMorph">1 thing</hx-partial>' in fragment
+    assert '<hx-partial hx-target="#live" hx-swap="innerMorph">1 product</hx-partial>' in fragment
 
 
 @pytest.mark.parametrize("q", ["%", "_", "\\", "' OR 1=1 --", "<script>x</script>", "x" * 5000, "日本語"])
 def test_whatever_is_searched_for_is_taken_literally(visitor: Visitor, q: str) -> None:
     response = visitor.get("/", query_string={"q": q})
-    assert response.status_code == 200 and "0 things" in response.text and "<script>x" not in response.text
+    assert response.status_code == 200 and "0 products" in response.text and "<script>x" not in response.text
 
 
 @pytest.mark.parametrize(

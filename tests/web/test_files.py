@@ -1,4 +1,4 @@
-"""What is sent to browsers, and what the shop starts with."""
+"""Files sent to browsers, and the initial catalogue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order's page: what it says in each state, and what it never does."""
+"""Order page: its contents in each state."""
 
 from __future__ import annotations
 
@@ -7,24 +7,29 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from itertools import combinations
+from types import SimpleNamespace
 
 import pytest
 from flask import Flask, render_template
 
-from shop.checkout.standing import CAN, UNDECIDED, RefundView, standing
+from shop.checkout.order_status import CAN, UNDECIDED, RefundView, load_status
 from shop.core.money import Money
+from shop.http_kit.template_helpers import payment_methods
 from shop.orders import find
 from shop.orders.models import Order
-from shop.payments import refunds, states
+from shop.payments.providers import registry
+from shop.payments.providers.types import PaymentState
+from shop.payments.refunds import refunds
+from shop.web import orders
 from tests.shop_fixtures import Shop
-from tests.web.conftest import Visitor, title
+from tests.web.conftest import Visitor, return_path, title
 
 TITLES = {
     "preparing": "Preparing your payment",
     "choose": "Pay to complete your order",
     "unavailable": "We cannot reach Fakepay right now",
     "closing": "We are cancelling your order",
-    "expiring": "The time to pay is over",
+    "expiring": "Checking for a last payment",
     "waiting": "Pay to complete your order",
     "finish_in_tab": "Finish paying in the other tab",
     "confirming": "We are confirming your payment",
@@ -35,14 +40,14 @@ TITLES = {
     "failed": "The payment did not go through",
     "session_ended": "The payment page has timed out",
     "cancelled_there": "You cancelled the payment",
-    "expired": "The time to pay has run out",
+    "expired": "Your order has expired",
     "cancelled": "Your order is cancelled",
     "late": "We received your payment late",
     "review": "We are checking your payment",
     "twice": "We received two payments",
     "refund_pending": "Your refund is on its way",
-    "partly_refunded": "Part of your money went back to you",
-    "refunded": "Your money went back to you",
+    "partly_refunded": "Partially refunded",
+    "refunded": "Refunded",
 }
 MONEY_MAY_COME = ("confirming", "still_waiting", "closing", "expiring", "late", "review", "twice", "preparing")
 NOT_KNOWN = (*MONEY_MAY_COME, "waiting", "finish_in_tab", "store_code", "unavailable", "paid")
@@ -50,13 +55,13 @@ NOT_KNOWN = (*MONEY_MAY_COME, "waiting", "finish_in_tab", "store_code", "unavail
 
 @pytest.mark.parametrize("key", sorted(CAN))
 def test_each_standing_has_its_heading_and_only_its_actions(shop: Shop, app: Flask, key: str) -> None:
-    stands = standing(shop.order())
-    assert stands.payment
+    status = load_status(shop.order())
+    assert status.payment
     action = {"kind": "store_code", "url": "", "fields": {"code": "123 456"}} if key == "store_code" else None
     payment = replace(
-        stands.payment, action=action, last_decline={"code": "insufficient_funds", "class": "other_method"}
+        status.payment, action=action, last_decline={"code": "insufficient_funds", "class": "other_method"}
     )
-    s = replace(stands, key=key, payment=payment, can=CAN[key], pending=key in UNDECIDED)
+    s = replace(status, key=key, payment=payment, can=CAN[key], pending=key in UNDECIDED)
     with app.test_request_context():
         update = html.unescape(render_template("shop/_order_update.html", s=s))
     assert f"<title>{TITLES[key]} · {s.order.number} · Settled</title>" in update
@@ -73,20 +78,24 @@ def test_each_standing_has_its_heading_and_only_its_actions(shop: Shop, app: Fla
 
 
 def page_of(shop: Shop, order: Order) -> str:
-    """The words of the order's page."""
+    """The text of the order page."""
     update = shop.app.test_client().get(f"/orders/{order.token}/status").text
     return " ".join(re.sub(r"<[^>]+>", " ", html.unescape(update)).split())
 
 
 def test_the_page_says_where_money_goes(shop: Shop) -> None:
-    """Part of the price was store credit; the rest goes back to the card, or becomes store credit."""
+    """Part of the price was store credit; the rest is refunded to the card, or becomes store credit."""
     for to, goes, went in (
-        ("store_credit", "It goes to your store credit.", "It is in your store credit"),
-        ("provider", "Part of it goes to your store credit, the rest back", "Part of it is in your store credit"),
+        ("store_credit", "The refund goes to your store credit.", "The money was added to your store credit."),
+        (
+            "provider",
+            "Part of the refund goes to your store credit and the rest to your original payment method.",
+            "Part of the money was added to your store credit",
+        ),
     ):
         ada = shop.customer(credit=20000)
         order = shop.paid_order(customer=ada, credit=20000)
-        refunds.request_all(order.id, reason="", by="sam", to=to)
+        refunds.request_all(order.id, reason="", by=shop.sam, to=to)
         assert goes in page_of(shop, order)
         shop.sweep()
         assert went in page_of(shop, order)
@@ -95,41 +104,47 @@ def test_the_page_says_where_money_goes(shop: Shop) -> None:
 def test_money_by_hand_is_promised_when_two_have_agreed_and_said_to_be_sent_when_it_is(shop: Shop) -> None:
     ada = shop.customer(credit=20000)
     whole, part, both = shop.paid_order(), shop.paid_order(customer=ada, credit=20000), shop.paid_order()
-    refunds.request(shop.capture(both), Money(500, "TWD"), reason="", by="sam")
+    refunds.request(shop.capture(both), Money(500, "TWD"), reason="", by=shop.sam)
     for order in (whole, part, both):
-        refunds.request_all(order.id, reason="", by="sam", to="bank")
+        refunds.request_all(order.id, reason="", by=shop.sam, to="bank")
     assert "bank account" not in "".join(page_of(shop, order) for order in (whole, part, both))
     for refund in refunds.waiting():
-        refunds.approve(refund.id, "kim")
+        refunds.approve(refund.id, shop.kim)
     goes = {
-        whole: "It goes to your bank account, by bank transfer.",
-        part: "Part of it goes to your store credit, the rest to your bank account, by bank transfer.",
-        both: "Part of it goes to your bank account, by bank transfer, the rest back the way it came.",
+        whole: "The refund goes to your bank account by bank transfer.",
+        part: "Part of the refund goes to your store credit and the rest to your bank account by bank transfer.",
+        both: "Part of the refund goes to your bank account by bank transfer "
+        "and the rest to your original payment method.",
     }
     assert [order.number for order, says in goes.items() if says not in page_of(shop, order)] == []
-    assert "NT$1,200.00 TWD is on its way to your bank account." in page_of(shop, whole)
+    assert "NT$1,200.00 TWD is being sent to your bank account" in page_of(shop, whole)
     shop.sweep()
     went = {
-        whole: "We have sent it to your bank account. It can take",
-        part: "Part of it is in your store credit, the rest we have sent to your bank account.",
-        both: "Part of it we have sent to your bank account, the rest went back the way it came.",
+        whole: "The money was sent to your bank account. It can take",
+        part: "Part of the money was added to your store credit and the rest was sent to your bank account.",
+        both: "Part of the money was sent to your bank account "
+        "and the rest was refunded to your original payment method.",
     }
     assert [order.number for order, says in went.items() if says not in page_of(shop, order)] == []
-    assert "NT$1,200.00 TWD was sent to your bank account, " in page_of(shop, whole)
+    assert "NT$1,200.00 TWD sent to your bank account (" in page_of(shop, whole)
 
 
 @pytest.mark.parametrize("state", ["REQUESTED", "DONE"])
 def test_wherever_parts_of_the_money_go_the_page_has_words_for_it(shop: Shop, app: Flask, state: str) -> None:
-    stands = standing(shop.order())
+    status = load_status(shop.order())
     money, key = Money(100, "TWD"), {"REQUESTED": "refund_pending", "DONE": "refunded"}[state]
     ways = [way for n in (0, 1, 2, 3) for way in combinations(("provider", "store_credit", "bank"), n)]
     for to in ways:
-        sent = tuple(RefundView(money, state, "customer", one, stands.now) for one in to)
+        sent = tuple(RefundView(money, state, "customer", one, status.now) for one in to)
         with app.test_request_context():
-            update = render_template("shop/_order_update.html", s=replace(stands, key=key, refunds=sent))
+            update = render_template("shop/_order_update.html", s=replace(status, key=key, refunds=sent))
         says = re.search(r'<p class="says">([^<]*)</p>', update)
         assert says
-        for one, words in (("store_credit", "store credit"), ("bank", "bank account"), ("provider", "the way it came")):
+        for one, words in (
+            ("store_credit", "store credit"),
+            ("bank", "bank account"),
+            ("provider", "original payment method"),
+        ):
             assert (words in says[1]) == (one in (to or ["provider"])), (to, says[1])
 
 
@@ -137,17 +152,17 @@ def test_wrong_money_that_went_back_is_not_denied_and_not_counted(shop: Shop) ->
     order = shop.order(customer=shop.customer())
     shop.acquirer.capture(shop.payment(order).id, money=Money(100, "TWD"))
     shop.hear(shop.payment(order))
-    refunds.request(shop.capture(order), Money(100, "TWD"), reason="", by="sam")
+    refunds.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     failed = shop.pay_again(order)
     shop.acquirer.end(failed.id, "FAILED", "declines")
     shop.hear(failed)
-    assert "Nothing has been taken this time." in page_of(shop, order)
+    assert "No money has been taken for this payment. Your items are still reserved." in page_of(shop, order)
     shop.acquirer.capture(shop.pay_again(order).id)
     shop.hear(shop.payment(order))
-    refunds.request_all(order.id, reason="", by="sam", to="store_credit")
+    refunds.request_all(order.id, reason="", by=shop.sam, to="store_credit")
     shop.sweep()
-    assert "It is in your store credit" in page_of(shop, order)
+    assert "The money was added to your store credit." in page_of(shop, order)
 
 
 def test_late_and_double_money_that_has_gone_back_is_the_end(shop: Shop) -> None:
@@ -156,14 +171,14 @@ def test_late_and_double_money_that_has_gone_back_is_the_end(shop: Shop) -> None
     shop.wait(minutes=1)
     shop.acquirer.capture(shop.payment(late).id)
     shop.hear(shop.payment(late))
-    assert "All of it goes back to you by itself." in page_of(shop, late)
+    assert "The full amount will be refunded automatically." in page_of(shop, late)
     twice = shop.paid_order()
     shop.acquirer.capture(shop.payment(twice).id)
     shop.hear(shop.payment(twice))
-    assert "The other one goes back to you by itself." in page_of(shop, twice)
+    assert "The other one will be refunded automatically." in page_of(shop, twice)
     shop.turn(minutes=2)
     shop.turn(minutes=2)
-    for order, says in ((late, "All of it has gone back to you."), (twice, "The other one has gone back to you.")):
+    for order, says in ((late, "The full amount has been refunded."), (twice, "The other one has been refunded.")):
         assert says in page_of(shop, order)
         update = shop.app.test_client().get(f"/orders/{order.token}/status").text
         assert 'data-motion="rest" data-final="true"' in update
@@ -195,7 +210,51 @@ def test_choosing_another_way_opens_it_there_and_closes_the_first(visitor: Visit
     visitor.get(path)
     assert visitor.post(f"{path}/pay", {"method": "otherpay"}).status_code == 303
     first, second = shop.payments(_order(path))
-    assert (first.state, second.provider) == (states.CANCELLED, "otherpay")
+    assert (first.state, second.provider) == (PaymentState.CANCELLED, "otherpay")
+
+
+def test_another_method_is_used_instead_of_a_store_code_from_the_page_that_shows_it(
+    visitor: Visitor, shop: Shop
+) -> None:
+    path = visitor.order()
+    code = shop.payment(_order(path))
+    shop.acquirer.show_code(code.id, timedelta(days=3))
+    shop.hear(code)
+    page = visitor.get(path).text
+    named = re.findall(r'<input type="hidden" form="pay-form" name="instead_of" value="([^"]+)">', page)
+    assert named == [code.id] and "You then have up to 30:00 to pay" in page
+    assert 'formtarget="_self">Pay with Fakepay in another way<' in page
+    assert 'formtarget="_self">Pay with Otherpay<' in page
+    shop.turn(hours=1)
+    answer = visitor.post(f"{path}/pay", {"method": "fakepay", "instead_of": code.id})
+    first, second = shop.payments(_order(path))
+    assert (first.id, first.state, second.provider) == (code.id, PaymentState.CANCELLED, "fakepay")
+    assert answer.location == f"https://fakepay.example/pay/{second.id}"
+
+
+def test_a_way_to_pay_that_cannot_charge_the_order_says_so_and_leads_back(
+    visitor: Visitor, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page still offered it."""
+    path = visitor.order()
+    other = registry.all_providers()["otherpay"]
+    monkeypatch.setattr(other, "capabilities", replace(other.capabilities, least={"TWD": 10**9}))
+    answer = visitor.post(f"{path}/pay", {"method": "otherpay"})
+    assert (answer.status_code, title(answer).partition(" ·")[0]) == (409, "Choose another payment method")
+    assert "Otherpay cannot charge" in answer.text and f'href="{path}"' in answer.text
+    assert [one.state for one in shop.payments(_order(path))] == [PaymentState.OPEN]
+
+
+def test_without_a_choice_the_order_is_paid_where_it_can_be_charged(
+    visitor: Visitor, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fakepay is the first in the list."""
+    order = _order(visitor.order())
+    able = registry.all_providers()["fakepay"].capabilities
+    monkeypatch.setattr(registry.all_providers()["fakepay"], "capabilities", replace(able, least={"TWD": 10**9}))
+    monkeypatch.setattr(orders, "load_status", lambda _: SimpleNamespace(payment=None))
+    with shop.app.test_request_context(method="POST"):
+        assert orders._provider(order) == payment_methods(order)[0].provider != "fakepay"
 
 
 def test_an_unknown_way_to_pay_is_refused(visitor: Visitor, shop: Shop) -> None:
@@ -222,7 +281,7 @@ def test_coming_back_decides_nothing_and_has_the_acquirer_asked(visitor: Visitor
     path = visitor.order()
     visitor.get(path)
     visitor.post(f"{path}/pay")
-    response = visitor.get(f"{path}/return")
+    response = visitor.get(return_path(_order(path)))
     assert response.status_code == 303 and response.location == path
     assert title(visitor.get(path)).startswith("We are confirming your payment")
     shop.acquirer.capture(shop.payment(_order(path)).id)
@@ -248,7 +307,7 @@ def test_a_declined_card_is_explained_in_plain_words_and_the_same_page_opened_ag
     shop.acquirer.decline(payment.id)
     shop.hear(payment)
     page = visitor.get(path).text
-    assert "There is not enough money on this card." in page and "No money has been taken" in page
+    assert "Insufficient funds." in page and "No money has been taken" in page
     assert "Open the payment page again" in page
 
 
@@ -283,7 +342,7 @@ def test_without_javascript_the_page_refreshes_itself_while_something_is_pending
     assert "http-equiv" not in visitor.get(path).text
 
 
-ORDER_CALLS = [("get", ""), ("get", "/status"), ("get", "/return"), ("post", "/pay"), ("post", "/check")]
+ORDER_CALLS = [("get", ""), ("get", "/status"), ("post", "/pay"), ("post", "/check")]
 ORDER_CALLS += [("post", "/cancel"), ("post", "/payment/cancel"), ("post", "/again")]
 
 
@@ -309,7 +368,7 @@ def test_an_order_is_readable_until_30_days_after_its_end(visitor: Visitor, shop
     shop.turn(days=29)
     assert visitor.get(path).status_code == 200
     shop.turn(days=2)
-    assert [visitor.get(path + more).status_code for more in ("", "/status", "/return")] == [404] * 3
+    assert [visitor.get(path + more).status_code for more in ("", "/status")] == [404] * 2
 
 
 def test_order_pages_are_never_stored_and_fragments_never_set_a_cookie(
@@ -340,13 +399,13 @@ def test_the_token_is_all_that_is_needed_to_pay(visitor: Visitor, other_visitor:
 def test_a_payment_that_needs_a_form_is_posted_on_from_a_page_with_a_button(
     visitor: Visitor, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from shop.payments import start
-    from shop.payments.provider import NextAction
+    from shop.payments.initiation import initiate
+    from shop.payments.providers.interface import NextAction
 
     path = visitor.order()
     visitor.get(path)
     posted = NextAction("form_post", "https://pay.example/form", {"MerchantID": "1", "Note": '"><b>'})
-    monkeypatch.setattr(start, "next_action", lambda payment: posted)
+    monkeypatch.setattr(initiate, "next_action", lambda payment: posted)
     page = visitor.post(f"{path}/pay").text
     assert '<form id="post-on" method="post" action="https://pay.example/form">' in page
     assert 'name="Note" value="&#34;&gt;&lt;b&gt;"' in page and "Continue to Fakepay" in page
@@ -369,3 +428,27 @@ def find_number(page: str) -> str:
     found = re.search(r'class="reference">([^<]+)<', page)
     assert found
     return found[1]
+
+
+def test_a_payment_that_is_started_too_often_is_refused_with_the_way_back_and_how_long_to_wait(
+    visitor: Visitor, app: Flask
+) -> None:
+    path = visitor.order()
+    for _ in range(2):
+        visitor.get(path)
+        visitor.post(f"{path}/payment/cancel")
+        assert visitor.post(f"{path}/pay", {"method": "fakepay"}).status_code == 303
+    visitor.get(path)
+    visitor.post(f"{path}/payment/cancel")
+    response = visitor.post(f"{path}/pay", {"method": "fakepay"})
+    assert response.status_code == 429 and 1 <= int(response.headers["Retry-After"]) <= 5
+    assert "You have tried to pay for this order 3 times. Wait" in response.text and f'href="{path}"' in response.text
+    app.config["PAYMENTS_PER_ORDER"] = 3
+    response = visitor.post(f"{path}/pay", {"method": "fakepay"})
+    assert response.status_code == 409 and f'href="{path}"' in response.text
+    page = visitor.get(path).text
+    assert (
+        "There have been too many attempts to pay for this order." in page
+        and "Cancel order" in page
+        and "Pay again" not in page
+    )

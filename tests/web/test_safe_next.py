@@ -1,10 +1,10 @@
-"""Where `next` may lead."""
+"""Allowed targets of `next`."""
 
 from __future__ import annotations
 
 import pytest
 
-from shop.web.safe_next import safe_next
+from shop.http_kit.safe_next import safe_next
 
 FINE = ["/", "/account", "/orders?x=1", "/products/blue-kettle#more", "/a//b", "/?next=//x"]
 NOT_FINE = [None, "", "account", "http://evil.example", "https:evil.example", "//evil.example", "///evil.example"]

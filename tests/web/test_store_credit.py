@@ -1,15 +1,21 @@
-"""Store credit on the pages: offered to whoever has some, refused with its reason, told on the account."""
+"""Store credit on the pages: offered to customers who have some, refused with its reason, shown on the account."""
 
 from __future__ import annotations
+
+import html
+import re
+from dataclasses import replace
 
 import pytest
 
 from shop.accounts import signin
-from shop.core.db import db, writing
+from shop.core.db import db, transaction
 from shop.core.money import Money
 from shop.ledger import chart, store_credit
 from shop.orders import find
-from shop.payments import refunds
+from shop.orders.models import Order
+from shop.payments.providers import registry
+from shop.payments.refunds import refunds
 from tests.shop_fixtures import KETTLE, PRICES, Shop
 from tests.web.conftest import Visitor, title
 
@@ -19,7 +25,7 @@ PASSWORD = "a teapot full of rain"
 
 @pytest.fixture
 def ada(shop: Shop, visitor: Visitor) -> int:
-    """A customer who is signed in, with NT$500.00 of store credit."""
+    """A signed-in customer with NT$500.00 of store credit."""
     person = signin.create("ada@example.com", "Ada Lin", PASSWORD, [])
     give(person.id, 50000)
     visitor.get("/sign-in")
@@ -28,7 +34,7 @@ def ada(shop: Shop, visitor: Visitor) -> int:
 
 
 def give(person: int, amount: int) -> None:
-    with writing():
+    with transaction():
         key = f"present:{person}:{amount}"
         store_credit.give(person, Money(amount, "TWD"), key=key, kind="credit_given", debit=chart.GOODWILL)
 
@@ -41,7 +47,7 @@ def test_guests_are_offered_none(shop: Shop, visitor: Visitor) -> None:
 def test_a_part_is_offered_taken_and_named_on_the_orders_page(shop: Shop, visitor: Visitor, ada: int) -> None:
     visitor.add()
     assert "Use NT$500.00 TWD of my store credit" in visitor.get("/checkout").text
-    assert "It leaves NT$700.00 TWD to pay." in visitor.page
+    assert "You then pay NT$700.00 TWD." in visitor.page
     page = visitor.get(visitor.checkout(credit="50000").location)
     assert "Pay NT$700.00 TWD" in page.text
     assert "−NT$500.00 TWD" in page.text
@@ -51,7 +57,7 @@ def test_a_part_is_offered_taken_and_named_on_the_orders_page(shop: Shop, visito
 def test_what_covers_all_of_it_pays_at_once(shop: Shop, visitor: Visitor, ada: int) -> None:
     give(ada, PRICE)
     visitor.add()
-    assert "It pays for all of this order." in visitor.get("/checkout").text
+    assert "This covers the whole order. You pay nothing else." in visitor.get("/checkout").text
     page = visitor.get(visitor.checkout(credit=str(PRICE)).location)
     assert title(page).startswith("Payment received")
     assert "Store credit" in page.text
@@ -66,6 +72,70 @@ def test_credit_that_is_gone_meanwhile_is_said_and_the_cart_kept(shop: Shop, vis
     assert visitor.cart() == {KETTLE: 1}
 
 
+def test_credit_that_leaves_what_cannot_be_charged_is_refused_and_the_page_offers_what_works(
+    shop: Shop, visitor: Visitor, ada: int
+) -> None:
+    """Tpay charges whole dollars. Less credit is used only after the page has said so."""
+    give(ada, 50)
+    visitor.add()
+    visitor.get("/checkout")
+    response = visitor.checkout(credit="50050", method="tpay")
+    assert response.status_code == 409
+    assert "or use NT$500.00 TWD of your store credit." in html.unescape(response.text)
+    assert 'name="credit" value="50000" checked' in response.text
+    assert "Use NT$500.00 TWD of my store credit" in response.text
+    assert "You then pay NT$700.00 TWD." in response.text
+    assert (shop.credit(ada), shop.count(Order)) == (50050, 0)
+    assert visitor.checkout(credit="50000", method="tpay").status_code == 303
+    assert shop.credit(ada) == 50
+
+
+def choices(page: str) -> dict[str, str]:
+    """The payment methods on the page, each with the class that hides it with or without store credit."""
+    found = re.findall(r'<div class="choice([^"]*)">\s*<input type="radio" id="method-([a-z]+)"', page)
+    return {method: hidden.strip() for hidden, method in found}
+
+
+def test_the_checkout_offers_only_methods_that_can_charge_what_is_to_pay_and_says_why_not_the_others(
+    shop: Shop, visitor: Visitor, ada: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of NT$1,200.00 store credit of NT$500.00 leaves NT$700.00; each method says which of the two it can charge."""
+    fake, other = (registry.all_providers()[name] for name in ("fakepay", "otherpay"))
+    monkeypatch.setattr(fake, "capabilities", replace(fake.capabilities, least={"TWD": 10**9}))
+    monkeypatch.setattr(other, "capabilities", replace(other.capabilities, most={"TWD": 100000}))
+    visitor.add()
+    page = html.unescape(visitor.get("/checkout").text)
+    offered = choices(page)
+    assert "fakepay" not in offered
+    assert (offered["otherpay"], offered["kpay"], offered["stripe"]) == ("with-credit", "", "")
+    next_one = "the next amount that it can charge is NT$10,000,000.00 TWD."
+    for words, to_pay in (("without-credit", "NT$1,200.00"), ("with-credit", "NT$700.00")):
+        assert f'<p class="small soft {words}">Fakepay cannot charge {to_pay} TWD: {next_one}</p>' in page
+    said = '<p class="small soft without-credit">Otherpay cannot charge NT$1,200.00 TWD: the amount is too high.</p>'
+    assert said in page and 'with-credit">Otherpay cannot charge NT$700' not in page
+    assert re.search(r'value="([a-z]+)" checked', page)[1] in {"kpay", "stripe", "tpay"}, "one that can charge it"
+    assert visitor.checkout(method="fakepay").status_code == 409
+    assert shop.count(Order) == 0
+
+
+def test_a_method_that_works_with_a_part_of_the_credit_is_offered_with_that_part(
+    shop: Shop, visitor: Visitor, ada: int
+) -> None:
+    """Tpay takes whole dollars."""
+    give(ada, 50)
+    visitor.add()
+    page = html.unescape(visitor.get("/checkout").text)
+    assert choices(page)["tpay"] == ""
+    assert (
+        "Tpay cannot charge NT$699.50 TWD: the next amount that it can charge is NT$700.00 TWD. "
+        "It can be used with NT$500.00 TWD of your store credit."
+    ) in page
+    visitor.get(visitor.checkout(credit="50050").location)
+    chooses = html.unescape(visitor.page)
+    assert "Pay with KPay" in chooses and "Pay with Tpay" not in chooses
+    assert "Tpay cannot charge NT$699.50 TWD: the next amount that it can charge is NT$700.00 TWD." in chooses
+
+
 @pytest.mark.parametrize("credit", ["-1", "1e9", "lots", "99999999999999999999"])
 def test_nonsense_is_refused_and_changes_nothing(shop: Shop, visitor: Visitor, ada: int, credit: str) -> None:
     visitor.add()
@@ -77,21 +147,22 @@ def test_a_guest_who_claims_credit_is_told_to_sign_in(shop: Shop, visitor: Visit
     visitor.add()
     response = visitor.checkout(credit="100")
     assert response.status_code == 422
-    assert "Please sign in to use your store credit." in response.text
+    assert "Sign in to use your store credit." in response.text
 
 
 def test_the_account_tells_what_there_is_and_how_it_came(shop: Shop, visitor: Visitor, ada: int) -> None:
     visitor.add()
     path = visitor.checkout(credit="50000").location
+    db.session.rollback()
     order = find.by_token(path.rpartition("/")[2])
     assert order
     shop.acquirer.capture(shop.payment(order).id)
     shop.hear(shop.payment(order))
-    refunds.request_all(order.id, reason="", by="sam", to="store_credit")
+    refunds.request_all(order.id, reason="", by=shop.sam, to="store_credit")
     shop.sweep()
-    assert "It is in your store credit" in visitor.get(path).text
+    assert "The money was added to your store credit." in visitor.get(path).text
     page = visitor.get("/account").text
-    for words in ("NT$1,200.00 TWD", "A present from us", "Paid an order", "A refund", "-NT$500.00 TWD"):
+    for words in ("NT$1,200.00 TWD", "Gift credit", "Used for an order", "Refund", "-NT$500.00 TWD"):
         assert words in page
     assert page.count(f">{order.number}</a>") >= 3
     db.session.rollback()

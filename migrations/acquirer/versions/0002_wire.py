@@ -1,4 +1,4 @@
-"""what a dialect keeps of the merchant's own words"""
+"""fields of the merchant's request that a dialect keeps"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""refunds and disputes, and the store code of a payment that is paid at a counter"""
+"""refunds, disputes, and the store code of a payment at a counter"""
 
 import sqlalchemy as sa
 from alembic import op

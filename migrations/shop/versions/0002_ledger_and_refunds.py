@@ -85,7 +85,7 @@ def upgrade():
 
 
 def _book_what_was_taken():
-    """The captures of before are booked as new ones are; what pays nothing goes back only when people say so."""
+    """Book earlier captures as new ones are booked; unallocated ones are refunded only by staff."""
     taken = "FROM captures c JOIN payments p ON p.id = c.payment_id"
     key = "'capture:' || c.provider || ':' || c.capture_id"
     op.execute(

@@ -43,7 +43,7 @@ def upgrade():
         sa.PrimaryKeyConstraint("order_id", name=op.f("pk_credit_holds")),
     )
     op.create_index(op.f("ix_credit_holds_user_id"), "credit_holds", ["user_id"], unique=False)
-    # Raw, because SQLite would have to make the table anew for a constraint, and cannot while others refer to it.
+    # Raw SQL: for a constraint SQLite would have to recreate the table, and cannot while others refer to it.
     op.execute(
         "ALTER TABLE orders ADD COLUMN credit_amount BIGINT NOT NULL DEFAULT 0 "
         "CONSTRAINT ck_orders_credit_within_total CHECK (credit_amount BETWEEN 0 AND total_amount)"

@@ -65,7 +65,7 @@ def upgrade():
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("condition", name=op.f("pk_lookouts")),
     )
-    # What the lookouts ask for must not grow with the tables they ask.
+    # Indexes for the alert queries, whose cost must not grow with the tables.
     op.create_index("ix_captures_heard", "captures", ["provider", "heard_at"], unique=False)
     op.create_index("ix_inbox_received", "inbox", ["provider", "received_at"], unique=False)
     op.create_index("ix_refused_notices_received", "refused_notices", ["provider", "verdict", "received_at"])
@@ -85,7 +85,7 @@ def upgrade():
         postgresql_where=sa.text("verdict = 'hint'"),
         sqlite_where=sa.text("verdict = 'hint'"),
     )
-    # What came before there were alerts is looked at once.
+    # Rows older than the alerts are checked once.
     op.execute(
         "INSERT INTO watch_list (order_id, due_at) SELECT DISTINCT p.order_id, CURRENT_TIMESTAMP "
         "FROM captures c JOIN payments p ON p.id = c.payment_id WHERE c.standing <> 'paid'"

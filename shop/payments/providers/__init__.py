@@ -1,1 +1,1 @@
-"""One file for each acquirer. A module that defines PROVIDER is found by itself."""
+"""Providers: one file per acquirer. A module that defines PROVIDER is registered automatically."""

@@ -1,4 +1,4 @@
-"""What Stripe's objects say, in our words: declines, disputes, balance transactions."""
+"""Translation of Stripe's objects: declines, disputes, balance transactions."""
 
 from __future__ import annotations
 
@@ -7,28 +7,65 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shop.core.money import Money
-from shop.payments import sheet
-from shop.payments.provider import Decline, DisputeFact, Malformed, SettlementLine
+from shop.payments.providers import settlement_csv
+from shop.payments.providers.interface import (
+    Decline,
+    DisputeFact,
+    Done,
+    Malformed,
+    Pending,
+    RefundFact,
+    Rejected,
+    SettlementLine,
+)
+from shop.payments.providers.settlement_line import LineKind
+from shop.payments.providers.storable import is_our_refund, printable
+from shop.payments.providers.types import DisputeKind, DisputeState, EndReason, PaymentState, RefundState
 
 _SETTLED = {
     # reporting_category: our kind
-    "charge": "capture",
-    "refund": "refund",
-    "refund_failure": "refund_failed",
-    "dispute": "dispute",
-    "dispute_reversal": "dispute_won",
+    "charge": LineKind.CAPTURE,
+    "refund": LineKind.REFUND,
+    "refund_failure": LineKind.REFUND_FAILED,
+    "dispute": LineKind.DISPUTE,
+    "dispute_reversal": LineKind.DISPUTE_WON,
 }
+_CANCELLED_BECAUSE = {
+    # cancellation_reason of the PaymentIntent: our state and reason
+    "requested_by_customer": (PaymentState.CANCELLED, EndReason.CUSTOMER),
+    "abandoned": (PaymentState.CANCELLED, EndReason.MERCHANT),
+    "automatic": (PaymentState.FAILED, EndReason.DECLINES),
+    "fraudulent": (PaymentState.FAILED, EndReason.DECLINES),
+    "expired": (PaymentState.EXPIRED, EndReason.TIME),
+}
+PAYMENT, REFUND = "settled_payment", "settled_refund"
+"""Our keys in the metadata of Stripe's objects; other systems write into the same metadata."""
+_BEFORE = {PAYMENT: "reference", REFUND: "refund"}
+"""Former names of the keys, on objects created before the change."""
+LEAST = {"USD": 50, "JPY": 50, "TWD": 2500}
+"""Smallest charges, from https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts. They list none for TWD:
+it must convert to the minimum of the settlement currency, NT$10 to NT$20 for those listed in 2026; NT$25 covers each.
+"""
+REFUND_ANSWERS: dict[str, Done | Pending | Rejected] = {
+    "succeeded": Done(),
+    "pending": Pending(),
+    "requires_action": Pending(),
+    "failed": Rejected("refund_failed"),
+    "canceled": Rejected("refund_canceled"),
+}
+_REFUND_STATES = {Done: RefundState.DONE, Pending: RefundState.PENDING, Rejected: RefundState.REJECTED}
+_LOCALES = frozenset({"de", "en", "es", "fr", "ja", "ko", "th", "vi", "zh", "zh-HK", "zh-TW"})
 PAYOUTS = frozenset({"payout", "payout_reversal"})
-"""Categories of what leaves our balance at Stripe for the bank. It moves no payment."""
+"""Reporting categories of transfers from our Stripe balance to the bank."""
 _DISPUTES = {
     # status: (kind, state)
-    "needs_response": ("chargeback", "OPEN"),
-    "under_review": ("chargeback", "OPEN"),
-    "won": ("chargeback", "WON"),
-    "lost": ("chargeback", "LOST"),
-    "warning_needs_response": ("inquiry", "OPEN"),
-    "warning_under_review": ("inquiry", "OPEN"),
-    "warning_closed": ("inquiry", "WON"),
+    "needs_response": (DisputeKind.CHARGEBACK, DisputeState.OPEN),
+    "under_review": (DisputeKind.CHARGEBACK, DisputeState.OPEN),
+    "won": (DisputeKind.CHARGEBACK, DisputeState.WON),
+    "lost": (DisputeKind.CHARGEBACK, DisputeState.LOST),
+    "warning_needs_response": (DisputeKind.INQUIRY, DisputeState.OPEN),
+    "warning_under_review": (DisputeKind.INQUIRY, DisputeState.OPEN),
+    "warning_closed": (DisputeKind.INQUIRY, DisputeState.WON),
 }
 
 
@@ -46,32 +83,33 @@ _SAME_AS = {"payment_intent_authentication_failure": "authentication_failed"}
 
 
 def settled(entry: Mapping[str, Any]) -> SettlementLine:
-    """One balance transaction. `source` is an id or, where the list was expanded, the object: only that has our names.
+    """A balance transaction. `source` is an id or, where the list was expanded, the object: only that has our names.
 
     Raises Malformed.
     """
-    kind, currency = _SETTLED.get(word(entry["reporting_category"]), "other"), word(entry["currency"])
+    kind, currency = _SETTLED.get(word(entry["reporting_category"]), LineKind.OTHER), word(entry["currency"])
     source = entry["source"]
     full: Mapping[str, Any] = source if isinstance(source, dict) else {"id": source or ""}
-    about, ours = word(full["id"]), full.get("metadata") or {}
-    money = Money(sheet.whole(entry["amount"]), currency.upper())
-    fee = Money(sheet.whole(entry["fee"]), currency.upper())
-    sheet.adds_up(money, fee, sheet.whole(entry["net"]))
-    is_refund = kind in ("refund", "refund_failed")
+    about, ours = word(full["id"]), full
+    money = Money(settlement_csv.whole(entry["amount"]), currency.upper())
+    fee = Money(settlement_csv.whole(entry["fee"]), currency.upper())
+    settlement_csv.adds_up(money, fee, settlement_csv.whole(entry["net"]))
+    is_refund = kind in (LineKind.REFUND, LineKind.REFUND_FAILED)
     return SettlementLine(
         id=word(entry["id"]),
         kind=kind,
-        about=word(ours.get("refund") or "") if is_refund else about,
+        about=our_refund(ours) if is_refund else about,
         money=money,
         fee=fee,
         at=at(entry["created"]),
-        reference=word(ours.get("reference") or ""),
-        capture_id=about if kind == "capture" else word(full.get("charge") or ""),
+        reference=our_payment(ours),
+        capture_id=about if kind == LineKind.CAPTURE else word(full.get("charge") or ""),
+        refund_id=about if is_refund and isinstance(source, dict) else "",
     )
 
 
 def dispute(about: Mapping[str, Any]) -> DisputeFact | None:
-    """What an object of theirs says about a dispute; None when it is none, or in a state that means nothing to us."""
+    """The dispute in one of Stripe's objects; None for other objects and ignored states."""
     if about["object"] != "dispute" or about.get("status") not in _DISPUTES:
         return None
     kind, state = _DISPUTES[about["status"]]
@@ -88,8 +126,29 @@ def dispute(about: Mapping[str, Any]) -> DisputeFact | None:
     )
 
 
+def refund_fact(about: Mapping[str, Any]) -> RefundFact | None:
+    """The refund in one of Stripe's objects, ours by the metadata or not; None for other objects."""
+    if about["object"] != "refund":
+        return None
+    return RefundFact(
+        our_refund(about),
+        _REFUND_STATES[type(REFUND_ANSWERS[word(about["status"])])],
+        id=word(about["id"]),
+        money=amount(about["amount"], about["currency"]),
+        capture_id=word(about.get("charge") or ""),
+        payment=our_payment(about),
+    )
+
+
+def reference_of(about: Mapping[str, Any]) -> str:
+    """Our id of the payment that an object of theirs is about; empty when it carries none."""
+    if about["object"] == "checkout.session":
+        return printable(about.get("client_reference_id") or "")
+    return our_payment(about)
+
+
 def decline_of(intent: Mapping[str, Any]) -> Decline | None:
-    """Why the bank said no to a PaymentIntent, if it did."""
+    """The decline of a PaymentIntent, if any."""
     error = intent["last_payment_error"]
     if not error:
         return None
@@ -98,7 +157,7 @@ def decline_of(intent: Mapping[str, Any]) -> Decline | None:
 
 
 def instrument(charge: Mapping[str, Any]) -> dict[str, str]:
-    """With what a charge was paid."""
+    """Payment method of a charge."""
     details = charge["payment_method_details"] or {}
     card = details.get("card") or {}
     named = {"method": details.get("type"), "brand": card.get("brand"), "last4": card.get("last4")}
@@ -116,6 +175,33 @@ def amount(units: Any, currency: Any) -> Money:
     return Money(units, currency.upper())
 
 
+def our_payment(about: Mapping[str, Any]) -> str:
+    """Our payment id in the metadata of one of Stripe's objects; empty if there is none. It may also be a value of
+    another system, in another format.
+    """
+    return printable(_named(about, PAYMENT))
+
+
+def our_refund(about: Mapping[str, Any]) -> str:
+    """Our id of a refund in the metadata of an object of theirs; empty when it carries none."""
+    named = _named(about, REFUND)
+    return named if is_our_refund(named) else ""
+
+
+def _named(about: Mapping[str, Any], key: str) -> str:
+    metadata = about.get("metadata") or {}
+    named = metadata.get(key) or metadata.get(_BEFORE[key]) or ""
+    if not isinstance(named, str):
+        raise Malformed("a name in the metadata that is no text")
+    return named
+
+
+def locale(written: str) -> str:
+    """The language of their page that is nearest to `written`."""
+    tag = {"zh-Hant-TW": "zh-TW", "zh-Hant": "zh-TW"}.get(written.replace("_", "-"), written.replace("_", "-"))
+    return next((known for known in (tag, tag.partition("-")[0]) if known in _LOCALES), "auto")
+
+
 def word(value: Any) -> str:
     """Raises Malformed for anything but a short text that databases take."""
     if not isinstance(value, str) or len(value) > 255 or not (value.isprintable() and value.isascii()):
@@ -128,3 +214,8 @@ def at(seconds: Any) -> datetime:
     if isinstance(seconds, bool) or not isinstance(seconds, int):
         raise Malformed("a time that is none")
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def cancelled(intent: Mapping[str, Any]) -> tuple[PaymentState, EndReason]:
+    """(our state, why it ended) of an intent that was cancelled."""
+    return _CANCELLED_BECAUSE.get(str(intent["cancellation_reason"]), (PaymentState.CANCELLED, EndReason.MERCHANT))

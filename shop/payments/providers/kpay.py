@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import codecs
-import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from standardwebhooks import Webhook
 
 from shop.core.money import Money
-from shop.payments import sheet, states
-from shop.payments.provider import (
+from shop.payments.providers import settlement_csv
+from shop.payments.providers.answers import (
+    FILE,
+    ID_TAKEN,
+    is_told_as,
+    json_body,
+    never_raises,
+    parse_json,
+    refunds_in,
+    retry_after,
+)
+from shop.payments.providers.interface import (
     BadSignature,
     Capabilities,
     CaptureFact,
@@ -26,7 +36,6 @@ from shop.payments.provider import (
     Malformed,
     NextAction,
     NotFound,
-    Notice,
     PaymentProvider,
     PaymentRequest,
     Pending,
@@ -38,28 +47,40 @@ from shop.payments.provider import (
     Started,
     Unavailable,
     Unknown,
+    WebhookEvent,
 )
-from shop.settings import Setting
+from shop.payments.providers.settlement_line import LineKind
+from shop.payments.providers.storable import is_our_payment, keepable_time, short_code, their_id
+from shop.payments.providers.types import (
+    ActionKind,
+    DisputeKind,
+    DisputeState,
+    PaymentState,
+    RefundState,
+    Trust,
+    WebhookKind,
+)
+from shop.settings import MOCKED, Setting, WebAddress, several
 
 _STATES = {
-    "requires_payment": states.OPEN,
-    "requires_action": states.OPEN,
-    "authorized": states.AUTHORIZED,
-    "captured": states.CAPTURED,
-    "voided": states.CANCELLED,
-    "failed": states.FAILED,
-    "expired": states.EXPIRED,
+    "requires_payment": PaymentState.OPEN,
+    "requires_action": PaymentState.OPEN,
+    "authorized": PaymentState.AUTHORIZED,
+    "captured": PaymentState.CAPTURED,
+    "voided": PaymentState.CANCELLED,
+    "failed": PaymentState.FAILED,
+    "expired": PaymentState.EXPIRED,
 }
 _ACKS = {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable": 503}
-_REFUND_STATES = {"pending": "PENDING", "succeeded": "DONE", "failed": "REJECTED"}
+_REFUND_STATES = {"pending": RefundState.PENDING, "succeeded": RefundState.DONE, "failed": RefundState.REJECTED}
 _REFUND_ANSWERS: dict[str, Done | Pending | Rejected] = {
     "pending": Pending(),
     "succeeded": Done(),
     "failed": Rejected("refund_failed"),
 }
 _NO_REFUND = frozenset({"already_refunded", "disputed", "not_captured", "refund_reference_reused"})
-_NAMED_BY = {"refund": "refund_reference", "refund_failed": "refund_reference"} | dict.fromkeys(
-    ("dispute", "dispute_won"), "dispute"
+_NAMED_BY = {LineKind.REFUND: "refund_reference", LineKind.REFUND_FAILED: "refund_reference"} | dict.fromkeys(
+    (LineKind.DISPUTE, LineKind.DISPUTE_WON), "dispute"
 )
 """The field that says what a settlement line is about; `capture` for all others."""
 _COLUMNS = (
@@ -75,6 +96,7 @@ _COLUMNS = (
     "currency",
     "at",
 )
+_FILES = ("application/json", "text/csv", "application/octet-stream")
 _TOLERANCE = 300  # seconds that a signature's time may be off the wall, both ways
 
 
@@ -88,13 +110,17 @@ class KPay(PaymentProvider):
         Setting(
             "KPAY_WEBHOOK_SECRET",
             "whsec_a3BheS1kZW1vLXdlYmhvb2stc2VjcmV0LTAwMDE=",
-            "Secrets that sign KPay's webhooks; several, separated by commas, while one replaces another.",
+            "Secrets that sign KPay's webhooks; several, separated by commas, during a rotation.",
             secret=True,
         ),
-        Setting("KPAY_MERCHANT", "demo", "Our merchant name at KPay; notices about others are not ours."),
-        Setting("KPAY_URL", "", "Base address of KPay's API; empty: `/kpay` under ACQUIRER_URL."),
+        Setting("KPAY_MOCKED", "off", MOCKED, bool),
+        Setting("KPAY_MERCHANT", "demo", "Our merchant name at KPay; webhooks about others are not booked."),
+        Setting("KPAY_URL", "", "Base address of KPay's API; empty: `/kpay` under ACQUIRER_URL.", WebAddress),
         Setting(
-            "KPAY_FEE_BPS", "280", "What KPay may keep of a capture, in hundredths of a per cent; 0: not compared.", int
+            "KPAY_FEE_BPS",
+            "280",
+            "Contract fee of KPay per capture, in hundredths of a per cent; 0: not compared.",
+            int,
         ),
     )
     capabilities = Capabilities(
@@ -104,6 +130,7 @@ class KPay(PaymentProvider):
         multi_refund=True,
         refund_notifies=True,
         consistency_window=timedelta(0),
+        most={"TWD": 99_999_999_999, "JPY": 99_999_999_999, "USD": 99_999_999_999},
     )
 
     def __init__(self, config: Mapping[str, Any], http: Callable[[], httpx.Client]) -> None:
@@ -114,6 +141,7 @@ class KPay(PaymentProvider):
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
+    @never_raises(Unknown)
     def start(
         self, payment: PaymentRequest, return_url: str, webhook_url: str
     ) -> Started | Rejected | Unknown | Unavailable:
@@ -135,23 +163,23 @@ class KPay(PaymentProvider):
         except httpx.HTTPError as error:
             return Unknown(type(error).__name__)
         if answer.status_code == 429:
-            return Unavailable("429", _retry_after(answer))
-        if answer.status_code >= 500 or answer.status_code == 409:
-            return Unknown(f"HTTP {answer.status_code}")
-        if answer.status_code >= 400:
+            return Unavailable("429", retry_after(answer.headers))
+        if answer.is_client_error and answer.status_code != 409:
             return Rejected(_error_code(answer))
-        try:
-            opened = answer.json()
-            action = NextAction("redirect", str(opened["checkout_url"]))
-            return Started(action, _time(opened.get("expires_at")), {"id": str(opened["id"])})
-        except (ValueError, KeyError, TypeError) as error:
-            return Unknown(f"an answer that cannot be read: {type(error).__name__}")
+        if not answer.is_success:
+            return Unknown(f"HTTP {answer.status_code}")
+        opened = json_body(answer)
+        action = NextAction(ActionKind.REDIRECT, self.page(opened["checkout_url"]))
+        expires_at = _time(opened.get("expires_at"))
+        keepable_time(expires_at, "when it expires")
+        return Started(action, expires_at, {"id": their_id(opened["id"], "the id of a payment")})
 
+    @never_raises(Unavailable)
     def query(self, payment: PaymentRequest) -> Found | NotFound | Unavailable:
-        their_id = payment.provider_data.get("id")
+        known = payment.provider_data.get("id")
         try:
-            if their_id:
-                answer = self._call("GET", f"{self._base}/{their_id}")
+            if known:
+                answer = self._call("GET", self._of(known))
             else:
                 answer = self._call("GET", self._base, params={"reference": payment.id})
         except httpx.HTTPError as error:
@@ -159,27 +187,24 @@ class KPay(PaymentProvider):
         if answer.status_code == 404:
             return NotFound()
         if answer.status_code != 200:
-            return Unavailable(f"HTTP {answer.status_code}", _retry_after(answer))
-        try:
-            body = answer.json()
-            found = body if their_id else next(iter(body["data"]), None)
-            return NotFound() if found is None else Found(self._facts(found, payment.id))
-        except (ValueError, KeyError, TypeError, Malformed) as error:
-            return Unavailable(f"an answer that cannot be read: {type(error).__name__}")
+            return Unavailable(f"HTTP {answer.status_code}", retry_after(answer.headers))
+        body = json_body(answer)
+        found = body if known else next(iter(body["data"]), None)
+        return NotFound() if found is None else Found(self._facts(found, payment.id))
 
+    @never_raises(Unknown)
     def cancel(self, payment: PaymentRequest) -> Done | Pending | Rejected | Unknown:
-        their_id = payment.provider_data.get("id")
-        if not their_id:
+        known = payment.provider_data.get("id")
+        if not known:
             found = self.query(payment)
             if isinstance(found, NotFound):
                 return Done()
             if isinstance(found, Unavailable):
                 return Unknown(found.reason)
-            their_id = found.facts.provider_data["id"]
+            known = found.facts.provider_data["id"]
         try:
-            answer = self._call(
-                "POST", f"{self._base}/{their_id}/cancel", headers={"Idempotency-Key": f"{payment.id}-cancel"}
-            )
+            key = {"Idempotency-Key": f"{payment.id}-cancel"}
+            answer = self._call("POST", self._of(known) + "/cancel", headers=key)
         except httpx.HTTPError as error:
             return Unknown(type(error).__name__)
         if answer.status_code == 200:
@@ -188,6 +213,7 @@ class KPay(PaymentProvider):
             return Rejected(_error_code(answer))
         return Unknown(f"HTTP {answer.status_code}")
 
+    @never_raises(Unknown)
     def refund(
         self, payment: PaymentRequest, refund: RefundRequest
     ) -> Done | Pending | Rejected | Unknown | Unavailable:
@@ -204,16 +230,15 @@ class KPay(PaymentProvider):
         except httpx.HTTPError as error:
             return Unknown(type(error).__name__)
         if answer.status_code == 429:
-            return Unavailable("429", _retry_after(answer))
+            return Unavailable("429", retry_after(answer.headers))
         if answer.status_code in (400, 404, 422) or (answer.status_code == 409 and _error_code(answer) in _NO_REFUND):
             return Rejected(_error_code(answer))
         if answer.status_code not in (200, 201):
             return Unknown(f"HTTP {answer.status_code}")
-        try:
-            return _REFUND_ANSWERS[str(answer.json()["status"])]
-        except (ValueError, KeyError, TypeError) as error:
-            return Unknown(f"an answer that cannot be read: {type(error).__name__}")
+        made = json_body(answer)
+        return _REFUND_ANSWERS[made["status"]] if _is_asked(made, refund) else Rejected(ID_TAKEN)
 
+    @never_raises(Unavailable)
     def query_refund(
         self, payment: PaymentRequest, refund: RefundRequest
     ) -> Done | Pending | Rejected | NotFound | Unavailable:
@@ -222,15 +247,16 @@ class KPay(PaymentProvider):
         except httpx.HTTPError as error:
             return Unavailable(type(error).__name__)
         if answer.status_code != 200:
-            return Unavailable(f"HTTP {answer.status_code}", _retry_after(answer))
-        try:
-            found = next(iter(answer.json()["data"]), None)
-            return NotFound() if found is None else _REFUND_ANSWERS[str(found["status"])]
-        except (ValueError, KeyError, TypeError) as error:
-            return Unavailable(f"an answer that cannot be read: {type(error).__name__}")
+            return Unavailable(f"HTTP {answer.status_code}", retry_after(answer.headers))
+        found = next((one for one in json_body(answer)["data"] if _is_asked(one, refund)), None)
+        return NotFound() if found is None else _REFUND_ANSWERS[found["status"]]
 
     def _refunds(self, payment: PaymentRequest) -> str:
-        return f"{self._base}/{payment.provider_data.get('id', payment.id)}/refunds"
+        return self._of(payment.provider_data.get("id", payment.id)) + "/refunds"
+
+    def _of(self, payment: object) -> str:
+        """The address of a payment there, by an id of either side."""
+        return f"{self._base}/{quote(str(payment), safe='')}"
 
     def _call(self, method: str, url: str, headers: Mapping[str, str] | None = None, **more: Any) -> httpx.Response:
         authorization = {"Authorization": f"Bearer {self.config['KPAY_API_KEY']}"}
@@ -238,20 +264,22 @@ class KPay(PaymentProvider):
 
     # --- settlement --------------------------------------------------------------------------------------------------
 
+    @never_raises(Unavailable)
     def settlement_file(self, day: date) -> bytes | Unavailable | None:
         try:
-            answer = self._call("GET", f"{self._api}/settlements/{day}")
+            answer = self._call("GET", f"{self._api}/settlements/{day}", extensions=FILE)
         except httpx.HTTPError as error:
             return Unavailable(type(error).__name__)
         if answer.status_code != 200:
-            return Unavailable(f"HTTP {answer.status_code}", _retry_after(answer))
-        return answer.content
+            return Unavailable(f"HTTP {answer.status_code}", retry_after(answer.headers))
+        kind = answer.headers.get("content-type", "").partition(";")[0]
+        return answer.content if kind in _FILES else Unavailable("a file of another content type")
 
     def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
         """Their JSON list, or the same as CSV in UTF-8."""
         if raw.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"[":
-            return [_settled(line) for line in json.loads(raw)]
-        return sheet.lines(raw, "utf-8", _COLUMNS, _settled)
+            return [_settled(line) for line in parse_json(raw)]
+        return settlement_csv.lines(raw, "utf-8", _COLUMNS, _settled)
 
     # --- webhooks ----------------------------------------------------------------------------------------------------
 
@@ -261,34 +289,33 @@ class KPay(PaymentProvider):
             raise BadSignature("a signature header is missing")
         if abs(time.time() - int(needed["webhook-timestamp"])) > _TOLERANCE:
             raise BadSignature("signed at another time")
-        for secret in str(self.config["KPAY_WEBHOOK_SECRET"]).split(","):
+        for secret in several(self.config["KPAY_WEBHOOK_SECRET"]):
             try:
-                Webhook(secret.strip()).verify(raw, needed, json_parse=False)
+                Webhook(secret).verify(raw, needed, json_parse=False)
             except Exception:  # noqa: BLE001, S112 - the library raises many kinds; the next secret may still fit
                 continue
             return
         raise BadSignature("no secret of ours signed this")
 
-    def parse(self, headers: Mapping[str, str], raw: bytes) -> list[Notice]:
-        body = json.loads(raw)
+    def parse(self, headers: Mapping[str, str], raw: bytes) -> list[WebhookEvent]:
+        body = parse_json(raw)
         event_id, kind, payment = str(body["id"]), str(body["type"]), body["data"].get("payment")
         if headers.get("webhook-id") != event_id:
             raise Malformed("the id under the signature is not the id in the body")
+        about = _about(body["data"])
+        if about is not None and not is_our_payment(about):  # of another system: nothing else of it is read
+            return [WebhookEvent(WebhookKind.OTHER, event_id, about, Facts(), Trust.SIGNED, str(body["merchant"]))]
         if kind.startswith("refund."):
-            told = body["data"]["refund"]
-            fact = RefundFact(str(told["reference"]), _REFUND_STATES[str(told["status"])])
-            return [Notice("refund", event_id, "", Facts(), "signed", str(body["merchant"]), refund=fact)]
+            refund, at = _refund(body["data"]["refund"], about or ""), str(body["merchant"])
+            return [WebhookEvent(WebhookKind.REFUND, event_id, "", Facts(), Trust.SIGNED, at, refund=refund)]
         if kind.startswith("dispute."):
-            told = body["data"]["dispute"]
-            about = str(told["payment_reference"])
-            return [
-                Notice("dispute", event_id, about, Facts(), "signed", str(body["merchant"]), dispute=_dispute(told))
-            ]
+            fact, at = _dispute(body["data"]["dispute"]), str(body["merchant"])
+            return [WebhookEvent(WebhookKind.DISPUTE, event_id, about or "", Facts(), Trust.SIGNED, at, dispute=fact)]
         if not kind.startswith("payment.") or payment is None:
-            return [Notice("other", event_id, "", Facts(), "signed", str(body.get("merchant", "")))]
+            return [WebhookEvent(WebhookKind.OTHER, event_id, "", Facts(), Trust.SIGNED, str(body.get("merchant", "")))]
         reference = str(payment["reference"])
         facts = self._facts(payment, reference, occurred_at=_time(body.get("created_at")))
-        return [Notice("payment", event_id, reference, facts, "signed", str(body["merchant"]))]
+        return [WebhookEvent(WebhookKind.PAYMENT, event_id, reference, facts, Trust.SIGNED, str(body["merchant"]))]
 
     def ack(self, outcome: str) -> tuple[int, str]:
         return _ACKS.get(outcome, 200), outcome
@@ -300,19 +327,31 @@ class KPay(PaymentProvider):
         if payment["reference"] != reference:
             raise Malformed("the reference is another payment's")
         decline = payment.get("last_decline")
-        instrument = payment.get("payment_method")
+        instrument, page = payment.get("payment_method"), payment.get("checkout_url")
         return Facts(
             state=_STATES.get(str(payment["status"])),
             captures=tuple(_capture(c) for c in payment.get("captures") or ()),
+            refunds=refunds_in(payment.get("refunds") or (), lambda one: _refund(one, reference), provider=self.NAME),
             decline=Decline(str(decline["code"]), str(decline.get("class", ""))) if decline else None,
             instrument=_instrument(instrument) if instrument else None,
             show=_show(instrument) if instrument and payment["status"] == "requires_action" else None,
-            action=NextAction("redirect", str(payment["checkout_url"])) if payment.get("checkout_url") else None,
+            action=NextAction(ActionKind.REDIRECT, str(page)) if self.is_page(page) else None,
             expires_at=_time(payment.get("expires_at")),
             occurred_at=occurred_at,
             end_reason=payment.get("ended_by"),
-            provider_data={"id": str(payment["id"])},
+            provider_data={"id": their_id(payment["id"], "the id of a payment")},
         )
+
+
+def _about(data: Mapping[str, Any]) -> str | None:
+    """The reference of the payment that an event is about; None when it names none."""
+    for name, field in (("refund", "payment_reference"), ("dispute", "payment_reference"), ("payment", "reference")):
+        if data.get(name):
+            about = data[name][field]
+            if not isinstance(about, str):
+                raise Malformed("a reference that is no text")
+            return about
+    return None
 
 
 def _capture(capture: Mapping[str, Any]) -> CaptureFact:
@@ -329,23 +368,45 @@ def _dispute(told: Mapping[str, Any]) -> DisputeFact:
     return DisputeFact(
         id=str(told["id"]),
         capture_id=str(told["capture"]),
-        kind=str(told["kind"]),
-        state=str(told["status"]).upper(),
-        money=Money(sheet.whole(told["amount"]), str(told["currency"])),
+        kind=DisputeKind(told["kind"]),
+        state=DisputeState(str(told["status"]).upper()),
+        money=Money(settlement_csv.whole(told["amount"]), str(told["currency"])),
         at=at,
         reason=str(told.get("reason") or ""),
         respond_by=_time(told.get("respond_by")),
     )
 
 
+def _refund(told: Mapping[str, Any], reference: str) -> RefundFact:
+    """A refund of theirs of the payment `reference`; one that we did not make has a reference that is none of ours."""
+    return RefundFact(
+        str(told["reference"]),
+        _REFUND_STATES[told["status"]],
+        id=their_id(told["id"], "the id of a refund"),
+        money=Money(settlement_csv.whole(told["amount"]), str(told["currency"])),
+        capture_id=str(told.get("capture") or ""),
+        payment=reference,
+    )
+
+
+def _is_asked(told: Mapping[str, Any], refund: RefundRequest) -> bool:
+    """Return whether a refund of theirs with our reference is the one that we asked for."""
+    same = is_told_as(refund.money, told.get("amount"), told.get("currency"))
+    return same and told.get("capture") in (None, refund.capture_id)
+
+
 def _settled(line: Mapping[str, Any]) -> SettlementLine:
-    kind, at, currency = str(line["type"]), _time(line["at"]), str(line["currency"])
-    money, fee = Money(sheet.whole(line["amount"]), currency), Money(sheet.whole(line["fee"]), currency)
-    sheet.adds_up(money, fee, sheet.whole(line["net"]))
+    kind, at, currency = LineKind(line["type"]), _time(line["at"]), str(line["currency"])
+    money, fee = (
+        Money(settlement_csv.whole(line["amount"]), currency),
+        Money(settlement_csv.whole(line["fee"]), currency),
+    )
+    settlement_csv.adds_up(money, fee, settlement_csv.whole(line["net"]))
     if at is None:
         raise Malformed("a line without a time")
     about = line[_NAMED_BY.get(kind, "capture")] or ""
-    return SettlementLine(line["id"], kind, about, money, fee, at, line["reference"] or "", line["capture"] or "")
+    reference, capture, refund = (line.get(name) or "" for name in ("reference", "capture", "refund"))
+    return SettlementLine(line["id"], kind, about, money, fee, at, reference, capture, refund)
 
 
 def _show(method: Mapping[str, Any]) -> Show | None:
@@ -353,7 +414,7 @@ def _show(method: Mapping[str, Any]) -> Show | None:
     deadline = _time(method.get("expires_at"))
     if method.get("type") != "store" or deadline is None:
         return None
-    return Show("store_code", str(method["code"]), str(method["code"]), deadline)
+    return Show(ActionKind.STORE_CODE, str(method["code"]), str(method["code"]), deadline)
 
 
 def _instrument(method: Mapping[str, Any]) -> dict[str, str]:
@@ -377,14 +438,9 @@ def _time(text: str | None) -> datetime | None:
 
 def _error_code(answer: httpx.Response) -> str:
     try:
-        return str(answer.json()["error"]["code"])
-    except (ValueError, KeyError, TypeError):
+        return short_code(json_body(answer)["error"]["code"])
+    except (ValueError, LookupError, TypeError):
         return f"http_{answer.status_code}"
-
-
-def _retry_after(answer: httpx.Response) -> float | None:
-    text = answer.headers.get("retry-after", "")
-    return float(text) if text.isdigit() else None
 
 
 PROVIDER = KPay

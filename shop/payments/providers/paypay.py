@@ -14,12 +14,22 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
 from shop.core.money import Money
-from shop.payments import sheet, states
-from shop.payments.provider import (
+from shop.payments.providers import settlement_csv
+from shop.payments.providers.answers import (
+    ID_TAKEN,
+    is_told_as,
+    json_body,
+    never_raises,
+    parse_json,
+    refunds_in,
+    retry_after,
+)
+from shop.payments.providers.interface import (
     Capabilities,
     CaptureFact,
     Done,
@@ -28,41 +38,45 @@ from shop.payments.provider import (
     Malformed,
     NextAction,
     NotFound,
-    Notice,
     PaymentProvider,
     PaymentRequest,
     Pending,
+    RefundFact,
     RefundRequest,
     Rejected,
     SettlementLine,
     Started,
     Unavailable,
     Unknown,
-    keepable,
+    WebhookEvent,
 )
-from shop.settings import Setting
+from shop.payments.providers.settlement_line import LineKind
+from shop.payments.providers.storable import keepable_time, short_code, their_id
+from shop.payments.providers.types import ActionKind, EndReason, PaymentState, RefundState, Trust, WebhookKind
+from shop.settings import MOCKED, Setting, WebAddress
 
 _STATES = {
-    "CREATED": states.OPEN,
-    "AUTHORIZED": states.AUTHORIZED,
-    "COMPLETED": states.CAPTURED,
-    "REFUNDED": states.CAPTURED,
-    "CANCELED": states.CANCELLED,
-    "EXPIRED": states.EXPIRED,
-    "FAILED": states.FAILED,
+    "CREATED": PaymentState.OPEN,
+    "AUTHORIZED": PaymentState.AUTHORIZED,
+    "COMPLETED": PaymentState.CAPTURED,
+    "REFUNDED": PaymentState.CAPTURED,
+    "CANCELED": PaymentState.CANCELLED,
+    "EXPIRED": PaymentState.EXPIRED,
+    "FAILED": PaymentState.FAILED,
 }
 _REFUNDS: dict[str, Done | Pending | Rejected] = {
     "CREATED": Pending(),
     "REFUNDED": Done(),
     "FAILED": Rejected("refund_failed"),
 }
+_REFUND_STATES = {"CREATED": RefundState.PENDING, "REFUNDED": RefundState.DONE, "FAILED": RefundState.REJECTED}
 _TOKYO = timezone(timedelta(hours=9))
 _SETTLED = {
-    "取引完了": "capture",
-    "返金完了": "refund",
-    "返金取消": "refund_failed",
-    "異議申立": "dispute",
-    "異議申立取消": "dispute_won",
+    "取引完了": LineKind.CAPTURE,
+    "返金完了": LineKind.REFUND,
+    "返金取消": LineKind.REFUND_FAILED,
+    "異議申立": LineKind.DISPUTE,
+    "異議申立取消": LineKind.DISPUTE_WON,
 }
 _COLUMNS = (
     "決済番号",
@@ -75,15 +89,15 @@ _COLUMNS = (
     "マーチャント決済ID",
     "マーチャント返金ID",
 )
-_END_REASONS = {states.EXPIRED: "time"}
+_END_REASONS = {PaymentState.EXPIRED: EndReason.TIME}
 _ACKS = {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable": 503}
 _UNKNOWN_TO_THEM = "DYNAMIC_QR_PAYMENT_NOT_FOUND"
 _CONTENT_TYPE = "application/json;charset=UTF-8"
-_REFERENCE = re.compile(r"[A-Za-z0-9]{1,64}")
-_CODE_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_APP = re.compile(r"paypay://[A-Za-z0-9._~/?&=%-]{1,1000}")
+"""URL that opens PayPay's app on a phone."""
 _EMPTY = "empty"
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, Malformed)
-"""What an answer in another shape than theirs raises when it is read."""
+_UNREADABLE = (ValueError, LookupError, TypeError)
+"""Exceptions of reading the code of a response in an unexpected format."""
 
 
 def sign(key: str, secret: str, method: str, path: str, body: bytes, nonce: str, epoch: int, kind: str) -> str:
@@ -107,14 +121,15 @@ class PayPay(PaymentProvider):
     SETTINGS = (
         Setting("PAYPAY_API_KEY", "pp_test_demo", "API key at PayPay.", secret=True),
         Setting("PAYPAY_SECRET", "pp_test_secret", "Secret that signs our calls to PayPay.", secret=True),
-        Setting("PAYPAY_MERCHANT", "demo", "Our merchant id at PayPay; notices about others are not ours."),
+        Setting("PAYPAY_MOCKED", "off", MOCKED, bool),
+        Setting("PAYPAY_MERCHANT", "demo", "Our merchant id at PayPay; webhooks about others are not booked."),
         Setting(
             "PAYPAY_FEE_BPS",
             "198",
-            "What PayPay may keep of a capture, in hundredths of a per cent; 0: not compared.",
+            "Contract fee of PayPay per capture, in hundredths of a per cent; 0: not compared.",
             int,
         ),
-        Setting("PAYPAY_URL", "", "Base address of PayPay's API; empty: `/paypay` under ACQUIRER_URL."),
+        Setting("PAYPAY_URL", "", "Base address of PayPay's API; empty: `/paypay` under ACQUIRER_URL.", WebAddress),
     )
     capabilities = Capabilities(
         currencies=frozenset({"JPY"}),
@@ -122,8 +137,9 @@ class PayPay(PaymentProvider):
         consistency_window=timedelta(seconds=5),
         # Above four a second they answer 429; two in each of ours are never more than four in any of theirs.
         queries_per_second=2,
-        action="qr",
+        action=ActionKind.QR,
         settles_in=_TOKYO,
+        most={"JPY": 99_999_999_999},
     )
 
     def __init__(self, config: Mapping[str, Any], http: Callable[[], httpx.Client]) -> None:
@@ -131,8 +147,13 @@ class PayPay(PaymentProvider):
         self.MERCHANT = str(config["PAYPAY_MERCHANT"])
         self._base = str(config["PAYPAY_URL"] or config["ACQUIRER_URL"].rstrip("/") + "/paypay").rstrip("/")
 
+    def page_origins(self) -> tuple[str, ...]:
+        """PayPay's own codes; while its API is the mock one they are the acquirer's pages."""
+        return ("https://qr.paypay.ne.jp", "https://qr-stg.sandbox.paypay.ne.jp") if self.config["PAYPAY_URL"] else ()
+
     # --- calls -------------------------------------------------------------------------------------------------------
 
+    @never_raises(Unknown)
     def start(
         self, payment: PaymentRequest, return_url: str, webhook_url: str
     ) -> Started | Rejected | Unknown | Unavailable:
@@ -155,16 +176,14 @@ class PayPay(PaymentProvider):
             return Unknown(type(error).__name__)
         code = _code(answer)
         if answer.status_code == 429:
-            return Unavailable("429", _retry_after(answer))
-        if answer.status_code >= 500 or code == "DUPLICATE_DYNAMIC_QR_REQUEST":
-            return Unknown(code)  # there may be a code, and it is never shown again
-        if answer.status_code >= 400:
+            return Unavailable("429", retry_after(answer.headers))
+        if answer.is_client_error and code != "DUPLICATE_DYNAMIC_QR_REQUEST":
             return Rejected(code)
-        try:
-            return _started(answer.json()["data"])
-        except _UNREADABLE as error:
-            return Unknown(f"an answer that cannot be read: {type(error).__name__}")
+        if not answer.is_success:
+            return Unknown(code)  # there may be a code, and it is never shown again
+        return self._started(json_body(answer)["data"])
 
+    @never_raises(Unavailable)
     def query(self, payment: PaymentRequest) -> Found | NotFound | Unavailable:
         try:
             answer = self._call("GET", f"/v2/codes/payments/{payment.id}")
@@ -173,12 +192,10 @@ class PayPay(PaymentProvider):
         if answer.status_code in (400, 404) and _code(answer) == _UNKNOWN_TO_THEM:
             return NotFound()
         if answer.status_code != 200:
-            return Unavailable(_code(answer), _retry_after(answer))
-        try:
-            return Found(_facts(answer.json()["data"], payment))
-        except _UNREADABLE as error:
-            return Unavailable(f"an answer that cannot be read: {type(error).__name__}")
+            return Unavailable(_code(answer), retry_after(answer.headers))
+        return Found(_facts(json_body(answer)["data"], payment))
 
+    @never_raises(Unknown)
     def cancel(self, payment: PaymentRequest) -> Done | Pending | Rejected | Unknown:
         try:
             if payment.provider_data.get("code_id"):
@@ -187,6 +204,7 @@ class PayPay(PaymentProvider):
         except httpx.HTTPError as error:
             return Unknown(type(error).__name__)
 
+    @never_raises(Unknown)
     def refund(
         self, payment: PaymentRequest, refund: RefundRequest
     ) -> Done | Pending | Rejected | Unknown | Unavailable:
@@ -206,12 +224,15 @@ class PayPay(PaymentProvider):
         except httpx.HTTPError as error:
             return Unknown(type(error).__name__)
         if answer.status_code == 429:
-            return Unavailable("429", _retry_after(answer))
+            return Unavailable("429", retry_after(answer.headers))
         if answer.status_code in (400, 404):
             return Rejected(_code(answer))
-        found = _refunded(answer) if answer.status_code in (200, 201) else None
+        found = _refunded(answer, str(theirs), refund) if answer.status_code in (200, 201) else None
+        if isinstance(found, NotFound):
+            return Rejected(ID_TAKEN)
         return Unknown(_code(answer)) if found is None else found
 
+    @never_raises(Unavailable)
     def query_refund(
         self, payment: PaymentRequest, refund: RefundRequest
     ) -> Done | Pending | Rejected | NotFound | Unavailable:
@@ -221,18 +242,21 @@ class PayPay(PaymentProvider):
             return Unavailable(type(error).__name__)
         if answer.status_code == 404 and _code(answer) == "NO_SUCH_REFUND_ORDER":
             return NotFound()
-        found = _refunded(answer) if answer.status_code == 200 else None
-        return Unavailable(_code(answer), _retry_after(answer)) if found is None else found
+        theirs = str(payment.provider_data.get("payment_id") or "")
+        found = _refunded(answer, theirs, refund) if answer.status_code == 200 else None
+        return Unavailable(_code(answer), retry_after(answer.headers)) if found is None else found
 
     def _delete_code(self, code_id: str) -> Done | Rejected | Unknown:
-        answer = self._call("DELETE", f"/v2/codes/{code_id}", {})
+        answer = self._call("DELETE", f"/v2/codes/{quote(code_id, safe='')}", {})
         code = _code(answer)
         if answer.status_code == 200 or code == "DYNAMIC_QR_NOT_FOUND":
             return Done()
         return Rejected(code) if code == "DYNAMIC_QR_ALREADY_PAID" else Unknown(code)
 
     def _cancel_unseen(self, payment: PaymentRequest) -> Done | Pending | Rejected | Unknown:
-        """Close a code that we were never told of. Theirs would give money back too: that is not asked for here."""
+        """Close a code whose creation was never confirmed to us. PayPay's cancellation could also refund money, and is
+        not used here.
+        """
         found = self.query(payment)
         if isinstance(found, NotFound):
             return Done()
@@ -259,22 +283,35 @@ class PayPay(PaymentProvider):
         }
         return self.http().request(method, self._base + path, content=raw or None, headers=headers)
 
+    def _started(self, data: Mapping[str, Any]) -> Started:
+        """A code that can be shown. Raises Malformed."""
+        link = data.get("deeplink")
+        fields = {"deeplink": self._deeplink(link)} if link else {}
+        expires_at = _time(data["expiryDate"])
+        keepable_time(expires_at, "when the code ends")
+        remembered = {"code_id": their_id(data["codeId"], "the id of a code")}
+        return Started(NextAction(ActionKind.QR, self.page(data["url"]), fields), expires_at, remembered)
+
+    def _deeplink(self, link: object) -> str:
+        """The address that opens their app. Raises Malformed."""
+        return link if isinstance(link, str) and _APP.fullmatch(link) else self.page(link)
+
     def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
         """The file of transactions from their site, CSV in Shift_JIS as Windows has it; there is no call for it."""
-        return sheet.lines(raw, "cp932", _COLUMNS, _settled)
+        return settlement_csv.lines(raw, "cp932", _COLUMNS, _settled)
 
     # --- webhooks ----------------------------------------------------------------------------------------------------
 
     def verify(self, headers: Mapping[str, str], raw: bytes) -> None:
         """PayPay signs nothing; `parse` says so with its trust."""
 
-    def parse(self, headers: Mapping[str, str], raw: bytes) -> list[Notice]:
-        body = json.loads(raw)
+    def parse(self, headers: Mapping[str, str], raw: bytes) -> list[WebhookEvent]:
+        body = parse_json(raw)
         name, reference, merchant = hashlib.sha256(raw).hexdigest(), body["merchant_order_id"], body["merchant_id"]
-        if not isinstance(reference, str) or not _REFERENCE.fullmatch(reference) or not isinstance(merchant, str):
-            raise Malformed("no payment of ours is called so")
-        kind = "payment" if body.get("notification_type") == "Transaction" else "other"
-        return [Notice(kind, name, reference, Facts(), "unsigned", merchant)]
+        if not isinstance(reference, str) or not isinstance(merchant, str):
+            raise Malformed("no payment is named")
+        kind = WebhookKind.PAYMENT if body.get("notification_type") == "Transaction" else WebhookKind.OTHER
+        return [WebhookEvent(kind, name, reference, Facts(), Trust.UNSIGNED, merchant)]
 
     def ack(self, outcome: str) -> tuple[int, str]:
         return _ACKS.get(outcome, 200), outcome
@@ -283,31 +320,60 @@ class PayPay(PaymentProvider):
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
-def _started(data: Mapping[str, Any]) -> Started:
-    url, link = str(data["url"]), str(data.get("deeplink") or "")
-    if not url.startswith(("https://", "http://")) or not _CODE_ID.fullmatch(str(data["codeId"])):
-        raise Malformed("no code that can be shown")
-    action = NextAction("qr", keepable(url, "the code"), {"deeplink": keepable(link, "the link")} if link else {})
-    return Started(action, _time(data["expiryDate"]), {"code_id": str(data["codeId"])})
-
-
 def _facts(data: Mapping[str, Any], payment: PaymentRequest) -> Facts:
     """A payment of theirs in our words. Raises Malformed for another one than `payment`."""
     if data["merchantPaymentId"] != payment.id:
         raise Malformed("the answer is about another payment")
     state = _STATES.get(str(data["status"]))
-    captures = _captures(data) if state == states.CAPTURED else ()
-    reason = _END_REASONS.get(state or "")
-    if state in (states.CANCELLED, states.EXPIRED) and not payment.provider_data.get("code_id"):
-        state, reason = states.FAILED, "never_arrived"  # its code was never seen by anybody
-    theirs = {"payment_id": str(data["paymentId"])} if captures else {}
-    return Facts(state=state, captures=captures, end_reason=reason, provider_data=theirs)
+    given_back = state == PaymentState.CANCELLED and data.get("acceptedAt") is not None  # it was paid before
+    state = PaymentState.CAPTURED if given_back else state
+    captures = _captures(data) if state == PaymentState.CAPTURED else ()
+    reason = _END_REASONS.get(state) if state else None
+    if state in (PaymentState.CANCELLED, PaymentState.EXPIRED) and not payment.provider_data.get("code_id"):
+        state, reason = PaymentState.FAILED, EndReason.NEVER_ARRIVED  # its code was never seen by anybody
+    theirs = {"payment_id": their_id(data["paymentId"], "the id of a payment")} if captures else {}
+    refunds = _refunds(data, payment.id) + (_reversals(captures, payment.id) if given_back else ())
+    return Facts(state=state, captures=captures, refunds=refunds, end_reason=reason, provider_data=theirs)
 
 
-def _refunded(answer: httpx.Response) -> Done | Pending | Rejected | None:
-    """How a refund stands there; None when the answer does not tell."""
+def _refunds(data: Mapping[str, Any], reference: str) -> tuple[RefundFact, ...]:
+    """All refunds of a payment, by the ids given by their requester; the capture is not stated."""
+    listed = (data.get("refunds") or {}).get("data") or ()
+
+    def read(one: Mapping[str, Any]) -> RefundFact:
+        name, state = one["merchantRefundId"], _REFUND_STATES[one["status"]]
+        return RefundFact(name, state, id=name, money=_money(one["amount"]), payment=reference)
+
+    return refunds_in(listed, read, provider=PayPay.NAME)
+
+
+def _reversals(captures: tuple[CaptureFact, ...], reference: str) -> tuple[RefundFact, ...]:
+    """The refund of a cancelled paid payment: the full amount. PayPay gives it no id, in the settlement file
+    neither.
+    """
+    return tuple(
+        RefundFact("", RefundState.DONE, id=_reversal(one.id), money=one.money, capture_id=one.id, payment=reference)
+        for one in captures
+    )
+
+
+def _reversal(capture_id: str) -> str:
+    return f"cancel-{capture_id}"
+
+
+def _refunded(
+    answer: httpx.Response, payment_id: str, refund: RefundRequest
+) -> Done | Pending | Rejected | NotFound | None:
+    """State of a refund at PayPay: None when the answer does not tell, NotFound when it is another refund with our id,
+    of another payment of theirs than `payment_id` (empty: not known) or in another amount.
+    """
     try:
-        return _REFUNDS.get(str(answer.json()["data"]["status"]))
+        told = dict(json_body(answer)["data"])
+        amount = dict(told.get("amount") or {})
+        same = is_told_as(refund.money, amount.get("amount"), amount.get("currency"))
+        if not same or (payment_id and told.get("paymentId") not in (None, payment_id)):
+            return NotFound()
+        return _REFUNDS.get(told["status"])
     except _UNREADABLE:
         return None
 
@@ -316,9 +382,9 @@ def _captures(data: Mapping[str, Any]) -> tuple[CaptureFact, ...]:
     """The takings, each by its own id; without a list the payment itself is the only one."""
     listed = (data.get("captures") or {}).get("data") or ()
     if not listed:
-        return (CaptureFact(str(data["paymentId"]), _money(data["amount"]), _time(data["acceptedAt"])),)
+        return (CaptureFact(data["paymentId"], _money(data["amount"]), _time(data["acceptedAt"])),)
     return tuple(
-        CaptureFact(str(one["merchantCaptureId"]), _money(one["amount"]), _time(one["acceptedAt"]))
+        CaptureFact(one["merchantCaptureId"], _money(one["amount"]), _time(one["acceptedAt"]))
         for one in listed
         if one["status"] == "COMPLETED"
     )
@@ -328,17 +394,20 @@ def _settled(row: Mapping[str, str]) -> SettlementLine:
     """A row of the file of transactions. Rows have no number; what moved, and how, names them."""
     kind, currency, number = _SETTLED[row["取引ステータス"]], row["通貨"], row["決済番号"]
     refund = row["マーチャント返金ID"]
-    money, fee = Money(sheet.whole(row["取引金額"]), currency), Money(sheet.whole(row["手数料"]), currency)
-    sheet.adds_up(money, fee, sheet.whole(row["入金額"]))
+    money, fee = (
+        Money(settlement_csv.whole(row["取引金額"]), currency),
+        Money(settlement_csv.whole(row["手数料"]), currency),
+    )
+    settlement_csv.adds_up(money, fee, settlement_csv.whole(row["入金額"]))
     return SettlementLine(
         id=":".join((kind, number, refund)),
         kind=kind,
-        about=refund if kind in ("refund", "refund_failed") else number,
+        about=(refund or _reversal(number)) if kind in (LineKind.REFUND, LineKind.REFUND_FAILED) else number,
         money=money,
         fee=fee,
         at=datetime.strptime(row["取引日時"], "%Y/%m/%d %H:%M:%S").replace(tzinfo=_TOKYO).astimezone(UTC),
         reference=row["マーチャント決済ID"],
-        capture_id=number,
+        capture_id="" if refund else number,  # they refund by payment: a refund with a name says no capture anywhere
     )
 
 
@@ -356,14 +425,9 @@ def _time(epoch: Any) -> datetime:
 def _code(answer: httpx.Response) -> str:
     """Their word for what happened; `http_504` when the answer has none."""
     try:
-        return str(answer.json()["resultInfo"]["code"])
+        return short_code(json_body(answer)["resultInfo"]["code"])
     except _UNREADABLE:
         return f"http_{answer.status_code}"
-
-
-def _retry_after(answer: httpx.Response) -> float | None:
-    text = answer.headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() else None
 
 
 PROVIDER = PayPay

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as midnight
 from typing import Any
@@ -17,8 +18,27 @@ from typing import Any
 import httpx
 import stripe
 
-from shop.payments import states
-from shop.payments.provider import (
+from shop.payments.providers._stripe_words import (
+    LEAST,
+    PAYMENT,
+    PAYOUTS,
+    REFUND,
+    REFUND_ANSWERS,
+    amount,
+    cancelled,
+    decline_of,
+    dispute,
+    instrument,
+    locale,
+    our_refund,
+    reference_of,
+    refund_fact,
+    settled,
+    word,
+)
+from shop.payments.providers._stripe_words import at as moment
+from shop.payments.providers.answers import json_body, never_raises, parse_json, refunds_in, retry_after
+from shop.payments.providers.interface import (
     BadSignature,
     Capabilities,
     CaptureFact,
@@ -28,7 +48,6 @@ from shop.payments.provider import (
     Malformed,
     NextAction,
     NotFound,
-    Notice,
     PaymentProvider,
     PaymentRequest,
     Pending,
@@ -39,35 +58,23 @@ from shop.payments.provider import (
     Started,
     Unavailable,
     Unknown,
+    WebhookEvent,
 )
-from shop.payments.providers._stripe_words import PAYOUTS, amount, decline_of, dispute, instrument, settled, word
-from shop.payments.providers._stripe_words import at as moment
-from shop.settings import Setting
+from shop.payments.providers.storable import is_our_payment, keepable_time, short_code, their_id
+from shop.payments.providers.types import ActionKind, EndReason, PaymentState, Trust, WebhookKind
+from shop.settings import MOCKED, Setting, WebAddress, several
 
 _SHORTEST = timedelta(minutes=40)  # Stripe's 30, with room for an opening that is repeated
 _LONGEST = timedelta(hours=23)
-_LOCALES = frozenset({"de", "en", "es", "fr", "ja", "ko", "th", "vi", "zh", "zh-HK", "zh-TW"})
-_CANCELLED_BECAUSE = {
-    # cancellation_reason of the PaymentIntent: our state and reason
-    "requested_by_customer": (states.CANCELLED, "customer"),
-    "abandoned": (states.CANCELLED, "merchant"),
-    "automatic": (states.FAILED, "declines"),
-    "fraudulent": (states.FAILED, "declines"),
-    "expired": (states.EXPIRED, "time"),
-}
-_REFUND_ANSWERS: dict[str, Done | Pending | Rejected] = {
-    "succeeded": Done(),
-    "pending": Pending(),
-    "requires_action": Pending(),
-    "failed": Rejected("refund_failed"),
-    "canceled": Rejected("refund_canceled"),
-}
-_REFUND_STATES = {Done: "DONE", Pending: "PENDING", Rejected: "REJECTED"}
 _REFUND_REASONS = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
 _ACKS = {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable": 503}
 _TOLERANCE = 300  # seconds that a signature's time may be off the wall, both ways
 _LOOK_BACK = timedelta(minutes=5)  # by how much Stripe's clock may be behind ours
 _PAGE, _PAGES = 100, 20
+
+
+def _connection_error(why: str) -> stripe.APIConnectionError:
+    return stripe.APIConnectionError(why)  # type: ignore[no-untyped-call]
 
 
 class _OverOurClient(stripe.HTTPClient):
@@ -85,8 +92,14 @@ class _OverOurClient(stripe.HTTPClient):
         """Raises stripe.APIConnectionError, caused by what went wrong."""
         try:
             answer = self._http().request(method, url, headers=dict(headers or {}), content=post_data)
+            if answer.is_success:
+                json_body(answer)  # what passes, the library can read
         except httpx.HTTPError as error:
-            raise stripe.APIConnectionError(type(error).__name__) from error
+            raise _connection_error(type(error).__name__) from error
+        except ValueError as error:
+            raise _connection_error("an answer that cannot be read") from error
+        if answer.is_redirect:
+            raise _connection_error("a redirect")
         return answer.content, answer.status_code, answer.headers
 
 
@@ -96,23 +109,25 @@ class Stripe(PaymentProvider):
     NAME = "stripe"
     LABEL = "Stripe"
     SETTINGS = (
+        Setting("STRIPE_MOCKED", "off", MOCKED, bool),
         Setting("STRIPE_API_KEY", "sk_test_demo", "Secret key at Stripe.", secret=True),
         Setting(
             "STRIPE_WEBHOOK_SECRET",
             "whsec_stripe_demo",
-            "Secrets that sign Stripe's webhooks; several, separated by commas, while one replaces another.",
+            "Secrets that sign Stripe's webhooks; several, separated by commas, during a rotation.",
             secret=True,
         ),
         Setting(
             "STRIPE_FEE_BPS",
             "290",
-            "What Stripe may keep of a charge, in hundredths of a per cent; 0: not compared.",
+            "Contract fee of Stripe per charge, in hundredths of a per cent; 0: not compared.",
             int,
         ),
         Setting(
             "STRIPE_API_BASE",
             "",
             "Base address of Stripe's API, `https://api.stripe.com`; empty: `/stripe` under ACQUIRER_URL.",
+            WebAddress,
         ),
     )
     capabilities = Capabilities(
@@ -122,6 +137,8 @@ class Stripe(PaymentProvider):
         multi_refund=True,
         refund_notifies=True,
         consistency_window=timedelta(0),
+        least=LEAST,
+        most={"TWD": 99_999_999, "JPY": 99_999_999, "USD": 99_999_999},  # eight digits
     )
 
     def __init__(self, config: Mapping[str, Any], http: Callable[[], httpx.Client]) -> None:
@@ -140,6 +157,7 @@ class Stripe(PaymentProvider):
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
+    @never_raises(Unknown)
     def start(
         self, payment: PaymentRequest, return_url: str, webhook_url: str
     ) -> Started | Rejected | Unknown | Unavailable:
@@ -158,30 +176,29 @@ class Stripe(PaymentProvider):
             "line_items": [item],
             "success_url": return_url,
             "cancel_url": return_url,
-            "locale": _locale(payment.locale),
-            "metadata": {"reference": payment.id},
-            "payment_intent_data": {"description": payment.description, "metadata": {"reference": payment.id}},
+            "locale": locale(payment.locale),
+            "metadata": {PAYMENT: payment.id},
+            "payment_intent_data": {"description": payment.description, "metadata": {PAYMENT: payment.id}},
             **_session_end(payment),
         }
         try:
             options: Any = {"idempotency_key": payment.id}
             opened = self._api.checkout.sessions.create(wish, options).to_dict()  # type: ignore[arg-type]
-            action = NextAction("redirect", str(opened["url"]))
-            return Started(action, moment(opened["expires_at"]), {"id": str(opened["id"])})
+            action, expires_at = NextAction(ActionKind.REDIRECT, self.page(opened["url"])), moment(opened["expires_at"])
+            keepable_time(expires_at, "when it expires")
+            return Started(action, expires_at, {"id": their_id(opened["id"], "the id of a session")})
         except stripe.StripeError as error:
             return _not_started(error)
-        except (KeyError, TypeError, ValueError) as error:
-            return Unknown(f"an answer that cannot be read: {type(error).__name__}")
 
+    @never_raises(Unavailable)
     def query(self, payment: PaymentRequest) -> Found | NotFound | Unavailable:
         try:
             session = self._session(payment)
             return NotFound() if session is None else Found(self._facts(session, payment.id))
         except stripe.StripeError as error:
             return _unavailable(error)
-        except (KeyError, TypeError, ValueError, AttributeError, Malformed) as error:
-            return Unavailable(f"an answer that cannot be read: {type(error).__name__}")
 
+    @never_raises(Unknown)
     def cancel(self, payment: PaymentRequest) -> Done | Pending | Rejected | Unknown:
         """Expires the session. Stripe refuses that for one that has ended, so the session is looked at then."""
         try:
@@ -193,12 +210,11 @@ class Stripe(PaymentProvider):
                 return Done()
             except stripe.InvalidRequestError:
                 session = self._api.checkout.sessions.retrieve(str(session_id)).to_dict()
-            return Done() if session["status"] == "expired" else Rejected(f"session_{session['status']}")
+            return Done() if session["status"] == "expired" else Rejected(short_code(f"session_{session['status']}"))
         except stripe.StripeError as error:
             return Rejected(_code(error)) if _is_refusal(error) else Unknown(_why(error))
-        except (KeyError, TypeError, ValueError) as error:
-            return Unknown(f"an answer that cannot be read: {type(error).__name__}")
 
+    @never_raises(Unknown)
     def refund(
         self, payment: PaymentRequest, refund: RefundRequest
     ) -> Done | Pending | Rejected | Unknown | Unavailable:
@@ -206,30 +222,27 @@ class Stripe(PaymentProvider):
         wish: dict[str, Any] = {
             "charge": refund.capture_id,
             "amount": refund.money.amount,
-            "metadata": {"refund": refund.id, "reference": payment.id},
+            "metadata": {REFUND: refund.id, PAYMENT: payment.id},
         }
         if refund.reason in _REFUND_REASONS:
             wish["reason"] = refund.reason
         try:
             options: Any = {"idempotency_key": refund.id}
             made = self._api.refunds.create(wish, options).to_dict()  # type: ignore[arg-type]
-            return _REFUND_ANSWERS[str(made["status"])]
+            return REFUND_ANSWERS[made["status"]]
         except stripe.StripeError as error:
             return _not_started(error)
-        except (KeyError, TypeError, ValueError) as error:
-            return Unknown(f"an answer that cannot be read: {type(error).__name__}")
 
+    @never_raises(Unavailable)
     def query_refund(
         self, payment: PaymentRequest, refund: RefundRequest
     ) -> Done | Pending | Rejected | NotFound | Unavailable:
         try:
             made = self._each(self._api.refunds.list, {"charge": refund.capture_id})
-            ours = next((one for one in made if (one["metadata"] or {}).get("refund") == refund.id), None)
-            return NotFound() if ours is None else _REFUND_ANSWERS[str(ours["status"])]
+            ours = next((one for one in made if our_refund(one) == refund.id and _is_asked(one, refund)), None)
+            return NotFound() if ours is None else REFUND_ANSWERS[ours["status"]]
         except stripe.StripeError as error:
             return _unavailable(error)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            return Unavailable(f"an answer that cannot be read: {type(error).__name__}")
 
     def _session(self, payment: PaymentRequest) -> Mapping[str, Any] | None:
         """The payment's session with its PaymentIntent; None when Stripe has none with our reference.
@@ -251,17 +264,18 @@ class Stripe(PaymentProvider):
         return next((one for one in self._each(sessions.list, query) if one["client_reference_id"] == payment.id), None)
 
     def _each(self, page_of: Callable[[Any], Any], query: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """What is in a list of theirs. Raises StripeError, also when it is longer than we look through."""
+        """Items of one of Stripe's lists. Raises StripeError, also when the list is longer than the limit."""
         for _ in range(_PAGES):
             page = page_of({"limit": _PAGE, **query}).to_dict()
             yield from page["data"]
             if not page["has_more"]:
                 return
             query = query | {"starting_after": page["data"][-1]["id"]}
-        raise stripe.APIConnectionError("a list longer than we look through")
+        raise _connection_error("a list longer than we look through")
 
     # --- settlement --------------------------------------------------------------------------------------------------
 
+    @never_raises(Unavailable)
     def settlement_file(self, day: date) -> bytes | Unavailable | None:
         """The balance transactions of the day, with the objects behind them: those carry our names."""
         begin = int(datetime.combine(day, midnight(), UTC).timestamp())
@@ -270,12 +284,10 @@ class Stripe(PaymentProvider):
             return json.dumps({"data": list(self._each(self._api.balance_transactions.list, query))}).encode()
         except stripe.StripeError as error:
             return _unavailable(error)
-        except (KeyError, TypeError, ValueError) as error:
-            return Unavailable(f"an answer that cannot be read: {type(error).__name__}")
 
     def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
         """A list of balance transactions, newest or oldest first."""
-        told = json.loads(raw)
+        told = parse_json(raw)
         if told.get("has_more"):
             raise Malformed("only one page of a longer list")
         lines = [settled(entry) for entry in told["data"] if entry["reporting_category"] not in PAYOUTS]
@@ -289,30 +301,31 @@ class Stripe(PaymentProvider):
         stamps = [part[2:] for part in written.split(",") if part.startswith("t=")]
         if len(stamps) != 1 or abs(time.time() - int(stamps[0])) > _TOLERANCE:
             raise BadSignature("signed at another time, or at none")
-        for secret in str(self.config["STRIPE_WEBHOOK_SECRET"]).split(","):
+        for secret in several(self.config["STRIPE_WEBHOOK_SECRET"]):
             try:
-                stripe.WebhookSignature.verify_header(raw, written, secret.strip(), _TOLERANCE)
+                stripe.WebhookSignature.verify_header(raw, written, secret, _TOLERANCE)
             except Exception:  # noqa: BLE001, S112 - garbage raises many kinds; the next secret may still fit
                 continue
             return
         raise BadSignature("no secret of ours signed this")
 
-    def parse(self, headers: Mapping[str, str], raw: bytes) -> list[Notice]:
-        event = json.loads(raw)
+    def parse(self, headers: Mapping[str, str], raw: bytes) -> list[WebhookEvent]:
+        event = parse_json(raw)
         event_id, kind, about = word(event["id"]), word(event["type"]), event["data"]["object"]
         if event["object"] != "event" or not isinstance(about, dict):
             raise Malformed("not an event")
-        told = _refund_fact(about)
-        if told:
-            return [Notice("refund", event_id, "", Facts(), "signed", refund=told)]
-        disputed = dispute(about)
-        if disputed:
-            return [Notice("dispute", event_id, "", Facts(), "signed", dispute=disputed)]
-        reference = _reference(about)
+        if told := refund_fact(about):
+            return [WebhookEvent(WebhookKind.REFUND, event_id, "", Facts(), Trust.SIGNED, refund=told)]
+        if disputed := dispute(about):
+            return [WebhookEvent(WebhookKind.DISPUTE, event_id, "", Facts(), Trust.SIGNED, dispute=disputed)]
+        reference = reference_of(about)
+        if reference and not is_our_payment(reference):  # of another system: nothing else of it is read
+            return [WebhookEvent(WebhookKind.OTHER, event_id, reference, Facts(), Trust.SIGNED)]
         facts = _FACTS_OF[kind](about) if kind in _FACTS_OF else None
         if facts is None or not reference:
-            return [Notice("payment" if reference else "other", event_id, reference, Facts(), "hint")]
-        return [Notice("payment", event_id, reference, facts, "signed")]
+            about_one = WebhookKind.PAYMENT if reference else WebhookKind.OTHER
+            return [WebhookEvent(about_one, event_id, reference, Facts(), Trust.HINT)]
+        return [WebhookEvent(WebhookKind.PAYMENT, event_id, reference, facts, Trust.SIGNED)]
 
     def ack(self, outcome: str) -> tuple[int, str]:
         return _ACKS.get(outcome, 200), outcome
@@ -331,19 +344,38 @@ class Stripe(PaymentProvider):
         return Facts(
             state=state,
             captures=tuple(_capture(charge) for charge in taken),
+            refunds=self._refunds(taken, reference),
             decline=decline_of(intent) if intent is not None else None,
             instrument=instrument(taken[-1]) if taken else None,
-            action=NextAction("redirect", str(session["url"])) if session["url"] else None,
+            action=NextAction(ActionKind.REDIRECT, session["url"]) if self.is_page(session["url"]) else None,
             expires_at=moment(session["expires_at"]),
             end_reason=because,
-            provider_data={"id": str(session["id"]), **({"intent": str(intent["id"])} if intent is not None else {})},
+            provider_data={"id": their_id(session["id"], "the id of a session")}
+            | ({"intent": their_id(intent["id"], "the id of an intent")} if intent is not None else {}),
         )
+
+    def _refunds(self, taken: Iterable[Mapping[str, Any]], reference: str) -> tuple[RefundFact, ...]:
+        """The refunds of these charges. Raises StripeError, Malformed."""
+
+        def read(made: Mapping[str, Any]) -> RefundFact:
+            fact = refund_fact(made)
+            if fact is None:
+                raise Malformed("a list of refunds with something else in it")
+            return replace(fact, payment=reference)
+
+        refunded = (charge["id"] for charge in taken if charge.get("amount_refunded"))
+        made = (one for charge in refunded for one in self._each(self._api.refunds.list, {"charge": charge}))
+        return refunds_in(made, read, provider=self.NAME)
+
+
+def _is_asked(told: Mapping[str, Any], refund: RefundRequest) -> bool:
+    """Return whether a refund of theirs of the same charge is the one that we asked for: metadata can be copied."""
+    return told.get("amount") == refund.money.amount and told.get("currency") == refund.money.currency.lower()
 
 
 def _session_end(payment: PaymentRequest) -> dict[str, int]:
-    """When the session ends: with `pay_by`, or as soon after it as Stripe allows; the shop closes it in time itself.
-
-    It depends on nothing but the payment: with the same key Stripe wants to read the same words again.
+    """End of the session: `pay_by`, or as soon after it as Stripe allows; the shop closes it in time. It depends on the
+    payment only: Stripe refuses an idempotency key with other parameters.
     """
     if payment.created_at is None:
         return {}
@@ -351,28 +383,19 @@ def _session_end(payment: PaymentRequest) -> dict[str, int]:
     return {"expires_at": int(min(end, payment.created_at + _LONGEST).timestamp())}
 
 
-def _locale(written: str) -> str:
-    tag = {"zh-Hant-TW": "zh-TW", "zh-Hant": "zh-TW"}.get(written.replace("_", "-"), written.replace("_", "-"))
-    return next((known for known in (tag, tag.partition("-")[0]) if known in _LOCALES), "auto")
-
-
-def _state(status: str, intent: Mapping[str, Any] | None, taken: bool, ended_early: bool) -> tuple[str, str | None]:
+def _state(status: str, intent: Mapping[str, Any] | None, taken: bool, early: bool) -> tuple[PaymentState, str | None]:
     """(our state, why it ended) of a session with this status."""
     if taken:
-        return states.CAPTURED, None
+        return PaymentState.CAPTURED, None
     if status == "expired":
         if intent is not None and intent["status"] == "canceled":
-            return _cancelled(intent)
-        return (states.CANCELLED, "merchant") if ended_early else (states.EXPIRED, "time")
+            return cancelled(intent)
+        return (PaymentState.CANCELLED, EndReason.MERCHANT) if early else (PaymentState.EXPIRED, EndReason.TIME)
     if status == "open" or intent is None:
-        return states.OPEN, None
+        return PaymentState.OPEN, None
     if intent["status"] in ("requires_payment_method", "canceled"):  # an asynchronous payment that came to nothing
-        return states.FAILED, "declines"
-    return states.AUTHORIZED, None  # reserved, or on its way: money may come, and nobody should pay again
-
-
-def _cancelled(intent: Mapping[str, Any]) -> tuple[str, str]:
-    return _CANCELLED_BECAUSE.get(str(intent["cancellation_reason"]), (states.CANCELLED, "merchant"))
+        return PaymentState.FAILED, EndReason.DECLINES
+    return PaymentState.AUTHORIZED, None  # reserved, or on its way: money may come, and nobody should pay again
 
 
 def _capture(charge: Mapping[str, Any]) -> CaptureFact:
@@ -383,10 +406,10 @@ def _capture(charge: Mapping[str, Any]) -> CaptureFact:
 def _charge_facts(charge: Mapping[str, Any]) -> Facts:
     more = {"intent": word(charge["payment_intent"])} if charge.get("payment_intent") else {}
     if not charge["captured"]:
-        return Facts(state=states.AUTHORIZED, instrument=instrument(charge), provider_data=more)
+        return Facts(state=PaymentState.AUTHORIZED, instrument=instrument(charge), provider_data=more)
     taken = _capture(charge)
     return Facts(
-        state=states.CAPTURED,
+        state=PaymentState.CAPTURED,
         captures=(taken,),
         instrument=instrument(charge),
         occurred_at=taken.at,
@@ -395,7 +418,7 @@ def _charge_facts(charge: Mapping[str, Any]) -> Facts:
 
 
 def _cancelled_facts(intent: Mapping[str, Any]) -> Facts:
-    state, because = _cancelled(intent)
+    state, because = cancelled(intent)
     return Facts(state=state, end_reason=because, provider_data={"intent": word(intent["id"])})
 
 
@@ -406,23 +429,8 @@ _FACTS_OF: dict[str, Callable[[Mapping[str, Any]], Facts]] = {
     "payment_intent.canceled": _cancelled_facts,
     "payment_intent.payment_failed": lambda intent: Facts(decline=decline_of(intent)),
     "payment_intent.requires_action": lambda intent: Facts(),
-    "payment_intent.amount_capturable_updated": lambda intent: Facts(state=states.AUTHORIZED),
+    "payment_intent.amount_capturable_updated": lambda intent: Facts(state=PaymentState.AUTHORIZED),
 }
-
-
-def _refund_fact(about: Mapping[str, Any]) -> RefundFact | None:
-    """What an object of theirs says about a refund of ours; None when it is none."""
-    ours = (about.get("metadata") or {}).get("refund") if about["object"] == "refund" else None
-    if not ours:
-        return None
-    return RefundFact(word(ours), _REFUND_STATES[type(_REFUND_ANSWERS[word(about["status"])])])
-
-
-def _reference(about: Mapping[str, Any]) -> str:
-    """Our id of the payment that an object of theirs is about; empty when it carries none."""
-    if about["object"] == "checkout.session":
-        return word(about.get("client_reference_id") or "")
-    return word((about.get("metadata") or {}).get("reference") or "")
 
 
 def _is_refusal(error: stripe.StripeError) -> bool:
@@ -441,8 +449,7 @@ def _not_started(error: stripe.StripeError) -> Rejected | Unknown | Unavailable:
 
 
 def _unavailable(error: stripe.StripeError) -> Unavailable:
-    wait = str((error.headers or {}).get("retry-after", ""))
-    return Unavailable(_why(error), float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 6 else None)
+    return Unavailable(_why(error), retry_after(error.headers or {}))
 
 
 def _why(error: stripe.StripeError) -> str:
@@ -451,7 +458,7 @@ def _why(error: stripe.StripeError) -> str:
 
 
 def _code(error: stripe.StripeError) -> str:
-    return str(error.code or f"http_{error.http_status}")
+    return short_code(error.code) if error.code else f"http_{error.http_status}"
 
 
 PROVIDER = Stripe

@@ -12,15 +12,15 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
-from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus, urlsplit
 
 import httpx
 
 from shop.core.money import Money
-from shop.payments import sheet, states
-from shop.payments.provider import (
+from shop.payments.providers import settlement_csv
+from shop.payments.providers.answers import is_told_as, never_raises, refunds_in, retry_after
+from shop.payments.providers.interface import (
     BadSignature,
     Capabilities,
     CaptureFact,
@@ -31,10 +31,10 @@ from shop.payments.provider import (
     Malformed,
     NextAction,
     NotFound,
-    Notice,
     PaymentProvider,
     PaymentRequest,
     Pending,
+    RefundFact,
     RefundRequest,
     Rejected,
     SettlementLine,
@@ -42,37 +42,44 @@ from shop.payments.provider import (
     Started,
     Unavailable,
     Unknown,
+    WebhookEvent,
 )
-from shop.settings import Setting
+from shop.payments.providers.settlement_line import LineKind
+from shop.payments.providers.storable import short_code
+from shop.payments.providers.types import ActionKind, EndReason, PaymentState, RefundState, Trust, WebhookKind
+from shop.settings import MOCKED, Setting, WebAddress, several
 
 _TAIPEI = timezone(timedelta(hours=8))
 _TIME = "%Y/%m/%d %H:%M:%S"
 _MINOR_UNITS = {"TWD": 100, "USD": 100, "JPY": 1}
 _REFERENCE = re.compile(r"[A-Za-z0-9]{1,20}")
-_FORM = "application/x-www-form-urlencoded"
+_ANSWERS = ("application/x-www-form-urlencoded", "text/plain", "text/html")
+"""Content types of their forms; ECPay calls its own text/html."""
 _MAC = "CheckMacValue"
+_MOST_FIELDS = 2000
 
 _OK, _UNKNOWN_TO_THEM = "1", "10200047"
 _PAID, _OVER = "10200080", "10200081"
 _NO_REFUND = frozenset({"10200047", "10200052", "10200090", "10200091", "10200092"})
 _ENDED = {
-    "10100058": (states.FAILED, "declines"),
-    "10100251": (states.CANCELLED, "customer"),
-    "10100252": (states.CANCELLED, "merchant"),
-    "10200141": (states.EXPIRED, "time"),
+    "10100058": (PaymentState.FAILED, EndReason.DECLINES),
+    "10100251": (PaymentState.CANCELLED, EndReason.CUSTOMER),
+    "10100252": (PaymentState.CANCELLED, EndReason.MERCHANT),
+    "10200141": (PaymentState.EXPIRED, EndReason.TIME),
 }
 _REFUNDS: dict[str, Done | Pending | Rejected] = {
     "Accepted": Pending(),
     "Done": Done(),
     "Failed": Rejected("refund_failed"),
 }
+_REFUND_STATES = {"Accepted": RefundState.PENDING, "Done": RefundState.DONE, "Failed": RefundState.REJECTED}
 _SETTLED = {
-    "Sale": "capture",
-    "Refund": "refund",
-    "Void": "void",
-    "RefundFailed": "refund_failed",
-    "Chargeback": "dispute",
-    "ChargebackReversed": "dispute_won",
+    "Sale": LineKind.CAPTURE,
+    "Refund": LineKind.REFUND,
+    "Void": LineKind.VOID,
+    "RefundFailed": LineKind.REFUND_FAILED,
+    "Chargeback": LineKind.DISPUTE,
+    "ChargebackReversed": LineKind.DISPUTE_WON,
 }
 _COLUMNS = ("TradeTime", "Type", "MerchantTradeNo", "ChargeNo", "RefundNo", "TradeAmt", "Fee", "NetAmt", "Currency")
 _ACKS = {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable": 503}
@@ -82,7 +89,8 @@ def check_mac(fields: Mapping[str, str], key: str, iv: str) -> str:
     """Their seal over the fields of a form, but for the seal itself."""
     names = sorted((name for name in fields if name != _MAC), key=str.lower)
     text = "&".join(["HashKey=" + key, *(f"{name}={fields[name]}" for name in names), "HashIV=" + iv])
-    return hashlib.sha256(quote_plus(text, safe="-_.!*()").lower().encode()).hexdigest().upper()
+    encoded = quote_plus(text, safe="-_.!*()").replace("~", "%7E")  # .NET encodes the tilde, Python never does
+    return hashlib.sha256(encoded.lower().encode()).hexdigest().upper()
 
 
 class Tpay(PaymentProvider):
@@ -94,29 +102,41 @@ class Tpay(PaymentProvider):
     NAME = "tpay"
     LABEL = "Tpay"
     SETTINGS = (
-        Setting("TPAY_MERCHANT_ID", "3002607", "Our MerchantID at Tpay; notices about others are not ours."),
+        Setting("TPAY_MOCKED", "off", MOCKED, bool),
+        Setting("TPAY_MERCHANT_ID", "3002607", "Our MerchantID at Tpay; webhooks about others are not booked."),
         Setting("TPAY_HASH_KEY", "pwFHCqoQZGmho4w6", "HashKey of the CheckMacValue.", secret=True),
         Setting("TPAY_HASH_IV", "EkRm7iFT261dpevs", "HashIV of the CheckMacValue.", secret=True),
         Setting(
             "TPAY_WEBHOOK_SECRET",
             "tpay_demo_secret",
-            "Secrets of Tpay's X-Signature; several, separated by commas, while one replaces another.",
+            "Secrets of Tpay's X-Signature; several, separated by commas, during a rotation.",
             secret=True,
         ),
-        Setting("TPAY_URL", "", "Base address of Tpay's API; empty: `/tpay` under ACQUIRER_URL."),
+        Setting("TPAY_URL", "", "Base address of Tpay's API; empty: `/tpay` under ACQUIRER_URL.", WebAddress),
         Setting(
-            "TPAY_FEE_BPS", "275", "What Tpay may keep of a capture, in hundredths of a per cent; 0: not compared.", int
+            "TPAY_FEE_BPS",
+            "275",
+            "Contract fee of Tpay per capture, in hundredths of a per cent; 0: not compared.",
+            int,
         ),
-        Setting("TPAY_CASHIER_URL", "", "Base address of Tpay for browsers; empty: `/tpay` under ACQUIRER_PUBLIC_URL."),
+        Setting(
+            "TPAY_CASHIER_URL",
+            "",
+            "Base address of Tpay for browsers; empty: `/tpay` under ACQUIRER_PUBLIC_URL.",
+            WebAddress,
+        ),
     )
     capabilities = Capabilities(
         currencies=frozenset({"TWD"}),
         start_again=True,
         multi_refund=True,
         consistency_window=timedelta(seconds=5),
-        action="form_post",
+        action=ActionKind.FORM_POST,
         settles_in=_TAIPEI,
         fee_unit=100,
+        steps={"TWD": 100},
+        least={"TWD": 100},
+        most={"TWD": 99_999_999_900},
     )
 
     def __init__(self, config: Mapping[str, Any], http: Callable[[], httpx.Client]) -> None:
@@ -131,14 +151,14 @@ class Tpay(PaymentProvider):
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
+    @never_raises(Unknown)
     def start(
         self, payment: PaymentRequest, return_url: str, webhook_url: str
     ) -> Started | Rejected | Unknown | Unavailable:
-        """Asks nobody: the same payment always gives the same form, and the same form the same cashier."""
-        dollars, rest = divmod(payment.money.amount, _MINOR_UNITS["TWD"])
+        """Makes no call: the same payment always gives the same form, and the same form opens the same payment page."""
         if payment.money.currency not in self.capabilities.currencies:
             return Rejected("currency")
-        if rest or dollars < 1:
+        if not self.capabilities.takes(payment.money):
             return Rejected("amount")
         if not _REFERENCE.fullmatch(payment.id):
             return Rejected("reference")
@@ -147,7 +167,7 @@ class Tpay(PaymentProvider):
             "MerchantTradeNo": payment.id,
             "MerchantTradeDate": _written(payment.created_at or payment.pay_by),
             "PaymentType": "aio",
-            "TotalAmount": str(dollars),
+            "TotalAmount": str(payment.money.amount // _MINOR_UNITS["TWD"]),
             "TradeDesc": payment.description[:200] or payment.id,
             "ReturnURL": webhook_url,
             "ClientBackURL": return_url,
@@ -156,17 +176,16 @@ class Tpay(PaymentProvider):
             "Language": payment.locale,
             "EncryptType": "1",
         }
-        return Started(NextAction("form_post", self._cashier, self._sealed(fields)), payment.pay_by)
+        return Started(NextAction(ActionKind.FORM_POST, self._cashier, self._sealed(fields)), payment.pay_by)
 
+    @never_raises(Unavailable)
     def query(self, payment: PaymentRequest) -> Found | NotFound | Unavailable:
         told = self._trade(payment)
         if not isinstance(told, dict):
             return told
-        try:
-            return Found(_facts(told, payment))
-        except (ValueError, KeyError, ArithmeticError, Malformed) as error:
-            return Unavailable(f"an answer that cannot be read: {type(error).__name__}")
+        return Found(_facts(told, payment))
 
+    @never_raises(Unknown)
     def cancel(self, payment: PaymentRequest) -> Done | Pending | Rejected | Unknown:
         """Theirs works before the browser was there too: then the number is burnt, and its form leads nowhere."""
         try:
@@ -176,8 +195,9 @@ class Tpay(PaymentProvider):
         code = told.get("RtnCode", "")
         if code in (_OK, _OVER):
             return Done()
-        return Rejected("already_paid") if code == _PAID else Unknown(code)
+        return Rejected("already_paid") if code == _PAID else Unknown(short_code(code))
 
+    @never_raises(Unknown)
     def refund(
         self, payment: PaymentRequest, refund: RefundRequest
     ) -> Done | Pending | Rejected | Unknown | Unavailable:
@@ -194,34 +214,32 @@ class Tpay(PaymentProvider):
         code = told.get("RtnCode", "")
         if code == _OK:
             return Pending()  # accepted; the truth is in the query
-        return Rejected(code) if code in _NO_REFUND else Unknown(code)
+        return Rejected(code) if code in _NO_REFUND else Unknown(short_code(code))
 
+    @never_raises(Unavailable)
     def query_refund(
         self, payment: PaymentRequest, refund: RefundRequest
     ) -> Done | Pending | Rejected | NotFound | Unavailable:
         told = self._trade(payment)
         if not isinstance(told, dict):
             return told
-        try:
-            for number in range(1, int(told.get("RefundCount", "0")) + 1):
-                if told[f"RefundNo{number}"] == refund.id:
-                    return _REFUNDS[told[f"RefundStatus{number}"]]
-        except (ValueError, KeyError) as error:
-            return Unavailable(f"an answer that cannot be read: {type(error).__name__}")
+        for number in _refund_numbers(told):
+            if told.get(f"RefundNo{number}") == refund.id and _is_asked(told, number, refund):
+                return _REFUNDS[told[f"RefundStatus{number}"]]
         return NotFound()
 
     def _trade(self, payment: PaymentRequest) -> dict[str, str] | NotFound | Unavailable:
-        """What their query says about the trade with our number."""
+        """Response of the query for the trade with our number."""
         try:
             told = self._call("query", MerchantTradeNo=payment.id)
         except httpx.HTTPStatusError as error:
-            return Unavailable(f"HTTP {error.response.status_code}", _retry_after(error.response))
+            return Unavailable(f"HTTP {error.response.status_code}", retry_after(error.response.headers))
         except httpx.HTTPError as error:
             return Unavailable(type(error).__name__)
         code = told.get("RtnCode", "")
         if code == _UNKNOWN_TO_THEM:
             return NotFound()
-        return told if code == _OK else Unavailable(f"RtnCode {code:.20}")
+        return told if code == _OK else Unavailable(f"RtnCode {short_code(code)}")
 
     def _call(self, operation: str, **fields: str) -> dict[str, str]:
         """The fields of their answer. Raises HTTPError for no answer, another status than 200, or a wrong seal."""
@@ -229,12 +247,16 @@ class Tpay(PaymentProvider):
         answer = self.http().post(f"{self._base}/{operation}", data=self._sealed(asked))
         if answer.status_code != 200:
             raise httpx.HTTPStatusError("not 200", request=answer.request, response=answer)
+        if answer.headers.get("content-type", "").partition(";")[0].strip() not in _ANSWERS:
+            raise httpx.DecodingError("an answer of another content type", request=answer.request)
         try:
             told = _read(answer.content)
         except ValueError as error:
             raise httpx.DecodingError("no form", request=answer.request) from error
-        if told.get("RtnCode") == _OK and not self._is_sealed(told):
+        if not self._is_sealed(told):  # a refusal ends payments and refunds: it is believed as little as a success
             raise httpx.DecodingError("not sealed by them", request=answer.request)
+        if told.get("MerchantTradeNo", fields["MerchantTradeNo"]) != fields["MerchantTradeNo"]:
+            raise httpx.DecodingError("an answer about another trade", request=answer.request)
         return told
 
     def _seal(self, fields: Mapping[str, str]) -> str:
@@ -248,14 +270,14 @@ class Tpay(PaymentProvider):
 
     def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
         """Their daily CSV. It is fetched by people: they have no call for it."""
-        return sheet.lines(raw, "utf-8", _COLUMNS, _settled)
+        return settlement_csv.lines(raw, "utf-8", _COLUMNS, _settled)
 
     # --- webhooks ----------------------------------------------------------------------------------------------------
 
     def verify(self, headers: Mapping[str, str], raw: bytes) -> None:
         given = [mac.strip().encode() for mac in headers.get("x-signature", "").split(",")[:4]]
-        for secret in str(self.config["TPAY_WEBHOOK_SECRET"]).split(","):
-            right = hmac.new(secret.strip().encode(), raw, hashlib.sha256).hexdigest().encode()
+        for secret in several(self.config["TPAY_WEBHOOK_SECRET"]):
+            right = hmac.new(secret.encode(), raw, hashlib.sha256).hexdigest().encode()
             if any(hmac.compare_digest(mac, right) for mac in given):
                 break
         else:
@@ -263,15 +285,13 @@ class Tpay(PaymentProvider):
         if not self._is_sealed(_read(raw)):
             raise BadSignature("the CheckMacValue is not of these fields")
 
-    def parse(self, headers: Mapping[str, str], raw: bytes) -> list[Notice]:
-        """A hint. Without an id and a time anybody may send it again; one that says SimulatePaid=1 means nothing."""
+    def parse(self, headers: Mapping[str, str], raw: bytes) -> list[WebhookEvent]:
+        """A hint: without event id and time it can be replayed. One with SimulatePaid=1 is ignored."""
         told = _read(raw)
         reference, merchant = told["MerchantTradeNo"], told["MerchantID"]
-        if not _REFERENCE.fullmatch(reference):
-            raise Malformed("no payment of ours is called so")
         is_real = told.get("SimulatePaid", "0") == "0" and told["RtnCode"] == _OK
-        kind = "payment" if is_real else "other"
-        return [Notice(kind, hashlib.sha256(raw).hexdigest(), reference, Facts(), "replayable", merchant)]
+        kind = WebhookKind.PAYMENT if is_real else WebhookKind.OTHER
+        return [WebhookEvent(kind, hashlib.sha256(raw).hexdigest(), reference, Facts(), Trust.REPLAYABLE, merchant)]
 
     def ack(self, outcome: str) -> tuple[int, str]:
         status = _ACKS.get(outcome, 200)
@@ -287,7 +307,8 @@ def _address(config: Mapping[str, Any], name: str, otherwise: str) -> str:
 
 def _read(raw: bytes) -> dict[str, str]:
     """The fields of a form. Raises ValueError."""
-    pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict")
+    options: Any = {"keep_blank_values": True, "strict_parsing": True, "errors": "strict"}
+    pairs = parse_qsl(raw.decode("ascii"), max_num_fields=_MOST_FIELDS, **options)
     if len(dict(pairs)) != len(pairs):
         raise ValueError("a field is there twice")
     return dict(pairs)
@@ -299,11 +320,12 @@ def _facts(told: Mapping[str, str], payment: PaymentRequest) -> Facts:
         raise Malformed("the answer is about another payment")
     status = told["TradeStatus"]
     captures = tuple(_capture(told, number) for number in range(1, int(told["ChargeCount"]) + 1))
-    state, reason = _ENDED.get(status, (states.OPEN if status == "0" else None, None))
+    state, reason = _ENDED.get(status, (PaymentState.OPEN if status == "0" else None, None))
     expires_at = _time(told["ExpireDate"])
     return Facts(
-        state=states.CAPTURED if captures else state,
+        state=PaymentState.CAPTURED if captures else state,
         captures=captures,
+        refunds=_refunds(told, captures, payment.id),
         decline=_decline(told),
         instrument=_instrument(told),
         show=_show(told, expires_at),
@@ -314,30 +336,60 @@ def _facts(told: Mapping[str, str], payment: PaymentRequest) -> Facts:
 
 def _capture(told: Mapping[str, str], number: int) -> CaptureFact:
     currency = told[f"ChargeCurrency{number}"]
-    minor = Decimal(told[f"ChargeAmt{number}"]) * _MINOR_UNITS[currency]
-    if minor != int(minor):
-        raise Malformed("an amount that is not whole minor units")
-    return CaptureFact(told[f"ChargeNo{number}"], Money(int(minor), currency), _time(told[f"ChargeDate{number}"]))
+    money = Money(settlement_csv.in_minor_units(told[f"ChargeAmt{number}"], _MINOR_UNITS[currency]), currency)
+    return CaptureFact(told[f"ChargeNo{number}"], money, _time(told[f"ChargeDate{number}"]))
+
+
+def _refund_numbers(told: Mapping[str, str]) -> range:
+    """The numbers of the refunds in the fields of a trade, no more than a form of theirs has fields."""
+    return range(1, min(int(told.get("RefundCount", "0")), _MOST_FIELDS) + 1)
+
+
+def _refunds(told: Mapping[str, str], captures: tuple[CaptureFact, ...], reference: str) -> tuple[RefundFact, ...]:
+    """All refunds of a trade, in the currency of their charges. Its number was given by its requester."""
+
+    def read(number: int) -> RefundFact:
+        charge = told.get(f"RefundChargeNo{number}", "")
+        currency = next((one.money.currency for one in captures if charge in ("", one.id)), "TWD")
+        money = Money(settlement_csv.in_minor_units(told[f"RefundAmount{number}"], _MINOR_UNITS[currency]), currency)
+        state, name = _REFUND_STATES[told[f"RefundStatus{number}"]], told[f"RefundNo{number}"]
+        named = _refund_name(reference, name)
+        return RefundFact(name, state, id=named, money=money, capture_id=charge, payment=reference)
+
+    return refunds_in(_refund_numbers(told), read, provider=Tpay.NAME)
+
+
+def _is_asked(told: Mapping[str, str], number: int, refund: RefundRequest) -> bool:
+    """Return whether their refund with our number is the one that we asked for."""
+    dollars, charge = told.get(f"RefundAmount{number}"), told.get(f"RefundChargeNo{number}", "")
+    amount = None if dollars is None else settlement_csv.in_minor_units(dollars, _MINOR_UNITS[refund.money.currency])
+    return is_told_as(refund.money, amount, None) and charge in ("", refund.capture_id)
+
+
+def _refund_name(trade: str, number: str) -> str:
+    """Unique id of a refund: its number is unique within its trade only."""
+    return f"{trade}:{number}" if number else ""
 
 
 def _settled(row: Mapping[str, str]) -> SettlementLine:
     """A row of the daily file. Rows have no number; what moved, and how, names them."""
     kind, currency = _SETTLED[row["Type"]], row["Currency"]
     money, fee, net = (
-        Money(sheet.in_minor_units(row[name], _MINOR_UNITS[currency]), currency)
+        Money(settlement_csv.in_minor_units(row[name], _MINOR_UNITS[currency]), currency)
         for name in ("TradeAmt", "Fee", "NetAmt")
     )
-    sheet.adds_up(money, fee, net.amount)
-    about = row["RefundNo"] if kind in ("refund", "void", "refund_failed") else row["ChargeNo"]
+    settlement_csv.adds_up(money, fee, net.amount)
+    is_refund, trade = kind in (LineKind.REFUND, LineKind.VOID, LineKind.REFUND_FAILED), row["MerchantTradeNo"]
     return SettlementLine(
         id=":".join((row["Type"], row["ChargeNo"], row["RefundNo"])),
         kind=kind,
-        about=about,
+        about=row["RefundNo"] if is_refund else row["ChargeNo"],
         money=money,
         fee=fee,
         at=_time(row["TradeTime"]),
-        reference=row["MerchantTradeNo"],
+        reference=trade,
         capture_id=row["ChargeNo"],
+        refund_id=_refund_name(trade, row["RefundNo"]) if is_refund else "",
     )
 
 
@@ -349,7 +401,7 @@ def _decline(told: Mapping[str, str]) -> Decline | None:
 def _show(told: Mapping[str, str], deadline: datetime) -> Show | None:
     """The code for the counter, while it can be paid."""
     code = told.get("PaymentNo", "")
-    return Show("store_code", code, told.get("Barcode1", ""), deadline) if code else None
+    return Show(ActionKind.STORE_CODE, code, told.get("Barcode1", ""), deadline) if code else None
 
 
 def _instrument(told: Mapping[str, str]) -> dict[str, str] | None:
@@ -371,13 +423,8 @@ def _time(text: str) -> datetime:
 def _not_taken(error: httpx.HTTPError) -> Unavailable | None:
     """429 means that the call was not even looked at."""
     if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 429:
-        return Unavailable("429", _retry_after(error.response))
+        return Unavailable("429", retry_after(error.response.headers))
     return None
-
-
-def _retry_after(answer: httpx.Response) -> float | None:
-    text = answer.headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() else None
 
 
 PROVIDER = Tpay

@@ -1,0 +1,135 @@
+"""Bulk creation of finished orders: copy a few really placed orders, row by row, in SQL.
+
+A copy differs from its original in names, references and times alone, so it has every row that the shop writes for an
+order, and every invariant still holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Column, Connection, MetaData, Table, Text, cast, func, insert, literal, select, text
+
+from shop.core import clock
+from shop.core.db import Base, UtcDateTime, db
+from shop.inventory import models as inventory
+from shop.ledger.models import Journal
+from shop.orders.models import Order
+from shop.payments.records.models import Payment, PaymentUpdateRow
+
+STEP = 30
+"""Seconds between consecutive orders."""
+
+
+@dataclass(frozen=True)
+class _Copied:
+    """A table whose rows belong to an order by `column`; `owner` selects the values for an order's id.
+
+    `named` columns get the copy's number appended. `moved` columns hold ids of another table, or of this one.
+    """
+
+    table: str
+    column: str = "order_id"
+    owner: Any = None
+    named: tuple[str, ...] = ()
+    moved: dict[str, str] = field(default_factory=lambda: {"order_id": "orders"})
+
+
+def _plan(order_id: int) -> tuple[_Copied, ...]:
+    payments = select(Payment.id).where(Payment.order_id == order_id)
+    events = select(PaymentUpdateRow.webhook_event_id).where(
+        PaymentUpdateRow.payment_id.in_(payments), PaymentUpdateRow.webhook_event_id.is_not(None)
+    )
+    journals = select(Journal.key).where(Journal.order_id == order_id)
+    number = select(Order.number).where(Order.id == order_id)
+    return (
+        _Copied("orders", "id", None, ("number", "token", "checkout_key", "paid_by"), {"id": "orders"}),
+        _Copied("order_lines"),
+        _Copied("order_events"),
+        _Copied("reservations"),
+        _Copied("sagas"),
+        _Copied("saga_steps"),
+        _Copied("payments", named=("id",)),
+        _Copied("captures", "payment_id", payments, ("capture_id", "payment_id"), {"id": "captures"}),
+        _Copied("refunds", named=("id", "payment_id"), moved={"capture_id": "captures", "order_id": "orders"}),
+        _Copied("webhook_events", "id", events, ("dedupe_key",), {"id": "webhook_events"}),
+        _Copied(
+            "payment_updates",
+            "payment_id",
+            payments,
+            ("payment_id",),
+            {"id": "payment_updates", "webhook_event_id": "webhook_events"},
+        ),
+        _Copied("journals", named=("key",)),
+        _Copied("ledger_entries", "journal_key", journals, ("journal_key",), {}),
+        _Copied("outbox", "subject", number, ("subject",), {"id": "outbox"}),
+    )
+
+
+def copy_orders(order_id: int, times: int) -> None:
+    """Add `times` copies of an order that has ended. Writes directly; no other process may use the database."""
+    db.session.rollback()
+    with db.engine.connect() as connection:
+        copies = _numbers(connection, times)
+        moved: dict[str, Any] = {}
+        for copied in _plan(order_id):
+            _copy(connection, copied, order_id, copies, moved)
+        _receive_what_was_sold(connection, order_id, times)
+        copies.drop(connection)
+        connection.commit()
+
+
+def _numbers(connection: Connection, times: int) -> Table:
+    """A table with the numbers 1 … `times`."""
+    copies = Table("copies", MetaData(), Column("number", Base.metadata.tables["orders"].c.id.type, primary_key=True))
+    copies.create(connection)
+    one = select(literal(1).label("number")).cte(recursive=True)
+    every = one.union_all(select(one.c.number + 1).where(one.c.number < times))
+    connection.execute(insert(copies).from_select(["number"], select(every.c.number)))
+    return copies
+
+
+def _copy(connection: Connection, copied: _Copied, order_id: int, copies: Table, moved: dict[str, Any]) -> None:
+    """Copy one table's rows. `moved` records how an id of this table maps to that of the copy."""
+    table, number = Base.metadata.tables[copied.table], copies.c.number
+    column = table.c[copied.column]
+    belongs = column == order_id if copied.owner is None else column.in_(copied.owner)
+    if "id" in copied.moved:
+        first, last = connection.execute(select(func.min(table.c.id), func.max(table.c.id)).where(belongs)).one()
+        if first is None:
+            return
+        top = connection.scalar(select(func.max(table.c.id))) or 0
+        moved[copied.table] = number * (last - first + 1) + (top - last)
+    pattern = select(table).where(belongs).cte("pattern").prefix_with("MATERIALIZED")
+    values: dict[str, Any] = {}
+    for each in pattern.c:
+        values[each.name] = each
+        if each.name in copied.named:
+            values[each.name] = each + "-" + cast(number, Text)
+        elif copied.moved.get(each.name) in moved:
+            values[each.name] = each + moved[copied.moved[each.name]]
+        elif isinstance(each.type, UtcDateTime):
+            values[each.name] = _earlier(connection, each, number)
+    chosen = select(*values.values()).select_from(copies.join(pattern, text("true"))).order_by(number)
+    connection.execute(insert(table).from_select(list(values), chosen, include_defaults=False))
+    if "id" in copied.moved and connection.dialect.name == "postgresql":
+        sequence = func.pg_get_serial_sequence(copied.table, "id")
+        connection.execute(select(func.setval(sequence, select(func.max(table.c.id)).scalar_subquery())))
+
+
+def _earlier(connection: Connection, at: Any, number: Any) -> Any:
+    if connection.dialect.name == "postgresql":
+        return at - number * literal(timedelta(seconds=STEP))
+    return func.strftime("%Y-%m-%d %H:%M:%f000", at, "-" + cast(number * STEP, Text) + " seconds")
+
+
+def _receive_what_was_sold(connection: Connection, order_id: int, times: int) -> None:
+    """Add the stock receipts for what the copies have sold."""
+    sold = select(inventory.Reservation.sku, inventory.Reservation.quantity).where(
+        inventory.Reservation.order_id == order_id, inventory.Reservation.state == "SOLD"
+    )
+    for sku, quantity in connection.execute(sold).all():
+        receipt = {"sku": sku, "quantity": quantity * times, "kind": "receipt", "at": clock.wall()}
+        connection.execute(insert(inventory.StockMovement).values(receipt))

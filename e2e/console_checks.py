@@ -1,0 +1,81 @@
+"""Errors, warnings and policy reports of every page of a browser context fail the test, unless expected."""
+
+from __future__ import annotations
+
+import re
+import zlib
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, WebError
+
+from tests.parts import selection
+
+WIDTHS = (1280, 360)
+SCHEMES = ("light", "dark")
+_AWAY = re.compile(r"net::ERR_(CONNECTION_|INCOMPLETE_|EMPTY_RESPONSE)|status of 50[234]|htmx:(sse:)?error")
+_CHECK = "axe.run({ resultTypes: ['violations'] }).then((found) => found.violations)"
+
+
+class Watch:
+    """Collects errors, warnings and policy reports of all pages of `context`. `complaints` should stay empty."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.complaints: list[str] = []
+        self._expected: list[re.Pattern[str]] = []
+        context.on("console", self._heard)
+        context.on("weberror", self._broke)
+
+    def expect_status(self, status: int) -> None:
+        """Expect a page with this status; browsers log it as an error."""
+        self._expected.append(re.compile(f"status of {status}"))
+
+    def expect_outage(self) -> None:
+        """Expect that a server is unreachable, which the browser logs."""
+        self._expected.append(_AWAY)
+
+    def silent(self) -> None:
+        """Raise AssertionError with unexpected messages."""
+        heard = [text for text in self.complaints if not any(known.search(text) for known in self._expected)]
+        assert not heard, "\n".join(heard)
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning", "assert"):
+            self.complaints.append(f"{message.type} on {message.location['url']}: {message.text}")
+
+    def _broke(self, error: WebError) -> None:
+        self.complaints.append(f"exception: {error.error}")
+
+
+def is_sound(page: Page) -> None:
+    """The page in light and dark, wide and narrow: accessible, one main heading, no horizontal scrolling.
+
+    With `--full` in each of the four combinations, else in two that have each width and each colour scheme.
+    """
+    wrong: list[str] = []
+    page.evaluate(Axe().axe_script)
+    for width, schemes in _combinations(page.title()).items():
+        page.set_viewport_size({"width": width, "height": 800})
+        for scheme in schemes:
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+            wrong += [f"{width} {scheme}: {_told(violation)}" for violation in page.evaluate(_CHECK)]
+        spare = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        if spare > 0:
+            wrong.append(f"{width}: {spare} px to scroll sideways")
+    headings = page.get_by_role("heading", level=1).count()
+    if headings != 1:
+        wrong.append(f"{headings} main headings")
+    if not page.title():
+        wrong.append("no title")
+    assert not wrong, f"{page.url}\n" + "\n".join(wrong)
+
+
+def _combinations(title: str) -> dict[int, tuple[str, ...]]:
+    """The colour schemes to try at each width."""
+    first = zlib.crc32(title.encode()) % 2
+    pairs = dict(zip(WIDTHS, ((SCHEMES[first],), (SCHEMES[1 - first],)), strict=True))
+    return {width: SCHEMES if selection.is_full() else pairs[width] for width in WIDTHS}
+
+
+def _told(violation: dict) -> str:  # type: ignore[type-arg]
+    nodes = "; ".join(f"{node['target']} {node.get('failureSummary', '')[:200]}" for node in violation["nodes"][:3])
+    return f"{violation['id']} ({violation['impact']}): {nodes}"

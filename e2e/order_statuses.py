@@ -1,0 +1,186 @@
+"""Steps that bring an order into each status of its page, by actions of the acquirer and by advancing the clock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from e2e.buyers import Buyer, Placed
+from e2e.control import Control
+from e2e.demo import Demo
+from tests.parts.waiting import until
+
+SILENT_ACQUIRER = {"api": [{"op": "query", "do": "500"}, {"op": "cancel", "do": "500"}], "hook": {"drop": 1_000_000}}
+"""The acquirer fails queries and cancellations, and sends no webhooks."""
+AFTER_TIME = "PT31M"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Context of these steps."""
+
+    demo: Demo
+    acquirer: Control
+    buyer: Buyer
+
+    def open(self) -> tuple[Placed, str]:
+        """An order whose customer has opened the payment page, and the acquirer's id of the payment."""
+        placed = self.buyer.order()
+        return placed, self.buyer.go_and_pay(placed)
+
+
+Way = Callable[[Stage], Placed]
+
+
+def preparing(on: Stage) -> Placed:
+    """The acquirer is slow to open the payment; meanwhile the order is found by its e-mail address."""
+    on.acquirer.faults(api=[{"op": "start", "do": "lag", "for": "PT3S"}])
+    on.buyer.add()
+    threading.Thread(target=on.buyer.place, kwargs={"email": "slow@example.com"}, daemon=True).start()
+    history = Buyer(on.demo)
+    return until(lambda: next(iter(history.orders_of("slow@example.com")), None), what="the order")
+
+
+def choose(on: Stage) -> Placed:
+    on.acquirer.faults(api=[{"op": "start", "do": "500"}])  # polled: an earlier order may be opening, too
+    placed = on.buyer.order()
+    on.acquirer.faults()
+    on.acquirer.turn("PT30S")
+    return placed
+
+
+def unavailable(on: Stage) -> Placed:
+    on.acquirer.faults(api=[{"op": "start", "do": "429"}])
+    placed = on.buyer.order()
+    on.acquirer.faults()
+    return placed
+
+
+def waiting(on: Stage) -> Placed:
+    return on.buyer.order()
+
+
+def finish_in_tab(on: Stage) -> Placed:
+    return on.open()[0]
+
+
+def confirming(on: Stage) -> Placed:
+    placed, _ = on.open()
+    on.acquirer.faults(**SILENT_ACQUIRER)
+    on.buyer.come_back(placed)
+    return placed
+
+
+def still_waiting(on: Stage) -> Placed:
+    placed = confirming(on)
+    on.acquirer.turn("PT61S")
+    return placed
+
+
+def closing(on: Stage) -> Placed:
+    placed = on.buyer.order()
+    on.acquirer.faults(**SILENT_ACQUIRER)
+    on.buyer.post(f"/orders/{placed.token}/cancel")
+    return placed
+
+
+def expiring(on: Stage) -> Placed:
+    placed = on.buyer.order()
+    on.acquirer.faults(**SILENT_ACQUIRER)
+    on.acquirer.turn(AFTER_TIME)
+    return placed
+
+
+def paid(on: Stage) -> Placed:
+    placed, payment = on.open()
+    on.acquirer.approve(payment)
+    return placed
+
+
+def declined(on: Stage) -> Placed:
+    placed, payment = on.open()
+    on.acquirer.act(payment, "decline", code="insufficient_funds")
+    return placed
+
+
+def failed(on: Stage) -> Placed:
+    placed, payment = on.open()
+    on.acquirer.act(payment, "fail")
+    return placed
+
+
+def session_ended(on: Stage) -> Placed:
+    """The acquirer's clock is ahead for a moment: its page has expired while there is still time to pay."""
+    placed = on.buyer.order()
+    on.demo.stop("web")
+    on.acquirer.turn_alone(AFTER_TIME)
+    on.demo.start_again("web")
+    on.acquirer.turn("PT1M")
+    return placed
+
+
+def cancelled_there(on: Stage) -> Placed:
+    placed, payment = on.open()
+    on.acquirer.act(payment, "cancel")
+    return placed
+
+
+def expired(on: Stage) -> Placed:
+    placed = on.buyer.order()
+    on.acquirer.turn(AFTER_TIME)
+    return placed
+
+
+def cancelled(on: Stage) -> Placed:
+    placed = on.buyer.order()
+    on.buyer.post(f"/orders/{placed.token}/cancel")
+    return placed
+
+
+def late(on: Stage) -> Placed:
+    placed, payment = on.open()
+    on.acquirer.faults_of(payment, pay={"late_after_expiry": "PT10M"})
+    on.acquirer.approve(payment)
+    on.acquirer.turn(AFTER_TIME)
+    until(lambda: STATUSES["expired"][1] in on.buyer.page(placed.url), what="the end of the order")
+    on.acquirer.turn("PT11M")
+    return placed
+
+
+def review(on: Stage) -> Placed:
+    placed, payment = on.open()
+    on.acquirer.faults_of(payment, pay={"amount_delta": 100})
+    on.acquirer.approve(payment)
+    return placed
+
+
+def twice(on: Stage) -> Placed:
+    placed, payment = on.open()
+    on.acquirer.faults_of(payment, pay={"double": True})
+    on.acquirer.approve(payment)
+    return placed
+
+
+STATUSES: dict[str, tuple[Way, str]] = {
+    "preparing": (preparing, "Preparing your payment"),
+    "choose": (choose, "Pay to complete your order"),
+    "unavailable": (unavailable, "We cannot reach KPay right now"),
+    "waiting": (waiting, "Pay to complete your order"),
+    "finish_in_tab": (finish_in_tab, "Finish paying in the other tab"),
+    "confirming": (confirming, "We are confirming your payment"),
+    "still_waiting": (still_waiting, "Still waiting for confirmation"),
+    "closing": (closing, "We are cancelling your order"),
+    "expiring": (expiring, "Checking for a last payment"),
+    "paid": (paid, "Payment received"),
+    "declined": (declined, "Your card was declined"),
+    "failed": (failed, "The payment did not go through"),
+    "session_ended": (session_ended, "The payment page has timed out"),
+    "cancelled_there": (cancelled_there, "You cancelled the payment"),
+    "expired": (expired, "Your order has expired"),
+    "cancelled": (cancelled, "Your order is cancelled"),
+    "late": (late, "We received your payment late"),
+    "review": (review, "We are checking your payment"),
+    "twice": (twice, "We received two payments"),
+}
+"""Every status that card payments can lead to: its steps, and the heading of its page."""

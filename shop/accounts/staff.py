@@ -1,0 +1,43 @@
+"""Actors of staff accounts: lookup by e-mail, and display names."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from shop.accounts.models import Role, User
+from shop.core import email_address, text
+from shop.core.actor import Actor, ActorKind
+from shop.core.db import db
+from shop.core.errors import BadInput
+
+
+def actor_of(email: str) -> Actor:
+    """Actor of the staff account with this e-mail.
+
+    Raises BadInput `unknown_account` without such an account, `no_role` when the account has no role.
+    """
+    user = account_of(email)
+    if not set(user.roles) & set(Role):
+        roles = ", ".join(Role)
+        raise BadInput("no_role", f"The account {user.email} has no role. It needs one of: {roles}.")
+    return Actor.staff(user.id)
+
+
+def account_of(email: str) -> User:
+    """Return the account with this e-mail, a customer's too. Raises BadInput `unknown_account`."""
+    address = email_address.for_lookup(email)
+    found = select(User).where(User.email == address)
+    user = None if text.is_unusable(address) else db.session.scalars(found).one_or_none()
+    if user is None:
+        raise BadInput("unknown_account", "No account has this e-mail address.")
+    return user
+
+
+def label(actor: Actor) -> str:
+    """Display name of an actor for staff: e-mail of the account, provider, or kind."""
+    if actor.user_id is not None:
+        user = db.session.get(User, actor.user_id)
+        return user.email if user else f"account {actor.user_id}"
+    if actor.name:
+        return actor.name
+    return "the customer" if actor.kind is ActorKind.CUSTOMER else str(actor.kind)

@@ -1,0 +1,21 @@
+"""States and severities of alerts. The values are stored and must not change."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class AlertState(StrEnum):
+    """State of an alert."""
+
+    NEW = "NEW"
+    ACKNOWLEDGED = "ACKNOWLEDGED"
+    RESOLVED = "RESOLVED"
+
+
+class Severity(StrEnum):
+    """Severity of an alert; P1 is the highest."""
+
+    P1 = "P1"
+    P2 = "P2"
+    P3 = "P3"

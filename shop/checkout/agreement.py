@@ -1,0 +1,99 @@
+"""Digests of the terms that a checkout form showed and of the values that it sent. Pure functions.
+
+An order contains exactly the terms that its form showed, for the buyer to whom the form was shown. One form places one
+order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+GUEST = "guest"
+_LINE = r"[A-Z0-9-]{1,64}:[1-9][0-9]{0,3}:[0-9]{1,15}"
+_TEXT = re.compile(rf"[A-Z]{{3}}(?:;{_LINE}){{0,200}}")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Currency and lines as (SKU, quantity, unit price in minor units). Tax, delivery and discount belong here too."""
+
+    currency: str
+    lines: tuple[tuple[str, int, int], ...]
+
+    @property
+    def text(self) -> str:
+        """Text form, from which the page later lists what has changed; `read` is its inverse."""
+        return ";".join([self.currency, *(f"{sku}:{quantity}:{amount}" for sku, quantity, amount in self.lines)])
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal terms only."""
+        return _digest(self.text)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Values of the page that a form sends back: checkout key, digest of the terms, mark of the buyer."""
+
+    key: str
+    terms: str
+    buyer: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """A difference between two terms. `kind` is currency, added, removed, quantity or price; prices are minor units."""
+
+    kind: str
+    sku: str = ""
+    before: int = 0
+    now: int = 0
+
+
+def terms(currency: str, lines: Iterable[tuple[str, int, int]]) -> Terms:
+    """The terms of these lines; the order of the lines does not matter."""
+    return Terms(currency, tuple(sorted(lines)))
+
+
+def read(text: str) -> Terms | None:
+    """The terms that `Terms.text` wrote; None for anything else."""
+    if not _TEXT.fullmatch(text):
+        return None
+    currency, *lines = text.split(";")
+    split = (line.split(":") for line in lines)
+    return terms(currency, ((sku, int(quantity), int(amount)) for sku, quantity, amount in split))
+
+
+def changes(before: Terms, now: Terms) -> list[Change]:
+    """Differences between two terms. Prices of different currencies are not compared."""
+    was, there = ({line[0]: line[1:] for line in each.lines} for each in (before, now))
+    found = [Change("currency")] if before.currency != now.currency else []
+    for sku in sorted(was.keys() | there.keys()):
+        if sku not in was:
+            found.append(Change("added", sku, 0, there[sku][0]))
+        elif sku not in there:
+            found.append(Change("removed", sku, was[sku][0], 0))
+        else:
+            if was[sku][0] != there[sku][0]:
+                found.append(Change("quantity", sku, was[sku][0], there[sku][0]))
+            if was[sku][1] != there[sku][1] and before.currency == now.currency:
+                found.append(Change("price", sku, was[sku][1], there[sku][1]))
+    return found
+
+
+def buyer_mark(key: str, user_id: int | None) -> str:
+    """Mark of the buyer to whom a form is shown. It does not reveal the user's id: the checkout key is random."""
+    return GUEST if user_id is None else f"user-{_digest(f'{key}:{user_id}')}"
+
+
+def stated(values: Mapping[str, object]) -> str:
+    """Digest of all values that the customer entered in the form."""
+    return _digest(json.dumps(values, sort_keys=True, ensure_ascii=True))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""End an unpaid order: load a snapshot, decide without side effects, write the decision."""

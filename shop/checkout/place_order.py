@@ -1,0 +1,91 @@
+"""Place an order: load, decide and write in one transaction, then start the payment at its provider."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from flask import current_app
+from sqlalchemy import select
+
+from shop.checkout import agreement, saga, unpaid_orders
+from shop.checkout.limits import TooManyUnpaid
+from shop.checkout.placing.decide import Repeated, decide
+from shop.checkout.placing.load import load
+from shop.checkout.placing.request import Buyer, Request
+from shop.checkout.placing.snapshot import Rules
+from shop.checkout.placing.write import Written, write
+from shop.checkout.unpaid_orders import Client
+from shop.core import clock, email_address
+from shop.core.client_address import UNKNOWN
+from shop.core.db import db, transactional
+from shop.core.errors import Refusal
+from shop.orders import origins
+from shop.orders.models import Order
+from shop.payments.calls import request as requests
+from shop.payments.providers import registry
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The order that a form has placed, now or before. `token` gives access to it."""
+
+    id: int
+    token: str
+
+
+def place_order(
+    cart_id: str,
+    buyer: Buyer,
+    provider: str,
+    shown: agreement.Shown,
+    *,
+    credit: int = 0,
+    network: str = UNKNOWN,
+) -> Placed:
+    """Turn the cart into an order, reserve its stock and start its payment; repeating the form returns the same order.
+
+    `shown` are the values of the page that the form sends back: only those terms are ordered. `credit` is the store
+    credit to use, in minor units of the cart's currency; at most the total is used, and no payment is started if it
+    covers the total. Raises the Refusal of `placing.decide`; the cart is then unchanged. If the provider fails, the
+    order still exists and its page shows the state of the payment. `network` is the client's network as
+    `client_network` returns it.
+    """
+    request = Request(buyer, provider, shown, credit)
+    try:
+        result = _place(cart_id, request, network)
+    except TooManyUnpaid as refusal:
+        unpaid_orders.note_refusal(network, refusal.details["counted_by"])
+        raise
+    if isinstance(result, Repeated):
+        token = db.session.execute(select(Order.token).where(Order.id == result.order_id)).scalar_one()
+        return Placed(result.order_id, token)
+    saga.start(result.order_id, provider, result.payment, requests.return_url(result.number, result.token))
+    return Placed(result.order_id, result.token)
+
+
+def placed_from(cart_id: str, key: str) -> Order | None:
+    """The order that this browser has placed with a form of this checkout key. Orders of other browsers are not
+    found.
+    """
+    if not cart_id:
+        return None
+    own = Order.id.in_(origins.placed_by(cart_id))
+    return db.session.scalars(select(Order).where(Order.checkout_key == key, own)).one_or_none()
+
+
+@transactional
+def _place(cart_id: str, request: Request, network: str) -> Written | Repeated:
+    """Create the order and its reservations in one transaction."""
+    buyer = request.buyer
+    client = Client(cart_id, buyer.user_id, email_address.for_lookup(buyer.email), network)
+    seen = load(request, client)
+    decision = decide(seen, request, _rules(seen.cart.currency), clock.now())
+    if isinstance(decision, Refusal):
+        raise decision
+    return decision if isinstance(decision, Repeated) else write(decision, request, client)
+
+
+def _rules(currency: str) -> Rules:
+    pay_within = timedelta(seconds=current_app.config["PAY_WITHIN"])
+    return Rules(registry.charging(currency), unpaid_orders.most(currency), pay_within)

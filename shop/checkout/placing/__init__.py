@@ -1,0 +1,1 @@
+"""Place an order: load a snapshot, decide without side effects, write the decision."""

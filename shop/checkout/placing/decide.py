@@ -1,0 +1,158 @@
+"""Decide whether a checkout form becomes an order. Pure: no database, no Flask, no clock.
+
+The database decides races afterwards: the conditional UPDATEs of the cart, the stock rows and the store credit may
+still refuse the order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from shop.checkout import agreement, limits
+from shop.checkout.cart_view import CartView, Line
+from shop.checkout.placing.request import Request
+from shop.checkout.placing.snapshot import Rules, Snapshot
+from shop.checkout.saga_states import SagaStep
+from shop.core.errors import BadInput, Refusal
+from shop.core.money import Money
+from shop.inventory.refusals import OutOfStock
+from shop.ledger.refusals import NotEnoughCredit
+from shop.payments.providers import charging
+
+
+class AlreadyPlaced(Refusal):
+    """This browser has placed the order `order_id` with this form and now sends the form with different values."""
+
+    def __init__(self, order_id: int) -> None:
+        super().__init__("already_placed", "Your order has already been placed. It was not changed.")
+        self.order_id = order_id
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """The same form has placed this order before."""
+
+    order_id: int
+
+
+@dataclass(frozen=True)
+class NewOrder:
+    """The order to create, in state PENDING. `to_pay` is the amount to capture; zero when store credit covers the
+    total.
+    """
+
+    lines: tuple[Line, ...]
+    total: Money
+    credit: Money
+    placed_at: datetime
+    pay_by: datetime
+
+    @property
+    def to_pay(self) -> Money:
+        return self.total + self.credit * -1
+
+    @property
+    def quantities(self) -> dict[str, int]:
+        """Units to reserve, in the order in which stock rows are locked."""
+        return {line.sku: line.quantity for line in sorted(self.lines, key=lambda line: line.sku)}
+
+    @property
+    def steps(self) -> tuple[SagaStep, ...]:
+        """Steps that are done once the order exists."""
+        return (SagaStep.RESERVE_STOCK, SagaStep.HOLD_CREDIT) if self.credit.amount else (SagaStep.RESERVE_STOCK,)
+
+
+Decision = NewOrder | Repeated | Refusal
+
+
+def decide(seen: Snapshot, request: Request, rules: Rules, now: datetime) -> Decision:
+    """Return the order to create, the order that the same form has created before, or the reason for refusing.
+
+    Refusals, in the order of the checks: `already_placed`, `cart_empty`, `not_sold_in_currency`, `cart_changed`,
+    `other_buyer`, `unknown_method`, `prices_moved`, `cannot_charge`, `too_many_unpaid`, `out_of_stock`,
+    `not_signed_in`, `not_enough_credit`.
+    """
+    if seen.earlier is not None:
+        if seen.earlier.form_digest == request.digest:
+            return Repeated(seen.earlier.order_id)
+        return AlreadyPlaced(seen.earlier.order_id)
+    cart = seen.cart
+    order = _order(cart, request, rules, now)
+    return (
+        _not_agreed(cart, request, rules)
+        or charging.refusal(rules.methods[request.provider], order.to_pay, order.credit)
+        or _over_limit(seen, order, rules)
+        or _out_of_stock(cart)
+        or _without_credit(seen, order, request)
+        or order
+    )
+
+
+def out_of_stock(lines: tuple[Line, ...], available: dict[str, int]) -> OutOfStock:
+    """Refusal that names the lines with fewer units available than ordered; `available` has an entry for each
+    such SKU.
+    """
+    short: list[dict[str, int | str]] = [
+        {"sku": line.sku, "available": available[line.sku], "name": line.name}
+        for line in sorted(lines, key=lambda line: line.sku)
+        if line.sku in available
+    ]
+    sentences = " ".join(
+        f"Only {item['available']} {item['name']} left." if item["available"] else f"{item['name']} is sold out."
+        for item in short
+    )
+    refusal = OutOfStock(short)
+    refusal.message = f"{sentences} No order was placed, and your cart is unchanged."
+    return refusal
+
+
+def _order(cart: CartView, request: Request, rules: Rules, now: datetime) -> NewOrder:
+    total = cart.total
+    credit = Money(max(0, min(request.credit, total.amount)), cart.currency)
+    return NewOrder(cart.lines, total, credit, now, now + rules.pay_within)
+
+
+def _not_agreed(cart: CartView, request: Request, rules: Rules) -> Refusal | None:
+    """Refusal of a form that was not shown to this buyer for the current cart."""
+    shown = request.shown
+    if cart.is_empty:
+        return BadInput("cart_empty", "Your cart is empty. No order was placed.")
+    if cart.unpriced:
+        return cart.unpriced[0].refusal
+    if cart.checkout_key != shown.key or not shown.buyer:
+        return Refusal("cart_changed", "This page was out of date. No order was placed.")
+    if shown.buyer != agreement.buyer_mark(shown.key, request.buyer.user_id):
+        return Refusal("other_buyer", "You have signed in or out since you opened this page. No order was placed.")
+    if shown.terms != cart.terms.digest:
+        return Refusal("cart_changed", "Your cart has changed since you opened this page. No order was placed.")
+    if request.provider not in rules.methods:
+        return BadInput("unknown_method", "Choose one of the listed payment methods.")
+    if any(line.price_was for line in cart.lines):
+        return Refusal(
+            "prices_moved", "Some prices have changed since you added the items to your cart. No order was placed."
+        )
+    return None
+
+
+def _over_limit(seen: Snapshot, order: NewOrder, rules: Rules) -> Refusal | None:
+    """Refusal by the limits on unpaid orders; an order that store credit covers is not counted."""
+    if not order.to_pay.amount:
+        return None
+    more = limits.Amount(1, seen.cart.count, order.total.amount)
+    return limits.refusal(seen.reserved, more, rules.limits, order.total.currency)
+
+
+def _out_of_stock(cart: CartView) -> Refusal | None:
+    short = {line.sku: line.available for line in cart.lines if line.available < line.quantity}
+    return out_of_stock(cart.lines, short) if short else None
+
+
+def _without_credit(seen: Snapshot, order: NewOrder, request: Request) -> Refusal | None:
+    if not order.credit.amount:
+        return None
+    if request.buyer.user_id is None:
+        return BadInput("not_signed_in", "Sign in to use your store credit.")
+    if seen.free_credit < order.credit.amount:
+        return NotEnoughCredit(Money(seen.free_credit, order.credit.currency))
+    return None

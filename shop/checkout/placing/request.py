@@ -1,0 +1,38 @@
+"""Input of order placing: buyer and completed form. No database."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from shop.checkout import agreement
+
+
+@dataclass(frozen=True)
+class Buyer:
+    """Contact and delivery address. `user_id` is None for guests."""
+
+    email: str
+    name: str
+    line1: str
+    city: str
+    country: str
+    line2: str = ""
+    postcode: str = ""
+    user_id: int | None = None
+    locale: str = "en"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A completed checkout form. `credit` is the store credit to use, in minor units of the cart's currency."""
+
+    buyer: Buyer
+    provider: str
+    shown: agreement.Shown
+    credit: int = 0
+
+    @property
+    def digest(self) -> str:
+        """Digest of all values that the customer entered; the page's language is not part of it."""
+        form = {name: value for name, value in asdict(self.buyer).items() if name != "locale"}
+        return agreement.stated({**form, "method": self.provider, "credit": self.credit, "terms": self.shown.terms})

@@ -1,0 +1,128 @@
+"""Write a new order: all rows that placing creates or changes, one statement each, in a fixed order.
+
+Stock rows are locked last, because other customers wait for them. The conditional UPDATEs of store credit and stock may
+still refuse the order; the transaction must then be rolled back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import bindparam, delete
+
+from shop.checkout import saga
+from shop.checkout.models import CartLine
+from shop.checkout.placing.decide import NewOrder, out_of_stock
+from shop.checkout.placing.request import Request
+from shop.checkout.saga_states import SagaStep
+from shop.checkout.unpaid_orders import Client
+from shop.core import ids, outbox
+from shop.core.actor import Actor
+from shop.core.db import db, table
+from shop.inventory import stock
+from shop.inventory.refusals import OutOfStock
+from shop.ledger import store_credit
+from shop.orders import events, origins
+from shop.orders.models import Order, OrderLine
+from shop.orders.states import OrderState
+from shop.payments.calls import request as requests
+from shop.payments.initiation import initiate
+from shop.payments.providers.interface import PaymentRequest
+
+_ORDERS, _LINES, _CART_LINES = table(Order), table(OrderLine), table(CartLine)
+_INSERT_ORDER = _ORDERS.insert().returning(_ORDERS.c.id)
+_EMPTY_CART = delete(_CART_LINES).where(_CART_LINES.c.cart_id == bindparam("cart"))
+
+
+@dataclass(frozen=True)
+class Written:
+    """The new order, and the payment to start at the provider; None when store credit covers the total."""
+
+    order_id: int
+    number: str
+    token: str
+    payment: PaymentRequest | None
+
+
+def write(order: NewOrder, request: Request, client: Client) -> Written:
+    """Write the decision in the current transaction. Raises OutOfStock and NotEnoughCredit."""
+    number, token = ids.order_number(), ids.token()
+    order_id = _insert_order(order, request, client.email, number, token)
+    db.session.execute(_LINES.insert(), _lines(order, order_id))
+    origins.note(order_id, client.visitor, client.network)
+    saga.begin(order_id, request.provider, order.steps, order.placed_at)
+    payment = _insert_payment(order, request, order_id, number)
+    db.session.execute(_EMPTY_CART, {"cart": client.visitor})
+    customer = Actor.customer(request.buyer.user_id)
+    about = events.About(order_id, number, 1, "order.placed", customer, order.placed_at)
+    events.write(about, outbox.ORDERS, {"target": OrderState.PENDING})
+    if SagaStep.HOLD_CREDIT in order.steps and request.buyer.user_id is not None:
+        store_credit.hold(order_id, request.buyer.user_id, order.credit)
+    try:
+        stock.reserve(order_id, order.quantities)
+    except OutOfStock as refusal:
+        short = {str(item["sku"]): int(item["available"]) for item in refusal.details["short"]}
+        raise out_of_stock(order.lines, short) from refusal
+    return Written(order_id, number, token, payment)
+
+
+def _insert_order(order: NewOrder, request: Request, email: str, number: str, token: str) -> int:
+    """Insert the order with the number of its first event."""
+    buyer = request.buyer
+    values = {
+        "number": number,
+        "token": token,
+        "checkout_key": request.shown.key,
+        "form_digest": request.digest,
+        "state": OrderState.PENDING,
+        "currency": order.total.currency,
+        "total_amount": order.total.amount,
+        "credit_amount": order.credit.amount,
+        "user_id": buyer.user_id,
+        "email": email,
+        "name": buyer.name,
+        "line1": buyer.line1,
+        "line2": buyer.line2,
+        "city": buyer.city,
+        "postcode": buyer.postcode,
+        "country": buyer.country,
+        "locale": buyer.locale,
+        "placed_at": order.placed_at,
+        "pay_by": order.pay_by,
+        "event_seq": 1,
+    }
+    return int(db.session.execute(_INSERT_ORDER, values).scalar_one())
+
+
+def _lines(order: NewOrder, order_id: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "order_id": order_id,
+            "sku": line.sku,
+            "position": position,
+            "name": line.name,
+            "slug": line.slug,
+            "image": line.image,
+            "quantity": line.quantity,
+            "unit_amount": line.unit_price.amount,
+            "currency": order.total.currency,
+        }
+        for position, line in enumerate(order.lines)
+    ]
+
+
+def _insert_payment(order: NewOrder, request: Request, order_id: int, number: str) -> PaymentRequest | None:
+    """Insert the payment and return the request that starts it at the provider; None when nothing is to pay."""
+    if not order.to_pay.amount:
+        return None
+    to_resume_first = 2 * saga.RESUME_AFTER  # the saga restarts it before the first poll
+    payment_id = initiate.insert_payment(order_id, request.provider, order.to_pay, order.placed_at, to_resume_first)
+    return PaymentRequest(
+        payment_id,
+        order.to_pay,
+        requests.description(number),
+        request.buyer.locale,
+        order.pay_by,
+        created_at=order.placed_at,
+    )

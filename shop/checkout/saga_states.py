@@ -1,0 +1,21 @@
+"""States and steps of a saga."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class SagaState(StrEnum):
+    """State of a saga. The values are stored and must not change."""
+
+    RUNNING = "RUNNING"
+    DONE = "DONE"
+    UNDONE = "UNDONE"
+
+
+class SagaStep(StrEnum):
+    """Step of a checkout, in the order in which they are done."""
+
+    RESERVE_STOCK = "reserve_stock"
+    HOLD_CREDIT = "hold_credit"
+    OPEN_PAYMENT = "open_payment"

@@ -1,0 +1,93 @@
+"""`flask products …`: prices and stock of products."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+
+from shop.catalogue import browse, prices
+from shop.commands import Group
+from shop.commands import amount as money
+from shop.core import text
+from shop.core.money import CURRENCIES
+from shop.inventory import stock
+
+_SKU = re.compile("[A-Z0-9-]{1,64}")
+
+
+class Sku(click.ParamType[str]):
+    """The SKU of a product that exists, in either case."""
+
+    name = "sku"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        sku = text.plain(str(value)).upper()
+        if not _SKU.fullmatch(sku) or not browse.by_skus([sku]):
+            self.fail(f"There is no product {sku[:64]!r}. `flask products list` shows all of them.", param, ctx)
+        return sku
+
+
+class Currency(click.ParamType[str]):
+    """A currency of the shop, in either case."""
+
+    name = "currency"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        code = text.plain(str(value)).upper()
+        if code not in CURRENCIES:
+            self.fail(f"{code[:20]!r} is not a currency of this shop. Use one of {', '.join(CURRENCIES)}.", param, ctx)
+        return code
+
+
+class Units(click.ParamType[int]):
+    """A number of units, at least one."""
+
+    name = "quantity"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        units = text.plain(str(value))
+        if not re.fullmatch("[0-9]{1,7}", units) or int(units) < 1:
+            limit = f"{stock.MOST_ON_HAND:,}"
+            self.fail(f"{units[:20]!r} is not a quantity. Give a whole number from 1 to {limit}.", param, ctx)
+        return int(units)
+
+
+@click.group(cls=Group)
+def products() -> None:
+    """Prices and stock."""
+
+
+@products.command("list")
+@with_appcontext
+def list_all() -> None:
+    """List all products with prices and available units."""
+    found = browse.search()
+    left = stock.available(product.sku for product in found)
+    for product in found:
+        cost = ", ".join(product.price(currency).format() for currency in product.currencies) or "no price"
+        click.echo(f"{product.sku:<16} {left[product.sku]:>7}  {product.name:<28} {cost}")
+
+
+@products.command("price")
+@click.argument("sku", type=Sku())
+@click.argument("currency", type=Currency())
+@click.argument("amount")
+@with_appcontext
+def price(sku: str, currency: str, amount: str) -> None:
+    """Set the price of SKU in CURRENCY to AMOUNT, in units of the currency: 12.50 is twelve and a half dollars."""
+    now = money(amount, currency)
+    before = prices.change(sku, now)
+    click.echo(f"{sku} now costs {now.format()}{f' (before: {before.format()})' if before else ''}.")
+
+
+@products.command("restock")
+@click.argument("sku", type=Sku())
+@click.argument("quantity", type=Units())
+@with_appcontext
+def restock(sku: str, quantity: int) -> None:
+    """Add QUANTITY units of SKU to the stock. The stock movements record it."""
+    left = stock.restock(sku, quantity)
+    click.echo(f"{quantity} units of {sku} received; {left} are available.")

@@ -1,0 +1,20 @@
+"""Key ring: SECRET_KEY signs; signatures by the keys in SECRET_KEY_FALLBACKS are still accepted.
+
+All signed values use `signer` or Flask's session, so a key can be replaced without ending sign-ins or breaking links
+and open forms.
+"""
+
+from __future__ import annotations
+
+from flask import Flask, current_app
+from itsdangerous import URLSafeTimedSerializer
+
+
+def ring(app: Flask) -> list[str]:
+    """The keys in the order of itsdangerous: the oldest first, the last one signs."""
+    return [*reversed(app.config["SECRET_KEY_FALLBACKS"]), app.config["SECRET_KEY"]]
+
+
+def signer(purpose: str) -> URLSafeTimedSerializer:
+    """A signer for `purpose`: signs with SECRET_KEY and accepts every key of the ring."""
+    return URLSafeTimedSerializer(ring(current_app), salt=purpose)

@@ -1,0 +1,67 @@
+"""Rate limiter: counts in Redis for all processes, in this process alone while Redis is unavailable."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from flask import current_app
+from limits import RateLimitItem, RateLimitItemPerSecond
+from limits.storage import MemoryStorage, RedisStorage
+from limits.strategies import FixedWindowRateLimiter
+
+from shop.core import redis
+
+_SOON = 0.02
+"""Seconds between attempts of `wait_for_turn`. A window begins with its first call, not at a full second: a caller that
+slept until the next full second would wake within the old window.
+"""
+
+
+class _Limiters:
+    def __init__(self) -> None:
+        self.local = FixedWindowRateLimiter(MemoryStorage())
+        self.shared: FixedWindowRateLimiter | None = None
+
+
+def _limiters() -> _Limiters:
+    found: _Limiters | None = current_app.extensions.get("settled_rate")
+    if found is None:
+        found = current_app.extensions["settled_rate"] = _Limiters()
+    return found
+
+
+def allowed(item: RateLimitItem, *names: str) -> bool:
+    """Count one use of `names`; True if it is within `item`."""
+    return _ask(lambda limiter: limiter.hit(item, *names))
+
+
+def give_back(item: RateLimitItem, *names: str) -> None:
+    """Subtract one use of `names` that `allowed` counted and that had no effect."""
+    _ask(lambda limiter: limiter.storage.incr(item.key_for(*names), item.get_expiry(), amount=-1) <= item.amount)
+
+
+def _ask(question: Callable[[FixedWindowRateLimiter], bool]) -> bool:
+    limiters = _limiters()
+
+    def ask(client: object) -> bool:
+        if limiters.shared is None:
+            storage = RedisStorage("redis://", connection_pool=client.connection_pool)  # type: ignore[attr-defined]
+            limiters.shared = FixedWindowRateLimiter(storage)
+        return question(limiters.shared)
+
+    try:
+        return redis.attempt(ask)
+    except redis.RedisAway:
+        return question(limiters.local)
+
+
+def wait_for_turn(name: str, per_second: int, *, patience: float = 5.0) -> bool:
+    """Wait until one more call of `name` is allowed; False if that takes longer than `patience` seconds."""
+    item = RateLimitItemPerSecond(per_second)
+    give_up = time.monotonic() + patience
+    while not allowed(item, "calls", name):
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(_SOON)
+    return True

@@ -1,0 +1,1 @@
+"""Explanations of an order's state, made from its history. Read-only."""

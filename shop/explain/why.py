@@ -1,0 +1,247 @@
+"""Explanation of an order's state as one sentence, made from its history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+from sqlalchemy import select
+
+from shop.accounts import staff
+from shop.core.actor import Actor, ActorKind
+from shop.core.db import db
+from shop.core.money import Money
+from shop.orders import events
+from shop.orders.models import Order, OrderEvent
+from shop.payments.providers import registry
+from shop.payments.records.models import Capture, Payment, PaymentUpdateRow, WebhookEventRow
+from shop.payments.records.types import RefundKind
+
+_SAID = {
+    ActorKind.WEBHOOK: "{who}'s webhook{event}",
+    ActorKind.POLL: "{who}'s answer to a query",
+    ActorKind.RETURN: "{who}'s answer to a query when the customer returned",
+    ActorKind.VIEW: "{who}'s answer to a query when the order page was viewed",
+    ActorKind.CLOSING: "{who}'s answer to the cancellation of the payment",
+    ActorKind.START: "{who}'s answer to the opening of the payment",
+    ActorKind.SETTLEMENT_FILE: "{who}'s settlement file",
+}
+"""Names of the sources of updates. Other actors have a label."""
+
+
+def why(order: Order) -> str:
+    """Explanation in one sentence: the state, its cause, the source, and the time (UTC).
+
+    Unallocated money gets a sentence each, and money that waits for a decision of staff another one.
+    """
+    story = _Story(order, events.since(order.id, 0))
+    sentence = SENTENCES[story.move.because or "placed"](story)
+    review = (
+        f" Since {_at(order.review_since)} a capture has been waiting for a staff decision."
+        if order.review_since
+        else ""
+    )
+    beside = "".join(f" {_pays_nothing(capture)}." for capture in story.others)
+    return f"{order.state} because {sentence}.{beside}{review}"
+
+
+@dataclass
+class _Story:
+    """An order, its history, and the subject of its last transition."""
+
+    order: Order
+    history: list[OrderEvent]
+    move: OrderEvent = field(init=False)
+    before: OrderEvent | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        *earlier, self.move = [event for event in self.history if event.target]
+        self.before = earlier[-1] if earlier else None
+
+    @cached_property
+    def payment(self) -> Payment | None:
+        """The payment of the transition; if it names none, the latest payment."""
+        named = self.move.data.get("payment") or self.order.paid_by
+        if named:
+            return db.session.get(Payment, named)
+        mine = select(Payment).where(Payment.order_id == self.order.id).order_by(Payment.id.desc()).limit(1)
+        return db.session.scalars(mine).first()
+
+    @property
+    def who(self) -> str:
+        return registry.label(self.payment.provider) if self.payment else "no provider"
+
+    @cached_property
+    def capture(self) -> Capture:
+        """The capture that paid the order."""
+        mine = select(Capture).where(Capture.payment_id == self.order.paid_by, Capture.allocation == "pays_order")
+        return db.session.scalars(mine).one()
+
+    @cached_property
+    def others(self) -> list[Capture]:
+        """Captures that pay nothing, in the order of receipt."""
+        mine = (
+            select(Capture).join(Payment).where(Payment.order_id == self.order.id, Capture.allocation != "pays_order")
+        )
+        return list(db.session.scalars(mine.order_by(Capture.received_at, Capture.id)))
+
+    def said(self, actor: Actor, event: str = "") -> str:
+        if actor.kind in _SAID:
+            return _SAID[actor.kind].format(who=self.who, event=event and f" {event}")
+        return staff.label(actor)
+
+    def capture_said(self) -> str:
+        """The source of the capture that paid, by the name of the webhook if it was one."""
+        told = (
+            select(PaymentUpdateRow, WebhookEventRow.dedupe_key)
+            .outerjoin(WebhookEventRow, WebhookEventRow.id == PaymentUpdateRow.webhook_event_id)
+            .where(
+                PaymentUpdateRow.payment_id == self.capture.payment_id, PaymentUpdateRow.source == self.capture.source
+            )
+            .order_by(PaymentUpdateRow.id)
+        )
+        for report, event in db.session.execute(told):
+            if any(one["id"] == self.capture.capture_id for one in report.facts.get("captures", ())):
+                return self.said(Actor.of_source(report.source), event or "")
+        return self.said(Actor.of_source(self.capture.source))
+
+    def refund(self) -> tuple[str, str, str]:
+        """(the refund of the transition, by its id and, for an outside refund, its origin; its amount; the source of
+        its result).
+
+        A refund's own event comes after the transition that it causes.
+        """
+        later = (event for event in self.history if event.seq > self.move.seq and event.kind.startswith("refund."))
+        event = next(later)
+        money = Money(int(event.data["amount"]), str(event.data["currency"]))
+        made = (
+            f", made at {self.who} and not requested by the shop,"
+            if event.data.get("why") == RefundKind.OUTSIDE
+            else ""
+        )
+        return f"{event.data['refund']}{made}", money.format(), self.said(event.actor)
+
+
+def _at(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else "an unknown time"
+
+
+def _price(order: Order) -> str:
+    """The amount that a payment has to bring, as text."""
+    less = f" less {order.credit.format()} of store credit" if order.credit_amount else ""
+    return f"the price{less}"
+
+
+_PAYS_NOTHING = {
+    "late": "when the order had ended",
+    "duplicate": "when the order had already been paid",
+    "mismatch": "which is not the price",
+}
+
+
+def _pays_nothing(capture: Capture) -> str:
+    who, at = registry.label(capture.provider), _at(capture.captured_at)
+    because = _PAYS_NOTHING[str(capture.allocation)]
+    return f"{who} took {capture.money.format()} (capture {capture.capture_id}) at {at}, {because}"
+
+
+def _captured(story: _Story) -> str:
+    capture = story.capture
+    told = f"{story.capture_said()} at {_at(capture.received_at)} said that capture {capture.capture_id}"
+    return f"{told} of {capture.money.format()} was made, which is {_price(story.order)}"
+
+
+def _revived(story: _Story) -> str:
+    capture, before = story.capture, story.before
+    told = f"{story.capture_said()} at {_at(capture.received_at)} said that capture {capture.capture_id}"
+    ended = f"it had been {before.target} since {_at(before.at)}" if before else "it had ended"
+    return f"{told} of {capture.money.format()} was made in time, at {_at(capture.captured_at)}, although {ended}"
+
+
+def _accepted(story: _Story) -> str:
+    capture, order = story.capture, story.order
+    note = f' ("{story.move.data["note"]}")' if story.move.data.get("note") else ""
+    return (
+        f"{story.said(story.move.actor)} at {_at(story.move.at)} accepted capture {capture.capture_id} "
+        f"of {capture.money.format()} in place of {order.to_pay.format()}{note}"
+    )
+
+
+def _covered(story: _Story) -> str:
+    return f"store credit of {story.order.credit.format()} covered the price at {_at(story.move.at)}"
+
+
+def _opened(story: _Story) -> str:
+    payment = story.payment
+    what = f"payment {payment.id} of {payment.money.format()}" if payment else "a payment"
+    silent = "" if story.others else " and has reported no payment since"
+    return f"{story.who} opened {what} at {_at(story.move.at)}{silent}"
+
+
+def _refused(story: _Story) -> str:
+    payment = story.payment
+    reason = f" ({payment.end_reason})" if payment and payment.end_reason else ""
+    return f"{story.who} did not open payment {payment.id if payment else ''} at {_at(story.move.at)}{reason}"
+
+
+def _ended(story: _Story) -> str:
+    payment = story.payment
+    reason = f" ({payment.end_reason})" if payment and payment.end_reason else ""
+    told = story.said(story.move.actor)
+    which = payment.id if payment else ""
+    return f"{told} at {_at(story.move.at)} said that payment {which} ended without a capture{reason}"
+
+
+def _expired(story: _Story) -> str:
+    asked = f"a query to {story.who} before that found no capture" if story.payment else "no payment had been opened"
+    return f"the time to pay ended at {_at(story.order.pay_by)} without a capture; {asked}"
+
+
+def _cancelled(story: _Story) -> str:
+    wish = next((event for event in story.history if event.kind == "order.cancel_requested"), story.move)
+    asked = f"a query to {story.who} before that found no capture" if story.payment else "no payment had been opened"
+    return f"{story.said(wish.actor)} cancelled it at {_at(wish.at)}; {asked}"
+
+
+def _refunded(story: _Story) -> str:
+    refund, money, told = story.refund()
+    gone = Money(int(story.move.data.get("refunded", 0)), story.order.currency)
+    return f"refund {refund} of {money} was completed at {_at(story.move.at)}, reported by {told}; {_back(story, gone)}"
+
+
+def _refund_failed(story: _Story) -> str:
+    refund, money, told = story.refund()
+    gone = Money(int(story.move.data.get("refunded", 0)), story.order.currency)
+    failed = f"refund {refund} of {money} failed after completion at {_at(story.move.at)}, reported by {told}"
+    return f"{failed}; {_back(story, gone)}"
+
+
+def _back(story: _Story, gone: Money) -> str:
+    """Refunded part of the payment at that time."""
+    if not gone.amount:
+        return "nothing has been refunded"
+    paid = story.order.accepted
+    return f"{'all' if gone == paid else gone.format()} of {paid.format()} has been refunded"
+
+
+def _placed(story: _Story) -> str:
+    return f"it was placed at {_at(story.move.at)} and no payment is open yet"
+
+
+SENTENCES: dict[str, Callable[[_Story], str]] = {
+    "placed": _placed,
+    "payment_opened": _opened,
+    "captured": _captured,
+    "nothing_left_to_pay": _covered,
+    "opening_refused": _refused,
+    "payment_ended": _ended,
+    "time_over": _expired,
+    "cancelled": _cancelled,
+    "paid_in_time_seen_late": _revived,
+    "mismatch_accepted": _accepted,
+    "refund_done": _refunded,
+    "refund_failed_later": _refund_failed,
+}
+"""Sentences by reason of the state table, and one for an order without transitions."""

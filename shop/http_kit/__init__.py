@@ -1,0 +1,1 @@
+"""Shared by the HTTP entry points: access rules, errors, request guard, visitor, template helpers."""

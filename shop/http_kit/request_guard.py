@@ -1,0 +1,228 @@
+"""Request guard: checks for every request (hosts, sizes, CSRF, headers, ids, limits) and its log line."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable, MutableMapping
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any, ParamSpec
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, abort, current_app, g, make_response, request
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFProtect
+from limits import RateLimitItemPerMinute
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.sansio.utils import host_is_trusted
+
+from shop.accounts import sessions
+from shop.core import keys, logs, metrics, rate_limit
+from shop.core.client_address import client_network
+from shop.core.errors import Refusal
+from shop.http_kit import errors
+from shop.payments.providers import registry
+
+LARGEST_BODY = 64 * 1024
+"""Bytes; larger bodies are answered with 413."""
+MACHINE_PATHS = ("/webhooks/", "/api/", "/dev/")
+"""Endpoints whose callers prove themselves in the request and whose cookie is never read; they need no CSRF token."""
+PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Called every few seconds by platforms that use our address: any host name is accepted, and no log line is written."""
+
+csrf = CSRFProtect()
+log = logs.get()
+P = ParamSpec("P")
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_AFTER_ORDERS = re.compile(r"(?<=/orders/)[^/]+")
+_LONG_SEGMENT = re.compile(r"(?<=/)(?=[^/]*[A-Z0-9_.])[^/]{20,}(?=/|$)")
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+_CSP = (
+    "default-src 'self'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    "object-src 'none'",
+    "base-uri 'none'",
+    "frame-ancestors 'none'",
+)
+
+
+class TooMany(Refusal):
+    """Too many requests of one kind from one client; `retry_after` is in seconds."""
+
+    def __init__(self, retry_after: int = 60) -> None:
+        super().__init__("too_many_requests", "You have sent too many requests. Please wait a minute and try again.")
+        self.retry_after = retry_after
+
+
+class LastingCookie(SecureCookieSessionInterface):
+    """Flask's signed cookie, kept when the browser closes, so that the cart survives."""
+
+    def get_expiration_time(self, app: Flask, session: SessionMixin) -> datetime | None:
+        return datetime.now(UTC) + app.permanent_session_lifetime
+
+
+def init_app(app: Flask) -> None:
+    """Guard every request of `app`."""
+    shop_url = urlsplit(app.config["SHOP_URL"])
+    https = shop_url.scheme == "https"
+    app.config.update(
+        SESSION_COOKIE_NAME="__Host-settled" if https else "settled",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=https,
+        SESSION_REFRESH_EACH_REQUEST=False,
+        MAX_CONTENT_LENGTH=LARGEST_BODY,
+        MAX_FORM_MEMORY_SIZE=LARGEST_BODY,
+        WTF_CSRF_TIME_LIMIT=None,
+        WTF_CSRF_CHECK_DEFAULT=False,
+        WTF_CSRF_SECRET_KEY=keys.ring(app),
+    )
+    app.session_interface = LastingCookie()
+    named = app.config.get("TRUSTED_HOSTS") or ""
+    hosts = [h.strip() for h in named.split(",") if h.strip()] if isinstance(named, str) else list(named)
+    app.extensions["settled_hosts"] = hosts or [shop_url.hostname or "localhost", "localhost", "127.0.0.1"]
+    app.config["TRUSTED_HOSTS"] = (
+        None  # Flask's own check leaves its error page without links; ours comes a moment later
+    )
+    app.extensions["settled_headers"] = _headers(app, https)
+    if hops := app.config.get("PROXY_HOPS", 0):
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
+    csrf.init_app(app)
+    errors.init_app(app, machine_paths=(*MACHINE_PATHS, *PROBES))
+    app.before_request(_arrive)
+    app.before_request(_check_csrf)
+    app.after_request(_leave)
+
+
+def limited(
+    name: str,
+    per_minute: int,
+    *,
+    free: tuple[int, ...] = (422,),
+    shown_again: Callable[[TooMany], ResponseReturnValue] | None = None,
+) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
+    """Limit requests of one client network to this view to `per_minute`; above that the answer is 429.
+
+    Answers with a status in `free` do not count, because nothing was done; but at most four times as many requests are
+    processed. `shown_again` makes the page of the 429, with the entered values; without it TooMany is raised.
+    """
+    done, looked_at = RateLimitItemPerMinute(per_minute), RateLimitItemPerMinute(4 * per_minute)
+
+    def too_many() -> ResponseReturnValue:
+        refusal = TooMany()
+        if shown_again is None:
+            raise refusal
+        response = make_response(shown_again(refusal))
+        response.status_code = refusal.status
+        response.headers["Retry-After"] = str(refusal.retry_after)
+        return response
+
+    def decorate(view: Callable[P, Any]) -> Callable[P, Any]:
+        @wraps(view)
+        def counted(*args: P.args, **kwargs: P.kwargs) -> Any:
+            if request.method in ("GET", "HEAD", "OPTIONS") or not current_app.config.get("RATE_LIMITS", True):
+                return view(*args, **kwargs)
+            network = client_network(request.remote_addr)
+            if not (
+                rate_limit.allowed(looked_at, f"{name} tries", network) and rate_limit.allowed(done, name, network)
+            ):
+                return too_many()
+            response = make_response(view(*args, **kwargs))
+            if response.status_code in free:
+                rate_limit.give_back(done, name, network)
+            return response
+
+        return counted
+
+    return decorate
+
+
+def static_headers(app: Flask) -> Callable[[MutableMapping[str, str], str, str], None]:
+    """For WhiteNoise's `add_headers_function`: static files get the same headers as pages."""
+
+    def add(headers: MutableMapping[str, str], _path: str, _url: str) -> None:
+        for name, value in app.extensions["settled_headers"].items():
+            headers[name] = value
+
+    return add
+
+
+def loggable(path: str) -> str:
+    """`path` without the tokens that grant access to an order or a history."""
+    return _LONG_SEGMENT.sub("…", _AFTER_ORDERS.sub("…", path))
+
+
+def _headers(app: Flask, https: bool) -> dict[str, str]:
+    """The headers of every response. Forms may lead to the acquirers, because payment pages are reached by redirect."""
+    allowed = [app.config.get("ACQUIRER_PUBLIC_URL", ""), *registry.page_origins(app)]
+    origins = dict.fromkeys(f"{url.scheme}://{url.netloc}" for url in map(urlsplit, allowed) if url.netloc)
+    policy = [*_CSP, " ".join(["form-action 'self'", *origins])]
+    headers = {**_HEADERS, "Content-Security-Policy": "; ".join(policy)}
+    if https:
+        headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+    return headers
+
+
+def _arrive() -> None:
+    g.started = time.perf_counter()
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
+    logs.unbind()
+    logs.bind(request=g.request_id)
+    if request.path not in PROBES and not host_is_trusted(
+        request.host.lower(), current_app.extensions["settled_hosts"]
+    ):
+        abort(400, description="This host name is not one of the shop's.")
+
+
+def _check_csrf() -> None:
+    if request.endpoint is None or request.path.startswith(MACHINE_PATHS):
+        return
+    if request.headers.get("Sec-Fetch-Site") == "same-origin":
+        g.csrf_valid = True  # the browser vouches; of two first pages opened at once, only one has the cookie's token
+        return
+    if current_app.config.get("WTF_CSRF_ENABLED", True):
+        csrf.protect()
+
+
+def _leave(response: Response) -> Response:
+    there = {name.lower() for name, _ in response.headers}
+    ours: dict[str, str] = current_app.extensions["settled_headers"]
+    response.headers.extend([(name, value) for name, value in ours.items() if name.lower() not in there])
+    if response.mimetype == "text/html":
+        _keep_private(response)
+    response.headers["X-Request-ID"] = g.get("request_id", "")
+    metrics.REQUESTS.labels(request.endpoint or "none", str(response.status_code)).inc()
+    if request.path not in PROBES:
+        _log_line(response.status_code)
+    return response
+
+
+def _keep_private(response: Response) -> None:
+    """Browsers keep no page with personal data, not even for Back: pages of a signed-in user, and answers to forms,
+    which show the entered values.
+    """
+    if sessions.is_claimed() or request.method == "POST":
+        response.headers["Cache-Control"] = "no-store"
+    else:
+        response.headers.setdefault("Cache-Control", "private, no-cache")
+
+
+def _log_line(status: int) -> None:
+    took: dict[str, Any] = {}
+    if "started" in g:
+        took["ms"] = round((time.perf_counter() - g.started) * 1000, 1)
+    say = log.warning if status >= 500 else log.info
+    say("request", method=request.method, path=loggable(request.path), status=status, **took)

@@ -1,0 +1,185 @@
+"""Template helpers: money, times, durations and texts in the customer's language."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from babel.dates import format_datetime, format_time
+from flask import Flask, request
+from flask_babel import gettext
+from markupsafe import Markup
+
+from shop.core import clock
+from shop.core.money import Money
+from shop.http_kit import visitor
+from shop.http_kit.barcode import Barcode, code39
+from shop.http_kit.device_name import browser_of, system_of
+from shop.http_kit.translation import locale, locale_name
+from shop.orders.models import Order
+from shop.payments.providers import registry
+
+_NEAR = timedelta(hours=12)
+_STATIC = Path(__file__).resolve().parents[2] / "static"
+
+
+def init_app(app: Flask) -> None:
+    """Give the templates of `app` these filters and functions."""
+    app.jinja_env.filters.update(money=money, time=time)
+    app.jinja_env.globals.update(
+        asset=asset,
+        barcode=barcode,
+        cart_count=visitor.cart_count,
+        country=country,
+        decline_says=decline_says,
+        device_name=device_name,
+        duration=duration,
+        how_it_goes=how_it_goes,
+        methods_not_offered=methods_not_offered,
+        own_unpaid=visitor.own_unpaid,
+        units_of=units_of,
+        page_language=page_language,
+        payment_methods=payment_methods,
+        seconds_between=seconds_between,
+        state_word=state_word,
+    )
+
+
+def asset(name: str) -> str:
+    """Address of a file under static/, with a hash of its content, so that browsers may cache it for long."""
+    return f"{request.script_root}{_static_path(name)}"
+
+
+@lru_cache(maxsize=256)
+def _static_path(name: str) -> str:
+    path = _STATIC / name
+    mark = hashlib.sha256(path.read_bytes()).hexdigest()[:10] if path.is_file() else "none"
+    return f"/static/{quote(name)}?v={mark}"
+
+
+def page_language() -> str:
+    """The locale as HTML's `lang` attribute spells it."""
+    return locale_name().replace("_", "-")
+
+
+def money(amount: Money) -> str:
+    """An amount with its ISO code, in the customer's number format."""
+    return amount.format(locale_name())
+
+
+def time(at: datetime) -> Markup:
+    """A <time> element in UTC, without the date if it is within 12 hours; the page converts it to the browser's time
+    zone.
+    """
+    return _time(at.astimezone(UTC).replace(microsecond=0), abs(at - clock.now()) < _NEAR, locale_name())
+
+
+@lru_cache(maxsize=1024)
+def _time(at: datetime, is_near: bool, language: str) -> Markup:
+    if is_near:
+        text = format_time(at, "short", tzinfo=UTC, locale=language)
+    else:
+        text = format_datetime(at, "medium", tzinfo=UTC, locale=language)
+    stamp = at.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return Markup('<time datetime="{}">{} UTC</time>').format(stamp, text)
+
+
+def seconds_between(start: datetime, end: datetime) -> int:
+    """Whole seconds from `start` to `end`, never less than 0."""
+    return max(0, round((end - start).total_seconds()))
+
+
+def duration(seconds: int) -> str:
+    """Minutes and seconds in the format of the countdown."""
+    return f"{seconds // 60}:{seconds % 60:02d}"
+
+
+def payment_methods(order: Order) -> list[registry.Method]:
+    """Payment methods that accept this order's currency and amount."""
+    return [method for method in registry.methods(order.currency) if registry.takes(method.provider, order.to_pay)]
+
+
+def methods_not_offered(order: Order) -> list[str]:
+    """Reasons why the other payment methods of this currency cannot charge the amount to pay."""
+    reasons = (registry.why_not(method.provider, order.to_pay) for method in registry.methods(order.currency))
+    return [reason for reason in reasons if reason]
+
+
+def units_of(sku: str, orders: Iterable[Order]) -> int:
+    """The number of units of a product in these orders."""
+    return sum(line.quantity for order in orders for line in order.lines if line.sku == sku)
+
+
+def how_it_goes(method: registry.Method) -> str:
+    """Description of the next step with this payment method."""
+    if method.action == "qr":
+        return str(gettext("You will scan a code with %(name)s on your phone.", name=method.name))
+    return str(gettext("You will pay on a secure page run by %(name)s.", name=method.name))
+
+
+def barcode(code: object) -> Barcode | None:
+    """The bars of a store payment code; None if it has no barcode."""
+    try:
+        return code39(code) if isinstance(code, str) and code else None
+    except ValueError:
+        return None
+
+
+def country(code: str) -> str:
+    """The country's name in the customer's language."""
+    return str(locale().territories.get(code, code))
+
+
+def device_name(user_agent: str) -> str:
+    """Browser and operating system of a sign-in."""
+    browser, system = browser_of(user_agent), system_of(user_agent)
+    if browser and system:
+        return str(gettext("%(browser)s on %(system)s", browser=browser, system=system))
+    return browser or system or str(gettext("Unknown device"))
+
+
+def state_word(state: str) -> str:
+    """An order's state in one or two words."""
+    words = {
+        "PENDING": gettext("Not paid yet"),
+        "WAITING_PAYMENT": gettext("Not paid yet"),
+        "FAILED": gettext("Not paid yet"),
+        "PAID": gettext("Paid"),
+        "PARTIALLY_REFUNDED": gettext("Partially refunded"),
+        "REFUNDED": gettext("Refunded"),
+        "EXPIRED": gettext("Expired"),
+        "CANCELLED": gettext("Cancelled"),
+    }
+    return str(words[state])
+
+
+def decline_says(decline: dict[str, Any]) -> str:
+    """Message for a decline: by its code, else by its class."""
+    by_code = {
+        "insufficient_funds": gettext("Insufficient funds."),
+        "expired_card": gettext("This card has expired."),
+        "incorrect_cvc": gettext("The security code is incorrect."),
+        "incorrect_number": gettext("The card number is incorrect."),
+        "authentication_required": gettext(
+            "Your bank could not confirm your identity. Try again, or use another card."
+        ),
+        "processing_error": gettext("Your bank could not process the payment. Please try again."),
+        "lost_card": gettext("Your bank declined this card. Use another card."),
+        "stolen_card": gettext("Your bank declined this card. Use another card."),
+    }
+    by_class = {
+        "fix_input": gettext("Some of the card details are incorrect."),
+        "other_method": gettext("Your bank declined this card. Try another card or another payment method."),
+        "authenticate": gettext("Your bank could not confirm your identity. Try again, or use another card."),
+        "retry_later": gettext("Your bank could not process the payment. Please try again."),
+        "never_retry": gettext("Your bank declined this card. Use another card."),
+    }
+    klass = decline.get("class") or decline.get("klass", "")
+    return str(
+        by_code.get(decline.get("code", "")) or by_class.get(klass) or gettext("Your bank did not give a reason.")
+    )

@@ -1,0 +1,113 @@
+"""Invariants as queries that return violating rows; run by tests, `flask check` and the clock. The numbers refer to
+the list in the documentation.
+
+A rule is a function of a Scope: everything, or changed orders.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import current_app
+
+from shop.core.db import db
+from shop.integrity.invariants import acquirer, alerts, history, holdings, money, promptness, settlement
+from shop.integrity.invariants.scope import EVERYTHING, Rows, Scope
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An invariant, its statement, and the rows that violate it."""
+
+    name: str
+    says: str
+    rows: Rows = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        return not self.rows
+
+    def as_json(self) -> dict[str, Any]:
+        return {"name": self.name, "says": self.says, "holds": self.holds, "rows": self.rows}
+
+
+def check(*, ask_acquirer: bool = True, scope: Scope = EVERYTHING) -> list[Finding]:
+    """Check all invariants. `ask_acquirer=False` leaves out the one that calls the acquirer.
+
+    A passive copy calls nobody and does no work: there the rules about work that is done in time are left out too.
+    """
+    found = []
+    is_passive = current_app.config["SETTLED_PASSIVE"]
+    left_out = _NEEDS_WORK if is_passive else () if ask_acquirer else (acquirer.captured_as_there,)
+    for name, says, rule in RULES:
+        if rule not in left_out:
+            found.append(Finding(name, says, rule(scope)))
+            db.session.rollback()
+    return found
+
+
+def check_at_rest(*, patience: float = 3.0) -> list[Finding]:
+    """Check all invariants; after a violation check again after `patience` seconds, because work in progress is not a
+    violation.
+
+    Advancing the clock makes much work due at once, which a healthy clock process does in that time.
+    """
+    first = check()
+    if all(finding.holds for finding in first):
+        return first
+    time.sleep(patience)
+    return check()
+
+
+RULES: tuple[tuple[str, str, Callable[[Scope], Rows]], ...] = (
+    ("1 money", "the captures at the acquirer equal the captures that are booked", acquirer.captured_as_there),
+    ("2 stock", "units on hand, reserved and sold add up to the units received", holdings.stock_adds_up),
+    (
+        "2 reservations",
+        "stock is reserved for payable orders, sold for paid orders and released otherwise",
+        holdings.reservations_follow_orders,
+    ),
+    ("3 paid", "a paid order was paid by exactly one capture of exactly its total", money.paid_once_and_exactly),
+    (
+        "3 credit",
+        "store credit is held and spent according to the states of its orders, and equals the ledger",
+        holdings.credit_adds_up,
+    ),
+    (
+        "3 other money",
+        "captures that do not pay for an order are refunded in full or under review",
+        money.other_money_goes_back,
+    ),
+    ("3 funds", "settled funds that are not paid out equal the ledger", holdings.funds_add_up),
+    (
+        "3 settlement",
+        "fees, settled funds and disputes in the ledger equal the settlement files",
+        settlement.settlement_adds_up,
+    ),
+    ("4 one payment", "no order has two open payments", promptness.one_open_payment),
+    (
+        "4 time",
+        "no order is open for more than a minute past its deadline without a reason",
+        promptness.none_past_its_time,
+    ),
+    (
+        "5 accepted work",
+        "every accepted webhook, event and task is done or is being retried",
+        promptness.accepted_work_is_done,
+    ),
+    (
+        "6 history",
+        "every transition has an event, is allowed by the state table and is numbered without gaps",
+        history.history_is_whole,
+    ),
+    ("6 books", "every journal sums to zero, and the acquirers' receivables equal the captures", money.books_balance),
+    (
+        "7 alerts",
+        "every capture that does not pay for an order, and every outside refund, has exactly one alert",
+        alerts.each_once,
+    ),
+)
+_NEEDS_WORK = (acquirer.captured_as_there, promptness.none_past_its_time, promptness.accepted_work_is_done)

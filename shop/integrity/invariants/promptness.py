@@ -1,0 +1,75 @@
+"""4. One open payment per order, no overdue orders. 5. Accepted work is done or being retried."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from shop.core import clock
+from shop.integrity.invariants.holdings import PAYABLE
+from shop.integrity.invariants.scope import Rows, Scope
+from shop.payments.records import states
+
+_OPEN = ", ".join(f"'{s}'" for s in sorted(states.STILL_OPEN))
+_SLACK = timedelta(seconds=90)
+_EXPIRY_SLACK = timedelta(seconds=60)
+_ALERT_AFTER = timedelta(minutes=5)
+
+
+def one_open_payment(scope: Scope) -> Rows:
+    return scope.rows(
+        f"""
+        SELECT order_id, COUNT(*) AS open_payments FROM payments WHERE state IN ({_OPEN})
+        GROUP BY order_id HAVING COUNT(*) > 1
+        """  # noqa: S608
+    )
+
+
+def none_past_its_time(scope: Scope) -> Rows:
+    return scope.rows(
+        f"""
+        SELECT o.number, o.state, o.pay_by FROM orders o
+        WHERE o.state IN ({PAYABLE}) AND o.pay_by < :late AND o.review_since IS NULL
+          AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.order_id = o.id AND p.unavailable_since IS NOT NULL
+                          AND p.state IN ({_OPEN}))
+        """,  # noqa: S608
+        late=clock.now() - _EXPIRY_SLACK,
+    )
+
+
+_LATE = (
+    """
+    SELECT 'inbox' AS what, id, due_at, outcome FROM webhook_events WHERE due_at < :late
+    AND NOT EXISTS (SELECT 1 FROM alerts a WHERE a.rule = 'OPS_DEAD_LETTER' AND a.state <> 'RESOLVED'
+                    AND a.subject = 'inbox ' || webhook_events.id)
+    """,
+    """
+    SELECT 'outbox' AS what, id, kind, error FROM outbox WHERE due_at > '0001-01-01' AND created_at < :late
+    AND NOT EXISTS (SELECT 1 FROM alerts a
+    WHERE a.rule = 'OPS_DEAD_LETTER' AND a.state <> 'RESOLVED' AND a.subject = 'outbox')
+    """,
+    "SELECT 'saga' AS what, order_id, due_at FROM sagas WHERE due_at < :late",
+    "SELECT 'payment' AS what, id, state, next_check_at FROM payments WHERE next_check_at < :late",
+    "SELECT 'refund' AS what, id, state, next_check_at FROM refunds WHERE next_check_at < :late",
+    "SELECT 'watch' AS what, order_id, due_at FROM watch_list WHERE due_at < :late",
+)
+# The comparison with the year 1 makes SQLite use the index of due rows; IS NOT NULL does not.
+_FAILING = """
+    SELECT 'inbox' AS what, id, received_at, error FROM webhook_events WHERE due_at > '0001-01-01' AND error IS NOT NULL
+    AND received_at < :late AND NOT EXISTS (SELECT 1 FROM alerts a
+    WHERE a.rule = 'OPS_DEAD_LETTER' AND a.subject = 'inbox ' || webhook_events.id)
+    """
+"""Failing webhooks without an alert, open or resolved."""
+_FORGOTTEN = (
+    "SELECT 'inbox' AS what, id, received_at FROM webhook_events WHERE due_at IS NULL AND done_at IS NULL",
+    "SELECT 'outbox' AS what, id, kind FROM outbox WHERE due_at IS NULL AND published_at IS NULL",
+)
+"""Rows that are not done and have no due time. Reads all rows."""
+
+
+def accepted_work_is_done(scope: Scope) -> Rows:
+    late = clock.now() - _SLACK
+    found = [row for sql in _LATE for row in scope.rows(sql, late=late)]
+    found += scope.rows(_FAILING, late=late - _ALERT_AFTER)
+    if scope.is_everything:
+        found += [row for sql in _FORGOTTEN for row in scope.rows(sql)]
+    return found

@@ -1,0 +1,146 @@
+"""State of a settlement day: amounts paid out to us, fees, and open discrepancies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import func, select
+
+from shop.core.db import db
+from shop.core.money import Money
+from shop.ledger import book, chart
+from shop.orders.models import Order
+from shop.payments.providers import registry
+from shop.payments.records.settlement_models import Discrepancy, SettledLine
+from shop.payments.settlement.discrepancies import CAUSES
+
+
+@dataclass(frozen=True)
+class Total:
+    """The lines of a day in one currency: gross amount, fees, and amount paid out.
+
+    `owed` is the current balance of the receivable over all days.
+    """
+
+    lines: int
+    taken: Money
+    fees: Money
+    handed_over: Money
+    owed: Money
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An open discrepancy for display; `ours` and `theirs` are None on a side without an amount."""
+
+    cause: str
+    about: str
+    order_number: str | None
+    ours: Money | None
+    theirs: Money | None
+
+    @property
+    def says(self) -> str:
+        """Description in one line."""
+        sides = [f"{who} {money.format()}" for who, money in (("ours", self.ours), ("theirs", self.theirs)) if money]
+        order = f", order {self.order_number}" if self.order_number else ""
+        return f"{self.cause.replace('_', ' ')}: {CAUSES[self.cause]} ({self.about}{order}: {', '.join(sides)})"
+
+
+@dataclass(frozen=True)
+class Day:
+    """A provider's business day according to the files received so far."""
+
+    provider: str
+    day: date
+    totals: list[Total]
+    differences: list[Difference]
+
+    def as_json(self) -> dict[str, Any]:
+        """Amounts in minor units."""
+        return {
+            "provider": self.provider,
+            "day": self.day.isoformat(),
+            "totals": [
+                {
+                    "currency": total.taken.currency,
+                    "lines": total.lines,
+                    "taken": total.taken.amount,
+                    "fees": total.fees.amount,
+                    "handed_over": total.handed_over.amount,
+                    "owed": total.owed.amount,
+                }
+                for total in self.totals
+            ],
+            "discrepancies": [
+                {
+                    "cause": one.cause,
+                    "about": one.about,
+                    "order": one.order_number,
+                    "ours": one.ours and one.ours.amount,
+                    "theirs": one.theirs and one.theirs.amount,
+                    "currency": (one.ours or one.theirs or Money(0, "TWD")).currency,
+                }
+                for one in self.differences
+            ],
+        }
+
+    def as_lines(self) -> Iterator[str]:
+        """Lines of text for display."""
+        label, open_ones = registry.label(self.provider), len(self.differences)
+        many = f"{open_ones} discrepanc{'y' if open_ones == 1 else 'ies'}"
+        yield f"{label}, {self.day}: {many if open_ones else 'agrees'}"
+        for total in self.totals:
+            yield (
+                f"  {_lines(total.lines)}, {total.taken.format()} taken, {total.fees.format()} kept as fees, "
+                f"{total.handed_over.format()} handed over; {total.owed.format()} still owed in all"
+            )
+        for one in self.differences:
+            yield f"  {one.says}"
+
+
+def _lines(number: int) -> str:
+    return f"{number} line{'' if number == 1 else 's'}"
+
+
+def of_day(provider: str, day: date) -> Day:
+    """Current state of a provider's business day."""
+    sums = db.session.execute(
+        select(
+            SettledLine.currency,
+            func.count().label("lines"),
+            func.sum(SettledLine.amount).label("taken"),
+            func.sum(SettledLine.fee).label("fees"),
+        )
+        .where(SettledLine.provider == provider, SettledLine.day == day)
+        .group_by(SettledLine.currency)
+        .order_by(SettledLine.currency)
+    ).all()
+    account = chart.receivable(provider)
+    totals = [
+        Total(
+            row.lines,
+            Money(int(row.taken), row.currency),
+            Money(int(row.fees), row.currency),
+            Money(int(row.taken) - int(row.fees), row.currency),
+            book.balance(account, row.currency),
+        )
+        for row in sums
+    ]
+    found = db.session.execute(
+        select(Discrepancy, Order.number)
+        .outerjoin(Order, Order.id == Discrepancy.order_id)
+        .where(Discrepancy.provider == provider, Discrepancy.day == day, Discrepancy.closed_at.is_(None))
+        .order_by(Discrepancy.cause, Discrepancy.about)
+    ).all()
+    differences = [_difference(row, number) for row, number in found]
+    db.session.rollback()
+    return Day(provider, day, totals, differences)
+
+
+def _difference(row: Discrepancy, number: str | None) -> Difference:
+    ours, theirs = (None if side is None else Money(side, row.currency) for side in (row.ours, row.theirs))
+    return Difference(row.cause, row.about, number, ours, theirs)

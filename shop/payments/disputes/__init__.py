@@ -1,0 +1,1 @@
+"""Disputes (chargebacks): records and journals."""

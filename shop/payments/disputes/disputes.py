@@ -1,0 +1,37 @@
+"""Apply disputes that an acquirer reports."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from shop.core.actor import Actor
+from shop.core.db import db, transactional
+from shop.payments.disputes import decide
+from shop.payments.order_money import load
+from shop.payments.order_money.write import write
+from shop.payments.providers.interface import DisputeFact
+from shop.payments.providers.types import Outcome
+from shop.payments.records.models import Capture, Payment
+from shop.payments.records.settlement_models import Dispute
+
+
+@transactional
+def apply(provider: str, fact: DisputeFact, source: str) -> Outcome:
+    """Apply a reported dispute and return the outcome: applied, duplicate, stale, or orphan when we do not have its
+    capture.
+    """
+    found = _capture(provider, fact)
+    if found is None:
+        return Outcome.ORPHAN
+    order_id, capture_id = found
+    return write(decide.reported(load.locked(order_id), capture_id, fact, load.context(Actor.of_source(source))))
+
+
+def _capture(provider: str, fact: DisputeFact) -> tuple[int, int] | None:
+    """Order and capture of a dispute; a later report about a known dispute need not name the capture."""
+    known = select(Dispute.order_id, Dispute.capture_id)
+    known = known.where(Dispute.provider == provider, Dispute.dispute_id == fact.id)
+    ours = select(Payment.order_id, Capture.id).join(Capture, Capture.payment_id == Payment.id)
+    ours = ours.where(Capture.provider == provider, Capture.capture_id == fact.capture_id)
+    found = db.session.execute(known).one_or_none() or db.session.execute(ours).one_or_none()
+    return (found[0], found[1]) if found else None

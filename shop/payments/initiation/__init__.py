@@ -1,0 +1,1 @@
+"""Initiation of payments, and limits on new attempts."""

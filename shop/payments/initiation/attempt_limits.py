@@ -1,0 +1,69 @@
+"""Limits on payment attempts per order: a maximum, and a growing pause.
+
+An attempt that is opened and abandoned costs the acquirer a session and us a call, again and again from one page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from flask import current_app
+
+from shop.core.errors import Refusal
+from shop.payments.records.models import Payment
+
+PAUSES = (0, 0, 0, 5, 15, 30, 60)
+"""Seconds between opening one payment and the next one, by how many there are; the last one repeats."""
+
+
+class TooSoon(Refusal):
+    """The next payment of an order may be started later; `retry_after` is in seconds."""
+
+    def __init__(self, number: int, retry_after: int) -> None:
+        seconds = "1 second" if retry_after == 1 else f"{retry_after} seconds"
+        super().__init__(
+            "too_soon",
+            f"You have tried to pay for this order {number} times. Wait {seconds}, then try again. "
+            "Your items are still reserved.",
+        )
+        self.retry_after = retry_after
+
+
+class TooManyPayments(Refusal):
+    """No more payments are started for an order."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            "too_many_payments",
+            f"You have tried to pay for this order {number} times, which is the limit. "
+            "Cancel the order and place a new one.",
+        )
+
+
+def _counts(payment: Payment) -> bool:
+    """True if a payment was started; False if the acquirer could not be reached."""
+    return payment.end_reason != "unavailable"
+
+
+def number(payments: Sequence[Payment]) -> int:
+    """Number of an order's payments that count for the limit and for the pause."""
+    return sum(map(_counts, payments))
+
+
+def used_up(payments: Sequence[Payment]) -> bool:
+    """True if no more payments may be started for the order with these payments."""
+    return number(payments) >= int(current_app.config["PAYMENTS_PER_ORDER"])
+
+
+def check(payments: Sequence[Payment], at: datetime) -> None:
+    """Refuse another payment beside these of an order. Raises TooManyPayments or TooSoon."""
+    if used_up(payments):
+        raise TooManyPayments(number(payments))
+    counted = [payment for payment in payments if _counts(payment)]
+    if counted:
+        last = max(payment.created_at for payment in counted)
+        left = last + timedelta(seconds=PAUSES[min(len(counted), len(PAUSES) - 1)]) - at
+        if left > timedelta(0):
+            raise TooSoon(len(counted), math.ceil(left.total_seconds()))

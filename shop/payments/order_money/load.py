@@ -1,0 +1,112 @@
+"""Load the snapshot of an order's money under its locks, and the rules that decisions about it need.
+
+Locks are taken in the order that all transactions keep: payments by id, the order, then its refunds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from flask import current_app
+from sqlalchemy import ColumnElement, Table, select
+
+from shop.core import clock, ids
+from shop.core.actor import Actor
+from shop.core.db import db, table
+from shop.ledger.models import CreditHold, Journal
+from shop.orders.models import Order, OrderEvent
+from shop.payments.order_money.decision import Context
+from shop.payments.order_money.snapshot import (
+    CaptureRow,
+    CreditRow,
+    DisputeRow,
+    OrderRow,
+    PaymentRow,
+    RefundRow,
+    Rules,
+    Snapshot,
+)
+from shop.payments.providers import registry
+from shop.payments.records.models import Capture, Payment, Refund
+from shop.payments.records.settlement_models import Dispute
+
+R = TypeVar("R")
+_ORDERS, _PAYMENTS, _CAPTURES = table(Order), table(Payment), table(Capture)
+_REFUNDS, _DISPUTES, _CREDIT = table(Refund), table(Dispute), table(CreditHold)
+_JOURNALS, _EVENTS = table(Journal), table(OrderEvent)
+
+
+def locked(order_id: int, *, reported: Collection[str] = ()) -> Snapshot:
+    """Lock an order and all rows of its money, and return their snapshot, as `snapshot` does."""
+    db.session.flush()
+    return snapshot(order_id, reported=reported, lock=True)
+
+
+def snapshot(order_id: int, *, reported: Collection[str] = (), lock: bool) -> Snapshot:
+    """Return the snapshot of an order and all rows of its money. Part of the caller's transaction.
+
+    `reported` are the ids of refunds made at the acquirer that the decision is about. Raises NoResultFound.
+    """
+    payments = _rows(PaymentRow, _PAYMENTS, _PAYMENTS.c.order_id == order_id, by=("id",), lock=lock)
+    of_order = select(*_columns(OrderRow, _ORDERS)).where(_ORDERS.c.id == order_id)
+    order = OrderRow(**db.session.execute(of_order.with_for_update() if lock else of_order).mappings().one())
+    of_payments = _CAPTURES.c.payment_id.in_([payment.id for payment in payments])
+    credit_used = (_CREDIT.c.order_id == order_id) & (_CREDIT.c.state == "USED")
+    credits = _rows(CreditRow, _CREDIT, credit_used, by=("order_id",))
+    return Snapshot(
+        order=order,
+        payments=payments,
+        captures=_rows(CaptureRow, _CAPTURES, of_payments, by=("id",)),
+        refunds=_rows(RefundRow, _REFUNDS, _REFUNDS.c.order_id == order_id, by=("created_at", "id"), lock=lock),
+        disputes=_rows(DisputeRow, _DISPUTES, _DISPUTES.c.order_id == order_id, by=("id",)),
+        credit=credits[0] if credits else None,
+        booked=_booked(order_id),
+        not_booked=_not_booked(order_id) if reported else frozenset(),
+        taken_ids=_taken(order_id, reported) if reported else frozenset(),
+    )
+
+
+def _columns(row: type[Any], source: Table) -> list[ColumnElement[Any]]:
+    return [source.c[field.name] for field in fields(row)]
+
+
+def _rows(
+    row: type[R], source: Table, where: ColumnElement[bool], *, by: tuple[str, ...], lock: bool = False
+) -> tuple[R, ...]:
+    found = select(*_columns(row, source)).where(where).order_by(*(source.c[name] for name in by))
+    rows = db.session.execute(found.with_for_update() if lock else found).mappings()
+    return tuple(row(**each) for each in rows)
+
+
+def _booked(order_id: int) -> frozenset[str]:
+    about_refunds = _JOURNALS.c.kind.in_(("refund", "refund_failed"))
+    return frozenset(db.session.scalars(select(_JOURNALS.c.key).where(_JOURNALS.c.order_id == order_id, about_refunds)))
+
+
+def _not_booked(order_id: int) -> frozenset[str]:
+    said = select(_EVENTS.c.data).where(_EVENTS.c.order_id == order_id, _EVENTS.c.kind == "refund.not_booked")
+    return frozenset(data["refund"] for data in db.session.scalars(said))
+
+
+def _taken(order_id: int, refund_ids: Collection[str]) -> frozenset[str]:
+    elsewhere = _REFUNDS.c.id.in_(set(refund_ids)), _REFUNDS.c.order_id != order_id
+    return frozenset(db.session.scalars(select(_REFUNDS.c.id).where(*elsewhere)))
+
+
+def context(actor: Actor) -> Context:
+    """The context of a decision that `actor` causes now."""
+    providers = registry.all_providers()
+    rules = Rules(
+        two_person_limits=current_app.config["REFUND_NEEDS_TWO"],
+        refund_steps={
+            (name, currency): step
+            for name, provider in providers.items()
+            for currency, step in provider.capabilities.steps.items()
+            if currency in provider.capabilities.currencies
+        },
+        windows={name: provider.capabilities.consistency_window for name, provider in providers.items()},
+        labels={name: provider.LABEL for name, provider in providers.items()},
+    )
+    return Context(clock.now(), actor, rules, ids.refund_id)

@@ -1,0 +1,1 @@
+"""Polling: queries of due payments, and closing payments before expiry."""

@@ -1,0 +1,1 @@
+"""Payment records: tables, state tables, row locks and the poll schedule."""

@@ -1,0 +1,129 @@
+"""Tables of settlement lines, discrepancies and disputes."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Date,
+    ForeignKey,
+    Index,
+    ScalarSelect,
+    Text,
+    UniqueConstraint,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shop.core.column_types import EnumText
+from shop.core.db import Base, MinorUnits, UtcDateTime
+from shop.core.money import Money
+from shop.payments.providers.types import DisputeKind, DisputeState
+from shop.payments.records.types import Source
+
+_STILL_OPEN = text("closed_at IS NULL")
+
+
+class SettledLine(Base):
+    """A line of a settlement file that is about a journal of ours (`fact`), as it is booked.
+
+    `line_id` is theirs, as it was first called, `day` their business day. Amounts are signed minor units; `fee` is what
+    they kept. A file that says something else later is booked as the difference, and `version` counts that.
+    """
+
+    __tablename__ = "settled_lines"
+    provider: Mapped[str] = mapped_column(Text, primary_key=True)
+    line_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    day: Mapped[date] = mapped_column(Date)
+    kind: Mapped[str] = mapped_column(Text)
+    fact: Mapped[str] = mapped_column(ForeignKey("journals.key"), unique=True)
+    amount: Mapped[MinorUnits]
+    fee: Mapped[MinorUnits]
+    currency: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    booked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    version: Mapped[int] = mapped_column(default=0)
+
+    __table_args__ = (Index("ix_settled_lines_day", "provider", "day"),)
+
+
+class Discrepancy(Base):
+    """A difference between the settlement file of a day and our books. Open until `closed_at`.
+
+    `cause` is one of `shop.payments.settlement.discrepancies.CAUSES`. `about` is the journal of ours that it is about,
+    or their line when there is none. `ours` and `theirs` are amounts in minor units of `currency` (fees, when it is
+    about a fee); empty on the side that has nothing.
+    """
+
+    __tablename__ = "discrepancies"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    provider: Mapped[str] = mapped_column(Text)
+    day: Mapped[date] = mapped_column(Date)
+    cause: Mapped[str] = mapped_column(Text)
+    about: Mapped[str] = mapped_column(Text)
+    order_id: Mapped[int | None] = mapped_column(ForeignKey("orders.id"), index=True)
+    ours: Mapped[int | None] = mapped_column(BigInteger)
+    theirs: Mapped[int | None] = mapped_column(BigInteger)
+    currency: Mapped[str] = mapped_column(Text)
+    opened_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    __table_args__ = (
+        UniqueConstraint("provider", "day", "cause", "about"),
+        CheckConstraint(
+            "cause IN ('missing_there', 'missing_here', 'amount', 'fee', 'unknown', 'twice')", name="cause_known"
+        ),
+        Index("ix_discrepancies_open", "provider", "day", postgresql_where=_STILL_OPEN, sqlite_where=_STILL_OPEN),
+    )
+
+
+class Dispute(Base):
+    """A customer's bank wants a capture back. `dispute_id` is theirs.
+
+    `kind` is chargeback (the money is withdrawn until the dispute is won) or inquiry (no money is withdrawn), `state`
+    OPEN, WON or LOST. `respond_by` is until when evidence is taken.
+    """
+
+    __tablename__ = "disputes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    provider: Mapped[str] = mapped_column(Text)
+    dispute_id: Mapped[str] = mapped_column(Text)
+    capture_id: Mapped[int] = mapped_column(ForeignKey("captures.id"), index=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
+    kind: Mapped[DisputeKind] = mapped_column(EnumText(DisputeKind))
+    reason: Mapped[str] = mapped_column(Text, default="")
+    state: Mapped[DisputeState] = mapped_column(EnumText(DisputeState))
+    amount: Mapped[MinorUnits]
+    currency: Mapped[str] = mapped_column(Text)
+    opened_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    respond_by: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    source: Mapped[Source] = mapped_column(EnumText(Source))
+    closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    __table_args__ = (
+        UniqueConstraint("provider", "dispute_id"),
+        CheckConstraint("kind IN ('chargeback', 'inquiry')", name="kind_known"),
+        CheckConstraint("state IN ('OPEN', 'WON', 'LOST')", name="state_known"),
+        CheckConstraint("amount > 0", name="amount_positive"),
+    )
+
+    @property
+    def money(self) -> Money:
+        return Money(self.amount, self.currency)
+
+
+def charged_back(capture_id: Any, *states: str) -> ScalarSelect[int]:
+    """SQL expression: minor units of a capture's chargebacks in any of `states`."""
+    return (
+        select(func.coalesce(func.sum(Dispute.amount), 0))
+        .where(Dispute.capture_id == capture_id, Dispute.kind == "chargeback", Dispute.state.in_(states))
+        .correlate_except(Dispute)
+        .scalar_subquery()
+    )

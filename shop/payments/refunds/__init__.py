@@ -1,0 +1,1 @@
+"""Refunds: requests, sending, results, and refunds made at the acquirer."""

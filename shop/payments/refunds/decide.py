@@ -1,0 +1,380 @@
+"""Decide what requests, approvals and results of refunds change. Pure: no database, no Flask, no clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shop.core.actor import Actor
+from shop.core.errors import BadInput, Refusal
+from shop.core.money import Money
+from shop.orders.states import OrderState
+from shop.payments.order_money import review
+from shop.payments.order_money.decision import Context, Decision, Draft
+from shop.payments.order_money.snapshot import (
+    CaptureRow,
+    RefundRow,
+    Rules,
+    Snapshot,
+)
+from shop.payments.providers.types import Outcome, RefundState
+from shop.payments.records import refund_states as states
+from shop.payments.records.types import REFUNDED_AUTOMATICALLY, RefundDestination, RefundKind
+from shop.payments.refunds import journals, refundable
+
+WHILE_PENDING = (5, 15, 30, 60, 300)
+"""Seconds between queries about a refund; the last one repeats."""
+WATCHED_AFTER_DONE = timedelta(days=1)
+"""Delay of a last query of a completed refund: some fail later, and not every acquirer reports it."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request to refund `money` of one capture, None for all that is left of it.
+
+    Without `capture_id` it refunds store credit that paid the order. `expected` are the minor units that the requester
+    saw as refundable.
+    """
+
+    capture_id: int | None
+    money: Money | None
+    reason: str
+    destination: str = RefundDestination.PROVIDER
+    expected: int | None = None
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+
+def request(seen: Snapshot, asked: Request, context: Context) -> Decision:
+    """Create a refund. Raises Refusal or BadInput as `refunds.request` describes."""
+    draft = Draft(seen, context)
+    _request(draft, asked)
+    return draft.decided(Outcome.APPLIED)
+
+
+def request_all(seen: Snapshot, reason: str, destination: str, context: Context) -> Decision:
+    """Create refunds of all that is left: of captures to `destination`, of store credit to store credit.
+
+    Raises Refusal `not_refundable` when nothing is left.
+    """
+    draft = Draft(seen, context)
+    for capture in seen.captures:
+        if seen.refundable(capture) > 0:
+            _request(draft, Request(capture.id, None, reason, destination))
+    credit = Money(seen.credit.left if seen.credit else 0, seen.order.currency)
+    if credit.amount:
+        _request(draft, Request(None, credit, reason, RefundDestination.STORE_CREDIT))
+    decision = draft.decided(Outcome.APPLIED)
+    if not decision.new_refunds:
+        raise refundable.refusal(seen, seen.captures) if seen.captures else refundable.only(credit)
+    return decision
+
+
+def refund_rest(draft: Draft, capture: CaptureRow) -> None:
+    """Refund what is left of a capture that is late or a duplicate. What a dispute holds back goes under review."""
+    if capture.allocation not in REFUNDED_AUTOMATICALLY:
+        return
+    rest = draft.after.refundable(draft.after.capture(capture.id))
+    if rest > 0:
+        _add_automatic(draft, capture, rest)
+    review.begin(draft)
+
+
+def _request(draft: Draft, asked: Request) -> None:
+    seen = draft.after
+    if asked.capture_id is None:
+        _request_credit(draft, asked)
+        return
+    capture = seen.capture(asked.capture_id)
+    left = seen.refundable(capture)
+    money = asked.money or Money(left, capture.currency)
+    if asked.money is None and left <= 0:
+        raise refundable.refusal(seen, [capture])
+    _check(money, capture.currency, seen, asked.destination)
+    if asked.destination == RefundDestination.PROVIDER:
+        _check_sendable(capture, money, draft.context.rules)
+    if money.amount > left or asked.expected not in (None, left):
+        raise refundable.refusal(seen, [capture])
+    _add(draft, asked, money, capture, _kind(capture), needs_two=_needs_two(draft, money, asked.destination))
+
+
+def _request_credit(draft: Draft, asked: Request) -> None:
+    seen = draft.after
+    money = asked.money or Money(0, seen.order.currency)
+    _check(money, seen.order.currency, seen, RefundDestination.STORE_CREDIT)
+    left = seen.credit.left if seen.credit else 0
+    if money.amount > left or asked.expected not in (None, left):
+        raise refundable.only(Money(left, seen.order.currency))
+    _add(
+        draft,
+        asked,
+        money,
+        None,
+        RefundKind.CUSTOMER,
+        needs_two=_needs_two(draft, money, RefundDestination.STORE_CREDIT),
+    )
+
+
+def _kind(capture: CaptureRow) -> RefundKind:
+    """Kind of a refund by the allocation of its capture."""
+    is_allocated = capture.allocation is not None and not capture.pays_order
+    return RefundKind(str(capture.allocation)) if is_allocated else RefundKind.CUSTOMER
+
+
+def _needs_two(draft: Draft, money: Money, destination: str) -> bool:
+    return refundable.needs_two(draft.after, money, destination, draft.context.rules.two_person_limits)
+
+
+def _check(money: Money, currency: str, seen: Snapshot, destination: str) -> None:
+    if money.currency != currency or money.amount <= 0:
+        raise BadInput("bad_amount", f"Enter an amount in {currency} greater than zero.")
+    if destination not in (RefundDestination.PROVIDER, RefundDestination.STORE_CREDIT, RefundDestination.BANK):
+        raise BadInput(
+            "bad_destination", "A refund goes to the original payment method, to store credit or to a bank account."
+        )
+    if destination == RefundDestination.STORE_CREDIT and seen.order.user_id is None:
+        raise Refusal("no_account", "This customer has no account, so there is no store credit to refund to.")
+
+
+def _check_sendable(capture: CaptureRow, money: Money, rules: Rules) -> None:
+    """Raises BadInput for an amount that the acquirer of a capture cannot refund."""
+    step = rules.refund_steps.get((capture.provider, money.currency), 1)
+    if money.amount % step:
+        label = rules.labels.get(capture.provider, capture.provider)
+        multiple = Money(step, money.currency).format()
+        raise BadInput("bad_amount", f"{label} refunds only multiples of {multiple}.")
+
+
+def _add_automatic(draft: Draft, capture: CaptureRow, amount: int) -> None:
+    money = Money(amount, capture.currency)
+    asked = Request(capture.id, money, "", RefundDestination.PROVIDER)
+    _add(draft, asked, money, capture, _kind(capture), needs_two=False, by=states.AUTOMATIC)
+
+
+def _add(
+    draft: Draft,
+    asked: Request,
+    money: Money,
+    capture: CaptureRow | None,
+    kind: RefundKind,
+    *,
+    needs_two: bool,
+    by: Actor | None = None,
+) -> None:
+    """Take the money from what is left, and add the refund."""
+    if capture is None:
+        draft.take_credit(money.amount)
+    else:
+        draft.set_refunded(capture, draft.after.capture(capture.id).refunded_amount + money.amount)
+    refund = RefundRow(
+        id=draft.context.new_id(),
+        capture_id=capture.id if capture else None,
+        payment_id=capture.payment_id if capture else None,
+        order_id=draft.after.order.id,
+        destination=RefundDestination(asked.destination) if capture else RefundDestination.STORE_CREDIT,
+        amount=money.amount,
+        currency=money.currency,
+        kind=kind,
+        reason=asked.reason,
+        state=RefundState.REQUESTED,
+        asked_by=by or draft.context.actor,
+        needs_two=needs_two,
+        approved_by=None,
+        created_at=draft.now,
+        ended_at=None,
+        next_check_at=None if needs_two else draft.now,
+        checks=0,
+        rejected_code=None,
+    )
+    draft.add_refund(refund)
+    tell(draft, refund, actor=by)
+
+
+# --- the second person -----------------------------------------------------------------------------------------------
+
+
+def approve(seen: Snapshot, refund_id: str, context: Context) -> Decision:
+    """Approve a refund. Raises Refusal `not_to_approve` or `disputed`."""
+    draft = Draft(seen, context)
+    refund = seen.refund(refund_id)
+    if refund is None or not refund.awaits_approval or not context.actor.may_approve(refund.asked_by):
+        raise Refusal(
+            "not_to_approve", "A refund must be approved once, by another person than the one who requested it."
+        )
+    draft.change_refund(refund_id, approved_by=context.actor, next_check_at=context.now)
+    capture = seen.capture_of(refund)
+    if refund.destination != RefundDestination.BANK and capture is not None and seen.refundable(capture) < 0:
+        raise Refusal(
+            "disputed", "The bank has taken this money back or has opened a dispute. The refund can only be declined."
+        )
+    return draft.decided(Outcome.APPLIED)
+
+
+def decline(seen: Snapshot, refund_id: str, context: Context) -> Decision:
+    """Decline a refund that awaits approval. Raises Refusal `not_to_decline`."""
+    draft = Draft(seen, context)
+    refund = seen.refund(refund_id)
+    if refund is None or not refund.awaits_approval:
+        raise Refusal("not_to_decline", "No such refund is waiting for approval.")
+    declined = draft.change_refund(
+        refund_id, state=RefundState.REJECTED, rejected_code=states.DECLINED, ended_at=context.now
+    )
+    _give_back(draft, declined, was_done=False)
+    tell(draft, declined)
+    return draft.decided(Outcome.APPLIED)
+
+
+def bounce(seen: Snapshot, refund_id: str, context: Context) -> Decision:
+    """Undo a bank transfer that came back. Raises Refusal `not_sent_by_hand`."""
+    refund = seen.refund(refund_id)
+    if refund is None or refund.destination != RefundDestination.BANK or refund.state != RefundState.DONE:
+        raise Refusal("not_sent_by_hand", "No such refund has been booked as sent to a bank.")
+    return result(seen, refund_id, RefundState.REJECTED, context, code=states.BOUNCED)
+
+
+# --- results ---------------------------------------------------------------------------------------------------------
+
+
+def result(
+    seen: Snapshot, refund_id: str, state: RefundState, context: Context, *, code: str | None = None
+) -> Decision:
+    """Apply a result of a refund: applied, duplicate or stale."""
+    draft = Draft(seen, context)
+    return draft.decided(apply_result(draft, refund_id, state, code))
+
+
+def failed_later(seen: Snapshot, refund_id: str, context: Context, *, code: str) -> Decision:
+    """Apply that a refund was done and failed afterwards; the outcome is that of the failure.
+
+    One that we know as rejected alone, because nobody asked in between, is booked now as what it was.
+    """
+    draft = Draft(seen, context)
+    if apply_result(draft, refund_id, RefundState.DONE, None) == Outcome.STALE:
+        _book_unseen(draft, refund_id)
+    return draft.decided(apply_result(draft, refund_id, RefundState.REJECTED, code))
+
+
+def apply_result(draft: Draft, refund_id: str, state: RefundState, code: str | None) -> Outcome:
+    """As `result`, as a part of another decision."""
+    refund = draft.after.refund(refund_id)
+    if refund is None:
+        return Outcome.ORPHAN
+    before = refund.state
+    if state not in states.MOVES[before]:
+        draft.change_refund(refund_id, next_check_at=next_check(refund, draft.now))
+        return Outcome.DUPLICATE if state == before else Outcome.STALE
+    ended_at = draft.now if state in (RefundState.DONE, RefundState.REJECTED) else refund.ended_at
+    refund = draft.change_refund(refund_id, state=state, rejected_code=code, ended_at=ended_at)
+    refund = draft.change_refund(refund_id, next_check_at=next_check(refund, draft.now))
+    if state == RefundState.DONE:
+        _book_done(draft, refund)
+    elif state == RefundState.REJECTED:
+        _give_back(draft, refund, was_done=before == RefundState.DONE)
+        if before != RefundState.DONE:
+            _poll_payment(draft, refund)
+    tell(draft, refund)
+    return Outcome.APPLIED
+
+
+def next_check(refund: RefundRow, now: datetime) -> datetime | None:
+    """Time of the next query of a refund; None when no query is needed."""
+    if refund.state in (RefundState.PENDING, RefundState.UNKNOWN):
+        return now + timedelta(seconds=WHILE_PENDING[min(refund.checks, len(WHILE_PENDING) - 1)])
+    if refund.destination == RefundDestination.PROVIDER and refund.state == RefundState.DONE and refund.ended_at:
+        until = refund.ended_at + WATCHED_AFTER_DONE
+        return until if now < until else None
+    return None
+
+
+def _book_done(draft: Draft, refund: RefundRow) -> None:
+    capture = draft.after.capture_of(refund)
+    draft.post(journals.done(refund, capture, draft.after.order))
+    if capture is None or capture.pays_order:
+        _move_order(draft, "refund_done")
+    else:
+        review.end(draft)
+
+
+def _book_unseen(draft: Draft, refund_id: str) -> None:
+    """Book a rejected refund as done and failed later, if it was not."""
+    refund = draft.after.refund(refund_id)
+    capture = draft.after.capture_of(refund) if refund else None
+    if refund is None or capture is None or refund.rejected_code == states.DECLINED:
+        return
+    if journals.key_of(refund_id) not in draft.after.booked:
+        draft.post(journals.done(refund, capture, draft.after.order))
+        draft.post(journals.failed(refund, capture))
+
+
+def _give_back(draft: Draft, refund: RefundRow, *, was_done: bool) -> None:
+    """Make the money of a rejected refund refundable again.
+
+    A capture that pays for nothing goes under review, unless its automatic refund was refused because a part was
+    refunded at the acquirer: then the rest is refunded automatically.
+    """
+    capture = draft.after.capture_of(refund)
+    if capture is None:
+        draft.take_credit(-refund.amount)
+        return
+    count_again(draft, capture)
+    if was_done:
+        draft.post(journals.failed(refund, capture))
+        if capture.pays_order:
+            _move_order(draft, "refund_failed_later")
+    elif is_refused_for_outside(draft.after, capture):
+        refund_rest(draft, capture)
+    if not capture.pays_order:
+        review.begin(draft)
+
+
+def count_again(draft: Draft, capture: CaptureRow) -> None:
+    """Recompute what of a capture has been refunded or will be: at most all of it, as an acquirer may refund by itself
+    what is promised already.
+    """
+    draft.set_refunded(capture, min(capture.amount, draft.after.promised(capture)))
+
+
+def is_refused_for_outside(seen: Snapshot, capture: CaptureRow) -> bool:
+    """True if the last automatic refund of a capture was refused because it exceeded the rest after refunds made at the
+    acquirer. A refund that was done and failed later was not refused.
+    """
+    mine = seen.refunds_of(capture)
+    automatic = [row for row in mine if row.is_automatic]
+    last = max(automatic, key=lambda row: (row.created_at, row.id), default=None)
+    if last is None or not last.is_rejected or last.rejected_code in states.CALLED_OFF:
+        return False
+    outside = sum(row.amount for row in mine if row.is_made_outside and not row.is_rejected)
+    return last.amount + outside > capture.amount and journals.key_of(last.id) not in seen.booked
+
+
+def _poll_payment(draft: Draft, refund: RefundRow) -> None:
+    """The acquirer refused: it may have refunded the money already, which its query of the payment tells."""
+    if refund.payment_id is None or refund.destination != RefundDestination.PROVIDER or refund.is_made_outside:
+        return
+    window = draft.context.rules.windows.get(draft.after.payment(refund.payment_id).provider, timedelta(0))
+    draft.poll(refund.payment_id, draft.now + window)
+
+
+def _move_order(draft: Draft, because: str) -> None:
+    """Move the order to the state that the refunds of what paid it ask for."""
+    seen = draft.after
+    pays = {capture.id for capture in seen.captures if capture.pays_order} | {None}
+    gone = sum(row.amount for row in seen.refunds if row.state == RefundState.DONE and row.capture_id in pays)
+    if not gone:
+        target = OrderState.PAID
+    else:
+        target = OrderState.REFUNDED if gone >= seen.order.price else OrderState.PARTIALLY_REFUNDED
+    draft.move_order(target, because, refunded=gone)
+
+
+def tell(draft: Draft, refund: RefundRow, *, actor: Actor | None = None) -> None:
+    """Add the state of a refund to the order's history."""
+    draft.tell(
+        f"refund.{refund.state.lower()}",
+        actor=actor,
+        refund=refund.id,
+        amount=refund.amount,
+        currency=refund.currency,
+        why=refund.kind,
+    )

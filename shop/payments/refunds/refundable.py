@@ -1,0 +1,63 @@
+"""Refundable amounts, the number of people that a refund needs, and the reasons of refusals. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from shop.core.errors import Refusal
+from shop.core.money import Money
+from shop.payments.order_money.snapshot import CaptureRow, Snapshot
+from shop.payments.providers.types import DisputeState
+from shop.payments.records.types import RefundDestination
+
+
+def needs_two(seen: Snapshot, money: Money, destination: str, limits: Mapping[str, int]) -> bool:
+    """True if a refund needs a second person: together with earlier refunds by single persons it exceeds the order's
+    limit in its currency, or it goes to a bank account, where staff send it.
+    """
+    if destination == RefundDestination.BANK:
+        return True
+    alone = sum(
+        row.amount
+        for row in seen.refunds
+        if row.currency == money.currency
+        and not (row.is_rejected or row.needs_two or row.is_made_outside or row.is_automatic)
+    )
+    return alone + money.amount > limits.get(money.currency, 0)
+
+
+def refusal(seen: Snapshot, captures: Iterable[CaptureRow]) -> Refusal:
+    """Refusal that says what of these captures can be refunded and what is disputed, in the currency of the first one.
+    Its details have `refundable` and `disputed` in minor units.
+    """
+    captures = list(captures)
+    same = [one for one in captures if one.currency == captures[0].currency]
+
+    def total(amounts: Iterable[int]) -> Money:
+        return Money(sum(amounts), captures[0].currency)
+
+    return _refusal(
+        total(seen.refundable(one) for one in same),
+        total(seen.charged_back(one, DisputeState.OPEN) for one in same),
+        total(seen.charged_back(one, DisputeState.LOST) for one in same),
+    )
+
+
+def only(rest: Money) -> Refusal:
+    """Refusal that says that no more than `rest` can be refunded."""
+    nothing = Money(0, rest.currency)
+    return _refusal(rest, nothing, nothing)
+
+
+def _refusal(rest: Money, disputed: Money, lost: Money) -> Refusal:
+    says = []
+    if disputed.amount:
+        says.append(f"{disputed.format()} is in dispute and cannot be refunded while the dispute is open.")
+    if lost.amount:
+        says.append(f"The customer's bank has taken back {lost.format()}.")
+    if rest.amount > 0:
+        says.append(f"Only {rest.format()} can still be refunded.")
+    else:
+        says.append("Nothing else can be refunded." if says else "Nothing can be refunded any more.")
+    numbers = {"refundable": max(0, rest.amount), "disputed": disputed.amount}
+    return Refusal("not_refundable", " ".join(says), **numbers)

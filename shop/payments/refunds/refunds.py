@@ -1,0 +1,129 @@
+"""Request refunds, approve and decline them, and undo bank transfers that came back.
+
+Each function loads the order's money under its lock, decides (`decide`) and writes (`order_money.write`), in one
+transaction. `send` sends what is due; `apply` applies what becomes of it.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from shop.core.actor import Actor
+from shop.core.db import db, transactional
+from shop.core.errors import Refusal
+from shop.core.money import Money
+from shop.payments.order_money import load
+from shop.payments.order_money.decision import Decision
+from shop.payments.order_money.write import write
+from shop.payments.providers.types import RefundState
+from shop.payments.records.models import Capture, Payment, Refund
+from shop.payments.records.types import RefundDestination
+from shop.payments.refunds import decide
+
+
+def request(
+    capture_id: int,
+    money: Money | None,
+    *,
+    reason: str,
+    by: Actor,
+    expected_refundable: int | None = None,
+    to: str = RefundDestination.PROVIDER,
+) -> Refund:
+    """Request a refund of `money` of one capture, or None for all that is left of it, `to` the provider that took it or
+    the customer's store credit, at the next opportunity; or `to` the customer's bank, where staff send it themselves.
+
+    Raises Refusal: `not_refundable` (409, details `refundable` in minor units) when the capture has less left (what a
+    bank has taken back, or may keep, is not left) or `expected_refundable` is no longer true, `no_account` when there
+    is no customer whose store credit it could be; BadInput for another currency or no amount. When one person would
+    refund more than REFUND_NEEDS_TWO of an order alone, it awaits a second person. One to a bank always does, who
+    approves it when the money has been sent: that books it.
+    """
+    asked = decide.Request(capture_id, money, reason, to, expected_refundable)
+    [refund_id] = _request(_order_of(capture_id), asked, by)
+    return db.session.get_one(Refund, refund_id)
+
+
+def request_credit(
+    order_id: int, money: Money, *, reason: str, by: Actor, expected_refundable: int | None = None
+) -> Refund:
+    """Request a refund of `money` of the store credit that paid an order, to store credit. Raises as `request` does."""
+    asked = decide.Request(None, money, reason, RefundDestination.STORE_CREDIT, expected_refundable)
+    [refund_id] = _request(order_id, asked, by)
+    return db.session.get_one(Refund, refund_id)
+
+
+def request_all(order_id: int, *, reason: str, by: Actor, to: str = RefundDestination.PROVIDER) -> list[Refund]:
+    """Request refunds of all money of an order that is left: of what paid it, and of mismatches under review.
+
+    What store credit paid goes back to store credit. Raises Refusal `not_refundable` when nothing is left.
+    """
+    return [db.session.get_one(Refund, refund_id) for refund_id in _request_all(order_id, reason, to, by)]
+
+
+@transactional
+def _request(order_id: int, asked: decide.Request, by: Actor) -> list[str]:
+    return _created(decide.request(load.locked(order_id), asked, load.context(by)))
+
+
+@transactional
+def _request_all(order_id: int, reason: str, to: str, by: Actor) -> list[str]:
+    return _created(decide.request_all(load.locked(order_id), reason, to, load.context(by)))
+
+
+def _created(decision: Decision) -> list[str]:
+    write(decision)
+    return [refund.id for refund in decision.new_refunds]
+
+
+def waiting() -> list[Refund]:
+    """Refunds that await a second person, oldest first."""
+    waits = (Refund.needs_two, Refund.approved_by.is_(None), Refund.state == RefundState.REQUESTED)
+    return list(db.session.scalars(select(Refund).where(*waits).order_by(Refund.created_at, Refund.id)))
+
+
+@transactional
+def approve(refund_id: str, by: Actor) -> None:
+    """Approve a refund as the second person; one by hand, when the money has been sent.
+
+    Raises Refusal: `not_to_approve` when it is the first person again, or there is nothing to approve, `disputed` when
+    a bank has asked for the money meanwhile. What was sent by hand is booked all the same: it is gone.
+    """
+    order_id = _order_of_refund(refund_id, Refusal("not_to_approve", "There is no such refund."))
+    write(decide.approve(load.locked(order_id), refund_id, load.context(by)))
+
+
+@transactional
+def decline(refund_id: str, by: Actor) -> None:
+    """Decline a refund that awaits its second person: what it took is refundable again. Who asked for it may, too.
+
+    Raises Refusal `not_to_decline` when it does not await one.
+    """
+    order_id = _order_of_refund(refund_id, Refusal("not_to_decline", "No such refund is waiting for approval."))
+    write(decide.decline(load.locked(order_id), refund_id, load.context(by)))
+
+
+@transactional
+def bounced(refund_id: str, by: Actor) -> None:
+    """Undo a bank transfer that came back: its money is not refunded, and can be sent anew.
+
+    Raises Refusal `not_sent_by_hand` when no such refund was booked as sent, or it came back before.
+    """
+    order_id = _order_of_refund(
+        refund_id, Refusal("not_sent_by_hand", "No such refund has been booked as sent to a bank.")
+    )
+    write(decide.bounce(load.locked(order_id), refund_id, load.context(by)))
+
+
+def _order_of(capture_id: int) -> int:
+    """The order of a capture. Raises NoResultFound."""
+    found = select(Payment.order_id).join(Capture, Capture.payment_id == Payment.id).where(Capture.id == capture_id)
+    return db.session.scalars(found).one()
+
+
+def _order_of_refund(refund_id: str, unknown: Refusal) -> int:
+    """The order of a refund. Raises `unknown` when there is none."""
+    order_id = db.session.scalar(select(Refund.order_id).where(Refund.id == refund_id))
+    if order_id is None:
+        raise unknown
+    return order_id

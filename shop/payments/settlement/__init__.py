@@ -1,0 +1,1 @@
+"""Settlement: fetch, match and book settlement files, and record discrepancies."""

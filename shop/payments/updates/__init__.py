@@ -1,0 +1,1 @@
+"""Payment updates: the only place that decides that money arrived."""

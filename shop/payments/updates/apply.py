@@ -1,0 +1,166 @@
+"""Apply payment updates: load the snapshot, decide, write. The only module that changes the allocation of captures and
+the payment of orders.
+
+Webhooks, queries, answers to initiations, settlement files and staff all bring their updates here. Each is applied in
+one transaction; no network and no Redis in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from flask import current_app
+from sqlalchemy import select, text
+
+from shop.core import clock, ids
+from shop.core.actor import Actor
+from shop.core.db import db, in_transaction, transactional
+from shop.core.errors import BadInput, Refusal
+from shop.payments.order_money import load as order_money
+from shop.payments.providers import registry
+from shop.payments.providers.types import Outcome
+from shop.payments.records.models import Capture, Payment
+from shop.payments.records.types import Source
+from shop.payments.refunds import identity, outside
+from shop.payments.updates import decide, load, write
+from shop.payments.updates.decision import Decision
+from shop.payments.updates.listed_refunds import with_listed_refunds
+from shop.payments.updates.snapshot import PaymentUpdate, Rules, Snapshot
+
+_REFUSED = {
+    "not_to_accept": "This payment cannot be accepted for the order. It can only be refunded.",
+    "nothing_to_hold": "The items are no longer in stock. The payment can only be refunded.",
+    "ended": "This order can no longer be marked as paid.",
+}
+
+
+class UnknownPayment(KeyError):
+    """We have no such payment, or another provider runs it."""
+
+
+def apply(update: PaymentUpdate, *, webhook_event_id: int | None = None, dry_run: bool = False) -> Decision:
+    """Apply an update and return its outcome with all changes: applied, duplicate, stale, illegal, mismatch, hint or
+    foreign.
+
+    Joins the caller's transaction if there is one. `webhook_event_id` is the row of the webhook event that brought it.
+    A dry run reads without locks in a read-only transaction, changes nothing and makes no calls. Raises UnknownPayment.
+    """
+    if dry_run:
+        return _dry_run(update)
+    return _apply(update, webhook_event_id, commit=not in_transaction())
+
+
+def apply_event(update: PaymentUpdate, event: write.NewEvent) -> str | None:
+    """Apply the update of a webhook event, store the event with its outcome, commit, and return the outcome; None for
+    an event that is stored already.
+
+    Raises UnknownPayment, and IntegrityError when the event or its capture was stored by another transaction meanwhile.
+    Updates that list refunds are not for this function: see `apply`.
+    """
+    return _apply_event(update, event)
+
+
+@transactional
+def _apply(update: PaymentUpdate, webhook_event_id: int | None, *, commit: bool) -> Decision:
+    now = clock.now()
+    seen, decision = _decide(update, now, lock=True)
+    if decision.listed is None:
+        write.write_update(seen, decision, update, now, webhook_event_id=webhook_event_id, commit=commit)
+    else:
+        outside.log_not_booked(decision.listed, seen.payment(update.payment_id).provider, update.facts.refunds)
+        write.write_with_refunds(seen, decision, update, now, webhook_event_id=webhook_event_id)
+    return decision
+
+
+def _decide(update: PaymentUpdate, now: datetime, *, lock: bool) -> tuple[Snapshot, Decision]:
+    """Load the snapshot for an update and decide it, with the refunds that it lists."""
+    seen = _seen(update, load.around_payment(update, now, lock=lock))
+    decision = decide.decide(seen, update, now, _rules(seen, update))
+    if not update.facts.refunds or decision.outcome == Outcome.FOREIGN:
+        return seen, decision
+    provider = seen.payment(update.payment_id).provider
+    names = [identity.name_of(provider, fact.id) for fact in update.facts.refunds]
+    money = order_money.snapshot(seen.order.id, reported=names, lock=lock)
+    context = replace(order_money.context(Actor.of_source(update.source)), now=now)
+    return seen, with_listed_refunds(decision, update, money, context)
+
+
+@transactional
+def _apply_event(update: PaymentUpdate, event: write.NewEvent) -> str | None:
+    now = clock.now()
+    seen = _seen(update, load.around_payment(update, now, event=(event.provider, event.dedupe_key)))
+    if seen.event_known:
+        return None
+    decision = decide.decide(seen, update, now, _rules(seen, update))
+    write.write_update(seen, decision, update, now, event=event, commit=True)
+    return decision.outcome
+
+
+def _dry_run(update: PaymentUpdate) -> Decision:
+    if in_transaction():
+        raise RuntimeError("a dry run ends the transaction that it is in")
+    db.session.rollback()
+    try:
+        if db.engine.dialect.name == "postgresql":
+            db.session.execute(text("SET TRANSACTION READ ONLY, ISOLATION LEVEL REPEATABLE READ"))
+        return _decide(update, clock.now(), lock=False)[1]
+    finally:
+        db.session.rollback()
+
+
+def _seen(update: PaymentUpdate, seen: Snapshot | None) -> Snapshot:
+    if seen is None:
+        raise UnknownPayment(update.payment_id)
+    return seen
+
+
+def _rules(seen: Snapshot, update: PaymentUpdate) -> Rules:
+    provider = registry.get(seen.payment(update.payment_id).provider)
+    config = current_app.config
+    return Rules(
+        provider.capabilities.consistency_window if provider else timedelta(0),
+        timedelta(seconds=config["PAY_WITHIN"]),
+        timedelta(seconds=config["PAY_WITHIN_STORE"]),
+        timedelta(seconds=config["PAY_WITHIN_STORE_LARGE"]),
+        config["STORE_CODE_SHARE"],
+        ids.refund_id,
+    )
+
+
+# --- without an acquirer ---------------------------------------------------------------------------------------------
+
+
+@transactional
+def nothing_left_to_pay(order_id: int) -> bool:
+    """True if store credit covers the order's total; it then becomes PAID, unless it has ended or is being cancelled.
+    Safe to repeat.
+    """
+    now = clock.now()
+    seen = load.of_order(order_id)
+    decision = decide.decide_nothing_left(seen, now)
+    if decision is not None:
+        write.write(seen, decision, now)
+    return not seen.order.to_pay.amount
+
+
+@transactional
+def accept(capture_id: int, *, by: Actor, note: str = "") -> None:
+    """Accept another amount than the price for the whole of an order: it becomes PAID, the difference is booked.
+
+    Raises Refusal: `not_to_accept` when this money does not wait for that (another currency can only be refunded, and
+    what a bank has or wants is not ours), `nothing_to_hold` when stock or store credit that the order had released is
+    gone; then only a refund is left.
+    """
+    found = select(Payment.order_id).join(Capture, Capture.payment_id == Payment.id).where(Capture.id == capture_id)
+    order_id = db.session.scalar(found)
+    if order_id is None:
+        raise BadInput("unknown_capture", "There is no such payment.")
+    now = clock.now()
+    seen, money = load.of_order(order_id), order_money.locked(order_id)
+    try:
+        decision = decide.decide_accept(seen, money, capture_id, by, note, now)
+    except decide.NotAcceptable as refused:
+        code = "not_to_accept" if refused.code == "ended" else refused.code
+        raise Refusal(code, _REFUSED[refused.code]) from refused
+    write.write(seen, decision, now, source=Source.STAFF)

@@ -1,0 +1,455 @@
+"""Decision about a payment update: its effect on a payment and its order. Pure: no database, no Flask, no clock.
+
+    foreign update                                   → nothing
+    for each capture that is not booked yet:
+        amount or currency is not the order's        → MISMATCH, staff decide
+        order is paid already                        → DUPLICATE, automatic refund
+        order can be paid                            → PAYS_ORDER
+        ended unpaid, captured in time, stock and store credit still there → PAYS_ORDER
+        else                                         → LATE, automatic refund
+    the payment's state follows its table, the order's status its own; age alone decides nothing
+
+Repeating an update changes nothing, and the order in which updates arrive does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from shop.core.actor import Actor
+from shop.core.money import Money
+from shop.ledger import chart
+from shop.orders import states as order_states
+from shop.orders.states import OrderState
+from shop.payments.order_money import review
+from shop.payments.order_money.snapshot import CaptureRow
+from shop.payments.order_money.snapshot import Snapshot as MoneySnapshot
+from shop.payments.providers.interface import CaptureFact, Show
+from shop.payments.providers.types import DisputeState, Outcome, PaymentState
+from shop.payments.records import poll_schedule, refund_states, states
+from shop.payments.records.types import REFUNDED_AUTOMATICALLY, Allocation
+from shop.payments.updates import store_codes
+from shop.payments.updates.decision import (
+    ORDERS,
+    CreditChange,
+    Decision,
+    Event,
+    NewCapture,
+    NewJournal,
+    NewRefund,
+    StockChange,
+)
+from shop.payments.updates.snapshot import (
+    OrderSeen,
+    PaymentSeen,
+    PaymentUpdate,
+    Rules,
+    Snapshot,
+)
+
+STORE_CREDIT = "store_credit"
+"""`paid_by` of an order that store credit paid for completely."""
+_WEIGHT = (Outcome.DUPLICATE, Outcome.HINT, Outcome.STALE, Outcome.ILLEGAL, Outcome.APPLIED, Outcome.MISMATCH)
+"""Precedence of outcomes, lowest first, if an update has several."""
+
+
+class NotAcceptable(Exception):
+    """Staff cannot accept a mismatch: `code` is `not_to_accept`, `nothing_to_hold` or `ended`."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass
+class _Draft:
+    """A decision in the making. Rows are replaced, so that each rule sees the changes of those before it."""
+
+    seen: Snapshot
+    now: datetime
+    order: OrderSeen
+    payments: dict[str, PaymentSeen]
+    captures: list[NewCapture] = field(default_factory=list)
+    refunds: list[NewRefund] = field(default_factory=list)
+    journals: list[NewJournal] = field(default_factory=list)
+    stock: tuple[StockChange, ...] = ()
+    credit: CreditChange | None = None
+    events: list[Event] = field(default_factory=list)
+    news: list[Event] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=lambda: [Outcome.DUPLICATE])
+    reasons: list[str] = field(default_factory=list)
+    paid_after: timedelta | None = None
+
+    @classmethod
+    def of(cls, seen: Snapshot, now: datetime) -> _Draft:
+        return cls(seen, now, seen.order, {one.id: one for one in seen.payments})
+
+    def change(self, payment_id: str, **values: Any) -> PaymentSeen:
+        self.payments[payment_id] = replace(self.payments[payment_id], **values)
+        return self.payments[payment_id]
+
+    def decision(self, *, is_recorded: bool = False, accepted: int | None = None) -> Decision:
+        """The changes, found by comparing rows with the snapshot."""
+        payments = {one.id: _difference(one, self.payments[one.id]) for one in self.seen.payments}
+        return Decision(
+            outcome=heaviest(self.outcomes),
+            reasons=tuple(self.reasons),
+            order=_difference(self.seen.order, self.order),
+            payments={payment_id: change for payment_id, change in payments.items() if change},
+            captures=tuple(self.captures),
+            accepted=accepted,
+            refunds=tuple(self.refunds),
+            journals=tuple(self.journals),
+            stock=self.stock,
+            credit=self.credit,
+            events=(*self.events, *self.news),
+            is_recorded=is_recorded,
+            paid_after=self.paid_after,
+        )
+
+
+def _difference(before: OrderSeen | PaymentSeen, after: OrderSeen | PaymentSeen) -> dict[str, Any]:
+    names = (one.name for one in fields(before))
+    return {name: getattr(after, name) for name in names if getattr(after, name) != getattr(before, name)}
+
+
+def decide(seen: Snapshot, update: PaymentUpdate, now: datetime, rules: Rules) -> Decision:
+    """Decide what `update` does: outcome applied, duplicate, stale, illegal, mismatch, hint or foreign."""
+    draft, facts = _Draft.of(seen, now), update.facts
+    if contradicts(seen.payment(update.payment_id), facts.provider_data):
+        _note_answer(draft, update, rules)
+        return replace(draft.decision(), outcome=Outcome.FOREIGN, reasons=("another payment of the acquirer",))
+    _note_details(draft, update, rules)
+    booked = set(seen.booked)
+    for capture in facts.captures:
+        if capture.id not in booked:
+            booked.add(capture.id)
+            _book(draft, update, capture, rules)
+    _move_payment(draft, update, rules)
+    _carry_to_order(draft, update)
+    payment = draft.payments[update.payment_id]
+    draft.change(payment.id, next_check_at=poll_schedule.after_report(payment, now, rules.consistency_window))
+    _close_unwanted(draft, update)
+    _note_answer(draft, update, rules)
+    return draft.decision(is_recorded=is_recorded(heaviest(draft.outcomes), update))
+
+
+def heaviest(outcomes: Iterable[Outcome]) -> Outcome:
+    """The outcome of an update that deserves several."""
+    return max(outcomes, key=_WEIGHT.index)
+
+
+def is_recorded(outcome: Outcome, update: PaymentUpdate) -> bool:
+    """True if a record of the update is kept: queries that bring nothing new are only counted."""
+    return outcome != Outcome.DUPLICATE or update.source in ("webhook", "staff")
+
+
+def contradicts(payment: PaymentSeen, theirs: Mapping[str, Any]) -> bool:
+    """True if the acquirer's own ids in `theirs` are those of another payment than the one we have."""
+    return any(name in payment.provider_data and payment.provider_data[name] != one for name, one in theirs.items())
+
+
+# --- captured money --------------------------------------------------------------------------------------------------
+
+
+def _book(draft: _Draft, update: PaymentUpdate, fact: CaptureFact, rules: Rules) -> None:
+    """Book a capture once, by the acquirer's id. The ledger has what the acquirer took, whatever its allocation."""
+    payment = draft.payments[update.payment_id]
+    allocation, reason = _allocate(draft, payment, fact)
+    draft.reasons.append(reason)
+    draft.outcomes.append(Outcome.MISMATCH if allocation == Allocation.MISMATCH else Outcome.APPLIED)
+    refunded = fact.money.amount if allocation in REFUNDED_AUTOMATICALLY else 0
+    draft.captures.append(NewCapture(payment.provider, payment.id, fact.id, fact.money, fact.at, allocation, refunded))
+    credited = chart.SALES if allocation == Allocation.PAYS_ORDER else chart.UNALLOCATED_FUNDS
+    entries = ((chart.receivable(payment.provider), fact.money), (credited, fact.money * -1))
+    draft.journals.append(NewJournal(f"capture:{payment.provider}:{fact.id}", "capture", entries))
+    captured = Event("payment.captured", {"payment": payment.id, **_captured(fact, allocation)}, actor=update.actor)
+    if allocation == Allocation.PAYS_ORDER:
+        because = "captured" if draft.order.state in order_states.PAYABLE else "paid_in_time_seen_late"
+        _pay(draft, because, update.actor, paid_by=payment.id, told={"payment": payment.id})
+        draft.events.append(captured)
+        draft.paid_after = max(timedelta(0), draft.now - fact.at)
+        return
+    draft.news.append(captured)
+    if allocation in REFUNDED_AUTOMATICALLY:
+        _refund_automatically(draft, payment, fact, allocation, rules)
+
+
+def _captured(fact: CaptureFact, allocation: Allocation) -> dict[str, Any]:
+    return {"amount": fact.money.amount, "currency": fact.money.currency, "allocation": allocation}
+
+
+def _allocate(draft: _Draft, payment: PaymentSeen, fact: CaptureFact) -> tuple[Allocation, str]:
+    """Return what a capture is to the order, and why."""
+    order = draft.order
+    if fact.money != payment.money or fact.money != order.to_pay:
+        draft.order = replace(order, review_since=order.review_since or draft.now)
+        return Allocation.MISMATCH, "amount or currency differs"
+    if order.paid_by is not None:
+        return Allocation.DUPLICATE, "order is paid already"
+    if order.state in order_states.PAYABLE:
+        return Allocation.PAYS_ORDER, "captured"
+    if fact.at > min(order.pay_by, order.cancel_requested_at or order.pay_by):
+        return Allocation.LATE, "captured after the order ended"
+    if not can_hold_again(draft.seen):
+        return Allocation.LATE, "captured in time, but stock or store credit is gone"
+    return Allocation.PAYS_ORDER, "captured in time, reported late"
+
+
+def can_hold_again(seen: Snapshot) -> bool:
+    """True if all stock and store credit that the order has released is still there."""
+    released = [one for one in seen.reservations if one.state == "RELEASED"]
+    credit = seen.credit
+    has_credit = credit is None or credit.state != "RELEASED" or (credit.free or 0) >= credit.amount
+    return has_credit and all((one.free or 0) >= one.quantity for one in released)
+
+
+def _pay(
+    draft: _Draft,
+    because: str,
+    actor: Actor,
+    *,
+    paid_by: str,
+    told: Mapping[str, Any],
+    accepted_amount: int | None = None,
+) -> None:
+    """Make the order PAID, use its reservations and store credit, and close its other payments. The only function that
+    does.
+    """
+    order, now = draft.order, draft.now
+    _move_order(draft, OrderState.PAID, because, actor, told)
+    draft.order = replace(draft.order, paid_by=paid_by, paid_at=now, accepted_amount=accepted_amount)
+    draft.stock = tuple(
+        StockChange(one.sku, one.quantity, one.state)
+        for one in sorted(draft.seen.reservations, key=lambda one: one.sku)
+        if one.state != "SOLD"
+    )
+    credit = draft.seen.credit
+    if credit is not None and credit.state != "USED":
+        draft.credit = CreditChange(credit.user_id, credit.currency, credit.amount, credit.state)
+        money = Money(credit.amount, credit.currency)
+        entries = ((chart.store_credit(credit.user_id), money), (chart.SALES, money * -1))
+        draft.journals.append(NewJournal(f"credit_used:{order.id}", "credit_used", entries))
+    for other in draft.payments.values():
+        if other.id != paid_by and other.is_open:
+            draft.change(other.id, cancel_requested_at=other.cancel_requested_at or now, next_check_at=now)
+
+
+def _refund_automatically(
+    draft: _Draft, payment: PaymentSeen, fact: CaptureFact, allocation: Allocation, rules: Rules
+) -> None:
+    """Refund a whole capture that pays for nothing."""
+    refund = NewRefund(rules.new_refund_id(), payment.provider, payment.id, fact.id, fact.money, allocation)
+    draft.refunds.append(refund)
+    told = {"refund": refund.id, "amount": fact.money.amount, "currency": fact.money.currency, "why": allocation}
+    draft.events.append(Event("refund.requested", told, actor=refund_states.AUTOMATIC))
+
+
+# --- without an acquirer ---------------------------------------------------------------------------------------------
+
+
+def decide_nothing_left(seen: Snapshot, now: datetime) -> Decision | None:
+    """Pay an order for which store credit leaves nothing to pay; None when it does, has ended or is being cancelled."""
+    draft, order = _Draft.of(seen, now), seen.order
+    if order.to_pay.amount or order.state != OrderState.PENDING or order.cancel_requested_at is not None:
+        return None
+    customer = Actor.customer(seen.credit.user_id if seen.credit else None)
+    _pay(draft, "nothing_left_to_pay", customer, paid_by=STORE_CREDIT, told={})
+    return draft.decision()
+
+
+def decide_accept(
+    seen: Snapshot, money: MoneySnapshot, capture_id: int, by: Actor, note: str, now: datetime
+) -> Decision:
+    """Pay an order with another amount than its price, which staff accept. `money` are all captures, refunds and
+    disputes of the order. Raises NotAcceptable.
+    """
+    draft, order, capture = _Draft.of(seen, now), seen.order, money.capture(capture_id)
+    if order.paid_by or not _is_acceptable(money, capture):
+        raise NotAcceptable("not_to_accept")
+    if order.state in order_states.UNPAID_END and not can_hold_again(seen):
+        raise NotAcceptable("nothing_to_hold")
+    if order.state not in order_states.sources(OrderState.PAID, "mismatch_accepted"):
+        raise NotAcceptable("ended")
+    accepted = capture.money.amount + order.credit_amount
+    told = {"payment": capture.payment_id, "amount": accepted, "note": note}
+    _pay(draft, "mismatch_accepted", by, paid_by=capture.payment_id, told=told, accepted_amount=accepted)
+    difference = Money(order.to_pay.amount - capture.money.amount, order.currency)
+    entries = (
+        (chart.UNALLOCATED_FUNDS, capture.money),
+        (chart.SALES, order.to_pay * -1),
+        (chart.DIFFERENCES, difference),
+    )
+    key = f"accepted:{capture.provider}:{capture.capture_id}"
+    draft.journals.append(NewJournal(key, "mismatch_accepted", entries))
+    others = money.with_capture(replace(capture, allocation=Allocation.PAYS_ORDER))
+    if order.review_since is not None and not review.is_needed(others):
+        draft.order = replace(draft.order, review_since=None)
+        draft.events.append(Event("order.review_ended", {}, by, ORDERS))
+    return draft.decision(accepted=capture.id)
+
+
+def _is_acceptable(money: MoneySnapshot, capture: CaptureRow) -> bool:
+    """True for a mismatch in the order's currency, of which nothing is refunded and no bank has or wants anything."""
+    is_mismatch = capture.allocation == Allocation.MISMATCH and capture.currency == money.order.currency
+    banks = money.charged_back(capture, DisputeState.OPEN, DisputeState.LOST)
+    return is_mismatch and capture.refunded_amount == 0 and banks == 0
+
+
+# --- the payment -----------------------------------------------------------------------------------------------------
+
+
+def _note_details(draft: _Draft, update: PaymentUpdate, rules: Rules) -> None:
+    """Details decide nothing; the customer and staff are shown them."""
+    payment, facts = draft.payments[update.payment_id], update.facts
+    known: dict[str, Any] = {**payment.provider_data, **facts.provider_data}
+    if known != payment.provider_data:
+        payment = draft.change(payment.id, provider_data=known)
+    if facts.action and payment.action is None:
+        action = {"kind": facts.action.kind, "url": facts.action.url, "fields": dict(facts.action.fields)}
+        payment = draft.change(payment.id, action=action)
+    if facts.expires_at and payment.expires_at is None:
+        payment = draft.change(payment.id, expires_at=facts.expires_at)
+    if facts.instrument:
+        payment = draft.change(payment.id, instrument=dict(facts.instrument))
+    if facts.show and payment.is_open:
+        _store_code(draft, update, facts.show, rules)
+    elif facts.decline:
+        decline = {"code": facts.decline.code, "class": facts.decline.klass, "id": facts.decline.id}
+        if decline != payment.last_decline and payment.is_open:
+            draft.change(payment.id, last_decline=decline)
+            draft.outcomes.append(Outcome.APPLIED)
+            _tell(draft, update, "payment.declined", {"code": facts.decline.code})
+
+
+def code_action(show: Show) -> dict[str, Any]:
+    """The action of a payment that shows a store code."""
+    return {"kind": show.kind, "url": "", "fields": {"code": show.code, "barcode": show.barcode}}
+
+
+def _store_code(draft: _Draft, update: PaymentUpdate, show: Show, rules: Rules) -> None:
+    """Store the code to pay at a store; the order waits for it as `store_codes` says."""
+    action = code_action(show)
+    if draft.payments[update.payment_id].action == action:
+        return
+    is_first = not any(one.shows_code for one in draft.payments.values())
+    draft.change(update.payment_id, action=action, expires_at=show.deadline, last_decline=None)
+    until = store_codes.extended(draft.order, show.deadline, draft.now, rules, draft.seen.shares, is_first=is_first)
+    draft.outcomes.append(Outcome.APPLIED)
+    _tell(draft, update, "payment.code_shown", {"deadline": show.deadline.isoformat(), **_pay_by(draft, until)})
+
+
+def _pay_by(draft: _Draft, until: datetime | None) -> dict[str, str]:
+    """Set `pay_by`, and return the event's fields for it."""
+    if until is None:
+        return {}
+    draft.order = replace(draft.order, pay_by=until)
+    return {"pay_by": until.isoformat()}
+
+
+def _move_payment(draft: _Draft, update: PaymentUpdate, rules: Rules) -> None:
+    payment, facts, now = draft.payments[update.payment_id], update.facts, draft.now
+    reported = PaymentState.CAPTURED if facts.state is not None and facts.captures else facts.state
+    if reported is None:
+        return
+    if reported == PaymentState.CAPTURED and not facts.captures and payment.state != PaymentState.CAPTURED:
+        draft.outcomes.append(Outcome.HINT)
+        draft.reasons.append("captured, but no capture is named")
+        return
+    outcome = states.judge(payment.state, reported)
+    draft.outcomes.append(outcome)
+    if outcome != Outcome.APPLIED:
+        draft.reasons.append(f"payment is {payment.state}, {reported} was reported")
+        return
+    told: dict[str, Any] = {"before": payment.state}
+    values: dict[str, Any] = {"state": reported, "unavailable_since": None}
+    if reported in (PaymentState.OPEN, PaymentState.AUTHORIZED) and payment.opened_at is None:
+        values |= {"opened_at": now, "checks": 0}
+    if reported in states.ENDED_WITHOUT_MONEY:
+        values |= {"ended_at": now, "end_reason": facts.end_reason}
+        told |= _pay_by(draft, store_codes.shortened(draft.order, payment, now, rules.pay_within))
+    if reported == PaymentState.CAPTURED:  # the event of the capture covers it
+        draft.change(payment.id, **values, ended_at=now)
+        return
+    draft.change(payment.id, **values)
+    _tell(draft, update, f"payment.{reported.lower()}", told)
+
+
+def _tell(draft: _Draft, update: PaymentUpdate, kind: str, data: Mapping[str, Any]) -> None:
+    draft.news.append(Event(kind, {"payment": update.payment_id, **data}, actor=update.actor))
+
+
+def _close_unwanted(draft: _Draft, update: PaymentUpdate) -> None:
+    """Have a payment closed at the acquirer that is open there and must not take money any more."""
+    payment = draft.payments[update.payment_id]
+    if not _must_close(draft, update, payment):
+        return
+    if payment.cancel_requested_at is None or update.source == "start":
+        payment = draft.change(payment.id, next_check_at=draft.now)
+    draft.change(payment.id, cancel_requested_at=payment.cancel_requested_at or draft.now)
+
+
+def _must_close(draft: _Draft, update: PaymentUpdate, payment: PaymentSeen) -> bool:
+    """Its order has ended or is under review, we had given the payment up and may open another, or the answer that said
+    how to pay was lost and a query does not repeat it.
+    """
+    if payment.is_open:
+        lost = payment.state == PaymentState.OPEN and payment.action is None and update.source != "webhook"
+        unwanted = draft.order.state in order_states.ENDED or draft.order.review_since is not None
+        return lost or (unwanted and payment.state != PaymentState.CREATED)
+    given_up = payment.state in states.ENDED_WITHOUT_MONEY and payment.end_reason in states.NEVER_OPENED
+    return given_up and update.facts.state in (PaymentState.OPEN, PaymentState.AUTHORIZED)
+
+
+def _note_answer(draft: _Draft, update: PaymentUpdate, rules: Rules) -> None:
+    """Note that the acquirer answered a query, and whether the query shows a capture that we knew before we asked.
+
+    A capture that is new is queried once more: an acquirer that charges twice does it now.
+    """
+    if update.answer is None:
+        return
+    payment = draft.payments[update.payment_id]
+    payment = draft.change(payment.id, unavailable_since=None, answered_at=payment.polled_at)
+    if update.answer.state_before != PaymentState.CAPTURED or payment.confirmed_at:
+        return
+    if update.facts.captures:
+        payment = draft.change(payment.id, confirmed_at=draft.now)
+    else:
+        payment = draft.change(payment.id, confirm_misses=payment.confirm_misses + 1)
+    draft.change(payment.id, next_check_at=poll_schedule.after_report(payment, draft.now, rules.consistency_window))
+
+
+# --- the order -------------------------------------------------------------------------------------------------------
+
+
+def _carry_to_order(draft: _Draft, update: PaymentUpdate) -> None:
+    """Move an order that is not paid or ended to what the state of its payment means for it."""
+    payment, order = draft.payments[update.payment_id], draft.order
+    if Outcome.APPLIED not in draft.outcomes or order.state not in order_states.PAYABLE:
+        return
+    told = {"payment": payment.id}
+    if payment.state in (PaymentState.OPEN, PaymentState.AUTHORIZED):
+        _move_order(draft, OrderState.WAITING_PAYMENT, "payment_opened", update.actor, told)
+    elif payment.state in states.ENDED_WITHOUT_MONEY and not _is_ending(draft, payment):
+        because = "opening_refused" if payment.end_reason in states.NEVER_OPENED else "payment_ended"
+        _move_order(draft, OrderState.FAILED, because, update.actor, told)
+
+
+def _is_ending(draft: _Draft, payment: PaymentSeen) -> bool:
+    order = draft.order
+    another = any(other.is_open for other in draft.payments.values() if other.id != payment.id)
+    return another or order.cancel_requested_at is not None or order.pay_by <= draft.now
+
+
+def _move_order(draft: _Draft, target: str, because: str, actor: Actor, told: Mapping[str, Any]) -> None:
+    """Move the order, if the table of its states allows it from where it is."""
+    order = draft.order
+    if order.state not in order_states.sources(target, because):
+        return
+    ends = target in order_states.ENDED and order.state not in order_states.ENDED
+    data = {"source": order.state, "target": target, "because": because, **told}
+    draft.order = replace(order, state=target, ended_at=draft.now if ends else order.ended_at)
+    draft.events.append(Event("order.moved", data, actor, ORDERS))

@@ -1,0 +1,1 @@
+"""Webhook inbox: receive, store, apply and retry webhook events."""

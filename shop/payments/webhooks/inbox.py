@@ -1,0 +1,409 @@
+"""Webhook inbox: a verified webhook is stored before it is applied, and retried until it has been applied."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
+
+from shop.core import clock, logs, metrics
+from shop.core.db import after_commit, changed, db, insert, table, transaction, transactional
+from shop.payments.disputes import disputes
+from shop.payments.providers import registry
+from shop.payments.providers.interface import BadSignature, Malformed, PaymentProvider, WebhookEvent
+from shop.payments.records import states
+from shop.payments.records.models import Payment, RefusedWebhook, WebhookEventRow
+from shop.payments.refunds import outside
+from shop.payments.updates.apply import UnknownPayment, apply_event
+from shop.payments.updates.apply import apply as apply_update
+from shop.payments.updates.snapshot import PaymentUpdate
+from shop.payments.updates.write import NewEvent
+from shop.payments.webhooks import hints
+
+log = logs.get()
+REFUSED_KEPT = 1000  # for each provider
+BACKOFF = (2, 5, 10, 30, 60, 300, 1800)  # seconds until what could not be applied is tried again
+ORPHAN_GIVEN_UP = timedelta(days=1)
+_KEPT_HEADERS = ("content-type", "user-agent", "webhook-id", "webhook-timestamp", "stripe-signature", "x-request-id")
+_WEBHOOK_EVENTS = table(WebhookEventRow)
+_TO_APPLY = (
+    select(
+        *(_WEBHOOK_EVENTS.c[name] for name in ("id", "provider", "trust", "received_at", "tries", "outcome", "done_at"))
+    )
+    .where(_WEBHOOK_EVENTS.c.id == bindparam("row"))
+    .with_for_update()
+)
+_APPLIED = (
+    update(_WEBHOOK_EVENTS)
+    .where(_WEBHOOK_EVENTS.c.id == bindparam("row"))
+    .values(
+        outcome=bindparam("heard"),
+        due_at=bindparam("due"),
+        done_at=bindparam("done"),
+        tries=_WEBHOOK_EVENTS.c.tries + 1,
+        error=None,
+        not_ours=bindparam("strange"),
+    )
+)
+_WEIGHT = ("duplicate", "hint", "stale", "illegal", "applied", "foreign", "orphan", "mismatch")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Fields of a stored webhook that decide its effect; the body of a `brief` one is truncated."""
+
+    id: int
+    provider: str
+    trust: str
+    received_at: datetime
+    tries: int = 0
+    brief: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class WebhookRequest:
+    """A verified webhook request. All its events have the key and the trust of the first one."""
+
+    provider: PaymentProvider
+    events: list[WebhookEvent]
+    headers: Mapping[str, str]
+    raw: bytes
+
+    @property
+    def event(self) -> WebhookEvent:
+        return self.events[0]
+
+    @property
+    def update(self) -> PaymentUpdate | None:
+        """The update, if a signed event says something about one payment of ours and nothing else."""
+        one = self.event
+        others = len(self.events) > 1 or one.refund or one.dispute or one.facts.refunds
+        if others or one.kind != "payment" or one.trust != "signed" or _is_foreign(self.provider.NAME, one):
+            return None
+        return PaymentUpdate(one.reference, one.facts, "webhook", self.provider.NAME)
+
+
+def receive(provider: PaymentProvider, headers: Mapping[str, str], raw: bytes) -> tuple[int, str]:
+    """Receive one webhook and return the status and body that the acquirer expects. A stored webhook is acknowledged
+    and retried until it is applied. A webhook that could not be stored is answered with 503; forged and malformed ones
+    get the response of `ack` and have no effect.
+    """
+    try:
+        events = provider.read_webhook(headers, raw)
+    except BadSignature as error:
+        return _refuse(provider, "bad_signature", str(error), headers, raw)
+    except Malformed as error:
+        return _refuse(provider, "malformed", str(error), headers, raw)
+    if not events:
+        return provider.ack("hint")
+    request = WebhookRequest(provider, events, headers, raw)
+    try:
+        outcome = _take(request)
+    except (OperationalError, InterfaceError, TimeoutError) as error:  # the database is unavailable, locked or full
+        outcome = _not_stored(provider, error)
+    except Exception as error:  # noqa: BLE001 - an event that cannot be applied now is stored all the same
+        outcome = _store_for_later(request, f"{type(error).__name__}: {error}")
+    if outcome == "key_reused":
+        return _refuse(provider, "key_reused", "another body under an event id that we have", headers, raw)
+    return provider.ack(outcome)
+
+
+def _take(request: WebhookRequest) -> str:
+    """Store a webhook and apply it in one transaction, and return its outcome."""
+    update = request.update
+    if update is None:
+        return _store_and_apply(request)
+    try:
+        outcome = _apply_new(request, update)
+    except UnknownPayment:
+        return _store_and_apply(request)
+    except IntegrityError:  # another transaction has stored this event meanwhile, or its capture
+        db.session.rollback()
+        outcome = _apply_new(request, update)
+    return outcome or _note_repetition(request)
+
+
+def _apply_new(request: WebhookRequest, update: PaymentUpdate) -> str | None:
+    """Apply the update of an event that is not stored, and store both at once; None for an event that is."""
+    at, name, trust = clock.now(), request.provider.NAME, request.event.trust
+
+    def row(outcome: str) -> dict[str, Any]:
+        stored = _Row(0, name, trust, at)
+        due_at = _again_at(stored, outcome, at)
+        done = {"outcome": outcome, "due_at": due_at, "done_at": None if due_at else at, "tries": 1}
+        strange = _whose(stored, request.events) if outcome == "foreign" else None
+        return {**_row(request, at), **done, "not_ours": strange, "repeats": 0}
+
+    outcome = apply_event(update, NewEvent(name, request.event.dedupe_key, row))
+    if outcome is not None:
+        metrics.WEBHOOKS.labels(name, outcome).inc()
+    return outcome
+
+
+@transactional
+def _note_repetition(request: WebhookRequest) -> str:
+    """Count a repetition of a stored event: duplicate, or key_reused when its content is another."""
+    same = (
+        WebhookEventRow.provider == request.provider.NAME,
+        WebhookEventRow.dedupe_key == request.event.dedupe_key,
+        WebhookEventRow.body_hash == _hash(request.raw),
+    )
+    counted = changed(update(WebhookEventRow).where(*same).values(repeats=WebhookEventRow.repeats + 1))
+    return "duplicate" if counted else "key_reused"
+
+
+@transactional
+def _store_and_apply(request: WebhookRequest) -> str:
+    """Store a webhook of any kind and apply its events one by one, in one transaction, and return its outcome."""
+    at, name = clock.now(), request.provider.NAME
+    brief = hints.is_about_nothing(name, request.events)
+    webhook_event_id, outcome = _store(request, at, brief=brief)
+    if webhook_event_id is not None:
+        outcome = _apply(_Row(webhook_event_id, name, request.event.trust, at, brief=brief), request.events, at)
+        after_commit(metrics.WEBHOOKS.labels(name, outcome).inc)
+    return outcome
+
+
+def _store_for_later(request: WebhookRequest, error: str) -> str:
+    """Store a webhook that could not be applied: the sweep tries again."""
+
+    db.session.rollback()
+    try:
+        return _store_failed(request, error)
+    except SQLAlchemyError as failure:
+        return _not_stored(request.provider, failure)
+
+
+@transactional
+def _store_failed(request: WebhookRequest, error: str) -> str:
+    webhook_event_id, outcome = _store(request, clock.now(), tries=1, error=error[:500])
+    if webhook_event_id is not None:
+        after_commit(lambda: log.error("inbox.not_applied", inbox=webhook_event_id, error=error))
+    return outcome
+
+
+def _not_stored(provider: PaymentProvider, error: Exception) -> str:
+    db.session.rollback()
+    log.error("inbox.not_stored", provider=provider.NAME, error=type(error).__name__)
+    return "unavailable"
+
+
+@cache
+def _unless_known(_dialect: str) -> Any:
+    """Inserts a row and returns its id; nothing for one whose event we have."""
+    return insert(WebhookEventRow, plain=True).on_conflict_do_nothing().returning(_WEBHOOK_EVENTS.c.id)
+
+
+def _store(
+    request: WebhookRequest, at: datetime, tries: int = 0, error: str | None = None, *, brief: bool = False
+) -> tuple[int | None, str]:
+    """The id of the new row, or None for a repetition, and what it is. Part of the caller's transaction."""
+    row = _row(request, at, tries, error)
+    if brief:
+        row["body"] = request.raw[: hints.KEPT_BYTES]
+    webhook_event_id = db.session.scalar(_unless_known(db.engine.dialect.name), row)
+    if webhook_event_id is not None:
+        if request.event.trust in hints.UNPROVEN:
+            hints.forget_old(request.provider.NAME, webhook_event_id)
+        return int(webhook_event_id), "applied"
+    return None, _note_repetition(request)
+
+
+def _row(request: WebhookRequest, at: datetime, tries: int = 0, error: str | None = None) -> dict[str, Any]:
+    return {
+        "provider": request.provider.NAME,
+        "dedupe_key": request.event.dedupe_key,
+        "body_hash": _hash(request.raw),
+        "body": request.raw,
+        "headers": _kept(request.headers),
+        "trust": request.event.trust,
+        "received_at": at,
+        "due_at": at + _pause(tries),
+        "tries": tries,
+        "error": error,
+    }
+
+
+def due(limit: int = 500) -> list[int]:
+    """Ids of the rows that are still to be applied, oldest first."""
+    query = (
+        select(WebhookEventRow.id)
+        .where(WebhookEventRow.due_at <= clock.now())
+        .order_by(WebhookEventRow.due_at)
+        .limit(limit)
+    )
+    found = list(db.session.scalars(query))
+    db.session.rollback()
+    return found
+
+
+def apply(webhook_event_id: int) -> str | None:
+    """Apply a stored webhook and return its outcome; None when that failed and the sweep will try again."""
+    try:
+        events = _read_again(webhook_event_id)
+        outcome = _apply_stored(webhook_event_id, events)
+    except Exception as error:  # noqa: BLE001 - one poisoned row must never stop the others
+        db.session.rollback()
+        log.error("inbox.not_applied", inbox=webhook_event_id, error=f"{type(error).__name__}: {error}")
+        _try_later(webhook_event_id, f"{type(error).__name__}: {error}")
+        return None
+    return outcome
+
+
+@transactional
+def _apply_stored(webhook_event_id: int, events: list[WebhookEvent]) -> str:
+    found = db.session.execute(_TO_APPLY, {"row": webhook_event_id}).one()
+    if found.done_at is not None:
+        return found.outcome or "duplicate"
+    row = _Row(found.id, found.provider, found.trust, found.received_at, found.tries)
+    outcome = _apply(row, events, clock.now())
+    after_commit(metrics.WEBHOOKS.labels(row.provider, outcome).inc)
+    return outcome
+
+
+def _apply(row: _Row, events: list[WebhookEvent], at: datetime) -> str:
+    """Do what the events of a row say and note it on the row. Part of the caller's transaction,
+    which has the row locked."""
+    outcome = max((_apply_event(row, event) for event in events), key=_WEIGHT.index)
+    due_at = None if row.brief else _again_at(row, outcome, at)
+    if due_at is None and row.trust in hints.UNPROVEN:
+        db.session.execute(hints.SHORTEN, {"row": row.id})
+    strange = _whose(row, events) if outcome == "foreign" else None
+    said = {"heard": outcome, "due": due_at, "done": None if due_at else at, "strange": strange}
+    db.session.execute(_APPLIED, {"row": row.id, **said})
+    return outcome
+
+
+def _again_at(row: _Row, outcome: str, at: datetime) -> datetime | None:
+    """Time at which the row is applied again: an orphan until its payment appears, a hint once more after the
+    consistency window.
+    """
+    if outcome == "orphan" and at < row.received_at + ORPHAN_GIVEN_UP:
+        return at + _pause(row.tries + 1)
+    provider = registry.get(row.provider)
+    window = provider.capabilities.consistency_window if provider else timedelta(0)
+    if outcome == "hint" and row.trust != "signed" and at < row.received_at + window:
+        return row.received_at + window
+    return None
+
+
+def _whose(row: _Row, events: list[WebhookEvent]) -> str | None:
+    """Reason for an alert on a foreign webhook; None for the business of another system under the same account."""
+    other = next((event.merchant for event in events if _is_of_another_merchant(row.provider, event)), None)
+    if other is not None:
+        return f"merchant {other}"
+    return "another payment of theirs" if any(event.is_ours for event in events) else None
+
+
+def _is_foreign(provider_name: str, event: WebhookEvent) -> bool:
+    return _is_of_another_merchant(provider_name, event) or bool(event.reference and not event.is_ours)
+
+
+def _is_of_another_merchant(provider_name: str, event: WebhookEvent) -> bool:
+    provider = registry.get(provider_name)
+    return bool(provider and provider.MERCHANT and event.merchant and event.merchant != provider.MERCHANT)
+
+
+def _apply_event(row: _Row, event: WebhookEvent) -> str:
+    """Apply one event, as far as it can be trusted, and return its outcome."""
+    if _is_foreign(row.provider, event):
+        return "foreign"
+    if event.trust == "signed" and event.refund:
+        return outside.apply_reported(row.provider, event.refund, "webhook")
+    if event.trust == "signed" and event.dispute:
+        return disputes.apply(row.provider, event.dispute, "webhook")
+    if event.kind != "payment":
+        return "hint"
+    if event.trust == "signed":
+        try:
+            update = PaymentUpdate(event.reference, event.facts, "webhook", row.provider)
+            return apply_update(update, webhook_event_id=row.id).outcome
+        except UnknownPayment:
+            return "orphan"
+    _make_due(row.provider, event.reference)
+    return "hint"
+
+
+def _make_due(provider: str, reference: str) -> None:
+    """A hint makes a known payment due to be asked about: every 2 s at most while it is open, then once a minute."""
+    payment = db.session.scalars(
+        select(Payment).where(Payment.id == reference, Payment.provider == provider)
+    ).one_or_none()
+    if payment is None:
+        return
+    at = clock.now()
+    pause = timedelta(seconds=2) if payment.state in states.STILL_OPEN else timedelta(minutes=1)
+    soon = at if payment.polled_at is None else max(at, payment.polled_at + pause)
+    db.session.execute(
+        update(Payment)
+        .where(Payment.id == payment.id, func.coalesce(Payment.next_check_at, soon + pause) > soon)
+        .values(next_check_at=soon)
+    )
+
+
+def _read_again(webhook_event_id: int) -> list[WebhookEvent]:
+    """The events in a stored body. Its signature was checked when it came; secrets may have changed since."""
+    row = db.session.get_one(WebhookEventRow, webhook_event_id)
+    provider = registry.get(row.provider)
+    if provider is None:
+        raise Malformed(f"no provider {row.provider}")
+    events = provider.read_stored(row.headers, row.body)
+    db.session.rollback()
+    return events
+
+
+def _try_later(webhook_event_id: int, error: str) -> None:
+    try:
+        with transaction():
+            row = db.session.get_one(WebhookEventRow, webhook_event_id, with_for_update=True)
+            if row.done_at is not None:  # another process has applied it, and may have shortened its body
+                return
+            row.tries, row.error = row.tries + 1, error[:500]
+            row.due_at = clock.now() + _pause(row.tries)
+    except SQLAlchemyError:
+        db.session.rollback()
+
+
+def _pause(tries: int) -> timedelta:
+    return timedelta(seconds=BACKOFF[min(tries, len(BACKOFF) - 1)])
+
+
+def _hash(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: headers[name][:500] for name in _KEPT_HEADERS if name in headers}
+
+
+def _refuse(
+    provider: PaymentProvider, outcome: str, reason: str, headers: Mapping[str, str], raw: bytes
+) -> tuple[int, str]:
+    log.warning("inbox.refused", provider=provider.NAME, outcome=outcome, reason=reason[:200])
+    metrics.WEBHOOKS.labels(provider.NAME, outcome).inc()
+    try:
+        with transaction():
+            refused = RefusedWebhook(
+                provider=provider.NAME,
+                outcome=outcome,
+                reason=reason[:500],
+                headers=_kept(headers),
+                body=raw[:4096],
+                received_at=clock.now(),
+            )
+            db.session.add(refused)
+            db.session.flush()
+            db.session.execute(
+                delete(RefusedWebhook).where(
+                    RefusedWebhook.provider == provider.NAME, RefusedWebhook.id <= refused.id - REFUSED_KEPT
+                )
+            )
+    except SQLAlchemyError:
+        db.session.rollback()
+    return provider.ack(outcome)

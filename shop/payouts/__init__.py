@@ -1,0 +1,1 @@
+"""Payouts of settled money to the owner's bank account."""

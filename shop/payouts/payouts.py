@@ -1,0 +1,87 @@
+"""Payouts of settled money, approved by a second person. One conditional UPDATE decides each step."""
+
+from __future__ import annotations
+
+from sqlalchemy import select, update
+
+from shop.core import clock, ids, logs
+from shop.core.actor import Actor
+from shop.core.db import after_commit, changed, db, transactional
+from shop.core.errors import BadInput, Refusal
+from shop.core.money import CURRENCIES, Money
+from shop.ledger import funds
+from shop.payouts.models import Payout, PayoutState
+
+log = logs.get()
+
+
+class NotEnoughFunds(Refusal):
+    """Less settled and unpromised money is available than requested. `details["available"]` in minor units."""
+
+    def __init__(self, available: Money) -> None:
+        message = f"Only {available.format()} can be paid out."
+        super().__init__("not_enough_funds", message, available=available.amount)
+
+
+def waiting() -> list[Payout]:
+    """Undecided payouts, oldest first."""
+    return list(
+        db.session.scalars(select(Payout).where(Payout.state == PayoutState.REQUESTED).order_by(Payout.asked_at))
+    )
+
+
+def request(money: Money, *, by: Actor, note: str = "") -> Payout:
+    """Request a payout of `money`; another person has to approve. Raises BadInput for no amount, NotEnoughFunds."""
+    if money.currency not in CURRENCIES or money.amount <= 0:
+        raise BadInput("bad_amount", "Enter an amount greater than zero in a currency of the shop.")
+    payout_id = ids.payout_id()
+    _request(payout_id, money, by, note)
+    return db.session.get_one(Payout, payout_id)
+
+
+@transactional
+def _request(payout_id: str, money: Money, by: Actor, note: str) -> None:
+    if not funds.promise(money):
+        raise NotEnoughFunds(funds.available(money.currency))
+    values = {"currency": money.currency, "amount": money.amount, "asked_by": by, "note": note}
+    db.session.add(Payout(id=payout_id, state=PayoutState.REQUESTED, asked_at=clock.now(), **values))
+    after_commit(lambda: log.info("payout.requested", payout=payout_id))
+
+
+@transactional
+def approve(payout_id: str, *, by: Actor) -> None:
+    """Approve a payout as the second person; the money is paid out.
+
+    Raises Refusal: `not_to_decide` for its requester or when it is decided, NotEnoughFunds when an acquirer has taken
+    money back meanwhile; the payout then stays undecided.
+    """
+    payout = _decide(payout_id, PayoutState.APPROVED, by, not_by_asker=True)
+    if not funds.pay_out(payout.money, key=f"payout:{payout_id}"):
+        raise NotEnoughFunds(funds.settled(payout.currency))
+
+
+@transactional
+def reject(payout_id: str, *, by: Actor) -> None:
+    """Reject a payout; its requester may do so too. Raises Refusal `not_to_decide` when it is decided."""
+    payout = _decide(payout_id, PayoutState.REJECTED, by, not_by_asker=False)
+    funds.withdraw_promise(payout.money)
+
+
+def _decide(payout_id: str, target: PayoutState, by: Actor, *, not_by_asker: bool) -> Payout:
+    """Of several concurrent decisions the first one counts."""
+    asked_by = db.session.scalar(select(Payout.asked_by).where(Payout.id == payout_id))
+    if not_by_asker and asked_by is not None and not by.may_approve(asked_by):
+        raise _not_to_decide(db.session.scalar(select(Payout.state).where(Payout.id == payout_id)))
+    guard = update(Payout).where(Payout.id == payout_id, Payout.state == PayoutState.REQUESTED)
+    if not changed(guard.values(state=target, decided_by=by, decided_at=clock.now())):
+        raise _not_to_decide(db.session.scalar(select(Payout.state).where(Payout.id == payout_id)))
+    after_commit(lambda: log.info(f"payout.{target.lower()}", payout=payout_id))
+    return db.session.get_one(Payout, payout_id, populate_existing=True)
+
+
+def _not_to_decide(state: PayoutState | None) -> Refusal:
+    sentences = {
+        None: "There is no such payout.",
+        PayoutState.REQUESTED: "A payout must be approved by another person than the one who requested it.",
+    }
+    return Refusal("not_to_decide", sentences.get(state, "This payout has already been decided."))

@@ -1,1 +1,0 @@
-"""What the books say, read across rooms; nothing here writes."""

@@ -1,0 +1,166 @@
+"""Statements in one round trip with COMMIT: all of them or none, and errors are raised before the block is left."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from flask import Flask
+from sqlalchemy import Connection, bindparam, insert, text, update
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from shop.core import clock
+from shop.core.db import after_commit, changed, db, pipeline, table, transaction, transactional
+from shop.inventory.models import Stock, StockMovement
+from tests.shop_fixtures import KETTLE, PEN, UNITS
+
+on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+_STOCK, AT = table(Stock), clock.wall()
+_ADD = update(_STOCK).where(_STOCK.c.sku == bindparam("of")).values(on_hand=_STOCK.c.on_hand + bindparam("units"))
+_MOVED, _NEW = insert(table(StockMovement)).inline(), insert(_STOCK).inline()
+
+
+@pytest.fixture(autouse=True)
+def inside(app: Flask) -> Iterator[None]:
+    with app.app_context():
+        yield
+
+
+def on_hand(sku: str = KETTLE) -> int:
+    db.session.rollback()
+    return db.session.scalars(db.select(Stock.on_hand).where(Stock.sku == sku)).one()
+
+
+def movements(kind: str) -> int:
+    db.session.rollback()
+    return db.session.scalars(db.select(db.func.count()).where(StockMovement.kind == kind)).one()
+
+
+def add(connection: Connection, sku: str = KETTLE, units: int = 1) -> None:
+    connection.execute(_ADD, {"of": sku, "units": units})
+
+
+def moved(connection: Connection, kind: str, sku: str = KETTLE) -> None:
+    connection.execute(_MOVED, [{"sku": sku, "quantity": 1, "kind": kind, "at": AT}])
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda connection: add(connection, units=-1000),
+        lambda connection: moved(connection, "late", sku="no such thing"),
+        lambda connection: connection.execute(_NEW, [{"sku": KETTLE, "on_hand": 1, "reserved": 0}]),
+    ],
+    ids=["less than nothing", "of an unknown thing", "a second time"],
+)
+@pytest.mark.parametrize("commit", [True, False])
+def test_an_error_is_raised_at_the_end_at_the_latest_and_nothing_is_left(
+    refused: Callable[[Connection], None], commit: bool
+) -> None:
+    told: list[str] = []
+
+    @transactional
+    def write() -> None:
+        changed(update(Stock).where(Stock.sku == PEN).values(on_hand=Stock.on_hand + 1))
+        after_commit(lambda: told.append("committed"))
+        with pipeline(commit=commit) as connection:
+            moved(connection, "late")
+            refused(connection)
+            moved(connection, "late")
+
+    with pytest.raises(IntegrityError):
+        write()
+    assert (on_hand(PEN), movements("late"), told) == (UNITS, 0, [])
+    with transaction(), pipeline(commit=commit) as connection:
+        moved(connection, "late")
+    assert movements("late") == 1, "the connection is as good as before"
+
+
+def test_what_is_committed_in_a_pipeline_is_followed_by_its_callbacks() -> None:
+    seen: list[int] = []
+
+    @transactional
+    def write() -> str:
+        after_commit(lambda: seen.append(on_hand()))
+        with pipeline(commit=True) as connection:
+            add(connection, units=5)
+        return "written"
+
+    assert (write(), seen) == ("written", [UNITS + 5])
+
+
+def test_a_pipeline_inside_a_transaction_is_undone_with_it() -> None:
+    with pytest.raises(RuntimeError, match="no after all"), transaction():
+        with pipeline() as connection:
+            add(connection, units=5)
+        assert db.session.scalars(db.select(Stock.on_hand).where(Stock.sku == KETTLE)).one() == UNITS + 5
+        raise RuntimeError("no after all")
+    assert on_hand() == UNITS
+
+
+@on_postgresql
+def test_a_deadlock_in_a_pipeline_is_resolved_and_both_are_done(app: Flask) -> None:
+    barrier = threading.Barrier(2)
+    tries: list[str] = []
+
+    def take(first: str, second: str) -> None:
+        @transactional
+        def add_to_both() -> None:
+            tries.append(first)
+            changed(update(Stock).where(Stock.sku == first).values(on_hand=Stock.on_hand + 1))
+            if len(tries) <= 2:
+                barrier.wait(60)
+            with pipeline(commit=True) as connection:
+                add(connection, second)
+
+        with app.app_context():
+            add_to_both()
+
+    in_threads(lambda: take(KETTLE, PEN), lambda: take(PEN, KETTLE))
+    assert (on_hand(KETTLE), on_hand(PEN)) == (UNITS + 2, UNITS + 2)
+    assert len(tries) >= 3
+
+
+def test_a_connection_goes_to_the_next_transaction_after_its_pipeline(app: Flask) -> None:
+    """Transactions reuse connections: none may see another one's pipeline."""
+    broken: list[Exception] = []
+
+    def work() -> None:
+        try:
+            with app.app_context():
+                for _ in range(40):
+                    with transaction(), pipeline(commit=True) as connection:
+                        add(connection)
+                        moved(connection, "shared")
+                    on_hand()
+                    db.session.rollback()
+        except Exception as error:  # noqa: BLE001 - asserted below
+            broken.append(error)
+
+    in_threads(*[work] * 8)
+    assert not broken
+    assert (on_hand(), movements("shared")) == (UNITS + 320, 320)
+
+
+@on_postgresql
+def test_a_connection_that_is_cut_before_the_end_is_an_error_and_replaced() -> None:
+    with pytest.raises(OperationalError), transaction():
+        mine = db.session.scalar(text("SELECT pg_backend_pid()"))
+        with db.engine.connect() as other:
+            other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": mine})
+        with pipeline(commit=True) as connection:
+            moved(connection, "late")
+    assert movements("late") == 0
+    db.session.rollback()
+    with transaction(), pipeline(commit=True) as connection:
+        moved(connection, "late")
+    assert movements("late") == 1
+
+
+def in_threads(*works: Callable[[], None]) -> None:
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(90)

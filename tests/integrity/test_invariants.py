@@ -1,0 +1,144 @@
+"""`flask check`: each corrupted row is found by the invariant that it violates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+
+from shop.core import clock
+from shop.core.db import db
+from shop.integrity import invariants
+from shop.orders.models import Order
+from shop.payments.records.models import Payment, WebhookEventRow
+from tests.real_acquirer_fixtures import TOKEN, RealAcquirer
+from tests.shop_fixtures import PEN, Shop
+
+LIES = {
+    "a unit more is reserved": ("UPDATE stock SET reserved = reserved + 1 WHERE sku = 'TEST-KETTLE'", "2 stock"),
+    "a unit has vanished": ("UPDATE stock SET on_hand = on_hand - 1 WHERE sku = 'TEST-KETTLE'", "2 stock"),
+    "a receipt was forgotten": ("DELETE FROM stock_movements WHERE sku = 'TEST-KETTLE'", "2 stock"),
+    "stock of a waiting order was released": (
+        "UPDATE reservations SET state = 'RELEASED' WHERE state = 'HELD'",
+        "2 reservations",
+    ),
+    "what was paid is still held": ("UPDATE reservations SET state = 'HELD' WHERE state = 'SOLD'", "2 reservations"),
+    "more was ordered than is held": ("UPDATE order_lines SET quantity = quantity + 1", "2 reservations"),
+    "a paid order that nothing paid": ("UPDATE orders SET paid_by = NULL WHERE state = 'PAID'", "3 paid"),
+    "paid by another amount": ("UPDATE captures SET amount = amount - 1", "3 paid"),
+    "paid in another currency": ("UPDATE captures SET currency = 'JPY'", "3 paid"),
+    "two captures that both pay": (
+        "INSERT INTO captures (provider, capture_id, payment_id, amount, currency, captured_at, received_at, source,"
+        " allocation, refunded_amount) SELECT provider, 'another', payment_id, amount, currency, captured_at,"
+        " received_at, source, allocation, 0 FROM captures",
+        "3 paid",
+    ),
+    "a capture that nobody judged": ("UPDATE captures SET allocation = NULL", "3 paid"),
+    "an event is missing": ("DELETE FROM order_events WHERE seq = 2", "6 history"),
+    "the last event is missing": (
+        "DELETE FROM order_events WHERE seq = (SELECT MAX(seq) FROM order_events)",
+        "6 history",
+    ),
+    "a state that nobody moved to": ("UPDATE orders SET state = 'FAILED' WHERE state = 'WAITING_PAYMENT'", "6 history"),
+    "a move that the table does not know": (
+        "UPDATE order_events SET target = 'REFUNDED' WHERE target = 'PAID'",
+        "6 history",
+    ),
+    "a side of a journal is off": ("UPDATE ledger_entries SET amount = amount + 1 WHERE line = 0", "6 books"),
+    "the books say another amount": ("UPDATE ledger_entries SET amount = amount * 2", "6 books"),
+    "a move that does not begin where the last one ended": (
+        "UPDATE order_events SET source = 'FAILED' WHERE target = 'PAID'",
+        "6 history",
+    ),
+    "an event was forgotten": ("UPDATE outbox SET published_at = NULL, due_at = NULL", "5 accepted work"),
+    "a webhook was forgotten": ("UPDATE webhook_events SET done_at = NULL, due_at = NULL", "5 accepted work"),
+}
+
+
+def broken() -> set[str]:
+    db.session.rollback()
+    return {finding.name for finding in invariants.check(ask_acquirer=False) if not finding.holds}
+
+
+@pytest.fixture
+def lived_in(app: Flask) -> Iterator[Shop]:
+    """A shop with a waiting order and a paid one. It may end in any state."""
+    with app.app_context():
+        shop = Shop(app)
+        shop.order((PEN, 1))
+        paid = shop.order((PEN, 2))
+        shop.acquirer.capture(shop.payment(paid).id)
+        shop.hear(shop.payment(paid))
+        shop.sweep()
+        yield shop
+
+
+def test_a_shop_that_only_lived_breaks_nothing(lived_in: Shop) -> None:
+    assert broken() == set()
+    assert all(finding.says for finding in invariants.check(ask_acquirer=False))
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_every_lie_is_found_by_the_invariant_that_it_breaks(lived_in: Shop, lie: str) -> None:
+    statement, name = LIES[lie]
+    assert db.session.execute(db.text(statement)).rowcount, "the lie was told"  # type: ignore[attr-defined]
+    db.session.commit()
+    assert name in broken()
+
+
+def test_an_order_past_its_time_is_found_unless_its_acquirer_is_away_or_it_is_looked_at(lived_in: Shop) -> None:
+    lived_in.wait(minutes=31, seconds=1)
+    assert "4 time" in broken()
+    waiting = db.session.scalars(db.select(Order).where(Order.state == "WAITING_PAYMENT")).one()
+    payment = lived_in.payment(waiting)
+    db.session.get_one(Payment, payment.id).unavailable_since = clock.now()
+    db.session.commit()
+    assert "4 time" not in broken()
+    db.session.get_one(Payment, payment.id).unavailable_since = None
+    db.session.get_one(Order, waiting.id).review_since = clock.now()
+    db.session.commit()
+    assert "4 time" not in broken()
+
+
+def test_work_that_nobody_does_is_found(lived_in: Shop) -> None:
+    lived_in.wait(seconds=95)
+    assert "5 accepted work" not in broken(), "the payment has only just become due"
+    lived_in.wait(seconds=95)
+    assert "5 accepted work" in broken()
+    lived_in.sweep()
+    assert "5 accepted work" not in broken()
+
+
+def test_the_command_says_what_is_wrong_and_ends_with_1(
+    lived_in: Shop, make_acquirer: Callable[..., RealAcquirer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`flask check` queries the acquirer too: here its totals, because fakepay is declared to be mocked by it."""
+    monkeypatch.setitem(invariants.check_at_rest.__kwdefaults__, "patience", 0.0)  # no payment is under way here
+    acquirer = make_acquirer()
+    lived_in.app.config.update(ACQUIRER_URL=acquirer.url, CONTROL_TOKEN=TOKEN, FAKEPAY_MOCKED=True)
+    fine = run_check(lived_in)
+    db.session.execute(db.text("UPDATE stock SET on_hand = on_hand + 1"))
+    db.session.commit()
+    wrong = run_check(lived_in)
+    acquirer.stop()
+    alone = run_check(lived_in)
+    assert (fine[0], wrong[0], alone[0]) == (1, 1, 1)
+    assert "FAIL 1 money" in fine[1], "the fake acquirer's capture is none that the real one knows of"
+    assert "FAIL 2 stock" in wrong[1]
+    assert "could not be queried" in alone[1]
+
+
+def run_check(shop: Shop) -> tuple[int, str]:
+    db.session.rollback()
+    done = shop.app.test_cli_runner().invoke(args=["check"])
+    return done.exit_code, done.output
+
+
+def test_a_webhook_that_nobody_tries_again_is_found(lived_in: Shop) -> None:
+    lived_in.hear("P000000000000N0B0DYS")
+    row = db.session.scalars(db.select(WebhookEventRow).where(WebhookEventRow.outcome == "orphan")).one()
+    row.due_at = clock.now() - timedelta(minutes=2)
+    db.session.commit()
+    assert "5 accepted work" in broken()

@@ -1,0 +1,33 @@
+"""Statements that the shop sends to its database, and all that the database holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import event
+
+from shop.core.db import Base, db
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """The statements that are sent meanwhile, without BEGIN and COMMIT."""
+    sent: list[str] = []
+
+    def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if not statement.startswith(("BEGIN", "COMMIT")):
+            sent.append(statement)
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(db.engine, "before_cursor_execute", note)
+
+
+def everything() -> dict[str, list[Any]]:
+    """All rows of all tables."""
+    db.session.rollback()
+    rows = {name: list(db.session.execute(one.select())) for name, one in sorted(Base.metadata.tables.items())}
+    db.session.rollback()
+    return rows

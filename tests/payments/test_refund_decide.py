@@ -1,0 +1,555 @@
+"""Decisions about refunds as tables: effects of a request, an approval or a result, without a database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shop.core.actor import Actor, ActorKind
+from shop.core.errors import BadInput, Refusal
+from shop.core.money import Money
+from shop.ledger import chart
+from shop.payments.order_money.decision import Draft, Event, Transition
+from shop.payments.order_money.snapshot import (
+    DisputeRow,
+    RefundRow,
+    Snapshot,
+)
+from shop.payments.providers.interface import NotFound, Unavailable
+from shop.payments.providers.types import RefundState
+from shop.payments.records import refund_states as states
+from shop.payments.records.types import RefundDestination, RefundKind
+from shop.payments.refunds import decide, decide_outside, identity, refundable, send
+from tests.payments.order_money import (
+    ADA,
+    DUPLICATE,
+    FILE,
+    KIM,
+    LATE,
+    LIMIT,
+    MISMATCH,
+    NOW,
+    PAYS_ORDER,
+    POLL,
+    PROVIDER,
+    SAM,
+    WEBHOOK,
+    Ledger,
+    balances,
+    capture,
+    context,
+    order,
+    payment_id,
+    refund_id,
+    reported,
+    sent,
+    snapshot,
+    the,
+)
+
+OURS = refund_id(1)
+
+
+def refund(amount: int = 1000, state: str = RefundState.REQUESTED, **fields: Any) -> RefundRow:
+    """A refund of capture 1, requested by sam."""
+    row = RefundRow(
+        id=OURS,
+        capture_id=1,
+        payment_id=payment_id(1),
+        order_id=1,
+        destination=RefundDestination.PROVIDER,
+        amount=amount,
+        currency="TWD",
+        kind="customer",
+        reason="",
+        state=state,
+        asked_by=SAM,
+        needs_two=False,
+        approved_by=None,
+        created_at=NOW,
+        ended_at=None,
+        next_check_at=NOW,
+        checks=0,
+        rejected_code=None,
+    )
+    return replace(row, **fields)
+
+
+def chargeback(amount: int, state: str) -> DisputeRow:
+    return DisputeRow(PROVIDER, "dp", 1, 1, "chargeback", "", state, amount, "TWD", NOW, None, NOW, "webhook", None)
+
+
+def with_refunds(*refunds: RefundRow, allocation: str = PAYS_ORDER, **fields: Any) -> Snapshot:
+    """A snapshot of one capture with these refunds of it."""
+    rejected = [row.amount for row in refunds if row.state != RefundState.REJECTED]
+    row = capture(1, allocation=allocation, refunded_amount=min(10_000, sum(rejected)))
+    return snapshot(row, refunds=refunds, **fields)
+
+
+def told(decision: Any) -> list[str]:
+    return [one.kind if isinstance(one, Event) else f"to {one.target}" for one in decision.history]
+
+
+# --- amounts ---
+
+
+@pytest.mark.parametrize(
+    ("refunded", "disputes", "left", "says"),
+    [
+        (0, [], 10_000, "Only NT$100.00"),
+        (4000, [], 6000, "Only NT$60.00"),
+        (10_000, [], 0, "Nothing can be refunded any more."),
+        (0, [chargeback(3000, "OPEN")], 7000, "is in dispute and cannot be refunded while the dispute is open. Only"),
+        (0, [chargeback(3000, "LOST")], 7000, "bank has taken back NT$30.00"),
+        (0, [chargeback(3000, "WON")], 10_000, "Only NT$100.00"),
+        (8000, [chargeback(3000, "LOST")], -1000, "Nothing else can be refunded."),
+    ],
+)
+def test_how_much_can_be_refunded_and_why_not_more(
+    refunded: int, disputes: list[DisputeRow], left: int, says: str
+) -> None:
+    seen = snapshot(capture(1, refunded_amount=refunded), disputes=tuple(disputes))
+    assert seen.refundable(seen.capture(1)) == left
+    with pytest.raises(Refusal) as refused:
+        decide.request(seen, decide.Request(1, Money(10_001, "TWD"), ""), context())
+    assert says in refused.value.message and refused.value.details["refundable"] == max(0, left)
+
+
+@pytest.mark.parametrize(
+    ("before", "amount", "destination", "needed"),
+    [
+        ([], LIMIT, RefundDestination.PROVIDER, False),
+        ([], LIMIT + 1, RefundDestination.PROVIDER, True),
+        ([refund(4000)], 1001, RefundDestination.PROVIDER, True),
+        ([refund(4000, RefundState.REJECTED)], 1001, RefundDestination.PROVIDER, False),
+        ([refund(4000, needs_two=True)], 1001, RefundDestination.PROVIDER, False),
+        ([refund(4000, asked_by=states.AUTOMATIC)], 1001, RefundDestination.PROVIDER, False),
+        ([refund(4000, kind=RefundKind.OUTSIDE)], 1001, RefundDestination.PROVIDER, False),
+        ([refund(4000, currency="JPY")], 1001, RefundDestination.PROVIDER, False),
+        ([], 1, RefundDestination.BANK, True),
+        ([], LIMIT, RefundDestination.STORE_CREDIT, False),
+    ],
+)
+def test_how_many_people_a_refund_needs(before: list[RefundRow], amount: int, destination: str, needed: bool) -> None:
+    seen = snapshot(capture(1), refunds=tuple(before))
+    assert refundable.needs_two(seen, Money(amount, "TWD"), destination, {"TWD": LIMIT}) is needed
+    assert refundable.needs_two(seen, Money(1, "USD"), RefundDestination.PROVIDER, {"TWD": LIMIT}), (
+        "no limit is a limit of zero"
+    )
+
+
+# --- requests ---
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        (decide.Request(1, Money(0, "TWD"), ""), "bad_amount"),
+        (decide.Request(1, Money(100, "JPY"), ""), "bad_amount"),
+        (decide.Request(1, Money(100, "TWD"), "", "moon"), "bad_destination"),
+        (decide.Request(1, Money(10_001, "TWD"), ""), "not_refundable"),
+        (decide.Request(1, Money(100, "TWD"), "", expected=9999), "not_refundable"),
+        (decide.Request(1, Money(100, "TWD"), "", RefundDestination.STORE_CREDIT), "no_account"),
+        (decide.Request(None, Money(100, "TWD"), "", RefundDestination.STORE_CREDIT), "no_account"),
+    ],
+)
+def test_a_request_that_cannot_be_is_refused(asked: decide.Request, code: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        decide.request(snapshot(capture(1), order=order(user_id=None)), asked, context())
+    assert refused.value.code == code
+
+
+def test_an_amount_that_the_provider_cannot_refund_is_refused() -> None:
+    seen = snapshot(capture(1, provider="steppay"))
+    with pytest.raises(BadInput, match="Steppay refunds only multiples of NT\\$1.00"):
+        decide.request(seen, decide.Request(1, Money(150, "TWD"), ""), context())
+    assert decide.request(seen, decide.Request(1, Money(150, "TWD"), "", RefundDestination.BANK), context()).new_refunds
+
+
+def test_a_request_takes_its_money_and_is_due_at_once_or_awaits_a_second_person() -> None:
+    small = decide.request(snapshot(capture(1)), decide.Request(1, Money(1000, "TWD"), "sorry"), context())
+    [row] = small.new_refunds
+    assert (row.state, row.next_check_at, row.kind, row.reason, row.asked_by) == (
+        RefundState.REQUESTED,
+        NOW,
+        "customer",
+        "sorry",
+        SAM,
+    )
+    assert (small.after.capture(1).refunded_amount, told(small), small.postings) == (1000, ["refund.requested"], ())
+    large = decide.request(snapshot(capture(1)), decide.Request(1, None, ""), context())
+    [row] = large.new_refunds
+    assert (row.amount, row.needs_two, row.next_check_at) == (10_000, True, None)
+
+
+@pytest.mark.parametrize("allocation", [PAYS_ORDER, LATE, DUPLICATE, MISMATCH])
+def test_only_of_late_and_duplicate_captures_the_rest_is_refunded_automatically(allocation: str) -> None:
+    draft = Draft(snapshot(capture(1, allocation=allocation, refunded_amount=4000)), context(WEBHOOK))
+    decide.refund_rest(draft, draft.before.capture(1))
+    made = [(row.kind, row.amount, row.asked_by, row.needs_two) for row in draft.after.refunds]
+    pays_nothing = allocation in (LATE, DUPLICATE)
+    assert made == ([(allocation, 6000, states.AUTOMATIC, False)] if pays_nothing else [])
+
+
+def test_a_request_for_everything_takes_each_capture_and_the_store_credit() -> None:
+    seen = snapshot(capture(1, 3000), capture(2, 2000, MISMATCH), capture(3, 5, refunded_amount=5), credit=400)
+    decision = decide.request_all(seen, "", RefundDestination.PROVIDER, context())
+    made = [(row.capture_id, row.amount, row.destination, row.kind) for row in decision.new_refunds]
+    assert made == [
+        (1, 3000, RefundDestination.PROVIDER, "customer"),
+        (2, 2000, RefundDestination.PROVIDER, MISMATCH),
+        (None, 400, RefundDestination.STORE_CREDIT, "customer"),
+    ]
+    with pytest.raises(Refusal) as refused:
+        decide.request_all(decision.after, "", RefundDestination.PROVIDER, context())
+    assert refused.value.code == "not_refundable"
+
+
+# --- approval ---
+
+
+@pytest.mark.parametrize(
+    ("fields", "by", "code"),
+    [
+        ({}, ADA, None),
+        ({}, SAM, "not_to_approve"),
+        ({"approved_by": KIM}, ADA, "not_to_approve"),
+        ({"asked_by": Actor(ActorKind.STAFF, name="sam")}, ADA, "not_to_approve"),
+        ({}, Actor.customer(SAM.user_id), "not_to_approve"),
+        ({"needs_two": False}, ADA, "not_to_approve"),
+        ({"state": RefundState.REJECTED}, ADA, "not_to_approve"),
+    ],
+)
+def test_who_may_approve_a_refund(fields: dict[str, Any], by: Actor, code: str | None) -> None:
+    seen = with_refunds(refund(**({"needs_two": True, "next_check_at": None} | fields)))
+    if code is None:
+        row = the(decide.approve(seen, OURS, context(by)).after, OURS)
+        assert (row.approved_by, row.next_check_at) == (by, NOW)
+        return
+    with pytest.raises(Refusal) as refused:
+        decide.approve(seen, OURS, context(by))
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("destination", "is_refused"),
+    [(RefundDestination.PROVIDER, True), (RefundDestination.STORE_CREDIT, True), (RefundDestination.BANK, False)],
+)
+def test_a_refund_of_money_that_a_bank_wants_is_approved_only_when_it_is_gone(
+    destination: str, is_refused: bool
+) -> None:
+    waits = refund(10_000, needs_two=True, destination=destination)
+    seen = with_refunds(waits, disputes=(chargeback(10_000, "OPEN"),))
+    if not is_refused:
+        assert decide.approve(seen, OURS, context(ADA)).outcome == "applied"
+        return
+    with pytest.raises(Refusal) as refused:
+        decide.approve(seen, OURS, context(ADA))
+    assert refused.value.code == "disputed"
+
+
+def test_a_declined_refund_leaves_its_money_refundable() -> None:
+    decision = decide.decline(with_refunds(refund(needs_two=True)), OURS, context(SAM))
+    row = the(decision.after, OURS)
+    assert (row.state, row.rejected_code, decision.after.capture(1).refunded_amount) == ("REJECTED", "declined", 0)
+    assert (told(decision), decision.postings) == (["refund.rejected"], ())
+    with pytest.raises(Refusal, match="No such refund is waiting for approval"):
+        decide.decline(decision.after, OURS, context(ADA))
+
+
+def test_a_declined_refund_of_store_credit_leaves_the_credit() -> None:
+    seen = snapshot(credit=6000)
+    asked = decide.request(
+        seen, decide.Request(None, Money(6000, "TWD"), "", RefundDestination.STORE_CREDIT), context()
+    )
+    [row] = asked.new_refunds
+    declined = decide.decline(asked.after, row.id, context(ADA)).after
+    assert (asked.after.credit, declined.credit) == (replace(seen.credit, refunded_amount=6000), seen.credit)  # type: ignore[type-var]
+
+
+def test_only_a_bank_transfer_that_is_booked_can_bounce() -> None:
+    by_hand = refund(state=RefundState.DONE, destination=RefundDestination.BANK, needs_two=True, approved_by=ADA)
+    decision = decide.bounce(with_refunds(by_hand, order=order(state="PARTIALLY_REFUNDED")), OURS, context(ADA))
+    assert told(decision) == ["to PAID", "refund.rejected"]
+    assert balances(list(decision.postings)) == {chart.MANUAL_REFUNDS: 1000, chart.REFUNDS: -1000}
+    for row in (replace(by_hand, state=RefundState.REQUESTED), refund(state=RefundState.DONE)):
+        with pytest.raises(Refusal) as refused:
+            decide.bounce(with_refunds(row), OURS, context(ADA))
+        assert refused.value.code == "not_sent_by_hand"
+
+
+# --- results ---
+
+
+@pytest.mark.parametrize("before", states.STATES)
+@pytest.mark.parametrize(
+    "reported_state", [RefundState.PENDING, RefundState.UNKNOWN, RefundState.DONE, RefundState.REJECTED]
+)
+def test_a_result_is_applied_exactly_where_the_table_has_the_transition(before: str, reported_state: str) -> None:
+    ended = NOW if before in (RefundState.DONE, RefundState.REJECTED) else None
+    started = "PARTIALLY_REFUNDED" if before == RefundState.DONE else "PAID"
+    seen = with_refunds(refund(state=before, checks=1, ended_at=ended), order=order(state=started))
+    decision = decide.result(seen, OURS, reported_state, context(POLL))
+    is_legal = reported_state in states.MOVES[before]
+    assert decision.outcome == ("applied" if is_legal else "duplicate" if before == reported_state else "stale")
+    assert the(decision.after, OURS).state == (reported_state if is_legal else before)
+    assert told(decision)[-1:] == ([f"refund.{reported_state.lower()}"] if is_legal else [])
+    assert decide.result(snapshot(capture(1)), OURS, reported_state, context(POLL)).outcome == "orphan"
+
+
+@pytest.mark.parametrize(
+    ("allocation", "destination", "accounts"),
+    [
+        (PAYS_ORDER, RefundDestination.PROVIDER, (chart.REFUNDS, chart.receivable(PROVIDER))),
+        (LATE, RefundDestination.PROVIDER, (chart.UNALLOCATED_FUNDS, chart.receivable(PROVIDER))),
+        (PAYS_ORDER, RefundDestination.STORE_CREDIT, (chart.REFUNDS, chart.store_credit(7))),
+        (MISMATCH, RefundDestination.BANK, (chart.UNALLOCATED_FUNDS, chart.MANUAL_REFUNDS)),
+    ],
+)
+def test_the_accounts_of_a_refund(allocation: str, destination: str, accounts: tuple[str, str]) -> None:
+    seen = with_refunds(refund(destination=destination, checks=1), allocation=allocation)
+    [posting] = decide.result(seen, OURS, RefundState.DONE, context(POLL)).postings
+    assert (posting.key, posting.debit, posting.credit, posting.money) == (
+        f"refund:{OURS}",
+        *accounts,
+        Money(1000, "TWD"),
+    )
+    assert posting.customer == (7 if destination == RefundDestination.STORE_CREDIT else None)
+
+
+@pytest.mark.parametrize(("amount", "state"), [(9999, "PARTIALLY_REFUNDED"), (10_000, "REFUNDED")])
+def test_the_order_follows_what_has_been_refunded_and_what_fails_later(amount: int, state: str) -> None:
+    ledger = Ledger(with_refunds(refund(amount, checks=1)))
+    ledger.take(lambda seen: decide.result(seen, OURS, RefundState.DONE, context(WEBHOOK)))
+    assert ledger.seen.order.state == state
+    ledger.take(lambda seen: decide.result(seen, OURS, RefundState.REJECTED, context(WEBHOOK), code="bounced"))
+    moves = [(one.target, one.because, one.data["refunded"]) for one in ledger.history if isinstance(one, Transition)]
+    assert moves == [(state, "refund_done", amount), ("PAID", "refund_failed_later", 0)]
+    assert balances(ledger.postings) == {} and ledger.seen.capture(1).refunded_amount == 0
+
+
+def test_a_refused_refund_has_its_payment_queried_after_the_window() -> None:
+    decision = decide.result(with_refunds(refund(checks=1)), OURS, RefundState.REJECTED, context(POLL), code="no")
+    assert decision.after.payment(payment_id(1)).next_check_at == NOW + timedelta(seconds=20)
+    done = decide.result(with_refunds(refund(checks=1)), OURS, RefundState.DONE, context(POLL))
+    assert done.after.payment(payment_id(1)).next_check_at is None
+
+
+def test_a_refund_that_failed_before_anybody_asked_is_booked_as_done_and_failed() -> None:
+    seen = with_refunds(refund(state=RefundState.REJECTED, checks=1, rejected_code="refused"))
+    decision = decide.failed_later(seen, OURS, context(FILE), code="refund_failed")
+    assert [one.key for one in decision.postings] == [f"refund:{OURS}", f"refund:{OURS}:failed"]
+    assert decide.failed_later(decision.after, OURS, context(FILE), code="refund_failed").postings == ()
+    declined = with_refunds(refund(state=RefundState.REJECTED, rejected_code=states.DECLINED))
+    assert decide.failed_later(declined, OURS, context(FILE), code="refund_failed").postings == ()
+
+
+def test_a_refused_automatic_refund_puts_the_order_under_review_until_the_money_is_gone() -> None:
+    ours = refund(10_000, checks=1, asked_by=states.AUTOMATIC, kind=LATE)
+    seen = with_refunds(ours, allocation=LATE, order=order(state="EXPIRED"))
+    refused = decide.result(seen, OURS, RefundState.REJECTED, context(POLL), code="no").after
+    assert refused.order.review_since == NOW
+    again = decide.request(refused, decide.Request(1, Money(10_000, "TWD"), ""), context())
+    [second] = again.new_refunds
+    done = decide.result(again.after, second.id, RefundState.DONE, context(POLL))
+    assert (done.after.order.review_since, told(done)) == (None, ["order.review_ended", "refund.done"])
+
+
+@pytest.mark.parametrize(
+    ("state", "ended", "seconds"),
+    [
+        (RefundState.PENDING, None, 5),
+        (RefundState.UNKNOWN, None, 5),
+        (RefundState.DONE, 0, 86_400),
+        (RefundState.DONE, 86_400, None),
+        (RefundState.REJECTED, 0, None),
+        (RefundState.REQUESTED, None, None),
+    ],
+)
+def test_when_a_refund_is_asked_about_next(state: str, ended: int | None, seconds: int | None) -> None:
+    ended_at = None if ended is None else NOW - timedelta(seconds=ended)
+    at = decide.next_check(refund(state=state, ended_at=ended_at), NOW)
+    assert at == (None if seconds is None else NOW + timedelta(seconds=seconds))
+
+
+# --- sending ---
+
+
+@pytest.mark.parametrize(
+    ("fields", "step"),
+    [
+        ({"kind": RefundKind.OUTSIDE, "state": "PENDING"}, send.Step.QUERY_PAYMENT),
+        ({"destination": RefundDestination.BANK}, send.Step.BOOK),
+        ({"destination": RefundDestination.STORE_CREDIT}, send.Step.BOOK),
+        ({"is_id_taken": True}, send.Step.REJECT),
+        ({"is_id_taken": True, "state": "UNKNOWN"}, send.Step.CALL_PROVIDER),
+        ({}, send.Step.CALL_PROVIDER),
+    ],
+)
+def test_what_is_done_about_a_refund_that_is_due(fields: dict[str, Any], step: send.Step) -> None:
+    usual = {"kind": "customer", "destination": RefundDestination.PROVIDER, "state": "REQUESTED", "is_id_taken": False}
+    assert send.step_of(**(usual | fields)) == step
+
+
+@pytest.mark.parametrize(
+    ("state", "checks", "answer", "seconds"),
+    [
+        ("REQUESTED", 0, Unavailable("away"), 2),
+        ("REQUESTED", 9, Unavailable("away"), 30),
+        ("REQUESTED", 0, Unavailable("away", retry_after=90), 90),
+        ("PENDING", 1, NotFound(), 5),
+        ("DONE", 1, NotFound(), None),
+        ("DONE", 1, Unavailable("away"), 5),
+    ],
+)
+def test_when_a_refund_is_tried_again(
+    state: str, checks: int, answer: NotFound | Unavailable, seconds: int | None
+) -> None:
+    at = send.retry_at(state, checks, answer, NOW)
+    assert at == (None if seconds is None else NOW + timedelta(seconds=seconds))
+
+
+# --- ownership ---
+
+
+@pytest.mark.parametrize(
+    ("ours", "fact", "is_own"),
+    [
+        ({"checks": 1}, {}, True),
+        ({"checks": 0}, {}, False),
+        ({"checks": 0, "state": "DONE"}, {}, True),
+        ({"checks": 1}, {"amount": 999}, False),
+        ({"checks": 1}, {"capture": 2}, False),
+        ({"checks": 1, "destination": RefundDestination.BANK}, {}, False),
+        ({"checks": 1}, {"reference": refund_id(2)}, False),
+        ({"checks": 1}, {"reference": "their own"}, False),
+    ],
+)
+def test_whose_refund_a_report_is_about(ours: dict[str, Any], fact: dict[str, Any], is_own: bool) -> None:
+    told = reported(**({"name": "T1", "amount": 1000, "reference": OURS} | fact))
+    known = identity.known_in(with_refunds(refund(**ours)))
+    assert identity.is_own(known, PROVIDER, told) is is_own
+    assert not identity.is_own(known, "otherpay", told)
+    by_payment = replace(told, capture_id="")
+    assert identity.is_own(known, PROVIDER, by_payment) is (is_own)
+    made_there = refund(id=identity.name_of(PROVIDER, "T1"), kind=RefundKind.OUTSIDE, state="DONE", reason=OURS)
+    assert not identity.is_own(identity.known_in(with_refunds(refund(**ours), made_there)), PROVIDER, told)
+
+
+# --- made at the acquirer ---
+
+
+def take(ledger: Ledger, fact: Any) -> str:
+    of = payment_id(int(fact.capture_id.removeprefix("cap-")))
+    decision = ledger.take(lambda seen: decide_outside.reported(seen, of, fact, context(WEBHOOK)))
+    assert decision is not None
+    return decision.outcome
+
+
+def test_a_refund_made_there_is_booked_once_and_followed() -> None:
+    ledger = Ledger(snapshot(capture(1)))
+    assert [take(ledger, reported("X1", 4000, state)) for state in ("PENDING", "PENDING", "DONE", "DONE")] == [
+        "applied",
+        "duplicate",
+        "applied",
+        "duplicate",
+    ]
+    assert (ledger.seen.order.state, ledger.seen.capture(1).refunded_amount) == ("PARTIALLY_REFUNDED", 4000)
+    assert [one.key for one in ledger.postings] == [f"refund:{PROVIDER}:X1"]
+
+
+@pytest.mark.parametrize(
+    ("fact", "outcome"),
+    [
+        (reported("X1", 100, "REJECTED"), "duplicate"),
+        (reported("", 100, reference="theirs"), "orphan"),
+        (replace(reported("X1", 100), money=None), "orphan"),
+        (replace(reported("X1", 100), money=Money(100, "JPY")), "illegal"),
+        (replace(reported("X1", 100), capture_id="cap-9"), "orphan"),
+        (reported("TAKEN", 100), "duplicate"),
+    ],
+)
+def test_a_report_that_books_nothing(fact: Any, outcome: str) -> None:
+    seen = snapshot(capture(1), taken_ids=frozenset({identity.name_of(PROVIDER, "TAKEN")}))
+    decision = decide_outside.reported(seen, payment_id(1), fact, context(WEBHOOK))
+    assert (decision.outcome, decision.postings, decision.new_refunds) == (outcome, (), [])
+    assert told(decision) == (["refund.not_booked"] if outcome == "illegal" else [])
+    again = decide_outside.reported(decision.after, payment_id(1), fact, context(WEBHOOK))
+    assert told(again) == []
+
+
+def test_a_refund_of_an_unknown_capture_has_the_payment_queried_now() -> None:
+    decision = decide_outside.reported(
+        snapshot(capture(1)), payment_id(1), replace(reported("X1", 5), capture_id="cap-9"), context(WEBHOOK)
+    )
+    assert decision.after.payment(payment_id(1)).next_check_at == NOW
+
+
+@pytest.mark.parametrize(
+    ("ours", "withdrawn"),
+    [
+        ({}, True),
+        ({"checks": 1}, False),
+        ({"destination": RefundDestination.BANK}, False),
+        ({"destination": RefundDestination.STORE_CREDIT}, True),
+        ({"amount": 4000}, False),
+    ],
+)
+def test_refunds_of_ours_that_are_not_sent_make_room(ours: dict[str, Any], withdrawn: bool) -> None:
+    ledger = Ledger(with_refunds(refund(**({"amount": 8000} | ours))))
+    assert take(ledger, reported("X1", 6000)) == "applied"
+    row = the(ledger.seen, OURS)
+    assert (row.state, row.rejected_code) == (("REJECTED", "made_there") if withdrawn else ("REQUESTED", None))
+    promised = ledger.seen.promised(ledger.seen.capture(1))
+    assert ledger.seen.capture(1).refunded_amount == min(10_000, promised)
+
+
+def test_the_rest_of_late_money_is_refunded_when_a_part_was_refunded_there() -> None:
+    ours = refund(10_000, asked_by=states.AUTOMATIC, kind=LATE)
+    ledger = Ledger(with_refunds(ours, allocation=LATE, order=order(state="EXPIRED")))
+    take(ledger, reported("X1", 3000))
+    made = sorted((row.kind, row.amount, row.state) for row in ledger.seen.refunds)
+    assert made == [("late", 7000, "REQUESTED"), ("late", 10_000, "REJECTED"), ("outside", 3000, "DONE")]
+
+
+@pytest.mark.parametrize("first", ["refused", "reported"])
+def test_in_either_order_a_refused_automatic_refund_leaves_the_rest_to_another(first: str) -> None:
+    ours = refund(10_000, asked_by=states.AUTOMATIC, kind=LATE)
+    ledger = Ledger(sent(with_refunds(ours, allocation=LATE, order=order(state="EXPIRED")), OURS))
+
+    def refused() -> None:
+        ledger.take(lambda seen: decide.result(seen, OURS, RefundState.REJECTED, context(POLL), code="too much"))
+
+    if first == "refused":
+        refused()
+    take(ledger, reported("X1", 3000))
+    if first == "reported":
+        refused()
+    open_ones = [(row.kind, row.amount) for row in ledger.seen.refunds if row.state == RefundState.REQUESTED]
+    assert open_ones == [("late", 7000)]
+
+
+def test_where_the_capture_is_not_told_it_is_one_that_pays_nothing_and_has_enough_left() -> None:
+    rows = [capture(number, 1000, allocation) for number, allocation in ((1, PAYS_ORDER), (2, DUPLICATE))]
+    both = [replace(row, payment_id=payment_id(1)) for row in rows]
+    seen = snapshot(*both)
+    fact = replace(reported("X1", 1000), capture_id="")
+    ledger = Ledger(seen)
+    for number in (1, 2, 2):
+        ledger.take(
+            lambda now, n=number: decide_outside.reported(
+                now, payment_id(1), replace(fact, id=f"X{n}"), context(WEBHOOK)
+            )
+        )
+    assert [(row.id, row.capture_id) for row in ledger.seen.refunds] == [("fakepay:X1", 2), ("fakepay:X2", 1)]
+
+
+def test_of_listed_refunds_those_of_ours_are_left_to_their_own_query() -> None:
+    seen = with_refunds(refund(checks=1))
+    facts = [reported("T1", 1000, reference=OURS), reported("X1", 500), reported("X1", 500)]
+    decision, outcomes = decide_outside.listed(seen, payment_id(1), facts, context(POLL))
+    assert [outcome for _, outcome in outcomes] == ["applied", "duplicate"]
+    assert the(decision.after, OURS).state == RefundState.REQUESTED

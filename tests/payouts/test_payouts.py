@@ -1,0 +1,148 @@
+"""Payouts: paid once, after two people approved, and only while the balance covers them."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from shop.core.actor import Actor, ActorKind
+from shop.core.db import db, transaction
+from shop.core.errors import BadInput, Refusal
+from shop.core.money import Money
+from shop.ledger import book, chart, funds
+from shop.payouts import payouts
+from shop.payouts.models import Payout
+from tests.shop_fixtures import Race, Shop
+
+_numbers = itertools.count(1)
+SAM, KIM, LEE = (Actor.staff(number) for number in (1, 2, 3))
+
+
+def twd(amount: int) -> Money:
+    return Money(amount, "TWD")
+
+
+def settled(amount: int) -> None:
+    """A settlement of this amount (negative: taken back)."""
+    with transaction():
+        book.transfer(
+            f"settled:test:{next(_numbers)}",
+            "settled",
+            twd(amount),
+            debit=chart.BANK,
+            credit=chart.receivable("nobody"),
+        )
+        funds.received(twd(amount))
+
+
+def balance(account: str) -> int:
+    """The present balance, whatever this test has read before."""
+    db.session.rollback()
+    return book.balance(account, "TWD").amount
+
+
+def states() -> list[str]:
+    db.session.rollback()
+    return list(db.session.scalars(db.select(Payout.state).order_by(Payout.asked_at)))
+
+
+def code(refused: pytest.ExceptionInfo[Refusal]) -> str:
+    return refused.value.code
+
+
+def test_two_people_pay_out_what_was_settled(shop: Shop) -> None:
+    settled(1000)
+    payout = payouts.request(twd(600), by=SAM, note="rent")
+    assert funds.available("TWD") == twd(400)
+    assert [one.id for one in payouts.waiting()] == [payout.id]
+    payouts.approve(payout.id, by=KIM)
+    assert balance(chart.BANK) == 400
+    assert balance(chart.OWNER_PAYOUTS) == 600
+    assert payouts.waiting() == []
+
+
+def test_who_asked_cannot_approve_and_nobody_can_twice(shop: Shop) -> None:
+    """Case 29."""
+    settled(1000)
+    payout = payouts.request(twd(600), by=SAM)
+    with pytest.raises(Refusal) as own:
+        payouts.approve(payout.id, by=SAM)
+    payouts.approve(payout.id, by=KIM)
+    with pytest.raises(Refusal) as twice:
+        payouts.approve(payout.id, by=LEE)
+    assert (code(own), code(twice)) == ("not_to_decide", "not_to_decide")
+    assert balance(chart.OWNER_PAYOUTS) == 600
+
+
+def test_what_a_name_without_an_account_asked_for_is_only_rejected(shop: Shop) -> None:
+    """Requester and approver could be the same person."""
+    settled(1000)
+    payout = payouts.request(twd(600), by=Actor(ActorKind.STAFF, name="sam"))
+    with pytest.raises(Refusal) as refused:
+        payouts.approve(payout.id, by=KIM)
+    assert code(refused) == "not_to_decide"
+    payouts.reject(payout.id, by=KIM)
+    assert funds.available("TWD") == twd(1000)
+
+
+def test_not_after_the_balance_is_gone(shop: Shop) -> None:
+    """Case 29: the acquirer took money back between the two approvals."""
+    settled(1000)
+    payout = payouts.request(twd(600), by=SAM)
+    settled(-500)
+    with pytest.raises(Refusal) as refused:
+        payouts.approve(payout.id, by=KIM)
+    assert (code(refused), refused.value.details["available"]) == ("not_enough_funds", 500)
+    assert states() == ["REQUESTED"]
+    payouts.reject(payout.id, by=KIM)
+    assert funds.available("TWD") == twd(500)
+
+
+def test_more_than_there_is_cannot_be_asked_for(shop: Shop) -> None:
+    settled(1000)
+    for wrong, why in ((twd(1001), "not_enough_funds"), (Money(1, "JPY"), "not_enough_funds")):
+        with pytest.raises(Refusal) as refused:
+            payouts.request(wrong, by=SAM)
+        assert code(refused) == why
+    for wrong in (twd(0), twd(-5), Money(5, "EUR")):
+        with pytest.raises(BadInput):
+            payouts.request(wrong, by=SAM)
+    assert states() == []
+
+
+def test_who_asked_may_call_it_off_and_then_it_is_over(shop: Shop) -> None:
+    settled(1000)
+    payout = payouts.request(twd(1000), by=SAM)
+    payouts.reject(payout.id, by=SAM)
+    assert funds.available("TWD") == twd(1000)
+    with pytest.raises(Refusal):
+        payouts.approve(payout.id, by=KIM)
+
+
+def test_eight_approve_at_once_and_the_money_goes_out_once(shop: Shop, race: Race) -> None:
+    settled(1000)
+    payout_id = payouts.request(twd(600), by=SAM).id
+    results = race(lambda number: payouts.approve(payout_id, by=Actor.staff(10 + number)))
+    assert results.count(None) == 1
+    assert balance(chart.OWNER_PAYOUTS) == 600
+
+
+def test_eight_ask_for_60_percent_at_once_and_one_is_heard(shop: Shop, race: Race) -> None:
+    settled(1000)
+    results = race(lambda number: payouts.request(twd(600), by=Actor.staff(10 + number)).id)
+    assert len([r for r in results if isinstance(r, str)]) == 1
+    assert funds.available("TWD") == twd(400)
+
+
+def test_approving_and_rejecting_at_once_does_one_of_both(shop: Shop, race: Race) -> None:
+    settled(1000)
+    payout_id = payouts.request(twd(600), by=SAM).id
+
+    def decide(number: int) -> str:
+        (payouts.approve if number % 2 else payouts.reject)(payout_id, by=Actor.staff(10 + number))
+        return "done"
+
+    assert race(decide).count("done") == 1
+    paid = balance(chart.OWNER_PAYOUTS)
+    assert funds.available("TWD").amount + paid == 1000

@@ -1,0 +1,1 @@
+"""Development tools: `runner` (bin/run, bin/test) and `docs` (generated pages)."""

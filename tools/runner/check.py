@@ -1,0 +1,79 @@
+"""bin/test: install what the tests need, check the code, then run the tests on real databases, Redis and servers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import browser
+import installing
+import say
+from places import ROOT, VENV_BIN, VENV_PYTHON
+from say import Trouble
+
+HELP = """\
+usage: bin/test [--quick | --full] [pytest arguments]
+
+  bin/test           lint, format, types, then the tests of each push: a sample of each big matrix, on SQLite, and
+                     on PostgreSQL too where the kind of database can decide. At most 10 minutes on two cores
+  bin/test --quick   lint, format, the tests that need no database, and a share of those on SQLite. At most 90 seconds
+  bin/test --full    lint, format, types, then every test in every combination
+
+Other arguments go to pytest, which then runs alone and in one process:  bin/test e2e -k cancel --headed
+A test that is named by its id runs, whatever it is left out of:          bin/test tests/web/test_cart.py::test_name
+
+The databases, Redis and servers that tests use are started by the tests, on free ports and in temporary folders.
+"""
+CHECKS = {
+    "ruff check": ["ruff", "check", "."],
+    "ruff format --check": ["ruff", "format", "--check", "."],
+    "mypy": ["mypy"],
+    "mypy tools/runner": ["mypy", "--explicit-package-bases", "tools/runner"],
+}
+LINT = ("ruff check", "ruff format --check")
+"""The checks of `--quick`."""
+
+WORKERS = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "10", "--durations-min", "1"]
+"""Three workers on two cores, because tests wait for processes and pages; not more on bigger machines, because each has
+its own
+PostgreSQL and tests of races compete for the CPU.
+"""
+
+
+def main() -> None:
+    arguments = sys.argv[1:]
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(HELP)
+        return
+    os.chdir(ROOT)
+    installing.ensure("test")
+    environ = {**os.environ, "PATH": f"{VENV_BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the libraries are compiled once, not by every process
+    environ["CHROMIUM"] = browser.ensure(environ)
+    if not arguments or arguments in (["--quick"], ["--full"]):
+        _check_code(environ, LINT if arguments == ["--quick"] else tuple(CHECKS))
+        arguments = [*WORKERS, *arguments]
+    pytest = [str(VENV_PYTHON), "-m", "pytest", *arguments]
+    say.line(f"\n  pytest {' '.join(arguments)}  (after {say.since_start():.1f} s)")
+    os.execve(pytest[0], pytest, environ)  # its summary must be the last line
+
+
+def _check_code(environ: dict[str, str], titles: tuple[str, ...]) -> None:
+    """Run these checks and show their complaints. Raises Trouble when one fails."""
+    failed = []
+    for title in titles:
+        began = time.monotonic()
+        done = subprocess.run(CHECKS[title], env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        say.line(f"  {title:<34} {time.monotonic() - began:5.1f} s  {'failed' if done.returncode else 'clean'}")
+        if done.returncode:
+            failed.append(title)
+            say.line(done.stdout + done.stderr)
+    if failed:
+        raise Trouble(f"No test was run, because the code does not pass:  {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    with say.complaining():
+        main()
