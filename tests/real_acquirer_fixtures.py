@@ -25,7 +25,9 @@ from tests.parts.processes import NOWHERE, free_port
 TOKEN = "sim_tests"
 QUIET = {"REDIS_URL": "", "SHOP_CLOCK_URL": "", "ACQUIRER_LOG_LEVEL": "ERROR", "ACQUIRER_LOOP": "off"}
 HOLD = 3.0
-"""Seconds that a call with a timeout fault hangs: longer than the shop's timeout in tests."""
+"""Seconds that a call with a timeout fault hangs."""
+PATIENT, IMPATIENT = httpx.Timeout(30), httpx.Timeout(HOLD / 2)
+"""The shop's timeouts in tests. It is impatient while a timeout fault is planned, so that a slow machine is none."""
 
 
 class RealAcquirer:
@@ -44,6 +46,8 @@ class RealAcquirer:
         }
         self.app = mock_acquirer.create_app({**QUIET, **own, "ACQUIRER_LOOP": "on", **settings})
         self._client = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, trust_env=False)
+        self.shop_client = httpx.Client(timeout=PATIENT, trust_env=False)
+        """What the shop calls this acquirer with."""
         self._server: Any = None
         self.start()
 
@@ -66,6 +70,7 @@ class RealAcquirer:
             loop.set()
             self.app.extensions["acquirer.courier"].wake.set()
         self._client.close()
+        self.shop_client.close()
         self.app.extensions["acquirer.http"].close()
         with self.app.app_context():
             acquirer_db.engine.dispose()
@@ -87,6 +92,7 @@ class RealAcquirer:
 
     def faults(self, **plan: Any) -> None:
         """Arm a fault plan; without a plan, disarm."""
+        self.shop_client.timeout = IMPATIENT if "timeout_" in str(plan) else PATIENT
         self.sim("PUT", "/faults", plan)
 
     def advance(self, by: str) -> None:

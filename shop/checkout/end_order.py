@@ -67,20 +67,21 @@ def _request_cancellation(order_id: int, actor: Actor, even_under_review: bool) 
 def cancel_or_refund(order_id: int, by: Actor, *, reason: str = "", to: str = RefundDestination.PROVIDER) -> None:
     """Cancel an order on behalf of its buyer: cancel it if it is unpaid, refund it in full if it is paid.
 
-    Captured money under review is refunded, and the order is cancelled once the refund is done. Raises Refusal
-    `not_refundable` when the order was paid and has been refunded in full.
+    Captured money under review is refunded, also after the end of the order; an order that is unpaid is cancelled once
+    the refund is done. Raises Refusal `not_refundable` when the order was paid and has been refunded in full.
     """
     try:
         _cancel(order_id, by, even_under_review=False)
     except Refusal as refusal:
         if refusal.code != "under_review":
             raise
-        _refund_what_is_left(order_id, reason, by, to)
-        _cancel(order_id, by, even_under_review=True)
-    state = db.session.scalar(select(Order.state).where(Order.id == order_id))
+    state, review_since = db.session.execute(select(Order.state, Order.review_since).where(Order.id == order_id)).one()
     db.session.rollback()
     if state in (OrderState.PAID, OrderState.PARTIALLY_REFUNDED):
         refunds.request_all(order_id, reason=reason, by=by, to=to)
+    elif review_since is not None:
+        _refund_what_is_left(order_id, reason, by, to)
+        _cancel(order_id, by, even_under_review=True)
 
 
 def _refund_what_is_left(order_id: int, reason: str, by: Actor, to: str) -> None:

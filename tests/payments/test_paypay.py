@@ -40,7 +40,7 @@ from shop.payments.providers.paypay import PayPay, sign
 from shop.payments.providers.types import PaymentState
 from shop.payments.records.models import WebhookEventRow
 from shop.payments.webhooks import inbox
-from tests.real_acquirer_fixtures import HOLD, RealAcquirer
+from tests.real_acquirer_fixtures import RealAcquirer
 from tests.shop_fixtures import KETTLE, Shop
 
 P1, R1 = "P0000000000000000001", "R0000000000000000001"
@@ -388,10 +388,9 @@ class Japan:
 
     def __init__(self, shop: Shop, acquirer: RealAcquirer) -> None:
         self.shop, self.acquirer = shop, acquirer
-        client = httpx.Client(timeout=httpx.Timeout(HOLD / 2, connect=1), trust_env=False)
         where = {"ACQUIRER_URL": acquirer.url, "ACQUIRER_PUBLIC_URL": acquirer.url}
         config = settings.read(PayPay.SETTINGS, {"SETTLED_ENV": "development"}) | where
-        self.paypay = registry.all_providers()["paypay"] = PayPay(config, lambda: client)
+        self.paypay = registry.all_providers()["paypay"] = PayPay(config, lambda: acquirer.shop_client)
 
     def order(self) -> Order:
         return self.shop.order((KETTLE, 1), currency="JPY", provider="paypay")

@@ -42,7 +42,7 @@ from shop.payments.providers.types import PaymentState
 from shop.payments.records import states
 from tests.fakes import Acquirer, FakePay
 from tests.parts.waiting import until
-from tests.real_acquirer_fixtures import HOLD, Ear, RealAcquirer
+from tests.real_acquirer_fixtures import Ear, RealAcquirer
 
 Webhook = tuple[dict[str, str], bytes]
 
@@ -110,8 +110,7 @@ class KPayWorld:
     def __init__(self, make: Callable[..., RealAcquirer], ear: Ear) -> None:
         self.ear = ear
         self.acquirer = make(ACQUIRER_WEBHOOK_TARGETS=ear.url, ACQUIRER_STRIPE_WEBHOOK_URL=f"{ear.url}/webhooks")
-        timeout = httpx.Timeout(HOLD / 2, connect=1)
-        self.http = httpx.Client(timeout=timeout, trust_env=False, follow_redirects=False)
+        self.http = self.acquirer.shop_client
         where = {"ACQUIRER_URL": self.acquirer.url, "ACQUIRER_PUBLIC_URL": self.acquirer.url}
         config = settings.read(self.adapter.SETTINGS, {"SETTLED_ENV": "development"}) | where
         self.provider: PaymentProvider = self.adapter(config, lambda: self.http)
@@ -133,7 +132,6 @@ class KPayWorld:
 
     def leave(self) -> None:
         self.acquirer.stop()
-        self.http.close()
         self.http = httpx.Client(timeout=1, trust_env=False)
 
     def webhooks(self, reference: str, number: int) -> list[Webhook]:

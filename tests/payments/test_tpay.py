@@ -50,7 +50,7 @@ from shop.payments.providers.types import PaymentState
 from shop.payments.records.models import Refund, WebhookEventRow
 from shop.payments.webhooks import inbox
 from tests.parts.processes import NOWHERE
-from tests.real_acquirer_fixtures import HOLD, RealAcquirer
+from tests.real_acquirer_fixtures import RealAcquirer
 from tests.shop_fixtures import KETTLE, Shop
 
 KEY, IV, SECRET = "pwFHCqoQZGmho4w6", "EkRm7iFT261dpevs", "tpay_demo_secret"
@@ -457,10 +457,9 @@ class Taiwan:
 
     def __init__(self, shop: Shop, acquirer: RealAcquirer) -> None:
         self.shop, self.acquirer = shop, acquirer
-        client = httpx.Client(timeout=httpx.Timeout(HOLD / 2, connect=1), trust_env=False)
         where = {"ACQUIRER_URL": acquirer.url, "ACQUIRER_PUBLIC_URL": acquirer.url}
         self.tpay = registry.all_providers()["tpay"] = Tpay(
-            settings.read(Tpay.SETTINGS, {"SETTLED_ENV": "development"}) | where, lambda: client
+            settings.read(Tpay.SETTINGS, {"SETTLED_ENV": "development"}) | where, lambda: acquirer.shop_client
         )
 
     def order(self) -> Order:
