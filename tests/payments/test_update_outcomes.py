@@ -122,7 +122,7 @@ STORIES: dict[str, tuple[str, ...]] = {
 }
 ENDINGS = {
     "paid": ("PAID", "CAPTURED", ["pays_order"]),
-    "paid twice": ("PAID", "CAPTURED", ["pays_order", "duplicate"]),
+    "paid twice": ("PAID", "CAPTURED", ["duplicate", "pays_order"]),
     "given up": ("FAILED", "CANCELLED", []),
     "declined thrice": ("FAILED", "FAILED", []),
     "late after failure": ("PAID", "CAPTURED", ["pays_order"]),
