@@ -7,15 +7,19 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling, LoadScopeScheduling
 
-BROWSER_TESTS = "e2e"
+BROWSER_TESTS = "e2e/"
+ALL_PAGES = "e2e/test_every_"
+"""Browser tests of all pages; the other browser tests are journeys."""
 
 
 class Sharing(LoadFileScheduling):
-    """A file stays together, for its fixtures' sake, and so do all browser tests: one demo, one Chromium."""
+    """A file stays together, for its fixtures' sake, and so do the browser tests of all pages, and those of journeys:
+    each has one demo and one Chromium.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        folder = nodeid.partition("/")[0]
-        return folder if folder == BROWSER_TESTS else str(super()._split_scope(nodeid))
+        groups = (group for group in (ALL_PAGES, BROWSER_TESTS) if nodeid.startswith(group))
+        return next(groups, None) or str(super()._split_scope(nodeid))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
@@ -24,14 +28,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 LONGEST = (
-    f"{BROWSER_TESTS}/",
+    ALL_PAGES,
+    BROWSER_TESTS,
     "tests/chaos/",
+    "tests/deploy/",
+    "tests/checkout/test_crashes",
+    "tests/test_runner",
+    "tests/faults/",
     "tests/payments/",
     "tests/acquirer/",
-    "tests/test_runner",
     "tests/checkout/",
 )
-"""What takes longest, longest first; the browser tests alone take a worker half of its time."""
+"""What takes longest, longest first."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
