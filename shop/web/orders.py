@@ -81,7 +81,7 @@ def pay(order: Order) -> ResponseReturnValue:
 @bp.get("/<token>/qr.svg")
 @access("order_token")
 def qr(order: Order) -> ResponseReturnValue:
-    """QR code that the buyer scans to pay; 404 while there is none. Black on white in every colour scheme."""
+    """QR code that the customer scans to pay; 404 while there is none. Black on white in every colour scheme."""
     payment = load_status(order).payment
     if payment is None or payment.state != PaymentState.OPEN or not payment.action or payment.action["kind"] != "qr":
         abort(404)

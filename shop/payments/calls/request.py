@@ -24,7 +24,7 @@ _FRESH = {"populate_existing": True}
 
 @dataclass(frozen=True)
 class Asked:
-    """A payment as it was when we turned to its provider, free of the database."""
+    """A payment as loaded before the call to its provider, detached from the database."""
 
     request: PaymentRequest
     provider: str
@@ -35,7 +35,7 @@ class Asked:
 
 
 def load(payment_id: str) -> Asked | None:
-    """Everything that a call needs; None for an unknown payment. Ends its own read transaction."""
+    """The data of a payment that a call needs; None for an unknown payment. Ends its own read transaction."""
     row = db.session.execute(_ASKED, {"payment": payment_id}, execution_options=_FRESH).one_or_none()
     if row is None:
         return None

@@ -1,7 +1,7 @@
 """Poll the acquirer and close payments there: recovers lost webhooks.
 
 A row with `next_check_at` is authoritative. A poll first claims the payment by a conditional UPDATE, so that two
-clocks, a worker and a buyer who presses "Check now" never query twice at once.
+clocks, a worker and a customer who presses "Check now" never query twice at once.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from shop.payments.updates.snapshot import PaymentUpdate, QueryAnswer
 
 log = logs.get()
 LEASE = timedelta(seconds=30)
-PATIENCE = timedelta(seconds=2)  # between two questions that buyers cause
+PATIENCE = timedelta(seconds=2)  # between two polls of a payment that customers cause
 WATCHED = timedelta(seconds=45)
 """Time for which an order counts as watched after a request for its page: an open page sends one at least every 20
 seconds.
 """
 AHEAD = 2.0
-"""Seconds of a provider's rate that are handed over at one look of the clock, which looks every second: workers never
-wait for work, and what is urgent waits for no more than this.
+"""Seconds of a provider's rate limit for which the clock enqueues polls in one pass. It passes every second: workers
+never run out of work, and an urgent poll waits for no longer than this.
 """
 LOOKED_AT = 2000
 CREATED_IS_UNKNOWN = timedelta(seconds=10)
@@ -84,7 +84,7 @@ _VIEWED, _RETURNED = _update_due(returned=False), _update_due(returned=True)
 
 @dataclass(frozen=True)
 class Taken:
-    """A payment that was claimed: its question is the caller's to put. It has been due since `due_at`."""
+    """A claimed payment, which the caller has to poll. It has been due since `due_at`."""
 
     id: str
     due_at: datetime
@@ -180,7 +180,7 @@ def _due_now(order_id: int, source: str) -> list[str]:
 
 
 def take(payment_ids: Sequence[str]) -> list[Taken]:
-    """Claim those of the payments that are due, for LEASE, and return them: their questions are the caller's to put."""
+    """Claim those of the payments that are due, for LEASE, and return them for the caller to poll."""
     claimed = _claim(payment_ids, clock.now())
     return [Taken(payment_id, claimed[payment_id]) for payment_id in payment_ids if payment_id in claimed]
 
@@ -199,7 +199,7 @@ def check(payment_id: str, source: str = "poll") -> str | None:
 
 
 def ask_taken(taken: Taken) -> str | None:
-    """Put the question of a payment that was taken."""
+    """Poll a claimed payment and apply the response."""
     return ask(taken.id, "poll", taken.due_at)
 
 
@@ -227,9 +227,9 @@ def wish_closed(payment_id: str) -> None:
 
 
 def ask(payment_id: str, source: str, due_at: datetime | None = None) -> str | None:
-    """Put the question (after closing the payment there, when that is wished) and settle the answer.
+    """Query a payment, after closing it at the acquirer if that was requested, and apply the response.
 
-    A question that cannot be put because the rate is used up keeps its place, which `due_at` gives it.
+    If the rate limit is exhausted, the payment keeps its due time `due_at`.
     """
     asked = requests.load(payment_id)
     provider = registry.get(asked.provider) if asked else None
@@ -263,7 +263,7 @@ def _apply_answer(
     try:
         update = PaymentUpdate(payment_id, answer.facts, source, answer=QueryAnswer(asked.state))
         return apply(update).outcome
-    except IntegrityError as error:  # they call money that another payment brought this one's
+    except IntegrityError as error:  # the capture is booked for another payment
         db.session.rollback()
         log.error("payment.contradiction", payment=payment_id, error=str(error.orig)[:200])
         _unavailable(payment_id, Unavailable("contradiction"))
@@ -317,5 +317,5 @@ def _final_not_found(payment: Payment, at: datetime, window: timedelta) -> Facts
     if payment.expires_at is None and at >= db.session.get_one(Order, payment.order_id).pay_by + window:
         return Facts(
             state=PaymentState.FAILED, end_reason="never_arrived"
-        )  # a webhook event said open; no answer ever did
+        )  # only a webhook reported it as open, never a query
     return None

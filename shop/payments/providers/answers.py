@@ -41,7 +41,7 @@ def never_raises(
         def total(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R | U:
             try:
                 return method(self, *args, **kwargs)
-            except Exception as error:  # noqa: BLE001 - no answer of a stranger may break a checkout or a sweep
+            except Exception as error:  # noqa: BLE001 - no response of an acquirer may break a checkout or a sweep
                 kind, name = type(error).__name__, getattr(self, "NAME", "")
                 tell = log.warning if isinstance(error, _OF_ANSWERS) else log.exception
                 tell("provider.unreadable", provider=name, operation=method.__name__, error=kind)

@@ -1,7 +1,8 @@
-"""Tpay: cards and convenience stores in Taiwan. The browser carries a signed form to their cashier; no call opens it.
+"""Tpay: cards and convenience stores in Taiwan. The browser posts a signed form to the payment page; no call initiates
+the payment.
 
-They write whole dollars and times of Taipei. Their webhooks are signed but have no id and no time, so they only make us
-ask, and what they answer is a few seconds old.
+Amounts are whole dollars, times are those of Taipei. Webhooks are signed but have no id and no time, so they only make
+the payment due for a poll. Query results lag a few seconds behind.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ _TIME = "%Y/%m/%d %H:%M:%S"
 _MINOR_UNITS = {"TWD": 100, "USD": 100, "JPY": 1}
 _REFERENCE = re.compile(r"[A-Za-z0-9]{1,20}")
 _ANSWERS = ("application/x-www-form-urlencoded", "text/plain", "text/html")
-"""Content types of their forms; ECPay calls its own text/html."""
+"""Content types of Tpay's forms; ECPay labels its own text/html."""
 _MAC = "CheckMacValue"
 _MOST_FIELDS = 2000
 
@@ -86,7 +87,7 @@ _ACKS = {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable
 
 
 def check_mac(fields: Mapping[str, str], key: str, iv: str) -> str:
-    """Their seal over the fields of a form, but for the seal itself."""
+    """CheckMacValue of a form: the signature of all its other fields."""
     names = sorted((name for name in fields if name != _MAC), key=str.lower)
     text = "&".join(["HashKey=" + key, *(f"{name}={fields[name]}" for name in names), "HashIV=" + iv])
     encoded = quote_plus(text, safe="-_.!*()").replace("~", "%7E")  # .NET encodes the tilde, Python never does
@@ -94,9 +95,10 @@ def check_mac(fields: Mapping[str, str], key: str, iv: str) -> str:
 
 
 class Tpay(PaymentProvider):
-    """The tpay adapter. Our number is all it needs, so it keeps no `provider_data`.
+    """The tpay adapter. Our trade number identifies the payment, so it keeps no `provider_data`.
 
-    They know nothing of a payment before the buyer's browser has been there, so a question may find nothing for long.
+    Tpay does not know a payment before the customer's browser has posted the form, so queries may find nothing for
+    long.
     """
 
     NAME = "tpay"
@@ -187,7 +189,9 @@ class Tpay(PaymentProvider):
 
     @never_raises(Unknown)
     def cancel(self, payment: PaymentRequest) -> Done | Pending | Rejected | Unknown:
-        """Theirs works before the browser was there too: then the number is burnt, and its form leads nowhere."""
+        """Tpay also cancels a trade before the browser has posted its form: the number is used up, and the form no
+        longer works.
+        """
         try:
             told = self._call("cancel", MerchantTradeNo=payment.id)
         except httpx.HTTPError as error:
@@ -213,7 +217,7 @@ class Tpay(PaymentProvider):
             return _not_taken(error) or Unknown(type(error).__name__)
         code = told.get("RtnCode", "")
         if code == _OK:
-            return Pending()  # accepted; the truth is in the query
+            return Pending()  # accepted; a query gives the result
         return Rejected(code) if code in _NO_REFUND else Unknown(short_code(code))
 
     @never_raises(Unavailable)
@@ -242,7 +246,9 @@ class Tpay(PaymentProvider):
         return told if code == _OK else Unavailable(f"RtnCode {short_code(code)}")
 
     def _call(self, operation: str, **fields: str) -> dict[str, str]:
-        """The fields of their answer. Raises HTTPError for no answer, another status than 200, or a wrong seal."""
+        """The fields of Tpay's response. Raises HTTPError for no response, another status than 200, or a wrong
+        signature.
+        """
         asked = {"MerchantID": self.MERCHANT, "TimeStamp": str(int(time.time())), **fields}
         answer = self.http().post(f"{self._base}/{operation}", data=self._sealed(asked))
         if answer.status_code != 200:
@@ -253,7 +259,7 @@ class Tpay(PaymentProvider):
             told = _read(answer.content)
         except ValueError as error:
             raise httpx.DecodingError("no form", request=answer.request) from error
-        if not self._is_sealed(told):  # a refusal ends payments and refunds: it is believed as little as a success
+        if not self._is_sealed(told):  # a refusal ends payments and refunds, so it needs a valid signature as well
             raise httpx.DecodingError("not sealed by them", request=answer.request)
         if told.get("MerchantTradeNo", fields["MerchantTradeNo"]) != fields["MerchantTradeNo"]:
             raise httpx.DecodingError("an answer about another trade", request=answer.request)
@@ -269,7 +275,7 @@ class Tpay(PaymentProvider):
         return hmac.compare_digest(fields.get(_MAC, "").encode(), self._seal(fields).encode())
 
     def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
-        """Their daily CSV. It is fetched by people: they have no call for it."""
+        """Tpay's daily CSV. Staff download it: there is no API for it."""
         return settlement_csv.lines(raw, "utf-8", _COLUMNS, _settled)
 
     # --- webhooks ----------------------------------------------------------------------------------------------------
@@ -315,7 +321,7 @@ def _read(raw: bytes) -> dict[str, str]:
 
 
 def _facts(told: Mapping[str, str], payment: PaymentRequest) -> Facts:
-    """A trade of theirs in our words. Raises Malformed for another one than `payment`."""
+    """Translate one of Tpay's trades. Raises Malformed for another one than `payment`."""
     if told["MerchantTradeNo"] != payment.id:
         raise Malformed("the answer is about another payment")
     status = told["TradeStatus"]
@@ -341,7 +347,7 @@ def _capture(told: Mapping[str, str], number: int) -> CaptureFact:
 
 
 def _refund_numbers(told: Mapping[str, str]) -> range:
-    """The numbers of the refunds in the fields of a trade, no more than a form of theirs has fields."""
+    """The numbers of the refunds in the fields of a trade, at most as many as a form has fields."""
     return range(1, min(int(told.get("RefundCount", "0")), _MOST_FIELDS) + 1)
 
 
@@ -360,7 +366,7 @@ def _refunds(told: Mapping[str, str], captures: tuple[CaptureFact, ...], referen
 
 
 def _is_asked(told: Mapping[str, str], number: int, refund: RefundRequest) -> bool:
-    """Return whether their refund with our number is the one that we asked for."""
+    """True if Tpay's refund with our number is the one that we requested."""
     dollars, charge = told.get(f"RefundAmount{number}"), told.get(f"RefundChargeNo{number}", "")
     amount = None if dollars is None else settlement_csv.in_minor_units(dollars, _MINOR_UNITS[refund.money.currency])
     return is_told_as(refund.money, amount, None) and charge in ("", refund.capture_id)
@@ -372,7 +378,7 @@ def _refund_name(trade: str, number: str) -> str:
 
 
 def _settled(row: Mapping[str, str]) -> SettlementLine:
-    """A row of the daily file. Rows have no number; what moved, and how, names them."""
+    """Parse a row of the daily file. Rows have no number; subject and kind of the movement identify them."""
     kind, currency = _SETTLED[row["Type"]], row["Currency"]
     money, fee, net = (
         Money(settlement_csv.in_minor_units(row[name], _MINOR_UNITS[currency]), currency)
@@ -399,7 +405,7 @@ def _decline(told: Mapping[str, str]) -> Decline | None:
 
 
 def _show(told: Mapping[str, str], deadline: datetime) -> Show | None:
-    """The code for the counter, while it can be paid."""
+    """The store payment code, while it can be paid."""
     code = told.get("PaymentNo", "")
     return Show(ActionKind.STORE_CODE, code, told.get("Barcode1", ""), deadline) if code else None
 
@@ -421,7 +427,7 @@ def _time(text: str) -> datetime:
 
 
 def _not_taken(error: httpx.HTTPError) -> Unavailable | None:
-    """429 means that the call was not even looked at."""
+    """429 means that the call was not processed."""
     if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 429:
         return Unavailable("429", retry_after(error.response.headers))
     return None

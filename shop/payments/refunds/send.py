@@ -1,4 +1,4 @@
-"""Send refunds that are due to the acquirer, and query it until their end is known."""
+"""Send due refunds to the acquirer, and query them until their result is known."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def due(limit: int = 500) -> list[str]:
 
 
 def step_of(*, kind: str, destination: str, state: str, is_id_taken: bool) -> Step:
-    """Decide what to do about a refund that is due. Pure.
+    """Decide the next step of a due refund. Pure.
 
     One that was made at the acquirer is listed by the query of its payment, under the acquirer's own id: the poller
-    queries it. One that goes through no provider is booked. Under an id that a refund made at the acquirer has, nothing
-    would be sent.
+    queries it. One that goes through no provider is booked. A refund made at the acquirer that has our refund's id
+    would prevent ours from being sent.
     """
     if kind == RefundKind.OUTSIDE:
         return Step.QUERY_PAYMENT
@@ -83,7 +83,7 @@ def retry_at(state: str, checks: int, answer: NotFound | Unavailable, now: datet
 
 
 def do(refund_id: str) -> None:
-    """Send one due refund, or query what became of it. Safe to repeat, and by several processes at once."""
+    """Send one due refund, or query its result. Safe to repeat, and by several processes at once."""
     at = clock.now()
     if not _claim(refund_id, at):
         return
@@ -131,7 +131,9 @@ def _call_provider(refund: Refund, lease: datetime) -> None:
 
 
 def _ask(provider: PaymentProvider, payment: PaymentRequest, wish: RefundRequest, state: str) -> _Answer:
-    """Send what was never sent; query the rest, and send it again, under the same id, when they never had it."""
+    """Send a refund that was never sent; query any other, and send it again under the same id when the acquirer does
+    not have it.
+    """
     if state != RefundState.REQUESTED:
         answer: _Answer = circuit_breaker.call(provider, "query_refund", lambda: provider.query_refund(payment, wish))
         if not (isinstance(answer, NotFound) and state == RefundState.UNKNOWN):
@@ -153,7 +155,7 @@ def _make_payment_due(refund_id: str, payment_id: str, lease: datetime) -> None:
 
 @transactional
 def _retry_later(refund_id: str, answer: NotFound | Unavailable, lease: datetime) -> None:
-    """Make the refund due again, unless a result has been applied meanwhile: that has set its next query itself."""
+    """Make the refund due again, unless a result was applied meanwhile, which has set the next query."""
     refund = db.session.get_one(Refund, refund_id, populate_existing=True, with_for_update=True)
     if refund.next_check_at == lease:
         refund.next_check_at = retry_at(refund.state, refund.checks, answer, clock.now())

@@ -76,7 +76,7 @@ _SPEND = (
 
 @dataclass(frozen=True)
 class NewEvent:
-    """A webhook event that is stored together with what it does; `row` gives its columns for an outcome."""
+    """A webhook event that is stored together with its effects; `row` gives its columns for an outcome."""
 
     provider: str
     dedupe_key: str
@@ -117,7 +117,7 @@ def write_update(
 def write_with_refunds(
     seen: Snapshot, decision: Decision, update: PaymentUpdate, now: datetime, *, webhook_event_id: int | None = None
 ) -> None:
-    """Write a decision, then what the refunds change that its update lists, and the record of both."""
+    """Write a decision, then the changes of the refunds that its update lists, and the record of both."""
     with pipeline() as connection:
         _write(connection, seen, decision, now, update.source)
         if decision.is_recorded:
