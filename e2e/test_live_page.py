@@ -18,12 +18,12 @@ from e2e.pages import OrderPage
 from tests.parts.waiting import until
 
 RECORD = """() => {
-  window.heard = [];
-  window.said = [];
+  window.received = [];
+  window.announced = [];
   document.getElementById("stream").addEventListener("htmx:sse:after:message", (event) => {
-    if (event.detail.message.id && !event.detail.message.event) window.heard.push(Number(event.detail.message.id));
+    if (event.detail.message.id && !event.detail.message.event) window.received.push(Number(event.detail.message.id));
   });
-  new MutationObserver(() => window.said.push(document.getElementById("live").textContent.trim()))
+  new MutationObserver(() => window.announced.push(document.getElementById("live").textContent.trim()))
     .observe(document.getElementById("live"), { childList: true, characterData: true, subtree: true });
 }"""
 
@@ -80,16 +80,16 @@ def test_a_stream_that_is_cut_catches_up_and_shows_no_event_twice(
     demo.stop("web")
     demo.start_again("web")
     acquirer.act(payment, "decline", code="insufficient_funds")
-    until(lambda: "was declined" in buyer.page(f"/orders/{placed.token}"), what="the shop to hear of the decline")
+    until(lambda: "was declined" in buyer.page(f"/orders/{placed.token}"), what="the page to show the decline")
     acquirer.approve(payment)
-    until(lambda: "Payment received" in buyer.page(f"/orders/{placed.token}"), what="the shop to hear of the money")
+    until(lambda: "Payment received" in buyer.page(f"/orders/{placed.token}"), what="the page to show the capture")
     expect(order.heading).to_have_text("Finish paying in the other tab")
     order.page.unroute(re.compile("/events|/status"), cut)
     order.is_called("Payment received", within=20)
     newest = int(order.page.locator("#order-status").get_attribute("data-seq") or 0)
-    assert order.page.evaluate("heard") == list(range(began + 1, newest + 1))
-    said = [text.partition(".")[0] for text in order.page.evaluate("said")]
-    assert said == ["Finish paying in the other tab", "Payment received"]
+    assert order.page.evaluate("received") == list(range(began + 1, newest + 1))
+    announced = [text.partition(".")[0] for text in order.page.evaluate("announced")]
+    assert announced == ["Finish paying in the other tab", "Payment received"]
     assert any(position.isdigit() and int(position) > began for position in positions)
 
 

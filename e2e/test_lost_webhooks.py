@@ -78,7 +78,7 @@ def test_forged_webhooks_change_nothing(visitor: Visitor, buyer: Buyer, acquirer
     assert forged.status_code == 401
     acquirer.turn("PT1M")
     order.is_called("Payment received")
-    assert set(acquirer.answers(payment)) == {401}, "the shop was told by nobody, it has asked"
+    assert set(acquirer.answers(payment)) == {401}, "every webhook was refused, so the shop polled"
     why = visitor.demo.flask("orders", "show", placed.number).stdout
     assert "answer" in why and "webhook" not in why, why
 

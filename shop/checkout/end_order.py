@@ -142,7 +142,7 @@ def end_due(order_id: int) -> bool:
     decision = _end(order_id)
     if isinstance(decision, ClosePayments):
         for payment_id in decision.payment_ids:
-            poll.wish_closed(payment_id)
+            poll.request_close(payment_id)
     return isinstance(decision, End | Ended)
 
 

@@ -56,12 +56,12 @@ def test_an_unknown_address_and_a_wrong_password_are_told_in_the_same_words_afte
     checked: list[str] = []
     verify = passwords._verify
     monkeypatch.setattr(passwords, "_verify", lambda *args: checked.append(args[0]) or verify(*args))
-    told = []
+    refusals = []
     for email in (EMAIL, "nobody@example.com", "no address at all", ""):
         with pytest.raises(signin.WrongCredentials) as refused:
             signin.sign_in(email, "not this one", PLACE)
-        told.append((refused.value.code, refused.value.message, refused.value.status))
-    assert len(set(told)) == 1
+        refusals.append((refused.value.code, refused.value.message, refused.value.status))
+    assert len(set(refusals)) == 1
     assert len(checked) == 4
     assert len({hashed.rsplit("$", 2)[0] for hashed in checked}) == 1, "all with the same parameters"
 

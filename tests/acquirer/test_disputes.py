@@ -41,10 +41,10 @@ def test_a_disputed_card_is_disputed_a_minute_after_it_paid(acquirer: World, rec
         "open",
         120000,
     )
-    told = receiver.hooks[-1]
-    assert told.type == "dispute.created"
-    assert told.event["data"]["dispute"]["status"] == "open"
-    assert told.event["data"]["dispute"]["payment_reference"] == payment["reference"]
+    hook = receiver.hooks[-1]
+    assert hook.type == "dispute.created"
+    assert hook.event["data"]["dispute"]["status"] == "open"
+    assert hook.event["data"]["dispute"]["payment_reference"] == payment["reference"]
     assert acquirer.shown(payment)["status"] == "captured"
 
 

@@ -147,7 +147,7 @@ def test_what_the_shop_tells_is_what_the_example_reads(
     order = shop.order()
     shop.turn(minutes=31)
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     shop.sweep()
     with transaction():
         outbox.emit(outbox.ALERTS, "alert.raised", "again", {"ruleId": "RULE_F"})

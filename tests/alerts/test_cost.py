@@ -48,7 +48,7 @@ def test_no_look_reads_a_table_from_end_to_end(shop: Shop, asked: list[tuple[str
     order = shop.order((PEN, 1))
     payment = shop.payment(order)
     apply(PaymentUpdate(payment.id, Facts(PaymentState.CAPTURED), "webhook"))
-    shop.hear("P000000000000N0B0DYS")
+    shop.deliver_webhook("P000000000000N0B0DYS")
     shop.receive({}, b"forged")
     shop.wait(minutes=31)
     asked.clear()

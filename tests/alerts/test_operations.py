@@ -17,7 +17,7 @@ from shop.payments.providers.types import PaymentState
 from shop.payments.records.models import Payment, WebhookEventRow
 from shop.payments.records.settlement_models import Discrepancy
 from shop.payments.webhooks import inbox
-from tests.alerts.helpers import all_alerts, of, operational, told
+from tests.alerts.helpers import all_alerts, of, operational, published
 from tests.shop_fixtures import PEN, Shop
 
 
@@ -100,8 +100,8 @@ def test_providers_that_sign_a_time_say_so_when_it_is_another(shop: Shop, provid
 
 def test_an_event_id_that_comes_with_other_content_is_told_of_once(shop: Shop) -> None:
     payment = shop.payment(shop.order())
-    shop.hear(payment, "evt-1")
-    assert shop.hear(payment, "evt-1", note="other") == (409, "key_reused")
+    shop.deliver_webhook(payment, "evt-1")
+    assert shop.deliver_webhook(payment, "evt-1", note="other") == (409, "key_reused")
     for _ in range(3):
         shop.turn(seconds=11)
     assert raised("OPS_KEY_REUSED") == [("fakepay", "NEW")]
@@ -111,19 +111,19 @@ def test_an_event_id_that_comes_with_other_content_is_told_of_once(shop: Shop) -
 
 
 def test_a_notice_about_a_payment_that_never_appears_is_an_orphan_after_a_minute(shop: Shop) -> None:
-    shop.hear("P000000000000N0B0DYS")
+    shop.deliver_webhook("P000000000000N0B0DYS")
     shop.turn(seconds=50)
     assert raised("OPS_ORPHAN") == []
     shop.turn(seconds=11)
     shop.turn(hours=2)
     assert raised("OPS_ORPHAN") == [("fakepay", "NEW")]
-    (event,) = [event for event in told(outbox.OPERATIONS) if event["rule_id"] == "OPS_ORPHAN"]
+    (event,) = [event for event in published(outbox.OPERATIONS) if event["rule_id"] == "OPS_ORPHAN"]
     assert event["observed"]["reference"] == "P000000000000N0B0DYS"
     assert (event["order_no"], event["severity"], event["source"]) == (None, "P1", "webhook")
 
 
 def test_an_orphan_is_told_of_when_nobody_looked_before_it_was_given_up(shop: Shop) -> None:
-    shop.hear("P000000000000N0B0DYS")
+    shop.deliver_webhook("P000000000000N0B0DYS")
     with transaction():
         db.session.execute(db.update(WebhookEventRow).values(due_at=None, done_at=clock.now()))
     shop.turn(days=3)
@@ -137,7 +137,7 @@ def test_an_orphan_is_over_when_its_payment_appears(shop: Shop) -> None:
     shop.acquirer.capture(payment.id)
     with transaction():
         db.session.execute(db.update(Payment).values(provider="otherpay"))
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.turn(seconds=61)
     assert raised("OPS_ORPHAN") == [("fakepay", "NEW")]
     with transaction():
@@ -152,13 +152,13 @@ def test_another_merchant_s_payment_is_an_operational_alert_and_nothing_else(sho
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    assert shop.hear(payment, merchant="somebody else") == (200, "foreign")
+    assert shop.deliver_webhook(payment, merchant="somebody else") == (200, "foreign")
     shop.turn(seconds=11)
-    assert shop.hear(payment, merchant="somebody else") == (200, "foreign")
+    assert shop.deliver_webhook(payment, merchant="somebody else") == (200, "foreign")
     shop.turn(minutes=9)
     assert raised("OPS_FOREIGN") == [("fakepay", "NEW")], "one in ten minutes"
     shop.turn(minutes=2)
-    assert shop.hear(payment, merchant="somebody else") == (200, "foreign")
+    assert shop.deliver_webhook(payment, merchant="somebody else") == (200, "foreign")
     shop.turn(minutes=2)
     assert len(raised("OPS_FOREIGN")) == 2
     assert [rule for rule, _ in of(order)] == []
@@ -166,7 +166,7 @@ def test_another_merchant_s_payment_is_an_operational_alert_and_nothing_else(sho
 
 def test_what_anybody_can_send_about_another_merchant_is_no_alert(shop: Shop) -> None:
     payment = shop.payment(shop.order())
-    shop.hear(payment, merchant="somebody else", trust="unsigned")
+    shop.deliver_webhook(payment, merchant="somebody else", trust="unsigned")
     shop.turn(seconds=11)
     assert all_alerts() == []
 
@@ -190,7 +190,7 @@ def test_all_webhooks_lost_for_ten_minutes_are_one_alert_until_one_comes(shop: S
         shop.restock(PEN)
         shop.turn(minutes=1)
     assert raised("OPS_WEBHOOKS_SILENT") == [("fakepay", "NEW")]
-    shop.hear(shop.payment(shop.order()))
+    shop.deliver_webhook(shop.payment(shop.order()))
     shop.turn(seconds=31)
     assert raised("OPS_WEBHOOKS_SILENT") == [("fakepay", "RESOLVED")]
 
@@ -227,7 +227,7 @@ def test_an_order_under_review_waits_for_people_and_not_for_an_acquirer(shop: Sh
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id, money=shop.price(PEN))
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.turn(hours=2)
     assert of(order) == [("RULE_E", "NEW")]
 
@@ -246,7 +246,7 @@ def test_a_webhook_that_cannot_be_applied_is_a_dead_letter_after_five_minutes_un
     with monkeypatch.context() as patch:
         patch.setattr(inbox, "apply_event", poison)
         patch.setattr(inbox, "apply_update", poison)
-        shop.hear(shop.payment(bad), state=PaymentState.OPEN)
+        shop.deliver_webhook(shop.payment(bad), state=PaymentState.OPEN)
         shop.turn(minutes=4)
         assert raised("OPS_DEAD_LETTER") == []
         shop.turn(minutes=2)
@@ -255,7 +255,7 @@ def test_a_webhook_that_cannot_be_applied_is_a_dead_letter_after_five_minutes_un
         shop.turn(hours=3)
         assert len(raised("OPS_DEAD_LETTER")) == 1
     shop.acquirer.capture(shop.payment(good).id)
-    shop.hear(shop.payment(good))
+    shop.deliver_webhook(shop.payment(good))
     shop.turn(hours=1)
     shop.turn(seconds=11)
     assert raised("OPS_DEAD_LETTER") == [(subject, "RESOLVED")]
@@ -267,7 +267,7 @@ def test_a_refund_that_nobody_takes_is_a_dead_letter_after_ten_tries(shop: Shop)
     shop.turn(minutes=31)
     shop.acquirer.capture(payment.id)
     shop.acquirer.misbehave("refund", *["unreachable"] * 12)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     for _ in range(9):
         shop.turn(seconds=31)
     assert raised("OPS_DEAD_LETTER") == []
@@ -323,7 +323,7 @@ def test_every_open_discrepancy_is_rule_f_once_until_it_is_closed_and_anew_when_
     known, unknown = disagree(shop, order), disagree(shop, None)
     for _ in range(2):
         shop.turn(seconds=31)
-    events = told()
+    events = published()
     assert {event["ruleId"] for event in events} == {"RULE_F"}
     assert [(event["orderNo"], event["observed"]["amount"], event["expected"]["amount"]) for event in events] == [
         (order.number, 990, 1000),

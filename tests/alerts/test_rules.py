@@ -24,10 +24,12 @@ def payment(name: str = "P1", state: str = "CAPTURED", **more: Any) -> PaymentSn
     return PaymentSnapshot(name, "fakepay", 1000, "TWD", state, **more)
 
 
-def capture(number: int = 1, allocation: str | None = "pays_order", heard: float = 100, **more: Any) -> CaptureSnapshot:
-    values = {"payment": "P1", "amount": 1000, "currency": "TWD", "captured_at": at(heard - 1), **more}
+def capture(
+    number: int = 1, allocation: str | None = "pays_order", received: float = 100, **more: Any
+) -> CaptureSnapshot:
+    values = {"payment": "P1", "amount": 1000, "currency": "TWD", "captured_at": at(received - 1), **more}
     return CaptureSnapshot(
-        id=number, capture_id=f"c{number}", allocation=allocation, received_at=at(heard), source="webhook", **values
+        id=number, capture_id=f"c{number}", allocation=allocation, received_at=at(received), source="webhook", **values
     )
 
 
@@ -92,7 +94,7 @@ def test_what_is_paid_or_was_never_captured_is_no_alert_at_all(order: OrderSnaps
 
 
 def test_what_c_d_or_e_explains_is_not_a() -> None:
-    late = replace(EXPIRED, captures=(capture(allocation="late", heard=1900),))
+    late = replace(EXPIRED, captures=(capture(allocation="late", received=1900),))
     wrong = replace(WAITING, captures=(capture(allocation="mismatch", amount=999),))
     assert fired(replace(late, claims=(Claim("P1", at(1900), "webhook"),))) == ["C capture 1"]
     assert fired(wrong) == ["E capture 1"]
@@ -132,17 +134,17 @@ CANCELLED = replace(WAITING, state="CANCELLED", moves=(*WAITING.moves, (at(50), 
 
 @pytest.mark.parametrize("order", [EXPIRED, CANCELLED])
 def test_a_capture_heard_after_the_end_is_c_whenever_it_was_captured(order: OrderSnapshot) -> None:
-    taken_in_time = capture(allocation="late", heard=2000, captured_at=at(10))
+    taken_in_time = capture(allocation="late", received=2000, captured_at=at(10))
     assert fired(replace(order, captures=(taken_in_time,))) == ["C capture 1"]
 
 
 def test_a_revived_order_is_c_all_the_same() -> None:
-    order = replace(PAID, moves=(*EXPIRED.moves, (at(2000.1), "PAID")), captures=(capture(heard=2000),))
+    order = replace(PAID, moves=(*EXPIRED.moves, (at(2000.1), "PAID")), captures=(capture(received=2000),))
     assert fired(order) == ["C capture 1"]
 
 
 def test_heard_before_the_end_is_not_c() -> None:
-    order = replace(PAID, moves=PAID.moves, captures=(capture(heard=100),))
+    order = replace(PAID, moves=PAID.moves, captures=(capture(received=100),))
     assert fired(order) == []
 
 
@@ -154,7 +156,7 @@ def test_a_capture_on_a_payment_already_closed_is_c(closed: float | None, found:
 
 
 def test_money_that_settle_calls_late_is_c_even_if_two_clocks_disagree() -> None:
-    assert fired(replace(EXPIRED, captures=(capture(allocation="late", heard=1799),))) == ["C capture 1"]
+    assert fired(replace(EXPIRED, captures=(capture(allocation="late", received=1799),))) == ["C capture 1"]
 
 
 # --- D ---
@@ -222,7 +224,7 @@ def test_e_beats_c_and_d(order: OrderSnapshot) -> None:
 
 
 def test_a_refund_that_is_refused_is_told_of_and_one_that_failed_later_otherwise() -> None:
-    order = replace(EXPIRED, captures=(capture(allocation="late", heard=1900),))
+    order = replace(EXPIRED, captures=(capture(allocation="late", received=1900),))
     assert fired(replace(order, refunds=(refund("REJECTED"),)))[1:] == ["OPS_REFUND_REJECTED refund R1"]
     failed = refund("REJECTED", was_done=True)
     assert fired(replace(order, refunds=(failed,)))[1:] == ["OPS_REFUND_FAILED_LATER refund R1"]
@@ -232,7 +234,7 @@ def test_a_refund_that_is_refused_is_told_of_and_one_that_failed_later_otherwise
 
 # --- resolved causes ---
 
-BACK = capture(allocation="late", heard=1900, gone_back=1000)
+BACK = capture(allocation="late", received=1900, gone_back=1000)
 WRONG_AND_BACK = capture(allocation="mismatch", amount=999, gone_back=999)
 ACCEPTED = replace(PAID, accepted=999, captures=(capture(amount=999),))
 
@@ -243,13 +245,13 @@ ACCEPTED = replace(PAID, accepted=999, captures=(capture(amount=999),))
         ("RULE_A", "payment P1", WAITING, False),
         ("RULE_A", "payment P1", PAID, True),
         ("RULE_A", "payment P1", replace(WAITING, claims=(Claim("P1", at(1), "poll"),)), False),
-        ("RULE_A", "payment P1", replace(EXPIRED, captures=(capture(allocation="late", heard=1900),)), True),
+        ("RULE_A", "payment P1", replace(EXPIRED, captures=(capture(allocation="late", received=1900),)), True),
         ("RULE_A", "payment P1", replace(WAITING, captures=(capture(allocation=None),)), False),
         ("RULE_B", "payment P1", PAID, False),
         ("RULE_B", "payment P1", replace(PAID, payments=(payment(confirmed=True),)), True),
         ("RULE_B", "payment P1", replace(PAID, captures=(capture(gone_back=1000),)), True),
         ("RULE_B", "payment P1", replace(PAID, captures=(capture(gone_back=400),)), False),
-        ("RULE_C", "capture 1", replace(EXPIRED, captures=(capture(allocation="late", heard=1900),)), False),
+        ("RULE_C", "capture 1", replace(EXPIRED, captures=(capture(allocation="late", received=1900),)), False),
         ("RULE_C", "capture 1", replace(EXPIRED, captures=(replace(BACK, gone_back=999),)), False),
         ("RULE_C", "capture 1", replace(EXPIRED, captures=(BACK,)), True),
         ("RULE_C", "capture 1", PAID, True),
@@ -316,5 +318,5 @@ def test_money_that_pays_is_looked_at_again_when_its_confirming_query_is_over() 
 def test_what_may_become_a_is_looked_at_when_it_would() -> None:
     claimed = replace(WAITING, claims=(Claim("P1", at(100), "webhook"),))
     assert rules.next_check(claimed, at(101), CONFIRM) == at(130)
-    assert rules.next_check(claimed, at(130), CONFIRM) is None, "it has been told"
+    assert rules.next_check(claimed, at(130), CONFIRM) is None, "the alert has been raised"
     assert rules.next_check(WAITING, at(130), CONFIRM) is None

@@ -13,7 +13,7 @@ from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.core.errors import BadInput, Refusal
 from shop.jobs import effects
-from tests.alerts.helpers import told
+from tests.alerts.helpers import published
 from tests.shop_fixtures import Race, Shop
 
 SAM, KIM = Actor.staff(1), Actor.staff(2)
@@ -29,7 +29,7 @@ def raise_one(rule: str = "OPS_ORPHAN", subject: str = "fakepay", cause: str = "
 
 def changes() -> list[tuple[int, str, str, str]]:
     outbox.relay(effects.follow)
-    return [(e["alert_id"], e["state"], e["actor"], e["note"]) for e in told(outbox.ALERT_CHANGES)]
+    return [(e["alert_id"], e["state"], e["actor"], e["note"]) for e in published(outbox.ALERT_CHANGES)]
 
 
 def test_an_alert_goes_from_new_over_acknowledged_to_resolved_with_who_when_and_why(shop: Shop) -> None:
@@ -113,7 +113,7 @@ def test_eight_who_raise_the_same_alert_at_once_make_one_row_and_one_event(shop:
     results = race(say)
     assert len([r for r in results if r is not None]) == 1
     outbox.relay(effects.follow)
-    assert (shop.count(Alert), len(told(outbox.OPERATIONS))) == (1, 1)
+    assert (shop.count(Alert), len(published(outbox.OPERATIONS))) == (1, 1)
 
 
 def test_an_alert_that_is_rolled_back_was_never_raised(shop: Shop) -> None:
@@ -121,7 +121,7 @@ def test_an_alert_that_is_rolled_back_was_never_raised(shop: Shop) -> None:
         store.raise_alert(store.Cause("OPS_ORPHAN", "fakepay", "notice 1", "webhook", {}, {}))
         raise RuntimeError("no after all")
     outbox.relay(effects.follow)
-    assert (shop.count(Alert), told(outbox.OPERATIONS)) == (0, [])
+    assert (shop.count(Alert), published(outbox.OPERATIONS)) == (0, [])
 
 
 def test_what_was_resolved_by_hand_is_not_raised_again_for_the_same_cause(shop: Shop) -> None:

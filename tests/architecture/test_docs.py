@@ -304,9 +304,9 @@ def test_flask_commands_exist() -> None:
 
 def test_promised_commands_exist_and_all_commands_are_told() -> None:
     assert [name for name in PROMISED_COMMANDS if not _has_command(shop_app(), name.split())] == []
-    told = pages()["docs/operations.md"]
+    text = pages()["docs/operations.md"]
     own = [name for name in shop_app().cli.commands if name != "db"]
-    assert [name for name in own if f"flask --app wsgi {name}" not in told] == []
+    assert [name for name in own if f"flask --app wsgi {name}" not in text] == []
 
 
 def test_a_command_that_does_not_exist_is_seen() -> None:

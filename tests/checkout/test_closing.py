@@ -45,7 +45,7 @@ def test_an_order_whose_payment_had_failed_expires_when_its_time_is_over(shop: S
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.end(payment.id, PaymentState.FAILED, "declines")
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.turn(minutes=31)
     assert shop.moves(order) == ["PENDING", "WAITING_PAYMENT", "FAILED", "EXPIRED"]
     assert shop.can_sell() == UNITS
@@ -67,7 +67,7 @@ def test_money_after_the_deadline_that_is_heard_of_before_the_end_still_pays(sho
     shop.acquirer.away = True
     shop.turn(minutes=31)
     shop.acquirer.capture(payment.id)
-    assert shop.hear(payment)[1] == "applied"
+    assert shop.deliver_webhook(payment)[1] == "applied"
     assert shop.state(order) == "PAID"
 
 
@@ -125,7 +125,7 @@ def test_money_that_does_not_match_pauses_the_end_and_refuses_to_pay_or_cancel(s
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id, money=Money(1, "TWD"))
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     with pytest.raises(Refusal) as refused:
         shop.cancel(order)
     assert refused.value.code == "under_review"
@@ -177,7 +177,7 @@ def test_the_buyer_cancels_and_the_acquirer_takes_the_money_all_the_same_so_it_i
     shop.cancel(order)
     shop.wait(minutes=1)
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     assert (shop.state(order), shop.captures(order), shop.can_sell()) == ("CANCELLED", ["late"], UNITS)
     status = shop.order_status(order)
     assert (status.key, status.final) == ("late", False)
@@ -192,7 +192,7 @@ def test_money_that_was_taken_before_the_cancel_and_is_heard_of_after_it_revives
     shop.wait(minutes=1)
     shop.cancel(order)
     shop.acquirer.capture(payment.id, at=before + timedelta(seconds=30))
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     assert shop.moves(order)[-2:] == ["CANCELLED", "PAID"]
     assert shop.can_sell() == UNITS - 1
 
@@ -225,10 +225,10 @@ def test_a_payment_that_does_not_close_after_its_order_was_paid_is_not_asked_in_
     order = shop.order()
     first = shop.payment(order)
     shop.acquirer.end(first.id, PaymentState.FAILED, "declines")
-    shop.hear(first)
+    shop.deliver_webhook(first)
     second = shop.pay_again(order)
     shop.acquirer.capture(first.id)
-    shop.hear(first)
+    shop.deliver_webhook(first)
     shop.acquirer.misbehave("cancel", *["lose_request"] * 4)
     for _ in range(4):
         shop.sweep()

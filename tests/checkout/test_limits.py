@@ -95,7 +95,7 @@ def test_a_visitor_with_too_many_unpaid_orders_has_to_pay_or_cancel_one_first(sh
     visitor.order()
     assert why(visitor.refused()) == ("visitor", "orders", 409)
     shop.acquirer.capture(shop.payment(orders[1]).id)
-    shop.hear(shop.payment(orders[1]))
+    shop.deliver_webhook(shop.payment(orders[1]))
     visitor.order()
     shop.turn(minutes=31)
     assert shop.state(visitor.order()) == "WAITING_PAYMENT", "orders that expired count no more"
@@ -139,7 +139,7 @@ def test_an_order_whose_money_is_being_looked_at_is_no_unpaid_order(shop: Shop) 
     orders = [visitor.order() for _ in range(3)]
     payment = shop.payment(orders[0])
     shop.acquirer.capture(payment.id, money=Money(1, "TWD"))
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     visitor.order()
 
 

@@ -41,7 +41,7 @@ def test_store_credit_pays_a_part_and_the_payment_the_rest(shop: Shop) -> None:
     assert shop.credit(ada) == 0
     assert book.balance(chart.store_credit(ada), "TWD") == Money(-50000, "TWD"), "held, not spent"
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     assert shop.state(order) == "PAID"
     assert book.balance(chart.store_credit(ada), "TWD") == Money(0, "TWD")
     assert book.balance(chart.SALES, "TWD") == Money(-PRICE, "TWD")
@@ -63,7 +63,7 @@ def test_a_payment_of_the_whole_price_is_wrong_when_credit_pays_a_part(shop: Sho
     ada = shop.customer(credit=50000)
     order = shop.order(customer=ada, credit=50000)
     shop.acquirer.capture(shop.payment(order).id, money=order.total)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     assert shop.captures(order) == ["mismatch"]
     assert shop.credit(ada) == 0, "still held"
 
@@ -129,7 +129,7 @@ def test_money_that_came_in_time_revives_the_order_with_its_credit(shop: Shop) -
     shop.turn(minutes=31)
     assert shop.credit(ada) == 50000
     shop.acquirer.capture(payment.id, at=in_time)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     assert shop.state(order) == "PAID"
     assert shop.credit(ada) == 0
 
@@ -142,7 +142,7 @@ def test_money_that_came_in_time_goes_back_when_the_credit_was_spent_meanwhile(s
     shop.order(customer=ada, credit=PRICE)
     left = shop.can_sell()
     shop.acquirer.capture(payment.id, at=in_time)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.sweep()
     assert shop.state(order) == "EXPIRED"
     assert [r.state for r in shop.refunds(order)] == ["DONE"]
@@ -198,8 +198,8 @@ def test_movements_tell_what_became_of_the_credit(shop: Shop) -> None:
     order = shop.order(customer=ada, credit=PRICE)
     refunds.request_all(order.id, reason="", by=shop.sam)
     shop.sweep()
-    told = [(m.kind, m.money.amount, m.order_id) for m in store_credit.movements(ada)]
-    assert sorted(told) == sorted(
+    movements = [(m.kind, m.money.amount, m.order_id) for m in store_credit.movements(ada)]
+    assert sorted(movements) == sorted(
         [("refund", PRICE, order.id), ("credit_used", -PRICE, order.id), ("credit_given", PRICE, None)]
     )
     assert store_credit.balances(ada) == [Money(PRICE, "TWD")]

@@ -39,7 +39,7 @@ def wrong(shop: Shop, amount: int = PRICE - 100, currency: str = "TWD") -> Order
     """An order with a wrong capture."""
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id, money=Money(amount, currency))
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     return order
 
 
@@ -76,11 +76,11 @@ def test_a_refund_that_waits_is_not_said_to_be_on_its_way(shop: Shop, money: Com
     shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 1000}
     asked, cancelled = shop.paid_order(), shop.paid_order()
     said = money("refund", asked.number, "--by", SAM)
-    told = money("cancel", cancelled.number, "--by", KIM)
+    output = money("cancel", cancelled.number, "--by", KIM)
     ids = [shop.refunds(order)[0].id for order in (asked, cancelled)]
     waits = "NT$1,200.00 TWD is waiting for approval (requested by {}): flask money approve.\n"
     assert said == f"{ids[0]}: " + waits.format(SAM)
-    assert told == f"{cancelled.number}: PAID\n{ids[1]}: " + waits.format(KIM)
+    assert output == f"{cancelled.number}: PAID\n{ids[1]}: " + waits.format(KIM)
 
 
 @pytest.mark.parametrize("command", ["refund", "cancel"])
@@ -211,7 +211,7 @@ def test_wrong_money_that_came_after_the_end_is_refunded_by_the_same_commands(sh
         payment = shop.payment(order).id
         shop.cancel(order)
         shop.acquirer.capture(payment, money=Money(PRICE - 100, "TWD"))
-        shop.hear(payment)
+        shop.deliver_webhook(payment)
         money(command, order.number, "--by", SAM)
         shop.sweep()
         assert [one.state for one in shop.refunds(order)] == ["DONE"]
@@ -222,7 +222,7 @@ def test_wrong_money_that_came_after_the_end_is_refunded_by_the_same_commands(sh
 def test_of_several_captures_one_has_to_be_named(shop: Shop, money: Command) -> None:
     order = shop.paid_order()
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     shop.sweep()
     answer = money("refund", order.number, "5", "--by", SAM)
     assert answer.startswith("1 Error: Choose a capture: ")

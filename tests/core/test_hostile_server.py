@@ -78,8 +78,8 @@ def patient() -> Iterator[httpx.Client]:
 
 
 def answer(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> bytes:
-    told = (f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers)
-    return "\r\n".join(told).encode() + b"\r\n\r\n" + body
+    lines = (f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers)
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 def bomb(times: int) -> bytes:
@@ -122,7 +122,7 @@ HOSTILE: dict[str, tuple[Speak, type[httpx.HTTPError]]] = {
         httpx.DecodingError,
     ),
     "a packed body that is none": (says(answer(b"not packed", "Content-Encoding: gzip")), httpx.DecodingError),
-    "a gigabyte that is told": (says(answer(b"", length=2**30)), TooLarge),
+    "a stated gigabyte": (says(answer(b"", length=2**30)), TooLarge),
     "a gigabyte in chunks": (without_end(CHUNKED, A_MEGABYTE), TooLarge),
     "a gigabyte until the end": (without_end(b"HTTP/1.1 200 OK\r\n\r\n", bytes(2**20)), TooLarge),
     "a length of a thousand digits": (

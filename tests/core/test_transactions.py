@@ -48,12 +48,12 @@ def add(number: int, sku: str = KETTLE) -> int:
 
 @pytest.mark.usefixtures("inside")
 def test_a_unit_that_fails_leaves_nothing_and_tells_nothing() -> None:
-    told: list[str] = []
+    called: list[str] = []
     with pytest.raises(RuntimeError, match="no after all"), transaction():
         add(5)
-        after_commit(lambda: told.append("added"))
+        after_commit(lambda: called.append("added"))
         raise RuntimeError("no after all")
-    assert (on_hand(), told) == (UNITS, [])
+    assert (on_hand(), called) == (UNITS, [])
 
 
 @pytest.mark.usefixtures("inside")
@@ -98,13 +98,13 @@ def test_a_unit_inside_another_is_not_tried_again_alone() -> None:
 @pytest.mark.usefixtures("inside")
 def test_a_transaction_that_the_database_gave_up_runs_again_and_its_result_and_callbacks_count_once() -> None:
     tries: list[int] = []
-    told: list[int] = []
+    called: list[int] = []
 
     @transactional
     def unlucky(number: int, *, sku: str) -> int:
         """Add units."""
         tries.append(add(number, sku))
-        after_commit(lambda: told.append(number))
+        after_commit(lambda: called.append(number))
         if len(tries) < 3:
             raise deadlock()
         return number * 2
@@ -112,17 +112,17 @@ def test_a_transaction_that_the_database_gave_up_runs_again_and_its_result_and_c
     before = counted("settled_transactions_retried", reason="40P01")
     assert unlucky(5, sku=KETTLE) == 10
     assert (unlucky.__name__, unlucky.__doc__) == ("unlucky", "Add units.")
-    assert (on_hand(), len(tries), told) == (UNITS + 5, 3, [5])
+    assert (on_hand(), len(tries), called) == (UNITS + 5, 3, [5])
     assert counted("settled_transactions_retried", reason="40P01") - before == 2
 
 
 @pytest.mark.usefixtures("inside")
 def test_a_callback_that_raises_is_logged_and_the_others_run(capsys: pytest.CaptureFixture[str]) -> None:
     """The commit stands and does not look failed; a deadlock in a callback repeats nothing."""
-    told: list[str] = []
+    called: list[str] = []
 
     def broken() -> None:
-        told.append("broken")
+        called.append("broken")
         raise deadlock()
 
     def broken_for_all(values: list[str]) -> None:
@@ -133,11 +133,11 @@ def test_a_callback_that_raises_is_logged_and_the_others_run(capsys: pytest.Capt
         add(5)
         after_commit(broken)
         after_commit_once(broken_for_all, "one")
-        after_commit(lambda: told.append("later"))
+        after_commit(lambda: called.append("later"))
         return "written"
 
     assert write() == "written"
-    assert (on_hand(), told) == (UNITS + 5, ["broken", "later"])
+    assert (on_hand(), called) == (UNITS + 5, ["broken", "later"])
     printed = capsys.readouterr()
     assert (printed.out + printed.err).count("transaction.callback_failed") == 2
 

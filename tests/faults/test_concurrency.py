@@ -31,7 +31,7 @@ def paid(shop: Shop) -> tuple[Order, int]:
     order = shop.order((PEN, 1))
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     db.session.rollback()
     return order, db.session.scalars(db.select(Capture.id).where(Capture.payment_id == payment.id)).one()
 
@@ -158,7 +158,7 @@ def disputed(shop: Shop, order: Order, state: str) -> str:
 
 REPORTS: dict[str, Callable[[Shop, Order, str], object]] = {
     "refund done": lambda shop, order, refund: apply.result(refund, "DONE", Actor.of_source("webhook")),
-    "failed late": lambda shop, order, refund: shop.hear(shop.payment(order), state="FAILED", captures=[]),
+    "failed late": lambda shop, order, refund: shop.deliver_webhook(shop.payment(order), state="FAILED", captures=[]),
     "chargeback": lambda shop, order, refund: disputed(shop, order, "OPEN"),
     "chargeback won": lambda shop, order, refund: disputed(shop, order, "WON"),
 }

@@ -44,7 +44,7 @@ def test_a_wall_clock_that_jumps_back_ten_minutes_ends_no_order_early_and_none_i
     shop.turn(minutes=25)
     shop.acquirer.capture(shop.payment(paid).id)
     with jump(-TEN_MINUTES):
-        shop.hear(shop.payment(paid))
+        shop.deliver_webhook(shop.payment(paid))
         shop.sweep()
         assert [shop.state(o) for o in (waiting, paid)] == ["WAITING_PAYMENT", "PAID"]
         shop.turn(minutes=6)
@@ -110,7 +110,7 @@ def test_an_order_keeps_the_amount_it_was_placed_with_whatever_the_price_becomes
     try:
         assert shop.place(cart_id, form=form).id == order.id, "the same form again is the same order"
         shop.acquirer.capture(payment.id)
-        shop.hear(payment)
+        shop.deliver_webhook(payment)
         assert shop.state(order) == "PAID"
         assert order.total == Money(2 * PRICES[PEN]["TWD"], "TWD") == payment.money
     finally:
@@ -130,7 +130,7 @@ def test_what_is_held_for_a_buyer_cannot_be_taken_off_the_shelf_by_an_edit(shop:
         stock.receive(KETTLE, 5 - UNITS, "adjustment")
     db.session.rollback()
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     assert (shop.state(order), shop.can_sell()) == ("PAID", UNITS - 6)
 
 
@@ -149,7 +149,7 @@ def test_the_old_version_goes_on_working_on_tables_that_have_been_migrated_alrea
         after = shop.order((PEN, 1))
         for order in (before, after):
             shop.acquirer.capture(shop.payment(order).id)
-            shop.hear(shop.payment(order))
+            shop.deliver_webhook(shop.payment(order))
         db.session.rollback()
         capture = db.session.scalars(db.select(Capture.id).where(Capture.payment_id == shop.payment(after).id)).one()
         refunds.request(capture, after.total, reason="", by=shop.sam)

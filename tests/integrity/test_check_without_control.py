@@ -21,13 +21,13 @@ class Wire:
     """Requests to the acquirer: paths, and headers as one text."""
 
     def __init__(self, acquirer: RealAcquirer) -> None:
-        self.heard: list[tuple[str, str]] = []
+        self.received: list[tuple[str, str]] = []
         self._serve = acquirer.app.wsgi_app
         acquirer.app.wsgi_app = self._note  # type: ignore[method-assign]
 
     def _note(self, environ: dict[str, Any], start: Any) -> Any:
         headers = " ".join(str(value) for name, value in environ.items() if name.startswith("HTTP_"))
-        self.heard.append((environ["PATH_INFO"], headers))
+        self.received.append((environ["PATH_INFO"], headers))
         return self._serve(environ, start)
 
 
@@ -66,9 +66,9 @@ def test_a_check_asks_acquirers_that_have_no_control_api_about_each_payment_and_
     assert code == 0, said
     for name in registry.all_providers():
         trading.shop.app.test_cli_runner().invoke(args=["reconcile", str(trading.day), "--provider", name])
-    asked = {path.split("/")[1] for path, _ in wire.heard}
+    asked = {path.split("/")[1] for path, _ in wire.received}
     assert asked == {"kpay", "paypay", "stripe", "tpay"}, "each was asked, the control API was not"
-    assert [path for path, headers in wire.heard if TOKEN in headers] == []
+    assert [path for path, headers in wire.received if TOKEN in headers] == []
 
 
 @pytest.mark.parametrize(

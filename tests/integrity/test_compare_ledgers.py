@@ -23,7 +23,7 @@ from tests.shop_fixtures import Shop
 def paid(shop: Shop) -> Order:
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     return order
 
 
@@ -52,7 +52,7 @@ def test_money_that_we_have_not_heard_of_is_the_difference(shop: Shop) -> None:
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id)
     assert sides(order)["difference"] == {"TWD": -120000}
-    assert shop.state(order) == "WAITING_PAYMENT", "to look is not to hear"
+    assert shop.state(order) == "WAITING_PAYMENT", "a comparison applies nothing"
     shop.turn(minutes=1)
     assert sides(order)["difference"] == {}
 
@@ -109,7 +109,7 @@ def test_both_payments_of_an_order_count(shop: Shop) -> None:
     order = shop.order()
     first = shop.payment(order)
     shop.acquirer.end(first.id, "FAILED", "declines")
-    shop.hear(first)
+    shop.deliver_webhook(first)
     second = shop.pay_again(order, "otherpay")
     for payment in (first, second):
         shop.acquirer.capture(payment.id)
@@ -147,8 +147,8 @@ def test_the_real_acquirers_agree_in_every_dialect(trading: Trading, provider: s
 def test_the_command_shows_it_to_people_and_machines(shop: Shop) -> None:
     order = paid(shop)
     run = shop.app.test_cli_runner().invoke
-    told = run(args=["orders", "show", order.number.lower()])
-    assert (told.exit_code, "both sides agree" in told.stdout, "PAID because" in told.stdout) == (0, True, True)
+    result = run(args=["orders", "show", order.number.lower()])
+    assert (result.exit_code, "both sides agree" in result.stdout, "PAID because" in result.stdout) == (0, True, True)
     assert json.loads(run(args=["orders", "show", order.number, "--json"]).stdout)["difference"] == {}
     shop.acquirer.payments[shop.payment(order).id].captures.clear()
     assert "in all: we have NT$1,200.00 TWD more than they" in run(args=["orders", "show", order.number]).stdout

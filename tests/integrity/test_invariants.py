@@ -70,7 +70,7 @@ def lived_in(app: Flask) -> Iterator[Shop]:
         shop.order((PEN, 1))
         paid = shop.order((PEN, 2))
         shop.acquirer.capture(shop.payment(paid).id)
-        shop.hear(shop.payment(paid))
+        shop.deliver_webhook(shop.payment(paid))
         shop.sweep()
         yield shop
 
@@ -83,7 +83,7 @@ def test_a_shop_that_only_lived_breaks_nothing(lived_in: Shop) -> None:
 @pytest.mark.parametrize("lie", LIES)
 def test_every_lie_is_found_by_the_invariant_that_it_breaks(lived_in: Shop, lie: str) -> None:
     statement, name = LIES[lie]
-    assert db.session.execute(db.text(statement)).rowcount, "the lie was told"  # type: ignore[attr-defined]
+    assert db.session.execute(db.text(statement)).rowcount, "the data was not changed"  # type: ignore[attr-defined]
     db.session.commit()
     assert name in broken()
 
@@ -137,7 +137,7 @@ def run_check(shop: Shop) -> tuple[int, str]:
 
 
 def test_a_webhook_that_nobody_tries_again_is_found(lived_in: Shop) -> None:
-    lived_in.hear("P000000000000N0B0DYS")
+    lived_in.deliver_webhook("P000000000000N0B0DYS")
     row = db.session.scalars(db.select(WebhookEventRow).where(WebhookEventRow.outcome == "orphan")).one()
     row.due_at = clock.now() - timedelta(minutes=2)
     db.session.commit()

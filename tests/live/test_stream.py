@@ -57,7 +57,7 @@ def test_a_change_arrives_as_a_numbered_message_that_swaps_the_status(
     opened.listen()
     subscribed()
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     message = opened.until_id(newest(order))
     assert "Payment received" in message.split("</title>")[0]
     assert '<hx-partial hx-target="#order-status" hx-swap="outerMorph">' in message
@@ -224,7 +224,7 @@ def test_a_payment_that_arrives_while_its_page_is_made_is_told_to_that_page(
     def settled_meanwhile(order_id: int, source: str) -> list[str]:
         found = look(order_id, source)
         shop.acquirer.capture(payment_id)
-        shop.hear(payment_id)
+        shop.deliver_webhook(payment_id)
         return found
 
     monkeypatch.setattr(poll, "make_due", settled_meanwhile)

@@ -177,7 +177,7 @@ def test_store_credit_is_spent_and_an_order_with_a_second_payment_is_paid_by_the
     with_credit = shop.order((PEN, 1), customer=customer, credit=5000)
     again = shop.order((PEN, 1))
     shop.acquirer.end(shop.payment(again).id, PaymentState.FAILED, "declines")
-    shop.hear(shop.payment(again))
+    shop.deliver_webhook(shop.payment(again))
     shop.pay_again(again)
     [plain] = orders(shop, 1)
     for order in (with_credit, again):
@@ -263,9 +263,9 @@ def test_each_line_of_the_log_has_the_ids_of_its_own_request(
     finally:
         logs.configure("text")
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
-    heard = {line["payment"]: line["request"] for line in lines if line["event"] == "payment.update"}
+    requests = {line["payment"]: line["request"] for line in lines if line["event"] == "payment.update"}
     moved = {line["order"]: line["request"] for line in lines if line["event"] == "order.moved"}
-    assert heard == {shop.payment(order).id: f"request-{number}" for number, order in enumerate(made)}
+    assert requests == {shop.payment(order).id: f"request-{number}" for number, order in enumerate(made)}
     assert moved == {order.id: f"request-{number}" for number, order in enumerate(made)}
 
 

@@ -71,9 +71,9 @@ def test_a_refund_with_an_id_of_our_shape_of_a_payment_that_we_do_not_have_stays
     refund = refund_there(shop, order, name=ids.refund_id())
     remote = shop.acquirer.payments[shop.payment(order).id]
     remote.reference, remote.captures = ids.payment_id(), [remote.captures[0]]
-    told = [refund, "DONE", refund, 500, "TWD", "cap-unknown", remote.reference]
+    reported = [refund, "DONE", refund, 500, "TWD", "cap-unknown", remote.reference]
     headers, body = shop.acquirer.webhook(
-        remote.reference, "e1", state=None, captures=[], decline=None, show=None, refund=told
+        remote.reference, "e1", state=None, captures=[], decline=None, show=None, refund=reported
     )
     assert shop.receive(headers, body) == (200, "orphan")
     assert (outside(shop, order), shop.state(order)) == ([], "PAID")
@@ -235,8 +235,8 @@ def test_where_refunds_are_told_by_webhook_one_with_an_id_of_our_shape_is_recogn
     order = trading.paid(provider)
     refund_with_our_key(trading, order, ids.refund_id(), 1000)
     headers, body = until(lambda: webhook_sent(trading, order)) or ({}, b"")
-    told = trading.shop.receive({name.lower(): value for name, value in headers.items()}, body, provider)
-    assert told[0] == 200 and told[1] == "applied"
+    reported = trading.shop.receive({name.lower(): value for name, value in headers.items()}, body, provider)
+    assert reported[0] == 200 and reported[1] == "applied"
     trading.look(order)
     assert (trading.shop.state(order), len(outside(trading.shop, order))) == ("PARTIALLY_REFUNDED", 1)
 

@@ -41,7 +41,7 @@ def stuck(shop: Shop) -> Order:
     shop.turn(minutes=31)
     shop.acquirer.capture(shop.payment(order).id)
     shop.acquirer.misbehave("refund", "refuse")
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     shop.sweep()
     assert ([r.state for r in shop.refunds(order)], shop.order_status(order).key) == (["REJECTED"], "review")
     return order
@@ -84,7 +84,7 @@ def test_late_money_that_an_acquirer_refuses_goes_back_by_hand_and_its_order_is_
 def test_wrong_money_that_went_back_by_hand_lets_its_order_go_on(shop: Shop) -> None:
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id, money=Money(PRICE - 100, "TWD"))
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     refund = by_hand(shop, order, PRICE - 100)
     shop.sweep()
     assert shop.order_status(order).key == "review"
@@ -154,11 +154,11 @@ def test_an_order_whose_refund_bounced_is_paid_again(shop: Shop) -> None:
     assert shop.state(order) == "REFUNDED"
     refunds.bounced(rest, shop.kim)
     assert (shop.state(order), balances()) == ("PARTIALLY_REFUNDED", [0, 1, -1, PRICE])
-    told = (
+    reported = (
         r"PARTIALLY_REFUNDED because refund \w+ of NT\$1,199\.99 TWD failed after completion .+, "
         r"reported by kim@example.com; NT\$0\.01 TWD of"
     )
-    assert re.match(told, why(shop.order_status(order).order))
+    assert re.match(reported, why(shop.order_status(order).order))
     refunds.bounced(part, shop.kim)
     assert (shop.state(order), balances()) == ("PAID", [0, 0, 0, PRICE])
 
@@ -180,14 +180,14 @@ def test_only_what_was_booked_as_sent_to_a_bank_can_bounce_and_only_once(shop: S
 
 def test_the_acquirer_is_neither_asked_about_it_nor_believed(shop: Shop, stuck: Order) -> None:
     refund, payment = by_hand(shop, stuck), shop.payment(stuck)
-    told: dict[str, object] = {"state": None, "captures": [], "decline": None, "show": None}
-    shop.hear(payment, refund=[refund, "DONE"], **told)
+    reported: dict[str, object] = {"state": None, "captures": [], "decline": None, "show": None}
+    shop.deliver_webhook(payment, refund=[refund, "DONE"], **reported)
     at, line = clock.now(), ["l-1", "refund", refund, payment.id, f"cap-{payment.id}-1", -PRICE, 0, "TWD"]
     reconcile.reconcile("fakepay", at.date(), json.dumps([[*line, at.isoformat()]]).encode())
     assert state_of(refund) == "REQUESTED", "nobody has sent it"
     refunds.approve(refund, shop.kim)
     shop.sweep()
-    shop.hear(payment, refund=[refund, "REJECTED"], **told)
+    shop.deliver_webhook(payment, refund=[refund, "REJECTED"], **reported)
     shop.turn(days=2)
     assert state_of(refund) == "DONE"
     assert refund not in {about for _, about in shop.acquirer.calls}

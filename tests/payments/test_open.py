@@ -45,7 +45,7 @@ def test_pay_pressed_on_an_order_that_was_just_paid_opens_nothing(shop: Shop) ->
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     assert refusal(shop, order) == "not_payable"
     assert refusal(shop, order, "otherpay") == "not_payable"
     assert [p.id for p in shop.payments(order)] == [payment.id]
@@ -82,7 +82,7 @@ def test_declined_at_one_acquirer_then_another_method_the_first_is_closed_there_
     order = shop.order()
     first = shop.payment(order)
     shop.acquirer.decline(first.id)
-    shop.hear(first)
+    shop.deliver_webhook(first)
     second = shop.pay_again(order, "otherpay")
     assert shop.acquirer.payments[first.id].state == PaymentState.CANCELLED
     said = [operation for operation, _ in shop.acquirer.calls]
@@ -129,7 +129,7 @@ def test_a_payment_that_ended_without_money_leaves_the_stock_held_and_may_be_tri
     order = shop.order((KETTLE, 2))
     first = shop.payment(order)
     shop.acquirer.end(first.id, end, "customer")
-    shop.hear(first)
+    shop.deliver_webhook(first)
     assert shop.state(order) == "FAILED"
     assert shop.can_sell() == 8
     assert "pay" in shop.order_status(order).can
@@ -141,7 +141,7 @@ def test_with_less_than_two_minutes_left_nothing_new_is_opened(shop: Shop) -> No
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.end(payment.id, PaymentState.FAILED, "declines")
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.wait(minutes=27, seconds=50)
     assert "pay" in shop.order_status(order).can
     shop.wait(seconds=15)
@@ -204,7 +204,7 @@ def test_a_payment_that_only_a_notice_called_open_does_not_hold_its_order_for_ev
     shop.acquirer.misbehave("start", "lose_request")
     order = shop.order((PEN, 1))
     payment = shop.payment(order)
-    assert shop.hear(payment, state="OPEN") == (200, "applied")
+    assert shop.deliver_webhook(payment, state="OPEN") == (200, "applied")
     shop.turn(minutes=10)
     assert (shop.payment(order).state, shop.state(order)) == ("OPEN", "WAITING_PAYMENT")
     shop.turn(minutes=21)
@@ -218,7 +218,7 @@ def test_opening_times_out_and_the_buyer_pays_before_we_know_so_the_order_is_pai
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    assert shop.hear(payment) == (200, "applied")
+    assert shop.deliver_webhook(payment) == (200, "applied")
     assert shop.moves(order) == ["PENDING", "PAID"]
 
 
@@ -243,11 +243,11 @@ def test_a_payment_that_opens_after_its_order_was_paid_is_closed_there(shop: Sho
     order = shop.order()
     first = shop.payment(order)
     shop.acquirer.end(first.id, PaymentState.FAILED, "declines")
-    shop.hear(first)
+    shop.deliver_webhook(first)
     shop.acquirer.misbehave("start", "lose_answer")
     second = shop.pay_again(order)
     shop.acquirer.capture(first.id)
-    shop.hear(first)
+    shop.deliver_webhook(first)
     assert shop.state(order) == "PAID"
     shop.sweep()
     assert shop.payment(order).state == "CANCELLED"

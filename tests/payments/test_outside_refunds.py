@@ -181,7 +181,7 @@ def test_wrong_money_under_review_that_went_back_outside_is_no_longer_under_revi
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id, money=Money(500, "TWD"))
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     assert shop.order_status(order).key == "review"
     told_by_webhook(shop, refund_there(shop, order))
     assert db.session.get_one(Order, order.id, populate_existing=True).review_since is None
@@ -193,7 +193,7 @@ def test_the_second_of_two_payments_that_somebody_refunded_by_hand_does_not_go_b
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
     refund_there(shop, order)  # of the second one, before the shop knows of it
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     told_by_query(shop, order)
     shop.sweep()
     assert (shop.state(order), book.balance(chart.UNALLOCATED_FUNDS, "TWD").amount) == ("PAID", 0)
@@ -289,8 +289,8 @@ def test_eight_who_tell_of_it_at_once_book_it_once(shop: Shop, race: Race) -> No
 def test_staff_who_look_at_the_order_make_us_notice(shop: Shop) -> None:
     order = shop.paid_order()
     refund_there(shop, order, 30)
-    told = shop.app.test_cli_runner().invoke(args=["orders", "show", order.number])
-    assert "both sides agree" in told.stdout and "PARTIALLY_REFUNDED because refund fakepay:X1" in told.stdout
+    result = shop.app.test_cli_runner().invoke(args=["orders", "show", order.number])
+    assert "both sides agree" in result.stdout and "PARTIALLY_REFUNDED because refund fakepay:X1" in result.stdout
     assert shop.state(order) == "PARTIALLY_REFUNDED"
 
 

@@ -319,13 +319,13 @@ def test_money_that_only_a_settlement_file_told_of_goes_back_by_the_files_number
 
 
 def a_webhook(**changed: Any) -> bytes:
-    told = {
+    reported = {
         "notification_type": "Transaction",
         "merchant_id": "demo",
         "order_id": "77",
         "merchant_order_id": P1,
     }
-    return json.dumps(told | {"state": "COMPLETED", "order_amount": "5600"} | changed).encode()
+    return json.dumps(reported | {"state": "COMPLETED", "order_amount": "5600"} | changed).encode()
 
 
 def test_a_webhook_is_a_hint_without_facts() -> None:
@@ -371,7 +371,7 @@ _FIELDS = st.sampled_from(
 
 
 @hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.binary() | st.dictionaries(_FIELDS, _JSON).map(lambda told: a_webhook(**told)))
+@given(st.binary() | st.dictionaries(_FIELDS, _JSON).map(lambda reported: a_webhook(**reported)))
 def test_any_bytes_are_a_notice_or_malformed(raw: bytes) -> None:
     try:
         notices = Wire().provider.read_webhook({"content-type": "application/json"}, raw)

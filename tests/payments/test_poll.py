@@ -70,7 +70,7 @@ def test_what_ended_without_money_is_asked_about_after_a_minute_ten_an_hour_and_
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.end(payment.id, PaymentState.FAILED, "declines")
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     ended_at = shop.payment(order).ended_at
     assert ended_at
     assert gaps(shop, order, ended_at, 4) == pytest.approx([MINUTE, 10 * MINUTE, HOUR, DAY], abs=5)
@@ -82,7 +82,7 @@ def test_late_money_of_which_nothing_is_said_is_found_by_asking_once_more(shop: 
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.end(payment.id, PaymentState.FAILED, "declines")
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.turn(seconds=after - 10)
     shop.acquirer.capture(payment.id)
     shop.turn(seconds=11)
@@ -94,7 +94,7 @@ def test_a_capture_is_confirmed_by_one_query_and_then_left_alone(shop: Shop) -> 
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     asked = queries(shop, payment)
     shop.turn(seconds=29)
     assert queries(shop, payment) == asked
@@ -122,7 +122,7 @@ def test_a_capture_that_the_query_does_not_show_stands_and_is_asked_about_once_m
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.acquirer.misbehave("query", "forget_money", "forget_money")
     asked = queries(shop, payment)
     for _ in range(4):
@@ -141,7 +141,7 @@ def test_a_capture_that_the_query_shows_the_second_time_is_confirmed(shop: Shop)
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.acquirer.misbehave("query", "forget_money")
     for _ in range(2):
         shop.turn(seconds=31)

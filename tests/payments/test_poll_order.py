@@ -106,7 +106,7 @@ def test_a_customer_who_looks_is_asked_about_at_once_beside_many_orders_of_one_n
     first = poll.due_payments()
     assert len(first) == 2, "as many as are answered before the next looks"
     assert first[0] == ids[watched.id] and first[1] in {ids[crowd[0].id], ids[alone.id]}
-    assert [taken.id for taken in poll.take(first)] == first
+    assert [taken.id for taken in poll.claim(first)] == first
     second = poll.due_payments()
     assert {first[1], *second} >= {ids[alone.id]}, "the other network's turn has come"
     registry.all_providers()["fakepay"] = FakePay(shop.acquirer)
@@ -129,7 +129,7 @@ def test_one_sweep_asks_about_everything_that_is_due_and_about_each_once(shop: S
 def test_a_question_that_was_not_put_says_nothing_about_the_acquirer(shop: Shop) -> None:
     order = shop.order((PEN, 1))
     shop.wait(seconds=11)
-    (taken,) = poll.take([shop.payment(order).id])
+    (taken,) = poll.claim([shop.payment(order).id])
     answer = circuit_breaker.RateUsedUp("too many", retry_after=1.0)
     asked = request.load(taken.id)
     assert asked

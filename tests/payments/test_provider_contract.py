@@ -42,7 +42,7 @@ from shop.payments.providers.types import PaymentState
 from shop.payments.records import states
 from tests.fakes import Acquirer, FakePay
 from tests.parts.waiting import until
-from tests.real_acquirer_fixtures import Ear, RealAcquirer
+from tests.real_acquirer_fixtures import RealAcquirer, WebhookReceiver
 
 Webhook = tuple[dict[str, str], bytes]
 
@@ -107,9 +107,11 @@ class KPayWorld:
     money = Money(120000, "TWD")
     says_little = False
 
-    def __init__(self, make: Callable[..., RealAcquirer], ear: Ear) -> None:
-        self.ear = ear
-        self.acquirer = make(ACQUIRER_WEBHOOK_TARGETS=ear.url, ACQUIRER_STRIPE_WEBHOOK_URL=f"{ear.url}/webhooks")
+    def __init__(self, make: Callable[..., RealAcquirer], receiver: WebhookReceiver) -> None:
+        self.receiver = receiver
+        self.acquirer = make(
+            ACQUIRER_WEBHOOK_TARGETS=receiver.url, ACQUIRER_STRIPE_WEBHOOK_URL=f"{receiver.url}/webhooks"
+        )
         self.http = self.acquirer.shop_client
         where = {"ACQUIRER_URL": self.acquirer.url, "ACQUIRER_PUBLIC_URL": self.acquirer.url}
         config = settings.read(self.adapter.SETTINGS, {"SETTLED_ENV": "development"}) | where
@@ -138,8 +140,8 @@ class KPayWorld:
         return until(lambda: self._heard(reference, number), what=f"{number} webhooks")
 
     def _heard(self, reference: str, number: int) -> list[Webhook]:
-        heard = self.ear.about(reference)
-        return heard if len(heard) >= number else []
+        received = self.receiver.about(reference)
+        return received if len(received) >= number else []
 
     def known(self, reference: str) -> int:
         return self.acquirer.known(reference)
@@ -160,9 +162,9 @@ class PayPayWorld(KPayWorld):
     says_little = True
     tells = 1
 
-    def __init__(self, make: Callable[..., RealAcquirer], ear: Ear) -> None:
-        settled = {"ACQUIRER_PAYPAY_WEBHOOK_URL": f"{ear.url}/webhooks", "ACQUIRER_PAYPAY_QUERIES_PER_SECOND": "0"}
-        super().__init__(lambda **more: make(**settled, **more), ear)
+    def __init__(self, make: Callable[..., RealAcquirer], receiver: WebhookReceiver) -> None:
+        settled = {"ACQUIRER_PAYPAY_WEBHOOK_URL": f"{receiver.url}/webhooks", "ACQUIRER_PAYPAY_QUERIES_PER_SECOND": "0"}
+        super().__init__(lambda **more: make(**settled, **more), receiver)
 
     def known(self, reference: str) -> int:
         return int(self.acquirer.payment(reference)["dialect"] == "paypay")
@@ -178,8 +180,8 @@ class TpayWorld(KPayWorld):
     asks_to_start = False
     tells = 1
 
-    def __init__(self, make: Callable[..., RealAcquirer], ear: Ear) -> None:
-        super().__init__(lambda **more: make(ACQUIRER_TPAY_QUERY_LAG="0", **more), ear)
+    def __init__(self, make: Callable[..., RealAcquirer], receiver: WebhookReceiver) -> None:
+        super().__init__(lambda **more: make(ACQUIRER_TPAY_QUERY_LAG="0", **more), receiver)
 
     def browse(self, action: NextAction) -> None:
         if not self.http.is_closed:
@@ -214,7 +216,7 @@ class TestContract:
     """Contract of every provider."""
 
     def start(self, world: World, request: PaymentRequest) -> Any:
-        hook = world.ear.url + "/webhooks" if isinstance(world, KPayWorld) else "http://shop.example/webhooks"
+        hook = world.receiver.url + "/webhooks" if isinstance(world, KPayWorld) else "http://shop.example/webhooks"
         started = world.provider.start(request, "http://shop.example/return", hook)
         if isinstance(started, Started) and isinstance(world, KPayWorld):
             world.browse(started.action)

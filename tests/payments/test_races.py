@@ -78,7 +78,7 @@ def test_two_payments_of_one_order_that_bring_money_at_once_pay_it_once(shop: Sh
         order = shop.order((PEN, 1))
         first = shop.payment(order)
         shop.acquirer.end(first.id, PaymentState.FAILED, "declines")
-        shop.hear(first)
+        shop.deliver_webhook(first)
         second = shop.pay_again(order)
         for payment in (first, second):
             shop.acquirer.capture(payment.id)
@@ -91,7 +91,7 @@ def test_two_payments_of_one_order_that_bring_money_at_once_pay_it_once(shop: Sh
 def test_one_event_id_with_eight_bodies_at_once_keeps_one_and_refuses_seven(shop: Shop, race: Race) -> None:
     order = shop.order((PEN, 1))
     payment = shop.payment(order)
-    results = race(lambda n: shop.hear(payment, "evt-same", note=n))
+    results = race(lambda n: shop.deliver_webhook(payment, "evt-same", note=n))
     assert Counter(status for status, _ in results) == {200: 1, 409: 7}
     assert shop.count(WebhookEventRow) == 1
 
@@ -101,7 +101,7 @@ def test_a_stored_webhook_that_two_clocks_apply_at_once_is_applied_once(shop: Sh
         order = shop.order((PEN, 1))
         payment = shop.payment(order)
         shop.acquirer.capture(payment.id)
-        shop.hear(payment)
+        shop.deliver_webhook(payment)
         with transaction():
             row = db.session.scalars(db.select(WebhookEventRow).order_by(WebhookEventRow.id.desc()).limit(1)).one()
             row.done_at, row.outcome, row.due_at, row_id = None, None, clock.now(), row.id
@@ -236,10 +236,10 @@ def test_two_clocks_that_relay_the_outbox_tell_every_event_once(shop: Shop, race
     for _ in range(5):
         shop.order((PEN, 1))
     waiting = outbox.waiting()
-    told = race(lambda _: outbox.relay(effects.follow))
-    assert not failures(told)
-    assert sum(told) == waiting
-    ids = shop.told(outbox.ORDERS) + shop.told(outbox.PAYMENTS)
+    published = race(lambda _: outbox.relay(effects.follow))
+    assert not failures(published)
+    assert sum(published) == waiting
+    ids = shop.published(outbox.ORDERS) + shop.published(outbox.PAYMENTS)
     assert len(ids) == len(set(ids)) == waiting
 
 
@@ -247,7 +247,7 @@ def test_nothing_that_was_raced_for_left_a_row_behind(shop: Shop, race: Race) ->
     order = shop.order((PEN, 1))
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    race(lambda _: shop.hear(payment, "evt-1"))
+    race(lambda _: shop.deliver_webhook(payment, "evt-1"))
     shop.turn(seconds=31)
     shop.turn(seconds=31)
     assert shop.payment(order).next_check_at is None

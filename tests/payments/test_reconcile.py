@@ -53,7 +53,7 @@ def test_a_day_that_agrees_is_booked_with_its_fees_and_nothing_is_owed_any_more(
     before = trading.balances()
     run = trading.reconcile(provider)
     after = trading.balances()
-    assert (run.lines, run.booked, run.heard, run.opened, trading.discrepancies()) == (1, 1, [], 0, [])
+    assert (run.lines, run.booked, run.applied, run.opened, trading.discrepancies()) == (1, 1, [], 0, [])
     assert before == {f"receivable:{provider}": price, "sales": -price}
     assert after == {"fees": FEES[provider], "bank": price - FEES[provider], "sales": -price}
 
@@ -83,7 +83,7 @@ def test_running_it_again_books_nothing_and_opens_nothing_twice(trading: Trading
     first, once = trading.reconcile(provider, bent), trading.balances()
     again, twice = trading.reconcile(provider, bent), trading.balances()
     assert first.booked and first.opened == 4
-    assert (again.booked, again.opened, again.closed, again.heard) == (0, 0, 0, [])
+    assert (again.booked, again.opened, again.closed, again.applied) == (0, 0, 0, [])
     assert once == twice
     assert trading.shop.count(Discrepancy) == 4
 
@@ -152,7 +152,7 @@ def test_money_that_only_the_file_tells_of_pays_its_order(trading: Trading, prov
     trading.pay(order)
     run = trading.reconcile(provider)
     assert trading.shop.state(order) == "PAID"
-    assert len(run.heard) == run.booked == 1
+    assert len(run.applied) == run.booked == 1
     assert trading.discrepancies() == []
     assert trading.capture(order).source == "settlement file"
 
@@ -163,7 +163,7 @@ def test_a_refund_that_only_the_file_knows_to_be_done_is_done(trading: Trading) 
     trading.pass_until(f"{trading.day}T12:30:00Z")  # after their cut-off at 20:00
     assert trading.shop.state(order) == "PAID", "nobody has asked since"
     run = trading.reconcile("tpay")
-    assert (trading.shop.state(order), len(run.heard)) == ("PARTIALLY_REFUNDED", 1)
+    assert (trading.shop.state(order), len(run.applied)) == ("PARTIALLY_REFUNDED", 1)
 
 
 def test_a_refund_that_fails_later_is_known_from_the_file_of_that_day(trading: Trading) -> None:
@@ -175,7 +175,7 @@ def test_a_refund_that_fails_later_is_known_from_the_file_of_that_day(trading: T
     assert failed, "the acquirer tells of it in this file"
     run = trading.reconcile("kpay")
     assert trading.shop.state(order) == "PAID"
-    assert run.heard == [f"refund:{failed[0]['refund_reference']}:failed"]
+    assert run.applied == [f"refund:{failed[0]['refund_reference']}:failed"]
     assert trading.discrepancies() == []
 
 
@@ -277,7 +277,7 @@ def test_a_refund_that_we_did_not_make_is_booked_as_one_made_there(trading: Trad
         "net": -500,
     }
     run = trading.reconcile("kpay", json.dumps([line, theirs]).encode())
-    assert (run.booked, run.heard, trading.discrepancies()) == (2, ["refund:kpay:re_x"], [])
+    assert (run.booked, run.applied, trading.discrepancies()) == (2, ["refund:kpay:re_x"], [])
     (refund,) = trading.shop.refunds(order)
     assert (refund.kind, refund.state, refund.payment_id, refund.amount) == ("outside", "DONE", payment.id, 500)
     assert trading.shop.state(order) == "PARTIALLY_REFUNDED"
@@ -294,7 +294,7 @@ def test_a_line_that_does_not_say_what_it_is_about_is_for_people_and_the_rest_is
     about_nothing = {"id": "x", "type": kind, "capture": None, "refund_reference": None, "dispute": None}
     about_nothing |= {"refund": None, "amount": sign * line["amount"], "net": sign * line["amount"] - line["fee"]}
     run = trading.reconcile("kpay", json.dumps([line | about_nothing, line]).encode())
-    assert (run.booked, run.heard, trading.discrepancies()) == (1, [], ["missing_here"])
+    assert (run.booked, run.applied, trading.discrepancies()) == (1, [], ["missing_here"])
 
 
 def test_today_is_compared_as_far_as_its_file_goes(trading: Trading) -> None:
@@ -310,7 +310,7 @@ def test_a_chargeback_that_only_the_file_tells_of_is_booked_and_won_back(trading
     order = trading.paid("tpay")
     trading.acquirer.act(trading.shop.payment(order).id, "dispute")
     run = trading.reconcile("tpay")
-    assert len(run.heard) == 1
+    assert len(run.applied) == 1
     assert trading.balances() == {"fees": 3300, "bank": -3300, "sales": -120000, "disputes": 120000}
     assert (trading.shop.state(order), trading.discrepancies()) == ("PAID", [])
 
@@ -321,7 +321,7 @@ def test_a_chargeback_that_stands_before_its_unheard_capture_is_heard_after_it(t
     trading.acquirer.act(trading.shop.payment(order).id, "dispute")
     head, *rows = trading.file("tpay").splitlines(keepends=True)
     run = trading.reconcile("tpay", head + b"".join(reversed(rows)))
-    assert (len(run.heard), run.booked, trading.discrepancies()) == (2, 2, [])
+    assert (len(run.applied), run.booked, trading.discrepancies()) == (2, 2, [])
     assert trading.shop.state(order) == "PAID"
 
 
@@ -359,7 +359,7 @@ def test_every_lie_about_what_was_settled_or_disputed_is_found(trading: Trading)
     trading.reconcile("tpay")
     trading.shop.is_sound()
     for lie, truth in LIES:
-        assert db.session.execute(db.text(lie)).rowcount, "the lie was told"  # type: ignore[attr-defined]
+        assert db.session.execute(db.text(lie)).rowcount, "the data was not changed"  # type: ignore[attr-defined]
         db.session.commit()
         broken = {finding.name for finding in invariants.check(ask_acquirer=False) if not finding.holds}
         assert "3 settlement" in broken, lie
@@ -461,9 +461,9 @@ def test_the_command_ends_with_1_and_names_every_discrepancy(trading: Trading, t
     code, said = command(trading.shop, str(trading.day), "--provider", "kpay", "--file", str(path))
     assert code == 1
     assert "missing there" in said and "unknown" in said
-    code, told = command(trading.shop, str(trading.day), "--provider", "kpay", "--file", str(path), "--json")
+    code, output = command(trading.shop, str(trading.day), "--provider", "kpay", "--file", str(path), "--json")
     assert code == 1
-    assert {one["cause"] for one in json.loads(told)[0]["discrepancies"]} == {"missing_there", "unknown"}
+    assert {one["cause"] for one in json.loads(output)[0]["discrepancies"]} == {"missing_there", "unknown"}
 
 
 @pytest.mark.parametrize(

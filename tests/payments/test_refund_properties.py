@@ -230,10 +230,10 @@ def check_transitions(before: Snapshot, decision: Decision) -> None:
     """Every change of a state is in its table."""
     for row in decision.after.refunds:
         was = before.refund(row.id)
-        told = [one.kind for one in decision.history if not isinstance(one, Transition)]
+        kinds = [one.kind for one in decision.history if not isinstance(one, Transition)]
         if was is not None and was.state != row.state:
             through = states.MOVES[was.state] | {to for one in states.MOVES[was.state] for to in states.MOVES[one]}
-            assert row.state in through and f"refund.{row.state.lower()}" in told
+            assert row.state in through and f"refund.{row.state.lower()}" in kinds
     for dispute in decision.after.disputes:
         known = before.dispute(dispute.provider, dispute.dispute_id)
         if known is not None and known.state != dispute.state:

@@ -26,7 +26,7 @@ def _paid(shop: Shop) -> tuple[Order, int]:
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     return order, _capture(order)
 
 
@@ -130,7 +130,7 @@ def test_how_much_one_person_may_refund_is_said_for_each_currency(shop: Shop, cu
     shop.app.config["REFUND_NEEDS_TWO"] = CurrencyAmounts("TWD=120000,JPY=5600")
     order = shop.order(currency=currency)
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     refund = refunds.request(shop.capture(order), order.total, reason="", by=shop.sam)
     assert refund.needs_two == (order.total_amount > alone)
     if refund.needs_two:
@@ -169,7 +169,7 @@ def test_the_second_of_two_payments_goes_back_by_itself_and_the_first_stays(shop
     order, _ = _paid(shop)
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.sweep()
     assert shop.state(order) == "PAID"
     assert [theirs for theirs, _, _ in shop.acquirer.refunds.values()] == [f"cap-{payment.id}-2"]

@@ -49,7 +49,7 @@ class Files:
         about = {"capture": f"cap-{self.payment}-1"}
         amount = {"refund": -PRICE}
         lines = [self.line(kind, about.get(kind, self.refund), amount.get(kind, PRICE), at) for kind in kinds]
-        return reconcile.reconcile("fakepay", at.date(), json.dumps(lines).encode()).heard
+        return reconcile.reconcile("fakepay", at.date(), json.dumps(lines).encode()).applied
 
     @property
     def both(self) -> list[str]:
@@ -86,12 +86,12 @@ def test_its_two_lines_in_kpays_file_are_booked_and_agree(
     assert (shop.state(order), [r.state for r in shop.refunds(order)]) == ("PAID", ["REJECTED"])
     trading.day_is_over()
     run = trading.reconcile("kpay")
-    assert (run.lines, run.booked, run.heard) == (3, 3, [f"refund:{refund}:failed"])
+    assert (run.lines, run.booked, run.applied) == (3, 3, [f"refund:{refund}:failed"])
     assert trading.discrepancies() == []
     owed = {account: amount for account, amount in trading.balances().items() if "kpay" in account}
     assert (owed, shop.state(order)) == ({}, "PAID")
     again = trading.reconcile("kpay")
-    assert (again.booked, again.heard, trading.discrepancies()) == (0, [], [])
+    assert (again.booked, again.applied, trading.discrepancies()) == (0, [], [])
     shop.sweep()
 
 
@@ -115,8 +115,8 @@ def test_eight_files_at_once_book_it_once(overslept: Files, race: Race) -> None:
     results = race(lambda _: overslept.run("capture", "refund", "refund_failed"))
     assert [r for r in results if isinstance(r, Exception)] == []
     assert open_ones() == []
-    told = {"code": "refund_failed", "provider": "fakepay"}
-    assert apply.failed_later(overslept.refund, Actor.of_source("settlement file"), **told) == "duplicate"
+    cause = {"code": "refund_failed", "provider": "fakepay"}
+    assert apply.failed_later(overslept.refund, Actor.of_source("settlement file"), **cause) == "duplicate"
 
 
 def test_what_people_called_off_was_never_sent_by_us_and_is_booked_as_made_at_the_acquirer(shop: Shop) -> None:

@@ -24,7 +24,7 @@ def _wrong(shop: Shop, difference: int = -100, currency: str = "TWD", **more: in
     order = shop.order(**more)  # type: ignore[arg-type]
     due = order.to_pay.amount
     shop.acquirer.capture(shop.payment(order).id, money=Money(due + difference, currency))
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     assert shop.order_status(order).key == "review"
     return order
 
@@ -109,7 +109,7 @@ def test_wrong_money_that_went_back_lets_the_order_go_on_with_ten_minutes_at_lea
     assert (status.order.pay_by - status.now).total_seconds() >= 595
     again = shop.pay_again(order)
     shop.acquirer.capture(again.id)
-    shop.hear(again)
+    shop.deliver_webhook(again)
     assert shop.state(order) == "PAID"
 
 
@@ -119,7 +119,7 @@ def test_while_people_look_no_other_payment_stays_open(shop: Shop) -> None:
     end_order.cancel_payment(order.id)
     second = shop.pay_again(order, "otherpay")
     shop.acquirer.capture(first.id, money=Money(PRICE - 100, "TWD"))
-    shop.hear(first)
+    shop.deliver_webhook(first)
     assert shop.order_status(order).key == "review"
     shop.turn(minutes=1)
     assert [p.state for p in shop.payments(order)] == ["CAPTURED", "CANCELLED"]
@@ -129,7 +129,7 @@ def test_while_people_look_no_other_payment_stays_open(shop: Shop) -> None:
     assert "pay" in shop.order_status(order).can
     again = shop.pay_again(order)
     shop.acquirer.capture(again.id)
-    shop.hear(again)
+    shop.deliver_webhook(again)
     assert shop.state(order) == "PAID"
     shop.is_sound()
 
@@ -159,7 +159,7 @@ def test_wrong_money_for_an_expired_order_is_accepted_only_while_its_goods_are_t
     shop.turn(minutes=31)
     for payment in payments:
         shop.acquirer.capture(payment.id, money=Money(PRICE - 100, "TWD"))
-        shop.hear(payment)
+        shop.deliver_webhook(payment)
     accept(shop.capture(orders[0]), by=shop.sam)
     assert shop.state(orders[0]) == "PAID"
     with transaction():

@@ -39,7 +39,7 @@ def show_code(shop: Shop, order: Order) -> None:
     """Choose to pay at a store, as the customer."""
     payment = shop.payment(order)
     shop.acquirer.show_code(payment.id, timedelta(days=3))
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
 
 
 def coded(shop: Shop, *lines: tuple[str, int]) -> Order:
@@ -85,7 +85,7 @@ def test_eight_codes_at_once_together_hold_no_more_than_the_share_for_days(shop:
     payments = [shop.payment(order).id for order in orders]
     for payment in payments:
         shop.acquirer.show_code(payment, timedelta(days=3))
-    assert {answer[0] for answer in race(lambda number: shop.hear(payments[number]))} == {200}
+    assert {answer[0] for answer in race(lambda number: shop.deliver_webhook(payments[number]))} == {200}
     assert Counter(hours(shop, order) for order in orders) == {LONG: 3, SHORT: 5}
 
 
@@ -203,7 +203,7 @@ def test_a_later_code_holds_again_but_no_longer_than_one_code_from_the_placing_o
 def test_a_code_that_ends_by_itself_or_with_its_order_moves_no_time_to_pay(shop: Shop) -> None:
     order, cancelled = coded(shop), coded(shop)
     shop.acquirer.end(shop.payment(order).id, "CANCELLED", "customer")
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     assert hours(shop, order) == LONG
     shop.cancel(cancelled)
     assert hours(shop, cancelled) == LONG

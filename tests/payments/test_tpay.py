@@ -340,14 +340,14 @@ def test_a_refund_of_a_part_of_a_dollar_is_refused() -> None:
 
 
 def a_webhook(secret: str = SECRET, **changed: str) -> tuple[dict[str, str], bytes]:
-    told = {
+    reported = {
         "MerchantID": "3002607",
         "MerchantTradeNo": P1,
         "RtnCode": "1",
         "TradeAmt": "1200",
         "SimulatePaid": "0",
     }
-    body = urlencode(sealed(**(told | changed))).encode()
+    body = urlencode(sealed(**(reported | changed))).encode()
     return {"x-signature": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}, body
 
 
@@ -415,7 +415,7 @@ _FIELDS = st.sampled_from(["MerchantID", "MerchantTradeNo", "RtnCode", "Simulate
 _WORDS = st.text(st.characters(codec="utf-8"))
 
 
-@given(st.binary() | st.dictionaries(_FIELDS, _WORDS).map(lambda told: urlencode(sealed(**told)).encode()))
+@given(st.binary() | st.dictionaries(_FIELDS, _WORDS).map(lambda reported: urlencode(sealed(**reported)).encode()))
 def test_any_bytes_under_a_good_signature_are_a_notice_or_malformed(raw: bytes) -> None:
     mac = hmac.new(SECRET.encode(), raw, hashlib.sha256).hexdigest()
     try:

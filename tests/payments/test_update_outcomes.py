@@ -98,8 +98,8 @@ def test_captured_without_a_capture_is_a_hint_and_moves_nothing(current: str) ->
 @pytest.mark.parametrize("current", states.STATES)
 def test_a_capture_counts_whatever_state_the_report_names(current: str) -> None:
     payment_id = a_payment(current)
-    told = Facts("FAILED", facts("CAPTURED", payment_id).captures)
-    assert apply(PaymentUpdate(payment_id, told, "poll")).outcome == (
+    reported = Facts("FAILED", facts("CAPTURED", payment_id).captures)
+    assert apply(PaymentUpdate(payment_id, reported, "poll")).outcome == (
         "duplicate" if current == "CAPTURED" else "applied"
     )
     assert db.session.get_one(Payment, payment_id, populate_existing=True).state == "CAPTURED"
@@ -171,7 +171,7 @@ def test_webhooks_in_any_order_and_repeated_at_will_end_in_the_same_state(
 def test_time_alone_makes_nothing_stale(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
-    shop.hear(payment, state="AUTHORIZED")
+    shop.deliver_webhook(payment, state="AUTHORIZED")
     shop.acquirer.capture(payment.id, at=clock.now() - timedelta(days=3))
-    assert shop.hear(payment)[1] == "applied"
+    assert shop.deliver_webhook(payment)[1] == "applied"
     assert shop.state(order) == "PAID"

@@ -69,7 +69,7 @@ def test_an_expired_link_is_404_on_every_route(people: People, shop: Shop) -> No
     csrf = re.search(r'name="csrf_token" value="([^"]+)"', people.guest.page)
     assert csrf
     for method, path in doors(people):
-        if not path.endswith("/events"):  # an open page is told that the link has expired
+        if not path.endswith("/events"):  # an open page gets the message that the link has expired
             data = {"csrf_token": csrf[1]} if method == "POST" else None
             assert ask(people.guest.client, method, filled(path, people.order), data=data).status_code == 404, path
 

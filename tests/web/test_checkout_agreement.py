@@ -190,7 +190,7 @@ def test_what_is_said_about_an_order_that_stands_depends_on_its_state(
         shop.cancel(order)
     else:
         shop.acquirer.capture(shop.payment(order).id)
-        shop.hear(shop.payment(order))
+        shop.deliver_webhook(shop.payment(order))
     assert said in visitor.post("/checkout", {**form, "city": "Tainan"}).text
 
 

@@ -151,15 +151,15 @@ def test_wherever_parts_of_the_money_go_the_page_has_words_for_it(shop: Shop, ap
 def test_wrong_money_that_went_back_is_not_denied_and_not_counted(shop: Shop) -> None:
     order = shop.order(customer=shop.customer())
     shop.acquirer.capture(shop.payment(order).id, money=Money(100, "TWD"))
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     refunds.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     failed = shop.pay_again(order)
     shop.acquirer.end(failed.id, "FAILED", "declines")
-    shop.hear(failed)
+    shop.deliver_webhook(failed)
     assert "No money has been taken for this payment. Your items are still reserved." in page_of(shop, order)
     shop.acquirer.capture(shop.pay_again(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     refunds.request_all(order.id, reason="", by=shop.sam, to="store_credit")
     shop.sweep()
     assert "The money was added to your store credit." in page_of(shop, order)
@@ -170,11 +170,11 @@ def test_late_and_double_money_that_has_gone_back_is_the_end(shop: Shop) -> None
     shop.cancel(late)
     shop.wait(minutes=1)
     shop.acquirer.capture(shop.payment(late).id)
-    shop.hear(shop.payment(late))
+    shop.deliver_webhook(shop.payment(late))
     assert "The full amount will be refunded automatically." in page_of(shop, late)
     twice = shop.paid_order()
     shop.acquirer.capture(shop.payment(twice).id)
-    shop.hear(shop.payment(twice))
+    shop.deliver_webhook(shop.payment(twice))
     assert "The other one will be refunded automatically." in page_of(shop, twice)
     shop.turn(minutes=2)
     shop.turn(minutes=2)
@@ -219,7 +219,7 @@ def test_another_method_is_used_instead_of_a_store_code_from_the_page_that_shows
     path = visitor.order()
     code = shop.payment(_order(path))
     shop.acquirer.show_code(code.id, timedelta(days=3))
-    shop.hear(code)
+    shop.deliver_webhook(code)
     page = visitor.get(path).text
     named = re.findall(r'<input type="hidden" form="pay-form" name="instead_of" value="([^"]+)">', page)
     assert named == [code.id] and "You then have up to 30:00 to pay" in page
@@ -271,7 +271,7 @@ def test_pay_pressed_on_an_order_that_was_just_paid_shows_the_order_and_opens_no
     visitor.get(path)
     payment = shop.payment(_order(path))
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     response = visitor.post(f"{path}/pay")
     assert response.status_code == 303 and response.location == path
     assert title(visitor.get(path)).startswith("Payment received") and len(shop.payments(_order(path))) == 1
@@ -305,7 +305,7 @@ def test_a_declined_card_is_explained_in_plain_words_and_the_same_page_opened_ag
     path = visitor.order()
     payment = shop.payment(_order(path))
     shop.acquirer.decline(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     page = visitor.get(path).text
     assert "Insufficient funds." in page and "No money has been taken" in page
     assert "Open the payment page again" in page
@@ -338,7 +338,7 @@ def test_without_javascript_the_page_refreshes_itself_while_something_is_pending
     assert '<noscript><meta http-equiv="refresh"' in visitor.get(path).text
     payment = shop.payment(_order(path))
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     assert "http-equiv" not in visitor.get(path).text
 
 

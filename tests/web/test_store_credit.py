@@ -157,7 +157,7 @@ def test_the_account_tells_what_there_is_and_how_it_came(shop: Shop, visitor: Vi
     order = find.by_token(path.rpartition("/")[2])
     assert order
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     refunds.request_all(order.id, reason="", by=shop.sam, to="store_credit")
     shop.sweep()
     assert "The money was added to your store credit." in visitor.get(path).text

@@ -60,10 +60,10 @@ def open_payment(order_id: int, provider_name: str, *, instead_of: str = "") -> 
 
 def start(payment_id: str) -> None:
     """Call the provider for a payment whose row exists, and apply its answer. Safe to repeat after a crash."""
-    asked = requests.load(payment_id)
-    if asked is None or registry.get(asked.provider) is None:
+    loaded = requests.load(payment_id)
+    if loaded is None or registry.get(loaded.provider) is None:
         return
-    apply(PaymentUpdate(payment_id, call(asked.provider, asked.request, asked.return_url), Source.START))
+    apply(PaymentUpdate(payment_id, call(loaded.provider, loaded.request, loaded.return_url), Source.START))
 
 
 def call(provider_name: str, request: PaymentRequest, return_url: str) -> Facts:

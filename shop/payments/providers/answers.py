@@ -52,12 +52,12 @@ def never_raises(
     return wrap
 
 
-def refunds_in(told: Iterable[T], read: Callable[[T], RefundFact], *, provider: str) -> tuple[RefundFact, ...]:
+def refunds_in(reported: Iterable[T], read: Callable[[T], RefundFact], *, provider: str) -> tuple[RefundFact, ...]:
     """Results of `read` for each refund in a response. A refund that cannot be read is left out and logged: it must not
     hide the captures, and the settlement file contains it too.
     """
     found, left_out = [], []
-    for one in told:
+    for one in reported:
         try:
             found.append(read(one))
         except _OF_ANSWERS as error:
@@ -75,7 +75,7 @@ def json_body(answer: httpx.Response) -> Any:
     return parse_json(answer.content)
 
 
-def is_told_as(asked: Money, amount: object, currency: object) -> bool:
+def matches_amount(asked: Money, amount: object, currency: object) -> bool:
     """True if a response has the amount (minor units) and currency of the refund `asked`; None if it states neither."""
     return amount in (None, asked.amount) and currency in (None, asked.currency)
 

@@ -183,9 +183,9 @@ class Facts:
             for c in self.captures
         ]
         decline = {"code": self.decline.code, "class": self.decline.klass} if self.decline else None
-        told = {"state": self.state, "captures": captures, "decline": decline, "end_reason": self.end_reason}
+        fields = {"state": self.state, "captures": captures, "decline": decline, "end_reason": self.end_reason}
         refunds = [{"id": one.id, "reference": one.reference, "state": one.state} for one in self.refunds]
-        return told | ({"refunds": refunds} if refunds else {})
+        return fields | ({"refunds": refunds} if refunds else {})
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from shop.payments.providers import settlement_csv
 from shop.payments.providers.answers import (
     FILE,
     ID_TAKEN,
-    is_told_as,
     json_body,
+    matches_amount,
     never_raises,
     parse_json,
     refunds_in,
@@ -236,7 +236,7 @@ class KPay(PaymentProvider):
         if answer.status_code not in (200, 201):
             return Unknown(f"HTTP {answer.status_code}")
         made = json_body(answer)
-        return _REFUND_ANSWERS[made["status"]] if _is_asked(made, refund) else Rejected(ID_TAKEN)
+        return _REFUND_ANSWERS[made["status"]] if _is_requested(made, refund) else Rejected(ID_TAKEN)
 
     @never_raises(Unavailable)
     def query_refund(
@@ -248,7 +248,7 @@ class KPay(PaymentProvider):
             return Unavailable(type(error).__name__)
         if answer.status_code != 200:
             return Unavailable(f"HTTP {answer.status_code}", retry_after(answer.headers))
-        found = next((one for one in json_body(answer)["data"] if _is_asked(one, refund)), None)
+        found = next((one for one in json_body(answer)["data"] if _is_requested(one, refund)), None)
         return NotFound() if found is None else _REFUND_ANSWERS[found["status"]]
 
     def _refunds(self, payment: PaymentRequest) -> str:
@@ -361,40 +361,40 @@ def _capture(capture: Mapping[str, Any]) -> CaptureFact:
     return CaptureFact(capture["id"], Money(capture["amount"], str(capture["currency"])), at)
 
 
-def _dispute(told: Mapping[str, Any]) -> DisputeFact:
-    at = _time(told["opened_at"])
+def _dispute(reported: Mapping[str, Any]) -> DisputeFact:
+    at = _time(reported["opened_at"])
     if at is None:
         raise Malformed("a dispute without a time")
     return DisputeFact(
-        id=str(told["id"]),
-        capture_id=str(told["capture"]),
-        kind=DisputeKind(told["kind"]),
-        state=DisputeState(str(told["status"]).upper()),
-        money=Money(settlement_csv.whole(told["amount"]), str(told["currency"])),
+        id=str(reported["id"]),
+        capture_id=str(reported["capture"]),
+        kind=DisputeKind(reported["kind"]),
+        state=DisputeState(str(reported["status"]).upper()),
+        money=Money(settlement_csv.whole(reported["amount"]), str(reported["currency"])),
         at=at,
-        reason=str(told.get("reason") or ""),
-        respond_by=_time(told.get("respond_by")),
+        reason=str(reported.get("reason") or ""),
+        respond_by=_time(reported.get("respond_by")),
     )
 
 
-def _refund(told: Mapping[str, Any], reference: str) -> RefundFact:
+def _refund(reported: Mapping[str, Any], reference: str) -> RefundFact:
     """Translate one of KPay's refunds of the payment `reference`; a refund made at KPay has a reference that is not one
     of our ids.
     """
     return RefundFact(
-        str(told["reference"]),
-        _REFUND_STATES[told["status"]],
-        id=their_id(told["id"], "the id of a refund"),
-        money=Money(settlement_csv.whole(told["amount"]), str(told["currency"])),
-        capture_id=str(told.get("capture") or ""),
+        str(reported["reference"]),
+        _REFUND_STATES[reported["status"]],
+        id=their_id(reported["id"], "the id of a refund"),
+        money=Money(settlement_csv.whole(reported["amount"]), str(reported["currency"])),
+        capture_id=str(reported.get("capture") or ""),
         payment=reference,
     )
 
 
-def _is_asked(told: Mapping[str, Any], refund: RefundRequest) -> bool:
+def _is_requested(reported: Mapping[str, Any], refund: RefundRequest) -> bool:
     """True if a refund at KPay with our reference is the one that we requested."""
-    same = is_told_as(refund.money, told.get("amount"), told.get("currency"))
-    return same and told.get("capture") in (None, refund.capture_id)
+    same = matches_amount(refund.money, reported.get("amount"), reported.get("currency"))
+    return same and reported.get("capture") in (None, refund.capture_id)
 
 
 def _settled(line: Mapping[str, Any]) -> SettlementLine:

@@ -22,8 +22,8 @@ from shop.core.money import Money
 from shop.payments.providers import settlement_csv
 from shop.payments.providers.answers import (
     ID_TAKEN,
-    is_told_as,
     json_body,
+    matches_amount,
     never_raises,
     parse_json,
     refunds_in,
@@ -368,12 +368,12 @@ def _refunded(
     another PayPay payment than `payment_id` (empty: not known) or in another amount.
     """
     try:
-        told = dict(json_body(answer)["data"])
-        amount = dict(told.get("amount") or {})
-        same = is_told_as(refund.money, amount.get("amount"), amount.get("currency"))
-        if not same or (payment_id and told.get("paymentId") not in (None, payment_id)):
+        reported = dict(json_body(answer)["data"])
+        amount = dict(reported.get("amount") or {})
+        same = matches_amount(refund.money, amount.get("amount"), amount.get("currency"))
+        if not same or (payment_id and reported.get("paymentId") not in (None, payment_id)):
             return NotFound()
-        return _REFUNDS.get(told["status"])
+        return _REFUNDS.get(reported["status"])
     except _UNREADABLE:
         return None
 

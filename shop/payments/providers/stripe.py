@@ -239,7 +239,7 @@ class Stripe(PaymentProvider):
     ) -> Done | Pending | Rejected | NotFound | Unavailable:
         try:
             made = self._each(self._api.refunds.list, {"charge": refund.capture_id})
-            ours = next((one for one in made if our_refund(one) == refund.id and _is_asked(one, refund)), None)
+            ours = next((one for one in made if our_refund(one) == refund.id and _is_requested(one, refund)), None)
             return NotFound() if ours is None else REFUND_ANSWERS[ours["status"]]
         except stripe.StripeError as error:
             return _unavailable(error)
@@ -287,10 +287,10 @@ class Stripe(PaymentProvider):
 
     def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
         """A list of balance transactions, newest or oldest first."""
-        told = parse_json(raw)
-        if told.get("has_more"):
+        reported = parse_json(raw)
+        if reported.get("has_more"):
             raise Malformed("only one page of a longer list")
-        lines = [settled(entry) for entry in told["data"] if entry["reporting_category"] not in PAYOUTS]
+        lines = [settled(entry) for entry in reported["data"] if entry["reporting_category"] not in PAYOUTS]
         return sorted(lines, key=lambda line: line.at)
 
     # --- webhooks ----------------------------------------------------------------------------------------------------
@@ -314,8 +314,8 @@ class Stripe(PaymentProvider):
         event_id, kind, about = word(event["id"]), word(event["type"]), event["data"]["object"]
         if event["object"] != "event" or not isinstance(about, dict):
             raise Malformed("not an event")
-        if told := refund_fact(about):
-            return [WebhookEvent(WebhookKind.REFUND, event_id, "", Facts(), Trust.SIGNED, refund=told)]
+        if reported := refund_fact(about):
+            return [WebhookEvent(WebhookKind.REFUND, event_id, "", Facts(), Trust.SIGNED, refund=reported)]
         if disputed := dispute(about):
             return [WebhookEvent(WebhookKind.DISPUTE, event_id, "", Facts(), Trust.SIGNED, dispute=disputed)]
         reference = reference_of(about)
@@ -368,9 +368,9 @@ class Stripe(PaymentProvider):
         return refunds_in(made, read, provider=self.NAME)
 
 
-def _is_asked(told: Mapping[str, Any], refund: RefundRequest) -> bool:
+def _is_requested(reported: Mapping[str, Any], refund: RefundRequest) -> bool:
     """True if a refund at Stripe of the same charge is the one that we requested: metadata can be copied."""
-    return told.get("amount") == refund.money.amount and told.get("currency") == refund.money.currency.lower()
+    return reported.get("amount") == refund.money.amount and reported.get("currency") == refund.money.currency.lower()
 
 
 def _session_end(payment: PaymentRequest) -> dict[str, int]:

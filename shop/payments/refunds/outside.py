@@ -105,7 +105,7 @@ def log_not_booked(decision: Decision, provider: str, facts: Iterable[RefundFact
 
 def _log_not_booked(decision: Decision, refund: str, fact: RefundFact) -> None:
     """Log a refund in another currency than its capture: as an error the first time."""
-    told = [one.data for one in decision.history if isinstance(one, Event) and one.kind == "refund.not_booked"]
-    is_new = any(data["refund"] == refund for data in told)
+    new = [one.data for one in decision.history if isinstance(one, Event) and one.kind == "refund.not_booked"]
+    is_new = any(data["refund"] == refund for data in new)
     currency = fact.money.currency if fact.money else ""
     after_commit(partial(log.error if is_new else log.info, "refund.other_currency", refund=refund, currency=currency))

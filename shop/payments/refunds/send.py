@@ -78,8 +78,8 @@ def retry_at(state: str, checks: int, answer: NotFound | Unavailable, now: datet
     is_unavailable = isinstance(answer, Unavailable)
     if state not in states.UNDER_WAY and not is_unavailable:
         return None
-    told = timedelta(seconds=answer.retry_after or 0) if isinstance(answer, Unavailable) else timedelta(0)
-    return now + max(poll_schedule.pick(poll_schedule.WHILE_UNAVAILABLE, checks), told)
+    delay = timedelta(seconds=answer.retry_after or 0) if isinstance(answer, Unavailable) else timedelta(0)
+    return now + max(poll_schedule.pick(poll_schedule.WHILE_UNAVAILABLE, checks), delay)
 
 
 def do(refund_id: str) -> None:
@@ -118,11 +118,11 @@ def _call_provider(refund: Refund, lease: datetime) -> None:
     theirs = db.session.scalar(select(Capture.capture_id).where(Capture.id == refund.capture_id)) or ""
     wish = RefundRequest(refund.id, refund.money, theirs, refund.reason)
     refund_id, state = refund.id, refund.state
-    asked = requests.load(refund.payment_id) if refund.payment_id else None
-    provider = registry.get(asked.provider) if asked else None
-    if asked is None or provider is None:
+    loaded = requests.load(refund.payment_id) if refund.payment_id else None
+    provider = registry.get(loaded.provider) if loaded else None
+    if loaded is None or provider is None:
         return
-    answer = _ask(provider, asked.request, wish, state)
+    answer = _ask(provider, loaded.request, wish, state)
     if isinstance(answer, NotFound | Unavailable):
         _retry_later(refund_id, answer, lease)
     else:

@@ -51,11 +51,11 @@ def _own(provider: str, lines: Sequence[SettlementLine]) -> dict[str, str]:
     A line with the id of a booked refund of ours in another amount is about that refund too, unless another line is:
     then the amount in the file is wrong, which staff have to look at.
     """
-    told = [(line, refund_fact(line)) for line in lines if line.kind in REFUNDS and is_our_refund(line.about)]
-    known = outside.known(provider, [fact for _, fact in told])
-    own = {line.id: line.about for line, fact in told if identity.is_own(known, provider, fact)}
+    about_refunds = [(line, refund_fact(line)) for line in lines if line.kind in REFUNDS and is_our_refund(line.about)]
+    known = outside.known(provider, [fact for _, fact in about_refunds])
+    own = {line.id: line.about for line, fact in about_refunds if identity.is_own(known, provider, fact)}
     exact = set(own.values())
-    for line, fact in told:
+    for line, fact in about_refunds:
         if line.about not in exact and identity.is_own(known, provider, fact, money=False):
             key = key_of(provider, line, line.about)
             settled = select(SettledLine.line_id).where(SettledLine.provider == provider, SettledLine.fact == key)

@@ -67,7 +67,7 @@ class _Fact:
 
 @dataclass
 class Reconciliation:
-    """Result of one run: `booked` lines for the first time or again, `heard` journals that only the file reported,
+    """Result of one run: `booked` lines for the first time or again, `applied` journals that only the file reported,
     discrepancies that it `opened` and `closed`.
     """
 
@@ -75,7 +75,7 @@ class Reconciliation:
     day: date
     lines: int
     booked: int = 0
-    heard: list[str] = field(default_factory=list)
+    applied: list[str] = field(default_factory=list)
     opened: int = 0
     closed: int = 0
 
@@ -192,7 +192,7 @@ def reconcile(name: str, day: date, raw: bytes) -> Reconciliation:
         day=day.isoformat(),
         lines=run.lines,
         booked=run.booked,
-        heard=len(run.heard),
+        applied=len(run.applied),
         opened=run.opened,
         closed=run.closed,
     )
@@ -208,7 +208,7 @@ def _take(run: Reconciliation, provider: PaymentProvider, lines: Sequence[Settle
     if new:  # the owner of a refund is decided under its lock
         keys = match.keys_of(name, lines)
         facts = _facts(name, keys.values())
-        run.heard += sorted({keys[line_id] for line_id in new} & facts.keys())
+        run.applied += sorted({keys[line_id] for line_id in new} & facts.keys())
     seen.failed |= {keys[line.id].removesuffix(":failed") for line in lines if line.kind == "refund_failed"}
     booked, found = _book_lines(provider, run.day, [(line, facts.get(keys[line.id])) for line in lines], seen.facts)
     run.booked += booked
@@ -268,8 +268,8 @@ def _apply_line(provider: str, line: SettlementLine) -> bool:
     if line.kind in ("dispute", "dispute_won") and amount:
         state = DisputeState.WON if line.kind == "dispute_won" else DisputeState.OPEN
         money = Money(abs(amount), currency)
-        told = DisputeFact(line.about, line.capture_id, DisputeKind.CHARGEBACK, state, money, line.at)
-        return disputes.apply(provider, told, Source.SETTLEMENT_FILE) != "orphan"
+        dispute = DisputeFact(line.about, line.capture_id, DisputeKind.CHARGEBACK, state, money, line.at)
+        return disputes.apply(provider, dispute, Source.SETTLEMENT_FILE) != "orphan"
     return False
 
 

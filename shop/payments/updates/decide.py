@@ -169,7 +169,7 @@ def _book(draft: _Draft, update: PaymentUpdate, fact: CaptureFact, rules: Rules)
     captured = Event("payment.captured", {"payment": payment.id, **_captured(fact, allocation)}, actor=update.actor)
     if allocation == Allocation.PAYS_ORDER:
         because = "captured" if draft.order.state in order_states.PAYABLE else "paid_in_time_seen_late"
-        _pay(draft, because, update.actor, paid_by=payment.id, told={"payment": payment.id})
+        _pay(draft, because, update.actor, paid_by=payment.id, data={"payment": payment.id})
         draft.events.append(captured)
         draft.paid_after = max(timedelta(0), draft.now - fact.at)
         return
@@ -213,14 +213,14 @@ def _pay(
     actor: Actor,
     *,
     paid_by: str,
-    told: Mapping[str, Any],
+    data: Mapping[str, Any],
     accepted_amount: int | None = None,
 ) -> None:
     """Make the order PAID, use its reservations and store credit, and close its other payments. The only function that
     does.
     """
     order, now = draft.order, draft.now
-    _move_order(draft, OrderState.PAID, because, actor, told)
+    _move_order(draft, OrderState.PAID, because, actor, data)
     draft.order = replace(draft.order, paid_by=paid_by, paid_at=now, accepted_amount=accepted_amount)
     draft.stock = tuple(
         StockChange(one.sku, one.quantity, one.state)
@@ -244,8 +244,8 @@ def _refund_automatically(
     """Refund a whole capture that pays for nothing."""
     refund = NewRefund(rules.new_refund_id(), payment.provider, payment.id, fact.id, fact.money, allocation)
     draft.refunds.append(refund)
-    told = {"refund": refund.id, "amount": fact.money.amount, "currency": fact.money.currency, "why": allocation}
-    draft.events.append(Event("refund.requested", told, actor=refund_states.AUTOMATIC))
+    data = {"refund": refund.id, "amount": fact.money.amount, "currency": fact.money.currency, "why": allocation}
+    draft.events.append(Event("refund.requested", data, actor=refund_states.AUTOMATIC))
 
 
 # --- payment without an acquirer - ------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def decide_nothing_left(seen: Snapshot, now: datetime) -> Decision | None:
     if order.to_pay.amount or order.state != OrderState.PENDING or order.cancel_requested_at is not None:
         return None
     customer = Actor.customer(seen.credit.user_id if seen.credit else None)
-    _pay(draft, "nothing_left_to_pay", customer, paid_by=STORE_CREDIT, told={})
+    _pay(draft, "nothing_left_to_pay", customer, paid_by=STORE_CREDIT, data={})
     return draft.decision()
 
 
@@ -277,8 +277,8 @@ def decide_accept(
     if order.state not in order_states.sources(OrderState.PAID, "mismatch_accepted"):
         raise NotAcceptable("ended")
     accepted = capture.money.amount + order.credit_amount
-    told = {"payment": capture.payment_id, "amount": accepted, "note": note}
-    _pay(draft, "mismatch_accepted", by, paid_by=capture.payment_id, told=told, accepted_amount=accepted)
+    data = {"payment": capture.payment_id, "amount": accepted, "note": note}
+    _pay(draft, "mismatch_accepted", by, paid_by=capture.payment_id, data=data, accepted_amount=accepted)
     difference = Money(order.to_pay.amount - capture.money.amount, order.currency)
     entries = (
         (chart.UNALLOCATED_FUNDS, capture.money),
@@ -366,18 +366,18 @@ def _move_payment(draft: _Draft, update: PaymentUpdate, rules: Rules) -> None:
     if outcome != Outcome.APPLIED:
         draft.reasons.append(f"payment is {payment.state}, {reported} was reported")
         return
-    told: dict[str, Any] = {"before": payment.state}
+    data: dict[str, Any] = {"before": payment.state}
     values: dict[str, Any] = {"state": reported, "unavailable_since": None}
     if reported in (PaymentState.OPEN, PaymentState.AUTHORIZED) and payment.opened_at is None:
         values |= {"opened_at": now, "checks": 0}
     if reported in states.ENDED_WITHOUT_MONEY:
         values |= {"ended_at": now, "end_reason": facts.end_reason}
-        told |= _pay_by(draft, store_codes.shortened(draft.order, payment, now, rules.pay_within))
+        data |= _pay_by(draft, store_codes.shortened(draft.order, payment, now, rules.pay_within))
     if reported == PaymentState.CAPTURED:  # the event of the capture covers it
         draft.change(payment.id, **values, ended_at=now)
         return
     draft.change(payment.id, **values)
-    _tell(draft, update, f"payment.{reported.lower()}", told)
+    _tell(draft, update, f"payment.{reported.lower()}", data)
 
 
 def _tell(draft: _Draft, update: PaymentUpdate, kind: str, data: Mapping[str, Any]) -> None:
@@ -432,12 +432,12 @@ def _carry_to_order(draft: _Draft, update: PaymentUpdate) -> None:
     payment, order = draft.payments[update.payment_id], draft.order
     if Outcome.APPLIED not in draft.outcomes or order.state not in order_states.PAYABLE:
         return
-    told = {"payment": payment.id}
+    data = {"payment": payment.id}
     if payment.state in (PaymentState.OPEN, PaymentState.AUTHORIZED):
-        _move_order(draft, OrderState.WAITING_PAYMENT, "payment_opened", update.actor, told)
+        _move_order(draft, OrderState.WAITING_PAYMENT, "payment_opened", update.actor, data)
     elif payment.state in states.ENDED_WITHOUT_MONEY and not _is_ending(draft, payment):
         because = "opening_refused" if payment.end_reason in states.NEVER_OPENED else "payment_ended"
-        _move_order(draft, OrderState.FAILED, because, update.actor, told)
+        _move_order(draft, OrderState.FAILED, because, update.actor, data)
 
 
 def _is_ending(draft: _Draft, payment: PaymentSeen) -> bool:
@@ -446,12 +446,12 @@ def _is_ending(draft: _Draft, payment: PaymentSeen) -> bool:
     return another or order.cancel_requested_at is not None or order.pay_by <= draft.now
 
 
-def _move_order(draft: _Draft, target: str, because: str, actor: Actor, told: Mapping[str, Any]) -> None:
+def _move_order(draft: _Draft, target: str, because: str, actor: Actor, data: Mapping[str, Any]) -> None:
     """Move the order, if the table of transitions allows it from its state."""
     order = draft.order
     if order.state not in order_states.sources(target, because):
         return
     ends = target in order_states.ENDED and order.state not in order_states.ENDED
-    data = {"source": order.state, "target": target, "because": because, **told}
+    data = {"source": order.state, "target": target, "because": because, **data}
     draft.order = replace(order, state=target, ended_at=draft.now if ends else order.ended_at)
     draft.events.append(Event("order.moved", data, actor, ORDERS))

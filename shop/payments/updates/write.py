@@ -141,8 +141,8 @@ def tell_outcome(seen: Snapshot, outcome: str, update: PaymentUpdate) -> None:
     def tell() -> None:
         metrics.PAYMENT_UPDATES.labels(update.source, outcome).inc()
         if outcome != "duplicate":
-            told = {"payment": update.payment_id, "order": order_number}
-            log.info("payment.update", **told, source=update.source, outcome=outcome)
+            fields = {"payment": update.payment_id, "order": order_number}
+            log.info("payment.update", **fields, source=update.source, outcome=outcome)
 
     after_commit(tell)
 
@@ -235,15 +235,15 @@ def _write_journals(connection: Connection, seen: Snapshot, decision: Decision, 
 
 
 def _write_events(connection: Connection, seen: Snapshot, decision: Decision, now: datetime) -> None:
-    order, history, told = seen.order, [], []
+    order, history, published = seen.order, [], []
     for seq, one in enumerate(decision.events, start=order.event_seq + 1):
         about = events.About(order.id, order.number, seq, one.kind, one.actor, now)
         row, payload = events.rows(about, one.data)
         history.append(row)
-        told.append(outbox.row(one.stream, one.kind, order.number, payload, now))
+        published.append(outbox.row(one.stream, one.kind, order.number, payload, now))
         events.wake(about)
     _insert(connection, _NEW_ORDER_EVENT, history)
-    _insert(connection, _NEW_OUTBOX_ROW, told)
+    _insert(connection, _NEW_OUTBOX_ROW, published)
 
 
 def _record(

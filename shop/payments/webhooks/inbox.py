@@ -43,7 +43,7 @@ _APPLIED = (
     update(_WEBHOOK_EVENTS)
     .where(_WEBHOOK_EVENTS.c.id == bindparam("row"))
     .values(
-        outcome=bindparam("heard"),
+        outcome=bindparam("outcome"),
         due_at=bindparam("due"),
         done_at=bindparam("done"),
         tries=_WEBHOOK_EVENTS.c.tries + 1,
@@ -276,8 +276,8 @@ def _apply(row: _Row, events: list[WebhookEvent], at: datetime) -> str:
     if due_at is None and row.trust in hints.UNPROVEN:
         db.session.execute(hints.SHORTEN, {"row": row.id})
     strange = _whose(row, events) if outcome == "foreign" else None
-    said = {"heard": outcome, "due": due_at, "done": None if due_at else at, "strange": strange}
-    db.session.execute(_APPLIED, {"row": row.id, **said})
+    values = {"outcome": outcome, "due": due_at, "done": None if due_at else at, "strange": strange}
+    db.session.execute(_APPLIED, {"row": row.id, **values})
     return outcome
 
 

@@ -38,7 +38,7 @@ def ended(state: str, reason: str) -> Story:
     def story(shop: Shop) -> Order:
         order = shop.order()
         shop.acquirer.end(shop.payment(order).id, state, reason)
-        shop.hear(shop.payment(order))
+        shop.deliver_webhook(shop.payment(order))
         return order
 
     return story
@@ -53,7 +53,7 @@ def visited(shop: Shop) -> Order:
 def declined(shop: Shop) -> Order:
     order = visited(shop)
     shop.acquirer.decline(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     return order
 
 
@@ -75,7 +75,7 @@ def captured(*moneys: Money) -> Story:
         order = shop.order()
         for money in moneys:
             shop.acquirer.capture(shop.payment(order).id, money=money)
-        shop.hear(shop.payment(order))
+        shop.deliver_webhook(shop.payment(order))
         return order
 
     return story
@@ -109,7 +109,7 @@ def expired(shop: Shop) -> Order:
 def paid_too_late(shop: Shop) -> Order:
     order = expired(shop)
     shop.acquirer.capture(shop.payment(order).id, at=clock.now())
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     return order
 
 
@@ -182,13 +182,13 @@ def test_late_money_is_not_spoken_of_once_other_money_has_paid(shop: Shop) -> No
     shop.turn(minutes=31)
     for money, at in ((PRICE, clock.now()), (PRICE, in_time)):
         shop.acquirer.capture(shop.payment(order).id, money=money, at=at)
-        shop.hear(shop.payment(order))
+        shop.deliver_webhook(shop.payment(order))
         shop.turn(minutes=2)
     assert (shop.state(order), shop.order_status(order).key) == ("PAID", "paid")
 
     order = paid_too_late(shop)
     shop.acquirer.capture(shop.payment(order).id, money=Money(119900, "TWD"))
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     accept(shop.capture(order), by=shop.sam)
     shop.turn(minutes=2)
     assert (shop.state(order), shop.order_status(order).key) == ("PAID", "paid")
