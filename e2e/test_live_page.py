@@ -113,9 +113,7 @@ def test_the_shop_is_killed_and_comes_back_and_the_open_page_reconnects(
     order.is_called("Payment received", within=20)
 
 
-def test_a_stream_that_is_lost_for_ten_seconds_is_said_and_taken_back_when_it_is_here_again(
-    visitor: Visitor, buyer: Buyer
-) -> None:
+def test_a_stream_lost_for_ten_seconds_shows_a_message_until_it_is_back(visitor: Visitor, buyer: Buyer) -> None:
     visitor.watch.expect_outage()
     page = visitor.tab()
     page.clock.install()
@@ -132,7 +130,7 @@ def test_a_stream_that_is_lost_for_ten_seconds_is_said_and_taken_back_when_it_is
     expect(lost).to_be_hidden()
 
 
-def test_redis_stops_while_a_page_is_open_and_the_page_still_turns(
+def test_redis_stops_while_a_page_is_open_and_the_page_is_still_updated(
     visitor: Visitor, demo: Demo, buyer: Buyer, acquirer: Control
 ) -> None:
     first, second = buyer.order(), buyer.order()
@@ -156,7 +154,7 @@ def test_redis_stops_while_a_page_is_open_and_the_page_still_turns(
     shop.visit("/account").is_called("Hello, Ada")
 
 
-def test_a_refresh_that_took_longer_than_the_stream_does_not_turn_the_page_back(
+def test_a_refresh_slower_than_the_stream_does_not_show_an_older_state(
     visitor: Visitor, buyer: Buyer, acquirer: Control
 ) -> None:
     placed = buyer.order()
@@ -230,7 +228,7 @@ def test_a_quantity_is_changed_in_place_and_what_was_removed_comes_back(visitor:
     expect(shop.page.get_by_label("Quantity of Olive Soap")).to_have_value("3")
 
 
-def test_the_stream_ends_when_all_is_final_and_comes_back_for_late_money(
+def test_the_stream_ends_when_the_order_is_final_and_reconnects_for_a_late_capture(
     visitor: Visitor, buyer: Buyer, acquirer: Control
 ) -> None:
     placed = buyer.order()

@@ -70,7 +70,7 @@ def test_an_unanswered_dispute_is_lost_after_a_week(acquirer: World, receiver: R
     assert disputed(acquirer) == 120000
 
 
-def test_an_inquiry_takes_nothing_and_comes_to_nothing(acquirer: World) -> None:
+def test_an_inquiry_withdraws_no_money_and_ends_without_effect(acquirer: World) -> None:
     payment = paid(acquirer, card=INQUIRY)
     acquirer.advance("PT1M")
     assert (acquirer.record(payment)["disputes"][0]["kind"], disputed(acquirer)) == ("inquiry", 0)

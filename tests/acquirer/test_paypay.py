@@ -478,7 +478,7 @@ def test_a_wallet_that_refuses_three_times_fails(acquirer: World, merchant: Merc
 @pytest.mark.parametrize(
     "bend", ["missing", "wrong_key", "old_key", "malformed", "stale_time", "future_time", "tampered"]
 )
-def test_there_is_no_signature_that_a_fault_could_bend(
+def test_the_signature_fault_has_no_effect_on_unsigned_webhooks(
     acquirer: World, merchant: Merchant, receiver: Receiver, bend: str
 ) -> None:
     acquirer.faults(hook={"sign": bend})

@@ -75,7 +75,7 @@ def card(acquirer: World, dialect: str, receiver: Receiver, **more: str) -> dict
 
 
 @pytest.mark.parametrize("dialect", list(RIGHT))
-def test_a_receiver_that_does_right_has_a_clean_card(acquirer: World, receiver: Receiver, dialect: str) -> None:
+def test_a_correct_receiver_has_a_clean_report_card(acquirer: World, receiver: Receiver, dialect: str) -> None:
     receiver.answer = RIGHT[dialect]
     result = card(acquirer, dialect, receiver)
     assert result["findings"] == [] and result["clean"]
@@ -187,7 +187,7 @@ def _ask(acquirer: World) -> None:
 
 
 @pytest.mark.parametrize("asks", [True, False])
-def test_with_a_payment_of_the_receivers_it_is_seen_whether_a_hint_makes_it_ask(
+def test_with_a_payment_of_the_receiver_the_card_reports_whether_a_hint_leads_to_a_query(
     acquirer: World, receiver: Receiver, monkeypatch: Any, asks: bool
 ) -> None:
     monkeypatch.setattr("mock_acquirer.report_card.ASKS_WITHIN", 0.5)
@@ -232,7 +232,7 @@ def our_shop(app: Flask, tmp_path: Path, _acquirer_template: Path) -> Iterator[t
 
 
 @pytest.mark.parametrize("dialect", list(RIGHT))
-def test_our_own_shop_has_a_clean_card(our_shop: tuple[World, str], dialect: str) -> None:
+def test_our_own_shop_has_a_clean_report_card(our_shop: tuple[World, str], dialect: str) -> None:
     acquirer, url = our_shop
     result = acquirer.sim("POST", "/report_card", {"dialect": dialect, "url": f"{url}/webhooks/{dialect}"})
     assert result["findings"] == []

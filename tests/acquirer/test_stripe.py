@@ -352,7 +352,7 @@ def test_the_library_reads_what_arrives_and_refuses_what_was_changed(merchant: M
 
 
 @pytest.mark.parametrize("bend", ["missing", "wrong_key", "old_key", "malformed", "stale_time", "tampered"])
-def test_the_library_refuses_every_bent_signature_and_takes_the_retry(
+def test_the_library_refuses_every_bad_signature_and_accepts_the_retry(
     merchant: Merchant, receiver: Receiver, bend: str
 ) -> None:
     def answer(hook: Hook) -> tuple[int, dict[str, str], bytes]:

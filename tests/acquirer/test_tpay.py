@@ -257,7 +257,7 @@ def test_a_trade_that_was_never_posted_is_not_known(tpay: Merchant) -> None:
 @pytest.mark.parametrize(
     ("act", "status"), [("cancel", "10100251"), ("fail", "10100058"), ("decline", "0"), ("approve", "1")]
 )
-def test_what_became_of_a_trade(tpay: Merchant, act: str, status: str) -> None:
+def test_the_state_of_a_trade_is_translated(tpay: Merchant, act: str, status: str) -> None:
     trade = tpay.open()
     tpay.world.sim("POST", f"/payments/{trade['id']}/{act}")
     fields = tpay.later(trade)
@@ -384,7 +384,7 @@ def test_kpay_has_no_simulated_payments(acquirer: World) -> None:
 
 
 @pytest.mark.parametrize("bend", ["missing", "wrong_key", "old_key", "malformed", "tampered"])
-def test_a_bent_signature_is_one(tpay: Merchant, receiver: Receiver, bend: str) -> None:
+def test_the_signature_fault_sends_a_bad_signature(tpay: Merchant, receiver: Receiver, bend: str) -> None:
     tpay.world.faults(hook=[{"sign": bend}])
     tpay.world.approve(tpay.open())
     tpay.world.settle()

@@ -37,7 +37,7 @@ def alerted(app: Flask) -> Iterator[Shop]:
         yield shop
 
 
-def test_a_shop_with_its_alerts_breaks_nothing(alerted: Shop) -> None:
+def test_a_shop_with_alerts_violates_no_invariant(alerted: Shop) -> None:
     assert broken() == set()
 
 
@@ -58,7 +58,7 @@ def test_money_that_pays_nothing_and_has_no_alert_or_two_is_found(alerted: Shop,
     assert broken() == {"7 alerts"}
 
 
-def test_an_order_that_nobody_looks_at_is_found(alerted: Shop) -> None:
+def test_an_order_that_is_not_watched_is_found(alerted: Shop) -> None:
     order = alerted.order()
     alerted.acquirer.capture(alerted.payment(order).id)
     alerted.deliver_webhook(alerted.payment(order))

@@ -53,7 +53,7 @@ def capture_of(order: Order, allocation: str) -> int:
 # --- no alert ---
 
 
-def test_an_order_that_is_paid_and_confirmed_is_looked_at_and_forgotten(shop: Shop) -> None:
+def test_a_paid_and_confirmed_order_is_checked_and_leaves_the_watch_list(shop: Shop) -> None:
     order = paid(shop)
     assert shop.count(Watched) == 1
     shop.turn(seconds=36)
@@ -110,7 +110,7 @@ def test_a_signed_capture_that_we_cannot_apply_is_rule_a_after_30_s_and_over_whe
     assert event["expected"] == {"orderState": "PAID", "withinSeconds": 30}
 
 
-def test_a_report_that_says_captured_without_a_capture_is_rule_a_after_30_s(shop: Shop) -> None:
+def test_a_captured_state_without_a_capture_is_rule_a_after_30_s(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
     assert apply(PaymentUpdate(payment.id, Facts(PaymentState.CAPTURED), "webhook")).outcome == "hint"
@@ -154,7 +154,7 @@ def test_a_capture_that_the_query_does_not_show_twice_is_rule_b_until_it_does(sh
 # --- C ---
 
 
-def test_money_after_expiry_is_rule_c_until_it_has_gone_back(shop: Shop) -> None:
+def test_a_capture_after_expiry_is_rule_c_until_it_is_refunded(shop: Shop) -> None:
     """Case 11."""
     order, payment = expired(shop)
     shop.acquirer.misbehave("refund", "unreachable")
@@ -169,7 +169,7 @@ def test_money_after_expiry_is_rule_c_until_it_has_gone_back(shop: Shop) -> None
     assert (alert.resolved_by, alert.resolved_note) == (store.WATCHER, "The money has been refunded.")
 
 
-def test_money_paid_in_time_and_seen_late_revives_the_order_with_rule_c(shop: Shop) -> None:
+def test_a_capture_in_time_that_is_reported_late_revives_the_order_with_rule_c(shop: Shop) -> None:
     """Case 11."""
     order = shop.order()
     payment = shop.payment(order)
@@ -210,7 +210,7 @@ def test_paid_in_the_tab_that_was_left_open_after_cancelling_is_rule_c(shop: Sho
 # --- D ---
 
 
-def test_captured_twice_is_rule_d_until_the_second_has_gone_back(shop: Shop) -> None:
+def test_captured_twice_is_rule_d_until_the_second_capture_is_refunded(shop: Shop) -> None:
     order = paid(shop)
     payment = shop.payment(order)
     shop.acquirer.misbehave("refund", "unreachable")
@@ -230,7 +230,7 @@ def wrong(order: Order, currency: str = "TWD") -> Money:
     return Money(order.total_amount + (1 if currency == "TWD" else 0), currency)
 
 
-def test_another_amount_is_rule_e_and_never_paid_until_people_accept_it(shop: Shop) -> None:
+def test_another_amount_is_rule_e_and_never_paid_until_staff_accept_it(shop: Shop) -> None:
     """Case 22."""
     order = shop.order()
     payment = shop.payment(order)
@@ -243,7 +243,7 @@ def test_another_amount_is_rule_e_and_never_paid_until_people_accept_it(shop: Sh
     assert (shop.state(order), of(order)) == ("PAID", [("RULE_E", "RESOLVED")])
 
 
-def test_another_currency_is_rule_e_until_it_has_gone_back(shop: Shop) -> None:
+def test_another_currency_is_rule_e_until_it_is_refunded(shop: Shop) -> None:
     """Case 22."""
     order = shop.order()
     payment = shop.payment(order)
@@ -258,7 +258,7 @@ def test_another_currency_is_rule_e_until_it_has_gone_back(shop: Shop) -> None:
     assert of(order) == [("RULE_E", "RESOLVED")]
 
 
-def test_wrong_money_after_expiry_is_e_alone(shop: Shop) -> None:
+def test_a_mismatch_after_expiry_is_rule_e_alone(shop: Shop) -> None:
     order, payment = expired(shop)
     shop.acquirer.capture(payment.id, money=wrong(order))
     shop.deliver_webhook(payment)
@@ -269,7 +269,7 @@ def test_wrong_money_after_expiry_is_e_alone(shop: Shop) -> None:
 # --- refunds ---
 
 
-def test_an_automatic_refund_that_is_refused_is_told_of_until_the_money_has_gone_back_otherwise(shop: Shop) -> None:
+def test_a_refused_automatic_refund_is_an_alert_until_the_money_is_refunded_otherwise(shop: Shop) -> None:
     order, payment = expired(shop)
     shop.acquirer.misbehave("refund", "refuse")
     shop.acquirer.capture(payment.id)
@@ -282,7 +282,7 @@ def test_an_automatic_refund_that_is_refused_is_told_of_until_the_money_has_gone
     assert [event["rule_id"] for event in published(outbox.OPERATIONS)] == ["OPS_REFUND_REJECTED"]
 
 
-def test_a_refund_that_fails_later_is_told_of(shop: Shop) -> None:
+def test_a_refund_that_fails_later_is_an_alert(shop: Shop) -> None:
     order = paid(shop)
     refund = refunds.request(capture_of(order, "pays_order"), order.total, reason="", by=shop.sam)
     shop.sweep()
@@ -350,7 +350,7 @@ def test_eight_clocks_at_once_share_the_watch_list_and_look_for_conditions_once(
 # --- properties ---
 
 
-def test_an_effect_that_is_repeated_puts_an_order_on_the_list_once_and_never_later(shop: Shop) -> None:
+def test_a_repeated_effect_puts_an_order_on_the_watch_list_once_and_never_later(shop: Shop) -> None:
     order = shop.order()
     at = clock.now()
     for seconds in (30, 10, 60):
@@ -359,7 +359,7 @@ def test_an_effect_that_is_repeated_puts_an_order_on_the_list_once_and_never_lat
     assert row.due_at == at + timedelta(seconds=10)
 
 
-def test_of_effects_in_one_unit_none_is_forgotten_when_the_database_gives_one_up(
+def test_no_effect_of_a_transaction_is_lost_when_the_database_aborts_one(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orders = [expired(shop) for _ in range(3)]
@@ -385,7 +385,7 @@ def test_of_effects_in_one_unit_none_is_forgotten_when_the_database_gives_one_up
     assert [[rule for rule, _ in of(order)] for order, _ in orders] == [["RULE_C"]] * 3
 
 
-def test_an_order_that_cannot_be_looked_at_stops_no_other_and_is_looked_at_again(
+def test_an_order_that_cannot_be_checked_stops_no_other_and_is_checked_again(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def poisoned(order: Any, *rest: Any) -> Any:

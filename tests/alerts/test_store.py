@@ -52,7 +52,7 @@ def test_a_new_alert_may_be_resolved_at_once(shop: Shop) -> None:
     assert store.resolve(raise_one(), SAM).state == "RESOLVED"
 
 
-def test_a_wrong_move_is_refused_and_changes_nothing(shop: Shop) -> None:
+def test_an_illegal_transition_is_refused_and_changes_nothing(shop: Shop) -> None:
     number = raise_one()
     store.acknowledge(number, SAM)
     with pytest.raises(Refusal) as refused:
@@ -83,7 +83,7 @@ def test_bad_input_gets_a_clear_sentence(shop: Shop, number: int | None, note: s
     assert changes() == []
 
 
-def test_of_eight_who_take_an_alert_on_at_once_one_gets_it(shop: Shop, race: Race) -> None:
+def test_of_eight_concurrent_acknowledgements_one_succeeds(shop: Shop, race: Race) -> None:
     number = raise_one()
     results = race(lambda who: store.acknowledge(number, Actor.staff(10 + who)).id)
     assert results.count(number) == 1
@@ -91,7 +91,7 @@ def test_of_eight_who_take_an_alert_on_at_once_one_gets_it(shop: Shop, race: Rac
     assert len(changes()) == 1
 
 
-def test_resolved_by_people_and_by_the_watch_at_once_it_is_told_once(shop: Shop, race: Race) -> None:
+def test_an_alert_resolved_by_staff_and_watcher_at_once_is_published_once(shop: Shop, race: Race) -> None:
     number = raise_one()
 
     def end(who: int) -> Any:
@@ -105,7 +105,7 @@ def test_resolved_by_people_and_by_the_watch_at_once_it_is_told_once(shop: Shop,
     assert len(changes()) == 1
 
 
-def test_eight_who_raise_the_same_alert_at_once_make_one_row_and_one_event(shop: Shop, race: Race) -> None:
+def test_eight_concurrent_raises_of_an_alert_make_one_row_and_one_event(shop: Shop, race: Race) -> None:
     def say(_: int) -> int | None:
         with transaction():
             return store.raise_alert(store.Cause("OPS_ORPHAN", "fakepay", "notice 1", "webhook", {}, {}))
@@ -152,7 +152,7 @@ def command(shop: Shop, *words: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_the_command_lists_takes_on_and_resolves(shop: Shop) -> None:
+def test_the_command_lists_acknowledges_and_resolves_alerts(shop: Shop) -> None:
     shop.staff("sam", "kim")
     assert command(shop) == (0, "No alert is open.\n")
     number = str(raise_one())

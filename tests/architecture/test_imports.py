@@ -125,12 +125,12 @@ def _is_door(module: str) -> bool:
     return rest in PUBLIC_MODULES_OF_THE_ACQUIRER or rest.startswith("dialects.")
 
 
-def test_few_files_know_both_worlds() -> None:
+def test_few_files_import_shop_and_acquirer() -> None:
     wsgi = Source("wsgi", "wsgi.py", (ROOT / "wsgi.py").read_text())
     assert bridges([wsgi, *sources("deploy", "tools/runner", "migrations")]) == []
 
 
-def test_a_new_file_that_knows_both_worlds_is_seen() -> None:
+def test_a_new_file_that_imports_shop_and_acquirer_is_seen() -> None:
     assert bridges([Source.example("deploy.glue", "import shop\nfrom mock_acquirer import engine")]) == [
         "deploy/glue.py"
     ]
@@ -162,5 +162,5 @@ def test_only_web_layers_read_the_request() -> None:
     assert readers_of_the_request(sources(SHOP, ACQUIRER)) == []
 
 
-def test_a_book_that_reads_the_request_is_seen() -> None:
+def test_a_record_module_that_reads_the_request_is_seen() -> None:
     assert readers_of_the_request([Source.example("shop.orders.find", "from flask import g, request")])

@@ -243,7 +243,7 @@ def old_shop(request: pytest.FixtureRequest, url: str) -> tuple[Flask, Rows]:
     return app, rows
 
 
-def test_a_shop_with_a_past_is_migrated_and_keeps_every_row(old_shop: tuple[Flask, Rows]) -> None:
+def test_an_old_shop_is_migrated_and_keeps_every_row(old_shop: tuple[Flask, Rows]) -> None:
     app, rows = old_shop
     with app.app_context():
         upgrade()
@@ -262,7 +262,7 @@ def test_a_shop_with_a_past_is_migrated_and_keeps_every_row(old_shop: tuple[Flas
         db.engine.dispose()
 
 
-def test_a_shop_with_a_past_is_migrated_and_every_invariant_holds(old_shop: tuple[Flask, Rows]) -> None:
+def test_an_old_shop_is_migrated_and_every_invariant_holds(old_shop: tuple[Flask, Rows]) -> None:
     app, _ = old_shop
     with app.app_context():
         upgrade()

@@ -138,7 +138,7 @@ STORIES: dict[str, tuple[Story, set[str]]] = {
 
 
 @pytest.mark.parametrize("key", STORIES)
-def test_every_standing_has_its_own_words_and_offers(shop: Shop, key: str) -> None:
+def test_every_status_has_its_own_text_and_actions(shop: Shop, key: str) -> None:
     """Cases 1 and 18: while the state is unknown no payment can be started; allowed actions are offered."""
     story, offers = STORIES[key]
     status = shop.order_status(story(shop))
@@ -149,7 +149,7 @@ def test_every_standing_has_its_own_words_and_offers(shop: Shop, key: str) -> No
         shop.turn(seconds=31)
 
 
-def test_every_story_that_can_be_told_without_store_codes_and_refunds_is_told() -> None:
+def test_every_status_without_store_codes_and_refunds_is_reached() -> None:
     later = {"store_code", "refund_pending", "partly_refunded", "refunded"}
     assert set(STORIES) >= {key for key in CAN if key not in later}
 
@@ -164,7 +164,7 @@ def test_the_back_button_shows_the_open_payment_with_resume_and_cancel_and_cance
     assert shop.can_sell() == 9
 
 
-def test_a_page_whose_order_can_still_change_says_so_and_one_that_cannot_too(shop: Shop) -> None:
+def test_the_status_says_whether_the_order_can_still_change(shop: Shop) -> None:
     waiting, over = shop.order(), cancelled(shop)
     assert (shop.order_status(waiting).pending, shop.order_status(waiting).final) == (True, False)
     assert (shop.order_status(over).pending, shop.order_status(over).final) == (False, True)
@@ -175,7 +175,7 @@ def refunded(shop: Shop, order: Order, to: str = "provider") -> None:
     shop.turn(minutes=2)
 
 
-def test_late_money_is_not_spoken_of_once_other_money_has_paid(shop: Shop) -> None:
+def test_a_late_capture_is_not_mentioned_once_another_capture_has_paid(shop: Shop) -> None:
     """A payment made in time becomes known after late money was refunded; and staff accept a later capture."""
     order = shop.order()
     in_time = clock.now()
@@ -194,7 +194,7 @@ def test_late_money_is_not_spoken_of_once_other_money_has_paid(shop: Shop) -> No
     assert (shop.state(order), shop.order_status(order).key) == ("PAID", "paid")
 
 
-def test_after_everything_went_back_nothing_is_said_to_pay_the_order(shop: Shop) -> None:
+def test_after_a_full_refund_the_page_names_no_payment_of_the_order(shop: Shop) -> None:
     order = captured(PRICE, PRICE)(shop)
     refunded(shop, order)
     assert (shop.state(order), shop.order_status(order).key) == ("REFUNDED", "refunded")

@@ -181,7 +181,7 @@ def test_after_a_hostile_answer_the_next_call_has_a_connection_of_its_own(patien
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
-def test_a_redirect_is_followed_nowhere(patient: httpx.Client, status: str) -> None:
+def test_redirects_are_never_followed(patient: httpx.Client, status: str) -> None:
     with serving(says(answer(b"", "Location: /elsewhere", status=status))) as server:
         found = patient.post(server.url, content=b"money")
         assert (found.status_code, server.requests) == (int(status[:3]), 1)
@@ -198,7 +198,7 @@ def test_several_calls_of_one_operation_share_its_time(client: httpx.Client) -> 
         assert time.monotonic() - began < 4
 
 
-def test_a_call_with_no_time_left_does_not_leave(client: httpx.Client) -> None:
+def test_a_call_without_time_left_is_not_sent(client: httpx.Client) -> None:
     with serving(says(answer(b"{}"))) as server, http_client.within(0), pytest.raises(httpx.ConnectTimeout):
         client.get(server.url)
     assert server.requests == 0

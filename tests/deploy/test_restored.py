@@ -86,7 +86,9 @@ def restored(shop: Shop, redis_url: str, back_up_and_restore: Callable[[], str])
     assert set(db.session.scalars(db.select(Payment.state))) == {"CAPTURED"}, "the original goes on"
 
 
-def test_a_restored_copy_polls_refunds_and_applies_nothing_and_its_books_are_clean(shop: Shop, restored: Flask) -> None:
+def test_a_restored_copy_polls_refunds_and_applies_nothing_and_its_ledger_is_consistent(
+    shop: Shop, restored: Flask
+) -> None:
     before: dict[str, Any] = everything()
     calls, keys = list(shop.acquirer.calls), sorted(redis.client().keys())
     [waiting] = db.session.scalars(db.select(Payment).where(Payment.state == "OPEN"))

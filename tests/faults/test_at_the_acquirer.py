@@ -43,7 +43,7 @@ class Hasty(FakePay):
         return answer
 
 
-def test_a_webhook_that_beats_the_answer_to_opening_finds_its_payment_by_our_reference(shop: Shop) -> None:
+def test_a_webhook_before_the_response_to_the_initiation_finds_its_payment_by_our_reference(shop: Shop) -> None:
     """Fault 14."""
     hasty = registry.all_providers()["fakepay"] = Hasty(shop.acquirer)
     order = shop.order()
@@ -65,7 +65,7 @@ def silent_acquirer() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_an_acquirer_that_never_answers_costs_a_buyer_one_timeout_and_the_page_says_confirming(
+def test_an_acquirer_that_never_answers_costs_a_customer_one_timeout_and_the_page_says_confirming(
     shop: Shop, silent_acquirer: str
 ) -> None:
     """Fault 18."""
@@ -112,7 +112,7 @@ def test_a_call_waits_one_second_to_connect_and_five_to_be_answered(app: Flask) 
 # --- unreachable ---
 
 
-def test_an_acquirer_that_is_away_for_ten_minutes_loses_no_order_and_no_money(shop: Shop) -> None:
+def test_an_acquirer_unavailable_for_ten_minutes_loses_no_order_and_no_money(shop: Shop) -> None:
     """Fault 19."""
     paid, unpaid = shop.order((PEN, 1)), shop.order((PEN, 1))
     shop.acquirer.capture(shop.payment(paid).id)

@@ -235,7 +235,7 @@ def made(database_url: str, redis_url: str, **more: str) -> Flask:
 # --- restarted ---
 
 
-def test_a_database_restarted_under_load_fails_requests_cleanly_and_every_promise_is_kept(
+def test_a_database_restarted_under_load_fails_requests_cleanly_and_every_acknowledged_write_is_kept(
     own_postgres: PostgresServer, redis_url: str
 ) -> None:
     """Case 26, fault 26: each 2xx is kept, each 503 had no effect or its full effect."""
@@ -299,9 +299,7 @@ def under_load(app: Flask, webhooks: list[Any], server: PostgresServer) -> list[
 
 
 @on_postgresql
-def test_eight_units_that_lock_in_a_circle_are_done_as_a_whole_or_not_at_all_and_each_new_try_is_counted(
-    shop: Shop, race: Race
-) -> None:
+def test_eight_deadlocked_transactions_are_atomic_and_each_retry_is_counted(shop: Shop, race: Race) -> None:
     """Fault 28: stock is locked by SKU everywhere, so this test locks as no code of the shop does."""
     before = given_up()
     held = threading.Event()
@@ -337,7 +335,7 @@ def given_up() -> float:
 
 
 @on_postgresql
-def test_a_database_that_gives_up_every_try_is_asked_three_times_and_then_it_is_said(shop: Shop) -> None:
+def test_a_transaction_that_is_always_aborted_is_tried_three_times_and_then_reported(shop: Shop) -> None:
     """Fault 28."""
     tries: list[int] = []
 

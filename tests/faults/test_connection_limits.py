@@ -84,7 +84,7 @@ def test_180_streams_and_100_half_sent_bodies_leave_room_for_probes_and_webhooks
 
 
 @on_sqlite
-def test_streams_of_one_order_and_of_one_address_are_limited_and_the_next_is_told_when_to_come_back(
+def test_streams_of_one_order_and_of_one_address_are_limited_and_the_next_gets_retry_after(
     deployment: Deployment,  # noqa: F811
 ) -> None:
     deployment.settings |= {"STREAMS_PER_ORDER": "2", "STREAMS_PER_ADDRESS": "3"}
@@ -118,7 +118,7 @@ def test_streams_of_one_order_and_of_one_address_are_limited_and_the_next_is_tol
 @pytest.mark.parametrize(
     "sends", [body_half_sent("/webhooks/kpay"), b"POST /webhooks/kpay HTTP/1.1\r\nHost: localhost\r\nX-Drip: "]
 )
-def test_a_request_that_drips_in_byte_by_byte_ends(deployment: Deployment, connect: Opener, sends: bytes) -> None:  # noqa: F811
+def test_a_request_that_is_sent_byte_by_byte_is_ended(deployment: Deployment, connect: Opener, sends: bytes) -> None:  # noqa: F811
     web(deployment)
     drip = connect(deployment.site, sends)
     drip.settimeout(0.2)

@@ -90,7 +90,7 @@ def test_no_page_waits_for_a_frozen_redis_longer_than_half_a_second(
 
 @pytest.mark.slow
 @on_sqlite
-def test_clock_and_worker_outlive_a_redis_that_was_frozen_for_longer_than_their_patience(
+def test_clock_and_worker_survive_a_redis_that_was_frozen_for_longer_than_their_timeouts(
     deployment: Deployment,  # noqa: F811
     own_redis: RedisServer,
 ) -> None:

@@ -57,7 +57,7 @@ def check(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-def test_a_check_asks_acquirers_that_have_no_control_api_about_each_payment_and_sends_no_control_token(
+def test_a_check_queries_acquirers_without_a_control_api_for_each_payment_and_sends_no_control_token(
     trading: Trading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     traded(trading)
@@ -79,7 +79,7 @@ def test_a_check_asks_acquirers_that_have_no_control_api_about_each_payment_and_
         "UPDATE refunds SET state = 'REJECTED'",
     ],
 )
-def test_a_payment_that_differs_at_its_acquirer_is_found_by_asking(trading: Trading, lie: str) -> None:
+def test_a_payment_that_differs_at_its_acquirer_is_found_by_a_query(trading: Trading, lie: str) -> None:
     traded(trading)
     assert rule.captured_as_there(EVERYTHING) == []
     db.session.execute(db.text(lie))
@@ -92,7 +92,7 @@ def test_a_payment_that_differs_at_its_acquirer_is_found_by_asking(trading: Trad
     db.session.commit()
 
 
-def test_what_a_settlement_file_says_otherwise_is_found_long_after_the_payment(trading: Trading) -> None:
+def test_a_difference_from_a_settlement_file_is_found_long_after_the_payment(trading: Trading) -> None:
     traded(trading)
     trading.acquirer.app.config["ACQUIRER_CONTROL"] = True
     trading.day_is_over()
@@ -103,7 +103,7 @@ def test_what_a_settlement_file_says_otherwise_is_found_long_after_the_payment(t
     assert rule.captured_as_there(EVERYTHING) == []
 
 
-def test_an_acquirer_that_cannot_be_asked_is_said_once(trading: Trading) -> None:
+def test_an_acquirer_that_cannot_be_queried_is_reported_once(trading: Trading) -> None:
     traded(trading)
     trading.acquirer.stop()
     assert [(row["provider"], row["acquirer"]) for row in rule.captured_as_there(EVERYTHING)] == [

@@ -48,7 +48,7 @@ def test_a_paid_order_agrees_and_shows_its_journals(shop: Shop) -> None:
     assert why(order).startswith("PAID because")
 
 
-def test_money_that_we_have_not_heard_of_is_the_difference(shop: Shop) -> None:
+def test_a_capture_that_was_not_reported_is_the_difference(shop: Shop) -> None:
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id)
     assert sides(order)["difference"] == {"TWD": -120000}
@@ -57,13 +57,13 @@ def test_money_that_we_have_not_heard_of_is_the_difference(shop: Shop) -> None:
     assert sides(order)["difference"] == {}
 
 
-def test_money_that_they_do_not_know_of_is_the_difference(shop: Shop) -> None:
+def test_a_capture_that_the_acquirer_lacks_is_the_difference(shop: Shop) -> None:
     order = paid(shop)
     shop.acquirer.payments[shop.payment(order).id].captures.clear()
     assert sides(order)["difference"] == {"TWD": 120000}
 
 
-def test_a_refund_that_is_done_there_and_not_here_is_the_difference_until_we_hear_of_it(shop: Shop) -> None:
+def test_a_refund_done_only_at_the_acquirer_is_the_difference_until_it_is_reported(shop: Shop) -> None:
     order = paid(shop)
     shop.acquirer.misbehave("refund", "wait")
     capture = db.session.scalars(db.select(Capture).join(Payment).where(Payment.order_id == order.id)).one()
@@ -77,7 +77,7 @@ def test_a_refund_that_is_done_there_and_not_here_is_the_difference_until_we_hea
     assert sides(order)["difference"] == {}
 
 
-def test_a_refund_by_hand_is_no_difference_and_says_where_it_went(shop: Shop) -> None:
+def test_a_manual_refund_is_no_difference_and_shows_its_destination(shop: Shop) -> None:
     order = paid(shop)
     refund = refunds.request(shop.capture(order), Money(20000, "TWD"), reason="", by=shop.sam, to="bank").id
     refunds.approve(refund, shop.kim)
@@ -89,7 +89,7 @@ def test_a_refund_by_hand_is_no_difference_and_says_where_it_went(shop: Shop) ->
     assert f"reported by kim@example.com; NT$200.00 TWD of {order.total.format()} has been refunded" in shown
 
 
-def test_an_acquirer_that_is_away_is_said_to_be_and_nothing_is_claimed(shop: Shop) -> None:
+def test_an_unavailable_acquirer_is_reported_as_such_without_a_result(shop: Shop) -> None:
     order = paid(shop)
     shop.acquirer.away = True
     shown = sides(order)
@@ -99,7 +99,7 @@ def test_an_acquirer_that_is_away_is_said_to_be_and_nothing_is_claimed(shop: Sho
     shop.acquirer.away = False
 
 
-def test_a_payment_that_they_never_had_is_not_found(shop: Shop) -> None:
+def test_a_payment_that_the_acquirer_never_had_is_not_found(shop: Shop) -> None:
     shop.acquirer.misbehave("start", "lose_request")
     shown = sides(shop.order())
     assert (shown["payments"][0]["theirs"]["answer"], shown["difference"]) == ("not_found", {})

@@ -260,7 +260,7 @@ STORIES: dict[Callable[[Shop], Order], tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
-def test_the_sentence_says_what_happened_who_said_so_and_when(shop: Shop, story: Callable[[Shop], Order]) -> None:
+def test_the_sentence_names_the_event_its_source_and_its_time(shop: Shop, story: Callable[[Shop], Order]) -> None:
     because, pattern = STORIES[story]
     order = story(shop)
     said = sentence(shop, order)
@@ -269,7 +269,7 @@ def test_the_sentence_says_what_happened_who_said_so_and_when(shop: Shop, story:
     assert ([event.because for event in events.since(order.id, 0) if event.target][-1] or "placed") == because
 
 
-def test_money_that_pays_nothing_is_told_of_beside_what_the_order_is(shop: Shop) -> None:
+def test_captures_that_pay_nothing_are_explained_beside_the_state(shop: Shop) -> None:
     twice, late = paid(shop), expired(shop)
     for order in (twice, late):
         shop.acquirer.capture(shop.payment(order).id)
@@ -279,7 +279,7 @@ def test_money_that_pays_nothing_is_told_of_beside_what_the_order_is(shop: Shop)
         assert re.search(took + because + r"\.$", sentence(shop, order))
 
 
-def test_every_reason_of_the_table_and_every_state_has_its_sentence_and_its_story() -> None:
+def test_every_reason_of_the_table_and_every_state_has_a_sentence_and_a_test_case() -> None:
     reasons = {move.because for move in states.MOVES} | {"placed"}
     assert set(SENTENCES) == {because for because, _ in STORIES.values()} == reasons
     assert {pattern.split(" ")[0] for _, pattern in STORIES.values()} >= set(states.STATES)

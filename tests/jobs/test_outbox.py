@@ -58,7 +58,7 @@ def test_events_of_an_order_are_published_on_two_streams_numbered_without_gaps(s
     assert because == [None, "payment_opened", "captured"]
 
 
-def test_no_event_says_where_the_order_s_page_is_or_where_its_buyer_lives(shop: Shop) -> None:
+def test_no_event_contains_the_order_token_or_the_customers_address(shop: Shop) -> None:
     order = paid(shop)
     relay()
     published = json.dumps(stream("orders.events.v1") + stream("payments.events.v1"))

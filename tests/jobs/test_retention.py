@@ -311,7 +311,7 @@ def test_of_a_hint_about_nothing_of_ours_one_kilobyte_is_kept(shop: Shop) -> Non
     assert shop.deliver_webhook(NOBODY, "evt-1", trust="unsigned", note=long + "y")[1] == "key_reused"
 
 
-def test_of_a_hint_about_a_payment_of_ours_one_kilobyte_is_kept_once_it_has_done_what_it_does(shop: Shop) -> None:
+def test_of_a_hint_about_a_payment_of_ours_one_kilobyte_is_kept_once_it_was_applied(shop: Shop) -> None:
     order = shop.order((PEN, 1))
     shop.deliver_webhook(shop.payment(order), trust="unsigned", note="x" * 60_000)
     shop.turn(seconds=31)
@@ -328,7 +328,7 @@ def test_a_signed_webhook_is_kept_whole(shop: Shop) -> None:
 # --- other rules ---
 
 
-def test_an_empty_cart_whose_visitor_has_an_order_keeps_the_way_back_to_it(shop: Shop) -> None:
+def test_an_empty_cart_of_a_visitor_with_an_order_is_kept(shop: Shop) -> None:
     cart_id = shop.cart((PEN, 1))
     order = shop.place(cart_id)
     empty = cart.create()

@@ -175,7 +175,7 @@ ALLOCATIONS = [
     [case[1:] for case in ALLOCATIONS],
     ids=[case[0] for case in ALLOCATIONS],
 )
-def test_what_a_capture_is_to_its_order(
+def test_the_allocation_of_a_capture(
     of_order: OrderSeen, fact: CaptureFact, free: int, allocation: str, target: str | None
 ) -> None:
     made = decided(seen(of_order, free=free), update(fact))
@@ -292,7 +292,7 @@ def test_what_staff_cannot_accept(of_order: OrderSeen, free: int, fields: dict[s
 
 
 @pytest.mark.parametrize(("state", "is_acceptable"), [("OPEN", False), ("LOST", False), ("WON", True)])
-def test_staff_do_not_accept_what_a_bank_has_or_wants(state: str, is_acceptable: bool) -> None:
+def test_staff_cannot_accept_disputed_money(state: str, is_acceptable: bool) -> None:
     dispute = DisputeRow(
         "fakepay", "dp", 1, 1, DisputeKind.CHARGEBACK, "", DisputeState(state), 1, "TWD", NOW, None, NOW,
         Source.WEBHOOK, None,

@@ -121,7 +121,7 @@ WITH_THE_BANK = {
 
 
 @pytest.mark.parametrize("end", ["OPEN", "LOST"])
-def test_what_a_bank_has_is_not_refunded_as_well(shop: Shop, end: str) -> None:
+def test_a_charged_back_amount_is_not_refunded_as_well(shop: Shop, end: str) -> None:
     ada = shop.customer()
     order = shop.paid_order(customer=ada)
     part = replace(fact(shop, order, end), money=Money(50000, "TWD"))
@@ -153,7 +153,7 @@ def test_while_a_dispute_is_open_the_rest_is_refunded_by_the_number_that_was_sho
     assert shop.state(order) == "PARTIALLY_REFUNDED"
 
 
-def test_a_refund_that_waits_is_not_approved_once_a_bank_wants_the_money(shop: Shop) -> None:
+def test_a_waiting_refund_cannot_be_approved_once_the_capture_is_disputed(shop: Shop) -> None:
     shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 1000}
     ada = shop.customer()
     order = shop.paid_order(customer=ada)
@@ -174,7 +174,7 @@ def test_a_chargeback_that_was_won_can_be_refunded(shop: Shop) -> None:
     assert shop.state(order) == "REFUNDED"
 
 
-def test_wrong_money_that_a_bank_took_back_lets_the_order_go_on(shop: Shop) -> None:
+def test_a_charged_back_mismatch_ends_the_review(shop: Shop) -> None:
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id, money=Money(5000, "JPY"))
     shop.deliver_webhook(shop.payment(order))
@@ -188,7 +188,7 @@ def test_wrong_money_that_a_bank_took_back_lets_the_order_go_on(shop: Shop) -> N
 
 
 @pytest.mark.parametrize("end", ["OPEN", "LOST"])
-def test_wrong_money_that_a_bank_has_is_not_accepted(shop: Shop, end: str) -> None:
+def test_a_charged_back_mismatch_cannot_be_accepted(shop: Shop, end: str) -> None:
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id, money=Money(119900, "TWD"))
     shop.deliver_webhook(shop.payment(order))
@@ -202,7 +202,7 @@ def test_wrong_money_that_a_bank_has_is_not_accepted(shop: Shop, end: str) -> No
         assert shop.state(order) == "PAID"
 
 
-def test_late_money_that_a_bank_took_back_leaves_nothing_to_people(shop: Shop) -> None:
+def test_a_late_capture_that_was_charged_back_leaves_nothing_to_staff(shop: Shop) -> None:
     order = shop.order()
     shop.turn(minutes=31)
     shop.acquirer.capture(shop.payment(order).id)
@@ -216,7 +216,7 @@ def test_late_money_that_a_bank_took_back_leaves_nothing_to_people(shop: Shop) -
     assert set(db.session.scalars(db.select(Alert.state))) == {"RESOLVED"}
 
 
-def test_an_inquiry_that_comes_to_nothing_books_nothing(shop: Shop) -> None:
+def test_an_inquiry_without_a_chargeback_books_nothing(shop: Shop) -> None:
     order = paid(shop)
     assert apply_disputes(shop, order, "OPEN", "WON", kind="inquiry") == ["applied", "applied"]
     assert (state(), booked()) == (("inquiry", "WON"), 0)
@@ -229,7 +229,7 @@ def test_a_dispute_about_a_capture_that_we_do_not_have_is_an_orphan(shop: Shop) 
     assert shop.count(Dispute) == 0
 
 
-def test_eight_who_hear_of_it_at_once_book_it_once(shop: Shop, race: Race) -> None:
+def test_eight_concurrent_reports_of_a_dispute_book_it_once(shop: Shop, race: Race) -> None:
     order = paid(shop)
     reported = fact(shop, order)
     outcomes = race(lambda _: disputes.apply("fakepay", reported, "webhook"))
@@ -237,7 +237,7 @@ def test_eight_who_hear_of_it_at_once_book_it_once(shop: Shop, race: Race) -> No
     assert (shop.count(Dispute), booked()) == (1, 120000)
 
 
-def test_its_history_tells_of_it(shop: Shop) -> None:
+def test_the_history_of_the_order_has_the_dispute(shop: Shop) -> None:
     order = paid(shop)
     apply_disputes(shop, order, "OPEN", "WON")
     reported = [(e.kind, e.data["amount"]) for e in events.since(order.id, 0) if e.kind.startswith("dispute.")]
@@ -289,7 +289,7 @@ def reported(trading: Trading, receiver: WebhookReceiver, provider: str, number:
     assert not db.session.scalars(db.select(WebhookEventRow).where(WebhookEventRow.outcome == "orphan")).all()
 
 
-def test_a_webhook_about_a_refund_is_heard(trading: Trading, receiver: WebhookReceiver) -> None:
+def test_a_webhook_about_a_refund_is_applied(trading: Trading, receiver: WebhookReceiver) -> None:
     """KPay sends a webhook when a refund fails later: no poll is needed."""
     order = trading.paid("kpay", card="4000000000005126")
     trading.refund(order)

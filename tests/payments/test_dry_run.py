@@ -164,7 +164,7 @@ def test_a_dry_run_is_not_part_of_a_transaction(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_dry_run_waits_for_nobody(shop: Shop) -> None:
+def test_a_dry_run_waits_for_no_lock(shop: Shop) -> None:
     update = refunded_there(shop)
     db.session.rollback()
     with db.engine.connect() as other, other.begin():

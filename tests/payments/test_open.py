@@ -52,7 +52,7 @@ def test_pay_pressed_on_an_order_that_was_just_paid_opens_nothing(shop: Shop) ->
     assert shop.order_status(order).key == "paid"
 
 
-def test_a_second_attempt_is_refused_while_the_first_may_still_bring_money(shop: Shop) -> None:
+def test_a_second_attempt_is_refused_while_the_first_may_still_be_captured(shop: Shop) -> None:
     """Case 1."""
     shop.acquirer.misbehave("start", "lose_answer")
     order = shop.order()
@@ -150,7 +150,7 @@ def test_with_less_than_two_minutes_left_nothing_new_is_opened(shop: Shop) -> No
     shop.sweep()
 
 
-def test_when_the_time_is_over_or_a_cancel_is_wished_nothing_is_opened(shop: Shop) -> None:
+def test_after_the_deadline_or_a_cancel_request_nothing_is_opened(shop: Shop) -> None:
     late, unwanted = shop.order(), shop.order()
     shop.acquirer.away = True
     shop.cancel(unwanted)
@@ -166,7 +166,7 @@ def test_when_the_time_is_over_or_a_cancel_is_wished_nothing_is_opened(shop: Sho
 # --- no answer ---
 
 
-def test_opening_times_out_but_worked_at_the_acquirer_so_it_is_found_by_our_reference_and_adopted(shop: Shop) -> None:
+def test_an_initiation_that_timed_out_but_worked_is_found_by_our_reference_and_adopted(shop: Shop) -> None:
     """Case 19."""
     shop.acquirer.misbehave("start", "lose_answer")
     order = shop.order()
@@ -182,7 +182,7 @@ def test_opening_times_out_but_worked_at_the_acquirer_so_it_is_found_by_our_refe
     assert {shop.pay_again(order).id} == {payment.id}
 
 
-def test_opening_times_out_and_never_arrived_so_after_a_while_another_may_be_opened_with_a_new_reference(
+def test_an_initiation_that_never_arrived_is_given_up_and_another_gets_a_new_reference(
     shop: Shop,
 ) -> None:
     """Case 19."""
@@ -199,7 +199,7 @@ def test_opening_times_out_and_never_arrived_so_after_a_while_another_may_be_ope
     assert list(shop.acquirer.payments) == [second.id]
 
 
-def test_a_payment_that_only_a_notice_called_open_does_not_hold_its_order_for_ever(shop: Shop) -> None:
+def test_a_payment_that_only_a_webhook_reported_as_open_does_not_hold_its_order_for_ever(shop: Shop) -> None:
     """No response ever stated its expiry, and the acquirer does not know it."""
     shop.acquirer.misbehave("start", "lose_request")
     order = shop.order((PEN, 1))
@@ -212,7 +212,7 @@ def test_a_payment_that_only_a_notice_called_open_does_not_hold_its_order_for_ev
     assert (shop.state(order), shop.can_sell(PEN)) == ("EXPIRED", UNITS)
 
 
-def test_opening_times_out_and_the_buyer_pays_before_we_know_so_the_order_is_paid(shop: Shop) -> None:
+def test_an_initiation_that_timed_out_is_adopted_when_the_customer_pays(shop: Shop) -> None:
     """Case 19, and a webhook that arrives before the response."""
     shop.acquirer.misbehave("start", "lose_answer")
     order = shop.order()
@@ -222,7 +222,7 @@ def test_opening_times_out_and_the_buyer_pays_before_we_know_so_the_order_is_pai
     assert shop.moves(order) == ["PENDING", "PAID"]
 
 
-def test_an_acquirer_that_cannot_be_reached_is_said_so_and_can_be_tried_again(shop: Shop) -> None:
+def test_an_unreachable_acquirer_is_reported_and_can_be_tried_again(shop: Shop) -> None:
     shop.acquirer.misbehave("start", "unreachable")
     order = shop.order()
     assert (shop.state(order), shop.order_status(order).key) == ("FAILED", "unavailable")
@@ -270,7 +270,7 @@ def test_a_payment_whose_opening_was_given_up_but_is_open_there_after_all_is_clo
     assert shop.payment(order).state == "FAILED"
 
 
-def test_the_answer_to_opening_that_comes_after_we_gave_up_closes_the_payment_there(shop: Shop) -> None:
+def test_a_response_to_an_initiation_that_was_given_up_closes_the_payment_there(shop: Shop) -> None:
     """A call of more than ten seconds: the poller had already found nothing."""
     order = shop.order()
     answered = shop.payment(order)

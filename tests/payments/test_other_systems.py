@@ -71,7 +71,7 @@ def _counted(provider: str) -> float:
 
 
 @pytest.mark.parametrize("provider", EVENTS)
-def test_an_event_about_another_system_s_payment_is_counted_and_alarms_nobody(wired: Shop, provider: str) -> None:
+def test_an_event_about_another_systems_payment_is_counted_and_raises_no_alert(wired: Shop, provider: str) -> None:
     counted = _counted(provider)
     known = 0
     for reference in OTHERS.values():
@@ -125,7 +125,7 @@ def test_an_amount_that_is_not_greater_than_zero_cannot_be_read(what: str, amoun
 
 
 @pytest.mark.parametrize("amount", [0, -1])
-def test_a_signed_capture_of_no_money_is_refused_and_books_nothing(shop: Shop, amount: int) -> None:
+def test_a_signed_capture_of_zero_is_refused_and_books_nothing(shop: Shop, amount: int) -> None:
     payment = shop.payment(shop.order())
     money: Any = [["cap-1", amount, "TWD", clock.now().isoformat()]]
     assert shop.deliver_webhook(payment, state="CAPTURED", captures=money) == (400, "malformed")

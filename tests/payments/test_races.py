@@ -56,7 +56,7 @@ def test_eight_different_webhooks_about_one_capture_book_it_once(shop: Shop, rac
         paid_once(shop, order)
 
 
-def test_two_captures_at_once_pay_once_and_the_other_one_is_known_as_the_second(shop: Shop, race: Race) -> None:
+def test_two_captures_at_once_pay_once_and_the_other_is_a_duplicate(shop: Shop, race: Race) -> None:
     for _ in range(ROUNDS):
         order = shop.order((PEN, 1))
         payment = shop.payment(order)
@@ -72,7 +72,7 @@ def test_two_captures_at_once_pay_once_and_the_other_one_is_known_as_the_second(
         assert shop.moves(order).count("PAID") == 1
 
 
-def test_two_payments_of_one_order_that_bring_money_at_once_pay_it_once(shop: Shop, race: Race) -> None:
+def test_two_payments_of_one_order_captured_at_once_pay_it_once(shop: Shop, race: Race) -> None:
     """Case 33, both at the same instant."""
     for _ in range(ROUNDS):
         order = shop.order((PEN, 1))
@@ -112,7 +112,7 @@ def test_a_stored_webhook_that_two_clocks_apply_at_once_is_applied_once(shop: Sh
 # --- polling ---
 
 
-def test_eight_clocks_that_find_one_payment_due_ask_about_it_once(shop: Shop, race: Race) -> None:
+def test_eight_clocks_that_find_one_payment_due_poll_it_once(shop: Shop, race: Race) -> None:
     for _ in range(ROUNDS):
         order = shop.order((PEN, 1))
         payment = shop.payment(order)
@@ -199,7 +199,7 @@ def test_expiry_and_capture_at_once_end_paid_or_expired_with_late_money(shop: Sh
         assert (shop.state(order), shop.captures(order)) in (("PAID", ["pays_order"]), ("EXPIRED", ["late"]))
 
 
-def test_eight_updates_about_money_that_was_paid_in_time_revive_an_order_once(shop: Shop, race: Race) -> None:
+def test_eight_updates_about_a_capture_in_time_revive_an_order_once(shop: Shop, race: Race) -> None:
     """Its stock is reserved again once; if some of it has been sold meanwhile, none of it is."""
     for sold, ends in ((0, ("PAID", ["pays_order"])), (9, ("EXPIRED", ["late"]))):
         shop.restock(PEN)
@@ -232,7 +232,7 @@ def test_two_clocks_that_expire_one_order_release_its_stock_once(shop: Shop, rac
 # --- publishing ---
 
 
-def test_two_clocks_that_relay_the_outbox_tell_every_event_once(shop: Shop, race: Race) -> None:
+def test_two_clocks_that_relay_the_outbox_publish_every_event_once(shop: Shop, race: Race) -> None:
     for _ in range(5):
         shop.order((PEN, 1))
     waiting = outbox.waiting()
@@ -243,7 +243,7 @@ def test_two_clocks_that_relay_the_outbox_tell_every_event_once(shop: Shop, race
     assert len(ids) == len(set(ids)) == waiting
 
 
-def test_nothing_that_was_raced_for_left_a_row_behind(shop: Shop, race: Race) -> None:
+def test_races_leave_no_row_behind(shop: Shop, race: Race) -> None:
     order = shop.order((PEN, 1))
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)

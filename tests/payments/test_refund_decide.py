@@ -242,7 +242,7 @@ def test_who_may_approve_a_refund(fields: dict[str, Any], by: Actor, code: str |
     ("destination", "is_refused"),
     [(RefundDestination.PROVIDER, True), (RefundDestination.STORE_CREDIT, True), (RefundDestination.BANK, False)],
 )
-def test_a_refund_of_money_that_a_bank_wants_is_approved_only_when_it_is_gone(
+def test_a_refund_of_a_disputed_capture_is_approved_only_if_it_was_sent_by_hand(
     destination: str, is_refused: bool
 ) -> None:
     waits = refund(10_000, needs_two=True, destination=destination)
@@ -342,7 +342,7 @@ def test_a_refused_refund_has_its_payment_queried_after_the_window() -> None:
     assert done.after.payment(payment_id(1)).next_check_at is None
 
 
-def test_a_refund_that_failed_before_anybody_asked_is_booked_as_done_and_failed() -> None:
+def test_a_refund_that_failed_before_any_query_is_booked_as_done_and_failed() -> None:
     seen = with_refunds(refund(state=RefundState.REJECTED, checks=1, rejected_code="refused"))
     decision = decide.failed_later(seen, OURS, context(FILE), code="refund_failed")
     assert [one.key for one in decision.postings] == [f"refund:{OURS}", f"refund:{OURS}:failed"]
@@ -373,7 +373,7 @@ def test_a_refused_automatic_refund_puts_the_order_under_review_until_the_money_
         (RefundState.REQUESTED, None, None),
     ],
 )
-def test_when_a_refund_is_asked_about_next(state: str, ended: int | None, seconds: int | None) -> None:
+def test_the_time_of_the_next_query_of_a_refund(state: str, ended: int | None, seconds: int | None) -> None:
     ended_at = None if ended is None else NOW - timedelta(seconds=ended)
     at = decide.next_check(refund(state=state, ended_at=ended_at), NOW)
     assert at == (None if seconds is None else NOW + timedelta(seconds=seconds))
@@ -393,7 +393,7 @@ def test_when_a_refund_is_asked_about_next(state: str, ended: int | None, second
         ({}, send.Step.CALL_PROVIDER),
     ],
 )
-def test_what_is_done_about_a_refund_that_is_due(fields: dict[str, Any], step: send.Step) -> None:
+def test_the_next_step_of_a_due_refund(fields: dict[str, Any], step: send.Step) -> None:
     usual = {"kind": "customer", "destination": RefundDestination.PROVIDER, "state": "REQUESTED", "is_id_taken": False}
     assert send.step_of(**(usual | fields)) == step
 
@@ -409,7 +409,7 @@ def test_what_is_done_about_a_refund_that_is_due(fields: dict[str, Any], step: s
         ("DONE", 1, Unavailable("away"), 5),
     ],
 )
-def test_when_a_refund_is_tried_again(
+def test_the_time_of_the_next_attempt_of_a_refund(
     state: str, checks: int, answer: NotFound | Unavailable, seconds: int | None
 ) -> None:
     at = send.retry_at(state, checks, answer, NOW)
@@ -432,7 +432,7 @@ def test_when_a_refund_is_tried_again(
         ({"checks": 1}, {"reference": "their own"}, False),
     ],
 )
-def test_whose_refund_a_report_is_about(ours: dict[str, Any], fact: dict[str, Any], is_own: bool) -> None:
+def test_a_report_is_matched_to_our_refund(ours: dict[str, Any], fact: dict[str, Any], is_own: bool) -> None:
     report = reported(**({"name": "T1", "amount": 1000, "reference": OURS} | fact))
     known = identity.known_in(with_refunds(refund(**ours)))
     assert identity.is_own(known, PROVIDER, report) is is_own
@@ -536,7 +536,7 @@ def test_in_either_order_a_refused_automatic_refund_leaves_the_rest_to_another(f
     assert open_ones == [("late", 7000)]
 
 
-def test_where_the_capture_is_not_told_it_is_one_that_pays_nothing_and_has_enough_left() -> None:
+def test_a_refund_without_a_capture_id_is_of_one_that_pays_nothing_and_has_enough_left() -> None:
     rows = [capture(number, 1000, allocation) for number, allocation in ((1, PAYS_ORDER), (2, DUPLICATE))]
     both = [replace(row, payment_id=payment_id(1)) for row in rows]
     seen = snapshot(*both)

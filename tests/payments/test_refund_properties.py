@@ -318,7 +318,7 @@ def check_people(seen: Snapshot) -> None:
 
 @MANY
 @given(st.integers(1, 10_000), captures, st.integers(0, 3000), st.lists(step, max_size=12))
-def test_whatever_happens_no_more_is_refunded_than_was_captured_and_the_books_are_right(
+def test_no_sequence_of_events_refunds_more_than_was_captured_and_the_ledger_balances(
     paid: int, others: list[tuple[int, str]], credit: int, steps: list[Step]
 ) -> None:
     history = History(start(paid, others, credit))

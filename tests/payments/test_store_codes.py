@@ -133,7 +133,7 @@ def test_without_a_page_that_shows_the_code_the_same_provider_goes_on_with_the_o
     assert hours(shop, order) == LONG
 
 
-def test_a_press_on_a_page_with_a_code_that_was_replaced_leads_to_the_new_payment(shop: Shop) -> None:
+def test_a_click_on_a_page_with_a_replaced_code_leads_to_the_new_payment(shop: Shop) -> None:
     order = coded(shop)
     code = shop.payment(order)
     first = instead(shop, order, "fakepay")
@@ -200,7 +200,7 @@ def test_a_later_code_holds_again_but_no_longer_than_one_code_from_the_placing_o
     assert hours(shop, order) == LONG - 5
 
 
-def test_a_code_that_ends_by_itself_or_with_its_order_moves_no_time_to_pay(shop: Shop) -> None:
+def test_a_code_that_expires_or_ends_with_its_order_does_not_change_the_time_to_pay(shop: Shop) -> None:
     order, cancelled = coded(shop), coded(shop)
     shop.acquirer.end(shop.payment(order).id, "CANCELLED", "customer")
     shop.deliver_webhook(shop.payment(order))
@@ -209,7 +209,7 @@ def test_a_code_that_ends_by_itself_or_with_its_order_moves_no_time_to_pay(shop:
     assert hours(shop, cancelled) == LONG
 
 
-def test_eight_presses_at_once_close_one_code_and_open_one_payment(shop: Shop, race: Race) -> None:
+def test_eight_concurrent_clicks_close_one_code_and_open_one_payment(shop: Shop, race: Race) -> None:
     order = coded(shop)
     code = shop.payment(order).id
 

@@ -73,7 +73,7 @@ def facts(state: str, payment_id: str) -> Facts:
 
 @pytest.mark.usefixtures("inside")
 @pytest.mark.parametrize("current", states.STATES)
-def test_every_report_about_every_state_gets_the_verdict_of_the_table(current: str) -> None:
+def test_every_report_about_every_state_gets_the_outcome_of_the_table(current: str) -> None:
     for reported in states.STATES:
         payment_id = a_payment(current)
         outcome = apply(PaymentUpdate(payment_id, facts(reported, payment_id), "webhook")).outcome
@@ -86,7 +86,7 @@ def test_every_report_about_every_state_gets_the_verdict_of_the_table(current: s
 
 @pytest.mark.usefixtures("inside")
 @pytest.mark.parametrize("current", [state for state in states.STATES if state != "CAPTURED"])
-def test_captured_without_a_capture_is_a_hint_and_moves_nothing(current: str) -> None:
+def test_captured_without_a_capture_is_a_hint_and_changes_nothing(current: str) -> None:
     payment_id = a_payment(current)
     assert apply(PaymentUpdate(payment_id, Facts("CAPTURED"), "webhook")).outcome == "hint"
     after = db.session.get_one(Payment, payment_id, populate_existing=True)
@@ -150,7 +150,7 @@ def tell(shop: Shop, payment_id: str, story: str) -> list[tuple[dict[str, str], 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), story=st.sampled_from(sorted(STORIES)))
-def test_webhooks_in_any_order_and_repeated_at_will_end_in_the_same_state(
+def test_webhooks_in_any_order_and_repeated_any_number_of_times_end_in_the_same_state(
     shop: Shop, story: str, data: st.DataObject
 ) -> None:
     """Case 20."""

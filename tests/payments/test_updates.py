@@ -20,7 +20,7 @@ from tests.fakes import Remote
 from tests.shop_fixtures import Race, Shop
 
 
-def test_a_signed_webhook_settles_the_order(shop: Shop) -> None:
+def test_a_signed_webhook_pays_the_order(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
@@ -73,7 +73,7 @@ def test_return_page_webhook_and_poll_at_the_same_instant_make_one_transition(sh
     assert len(published) == len(set(published)) == shop.count(OutboxRow), "each mail is requested once"
 
 
-def test_failure_heard_after_success_is_recorded_and_changes_nothing(shop: Shop) -> None:
+def test_a_failure_reported_after_a_capture_is_recorded_and_changes_nothing(shop: Shop) -> None:
     """Case 6."""
     order = shop.order()
     payment = shop.payment(order)
@@ -124,7 +124,7 @@ def _row_of(payment_id: str, order: Order) -> Payment:
 
 
 @pytest.mark.parametrize("state", ["AUTHORIZED", "OPEN", None])
-def test_only_captured_moves_the_order(shop: Shop, state: str | None) -> None:
+def test_only_a_capture_pays_the_order(shop: Shop, state: str | None) -> None:
     """Case 8."""
     order = shop.order()
     payment = shop.payment(order)
@@ -142,7 +142,7 @@ def test_an_authorised_payment_is_being_confirmed_and_offers_nothing_to_pay(shop
 
 
 @pytest.mark.parametrize("money", [Money(119999, "TWD"), Money(120001, "TWD"), Money(120000, "JPY"), Money(1, "TWD")])
-def test_wrong_money_never_pays_by_itself(shop: Shop, money: Money) -> None:
+def test_a_mismatch_never_pays_automatically(shop: Shop, money: Money) -> None:
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id, money=money)
@@ -166,7 +166,7 @@ def test_a_second_capture_is_booked_and_the_order_stays_paid_by_the_first(shop: 
     assert shop.order_status(order).key == "twice"
 
 
-def test_money_after_expiry_is_booked_as_late(shop: Shop) -> None:
+def test_a_capture_after_expiry_is_booked_as_late(shop: Shop) -> None:
     """Case 11, up to the recorded state."""
     order = shop.order()
     payment = shop.payment(order)
@@ -179,7 +179,7 @@ def test_money_after_expiry_is_booked_as_late(shop: Shop) -> None:
     assert shop.order_status(order).key == "late"
 
 
-def test_paid_in_time_and_seen_late_revives_the_order(shop: Shop) -> None:
+def test_a_capture_in_time_that_is_reported_late_revives_the_order(shop: Shop) -> None:
     """Case 12: the acquirer's own time decides."""
     order = shop.order()
     payment = shop.payment(order)
@@ -192,7 +192,7 @@ def test_paid_in_time_and_seen_late_revives_the_order(shop: Shop) -> None:
     assert shop.moves(order)[-2:] == ["EXPIRED", "PAID"]
 
 
-def test_paid_in_time_and_seen_late_is_only_late_when_the_stock_is_gone(shop: Shop) -> None:
+def test_a_capture_in_time_that_is_reported_late_is_late_when_the_stock_is_gone(shop: Shop) -> None:
     order = shop.order(("TEST-KETTLE", 10))
     payment = shop.payment(order)
     in_time = clock.now() + timedelta(minutes=5)
@@ -204,7 +204,7 @@ def test_paid_in_time_and_seen_late_is_only_late_when_the_stock_is_gone(shop: Sh
     assert shop.captures(order) == ["late"]
 
 
-def test_a_first_payment_failed_a_second_is_open_and_then_the_first_brings_money(shop: Shop) -> None:
+def test_a_failed_first_payment_that_is_captured_while_a_second_is_open_pays(shop: Shop) -> None:
     """Case 33."""
     order = shop.order()
     first = shop.payment(order)
@@ -221,7 +221,7 @@ def test_a_first_payment_failed_a_second_is_open_and_then_the_first_brings_money
     assert shop.payment(order).state == PaymentState.CANCELLED
 
 
-def test_a_notice_of_another_merchant_is_acknowledged_and_books_nothing(shop: Shop) -> None:
+def test_a_webhook_of_another_merchant_is_acknowledged_and_books_nothing(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)

@@ -90,7 +90,7 @@ def test_a_customer_sees_own_orders_and_ends_own_sign_ins_only(people: People, s
 
 
 @pytest.mark.usefixtures("database_url")
-def test_what_opens_something_has_at_least_128_random_bits() -> None:
+def test_every_access_token_has_at_least_128_random_bits() -> None:
     """Attack 8."""
     made = {ids.token() for _ in range(100)}
     assert len(made) == 100

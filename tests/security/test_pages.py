@@ -153,7 +153,7 @@ WATCH = "document.addEventListener('securitypolicyviolation', (e) => console.err
 
 
 @on_sqlite
-def test_in_a_browser_no_payload_opens_a_dialog_or_meets_the_policy(
+def test_in_a_browser_no_payload_opens_a_dialog_or_violates_the_content_security_policy(
     served: tuple[Flask, str], new_context: Callable[..., BrowserContext]
 ) -> None:
     """Attack 7: the live page, its stream and htmx's swaps included."""
@@ -219,13 +219,13 @@ def test_every_script_of_every_page_is_listed_with_the_reason_for_it(folder: str
     assert loaded == set(listed)
 
 
-def test_the_script_that_is_not_ours_is_the_one_that_was_published() -> None:
+def test_the_third_party_script_is_the_published_file() -> None:
     """Attack 17: a changed byte is detected."""
     assert "sha256-" + hashlib.sha256((ROOT / "static/vendor/htmx.js").read_bytes()).hexdigest()[:10] == HTMX_IS
 
 
 @on_sqlite
-def test_a_page_asks_for_its_scripts_by_the_mark_of_their_content_and_gets_exactly_that(app: Flask) -> None:
+def test_scripts_are_requested_by_their_content_hash_and_match_it(app: Flask) -> None:
     """Attack 17: page and script cannot come from two versions."""
     client = app.test_client()
     page = client.get("/checkout", follow_redirects=True).text + client.get("/").text

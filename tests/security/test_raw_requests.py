@@ -111,7 +111,7 @@ def _answers_to_unread(port: int) -> None:
 
 
 @on_sqlite
-def test_a_broken_body_that_nobody_reads_ends_the_connection_without_a_second_answer(
+def test_an_unread_broken_body_ends_the_connection_without_a_second_response(
     deployment: Deployment,  # noqa: F811
     acquirer: Callable[..., tuple[Process, int]],
 ) -> None:
@@ -139,7 +139,7 @@ def test_a_broken_chunked_body_is_400_on_every_route_of_the_acquirer(
     assert ask(port, "GET /healthz HTTP/1.1\nHost: localhost\nConnection: close")[0] == 200
 
 
-def test_a_name_that_is_not_the_acquirers_reaches_nothing_of_it(acquirer: Callable[..., tuple[Process, int]]) -> None:
+def test_a_foreign_host_name_reaches_nothing_of_the_acquirer(acquirer: Callable[..., tuple[Process, int]]) -> None:
     """DNS rebinding: a foreign page's name resolves to this machine; its browser sends matching Origin and Host."""
     _, port = acquirer()
     for path in ("/keys", "/payments", "/", "/static/acquirer.css", "/_sim/faults", "/kpay/v1/payments"):
@@ -163,7 +163,7 @@ FORGED += "\nX-Forwarded-Prefix: /evil\nX-Forwarded-Ssl: on\nX-Forwarded-Protoco
 
 
 @on_sqlite
-def test_without_a_proxy_nobody_sets_the_prefix_scheme_host_or_address_of_the_shop(
+def test_without_a_proxy_forwarded_headers_do_not_set_prefix_scheme_host_or_address(
     deployment: Deployment,  # noqa: F811
     acquirer: Callable[..., tuple[Process, int]],
 ) -> None:

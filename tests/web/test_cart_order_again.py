@@ -44,7 +44,7 @@ def test_order_again_pressed_twice_adds_once_and_on_a_page_opened_anew_once_more
     assert visitor.cart() == {KETTLE: 2}, "the cart was changed in between, so this is meant"
 
 
-def test_eight_presses_of_order_again_at_once_add_once(shop: Shop, race: Race) -> None:
+def test_eight_concurrent_clicks_on_order_again_add_once(shop: Shop, race: Race) -> None:
     cart_id = shop.cart((PEN, 1))
     results = race(lambda _: carts.add_again(cart_id, [(KETTLE, 2)], "id-of-one-form"))
     assert not [r for r in results if isinstance(r, Exception)], results

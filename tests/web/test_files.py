@@ -32,7 +32,7 @@ def test_htmx_says_which_version_it_is() -> None:
     assert "htmx 4.0.1" in (ROOT / "static" / "vendor" / "htmx.js").read_text()[:300]
 
 
-def test_the_range_is_worth_looking_at() -> None:
+def test_the_initial_catalogue_is_varied() -> None:
     products = CATALOGUE["product"]
     assert len(products) >= 24 and len(CATALOGUE["category"]) >= 4
     assert any(p["stock"] == 0 for p in products) and sum(0 < p["stock"] <= 3 for p in products) >= 3
