@@ -247,10 +247,10 @@ def _unexplained(order: OrderSnapshot) -> list[tuple[str, datetime, str]]:
 
 def _unpaid(order: OrderSnapshot, at: datetime, confirm: timedelta) -> Iterator[Finding]:
     """Rule A. Once per payment."""
-    said: dict[str, tuple[datetime, str]] = {}
+    reported: dict[str, tuple[datetime, str]] = {}
     for payment_id, received_at, source in sorted(_unexplained(order), key=lambda row: row[1]):
-        said.setdefault(payment_id, (received_at, source))
-    for payment_id, (received_at, source) in said.items():
+        reported.setdefault(payment_id, (received_at, source))
+    for payment_id, (received_at, source) in reported.items():
         if at >= received_at + confirm:
             payment = order.payment(payment_id)
             observed = {

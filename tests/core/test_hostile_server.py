@@ -26,12 +26,12 @@ SECONDS, SIZE = 1.0, 2**20
 MEGABYTES = 12 * 2**20
 """More than this no call may hold at once, whatever is sent."""
 _NEVER = threading.Event()
-"""The pace of slow servers: nobody sets it."""
+"""The pace of slow servers, which no test changes."""
 Speak = Callable[[socket.socket], None]
 
 
 class Server:
-    """Speaks raw bytes to each connection after its request was read; counts the requests."""
+    """Sends raw bytes to each connection after its request was read; counts the requests."""
 
     def __init__(self, speak: Speak) -> None:
         self._speak, self.requests = speak, 0

@@ -66,7 +66,7 @@ def back_up_and_restore(request: pytest.FixtureRequest, database_url: str, tmp_p
 
 @pytest.fixture
 def restored(shop: Shop, redis_url: str, back_up_and_restore: Callable[[], str]) -> Iterator[Flask]:
-    """A copy of a shop where the buyer has paid at the acquirer after the backup, and a refund and events are due."""
+    """A copy of a shop: the customer paid at the acquirer after the backup; a refund and events are due."""
     refunded, waiting = shop.paid_order(), shop.order()
     shop.staff("sam")
     shop.acquirer.misbehave("refund", "wait")

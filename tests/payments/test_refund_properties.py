@@ -281,7 +281,7 @@ def check(ledger: Ledger) -> None:
 
 
 def check_books(ledger: Ledger) -> None:
-    """Each fact is booked once, and the books contain exactly the refunds that are done and the open chargebacks."""
+    """Each fact is booked once, and the ledger contains exactly the refunds that are done and the open chargebacks."""
     keys = [one.key for one in ledger.postings]
     assert len(keys) == len(set(keys)), "booked twice"
     books, seen = balances(ledger.postings), ledger.seen

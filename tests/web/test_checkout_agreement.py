@@ -1,4 +1,4 @@
-"""Orders contain what the customer agreed to: buyer, items, price and browser."""
+"""Orders contain what the customer agreed to: contact, items, price and browser."""
 
 from __future__ import annotations
 

@@ -31,9 +31,9 @@ def refund(refund_id: str) -> Done | Pending | Rejected | NotFound | Unavailable
     if found is None or found.Refund.payment_id is None:
         db.session.rollback()
         return NotFound()
-    wish = RefundRequest(refund_id, found.Refund.money, found.capture_id, found.Refund.reason)
+    refund_request = RefundRequest(refund_id, found.Refund.money, found.capture_id, found.Refund.reason)
     loaded = requests.load(found.Refund.payment_id)
     provider = registry.get(loaded.provider) if loaded else None
     if loaded is None or provider is None:
         return _GONE
-    return circuit_breaker.call(provider, "query_refund", lambda: provider.query_refund(loaded.request, wish))
+    return circuit_breaker.call(provider, "query_refund", lambda: provider.query_refund(loaded.request, refund_request))

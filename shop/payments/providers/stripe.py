@@ -170,7 +170,7 @@ class Stripe(PaymentProvider):
                 "product_data": {"name": payment.description},
             },
         }
-        wish: dict[str, Any] = {
+        parameters: dict[str, Any] = {
             "mode": "payment",
             "client_reference_id": payment.id,
             "line_items": [item],
@@ -183,7 +183,7 @@ class Stripe(PaymentProvider):
         }
         try:
             options: Any = {"idempotency_key": payment.id}
-            opened = self._api.checkout.sessions.create(wish, options).to_dict()  # type: ignore[arg-type]
+            opened = self._api.checkout.sessions.create(parameters, options).to_dict()  # type: ignore[arg-type]
             action, expires_at = NextAction(ActionKind.REDIRECT, self.page(opened["url"])), moment(opened["expires_at"])
             keepable_time(expires_at, "when it expires")
             return Started(action, expires_at, {"id": their_id(opened["id"], "the id of a session")})
@@ -219,16 +219,16 @@ class Stripe(PaymentProvider):
         self, payment: PaymentRequest, refund: RefundRequest
     ) -> Done | Pending | Rejected | Unknown | Unavailable:
         """Refund one charge. Our ids are in the refund's metadata, by which queries and webhooks find it."""
-        wish: dict[str, Any] = {
+        parameters: dict[str, Any] = {
             "charge": refund.capture_id,
             "amount": refund.money.amount,
             "metadata": {REFUND: refund.id, PAYMENT: payment.id},
         }
         if refund.reason in _REFUND_REASONS:
-            wish["reason"] = refund.reason
+            parameters["reason"] = refund.reason
         try:
             options: Any = {"idempotency_key": refund.id}
-            made = self._api.refunds.create(wish, options).to_dict()  # type: ignore[arg-type]
+            made = self._api.refunds.create(parameters, options).to_dict()  # type: ignore[arg-type]
             return REFUND_ANSWERS[made["status"]]
         except stripe.StripeError as error:
             return _not_started(error)

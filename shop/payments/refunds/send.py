@@ -116,13 +116,13 @@ def _is_id_taken(refund: Refund) -> bool:
 
 def _call_provider(refund: Refund, lease: datetime) -> None:
     theirs = db.session.scalar(select(Capture.capture_id).where(Capture.id == refund.capture_id)) or ""
-    wish = RefundRequest(refund.id, refund.money, theirs, refund.reason)
+    refund_request = RefundRequest(refund.id, refund.money, theirs, refund.reason)
     refund_id, state = refund.id, refund.state
     loaded = requests.load(refund.payment_id) if refund.payment_id else None
     provider = registry.get(loaded.provider) if loaded else None
     if loaded is None or provider is None:
         return
-    answer = _ask(provider, loaded.request, wish, state)
+    answer = _ask(provider, loaded.request, refund_request, state)
     if isinstance(answer, NotFound | Unavailable):
         _retry_later(refund_id, answer, lease)
     else:
@@ -130,15 +130,17 @@ def _call_provider(refund: Refund, lease: datetime) -> None:
         apply.result(refund_id, _STATE_OF[type(answer)], _POLL, code=code)
 
 
-def _ask(provider: PaymentProvider, payment: PaymentRequest, wish: RefundRequest, state: str) -> _Answer:
+def _ask(provider: PaymentProvider, payment: PaymentRequest, refund_request: RefundRequest, state: str) -> _Answer:
     """Send a refund that was never sent; query any other, and send it again under the same id when the acquirer does
     not have it.
     """
     if state != RefundState.REQUESTED:
-        answer: _Answer = circuit_breaker.call(provider, "query_refund", lambda: provider.query_refund(payment, wish))
+        answer: _Answer = circuit_breaker.call(
+            provider, "query_refund", lambda: provider.query_refund(payment, refund_request)
+        )
         if not (isinstance(answer, NotFound) and state == RefundState.UNKNOWN):
             return answer
-    return circuit_breaker.call(provider, "refund", lambda: provider.refund(payment, wish))
+    return circuit_breaker.call(provider, "refund", lambda: provider.refund(payment, refund_request))
 
 
 @transactional

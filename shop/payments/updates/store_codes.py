@@ -40,8 +40,8 @@ def extended(
 
 
 def shortened(order: OrderSeen, payment: PaymentSeen, now: datetime, pay_within: timedelta) -> datetime | None:
-    """Return the earlier `pay_by` when the acquirer has closed the code of `payment` because the customer wants another
-    method; None when it stays.
+    """Return the earlier `pay_by` when the acquirer has closed the code of `payment` because the customer has chosen
+    another method; None when it stays.
     """
     is_given_up = payment.shows_code and payment.cancel_requested_at is not None
     if not is_given_up or order.review_since or not _waits_for_money(order, now):
