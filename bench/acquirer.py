@@ -144,8 +144,8 @@ def measure(port: int, worker: int, count: int, got: Synchronized[int]) -> list[
     each(range(half), lambda one: call(port, "POST", f"/_sim/payments/B{one}/approve", SIM), HANDS)
     while got.value < half:
         time.sleep(0.002)
-    told = half / (time.monotonic() - began)
-    note(f"{half} payments are approved and told")
+    delivered = half / (time.monotonic() - began)
+    note(f"{half} payments are approved and their webhooks delivered")
     call(port, "PUT", "/_sim/faults", SIM, {"hook": {"delay": "PT10M"}})
     each(range(half, count), lambda one: call(port, "POST", f"/_sim/payments/B{one}/approve", SIM), HANDS)
     began = time.monotonic()
@@ -157,7 +157,7 @@ def measure(port: int, worker: int, count: int, got: Synchronized[int]) -> list[
         ("", "a second"),
         ("payments opened", opens),
         ("queries", queries),
-        ("payments approved, told and acknowledged", told),
+        ("payments approved, webhooks delivered and acknowledged", delivered),
         ("webhooks delivered in order while the clock is turned", turned),
         ("", "MB"),
         ("resident memory of the process, at first", before),

@@ -21,7 +21,7 @@ if engine.dialect.name == "sqlite":
 
 
 with engine.begin() as first:
-    first.execute(text("CREATE TABLE IF NOT EXISTS heard (id TEXT PRIMARY KEY, body TEXT NOT NULL)"))
+    first.execute(text("CREATE TABLE IF NOT EXISTS received (id TEXT PRIMARY KEY, body TEXT NOT NULL)"))
 
 
 @app.get("/readyz")
@@ -30,10 +30,10 @@ def ready() -> str:
 
 
 @app.post("/webhooks/kpay")
-def hear() -> str:
+def receive() -> str:
     raw = request.get_data()
     webhook.verify(raw, dict(request.headers))
     with engine.begin() as connection:
         values = {"id": request.headers["webhook-id"], "body": raw.decode()}
-        connection.execute(text("INSERT INTO heard (id, body) VALUES (:id, :body)"), values)
+        connection.execute(text("INSERT INTO received (id, body) VALUES (:id, :body)"), values)
     return "ok"

@@ -85,10 +85,10 @@ class Wrong(Exception):
 def cases() -> list[Case]:
     """All recorded cases."""
     found = []
-    for name, told in json.loads(RECORDED.read_text()).items():
-        found += [Case(name, what, one) for what, one in told["operations"].items()]
-        found += [Case(name, "webhook", one) for one in told["webhooks"]]
-        found.append(Case(name, "settlement", told["file"]))
+    for name, recorded in json.loads(RECORDED.read_text()).items():
+        found += [Case(name, what, one) for what, one in recorded["operations"].items()]
+        found += [Case(name, "webhook", one) for one in recorded["webhooks"]]
+        found.append(Case(name, "settlement", recorded["file"]))
     return found
 
 
@@ -108,12 +108,12 @@ class World:
     def _answer(self, request: httpx.Request) -> httpx.Response:
         if not str(request.url).startswith("http://acquirer.example/"):
             raise Wrong(f"a call to {request.url}")
-        told = next(self.answers, None)
-        if told is None:
+        answer = next(self.answers, None)
+        if answer is None:
             raise Wrong("calls without end")
-        if isinstance(told, httpx.TransportError):
-            raise told
-        return told.as_response()
+        if isinstance(answer, httpx.TransportError):
+            raise answer
+        return answer.as_response()
 
 
 def run(count: int, seed: int, only: int | None = None, progress: Callable[[int], None] = lambda _: None) -> Result:
@@ -175,22 +175,22 @@ def _do(provider: PaymentProvider, operation: str, asked: Mapping[str, Any]) -> 
         return provider.settlement_file(at.date())
     if operation in ("query", "cancel"):
         return getattr(provider, operation)(payment)
-    told = asked["refund"]
-    refund = RefundRequest(told["id"], Money(told["amount"], asked["currency"]), told["capture"], "broken")
-    return getattr(provider, operation)(payment, refund)
+    refund = asked["refund"]
+    money = Money(refund["amount"], asked["currency"])
+    return getattr(provider, operation)(payment, RefundRequest(refund["id"], money, refund["capture"], "broken"))
 
 
 def _sequence(
     provider: PaymentProvider, recorded: list[Any], chance: Random, untouched: bool
 ) -> Iterator[mutations.Response | httpx.TransportError]:
     """The recorded responses with one of them mutated, then the last one repeated: a paged list may never end."""
-    told = [mutations.Response(status, headers, body.encode()) for status, headers, body in recorded]
-    if not told:
+    answers = [mutations.Response(status, headers, body.encode()) for status, headers, body in recorded]
+    if not answers:
         return
-    at = chance.randrange(len(told))
+    at = chance.randrange(len(answers))
     for number in range(MOST_CALLS):
-        one = told[min(number, len(told) - 1)]
-        if untouched or (number < len(told) and number != at):
+        one = answers[min(number, len(answers) - 1)]
+        if untouched or (number < len(answers) and number != at):
             yield one
             continue
         changed = mutations.answer(chance, one)
@@ -202,11 +202,11 @@ def _sequence(
 def _sealed(body: bytes) -> bytes:
     """The form with a valid CheckMacValue, as a hostile acquirer could write it; anything but a form is unchanged."""
     try:
-        told = dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict"))
+        fields = dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict"))
     except ValueError:
         return body
-    told["CheckMacValue"] = check_mac(told, SECRETS["TPAY_HASH_KEY"], SECRETS["TPAY_HASH_IV"])
-    return urlencode(told).encode()
+    fields["CheckMacValue"] = check_mac(fields, SECRETS["TPAY_HASH_KEY"], SECRETS["TPAY_HASH_IV"])
+    return urlencode(fields).encode()
 
 
 # --- webhooks and files ----------------------------------------------------------------------------------------------

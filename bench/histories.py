@@ -35,20 +35,20 @@ KEPT = Path("var/histories")
 def main() -> None:
     arguments = _arguments()
     began = time.monotonic()
-    told: multiprocessing.Queue[tuple[str, Any]] = multiprocessing.get_context("spawn").Queue()
+    results: multiprocessing.Queue[tuple[str, Any]] = multiprocessing.get_context("spawn").Queue()
     share = -(-arguments.examples // arguments.processes)
     workers = [
         multiprocessing.get_context("spawn").Process(
-            target=_share, args=(told, share, arguments.steps, str(arguments.keep), arguments.seed + number)
+            target=_share, args=(results, share, arguments.steps, str(arguments.keep), arguments.seed + number)
         )
         for number in range(arguments.processes)
     ]
     for worker in workers:
         worker.start()
     finished, found = 0, list[str]()
-    while any(worker.is_alive() for worker in workers) or not told.empty():
+    while any(worker.is_alive() for worker in workers) or not results.empty():
         try:
-            kind, value = told.get(timeout=1)
+            kind, value = results.get(timeout=1)
         except Empty:
             continue
         if kind == "finished":
@@ -84,7 +84,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _share(told: Any, examples: int, steps: int, keep: str, seed: int) -> None:
+def _share(results: Any, examples: int, steps: int, keep: str, seed: int) -> None:
     """Run histories in this process. After a failure the next batch continues without that history."""
     kept: DirectoryBasedExampleDatabase | None = DirectoryBasedExampleDatabase(keep)
     failed = False
@@ -95,9 +95,9 @@ def _share(told: Any, examples: int, steps: int, keep: str, seed: int) -> None:
                     lent, min(BATCH, examples - first), steps=steps, seed=seed * 1_000_003 + number, database=kept
                 )
             except Exception:  # noqa: BLE001 - any failure is reported; the others continue
-                told.put(("failure", traceback.format_exc()))
+                results.put(("failure", traceback.format_exc()))
                 failed, kept = True, None
-            told.put(("finished", count.pop()))
+            results.put(("finished", count.pop()))
             count.append(0)
     sys.exit(1 if failed else 0)
 

@@ -86,7 +86,7 @@ class Scale:
             self.shop.turn(minutes=31)
         else:
             self.shop.acquirer.capture(payment.id)
-            self.shop.hear(payment)
+            self.shop.deliver_webhook(payment)
         if name == "refunded":
             capture = db.session.scalars(db.select(Capture).where(Capture.payment_id == payment.id)).one()
             refunds.request(capture.id, Money(capture.amount, capture.currency), reason="", by=self.shop.sam)
@@ -115,9 +115,9 @@ class Scale:
             payments = [self.shop.payment(order) for order in orders]
             for payment in payments:
                 self.shop.acquirer.capture(payment.id)
-            told = [self.shop.acquirer.webhook(payment.id, f"event-{payment.id}") for payment in payments]
+            webhooks = [self.shop.acquirer.webhook(payment.id, f"event-{payment.id}") for payment in payments]
             tokens = [order.token for order in orders[:5]]
-        for headers, body in told:
+        for headers, body in webhooks:
             with self.measured("settle by a webhook"):
                 assert client.post("/webhooks/fakepay", headers=headers, data=body).status_code == 200
         with self.app.app_context():

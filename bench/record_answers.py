@@ -25,7 +25,7 @@ from shop.core.money import Money
 from shop.payments.providers import registry
 from shop.payments.providers.interface import Found, PaymentProvider, PaymentRequest, RefundRequest, Started
 from tests.parts.waiting import until
-from tests.real_acquirer_fixtures import QUIET, Ear, RealAcquirer, listening
+from tests.real_acquirer_fixtures import QUIET, RealAcquirer, WebhookReceiver, listening
 
 WHERE = Path(__file__).parent / "provider_answers.json"
 PAGES = "https://pay.example"
@@ -36,8 +36,8 @@ _KEPT_HEADERS = ("content-type", "retry-after")
 class Recorder:
     """An adapter that talks to the mock acquirer, and the responses to each operation."""
 
-    def __init__(self, name: str, acquirer: RealAcquirer, ear: Ear) -> None:
-        self.acquirer, self.ear, self._told = acquirer, ear, list[list[Any]]()
+    def __init__(self, name: str, acquirer: RealAcquirer, receiver: WebhookReceiver) -> None:
+        self.acquirer, self.receiver, self._answers = acquirer, receiver, list[list[Any]]()
         self.operations: dict[str, dict[str, Any]] = {}
         adapter = registry.classes()[name]
         where = {"ACQUIRER_URL": acquirer.url, "ACQUIRER_PUBLIC_URL": acquirer.url, "SETTLED_ENV": "development"}
@@ -49,21 +49,21 @@ class Recorder:
     def _keep(self, answer: httpx.Response) -> None:
         answer.read()
         headers = {name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers}
-        self._told.append([answer.status_code, headers, self._named(answer.text)])
+        self._answers.append([answer.status_code, headers, self._named(answer.text)])
 
     def _named(self, text: str) -> str:
         return text.replace(self.acquirer.url, PAGES)
 
     def note(self, name: str, do: Callable[[], Any], payment: PaymentRequest, refund: RefundRequest | None) -> Any:
         """Perform the operation; record request, responses and outcome."""
-        self._told.clear()
+        self._answers.clear()
         found = do()
         asked: dict[str, Any] = {"id": payment.id, "amount": self.money.amount, "currency": self.money.currency}
         asked["provider_data"] = dict(payment.provider_data)
         if refund:
             asked["refund"] = {"id": refund.id, "amount": refund.money.amount, "capture": refund.capture_id}
-        told = {"asked": asked, "answers": list(self._told), "means": type(found).__name__}
-        self.operations[name] = told
+        entry = {"asked": asked, "answers": list(self._answers), "means": type(found).__name__}
+        self.operations[name] = entry
         return found
 
     def fresh(self) -> PaymentRequest:
@@ -71,7 +71,7 @@ class Recorder:
         return PaymentRequest(ids.payment_id(), self.money, "Settled order 1", "en", at + timedelta(minutes=30), {}, at)
 
     def start(self, payment: PaymentRequest) -> Started:
-        started = self.provider.start(payment, "http://shop.example/return", f"{self.ear.url}/webhooks")
+        started = self.provider.start(payment, "http://shop.example/return", f"{self.receiver.url}/webhooks")
         assert isinstance(started, Started), started  # noqa: S101
         if started.action.kind == "form_post":
             httpx.post(started.action.url, data=dict(started.action.fields), trust_env=False)
@@ -143,11 +143,11 @@ def main() -> None:
         app = mock_acquirer.create_app(QUIET | {"ACQUIRER_DATABASE_URL": f"sqlite:///{folder}/acquirer.db"})
         with app.app_context():
             upgrade()
-        ear = stack.enter_context(listening())
-        hooks = f"{ear.url}/webhooks"
+        receiver = stack.enter_context(listening())
+        hooks = f"{receiver.url}/webhooks"
         acquirer = RealAcquirer(
             folder / "acquirer.db",
-            ACQUIRER_WEBHOOK_TARGETS=ear.url,
+            ACQUIRER_WEBHOOK_TARGETS=receiver.url,
             ACQUIRER_STRIPE_WEBHOOK_URL=hooks,
             ACQUIRER_PAYPAY_WEBHOOK_URL=hooks,
             ACQUIRER_PAYPAY_QUERIES_PER_SECOND="0",
@@ -155,14 +155,14 @@ def main() -> None:
         )
         stack.callback(acquirer.close)
         for name in registry.classes():
-            ear.heard.clear()
-            recorder = Recorder(name, acquirer, ear)
+            receiver.received.clear()
+            recorder = Recorder(name, acquirer, receiver)
             recorder.record()
-            until(lambda: ear.heard, what="a webhook")
+            until(lambda: receiver.received, what="a webhook")
             acquirer.advance("PT1S")
-            told = [recorder._named(body.decode()) for _, body in ear.heard]
+            webhooks = [recorder._named(body.decode()) for _, body in receiver.received]
             file = base64.b64encode(recorder.file()).decode()
-            recorded[name] = {"operations": recorder.operations, "webhooks": told, "file": file}
+            recorded[name] = {"operations": recorder.operations, "webhooks": webhooks, "file": file}
     WHERE.write_text(json.dumps(recorded, indent=1, ensure_ascii=False) + "\n")
     print(f"{WHERE.name}: " + ", ".join(f"{name} {len(one['operations'])}" for name, one in recorded.items()))
 

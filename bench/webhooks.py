@@ -52,12 +52,12 @@ def events(demo: Demo, count: int) -> list[bytes]:
     )
     at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
-    def told(payment: str) -> bytes:
+    def webhook(payment: str) -> bytes:
         facts = client.get(f"/{payment}").raise_for_status().json()
         kind = {"id": f"evt_{payment}", "type": "payment.captured", "created_at": at, "merchant": "demo"}
         return json.dumps({**kind, "data": {"payment": facts}}).encode()
 
-    return each(payments, told)
+    return each(payments, webhook)
 
 
 def signed(address: str, body: bytes) -> bytes:

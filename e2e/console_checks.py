@@ -22,7 +22,7 @@ class Watch:
     def __init__(self, context: BrowserContext) -> None:
         self.complaints: list[str] = []
         self._expected: list[re.Pattern[str]] = []
-        context.on("console", self._heard)
+        context.on("console", self._record)
         context.on("weberror", self._broke)
 
     def expect_status(self, status: int) -> None:
@@ -35,10 +35,10 @@ class Watch:
 
     def silent(self) -> None:
         """Raise AssertionError with unexpected messages."""
-        heard = [text for text in self.complaints if not any(known.search(text) for known in self._expected)]
-        assert not heard, "\n".join(heard)
+        messages = [text for text in self.complaints if not any(known.search(text) for known in self._expected)]
+        assert not messages, "\n".join(messages)
 
-    def _heard(self, message: ConsoleMessage) -> None:
+    def _record(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning", "assert"):
             self.complaints.append(f"{message.type} on {message.location['url']}: {message.text}")
 

@@ -139,7 +139,7 @@ def _settings(folder: Path, port: int, acquirer_port: int) -> Mapping[str, str]:
         "ACQUIRER_PAYPAY_WEBHOOK_URL": f"{shop}/webhooks/paypay",
         "ACQUIRER_STRIPE_WEBHOOK_URL": f"{shop}/webhooks/stripe",
         "SHOP_CLOCK_URL": f"{shop}/dev/clock",
-        # Clients without a browser send their own address, so that many buyers are not limited as one.
+        # Clients without a browser send their own address, so that many customers are not limited as one.
         "PROXY_HOPS": "1",
         "PYTHONDONTWRITEBYTECODE": "",
     }

@@ -13,7 +13,7 @@ from e2e.pages import CHALLENGE_CARD, DECLINED_CARD, OrderPage
 from tests.parts.waiting import until
 
 
-def test_the_order_page_turns_to_paid_while_the_buyer_pays_in_another_tab(visitor: Visitor) -> None:
+def test_the_order_page_turns_to_paid_while_the_customer_pays_in_another_tab(visitor: Visitor) -> None:
     shop = visitor.shop().visit()
     shop.choose("Six Cedar Pencils")
     shop.add_to_cart(2)
@@ -38,7 +38,7 @@ def test_paying_in_the_same_tab_comes_back_to_the_order(visitor: Visitor) -> Non
     order.is_called("Payment received")
 
 
-def test_the_bank_asks_who_it_is_and_the_payment_goes_through(visitor: Visitor, buyer: Buyer) -> None:
+def test_the_3d_secure_challenge_is_passed_and_the_payment_is_captured(visitor: Visitor, buyer: Buyer) -> None:
     order = visitor.order(buyer.order().url)
     card = order.opens_payment()
     card.pay(CHALLENGE_CARD)

@@ -18,12 +18,12 @@ from e2e.pages import OrderPage
 from tests.parts.waiting import until
 
 RECORD = """() => {
-  window.heard = [];
-  window.said = [];
+  window.received = [];
+  window.announced = [];
   document.getElementById("stream").addEventListener("htmx:sse:after:message", (event) => {
-    if (event.detail.message.id && !event.detail.message.event) window.heard.push(Number(event.detail.message.id));
+    if (event.detail.message.id && !event.detail.message.event) window.received.push(Number(event.detail.message.id));
   });
-  new MutationObserver(() => window.said.push(document.getElementById("live").textContent.trim()))
+  new MutationObserver(() => window.announced.push(document.getElementById("live").textContent.trim()))
     .observe(document.getElementById("live"), { childList: true, characterData: true, subtree: true });
 }"""
 
@@ -80,16 +80,16 @@ def test_a_stream_that_is_cut_catches_up_and_shows_no_event_twice(
     demo.stop("web")
     demo.start_again("web")
     acquirer.act(payment, "decline", code="insufficient_funds")
-    until(lambda: "was declined" in buyer.page(f"/orders/{placed.token}"), what="the shop to hear of the decline")
+    until(lambda: "was declined" in buyer.page(f"/orders/{placed.token}"), what="the page to show the decline")
     acquirer.approve(payment)
-    until(lambda: "Payment received" in buyer.page(f"/orders/{placed.token}"), what="the shop to hear of the money")
+    until(lambda: "Payment received" in buyer.page(f"/orders/{placed.token}"), what="the page to show the capture")
     expect(order.heading).to_have_text("Finish paying in the other tab")
     order.page.unroute(re.compile("/events|/status"), cut)
     order.is_called("Payment received", within=20)
     newest = int(order.page.locator("#order-status").get_attribute("data-seq") or 0)
-    assert order.page.evaluate("heard") == list(range(began + 1, newest + 1))
-    said = [text.partition(".")[0] for text in order.page.evaluate("said")]
-    assert said == ["Finish paying in the other tab", "Payment received"]
+    assert order.page.evaluate("received") == list(range(began + 1, newest + 1))
+    announced = [text.partition(".")[0] for text in order.page.evaluate("announced")]
+    assert announced == ["Finish paying in the other tab", "Payment received"]
     assert any(position.isdigit() and int(position) > began for position in positions)
 
 
@@ -113,9 +113,7 @@ def test_the_shop_is_killed_and_comes_back_and_the_open_page_reconnects(
     order.is_called("Payment received", within=20)
 
 
-def test_a_stream_that_is_lost_for_ten_seconds_is_said_and_taken_back_when_it_is_here_again(
-    visitor: Visitor, buyer: Buyer
-) -> None:
+def test_a_stream_lost_for_ten_seconds_shows_a_message_until_it_is_back(visitor: Visitor, buyer: Buyer) -> None:
     visitor.watch.expect_outage()
     page = visitor.tab()
     page.clock.install()
@@ -132,7 +130,7 @@ def test_a_stream_that_is_lost_for_ten_seconds_is_said_and_taken_back_when_it_is
     expect(lost).to_be_hidden()
 
 
-def test_redis_stops_while_a_page_is_open_and_the_page_still_turns(
+def test_redis_stops_while_a_page_is_open_and_the_page_is_still_updated(
     visitor: Visitor, demo: Demo, buyer: Buyer, acquirer: Control
 ) -> None:
     first, second = buyer.order(), buyer.order()
@@ -156,7 +154,7 @@ def test_redis_stops_while_a_page_is_open_and_the_page_still_turns(
     shop.visit("/account").is_called("Hello, Ada")
 
 
-def test_a_refresh_that_took_longer_than_the_stream_does_not_turn_the_page_back(
+def test_a_refresh_slower_than_the_stream_does_not_show_an_older_state(
     visitor: Visitor, buyer: Buyer, acquirer: Control
 ) -> None:
     placed = buyer.order()
@@ -230,7 +228,7 @@ def test_a_quantity_is_changed_in_place_and_what_was_removed_comes_back(visitor:
     expect(shop.page.get_by_label("Quantity of Olive Soap")).to_have_value("3")
 
 
-def test_the_stream_ends_when_all_is_final_and_comes_back_for_late_money(
+def test_the_stream_ends_when_the_order_is_final_and_reconnects_for_a_late_capture(
     visitor: Visitor, buyer: Buyer, acquirer: Control
 ) -> None:
     placed = buyer.order()

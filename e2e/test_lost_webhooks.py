@@ -16,7 +16,7 @@ from e2e.pages import NO_WEBHOOK_CARD, OrderPage
 from tests.parts.waiting import until
 
 
-def test_a_lost_webhook_is_healed_by_asking(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
+def test_polling_recovers_a_lost_webhook(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
     order = visitor.order(buyer.order().url)
     card = order.opens_payment()
     card.arm("Lost webhook")
@@ -26,7 +26,7 @@ def test_a_lost_webhook_is_healed_by_asking(visitor: Visitor, buyer: Buyer, acqu
     assert "hook.drop" in {use["fault"] for use in acquirer.payment(card.payment)["faults_used"]}
 
 
-def test_a_card_that_never_sends_a_webhook_pays_when_the_buyer_returns(visitor: Visitor, buyer: Buyer) -> None:
+def test_a_card_without_webhooks_pays_when_the_customer_returns(visitor: Visitor, buyer: Buyer) -> None:
     order = visitor.order(buyer.order().url)
     order.pay_here().pay(NO_WEBHOOK_CARD)
     order.is_called("Payment received")
@@ -48,7 +48,7 @@ def test_a_webhook_that_comes_twice_or_out_of_order_pays_once(
     assert len(acquirer.payment(payment)["captures"]) == 1
 
 
-def test_a_webhook_that_comes_late_changes_nothing_any_more(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
+def test_a_late_webhook_changes_nothing(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
     order = visitor.order(buyer.order().url)
     card = order.opens_payment()
     card.arm("Delayed by 30 s")
@@ -78,7 +78,7 @@ def test_forged_webhooks_change_nothing(visitor: Visitor, buyer: Buyer, acquirer
     assert forged.status_code == 401
     acquirer.turn("PT1M")
     order.is_called("Payment received")
-    assert set(acquirer.answers(payment)) == {401}, "the shop was told by nobody, it has asked"
+    assert set(acquirer.answers(payment)) == {401}, "every webhook was refused, so the shop polled"
     why = visitor.demo.flask("orders", "show", placed.number).stdout
     assert "answer" in why and "webhook" not in why, why
 
@@ -97,7 +97,7 @@ def test_a_wrong_amount_is_reviewed_and_never_pays_automatically(
     order.is_called("We are checking your payment")
 
 
-def test_a_second_capture_of_one_payment_is_said_and_never_lost(visitor: Visitor, buyer: Buyer) -> None:
+def test_a_second_capture_of_one_payment_is_shown(visitor: Visitor, buyer: Buyer) -> None:
     order = visitor.order(buyer.order().url)
     card = order.opens_payment()
     card.arm("Charged twice")
@@ -105,9 +105,7 @@ def test_a_second_capture_of_one_payment_is_said_and_never_lost(visitor: Visitor
     order.is_called("We received two payments")
 
 
-def test_money_that_comes_after_the_time_to_pay_is_said_and_never_lost(
-    visitor: Visitor, buyer: Buyer, acquirer: Control
-) -> None:
+def test_a_capture_after_the_time_to_pay_is_shown(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
     order = visitor.order(buyer.order().url)
     card = order.opens_payment()
     card.arm("Pays after expiry")
@@ -120,7 +118,7 @@ def test_money_that_comes_after_the_time_to_pay_is_said_and_never_lost(
     order.is_called("We received your payment late")
 
 
-def test_the_last_one_is_held_for_the_buyer_who_is_typing_and_free_when_time_runs_out(
+def test_the_last_unit_is_reserved_for_the_customer_who_is_paying_and_released_when_time_runs_out(
     visitor: Visitor, new_visitor: Callable[..., Visitor], acquirer: Control
 ) -> None:
     order = visitor.shop().buy("blue-kettle")

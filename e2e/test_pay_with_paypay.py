@@ -61,7 +61,7 @@ def test_a_code_on_the_order_page_is_scanned_and_the_page_turns_to_paid(visitor:
     OrderPage(wallet.page).is_called("Payment received")
 
 
-def test_money_is_found_without_any_webhook(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
+def test_a_capture_is_found_without_any_webhook(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
     order = visitor.order(in_yen(buyer).url)
     acquirer.faults(hook={"drop": 1000})
     wallet = scan(order)
@@ -69,7 +69,7 @@ def test_money_is_found_without_any_webhook(visitor: Visitor, buyer: Buyer, acqu
     order.is_called("Payment received", within=20)
 
 
-def test_giving_up_in_the_wallet_keeps_the_order_and_a_new_code_pays(visitor: Visitor, buyer: Buyer) -> None:
+def test_cancelling_in_the_wallet_keeps_the_order_and_a_new_code_pays(visitor: Visitor, buyer: Buyer) -> None:
     order = visitor.order(in_yen(buyer).url)
     scan(order).cancel()
     order.is_called("You cancelled the payment")
@@ -79,7 +79,7 @@ def test_giving_up_in_the_wallet_keeps_the_order_and_a_new_code_pays(visitor: Vi
     order.is_called("Payment received")
 
 
-def test_a_code_that_ran_out_is_replaced(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
+def test_an_expired_code_is_replaced(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
     order = visitor.order(in_yen(buyer).url)
     order.is_called("Pay to complete your order")
     acquirer.turn("PT5M10S")

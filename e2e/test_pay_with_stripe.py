@@ -37,7 +37,7 @@ def test_a_declined_card_is_shown_at_once_and_another_one_pays(visitor: Visitor,
     order.is_called("Payment received")
 
 
-def test_giving_up_on_the_payment_page_keeps_the_order(visitor: Visitor, buyer: Buyer) -> None:
+def test_cancelling_on_the_payment_page_of_stripe_keeps_the_order(visitor: Visitor, buyer: Buyer) -> None:
     order = visitor.order(buyer.order(method="stripe").url)
     order.opens_payment().cancel()
     order.is_called("You cancelled the payment")
@@ -54,7 +54,7 @@ def test_cancelling_the_order_expires_the_session(visitor: Visitor, buyer: Buyer
     assert acquirer.payment(card.payment)["state"] == "voided"
 
 
-def test_money_is_found_without_any_webhook(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
+def test_a_capture_is_found_without_any_webhook(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
     order = visitor.order(buyer.order(method="stripe").url)
     card = order.pay_here()
     acquirer.turn("PT5S")  # people are slower; Stripe is not polled about a payment twice in two seconds
@@ -63,7 +63,7 @@ def test_money_is_found_without_any_webhook(visitor: Visitor, buyer: Buyer, acqu
 
 
 @pytest.mark.parametrize("do", ["timeout_after_commit", "timeout_before_commit", "500", "429"])
-def test_an_opening_that_goes_wrong_ends_in_one_payment_that_pays(
+def test_a_failed_initiation_ends_in_one_payment_that_pays(
     visitor: Visitor, buyer: Buyer, acquirer: Control, do: str
 ) -> None:
     acquirer.faults(api=[{"op": "start", "do": do, "times": 1}])

@@ -52,7 +52,7 @@ def test_a_declined_card_and_then_a_good_one(visitor: Visitor, buyer: Buyer) -> 
     order.is_called("Payment received", within=40)
 
 
-def test_simulate_paid_is_not_money(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
+def test_simulate_paid_is_not_a_capture(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
     order = visitor.order(buyer.order(method="tpay").url)
     card = opens_cashier(order)
     card.open_fate()
@@ -139,7 +139,7 @@ def test_the_pages_of_a_store_code_are_sound(visitor: Visitor, buyer: Buyer, acq
     is_sound(order.page)
 
 
-def test_the_cashier_says_on_a_sound_page_what_it_does_not_take(visitor: Visitor, buyer: Buyer) -> None:
+def test_the_payment_page_explains_a_refused_form(visitor: Visitor, buyer: Buyer) -> None:
     placed = buyer.order(method="tpay")
     form = buyer.post(f"/orders/{placed.token}/pay").text
     url = re.findall(r'id="post-on" method="post" action="([^"]+)"', form)[0]

@@ -37,7 +37,7 @@ def paid(order: OrderPage) -> OrderPage:
     return order
 
 
-def test_a_buyer_pays_a_part_with_store_credit_and_all_of_it_comes_back_to_the_account(
+def test_a_customer_pays_a_part_with_store_credit_and_all_of_it_is_refunded_to_the_account(
     visitor: Visitor, demo: Demo
 ) -> None:
     shop = rich(visitor, "credit@example.com", "500")
@@ -92,7 +92,7 @@ def test_a_refund_that_takes_days_says_so_until_it_is_done(visitor: Visitor, dem
     order.is_called("Refunded")
 
 
-def test_a_wrong_amount_is_looked_at_and_accepted_and_the_page_follows(
+def test_a_mismatch_is_reviewed_and_accepted_and_the_page_follows(
     visitor: Visitor, demo: Demo, acquirer: Control
 ) -> None:
     order = visitor.shop().buy("oak-bread-board")
@@ -106,7 +106,7 @@ def test_a_wrong_amount_is_looked_at_and_accepted_and_the_page_follows(
     expect(order.page.get_by_text("NT$979.00 TWD")).to_be_visible()
 
 
-def test_a_wrong_amount_goes_back_and_the_buyer_pays_again(visitor: Visitor, demo: Demo, acquirer: Control) -> None:
+def test_a_mismatch_is_refunded_and_the_customer_pays_again(visitor: Visitor, demo: Demo, acquirer: Control) -> None:
     order = visitor.shop().buy("oak-bread-board")
     card = order.opens_payment()
     acquirer.faults_of(card.payment, pay={"amount_delta": 100})

@@ -12,7 +12,7 @@ from e2e.control import Control
 from e2e.pages import DECLINED_CARD, CardPage, OrderPage
 
 
-def test_the_page_that_the_buyer_returns_to_never_decides_and_refuses_a_second_attempt(
+def test_the_return_page_never_decides_and_refuses_a_second_attempt(
     visitor: Visitor, buyer: Buyer, acquirer: Control
 ) -> None:
     placed = buyer.order()
@@ -76,7 +76,7 @@ def test_a_double_click_on_the_order_button_places_one_order(visitor: Visitor) -
     expect(shop.page.get_by_role("table").get_by_role("row")).to_have_count(2)  # the table's head, and one order
 
 
-def test_the_buyer_closes_every_tab_after_approving_and_the_order_is_paid(
+def test_the_customer_closes_every_tab_after_approving_and_the_order_is_paid(
     visitor: Visitor, buyer: Buyer, acquirer: Control
 ) -> None:
     placed = buyer.order()
@@ -123,7 +123,7 @@ def test_the_back_button_after_a_decline_finds_a_way_to_try_again(visitor: Visit
     order.is_called("Payment received")
 
 
-def test_another_payment_is_opened_only_after_the_first_was_closed_there(
+def test_another_payment_is_initiated_only_after_the_first_was_closed_there(
     visitor: Visitor, buyer: Buyer, acquirer: Control
 ) -> None:
     order = visitor.order(buyer.order().url)
@@ -140,7 +140,7 @@ def test_another_payment_is_opened_only_after_the_first_was_closed_there(
     order.is_called("Payment received")
 
 
-def test_another_way_to_pay_opens_only_after_the_declined_one_was_closed_there(
+def test_another_method_is_initiated_only_after_the_declined_one_was_closed_there(
     visitor: Visitor, buyer: Buyer, acquirer: Control
 ) -> None:
     order = visitor.order(buyer.order().url)
@@ -155,7 +155,7 @@ def test_another_way_to_pay_opens_only_after_the_declined_one_was_closed_there(
     order.is_called("Payment received")
 
 
-def test_another_way_to_pay_opens_nothing_when_the_first_was_paid_meanwhile(
+def test_another_method_initiates_nothing_when_the_first_was_paid_meanwhile(
     visitor: Visitor, buyer: Buyer, acquirer: Control
 ) -> None:
     order = visitor.order(buyer.order().url)

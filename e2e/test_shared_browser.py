@@ -30,7 +30,7 @@ def remembering(
     browser.close()
 
 
-def test_back_after_signing_out_shows_nothing_of_the_person_who_left(demo: Demo, remembering: BrowserContext) -> None:
+def test_back_after_signing_out_shows_nothing_of_the_former_user(demo: Demo, remembering: BrowserContext) -> None:
     email = f"leaving{next(_numbers)}@example.com"
     shop = Shop(remembering.new_page(), demo.shop)
     shop.register(email)
@@ -45,7 +45,9 @@ def test_back_after_signing_out_shows_nothing_of_the_person_who_left(demo: Demo,
         assert email not in shop.page.content()
 
 
-def test_a_page_whose_htmx_was_blocked_turns_all_the_same(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
+def test_a_page_whose_htmx_was_blocked_is_updated_all_the_same(
+    visitor: Visitor, buyer: Buyer, acquirer: Control
+) -> None:
     page = visitor.tab()
     page.route("**/vendor/htmx.js*", lambda route: route.fulfill(status=200, content_type="text/javascript", body=""))
     page.goto(buyer.order().url)

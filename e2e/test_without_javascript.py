@@ -11,7 +11,7 @@ from e2e.conftest import Visitor
 from e2e.control import Control
 
 
-def test_somebody_without_javascript_buys_something(new_visitor: Callable[..., Visitor]) -> None:
+def test_a_customer_buys_without_javascript(new_visitor: Callable[..., Visitor]) -> None:
     shop = new_visitor(java_script_enabled=False).shop().visit()
     shop.search("pencils")
     shop.page.get_by_role("button", name="Search").click()
@@ -30,7 +30,7 @@ def test_somebody_without_javascript_buys_something(new_visitor: Callable[..., V
     order.is_called("Payment received", within=15)
 
 
-def test_a_form_that_is_not_right_yet_keeps_what_was_typed(new_visitor: Callable[..., Visitor]) -> None:
+def test_a_refused_form_keeps_what_was_typed(new_visitor: Callable[..., Visitor]) -> None:
     visitor = new_visitor(java_script_enabled=False)
     visitor.watch.expect_status(422)
     shop = visitor.shop().visit("/products/olive-soap")

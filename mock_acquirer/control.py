@@ -25,13 +25,13 @@ from mock_acquirer import (
     signing,
     timeline,
 )
-from mock_acquirer.checks import nearest
 from mock_acquirer.db import release
 from mock_acquirer.errors import Refused, conflict, invalid, not_found
 from mock_acquirer.expectations import Expectation
 from mock_acquirer.models import DEFAULT_RUN, Delivery, Payment
 from mock_acquirer.shop_clock import ShopClock
 from mock_acquirer.times import parse_duration, parse_moment, rfc3339
+from mock_acquirer.validation import nearest
 
 bp = Blueprint("control", __name__, url_prefix="/_sim")
 

@@ -44,5 +44,5 @@ def of_payment(payment: Payment) -> list[tuple[str, str]]:
         commands.append(("The merchant's query", f'curl {where} -H "Authorization: Bearer {_key(setting)}{run}"'))
     token = _key("ACQUIRER_CONTROL_TOKEN")
     chosen = "" if payment.run == DEFAULT_RUN else f" -H 'X-Sim-Run: {payment.run}'"
-    told = f'curl {base}/_sim/payments/{payment.id} -H "Authorization: Bearer {token}"{chosen}'
-    return [*commands, ("Full record", told)]
+    command = f'curl {base}/_sim/payments/{payment.id} -H "Authorization: Bearer {token}"{chosen}'
+    return [*commands, ("Full record", command)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mock_acquirer.checks import Check, not_among
+from mock_acquirer.validation import Check, not_among
 
 EVENTS = (
     "payment.requires_action",

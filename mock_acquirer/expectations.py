@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 from mock_acquirer import deliveries
-from mock_acquirer.checks import sentence
 from mock_acquirer.db import db
 from mock_acquirer.errors import invalid
 from mock_acquirer.events import one_of_events
 from mock_acquirer.models import Delivery, Payment
 from mock_acquirer.times import parse_duration
+from mock_acquirer.validation import sentence
 
 WITHIN = "PT2S"
 """Default duration of the wait."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from flask import Blueprint, Response, g, jsonify, request
 
 from mock_acquirer import control, dialect_interface, report_card, schemas
-from mock_acquirer.checks import nearest
 from mock_acquirer.errors import invalid
 from mock_acquirer.scenarios import every, runner, saved
 from mock_acquirer.scenarios.toml import written
+from mock_acquirer.validation import nearest
 
 bp = Blueprint("lab", __name__, url_prefix="/_sim")
 bp.before_request(control.enter)
@@ -42,11 +42,13 @@ def run_scenario(ref: str) -> Response:
     payment, sent = control.payment_of(ref), schemas.read("payments/scenario", control.sent_object())
     scenario = runner.named(sent["name"])
     runner.arm(payment, scenario)
-    told = {"scenario": scenario.name, "payment": payment.id, "steps": scenario.told()}
+    result = {"scenario": scenario.name, "payment": payment.id, "steps": scenario.instructions()}
     if not sent.get("play", True):
-        return jsonify(told | {"played": False})
+        return jsonify(result | {"played": False})
     unmet = runner.play(payment, scenario)
-    response = jsonify(told | {"played": True, "met": not unmet, "unmet": unmet, "happened": runner.happened(payment)})
+    response = jsonify(
+        result | {"played": True, "met": not unmet, "unmet": unmet, "happened": runner.happened(payment)}
+    )
     response.status_code = 409 if unmet else 200
     return response
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mock_acquirer.cards import DECLINES
-from mock_acquirer.checks import Check, duration, nearest, one_of, sentence, share, whole, yes_or_no
 from mock_acquirer.errors import Refused
 from mock_acquirer.events import EVENTS, one_of_events
 from mock_acquirer.money import EXPONENTS
+from mock_acquirer.validation import Check, duration, nearest, one_of, sentence, share, whole, yes_or_no
 
 OPS = ("start", "query", "cancel", "capture", "refund", "query_refund")
 API_FAULTS = ("timeout_after_commit", "timeout_before_commit", "500", "429", "lag", "stale_query")
@@ -79,12 +79,14 @@ def parse_plan(given: Any, events: tuple[str, ...] = EVENTS) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise bad_plan("A fault plan is a JSON object with the keys api, pay, hook, seed and chance.")
     plan: dict[str, Any] = {}
-    told = {"match": one_of_events(events, "*"), "hold_until": one_of_events(events, "resend")}
+    event_fields = {"match": one_of_events(events, "*"), "hold_until": one_of_events(events, "resend")}
     for key, value in given.items():
         if key == "api":
             plan[key] = [_api_rule(rule) for rule in _as_list("api", value)]
         elif key == "hook":
-            plan[key] = [_rule("hook", rule, HOOK | told, beside=("match",)) for rule in _as_list("hook", value)]
+            plan[key] = [
+                _rule("hook", rule, HOOK | event_fields, beside=("match",)) for rule in _as_list("hook", value)
+            ]
         elif key == "pay":
             plan[key] = _rule("pay", value, PAY) if value else _object("pay", value)
         elif key in TOP:

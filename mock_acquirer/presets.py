@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mock_acquirer.checks import nearest
 from mock_acquirer.errors import invalid
 from mock_acquirer.plans import merged
+from mock_acquirer.validation import nearest
 
 
 @dataclass(frozen=True)

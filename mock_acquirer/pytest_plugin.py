@@ -52,11 +52,11 @@ class Acquirer:
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Call a path under `/_sim` and return its JSON. Raises AssertionError with the message of a refusal."""
         answer = self._http.request(method, path, json=body)
-        told = answer.json()
+        result = answer.json()
         if answer.is_error:
-            sentences = told.get("unmet") or [told.get("error", {}).get("message", answer.text)]
+            sentences = result.get("unmet") or [result.get("error", {}).get("message", answer.text)]
             raise AssertionError(f"{method} /_sim{path}: {' '.join(sentences)}")
-        return told
+        return result
 
     def scenario(self, name: str, payment: str = "") -> dict[str, Any]:
         """Arm the scenario on this payment, or on the next payment of this run."""

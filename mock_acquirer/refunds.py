@@ -122,11 +122,11 @@ def _later(payment: Payment, state: str, wait: timedelta) -> tuple[timedelta | N
     return lasts, follows
 
 
-def _announce(payment: Payment, told: Refund, line: str) -> None:
+def _announce(payment: Payment, refund: Refund, line: str) -> None:
     timeline.note(payment, "state", line)
     db.session.refresh(payment)
-    deliveries.tell(payment, f"refund.{told.state}", told)
-    if told.state == "succeeded" and refunded(payment) == sum(one.amount for one in payment.captures):
+    deliveries.tell(payment, f"refund.{refund.state}", refund)
+    if refund.state == "succeeded" and refunded(payment) == sum(one.amount for one in payment.captures):
         deliveries.tell(payment, "payment.refunded")
 
 
@@ -137,16 +137,16 @@ def refunded(payment: Payment) -> int:
 
 
 @unit
-def become(told: Refund, state: str, due_by: datetime | None = None) -> bool:
+def become(refund: Refund, state: str, due_by: datetime | None = None) -> bool:
     """Change the refund's state; False when the current state does not allow it.
 
     With `due_by` only if it is due by then. A failed refund's amount can be refunded again.
     """
-    payment = db.session.get_one(Payment, told.payment_id)
+    payment = db.session.get_one(Payment, refund.payment_id)
     now = clock.now(payment.run)
     due, due_state = _later(payment, state, AT_ONCE)
     sources = tuple(source for source, targets in states.REFUND_TRANSITIONS.items() if state in targets)
-    mine = update(Refund).where(Refund.id == told.id, Refund.state.in_(sources))
+    mine = update(Refund).where(Refund.id == refund.id, Refund.state.in_(sources))
     if due_by is not None:
         mine = mine.where(Refund.due_at <= due_by, Refund.due_state == state)
     values: dict[str, Any] = {"state": state, "changed_at": now, "due_state": due_state}
@@ -154,20 +154,20 @@ def become(told: Refund, state: str, due_by: datetime | None = None) -> bool:
     if state == "succeeded":
         values["succeeded_at"] = now
     moved = moves.won(mine.values(**values))
-    db.session.refresh(told)
+    db.session.refresh(refund)
     if not moved:
         return False
     if state == "failed":
-        given_up = update(Capture).where(Capture.id == told.capture_id)
-        moves.won(given_up.values(refunded=Capture.refunded - told.amount))
-    _announce(payment, told, f"Refund {told.reference} became {state}")
+        given_up = update(Capture).where(Capture.id == refund.capture_id)
+        moves.won(given_up.values(refunded=Capture.refunded - refund.amount))
+    _announce(payment, refund, f"Refund {refund.reference} became {state}")
     return True
 
 
-def step(told: Refund) -> bool:
+def step(refund: Refund) -> bool:
     """Perform the due step. True when this call performed it."""
-    due_by = clock.now(db.session.get_one(Payment, told.payment_id).run)
-    return bool(told.due_state) and become(told, str(told.due_state), due_by)
+    due_by = clock.now(db.session.get_one(Payment, refund.payment_id).run)
+    return bool(refund.due_state) and become(refund, str(refund.due_state), due_by)
 
 
 def find(payment: Payment, refund_id: str) -> Refund | None:

@@ -11,7 +11,9 @@ from typing import Any
 
 from mock_acquirer import disputes, engine, plans
 from mock_acquirer.cards import DECLINES
-from mock_acquirer.checks import (
+from mock_acquirer.errors import Refused, invalid
+from mock_acquirer.money import LARGEST
+from mock_acquirer.validation import (
     Check,
     duration,
     duration_up_to,
@@ -23,8 +25,6 @@ from mock_acquirer.checks import (
     words,
     yes_or_no,
 )
-from mock_acquirer.errors import Refused, invalid
-from mock_acquirer.money import LARGEST
 
 LONGEST_WAIT = "PT30S"
 

@@ -11,7 +11,7 @@ from flask.cli import with_appcontext
 from werkzeug.utils import import_string
 
 from shop.accounts import signin
-from shop.catalogue import goods
+from shop.catalogue import initial_catalogue
 from shop.commands import Group
 from shop.commands.alerts import alerts
 from shop.commands.money import money
@@ -42,7 +42,7 @@ def seed() -> None:
     """Insert missing products of the initial catalogue and their stock. Never changes a product that exists."""
     with transaction():
         alone_until_commit(db.session, "seed")
-        units = goods.insert_missing()
+        units = initial_catalogue.insert_missing()
         known = set(db.session.scalars(db.select(Stock.sku)))
         for sku in sorted(set(units) - known):
             stock.receive(sku, units[sku] * current_app.config["SEED_STOCK"])

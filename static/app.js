@@ -1,10 +1,10 @@
-/* What htmx leaves to the page: a stream that always comes back, times that run, and forms that are never lost. */
+/* Additions to htmx: reconnecting the event stream, local times and countdowns, and a fallback for forms. */
 (() => {
   "use strict";
   const byId = (id) => document.getElementById(id);
   const language = document.documentElement.lang || "en";
 
-  // Times: the server writes UTC, the reader sees their own clock.
+  // Times: the server writes UTC, the page shows the time zone of the browser.
   const clockText = new Intl.DateTimeFormat(language, { timeStyle: "short" });
   const dayText = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
   function localTimes() {
@@ -17,7 +17,7 @@
     }
   }
 
-  // Countdowns carry the seconds that were left when the server wrote them, so a wrong clock here does no harm.
+  // Countdowns contain the seconds left when the server rendered them, so a wrong browser clock does not matter.
   const marks = new WeakMap();
   function tick() {
     for (const span of document.querySelectorAll("[data-left], [data-gone]")) {
@@ -31,23 +31,23 @@
     }
   }
 
-  // The stream. Its first connection is retried here, later ones by hx-sse.
+  // The event stream. The first connection is retried here, later ones by hx-sse.
   const stream = byId("stream");
   const lost = byId("reconnecting");
   let notice = 0, wait = 1000, retry = 0;
-  function quiet() {
+  function noteDisconnected() {
     if (!notice && lost) notice = setTimeout(() => { lost.hidden = false; }, 10000);
   }
-  function upToDate() {
+  function markUpToDate() {
     if (!lost) return;
     lost.hidden = true;
     lost.querySelector("time").dateTime = new Date().toISOString();
   }
-  function heard() {
+  function connected() {
     clearTimeout(notice);
     notice = 0;
     wait = 1000;
-    upToDate();
+    markUpToDate();
     localTimes();
     tick();
   }
@@ -62,36 +62,36 @@
     for (const name of ["htmx:error", "htmx:response:error"]) {
       stream.addEventListener(name, (event) => {
         if (event.target !== stream || stream._htmx?.sse) return;
-        quiet();
+        noteDisconnected();
         connectAgain();
       });
     }
-    stream.addEventListener("htmx:sse:error", quiet);
-    stream.addEventListener("htmx:sse:before:connection", (event) => { if (event.detail.connection.attempt) quiet(); });
-    stream.addEventListener("htmx:sse:after:connection", heard);
+    stream.addEventListener("htmx:sse:error", noteDisconnected);
+    stream.addEventListener("htmx:sse:before:connection", (event) => { if (event.detail.connection.attempt) noteDisconnected(); });
+    stream.addEventListener("htmx:sse:after:connection", connected);
     byId("refresh")?.addEventListener("htmx:after:swap", () => {
-      // The page shows the present, whether the stream is back or not.
+      // The page is up to date, even if the stream is not connected yet.
       clearTimeout(notice);
       notice = 0;
-      upToDate();
-      // An answer that is not final, after the stream was closed as done: something moved after all.
+      markUpToDate();
+      // The status is not final although the stream was closed: the order has changed, so connect again.
       if (byId("order-status").dataset.final === "false" && !document.hidden && !stream._htmx?.sse && !retry) connectAgain();
     });
     stream.addEventListener("htmx:sse:after:connection", () => { clearTimeout(retry); retry = 0; });
   }
 
-  // Without htmx (a blocker, a broken download) the page still turns: it is loaded again while something is pending.
+  // Without htmx (blocked or not loaded) the page is reloaded while the status can still change.
   if (stream && !window.htmx && byId("order-status")?.dataset.final === "false") {
     setTimeout(() => location.reload(), 5000);
   }
 
-  // A page of a sign-in that Back brings out of the browser's memory is asked for again: the sign-in may have ended.
+  // A signed-in page that the browser restores from its back/forward cache is reloaded: the session may have ended.
   addEventListener("pageshow", (event) => {
     if (event.persisted && document.body.dataset.signedIn !== undefined) location.reload();
   });
 
-  // A form that htmx could not send is sent the plain way, so that whatever is wrong is said on a page.
-  // 409 and 422 are answers that the fragment itself shows; an abort is no failure.
+  // A form that htmx could not send is submitted without htmx, so that the customer sees the error page.
+  // 409 and 422 are shown in the fragment; an aborted request is not a failure.
   document.addEventListener("htmx:response:error", (event) => {
     if (![409, 422].includes(event.detail.ctx.response.status)) sendPlainly(event.detail.ctx.sourceElement);
   });
@@ -100,12 +100,12 @@
     if (form?.matches?.("form[method=post]")) form.submit();
   }
 
-  // Who stood on a button that a change took away stands on the new heading, and not at the top of the page.
+  // If a swap removes the focused button, the new heading gets the focus instead of the top of the page.
   let within = false;
   document.addEventListener("htmx:before:swap", (event) => {
-    // A refresh that took longer than the stream would show again what was before.
-    const told = /data-seq="(\d+)"/.exec(event.detail.ctx.text);
-    if (told && +told[1] < +byId("order-status")?.dataset.seq) event.preventDefault();
+    // Ignore the response of a refresh that is older than the state from the stream.
+    const seq = /data-seq="(\d+)"/.exec(event.detail.ctx.text);
+    if (seq && +seq[1] < +byId("order-status")?.dataset.seq) event.preventDefault();
   });
   document.addEventListener("htmx:before:swap", () => { within = !!byId("order-status")?.contains(document.activeElement); });
   document.addEventListener("htmx:after:swap", () => {
@@ -117,6 +117,6 @@
   tick();
   setInterval(tick, 1000);
 
-  // A page whose only form goes on to the acquirer sends it at once; the button is there for everyone else.
+  // A page whose only form leads to the acquirer submits it at once; its button is for browsers without JavaScript.
   byId("post-on")?.requestSubmit();
 })();

@@ -172,8 +172,8 @@ class Acquirer:
         """A signed webhook about a refund's present state."""
         capture, money, state = self.refunds[refund]
         owner = next(p.reference for p in self.payments.values() for c in p.captures if c.id == capture)
-        told = [refund, state, refund, money.amount, money.currency, capture, owner]
-        return self.webhook(owner, event, state=None, captures=[], decline=None, show=None, refund=told)
+        fields = [refund, state, refund, money.amount, money.currency, capture, owner]
+        return self.webhook(owner, event, state=None, captures=[], decline=None, show=None, refund=fields)
 
 
 _REFUND_ANSWER: dict[str, Done | Pending | Rejected] = {

@@ -117,14 +117,14 @@ class RealAcquirer:
 
 
 @dataclass
-class Ear:
+class WebhookReceiver:
     """An endpoint that accepts webhooks and keeps them."""
 
     url: str = ""
-    heard: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
     def about(self, reference: str) -> list[tuple[dict[str, str], bytes]]:
-        return [(headers, body) for headers, body in self.heard if reference.encode() in body]
+        return [(headers, body) for headers, body in self.received if reference.encode() in body]
 
 
 @pytest.fixture(scope="session")
@@ -191,13 +191,13 @@ def keep_acquirer(
 
 
 @contextmanager
-def listening() -> Iterator[Ear]:
-    found = Ear()
+def listening() -> Iterator[WebhookReceiver]:
+    found = WebhookReceiver()
 
     class Endpoint(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            found.heard.append((headers, self.rfile.read(int(headers.get("content-length", 0)))))
+            found.received.append((headers, self.rfile.read(int(headers.get("content-length", 0)))))
             self.send_response(200)
             self.end_headers()
 
@@ -213,14 +213,14 @@ def listening() -> Iterator[Ear]:
 
 
 @pytest.fixture
-def ear() -> Iterator[Ear]:
+def receiver() -> Iterator[WebhookReceiver]:
     """A webhook receiver on its own port that acknowledges everything."""
     with listening() as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def kept_ear() -> Iterator[Ear]:
+def kept_ear() -> Iterator[WebhookReceiver]:
     """A receiver for a whole file, for use with kept acquirers."""
     with listening() as found:
         yield found

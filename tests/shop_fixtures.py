@@ -254,7 +254,7 @@ class Shop:
         """An order that a payment has paid."""
         order = self.order(*lines, customer=customer, credit=credit)
         self.acquirer.capture(self.payment(order).id)
-        self.hear(self.payment(order))
+        self.deliver_webhook(self.payment(order))
         return order
 
     def cancel(self, order: Order) -> None:
@@ -270,7 +270,7 @@ class Shop:
 
     # --- actions of the acquirer ---
 
-    def hear(self, payment: Payment | str, event: str = "", **changed: Any) -> tuple[int, str]:
+    def deliver_webhook(self, payment: Payment | str, event: str = "", **changed: Any) -> tuple[int, str]:
         """Post a webhook about the payment's present state; returns status and body of the acknowledgement."""
         reference = payment if isinstance(payment, str) else payment.id
         headers, body = self.acquirer.webhook(reference, event or f"evt-{next(self._events)}", **changed)
@@ -361,7 +361,7 @@ class Shop:
         db.session.rollback()
         return db.session.scalar(db.select(db.func.count()).select_from(table)) or 0
 
-    def told(self, stream: str) -> list[int]:
+    def published(self, stream: str) -> list[int]:
         """The ids of the events on a stream in Redis."""
         entries = redis.client().xrange(stream)
         return [int(fields[b"id"]) for _, fields in entries]

@@ -149,7 +149,7 @@ def copy(tmp_path: Path, process: Processes) -> Iterator[Copy]:
     until(lambda: not copy.processes(), what="all processes to end")
 
 
-def test_one_command_brings_both_worlds_up_and_interrupting_it_leaves_no_process(copy: Copy) -> None:
+def test_one_command_starts_shop_and_acquirer_and_interrupting_it_leaves_no_process(copy: Copy) -> None:
     copy.with_the_real_commands()
     run = copy.ready()
     for port in copy.ports.values():
@@ -164,7 +164,7 @@ def test_one_command_brings_both_worlds_up_and_interrupting_it_leaves_no_process
     assert copy.processes() == {}
 
 
-def test_settings_are_written_for_the_owners_eyes_and_secrets_stay_until_a_fresh_start(copy: Copy) -> None:
+def test_settings_are_readable_by_the_owner_only_and_secrets_stay_until_a_fresh_start(copy: Copy) -> None:
     def start(*arguments: str) -> dict[str, str]:
         run = copy.ready(*arguments)
         settings = copy.settings()
@@ -196,7 +196,7 @@ def test_a_second_start_installs_nothing_and_finds_redis_as_it_was(copy: Copy) -
     assert "make .venv" not in run.text
 
 
-def test_a_redis_of_ones_own_is_used_instead(copy: Copy, redis_url: str) -> None:
+def test_redis_url_is_used_instead_of_the_bundled_redis(copy: Copy, redis_url: str) -> None:
     run = copy.ready(REDIS_URL=redis_url)
     assert f"at work with {redis_url}" in run.text
     assert not (copy.var / "redis").exists()
@@ -224,7 +224,7 @@ def test_only_warnings_are_logged_unless_asked_for_more(copy: Copy) -> None:
 
 
 @pytest.mark.parametrize("name", ["PORT", "ACQUIRER_PORT"])
-def test_a_port_in_use_is_said_in_a_sentence_before_anything_starts(copy: Copy, name: str) -> None:
+def test_a_port_in_use_is_reported_before_anything_starts(copy: Copy, name: str) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", int(copy.ports[name])))
         other.listen()
@@ -260,7 +260,7 @@ def test_when_a_process_dies_it_is_named_and_everything_ends_with_its_code(copy:
     assert copy.processes() == {}
 
 
-def test_what_a_killed_run_left_behind_is_ended_by_the_next(copy: Copy) -> None:
+def test_processes_left_by_a_killed_run_are_ended_by_the_next(copy: Copy) -> None:
     run = copy.ready()
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
@@ -310,7 +310,7 @@ def test_help_says_what_can_be_set(copy: Copy) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone")
-def test_a_clone_of_what_is_committed_becomes_a_shop_that_sells(tmp_path: Path, process: Processes) -> None:
+def test_a_clone_of_the_repository_starts_a_working_shop(tmp_path: Path, process: Processes) -> None:
     folder = tmp_path / "a clone"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
     (folder / ".venv").symlink_to(Path(sys.prefix))

@@ -60,18 +60,18 @@ SEEDED_BUGS = {
 
 def run_traffic(env: Environment, injector: FaultInjector, customers: Process) -> float:
     """Run until no new customers arrive. Returns the duration in seconds."""
-    began = told = time.monotonic()
+    began = reported = time.monotonic()
     before = 0
     while customers.alive() and not env.counts().get(ALL_STARTED):
         with suppress(subprocess.TimeoutExpired):
             customers.popen.wait(0.1)
         env.restart_dead()
         injector.act()
-        since = time.monotonic() - told
+        since = time.monotonic() - reported
         if since > PROGRESS_EVERY:
-            told = time.monotonic()
+            reported = time.monotonic()
             placed = env.counts().get("orders placed", 0)
-            broken, rate, overall = sum(injector.done.values()), (placed - before) / since, placed / (told - began)
+            broken, rate, overall = sum(injector.done.values()), (placed - before) / since, placed / (reported - began)
             note(f"{placed} orders, {rate:.1f} a second now, {overall:.1f} so far; {broken} faults injected")
             before = placed
     return time.monotonic() - began
@@ -81,15 +81,15 @@ def wait(env: Environment, met: Callable[[], object], within: float, what: str) 
     """Wait until `met` while dead processes are restarted; returns the seconds. Continues after `within`: the checks
     will fail.
     """
-    began = told = time.monotonic()
+    began = reported = time.monotonic()
     while not _quietly(met):
         env.restart_dead()
         if time.monotonic() - began > within:
             note(f"{what}: not within {within:.0f} s")
             break
-        if time.monotonic() - told > PROGRESS_EVERY:
-            told = time.monotonic()
-            note(f"waiting until {what}: {told - began:.0f} s so far; {_left(env)}")
+        if time.monotonic() - reported > PROGRESS_EVERY:
+            reported = time.monotonic()
+            note(f"waiting until {what}: {reported - began:.0f} s so far; {_left(env)}")
         _pause(env)
     return time.monotonic() - began
 

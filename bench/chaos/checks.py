@@ -192,7 +192,7 @@ def dispute_differences(env: Environment) -> list[Row]:
         return row["kind"], "ended" if ended else state, row["amount"]
 
     here = {row["dispute_id"]: facts(row) for row in env.rows("SELECT dispute_id, kind, state, amount FROM disputes")}
-    told = env.acquirer_rows(
+    rows = env.acquirer_rows(
         """
         SELECT d.id, d.kind, d.state, d.amount FROM disputes d JOIN payments p ON p.id = d.payment_id
         WHERE d.state <> 'scheduled' AND p.dialect IN ('kpay', 'stripe')
@@ -200,7 +200,7 @@ def dispute_differences(env: Environment) -> list[Row]:
     )
     return [
         {"dispute": row["id"], "acquirer": facts(row), "shop": here.get(row["id"])}
-        for row in told
+        for row in rows
         if here.get(row["id"]) != facts(row)
     ]
 

@@ -206,8 +206,8 @@ def respond(answer: calls.Answer) -> Response:
 def success(status: int, data: dict[str, Any] | None, code: str = "SUCCESS") -> calls.Effect:
     """A call's result in PayPay's envelope."""
     _, number, message = RESULTS[code]
-    told = {"resultInfo": {"code": code, "message": message, "codeId": number}, "data": data}
-    return calls.Effect(status, deliveries.compact(told))
+    payload = {"resultInfo": {"code": code, "message": message, "codeId": number}, "data": data}
+    return calls.Effect(status, deliveries.compact(payload))
 
 
 def seconds(moment: datetime | None) -> int | None:

@@ -136,7 +136,7 @@ def event_body(payment: Payment, kind: str, event_id: str, moment: datetime) -> 
     if kind not in TELLS:
         return None
     last = payment.captures[-1] if payment.captures else None
-    told = {
+    payload = {
         "notification_type": "Transaction",
         "merchant_id": payment.merchant,
         "store_id": payment.wire.get("storeId"),
@@ -149,4 +149,4 @@ def event_body(payment: Payment, kind: str, event_id: str, moment: datetime) -> 
         "order_amount": str(last.amount if last else payment.amount),
         "state": TELLS[kind],
     }
-    return "application/json", deliveries.compact(told)
+    return "application/json", deliveries.compact(payload)

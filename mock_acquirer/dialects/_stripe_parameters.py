@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mock_acquirer.checks import nearest
 from mock_acquirer.dialects._stripe_form import wrong
+from mock_acquirer.validation import nearest
 
 ONE = "one value"
 MANY = "a list of values"

@@ -383,8 +383,8 @@ def unsigned(keys: list[str], event_id: str, at: datetime, body: bytes) -> Signe
 def refuse(refused: Refused) -> Response:
     """An error in PayPay's format."""
     status, info = opa.info(refused)
-    told = compact({"resultInfo": info, "data": None})
-    return Response(told, status, refused.headers, content_type="application/json;charset=UTF-8")
+    body = compact({"resultInfo": info, "data": None})
+    return Response(body, status, refused.headers, content_type="application/json;charset=UTF-8")
 
 
 DIALECT = Dialect(

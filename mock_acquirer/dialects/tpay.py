@@ -228,10 +228,10 @@ def _end(caller: Caller) -> datetime:
 # --- server-to-server calls -----------------------------------------------------------------------------------------
 
 
-def _answer(told: calls.Answer) -> Response:
-    if told.body is None:
-        return Response("", told.status, content_type="text/plain")
-    return Response(told.body, told.status, told.headers, content_type=wire.FORM)
+def _answer(answer: calls.Answer) -> Response:
+    if answer.body is None:
+        return Response("", answer.status, content_type="text/plain")
+    return Response(answer.body, answer.status, answer.headers, content_type=wire.FORM)
 
 
 def _fine(fields: dict[str, str]) -> calls.Effect:
@@ -336,8 +336,7 @@ def _refund(payment: Payment, amount: int, reference: str, capture: Capture, kin
             raise no("10200092")
         return known
     try:
-        told = {"RefundType": kind}
-        return engine.refund(payment, amount, reference, capture_id=capture.id, wait=wait, wire=told)
+        return engine.refund(payment, amount, reference, capture_id=capture.id, wait=wait, wire={"RefundType": kind})
     except Refused as refused:
         raise no("10200090" if refused.status == 422 else "10200091") from refused
 
@@ -375,13 +374,13 @@ def refuse(refused: Refused) -> Response:
     Signed as a success is, with the trade number; an unauthenticated caller has no shared key, so its error is
     unsigned.
     """
-    told = refused.code if refused.code in wire.RESULTS else "10200099" if refused.status >= 429 else "10200052"
+    code = refused.code if refused.code in wire.RESULTS else "10200099" if refused.status >= 429 else "10200052"
     of_the_web = refused.status in (404, 405, 408, 413, 429) or refused.status >= 500 or refused.code == "bad_request"
     status = refused.status if of_the_web else 200
     if request.path.startswith(CASHIER):
-        return _page(status, told, refused.message, refused.headers)
-    fields = {"RtnCode": told, "RtnMsg": refused.message} | g.get("tpay_about", {})
-    body = urlencode(fields) if told == STRANGER else wire.sealed(fields, *hash_pair())
+        return _page(status, code, refused.message, refused.headers)
+    fields = {"RtnCode": code, "RtnMsg": refused.message} | g.get("tpay_about", {})
+    body = urlencode(fields) if code == STRANGER else wire.sealed(fields, *hash_pair())
     return Response(body, status, refused.headers, content_type=wire.FORM)
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from mock_acquirer import plans, schemas, states
 from mock_acquirer.cards import DECLINES
-from mock_acquirer.checks import Check, counts_of, duration, list_of, not_among, one_of, whole, words
 from mock_acquirer.dialect_interface import Dialect
 from mock_acquirer.dialects import discover
 from mock_acquirer.errors import Refused, invalid
@@ -21,6 +20,7 @@ from mock_acquirer.events import EVENTS, one_of_events
 from mock_acquirer.money import LARGEST
 from mock_acquirer.schemas import Body
 from mock_acquirer.times import in_words, parse_duration
+from mock_acquirer.validation import Check, counts_of, duration, list_of, not_among, one_of, whole, words
 
 FOLDER = Path(__file__).resolve().parent
 GROUPS = {
@@ -112,7 +112,7 @@ class Scenario:
         """True when it applies to this dialect."""
         return not self.dialects or dialect in self.dialects
 
-    def told(self) -> list[str]:
+    def instructions(self) -> list[str]:
         """The steps as instructions for a person."""
         return [_sentence(step) for step in self.steps]
 
@@ -160,8 +160,8 @@ def read(text: str, group: str = "own") -> Scenario:
         steps = tuple(_step(step) for step in sent.get("steps", []))
         expect = schemas.checked(Body(EXPECTS), sent.get("expect", {}), "expect")
         named = tuple(sent.get("dialects", []))
-        told = {event for name in named or _dialects() for event in _dialects()[name].tells}
-        fate = plans.parse_plan(sent.get("fate", {}), tuple(one for one in EVENTS if one in told))
+        event_names = {event for name in named or _dialects() for event in _dialects()[name].tells}
+        fate = plans.parse_plan(sent.get("fate", {}), tuple(one for one in EVENTS if one in event_names))
     except Refused as wrong:
         raise ValueError(f"{found.get('name', 'A scenario')}: {wrong.message}") from wrong
     return Scenario(sent["name"], sent["sentence"], group, fate, steps, expect, named)

@@ -8,13 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 from mock_acquirer import acts, clock, deliveries, dialect_interface, engine, faults, loop, states, timeline
-from mock_acquirer.checks import nearest
 from mock_acquirer.db import db
 from mock_acquirer.errors import conflict, not_found
 from mock_acquirer.models import Payment
 from mock_acquirer.scenarios import Scenario, every
 from mock_acquirer.shop_clock import ShopClock
 from mock_acquirer.times import parse_duration
+from mock_acquirer.validation import nearest
 
 
 def named(name: Any) -> Scenario:

@@ -236,21 +236,21 @@ def _twice(order: OrderSnapshot) -> Iterator[Finding]:
 
 
 def _unexplained(order: OrderSnapshot) -> list[tuple[str, datetime, str]]:
-    """(payment, time, source) of every update that said captured while the order is neither paid nor explained."""
+    """(payment, time, source) of every update that reported a capture while the order is neither paid nor explained."""
     if order.payer is not None:
         return []
-    told = {int(f.cause.removeprefix("capture ")) for rule in (_differs, _late, _twice) for f in rule(order)}
-    said = [(c.payment, c.received_at, c.source) for c in order.captures if c.id not in told]
-    explained = {c.payment for c in order.captures if c.id in told}
-    return said + [(c.payment, c.received_at, c.source) for c in order.claims if c.payment not in explained]
+    reported = {int(f.cause.removeprefix("capture ")) for rule in (_differs, _late, _twice) for f in rule(order)}
+    captured = [(c.payment, c.received_at, c.source) for c in order.captures if c.id not in reported]
+    explained = {c.payment for c in order.captures if c.id in reported}
+    return captured + [(c.payment, c.received_at, c.source) for c in order.claims if c.payment not in explained]
 
 
 def _unpaid(order: OrderSnapshot, at: datetime, confirm: timedelta) -> Iterator[Finding]:
     """Rule A. Once per payment."""
-    said: dict[str, tuple[datetime, str]] = {}
+    reported: dict[str, tuple[datetime, str]] = {}
     for payment_id, received_at, source in sorted(_unexplained(order), key=lambda row: row[1]):
-        said.setdefault(payment_id, (received_at, source))
-    for payment_id, (received_at, source) in said.items():
+        reported.setdefault(payment_id, (received_at, source))
+    for payment_id, (received_at, source) in reported.items():
         if at >= received_at + confirm:
             payment = order.payment(payment_id)
             observed = {
@@ -284,15 +284,15 @@ def _refunded_outside(order: OrderSnapshot) -> Iterator[Finding]:
                 "orderState": order.state,
             }
             yield Finding("OPS_REFUND_OUTSIDE", f"refund {refund.id}", "refund", observed, {"madeBy": "us"})
-    for told in order.not_booked:
+    for refused in order.not_booked:
         observed = {
-            "refund": told.refund,
-            "amount": told.amount,
-            "currency": told.currency,
-            "notBooked": told.why,
+            "refund": refused.refund,
+            "amount": refused.amount,
+            "currency": refused.currency,
+            "notBooked": refused.why,
             "orderState": order.state,
         }
-        yield Finding("OPS_REFUND_OUTSIDE", f"refund {told.refund}", "refund", observed, {"madeBy": "us"})
+        yield Finding("OPS_REFUND_OUTSIDE", f"refund {refused.refund}", "refund", observed, {"madeBy": "us"})
 
 
 def _refund_failed(order: OrderSnapshot) -> Iterator[Finding]:

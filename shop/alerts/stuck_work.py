@@ -84,8 +84,8 @@ def _outbox(run: CheckRun) -> list[Cause]:
         return []
     waiting = db.session.scalar(select(func.count()).select_from(stuck.subquery()))
     known = next((alert.cause for alert in run.open(DEAD) if alert.subject == OUTBOX), None)
-    told = {"firstId": first.id, "kind": first.kind, "waiting": waiting}
-    return [_dead(OUTBOX, known or f"event {first.id}", first.tries, first.error, told)]
+    details = {"firstId": first.id, "kind": first.kind, "waiting": waiting}
+    return [_dead(OUTBOX, known or f"event {first.id}", first.tries, first.error, details)]
 
 
 def _refunds() -> list[Cause]:

@@ -125,7 +125,7 @@ def _inconsistent() -> list[int]:
     try:
         with db.session.begin_nested():
             suspects = _suspects(ids, at)
-    except Exception as error:  # noqa: BLE001 - then each order is checked by itself
+    except Exception as error:  # noqa: BLE001 - then each order is checked separately
         log.error("watch.failed", error=f"{type(error).__name__}: {error}"[:500])
         suspects = set(ids)
     return sorted(suspects)

@@ -63,16 +63,18 @@ def _floods(run: CheckRun, rule: str, kind: _Kind, which: Sequence[Any], least: 
 def _flood(rule: str, provider: str, kind: _Kind, which: Sequence[Any], least: int) -> None:
     """Start another episode with what arrived after the last one was ten minutes old."""
     before = select(Alert.cause, Alert.observed).where(Alert.rule == rule, Alert.subject == provider)
-    told = db.session.execute(before.order_by(Alert.id.desc()).limit(1)).first()
+    latest = db.session.execute(before.order_by(Alert.id.desc()).limit(1)).first()
     came = select(func.count(), func.min(kind.received_at), func.max(kind.received_at))
     came = came.where(*which, kind.provider == provider)
-    began = told.observed.get("from", told.observed.get("receivedAt")) if told else None
+    began = latest.observed.get("from", latest.observed.get("receivedAt")) if latest else None
     if began:
         came = came.where(kind.received_at >= datetime.fromisoformat(began) + TEN_MINUTES)
     events, first, last = db.session.execute(came).one()
     if events >= least:
         observed = {"from": first.isoformat(), "to": last.isoformat(), "notices": events}
-        number = int(told.cause.rpartition(" ")[2]) + 1 if told else 1  # a count would repeat once old ones are removed
+        number = (
+            int(latest.cause.rpartition(" ")[2]) + 1 if latest else 1
+        )  # a count would repeat once old ones are removed
         report([Cause(rule, provider, f"episode {number}", WEBHOOK, observed, {"notices": 0})])
 
 

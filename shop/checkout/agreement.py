@@ -1,7 +1,7 @@
 """Digests of the terms that a checkout form showed and of the values that it sent. Pure functions.
 
-An order contains exactly the terms that its form showed, for the buyer to whom the form was shown. One form places one
-order.
+An order contains exactly the terms that its form showed, for the customer to whom the form was shown. One form places
+one order.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Shown:
-    """Values of the page that a form sends back: checkout key, digest of the terms, mark of the buyer."""
+    """Values of the page that a form sends back: checkout key, digest of the terms, mark of the customer."""
 
     key: str
     terms: str
@@ -86,7 +86,7 @@ def changes(before: Terms, now: Terms) -> list[Change]:
 
 
 def buyer_mark(key: str, user_id: int | None) -> str:
-    """Mark of the buyer to whom a form is shown. It does not reveal the user's id: the checkout key is random."""
+    """Mark of the customer to whom a form is shown. It does not reveal the user's id: the checkout key is random."""
     return GUEST if user_id is None else f"user-{_digest(f'{key}:{user_id}')}"
 
 

@@ -169,19 +169,19 @@ def remove(cart_id: str, sku: str) -> int:
     return before
 
 
-def add_again(cart_id: str, wanted: Iterable[tuple[str, int]], press: str = "") -> AddedAgain:
+def add_again(cart_id: str, wanted: Iterable[tuple[str, int]], form_id: str = "") -> AddedAgain:
     """Add the lines of an earlier order, as far as the shop sells the products in the cart's currency, up to MOST units
     of each.
 
-    `press` is the id of the submitted form: a form that is submitted twice in a row adds once. Raises BadInput
+    `form_id` is the id of the submitted form: a form that is submitted twice in a row adds once. Raises BadInput
     `unknown_cart`.
     """
     lines = dict(wanted)
     sold = browse.by_skus(lines)
     with transaction():
         _lock(cart_id)
-        is_repeated = bool(press) and press == db.session.scalar(select(Cart.last_press).where(Cart.id == cart_id))
-        with _changing(cart_id, press) as (currency, there):
+        is_repeated = bool(form_id) and form_id == db.session.scalar(select(Cart.last_press).where(Cart.id == cart_id))
+        with _changing(cart_id, form_id) as (currency, there):
             not_in_currency = frozenset(sku for sku, product in sold.items() if not product.has_price(currency))
             priced = [sku for sku in sold if sku not in not_in_currency]
             total = {sku: there.get(sku, 0) + (0 if is_repeated else lines[sku]) for sku in priced}
@@ -252,10 +252,10 @@ def _line(row: Any, currency: str) -> Line:
 
 
 @contextmanager
-def _changing(cart_id: str, press: str | None = None) -> Iterator[tuple[str, dict[str, int]]]:
+def _changing(cart_id: str, form_id: str | None = None) -> Iterator[tuple[str, dict[str, int]]]:
     """Lock the cart for the block; gives its currency and its quantities by SKU. Raises BadInput `unknown_cart`."""
     with transaction():
-        currency = _touch(cart_id, press)
+        currency = _touch(cart_id, form_id)
         if currency is None:
             raise BadInput("unknown_cart", "This cart no longer exists.")
         yield currency, _quantities(cart_id)
@@ -284,12 +284,12 @@ def _delete_line(cart_id: str, sku: str) -> None:
     db.session.execute(delete(CartLine).where(CartLine.cart_id == cart_id, CartLine.sku == sku))
 
 
-def _touch(cart_id: str, press: str | None = None) -> str | None:
+def _touch(cart_id: str, form_id: str | None = None) -> str | None:
     """Record the change and return the cart's currency, None when there is no such cart.
 
     Call it before the lines are changed: every change of a cart, and order placing, locks the cart's row first.
     """
-    touched = update(Cart).where(Cart.id == cart_id).values(changed_at=clock.now(), last_press=press or None)
+    touched = update(Cart).where(Cart.id == cart_id).values(changed_at=clock.now(), last_press=form_id or None)
     return db.session.scalar(touched.returning(Cart.currency))
 
 

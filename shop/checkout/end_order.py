@@ -65,7 +65,7 @@ def _request_cancellation(order_id: int, actor: Actor, even_under_review: bool) 
 
 
 def cancel_or_refund(order_id: int, by: Actor, *, reason: str = "", to: str = RefundDestination.PROVIDER) -> None:
-    """Cancel an order on behalf of its buyer: cancel it if it is unpaid, refund it in full if it is paid.
+    """Cancel an order on behalf of its customer: cancel it if it is unpaid, refund it in full if it is paid.
 
     Captured money under review is refunded, also after the end of the order; an order that is unpaid is cancelled once
     the refund is done. Raises Refusal `not_refundable` when the order was paid and has been refunded in full.
@@ -94,7 +94,7 @@ def _refund_what_is_left(order_id: int, reason: str, by: Actor, to: str) -> None
 
 
 def cancel_payment(order_id: int) -> None:
-    """Close the order's open payment and keep the order; the buyer may use another payment method."""
+    """Close the order's open payment and keep the order; the customer may use another payment method."""
     payment_id = _open_payment(order_id)
     if payment_id:
         poll.close(payment_id)
@@ -142,7 +142,7 @@ def end_due(order_id: int) -> bool:
     decision = _end(order_id)
     if isinstance(decision, ClosePayments):
         for payment_id in decision.payment_ids:
-            poll.wish_closed(payment_id)
+            poll.request_close(payment_id)
     return isinstance(decision, End | Ended)
 
 

@@ -81,7 +81,7 @@ _REFUSED_AS = {"refused": "choose", "never_arrived": "choose", "unavailable": "u
 
 @dataclass(frozen=True)
 class PaymentView:
-    """The fields of a payment that its buyer may see."""
+    """The fields of a payment that the customer may see."""
 
     id: str
     provider: str

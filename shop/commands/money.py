@@ -33,7 +33,7 @@ _to = click.option(
     type=click.Choice([str(to) for to in RefundDestination]),
     default=str(RefundDestination.PROVIDER),
     show_default=True,
-    help="Where to; to the buyer's bank you send it yourself.",
+    help="Destination. For `bank`, you send the transfer to the customer's bank yourself.",
 )
 _reason = click.option("--reason", type=Words(), default="", help="Reason, kept in the history.")
 

@@ -38,7 +38,7 @@ def show(number: str, as_json: bool) -> None:
     shown = _shown(order_id)
     differing = [row["payment"] for row in shown["payments"] if row["difference"]]
     for payment_id in differing:
-        poll.ask(payment_id, "view")
+        poll.query(payment_id, "view")
     if differing:
         shown = _shown(order_id)
     click.echo(json.dumps(shown, indent=2) if as_json else "\n".join(_lines(shown)))

@@ -61,7 +61,7 @@ def _counts(run: Reconciliation) -> dict[str, Any]:
     return {
         "lines": run.lines,
         "booked": run.booked,
-        "heard": run.heard,
+        "applied": run.applied,
         "opened": run.opened,
         "closed": run.closed,
     }
@@ -70,4 +70,4 @@ def _counts(run: Reconciliation) -> dict[str, Any]:
 def _text(state: Day, run: Reconciliation) -> list[str]:
     first, *rest = state.as_lines()
     did = f"  {run.lines} lines read, {run.booked} booked, {run.opened} discrepancies opened, {run.closed} closed"
-    return [first, did, *(f"    found in the file only: {key}" for key in run.heard), *rest]
+    return [first, did, *(f"    found in the file only: {key}" for key in run.applied), *rest]

@@ -19,7 +19,7 @@ from shop.payments.providers import registry
 from shop.payments.records.models import Capture, Payment, PaymentUpdateRow, WebhookEventRow
 from shop.payments.records.types import RefundKind
 
-_SAID = {
+_SOURCES = {
     ActorKind.WEBHOOK: "{who}'s webhook{event}",
     ActorKind.POLL: "{who}'s answer to a query",
     ActorKind.RETURN: "{who}'s answer to a query when the customer returned",
@@ -36,19 +36,19 @@ def why(order: Order) -> str:
 
     Unallocated money gets a sentence each, and money that waits for a decision of staff another one.
     """
-    story = _Story(order, events.since(order.id, 0))
-    sentence = SENTENCES[story.move.because or "placed"](story)
+    context = _Context(order, events.since(order.id, 0))
+    sentence = SENTENCES[context.move.because or "placed"](context)
     review = (
         f" Since {_at(order.review_since)} a capture has been waiting for a staff decision."
         if order.review_since
         else ""
     )
-    beside = "".join(f" {_pays_nothing(capture)}." for capture in story.others)
+    beside = "".join(f" {_pays_nothing(capture)}." for capture in context.others)
     return f"{order.state} because {sentence}.{beside}{review}"
 
 
 @dataclass
-class _Story:
+class _Context:
     """An order, its history, and the subject of its last transition."""
 
     order: Order
@@ -87,14 +87,14 @@ class _Story:
         )
         return list(db.session.scalars(mine.order_by(Capture.received_at, Capture.id)))
 
-    def said(self, actor: Actor, event: str = "") -> str:
-        if actor.kind in _SAID:
-            return _SAID[actor.kind].format(who=self.who, event=event and f" {event}")
+    def source_of(self, actor: Actor, event: str = "") -> str:
+        if actor.kind in _SOURCES:
+            return _SOURCES[actor.kind].format(who=self.who, event=event and f" {event}")
         return staff.label(actor)
 
-    def capture_said(self) -> str:
+    def capture_source(self) -> str:
         """The source of the capture that paid, by the name of the webhook if it was one."""
-        told = (
+        reports = (
             select(PaymentUpdateRow, WebhookEventRow.dedupe_key)
             .outerjoin(WebhookEventRow, WebhookEventRow.id == PaymentUpdateRow.webhook_event_id)
             .where(
@@ -102,10 +102,10 @@ class _Story:
             )
             .order_by(PaymentUpdateRow.id)
         )
-        for report, event in db.session.execute(told):
+        for report, event in db.session.execute(reports):
             if any(one["id"] == self.capture.capture_id for one in report.facts.get("captures", ())):
-                return self.said(Actor.of_source(report.source), event or "")
-        return self.said(Actor.of_source(self.capture.source))
+                return self.source_of(Actor.of_source(report.source), event or "")
+        return self.source_of(Actor.of_source(self.capture.source))
 
     def refund(self) -> tuple[str, str, str]:
         """(the refund of the transition, by its id and, for an outside refund, its origin; its amount; the source of
@@ -121,7 +121,7 @@ class _Story:
             if event.data.get("why") == RefundKind.OUTSIDE
             else ""
         )
-        return f"{event.data['refund']}{made}", money.format(), self.said(event.actor)
+        return f"{event.data['refund']}{made}", money.format(), self.source_of(event.actor)
 
 
 def _at(moment: datetime | None) -> str:
@@ -147,90 +147,95 @@ def _pays_nothing(capture: Capture) -> str:
     return f"{who} took {capture.money.format()} (capture {capture.capture_id}) at {at}, {because}"
 
 
-def _captured(story: _Story) -> str:
-    capture = story.capture
-    told = f"{story.capture_said()} at {_at(capture.received_at)} said that capture {capture.capture_id}"
-    return f"{told} of {capture.money.format()} was made, which is {_price(story.order)}"
+def _captured(context: _Context) -> str:
+    capture = context.capture
+    source = f"{context.capture_source()} at {_at(capture.received_at)} said that capture {capture.capture_id}"
+    return f"{source} of {capture.money.format()} was made, which is {_price(context.order)}"
 
 
-def _revived(story: _Story) -> str:
-    capture, before = story.capture, story.before
-    told = f"{story.capture_said()} at {_at(capture.received_at)} said that capture {capture.capture_id}"
+def _revived(context: _Context) -> str:
+    capture, before = context.capture, context.before
+    source = f"{context.capture_source()} at {_at(capture.received_at)} said that capture {capture.capture_id}"
     ended = f"it had been {before.target} since {_at(before.at)}" if before else "it had ended"
-    return f"{told} of {capture.money.format()} was made in time, at {_at(capture.captured_at)}, although {ended}"
+    return f"{source} of {capture.money.format()} was made in time, at {_at(capture.captured_at)}, although {ended}"
 
 
-def _accepted(story: _Story) -> str:
-    capture, order = story.capture, story.order
-    note = f' ("{story.move.data["note"]}")' if story.move.data.get("note") else ""
+def _accepted(context: _Context) -> str:
+    capture, order = context.capture, context.order
+    note = f' ("{context.move.data["note"]}")' if context.move.data.get("note") else ""
     return (
-        f"{story.said(story.move.actor)} at {_at(story.move.at)} accepted capture {capture.capture_id} "
+        f"{context.source_of(context.move.actor)} at {_at(context.move.at)} accepted capture {capture.capture_id} "
         f"of {capture.money.format()} in place of {order.to_pay.format()}{note}"
     )
 
 
-def _covered(story: _Story) -> str:
-    return f"store credit of {story.order.credit.format()} covered the price at {_at(story.move.at)}"
+def _covered(context: _Context) -> str:
+    return f"store credit of {context.order.credit.format()} covered the price at {_at(context.move.at)}"
 
 
-def _opened(story: _Story) -> str:
-    payment = story.payment
+def _opened(context: _Context) -> str:
+    payment = context.payment
     what = f"payment {payment.id} of {payment.money.format()}" if payment else "a payment"
-    silent = "" if story.others else " and has reported no payment since"
-    return f"{story.who} opened {what} at {_at(story.move.at)}{silent}"
+    silent = "" if context.others else " and has reported no payment since"
+    return f"{context.who} opened {what} at {_at(context.move.at)}{silent}"
 
 
-def _refused(story: _Story) -> str:
-    payment = story.payment
+def _refused(context: _Context) -> str:
+    payment = context.payment
     reason = f" ({payment.end_reason})" if payment and payment.end_reason else ""
-    return f"{story.who} did not open payment {payment.id if payment else ''} at {_at(story.move.at)}{reason}"
+    return f"{context.who} did not open payment {payment.id if payment else ''} at {_at(context.move.at)}{reason}"
 
 
-def _ended(story: _Story) -> str:
-    payment = story.payment
+def _ended(context: _Context) -> str:
+    payment = context.payment
     reason = f" ({payment.end_reason})" if payment and payment.end_reason else ""
-    told = story.said(story.move.actor)
+    source = context.source_of(context.move.actor)
     which = payment.id if payment else ""
-    return f"{told} at {_at(story.move.at)} said that payment {which} ended without a capture{reason}"
+    return f"{source} at {_at(context.move.at)} said that payment {which} ended without a capture{reason}"
 
 
-def _expired(story: _Story) -> str:
-    asked = f"a query to {story.who} before that found no capture" if story.payment else "no payment had been opened"
-    return f"the time to pay ended at {_at(story.order.pay_by)} without a capture; {asked}"
+def _queried(context: _Context) -> str:
+    if context.payment:
+        return f"a query to {context.who} before that found no capture"
+    return "no payment had been opened"
 
 
-def _cancelled(story: _Story) -> str:
-    wish = next((event for event in story.history if event.kind == "order.cancel_requested"), story.move)
-    asked = f"a query to {story.who} before that found no capture" if story.payment else "no payment had been opened"
-    return f"{story.said(wish.actor)} cancelled it at {_at(wish.at)}; {asked}"
+def _expired(context: _Context) -> str:
+    return f"the time to pay ended at {_at(context.order.pay_by)} without a capture; {_queried(context)}"
 
 
-def _refunded(story: _Story) -> str:
-    refund, money, told = story.refund()
-    gone = Money(int(story.move.data.get("refunded", 0)), story.order.currency)
-    return f"refund {refund} of {money} was completed at {_at(story.move.at)}, reported by {told}; {_back(story, gone)}"
+def _cancelled(context: _Context) -> str:
+    request = next((event for event in context.history if event.kind == "order.cancel_requested"), context.move)
+    return f"{context.source_of(request.actor)} cancelled it at {_at(request.at)}; {_queried(context)}"
 
 
-def _refund_failed(story: _Story) -> str:
-    refund, money, told = story.refund()
-    gone = Money(int(story.move.data.get("refunded", 0)), story.order.currency)
-    failed = f"refund {refund} of {money} failed after completion at {_at(story.move.at)}, reported by {told}"
-    return f"{failed}; {_back(story, gone)}"
+def _refunded(context: _Context) -> str:
+    refund, money, source = context.refund()
+    gone = Money(int(context.move.data.get("refunded", 0)), context.order.currency)
+    done = f"refund {refund} of {money} was completed at {_at(context.move.at)}, reported by {source}"
+    return f"{done}; {_back(context, gone)}"
 
 
-def _back(story: _Story, gone: Money) -> str:
+def _refund_failed(context: _Context) -> str:
+    refund, money, source = context.refund()
+    gone = Money(int(context.move.data.get("refunded", 0)), context.order.currency)
+    failed = f"refund {refund} of {money} failed after completion at {_at(context.move.at)}, reported by {source}"
+    return f"{failed}; {_back(context, gone)}"
+
+
+def _back(context: _Context, gone: Money) -> str:
     """Refunded part of the payment at that time."""
     if not gone.amount:
         return "nothing has been refunded"
-    paid = story.order.accepted
+    paid = context.order.accepted
     return f"{'all' if gone == paid else gone.format()} of {paid.format()} has been refunded"
 
 
-def _placed(story: _Story) -> str:
-    return f"it was placed at {_at(story.move.at)} and no payment is open yet"
+def _placed(context: _Context) -> str:
+    return f"it was placed at {_at(context.move.at)} and no payment is open yet"
 
 
-SENTENCES: dict[str, Callable[[_Story], str]] = {
+SENTENCES: dict[str, Callable[[_Context], str]] = {
     "placed": _placed,
     "payment_opened": _opened,
     "captured": _captured,

@@ -19,14 +19,14 @@ from shop.payments.webhooks import inbox
 class Work:
     """`due()` lists ids; `do(id)` does one and is idempotent. `shared` work is handed to RQ workers in batches.
 
-    `take(ids)`, where present, claims some in one transaction; only the ids that it returns are done.
+    `claim(ids)`, where present, claims some in one transaction; only the ids that it returns are done.
     """
 
     kind: str
     due: Callable[[], list[Any]]
     do: Callable[[Any], Any]
     shared: bool = False
-    take: Callable[[list[Any]], list[Any]] | None = None
+    claim: Callable[[list[Any]], list[Any]] | None = None
 
 
 def _relay(_batch: int) -> None:
@@ -36,7 +36,7 @@ def _relay(_batch: int) -> None:
 WORK: tuple[Work, ...] = (
     Work("inbox", inbox.due, inbox.apply),
     Work("saga", saga.due, saga.resume),
-    Work("poll", poll.due_payments, poll.ask_taken, shared=True, take=poll.take),
+    Work("poll", poll.due_payments, poll.query_claimed, shared=True, claim=poll.claim),
     Work("refund", send.due, send.do, shared=True),
     Work("closing", end_order.due, end_order.end_due, shared=True),
     Work("outbox", lambda: list(range(min(5, -(-outbox.waiting() // 200)))), _relay),

@@ -46,8 +46,8 @@ def _all(work: Work, ids: Iterable[Any], parallel: int) -> int:
     if app.config["SETTLED_PASSIVE"]:
         raise PassiveCopy
     ids = list(ids)
-    if work.take and ids:
-        ids = work.take(ids)
+    if work.claim and ids:
+        ids = work.claim(ids)
     if parallel == 1 or len(ids) < 2:
         return sum(_one(app, work, item) for item in ids)
     with ThreadPoolExecutor(min(parallel, len(ids)), thread_name_prefix=work.kind) as pool:

@@ -29,8 +29,8 @@ def read_history_link(token: str) -> str | None:
 def return_token(number: str, token: str) -> str:
     """The return token of an order: its number and a proof.
 
-    It grants nothing by itself. It is derived, so that a repeated initiation sends identical bytes even if SECRET_KEY
-    changes in between.
+    It grants no access. It is derived, so that a repeated initiation sends identical bytes even if SECRET_KEY changes
+    in between.
     """
     return f"{number}.{_derived(token, 'return')}"
 

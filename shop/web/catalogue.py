@@ -30,7 +30,7 @@ def index() -> str:
     products = browse.search(q, chosen)
     fragment = "HX-Request" in request.headers
     return render_template(
-        "shop/_goods.html" if fragment else "shop/catalogue.html",
+        "shop/_products.html" if fragment else "shop/catalogue.html",
         fragment=fragment,
         q=q,
         category=category,

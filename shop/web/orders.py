@@ -30,7 +30,7 @@ from shop.payments.records.models import Payment
 from shop.web import returning
 
 bp = Blueprint("orders", __name__, url_prefix="/orders")
-_PRESS = re.compile("[A-Za-z0-9_-]{8,64}")
+_FORM_ID = re.compile("[A-Za-z0-9_-]{8,64}")
 _TITLES = {
     "too_soon": lazy_gettext("Please wait a moment"),
     "too_many_payments": lazy_gettext("Too many attempts to pay"),
@@ -45,7 +45,7 @@ def show(order: Order) -> ResponseReturnValue:
     """Order page. Viewing it makes a pending payment due for a poll."""
     s = load_status(order)
     events_url = f"{url_for('orders.show', token=order.token)}/events?showing={s.key}&since={s.seq}"
-    values = {"events_url": events_url, "updated_at": clock.now(), "press": ids.token()}
+    values = {"events_url": events_url, "updated_at": clock.now(), "form_id": ids.token()}
     page = make_response(render_template("shop/order.html", s=s, **values))
     returning.remember(order, page)
     _make_due(s)
@@ -81,7 +81,7 @@ def pay(order: Order) -> ResponseReturnValue:
 @bp.get("/<token>/qr.svg")
 @access("order_token")
 def qr(order: Order) -> ResponseReturnValue:
-    """QR code that the buyer scans to pay; 404 while there is none. Black on white in every colour scheme."""
+    """QR code that the customer scans to pay; 404 while there is none. Black on white in every colour scheme."""
     payment = load_status(order).payment
     if payment is None or payment.state != PaymentState.OPEN or not payment.action or payment.action["kind"] != "qr":
         abort(404)
@@ -122,8 +122,10 @@ def again(order: Order) -> ResponseReturnValue:
     full.
     """
     wanted, names = {line.sku: line.quantity for line in order.lines}, {line.sku: line.name for line in order.lines}
-    press = request.form.get("press", "")
-    added = carts.add_again(visitor.cart_id(order.currency), wanted.items(), press if _PRESS.fullmatch(press) else "")
+    form_id = request.form.get("form_id", "")
+    added = carts.add_again(
+        visitor.cart_id(order.currency), wanted.items(), form_id if _FORM_ID.fullmatch(form_id) else ""
+    )
     for sku in sorted(added.not_sold):
         flash(gettext("%(name)s is no longer available and was not added to your cart.", name=names[sku]))
     for sku in sorted(added.not_in_currency):

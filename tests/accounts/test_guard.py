@@ -52,7 +52,7 @@ def test_every_answer_carries_the_headers(client: FlaskClient, path: str) -> Non
     assert "Strict-Transport-Security" not in headers
 
 
-def test_over_https_the_cookie_is_secure_and_browsers_are_told_to_stay(redis_url: str) -> None:
+def test_over_https_the_cookie_is_secure_and_hsts_is_sent(redis_url: str) -> None:
     app = made(redis_url, SHOP_URL="https://shop.example")
     app.add_url_rule("/mark", view_func=lambda: session.update(cart="one") or "")
     answer = app.test_client().get("/mark", base_url="https://shop.example")
@@ -157,7 +157,7 @@ def test_every_page_that_changes_something_asks_for_the_token(app: Flask, client
         (ValueError("secret"), 500, "problem on our side"),
     ],
 )
-def test_whatever_breaks_is_a_page_for_people_and_a_problem_for_programs_and_tells_no_secret(
+def test_an_error_is_a_page_for_browsers_and_problem_json_for_programs_without_secrets(
     redis_url: str, database_url: str, raised: Exception, status: int, shown: str
 ) -> None:
     app = create_app(environ(database_url, redis_url), PROPAGATE_EXCEPTIONS=False)
@@ -191,7 +191,7 @@ def test_a_wrong_method_says_which_are_right(client: FlaskClient) -> None:
     assert "GET" in answer.headers["Allow"]
 
 
-def test_machine_paths_get_problems_whatever_they_accept(client: FlaskClient) -> None:
+def test_api_paths_answer_with_problem_json_whatever_they_accept(client: FlaskClient) -> None:
     answer = client.get("/webhooks/nobody", headers={"Accept": "text/html"})
     assert answer.status_code in (404, 405)
     assert answer.mimetype == "application/problem+json"
@@ -219,7 +219,7 @@ def test_the_log_line_has_no_token_in_it(shop: Shop, client: FlaskClient, capsys
         ("/", "/"),
     ],
 )
-def test_what_opens_something_is_taken_out_of_paths(path: str, logged: str) -> None:
+def test_tokens_are_removed_from_logged_paths(path: str, logged: str) -> None:
     assert request_guard.loggable(path) == logged
 
 
@@ -240,7 +240,7 @@ def test_an_exception_is_logged_without_the_values_of_its_statement(
     assert token not in said.out + said.err
 
 
-def test_one_client_may_do_something_so_often_a_minute_and_reading_is_free(app: Flask, redis_url: str) -> None:
+def test_each_action_of_a_client_has_a_limit_per_minute_and_reading_has_none(app: Flask, redis_url: str) -> None:
     fresh = made(redis_url)
     fresh.config["WTF_CSRF_ENABLED"] = False
     fresh.add_url_rule("/do", view_func=request_guard.limited("do", 3)(lambda: "done"), methods=["GET", "POST"])
@@ -252,7 +252,7 @@ def test_one_client_may_do_something_so_often_a_minute_and_reading_is_free(app: 
     assert other.status_code == 200
 
 
-def test_a_refused_form_does_not_count_and_four_times_as_many_are_looked_at(app: Flask, redis_url: str) -> None:
+def test_a_refused_form_does_not_count_toward_the_limit_up_to_four_times_as_many(app: Flask, redis_url: str) -> None:
     fresh = made(redis_url)
     fresh.config["WTF_CSRF_ENABLED"] = False
     statuses = iter([422] * 5 + [200] * 3)

@@ -12,7 +12,7 @@ from shop.core.errors import Away
 PASSWORD = "paper lantern 7"
 
 
-def test_the_rest_doubles_up_to_a_quarter_of_an_hour() -> None:
+def test_the_delay_doubles_up_to_a_quarter_of_an_hour() -> None:
     minutes = [
         (pause := throttle.rest(n, 10)) and pause.total_seconds() / 60 for n in (9, 10, 11, 12, 13, 14, 15, 1000)
     ]

@@ -90,7 +90,7 @@ def test_signing_in_renews_the_cart_id_and_the_seed_of_forms_and_keeps_what_is_i
         assert cart.load(injected).id == "", "the attacker's id reaches nothing"
 
 
-def test_a_cart_that_is_gone_is_no_obstacle_to_signing_in(client: FlaskClient, mei: int) -> None:
+def test_signing_in_works_without_the_cart_of_the_session(client: FlaskClient, mei: int) -> None:
     with client.session_transaction() as cookie:
         cookie["cart"] = "long gone"
     assert sign_in(client) == 303
@@ -109,7 +109,7 @@ def test_signing_out_leaves_no_cart_and_no_seed_in_the_browser(client: FlaskClie
         assert not {"cart", "csrf_token", "sid"} & set(cookie)
 
 
-def test_the_ids_in_redis_open_nothing(client: FlaskClient, mei: int, redis_server: RedisServer) -> None:
+def test_a_session_id_read_from_redis_signs_nobody_in(client: FlaskClient, mei: int, redis_server: RedisServer) -> None:
     sign_in(client)
     (key,) = redis_server.client.keys("settled:sid:*")
     assert sid(client) not in key

@@ -50,18 +50,18 @@ def test_a_password_typed_on_another_keyboard_is_the_same_password() -> None:
     assert signin.sign_in("ami@example.com", "cafe\u0301 and tea 1", PLACE).id == user.id
 
 
-def test_an_unknown_address_and_a_wrong_password_are_told_in_the_same_words_after_the_same_work(
+def test_an_unknown_address_and_a_wrong_password_get_the_same_message_after_the_same_work(
     mei: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[str] = []
     verify = passwords._verify
     monkeypatch.setattr(passwords, "_verify", lambda *args: checked.append(args[0]) or verify(*args))
-    told = []
+    refusals = []
     for email in (EMAIL, "nobody@example.com", "no address at all", ""):
         with pytest.raises(signin.WrongCredentials) as refused:
             signin.sign_in(email, "not this one", PLACE)
-        told.append((refused.value.code, refused.value.message, refused.value.status))
-    assert len(set(told)) == 1
+        refusals.append((refused.value.code, refused.value.message, refused.value.status))
+    assert len(set(refusals)) == 1
     assert len(checked) == 4
     assert len({hashed.rsplit("$", 2)[0] for hashed in checked}) == 1, "all with the same parameters"
 
@@ -73,7 +73,7 @@ def test_a_sixth_try_in_a_minute_from_one_place_waits(mei: User) -> None:
 
 
 @ONE_DATABASE
-def test_trying_one_password_on_many_accounts_is_braked_too(mei: User) -> None:
+def test_trying_one_password_on_many_accounts_is_delayed_too(mei: User) -> None:
     codes = [try_wrong(email=f"user{n}@example.com") for n in range(31)]
     assert codes.count("too_many_attempts") == 1
 
@@ -221,7 +221,7 @@ def test_a_hash_made_with_older_parameters_is_renewed_at_the_next_sign_in(mei: U
         (EMAIL, "Mei", "MEI@example.com", "password"),
     ],
 )
-def test_what_makes_no_account_is_told_with_its_field(email: str, name: str, password: str, field: str) -> None:
+def test_a_refused_registration_names_its_field(email: str, name: str, password: str, field: str) -> None:
     with pytest.raises(BadInput) as refused:
         signin.register(email, name, password)
     assert refused.value.details == {"field": field}

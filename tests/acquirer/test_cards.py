@@ -43,7 +43,7 @@ def test_bad_cards_are_declined_with_their_code_and_class(acquirer: World) -> No
         assert shown["payment_method"]["last4"] == number[-4:]
 
 
-def test_a_thief_reads_nothing_about_lost_and_stolen_cards() -> None:
+def test_declines_do_not_reveal_that_a_card_is_lost_or_stolen() -> None:
     sentences = {DECLINES[code][1] for code in ("generic_decline", "lost_card", "stolen_card", "fraudulent")}
     assert len(sentences) == 1
 

@@ -36,7 +36,7 @@ def test_an_answer_decides(acquirer: World, number: str, answer: str, status: st
         assert acquirer.shown(payment)["status"] == "captured"
 
 
-def test_who_leaves_finds_the_challenge_again_until_the_session_is_over(acquirer: World) -> None:
+def test_a_customer_who_leaves_finds_the_challenge_again_until_the_session_ends(acquirer: World) -> None:
     payment = challenged(acquirer)
     assert acquirer.submit(payment, "challenge", answer="leave").headers["Location"] == RETURN
     assert acquirer.shown(payment)["status"] == "requires_action"

@@ -215,7 +215,7 @@ def test_the_default_run_turns_the_shops_clock_along_and_other_runs_do_not(make_
     assert len(asked) == 1
 
 
-def test_a_shop_that_cannot_be_reached_stops_no_clock(make_world: Any) -> None:
+def test_an_unreachable_shop_does_not_stop_the_clock(make_world: Any) -> None:
     acquirer = make_world(SHOP_CLOCK_URL="http://127.0.0.1:9/dev/clock")
     assert acquirer.advance("PT15M")["shop_clock"] == "not_reached"
 

@@ -97,7 +97,7 @@ def test_a_misspelt_name_of_something_gets_the_nearest_one(acquirer: World, meth
     assert named in acquirer.sim(method, path, body, status=404)["error"]["message"]
 
 
-def test_a_key_that_is_there_twice_is_refused(acquirer: World) -> None:
+def test_a_repeated_key_is_refused(acquirer: World) -> None:
     headers = {"Authorization": "Bearer sim_demo"}
     for body in ('{"hook": {"drop": 1}, "hook": {"drop": 2}}', '{"pay": {"double": true, "double": false}}'):
         answer = acquirer.app.test_client().put("/_sim/faults", headers=headers, data=body)

@@ -41,10 +41,10 @@ def test_a_disputed_card_is_disputed_a_minute_after_it_paid(acquirer: World, rec
         "open",
         120000,
     )
-    told = receiver.hooks[-1]
-    assert told.type == "dispute.created"
-    assert told.event["data"]["dispute"]["status"] == "open"
-    assert told.event["data"]["dispute"]["payment_reference"] == payment["reference"]
+    hook = receiver.hooks[-1]
+    assert hook.type == "dispute.created"
+    assert hook.event["data"]["dispute"]["status"] == "open"
+    assert hook.event["data"]["dispute"]["payment_reference"] == payment["reference"]
     assert acquirer.shown(payment)["status"] == "captured"
 
 
@@ -70,7 +70,7 @@ def test_an_unanswered_dispute_is_lost_after_a_week(acquirer: World, receiver: R
     assert disputed(acquirer) == 120000
 
 
-def test_an_inquiry_takes_nothing_and_comes_to_nothing(acquirer: World) -> None:
+def test_an_inquiry_withdraws_no_money_and_ends_without_effect(acquirer: World) -> None:
     payment = paid(acquirer, card=INQUIRY)
     acquirer.advance("PT1M")
     assert (acquirer.record(payment)["disputes"][0]["kind"], disputed(acquirer)) == ("inquiry", 0)

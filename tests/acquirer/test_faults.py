@@ -135,8 +135,8 @@ def test_double_takes_the_money_twice_under_one_reference(acquirer: World, recei
     assert _captures(acquirer, payment) == [(120000, "TWD")] * 2
     assert len({one["id"] for one in acquirer.shown(payment)["captures"]}) == 2
     acquirer.settle()
-    told = [len(hook.event["data"]["payment"]["captures"]) for hook in receiver.hooks]
-    assert receiver.types == ["payment.captured"] * 2 and told == [1, 2]
+    counts = [len(hook.event["data"]["payment"]["captures"]) for hook in receiver.hooks]
+    assert receiver.types == ["payment.captured"] * 2 and counts == [1, 2]
 
 
 def test_amount_and_currency_can_differ_from_what_was_asked(acquirer: World) -> None:

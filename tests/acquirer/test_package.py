@@ -32,7 +32,7 @@ def test_every_state_is_in_the_table_and_only_late_money_leaves_an_end() -> None
     assert TRANSITIONS["failed"] == () and "failed" not in sources_of("captured")
 
 
-def test_dialects_are_found_by_themselves_and_bring_their_settings() -> None:
+def test_dialects_are_registered_automatically_with_their_settings() -> None:
     found = dialects.discover()
     assert "kpay" in found
     assert {row.name for row in found["kpay"].settings} <= {row.name for row in setting_rows()}

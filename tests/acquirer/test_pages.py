@@ -174,7 +174,7 @@ def test_pressing_pay_eight_times_at_once_pays_once(acquirer: World) -> None:
         ({}, False),
     ],
 )
-def test_a_form_from_elsewhere_or_without_the_token_is_refused(
+def test_a_form_from_another_origin_or_without_the_token_is_refused(
     acquirer: World, headers: dict[str, str], token: bool
 ) -> None:
     payment = acquirer.open()
@@ -227,7 +227,7 @@ def test_what_shops_send_is_shown_as_text(acquirer: World) -> None:
 
 
 @pytest.mark.parametrize("path", ["/pay/none", "/pay/pay_x", "/pay/%00", "/nothing", "/deliveries/none", "/payments/x"])
-def test_an_address_that_leads_nowhere_is_a_404_page(acquirer: World, path: str) -> None:
+def test_an_unknown_address_is_a_404_page(acquirer: World, path: str) -> None:
     answer = acquirer.browser.get(path)
     assert (answer.status_code, answer.content_type) == (404, "text/html; charset=utf-8")
     assert "There is a problem" in answer.text

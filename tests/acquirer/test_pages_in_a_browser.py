@@ -43,7 +43,7 @@ def _fill(page: Page, number: str) -> None:
     page.get_by_label("Name on card").fill("Ada Test")
 
 
-def test_a_buyer_pays_with_the_keyboard_alone_and_is_back_at_the_shop(
+def test_a_customer_pays_with_the_keyboard_alone_and_returns_to_the_shop(
     served: World, receiver: Receiver, page: Page
 ) -> None:
     payment = _returning(served)
@@ -59,7 +59,9 @@ def test_a_buyer_pays_with_the_keyboard_alone_and_is_back_at_the_shop(
     assert served.sim("POST", "/expect", wanted)["met"]
 
 
-def test_a_declined_buyer_picks_a_card_from_the_list_and_passes_the_challenge(served: World, page: Page) -> None:
+def test_after_a_decline_a_customer_picks_a_card_from_the_list_and_passes_the_challenge(
+    served: World, page: Page
+) -> None:
     payment = _returning(served)
     page.goto(payment["checkout_url"])
     _fill(page, "4000000000000002")

@@ -185,10 +185,10 @@ def test_a_paid_code_is_completed_and_the_webhook_proves_nothing(
     assert shown["paymentId"].isdigit() and "captures" not in shown
     acquirer.settle()
     (hook,) = receiver.hooks
-    told = hook.event
-    assert (told["state"], told["order_amount"], told["store_id"]) == ("COMPLETED", "1200", "s1")
-    assert (told["order_id"], told["merchant_order_id"]) == (shown["paymentId"], code["merchantPaymentId"])
-    assert int(datetime.fromisoformat(told["paid_at"]).timestamp()) == shown["acceptedAt"]
+    data = hook.event
+    assert (data["state"], data["order_amount"], data["store_id"]) == ("COMPLETED", "1200", "s1")
+    assert (data["order_id"], data["merchant_order_id"]) == (shown["paymentId"], code["merchantPaymentId"])
+    assert int(datetime.fromisoformat(data["paid_at"]).timestamp()) == shown["acceptedAt"]
     assert not [name for name in hook.headers if "signature" in name or name == "authorization"]
     assert acquirer.record(code)["deliveries"][0]["state"] == "delivered"
 
@@ -292,10 +292,10 @@ def test_a_refund_is_created_and_done_a_little_later(acquirer: World, merchant: 
     code = merchant.paid()
     made = merchant.refund(code, 500, "R1")
     assert result(made)[0] == 201
-    told = made.json["data"]  # type: ignore[index]
-    assert (told["status"], told["amount"]["amount"], told["paymentId"]) == ("CREATED", 500, code["paymentId"])
+    data = made.json["data"]  # type: ignore[index]
+    assert (data["status"], data["amount"]["amount"], data["paymentId"]) == ("CREATED", 500, code["paymentId"])
     again = merchant.refund(code, 700, "R1")
-    assert again.json["data"] == told, "the same id answers the first refund"  # type: ignore[index]
+    assert again.json["data"] == data, "the same id answers the first refund"  # type: ignore[index]
     acquirer.advance("PT31S")
     assert merchant.call("GET", "/v2/refunds/R1").json["data"]["status"] == "REFUNDED"  # type: ignore[index]
     shown = merchant.shown(code)
@@ -478,7 +478,7 @@ def test_a_wallet_that_refuses_three_times_fails(acquirer: World, merchant: Merc
 @pytest.mark.parametrize(
     "bend", ["missing", "wrong_key", "old_key", "malformed", "stale_time", "future_time", "tampered"]
 )
-def test_there_is_no_signature_that_a_fault_could_bend(
+def test_the_signature_fault_has_no_effect_on_unsigned_webhooks(
     acquirer: World, merchant: Merchant, receiver: Receiver, bend: str
 ) -> None:
     acquirer.faults(hook={"sign": bend})
@@ -494,10 +494,12 @@ def test_webhooks_are_dropped_doubled_and_delayed(acquirer: World, merchant: Mer
     acquirer.settle()
     assert receiver.hooks == []
     acquirer.advance("PT1M")
-    told = acquirer.record(code)["deliveries"]
-    outcomes = [attempt["outcome"] for delivery in told for attempt in delivery["attempts"]]
-    assert (len(told), outcomes.count("dropped")) == (3, 1)
-    assert len(receiver.hooks) == len(outcomes) - 1, "who takes two seconds to answer is told again"
+    data = acquirer.record(code)["deliveries"]
+    outcomes = [attempt["outcome"] for delivery in data for attempt in delivery["attempts"]]
+    assert (len(data), outcomes.count("dropped")) == (3, 1)
+    assert len(receiver.hooks) == len(outcomes) - 1, (
+        "a receiver that takes two seconds to answer gets the webhook again"
+    )
 
 
 # --- the pages -------------------------------------------------------------------------------------------------------

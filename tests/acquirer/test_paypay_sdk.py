@@ -143,8 +143,8 @@ def test_a_payment_is_refunded(acquirer: World, paypay: Library) -> None:
     assert (code_of(made), made["data"]["status"]) == ("SUCCESS", "CREATED")
     assert paypay("Payment", "refund_payment", wish)["data"]["merchantRefundId"] == "R1"
     acquirer.advance("PT31S")
-    told = paypay("Payment", "refund_details", "R1")["data"]
-    assert (told["status"], told["reason"]) == ("REFUNDED", "returned")
+    details = paypay("Payment", "refund_details", "R1")["data"]
+    assert (details["status"], details["reason"]) == ("REFUNDED", "returned")
     assert paypay("Code", "get_payment_details", "P1")["data"]["status"] == "REFUNDED"
 
 

@@ -137,9 +137,9 @@ def test_a_refund_moves_on_once_however_often_it_is_tried(acquirer: World, recei
         with acquirer.app.app_context():
             found = engine.find("default", payment["id"])
             assert found is not None
-            told = refunds.find(found, refund_id)
-            assert told is not None
-            return refunds.become(told, "failed")
+            reported = refunds.find(found, refund_id)
+            assert reported is not None
+            return refunds.become(reported, "failed")
 
     assert sorted(acquirer.at_once(8, fail)) == [False] * 7 + [True]
     assert give_back(acquirer, payment, 120000, "R2").amount == 120000
@@ -220,10 +220,10 @@ def test_every_change_of_a_refund_is_sent_with_a_valid_signature(acquirer: World
     assert receiver.types == ["payment.captured"] + ["refund.pending", "refund.succeeded"] * 2 + ["payment.refunded"]
     for hook in receiver.hooks:
         Webhook(SECRET).verify(hook.body, hook.headers)
-    told = receiver.hooks[2].event["data"]
-    assert (told["refund"]["reference"], told["refund"]["status"]) == ("R1", "succeeded")
-    assert told["payment"]["reference"] == payment["reference"]
-    assert [one["status"] for one in told["payment"]["refunds"]] == ["succeeded"]
+    reported = receiver.hooks[2].event["data"]
+    assert (reported["refund"]["reference"], reported["refund"]["status"]) == ("R1", "succeeded")
+    assert reported["payment"]["reference"] == payment["reference"]
+    assert [one["status"] for one in reported["payment"]["refunds"]] == ["succeeded"]
 
 
 def test_a_failed_refund_is_sent_too(acquirer: World, receiver: Receiver) -> None:

@@ -75,15 +75,15 @@ def card(acquirer: World, dialect: str, receiver: Receiver, **more: str) -> dict
 
 
 @pytest.mark.parametrize("dialect", list(RIGHT))
-def test_a_receiver_that_does_right_has_a_clean_card(acquirer: World, receiver: Receiver, dialect: str) -> None:
+def test_a_correct_receiver_has_a_clean_report_card(acquirer: World, receiver: Receiver, dialect: str) -> None:
     receiver.answer = RIGHT[dialect]
-    told = card(acquirer, dialect, receiver)
-    assert told["findings"] == [] and told["clean"]
-    tried = {check["name"] for check in told["checks"]}
+    result = card(acquirer, dialect, receiver)
+    assert result["findings"] == [] and result["clean"]
+    tried = {check["name"] for check in result["checks"]}
     assert {"good", "duplicate", "at_once", "late", "malformed", "huge", "content_type"} <= tried
     signed = {"no_signature", "wrong_key", "malformed_signature", "tampered"}
     assert signed <= tried if dialect != "paypay" else not signed & tried
-    assert "4242424242424242" not in json.dumps(told)
+    assert "4242424242424242" not in json.dumps(result)
 
 
 WRONG: list[tuple[str, Callable[[Hook], Answer], set[str]]] = [
@@ -110,9 +110,9 @@ def test_the_receivers_mistakes_are_found_and_listed(
     acquirer: World, receiver: Receiver, dialect: str, answer: Callable[[Hook], Answer], names: set[str]
 ) -> None:
     receiver.answer = answer
-    told = card(acquirer, dialect, receiver)
-    assert {check["name"] for check in told["checks"] if check["verdict"] == "wrong"} == names
-    assert len(told["findings"]) == len(names) and all(finding.endswith(".") for finding in told["findings"])
+    result = card(acquirer, dialect, receiver)
+    assert {check["name"] for check in result["checks"] if check["verdict"] == "wrong"} == names
+    assert len(result["findings"]) == len(names) and all(finding.endswith(".") for finding in result["findings"])
 
 
 def test_a_duplicate_that_is_refused_is_found(acquirer: World, receiver: Receiver) -> None:
@@ -187,7 +187,7 @@ def _ask(acquirer: World) -> None:
 
 
 @pytest.mark.parametrize("asks", [True, False])
-def test_with_a_payment_of_the_receivers_it_is_seen_whether_a_hint_makes_it_ask(
+def test_with_a_payment_of_the_receiver_the_card_reports_whether_a_hint_leads_to_a_query(
     acquirer: World, receiver: Receiver, monkeypatch: Any, asks: bool
 ) -> None:
     monkeypatch.setattr("mock_acquirer.report_card.ASKS_WITHIN", 0.5)
@@ -200,9 +200,9 @@ def test_with_a_payment_of_the_receivers_it_is_seen_whether_a_hint_makes_it_ask(
         return right
 
     receiver.answer = answer
-    told = card(acquirer, "tpay", receiver, payment="RC1")
-    assert told["checks"][-1]["verdict"] == ("right" if asks else "wrong")
-    assert told["clean"] is asks
+    result = card(acquirer, "tpay", receiver, payment="RC1")
+    assert result["checks"][-1]["verdict"] == ("right" if asks else "wrong")
+    assert result["clean"] is asks
     assert acquirer.sim("GET", "/payments/RC1")["state"] == "captured"
 
 
@@ -232,8 +232,8 @@ def our_shop(app: Flask, tmp_path: Path, _acquirer_template: Path) -> Iterator[t
 
 
 @pytest.mark.parametrize("dialect", list(RIGHT))
-def test_our_own_shop_has_a_clean_card(our_shop: tuple[World, str], dialect: str) -> None:
+def test_our_own_shop_has_a_clean_report_card(our_shop: tuple[World, str], dialect: str) -> None:
     acquirer, url = our_shop
-    told = acquirer.sim("POST", "/report_card", {"dialect": dialect, "url": f"{url}/webhooks/{dialect}"})
-    assert told["findings"] == []
-    assert any(check["name"] == "good" and check["verdict"] == "right" for check in told["checks"])
+    result = acquirer.sim("POST", "/report_card", {"dialect": dialect, "url": f"{url}/webhooks/{dialect}"})
+    assert result["findings"] == []
+    assert any(check["name"] == "good" and check["verdict"] == "right" for check in result["checks"])

@@ -24,7 +24,7 @@ def test_every_file_is_a_scenario_of_a_known_group_named_as_its_file() -> None:
         scenario = SCENARIOS[path.stem]
         assert scenario.group == path.parent.name and scenario.group in GROUPS
         assert scenario.sentence.endswith(".") and len(scenario.sentence) > 20
-        assert all(line.endswith(".") and "{" not in line for line in scenario.told())
+        assert all(line.endswith(".") and "{" not in line for line in scenario.instructions())
 
 
 def test_every_preset_is_a_valid_fault_plan() -> None:
@@ -67,22 +67,22 @@ def one_world(tmp_path_factory: pytest.TempPathFactory, _acquirer_template: Path
 def test_the_scenario_does_what_its_file_says(one_world: World, name: str, receiver: Receiver) -> None:
     one_world.app.config["ACQUIRER_WEBHOOK_TARGETS"] = (receiver.url.removesuffix("/hooks"),)
     payment = one_world.open(run=name, webhook_url=receiver.url)
-    told = one_world.sim("POST", f"/payments/{payment['id']}/scenario", {"name": name}, run=name)
-    assert told["met"] and told["played"] and told["unmet"] == []
+    result = one_world.sim("POST", f"/payments/{payment['id']}/scenario", {"name": name}, run=name)
+    assert result["met"] and result["played"] and result["unmet"] == []
 
 
 def test_unmet_expectations_are_reported_in_sentences(acquirer: World, receiver: Receiver) -> None:
     acquirer.sim("PUT", "/faults", {"hook": {"drop": 100}})
     payment = acquirer.open()
     acquirer.sim("PUT", "/endpoints/card/faults", {"pay": {"amount_delta": 5}})
-    told = acquirer.sim("POST", f"/payments/{payment['id']}/scenario", {"name": "closes_every_tab"}, status=409)
-    assert told["unmet"] == ["money is other_amount, not as_agreed."] and not told["met"]
+    result = acquirer.sim("POST", f"/payments/{payment['id']}/scenario", {"name": "closes_every_tab"}, status=409)
+    assert result["unmet"] == ["money is other_amount, not as_agreed."] and not result["met"]
 
 
 def test_a_scenario_can_be_armed_for_a_person_to_play(acquirer: World) -> None:
     payment = acquirer.open()
-    told = acquirer.sim("POST", f"/payments/{payment['id']}/scenario", {"name": "charged_twice", "play": False})
-    assert told["steps"] == ["Pay."] and acquirer.shown(payment)["status"] == "requires_payment"
+    result = acquirer.sim("POST", f"/payments/{payment['id']}/scenario", {"name": "charged_twice", "play": False})
+    assert result["steps"] == ["Pay."] and acquirer.shown(payment)["status"] == "requires_payment"
     page = acquirer.browser.get(f"/pay/{payment['id']}").text
     assert "Armed:" in page and "scenario" in page
     acquirer.approve(payment)

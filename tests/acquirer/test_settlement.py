@@ -216,7 +216,7 @@ def test_other_runs_and_dialects_are_not_in_the_file(acquirer: World) -> None:
     assert fetched(acquirer, "stripe", day).json["data"] == []
 
 
-def test_odd_questions_get_a_sentence(acquirer: World) -> None:
+def test_invalid_requests_are_refused_with_a_sentence(acquirer: World) -> None:
     day = at_noon(acquirer)
     for path, status in [
         (f"nopay/{day}", 404),

@@ -352,7 +352,7 @@ def test_the_library_reads_what_arrives_and_refuses_what_was_changed(merchant: M
 
 
 @pytest.mark.parametrize("bend", ["missing", "wrong_key", "old_key", "malformed", "stale_time", "tampered"])
-def test_the_library_refuses_every_bent_signature_and_takes_the_retry(
+def test_the_library_refuses_every_bad_signature_and_accepts_the_retry(
     merchant: Merchant, receiver: Receiver, bend: str
 ) -> None:
     def answer(hook: Hook) -> tuple[int, dict[str, str], bytes]:
@@ -524,8 +524,8 @@ def test_a_dispute_is_sent(merchant: Merchant, receiver: Receiver) -> None:
     merchant.approve(session)
     merchant.world.sim("POST", f"/payments/{session.id}/dispute", {})
     merchant.world.settle()
-    told = read(receiver.hooks[-1])
-    assert (told.type, told.data.object.status, told.data.object.amount) == (
+    received = read(receiver.hooks[-1])
+    assert (received.type, received.data.object.status, received.data.object.amount) == (
         "charge.dispute.created",
         "needs_response",
         120000,
@@ -577,9 +577,9 @@ def test_a_parameter_that_is_unknown_or_not_supported_is_refused_by_its_name(
 ) -> None:
     with pytest.raises(stripe.InvalidRequestError) as refused:
         merchant.open(**changed)
-    told = refused.value
-    assert (told.http_status, told.code, told.param) == (400, "parameter_unknown", param)
-    assert str(told.user_message).startswith(f"Received unknown parameter: {param}.")
+    received = refused.value
+    assert (received.http_status, received.code, received.param) == (400, "parameter_unknown", param)
+    assert str(received.user_message).startswith(f"Received unknown parameter: {param}.")
     assert merchant.sessions.list().data == []
 
 

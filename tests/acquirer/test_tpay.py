@@ -66,13 +66,13 @@ class Merchant:
         sent = {"CheckMacValue": wire.check_mac(sent, KEY, IV)} | sent
         answer = self.world.app.test_client().post(f"/tpay/{op}", data=sent)
         assert answer.status_code == status, answer.text
-        told = dict(parse_qsl(answer.text, keep_blank_values=True))
-        if told["RtnCode"] == "10200001":
-            assert "CheckMacValue" not in told
+        fields = dict(parse_qsl(answer.text, keep_blank_values=True))
+        if fields["RtnCode"] == "10200001":
+            assert "CheckMacValue" not in fields
         else:
-            assert told["CheckMacValue"] == wire.check_mac(told, KEY, IV)
-            assert told.get("MerchantTradeNo") in (None, sent.get("MerchantTradeNo"))
-        return told
+            assert fields["CheckMacValue"] == wire.check_mac(fields, KEY, IV)
+            assert fields.get("MerchantTradeNo") in (None, sent.get("MerchantTradeNo"))
+        return fields
 
     def query(self, trade: Trade, **more: Any) -> Trade:
         return self.call("query", MerchantTradeNo=trade["MerchantTradeNo"], **more)
@@ -163,9 +163,9 @@ def test_the_browser_brings_the_trade_and_paying_leads_back_to_the_shop(tpay: Me
     assert "TWD 1,200.00" in page and "Card number" in page and "convenience store" in page
     answer = tpay.world.submit(trade, "card", **GOOD_CARD)
     assert (answer.status_code, answer.headers["Location"]) == (303, RETURN)
-    told = tpay.later(trade)
-    assert (told["TradeStatus"], told["ChargeCount"], told["ChargeAmt1"]) == ("1", "1", "1200")
-    assert (told["CardBrand"], told["Card4No"], told["PaymentType"]) == ("visa", "4242", "Credit_CreditCard")
+    fields = tpay.later(trade)
+    assert (fields["TradeStatus"], fields["ChargeCount"], fields["ChargeAmt1"]) == ("1", "1", "1200")
+    assert (fields["CardBrand"], fields["Card4No"], fields["PaymentType"]) == ("visa", "4242", "Credit_CreditCard")
 
 
 def test_the_same_form_again_shows_the_same_cashier_while_nothing_is_paid(tpay: Merchant) -> None:
@@ -257,12 +257,12 @@ def test_a_trade_that_was_never_posted_is_not_known(tpay: Merchant) -> None:
 @pytest.mark.parametrize(
     ("act", "status"), [("cancel", "10100251"), ("fail", "10100058"), ("decline", "0"), ("approve", "1")]
 )
-def test_what_became_of_a_trade(tpay: Merchant, act: str, status: str) -> None:
+def test_the_state_of_a_trade_is_translated(tpay: Merchant, act: str, status: str) -> None:
     trade = tpay.open()
     tpay.world.sim("POST", f"/payments/{trade['id']}/{act}")
-    told = tpay.later(trade)
-    assert told["TradeStatus"] == status
-    assert told.get("DeclineCode", "") == ("generic_decline" if act in ("fail", "decline") else "")
+    fields = tpay.later(trade)
+    assert fields["TradeStatus"] == status
+    assert fields.get("DeclineCode", "") == ("generic_decline" if act in ("fail", "decline") else "")
 
 
 def test_cancelling_ends_an_open_trade_and_repeating_it_is_fine(tpay: Merchant) -> None:
@@ -278,8 +278,8 @@ def test_a_number_that_was_cancelled_unseen_is_burnt(tpay: Merchant) -> None:
     assert tpay.call("cancel", MerchantTradeNo=fields["MerchantTradeNo"])["RtnCode"] == "1"
     answer = tpay.post(fields)
     assert answer.status_code == 200 and "10200050" in answer.text
-    told = tpay.later(fields)
-    assert (told["TradeStatus"], told["ChargeCount"]) == ("10100252", "0")
+    fields = tpay.later(fields)
+    assert (fields["TradeStatus"], fields["ChargeCount"]) == ("10100252", "0")
 
 
 def test_a_number_is_burnt_or_opened_but_never_both(tpay: Merchant) -> None:
@@ -324,10 +324,10 @@ def test_success_is_sent_as_a_signed_form_without_an_id_or_a_time(tpay: Merchant
     hook = receiver.hooks[0]
     assert hook.headers["content-type"] == "application/x-www-form-urlencoded"
     assert hook.headers["x-signature"] == hmac.new(SECRET.encode(), hook.body, hashlib.sha256).hexdigest()
-    told = dict(parse_qsl(hook.body.decode(), keep_blank_values=True))
-    assert told["CheckMacValue"] == wire.check_mac(told, KEY, IV)
-    assert (told["MerchantTradeNo"], told["RtnCode"], told["TradeAmt"]) == (trade["MerchantTradeNo"], "1", "1200")
-    assert told["SimulatePaid"] == "0" and not {"webhook-id", "webhook-timestamp"} & set(hook.headers)
+    fields = dict(parse_qsl(hook.body.decode(), keep_blank_values=True))
+    assert fields["CheckMacValue"] == wire.check_mac(fields, KEY, IV)
+    assert (fields["MerchantTradeNo"], fields["RtnCode"], fields["TradeAmt"]) == (trade["MerchantTradeNo"], "1", "1200")
+    assert fields["SimulatePaid"] == "0" and not {"webhook-id", "webhook-timestamp"} & set(hook.headers)
 
 
 @pytest.mark.parametrize("act", ["cancel", "fail", "decline"])
@@ -363,8 +363,8 @@ def test_it_is_sent_five_times_in_all_every_5_to_15_minutes_and_the_message_chan
         timedelta(minutes=4.9) <= b - a <= timedelta(minutes=15.1) for a, b in zip(times, times[1:], strict=False)
     )
     for hook in receiver.hooks:
-        told = dict(parse_qsl(hook.body.decode(), keep_blank_values=True))
-        assert told["CheckMacValue"] == wire.check_mac(told, KEY, IV)
+        fields = dict(parse_qsl(hook.body.decode(), keep_blank_values=True))
+        assert fields["CheckMacValue"] == wire.check_mac(fields, KEY, IV)
         assert hook.headers["x-signature"] == hmac.new(SECRET.encode(), hook.body, hashlib.sha256).hexdigest()
 
 
@@ -373,8 +373,8 @@ def test_a_simulated_payment_says_simulate_paid_and_captures_nothing(tpay: Merch
     assert tpay.world.submit(trade, "rehearse").status_code == 303
     tpay.world.sim("POST", f"/payments/{trade['id']}/simulate_paid")
     tpay.world.settle()
-    told = [dict(parse_qsl(hook.body.decode(), keep_blank_values=True)) for hook in receiver.hooks]
-    assert [(one["SimulatePaid"], one["RtnCode"]) for one in told] == [("1", "1")] * 2
+    fields = [dict(parse_qsl(hook.body.decode(), keep_blank_values=True)) for hook in receiver.hooks]
+    assert [(one["SimulatePaid"], one["RtnCode"]) for one in fields] == [("1", "1")] * 2
     assert tpay.later(trade)["TradeStatus"] == "0"
 
 
@@ -384,7 +384,7 @@ def test_kpay_has_no_simulated_payments(acquirer: World) -> None:
 
 
 @pytest.mark.parametrize("bend", ["missing", "wrong_key", "old_key", "malformed", "tampered"])
-def test_a_bent_signature_is_one(tpay: Merchant, receiver: Receiver, bend: str) -> None:
+def test_the_signature_fault_sends_a_bad_signature(tpay: Merchant, receiver: Receiver, bend: str) -> None:
     tpay.world.faults(hook=[{"sign": bend}])
     tpay.world.approve(tpay.open())
     tpay.world.settle()
@@ -430,8 +430,8 @@ def test_two_charges_of_one_trade_have_numbers_of_their_own(tpay: Merchant, rece
     tpay.world.faults(pay={"double": True})
     trade = tpay.open()
     tpay.world.approve(trade)
-    told = tpay.later(trade)
-    assert told["ChargeCount"] == "2" and told["ChargeNo1"] != told["ChargeNo2"]
+    fields = tpay.later(trade)
+    assert fields["ChargeCount"] == "2" and fields["ChargeNo1"] != fields["ChargeNo2"]
     tpay.world.settle()
     assert len({dict(parse_qsl(hook.body.decode()))["ChargeNo"] for hook in receiver.hooks}) == 2
 
@@ -440,8 +440,8 @@ def test_a_wrong_amount_or_currency_is_sent_as_captured(tpay: Merchant) -> None:
     tpay.world.faults(pay={"amount_delta": 150, "wrong_currency": "USD"})
     trade = tpay.open()
     tpay.world.approve(trade)
-    told = tpay.later(trade)
-    assert (told["ChargeAmt1"], told["ChargeCurrency1"], told["TradeAmt"]) == ("1201.50", "USD", "1200")
+    fields = tpay.later(trade)
+    assert (fields["ChargeAmt1"], fields["ChargeCurrency1"], fields["TradeAmt"]) == ("1201.50", "USD", "1200")
 
 
 # --- store codes ---
@@ -452,10 +452,10 @@ def test_a_code_is_shown_and_paid_at_the_counter_two_days_later(tpay: Merchant, 
     shown = tpay.world.submit(trade, "store")
     assert shown.headers["Location"].endswith(f"/pay/{trade['id']}/store")
     page = tpay.world.browser.get(f"/pay/{trade['id']}", follow_redirects=True).text
-    told = tpay.later(trade)
-    code = told["PaymentNo"]
-    assert re.fullmatch(r"\d{14}", code) and told["Barcode1"] == code and code in page and "<svg" in page
-    assert (told["TradeStatus"], told["PaymentType"]) == ("0", "CVS_CVS")
+    fields = tpay.later(trade)
+    code = fields["PaymentNo"]
+    assert re.fullmatch(r"\d{14}", code) and fields["Barcode1"] == code and code in page and "<svg" in page
+    assert (fields["TradeStatus"], fields["PaymentType"]) == ("0", "CVS_CVS")
     tpay.world.advance("PT48H")
     assert tpay.world.submit(trade, "pay_at_counter").status_code == 303
     assert "You paid at the counter" in tpay.world.browser.get(f"/pay/{trade['id']}", follow_redirects=True).text
@@ -507,16 +507,16 @@ def _back(tpay: Merchant, trade: Trade, number: str, amount: str, **more: str) -
 
 def test_until_eight_in_the_evening_a_whole_reversal_is_a_void(tpay: Merchant) -> None:
     trade = _paid_at(tpay, 12)
-    told = _back(tpay, trade, "R1", "1200")
-    assert (told["RtnCode"], told["RefundType"]) == ("1", "Void")
-    told = tpay.later(trade)
-    assert (told["RefundStatus1"], told["RefundAmount1"], told["RefundType1"]) == ("Done", "1200", "Void")
+    fields = _back(tpay, trade, "R1", "1200")
+    assert (fields["RtnCode"], fields["RefundType"]) == ("1", "Void")
+    fields = tpay.later(trade)
+    assert (fields["RefundStatus1"], fields["RefundAmount1"], fields["RefundType1"]) == ("Done", "1200", "Void")
 
 
 def test_a_partial_refund_waits_for_eight_in_the_evening(tpay: Merchant) -> None:
     trade = _paid_at(tpay, 12)
-    told = _back(tpay, trade, "R1", "500")
-    assert (told["RefundType"], told["RefundStatus"]) == ("Refund", "Accepted")
+    fields = _back(tpay, trade, "R1", "500")
+    assert (fields["RefundType"], fields["RefundStatus"]) == ("Refund", "Accepted")
     tpay.world.advance("PT7H")
     assert tpay.query(trade)["RefundStatus1"] == "Accepted"
     tpay.world.advance("PT1H10M")

@@ -28,6 +28,6 @@ def operational() -> list[tuple[str, str, str]]:
     return [(alert.rule, alert.subject, alert.state) for alert in all_alerts() if alert.rule.startswith("OPS_")]
 
 
-def told(stream: str = outbox.ALERTS) -> list[dict[str, Any]]:
+def published(stream: str = outbox.ALERTS) -> list[dict[str, Any]]:
     """The payloads on a stream in Redis."""
     return [json.loads(fields[b"payload"]) for _, fields in redis.client().xrange(stream)]

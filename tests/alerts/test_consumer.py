@@ -105,7 +105,9 @@ def test_killed_between_the_work_and_its_acknowledgement_the_work_is_not_done_ag
     assert handled(book) == [1, 2, 3]
 
 
-def test_an_event_that_the_shop_tells_twice_is_handled_once(own_redis: RedisServer, book: Path, start: Start) -> None:
+def test_an_event_that_the_shop_publishes_twice_is_handled_once(
+    own_redis: RedisServer, book: Path, start: Start
+) -> None:
     client = own_redis.client
     for _ in range(2):
         add(client, 1, 5)
@@ -141,13 +143,13 @@ def test_a_redis_that_was_emptied_and_started_anew_is_read_on(own_redis: RedisSe
     until(lambda: handled(book) == [1, 2, 3, 4], within=20)
 
 
-def test_what_the_shop_tells_is_what_the_example_reads(
+def test_the_example_consumer_reads_what_the_shop_publishes(
     shop: Shop, redis_url: str, book: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = shop.order()
     shop.turn(minutes=31)
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     shop.sweep()
     with transaction():
         outbox.emit(outbox.ALERTS, "alert.raised", "again", {"ruleId": "RULE_F"})

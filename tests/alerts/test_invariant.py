@@ -29,15 +29,15 @@ def alerted(app: Flask) -> Iterator[Shop]:
         shop = Shop(app)
         late, wrong = shop.order(), shop.order()
         shop.acquirer.capture(shop.payment(wrong).id, money=shop.price(currency="JPY"))
-        shop.hear(shop.payment(wrong))
+        shop.deliver_webhook(shop.payment(wrong))
         shop.turn(minutes=31)
         shop.acquirer.capture(shop.payment(late).id)
-        shop.hear(shop.payment(late))
+        shop.deliver_webhook(shop.payment(late))
         shop.turn(minutes=2)
         yield shop
 
 
-def test_a_shop_with_its_alerts_breaks_nothing(alerted: Shop) -> None:
+def test_a_shop_with_alerts_violates_no_invariant(alerted: Shop) -> None:
     assert broken() == set()
 
 
@@ -58,10 +58,10 @@ def test_money_that_pays_nothing_and_has_no_alert_or_two_is_found(alerted: Shop,
     assert broken() == {"7 alerts"}
 
 
-def test_an_order_that_nobody_looks_at_is_found(alerted: Shop) -> None:
+def test_an_order_that_is_not_watched_is_found(alerted: Shop) -> None:
     order = alerted.order()
     alerted.acquirer.capture(alerted.payment(order).id)
-    alerted.hear(alerted.payment(order))
+    alerted.deliver_webhook(alerted.payment(order))
     outbox.relay(effects.follow)
     with transaction():
         db.session.execute(db.text("UPDATE payments SET next_check_at = NULL"))
@@ -76,7 +76,7 @@ def test_a_webhook_that_cannot_be_applied_is_no_finding_while_an_alert_says_so(
     with monkeypatch.context() as patch:
         patch.setattr(inbox, "apply_event", poison)
         patch.setattr(inbox, "apply_update", poison)
-        shop.hear(shop.payment(shop.order()), state=PaymentState.OPEN)
+        shop.deliver_webhook(shop.payment(shop.order()), state=PaymentState.OPEN)
         shop.turn(minutes=8)
         assert broken() == set()
         with transaction():

@@ -17,7 +17,7 @@ from shop.payments.providers.types import PaymentState
 from shop.payments.records.models import Payment, WebhookEventRow
 from shop.payments.records.settlement_models import Discrepancy
 from shop.payments.webhooks import inbox
-from tests.alerts.helpers import all_alerts, of, operational, told
+from tests.alerts.helpers import all_alerts, of, operational, published
 from tests.shop_fixtures import PEN, Shop
 
 
@@ -34,7 +34,7 @@ def forge(shop: Shop, times: int = 1, provider: str = "fakepay") -> None:
 # --- forged ---
 
 
-def test_fifty_forged_notices_are_one_alert_in_ten_minutes_and_it_is_over_when_it_is_quiet(shop: Shop) -> None:
+def test_fifty_forged_webhooks_are_one_alert_in_ten_minutes_which_ends_when_no_more_come(shop: Shop) -> None:
     for _ in range(5):
         forge(shop, 10)
         shop.turn(minutes=1)
@@ -52,14 +52,14 @@ def test_forging_that_goes_on_is_one_more_alert_every_ten_minutes_for_each_provi
     assert [subject for subject, _ in raised("OPS_BAD_SIGNATURE")] == ["fakepay", "fakepay", "otherpay", "fakepay"]
 
 
-def test_two_that_straddle_no_matter_which_ten_minutes_are_one(shop: Shop) -> None:
+def test_forged_webhooks_on_both_sides_of_a_ten_minute_boundary_are_one_alert(shop: Shop) -> None:
     for _ in range(2):
         forge(shop)
         shop.turn(minutes=9)
     assert len(raised("OPS_BAD_SIGNATURE")) == 1
 
 
-def test_webhooks_that_cannot_be_read_are_one_alert_in_ten_minutes_and_nobody_s_forgery(shop: Shop) -> None:
+def test_unreadable_webhooks_are_one_alert_in_ten_minutes_and_do_not_count_as_forged(shop: Shop) -> None:
     for _ in range(5):
         shop.receive({"x-signature": "good"}, b"[]")
         shop.turn(minutes=1)
@@ -68,7 +68,7 @@ def test_webhooks_that_cannot_be_read_are_one_alert_in_ten_minutes_and_nobody_s_
     assert operational() == [("OPS_MALFORMED", "fakepay", "RESOLVED")]
 
 
-def test_three_notices_signed_at_another_time_say_that_a_clock_is_wrong(
+def test_three_webhooks_signed_at_another_time_are_an_alert_about_a_wrong_clock(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def late(*_: Any) -> None:
@@ -98,10 +98,10 @@ def test_providers_that_sign_a_time_say_so_when_it_is_another(shop: Shop, provid
     assert raised("OPS_CLOCK_SKEW") == [(provider, "NEW")]
 
 
-def test_an_event_id_that_comes_with_other_content_is_told_of_once(shop: Shop) -> None:
+def test_an_event_id_that_comes_with_other_content_is_one_alert(shop: Shop) -> None:
     payment = shop.payment(shop.order())
-    shop.hear(payment, "evt-1")
-    assert shop.hear(payment, "evt-1", note="other") == (409, "key_reused")
+    shop.deliver_webhook(payment, "evt-1")
+    assert shop.deliver_webhook(payment, "evt-1", note="other") == (409, "key_reused")
     for _ in range(3):
         shop.turn(seconds=11)
     assert raised("OPS_KEY_REUSED") == [("fakepay", "NEW")]
@@ -110,20 +110,20 @@ def test_an_event_id_that_comes_with_other_content_is_told_of_once(shop: Shop) -
 # --- orphans and other merchants ---
 
 
-def test_a_notice_about_a_payment_that_never_appears_is_an_orphan_after_a_minute(shop: Shop) -> None:
-    shop.hear("P000000000000N0B0DYS")
+def test_a_webhook_about_a_payment_that_never_appears_is_an_orphan_after_a_minute(shop: Shop) -> None:
+    shop.deliver_webhook("P000000000000N0B0DYS")
     shop.turn(seconds=50)
     assert raised("OPS_ORPHAN") == []
     shop.turn(seconds=11)
     shop.turn(hours=2)
     assert raised("OPS_ORPHAN") == [("fakepay", "NEW")]
-    (event,) = [event for event in told(outbox.OPERATIONS) if event["rule_id"] == "OPS_ORPHAN"]
+    (event,) = [event for event in published(outbox.OPERATIONS) if event["rule_id"] == "OPS_ORPHAN"]
     assert event["observed"]["reference"] == "P000000000000N0B0DYS"
     assert (event["order_no"], event["severity"], event["source"]) == (None, "P1", "webhook")
 
 
-def test_an_orphan_is_told_of_when_nobody_looked_before_it_was_given_up(shop: Shop) -> None:
-    shop.hear("P000000000000N0B0DYS")
+def test_an_orphan_is_an_alert_even_if_the_conditions_are_checked_after_it_was_given_up(shop: Shop) -> None:
+    shop.deliver_webhook("P000000000000N0B0DYS")
     with transaction():
         db.session.execute(db.update(WebhookEventRow).values(due_at=None, done_at=clock.now()))
     shop.turn(days=3)
@@ -137,7 +137,7 @@ def test_an_orphan_is_over_when_its_payment_appears(shop: Shop) -> None:
     shop.acquirer.capture(payment.id)
     with transaction():
         db.session.execute(db.update(Payment).values(provider="otherpay"))
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.turn(seconds=61)
     assert raised("OPS_ORPHAN") == [("fakepay", "NEW")]
     with transaction():
@@ -152,21 +152,21 @@ def test_another_merchant_s_payment_is_an_operational_alert_and_nothing_else(sho
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    assert shop.hear(payment, merchant="somebody else") == (200, "foreign")
+    assert shop.deliver_webhook(payment, merchant="somebody else") == (200, "foreign")
     shop.turn(seconds=11)
-    assert shop.hear(payment, merchant="somebody else") == (200, "foreign")
+    assert shop.deliver_webhook(payment, merchant="somebody else") == (200, "foreign")
     shop.turn(minutes=9)
     assert raised("OPS_FOREIGN") == [("fakepay", "NEW")], "one in ten minutes"
     shop.turn(minutes=2)
-    assert shop.hear(payment, merchant="somebody else") == (200, "foreign")
+    assert shop.deliver_webhook(payment, merchant="somebody else") == (200, "foreign")
     shop.turn(minutes=2)
     assert len(raised("OPS_FOREIGN")) == 2
     assert [rule for rule, _ in of(order)] == []
 
 
-def test_what_anybody_can_send_about_another_merchant_is_no_alert(shop: Shop) -> None:
+def test_an_unproven_webhook_about_another_merchant_is_no_alert(shop: Shop) -> None:
     payment = shop.payment(shop.order())
-    shop.hear(payment, merchant="somebody else", trust="unsigned")
+    shop.deliver_webhook(payment, merchant="somebody else", trust="unsigned")
     shop.turn(seconds=11)
     assert all_alerts() == []
 
@@ -190,7 +190,7 @@ def test_all_webhooks_lost_for_ten_minutes_are_one_alert_until_one_comes(shop: S
         shop.restock(PEN)
         shop.turn(minutes=1)
     assert raised("OPS_WEBHOOKS_SILENT") == [("fakepay", "NEW")]
-    shop.hear(shop.payment(shop.order()))
+    shop.deliver_webhook(shop.payment(shop.order()))
     shop.turn(seconds=31)
     assert raised("OPS_WEBHOOKS_SILENT") == [("fakepay", "RESOLVED")]
 
@@ -202,7 +202,7 @@ def test_one_lost_webhook_is_no_alert(shop: Shop) -> None:
     assert all_alerts() == []
 
 
-def test_an_acquirer_away_for_ten_minutes_is_one_alert_until_it_answers_and_an_order_that_waits_for_it_another(
+def test_an_acquirer_unavailable_for_ten_minutes_is_one_alert_until_it_answers_and_an_order_that_waits_for_it_another(
     shop: Shop,
 ) -> None:
     """Case 32."""
@@ -223,11 +223,11 @@ def test_an_acquirer_away_for_ten_minutes_is_one_alert_until_it_answers_and_an_o
     assert of(order) == [("OPS_CLOSING_WAITS", "RESOLVED")]
 
 
-def test_an_order_under_review_waits_for_people_and_not_for_an_acquirer(shop: Shop) -> None:
+def test_an_order_under_review_waits_for_staff_and_not_for_an_acquirer(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id, money=shop.price(PEN))
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.turn(hours=2)
     assert of(order) == [("RULE_E", "NEW")]
 
@@ -246,7 +246,7 @@ def test_a_webhook_that_cannot_be_applied_is_a_dead_letter_after_five_minutes_un
     with monkeypatch.context() as patch:
         patch.setattr(inbox, "apply_event", poison)
         patch.setattr(inbox, "apply_update", poison)
-        shop.hear(shop.payment(bad), state=PaymentState.OPEN)
+        shop.deliver_webhook(shop.payment(bad), state=PaymentState.OPEN)
         shop.turn(minutes=4)
         assert raised("OPS_DEAD_LETTER") == []
         shop.turn(minutes=2)
@@ -255,19 +255,19 @@ def test_a_webhook_that_cannot_be_applied_is_a_dead_letter_after_five_minutes_un
         shop.turn(hours=3)
         assert len(raised("OPS_DEAD_LETTER")) == 1
     shop.acquirer.capture(shop.payment(good).id)
-    shop.hear(shop.payment(good))
+    shop.deliver_webhook(shop.payment(good))
     shop.turn(hours=1)
     shop.turn(seconds=11)
     assert raised("OPS_DEAD_LETTER") == [(subject, "RESOLVED")]
 
 
-def test_a_refund_that_nobody_takes_is_a_dead_letter_after_ten_tries(shop: Shop) -> None:
+def test_a_refund_that_the_acquirer_never_accepts_is_stuck_work_after_ten_tries(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
     shop.turn(minutes=31)
     shop.acquirer.capture(payment.id)
     shop.acquirer.misbehave("refund", *["unreachable"] * 12)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     for _ in range(9):
         shop.turn(seconds=31)
     assert raised("OPS_DEAD_LETTER") == []
@@ -280,7 +280,7 @@ def test_a_refund_that_nobody_takes_is_a_dead_letter_after_ten_tries(shop: Shop)
     assert {state for _, state in of(order)} == {"RESOLVED"}
 
 
-def test_events_that_cannot_be_told_are_one_dead_letter_however_many_until_all_are(
+def test_any_number_of_events_that_cannot_be_published_is_one_alert_until_all_are(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -323,7 +323,7 @@ def test_every_open_discrepancy_is_rule_f_once_until_it_is_closed_and_anew_when_
     known, unknown = disagree(shop, order), disagree(shop, None)
     for _ in range(2):
         shop.turn(seconds=31)
-    events = told()
+    events = published()
     assert {event["ruleId"] for event in events} == {"RULE_F"}
     assert [(event["orderNo"], event["observed"]["amount"], event["expected"]["amount"]) for event in events] == [
         (order.number, 990, 1000),
@@ -344,7 +344,7 @@ def test_every_open_discrepancy_is_rule_f_once_until_it_is_closed_and_anew_when_
 # --- properties ---
 
 
-def test_a_condition_that_cannot_be_looked_for_stops_no_other(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_condition_that_cannot_be_checked_stops_no_other(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = conditions.Condition(poison, 10)
     monkeypatch.setitem(conditions.CONDITIONS, "captured_but_stuck", broken)
     forge(shop)
@@ -352,9 +352,7 @@ def test_a_condition_that_cannot_be_looked_for_stops_no_other(shop: Shop, monkey
     assert raised("OPS_BAD_SIGNATURE") == [("fakepay", "NEW")]
 
 
-def test_each_condition_is_looked_for_when_its_time_has_come_and_not_before(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_condition_is_checked_when_it_is_due_and_not_before(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[str] = []
     for name, every in (("quick", 10), ("slow", 30)):
         condition = conditions.Condition(lambda _, name=name: looked.append(name), every)  # type: ignore[misc]
@@ -365,7 +363,7 @@ def test_each_condition_is_looked_for_when_its_time_has_come_and_not_before(
     assert (looked.count("quick"), looked.count("slow")) == (5, 2)
 
 
-def test_more_of_one_kind_than_one_look_reads_resolves_nothing_by_mistake(
+def test_more_rows_than_one_check_reads_resolve_no_alert_by_mistake(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(3):

@@ -22,7 +22,7 @@ from shop.payments.refunds import refunds, send
 from shop.payments.updates import decide
 from shop.payments.updates.apply import accept, apply
 from shop.payments.updates.snapshot import PaymentUpdate
-from tests.alerts.helpers import all_alerts, of, told
+from tests.alerts.helpers import all_alerts, of, published
 from tests.parts.redis_server import RedisServer
 from tests.shop_fixtures import Race, Shop
 
@@ -32,7 +32,7 @@ def paid(shop: Shop, **wrong: Any) -> Order:
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id, **wrong)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.sweep()
     return order
 
@@ -53,7 +53,7 @@ def capture_of(order: Order, allocation: str) -> int:
 # --- no alert ---
 
 
-def test_an_order_that_is_paid_and_confirmed_is_looked_at_and_forgotten(shop: Shop) -> None:
+def test_a_paid_and_confirmed_order_is_checked_and_leaves_the_watch_list(shop: Shop) -> None:
     order = paid(shop)
     assert shop.count(Watched) == 1
     shop.turn(seconds=36)
@@ -66,10 +66,10 @@ def test_a_decline_and_then_a_success_in_one_session_pays_without_an_alert(shop:
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.decline(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
-    shop.hear(payment, state="FAILED", captures=[])
+    shop.deliver_webhook(payment)
+    shop.deliver_webhook(payment, state="FAILED", captures=[])
     shop.turn(seconds=40)
     assert (shop.state(order), of(order)) == ("PAID", [])
 
@@ -95,7 +95,7 @@ def test_a_signed_capture_that_we_cannot_apply_is_rule_a_after_30_s_and_over_whe
     shop.acquirer.capture(payment.id)
     with monkeypatch.context() as patch:
         patch.setattr(decide, "decide", poisoned)
-        shop.hear(payment)
+        shop.deliver_webhook(payment)
         shop.turn(seconds=25)
         assert of(order) == []
         shop.turn(seconds=11)
@@ -105,12 +105,12 @@ def test_a_signed_capture_that_we_cannot_apply_is_rule_a_after_30_s_and_over_whe
     shop.turn(minutes=2)
     shop.turn(seconds=36)
     assert (shop.state(order), of(order)) == ("PAID", [("RULE_A", "RESOLVED")])
-    (event,) = told()
+    (event,) = published()
     assert event["observed"]["orderState"] == "WAITING_PAYMENT"
     assert event["expected"] == {"orderState": "PAID", "withinSeconds": 30}
 
 
-def test_a_report_that_says_captured_without_a_capture_is_rule_a_after_30_s(shop: Shop) -> None:
+def test_a_captured_state_without_a_capture_is_rule_a_after_30_s(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
     assert apply(PaymentUpdate(payment.id, Facts(PaymentState.CAPTURED), "webhook")).outcome == "hint"
@@ -154,12 +154,12 @@ def test_a_capture_that_the_query_does_not_show_twice_is_rule_b_until_it_does(sh
 # --- C ---
 
 
-def test_money_after_expiry_is_rule_c_until_it_has_gone_back(shop: Shop) -> None:
+def test_a_capture_after_expiry_is_rule_c_until_it_is_refunded(shop: Shop) -> None:
     """Case 11."""
     order, payment = expired(shop)
     shop.acquirer.misbehave("refund", "unreachable")
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.sweep()
     assert of(order) == [("RULE_C", "NEW")]
     shop.turn(minutes=1)
@@ -169,14 +169,14 @@ def test_money_after_expiry_is_rule_c_until_it_has_gone_back(shop: Shop) -> None
     assert (alert.resolved_by, alert.resolved_note) == (store.WATCHER, "The money has been refunded.")
 
 
-def test_money_paid_in_time_and_seen_late_revives_the_order_with_rule_c(shop: Shop) -> None:
+def test_a_capture_in_time_that_is_reported_late_revives_the_order_with_rule_c(shop: Shop) -> None:
     """Case 11."""
     order = shop.order()
     payment = shop.payment(order)
     paid_at = clock.now()
     shop.turn(minutes=31)
     shop.acquirer.capture(payment.id, at=paid_at)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.turn(seconds=36)
     assert (shop.state(order), of(order)) == ("PAID", [("RULE_C", "RESOLVED")])
     assert all_alerts()[0].resolved_note == "The payment has paid the order."
@@ -187,10 +187,10 @@ def test_a_closed_payment_that_brings_money_after_all_pays_with_rule_c(shop: Sho
     order = shop.order()
     first = shop.payment(order)
     shop.acquirer.end(first.id, PaymentState.FAILED, "declines")
-    shop.hear(first)
+    shop.deliver_webhook(first)
     shop.pay_again(order)
     shop.acquirer.capture(first.id)
-    shop.hear(first)
+    shop.deliver_webhook(first)
     shop.turn(seconds=36)
     assert (shop.state(order), [rule for rule, _ in of(order)]) == ("PAID", ["RULE_C"])
 
@@ -202,7 +202,7 @@ def test_paid_in_the_tab_that_was_left_open_after_cancelling_is_rule_c(shop: Sho
     shop.cancel(order)
     shop.wait(minutes=1)
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.sweep()
     assert (shop.state(order), [rule for rule, _ in of(order)]) == ("CANCELLED", ["RULE_C"])
 
@@ -210,12 +210,12 @@ def test_paid_in_the_tab_that_was_left_open_after_cancelling_is_rule_c(shop: Sho
 # --- D ---
 
 
-def test_captured_twice_is_rule_d_until_the_second_has_gone_back(shop: Shop) -> None:
+def test_captured_twice_is_rule_d_until_the_second_capture_is_refunded(shop: Shop) -> None:
     order = paid(shop)
     payment = shop.payment(order)
     shop.acquirer.misbehave("refund", "unreachable")
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.sweep()
     assert of(order) == [("RULE_D", "NEW")]
     shop.turn(minutes=1)
@@ -230,12 +230,12 @@ def wrong(order: Order, currency: str = "TWD") -> Money:
     return Money(order.total_amount + (1 if currency == "TWD" else 0), currency)
 
 
-def test_another_amount_is_rule_e_and_never_paid_until_people_accept_it(shop: Shop) -> None:
+def test_another_amount_is_rule_e_and_never_paid_until_staff_accept_it(shop: Shop) -> None:
     """Case 22."""
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id, money=wrong(order))
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.turn(minutes=5)
     assert (shop.state(order), of(order)) == ("WAITING_PAYMENT", [("RULE_E", "NEW")])
     accept(capture_of(order, "mismatch"), by=shop.sam)
@@ -243,13 +243,13 @@ def test_another_amount_is_rule_e_and_never_paid_until_people_accept_it(shop: Sh
     assert (shop.state(order), of(order)) == ("PAID", [("RULE_E", "RESOLVED")])
 
 
-def test_another_currency_is_rule_e_until_it_has_gone_back(shop: Shop) -> None:
+def test_another_currency_is_rule_e_until_it_is_refunded(shop: Shop) -> None:
     """Case 22."""
     order = shop.order()
     payment = shop.payment(order)
     money = wrong(order, "JPY")
     shop.acquirer.capture(payment.id, money=money)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.sweep()
     assert of(order) == [("RULE_E", "NEW")]
     refund = refunds.request(capture_of(order, "mismatch"), money, reason="", by=shop.sam)
@@ -258,10 +258,10 @@ def test_another_currency_is_rule_e_until_it_has_gone_back(shop: Shop) -> None:
     assert of(order) == [("RULE_E", "RESOLVED")]
 
 
-def test_wrong_money_after_expiry_is_e_alone(shop: Shop) -> None:
+def test_a_mismatch_after_expiry_is_rule_e_alone(shop: Shop) -> None:
     order, payment = expired(shop)
     shop.acquirer.capture(payment.id, money=wrong(order))
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.sweep()
     assert of(order) == [("RULE_E", "NEW")]
 
@@ -269,20 +269,20 @@ def test_wrong_money_after_expiry_is_e_alone(shop: Shop) -> None:
 # --- refunds ---
 
 
-def test_an_automatic_refund_that_is_refused_is_told_of_until_the_money_has_gone_back_otherwise(shop: Shop) -> None:
+def test_a_refused_automatic_refund_is_an_alert_until_the_money_is_refunded_otherwise(shop: Shop) -> None:
     order, payment = expired(shop)
     shop.acquirer.misbehave("refund", "refuse")
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.sweep()
     assert of(order) == [("RULE_C", "NEW"), ("OPS_REFUND_REJECTED", "NEW")]
     refunds.request(capture_of(order, "late"), order.total, reason="", by=shop.sam)
     shop.sweep()
     assert of(order) == [("RULE_C", "RESOLVED"), ("OPS_REFUND_REJECTED", "RESOLVED")]
-    assert [event["rule_id"] for event in told(outbox.OPERATIONS)] == ["OPS_REFUND_REJECTED"]
+    assert [event["rule_id"] for event in published(outbox.OPERATIONS)] == ["OPS_REFUND_REJECTED"]
 
 
-def test_a_refund_that_fails_later_is_told_of(shop: Shop) -> None:
+def test_a_refund_that_fails_later_is_an_alert(shop: Shop) -> None:
     order = paid(shop)
     refund = refunds.request(capture_of(order, "pays_order"), order.total, reason="", by=shop.sam)
     shop.sweep()
@@ -302,11 +302,11 @@ def test_an_alert_is_one_row_and_one_event_however_often_it_is_detected(shop: Sh
     shop.acquirer.misbehave("refund", *["unreachable"] * 9)
     shop.acquirer.capture(payment.id)
     for _ in range(3):
-        shop.hear(payment)
+        shop.deliver_webhook(payment)
         shop.turn(seconds=11)
         watcher.check_order(order.id)
     (alert,) = all_alerts()
-    (event,) = told()
+    (event,) = published()
     assert set(event) == PAYLOAD
     assert (event["alertId"], event["ruleId"], event["severity"]) == (alert.id, "RULE_C", "P1")
     assert (event["orderNo"], event["source"]) == (order.number, "webhook")
@@ -319,16 +319,16 @@ def test_an_alert_is_one_row_and_one_event_however_often_it_is_detected(shop: Sh
 def test_eight_watchers_at_once_raise_one_alert_with_one_event_and_resolve_it_once(shop: Shop, race: Race) -> None:
     order, payment = expired(shop)
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     order_id = order.id
     assert race(lambda _: watcher.check_order(order_id)) == [None] * 8
     outbox.relay(effects.follow)
-    assert (of(order), len(told())) == ([("RULE_C", "NEW")], 1)
+    assert (of(order), len(published())) == ([("RULE_C", "NEW")], 1)
     send.do(db.session.scalars(db.select(Refund.id)).one())
     assert race(lambda _: watcher.check_order(order_id)) == [None] * 8
     shop.sweep()
     assert of(order) == [("RULE_C", "RESOLVED")]
-    assert [event["state"] for event in told(outbox.ALERT_CHANGES)] == ["RESOLVED"]
+    assert [event["state"] for event in published(outbox.ALERT_CHANGES)] == ["RESOLVED"]
 
 
 def test_eight_clocks_at_once_share_the_watch_list_and_look_for_conditions_once(shop: Shop, race: Race) -> None:
@@ -336,7 +336,7 @@ def test_eight_clocks_at_once_share_the_watch_list_and_look_for_conditions_once(
     for _ in range(6):
         order, payment = expired(shop)
         shop.acquirer.capture(payment.id)
-        shop.hear(payment)
+        shop.deliver_webhook(payment)
         orders.append(order)
     outbox.relay(effects.follow)
     shop.receive({}, b"forged")
@@ -350,7 +350,7 @@ def test_eight_clocks_at_once_share_the_watch_list_and_look_for_conditions_once(
 # --- properties ---
 
 
-def test_an_effect_that_is_repeated_puts_an_order_on_the_list_once_and_never_later(shop: Shop) -> None:
+def test_a_repeated_effect_puts_an_order_on_the_watch_list_once_and_never_later(shop: Shop) -> None:
     order = shop.order()
     at = clock.now()
     for seconds in (30, 10, 60):
@@ -359,13 +359,13 @@ def test_an_effect_that_is_repeated_puts_an_order_on_the_list_once_and_never_lat
     assert row.due_at == at + timedelta(seconds=10)
 
 
-def test_of_effects_in_one_unit_none_is_forgotten_when_the_database_gives_one_up(
+def test_no_effect_of_a_transaction_is_lost_when_the_database_aborts_one(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orders = [expired(shop) for _ in range(3)]
     for _, payment in orders:
         shop.acquirer.capture(payment.id)
-        shop.hear(payment)
+        shop.deliver_webhook(payment)
     given_up: list[str] = []
     execute = db.session.execute
 
@@ -385,7 +385,7 @@ def test_of_effects_in_one_unit_none_is_forgotten_when_the_database_gives_one_up
     assert [[rule for rule, _ in of(order)] for order, _ in orders] == [["RULE_C"]] * 3
 
 
-def test_an_order_that_cannot_be_looked_at_stops_no_other_and_is_looked_at_again(
+def test_an_order_that_cannot_be_checked_stops_no_other_and_is_checked_again(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def poisoned(order: Any, *rest: Any) -> Any:
@@ -396,7 +396,7 @@ def test_an_order_that_cannot_be_looked_at_stops_no_other_and_is_looked_at_again
     (bad, one), (good, other) = expired(shop), expired(shop)
     for payment in (one, other):
         shop.acquirer.capture(payment.id)
-        shop.hear(payment)
+        shop.deliver_webhook(payment)
     findings = watcher.rules.findings
     with monkeypatch.context() as patch:
         patch.setattr(watcher.rules, "findings", poisoned)
@@ -414,12 +414,12 @@ def test_without_redis_alerts_are_raised_and_their_events_wait(shop: Shop, own_r
     order, payment = expired(shop)
     shop.acquirer.misbehave("refund", "unreachable", "unreachable")
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.turn(seconds=6)
     assert of(order) == [("RULE_C", "NEW")]
     own_redis.start()
     shop.app.extensions["settled_redis"].away_until = 0.0
     shop.turn(seconds=31)
-    assert [event["ruleId"] for event in told()] == ["RULE_C"]
+    assert [event["ruleId"] for event in published()] == ["RULE_C"]
     assert redis.is_here()
     assert shop.count(Alert) >= 1

@@ -24,10 +24,12 @@ def payment(name: str = "P1", state: str = "CAPTURED", **more: Any) -> PaymentSn
     return PaymentSnapshot(name, "fakepay", 1000, "TWD", state, **more)
 
 
-def capture(number: int = 1, allocation: str | None = "pays_order", heard: float = 100, **more: Any) -> CaptureSnapshot:
-    values = {"payment": "P1", "amount": 1000, "currency": "TWD", "captured_at": at(heard - 1), **more}
+def capture(
+    number: int = 1, allocation: str | None = "pays_order", received: float = 100, **more: Any
+) -> CaptureSnapshot:
+    values = {"payment": "P1", "amount": 1000, "currency": "TWD", "captured_at": at(received - 1), **more}
     return CaptureSnapshot(
-        id=number, capture_id=f"c{number}", allocation=allocation, received_at=at(heard), source="webhook", **values
+        id=number, capture_id=f"c{number}", allocation=allocation, received_at=at(received), source="webhook", **values
     )
 
 
@@ -64,14 +66,14 @@ def fired(order: OrderSnapshot, seconds: float = 10_000) -> list[str]:
     ("seconds", "found"),
     [(100, []), (129.999, []), (130, ["A payment P1"]), (10_000, ["A payment P1"])],
 )
-def test_a_capture_that_pays_nothing_and_that_nothing_explains_is_a_after_thirty_seconds(
+def test_a_capture_that_pays_nothing_without_a_known_reason_is_rule_a_after_30_s(
     seconds: float, found: list[str]
 ) -> None:
     assert fired(replace(WAITING, captures=(capture(allocation=None),)), seconds) == found
 
 
 @pytest.mark.parametrize("seconds", [129.999, 130])
-def test_a_report_that_says_captured_and_was_never_booked_is_a_too(seconds: float) -> None:
+def test_a_reported_capture_that_was_never_booked_is_rule_a(seconds: float) -> None:
     order = replace(WAITING, claims=(Claim("P1", at(100), "webhook"), Claim("P1", at(105), "poll")))
     assert fired(order, seconds) == (["A payment P1"] if seconds >= 130 else [])
 
@@ -91,14 +93,14 @@ def test_what_is_paid_or_was_never_captured_is_no_alert_at_all(order: OrderSnaps
     assert fired(order) == []
 
 
-def test_what_c_d_or_e_explains_is_not_a() -> None:
-    late = replace(EXPIRED, captures=(capture(allocation="late", heard=1900),))
+def test_a_capture_with_an_alert_of_rule_c_d_or_e_is_not_rule_a() -> None:
+    late = replace(EXPIRED, captures=(capture(allocation="late", received=1900),))
     wrong = replace(WAITING, captures=(capture(allocation="mismatch", amount=999),))
     assert fired(replace(late, claims=(Claim("P1", at(1900), "webhook"),))) == ["C capture 1"]
     assert fired(wrong) == ["E capture 1"]
 
 
-def test_a_claim_about_another_payment_is_not_explained_by_the_first_one_s_wrong_money() -> None:
+def test_a_mismatch_of_one_payment_does_not_explain_a_capture_of_another() -> None:
     order = replace(
         WAITING,
         payments=(payment(), payment("P2", "OPEN")),
@@ -115,7 +117,9 @@ def test_a_claim_about_another_payment_is_not_explained_by_the_first_one_s_wrong
     ("misses", "confirmed", "found"),
     [(0, False, []), (1, False, []), (2, False, ["B payment P1"]), (2, True, []), (1, True, [])],
 )
-def test_b_after_the_query_was_repeated_once_and_not_before(misses: int, confirmed: bool, found: list[str]) -> None:
+def test_an_unconfirmed_capture_is_rule_b_after_two_queries_and_not_before(
+    misses: int, confirmed: bool, found: list[str]
+) -> None:
     order = replace(PAID, payments=(payment(confirm_misses=misses, confirmed=confirmed),))
     assert fired(order) == found
 
@@ -131,56 +135,56 @@ CANCELLED = replace(WAITING, state="CANCELLED", moves=(*WAITING.moves, (at(50), 
 
 
 @pytest.mark.parametrize("order", [EXPIRED, CANCELLED])
-def test_a_capture_heard_after_the_end_is_c_whenever_it_was_captured(order: OrderSnapshot) -> None:
-    taken_in_time = capture(allocation="late", heard=2000, captured_at=at(10))
+def test_a_capture_reported_after_the_end_is_rule_c_whenever_it_was_captured(order: OrderSnapshot) -> None:
+    taken_in_time = capture(allocation="late", received=2000, captured_at=at(10))
     assert fired(replace(order, captures=(taken_in_time,))) == ["C capture 1"]
 
 
-def test_a_revived_order_is_c_all_the_same() -> None:
-    order = replace(PAID, moves=(*EXPIRED.moves, (at(2000.1), "PAID")), captures=(capture(heard=2000),))
+def test_a_revived_order_is_rule_c() -> None:
+    order = replace(PAID, moves=(*EXPIRED.moves, (at(2000.1), "PAID")), captures=(capture(received=2000),))
     assert fired(order) == ["C capture 1"]
 
 
-def test_heard_before_the_end_is_not_c() -> None:
-    order = replace(PAID, moves=PAID.moves, captures=(capture(heard=100),))
+def test_a_capture_reported_before_the_end_is_not_rule_c() -> None:
+    order = replace(PAID, moves=PAID.moves, captures=(capture(received=100),))
     assert fired(order) == []
 
 
 @pytest.mark.parametrize(("closed", "found"), [(90, ["C capture 1"]), (110, []), (None, [])])
-def test_a_capture_on_a_payment_already_closed_is_c(closed: float | None, found: list[str]) -> None:
+def test_a_capture_of_a_closed_payment_is_rule_c(closed: float | None, found: list[str]) -> None:
     """A decline in a payment that stays open closes nothing."""
     order = replace(PAID, payments=(payment(closed_at=at(closed) if closed else None),))
     assert fired(order) == found
 
 
-def test_money_that_settle_calls_late_is_c_even_if_two_clocks_disagree() -> None:
-    assert fired(replace(EXPIRED, captures=(capture(allocation="late", heard=1799),))) == ["C capture 1"]
+def test_a_late_capture_is_rule_c_even_if_two_clocks_disagree() -> None:
+    assert fired(replace(EXPIRED, captures=(capture(allocation="late", received=1799),))) == ["C capture 1"]
 
 
 # --- D ---
 
 
-def test_a_second_capture_is_d_and_the_one_that_paid_is_not() -> None:
+def test_a_second_capture_is_rule_d_and_the_one_that_paid_is_not() -> None:
     order = replace(PAID, captures=(capture(), capture(2, "duplicate", 200)))
     assert fired(order) == ["D capture 2"]
 
 
-def test_each_capture_beyond_the_first_is_a_d_of_its_own() -> None:
+def test_each_capture_beyond_the_first_is_its_own_alert_of_rule_d() -> None:
     order = replace(PAID, captures=(capture(), capture(2, "duplicate", 200), capture(3, "duplicate", 300)))
     assert fired(order) == ["D capture 2", "D capture 3"]
 
 
-def test_late_money_that_comes_twice_is_c_twice_and_d_once() -> None:
+def test_two_late_captures_are_rule_c_twice_and_rule_d_once() -> None:
     order = replace(EXPIRED, captures=(capture(1, "late", 1900), capture(2, "late", 1901)))
     assert fired(order) == ["C capture 1", "C capture 2", "D capture 2"]
 
 
-def test_money_for_what_store_credit_has_paid_is_d() -> None:
+def test_a_capture_of_an_order_that_store_credit_paid_is_rule_d() -> None:
     order = replace(PAID, payer="store_credit", captures=(capture(allocation="duplicate"),))
     assert fired(order) == ["D capture 1"]
 
 
-def test_wrong_money_before_the_right_money_is_not_twice() -> None:
+def test_a_mismatch_before_the_right_capture_is_not_rule_d() -> None:
     order = replace(PAID, captures=(capture(1, "mismatch", 50, amount=999), capture(2)))
     assert fired(order) == ["E capture 1"]
 
@@ -200,19 +204,19 @@ def test_wrong_money_before_the_right_money_is_not_twice() -> None:
         (1000, "JPY", ["E capture 1"]),
     ],
 )
-def test_another_amount_or_currency_is_e(amount: int, currency: str, found: list[str]) -> None:
+def test_another_amount_or_currency_is_rule_e(amount: int, currency: str, found: list[str]) -> None:
     allocation = "mismatch" if found else "pays_order"
     order = replace(WAITING, captures=(capture(allocation=allocation, amount=amount, currency=currency),))
     assert [f for f in fired(order, 100) if f[0] == "E"] == found
 
 
-def test_e_is_by_the_numbers_and_not_by_what_settle_made_of_them() -> None:
+def test_rule_e_depends_on_the_amounts_and_not_on_the_allocation() -> None:
     assert fired(replace(PAID, captures=(capture(amount=999),))) == ["E capture 1"]
     assert fired(replace(PAID, to_pay=1001)) == ["E capture 1"]
 
 
 @pytest.mark.parametrize("order", [EXPIRED, PAID])
-def test_e_beats_c_and_d(order: OrderSnapshot) -> None:
+def test_rule_e_takes_precedence_over_c_and_d(order: OrderSnapshot) -> None:
     first = order.captures
     wrong = capture(9, "mismatch", 2000, amount=999)
     assert fired(replace(order, captures=(*first, wrong), payments=(payment(closed_at=at(500)),))) == ["E capture 9"]
@@ -221,8 +225,8 @@ def test_e_beats_c_and_d(order: OrderSnapshot) -> None:
 # --- refunds ---
 
 
-def test_a_refund_that_is_refused_is_told_of_and_one_that_failed_later_otherwise() -> None:
-    order = replace(EXPIRED, captures=(capture(allocation="late", heard=1900),))
+def test_a_refused_refund_and_a_refund_that_failed_later_are_different_alerts() -> None:
+    order = replace(EXPIRED, captures=(capture(allocation="late", received=1900),))
     assert fired(replace(order, refunds=(refund("REJECTED"),)))[1:] == ["OPS_REFUND_REJECTED refund R1"]
     failed = refund("REJECTED", was_done=True)
     assert fired(replace(order, refunds=(failed,)))[1:] == ["OPS_REFUND_FAILED_LATER refund R1"]
@@ -232,7 +236,7 @@ def test_a_refund_that_is_refused_is_told_of_and_one_that_failed_later_otherwise
 
 # --- resolved causes ---
 
-BACK = capture(allocation="late", heard=1900, gone_back=1000)
+BACK = capture(allocation="late", received=1900, gone_back=1000)
 WRONG_AND_BACK = capture(allocation="mismatch", amount=999, gone_back=999)
 ACCEPTED = replace(PAID, accepted=999, captures=(capture(amount=999),))
 
@@ -243,13 +247,13 @@ ACCEPTED = replace(PAID, accepted=999, captures=(capture(amount=999),))
         ("RULE_A", "payment P1", WAITING, False),
         ("RULE_A", "payment P1", PAID, True),
         ("RULE_A", "payment P1", replace(WAITING, claims=(Claim("P1", at(1), "poll"),)), False),
-        ("RULE_A", "payment P1", replace(EXPIRED, captures=(capture(allocation="late", heard=1900),)), True),
+        ("RULE_A", "payment P1", replace(EXPIRED, captures=(capture(allocation="late", received=1900),)), True),
         ("RULE_A", "payment P1", replace(WAITING, captures=(capture(allocation=None),)), False),
         ("RULE_B", "payment P1", PAID, False),
         ("RULE_B", "payment P1", replace(PAID, payments=(payment(confirmed=True),)), True),
         ("RULE_B", "payment P1", replace(PAID, captures=(capture(gone_back=1000),)), True),
         ("RULE_B", "payment P1", replace(PAID, captures=(capture(gone_back=400),)), False),
-        ("RULE_C", "capture 1", replace(EXPIRED, captures=(capture(allocation="late", heard=1900),)), False),
+        ("RULE_C", "capture 1", replace(EXPIRED, captures=(capture(allocation="late", received=1900),)), False),
         ("RULE_C", "capture 1", replace(EXPIRED, captures=(replace(BACK, gone_back=999),)), False),
         ("RULE_C", "capture 1", replace(EXPIRED, captures=(BACK,)), True),
         ("RULE_C", "capture 1", PAID, True),
@@ -305,7 +309,7 @@ def test_an_alert_is_over_when_its_cause_is_gone_and_not_before(
 # --- next check ---
 
 
-def test_money_that_pays_is_looked_at_again_when_its_confirming_query_is_over() -> None:
+def test_a_capture_that_pays_is_checked_again_after_its_confirming_query() -> None:
     asked = replace(PAID, payments=(payment(next_check_at=at(130)),))
     assert rules.next_check(asked, at(101), CONFIRM) == at(130) + rules.SOON
     assert rules.next_check(asked, at(140), CONFIRM) == at(140) + rules.SOON, "the poller is late"
@@ -313,8 +317,8 @@ def test_money_that_pays_is_looked_at_again_when_its_confirming_query_is_over() 
         assert rules.next_check(replace(PAID, payments=(done,)), at(140), CONFIRM) is None
 
 
-def test_what_may_become_a_is_looked_at_when_it_would() -> None:
+def test_a_possible_rule_a_is_checked_when_it_would_be_due() -> None:
     claimed = replace(WAITING, claims=(Claim("P1", at(100), "webhook"),))
     assert rules.next_check(claimed, at(101), CONFIRM) == at(130)
-    assert rules.next_check(claimed, at(130), CONFIRM) is None, "it has been told"
+    assert rules.next_check(claimed, at(130), CONFIRM) is None, "the alert has been raised"
     assert rules.next_check(WAITING, at(130), CONFIRM) is None

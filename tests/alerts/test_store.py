@@ -13,7 +13,7 @@ from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.core.errors import BadInput, Refusal
 from shop.jobs import effects
-from tests.alerts.helpers import told
+from tests.alerts.helpers import published
 from tests.shop_fixtures import Race, Shop
 
 SAM, KIM = Actor.staff(1), Actor.staff(2)
@@ -29,7 +29,7 @@ def raise_one(rule: str = "OPS_ORPHAN", subject: str = "fakepay", cause: str = "
 
 def changes() -> list[tuple[int, str, str, str]]:
     outbox.relay(effects.follow)
-    return [(e["alert_id"], e["state"], e["actor"], e["note"]) for e in told(outbox.ALERT_CHANGES)]
+    return [(e["alert_id"], e["state"], e["actor"], e["note"]) for e in published(outbox.ALERT_CHANGES)]
 
 
 def test_an_alert_goes_from_new_over_acknowledged_to_resolved_with_who_when_and_why(shop: Shop) -> None:
@@ -52,7 +52,7 @@ def test_a_new_alert_may_be_resolved_at_once(shop: Shop) -> None:
     assert store.resolve(raise_one(), SAM).state == "RESOLVED"
 
 
-def test_a_wrong_move_is_refused_and_changes_nothing(shop: Shop) -> None:
+def test_an_illegal_transition_is_refused_and_changes_nothing(shop: Shop) -> None:
     number = raise_one()
     store.acknowledge(number, SAM)
     with pytest.raises(Refusal) as refused:
@@ -83,7 +83,7 @@ def test_bad_input_gets_a_clear_sentence(shop: Shop, number: int | None, note: s
     assert changes() == []
 
 
-def test_of_eight_who_take_an_alert_on_at_once_one_gets_it(shop: Shop, race: Race) -> None:
+def test_of_eight_concurrent_acknowledgements_one_succeeds(shop: Shop, race: Race) -> None:
     number = raise_one()
     results = race(lambda who: store.acknowledge(number, Actor.staff(10 + who)).id)
     assert results.count(number) == 1
@@ -91,7 +91,7 @@ def test_of_eight_who_take_an_alert_on_at_once_one_gets_it(shop: Shop, race: Rac
     assert len(changes()) == 1
 
 
-def test_resolved_by_people_and_by_the_watch_at_once_it_is_told_once(shop: Shop, race: Race) -> None:
+def test_an_alert_resolved_by_staff_and_watcher_at_once_is_published_once(shop: Shop, race: Race) -> None:
     number = raise_one()
 
     def end(who: int) -> Any:
@@ -105,7 +105,7 @@ def test_resolved_by_people_and_by_the_watch_at_once_it_is_told_once(shop: Shop,
     assert len(changes()) == 1
 
 
-def test_eight_who_raise_the_same_alert_at_once_make_one_row_and_one_event(shop: Shop, race: Race) -> None:
+def test_eight_concurrent_raises_of_an_alert_make_one_row_and_one_event(shop: Shop, race: Race) -> None:
     def say(_: int) -> int | None:
         with transaction():
             return store.raise_alert(store.Cause("OPS_ORPHAN", "fakepay", "notice 1", "webhook", {}, {}))
@@ -113,7 +113,7 @@ def test_eight_who_raise_the_same_alert_at_once_make_one_row_and_one_event(shop:
     results = race(say)
     assert len([r for r in results if r is not None]) == 1
     outbox.relay(effects.follow)
-    assert (shop.count(Alert), len(told(outbox.OPERATIONS))) == (1, 1)
+    assert (shop.count(Alert), len(published(outbox.OPERATIONS))) == (1, 1)
 
 
 def test_an_alert_that_is_rolled_back_was_never_raised(shop: Shop) -> None:
@@ -121,7 +121,7 @@ def test_an_alert_that_is_rolled_back_was_never_raised(shop: Shop) -> None:
         store.raise_alert(store.Cause("OPS_ORPHAN", "fakepay", "notice 1", "webhook", {}, {}))
         raise RuntimeError("no after all")
     outbox.relay(effects.follow)
-    assert (shop.count(Alert), told(outbox.OPERATIONS)) == (0, [])
+    assert (shop.count(Alert), published(outbox.OPERATIONS)) == (0, [])
 
 
 def test_what_was_resolved_by_hand_is_not_raised_again_for_the_same_cause(shop: Shop) -> None:
@@ -152,7 +152,7 @@ def command(shop: Shop, *words: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_the_command_lists_takes_on_and_resolves(shop: Shop) -> None:
+def test_the_command_lists_acknowledges_and_resolves_alerts(shop: Shop) -> None:
     shop.staff("sam", "kim")
     assert command(shop) == (0, "No alert is open.\n")
     number = str(raise_one())

@@ -56,7 +56,7 @@ COMMON = {"schema_version", "order_id", "order_no", "seq", "at"}
 STREAMS = (outbox.ORDERS, outbox.PAYMENTS, outbox.ALERTS, outbox.OPERATIONS, outbox.ALERT_CHANGES)
 
 
-def told() -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
+def published_events() -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
     """All events of all streams."""
     for stream in STREAMS:
         for _, fields in redis.client().xrange(stream):
@@ -67,7 +67,7 @@ def told() -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
 def pay(shop: Shop, order: Order, **wrong: Any) -> Payment:
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id, **wrong)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     return payment
 
 
@@ -95,12 +95,12 @@ def _payments(shop: Shop) -> None:
         payment = shop.payment(order)
         initiate.visited(payment.id)
         shop.acquirer.decline(payment.id)
-        shop.hear(payment)
+        shop.deliver_webhook(payment)
         shop.acquirer.end(payment.id, state, reason)
-        shop.hear(payment)
+        shop.deliver_webhook(payment)
     order = shop.order((PEN, 1))
     shop.acquirer.show_code(shop.payment(order).id, timedelta(days=2))
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     apply(PaymentUpdate(shop.payment(order).id, Facts(PaymentState.AUTHORIZED), "webhook"))
     shop.acquirer.misbehave("start", "lose_answer")
     shop.cancel(shop.order((PEN, 1)))
@@ -156,14 +156,14 @@ def test_every_event_is_documented_with_what_it_carries(shop: Shop) -> None:
     live_through_everything(shop)
     says, seen = documented(), defaultdict(set)
     wrong = []
-    for name, payload in told():
+    for name, payload in published_events():
         always, sometimes = says.get(name, (set(), set()))
         keys = set(payload) - (COMMON if name[0] in STREAMS[:2] else set())
         seen[name].add(frozenset(keys))
         if name not in says or not always <= keys <= always | sometimes:
             wrong.append((name, sorted(keys)))
     assert wrong == []
-    assert sorted(set(says) - set(seen)) == [], "documented, and nobody has ever heard it"
+    assert sorted(set(says) - set(seen)) == [], "documented, but never published"
     never = {name: sorted(says[name][1] - set().union(*shapes)) for name, shapes in seen.items()}
     assert {name: keys for name, keys in never.items() if keys} == {}, "documented fields that no event has"
 
@@ -172,7 +172,7 @@ def test_every_stream_is_documented() -> None:
     assert {stream for stream, _ in documented()} == set(STREAMS)
 
 
-def test_no_code_tells_of_a_kind_that_is_not_documented() -> None:
+def test_no_code_publishes_an_undocumented_kind() -> None:
     known = {kind for _, kind in documented()}
     assert [kind for kind in sorted(kinds_in_the_code()) if kind not in known] == []
     assert {"order.placed", "payment.declined", "alert.raised"} <= kinds_in_the_code()

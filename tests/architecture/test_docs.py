@@ -302,11 +302,11 @@ def test_flask_commands_exist() -> None:
     assert {page: wrong for page, text in pages().items() if (wrong := wrong_commands(text))} == {}
 
 
-def test_promised_commands_exist_and_all_commands_are_told() -> None:
+def test_documented_commands_exist_and_all_commands_are_documented() -> None:
     assert [name for name in PROMISED_COMMANDS if not _has_command(shop_app(), name.split())] == []
-    told = pages()["docs/operations.md"]
+    text = pages()["docs/operations.md"]
     own = [name for name in shop_app().cli.commands if name != "db"]
-    assert [name for name in own if f"flask --app wsgi {name}" not in told] == []
+    assert [name for name in own if f"flask --app wsgi {name}" not in text] == []
 
 
 def test_a_command_that_does_not_exist_is_seen() -> None:
@@ -317,7 +317,7 @@ def test_addresses_that_are_named_are_served() -> None:
     assert {page: lost for page, text in pages().items() if (lost := lost_addresses(text))} == {}
 
 
-def test_an_address_that_nobody_serves_is_seen() -> None:
+def test_an_address_that_is_not_served_is_seen() -> None:
     text = "`GET /_sim/faults`, `POST /payments/<id>/cancel`, `PUT /_sim/luck`, `GET /webhooks/kpay`"
     assert lost_addresses(text) == ["PUT /_sim/luck", "GET /webhooks/kpay"]
 
@@ -342,7 +342,7 @@ def test_a_line_that_would_not_work_is_seen(line: str) -> None:
     assert wrong_lines(f"```sh\n{line}\n```\n")
 
 
-def test_fault_plans_in_the_docs_are_taken_by_the_acquirer() -> None:
+def test_fault_plans_in_the_docs_are_accepted_by_the_acquirer() -> None:
     plans = [plan for text in pages().values() for plan in plans_in_tables(text)]
     assert len(plans) >= 5
     for plan in plans:

@@ -34,7 +34,7 @@ PROVIDERS_MAY_USE = PROVIDER_INTERFACE - {f"{PROVIDERS}registry", f"{PROVIDERS}c
     "shop.settings",
 }
 """Providers only translate: they use no database, session or HTML. Their own parts are modules named `_name_part`."""
-DOORS_OF_THE_ACQUIRER = ("pages", "dashboard", "workbench", "control", "lab")
+PUBLIC_MODULES_OF_THE_ACQUIRER = ("pages", "dashboard", "workbench", "control", "lab")
 KNOW_BOTH_WORLDS = {
     "wsgi": "serves the acquirer beside the shop when it is mounted",
     "deploy.release": "prepares both databases when it is mounted",
@@ -85,14 +85,14 @@ def doors_that_are_used(files: Iterable[Source]) -> list[str]:
     """Modules of the acquirer's core that import an outer layer: a dialect, hosted pages, the dashboard, the control
     API.
     """
-    doors = {f"{ACQUIRER}.{name}" for name in DOORS_OF_THE_ACQUIRER}
+    public = {f"{ACQUIRER}.{name}" for name in PUBLIC_MODULES_OF_THE_ACQUIRER}
     known = {s.module for s in sources(ACQUIRER)}
     return [
         f"{file.path} imports {used}"
         for file in files
-        if file.module != ACQUIRER and file.module not in doors
+        if file.module != ACQUIRER and file.module not in public
         for used in imports(file, known)
-        if used in doors or (used in known and _dialect(used) and not _is_own_part(file.module, used))
+        if used in public or (used in known and _dialect(used) and not _is_own_part(file.module, used))
     ]
 
 
@@ -122,15 +122,15 @@ def _is_door(module: str) -> bool:
     world, _, rest = module.partition(".")
     if world == SHOP:
         return rest.partition(".")[0] in ENTRY_POINTS
-    return rest in DOORS_OF_THE_ACQUIRER or rest.startswith("dialects.")
+    return rest in PUBLIC_MODULES_OF_THE_ACQUIRER or rest.startswith("dialects.")
 
 
-def test_few_files_know_both_worlds() -> None:
+def test_few_files_import_shop_and_acquirer() -> None:
     wsgi = Source("wsgi", "wsgi.py", (ROOT / "wsgi.py").read_text())
     assert bridges([wsgi, *sources("deploy", "tools/runner", "migrations")]) == []
 
 
-def test_a_new_file_that_knows_both_worlds_is_seen() -> None:
+def test_a_new_file_that_imports_shop_and_acquirer_is_seen() -> None:
     assert bridges([Source.example("deploy.glue", "import shop\nfrom mock_acquirer import engine")]) == [
         "deploy/glue.py"
     ]
@@ -162,5 +162,5 @@ def test_only_web_layers_read_the_request() -> None:
     assert readers_of_the_request(sources(SHOP, ACQUIRER)) == []
 
 
-def test_a_book_that_reads_the_request_is_seen() -> None:
+def test_a_record_module_that_reads_the_request_is_seen() -> None:
     assert readers_of_the_request([Source.example("shop.orders.find", "from flask import g, request")])

@@ -88,7 +88,7 @@ def _called(file: Source, call: ast.Call) -> Iterator[tuple[int, str]]:
         yield call.lineno, "sets an attribute by name, which hides what is written"
 
 
-def test_only_move_writes_the_status_of_an_order_and_only_decide_says_that_it_is_paid() -> None:
+def test_only_move_writes_the_state_of_an_order_and_only_decide_makes_it_paid() -> None:
     assert second_writers(sources("shop")) == []
 
 

@@ -67,10 +67,10 @@ def an_order(
         because = {"because": WAY[target] if source else None, "actor": "webhook", "at": NOW}
         rows.append(("order_events", {"order_id": number, "seq": seq, **what, **because}))
     asked = {"next_check_at": NOW + timedelta(days=1)} if payment == "OPEN" else {}
-    told = {"provider_data": {"id": f"pay_{number}"}, "checks": 0, "confirm_misses": 0, "created_at": NOW}
+    values = {"provider_data": {"id": f"pay_{number}"}, "checks": 0, "confirm_misses": 0, "created_at": NOW}
     amount = {"amount": PRICE, "currency": "TWD"}
     attempt = {"id": f"P{number}", "order_id": number, "provider": "kpay", "state": payment, "opened_at": NOW}
-    rows.append(("payments", {**attempt, **amount, **told, **asked, **over}))
+    rows.append(("payments", {**attempt, **amount, **values, **asked, **over}))
     if capture:
         taken = {"captured_at": NOW, "heard_at": NOW, "heard_from": "webhook", "standing": capture}
         names = {"provider": "kpay", "capture_id": f"cap_{number}", "payment_id": f"P{number}"}
@@ -243,7 +243,7 @@ def old_shop(request: pytest.FixtureRequest, url: str) -> tuple[Flask, Rows]:
     return app, rows
 
 
-def test_a_shop_with_a_past_is_migrated_and_keeps_every_row(old_shop: tuple[Flask, Rows]) -> None:
+def test_an_old_shop_is_migrated_and_keeps_every_row(old_shop: tuple[Flask, Rows]) -> None:
     app, rows = old_shop
     with app.app_context():
         upgrade()
@@ -262,7 +262,7 @@ def test_a_shop_with_a_past_is_migrated_and_keeps_every_row(old_shop: tuple[Flas
         db.engine.dispose()
 
 
-def test_a_shop_with_a_past_is_migrated_and_every_invariant_holds(old_shop: tuple[Flask, Rows]) -> None:
+def test_an_old_shop_is_migrated_and_every_invariant_holds(old_shop: tuple[Flask, Rows]) -> None:
     app, _ = old_shop
     with app.app_context():
         upgrade()
@@ -468,8 +468,10 @@ def test_events_that_wait_in_the_outbox_are_typed_after_the_upgrade(url: str) ->
         upgrade(revision="0015")
         row = {"kind": "order.moved", "subject": "x", "created_at": NOW, "tries": 0}
         rows = [row | {"id": name, "stream": stream, "payload": said} for name, (stream, said) in waiting.items()]
-        told = row | {"id": 5, "stream": "orders.events.v1", "payload": of_order, "published_at": NOW, "due_at": None}
-        live(db.engine, [("outbox", one | {"due_at": NOW, "published_at": None}) for one in rows] + [("outbox", told)])
+        values = row | {"id": 5, "stream": "orders.events.v1", "payload": of_order, "published_at": NOW, "due_at": None}
+        live(
+            db.engine, [("outbox", one | {"due_at": NOW, "published_at": None}) for one in rows] + [("outbox", values)]
+        )
         upgrade()
         now = dict(db.session.execute(db.select(OutboxRow.id, OutboxRow.payload)).all())
         db.session.remove()
@@ -539,16 +541,16 @@ def test_payments_are_read_in_standard_terms_after_the_upgrade_and_in_the_old_on
             chart.BANK,
             chart.OWNER_PAYOUTS,
         }
-        told = {
+        values = {
             one.kind: one.data
             for one in read(db.select(OrderEvent).where(OrderEvent.seq > 3, OrderEvent.order_id == 4))
         }
-        assert told["payment.captured"] == {"payment": "P4", **MONEY, "allocation": "duplicate"}
-        assert told["refund.done"] == {"refund": "R14", **MONEY, "why": "duplicate"}
+        assert values["payment.captured"] == {"payment": "P4", **MONEY, "allocation": "duplicate"}
+        assert values["refund.done"] == {"refund": "R14", **MONEY, "why": "duplicate"}
         payloads = dict(db.session.execute(db.select(OutboxRow.id, OutboxRow.payload)).all())
         assert payloads[101] == {"schema_version": 2, "allocation": "duplicate", **MONEY}
         assert payloads[102] == {"schema_version": 2, "refund": "R14", **MONEY, "why": "duplicate"}
-        assert payloads[103] == {"schema_version": 1, "standing": "second", **MONEY}, "told, and kept as it was told"
+        assert payloads[103] == {"schema_version": 1, "standing": "second", **MONEY}, "published events are not changed"
         db.session.remove()
         downgrade(revision="0017")
         assert everything(db.engine) == before

@@ -70,7 +70,7 @@ def _find(page: str, name: str) -> str:
     return found[1]
 
 
-class Town:
+class Deployment:
     """The processes, and ways to stop them."""
 
     def __init__(self, app: Flask, settings: dict[str, str], acquirer: RealAcquirer, process: Processes) -> None:
@@ -135,12 +135,12 @@ class Town:
 
 
 @pytest.fixture
-def town(
+def deployment(
     database_url: str,
     own_redis: RedisServer,
     make_acquirer: Callable[..., RealAcquirer],
     process: Processes,
-) -> Iterator[Town]:
+) -> Iterator[Deployment]:
     """The shop with all its services. It ends with the invariants, the acquirer's totals included."""
     port = free_port()
     site = f"http://localhost:{port}"
@@ -162,7 +162,7 @@ def town(
         app.extensions["test_acquirer"] = Acquirer(clock.now)
         with transaction():
             stock.receive(PEN, 100)
-        yield Town(app, settings, acquirer, process)
+        yield Deployment(app, settings, acquirer, process)
         process.end()
         with suppress(Exception):
             acquirer.start()

@@ -76,13 +76,13 @@ def each_try_has_a_key_of_its_own(patch: Patch, world: World) -> None:
 
 
 def an_opening_that_timed_out_is_never_looked_up(patch: Patch, world: World) -> None:
-    right = poll.ask
+    right = poll.query
 
     def ask(payment_id: str, source: str) -> str | None:
         (payment,) = world.rows("SELECT state FROM payments WHERE id = :id", id=payment_id)
         return None if payment["state"] == PaymentState.UNKNOWN else right(payment_id, source)
 
-    patch.setattr(poll, "ask", ask)
+    patch.setattr(poll, "query", ask)
 
 
 def _without(patch: Patch, release: Callable[[int], None]) -> None:
@@ -99,7 +99,7 @@ def credit_is_not_released(patch: Patch, world: World) -> None:
 
 
 def nobody_asks(patch: Patch, world: World) -> None:
-    patch.setattr(poll, "ask", lambda payment_id, source: None)
+    patch.setattr(poll, "query", lambda payment_id, source: None)
 
 
 def a_refund_has_no_key(patch: Patch, world: World) -> None:

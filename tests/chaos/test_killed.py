@@ -11,7 +11,7 @@ import pytest
 from shop.core.db import db
 from shop.orders.models import Order
 from shop.payments.records.models import Payment
-from tests.chaos.conftest import Town
+from tests.chaos.conftest import Deployment
 from tests.parts.processes import Process
 from tests.parts.waiting import until
 
@@ -20,79 +20,85 @@ LEASE = 31
 """Seconds after which the claim of a dead process expires."""
 
 
-def wait_until_it_asks(town: Town, orders: list[Order], process: Process) -> None:
+def wait_until_it_asks(deployment: Deployment, orders: list[Order], process: Process) -> None:
     """Wait until the process is in the middle of its work: some polls have been sent, and the responses are slow."""
-    until(lambda: town.asked(orders) or not process.alive(), within=30, what="the first question")
+    until(lambda: deployment.asked(orders) or not process.alive(), within=30, what="the first question")
     assert process.alive(), process.text[-3000:]
 
 
 @pytest.mark.sample(1)
-def test_a_clock_killed_in_the_middle_of_its_work_is_replaced_and_every_order_is_paid_once(town: Town) -> None:
+def test_a_clock_killed_in_the_middle_of_its_work_is_replaced_and_every_order_is_paid_once(
+    deployment: Deployment,
+) -> None:
     """Case 24."""
-    orders = town.paid_there(10)
-    town.shop.wait(seconds=11)
-    town.acquirer.faults(api=SLOW)
-    alone = town.clock(REDIS_URL="")
-    wait_until_it_asks(town, orders, alone)
+    orders = deployment.paid_there(10)
+    deployment.shop.wait(seconds=11)
+    deployment.acquirer.faults(api=SLOW)
+    alone = deployment.clock(REDIS_URL="")
+    wait_until_it_asks(deployment, orders, alone)
     alone.kill()
-    assert "WAITING_PAYMENT" in town.states(orders), "it was killed before it was done"
-    town.acquirer.faults()
-    town.shop.wait(seconds=LEASE)
-    town.clock(REDIS_URL="")
-    town.until_all_are("PAID", orders)
-    assert all(town.shop.captures(order) == ["pays_order"] for order in orders)
-    assert town.check() == "clean"
+    assert "WAITING_PAYMENT" in deployment.states(orders), "it was killed before it was done"
+    deployment.acquirer.faults()
+    deployment.shop.wait(seconds=LEASE)
+    deployment.clock(REDIS_URL="")
+    deployment.until_all_are("PAID", orders)
+    assert all(deployment.shop.captures(order) == ["pays_order"] for order in orders)
+    assert deployment.check() == "clean"
 
 
 @pytest.mark.slow
 @pytest.mark.sample(1)
-def test_a_worker_killed_in_the_middle_of_a_job_loses_nothing(town: Town) -> None:
+def test_a_worker_killed_in_the_middle_of_a_job_loses_nothing(deployment: Deployment) -> None:
     """Case 24: the job is gone, the row is due again."""
-    orders = town.paid_there(10)
-    town.shop.wait(seconds=11)
-    town.acquirer.faults(api=SLOW)
-    worker = town.worker()
-    town.clock()
-    wait_until_it_asks(town, orders, worker)
+    orders = deployment.paid_there(10)
+    deployment.shop.wait(seconds=11)
+    deployment.acquirer.faults(api=SLOW)
+    worker = deployment.worker()
+    deployment.clock()
+    wait_until_it_asks(deployment, orders, worker)
     worker.kill()
-    town.acquirer.faults()
-    town.worker()
-    town.shop.wait(seconds=LEASE)
-    town.until_all_are("PAID", orders)
-    assert all(town.shop.captures(order) == ["pays_order"] for order in orders)
-    assert town.check() == "clean"
+    deployment.acquirer.faults()
+    deployment.worker()
+    deployment.shop.wait(seconds=LEASE)
+    deployment.until_all_are("PAID", orders)
+    assert all(deployment.shop.captures(order) == ["pays_order"] for order in orders)
+    assert deployment.check() == "clean"
 
 
 @pytest.mark.sample(1)
-def test_a_clock_that_hangs_in_the_middle_of_its_work_and_wakes_up_later_does_nothing_twice(town: Town) -> None:
+def test_a_clock_that_hangs_in_the_middle_of_its_work_and_wakes_up_later_does_nothing_twice(
+    deployment: Deployment,
+) -> None:
     """Case 24, and two clocks at once."""
-    orders = town.paid_there(10)
-    town.shop.wait(seconds=11)
-    town.acquirer.faults(api=SLOW)
-    one = town.clock(REDIS_URL="")
-    wait_until_it_asks(town, orders, one)
+    orders = deployment.paid_there(10)
+    deployment.shop.wait(seconds=11)
+    deployment.acquirer.faults(api=SLOW)
+    one = deployment.clock(REDIS_URL="")
+    wait_until_it_asks(deployment, orders, one)
     one.signal(signal.SIGSTOP)
-    town.acquirer.faults()
-    town.shop.wait(seconds=LEASE)
-    other = town.clock(REDIS_URL="")
-    town.until_all_are("PAID", orders)
+    deployment.acquirer.faults()
+    deployment.shop.wait(seconds=LEASE)
+    other = deployment.clock(REDIS_URL="")
+    deployment.until_all_are("PAID", orders)
     one.signal(signal.SIGCONT)
     for clock in (one, other):
         clock.signal(signal.SIGTERM)
         assert clock.wait(within=15) == 0, "it ends after its present look"
-    assert all(town.shop.captures(order) == ["pays_order"] for order in orders)
-    assert all(town.shop.moves(order) == ["PENDING", "WAITING_PAYMENT", "PAID"] for order in orders)
-    town.shop.sweep()
-    assert town.check() == "clean"
+    assert all(deployment.shop.captures(order) == ["pays_order"] for order in orders)
+    assert all(deployment.shop.moves(order) == ["PENDING", "WAITING_PAYMENT", "PAID"] for order in orders)
+    deployment.shop.sweep()
+    assert deployment.check() == "clean"
 
 
 @pytest.mark.sample(1)
-def test_a_shop_killed_while_it_opens_a_payment_has_the_order_as_a_whole_when_it_is_back(town: Town) -> None:
+def test_a_shop_killed_while_it_opens_a_payment_has_the_order_as_a_whole_when_it_is_back(
+    deployment: Deployment,
+) -> None:
     """Case 24, and case 3: the same form sent again shows the same order."""
-    web, visitor = town.web(), town.visitor()
+    web, visitor = deployment.web(), deployment.visitor()
     visitor.fill_cart()
     form = visitor.checkout_form()
-    town.acquirer.faults(api=[{"op": "start", "do": "lag", "for": "PT3S", "times": 1}])
+    deployment.acquirer.faults(api=[{"op": "start", "do": "lag", "for": "PT3S", "times": 1}])
     answers: list[object] = []
 
     def press() -> None:
@@ -107,19 +113,19 @@ def test_a_shop_killed_while_it_opens_a_payment_has_the_order_as_a_whole_when_it
     web.kill()
     pressing.join(20)
     assert isinstance(answers[0], httpx.HTTPError), answers
-    town.acquirer.faults()
-    town.web()
+    deployment.acquirer.faults()
+    deployment.web()
     again = visitor.client.post("/checkout", data=form)
     assert again.status_code == 303
-    order = town.order(again.headers["Location"])
-    town.clock(REDIS_URL="")
-    town.shop.wait(seconds=11)
+    order = deployment.order(again.headers["Location"])
+    deployment.clock(REDIS_URL="")
+    deployment.shop.wait(seconds=11)
     until(lambda: states_of_payments() == ["OPEN"], within=20, what="the payment to be open")
-    assert town.acquirer.known(town.shop.payment(order).id) == 1
-    town.acquirer.approve(town.shop.payment(order).id)
-    town.until_all_are("PAID", [order])
+    assert deployment.acquirer.known(deployment.shop.payment(order).id) == 1
+    deployment.acquirer.approve(deployment.shop.payment(order).id)
+    deployment.until_all_are("PAID", [order])
     assert visitor.heading(again.headers["Location"]) == "Payment received"
-    until(lambda: town.check() == "clean", what="flask check to be clean")
+    until(lambda: deployment.check() == "clean", what="flask check to be clean")
 
 
 def states_of_payments() -> list[str]:

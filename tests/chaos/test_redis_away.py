@@ -11,7 +11,7 @@ from shop.core.db import db
 from shop.core.outbox import OutboxRow
 from shop.orders.models import Order
 from shop.payments.records.models import PaymentUpdateRow
-from tests.chaos.conftest import Town, Visitor
+from tests.chaos.conftest import Deployment, Visitor
 from tests.parts.redis_server import RedisServer
 from tests.parts.waiting import until
 
@@ -20,21 +20,21 @@ HURT = {"killed": RedisServer.kill, "hung": RedisServer.pause}
 HEAL = {"killed": RedisServer.start, "hung": RedisServer.resume}
 
 
-def buy(town: Town, visitor: Visitor) -> Order:
+def buy(deployment: Deployment, visitor: Visitor) -> Order:
     """Buy and pay; the acquirer's webhook reports the capture."""
     path = visitor.place()
-    order = town.order(path)
-    assert town.shop.payment(order).state == "OPEN"
-    town.acquirer.approve(town.shop.payment(order).id)
-    town.until_all_are("PAID", [order], within=10)
-    assert "webhook" in source(town, order)
+    order = deployment.order(path)
+    assert deployment.shop.payment(order).state == "OPEN"
+    deployment.acquirer.approve(deployment.shop.payment(order).id)
+    deployment.until_all_are("PAID", [order], within=10)
+    assert "webhook" in source(deployment, order)
     assert visitor.heading(path) == "Payment received"
     return order
 
 
-def source(town: Town, order: Order) -> set[str]:
+def source(deployment: Deployment, order: Order) -> set[str]:
     db.session.rollback()
-    reports = db.select(PaymentUpdateRow.source).where(PaymentUpdateRow.payment_id == town.shop.payment(order).id)
+    reports = db.select(PaymentUpdateRow.source).where(PaymentUpdateRow.payment_id == deployment.shop.payment(order).id)
     return set(db.session.scalars(reports))
 
 
@@ -50,29 +50,29 @@ def untold() -> int:
     ("database_url", "how"), [("sqlite", "hung"), ("postgresql", "killed")], indirect=["database_url"]
 )
 def test_with_redis_away_webhooks_settle_guests_shop_and_pay_and_nothing_is_lost(
-    town: Town, own_redis: RedisServer, how: str
+    deployment: Deployment, own_redis: RedisServer, how: str
 ) -> None:
     """Case 25."""
-    town.web()
-    town.clock()
-    worker = town.worker()
-    visitor = town.visitor()
-    orders = [buy(town, visitor)]
+    deployment.web()
+    deployment.clock()
+    worker = deployment.worker()
+    visitor = deployment.visitor()
+    orders = [buy(deployment, visitor)]
     HURT[how](own_redis)
-    orders.append(buy(town, visitor))
-    orders.append(buy(town, town.visitor()))
+    orders.append(buy(deployment, visitor))
+    orders.append(buy(deployment, deployment.visitor()))
     refused_a_sign_in(visitor)
-    assert healed_without_webhook(town, visitor, orders), "the clock asks by itself"
+    assert healed_without_webhook(deployment, visitor, orders), "the clock asks by itself"
     assert untold() > 0
     HEAL[how](own_redis)
     until(lambda: untold() == 0, within=30, what="every event to be told")
-    told = set(town.shop.told("orders.events.v1")) | set(town.shop.told("payments.events.v1"))
+    told = set(deployment.shop.published("orders.events.v1")) | set(deployment.shop.published("payments.events.v1"))
     assert told == set(db.session.scalars(db.select(OutboxRow.id)))
-    orders.append(buy(town, visitor))
-    assert town.visitor().client.get("/sign-in").status_code == 200
+    orders.append(buy(deployment, visitor))
+    assert deployment.visitor().client.get("/sign-in").status_code == 200
     assert worker.alive()
-    assert all(town.shop.captures(order) == ["pays_order"] for order in orders)
-    assert town.check() == "clean"
+    assert all(deployment.shop.captures(order) == ["pays_order"] for order in orders)
+    assert deployment.check() == "clean"
 
 
 def refused_a_sign_in(visitor: Visitor) -> None:
@@ -84,33 +84,35 @@ def refused_a_sign_in(visitor: Visitor) -> None:
     assert time.monotonic() - began < 5
 
 
-def healed_without_webhook(town: Town, visitor: Visitor, orders: list[Order]) -> bool:
+def healed_without_webhook(deployment: Deployment, visitor: Visitor, orders: list[Order]) -> bool:
     """The clock pays an order whose webhook is lost, without workers."""
-    town.acquirer.faults(hook=[{"match": "*", "drop": 100}])
-    order = town.order(visitor.place())
-    town.acquirer.approve(town.shop.payment(order).id)
-    town.shop.wait(seconds=31)
-    town.until_all_are("PAID", [order], within=20)
-    town.acquirer.faults()
+    deployment.acquirer.faults(hook=[{"match": "*", "drop": 100}])
+    order = deployment.order(visitor.place())
+    deployment.acquirer.approve(deployment.shop.payment(order).id)
+    deployment.shop.wait(seconds=31)
+    deployment.until_all_are("PAID", [order], within=20)
+    deployment.acquirer.faults()
     orders.append(order)
-    return "webhook" not in source(town, order)
+    return "webhook" not in source(deployment, order)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_redis_that_was_emptied_has_cost_time_and_nothing_else(town: Town, own_redis: RedisServer) -> None:
+def test_a_redis_that_was_emptied_has_cost_time_and_nothing_else(
+    deployment: Deployment, own_redis: RedisServer
+) -> None:
     """Case 25: jobs are gone, rows are not."""
-    town.web()
-    visitor = town.visitor()
-    orders = [buy(town, visitor)]
-    unheard = town.paid_there(5)
-    town.shop.wait(seconds=11)
-    clock_process = town.clock()
+    deployment.web()
+    visitor = deployment.visitor()
+    orders = [buy(deployment, visitor)]
+    unheard = deployment.paid_there(5)
+    deployment.shop.wait(seconds=11)
+    clock_process = deployment.clock()
     until(lambda: own_redis.client.llen("rq:queue:settled"), within=20, what="a job")
     own_redis.empty()
-    town.worker()
-    town.until_all_are("PAID", unheard)
-    orders.append(buy(town, visitor))
+    deployment.worker()
+    deployment.until_all_are("PAID", unheard)
+    orders.append(buy(deployment, visitor))
     assert clock_process.alive()
-    assert all(town.shop.captures(order) == ["pays_order"] for order in orders + unheard)
-    assert town.check() == "clean"
+    assert all(deployment.shop.captures(order) == ["pays_order"] for order in orders + unheard)
+    assert deployment.check() == "clean"

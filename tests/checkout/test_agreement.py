@@ -51,7 +51,7 @@ def test_each_change_is_named() -> None:
     assert changes(before, terms("JPY", before.lines)) == [Change("currency")]
 
 
-def test_the_mark_of_a_buyer_is_another_one_for_each_key_and_person() -> None:
+def test_the_mark_of_a_customer_differs_for_each_key_and_person() -> None:
     marks = [agreement.buyer_mark(key, user) for key in ("k1", "k2") for user in (1, 2)]
     assert len(set(marks)) == 4
     assert agreement.buyer_mark("k1", None) == agreement.buyer_mark("k2", None) == agreement.GUEST

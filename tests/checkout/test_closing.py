@@ -24,7 +24,7 @@ def cancels(shop: Shop, order: Order) -> int:
 # --- expired ---
 
 
-def test_the_last_unit_is_held_for_the_buyer_who_types_a_card_number_and_free_again_when_time_runs_out(
+def test_the_last_unit_is_reserved_while_the_customer_types_a_card_number_and_released_when_time_runs_out(
     shop: Shop,
 ) -> None:
     """Case 10."""
@@ -45,13 +45,13 @@ def test_an_order_whose_payment_had_failed_expires_when_its_time_is_over(shop: S
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.end(payment.id, PaymentState.FAILED, "declines")
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.turn(minutes=31)
     assert shop.moves(order) == ["PENDING", "WAITING_PAYMENT", "FAILED", "EXPIRED"]
     assert shop.can_sell() == UNITS
 
 
-def test_paid_in_the_last_moment_and_heard_of_while_closing_is_paid(shop: Shop) -> None:
+def test_a_capture_in_the_last_moment_that_is_reported_while_closing_pays(shop: Shop) -> None:
     """Case 12."""
     order = shop.order()
     shop.wait(minutes=29, seconds=58)
@@ -61,13 +61,13 @@ def test_paid_in_the_last_moment_and_heard_of_while_closing_is_paid(shop: Shop) 
     assert shop.acquirer.payments[shop.payment(order).id].state == PaymentState.CAPTURED
 
 
-def test_money_after_the_deadline_that_is_heard_of_before_the_end_still_pays(shop: Shop) -> None:
+def test_a_capture_after_the_deadline_that_is_reported_before_the_end_still_pays(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.away = True
     shop.turn(minutes=31)
     shop.acquirer.capture(payment.id)
-    assert shop.hear(payment)[1] == "applied"
+    assert shop.deliver_webhook(payment)[1] == "applied"
     assert shop.state(order) == "PAID"
 
 
@@ -92,7 +92,7 @@ def test_the_acquirer_is_away_at_the_deadline_so_the_order_waits_and_ends_rightl
     assert shop.can_sell() == {"closed": UNITS, "paid": UNITS - 4}[outcome]
 
 
-def test_an_opening_without_an_answer_is_cleared_up_before_the_order_may_expire(shop: Shop) -> None:
+def test_an_initiation_without_an_answer_is_resolved_before_the_order_may_expire(shop: Shop) -> None:
     """Cases 19 and 32."""
     shop.acquirer.misbehave("start", "lose_answer")
     order = shop.order()
@@ -121,11 +121,11 @@ def test_orders_that_wait_for_an_acquirer_that_is_away_do_not_keep_others_from_e
     assert {shop.state(order) for order in stuck} == {"EXPIRED"}
 
 
-def test_money_that_does_not_match_pauses_the_end_and_refuses_to_pay_or_cancel(shop: Shop) -> None:
+def test_a_mismatch_defers_the_end_and_neither_pay_nor_cancel_is_accepted(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id, money=Money(1, "TWD"))
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     with pytest.raises(Refusal) as refused:
         shop.cancel(order)
     assert refused.value.code == "under_review"
@@ -161,7 +161,7 @@ def test_cancelled_while_the_acquirer_is_away_waits_with_its_stock_held(shop: Sh
     assert (shop.state(order), shop.can_sell()) == ("CANCELLED", UNITS)
 
 
-def test_the_buyer_cancels_and_pays_in_the_tab_left_open_but_the_session_is_closed(shop: Shop) -> None:
+def test_a_customer_who_cancels_cannot_pay_in_the_open_tab_because_the_session_is_closed(shop: Shop) -> None:
     """Case 31."""
     order = shop.order()
     shop.cancel(order)
@@ -170,21 +170,21 @@ def test_the_buyer_cancels_and_pays_in_the_tab_left_open_but_the_session_is_clos
     assert (shop.state(order), shop.captures(order)) == ("CANCELLED", [])
 
 
-def test_the_buyer_cancels_and_the_acquirer_takes_the_money_all_the_same_so_it_is_known_as_late(shop: Shop) -> None:
+def test_a_capture_despite_the_cancellation_is_late(shop: Shop) -> None:
     """Case 31, up to the recorded state."""
     order = shop.order()
     payment = shop.payment(order)
     shop.cancel(order)
     shop.wait(minutes=1)
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     assert (shop.state(order), shop.captures(order), shop.can_sell()) == ("CANCELLED", ["late"], UNITS)
     status = shop.order_status(order)
     assert (status.key, status.final) == ("late", False)
     shop.sweep()
 
 
-def test_money_that_was_taken_before_the_cancel_and_is_heard_of_after_it_revives_the_order(shop: Shop) -> None:
+def test_a_capture_before_the_cancel_that_is_reported_after_it_revives_the_order(shop: Shop) -> None:
     """Cases 12 and 31."""
     order = shop.order()
     payment = shop.payment(order)
@@ -192,7 +192,7 @@ def test_money_that_was_taken_before_the_cancel_and_is_heard_of_after_it_revives
     shop.wait(minutes=1)
     shop.cancel(order)
     shop.acquirer.capture(payment.id, at=before + timedelta(seconds=30))
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     assert shop.moves(order)[-2:] == ["CANCELLED", "PAID"]
     assert shop.can_sell() == UNITS - 1
 
@@ -208,7 +208,7 @@ def test_cancel_pressed_on_an_order_that_was_just_paid_leaves_it_paid(shop: Shop
     assert shop.state(order) == "PAID"
 
 
-def test_an_acquirer_that_says_closed_and_is_not_is_asked_again_with_growing_pauses(shop: Shop) -> None:
+def test_an_acquirer_that_reports_a_close_that_did_not_happen_is_queried_again_with_growing_pauses(shop: Shop) -> None:
     order = shop.order()
     shop.acquirer.misbehave("cancel", *["lose_request"] * 3)
     shop.cancel(order)
@@ -220,15 +220,15 @@ def test_an_acquirer_that_says_closed_and_is_not_is_asked_again_with_growing_pau
     assert (cancels(shop, order), shop.state(order)) == (4, "CANCELLED")
 
 
-def test_a_payment_that_does_not_close_after_its_order_was_paid_is_not_asked_in_a_loop(shop: Shop) -> None:
+def test_a_payment_that_does_not_close_after_its_order_was_paid_is_not_polled_in_a_loop(shop: Shop) -> None:
     """Case 33, with an acquirer that is slow to close the second payment."""
     order = shop.order()
     first = shop.payment(order)
     shop.acquirer.end(first.id, PaymentState.FAILED, "declines")
-    shop.hear(first)
+    shop.deliver_webhook(first)
     second = shop.pay_again(order)
     shop.acquirer.capture(first.id)
-    shop.hear(first)
+    shop.deliver_webhook(first)
     shop.acquirer.misbehave("cancel", *["lose_request"] * 4)
     for _ in range(4):
         shop.sweep()

@@ -130,7 +130,7 @@ def test_killed_between_any_two_steps_of_placing_an_order_it_is_there_as_a_whole
     assert boundaries >= 6, "placed with its payment, provider called, answer applied: before and after each"
 
 
-def test_killed_in_the_middle_of_hearing_a_webhook_it_is_applied_once(shop: Shop) -> None:
+def test_a_process_killed_while_it_receives_a_webhook_applies_it_once(shop: Shop) -> None:
     """Case 24: an unacknowledged webhook is sent again, a stored one is applied later."""
 
     def paid_there() -> tuple[Order, tuple[dict[str, str], bytes]]:
@@ -149,7 +149,7 @@ def test_killed_in_the_middle_of_hearing_a_webhook_it_is_applied_once(shop: Shop
     assert boundaries == 2, "before and after it is stored and settled, in one unit"
 
 
-def test_killed_while_it_asks_the_order_is_paid_by_the_next_who_asks(shop: Shop) -> None:
+def test_after_a_kill_during_a_query_the_next_query_pays_the_order(shop: Shop) -> None:
     """Case 24."""
 
     def paid_there() -> Order:
@@ -196,7 +196,7 @@ def ended_once(shop: Shop, order: Order, state: str) -> None:
     assert not open_there(shop, order)
 
 
-def test_killed_while_another_method_is_being_opened_there_is_never_more_than_one_payment_open(shop: Shop) -> None:
+def test_a_kill_while_another_method_is_initiated_never_leaves_two_open_payments(shop: Shop) -> None:
     """Case 24, in the middle of case 17."""
 
     def one_open_at_most(order: Order) -> None:

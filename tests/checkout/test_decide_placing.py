@@ -226,7 +226,7 @@ def test_what_becomes_an_order_is_agreed_in_stock_within_limits_and_paid_for_in_
 
 @some
 @given(cases)
-def test_whatever_stands_in_no_way_is_ordered(case: Case) -> None:
+def test_a_form_without_any_reason_for_a_refusal_becomes_an_order(case: Case) -> None:
     """Each refusal has its cause: without the causes, the same form is accepted."""
     cleared = tuple(
         replace(each, available=max(each.available, each.quantity), price_was=None) for each in case.lines

@@ -95,7 +95,7 @@ def test_a_visitor_with_too_many_unpaid_orders_has_to_pay_or_cancel_one_first(sh
     visitor.order()
     assert why(visitor.refused()) == ("visitor", "orders", 409)
     shop.acquirer.capture(shop.payment(orders[1]).id)
-    shop.hear(shop.payment(orders[1]))
+    shop.deliver_webhook(shop.payment(orders[1]))
     visitor.order()
     shop.turn(minutes=31)
     assert shop.state(visitor.order()) == "WAITING_PAYMENT", "orders that expired count no more"
@@ -134,12 +134,12 @@ def test_an_order_that_store_credit_pays_is_no_unpaid_order(shop: Shop) -> None:
     assert shop.state(visitor.order(credit=9000)) == "PAID"
 
 
-def test_an_order_whose_money_is_being_looked_at_is_no_unpaid_order(shop: Shop) -> None:
+def test_an_order_under_review_is_no_unpaid_order(shop: Shop) -> None:
     visitor = Client(shop)
     orders = [visitor.order() for _ in range(3)]
     payment = shop.payment(orders[0])
     shop.acquirer.capture(payment.id, money=Money(1, "TWD"))
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     visitor.order()
 
 
@@ -160,7 +160,7 @@ def test_a_signed_in_customer_is_not_held_back_by_what_guests_order_with_their_e
     Client(shop, "ada@example.com", "198.51.100.1", customer=shop.customer()).order()
 
 
-def test_everybody_at_one_address_together_may_reserve_more_than_one_visitor_and_not_without_end(shop: Shop) -> None:
+def test_visitors_of_one_address_together_have_a_higher_limit_than_one_visitor(shop: Shop) -> None:
     for number in range(6):
         Client(shop, f"c{number}@example.com").order()
     refusal = Client(shop, "c7@example.com").refused()
@@ -184,7 +184,7 @@ def test_a_customer_who_has_paid_before_is_not_held_back_by_others_at_the_same_a
     assert why(Client(shop, customer=known).refused()) == ("visitor", "orders", 409), "their own limit stays"
 
 
-def test_orders_from_nobody_knows_where_are_not_counted_together(shop: Shop) -> None:
+def test_orders_from_unknown_addresses_are_not_counted_together(shop: Shop) -> None:
     for number in range(8):
         Client(shop, f"c{number}@example.com", "unknown").order()
 
@@ -248,7 +248,7 @@ def test_a_cart_that_gets_another_id_keeps_its_visitors_orders(shop: Shop) -> No
 # --- the settings ---
 
 
-def test_one_visitor_with_the_settings_that_are_shipped_cannot_reserve_the_whole_shop(shop: Shop) -> None:
+def test_with_the_default_settings_one_visitor_cannot_reserve_the_whole_stock(shop: Shop) -> None:
     shop.app.config.update({k: v for k, v in load({"SETTLED_ENV": "development"}).items() if k.startswith("UNPAID_")})
     visitor = Client(shop)
     reserved = 0

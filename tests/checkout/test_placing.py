@@ -1,4 +1,4 @@
-"""Placing an order: one order per intended press, and no lost cart."""
+"""Placing an order: one order per intended submission, and no lost cart."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_pay_pressed_before_the_checkout_was_resumed_opens_the_one_payment(shop:
 def test_what_ends_without_money_undoes_its_steps_and_what_is_paid_does_not(shop: Shop) -> None:
     paid, cancelled = shop.order(), shop.order()
     shop.acquirer.capture(shop.payment(paid).id)
-    shop.hear(shop.payment(paid))
+    shop.deliver_webhook(shop.payment(paid))
     shop.cancel(cancelled)
     assert (saga_state(paid), steps(paid)) == ("DONE", {"reserve_stock": False, "open_payment": False})
     assert (saga_state(cancelled), steps(cancelled)) == ("UNDONE", {"reserve_stock": True, "open_payment": True})
@@ -217,5 +217,5 @@ def test_a_price_that_changes_after_the_order_was_placed_changes_nothing_about_i
     with transaction():
         db.session.get_one(Product, KETTLE).prices = {"TWD": 1, "JPY": 1, "USD": 1}
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     assert (shop.state(order), payment.amount) == ("PAID", 120000)

@@ -41,7 +41,7 @@ def test_store_credit_pays_a_part_and_the_payment_the_rest(shop: Shop) -> None:
     assert shop.credit(ada) == 0
     assert book.balance(chart.store_credit(ada), "TWD") == Money(-50000, "TWD"), "held, not spent"
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     assert shop.state(order) == "PAID"
     assert book.balance(chart.store_credit(ada), "TWD") == Money(0, "TWD")
     assert book.balance(chart.SALES, "TWD") == Money(-PRICE, "TWD")
@@ -63,7 +63,7 @@ def test_a_payment_of_the_whole_price_is_wrong_when_credit_pays_a_part(shop: Sho
     ada = shop.customer(credit=50000)
     order = shop.order(customer=ada, credit=50000)
     shop.acquirer.capture(shop.payment(order).id, money=order.total)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     assert shop.captures(order) == ["mismatch"]
     assert shop.credit(ada) == 0, "still held"
 
@@ -79,7 +79,7 @@ def test_the_same_credit_is_spent_once_by_eight_checkouts_at_once(shop: Shop, ra
     assert shop.credit(ada) == 0
 
 
-def test_who_has_not_enough_keeps_the_cart_and_is_told_what_there_is(shop: Shop) -> None:
+def test_a_customer_with_too_little_credit_keeps_the_cart_and_sees_the_balance(shop: Shop) -> None:
     ada = shop.customer(credit=50000)
     cart_id = shop.cart((KETTLE, 1))
     with pytest.raises(Refusal, match="NT.500.00") as refused:
@@ -121,7 +121,7 @@ def test_nothing_can_be_opened_for_what_credit_pays(shop: Shop, monkeypatch: pyt
     shop.turn(seconds=11)
 
 
-def test_money_that_came_in_time_revives_the_order_with_its_credit(shop: Shop) -> None:
+def test_a_capture_in_time_revives_the_order_with_its_credit(shop: Shop) -> None:
     ada = shop.customer(credit=50000)
     order = shop.order(customer=ada, credit=50000)
     payment = shop.payment(order)
@@ -129,12 +129,12 @@ def test_money_that_came_in_time_revives_the_order_with_its_credit(shop: Shop) -
     shop.turn(minutes=31)
     assert shop.credit(ada) == 50000
     shop.acquirer.capture(payment.id, at=in_time)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     assert shop.state(order) == "PAID"
     assert shop.credit(ada) == 0
 
 
-def test_money_that_came_in_time_goes_back_when_the_credit_was_spent_meanwhile(shop: Shop) -> None:
+def test_a_capture_in_time_is_refunded_when_the_credit_was_spent_meanwhile(shop: Shop) -> None:
     ada = shop.customer(credit=PRICE)
     order = shop.order(customer=ada, credit=50000)
     payment, in_time = shop.payment(order), shop.opened_at(order)
@@ -142,7 +142,7 @@ def test_money_that_came_in_time_goes_back_when_the_credit_was_spent_meanwhile(s
     shop.order(customer=ada, credit=PRICE)
     left = shop.can_sell()
     shop.acquirer.capture(payment.id, at=in_time)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.sweep()
     assert shop.state(order) == "EXPIRED"
     assert [r.state for r in shop.refunds(order)] == ["DONE"]
@@ -162,7 +162,7 @@ def test_a_refund_can_go_to_store_credit_and_never_twice(shop: Shop) -> None:
     assert refused.value.details["refundable"] == 0
 
 
-def test_what_credit_paid_comes_back_to_credit(shop: Shop) -> None:
+def test_store_credit_is_refunded_to_store_credit(shop: Shop) -> None:
     ada = shop.customer(credit=PRICE)
     order = shop.order(customer=ada, credit=PRICE)
     refunds.request_credit(order.id, Money(20000, "TWD"), reason="", by=shop.sam, expected_refundable=PRICE)
@@ -193,13 +193,13 @@ def test_a_guest_has_no_store_credit_to_refund_to(shop: Shop) -> None:
     assert refused.value.code == "no_account"
 
 
-def test_movements_tell_what_became_of_the_credit(shop: Shop) -> None:
+def test_movements_list_all_uses_of_the_credit(shop: Shop) -> None:
     ada = shop.customer(credit=PRICE)
     order = shop.order(customer=ada, credit=PRICE)
     refunds.request_all(order.id, reason="", by=shop.sam)
     shop.sweep()
-    told = [(m.kind, m.money.amount, m.order_id) for m in store_credit.movements(ada)]
-    assert sorted(told) == sorted(
+    movements = [(m.kind, m.money.amount, m.order_id) for m in store_credit.movements(ada)]
+    assert sorted(movements) == sorted(
         [("refund", PRICE, order.id), ("credit_used", -PRICE, order.id), ("credit_given", PRICE, None)]
     )
     assert store_credit.balances(ada) == [Money(PRICE, "TWD")]
@@ -224,7 +224,7 @@ def test_out_of_stock_holds_no_credit(shop: Shop) -> None:
     assert shop.credit(ada) == PRICE
 
 
-def test_an_order_whose_buyer_wants_to_cancel_is_not_paid_by_store_credit(shop: Shop) -> None:
+def test_an_order_that_is_being_cancelled_is_not_paid_by_store_credit(shop: Shop) -> None:
     """The checkout is resumed between the request to cancel and the end."""
     ada = shop.customer(credit=PRICE)
     with pytest.MonkeyPatch.context() as patch:
@@ -305,7 +305,7 @@ def test_the_refusal_of_a_rest_below_the_smallest_charge_says_what_credit_works(
     assert refused and refused.details == {"usable_credit": usable} and refused.message.endswith(says)
 
 
-def test_what_is_more_than_a_provider_ever_charges_is_refused_without_a_word_about_credit() -> None:
+def test_an_amount_above_the_largest_charge_is_refused_without_mentioning_credit() -> None:
     refused = charging.refusal(STRIPE, Money(100_000_000, "USD"), Money(100, "USD"))
     assert refused and refused.message.endswith("cannot charge $1,000,000.00 USD. Choose another payment method.")
     assert "usable_credit" not in refused.details

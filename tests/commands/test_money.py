@@ -39,7 +39,7 @@ def wrong(shop: Shop, amount: int = PRICE - 100, currency: str = "TWD") -> Order
     """An order with a wrong capture."""
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id, money=Money(amount, currency))
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     return order
 
 
@@ -72,19 +72,19 @@ def test_a_large_refund_needs_another_person(shop: Shop, money: Command) -> None
     assert shop.state(order) == "REFUNDED"
 
 
-def test_a_refund_that_waits_is_not_said_to_be_on_its_way(shop: Shop, money: Command) -> None:
+def test_a_refund_that_waits_for_approval_is_not_reported_as_sent(shop: Shop, money: Command) -> None:
     shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 1000}
     asked, cancelled = shop.paid_order(), shop.paid_order()
     said = money("refund", asked.number, "--by", SAM)
-    told = money("cancel", cancelled.number, "--by", KIM)
+    output = money("cancel", cancelled.number, "--by", KIM)
     ids = [shop.refunds(order)[0].id for order in (asked, cancelled)]
     waits = "NT$1,200.00 TWD is waiting for approval (requested by {}): flask money approve.\n"
     assert said == f"{ids[0]}: " + waits.format(SAM)
-    assert told == f"{cancelled.number}: PAID\n{ids[1]}: " + waits.format(KIM)
+    assert output == f"{cancelled.number}: PAID\n{ids[1]}: " + waits.format(KIM)
 
 
 @pytest.mark.parametrize("command", ["refund", "cancel"])
-def test_what_goes_by_hand_is_to_be_sent_and_then_agreed_to(shop: Shop, money: Command, command: str) -> None:
+def test_a_manual_refund_is_sent_first_and_then_approved(shop: Shop, money: Command, command: str) -> None:
     order = shop.paid_order()
     asked = money(command, order.number, "--to", "bank", "--by", SAM).splitlines()[-1]
     refund = shop.refunds(order)[0].id
@@ -181,9 +181,7 @@ def test_a_wrong_amount_is_refunded_without_naming_an_amount_and_the_order_can_b
     shop.is_sound()
 
 
-def test_cancelling_an_order_with_a_wrong_amount_sends_the_money_back_and_then_ends_it(
-    shop: Shop, money: Command
-) -> None:
+def test_cancelling_an_order_with_a_mismatch_refunds_it_and_then_ends_the_order(shop: Shop, money: Command) -> None:
     before = shop.can_sell()
     order = wrong(shop)
     said = money("cancel", order.number, "--by", SAM, "--reason", "changed their mind")
@@ -197,7 +195,7 @@ def test_cancelling_an_order_with_a_wrong_amount_sends_the_money_back_and_then_e
     shop.is_sound()
 
 
-def test_wrong_money_that_cannot_go_where_it_is_asked_to_cancels_nothing(shop: Shop, money: Command) -> None:
+def test_a_mismatch_that_cannot_be_refunded_to_the_destination_cancels_nothing(shop: Shop, money: Command) -> None:
     order = wrong(shop)
     refused = money("cancel", order.number, "--to", "store_credit", "--by", SAM)
     assert refused.startswith("1 Error: This customer has no account, so there is no store credit to refund to.")
@@ -205,13 +203,13 @@ def test_wrong_money_that_cannot_go_where_it_is_asked_to_cancels_nothing(shop: S
     assert shop.order_status(order).order.cancel_requested_at is None
 
 
-def test_wrong_money_that_came_after_the_end_is_refunded_by_the_same_commands(shop: Shop, money: Command) -> None:
+def test_a_mismatch_after_the_end_is_refunded_by_the_same_commands(shop: Shop, money: Command) -> None:
     for command in ("refund", "cancel"):
         order = shop.order()
         payment = shop.payment(order).id
         shop.cancel(order)
         shop.acquirer.capture(payment, money=Money(PRICE - 100, "TWD"))
-        shop.hear(payment)
+        shop.deliver_webhook(payment)
         money(command, order.number, "--by", SAM)
         shop.sweep()
         assert [one.state for one in shop.refunds(order)] == ["DONE"]
@@ -222,7 +220,7 @@ def test_wrong_money_that_came_after_the_end_is_refunded_by_the_same_commands(sh
 def test_of_several_captures_one_has_to_be_named(shop: Shop, money: Command) -> None:
     order = shop.paid_order()
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     shop.sweep()
     answer = money("refund", order.number, "5", "--by", SAM)
     assert answer.startswith("1 Error: Choose a capture: ")
@@ -232,7 +230,7 @@ def test_of_several_captures_one_has_to_be_named(shop: Shop, money: Command) -> 
     shop.sweep()
 
 
-def test_the_rest_of_a_capture_is_what_neither_went_back_nor_a_bank_has(shop: Shop, money: Command) -> None:
+def test_the_refundable_amount_of_a_capture_excludes_refunds_and_chargebacks(shop: Shop, money: Command) -> None:
     order = shop.paid_order()
     capture = db.session.get_one(Capture, shop.capture(order))
     taken = DisputeFact("dp_1", capture.capture_id, "chargeback", "OPEN", Money(PRICE - 7000, "TWD"), clock.now())
@@ -253,12 +251,12 @@ def test_cancelling_refunds_a_paid_order_and_ends_an_open_one(shop: Shop, money:
     assert shop.refunds(paid)[0].reason == "changed their mind"
 
 
-def test_an_order_nobody_has_and_one_without_money_say_so(shop: Shop, money: Command) -> None:
+def test_an_unknown_order_and_one_without_money_are_refused(shop: Shop, money: Command) -> None:
     assert money("refund", "0000-0000-00", "--by", SAM) == "1 Error: There is no order 0000-0000-00.\n"
     assert "No payment has been captured for this order." in money("refund", shop.order().number, "5", "--by", SAM)
 
 
-def test_a_present_is_given_once_under_its_name_to_each_customer(shop: Shop, money: Command) -> None:
+def test_gift_credit_is_given_once_per_name_and_customer(shop: Shop, money: Command) -> None:
     ada, ben = shop.customer(), shop.customer()
     emails = [db.session.get_one(User, person).email for person in (ada, ben)]
     for email in (*emails, *emails):

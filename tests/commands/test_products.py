@@ -115,7 +115,7 @@ def test_a_changed_price_is_shown_for_acceptance_and_orders_keep_theirs(shop: Sh
     order, cart_id = shop.order(), shop.cart()
     flask("products", "price", KETTLE, "TWD", "1300")
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     assert shop.state(order) == "PAID"
     with pytest.raises(Exception, match="prices have changed"):
         shop.place(cart_id)

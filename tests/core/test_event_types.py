@@ -30,8 +30,8 @@ def test_a_payload_has_its_schema_version_and_leaves_out_what_is_optional_and_no
         "because": "captured",
         "payment": "P1",
     }
-    told = SettlementDisagrees("kpay", "2026-01-01", "unknown", "line", None, 5, "TWD").payload()
-    assert (told["ours"], told["theirs"]) == (None, 5)
+    payload = SettlementDisagrees("kpay", "2026-01-01", "unknown", "line", None, 5, "TWD").payload()
+    assert (payload["ours"], payload["theirs"]) == (None, 5)
 
 
 @pytest.mark.parametrize(

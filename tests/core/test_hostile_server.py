@@ -26,12 +26,12 @@ SECONDS, SIZE = 1.0, 2**20
 MEGABYTES = 12 * 2**20
 """More than this no call may hold at once, whatever is sent."""
 _NEVER = threading.Event()
-"""The pace of slow servers: nobody sets it."""
+"""The pace of slow servers, which no test changes."""
 Speak = Callable[[socket.socket], None]
 
 
 class Server:
-    """Speaks raw bytes to each connection after its request was read; counts the requests."""
+    """Sends raw bytes to each connection after its request was read; counts the requests."""
 
     def __init__(self, speak: Speak) -> None:
         self._speak, self.requests = speak, 0
@@ -78,8 +78,8 @@ def patient() -> Iterator[httpx.Client]:
 
 
 def answer(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> bytes:
-    told = (f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers)
-    return "\r\n".join(told).encode() + b"\r\n\r\n" + body
+    lines = (f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers)
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 def bomb(times: int) -> bytes:
@@ -122,7 +122,7 @@ HOSTILE: dict[str, tuple[Speak, type[httpx.HTTPError]]] = {
         httpx.DecodingError,
     ),
     "a packed body that is none": (says(answer(b"not packed", "Content-Encoding: gzip")), httpx.DecodingError),
-    "a gigabyte that is told": (says(answer(b"", length=2**30)), TooLarge),
+    "a stated gigabyte": (says(answer(b"", length=2**30)), TooLarge),
     "a gigabyte in chunks": (without_end(CHUNKED, A_MEGABYTE), TooLarge),
     "a gigabyte until the end": (without_end(b"HTTP/1.1 200 OK\r\n\r\n", bytes(2**20)), TooLarge),
     "a length of a thousand digits": (
@@ -181,7 +181,7 @@ def test_after_a_hostile_answer_the_next_call_has_a_connection_of_its_own(patien
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
-def test_a_redirect_is_followed_nowhere(patient: httpx.Client, status: str) -> None:
+def test_redirects_are_never_followed(patient: httpx.Client, status: str) -> None:
     with serving(says(answer(b"", "Location: /elsewhere", status=status))) as server:
         found = patient.post(server.url, content=b"money")
         assert (found.status_code, server.requests) == (int(status[:3]), 1)
@@ -198,7 +198,7 @@ def test_several_calls_of_one_operation_share_its_time(client: httpx.Client) -> 
         assert time.monotonic() - began < 4
 
 
-def test_a_call_with_no_time_left_does_not_leave(client: httpx.Client) -> None:
+def test_a_call_without_time_left_is_not_sent(client: httpx.Client) -> None:
     with serving(says(answer(b"{}"))) as server, http_client.within(0), pytest.raises(httpx.ConnectTimeout):
         client.get(server.url)
     assert server.requests == 0

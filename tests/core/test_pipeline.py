@@ -58,12 +58,12 @@ def moved(connection: Connection, kind: str, sku: str = KETTLE) -> None:
 def test_an_error_is_raised_at_the_end_at_the_latest_and_nothing_is_left(
     refused: Callable[[Connection], None], commit: bool
 ) -> None:
-    told: list[str] = []
+    called: list[str] = []
 
     @transactional
     def write() -> None:
         changed(update(Stock).where(Stock.sku == PEN).values(on_hand=Stock.on_hand + 1))
-        after_commit(lambda: told.append("committed"))
+        after_commit(lambda: called.append("committed"))
         with pipeline(commit=commit) as connection:
             moved(connection, "late")
             refused(connection)
@@ -71,7 +71,7 @@ def test_an_error_is_raised_at_the_end_at_the_latest_and_nothing_is_left(
 
     with pytest.raises(IntegrityError):
         write()
-    assert (on_hand(PEN), movements("late"), told) == (UNITS, 0, [])
+    assert (on_hand(PEN), movements("late"), called) == (UNITS, 0, [])
     with transaction(), pipeline(commit=commit) as connection:
         moved(connection, "late")
     assert movements("late") == 1, "the connection is as good as before"

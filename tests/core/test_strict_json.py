@@ -35,7 +35,7 @@ def test_what_acquirers_send_is_read_as_json_reads_it() -> None:
     ],
     ids=lambda text: text[:20],
 )
-def test_what_nobody_can_count_walk_or_write_again_is_refused(text: str) -> None:
+def test_json_that_is_too_deep_or_cannot_be_written_again_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - its promise
         strict_json.loads(text.encode())
 

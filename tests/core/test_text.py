@@ -52,7 +52,7 @@ def test_what_carries_meaning_stays_and_is_no_reason_to_refuse(name: str) -> Non
         ("x\U000e0067", "x"),
     ],
 )
-def test_what_came_along_with_a_paste_goes(pasted: str, kept: str) -> None:
+def test_invisible_characters_of_a_paste_are_removed(pasted: str, kept: str) -> None:
     assert text.tidy(pasted) == kept
 
 
@@ -107,7 +107,7 @@ def test_every_way_of_typing_an_address_is_one_address(typed: str) -> None:
     assert email_address.normal(typed) == email_address.for_lookup(typed) == "ada@bücher.example"
 
 
-def test_dots_and_plus_signs_of_the_local_part_are_somebody_else() -> None:
+def test_dots_and_plus_signs_of_the_local_part_make_another_address() -> None:
     assert len({email_address.normal(one) for one in ("a.b@x.com", "ab@x.com", "ab+c@x.com")}) == 3
     assert email_address.normal("e\u0301@x.com") == email_address.normal("É@x.com")
 

@@ -47,17 +47,17 @@ def add(number: int, sku: str = KETTLE) -> int:
 
 
 @pytest.mark.usefixtures("inside")
-def test_a_unit_that_fails_leaves_nothing_and_tells_nothing() -> None:
-    told: list[str] = []
+def test_a_failed_transaction_writes_nothing_and_runs_no_callback() -> None:
+    called: list[str] = []
     with pytest.raises(RuntimeError, match="no after all"), transaction():
         add(5)
-        after_commit(lambda: told.append("added"))
+        after_commit(lambda: called.append("added"))
         raise RuntimeError("no after all")
-    assert (on_hand(), told) == (UNITS, [])
+    assert (on_hand(), called) == (UNITS, [])
 
 
 @pytest.mark.usefixtures("inside")
-def test_what_is_told_is_told_after_the_commit_and_outside_of_it() -> None:
+def test_callbacks_run_after_the_commit_and_outside_the_transaction() -> None:
     seen: list[tuple[int, bool]] = []
     with transaction():
         add(5)
@@ -67,7 +67,7 @@ def test_what_is_told_is_told_after_the_commit_and_outside_of_it() -> None:
 
 
 @pytest.mark.usefixtures("inside")
-def test_a_unit_inside_another_is_part_of_it() -> None:
+def test_a_nested_transaction_is_part_of_the_outer_one() -> None:
     with pytest.raises(RuntimeError, match="both"), transaction():
         with transaction():
             add(5)
@@ -76,7 +76,7 @@ def test_a_unit_inside_another_is_part_of_it() -> None:
 
 
 @pytest.mark.usefixtures("inside")
-def test_a_unit_inside_another_is_not_tried_again_alone() -> None:
+def test_a_nested_transaction_is_not_retried_alone() -> None:
     """The database has rolled back all of it: half of it must not continue."""
     tries: list[int] = []
 
@@ -96,15 +96,15 @@ def test_a_unit_inside_another_is_not_tried_again_alone() -> None:
 
 
 @pytest.mark.usefixtures("inside")
-def test_a_transaction_that_the_database_gave_up_runs_again_and_its_result_and_callbacks_count_once() -> None:
+def test_a_transaction_that_the_database_aborted_is_retried_and_its_callbacks_run_once() -> None:
     tries: list[int] = []
-    told: list[int] = []
+    called: list[int] = []
 
     @transactional
     def unlucky(number: int, *, sku: str) -> int:
         """Add units."""
         tries.append(add(number, sku))
-        after_commit(lambda: told.append(number))
+        after_commit(lambda: called.append(number))
         if len(tries) < 3:
             raise deadlock()
         return number * 2
@@ -112,17 +112,17 @@ def test_a_transaction_that_the_database_gave_up_runs_again_and_its_result_and_c
     before = counted("settled_transactions_retried", reason="40P01")
     assert unlucky(5, sku=KETTLE) == 10
     assert (unlucky.__name__, unlucky.__doc__) == ("unlucky", "Add units.")
-    assert (on_hand(), len(tries), told) == (UNITS + 5, 3, [5])
+    assert (on_hand(), len(tries), called) == (UNITS + 5, 3, [5])
     assert counted("settled_transactions_retried", reason="40P01") - before == 2
 
 
 @pytest.mark.usefixtures("inside")
 def test_a_callback_that_raises_is_logged_and_the_others_run(capsys: pytest.CaptureFixture[str]) -> None:
     """The commit stands and does not look failed; a deadlock in a callback repeats nothing."""
-    told: list[str] = []
+    called: list[str] = []
 
     def broken() -> None:
-        told.append("broken")
+        called.append("broken")
         raise deadlock()
 
     def broken_for_all(values: list[str]) -> None:
@@ -133,11 +133,11 @@ def test_a_callback_that_raises_is_logged_and_the_others_run(capsys: pytest.Capt
         add(5)
         after_commit(broken)
         after_commit_once(broken_for_all, "one")
-        after_commit(lambda: told.append("later"))
+        after_commit(lambda: called.append("later"))
         return "written"
 
     assert write() == "written"
-    assert (on_hand(), told) == (UNITS + 5, ["broken", "later"])
+    assert (on_hand(), called) == (UNITS + 5, ["broken", "later"])
     printed = capsys.readouterr()
     assert (printed.out + printed.err).count("transaction.callback_failed") == 2
 
@@ -179,7 +179,7 @@ def test_on_sqlite_writers_of_a_process_take_turns(app: Flask) -> None:
 
 
 @pytest.mark.usefixtures("inside")
-def test_a_unit_decides_on_what_the_database_says_now(app: Flask) -> None:
+def test_a_transaction_reads_the_current_rows(app: Flask) -> None:
     """Earlier reads are expired first."""
     mine = db.session.get_one(Stock, KETTLE)
     assert mine.on_hand == UNITS
@@ -196,7 +196,7 @@ def test_a_unit_decides_on_what_the_database_says_now(app: Flask) -> None:
 
 
 @pytest.mark.usefixtures("inside")
-def test_the_network_is_never_called_inside_a_unit() -> None:
+def test_the_network_is_never_called_inside_a_transaction() -> None:
     with transaction(), pytest.raises(RuntimeError, match="never called inside a transaction"):
         http_client.leave_database()
     http_client.leave_database()
@@ -204,7 +204,7 @@ def test_the_network_is_never_called_inside_a_unit() -> None:
 
 @pytest.mark.usefixtures("inside")
 @on_postgresql
-def test_two_units_that_wait_for_each_other_are_both_done_in_the_end(app: Flask) -> None:
+def test_two_deadlocked_transactions_both_commit_in_the_end(app: Flask) -> None:
     """The database aborts one of them; it is retried."""
     barrier = threading.Barrier(2)
     tries: list[str] = []
@@ -231,7 +231,7 @@ def test_two_units_that_wait_for_each_other_are_both_done_in_the_end(app: Flask)
 
 
 @pytest.mark.usefixtures("inside")
-def test_what_is_wrong_and_no_deadlock_is_not_tried_again() -> None:
+def test_an_error_that_is_no_conflict_is_not_retried() -> None:
     tries: list[int] = []
 
     @transactional
@@ -266,7 +266,7 @@ def test_the_clock_is_turned_for_all_processes_and_never_back(app: Flask) -> Non
 
 
 @pytest.mark.usefixtures("inside")
-def test_in_production_the_clock_is_the_wall(app: Flask) -> None:
+def test_in_production_the_clock_is_the_wall_clock(app: Flask) -> None:
     clock.advance(timedelta(hours=3))
     app.config["SETTLED_ENV"] = "production"
     assert abs(clock.now() - clock.wall()) < timedelta(seconds=1)
@@ -275,7 +275,7 @@ def test_in_production_the_clock_is_the_wall(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_database_that_is_locked_for_too_long_is_said_so_and_nothing_is_half_written(app: Flask) -> None:
+def test_a_database_locked_for_too_long_is_reported_and_nothing_is_half_written(app: Flask) -> None:
     """Another program writes to the SQLite file and does not finish."""
     with app.app_context(), impatient(db.engine), db.engine.connect() as other:
         other.exec_driver_sql("ROLLBACK")

@@ -150,9 +150,9 @@ class Image:
 
     def environ(self, name: str) -> dict[str, str]:
         """The environment of a service, with this machine's ports and servers for those of the compose file."""
-        told = {**self.dockerfile.env, **self.compose.services[name].get("environment", {})}
-        told["PATH"] = told["PATH"].replace("/venv/bin", str(VENV_BIN)).replace("$PATH", "/usr/bin:/bin")
-        return {key: self._here(str(value)) for key, value in told.items()} | {
+        variables = {**self.dockerfile.env, **self.compose.services[name].get("environment", {})}
+        variables["PATH"] = variables["PATH"].replace("/venv/bin", str(VENV_BIN)).replace("$PATH", "/usr/bin:/bin")
+        return {key: self._here(str(value)) for key, value in variables.items()} | {
             "BIND_ADDRESS": "127.0.0.1",
             "HOME": "/nonexistent",
         }
@@ -168,7 +168,7 @@ class Image:
 
 
 def _copy(to: Path) -> None:
-    """What `COPY . .` copies, owned by root, readable by all, writable by nobody else."""
+    """What `COPY . .` copies, owned by root, readable by all, writable by no other user."""
     patterns = [line.strip() for line in (ROOT / ".dockerignore").read_text().splitlines() if line.strip()]
 
     def left_out(folder: str, names: list[str]) -> set[str]:

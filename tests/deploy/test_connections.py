@@ -20,7 +20,7 @@ from shop import settings
 from shop.core import heartbeat
 from shop.core.db import db, engine_options
 from shop.jobs.clock import Clock
-from tests.faults.test_at_the_database import AGAIN, Doors, made, nothing_happened
+from tests.faults.test_at_the_database import AGAIN, EntryPoints, made, nothing_happened
 from tests.parts.pgbouncer import PgBouncer
 from tests.parts.postgres import PostgresServer
 from tests.parts.processes import ROOT
@@ -144,15 +144,15 @@ def postgres_shop(postgres: PostgresServer) -> str:
 
 
 def test_a_table_locked_by_another_session_blocks_no_request_and_the_clock_goes_on(impatient: Flask) -> None:
-    doors = Doors(Shop(impatient))
+    entry_points = EntryPoints(Shop(impatient))
     db.session.remove()
     url = impatient.config["DATABASE_URL"].replace("+psycopg", "")
     clock = Clock()
     with psycopg.connect(url) as other:
         other.execute("LOCK TABLE orders, payments IN ACCESS EXCLUSIVE MODE")
         began = time.monotonic()
-        assert doors.hear() == AGAIN
-        assert doors.check_out() == AGAIN
+        assert entry_points.deliver_webhook() == AGAIN
+        assert entry_points.check_out() == AGAIN
         assert time.monotonic() - began < 5
         clock.tick()
         assert time.monotonic() - began < 15, "each kind of work waits for half a second"
@@ -162,7 +162,7 @@ def test_a_table_locked_by_another_session_blocks_no_request_and_the_clock_goes_
         assert impatient.test_client().get("/readyz").status_code == 200
         db.session.remove()
         other.rollback()
-    nothing_happened(doors.shop, doors.order)
-    doors.are_well()
+    nothing_happened(entry_points.shop, entry_points.order)
+    entry_points.work_again()
     clock.tick()
-    doors.shop.is_sound()
+    entry_points.shop.is_sound()

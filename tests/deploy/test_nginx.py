@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.conftest import Town, town  # noqa: F401 - a fixture
+from tests.chaos.conftest import Deployment, deployment  # noqa: F401 - a fixture
 from tests.parts.processes import ROOT, Process, Processes, free_port
 from tests.parts.waiting import until
 from tests.shop_fixtures import PEN
@@ -61,7 +61,7 @@ def test_nginx_accepts_the_example_as_it_is_but_for_the_certificate(tmp_path: Pa
 class Front:
     """nginx at the shop's address, with two web processes behind it."""
 
-    town: Town
+    deployment: Deployment
     ports: tuple[int, int]
     log: Path
     webs: list[Process] = field(default_factory=list)
@@ -73,49 +73,49 @@ class Front:
     def web(self, number: int) -> Process:
         """Start one of the two; returns when it answers."""
         port = self.ports[number]
-        web = self.town.run("web", ["gunicorn", "-c", "deploy/gunicorn.py", "wsgi:app"], PORT=str(port))
+        web = self.deployment.run("web", ["gunicorn", "-c", "deploy/gunicorn.py", "wsgi:app"], PORT=str(port))
         web.wait_for_url(f"http://127.0.0.1:{port}/healthz", within=30)
         return web
 
 
 @pytest.fixture
-def front(town: Town, tmp_path: Path) -> Iterator[Front]:  # noqa: F811
+def front(deployment: Deployment, tmp_path: Path) -> Iterator[Front]:  # noqa: F811
     folder = tmp_path / "nginx"
     folder.mkdir()
-    front = Front(town, (free_port(), free_port()), folder / "errors")
+    front = Front(deployment, (free_port(), free_port()), folder / "errors")
     upstreams, _, https = re.split(r"^server \{$", EXAMPLE, flags=re.MULTILINE)
     example = replaced(
         re.sub(r"^    ssl_.*\n", "", f"{upstreams}server {{{https}", flags=re.MULTILINE),
         ("127.0.0.1:8001", f"127.0.0.1:{front.ports[0]}"),
         ("127.0.0.1:8002", f"127.0.0.1:{front.ports[1]}"),
-        ("listen 443 ssl;", f"listen 127.0.0.1:{town.settings['PORT']};"),
+        ("listen 443 ssl;", f"listen 127.0.0.1:{deployment.settings['PORT']};"),
         ("server_name shop.example.com;", "server_name localhost;"),
     )
     assert PROGRAM
-    nginx = town.run("nginx", [PROGRAM, "-c", str(configuration(folder, example))])
+    nginx = deployment.run("nginx", [PROGRAM, "-c", str(configuration(folder, example))])
     front.webs += [front.web(0), front.web(1)]
-    nginx.wait_for_url(f"{town.site}/healthz")
+    nginx.wait_for_url(f"{deployment.site}/healthz")
     yield front
 
 
 @pytest.mark.sample(1)
 def test_an_event_reaches_an_open_page_through_nginx_at_once(front: Front) -> None:
-    visitor = front.town.visitor()
+    visitor = front.deployment.visitor()
     path = visitor.place()
-    order = front.town.order(path)
+    order = front.deployment.order(path)
     with visitor.client.stream("GET", f"{path}/events") as stream:
         assert stream.headers["Content-Type"].startswith("text/event-stream")
         lines = stream.iter_lines()
         assert next(lines) is not None, "the beginning is not held back"
-        front.town.acquirer.approve(front.town.shop.payment(order).id)
-        front.town.shop.make_due(front.town.shop.payment(order))
-        front.town.shop.sweep()
-        assert any("Payment received" in line for line in lines), "told before the stream ends"
-    assert front.town.shop.state(order) == "PAID"
+        front.deployment.acquirer.approve(front.deployment.shop.payment(order).id)
+        front.deployment.shop.make_due(front.deployment.shop.payment(order))
+        front.deployment.shop.sweep()
+        assert any("Payment received" in line for line in lines), "reported before the stream ends"
+    assert front.deployment.shop.state(order) == "PAID"
 
 
 def test_a_web_process_that_is_killed_or_restarted_fails_no_request(front: Front) -> None:
-    visitor = front.town.visitor()
+    visitor = front.deployment.visitor()
 
     def shop_for_a_while() -> None:
         for _ in range(8):
@@ -141,7 +141,7 @@ def test_a_web_process_that_ends_answers_what_waits_in_its_backlog(front: Front)
 
     def post_until_it_ended(number: int) -> None:
         """Send webhooks without a signature. They are POSTs, which nginx does not repeat."""
-        visitor = front.town.visitor()
+        visitor = front.deployment.visitor()
         while not ended.is_set():
             sent = visitor.client.post("/webhooks/kpay", content=b"{}")
             assert sent.status_code == 401, front.errors()

@@ -83,4 +83,4 @@ def test_a_body_is_given_whole_or_refused_and_the_next_request_is_found(
     _, cut, _ = parsed(stream[: chance.randint(start, len(stream) - 1)], chance)
     with pytest.raises(BadRequest):
         read_all(cut, chance)
-    assert cut.read() == b"", "whoever asks again is told of its end"
+    assert cut.read() == b"", "another read finds the end"

@@ -66,7 +66,7 @@ def back_up_and_restore(request: pytest.FixtureRequest, database_url: str, tmp_p
 
 @pytest.fixture
 def restored(shop: Shop, redis_url: str, back_up_and_restore: Callable[[], str]) -> Iterator[Flask]:
-    """A copy of a shop where the buyer has paid at the acquirer after the backup, and a refund and events are due."""
+    """A copy of a shop: the customer paid at the acquirer after the backup; a refund and events are due."""
     refunded, waiting = shop.paid_order(), shop.order()
     shop.staff("sam")
     shop.acquirer.misbehave("refund", "wait")
@@ -86,7 +86,9 @@ def restored(shop: Shop, redis_url: str, back_up_and_restore: Callable[[], str])
     assert set(db.session.scalars(db.select(Payment.state))) == {"CAPTURED"}, "the original goes on"
 
 
-def test_a_restored_copy_polls_refunds_and_applies_nothing_and_its_books_are_clean(shop: Shop, restored: Flask) -> None:
+def test_a_restored_copy_polls_refunds_and_applies_nothing_and_its_ledger_is_consistent(
+    shop: Shop, restored: Flask
+) -> None:
     before: dict[str, Any] = everything()
     calls, keys = list(shop.acquirer.calls), sorted(redis.client().keys())
     [waiting] = db.session.scalars(db.select(Payment).where(Payment.state == "OPEN"))

@@ -39,15 +39,15 @@ class Hasty(FakePay):
     def start(self, payment: PaymentRequest, return_url: str, webhook_url: str) -> Any:
         answer = super().start(payment, return_url, webhook_url)
         self.acquirer.capture(payment.id)
-        self.told = inbox.receive(self, *self.acquirer.webhook(payment.id, "evt-hasty"))
+        self.response = inbox.receive(self, *self.acquirer.webhook(payment.id, "evt-hasty"))
         return answer
 
 
-def test_a_webhook_that_beats_the_answer_to_opening_finds_its_payment_by_our_reference(shop: Shop) -> None:
+def test_a_webhook_before_the_response_to_the_initiation_finds_its_payment_by_our_reference(shop: Shop) -> None:
     """Fault 14."""
     hasty = registry.all_providers()["fakepay"] = Hasty(shop.acquirer)
     order = shop.order()
-    assert hasty.told == (200, "applied")
+    assert hasty.response == (200, "applied")
     assert (shop.state(order), shop.captures(order)) == ("PAID", ["pays_order"])
     assert shop.payment(order).state == PaymentState.CAPTURED, "the answer that came afterwards lowers nothing"
     assert shop.moves(order) == ["PENDING", "PAID"]
@@ -65,7 +65,7 @@ def silent_acquirer() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_an_acquirer_that_never_answers_costs_a_buyer_one_timeout_and_the_page_says_confirming(
+def test_an_acquirer_that_never_answers_costs_a_customer_one_timeout_and_the_page_says_confirming(
     shop: Shop, silent_acquirer: str
 ) -> None:
     """Fault 18."""
@@ -112,7 +112,7 @@ def test_a_call_waits_one_second_to_connect_and_five_to_be_answered(app: Flask) 
 # --- unreachable ---
 
 
-def test_an_acquirer_that_is_away_for_ten_minutes_loses_no_order_and_no_money(shop: Shop) -> None:
+def test_an_acquirer_unavailable_for_ten_minutes_loses_no_order_and_no_money(shop: Shop) -> None:
     """Fault 19."""
     paid, unpaid = shop.order((PEN, 1)), shop.order((PEN, 1))
     shop.acquirer.capture(shop.payment(paid).id)
@@ -129,7 +129,7 @@ def test_an_acquirer_that_is_away_for_ten_minutes_loses_no_order_and_no_money(sh
         assert (clock.now() - back_at).total_seconds() <= 90
     payment = shop.pay_again(new)
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     assert [shop.state(order) for order in (paid, unpaid, new)] == ["PAID", "WAITING_PAYMENT", "PAID"]
     db.session.rollback()
     assert db.session.scalars(db.select(ProviderHealth.unavailable_since)).all() in ([], [None])
@@ -180,14 +180,14 @@ def test_a_refund_of_one_acquirer_reported_by_another_one_is_ignored(shop: Shop)
     """Fault 12."""
     order = shop.order((PEN, 1))
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     db.session.rollback()
     refund = refunds.request(db.session.scalars(db.select(Capture.id)).one(), order.total, reason="", by=shop.sam)
-    told = {"id": "evt_9", "type": "refund.succeeded", "merchant": "demo"}
+    response = {"id": "evt_9", "type": "refund.succeeded", "merchant": "demo"}
     theirs = {"id": "re_9", "reference": refund.id, "capture": "cap_9", "amount": refund.amount, "currency": "TWD"}
     theirs["payment_reference"] = shop.payment(order).id
-    told |= {"data": {"refund": {**theirs, "status": "succeeded", "created_at": "2026-01-01T00:00:00Z"}}}
-    body = json.dumps(told).encode()
+    response |= {"data": {"refund": {**theirs, "status": "succeeded", "created_at": "2026-01-01T00:00:00Z"}}}
+    body = json.dumps(response).encode()
     assert shop.receive(signed(body, "evt_9"), body, "kpay") == (200, "orphan")
     assert shop.state(order) == "PAID"
     shop.sweep()
@@ -209,7 +209,7 @@ def test_a_refund_whose_sending_raises_delays_no_other_and_is_retried(shop: Shop
         orders.append(order)
     shop.acquirer.misbehave("refund", "crash")
     for order in orders:
-        shop.hear(shop.payment(order))
+        shop.deliver_webhook(shop.payment(order))
     shop.sweep()
     assert len(shop.acquirer.refunds) == 2
     shop.turn(seconds=31)

@@ -36,7 +36,7 @@ on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect
 ADDRESS = {"email": "ada@example.com", "name": "Ada", "line1": "1 Main St", "city": "Taipei", "country": "TW"}
 
 
-class Doors:
+class EntryPoints:
     """The two entry points for money and orders: each response as (status, has Retry-After)."""
 
     def __init__(self, shop: Shop) -> None:
@@ -53,18 +53,18 @@ class Doors:
     def post(self, path: str, form_of: str, **fields: str) -> Any:
         return self.buyer.post(path, data=self._form(form_of) | fields)
 
-    def hear(self) -> tuple[int, bool]:
+    def deliver_webhook(self) -> tuple[int, bool]:
         headers, body = self.webhook
         return _said(self.shop.app.test_client().post("/webhooks/fakepay", headers=headers, data=body))
 
     def check_out(self) -> tuple[int, bool]:
         return _said(self.buyer.post("/checkout", data=self.form))
 
-    def are_well(self) -> None:
+    def work_again(self) -> None:
         """A refused request succeeds when it is repeated, once."""
         orders = self.shop.count(Order)
         assert self.check_out() == (303, False)
-        assert self.hear() == (200, False)
+        assert self.deliver_webhook() == (200, False)
         assert self.shop.count(Order) == orders + 1
         assert (self.shop.state(self.order), self.shop.captures(self.order)) == ("PAID", ["pays_order"])
 
@@ -85,8 +85,8 @@ def _said(answer: Any) -> tuple[int, bool]:
 
 
 @pytest.fixture
-def doors(shop: Shop) -> Doors:
-    return Doors(shop)
+def entry_points(shop: Shop) -> EntryPoints:
+    return EntryPoints(shop)
 
 
 AGAIN = (503, True)
@@ -122,19 +122,19 @@ def every_connection(engine: Engine, *pragmas: str) -> Iterator[None]:
 
 @on_sqlite
 def test_while_another_process_keeps_the_file_locked_webhooks_and_checkout_answer_with_retry_after(
-    shop: Shop, doors: Doors
+    shop: Shop, entry_points: EntryPoints
 ) -> None:
     """Fault 27; the wait of five seconds is shortened."""
     with every_connection(db.engine, "busy_timeout=50"), db.engine.connect() as other:
         other.exec_driver_sql("ROLLBACK")
         other.exec_driver_sql("BEGIN IMMEDIATE")
-        assert doors.hear() == AGAIN
-        assert doors.check_out() == AGAIN
+        assert entry_points.deliver_webhook() == AGAIN
+        assert entry_points.check_out() == AGAIN
         assert shop.app.test_client().get("/").status_code == 200, "reading goes on"
         other.exec_driver_sql("ROLLBACK")
         other.exec_driver_sql("BEGIN")
-        nothing_happened(shop, doors.order)
-    doors.are_well()
+        nothing_happened(shop, entry_points.order)
+    entry_points.work_again()
 
 
 @on_sqlite
@@ -174,21 +174,26 @@ def test_a_writer_waits_five_seconds_for_the_lock_and_a_reader_ten_for_a_connect
 
 
 @on_sqlite
-def test_with_a_full_disk_webhooks_are_refused_with_503_and_nothing_is_half_written(shop: Shop, doors: Doors) -> None:
+def test_with_a_full_disk_webhooks_are_refused_with_503_and_nothing_is_half_written(
+    shop: Shop, entry_points: EntryPoints
+) -> None:
     """Fault 26: after a 200 the row exists and is applied, after a 503 it does not exist."""
-    payment = shop.payment(doors.order)
+    payment = shop.payment(entry_points.order)
     pages = db.session.execute(db.text("PRAGMA page_count")).scalar()
     with every_connection(db.engine, f"max_page_count={pages}"):
-        answers = [shop.hear(payment, f"evt-full-{n}", state="OPEN", captures=[], note="x" * 60_000) for n in range(60)]
+        answers = [
+            shop.deliver_webhook(payment, f"evt-full-{n}", state="OPEN", captures=[], note="x" * 60_000)
+            for n in range(60)
+        ]
         refused = [status for status, _ in answers if status == 503]
         assert refused, "the disk was not full"
         assert shop.count(WebhookEventRow) == len(answers) - len(refused)
-        assert doors.hear() in (AGAIN, (200, False))
-        assert doors.check_out() in (AGAIN, (303, False))
+        assert entry_points.deliver_webhook() in (AGAIN, (200, False))
+        assert entry_points.check_out() in (AGAIN, (303, False))
     if shop.count(Order) == 1:
-        assert doors.check_out() == (303, False)
-    assert doors.hear() == (200, False)
-    assert (shop.state(doors.order), shop.captures(doors.order)) == ("PAID", ["pays_order"])
+        assert entry_points.check_out() == (303, False)
+    assert entry_points.deliver_webhook() == (200, False)
+    assert (shop.state(entry_points.order), shop.captures(entry_points.order)) == ("PAID", ["pays_order"])
 
 
 # --- no connection left ---
@@ -203,17 +208,17 @@ def test_with_every_connection_in_use_webhooks_and_checkout_answer_with_retry_af
     monkeypatch.setattr(roof, "engine_options", lambda config: engine_options(config) | few)
     app = made(database_url, redis_url)
     with app.app_context():
-        doors = Doors(Shop(app))
+        entry_points = EntryPoints(Shop(app))
         db.session.remove()
         taken = [db.engine.connect() for _ in range(2)]
-        assert doors.hear() == AGAIN
-        assert doors.check_out() == AGAIN
+        assert entry_points.deliver_webhook() == AGAIN
+        assert entry_points.check_out() == AGAIN
         assert app.test_client().get("/").status_code == 503
         for connection in taken:
             connection.close()
-        nothing_happened(doors.shop, doors.order)
-        doors.are_well()
-        doors.shop.is_sound()
+        nothing_happened(entry_points.shop, entry_points.order)
+        entry_points.work_again()
+        entry_points.shop.is_sound()
         db.session.remove()
         db.engine.dispose()
 
@@ -230,7 +235,7 @@ def made(database_url: str, redis_url: str, **more: str) -> Flask:
 # --- restarted ---
 
 
-def test_a_database_restarted_under_load_fails_requests_cleanly_and_every_promise_is_kept(
+def test_a_database_restarted_under_load_fails_requests_cleanly_and_every_acknowledged_write_is_kept(
     own_postgres: PostgresServer, redis_url: str
 ) -> None:
     """Case 26, fault 26: each 2xx is kept, each 503 had no effect or its full effect."""
@@ -246,10 +251,10 @@ def test_a_database_restarted_under_load_fails_requests_cleanly_and_every_promis
         sent = {shop.payment(order).id: shop.acquirer.webhook(shop.payment(order).id, order.number) for order in orders}
         orders = [remembered(order) for order in orders]
         db.session.remove()
-        heard = under_load(app, list(sent.values()), own_postgres)
-        assert set(heard) <= {200, 503}, heard
-        assert {200, 503} == set(heard), "the restart came too early or too late"
-        acknowledged = [order for order, status in zip(orders, heard, strict=True) if status == 200]
+        statuses = under_load(app, list(sent.values()), own_postgres)
+        assert set(statuses) <= {200, 503}, statuses
+        assert {200, 503} == set(statuses), "the restart came too early or too late"
+        acknowledged = [order for order, status in zip(orders, statuses, strict=True) if status == 200]
         shop.turn(seconds=31)
         assert {shop.state(order) for order in acknowledged} == {"PAID"}
         shop.turn(seconds=31)
@@ -294,9 +299,7 @@ def under_load(app: Flask, webhooks: list[Any], server: PostgresServer) -> list[
 
 
 @on_postgresql
-def test_eight_units_that_lock_in_a_circle_are_done_as_a_whole_or_not_at_all_and_each_new_try_is_counted(
-    shop: Shop, race: Race
-) -> None:
+def test_eight_deadlocked_transactions_are_atomic_and_each_retry_is_counted(shop: Shop, race: Race) -> None:
     """Fault 28: stock is locked by SKU everywhere, so this test locks as no code of the shop does."""
     before = given_up()
     held = threading.Event()
@@ -332,7 +335,7 @@ def given_up() -> float:
 
 
 @on_postgresql
-def test_a_database_that_gives_up_every_try_is_asked_three_times_and_then_it_is_said(shop: Shop) -> None:
+def test_a_transaction_that_is_always_aborted_is_tried_three_times_and_then_reported(shop: Shop) -> None:
     """Fault 28."""
     tries: list[int] = []
 

@@ -31,7 +31,7 @@ def paid(shop: Shop) -> tuple[Order, int]:
     order = shop.order((PEN, 1))
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     db.session.rollback()
     return order, db.session.scalars(db.select(Capture.id).where(Capture.payment_id == payment.id)).one()
 
@@ -76,7 +76,7 @@ def test_eight_forms_that_show_the_same_number_refund_once(shop: Shop, race: Rac
         shop.sweep()
 
 
-def test_eight_who_send_one_refund_send_it_once(shop: Shop, race: Race) -> None:
+def test_eight_concurrent_senders_send_one_refund_once(shop: Shop, race: Race) -> None:
     """Faults 17 and 22: RQ repeats a finished job, or one that a hanging worker still runs."""
     for _ in range(ROUNDS):
         order, capture = paid(shop)
@@ -87,7 +87,7 @@ def test_eight_who_send_one_refund_send_it_once(shop: Shop, race: Race) -> None:
         assert shop.moves(order).count("REFUNDED") == 1
 
 
-def test_a_batch_that_eight_workers_have_asks_about_each_payment_once(shop: Shop, race: Race) -> None:
+def test_a_batch_in_eight_workers_polls_each_payment_once(shop: Shop, race: Race) -> None:
     """Fault 22."""
     orders = [shop.order((PEN, 1)) for _ in range(5)]
     due = [shop.payment(order).id for order in orders]
@@ -102,7 +102,7 @@ def test_a_batch_that_eight_workers_have_asks_about_each_payment_once(shop: Shop
     assert {shop.state(order) for order in orders} == {"PAID"}
 
 
-def test_of_eight_who_approve_a_large_refund_at_once_one_does_and_never_the_one_who_asked(
+def test_of_eight_concurrent_approvals_of_a_large_refund_one_succeeds_and_never_the_requesters(
     shop: Shop, race: Race
 ) -> None:
     """Case 29 and attack 23, for refunds."""
@@ -131,7 +131,7 @@ def test_a_refund_reported_as_done_by_eight_sources_at_once_is_booked_once(shop:
     assert book.balance(chart.receivable("fakepay"), "TWD") == Money(0, "TWD")
 
 
-def test_buyer_staff_and_the_shop_itself_send_one_late_capture_back_once(shop: Shop, race: Race) -> None:
+def test_customer_staff_and_the_shop_refund_one_late_capture_once(shop: Shop, race: Race) -> None:
     """Fault 37: the automatic refund and staff who refund the same capture."""
     order = shop.order((PEN, 1))
     payment = shop.payment(order)
@@ -158,7 +158,7 @@ def disputed(shop: Shop, order: Order, state: str) -> str:
 
 REPORTS: dict[str, Callable[[Shop, Order, str], object]] = {
     "refund done": lambda shop, order, refund: apply.result(refund, "DONE", Actor.of_source("webhook")),
-    "failed late": lambda shop, order, refund: shop.hear(shop.payment(order), state="FAILED", captures=[]),
+    "failed late": lambda shop, order, refund: shop.deliver_webhook(shop.payment(order), state="FAILED", captures=[]),
     "chargeback": lambda shop, order, refund: disputed(shop, order, "OPEN"),
     "chargeback won": lambda shop, order, refund: disputed(shop, order, "WON"),
 }

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.chaos.conftest import Town, town  # noqa: F401 - a fixture
+from tests.chaos.conftest import Deployment, deployment  # noqa: F401 - a fixture
 from tests.parts.processes import Process, Processes, free_port
 from tests.parts.waiting import until
 
@@ -38,9 +38,9 @@ def connect() -> Iterator[Opener]:
         one.close()
 
 
-def web(town: Town) -> Process:  # noqa: F811
-    town.settings |= {"WORKER_CONNECTIONS": str(CONNECTIONS), "REQUEST_SECONDS": str(SECONDS), "PROXY_HOPS": "0"}
-    return town.web()
+def web(deployment: Deployment) -> Process:  # noqa: F811
+    deployment.settings |= {"WORKER_CONNECTIONS": str(CONNECTIONS), "REQUEST_SECONDS": str(SECONDS), "PROXY_HOPS": "0"}
+    return deployment.web()
 
 
 def body_half_sent(path: str, length: int = 1000) -> bytes:
@@ -55,41 +55,45 @@ def seconds(ask: Callable[[], httpx.Response], expected: int) -> float:
 
 @on_sqlite
 def test_180_streams_and_100_half_sent_bodies_leave_room_for_probes_and_webhooks(
-    town: Town,  # noqa: F811
+    deployment: Deployment,  # noqa: F811
     connect: Opener,
 ) -> None:
-    web(town)
-    orders = [town.order(town.visitor().place()) for _ in range(4)]
+    web(deployment)
+    orders = [deployment.order(deployment.visitor().place()) for _ in range(4)]
     streams = [
-        connect(town.site, f"GET /orders/{orders[n % 4].token}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        connect(
+            deployment.site, f"GET /orders/{orders[n % 4].token}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        )
         for n in range(180)
     ]
     heads = [one.recv(4096).split(b"\r\n", 1)[0] for one in streams]
     assert set(heads) <= {b"HTTP/1.1 200 OK", b"HTTP/1.1 503 SERVICE UNAVAILABLE"}
     for number in range(100):
-        connect(town.site, body_half_sent(("/webhooks/kpay", "/checkout", "/sign-in", "/nowhere")[number % 4]))
+        connect(deployment.site, body_half_sent(("/webhooks/kpay", "/checkout", "/sign-in", "/nowhere")[number % 4]))
     for _ in range(20):
-        connect(town.site, b"GET / HTTP/1.1\r\nHost: local")
-    until(lambda: httpx.get(f"{town.site}/healthz", timeout=9).status_code == 200, what="the burst to be taken in")
+        connect(deployment.site, b"GET / HTTP/1.1\r\nHost: local")
+    until(
+        lambda: httpx.get(f"{deployment.site}/healthz", timeout=9).status_code == 200, what="the burst to be taken in"
+    )
     took = []
     for _ in range(5):
-        took.append(seconds(lambda: httpx.get(f"{town.site}/healthz", timeout=5), 200))
-        took.append(seconds(lambda: httpx.post(f"{town.site}/webhooks/kpay", content=b"{}", timeout=5), 401))
-        took.append(seconds(lambda: httpx.get(f"{town.site}/", timeout=5), 200))
+        took.append(seconds(lambda: httpx.get(f"{deployment.site}/healthz", timeout=5), 200))
+        took.append(seconds(lambda: httpx.post(f"{deployment.site}/webhooks/kpay", content=b"{}", timeout=5), 401))
+        took.append(seconds(lambda: httpx.get(f"{deployment.site}/", timeout=5), 200))
     assert max(took) < 1.0, took
 
 
 @on_sqlite
-def test_streams_of_one_order_and_of_one_address_are_limited_and_the_next_is_told_when_to_come_back(
-    town: Town,  # noqa: F811
+def test_streams_of_one_order_and_of_one_address_are_limited_and_the_next_gets_retry_after(
+    deployment: Deployment,  # noqa: F811
 ) -> None:
-    town.settings |= {"STREAMS_PER_ORDER": "2", "STREAMS_PER_ADDRESS": "3"}
-    town.web()
-    orders = [town.order(town.visitor().place()) for _ in range(4)]
+    deployment.settings |= {"STREAMS_PER_ORDER": "2", "STREAMS_PER_ADDRESS": "3"}
+    deployment.web()
+    orders = [deployment.order(deployment.visitor().place()) for _ in range(4)]
     clients = []
 
     def open_stream(order: int, address: str) -> httpx.Response:
-        client = httpx.Client(base_url=town.site, headers={"X-Forwarded-For": address}, timeout=10)
+        client = httpx.Client(base_url=deployment.site, headers={"X-Forwarded-For": address}, timeout=10)
         clients.append(client)
         return client.send(client.build_request("GET", f"/orders/{orders[order].token}/events"), stream=True)
 
@@ -101,8 +105,10 @@ def test_streams_of_one_order_and_of_one_address_are_limited_and_the_next_is_tol
     statuses = [open_stream(order, f"2001:db8::{order}").status_code for order in (1, 1, 2, 3)]
     assert statuses == [200, 200, 200, 503], "an IPv6 network is one address"
     second.close()
-    assert httpx.get(f"{town.site}/orders/{orders[0].token}/status").status_code == 200, "the page falls back to this"
-    town.shop.wait(minutes=1)
+    assert httpx.get(f"{deployment.site}/orders/{orders[0].token}/status").status_code == 200, (
+        "the page falls back to this"
+    )
+    deployment.shop.wait(minutes=1)
     until(lambda: open_stream(0, "192.0.2.3").status_code == 200, within=30, what="the place of the closed stream")
     for client in clients:
         client.close()
@@ -112,9 +118,9 @@ def test_streams_of_one_order_and_of_one_address_are_limited_and_the_next_is_tol
 @pytest.mark.parametrize(
     "sends", [body_half_sent("/webhooks/kpay"), b"POST /webhooks/kpay HTTP/1.1\r\nHost: localhost\r\nX-Drip: "]
 )
-def test_a_request_that_drips_in_byte_by_byte_ends(town: Town, connect: Opener, sends: bytes) -> None:  # noqa: F811
-    web(town)
-    drip = connect(town.site, sends)
+def test_a_request_that_is_sent_byte_by_byte_is_ended(deployment: Deployment, connect: Opener, sends: bytes) -> None:  # noqa: F811
+    web(deployment)
+    drip = connect(deployment.site, sends)
     drip.settimeout(0.2)
     began = time.monotonic()
     said = b""

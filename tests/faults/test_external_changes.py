@@ -44,7 +44,7 @@ def test_a_wall_clock_that_jumps_back_ten_minutes_ends_no_order_early_and_none_i
     shop.turn(minutes=25)
     shop.acquirer.capture(shop.payment(paid).id)
     with jump(-TEN_MINUTES):
-        shop.hear(shop.payment(paid))
+        shop.deliver_webhook(shop.payment(paid))
         shop.sweep()
         assert [shop.state(o) for o in (waiting, paid)] == ["WAITING_PAYMENT", "PAID"]
         shop.turn(minutes=6)
@@ -55,7 +55,7 @@ def test_a_wall_clock_that_jumps_back_ten_minutes_ends_no_order_early_and_none_i
 
 
 @on_sqlite
-def test_a_wall_clock_that_jumps_ahead_ten_minutes_asks_before_it_ends_an_order(shop: Shop) -> None:
+def test_a_wall_clock_that_jumps_ahead_ten_minutes_queries_before_it_ends_an_order(shop: Shop) -> None:
     """Fault 30: an order paid in time is PAID, however late it seems."""
     paid, unpaid = shop.order((PEN, 1)), shop.order((PEN, 1))
     shop.turn(minutes=25)
@@ -67,7 +67,7 @@ def test_a_wall_clock_that_jumps_ahead_ten_minutes_asks_before_it_ends_an_order(
 
 
 @pytest.mark.parametrize(("seconds", "taken"), [(-299, True), (-301, False), (298, True), (301, False)])
-def test_a_signature_is_good_for_five_minutes_on_the_wall_both_ways_whatever_the_shops_clock_says(
+def test_a_signature_is_valid_for_five_minutes_of_wall_time_both_ways_whatever_the_shops_clock(
     seconds: int, taken: bool
 ) -> None:
     """Fault 30, fault 7, attack 2."""
@@ -110,7 +110,7 @@ def test_an_order_keeps_the_amount_it_was_placed_with_whatever_the_price_becomes
     try:
         assert shop.place(cart_id, form=form).id == order.id, "the same form again is the same order"
         shop.acquirer.capture(payment.id)
-        shop.hear(payment)
+        shop.deliver_webhook(payment)
         assert shop.state(order) == "PAID"
         assert order.total == Money(2 * PRICES[PEN]["TWD"], "TWD") == payment.money
     finally:
@@ -123,14 +123,14 @@ def reprice(sku: str, amount: int) -> None:
         product.prices = {**product.prices, "TWD": amount}
 
 
-def test_what_is_held_for_a_buyer_cannot_be_taken_off_the_shelf_by_an_edit(shop: Shop) -> None:
+def test_stock_reserved_for_a_customer_cannot_be_removed_by_an_edit(shop: Shop) -> None:
     """Fault 40."""
     order = shop.order((KETTLE, 6))
     with pytest.raises(Exception, match="(?i)check|constraint"), transaction():
         stock.receive(KETTLE, 5 - UNITS, "adjustment")
     db.session.rollback()
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     assert (shop.state(order), shop.can_sell()) == ("PAID", UNITS - 6)
 
 
@@ -149,7 +149,7 @@ def test_the_old_version_goes_on_working_on_tables_that_have_been_migrated_alrea
         after = shop.order((PEN, 1))
         for order in (before, after):
             shop.acquirer.capture(shop.payment(order).id)
-            shop.hear(shop.payment(order))
+            shop.deliver_webhook(shop.payment(order))
         db.session.rollback()
         capture = db.session.scalars(db.select(Capture.id).where(Capture.payment_id == shop.payment(after).id)).one()
         refunds.request(capture, after.total, reason="", by=shop.sam)
@@ -167,7 +167,7 @@ RENAMES = ("0018_terms_of_payments",)
 """Migrations that are not run while an older version serves."""
 
 
-def test_no_migration_takes_away_or_demands_what_the_old_version_does_not_know(tmp_path: Path) -> None:
+def test_no_migration_removes_or_requires_what_the_old_version_does_not_know(tmp_path: Path) -> None:
     """Fault 44: tables and columns stay, and new columns of old tables need no value. Before a release, renames are
     allowed: all processes end before them (deploy/README.md, Rollback).
     """
@@ -211,7 +211,7 @@ def breaches(before: Columns, after: Columns) -> list[str]:
     return gone + asked
 
 
-def test_a_migration_that_takes_away_or_demands_is_seen() -> None:
+def test_a_migration_that_removes_or_requires_a_column_is_seen() -> None:
     """Fault 44."""
     before: Columns = {"orders": {"id": True, "note": False}}
     assert breaches(before, {"orders": {"id": True}}) == ["orders.note is gone"]

@@ -14,7 +14,7 @@ from rq import Queue, Worker
 from shop.accounts import signin
 from shop.core import redis, task_queue
 from shop.core.db import db
-from tests.chaos.conftest import Town, Visitor, town  # noqa: F401 - a fixture
+from tests.chaos.conftest import Deployment, Visitor, deployment  # noqa: F401 - a fixture
 from tests.parts.redis_server import RedisServer
 from tests.parts.waiting import until
 
@@ -25,12 +25,14 @@ on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-def frozen(town: Town, own_redis: RedisServer) -> Callable[[], None]:  # noqa: F811
+def frozen(deployment: Deployment, own_redis: RedisServer) -> Callable[[], None]:  # noqa: F811
     """Freeze Redis after every process has used it."""
 
     def freeze() -> None:
         own_redis.resume()
-        until(lambda: httpx.get(f"{town.site}/readyz").json()["redis"] == "ok", what="the web process to use Redis")
+        until(
+            lambda: httpx.get(f"{deployment.site}/readyz").json()["redis"] == "ok", what="the web process to use Redis"
+        )
         own_redis.pause()
 
     return freeze
@@ -45,15 +47,15 @@ def first_bytes_of(site: str, path: str) -> int:
 
 @on_sqlite
 def test_no_page_waits_for_a_frozen_redis_longer_than_half_a_second(
-    town: Town,  # noqa: F811
+    deployment: Deployment,  # noqa: F811
     own_redis: RedisServer,
     frozen: Callable[[], None],
 ) -> None:
     """Every kind of page, each as the first to meet the frozen Redis."""
-    town.web()
-    worker = town.worker()
+    deployment.web()
+    worker = deployment.worker()
     until(lambda: Worker.count(connection=own_redis.client), within=30, what="the worker to register")
-    visitor, signed_in = town.visitor(), town.visitor()
+    visitor, signed_in = deployment.visitor(), deployment.visitor()
     signin.create("ada@example.com", "Ada", PASSWORD, [])
     db.session.rollback()
     signed_in.post("/sign-in", "/sign-in", email="ada@example.com", password=PASSWORD)
@@ -68,7 +70,7 @@ def test_no_page_waits_for_a_frozen_redis_longer_than_half_a_second(
         "product": (lambda: signed_in.client.get("/products/pen").status_code, 200),
         "sign-in": (lambda: visitor.client.post("/sign-in", data=credentials).status_code, 503),
         "order": (lambda: signed_in.client.get(order).status_code, 200),
-        "stream": (lambda: first_bytes_of(town.site, order), 200),
+        "stream": (lambda: first_bytes_of(deployment.site, order), 200),
         "webhook": (lambda: visitor.client.post("/webhooks/kpay", content=b"{}").status_code, 401),
         "checkout": (lambda: visitor.client.post("/checkout", data=form).status_code, 303),
     }
@@ -88,25 +90,25 @@ def test_no_page_waits_for_a_frozen_redis_longer_than_half_a_second(
 
 @pytest.mark.slow
 @on_sqlite
-def test_clock_and_worker_outlive_a_redis_that_was_frozen_for_longer_than_their_patience(
-    town: Town,  # noqa: F811
+def test_clock_and_worker_survive_a_redis_that_was_frozen_for_longer_than_their_timeouts(
+    deployment: Deployment,  # noqa: F811
     own_redis: RedisServer,
 ) -> None:
     """RQ ends its loop when Redis does not answer in time; the process does not end with it."""
-    worker = town.worker()
+    worker = deployment.worker()
     until(lambda: Worker.count(connection=own_redis.client), within=30, what="the worker to register")
-    town.clock()
-    orders = town.paid_there(3)
+    deployment.clock()
+    orders = deployment.paid_there(3)
     own_redis.pause()
-    town.shop.wait(seconds=11)
-    town.until_all_are("PAID", orders)
+    deployment.shop.wait(seconds=11)
+    deployment.until_all_are("PAID", orders)
     worker.wait_for_line("Redis connection timeout, quitting", within=60)
     own_redis.resume()
-    more = town.paid_there(3)
-    town.shop.wait(seconds=11)
-    town.until_all_are("PAID", more)
+    more = deployment.paid_there(3)
+    deployment.shop.wait(seconds=11)
+    deployment.until_all_are("PAID", more)
     assert worker.alive()
-    assert town.check() == "clean"
+    assert deployment.check() == "clean"
 
 
 @on_sqlite

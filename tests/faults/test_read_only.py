@@ -108,7 +108,7 @@ def test_a_process_is_ready_again_when_its_database_takes_writes_again(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_full_disk_is_503_and_not_ready_and_asking_costs_one_question_in_two_seconds(
+def test_a_full_disk_is_503_and_not_ready_and_is_checked_once_in_two_seconds(
     app: Flask,
     visitor: Visitor,  # noqa: F811
 ) -> None:

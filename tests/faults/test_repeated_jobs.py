@@ -48,7 +48,7 @@ def test_a_finished_job_that_is_queued_again_polls_nothing(shop: Shop, worker: C
     assert paid_once(shop, order)
 
 
-def test_a_job_whose_worker_is_taken_for_dead_is_done_by_another_and_then_by_the_one_that_only_hung(
+def test_a_job_of_a_hanging_worker_is_done_by_another_and_repeated_by_the_first_without_harm(
     shop: Shop, worker: Callable[[], None]
 ) -> None:
     """Fault 22: the entry of the job in progress is inserted with an expired heartbeat."""

@@ -21,13 +21,13 @@ class Wire:
     """Requests to the acquirer: paths, and headers as one text."""
 
     def __init__(self, acquirer: RealAcquirer) -> None:
-        self.heard: list[tuple[str, str]] = []
+        self.received: list[tuple[str, str]] = []
         self._serve = acquirer.app.wsgi_app
         acquirer.app.wsgi_app = self._note  # type: ignore[method-assign]
 
     def _note(self, environ: dict[str, Any], start: Any) -> Any:
         headers = " ".join(str(value) for name, value in environ.items() if name.startswith("HTTP_"))
-        self.heard.append((environ["PATH_INFO"], headers))
+        self.received.append((environ["PATH_INFO"], headers))
         return self._serve(environ, start)
 
 
@@ -57,7 +57,7 @@ def check(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-def test_a_check_asks_acquirers_that_have_no_control_api_about_each_payment_and_sends_no_control_token(
+def test_a_check_queries_acquirers_without_a_control_api_for_each_payment_and_sends_no_control_token(
     trading: Trading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     traded(trading)
@@ -66,9 +66,9 @@ def test_a_check_asks_acquirers_that_have_no_control_api_about_each_payment_and_
     assert code == 0, said
     for name in registry.all_providers():
         trading.shop.app.test_cli_runner().invoke(args=["reconcile", str(trading.day), "--provider", name])
-    asked = {path.split("/")[1] for path, _ in wire.heard}
+    asked = {path.split("/")[1] for path, _ in wire.received}
     assert asked == {"kpay", "paypay", "stripe", "tpay"}, "each was asked, the control API was not"
-    assert [path for path, headers in wire.heard if TOKEN in headers] == []
+    assert [path for path, headers in wire.received if TOKEN in headers] == []
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_check_asks_acquirers_that_have_no_control_api_about_each_payment_and_
         "UPDATE refunds SET state = 'REJECTED'",
     ],
 )
-def test_a_payment_that_differs_at_its_acquirer_is_found_by_asking(trading: Trading, lie: str) -> None:
+def test_a_payment_that_differs_at_its_acquirer_is_found_by_a_query(trading: Trading, lie: str) -> None:
     traded(trading)
     assert rule.captured_as_there(EVERYTHING) == []
     db.session.execute(db.text(lie))
@@ -92,7 +92,7 @@ def test_a_payment_that_differs_at_its_acquirer_is_found_by_asking(trading: Trad
     db.session.commit()
 
 
-def test_what_a_settlement_file_says_otherwise_is_found_long_after_the_payment(trading: Trading) -> None:
+def test_a_difference_from_a_settlement_file_is_found_long_after_the_payment(trading: Trading) -> None:
     traded(trading)
     trading.acquirer.app.config["ACQUIRER_CONTROL"] = True
     trading.day_is_over()
@@ -103,7 +103,7 @@ def test_what_a_settlement_file_says_otherwise_is_found_long_after_the_payment(t
     assert rule.captured_as_there(EVERYTHING) == []
 
 
-def test_an_acquirer_that_cannot_be_asked_is_said_once(trading: Trading) -> None:
+def test_an_acquirer_that_cannot_be_queried_is_reported_once(trading: Trading) -> None:
     traded(trading)
     trading.acquirer.stop()
     assert [(row["provider"], row["acquirer"]) for row in rule.captured_as_there(EVERYTHING)] == [

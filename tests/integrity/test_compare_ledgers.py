@@ -23,7 +23,7 @@ from tests.shop_fixtures import Shop
 def paid(shop: Shop) -> Order:
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     return order
 
 
@@ -48,22 +48,22 @@ def test_a_paid_order_agrees_and_shows_its_journals(shop: Shop) -> None:
     assert why(order).startswith("PAID because")
 
 
-def test_money_that_we_have_not_heard_of_is_the_difference(shop: Shop) -> None:
+def test_a_capture_that_was_not_reported_is_the_difference(shop: Shop) -> None:
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id)
     assert sides(order)["difference"] == {"TWD": -120000}
-    assert shop.state(order) == "WAITING_PAYMENT", "to look is not to hear"
+    assert shop.state(order) == "WAITING_PAYMENT", "a comparison applies nothing"
     shop.turn(minutes=1)
     assert sides(order)["difference"] == {}
 
 
-def test_money_that_they_do_not_know_of_is_the_difference(shop: Shop) -> None:
+def test_a_capture_that_the_acquirer_lacks_is_the_difference(shop: Shop) -> None:
     order = paid(shop)
     shop.acquirer.payments[shop.payment(order).id].captures.clear()
     assert sides(order)["difference"] == {"TWD": 120000}
 
 
-def test_a_refund_that_is_done_there_and_not_here_is_the_difference_until_we_hear_of_it(shop: Shop) -> None:
+def test_a_refund_done_only_at_the_acquirer_is_the_difference_until_it_is_reported(shop: Shop) -> None:
     order = paid(shop)
     shop.acquirer.misbehave("refund", "wait")
     capture = db.session.scalars(db.select(Capture).join(Payment).where(Payment.order_id == order.id)).one()
@@ -77,7 +77,7 @@ def test_a_refund_that_is_done_there_and_not_here_is_the_difference_until_we_hea
     assert sides(order)["difference"] == {}
 
 
-def test_a_refund_by_hand_is_no_difference_and_says_where_it_went(shop: Shop) -> None:
+def test_a_manual_refund_is_no_difference_and_shows_its_destination(shop: Shop) -> None:
     order = paid(shop)
     refund = refunds.request(shop.capture(order), Money(20000, "TWD"), reason="", by=shop.sam, to="bank").id
     refunds.approve(refund, shop.kim)
@@ -89,7 +89,7 @@ def test_a_refund_by_hand_is_no_difference_and_says_where_it_went(shop: Shop) ->
     assert f"reported by kim@example.com; NT$200.00 TWD of {order.total.format()} has been refunded" in shown
 
 
-def test_an_acquirer_that_is_away_is_said_to_be_and_nothing_is_claimed(shop: Shop) -> None:
+def test_an_unavailable_acquirer_is_reported_as_such_without_a_result(shop: Shop) -> None:
     order = paid(shop)
     shop.acquirer.away = True
     shown = sides(order)
@@ -99,7 +99,7 @@ def test_an_acquirer_that_is_away_is_said_to_be_and_nothing_is_claimed(shop: Sho
     shop.acquirer.away = False
 
 
-def test_a_payment_that_they_never_had_is_not_found(shop: Shop) -> None:
+def test_a_payment_that_the_acquirer_never_had_is_not_found(shop: Shop) -> None:
     shop.acquirer.misbehave("start", "lose_request")
     shown = sides(shop.order())
     assert (shown["payments"][0]["theirs"]["answer"], shown["difference"]) == ("not_found", {})
@@ -109,7 +109,7 @@ def test_both_payments_of_an_order_count(shop: Shop) -> None:
     order = shop.order()
     first = shop.payment(order)
     shop.acquirer.end(first.id, "FAILED", "declines")
-    shop.hear(first)
+    shop.deliver_webhook(first)
     second = shop.pay_again(order, "otherpay")
     for payment in (first, second):
         shop.acquirer.capture(payment.id)
@@ -147,8 +147,8 @@ def test_the_real_acquirers_agree_in_every_dialect(trading: Trading, provider: s
 def test_the_command_shows_it_to_people_and_machines(shop: Shop) -> None:
     order = paid(shop)
     run = shop.app.test_cli_runner().invoke
-    told = run(args=["orders", "show", order.number.lower()])
-    assert (told.exit_code, "both sides agree" in told.stdout, "PAID because" in told.stdout) == (0, True, True)
+    result = run(args=["orders", "show", order.number.lower()])
+    assert (result.exit_code, "both sides agree" in result.stdout, "PAID because" in result.stdout) == (0, True, True)
     assert json.loads(run(args=["orders", "show", order.number, "--json"]).stdout)["difference"] == {}
     shop.acquirer.payments[shop.payment(order).id].captures.clear()
     assert "in all: we have NT$1,200.00 TWD more than they" in run(args=["orders", "show", order.number]).stdout

@@ -40,7 +40,7 @@ def capture_of(order: Order) -> Capture:
 def paid(shop: Shop, event: str = "evt_1") -> Order:
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order), event)
+    shop.deliver_webhook(shop.payment(order), event)
     return order
 
 
@@ -65,7 +65,7 @@ def opening_refused(shop: Shop) -> Order:
 def payment_ended(shop: Shop) -> Order:
     order = shop.order()
     shop.acquirer.end(shop.payment(order).id, "CANCELLED", "customer")
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     return order
 
 
@@ -92,7 +92,7 @@ def covered(shop: Shop) -> Order:
 def partly_covered(shop: Shop) -> Order:
     order = shop.order(customer=shop.customer(credit=20000), credit=20000)
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order), "evt_1")
+    shop.deliver_webhook(shop.payment(order), "evt_1")
     return order
 
 
@@ -116,14 +116,14 @@ def revived(shop: Shop) -> Order:
     shop.acquirer.misbehave("cancel", "lose_request")
     shop.turn(minutes=11)
     assert shop.state(order) == "EXPIRED"
-    shop.hear(shop.payment(order), "evt_1")
+    shop.deliver_webhook(shop.payment(order), "evt_1")
     return order
 
 
 def accepted(shop: Shop) -> Order:
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id, money=Money(119000, "TWD"))
-    shop.hear(shop.payment(order), "evt_1")
+    shop.deliver_webhook(shop.payment(order), "evt_1")
     accept(capture_of(order).id, by=shop.sam, note="a friend of the house")
     return order
 
@@ -131,7 +131,7 @@ def accepted(shop: Shop) -> Order:
 def under_review(shop: Shop) -> Order:
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id, money=Money(119000, "TWD"))
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     return order
 
 
@@ -150,7 +150,7 @@ def refunded(shop: Shop) -> Order:
 def refunded_to_credit(shop: Shop) -> Order:
     order = shop.order(customer=shop.customer())
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     refund(shop, order, 120000, RefundDestination.STORE_CREDIT)
     return order
 
@@ -260,7 +260,7 @@ STORIES: dict[Callable[[Shop], Order], tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
-def test_the_sentence_says_what_happened_who_said_so_and_when(shop: Shop, story: Callable[[Shop], Order]) -> None:
+def test_the_sentence_names_the_event_its_source_and_its_time(shop: Shop, story: Callable[[Shop], Order]) -> None:
     because, pattern = STORIES[story]
     order = story(shop)
     said = sentence(shop, order)
@@ -269,17 +269,17 @@ def test_the_sentence_says_what_happened_who_said_so_and_when(shop: Shop, story:
     assert ([event.because for event in events.since(order.id, 0) if event.target][-1] or "placed") == because
 
 
-def test_money_that_pays_nothing_is_told_of_beside_what_the_order_is(shop: Shop) -> None:
+def test_captures_that_pay_nothing_are_explained_beside_the_state(shop: Shop) -> None:
     twice, late = paid(shop), expired(shop)
     for order in (twice, late):
         shop.acquirer.capture(shop.payment(order).id)
-        shop.hear(shop.payment(order))
+        shop.deliver_webhook(shop.payment(order))
     took = rf"\. Fakepay took {re.escape(PRICE)} \(capture cap-P\w+-\d\) at {WHEN}, "
     for order, because in (twice, "when the order had already been paid"), (late, "when the order had ended"):
         assert re.search(took + because + r"\.$", sentence(shop, order))
 
 
-def test_every_reason_of_the_table_and_every_state_has_its_sentence_and_its_story() -> None:
+def test_every_reason_of_the_table_and_every_state_has_a_sentence_and_a_test_case() -> None:
     reasons = {move.because for move in states.MOVES} | {"placed"}
     assert set(SENTENCES) == {because for because, _ in STORIES.values()} == reasons
     assert {pattern.split(" ")[0] for _, pattern in STORIES.values()} >= set(states.STATES)

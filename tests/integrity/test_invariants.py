@@ -70,25 +70,25 @@ def lived_in(app: Flask) -> Iterator[Shop]:
         shop.order((PEN, 1))
         paid = shop.order((PEN, 2))
         shop.acquirer.capture(shop.payment(paid).id)
-        shop.hear(shop.payment(paid))
+        shop.deliver_webhook(shop.payment(paid))
         shop.sweep()
         yield shop
 
 
-def test_a_shop_that_only_lived_breaks_nothing(lived_in: Shop) -> None:
+def test_a_shop_with_ordinary_activity_violates_no_invariant(lived_in: Shop) -> None:
     assert broken() == set()
     assert all(finding.says for finding in invariants.check(ask_acquirer=False))
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_every_lie_is_found_by_the_invariant_that_it_breaks(lived_in: Shop, lie: str) -> None:
+def test_every_corruption_is_found_by_the_invariant_that_it_violates(lived_in: Shop, lie: str) -> None:
     statement, name = LIES[lie]
-    assert db.session.execute(db.text(statement)).rowcount, "the lie was told"  # type: ignore[attr-defined]
+    assert db.session.execute(db.text(statement)).rowcount, "the data was not changed"  # type: ignore[attr-defined]
     db.session.commit()
     assert name in broken()
 
 
-def test_an_order_past_its_time_is_found_unless_its_acquirer_is_away_or_it_is_looked_at(lived_in: Shop) -> None:
+def test_an_overdue_order_is_found_unless_its_acquirer_is_unavailable_or_it_is_under_review(lived_in: Shop) -> None:
     lived_in.wait(minutes=31, seconds=1)
     assert "4 time" in broken()
     waiting = db.session.scalars(db.select(Order).where(Order.state == "WAITING_PAYMENT")).one()
@@ -102,7 +102,7 @@ def test_an_order_past_its_time_is_found_unless_its_acquirer_is_away_or_it_is_lo
     assert "4 time" not in broken()
 
 
-def test_work_that_nobody_does_is_found(lived_in: Shop) -> None:
+def test_overdue_work_is_found(lived_in: Shop) -> None:
     lived_in.wait(seconds=95)
     assert "5 accepted work" not in broken(), "the payment has only just become due"
     lived_in.wait(seconds=95)
@@ -136,8 +136,8 @@ def run_check(shop: Shop) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-def test_a_webhook_that_nobody_tries_again_is_found(lived_in: Shop) -> None:
-    lived_in.hear("P000000000000N0B0DYS")
+def test_a_webhook_that_is_not_retried_is_found(lived_in: Shop) -> None:
+    lived_in.deliver_webhook("P000000000000N0B0DYS")
     row = db.session.scalars(db.select(WebhookEventRow).where(WebhookEventRow.outcome == "orphan")).one()
     row.due_at = clock.now() - timedelta(minutes=2)
     db.session.commit()

@@ -46,7 +46,7 @@ def kinds(results: list[Any]) -> Counter[str]:
 # --- races ---
 
 
-def test_50_buyers_and_a_stock_of_5_at_once_make_exactly_5_orders(shop: Shop, race: Race) -> None:
+def test_50_customers_and_a_stock_of_5_at_once_make_exactly_5_orders(shop: Shop, race: Race) -> None:
     """Case 9."""
     in_one_unit(stock.receive, KETTLE, 5 - UNITS, "adjustment")
     carts = [shop.cart() for _ in range(50)]
@@ -83,9 +83,7 @@ def test_the_last_unit_goes_to_one_of_eight_and_the_others_keep_their_carts(shop
         assert shelf() == (1, 0)
 
 
-def test_carts_with_the_same_things_in_opposite_orders_wait_for_each_other_and_not_in_a_circle(
-    shop: Shop, race: Race
-) -> None:
+def test_carts_with_the_same_products_in_opposite_orders_do_not_deadlock(shop: Shop, race: Race) -> None:
     for _ in range(3):
         carts = [shop.cart(*(((KETTLE, 1), (PEN, 1))[:: 1 if n % 2 else -1])) for n in range(8)]
         results = race(lambda number, carts=carts: shop.place(carts[number]))
@@ -110,7 +108,7 @@ def test_a_shortage_names_every_sku_that_is_short_and_what_is_left_of_it() -> No
 
 
 @pytest.mark.usefixtures("inside")
-def test_taking_off_the_shelf_what_is_spoken_for_is_stopped_by_the_database() -> None:
+def test_the_database_refuses_to_remove_reserved_stock() -> None:
     in_one_unit(stock.reserve, bare_order("PENDING"), {KETTLE: 6})
     with pytest.raises(IntegrityError):
         in_one_unit(stock.receive, KETTLE, -5, "adjustment")
@@ -128,7 +126,7 @@ a_word = st.tuples(
 @pytest.mark.usefixtures("inside")
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.lists(a_word, max_size=14))
-def test_whatever_is_said_in_whatever_order_the_sums_hold(words: list[tuple[str, int, int]]) -> None:
+def test_the_stock_sums_hold_after_any_sequence_of_operations(words: list[tuple[str, int, int]]) -> None:
     """Reserved equals the open reservations, on hand and sold equal the receipts, and nothing is negative."""
     orders = [bare_order("PENDING") for _ in range(ORDERS)]
     for word, who, quantity in words:

@@ -121,7 +121,7 @@ def test_a_job_that_runs_twice_does_nothing_the_second_time(shop: Shop, worker: 
     assert (queries(shop), shop.moves(order), shop.captures(order)) == (asked, moved, ["pays_order"])
 
 
-def test_two_clocks_and_two_workers_ask_once(shop: Shop, worker: Callable[[], None]) -> None:
+def test_two_clocks_and_two_workers_poll_once(shop: Shop, worker: Callable[[], None]) -> None:
     paid_there(shop, 2)
     Clock().tick()
     Clock().tick()

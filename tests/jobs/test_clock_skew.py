@@ -77,7 +77,7 @@ def test_a_clock_process_that_is_right_within_five_seconds_works(app: Flask, sho
     assert alerts() == []
 
 
-def test_the_clock_that_was_turned_is_no_wrong_time(app: Flask, shop: Shop) -> None:
+def test_a_simulated_clock_is_no_wrong_time(app: Flask, shop: Shop) -> None:
     order = shop.order()
     clock.advance(timedelta(days=400))
     _ticks(Clock())
@@ -120,7 +120,7 @@ def test_on_sqlite_old_heartbeats_of_dead_processes_hold_a_clock_up_for_seconds_
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_on_sqlite_a_heartbeat_from_before_a_long_look_is_no_wrong_time(
+def test_on_sqlite_a_heartbeat_from_before_a_long_pass_is_no_wrong_time(
     app: Flask, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A step takes 14 seconds, a worker beats every 5: its last heartbeat is older than 5 when it is read."""

@@ -42,7 +42,7 @@ def looks(shop: Shop) -> Iterator[Shop]:
 def paid(shop: Shop) -> int:
     order = shop.order((PEN, 1))
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     return order.id
 
 

@@ -47,8 +47,8 @@ def lived(shop: Shop) -> list[Order]:
     paid = [shop.paid_order((PEN, 1)) for _ in range(4)]
     cancelled, forgotten = shop.order((PEN, 2)), shop.order((PEN, 3))
     shop.cancel(cancelled)
-    shop.hear(NOBODY, trust="unsigned")
-    shop.hear(shop.payment(paid[0]), trust="unsigned")
+    shop.deliver_webhook(NOBODY, trust="unsigned")
+    shop.deliver_webhook(shop.payment(paid[0]), trust="unsigned")
     shop.receive({}, b"forged")
     shop.cart((PEN, 1))
     cart.create()
@@ -303,17 +303,17 @@ def test_floods_of_forged_webhooks_are_alerts_with_names_of_their_own_after_old_
 
 def test_of_a_hint_about_nothing_of_ours_one_kilobyte_is_kept(shop: Shop) -> None:
     long = "x" * 60_000
-    assert shop.hear(NOBODY, "evt-1", trust="unsigned", note=long) == (200, "hint")
+    assert shop.deliver_webhook(NOBODY, "evt-1", trust="unsigned", note=long) == (200, "hint")
     row = db.session.scalars(select(WebhookEventRow)).one()
     assert (len(row.body), row.due_at, row.outcome) == (hints.KEPT_BYTES, None, "hint")
     assert row.done_at is not None
-    assert shop.hear(NOBODY, "evt-1", trust="unsigned", note=long)[1] == "duplicate"
-    assert shop.hear(NOBODY, "evt-1", trust="unsigned", note=long + "y")[1] == "key_reused"
+    assert shop.deliver_webhook(NOBODY, "evt-1", trust="unsigned", note=long)[1] == "duplicate"
+    assert shop.deliver_webhook(NOBODY, "evt-1", trust="unsigned", note=long + "y")[1] == "key_reused"
 
 
-def test_of_a_hint_about_a_payment_of_ours_one_kilobyte_is_kept_once_it_has_done_what_it_does(shop: Shop) -> None:
+def test_of_a_hint_about_a_payment_of_ours_one_kilobyte_is_kept_once_it_was_applied(shop: Shop) -> None:
     order = shop.order((PEN, 1))
-    shop.hear(shop.payment(order), trust="unsigned", note="x" * 60_000)
+    shop.deliver_webhook(shop.payment(order), trust="unsigned", note="x" * 60_000)
     shop.turn(seconds=31)
     row = db.session.scalars(select(WebhookEventRow)).one()
     assert (len(row.body), row.due_at) == (hints.KEPT_BYTES, None)
@@ -321,14 +321,14 @@ def test_of_a_hint_about_a_payment_of_ours_one_kilobyte_is_kept_once_it_has_done
 
 def test_a_signed_webhook_is_kept_whole(shop: Shop) -> None:
     order = shop.order((PEN, 1))
-    shop.hear(shop.payment(order), note="x" * 50_000)
+    shop.deliver_webhook(shop.payment(order), note="x" * 50_000)
     assert len(db.session.scalars(select(WebhookEventRow)).one().body) > 50_000
 
 
 # --- other rules ---
 
 
-def test_an_empty_cart_whose_visitor_has_an_order_keeps_the_way_back_to_it(shop: Shop) -> None:
+def test_an_empty_cart_of_a_visitor_with_an_order_is_kept(shop: Shop) -> None:
     cart_id = shop.cart((PEN, 1))
     order = shop.place(cart_id)
     empty = cart.create()

@@ -11,24 +11,24 @@ from rq import Worker
 
 from shop.core import heartbeat, redis, task_queue
 from shop.jobs import worker
-from tests.chaos.conftest import Town, town  # noqa: F401 - a fixture
+from tests.chaos.conftest import Deployment, deployment  # noqa: F401 - a fixture
 from tests.parts.waiting import until
 
 
-def test_a_worker_that_works_is_not_degraded_after_redis_was_emptied(town: Town) -> None:  # noqa: F811
-    orders = town.paid_there(3)
-    town.web()
-    town.worker()
+def test_a_worker_that_works_is_not_degraded_after_redis_was_emptied(deployment: Deployment) -> None:  # noqa: F811
+    orders = deployment.paid_there(3)
+    deployment.web()
+    deployment.worker()
 
     def says() -> str:
-        return str(httpx.get(f"{town.site}/readyz").json()["worker"])
+        return str(httpx.get(f"{deployment.site}/readyz").json()["worker"])
 
     until(lambda: says() == "ok", within=30, what="the worker to beat")
     until(lambda: Worker.count(connection=redis.client(), queue=task_queue.queue()) == 1, what="the worker to register")
     redis.client().flushall()
-    town.shop.wait(seconds=11)
-    town.clock()
-    town.until_all_are("PAID", orders)
+    deployment.shop.wait(seconds=11)
+    deployment.clock()
+    deployment.until_all_are("PAID", orders)
     assert says() == "ok"
     until(
         lambda: Worker.count(connection=redis.client(), queue=task_queue.queue()) == 1,
@@ -37,7 +37,7 @@ def test_a_worker_that_works_is_not_degraded_after_redis_was_emptied(town: Town)
     )
     [known] = Worker.all(connection=redis.client(), queue=task_queue.queue())
     assert known.queue_names() == ["settled", "acquirer"]
-    assert town.check() == "clean"
+    assert deployment.check() == "clean"
 
 
 def test_a_worker_whose_main_loop_is_stuck_is_not_reported_alive(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,10 +49,10 @@ def test_a_worker_whose_main_loop_is_stuck_is_not_reported_alive(monkeypatch: py
     assert not loop.is_stuck()
 
 
-def test_worker_and_clock_touch_the_file_that_probes_look_at(town: Town, tmp_path: Path) -> None:  # noqa: F811
+def test_worker_and_clock_touch_the_file_that_probes_look_at(deployment: Deployment, tmp_path: Path) -> None:  # noqa: F811
     for name in ("clock", "worker"):
         file = tmp_path / name
-        town.run(name, ["flask", "--app", "wsgi", name], HEARTBEAT_FILE=str(file))
+        deployment.run(name, ["flask", "--app", "wsgi", name], HEARTBEAT_FILE=str(file))
         until(file.exists, within=30, what=f"the {name} to touch its file")
         before = file.stat().st_mtime_ns
         until(lambda file=file, before=before: file.stat().st_mtime_ns > before, within=15, what="another touch")

@@ -38,7 +38,7 @@ def newest(order: Order) -> int:
     return events.last_seq(order.id)
 
 
-def test_the_stream_says_what_browsers_and_proxies_need_to_hear(shop: Shop, stream: OpenStream) -> None:
+def test_the_stream_has_the_headers_that_browsers_and_proxies_need(shop: Shop, stream: OpenStream) -> None:
     opened = stream(shop.order())
     assert opened.status == 200
     assert opened.headers["Content-Type"].startswith("text/event-stream")
@@ -57,7 +57,7 @@ def test_a_change_arrives_as_a_numbered_message_that_swaps_the_status(
     opened.listen()
     subscribed()
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     message = opened.until_id(newest(order))
     assert "Payment received" in message.split("</title>")[0]
     assert '<hx-partial hx-target="#order-status" hx-swap="outerMorph">' in message
@@ -66,9 +66,7 @@ def test_a_change_arrives_as_a_numbered_message_that_swaps_the_status(
     assert "csrf" not in message
 
 
-def test_a_page_that_was_rendered_before_something_happened_is_told_what_it_missed(
-    shop: Shop, stream: OpenStream
-) -> None:
+def test_a_page_that_was_rendered_before_an_event_gets_the_events_it_missed(shop: Shop, stream: OpenStream) -> None:
     order = shop.order()
     since = newest(order)
     say(order, 3)
@@ -77,7 +75,7 @@ def test_a_page_that_was_rendered_before_something_happened_is_told_what_it_miss
     assert opened.ids == [since + 1, since + 2, since + 3]
 
 
-def test_a_page_that_opens_in_the_instant_of_a_change_is_not_shown_what_others_saw_before(
+def test_a_page_opened_at_the_moment_of_a_change_does_not_get_an_older_rendering(
     app: Flask, shop: Shop, stream: OpenStream, subscribed: Subscribed
 ) -> None:
     app.config["STREAM_HEARTBEAT"] = 60  # heartbeats do not help here
@@ -119,7 +117,7 @@ def test_a_position_ahead_of_the_order_waits_for_the_next_event(shop: Shop, stre
     assert opened.ids == [newest(order)]
 
 
-def test_a_cut_stream_that_comes_back_tells_every_event_once(
+def test_a_stream_that_reconnects_delivers_every_event_once(
     shop: Shop, stream: OpenStream, subscribed: Subscribed
 ) -> None:
     order = shop.order()
@@ -156,9 +154,7 @@ def test_a_token_that_was_never_valid_is_not_found_and_sets_no_cookie(shop: Shop
         assert "Set-Cookie" not in refused.headers
 
 
-def test_a_link_that_has_run_out_is_not_found_but_a_page_that_still_asks_is_told_that_it_is_done(
-    shop: Shop, stream: OpenStream
-) -> None:
+def test_an_expired_link_is_not_found_but_an_open_page_gets_the_done_event(shop: Shop, stream: OpenStream) -> None:
     order = shop.order()
     shop.cancel(order)
     with transaction():
@@ -170,7 +166,7 @@ def test_a_link_that_has_run_out_is_not_found_but_a_page_that_still_asks_is_told
     assert done.rest() == ["event: done\ndata: done"]
 
 
-def test_an_order_that_is_final_is_told_and_then_done(shop: Shop, stream: OpenStream) -> None:
+def test_a_final_order_is_sent_once_and_then_the_stream_ends(shop: Shop, stream: OpenStream) -> None:
     order = shop.order()
     since = newest(order)
     shop.cancel(order)
@@ -180,7 +176,7 @@ def test_an_order_that_is_final_is_told_and_then_done(shop: Shop, stream: OpenSt
     assert stream(order, since=newest(order)).rest() == ["retry: 300", "event: done\ndata: done"]
 
 
-def test_an_open_page_is_told_when_the_end_comes(shop: Shop, stream: OpenStream, subscribed: Subscribed) -> None:
+def test_an_open_page_gets_an_event_when_the_order_ends(shop: Shop, stream: OpenStream, subscribed: Subscribed) -> None:
     order = shop.order()
     opened = stream(order, since=newest(order))
     opened.listen()
@@ -214,7 +210,7 @@ def test_what_changed_with_time_before_the_stream_was_there_is_sent_too(shop: Sh
     shop.sweep()
 
 
-def test_a_payment_that_arrives_while_its_page_is_made_is_told_to_that_page(
+def test_a_payment_that_arrives_while_its_page_is_rendered_is_sent_to_that_page(
     app: Flask, shop: Shop, stream: OpenStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = shop.order()
@@ -224,7 +220,7 @@ def test_a_payment_that_arrives_while_its_page_is_made_is_told_to_that_page(
     def settled_meanwhile(order_id: int, source: str) -> list[str]:
         found = look(order_id, source)
         shop.acquirer.capture(payment_id)
-        shop.hear(payment_id)
+        shop.deliver_webhook(payment_id)
         return found
 
     monkeypatch.setattr(poll, "make_due", settled_meanwhile)
@@ -236,7 +232,7 @@ def test_a_payment_that_arrives_while_its_page_is_made_is_told_to_that_page(
     assert "Payment received" in stream(token, showing=shown[1], since=shown[2]).until_id(newest(order))
 
 
-def test_the_fifth_stream_of_a_visitor_ends_the_oldest_and_nobody_elses(
+def test_the_fifth_stream_of_a_visitor_ends_that_visitors_oldest_only(
     app: Flask, shop: Shop, stream: OpenStream
 ) -> None:
     order = shop.order()
@@ -294,7 +290,7 @@ def test_no_database_connection_is_held_between_two_messages(app: Flask, shop: S
     until(lambda: engine.pool.checkedout() == 0, within=5, what="all connections to come back")  # type: ignore[attr-defined]
 
 
-def test_one_change_is_rendered_once_for_all_who_look_in_one_language(
+def test_one_change_is_rendered_once_for_all_viewers_of_one_language(
     app: Flask, shop: Shop, stream: OpenStream, subscribed: Subscribed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app.config["STREAM_HEARTBEAT"] = 30
@@ -317,7 +313,7 @@ def test_one_change_is_rendered_once_for_all_who_look_in_one_language(
     assert len(rendered) == 1
 
 
-def test_a_redis_that_goes_and_comes_back_costs_no_event(
+def test_no_event_is_lost_when_redis_goes_away_and_comes_back(
     app: Flask, shop: Shop, stream: OpenStream, subscribed: Subscribed, own_redis: RedisServer, live: hub.Hub
 ) -> None:
     app.config["STREAM_HEARTBEAT"] = 30  # heartbeats do not help here
@@ -348,7 +344,7 @@ def test_a_message_that_redis_lost_is_found_at_the_next_heartbeat(
     opened.until_id(newest(order))
 
 
-def test_rubbish_on_the_channel_wakes_nobody_and_breaks_nothing(
+def test_invalid_messages_on_the_channel_are_ignored(
     shop: Shop, stream: OpenStream, subscribed: Subscribed, redis_server: RedisServer
 ) -> None:
     order = shop.order()
@@ -361,7 +357,7 @@ def test_rubbish_on_the_channel_wakes_nobody_and_breaks_nothing(
     opened.until_id(newest(order))
 
 
-def test_a_stream_outlives_a_database_that_is_away(app: Flask, shop: Shop, stream: OpenStream) -> None:
+def test_a_stream_survives_an_unavailable_database(app: Flask, shop: Shop, stream: OpenStream) -> None:
     order = shop.order()
     opened = stream(order, since=newest(order))
     opened.listen()

@@ -51,7 +51,7 @@ def state_of(order_id: int) -> str:
 
 @pytest.mark.usefixtures("inside")
 @pytest.mark.parametrize("source", states.STATES)
-def test_every_move_of_the_table_is_made_and_every_other_is_refused(source: str) -> None:
+def test_every_transition_in_the_table_is_made_and_every_other_is_refused(source: str) -> None:
     for (target, because), sources in ALLOWED.items():
         order_id = bare_order(source)
         made = try_to_move(order_id, target, because)
@@ -71,7 +71,7 @@ def test_legal_means_that_some_reason_leads_there(source: str, target: str) -> N
 
 
 @pytest.mark.usefixtures("inside")
-def test_a_move_that_the_table_does_not_know_is_a_mistake_of_ours_and_changes_nothing() -> None:
+def test_a_transition_that_is_not_in_the_table_raises_and_changes_nothing() -> None:
     order_id = bare_order("PENDING")
     with pytest.raises(KeyError, match="no move to PENDING because of regret"):
         try_to_move(order_id, "PENDING", "regret")
@@ -79,12 +79,12 @@ def test_a_move_that_the_table_does_not_know_is_a_mistake_of_ours_and_changes_no
 
 
 @pytest.mark.usefixtures("inside")
-def test_an_order_that_does_not_exist_does_not_move() -> None:
+def test_a_transition_of_an_unknown_order_raises() -> None:
     assert try_to_move(987654, "PAID", "captured") is False
 
 
 @pytest.mark.usefixtures("inside")
-def test_what_must_not_hold_stops_the_move() -> None:
+def test_a_false_condition_stops_the_transition() -> None:
     order_id = bare_order("FAILED")
     assert try_to_move(order_id, "EXPIRED", "time_over", unless=Order.total_amount == 1) is False
     assert try_to_move(order_id, "EXPIRED", "time_over", unless=Order.total_amount == 2) is True
@@ -100,7 +100,7 @@ def test_the_end_has_its_time_and_a_correction_keeps_it() -> None:
     assert db.session.get_one(Order, order_id, populate_existing=True).ended_at == ended_at
 
 
-def test_of_eight_who_move_an_order_at_once_one_wins_and_the_history_has_one_row(app: Flask, race: Race) -> None:
+def test_of_eight_concurrent_transitions_one_wins_and_the_history_has_one_row(app: Flask, race: Race) -> None:
     with app.app_context():
         for _ in range(5):
             order_id = bare_order("WAITING_PAYMENT")

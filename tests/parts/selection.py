@@ -37,7 +37,17 @@ DECIDED_BY_DATABASE = re.compile(
 """Tests of transactions, locks, constraints and migrations: they run on both databases."""
 
 EXPENSIVE = frozenset(
-    {"postgres", "own_postgres", "own_redis", "browser", "demo", "process", "session_process", "pgbouncer", "town"}
+    {
+        "postgres",
+        "own_postgres",
+        "own_redis",
+        "browser",
+        "demo",
+        "process",
+        "session_process",
+        "pgbouncer",
+        "deployment",
+    }
 )
 """Fixtures that `--quick` does without."""
 

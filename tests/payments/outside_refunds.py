@@ -30,7 +30,7 @@ def told_by_webhook(shop: Shop, refund: str, event: str = "evt-refund") -> tuple
 
 
 def told_by_query(shop: Shop, order: Order) -> str | None:
-    return poll.ask(shop.payment(order).id, "poll")
+    return poll.query(shop.payment(order).id, "poll")
 
 
 def told_by_file(shop: Shop, order: Order, refund: str) -> None:
@@ -77,7 +77,7 @@ def late_capture(shop: Shop, fault: str = "") -> Order:
     shop.acquirer.capture(payment.id)
     if fault:
         shop.acquirer.misbehave("refund", fault)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     return order
 
 

@@ -44,7 +44,7 @@ def test_the_pause_before_the_next_payment_grows(shop: Shop, number: int, pause:
         assert (refusal.value.retry_after, refusal.value.status) == (1, 429)
 
 
-def test_a_loop_of_paying_and_cancelling_opens_three_sessions_and_then_has_to_wait(shop: Shop) -> None:
+def test_repeated_paying_and_cancelling_opens_three_sessions_and_then_has_to_wait(shop: Shop) -> None:
     order = shop.order((PEN, 1))
     refused = 0
     for _ in range(41):
@@ -105,7 +105,7 @@ def test_another_method_that_is_refused_for_now_leaves_the_open_payment_open(sho
     assert shop.payment(order).state == PaymentState.OPEN
 
 
-def test_eight_starts_at_once_after_the_last_one_allowed_open_nothing(shop: Shop, race: Race) -> None:
+def test_eight_concurrent_initiations_beyond_the_limit_open_nothing(shop: Shop, race: Race) -> None:
     order = shop.order((PEN, 1))
     shop.app.config["PAYMENTS_PER_ORDER"] = 2
     give_up(shop, order)
@@ -116,7 +116,7 @@ def test_eight_starts_at_once_after_the_last_one_allowed_open_nothing(shop: Shop
     assert starts(shop) == 2
 
 
-def test_closing_again_and_again_asks_the_acquirer_every_2_s_at_most(shop: Shop) -> None:
+def test_repeated_closing_calls_the_acquirer_every_2_s_at_most(shop: Shop) -> None:
     order = shop.order((PEN, 1))
     shop.acquirer.misbehave("cancel", *["lose_request"] * 20)
     for _ in range(10):

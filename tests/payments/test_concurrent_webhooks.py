@@ -99,7 +99,7 @@ def test_events_of_an_order_that_was_paid_at_the_same_moment_as_others_are_numbe
         assert list(numbers) == list(range(1, (last or 0) + 1))
 
 
-def test_the_same_event_twice_and_another_one_about_it_pay_once(shop: Shop, at_once: AtOnce) -> None:
+def test_a_repeated_event_and_another_one_about_the_same_capture_pay_once(shop: Shop, at_once: AtOnce) -> None:
     first, second = orders(shop, 2)
     sent = [webhook(shop, first), webhook(shop, second), webhook(shop, first), webhook(shop, first, "evt-other")]
     results = at_once(*sent)
@@ -111,7 +111,7 @@ def test_the_same_event_twice_and_another_one_about_it_pay_once(shop: Shop, at_o
     assert sorted(db.session.scalars(db.select(WebhookEventRow.repeats))) == [0, 0, 1]
 
 
-def test_an_event_that_we_have_had_and_one_under_its_name_stay_what_they_are_among_others(
+def test_a_repeated_event_and_another_body_under_its_id_are_recognised_among_others(
     shop: Shop, at_once: AtOnce
 ) -> None:
     known, *made = orders(shop, 3)
@@ -124,7 +124,7 @@ def test_an_event_that_we_have_had_and_one_under_its_name_stay_what_they_are_amo
     paid_once(shop, known, *made)
 
 
-def test_of_two_orders_under_one_event_name_one_is_paid_and_the_other_name_is_turned_away(
+def test_of_two_orders_under_one_event_id_one_is_paid_and_the_other_webhook_is_rejected(
     shop: Shop, at_once: AtOnce
 ) -> None:
     made = orders(shop, 2)
@@ -149,7 +149,7 @@ def ended(shop: Shop, order: Order) -> None:
     [(wrong_amount, "WAITING_PAYMENT", "mismatch"), (ended, "EXPIRED", "late")],
     ids=["wrong amount", "late"],
 )
-def test_money_that_surprises_is_what_it_would_be_alone_and_delays_no_other(
+def test_an_unusual_capture_gets_its_allocation_and_delays_no_other(
     shop: Shop, at_once: AtOnce, happens: Callable[[Shop, Order], None], state: str, allocation: str
 ) -> None:
     odd = shop.order((PEN, 1))
@@ -177,7 +177,7 @@ def test_store_credit_is_spent_and_an_order_with_a_second_payment_is_paid_by_the
     with_credit = shop.order((PEN, 1), customer=customer, credit=5000)
     again = shop.order((PEN, 1))
     shop.acquirer.end(shop.payment(again).id, PaymentState.FAILED, "declines")
-    shop.hear(shop.payment(again))
+    shop.deliver_webhook(shop.payment(again))
     shop.pay_again(again)
     [plain] = orders(shop, 1)
     for order in (with_credit, again):
@@ -188,7 +188,7 @@ def test_store_credit_is_spent_and_an_order_with_a_second_payment_is_paid_by_the
     assert shop.credit(customer) == 0
 
 
-def test_what_nobody_knows_and_what_is_for_somebody_else_wait_or_end_as_alone(shop: Shop, at_once: AtOnce) -> None:
+def test_orphans_wait_and_foreign_webhooks_end_among_others(shop: Shop, at_once: AtOnce) -> None:
     made = orders(shop, 2)
     there = shop.acquirer.payments[shop.payment(made[0]).id]
     nobodys = ids.payment_id()
@@ -219,7 +219,7 @@ def test_one_that_cannot_be_applied_is_kept_for_the_sweep_and_the_others_are_pai
     paid_once(shop, *made)
 
 
-def test_a_database_that_fails_under_all_of_them_is_answered_to_each_and_nothing_is_half_done(
+def test_a_failing_database_fails_each_webhook_and_nothing_is_half_done(
     shop: Shop, at_once: AtOnce, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = orders(shop, 3)
@@ -237,7 +237,7 @@ def test_a_database_that_fails_under_all_of_them_is_answered_to_each_and_nothing
 
 
 @on_postgresql
-def test_an_order_that_somebody_has_locked_keeps_nobody_else_waiting(shop: Shop, at_once: AtOnce) -> None:
+def test_a_locked_order_does_not_delay_webhooks_of_others(shop: Shop, at_once: AtOnce) -> None:
     locked, *made = orders(shop, 3)
     payment, sent = shop.payment(locked).id, [webhook(shop, order) for order in (locked, *made)]
     results: list[Any] = []
@@ -263,13 +263,13 @@ def test_each_line_of_the_log_has_the_ids_of_its_own_request(
     finally:
         logs.configure("text")
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
-    heard = {line["payment"]: line["request"] for line in lines if line["event"] == "payment.update"}
+    requests = {line["payment"]: line["request"] for line in lines if line["event"] == "payment.update"}
     moved = {line["order"]: line["request"] for line in lines if line["event"] == "order.moved"}
-    assert heard == {shop.payment(order).id: f"request-{number}" for number, order in enumerate(made)}
+    assert requests == {shop.payment(order).id: f"request-{number}" for number, order in enumerate(made)}
     assert moved == {order.id: f"request-{number}" for number, order in enumerate(made)}
 
 
-def test_many_at_once_sell_each_unit_once_and_no_two_transactions_wait_in_a_circle(shop: Shop, race: Race) -> None:
+def test_many_webhooks_at_once_sell_each_unit_once_without_deadlock(shop: Shop, race: Race) -> None:
     again = counted("settled_transactions_retried", reason="40P01")
     for _ in range(4):
         for sku in (PEN, KETTLE):

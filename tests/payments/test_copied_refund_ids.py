@@ -71,9 +71,9 @@ def test_a_refund_with_an_id_of_our_shape_of_a_payment_that_we_do_not_have_stays
     refund = refund_there(shop, order, name=ids.refund_id())
     remote = shop.acquirer.payments[shop.payment(order).id]
     remote.reference, remote.captures = ids.payment_id(), [remote.captures[0]]
-    told = [refund, "DONE", refund, 500, "TWD", "cap-unknown", remote.reference]
+    reported = [refund, "DONE", refund, 500, "TWD", "cap-unknown", remote.reference]
     headers, body = shop.acquirer.webhook(
-        remote.reference, "e1", state=None, captures=[], decline=None, show=None, refund=told
+        remote.reference, "e1", state=None, captures=[], decline=None, show=None, refund=reported
     )
     assert shop.receive(headers, body) == (200, "orphan")
     assert (outside(shop, order), shop.state(order)) == ([], "PAID")
@@ -148,7 +148,7 @@ def test_a_file_that_is_wrong_about_the_amount_of_our_booked_refund_is_a_discrep
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["known id", "unknown id"])
-def test_eight_who_tell_at_once_of_a_refund_with_an_id_of_our_shape_book_it_once(
+def test_eight_concurrent_reports_of_a_refund_with_an_id_of_our_format_book_it_once(
     shop: Shop, race: Race, known: bool
 ) -> None:
     shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 0}
@@ -165,7 +165,9 @@ def test_eight_who_tell_at_once_of_a_refund_with_an_id_of_our_shape_book_it_once
         assert of(order) == [("OPS_REFUND_OUTSIDE", "NEW")]
 
 
-def test_a_refund_that_is_sent_while_seven_tell_of_one_with_its_id_is_booked_once(shop: Shop, race: Race) -> None:
+def test_a_refund_that_is_sent_while_seven_webhooks_report_one_with_its_id_is_booked_once(
+    shop: Shop, race: Race
+) -> None:
     """The first report decides whose the refund is; its money is booked once in any case."""
     for _ in range(3):
         order = shop.paid_order()
@@ -229,14 +231,14 @@ def test_in_every_dialect_a_refund_with_an_id_of_our_shape_is_booked_by_query_an
 
 
 @pytest.mark.parametrize("provider", ["kpay", "stripe"])
-def test_where_refunds_are_told_by_webhook_one_with_an_id_of_our_shape_is_recognised(
+def test_where_refunds_are_reported_by_webhook_one_with_an_id_of_our_format_is_recognised(
     trading: Trading, provider: str
 ) -> None:
     order = trading.paid(provider)
     refund_with_our_key(trading, order, ids.refund_id(), 1000)
     headers, body = until(lambda: webhook_sent(trading, order)) or ({}, b"")
-    told = trading.shop.receive({name.lower(): value for name, value in headers.items()}, body, provider)
-    assert told[0] == 200 and told[1] == "applied"
+    reported = trading.shop.receive({name.lower(): value for name, value in headers.items()}, body, provider)
+    assert reported[0] == 200 and reported[1] == "applied"
     trading.look(order)
     assert (trading.shop.state(order), len(outside(trading.shop, order))) == ("PARTIALLY_REFUNDED", 1)
 

@@ -175,7 +175,7 @@ ALLOCATIONS = [
     [case[1:] for case in ALLOCATIONS],
     ids=[case[0] for case in ALLOCATIONS],
 )
-def test_what_a_capture_is_to_its_order(
+def test_the_allocation_of_a_capture(
     of_order: OrderSeen, fact: CaptureFact, free: int, allocation: str, target: str | None
 ) -> None:
     made = decided(seen(of_order, free=free), update(fact))
@@ -292,7 +292,7 @@ def test_what_staff_cannot_accept(of_order: OrderSeen, free: int, fields: dict[s
 
 
 @pytest.mark.parametrize(("state", "is_acceptable"), [("OPEN", False), ("LOST", False), ("WON", True)])
-def test_staff_do_not_accept_what_a_bank_has_or_wants(state: str, is_acceptable: bool) -> None:
+def test_staff_cannot_accept_disputed_money(state: str, is_acceptable: bool) -> None:
     dispute = DisputeRow(
         "fakepay", "dp", 1, 1, DisputeKind.CHARGEBACK, "", DisputeState(state), 1, "TWD", NOW, None, NOW,
         Source.WEBHOOK, None,
@@ -362,8 +362,8 @@ def test_one_decision_conserves_money_and_keeps_to_the_tables(before: Snapshot, 
     assert {one.capture_id: one.money.amount for one in made.refunds} == automatic
     assert {one.id: one.refunded for one in made.captures if one.refunded} == automatic
     assert bool(made.stock) == bool(paying)
-    told = [one.data for one in made.events if one.kind == "order.moved"]
-    steps = [(one["source"], one["target"]) for one in told]
+    moves = [one.data for one in made.events if one.kind == "order.moved"]
+    steps = [(one["source"], one["target"]) for one in moves]
     assert all(order_states.is_legal(*step) for step in steps)
     assert [before.order.state, *(target for _, target in steps)][-1] == made.order.get("state", before.order.state)
     moved = made.payments.get("P1", {}).get("state")
@@ -384,11 +384,11 @@ def test_repeating_an_update_changes_nothing(before: Snapshot, said: PaymentUpda
     assert set(again.payments.get("P1", {})) <= {"next_check_at"}
 
 
-def told(before: Snapshot, said: Iterable[PaymentUpdate]) -> tuple[Any, ...]:
+def result(before: Snapshot, reported: Iterable[PaymentUpdate]) -> tuple[Any, ...]:
     """The parts of the final state that must not depend on the order of the updates."""
     refunded: Counter[str] = Counter()
     wrong = set()
-    for one in said:
+    for one in reported:
         made = decided(before, one)
         refunded.update({"all": sum(refund.money.amount for refund in made.refunds)})
         wrong |= {capture.id for capture in made.captures if capture.allocation == MISMATCH}
@@ -415,4 +415,4 @@ def test_the_order_of_arrival_does_not_matter(before: Snapshot, said: list[Payme
     ]
     mixed = list(said)
     chance.shuffle(mixed)
-    assert told(before, said) == told(before, mixed)
+    assert result(before, said) == result(before, mixed)

@@ -47,7 +47,7 @@ def outcomes(ledger: Ledger, *facts: DisputeFact) -> list[str]:
         ("inquiry", ["LOST"], ["applied"], 0),
     ],
 )
-def test_what_reports_of_a_dispute_book(kind: str, states: list[str], expected: list[str], taken: int) -> None:
+def test_the_journals_of_reports_of_a_dispute(kind: str, states: list[str], expected: list[str], taken: int) -> None:
     ledger = Ledger(snapshot(capture(1)))
     assert outcomes(ledger, *(disputed(state, kind=kind) for state in states)) == expected
     books = balances(ledger.postings)
@@ -58,7 +58,7 @@ def test_what_reports_of_a_dispute_book(kind: str, states: list[str], expected: 
     assert ledger.seen.order.state == "PAID", "no order changes its state for a dispute"
 
 
-def test_an_inquiry_becomes_a_chargeback_of_what_the_bank_then_says() -> None:
+def test_an_inquiry_becomes_a_chargeback_of_the_amount_that_is_then_reported() -> None:
     ledger = Ledger(snapshot(capture(1)))
     later = replace(disputed(), money=Money(4000, "TWD"), reason="", respond_by=NOW)
     assert outcomes(ledger, disputed(kind="inquiry"), later) == ["applied", "applied"]
@@ -69,7 +69,7 @@ def test_an_inquiry_becomes_a_chargeback_of_what_the_bank_then_says() -> None:
 
 
 @pytest.mark.parametrize(("end", "is_over"), [("LOST", True), ("WON", False)])
-def test_wrong_money_that_a_bank_keeps_ends_the_review(end: str, is_over: bool) -> None:
+def test_a_lost_chargeback_of_a_mismatch_ends_the_review(end: str, is_over: bool) -> None:
     waits = order(state="WAITING_PAYMENT", review_since=NOW, pay_by=NOW)
     ledger = Ledger(snapshot(capture(1, allocation=MISMATCH), order=waits))
     outcomes(ledger, disputed(), disputed(end))

@@ -23,17 +23,21 @@ from shop.payments.refunds import refunds
 from shop.payments.updates.apply import accept
 from tests.parts.waiting import until
 from tests.payments.trading import QUIET, Trading
-from tests.real_acquirer_fixtures import Ear, RealAcquirer
+from tests.real_acquirer_fixtures import RealAcquirer, WebhookReceiver
 from tests.shop_fixtures import Race, Shop
 
 
 @pytest.fixture
-def trading(shop: Shop, make_acquirer: Callable[..., RealAcquirer], ear: Ear) -> Iterator[Trading]:
-    """The acquirer's webhooks wait at `ear` until the test posts them to the shop."""
-    hook = f"{ear.url}/webhooks"
-    told = {"ACQUIRER_WEBHOOK_TARGETS": ear.url, "ACQUIRER_KPAY_WEBHOOK_URL": hook, "ACQUIRER_STRIPE_WEBHOOK_URL": hook}
-    shop.app.config["SHOP_URL"] = ear.url
-    day = Trading(shop, make_acquirer(**QUIET, **told))
+def trading(shop: Shop, make_acquirer: Callable[..., RealAcquirer], receiver: WebhookReceiver) -> Iterator[Trading]:
+    """The acquirer's webhooks wait at `receiver` until the test posts them to the shop."""
+    hook = f"{receiver.url}/webhooks"
+    reported = {
+        "ACQUIRER_WEBHOOK_TARGETS": receiver.url,
+        "ACQUIRER_KPAY_WEBHOOK_URL": hook,
+        "ACQUIRER_STRIPE_WEBHOOK_URL": hook,
+    }
+    shop.app.config["SHOP_URL"] = receiver.url
+    day = Trading(shop, make_acquirer(**QUIET, **reported))
     yield day
     shop.sweep()
 
@@ -46,11 +50,11 @@ def fact(shop: Shop, order: Order, state: str = "OPEN", kind: str = "chargeback"
 def paid(shop: Shop) -> Order:
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     return order
 
 
-def hear(shop: Shop, order: Order, *states: str, kind: str = "chargeback") -> list[str]:
+def apply_disputes(shop: Shop, order: Order, *states: str, kind: str = "chargeback") -> list[str]:
     return [disputes.apply("fakepay", fact(shop, order, state, kind), "webhook") for state in states]
 
 
@@ -68,7 +72,7 @@ def state() -> tuple[str, str]:
 
 def test_a_chargeback_is_booked_once_and_the_order_stays_paid(shop: Shop) -> None:
     order = paid(shop)
-    assert hear(shop, order, "OPEN", "OPEN") == ["applied", "duplicate"]
+    assert apply_disputes(shop, order, "OPEN", "OPEN") == ["applied", "duplicate"]
     assert (state(), booked(), shop.state(order)) == (("chargeback", "OPEN"), 120000, "PAID")
 
 
@@ -86,23 +90,23 @@ def test_a_chargeback_is_booked_once_and_the_order_stays_paid(shop: Shop) -> Non
 def test_its_end_is_booked_whatever_comes_first(
     shop: Shop, states: tuple[str, ...], verdicts: list[str], ends: str, stands: int
 ) -> None:
-    assert hear(shop, paid(shop), *states) == verdicts
+    assert apply_disputes(shop, paid(shop), *states) == verdicts
     assert (state()[1], booked()) == (ends, stands)
 
 
 def test_an_inquiry_takes_no_money_until_it_becomes_a_chargeback(shop: Shop) -> None:
     order = paid(shop)
-    assert hear(shop, order, "OPEN", kind="inquiry") == ["applied"]
+    assert apply_disputes(shop, order, "OPEN", kind="inquiry") == ["applied"]
     assert booked() == 0
-    assert hear(shop, order, "OPEN") == ["applied"]
+    assert apply_disputes(shop, order, "OPEN") == ["applied"]
     assert (state(), booked()) == (("chargeback", "OPEN"), 120000)
-    assert hear(shop, order, "OPEN", kind="inquiry") == ["duplicate"]
+    assert apply_disputes(shop, order, "OPEN", kind="inquiry") == ["duplicate"]
     assert state()[0] == "chargeback"
 
 
 def test_an_inquiry_that_becomes_a_chargeback_takes_what_the_chargeback_says(shop: Shop) -> None:
     order = paid(shop)
-    hear(shop, order, "OPEN", kind="inquiry")
+    apply_disputes(shop, order, "OPEN", kind="inquiry")
     part = replace(fact(shop, order), money=Money(50000, "TWD"))
     disputes.apply("fakepay", part, "webhook")
     assert booked() == 50000
@@ -117,7 +121,7 @@ WITH_THE_BANK = {
 
 
 @pytest.mark.parametrize("end", ["OPEN", "LOST"])
-def test_what_a_bank_has_is_not_refunded_as_well(shop: Shop, end: str) -> None:
+def test_a_charged_back_amount_is_not_refunded_as_well(shop: Shop, end: str) -> None:
     ada = shop.customer()
     order = shop.paid_order(customer=ada)
     part = replace(fact(shop, order, end), money=Money(50000, "TWD"))
@@ -149,12 +153,12 @@ def test_while_a_dispute_is_open_the_rest_is_refunded_by_the_number_that_was_sho
     assert shop.state(order) == "PARTIALLY_REFUNDED"
 
 
-def test_a_refund_that_waits_is_not_approved_once_a_bank_wants_the_money(shop: Shop) -> None:
+def test_a_waiting_refund_cannot_be_approved_once_the_capture_is_disputed(shop: Shop) -> None:
     shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 1000}
     ada = shop.customer()
     order = shop.paid_order(customer=ada)
     refund = refunds.request(shop.capture(order), order.total, reason="", by=shop.sam, to="store_credit").id
-    hear(shop, order, "OPEN")
+    apply_disputes(shop, order, "OPEN")
     with pytest.raises(Refusal, match="The bank has taken this money back or has opened a dispute"):
         refunds.approve(refund, shop.kim)
     refunds.decline(refund, shop.kim)
@@ -164,47 +168,47 @@ def test_a_refund_that_waits_is_not_approved_once_a_bank_wants_the_money(shop: S
 
 def test_a_chargeback_that_was_won_can_be_refunded(shop: Shop) -> None:
     order = paid(shop)
-    hear(shop, order, "OPEN", "WON")
+    apply_disputes(shop, order, "OPEN", "WON")
     refunds.request_all(order.id, reason="", by=shop.sam)
     shop.sweep()
     assert shop.state(order) == "REFUNDED"
 
 
-def test_wrong_money_that_a_bank_took_back_lets_the_order_go_on(shop: Shop) -> None:
+def test_a_charged_back_mismatch_ends_the_review(shop: Shop) -> None:
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id, money=Money(5000, "JPY"))
-    shop.hear(shop.payment(order))
-    hear(shop, order, "OPEN")
+    shop.deliver_webhook(shop.payment(order))
+    apply_disputes(shop, order, "OPEN")
     assert shop.order_status(order).key == "review", "the bank may still decide for us"
-    hear(shop, order, "LOST")
+    apply_disputes(shop, order, "LOST")
     assert shop.order_status(order).key == "choose"
     shop.acquirer.capture(shop.pay_again(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     assert shop.state(order) == "PAID"
 
 
 @pytest.mark.parametrize("end", ["OPEN", "LOST"])
-def test_wrong_money_that_a_bank_has_is_not_accepted(shop: Shop, end: str) -> None:
+def test_a_charged_back_mismatch_cannot_be_accepted(shop: Shop, end: str) -> None:
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id, money=Money(119900, "TWD"))
-    shop.hear(shop.payment(order))
-    hear(shop, order, end)
+    shop.deliver_webhook(shop.payment(order))
+    apply_disputes(shop, order, end)
     with pytest.raises(Refusal, match="cannot be accepted"):
         accept(shop.capture(order), by=shop.sam)
     assert shop.state(order) == "WAITING_PAYMENT"
     if end == "OPEN":
-        hear(shop, order, "WON")
+        apply_disputes(shop, order, "WON")
         accept(shop.capture(order), by=shop.sam)
         assert shop.state(order) == "PAID"
 
 
-def test_late_money_that_a_bank_took_back_leaves_nothing_to_people(shop: Shop) -> None:
+def test_a_late_capture_that_was_charged_back_leaves_nothing_to_staff(shop: Shop) -> None:
     order = shop.order()
     shop.turn(minutes=31)
     shop.acquirer.capture(shop.payment(order).id)
     shop.acquirer.misbehave("refund", "refuse")
-    shop.hear(shop.payment(order))
-    hear(shop, order, "LOST")
+    shop.deliver_webhook(shop.payment(order))
+    apply_disputes(shop, order, "LOST")
     shop.sweep()
     shop.turn(minutes=5)
     assert (shop.order_status(order).key, shop.order_status(order).final) == ("late", True)
@@ -212,32 +216,32 @@ def test_late_money_that_a_bank_took_back_leaves_nothing_to_people(shop: Shop) -
     assert set(db.session.scalars(db.select(Alert.state))) == {"RESOLVED"}
 
 
-def test_an_inquiry_that_comes_to_nothing_books_nothing(shop: Shop) -> None:
+def test_an_inquiry_without_a_chargeback_books_nothing(shop: Shop) -> None:
     order = paid(shop)
-    assert hear(shop, order, "OPEN", "WON", kind="inquiry") == ["applied", "applied"]
+    assert apply_disputes(shop, order, "OPEN", "WON", kind="inquiry") == ["applied", "applied"]
     assert (state(), booked()) == (("inquiry", "WON"), 0)
 
 
 def test_a_dispute_about_a_capture_that_we_do_not_have_is_an_orphan(shop: Shop) -> None:
-    told = DisputeFact("dp_1", "cap_of_nobody", "chargeback", "OPEN", Money(100, "TWD"), clock.now())
-    assert disputes.apply("fakepay", told, "webhook") == "orphan"
+    reported = DisputeFact("dp_1", "cap_of_nobody", "chargeback", "OPEN", Money(100, "TWD"), clock.now())
+    assert disputes.apply("fakepay", reported, "webhook") == "orphan"
     assert disputes.apply("otherpay", fact(shop, paid(shop)), "webhook") == "orphan", "another acquirer's capture"
     assert shop.count(Dispute) == 0
 
 
-def test_eight_who_hear_of_it_at_once_book_it_once(shop: Shop, race: Race) -> None:
+def test_eight_concurrent_reports_of_a_dispute_book_it_once(shop: Shop, race: Race) -> None:
     order = paid(shop)
-    told = fact(shop, order)
-    heard = race(lambda _: disputes.apply("fakepay", told, "webhook"))
-    assert sorted(heard) == ["applied"] + ["duplicate"] * 7
+    reported = fact(shop, order)
+    outcomes = race(lambda _: disputes.apply("fakepay", reported, "webhook"))
+    assert sorted(outcomes) == ["applied"] + ["duplicate"] * 7
     assert (shop.count(Dispute), booked()) == (1, 120000)
 
 
-def test_its_history_tells_of_it(shop: Shop) -> None:
+def test_the_history_of_the_order_has_the_dispute(shop: Shop) -> None:
     order = paid(shop)
-    hear(shop, order, "OPEN", "WON")
-    told = [(e.kind, e.data["amount"]) for e in events.since(order.id, 0) if e.kind.startswith("dispute.")]
-    assert told == [("dispute.open", 120000), ("dispute.won", 120000)]
+    apply_disputes(shop, order, "OPEN", "WON")
+    reported = [(e.kind, e.data["amount"]) for e in events.since(order.id, 0) if e.kind.startswith("dispute.")]
+    assert reported == [("dispute.open", 120000), ("dispute.won", 120000)]
 
 
 @pytest.mark.parametrize("changed", [{"kind": "gift"}, {"state": "LOVED"}, {"money": Money(0, "TWD")}, {"id": ""}])
@@ -253,15 +257,15 @@ def test_a_dispute_that_says_nothing_sensible_is_malformed(changed: dict[str, ob
 @pytest.mark.parametrize("provider", ["kpay", "stripe"])
 @pytest.mark.parametrize(("won", "stands"), [(True, 0), (False, 1)])
 def test_an_acquirers_webhooks_open_and_close_it(
-    trading: Trading, ear: Ear, provider: str, won: bool, stands: int
+    trading: Trading, receiver: WebhookReceiver, provider: str, won: bool, stands: int
 ) -> None:
     order = trading.paid(provider)
     reference = trading.shop.payment(order).id
     trading.acquirer.act(reference, "dispute")
-    told(trading, ear, provider, 1)
+    reported(trading, receiver, provider, 1)
     assert state() == ("chargeback", "OPEN")
     trading.acquirer.act(reference, "dispute", outcome="won" if won else "lost")
-    told(trading, ear, provider, 2)
+    reported(trading, receiver, provider, 2)
     price = trading.price_of(provider)
     assert trading.balances().get("disputes", 0) == stands * price
     assert (trading.shop.state(order), state()[1]) == ("PAID", "WON" if won else "LOST")
@@ -271,27 +275,27 @@ def test_an_acquirers_webhooks_open_and_close_it(
     assert f"receivable:{provider}" not in trading.balances()
 
 
-def told(trading: Trading, ear: Ear, provider: str, number: int) -> None:
+def reported(trading: Trading, receiver: WebhookReceiver, provider: str, number: int) -> None:
     """Post every webhook about a dispute to the shop, once `number` of them have arrived."""
 
-    def heard() -> list[tuple[dict[str, str], bytes]]:
-        found = [one for one in ear.heard if b'"dispute"' in one[1]]
+    def arrived() -> list[tuple[dict[str, str], bytes]]:
+        found = [one for one in receiver.received if b'"dispute"' in one[1]]
         return found if len(found) >= number else []
 
-    for headers, body in until(heard, what=f"{number} webhooks"):
+    for headers, body in until(arrived, what=f"{number} webhooks"):
         status, _ = trading.shop.receive(headers, body, provider)
         assert status == 200
     db.session.rollback()
     assert not db.session.scalars(db.select(WebhookEventRow).where(WebhookEventRow.outcome == "orphan")).all()
 
 
-def test_a_webhook_about_a_refund_is_heard(trading: Trading, ear: Ear) -> None:
+def test_a_webhook_about_a_refund_is_applied(trading: Trading, receiver: WebhookReceiver) -> None:
     """KPay sends a webhook when a refund fails later: no poll is needed."""
     order = trading.paid("kpay", card="4000000000005126")
     trading.refund(order)
     assert trading.shop.state(order) == "REFUNDED"
     trading.acquirer.advance("PT2M")
-    failed = until(lambda: [one for one in ear.heard if b"refund.failed" in one[1]], what="a webhook")
+    failed = until(lambda: [one for one in receiver.received if b"refund.failed" in one[1]], what="a webhook")
     headers, body = failed[0]
     assert trading.shop.receive(headers, body, "kpay") == (200, "applied")
     assert trading.shop.state(order) == "PAID"

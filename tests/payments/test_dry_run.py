@@ -139,15 +139,15 @@ def test_a_dry_run_decides_all_that_the_update_then_changes_and_leaves_no_trace(
 
 
 def assert_written(dry: Any, before: dict[str, list[Any]], after: dict[str, list[Any]]) -> None:
-    """The new rows are those that the dry run has told of."""
+    """The new rows are those that the dry run announced."""
     new = {name: len(rows) - len(before[name]) for name, rows in after.items()}
     listed = dry.listed.new_refunds if dry.listed else []
     postings = dry.listed.postings if dry.listed else ()
-    told = dry.listed.history if dry.listed else ()
+    reported = dry.listed.history if dry.listed else ()
     assert new["captures"] == len(dry.captures)
     assert new["refunds"] == len(dry.refunds) + len(listed)
     assert new["journals"] == len(dry.journals) + len(postings)
-    assert new["order_events"] == new["outbox"] == len(dry.events) + len(told)
+    assert new["order_events"] == new["outbox"] == len(dry.events) + len(reported)
     state = dry.listed.after.order.state if dry.listed else dry.order.get("state")
     assert state is None or state in {row.state for row in after["orders"]}
 
@@ -164,7 +164,7 @@ def test_a_dry_run_is_not_part_of_a_transaction(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_dry_run_waits_for_nobody(shop: Shop) -> None:
+def test_a_dry_run_waits_for_no_lock(shop: Shop) -> None:
     update = refunded_there(shop)
     db.session.rollback()
     with db.engine.connect() as other, other.begin():

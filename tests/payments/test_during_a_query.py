@@ -56,7 +56,7 @@ def test_a_payment_that_is_captured_during_its_query_is_still_confirmed(
     shop.acquirer.capture(payment.id)
 
     def query(*_: Any) -> NotFound | Unavailable:
-        shop.hear(payment)
+        shop.deliver_webhook(payment)
         return answer
 
     monkeypatch.setattr(FakePay, "query", query)

@@ -63,7 +63,7 @@ def paid_there(shop: Shop) -> tuple[Order, Payment]:
         ),
     ],
 )
-def test_forged_and_malformed_notices_are_turned_away_and_kept_for_whoever_looks(
+def test_forged_and_malformed_webhooks_are_rejected_and_kept_for_inspection(
     shop: Shop, headers: dict[str, str], body: bytes, answer: int, outcome: str
 ) -> None:
     """Case 21."""
@@ -72,7 +72,7 @@ def test_forged_and_malformed_notices_are_turned_away_and_kept_for_whoever_looks
     assert shop.count(WebhookEventRow) == 0
 
 
-def test_of_those_turned_away_only_the_newest_are_kept(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_rejected_webhooks_only_the_newest_are_kept(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox, "REFUSED_KEPT", 3)
     for number in range(8):
         shop.receive({}, b"%d" % number)
@@ -84,36 +84,36 @@ def test_of_hints_that_prove_nothing_only_the_newest_are_kept(shop: Shop, monkey
     monkeypatch.setattr(hints, "KEPT_ROWS", 3)
     payment = shop.payment(shop.order())
     for number in range(8):
-        shop.hear(payment, f"hint-{number}", trust="unsigned")
+        shop.deliver_webhook(payment, f"hint-{number}", trust="unsigned")
         shop.turn(seconds=6)
-    shop.hear(payment, "signed")
+    shop.deliver_webhook(payment, "signed")
     db.session.rollback()
     kept = db.session.scalars(db.select(WebhookEventRow.dedupe_key).order_by(WebhookEventRow.id))
     assert list(kept) == ["hint-5", "hint-6", "hint-7", "signed"]
 
 
-def test_of_a_large_one_that_is_turned_away_only_the_beginning_is_kept(shop: Shop) -> None:
+def test_of_a_large_rejected_webhook_only_the_beginning_is_kept(shop: Shop) -> None:
     shop.receive({"user-agent": "x" * 5000}, b"y" * 60_000)
     db.session.rollback()
     kept = db.session.scalars(db.select(RefusedWebhook)).one()
     assert (len(kept.body), len(kept.headers["user-agent"])) == (4096, 500)
 
 
-def test_an_event_id_with_another_body_is_turned_away_and_the_first_one_stands(shop: Shop) -> None:
+def test_an_event_id_with_another_body_is_rejected_and_the_first_one_is_kept(shop: Shop) -> None:
     order, payment = paid_there(shop)
-    assert shop.hear(payment, "evt-1") == (200, "applied")
-    assert shop.hear(payment, "evt-1", state="FAILED", captures=[]) == (409, "key_reused")
+    assert shop.deliver_webhook(payment, "evt-1") == (200, "applied")
+    assert shop.deliver_webhook(payment, "evt-1", state="FAILED", captures=[]) == (409, "key_reused")
     assert (refused(), shop.state(order)) == (["key_reused"], "PAID")
 
 
 # --- unknown payments ---
 
 
-def test_a_notice_about_nothing_that_we_know_is_tried_again_with_growing_pauses_and_given_up_after_a_day(
+def test_an_orphan_is_retried_with_growing_pauses_and_given_up_after_a_day(
     shop: Shop,
 ) -> None:
     """Case 7."""
-    assert shop.hear("P000000000000N0B0DYS") == (200, "orphan")
+    assert shop.deliver_webhook("P000000000000N0B0DYS") == (200, "orphan")
     pauses = []
     while (due := row(shop).due_at) is not None:
         pauses.append(round((due - clock.now()).total_seconds()))
@@ -124,16 +124,16 @@ def test_a_notice_about_nothing_that_we_know_is_tried_again_with_growing_pauses_
     assert (row(shop).outcome, row(shop).done_at is not None) == ("orphan", True)
 
 
-def test_a_notice_about_a_payment_at_another_provider_touches_no_order(shop: Shop) -> None:
+def test_a_webhook_about_a_payment_at_another_provider_changes_no_order(shop: Shop) -> None:
     order, payment = paid_there(shop)
     headers, body = shop.acquirer.webhook(payment.id, "evt-1")
     assert shop.receive(headers, body, "otherpay") == (200, "orphan")
     assert shop.state(order) == "WAITING_PAYMENT"
 
 
-def test_a_notice_of_another_merchant_is_done_with_at_once(shop: Shop) -> None:
+def test_a_webhook_of_another_merchant_is_finished_at_once(shop: Shop) -> None:
     order, payment = paid_there(shop)
-    assert shop.hear(payment, merchant="somebody-else") == (200, "foreign")
+    assert shop.deliver_webhook(payment, merchant="somebody-else") == (200, "foreign")
     assert (row(shop).outcome, row(shop).due_at, shop.captures(order)) == ("foreign", None, [])
 
 
@@ -160,10 +160,10 @@ def test_what_was_stored_but_could_not_be_applied_is_acknowledged_and_applied_by
 ) -> None:
     order, payment = paid_there(shop)
     breaking(monkeypatch, payment.id)
-    assert shop.hear(payment, "evt-1")[0] == 200
+    assert shop.deliver_webhook(payment, "evt-1")[0] == 200
     assert (shop.state(order), row(shop).outcome, row(shop).tries) == ("WAITING_PAYMENT", None, 1)
     assert "a mistake of ours" in str(row(shop).error)
-    assert shop.hear(payment, "evt-1") == (200, "duplicate")
+    assert shop.deliver_webhook(payment, "evt-1") == (200, "duplicate")
     shop.turn(seconds=6)
     assert (shop.state(order), row(shop).outcome, row(shop).error) == ("PAID", "applied", None)
     assert db.session.scalars(
@@ -171,14 +171,12 @@ def test_what_was_stored_but_could_not_be_applied_is_acknowledged_and_applied_by
     ).all() == [row(shop).id]
 
 
-def test_one_poisoned_webhook_stops_no_other_and_is_tried_again_and_again(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_webhook_that_always_fails_stops_no_other_and_is_retried(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = [paid_there(shop) for _ in range(4)]
     poisoned = pairs[1][1].id
     breaking(monkeypatch, *[payment.id for _, payment in pairs])
     for _, payment in pairs:
-        shop.hear(payment)
+        shop.deliver_webhook(payment)
     left = breaking(monkeypatch, poisoned, times=3)
     shop.turn(seconds=6)
     assert [shop.state(order) for order, _ in pairs].count("PAID") == 3
@@ -193,7 +191,7 @@ def test_a_stored_webhook_whose_provider_was_taken_out_waits_and_is_applied_when
 ) -> None:
     order, payment = paid_there(shop)
     breaking(monkeypatch, payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     gone = registry.all_providers().pop("fakepay")
     shop.turn(seconds=6)
     assert "no provider fakepay" in str(row(shop).error)
@@ -206,45 +204,45 @@ def test_a_stored_webhook_whose_provider_was_taken_out_waits_and_is_applied_when
 
 
 @pytest.mark.parametrize("trust", ["unsigned", "replayable"])
-def test_a_notice_that_anybody_may_have_sent_only_makes_us_ask(shop: Shop, trust: str) -> None:
+def test_an_unproven_webhook_only_leads_to_a_poll(shop: Shop, trust: str) -> None:
     order, payment = paid_there(shop)
     asked = len(shop.acquirer.calls)
-    assert shop.hear(payment, trust=trust) == (200, "hint")
+    assert shop.deliver_webhook(payment, trust=trust) == (200, "hint")
     assert (shop.state(order), shop.captures(order)) == ("WAITING_PAYMENT", [])
     assert len(shop.acquirer.calls) == asked, "nobody is asked while the acquirer waits for our answer"
     shop.sweep()
     assert shop.state(order) == "PAID"
 
 
-def test_a_lie_that_anybody_may_have_sent_leads_to_a_question_and_to_nothing_else(shop: Shop) -> None:
+def test_an_unproven_false_webhook_leads_to_a_query_and_nothing_else(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
     money = [["cap-lie", 120000, "TWD", clock.now().isoformat()]]
-    shop.hear(payment, trust="unsigned", state="CAPTURED", captures=money)
+    shop.deliver_webhook(payment, trust="unsigned", state="CAPTURED", captures=money)
     shop.sweep()
     assert (shop.state(order), shop.payment(order).state) == ("WAITING_PAYMENT", "OPEN")
 
 
-def test_hints_make_us_ask_at_most_every_2_s_while_open_and_once_a_minute_afterwards(shop: Shop) -> None:
+def test_hints_lead_to_a_poll_at_most_every_2_s_while_open_and_once_a_minute_afterwards(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
 
     def asked_after_hints(number: int, **apart: float) -> int:
         before = shop.acquirer.calls.count(("query", payment.id))
         for _ in range(number):
-            shop.hear(payment, trust="unsigned")
+            shop.deliver_webhook(payment, trust="unsigned")
             shop.turn(**apart)
         return shop.acquirer.calls.count(("query", payment.id)) - before
 
     assert asked_after_hints(8, seconds=0.5) in (2, 3)
     shop.acquirer.end(payment.id, PaymentState.FAILED, "declines")
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     with transaction():
         db.session.get_one(Payment, payment.id).next_check_at = None
     assert asked_after_hints(12, seconds=10) in (2, 3)
 
 
-def test_a_long_hint_that_two_sweeps_apply_at_once_is_done_with(shop: Shop) -> None:
+def test_a_long_hint_that_two_sweeps_apply_at_once_is_finished(shop: Shop) -> None:
     headers, body = shop.acquirer.webhook(shop.payment(shop.order()).id, "evt-long", trust="unsigned")
     shop.receive(headers, json.dumps(json.loads(body) | {"more": "x" * 2000}).encode())
     assert (row(shop).done_at is not None, len(row(shop).body)) == (True, 1024)
@@ -252,8 +250,8 @@ def test_a_long_hint_that_two_sweeps_apply_at_once_is_done_with(shop: Shop) -> N
     assert (row(shop).due_at, row(shop).error) == (None, None)
 
 
-def test_a_hint_about_nothing_that_we_know_is_done_with_at_once(shop: Shop) -> None:
-    assert shop.hear("P000000000000N0B0DYS", trust="unsigned") == (200, "hint")
+def test_a_hint_about_an_unknown_payment_is_finished_at_once(shop: Shop) -> None:
+    assert shop.deliver_webhook("P000000000000N0B0DYS", trust="unsigned") == (200, "hint")
     assert row(shop).due_at is None
 
 

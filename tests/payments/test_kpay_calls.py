@@ -44,7 +44,7 @@ STARTS: list[tuple[Any, type, str]] = [
 
 
 @pytest.mark.parametrize(("answer", "kind", "why"), STARTS)
-def test_what_an_answer_to_opening_means(answer: Any, kind: type, why: str) -> None:
+def test_the_response_to_an_initiation_is_translated(answer: Any, kind: type, why: str) -> None:
     found = kpay(answer).start(REQUEST, "http://shop/return", "http://shop/webhooks/kpay")
     assert isinstance(found, kind)
     assert why in (getattr(found, "code", "") + getattr(found, "reason", ""))
@@ -91,11 +91,11 @@ QUERIES: list[tuple[Any, type]] = [
 
 
 @pytest.mark.parametrize(("answer", "kind"), QUERIES)
-def test_what_an_answer_to_a_question_means(answer: Any, kind: type) -> None:
+def test_the_response_to_a_query_is_translated(answer: Any, kind: type) -> None:
     assert isinstance(kpay(answer).query(KNOWN), kind)
 
 
-def test_a_payment_whose_id_we_never_heard_is_asked_about_by_our_reference() -> None:
+def test_a_payment_without_an_acquirer_id_is_queried_by_our_reference() -> None:
     asked: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -109,7 +109,7 @@ def test_a_payment_whose_id_we_never_heard_is_asked_about_by_our_reference() -> 
     assert isinstance(kpay(says(200, {"data": []})).query(REQUEST), NotFound)
 
 
-def test_a_code_for_the_counter_is_shown_while_it_waits_and_named_when_it_is_paid() -> None:
+def test_a_store_code_is_shown_while_it_waits_and_named_when_it_is_paid() -> None:
     store = {"type": "store", "code": "00071234567890", "expires_at": "2030-01-03T00:00:00Z"}
     waiting = kpay(says(200, a_payment(status="requires_action", payment_method=store))).query(KNOWN)
     assert isinstance(waiting, Found)
@@ -140,7 +140,7 @@ CANCELS: list[tuple[Any, Any]] = [
 
 
 @pytest.mark.parametrize(("answer", "meaning"), CANCELS)
-def test_what_an_answer_to_closing_means(answer: Any, meaning: Any) -> None:
+def test_the_response_to_a_close_is_translated(answer: Any, meaning: Any) -> None:
     assert kpay(answer).cancel(KNOWN) == meaning
 
 
@@ -162,7 +162,7 @@ def test_a_payment_that_never_arrived_there_is_closed() -> None:
         ("something_new", None),
     ],
 )
-def test_their_words_for_a_state_in_ours(status: str, state: str | None) -> None:
+def test_the_acquirers_states_are_translated(status: str, state: str | None) -> None:
     found = kpay(says(200, a_payment(status=status))).query(KNOWN)
     assert isinstance(found, Found)
     assert found.facts.state == state

@@ -106,7 +106,7 @@ def test_a_webhook_within_five_minutes_is_taken(seconds: int) -> None:
     assert kpay().read_webhook(signed(BODY, at=datetime.now(UTC) + timedelta(seconds=seconds)), BODY)
 
 
-def test_while_one_secret_replaces_another_both_are_good_and_afterwards_only_the_new_one() -> None:
+def test_while_a_secret_is_rotated_both_are_valid_and_afterwards_only_the_new_one() -> None:
     both = kpay(KPAY_WEBHOOK_SECRET=f"{SECRET}, {OLD_SECRET}")
     for secret in (SECRET, OLD_SECRET):
         assert both.read_webhook(signed(BODY, secret=secret), BODY)
@@ -206,7 +206,7 @@ def test_any_bytes_under_any_headers_are_refused_and_nothing_else_is_raised(
 
 @settings(max_examples=200, deadline=None)
 @given(changed=st.dictionaries(st.sampled_from(FIELDS), json_values, max_size=4), captures=json_values)
-def test_whatever_stands_in_a_signed_payment_it_is_read_or_malformed(changed: dict[str, Any], captures: Any) -> None:
+def test_any_signed_payment_object_is_read_or_malformed(changed: dict[str, Any], captures: Any) -> None:
     body = an_event(**({"captures": captures} | changed))
     try:
         notices = kpay().read_webhook(signed(body), body)

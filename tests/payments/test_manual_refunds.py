@@ -41,7 +41,7 @@ def stuck(shop: Shop) -> Order:
     shop.turn(minutes=31)
     shop.acquirer.capture(shop.payment(order).id)
     shop.acquirer.misbehave("refund", "refuse")
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     shop.sweep()
     assert ([r.state for r in shop.refunds(order)], shop.order_status(order).key) == (["REJECTED"], "review")
     return order
@@ -63,7 +63,7 @@ def balances() -> list[int]:
     return [book.balance(account, "TWD").amount for account in DEBTS]
 
 
-def test_late_money_that_an_acquirer_refuses_goes_back_by_hand_and_its_order_is_done(shop: Shop, stuck: Order) -> None:
+def test_a_late_capture_that_an_acquirer_does_not_refund_is_refunded_by_hand(shop: Shop, stuck: Order) -> None:
     refund = by_hand(shop, stuck)
     shop.turn(days=2)
     assert (state_of(refund), shop.order_status(stuck).key) == ("REQUESTED", "review"), "nobody has agreed yet"
@@ -81,10 +81,10 @@ def test_late_money_that_an_acquirer_refuses_goes_back_by_hand_and_its_order_is_
     assert set(db.session.scalars(db.select(Alert.state))) == {"RESOLVED"}
 
 
-def test_wrong_money_that_went_back_by_hand_lets_its_order_go_on(shop: Shop) -> None:
+def test_a_mismatch_that_was_refunded_by_hand_ends_the_review(shop: Shop) -> None:
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id, money=Money(PRICE - 100, "TWD"))
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     refund = by_hand(shop, order, PRICE - 100)
     shop.sweep()
     assert shop.order_status(order).key == "review"
@@ -105,7 +105,7 @@ def test_the_smallest_amount_needs_two_when_it_goes_by_hand(shop: Shop) -> None:
     assert (shop.state(order), balances()) == ("REFUNDED", [0, PRICE, -1, 1])
 
 
-def test_an_order_is_called_off_by_hand_and_its_credit_is_credit_again(shop: Shop) -> None:
+def test_an_order_is_refunded_by_hand_and_its_credit_is_returned(shop: Shop) -> None:
     ada = shop.customer(credit=20000)
     order = shop.paid_order(customer=ada, credit=20000)
     sent, credit = refunds.request_all(order.id, reason="", by=shop.sam, to="bank")
@@ -115,7 +115,7 @@ def test_an_order_is_called_off_by_hand_and_its_credit_is_credit_again(shop: Sho
     assert (shop.state(order), shop.credit(ada), balances()[2]) == ("REFUNDED", 20000, 20000 - PRICE)
 
 
-def test_one_that_was_not_sent_is_called_off_and_people_look_again(shop: Shop, stuck: Order) -> None:
+def test_a_manual_refund_that_was_not_sent_is_declined_and_reviewed_again(shop: Shop, stuck: Order) -> None:
     refund = by_hand(shop, stuck)
     with pytest.raises(Refusal, match="Nothing can be refunded any more"):
         by_hand(shop, stuck, 1)
@@ -145,7 +145,7 @@ def test_a_transfer_that_bounced_is_not_sent_and_goes_another_way(shop: Shop, st
     assert set(db.session.scalars(db.select(Alert.state))) == {"RESOLVED"}
 
 
-def test_an_order_whose_refund_bounced_is_paid_again(shop: Shop) -> None:
+def test_an_order_whose_bank_transfer_bounced_is_paid_again(shop: Shop) -> None:
     order = shop.paid_order()
     part, rest = by_hand(shop, order, 1), by_hand(shop, order, PRICE - 1)
     for refund in (part, rest):
@@ -154,11 +154,11 @@ def test_an_order_whose_refund_bounced_is_paid_again(shop: Shop) -> None:
     assert shop.state(order) == "REFUNDED"
     refunds.bounced(rest, shop.kim)
     assert (shop.state(order), balances()) == ("PARTIALLY_REFUNDED", [0, 1, -1, PRICE])
-    told = (
+    reported = (
         r"PARTIALLY_REFUNDED because refund \w+ of NT\$1,199\.99 TWD failed after completion .+, "
         r"reported by kim@example.com; NT\$0\.01 TWD of"
     )
-    assert re.match(told, why(shop.order_status(order).order))
+    assert re.match(reported, why(shop.order_status(order).order))
     refunds.bounced(part, shop.kim)
     assert (shop.state(order), balances()) == ("PAID", [0, 0, 0, PRICE])
 
@@ -178,22 +178,24 @@ def test_only_what_was_booked_as_sent_to_a_bank_can_bounce_and_only_once(shop: S
     assert (state_of(theirs), state_of(ours), balances()) == ("DONE", "REJECTED", [0, 1, 0, PRICE - 1])
 
 
-def test_the_acquirer_is_neither_asked_about_it_nor_believed(shop: Shop, stuck: Order) -> None:
+def test_the_acquirer_is_not_queried_about_a_manual_refund_and_its_reports_are_ignored(
+    shop: Shop, stuck: Order
+) -> None:
     refund, payment = by_hand(shop, stuck), shop.payment(stuck)
-    told: dict[str, object] = {"state": None, "captures": [], "decline": None, "show": None}
-    shop.hear(payment, refund=[refund, "DONE"], **told)
+    reported: dict[str, object] = {"state": None, "captures": [], "decline": None, "show": None}
+    shop.deliver_webhook(payment, refund=[refund, "DONE"], **reported)
     at, line = clock.now(), ["l-1", "refund", refund, payment.id, f"cap-{payment.id}-1", -PRICE, 0, "TWD"]
     reconcile.reconcile("fakepay", at.date(), json.dumps([[*line, at.isoformat()]]).encode())
     assert state_of(refund) == "REQUESTED", "nobody has sent it"
     refunds.approve(refund, shop.kim)
     shop.sweep()
-    shop.hear(payment, refund=[refund, "REJECTED"], **told)
+    shop.deliver_webhook(payment, refund=[refund, "REJECTED"], **reported)
     shop.turn(days=2)
     assert state_of(refund) == "DONE"
     assert refund not in {about for _, about in shop.acquirer.calls}
 
 
-def test_no_settlement_file_has_to_have_it(shop: Shop) -> None:
+def test_a_manual_refund_needs_no_settlement_line(shop: Shop) -> None:
     order = shop.paid_order()
     day, at = clock.now().date(), clock.now().isoformat()
     capture = f"cap-{shop.payment(order).id}-1"
@@ -207,7 +209,7 @@ def test_no_settlement_file_has_to_have_it(shop: Shop) -> None:
     assert balances() == [0, PRICE, -PRICE, 0]
 
 
-def test_what_was_sent_by_hand_is_booked_although_a_bank_wants_it_too(shop: Shop, stuck: Order) -> None:
+def test_a_sent_manual_refund_is_booked_although_the_capture_is_disputed(shop: Shop, stuck: Order) -> None:
     refund = by_hand(shop, stuck)
     theirs = shop.acquirer.payments[shop.payment(stuck).id].captures[0]
     fact = DisputeFact("dp_1", theirs.id, "chargeback", "OPEN", theirs.money, clock.now(), "fraudulent")
@@ -217,7 +219,7 @@ def test_what_was_sent_by_hand_is_booked_although_a_bank_wants_it_too(shop: Shop
     assert (state_of(refund), balances()) == ("DONE", [0, 0, -PRICE, 0])
 
 
-def test_money_by_hand_that_the_books_do_not_have_is_found(shop: Shop, stuck: Order) -> None:
+def test_a_manual_refund_that_the_ledger_lacks_is_found(shop: Shop, stuck: Order) -> None:
     refunds.approve(by_hand(shop, stuck), shop.kim)
     shop.sweep()
     move = db.text("UPDATE ledger_entries SET account = :to WHERE account = :source")

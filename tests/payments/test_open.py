@@ -45,14 +45,14 @@ def test_pay_pressed_on_an_order_that_was_just_paid_opens_nothing(shop: Shop) ->
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     assert refusal(shop, order) == "not_payable"
     assert refusal(shop, order, "otherpay") == "not_payable"
     assert [p.id for p in shop.payments(order)] == [payment.id]
     assert shop.order_status(order).key == "paid"
 
 
-def test_a_second_attempt_is_refused_while_the_first_may_still_bring_money(shop: Shop) -> None:
+def test_a_second_attempt_is_refused_while_the_first_may_still_be_captured(shop: Shop) -> None:
     """Case 1."""
     shop.acquirer.misbehave("start", "lose_answer")
     order = shop.order()
@@ -82,7 +82,7 @@ def test_declined_at_one_acquirer_then_another_method_the_first_is_closed_there_
     order = shop.order()
     first = shop.payment(order)
     shop.acquirer.decline(first.id)
-    shop.hear(first)
+    shop.deliver_webhook(first)
     second = shop.pay_again(order, "otherpay")
     assert shop.acquirer.payments[first.id].state == PaymentState.CANCELLED
     said = [operation for operation, _ in shop.acquirer.calls]
@@ -129,7 +129,7 @@ def test_a_payment_that_ended_without_money_leaves_the_stock_held_and_may_be_tri
     order = shop.order((KETTLE, 2))
     first = shop.payment(order)
     shop.acquirer.end(first.id, end, "customer")
-    shop.hear(first)
+    shop.deliver_webhook(first)
     assert shop.state(order) == "FAILED"
     assert shop.can_sell() == 8
     assert "pay" in shop.order_status(order).can
@@ -141,7 +141,7 @@ def test_with_less_than_two_minutes_left_nothing_new_is_opened(shop: Shop) -> No
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.end(payment.id, PaymentState.FAILED, "declines")
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.wait(minutes=27, seconds=50)
     assert "pay" in shop.order_status(order).can
     shop.wait(seconds=15)
@@ -150,7 +150,7 @@ def test_with_less_than_two_minutes_left_nothing_new_is_opened(shop: Shop) -> No
     shop.sweep()
 
 
-def test_when_the_time_is_over_or_a_cancel_is_wished_nothing_is_opened(shop: Shop) -> None:
+def test_after_the_deadline_or_a_cancel_request_nothing_is_opened(shop: Shop) -> None:
     late, unwanted = shop.order(), shop.order()
     shop.acquirer.away = True
     shop.cancel(unwanted)
@@ -166,7 +166,7 @@ def test_when_the_time_is_over_or_a_cancel_is_wished_nothing_is_opened(shop: Sho
 # --- no answer ---
 
 
-def test_opening_times_out_but_worked_at_the_acquirer_so_it_is_found_by_our_reference_and_adopted(shop: Shop) -> None:
+def test_an_initiation_that_timed_out_but_worked_is_found_by_our_reference_and_adopted(shop: Shop) -> None:
     """Case 19."""
     shop.acquirer.misbehave("start", "lose_answer")
     order = shop.order()
@@ -182,7 +182,7 @@ def test_opening_times_out_but_worked_at_the_acquirer_so_it_is_found_by_our_refe
     assert {shop.pay_again(order).id} == {payment.id}
 
 
-def test_opening_times_out_and_never_arrived_so_after_a_while_another_may_be_opened_with_a_new_reference(
+def test_an_initiation_that_never_arrived_is_given_up_and_another_gets_a_new_reference(
     shop: Shop,
 ) -> None:
     """Case 19."""
@@ -199,12 +199,12 @@ def test_opening_times_out_and_never_arrived_so_after_a_while_another_may_be_ope
     assert list(shop.acquirer.payments) == [second.id]
 
 
-def test_a_payment_that_only_a_notice_called_open_does_not_hold_its_order_for_ever(shop: Shop) -> None:
+def test_a_payment_that_only_a_webhook_reported_as_open_does_not_hold_its_order_for_ever(shop: Shop) -> None:
     """No response ever stated its expiry, and the acquirer does not know it."""
     shop.acquirer.misbehave("start", "lose_request")
     order = shop.order((PEN, 1))
     payment = shop.payment(order)
-    assert shop.hear(payment, state="OPEN") == (200, "applied")
+    assert shop.deliver_webhook(payment, state="OPEN") == (200, "applied")
     shop.turn(minutes=10)
     assert (shop.payment(order).state, shop.state(order)) == ("OPEN", "WAITING_PAYMENT")
     shop.turn(minutes=21)
@@ -212,17 +212,17 @@ def test_a_payment_that_only_a_notice_called_open_does_not_hold_its_order_for_ev
     assert (shop.state(order), shop.can_sell(PEN)) == ("EXPIRED", UNITS)
 
 
-def test_opening_times_out_and_the_buyer_pays_before_we_know_so_the_order_is_paid(shop: Shop) -> None:
+def test_an_initiation_that_timed_out_is_adopted_when_the_customer_pays(shop: Shop) -> None:
     """Case 19, and a webhook that arrives before the response."""
     shop.acquirer.misbehave("start", "lose_answer")
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    assert shop.hear(payment) == (200, "applied")
+    assert shop.deliver_webhook(payment) == (200, "applied")
     assert shop.moves(order) == ["PENDING", "PAID"]
 
 
-def test_an_acquirer_that_cannot_be_reached_is_said_so_and_can_be_tried_again(shop: Shop) -> None:
+def test_an_unreachable_acquirer_is_reported_and_can_be_tried_again(shop: Shop) -> None:
     shop.acquirer.misbehave("start", "unreachable")
     order = shop.order()
     assert (shop.state(order), shop.order_status(order).key) == ("FAILED", "unavailable")
@@ -243,11 +243,11 @@ def test_a_payment_that_opens_after_its_order_was_paid_is_closed_there(shop: Sho
     order = shop.order()
     first = shop.payment(order)
     shop.acquirer.end(first.id, PaymentState.FAILED, "declines")
-    shop.hear(first)
+    shop.deliver_webhook(first)
     shop.acquirer.misbehave("start", "lose_answer")
     second = shop.pay_again(order)
     shop.acquirer.capture(first.id)
-    shop.hear(first)
+    shop.deliver_webhook(first)
     assert shop.state(order) == "PAID"
     shop.sweep()
     assert shop.payment(order).state == "CANCELLED"
@@ -270,7 +270,7 @@ def test_a_payment_whose_opening_was_given_up_but_is_open_there_after_all_is_clo
     assert shop.payment(order).state == "FAILED"
 
 
-def test_the_answer_to_opening_that_comes_after_we_gave_up_closes_the_payment_there(shop: Shop) -> None:
+def test_a_response_to_an_initiation_that_was_given_up_closes_the_payment_there(shop: Shop) -> None:
     """A call of more than ten seconds: the poller had already found nothing."""
     order = shop.order()
     answered = shop.payment(order)

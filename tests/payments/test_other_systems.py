@@ -50,8 +50,8 @@ def _tpay(reference: str) -> Event:
 
 
 def _paypay(reference: str) -> Event:
-    told = {"notification_type": "Transaction", "merchant_id": "demo", "merchant_order_id": reference}
-    return {}, json.dumps(told).encode()
+    reported = {"notification_type": "Transaction", "merchant_id": "demo", "merchant_order_id": reference}
+    return {}, json.dumps(reported).encode()
 
 
 EVENTS: dict[str, Callable[[str], Event]] = {"kpay": _kpay, "stripe": _stripe, "tpay": _tpay, "paypay": _paypay}
@@ -71,7 +71,7 @@ def _counted(provider: str) -> float:
 
 
 @pytest.mark.parametrize("provider", EVENTS)
-def test_an_event_about_another_system_s_payment_is_counted_and_alarms_nobody(wired: Shop, provider: str) -> None:
+def test_an_event_about_another_systems_payment_is_counted_and_raises_no_alert(wired: Shop, provider: str) -> None:
     counted = _counted(provider)
     known = 0
     for reference in OTHERS.values():
@@ -96,7 +96,7 @@ def test_an_event_about_another_system_s_payment_is_counted_and_alarms_nobody(wi
 
 
 def test_an_event_of_our_shape_about_a_payment_that_we_do_not_have_stays_an_orphan(shop: Shop) -> None:
-    assert shop.hear(ids.payment_id()) == (200, "orphan")
+    assert shop.deliver_webhook(ids.payment_id()) == (200, "orphan")
 
 
 AT = clock.wall()
@@ -125,10 +125,10 @@ def test_an_amount_that_is_not_greater_than_zero_cannot_be_read(what: str, amoun
 
 
 @pytest.mark.parametrize("amount", [0, -1])
-def test_a_signed_capture_of_no_money_is_refused_and_books_nothing(shop: Shop, amount: int) -> None:
+def test_a_signed_capture_of_zero_is_refused_and_books_nothing(shop: Shop, amount: int) -> None:
     payment = shop.payment(shop.order())
     money: Any = [["cap-1", amount, "TWD", clock.now().isoformat()]]
-    assert shop.hear(payment, state="CAPTURED", captures=money) == (400, "malformed")
+    assert shop.deliver_webhook(payment, state="CAPTURED", captures=money) == (400, "malformed")
     assert (shop.count(Capture), shop.count(WebhookEventRow)) == (0, 0)
     shop.turn(seconds=11)
     assert operational() == [("OPS_MALFORMED", "fakepay", "NEW")]

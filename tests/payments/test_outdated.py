@@ -37,8 +37,8 @@ def set_refunded(capture_id: int, amount: int) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_refund_decided_on_an_outdated_amount_is_decided_anew(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite lets nobody else write meanwhile."""
+def test_a_refund_decided_on_an_outdated_amount_is_decided_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On SQLite no other connection can write meanwhile."""
     order = shop.paid_order()
     capture_id, price, again = (
         shop.capture(order),

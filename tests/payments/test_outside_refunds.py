@@ -76,7 +76,7 @@ def test_what_is_left_after_a_refund_outside_is_what_staff_can_refund(shop: Shop
     assert shop.state(order) == "REFUNDED"
 
 
-def test_a_refund_by_staff_that_is_refused_makes_us_ask_and_finds_the_one_outside(shop: Shop) -> None:
+def test_a_refused_refund_leads_to_a_poll_that_finds_the_outside_refund(shop: Shop) -> None:
     order = shop.paid_order()
     refund_there(shop, order)
     ours = refunds.request(shop.capture(order), order.total, reason="", by=shop.sam)
@@ -86,7 +86,7 @@ def test_a_refund_by_staff_that_is_refused_makes_us_ask_and_finds_the_one_outsid
     assert db.session.get_one(Refund, ours.id).state == "REJECTED"
 
 
-def test_an_automatic_refund_that_was_not_sent_yet_is_called_off_when_its_money_went_back_outside(shop: Shop) -> None:
+def test_an_unsent_automatic_refund_is_withdrawn_when_its_money_was_refunded_outside(shop: Shop) -> None:
     order = late_capture(shop)
     assert [one.state for one in shop.refunds(order)] == ["REQUESTED"]
     told_by_webhook(shop, refund_there(shop, order))
@@ -98,7 +98,7 @@ def test_an_automatic_refund_that_was_not_sent_yet_is_called_off_when_its_money_
     assert shop.order_status(order).key == "late"
 
 
-def test_of_late_money_that_went_back_in_part_outside_the_rest_goes_back_by_itself(shop: Shop) -> None:
+def test_the_rest_of_a_late_capture_with_a_partial_outside_refund_is_refunded_automatically(shop: Shop) -> None:
     order = late_capture(shop)
     told_by_webhook(shop, refund_there(shop, order, 30))
     shop.sweep()
@@ -107,7 +107,7 @@ def test_of_late_money_that_went_back_in_part_outside_the_rest_goes_back_by_itse
 
 
 @pytest.mark.parametrize("ends", ["WON", "LOST"])
-def test_the_rest_of_late_money_that_a_bank_wants_is_under_review(shop: Shop, ends: str) -> None:
+def test_the_rest_of_a_disputed_late_capture_is_under_review(shop: Shop, ends: str) -> None:
     """Found by a generated history: 30 % was refunded at the acquirer while a chargeback held the rest."""
     order = late_capture(shop)
     theirs = shop.acquirer.payments[shop.payment(order).id].captures[0]
@@ -125,7 +125,7 @@ def test_the_rest_of_late_money_that_a_bank_wants_is_under_review(shop: Shop, en
 
 
 @pytest.mark.parametrize("told_first", [True, False])
-def test_an_automatic_refund_that_was_tried_before_a_part_went_back_outside_is_refused_and_the_rest_goes_by_itself(
+def test_after_a_partial_outside_refund_a_refused_automatic_refund_is_replaced_by_one_of_the_rest(
     shop: Shop, told_first: bool
 ) -> None:
     """It was never sent, but after an attempt that is unknown, so it is not withdrawn."""
@@ -144,7 +144,7 @@ def test_an_automatic_refund_that_was_tried_before_a_part_went_back_outside_is_r
     assert shop.order_status(order).key == "late" and len(shop.refunds(order)) == 3
 
 
-def test_an_automatic_refund_that_fails_after_it_was_done_is_left_to_people_when_a_part_goes_back_outside(
+def test_an_automatic_refund_that_failed_later_is_left_to_staff_when_a_part_was_refunded_outside(
     shop: Shop,
 ) -> None:
     order = late_capture(shop)
@@ -157,7 +157,7 @@ def test_an_automatic_refund_that_fails_after_it_was_done_is_left_to_people_when
     assert [(one.kind, one.state) for one in shop.refunds(order)] == [("late", "REJECTED"), ("outside", "DONE")]
 
 
-def test_a_refund_by_bank_stays_for_people_who_may_have_sent_it_when_its_money_went_back_outside(shop: Shop) -> None:
+def test_a_manual_refund_is_left_to_staff_when_its_money_was_refunded_at_the_acquirer(shop: Shop) -> None:
     order = shop.paid_order()
     ours = refunds.request(shop.capture(order), order.total, reason="", by=shop.sam, to=RefundDestination.BANK).id
     told_by_webhook(shop, refund_there(shop, order))
@@ -168,7 +168,7 @@ def test_a_refund_by_bank_stays_for_people_who_may_have_sent_it_when_its_money_w
     assert book.balance(chart.REFUNDS, "TWD").amount == 2 * order.total_amount, "both have gone"
 
 
-def test_a_refund_by_bank_that_nobody_has_sent_is_declined_after_its_money_went_back_outside(shop: Shop) -> None:
+def test_an_unsent_manual_refund_is_declined_after_its_money_was_refunded_at_the_acquirer(shop: Shop) -> None:
     order = shop.paid_order()
     ours = refunds.request(shop.capture(order), order.total, reason="", by=shop.sam, to=RefundDestination.BANK).id
     told_by_webhook(shop, refund_there(shop, order))
@@ -177,30 +177,30 @@ def test_a_refund_by_bank_that_nobody_has_sent_is_declined_after_its_money_went_
     assert book.balance(chart.REFUNDS, "TWD").amount == order.total_amount
 
 
-def test_wrong_money_under_review_that_went_back_outside_is_no_longer_under_review(shop: Shop) -> None:
+def test_a_mismatch_that_was_refunded_outside_is_no_longer_under_review(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id, money=Money(500, "TWD"))
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     assert shop.order_status(order).key == "review"
     told_by_webhook(shop, refund_there(shop, order))
     assert db.session.get_one(Order, order.id, populate_existing=True).review_since is None
     assert "pay" in shop.order_status(order).can
 
 
-def test_the_second_of_two_payments_that_somebody_refunded_by_hand_does_not_go_back_twice(shop: Shop) -> None:
+def test_a_duplicate_that_was_refunded_at_the_acquirer_is_not_refunded_twice(shop: Shop) -> None:
     order = shop.paid_order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
     refund_there(shop, order)  # of the second one, before the shop knows of it
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     told_by_query(shop, order)
     shop.sweep()
     assert (shop.state(order), book.balance(chart.UNALLOCATED_FUNDS, "TWD").amount) == ("PAID", 0)
     assert len([one for one in shop.refunds(order) if one.state == "DONE"]) == 1
 
 
-def test_a_capture_and_its_refund_heard_of_at_once_are_both_booked(shop: Shop) -> None:
+def test_a_capture_and_its_refund_reported_at_once_are_both_booked(shop: Shop) -> None:
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id)
     refund_there(shop, order)
@@ -208,7 +208,7 @@ def test_a_capture_and_its_refund_heard_of_at_once_are_both_booked(shop: Shop) -
     assert shop.moves(order)[-2:] == ["PAID", "REFUNDED"]
 
 
-def test_a_refund_that_is_told_of_before_its_capture_waits_for_it(shop: Shop) -> None:
+def test_a_refund_that_is_reported_before_its_capture_waits_for_it(shop: Shop) -> None:
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id)
     refund = refund_there(shop, order)
@@ -219,7 +219,7 @@ def test_a_refund_that_is_told_of_before_its_capture_waits_for_it(shop: Shop) ->
     assert [rule for rule, _, _ in operational()] == ["OPS_REFUND_OUTSIDE"]
 
 
-def test_one_that_is_pending_there_is_followed_until_it_is_done(shop: Shop) -> None:
+def test_a_pending_outside_refund_is_polled_until_it_is_done(shop: Shop) -> None:
     order = shop.paid_order()
     refund = refund_there(shop, order, state="PENDING")
     told_by_webhook(shop, refund)
@@ -229,7 +229,7 @@ def test_one_that_is_pending_there_is_followed_until_it_is_done(shop: Shop) -> N
     assert shop.state(order) == "REFUNDED"
 
 
-def test_one_that_fails_later_takes_the_order_back_to_paid(shop: Shop) -> None:
+def test_an_outside_refund_that_fails_later_takes_the_order_back_to_paid(shop: Shop) -> None:
     order = shop.paid_order()
     refund = refund_there(shop, order)
     told_by_webhook(shop, refund)
@@ -254,7 +254,7 @@ def test_our_own_refund_is_never_taken_for_one_made_outside(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("source", ["webhook", "query", "file"])
-def test_one_in_another_currency_is_not_booked_and_is_one_alert_however_often_it_is_told(
+def test_an_outside_refund_in_another_currency_is_not_booked_and_is_one_alert_however_often_reported(
     shop: Shop, source: str
 ) -> None:
     order = shop.paid_order()
@@ -273,7 +273,7 @@ def test_one_in_another_currency_is_not_booked_and_is_one_alert_however_often_it
     assert (alert.observed["refund"], alert.observed["notBooked"]) == (f"fakepay:{refund}", "other_currency")
 
 
-def test_eight_who_tell_of_it_at_once_book_it_once(shop: Shop, race: Race) -> None:
+def test_eight_concurrent_reports_of_an_outside_refund_book_it_once(shop: Shop, race: Race) -> None:
     """Webhook, query and settlement file at the same time."""
     for _ in range(3):
         order = shop.paid_order()
@@ -286,11 +286,11 @@ def test_eight_who_tell_of_it_at_once_book_it_once(shop: Shop, race: Race) -> No
         assert of(order) == [("OPS_REFUND_OUTSIDE", "NEW")]
 
 
-def test_staff_who_look_at_the_order_make_us_notice(shop: Shop) -> None:
+def test_the_command_orders_show_finds_an_outside_refund(shop: Shop) -> None:
     order = shop.paid_order()
     refund_there(shop, order, 30)
-    told = shop.app.test_cli_runner().invoke(args=["orders", "show", order.number])
-    assert "both sides agree" in told.stdout and "PARTIALLY_REFUNDED because refund fakepay:X1" in told.stdout
+    result = shop.app.test_cli_runner().invoke(args=["orders", "show", order.number])
+    assert "both sides agree" in result.stdout and "PARTIALLY_REFUNDED because refund fakepay:X1" in result.stdout
     assert shop.state(order) == "PARTIALLY_REFUNDED"
 
 
@@ -302,7 +302,7 @@ def _refund_in_the_dashboard(trading: Trading, order: Order, amount: int | None 
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_in_every_dialect_a_query_tells_of_a_refund_in_the_dashboard(trading: Trading, provider: str) -> None:
+def test_in_every_dialect_a_query_reports_a_refund_in_the_dashboard(trading: Trading, provider: str) -> None:
     order = trading.paid(provider)
     _refund_in_the_dashboard(trading, order, 1000)
     _refund_in_the_dashboard(trading, order)
@@ -313,7 +313,7 @@ def test_in_every_dialect_a_query_tells_of_a_refund_in_the_dashboard(trading: Tr
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_in_every_dialect_the_settlement_file_tells_of_the_same_refund(trading: Trading, provider: str) -> None:
+def test_in_every_dialect_the_settlement_file_reports_the_same_refund(trading: Trading, provider: str) -> None:
     unseen, seen = trading.paid(provider), trading.paid(provider)
     for order in (unseen, seen):
         _refund_in_the_dashboard(trading, order)
@@ -328,7 +328,9 @@ def test_in_every_dialect_the_settlement_file_tells_of_the_same_refund(trading: 
 
 
 @pytest.mark.parametrize("provider", ["kpay", "stripe"])
-def test_where_refunds_are_told_by_webhook_one_in_the_dashboard_is_recognised(trading: Trading, provider: str) -> None:
+def test_where_refunds_are_reported_by_webhook_one_in_the_dashboard_is_recognised(
+    trading: Trading, provider: str
+) -> None:
     order = trading.paid(provider)
     _refund_in_the_dashboard(trading, order)
     headers, body = until(lambda: webhook_sent(trading, order)) or ({}, b"")

@@ -144,7 +144,7 @@ def test_opening_sends_whole_yen_and_remembers_the_code() -> None:
         (ok({**CODE, "expiryDate": "soon"}, 201), Unknown),
     ],
 )
-def test_what_an_answer_to_opening_means(reply: Reply, means: type) -> None:
+def test_the_response_to_an_initiation_is_translated(reply: Reply, means: type) -> None:
     assert isinstance(Wire(reply).start(), means)
 
 
@@ -167,7 +167,7 @@ def test_another_currency_is_refused_without_a_call() -> None:
         ("SOMETHING_NEW", None),
     ],
 )
-def test_what_a_status_means(status: str, state: str | None) -> None:
+def test_each_status_is_translated(status: str, state: str | None) -> None:
     paid = {} if state == PaymentState.CAPTURED else {"acceptedAt": None}
     facts = Wire(ok(a_payment(status=status, **paid))).facts()
     assert facts.state == state
@@ -201,7 +201,7 @@ def test_a_code_that_was_never_seen_never_arrived(status: str) -> None:
     assert (facts.state, facts.end_reason) == (PaymentState.FAILED, "never_arrived")
 
 
-def test_a_payment_that_was_cancelled_after_it_was_paid_has_taken_money_and_given_it_back() -> None:
+def test_a_payment_cancelled_after_it_was_paid_has_a_capture_and_a_refund() -> None:
     facts = Wire(ok(a_payment(status="CANCELED"))).facts()
     assert facts.state == PaymentState.CAPTURED and len(facts.captures) == 1
     assert [refund.money for refund in facts.refunds] == [Money(5600, "JPY")]
@@ -270,7 +270,7 @@ def test_a_code_that_we_know_is_deleted(reply: Reply, means: Any) -> None:
         ([httpx.Response(504)], Unknown("http_504")),
     ],
 )
-def test_a_code_that_we_never_saw_is_cancelled_by_our_id_unless_paid(replies: list[Reply], means: Any) -> None:
+def test_a_code_without_a_known_id_is_cancelled_by_our_id_unless_paid(replies: list[Reply], means: Any) -> None:
     wire = Wire(*replies)
     assert wire.provider.cancel(REQUEST) == means
     assert wire.replies == []
@@ -298,7 +298,7 @@ REFUND = RefundRequest(R1, Money(500, "JPY"), "77-2", "returned")
         (httpx.ReadTimeout("slow"), Unknown("ReadTimeout"), Unavailable("ReadTimeout")),
     ],
 )
-def test_what_is_said_about_a_refund(reply: Reply, sent: Any, asked: Any) -> None:
+def test_the_result_of_a_refund_is_translated(reply: Reply, sent: Any, asked: Any) -> None:
     sending, asking = Wire(reply), Wire(reply)
     assert (sending.provider.refund(PAID, REFUND), asking.provider.query_refund(PAID, REFUND)) == (sent, asked)
     wish = json.loads(sending.calls[0].content)
@@ -309,7 +309,7 @@ def test_what_is_said_about_a_refund(reply: Reply, sent: Any, asked: Any) -> Non
     )
 
 
-def test_money_that_only_a_settlement_file_told_of_goes_back_by_the_files_number() -> None:
+def test_a_capture_known_only_from_a_settlement_file_is_refunded_by_the_files_id() -> None:
     wire = Wire(ok({"status": "REFUNDED"}))
     assert wire.provider.refund(replace(PAID, provider_data={}), replace(REFUND, capture_id="77")) == Done()
     assert json.loads(wire.calls[0].content)["paymentId"] == "77"
@@ -319,13 +319,13 @@ def test_money_that_only_a_settlement_file_told_of_goes_back_by_the_files_number
 
 
 def a_webhook(**changed: Any) -> bytes:
-    told = {
+    reported = {
         "notification_type": "Transaction",
         "merchant_id": "demo",
         "order_id": "77",
         "merchant_order_id": P1,
     }
-    return json.dumps(told | {"state": "COMPLETED", "order_amount": "5600"} | changed).encode()
+    return json.dumps(reported | {"state": "COMPLETED", "order_amount": "5600"} | changed).encode()
 
 
 def test_a_webhook_is_a_hint_without_facts() -> None:
@@ -339,7 +339,7 @@ def test_a_webhook_is_a_hint_without_facts() -> None:
     assert notice.facts == Facts()
 
 
-def test_the_same_bytes_have_the_same_name_and_others_another() -> None:
+def test_the_same_bytes_have_the_same_event_id_and_others_another() -> None:
     names = [Wire().provider.read_webhook({}, raw)[0].dedupe_key for raw in (a_webhook(), a_webhook(), a_webhook(x=1))]
     assert names[0] == names[1] != names[2]
 
@@ -371,8 +371,8 @@ _FIELDS = st.sampled_from(
 
 
 @hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.binary() | st.dictionaries(_FIELDS, _JSON).map(lambda told: a_webhook(**told)))
-def test_any_bytes_are_a_notice_or_malformed(raw: bytes) -> None:
+@given(st.binary() | st.dictionaries(_FIELDS, _JSON).map(lambda reported: a_webhook(**reported)))
+def test_any_bytes_are_a_webhook_event_or_malformed(raw: bytes) -> None:
     try:
         notices = Wire().provider.read_webhook({"content-type": "application/json"}, raw)
     except Malformed:
@@ -413,7 +413,7 @@ def japan(shop: Shop, make_acquirer: Callable[..., RealAcquirer]) -> Japan:
     return Japan(shop, make_acquirer(ACQUIRER_PAYPAY_WEBHOOK_URL="", ACQUIRER_PAYPAY_QUERIES_PER_SECOND="0"))
 
 
-def test_a_scanned_code_pays_the_order_once_somebody_asks(japan: Japan) -> None:
+def test_a_scanned_code_pays_the_order_with_the_next_poll(japan: Japan) -> None:
     order = japan.order()
     assert japan.shop.order_status(order).key == "waiting"
     japan.pay(order)
@@ -421,7 +421,7 @@ def test_a_scanned_code_pays_the_order_once_somebody_asks(japan: Japan) -> None:
     assert (japan.shop.state(order), japan.shop.captures(order)) == ("PAID", ["pays_order"])
 
 
-def test_a_hint_makes_us_ask_and_is_worth_no_more(japan: Japan) -> None:
+def test_a_hint_only_leads_to_a_poll(japan: Japan) -> None:
     order = japan.order()
     assert japan.hint(order)[0] == 200
     japan.shop.sweep()
@@ -440,7 +440,7 @@ def test_a_hint_about_another_merchant_is_foreign(japan: Japan) -> None:
     assert japan.shop.payment(order).next_check_at == asked
 
 
-def test_a_forged_flood_of_hints_asks_no_more_than_every_two_seconds(japan: Japan) -> None:
+def test_a_flood_of_forged_hints_leads_to_a_poll_every_two_seconds_at_most(japan: Japan) -> None:
     order = japan.order()
     for number in range(20):
         japan.hint(order, x=number)
@@ -502,7 +502,7 @@ def test_a_cancelled_order_closes_its_code(japan: Japan) -> None:
     assert japan.shop.state(order) == "CANCELLED"
 
 
-def test_money_that_comes_after_the_codes_end_pays_while_the_order_waits(japan: Japan) -> None:
+def test_a_capture_after_the_codes_end_pays_while_the_order_waits(japan: Japan) -> None:
     japan.acquirer.faults(pay={"late_after_expiry": "PT1M"})
     order = japan.order()
     japan.pay(order)
@@ -515,7 +515,7 @@ def test_money_that_comes_after_the_codes_end_pays_while_the_order_waits(japan: 
 @pytest.mark.parametrize(
     ("fault", "allocation"), [({"double": True}, ["pays_order", "duplicate"]), ({"amount_delta": 100}, ["mismatch"])]
 )
-def test_double_and_wrong_money_is_booked_as_what_it_is(
+def test_duplicates_and_mismatches_get_their_allocation(
     japan: Japan, fault: dict[str, Any], allocation: list[str]
 ) -> None:
     japan.acquirer.faults(pay=fault)
@@ -525,7 +525,7 @@ def test_double_and_wrong_money_is_booked_as_what_it_is(
     assert japan.shop.captures(order) == allocation
 
 
-def test_money_that_came_twice_goes_back_once(japan: Japan) -> None:
+def test_a_duplicate_capture_is_refunded_once(japan: Japan) -> None:
     japan.acquirer.faults(pay={"double": True})
     order = japan.order()
     japan.pay(order)
@@ -556,5 +556,5 @@ def test_the_order_page_shows_the_code_while_it_can_be_scanned(japan: Japan, app
     assert "qr.svg" not in browser.get(f"/orders/{order.token}").text
 
 
-def test_nobody_without_the_orders_token_sees_its_code(app: Flask) -> None:
+def test_the_code_is_shown_only_with_the_order_token(app: Flask) -> None:
     assert app.test_client().get("/orders/none/qr.svg").status_code == 404

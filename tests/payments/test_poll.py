@@ -40,7 +40,7 @@ def queries(shop: Shop, payment: Payment) -> int:
 # --- schedule ---
 
 
-def test_an_open_payment_is_asked_about_after_10_s_and_then_at_most_every_30_s(shop: Shop) -> None:
+def test_an_open_payment_is_polled_after_10_s_and_then_at_most_every_30_s(shop: Shop) -> None:
     order = shop.order()
     assert gaps(shop, order, shop.opened_at(order), 5) == pytest.approx([10, 30, 60, 90, 120], abs=5)
 
@@ -58,7 +58,7 @@ def test_webhook_lost_the_order_is_paid_by_polling_inside_60_s(shop: Shop, after
         assert clock.now() - captured_at <= timedelta(seconds=60)
 
 
-def test_the_buyer_closes_every_tab_after_approving_and_the_order_still_becomes_paid(shop: Shop) -> None:
+def test_the_customer_closes_every_tab_after_approving_and_the_order_still_becomes_paid(shop: Shop) -> None:
     """Case 4: no page is open, no customer returns, no webhook arrives."""
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id)
@@ -66,11 +66,13 @@ def test_the_buyer_closes_every_tab_after_approving_and_the_order_still_becomes_
     assert shop.moves(order) == ["PENDING", "WAITING_PAYMENT", "PAID"]
 
 
-def test_what_ended_without_money_is_asked_about_after_a_minute_ten_an_hour_and_a_day_and_no_more(shop: Shop) -> None:
+def test_a_payment_that_ended_without_a_capture_is_polled_after_a_minute_ten_an_hour_and_a_day_and_no_more(
+    shop: Shop,
+) -> None:
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.end(payment.id, PaymentState.FAILED, "declines")
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     ended_at = shop.payment(order).ended_at
     assert ended_at
     assert gaps(shop, order, ended_at, 4) == pytest.approx([MINUTE, 10 * MINUTE, HOUR, DAY], abs=5)
@@ -78,11 +80,11 @@ def test_what_ended_without_money_is_asked_about_after_a_minute_ten_an_hour_and_
 
 
 @pytest.mark.parametrize("after", [MINUTE, 10 * MINUTE, HOUR, DAY])
-def test_late_money_of_which_nothing_is_said_is_found_by_asking_once_more(shop: Shop, after: int) -> None:
+def test_a_late_capture_without_a_webhook_is_found_by_another_poll(shop: Shop, after: int) -> None:
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.end(payment.id, PaymentState.FAILED, "declines")
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.turn(seconds=after - 10)
     shop.acquirer.capture(payment.id)
     shop.turn(seconds=11)
@@ -94,7 +96,7 @@ def test_a_capture_is_confirmed_by_one_query_and_then_left_alone(shop: Shop) -> 
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     asked = queries(shop, payment)
     shop.turn(seconds=29)
     assert queries(shop, payment) == asked
@@ -105,7 +107,7 @@ def test_a_capture_is_confirmed_by_one_query_and_then_left_alone(shop: Shop) -> 
     assert shop.order_status(order).final
 
 
-def test_a_second_capture_of_which_nothing_is_said_is_found_by_asking_once_more(shop: Shop) -> None:
+def test_a_second_capture_without_a_webhook_is_found_by_another_poll(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
@@ -117,12 +119,12 @@ def test_a_second_capture_of_which_nothing_is_said_is_found_by_asking_once_more(
     assert shop.payment(order).confirmed_at
 
 
-def test_a_capture_that_the_query_does_not_show_stands_and_is_asked_about_once_more(shop: Shop) -> None:
+def test_a_capture_that_the_query_does_not_show_is_kept_and_polled_once_more(shop: Shop) -> None:
     """The acquirer contradicts itself: its signed webhook says captured, its query says something else."""
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.acquirer.misbehave("query", "forget_money", "forget_money")
     asked = queries(shop, payment)
     for _ in range(4):
@@ -141,7 +143,7 @@ def test_a_capture_that_the_query_shows_the_second_time_is_confirmed(shop: Shop)
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.acquirer.misbehave("query", "forget_money")
     for _ in range(2):
         shop.turn(seconds=31)
@@ -152,7 +154,7 @@ def test_a_capture_that_the_query_shows_the_second_time_is_confirmed(shop: Shop)
 # --- causes ---
 
 
-def test_looking_and_returning_ask_at_most_every_2_s(shop: Shop) -> None:
+def test_views_and_returns_poll_at_most_every_2_s(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
     for _ in range(5):
@@ -181,7 +183,7 @@ def test_the_return_page_notes_the_return_makes_the_payment_due_and_decides_noth
 # --- the acquirer is away ---
 
 
-def test_an_acquirer_that_is_away_is_asked_less_and_less_often(shop: Shop) -> None:
+def test_an_unavailable_acquirer_is_polled_less_and_less_often(shop: Shop) -> None:
     order = shop.order()
     shop.acquirer.away = True
     shop.turn(seconds=10)
@@ -191,7 +193,7 @@ def test_an_acquirer_that_is_away_is_asked_less_and_less_often(shop: Shop) -> No
     assert max(waits) <= 30
 
 
-def test_after_five_failures_an_acquirer_is_left_alone_and_then_tried_again(shop: Shop) -> None:
+def test_after_five_failures_calls_to_an_acquirer_pause_and_are_then_tried_again(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.away = True
@@ -212,7 +214,7 @@ def test_after_five_failures_an_acquirer_is_left_alone_and_then_tried_again(shop
     assert shop.payment(order).unavailable_since is None
 
 
-def test_an_acquirer_that_says_how_long_to_wait_is_left_alone_that_long(shop: Shop) -> None:
+def test_retry_after_of_an_acquirer_is_respected(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.misbehave("query", "busy")
@@ -224,7 +226,7 @@ def test_an_acquirer_that_says_how_long_to_wait_is_left_alone_that_long(shop: Sh
     assert queries(shop, payment) == 2
 
 
-def test_an_acquirer_that_is_away_does_not_keep_others_waiting(shop: Shop) -> None:
+def test_an_unavailable_acquirer_does_not_delay_others(shop: Shop) -> None:
     healthy = Acquirer(clock.now)
     registry.all_providers()["otherpay"] = FakePay(healthy, "otherpay")
     shop.acquirer.away = False
@@ -246,7 +248,7 @@ def test_calls_stay_within_the_providers_rate(shop: Shop, monkeypatch: pytest.Mo
     assert sum(queries(shop, shop.payment(order)) for order in orders) == 7
 
 
-def test_a_rate_that_is_used_up_is_no_answer_and_no_failure_of_the_acquirer(
+def test_an_exhausted_rate_limit_is_no_answer_and_no_failure_of_the_acquirer(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = shop.order()
@@ -273,7 +275,7 @@ def test_everything_due_is_served_and_not_the_first_ten(shop: Shop) -> None:
     assert Counter(shop.state(order) for order in orders) == {"PAID": 24}
 
 
-def test_one_payment_that_cannot_be_asked_about_stops_no_other_and_is_tried_again(shop: Shop) -> None:
+def test_a_payment_that_cannot_be_polled_stops_no_other_and_is_tried_again(shop: Shop) -> None:
     orders = [shop.order((PEN, 1)) for _ in range(3)]
     for order in orders:
         shop.acquirer.capture(shop.payment(order).id)
@@ -309,7 +311,7 @@ def test_an_open_payment_that_the_query_does_not_know_stays_open_until_its_sessi
     assert (shop.payment(order).state, shop.state(order)) == ("EXPIRED", "EXPIRED")
 
 
-def test_money_that_is_called_another_payments_too_is_booked_once_and_raises_nothing(shop: Shop) -> None:
+def test_a_capture_reported_for_two_payments_is_booked_once_and_raises_nothing(shop: Shop) -> None:
     """An error of the acquirer that staff must see: the order that claims the capture does not end automatically."""
     paid, other = shop.paid_order(), shop.order()
     theirs = shop.acquirer.payments[shop.payment(paid).id].captures[0]

@@ -38,19 +38,19 @@ def test_of_equals_the_longest_due_is_first() -> None:
     assert chosen([payment(1, due=3), payment(2, due=1), payment(3, due=2)], 2) == [2, 3]
 
 
-def test_a_thousand_orders_from_one_network_delay_another_customers_question_by_one() -> None:
+def test_a_thousand_orders_from_one_network_delay_another_customers_poll_by_one() -> None:
     cheap = [payment(number, network="192.0.2.1") for number in range(1, 1001)]
     customer = payment(2000, due=60, network="198.51.100.7")
     assert chosen([*cheap, customer], 2) == [1, 2000]
     assert chosen([*cheap, replace(customer, network="")], 2) == [1, 2000], "nor when nobody knows where it is from"
 
 
-def test_every_network_comes_in_turn() -> None:
+def test_networks_take_turns() -> None:
     payments = [payment(n, network="A") for n in (1, 2, 3)] + [payment(n, due=9, network="B") for n in (4, 5)]
     assert chosen(payments, 5) == [1, 4, 2, 5, 3]
 
 
-def test_of_one_client_every_order_comes_in_turn() -> None:
+def test_the_orders_of_one_client_take_turns() -> None:
     payments = [payment(n, due=n, order=1, network="A") for n in (1, 2, 3)] + [payment(4, due=9, order=2, network="A")]
     assert chosen(payments, 4) == [1, 4, 2, 3]
 
@@ -68,7 +68,7 @@ def test_a_thousand_open_pages_of_one_network_do_not_delay_another_open_page() -
     assert chosen([*crowd, payment(2000, due=9, watched=True, network="B")], 3) == [1, 2000, 2]
 
 
-def test_every_provider_has_its_own_number_of_questions() -> None:
+def test_every_provider_has_its_own_number_of_polls() -> None:
     slow = [payment(n) for n in (1, 2, 3)]
     quick = [replace(payment(n), provider="otherpay") for n in (4, 5, 6)]
     assert fairness.choose([*slow, *quick], {"fakepay": 1, "otherpay": 2}) == ["P0001", "P0004", "P0005"]
@@ -96,7 +96,7 @@ def from_network(shop: Shop, network: str) -> Order:
     return order
 
 
-def test_a_customer_who_looks_is_asked_about_at_once_beside_many_orders_of_one_network(shop: Shop) -> None:
+def test_a_viewed_order_is_polled_at_once_beside_many_orders_of_one_network(shop: Shop) -> None:
     slow(shop)
     crowd = [from_network(shop, "192.0.2.1") for _ in range(20)]
     alone, watched = from_network(shop, "198.51.100.7"), from_network(shop, "192.0.2.1")
@@ -106,14 +106,14 @@ def test_a_customer_who_looks_is_asked_about_at_once_beside_many_orders_of_one_n
     first = poll.due_payments()
     assert len(first) == 2, "as many as are answered before the next looks"
     assert first[0] == ids[watched.id] and first[1] in {ids[crowd[0].id], ids[alone.id]}
-    assert [taken.id for taken in poll.take(first)] == first
+    assert [taken.id for taken in poll.claim(first)] == first
     second = poll.due_payments()
     assert {first[1], *second} >= {ids[alone.id]}, "the other network's turn has come"
     registry.all_providers()["fakepay"] = FakePay(shop.acquirer)
     shop.sweep()
 
 
-def test_one_sweep_asks_about_everything_that_is_due_and_about_each_once(shop: Shop) -> None:
+def test_one_sweep_polls_every_due_payment_once(shop: Shop) -> None:
     with transaction():
         stock.receive(PEN, 100)
     orders = [shop.order((PEN, 1)) for _ in range(24)]
@@ -126,10 +126,10 @@ def test_one_sweep_asks_about_everything_that_is_due_and_about_each_once(shop: S
     assert asked == Counter(shop.payment(order).id for order in orders)
 
 
-def test_a_question_that_was_not_put_says_nothing_about_the_acquirer(shop: Shop) -> None:
+def test_a_poll_that_was_not_sent_says_nothing_about_the_acquirer(shop: Shop) -> None:
     order = shop.order((PEN, 1))
     shop.wait(seconds=11)
-    (taken,) = poll.take([shop.payment(order).id])
+    (taken,) = poll.claim([shop.payment(order).id])
     answer = circuit_breaker.RateUsedUp("too many", retry_after=1.0)
     asked = request.load(taken.id)
     assert asked
@@ -139,7 +139,7 @@ def test_a_question_that_was_not_put_says_nothing_about_the_acquirer(shop: Shop)
     assert shop.next_wait(order) <= timedelta(seconds=1)
 
 
-def test_a_question_that_was_not_put_keeps_its_place_before_those_that_are_due_later(
+def test_a_poll_that_was_not_sent_keeps_its_place_before_those_that_are_due_later(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orders = []

@@ -42,7 +42,7 @@ from shop.payments.providers.types import PaymentState
 from shop.payments.records import states
 from tests.fakes import Acquirer, FakePay
 from tests.parts.waiting import until
-from tests.real_acquirer_fixtures import Ear, RealAcquirer
+from tests.real_acquirer_fixtures import RealAcquirer, WebhookReceiver
 
 Webhook = tuple[dict[str, str], bytes]
 
@@ -107,9 +107,11 @@ class KPayWorld:
     money = Money(120000, "TWD")
     says_little = False
 
-    def __init__(self, make: Callable[..., RealAcquirer], ear: Ear) -> None:
-        self.ear = ear
-        self.acquirer = make(ACQUIRER_WEBHOOK_TARGETS=ear.url, ACQUIRER_STRIPE_WEBHOOK_URL=f"{ear.url}/webhooks")
+    def __init__(self, make: Callable[..., RealAcquirer], receiver: WebhookReceiver) -> None:
+        self.receiver = receiver
+        self.acquirer = make(
+            ACQUIRER_WEBHOOK_TARGETS=receiver.url, ACQUIRER_STRIPE_WEBHOOK_URL=f"{receiver.url}/webhooks"
+        )
         self.http = self.acquirer.shop_client
         where = {"ACQUIRER_URL": self.acquirer.url, "ACQUIRER_PUBLIC_URL": self.acquirer.url}
         config = settings.read(self.adapter.SETTINGS, {"SETTLED_ENV": "development"}) | where
@@ -138,8 +140,8 @@ class KPayWorld:
         return until(lambda: self._heard(reference, number), what=f"{number} webhooks")
 
     def _heard(self, reference: str, number: int) -> list[Webhook]:
-        heard = self.ear.about(reference)
-        return heard if len(heard) >= number else []
+        received = self.receiver.about(reference)
+        return received if len(received) >= number else []
 
     def known(self, reference: str) -> int:
         return self.acquirer.known(reference)
@@ -160,9 +162,9 @@ class PayPayWorld(KPayWorld):
     says_little = True
     tells = 1
 
-    def __init__(self, make: Callable[..., RealAcquirer], ear: Ear) -> None:
-        settled = {"ACQUIRER_PAYPAY_WEBHOOK_URL": f"{ear.url}/webhooks", "ACQUIRER_PAYPAY_QUERIES_PER_SECOND": "0"}
-        super().__init__(lambda **more: make(**settled, **more), ear)
+    def __init__(self, make: Callable[..., RealAcquirer], receiver: WebhookReceiver) -> None:
+        settled = {"ACQUIRER_PAYPAY_WEBHOOK_URL": f"{receiver.url}/webhooks", "ACQUIRER_PAYPAY_QUERIES_PER_SECOND": "0"}
+        super().__init__(lambda **more: make(**settled, **more), receiver)
 
     def known(self, reference: str) -> int:
         return int(self.acquirer.payment(reference)["dialect"] == "paypay")
@@ -178,8 +180,8 @@ class TpayWorld(KPayWorld):
     asks_to_start = False
     tells = 1
 
-    def __init__(self, make: Callable[..., RealAcquirer], ear: Ear) -> None:
-        super().__init__(lambda **more: make(ACQUIRER_TPAY_QUERY_LAG="0", **more), ear)
+    def __init__(self, make: Callable[..., RealAcquirer], receiver: WebhookReceiver) -> None:
+        super().__init__(lambda **more: make(ACQUIRER_TPAY_QUERY_LAG="0", **more), receiver)
 
     def browse(self, action: NextAction) -> None:
         if not self.http.is_closed:
@@ -214,7 +216,7 @@ class TestContract:
     """Contract of every provider."""
 
     def start(self, world: World, request: PaymentRequest) -> Any:
-        hook = world.ear.url + "/webhooks" if isinstance(world, KPayWorld) else "http://shop.example/webhooks"
+        hook = world.receiver.url + "/webhooks" if isinstance(world, KPayWorld) else "http://shop.example/webhooks"
         started = world.provider.start(request, "http://shop.example/return", hook)
         if isinstance(started, Started) and isinstance(world, KPayWorld):
             world.browse(started.action)
@@ -234,7 +236,7 @@ class TestContract:
 
     # --- start ---
 
-    def test_start_says_what_the_buyer_does_next_and_what_we_have_to_remember(self, world: World) -> None:
+    def test_start_returns_the_next_action_and_the_provider_data(self, world: World) -> None:
         request = a_request(world.money)
         started = self.start(world, request)
         assert isinstance(started, Started)
@@ -300,7 +302,7 @@ class TestContract:
         facts = self.facts(world, self.opened(world))
         assert (facts.state, facts.captures) == (PaymentState.OPEN, ())
 
-    def test_asking_changes_nothing(self, world: World) -> None:
+    def test_a_query_changes_nothing(self, world: World) -> None:
         request = self.opened(world)
         assert self.facts(world, request) == self.facts(world, request)
         world.approve(request.id)
@@ -325,7 +327,7 @@ class TestContract:
         world.approve(request.id)
         assert self.facts(world, request).state == PaymentState.CAPTURED
 
-    def test_what_the_buyer_gave_up_has_ended_without_money_and_says_who_ended_it(self, world: World) -> None:
+    def test_an_abandoned_payment_has_ended_without_a_capture_and_names_who_ended_it(self, world: World) -> None:
         request = self.opened(world)
         world.give_up(request.id)
         facts = self.facts(world, request)
@@ -339,7 +341,7 @@ class TestContract:
         assert [world.provider.cancel(request) for _ in range(3)] == [Done()] * 3
         assert self.facts(world, request).state == PaymentState.CANCELLED
 
-    def test_closing_what_the_buyer_gave_up_or_what_never_was_is_done(self, world: World) -> None:
+    def test_closing_an_abandoned_or_unknown_payment_is_done(self, world: World) -> None:
         given_up = self.opened(world)
         world.give_up(given_up.id)
         assert world.provider.cancel(given_up) == Done()
@@ -354,7 +356,7 @@ class TestContract:
             world.acquirer.advance("PT5S")
         assert self.facts(world, request).state == PaymentState.CANCELLED
 
-    def test_what_has_taken_money_is_not_closed(self, world: World) -> None:
+    def test_a_captured_payment_cannot_be_closed(self, world: World) -> None:
         request = self.opened(world)
         world.approve(request.id)
         assert isinstance(world.provider.cancel(request), Rejected)
@@ -370,7 +372,7 @@ class TestContract:
         request = replace(request, provider_data={**request.provider_data, **facts.provider_data})
         return request, RefundRequest(ids.refund_id(), facts.captures[0].money, facts.captures[0].id, "broken")
 
-    def test_money_goes_back_once_however_often_it_is_sent(self, world: World) -> None:
+    def test_a_refund_is_made_once_however_often_it_is_sent(self, world: World) -> None:
         request, refund = self.refund_of(world)
         first = world.provider.refund(request, refund)
         assert isinstance(first, Done | Pending)
@@ -389,7 +391,7 @@ class TestContract:
         request, refund = self.refund_of(world)
         assert isinstance(world.provider.query_refund(request, refund), NotFound)
 
-    def test_with_nobody_there_every_call_says_so_and_raises_nothing(self, world: World) -> None:
+    def test_without_an_acquirer_every_call_returns_unavailable_or_unknown(self, world: World) -> None:
         request = self.opened(world)
         world.leave()
         if world.asks_to_start:
@@ -414,7 +416,7 @@ class TestContract:
         assert notice.merchant == world.provider.MERCHANT
         assert notice.trust in ("signed", "replayable", "unsigned", "hint")
 
-    def test_each_event_has_a_name_of_its_own_and_the_same_one_each_time_it_is_read(self, world: World) -> None:
+    def test_each_event_has_its_own_deduplication_key_each_time_it_is_read(self, world: World) -> None:
         request = self.opened(world)
         events = world.tells
         world.decline(request.id)
@@ -456,7 +458,7 @@ class TestContract:
         ("outcome", "statuses"),
         [("bad_signature", {401}), ("malformed", {400}), ("key_reused", {409}), ("unavailable", {503})],
     )
-    def test_what_is_not_taken_is_said_so_and_never_with_410(
+    def test_a_rejected_webhook_is_answered_as_such_and_never_with_410(
         self, provider: PaymentProvider, outcome: str, statuses: set[int]
     ) -> None:
         assert provider.ack(outcome)[0] in statuses

@@ -56,7 +56,7 @@ def test_eight_different_webhooks_about_one_capture_book_it_once(shop: Shop, rac
         paid_once(shop, order)
 
 
-def test_two_captures_at_once_pay_once_and_the_other_one_is_known_as_the_second(shop: Shop, race: Race) -> None:
+def test_two_captures_at_once_pay_once_and_the_other_is_a_duplicate(shop: Shop, race: Race) -> None:
     for _ in range(ROUNDS):
         order = shop.order((PEN, 1))
         payment = shop.payment(order)
@@ -72,13 +72,13 @@ def test_two_captures_at_once_pay_once_and_the_other_one_is_known_as_the_second(
         assert shop.moves(order).count("PAID") == 1
 
 
-def test_two_payments_of_one_order_that_bring_money_at_once_pay_it_once(shop: Shop, race: Race) -> None:
+def test_two_payments_of_one_order_captured_at_once_pay_it_once(shop: Shop, race: Race) -> None:
     """Case 33, both at the same instant."""
     for _ in range(ROUNDS):
         order = shop.order((PEN, 1))
         first = shop.payment(order)
         shop.acquirer.end(first.id, PaymentState.FAILED, "declines")
-        shop.hear(first)
+        shop.deliver_webhook(first)
         second = shop.pay_again(order)
         for payment in (first, second):
             shop.acquirer.capture(payment.id)
@@ -91,7 +91,7 @@ def test_two_payments_of_one_order_that_bring_money_at_once_pay_it_once(shop: Sh
 def test_one_event_id_with_eight_bodies_at_once_keeps_one_and_refuses_seven(shop: Shop, race: Race) -> None:
     order = shop.order((PEN, 1))
     payment = shop.payment(order)
-    results = race(lambda n: shop.hear(payment, "evt-same", note=n))
+    results = race(lambda n: shop.deliver_webhook(payment, "evt-same", note=n))
     assert Counter(status for status, _ in results) == {200: 1, 409: 7}
     assert shop.count(WebhookEventRow) == 1
 
@@ -101,7 +101,7 @@ def test_a_stored_webhook_that_two_clocks_apply_at_once_is_applied_once(shop: Sh
         order = shop.order((PEN, 1))
         payment = shop.payment(order)
         shop.acquirer.capture(payment.id)
-        shop.hear(payment)
+        shop.deliver_webhook(payment)
         with transaction():
             row = db.session.scalars(db.select(WebhookEventRow).order_by(WebhookEventRow.id.desc()).limit(1)).one()
             row.done_at, row.outcome, row.due_at, row_id = None, None, clock.now(), row.id
@@ -112,7 +112,7 @@ def test_a_stored_webhook_that_two_clocks_apply_at_once_is_applied_once(shop: Sh
 # --- polling ---
 
 
-def test_eight_clocks_that_find_one_payment_due_ask_about_it_once(shop: Shop, race: Race) -> None:
+def test_eight_clocks_that_find_one_payment_due_poll_it_once(shop: Shop, race: Race) -> None:
     for _ in range(ROUNDS):
         order = shop.order((PEN, 1))
         payment = shop.payment(order)
@@ -199,7 +199,7 @@ def test_expiry_and_capture_at_once_end_paid_or_expired_with_late_money(shop: Sh
         assert (shop.state(order), shop.captures(order)) in (("PAID", ["pays_order"]), ("EXPIRED", ["late"]))
 
 
-def test_eight_updates_about_money_that_was_paid_in_time_revive_an_order_once(shop: Shop, race: Race) -> None:
+def test_eight_updates_about_a_capture_in_time_revive_an_order_once(shop: Shop, race: Race) -> None:
     """Its stock is reserved again once; if some of it has been sold meanwhile, none of it is."""
     for sold, ends in ((0, ("PAID", ["pays_order"])), (9, ("EXPIRED", ["late"]))):
         shop.restock(PEN)
@@ -232,22 +232,22 @@ def test_two_clocks_that_expire_one_order_release_its_stock_once(shop: Shop, rac
 # --- publishing ---
 
 
-def test_two_clocks_that_relay_the_outbox_tell_every_event_once(shop: Shop, race: Race) -> None:
+def test_two_clocks_that_relay_the_outbox_publish_every_event_once(shop: Shop, race: Race) -> None:
     for _ in range(5):
         shop.order((PEN, 1))
     waiting = outbox.waiting()
-    told = race(lambda _: outbox.relay(effects.follow))
-    assert not failures(told)
-    assert sum(told) == waiting
-    ids = shop.told(outbox.ORDERS) + shop.told(outbox.PAYMENTS)
+    published = race(lambda _: outbox.relay(effects.follow))
+    assert not failures(published)
+    assert sum(published) == waiting
+    ids = shop.published(outbox.ORDERS) + shop.published(outbox.PAYMENTS)
     assert len(ids) == len(set(ids)) == waiting
 
 
-def test_nothing_that_was_raced_for_left_a_row_behind(shop: Shop, race: Race) -> None:
+def test_races_leave_no_row_behind(shop: Shop, race: Race) -> None:
     order = shop.order((PEN, 1))
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    race(lambda _: shop.hear(payment, "evt-1"))
+    race(lambda _: shop.deliver_webhook(payment, "evt-1"))
     shop.turn(seconds=31)
     shop.turn(seconds=31)
     assert shop.payment(order).next_check_at is None

@@ -44,7 +44,7 @@ def provider(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_a_day_that_agrees_is_booked_with_its_fees_and_nothing_is_owed_any_more(
+def test_a_day_without_discrepancies_is_booked_with_its_fees_and_clears_the_receivable(
     trading: Trading, provider: str
 ) -> None:
     order = trading.paid(provider)
@@ -53,7 +53,7 @@ def test_a_day_that_agrees_is_booked_with_its_fees_and_nothing_is_owed_any_more(
     before = trading.balances()
     run = trading.reconcile(provider)
     after = trading.balances()
-    assert (run.lines, run.booked, run.heard, run.opened, trading.discrepancies()) == (1, 1, [], 0, [])
+    assert (run.lines, run.booked, run.applied, run.opened, trading.discrepancies()) == (1, 1, [], 0, [])
     assert before == {f"receivable:{provider}": price, "sales": -price}
     assert after == {"fees": FEES[provider], "bank": price - FEES[provider], "sales": -price}
 
@@ -83,12 +83,12 @@ def test_running_it_again_books_nothing_and_opens_nothing_twice(trading: Trading
     first, once = trading.reconcile(provider, bent), trading.balances()
     again, twice = trading.reconcile(provider, bent), trading.balances()
     assert first.booked and first.opened == 4
-    assert (again.booked, again.opened, again.closed, again.heard) == (0, 0, 0, [])
+    assert (again.booked, again.opened, again.closed, again.applied) == (0, 0, 0, [])
     assert once == twice
     assert trading.shop.count(Discrepancy) == 4
 
 
-def test_every_kind_of_discrepancy_is_found_and_gone_with_a_file_that_is_right(trading: Trading, provider: str) -> None:
+def test_every_kind_of_discrepancy_is_found_and_closed_by_a_correct_file(trading: Trading, provider: str) -> None:
     for _ in range(4):
         trading.paid(provider)
     trading.day_is_over()
@@ -120,7 +120,7 @@ def test_a_difference_says_what_is_ours_and_what_is_theirs(trading: Trading) -> 
     assert (total.handed_over.amount, total.owed.amount) == (116629, 1), "the difference is still owed"
 
 
-def test_other_numbers_for_a_difference_that_is_open_are_told_anew(trading: Trading) -> None:
+def test_a_change_of_an_open_discrepancy_is_published_again(trading: Trading) -> None:
     order = trading.paid("kpay")
     trading.day_is_over()
     (line,) = _lines(trading, "kpay")
@@ -147,12 +147,12 @@ def test_a_line_in_another_currency_says_what_is_ours_in_our_currency(trading: T
     assert (amount.cause, amount.ours, amount.theirs) == ("amount", trading.shop.price(), None)
 
 
-def test_money_that_only_the_file_tells_of_pays_its_order(trading: Trading, provider: str) -> None:
+def test_a_capture_that_only_the_file_reports_pays_its_order(trading: Trading, provider: str) -> None:
     order = trading.order(provider)
     trading.pay(order)
     run = trading.reconcile(provider)
     assert trading.shop.state(order) == "PAID"
-    assert len(run.heard) == run.booked == 1
+    assert len(run.applied) == run.booked == 1
     assert trading.discrepancies() == []
     assert trading.capture(order).source == "settlement file"
 
@@ -163,7 +163,7 @@ def test_a_refund_that_only_the_file_knows_to_be_done_is_done(trading: Trading) 
     trading.pass_until(f"{trading.day}T12:30:00Z")  # after their cut-off at 20:00
     assert trading.shop.state(order) == "PAID", "nobody has asked since"
     run = trading.reconcile("tpay")
-    assert (trading.shop.state(order), len(run.heard)) == ("PARTIALLY_REFUNDED", 1)
+    assert (trading.shop.state(order), len(run.applied)) == ("PARTIALLY_REFUNDED", 1)
 
 
 def test_a_refund_that_fails_later_is_known_from_the_file_of_that_day(trading: Trading) -> None:
@@ -175,7 +175,7 @@ def test_a_refund_that_fails_later_is_known_from_the_file_of_that_day(trading: T
     assert failed, "the acquirer tells of it in this file"
     run = trading.reconcile("kpay")
     assert trading.shop.state(order) == "PAID"
-    assert run.heard == [f"refund:{failed[0]['refund_reference']}:failed"]
+    assert run.applied == [f"refund:{failed[0]['refund_reference']}:failed"]
     assert trading.discrepancies() == []
 
 
@@ -184,7 +184,7 @@ def _lines(trading: Trading, provider: str) -> list[dict[str, str]]:
     return found
 
 
-def test_what_a_later_file_brings_is_no_longer_missing(trading: Trading) -> None:
+def test_a_line_in_a_later_file_closes_the_missing_discrepancy(trading: Trading) -> None:
     trading.paid("kpay")
     trading.day_is_over()
     right = trading.file("kpay")
@@ -222,7 +222,7 @@ def test_the_same_line_in_the_file_of_another_day_is_booked_once(trading: Tradin
     assert (again.booked, trading.discrepancies()) == (0, ["twice"])
 
 
-def test_a_corrected_file_may_call_its_line_something_else(trading: Trading) -> None:
+def test_a_corrected_file_may_change_the_id_of_a_line(trading: Trading) -> None:
     trading.paid("kpay")
     trading.day_is_over()
     (line,) = _lines(trading, "kpay")
@@ -248,7 +248,7 @@ def test_a_line_that_corrected_files_move_to_another_day_moves(trading: Trading)
     assert trading.discrepancies() == ["twice"], "now both days have it"
 
 
-def test_the_file_of_yesterday_given_for_today_is_put_right_by_the_right_ones(trading: Trading, provider: str) -> None:
+def test_a_file_given_for_the_wrong_day_is_corrected_by_the_right_files(trading: Trading, provider: str) -> None:
     trading.paid(provider)
     trading.day_is_over()
     today = trading.day + timedelta(days=1)
@@ -262,7 +262,7 @@ def test_the_file_of_yesterday_given_for_today_is_put_right_by_the_right_ones(tr
     assert trading.balances()["fees"] == 2 * FEES[provider]
 
 
-def test_a_refund_that_we_did_not_make_is_booked_as_one_made_there(trading: Trading) -> None:
+def test_a_refund_that_is_not_ours_is_booked_as_an_outside_refund(trading: Trading) -> None:
     order = trading.paid("kpay")
     payment = trading.shop.payment(order)
     trading.day_is_over()
@@ -277,16 +277,14 @@ def test_a_refund_that_we_did_not_make_is_booked_as_one_made_there(trading: Trad
         "net": -500,
     }
     run = trading.reconcile("kpay", json.dumps([line, theirs]).encode())
-    assert (run.booked, run.heard, trading.discrepancies()) == (2, ["refund:kpay:re_x"], [])
+    assert (run.booked, run.applied, trading.discrepancies()) == (2, ["refund:kpay:re_x"], [])
     (refund,) = trading.shop.refunds(order)
     assert (refund.kind, refund.state, refund.payment_id, refund.amount) == ("outside", "DONE", payment.id, 500)
     assert trading.shop.state(order) == "PARTIALLY_REFUNDED"
 
 
 @pytest.mark.parametrize("kind", ["capture", "refund", "dispute"])
-def test_a_line_that_does_not_say_what_it_is_about_is_for_people_and_the_rest_is_booked(
-    trading: Trading, kind: str
-) -> None:
+def test_an_unidentified_line_is_left_to_staff_and_the_rest_is_booked(trading: Trading, kind: str) -> None:
     trading.paid("kpay")
     trading.day_is_over()
     (line,) = _lines(trading, "kpay")
@@ -294,7 +292,7 @@ def test_a_line_that_does_not_say_what_it_is_about_is_for_people_and_the_rest_is
     about_nothing = {"id": "x", "type": kind, "capture": None, "refund_reference": None, "dispute": None}
     about_nothing |= {"refund": None, "amount": sign * line["amount"], "net": sign * line["amount"] - line["fee"]}
     run = trading.reconcile("kpay", json.dumps([line | about_nothing, line]).encode())
-    assert (run.booked, run.heard, trading.discrepancies()) == (1, [], ["missing_here"])
+    assert (run.booked, run.applied, trading.discrepancies()) == (1, [], ["missing_here"])
 
 
 def test_today_is_compared_as_far_as_its_file_goes(trading: Trading) -> None:
@@ -306,22 +304,22 @@ def test_today_is_compared_as_far_as_its_file_goes(trading: Trading) -> None:
     assert (run.booked, trading.discrepancies()) == (1, []), "what is younger than the file is not missing in it"
 
 
-def test_a_chargeback_that_only_the_file_tells_of_is_booked_and_won_back(trading: Trading) -> None:
+def test_a_chargeback_that_only_the_file_reports_is_booked_and_won_back(trading: Trading) -> None:
     order = trading.paid("tpay")
     trading.acquirer.act(trading.shop.payment(order).id, "dispute")
     run = trading.reconcile("tpay")
-    assert len(run.heard) == 1
+    assert len(run.applied) == 1
     assert trading.balances() == {"fees": 3300, "bank": -3300, "sales": -120000, "disputes": 120000}
     assert (trading.shop.state(order), trading.discrepancies()) == ("PAID", [])
 
 
-def test_a_chargeback_that_stands_before_its_unheard_capture_is_heard_after_it(trading: Trading) -> None:
+def test_a_chargeback_line_before_the_line_of_its_unknown_capture_is_applied_after_it(trading: Trading) -> None:
     order = trading.order("tpay")
     trading.pay(order)
     trading.acquirer.act(trading.shop.payment(order).id, "dispute")
     head, *rows = trading.file("tpay").splitlines(keepends=True)
     run = trading.reconcile("tpay", head + b"".join(reversed(rows)))
-    assert (len(run.heard), run.booked, trading.discrepancies()) == (2, 2, [])
+    assert (len(run.applied), run.booked, trading.discrepancies()) == (2, 2, [])
     assert trading.shop.state(order) == "PAID"
 
 
@@ -353,13 +351,13 @@ LIES = (
 """Corruptions of settled lines and disputes, and their repair."""
 
 
-def test_every_lie_about_what_was_settled_or_disputed_is_found(trading: Trading) -> None:
+def test_every_corruption_of_settlements_and_disputes_is_found(trading: Trading) -> None:
     order = trading.paid("tpay")
     trading.acquirer.act(trading.shop.payment(order).id, "dispute")
     trading.reconcile("tpay")
     trading.shop.is_sound()
     for lie, truth in LIES:
-        assert db.session.execute(db.text(lie)).rowcount, "the lie was told"  # type: ignore[attr-defined]
+        assert db.session.execute(db.text(lie)).rowcount, "the data was not changed"  # type: ignore[attr-defined]
         db.session.commit()
         broken = {finding.name for finding in invariants.check(ask_acquirer=False) if not finding.holds}
         assert "3 settlement" in broken, lie
@@ -397,7 +395,7 @@ def test_the_file_of_another_day_is_refused_and_changes_nothing(trading: Trading
     assert trading.reconcile(provider, raw).booked == 1
 
 
-def test_two_lines_of_one_name_about_different_things_are_refused_and_change_nothing(trading: Trading) -> None:
+def test_two_different_lines_with_one_id_are_refused_and_change_nothing(trading: Trading) -> None:
     trading.refund(trading.paid("kpay"), 20000)
     trading.day_is_over()
     lines = [line | {"id": "same"} for line in _lines(trading, "kpay")]
@@ -422,7 +420,7 @@ def test_an_acquirer_that_does_not_answer_is_away(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("name", ["paypay", "tpay"])
-def test_where_there_is_no_call_for_files_people_have_to_bring_them(shop: Shop, name: str) -> None:
+def test_without_an_api_for_settlement_files_staff_have_to_supply_them(shop: Shop, name: str) -> None:
     with pytest.raises(Refusal, match="has no call"):
         reconcile.fetch(name, clock.wall().date() - timedelta(days=2))
 
@@ -444,7 +442,7 @@ def command(shop: Shop, *args: str) -> tuple[int, str]:
     return done.exit_code, done.stdout if done.exit_code != 2 else done.output
 
 
-def test_the_command_asks_every_provider_and_ends_with_0_when_all_agree(trading: Trading) -> None:
+def test_the_command_reconciles_every_provider_and_ends_with_0_when_all_agree(trading: Trading) -> None:
     for name in PROVIDERS:
         trading.paid(name)
     trading.day_is_over()
@@ -461,9 +459,9 @@ def test_the_command_ends_with_1_and_names_every_discrepancy(trading: Trading, t
     code, said = command(trading.shop, str(trading.day), "--provider", "kpay", "--file", str(path))
     assert code == 1
     assert "missing there" in said and "unknown" in said
-    code, told = command(trading.shop, str(trading.day), "--provider", "kpay", "--file", str(path), "--json")
+    code, output = command(trading.shop, str(trading.day), "--provider", "kpay", "--file", str(path), "--json")
     assert code == 1
-    assert {one["cause"] for one in json.loads(told)[0]["discrepancies"]} == {"missing_there", "unknown"}
+    assert {one["cause"] for one in json.loads(output)[0]["discrepancies"]} == {"missing_there", "unknown"}
 
 
 @pytest.mark.parametrize(

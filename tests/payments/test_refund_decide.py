@@ -89,7 +89,7 @@ def with_refunds(*refunds: RefundRow, allocation: str = PAYS_ORDER, **fields: An
     return snapshot(row, refunds=refunds, **fields)
 
 
-def told(decision: Any) -> list[str]:
+def history_of(decision: Any) -> list[str]:
     return [one.kind if isinstance(one, Event) else f"to {one.target}" for one in decision.history]
 
 
@@ -179,7 +179,11 @@ def test_a_request_takes_its_money_and_is_due_at_once_or_awaits_a_second_person(
         "sorry",
         SAM,
     )
-    assert (small.after.capture(1).refunded_amount, told(small), small.postings) == (1000, ["refund.requested"], ())
+    assert (small.after.capture(1).refunded_amount, history_of(small), small.postings) == (
+        1000,
+        ["refund.requested"],
+        (),
+    )
     large = decide.request(snapshot(capture(1)), decide.Request(1, None, ""), context())
     [row] = large.new_refunds
     assert (row.amount, row.needs_two, row.next_check_at) == (10_000, True, None)
@@ -238,7 +242,7 @@ def test_who_may_approve_a_refund(fields: dict[str, Any], by: Actor, code: str |
     ("destination", "is_refused"),
     [(RefundDestination.PROVIDER, True), (RefundDestination.STORE_CREDIT, True), (RefundDestination.BANK, False)],
 )
-def test_a_refund_of_money_that_a_bank_wants_is_approved_only_when_it_is_gone(
+def test_a_refund_of_a_disputed_capture_is_approved_only_if_it_was_sent_by_hand(
     destination: str, is_refused: bool
 ) -> None:
     waits = refund(10_000, needs_two=True, destination=destination)
@@ -255,7 +259,7 @@ def test_a_declined_refund_leaves_its_money_refundable() -> None:
     decision = decide.decline(with_refunds(refund(needs_two=True)), OURS, context(SAM))
     row = the(decision.after, OURS)
     assert (row.state, row.rejected_code, decision.after.capture(1).refunded_amount) == ("REJECTED", "declined", 0)
-    assert (told(decision), decision.postings) == (["refund.rejected"], ())
+    assert (history_of(decision), decision.postings) == (["refund.rejected"], ())
     with pytest.raises(Refusal, match="No such refund is waiting for approval"):
         decide.decline(decision.after, OURS, context(ADA))
 
@@ -273,7 +277,7 @@ def test_a_declined_refund_of_store_credit_leaves_the_credit() -> None:
 def test_only_a_bank_transfer_that_is_booked_can_bounce() -> None:
     by_hand = refund(state=RefundState.DONE, destination=RefundDestination.BANK, needs_two=True, approved_by=ADA)
     decision = decide.bounce(with_refunds(by_hand, order=order(state="PARTIALLY_REFUNDED")), OURS, context(ADA))
-    assert told(decision) == ["to PAID", "refund.rejected"]
+    assert history_of(decision) == ["to PAID", "refund.rejected"]
     assert balances(list(decision.postings)) == {chart.MANUAL_REFUNDS: 1000, chart.REFUNDS: -1000}
     for row in (replace(by_hand, state=RefundState.REQUESTED), refund(state=RefundState.DONE)):
         with pytest.raises(Refusal) as refused:
@@ -296,7 +300,7 @@ def test_a_result_is_applied_exactly_where_the_table_has_the_transition(before: 
     is_legal = reported_state in states.MOVES[before]
     assert decision.outcome == ("applied" if is_legal else "duplicate" if before == reported_state else "stale")
     assert the(decision.after, OURS).state == (reported_state if is_legal else before)
-    assert told(decision)[-1:] == ([f"refund.{reported_state.lower()}"] if is_legal else [])
+    assert history_of(decision)[-1:] == ([f"refund.{reported_state.lower()}"] if is_legal else [])
     assert decide.result(snapshot(capture(1)), OURS, reported_state, context(POLL)).outcome == "orphan"
 
 
@@ -338,7 +342,7 @@ def test_a_refused_refund_has_its_payment_queried_after_the_window() -> None:
     assert done.after.payment(payment_id(1)).next_check_at is None
 
 
-def test_a_refund_that_failed_before_anybody_asked_is_booked_as_done_and_failed() -> None:
+def test_a_refund_that_failed_before_any_query_is_booked_as_done_and_failed() -> None:
     seen = with_refunds(refund(state=RefundState.REJECTED, checks=1, rejected_code="refused"))
     decision = decide.failed_later(seen, OURS, context(FILE), code="refund_failed")
     assert [one.key for one in decision.postings] == [f"refund:{OURS}", f"refund:{OURS}:failed"]
@@ -355,7 +359,7 @@ def test_a_refused_automatic_refund_puts_the_order_under_review_until_the_money_
     again = decide.request(refused, decide.Request(1, Money(10_000, "TWD"), ""), context())
     [second] = again.new_refunds
     done = decide.result(again.after, second.id, RefundState.DONE, context(POLL))
-    assert (done.after.order.review_since, told(done)) == (None, ["order.review_ended", "refund.done"])
+    assert (done.after.order.review_since, history_of(done)) == (None, ["order.review_ended", "refund.done"])
 
 
 @pytest.mark.parametrize(
@@ -369,7 +373,7 @@ def test_a_refused_automatic_refund_puts_the_order_under_review_until_the_money_
         (RefundState.REQUESTED, None, None),
     ],
 )
-def test_when_a_refund_is_asked_about_next(state: str, ended: int | None, seconds: int | None) -> None:
+def test_the_time_of_the_next_query_of_a_refund(state: str, ended: int | None, seconds: int | None) -> None:
     ended_at = None if ended is None else NOW - timedelta(seconds=ended)
     at = decide.next_check(refund(state=state, ended_at=ended_at), NOW)
     assert at == (None if seconds is None else NOW + timedelta(seconds=seconds))
@@ -389,7 +393,7 @@ def test_when_a_refund_is_asked_about_next(state: str, ended: int | None, second
         ({}, send.Step.CALL_PROVIDER),
     ],
 )
-def test_what_is_done_about_a_refund_that_is_due(fields: dict[str, Any], step: send.Step) -> None:
+def test_the_next_step_of_a_due_refund(fields: dict[str, Any], step: send.Step) -> None:
     usual = {"kind": "customer", "destination": RefundDestination.PROVIDER, "state": "REQUESTED", "is_id_taken": False}
     assert send.step_of(**(usual | fields)) == step
 
@@ -405,7 +409,7 @@ def test_what_is_done_about_a_refund_that_is_due(fields: dict[str, Any], step: s
         ("DONE", 1, Unavailable("away"), 5),
     ],
 )
-def test_when_a_refund_is_tried_again(
+def test_the_time_of_the_next_attempt_of_a_refund(
     state: str, checks: int, answer: NotFound | Unavailable, seconds: int | None
 ) -> None:
     at = send.retry_at(state, checks, answer, NOW)
@@ -428,15 +432,15 @@ def test_when_a_refund_is_tried_again(
         ({"checks": 1}, {"reference": "their own"}, False),
     ],
 )
-def test_whose_refund_a_report_is_about(ours: dict[str, Any], fact: dict[str, Any], is_own: bool) -> None:
-    told = reported(**({"name": "T1", "amount": 1000, "reference": OURS} | fact))
+def test_a_report_is_matched_to_our_refund(ours: dict[str, Any], fact: dict[str, Any], is_own: bool) -> None:
+    report = reported(**({"name": "T1", "amount": 1000, "reference": OURS} | fact))
     known = identity.known_in(with_refunds(refund(**ours)))
-    assert identity.is_own(known, PROVIDER, told) is is_own
-    assert not identity.is_own(known, "otherpay", told)
-    by_payment = replace(told, capture_id="")
+    assert identity.is_own(known, PROVIDER, report) is is_own
+    assert not identity.is_own(known, "otherpay", report)
+    by_payment = replace(report, capture_id="")
     assert identity.is_own(known, PROVIDER, by_payment) is (is_own)
     made_there = refund(id=identity.name_of(PROVIDER, "T1"), kind=RefundKind.OUTSIDE, state="DONE", reason=OURS)
-    assert not identity.is_own(identity.known_in(with_refunds(refund(**ours), made_there)), PROVIDER, told)
+    assert not identity.is_own(identity.known_in(with_refunds(refund(**ours), made_there)), PROVIDER, report)
 
 
 # --- made at the acquirer ---
@@ -476,9 +480,9 @@ def test_a_report_that_books_nothing(fact: Any, outcome: str) -> None:
     seen = snapshot(capture(1), taken_ids=frozenset({identity.name_of(PROVIDER, "TAKEN")}))
     decision = decide_outside.reported(seen, payment_id(1), fact, context(WEBHOOK))
     assert (decision.outcome, decision.postings, decision.new_refunds) == (outcome, (), [])
-    assert told(decision) == (["refund.not_booked"] if outcome == "illegal" else [])
+    assert history_of(decision) == (["refund.not_booked"] if outcome == "illegal" else [])
     again = decide_outside.reported(decision.after, payment_id(1), fact, context(WEBHOOK))
-    assert told(again) == []
+    assert history_of(again) == []
 
 
 def test_a_refund_of_an_unknown_capture_has_the_payment_queried_now() -> None:
@@ -532,7 +536,7 @@ def test_in_either_order_a_refused_automatic_refund_leaves_the_rest_to_another(f
     assert open_ones == [("late", 7000)]
 
 
-def test_where_the_capture_is_not_told_it_is_one_that_pays_nothing_and_has_enough_left() -> None:
+def test_a_refund_without_a_capture_id_is_of_one_that_pays_nothing_and_has_enough_left() -> None:
     rows = [capture(number, 1000, allocation) for number, allocation in ((1, PAYS_ORDER), (2, DUPLICATE))]
     both = [replace(row, payment_id=payment_id(1)) for row in rows]
     seen = snapshot(*both)

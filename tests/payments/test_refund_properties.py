@@ -230,10 +230,10 @@ def check_transitions(before: Snapshot, decision: Decision) -> None:
     """Every change of a state is in its table."""
     for row in decision.after.refunds:
         was = before.refund(row.id)
-        told = [one.kind for one in decision.history if not isinstance(one, Transition)]
+        kinds = [one.kind for one in decision.history if not isinstance(one, Transition)]
         if was is not None and was.state != row.state:
             through = states.MOVES[was.state] | {to for one in states.MOVES[was.state] for to in states.MOVES[one]}
-            assert row.state in through and f"refund.{row.state.lower()}" in told
+            assert row.state in through and f"refund.{row.state.lower()}" in kinds
     for dispute in decision.after.disputes:
         known = before.dispute(dispute.provider, dispute.dispute_id)
         if known is not None and known.state != dispute.state:
@@ -281,7 +281,7 @@ def check(ledger: Ledger) -> None:
 
 
 def check_books(ledger: Ledger) -> None:
-    """Each fact is booked once, and the books contain exactly the refunds that are done and the open chargebacks."""
+    """Each fact is booked once, and the ledger contains exactly the refunds that are done and the open chargebacks."""
     keys = [one.key for one in ledger.postings]
     assert len(keys) == len(set(keys)), "booked twice"
     books, seen = balances(ledger.postings), ledger.seen
@@ -318,7 +318,7 @@ def check_people(seen: Snapshot) -> None:
 
 @MANY
 @given(st.integers(1, 10_000), captures, st.integers(0, 3000), st.lists(step, max_size=12))
-def test_whatever_happens_no_more_is_refunded_than_was_captured_and_the_books_are_right(
+def test_no_sequence_of_events_refunds_more_than_was_captured_and_the_ledger_balances(
     paid: int, others: list[tuple[int, str]], credit: int, steps: list[Step]
 ) -> None:
     history = History(start(paid, others, credit))

@@ -26,7 +26,7 @@ def _paid(shop: Shop) -> tuple[Order, int]:
     order = shop.order()
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     return order, _capture(order)
 
 
@@ -130,7 +130,7 @@ def test_how_much_one_person_may_refund_is_said_for_each_currency(shop: Shop, cu
     shop.app.config["REFUND_NEEDS_TWO"] = CurrencyAmounts("TWD=120000,JPY=5600")
     order = shop.order(currency=currency)
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     refund = refunds.request(shop.capture(order), order.total, reason="", by=shop.sam)
     assert refund.needs_two == (order.total_amount > alone)
     if refund.needs_two:
@@ -142,7 +142,7 @@ def test_how_much_one_person_may_refund_is_said_for_each_currency(shop: Shop, cu
 @pytest.mark.parametrize(
     "text", ["1000000", "TWD", "TWD=", "TWD=-1", "TWD=1.5", "TDW=5", "twd=5", "TWD=1,TWD=2", "TWD=1,"]
 )
-def test_limits_in_other_words_or_currencies_end_the_start_with_a_sentence(text: str) -> None:
+def test_invalid_refund_limits_prevent_the_start_with_a_message(text: str) -> None:
     row = next(row for row in SETTINGS if row.name == "REFUND_NEEDS_TWO")
     with pytest.raises(BadSetting, match=r"REFUND_NEEDS_TWO: .* is not minor units by currency"):
         read([row], {"REFUND_NEEDS_TWO": text})
@@ -154,7 +154,7 @@ def test_the_limits_of_the_currencies_are_worth_about_the_same() -> None:
     assert len(kettles) == 3 and max(kettles) < 1.2 * min(kettles)
 
 
-def test_money_after_expiry_goes_back_by_itself(shop: Shop) -> None:
+def test_a_capture_after_expiry_is_refunded_automatically(shop: Shop) -> None:
     """Case 11."""
     order = late_capture(shop)
     shop.sweep()
@@ -165,11 +165,11 @@ def test_money_after_expiry_goes_back_by_itself(shop: Shop) -> None:
     assert (status.key, status.refunds[0].state) == ("late", "DONE")
 
 
-def test_the_second_of_two_payments_goes_back_by_itself_and_the_first_stays(shop: Shop) -> None:
+def test_the_second_of_two_payments_is_refunded_automatically_and_the_first_is_kept(shop: Shop) -> None:
     order, _ = _paid(shop)
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     shop.sweep()
     assert shop.state(order) == "PAID"
     assert [theirs for theirs, _, _ in shop.acquirer.refunds.values()] == [f"cap-{payment.id}-2"]
@@ -201,7 +201,7 @@ def test_a_refund_that_fails_later_takes_the_order_back_to_paid(shop: Shop) -> N
     assert book.balance(chart.REFUNDS, "TWD") == Money(0, "TWD")
 
 
-def test_an_automatic_refund_that_is_refused_leaves_its_money_to_people(shop: Shop) -> None:
+def test_a_refused_automatic_refund_leaves_its_money_to_staff(shop: Shop) -> None:
     shop.acquirer.misbehave("refund", "refuse")
     order = late_capture(shop)
     shop.sweep()
@@ -209,7 +209,7 @@ def test_an_automatic_refund_that_is_refused_leaves_its_money_to_people(shop: Sh
     assert shop.order_status(order).key == "review"
 
 
-def test_a_refund_that_is_done_is_asked_about_again_until_there_is_an_answer(shop: Shop) -> None:
+def test_a_completed_refund_is_queried_again_until_there_is_an_answer(shop: Shop) -> None:
     """A refund that failed later must not be missed because the acquirer was away on the next day."""
     order, capture = _paid(shop)
     refund = refunds.request(capture, order.total, reason="", by=shop.sam)
@@ -230,7 +230,7 @@ def cautious(shop: Shop) -> Shop:
     return shop
 
 
-def test_one_person_alone_sends_back_no_more_in_parts_than_at_once(cautious: Shop) -> None:
+def test_one_person_alone_refunds_no_more_in_parts_than_at_once(cautious: Shop) -> None:
     order, capture = _paid(cautious)
     half = _share(order, 50)
     assert not refunds.request(capture, half, reason="", by=cautious.sam).needs_two
@@ -244,7 +244,7 @@ def test_one_person_alone_sends_back_no_more_in_parts_than_at_once(cautious: Sho
 
 
 @pytest.mark.parametrize("by", ["sam", "kim"])
-def test_a_refund_that_waits_for_a_second_person_can_be_called_off(cautious: Shop, by: str) -> None:
+def test_a_refund_that_waits_for_a_second_person_can_be_declined(cautious: Shop, by: str) -> None:
     cautious.app.config["REFUND_NEEDS_TWO"] = {"TWD": 0}
     ada = cautious.customer(credit=1000)
     order = cautious.paid_order(customer=ada, credit=1000)
@@ -266,7 +266,7 @@ def test_a_refund_that_waits_for_a_second_person_can_be_called_off(cautious: Sho
     assert not alerts(cautious), "calling off is no refusal by an acquirer"
 
 
-def test_what_waits_for_a_second_person_is_not_promised_to_the_buyer(cautious: Shop) -> None:
+def test_a_refund_that_waits_for_a_second_person_is_not_announced_to_the_customer(cautious: Shop) -> None:
     order, capture = _paid(cautious)
     refund = refunds.request(capture, order.total, reason="", by=cautious.sam)
     status = cautious.order_status(order)
@@ -275,7 +275,7 @@ def test_what_waits_for_a_second_person_is_not_promised_to_the_buyer(cautious: S
     assert cautious.order_status(order).key == "refund_pending"
 
 
-def test_of_eight_who_call_off_and_approve_at_once_one_wins(cautious: Shop, race: Race) -> None:
+def test_of_eight_concurrent_declines_and_approvals_one_wins(cautious: Shop, race: Race) -> None:
     order, capture = _paid(cautious)
     refund = refunds.request(capture, order.total, reason="", by=cautious.sam).id
     decides = {0: refunds.approve, 1: refunds.decline}
@@ -285,7 +285,7 @@ def test_of_eight_who_call_off_and_approve_at_once_one_wins(cautious: Shop, race
     assert (cautious.state(order), _states(order)) in [("REFUNDED", ["DONE"]), ("PAID", ["REJECTED"])]
 
 
-def test_an_amount_that_the_acquirer_cannot_send_back_is_refused_when_it_is_asked_for(
+def test_an_amount_that_the_acquirer_cannot_refund_is_refused_on_request(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     able = replace(FakePay.capabilities, steps={"TWD": 100})

@@ -49,7 +49,7 @@ class Files:
         about = {"capture": f"cap-{self.payment}-1"}
         amount = {"refund": -PRICE}
         lines = [self.line(kind, about.get(kind, self.refund), amount.get(kind, PRICE), at) for kind in kinds]
-        return reconcile.reconcile("fakepay", at.date(), json.dumps(lines).encode()).heard
+        return reconcile.reconcile("fakepay", at.date(), json.dumps(lines).encode()).applied
 
     @property
     def both(self) -> list[str]:
@@ -86,16 +86,16 @@ def test_its_two_lines_in_kpays_file_are_booked_and_agree(
     assert (shop.state(order), [r.state for r in shop.refunds(order)]) == ("PAID", ["REJECTED"])
     trading.day_is_over()
     run = trading.reconcile("kpay")
-    assert (run.lines, run.booked, run.heard) == (3, 3, [f"refund:{refund}:failed"])
+    assert (run.lines, run.booked, run.applied) == (3, 3, [f"refund:{refund}:failed"])
     assert trading.discrepancies() == []
     owed = {account: amount for account, amount in trading.balances().items() if "kpay" in account}
     assert (owed, shop.state(order)) == ({}, "PAID")
     again = trading.reconcile("kpay")
-    assert (again.booked, again.heard, trading.discrepancies()) == (0, [], [])
+    assert (again.booked, again.applied, trading.discrepancies()) == (0, [], [])
     shop.sweep()
 
 
-def test_that_it_had_been_done_is_told_by_the_file_of_another_day(overslept: Files) -> None:
+def test_the_file_of_another_day_reports_that_the_refund_had_been_done(overslept: Files) -> None:
     overslept.run("capture", "refund")
     assert open_ones() == [("missing_here", "l-refund")], "nothing yet says that it came back"
     assert overslept.run("refund_failed", day=1) == overslept.both[1:]
@@ -104,7 +104,7 @@ def test_that_it_had_been_done_is_told_by_the_file_of_another_day(overslept: Fil
     assert open_ones() == []
 
 
-def test_money_that_comes_back_and_never_went_is_seen(overslept: Files) -> None:
+def test_a_line_of_a_failed_refund_without_the_refunds_own_line_is_a_discrepancy(overslept: Files) -> None:
     overslept.run("capture", "refund_failed")
     assert open_ones() == [("missing_there", overslept.both[0])]
     overslept.run("capture", "refund_failed")
@@ -115,11 +115,11 @@ def test_eight_files_at_once_book_it_once(overslept: Files, race: Race) -> None:
     results = race(lambda _: overslept.run("capture", "refund", "refund_failed"))
     assert [r for r in results if isinstance(r, Exception)] == []
     assert open_ones() == []
-    told = {"code": "refund_failed", "provider": "fakepay"}
-    assert apply.failed_later(overslept.refund, Actor.of_source("settlement file"), **told) == "duplicate"
+    cause = {"code": "refund_failed", "provider": "fakepay"}
+    assert apply.failed_later(overslept.refund, Actor.of_source("settlement file"), **cause) == "duplicate"
 
 
-def test_what_people_called_off_was_never_sent_by_us_and_is_booked_as_made_at_the_acquirer(shop: Shop) -> None:
+def test_a_declined_refund_that_the_acquirer_reports_is_booked_as_an_outside_refund(shop: Shop) -> None:
     shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 0}
     order = shop.paid_order()
     refund = refunds.request(shop.capture(order), order.total, reason="", by=shop.sam).id
@@ -134,7 +134,7 @@ def test_what_people_called_off_was_never_sent_by_us_and_is_booked_as_made_at_th
     assert shop.state(order) == "PAID"
 
 
-def test_one_under_way_of_which_a_file_tells_both_has_failed_later(shop: Shop) -> None:
+def test_a_refund_under_way_that_a_file_reports_as_done_and_failed_has_failed_later(shop: Shop) -> None:
     order = shop.paid_order()
     shop.acquirer.misbehave("refund", "wait")
     refund = refunds.request(shop.capture(order), Money(PRICE, "TWD"), reason="", by=shop.sam).id

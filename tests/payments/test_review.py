@@ -24,13 +24,13 @@ def _wrong(shop: Shop, difference: int = -100, currency: str = "TWD", **more: in
     order = shop.order(**more)  # type: ignore[arg-type]
     due = order.to_pay.amount
     shop.acquirer.capture(shop.payment(order).id, money=Money(due + difference, currency))
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     assert shop.order_status(order).key == "review"
     return order
 
 
 @pytest.mark.parametrize("difference", [-100, 100])
-def test_people_accept_another_amount_and_the_difference_is_booked(shop: Shop, difference: int) -> None:
+def test_staff_accept_another_amount_and_the_difference_is_booked(shop: Shop, difference: int) -> None:
     order = _wrong(shop, difference)
     accept(shop.capture(order), by=shop.sam, note="close enough")
     assert shop.state(order) == "PAID"
@@ -42,7 +42,7 @@ def test_people_accept_another_amount_and_the_difference_is_booked(shop: Shop, d
     assert book.balance(chart.UNALLOCATED_FUNDS, "TWD") == Money(0, "TWD")
 
 
-def test_an_accepted_order_is_refunded_when_what_came_has_gone_back(shop: Shop) -> None:
+def test_an_accepted_order_is_refunded_when_the_accepted_amount_is_refunded(shop: Shop) -> None:
     order = _wrong(shop, -100)
     accept(shop.capture(order), by=shop.sam)
     refunds.request_all(order.id, reason="", by=shop.sam)
@@ -57,7 +57,7 @@ def test_accepting_takes_credit_into_account(shop: Shop) -> None:
     assert book.balance(chart.SALES, "TWD") == Money(-PRICE, "TWD")
 
 
-def test_eight_people_accept_at_once_and_one_does(shop: Shop, race: Race) -> None:
+def test_of_eight_concurrent_acceptances_one_succeeds(shop: Shop, race: Race) -> None:
     order = _wrong(shop)
     capture = shop.capture(order)
     results = race(lambda number: accept(capture, by=shop.colleague(f"person{number}")))
@@ -66,7 +66,7 @@ def test_eight_people_accept_at_once_and_one_does(shop: Shop, race: Race) -> Non
     assert shop.moves(order).count("PAID") == 1
 
 
-def test_one_accepts_and_another_refunds_at_once_and_only_one_of_both_happens(shop: Shop, race: Race) -> None:
+def test_of_a_concurrent_acceptance_and_refund_only_one_succeeds(shop: Shop, race: Race) -> None:
     order = _wrong(shop)
     capture = shop.capture(order)
     money = Money(PRICE - 100, "TWD")
@@ -95,7 +95,7 @@ def test_another_currency_can_only_be_refunded(shop: Shop) -> None:
     assert refused.value.code == "not_to_accept"
 
 
-def test_wrong_money_that_went_back_lets_the_order_go_on_with_ten_minutes_at_least(shop: Shop) -> None:
+def test_after_the_refund_of_a_mismatch_the_customer_has_at_least_ten_minutes_to_pay(shop: Shop) -> None:
     order = _wrong(shop)
     shop.turn(minutes=40)
     assert shop.state(order) == "WAITING_PAYMENT", "while people look, time stands still"
@@ -109,17 +109,17 @@ def test_wrong_money_that_went_back_lets_the_order_go_on_with_ten_minutes_at_lea
     assert (status.order.pay_by - status.now).total_seconds() >= 595
     again = shop.pay_again(order)
     shop.acquirer.capture(again.id)
-    shop.hear(again)
+    shop.deliver_webhook(again)
     assert shop.state(order) == "PAID"
 
 
-def test_while_people_look_no_other_payment_stays_open(shop: Shop) -> None:
+def test_during_a_review_no_other_payment_stays_open(shop: Shop) -> None:
     order = shop.order()
     first = shop.payment(order)
     end_order.cancel_payment(order.id)
     second = shop.pay_again(order, "otherpay")
     shop.acquirer.capture(first.id, money=Money(PRICE - 100, "TWD"))
-    shop.hear(first)
+    shop.deliver_webhook(first)
     assert shop.order_status(order).key == "review"
     shop.turn(minutes=1)
     assert [p.state for p in shop.payments(order)] == ["CAPTURED", "CANCELLED"]
@@ -129,12 +129,12 @@ def test_while_people_look_no_other_payment_stays_open(shop: Shop) -> None:
     assert "pay" in shop.order_status(order).can
     again = shop.pay_again(order)
     shop.acquirer.capture(again.id)
-    shop.hear(again)
+    shop.deliver_webhook(again)
     assert shop.state(order) == "PAID"
     shop.is_sound()
 
 
-def test_after_a_review_nobody_comes_back_to_the_order_expires(shop: Shop) -> None:
+def test_after_a_review_an_order_that_is_not_paid_expires(shop: Shop) -> None:
     order = _wrong(shop)
     shop.turn(minutes=40)
     refunds.request(shop.capture(order), Money(PRICE - 100, "TWD"), reason="", by=shop.sam)
@@ -144,7 +144,7 @@ def test_after_a_review_nobody_comes_back_to_the_order_expires(shop: Shop) -> No
     assert shop.can_sell() == 10
 
 
-def test_half_of_the_wrong_money_back_is_not_enough(shop: Shop) -> None:
+def test_a_partial_refund_of_a_mismatch_does_not_end_the_review(shop: Shop) -> None:
     order = _wrong(shop)
     refunds.request(shop.capture(order), Money(1000, "TWD"), reason="", by=shop.sam)
     shop.sweep()
@@ -153,13 +153,13 @@ def test_half_of_the_wrong_money_back_is_not_enough(shop: Shop) -> None:
         accept(shop.capture(order), by=shop.sam)
 
 
-def test_wrong_money_for_an_expired_order_is_accepted_only_while_its_goods_are_there(shop: Shop) -> None:
+def test_a_mismatch_for_an_expired_order_can_be_accepted_only_while_its_stock_is_available(shop: Shop) -> None:
     orders = [shop.order(), shop.order()]
     payments = [shop.payment(order) for order in orders]
     shop.turn(minutes=31)
     for payment in payments:
         shop.acquirer.capture(payment.id, money=Money(PRICE - 100, "TWD"))
-        shop.hear(payment)
+        shop.deliver_webhook(payment)
     accept(shop.capture(orders[0]), by=shop.sam)
     assert shop.state(orders[0]) == "PAID"
     with transaction():
@@ -173,7 +173,7 @@ def test_wrong_money_for_an_expired_order_is_accepted_only_while_its_goods_are_t
     assert shop.order_status(orders[1]).key == "expired"
 
 
-def test_an_automatic_refund_that_is_rejected_waits_for_people_until_another_one_is_done(shop: Shop) -> None:
+def test_a_rejected_automatic_refund_waits_for_staff_until_another_one_is_done(shop: Shop) -> None:
     order = late_capture(shop, "refuse")
     shop.sweep()
     assert [r.state for r in shop.refunds(order)] == ["REJECTED"]

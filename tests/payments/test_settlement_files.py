@@ -76,7 +76,7 @@ def read(cls: type[PaymentProvider], raw: bytes) -> list[SettlementLine]:
     return provider(cls).read_settlement(raw)
 
 
-def test_every_acquirers_file_says_the_same_in_our_words() -> None:
+def test_every_acquirers_file_is_translated_to_the_same_lines() -> None:
     assert read(KPay, FILES[KPay]) == [
         SettlementLine("capture_cap_1", "capture", "cap_1", twd(120000), twd(3360), NOON, "P1", "cap_1")
     ]
@@ -91,7 +91,7 @@ def test_every_acquirers_file_says_the_same_in_our_words() -> None:
     assert back == SettlementLine("refund:77:R1", "refund", "R1", yen(-600), yen(0), NOON, "P1")
 
 
-def test_what_stripe_pays_out_is_left_out_and_what_else_it_takes_is_for_people_to_look_at() -> None:
+def test_stripes_payouts_are_left_out_and_other_charges_are_unknown_lines() -> None:
     payout = STRIPE_ENTRY | {"id": "txn_2", "reporting_category": "payout", "source": "po_1"}
     fee = STRIPE_ENTRY | {
         "id": "txn_3",
@@ -107,7 +107,7 @@ def test_what_stripe_pays_out_is_left_out_and_what_else_it_takes_is_for_people_t
     ]
 
 
-def test_a_mark_at_the_beginning_is_no_part_of_the_file() -> None:
+def test_a_byte_order_mark_is_no_part_of_the_file() -> None:
     for cls in (KPay, Stripe, Tpay):
         assert read(cls, codecs.BOM_UTF8 + FILES[cls]) == read(cls, FILES[cls])
 

@@ -39,7 +39,7 @@ def show_code(shop: Shop, order: Order) -> None:
     """Choose to pay at a store, as the customer."""
     payment = shop.payment(order)
     shop.acquirer.show_code(payment.id, timedelta(days=3))
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
 
 
 def coded(shop: Shop, *lines: tuple[str, int]) -> Order:
@@ -85,7 +85,7 @@ def test_eight_codes_at_once_together_hold_no_more_than_the_share_for_days(shop:
     payments = [shop.payment(order).id for order in orders]
     for payment in payments:
         shop.acquirer.show_code(payment, timedelta(days=3))
-    assert {answer[0] for answer in race(lambda number: shop.hear(payments[number]))} == {200}
+    assert {answer[0] for answer in race(lambda number: shop.deliver_webhook(payments[number]))} == {200}
     assert Counter(hours(shop, order) for order in orders) == {LONG: 3, SHORT: 5}
 
 
@@ -133,7 +133,7 @@ def test_without_a_page_that_shows_the_code_the_same_provider_goes_on_with_the_o
     assert hours(shop, order) == LONG
 
 
-def test_a_press_on_a_page_with_a_code_that_was_replaced_leads_to_the_new_payment(shop: Shop) -> None:
+def test_a_click_on_a_page_with_a_replaced_code_leads_to_the_new_payment(shop: Shop) -> None:
     order = coded(shop)
     code = shop.payment(order)
     first = instead(shop, order, "fakepay")
@@ -200,16 +200,16 @@ def test_a_later_code_holds_again_but_no_longer_than_one_code_from_the_placing_o
     assert hours(shop, order) == LONG - 5
 
 
-def test_a_code_that_ends_by_itself_or_with_its_order_moves_no_time_to_pay(shop: Shop) -> None:
+def test_a_code_that_expires_or_ends_with_its_order_does_not_change_the_time_to_pay(shop: Shop) -> None:
     order, cancelled = coded(shop), coded(shop)
     shop.acquirer.end(shop.payment(order).id, "CANCELLED", "customer")
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     assert hours(shop, order) == LONG
     shop.cancel(cancelled)
     assert hours(shop, cancelled) == LONG
 
 
-def test_eight_presses_at_once_close_one_code_and_open_one_payment(shop: Shop, race: Race) -> None:
+def test_eight_concurrent_clicks_close_one_code_and_open_one_payment(shop: Shop, race: Race) -> None:
     order = coded(shop)
     code = shop.payment(order).id
 

@@ -172,13 +172,13 @@ STARTS: list[tuple[Answer, type, str]] = [
 
 
 @pytest.mark.parametrize(("answer", "kind", "why"), STARTS)
-def test_what_an_answer_to_opening_means(answer: Answer, kind: type, why: str) -> None:
+def test_the_response_to_an_initiation_is_translated(answer: Answer, kind: type, why: str) -> None:
     found = stripe_pay(answer).start(REQUEST, "http://shop/return", "http://shop/webhooks/stripe")
     assert isinstance(found, kind), found
     assert why in (getattr(found, "code", "") + getattr(found, "reason", ""))
 
 
-def test_opening_carries_our_reference_everywhere_and_repeats_the_same_words() -> None:
+def test_an_initiation_carries_our_reference_everywhere_and_is_repeated_identically() -> None:
     sent: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -230,7 +230,7 @@ def test_a_session_ends_with_the_time_to_pay_where_stripe_lets_it(pay_by: timede
     assert form["line_items[0][price_data][unit_amount]"] == "1"
 
 
-def test_without_an_address_of_its_own_it_speaks_to_the_mock_and_allows_no_other_page() -> None:
+def test_without_a_url_setting_it_calls_the_mock_acquirer_and_allows_no_other_page() -> None:
     sent: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -259,7 +259,7 @@ QUERIES: list[tuple[Answer, type]] = [
 
 
 @pytest.mark.parametrize(("answer", "kind"), QUERIES)
-def test_what_an_answer_to_a_question_means(answer: Answer, kind: type) -> None:
+def test_the_response_to_a_query_is_translated(answer: Answer, kind: type) -> None:
     assert isinstance(stripe_pay(answer).query(KNOWN), kind)
 
 
@@ -288,7 +288,7 @@ REASONS = {
 
 
 @pytest.mark.parametrize(("session", "state", "reason"), STATES)
-def test_their_words_for_a_state_in_ours(session: dict[str, Any], state: str, reason: str | None) -> None:
+def test_the_acquirers_states_are_translated(session: dict[str, Any], state: str, reason: str | None) -> None:
     facts = facts_of(shows(session))
     assert (facts.state, facts.end_reason, facts.captures) == (state, reason, ())
 
@@ -316,7 +316,7 @@ def test_captures_are_the_charges_that_succeeded_the_oldest_first() -> None:
     assert facts.instrument == {"method": "card", "brand": "visa", "last4": "4242"}
 
 
-def test_paid_is_not_believed_before_the_charges_are_seen() -> None:
+def test_a_paid_session_counts_only_with_its_charges() -> None:
     """The second call of the query fails: the state is unknown."""
     paid = a_session(status="complete", payment_intent=an_intent(status="succeeded", latest_charge="ch_1"))
 
@@ -339,7 +339,7 @@ DECLINES = {
 
 
 @pytest.mark.parametrize(("code", "decline_code"), DECLINES)
-def test_why_a_bank_said_no(code: str, decline_code: str | None) -> None:
+def test_the_declines_of_a_bank_are_translated(code: str, decline_code: str | None) -> None:
     error = {"type": "card_error", "code": code} | ({"decline_code": decline_code} if decline_code else {})
     intent = an_intent(last_payment_error=error)
     assert facts_of(shows(a_session(payment_intent=intent))).decline == DECLINES[code, decline_code]
@@ -348,7 +348,7 @@ def test_why_a_bank_said_no(code: str, decline_code: str | None) -> None:
     assert (notice.facts.decline, notice.facts.state) == (DECLINES[code, decline_code], None)
 
 
-def test_a_session_whose_id_we_never_heard_is_looked_for_since_the_payments_creation_page_by_page() -> None:
+def test_a_session_without_a_known_id_is_searched_since_the_payments_creation_page_by_page() -> None:
     asked: list[dict[str, str]] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -392,7 +392,7 @@ CANCELS: list[tuple[Answer, Any]] = [
 
 
 @pytest.mark.parametrize(("answer", "meaning"), CANCELS)
-def test_what_an_answer_to_closing_means(answer: Answer, meaning: Any) -> None:
+def test_the_response_to_a_close_is_translated(answer: Answer, meaning: Any) -> None:
     assert stripe_pay(answer).cancel(KNOWN) == meaning
 
 
@@ -426,7 +426,7 @@ REFUNDS: list[tuple[Answer, Any]] = [
 
 
 @pytest.mark.parametrize(("answer", "meaning"), REFUNDS)
-def test_what_an_answer_to_a_refund_means(answer: Answer, meaning: Any) -> None:
+def test_the_response_to_a_refund_is_translated(answer: Answer, meaning: Any) -> None:
     assert stripe_pay(answer).refund(KNOWN, WISH) == meaning
 
 
@@ -464,7 +464,7 @@ def test_a_refund_that_cannot_be_read_hides_neither_the_charges_nor_the_other_re
     assert ([one.id for one in facts.captures], [one.id for one in facts.refunds]) == (["ch_1"], ["re_1"])
 
 
-def test_a_refund_is_asked_about_among_those_of_its_charge() -> None:
+def test_a_refund_is_queried_among_those_of_its_charge() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if "starting_after" in request.url.params:
             return httpx.Response(200, json=listed(a_refund(status="pending")))
@@ -476,7 +476,7 @@ def test_a_refund_is_asked_about_among_those_of_its_charge() -> None:
 
 
 @pytest.mark.parametrize(("status", "state"), [("succeeded", "DONE"), ("pending", "PENDING"), ("failed", "REJECTED")])
-def test_a_webhook_tells_what_became_of_a_refund_ours_or_not(status: str, state: str) -> None:
+def test_a_webhook_reports_the_result_of_a_refund_ours_or_not(status: str, state: str) -> None:
     body = an_event("refund.updated", a_refund(status=status))
     (notice,) = stripe_pay().read_webhook(signed(body), body)
     money = Money(20000, "TWD")
@@ -487,7 +487,7 @@ def test_a_webhook_tells_what_became_of_a_refund_ours_or_not(status: str, state:
     assert notice.refund == RefundFact("", state, "re_1", money, "ch_1"), "without our id it was not made by us"
 
 
-def test_what_carries_our_keys_of_before_is_still_ours() -> None:
+def test_objects_with_our_former_metadata_keys_are_still_ours() -> None:
     body = an_event("refund.updated", a_refund(metadata={"refund": R1, "reference": P1}))
     (notice,) = stripe_pay().read_webhook(signed(body), body)
     assert notice.refund and (notice.refund.reference, notice.refund.payment) == (R1, P1)
@@ -546,7 +546,7 @@ def test_a_webhook_within_five_minutes_is_taken(seconds: int) -> None:
     assert stripe_pay().read_webhook(signed(BODY, at=time.time() + seconds), BODY)
 
 
-def test_while_one_secret_replaces_another_both_are_good_and_afterwards_only_the_new_one() -> None:
+def test_while_a_secret_is_rotated_both_are_valid_and_afterwards_only_the_new_one() -> None:
     both = stripe_pay(STRIPE_WEBHOOK_SECRET=f"{SECRET}, {OLD_SECRET}")
     for secret in (SECRET, OLD_SECRET):
         assert both.read_webhook(signed(BODY, secret), BODY)
@@ -571,7 +571,7 @@ def test_no_byte_of_time_body_or_signature_can_be_changed() -> None:
 # --- webhooks: content ---
 
 
-def test_a_charge_settles_from_its_own_content() -> None:
+def test_a_charge_is_applied_from_its_own_content() -> None:
     (notice,) = stripe_pay().read_webhook(signed(BODY), BODY)
     assert (notice.kind, notice.dedupe_key, notice.reference, notice.trust) == (
         "payment",
@@ -584,14 +584,14 @@ def test_a_charge_settles_from_its_own_content() -> None:
     assert notice.facts.state == "CAPTURED" and notice.facts.provider_data == {"intent": "pi_1"}
 
 
-def test_a_charge_that_only_reserves_brings_no_money() -> None:
+def test_an_authorised_charge_is_not_captured() -> None:
     body = an_event(about=a_charge(captured=False, amount_captured=0))
     (notice,) = stripe_pay().read_webhook(signed(body), body)
     assert (notice.facts.state, notice.facts.captures) == ("AUTHORIZED", ())
 
 
 @pytest.mark.parametrize("kind", ["completed", "async_payment_succeeded", "async_payment_failed", "expired"])
-def test_what_a_session_says_of_itself_only_makes_us_ask(kind: str) -> None:
+def test_an_event_of_a_session_only_leads_to_a_poll(kind: str) -> None:
     about = a_session(status="complete", payment_status="paid", payment_intent="pi_1")
     body = an_event(f"checkout.session.{kind}", about)
     (notice,) = stripe_pay().read_webhook(signed(body), body)
@@ -599,7 +599,7 @@ def test_what_a_session_says_of_itself_only_makes_us_ask(kind: str) -> None:
     assert (notice.facts.state, notice.facts.captures) == (None, ())
 
 
-def test_what_is_not_about_a_payment_of_ours_says_nothing() -> None:
+def test_an_event_that_is_not_about_a_payment_of_ours_has_no_effect() -> None:
     for kind, about in (
         ("charge.succeeded", a_charge(metadata={})),
         ("checkout.session.completed", a_session(client_reference_id=None)),
@@ -670,7 +670,7 @@ def test_no_bytes_and_no_header_raise_anything_else(raw: bytes, value: str) -> N
     field=st.sampled_from(sorted({**a_charge(), **an_intent(), **a_session()})),
     value=json_values,
 )
-def test_whatever_one_field_says_the_webhook_is_read_or_malformed(
+def test_a_webhook_with_any_field_value_is_read_or_malformed(
     kind: str, about: Callable[..., dict[str, Any]], field: str, value: Any
 ) -> None:
     body = an_event(kind, about(**{field: value}))

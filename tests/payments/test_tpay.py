@@ -142,7 +142,7 @@ def test_a_tilde_is_encoded_in_the_check_mac_value_as_dot_net_does() -> None:
     assert check_mac({"b": "x y(z)", "A": "1~2"}, "k", "i") == right
 
 
-def test_opening_asks_nobody_and_gives_the_browser_a_sealed_form() -> None:
+def test_an_initiation_makes_no_call_and_returns_a_signed_form() -> None:
     wire = Wire()
     opened = wire.provider.start(REQUEST, "https://shop.example/return", "https://shop.example/webhooks/tpay")
     assert isinstance(opened, Started) and wire.calls == []
@@ -182,7 +182,7 @@ def test_what_does_not_convert_exactly_is_refused_and_never_rounded(payment_id: 
 # --- queries ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_question_is_sealed_and_says_when_it_was_put() -> None:
+def test_a_query_is_signed_and_has_its_time() -> None:
     wire = Wire(says(**a_trade()))
     wire.provider.query(REQUEST)
     assert str(wire.calls[0].url) == "http://acquirer.example/tpay/query"
@@ -202,13 +202,13 @@ def test_a_question_is_sealed_and_says_when_it_was_put() -> None:
         ({"TradeStatus": "77"}, None, None),
     ],
 )
-def test_what_became_of_a_trade(changed: dict[str, str], state: str | None, reason: str | None) -> None:
+def test_the_state_of_a_trade_is_translated(changed: dict[str, str], state: str | None, reason: str | None) -> None:
     found = Wire(says(**a_trade(**changed))).provider.query(REQUEST)
     assert isinstance(found, Found)
     assert (found.facts.state, found.facts.end_reason, found.facts.expires_at) == (state, reason, PAY_BY)
 
 
-def test_money_is_told_by_its_own_number_in_minor_units_and_utc() -> None:
+def test_captures_have_their_own_id_with_minor_units_and_utc() -> None:
     shown = a_trade(**PAID, Card4No="4242", CardBrand="visa")
     second = {"ChargeNo2": "C2", "ChargeAmt2": "12.50", "ChargeCurrency2": "USD", "ChargeDate2": "2030/01/01 12:00:00"}
     found = Wire(says(**shown | second | {"ChargeCount": "2"})).provider.query(REQUEST)
@@ -221,7 +221,7 @@ def test_money_is_told_by_its_own_number_in_minor_units_and_utc() -> None:
     assert found.facts.instrument == {"method": "card", "brand": "visa", "last4": "4242"}
 
 
-def test_a_store_code_is_shown_with_its_bars_and_its_deadline() -> None:
+def test_a_store_code_is_shown_with_its_barcode_and_its_deadline() -> None:
     shown = a_trade(PaymentType="CVS_CVS", PaymentNo="12345678901234", Barcode1="12345678901234")
     found = Wire(says(**shown)).provider.query(REQUEST)
     assert isinstance(found, Found)
@@ -241,7 +241,7 @@ def test_a_store_code_is_shown_with_its_bars_and_its_deadline() -> None:
         (httpx.Response(200, text=urlencode({"RtnCode": "1"} | a_trade())), Unavailable("DecodingError")),
     ],
 )
-def test_an_answer_that_tells_nothing(reply: Reply, means: Any) -> None:
+def test_an_answer_without_information(reply: Reply, means: Any) -> None:
     assert Wire(reply).provider.query(REQUEST) == means
 
 
@@ -293,7 +293,7 @@ def test_closing_needs_our_number_alone(reply: Reply, means: Any) -> None:
         (httpx.ReadTimeout("slow"), Unknown("ReadTimeout")),
     ],
 )
-def test_money_back_is_accepted_and_the_query_tells_the_truth(reply: Reply, means: Any) -> None:
+def test_an_accepted_refund_gets_its_result_from_the_query(reply: Reply, means: Any) -> None:
     wire = Wire(reply)
     assert wire.provider.refund(REQUEST, BACK) == means
     assert (wire.sent["RefundNo"], wire.sent["RefundAmount"], wire.sent["ChargeNo"]) == (
@@ -306,7 +306,7 @@ def test_money_back_is_accepted_and_the_query_tells_the_truth(reply: Reply, mean
 @pytest.mark.parametrize(
     ("status", "means"), [("Accepted", Pending()), ("Done", Done()), ("Failed", Rejected("refund_failed"))]
 )
-def test_what_became_of_a_refund(status: str, means: Any) -> None:
+def test_the_state_of_a_refund_is_translated(status: str, means: Any) -> None:
     listed = {
         "RefundCount": "2",
         "RefundNo1": "R0",
@@ -340,18 +340,18 @@ def test_a_refund_of_a_part_of_a_dollar_is_refused() -> None:
 
 
 def a_webhook(secret: str = SECRET, **changed: str) -> tuple[dict[str, str], bytes]:
-    told = {
+    reported = {
         "MerchantID": "3002607",
         "MerchantTradeNo": P1,
         "RtnCode": "1",
         "TradeAmt": "1200",
         "SimulatePaid": "0",
     }
-    body = urlencode(sealed(**(told | changed))).encode()
+    body = urlencode(sealed(**(reported | changed))).encode()
     return {"x-signature": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}, body
 
 
-def test_a_webhook_is_a_hint_that_anybody_may_repeat() -> None:
+def test_a_webhook_is_a_replayable_hint() -> None:
     (notice,) = Wire().provider.read_webhook(*a_webhook())
     assert (notice.kind, notice.reference, notice.merchant, notice.trust) == (
         "payment",
@@ -362,12 +362,12 @@ def test_a_webhook_is_a_hint_that_anybody_may_repeat() -> None:
     assert notice.facts == Facts()
 
 
-def test_simulate_paid_is_not_money() -> None:
+def test_simulate_paid_is_not_a_capture() -> None:
     (notice,) = Wire().provider.read_webhook(*a_webhook(SimulatePaid="1"))
     assert (notice.kind, notice.facts) == ("other", Facts())
 
 
-def test_each_body_has_a_name_and_another_message_another_one() -> None:
+def test_each_body_has_a_deduplication_key_of_its_own() -> None:
     hooks = (a_webhook(RtnMsg="Succeeded"), a_webhook(RtnMsg="Succeeded"), a_webhook(RtnMsg="Succeeded (notice 2)"))
     names = [Wire().provider.read_webhook(*hook)[0].dedupe_key for hook in hooks]
     assert names[0] == names[1] != names[2]
@@ -392,7 +392,7 @@ def test_a_byte_that_was_changed_breaks_the_signature() -> None:
 
 
 @pytest.mark.parametrize("code", ["10200047", "10200080", "10200081", "10200091"])
-def test_a_refusal_that_nobody_sealed_or_that_is_about_another_trade_ends_nothing(code: str) -> None:
+def test_a_refusal_without_a_signature_or_about_another_trade_ends_nothing(code: str) -> None:
     """A man in the middle could otherwise report that a trade has ended, or that nothing was captured."""
     refund = RefundRequest("R" + P1[1:], Money(120000, "TWD"), "C1")
     bare = httpx.Response(200, text=urlencode({"RtnCode": code, "RtnMsg": "x"}))
@@ -403,7 +403,7 @@ def test_a_refusal_that_nobody_sealed_or_that_is_about_another_trade_ends_nothin
         assert isinstance(wire.provider.refund(REQUEST, refund), Unknown)
 
 
-def test_both_seals_are_needed() -> None:
+def test_both_signatures_are_needed() -> None:
     body = urlencode({"MerchantID": "3002607", "MerchantTradeNo": P1, "RtnCode": "1", "CheckMacValue": "0" * 64})
     mac = hmac.new(SECRET.encode(), body.encode(), hashlib.sha256).hexdigest()
     for headers, raw in (({"x-signature": mac}, body.encode()), ({}, a_webhook()[1]), ({"x-signature": "é"}, b"")):
@@ -415,8 +415,8 @@ _FIELDS = st.sampled_from(["MerchantID", "MerchantTradeNo", "RtnCode", "Simulate
 _WORDS = st.text(st.characters(codec="utf-8"))
 
 
-@given(st.binary() | st.dictionaries(_FIELDS, _WORDS).map(lambda told: urlencode(sealed(**told)).encode()))
-def test_any_bytes_under_a_good_signature_are_a_notice_or_malformed(raw: bytes) -> None:
+@given(st.binary() | st.dictionaries(_FIELDS, _WORDS).map(lambda reported: urlencode(sealed(**reported)).encode()))
+def test_any_bytes_under_a_valid_signature_are_a_webhook_event_or_malformed(raw: bytes) -> None:
     mac = hmac.new(SECRET.encode(), raw, hashlib.sha256).hexdigest()
     try:
         notices = Wire().provider.read_webhook({"x-signature": mac}, raw)
@@ -437,7 +437,7 @@ def test_the_acknowledgement_is_exactly_1_ok(outcome: str) -> None:
 
 
 @pytest.mark.parametrize(("outcome", "status"), [("bad_signature", 401), ("malformed", 400), ("unavailable", 503)])
-def test_what_is_not_taken_is_never_1_ok(outcome: str, status: int) -> None:
+def test_a_rejected_webhook_is_never_answered_with_1_ok(outcome: str, status: int) -> None:
     assert Wire().provider.ack(outcome) == (status, f"0|{outcome}")
 
 
@@ -510,7 +510,7 @@ def test_a_card_pays_the_order_within_a_minute_without_any_webhook(taiwan: Taiwa
     assert (taiwan.shop.state(order), taiwan.shop.captures(order)) == ("PAID", ["pays_order"])
 
 
-def test_a_hint_is_followed_by_a_question_now_and_by_another_when_their_answers_have_caught_up(taiwan: Taiwan) -> None:
+def test_a_hint_leads_to_a_poll_now_and_another_after_the_consistency_window(taiwan: Taiwan) -> None:
     order = taiwan.order()
     taiwan.browse(order)
     taiwan.turn(seconds=11)
@@ -524,7 +524,7 @@ def test_a_hint_is_followed_by_a_question_now_and_by_another_when_their_answers_
     assert all(row.done_at for row in db.session.scalars(db.select(WebhookEventRow)))
 
 
-def test_nothing_that_a_webhook_says_is_believed(taiwan: Taiwan) -> None:
+def test_the_content_of_a_webhook_is_never_applied(taiwan: Taiwan) -> None:
     order = taiwan.order()
     taiwan.browse(order)
     for changed in ({}, {"SimulatePaid": "1"}, {"TradeAmt": "1"}, {"RtnCode": "0"}):
@@ -533,14 +533,14 @@ def test_nothing_that_a_webhook_says_is_believed(taiwan: Taiwan) -> None:
     assert (taiwan.shop.state(order), taiwan.shop.captures(order)) == ("WAITING_PAYMENT", [])
 
 
-def test_simulate_paid_does_not_even_make_us_ask(taiwan: Taiwan) -> None:
+def test_simulate_paid_does_not_lead_to_a_poll(taiwan: Taiwan) -> None:
     order = taiwan.order()
     due = taiwan.shop.payment(order).next_check_at
     taiwan.hint(order, SimulatePaid="1")
     assert taiwan.shop.payment(order).next_check_at == due
 
 
-def test_while_the_browser_has_not_been_there_nothing_is_known_and_nothing_changes(taiwan: Taiwan) -> None:
+def test_until_the_browser_has_posted_the_form_queries_find_nothing_and_change_nothing(taiwan: Taiwan) -> None:
     order = taiwan.order()
     for _ in range(5):
         taiwan.turn(minutes=5)
@@ -552,7 +552,7 @@ def test_while_the_browser_has_not_been_there_nothing_is_known_and_nothing_chang
     assert taiwan.shop.state(order) == "PAID"
 
 
-def test_an_order_that_was_never_paid_expires_and_its_number_is_burnt(taiwan: Taiwan) -> None:
+def test_an_order_that_was_never_paid_expires_and_its_number_is_used_up(taiwan: Taiwan) -> None:
     order = taiwan.order()
     action = initiate.next_action(taiwan.shop.payment(order))
     taiwan.turn(minutes=30, seconds=1)
@@ -585,7 +585,7 @@ def test_the_same_button_again_gives_the_same_form(taiwan: Taiwan) -> None:
     assert taiwan.browse(order).headers["Location"] == taiwan.browse(order).headers["Location"]
 
 
-def test_a_session_that_the_buyer_cancelled_there_can_be_paid_anew(taiwan: Taiwan) -> None:
+def test_after_a_cancellation_at_the_acquirer_another_payment_can_be_initiated(taiwan: Taiwan) -> None:
     order = taiwan.order()
     taiwan.browse(order)
     taiwan.act(order, "cancel")
@@ -612,7 +612,7 @@ def test_a_session_that_the_buyer_cancelled_there_can_be_paid_anew(taiwan: Taiwa
         {"do": "stale_query", "shows": "created"},
     ],
 )
-def test_a_question_that_goes_wrong_is_put_again(taiwan: Taiwan, fault: dict[str, Any]) -> None:
+def test_a_failed_query_is_repeated(taiwan: Taiwan, fault: dict[str, Any]) -> None:
     order = taiwan.order()
     taiwan.browse(order)
     taiwan.act(order, "approve")
@@ -623,7 +623,7 @@ def test_a_question_that_goes_wrong_is_put_again(taiwan: Taiwan, fault: dict[str
 
 
 @pytest.mark.parametrize("do", ["timeout_before_commit", "timeout_after_commit", "500", "429"])
-def test_a_closing_that_goes_wrong_is_tried_again(taiwan: Taiwan, do: str) -> None:
+def test_a_failed_close_is_tried_again(taiwan: Taiwan, do: str) -> None:
     order = taiwan.order()
     taiwan.browse(order)
     taiwan.acquirer.faults(api=[{"op": "cancel", "times": 1, "do": do}])
@@ -634,7 +634,7 @@ def test_a_closing_that_goes_wrong_is_tried_again(taiwan: Taiwan, do: str) -> No
     assert taiwan.acquirer.payment(taiwan.shop.payment(order).id)["state"] == "voided"
 
 
-def test_the_second_of_two_charges_goes_back_by_itself_and_the_first_stays(taiwan: Taiwan) -> None:
+def test_the_second_of_two_charges_is_refunded_automatically_and_the_first_is_kept(taiwan: Taiwan) -> None:
     order = taiwan.order()
     taiwan.browse(order)
     taiwan.acquirer.faults(pay={"double": True})
@@ -649,7 +649,7 @@ def test_the_second_of_two_charges_goes_back_by_itself_and_the_first_stays(taiwa
     assert [(one["reference"], one["state"]) for one in there["refunds"]] == [(refund.id, "succeeded")]
 
 
-def test_an_automatic_refund_that_cannot_be_sent_exactly_is_left_to_people_with_an_alert(taiwan: Taiwan) -> None:
+def test_an_automatic_refund_that_cannot_be_sent_exactly_is_left_to_staff_with_an_alert(taiwan: Taiwan) -> None:
     """Half a dollar was refunded in the dashboard first; Tpay refunds whole dollars."""
     order = taiwan.code_shown()
     taiwan.acquirer.faults(pay={"late_after_expiry": "PT10M"})
@@ -674,7 +674,7 @@ def test_an_automatic_refund_that_cannot_be_sent_exactly_is_left_to_people_with_
 
 
 @pytest.mark.parametrize("plan", [{"amount_delta": 100}, {"amount_delta": 50}, {"wrong_currency": "USD"}])
-def test_other_money_than_was_asked_for_pays_nothing(taiwan: Taiwan, plan: dict[str, Any]) -> None:
+def test_another_amount_than_requested_pays_nothing(taiwan: Taiwan, plan: dict[str, Any]) -> None:
     order = taiwan.order()
     taiwan.browse(order)
     taiwan.acquirer.faults(pay=plan)
@@ -712,13 +712,13 @@ def test_an_order_never_waits_longer_for_a_code_than_the_shop_wants(taiwan: Taiw
     assert taiwan.acquirer.payment(taiwan.shop.payment(order).id)["state"] == "voided"
 
 
-def test_a_code_that_waits_is_asked_about_every_five_minutes(taiwan: Taiwan) -> None:
+def test_a_waiting_code_is_polled_every_five_minutes(taiwan: Taiwan) -> None:
     order = taiwan.code_shown()
     gaps = [round(taiwan.shop.next_wait(order).total_seconds()) for _ in range(3)]
     assert gaps == [300, 300, 300] or gaps[1:] == [300, 300]
 
 
-def test_a_code_is_shown_the_buyer_leaves_and_pays_at_the_counter_two_days_later(taiwan: Taiwan) -> None:
+def test_a_customer_leaves_with_a_store_code_and_pays_it_two_days_later(taiwan: Taiwan) -> None:
     """Case 30."""
     order = taiwan.code_shown()
     taiwan.turn(days=2)
@@ -730,7 +730,7 @@ def test_a_code_is_shown_the_buyer_leaves_and_pays_at_the_counter_two_days_later
     assert instrument and instrument["method"] == "convenience store"
 
 
-def test_money_for_a_code_after_its_deadline_is_late_and_goes_back_by_itself(taiwan: Taiwan) -> None:
+def test_a_capture_of_a_code_after_its_deadline_is_late_and_refunded_automatically(taiwan: Taiwan) -> None:
     """Case 30, the other half."""
     order = taiwan.code_shown()
     taiwan.acquirer.faults(pay={"late_after_expiry": "PT10M"})
@@ -777,7 +777,7 @@ def test_a_card_is_used_instead_of_a_code_after_the_code_was_closed(taiwan: Taiw
     assert (taiwan.shop.state(order), taiwan.shop.captures(order)) == ("PAID", ["pays_order"])
 
 
-def test_a_code_that_was_paid_when_another_method_was_wished_pays_the_order(taiwan: Taiwan) -> None:
+def test_a_code_that_was_paid_when_another_method_was_chosen_pays_the_order(taiwan: Taiwan) -> None:
     order = taiwan.code_shown()
     taiwan.act(order, "pay_at_counter")
     with pytest.raises(Refusal):
@@ -788,7 +788,7 @@ def test_a_code_that_was_paid_when_another_method_was_wished_pays_the_order(taiw
     assert len(taiwan.shop.payments(order)) == 1
 
 
-def test_the_page_shows_the_code_its_bars_and_until_when(taiwan: Taiwan, app: Flask) -> None:
+def test_the_page_shows_the_code_its_barcode_and_its_deadline(taiwan: Taiwan, app: Flask) -> None:
     order = taiwan.code_shown()
     page = app.test_client().get(f"/orders/{order.token}").text
     code = (taiwan.shop.payment(order).action or {})["fields"]["code"]

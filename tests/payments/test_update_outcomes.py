@@ -73,7 +73,7 @@ def facts(state: str, payment_id: str) -> Facts:
 
 @pytest.mark.usefixtures("inside")
 @pytest.mark.parametrize("current", states.STATES)
-def test_every_report_about_every_state_gets_the_verdict_of_the_table(current: str) -> None:
+def test_every_report_about_every_state_gets_the_outcome_of_the_table(current: str) -> None:
     for reported in states.STATES:
         payment_id = a_payment(current)
         outcome = apply(PaymentUpdate(payment_id, facts(reported, payment_id), "webhook")).outcome
@@ -86,7 +86,7 @@ def test_every_report_about_every_state_gets_the_verdict_of_the_table(current: s
 
 @pytest.mark.usefixtures("inside")
 @pytest.mark.parametrize("current", [state for state in states.STATES if state != "CAPTURED"])
-def test_captured_without_a_capture_is_a_hint_and_moves_nothing(current: str) -> None:
+def test_captured_without_a_capture_is_a_hint_and_changes_nothing(current: str) -> None:
     payment_id = a_payment(current)
     assert apply(PaymentUpdate(payment_id, Facts("CAPTURED"), "webhook")).outcome == "hint"
     after = db.session.get_one(Payment, payment_id, populate_existing=True)
@@ -98,8 +98,8 @@ def test_captured_without_a_capture_is_a_hint_and_moves_nothing(current: str) ->
 @pytest.mark.parametrize("current", states.STATES)
 def test_a_capture_counts_whatever_state_the_report_names(current: str) -> None:
     payment_id = a_payment(current)
-    told = Facts("FAILED", facts("CAPTURED", payment_id).captures)
-    assert apply(PaymentUpdate(payment_id, told, "poll")).outcome == (
+    reported = Facts("FAILED", facts("CAPTURED", payment_id).captures)
+    assert apply(PaymentUpdate(payment_id, reported, "poll")).outcome == (
         "duplicate" if current == "CAPTURED" else "applied"
     )
     assert db.session.get_one(Payment, payment_id, populate_existing=True).state == "CAPTURED"
@@ -150,7 +150,7 @@ def tell(shop: Shop, payment_id: str, story: str) -> list[tuple[dict[str, str], 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), story=st.sampled_from(sorted(STORIES)))
-def test_webhooks_in_any_order_and_repeated_at_will_end_in_the_same_state(
+def test_webhooks_in_any_order_and_repeated_any_number_of_times_end_in_the_same_state(
     shop: Shop, story: str, data: st.DataObject
 ) -> None:
     """Case 20."""
@@ -171,7 +171,7 @@ def test_webhooks_in_any_order_and_repeated_at_will_end_in_the_same_state(
 def test_time_alone_makes_nothing_stale(shop: Shop) -> None:
     order = shop.order()
     payment = shop.payment(order)
-    shop.hear(payment, state="AUTHORIZED")
+    shop.deliver_webhook(payment, state="AUTHORIZED")
     shop.acquirer.capture(payment.id, at=clock.now() - timedelta(days=3))
-    assert shop.hear(payment)[1] == "applied"
+    assert shop.deliver_webhook(payment)[1] == "applied"
     assert shop.state(order) == "PAID"

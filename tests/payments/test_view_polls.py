@@ -23,7 +23,7 @@ def moved(at: datetime, seconds: int | None) -> datetime | None:
     return None if seconds is None else at + timedelta(seconds=seconds)
 
 
-def test_a_view_makes_due_what_has_rested_and_is_predicted_to_change_nothing_else(shop: Shop) -> None:
+def test_a_view_makes_due_what_was_not_just_polled_and_is_predicted_to_change_nothing_else(shop: Shop) -> None:
     order = shop.order()
     payment_id = shop.payment(order).id
     with time_machine.travel(clock.wall(), tick=False):

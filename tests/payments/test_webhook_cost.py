@@ -45,18 +45,18 @@ def paid_there(shop: Shop) -> Any:
 
 
 def test_a_webhook_that_pays_an_order_takes_13_statements(shop: Shop) -> None:
-    shop.hear(paid_there(shop))  # statements are compiled
+    shop.deliver_webhook(paid_there(shop))  # statements are compiled
     payment = paid_there(shop)
     with statements() as sent:
-        assert shop.hear(payment) == (200, "applied")
+        assert shop.deliver_webhook(payment) == (200, "applied")
     assert len(sent) <= MOST_STATEMENTS, "\n".join(sent)
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_webhook_that_pays_an_order_takes_4_round_trips(shop: Shop, tmp_path: Any) -> None:
     for _ in range(6):  # the driver prepares statements after a few executions
-        shop.hear(paid_there(shop))
+        shop.deliver_webhook(paid_there(shop))
     payment = paid_there(shop)
     with round_trips(tmp_path / "trace") as trips:
-        assert shop.hear(payment) == (200, "applied")
+        assert shop.deliver_webhook(payment) == (200, "applied")
     assert 0 < trips[0] <= MOST_TRIPS, (tmp_path / "trace").read_text(errors="replace")

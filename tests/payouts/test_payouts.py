@@ -62,7 +62,7 @@ def test_two_people_pay_out_what_was_settled(shop: Shop) -> None:
     assert payouts.waiting() == []
 
 
-def test_who_asked_cannot_approve_and_nobody_can_twice(shop: Shop) -> None:
+def test_the_requester_cannot_approve_and_a_payout_is_approved_once(shop: Shop) -> None:
     """Case 29."""
     settled(1000)
     payout = payouts.request(twd(600), by=SAM)
@@ -75,7 +75,7 @@ def test_who_asked_cannot_approve_and_nobody_can_twice(shop: Shop) -> None:
     assert balance(chart.OWNER_PAYOUTS) == 600
 
 
-def test_what_a_name_without_an_account_asked_for_is_only_rejected(shop: Shop) -> None:
+def test_a_payout_requested_by_a_name_without_an_account_can_only_be_rejected(shop: Shop) -> None:
     """Requester and approver could be the same person."""
     settled(1000)
     payout = payouts.request(twd(600), by=Actor(ActorKind.STAFF, name="sam"))
@@ -86,7 +86,7 @@ def test_what_a_name_without_an_account_asked_for_is_only_rejected(shop: Shop) -
     assert funds.available("TWD") == twd(1000)
 
 
-def test_not_after_the_balance_is_gone(shop: Shop) -> None:
+def test_a_payout_cannot_be_approved_after_the_balance_is_gone(shop: Shop) -> None:
     """Case 29: the acquirer took money back between the two approvals."""
     settled(1000)
     payout = payouts.request(twd(600), by=SAM)
@@ -99,7 +99,7 @@ def test_not_after_the_balance_is_gone(shop: Shop) -> None:
     assert funds.available("TWD") == twd(500)
 
 
-def test_more_than_there_is_cannot_be_asked_for(shop: Shop) -> None:
+def test_more_than_the_available_funds_cannot_be_requested(shop: Shop) -> None:
     settled(1000)
     for wrong, why in ((twd(1001), "not_enough_funds"), (Money(1, "JPY"), "not_enough_funds")):
         with pytest.raises(Refusal) as refused:
@@ -111,7 +111,7 @@ def test_more_than_there_is_cannot_be_asked_for(shop: Shop) -> None:
     assert states() == []
 
 
-def test_who_asked_may_call_it_off_and_then_it_is_over(shop: Shop) -> None:
+def test_the_requester_may_withdraw_a_payout_and_then_it_is_final(shop: Shop) -> None:
     settled(1000)
     payout = payouts.request(twd(1000), by=SAM)
     payouts.reject(payout.id, by=SAM)
@@ -120,7 +120,7 @@ def test_who_asked_may_call_it_off_and_then_it_is_over(shop: Shop) -> None:
         payouts.approve(payout.id, by=KIM)
 
 
-def test_eight_approve_at_once_and_the_money_goes_out_once(shop: Shop, race: Race) -> None:
+def test_of_eight_concurrent_approvals_one_pays_out(shop: Shop, race: Race) -> None:
     settled(1000)
     payout_id = payouts.request(twd(600), by=SAM).id
     results = race(lambda number: payouts.approve(payout_id, by=Actor.staff(10 + number)))
@@ -128,7 +128,7 @@ def test_eight_approve_at_once_and_the_money_goes_out_once(shop: Shop, race: Rac
     assert balance(chart.OWNER_PAYOUTS) == 600
 
 
-def test_eight_ask_for_60_percent_at_once_and_one_is_heard(shop: Shop, race: Race) -> None:
+def test_of_eight_concurrent_requests_of_60_percent_one_succeeds(shop: Shop, race: Race) -> None:
     settled(1000)
     results = race(lambda number: payouts.request(twd(600), by=Actor.staff(10 + number)).id)
     assert len([r for r in results if isinstance(r, str)]) == 1

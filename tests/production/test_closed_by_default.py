@@ -99,7 +99,7 @@ def test_a_setting_that_leaves_production_open_ends_the_start_with_its_name_and_
 
 
 @pytest.mark.parametrize("name", [name for name in GOOD if name not in ("DATABASE_URL", "SHOP_URL")])
-def test_what_is_not_said_is_not_made_up_in_production(name: str) -> None:
+def test_in_production_missing_settings_have_no_development_defaults(name: str) -> None:
     """Without SETTLED_ENV the environment is production, so that one starts; every other missing setting is named."""
     if name == "SETTLED_ENV":
         assert create_app(without(GOOD, name)).config["SETTLED_ENV"] == "production"
@@ -108,7 +108,7 @@ def test_what_is_not_said_is_not_made_up_in_production(name: str) -> None:
         create_app(without(GOOD, name))
 
 
-def test_everything_that_is_wrong_is_said_at_once() -> None:
+def test_all_invalid_settings_are_reported_at_once() -> None:
     with pytest.raises(BadSetting) as refused:
         create_app({"DATABASE_URL": "sqlite:///:memory:", "PROVIDERS": "tpay", "SHOP_URL": "http://shop.example"})
     for name in ("SECRET_KEY", "SHOP_URL", "TPAY_HASH_KEY", "TPAY_HASH_IV", "TPAY_WEBHOOK_SECRET", "SETTLED_ENV"):
@@ -136,7 +136,7 @@ def test_an_empty_secret_never_means_the_published_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "   "])
-def test_with_an_empty_control_token_nobody_turns_the_clock(value: str) -> None:
+def test_with_an_empty_control_token_the_clock_cannot_be_advanced(value: str) -> None:
     app = create_app({"SETTLED_ENV": "development", "DATABASE_URL": "sqlite:///:memory:", "CONTROL_TOKEN": value})
     for bearer in ("", "Bearer ", "Bearer sim_demo"):
         answer = app.test_client().post("/dev/clock", json={"by": "PT1M"}, headers={"Authorization": bearer})
@@ -184,7 +184,7 @@ SIGNERS: dict[str, Any] = {
 
 @pytest.mark.parametrize("provider", SIGNERS)
 @pytest.mark.parametrize("written", ["{},", ",{}", "{}, ,", " {} "])
-def test_a_comma_too_many_in_a_list_of_secrets_lets_in_nobody_without_one(provider: str, written: str) -> None:
+def test_an_empty_item_in_a_list_of_secrets_accepts_no_empty_secret(provider: str, written: str) -> None:
     cls, name, signed, body = SIGNERS[provider]
     key = secrets.token_bytes(24)
     text = base64.b64encode(key).decode() if provider == "kpay" else key.hex()
@@ -196,7 +196,7 @@ def test_a_comma_too_many_in_a_list_of_secrets_lets_in_nobody_without_one(provid
         adapter.verify(signed(body, b""), body)
 
 
-def test_the_rules_of_production_are_asked_of_the_settings_they_name() -> None:
+def test_the_production_rules_check_the_settings_that_they_name() -> None:
     """A rule whose setting was renamed would check nothing."""
     assert set(production._RULES) <= {row.name for row in settings.SETTINGS}
 
@@ -214,7 +214,7 @@ THERE = {
 }
 
 
-def test_an_acquirer_beside_the_shop_has_the_secrets_of_the_shop() -> None:
+def test_an_acquirer_mounted_in_the_shop_has_the_secrets_of_the_shop() -> None:
     config = mock_acquirer.create_app(THERE | {"KPAY_WEBHOOK_SECRET": f"{KEYS['KPAY_WEBHOOK_SECRET']},old"}).config
     assert {name: config[f"ACQUIRER_{name}"] for name in KEYS} == KEYS
     assert not config["ACQUIRER_CONTROL"]

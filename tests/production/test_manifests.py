@@ -30,7 +30,7 @@ PUBLISHED = {row.default for cls in registry.classes().values() for row in cls.S
 OURS = {"SECRET_KEY", "METRICS_TOKEN", "ACQUIRER_CONTROL_TOKEN"}
 
 
-def test_what_make_secrets_writes_lets_both_worlds_start_in_production() -> None:
+def test_with_the_output_of_make_secrets_shop_and_acquirer_start_in_production() -> None:
     script = [sys.executable, str(ROOT / "deploy" / "make_secrets.py")]
     text = subprocess.run(script, check=True, capture_output=True, text=True).stdout
     made = dict(line.split("=", 1) for line in text.splitlines())

@@ -25,7 +25,7 @@ def come(people: People, who: str) -> Visitor:
     return visitor
 
 
-def doors(people: People) -> list[tuple[str, str]]:
+def routes(people: People) -> list[tuple[str, str]]:
     """All routes to an order."""
     return [(m, p) for m, p in addresses(people.shop.app, "GET", *CHANGING) if "<token>" in p]
 
@@ -41,7 +41,7 @@ def test_only_the_holder_of_the_link_reaches_an_order_by_any_route(people: Peopl
     before = all_rows("orders", "payments", "carts", "cart_lines")
     csrf = re.search(r'name="csrf_token" value="([^"]+)"', visitor.page)
     assert csrf
-    for method, path in doors(people):
+    for method, path in routes(people):
         bodies = set()
         for guess in guesses:
             data = {"csrf_token": csrf[1]} if method == "POST" else None
@@ -56,7 +56,7 @@ def test_only_the_holder_of_the_link_reaches_an_order_by_any_route(people: Peopl
 def test_the_holder_of_the_link_needs_nothing_else(people: People, who: str) -> None:
     """Attack 8: without this, the test above would pass for a shop that refuses everything."""
     visitor = come(people, who)
-    opened = [path for method, path in doors(people) if method == "GET" and not path.endswith("qr.svg")]
+    opened = [path for method, path in routes(people) if method == "GET" and not path.endswith("qr.svg")]
     assert len(opened) >= 3
     for path in opened:
         assert ask(visitor.client, "GET", filled(path, people.order)).status_code in (200, 303), path
@@ -68,8 +68,8 @@ def test_an_expired_link_is_404_on_every_route(people: People, shop: Shop) -> No
     shop.turn(days=31)
     csrf = re.search(r'name="csrf_token" value="([^"]+)"', people.guest.page)
     assert csrf
-    for method, path in doors(people):
-        if not path.endswith("/events"):  # an open page is told that the link has expired
+    for method, path in routes(people):
+        if not path.endswith("/events"):  # an open page gets the message that the link has expired
             data = {"csrf_token": csrf[1]} if method == "POST" else None
             assert ask(people.guest.client, method, filled(path, people.order), data=data).status_code == 404, path
 
@@ -90,7 +90,7 @@ def test_a_customer_sees_own_orders_and_ends_own_sign_ins_only(people: People, s
 
 
 @pytest.mark.usefixtures("database_url")
-def test_what_opens_something_has_at_least_128_random_bits() -> None:
+def test_every_access_token_has_at_least_128_random_bits() -> None:
     """Attack 8."""
     made = {ids.token() for _ in range(100)}
     assert len(made) == 100

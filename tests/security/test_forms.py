@@ -29,7 +29,7 @@ def test_every_form_without_its_token_is_400_and_changes_nothing(people: People,
     assert all_rows() == before
 
 
-def test_with_the_token_in_a_header_as_htmx_sends_it_a_form_is_taken(people: People) -> None:
+def test_a_form_with_its_token_in_a_header_as_htmx_sends_it_is_accepted(people: People) -> None:
     """Attack 4."""
     visitor = people.guest
     visitor.get("/products/pen")
@@ -52,7 +52,7 @@ def test_one_visitors_token_is_of_no_use_to_another(people: People) -> None:
     assert people.shop.state(people.order) == "WAITING_PAYMENT"
 
 
-def test_machines_that_need_no_token_prove_themselves_and_their_cookie_counts_for_nothing(people: People) -> None:
+def test_programs_without_a_form_token_authenticate_and_their_cookie_is_ignored(people: People) -> None:
     """Attack 4: signed in, with an own order, and still refused."""
     visitor = people.customer("mei")
     before = all_rows("orders", "payments", "clock_offset", "carts")
@@ -65,7 +65,7 @@ def test_machines_that_need_no_token_prove_themselves_and_their_cookie_counts_fo
     assert all_rows("orders", "payments", "clock_offset", "carts") == before
 
 
-def test_looking_at_every_page_changes_nothing_but_when_the_acquirer_is_asked(people: People, shop: Shop) -> None:
+def test_get_requests_change_nothing_but_poll_times(people: People, shop: Shop) -> None:
     """Attack 4: a link or picture on a foreign page can only read."""
     visitor = people.customer("mei")
     visitor.add(PEN)
@@ -86,7 +86,7 @@ def test_no_foreign_page_may_read_an_answer_or_a_stream(people: People) -> None:
         assert not allowed, (method, path, allowed)
 
 
-def test_the_cookie_stays_at_home(app: Flask) -> None:
+def test_the_cookie_is_not_sent_to_other_sites(app: Flask) -> None:
     """Attack 6: other sites' forms are sent without it, and no script can read it."""
     cookies = app.test_client().get("/sign-in").headers.getlist("Set-Cookie")
     assert cookies

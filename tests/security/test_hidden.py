@@ -151,7 +151,7 @@ def redis_files(server: RedisServer) -> str:
 
 
 @on_sqlite
-def test_after_a_whole_purchase_no_log_holds_a_secret_and_no_card_lies_anywhere(
+def test_after_a_purchase_no_log_has_a_secret_and_no_card_number_is_stored(
     capfd: pytest.CaptureFixture[str], stack: Stack, own_redis: RedisServer
 ) -> None:
     """Attacks 15 and 16: logs of shop and acquirer, both databases, Redis's file with its jobs."""
@@ -189,7 +189,7 @@ def _state(order_id: int) -> str | None:
     return db.session.scalar(db.select(Order.state).where(Order.id == order_id))
 
 
-def test_a_card_number_and_a_secret_that_lie_somewhere_are_seen() -> None:
+def test_a_stored_card_number_and_a_logged_secret_are_seen() -> None:
     """Attacks 15 and 16: the scan itself."""
     assert card_numbers(f"paid with {GOOD}, at 20261121") == [GOOD]
     assert card_numbers("order 4242424242424241, 1700000000000000") == []
@@ -247,7 +247,7 @@ def _unpacked(data: bytes) -> bytes:
         return data
 
 
-def test_every_queue_and_every_worker_speaks_json() -> None:
+def test_every_queue_and_every_worker_uses_json() -> None:
     """Attack 21: in every place that creates one."""
     made = [
         (source.path, {word.arg: ast.unparse(word.value) for word in node.keywords})

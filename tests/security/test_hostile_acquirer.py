@@ -71,7 +71,7 @@ def test_an_address_that_is_not_the_acquirers_never_becomes_a_location(
 
 @pytest.mark.parametrize("kind", ["redirect", "form_post", "qr"])
 @pytest.mark.parametrize("address", ["javascript:alert(1)", "https://evil.example/pay", "https://a.example\r\nX: y"])
-def test_one_that_was_stored_before_it_was_checked_leads_nowhere_either(
+def test_an_address_that_was_stored_unchecked_is_never_followed(
     shop: Shop, visitor: Visitor, kind: str, address: str
 ) -> None:
     path = visitor.order()

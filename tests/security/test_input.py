@@ -62,7 +62,7 @@ INJECTIONS = [
 TEXTS = ("name", "line1", "line2", "city")
 
 
-def test_sql_and_templates_in_every_field_are_kept_and_shown_as_the_words_they_are(people: People, shop: Shop) -> None:
+def test_sql_and_templates_in_every_field_are_stored_and_shown_as_text(people: People, shop: Shop) -> None:
     """Attack 19."""
     secret = shop.app.config["SECRET_KEY"].strip()
     for four in zip(*[iter(INJECTIONS)] * 4, strict=True):
@@ -148,7 +148,7 @@ WISHES: dict[str, Any] = {
 
 
 @on_sqlite
-def test_prices_states_and_owners_that_a_form_brings_along_are_passed_over(people: People, shop: Shop) -> None:
+def test_prices_states_and_owners_in_a_form_are_ignored(people: People, shop: Shop) -> None:
     """Attack 22: the amount comes from the catalogue, through the cart, to the acquirer."""
     visitor = Visitor(shop.app)
     visitor.get("/products/pen")
@@ -181,7 +181,7 @@ def test_store_credit_that_does_not_exist_pays_nothing(people: People, shop: Sho
 
 
 @on_sqlite
-def test_who_registers_is_a_customer_whatever_the_form_says(people: People, shop: Shop) -> None:
+def test_a_new_account_is_a_customer_whatever_the_form_contains(people: People, shop: Shop) -> None:
     """Attack 22."""
     visitor = Visitor(shop.app)
     visitor.get("/register")
@@ -194,7 +194,7 @@ def test_who_registers_is_a_customer_whatever_the_form_says(people: People, shop
 
 
 @on_sqlite
-def test_coming_back_with_a_success_in_the_address_pays_nothing(people: People, shop: Shop) -> None:
+def test_a_return_address_with_a_success_parameter_pays_nothing(people: People, shop: Shop) -> None:
     """Attack 22: parameters of an address come from the browser."""
     claims = {"status": "captured", "payment": "paid", "amount": "1", "RtnCode": "1", "session_id": "cs_1"}
     for path in ("return", "status", ""):

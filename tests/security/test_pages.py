@@ -61,7 +61,7 @@ def furnish(shop: Shop, text: str) -> None:
         db.session.scalars(db.select(Category)).one().name = text
 
 
-def told(shop: Shop, order: Order, text: str) -> None:
+def decline_with(shop: Shop, order: Order, text: str) -> None:
     """The acquirer declines with this text, which is shown as a quotation; the order's texts are this text too."""
     with transaction():
         kept = db.session.get_one(Order, order.id)
@@ -70,7 +70,7 @@ def told(shop: Shop, order: Order, text: str) -> None:
             line.name = text
     payment = shop.payment(order)
     shop.acquirer.decline(payment.id, code=text)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
 
 
 def everything_shown(shop: Shop, visitor: Visitor, order: Order, text: str) -> dict[str, str]:
@@ -108,7 +108,7 @@ def test_whatever_people_and_acquirers_write_no_page_or_fragment_gets_another_el
 
     def shown(text: str) -> dict[str, list[tuple[str, ...]]]:
         furnish(shop, text)
-        told(shop, order, text)
+        decline_with(shop, order, text)
         return {name: Shape(page).found for name, page in everything_shown(shop, visitor, order, text).items()}
 
     for name in ("attribute", "closing", "stream"):
@@ -153,7 +153,7 @@ WATCH = "document.addEventListener('securitypolicyviolation', (e) => console.err
 
 
 @on_sqlite
-def test_in_a_browser_no_payload_opens_a_dialog_or_meets_the_policy(
+def test_in_a_browser_no_payload_opens_a_dialog_or_violates_the_content_security_policy(
     served: tuple[Flask, str], new_context: Callable[..., BrowserContext]
 ) -> None:
     """Attack 7: the live page, its stream and htmx's swaps included."""
@@ -161,25 +161,25 @@ def test_in_a_browser_no_payload_opens_a_dialog_or_meets_the_policy(
     context = new_context()
     context.add_init_script(WATCH)
     page = context.new_page()
-    heard: list[str] = []
-    page.on("dialog", lambda dialog: (heard.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    page.on("console", lambda message: heard.append(message.text) if message.type == "error" else None)
+    messages: list[str] = []
+    page.on("dialog", lambda dialog: (messages.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("console", lambda message: messages.append(message.text) if message.type == "error" else None)
     text = "".join(payload for name, payload in PAYLOADS.items() if name != "stream")
     with app.app_context():
         shop = Shop(app)
         order = shop.order((PEN, 1))
         furnish(shop, text)
-        told(shop, order, text)
+        decline_with(shop, order, text)
         token, payment = order.token, shop.payment(order).id
         db.session.remove()
     look_around(page, site, token, text)
     with app.app_context():
         shop.acquirer.capture(payment)
-        shop.hear(payment)
+        shop.deliver_webhook(payment)
     page.get_by_role("heading", name="Payment received").wait_for()
     with app.app_context():
         furnish(shop, "Pen")
-    assert heard == []
+    assert messages == []
 
 
 def look_around(page: Page, site: str, token: str, text: str) -> None:
@@ -219,13 +219,13 @@ def test_every_script_of_every_page_is_listed_with_the_reason_for_it(folder: str
     assert loaded == set(listed)
 
 
-def test_the_script_that_is_not_ours_is_the_one_that_was_published() -> None:
+def test_the_third_party_script_is_the_published_file() -> None:
     """Attack 17: a changed byte is detected."""
     assert "sha256-" + hashlib.sha256((ROOT / "static/vendor/htmx.js").read_bytes()).hexdigest()[:10] == HTMX_IS
 
 
 @on_sqlite
-def test_a_page_asks_for_its_scripts_by_the_mark_of_their_content_and_gets_exactly_that(app: Flask) -> None:
+def test_scripts_are_requested_by_their_content_hash_and_match_it(app: Flask) -> None:
     """Attack 17: page and script cannot come from two versions."""
     client = app.test_client()
     page = client.get("/checkout", follow_redirects=True).text + client.get("/").text

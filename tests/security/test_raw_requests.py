@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 
 import mock_acquirer
-from tests.chaos.conftest import Town, town  # noqa: F401 - a fixture
+from tests.chaos.conftest import Deployment, deployment  # noqa: F401 - a fixture
 from tests.parts.processes import Process, Processes, free_port
 from tests.real_acquirer_fixtures import QUIET
 
@@ -69,10 +69,10 @@ def acquirer(process: Processes) -> Iterator[Callable[..., tuple[Process, int]]]
 
 
 @on_sqlite
-def test_a_broken_chunked_body_is_400_on_every_route_of_the_shop(town: Town) -> None:  # noqa: F811
-    web = town.web()
-    port = int(town.settings["PORT"])
-    for path in paths_that_take_a_post(town.app):
+def test_a_broken_chunked_body_is_400_on_every_route_of_the_shop(deployment: Deployment) -> None:  # noqa: F811
+    web = deployment.web()
+    port = int(deployment.settings["PORT"])
+    for path in paths_that_take_a_post(deployment.app):
         for what, body in BROKEN.items():
             head = f"POST {path} HTTP/1.1\nHost: localhost\nConnection: close\nTransfer-Encoding: chunked"
             for kind in ("", "\nContent-Type: application/x-www-form-urlencoded"):
@@ -87,16 +87,16 @@ def test_a_broken_chunked_body_is_400_on_every_route_of_the_shop(town: Town) -> 
 
 @on_sqlite
 def test_a_form_that_breaks_off_before_its_length_is_400_and_nothing_is_done(
-    town: Town,  # noqa: F811
+    deployment: Deployment,  # noqa: F811
     acquirer: Callable[..., tuple[Process, int]],
 ) -> None:
     """A browser that is stopped while sending ends the stream: twelve kettles became one."""
-    town.web()
+    deployment.web()
     _, acquirer_port = acquirer()
     form = b"sku=KETTLE&quantity=12"
     head = "\nHost: localhost\nSec-Fetch-Site: same-origin\nContent-Type: application/x-www-form-urlencoded"
     head += f"\nContent-Length: {len(form)}"
-    for port, path in ((int(town.settings["PORT"]), "/cart/lines"), (acquirer_port, "/keys")):
+    for port, path in ((int(deployment.settings["PORT"]), "/cart/lines"), (acquirer_port, "/keys")):
         status, said = ask(port, f"POST {path} HTTP/1.1" + head, form[:-1])
         assert (status, "Set-Cookie" in said) == (400, False), said
 
@@ -111,13 +111,13 @@ def _answers_to_unread(port: int) -> None:
 
 
 @on_sqlite
-def test_a_broken_body_that_nobody_reads_ends_the_connection_without_a_second_answer(
-    town: Town,  # noqa: F811
+def test_an_unread_broken_body_ends_the_connection_without_a_second_response(
+    deployment: Deployment,  # noqa: F811
     acquirer: Callable[..., tuple[Process, int]],
 ) -> None:
-    web = town.web()
+    web = deployment.web()
     served, port = acquirer()
-    for process, number in ((web, int(town.settings["PORT"])), (served, port)):
+    for process, number in ((web, int(deployment.settings["PORT"])), (served, port)):
         _answers_to_unread(number)
         assert "Traceback" not in process.text
 
@@ -139,7 +139,7 @@ def test_a_broken_chunked_body_is_400_on_every_route_of_the_acquirer(
     assert ask(port, "GET /healthz HTTP/1.1\nHost: localhost\nConnection: close")[0] == 200
 
 
-def test_a_name_that_is_not_the_acquirers_reaches_nothing_of_it(acquirer: Callable[..., tuple[Process, int]]) -> None:
+def test_a_foreign_host_name_reaches_nothing_of_the_acquirer(acquirer: Callable[..., tuple[Process, int]]) -> None:
     """DNS rebinding: a foreign page's name resolves to this machine; its browser sends matching Origin and Host."""
     _, port = acquirer()
     for path in ("/keys", "/payments", "/", "/static/acquirer.css", "/_sim/faults", "/kpay/v1/payments"):
@@ -163,14 +163,14 @@ FORGED += "\nX-Forwarded-Prefix: /evil\nX-Forwarded-Ssl: on\nX-Forwarded-Protoco
 
 
 @on_sqlite
-def test_without_a_proxy_nobody_sets_the_prefix_scheme_host_or_address_of_the_shop(
-    town: Town,  # noqa: F811
+def test_without_a_proxy_forwarded_headers_do_not_set_prefix_scheme_host_or_address(
+    deployment: Deployment,  # noqa: F811
     acquirer: Callable[..., tuple[Process, int]],
 ) -> None:
-    town.settings |= {"PROXY_HOPS": "0", "FORWARDED_ALLOW_IPS": "*"}
-    town.web()
+    deployment.settings |= {"PROXY_HOPS": "0", "FORWARDED_ALLOW_IPS": "*"}
+    deployment.web()
     _, acquirer_port = acquirer()
-    for port in (int(town.settings["PORT"]), acquirer_port):
+    for port in (int(deployment.settings["PORT"]), acquirer_port):
         plain = ask(port, "GET /evil/payments HTTP/1.1\nHost: localhost\nConnection: close")
         forged = ask(port, "GET /evil/payments HTTP/1.1\nHost: localhost\nConnection: close" + FORGED)
         assert (plain[0], forged[0]) == (404, 404)

@@ -22,7 +22,7 @@ def test_an_account_can_be_made_used_and_left(visitor: Visitor) -> None:
     assert visitor.post("/sign-in", {**ADA, "next": "/account"}).location == "/account"
 
 
-def test_orders_of_somebody_signed_in_are_listed_and_the_checkout_is_prefilled(visitor: Visitor) -> None:
+def test_a_signed_in_customer_sees_own_orders_and_a_prefilled_checkout(visitor: Visitor) -> None:
     visitor.get("/register")
     visitor.post("/register", ADA)
     path = visitor.order()
@@ -31,7 +31,7 @@ def test_orders_of_somebody_signed_in_are_listed_and_the_checkout_is_prefilled(v
     assert 'value="ada@example.com"' in visitor.get("/checkout").text
 
 
-def test_the_cart_survives_signing_in_and_the_next_person_at_the_browser_does_not_find_it(visitor: Visitor) -> None:
+def test_the_cart_survives_signing_in_and_is_not_shown_to_the_next_user_of_the_browser(visitor: Visitor) -> None:
     visitor.add()
     visitor.get("/register")
     visitor.post("/register", ADA)

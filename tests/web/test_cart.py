@@ -56,7 +56,7 @@ def test_more_than_99_of_one_product_are_refused_with_a_sentence_and_nothing_is_
     assert visitor.cart() == {KETTLE: 99}
 
 
-def test_eight_who_add_at_once_never_have_more_than_99_and_each_is_told_what_there_is(shop: Shop, race: Race) -> None:
+def test_eight_concurrent_additions_never_exceed_99_and_each_response_has_the_quantity(shop: Shop, race: Race) -> None:
     cart_id = shop.cart((KETTLE, 51))
     results = race(lambda _: cart.add(cart_id, KETTLE, 8))
     assert sorted(r for r in results if isinstance(r, int)) == [59, 67, 75, 83, 91, 99]
@@ -66,7 +66,7 @@ def test_eight_who_add_at_once_never_have_more_than_99_and_each_is_told_what_the
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX])
-def test_undo_puts_back_what_was_taken_out_once_however_often_it_is_pressed(visitor: Visitor, headers: dict) -> None:
+def test_undo_restores_a_removed_line_once_however_often_it_is_clicked(visitor: Visitor, headers: dict) -> None:
     undo = taken_out(visitor, 3)
     for _ in range(2):
         response = visitor.post("/cart/lines", undo, headers=headers)
@@ -106,7 +106,7 @@ def taken_out(visitor: Visitor, quantity: int) -> dict[str, object]:
     return {name: visitor.field(name) for name in ("sku", "quantity", "from", "seen")}
 
 
-def test_a_change_to_nothing_takes_it_out_with_a_way_back(visitor: Visitor) -> None:
+def test_a_quantity_of_zero_removes_the_line_and_offers_undo(visitor: Visitor) -> None:
     visitor.add(KETTLE, 3)
     visitor.get("/cart")
     response = visitor.post(f"/cart/lines/{KETTLE}", {"quantity": "0"}, headers=HTMX)
@@ -116,7 +116,7 @@ def test_a_change_to_nothing_takes_it_out_with_a_way_back(visitor: Visitor) -> N
 @pytest.mark.parametrize(
     "query", ["removed=NO&quantity=1", "removed=TEST-KETTLE&quantity=-1", "removed=<b>&quantity=x"]
 )
-def test_an_address_cannot_make_the_cart_say_what_it_likes(visitor: Visitor, query: str) -> None:
+def test_a_url_cannot_inject_a_message_into_the_cart(visitor: Visitor, query: str) -> None:
     response = visitor.get(f"/cart?{query}")
     assert response.status_code == 200 and "was removed from your cart" not in response.text
 
@@ -161,7 +161,7 @@ def test_a_cart_that_does_not_exist_any_more_is_an_empty_one(visitor: Visitor) -
     assert visitor.cart() == {KETTLE: 1}
 
 
-def test_a_moved_price_is_shown_before_the_checkout_and_can_be_accepted(visitor: Visitor, app) -> None:  # noqa: ANN001
+def test_a_changed_price_is_shown_before_the_checkout_and_can_be_accepted(visitor: Visitor, app) -> None:  # noqa: ANN001
     visitor.add(KETTLE)
     with visitor.client.session_transaction() as cookie:
         cart_id = cookie["cart"]
@@ -184,7 +184,7 @@ def test_a_moved_price_is_shown_before_the_checkout_and_can_be_accepted(visitor:
     assert visitor.checkout().status_code == 303
 
 
-def test_a_price_that_moved_is_said_when_the_order_is_placed_and_the_next_press_accepts_it(
+def test_a_price_that_changed_is_shown_when_the_order_is_placed_and_the_next_submission_accepts_it(
     visitor: Visitor, app
 ) -> None:  # noqa: ANN001
     visitor.add(KETTLE)

@@ -1,4 +1,4 @@
-"""The button "Order again" on the order page: adds to the cart, once per intended press."""
+"""The button "Order again" on the order page: adds to the cart, once per intended click."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ def test_order_again_adds_to_what_is_in_the_cart(visitor: Visitor, shop: Shop) -
     visitor.add(KETTLE, 3)
     visitor.add(PEN, 1)
     visitor.get(path)
-    visitor.post(f"{path}/again", {"press": visitor.field("press")})
+    visitor.post(f"{path}/again", {"form_id": visitor.field("form_id")})
     assert visitor.cart() == {KETTLE: 5, PEN: 1}
 
 
 def test_order_again_pressed_twice_adds_once_and_on_a_page_opened_anew_once_more(visitor: Visitor, shop: Shop) -> None:
     path = cancelled(visitor)
-    press = {"press": visitor.field("press")}
+    form = {"form_id": visitor.field("form_id")}
     for _ in range(2):
-        assert visitor.post(f"{path}/again", press).location == "/cart"
+        assert visitor.post(f"{path}/again", form).location == "/cart"
     assert visitor.cart() == {KETTLE: 2}
     visitor.get(path)
-    visitor.post(f"{path}/again", {"press": visitor.field("press")})
+    visitor.post(f"{path}/again", {"form_id": visitor.field("form_id")})
     assert visitor.cart() == {KETTLE: 4}
     visitor.get("/cart")
     visitor.post(f"/cart/lines/{KETTLE}/remove")
-    visitor.post(f"{path}/again", press)
+    visitor.post(f"{path}/again", form)
     assert visitor.cart() == {KETTLE: 2}, "the cart was changed in between, so this is meant"
 
 
-def test_eight_presses_of_order_again_at_once_add_once(shop: Shop, race: Race) -> None:
+def test_eight_concurrent_clicks_on_order_again_add_once(shop: Shop, race: Race) -> None:
     cart_id = shop.cart((PEN, 1))
-    results = race(lambda _: carts.add_again(cart_id, [(KETTLE, 2)], "press-of-one-page"))
+    results = race(lambda _: carts.add_again(cart_id, [(KETTLE, 2)], "id-of-one-form"))
     assert not [r for r in results if isinstance(r, Exception)], results
     db.session.rollback()
     assert {line.sku: line.quantity for line in carts.load(cart_id).lines} == {PEN: 1, KETTLE: 2}
@@ -61,7 +61,7 @@ def test_order_again_says_what_is_no_longer_sold_and_where_99_is_the_most(visito
         gone = {"order_id": order.id, "sku": "GONE", "position": 9, "name": "Sealing Wax", "slug": "wax"}
         db.session.add(OrderLine(**gone, image="mark.svg", quantity=1, unit_amount=0, currency="TWD"))
     visitor.get(path)
-    visitor.post(f"{path}/again", {"press": visitor.field("press")})
+    visitor.post(f"{path}/again", {"form_id": visitor.field("form_id")})
     page = visitor.get("/cart").text
     assert "Kettle: your cart contains 99, the maximum for one product." in page
     assert "Sealing Wax is no longer available and was not added to your cart." in page

@@ -21,7 +21,7 @@ def test_a_search_that_finds_nothing_says_so_and_offers_everything(visitor: Visi
 
 def test_a_search_while_typing_gets_the_list_alone_and_announces_the_count(visitor: Visitor) -> None:
     fragment = visitor.get("/?q=ket", headers=HTMX).text
-    assert "<html" not in fragment and 'id="goods"' in fragment
+    assert "<html" not in fragment and 'id="products"' in fragment
     assert '<hx-partial hx-target="#live" hx-swap="innerMorph">1 product</hx-partial>' in fragment
 
 

@@ -1,4 +1,4 @@
-"""Orders contain what the customer agreed to: buyer, items, price and browser."""
+"""Orders contain what the customer agreed to: contact, items, price and browser."""
 
 from __future__ import annotations
 
@@ -130,9 +130,7 @@ def test_a_checkout_from_the_back_button_orders_nothing_but_what_it_showed(visit
     assert [order.total_amount for order in orders()] == [120000]
 
 
-def test_the_method_that_another_currency_does_not_have_is_said_and_another_one_asked_for(
-    visitor: Visitor, app: Flask
-) -> None:
+def test_a_method_that_does_not_support_the_currency_is_refused_with_a_message(visitor: Visitor, app: Flask) -> None:
     visitor.add(KETTLE)
     visitor.get("/checkout")
     form = {**visitor.filled(), **TYPED, "method": "tpay"}
@@ -161,7 +159,7 @@ def test_a_form_that_brings_something_else_along_orders_nothing_else(
 # --- the browser and the form ---
 
 
-def test_the_same_form_with_other_content_says_that_the_order_stands_and_how_to_change_it(visitor: Visitor) -> None:
+def test_a_repeated_form_with_other_content_names_the_existing_order_and_how_to_change_it(visitor: Visitor) -> None:
     visitor.add()
     visitor.get("/checkout")
     form = visitor.filled()
@@ -178,7 +176,7 @@ def test_the_same_form_with_other_content_says_that_the_order_stands_and_how_to_
 
 
 @pytest.mark.parametrize(("act", "said"), [("cancel", "This order has ended"), ("pay", "This order has been paid.")])
-def test_what_is_said_about_an_order_that_stands_depends_on_its_state(
+def test_the_message_about_an_existing_order_depends_on_its_state(
     visitor: Visitor, shop: Shop, act: str, said: str
 ) -> None:
     visitor.add()
@@ -190,11 +188,11 @@ def test_what_is_said_about_an_order_that_stands_depends_on_its_state(
         shop.cancel(order)
     else:
         shop.acquirer.capture(shop.payment(order).id)
-        shop.hear(shop.payment(order))
+        shop.deliver_webhook(shop.payment(order))
     assert said in visitor.post("/checkout", {**form, "city": "Tainan"}).text
 
 
-def test_an_order_that_was_placed_on_another_tab_with_more_in_it_is_not_taken_for_the_one_that_was_shown(
+def test_an_order_placed_in_another_tab_with_more_products_is_not_confused_with_the_shown_one(
     visitor: Visitor,
 ) -> None:
     visitor.add()
@@ -210,7 +208,7 @@ def test_an_order_that_was_placed_on_another_tab_with_more_in_it_is_not_taken_fo
 
 @pytest.mark.parametrize("body", [BUYER, TYPED])
 @pytest.mark.parametrize("in_cart", [True, False])
-def test_the_key_of_another_visitor_opens_nothing_of_theirs(
+def test_the_key_of_another_visitor_gives_no_access_to_their_order(
     visitor: Visitor, other_visitor: Visitor, body: dict[str, str], in_cart: bool
 ) -> None:
     visitor.add()
@@ -234,9 +232,7 @@ def test_the_key_of_another_visitor_opens_nothing_of_theirs(
         assert "Your cart is empty. No order was placed." in answer.text
 
 
-def test_a_key_that_nobody_has_used_and_one_that_somebody_has_get_the_same_answer(
-    visitor: Visitor, other_visitor: Visitor
-) -> None:
+def test_a_used_and_an_unused_foreign_key_get_the_same_answer(visitor: Visitor, other_visitor: Visitor) -> None:
     visitor.add()
     visitor.get("/checkout")
     used = visitor.filled()
@@ -252,7 +248,9 @@ def test_a_key_that_nobody_has_used_and_one_that_somebody_has_get_the_same_answe
     assert answers[0] == answers[1]
 
 
-def test_eight_identical_presses_at_once_are_one_order(visitor: Visitor, shop: Shop, app: Flask, race: Race) -> None:
+def test_eight_identical_submissions_at_once_are_one_order(
+    visitor: Visitor, shop: Shop, app: Flask, race: Race
+) -> None:
     for _ in range(3):
         visitor.add(PEN)
         visitor.get("/checkout")
@@ -329,14 +327,16 @@ def test_a_checkout_whose_customer_has_signed_out_in_another_tab_says_where_the_
     )
 
 
-def test_messages_for_somebody_who_has_signed_out_are_not_shown_to_the_next_person(visitor: Visitor) -> None:
+def test_messages_for_a_customer_who_signed_out_are_not_shown_to_the_next_one(visitor: Visitor) -> None:
     signed_in(visitor)
     visitor.add()  # its message waits for the next page
     visitor.post("/sign-out")
     assert "Kettle" not in visitor.get("/cart").text
 
 
-def test_while_redis_is_away_nobody_who_was_signed_in_becomes_a_guest_silently(visitor: Visitor, app: Flask) -> None:
+def test_while_redis_is_away_a_signed_in_customer_does_not_silently_become_a_guest(
+    visitor: Visitor, app: Flask
+) -> None:
     signed_in(visitor)
     visitor.add()
     visitor.get("/checkout")
@@ -351,7 +351,7 @@ def test_while_redis_is_away_nobody_who_was_signed_in_becomes_a_guest_silently(v
     assert [order.user_id for order in orders()] == [None]
 
 
-def test_who_has_signed_in_since_the_checkout_was_shown_to_a_guest_is_asked_again(visitor: Visitor) -> None:
+def test_a_customer_who_signed_in_after_the_checkout_was_shown_has_to_confirm_it_again(visitor: Visitor) -> None:
     visitor.add()
     visitor.get("/checkout")
     form = {**visitor.filled(), **TYPED}
@@ -404,7 +404,7 @@ def test_a_checkout_that_was_shown_to_another_account_orders_nothing_for_this_on
     assert refused.status_code == 409 and orders() == []
 
 
-def test_the_form_does_not_tell_the_id_of_its_customer(visitor: Visitor) -> None:
+def test_the_form_does_not_reveal_the_id_of_its_customer(visitor: Visitor) -> None:
     signed_in(visitor)
     visitor.add()
     visitor.get("/checkout")
@@ -440,7 +440,7 @@ def test_a_new_account_from_the_checkout_comes_back_filled_as_well(visitor: Visi
     keeps_what_was_typed(visitor.get(back.location))
 
 
-def test_what_was_typed_before_signing_in_is_nobody_elses_and_ends_with_the_sign_in(
+def test_checkout_input_saved_before_signing_in_is_private_and_ends_with_the_session(
     visitor: Visitor, other_visitor: Visitor
 ) -> None:
     visitor.add()
@@ -454,7 +454,7 @@ def test_what_was_typed_before_signing_in_is_nobody_elses_and_ends_with_the_sign
     assert TYPED["line1"] not in visitor.get("/checkout").text
 
 
-def test_sign_in_from_the_checkout_while_it_is_away_keeps_the_form(visitor: Visitor, app: Flask) -> None:
+def test_sign_in_from_the_checkout_while_redis_is_away_keeps_the_form(visitor: Visitor, app: Flask) -> None:
     visitor.add()
     visitor.get("/checkout")
     app.config["REDIS_URL"] = ""

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted((ROOT / "templates" / "shop").glob("*.html"))
-GOODS = tomllib.loads((ROOT / "shop" / "catalogue" / "goods.toml").read_text())
+CATALOGUE = tomllib.loads((ROOT / "shop" / "catalogue" / "initial_catalogue.toml").read_text())
 ORDER_PAGE = ("vendor/htmx.js", "app.js", "css/settled.css", "css/order.css")
 
 
@@ -32,15 +32,15 @@ def test_htmx_says_which_version_it_is() -> None:
     assert "htmx 4.0.1" in (ROOT / "static" / "vendor" / "htmx.js").read_text()[:300]
 
 
-def test_the_range_is_worth_looking_at() -> None:
-    products = GOODS["product"]
-    assert len(products) >= 24 and len(GOODS["category"]) >= 4
+def test_the_initial_catalogue_is_varied() -> None:
+    products = CATALOGUE["product"]
+    assert len(products) >= 24 and len(CATALOGUE["category"]) >= 4
     assert any(p["stock"] == 0 for p in products) and sum(0 < p["stock"] <= 3 for p in products) >= 3
 
 
-@pytest.mark.parametrize("product", GOODS["product"], ids=lambda p: p["slug"])
+@pytest.mark.parametrize("product", CATALOGUE["product"], ids=lambda p: p["slug"])
 def test_each_product_is_complete(product: dict) -> None:
-    assert product["category"] in {c["slug"] for c in GOODS["category"]}
+    assert product["category"] in {c["slug"] for c in CATALOGUE["category"]}
     assert set(product["prices"]) == {"TWD", "JPY", "USD"} and all(p > 0 for p in product["prices"].values())
     assert product["prices"]["TWD"] % 100 == 0, "one acquirer counts whole TWD"
     assert re.fullmatch(r"[A-Z0-9-]{3,20}", product["sku"]) and re.fullmatch(r"[a-z0-9-]+", product["slug"])

@@ -162,7 +162,7 @@ def test_no_sentence_of_the_form_library_is_shown_by_any_form(app: Flask) -> Non
     assert seen > 100
 
 
-def test_the_walk_sees_a_form_that_lets_the_library_speak(app: Flask) -> None:
+def test_the_check_finds_a_form_with_messages_of_the_form_library(app: Flask) -> None:
     stock = _stock_sentences()
 
     class Careless(FlaskForm):

@@ -42,7 +42,7 @@ def test_a_form_that_is_corrected_forty_times_still_becomes_an_order(app: Flask,
     assert visitor.checkout().status_code == 303
 
 
-def test_a_browser_that_has_signed_in_before_does_so_whatever_strangers_tried(
+def test_a_browser_that_signed_in_before_is_not_blocked_by_attempts_of_others(
     app: Flask, visitor: Visitor, other_visitor: Visitor
 ) -> None:
     app.config["RATE_LIMITS"] = True

@@ -119,7 +119,7 @@ def test_order_again_leaves_it_out_and_says_so(visitor: Visitor, shop: Shop) -> 
     visitor.post(f"{path}/cancel")
     sell_only_in(KETTLE, "USD")
     visitor.get(path)
-    assert visitor.post(f"{path}/again", {"press": visitor.field("press")}).location == "/cart"
+    assert visitor.post(f"{path}/again", {"form_id": visitor.field("form_id")}).location == "/cart"
     page = visitor.get("/cart")
     assert "Kettle is not sold in TWD and was not added to your cart." in page.text
     assert visitor.cart() == {PEN: 1}

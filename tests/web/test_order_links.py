@@ -38,9 +38,7 @@ def test_a_forged_link_opens_nothing(visitor: Visitor, signed: str) -> None:
     assert response.status_code == 404 and title(response) == "Page not found · Settled"
 
 
-def test_outside_of_the_demonstration_nobody_is_shown_a_link_that_belongs_into_an_inbox(
-    visitor: Visitor, app: Flask
-) -> None:
+def test_outside_the_demo_an_order_link_is_never_shown_on_a_page(visitor: Visitor, app: Flask) -> None:
     visitor.get("/orders")
     app.config["SETTLED_ENV"] = "production"
     assert 'name="email"' not in visitor.get("/orders").text

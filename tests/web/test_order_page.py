@@ -54,7 +54,7 @@ NOT_KNOWN = (*MONEY_MAY_COME, "waiting", "finish_in_tab", "store_code", "unavail
 
 
 @pytest.mark.parametrize("key", sorted(CAN))
-def test_each_standing_has_its_heading_and_only_its_actions(shop: Shop, app: Flask, key: str) -> None:
+def test_each_status_has_its_heading_and_only_its_actions(shop: Shop, app: Flask, key: str) -> None:
     status = load_status(shop.order())
     assert status.payment
     action = {"kind": "store_code", "url": "", "fields": {"code": "123 456"}} if key == "store_code" else None
@@ -83,7 +83,7 @@ def page_of(shop: Shop, order: Order) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", html.unescape(update)).split())
 
 
-def test_the_page_says_where_money_goes(shop: Shop) -> None:
+def test_the_page_shows_the_destination_of_refunds(shop: Shop) -> None:
     """Part of the price was store credit; the rest is refunded to the card, or becomes store credit."""
     for to, goes, went in (
         ("store_credit", "The refund goes to your store credit.", "The money was added to your store credit."),
@@ -101,7 +101,7 @@ def test_the_page_says_where_money_goes(shop: Shop) -> None:
         assert went in page_of(shop, order)
 
 
-def test_money_by_hand_is_promised_when_two_have_agreed_and_said_to_be_sent_when_it_is(shop: Shop) -> None:
+def test_a_manual_refund_is_announced_after_approval_and_shown_as_sent_when_it_is(shop: Shop) -> None:
     ada = shop.customer(credit=20000)
     whole, part, both = shop.paid_order(), shop.paid_order(customer=ada, credit=20000), shop.paid_order()
     refunds.request(shop.capture(both), Money(500, "TWD"), reason="", by=shop.sam)
@@ -130,7 +130,7 @@ def test_money_by_hand_is_promised_when_two_have_agreed_and_said_to_be_sent_when
 
 
 @pytest.mark.parametrize("state", ["REQUESTED", "DONE"])
-def test_wherever_parts_of_the_money_go_the_page_has_words_for_it(shop: Shop, app: Flask, state: str) -> None:
+def test_the_page_describes_every_combination_of_refund_destinations(shop: Shop, app: Flask, state: str) -> None:
     status = load_status(shop.order())
     money, key = Money(100, "TWD"), {"REQUESTED": "refund_pending", "DONE": "refunded"}[state]
     ways = [way for n in (0, 1, 2, 3) for way in combinations(("provider", "store_credit", "bank"), n)]
@@ -148,33 +148,33 @@ def test_wherever_parts_of_the_money_go_the_page_has_words_for_it(shop: Shop, ap
             assert (words in says[1]) == (one in (to or ["provider"])), (to, says[1])
 
 
-def test_wrong_money_that_went_back_is_not_denied_and_not_counted(shop: Shop) -> None:
+def test_a_refunded_mismatch_is_shown_and_not_counted(shop: Shop) -> None:
     order = shop.order(customer=shop.customer())
     shop.acquirer.capture(shop.payment(order).id, money=Money(100, "TWD"))
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     refunds.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     failed = shop.pay_again(order)
     shop.acquirer.end(failed.id, "FAILED", "declines")
-    shop.hear(failed)
+    shop.deliver_webhook(failed)
     assert "No money has been taken for this payment. Your items are still reserved." in page_of(shop, order)
     shop.acquirer.capture(shop.pay_again(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     refunds.request_all(order.id, reason="", by=shop.sam, to="store_credit")
     shop.sweep()
     assert "The money was added to your store credit." in page_of(shop, order)
 
 
-def test_late_and_double_money_that_has_gone_back_is_the_end(shop: Shop) -> None:
+def test_refunded_late_and_duplicate_captures_are_final(shop: Shop) -> None:
     late = shop.order()
     shop.cancel(late)
     shop.wait(minutes=1)
     shop.acquirer.capture(shop.payment(late).id)
-    shop.hear(shop.payment(late))
+    shop.deliver_webhook(shop.payment(late))
     assert "The full amount will be refunded automatically." in page_of(shop, late)
     twice = shop.paid_order()
     shop.acquirer.capture(shop.payment(twice).id)
-    shop.hear(shop.payment(twice))
+    shop.deliver_webhook(shop.payment(twice))
     assert "The other one will be refunded automatically." in page_of(shop, twice)
     shop.turn(minutes=2)
     shop.turn(minutes=2)
@@ -192,7 +192,7 @@ def test_the_pay_button_says_how_much_and_that_a_tab_opens_and_stands_outside_of
     assert "csrf_token" not in status and "csrf_token" in page
 
 
-def test_another_way_to_pay_is_offered_when_there_is_one(visitor: Visitor) -> None:
+def test_another_payment_method_is_offered_when_there_is_one(visitor: Visitor) -> None:
     assert 'name="method" value="otherpay">Pay with Otherpay' in visitor.get(visitor.order()).text
 
 
@@ -205,7 +205,7 @@ def test_pressing_pay_leads_to_the_acquirer_and_the_page_knows(visitor: Visitor)
     assert title(visitor.get(path)).startswith("Finish paying in the other tab")
 
 
-def test_choosing_another_way_opens_it_there_and_closes_the_first(visitor: Visitor, shop: Shop) -> None:
+def test_choosing_another_method_initiates_it_and_closes_the_first(visitor: Visitor, shop: Shop) -> None:
     path = visitor.order()
     visitor.get(path)
     assert visitor.post(f"{path}/pay", {"method": "otherpay"}).status_code == 303
@@ -219,7 +219,7 @@ def test_another_method_is_used_instead_of_a_store_code_from_the_page_that_shows
     path = visitor.order()
     code = shop.payment(_order(path))
     shop.acquirer.show_code(code.id, timedelta(days=3))
-    shop.hear(code)
+    shop.deliver_webhook(code)
     page = visitor.get(path).text
     named = re.findall(r'<input type="hidden" form="pay-form" name="instead_of" value="([^"]+)">', page)
     assert named == [code.id] and "You then have up to 30:00 to pay" in page
@@ -232,7 +232,7 @@ def test_another_method_is_used_instead_of_a_store_code_from_the_page_that_shows
     assert answer.location == f"https://fakepay.example/pay/{second.id}"
 
 
-def test_a_way_to_pay_that_cannot_charge_the_order_says_so_and_leads_back(
+def test_a_payment_method_that_cannot_charge_the_order_is_refused_with_a_link_back(
     visitor: Visitor, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The page still offered it."""
@@ -245,7 +245,7 @@ def test_a_way_to_pay_that_cannot_charge_the_order_says_so_and_leads_back(
     assert [one.state for one in shop.payments(_order(path))] == [PaymentState.OPEN]
 
 
-def test_without_a_choice_the_order_is_paid_where_it_can_be_charged(
+def test_without_a_choice_a_method_that_can_charge_the_order_is_used(
     visitor: Visitor, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fakepay is the first in the list."""
@@ -257,7 +257,7 @@ def test_without_a_choice_the_order_is_paid_where_it_can_be_charged(
         assert orders._provider(order) == payment_methods(order)[0].provider != "fakepay"
 
 
-def test_an_unknown_way_to_pay_is_refused(visitor: Visitor, shop: Shop) -> None:
+def test_an_unknown_payment_method_is_refused(visitor: Visitor, shop: Shop) -> None:
     path = visitor.order()
     visitor.get(path)
     assert visitor.post(f"{path}/pay", {"method": "nopay"}).status_code == 422
@@ -271,13 +271,13 @@ def test_pay_pressed_on_an_order_that_was_just_paid_shows_the_order_and_opens_no
     visitor.get(path)
     payment = shop.payment(_order(path))
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     response = visitor.post(f"{path}/pay")
     assert response.status_code == 303 and response.location == path
     assert title(visitor.get(path)).startswith("Payment received") and len(shop.payments(_order(path))) == 1
 
 
-def test_coming_back_decides_nothing_and_has_the_acquirer_asked(visitor: Visitor, shop: Shop) -> None:
+def test_the_return_page_decides_nothing_and_polls_the_acquirer(visitor: Visitor, shop: Shop) -> None:
     path = visitor.order()
     visitor.get(path)
     visitor.post(f"{path}/pay")
@@ -289,7 +289,7 @@ def test_coming_back_decides_nothing_and_has_the_acquirer_asked(visitor: Visitor
     assert title(visitor.get(path)).startswith("Payment received")
 
 
-def test_while_confirming_a_second_attempt_is_not_offered_and_check_now_asks(visitor: Visitor, shop: Shop) -> None:
+def test_while_confirming_a_second_attempt_is_not_offered_and_check_now_polls(visitor: Visitor, shop: Shop) -> None:
     path = visitor.order()
     visitor.get(path)
     shop.acquirer.capture(shop.payment(_order(path)).id)
@@ -299,19 +299,17 @@ def test_while_confirming_a_second_attempt_is_not_offered_and_check_now_asks(vis
     assert title(visitor.get(path)).startswith("Payment received")
 
 
-def test_a_declined_card_is_explained_in_plain_words_and_the_same_page_opened_again(
-    visitor: Visitor, shop: Shop
-) -> None:
+def test_a_declined_card_is_explained_and_the_same_payment_page_is_offered_again(visitor: Visitor, shop: Shop) -> None:
     path = visitor.order()
     payment = shop.payment(_order(path))
     shop.acquirer.decline(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     page = visitor.get(path).text
     assert "Insufficient funds." in page and "No money has been taken" in page
     assert "Open the payment page again" in page
 
 
-def test_cancelling_the_order_ends_it_and_offers_the_same_things_again(visitor: Visitor, shop: Shop) -> None:
+def test_cancelling_the_order_ends_it_and_offers_the_same_products_again(visitor: Visitor, shop: Shop) -> None:
     path = visitor.order()
     visitor.get(path)
     assert visitor.post(f"{path}/cancel").location == path
@@ -327,7 +325,7 @@ def test_cancelling_the_payment_keeps_the_order(visitor: Visitor, shop: Shop) ->
     assert title(visitor.get(path)).startswith("You cancelled the payment") and shop.can_sell() == 9
 
 
-def test_an_acquirer_that_is_away_loses_no_order(visitor: Visitor, shop: Shop) -> None:
+def test_an_unavailable_acquirer_loses_no_order(visitor: Visitor, shop: Shop) -> None:
     shop.acquirer.away = True
     page = visitor.get(visitor.order())
     assert title(page).startswith("We cannot reach Fakepay right now") and "Try again" in page.text
@@ -338,7 +336,7 @@ def test_without_javascript_the_page_refreshes_itself_while_something_is_pending
     assert '<noscript><meta http-equiv="refresh"' in visitor.get(path).text
     payment = shop.payment(_order(path))
     shop.acquirer.capture(payment.id)
-    shop.hear(payment)
+    shop.deliver_webhook(payment)
     assert "http-equiv" not in visitor.get(path).text
 
 
@@ -355,7 +353,7 @@ def test_a_token_that_was_never_valid_opens_nothing(visitor: Visitor, method: st
     assert response.status_code == 404
 
 
-def test_the_number_of_an_order_opens_nothing(visitor: Visitor, other_visitor: Visitor) -> None:
+def test_an_order_number_gives_no_access(visitor: Visitor, other_visitor: Visitor) -> None:
     path = visitor.order()
     number = find_number(visitor.get(path).text)
     assert other_visitor.get(f"/orders/{number}").status_code == 404
@@ -411,7 +409,7 @@ def test_a_payment_that_needs_a_form_is_posted_on_from_a_page_with_a_button(
     assert 'name="Note" value="&#34;&gt;&lt;b&gt;"' in page and "Continue to Fakepay" in page
 
 
-def test_time_that_runs_is_given_in_seconds_that_are_left(visitor: Visitor, shop: Shop) -> None:
+def test_countdowns_are_given_in_seconds_left(visitor: Visitor, shop: Shop) -> None:
     path = visitor.order()
     shop.turn(**{"minutes": 10})
     left = re.search(r'data-left="(\d+)"', visitor.get(path).text)
@@ -430,7 +428,7 @@ def find_number(page: str) -> str:
     return found[1]
 
 
-def test_a_payment_that_is_started_too_often_is_refused_with_the_way_back_and_how_long_to_wait(
+def test_a_payment_that_is_initiated_too_often_is_refused_with_a_link_back_and_the_time_to_wait(
     visitor: Visitor, app: Flask
 ) -> None:
     path = visitor.order()

@@ -62,7 +62,7 @@ def test_a_visitor_with_too_many_unpaid_orders_is_shown_them_and_keeps_everythin
 
 
 @pytest.mark.parametrize("counted_by", ["UNPAID_EMAIL_FACTOR", "UNPAID_ADDRESS_FACTOR"])
-def test_somebody_elses_unpaid_orders_are_counted_and_never_shown(
+def test_unpaid_orders_of_other_customers_are_counted_and_never_shown(
     visitor: Visitor, other_visitor: Visitor, app: Flask, counted_by: str
 ) -> None:
     app.config.update({"UNPAID_ORDERS_PER_VISITOR": 1, "UNPAID_EMAIL_FACTOR": 9, "UNPAID_ADDRESS_FACTOR": 9})
@@ -86,7 +86,7 @@ def test_the_addresses_of_one_ipv6_network_are_counted_as_one_client(app: Flask,
     assert statuses == [303, 303, 429, 303]
 
 
-def test_signing_in_keeps_the_way_back_to_an_unpaid_order(visitor: Visitor) -> None:
+def test_signing_in_keeps_the_link_to_an_unpaid_order(visitor: Visitor) -> None:
     path = visitor.order()
     visitor.get("/register")
     form = {"email": "new@example.com", "name": "Ada", "password": "a quiet lane in Taipei"}

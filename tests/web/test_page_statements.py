@@ -85,7 +85,7 @@ def test_the_page_of_a_paid_order_with_refunds_needs_few_statements(shop: Shop, 
     token = visitor.order().rpartition("/")[2]
     order = db.session.scalars(db.select(Order).where(Order.token == token)).one()
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     refunds.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     found = sent_for(visitor, f"/orders/{token}")
@@ -93,7 +93,7 @@ def test_the_page_of_a_paid_order_with_refunds_needs_few_statements(shop: Shop, 
     assert not [one for one in found if not one.startswith("SELECT")]
 
 
-def test_looking_again_writes_nothing(shop: Shop, visitor: Visitor) -> None:
+def test_a_repeated_view_writes_nothing(shop: Shop, visitor: Visitor) -> None:
     order = visitor.order()
     first, again = ([one for one in sent_for(visitor, order) if not one.startswith("SELECT")] for _ in range(2))
     assert len(first) == 1 and first[0].startswith("UPDATE payments")

@@ -59,7 +59,7 @@ def test_the_owner_is_led_back_on_another_device(visitor: Visitor, other_visitor
     assert other_visitor.get(return_path(order_at(path))).location == path
 
 
-def test_the_mark_of_one_order_opens_no_other(visitor: Visitor, other_visitor: Visitor, shop: Shop) -> None:
+def test_the_mark_of_one_order_gives_no_access_to_another(visitor: Visitor, other_visitor: Visitor, shop: Shop) -> None:
     mine, theirs = order_at(visitor.order()), order_at(other_visitor.order())
     visitor.client.set_cookie("opened", links.opened_mark(mine.token), path=return_path(theirs))
     assert visitor.get(return_path(theirs)).status_code == 200

@@ -26,5 +26,5 @@ def test_a_path_on_this_site_is_followed(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", NOT_FINE)
-def test_anything_else_leads_home(target: str | None) -> None:
+def test_anything_else_leads_to_the_home_page(target: str | None) -> None:
     assert safe_next(target, "/home") == "/home"

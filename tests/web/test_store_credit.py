@@ -54,7 +54,7 @@ def test_a_part_is_offered_taken_and_named_on_the_orders_page(shop: Shop, visito
     assert shop.credit(ada) == 0
 
 
-def test_what_covers_all_of_it_pays_at_once(shop: Shop, visitor: Visitor, ada: int) -> None:
+def test_credit_that_covers_the_total_pays_at_once(shop: Shop, visitor: Visitor, ada: int) -> None:
     give(ada, PRICE)
     visitor.add()
     assert "This covers the whole order. You pay nothing else." in visitor.get("/checkout").text
@@ -150,14 +150,14 @@ def test_a_guest_who_claims_credit_is_told_to_sign_in(shop: Shop, visitor: Visit
     assert "Sign in to use your store credit." in response.text
 
 
-def test_the_account_tells_what_there_is_and_how_it_came(shop: Shop, visitor: Visitor, ada: int) -> None:
+def test_the_account_shows_the_balance_and_its_movements(shop: Shop, visitor: Visitor, ada: int) -> None:
     visitor.add()
     path = visitor.checkout(credit="50000").location
     db.session.rollback()
     order = find.by_token(path.rpartition("/")[2])
     assert order
     shop.acquirer.capture(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     refunds.request_all(order.id, reason="", by=shop.sam, to="store_credit")
     shop.sweep()
     assert "The money was added to your store credit." in visitor.get(path).text

@@ -114,7 +114,7 @@ def _order(cart: CartView, request: Request, rules: Rules, now: datetime) -> New
 
 
 def _not_agreed(cart: CartView, request: Request, rules: Rules) -> Refusal | None:
-    """Refusal of a form that was not shown to this buyer for the current cart."""
+    """Refusal of a form that was not shown to this customer for the current cart."""
     shown = request.shown
     if cart.is_empty:
         return BadInput("cart_empty", "Your cart is empty. No order was placed.")

@@ -1,4 +1,4 @@
-"""Input of order placing: buyer and completed form. No database."""
+"""Input of order placing: customer and completed form. No database."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Finding:
 def check(*, ask_acquirer: bool = True, scope: Scope = EVERYTHING) -> list[Finding]:
     """Check all invariants. `ask_acquirer=False` leaves out the one that calls the acquirer.
 
-    A passive copy calls nobody and does no work: there the rules about work that is done in time are left out too.
+    A passive copy makes no calls and does no work: there the rules about work that is done in time are left out too.
     """
     found = []
     is_passive = current_app.config["SETTLED_PASSIVE"]

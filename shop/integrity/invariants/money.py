@@ -1,4 +1,4 @@
-"""3. Paid orders have their capture, other captures are refunded. 6. The books balance."""
+"""3. Paid orders have their capture, other captures are refunded. 6. The ledger balances."""
 
 from __future__ import annotations
 

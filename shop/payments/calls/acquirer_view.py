@@ -16,11 +16,11 @@ _GONE = Unavailable("we no longer have this provider")
 
 def payment(payment_id: str) -> Found | NotFound | Unavailable:
     """Query one of our payments, outside of any transaction. Failures of the acquirer are results, not exceptions."""
-    asked = requests.load(payment_id)
-    provider = registry.get(asked.provider) if asked else None
-    if asked is None or provider is None:
+    loaded = requests.load(payment_id)
+    provider = registry.get(loaded.provider) if loaded else None
+    if loaded is None or provider is None:
         return _GONE
-    return circuit_breaker.call(provider, "query", lambda: provider.query(asked.request))
+    return circuit_breaker.call(provider, "query", lambda: provider.query(loaded.request))
 
 
 def refund(refund_id: str) -> Done | Pending | Rejected | NotFound | Unavailable:
@@ -31,9 +31,9 @@ def refund(refund_id: str) -> Done | Pending | Rejected | NotFound | Unavailable
     if found is None or found.Refund.payment_id is None:
         db.session.rollback()
         return NotFound()
-    wish = RefundRequest(refund_id, found.Refund.money, found.capture_id, found.Refund.reason)
-    asked = requests.load(found.Refund.payment_id)
-    provider = registry.get(asked.provider) if asked else None
-    if asked is None or provider is None:
+    refund_request = RefundRequest(refund_id, found.Refund.money, found.capture_id, found.Refund.reason)
+    loaded = requests.load(found.Refund.payment_id)
+    provider = registry.get(loaded.provider) if loaded else None
+    if loaded is None or provider is None:
         return _GONE
-    return circuit_breaker.call(provider, "query_refund", lambda: provider.query_refund(asked.request, wish))
+    return circuit_breaker.call(provider, "query_refund", lambda: provider.query_refund(loaded.request, refund_request))

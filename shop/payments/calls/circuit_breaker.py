@@ -35,7 +35,7 @@ def query_rate(provider: PaymentProvider) -> int:
 
 
 def call(provider: PaymentProvider, operation: str, use: Callable[[], T]) -> T | Unavailable:
-    """Make one call within the provider's rate, outside any transaction, and remember how it went.
+    """Make one call within the provider's rate limit, outside any transaction, and record success or failure.
 
     Unavailable without a call when the provider is paused or its rate is used up.
     """
@@ -68,12 +68,12 @@ def call(provider: PaymentProvider, operation: str, use: Callable[[], T]) -> T |
 
 
 def paused() -> list[str]:
-    """Names of the providers that are left alone for now."""
+    """Names of the providers to which calls are paused."""
     return list(db.session.scalars(select(ProviderHealth.provider).where(ProviderHealth.paused_until > clock.now())))
 
 
 def _health(name: str) -> tuple[int, datetime | None]:
-    """Failures in a row, and until when the provider is left alone, as this process has read it just now."""
+    """Consecutive failures, and the end of the pause in calls, as cached by this process."""
     seen = _seen().get(name)
     if seen is None or time.monotonic() - seen[0] > _LOOK_AGAIN:
         seen = _seen()[name] = (time.monotonic(), _read(name))

@@ -23,8 +23,8 @@ _FRESH = {"populate_existing": True}
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A payment as it was when we turned to its provider, free of the database."""
+class LoadedPayment:
+    """A payment as loaded before the call to its provider, detached from the database."""
 
     request: PaymentRequest
     provider: str
@@ -34,8 +34,8 @@ class Asked:
     return_url: str
 
 
-def load(payment_id: str) -> Asked | None:
-    """Everything that a call needs; None for an unknown payment. Ends its own read transaction."""
+def load(payment_id: str) -> LoadedPayment | None:
+    """The data of a payment that a call needs; None for an unknown payment. Ends its own read transaction."""
     row = db.session.execute(_ASKED, {"payment": payment_id}, execution_options=_FRESH).one_or_none()
     if row is None:
         return None
@@ -49,7 +49,7 @@ def load(payment_id: str) -> Asked | None:
         dict(payment.provider_data),
         payment.created_at,
     )
-    asked = Asked(
+    loaded = LoadedPayment(
         request=request,
         provider=payment.provider,
         state=payment.state,
@@ -58,7 +58,7 @@ def load(payment_id: str) -> Asked | None:
         return_url=return_url(row.number, row.token),
     )
     db.session.rollback()
-    return asked
+    return loaded
 
 
 def description(order_number: str) -> str:

@@ -1,8 +1,8 @@
 """Decide what a reported dispute changes. Pure: no database, no Flask, no clock.
 
-A chargeback takes the money away when it opens and gives it back when it is won. An inquiry only asks, but may become
-a chargeback. No order changes its state for a dispute. What a bank has, or may keep, cannot be refunded as well; what
-it keeps of money that paid for nothing ends the review.
+A chargeback withdraws the money when it opens and returns it when it is won. An inquiry withdraws no money, but may
+become a chargeback. A dispute never changes the state of an order. Money in an open or lost chargeback cannot be
+refunded. A lost chargeback of unallocated funds ends their review.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from shop.payments.records.types import Source
 
 
 def key_of(provider: str, dispute_id: str, *, won: bool = False) -> str:
-    """Key of the journal of a chargeback, or of its money that came back when it was won."""
+    """Key of the journal of a chargeback, or of the return of its money after it was won."""
     return f"dispute:{provider}:{dispute_id}" + (":won" if won else "")
 
 
@@ -66,7 +66,7 @@ def _new(draft: Draft, capture: CaptureRow, fact: DisputeFact) -> DisputeRow:
 
 
 def _open(draft: Draft, dispute: DisputeRow) -> None:
-    """Add a dispute; the first report of it may also be that of its end."""
+    """Add a dispute; the first report of a dispute may already report its end."""
     draft.put_dispute(dispute)
     _tell(draft, dispute)
     if dispute.is_chargeback:
@@ -89,7 +89,7 @@ def _become_chargeback(draft: Draft, inquiry: DisputeRow, fact: DisputeFact) -> 
 
 
 def _close(draft: Draft, dispute: DisputeRow) -> None:
-    """Book the money of a chargeback that was won; what a bank keeps may end the review of the order."""
+    """Book the returned money of a won chargeback; end the review of the order if no money needs it any more."""
     if dispute.state == DisputeState.WON and dispute.is_chargeback:
         _book_won(draft, dispute)
     elif dispute.state == DisputeState.LOST:

@@ -1,6 +1,6 @@
 """Limits on payment attempts per order: a maximum, and a growing pause.
 
-An attempt that is opened and abandoned costs the acquirer a session and us a call, again and again from one page.
+Each abandoned attempt costs the acquirer a session and the shop a call, and one page can cause many.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from shop.core.errors import Refusal
 from shop.payments.records.models import Payment
 
 PAUSES = (0, 0, 0, 5, 15, 30, 60)
-"""Seconds between opening one payment and the next one, by how many there are; the last one repeats."""
+"""Seconds between initiating one payment and the next, by the number of payments; the last value repeats."""
 
 
 class TooSoon(Refusal):
-    """The next payment of an order may be started later; `retry_after` is in seconds."""
+    """The next payment of an order cannot be initiated yet; `retry_after` is in seconds."""
 
     def __init__(self, number: int, retry_after: int) -> None:
         seconds = "1 second" if retry_after == 1 else f"{retry_after} seconds"
@@ -32,7 +32,7 @@ class TooSoon(Refusal):
 
 
 class TooManyPayments(Refusal):
-    """No more payments are started for an order."""
+    """The order has reached its maximum number of payments."""
 
     def __init__(self, number: int) -> None:
         super().__init__(

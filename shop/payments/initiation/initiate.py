@@ -1,4 +1,4 @@
-"""Opening a payment, and opening another one when the buyer wants another way to pay."""
+"""Initiate payments, and initiate another one when the customer chooses another payment method."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from shop.payments.updates.apply import apply
 from shop.payments.updates.snapshot import PaymentUpdate
 
 TOO_LATE = timedelta(minutes=2)
-"""With less time left than this, no new payment is opened for an order whose payment ended or would be replaced."""
+"""Least time before `pay_by` in which an order may get a further payment."""
 _TOO_LATE = "There is not enough time left to start another payment."
 
 
@@ -40,8 +40,8 @@ def open_payment(order_id: int, provider_name: str, *, instead_of: str = "") -> 
 
     A payment that is open at another provider is closed there first; so is one at this provider whose id is
     `instead_of` and which shows a store code. Raises Refusal: `unknown_method`, `cannot_charge`, `not_payable` (paid,
-    ended, ending or under review), `confirming` (another payment may still bring money), `too_late`, and as
-    `shop.payments.initiation.attempt_limits` says `too_soon` and `too_many_payments`.
+    ended, ending or under review), `confirming` (another payment may still bring money), `too_late`, `too_soon` and
+    `too_many_payments` (see `attempt_limits`).
     """
     provider = registry.get(provider_name)
     if provider is None:
@@ -60,10 +60,10 @@ def open_payment(order_id: int, provider_name: str, *, instead_of: str = "") -> 
 
 def start(payment_id: str) -> None:
     """Call the provider for a payment whose row exists, and apply its answer. Safe to repeat after a crash."""
-    asked = requests.load(payment_id)
-    if asked is None or registry.get(asked.provider) is None:
+    loaded = requests.load(payment_id)
+    if loaded is None or registry.get(loaded.provider) is None:
         return
-    apply(PaymentUpdate(payment_id, call(asked.provider, asked.request, asked.return_url), Source.START))
+    apply(PaymentUpdate(payment_id, call(loaded.provider, loaded.request, loaded.return_url), Source.START))
 
 
 def call(provider_name: str, request: PaymentRequest, return_url: str) -> Facts:
@@ -112,7 +112,7 @@ def _facts(answer: Started | Rejected | Unknown | Unavailable) -> Facts:
 
 
 def next_action(payment: Payment) -> NextAction | None:
-    """Next action of the buyer while the payment is open; None for a URL that is not one of its acquirer's pages."""
+    """Next action of the customer while the payment is open; None for a URL that is not one of its acquirer's pages."""
     if payment.state != PaymentState.OPEN or not payment.action:
         return None
     if payment.action["url"] and not registry.is_page(payment.provider, payment.action["url"]):
@@ -122,7 +122,7 @@ def next_action(payment: Payment) -> NextAction | None:
 
 @transactional
 def visited(payment_id: str) -> None:
-    """Record that the buyer was redirected to the payment page; the order page shows it."""
+    """Record that the customer was redirected to the payment page; the order page shows it."""
     at = clock.now()
     payment = db.session.get_one(Payment, payment_id, with_for_update=True)
     if payment.visited_at is None and payment.state == PaymentState.OPEN:

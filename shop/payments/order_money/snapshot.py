@@ -253,7 +253,7 @@ class Rules:
     """Settings and provider capabilities that decisions need.
 
     `two_person_limits` are minor units by currency. `refund_steps` are the multiples that a provider can refund, by
-    provider and currency; `windows` say how long a provider's query may lag behind, `labels` how people call it.
+    provider and currency; `windows` say how long a provider's query may lag behind, `labels` are display names.
     """
 
     two_person_limits: Mapping[str, int] = field(default_factory=dict)

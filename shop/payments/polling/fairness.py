@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 TURNS = (True, False, True, True)
-"""Of four questions three go to orders whose page is open, and one, the second, to the longest due of the others."""
+"""Of four polls three are of orders whose page is open, and one, the second, is of the longest due of the others."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Poll the acquirer and close payments there: recovers lost webhooks.
 
 A row with `next_check_at` is authoritative. A poll first claims the payment by a conditional UPDATE, so that two
-clocks, a worker and a buyer who presses "Check now" never query twice at once.
+clocks, a worker and a customer who presses "Check now" never query twice at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from shop.core.db import UtcDateTime, db, table, transactional
 from shop.orders.models import Order, OrderOrigin
 from shop.payments.calls import circuit_breaker
 from shop.payments.calls import request as requests
-from shop.payments.calls.request import Asked
+from shop.payments.calls.request import LoadedPayment
 from shop.payments.polling import fairness
 from shop.payments.polling.fairness import DuePayment
 from shop.payments.providers import registry
@@ -33,16 +33,16 @@ from shop.payments.updates.snapshot import PaymentUpdate, QueryAnswer
 
 log = logs.get()
 LEASE = timedelta(seconds=30)
-PATIENCE = timedelta(seconds=2)  # between two questions that buyers cause
+MIN_INTERVAL = timedelta(seconds=2)  # between two polls of a payment that customers cause
 WATCHED = timedelta(seconds=45)
 """Time for which an order counts as watched after a request for its page: an open page sends one at least every 20
 seconds.
 """
 AHEAD = 2.0
-"""Seconds of a provider's rate that are handed over at one look of the clock, which looks every second: workers never
-wait for work, and what is urgent waits for no more than this.
+"""Seconds of a provider's rate limit for which the clock enqueues polls in one pass. It passes every second: workers
+never run out of work, and an urgent poll waits for no longer than this.
 """
-LOOKED_AT = 2000
+MAX_CANDIDATES = 2000
 CREATED_IS_UNKNOWN = timedelta(seconds=10)
 _PAYMENTS = table(Payment)
 _DUE = (
@@ -51,13 +51,13 @@ _DUE = (
     .order_by(_PAYMENTS.c.id)
     .with_for_update()
 )
-_TAKE = (
+_CLAIM = (
     update(_PAYMENTS)
     .where(_PAYMENTS.c.id.in_(bindparam("payments", expanding=True)), _PAYMENTS.c.next_check_at <= bindparam("at"))
     .values(next_check_at=bindparam("until"), checks=_PAYMENTS.c.checks + 1, polled_at=bindparam("at"))
     .returning(_PAYMENTS.c.id)
 )
-_ASKED_ABOUT = (PaymentState.OPEN, PaymentState.AUTHORIZED, PaymentState.UNKNOWN)
+_POLLED_STATES = (PaymentState.OPEN, PaymentState.AUTHORIZED, PaymentState.UNKNOWN)
 
 
 def _update_due(*, returned: bool) -> Update:
@@ -65,10 +65,10 @@ def _update_due(*, returned: bool) -> Update:
     pay = _PAYMENTS.c
     at, soon, until = (bindparam(name, type_=UtcDateTime()) for name in ("at", "soon", "until"))
     unwatched = or_(pay.watched_until.is_(None), pay.watched_until < bindparam("long_enough"))
-    asked_about = pay.state.in_(_ASKED_ABOUT)
+    polled_state = pay.state.in_(_POLLED_STATES)
     rested = or_(pay.polled_at.is_(None), pay.polled_at <= bindparam("rested"))
-    now = and_(asked_about, rested, pay.next_check_at > at)
-    as_soon_as_allowed = and_(asked_about, pay.next_check_at > soon)
+    now = and_(polled_state, rested, pay.next_check_at > at)
+    as_soon_as_allowed = and_(polled_state, pay.next_check_at > soon)
     of_order = (pay.order_id == bindparam("order"), pay.state.in_(sorted(states.STILL_OPEN)))
     changed = update(_PAYMENTS).values(
         watched_until=case((unwatched, until), else_=pay.watched_until),
@@ -83,8 +83,8 @@ _VIEWED, _RETURNED = _update_due(returned=False), _update_due(returned=True)
 
 
 @dataclass(frozen=True)
-class Taken:
-    """A payment that was claimed: its question is the caller's to put. It has been due since `due_at`."""
+class Claimed:
+    """A claimed payment, which the caller has to poll. It has been due since `due_at`."""
 
     id: str
     due_at: datetime
@@ -107,10 +107,10 @@ def due_payments() -> list[str]:
 
 def _due(at: datetime, providers: list[str], resting: list[str]) -> list[DuePayment]:
     """Payments that are due, the longest due ones and those whose order's page is open, of each provider at least
-    LOOKED_AT if there are so many.
+    MAX_CANDIDATES if there are so many.
     """
     longest = _select_due(Payment.next_check_at <= at, Payment.provider.not_in(resting))
-    if len(longest) < LOOKED_AT:
+    if len(longest) < MAX_CANDIDATES:
         return [_due_payment(row, at) for row in longest]
     found: dict[str, Any] = {}
     for name in providers:
@@ -122,7 +122,7 @@ def _due(at: datetime, providers: list[str], resting: list[str]) -> list[DuePaym
 def _select_due(*which: ColumnElement[bool]) -> Sequence[Any]:
     columns = (Payment.id, Payment.order_id, Payment.provider, Payment.next_check_at, Payment.watched_until)
     query = select(*columns, OrderOrigin.network).outerjoin(OrderOrigin, OrderOrigin.order_id == Payment.order_id)
-    return db.session.execute(query.where(*which).order_by(Payment.next_check_at).limit(LOOKED_AT)).all()
+    return db.session.execute(query.where(*which).order_by(Payment.next_check_at).limit(MAX_CANDIDATES)).all()
 
 
 def _due_payment(row: Any, at: datetime) -> DuePayment:
@@ -144,8 +144,8 @@ def make_due(order_id: int, source: str) -> None:
         {
             "order": order_id,
             "at": at,
-            "rested": at - PATIENCE,
-            "soon": at + PATIENCE,
+            "rested": at - MIN_INTERVAL,
+            "soon": at + MIN_INTERVAL,
             "long_enough": at + WATCHED / 2,
             "until": at + WATCHED,
         },
@@ -159,10 +159,10 @@ def view_changes(payment: Payment, at: datetime) -> bool:
     if payment.watched_until is None or payment.watched_until < at + WATCHED / 2:
         return True
     next_check = payment.next_check_at
-    if payment.state not in _ASKED_ABOUT or next_check is None:
+    if payment.state not in _POLLED_STATES or next_check is None:
         return False
-    rested = payment.polled_at is None or payment.polled_at <= at - PATIENCE
-    return next_check > (at if rested else at + PATIENCE)
+    rested = payment.polled_at is None or payment.polled_at <= at - MIN_INTERVAL
+    return next_check > (at if rested else at + MIN_INTERVAL)
 
 
 def check_now(order_id: int, source: str) -> None:
@@ -179,35 +179,35 @@ def _due_now(order_id: int, source: str) -> list[str]:
     return list(db.session.scalars(due))
 
 
-def take(payment_ids: Sequence[str]) -> list[Taken]:
-    """Claim those of the payments that are due, for LEASE, and return them: their questions are the caller's to put."""
-    claimed = _claim(payment_ids, clock.now())
-    return [Taken(payment_id, claimed[payment_id]) for payment_id in payment_ids if payment_id in claimed]
+def claim(payment_ids: Sequence[str]) -> list[Claimed]:
+    """Claim those of the payments that are due, for LEASE, and return them for the caller to poll."""
+    claimed = _claim_due(payment_ids, clock.now())
+    return [Claimed(payment_id, claimed[payment_id]) for payment_id in payment_ids if payment_id in claimed]
 
 
 @transactional
-def _claim(payment_ids: Sequence[str], at: datetime) -> dict[str, datetime]:
+def _claim_due(payment_ids: Sequence[str], at: datetime) -> dict[str, datetime]:
     since = {row.id: row.next_check_at for row in db.session.execute(_DUE, {"payments": payment_ids, "at": at})}
-    claim = {"payments": list(since), "at": at, "until": at + LEASE}
-    return {payment_id: since[payment_id] for payment_id in db.session.scalars(_TAKE, claim)}
+    values = {"payments": list(since), "at": at, "until": at + LEASE}
+    return {payment_id: since[payment_id] for payment_id in db.session.scalars(_CLAIM, values)}
 
 
 def check(payment_id: str, source: str = "poll") -> str | None:
     """Poll one due payment and apply the response. None when it is not due or another process has claimed it."""
-    taken = take([payment_id])
-    return ask(payment_id, source, taken[0].due_at) if taken else None
+    claimed = claim([payment_id])
+    return query(payment_id, source, claimed[0].due_at) if claimed else None
 
 
-def ask_taken(taken: Taken) -> str | None:
-    """Put the question of a payment that was taken."""
-    return ask(taken.id, "poll", taken.due_at)
+def query_claimed(claimed: Claimed) -> str | None:
+    """Poll a claimed payment and apply the response."""
+    return query(claimed.id, "poll", claimed.due_at)
 
 
 def close(payment_id: str, *, because: str = "closing") -> str:
     """Close a payment at its acquirer and query it. Returns its state; an open state means that the result is not known
     yet.
     """
-    wish_closed(payment_id)
+    request_close(payment_id)
     check(payment_id, because)
     state = db.session.scalar(select(Payment.state).where(Payment.id == payment_id))
     db.session.rollback()
@@ -215,10 +215,12 @@ def close(payment_id: str, *, because: str = "closing") -> str:
 
 
 @transactional
-def wish_closed(payment_id: str) -> None:
+def request_close(payment_id: str) -> None:
     """Make a payment due to be closed, if it is open; again at most every 2 s."""
     at = clock.now()
-    rested = or_(Payment.cancel_requested_at.is_(None), Payment.polled_at.is_(None), Payment.polled_at <= at - PATIENCE)
+    rested = or_(
+        Payment.cancel_requested_at.is_(None), Payment.polled_at.is_(None), Payment.polled_at <= at - MIN_INTERVAL
+    )
     db.session.execute(
         update(Payment)
         .where(Payment.id == payment_id, Payment.state.in_(states.STILL_OPEN), rested)
@@ -226,31 +228,31 @@ def wish_closed(payment_id: str) -> None:
     )
 
 
-def ask(payment_id: str, source: str, due_at: datetime | None = None) -> str | None:
-    """Put the question (after closing the payment there, when that is wished) and settle the answer.
+def query(payment_id: str, source: str, due_at: datetime | None = None) -> str | None:
+    """Query a payment, after closing it at the acquirer if that was requested, and apply the response.
 
-    A question that cannot be put because the rate is used up keeps its place, which `due_at` gives it.
+    If the rate limit is exhausted, the payment keeps its due time `due_at`.
     """
-    asked = requests.load(payment_id)
-    provider = registry.get(asked.provider) if asked else None
-    if asked is None or provider is None:
+    loaded = requests.load(payment_id)
+    provider = registry.get(loaded.provider) if loaded else None
+    if loaded is None or provider is None:
         return None
-    if asked.closing and asked.state != PaymentState.CREATED:
-        circuit_breaker.call(provider, "cancel", lambda: provider.cancel(asked.request))
-    answer = circuit_breaker.call(provider, "query", lambda: provider.query(asked.request))
-    return _apply_answer(asked, provider, answer, source, due_at)
+    if loaded.closing and loaded.state != PaymentState.CREATED:
+        circuit_breaker.call(provider, "cancel", lambda: provider.cancel(loaded.request))
+    answer = circuit_breaker.call(provider, "query", lambda: provider.query(loaded.request))
+    return _apply_answer(loaded, provider, answer, source, due_at)
 
 
 def _apply_answer(
-    asked: Asked,
+    loaded: LoadedPayment,
     provider: PaymentProvider,
     answer: Found | NotFound | Unavailable,
     source: str,
     due_at: datetime | None = None,
 ) -> str | None:
-    payment_id = asked.request.id
+    payment_id = loaded.request.id
     if isinstance(answer, circuit_breaker.RateUsedUp):
-        _not_asked(payment_id, answer, due_at)
+        _not_queried(payment_id, answer, due_at)
         return None
     if isinstance(answer, Unavailable):
         _unavailable(payment_id, answer)
@@ -261,9 +263,9 @@ def _apply_answer(
             return None
         return apply(PaymentUpdate(payment_id, facts, source)).outcome
     try:
-        update = PaymentUpdate(payment_id, answer.facts, source, answer=QueryAnswer(asked.state))
+        update = PaymentUpdate(payment_id, answer.facts, source, answer=QueryAnswer(loaded.state))
         return apply(update).outcome
-    except IntegrityError as error:  # they call money that another payment brought this one's
+    except IntegrityError as error:  # the capture is booked for another payment
         db.session.rollback()
         log.error("payment.contradiction", payment=payment_id, error=str(error.orig)[:200])
         _unavailable(payment_id, Unavailable("contradiction"))
@@ -271,7 +273,7 @@ def _apply_answer(
 
 
 @transactional
-def _not_asked(payment_id: str, answer: circuit_breaker.RateUsedUp, due_at: datetime | None) -> None:
+def _not_queried(payment_id: str, answer: circuit_breaker.RateUsedUp, due_at: datetime | None) -> None:
     """Release a payment whose query was not sent. Its due time is kept: a new one would put it behind all other due
     payments.
     """
@@ -317,5 +319,5 @@ def _final_not_found(payment: Payment, at: datetime, window: timedelta) -> Facts
     if payment.expires_at is None and at >= db.session.get_one(Order, payment.order_id).pay_by + window:
         return Facts(
             state=PaymentState.FAILED, end_reason="never_arrived"
-        )  # a webhook event said open; no answer ever did
+        )  # only a webhook reported it as open, never a query
     return None

@@ -141,7 +141,7 @@ def refund_fact(about: Mapping[str, Any]) -> RefundFact | None:
 
 
 def reference_of(about: Mapping[str, Any]) -> str:
-    """Our id of the payment that an object of theirs is about; empty when it carries none."""
+    """Our payment id of one of Stripe's objects; empty if the object has none."""
     if about["object"] == "checkout.session":
         return printable(about.get("client_reference_id") or "")
     return our_payment(about)
@@ -183,7 +183,7 @@ def our_payment(about: Mapping[str, Any]) -> str:
 
 
 def our_refund(about: Mapping[str, Any]) -> str:
-    """Our id of a refund in the metadata of an object of theirs; empty when it carries none."""
+    """Our refund id in the metadata of one of Stripe's objects; empty if there is none."""
     named = _named(about, REFUND)
     return named if is_our_refund(named) else ""
 
@@ -197,25 +197,25 @@ def _named(about: Mapping[str, Any], key: str) -> str:
 
 
 def locale(written: str) -> str:
-    """The language of their page that is nearest to `written`."""
+    """The language of Stripe's page that is closest to `written`."""
     tag = {"zh-Hant-TW": "zh-TW", "zh-Hant": "zh-TW"}.get(written.replace("_", "-"), written.replace("_", "-"))
     return next((known for known in (tag, tag.partition("-")[0]) if known in _LOCALES), "auto")
 
 
 def word(value: Any) -> str:
-    """Raises Malformed for anything but a short text that databases take."""
+    """Return a short text that every database accepts. Raises Malformed."""
     if not isinstance(value, str) or len(value) > 255 or not (value.isprintable() and value.isascii()):
         raise Malformed("a word that is none")
     return value
 
 
 def at(seconds: Any) -> datetime:
-    """A moment of theirs. Raises Malformed."""
+    """The time of one of Stripe's timestamps. Raises Malformed."""
     if isinstance(seconds, bool) or not isinstance(seconds, int):
         raise Malformed("a time that is none")
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def cancelled(intent: Mapping[str, Any]) -> tuple[PaymentState, EndReason]:
-    """(our state, why it ended) of an intent that was cancelled."""
+    """(our state, end reason) of a cancelled PaymentIntent."""
     return _CANCELLED_BECAUSE.get(str(intent["cancellation_reason"]), (PaymentState.CANCELLED, EndReason.MERCHANT))

@@ -41,7 +41,7 @@ def never_raises(
         def total(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R | U:
             try:
                 return method(self, *args, **kwargs)
-            except Exception as error:  # noqa: BLE001 - no answer of a stranger may break a checkout or a sweep
+            except Exception as error:  # noqa: BLE001 - no response of an acquirer may break a checkout or a sweep
                 kind, name = type(error).__name__, getattr(self, "NAME", "")
                 tell = log.warning if isinstance(error, _OF_ANSWERS) else log.exception
                 tell("provider.unreadable", provider=name, operation=method.__name__, error=kind)
@@ -52,12 +52,12 @@ def never_raises(
     return wrap
 
 
-def refunds_in(told: Iterable[T], read: Callable[[T], RefundFact], *, provider: str) -> tuple[RefundFact, ...]:
+def refunds_in(reported: Iterable[T], read: Callable[[T], RefundFact], *, provider: str) -> tuple[RefundFact, ...]:
     """Results of `read` for each refund in a response. A refund that cannot be read is left out and logged: it must not
     hide the captures, and the settlement file contains it too.
     """
     found, left_out = [], []
-    for one in told:
+    for one in reported:
         try:
             found.append(read(one))
         except _OF_ANSWERS as error:
@@ -75,7 +75,7 @@ def json_body(answer: httpx.Response) -> Any:
     return parse_json(answer.content)
 
 
-def is_told_as(asked: Money, amount: object, currency: object) -> bool:
+def matches_amount(asked: Money, amount: object, currency: object) -> bool:
     """True if a response has the amount (minor units) and currency of the refund `asked`; None if it states neither."""
     return amount in (None, asked.amount) and currency in (None, asked.currency)
 

@@ -53,7 +53,7 @@ class PaymentRequest:
 
 @dataclass(frozen=True)
 class NextAction:
-    """Next action of the buyer: `redirect` (open url), `form_post` (post fields to url), `qr` (scan url),
+    """Next action of the customer: `redirect` (open url), `form_post` (post fields to url), `qr` (scan url),
     `store_code`.
     """
 
@@ -71,7 +71,7 @@ class BadSignature(Exception):
 
 @dataclass(frozen=True)
 class CaptureFact:
-    """Money taken, by the acquirer's own id of the taking; `at` is the acquirer's time. Raises Malformed."""
+    """A capture; `id` is the acquirer's id and `at` the acquirer's time. Raises Malformed."""
 
     id: str
     money: Money
@@ -85,7 +85,7 @@ class CaptureFact:
 
 @dataclass(frozen=True)
 class Decline:
-    """Reason of a decline by the buyer's bank. `klass` is one of fix_input, other_method, authenticate, retry_later,
+    """Reason of a decline by the customer's bank. `klass` is one of fix_input, other_method, authenticate, retry_later,
     never_retry. Raises Malformed.
     """
 
@@ -100,8 +100,8 @@ class Decline:
 
 @dataclass(frozen=True)
 class Show:
-    """A code that the buyer carries to a counter: `code` is the text to show, `barcode` the content of the barcode,
-    `deadline` the time when it ends. Raises Malformed.
+    """A store payment code: `code` is the text to show, `barcode` the content of the barcode, `deadline` the time when
+    it expires. Raises Malformed.
     """
 
     kind: types.ActionKind
@@ -183,9 +183,9 @@ class Facts:
             for c in self.captures
         ]
         decline = {"code": self.decline.code, "class": self.decline.klass} if self.decline else None
-        told = {"state": self.state, "captures": captures, "decline": decline, "end_reason": self.end_reason}
+        fields = {"state": self.state, "captures": captures, "decline": decline, "end_reason": self.end_reason}
         refunds = [{"id": one.id, "reference": one.reference, "state": one.state} for one in self.refunds]
-        return told | ({"refunds": refunds} if refunds else {})
+        return fields | ({"refunds": refunds} if refunds else {})
 
 
 @dataclass(frozen=True)
@@ -234,8 +234,8 @@ class WebhookEvent:
     """An event of a webhook. `dedupe_key` identifies it; `reference` is our payment id, as the acquirer has it; one
     that is none (another system uses the same account) is kept as far as it can be shown.
 
-    `trust` decides what it may do: `signed` (id and time under the signature) settles; `replayable` and `unsigned` only
-    make the payment due to be asked about, and so does `hint` (proven, but it says too little to settle).
+    `trust` decides what it may do: the update in a `signed` one (id and time under the signature) is applied;
+    `replayable`, `unsigned` and `hint` (proven, but incomplete) ones only make the payment due for a poll.
     """
 
     kind: types.WebhookKind
@@ -316,11 +316,11 @@ class Unavailable:
 class Capabilities:
     """Capabilities of a provider. `start_again`: the same start with the same id finds the first one's result.
 
-    `consistency_window`: after a change, a query may miss it for this long. `queries_per_second`: how many of them they
-    answer, where that is less than the shop allows itself; None: no limit of theirs is known. `action` is the kind of
-    the NextAction that a buyer gets. `settles_in` is the zone whose midnight ends their business day; fees are rounded
-    to whole `fee_unit`s (minor units). `steps`, `least` and `most` are the smallest step, the smallest and the largest
-    charge by currency, in minor units, where their documents state one; otherwise 1, 1 and no limit.
+    `consistency_window`: after a change, a query may miss it for this long. `queries_per_second`: the acquirer's rate
+    limit, where it is below the shop's own; None: no limit is known. `action` is the kind of the customer's NextAction.
+    `settles_in` is the time zone whose midnight ends the acquirer's business day; fees are rounded to whole `fee_unit`s
+    (minor units). `steps`, `least` and `most` are the smallest step, the smallest and the largest charge by currency,
+    in minor units, where the acquirer documents one; otherwise 1, 1 and no limit.
     """
 
     currencies: frozenset[str]
@@ -354,7 +354,7 @@ class Capabilities:
 
 
 class PaymentProvider(ABC):
-    """An acquirer. Class attributes describe it; `SETTINGS` are the rows it needs, read from the environment."""
+    """An acquirer. Class attributes describe it; `SETTINGS` are the settings it needs, read from the environment."""
 
     NAME: str
     LABEL: str
@@ -363,20 +363,18 @@ class PaymentProvider(ABC):
     capabilities: Capabilities
 
     def __init__(self, config: Mapping[str, Any], http: Callable[[], httpx.Client]) -> None:
-        """`config` holds the shop's settings and `SETTINGS`; `http()` is this process's client with the right
-        timeouts.
-        """
+        """`config` holds the shop's settings and `SETTINGS`; `http()` is this process's client."""
         self.config, self.http = config, http
 
     def page_origins(self) -> tuple[str, ...]:
-        """Origins to which the buyer is sent, besides ACQUIRER_PUBLIC_URL: the shop's pages must allow them, and an
-        address of theirs is accepted at no other one.
+        """Origins to which the customer is sent, besides ACQUIRER_PUBLIC_URL: the shop's pages must allow them, and a
+        URL from the acquirer is accepted at no other origin.
         """
         return ()
 
     def page(self, address: object) -> str:
-        """An address of theirs that becomes a Location, a link, a form's action or a QR code. Raises Malformed for any
-        other than a plain one at an origin of theirs.
+        """Check a URL from the acquirer that becomes a Location, a link, a form's action or a QR code. Raises Malformed
+        unless it is a plain URL at one of the acquirer's origins.
         """
         try:
             return web_address.checked(address, (str(self.config["ACQUIRER_PUBLIC_URL"]), *self.page_origins()))
@@ -394,10 +392,11 @@ class PaymentProvider(ABC):
     def start(
         self, payment: PaymentRequest, return_url: str, webhook_url: str
     ) -> Started | Rejected | Unknown | Unavailable:
-        """Open the payment there. Called outside transactions, perhaps again after a crash, always with the same id.
+        """Initiate the payment at the acquirer. Called outside transactions, perhaps again after a crash, always with
+        the same id.
 
-        Must never open two payments for one id. Unavailable only when the request certainly did not leave; Unknown when
-        it may have. Never raises for what the network or the acquirer does.
+        Must never create two payments for one id. Unavailable only when the request certainly did not leave; Unknown
+        when it may have. Never raises for failures of the network or the acquirer.
         """
 
     @abstractmethod
@@ -406,18 +405,18 @@ class PaymentProvider(ABC):
 
     @abstractmethod
     def cancel(self, payment: PaymentRequest) -> Done | Pending | Rejected | Unknown:
-        """Close the payment so that it takes no money any more. Done when it is closed, however it came to be.
+        """Close the payment so that it cannot be paid any more. Done when it is closed, whatever closed it.
 
-        Rejected when it has taken money. The shop asks afterwards in any case. Never raises.
+        Rejected when it has captured money. The shop queries it afterwards in any case. Never raises.
         """
 
     def refund(
         self, payment: PaymentRequest, refund: RefundRequest
     ) -> Done | Pending | Rejected | Unknown | Unavailable:
         """Refund money of one capture. Called outside transactions, perhaps repeatedly, always with the same id. Must
-        never refund twice for one id. Done when the money is on its way for certain, Pending when a query will tell,
-        Rejected when it stays where it is, Unavailable only when the request certainly did not leave. Never raises. An
-        acquirer that cannot send money back needs neither this nor `query_refund`: people return it.
+        never refund twice for one id. Done when the refund is certain, Pending when a later query gives the result,
+        Rejected when no money is refunded, Unavailable only when the request certainly did not leave. Never raises. An
+        acquirer without refunds needs neither this nor `query_refund`: staff refund by bank transfer.
         """
         return Rejected("cannot_refund")
 
@@ -430,7 +429,8 @@ class PaymentProvider(ABC):
     # --- settlement --------------------------------------------------------------------------------------------------
 
     def settlement_file(self, day: date) -> bytes | Unavailable | None:
-        """The settlement file of one of their business days; None when they have no call for it and people fetch it.
+        """The settlement file of one of the acquirer's business days; None when the acquirer has no API for it and
+        staff download it.
 
         Called outside transactions. Changes nothing. Never raises.
         """
@@ -441,19 +441,19 @@ class PaymentProvider(ABC):
         raise Malformed("settlement files of this acquirer are not read")
 
     def read_settlement(self, raw: bytes) -> list[SettlementLine]:
-        """`parse_settlement`, made total: any bytes give lines or Malformed; nothing else is raised."""
+        """`parse_settlement` as a total function: any bytes give lines or Malformed; nothing else is raised."""
         try:
             return self.parse_settlement(raw)
         except Malformed:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever the bytes do to a parser, they are malformed
+        except Exception as error:  # noqa: BLE001 - bytes that break a parser are malformed
             raise Malformed(f"cannot be read: {type(error).__name__}") from error
 
     def contract_fee(self, kind: str, amount: int) -> int | None:
         """Agreed fee of a settlement line of `amount` minor units, by the setting `<NAME>_FEE_BPS`, half a unit rounded
         up.
 
-        None when the contract is not known, or says nothing about such lines: then no fee is compared.
+        None when the contract is not known or does not cover such lines: then no fee is compared.
         """
         rate, unit = int(self.config.get(f"{self.NAME.upper()}_FEE_BPS", 0)), self.capabilities.fee_unit
         if not rate or kind == LineKind.REFUND_FAILED:
@@ -476,7 +476,7 @@ class PaymentProvider(ABC):
     def parse(self, headers: Mapping[str, str], raw: bytes) -> list[WebhookEvent]:
         """Parse a webhook without verifying it. Raises Malformed. Pure.
 
-        A kind that is not known is a WebhookEvent whose facts are empty.
+        An event of an unknown kind is a WebhookEvent whose facts are empty.
         """
 
     def read_webhook(self, headers: Mapping[str, str], raw: bytes) -> list[WebhookEvent]:
@@ -488,7 +488,7 @@ class PaymentProvider(ABC):
             self.verify(headers, raw)
         except BadSignature:
             raise
-        except Exception as error:  # noqa: BLE001 - signature libraries let all sorts of errors out on garbage
+        except Exception as error:  # noqa: BLE001 - signature libraries raise many kinds of errors on malformed input
             raise BadSignature(f"cannot be checked: {type(error).__name__}") from error
         return self.read_stored(headers, raw)
 
@@ -498,9 +498,9 @@ class PaymentProvider(ABC):
             return self.parse(headers, raw)
         except Malformed:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever the bytes do to a parser, they are malformed
+        except Exception as error:  # noqa: BLE001 - bytes that break a parser are malformed
             raise Malformed(f"cannot be read: {type(error).__name__}") from error
 
     @abstractmethod
     def ack(self, outcome: str) -> tuple[int, str]:
-        """Status and body that this acquirer wants to read; `outcome` is the outcome of the webhook."""
+        """Status and body of the response that this acquirer expects; `outcome` is the outcome of the webhook."""

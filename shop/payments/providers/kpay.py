@@ -1,4 +1,4 @@
-"""KPay: cards on a hosted page. A modern JSON API, idempotency keys, webhooks signed the Standard Webhooks way."""
+"""KPay: cards on a hosted page. JSON API with idempotency keys; webhooks signed as Standard Webhooks."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from shop.payments.providers import settlement_csv
 from shop.payments.providers.answers import (
     FILE,
     ID_TAKEN,
-    is_told_as,
     json_body,
+    matches_amount,
     never_raises,
     parse_json,
     refunds_in,
@@ -82,7 +82,7 @@ _NO_REFUND = frozenset({"already_refunded", "disputed", "not_captured", "refund_
 _NAMED_BY = {LineKind.REFUND: "refund_reference", LineKind.REFUND_FAILED: "refund_reference"} | dict.fromkeys(
     (LineKind.DISPUTE, LineKind.DISPUTE_WON), "dispute"
 )
-"""The field that says what a settlement line is about; `capture` for all others."""
+"""The field that names the subject of a settlement line, by kind; `capture` for all other kinds."""
 _COLUMNS = (
     "id",
     "type",
@@ -97,11 +97,11 @@ _COLUMNS = (
     "at",
 )
 _FILES = ("application/json", "text/csv", "application/octet-stream")
-_TOLERANCE = 300  # seconds that a signature's time may be off the wall, both ways
+_TOLERANCE = 300  # seconds that a signature's time may differ from the wall clock, in both directions
 
 
 class KPay(PaymentProvider):
-    """The kpay adapter. `provider_data`: `id`, their id of the payment."""
+    """The kpay adapter. `provider_data`: `id`, KPay's id of the payment."""
 
     NAME = "kpay"
     LABEL = "KPay"
@@ -236,7 +236,7 @@ class KPay(PaymentProvider):
         if answer.status_code not in (200, 201):
             return Unknown(f"HTTP {answer.status_code}")
         made = json_body(answer)
-        return _REFUND_ANSWERS[made["status"]] if _is_asked(made, refund) else Rejected(ID_TAKEN)
+        return _REFUND_ANSWERS[made["status"]] if _is_requested(made, refund) else Rejected(ID_TAKEN)
 
     @never_raises(Unavailable)
     def query_refund(
@@ -248,14 +248,14 @@ class KPay(PaymentProvider):
             return Unavailable(type(error).__name__)
         if answer.status_code != 200:
             return Unavailable(f"HTTP {answer.status_code}", retry_after(answer.headers))
-        found = next((one for one in json_body(answer)["data"] if _is_asked(one, refund)), None)
+        found = next((one for one in json_body(answer)["data"] if _is_requested(one, refund)), None)
         return NotFound() if found is None else _REFUND_ANSWERS[found["status"]]
 
     def _refunds(self, payment: PaymentRequest) -> str:
         return self._of(payment.provider_data.get("id", payment.id)) + "/refunds"
 
     def _of(self, payment: object) -> str:
-        """The address of a payment there, by an id of either side."""
+        """The URL of a payment at KPay, by an id of either side."""
         return f"{self._base}/{quote(str(payment), safe='')}"
 
     def _call(self, method: str, url: str, headers: Mapping[str, str] | None = None, **more: Any) -> httpx.Response:
@@ -276,7 +276,7 @@ class KPay(PaymentProvider):
         return answer.content if kind in _FILES else Unavailable("a file of another content type")
 
     def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
-        """Their JSON list, or the same as CSV in UTF-8."""
+        """KPay's JSON list, or the same as CSV in UTF-8."""
         if raw.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"[":
             return [_settled(line) for line in parse_json(raw)]
         return settlement_csv.lines(raw, "utf-8", _COLUMNS, _settled)
@@ -303,7 +303,7 @@ class KPay(PaymentProvider):
         if headers.get("webhook-id") != event_id:
             raise Malformed("the id under the signature is not the id in the body")
         about = _about(body["data"])
-        if about is not None and not is_our_payment(about):  # of another system: nothing else of it is read
+        if about is not None and not is_our_payment(about):  # from another system: nothing else of it is read
             return [WebhookEvent(WebhookKind.OTHER, event_id, about, Facts(), Trust.SIGNED, str(body["merchant"]))]
         if kind.startswith("refund."):
             refund, at = _refund(body["data"]["refund"], about or ""), str(body["merchant"])
@@ -323,7 +323,7 @@ class KPay(PaymentProvider):
     # --- words -------------------------------------------------------------------------------------------------------
 
     def _facts(self, payment: Mapping[str, Any], reference: str, occurred_at: datetime | None = None) -> Facts:
-        """A payment object of theirs in our words. Raises Malformed for another payment than `reference`."""
+        """Translate one of KPay's payment objects. Raises Malformed for another payment than `reference`."""
         if payment["reference"] != reference:
             raise Malformed("the reference is another payment's")
         decline = payment.get("last_decline")
@@ -344,7 +344,7 @@ class KPay(PaymentProvider):
 
 
 def _about(data: Mapping[str, Any]) -> str | None:
-    """The reference of the payment that an event is about; None when it names none."""
+    """The reference of an event's payment; None if the event has none."""
     for name, field in (("refund", "payment_reference"), ("dispute", "payment_reference"), ("payment", "reference")):
         if data.get(name):
             about = data[name][field]
@@ -361,38 +361,40 @@ def _capture(capture: Mapping[str, Any]) -> CaptureFact:
     return CaptureFact(capture["id"], Money(capture["amount"], str(capture["currency"])), at)
 
 
-def _dispute(told: Mapping[str, Any]) -> DisputeFact:
-    at = _time(told["opened_at"])
+def _dispute(reported: Mapping[str, Any]) -> DisputeFact:
+    at = _time(reported["opened_at"])
     if at is None:
         raise Malformed("a dispute without a time")
     return DisputeFact(
-        id=str(told["id"]),
-        capture_id=str(told["capture"]),
-        kind=DisputeKind(told["kind"]),
-        state=DisputeState(str(told["status"]).upper()),
-        money=Money(settlement_csv.whole(told["amount"]), str(told["currency"])),
+        id=str(reported["id"]),
+        capture_id=str(reported["capture"]),
+        kind=DisputeKind(reported["kind"]),
+        state=DisputeState(str(reported["status"]).upper()),
+        money=Money(settlement_csv.whole(reported["amount"]), str(reported["currency"])),
         at=at,
-        reason=str(told.get("reason") or ""),
-        respond_by=_time(told.get("respond_by")),
+        reason=str(reported.get("reason") or ""),
+        respond_by=_time(reported.get("respond_by")),
     )
 
 
-def _refund(told: Mapping[str, Any], reference: str) -> RefundFact:
-    """A refund of theirs of the payment `reference`; one that we did not make has a reference that is none of ours."""
+def _refund(reported: Mapping[str, Any], reference: str) -> RefundFact:
+    """Translate one of KPay's refunds of the payment `reference`; a refund made at KPay has a reference that is not one
+    of our ids.
+    """
     return RefundFact(
-        str(told["reference"]),
-        _REFUND_STATES[told["status"]],
-        id=their_id(told["id"], "the id of a refund"),
-        money=Money(settlement_csv.whole(told["amount"]), str(told["currency"])),
-        capture_id=str(told.get("capture") or ""),
+        str(reported["reference"]),
+        _REFUND_STATES[reported["status"]],
+        id=their_id(reported["id"], "the id of a refund"),
+        money=Money(settlement_csv.whole(reported["amount"]), str(reported["currency"])),
+        capture_id=str(reported.get("capture") or ""),
         payment=reference,
     )
 
 
-def _is_asked(told: Mapping[str, Any], refund: RefundRequest) -> bool:
-    """Return whether a refund of theirs with our reference is the one that we asked for."""
-    same = is_told_as(refund.money, told.get("amount"), told.get("currency"))
-    return same and told.get("capture") in (None, refund.capture_id)
+def _is_requested(reported: Mapping[str, Any], refund: RefundRequest) -> bool:
+    """True if a refund at KPay with our reference is the one that we requested."""
+    same = matches_amount(refund.money, reported.get("amount"), reported.get("currency"))
+    return same and reported.get("capture") in (None, refund.capture_id)
 
 
 def _settled(line: Mapping[str, Any]) -> SettlementLine:
@@ -410,7 +412,7 @@ def _settled(line: Mapping[str, Any]) -> SettlementLine:
 
 
 def _show(method: Mapping[str, Any]) -> Show | None:
-    """The code for the counter, which is what its bars say too."""
+    """The store payment code, which is also the content of its barcode."""
     deadline = _time(method.get("expires_at"))
     if method.get("type") != "store" or deadline is None:
         return None

@@ -22,8 +22,8 @@ from shop.core.money import Money
 from shop.payments.providers import settlement_csv
 from shop.payments.providers.answers import (
     ID_TAKEN,
-    is_told_as,
     json_body,
+    matches_amount,
     never_raises,
     parse_json,
     refunds_in,
@@ -110,10 +110,10 @@ def sign(key: str, secret: str, method: str, path: str, body: bytes, nonce: str,
 
 
 class PayPay(PaymentProvider):
-    """The paypay adapter. `provider_data`: `code_id`, their id of the code, without which it can never be shown; and
-    `payment_id`, their id of the payment once money was taken.
+    """The paypay adapter. `provider_data`: `code_id`, PayPay's id of the code, without which it can never be shown; and
+    `payment_id`, PayPay's id of the payment once money was captured.
 
-    Their webhooks prove nothing, so they only make us ask.
+    PayPay's webhooks are not signed, so they only make the payment due for a poll.
     """
 
     NAME = "paypay"
@@ -135,7 +135,7 @@ class PayPay(PaymentProvider):
         currencies=frozenset({"JPY"}),
         multi_refund=True,
         consistency_window=timedelta(seconds=5),
-        # Above four a second they answer 429; two in each of ours are never more than four in any of theirs.
+        # PayPay answers 429 above four a second. Two in each of our seconds are at most four in each of theirs.
         queries_per_second=2,
         action=ActionKind.QR,
         settles_in=_TOKYO,
@@ -148,7 +148,7 @@ class PayPay(PaymentProvider):
         self._base = str(config["PAYPAY_URL"] or config["ACQUIRER_URL"].rstrip("/") + "/paypay").rstrip("/")
 
     def page_origins(self) -> tuple[str, ...]:
-        """PayPay's own codes; while its API is the mock one they are the acquirer's pages."""
+        """Origins of PayPay's codes; none with the mock acquirer, whose origin is allowed anyway."""
         return ("https://qr.paypay.ne.jp", "https://qr-stg.sandbox.paypay.ne.jp") if self.config["PAYPAY_URL"] else ()
 
     # --- calls -------------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ class PayPay(PaymentProvider):
         if answer.is_client_error and code != "DUPLICATE_DYNAMIC_QR_REQUEST":
             return Rejected(code)
         if not answer.is_success:
-            return Unknown(code)  # there may be a code, and it is never shown again
+            return Unknown(code)  # a code may exist, but PayPay never returns it again
         return self._started(json_body(answer)["data"])
 
     @never_raises(Unavailable)
@@ -208,8 +208,8 @@ class PayPay(PaymentProvider):
     def refund(
         self, payment: PaymentRequest, refund: RefundRequest
     ) -> Done | Pending | Rejected | Unknown | Unavailable:
-        """PayPay gives back by payment and not by capture; our id makes it one refund, however often it is sent."""
-        theirs = payment.provider_data.get("payment_id") or refund.capture_id  # a file tells of no other id
+        """PayPay refunds a payment, not a capture; our id makes a repeated request one refund."""
+        theirs = payment.provider_data.get("payment_id") or refund.capture_id  # settlement files have no other id
         body = {
             "merchantRefundId": refund.id,
             "paymentId": str(theirs),
@@ -284,7 +284,7 @@ class PayPay(PaymentProvider):
         return self.http().request(method, self._base + path, content=raw or None, headers=headers)
 
     def _started(self, data: Mapping[str, Any]) -> Started:
-        """A code that can be shown. Raises Malformed."""
+        """Parse a QR code that can be shown. Raises Malformed."""
         link = data.get("deeplink")
         fields = {"deeplink": self._deeplink(link)} if link else {}
         expires_at = _time(data["expiryDate"])
@@ -293,17 +293,17 @@ class PayPay(PaymentProvider):
         return Started(NextAction(ActionKind.QR, self.page(data["url"]), fields), expires_at, remembered)
 
     def _deeplink(self, link: object) -> str:
-        """The address that opens their app. Raises Malformed."""
+        """The URL that opens PayPay's app. Raises Malformed."""
         return link if isinstance(link, str) and _APP.fullmatch(link) else self.page(link)
 
     def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
-        """The file of transactions from their site, CSV in Shift_JIS as Windows has it; there is no call for it."""
+        """The transaction file from PayPay's site, CSV in Windows' Shift_JIS; there is no API for it."""
         return settlement_csv.lines(raw, "cp932", _COLUMNS, _settled)
 
     # --- webhooks ----------------------------------------------------------------------------------------------------
 
     def verify(self, headers: Mapping[str, str], raw: bytes) -> None:
-        """PayPay signs nothing; `parse` says so with its trust."""
+        """PayPay does not sign webhooks; `parse` returns them as unsigned."""
 
     def parse(self, headers: Mapping[str, str], raw: bytes) -> list[WebhookEvent]:
         body = parse_json(raw)
@@ -321,16 +321,16 @@ class PayPay(PaymentProvider):
 
 
 def _facts(data: Mapping[str, Any], payment: PaymentRequest) -> Facts:
-    """A payment of theirs in our words. Raises Malformed for another one than `payment`."""
+    """Translate one of PayPay's payments. Raises Malformed for another one than `payment`."""
     if data["merchantPaymentId"] != payment.id:
         raise Malformed("the answer is about another payment")
     state = _STATES.get(str(data["status"]))
-    given_back = state == PaymentState.CANCELLED and data.get("acceptedAt") is not None  # it was paid before
+    given_back = state == PaymentState.CANCELLED and data.get("acceptedAt") is not None  # it had been paid
     state = PaymentState.CAPTURED if given_back else state
     captures = _captures(data) if state == PaymentState.CAPTURED else ()
     reason = _END_REASONS.get(state) if state else None
     if state in (PaymentState.CANCELLED, PaymentState.EXPIRED) and not payment.provider_data.get("code_id"):
-        state, reason = PaymentState.FAILED, EndReason.NEVER_ARRIVED  # its code was never seen by anybody
+        state, reason = PaymentState.FAILED, EndReason.NEVER_ARRIVED  # its code was never shown to a customer
     theirs = {"payment_id": their_id(data["paymentId"], "the id of a payment")} if captures else {}
     refunds = _refunds(data, payment.id) + (_reversals(captures, payment.id) if given_back else ())
     return Facts(state=state, captures=captures, refunds=refunds, end_reason=reason, provider_data=theirs)
@@ -364,22 +364,22 @@ def _reversal(capture_id: str) -> str:
 def _refunded(
     answer: httpx.Response, payment_id: str, refund: RefundRequest
 ) -> Done | Pending | Rejected | NotFound | None:
-    """State of a refund at PayPay: None when the answer does not tell, NotFound when it is another refund with our id,
-    of another payment of theirs than `payment_id` (empty: not known) or in another amount.
+    """State of a refund at PayPay: None when the response has none, NotFound when it is another refund with our id, of
+    another PayPay payment than `payment_id` (empty: not known) or in another amount.
     """
     try:
-        told = dict(json_body(answer)["data"])
-        amount = dict(told.get("amount") or {})
-        same = is_told_as(refund.money, amount.get("amount"), amount.get("currency"))
-        if not same or (payment_id and told.get("paymentId") not in (None, payment_id)):
+        reported = dict(json_body(answer)["data"])
+        amount = dict(reported.get("amount") or {})
+        same = matches_amount(refund.money, amount.get("amount"), amount.get("currency"))
+        if not same or (payment_id and reported.get("paymentId") not in (None, payment_id)):
             return NotFound()
-        return _REFUNDS.get(told["status"])
+        return _REFUNDS.get(reported["status"])
     except _UNREADABLE:
         return None
 
 
 def _captures(data: Mapping[str, Any]) -> tuple[CaptureFact, ...]:
-    """The takings, each by its own id; without a list the payment itself is the only one."""
+    """The captures, each by its own id; without a list the payment itself is the only one."""
     listed = (data.get("captures") or {}).get("data") or ()
     if not listed:
         return (CaptureFact(data["paymentId"], _money(data["amount"]), _time(data["acceptedAt"])),)
@@ -391,7 +391,7 @@ def _captures(data: Mapping[str, Any]) -> tuple[CaptureFact, ...]:
 
 
 def _settled(row: Mapping[str, str]) -> SettlementLine:
-    """A row of the file of transactions. Rows have no number; what moved, and how, names them."""
+    """Parse a row of the transaction file. Rows have no number; subject and kind of the movement identify them."""
     kind, currency, number = _SETTLED[row["取引ステータス"]], row["通貨"], row["決済番号"]
     refund = row["マーチャント返金ID"]
     money, fee = (
@@ -407,7 +407,7 @@ def _settled(row: Mapping[str, str]) -> SettlementLine:
         fee=fee,
         at=datetime.strptime(row["取引日時"], "%Y/%m/%d %H:%M:%S").replace(tzinfo=_TOKYO).astimezone(UTC),
         reference=row["マーチャント決済ID"],
-        capture_id="" if refund else number,  # they refund by payment: a refund with a name says no capture anywhere
+        capture_id="" if refund else number,  # PayPay refunds by payment: a refund with an id names no capture
     )
 
 
@@ -423,7 +423,7 @@ def _time(epoch: Any) -> datetime:
 
 
 def _code(answer: httpx.Response) -> str:
-    """Their word for what happened; `http_504` when the answer has none."""
+    """PayPay's result code; `http_504` when the response has none."""
     try:
         return short_code(json_body(answer)["resultInfo"]["code"])
     except _UNREADABLE:

@@ -19,7 +19,7 @@ from shop.payments.providers.interface import PaymentProvider
 
 @dataclass(frozen=True)
 class Method:
-    """A way to pay, as the checkout names it; `action` is the kind of what the buyer does next."""
+    """A payment method as the checkout names it; `action` is the kind of the customer's next action."""
 
     provider: str
     name: str
@@ -36,7 +36,9 @@ def classes() -> dict[str, type[PaymentProvider]]:
 
 
 def init_app(app: Flask, environ: dict[str, str]) -> None:
-    """Make one instance of each provider that PROVIDERS names. Raises BadSetting, also for what production demands."""
+    """Make one instance of each provider that PROVIDERS names. Raises BadSetting, also for settings that production
+    requires.
+    """
     known = classes()
     for cls in known.values():
         app.config.update({k: v for k, v in settings.read(cls.SETTINGS, environ).items() if k not in app.config})
@@ -82,7 +84,7 @@ def label(name: str) -> str:
 
 
 def methods(currency: str) -> list[Method]:
-    """The ways to pay in `currency`."""
+    """The payment methods for `currency`."""
     return [
         Method(p.NAME, p.LABEL, p.capabilities.action)
         for p in all_providers().values()

@@ -1,4 +1,4 @@
-"""Reading the files that acquirers send: CSV and whole amounts, or Malformed. For the providers."""
+"""Parsing of settlement files in CSV, for the providers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _rows(raw: bytes, charset: str, columns: Sequence[str]) -> Iterator[tuple[in
 
 
 def whole(text: object) -> int:
-    """A whole number as text or as JSON has it. Raises Malformed."""
+    """A whole number from text or JSON. Raises Malformed."""
     if isinstance(text, int) and not isinstance(text, bool):
         return text
     if not isinstance(text, str) or not _WHOLE.fullmatch(text):

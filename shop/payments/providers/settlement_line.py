@@ -40,7 +40,7 @@ _SIGN = {
     LineKind.DISPUTE: -1,
     LineKind.DISPUTE_WON: 1,
 }
-"""Into which direction the money of each kind of line moves, seen from us."""
+"""Sign of the amount of each kind of line, from our point of view."""
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,17 @@ class Malformed(Exception):
 
 
 E = TypeVar("E", bound=StrEnum)
-LONGEST = 500  # characters of any text of theirs that we keep as a name
+LONGEST = 500  # characters of a text from an acquirer that is stored as a name
 _THEIR_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:-]{0,254}")
-_SHOWN = 64  # characters of a text of theirs that is only shown
+_SHOWN = 64  # characters of a text from an acquirer that is only shown
 _NO_CONTROL = dict.fromkeys((*range(32), 127), "?")
-LARGEST = 2**53  # minor units: what every database, JSON and JavaScript count exactly
+LARGEST = 2**53  # minor units: exact in every database, JSON and JavaScript
 
 
 def keepable(text: object, what: str, *, or_empty: bool = False) -> str:
-    """`text`, if every database takes it as a name. Raises Malformed: a row that cannot be written is never done."""
+    """`text`, if every database accepts it as a name. Raises Malformed: a row that cannot be written would be retried
+    forever.
+    """
     if not isinstance(text, str) or len(text) > LONGEST or not (text or or_empty):
         raise Malformed(f"{what} is not a text of sensible length")
     if re.search("[\0\ud800-\udfff]", text):
@@ -34,33 +36,33 @@ def keepable(text: object, what: str, *, or_empty: bool = False) -> str:
 
 
 def their_id(value: object, what: str) -> str:
-    """`value`, if it has the shape of an id: it becomes part of addresses, and names rows. Raises Malformed."""
+    """`value`, if it has the format of an id: it becomes part of URLs, and names rows. Raises Malformed."""
     if not isinstance(value, str) or not _THEIR_ID.fullmatch(value):
         raise Malformed(f"{what} is not an id")
     return value
 
 
 def short_code(value: object) -> str:
-    """An error code of theirs, as far as it is one; it is stored and shown to staff."""
+    """An acquirer's error code if it has the format of one, else `unreadable`; it is stored and shown to staff."""
     return value if isinstance(value, str) and _THEIR_ID.fullmatch(value) else "unreadable"
 
 
 def keepable_texts(texts: Mapping[str, Any], what: str) -> None:
-    """Raises Malformed for a text among these that no database takes."""
+    """Raises Malformed if a database does not accept one of these texts."""
     for value in texts.values():
         if isinstance(value, str):
             keepable(value, what, or_empty=True)
 
 
 def keepable_time(at: datetime | None, what: str) -> None:
-    """Raises Malformed for a time without a zone, or one that no database and no subtraction can bear."""
+    """Raises Malformed for a time without a zone, or outside the range that databases and date arithmetic support."""
     if at is not None and (at.tzinfo is None or not 1970 <= at.year <= 9000):
         raise Malformed(f"{what} is no time")
 
 
 def keepable_money(money: Money, *, signed: bool = False) -> None:
-    """Raises Malformed for more than every database and JSON count exactly, for what is no currency, and unless the
-    amount is `signed`, for one that is not greater than zero.
+    """Raises Malformed for an amount that is not exact in every database and JSON, for an unknown currency and, unless
+    the amount is `signed`, for an amount that is not greater than zero.
     """
     if abs(money.amount) > LARGEST or not re.fullmatch("[A-Z]{3}", money.currency):
         raise Malformed("an amount that is no money")
@@ -69,7 +71,7 @@ def keepable_money(money: Money, *, signed: bool = False) -> None:
 
 
 def printable(text: object) -> str:
-    """The beginning of any text of theirs, in ASCII: for the record, where the text decides nothing."""
+    """The beginning of a text from an acquirer, in ASCII, for records only."""
     return str(text)[:_SHOWN].encode("ascii", "backslashreplace").decode().translate(_NO_CONTROL)[:_SHOWN]
 
 

@@ -1,8 +1,8 @@
-"""Stripe: Checkout Sessions on Stripe's page, spoken through Stripe's own library.
+"""Stripe: Checkout Sessions on Stripe's page, through Stripe's own library.
 
-A Checkout Session has no captures of its own. What was taken are the charges of its PaymentIntent: `charge.succeeded`
-tells of them under a signature, and a query reads their list. What a session's own events say is no proof of a charge,
-so they only make the payment due to be asked about.
+A Checkout Session has no captures of its own. Its captures are the charges of its PaymentIntent: `charge.succeeded`
+reports them under a signature, and a query reads their list. A session's own events do not prove a charge, so they only
+make the payment due for a poll.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ from shop.payments.providers.storable import is_our_payment, keepable_time, shor
 from shop.payments.providers.types import ActionKind, EndReason, PaymentState, Trust, WebhookKind
 from shop.settings import MOCKED, Setting, WebAddress, several
 
-_SHORTEST = timedelta(minutes=40)  # Stripe's 30, with room for an opening that is repeated
+_SHORTEST = timedelta(minutes=40)  # Stripe's 30, with a margin for a repeated initiation
 _LONGEST = timedelta(hours=23)
 _REFUND_REASONS = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
 _ACKS = {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable": 503}
-_TOLERANCE = 300  # seconds that a signature's time may be off the wall, both ways
-_LOOK_BACK = timedelta(minutes=5)  # by how much Stripe's clock may be behind ours
+_TOLERANCE = 300  # seconds that a signature's time may differ from the wall clock, in both directions
+_LOOK_BACK = timedelta(minutes=5)  # seconds that Stripe's clock may be behind ours
 _PAGE, _PAGES = 100, 20
 
 
@@ -89,11 +89,11 @@ class _OverOurClient(stripe.HTTPClient):
     def request(  # type: ignore[override]
         self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None, **_: Any
     ) -> tuple[bytes, int, Mapping[str, str]]:
-        """Raises stripe.APIConnectionError, caused by what went wrong."""
+        """Send a request. Raises stripe.APIConnectionError from the cause of the failure."""
         try:
             answer = self._http().request(method, url, headers=dict(headers or {}), content=post_data)
             if answer.is_success:
-                json_body(answer)  # what passes, the library can read
+                json_body(answer)  # the library reads only these
         except httpx.HTTPError as error:
             raise _connection_error(type(error).__name__) from error
         except ValueError as error:
@@ -152,7 +152,7 @@ class Stripe(PaymentProvider):
         ).v1
 
     def page_origins(self) -> tuple[str, ...]:
-        """Stripe's own pages; while its API is the mock one its pages are the acquirer's."""
+        """Origin of Stripe's pages; none with the mock acquirer, whose origin is allowed anyway."""
         return ("https://checkout.stripe.com",) if self.config["STRIPE_API_BASE"] else ()
 
     # --- calls -------------------------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ class Stripe(PaymentProvider):
                 "product_data": {"name": payment.description},
             },
         }
-        wish: dict[str, Any] = {
+        parameters: dict[str, Any] = {
             "mode": "payment",
             "client_reference_id": payment.id,
             "line_items": [item],
@@ -183,7 +183,7 @@ class Stripe(PaymentProvider):
         }
         try:
             options: Any = {"idempotency_key": payment.id}
-            opened = self._api.checkout.sessions.create(wish, options).to_dict()  # type: ignore[arg-type]
+            opened = self._api.checkout.sessions.create(parameters, options).to_dict()  # type: ignore[arg-type]
             action, expires_at = NextAction(ActionKind.REDIRECT, self.page(opened["url"])), moment(opened["expires_at"])
             keepable_time(expires_at, "when it expires")
             return Started(action, expires_at, {"id": their_id(opened["id"], "the id of a session")})
@@ -200,7 +200,7 @@ class Stripe(PaymentProvider):
 
     @never_raises(Unknown)
     def cancel(self, payment: PaymentRequest) -> Done | Pending | Rejected | Unknown:
-        """Expires the session. Stripe refuses that for one that has ended, so the session is looked at then."""
+        """Expire the session. Stripe refuses that for a session that has ended, which is then retrieved."""
         try:
             session_id = payment.provider_data.get("id") or (self._session(payment) or {}).get("id")
             if session_id is None:
@@ -218,17 +218,17 @@ class Stripe(PaymentProvider):
     def refund(
         self, payment: PaymentRequest, refund: RefundRequest
     ) -> Done | Pending | Rejected | Unknown | Unavailable:
-        """Of one charge. Our ids travel in its metadata, by which a query and the webhooks find it."""
-        wish: dict[str, Any] = {
+        """Refund one charge. Our ids are in the refund's metadata, by which queries and webhooks find it."""
+        parameters: dict[str, Any] = {
             "charge": refund.capture_id,
             "amount": refund.money.amount,
             "metadata": {REFUND: refund.id, PAYMENT: payment.id},
         }
         if refund.reason in _REFUND_REASONS:
-            wish["reason"] = refund.reason
+            parameters["reason"] = refund.reason
         try:
             options: Any = {"idempotency_key": refund.id}
-            made = self._api.refunds.create(wish, options).to_dict()  # type: ignore[arg-type]
+            made = self._api.refunds.create(parameters, options).to_dict()  # type: ignore[arg-type]
             return REFUND_ANSWERS[made["status"]]
         except stripe.StripeError as error:
             return _not_started(error)
@@ -239,7 +239,7 @@ class Stripe(PaymentProvider):
     ) -> Done | Pending | Rejected | NotFound | Unavailable:
         try:
             made = self._each(self._api.refunds.list, {"charge": refund.capture_id})
-            ours = next((one for one in made if our_refund(one) == refund.id and _is_asked(one, refund)), None)
+            ours = next((one for one in made if our_refund(one) == refund.id and _is_requested(one, refund)), None)
             return NotFound() if ours is None else REFUND_ANSWERS[ours["status"]]
         except stripe.StripeError as error:
             return _unavailable(error)
@@ -247,8 +247,8 @@ class Stripe(PaymentProvider):
     def _session(self, payment: PaymentRequest) -> Mapping[str, Any] | None:
         """The payment's session with its PaymentIntent; None when Stripe has none with our reference.
 
-        Without its id the sessions since the payment's creation are gone through, because Stripe cannot be asked by a
-        reference. Raises StripeError.
+        Without its id the sessions since the payment's creation are searched, because Stripe cannot query by reference.
+        Raises StripeError.
         """
         sessions, session_id = self._api.checkout.sessions, payment.provider_data.get("id")
         if session_id:
@@ -277,7 +277,7 @@ class Stripe(PaymentProvider):
 
     @never_raises(Unavailable)
     def settlement_file(self, day: date) -> bytes | Unavailable | None:
-        """The balance transactions of the day, with the objects behind them: those carry our names."""
+        """The balance transactions of the day, with their source objects, whose metadata has our ids."""
         begin = int(datetime.combine(day, midnight(), UTC).timestamp())
         query = {"created": {"gte": begin, "lt": begin + 86_400}, "expand": ["data.source"]}
         try:
@@ -287,16 +287,16 @@ class Stripe(PaymentProvider):
 
     def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
         """A list of balance transactions, newest or oldest first."""
-        told = parse_json(raw)
-        if told.get("has_more"):
+        reported = parse_json(raw)
+        if reported.get("has_more"):
             raise Malformed("only one page of a longer list")
-        lines = [settled(entry) for entry in told["data"] if entry["reporting_category"] not in PAYOUTS]
+        lines = [settled(entry) for entry in reported["data"] if entry["reporting_category"] not in PAYOUTS]
         return sorted(lines, key=lambda line: line.at)
 
     # --- webhooks ----------------------------------------------------------------------------------------------------
 
     def verify(self, headers: Mapping[str, str], raw: bytes) -> None:
-        """The library's check, and its missing half: it takes times that lie ahead."""
+        """Verify with the library, which accepts times in the future, and refuse those."""
         written = headers.get("stripe-signature", "")
         stamps = [part[2:] for part in written.split(",") if part.startswith("t=")]
         if len(stamps) != 1 or abs(time.time() - int(stamps[0])) > _TOLERANCE:
@@ -304,7 +304,7 @@ class Stripe(PaymentProvider):
         for secret in several(self.config["STRIPE_WEBHOOK_SECRET"]):
             try:
                 stripe.WebhookSignature.verify_header(raw, written, secret, _TOLERANCE)
-            except Exception:  # noqa: BLE001, S112 - garbage raises many kinds; the next secret may still fit
+            except Exception:  # noqa: BLE001, S112 - malformed input raises many kinds; the next secret may still fit
                 continue
             return
         raise BadSignature("no secret of ours signed this")
@@ -314,12 +314,12 @@ class Stripe(PaymentProvider):
         event_id, kind, about = word(event["id"]), word(event["type"]), event["data"]["object"]
         if event["object"] != "event" or not isinstance(about, dict):
             raise Malformed("not an event")
-        if told := refund_fact(about):
-            return [WebhookEvent(WebhookKind.REFUND, event_id, "", Facts(), Trust.SIGNED, refund=told)]
+        if reported := refund_fact(about):
+            return [WebhookEvent(WebhookKind.REFUND, event_id, "", Facts(), Trust.SIGNED, refund=reported)]
         if disputed := dispute(about):
             return [WebhookEvent(WebhookKind.DISPUTE, event_id, "", Facts(), Trust.SIGNED, dispute=disputed)]
         reference = reference_of(about)
-        if reference and not is_our_payment(reference):  # of another system: nothing else of it is read
+        if reference and not is_our_payment(reference):  # from another system: nothing else of it is read
             return [WebhookEvent(WebhookKind.OTHER, event_id, reference, Facts(), Trust.SIGNED)]
         facts = _FACTS_OF[kind](about) if kind in _FACTS_OF else None
         if facts is None or not reference:
@@ -331,7 +331,7 @@ class Stripe(PaymentProvider):
         return _ACKS.get(outcome, 200), outcome
 
     def _facts(self, session: Mapping[str, Any], reference: str) -> Facts:
-        """A session of theirs, and the charges behind it, in our words. Raises StripeError, Malformed."""
+        """Translate a session and its charges. Raises StripeError, Malformed."""
         if session["client_reference_id"] != reference:
             raise Malformed("the reference is another payment's")
         intent = session["payment_intent"]
@@ -339,7 +339,7 @@ class Stripe(PaymentProvider):
         if intent is not None and intent["latest_charge"]:
             charges = self._api.charges.list({"payment_intent": intent["id"], "limit": 100}).to_dict()["data"]
         taken = [charge for charge in reversed(charges) if charge["status"] == "succeeded" and charge["captured"]]
-        early = session["expires_at"] > time.time()  # only a real session can lack the reason; it lives in real time
+        early = session["expires_at"] > time.time()  # only real sessions, with real times, can lack the reason
         state, because = _state(session["status"], intent, bool(taken), early)
         return Facts(
             state=state,
@@ -368,9 +368,9 @@ class Stripe(PaymentProvider):
         return refunds_in(made, read, provider=self.NAME)
 
 
-def _is_asked(told: Mapping[str, Any], refund: RefundRequest) -> bool:
-    """Return whether a refund of theirs of the same charge is the one that we asked for: metadata can be copied."""
-    return told.get("amount") == refund.money.amount and told.get("currency") == refund.money.currency.lower()
+def _is_requested(reported: Mapping[str, Any], refund: RefundRequest) -> bool:
+    """True if a refund at Stripe of the same charge is the one that we requested: metadata can be copied."""
+    return reported.get("amount") == refund.money.amount and reported.get("currency") == refund.money.currency.lower()
 
 
 def _session_end(payment: PaymentRequest) -> dict[str, int]:
@@ -384,7 +384,7 @@ def _session_end(payment: PaymentRequest) -> dict[str, int]:
 
 
 def _state(status: str, intent: Mapping[str, Any] | None, taken: bool, early: bool) -> tuple[PaymentState, str | None]:
-    """(our state, why it ended) of a session with this status."""
+    """(our state, end reason) of a session with this status."""
     if taken:
         return PaymentState.CAPTURED, None
     if status == "expired":
@@ -393,9 +393,9 @@ def _state(status: str, intent: Mapping[str, Any] | None, taken: bool, early: bo
         return (PaymentState.CANCELLED, EndReason.MERCHANT) if early else (PaymentState.EXPIRED, EndReason.TIME)
     if status == "open" or intent is None:
         return PaymentState.OPEN, None
-    if intent["status"] in ("requires_payment_method", "canceled"):  # an asynchronous payment that came to nothing
+    if intent["status"] in ("requires_payment_method", "canceled"):  # a failed asynchronous payment
         return PaymentState.FAILED, EndReason.DECLINES
-    return PaymentState.AUTHORIZED, None  # reserved, or on its way: money may come, and nobody should pay again
+    return PaymentState.AUTHORIZED, None  # money may still arrive: the customer must not pay again
 
 
 def _capture(charge: Mapping[str, Any]) -> CaptureFact:
@@ -423,7 +423,7 @@ def _cancelled_facts(intent: Mapping[str, Any]) -> Facts:
 
 
 _FACTS_OF: dict[str, Callable[[Mapping[str, Any]], Facts]] = {
-    # events that say enough to settle; all others make the payment due
+    # events that are applied; all others make the payment due for a poll
     "charge.succeeded": _charge_facts,
     "charge.captured": _charge_facts,
     "payment_intent.canceled": _cancelled_facts,
@@ -434,7 +434,7 @@ _FACTS_OF: dict[str, Callable[[Mapping[str, Any]], Facts]] = {
 
 
 def _is_refusal(error: stripe.StripeError) -> bool:
-    """The call was read and refused: nothing happened. A key that is in use or was used otherwise says nothing."""
+    """The call was refused without effect. A conflict of idempotency keys does not prove that."""
     return (error.http_status or 0) in range(400, 500) and not isinstance(
         error, stripe.IdempotencyError | stripe.RateLimitError | stripe.APIError
     )
@@ -453,7 +453,7 @@ def _unavailable(error: stripe.StripeError) -> Unavailable:
 
 
 def _why(error: stripe.StripeError) -> str:
-    """Without the vendor's sentence, which may quote what was sent."""
+    """Leave out Stripe's message, which may quote the request."""
     return f"HTTP {error.http_status}" if error.http_status else str(error.user_message or type(error).__name__)[:60]
 
 

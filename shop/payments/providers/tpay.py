@@ -1,7 +1,8 @@
-"""Tpay: cards and convenience stores in Taiwan. The browser carries a signed form to their cashier; no call opens it.
+"""Tpay: cards and convenience stores in Taiwan. The browser posts a signed form to the payment page; no call initiates
+the payment.
 
-They write whole dollars and times of Taipei. Their webhooks are signed but have no id and no time, so they only make us
-ask, and what they answer is a few seconds old.
+Amounts are whole dollars, times are those of Taipei. Webhooks are signed but have no id and no time, so they only make
+the payment due for a poll. Query results lag a few seconds behind.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import httpx
 
 from shop.core.money import Money
 from shop.payments.providers import settlement_csv
-from shop.payments.providers.answers import is_told_as, never_raises, refunds_in, retry_after
+from shop.payments.providers.answers import matches_amount, never_raises, refunds_in, retry_after
 from shop.payments.providers.interface import (
     BadSignature,
     Capabilities,
@@ -54,7 +55,7 @@ _TIME = "%Y/%m/%d %H:%M:%S"
 _MINOR_UNITS = {"TWD": 100, "USD": 100, "JPY": 1}
 _REFERENCE = re.compile(r"[A-Za-z0-9]{1,20}")
 _ANSWERS = ("application/x-www-form-urlencoded", "text/plain", "text/html")
-"""Content types of their forms; ECPay calls its own text/html."""
+"""Content types of Tpay's forms; ECPay labels its own text/html."""
 _MAC = "CheckMacValue"
 _MOST_FIELDS = 2000
 
@@ -86,7 +87,7 @@ _ACKS = {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable
 
 
 def check_mac(fields: Mapping[str, str], key: str, iv: str) -> str:
-    """Their seal over the fields of a form, but for the seal itself."""
+    """CheckMacValue of a form: the signature of all its other fields."""
     names = sorted((name for name in fields if name != _MAC), key=str.lower)
     text = "&".join(["HashKey=" + key, *(f"{name}={fields[name]}" for name in names), "HashIV=" + iv])
     encoded = quote_plus(text, safe="-_.!*()").replace("~", "%7E")  # .NET encodes the tilde, Python never does
@@ -94,9 +95,10 @@ def check_mac(fields: Mapping[str, str], key: str, iv: str) -> str:
 
 
 class Tpay(PaymentProvider):
-    """The tpay adapter. Our number is all it needs, so it keeps no `provider_data`.
+    """The tpay adapter. Our trade number identifies the payment, so it keeps no `provider_data`.
 
-    They know nothing of a payment before the buyer's browser has been there, so a question may find nothing for long.
+    Tpay does not know a payment before the customer's browser has posted the form, so queries may find nothing for
+    long.
     """
 
     NAME = "tpay"
@@ -180,19 +182,21 @@ class Tpay(PaymentProvider):
 
     @never_raises(Unavailable)
     def query(self, payment: PaymentRequest) -> Found | NotFound | Unavailable:
-        told = self._trade(payment)
-        if not isinstance(told, dict):
-            return told
-        return Found(_facts(told, payment))
+        trade = self._trade(payment)
+        if not isinstance(trade, dict):
+            return trade
+        return Found(_facts(trade, payment))
 
     @never_raises(Unknown)
     def cancel(self, payment: PaymentRequest) -> Done | Pending | Rejected | Unknown:
-        """Theirs works before the browser was there too: then the number is burnt, and its form leads nowhere."""
+        """Tpay also cancels a trade before the browser has posted its form: the number is used up, and the form no
+        longer works.
+        """
         try:
-            told = self._call("cancel", MerchantTradeNo=payment.id)
+            trade = self._call("cancel", MerchantTradeNo=payment.id)
         except httpx.HTTPError as error:
             return Unknown(type(error).__name__)
-        code = told.get("RtnCode", "")
+        code = trade.get("RtnCode", "")
         if code in (_OK, _OVER):
             return Done()
         return Rejected("already_paid") if code == _PAID else Unknown(short_code(code))
@@ -206,43 +210,45 @@ class Tpay(PaymentProvider):
             return Rejected("amount")
         named = {"MerchantTradeNo": payment.id, "RefundNo": refund.id, "ChargeNo": refund.capture_id}
         try:
-            told = self._call("refund", RefundAmount=str(dollars), **named)
+            trade = self._call("refund", RefundAmount=str(dollars), **named)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             return Unavailable(type(error).__name__)
         except httpx.HTTPError as error:
             return _not_taken(error) or Unknown(type(error).__name__)
-        code = told.get("RtnCode", "")
+        code = trade.get("RtnCode", "")
         if code == _OK:
-            return Pending()  # accepted; the truth is in the query
+            return Pending()  # accepted; a query gives the result
         return Rejected(code) if code in _NO_REFUND else Unknown(short_code(code))
 
     @never_raises(Unavailable)
     def query_refund(
         self, payment: PaymentRequest, refund: RefundRequest
     ) -> Done | Pending | Rejected | NotFound | Unavailable:
-        told = self._trade(payment)
-        if not isinstance(told, dict):
-            return told
-        for number in _refund_numbers(told):
-            if told.get(f"RefundNo{number}") == refund.id and _is_asked(told, number, refund):
-                return _REFUNDS[told[f"RefundStatus{number}"]]
+        trade = self._trade(payment)
+        if not isinstance(trade, dict):
+            return trade
+        for number in _refund_numbers(trade):
+            if trade.get(f"RefundNo{number}") == refund.id and _is_requested(trade, number, refund):
+                return _REFUNDS[trade[f"RefundStatus{number}"]]
         return NotFound()
 
     def _trade(self, payment: PaymentRequest) -> dict[str, str] | NotFound | Unavailable:
         """Response of the query for the trade with our number."""
         try:
-            told = self._call("query", MerchantTradeNo=payment.id)
+            trade = self._call("query", MerchantTradeNo=payment.id)
         except httpx.HTTPStatusError as error:
             return Unavailable(f"HTTP {error.response.status_code}", retry_after(error.response.headers))
         except httpx.HTTPError as error:
             return Unavailable(type(error).__name__)
-        code = told.get("RtnCode", "")
+        code = trade.get("RtnCode", "")
         if code == _UNKNOWN_TO_THEM:
             return NotFound()
-        return told if code == _OK else Unavailable(f"RtnCode {short_code(code)}")
+        return trade if code == _OK else Unavailable(f"RtnCode {short_code(code)}")
 
     def _call(self, operation: str, **fields: str) -> dict[str, str]:
-        """The fields of their answer. Raises HTTPError for no answer, another status than 200, or a wrong seal."""
+        """The fields of Tpay's response. Raises HTTPError for no response, another status than 200, or a wrong
+        signature.
+        """
         asked = {"MerchantID": self.MERCHANT, "TimeStamp": str(int(time.time())), **fields}
         answer = self.http().post(f"{self._base}/{operation}", data=self._sealed(asked))
         if answer.status_code != 200:
@@ -250,14 +256,14 @@ class Tpay(PaymentProvider):
         if answer.headers.get("content-type", "").partition(";")[0].strip() not in _ANSWERS:
             raise httpx.DecodingError("an answer of another content type", request=answer.request)
         try:
-            told = _read(answer.content)
+            trade = _read(answer.content)
         except ValueError as error:
             raise httpx.DecodingError("no form", request=answer.request) from error
-        if not self._is_sealed(told):  # a refusal ends payments and refunds: it is believed as little as a success
+        if not self._is_sealed(trade):  # a refusal ends payments and refunds, so it needs a valid signature as well
             raise httpx.DecodingError("not sealed by them", request=answer.request)
-        if told.get("MerchantTradeNo", fields["MerchantTradeNo"]) != fields["MerchantTradeNo"]:
+        if trade.get("MerchantTradeNo", fields["MerchantTradeNo"]) != fields["MerchantTradeNo"]:
             raise httpx.DecodingError("an answer about another trade", request=answer.request)
-        return told
+        return trade
 
     def _seal(self, fields: Mapping[str, str]) -> str:
         return check_mac(fields, str(self.config["TPAY_HASH_KEY"]), str(self.config["TPAY_HASH_IV"]))
@@ -269,7 +275,7 @@ class Tpay(PaymentProvider):
         return hmac.compare_digest(fields.get(_MAC, "").encode(), self._seal(fields).encode())
 
     def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
-        """Their daily CSV. It is fetched by people: they have no call for it."""
+        """Tpay's daily CSV. Staff download it: there is no API for it."""
         return settlement_csv.lines(raw, "utf-8", _COLUMNS, _settled)
 
     # --- webhooks ----------------------------------------------------------------------------------------------------
@@ -287,9 +293,9 @@ class Tpay(PaymentProvider):
 
     def parse(self, headers: Mapping[str, str], raw: bytes) -> list[WebhookEvent]:
         """A hint: without event id and time it can be replayed. One with SimulatePaid=1 is ignored."""
-        told = _read(raw)
-        reference, merchant = told["MerchantTradeNo"], told["MerchantID"]
-        is_real = told.get("SimulatePaid", "0") == "0" and told["RtnCode"] == _OK
+        trade = _read(raw)
+        reference, merchant = trade["MerchantTradeNo"], trade["MerchantID"]
+        is_real = trade.get("SimulatePaid", "0") == "0" and trade["RtnCode"] == _OK
         kind = WebhookKind.PAYMENT if is_real else WebhookKind.OTHER
         return [WebhookEvent(kind, hashlib.sha256(raw).hexdigest(), reference, Facts(), Trust.REPLAYABLE, merchant)]
 
@@ -314,56 +320,56 @@ def _read(raw: bytes) -> dict[str, str]:
     return dict(pairs)
 
 
-def _facts(told: Mapping[str, str], payment: PaymentRequest) -> Facts:
-    """A trade of theirs in our words. Raises Malformed for another one than `payment`."""
-    if told["MerchantTradeNo"] != payment.id:
+def _facts(trade: Mapping[str, str], payment: PaymentRequest) -> Facts:
+    """Translate one of Tpay's trades. Raises Malformed for another one than `payment`."""
+    if trade["MerchantTradeNo"] != payment.id:
         raise Malformed("the answer is about another payment")
-    status = told["TradeStatus"]
-    captures = tuple(_capture(told, number) for number in range(1, int(told["ChargeCount"]) + 1))
+    status = trade["TradeStatus"]
+    captures = tuple(_capture(trade, number) for number in range(1, int(trade["ChargeCount"]) + 1))
     state, reason = _ENDED.get(status, (PaymentState.OPEN if status == "0" else None, None))
-    expires_at = _time(told["ExpireDate"])
+    expires_at = _time(trade["ExpireDate"])
     return Facts(
         state=PaymentState.CAPTURED if captures else state,
         captures=captures,
-        refunds=_refunds(told, captures, payment.id),
-        decline=_decline(told),
-        instrument=_instrument(told),
-        show=_show(told, expires_at),
+        refunds=_refunds(trade, captures, payment.id),
+        decline=_decline(trade),
+        instrument=_instrument(trade),
+        show=_show(trade, expires_at),
         expires_at=expires_at,
         end_reason=reason,
     )
 
 
-def _capture(told: Mapping[str, str], number: int) -> CaptureFact:
-    currency = told[f"ChargeCurrency{number}"]
-    money = Money(settlement_csv.in_minor_units(told[f"ChargeAmt{number}"], _MINOR_UNITS[currency]), currency)
-    return CaptureFact(told[f"ChargeNo{number}"], money, _time(told[f"ChargeDate{number}"]))
+def _capture(trade: Mapping[str, str], number: int) -> CaptureFact:
+    currency = trade[f"ChargeCurrency{number}"]
+    money = Money(settlement_csv.in_minor_units(trade[f"ChargeAmt{number}"], _MINOR_UNITS[currency]), currency)
+    return CaptureFact(trade[f"ChargeNo{number}"], money, _time(trade[f"ChargeDate{number}"]))
 
 
-def _refund_numbers(told: Mapping[str, str]) -> range:
-    """The numbers of the refunds in the fields of a trade, no more than a form of theirs has fields."""
-    return range(1, min(int(told.get("RefundCount", "0")), _MOST_FIELDS) + 1)
+def _refund_numbers(trade: Mapping[str, str]) -> range:
+    """The numbers of the refunds in the fields of a trade, at most as many as a form has fields."""
+    return range(1, min(int(trade.get("RefundCount", "0")), _MOST_FIELDS) + 1)
 
 
-def _refunds(told: Mapping[str, str], captures: tuple[CaptureFact, ...], reference: str) -> tuple[RefundFact, ...]:
+def _refunds(trade: Mapping[str, str], captures: tuple[CaptureFact, ...], reference: str) -> tuple[RefundFact, ...]:
     """All refunds of a trade, in the currency of their charges. Its number was given by its requester."""
 
     def read(number: int) -> RefundFact:
-        charge = told.get(f"RefundChargeNo{number}", "")
+        charge = trade.get(f"RefundChargeNo{number}", "")
         currency = next((one.money.currency for one in captures if charge in ("", one.id)), "TWD")
-        money = Money(settlement_csv.in_minor_units(told[f"RefundAmount{number}"], _MINOR_UNITS[currency]), currency)
-        state, name = _REFUND_STATES[told[f"RefundStatus{number}"]], told[f"RefundNo{number}"]
+        money = Money(settlement_csv.in_minor_units(trade[f"RefundAmount{number}"], _MINOR_UNITS[currency]), currency)
+        state, name = _REFUND_STATES[trade[f"RefundStatus{number}"]], trade[f"RefundNo{number}"]
         named = _refund_name(reference, name)
         return RefundFact(name, state, id=named, money=money, capture_id=charge, payment=reference)
 
-    return refunds_in(_refund_numbers(told), read, provider=Tpay.NAME)
+    return refunds_in(_refund_numbers(trade), read, provider=Tpay.NAME)
 
 
-def _is_asked(told: Mapping[str, str], number: int, refund: RefundRequest) -> bool:
-    """Return whether their refund with our number is the one that we asked for."""
-    dollars, charge = told.get(f"RefundAmount{number}"), told.get(f"RefundChargeNo{number}", "")
+def _is_requested(trade: Mapping[str, str], number: int, refund: RefundRequest) -> bool:
+    """True if Tpay's refund with our number is the one that we requested."""
+    dollars, charge = trade.get(f"RefundAmount{number}"), trade.get(f"RefundChargeNo{number}", "")
     amount = None if dollars is None else settlement_csv.in_minor_units(dollars, _MINOR_UNITS[refund.money.currency])
-    return is_told_as(refund.money, amount, None) and charge in ("", refund.capture_id)
+    return matches_amount(refund.money, amount, None) and charge in ("", refund.capture_id)
 
 
 def _refund_name(trade: str, number: str) -> str:
@@ -372,7 +378,7 @@ def _refund_name(trade: str, number: str) -> str:
 
 
 def _settled(row: Mapping[str, str]) -> SettlementLine:
-    """A row of the daily file. Rows have no number; what moved, and how, names them."""
+    """Parse a row of the daily file. Rows have no number; subject and kind of the movement identify them."""
     kind, currency = _SETTLED[row["Type"]], row["Currency"]
     money, fee, net = (
         Money(settlement_csv.in_minor_units(row[name], _MINOR_UNITS[currency]), currency)
@@ -393,23 +399,23 @@ def _settled(row: Mapping[str, str]) -> SettlementLine:
     )
 
 
-def _decline(told: Mapping[str, str]) -> Decline | None:
-    code = told.get("DeclineCode", "")
-    return Decline(code, told.get("DeclineClass", "")) if code else None
+def _decline(trade: Mapping[str, str]) -> Decline | None:
+    code = trade.get("DeclineCode", "")
+    return Decline(code, trade.get("DeclineClass", "")) if code else None
 
 
-def _show(told: Mapping[str, str], deadline: datetime) -> Show | None:
-    """The code for the counter, while it can be paid."""
-    code = told.get("PaymentNo", "")
-    return Show(ActionKind.STORE_CODE, code, told.get("Barcode1", ""), deadline) if code else None
+def _show(trade: Mapping[str, str], deadline: datetime) -> Show | None:
+    """The store payment code, while it can be paid."""
+    code = trade.get("PaymentNo", "")
+    return Show(ActionKind.STORE_CODE, code, trade.get("Barcode1", ""), deadline) if code else None
 
 
-def _instrument(told: Mapping[str, str]) -> dict[str, str] | None:
-    if told["PaymentType"] == "CVS_CVS":
+def _instrument(trade: Mapping[str, str]) -> dict[str, str] | None:
+    if trade["PaymentType"] == "CVS_CVS":
         return {"method": "convenience store", "brand": "", "last4": ""}
-    if not told.get("Card4No"):
+    if not trade.get("Card4No"):
         return None
-    return {"method": "card", "brand": told.get("CardBrand", ""), "last4": told["Card4No"]}
+    return {"method": "card", "brand": trade.get("CardBrand", ""), "last4": trade["Card4No"]}
 
 
 def _written(at: datetime) -> str:
@@ -421,7 +427,7 @@ def _time(text: str) -> datetime:
 
 
 def _not_taken(error: httpx.HTTPError) -> Unavailable | None:
-    """429 means that the call was not even looked at."""
+    """429 means that the call was not processed."""
     if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 429:
         return Unavailable("429", retry_after(error.response.headers))
     return None

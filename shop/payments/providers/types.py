@@ -11,7 +11,7 @@ class PaymentState(StrEnum):
     CREATED = "CREATED"
     """The row is written; the provider has not been called."""
     UNKNOWN = "UNKNOWN"
-    """The provider was called and gave no answer."""
+    """The provider was called and did not respond."""
     OPEN = "OPEN"
     AUTHORIZED = "AUTHORIZED"
     FAILED = "FAILED"

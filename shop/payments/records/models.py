@@ -27,7 +27,7 @@ _HINT = text("outcome = 'hint'")
 class Payment(Base):
     """An attempt to pay an order at one provider. Its id is the idempotency key and the reference at the acquirer.
 
-    `provider_data` is the adapter's own; `action` is what the buyer does next; `next_check_at` is when it is polled
+    `provider_data` is the adapter's own; `action` is the customer's next action; `next_check_at` is when it is polled
     next, until the acquirer has reported a final state; `answered_at` is when the last poll was sent that was answered.
     Until `watched_until` the order's page counts as open.
     """
@@ -73,7 +73,7 @@ class Payment(Base):
 
     @property
     def shows_code(self) -> bool:
-        """True if the buyer has a store payment code."""
+        """True if the customer has a store payment code."""
         return self.action is not None and self.action["kind"] == "store_code"
 
     @property
@@ -82,9 +82,7 @@ class Payment(Base):
 
 
 class Capture(Base):
-    """Money that an acquirer took, by its own id. `allocation` says what it pays for: pays_order, duplicate, late
-    or mismatch.
-    """
+    """Captured money, by the acquirer's own id. `allocation` is pays_order, duplicate, late or mismatch."""
 
     __tablename__ = "captures"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -112,7 +110,7 @@ class Capture(Base):
 
 
 class Refund(Base):
-    """Money on its way back. Its id is our reference and the idempotency key at the acquirer.
+    """A refund. Its id is our reference and the idempotency key at the acquirer.
 
     It comes from one capture, or, without one, from the store credit that the order was paid with. `destination` says
     where it goes: the provider that took it, store_credit or bank. `kind` says why: customer, late, duplicate, mismatch

@@ -9,11 +9,11 @@ from shop.payments.providers.types import PaymentState
 from shop.payments.records import states
 
 WHILE_OPEN = (10, 20, 30)
-"""After opening, then between questions; the last one repeats. With every webhook lost, the page shows money within 60
-s.
+"""After the initiation, then between polls; the last one repeats. With every webhook lost, the page shows a capture
+within 60 s.
 """
 WHILE_UNSURE = (2, 3, 5, 10, 20, 30)
-"""No answer to the opening, or a closing that has not been confirmed."""
+"""No response to the initiation, or a close that has not been confirmed."""
 AT_THE_COUNTER = (300,)
 """Intervals while a store code waits to be paid."""
 AFTER_END = (60, 600, 3600, 86400)
@@ -21,7 +21,7 @@ AFTER_END = (60, 600, 3600, 86400)
 queries have not shown a known capture.
 """
 CONFIRM_AFTER = 30
-"""After a capture, one question whether the acquirer's query knows it too; and once more if it does not."""
+"""After a capture, one poll to confirm that a query shows it; and another if it does not."""
 WHILE_UNAVAILABLE = (2, 5, 10, 20, 30)
 MISSES = 2
 
@@ -64,7 +64,7 @@ def after_report(payment: Scheduled, at: datetime, window: timedelta) -> datetim
     if payment.cancel_requested_at or payment.state in (PaymentState.CREATED, PaymentState.UNKNOWN):
         return at + pick(WHILE_UNSURE, payment.checks)
     if payment.returned_at and at < payment.returned_at + window:
-        return payment.returned_at + window  # what the buyer just did there shows only now
+        return payment.returned_at + window  # from then on a query shows the customer's last action
     if payment.shows_code:
         return at + pick(AT_THE_COUNTER, payment.checks)
     return at + pick(WHILE_OPEN, payment.checks)

@@ -1,4 +1,4 @@
-"""The states of a refund and every legal move between them, as data."""
+"""The states of a refund and every legal transition between them, as data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ AUTOMATIC = Actor(ActorKind.AUTOMATIC)
 
 STATES = tuple(RefundState)
 UNDER_WAY = frozenset({RefundState.REQUESTED, RefundState.PENDING, RefundState.UNKNOWN})
-"""The money may still go either way."""
+"""States of refunds whose result is not known yet."""
 MOVES: dict[str, frozenset[str]] = {
     RefundState.REQUESTED: frozenset(
         {RefundState.PENDING, RefundState.UNKNOWN, RefundState.DONE, RefundState.REJECTED}
@@ -20,18 +20,18 @@ MOVES: dict[str, frozenset[str]] = {
     RefundState.DONE: frozenset({RefundState.REJECTED}),
     RefundState.REJECTED: frozenset(),
 }
-"""DONE → REJECTED is a refund that fails later: the money came back to us."""
+"""DONE → REJECTED is a refund that fails later: the money was returned to us."""
 
 DECLINED = "declined"
-"""The code of a refund that a second person did not agree to: called off, not refused."""
+"""Code of a refund that a second person declined: no acquirer refused it."""
 
 BOUNCED = "bounced"
-"""The code of a refund that was sent to a bank by hand and came back."""
+"""Code of a manual bank transfer that was returned."""
 
 MADE_THERE = "made_there"
 """Code of a refund that was withdrawn before it was sent, because the money was refunded at the acquirer."""
 CALLED_OFF = (DECLINED, MADE_THERE)
-"""The codes of refunds that we ended ourselves, and that no acquirer refused."""
+"""Codes of refunds that we ended ourselves, and that no acquirer refused."""
 
 ID_TAKEN = "id_taken"
 """Code of a refund that was not sent, because a refund made at the acquirer has its id."""

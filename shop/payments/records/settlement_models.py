@@ -30,10 +30,10 @@ _STILL_OPEN = text("closed_at IS NULL")
 
 
 class SettledLine(Base):
-    """A line of a settlement file that is about a journal of ours (`fact`), as it is booked.
+    """A settlement line as it is booked, about one of our journals (`fact`).
 
-    `line_id` is theirs, as it was first called, `day` their business day. Amounts are signed minor units; `fee` is what
-    they kept. A file that says something else later is booked as the difference, and `version` counts that.
+    `line_id` is the acquirer's first id of the line, `day` the acquirer's business day. Amounts are signed minor units;
+    `fee` is the acquirer's fee. If a later file changes the line, the difference is booked and `version` counts up.
     """
 
     __tablename__ = "settled_lines"
@@ -53,11 +53,11 @@ class SettledLine(Base):
 
 
 class Discrepancy(Base):
-    """A difference between the settlement file of a day and our books. Open until `closed_at`.
+    """A difference between the settlement file of a day and the ledger. Open until `closed_at`.
 
-    `cause` is one of `shop.payments.settlement.discrepancies.CAUSES`. `about` is the journal of ours that it is about,
-    or their line when there is none. `ours` and `theirs` are amounts in minor units of `currency` (fees, when it is
-    about a fee); empty on the side that has nothing.
+    `cause` is one of `shop.payments.settlement.discrepancies.CAUSES`. `about` is our journal, or the acquirer's line
+    when there is no journal. `ours` and `theirs` are amounts in minor units of `currency` (for a fee discrepancy,
+    fees); empty on the side that has no entry.
     """
 
     __tablename__ = "discrepancies"
@@ -84,10 +84,10 @@ class Discrepancy(Base):
 
 
 class Dispute(Base):
-    """A customer's bank wants a capture back. `dispute_id` is theirs.
+    """A dispute of a capture by the customer's bank. `dispute_id` is the acquirer's id.
 
     `kind` is chargeback (the money is withdrawn until the dispute is won) or inquiry (no money is withdrawn), `state`
-    OPEN, WON or LOST. `respond_by` is until when evidence is taken.
+    OPEN, WON or LOST. `respond_by` is the deadline for evidence.
     """
 
     __tablename__ = "disputes"

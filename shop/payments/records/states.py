@@ -1,4 +1,6 @@
-"""The states of a payment and every legal move between them, as data. Pictures and tests are made from this table."""
+"""The states of a payment and every legal transition between them, as data. Diagrams and tests are generated from this
+table.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from shop.payments.providers.types import EndReason, Outcome, PaymentState
 _S = PaymentState
 STATES = tuple(PaymentState)
 STILL_OPEN = frozenset({_S.CREATED, _S.OPEN, _S.UNKNOWN, _S.AUTHORIZED})
-"""It may still bring money. At most one payment of an order is in here."""
+"""States in which a payment may still capture money. At most one payment of an order is in one of them."""
 ENDED_WITHOUT_MONEY = frozenset({_S.FAILED, _S.CANCELLED, _S.EXPIRED})
 NEVER_OPENED: frozenset[str] = frozenset({EndReason.REFUSED, EndReason.UNAVAILABLE, EndReason.NEVER_ARRIVED})
 """End reasons of payments that, as far as we know, the acquirer has never had."""
@@ -37,7 +39,7 @@ _HEIGHT: dict[str, int] = {
 def judge(current: str, reported: str) -> Outcome:
     """Outcome of the state `reported` for a payment in `current`: applied, duplicate, stale or illegal.
 
-    Height alone decides, never age: times of different sources cannot be compared.
+    The rank of the states alone decides, never age: times of different sources cannot be compared.
     """
     if current == reported:
         return Outcome.DUPLICATE

@@ -1,4 +1,4 @@
-"""Kinds that only the shop's own records of payments have. Their values are stored and must not change."""
+"""Enumerations of the shop's own payment records. Their values are stored and must not change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Source(StrEnum):
     CLOSING = "closing"
     """The query before an order ends."""
     START = "start"
-    """The answer to the call that opened the payment."""
+    """The response to the call that initiated the payment."""
     STAFF = "staff"
     SETTLEMENT_FILE = "settlement file"
 
@@ -35,7 +35,7 @@ class Allocation(StrEnum):
 
 
 REFUNDED_AUTOMATICALLY = (Allocation.DUPLICATE, Allocation.LATE)
-"""Captures with these allocations pay for nothing, and are refunded without being asked for."""
+"""Captures with these allocations pay for nothing and are refunded automatically."""
 
 
 class RefundKind(StrEnum):

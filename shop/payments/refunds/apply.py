@@ -25,7 +25,8 @@ def result(refund_id: str, state: RefundState, by: Actor, *, code: str | None = 
 
 @transactional
 def failed_later(refund_id: str, by: Actor, *, code: str, provider: str) -> Outcome:
-    """Apply that a refund was done and failed afterwards, both reported by `provider`; the outcome of the latter.
+    """Apply that a refund was done and failed afterwards, both reported by `provider`; return the outcome of the
+    failure.
 
     A refund that does not go through that provider is an orphan.
     """

@@ -30,10 +30,10 @@ WATCHED_AFTER_DONE = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Request:
-    """A request to refund `money` of one capture, None for all that is left of it.
+    """A request to refund `money` of one capture, or all of its refundable amount for None.
 
-    Without `capture_id` it refunds store credit that paid the order. `expected` are the minor units that the requester
-    saw as refundable.
+    Without `capture_id` it refunds store credit that paid the order. `expected` is the refundable amount in minor units
+    that the requester saw.
     """
 
     capture_id: int | None
@@ -54,9 +54,9 @@ def request(seen: Snapshot, asked: Request, context: Context) -> Decision:
 
 
 def request_all(seen: Snapshot, reason: str, destination: str, context: Context) -> Decision:
-    """Create refunds of all that is left: of captures to `destination`, of store credit to store credit.
+    """Create refunds of everything refundable: of captures to `destination`, of store credit to store credit.
 
-    Raises Refusal `not_refundable` when nothing is left.
+    Raises Refusal `not_refundable` when nothing is refundable.
     """
     draft = Draft(seen, context)
     for capture in seen.captures:
@@ -72,7 +72,7 @@ def request_all(seen: Snapshot, reason: str, destination: str, context: Context)
 
 
 def refund_rest(draft: Draft, capture: CaptureRow) -> None:
-    """Refund what is left of a capture that is late or a duplicate. What a dispute holds back goes under review."""
+    """Refund the refundable amount of a late or duplicate capture. An amount in an open dispute goes under review."""
     if capture.allocation not in REFUNDED_AUTOMATICALLY:
         return
     rest = draft.after.refundable(draft.after.capture(capture.id))
@@ -162,7 +162,7 @@ def _add(
     needs_two: bool,
     by: Actor | None = None,
 ) -> None:
-    """Take the money from what is left, and add the refund."""
+    """Deduct the money from the refundable amount, and add the refund."""
     if capture is None:
         draft.take_credit(money.amount)
     else:
@@ -191,7 +191,7 @@ def _add(
     tell(draft, refund, actor=by)
 
 
-# --- the second person -----------------------------------------------------------------------------------------------
+# --- approval - -------------------------------------------------------------------------------------------------------
 
 
 def approve(seen: Snapshot, refund_id: str, context: Context) -> Decision:
@@ -226,7 +226,7 @@ def decline(seen: Snapshot, refund_id: str, context: Context) -> Decision:
 
 
 def bounce(seen: Snapshot, refund_id: str, context: Context) -> Decision:
-    """Undo a bank transfer that came back. Raises Refusal `not_sent_by_hand`."""
+    """Undo a bank transfer that was returned. Raises Refusal `not_sent_by_hand`."""
     refund = seen.refund(refund_id)
     if refund is None or refund.destination != RefundDestination.BANK or refund.state != RefundState.DONE:
         raise Refusal("not_sent_by_hand", "No such refund has been booked as sent to a bank.")
@@ -245,9 +245,9 @@ def result(
 
 
 def failed_later(seen: Snapshot, refund_id: str, context: Context, *, code: str) -> Decision:
-    """Apply that a refund was done and failed afterwards; the outcome is that of the failure.
+    """Apply that a refund was done and failed afterwards; return the outcome of the failure.
 
-    One that we know as rejected alone, because nobody asked in between, is booked now as what it was.
+    A refund that we know only as rejected, because no query saw it done, is booked as both now.
     """
     draft = Draft(seen, context)
     if apply_result(draft, refund_id, RefundState.DONE, None) == Outcome.STALE:
@@ -256,7 +256,7 @@ def failed_later(seen: Snapshot, refund_id: str, context: Context, *, code: str)
 
 
 def apply_result(draft: Draft, refund_id: str, state: RefundState, code: str | None) -> Outcome:
-    """As `result`, as a part of another decision."""
+    """Apply a result as `result` does, as a part of another decision."""
     refund = draft.after.refund(refund_id)
     if refund is None:
         return Outcome.ORPHAN
@@ -329,8 +329,8 @@ def _give_back(draft: Draft, refund: RefundRow, *, was_done: bool) -> None:
 
 
 def count_again(draft: Draft, capture: CaptureRow) -> None:
-    """Recompute what of a capture has been refunded or will be: at most all of it, as an acquirer may refund by itself
-    what is promised already.
+    """Recompute the refunded amount of a capture, including pending refunds: at most all of it, as a refund made at the
+    acquirer may overlap with a pending one.
     """
     draft.set_refunded(capture, min(capture.amount, draft.after.promised(capture)))
 
@@ -349,7 +349,7 @@ def is_refused_for_outside(seen: Snapshot, capture: CaptureRow) -> bool:
 
 
 def _poll_payment(draft: Draft, refund: RefundRow) -> None:
-    """The acquirer refused: it may have refunded the money already, which its query of the payment tells."""
+    """Poll the payment after a refused refund: the acquirer may have refunded the money already."""
     if refund.payment_id is None or refund.destination != RefundDestination.PROVIDER or refund.is_made_outside:
         return
     window = draft.context.rules.windows.get(draft.after.payment(refund.payment_id).provider, timedelta(0))
@@ -357,7 +357,7 @@ def _poll_payment(draft: Draft, refund: RefundRow) -> None:
 
 
 def _move_order(draft: Draft, because: str) -> None:
-    """Move the order to the state that the refunds of what paid it ask for."""
+    """Move the order to REFUNDED or PARTIALLY_REFUNDED, by the refunds of the money that paid it."""
     seen = draft.after
     pays = {capture.id for capture in seen.captures if capture.pays_order} | {None}
     gone = sum(row.amount for row in seen.refunds if row.state == RefundState.DONE and row.capture_id in pays)

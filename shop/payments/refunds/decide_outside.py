@@ -1,7 +1,7 @@
-"""Decide about refunds that an acquirer reports: whose they are, and what those made at the acquirer change. Pure.
+"""Decide about refunds that an acquirer reports: match them to our refunds, and book those made at the acquirer. Pure.
 
-The acquirer's id names a refund that was made there, in its dashboard or through its API: however many sources report
-it, it is booked once. The capture decides whether it is booked, not the shape of its reference.
+The acquirer's id identifies a refund that was made there, in its dashboard or through its API, so several reports of it
+are booked once. The capture decides whether it is booked, not the shape of its reference.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def reported(seen: Snapshot, payment_id: str, fact: RefundFact, context: Context
     if not fact.id or fact.money is None:
         return draft.decided(Outcome.ORPHAN)
     capture = capture_of(seen, payment_id, fact)
-    if capture is None:  # its webhook was faster than that of the capture
+    if capture is None:  # its webhook overtook that of the capture
         draft.poll(payment_id, context.now)
         return draft.decided(Outcome.ORPHAN)
     return draft.decided(_apply(draft, capture, fact))
@@ -41,7 +41,7 @@ def reported(seen: Snapshot, payment_id: str, fact: RefundFact, context: Context
 def listed(
     seen: Snapshot, payment_id: str, facts: Iterable[RefundFact], context: Context
 ) -> tuple[Decision, list[tuple[RefundFact, Outcome]]]:
-    """Apply those of the refunds listed in an answer about a payment that are not ours; each with its outcome."""
+    """Apply the refunds listed in a query result that are not ours; return each with its outcome."""
     draft = Draft(seen, context)
     outcomes: list[tuple[RefundFact, Outcome]] = []
     for fact in facts:
@@ -58,8 +58,8 @@ def _is_own(seen: Snapshot, payment_id: str, fact: RefundFact) -> bool:
 
 
 def capture_of(seen: Snapshot, payment_id: str, fact: RefundFact) -> CaptureRow | None:
-    """The capture that a refund is of. Where the acquirer does not say: one that pays for nothing and has enough left,
-    else the one that pays.
+    """The refunded capture. Where the acquirer does not name it: one that pays for nothing and is refundable in full,
+    else the one that pays the order.
     """
     captures = [row for row in seen.captures if row.payment_id == payment_id]
     if fact.capture_id:
@@ -76,7 +76,7 @@ def capture_of(seen: Snapshot, payment_id: str, fact: RefundFact) -> CaptureRow 
 
 
 def _apply(draft: Draft, capture: CaptureRow, fact: RefundFact) -> Outcome:
-    """Book the refund, or apply what has become of it."""
+    """Book the refund, or apply its result."""
     if not fact.id or fact.money is None:
         return Outcome.DUPLICATE
     refund_id = identity.name_of(capture.provider, fact.id)
@@ -101,8 +101,9 @@ def _apply(draft: Draft, capture: CaptureRow, fact: RefundFact) -> Outcome:
 
 
 def _make_room(draft: Draft, capture: CaptureRow, amount: int) -> bool:
-    """Withdraw refunds of ours that are not sent yet, the newest first, until all fit into the capture; whether any
-    was. What is under way the acquirer refuses, or it fits. Only people know whether one to a bank was sent.
+    """Withdraw unsent refunds of ours, the newest first, until all fit into the capture; return True if any was
+    withdrawn. The acquirer refuses a refund under way that does not fit. A manual bank transfer is kept, as staff may
+    have sent it.
     """
     over = draft.after.promised(capture) + amount - capture.amount
     mine = (

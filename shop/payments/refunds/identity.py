@@ -19,7 +19,7 @@ from shop.payments.records.types import RefundDestination
 
 
 def name_of(provider: str, their_id: str) -> str:
-    """Our id of a refund that was made at `provider`, which calls it `their_id`."""
+    """Our id of a refund that was made at `provider` and has the id `their_id` there."""
     return f"{provider}:{their_id}"
 
 
@@ -51,8 +51,8 @@ def known_in(seen: Snapshot) -> KnownRefunds:
 def is_own(known: KnownRefunds, provider: str, fact: RefundFact, *, money: bool = True) -> bool:
     """True if the refund that `provider` reports is our refund with the id in its reference.
 
-    Provider, capture (the payment where no capture is told) and amount must fit, and we must have begun to send it. One
-    that is booked as made at the acquirer stays that. Without `money` the amount is not compared.
+    Provider, capture (the payment where no capture is reported) and amount must fit, and we must have begun to send it.
+    A refund that is booked as made at the acquirer stays so. Without `money` the amount is not compared.
     """
     own = known.own.get(fact.reference)
     if own is None or own.provider != provider or not own.is_begun:

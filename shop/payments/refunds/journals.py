@@ -14,7 +14,7 @@ def key_of(refund_id: str, *, failed: bool = False) -> str:
 
 
 def done(refund: RefundRow, capture: CaptureRow | None, order: OrderRow) -> list[Posting]:
-    """Journal of a refund that was done; without `capture` it refunds store credit that paid."""
+    """Journal of a refund that was done; without `capture`, of store credit that paid the order."""
     key, account = key_of(refund.id), _account(capture)
     if refund.destination == RefundDestination.STORE_CREDIT and order.user_id is not None:
         credit = chart.store_credit(order.user_id)
@@ -23,7 +23,7 @@ def done(refund: RefundRow, capture: CaptureRow | None, order: OrderRow) -> list
 
 
 def failed(refund: RefundRow, capture: CaptureRow) -> list[Posting]:
-    """Journal of a refund that failed after it was done: the money came back to where it was sent from."""
+    """Journal of a refund that failed after it was done: the money returned to the account that had sent it."""
     key, source = key_of(refund.id, failed=True), _source(refund, capture)
     return [Posting(key, "refund_failed", refund.money, source, _account(capture))]
 

@@ -30,8 +30,8 @@ log = logs.get()
 def apply_reported(provider: str, fact: RefundFact, source: str) -> Outcome:
     """Apply any reported refund and return the outcome.
 
-    That of ours, or of one made at the acquirer of a payment of ours, is applied, duplicate or stale; orphan when it
-    looks like ours and we do not have it, illegal in another currency than its capture, foreign otherwise.
+    For our refund, or one of our payment made at the acquirer: applied, duplicate or stale. Otherwise: orphan when it
+    has the format of our ids and we do not have it, illegal in another currency than its capture, else foreign.
     """
     name = identity.name_of(provider, fact.id)
     found = _booked(name) or _payment(provider, fact)
@@ -46,7 +46,7 @@ def apply_reported(provider: str, fact: RefundFact, source: str) -> Outcome:
 
 
 def apply_failed_later(provider: str, fact: RefundFact, source: str, *, code: str) -> Outcome:
-    """Apply that any refund was done and failed afterwards; its outcome as `apply_reported` returns it."""
+    """Apply that any refund was done and failed afterwards; return the outcome as `apply_reported` does."""
     outcome = apply_reported(provider, replace(fact, state=RefundState.DONE), source)
     if outcome in (Outcome.ORPHAN, Outcome.FOREIGN, Outcome.ILLEGAL):
         return outcome
@@ -86,7 +86,7 @@ def _booked(name: str) -> tuple[int, str] | None:
 
 
 def _payment(provider: str, fact: RefundFact) -> tuple[int, str] | None:
-    """Order and payment that a refund is of, by its capture, else by our payment id."""
+    """Order and payment of a refund, by its capture, else by our payment id."""
     ours = select(Payment.order_id, Payment.id).where(Payment.provider == provider)
     found = None
     if fact.capture_id:
@@ -105,7 +105,7 @@ def log_not_booked(decision: Decision, provider: str, facts: Iterable[RefundFact
 
 def _log_not_booked(decision: Decision, refund: str, fact: RefundFact) -> None:
     """Log a refund in another currency than its capture: as an error the first time."""
-    told = [one.data for one in decision.history if isinstance(one, Event) and one.kind == "refund.not_booked"]
-    is_new = any(data["refund"] == refund for data in told)
+    new = [one.data for one in decision.history if isinstance(one, Event) and one.kind == "refund.not_booked"]
+    is_new = any(data["refund"] == refund for data in new)
     currency = fact.money.currency if fact.money else ""
     after_commit(partial(log.error if is_new else log.info, "refund.other_currency", refund=refund, currency=currency))

@@ -1,4 +1,4 @@
-"""Refundable amounts, the number of people that a refund needs, and the reasons of refusals. Pure."""
+"""Refundable amounts, the need for a second person, and refusals. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Request refunds, approve and decline them, and undo bank transfers that came back.
+"""Request refunds, approve and decline them, and undo bank transfers that were returned.
 
 Each function loads the order's money under its lock, decides (`decide`) and writes (`order_money.write`), in one
-transaction. `send` sends what is due; `apply` applies what becomes of it.
+transaction. `send` sends due refunds; `apply` applies their results.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ def request(
     expected_refundable: int | None = None,
     to: str = RefundDestination.PROVIDER,
 ) -> Refund:
-    """Request a refund of `money` of one capture, or None for all that is left of it, `to` the provider that took it or
-    the customer's store credit, at the next opportunity; or `to` the customer's bank, where staff send it themselves.
+    """Request a refund of `money` of one capture, or all of its refundable amount for None, `to` the provider that took
+    it or the customer's store credit, at the next opportunity; or `to` the customer's bank, where staff send it
+    themselves.
 
     Raises Refusal: `not_refundable` (409, details `refundable` in minor units) when the capture has less left (what a
     bank has taken back, or may keep, is not left) or `expected_refundable` is no longer true, `no_account` when there
@@ -54,9 +55,10 @@ def request_credit(
 
 
 def request_all(order_id: int, *, reason: str, by: Actor, to: str = RefundDestination.PROVIDER) -> list[Refund]:
-    """Request refunds of all money of an order that is left: of what paid it, and of mismatches under review.
+    """Request refunds of all refundable money of an order: of the captures that paid it, and of mismatches under
+    review.
 
-    What store credit paid goes back to store credit. Raises Refusal `not_refundable` when nothing is left.
+    Store credit is refunded to store credit. Raises Refusal `not_refundable` when nothing is refundable.
     """
     return [db.session.get_one(Refund, refund_id) for refund_id in _request_all(order_id, reason, to, by)]
 
@@ -84,10 +86,10 @@ def waiting() -> list[Refund]:
 
 @transactional
 def approve(refund_id: str, by: Actor) -> None:
-    """Approve a refund as the second person; one by hand, when the money has been sent.
+    """Approve a refund as the second person; a manual one, after the money has been sent.
 
-    Raises Refusal: `not_to_approve` when it is the first person again, or there is nothing to approve, `disputed` when
-    a bank has asked for the money meanwhile. What was sent by hand is booked all the same: it is gone.
+    Raises Refusal: `not_to_approve` when the approver requested it or there is nothing to approve, `disputed` when a
+    bank has disputed the capture meanwhile. A manual transfer is booked all the same: the money has left.
     """
     order_id = _order_of_refund(refund_id, Refusal("not_to_approve", "There is no such refund."))
     write(decide.approve(load.locked(order_id), refund_id, load.context(by)))
@@ -95,7 +97,8 @@ def approve(refund_id: str, by: Actor) -> None:
 
 @transactional
 def decline(refund_id: str, by: Actor) -> None:
-    """Decline a refund that awaits its second person: what it took is refundable again. Who asked for it may, too.
+    """Decline a refund that awaits its second person: its amount is refundable again. The requester may decline it,
+    too.
 
     Raises Refusal `not_to_decline` when it does not await one.
     """
@@ -105,9 +108,9 @@ def decline(refund_id: str, by: Actor) -> None:
 
 @transactional
 def bounced(refund_id: str, by: Actor) -> None:
-    """Undo a bank transfer that came back: its money is not refunded, and can be sent anew.
+    """Undo a bank transfer that was returned: its money is not refunded, and can be sent again.
 
-    Raises Refusal `not_sent_by_hand` when no such refund was booked as sent, or it came back before.
+    Raises Refusal `not_sent_by_hand` when no such refund was booked as sent, or it was undone before.
     """
     order_id = _order_of_refund(
         refund_id, Refusal("not_sent_by_hand", "No such refund has been booked as sent to a bank.")

@@ -1,4 +1,4 @@
-"""Send refunds that are due to the acquirer, and query it until their end is known."""
+"""Send due refunds to the acquirer, and query them until their result is known."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def due(limit: int = 500) -> list[str]:
 
 
 def step_of(*, kind: str, destination: str, state: str, is_id_taken: bool) -> Step:
-    """Decide what to do about a refund that is due. Pure.
+    """Decide the next step of a due refund. Pure.
 
     One that was made at the acquirer is listed by the query of its payment, under the acquirer's own id: the poller
-    queries it. One that goes through no provider is booked. Under an id that a refund made at the acquirer has, nothing
-    would be sent.
+    queries it. One that goes through no provider is booked. A refund made at the acquirer that has our refund's id
+    would prevent ours from being sent.
     """
     if kind == RefundKind.OUTSIDE:
         return Step.QUERY_PAYMENT
@@ -78,12 +78,12 @@ def retry_at(state: str, checks: int, answer: NotFound | Unavailable, now: datet
     is_unavailable = isinstance(answer, Unavailable)
     if state not in states.UNDER_WAY and not is_unavailable:
         return None
-    told = timedelta(seconds=answer.retry_after or 0) if isinstance(answer, Unavailable) else timedelta(0)
-    return now + max(poll_schedule.pick(poll_schedule.WHILE_UNAVAILABLE, checks), told)
+    delay = timedelta(seconds=answer.retry_after or 0) if isinstance(answer, Unavailable) else timedelta(0)
+    return now + max(poll_schedule.pick(poll_schedule.WHILE_UNAVAILABLE, checks), delay)
 
 
 def do(refund_id: str) -> None:
-    """Send one due refund, or query what became of it. Safe to repeat, and by several processes at once."""
+    """Send one due refund, or query its result. Safe to repeat, and by several processes at once."""
     at = clock.now()
     if not _claim(refund_id, at):
         return
@@ -116,13 +116,13 @@ def _is_id_taken(refund: Refund) -> bool:
 
 def _call_provider(refund: Refund, lease: datetime) -> None:
     theirs = db.session.scalar(select(Capture.capture_id).where(Capture.id == refund.capture_id)) or ""
-    wish = RefundRequest(refund.id, refund.money, theirs, refund.reason)
+    refund_request = RefundRequest(refund.id, refund.money, theirs, refund.reason)
     refund_id, state = refund.id, refund.state
-    asked = requests.load(refund.payment_id) if refund.payment_id else None
-    provider = registry.get(asked.provider) if asked else None
-    if asked is None or provider is None:
+    loaded = requests.load(refund.payment_id) if refund.payment_id else None
+    provider = registry.get(loaded.provider) if loaded else None
+    if loaded is None or provider is None:
         return
-    answer = _ask(provider, asked.request, wish, state)
+    answer = _ask(provider, loaded.request, refund_request, state)
     if isinstance(answer, NotFound | Unavailable):
         _retry_later(refund_id, answer, lease)
     else:
@@ -130,13 +130,17 @@ def _call_provider(refund: Refund, lease: datetime) -> None:
         apply.result(refund_id, _STATE_OF[type(answer)], _POLL, code=code)
 
 
-def _ask(provider: PaymentProvider, payment: PaymentRequest, wish: RefundRequest, state: str) -> _Answer:
-    """Send what was never sent; query the rest, and send it again, under the same id, when they never had it."""
+def _ask(provider: PaymentProvider, payment: PaymentRequest, refund_request: RefundRequest, state: str) -> _Answer:
+    """Send a refund that was never sent; query any other, and send it again under the same id when the acquirer does
+    not have it.
+    """
     if state != RefundState.REQUESTED:
-        answer: _Answer = circuit_breaker.call(provider, "query_refund", lambda: provider.query_refund(payment, wish))
+        answer: _Answer = circuit_breaker.call(
+            provider, "query_refund", lambda: provider.query_refund(payment, refund_request)
+        )
         if not (isinstance(answer, NotFound) and state == RefundState.UNKNOWN):
             return answer
-    return circuit_breaker.call(provider, "refund", lambda: provider.refund(payment, wish))
+    return circuit_breaker.call(provider, "refund", lambda: provider.refund(payment, refund_request))
 
 
 @transactional
@@ -153,7 +157,7 @@ def _make_payment_due(refund_id: str, payment_id: str, lease: datetime) -> None:
 
 @transactional
 def _retry_later(refund_id: str, answer: NotFound | Unavailable, lease: datetime) -> None:
-    """Make the refund due again, unless a result has been applied meanwhile: that has set its next query itself."""
+    """Make the refund due again, unless a result was applied meanwhile, which has set the next query."""
     refund = db.session.get_one(Refund, refund_id, populate_existing=True, with_for_update=True)
     if refund.next_check_at == lease:
         refund.next_check_at = retry_at(refund.state, refund.checks, answer, clock.now())

@@ -28,7 +28,7 @@ _AT_ONCE = 200
 
 @dataclass(frozen=True)
 class Found:
-    """A difference; its first two fields name it for the day."""
+    """A difference; its first two fields identify it within the day."""
 
     cause: str
     about: str
@@ -39,9 +39,10 @@ class Found:
 
 
 def note(provider: str, day: date, found: list[Found], settled: set[str]) -> tuple[int, int]:
-    """Write down what disagrees about a day and close what no longer does; how many were opened and closed.
+    """Record the discrepancies of a day and close those that are gone; return how many were opened and closed.
 
-    `settled` are the journals that the file has lines about: on whichever day they were missing, they no longer are.
+    `settled` are the journals that the file has lines about: a discrepancy that reports one as missing, on any day, is
+    closed.
     """
     return _note(provider, day, {(one.cause, one.about): one for one in found}, settled)
 
@@ -65,7 +66,7 @@ def _note(provider: str, day: date, found: dict[tuple[str, str], Found], settled
 
 
 def _open(provider: str, day: date, one: Found, at: datetime) -> tuple[int, bool]:
-    """The id of a discrepancy's row, and whether it was opened now: it was not, or its numbers were others."""
+    """The id of a discrepancy's row, and True if it was opened now or its amounts have changed."""
     named = {"provider": provider, "day": day, "cause": one.cause, "about": one.about}
     numbers = {"ours": one.ours, "theirs": one.theirs, "currency": one.currency}
     says = {"order_id": one.order_id, "seen_at": at, **numbers}

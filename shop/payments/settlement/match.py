@@ -1,4 +1,4 @@
-"""Match settlement lines with our journals: by their keys, and for refunds by whose refund it is."""
+"""Match settlement lines with our journals: by key, and lines about refunds by the identity of the refund."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ REFUNDS = ("refund", "void", "refund_failed")
 
 
 def keys_of(provider: str, lines: Sequence[SettlementLine]) -> dict[str, str]:
-    """By line, the key of the journal that it is about."""
+    """Keys of the journals of lines, by line id."""
     own = _own(provider, lines)
     return {line.id: key_of(provider, line, own.get(line.id, "")) or "" for line in lines}
 
 
 def key_of(provider: str, line: SettlementLine, refund: str = "") -> str | None:
-    """The key of the journal that a line is about; None when it does not say what it is about.
+    """Key of the journal of a line; None when the line does not identify it.
 
-    `refund` is what we call the refund of the line: without it, as if it had been made at the acquirer.
+    `refund` is our id of the line's refund; without it, the refund is taken as made at the acquirer.
     """
     if not (line.about or line.refund_id):
         return None
@@ -46,16 +46,16 @@ def key_of(provider: str, line: SettlementLine, refund: str = "") -> str | None:
 
 
 def _own(provider: str, lines: Sequence[SettlementLine]) -> dict[str, str]:
-    """By line, the ids of those of our refunds that the lines are about.
+    """Our refund ids of the lines that are about our refunds, by line id.
 
     A line with the id of a booked refund of ours in another amount is about that refund too, unless another line is:
-    then the file is wrong about the amount, and people look at it.
+    then the amount in the file is wrong, which staff have to look at.
     """
-    told = [(line, refund_fact(line)) for line in lines if line.kind in REFUNDS and is_our_refund(line.about)]
-    known = outside.known(provider, [fact for _, fact in told])
-    own = {line.id: line.about for line, fact in told if identity.is_own(known, provider, fact)}
+    about_refunds = [(line, refund_fact(line)) for line in lines if line.kind in REFUNDS and is_our_refund(line.about)]
+    known = outside.known(provider, [fact for _, fact in about_refunds])
+    own = {line.id: line.about for line, fact in about_refunds if identity.is_own(known, provider, fact)}
     exact = set(own.values())
-    for line, fact in told:
+    for line, fact in about_refunds:
         if line.about not in exact and identity.is_own(known, provider, fact, money=False):
             key = key_of(provider, line, line.about)
             settled = select(SettledLine.line_id).where(SettledLine.provider == provider, SettledLine.fact == key)

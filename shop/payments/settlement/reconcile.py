@@ -1,9 +1,9 @@
-"""Reconciliation: what an acquirer settled on one of its days, line by line against our ledger.
+"""Reconciliation: compare the settlement file of one of an acquirer's business days with the ledger, line by line.
 
-Every line is about a journal of ours that moved the receivable. A capture or refund that we do not have yet is applied
-now, as an update from any other source. A line that has its journal is booked once, whatever it says: what was handed
-over is in the bank, and a difference stays on the receivable until it is settled. What disagrees is a row, open until
-it is gone.
+Each line is about one of our journals that changed the receivable. A capture or refund that the ledger lacks is applied
+first, as an update from any other source. A line whose journal exists is booked once, even if its amount differs: the
+money is in the bank, and the difference stays on the receivable until it is settled. Each discrepancy is a row, open
+until it is gone.
 """
 
 from __future__ import annotations
@@ -50,13 +50,15 @@ MOVE_THE_RECEIVABLE = ("capture", "refund", "refund_failed", "dispute", "dispute
 SLACK = timedelta(seconds=90)
 """Time before the provider's midnight in which a recorded capture may belong to the next day's file."""
 LATE = timedelta(days=3)
-"""A line that was forgotten comes in that of one of the next days; an older one shows that the file is another's."""
+"""Limit for late lines: an acquirer adds a forgotten line to the file of one of the next days. An older line shows that
+the file is another one.
+"""
 _AT_ONCE = 200
 
 
 @dataclass(frozen=True)
 class _Fact:
-    """A journal of ours that moved the receivable by `money`."""
+    """One of our journals, which changed the receivable by `money`."""
 
     key: str
     order_id: int | None
@@ -65,7 +67,7 @@ class _Fact:
 
 @dataclass
 class Reconciliation:
-    """Result of one run: `booked` lines for the first time or again, `heard` journals that only the file reported,
+    """Result of one run: `booked` lines for the first time or again, `applied` journals that only the file reported,
     discrepancies that it `opened` and `closed`.
     """
 
@@ -73,15 +75,15 @@ class Reconciliation:
     day: date
     lines: int
     booked: int = 0
-    heard: list[str] = field(default_factory=list)
+    applied: list[str] = field(default_factory=list)
     opened: int = 0
     closed: int = 0
 
 
 @dataclass
 class _Seen:
-    """Content of the file read so far: the journals that it has lines about, what disagrees, and the journals of
-    refunds that failed.
+    """Content of the file read so far: the journals that it has lines about, discrepancies, and the journals of refunds
+    that failed.
     """
 
     facts: set[str] = field(default_factory=set)
@@ -93,10 +95,10 @@ class _Seen:
 
 
 def fetch(name: str, day: date) -> bytes:
-    """The settlement file of a provider's business day, asked for outside of any transaction.
+    """Fetch the settlement file of a provider's business day, outside of any transaction.
 
-    Raises BadInput for an unknown provider or a day that has not begun, Away when it could not be had now, Refusal
-    `no_call` when this acquirer gives its files to people alone. The mock one gives them on its control API.
+    Raises BadInput for an unknown provider or a day that has not begun, Away when the acquirer does not respond,
+    Refusal `no_call` when it has no API for its files. The mock acquirer offers them on its control API.
     """
     provider = _provider(name)
     _begun(name, day)
@@ -169,7 +171,7 @@ def _read(provider: PaymentProvider, day: date, raw: bytes) -> list[SettlementLi
 
 
 def reconcile(name: str, day: date, raw: bytes) -> Reconciliation:
-    """Compare the file `raw` of a provider's day with the ledger, book what it settles, and note what disagrees.
+    """Compare the file `raw` of a provider's day with the ledger, book its lines, and record discrepancies.
 
     Repeating it books nothing twice, opens nothing twice, and closes what is gone. Raises BadInput when the file cannot
     be read, is that of another day, or the day has not begun; then nothing has changed.
@@ -190,7 +192,7 @@ def reconcile(name: str, day: date, raw: bytes) -> Reconciliation:
         day=day.isoformat(),
         lines=run.lines,
         booked=run.booked,
-        heard=len(run.heard),
+        applied=len(run.applied),
         opened=run.opened,
         closed=run.closed,
     )
@@ -206,7 +208,7 @@ def _take(run: Reconciliation, provider: PaymentProvider, lines: Sequence[Settle
     if new:  # the owner of a refund is decided under its lock
         keys = match.keys_of(name, lines)
         facts = _facts(name, keys.values())
-        run.heard += sorted({keys[line_id] for line_id in new} & facts.keys())
+        run.applied += sorted({keys[line_id] for line_id in new} & facts.keys())
     seen.failed |= {keys[line.id].removesuffix(":failed") for line in lines if line.kind == "refund_failed"}
     booked, found = _book_lines(provider, run.day, [(line, facts.get(keys[line.id])) for line in lines], seen.facts)
     run.booked += booked
@@ -218,7 +220,7 @@ def _take(run: Reconciliation, provider: PaymentProvider, lines: Sequence[Settle
 def _book_lines(
     provider: PaymentProvider, day: date, lines: list[tuple[SettlementLine, _Fact | None]], seen: Collection[str]
 ) -> tuple[int, list[Found]]:
-    """Book the lines whose fact the ledger has; how many were booked, and what disagrees."""
+    """Book the lines whose journal the ledger has; return how many were booked, and the discrepancies."""
     found: list[Found] = []
     once: dict[str, tuple[SettlementLine, _Fact]] = {}
     for line, fact in lines:
@@ -266,8 +268,8 @@ def _apply_line(provider: str, line: SettlementLine) -> bool:
     if line.kind in ("dispute", "dispute_won") and amount:
         state = DisputeState.WON if line.kind == "dispute_won" else DisputeState.OPEN
         money = Money(abs(amount), currency)
-        told = DisputeFact(line.about, line.capture_id, DisputeKind.CHARGEBACK, state, money, line.at)
-        return disputes.apply(provider, told, Source.SETTLEMENT_FILE) != "orphan"
+        dispute = DisputeFact(line.about, line.capture_id, DisputeKind.CHARGEBACK, state, money, line.at)
+        return disputes.apply(provider, dispute, Source.SETTLEMENT_FILE) != "orphan"
     return False
 
 
@@ -293,7 +295,7 @@ def _twice(line: SettlementLine, fact: _Fact) -> Found:
 
 
 def _differences(provider: PaymentProvider, line: SettlementLine, fact: _Fact) -> list[Found]:
-    if line.money.currency != fact.money.currency:  # a row has one currency, so it says what is ours; no fee compares
+    if line.money.currency != fact.money.currency:  # a row has one currency: ours. Fees are not compared
         return [Found("amount", fact.key, fact.order_id, fact.money.amount, None, fact.money.currency)]
     found = []
     if line.money != fact.money:
@@ -306,12 +308,12 @@ def _differences(provider: PaymentProvider, line: SettlementLine, fact: _Fact) -
     return found
 
 
-# --- the books -------------------------------------------------------------------------------------------------------
+# --- settlement lines - -----------------------------------------------------------------------------------------------
 
 
 def _book(provider: str, day: date, lines: list[tuple[SettlementLine, _Fact]]) -> dict[str, bool | None]:
-    """For each line, by its fact, whether it was booked now, as new or as something else than before; None when its
-    fact is settled on another day, whose newest file has it too. The unique indexes decide.
+    """For each line, by its journal: True if it was booked now, as new or changed; None when the journal is settled on
+    another day, whose newest file has it too. The unique indexes decide.
     """
     made, at = _insert(provider, day, lines), clock.now()
     others = {fact.key for line, fact in lines if line.id not in made}
@@ -337,7 +339,9 @@ def _book(provider: str, day: date, lines: list[tuple[SettlementLine, _Fact]]) -
 
 
 def _left_behind(provider: str, facts: Iterable[str]) -> set[tuple[date, str]]:
-    """Days, and what was settled on them by a file of which a newer one no longer has it: another day may take it."""
+    """Days, and the journals that they settled by a file of which a newer one no longer has them: another day may
+    settle those.
+    """
     missing = select(Discrepancy.day, Discrepancy.about).where(
         Discrepancy.provider == provider,
         Discrepancy.cause == "missing_there",
@@ -348,7 +352,7 @@ def _left_behind(provider: str, facts: Iterable[str]) -> set[tuple[date, str]]:
 
 
 def _insert(provider: str, day: date, lines: list[tuple[SettlementLine, _Fact]]) -> set[str]:
-    """Write down lines that are new; returns their ids."""
+    """Insert new lines and return their ids."""
     at = clock.now()
     rows = [
         {
@@ -373,9 +377,9 @@ def _insert(provider: str, day: date, lines: list[tuple[SettlementLine, _Fact]])
 
 
 def _correct(row: SettledLine, day: date, line: SettlementLine, fact: _Fact, at: datetime) -> bool:
-    """Book the difference when the line says something else than it did, or is another day's now; whether that was so.
+    """Book the difference when the line has changed or now belongs to another day; return True if so.
 
-    The row keeps the line's first name, after which its journals are called.
+    The row keeps the line's first id, which is part of the keys of its journals.
     """
     before = Money(row.amount, row.currency), Money(row.fee, row.currency)
     if (row.day, *before) == (day, line.money, line.fee):
@@ -414,7 +418,7 @@ def _post(key: str, sides: list[tuple[str, Money]], order_id: int | None) -> Non
             funds.received(money)
 
 
-# --- what disagrees --------------------------------------------------------------------------------------------------
+# --- discrepancies - --------------------------------------------------------------------------------------------------
 
 
 def _gone(provider: str, day: date, facts: set[str]) -> list[Found]:

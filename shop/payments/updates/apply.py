@@ -36,7 +36,7 @@ _REFUSED = {
 
 
 class UnknownPayment(KeyError):
-    """We have no such payment, or another provider runs it."""
+    """The payment does not exist, or belongs to another provider."""
 
 
 def apply(update: PaymentUpdate, *, webhook_event_id: int | None = None, dry_run: bool = False) -> Decision:
@@ -128,7 +128,7 @@ def _rules(seen: Snapshot, update: PaymentUpdate) -> Rules:
     )
 
 
-# --- without an acquirer ---------------------------------------------------------------------------------------------
+# --- payment without an acquirer - ------------------------------------------------------------------------------------
 
 
 @transactional
@@ -148,9 +148,9 @@ def nothing_left_to_pay(order_id: int) -> bool:
 def accept(capture_id: int, *, by: Actor, note: str = "") -> None:
     """Accept another amount than the price for the whole of an order: it becomes PAID, the difference is booked.
 
-    Raises Refusal: `not_to_accept` when this money does not wait for that (another currency can only be refunded, and
-    what a bank has or wants is not ours), `nothing_to_hold` when stock or store credit that the order had released is
-    gone; then only a refund is left.
+    Raises Refusal: `not_to_accept` when this money cannot be accepted (another currency can only be refunded, and
+    disputed money may be lost), `nothing_to_hold` when stock or store credit that the order had released is gone; then
+    it can only be refunded.
     """
     found = select(Payment.order_id).join(Capture, Capture.payment_id == Payment.id).where(Capture.id == capture_id)
     order_id = db.session.scalar(found)

@@ -138,7 +138,7 @@ def decide(seen: Snapshot, update: PaymentUpdate, now: datetime, rules: Rules) -
 
 
 def heaviest(outcomes: Iterable[Outcome]) -> Outcome:
-    """The outcome of an update that deserves several."""
+    """The outcome of an update, by precedence."""
     return max(outcomes, key=_WEIGHT.index)
 
 
@@ -148,7 +148,7 @@ def is_recorded(outcome: Outcome, update: PaymentUpdate) -> bool:
 
 
 def contradicts(payment: PaymentSeen, theirs: Mapping[str, Any]) -> bool:
-    """True if the acquirer's own ids in `theirs` are those of another payment than the one we have."""
+    """True if the acquirer's ids in `theirs` are those of another payment than ours."""
     return any(name in payment.provider_data and payment.provider_data[name] != one for name, one in theirs.items())
 
 
@@ -156,7 +156,7 @@ def contradicts(payment: PaymentSeen, theirs: Mapping[str, Any]) -> bool:
 
 
 def _book(draft: _Draft, update: PaymentUpdate, fact: CaptureFact, rules: Rules) -> None:
-    """Book a capture once, by the acquirer's id. The ledger has what the acquirer took, whatever its allocation."""
+    """Book a capture once, by the acquirer's id. The ledger records every capture, whatever its allocation."""
     payment = draft.payments[update.payment_id]
     allocation, reason = _allocate(draft, payment, fact)
     draft.reasons.append(reason)
@@ -169,7 +169,7 @@ def _book(draft: _Draft, update: PaymentUpdate, fact: CaptureFact, rules: Rules)
     captured = Event("payment.captured", {"payment": payment.id, **_captured(fact, allocation)}, actor=update.actor)
     if allocation == Allocation.PAYS_ORDER:
         because = "captured" if draft.order.state in order_states.PAYABLE else "paid_in_time_seen_late"
-        _pay(draft, because, update.actor, paid_by=payment.id, told={"payment": payment.id})
+        _pay(draft, because, update.actor, paid_by=payment.id, data={"payment": payment.id})
         draft.events.append(captured)
         draft.paid_after = max(timedelta(0), draft.now - fact.at)
         return
@@ -183,7 +183,7 @@ def _captured(fact: CaptureFact, allocation: Allocation) -> dict[str, Any]:
 
 
 def _allocate(draft: _Draft, payment: PaymentSeen, fact: CaptureFact) -> tuple[Allocation, str]:
-    """Return what a capture is to the order, and why."""
+    """Return the allocation of a capture, and its reason."""
     order = draft.order
     if fact.money != payment.money or fact.money != order.to_pay:
         draft.order = replace(order, review_since=order.review_since or draft.now)
@@ -213,14 +213,14 @@ def _pay(
     actor: Actor,
     *,
     paid_by: str,
-    told: Mapping[str, Any],
+    data: Mapping[str, Any],
     accepted_amount: int | None = None,
 ) -> None:
     """Make the order PAID, use its reservations and store credit, and close its other payments. The only function that
     does.
     """
     order, now = draft.order, draft.now
-    _move_order(draft, OrderState.PAID, because, actor, told)
+    _move_order(draft, OrderState.PAID, because, actor, data)
     draft.order = replace(draft.order, paid_by=paid_by, paid_at=now, accepted_amount=accepted_amount)
     draft.stock = tuple(
         StockChange(one.sku, one.quantity, one.state)
@@ -244,20 +244,22 @@ def _refund_automatically(
     """Refund a whole capture that pays for nothing."""
     refund = NewRefund(rules.new_refund_id(), payment.provider, payment.id, fact.id, fact.money, allocation)
     draft.refunds.append(refund)
-    told = {"refund": refund.id, "amount": fact.money.amount, "currency": fact.money.currency, "why": allocation}
-    draft.events.append(Event("refund.requested", told, actor=refund_states.AUTOMATIC))
+    data = {"refund": refund.id, "amount": fact.money.amount, "currency": fact.money.currency, "why": allocation}
+    draft.events.append(Event("refund.requested", data, actor=refund_states.AUTOMATIC))
 
 
-# --- without an acquirer ---------------------------------------------------------------------------------------------
+# --- payment without an acquirer - ------------------------------------------------------------------------------------
 
 
 def decide_nothing_left(seen: Snapshot, now: datetime) -> Decision | None:
-    """Pay an order for which store credit leaves nothing to pay; None when it does, has ended or is being cancelled."""
+    """Pay an order whose total is covered by store credit; None if it is not, or the order has ended or is being
+    cancelled.
+    """
     draft, order = _Draft.of(seen, now), seen.order
     if order.to_pay.amount or order.state != OrderState.PENDING or order.cancel_requested_at is not None:
         return None
     customer = Actor.customer(seen.credit.user_id if seen.credit else None)
-    _pay(draft, "nothing_left_to_pay", customer, paid_by=STORE_CREDIT, told={})
+    _pay(draft, "nothing_left_to_pay", customer, paid_by=STORE_CREDIT, data={})
     return draft.decision()
 
 
@@ -275,8 +277,8 @@ def decide_accept(
     if order.state not in order_states.sources(OrderState.PAID, "mismatch_accepted"):
         raise NotAcceptable("ended")
     accepted = capture.money.amount + order.credit_amount
-    told = {"payment": capture.payment_id, "amount": accepted, "note": note}
-    _pay(draft, "mismatch_accepted", by, paid_by=capture.payment_id, told=told, accepted_amount=accepted)
+    data = {"payment": capture.payment_id, "amount": accepted, "note": note}
+    _pay(draft, "mismatch_accepted", by, paid_by=capture.payment_id, data=data, accepted_amount=accepted)
     difference = Money(order.to_pay.amount - capture.money.amount, order.currency)
     entries = (
         (chart.UNALLOCATED_FUNDS, capture.money),
@@ -293,7 +295,7 @@ def decide_accept(
 
 
 def _is_acceptable(money: MoneySnapshot, capture: CaptureRow) -> bool:
-    """True for a mismatch in the order's currency, of which nothing is refunded and no bank has or wants anything."""
+    """True for a mismatch in the order's currency of which nothing is refunded or disputed."""
     is_mismatch = capture.allocation == Allocation.MISMATCH and capture.currency == money.order.currency
     banks = money.charged_back(capture, DisputeState.OPEN, DisputeState.LOST)
     return is_mismatch and capture.refunded_amount == 0 and banks == 0
@@ -303,7 +305,7 @@ def _is_acceptable(money: MoneySnapshot, capture: CaptureRow) -> bool:
 
 
 def _note_details(draft: _Draft, update: PaymentUpdate, rules: Rules) -> None:
-    """Details decide nothing; the customer and staff are shown them."""
+    """Store details, which are only shown to the customer and staff."""
     payment, facts = draft.payments[update.payment_id], update.facts
     known: dict[str, Any] = {**payment.provider_data, **facts.provider_data}
     if known != payment.provider_data:
@@ -364,18 +366,18 @@ def _move_payment(draft: _Draft, update: PaymentUpdate, rules: Rules) -> None:
     if outcome != Outcome.APPLIED:
         draft.reasons.append(f"payment is {payment.state}, {reported} was reported")
         return
-    told: dict[str, Any] = {"before": payment.state}
+    data: dict[str, Any] = {"before": payment.state}
     values: dict[str, Any] = {"state": reported, "unavailable_since": None}
     if reported in (PaymentState.OPEN, PaymentState.AUTHORIZED) and payment.opened_at is None:
         values |= {"opened_at": now, "checks": 0}
     if reported in states.ENDED_WITHOUT_MONEY:
         values |= {"ended_at": now, "end_reason": facts.end_reason}
-        told |= _pay_by(draft, store_codes.shortened(draft.order, payment, now, rules.pay_within))
+        data |= _pay_by(draft, store_codes.shortened(draft.order, payment, now, rules.pay_within))
     if reported == PaymentState.CAPTURED:  # the event of the capture covers it
         draft.change(payment.id, **values, ended_at=now)
         return
     draft.change(payment.id, **values)
-    _tell(draft, update, f"payment.{reported.lower()}", told)
+    _tell(draft, update, f"payment.{reported.lower()}", data)
 
 
 def _tell(draft: _Draft, update: PaymentUpdate, kind: str, data: Mapping[str, Any]) -> None:
@@ -383,7 +385,7 @@ def _tell(draft: _Draft, update: PaymentUpdate, kind: str, data: Mapping[str, An
 
 
 def _close_unwanted(draft: _Draft, update: PaymentUpdate) -> None:
-    """Have a payment closed at the acquirer that is open there and must not take money any more."""
+    """Request the close of a payment that is open at the acquirer and must not be paid any more."""
     payment = draft.payments[update.payment_id]
     if not _must_close(draft, update, payment):
         return
@@ -393,8 +395,8 @@ def _close_unwanted(draft: _Draft, update: PaymentUpdate) -> None:
 
 
 def _must_close(draft: _Draft, update: PaymentUpdate, payment: PaymentSeen) -> bool:
-    """Its order has ended or is under review, we had given the payment up and may open another, or the answer that said
-    how to pay was lost and a query does not repeat it.
+    """True if the order has ended or is under review, the shop had given the payment up and may initiate another, or
+    the response with the next action was lost and a query does not repeat it.
     """
     if payment.is_open:
         lost = payment.state == PaymentState.OPEN and payment.action is None and update.source != "webhook"
@@ -405,9 +407,9 @@ def _must_close(draft: _Draft, update: PaymentUpdate, payment: PaymentSeen) -> b
 
 
 def _note_answer(draft: _Draft, update: PaymentUpdate, rules: Rules) -> None:
-    """Note that the acquirer answered a query, and whether the query shows a capture that we knew before we asked.
+    """Record that the acquirer answered a query, and whether the query shows a capture that we had before it.
 
-    A capture that is new is queried once more: an acquirer that charges twice does it now.
+    A payment with a new capture is queried once more: an acquirer that charges twice does it now.
     """
     if update.answer is None:
         return
@@ -426,16 +428,16 @@ def _note_answer(draft: _Draft, update: PaymentUpdate, rules: Rules) -> None:
 
 
 def _carry_to_order(draft: _Draft, update: PaymentUpdate) -> None:
-    """Move an order that is not paid or ended to what the state of its payment means for it."""
+    """Move an order that is not paid or ended to the state that follows from its payment."""
     payment, order = draft.payments[update.payment_id], draft.order
     if Outcome.APPLIED not in draft.outcomes or order.state not in order_states.PAYABLE:
         return
-    told = {"payment": payment.id}
+    data = {"payment": payment.id}
     if payment.state in (PaymentState.OPEN, PaymentState.AUTHORIZED):
-        _move_order(draft, OrderState.WAITING_PAYMENT, "payment_opened", update.actor, told)
+        _move_order(draft, OrderState.WAITING_PAYMENT, "payment_opened", update.actor, data)
     elif payment.state in states.ENDED_WITHOUT_MONEY and not _is_ending(draft, payment):
         because = "opening_refused" if payment.end_reason in states.NEVER_OPENED else "payment_ended"
-        _move_order(draft, OrderState.FAILED, because, update.actor, told)
+        _move_order(draft, OrderState.FAILED, because, update.actor, data)
 
 
 def _is_ending(draft: _Draft, payment: PaymentSeen) -> bool:
@@ -444,12 +446,12 @@ def _is_ending(draft: _Draft, payment: PaymentSeen) -> bool:
     return another or order.cancel_requested_at is not None or order.pay_by <= draft.now
 
 
-def _move_order(draft: _Draft, target: str, because: str, actor: Actor, told: Mapping[str, Any]) -> None:
-    """Move the order, if the table of its states allows it from where it is."""
+def _move_order(draft: _Draft, target: str, because: str, actor: Actor, data: Mapping[str, Any]) -> None:
+    """Move the order, if the table of transitions allows it from its state."""
     order = draft.order
     if order.state not in order_states.sources(target, because):
         return
     ends = target in order_states.ENDED and order.state not in order_states.ENDED
-    data = {"source": order.state, "target": target, "because": because, **told}
+    data = {"source": order.state, "target": target, "because": because, **data}
     draft.order = replace(order, state=target, ended_at=draft.now if ends else order.ended_at)
     draft.events.append(Event("order.moved", data, actor, ORDERS))

@@ -52,7 +52,7 @@ class NewRefund:
     allocation: Allocation
 
     def columns(self, order_id: int, now: datetime) -> dict[str, Any]:
-        """The columns of its row, but for the id of its capture."""
+        """The columns of its row, without the id of its capture."""
         return {
             "id": self.id,
             "payment_id": self.payment_id,
@@ -119,7 +119,7 @@ class Decision:
     credit: CreditChange | None = None
     events: tuple[Event, ...] = ()
     listed: MoneyDecision | None = None
-    """Changes by the refunds that the update lists and that were made at the acquirer."""
+    """Changes by listed refunds that were made at the acquirer."""
     is_recorded: bool = False
     paid_after: timedelta | None = None
     """Time from the capture to the order's payment, for the metric."""

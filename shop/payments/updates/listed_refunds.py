@@ -21,7 +21,7 @@ from shop.payments.updates.snapshot import PaymentUpdate
 
 
 def with_listed_refunds(decision: Decision, update: PaymentUpdate, money: Snapshot, context: Context) -> Decision:
-    """Add what the refunds change that `update` lists: its outcome and reasons become those of both.
+    """Add the changes of the refunds that `update` lists; outcome and reasons are combined.
 
     `money` is the order's money before the update.
     """
@@ -39,7 +39,7 @@ def with_listed_refunds(decision: Decision, update: PaymentUpdate, money: Snapsh
 
 
 def with_capture_ids(decision: MoneyDecision, ids: Mapping[tuple[str, str], int]) -> MoneyDecision:
-    """Replace the ids of new captures by those that they were given, by provider and the acquirer's id."""
+    """Replace the provisional ids of new captures by the stored ones, found by provider and the acquirer's id."""
     return replace(decision, before=_with_ids(decision.before, ids), after=_with_ids(decision.after, ids))
 
 

@@ -83,8 +83,8 @@ _CREDIT = select(_CREDITS.c.balance - _CREDITS.c.held).where(
 def around_payment(
     update: PaymentUpdate, now: datetime, *, event: tuple[str, str] | None = None, lock: bool = True
 ) -> Snapshot | None:
-    """Return the snapshot for an update, locked until the transaction ends; None for a payment that is not known, or
-    that another provider runs.
+    """Return the snapshot for an update, locked until the transaction ends; None for an unknown payment or one of
+    another provider.
 
     `event` is the provider and key of a webhook event, to see whether it was stored before. Without `lock`, nothing is
     locked.
@@ -132,7 +132,7 @@ def _with_order(order_id: int, payments: tuple[PaymentSeen, ...], values: dict[s
 
 
 def _with_holdings(seen: Snapshot, lock: bool) -> Snapshot:
-    """Add what the order holds; of an ended order, also what of that can be held again."""
+    """Add the order's reservations and held store credit; of an ended order, also how much can be held again."""
     ended = seen.order.state in UNPAID_END
     if ended and seen.reservations:
         statement = _STOCK_OF.with_for_update() if lock else _STOCK_OF
@@ -157,8 +157,8 @@ def _credit(order_id: int, *, lock: bool, with_free: bool) -> CreditSeen | None:
 
 
 def _shares(order_id: int, now: datetime, lock: bool) -> tuple[Share, ...]:
-    """Return the share of stock that the order takes of each product. Stock is locked, so that of two orders that are
-    given codes at the same moment the second one counts the first.
+    """Return the share of stock that the order takes of each product. Stock is locked, so that the second of two orders
+    that get codes at the same time counts the first.
     """
     reserved = (
         select(_RESERVATIONS.c.sku, _RESERVATIONS.c.quantity, _STOCK.c.on_hand)

@@ -1,4 +1,4 @@
-"""The input of `decide`: a payment, its order and all that an update may change, as plain frozen values."""
+"""The input of `decide`: a payment, its order and the related rows that an update may change, as frozen values."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class PaymentUpdate:
 
 @dataclass(frozen=True, slots=True)
 class OrderSeen:
-    """The columns of an order that decide anything. `name` of a field is the name of its column."""
+    """The columns of an order that decisions depend on. The name of a field is the name of its column."""
 
     id: int
     number: str
@@ -62,13 +62,13 @@ class OrderSeen:
 
     @property
     def to_pay(self) -> Money:
-        """The amount that store credit leaves to a payment."""
+        """The amount that is left to pay after store credit."""
         return Money(self.total_amount - self.credit_amount, self.currency)
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentSeen:
-    """The columns of a payment that decide anything or are changed by an update."""
+    """The columns of a payment that decisions depend on or change."""
 
     id: str
     order_id: int

@@ -1,8 +1,8 @@
 """Changes of `pay_by` by a store payment code: the time for which an order may wait for it.
 
 A code costs nothing and reserves stock for days. Codes may hold a share of each product's stock for that long; an order
-that goes beyond it reserves stock for hours only, so that unpaid codes cannot empty the shop. A customer who gives up
-the code for another method has as long as for a new order.
+beyond it reserves stock for hours only, so that unpaid codes cannot reserve everything. A customer who replaces the
+code by another method has as long as for a new order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from shop.orders.states import PAYABLE
 from shop.payments.updates.snapshot import OrderSeen, PaymentSeen, Rules, Share
 
 ALWAYS_LONG = 2
-"""Units of a product that codes may hold for long whatever its stock is: a share of very little is nothing."""
+"""Units of a product that codes may always hold for long: a share of a small stock rounds to zero."""
 
 
 def is_large(shares: Iterable[Share], per_cent: int) -> bool:
@@ -40,8 +40,8 @@ def extended(
 
 
 def shortened(order: OrderSeen, payment: PaymentSeen, now: datetime, pay_within: timedelta) -> datetime | None:
-    """Return the earlier `pay_by` when the acquirer has closed the code of `payment` because the customer wants another
-    method; None when it stays.
+    """Return the earlier `pay_by` when the acquirer has closed the code of `payment` because the customer has chosen
+    another method; None when it stays.
     """
     is_given_up = payment.shows_code and payment.cancel_requested_at is not None
     if not is_given_up or order.review_since or not _waits_for_money(order, now):

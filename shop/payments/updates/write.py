@@ -76,7 +76,7 @@ _SPEND = (
 
 @dataclass(frozen=True)
 class NewEvent:
-    """A webhook event that is stored together with what it does; `row` gives its columns for an outcome."""
+    """A webhook event that is stored together with its effects; `row` gives its columns for an outcome."""
 
     provider: str
     dedupe_key: str
@@ -117,7 +117,7 @@ def write_update(
 def write_with_refunds(
     seen: Snapshot, decision: Decision, update: PaymentUpdate, now: datetime, *, webhook_event_id: int | None = None
 ) -> None:
-    """Write a decision, then what the refunds change that its update lists, and the record of both."""
+    """Write a decision, then the changes of the refunds that its update lists, and the record of both."""
     with pipeline() as connection:
         _write(connection, seen, decision, now, update.source)
         if decision.is_recorded:
@@ -141,8 +141,8 @@ def tell_outcome(seen: Snapshot, outcome: str, update: PaymentUpdate) -> None:
     def tell() -> None:
         metrics.PAYMENT_UPDATES.labels(update.source, outcome).inc()
         if outcome != "duplicate":
-            told = {"payment": update.payment_id, "order": order_number}
-            log.info("payment.update", **told, source=update.source, outcome=outcome)
+            fields = {"payment": update.payment_id, "order": order_number}
+            log.info("payment.update", **fields, source=update.source, outcome=outcome)
 
     after_commit(tell)
 
@@ -235,15 +235,15 @@ def _write_journals(connection: Connection, seen: Snapshot, decision: Decision, 
 
 
 def _write_events(connection: Connection, seen: Snapshot, decision: Decision, now: datetime) -> None:
-    order, history, told = seen.order, [], []
+    order, history, published = seen.order, [], []
     for seq, one in enumerate(decision.events, start=order.event_seq + 1):
         about = events.About(order.id, order.number, seq, one.kind, one.actor, now)
         row, payload = events.rows(about, one.data)
         history.append(row)
-        told.append(outbox.row(one.stream, one.kind, order.number, payload, now))
+        published.append(outbox.row(one.stream, one.kind, order.number, payload, now))
         events.wake(about)
     _insert(connection, _NEW_ORDER_EVENT, history)
-    _insert(connection, _NEW_OUTBOX_ROW, told)
+    _insert(connection, _NEW_OUTBOX_ROW, published)
 
 
 def _record(

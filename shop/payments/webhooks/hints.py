@@ -1,7 +1,7 @@
 """Hints: unproven webhooks, of which only the first bytes are kept.
 
-Anyone can send them without end and as long as a webhook may be. Their content is never applied, so the first bytes are
-enough to see later what was sent.
+Anyone can send them in any number, each as long as a webhook may be. Their content is never applied, so the first bytes
+are enough for later inspection.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from shop.payments.records.models import Payment, WebhookEventRow
 
 UNPROVEN = ("replayable", "unsigned")
 KEPT_BYTES = 1024
-KEPT_ROWS = 10_000  # of the inbox, counted back from the newest
+KEPT_ROWS = 10_000  # rows of the inbox, counted from the newest
 _WEBHOOK_EVENTS = table(WebhookEventRow)
 SHORTEN = (
     update(_WEBHOOK_EVENTS)
@@ -38,7 +38,7 @@ def is_about_nothing(provider: str, events: Iterable[WebhookEvent]) -> bool:
 
 
 def forget_old(provider: str, newest: int) -> None:
-    """Keep the newest rows only, in the caller's transaction; the others have done what they do when they came."""
+    """Delete all but the newest rows, in the caller's transaction; the others had their effect on receipt."""
     old = (
         WebhookEventRow.provider == provider,
         WebhookEventRow.trust.in_(UNPROVEN),

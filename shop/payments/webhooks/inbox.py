@@ -28,7 +28,7 @@ from shop.payments.webhooks import hints
 
 log = logs.get()
 REFUSED_KEPT = 1000  # for each provider
-BACKOFF = (2, 5, 10, 30, 60, 300, 1800)  # seconds until what could not be applied is tried again
+BACKOFF = (2, 5, 10, 30, 60, 300, 1800)  # seconds until an event that could not be applied is retried
 ORPHAN_GIVEN_UP = timedelta(days=1)
 _KEPT_HEADERS = ("content-type", "user-agent", "webhook-id", "webhook-timestamp", "stripe-signature", "x-request-id")
 _WEBHOOK_EVENTS = table(WebhookEventRow)
@@ -43,7 +43,7 @@ _APPLIED = (
     update(_WEBHOOK_EVENTS)
     .where(_WEBHOOK_EVENTS.c.id == bindparam("row"))
     .values(
-        outcome=bindparam("heard"),
+        outcome=bindparam("outcome"),
         due_at=bindparam("due"),
         done_at=bindparam("done"),
         tries=_WEBHOOK_EVENTS.c.tries + 1,
@@ -81,7 +81,7 @@ class WebhookRequest:
 
     @property
     def update(self) -> PaymentUpdate | None:
-        """The update, if a signed event says something about one payment of ours and nothing else."""
+        """The update of a webhook with one signed event about one of our payments and nothing else; otherwise None."""
         one = self.event
         others = len(self.events) > 1 or one.refund or one.dispute or one.facts.refunds
         if others or one.kind != "payment" or one.trust != "signed" or _is_foreign(self.provider.NAME, one):
@@ -171,7 +171,7 @@ def _store_and_apply(request: WebhookRequest) -> str:
 
 
 def _store_for_later(request: WebhookRequest, error: str) -> str:
-    """Store a webhook that could not be applied: the sweep tries again."""
+    """Store a webhook that could not be applied, for the sweep to retry."""
 
     db.session.rollback()
     try:
@@ -196,7 +196,7 @@ def _not_stored(provider: PaymentProvider, error: Exception) -> str:
 
 @cache
 def _unless_known(_dialect: str) -> Any:
-    """Inserts a row and returns its id; nothing for one whose event we have."""
+    """Insert a row and return its id; no row for a stored event."""
     return insert(WebhookEventRow, plain=True).on_conflict_do_nothing().returning(_WEBHOOK_EVENTS.c.id)
 
 
@@ -268,15 +268,16 @@ def _apply_stored(webhook_event_id: int, events: list[WebhookEvent]) -> str:
 
 
 def _apply(row: _Row, events: list[WebhookEvent], at: datetime) -> str:
-    """Do what the events of a row say and note it on the row. Part of the caller's transaction,
-    which has the row locked."""
+    """Apply the events of a row and record the outcome on the row. Part of the caller's transaction, which has the row
+    locked.
+    """
     outcome = max((_apply_event(row, event) for event in events), key=_WEIGHT.index)
     due_at = None if row.brief else _again_at(row, outcome, at)
     if due_at is None and row.trust in hints.UNPROVEN:
         db.session.execute(hints.SHORTEN, {"row": row.id})
     strange = _whose(row, events) if outcome == "foreign" else None
-    said = {"heard": outcome, "due": due_at, "done": None if due_at else at, "strange": strange}
-    db.session.execute(_APPLIED, {"row": row.id, **said})
+    values = {"outcome": outcome, "due": due_at, "done": None if due_at else at, "strange": strange}
+    db.session.execute(_APPLIED, {"row": row.id, **values})
     return outcome
 
 
@@ -331,7 +332,7 @@ def _apply_event(row: _Row, event: WebhookEvent) -> str:
 
 
 def _make_due(provider: str, reference: str) -> None:
-    """A hint makes a known payment due to be asked about: every 2 s at most while it is open, then once a minute."""
+    """Make the payment of a hint due for a poll: at most every 2 s while it is open, then once a minute."""
     payment = db.session.scalars(
         select(Payment).where(Payment.id == reference, Payment.provider == provider)
     ).one_or_none()
@@ -348,7 +349,7 @@ def _make_due(provider: str, reference: str) -> None:
 
 
 def _read_again(webhook_event_id: int) -> list[WebhookEvent]:
-    """The events in a stored body. Its signature was checked when it came; secrets may have changed since."""
+    """The events in a stored body. Its signature was verified on receipt; secrets may have changed since."""
     row = db.session.get_one(WebhookEventRow, webhook_event_id)
     provider = registry.get(row.provider)
     if provider is None:

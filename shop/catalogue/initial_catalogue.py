@@ -1,4 +1,4 @@
-"""The initial catalogue, read from `goods.toml`."""
+"""The initial catalogue, read from `initial_catalogue.toml`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import select
 from shop.catalogue.models import Category, Product
 from shop.core.db import db, insert
 
-_FILE = Path(__file__).with_name("goods.toml")
+_FILE = Path(__file__).with_name("initial_catalogue.toml")
 
 
 def insert_missing() -> dict[str, int]:
@@ -18,13 +18,13 @@ def insert_missing() -> dict[str, int]:
 
     Existing rows are not changed. Returns the initial stock by SKU of the products of the initial catalogue that exist.
     """
-    goods = tomllib.loads(_FILE.read_text())
-    categories = [{"slug": c["slug"], "name": c["name"], "position": i} for i, c in enumerate(goods["category"])]
+    catalogue = tomllib.loads(_FILE.read_text())
+    categories = [{"slug": c["slug"], "name": c["name"], "position": i} for i, c in enumerate(catalogue["category"])]
     columns = ("sku", "slug", "name", "category", "summary", "description", "image", "prices")
-    products = [{c: p[c] for c in columns} | {"position": i} for i, p in enumerate(goods["product"])]
+    products = [{c: p[c] for c in columns} | {"position": i} for i, p in enumerate(catalogue["product"])]
     for model, rows in ((Category, categories), (Product, products)):
         # for all indexes: a merchant's own product may have the SKU or the slug of an initial one
         db.session.execute(insert(model).on_conflict_do_nothing(), rows)
-    units = {p["sku"]: p["stock"] for p in goods["product"]}
+    units = {p["sku"]: p["stock"] for p in catalogue["product"]}
     existing = set(db.session.scalars(select(Product.sku).where(Product.sku.in_(units))))
     return {sku: number for sku, number in units.items() if sku in existing}

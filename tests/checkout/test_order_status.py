@@ -38,7 +38,7 @@ def ended(state: str, reason: str) -> Story:
     def story(shop: Shop) -> Order:
         order = shop.order()
         shop.acquirer.end(shop.payment(order).id, state, reason)
-        shop.hear(shop.payment(order))
+        shop.deliver_webhook(shop.payment(order))
         return order
 
     return story
@@ -53,7 +53,7 @@ def visited(shop: Shop) -> Order:
 def declined(shop: Shop) -> Order:
     order = visited(shop)
     shop.acquirer.decline(shop.payment(order).id)
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     return order
 
 
@@ -75,7 +75,7 @@ def captured(*moneys: Money) -> Story:
         order = shop.order()
         for money in moneys:
             shop.acquirer.capture(shop.payment(order).id, money=money)
-        shop.hear(shop.payment(order))
+        shop.deliver_webhook(shop.payment(order))
         return order
 
     return story
@@ -109,7 +109,7 @@ def expired(shop: Shop) -> Order:
 def paid_too_late(shop: Shop) -> Order:
     order = expired(shop)
     shop.acquirer.capture(shop.payment(order).id, at=clock.now())
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     return order
 
 
@@ -138,7 +138,7 @@ STORIES: dict[str, tuple[Story, set[str]]] = {
 
 
 @pytest.mark.parametrize("key", STORIES)
-def test_every_standing_has_its_own_words_and_offers(shop: Shop, key: str) -> None:
+def test_every_status_has_its_own_text_and_actions(shop: Shop, key: str) -> None:
     """Cases 1 and 18: while the state is unknown no payment can be started; allowed actions are offered."""
     story, offers = STORIES[key]
     status = shop.order_status(story(shop))
@@ -149,7 +149,7 @@ def test_every_standing_has_its_own_words_and_offers(shop: Shop, key: str) -> No
         shop.turn(seconds=31)
 
 
-def test_every_story_that_can_be_told_without_store_codes_and_refunds_is_told() -> None:
+def test_every_status_without_store_codes_and_refunds_is_reached() -> None:
     later = {"store_code", "refund_pending", "partly_refunded", "refunded"}
     assert set(STORIES) >= {key for key in CAN if key not in later}
 
@@ -164,7 +164,7 @@ def test_the_back_button_shows_the_open_payment_with_resume_and_cancel_and_cance
     assert shop.can_sell() == 9
 
 
-def test_a_page_whose_order_can_still_change_says_so_and_one_that_cannot_too(shop: Shop) -> None:
+def test_the_status_says_whether_the_order_can_still_change(shop: Shop) -> None:
     waiting, over = shop.order(), cancelled(shop)
     assert (shop.order_status(waiting).pending, shop.order_status(waiting).final) == (True, False)
     assert (shop.order_status(over).pending, shop.order_status(over).final) == (False, True)
@@ -175,26 +175,26 @@ def refunded(shop: Shop, order: Order, to: str = "provider") -> None:
     shop.turn(minutes=2)
 
 
-def test_late_money_is_not_spoken_of_once_other_money_has_paid(shop: Shop) -> None:
+def test_a_late_capture_is_not_mentioned_once_another_capture_has_paid(shop: Shop) -> None:
     """A payment made in time becomes known after late money was refunded; and staff accept a later capture."""
     order = shop.order()
     in_time = clock.now()
     shop.turn(minutes=31)
     for money, at in ((PRICE, clock.now()), (PRICE, in_time)):
         shop.acquirer.capture(shop.payment(order).id, money=money, at=at)
-        shop.hear(shop.payment(order))
+        shop.deliver_webhook(shop.payment(order))
         shop.turn(minutes=2)
     assert (shop.state(order), shop.order_status(order).key) == ("PAID", "paid")
 
     order = paid_too_late(shop)
     shop.acquirer.capture(shop.payment(order).id, money=Money(119900, "TWD"))
-    shop.hear(shop.payment(order))
+    shop.deliver_webhook(shop.payment(order))
     accept(shop.capture(order), by=shop.sam)
     shop.turn(minutes=2)
     assert (shop.state(order), shop.order_status(order).key) == ("PAID", "paid")
 
 
-def test_after_everything_went_back_nothing_is_said_to_pay_the_order(shop: Shop) -> None:
+def test_after_a_full_refund_the_page_names_no_payment_of_the_order(shop: Shop) -> None:
     order = captured(PRICE, PRICE)(shop)
     refunded(shop, order)
     assert (shop.state(order), shop.order_status(order).key) == ("REFUNDED", "refunded")
