@@ -35,7 +35,6 @@ LIES = {
         " received_at, source, allocation, 0 FROM captures",
         "3 paid",
     ),
-    "a capture that nobody judged": ("UPDATE captures SET allocation = NULL", "3 paid"),
     "an event is missing": ("DELETE FROM order_events WHERE seq = 2", "6 history"),
     "the last event is missing": (
         "DELETE FROM order_events WHERE seq = (SELECT MAX(seq) FROM order_events)",

@@ -54,7 +54,7 @@ class CaptureRow:
     payment_id: str
     amount: int
     currency: str
-    allocation: Allocation | None
+    allocation: Allocation
     refunded_amount: int
 
     @property

@@ -96,7 +96,7 @@ class Capture(Base):
     captured_at: Mapped[datetime] = mapped_column(UtcDateTime)
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
     source: Mapped[Source] = mapped_column(EnumText(Source))
-    allocation: Mapped[Allocation | None] = mapped_column(EnumText(Allocation))
+    allocation: Mapped[Allocation] = mapped_column(EnumText(Allocation))
     refunded_amount: Mapped[int] = mapped_column(BigInteger, default=0)
 
     __table_args__ = (
