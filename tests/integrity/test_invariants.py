@@ -13,6 +13,7 @@ from shop.core.db import db
 from shop.integrity import invariants
 from shop.orders.models import Order
 from shop.payments.records.models import Payment, WebhookEventRow
+from tests.integrity.broken import broken
 from tests.real_acquirer_fixtures import TOKEN, RealAcquirer
 from tests.shop_fixtures import PEN, Shop
 
@@ -54,11 +55,6 @@ LIES = {
     "an event was forgotten": ("UPDATE outbox SET published_at = NULL, due_at = NULL", "5 accepted work"),
     "a webhook was forgotten": ("UPDATE webhook_events SET done_at = NULL, due_at = NULL", "5 accepted work"),
 }
-
-
-def broken() -> set[str]:
-    db.session.rollback()
-    return {finding.name for finding in invariants.check(ask_acquirer=False) if not finding.holds}
 
 
 @pytest.fixture
