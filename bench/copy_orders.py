@@ -50,7 +50,6 @@ def _plan(order_id: int) -> tuple[_Copied, ...]:
         _Copied("order_events"),
         _Copied("reservations"),
         _Copied("sagas"),
-        _Copied("saga_steps"),
         _Copied("payments", named=("id",)),
         _Copied("captures", "payment_id", payments, ("capture_id", "payment_id"), {"id": "captures"}),
         _Copied("refunds", named=("id", "payment_id"), moved={"capture_id": "captures", "order_id": "orders"}),

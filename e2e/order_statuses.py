@@ -92,22 +92,28 @@ def expiring(on: Stage) -> Placed:
     return placed
 
 
-def paid(on: Stage) -> Placed:
-    placed, payment = on.open()
-    on.acquirer.approve(payment)
-    return placed
+def acts(action: str, **details: str) -> Way:
+    """The customer does `action` on the payment page."""
+
+    def way(on: Stage) -> Placed:
+        placed, payment = on.open()
+        on.acquirer.act(payment, action, **details)
+        return placed
+
+    return way
 
 
-def declined(on: Stage) -> Placed:
-    placed, payment = on.open()
-    on.acquirer.act(payment, "decline", code="insufficient_funds")
-    return placed
+def pays(**fault: object) -> Way:
+    """The customer pays, and the acquirer makes this mistake."""
 
+    def way(on: Stage) -> Placed:
+        placed, payment = on.open()
+        if fault:
+            on.acquirer.faults_of(payment, pay=fault)
+        on.acquirer.approve(payment)
+        return placed
 
-def failed(on: Stage) -> Placed:
-    placed, payment = on.open()
-    on.acquirer.act(payment, "fail")
-    return placed
+    return way
 
 
 def session_ended(on: Stage) -> Placed:
@@ -117,12 +123,6 @@ def session_ended(on: Stage) -> Placed:
     on.acquirer.turn_alone(AFTER_TIME)
     on.demo.start_again("web")
     on.acquirer.turn("PT1M")
-    return placed
-
-
-def cancelled_there(on: Stage) -> Placed:
-    placed, payment = on.open()
-    on.acquirer.act(payment, "cancel")
     return placed
 
 
@@ -148,20 +148,6 @@ def late(on: Stage) -> Placed:
     return placed
 
 
-def review(on: Stage) -> Placed:
-    placed, payment = on.open()
-    on.acquirer.faults_of(payment, pay={"amount_delta": 100})
-    on.acquirer.approve(payment)
-    return placed
-
-
-def twice(on: Stage) -> Placed:
-    placed, payment = on.open()
-    on.acquirer.faults_of(payment, pay={"double": True})
-    on.acquirer.approve(payment)
-    return placed
-
-
 STATUSES: dict[str, tuple[Way, str]] = {
     "preparing": (preparing, "Preparing your payment"),
     "choose": (choose, "Pay to complete your order"),
@@ -172,15 +158,15 @@ STATUSES: dict[str, tuple[Way, str]] = {
     "still_waiting": (still_waiting, "Still waiting for confirmation"),
     "closing": (closing, "We are cancelling your order"),
     "expiring": (expiring, "Checking for a last payment"),
-    "paid": (paid, "Payment received"),
-    "declined": (declined, "Your card was declined"),
-    "failed": (failed, "The payment did not go through"),
+    "paid": (pays(), "Payment received"),
+    "declined": (acts("decline", code="insufficient_funds"), "Your card was declined"),
+    "failed": (acts("fail"), "The payment did not go through"),
     "session_ended": (session_ended, "The payment page has timed out"),
-    "cancelled_there": (cancelled_there, "You cancelled the payment"),
+    "cancelled_there": (acts("cancel"), "You cancelled the payment"),
     "expired": (expired, "Your order has expired"),
     "cancelled": (cancelled, "Your order is cancelled"),
     "late": (late, "We received your payment late"),
-    "review": (review, "We are checking your payment"),
-    "twice": (twice, "We received two payments"),
+    "review": (pays(amount_delta=100), "We are checking your payment"),
+    "twice": (pays(double=True), "We received two payments"),
 }
 """Every status that card payments can lead to: its steps, and the heading of its page."""

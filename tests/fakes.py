@@ -181,6 +181,13 @@ _REFUND_ANSWER: dict[str, Done | Pending | Rejected] = {
     "PENDING": Pending(),
     "REJECTED": Rejected("failed"),
 }
+_NOT_DONE: dict[str, Unavailable | Unknown | Rejected] = {
+    "away": Unavailable("unreachable"),
+    "unreachable": Unavailable("unreachable"),
+    "lose_request": Unknown("timeout"),
+    "refuse": Rejected("refused"),
+}
+"""Answers to faults that keep the acquirer from opening a payment or refunding it."""
 
 
 def _dispute(name: str, capture: str, kind: str, state: str, amount: int, currency: str, at: str) -> DisputeFact:
@@ -208,12 +215,8 @@ class FakePay(PaymentProvider):
         self, payment: PaymentRequest, return_url: str, webhook_url: str
     ) -> Started | Rejected | Unknown | Unavailable:
         fault = self.acquirer.next_fault("start", payment.id)
-        if fault in ("away", "unreachable"):
-            return Unavailable("unreachable")
-        if fault == "lose_request":
-            return Unknown("timeout")
-        if fault == "refuse":
-            return Rejected("refused")
+        if fault in _NOT_DONE:
+            return _NOT_DONE[fault]
         remote = self.acquirer.payments.setdefault(payment.id, Remote(payment.id, payment.money))
         remote.purpose = payment.description
         self.acquirer.pause()
@@ -254,12 +257,8 @@ class FakePay(PaymentProvider):
         self, payment: PaymentRequest, refund: RefundRequest
     ) -> Done | Pending | Rejected | Unknown | Unavailable:
         fault = self.acquirer.next_fault("refund", refund.id)
-        if fault in ("away", "unreachable"):
-            return Unavailable("unreachable")
-        if fault == "lose_request":
-            return Unknown("timeout")
-        if fault == "refuse":
-            return Rejected("refused")
+        if fault in _NOT_DONE:
+            return _NOT_DONE[fault]
         if refund.id not in self.acquirer.refunds and not self.acquirer.has_left(refund.capture_id, refund.money):
             if not self.acquirer.has_left(refund.capture_id, refund.money, but_for_others=True):
                 self.acquirer.over_asked.append(refund.id)

@@ -60,7 +60,7 @@ class CaptureSnapshot:
     payment: str
     amount: int
     currency: str
-    allocation: str | None
+    allocation: str
     captured_at: datetime
     received_at: datetime
     source: str

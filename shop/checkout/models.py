@@ -64,15 +64,3 @@ class Saga(Base):
         CheckConstraint("state IN ('RUNNING', 'DONE', 'UNDONE')", name="state_known"),
         Index("ix_sagas_due", "due_at", postgresql_where=_DUE, sqlite_where=_DUE),
     )
-
-
-class SagaStep(Base):
-    """Step of a saga as the previous version records it. While a release rolls out, old processes still write here; the
-    next version drops the table.
-    """
-
-    __tablename__ = "saga_steps"
-    order_id: Mapped[int] = mapped_column(ForeignKey("sagas.order_id"), primary_key=True)
-    name: Mapped[str] = mapped_column(Text, primary_key=True)
-    done_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    undone_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

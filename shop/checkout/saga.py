@@ -112,17 +112,12 @@ def run(order_id: int) -> None:
 
 
 def undo(order_id: int) -> None:
-    """Undo the steps that are done, last first, in the transaction that ends the order.
-
-    A saga without any recorded step was begun by a process of the previous version: undoing a step that is not done has
-    no effect, so all of them are undone.
-    """
+    """Undo the steps that are done, last first, in the transaction that ends the order."""
     done = db.session.execute(_UNDO, {"order": order_id, "at": clock.now()}).one_or_none()
     if done is None:
         return
-    is_recorded = any(getattr(done, step.done_at) is not None for step in STEPS)
     for step in reversed(STEPS):
-        if not is_recorded or getattr(done, step.done_at) is not None:
+        if getattr(done, step.done_at) is not None:
             step.undo(order_id)
 
 

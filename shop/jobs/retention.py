@@ -22,7 +22,7 @@ from shop.accounts.models import SignInFailures
 from shop.accounts.throttle import FORGET_AFTER
 from shop.alerts.models import Alert
 from shop.alerts.states import AlertState
-from shop.checkout.models import Cart, CartLine, Saga, SagaStep
+from shop.checkout.models import Cart, CartLine, Saga
 from shop.checkout.saga_states import SagaState
 from shop.checkout.unpaid_orders import ReservationRefusal
 from shop.core import clock, logs, metrics
@@ -87,10 +87,6 @@ def _ended(before: datetime, order_id: Any) -> Any:
 
 def _lines(ids: Ids) -> None:
     db.session.execute(delete(CartLine).where(CartLine.cart_id.in_(ids)))
-
-
-def _steps(ids: Ids) -> None:
-    db.session.execute(delete(SagaStep).where(SagaStep.order_id.in_(ids)))
 
 
 def _updates(ids: Ids) -> None:
@@ -161,7 +157,6 @@ RULES: tuple[Rule, ...] = (
         90 * DAY,
         "their steps are undone when the order ends; after that they are history",
         lambda at: (Saga.state != SagaState.RUNNING) & _ended(at - 90 * DAY, Saga.order_id),
-        _steps,
     ),
     Rule(
         WebhookEventRow,
@@ -244,7 +239,7 @@ KEPT: tuple[Kept, ...] = (
     Kept("clock_offset", "one row"),
 )
 """Tables without a rule, with the reason."""
-REMOVED_WITH = {"cart_lines": "carts", "saga_steps": "sagas"}
+REMOVED_WITH = {"cart_lines": "carts"}
 """Tables whose rows are deleted together with those of another one."""
 
 

@@ -14,8 +14,6 @@ from shop.core.db import Base, MinorUnits, UtcDateTime
 from shop.core.money import Money
 from shop.orders.states import PAYABLE, OrderState
 
-STORE_CREDIT = "store_credit"
-"""Value of `Order.paid_by` when no payment was needed."""
 _KNOWN = ", ".join(f"'{s}'" for s in OrderState)
 _LIVE = "state IN ({})".format(", ".join(f"'{s}'" for s in sorted(PAYABLE)))
 IS_LIVE = text(f"orders.{_LIVE}")
@@ -25,9 +23,9 @@ IS_LIVE = text(f"orders.{_LIVE}")
 class Order(Base):
     """An order. `state` is written by `shop.orders.move` only.
 
-    `paid_by` names the payment that paid it, or is STORE_CREDIT. `credit_amount` is the part of the total paid by store
-    credit; `accepted_amount` is what staff accepted in place of the total, after a mismatch. `form_digest` is a digest
-    of the checkout form: the same form from the same browser is the same order.
+    `paid_by` names the payment that paid it, or is `states.STORE_CREDIT`. `credit_amount` is the part of the total paid
+    by store credit; `accepted_amount` is what staff accepted in place of the total, after a mismatch. `form_digest` is
+    a digest of the checkout form: the same form from the same browser is the same order.
     """
 
     __tablename__ = "orders"

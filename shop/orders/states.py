@@ -35,6 +35,8 @@ class Reason(StrEnum):
     REFUND_FAILED_LATER = "refund_failed_later"
 
 
+STORE_CREDIT = "store_credit"
+"""Value of `Order.paid_by` when store credit paid for all of the order."""
 _S = OrderState
 STATES = tuple(OrderState)
 PAYABLE = frozenset({_S.PENDING, _S.WAITING_PAYMENT, _S.FAILED})

@@ -9,17 +9,12 @@ from flask import Flask
 
 from shop.core import outbox
 from shop.core.db import db, transaction
-from shop.integrity import invariants
 from shop.jobs import effects
 from shop.payments.providers.types import PaymentState
 from shop.payments.webhooks import inbox
 from tests.alerts.test_operations import poison
+from tests.integrity.broken import broken
 from tests.shop_fixtures import Shop
-
-
-def broken() -> set[str]:
-    db.session.rollback()
-    return {finding.name for finding in invariants.check(ask_acquirer=False) if not finding.holds}
 
 
 @pytest.fixture

@@ -24,9 +24,7 @@ def payment(name: str = "P1", state: str = "CAPTURED", **more: Any) -> PaymentSn
     return PaymentSnapshot(name, "fakepay", 1000, "TWD", state, **more)
 
 
-def capture(
-    number: int = 1, allocation: str | None = "pays_order", received: float = 100, **more: Any
-) -> CaptureSnapshot:
+def capture(number: int = 1, allocation: str = "pays_order", received: float = 100, **more: Any) -> CaptureSnapshot:
     values = {"payment": "P1", "amount": 1000, "currency": "TWD", "captured_at": at(received - 1), **more}
     return CaptureSnapshot(
         id=number, capture_id=f"c{number}", allocation=allocation, received_at=at(received), source="webhook", **values
@@ -69,7 +67,7 @@ def fired(order: OrderSnapshot, seconds: float = 10_000) -> list[str]:
 def test_a_capture_that_pays_nothing_without_a_known_reason_is_rule_a_after_30_s(
     seconds: float, found: list[str]
 ) -> None:
-    assert fired(replace(WAITING, captures=(capture(allocation=None),)), seconds) == found
+    assert fired(replace(WAITING, captures=(capture(),)), seconds) == found
 
 
 @pytest.mark.parametrize("seconds", [129.999, 130])
@@ -248,7 +246,7 @@ ACCEPTED = replace(PAID, accepted=999, captures=(capture(amount=999),))
         ("RULE_A", "payment P1", PAID, True),
         ("RULE_A", "payment P1", replace(WAITING, claims=(Claim("P1", at(1), "poll"),)), False),
         ("RULE_A", "payment P1", replace(EXPIRED, captures=(capture(allocation="late", received=1900),)), True),
-        ("RULE_A", "payment P1", replace(WAITING, captures=(capture(allocation=None),)), False),
+        ("RULE_A", "payment P1", replace(WAITING, captures=(capture(),)), False),
         ("RULE_B", "payment P1", PAID, False),
         ("RULE_B", "payment P1", replace(PAID, payments=(payment(confirmed=True),)), True),
         ("RULE_B", "payment P1", replace(PAID, captures=(capture(gone_back=1000),)), True),

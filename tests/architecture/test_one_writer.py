@@ -12,7 +12,12 @@ from tools.docs.code import Source, sources
 
 MOVE, EVENTS = "shop/orders/move.py", "shop/orders/events.py"
 PLACING = "shop/checkout/placing/write.py"
-READS_ORDERS = ("shop/checkout/placing/load.py", "shop/payments/order_money/load.py", "shop/payments/updates/load.py")
+READS_ORDERS = (
+    "shop/checkout/placing/load.py",
+    "shop/payments/order_money/load.py",
+    "shop/payments/records/locking.py",
+    "shop/payments/updates/load.py",
+)
 REVIEW = "shop/payments/order_money/write.py"
 """Writes the review of an order and its deadline."""
 CANCELLING = "shop/checkout/ending/write.py"

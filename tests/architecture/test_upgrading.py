@@ -315,6 +315,11 @@ def test_addresses_of_old_orders_and_accounts_are_found_in_every_spelling_after_
         db.engine.dispose()
 
 
+def saga_step(step: tuple[int, str, datetime | None]) -> tuple[str, Row]:
+    order, name, undone = step
+    return ("saga_steps", {"order_id": order, "name": name, "done_at": NOW, "undone_at": undone})
+
+
 def test_the_steps_of_a_saga_become_columns_of_its_row_and_rows_again_on_the_way_back(url: str) -> None:
     app = create_app(environ(url, ""), TESTING=True)
     late = NOW + timedelta(minutes=30)
@@ -325,25 +330,28 @@ def test_the_steps_of_a_saga_become_columns_of_its_row_and_rows_again_on_the_way
         (2, "reserve_stock", None),
     ]
     steps += [(3, "reserve_stock", late), (3, "open_payment", late)]
-    rows = [{"order_id": order, "name": name, "done_at": NOW, "undone_at": undone} for order, name, undone in steps]
+    by_an_old_process = (4, "reserve_stock", None)
     columns = "stock_reserved_at, credit_held_at, payment_opened_at, undone_at"
+    query = sa.text(f"SELECT order_id, {columns} FROM sagas ORDER BY order_id")  # noqa: S608
     with app.app_context():
         upgrade(revision="0013")
-        live(db.engine, [*WITH_LEDGER_AND_REFUNDS, *(("saga_steps", row) for row in rows)])
+        live(db.engine, [*WITH_LEDGER_AND_REFUNDS, *map(saga_step, steps)])
         upgrade(revision="0014")
+        live(db.engine, [saga_step(by_an_old_process)])
+        upgrade()
         with db.engine.connect() as connection:
-            found = connection.execute(sa.text(f"SELECT order_id, {columns} FROM sagas ORDER BY order_id")).all()  # noqa: S608
+            found = connection.execute(query).all()
         assert [(row[0], *(at is not None for at in row[1:])) for row in found] == [
             (1, True, True, True, False),
             (2, True, False, False, False),
             (3, True, False, True, True),
-            (4, False, False, False, False),
+            (4, True, False, False, False),
         ]
         downgrade(revision="0013")
         with db.engine.connect() as connection:
             back = connection.execute(sa.text("SELECT order_id, name, undone_at FROM saga_steps")).all()
         assert sorted((row[0], row[1], row[2] is not None) for row in back) == sorted(
-            (order, name, undone is not None) for order, name, undone in steps
+            (order, name, undone is not None) for order, name, undone in [*steps, by_an_old_process]
         )
         db.engine.dispose()
 
@@ -558,8 +566,10 @@ def test_payments_are_read_in_standard_terms_after_the_upgrade_and_in_the_old_on
         db.engine.dispose()
 
 
-@pytest.mark.parametrize("allocation", ["paid", "second", "unheard"])
-def test_an_allocation_that_is_none_is_refused_by_a_database_that_was_upgraded(url: str, allocation: str) -> None:
+@pytest.mark.parametrize("allocation", ["paid", "second", "unheard", None])
+def test_an_allocation_that_is_none_is_refused_by_a_database_that_was_upgraded(
+    url: str, allocation: str | None
+) -> None:
     app = create_app(environ(url, ""), TESTING=True)
     with app.app_context():
         upgrade(revision="0017")
@@ -570,4 +580,19 @@ def test_an_allocation_that_is_none_is_refused_by_a_database_that_was_upgraded(u
             connection.execute(change)
         with pytest.raises(sa.exc.IntegrityError), db.engine.begin() as connection:
             connection.execute(sa.text("DELETE FROM captures"))  # its refunds refer to it
+        db.engine.dispose()
+
+
+def test_a_capture_without_an_allocation_pays_for_nothing_after_the_upgrade(url: str) -> None:
+    app = create_app(environ(url, ""), TESTING=True)
+    with app.app_context():
+        upgrade(revision="0017")
+        live(db.engine, WITH_LEDGER_AND_REFUNDS)
+        upgrade(revision="0018")
+        with db.engine.begin() as connection:
+            connection.execute(sa.text("UPDATE captures SET allocation = NULL WHERE id = 1"))
+        upgrade()
+        captures = {one.id: one.allocation for one in db.session.scalars(db.select(Capture))}
+        assert captures == {1: Allocation.MISMATCH, 4: Allocation.PAYS_ORDER}
+        db.session.remove()
         db.engine.dispose()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from shop.checkout import end_order, saga
@@ -15,33 +13,14 @@ from shop.payments.initiation import initiate
 from shop.payments.polling import poll
 from shop.payments.refunds import refunds
 from shop.payments.updates.apply import accept
+from tests.checkout.stories import Story, cancelled, ended, expired, opened_with
 from tests.shop_fixtures import Shop
-
-Story = Callable[[Shop], Order]
 
 
 def left_half_done(shop: Shop) -> Order:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(saga, "start", lambda *_: None)
         return shop.order()
-
-
-def opened_with(fault: str) -> Story:
-    def story(shop: Shop) -> Order:
-        shop.acquirer.misbehave("start", fault)
-        return shop.order()
-
-    return story
-
-
-def ended(state: str, reason: str) -> Story:
-    def story(shop: Shop) -> Order:
-        order = shop.order()
-        shop.acquirer.end(shop.payment(order).id, state, reason)
-        shop.deliver_webhook(shop.payment(order))
-        return order
-
-    return story
 
 
 def visited(shop: Shop) -> Order:
@@ -81,12 +60,6 @@ def captured(*moneys: Money) -> Story:
     return story
 
 
-def cancelled(shop: Shop) -> Order:
-    order = shop.order()
-    shop.cancel(order)
-    return order
-
-
 def cancelled_while_away(shop: Shop) -> Order:
     order = shop.order()
     shop.acquirer.away = True
@@ -97,12 +70,6 @@ def cancelled_while_away(shop: Shop) -> Order:
 def out_of_time(shop: Shop) -> Order:
     order = shop.order()
     shop.wait(minutes=31)
-    return order
-
-
-def expired(shop: Shop) -> Order:
-    order = shop.order()
-    shop.turn(minutes=31)
     return order
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
@@ -20,15 +19,8 @@ from shop.payments.providers import registry
 from shop.payments.providers.interface import Unavailable
 from shop.payments.records.models import Payment
 from tests.fakes import FakePay
+from tests.parts.statements import everything
 from tests.shop_fixtures import Shop, environ
-
-
-def everything() -> dict[str, list[Any]]:
-    """All rows of all tables."""
-    db.session.rollback()
-    found = {table.name: db.session.execute(table.select()).all() for table in db.metadata.sorted_tables}
-    db.session.rollback()
-    return {name: sorted(map(repr, rows)) for name, rows in found.items()}
 
 
 @pytest.fixture

@@ -22,20 +22,13 @@ from shop.payments.providers import registry
 from shop.payments.records.models import Payment
 from tests.fakes import FakePay
 from tests.parts.postgres import PostgresServer
+from tests.parts.statements import everything
 from tests.shop_fixtures import Shop, environ
 
 README = (Path(__file__).resolve().parents[2] / "deploy" / "README.md").read_text()
 DUMP = ("pg_dump", "--format=custom")
 RESTORE = ("pg_restore", "--no-owner")
 BACKUP = 'sqlite3 var/shop.db ".backup copy.db"'
-
-
-def everything() -> dict[str, list[str]]:
-    """All rows of all tables."""
-    db.session.rollback()
-    found = {table.name: db.session.execute(table.select()).all() for table in db.metadata.sorted_tables}
-    db.session.rollback()
-    return {name: sorted(map(repr, rows)) for name, rows in found.items()}
 
 
 @pytest.fixture

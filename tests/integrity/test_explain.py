@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
 
@@ -20,6 +19,7 @@ from shop.payments.refunds import apply as refund_updates
 from shop.payments.refunds import refunds
 from shop.payments.updates.apply import accept, apply
 from shop.payments.updates.snapshot import PaymentUpdate
+from tests.checkout.stories import Story, cancelled, ended, expired, opened_with
 from tests.shop_fixtures import Shop
 
 PRICE = "NT$1,200.00 TWD"
@@ -52,23 +52,6 @@ def refund(shop: Shop, order: Order, amount: int, to: str = "provider") -> None:
 # --- ways into each state ---
 
 
-def placed(shop: Shop) -> Order:
-    shop.acquirer.misbehave("start", "lose_request")
-    return shop.order()
-
-
-def opening_refused(shop: Shop) -> Order:
-    shop.acquirer.misbehave("start", "refuse")
-    return shop.order()
-
-
-def payment_ended(shop: Shop) -> Order:
-    order = shop.order()
-    shop.acquirer.end(shop.payment(order).id, "CANCELLED", "customer")
-    shop.deliver_webhook(shop.payment(order))
-    return order
-
-
 def polled(shop: Shop) -> Order:
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id)
@@ -93,18 +76,6 @@ def partly_covered(shop: Shop) -> Order:
     order = shop.order(customer=shop.customer(credit=20000), credit=20000)
     shop.acquirer.capture(shop.payment(order).id)
     shop.deliver_webhook(shop.payment(order), "evt_1")
-    return order
-
-
-def expired(shop: Shop) -> Order:
-    order = shop.order()
-    shop.turn(minutes=31)
-    return order
-
-
-def cancelled(shop: Shop) -> Order:
-    order = shop.order()
-    shop.cancel(order)
     return order
 
 
@@ -169,8 +140,8 @@ def one_of_two_failed_later(shop: Shop) -> Order:
     return order
 
 
-STORIES: dict[Callable[[Shop], Order], tuple[str, str]] = {
-    placed: (
+STORIES: dict[Story, tuple[str, str]] = {
+    opened_with("lose_request"): (
         "placed",
         rf"PENDING because it was placed at {WHEN} and no payment is open yet",
     ),
@@ -178,11 +149,11 @@ STORIES: dict[Callable[[Shop], Order], tuple[str, str]] = {
         "payment_opened",
         rf"WAITING_PAYMENT because Fakepay opened payment P\w+ of {PRICE} at {WHEN} and has reported no payment since",
     ),
-    opening_refused: (
+    opened_with("refuse"): (
         "opening_refused",
         rf"FAILED because Fakepay did not open payment P\w+ at {WHEN} \(refused\)",
     ),
-    payment_ended: (
+    ended("CANCELLED", "customer"): (
         "payment_ended",
         rf"FAILED because Fakepay's webhook at {WHEN} said that payment P\w+ ended without a capture "
         r"\(customer\)",
@@ -259,8 +230,8 @@ STORIES: dict[Callable[[Shop], Order], tuple[str, str]] = {
 """Scenario: the reason of its last move, and the sentence."""
 
 
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
-def test_the_sentence_names_the_event_its_source_and_its_time(shop: Shop, story: Callable[[Shop], Order]) -> None:
+@pytest.mark.parametrize("story", STORIES, ids=[because for because, _ in STORIES.values()])
+def test_the_sentence_names_the_event_its_source_and_its_time(shop: Shop, story: Story) -> None:
     because, pattern = STORIES[story]
     order = story(shop)
     said = sentence(shop, order)

@@ -26,8 +26,9 @@ def statements() -> Iterator[list[str]]:
 
 
 def everything() -> dict[str, list[Any]]:
-    """All rows of all tables."""
+    """All rows of all tables, sorted."""
     db.session.rollback()
-    rows = {name: list(db.session.execute(one.select())) for name, one in sorted(Base.metadata.tables.items())}
+    tables = sorted(Base.metadata.tables.items())
+    rows = {name: sorted(db.session.execute(one.select()), key=repr) for name, one in tables}
     db.session.rollback()
     return rows

@@ -71,16 +71,3 @@ def kpay(answer: Callable[[httpx.Request], httpx.Response] | None = None, **chan
     """The adapter with an acquirer that always gives this response."""
     transport = httpx.MockTransport(answer or (lambda _: httpx.Response(500)))
     return KPay(SETTINGS | changed, lambda: httpx.Client(transport=transport))
-
-
-def says(status: int, body: Any = None, **headers: str) -> Callable[[httpx.Request], httpx.Response]:
-    if isinstance(body, bytes):
-        return lambda _: httpx.Response(status, content=body, headers=headers)
-    return lambda _: httpx.Response(status, json=body, headers=headers)
-
-
-def fails(error: type[httpx.HTTPError]) -> Callable[[httpx.Request], httpx.Response]:
-    def raise_it(request: httpx.Request) -> httpx.Response:
-        raise error("it failed", request=request)  # type: ignore[call-arg]
-
-    return raise_it

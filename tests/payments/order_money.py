@@ -26,8 +26,9 @@ from shop.payments.order_money.snapshot import (
     Snapshot,
 )
 from shop.payments.providers.interface import DisputeFact, RefundFact
+from shop.payments.providers.types import RefundState
 from shop.payments.records import refund_states as states
-from shop.payments.records.types import Allocation
+from shop.payments.records.types import Allocation, RefundDestination
 
 PAYS_ORDER, DUPLICATE = Allocation.PAYS_ORDER, Allocation.DUPLICATE
 LATE, MISMATCH = Allocation.LATE, Allocation.MISMATCH
@@ -65,6 +66,34 @@ def order(**fields: Any) -> OrderRow:
 
 def capture(number: int = 1, amount: int = 10_000, allocation: Allocation = PAYS_ORDER, **fields: Any) -> CaptureRow:
     row = CaptureRow(number, PROVIDER, f"cap-{number}", payment_id(number), amount, "TWD", allocation, 0)
+    return replace(row, **fields)
+
+
+OURS = refund_id(1)
+
+
+def refund(amount: int = 1000, state: str = RefundState.REQUESTED, **fields: Any) -> RefundRow:
+    """A refund of capture 1, requested by sam."""
+    row = RefundRow(
+        id=OURS,
+        capture_id=1,
+        payment_id=payment_id(1),
+        order_id=1,
+        destination=RefundDestination.PROVIDER,
+        amount=amount,
+        currency="TWD",
+        kind="customer",
+        reason="",
+        state=state,
+        asked_by=SAM,
+        needs_two=False,
+        approved_by=None,
+        created_at=NOW,
+        ended_at=None,
+        next_check_at=NOW,
+        checks=0,
+        rejected_code=None,
+    )
     return replace(row, **fields)
 
 

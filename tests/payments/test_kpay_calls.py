@@ -10,15 +10,14 @@ import httpx
 import pytest
 
 from shop.payments.providers.interface import Done, Found, NotFound, Rejected, Show, Started, Unavailable, Unknown
+from tests.payments.answers import NO_START, fails, says
 from tests.payments.kpay_helpers import (
     KNOWN,
     P1,
     REQUEST,
     a_capture,
     a_payment,
-    fails,
     kpay,
-    says,
 )
 
 REFUSED = {"error": {"type": "invalid_request", "code": "amount_too_small", "message": "…"}}
@@ -35,11 +34,7 @@ STARTS: list[tuple[Any, type, str]] = [
     (says(429, None, **{"retry-after": "7"}), Unavailable, "429"),
     (says(500), Unknown, "500"),
     (says(503), Unknown, "503"),
-    (says(302, None, location="http://elsewhere.example"), Unknown, ""),
-    (fails(httpx.ConnectError), Unavailable, "ConnectError"),
-    (fails(httpx.ConnectTimeout), Unavailable, "ConnectTimeout"),
-    (fails(httpx.ReadTimeout), Unknown, "ReadTimeout"),
-    (fails(httpx.RemoteProtocolError), Unknown, "RemoteProtocolError"),
+    *NO_START,
 ]
 
 

@@ -32,6 +32,7 @@ from tests.payments.order_money import (
     LIMIT,
     MISMATCH,
     NOW,
+    OURS,
     PAYS_ORDER,
     POLL,
     PROVIDER,
@@ -43,39 +44,13 @@ from tests.payments.order_money import (
     context,
     order,
     payment_id,
+    refund,
     refund_id,
     reported,
     sent,
     snapshot,
     the,
 )
-
-OURS = refund_id(1)
-
-
-def refund(amount: int = 1000, state: str = RefundState.REQUESTED, **fields: Any) -> RefundRow:
-    """A refund of capture 1, requested by sam."""
-    row = RefundRow(
-        id=OURS,
-        capture_id=1,
-        payment_id=payment_id(1),
-        order_id=1,
-        destination=RefundDestination.PROVIDER,
-        amount=amount,
-        currency="TWD",
-        kind="customer",
-        reason="",
-        state=state,
-        asked_by=SAM,
-        needs_two=False,
-        approved_by=None,
-        created_at=NOW,
-        ended_at=None,
-        next_check_at=NOW,
-        checks=0,
-        rejected_code=None,
-    )
-    return replace(row, **fields)
 
 
 def chargeback(amount: int, state: str) -> DisputeRow:

@@ -45,6 +45,7 @@ from tests.payments.order_money import (
     context,
     disputed,
     payment_id,
+    refund,
     refund_id,
     reported,
     sent,
@@ -91,25 +92,13 @@ def start(paid: int, others: list[tuple[int, str]], credit: int) -> Snapshot:
 
 def automatic_refund(of: CaptureRow) -> RefundRow:
     """The refund of a whole capture that an update requests."""
-    return RefundRow(
+    return refund(
+        of.amount,
         id=refund_id(100 + of.id),
         capture_id=of.id,
         payment_id=of.payment_id,
-        order_id=1,
-        destination=RefundDestination.PROVIDER,
-        amount=of.amount,
-        currency=of.currency,
         kind=RefundKind(str(of.allocation)),
-        reason="",
-        state=RefundState.REQUESTED,
         asked_by=states.AUTOMATIC,
-        needs_two=False,
-        approved_by=None,
-        created_at=NOW,
-        ended_at=None,
-        next_check_at=NOW,
-        checks=0,
-        rejected_code=None,
     )
 
 

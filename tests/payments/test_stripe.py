@@ -35,6 +35,7 @@ from shop.payments.providers.interface import (
     Unknown,
 )
 from shop.payments.providers.stripe import Stripe
+from tests.payments.answers import NO_START, Answer, fails, says
 
 P1, R1 = "P000000000000000PAY1", "R000000000000000REF1"
 SECRET, OLD_SECRET = "whsec_of_these_tests", "whsec_of_yesterday"
@@ -50,7 +51,6 @@ PAY_BY = CREATED + timedelta(minutes=30)
 REQUEST = PaymentRequest(P1, Money(120000, "TWD"), "Settled order 1", "zh_Hant_TW", PAY_BY, {}, CREATED)
 KNOWN = PaymentRequest(P1, Money(120000, "TWD"), "", "en", PAY_BY, {"id": "cs_1"}, CREATED)
 STAMP = int(CREATED.timestamp())
-Answer = Callable[[httpx.Request], httpx.Response]
 
 
 def a_session(**changed: Any) -> dict[str, Any]:
@@ -123,24 +123,11 @@ def stripe_pay(answer: Answer | None = None, **changed: str) -> Stripe:
     return Stripe(SETTINGS | changed, lambda: httpx.Client(transport=transport))
 
 
-def says(status: int, body: Any = None, **headers: str) -> Answer:
-    if isinstance(body, bytes):
-        return lambda _: httpx.Response(status, content=body, headers=headers)
-    return lambda _: httpx.Response(status, json=body, headers=headers)
-
-
 def shows(session: dict[str, Any], *charges: dict[str, Any]) -> Answer:
     """A session, and the charges of its PaymentIntent."""
     return lambda request: httpx.Response(
         200, json=listed(*charges) if request.url.path.endswith("/charges") else session
     )
-
-
-def fails(error: type[httpx.HTTPError]) -> Answer:
-    def raise_it(request: httpx.Request) -> httpx.Response:
-        raise error("it failed", request=request)  # type: ignore[call-arg]
-
-    return raise_it
 
 
 def facts_of(answer: Answer) -> Any:
@@ -163,11 +150,7 @@ STARTS: list[tuple[Answer, type, str]] = [
     (says(429, an_error(code="rate_limit"), **{"retry-after": "7"}), Unavailable, "HTTP 429"),
     (says(500, an_error("api_error")), Unknown, "HTTP 500"),
     (says(504, b""), Unknown, "HTTP 504"),
-    (says(302, None, location="http://elsewhere.example"), Unknown, ""),
-    (fails(httpx.ConnectError), Unavailable, "ConnectError"),
-    (fails(httpx.ConnectTimeout), Unavailable, "ConnectTimeout"),
-    (fails(httpx.ReadTimeout), Unknown, "ReadTimeout"),
-    (fails(httpx.RemoteProtocolError), Unknown, "RemoteProtocolError"),
+    *NO_START,
 ]
 
 

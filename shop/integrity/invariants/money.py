@@ -38,27 +38,23 @@ def _as_many_captures_as_orders(scope: Scope) -> bool:
     (found,) = scope.rows(
         """
         SELECT (SELECT COUNT(*) FROM captures WHERE allocation = 'pays_order') AS pay,
-               (SELECT COUNT(*) FROM captures WHERE allocation IS NULL) AS unjudged,
                (SELECT COUNT(*) FROM orders WHERE paid_by <> 'store_credit') AS paid
         """
     )
-    return bool(found["pay"] == found["paid"] and not found["unjudged"])
+    return bool(found["pay"] == found["paid"])
 
 
 def _paid_another(scope: Scope) -> Rows:
-    """Captures without an allocation, and captures allocated to an order that another payment or another capture has
-    paid.
-    """
+    """Captures allocated to an order that another payment or another capture has paid."""
     return scope.rows(
         f"""
         SELECT c.id, c.payment_id, c.allocation, o.paid_by FROM captures c
         JOIN payments p ON p.id = c.payment_id JOIN orders o ON o.id = p.order_id
         WHERE {scope.only("p.order_id")}
-          AND (c.allocation IS NULL
-               OR (c.allocation = 'pays_order'
-                   AND (o.paid_by IS NULL OR o.paid_by <> c.payment_id
-                        OR EXISTS (SELECT 1 FROM captures x WHERE x.payment_id = c.payment_id
-                                   AND x.allocation = 'pays_order' AND x.id <> c.id))))
+          AND c.allocation = 'pays_order'
+          AND (o.paid_by IS NULL OR o.paid_by <> c.payment_id
+               OR EXISTS (SELECT 1 FROM captures x WHERE x.payment_id = c.payment_id
+                          AND x.allocation = 'pays_order' AND x.id <> c.id))
         """  # noqa: S608
     )
 

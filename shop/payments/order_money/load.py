@@ -1,7 +1,4 @@
-"""Load the snapshot of an order's money under its locks, and the rules that decisions about it need.
-
-Locks are taken in the order that all transactions keep: payments by id, the order, then its refunds.
-"""
+"""Load the snapshot of an order's money under its locks, and the rules that decisions about it need."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from flask import current_app
-from sqlalchemy import ColumnElement, Table, select
+from sqlalchemy import ColumnElement, Table, bindparam, select
 
 from shop.core import clock, ids
 from shop.core.actor import Actor
@@ -29,6 +26,7 @@ from shop.payments.order_money.snapshot import (
     Snapshot,
 )
 from shop.payments.providers import registry
+from shop.payments.records import locking
 from shop.payments.records.models import Capture, Payment, Refund
 from shop.payments.records.settlement_models import Dispute
 
@@ -36,6 +34,14 @@ R = TypeVar("R")
 _ORDERS, _PAYMENTS, _CAPTURES = table(Order), table(Payment), table(Capture)
 _REFUNDS, _DISPUTES, _CREDIT = table(Refund), table(Dispute), table(CreditHold)
 _JOURNALS, _EVENTS = table(Journal), table(OrderEvent)
+
+
+def _columns(row: type[Any], source: Table) -> list[ColumnElement[Any]]:
+    return [source.c[field.name] for field in fields(row)]
+
+
+_OF_PAYMENTS = select(*_columns(PaymentRow, _PAYMENTS)).where(_PAYMENTS.c.order_id == bindparam("order"))
+_OF_ORDER = select(*_columns(OrderRow, _ORDERS)).where(_ORDERS.c.id == bindparam("order"))
 
 
 def locked(order_id: int, *, reported: Collection[str] = ()) -> Snapshot:
@@ -49,14 +55,13 @@ def snapshot(order_id: int, *, reported: Collection[str] = (), lock: bool) -> Sn
 
     `reported` are the ids of refunds made at the acquirer that the decision is about. Raises NoResultFound.
     """
-    payments = _rows(PaymentRow, _PAYMENTS, _PAYMENTS.c.order_id == order_id, by=("id",), lock=lock)
-    of_order = select(*_columns(OrderRow, _ORDERS)).where(_ORDERS.c.id == order_id)
-    order = OrderRow(**db.session.execute(of_order.with_for_update() if lock else of_order).mappings().one())
+    found, (of_order,) = locking.rows(_OF_PAYMENTS, _OF_ORDER, {"order": order_id}, lock=lock)
+    payments = tuple(PaymentRow(**each._mapping) for each in found)
     of_payments = _CAPTURES.c.payment_id.in_([payment.id for payment in payments])
     credit_used = (_CREDIT.c.order_id == order_id) & (_CREDIT.c.state == "USED")
     credits = _rows(CreditRow, _CREDIT, credit_used, by=("order_id",))
     return Snapshot(
-        order=order,
+        order=OrderRow(**of_order._mapping),
         payments=payments,
         captures=_rows(CaptureRow, _CAPTURES, of_payments, by=("id",)),
         refunds=_rows(RefundRow, _REFUNDS, _REFUNDS.c.order_id == order_id, by=("created_at", "id"), lock=lock),
@@ -66,10 +71,6 @@ def snapshot(order_id: int, *, reported: Collection[str] = (), lock: bool) -> Sn
         not_booked=_not_booked(order_id) if reported else frozenset(),
         taken_ids=_taken(order_id, reported) if reported else frozenset(),
     )
-
-
-def _columns(row: type[Any], source: Table) -> list[ColumnElement[Any]]:
-    return [source.c[field.name] for field in fields(row)]
 
 
 def _rows(

@@ -54,7 +54,7 @@ class CaptureRow:
     payment_id: str
     amount: int
     currency: str
-    allocation: Allocation | None
+    allocation: Allocation
     refunded_amount: int
 
     @property
@@ -117,7 +117,7 @@ class RefundRow:
 
     @property
     def awaits_approval(self) -> bool:
-        return self.needs_two and self.approved_by is None and self.state == RefundState.REQUESTED
+        return refund_states.awaits_approval(self.state, self.approved_by, needs_two=self.needs_two)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 
@@ -109,3 +110,21 @@ class Outcome(StrEnum):
     MALFORMED = "malformed"
     UNAVAILABLE = "unavailable"
     """It could not be stored; the acquirer has to send it again."""
+
+
+_PRECEDENCE = (
+    Outcome.DUPLICATE,
+    Outcome.HINT,
+    Outcome.STALE,
+    Outcome.ILLEGAL,
+    Outcome.APPLIED,
+    Outcome.FOREIGN,
+    Outcome.ORPHAN,
+    Outcome.MISMATCH,
+)
+"""Outcomes that can come together; the last one counts."""
+
+
+def decisive(outcomes: Iterable[str]) -> Outcome:
+    """The outcome of an update or a webhook event that has several."""
+    return _PRECEDENCE[max(map(_PRECEDENCE.index, outcomes))]

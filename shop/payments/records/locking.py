@@ -1,24 +1,49 @@
-"""Row locks of an order. All transactions lock in this order: its payments by id, the order, stock by SKU, store
-credit.
+"""Row locks of an order. All transactions lock in this order: webhook event, the order's payments by id, the order, its
+refunds, stock by SKU, store credit. Captures and reservations change only while their order is locked, so they are read
+with the order or after it.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, select
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from shop.core.db import db
+from sqlalchemy import Row, Select, bindparam, select
+from sqlalchemy.exc import NoResultFound
+
+from shop.core.db import db, table
 from shop.orders.models import Order
 from shop.payments.records.models import Payment
 
+Found = Sequence[Row[Any]]
 _FRESH = {"populate_existing": True}
-_PAYMENTS = (
-    select(Payment).where(Payment.order_id == bindparam("order")).order_by(Payment.id).with_for_update(of=Payment)
-)
-_ORDER = select(Order).where(Order.id == bindparam("order")).with_for_update(of=Order)
+_PAYMENTS, _ORDERS = table(Payment), table(Order)
+_ALL_PAYMENTS = select(Payment).where(Payment.order_id == bindparam("order"))
+_ORDER = select(Order).where(Order.id == bindparam("order"))
+
+
+def rows(payments: Select[Any], order: Select[Any], values: Mapping[str, Any], *, lock: bool) -> tuple[Found, Found]:
+    """Rows of a query of an order's payments, by id, and of one of the order; with `lock`, locked until the transaction
+    ends.
+
+    Both queries get `values`. If the order's id is not in it as `order`, it is that of the payments; without payments
+    nothing is found. Raises NoResultFound for an unknown order.
+    """
+    payments = payments.order_by(_PAYMENTS.c.id)
+    if lock:
+        payments, order = payments.with_for_update(of=_PAYMENTS), order.with_for_update(of=_ORDERS)
+    found = db.session.execute(payments, values, execution_options=_FRESH).all()
+    if "order" not in values:
+        if not found:
+            return [], []
+        values = {**values, "order": found[0].order_id}
+    of_order = db.session.execute(order, values, execution_options=_FRESH).all()
+    if not of_order:
+        raise NoResultFound(f"order {values['order']}")
+    return found, of_order
 
 
 def order_with_payments(order_id: int) -> tuple[Order, list[Payment]]:
     """The order and its payments, oldest first, locked until the transaction ends. Raises NoResultFound."""
-    payments = db.session.scalars(_PAYMENTS, {"order": order_id}, execution_options=_FRESH).all()
-    order = db.session.scalars(_ORDER, {"order": order_id}, execution_options=_FRESH).one()
-    return order, list(payments)
+    payments, ((order,),) = rows(_ALL_PAYMENTS, _ORDER, {"order": order_id}, lock=True)
+    return order, [payment for (payment,) in payments]

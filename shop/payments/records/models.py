@@ -13,6 +13,7 @@ from shop.core.column_types import ActorText, EnumText
 from shop.core.db import Base, MinorUnits, UtcDateTime
 from shop.core.money import Money
 from shop.payments.providers.types import Outcome, PaymentState, RefundState, Trust
+from shop.payments.records import refund_states
 from shop.payments.records.states import STILL_OPEN
 from shop.payments.records.types import Allocation, RefundDestination, RefundKind, Source
 
@@ -94,7 +95,7 @@ class Capture(Base):
     captured_at: Mapped[datetime] = mapped_column(UtcDateTime)
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
     source: Mapped[Source] = mapped_column(EnumText(Source))
-    allocation: Mapped[Allocation | None] = mapped_column(EnumText(Allocation))
+    allocation: Mapped[Allocation] = mapped_column(EnumText(Allocation))
     refunded_amount: Mapped[int] = mapped_column(BigInteger, default=0)
 
     __table_args__ = (
@@ -154,8 +155,7 @@ class Refund(Base):
 
     @property
     def awaits_approval(self) -> bool:
-        """A second person has to approve it, and it may still be declined."""
-        return self.needs_two and self.approved_by is None and self.state == "REQUESTED"
+        return refund_states.awaits_approval(self.state, self.approved_by, needs_two=self.needs_two)
 
 
 class PaymentUpdateRow(Base):

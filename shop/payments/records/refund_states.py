@@ -37,6 +37,11 @@ ID_TAKEN = "id_taken"
 """Code of a refund that was not sent, because a refund made at the acquirer has its id."""
 
 
+def awaits_approval(state: str, approved_by: Actor | None, *, needs_two: bool) -> bool:
+    """True if a second person has to approve the refund, and may still decline it."""
+    return needs_two and approved_by is None and state == RefundState.REQUESTED
+
+
 def is_begun(state: str, checks: int) -> bool:
     """True if the acquirer may have the refund: `checks` is committed before each call."""
     return checks > 0 or state in (RefundState.PENDING, RefundState.UNKNOWN, RefundState.DONE)

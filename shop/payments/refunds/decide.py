@@ -118,8 +118,7 @@ def _request_credit(draft: Draft, asked: Request) -> None:
 
 def _kind(capture: CaptureRow) -> RefundKind:
     """Kind of a refund by the allocation of its capture."""
-    is_allocated = capture.allocation is not None and not capture.pays_order
-    return RefundKind(str(capture.allocation)) if is_allocated else RefundKind.CUSTOMER
+    return RefundKind.CUSTOMER if capture.pays_order else RefundKind(str(capture.allocation))
 
 
 def _needs_two(draft: Draft, money: Money, destination: str) -> bool:

@@ -80,8 +80,8 @@ def _created(decision: Decision) -> list[str]:
 
 def waiting() -> list[Refund]:
     """Refunds that await a second person, oldest first."""
-    waits = (Refund.needs_two, Refund.approved_by.is_(None), Refund.state == RefundState.REQUESTED)
-    return list(db.session.scalars(select(Refund).where(*waits).order_by(Refund.created_at, Refund.id)))
+    requested = select(Refund).where(Refund.state == RefundState.REQUESTED).order_by(Refund.created_at, Refund.id)
+    return [refund for refund in db.session.scalars(requested) if refund.awaits_approval]
 
 
 @transactional

@@ -14,7 +14,7 @@ Repeating an update changes nothing, and the order in which updates arrive does 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,12 +28,11 @@ from shop.payments.order_money import review
 from shop.payments.order_money.snapshot import CaptureRow
 from shop.payments.order_money.snapshot import Snapshot as MoneySnapshot
 from shop.payments.providers.interface import CaptureFact, Show
-from shop.payments.providers.types import DisputeState, Outcome, PaymentState
+from shop.payments.providers.types import DisputeState, Outcome, PaymentState, decisive
 from shop.payments.records import poll_schedule, refund_states, states
 from shop.payments.records.types import REFUNDED_AUTOMATICALLY, Allocation
 from shop.payments.updates import store_codes
 from shop.payments.updates.decision import (
-    ORDERS,
     CreditChange,
     Decision,
     Event,
@@ -49,11 +48,6 @@ from shop.payments.updates.snapshot import (
     Rules,
     Snapshot,
 )
-
-STORE_CREDIT = "store_credit"
-"""`paid_by` of an order that store credit paid for completely."""
-_WEIGHT = (Outcome.DUPLICATE, Outcome.HINT, Outcome.STALE, Outcome.ILLEGAL, Outcome.APPLIED, Outcome.MISMATCH)
-"""Precedence of outcomes, lowest first, if an update has several."""
 
 
 class NotAcceptable(Exception):
@@ -95,7 +89,7 @@ class _Draft:
         """The changes, found by comparing rows with the snapshot."""
         payments = {one.id: _difference(one, self.payments[one.id]) for one in self.seen.payments}
         return Decision(
-            outcome=heaviest(self.outcomes),
+            outcome=decisive(self.outcomes),
             reasons=tuple(self.reasons),
             order=_difference(self.seen.order, self.order),
             payments={payment_id: change for payment_id, change in payments.items() if change},
@@ -134,12 +128,7 @@ def decide(seen: Snapshot, update: PaymentUpdate, now: datetime, rules: Rules) -
     draft.change(payment.id, next_check_at=poll_schedule.after_report(payment, now, rules.consistency_window))
     _close_unwanted(draft, update)
     _note_answer(draft, update, rules)
-    return draft.decision(is_recorded=is_recorded(heaviest(draft.outcomes), update))
-
-
-def heaviest(outcomes: Iterable[Outcome]) -> Outcome:
-    """The outcome of an update, by precedence."""
-    return max(outcomes, key=_WEIGHT.index)
+    return draft.decision(is_recorded=is_recorded(decisive(draft.outcomes), update))
 
 
 def is_recorded(outcome: Outcome, update: PaymentUpdate) -> bool:
@@ -259,7 +248,7 @@ def decide_nothing_left(seen: Snapshot, now: datetime) -> Decision | None:
     if order.to_pay.amount or order.state != OrderState.PENDING or order.cancel_requested_at is not None:
         return None
     customer = Actor.customer(seen.credit.user_id if seen.credit else None)
-    _pay(draft, "nothing_left_to_pay", customer, paid_by=STORE_CREDIT, data={})
+    _pay(draft, "nothing_left_to_pay", customer, paid_by=order_states.STORE_CREDIT, data={})
     return draft.decision()
 
 
@@ -290,7 +279,7 @@ def decide_accept(
     others = money.with_capture(replace(capture, allocation=Allocation.PAYS_ORDER))
     if order.review_since is not None and not review.is_needed(others):
         draft.order = replace(draft.order, review_since=None)
-        draft.events.append(Event("order.review_ended", {}, by, ORDERS))
+        draft.events.append(Event("order.review_ended", {}, by, on_orders=True))
     return draft.decision(accepted=capture.id)
 
 
@@ -454,4 +443,4 @@ def _move_order(draft: _Draft, target: str, because: str, actor: Actor, data: Ma
     ends = target in order_states.ENDED and order.state not in order_states.ENDED
     data = {"source": order.state, "target": target, "because": because, **data}
     draft.order = replace(order, state=target, ended_at=draft.now if ends else order.ended_at)
-    draft.events.append(Event("order.moved", data, actor, ORDERS))
+    draft.events.append(Event("order.moved", data, actor, on_orders=True))

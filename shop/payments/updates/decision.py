@@ -14,17 +14,15 @@ from shop.payments.providers.types import Outcome, RefundState
 from shop.payments.records import refund_states
 from shop.payments.records.types import Allocation, RefundDestination, RefundKind
 
-ORDERS, PAYMENTS = "orders.events.v1", "payments.events.v1"
-
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event of the order's history and of a stream."""
+    """An entry of the order's history, published on the payments stream unless `on_orders`."""
 
     kind: str
     data: Mapping[str, Any]
     actor: Actor
-    stream: str = PAYMENTS
+    on_orders: bool = False
 
 
 @dataclass(frozen=True, slots=True)

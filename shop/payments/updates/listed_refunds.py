@@ -13,7 +13,7 @@ from shop.payments.order_money.decision import Context
 from shop.payments.order_money.decision import Decision as MoneyDecision
 from shop.payments.order_money.snapshot import CaptureRow, CreditRow, OrderRow, RefundRow, Snapshot
 from shop.payments.providers.interface import RefundFact
-from shop.payments.providers.types import Outcome
+from shop.payments.providers.types import Outcome, decisive
 from shop.payments.refunds import decide_outside
 from shop.payments.updates import decide
 from shop.payments.updates.decision import Decision, NewRefund
@@ -28,7 +28,7 @@ def with_listed_refunds(decision: Decision, update: PaymentUpdate, money: Snapsh
     facts = update.facts.refunds
     after = _after(money, decision, context)
     listed, outcomes = decide_outside.listed(after, update.payment_id, facts, context)
-    outcome = decide.heaviest((decision.outcome, *(each for _, each in outcomes)))
+    outcome = decisive((decision.outcome, *(each for _, each in outcomes)))
     return replace(
         decision,
         outcome=outcome,

@@ -1,8 +1,4 @@
-"""Lock the rows around a payment and read the snapshot of them.
-
-Lock order of all transactions: payments of an order by id, the order, stock by SKU, store credit. Captures and
-reservations change only while their order is locked, so they are read after it.
-"""
+"""Lock the rows around a payment and read the snapshot of them."""
 
 from __future__ import annotations
 
@@ -19,6 +15,7 @@ from shop.inventory.models import Reservation, Stock
 from shop.ledger.models import CreditHold, StoreCredit
 from shop.orders.models import IS_LIVE, Order
 from shop.orders.states import UNPAID_END
+from shop.payments.records import locking
 from shop.payments.records.models import Capture, Payment, WebhookEventRow
 from shop.payments.updates.decide import code_action
 from shop.payments.updates.snapshot import (
@@ -37,9 +34,9 @@ _HOLDS, _CREDITS = table(CreditHold), table(StoreCredit)
 _PAYMENT_COLUMNS = [_PAYMENTS.c[one.name] for one in fields(PaymentSeen)]
 _ORDER_COLUMNS = [_ORDERS.c[one.name] for one in fields(OrderSeen)]
 _BESIDE = _PAYMENTS.alias()
-_OF_ORDER = select(*_PAYMENT_COLUMNS).where(_PAYMENTS.c.order_id == bindparam("order")).order_by(_PAYMENTS.c.id)
+_OF_ORDER = select(*_PAYMENT_COLUMNS).where(_PAYMENTS.c.order_id == bindparam("order"))
 _ORDER_OF_PAYMENT = select(_BESIDE.c.order_id).where(_BESIDE.c.id == bindparam("payment")).scalar_subquery()
-_BESIDE_PAYMENT = select(*_PAYMENT_COLUMNS).where(_PAYMENTS.c.order_id == _ORDER_OF_PAYMENT).order_by(_PAYMENTS.c.id)
+_BESIDE_PAYMENT = select(*_PAYMENT_COLUMNS).where(_PAYMENTS.c.order_id == _ORDER_OF_PAYMENT)
 _IS_KNOWN = exists().where(
     _WEBHOOK_EVENTS.c.provider == bindparam("provider"), _WEBHOOK_EVENTS.c.dedupe_key == bindparam("dedupe_key")
 )
@@ -89,42 +86,31 @@ def around_payment(
     `event` is the provider and key of a webhook event, to see whether it was stored before. Without `lock`, nothing is
     locked.
     """
-    payments = _payments(_BESIDE_PAYMENT, {"payment": update.payment_id}, lock)
-    if not any(one.id == update.payment_id and update.provider in (None, one.provider) for one in payments):
+    values = {"payment": update.payment_id, **dict(zip(("provider", "dedupe_key"), event or (), strict=False))}
+    found = locking.rows(_BESIDE_PAYMENT, _ORDER_FOR_EVENT if event else _ORDER, values, lock=lock)
+    if not any(one.id == update.payment_id and update.provider in (None, one.provider) for one in found[0]):
         return None
-    order_id, known = payments[0].order_id, dict(zip(("provider", "dedupe_key"), event or (), strict=False))
-    seen = _with_order(order_id, payments, {"payment": update.payment_id, **known}, lock)
+    seen = _snapshot(*found)
     if any(capture.id not in seen.booked for capture in update.facts.captures):
         seen = _with_holdings(seen, lock)
     show, payment = update.facts.show, seen.payment(update.payment_id)
     if show is not None and payment.is_open and payment.action != code_action(show):
-        seen = replace(seen, shares=_shares(order_id, now, lock))
+        seen = replace(seen, shares=_shares(seen.order.id, now, lock))
     return seen
 
 
 def of_order(order_id: int) -> Snapshot:
     """Return the snapshot of an order, locked until the transaction ends. Raises NoResultFound."""
-    payments = _payments(_OF_ORDER, {"order": order_id}, lock=True)
-    return _with_holdings(_with_order(order_id, payments, {"payment": ""}, lock=True), lock=True)
+    found = locking.rows(_OF_ORDER, _ORDER, {"order": order_id, "payment": ""}, lock=True)
+    return _with_holdings(_snapshot(*found), lock=True)
 
 
-def _payments(statement: Select[Any], values: dict[str, Any], lock: bool) -> tuple[PaymentSeen, ...]:
-    rows = _execute(statement.with_for_update(of=_PAYMENTS) if lock else statement, values)
-    return tuple(PaymentSeen(**row._mapping) for row in rows)
-
-
-def _with_order(order_id: int, payments: tuple[PaymentSeen, ...], values: dict[str, Any], lock: bool) -> Snapshot:
-    statement = _ORDER_FOR_EVENT if "dedupe_key" in values else _ORDER
-    if lock:
-        statement = statement.with_for_update(of=_ORDERS)
-    rows = _execute(statement, {"order": order_id, **values})
-    if not rows:
-        raise LookupError(f"order {order_id}")
+def _snapshot(payments: locking.Found, rows: locking.Found) -> Snapshot:
     first = rows[0]
     reserved = {row.sku: ReservationSeen(row.sku, row.quantity, row.reservation_state) for row in rows if row.sku}
     return Snapshot(
         OrderSeen(**{one.name: first._mapping[one] for one in _ORDER_COLUMNS}),
-        payments,
+        tuple(PaymentSeen(**row._mapping) for row in payments),
         frozenset(row.capture_id for row in rows if row.capture_id is not None),
         tuple(reserved.values()),
         event_known=bool(first.event_known),

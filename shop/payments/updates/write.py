@@ -240,7 +240,8 @@ def _write_events(connection: Connection, seen: Snapshot, decision: Decision, no
         about = events.About(order.id, order.number, seq, one.kind, one.actor, now)
         row, payload = events.rows(about, one.data)
         history.append(row)
-        published.append(outbox.row(one.stream, one.kind, order.number, payload, now))
+        stream = outbox.ORDERS if one.on_orders else outbox.PAYMENTS
+        published.append(outbox.row(stream, one.kind, order.number, payload, now))
         events.wake(about)
     _insert(connection, _NEW_ORDER_EVENT, history)
     _insert(connection, _NEW_OUTBOX_ROW, published)

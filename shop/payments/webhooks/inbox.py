@@ -17,6 +17,7 @@ from shop.core.db import after_commit, changed, db, insert, table, transaction, 
 from shop.payments.disputes import disputes
 from shop.payments.providers import registry
 from shop.payments.providers.interface import BadSignature, Malformed, PaymentProvider, WebhookEvent
+from shop.payments.providers.types import decisive
 from shop.payments.records import states
 from shop.payments.records.models import Payment, RefusedWebhook, WebhookEventRow
 from shop.payments.refunds import outside
@@ -51,7 +52,6 @@ _APPLIED = (
         not_ours=bindparam("strange"),
     )
 )
-_WEIGHT = ("duplicate", "hint", "stale", "illegal", "applied", "foreign", "orphan", "mismatch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +271,7 @@ def _apply(row: _Row, events: list[WebhookEvent], at: datetime) -> str:
     """Apply the events of a row and record the outcome on the row. Part of the caller's transaction, which has the row
     locked.
     """
-    outcome = max((_apply_event(row, event) for event in events), key=_WEIGHT.index)
+    outcome = decisive(_apply_event(row, event) for event in events)
     due_at = None if row.brief else _again_at(row, outcome, at)
     if due_at is None and row.trust in hints.UNPROVEN:
         db.session.execute(hints.SHORTEN, {"row": row.id})
