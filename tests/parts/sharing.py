@@ -8,18 +8,19 @@ import pytest
 from xdist.scheduler import LoadFileScheduling, LoadScopeScheduling
 
 BROWSER_TESTS = "e2e/"
-ALL_PAGES = "e2e/test_every_"
-"""Browser tests of all pages; the other browser tests are journeys."""
+FIRST_HALF = ("e2e/test_every_", "e2e/test_pay_with_")
+"""Browser tests of all pages and of each provider: half of the time of all browser tests."""
 
 
 class Sharing(LoadFileScheduling):
-    """A file stays together, for its fixtures' sake, and so do the browser tests of all pages, and those of journeys:
-    each has one demo and one Chromium.
+    """A file stays together, for its fixtures' sake, and so does each half of the browser tests: it has one demo and
+    one Chromium.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        groups = (group for group in (ALL_PAGES, BROWSER_TESTS) if nodeid.startswith(group))
-        return next(groups, None) or str(super()._split_scope(nodeid))
+        if nodeid.startswith(FIRST_HALF):
+            return "first half of the browser tests"
+        return BROWSER_TESTS if nodeid.startswith(BROWSER_TESTS) else str(super()._split_scope(nodeid))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
@@ -28,7 +29,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 LONGEST = (
-    ALL_PAGES,
     BROWSER_TESTS,
     "tests/chaos/",
     "tests/deploy/",
