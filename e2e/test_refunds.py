@@ -27,7 +27,7 @@ def rich(visitor: Visitor, email: str, amount: str) -> Shop:
     """Give Ada an account with store credit."""
     shop = visitor.shop()
     shop.register(email)
-    staff(visitor.demo, "give-credit", email, amount, "TWD")
+    staff(visitor.demo, "give-credit", email, amount, "TWD", "--by", SAM)
     return shop
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from shop.core.event_types import Event
+from shop.core.event_types import Event, EventKind, Stream
 
 _CAPITAL = re.compile("(?<=[a-z])(?=[A-Z])")
 
@@ -18,7 +18,10 @@ def _in_snake_case(values: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class AlertRaised(Event):
-    """An operational alert was raised, on `alerts.operations.v1`. `order_no` is None unless it is about one order."""
+    """An operational alert was raised. `order_no` is None unless it is about one order."""
+
+    KIND = EventKind.ALERT_RAISED
+    STREAM = Stream.OPERATIONS
 
     alert_id: int
     rule_id: str
@@ -36,9 +39,11 @@ class AlertRaised(Event):
 
 @dataclass(frozen=True)
 class InconsistencyRaised(AlertRaised):
-    """An alert about the payment of an order was raised, on `alerts.order_payment_inconsistency.v1`. The keys of this
-    stream are published: they are in camelCase, and there is no schema version.
+    """An alert about the payment of an order was raised. The keys of this stream are published: they are in camelCase,
+    and there is no schema version.
     """
+
+    STREAM = Stream.ALERTS
 
     def payload(self) -> dict[str, Any]:
         return {
@@ -57,6 +62,8 @@ class InconsistencyRaised(AlertRaised):
 class AlertChanged(Event):
     """An alert was acknowledged or resolved by `actor`, in the text form of an actor."""
 
+    STREAM = Stream.ALERT_CHANGES
+
     alert_id: int
     rule_id: str
     order_no: str | None
@@ -64,3 +71,13 @@ class AlertChanged(Event):
     actor: str
     note: str
     at: str
+
+
+@dataclass(frozen=True)
+class AlertAcknowledged(AlertChanged):
+    KIND = EventKind.ALERT_ACKNOWLEDGED
+
+
+@dataclass(frozen=True)
+class AlertResolved(AlertChanged):
+    KIND = EventKind.ALERT_RESOLVED

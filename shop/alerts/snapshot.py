@@ -10,14 +10,15 @@ from sqlalchemy import select
 
 from shop.alerts.rules import CaptureSnapshot, Claim, NotBooked, OrderSnapshot, PaymentSnapshot, RefundSnapshot
 from shop.core.db import db
+from shop.core.event_types import EventKind
 from shop.orders.models import Order, OrderEvent
 from shop.payments.providers.types import PaymentState, RefundState
 from shop.payments.records import states
 from shop.payments.records.models import Capture, Payment, PaymentUpdateRow, Refund
 from shop.payments.records.settlement_models import charged_back
 
-_CLOSED = tuple(f"payment.{state.lower()}" for state in sorted(states.ENDED_WITHOUT_MONEY))
-_TOLD = ("order.moved", "refund.done", "refund.not_booked", *_CLOSED)
+_CLOSED = tuple(event.KIND for event in states.END_EVENTS.values())
+_TOLD = (EventKind.ORDER_MOVED, EventKind.REFUND_DONE, EventKind.REFUND_NOT_BOOKED, *_CLOSED)
 Rows = dict[int, list[Any]]
 """Database rows by the id of their order."""
 
@@ -90,7 +91,7 @@ def _by_order(query: Any, order_id: Any, order_ids: Sequence[int]) -> Rows:
 def _numbers(row: Any, payments: Rows, captures: Rows, events: Rows, refunds: Rows, claims: Rows) -> OrderSnapshot:
     happened = events.get(row.id, [])
     closed = {e.data["payment"]: e.at for e in happened if e.kind in _CLOSED}
-    done = {e.data["refund"] for e in happened if e.kind == "refund.done"}
+    done = {e.data["refund"] for e in happened if e.kind == EventKind.REFUND_DONE}
     back: dict[int, int] = defaultdict(int)
     for refund in refunds.get(row.id, []):
         if refund.state == RefundState.DONE and refund.capture_id is not None:
@@ -103,12 +104,12 @@ def _numbers(row: Any, payments: Rows, captures: Rows, events: Rows, refunds: Ro
         to_pay=row.to_pay,
         payer=row.paid_by,
         accepted=row.accepted_amount,
-        moves=tuple((e.at, e.target) for e in happened if e.kind == "order.moved"),
+        moves=tuple((e.at, e.target) for e in happened if e.kind == EventKind.ORDER_MOVED),
         payments=_all(payments.get(row.id, []), lambda p: _payment(p, closed)),
         captures=_all(captures.get(row.id, []), lambda c: _capture(c, back)),
         refunds=_all(refunds.get(row.id, []), lambda r: _refund(r, done)),
         not_booked=_all(
-            [e.data for e in happened if e.kind == "refund.not_booked"],
+            [e.data for e in happened if e.kind == EventKind.REFUND_NOT_BOOKED],
             lambda one: NotBooked(one["refund"], one["amount"], one["currency"], one["why"]),
         ),
         claims=_all(claims.get(row.id, []), lambda c: Claim(c.payment_id, c.received_at, c.source)),

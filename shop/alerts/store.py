@@ -76,14 +76,9 @@ def raise_alert(cause: Cause) -> int | None:
         detected_at=at.isoformat(),
         source=cause.source,
     )
-    outbox.emit(stream_of(cause.rule), "alert.raised", cause.subject, raised.payload())
+    outbox.emit(raised, cause.subject)
     after_commit(lambda: _log("raised", cause.rule, alert_id))
     return alert_id
-
-
-def stream_of(rule: str) -> str:
-    """Stream of a rule: rules about orders have their own stream, operational ones share another."""
-    return outbox.ALERTS if _about_orders(rule) else outbox.OPERATIONS
 
 
 def acknowledge(alert_id: int, by: Actor, note: str = "") -> Alert:
@@ -103,6 +98,10 @@ def resolve(alert_id: int, by: Actor, note: str = "") -> Alert:
 
 
 _WORDS = {AlertState.ACKNOWLEDGED: "acknowledged", AlertState.RESOLVED: "resolved"}
+_EVENTS: dict[AlertState, type[events.AlertChanged]] = {
+    AlertState.ACKNOWLEDGED: events.AlertAcknowledged,
+    AlertState.RESOLVED: events.AlertResolved,
+}
 
 
 @transactional
@@ -137,7 +136,7 @@ def change_state(alert_id: int, sources: tuple[AlertState, ...], target: AlertSt
     ).one_or_none()
     if row is None:
         return False
-    event = events.AlertChanged(
+    event = _EVENTS[target](
         alert_id=alert_id,
         rule_id=row.rule,
         order_no=row.order_no,
@@ -146,7 +145,7 @@ def change_state(alert_id: int, sources: tuple[AlertState, ...], target: AlertSt
         note=note,
         at=at.isoformat(),
     )
-    outbox.emit(outbox.ALERT_CHANGES, f"alert.{word}", row.subject, event.payload())
+    outbox.emit(event, row.subject)
     after_commit(lambda: _log(word, row.rule, alert_id))
     return True
 

@@ -48,10 +48,10 @@ def by_staff(do: Callable[..., Any]) -> Callable[..., Any]:
     The command runs in an app context. Without such an account the command fails before it does anything.
     """
 
-    @click.option("--by", "email", required=True, help="E-mail of the staff account that acts.")
+    @click.option("--by", required=True, help="E-mail of the staff account that acts.")
     @functools.wraps(do)
-    def run(*arguments: Any, email: str, **options: Any) -> Any:
-        return do(*arguments, by=staff.actor_of(email), **options)
+    def run(*arguments: Any, by: str, **options: Any) -> Any:
+        return do(*arguments, by=staff.actor_of(by), **options)
 
     return run
 

@@ -1,6 +1,4 @@
-"""`flask money …`: decisions of staff about money. The history records who decides, except for gifts of
-store credit.
-"""
+"""`flask money …`: decisions of staff about money. What they decide records who decided it."""
 
 from __future__ import annotations
 
@@ -175,10 +173,11 @@ def reject_payout(payout_id: str, by: Actor) -> None:
 @click.argument("typed", metavar="AMOUNT")
 @click.argument("currency", type=click.Choice(CURRENCIES))
 @click.option("--key", default=None, help="Idempotency key: giving credit again with the same key changes nothing.")
-def give_credit(email: str, typed: str, currency: str, key: str | None) -> None:
+@by_staff
+def give_credit(email: str, typed: str, currency: str, key: str | None, by: Actor) -> None:
     """Give AMOUNT of store credit to the customer EMAIL."""
     customer = staff.account_of(email).id
-    gift = store_credit.gift(customer, amount(typed, currency), key=key)
+    gift = store_credit.gift(customer, amount(typed, currency), by=by, key=key)
     spendable = store_credit.available(customer, gift.money.currency)
     outcome = "given" if gift.is_new else "was given before"
     click.echo(f"{gift.money.format()} {outcome}; {email} can spend {spendable.format()}.")

@@ -1,19 +1,30 @@
-"""Typed events: one frozen dataclass per payload schema.
+"""Typed events: one frozen dataclass for each kind and stream.
 
 Keys are in snake_case. A field whose default is None is left out while it is None. An incompatible change raises the
-kind's `SCHEMA_VERSION`; new fields do not.
+`SCHEMA_VERSION`; new fields do not. A class without `KIND` holds the fields that several kinds share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from shop.core.actor import Actor
+
+
+class Stream(StrEnum):
+    """Redis streams of events. The values are stored."""
+
+    ORDERS = "orders.events.v1"
+    PAYMENTS = "payments.events.v1"
+    ALERTS = "alerts.order_payment_inconsistency.v1"
+    OPERATIONS = "alerts.operations.v1"
+    ALERT_CHANGES = "alerts.changes.v1"
+
 
 class EventKind(StrEnum):
-    """Kind of an event of an order, a payment, a refund, a dispute or a settlement. The values are stored."""
+    """Kind of an event of an order, a payment, a refund, a dispute, a settlement or an alert. The values are stored."""
 
     ORDER_PLACED = "order.placed"
     ORDER_MOVED = "order.moved"
@@ -39,31 +50,56 @@ class EventKind(StrEnum):
     DISPUTE_WON = "dispute.won"
     DISPUTE_LOST = "dispute.lost"
     SETTLEMENT_DISAGREES = "settlement.disagrees"
+    ALERT_RAISED = "alert.raised"
+    ALERT_ACKNOWLEDGED = "alert.acknowledged"
+    ALERT_RESOLVED = "alert.resolved"
 
 
 @dataclass(frozen=True)
 class Event:
     """Base of all events."""
 
+    KIND: ClassVar[EventKind]
+    STREAM: ClassVar[Stream]
     SCHEMA_VERSION: ClassVar[int] = 1
+
+    def data(self) -> dict[str, Any]:
+        """The fields, without those that are left out."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if not self._is_left_out(one.name)}
 
     def payload(self) -> dict[str, Any]:
         """Return the payload for a stream."""
-        values = {one.name: getattr(self, one.name) for one in fields(self) if not self._is_left_out(one.name)}
-        return {"schema_version": self.SCHEMA_VERSION, **values}
+        return {"schema_version": self.SCHEMA_VERSION, **self.data()}
 
     def _is_left_out(self, name: str) -> bool:
         return getattr(self, name) is None and getattr(type(self), name, "required") is None
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """An event to be added to an order's history, and who caused it."""
+
+    event: Event
+    actor: Actor
+
+
+# --- orders ----------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class OrderPlaced(Event):
+    KIND = EventKind.ORDER_PLACED
+    STREAM = Stream.ORDERS
+
     target: str
 
 
 @dataclass(frozen=True)
 class OrderMoved(Event):
     """`refunded` is the refunded sum in minor units; `amount` is the total that was accepted instead of the price."""
+
+    KIND = EventKind.ORDER_MOVED
+    STREAM = Stream.ORDERS
 
     source: str
     target: str
@@ -76,30 +112,79 @@ class OrderMoved(Event):
 
 @dataclass(frozen=True)
 class OrderCancelRequested(Event):
-    pass
+    KIND = EventKind.ORDER_CANCEL_REQUESTED
+    STREAM = Stream.ORDERS
 
 
 @dataclass(frozen=True)
 class OrderReviewEnded(Event):
-    pass
+    KIND = EventKind.ORDER_REVIEW_ENDED
+    STREAM = Stream.ORDERS
 
 
 @dataclass(frozen=True)
 class PaymentVisited(Event):
+    KIND = EventKind.PAYMENT_VISITED
+    STREAM = Stream.ORDERS
+
     payment: str
+
+
+# --- payments --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class PaymentMoved(Event):
-    """A payment changed its state; `before` is the earlier one. `pay_by` is the order's new deadline."""
+    """A payment changed its state; `before` is the earlier one."""
+
+    STREAM = Stream.PAYMENTS
 
     payment: str
     before: str
+
+
+@dataclass(frozen=True)
+class PaymentUnknown(PaymentMoved):
+    KIND = EventKind.PAYMENT_UNKNOWN
+
+
+@dataclass(frozen=True)
+class PaymentOpen(PaymentMoved):
+    KIND = EventKind.PAYMENT_OPEN
+
+
+@dataclass(frozen=True)
+class PaymentAuthorized(PaymentMoved):
+    KIND = EventKind.PAYMENT_AUTHORIZED
+
+
+@dataclass(frozen=True)
+class PaymentEnded(PaymentMoved):
+    """A payment ended without a capture. `pay_by` is the order's new deadline."""
+
     pay_by: str | None = None
 
 
 @dataclass(frozen=True)
+class PaymentFailed(PaymentEnded):
+    KIND = EventKind.PAYMENT_FAILED
+
+
+@dataclass(frozen=True)
+class PaymentCancelled(PaymentEnded):
+    KIND = EventKind.PAYMENT_CANCELLED
+
+
+@dataclass(frozen=True)
+class PaymentExpired(PaymentEnded):
+    KIND = EventKind.PAYMENT_EXPIRED
+
+
+@dataclass(frozen=True)
 class PaymentDeclined(Event):
+    KIND = EventKind.PAYMENT_DECLINED
+    STREAM = Stream.PAYMENTS
+
     payment: str
     code: str
 
@@ -108,6 +193,9 @@ class PaymentDeclined(Event):
 class PaymentCodeShown(Event):
     """`pay_by` is the order's new deadline."""
 
+    KIND = EventKind.PAYMENT_CODE_SHOWN
+    STREAM = Stream.PAYMENTS
+
     payment: str
     deadline: str
     pay_by: str | None = None
@@ -115,6 +203,8 @@ class PaymentCodeShown(Event):
 
 @dataclass(frozen=True)
 class PaymentCaptured(Event):
+    KIND = EventKind.PAYMENT_CAPTURED
+    STREAM = Stream.PAYMENTS
     SCHEMA_VERSION = 2
 
     payment: str
@@ -123,10 +213,14 @@ class PaymentCaptured(Event):
     allocation: str
 
 
+# --- refunds, disputes, settlement -----------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class RefundChanged(Event):
     """`why` is the kind of the refund; for a refund that is not booked, the reason."""
 
+    STREAM = Stream.PAYMENTS
     SCHEMA_VERSION = 2
 
     refund: str
@@ -136,8 +230,40 @@ class RefundChanged(Event):
 
 
 @dataclass(frozen=True)
+class RefundRequested(RefundChanged):
+    KIND = EventKind.REFUND_REQUESTED
+
+
+@dataclass(frozen=True)
+class RefundPending(RefundChanged):
+    KIND = EventKind.REFUND_PENDING
+
+
+@dataclass(frozen=True)
+class RefundUnknown(RefundChanged):
+    KIND = EventKind.REFUND_UNKNOWN
+
+
+@dataclass(frozen=True)
+class RefundDone(RefundChanged):
+    KIND = EventKind.REFUND_DONE
+
+
+@dataclass(frozen=True)
+class RefundRejected(RefundChanged):
+    KIND = EventKind.REFUND_REJECTED
+
+
+@dataclass(frozen=True)
+class RefundNotBooked(RefundChanged):
+    KIND = EventKind.REFUND_NOT_BOOKED
+
+
+@dataclass(frozen=True)
 class DisputeChanged(Event):
     """`dispute` is the acquirer's id; `disputed` is chargeback or inquiry."""
+
+    STREAM = Stream.PAYMENTS
 
     dispute: str
     disputed: str
@@ -147,8 +273,26 @@ class DisputeChanged(Event):
 
 
 @dataclass(frozen=True)
+class DisputeOpen(DisputeChanged):
+    KIND = EventKind.DISPUTE_OPEN
+
+
+@dataclass(frozen=True)
+class DisputeWon(DisputeChanged):
+    KIND = EventKind.DISPUTE_WON
+
+
+@dataclass(frozen=True)
+class DisputeLost(DisputeChanged):
+    KIND = EventKind.DISPUTE_LOST
+
+
+@dataclass(frozen=True)
 class SettlementDisagrees(Event):
     """`ours` and `theirs` are minor units; None on the side that has no amount."""
+
+    KIND = EventKind.SETTLEMENT_DISAGREES
+    STREAM = Stream.PAYMENTS
 
     provider: str
     day: str
@@ -157,24 +301,3 @@ class SettlementDisagrees(Event):
     ours: int | None
     theirs: int | None
     currency: str
-
-
-TYPES: Mapping[EventKind, type[Event]] = {
-    EventKind.ORDER_PLACED: OrderPlaced,
-    EventKind.ORDER_MOVED: OrderMoved,
-    EventKind.ORDER_CANCEL_REQUESTED: OrderCancelRequested,
-    EventKind.ORDER_REVIEW_ENDED: OrderReviewEnded,
-    **dict.fromkeys((kind for kind in EventKind if kind.startswith("payment.")), PaymentMoved),
-    EventKind.PAYMENT_VISITED: PaymentVisited,
-    EventKind.PAYMENT_DECLINED: PaymentDeclined,
-    EventKind.PAYMENT_CODE_SHOWN: PaymentCodeShown,
-    EventKind.PAYMENT_CAPTURED: PaymentCaptured,
-    **dict.fromkeys((kind for kind in EventKind if kind.startswith("refund.")), RefundChanged),
-    **dict.fromkeys((kind for kind in EventKind if kind.startswith("dispute.")), DisputeChanged),
-    EventKind.SETTLEMENT_DISAGREES: SettlementDisagrees,
-}
-
-
-def typed(kind: str, data: Mapping[str, Any]) -> Event:
-    """The event of this kind. Raises ValueError for an unknown kind, TypeError for unknown data."""
-    return TYPES[EventKind(kind)](**data)

@@ -6,7 +6,7 @@ The row guarantees publication; a message after the commit notifies open pages; 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,12 +16,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.core import clock, redis
 from shop.core.db import Base, UtcDateTime, after_commit_once, db, table, transaction, transactional
+from shop.core.event_types import Event
 
-ORDERS = "orders.events.v1"
-PAYMENTS = "payments.events.v1"
-ALERTS = "alerts.order_payment_inconsistency.v1"
-OPERATIONS = "alerts.operations.v1"
-ALERT_CHANGES = "alerts.changes.v1"
 LIVE = "settled:live"
 _KEPT_IN_STREAM = 10_000
 _LEASE = timedelta(seconds=30)
@@ -46,18 +42,26 @@ class OutboxRow(Base):
     __table_args__ = (Index("ix_outbox_due", "due_at", postgresql_where=_UNPUBLISHED, sqlite_where=_UNPUBLISHED),)
 
 
-def emit(stream: str, kind: str, subject: str, payload: dict[str, Any]) -> None:
+_NEW_ROW = insert(table(OutboxRow)).inline()
+
+
+def emit(event: Event, subject: str) -> None:
     """Write one event in the current transaction; it is published after the commit."""
-    db.session.execute(insert(table(OutboxRow)).inline(), [row(stream, kind, subject, payload, clock.now())])
+    write(row(event, subject, clock.now()))
 
 
-def row(stream: str, kind: str, subject: str, payload: dict[str, Any], at: datetime) -> dict[str, Any]:
-    """Columns of an event that is due at once."""
+def write(new: dict[str, Any]) -> None:
+    """Insert a row that `row` made."""
+    db.session.execute(_NEW_ROW, [new])
+
+
+def row(event: Event, subject: str, at: datetime, which: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Columns of an event that is due at once. `which` is added to its payload."""
     return {
-        "stream": stream,
-        "kind": kind,
+        "stream": event.STREAM,
+        "kind": event.KIND,
         "subject": subject,
-        "payload": payload,
+        "payload": event.payload() | dict(which or {}),
         "created_at": at,
         "due_at": at,
         "tries": 0,

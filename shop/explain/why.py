@@ -12,6 +12,7 @@ from sqlalchemy import select
 from shop.accounts import staff
 from shop.core.actor import Actor, ActorKind
 from shop.core.db import db
+from shop.core.event_types import EventKind
 from shop.core.money import Money
 from shop.orders import events
 from shop.orders.models import Order, OrderEvent
@@ -205,7 +206,7 @@ def _expired(context: _Context) -> str:
 
 
 def _cancelled(context: _Context) -> str:
-    request = next((event for event in context.history if event.kind == "order.cancel_requested"), context.move)
+    request = next((event for event in context.history if event.kind == EventKind.ORDER_CANCEL_REQUESTED), context.move)
     return f"{context.source_of(request.actor)} cancelled it at {_at(request.at)}; {_queried(context)}"
 
 

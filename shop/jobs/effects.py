@@ -6,14 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from shop.alerts import watcher
+from shop.core.event_types import EventKind
 
 EFFECTS: dict[str, tuple[Callable[[dict[str, Any]], None], ...]] = {
-    "payment.captured": (watcher.after_capture,),
-    "refund.pending": (watcher.after_pending_refund,),
-    "refund.done": (watcher.after_refund,),
-    "refund.rejected": (watcher.after_refund,),
-    "refund.not_booked": (watcher.after_refund,),
-    "order.moved": (watcher.after_move,),
+    EventKind.PAYMENT_CAPTURED: (watcher.after_capture,),
+    EventKind.REFUND_PENDING: (watcher.after_pending_refund,),
+    EventKind.REFUND_DONE: (watcher.after_refund,),
+    EventKind.REFUND_REJECTED: (watcher.after_refund,),
+    EventKind.REFUND_NOT_BOOKED: (watcher.after_refund,),
+    EventKind.ORDER_MOVED: (watcher.after_move,),
 }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from sqlalchemy import func, insert, select
 
 from shop.core import clock
+from shop.core.actor import Actor
 from shop.core.db import db, table
 from shop.core.money import Money
 from shop.ledger.models import Journal, LedgerEntry
@@ -19,13 +20,16 @@ class Unbalanced(ValueError):
     """The entries of a journal do not sum to zero in every currency."""
 
 
-def post(key: str, kind: str, entries: list[tuple[str, Money]], *, order_id: int | None = None) -> None:
+def post(
+    key: str, kind: str, entries: list[tuple[str, Money]], *, order_id: int | None = None, by: Actor | None = None
+) -> None:
     """Write one journal in the current transaction. A positive amount debits its account, a negative one credits it.
 
     `key` is the idempotency key: the database refuses a second journal with it. Raises Unbalanced.
     """
     check_balanced(key, entries)
-    db.session.execute(_NEW_JOURNAL, [{"key": key, "kind": kind, "order_id": order_id, "at": clock.now()}])
+    journal = {"key": key, "kind": kind, "order_id": order_id, "actor": by, "at": clock.now()}
+    db.session.execute(_NEW_JOURNAL, [journal])
     rows = [
         {"journal_key": key, "line": line, "account": account, "currency": money.currency, "amount": money.amount}
         for line, (account, money) in enumerate(entries)
@@ -42,9 +46,18 @@ def check_balanced(key: str, entries: Iterable[tuple[str, Money]]) -> None:
         raise Unbalanced(f"{key}: {dict(sums)}")
 
 
-def transfer(key: str, kind: str, money: Money, *, debit: str, credit: str, order_id: int | None = None) -> None:
+def transfer(
+    key: str,
+    kind: str,
+    money: Money,
+    *,
+    debit: str,
+    credit: str,
+    order_id: int | None = None,
+    by: Actor | None = None,
+) -> None:
     """Write a journal with two entries."""
-    post(key, kind, [(debit, money), (credit, money * -1)], order_id=order_id)
+    post(key, kind, [(debit, money), (credit, money * -1)], order_id=order_id, by=by)
 
 
 def balance(account: str, currency: str) -> Money:

@@ -8,17 +8,22 @@ from enum import StrEnum
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from shop.core.column_types import EnumText
+from shop.core.actor import Actor
+from shop.core.column_types import ActorText, EnumText
 from shop.core.db import Base, MinorUnits, UtcDateTime
 
 
 class Journal(Base):
-    """A movement of money, identified by its cause, so that it is never booked twice."""
+    """A movement of money, identified by its cause, so that it is never booked twice.
+
+    `actor` is who decided it; None where the cause has a record of its own (a capture, a refund, a payout, an order).
+    """
 
     __tablename__ = "journals"
     key: Mapped[str] = mapped_column(Text, primary_key=True)
     kind: Mapped[str] = mapped_column(Text)
     order_id: Mapped[int | None] = mapped_column(ForeignKey("orders.id"), index=True)
+    actor: Mapped[Actor | None] = mapped_column(ActorText)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
     entries: Mapped[list[LedgerEntry]] = relationship(order_by="LedgerEntry.line")

@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from shop.core import ids
+from shop.core.actor import Actor
 from shop.core.db import changed, db, insert, table, transaction
 from shop.core.errors import BadInput
 from shop.core.money import Money
@@ -66,9 +67,9 @@ class Gift:
     is_new: bool
 
 
-def gift(user_id: int, money: Money, *, key: str | None = None) -> Gift:
-    """Give a customer store credit, at the shop's expense; once for each `key`. Raises BadInput for no amount or an
-    empty key.
+def gift(user_id: int, money: Money, *, by: Actor, key: str | None = None) -> Gift:
+    """Give a customer store credit, at the shop's expense; once for each `key`. The journal records who gave it first.
+    Raises BadInput for no amount or an empty key.
     """
     if money.amount <= 0:
         raise BadInput("bad_amount", "Amount must be greater than zero.")
@@ -77,7 +78,7 @@ def gift(user_id: int, money: Money, *, key: str | None = None) -> Gift:
     name = f"credit_given:{user_id}:{key or ids.token()}"
     try:
         with transaction():
-            give(user_id, money, key=name, kind="credit_given", debit=chart.GOODWILL)
+            give(user_id, money, key=name, kind="credit_given", debit=chart.GOODWILL, by=by)
         return Gift(money, is_new=True)
     except IntegrityError:  # the ledger has a journal of this name
         earlier = select(LedgerEntry).filter_by(journal_key=name, account=chart.GOODWILL)
@@ -85,9 +86,18 @@ def gift(user_id: int, money: Money, *, key: str | None = None) -> Gift:
         return Gift(Money(entry.amount, entry.currency), is_new=False)
 
 
-def give(user_id: int, money: Money, *, key: str, kind: str, debit: str, order_id: int | None = None) -> None:
+def give(
+    user_id: int,
+    money: Money,
+    *,
+    key: str,
+    kind: str,
+    debit: str,
+    order_id: int | None = None,
+    by: Actor | None = None,
+) -> None:
     """Credit a customer, debiting the account `debit`, in the caller's transaction. `key` is the journal's idempotency
-    key.
+    key, `by` its actor.
     """
     db.session.execute(
         insert(StoreCredit)
@@ -96,7 +106,7 @@ def give(user_id: int, money: Money, *, key: str, kind: str, debit: str, order_i
             index_elements=["user_id", "currency"], set_={"balance": StoreCredit.balance + money.amount}
         )
     )
-    book.transfer(key, kind, money, debit=debit, credit=chart.store_credit(user_id), order_id=order_id)
+    book.transfer(key, kind, money, debit=debit, credit=chart.store_credit(user_id), order_id=order_id, by=by)
 
 
 def hold(order_id: int, user_id: int, money: Money) -> None:

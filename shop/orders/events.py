@@ -2,79 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, insert, select, update
 
-from shop.core import clock, event_types, outbox
+from shop.core import clock, outbox
 from shop.core.actor import Actor
 from shop.core.db import db, table
+from shop.core.event_types import Event
 from shop.orders.models import Order, OrderEvent
 
 ORDERS = table(Order)
 _TAKE = (
     update(ORDERS)
     .where(ORDERS.c.id == bindparam("order"))
-    .values(event_seq=ORDERS.c.event_seq + bindparam("many"))
+    .values(event_seq=ORDERS.c.event_seq + 1)
     .returning(ORDERS.c.event_seq, ORDERS.c.number)
 )
 _NEW_EVENT = insert(table(OrderEvent)).inline()
 
 
-def record(order_id: int, kind: str, *, actor: Actor, stream: str = outbox.ORDERS, **data: Any) -> int:
+def record(order_id: int, event: Event, *, actor: Actor) -> int:
     """Append an event to the order's history in the current transaction and return its number.
 
     Numbers come from the order's row, not from a sequence: numbers of a sequence may commit out of order, and a reader
     of "after 7" would miss a 6 that commits later.
     """
-    return record_all(order_id, [(kind, data)], actor=actor, stream=stream)
-
-
-def record_all(order_id: int, new_events: Iterable[tuple[str, dict[str, Any]]], *, actor: Actor, stream: str) -> int:
-    """Append several events, each given by kind and data, and return the number of the last."""
-    new_events = list(new_events)
-    last_seq, number = db.session.execute(_TAKE, {"order": order_id, "many": len(new_events)}).one()
-    for seq, (kind, data) in enumerate(new_events, start=last_seq - len(new_events) + 1):
-        write(About(order_id, number, seq, kind, actor, clock.now()), stream, data)
-    return int(last_seq)
+    seq, number = db.session.execute(_TAKE, {"order": order_id}).one()
+    write(About(order_id, number, seq, actor, clock.now()), event)
+    return int(seq)
 
 
 @dataclass(frozen=True)
 class About:
-    """Identity of an event. The caller has taken its number `seq` from the order's row."""
+    """Order, number and origin of an event. The caller has taken its number `seq` from the order's row."""
 
     order_id: int
     order_number: str
     seq: int
-    kind: str
     actor: Actor
     at: datetime
 
 
-def write(about: About, stream: str, data: Mapping[str, Any]) -> None:
+def write(about: About, event: Event) -> None:
     """Write an event into the history and the outbox."""
-    row, payload = rows(about, data)
+    row, outbox_row = rows(about, event)
     db.session.execute(_NEW_EVENT, [row])
-    outbox.emit(stream, about.kind, about.order_number, payload)
-    wake(about)
+    outbox.write(outbox_row)
+    wake(about, event)
 
 
-def rows(about: About, data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Columns of an event's history row, and its payload for a stream."""
-    columns = {name: data.get(name) for name in ("source", "target", "because")}
-    rest = {name: value for name, value in data.items() if name not in columns}
-    named = {"order_id": about.order_id, "seq": about.seq, "kind": about.kind, "actor": about.actor, "at": about.at}
-    present = {name: value for name, value in columns.items() if value is not None} | rest
+def rows(about: About, event: Event) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Columns of an event's rows in the history and in the outbox. The only place that stores events of orders."""
+    data = event.data()
+    row = {"order_id": about.order_id, "seq": about.seq, "kind": event.KIND, "actor": about.actor, "at": about.at}
+    row |= {name: data.pop(name, None) for name in ("source", "target", "because")} | {"data": data}
     which = {"order_id": about.order_id, "order_no": about.order_number, "seq": about.seq, "at": about.at.isoformat()}
-    return {**named, **columns, "data": rest}, event_types.typed(about.kind, present).payload() | which
+    return row, outbox.row(event, about.order_number, about.at, which)
 
 
-def wake(about: About) -> None:
+def wake(about: About, event: Event) -> None:
     """Notify open pages of the order of an event after the commit."""
-    message = {"order": about.order_id, "seq": about.seq, "kind": about.kind}
+    message = {"order": about.order_id, "seq": about.seq, "kind": event.KIND}
     outbox.wake(f"{outbox.LIVE}:{about.order_id}", message)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam, select, update
 from sqlalchemy.orm.attributes import set_committed_value
 
-from shop.core import clock, logs, metrics, outbox
+from shop.core import clock, logs, metrics
 from shop.core.actor import Actor
 from shop.core.db import after_commit, db
+from shop.core.event_types import OrderMoved
 from shop.orders import events, states
 from shop.orders.models import Order
 
@@ -18,7 +19,13 @@ log = logs.get()
 
 
 def move(
-    order_id: int, target: str, because: str, *, actor: Actor, unless: ColumnElement[bool] | None = None, **data: Any
+    order_id: int,
+    target: str,
+    because: str,
+    *,
+    actor: Actor,
+    unless: ColumnElement[bool] | None = None,
+    refunded: int | None = None,
 ) -> bool:
     """Transition an order to `target` if the state table allows it from the current state; False if not, or if another
     transaction was first.
@@ -41,8 +48,8 @@ def move(
         if won is not None:
             seq, number = won
             _refresh_loaded(order_id, change | {"event_seq": seq})
-            data = {"source": seen, "target": target, "because": because, **data}
-            events.write(events.About(order_id, number, seq, "order.moved", actor, clock.now()), outbox.ORDERS, data)
+            moved = OrderMoved(seen, target, because, refunded=refunded)
+            events.write(events.About(order_id, number, seq, actor, clock.now()), moved)
             after_commit(partial(log_transition, order_id, seen, target, because))
             return True
         again = _state(order_id)

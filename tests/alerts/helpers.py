@@ -7,8 +7,9 @@ from typing import Any
 
 from shop.alerts import store
 from shop.alerts.models import Alert
-from shop.core import outbox, redis
+from shop.core import redis
 from shop.core.db import db
+from shop.core.event_types import Stream
 from shop.orders.models import Order
 
 
@@ -28,6 +29,6 @@ def operational() -> list[tuple[str, str, str]]:
     return [(alert.rule, alert.subject, alert.state) for alert in all_alerts() if alert.rule.startswith("OPS_")]
 
 
-def published(stream: str = outbox.ALERTS) -> list[dict[str, Any]]:
+def published(stream: str = Stream.ALERTS) -> list[dict[str, Any]]:
     """The payloads on a stream in Redis."""
     return [json.loads(fields[b"payload"]) for _, fields in redis.client().xrange(stream)]

@@ -15,8 +15,10 @@ import pytest
 import redis
 
 from docs.examples import consume_alerts
+from shop.alerts.events import InconsistencyRaised
 from shop.core import outbox
 from shop.core.db import transaction
+from shop.core.event_types import Stream
 from shop.jobs import effects
 from tests.parts.processes import end_with_parent
 from tests.parts.redis_server import RedisServer
@@ -152,13 +154,13 @@ def test_the_example_consumer_reads_what_the_shop_publishes(
     shop.deliver_webhook(shop.payment(order))
     shop.sweep()
     with transaction():
-        outbox.emit(outbox.ALERTS, "alert.raised", "again", {"ruleId": "RULE_F"})
+        outbox.emit(InconsistencyRaised(1, "RULE_F", "P2", None, {}, {}, "", "settlement file"), "again")
     outbox.relay(effects.follow)
     client = redis.Redis.from_url(redis_url, decode_responses=True)
-    client.xgroup_create(outbox.ALERTS, GROUP, id="0")
+    client.xgroup_create(Stream.ALERTS, GROUP, id="0")
     with closing(consume_alerts.open_book(str(book))) as connection:
-        for _, event in consume_alerts.new_events(client, outbox.ALERTS, GROUP, "one"):
+        for _, event in consume_alerts.new_events(client, Stream.ALERTS, GROUP, "one"):
             assert consume_alerts.work(connection, event)
         rows = connection.execute("SELECT kind, subject, rule FROM handled ORDER BY id").fetchall()
     assert rows == [("alert.raised", order.number, "RULE_C"), ("alert.raised", "again", "RULE_F")]
-    assert consume_alerts.STREAM == outbox.ALERTS
+    assert consume_alerts.STREAM == Stream.ALERTS

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from shop.alerts import conditions, stuck_work
-from shop.core import clock, outbox
+from shop.core import clock
 from shop.core.db import db, transaction
+from shop.core.event_types import Stream
 from shop.jobs import effects
 from shop.orders.models import Order
 from shop.payments.providers import registry
@@ -117,7 +118,7 @@ def test_a_webhook_about_a_payment_that_never_appears_is_an_orphan_after_a_minut
     shop.turn(seconds=11)
     shop.turn(hours=2)
     assert raised("OPS_ORPHAN") == [("fakepay", "NEW")]
-    (event,) = [event for event in published(outbox.OPERATIONS) if event["rule_id"] == "OPS_ORPHAN"]
+    (event,) = [event for event in published(Stream.OPERATIONS) if event["rule_id"] == "OPS_ORPHAN"]
     assert event["observed"]["reference"] == "P000000000000N0B0DYS"
     assert (event["order_no"], event["severity"], event["source"]) == (None, "P1", "webhook")
 

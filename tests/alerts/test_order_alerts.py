@@ -12,6 +12,7 @@ from shop.alerts import conditions, store, watcher
 from shop.alerts.models import Alert, Watched
 from shop.core import clock, outbox, redis
 from shop.core.db import db
+from shop.core.event_types import Stream
 from shop.core.money import Money
 from shop.jobs import effects
 from shop.orders.models import Order
@@ -279,7 +280,7 @@ def test_a_refused_automatic_refund_is_an_alert_until_the_money_is_refunded_othe
     refunds.request(capture_of(order, "late"), order.total, reason="", by=shop.sam)
     shop.sweep()
     assert of(order) == [("RULE_C", "RESOLVED"), ("OPS_REFUND_REJECTED", "RESOLVED")]
-    assert [event["rule_id"] for event in published(outbox.OPERATIONS)] == ["OPS_REFUND_REJECTED"]
+    assert [event["rule_id"] for event in published(Stream.OPERATIONS)] == ["OPS_REFUND_REJECTED"]
 
 
 def test_a_refund_that_fails_later_is_an_alert(shop: Shop) -> None:
@@ -328,7 +329,7 @@ def test_eight_watchers_at_once_raise_one_alert_with_one_event_and_resolve_it_on
     assert race(lambda _: watcher.check_order(order_id)) == [None] * 8
     shop.sweep()
     assert of(order) == [("RULE_C", "RESOLVED")]
-    assert [event["state"] for event in published(outbox.ALERT_CHANGES)] == ["RESOLVED"]
+    assert [event["state"] for event in published(Stream.ALERT_CHANGES)] == ["RESOLVED"]
 
 
 def test_eight_clocks_at_once_share_the_watch_list_and_look_for_conditions_once(shop: Shop, race: Race) -> None:

@@ -12,6 +12,7 @@ from shop.core import outbox
 from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.core.errors import BadInput, Refusal
+from shop.core.event_types import Stream
 from shop.jobs import effects
 from tests.alerts.helpers import published
 from tests.shop_fixtures import Race, Shop
@@ -29,7 +30,7 @@ def raise_one(rule: str = "OPS_ORPHAN", subject: str = "fakepay", cause: str = "
 
 def changes() -> list[tuple[int, str, str, str]]:
     outbox.relay(effects.follow)
-    return [(e["alert_id"], e["state"], e["actor"], e["note"]) for e in published(outbox.ALERT_CHANGES)]
+    return [(e["alert_id"], e["state"], e["actor"], e["note"]) for e in published(Stream.ALERT_CHANGES)]
 
 
 def test_an_alert_goes_from_new_over_acknowledged_to_resolved_with_who_when_and_why(shop: Shop) -> None:
@@ -113,7 +114,7 @@ def test_eight_concurrent_raises_of_an_alert_make_one_row_and_one_event(shop: Sh
     results = race(say)
     assert len([r for r in results if r is not None]) == 1
     outbox.relay(effects.follow)
-    assert (shop.count(Alert), len(published(outbox.OPERATIONS))) == (1, 1)
+    assert (shop.count(Alert), len(published(Stream.OPERATIONS))) == (1, 1)
 
 
 def test_an_alert_that_is_rolled_back_was_never_raised(shop: Shop) -> None:
@@ -121,7 +122,7 @@ def test_an_alert_that_is_rolled_back_was_never_raised(shop: Shop) -> None:
         store.raise_alert(store.Cause("OPS_ORPHAN", "fakepay", "notice 1", "webhook", {}, {}))
         raise RuntimeError("no after all")
     outbox.relay(effects.follow)
-    assert (shop.count(Alert), published(outbox.OPERATIONS)) == (0, [])
+    assert (shop.count(Alert), published(Stream.OPERATIONS)) == (0, [])
 
 
 def test_what_was_resolved_by_hand_is_not_raised_again_for_the_same_cause(shop: Shop) -> None:

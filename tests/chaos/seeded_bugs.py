@@ -14,6 +14,7 @@ from shop.checkout import end_order, saga
 from shop.checkout.ending.decide import Decision, End, decide
 from shop.core.actor import Actor
 from shop.core.db import db, transaction
+from shop.core.event_types import OrderMoved
 from shop.inventory import stock
 from shop.ledger import chart, store_credit
 from shop.orders import events
@@ -133,8 +134,8 @@ def expiry_reads_first_and_writes_later(patch: Patch, world: World) -> None:
             with transaction():
                 ended = update(Order).where(Order.id == order_id).values(state=decision.target, ended_at=world.now)
                 db.session.execute(ended)
-                told = {"source": source, "target": decision.target, "because": "time_over"}
-                events.record(order_id, "order.moved", actor=Actor.of_source("closing"), **told)
+                moved = OrderMoved(source, decision.target, "time_over")
+                events.record(order_id, moved, actor=Actor.of_source("closing"))
                 saga.undo(order_id)
         return decision
 

@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
+from shop.accounts import staff
 from shop.accounts.models import User
 from shop.core import clock
 from shop.core.db import db, transaction
 from shop.core.money import Money
 from shop.ledger import book, chart, funds
+from shop.ledger.models import Journal
 from shop.orders.models import Order
 from shop.payments.disputes import disputes
 from shop.payments.providers.interface import DisputeFact
@@ -260,21 +262,33 @@ def test_gift_credit_is_given_once_per_name_and_customer(shop: Shop, money: Comm
     ada, ben = shop.customer(), shop.customer()
     emails = [db.session.get_one(User, person).email for person in (ada, ben)]
     for email in (*emails, *emails):
-        assert "NT$50.00 TWD" in money("give-credit", email, "50", "TWD", "--key", "birthday")
+        assert "NT$50.00 TWD" in money("give-credit", email, "50", "TWD", "--key", "birthday", "--by", SAM)
     assert (shop.credit(ada), shop.credit(ben)) == (5000, 5000)
     for again in (("70", "TWD"), ("70", "JPY")):
-        said = money("give-credit", emails[0], *again, "--key", "birthday")
+        said = money("give-credit", emails[0], *again, "--key", "birthday", "--by", KIM)
         assert said.startswith("NT$50.00 TWD was given before; "), "what was given, and not what was asked for"
     for empty in ("", " "):
-        assert money("give-credit", emails[0], "5", "TWD", "--key", empty).startswith(
+        assert money("give-credit", emails[0], "5", "TWD", "--key", empty, "--by", SAM).startswith(
             "1 Error: The key must not be empty."
         )
     assert (shop.credit(ada), shop.credit(ben)) == (5000, 5000)
-    assert money("give-credit", emails[0], "--", "-5", "TWD").startswith("1 Error: ")
-    assert money("give-credit", "nobody@example.com", "5", "TWD").startswith(
+    assert money("give-credit", emails[0], "--by", SAM, "--", "-5", "TWD").startswith("1 Error: ")
+    assert money("give-credit", "nobody@example.com", "5", "TWD", "--by", SAM).startswith(
         "1 Error: No account has this e-mail address."
     )
     assert book.balance(chart.GOODWILL, "TWD") == Money(10000, "TWD")
+
+
+def test_store_credit_is_given_by_staff_and_the_journal_says_by_whom(shop: Shop, money: Command) -> None:
+    customer = shop.customer()
+    email = db.session.get_one(User, customer).email
+    assert money("give-credit", email, "50", "TWD").startswith("2 Error: Missing option '--by'.")
+    assert money("give-credit", email, "50", "TWD", "--by", email).startswith("1 Error: ")
+    assert shop.credit(customer) == 0
+    for by in (KIM, SAM):
+        assert "NT$50.00 TWD" in money("give-credit", email, "50", "TWD", "--key", "birthday", "--by", by)
+    (journal,) = db.session.scalars(db.select(Journal).where(Journal.kind == "credit_given"))
+    assert journal.actor == staff.actor_of(KIM), "the second has given nothing"
 
 
 def test_a_payout_takes_two(shop: Shop, money: Command) -> None:

@@ -78,7 +78,8 @@ def test_a_passive_copy_refuses_webhooks_forms_and_commands_and_changes_nothing(
     assert form.status_code == 503
     assert "read-only copy" in form.text
     runner = copy.test_cli_runner()
-    for command in (["sweep"], ["seed"], ["money", "give-credit", "ada1@example.com", "10", "TWD"]):
+    sam = "sam@example.com"
+    for command in (["sweep"], ["seed"], ["money", "give-credit", sam, "10", "TWD", "--by", sam]):
         done = runner.invoke(args=command)
         assert done.exit_code != 0, command
     with pytest.raises(PassiveCopy), transaction():

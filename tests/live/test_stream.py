@@ -14,6 +14,7 @@ from shop import create_app
 from shop.core import clock, outbox
 from shop.core.actor import Actor
 from shop.core.db import db, transaction
+from shop.core.event_types import OrderReviewEnded
 from shop.live import fragments, hub
 from shop.orders import events, find
 from shop.orders.models import Order
@@ -30,7 +31,7 @@ def say(order: Order, times: int = 1) -> None:
     """Write events of the order that change nothing on its page."""
     for _ in range(times):
         with transaction():
-            events.record(order.id, "order.review_ended", actor=Actor.customer())
+            events.record(order.id, OrderReviewEnded(), actor=Actor.customer())
 
 
 def newest(order: Order) -> int:

@@ -8,6 +8,7 @@ from flask import Flask
 
 from shop.core.actor import Actor
 from shop.core.db import db, transaction
+from shop.core.event_types import PaymentVisited
 from shop.orders import events
 from tests.shop_fixtures import Race, Shop, bare_order
 
@@ -44,7 +45,7 @@ def test_while_eight_write_a_reader_sees_every_event_once_and_in_order(app: Flas
     def write(number: int) -> None:
         for _ in range(5):
             with transaction():
-                events.record(order_id, "payment.visited", actor=Actor.customer(), payment=str(number))
+                events.record(order_id, PaymentVisited(str(number)), actor=Actor.customer())
 
     with app.app_context():
         order_id = bare_order("PENDING")

@@ -9,6 +9,7 @@ from flask import Flask
 
 from shop.core.actor import Actor
 from shop.core.db import db, transaction
+from shop.core.event_types import PaymentVisited
 from shop.orders import events, states
 from shop.orders.models import Order, OrderEvent
 from shop.orders.move import move
@@ -126,7 +127,7 @@ def test_paid_expired_and_cancelled_at_once_end_in_exactly_one_of_them(app: Flas
 def test_events_that_are_written_at_once_are_numbered_without_gaps(app: Flask, race: Race) -> None:
     def write(number: int) -> int:
         with transaction():
-            return events.record(order_id, "payment.visited", actor=Actor.customer(), payment=str(number))
+            return events.record(order_id, PaymentVisited(str(number)), actor=Actor.customer())
 
     with app.app_context():
         order_id = bare_order("PENDING")

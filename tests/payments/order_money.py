@@ -13,9 +13,10 @@ from typing import Any
 
 from shop.core.actor import Actor
 from shop.core.errors import Refusal
+from shop.core.event_types import HistoryEntry
 from shop.core.money import Money
 from shop.orders.states import OrderState
-from shop.payments.order_money.decision import Context, Decision, Event, Posting, Transition
+from shop.payments.order_money.decision import Context, Decision, Posting, Transition
 from shop.payments.order_money.snapshot import (
     CaptureRow,
     CreditRow,
@@ -143,7 +144,7 @@ class Ledger:
 
     seen: Snapshot
     postings: list[Posting] = field(default_factory=list)
-    history: list[Event | Transition] = field(default_factory=list)
+    history: list[HistoryEntry | Transition] = field(default_factory=list)
 
     def take(self, decide: Callable[[Snapshot], Decision]) -> Decision | None:
         """Decide and apply; None when the request was refused, and then nothing has changed."""

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shop.core.event_types import OrderMoved
 from shop.core.money import Money
 from shop.ledger import chart
 from shop.orders import states as order_states
@@ -192,7 +193,7 @@ def test_the_payment_of_an_order_closes_its_other_payments() -> None:
     other = payment("UNKNOWN", "P2")
     made = decided(seen(order(), payment("FAILED"), other), update(captured()))
     assert made.payments["P2"] == {"cancel_requested_at": NOW, "next_check_at": NOW}
-    assert [one.kind for one in made.events] == ["order.moved", "payment.captured"]
+    assert [one.event.KIND for one in made.events] == ["order.moved", "payment.captured"]
     assert made.paid_after == MINUTE
 
 
@@ -203,7 +204,7 @@ def test_of_two_captures_in_one_update_the_second_is_refunded() -> None:
         ("cap_2", DUPLICATE, PRICE),
     ]
     assert [one.capture_id for one in made.refunds] == ["cap_2"]
-    assert [one.kind for one in made.events] == [
+    assert [one.event.KIND for one in made.events] == [
         "order.moved",
         "payment.captured",
         "refund.requested",
@@ -362,8 +363,8 @@ def test_one_decision_conserves_money_and_keeps_to_the_tables(before: Snapshot, 
     assert {one.capture_id: one.money.amount for one in made.refunds} == automatic
     assert {one.id: one.refunded for one in made.captures if one.refunded} == automatic
     assert bool(made.stock) == bool(paying)
-    moves = [one.data for one in made.events if one.kind == "order.moved"]
-    steps = [(one["source"], one["target"]) for one in moves]
+    history = [one.event for one in made.events]
+    steps = [(event.source, event.target) for event in history if isinstance(event, OrderMoved)]
     assert all(order_states.is_legal(*step) for step in steps)
     assert [before.order.state, *(target for _, target in steps)][-1] == made.order.get("state", before.order.state)
     moved = made.payments.get("P1", {}).get("state")

@@ -11,6 +11,7 @@ from shop.checkout import end_order
 from shop.core import clock, outbox
 from shop.core.db import db, transaction
 from shop.core.errors import Refusal
+from shop.core.event_types import Stream
 from shop.jobs import effects
 from shop.payments.polling import poll
 from shop.payments.providers.types import PaymentState
@@ -239,7 +240,7 @@ def test_two_clocks_that_relay_the_outbox_publish_every_event_once(shop: Shop, r
     published = race(lambda _: outbox.relay(effects.follow))
     assert not failures(published)
     assert sum(published) == waiting
-    ids = shop.published(outbox.ORDERS) + shop.published(outbox.PAYMENTS)
+    ids = shop.published(Stream.ORDERS) + shop.published(Stream.PAYMENTS)
     assert len(ids) == len(set(ids)) == waiting
 
 

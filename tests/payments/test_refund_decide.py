@@ -10,9 +10,10 @@ import pytest
 
 from shop.core.actor import Actor, ActorKind
 from shop.core.errors import BadInput, Refusal
+from shop.core.event_types import HistoryEntry
 from shop.core.money import Money
 from shop.ledger import chart
-from shop.payments.order_money.decision import Draft, Event, Transition
+from shop.payments.order_money.decision import Draft, Transition
 from shop.payments.order_money.snapshot import (
     DisputeRow,
     RefundRow,
@@ -65,7 +66,7 @@ def with_refunds(*refunds: RefundRow, allocation: str = PAYS_ORDER, **fields: An
 
 
 def history_of(decision: Any) -> list[str]:
-    return [one.kind if isinstance(one, Event) else f"to {one.target}" for one in decision.history]
+    return [one.event.KIND if isinstance(one, HistoryEntry) else f"to {one.target}" for one in decision.history]
 
 
 # --- amounts ---
@@ -305,7 +306,7 @@ def test_the_order_follows_what_has_been_refunded_and_what_fails_later(amount: i
     ledger.take(lambda seen: decide.result(seen, OURS, RefundState.DONE, context(WEBHOOK)))
     assert ledger.seen.order.state == state
     ledger.take(lambda seen: decide.result(seen, OURS, RefundState.REJECTED, context(WEBHOOK), code="bounced"))
-    moves = [(one.target, one.because, one.data["refunded"]) for one in ledger.history if isinstance(one, Transition)]
+    moves = [(one.target, one.because, one.refunded) for one in ledger.history if isinstance(one, Transition)]
     assert moves == [(state, "refund_done", amount), ("PAID", "refund_failed_later", 0)]
     assert balances(ledger.postings) == {} and ledger.seen.capture(1).refunded_amount == 0
 

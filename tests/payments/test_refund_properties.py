@@ -219,7 +219,7 @@ def check_transitions(before: Snapshot, decision: Decision) -> None:
     """Every change of a state is in its table."""
     for row in decision.after.refunds:
         was = before.refund(row.id)
-        kinds = [one.kind for one in decision.history if not isinstance(one, Transition)]
+        kinds = [one.event.KIND for one in decision.history if not isinstance(one, Transition)]
         if was is not None and was.state != row.state:
             through = states.MOVES[was.state] | {to for one in states.MOVES[was.state] for to in states.MOVES[one]}
             assert row.state in through and f"refund.{row.state.lower()}" in kinds

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from shop.core import clock, ids, outbox
+from shop.core import clock, ids
 from shop.core.db import db, transaction
+from shop.core.event_types import Stream
 from shop.core.money import Money
 from shop.core.outbox import OutboxRow
 from shop.ledger.models import Journal
@@ -69,7 +70,7 @@ def test_return_page_webhook_and_poll_at_the_same_instant_make_one_transition(sh
     shop.sweep()
     kinds = [event.kind for event in events.since(order.id, 0)]
     assert kinds.count("payment.captured") == 1
-    published = shop.published(outbox.ORDERS) + shop.published(outbox.PAYMENTS)
+    published = shop.published(Stream.ORDERS) + shop.published(Stream.PAYMENTS)
     assert len(published) == len(set(published)) == shop.count(OutboxRow), "each mail is requested once"
 
 

@@ -87,7 +87,9 @@ def test_an_account_is_one_for_every_spelling_of_its_address(app: Flask, shop: S
         assert signin.sign_in(spelt, PASSWORD, f"192.0.2.{number}").id == user.id
         with pytest.raises(signin.Refusal, match="already an account"):
             signin.register(spelt, "Ada", PASSWORD)
-    done = app.test_cli_runner().invoke(args=["money", "give-credit", SPELLINGS[1], "５", "TWD"])
+    shop.staff("sam")
+    given = ["money", "give-credit", SPELLINGS[1], "５", "TWD", "--by", "sam@example.com"]
+    done = app.test_cli_runner().invoke(args=given)
     assert "NT$5.00 TWD given" in done.stdout
     assert shop.credit(user.id) == 500
 

@@ -12,9 +12,9 @@ from sqlalchemy import bindparam, exists, update
 
 from shop.checkout import saga
 from shop.checkout.ending.decide import End, RequestCancellation
-from shop.core import outbox
 from shop.core.actor import Actor, ActorKind
 from shop.core.db import db, table
+from shop.core.event_types import OrderCancelRequested
 from shop.orders import events
 from shop.orders.models import Order
 from shop.orders.move import move
@@ -48,8 +48,8 @@ def request_cancellation(order_id: int, decision: RequestCancellation, now: date
     """Record the request on the order and make its open payments due to be closed."""
     if decision.is_first:
         row = db.session.execute(_NOTE_REQUEST, {"order": order_id, "at": decision.requested_at}).one()
-        about = events.About(order_id, row.number, row.event_seq, "order.cancel_requested", actor, now)
-        events.write(about, outbox.ORDERS, {})
+        about = events.About(order_id, row.number, row.event_seq, actor, now)
+        events.write(about, OrderCancelRequested())
     if decision.payment_ids:
         values = {"payments": list(decision.payment_ids), "at": decision.requested_at, "now": now}
         db.session.execute(_CLOSE, values)

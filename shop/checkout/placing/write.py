@@ -17,9 +17,10 @@ from shop.checkout.placing.decide import NewOrder, out_of_stock
 from shop.checkout.placing.request import Request
 from shop.checkout.saga_states import SagaStep
 from shop.checkout.unpaid_orders import Client
-from shop.core import ids, outbox
+from shop.core import ids
 from shop.core.actor import Actor
 from shop.core.db import db, table
+from shop.core.event_types import OrderPlaced
 from shop.inventory import stock
 from shop.inventory.refusals import OutOfStock
 from shop.ledger import store_credit
@@ -55,8 +56,7 @@ def write(order: NewOrder, request: Request, client: Client) -> Written:
     payment = _insert_payment(order, request, order_id, number)
     db.session.execute(_EMPTY_CART, {"cart": client.visitor})
     customer = Actor.customer(request.buyer.user_id)
-    about = events.About(order_id, number, 1, "order.placed", customer, order.placed_at)
-    events.write(about, outbox.ORDERS, {"target": OrderState.PENDING})
+    events.write(events.About(order_id, number, 1, customer, order.placed_at), OrderPlaced(OrderState.PENDING))
     if SagaStep.HOLD_CREDIT in order.steps and request.buyer.user_id is not None:
         store_credit.hold(order_id, request.buyer.user_id, order.credit)
     try:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from shop.core.db import db
-from shop.core.outbox import ORDERS, PAYMENTS, OutboxRow
+from shop.core.event_types import Stream
+from shop.core.outbox import OutboxRow
 from shop.orders.models import Order
 
 MOST = 2000
@@ -37,7 +38,7 @@ def since(position: int) -> Changed:
     """
     events = (
         select(OutboxRow.id, OutboxRow.subject)
-        .where(OutboxRow.id > position, OutboxRow.stream.in_((ORDERS, PAYMENTS)))
+        .where(OutboxRow.id > position, OutboxRow.stream.in_((Stream.ORDERS, Stream.PAYMENTS)))
         .order_by(OutboxRow.id)
         .limit(MOST)
     )

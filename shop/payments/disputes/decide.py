@@ -15,7 +15,7 @@ from shop.payments.order_money.decision import Context, Decision, Draft, Posting
 from shop.payments.order_money.snapshot import CaptureRow, DisputeRow, Snapshot
 from shop.payments.providers.interface import DisputeFact
 from shop.payments.providers.types import DisputeKind, DisputeState, Outcome
-from shop.payments.records.dispute_states import TRANSITIONS
+from shop.payments.records.dispute_states import EVENTS, TRANSITIONS
 from shop.payments.records.types import Source
 
 
@@ -107,11 +107,5 @@ def _book_won(draft: Draft, dispute: DisputeRow) -> None:
 
 
 def _tell(draft: Draft, dispute: DisputeRow) -> None:
-    draft.tell(
-        f"dispute.{dispute.state.lower()}",
-        dispute=dispute.dispute_id,
-        disputed=dispute.kind,
-        amount=dispute.amount,
-        currency=dispute.currency,
-        reason=dispute.reason,
-    )
+    event = EVENTS[dispute.state]
+    draft.tell(event(dispute.dispute_id, dispute.kind, dispute.amount, dispute.currency, dispute.reason))

@@ -11,6 +11,7 @@ from shop.core import clock, ids
 from shop.core.actor import Actor
 from shop.core.db import db, table, transactional
 from shop.core.errors import BadInput, Refusal
+from shop.core.event_types import PaymentVisited
 from shop.core.money import Money
 from shop.orders import events
 from shop.orders import states as order_states
@@ -127,7 +128,7 @@ def visited(payment_id: str) -> None:
     payment = db.session.get_one(Payment, payment_id, with_for_update=True)
     if payment.visited_at is None and payment.state == PaymentState.OPEN:
         payment.visited_at = at
-        events.record(payment.order_id, "payment.visited", actor=Actor.customer(), payment=payment_id)
+        events.record(payment.order_id, PaymentVisited(payment_id), actor=Actor.customer())
 
 
 def _refuse_to_replace(order_id: int) -> None:

@@ -7,11 +7,12 @@ A `Draft` is what a decide function works on: it starts at a snapshot, takes cha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from shop.core.actor import Actor
+from shop.core.event_types import Event, HistoryEntry
 from shop.core.money import Money
 from shop.orders import states as order_states
 from shop.payments.order_money.snapshot import (
@@ -51,24 +52,14 @@ class Posting:
 
 
 @dataclass(frozen=True)
-class Event:
-    """An entry of the order's history, published on the payments stream unless `on_orders`."""
-
-    kind: str
-    actor: Actor
-    data: dict[str, Any]
-    on_orders: bool = False
-
-
-@dataclass(frozen=True)
 class Transition:
-    """A transition of the order, written as a conditional UPDATE."""
+    """A transition of the order, written as a conditional UPDATE. `refunded` is the refunded sum in minor units."""
 
     source: str
     target: str
     because: str
     actor: Actor
-    data: dict[str, Any] = field(default_factory=dict)
+    refunded: int
 
 
 @dataclass(frozen=True)
@@ -81,7 +72,7 @@ class Decision:
     before: Snapshot
     after: Snapshot
     postings: tuple[Posting, ...] = ()
-    history: tuple[Event | Transition, ...] = ()
+    history: tuple[HistoryEntry | Transition, ...] = ()
 
     @property
     def new_refunds(self) -> list[RefundRow]:
@@ -95,7 +86,7 @@ class Draft:
         self.before = self.after = before
         self.context = context
         self._postings: list[Posting] = []
-        self._history: list[Event | Transition] = []
+        self._history: list[HistoryEntry | Transition] = []
 
     @property
     def now(self) -> datetime:
@@ -147,13 +138,13 @@ class Draft:
             self._postings.append(posting)
             self.after = replace(self.after, booked=self.after.booked | {posting.key})
 
-    def tell(self, kind: str, *, actor: Actor | None = None, on_orders: bool = False, **data: Any) -> None:
+    def tell(self, event: Event, *, actor: Actor | None = None) -> None:
         """Add an event to the order's history."""
-        self._history.append(Event(kind, actor or self.context.actor, data, on_orders))
+        self._history.append(HistoryEntry(event, actor or self.context.actor))
 
-    def move_order(self, target: str, because: str, **data: Any) -> None:
+    def move_order(self, target: str, because: str, *, refunded: int) -> None:
         """Move the order to `target`, if the table of transitions allows it from its state."""
         source = self.after.order.state
         if target != source and source in order_states.sources(target, because):
             self.change_order(state=target)
-            self._history.append(Transition(source, target, because, self.context.actor, data))
+            self._history.append(Transition(source, target, because, self.context.actor, refunded))

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Table, bindparam, select
 from shop.core import clock, ids
 from shop.core.actor import Actor
 from shop.core.db import db, table
+from shop.core.event_types import EventKind
 from shop.ledger.models import CreditHold, Journal
 from shop.orders.models import Order, OrderEvent
 from shop.payments.order_money.decision import Context
@@ -87,7 +88,7 @@ def _booked(order_id: int) -> frozenset[str]:
 
 
 def _not_booked(order_id: int) -> frozenset[str]:
-    said = select(_EVENTS.c.data).where(_EVENTS.c.order_id == order_id, _EVENTS.c.kind == "refund.not_booked")
+    said = select(_EVENTS.c.data).where(_EVENTS.c.order_id == order_id, _EVENTS.c.kind == EventKind.REFUND_NOT_BOOKED)
     return frozenset(data["refund"] for data in db.session.scalars(said))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from shop.core.event_types import OrderReviewEnded
 from shop.orders import states as order_states
 from shop.payments.order_money.decision import Draft
 from shop.payments.order_money.snapshot import CaptureRow, Snapshot
@@ -41,4 +42,4 @@ def end(draft: Draft) -> None:
     draft.change_order(review_since=None)
     if order.state in order_states.PAYABLE:
         draft.change_order(pay_by=max(order.pay_by, draft.now + PAY_AFTER_REVIEW))
-    draft.tell("order.review_ended", on_orders=True)
+    draft.tell(OrderReviewEnded())

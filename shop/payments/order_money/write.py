@@ -13,14 +13,15 @@ from typing import Any
 
 from sqlalchemy import update
 
-from shop.core import logs, outbox
+from shop.core import logs
 from shop.core.db import Base, OutdatedSnapshot, after_commit, changed, db, table
+from shop.core.event_types import HistoryEntry, RefundChanged
 from shop.core.money import Money
 from shop.ledger import book, store_credit
 from shop.orders import events
 from shop.orders.models import Order
 from shop.orders.move import move
-from shop.payments.order_money.decision import Decision, Event, Posting
+from shop.payments.order_money.decision import Decision, Posting
 from shop.payments.order_money.snapshot import Snapshot
 from shop.payments.providers.types import Outcome
 from shop.payments.records.models import Capture, Payment, Refund
@@ -43,9 +44,9 @@ def write(decision: Decision) -> Outcome:
     for posting in decision.postings:
         _post(posting, after.order.id)
     for each in decision.history:
-        if isinstance(each, Event):
+        if isinstance(each, HistoryEntry):
             _tell(each, after.order.id)
-        elif not move(after.order.id, each.target, each.because, actor=each.actor, **each.data):
+        elif not move(after.order.id, each.target, each.because, actor=each.actor, refunded=each.refunded):
             raise OutdatedSnapshot(f"order {after.order.id} is not {each.source}")
     return decision.outcome
 
@@ -131,11 +132,11 @@ def _post(posting: Posting, order_id: int) -> None:
         book.transfer(key, kind, money, debit=posting.debit, credit=posting.credit, order_id=order_id)
 
 
-def _tell(event: Event, order_id: int) -> None:
-    stream = outbox.ORDERS if event.on_orders else outbox.PAYMENTS
-    events.record(order_id, event.kind, actor=event.actor, stream=stream, **event.data)
-    if event.kind.startswith("refund."):
-        after_commit(partial(log.info, event.kind, refund=event.data["refund"]))
+def _tell(entry: HistoryEntry, order_id: int) -> None:
+    event = entry.event
+    events.record(order_id, event, actor=entry.actor)
+    if isinstance(event, RefundChanged):
+        after_commit(partial(log.info, event.KIND, refund=event.refund))
 
 
 def _expire(model: type[Base], key: object) -> None:

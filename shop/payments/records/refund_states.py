@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from shop.core import event_types
 from shop.core.actor import Actor, ActorKind
 from shop.payments.providers.types import RefundState
 
@@ -21,6 +24,14 @@ MOVES: dict[str, frozenset[str]] = {
     RefundState.REJECTED: frozenset(),
 }
 """DONE → REJECTED is a refund that fails later: the money was returned to us."""
+
+EVENTS: Mapping[RefundState, type[event_types.RefundChanged]] = {
+    RefundState.REQUESTED: event_types.RefundRequested,
+    RefundState.PENDING: event_types.RefundPending,
+    RefundState.UNKNOWN: event_types.RefundUnknown,
+    RefundState.DONE: event_types.RefundDone,
+    RefundState.REJECTED: event_types.RefundRejected,
+}
 
 DECLINED = "declined"
 """Code of a refund that a second person declined: no acquirer refused it."""

@@ -4,6 +4,9 @@ table.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from shop.core import event_types
 from shop.payments.providers.types import EndReason, Outcome, PaymentState
 
 _S = PaymentState
@@ -23,6 +26,17 @@ MOVES: dict[str, frozenset[PaymentState]] = {
     _S.CANCELLED: frozenset({_S.CAPTURED}),
     _S.EXPIRED: frozenset({_S.CAPTURED}),
     _S.CAPTURED: frozenset(),
+}
+EVENTS: Mapping[str, type[event_types.PaymentMoved]] = {
+    _S.UNKNOWN: event_types.PaymentUnknown,
+    _S.OPEN: event_types.PaymentOpen,
+    _S.AUTHORIZED: event_types.PaymentAuthorized,
+}
+"""The events of moves, by the new state. Captures have an event of their own."""
+END_EVENTS: Mapping[str, type[event_types.PaymentEnded]] = {
+    _S.FAILED: event_types.PaymentFailed,
+    _S.CANCELLED: event_types.PaymentCancelled,
+    _S.EXPIRED: event_types.PaymentExpired,
 }
 _HEIGHT: dict[str, int] = {
     _S.CREATED: 0,

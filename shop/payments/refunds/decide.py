@@ -369,11 +369,4 @@ def _move_order(draft: Draft, because: str) -> None:
 
 def tell(draft: Draft, refund: RefundRow, *, actor: Actor | None = None) -> None:
     """Add the state of a refund to the order's history."""
-    draft.tell(
-        f"refund.{refund.state.lower()}",
-        actor=actor,
-        refund=refund.id,
-        amount=refund.amount,
-        currency=refund.currency,
-        why=refund.kind,
-    )
+    draft.tell(states.EVENTS[refund.state](refund.id, refund.amount, refund.currency, refund.kind), actor=actor)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from shop.core.actor import Actor
+from shop.core.event_types import RefundNotBooked
 from shop.core.money import Money
 from shop.payments.order_money.decision import Context, Decision, Draft
 from shop.payments.order_money.snapshot import CaptureRow, RefundRow, Snapshot
@@ -155,10 +156,4 @@ def _tell_not_booked(draft: Draft, refund_id: str, money: Money) -> None:
     """Add a refund in another currency than its capture to the order's history, once."""
     if draft.after.not_booked.isdisjoint({refund_id}):
         draft.note_not_booked(refund_id)
-        draft.tell(
-            "refund.not_booked",
-            refund=refund_id,
-            amount=money.amount,
-            currency=money.currency,
-            why="other_currency",
-        )
+        draft.tell(RefundNotBooked(refund_id, money.amount, money.currency, why="other_currency"))

@@ -11,8 +11,9 @@ from sqlalchemy import select
 from shop.core import logs
 from shop.core.actor import Actor
 from shop.core.db import after_commit, db, transactional
+from shop.core.event_types import HistoryEntry, RefundNotBooked
 from shop.payments.order_money import load
-from shop.payments.order_money.decision import Decision, Event
+from shop.payments.order_money.decision import Decision
 from shop.payments.order_money.write import write
 from shop.payments.providers.interface import RefundFact
 from shop.payments.providers.storable import is_our_payment, is_our_refund
@@ -105,7 +106,7 @@ def log_not_booked(decision: Decision, provider: str, facts: Iterable[RefundFact
 
 def _log_not_booked(decision: Decision, refund: str, fact: RefundFact) -> None:
     """Log a refund in another currency than its capture: as an error the first time."""
-    new = [one.data for one in decision.history if isinstance(one, Event) and one.kind == "refund.not_booked"]
-    is_new = any(data["refund"] == refund for data in new)
+    recorded = [one.event for one in decision.history if isinstance(one, HistoryEntry)]
+    is_new = any(isinstance(event, RefundNotBooked) and event.refund == refund for event in recorded)
     currency = fact.money.currency if fact.money else ""
     after_commit(partial(log.error if is_new else log.info, "refund.other_currency", refund=refund, currency=currency))

@@ -7,9 +7,10 @@ from datetime import date, datetime
 
 from sqlalchemy import or_, select, update
 
-from shop.core import clock, outbox
+from shop.core import clock
 from shop.core.actor import Actor
 from shop.core.db import changed, db, insert, transactional
+from shop.core.event_types import SettlementDisagrees
 from shop.orders import events
 from shop.payments.records.settlement_models import Discrepancy
 from shop.payments.records.types import Source
@@ -92,11 +93,7 @@ def _open(provider: str, day: date, one: Found, at: datetime) -> tuple[int, bool
 
 def _tell(provider: str, day: date, one: Found) -> None:
     if one.order_id is not None:
-        events.record(
-            one.order_id,
-            "settlement.disagrees",
-            actor=Actor.of_source(Source.SETTLEMENT_FILE),
-            stream=outbox.PAYMENTS,
+        disagrees = SettlementDisagrees(
             provider=provider,
             day=day.isoformat(),
             cause=one.cause,
@@ -105,3 +102,4 @@ def _tell(provider: str, day: date, one: Found) -> None:
             theirs=one.theirs,
             currency=one.currency,
         )
+        events.record(one.order_id, disagrees, actor=Actor.of_source(Source.SETTLEMENT_FILE))

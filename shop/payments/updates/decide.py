@@ -20,6 +20,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shop.core.actor import Actor
+from shop.core.event_types import (
+    Event,
+    HistoryEntry,
+    OrderMoved,
+    OrderReviewEnded,
+    PaymentCaptured,
+    PaymentCodeShown,
+    PaymentDeclined,
+    RefundRequested,
+)
 from shop.core.money import Money
 from shop.ledger import chart
 from shop.orders import states as order_states
@@ -35,7 +45,6 @@ from shop.payments.updates import store_codes
 from shop.payments.updates.decision import (
     CreditChange,
     Decision,
-    Event,
     NewCapture,
     NewJournal,
     NewRefund,
@@ -71,8 +80,8 @@ class _Draft:
     journals: list[NewJournal] = field(default_factory=list)
     stock: tuple[StockChange, ...] = ()
     credit: CreditChange | None = None
-    events: list[Event] = field(default_factory=list)
-    news: list[Event] = field(default_factory=list)
+    events: list[HistoryEntry] = field(default_factory=list)
+    news: list[HistoryEntry] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=lambda: [Outcome.DUPLICATE])
     reasons: list[str] = field(default_factory=list)
     paid_after: timedelta | None = None
@@ -155,20 +164,17 @@ def _book(draft: _Draft, update: PaymentUpdate, fact: CaptureFact, rules: Rules)
     credited = chart.SALES if allocation == Allocation.PAYS_ORDER else chart.UNALLOCATED_FUNDS
     entries = ((chart.receivable(payment.provider), fact.money), (credited, fact.money * -1))
     draft.journals.append(NewJournal(f"capture:{payment.provider}:{fact.id}", "capture", entries))
-    captured = Event("payment.captured", {"payment": payment.id, **_captured(fact, allocation)}, actor=update.actor)
+    event = PaymentCaptured(payment.id, fact.money.amount, fact.money.currency, allocation)
+    captured = HistoryEntry(event, update.actor)
     if allocation == Allocation.PAYS_ORDER:
         because = "captured" if draft.order.state in order_states.PAYABLE else "paid_in_time_seen_late"
-        _pay(draft, because, update.actor, paid_by=payment.id, data={"payment": payment.id})
+        _pay(draft, because, update.actor, paid_by=payment.id, payment=payment.id)
         draft.events.append(captured)
         draft.paid_after = max(timedelta(0), draft.now - fact.at)
         return
     draft.news.append(captured)
     if allocation in REFUNDED_AUTOMATICALLY:
         _refund_automatically(draft, payment, fact, allocation, rules)
-
-
-def _captured(fact: CaptureFact, allocation: Allocation) -> dict[str, Any]:
-    return {"amount": fact.money.amount, "currency": fact.money.currency, "allocation": allocation}
 
 
 def _allocate(draft: _Draft, payment: PaymentSeen, fact: CaptureFact) -> tuple[Allocation, str]:
@@ -202,14 +208,15 @@ def _pay(
     actor: Actor,
     *,
     paid_by: str,
-    data: Mapping[str, Any],
+    payment: str | None = None,
     accepted_amount: int | None = None,
+    note: str | None = None,
 ) -> None:
     """Make the order PAID, use its reservations and store credit, and close its other payments. The only function that
     does.
     """
     order, now = draft.order, draft.now
-    _move_order(draft, OrderState.PAID, because, actor, data)
+    _move_order(draft, OrderState.PAID, because, actor, payment=payment, amount=accepted_amount, note=note)
     draft.order = replace(draft.order, paid_by=paid_by, paid_at=now, accepted_amount=accepted_amount)
     draft.stock = tuple(
         StockChange(one.sku, one.quantity, one.state)
@@ -233,8 +240,8 @@ def _refund_automatically(
     """Refund a whole capture that pays for nothing."""
     refund = NewRefund(rules.new_refund_id(), payment.provider, payment.id, fact.id, fact.money, allocation)
     draft.refunds.append(refund)
-    data = {"refund": refund.id, "amount": fact.money.amount, "currency": fact.money.currency, "why": allocation}
-    draft.events.append(Event("refund.requested", data, actor=refund_states.AUTOMATIC))
+    requested = RefundRequested(refund.id, fact.money.amount, fact.money.currency, why=allocation)
+    draft.events.append(HistoryEntry(requested, refund_states.AUTOMATIC))
 
 
 # --- payment without an acquirer - ------------------------------------------------------------------------------------
@@ -248,7 +255,7 @@ def decide_nothing_left(seen: Snapshot, now: datetime) -> Decision | None:
     if order.to_pay.amount or order.state != OrderState.PENDING or order.cancel_requested_at is not None:
         return None
     customer = Actor.customer(seen.credit.user_id if seen.credit else None)
-    _pay(draft, "nothing_left_to_pay", customer, paid_by=order_states.STORE_CREDIT, data={})
+    _pay(draft, "nothing_left_to_pay", customer, paid_by=order_states.STORE_CREDIT)
     return draft.decision()
 
 
@@ -266,8 +273,8 @@ def decide_accept(
     if order.state not in order_states.sources(OrderState.PAID, "mismatch_accepted"):
         raise NotAcceptable("ended")
     accepted = capture.money.amount + order.credit_amount
-    data = {"payment": capture.payment_id, "amount": accepted, "note": note}
-    _pay(draft, "mismatch_accepted", by, paid_by=capture.payment_id, data=data, accepted_amount=accepted)
+    payment = capture.payment_id
+    _pay(draft, "mismatch_accepted", by, paid_by=payment, payment=payment, accepted_amount=accepted, note=note)
     difference = Money(order.to_pay.amount - capture.money.amount, order.currency)
     entries = (
         (chart.UNALLOCATED_FUNDS, capture.money),
@@ -279,7 +286,7 @@ def decide_accept(
     others = money.with_capture(replace(capture, allocation=Allocation.PAYS_ORDER))
     if order.review_since is not None and not review.is_needed(others):
         draft.order = replace(draft.order, review_since=None)
-        draft.events.append(Event("order.review_ended", {}, by, on_orders=True))
+        draft.events.append(HistoryEntry(OrderReviewEnded(), by))
     return draft.decision(accepted=capture.id)
 
 
@@ -313,7 +320,7 @@ def _note_details(draft: _Draft, update: PaymentUpdate, rules: Rules) -> None:
         if decline != payment.last_decline and payment.is_open:
             draft.change(payment.id, last_decline=decline)
             draft.outcomes.append(Outcome.APPLIED)
-            _tell(draft, update, "payment.declined", {"code": facts.decline.code})
+            _tell(draft, update, PaymentDeclined(payment.id, facts.decline.code))
 
 
 def code_action(show: Show) -> dict[str, Any]:
@@ -330,15 +337,15 @@ def _store_code(draft: _Draft, update: PaymentUpdate, show: Show, rules: Rules) 
     draft.change(update.payment_id, action=action, expires_at=show.deadline, last_decline=None)
     until = store_codes.extended(draft.order, show.deadline, draft.now, rules, draft.seen.shares, is_first=is_first)
     draft.outcomes.append(Outcome.APPLIED)
-    _tell(draft, update, "payment.code_shown", {"deadline": show.deadline.isoformat(), **_pay_by(draft, until)})
+    _tell(draft, update, PaymentCodeShown(update.payment_id, show.deadline.isoformat(), _pay_by(draft, until)))
 
 
-def _pay_by(draft: _Draft, until: datetime | None) -> dict[str, str]:
-    """Set `pay_by`, and return the event's fields for it."""
+def _pay_by(draft: _Draft, until: datetime | None) -> str | None:
+    """Set `pay_by`, and return it for the event; None when it stays."""
     if until is None:
-        return {}
+        return None
     draft.order = replace(draft.order, pay_by=until)
-    return {"pay_by": until.isoformat()}
+    return until.isoformat()
 
 
 def _move_payment(draft: _Draft, update: PaymentUpdate, rules: Rules) -> None:
@@ -355,22 +362,22 @@ def _move_payment(draft: _Draft, update: PaymentUpdate, rules: Rules) -> None:
     if outcome != Outcome.APPLIED:
         draft.reasons.append(f"payment is {payment.state}, {reported} was reported")
         return
-    data: dict[str, Any] = {"before": payment.state}
     values: dict[str, Any] = {"state": reported, "unavailable_since": None}
     if reported in (PaymentState.OPEN, PaymentState.AUTHORIZED) and payment.opened_at is None:
         values |= {"opened_at": now, "checks": 0}
-    if reported in states.ENDED_WITHOUT_MONEY:
-        values |= {"ended_at": now, "end_reason": facts.end_reason}
-        data |= _pay_by(draft, store_codes.shortened(draft.order, payment, now, rules.pay_within))
     if reported == PaymentState.CAPTURED:  # the event of the capture covers it
         draft.change(payment.id, **values, ended_at=now)
-        return
-    draft.change(payment.id, **values)
-    _tell(draft, update, f"payment.{reported.lower()}", data)
+    elif reported in states.ENDED_WITHOUT_MONEY:
+        draft.change(payment.id, **values, ended_at=now, end_reason=facts.end_reason)
+        pay_by = _pay_by(draft, store_codes.shortened(draft.order, payment, now, rules.pay_within))
+        _tell(draft, update, states.END_EVENTS[reported](payment.id, payment.state, pay_by))
+    else:
+        draft.change(payment.id, **values)
+        _tell(draft, update, states.EVENTS[reported](payment.id, payment.state))
 
 
-def _tell(draft: _Draft, update: PaymentUpdate, kind: str, data: Mapping[str, Any]) -> None:
-    draft.news.append(Event(kind, {"payment": update.payment_id, **data}, actor=update.actor))
+def _tell(draft: _Draft, update: PaymentUpdate, event: Event) -> None:
+    draft.news.append(HistoryEntry(event, update.actor))
 
 
 def _close_unwanted(draft: _Draft, update: PaymentUpdate) -> None:
@@ -421,12 +428,11 @@ def _carry_to_order(draft: _Draft, update: PaymentUpdate) -> None:
     payment, order = draft.payments[update.payment_id], draft.order
     if Outcome.APPLIED not in draft.outcomes or order.state not in order_states.PAYABLE:
         return
-    data = {"payment": payment.id}
     if payment.state in (PaymentState.OPEN, PaymentState.AUTHORIZED):
-        _move_order(draft, OrderState.WAITING_PAYMENT, "payment_opened", update.actor, data)
+        _move_order(draft, OrderState.WAITING_PAYMENT, "payment_opened", update.actor, payment=payment.id)
     elif payment.state in states.ENDED_WITHOUT_MONEY and not _is_ending(draft, payment):
         because = "opening_refused" if payment.end_reason in states.NEVER_OPENED else "payment_ended"
-        _move_order(draft, OrderState.FAILED, because, update.actor, data)
+        _move_order(draft, OrderState.FAILED, because, update.actor, payment=payment.id)
 
 
 def _is_ending(draft: _Draft, payment: PaymentSeen) -> bool:
@@ -435,12 +441,21 @@ def _is_ending(draft: _Draft, payment: PaymentSeen) -> bool:
     return another or order.cancel_requested_at is not None or order.pay_by <= draft.now
 
 
-def _move_order(draft: _Draft, target: str, because: str, actor: Actor, data: Mapping[str, Any]) -> None:
+def _move_order(
+    draft: _Draft,
+    target: str,
+    because: str,
+    actor: Actor,
+    *,
+    payment: str | None,
+    amount: int | None = None,
+    note: str | None = None,
+) -> None:
     """Move the order, if the table of transitions allows it from its state."""
     order = draft.order
     if order.state not in order_states.sources(target, because):
         return
     ends = target in order_states.ENDED and order.state not in order_states.ENDED
-    data = {"source": order.state, "target": target, "because": because, **data}
+    moved = OrderMoved(order.state, target, because, payment, amount=amount, note=note)
     draft.order = replace(order, state=target, ended_at=draft.now if ends else order.ended_at)
-    draft.events.append(Event("order.moved", data, actor, on_orders=True))
+    draft.events.append(HistoryEntry(moved, actor))

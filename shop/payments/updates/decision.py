@@ -7,22 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from shop.core.actor import Actor
+from shop.core.event_types import HistoryEntry
 from shop.core.money import Money
 from shop.payments.order_money.decision import Decision as MoneyDecision
 from shop.payments.providers.types import Outcome, RefundState
 from shop.payments.records import refund_states
 from shop.payments.records.types import Allocation, RefundDestination, RefundKind
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An entry of the order's history, published on the payments stream unless `on_orders`."""
-
-    kind: str
-    data: Mapping[str, Any]
-    actor: Actor
-    on_orders: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +105,7 @@ class Decision:
     journals: tuple[NewJournal, ...] = ()
     stock: tuple[StockChange, ...] = ()
     credit: CreditChange | None = None
-    events: tuple[Event, ...] = ()
+    events: tuple[HistoryEntry, ...] = ()
     listed: MoneyDecision | None = None
     """Changes by listed refunds that were made at the acquirer."""
     is_recorded: bool = False

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from shop.core import logs, metrics, outbox
 from shop.core.db import after_commit, db, pipeline, table
+from shop.core.event_types import OrderMoved
 from shop.inventory.models import Reservation, Stock
 from shop.ledger import book
 from shop.ledger.models import CreditHold, Journal, LedgerEntry, StoreCredit
@@ -237,12 +238,11 @@ def _write_journals(connection: Connection, seen: Snapshot, decision: Decision, 
 def _write_events(connection: Connection, seen: Snapshot, decision: Decision, now: datetime) -> None:
     order, history, published = seen.order, [], []
     for seq, one in enumerate(decision.events, start=order.event_seq + 1):
-        about = events.About(order.id, order.number, seq, one.kind, one.actor, now)
-        row, payload = events.rows(about, one.data)
+        about = events.About(order.id, order.number, seq, one.actor, now)
+        row, outbox_row = events.rows(about, one.event)
         history.append(row)
-        stream = outbox.ORDERS if one.on_orders else outbox.PAYMENTS
-        published.append(outbox.row(stream, one.kind, order.number, payload, now))
-        events.wake(about)
+        published.append(outbox_row)
+        events.wake(about, one.event)
     _insert(connection, _NEW_ORDER_EVENT, history)
     _insert(connection, _NEW_OUTBOX_ROW, published)
 
@@ -279,9 +279,8 @@ def _insert(connection: Connection, statement: Any, rows: Sequence[Mapping[str, 
 def _tell(seen: Snapshot, decision: Decision, source: str) -> None:
     """Count and log the changes after the commit."""
     for one in decision.events:
-        if one.kind == "order.moved":
-            said = one.data
-            after_commit(partial(move.log_transition, seen.order.id, said["source"], said["target"], said["because"]))
+        if isinstance(moved := one.event, OrderMoved):
+            after_commit(partial(move.log_transition, seen.order.id, moved.source, moved.target, moved.because))
     for refund in decision.refunds:
         after_commit(partial(log.info, "refund.requested", refund=refund.id))
     if decision.paid_after is not None:
