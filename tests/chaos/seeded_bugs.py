@@ -79,11 +79,11 @@ def each_try_has_a_key_of_its_own(patch: Patch, world: World) -> None:
 def an_opening_that_timed_out_is_never_looked_up(patch: Patch, world: World) -> None:
     right = poll.query
 
-    def ask(payment_id: str, source: str) -> str | None:
+    def query(payment_id: str, source: str, *due_at: Any) -> str | None:
         (payment,) = world.rows("SELECT state FROM payments WHERE id = :id", id=payment_id)
-        return None if payment["state"] == PaymentState.UNKNOWN else right(payment_id, source)
+        return None if payment["state"] == PaymentState.UNKNOWN else right(payment_id, source, *due_at)
 
-    patch.setattr(poll, "query", ask)
+    patch.setattr(poll, "query", query)
 
 
 def _without(patch: Patch, release: Callable[[int], None]) -> None:
@@ -100,7 +100,7 @@ def credit_is_not_released(patch: Patch, world: World) -> None:
 
 
 def nobody_asks(patch: Patch, world: World) -> None:
-    patch.setattr(poll, "query", lambda payment_id, source: None)
+    patch.setattr(poll, "query", lambda payment_id, source, *due_at: None)
 
 
 def a_refund_has_no_key(patch: Patch, world: World) -> None:
