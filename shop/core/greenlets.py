@@ -1,10 +1,10 @@
 """Cooperative waiting for psycopg under gevent, without a switch to the hub when the socket is ready.
 
-psycopg waits cooperatively without our help: when gevent has patched `select`, it uses `wait_poll` in place of its C code. But
-gevent's `poll` switches to the hub even when the socket is ready, which it nearly always is for writing, so every
-statement runs all other greenlets first. Three queries and a pipeline of nine statements cost 350 µs of CPU with this
-replacement and 710 µs without, and among four busy greenlets they took several times as long (psycopg 3.3.9, gevent
-26). psycopg documents no hook for it; `PSYCOPG_WAIT_FUNC` chooses among its own functions only.
+psycopg waits cooperatively without our help: when gevent has patched `select`, it uses `wait_poll` in place of its C
+code. But gevent's `poll` switches to the hub even when the socket is ready, which it nearly always is for writing, so
+every statement runs all other greenlets first. Three queries and a pipeline of nine statements cost 350 µs of CPU
+with this replacement and 710 µs without, and among four busy greenlets they took several times as long (psycopg
+3.3.9, gevent 26). psycopg documents no hook for it; `PSYCOPG_WAIT_FUNC` chooses among its own functions only.
 """
 
 from __future__ import annotations
