@@ -107,6 +107,7 @@ def test_adding_more_says_how_many_there_are_in_all_and_where_99_is_the_most(som
 
 
 @scripts
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("where", ["banner", "main"])
 def test_sign_in_from_the_checkout_comes_back_filled_and_enter_places_the_order(
     someone: Visitor, scripts: bool, where: str

@@ -65,7 +65,7 @@ def test_a_worker_killed_in_the_middle_of_a_job_loses_nothing(deployment: Deploy
     assert deployment.check() == "clean"
 
 
-@pytest.mark.sample(1)
+@pytest.mark.full
 def test_a_clock_that_hangs_in_the_middle_of_its_work_and_wakes_up_later_does_nothing_twice(
     deployment: Deployment,
 ) -> None:

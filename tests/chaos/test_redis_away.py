@@ -96,7 +96,7 @@ def healed_without_webhook(deployment: Deployment, visitor: Visitor, orders: lis
     return "webhook" not in source(deployment, order)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_redis_that_was_emptied_has_cost_time_and_nothing_else(
     deployment: Deployment, own_redis: RedisServer

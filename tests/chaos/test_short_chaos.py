@@ -39,6 +39,7 @@ def test_every_order_ends_and_every_amount_is_accounted_for_despite_kills_hangs_
     assert counted(printed, "processes restarted") >= 5 and counted(printed, "hook.drop") >= 5, printed
 
 
+@pytest.mark.full
 def test_a_missing_clock_a_wrong_amount_and_a_lost_order_are_detected(process: Processes) -> None:
     """Check of the checks above."""
     code, printed = run_chaos(process, "sqlite", "--seeded-bug", "both", "--orders", "12", "--every", "1000")

@@ -201,7 +201,7 @@ cases = st.builds(
     amounts=st.builds(Steps, st.sampled_from([1, 1, 10]), st.sampled_from([1, 30])),
     shown=st.sampled_from([{}, {}, {}, {"key": "older"}, {"terms": "other"}, {"buyer": ""}]),
 )
-many = settings(max_examples=sampled(5000, 5000, quick=200), deadline=None)
+many = settings(max_examples=sampled(1000, 5000, quick=200), deadline=None)
 some = settings(max_examples=sampled(500, 5000, quick=100), deadline=None)
 
 

@@ -88,7 +88,7 @@ def test_no_page_waits_for_a_frozen_redis_longer_than_half_a_second(
     assert worker.alive()
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @on_sqlite
 def test_clock_and_worker_survive_a_redis_that_was_frozen_for_longer_than_their_timeouts(
     deployment: Deployment,  # noqa: F811

@@ -204,6 +204,7 @@ def refund_with_our_key(trading: Trading, order: Order, refund: str, amount: int
     provider.refund(asked.request, RefundRequest(refund, Money(amount, capture.currency), capture.capture_id))
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("known", [True, False], ids=["known id", "unknown id"])
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_in_every_dialect_a_refund_with_an_id_of_our_shape_is_booked_by_query_and_file_once(
