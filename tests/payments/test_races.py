@@ -4,7 +4,10 @@ once.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from shop.checkout import end_order
@@ -16,9 +19,11 @@ from shop.jobs import effects
 from shop.payments.polling import poll
 from shop.payments.providers.types import PaymentState
 from shop.payments.records.models import Capture, Payment, PaymentUpdateRow, WebhookEventRow
-from tests.shop_fixtures import KETTLE, PEN, Race, Shop
+from tests.parts.statements import statements
+from tests.shop_fixtures import KETTLE, PEN, PRICES, Race, Shop
 
 ROUNDS = 4
+LOCK = re.compile(r"UPDATE (store_credits|stock)\b|FROM (store_credits|stock)\b.*FOR UPDATE", re.S)
 
 
 def failures(results: list[Any]) -> list[Exception]:
@@ -228,6 +233,39 @@ def test_two_clocks_that_expire_one_order_release_its_stock_once(shop: Shop, rac
         shop.sweep()
         assert shop.moves(order) == ["PENDING", "WAITING_PAYMENT", "EXPIRED"]
         assert shop.can_sell(PEN) == 10
+
+
+# --- lock order ---
+
+
+def test_all_transactions_of_a_customer_who_races_with_themselves_lock_store_credit_before_stock(shop: Shop) -> None:
+    """Otherwise the payment of one order and the placing of another wait for each other."""
+    ada = shop.customer(credit=4 * PRICES[KETTLE]["TWD"])
+
+    def locked(work: Callable[[], Any]) -> list[str]:
+        with statements() as sent:
+            work()
+        found = [match[1] or match[2] for match in map(LOCK.search, sent) if match]
+        return list(dict.fromkeys(found))
+
+    def place() -> Any:
+        return shop.order(customer=ada, credit=100)
+
+    def pay(order: Any, at: Any = None) -> Any:
+        shop.acquirer.capture(shop.payment(order).id, at=at)
+        return shop.deliver_webhook(shop.payment(order))
+
+    paid, cancelled, in_time = place(), place(), clock.now()
+    shop.wait(seconds=1)
+    works = (
+        place,
+        lambda: shop.order(customer=ada, credit=PRICES[KETTLE]["TWD"]),
+        lambda: pay(paid),
+        lambda: shop.cancel(cancelled),
+        lambda: pay(cancelled, in_time + timedelta(milliseconds=1)),
+    )
+    assert [locked(work) for work in works] == [["store_credits", "stock"]] * len(works)
+    assert (shop.state(paid), shop.state(cancelled)) == ("PAID", "PAID")
 
 
 # --- publishing ---

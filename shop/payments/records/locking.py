@@ -1,6 +1,6 @@
 """Row locks of an order. All transactions lock in this order: webhook event, the order's payments by id, the order, its
-refunds, stock by SKU, store credit. Captures and reservations change only while their order is locked, so they are read
-with the order or after it.
+refunds, store credit, stock by SKU. Stock is last, because other customers wait for it. Captures and reservations
+change only while their order is locked, so they are read with the order or after it.
 """
 
 from __future__ import annotations

@@ -120,13 +120,13 @@ def _snapshot(payments: locking.Found, rows: locking.Found) -> Snapshot:
 def _with_holdings(seen: Snapshot, lock: bool) -> Snapshot:
     """Add the order's reservations and held store credit; of an ended order, also how much can be held again."""
     ended = seen.order.state in UNPAID_END
+    if seen.order.credit_amount:
+        seen = replace(seen, credit=_credit(seen.order.id, lock=lock and ended, with_free=ended))
     if ended and seen.reservations:
         statement = _STOCK_OF.with_for_update() if lock else _STOCK_OF
         skus = [one.sku for one in seen.reservations]
         free = {row.sku: row.free for row in _execute(statement, {"skus": skus})}
         seen = replace(seen, reservations=tuple(replace(one, free=free[one.sku]) for one in seen.reservations))
-    if seen.order.credit_amount:
-        seen = replace(seen, credit=_credit(seen.order.id, lock=lock and ended, with_free=ended))
     return seen
 
 

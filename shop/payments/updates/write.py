@@ -207,15 +207,15 @@ def _write_refunds(connection: Connection, seen: Snapshot, decision: Decision, n
 
 def _write_holdings(connection: Connection, seen: Snapshot, decision: Decision) -> None:
     """Use the reservations of the order. Released ones are reserved again and used, which changes only the total."""
-    if decision.stock:
-        connection.execute(_SELL, {"of_order": seen.order.id})
-        connection.execute(_TAKE_FROM_STOCK, [_taken(one.sku, one.quantity, one.source) for one in decision.stock])
     if decision.credit is not None:
         credit = decision.credit
         freed = credit.amount if credit.source == "HELD" else 0
         whose = {"of_user": credit.user_id, "of_currency": credit.currency}
         connection.execute(_USE_HOLD, {"of_order": seen.order.id})
         connection.execute(_SPEND, {**whose, "freed": freed, "spent": credit.amount})
+    if decision.stock:
+        connection.execute(_SELL, {"of_order": seen.order.id})
+        connection.execute(_TAKE_FROM_STOCK, [_taken(one.sku, one.quantity, one.source) for one in decision.stock])
 
 
 def _taken(sku: str, quantity: int, source: str) -> dict[str, Any]:
