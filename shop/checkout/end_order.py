@@ -65,23 +65,36 @@ def _request_cancellation(order_id: int, actor: Actor, even_under_review: bool) 
 
 
 def cancel_or_refund(order_id: int, by: Actor, *, reason: str = "", to: str = RefundDestination.PROVIDER) -> None:
-    """Cancel an order on behalf of its customer: cancel it if it is unpaid, refund it in full if it is paid.
+    """Cancel an order on behalf of its customer: cancel it if it is unpaid, refund it in full if it is paid, also if it
+    is paid while its open payment is closed.
 
     Captured money under review is refunded, also after the end of the order; an order that is unpaid is cancelled once
-    the refund is done. Raises Refusal `not_refundable` when the order was paid and has been refunded in full.
+    the refund is done. Raises Refusal `not_refundable` when refunds of all money of a paid order have been requested
+    and are not done.
     """
     try:
         _cancel(order_id, by, even_under_review=False)
     except Refusal as refusal:
         if refusal.code != "under_review":
             raise
-    state, review_since = db.session.execute(select(Order.state, Order.review_since).where(Order.id == order_id)).one()
-    db.session.rollback()
-    if state in (OrderState.PAID, OrderState.PARTIALLY_REFUNDED):
-        refunds.request_all(order_id, reason=reason, by=by, to=to)
-    elif review_since is not None:
+    if not _is_paid(order_id) and _is_under_review(order_id):
         _refund_what_is_left(order_id, reason, by, to)
         _cancel(order_id, by, even_under_review=True)
+    if _is_paid(order_id):
+        refunds.request_all(order_id, reason=reason, by=by, to=to)
+
+
+def _is_paid(order_id: int) -> bool:
+    """True if the order is paid and not refunded in full."""
+    state = db.session.scalar(select(Order.state).where(Order.id == order_id))
+    db.session.rollback()
+    return state in (OrderState.PAID, OrderState.PARTIALLY_REFUNDED)
+
+
+def _is_under_review(order_id: int) -> bool:
+    review_since = db.session.scalar(select(Order.review_since).where(Order.id == order_id))
+    db.session.rollback()
+    return review_since is not None
 
 
 def _refund_what_is_left(order_id: int, reason: str, by: Actor, to: str) -> None:

@@ -16,6 +16,7 @@ from shop.ledger.models import Journal
 from shop.orders.models import Order
 from shop.payments.disputes import disputes
 from shop.payments.providers.interface import DisputeFact
+from shop.payments.providers.types import PaymentState
 from shop.payments.records.models import Capture
 from tests.shop_fixtures import KETTLE, PRICES, Shop
 
@@ -217,6 +218,34 @@ def test_a_mismatch_after_the_end_is_refunded_by_the_same_commands(shop: Shop, m
         assert [one.state for one in shop.refunds(order)] == ["DONE"]
         assert shop.state(order) == "CANCELLED"
     shop.is_sound()
+
+
+def test_cancelling_refunds_an_order_under_review_that_is_paid_while_its_payment_is_closed(
+    shop: Shop, money: Command
+) -> None:
+    order = shop.order()
+    first = shop.payment(order)
+    shop.acquirer.end(first.id, PaymentState.FAILED, "declines")
+    shop.deliver_webhook(first)
+    second = shop.pay_again(order)
+    shop.acquirer.capture(first.id, money=Money(PRICE - 100, "TWD"))
+    shop.deliver_webhook(first)
+    shop.acquirer.capture(second.id)
+    assert shop.captures(order) == ["mismatch"]
+    assert money("cancel", order.number, "--by", SAM) == f"{order.number}: PAID\n"
+    shop.sweep()
+    assert shop.state(order) == "REFUNDED"
+    assert [(one.amount, one.state) for one in shop.refunds(order)] == [(PRICE - 100, "DONE"), (PRICE, "DONE")]
+    shop.is_sound()
+
+
+def test_cancelling_a_paid_order_twice_refunds_it_once(shop: Shop, money: Command) -> None:
+    order = shop.paid_order()
+    assert money("cancel", order.number, "--by", SAM) == f"{order.number}: PAID\n"
+    assert money("cancel", order.number, "--by", SAM).startswith("1 Error: Nothing can be refunded any more.")
+    shop.sweep()
+    assert money("cancel", order.number, "--by", SAM) == f"{order.number}: REFUNDED\n"
+    assert [one.state for one in shop.refunds(order)] == ["DONE"]
 
 
 def test_of_several_captures_one_has_to_be_named(shop: Shop, money: Command) -> None:
