@@ -72,9 +72,8 @@ def _flood(rule: str, provider: str, kind: _Kind, which: Sequence[Any], least: i
     events, first, last = db.session.execute(came).one()
     if events >= least:
         observed = {"from": first.isoformat(), "to": last.isoformat(), "notices": events}
-        number = (
-            int(latest.cause.rpartition(" ")[2]) + 1 if latest else 1
-        )  # a count would repeat once old ones are removed
+        # Not the number of alerts: it would repeat once old ones are removed.
+        number = int(latest.cause.rpartition(" ")[2]) + 1 if latest else 1
         report([Cause(rule, provider, f"episode {number}", WEBHOOK, observed, {"notices": 0})])
 
 

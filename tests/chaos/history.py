@@ -39,7 +39,7 @@ from shop.payments.updates.apply import accept
 from tests.chaos import recovery
 from tests.chaos.external_events import MOST_ORDERS, places, providers, tells, which
 from tests.chaos.later_events import KIM, SAM, Afterwards
-from tests.chaos.world import CUSTOMERS, DUE, World, told
+from tests.chaos.world import CUSTOMERS, DUE, World, parsed
 from tests.parts.selection import sampled
 from tests.shop_fixtures import KETTLE, PEN
 
@@ -148,7 +148,7 @@ class History(Afterwards):
             self._do(lambda: end_order.cancel_order(order_id, Actor.customer()), place)
         else:
             (row,) = self.world.rows("SELECT pay_by FROM orders WHERE id = :id", id=order_id)
-            self.world.turn(max(0.0, (told(row["pay_by"]) - self.world.now).total_seconds()))
+            self.world.turn(max(0.0, (parsed(row["pay_by"]) - self.world.now).total_seconds()))
             self._do(lambda: end_order.finish(order_id), place)
         self.world.turn(seconds)
         self.pay_although_closed(order, tells)

@@ -65,8 +65,8 @@ class Afterwards(Beyond):
         fact = self.disputes[name]
         (owner,) = (p for p in self.acquirer.payments.values() if fact.capture_id in {c.id for c in p.captures})
         said = [fact.id, fact.capture_id, fact.kind, fact.state, fact.money.amount, fact.money.currency]
-        told = {"state": None, "captures": [], "decline": None, "show": None}
-        return self._about(owner, **told, dispute=[*said, fact.at.isoformat()])
+        facts = {"state": None, "captures": [], "decline": None, "show": None}
+        return self._about(owner, **facts, dispute=[*said, fact.at.isoformat()])
 
     def taken_back(self) -> list[tuple[str, Money]]:
         """Amounts withdrawn by banks and not returned, by capture."""

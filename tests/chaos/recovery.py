@@ -19,7 +19,7 @@ from shop.orders.states import OrderState
 from shop.payments.providers.types import DisputeState
 from shop.payments.records import states
 from shop.payments.refunds import refunds
-from tests.chaos.world import CREDIT, CUSTOMERS, World, told
+from tests.chaos.world import CREDIT, CUSTOMERS, World, parsed
 from tests.fakes import Remote
 from tests.shop_fixtures import UNITS
 
@@ -120,7 +120,7 @@ def _until_nothing_is_due(history: History) -> None:
         due = world.rows(_NEXT_DUE)[0]["at"]
         if due is None:
             break
-        world.turn(max((told(due) - world.now).total_seconds(), gap))
+        world.turn(max((parsed(due) - world.now).total_seconds(), gap))
         world.sweep()
         if number == (4 if history.set_back else 3):
             assert not (late := _captures(history, _LOOKED_AT)), ("nobody has asked", late)
@@ -281,9 +281,9 @@ def _the_ledger_has_the_same_money(history: History) -> None:
 
 def _every_event_was_published(history: History) -> None:
     """Every event of every order was published at least once."""
-    told = {(row["subject"], row["payload"]["seq"]) for row in history.world.told if "seq" in row["payload"]}
+    published = {(row["subject"], row["payload"]["seq"]) for row in history.world.published if "seq" in row["payload"]}
     written = history.world.rows("SELECT o.number, e.seq FROM order_events e JOIN orders o ON o.id = e.order_id")
-    assert {(row["number"], row["seq"]) for row in written} <= told
+    assert {(row["number"], row["seq"]) for row in written} <= published
 
 
 def _pages_show_the_final_state() -> None:

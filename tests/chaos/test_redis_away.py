@@ -38,7 +38,7 @@ def source(deployment: Deployment, order: Order) -> set[str]:
     return set(db.session.scalars(reports))
 
 
-def untold() -> int:
+def unpublished() -> int:
     db.session.rollback()
     rows = db.select(db.func.count()).select_from(OutboxRow).where(OutboxRow.published_at.is_(None))
     return db.session.scalar(rows) or 0
@@ -63,11 +63,13 @@ def test_with_redis_away_webhooks_settle_guests_shop_and_pay_and_nothing_is_lost
     orders.append(buy(deployment, deployment.visitor()))
     refused_a_sign_in(visitor)
     assert healed_without_webhook(deployment, visitor, orders), "the clock asks by itself"
-    assert untold() > 0
+    assert unpublished() > 0
     HEAL[how](own_redis)
-    until(lambda: untold() == 0, within=30, what="every event to be told")
-    told = set(deployment.shop.published("orders.events.v1")) | set(deployment.shop.published("payments.events.v1"))
-    assert told == set(db.session.scalars(db.select(OutboxRow.id)))
+    until(lambda: unpublished() == 0, within=30, what="every event to be published")
+    published = set(deployment.shop.published("orders.events.v1")) | set(
+        deployment.shop.published("payments.events.v1")
+    )
+    assert published == set(db.session.scalars(db.select(OutboxRow.id)))
     orders.append(buy(deployment, visitor))
     assert deployment.visitor().client.get("/sign-in").status_code == 200
     assert worker.alive()

@@ -110,7 +110,7 @@ class World:
         self.passed = 0.0  # seconds, whatever the clock is set to
         self.acquirer = Acquirer(lambda: self.now)
         self.asleep: list[Worker] = []
-        self.told: list[dict[str, Any]] = []
+        self.published: list[dict[str, Any]] = []
         self.troubles: list[dict[str, Any]] = []
         self._named: Counter[str] = Counter()
         self._context: AppContext | None = None
@@ -212,7 +212,7 @@ class World:
         self.passed += 3600.0
         self._named.clear()
         self._looked_at = None
-        self.told.clear()
+        self.published.clear()
         self.troubles.clear()
         there = self.acquirer
         for kept in (there.payments, there.refunds, there.done_at, there.calls, there.does, there.over_asked):
@@ -315,7 +315,7 @@ class World:
 
     def _tell(self, rows: list[dict[str, Any]]) -> str | None:
         self.pause()
-        self.told += rows
+        self.published += rows
         self.pause()
         return None
 
@@ -325,7 +325,7 @@ def stored(at: datetime) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
-def told(at: str) -> datetime:
+def parsed(at: str) -> datetime:
     """Parse a time in the database's format."""
     return datetime.fromisoformat(at).replace(tzinfo=UTC)
 

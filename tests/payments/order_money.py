@@ -138,6 +138,11 @@ def balances(postings: list[Posting]) -> dict[str, int]:
     return {account: amount for account, amount in total.items() if amount}
 
 
+def history_of(decided: Decision | Ledger) -> list[str]:
+    """Kinds of events, and targets of the order's transitions."""
+    return [str(one.event.KIND) if isinstance(one, HistoryEntry) else f"to {one.target}" for one in decided.history]
+
+
 @dataclass
 class Ledger:
     """An order's money over many decisions, as the database would have it, checked after each."""

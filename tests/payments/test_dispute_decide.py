@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from shop.core.event_types import HistoryEntry
 from shop.core.money import Money
 from shop.ledger import chart
 from shop.payments.disputes import decide
@@ -21,6 +20,7 @@ from tests.payments.order_money import (
     capture,
     context,
     disputed,
+    history_of,
     order,
     snapshot,
 )
@@ -53,7 +53,7 @@ def test_the_journals_of_reports_of_a_dispute(kind: str, states: list[str], expe
     assert outcomes(ledger, *(disputed(state, kind=kind) for state in states)) == expected
     books = balances(ledger.postings)
     assert books.get(chart.DISPUTES, 0) == -books.get(chart.receivable(PROVIDER), 0) == taken
-    assert [one.event.KIND for one in ledger.history if isinstance(one, HistoryEntry)] == [
+    assert history_of(ledger) == [
         f"dispute.{state.lower()}" for state, outcome in zip(states, expected, strict=True) if outcome == "applied"
     ]
     assert ledger.seen.order.state == "PAID", "no order changes its state for a dispute"

@@ -10,7 +10,6 @@ import pytest
 
 from shop.core.actor import Actor, ActorKind
 from shop.core.errors import BadInput, Refusal
-from shop.core.event_types import HistoryEntry
 from shop.core.money import Money
 from shop.ledger import chart
 from shop.payments.order_money.decision import Draft, Transition
@@ -43,6 +42,7 @@ from tests.payments.order_money import (
     balances,
     capture,
     context,
+    history_of,
     order,
     payment_id,
     refund,
@@ -60,13 +60,9 @@ def chargeback(amount: int, state: str) -> DisputeRow:
 
 def with_refunds(*refunds: RefundRow, allocation: str = PAYS_ORDER, **fields: Any) -> Snapshot:
     """A snapshot of one capture with these refunds of it."""
-    rejected = [row.amount for row in refunds if row.state != RefundState.REJECTED]
-    row = capture(1, allocation=allocation, refunded_amount=min(10_000, sum(rejected)))
+    promised = [row.amount for row in refunds if row.state != RefundState.REJECTED]
+    row = capture(1, allocation=allocation, refunded_amount=min(10_000, sum(promised)))
     return snapshot(row, refunds=refunds, **fields)
-
-
-def history_of(decision: Any) -> list[str]:
-    return [one.event.KIND if isinstance(one, HistoryEntry) else f"to {one.target}" for one in decision.history]
 
 
 # --- amounts ---

@@ -96,9 +96,8 @@ def run(settings: dict[str, str], *, fresh: bool, verbose: bool) -> int:
         "PATH": f"{VENV_BIN}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONUNBUFFERED": "1",
     }
-    environ.pop(
-        "PYTHONDONTWRITEBYTECODE", None
-    )  # otherwise every process compiles everything, and each start takes twice as long
+    # With it every process compiles everything, and each start takes twice as long.
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
     redis = None if "REDIS_URL" in os.environ else EmbeddedRedis(VAR)
     try:
         if redis:

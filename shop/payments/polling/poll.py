@@ -317,7 +317,6 @@ def _final_not_found(payment: Payment, at: datetime, window: timedelta) -> Facts
     if payment.expires_at and at >= payment.expires_at + window:
         return Facts(state=PaymentState.EXPIRED, end_reason="time")
     if payment.expires_at is None and at >= db.session.get_one(Order, payment.order_id).pay_by + window:
-        return Facts(
-            state=PaymentState.FAILED, end_reason="never_arrived"
-        )  # only a webhook reported it as open, never a query
+        # only a webhook reported it as open, never a query
+        return Facts(state=PaymentState.FAILED, end_reason="never_arrived")
     return None

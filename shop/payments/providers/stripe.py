@@ -69,7 +69,7 @@ _LONGEST = timedelta(hours=23)
 _REFUND_REASONS = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
 _ACKS = {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable": 503}
 _TOLERANCE = 300  # seconds that a signature's time may differ from the wall clock, in both directions
-_LOOK_BACK = timedelta(minutes=5)  # seconds that Stripe's clock may be behind ours
+_LOOK_BACK = timedelta(minutes=5)  # how far Stripe's clock may be behind ours
 _PAGE, _PAGES = 100, 20
 
 
@@ -296,7 +296,7 @@ class Stripe(PaymentProvider):
     # --- webhooks ----------------------------------------------------------------------------------------------------
 
     def verify(self, headers: Mapping[str, str], raw: bytes) -> None:
-        """Verify with the library, which accepts times in the future, and refuse those."""
+        """Verify with the library, which accepts any time in the future, and refuse times that are too far ahead."""
         written = headers.get("stripe-signature", "")
         stamps = [part[2:] for part in written.split(",") if part.startswith("t=")]
         if len(stamps) != 1 or abs(time.time() - int(stamps[0])) > _TOLERANCE:

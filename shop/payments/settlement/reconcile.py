@@ -308,7 +308,7 @@ def _differences(provider: PaymentProvider, line: SettlementLine, fact: _Fact) -
     return found
 
 
-# --- settlement lines - -----------------------------------------------------------------------------------------------
+# --- settlement lines ------------------------------------------------------------------------------------------------
 
 
 def _book(provider: str, day: date, lines: list[tuple[SettlementLine, _Fact]]) -> dict[str, bool | None]:
@@ -418,7 +418,7 @@ def _post(key: str, sides: list[tuple[str, Money]], order_id: int | None) -> Non
             funds.received(money)
 
 
-# --- discrepancies - --------------------------------------------------------------------------------------------------
+# --- discrepancies ---------------------------------------------------------------------------------------------------
 
 
 def _gone(provider: str, day: date, facts: set[str]) -> list[Found]:

@@ -128,7 +128,7 @@ def _rules(seen: Snapshot, update: PaymentUpdate) -> Rules:
     )
 
 
-# --- payment without an acquirer - ------------------------------------------------------------------------------------
+# --- payment without an acquirer -------------------------------------------------------------------------------------
 
 
 @transactional

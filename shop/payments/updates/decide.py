@@ -244,7 +244,7 @@ def _refund_automatically(
     draft.events.append(HistoryEntry(requested, refund_states.AUTOMATIC))
 
 
-# --- payment without an acquirer - ------------------------------------------------------------------------------------
+# --- payment without an acquirer -------------------------------------------------------------------------------------
 
 
 def decide_nothing_left(seen: Snapshot, now: datetime) -> Decision | None:
