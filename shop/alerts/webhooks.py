@@ -194,8 +194,8 @@ def captured_but_stuck(run: CheckRun) -> None:
         watcher.check_order(order_id)
 
 
-def _reports_capture(notice: WebhookEvent) -> bool:
-    return notice.kind == "payment" and bool(notice.facts.captures or notice.facts.state == PaymentState.CAPTURED)
+def _reports_capture(event: WebhookEvent) -> bool:
+    return event.kind == "payment" and bool(event.facts.captures or event.facts.state == PaymentState.CAPTURED)
 
 
 def _check_claim(payment_id: str, provider: str, received_at: datetime) -> None:

@@ -202,7 +202,7 @@ RULES: tuple[Rule, ...] = (
         Alert,
         "resolved alerts that are about no order",
         YEAR,
-        "longer than the notices that raise them, so that none is raised twice; those about orders are kept",
+        "longer than the webhooks that raise them, so that none is raised twice; those about orders are kept",
         lambda at: (Alert.state == AlertState.RESOLVED) & Alert.order_id.is_(None) & (Alert.resolved_at < at - YEAR),
     ),
     Rule(

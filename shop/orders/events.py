@@ -55,7 +55,7 @@ def write(about: About, event: Event) -> None:
 
 
 def rows(about: About, event: Event) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Columns of an event's rows in the history and in the outbox. The only place that stores events of orders."""
+    """Columns of an event's rows in the history and in the outbox. All events of orders get their rows here."""
     data = event.data()
     row = {"order_id": about.order_id, "seq": about.seq, "kind": event.KIND, "actor": about.actor, "at": about.at}
     row |= {name: data.pop(name, None) for name in ("source", "target", "because")} | {"data": data}
