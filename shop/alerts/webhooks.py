@@ -202,7 +202,12 @@ def _check_claim(payment_id: str, provider: str, received_at: datetime) -> None:
     order_id = db.session.scalar(
         select(Payment.order_id)
         .join(Order, Order.id == Payment.order_id)
-        .where(Payment.id == payment_id, Payment.provider == provider, Order.paid_by.is_(None), ~_told(payment_id))
+        .where(
+            Payment.id == payment_id,
+            Payment.provider == provider,
+            Order.paid_by.is_(None),
+            ~_has_alert(payment_id),
+        )
     )
     if order_id is not None:
         watcher.check_order(order_id, [Claim(payment_id, received_at, WEBHOOK)])
@@ -219,12 +224,12 @@ def _hinted(heard_until: datetime) -> list[int]:
             PaymentUpdateRow.received_at.between(heard_until - timedelta(days=1), heard_until),
             PaymentUpdateRow.state == PaymentState.CAPTURED,
             Order.paid_by.is_(None),
-            ~_told(Payment.id),
+            ~_has_alert(Payment.id),
         )
     )
     return list(db.session.scalars(hints.distinct().limit(AT_ONCE)))
 
 
-def _told(payment_id: Any) -> Any:
+def _has_alert(payment_id: Any) -> Any:
     """True if Rule A has an alert for this payment."""
     return exists().where(Alert.rule == "RULE_A", Alert.cause == literal("payment ") + payment_id)

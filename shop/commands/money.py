@@ -93,9 +93,10 @@ def decline(refund_id: str, by: Actor) -> None:
 @click.argument("refund_id")
 @by_staff
 def bounced(refund_id: str, by: Actor) -> None:
-    """Record that a manual refund to a bank came back."""
+    """Record that a manual refund to a bank was returned."""
     refunds.bounced(refund_id, by)
-    click.echo(f"{refund_id} came back; {db.session.get_one(Refund, refund_id).money.format()} can be refunded again.")
+    returned = db.session.get_one(Refund, refund_id).money
+    click.echo(f"{refund_id} was returned; {returned.format()} can be refunded again.")
 
 
 @_command("waiting")

@@ -14,7 +14,7 @@ from shop.commands import order as find_order
 from shop.core.db import db
 from shop.core.money import Money
 from shop.explain.why import why
-from shop.integrity.compare import both_sides
+from shop.integrity.compare import compare_with_acquirer
 from shop.orders.models import Order
 from shop.payments.polling import poll
 from shop.payments.providers import registry
@@ -45,7 +45,7 @@ def show(number: str, as_json: bool) -> None:
 
 
 def _shown(order_id: int) -> dict[str, Any]:
-    return {"why": why(db.session.get_one(Order, order_id))} | both_sides(order_id)
+    return {"why": why(db.session.get_one(Order, order_id))} | compare_with_acquirer(order_id)
 
 
 def _lines(shown: dict[str, Any]) -> Iterator[str]:

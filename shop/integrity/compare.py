@@ -25,7 +25,7 @@ from shop.payments.refunds.identity import is_own, name_of
 _REFUND_STATES: dict[type, str] = {Done: "DONE", Pending: "PENDING", Rejected: "REJECTED", NotFound: "not_found"}
 
 
-def both_sides(order_id: int) -> dict[str, Any]:
+def compare_with_acquirer(order_id: int) -> dict[str, Any]:
     """Our payments, captures, refunds, disputes and journals of an order, the acquirers' side of them, and the
     difference (ours minus theirs), per payment and in total.
 
@@ -50,7 +50,7 @@ def both_sides(order_id: int) -> dict[str, Any]:
 
 
 def of_payment(payment: Payment) -> dict[str, Any]:
-    """Our side of a payment, the acquirer's, and the `difference` as in `both_sides`. Calls the acquirer."""
+    """Our side of a payment, the acquirer's, and the `difference` as in `compare_with_acquirer`. Calls the acquirer."""
     ours = _ours(payment)
     db.session.rollback()
     return ours | _theirs(ours)

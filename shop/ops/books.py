@@ -6,7 +6,7 @@ from flask import Blueprint, Response, abort, jsonify
 
 from shop.explain.why import why
 from shop.http_kit.access import access
-from shop.integrity.compare import both_sides
+from shop.integrity.compare import compare_with_acquirer
 from shop.orders import find
 
 bp = Blueprint("books", __name__, url_prefix="/ops")
@@ -19,4 +19,4 @@ def books(number: str) -> Response:
     order = find.by_number(number)
     if order is None:
         abort(404)
-    return jsonify({"why": why(order)} | both_sides(order.id))
+    return jsonify({"why": why(order)} | compare_with_acquirer(order.id))

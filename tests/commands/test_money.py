@@ -103,7 +103,7 @@ def test_a_manual_refund_is_sent_first_and_then_approved(shop: Shop, money: Comm
     )
     shop.sweep()
     assert (shop.state(order), book.balance(chart.MANUAL_REFUNDS, "TWD")) == ("REFUNDED", Money(-PRICE, "TWD"))
-    assert money("bounced", refund, "--by", ADA) == f"{refund} came back; NT$1,200.00 TWD can be refunded again.\n"
+    assert money("bounced", refund, "--by", ADA) == f"{refund} was returned; NT$1,200.00 TWD can be refunded again.\n"
     assert (shop.state(order), book.balance(chart.MANUAL_REFUNDS, "TWD")) == ("PAID", Money(0, "TWD"))
 
 

@@ -11,7 +11,7 @@ import pytest
 from shop.core.db import db
 from shop.core.money import Money
 from shop.explain.why import why
-from shop.integrity.compare import both_sides
+from shop.integrity.compare import compare_with_acquirer
 from shop.orders.models import Order
 from shop.payments.records.models import Capture, Payment
 from shop.payments.refunds import refunds
@@ -29,7 +29,7 @@ def paid(shop: Shop) -> Order:
 
 def sides(order: Order) -> dict[str, Any]:
     db.session.rollback()
-    shown = both_sides(order.id)
+    shown = compare_with_acquirer(order.id)
     assert json.loads(json.dumps(shown)) == shown
     return shown
 

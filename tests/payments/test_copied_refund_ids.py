@@ -10,7 +10,7 @@ from shop.core import ids
 from shop.core.db import db
 from shop.core.errors import Refusal
 from shop.core.money import Money
-from shop.integrity.compare import both_sides
+from shop.integrity.compare import compare_with_acquirer
 from shop.ledger import book, chart
 from shop.ledger.models import Journal
 from shop.orders.models import Order
@@ -55,7 +55,7 @@ def test_a_refund_with_an_id_of_our_shape_that_we_do_not_have_is_booked_once_wit
     amount = order.total_amount * 30 // 100
     assert outside(shop, order) == [(f"fakepay:{lost}", "DONE", amount)]
     assert (shop.state(order), book.balance(chart.REFUNDS, "TWD").amount) == ("PARTIALLY_REFUNDED", amount)
-    sides = both_sides(order.id)
+    sides = compare_with_acquirer(order.id)
     assert sides["difference"] == {}
     assert [one["id"] for one in sides["payments"][0]["theirs"]["refunds"]] == [f"fakepay:{lost}"]
     with pytest.raises(Refusal) as refused:
@@ -105,13 +105,13 @@ def test_a_report_with_an_id_of_ours_is_about_our_refund_only_if_payment_and_amo
     assert outside(shop, about) == made_there
     assert shop.state(about) == "PARTIALLY_REFUNDED"
     assert (shop.state(order) == "PAID") == (not same)
-    assert both_sides(about.id)["difference"] == {}
+    assert compare_with_acquirer(about.id)["difference"] == {}
     shop.turn(minutes=5)
     made_outside = [alert for alert in of(about) if alert[0] == "OPS_REFUND_OUTSIDE"]
     assert made_outside == ([] if is_ours else [("OPS_REFUND_OUTSIDE", "NEW")])
     if not is_ours and sent:
         assert state_of(ours) == "REJECTED", "the acquirer has another refund under our id"
-    assert both_sides(about.id)["difference"] == {}
+    assert compare_with_acquirer(about.id)["difference"] == {}
 
 
 def test_a_refund_whose_id_was_used_at_the_acquirer_before_we_sent_it_is_rejected_and_not_booked_twice(
@@ -128,7 +128,7 @@ def test_a_refund_whose_id_was_used_at_the_acquirer_before_we_sent_it_is_rejecte
     assert [(one.state, one.rejected_code) for one in shop.refunds(order) if one.id == ours] == [
         ("REJECTED", "id_taken")
     ]
-    assert (book.balance(chart.REFUNDS, "TWD").amount, both_sides(order.id)["difference"]) == (500, {})
+    assert (book.balance(chart.REFUNDS, "TWD").amount, compare_with_acquirer(order.id)["difference"]) == (500, {})
     tell_all(shop, order, ours, "file")
     assert (book.balance(chart.REFUNDS, "TWD").amount, len(outside(shop, order))) == (500, 1)
 
@@ -185,7 +185,7 @@ def test_a_refund_that_is_sent_while_seven_webhooks_report_one_with_its_id_is_bo
         shop.sweep()
         journals = db.select(Journal.key).where(Journal.order_id == order.id, Journal.kind == "refund")
         assert len(db.session.scalars(journals).all()) == 1
-        assert both_sides(order.id)["difference"] == {}
+        assert compare_with_acquirer(order.id)["difference"] == {}
 
 
 # --- the real acquirer, in all dialects ---
@@ -224,7 +224,7 @@ def test_in_every_dialect_a_refund_with_an_id_of_our_shape_is_booked_by_query_an
     for one in (order, unseen):
         assert [(state, amount) for _, state, amount in outside(shop, one)] == [("DONE", 1000)]
         assert shop.state(one) == "PARTIALLY_REFUNDED"
-        assert both_sides(one.id)["difference"] == {}
+        assert compare_with_acquirer(one.id)["difference"] == {}
     assert not known or state_of(name) == "REQUESTED"
     assert trading.discrepancies() == []
     shop.turn(minutes=5)
@@ -261,4 +261,4 @@ def test_in_every_dialect_a_refund_under_our_id_in_another_amount_does_not_answe
     assert [(state, amount) for _, state, amount in outside(trading.shop, order)] == [("DONE", 1000)]
     expected = "DONE" if provider == "stripe" else "REJECTED"  # metadata is no idempotency key there: ours was made too
     assert state_of(ours) == expected
-    assert both_sides(order.id)["difference"] == {}
+    assert compare_with_acquirer(order.id)["difference"] == {}

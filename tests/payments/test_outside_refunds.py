@@ -14,7 +14,7 @@ from shop.core.db import db
 from shop.core.errors import Refusal
 from shop.core.money import Money
 from shop.explain.why import why
-from shop.integrity.compare import both_sides
+from shop.integrity.compare import compare_with_acquirer
 from shop.ledger import book, chart
 from shop.ledger.models import Journal
 from shop.orders.models import Order
@@ -58,7 +58,7 @@ def test_a_refund_made_at_the_acquirer_is_booked_moves_its_order_and_is_one_aler
     assert (shop.state(order), shop.order_status(order).key) == (state, key)
     assert book.balance(chart.REFUNDS, "TWD").amount == amount
     assert "made at Fakepay and not requested by the shop" in why(db.session.get_one(Order, order.id))
-    assert both_sides(order.id)["difference"] == {}
+    assert compare_with_acquirer(order.id)["difference"] == {}
     tell_all(shop, order, refund, source)
     shop.turn(minutes=5)
     assert of(order) == [("OPS_REFUND_OUTSIDE", "NEW")]
@@ -308,7 +308,7 @@ def test_in_every_dialect_a_query_reports_a_refund_in_the_dashboard(trading: Tra
     _refund_in_the_dashboard(trading, order)
     trading.look(order)
     assert trading.shop.state(order) == "REFUNDED"
-    assert both_sides(order.id)["difference"] == {}
+    assert compare_with_acquirer(order.id)["difference"] == {}
     assert len(outside(trading.shop, order)) == 2
 
 
@@ -352,7 +352,7 @@ def test_refunds_of_two_tpay_trades_under_the_same_number_are_two(trading: Tradi
     for order in orders:
         trading.look(order)
     assert [trading.shop.state(order) for order in orders] == ["PARTIALLY_REFUNDED"] * 2
-    assert [both_sides(order.id)["difference"] for order in orders] == [{}, {}]
+    assert [compare_with_acquirer(order.id)["difference"] for order in orders] == [{}, {}]
     trading.reconcile("tpay")
     assert trading.discrepancies() == []
     assert [len(outside(trading.shop, order)) for order in orders] == [1, 1]
