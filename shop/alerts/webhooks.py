@@ -180,17 +180,17 @@ def _read(row: WebhookEventRow) -> list[WebhookEvent]:
 
 def captured_but_stuck(run: CheckRun) -> None:
     """Rule A for what writes no event: signed webhooks that could not be applied, and updates without a capture id."""
-    heard_until = run.at - timedelta(seconds=current_app.config["ALERT_CONFIRM_SECONDS"])
+    received_until = run.at - timedelta(seconds=current_app.config["ALERT_CONFIRM_SECONDS"])
     stuck = select(WebhookEventRow).where(
         WebhookEventRow.due_at.is_not(None),
         WebhookEventRow.error.is_not(None),
         WebhookEventRow.trust == "signed",
-        WebhookEventRow.received_at <= heard_until,
+        WebhookEventRow.received_at <= received_until,
     )
     for row in db.session.scalars(stuck.order_by(WebhookEventRow.due_at).limit(AT_ONCE)).all():
         for payment_id in {n.reference for n in _read(row) if _reports_capture(n)}:
             _check_claim(payment_id, row.provider, row.received_at)
-    for order_id in _hinted(heard_until):
+    for order_id in _hinted(received_until):
         watcher.check_order(order_id)
 
 
@@ -213,7 +213,7 @@ def _check_claim(payment_id: str, provider: str, received_at: datetime) -> None:
         watcher.check_order(order_id, [Claim(payment_id, received_at, WEBHOOK)])
 
 
-def _hinted(heard_until: datetime) -> list[int]:
+def _hinted(received_until: datetime) -> list[int]:
     """Unpaid orders about which an update said captured without naming a capture."""
     hints = (
         select(Payment.order_id)
@@ -221,7 +221,7 @@ def _hinted(heard_until: datetime) -> list[int]:
         .join(Order, Order.id == Payment.order_id)
         .where(
             PaymentUpdateRow.outcome == literal("hint", literal_execute=True),
-            PaymentUpdateRow.received_at.between(heard_until - timedelta(days=1), heard_until),
+            PaymentUpdateRow.received_at.between(received_until - timedelta(days=1), received_until),
             PaymentUpdateRow.state == PaymentState.CAPTURED,
             Order.paid_by.is_(None),
             ~_has_alert(Payment.id),
