@@ -16,7 +16,20 @@ from shop.orders import find
 from shop.orders.models import Order
 
 
-class Group(click.Group):
+class Command(click.Command):
+    """A command whose arguments are valid UTF-8. Python passes other bytes on as surrogates, which neither a database
+    nor a terminal takes.
+    """
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if any("\ud800" <= letter <= "\udfff" for one in args for letter in one):
+            raise click.UsageError("The arguments contain bytes that are not valid UTF-8.")
+        return super().make_context(info_name, args, parent, **extra)
+
+
+class Group(Command, click.Group):
     """Commands whose refusals are printed and end them with exit code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
+from shop.commands import Command
 from shop.core.errors import Refusal
 from shop.integrity.settlement_day import Day, of_day
 from shop.payments.providers import registry
@@ -18,7 +19,7 @@ from shop.payments.settlement import reconcile as reconciliation
 from shop.payments.settlement.reconcile import Reconciliation
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("day", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE")
 @click.option("--provider", help="Only this provider. Default: every provider whose file can be fetched.")
 @click.option(

@@ -442,6 +442,18 @@ def command(shop: Shop, *args: str) -> tuple[int, str]:
     return done.exit_code, done.stdout if done.exit_code != 2 else done.output
 
 
+@pytest.mark.parametrize("day", ["0001-01-01", "0001-12-31", "9999-12-31"])
+def test_a_day_at_an_end_of_the_calendar_is_refused(trading: Trading, day: str) -> None:
+    code, said = command(trading.shop, day)
+    assert code == 1
+    assert all(f"{name}, {day}: There is no such day.\n" in said for name in PROVIDERS)
+
+
+def test_a_provider_that_is_not_utf8_is_refused(trading: Trading) -> None:
+    code, said = command(trading.shop, str(trading.day), "--provider", "kpay\udcff")
+    assert (code, "not valid UTF-8" in said) == (2, True)
+
+
 def test_the_command_reconciles_every_provider_and_ends_with_0_when_all_agree(trading: Trading) -> None:
     for name in PROVIDERS:
         trading.paid(name)

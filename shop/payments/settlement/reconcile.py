@@ -127,11 +127,10 @@ def _from_the_mock(name: str, day: date) -> bytes | Unavailable:
 def day_of(name: str, day: date) -> tuple[datetime, datetime]:
     """(first moment, first moment of the next day) of a provider's business day, UTC. Raises BadInput."""
     zone = _provider(name).capabilities.settles_in
-    try:
-        begin = datetime.combine(day, time(), zone)
-        return begin.astimezone(UTC), (begin + timedelta(days=1)).astimezone(UTC)
-    except OverflowError as error:
-        raise BadInput("bad_date", "There is no such day.") from error
+    if day.year in (date.min.year, date.max.year):  # the times around its moments may not exist
+        raise BadInput("bad_date", "There is no such day.")
+    begin = datetime.combine(day, time(), zone)
+    return begin.astimezone(UTC), (begin + timedelta(days=1)).astimezone(UTC)
 
 
 def _begun(name: str, day: date) -> tuple[datetime, datetime]:
