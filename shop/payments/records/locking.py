@@ -6,6 +6,7 @@ change only while their order is locked, so they are read with the order or afte
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import Row, Select, bindparam, select
@@ -22,28 +23,39 @@ _ALL_PAYMENTS = select(Payment).where(Payment.order_id == bindparam("order"))
 _ORDER = select(Order).where(Order.id == bindparam("order"))
 
 
-def rows(payments: Select[Any], order: Select[Any], values: Mapping[str, Any], *, lock: bool) -> tuple[Found, Found]:
+def rows(
+    payments: Select[Any], order: Select[Any], values: Mapping[str, Any], *, lock: bool, entities: bool = False
+) -> tuple[Found, Found]:
     """Rows of a query of an order's payments, by id, and of one of the order; with `lock`, locked until the transaction
-    ends.
+    ends. The queries select columns, or, with `entities`, ORM objects.
 
     Both queries get `values`. If the order's id is not in it as `order`, it is that of the payments; without payments
     nothing is found. Raises NoResultFound for an unknown order.
     """
-    payments = payments.order_by(_PAYMENTS.c.id)
-    if lock:
-        payments, order = payments.with_for_update(of=_PAYMENTS), order.with_for_update(of=_ORDERS)
-    found = db.session.execute(payments, values, execution_options=_FRESH).all()
+    payments, order = _statements(payments, order, lock)
+    db.session.flush()
+    execute = partial(db.session.execute, execution_options=_FRESH) if entities else db.session.connection().execute
+    found = execute(payments, values).all()
     if "order" not in values:
         if not found:
             return [], []
         values = {**values, "order": found[0].order_id}
-    of_order = db.session.execute(order, values, execution_options=_FRESH).all()
+    of_order = execute(order, values).all()
     if not of_order:
         raise NoResultFound(f"order {values['order']}")
     return found, of_order
 
 
+@cache
+def _statements(payments: Select[Any], order: Select[Any], lock: bool) -> tuple[Select[Any], Select[Any]]:
+    """Both queries in the order of locking. Kept, because SQLAlchemy looks a new statement up more slowly."""
+    payments = payments.order_by(_PAYMENTS.c.id)
+    if not lock:
+        return payments, order
+    return payments.with_for_update(of=_PAYMENTS), order.with_for_update(of=_ORDERS)
+
+
 def order_with_payments(order_id: int) -> tuple[Order, list[Payment]]:
     """The order and its payments, oldest first, locked until the transaction ends. Raises NoResultFound."""
-    payments, ((order,),) = rows(_ALL_PAYMENTS, _ORDER, {"order": order_id}, lock=True)
+    payments, ((order,),) = rows(_ALL_PAYMENTS, _ORDER, {"order": order_id}, lock=True, entities=True)
     return order, [payment for (payment,) in payments]
