@@ -103,7 +103,7 @@ def test_the_back_button_from_the_payment_page_finds_the_open_payment(visitor: V
     resumed.page.close()
     order.button("Cancel payment").click()
     order.is_called("You cancelled the payment")
-    order.button("Cancel order").click()
+    order.cancel()
     order.is_called("Your order is cancelled")
     order.button("Order again").click()
     order.page.wait_for_url("**/cart")
