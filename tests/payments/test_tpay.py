@@ -806,5 +806,5 @@ def test_the_page_shows_the_code_its_barcode_and_its_deadline(taiwan: Taiwan, ap
     code = (taiwan.shop.payment(order).action or {})["fields"]["code"]
     assert f'<p class="code">{code}</p>' in page and '<svg class="barcode"' in page
     assert f'name="instead_of" value="{taiwan.shop.payment(order).id}"' in page and "Use another method" in page
-    assert "Pay NT$1,200.00 TWD at the counter by" in page
+    assert "Pay NT$1,200 at the counter by" in page
     assert "pay-form" not in page[page.index('id="order-status"') : page.index('id="other-ways"')]

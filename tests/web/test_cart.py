@@ -169,8 +169,8 @@ def test_the_cart_can_be_paid_in_another_currency(visitor: Visitor) -> None:
     visitor.add(KETTLE)
     visitor.get("/cart")
     assert visitor.post("/cart/currency", {"currency": "JPY"}).status_code == 303
-    assert "¥5,600 JPY" in visitor.get("/cart").text
-    assert "¥420 JPY" in visitor.get("/products/pen").text
+    assert "¥5,600" in visitor.get("/cart").text
+    assert "¥420" in visitor.get("/products/pen").text
     assert visitor.post("/cart/currency", {"currency": "EUR"}).status_code == 422
 
 
@@ -198,7 +198,7 @@ def test_a_changed_price_is_shown_before_the_checkout_and_can_be_accepted(visito
             db.session.execute(db.update(CartLine).values(seen_amount=100))
         assert cart.load(cart_id).lines[0].price_was
     page = visitor.get("/cart").text
-    assert "The prices of these items have changed: Kettle." in page and "NT$1.00 TWD" in page
+    assert "The prices of these items have changed: Kettle." in page and "NT$1" in page
     with app.app_context():
         reprice(KETTLE, 90000)
         stale = visitor.post("/cart/prices", {"terms": visitor.field("terms")})
@@ -219,7 +219,7 @@ def test_a_price_that_changed_is_shown_when_the_order_is_placed_and_the_next_sub
     with app.app_context(), transaction():
         db.session.execute(db.update(CartLine).values(seen_amount=100))
     refused = visitor.checkout()
-    assert refused.status_code == 409 and "Kettle: price changed from NT$1.00 TWD to NT$1,200.00 TWD" in refused.text
+    assert refused.status_code == 409 and "Kettle: price changed from NT$1 to NT$1,200" in refused.text
     assert visitor.post("/checkout", visitor.filled()).status_code == 303
 
 

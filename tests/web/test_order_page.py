@@ -117,7 +117,7 @@ def test_a_manual_refund_is_announced_after_approval_and_shown_as_sent_when_it_i
         "and the rest to your original payment method.",
     }
     assert [order.number for order, says in goes.items() if says not in page_of(shop, order)] == []
-    assert "NT$1,200.00 TWD is being sent to your bank account" in page_of(shop, whole)
+    assert "NT$1,200 is being sent to your bank account" in page_of(shop, whole)
     shop.sweep()
     went = {
         whole: "The money was sent to your bank account. It can take",
@@ -126,7 +126,7 @@ def test_a_manual_refund_is_announced_after_approval_and_shown_as_sent_when_it_i
         "and the rest was refunded to your original payment method.",
     }
     assert [order.number for order, says in went.items() if says not in page_of(shop, order)] == []
-    assert "NT$1,200.00 TWD sent to your bank account (" in page_of(shop, whole)
+    assert "NT$1,200 sent to your bank account (" in page_of(shop, whole)
 
 
 def test_a_duplicate_payment_shows_the_paid_order_at_once_and_says_one_thing_about_the_refund(shop: Shop) -> None:
@@ -202,7 +202,7 @@ def test_refunded_late_and_duplicate_captures_are_final(shop: Shop) -> None:
 
 def test_the_pay_button_says_how_much_and_that_a_tab_opens_and_stands_outside_of_its_form(visitor: Visitor) -> None:
     page = visitor.get(visitor.order()).text
-    assert re.search(r'form="pay-form">Pay NT\$1,200\.00 TWD <span[^>]*>\(opens in a new tab\)</span>', page)
+    assert re.search(r'form="pay-form">Pay NT\$1,200 <span[^>]*>\(opens in a new tab\)</span>', page)
     assert 'form="pay-form" formtarget="_self">Pay in this tab' in page
     status = page[page.index('id="order-status"') : page.index("</section>", page.index('id="order-status"'))]
     assert "csrf_token" not in status and "csrf_token" in page
