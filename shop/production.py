@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from shop.settings import DEVELOPMENT, DEVELOPMENT_KEY, BadSetting, Setting, several
+from shop.settings import DEMO_SELLER, DEVELOPMENT, DEVELOPMENT_KEY, BadSetting, Setting, several
 
 SHORTEST_SECRET = 32
 """Minimum length in characters of a key or token of the shop."""
@@ -87,6 +87,10 @@ def _address(value: str) -> str:
     return "is not https, and not localhost"
 
 
+def _seller(value: str) -> str:
+    return "is the demo's" if value in DEMO_SELLER.values() else ""
+
+
 def _wrong_key(value: str, published: frozenset[str]) -> str:
     given = several(value)
     if not given:
@@ -111,5 +115,6 @@ _RULES: dict[str, Callable[[Any], str]] = {
     "CONTROL_TOKEN": _token,
     "METRICS_TOKEN": _token,
     "SHOP_URL": _address,
+    **dict.fromkeys(DEMO_SELLER, _seller),
 }
 """The objection to a value in production, as words that follow the setting's name; empty if there is none."""

@@ -7,12 +7,13 @@
   // Times: the server writes UTC, the page shows the time zone of the browser.
   const clockText = new Intl.DateTimeFormat(language, { timeStyle: "short" });
   const dayText = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+  const fullText = new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "short" });
   function localTimes() {
     for (const time of document.querySelectorAll("time[datetime]")) {
       const at = new Date(time.dateTime);
       if (isNaN(at)) continue;
       const near = Math.abs(Date.now() - at) < 12 * 3600e3;
-      const text = (near ? clockText : dayText).format(at);
+      const text = (time.dataset.full !== undefined ? fullText : near ? clockText : dayText).format(at);
       if (time.textContent !== text) time.textContent = text;
     }
   }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from babel.dates import format_datetime, format_time
+from babel.dates import format_date, format_datetime, format_time
 from flask import Flask, request
 from flask_babel import gettext
 from markupsafe import Markup
@@ -30,7 +30,7 @@ _STATIC = Path(__file__).resolve().parents[2] / "static"
 
 def init_app(app: Flask) -> None:
     """Give the templates of `app` these filters and functions."""
-    app.jinja_env.filters.update(money=money, time=time)
+    app.jinja_env.filters.update(full_time=full_time, money=money, time=time)
     app.jinja_env.globals.update(
         asset=asset,
         barcode=barcode,
@@ -81,6 +81,18 @@ def time(at: datetime) -> Markup:
 
 @lru_cache(maxsize=1024)
 def _time(at: datetime, is_near: bool, language: str) -> Markup:
+def full_time(at: datetime) -> Markup:
+    """A <time> element as `time` gives it, always with the date in full."""
+    return _full_time(at.astimezone(UTC).replace(microsecond=0), locale_name())
+
+
+@lru_cache(maxsize=1024)
+def _full_time(at: datetime, language: str) -> Markup:
+    day, moment = format_date(at, "long", locale=language), format_time(at, "short", tzinfo=UTC, locale=language)
+    stamp = at.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return Markup('<time datetime="{}" data-full>{}, {} UTC</time>').format(stamp, day, moment)
+
+
     if is_near:
         text = format_time(at, "short", tzinfo=UTC, locale=language)
     else:

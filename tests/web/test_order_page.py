@@ -200,6 +200,28 @@ def test_refunded_late_and_duplicate_captures_are_final(shop: Shop) -> None:
         assert 'data-final="true"' in update
 
 
+def test_cancel_order_asks_first_and_only_while_the_order_can_be_cancelled(visitor: Visitor, shop: Shop) -> None:
+    path = visitor.order()
+    page = visitor.get(f"{path}/cancel")
+    assert "Cancel this order?" in page.text and page.headers["Cache-Control"] == "no-store"
+    order = find.by_token(path.rpartition("/")[2])
+    assert order and shop.state(order) == "WAITING_PAYMENT", "a GET cancels nothing"
+    assert visitor.post(f"{path}/cancel").location == path
+    assert shop.state(order) == "CANCELLED"
+    assert visitor.get(f"{path}/cancel").location == path
+
+
+def test_the_order_page_names_the_seller_and_the_full_date(visitor: Visitor, app: Flask) -> None:
+    path = visitor.order()
+    page = visitor.get(path).text
+    assert re.search(r"placed <time datetime=\"[^\"]+\" data-full>[A-Z][a-z]+ \d+, \d{4}, ", page)
+    assert "Settled Demo Shop<br>1 Example Road, Taipei 100, Taiwan<br>Tax number: 00000000" in page
+    assert 'Write to <a href="mailto:help@settled.example">' in page and "Continue shopping" in page
+    app.config.update(SELLER_NAME="", SELLER_EMAIL="")
+    page = visitor.get(path).text
+    assert "Sold by" not in page and "Quote this reference when you contact us" in page
+
+
 def test_the_pay_button_says_how_much_and_that_a_tab_opens_and_stands_outside_of_its_form(visitor: Visitor) -> None:
     page = visitor.get(visitor.order()).text
     assert re.search(r'form="pay-form">Pay NT\$1,200 <span[^>]*>\(opens in a new tab\)</span>', page)
