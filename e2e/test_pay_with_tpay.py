@@ -105,7 +105,7 @@ def test_another_method_is_used_instead_of_a_store_code(visitor: Visitor, buyer:
     back.is_called("Your store code", within=30)
     back.page.get_by_text("Use another method").click()
     expect(back.page.get_by_text("This cancels your store code")).to_be_visible()
-    expect(back.button("Pay with KPay")).to_be_visible()
+    expect(back.button("Pay by credit card KPay")).to_be_visible()
     is_sound(back.page)
     back.button("Pay with Tpay in another way").click()
     back.is_called("You cancelled the payment", within=40)

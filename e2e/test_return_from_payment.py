@@ -148,7 +148,7 @@ def test_another_method_is_initiated_only_after_the_declined_one_was_closed_ther
     first.pay(DECLINED_CARD)
     order.is_called("Your card was declined")
     order.page.get_by_text("Pay another way").click()
-    second = order.opens_payment(order.button("Pay with Stripe").click)
+    second = order.opens_payment(order.button("Pay by credit card Stripe").click)
     assert second.payment != first.payment
     assert acquirer.payment(first.payment)["state"] == "voided"
     second.pay()
@@ -167,6 +167,6 @@ def test_another_method_initiates_nothing_when_the_first_was_paid_meanwhile(
     order.is_called("Your card was declined")
     acquirer.approve(first.payment)
     order.page.get_by_text("Pay another way").click()
-    order.button("Pay with Stripe").click()
+    order.button("Pay by credit card Stripe").click()
     order.is_called("Payment received")
     assert len(acquirer.payment(first.payment)["captures"]) == 1

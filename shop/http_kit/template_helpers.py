@@ -40,10 +40,12 @@ def init_app(app: Flask) -> None:
         device_name=device_name,
         duration=duration,
         how_it_goes=how_it_goes,
+        method_title=method_title,
         methods_not_offered=methods_not_offered,
         own_unpaid=visitor.own_unpaid,
         units_of=units_of,
         page_language=page_language,
+        pay_by=pay_by,
         payment_methods=payment_methods,
         seconds_between=seconds_between,
         state_word=state_word,
@@ -79,8 +81,6 @@ def time(at: datetime) -> Markup:
     return _time(at.astimezone(UTC).replace(microsecond=0), abs(at - clock.now()) < _NEAR, locale_name())
 
 
-@lru_cache(maxsize=1024)
-def _time(at: datetime, is_near: bool, language: str) -> Markup:
 def full_time(at: datetime) -> Markup:
     """A <time> element as `time` gives it, always with the date in full."""
     return _full_time(at.astimezone(UTC).replace(microsecond=0), locale_name())
@@ -93,6 +93,8 @@ def _full_time(at: datetime, language: str) -> Markup:
     return Markup('<time datetime="{}" data-full>{}, {} UTC</time>').format(stamp, day, moment)
 
 
+@lru_cache(maxsize=1024)
+def _time(at: datetime, is_near: bool, language: str) -> Markup:
     if is_near:
         text = format_time(at, "short", tzinfo=UTC, locale=language)
     else:
@@ -125,6 +127,18 @@ def methods_not_offered(order: Order) -> list[str]:
 def units_of(sku: str, orders: Iterable[Order]) -> int:
     """The number of units of a product in these orders."""
     return sum(line.quantity for order in orders for line in order.lines if line.sku == sku)
+
+
+def method_title(method: registry.Method) -> str:
+    """The payment method as customers know it; its provider's name for a wallet."""
+    titles = {"card": gettext("Credit card"), "card or store": gettext("Credit card or convenience store")}
+    return str(titles.get(method.pays_by, method.name))
+
+
+def pay_by(method: registry.Method) -> str:
+    """Text of the button that pays with the method."""
+    texts = {"card": gettext("Pay by credit card"), "card or store": gettext("Pay by card or at a convenience store")}
+    return str(texts.get(method.pays_by) or gettext("Pay with %(name)s", name=method.name))
 
 
 def how_it_goes(method: registry.Method) -> str:

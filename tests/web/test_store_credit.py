@@ -132,7 +132,7 @@ def test_a_method_that_works_with_a_part_of_the_credit_is_offered_with_that_part
     ) in page
     visitor.get(visitor.checkout(credit="50050").location)
     chooses = html.unescape(visitor.page)
-    assert "Pay with KPay" in chooses and "Pay with Tpay" not in chooses
+    assert 'value="kpay">Pay by credit card <' in chooses and 'value="tpay">' not in chooses
     assert "Tpay cannot charge NT$699.50: the next amount that it can charge is NT$700." in chooses
 
 

@@ -133,6 +133,7 @@ class Tpay(PaymentProvider):
         start_again=True,
         multi_refund=True,
         consistency_window=timedelta(seconds=5),
+        pays_by="card or store",
         action=ActionKind.FORM_POST,
         settles_in=_TAIPEI,
         fee_unit=100,
