@@ -36,6 +36,21 @@ def test_the_return_page_never_decides_and_refuses_a_second_attempt(
     assert len(acquirer.payment(payment)["captures"]) == 1
 
 
+def test_a_return_reaches_the_page_that_stayed_open(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
+    order = visitor.order(buyer.order().url)
+    card = order.opens_payment()
+    card.arm("Lost webhook")
+    order.is_called("Finish paying in the other tab")
+    acquirer.faults(api=[{"op": "query", "do": "500"}])
+    card.pay()
+    OrderPage(card.page).is_called("We are confirming your payment")
+    order.is_called("We are confirming your payment", within=5)
+    expect(order.pay_button).to_have_count(0)
+    acquirer.faults()
+    acquirer.turn("PT30S")
+    order.is_called("Payment received")
+
+
 def test_a_double_click_a_reload_and_two_tabs_lead_to_one_payment(
     visitor: Visitor, buyer: Buyer, acquirer: Control
 ) -> None:
