@@ -24,13 +24,6 @@ ROOT = Path(__file__).resolve().parent.parent
 DEVELOPMENT, PRODUCTION = "development", "production"
 DEVELOPMENT_KEY = "development-only-" + "0" * 32
 """SECRET_KEY of a development environment that has none; it is public."""
-DEMO_SELLER = {
-    "SELLER_NAME": "Settled Demo Shop",
-    "SELLER_ADDRESS": "1 Example Road, Taipei 100, Taiwan",
-    "SELLER_TAX_ID": "00000000",
-    "SELLER_EMAIL": "help@settled.example",
-}
-"""The seller of a development environment that names none; production refuses each of these."""
 MOCKED = (
     "on: the mock acquirer at ACQUIRER_URL serves it. `flask check` compares with the totals of its control API, and "
     "`flask reconcile` fetches files there that the provider has no call for; both send CONTROL_TOKEN."
@@ -134,9 +127,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Address under which customers and acquirers reach the shop; https in production, except for localhost.",
         WebAddress,
     ),
-    Setting(
-        "SELLER_NAME", "", "Legal name of the seller, on the order page; empty: not shown. Development has a demo's."
-    ),
+    Setting("SELLER_NAME", "", "Legal name of the seller, on the order page; empty: not shown (development: a demo)."),
     Setting("SELLER_ADDRESS", "", "Address of the seller in one line, on the order page; empty: not shown."),
     Setting("SELLER_TAX_ID", "", "Tax number of the seller, on the order page; empty: not shown."),
     Setting("SELLER_EMAIL", "", "Address to which customers write for help, on the order page; empty: not shown."),
@@ -412,8 +403,6 @@ def load(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
         raise BadSetting("SETTLED_ENV: only development or production.")
     if not values["SECRET_KEY"] and values["SETTLED_ENV"] == DEVELOPMENT:
         values["SECRET_KEY"] = DEVELOPMENT_KEY
-    if values["SETTLED_ENV"] == DEVELOPMENT and not any(values[name] for name in DEMO_SELLER):
-        values |= DEMO_SELLER
     values["SECRET_KEY_FALLBACKS"] = several(values["SECRET_KEY_FALLBACKS"])
     values["DATABASE_URL"] = database_url(values["DATABASE_URL"])
     if not _is_known_database(values["DATABASE_URL"]):

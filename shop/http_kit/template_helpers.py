@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from babel.dates import format_date, format_datetime, format_time
-from flask import Flask, request
+from flask import Flask, current_app, request
 from flask_babel import gettext
 from markupsafe import Markup
 
@@ -23,6 +23,7 @@ from shop.http_kit.device_name import browser_of, system_of
 from shop.http_kit.translation import locale, locale_name
 from shop.orders.models import Order
 from shop.payments.providers import registry
+from shop.seller import Seller, of
 
 _NEAR = timedelta(hours=12)
 _STATIC = Path(__file__).resolve().parents[2] / "static"
@@ -48,6 +49,7 @@ def init_app(app: Flask) -> None:
         pay_by=pay_by,
         payment_methods=payment_methods,
         seconds_between=seconds_between,
+        seller=seller,
         state_word=state_word,
     )
 
@@ -154,6 +156,11 @@ def barcode(code: object) -> Barcode | None:
         return code39(code) if isinstance(code, str) and code else None
     except ValueError:
         return None
+
+
+def seller() -> Seller:
+    """The seller as the settings name it."""
+    return of(current_app.config)
 
 
 def country(code: str) -> str:

@@ -217,7 +217,7 @@ def test_the_order_page_names_the_seller_and_the_full_date(visitor: Visitor, app
     assert re.search(r"placed <time datetime=\"[^\"]+\" data-full>[A-Z][a-z]+ \d+, \d{4}, ", page)
     assert "Settled Demo Shop<br>1 Example Road, Taipei 100, Taiwan<br>Tax number: 00000000" in page
     assert 'Write to <a href="mailto:help@settled.example">' in page and "Continue shopping" in page
-    app.config.update(SELLER_NAME="", SELLER_EMAIL="")
+    app.config.update(SELLER_ADDRESS="Kept")
     page = visitor.get(path).text
     assert "Sold by" not in page and "Quote this reference when you contact us" in page
 

@@ -19,8 +19,8 @@ from shop.payments.providers.interface import PaymentProvider
 
 @dataclass(frozen=True)
 class Method:
-    """A payment method: `name` is its provider's, `pays_by` what customers pay with there, `action` the kind of the
-    customer's next action.
+    """A payment method: `name` is its provider's, `action` the kind of the customer's next action. `pays_by` says what
+    customers pay with there, `card` or `card or store`; it is empty if they know the method by the provider's name.
     """
 
     provider: str
