@@ -12,7 +12,9 @@ from tests.parts import selection
 
 WIDTHS = (1280, 360)
 SCHEMES = ("light", "dark")
-_AWAY = re.compile(r"net::ERR_(CONNECTION_|INCOMPLETE_|EMPTY_RESPONSE)|status of 50[234]|htmx:(sse:)?error")
+_AWAY = re.compile(
+    r"net::ERR_(CONNECTION_|INTERNET_DISCONNECTED|INCOMPLETE_|EMPTY_RESPONSE)|status of 50[234]|htmx:(sse:)?error"
+)
 _CHECK = "axe.run({ resultTypes: ['violations'] }).then((found) => found.violations)"
 
 

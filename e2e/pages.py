@@ -129,6 +129,12 @@ class OrderPage(Screen):
         opened.value.wait_for_load_state()
         return CardPage(opened.value)
 
+    def cancel(self) -> None:
+        """Cancel the order, and confirm it on the page that asks."""
+        self.button("Cancel order").click()
+        super().is_called("Cancel this order?")
+        self.button("Cancel order").click()
+
     def pay_here(self) -> CardPage:
         """Pay in the same tab."""
         self.button("Pay in this tab").click()

@@ -8,6 +8,7 @@ from playwright.sync_api import Route, expect
 
 from e2e.buyers import PLENTY, Buyer
 from e2e.conftest import Visitor
+from e2e.console_checks import is_sound
 from e2e.control import Control
 from e2e.pages import CHALLENGE_CARD, DECLINED_CARD, OrderPage
 from tests.parts.waiting import until
@@ -90,7 +91,7 @@ def test_cancelling_the_order_closes_the_payment_page(visitor: Visitor, buyer: B
     order.is_called("Finish paying in the other tab")
     order.button("Cancel payment").click()
     order.is_called("You cancelled the payment")
-    order.button("Cancel order").click()
+    order.cancel()
     order.is_called("Your order is cancelled")
     card.page.reload()
     card.is_called("Payment cancelled")
@@ -107,6 +108,65 @@ def test_time_runs_out_on_an_open_page_and_the_cart_comes_back(
     order.button("Order again").click()
     shop.is_called("Your cart")
     expect(shop.link("Six Cedar Pencils")).to_be_visible()
+
+
+def test_the_page_asks_before_it_cancels_an_order(visitor: Visitor, buyer: Buyer) -> None:
+    order = visitor.order(buyer.order().url)
+    order.button("Cancel order").click()
+    expect(order.heading).to_have_text("Cancel this order?")
+    is_sound(order.page)
+    order.link("Keep the order").click()
+    order.is_called("Pay to complete your order")
+
+
+def test_the_cart_link_waits_for_a_product_that_is_being_added(visitor: Visitor) -> None:
+    shop = visitor.shop().visit(f"/products/{PLENTY}")
+    held: list[Route] = []
+    shop.page.route("**/cart/lines", lambda route: held.append(route))
+    shop.add_to_cart()
+    expect(shop.button("Add to cart")).to_have_attribute("aria-busy", "true")
+    until(lambda: shop.page.title() and held, what="the request")
+    shop.page.get_by_role("navigation", name="Main").get_by_role("link", name="Cart").click(no_wait_after=True)
+    held[0].continue_()
+    shop.is_called("Your cart")
+    expect(shop.link("Six Cedar Pencils")).to_be_visible()
+
+
+def test_the_order_button_shows_that_it_works_and_sends_once(visitor: Visitor) -> None:
+    shop = visitor.shop().visit(f"/products/{PLENTY}")
+    shop.add_to_cart()
+    expect(shop.link("View cart")).to_be_visible()
+    shop.visit("/checkout").fill_in()
+    held: list[Route] = []
+    shop.page.route("**/checkout", lambda route: held.append(route))
+    button = shop.button("Place order and pay")
+    assert button.evaluate("it => { it.click(); it.click(); return it.ariaBusy }") == "true"
+    until(lambda: shop.page.title() and held, what="the request")
+    assert len(held) == 1
+    held[0].continue_()
+    shop.page.unroute("**/checkout")
+    order = OrderPage(shop.page)
+    order.is_called("Pay to complete your order")
+    order.page.go_back()
+    expect(order.page.get_by_text("Continue with order").or_(button).first).to_be_visible()
+    expect(order.page.locator("[aria-busy]")).to_have_count(0)
+
+
+def test_a_click_without_a_network_keeps_the_page(visitor: Visitor) -> None:
+    shop = visitor.shop().visit(f"/products/{PLENTY}")
+    visitor.watch.expect_outage()
+    visitor.context.set_offline(True)
+    message = shop.page.get_by_role("alert").filter(has_text="We could not reach the shop")
+    shop.page.get_by_role("navigation", name="Main").get_by_role("link", name="Cart").click()
+    expect(message).to_be_visible()
+    shop.is_called("Six Cedar Pencils")
+    shop.add_to_cart()
+    expect(message).to_be_visible()
+    shop.is_called("Six Cedar Pencils")
+    visitor.context.set_offline(False)
+    expect(message).to_be_hidden()
+    shop.add_to_cart()
+    expect(shop.link("View cart")).to_be_visible()
 
 
 def test_a_first_visitor_who_opens_two_products_at_once_can_buy_both(visitor: Visitor) -> None:

@@ -36,6 +36,21 @@ def test_the_return_page_never_decides_and_refuses_a_second_attempt(
     assert len(acquirer.payment(payment)["captures"]) == 1
 
 
+def test_a_return_reaches_the_page_that_stayed_open(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
+    order = visitor.order(buyer.order().url)
+    card = order.opens_payment()
+    card.arm("Lost webhook")
+    order.is_called("Finish paying in the other tab")
+    acquirer.faults(api=[{"op": "query", "do": "500"}])
+    card.pay()
+    OrderPage(card.page).is_called("We are confirming your payment")
+    order.is_called("We are confirming your payment", within=5)
+    expect(order.pay_button).to_have_count(0)
+    acquirer.faults()
+    acquirer.turn("PT30S")
+    order.is_called("Payment received")
+
+
 def test_a_double_click_a_reload_and_two_tabs_lead_to_one_payment(
     visitor: Visitor, buyer: Buyer, acquirer: Control
 ) -> None:
@@ -103,7 +118,7 @@ def test_the_back_button_from_the_payment_page_finds_the_open_payment(visitor: V
     resumed.page.close()
     order.button("Cancel payment").click()
     order.is_called("You cancelled the payment")
-    order.button("Cancel order").click()
+    order.cancel()
     order.is_called("Your order is cancelled")
     order.button("Order again").click()
     order.page.wait_for_url("**/cart")
@@ -148,7 +163,7 @@ def test_another_method_is_initiated_only_after_the_declined_one_was_closed_ther
     first.pay(DECLINED_CARD)
     order.is_called("Your card was declined")
     order.page.get_by_text("Pay another way").click()
-    second = order.opens_payment(order.button("Pay with Stripe").click)
+    second = order.opens_payment(order.button("Pay by credit card Stripe").click)
     assert second.payment != first.payment
     assert acquirer.payment(first.payment)["state"] == "voided"
     second.pay()
@@ -167,6 +182,6 @@ def test_another_method_initiates_nothing_when_the_first_was_paid_meanwhile(
     order.is_called("Your card was declined")
     acquirer.approve(first.payment)
     order.page.get_by_text("Pay another way").click()
-    order.button("Pay with Stripe").click()
+    order.button("Pay by credit card Stripe").click()
     order.is_called("Payment received")
     assert len(acquirer.payment(first.payment)["captures"]) == 1

@@ -53,7 +53,7 @@ def test_a_page_without_javascript_follows_a_decline_and_an_end(
     order.is_called("Finish paying in the other tab")
     acquirer.act(payment, "decline", code="insufficient_funds")
     order.is_called("Your card was declined", within=15)
-    order.button("Cancel order").click()
+    order.cancel()
     order.is_called("Your order is cancelled", within=15)
     order.button("Order again").click()
     order.page.wait_for_url("**/cart")

@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from mock_acquirer import dialect_interface, guards, hosts, throttle
 from mock_acquirer.errors import Refused
-from mock_acquirer.money import show
+from mock_acquirer.money import written
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 CONTROL_PREFIX = "/_sim"
@@ -31,7 +31,7 @@ def set_up(app: Flask) -> None:
     app.register_error_handler(OperationalError, _answer_busy)
     app.register_error_handler(PoolTimeout, _answer_busy)
     app.register_error_handler(Exception, _answer_crash)
-    app.add_template_filter(show, "money")
+    app.add_template_filter(written, "money")
     app.add_template_filter(clock_time, "when")
     app.add_template_global(guards.token, "csrf_token")
     app.add_url_rule("/healthz", "healthz", lambda: jsonify(status="ok"))

@@ -7,9 +7,11 @@ provider with an empty secret.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import astuple
 from typing import Any
 from urllib.parse import urlsplit
 
+from shop.seller import DEMO
 from shop.settings import DEVELOPMENT, DEVELOPMENT_KEY, BadSetting, Setting, several
 
 SHORTEST_SECRET = 32
@@ -87,6 +89,10 @@ def _address(value: str) -> str:
     return "is not https, and not localhost"
 
 
+def _seller(value: str) -> str:
+    return "is the demo's" if value and value in astuple(DEMO) else ""
+
+
 def _wrong_key(value: str, published: frozenset[str]) -> str:
     given = several(value)
     if not given:
@@ -111,5 +117,6 @@ _RULES: dict[str, Callable[[Any], str]] = {
     "CONTROL_TOKEN": _token,
     "METRICS_TOKEN": _token,
     "SHOP_URL": _address,
+    **dict.fromkeys(("SELLER_NAME", "SELLER_ADDRESS", "SELLER_TAX_ID", "SELLER_EMAIL"), _seller),
 }
 """The objection to a value in production, as words that follow the setting's name; empty if there is none."""

@@ -127,6 +127,10 @@ SETTINGS: tuple[Setting, ...] = (
         "Address under which customers and acquirers reach the shop; https in production, except for localhost.",
         WebAddress,
     ),
+    Setting("SELLER_NAME", "", "Legal name of the seller, on the order page; empty: not shown (development: a demo)."),
+    Setting("SELLER_ADDRESS", "", "Address of the seller in one line, on the order page; empty: not shown."),
+    Setting("SELLER_TAX_ID", "", "Tax number of the seller, on the order page; empty: not shown."),
+    Setting("SELLER_EMAIL", "", "Address to which customers write for help, on the order page; empty: not shown."),
     Setting(
         "ACQUIRER_URL",
         "http://127.0.0.1:9000",

@@ -7,12 +7,13 @@
   // Times: the server writes UTC, the page shows the time zone of the browser.
   const clockText = new Intl.DateTimeFormat(language, { timeStyle: "short" });
   const dayText = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+  const fullText = new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "short" });
   function localTimes() {
     for (const time of document.querySelectorAll("time[datetime]")) {
       const at = new Date(time.dateTime);
       if (isNaN(at)) continue;
       const near = Math.abs(Date.now() - at) < 12 * 3600e3;
-      const text = (near ? clockText : dayText).format(at);
+      const text = (time.dataset.full !== undefined ? fullText : near ? clockText : dayText).format(at);
       if (time.textContent !== text) time.textContent = text;
     }
   }
@@ -90,12 +91,68 @@
     if (event.persisted && document.body.dataset.signedIn !== undefined) location.reload();
   });
 
+  // A button shows that its form was sent, and a second press sends nothing. A page from the back/forward cache, or one
+  // that has not left after 20 s, can send it again.
+  const busy = new Set();
+  const setBusy = (button) => { button.setAttribute("aria-busy", "true"); busy.add(button); };
+  const setIdle = (button) => { button.removeAttribute("aria-busy"); busy.delete(button); };
+  const isSending = (form) => [...busy].some((button) => button.form === form);
+  addEventListener("pageshow", () => { busy.forEach(setIdle); next = ""; });
+  document.addEventListener("submit", (event) => {
+    const button = event.submitter;
+    if (event.defaultPrevented || (button?.formTarget || event.target.target) === "_blank") return;
+    if (isOffline(event) || !button) return;
+    if (isSending(event.target)) return event.preventDefault();
+    // The Enter key presses the hidden first button of a form.
+    const shown = (button.ariaHidden && event.target.querySelector(".button.big")) || button;
+    setBusy(shown);
+    setTimeout(setIdle, 20000, shown);
+  });
+
+  // A link waits for a change that is under way: the cart would not contain it, and a first cookie would be lost.
+  const sending = new Set();
+  let next = "";
+  const isChange = (event) => event.detail.ctx?.sourceElement?.matches?.("form[method=post]");
+  document.addEventListener("htmx:before:request", (event) => {
+    if (!isChange(event)) return;
+    sending.add(event.detail.ctx);
+    event.detail.ctx.sourceElement.querySelectorAll("button[type=submit]").forEach(setBusy);
+  });
+  const arrived = (event) => {
+    if (!sending.delete(event.detail.ctx)) return;
+    event.detail.ctx.sourceElement.querySelectorAll("button[type=submit]").forEach(setIdle);
+    if (next && !sending.size) location.assign(next);
+  };
+  document.addEventListener("htmx:after:request", arrived);  // the swap may remove the form, which then reports nothing
+  document.addEventListener("htmx:finally:request", arrived);
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("a[href]");
+    if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    if (link.target || link.origin !== location.origin || link.getAttribute("href")[0] === "#") return;
+    if (isOffline(event) || !sending.size) return;
+    event.preventDefault();
+    next = link.href;
+    setTimeout(() => { if (next) location.assign(next); }, 10000);
+  });
+
+  // Without a network the page stays, with a message.
+  const offline = byId("offline");
+  function showOffline() { offline.hidden = false; }
+  function isOffline(event) {
+    if (navigator.onLine) return false;
+    event.preventDefault();
+    showOffline();
+    return true;
+  }
+  addEventListener("online", () => { offline.hidden = true; });
+  document.addEventListener("htmx:after:request", () => { offline.hidden = true; });
+
   // A form that htmx could not send is submitted without htmx, so that the customer sees the error page.
   // 409 and 422 are shown in the fragment; an aborted request is not a failure.
   document.addEventListener("htmx:response:error", (event) => {
     if (![409, 422].includes(event.detail.ctx.response.status)) sendPlainly(event.detail.ctx.sourceElement);
   });
-  document.addEventListener("htmx:error", (event) => sendPlainly(event.detail.ctx?.sourceElement));
+  document.addEventListener("htmx:error", (event) => { if (isChange(event)) showOffline(); });
   function sendPlainly(form) {
     if (form?.matches?.("form[method=post]")) form.submit();
   }

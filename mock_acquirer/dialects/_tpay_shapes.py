@@ -15,6 +15,7 @@ from mock_acquirer.models import Capture, Delivery, Payment, Refund
 
 KINDS = {"card": "Credit_CreditCard", "store": "CVS_CVS"}
 WAITING = "0"
+CODE_ISSUED = "10100073"
 REFUND_WORDS = {"pending": "Accepted", "succeeded": "Done", "failed": "Failed"}
 
 
@@ -117,6 +118,22 @@ def notice(payment: Payment, capture: Capture | None) -> dict[str, str]:
         "PaymentType": KINDS[payment.method],
         "TradeDate": taipei(payment.created_at),
         "SimulatePaid": "0" if capture else "1",
+    }
+
+
+def code_notice(payment: Payment) -> dict[str, str]:
+    """tpay's webhook about an issued store payment code, with the fields of ECPay's PaymentInfoURL."""
+    return {
+        "MerchantID": payment.wire["MerchantID"],
+        "MerchantTradeNo": payment.reference,
+        "TradeNo": trade_no(payment),
+        "RtnCode": CODE_ISSUED,
+        "RtnMsg": "Get CVS Code Succeeded.",
+        "TradeAmt": dollars(payment.amount, payment.currency),
+        "PaymentType": KINDS["store"],
+        "TradeDate": taipei(payment.created_at),
+        "PaymentNo": payment.store_code or "",
+        "ExpireDate": taipei(payment.expires_at),
     }
 
 

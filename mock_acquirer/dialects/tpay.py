@@ -24,7 +24,7 @@ from mock_acquirer.db import db
 from mock_acquirer.dialect_interface import Dialect, Merchant, setting
 from mock_acquirer.dialects import _tpay_wire as wire
 from mock_acquirer.dialects._tpay_settlement import SETTLEMENT
-from mock_acquirer.dialects._tpay_shapes import attempts_made, charge_no, hash_pair, notice, refund, trade
+from mock_acquirer.dialects._tpay_shapes import attempts_made, charge_no, code_notice, hash_pair, notice, refund, trade
 from mock_acquirer.dialects._tpay_wire import OK, no
 from mock_acquirer.errors import Refused
 from mock_acquirer.models import Capture, Payment, Run
@@ -345,7 +345,9 @@ def _refund(payment: Payment, amount: int, reference: str, capture: Capture, kin
 
 
 def event_body(payment: Payment, kind: str, event_id: str, moment: datetime) -> tuple[str, str] | None:
-    """tpay's webhook: for captures alone, and for a simulated payment on request."""
+    """tpay's webhook: for captures, for an issued store payment code, and for a simulated payment on request."""
+    if kind == "payment.requires_action" and payment.method == "store":
+        return wire.FORM, wire.sealed(code_notice(payment), *hash_pair())
     makes: dict[str, Callable[[], Capture | None]] = {
         "payment.captured": lambda: payment.captures[-1],
         "payment.simulated": lambda: None,

@@ -50,11 +50,11 @@ MOST = 99
 
 
 class TooMany(BadInput):
-    """More than MOST units of a product were requested. `there` units are in the cart."""
+    """More than `most` units of a product were requested. `there` units are in the cart."""
 
-    def __init__(self, sku: str, there: int) -> None:
-        super().__init__("too_many", f"You can order at most {MOST} of one product.", sku=sku, there=there)
-        self.there = there
+    def __init__(self, sku: str, there: int, most: int) -> None:
+        super().__init__("too_many", f"You can order at most {most} of this product.", sku=sku, there=there, most=most)
+        self.there, self.most = there, most
 
 
 class QuantityChanged(Refusal):
@@ -130,20 +130,22 @@ def summary(cart_id: str | None) -> Summary | None:
     return Summary(row.currency, row.units) if row else None
 
 
-def add(cart_id: str, sku: str, quantity: int) -> int:
-    """Add `quantity` units and return the new quantity. Raises BadInput: `unknown_sku`, `bad_quantity`, `too_many`,
-    `unknown_cart`; and NotSoldIn.
+def add(cart_id: str, sku: str, quantity: int, *, most: int = MOST) -> int:
+    """Add `quantity` units and return the new quantity. Raises BadInput: `unknown_sku`, `bad_quantity`, `too_many` for
+    more than `most` in all, `unknown_cart`; and NotSoldIn.
     """
     _check_quantity(quantity, least=1)
     with _changing(cart_id) as (currency, there):
         total = there.get(sku, 0) + quantity
         if total > MOST:
-            raise TooMany(sku, there.get(sku, 0))
+            raise TooMany(sku, there.get(sku, 0), MOST)
         _put(cart_id, currency, {sku: total})
+        if total > most:  # after `_put`, which refuses an unknown SKU
+            raise TooMany(sku, there.get(sku, 0), most)
     return total
 
 
-def change(cart_id: str, sku: str, quantity: int, *, seen: int | None = None) -> int:
+def change(cart_id: str, sku: str, quantity: int, *, seen: int | None = None, most: int = MOST) -> int:
     """Set the quantity of a product, 0 removes it, and return the previous quantity. Safe to repeat.
 
     Raises BadInput as `add` does, and QuantityChanged when the cart contains neither `quantity` nor `seen` units.
@@ -157,6 +159,8 @@ def change(cart_id: str, sku: str, quantity: int, *, seen: int | None = None) ->
             _put(cart_id, currency, {sku: quantity})
         else:
             _delete_line(cart_id, sku)
+        if quantity > most:
+            raise TooMany(sku, before, most)
     return before
 
 

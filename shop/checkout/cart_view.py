@@ -29,6 +29,10 @@ class Line:
     def total(self) -> Money:
         return self.unit_price * self.quantity
 
+    @property
+    def is_short(self) -> bool:
+        return self.available < self.quantity
+
 
 @dataclass(frozen=True)
 class UnpricedLine:

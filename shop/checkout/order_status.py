@@ -209,13 +209,13 @@ def _key(order: Order, payment: Payment | None, allocations: set[str | None], se
 def _key_while_open(payment: Payment, at: datetime) -> str:
     if payment.state == PaymentState.CREATED:
         return "preparing"
+    if payment.shows_code and payment.state == PaymentState.OPEN and not payment.cancel_requested_at:
+        return "store_code"  # also after a return: its actions close the payment first
     if _is_confirming(payment):
         since = payment.returned_at or payment.created_at
         return "still_waiting" if at - since >= SLOW_AFTER else "confirming"
     if payment.last_decline:
         return "declined"
-    if payment.shows_code:
-        return "store_code"
     return "finish_in_tab" if payment.visited_at else "waiting"
 
 

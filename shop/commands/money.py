@@ -67,7 +67,7 @@ def refund(number: str, typed: str | None, capture_id: int | None, to: str, reas
         wanted = amount(typed, capture.currency) if typed is not None else None
         asked = [refunds.request(capture.id, wanted, reason=reason, by=by, to=to)]
     for one in asked:
-        click.echo(_waits(one, "approve") if one.needs_two else f"{one.id}: {one.money.format()} is being refunded.")
+        click.echo(_waits(one, "approve") if one.needs_two else f"{one.id}: {one.money.with_code()} is being refunded.")
 
 
 @_command("approve")
@@ -96,7 +96,7 @@ def bounced(refund_id: str, by: Actor) -> None:
     """Record that a manual refund to a bank was returned."""
     refunds.bounced(refund_id, by)
     returned = db.session.get_one(Refund, refund_id).money
-    click.echo(f"{refund_id} was returned; {returned.format()} can be refunded again.")
+    click.echo(f"{refund_id} was returned; {returned.with_code()} can be refunded again.")
 
 
 @_command("waiting")
@@ -181,11 +181,11 @@ def give_credit(email: str, typed: str, currency: str, key: str | None, by: Acto
     gift = store_credit.gift(customer, amount(typed, currency), by=by, key=key)
     spendable = store_credit.available(customer, gift.money.currency)
     outcome = "given" if gift.is_new else "was given before"
-    click.echo(f"{gift.money.format()} {outcome}; {email} can spend {spendable.format()}.")
+    click.echo(f"{gift.money.with_code()} {outcome}; {email} can spend {spendable.with_code()}.")
 
 
 def _waits(one: Refund | Payout, command: str) -> str:
     to_bank = isinstance(one, Refund) and one.destination == RefundDestination.BANK
     first = "send it from the bank account, then " if to_bank else ""
     who = f"is waiting for approval (requested by {staff.label(one.asked_by)})"
-    return f"{one.id}: {one.money.format()} {who}: {first}flask money {command}."
+    return f"{one.id}: {one.money.with_code()} {who}: {first}flask money {command}."

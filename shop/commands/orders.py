@@ -61,7 +61,7 @@ def _lines(shown: dict[str, Any]) -> Iterator[str]:
     for journal in shown["journals"]:
         yield f"journal {journal['key']} ({journal['kind']}, {journal['at'][:19]})"
         for entry in journal["entries"]:
-            yield f"  {entry['account']:<24} {Money(entry['amount'], entry['currency']).format():>24}"
+            yield f"  {entry['account']:<24} {Money(entry['amount'], entry['currency']).with_code():>24}"
     yield f"in all: {_difference_text(shown['difference'])}"
 
 
@@ -69,16 +69,16 @@ def _difference_text(difference: dict[str, int] | None) -> str:
     if difference is None:
         return "the acquirer could not be queried"
     parts = [
-        f"{Money(abs(amount), currency).format()} {'more' if amount > 0 else 'less'}"
+        f"{Money(abs(amount), currency).with_code()} {'more' if amount > 0 else 'less'}"
         for currency, amount in difference.items()
     ]
     return f"we have {' and '.join(parts)} than they" if parts else "both sides agree"
 
 
 def _money(side: dict[str, Any]) -> str:
-    captures = [f"{one['id']} {Money(one['amount'], one['currency']).format()}" for one in side["captures"]]
+    captures = [f"{one['id']} {Money(one['amount'], one['currency']).with_code()}" for one in side["captures"]]
     refunds = [
-        f"{one['id']} -{Money(one['amount'], one['currency']).format()}{_where(one)} {one['state']}"
+        f"{one['id']} -{Money(one['amount'], one['currency']).with_code()}{_where(one)} {one['state']}"
         for one in side["refunds"]
     ]
     return ", ".join([*captures, *refunds]) or "no money"

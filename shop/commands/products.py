@@ -67,7 +67,7 @@ def list_all() -> None:
     found = browse.search()
     left = stock.available(product.sku for product in found)
     for product in found:
-        cost = ", ".join(product.price(currency).format() for currency in product.currencies) or "no price"
+        cost = ", ".join(product.price(currency).with_code() for currency in product.currencies) or "no price"
         click.echo(f"{product.sku:<16} {left[product.sku]:>7}  {product.name:<28} {cost}")
 
 
@@ -80,7 +80,7 @@ def price(sku: str, currency: str, amount: str) -> None:
     """Set the price of SKU in CURRENCY to AMOUNT, in units of the currency: 12.50 is twelve and a half dollars."""
     now = money(amount, currency)
     before = prices.change(sku, now)
-    click.echo(f"{sku} now costs {now.format()}{f' (before: {before.format()})' if before else ''}.")
+    click.echo(f"{sku} now costs {now.with_code()}{f' (before: {before.with_code()})' if before else ''}.")
 
 
 @products.command("restock")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
-from babel.numbers import format_currency, get_currency_precision
+from babel.numbers import format_currency, format_decimal, get_currency_precision
 
 CURRENCIES = ("TWD", "JPY", "USD")
-_WRITTEN = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,4})?")
+_PARSED = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,4})?")
 """Decimal also accepts forms such as 1e3 and 1_0, and rounds values that exceed its context."""
 
 
@@ -36,7 +36,7 @@ class Money:
     @classmethod
     def parse(cls, text: str, currency: str) -> Money:
         """Parse an amount in units of the currency, such as 12.50. Raises ValueError for anything else."""
-        if not _WRITTEN.fullmatch(text):
+        if not _PARSED.fullmatch(text):
             raise ValueError(f"{text!r} is not an amount")
         minor = Decimal(text).scaleb(get_currency_precision(currency))
         if minor != minor.to_integral_value() or abs(minor) >= 10**15:
@@ -44,12 +44,34 @@ class Money:
         return cls(int(minor), currency)
 
     def format(self, locale: str = "en") -> str:
-        """Text for display: symbol, digits and the ISO code, because "$" and "¥" each stand for several currencies."""
-        return _formatted(self.amount, self.currency, locale)
+        """Text for customers, as people write the amount: NT$1,180, ¥1,200, $12.50."""
+        return _written(self.amount, self.currency, locale)
+
+    def with_code(self, locale: str = "en") -> str:
+        """Text for staff, commands and records: symbol, digits and the ISO code, which no two currencies share."""
+        return _with_code(self.amount, self.currency, locale)
 
 
 @lru_cache(maxsize=4096)
-def _formatted(amount: int, currency: str, locale: str) -> str:
+def _written(amount: int, currency: str, locale: str) -> str:
+    major = Decimal(abs(amount)).scaleb(-get_currency_precision(currency))
+    whole = currency == "TWD" and major == major.to_integral_value()
+    digits = "#,##0.00" if get_currency_precision(currency) and not whole else "#,##0"
+    number = format_decimal(major, digits, locale=locale.replace("-", "_"))
+    return f"{'-' if amount < 0 else ''}{_symbol(currency, locale)}{number}"
+
+
+def _symbol(currency: str, locale: str) -> str:
+    """The symbol that is not taken for another currency where the language is spoken."""
+    if currency == "USD":
+        return "$" if locale.startswith("en") else "US$"
+    if currency == "JPY":
+        return "JP¥" if locale.startswith("zh") else "¥"
+    return {"TWD": "NT$"}.get(currency, f"{currency} ")
+
+
+@lru_cache(maxsize=4096)
+def _with_code(amount: int, currency: str, locale: str) -> str:
     major = Decimal(amount).scaleb(-get_currency_precision(currency))
     text = format_currency(major, currency, locale=locale.replace("-", "_"))
     return text if currency in text else f"{text} {currency}"

@@ -122,7 +122,7 @@ class _Context:
             if event.data.get("why") == RefundKind.OUTSIDE
             else ""
         )
-        return f"{event.data['refund']}{made}", money.format(), self.source_of(event.actor)
+        return f"{event.data['refund']}{made}", money.with_code(), self.source_of(event.actor)
 
 
 def _at(moment: datetime | None) -> str:
@@ -131,7 +131,7 @@ def _at(moment: datetime | None) -> str:
 
 def _price(order: Order) -> str:
     """The amount that a payment has to bring, as text."""
-    less = f" less {order.credit.format()} of store credit" if order.credit_amount else ""
+    less = f" less {order.credit.with_code()} of store credit" if order.credit_amount else ""
     return f"the price{less}"
 
 
@@ -145,20 +145,20 @@ _PAYS_NOTHING = {
 def _pays_nothing(capture: Capture) -> str:
     who, at = registry.label(capture.provider), _at(capture.captured_at)
     because = _PAYS_NOTHING[str(capture.allocation)]
-    return f"{who} took {capture.money.format()} (capture {capture.capture_id}) at {at}, {because}"
+    return f"{who} took {capture.money.with_code()} (capture {capture.capture_id}) at {at}, {because}"
 
 
 def _captured(context: _Context) -> str:
     capture = context.capture
     source = f"{context.capture_source()} at {_at(capture.received_at)} said that capture {capture.capture_id}"
-    return f"{source} of {capture.money.format()} was made, which is {_price(context.order)}"
+    return f"{source} of {capture.money.with_code()} was made, which is {_price(context.order)}"
 
 
 def _revived(context: _Context) -> str:
     capture, before = context.capture, context.before
     source = f"{context.capture_source()} at {_at(capture.received_at)} said that capture {capture.capture_id}"
     ended = f"it had been {before.target} since {_at(before.at)}" if before else "it had ended"
-    return f"{source} of {capture.money.format()} was made in time, at {_at(capture.captured_at)}, although {ended}"
+    return f"{source} of {capture.money.with_code()} was made in time, at {_at(capture.captured_at)}, although {ended}"
 
 
 def _accepted(context: _Context) -> str:
@@ -166,17 +166,17 @@ def _accepted(context: _Context) -> str:
     note = f' ("{context.move.data["note"]}")' if context.move.data.get("note") else ""
     return (
         f"{context.source_of(context.move.actor)} at {_at(context.move.at)} accepted capture {capture.capture_id} "
-        f"of {capture.money.format()} in place of {order.to_pay.format()}{note}"
+        f"of {capture.money.with_code()} in place of {order.to_pay.with_code()}{note}"
     )
 
 
 def _covered(context: _Context) -> str:
-    return f"store credit of {context.order.credit.format()} covered the price at {_at(context.move.at)}"
+    return f"store credit of {context.order.credit.with_code()} covered the price at {_at(context.move.at)}"
 
 
 def _opened(context: _Context) -> str:
     payment = context.payment
-    what = f"payment {payment.id} of {payment.money.format()}" if payment else "a payment"
+    what = f"payment {payment.id} of {payment.money.with_code()}" if payment else "a payment"
     silent = "" if context.others else " and has reported no payment since"
     return f"{context.who} opened {what} at {_at(context.move.at)}{silent}"
 
@@ -229,7 +229,7 @@ def _back(context: _Context, gone: Money) -> str:
     if not gone.amount:
         return "nothing has been refunded"
     paid = context.order.accepted
-    return f"{'all' if gone == paid else gone.format()} of {paid.format()} has been refunded"
+    return f"{'all' if gone == paid else gone.with_code()} of {paid.with_code()} has been refunded"
 
 
 def _placed(context: _Context) -> str:

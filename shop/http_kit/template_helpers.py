@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from babel.dates import format_datetime, format_time
-from flask import Flask, request
+from babel.dates import format_date, format_datetime, format_time
+from flask import Flask, current_app, request
 from flask_babel import gettext
 from markupsafe import Markup
 
@@ -23,6 +23,7 @@ from shop.http_kit.device_name import browser_of, system_of
 from shop.http_kit.translation import locale, locale_name
 from shop.orders.models import Order
 from shop.payments.providers import registry
+from shop.seller import Seller, of
 
 _NEAR = timedelta(hours=12)
 _STATIC = Path(__file__).resolve().parents[2] / "static"
@@ -30,7 +31,7 @@ _STATIC = Path(__file__).resolve().parents[2] / "static"
 
 def init_app(app: Flask) -> None:
     """Give the templates of `app` these filters and functions."""
-    app.jinja_env.filters.update(money=money, time=time)
+    app.jinja_env.filters.update(full_time=full_time, money=money, time=time)
     app.jinja_env.globals.update(
         asset=asset,
         barcode=barcode,
@@ -40,12 +41,15 @@ def init_app(app: Flask) -> None:
         device_name=device_name,
         duration=duration,
         how_it_goes=how_it_goes,
+        method_title=method_title,
         methods_not_offered=methods_not_offered,
         own_unpaid=visitor.own_unpaid,
         units_of=units_of,
         page_language=page_language,
+        pay_by=pay_by,
         payment_methods=payment_methods,
         seconds_between=seconds_between,
+        seller=seller,
         state_word=state_word,
     )
 
@@ -77,6 +81,18 @@ def time(at: datetime) -> Markup:
     zone.
     """
     return _time(at.astimezone(UTC).replace(microsecond=0), abs(at - clock.now()) < _NEAR, locale_name())
+
+
+def full_time(at: datetime) -> Markup:
+    """A <time> element as `time` gives it, always with the date in full."""
+    return _full_time(at.astimezone(UTC).replace(microsecond=0), locale_name())
+
+
+@lru_cache(maxsize=1024)
+def _full_time(at: datetime, language: str) -> Markup:
+    day, moment = format_date(at, "long", locale=language), format_time(at, "short", tzinfo=UTC, locale=language)
+    stamp = at.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return Markup('<time datetime="{}" data-full>{}, {} UTC</time>').format(stamp, day, moment)
 
 
 @lru_cache(maxsize=1024)
@@ -115,6 +131,18 @@ def units_of(sku: str, orders: Iterable[Order]) -> int:
     return sum(line.quantity for order in orders for line in order.lines if line.sku == sku)
 
 
+def method_title(method: registry.Method) -> str:
+    """The payment method as customers know it; its provider's name for a wallet."""
+    titles = {"card": gettext("Credit card"), "card or store": gettext("Credit card or convenience store")}
+    return str(titles.get(method.pays_by, method.name))
+
+
+def pay_by(method: registry.Method) -> str:
+    """Text of the button that pays with the method."""
+    texts = {"card": gettext("Pay by credit card"), "card or store": gettext("Pay by card or at a convenience store")}
+    return str(texts.get(method.pays_by) or gettext("Pay with %(name)s", name=method.name))
+
+
 def how_it_goes(method: registry.Method) -> str:
     """Description of the next step with this payment method."""
     if method.action == "qr":
@@ -128,6 +156,11 @@ def barcode(code: object) -> Barcode | None:
         return code39(code) if isinstance(code, str) and code else None
     except ValueError:
         return None
+
+
+def seller() -> Seller:
+    """The seller as the settings name it."""
+    return of(current_app.config)
 
 
 def country(code: str) -> str:

@@ -45,7 +45,7 @@ class Difference:
     @property
     def says(self) -> str:
         """Description in one line."""
-        sides = [f"{who} {money.format()}" for who, money in (("ours", self.ours), ("theirs", self.theirs)) if money]
+        sides = [f"{who} {money.with_code()}" for who, money in (("ours", self.ours), ("theirs", self.theirs)) if money]
         order = f", order {self.order_number}" if self.order_number else ""
         return f"{self.cause.replace('_', ' ')}: {CAUSES[self.cause]} ({self.about}{order}: {', '.join(sides)})"
 
@@ -95,8 +95,8 @@ class Day:
         yield f"{label}, {self.day}: {many if open_ones else 'agrees'}"
         for total in self.totals:
             yield (
-                f"  {_lines(total.lines)}, {total.taken.format()} taken, {total.fees.format()} kept as fees, "
-                f"{total.handed_over.format()} handed over; {total.owed.format()} still owed in all"
+                f"  {_lines(total.lines)}, {total.taken.with_code()} taken, {total.fees.with_code()} kept as fees, "
+                f"{total.handed_over.with_code()} handed over; {total.owed.with_code()} still owed in all"
             )
         for one in self.differences:
             yield f"  {one.says}"

@@ -43,12 +43,17 @@ class Full(Exception):
 
 
 class Viewer:
-    """An open stream. `newest` is the number of the newest event known; `evicted` and `closing` notify it to end."""
+    """An open stream. `newest` is the number of the newest event known; `evicted` and `closing` notify it to end.
+
+    `changed_at` (monotonic seconds) is when it joined, or learned later of a change that is no event: older renderings
+    could miss it.
+    """
 
     def __init__(self, order_id: int, session: str, newest: int, network: str = "") -> None:
         self.id = secrets.token_hex(8)
         self.order_id, self.session, self.newest, self.network = order_id, session, newest, network
         self.evicted = self.closing = False
+        self.changed_at = time.monotonic()
         self._notified = threading.Event()
 
     def wait(self, seconds: float) -> None:
@@ -60,6 +65,10 @@ class Viewer:
         if newest > self.newest:
             self.newest = newest
             self._notified.set()
+
+    def notify_unnumbered(self) -> None:
+        self.changed_at = time.monotonic()
+        self._notified.set()
 
     def evict(self) -> None:
         self.evicted = True
@@ -161,6 +170,13 @@ class Hub:
         for viewer in viewers:
             viewer.notify(newest)
 
+    def notify_unnumbered(self, order_id: int) -> None:
+        """Wake the viewers of an order whose state has changed without an event."""
+        with self._lock:
+            viewers = list(self._orders.get(order_id, ()))
+        for viewer in viewers:
+            viewer.notify_unnumbered()
+
     def compare(self) -> None:
         """Read the newest numbers of all viewed orders from the database."""
         with self._lock:
@@ -219,6 +235,8 @@ class Hub:
                 content = json.loads(message["data"])
                 if "evict" in content:
                     self._evict(content["evict"])
+                elif "state" in content:
+                    self.notify_unnumbered(int(content["order"]))
                 else:
                     self.notify(int(content["order"]), int(content["seq"]))
             except (ValueError, KeyError, TypeError):

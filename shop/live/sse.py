@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -106,14 +105,13 @@ def _messages(app: Flask, watch: _Watch, viewer: hub.Viewer) -> Iterator[bytes]:
     """The stream's body. Between two messages it holds no database connection and no application context."""
     here = hub.of(app)
     heartbeat = app.config.get("STREAM_HEARTBEAT", HEARTBEAT)
-    joined = time.monotonic()  # earlier events did not notify this viewer: an older fragment could miss them
     try:
         yield _RETRY
         while not (viewer.closing or viewer.evicted):
             try:
                 seen, newest = (watch.sent, watch.key), max(watch.sent, viewer.newest)
                 fragment = fragments.current(
-                    app, watch.token, watch.locale, at_least=newest, begun_after=joined, seen=seen
+                    app, watch.token, watch.locale, at_least=newest, begun_after=viewer.changed_at, seen=seen
                 )
             except Exception as error:  # noqa: BLE001 an error must not end an open page's stream
                 log.warning("live.render_failed", order=watch.order_id, error=type(error).__name__)

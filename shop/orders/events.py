@@ -69,6 +69,11 @@ def wake(about: About, event: Event) -> None:
     outbox.wake(f"{outbox.LIVE}:{about.order_id}", message)
 
 
+def wake_unnumbered(order_id: int) -> None:
+    """Notify open pages of the order after the commit of a change that is no event of its history."""
+    outbox.wake(f"{outbox.LIVE}:{order_id}:state", {"order": order_id, "state": "changed"})
+
+
 def since(order_id: int, seq: int) -> list[OrderEvent]:
     """The events after number `seq`, in order."""
     return list(

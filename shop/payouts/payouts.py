@@ -19,7 +19,7 @@ class NotEnoughFunds(Refusal):
     """Less settled and unpromised money is available than requested. `details["available"]` in minor units."""
 
     def __init__(self, available: Money) -> None:
-        message = f"Only {available.format()} can be paid out."
+        message = f"Only {available.with_code()} can be paid out."
         super().__init__("not_enough_funds", message, available=available.amount)
 
 

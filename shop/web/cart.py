@@ -18,6 +18,7 @@ from shop.core.money import CURRENCIES
 from shop.core.text import plain
 from shop.http_kit import visitor
 from shop.http_kit.access import access
+from shop.inventory import stock
 from shop.web.catalogue import product_page
 
 bp = Blueprint("cart", __name__, url_prefix="/cart")
@@ -40,7 +41,7 @@ def add() -> ResponseReturnValue:
     if is_undo:
         return _restore(sku)
     try:
-        total = carts.add(visitor.cart_id(), _sku(sku), _quantity())
+        total = carts.add(visitor.cart_id(), _sku(sku), _quantity(), most=_available(sku))
     except Refusal as refusal:
         return _not_added(sku, refusal)
     name = browse.by_skus([sku])[sku].name
@@ -57,8 +58,10 @@ def change(sku: str) -> ResponseReturnValue:
     """Set a quantity; 0 removes the product."""
     try:
         quantity = _quantity(least=0)
-        before = carts.change(visitor.cart_id(), _sku(sku), quantity)
+        before = carts.change(visitor.cart_id(), _sku(sku), quantity, most=_available(sku))
     except Refusal as refusal:
+        if isinstance(refusal, carts.TooMany):
+            refusal.message = _only_left(refusal.most)
         return cart_page(refusal, problem_sku=sku)
     return _changed(_total_message(), removed=None if quantity else _removed(sku, before))
 
@@ -146,17 +149,39 @@ def _changed(message: str, removed: dict[str, Any] | None = None) -> ResponseRet
 
 def _not_added(sku: str, refusal: Refusal) -> ResponseReturnValue:
     if isinstance(refusal, carts.TooMany):
-        refusal.message = gettext(
-            "You can order at most %(most)d of one product. Your cart already contains %(there)d. Nothing was added.",
-            most=carts.MOST,
-            there=refusal.there,
-        )
+        refusal.message = _nothing_added(refusal)
     if _by_htmx():
         return render_template("shop/_added.html", problem=refusal.message), refusal.status
     product = browse.by_skus([sku]).get(sku) if re.fullmatch(_SKU, sku) else None
     if product is None:
         raise refusal
     return product_page(product, refusal), refusal.status
+
+
+def _nothing_added(refusal: carts.TooMany) -> str:
+    if refusal.most <= 0:
+        return str(gettext("This product has sold out. Nothing was added."))
+    if refusal.most < carts.MOST:
+        sentence = "Only %(num)d left. Your cart already contains %(there)d. Nothing was added."
+        return str(ngettext(sentence, sentence, refusal.most, there=refusal.there))
+    return str(
+        gettext(
+            "You can order at most %(most)d of one product. Your cart already contains %(there)d. Nothing was added.",
+            most=carts.MOST,
+            there=refusal.there,
+        )
+    )
+
+
+def _only_left(units: int) -> str:
+    if units <= 0:
+        return str(gettext("This product has sold out. Remove it from your cart."))
+    return str(ngettext("Only %(num)d left. Reduce the quantity.", "Only %(num)d left. Reduce the quantity.", units))
+
+
+def _available(sku: str) -> int:
+    """Units that the cart may contain now. Order placing decides: the stock may change at any moment."""
+    return max(0, min(stock.available([sku])[sku], carts.MOST))
 
 
 def _sku(text: str) -> str:

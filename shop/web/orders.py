@@ -107,6 +107,15 @@ def cancel_payment(order: Order) -> ResponseReturnValue:
     return _back(order)
 
 
+@bp.get("/<token>/cancel")
+@access("order_token")
+def ask_to_cancel(order: Order) -> ResponseReturnValue:
+    """Ask before the order is cancelled."""
+    if "cancel_order" not in load_status(order).can:
+        return _back(order)
+    return render_template("shop/cancel_order.html", order=order)
+
+
 @bp.post("/<token>/cancel")
 @access("order_token")
 def cancel(order: Order) -> ResponseReturnValue:

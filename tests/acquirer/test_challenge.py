@@ -100,4 +100,4 @@ def test_a_result_page_shows_refunds(acquirer: World) -> None:
     payment = acquirer.open()
     acquirer.approve(payment)
     acquirer.api("POST", f"/payments/{payment['id']}/refunds", json={"amount": 20000})
-    assert "Refunded: TWD 200.00" in acquirer.browser.get(f"/pay/{payment['id']}/result").text
+    assert "Refunded: NT$200" in acquirer.browser.get(f"/pay/{payment['id']}/result").text

@@ -160,7 +160,7 @@ def test_any_bytes_make_a_form_or_a_refusal(raw: bytes) -> None:
 def test_the_browser_brings_the_trade_and_paying_leads_back_to_the_shop(tpay: Merchant, receiver: Receiver) -> None:
     trade = tpay.open()
     page = tpay.world.browser.get(f"/pay/{trade['id']}").text
-    assert "TWD 1,200.00" in page and "Card number" in page and "convenience store" in page
+    assert "NT$1,200" in page and "Card number" in page and "convenience store" in page
     answer = tpay.world.submit(trade, "card", **GOOD_CARD)
     assert (answer.status_code, answer.headers["Location"]) == (303, RETURN)
     fields = tpay.later(trade)

@@ -82,7 +82,7 @@ def test_the_same_credit_is_spent_once_by_eight_checkouts_at_once(shop: Shop, ra
 def test_a_customer_with_too_little_credit_keeps_the_cart_and_sees_the_balance(shop: Shop) -> None:
     ada = shop.customer(credit=50000)
     cart_id = shop.cart((KETTLE, 1))
-    with pytest.raises(Refusal, match="NT.500.00") as refused:
+    with pytest.raises(Refusal, match="NT.500") as refused:
         shop.place(cart_id, customer=ada, credit=60000)
     assert (refused.value.code, refused.value.details["available"]) == ("not_enough_credit", 50000)
     assert shop.place(cart_id, customer=ada, credit=50000).credit_amount == 50000
@@ -242,7 +242,7 @@ def test_a_rest_that_the_acquirer_cannot_charge_is_refused_before_there_is_an_or
     """Tpay charges whole dollars."""
     ada = shop.customer(credit=50050)
     cart_id = shop.cart()
-    with pytest.raises(Refusal, match=r"Tpay cannot charge NT\$699\.50 TWD.*use NT\$500\.00 TWD of your") as refused:
+    with pytest.raises(Refusal, match=r"Tpay cannot charge NT\$699\.50.*use NT\$500 of your") as refused:
         shop.place(cart_id, provider="tpay", customer=ada, credit=50050)
     assert (refused.value.code, shop.count(Order), shop.credit(ada)) == ("cannot_charge", 0, 50050)
     assert refused.value.details == {"usable_credit": 50000}
@@ -257,9 +257,7 @@ def test_an_order_whose_rest_a_provider_cannot_charge_is_not_offered_it_and_cann
     assert {"kpay", "fakepay"} <= {method.provider for method in payment_methods(order)}
     assert "tpay" not in {method.provider for method in payment_methods(order)}
     first = shop.payment(order)
-    with pytest.raises(
-        Refusal, match=r"^Tpay cannot charge NT\$699\.50 TWD\. Choose another payment method\.$"
-    ) as refused:
+    with pytest.raises(Refusal, match=r"^Tpay cannot charge NT\$699\.50\. Choose another payment method\.$") as refused:
         initiate.open_payment(order.id, "tpay")
     assert refused.value.code == "cannot_charge"
     assert [payment.id for payment in shop.payments(order)] == [first.id] and shop.payment(order).state == "OPEN"
@@ -292,7 +290,7 @@ STRIPE = charging.Charging(stripe.PROVIDER.LABEL, stripe.PROVIDER.capabilities)
 @pytest.mark.parametrize(
     ("credit", "usable", "says"),
     [
-        (3770, 3750, "or use $37.50 USD of your store credit."),
+        (3770, 3750, "or use $37.50 of your store credit."),
         (20, 0, "or leave out store credit."),
     ],
 )
@@ -307,7 +305,7 @@ def test_the_refusal_of_a_rest_below_the_smallest_charge_says_what_credit_works(
 
 def test_an_amount_above_the_largest_charge_is_refused_without_mentioning_credit() -> None:
     refused = charging.refusal(STRIPE, Money(100_000_000, "USD"), Money(100, "USD"))
-    assert refused and refused.message.endswith("cannot charge $1,000,000.00 USD. Choose another payment method.")
+    assert refused and refused.message.endswith("cannot charge $1,000,000.00. Choose another payment method.")
     assert "usable_credit" not in refused.details
     assert charging.refusal(STRIPE, Money(99_999_999, "USD")) is None
 
@@ -317,9 +315,9 @@ def test_an_amount_above_the_largest_charge_is_refused_without_mentioning_credit
     [
         (Money(0, "TWD"), ""),
         (Money(2500, "TWD"), ""),
-        (Money(2499, "TWD"), "Stripe cannot charge NT$24.99 TWD: the next amount that it can charge is NT$25.00 TWD."),
-        (Money(49, "JPY"), "Stripe cannot charge ¥49 JPY: the next amount that it can charge is ¥50 JPY."),
-        (Money(10**8, "USD"), "Stripe cannot charge $1,000,000.00 USD: the amount is too high."),
+        (Money(2499, "TWD"), "Stripe cannot charge NT$24.99: the next amount that it can charge is NT$25."),
+        (Money(49, "JPY"), "Stripe cannot charge ¥49: the next amount that it can charge is ¥50."),
+        (Money(10**8, "USD"), "Stripe cannot charge $1,000,000.00: the amount is too high."),
     ],
 )
 def test_the_reason_against_an_amount_names_the_next_one_that_can_be_charged(money: Money, why: str) -> None:

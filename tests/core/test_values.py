@@ -16,15 +16,26 @@ from shop.core.money import Money
 @pytest.mark.parametrize(
     ("money", "locale", "text"),
     [
-        (Money(120000, "TWD"), "en", "NT$1,200.00 TWD"),
-        (Money(5600, "JPY"), "en", "¥5,600 JPY"),
-        (Money(3800, "USD"), "en", "$38.00 USD"),
-        (Money(1, "USD"), "en", "$0.01 USD"),
-        (Money(0, "JPY"), "en", "¥0 JPY"),
+        (Money(120000, "TWD"), "en", "NT$1,200"),
+        (Money(5600, "JPY"), "en", "¥5,600"),
+        (Money(120050, "TWD"), "en", "NT$1,200.50"),
+        (Money(-50000, "TWD"), "en", "-NT$500"),
+        (Money(3800, "USD"), "en", "$38.00"),
+        (Money(1, "USD"), "en", "$0.01"),
+        (Money(1, "USD"), "zh_Hant", "US$0.01"),
+        (Money(118000, "TWD"), "zh_Hant", "NT$1,180"),
+        (Money(1200, "JPY"), "zh_Hans", "JP¥1,200"),
+        (Money(1200, "JPY"), "ja", "¥1,200"),
+        (Money(0, "JPY"), "en", "¥0"),
     ],
 )
-def test_money_is_written_with_its_symbol_and_its_code(money: Money, locale: str, text: str) -> None:
+def test_money_is_written_as_people_write_it(money: Money, locale: str, text: str) -> None:
     assert money.format(locale) == text
+
+
+def test_money_with_its_code_is_not_taken_for_another_currency() -> None:
+    texts = [Money(120000, code).with_code() for code in ("TWD", "JPY", "USD")]
+    assert texts == ["NT$1,200.00 TWD", "¥120,000 JPY", "$1,200.00 USD"]
 
 
 @given(one=st.integers(), other=st.integers(), times=st.integers(0, 99))

@@ -18,6 +18,7 @@ from shop.core.event_types import OrderReviewEnded
 from shop.live import fragments, hub
 from shop.orders import events, find
 from shop.orders.models import Order
+from shop.payments.initiation import initiate
 from shop.payments.polling import poll
 from tests.live.conftest import OpenStream, visitor
 from tests.parts.redis_server import RedisServer
@@ -197,6 +198,21 @@ def test_what_changes_with_time_alone_is_sent_without_a_number(shop: Shop, strea
     assert "Checking for a last payment" in message
     assert opened.ids == []
     shop.sweep()
+
+
+def test_a_return_from_the_payment_page_reaches_open_pages_at_once(
+    app: Flask, shop: Shop, stream: OpenStream, subscribed: Subscribed
+) -> None:
+    app.config["STREAM_HEARTBEAT"] = 60  # heartbeats do not help here
+    order = shop.order()
+    initiate.visited(shop.payment(order).id)
+    since = newest(order)
+    opened = stream(order, since=0)
+    opened.until_id(since)  # rendered just now, and shared for two seconds
+    subscribed()
+    poll.make_due(order.id, "return")
+    assert "We are confirming your payment" in opened.next()
+    assert opened.ids[-1] == since
 
 
 def test_what_changed_with_time_before_the_stream_was_there_is_sent_too(shop: Shop, stream: OpenStream) -> None:

@@ -510,6 +510,18 @@ def test_a_card_pays_the_order_within_a_minute_without_any_webhook(taiwan: Taiwa
     assert (taiwan.shop.state(order), taiwan.shop.captures(order)) == ("PAID", ["pays_order"])
 
 
+def test_a_webhook_about_a_store_code_leads_to_the_code_without_a_return(taiwan: Taiwan) -> None:
+    order = taiwan.order()
+    taiwan.browse(order)
+    taiwan.turn(seconds=11)
+    taiwan.act(order, "choose_store")
+    assert taiwan.hint(order, RtnCode="10100073") == (200, "1|OK")
+    taiwan.turn(seconds=6)  # their answers are five seconds old
+    assert taiwan.shop.order_status(order).key == "store_code"
+    poll.make_due(order.id, "return")
+    assert taiwan.shop.order_status(order).key == "store_code", "a return does not hide the code"
+
+
 def test_a_hint_leads_to_a_poll_now_and_another_after_the_consistency_window(taiwan: Taiwan) -> None:
     order = taiwan.order()
     taiwan.browse(order)
@@ -794,5 +806,5 @@ def test_the_page_shows_the_code_its_barcode_and_its_deadline(taiwan: Taiwan, ap
     code = (taiwan.shop.payment(order).action or {})["fields"]["code"]
     assert f'<p class="code">{code}</p>' in page and '<svg class="barcode"' in page
     assert f'name="instead_of" value="{taiwan.shop.payment(order).id}"' in page and "Use another method" in page
-    assert "Pay NT$1,200.00 TWD at the counter by" in page
+    assert "Pay NT$1,200 at the counter by" in page
     assert "pay-form" not in page[page.index('id="order-status"') : page.index('id="other-ways"')]

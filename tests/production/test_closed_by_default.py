@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 import mock_acquirer
-from shop import create_app, production, settings
+from shop import create_app, production, seller, settings
 from shop.payments.providers import registry
 from shop.payments.providers.interface import BadSignature
 from shop.payments.providers.kpay import KPay
@@ -52,6 +52,7 @@ REFUSED = {
     "a published secret without its prefix": {
         "KPAY_WEBHOOK_SECRET": PUBLISHED["KPAY_WEBHOOK_SECRET"].removeprefix("whsec_")
     },
+    "the address of the demo's seller": {"SELLER_EMAIL": seller.DEMO.email},
     "the key of development": {"SECRET_KEY": settings.DEVELOPMENT_KEY},
     "the key of development as a former one": {"SECRET_KEY_FALLBACKS": settings.DEVELOPMENT_KEY},
     "a Redis without a scheme": {"REDIS_URL": f"{SECRET}@redis.example:6379"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shop.checkout import cart as carts
 from shop.core.db import db, transaction
+from shop.inventory import stock
 from shop.orders import find
 from shop.orders.models import OrderLine
 from tests.shop_fixtures import KETTLE, PEN, Race, Shop
@@ -54,6 +55,8 @@ def test_eight_concurrent_clicks_on_order_again_add_once(shop: Shop, race: Race)
 
 def test_order_again_says_what_is_no_longer_sold_and_where_99_is_the_most(visitor: Visitor, shop: Shop) -> None:
     path = cancelled(visitor)
+    with transaction():
+        stock.receive(KETTLE, 100)
     visitor.add(KETTLE, 98)
     order = find.by_token(path.rsplit("/", 1)[1])
     assert order

@@ -66,11 +66,11 @@ def _is_dearer(_visitor: Visitor) -> None:
 
 
 CHANGES = [
-    (_adds, "Pen: quantity changed from 1 to 3", "NT$1,470.00 TWD", 147000),
-    (_has_more, "Kettle: quantity changed from 1 to 3", "NT$3,690.00 TWD", 369000),
-    (_takes_out, "Removed: 1 × Pen", "NT$1,200.00 TWD", 120000),
-    (_pays_in_yen, "Currency changed from TWD to JPY", "¥6,020 JPY", 6020),
-    (_is_dearer, "Kettle: price changed from NT$1,200.00 TWD to NT$1,300.00 TWD", "NT$1,390.00 TWD", 139000),
+    (_adds, "Pen: quantity changed from 1 to 3", "NT$1,470", 147000),
+    (_has_more, "Kettle: quantity changed from 1 to 3", "NT$3,690", 369000),
+    (_takes_out, "Removed: 1 × Pen", "NT$1,200", 120000),
+    (_pays_in_yen, "Currency changed from TWD to JPY", "¥6,020", 6020),
+    (_is_dearer, "Kettle: price changed from NT$1,200 to NT$1,300", "NT$1,390", 139000),
 ]
 
 
@@ -104,7 +104,7 @@ def test_a_form_with_a_mistake_is_shown_again_with_what_has_changed_since(visito
     visitor.add(PEN, 2)
     again = visitor.post("/checkout", form)
     assert again.status_code == 422
-    assert "Added: 2 × Pen" in html.unescape(again.text) and "The total is now NT$1,380.00 TWD." in again.text
+    assert "Added: 2 × Pen" in html.unescape(again.text) and "The total is now NT$1,380." in again.text
 
 
 def test_a_form_with_a_mistake_says_that_the_sign_in_has_ended(visitor: Visitor) -> None:

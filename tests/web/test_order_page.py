@@ -117,7 +117,7 @@ def test_a_manual_refund_is_announced_after_approval_and_shown_as_sent_when_it_i
         "and the rest to your original payment method.",
     }
     assert [order.number for order, says in goes.items() if says not in page_of(shop, order)] == []
-    assert "NT$1,200.00 TWD is being sent to your bank account" in page_of(shop, whole)
+    assert "NT$1,200 is being sent to your bank account" in page_of(shop, whole)
     shop.sweep()
     went = {
         whole: "The money was sent to your bank account. It can take",
@@ -126,7 +126,23 @@ def test_a_manual_refund_is_announced_after_approval_and_shown_as_sent_when_it_i
         "and the rest was refunded to your original payment method.",
     }
     assert [order.number for order, says in went.items() if says not in page_of(shop, order)] == []
-    assert "NT$1,200.00 TWD sent to your bank account (" in page_of(shop, whole)
+    assert "NT$1,200 sent to your bank account (" in page_of(shop, whole)
+
+
+def test_a_duplicate_payment_shows_the_paid_order_at_once_and_says_one_thing_about_the_refund(shop: Shop) -> None:
+    order = shop.order()
+    for _ in range(2):
+        shop.acquirer.capture(shop.payment(order).id)
+    shop.deliver_webhook(shop.payment(order))
+    page = page_of(shop, order)
+    assert "The other one will be refunded automatically." in page and "has been refunded" not in page
+    assert "Amount" in page and "Received" in page and "Confirming (done) Paid" in page
+    shop.sweep()
+    shop.sweep()
+    page = page_of(shop, order)
+    assert not shop.order_status(order).final, "the captures are still to be confirmed by a query"
+    assert "The other one has been refunded." in page and "will be refunded" not in page
+    assert "being refunded" not in page and "Confirming (done) Paid" in page
 
 
 @pytest.mark.parametrize("state", ["REQUESTED", "DONE"])
@@ -181,12 +197,34 @@ def test_refunded_late_and_duplicate_captures_are_final(shop: Shop) -> None:
     for order, says in ((late, "The full amount has been refunded."), (twice, "The other one has been refunded.")):
         assert says in page_of(shop, order)
         update = shop.app.test_client().get(f"/orders/{order.token}/status").text
-        assert 'data-motion="rest" data-final="true"' in update
+        assert 'data-final="true"' in update
+
+
+def test_cancel_order_asks_first_and_only_while_the_order_can_be_cancelled(visitor: Visitor, shop: Shop) -> None:
+    path = visitor.order()
+    page = visitor.get(f"{path}/cancel")
+    assert "Cancel this order?" in page.text and page.headers["Cache-Control"] == "no-store"
+    order = find.by_token(path.rpartition("/")[2])
+    assert order and shop.state(order) == "WAITING_PAYMENT", "a GET cancels nothing"
+    assert visitor.post(f"{path}/cancel").location == path
+    assert shop.state(order) == "CANCELLED"
+    assert visitor.get(f"{path}/cancel").location == path
+
+
+def test_the_order_page_names_the_seller_and_the_full_date(visitor: Visitor, app: Flask) -> None:
+    path = visitor.order()
+    page = visitor.get(path).text
+    assert re.search(r"placed <time datetime=\"[^\"]+\" data-full>[A-Z][a-z]+ \d+, \d{4}, ", page)
+    assert "Settled Demo Shop<br>1 Example Road, Taipei 100, Taiwan<br>Tax number: 00000000" in page
+    assert 'Write to <a href="mailto:help@settled.example">' in page and "Continue shopping" in page
+    app.config.update(SELLER_ADDRESS="Kept")
+    page = visitor.get(path).text
+    assert "Sold by" not in page and "Quote this reference when you contact us" in page
 
 
 def test_the_pay_button_says_how_much_and_that_a_tab_opens_and_stands_outside_of_its_form(visitor: Visitor) -> None:
     page = visitor.get(visitor.order()).text
-    assert re.search(r'form="pay-form">Pay NT\$1,200\.00 TWD <span[^>]*>\(opens in a new tab\)</span>', page)
+    assert re.search(r'form="pay-form">Pay NT\$1,200 <span[^>]*>\(opens in a new tab\)</span>', page)
     assert 'form="pay-form" formtarget="_self">Pay in this tab' in page
     status = page[page.index('id="order-status"') : page.index("</section>", page.index('id="order-status"'))]
     assert "csrf_token" not in status and "csrf_token" in page

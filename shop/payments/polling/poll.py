@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from shop.core import clock, logs
 from shop.core.client_address import UNKNOWN
 from shop.core.db import UtcDateTime, db, table, transactional
+from shop.orders import events
 from shop.orders.models import Order, OrderOrigin
 from shop.payments.calls import circuit_breaker
 from shop.payments.calls import request as requests
@@ -135,8 +136,8 @@ def _due_payment(row: Any, at: datetime) -> DuePayment:
 def make_due(order_id: int, source: str) -> None:
     """Make the order's open payments due at once, each at most every 2 s, and count its page as open.
 
-    `source` is return or view; a return is noted on the open payment. One UPDATE, which changes no row of a view
-    that changes nothing.
+    `source` is return or view; a return is noted on the open payment, and open pages of the order show it. One UPDATE,
+    which changes no row of a view that changes nothing.
     """
     at = clock.now()
     db.session.execute(
@@ -150,6 +151,8 @@ def make_due(order_id: int, source: str) -> None:
             "until": at + WATCHED,
         },
     )
+    if source == "return":
+        events.wake_unnumbered(order_id)
 
 
 def view_changes(payment: Payment, at: datetime) -> bool:

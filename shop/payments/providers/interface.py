@@ -320,7 +320,7 @@ class Capabilities:
     limit, where it is below the shop's own; None: no limit is known. `action` is the kind of the customer's NextAction.
     `settles_in` is the time zone whose midnight ends the acquirer's business day; fees are rounded to whole `fee_unit`s
     (minor units). `steps`, `least` and `most` are the smallest step, the smallest and the largest charge by currency,
-    in minor units, where the acquirer documents one; otherwise 1, 1 and no limit.
+    in minor units, where the acquirer documents one; otherwise 1, 1 and no limit. `pays_by`: see `registry.Method`.
     """
 
     currencies: frozenset[str]
@@ -331,6 +331,7 @@ class Capabilities:
     consistency_window: timedelta = timedelta(0)
     queries_per_second: int | None = None
     action: types.ActionKind = types.ActionKind.REDIRECT
+    pays_by: str = ""
     settles_in: tzinfo = UTC
     fee_unit: int = 1
     steps: Mapping[str, int] = field(default_factory=dict)

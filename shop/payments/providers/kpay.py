@@ -130,6 +130,7 @@ class KPay(PaymentProvider):
         multi_refund=True,
         refund_notifies=True,
         consistency_window=timedelta(0),
+        pays_by="card",
         most={"TWD": 99_999_999_999, "JPY": 99_999_999_999, "USD": 99_999_999_999},
     )
 

@@ -19,11 +19,14 @@ from shop.payments.providers.interface import PaymentProvider
 
 @dataclass(frozen=True)
 class Method:
-    """A payment method as the checkout names it; `action` is the kind of the customer's next action."""
+    """A payment method: `name` is its provider's, `action` the kind of the customer's next action. `pays_by` says what
+    customers pay with there, `card` or `card or store`; it is empty if they know the method by the provider's name.
+    """
 
     provider: str
     name: str
     action: str = "redirect"
+    pays_by: str = ""
 
 
 def classes() -> dict[str, type[PaymentProvider]]:
@@ -86,7 +89,7 @@ def label(name: str) -> str:
 def methods(currency: str) -> list[Method]:
     """The payment methods for `currency`."""
     return [
-        Method(p.NAME, p.LABEL, p.capabilities.action)
+        Method(p.NAME, p.LABEL, p.capabilities.action, p.capabilities.pays_by)
         for p in all_providers().values()
         if currency in p.capabilities.currencies
     ]

@@ -136,7 +136,7 @@ class Stripe(PaymentProvider):
         manual_capture=True,
         multi_refund=True,
         refund_notifies=True,
-        consistency_window=timedelta(0),
+        pays_by="card",
         least=LEAST,
         most={"TWD": 99_999_999, "JPY": 99_999_999, "USD": 99_999_999},  # eight digits
     )

@@ -59,7 +59,7 @@ _ANSWERS = ("application/x-www-form-urlencoded", "text/plain", "text/html")
 _MAC = "CheckMacValue"
 _MOST_FIELDS = 2000
 
-_OK, _UNKNOWN_TO_THEM = "1", "10200047"
+_OK, _CODE_ISSUED, _UNKNOWN_TO_THEM = "1", "10100073", "10200047"
 _PAID, _OVER = "10200080", "10200081"
 _NO_REFUND = frozenset({"10200047", "10200052", "10200090", "10200091", "10200092"})
 _ENDED = {
@@ -133,6 +133,7 @@ class Tpay(PaymentProvider):
         start_again=True,
         multi_refund=True,
         consistency_window=timedelta(seconds=5),
+        pays_by="card or store",
         action=ActionKind.FORM_POST,
         settles_in=_TAIPEI,
         fee_unit=100,
@@ -295,7 +296,7 @@ class Tpay(PaymentProvider):
         """A hint: without event id and time it can be replayed. One with SimulatePaid=1 is ignored."""
         trade = _read(raw)
         reference, merchant = trade["MerchantTradeNo"], trade["MerchantID"]
-        is_real = trade.get("SimulatePaid", "0") == "0" and trade["RtnCode"] == _OK
+        is_real = trade.get("SimulatePaid", "0") == "0" and trade["RtnCode"] in (_OK, _CODE_ISSUED)
         kind = WebhookKind.PAYMENT if is_real else WebhookKind.OTHER
         return [WebhookEvent(kind, hashlib.sha256(raw).hexdigest(), reference, Facts(), Trust.REPLAYABLE, merchant)]
 

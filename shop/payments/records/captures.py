@@ -15,6 +15,6 @@ def of_order(order_id: int, capture_id: int | None = None) -> Capture:
     chosen = [capture for capture in found if capture_id in (None, capture.id)]
     if len(chosen) == 1:
         return chosen[0]
-    known = "; ".join(f"{c.id}: {c.money.format()} by {c.provider}, {c.allocation}" for c in found)
+    known = "; ".join(f"{c.id}: {c.money.with_code()} by {c.provider}, {c.allocation}" for c in found)
     message = f"Choose a capture: {known}." if known else "No payment has been captured for this order."
     raise BadInput("choose_capture", message)

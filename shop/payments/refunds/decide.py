@@ -141,7 +141,7 @@ def _check_sendable(capture: CaptureRow, money: Money, rules: Rules) -> None:
     step = rules.refund_steps.get((capture.provider, money.currency), 1)
     if money.amount % step:
         label = rules.labels.get(capture.provider, capture.provider)
-        multiple = Money(step, money.currency).format()
+        multiple = Money(step, money.currency).with_code()
         raise BadInput("bad_amount", f"{label} refunds only multiples of {multiple}.")
 
 
