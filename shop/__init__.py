@@ -16,6 +16,7 @@ from shop.checkout import models as _checkout_models  # noqa: F401 - tables are 
 from shop.core import logs, redis
 from shop.core.db import db, engine_options, prepare
 from shop.http_kit import request_guard
+from shop.mail import models as _mail_models  # noqa: F401 - tables are known once their models are imported
 from shop.payments.providers import registry
 
 ROOT = Path(__file__).resolve().parent.parent

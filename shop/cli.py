@@ -14,6 +14,7 @@ from shop.accounts import signin
 from shop.catalogue import initial_catalogue
 from shop.commands import Group
 from shop.commands.alerts import alerts
+from shop.commands.mail import mail
 from shop.commands.money import money
 from shop.commands.orders import orders
 from shop.commands.products import products
@@ -32,7 +33,7 @@ from shop.jobs.worker import run as run_worker
 
 
 def init_app(app: Flask) -> None:
-    for command in (seed, sweep, check, clock, worker, users, money, reconcile, alerts, orders, products):
+    for command in (seed, sweep, check, clock, worker, users, money, reconcile, alerts, orders, products, mail):
         app.cli.add_command(command)
 
 

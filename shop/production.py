@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from shop.seller import DEMO
+from shop.setting_kinds import MailServer
 from shop.settings import DEVELOPMENT, DEVELOPMENT_KEY, BadSetting, Setting, several
 
 SHORTEST_SECRET = 32
@@ -93,6 +94,12 @@ def _seller(value: str) -> str:
     return "is the demo's" if value and value in astuple(DEMO) else ""
 
 
+def _mail_server(value: MailServer) -> str:
+    if not value or value.is_encrypted or value.is_plain_intended or value.host in LOCAL_HOSTS:
+        return ""
+    return "has no TLS (smtps:// or ?starttls=1; ?plain=1 allows a connection without)"
+
+
 def _wrong_key(value: str, published: frozenset[str]) -> str:
     given = several(value)
     if not given:
@@ -118,5 +125,6 @@ _RULES: dict[str, Callable[[Any], str]] = {
     "METRICS_TOKEN": _token,
     "SHOP_URL": _address,
     **dict.fromkeys(("SELLER_NAME", "SELLER_ADDRESS", "SELLER_TAX_ID", "SELLER_EMAIL"), _seller),
+    "MAIL_URL": _mail_server,
 }
 """The objection to a value in production, as words that follow the setting's name; empty if there is none."""

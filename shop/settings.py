@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from babel.numbers import list_currencies
 from redis.connection import parse_url
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+
+from shop.setting_kinds import CurrencyAmounts, LogLevel, Mailboxes, MailSender, MailServer
 
 ROOT = Path(__file__).resolve().parent.parent
 DEVELOPMENT, PRODUCTION = "development", "production"
@@ -43,34 +44,10 @@ class WebAddress(str):
         return super().__new__(cls, text)
 
 
-class LogLevel(str):
-    """Log level of LEVELS, in either case. Raises ValueError for anything else."""
-
-    __slots__ = ()
-    LEVELS = ("debug", "info", "warning", "error")
-
-    def __new__(cls, text: str) -> LogLevel:
-        if text.lower() not in cls.LEVELS:
-            raise ValueError(text)
-        return super().__new__(cls, text.lower())
-
-
-class CurrencyAmounts(dict[str, int]):
-    """Parse amounts in minor units by currency, as in `TWD=20000000,USD=700000`. Raises ValueError, also for an unknown
-    currency code.
-    """
-
-    def __init__(self, text: str) -> None:
-        pairs = [pair.partition("=") for pair in text.split(",")]
-        super().__init__((code.strip(), int(amount)) for code, _, amount in pairs)
-        if len(self) != len(pairs) or any(code not in list_currencies() or amount < 0 for code, amount in self.items()):
-            raise ValueError(text)
-
-
 @dataclass(frozen=True)
 class Setting:
     """A row of the table: environment variable, default in its text form, meaning. `kind` is str, int, float, bool,
-    WebAddress, LogLevel or CurrencyAmounts; a number is at least `least`.
+    WebAddress or one of `shop.setting_kinds`; a number is at least `least`.
     """
 
     name: str
@@ -298,6 +275,19 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("STREAMS_PER_ORDER", "50", "Live pages of one order that one web process serves.", int, least=1),
     Setting(
+        "MAIL_URL",
+        "",
+        "SMTP server: `smtp://user:password@host:587/?starttls=1` or `smtps://…`; `timeout=10` are the seconds for "
+        "each reply. Production needs TLS, unless the host is local or `plain=1` is set. Empty: no mail leaves the "
+        "machine; development shows it at `/dev/mail`, production marks it as failed, for `flask mail retry`.",
+        MailServer,
+        secret=True,
+    ),
+    Setting(
+        "MAIL_FROM", "", "Sender, as in `Settled <orders@example.com>`; empty: orders@ SHOP_URL's host.", MailSender
+    ),
+    Setting("ALERT_MAIL_TO", "", "E-mail addresses that get every P1 alert, separated by commas.", Mailboxes),
+    Setting(
         "SECURITY_CONTACT",
         "",
         "Contacts for reports of vulnerabilities: e-mail or https addresses, separated by commas; empty: no "
@@ -360,6 +350,10 @@ _KIND_WORDS = {
     str: "text",
     WebAddress: "an address that begins with http:// or https://",
     CurrencyAmounts: "minor units by currency, such as TWD=20000000,USD=700000",
+    LogLevel: ", ".join(LogLevel.LEVELS),
+    MailServer: "an address such as smtp://user:password@host:587/?starttls=1",
+    MailSender: "an e-mail address, with or without a name",
+    Mailboxes: "e-mail addresses separated by commas",
 }
 _BOOLS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 

@@ -9,13 +9,15 @@ from sqlalchemy import select, update
 from shop.accounts import passwords, throttle
 from shop.accounts.known_devices import Device
 from shop.accounts.models import Role, User
-from shop.core import clock, email_address, logs, text
+from shop.core import clock, email_address, ids, logs, outbox, text
 from shop.core.db import db, insert, transaction
 from shop.core.errors import BadInput, Refusal
+from shop.core.event_types import AccountNewDevice
 
 SHORTEST_PASSWORD = 10
 LONGEST_PASSWORD = 256
 LONGEST_NAME = 100
+LONGEST_DEVICE = 300
 log = logs.get()
 
 
@@ -26,15 +28,16 @@ class WrongCredentials(Refusal):
         super().__init__("wrong_credentials", "Wrong e-mail or password.")
 
 
-def sign_in(email: str, password: str, ip: str, device: Device | None = None) -> User:
-    """Check the password and return the user. `ip` and `device` are the origin of the attempt.
+def sign_in(email: str, password: str, ip: str, device: Device | None = None, user_agent: str = "") -> User:
+    """Check the password and return the user. `ip`, `device` and `user_agent` are the origin of the attempt. A sign-in
+    from a device that the account does not know writes an event, which the customer is mailed about.
 
     Raises WrongCredentials (422), TooManyAttempts (429, with `retry_after` in seconds), Away (503).
     """
     email = email_address.for_lookup(email)
     throttle.count(email, ip, device)
     user = db.session.scalars(select(User).where(User.email == email)).one_or_none()
-    user_id, stored = (user.id, user.password_hash) if user else (None, None)
+    user_id, stored = (user.id, user.password_hash) if user else (0, None)
     db.session.rollback()
     if not passwords.matches(stored, password) or stored is None:
         log.info("accounts.sign_in_refused", ip=ip)
@@ -46,6 +49,10 @@ def sign_in(email: str, password: str, ip: str, device: Device | None = None) ->
             unchanged = (User.id == user_id, User.password_hash == stored)
             db.session.execute(update(User).where(*unchanged).values(password_hash=fresh))
         throttle.forgive(email, ip, device)
+        if device is None or not device.knows(email):
+            at = clock.now()
+            event = AccountNewDevice(user_id, ids.token(), user_agent[:LONGEST_DEVICE], at.isoformat())
+            outbox.emit(event, f"account {user_id}")
     log.info("accounts.signed_in", user=user_id)
     return db.session.get_one(User, user_id)
 

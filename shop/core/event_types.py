@@ -20,11 +20,13 @@ class Stream(StrEnum):
     PAYMENTS = "payments.events.v1"
     ALERTS = "alerts.order_payment_inconsistency.v1"
     OPERATIONS = "alerts.operations.v1"
+    ACCOUNTS = "accounts.events.v1"
     ALERT_CHANGES = "alerts.changes.v1"
 
 
 class EventKind(StrEnum):
-    """Kind of an event of an order, a payment, a refund, a dispute, a settlement or an alert. The values are stored."""
+    """Kind of an event of an order, a payment, a refund, a dispute, a settlement, an account or an
+    alert. The values are stored."""
 
     ORDER_PLACED = "order.placed"
     ORDER_MOVED = "order.moved"
@@ -50,6 +52,7 @@ class EventKind(StrEnum):
     DISPUTE_WON = "dispute.won"
     DISPUTE_LOST = "dispute.lost"
     SETTLEMENT_DISAGREES = "settlement.disagrees"
+    ACCOUNT_NEW_DEVICE = "account.new_device"
     ALERT_RAISED = "alert.raised"
     ALERT_ACKNOWLEDGED = "alert.acknowledged"
     ALERT_RESOLVED = "alert.resolved"
@@ -301,3 +304,19 @@ class SettlementDisagrees(Event):
     ours: int | None
     theirs: int | None
     currency: str
+
+
+# --- accounts --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AccountNewDevice(Event):
+    """A browser that is not a known device of the account has signed in. `sign_in` is a random id of the event."""
+
+    KIND = EventKind.ACCOUNT_NEW_DEVICE
+    STREAM = Stream.ACCOUNTS
+
+    user_id: int
+    sign_in: str
+    user_agent: str
+    at: str

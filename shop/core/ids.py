@@ -54,6 +54,11 @@ def payout_id() -> str:
     return "O" + payment_id()[1:]
 
 
+def mail_id() -> str:
+    """An id like a payment's, and never equal to one; ordered by time. It grants nothing."""
+    return "M" + payment_id()[1:]
+
+
 def payment_id() -> str:
     """Unique id of twenty letters and digits, ordered by time: short enough for every acquirer's reference."""
     return "P" + _digits(int(time.time() * 1000), 9) + _digits(secrets.randbits(50), 10)

@@ -36,6 +36,8 @@ class _Uncounted:
 
     def observe(self, amount: float) -> None: ...
 
+    def set(self, value: float) -> None: ...
+
 
 class _Labelled(MetricWrapperBase):
     def __init__(self, name: str, documentation: str, labelnames: Any = (), **more: Any) -> None:
@@ -83,6 +85,11 @@ INVARIANTS = Counter("settled_broken_invariants", "Rows that broke an invariant,
 REMOVED = Counter("settled_rows_removed", "Rows removed because their time is over", ["table"])
 UNPAID_REFUSED = Counter("settled_unpaid_refused", "Orders refused by the limits on unpaid orders", ["counted_by"])
 LOST_LINES = Counter("settled_lost_log_lines", "Log lines that could not be written", ["stream"])
+MAILS = Counter("settled_mails", "Mails by kind that were queued, sent or failed", ["kind", "became"])
+MAIL_QUEUE_AGE = Gauge(
+    "settled_mail_queue_age_seconds", "Age of the oldest queued mail", ["which"], multiprocess_mode="mostrecent"
+)
+MAILS_BY_STATE = Gauge("settled_mails_stored", "Stored mails by state", ["state"], multiprocess_mode="mostrecent")
 JOBS = Counter("settled_jobs", "Units of deferred work", ["kind", "outcome"])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from shop.alerts import watcher
 from shop.core.event_types import EventKind
+from shop.mail import outgoing
 
 EFFECTS: dict[str, tuple[Callable[[dict[str, Any]], None], ...]] = {
     EventKind.PAYMENT_CAPTURED: (watcher.after_capture,),
@@ -19,6 +20,7 @@ EFFECTS: dict[str, tuple[Callable[[dict[str, Any]], None], ...]] = {
 
 
 def follow(kind: str, payload: dict[str, Any]) -> None:
-    """Run all effects of one event."""
+    """Run all effects of one event. Every event is offered to mail, which decides by a pure function."""
     for effect in EFFECTS.get(kind, ()):
         effect(payload)
+    outgoing.after_event(kind, payload)

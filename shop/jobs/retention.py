@@ -29,6 +29,8 @@ from shop.core import clock, logs, metrics
 from shop.core.db import Base, changed, db, table, transactional
 from shop.core.heartbeat import Beat
 from shop.core.outbox import OutboxRow
+from shop.mail.models import Mail
+from shop.mail.states import MailState
 from shop.orders.find import READABLE_AFTER_END
 from shop.orders.models import Order, OrderOrigin
 from shop.payments.providers.types import DisputeState
@@ -45,6 +47,8 @@ PAUSE = 3600.0
 DAY = timedelta(days=1)
 YEAR = timedelta(days=400)
 """A year plus the period in which a bank may still dispute a payment."""
+MAIL_KEPT = 30 * DAY
+"""The least that GUEST_DATA_DAYS can be."""
 ERASED = "(erased)"
 """Value that replaces erased personal data."""
 _PERSONAL = ("email", "name", "line1", "line2", "city", "postcode")
@@ -197,6 +201,13 @@ RULES: tuple[Rule, ...] = (
         "durable copy of the streams, which keep ten thousand events: a consumer can read here what it missed in "
         "90 days; an order's own history is not deleted",
         lambda at: OutboxRow.published_at.is_not(None) & (OutboxRow.created_at < at - 90 * DAY),
+    ),
+    Rule(
+        Mail,
+        "mails that were sent or have failed",
+        MAIL_KEPT,
+        "questions about a mail come within days; they contain addresses, and a guest's data is kept no longer",
+        lambda at: (Mail.state != MailState.QUEUED) & (Mail.created_at < at - MAIL_KEPT),
     ),
     Rule(
         Alert,

@@ -10,6 +10,7 @@ from shop.alerts import conditions, watcher
 from shop.checkout import end_order, saga
 from shop.core import outbox
 from shop.jobs import effects, invariants, retention
+from shop.mail import deliver
 from shop.payments.polling import poll
 from shop.payments.refunds import send
 from shop.payments.webhooks import inbox
@@ -40,6 +41,7 @@ WORK: tuple[Work, ...] = (
     Work("refund", send.due, send.do, shared=True),
     Work("closing", end_order.due, end_order.end_due, shared=True),
     Work("outbox", lambda: list(range(min(5, -(-outbox.waiting() // 200)))), _relay),
+    Work("mail", deliver.due, deliver.do, shared=True),
     Work("watch", watcher.due, watcher.check_due),
     Work("conditions", conditions.due, conditions.check_due),
     Work("invariants", invariants.due, invariants.check_due),

@@ -12,6 +12,7 @@ from shop.web import (
     catalogue,
     checkout,
     dev,
+    dev_mail,
     health,
     history,
     orders,
@@ -48,6 +49,7 @@ def init_app(app: Flask) -> None:
         app.register_blueprint(blueprint)
     if app.config["SETTLED_ENV"] == "development":
         app.register_blueprint(dev.blueprint)
+        app.register_blueprint(dev_mail.blueprint)
 
 
 def _refuse_nul() -> None:

@@ -26,7 +26,8 @@ def sign_in() -> ResponseReturnValue:
     form = SignInForm()
     if form.validate_on_submit():
         try:
-            user = signin.sign_in(form.email.data, form.password.data, request.remote_addr or "", device.here())
+            origin = (request.remote_addr or "", device.here(), request.user_agent.string)
+            user = signin.sign_in(form.email.data, form.password.data, *origin)
             visitor.sign_in(user)
         except Refusal as refusal:
             return _form("sign_in", form, refusal)

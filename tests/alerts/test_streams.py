@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from shop.accounts import signin
 from shop.alerts import store
 from shop.alerts.rules import RULES
 from shop.core import clock, redis
@@ -83,6 +84,7 @@ def live_through_everything(shop: Shop) -> None:
     _refunds(shop)
     _staff(shop)
     _alerts(shop)
+    _accounts()
     shop.sweep()
 
 
@@ -163,6 +165,11 @@ def _alerts(shop: Shop) -> None:
     first, second = store.open_alerts()[:2]
     store.acknowledge(first.id, Actor.staff(1), "looking")
     store.resolve(second.id, Actor.staff(1), "done")
+
+
+def _accounts() -> None:
+    signin.register("mei@example.com", "Mei", "correct horse battery")
+    signin.sign_in("mei@example.com", "correct horse battery", "192.0.2.1")
 
 
 def test_every_event_is_documented_with_what_it_carries(shop: Shop) -> None:

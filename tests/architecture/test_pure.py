@@ -10,6 +10,7 @@ FILES = {file.module: file for file in sources("shop")}
 DECISIONS = [
     "shop.checkout.ending.decide",
     "shop.checkout.placing.decide",
+    "shop.mail.decide",
     "shop.payments.disputes.decide",
     "shop.payments.order_money.decision",
     "shop.payments.order_money.review",

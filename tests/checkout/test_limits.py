@@ -17,7 +17,8 @@ from shop.core.money import Money
 from shop.inventory import stock
 from shop.orders import origins
 from shop.orders.models import Order
-from shop.settings import CurrencyAmounts, load
+from shop.setting_kinds import CurrencyAmounts
+from shop.settings import load
 from tests.shop_fixtures import KETTLE, PEN, UNITS, Race, Shop
 
 OFFICE = "192.0.2.1"

@@ -15,6 +15,8 @@ from shop.jobs import clock as clock_module
 from shop.jobs import schedule, work
 from shop.jobs.clock import Clock
 from shop.jobs.schedule import Work
+from shop.mail import outgoing
+from shop.mail.states import MailState
 from shop.orders.models import Order
 from shop.payments.records.models import Payment
 from tests.parts.redis_server import RedisServer
@@ -42,8 +44,9 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
 
 
 def jobs() -> list[tuple[str, list[Any]]]:
-    """Jobs in the queue: kind and items."""
-    return [(job.args[0], job.args[1]) for job in task_queue.queue().get_jobs()]
+    """Jobs in the queue but those of mail, which every order has: kind and items."""
+    found = [(job.args[0], job.args[1]) for job in task_queue.queue().get_jobs()]
+    return [(kind, items) for kind, items in found if kind != "mail"]
 
 
 def paid_there(shop: Shop, number: int = 1) -> list[Order]:
@@ -77,6 +80,16 @@ def test_what_is_due_is_handed_to_the_workers_and_done_by_them(shop: Shop, worke
     worker()
     assert {shop.state(order) for order in orders} == {"PAID"}
     assert jobs() == []
+
+
+def test_mails_are_handed_to_the_workers_too(shop: Shop, worker: Callable[[], None]) -> None:
+    shop.order((PEN, 1))
+    Clock().tick()
+    [queued] = outgoing.newest(10)
+    assert queued.state == MailState.QUEUED
+    worker()
+    db.session.rollback()
+    assert [mail.state for mail in outgoing.newest(10)] == [MailState.SENT]
 
 
 def test_much_work_is_handed_over_in_batches(shop: Shop) -> None:

@@ -15,7 +15,8 @@ from shop.ledger import book, chart
 from shop.orders.models import Order
 from shop.payments.records.models import Capture, Refund
 from shop.payments.refunds import apply, refunds
-from shop.settings import SETTINGS, BadSetting, CurrencyAmounts, read
+from shop.setting_kinds import CurrencyAmounts
+from shop.settings import SETTINGS, BadSetting, read
 from tests.fakes import FakePay
 from tests.payments.outside_refunds import late_capture
 from tests.shop_fixtures import KETTLE, PRICES, Race, Shop

@@ -42,6 +42,8 @@ REFUSED = {
     "nothing signs the cookie": {"SECRET_KEY": ""},
     "a short key": {"SECRET_KEY": "a"},
     "a key of 31 characters": {"SECRET_KEY": "k" * 31},
+    "a mail server without TLS": {"MAIL_URL": f"smtp://u:{SECRET}@mail.example"},
+    "a mail server of another scheme": {"MAIL_URL": f"https://u:{SECRET}@mail.example"},
     "plain http": {"SHOP_URL": "http://shop.example"},
     "an address that only looks local": {"SHOP_URL": "http://localhost.example"},
     "a control token of the demo": {"CONTROL_TOKEN": "sim_demo"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import mock_acquirer
-from shop import settings
+from shop import setting_kinds, settings
 from shop.payments.providers import registry
 from tools.docs.code import ROOT
 from tools.docs.text import GENERATED, table
@@ -38,8 +38,11 @@ _KINDS = {
     float: "number",
     bool: "switch",
     settings.WebAddress: "address",
-    settings.LogLevel: "level",
-    settings.CurrencyAmounts: "amounts by currency",
+    setting_kinds.LogLevel: "level",
+    setting_kinds.CurrencyAmounts: "amounts by currency",
+    setting_kinds.MailServer: "mail server",
+    setting_kinds.MailSender: "mailbox",
+    setting_kinds.Mailboxes: "mailboxes",
 }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from flask import current_app
 
 from shop.core.db import db
-from shop.integrity.invariants import acquirer, alerts, history, holdings, money, promptness, settlement
+from shop.integrity.invariants import acquirer, alerts, history, holdings, mail, money, promptness, settlement
 from shop.integrity.invariants.scope import EVERYTHING, Rows, Scope
 
 
@@ -98,6 +98,7 @@ RULES: tuple[tuple[str, str, Callable[[Scope], Rows]], ...] = (
         "every accepted webhook, event and task is done or is being retried",
         promptness.accepted_work_is_done,
     ),
+    ("5 mail", "every mail that an event of an order demands is queued or was sent", mail.every_mail_exists),
     (
         "6 history",
         "every transition has an event, is allowed by the state table and is numbered without gaps",
@@ -110,4 +111,9 @@ RULES: tuple[tuple[str, str, Callable[[Scope], Rows]], ...] = (
         alerts.each_once,
     ),
 )
-_NEEDS_WORK = (acquirer.captured_as_there, promptness.none_past_its_time, promptness.accepted_work_is_done)
+_NEEDS_WORK = (
+    acquirer.captured_as_there,
+    promptness.none_past_its_time,
+    promptness.accepted_work_is_done,
+    mail.every_mail_exists,
+)

@@ -1,0 +1,116 @@
+"""Compose a mail: subject, text and HTML from the one template of its kind, as an RFC 5322 message.
+
+A template fills the blocks `subject` and `body` with the macros that it gets as `parts`, once as text and once as HTML.
+Texts of customers, such as names, appear in no mail: anybody may order for an address of another person.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from email import policy
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime, parseaddr
+from typing import Any
+
+from babel.dates import format_datetime as in_words
+from email_validator import EmailNotValidError, validate_email
+from flask import current_app
+from flask_babel import force_locale
+from jinja2 import Environment
+
+from shop.core.db import db
+from shop.core.money import Money
+from shop.mail.models import Mail
+from shop.mail.outgoing import sender
+from shop.orders.models import Order
+from shop.payments.calls.request import shop_url
+
+_LONGEST_SUBJECT = 200
+_SMTP = policy.SMTP.clone(cte_type="7bit")  # not every server accepts eight bits
+
+
+@dataclass(frozen=True)
+class Content:
+    """The readable parts of a mail."""
+
+    subject: str
+    text: str
+    html: str
+
+
+class CannotCompose(ValueError):
+    """The mail cannot be sent to its recipient at all."""
+
+
+def content(mail: Mail) -> Content:
+    """Render a mail in its language."""
+    order = db.session.get(Order, mail.order_id) if mail.order_id is not None else None
+    language = mail.language
+
+    def moment(iso: str) -> str:
+        return f"{in_words(datetime.fromisoformat(iso), 'medium', locale=language)} UTC"
+
+    values: dict[str, Any] = {
+        "order": order,
+        "data": mail.data,
+        "link": f"{shop_url()}/orders/{order.token}" if order else "",
+        "shop_url": shop_url(),
+        "language": language.replace("_", "-"),
+        "money": lambda amount: amount.format(language),
+        "amount": lambda: Money(mail.data["amount"], mail.data["currency"]).format(language),
+        "moment": moment,
+    }
+    with force_locale(language):
+        text = _render(mail.kind, "txt", values)
+        html = _render(mail.kind, "html", values)
+    subject, _, body = text.partition("\n")
+    paragraphs = re.sub(r"\n{3,}", "\n\n", body.strip())
+    return Content(" ".join(subject.split())[:_LONGEST_SUBJECT], f"{paragraphs}\n", html)
+
+
+def message(mail: Mail) -> EmailMessage:
+    """The message of a mail: always the same bytes but for the MIME boundary. Raises CannotCompose."""
+    found = content(mail)
+    recipient, is_ascii = _recipient(mail.recipient)
+    sent = EmailMessage(policy=_SMTP if is_ascii else policy.SMTPUTF8)
+    name, address = parseaddr(sender())
+    sent["From"] = Address(name, addr_spec=address)
+    sent["To"] = recipient
+    sent["Subject"] = found.subject
+    sent["Date"] = format_datetime(mail.created_at)
+    sent["Message-ID"] = mail.message_id
+    sent["Auto-Submitted"] = "auto-generated"
+    sent.set_content(found.text)
+    sent.add_alternative(found.html, subtype="html")
+    sent["Content-Language"] = mail.language.replace("_", "-")
+    return sent
+
+
+def _recipient(written: str) -> tuple[Address, bool]:
+    """The address with its domain in ASCII, and False if the local part needs SMTPUTF8."""
+    try:
+        found = validate_email(written, check_deliverability=False, test_environment=True)
+        user = found.local_part
+        address = Address(username=user, domain=found.ascii_domain)
+    except (EmailNotValidError, ValueError) as error:
+        raise CannotCompose("the recipient is not an e-mail address") from error
+    return address, user.isascii()
+
+
+def _render(kind: str, form: str, values: dict[str, Any]) -> str:
+    template = _environment(form).get_template(f"mail/{kind}.html")
+    return template.render(layout=f"mail/_layout.{form}", parts=f"mail/_parts.{form}", **values)
+
+
+def _environment(form: str) -> Environment:
+    """The app's templates, escaped for HTML only."""
+    environments: dict[str, Environment] = current_app.extensions.setdefault("settled_mail_templates", {})
+    if form not in environments:
+        # A function, as the app's own: the translation functions ask it which kind of string to return.
+        environments[form] = current_app.jinja_env.overlay(
+            autoescape=lambda name: form == "html", trim_blocks=True, lstrip_blocks=True
+        )
+    return environments[form]

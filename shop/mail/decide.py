@@ -1,0 +1,94 @@
+"""Decide which mails an event causes. Pure: a function of the published event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from shop.core.event_types import EventKind
+from shop.mail.states import MailKind
+from shop.orders.states import OrderState, Reason
+from shop.payments.records.types import RefundKind
+
+URGENT = "P1"
+"""Severity of the alerts that are mailed."""
+
+
+class Audience(StrEnum):
+    """Recipient of a mail."""
+
+    CUSTOMER = "customer"
+    """The address of the order."""
+    ACCOUNT = "account"
+    STAFF = "staff"
+    """The addresses of ALERT_MAIL_TO, a mail for each."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """A mail that an event causes. (`subject`, `event`, `kind`) identifies it."""
+
+    kind: MailKind
+    subject: str
+    event: str
+    audience: Audience = Audience.CUSTOMER
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+_MOVES = {
+    OrderState.PAID: MailKind.PAYMENT_RECEIVED,
+    OrderState.EXPIRED: MailKind.ORDER_EXPIRED,
+    OrderState.CANCELLED: MailKind.ORDER_CANCELLED,
+}
+_AUTOMATIC_REFUNDS = {RefundKind.LATE: MailKind.LATE_PAYMENT, RefundKind.DUPLICATE: MailKind.DUPLICATE_PAYMENT}
+_PLAIN: dict[str, MailKind] = {
+    EventKind.ORDER_PLACED: MailKind.ORDER_PLACED,
+    EventKind.PAYMENT_FAILED: MailKind.PAYMENT_FAILED,
+    EventKind.PAYMENT_CODE_SHOWN: MailKind.STORE_CODE,
+    EventKind.REFUND_DONE: MailKind.REFUND_SENT,
+    EventKind.REFUND_REJECTED: MailKind.REFUND_FAILED,
+}
+KINDS_OF_ORDERS = frozenset({*_PLAIN, EventKind.ORDER_MOVED, EventKind.REFUND_REQUESTED})
+"""Kinds of events of orders that may demand a mail."""
+_DATA = ("payment", "deadline", "refund", "amount", "currency")
+"""Fields of events that mails use."""
+
+
+def mails_for(kind: str, event: Mapping[str, Any]) -> tuple[Demand, ...]:
+    """The mails that an event causes. `event` is its published payload.
+
+    An order that is PAID again because a refund has failed later causes no second mail about its payment.
+    """
+    if kind == EventKind.ALERT_RAISED:
+        return _of_alert(event)
+    if kind == EventKind.ACCOUNT_NEW_DEVICE:
+        data = {name: event[name] for name in ("user_id", "user_agent", "at")}
+        return (Demand(MailKind.NEW_DEVICE, "", event["sign_in"], Audience.ACCOUNT, data),)
+    mail = _of_order(kind, event)
+    if mail is None:
+        return ()
+    data = {name: event[name] for name in _DATA if name in event}
+    return (Demand(mail, event["order_no"], str(event["seq"]), data=data),)
+
+
+def _of_order(kind: str, event: Mapping[str, Any]) -> MailKind | None:
+    if kind == EventKind.ORDER_MOVED:
+        is_again = event["because"] == Reason.REFUND_FAILED_LATER
+        return None if is_again else _MOVES.get(event["target"])
+    if kind == EventKind.REFUND_REQUESTED:
+        return _AUTOMATIC_REFUNDS.get(event["why"])
+    return _PLAIN.get(kind)
+
+
+def _of_alert(event: Mapping[str, Any]) -> tuple[Demand, ...]:
+    """The stream of alerts about orders has its keys in camelCase."""
+    if event["severity"] != URGENT:
+        return ()
+    number, rule, order = (
+        event.get(snake, event.get(camel))
+        for snake, camel in (("alert_id", "alertId"), ("rule_id", "ruleId"), ("order_no", "orderNo"))
+    )
+    data = {"alert": number, "rule": rule, "order": order}
+    return (Demand(MailKind.ALERT, order or "", f"alert-{number}", Audience.STAFF, data),)

@@ -1,0 +1,167 @@
+"""Queue mails in the current transaction. The unique key decides races: a mail is queued once, however often its event
+is published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import current_app
+from sqlalchemy import func, select, update
+
+from shop.accounts.models import User
+from shop.core import clock, email_address, ids, metrics
+from shop.core.db import after_commit, changed, db, insert, table, transactional
+from shop.mail.decide import Audience, Demand, mails_for
+from shop.mail.models import Mail
+from shop.mail.states import MailKind, MailState
+from shop.orders.models import Order
+from shop.payments.records.models import Payment, Refund
+
+LANGUAGE_OF_STAFF = "en"
+BAD_ADDRESS = "the recipient is not an e-mail address"
+
+
+@transactional
+def queue(
+    kind: MailKind,
+    *,
+    to: str,
+    language: str,
+    data: Mapping[str, Any],
+    key: str,
+    subject: str = "",
+    order_id: int | None = None,
+) -> bool:
+    """Queue a mail, due at once; False when (`subject`, `key`, `kind`) exists already.
+
+    `subject` is an order's number, or empty. An address that cannot be one gives a FAILED mail, so that the mail that
+    an event demands always exists.
+    """
+    at, is_address = clock.now(), _is_address(to)
+    mail_id = ids.mail_id()
+    values = {
+        "id": mail_id,
+        "kind": kind,
+        "subject": subject,
+        "event": key,
+        "order_id": order_id,
+        "recipient": to,
+        "language": language,
+        "data": dict(data),
+        "message_id": f"<{mail_id}@{_domain()}>",
+        "state": MailState.QUEUED if is_address else MailState.FAILED,
+        "created_at": at,
+        "next_attempt_at": at if is_address else None,
+        "attempts": 0,
+        "error": None if is_address else BAD_ADDRESS,
+    }
+    new = insert(Mail, plain=True).on_conflict_do_nothing(index_elements=["subject", "event", "kind"])
+    if db.session.scalar(new.returning(table(Mail).c.id), values) is None:
+        return False
+    after_commit(lambda: metrics.MAILS.labels(kind, "queued").inc())
+    return True
+
+
+def after_event(kind: str, event: dict[str, Any]) -> None:
+    """Queue the mails that a published event causes; see `shop.mail.decide`."""
+    for demand in mails_for(kind, event):
+        _QUEUE[demand.audience](demand, event)
+
+
+def _to_customer(demand: Demand, event: Mapping[str, Any]) -> None:
+    order_id = event["order_id"]
+    order = db.session.execute(select(Order.email, Order.locale).where(Order.id == order_id)).one()
+    data = dict(demand.data) | _more(demand)
+    whose = {"to": order.email, "language": order.locale, "subject": demand.subject, "order_id": order_id}
+    queue(demand.kind, data=data, key=demand.event, **whose)
+
+
+def _more(demand: Demand) -> dict[str, Any]:
+    """Values that only the database has, as they are when the mail is queued."""
+    if demand.kind == MailKind.STORE_CODE:
+        action = db.session.scalar(select(Payment.action).where(Payment.id == demand.data["payment"])) or {}
+        return {"code": action.get("fields", {}).get("code", "")}
+    if demand.kind == MailKind.REFUND_SENT:
+        refund = select(Refund.destination).where(Refund.id == demand.data["refund"])
+        return {"destination": db.session.scalar(refund) or ""}
+    return {}
+
+
+def _to_account(demand: Demand, _event: Mapping[str, Any]) -> None:
+    email = db.session.scalar(select(User.email).where(User.id == demand.data["user_id"])) or ""
+    queue(demand.kind, to=email, language=LANGUAGE_OF_STAFF, data=demand.data, key=demand.event)
+
+
+def _to_staff(demand: Demand, _event: Mapping[str, Any]) -> None:
+    for number, address in enumerate(current_app.config["ALERT_MAIL_TO"], start=1):
+        key = f"{demand.event}-{number}"
+        queue(demand.kind, to=address, language=LANGUAGE_OF_STAFF, data=demand.data, key=key, subject=demand.subject)
+
+
+_QUEUE = {Audience.CUSTOMER: _to_customer, Audience.ACCOUNT: _to_account, Audience.STAFF: _to_staff}
+
+
+def retry(mail_ids: Iterable[str] = ()) -> int:
+    """Make FAILED mails due again, with the same Message-ID: those of `mail_ids`, or all. Returns their number."""
+    return _retry(tuple(mail_ids))
+
+
+@transactional
+def _retry(mail_ids: tuple[str, ...]) -> int:
+    failed = update(Mail).where(Mail.state == MailState.FAILED, Mail.error.is_distinct_from(BAD_ADDRESS))
+    if mail_ids:
+        failed = failed.where(Mail.id.in_(mail_ids))
+    return changed(failed.values(state=MailState.QUEUED, attempts=0, next_attempt_at=clock.now()))
+
+
+def newest(limit: int, *, state: MailState | None = None) -> list[Mail]:
+    """The newest mails first, at most `limit`."""
+    query = select(Mail).order_by(Mail.id.desc()).limit(limit)
+    return list(db.session.scalars(query.where(Mail.state == state) if state else query))
+
+
+def find(mail_id: str) -> Mail | None:
+    return db.session.get(Mail, mail_id)
+
+
+def kind_of(mail_id: str) -> str:
+    """The kind of a mail, for metrics; empty for an unknown one."""
+    found = db.session.scalar(select(Mail.kind).where(Mail.id == mail_id)) or ""
+    db.session.rollback()
+    return found
+
+
+def by_state() -> dict[MailState, int]:
+    """The number of mails in each state."""
+    rows = db.session.execute(select(Mail.state, func.count()).group_by(Mail.state)).all()
+    db.session.rollback()
+    return dict.fromkeys(MailState, 0) | {row[0]: row[1] for row in rows}
+
+
+def oldest_queued_age() -> timedelta:
+    """Time since the oldest queued mail was created; zero when none is queued."""
+    first = db.session.scalar(select(func.min(Mail.created_at)).where(Mail.state == MailState.QUEUED))
+    db.session.rollback()
+    return clock.now() - first if first else timedelta(0)
+
+
+def sender() -> str:
+    """The sender, from MAIL_FROM or the host of SHOP_URL."""
+    host = urlsplit(current_app.config["SHOP_URL"]).hostname or "localhost"
+    return str(current_app.config["MAIL_FROM"]) or f"Settled <orders@{host}>"
+
+
+def _domain() -> str:
+    return sender().rpartition("@")[2].rstrip("> ")
+
+
+def _is_address(written: str) -> bool:
+    try:
+        email_address.normal(written)
+    except email_address.NotAnAddress:
+        return False
+    return written.isprintable() and not any(letter in written for letter in ' <>,;:"()[]\\')

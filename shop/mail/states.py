@@ -1,0 +1,30 @@
+"""Kinds and states of mails. The values are stored and must not change."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class MailKind(StrEnum):
+    """Kind of a mail. Its template is `templates/mail/<kind>.html`."""
+
+    ORDER_PLACED = "order_placed"
+    PAYMENT_RECEIVED = "payment_received"
+    STORE_CODE = "store_code"
+    PAYMENT_FAILED = "payment_failed"
+    ORDER_EXPIRED = "order_expired"
+    ORDER_CANCELLED = "order_cancelled"
+    REFUND_SENT = "refund_sent"
+    REFUND_FAILED = "refund_failed"
+    LATE_PAYMENT = "late_payment"
+    DUPLICATE_PAYMENT = "duplicate_payment"
+    NEW_DEVICE = "new_device"
+    ALERT = "alert"
+
+
+class MailState(StrEnum):
+    """State of a mail. QUEUED mails are attempted when they are due; the others are final until `flask mail retry`."""
+
+    QUEUED = "QUEUED"
+    SENT = "SENT"
+    FAILED = "FAILED"

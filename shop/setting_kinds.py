@@ -1,0 +1,95 @@
+"""Kinds of settings beyond text, numbers and switches. Each reads the text of its setting and raises ValueError."""
+
+from __future__ import annotations
+
+import re
+from email.utils import parseaddr
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from babel.numbers import list_currencies
+
+_MAILBOX = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+\Z")
+
+
+class LogLevel(str):
+    """Log level of LEVELS, in either case. Raises ValueError for anything else."""
+
+    __slots__ = ()
+    LEVELS = ("debug", "info", "warning", "error")
+
+    def __new__(cls, text: str) -> LogLevel:
+        if text.lower() not in cls.LEVELS:
+            raise ValueError(text)
+        return super().__new__(cls, text.lower())
+
+
+class CurrencyAmounts(dict[str, int]):
+    """Parse amounts in minor units by currency, as in `TWD=20000000,USD=700000`. Raises ValueError, also for an unknown
+    currency code.
+    """
+
+    def __init__(self, text: str) -> None:
+        pairs = [pair.partition("=") for pair in text.split(",")]
+        super().__init__((code.strip(), int(amount)) for code, _, amount in pairs)
+        if len(self) != len(pairs) or any(code not in list_currencies() or amount < 0 for code, amount in self.items()):
+            raise ValueError(text)
+
+
+class MailServer(str):
+    """Address of an SMTP server, `smtp://user:password@host:587/?starttls=1` or `smtps://…`, or empty.
+
+    `timeout` is in seconds, for the connection and for each reply. `plain=1` states that a connection without TLS is
+    intended.
+    """
+
+    def __new__(cls, text: str) -> MailServer:
+        return super().__new__(cls, text)
+
+    def __init__(self, text: str) -> None:
+        parts = urlsplit(text)
+        options = {name: values[-1] for name, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
+        if text and (parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path.strip("/")):
+            raise ValueError(text)
+        self.host = parts.hostname or ""
+        self.is_implicit_tls = parts.scheme == "smtps"
+        self.port = parts.port or (465 if self.is_implicit_tls else 587)
+        self.user, self.password = unquote(parts.username or ""), unquote(parts.password or "")
+        self.is_starttls = _switch(options.pop("starttls", "0"))
+        self.is_plain_intended = _switch(options.pop("plain", "0"))
+        self.timeout = float(options.pop("timeout", "10"))
+        if options or not 0 < self.timeout <= 60 or (self.is_starttls and self.is_implicit_tls):
+            raise ValueError(text)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """True if the connection uses TLS from its start or by STARTTLS."""
+        return self.is_implicit_tls or self.is_starttls
+
+
+class MailSender(str):
+    """One mailbox with or without a name, as in `Settled <orders@example.com>`, or empty."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> MailSender:
+        if text and not (_MAILBOX.match(parseaddr(text)[1]) and text.isprintable()):
+            raise ValueError(text)
+        return super().__new__(cls, text)
+
+
+class Mailboxes(tuple[str, ...]):
+    """E-mail addresses without names, separated by commas."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Mailboxes:
+        found = [part for part in (part.strip() for part in text.split(",")) if part]
+        if not all(_MAILBOX.match(one) and one.isprintable() for one in found):
+            raise ValueError(text)
+        return super().__new__(cls, found)
+
+
+def _switch(value: str) -> bool:
+    if value not in ("0", "1"):
+        raise ValueError(value)
+    return value == "1"
