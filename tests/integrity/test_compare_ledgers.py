@@ -86,7 +86,7 @@ def test_a_manual_refund_is_no_difference_and_shows_its_destination(shop: Shop) 
     assert (payment["difference"], payment["theirs"]["refunds"]) == ({}, [])
     shown = shop.app.test_cli_runner().invoke(args=["orders", "show", order.number]).stdout
     assert f"{refund} -NT$200.00 TWD to bank DONE" in shown
-    assert f"reported by kim@example.com; NT$200.00 TWD of {order.total.format()} has been refunded" in shown
+    assert f"reported by kim@example.com; NT$200.00 TWD of {order.total.with_code()} has been refunded" in shown
 
 
 def test_an_unavailable_acquirer_is_reported_as_such_without_a_result(shop: Shop) -> None:
