@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -211,6 +212,16 @@ def test_forty_deliveries_go_side_by_side(acquirer: World, receiver: Receiver) -
     assert len(receiver.hooks) == len({hook.headers["webhook-id"] for hook in receiver.hooks}) == 40
 
 
+@pytest.fixture
+def _signals() -> Iterator[None]:
+    """RQ's worker leaves its signal handlers behind, which raise StopRequested in whatever runs when pytest ends."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_signals")
 def test_with_redis_and_a_worker_the_queue_delivers(
     make_world: Maker, receiver: Receiver, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
