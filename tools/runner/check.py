@@ -17,8 +17,8 @@ HELP = """\
 usage: bin/test [--quick | --full] [pytest arguments]
 
   bin/test           lint, format, types, then the tests of each push: a sample of each big matrix, on SQLite, and
-                     on PostgreSQL too where the kind of database can decide. At most 10 minutes on two cores
-  bin/test --quick   lint, format, the tests that need no database, and a share of those on SQLite. At most 90 seconds
+                     on PostgreSQL too where the kind of database can decide. 13 minutes on two cores
+  bin/test --quick   lint, format, the tests that need no database, and a share of those on SQLite. A minute and a half
   bin/test --full    lint, format, types, then every test in every combination
 
 Other arguments go to pytest, which then runs alone and in one process:  bin/test e2e -k cancel --headed
