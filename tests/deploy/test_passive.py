@@ -47,7 +47,7 @@ def copy(shop: Shop, database_url: str, redis_url: str) -> Iterator[Flask]:
 def test_clock_and_workers_of_a_passive_copy_do_nothing_and_its_acquirer_is_never_called(
     shop: Shop, copy: Flask
 ) -> None:
-    before, calls, keys = everything(), list(shop.acquirer.calls), sorted(redis.client().keys())
+    before, calls, keys = everything(), list(shop.acquirer.calls), set(redis.client().keys())
     Clock().tick()
     with pytest.raises(PassiveCopy):
         work.batch("poll", [shop_payment.id for shop_payment in db.session.scalars(db.select(Payment))])
@@ -55,7 +55,7 @@ def test_clock_and_workers_of_a_passive_copy_do_nothing_and_its_acquirer_is_neve
     assert isinstance(answer, Unavailable)
     assert everything() == before
     assert shop.acquirer.calls == calls
-    assert sorted(redis.client().keys()) == keys
+    assert set(redis.client().keys()) <= keys, "windows of rate limits may have ended"
 
 
 def test_no_request_leaves_a_passive_copy(copy: Flask) -> None:

@@ -83,7 +83,7 @@ def test_a_restored_copy_polls_refunds_and_applies_nothing_and_its_ledger_is_con
     shop: Shop, restored: Flask
 ) -> None:
     before: dict[str, Any] = everything()
-    calls, keys = list(shop.acquirer.calls), sorted(redis.client().keys())
+    calls, keys = list(shop.acquirer.calls), set(redis.client().keys())
     [waiting] = db.session.scalars(db.select(Payment).where(Payment.state == "OPEN"))
     headers, body = shop.acquirer.webhook(waiting.id, "evt-after-the-backup")
     Clock().tick()
@@ -95,4 +95,5 @@ def test_a_restored_copy_polls_refunds_and_applies_nothing_and_its_ledger_is_con
     done = restored.test_cli_runner().invoke(args=["check"])
     assert done.exit_code == 0, done.output
     assert everything() == before
-    assert (shop.acquirer.calls, sorted(redis.client().keys())) == (calls, keys)
+    assert shop.acquirer.calls == calls
+    assert set(redis.client().keys()) <= keys, "windows of rate limits may have ended"
