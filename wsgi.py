@@ -1,6 +1,4 @@
-"""What the processes serve: the shop, with its static files, and the acquirer under /acquirer when both share one
-port.
-"""
+"""WSGI application: the shop, with its static files, and the acquirer under /acquirer when both share one port."""
 
 from __future__ import annotations
 

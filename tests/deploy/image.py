@@ -168,7 +168,7 @@ class Image:
 
 
 def _copy(to: Path) -> None:
-    """What `COPY . .` copies, owned by root, readable by all, writable by no other user."""
+    """Copy what `COPY . .` copies, owned by root, readable by all, writable by no other user."""
     patterns = [line.strip() for line in (ROOT / ".dockerignore").read_text().splitlines() if line.strip()]
 
     def left_out(folder: str, names: list[str]) -> set[str]:

@@ -44,7 +44,7 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What takes longest begins first, so that in the end no worker waits long for another."""
+    """Begin with the longest tests, so that in the end no worker waits long for another."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: [not item.nodeid.startswith(folder) for folder in LONGEST])
 
