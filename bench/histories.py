@@ -1,10 +1,9 @@
 """Generated histories of the shop (`tests/chaos/history.py`), in any number and on several cores.
 
-.venv/bin/python -m bench.histories --examples 100000
+.venv/bin/python -m bench.histories --database postgresql --examples 5000
 
-Each process runs its share with its own seed; a failure is shrunk, printed, stored in the folder that `--keep` names,
-and
-tried first in the next run. Exit status 1 after a failure.
+Each process runs its share with its own seed, on its own SQLite file or PostgreSQL server; a failure is shrunk,
+printed, stored in the folder that `--keep` names, and tried first in the next run. Exit status 1 after a failure.
 """
 
 from __future__ import annotations
@@ -24,10 +23,11 @@ from typing import Any
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 from bench.tools import note, table
+from tests.chaos.fast_databases import DATABASES
 from tests.chaos.history import STEPS, History, run_histories
 from tests.chaos.world import world
 
-BATCH = 500
+BATCH = 50
 """Histories between two looks at the clock; each batch generates new ones."""
 KEPT = Path("var/histories")
 
@@ -39,7 +39,15 @@ def main() -> None:
     share = -(-arguments.examples // arguments.processes)
     workers = [
         multiprocessing.get_context("spawn").Process(
-            target=_share, args=(results, share, arguments.steps, str(arguments.keep), arguments.seed + number)
+            target=_share,
+            args=(
+                results,
+                arguments.database,
+                share,
+                arguments.steps,
+                str(arguments.keep / arguments.database),
+                arguments.seed + number,
+            ),
         )
         for number in range(arguments.processes)
     ]
@@ -60,7 +68,7 @@ def main() -> None:
     died = [worker.exitcode for worker in workers if worker.exitcode not in (0, 1)]
     seconds = time.monotonic() - began
     table(
-        "Histories of the shop",
+        f"Histories of the shop, {arguments.database}",
         [
             ("finished", finished),
             ("steps at most", arguments.steps),
@@ -76,6 +84,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.histories", description=__doc__)
+    parser.add_argument("--database", choices=sorted(DATABASES), default="sqlite")
     parser.add_argument("--examples", type=int, default=100_000, help="histories in all")
     parser.add_argument("--steps", type=int, default=STEPS, help="steps of a history, at most")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
@@ -84,11 +93,11 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _share(results: Any, examples: int, steps: int, keep: str, seed: int) -> None:
+def _share(results: Any, database: str, examples: int, steps: int, keep: str, seed: int) -> None:
     """Run histories in this process. After a failure the next batch continues without that history."""
     kept: DirectoryBasedExampleDatabase | None = DirectoryBasedExampleDatabase(keep)
     failed = False
-    with world() as lent, _counted() as count:
+    with world(database) as lent, _counted() as count:
         for number, first in enumerate(range(0, examples, BATCH)):
             try:
                 run_histories(

@@ -24,6 +24,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from shop.catalogue.models import Product
 from shop.checkout import agreement, end_order, place_order
 from shop.checkout.placing.request import Buyer
 from shop.core.actor import Actor
@@ -38,8 +39,9 @@ from shop.payments.refunds import refunds
 from shop.payments.updates.apply import accept
 from tests.chaos import recovery
 from tests.chaos.external_events import MOST_ORDERS, places, providers, tells, which
+from tests.chaos.fast_databases import parsed
 from tests.chaos.later_events import KIM, SAM, Afterwards
-from tests.chaos.world import CUSTOMERS, DUE, World, parsed
+from tests.chaos.world import CUSTOMERS, DUE, World
 from tests.parts.selection import sampled
 from tests.shop_fixtures import KETTLE, PEN
 
@@ -245,12 +247,8 @@ class History(Afterwards):
         with transaction():
             if stock.available([sku])[sku] + units >= 0:
                 stock.receive(sku, units, "adjustment")
-            db.session.execute(
-                db.text(
-                    "UPDATE products SET prices = json_set(prices, '$.TWD', prices ->> 'TWD' + :by) WHERE sku = :sku"
-                ),
-                {"by": price, "sku": sku},
-            )
+            product = db.session.scalars(db.select(Product).where(Product.sku == sku)).one()
+            product.prices = {**product.prices, "TWD": product.prices["TWD"] + price}
 
     # --- processes and time ---
 

@@ -19,7 +19,8 @@ from shop.orders.states import OrderState
 from shop.payments.providers.types import DisputeState
 from shop.payments.records import states
 from shop.payments.refunds import refunds
-from tests.chaos.world import CREDIT, CUSTOMERS, World, parsed
+from tests.chaos.fast_databases import parsed
+from tests.chaos.world import CREDIT, CUSTOMERS, World
 from tests.fakes import Remote
 from tests.shop_fixtures import UNITS
 
@@ -48,7 +49,7 @@ _ALWAYS_NOTHING = {
     "revived by money that was late": """
         SELECT o.number FROM orders o JOIN order_events e ON e.order_id = o.id AND e.because = 'paid_in_time_seen_late'
         JOIN captures c ON c.payment_id = o.paid_by AND c.allocation = 'pays_order'
-        WHERE c.captured_at > MIN(o.pay_by, COALESCE(o.cancel_requested_at, o.pay_by))
+        WHERE c.captured_at > o.pay_by OR c.captured_at > o.cancel_requested_at
     """,
 }
 _NEXT_DUE = """
@@ -57,7 +58,7 @@ _NEXT_DUE = """
         UNION ALL SELECT MIN(due_at) FROM webhook_events UNION ALL SELECT MIN(due_at) FROM outbox
         UNION ALL SELECT MIN(due_at) FROM sagas UNION ALL SELECT MIN(due_at) FROM watch_list
         UNION ALL SELECT MIN(pay_by) FROM orders
-                  WHERE state IN ('PENDING', 'WAITING_PAYMENT', 'FAILED') AND review_since IS NULL)
+                  WHERE state IN ('PENDING', 'WAITING_PAYMENT', 'FAILED') AND review_since IS NULL) AS due
 """
 _FIRST = (0, 31, 31, 31)
 _QUICKLY = (*_FIRST, 90000, 61, 61, 300000, 61, 61, 90000, 61, 90000, 61)

@@ -1,7 +1,6 @@
 """Fast environment for generated histories of the shop.
 
-The shop's real functions on SQLite in memory-backed files, with a clock that only the test advances, sequential names,
-and
+The shop's real functions on SQLite or PostgreSQL, with a clock that only the test advances, sequential names, and
 workers that can be stopped in the middle of their work. The environment reads over its own connection, so that it sees
 committed rows only.
 """
@@ -11,14 +10,11 @@ from __future__ import annotations
 import gc
 import logging
 import re
-import sqlite3
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,9 +34,9 @@ from shop.jobs import schedule, work
 from shop.ledger import chart, store_credit
 from shop.payments.calls import circuit_breaker
 from shop.payments.providers import registry
-from tests.chaos.fast_database import quicken
+from tests.chaos.fast_databases import DATABASES, FastDatabase
 from tests.fakes import Acquirer, FakePay
-from tests.shop_fixtures import environ, migrate
+from tests.shop_fixtures import environ
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TICK = timedelta(milliseconds=1)
@@ -100,12 +96,10 @@ class Worker(greenlet):
 class World:
     """The environment of a history. Created once, emptied for every history."""
 
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "shop.db"
-        url = f"sqlite:///{self.file}"
-        migrate(url)
+    def __init__(self, database: FastDatabase) -> None:
+        self.database = database
         limits = ",".join(f"{currency}={NEEDS_TWO}" for currency in CURRENCIES)
-        self.app = create_app(environ(url, "", REFUND_NEEDS_TWO=limits), TESTING=True)
+        self.app = create_app(environ(database.url, "", REFUND_NEEDS_TWO=limits), TESTING=True)
         self.now = START
         self.passed = 0.0  # seconds, whatever the clock is set to
         self.acquirer = Acquirer(lambda: self.now)
@@ -114,7 +108,6 @@ class World:
         self.troubles: list[dict[str, Any]] = []
         self._named: Counter[str] = Counter()
         self._context: AppContext | None = None
-        self._raw = sqlite3.connect(self.file, isolation_level=None)
         self._seen = -1
         self._looked_at: tuple[datetime, int] | None = None
         self._kinds: set[str] = set()
@@ -125,7 +118,7 @@ class World:
     def opened(self) -> Iterator[World]:
         """Open the environment, with slow and random parts replaced."""
         with pytest.MonkeyPatch.context() as patch, self.app.app_context():
-            quicken(patch, db.engine, self.file, self.pause)
+            self.database.quicken(patch, db.engine, self.pause)
             patch.setattr(clock, "now", lambda: self.now)
             patch.setattr(clock, "wall", lambda: self.now)
             patch.setattr(ids, "payment_id", lambda: self._name("P"))
@@ -160,7 +153,7 @@ class World:
                 structlog.configure(**logs)
                 db.session.remove()
                 db.engine.dispose()
-                self._raw.close()
+                self.database.close()
 
     def _looked_for_quickly(self, one: schedule.Work) -> schedule.Work:
         """Run the shop's own query only when a row can be due."""
@@ -172,15 +165,11 @@ class World:
 
     def _may_be_due(self) -> set[str]:
         """Kinds of jobs with rows that may be due now."""
-        seen = self.now, self._version()
+        seen = self.now, self.database.version()
         if seen != self._looked_at:
             (found,) = self.rows(_ANY_DUE, now=self.now)
             self._looked_at, self._kinds = seen, {kind for kind, there in found.items() if there}
         return self._kinds
-
-    def _version(self) -> int:
-        """A number that changes with every commit."""
-        return int(self._raw.execute("PRAGMA data_version").fetchone()[0])
 
     def _note_trouble(self, _logger: Any, _method: str, event: Any) -> Any:
         """Record errors that production only logs, because other rows must be processed."""
@@ -195,19 +184,11 @@ class World:
         db.session.commit()
         with transaction():
             store_credit.give(1, Money(CREDIT, "TWD"), key="gift:1", kind="gift", debit=chart.GOODWILL)
-        tables = [row["name"] for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        self._tables = [t for t in tables if t != "alembic_version" and not t.startswith("sqlite_")]
-        found = {t: self._raw.execute(f"SELECT * FROM {t}").fetchall() for t in self._tables}
-        self._first_rows = {t: rows for t, rows in found.items() if rows}
+        self.database.remember()
 
     def begin(self) -> None:
         """Begin a history: restore the initial rows."""
-        self._raw.execute("BEGIN")
-        for table in self._tables:
-            self._raw.execute(f"DELETE FROM {table}")
-        for table, rows in self._first_rows.items():
-            self._raw.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
-        self._raw.execute("COMMIT")
+        self.database.restore()
         self.now = START
         self.passed += 3600.0
         self._named.clear()
@@ -262,12 +243,15 @@ class World:
         if isinstance(me, Worker) and me.places:
             me.places -= 1
             if not me.places and me.parent:
+                assert self.database.is_at_rest(), "a transaction is open between two"
                 me.parent.switch()
 
     def fill_cart(self, sku: str, quantity: int) -> tuple[str, str, int]:
         """A filled cart: its id, its checkout key, its price in TWD."""
-        cart_id, key, at = self._name("T"), self._name("T"), stored(self.now)
-        (price,) = self.rows("SELECT prices ->> 'TWD' AS amount FROM products WHERE sku = :sku", sku=sku)
+        cart_id, key, at = self._name("T"), self._name("T"), self.now
+        (price,) = self.rows(
+            "SELECT CAST(prices ->> 'TWD' AS INTEGER) AS amount FROM products WHERE sku = :sku", sku=sku
+        )
         cart = {"id": cart_id, "key": key, "at": at, "sku": sku, "quantity": quantity, "price": price["amount"]}
         self.rows(
             "INSERT INTO carts (id, currency, checkout_key, changed_at) VALUES (:id, 'TWD', :key, :at) RETURNING id",
@@ -293,14 +277,11 @@ class World:
 
     def rows(self, sql: str, **values: Any) -> list[dict[str, Any]]:
         """Committed rows. Times among `values` are aware."""
-        bound = {name: stored(value) if isinstance(value, datetime) else value for name, value in values.items()}
-        found = self._raw.execute(sql, bound)
-        names = [column[0] for column in found.description]
-        return [dict(zip(names, row, strict=True)) for row in found]
+        return self.database.rows(sql, values)
 
     def changed(self) -> bool:
         """True when anything was committed since the last call."""
-        before, self._seen = self._seen, self._version()
+        before, self._seen = self._seen, self.database.version()
         return before != self._seen
 
     # --- replacements of slow or random parts ---
@@ -320,23 +301,8 @@ class World:
         return None
 
 
-def stored(at: datetime) -> str:
-    """A time in the database's format."""
-    return at.strftime("%Y-%m-%d %H:%M:%S.%f")
-
-
-def parsed(at: str) -> datetime:
-    """Parse a time in the database's format."""
-    return datetime.fromisoformat(at).replace(tzinfo=UTC)
-
-
 @contextmanager
-def world() -> Iterator[World]:
-    """An environment in its own folder, in memory where possible."""
-    memory = Path("/dev/shm")
-    made_in = memory if memory.is_dir() else None
-    with (
-        tempfile.TemporaryDirectory(prefix="settled-history-", dir=made_in) as folder,
-        World(Path(folder)).opened() as made,
-    ):
+def world(kind: str = "sqlite") -> Iterator[World]:
+    """An environment on its own database."""
+    with DATABASES[kind]() as database, World(database).opened() as made:
         yield made
