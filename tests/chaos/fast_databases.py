@@ -77,15 +77,19 @@ class FastDatabase(ABC):
         overhead.
         """
 
-        def connect() -> Any:
-            self.opened.append(self.connect())
-            return self.opened[-1]
+        @event.listens_for(engine, "connect")
+        def _opened(connection: Any, _record: Any) -> None:
+            self.opened.append(connection)
+
+        @event.listens_for(engine, "close")
+        def _closed(connection: Any, _record: Any) -> None:
+            self.opened.remove(connection)
 
         def begin(connection: Any) -> None:
             pause()
             self.begin(connection)
 
-        drawer = Drawer(connect, dialect=engine.dialect, reset_on_return=None, _dispatch=engine.pool.dispatch)
+        drawer = Drawer(self.connect, dialect=engine.dialect, reset_on_return=None, _dispatch=engine.pool.dispatch)
         patch.setattr(engine, "pool", drawer)
         for listener in list(engine.dispatch.begin):  # the line above replaces their work
             event.remove(engine, "begin", listener)
@@ -227,7 +231,7 @@ class PostgresDatabase(FastDatabase):
         """The driver begins with the first statement."""
 
     def is_idle(self, connection: Any) -> bool:
-        return bool(connection.pgconn.transaction_status in (pq.TransactionStatus.IDLE, pq.TransactionStatus.UNKNOWN))
+        return bool(connection.pgconn.transaction_status == pq.TransactionStatus.IDLE)
 
     def rows(self, sql: str, values: dict[str, Any]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._in_dicts.execute(_in_format_style(sql), values).fetchall()

@@ -243,7 +243,7 @@ class World:
         if isinstance(me, Worker) and me.places:
             me.places -= 1
             if not me.places and me.parent:
-                assert self.database.is_at_rest(), "a transaction is open between two"
+                assert self.database.is_at_rest(), "a transaction is open at a point between transactions"
                 me.parent.switch()
 
     def fill_cart(self, sku: str, quantity: int) -> tuple[str, str, int]:
