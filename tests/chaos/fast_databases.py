@@ -195,9 +195,7 @@ class SqliteDatabase(FastDatabase):
 
 
 class PostgresDatabase(FastDatabase):
-    """A database on a PostgreSQL server. Waiting for a lock is an error: its holder is never in the middle of a
-    transaction.
-    """
+    """A database on a PostgreSQL server. A wait for a lock fails after a second: in a single thread it has no end."""
 
     place = "%s"
 
