@@ -5,7 +5,7 @@ product, price or stock.
 
 Both steps run in one process, because importing the shop twice takes most of the time. Safe to repeat, and twice at the
 same time: one waits for the other (migrations/*/env.py, `flask seed`). Safe while an older version serves, except for
-versions before migration 0018, which renames tables: end them first (deploy/README.md, Rollback).
+versions before migrations 0018 and 0022, which rename tables: end them first (deploy/README.md, Rollback).
 """
 
 from __future__ import annotations

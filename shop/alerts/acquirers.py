@@ -24,7 +24,7 @@ def silent(run: CheckRun) -> None:
     found.
     """
     names = sorted(registry.all_providers())
-    last = dict(zip(names, _each([_last_notice(name) for name in names]), strict=True))
+    last = dict(zip(names, _each([_last_webhook(name) for name in names]), strict=True))
     third = dict(zip(names, _each([_capture_after(name, last[name], SILENT_AFTER) for name in names]), strict=True))
     found = []
     for name in names:
@@ -41,7 +41,7 @@ def _each(questions: Sequence[Any]) -> Sequence[Any]:
     return db.session.execute(select(*(question.scalar_subquery() for question in questions))).one()
 
 
-def _last_notice(provider: str) -> Any:
+def _last_webhook(provider: str) -> Any:
     return select(func.max(WebhookEventRow.received_at)).where(WebhookEventRow.provider == provider)
 
 

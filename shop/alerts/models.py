@@ -69,6 +69,6 @@ class Watched(Base):
 class ConditionSchedule(Base):
     """The time at which an operational condition is checked next."""
 
-    __tablename__ = "lookouts"
+    __tablename__ = "condition_schedules"
     condition: Mapped[str] = mapped_column(Text, primary_key=True)
     due_at: Mapped[datetime] = mapped_column(UtcDateTime)

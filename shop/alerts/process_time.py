@@ -10,7 +10,7 @@ from shop.alerts.episodes import CheckRun, follow, since
 from shop.alerts.store import WATCH, Cause
 from shop.core import clock, skew
 from shop.core.db import db
-from shop.core.heartbeat import Beat
+from shop.core.heartbeat import Heartbeat
 
 RULE = "OPS_PROCESS_TIME"
 QUIET = timedelta(minutes=1)
@@ -25,13 +25,13 @@ def skewed(run: CheckRun, ahead: float | None = None) -> None:
     """Alert while a clock or worker process reports that its time is wrong; `ahead` is the skew in seconds if it is
     this process, a clock.
     """
-    rows = db.session.execute(select(Beat.name, Beat.at).where(Beat.name.in_(_PROCESSES.values())))
-    beats = dict(rows.all())
+    rows = db.session.execute(select(Heartbeat.name, Heartbeat.at).where(Heartbeat.name.in_(_PROCESSES.values())))
+    heartbeats = dict(rows.all())
     now = clock.wall() - timedelta(seconds=ahead or 0.0)
     known = {alert.subject: alert.cause for alert in run.open(RULE)}
     found: list[Cause] = []
     for subject, name in _PROCESSES.items():
-        at = beats.get(name)
+        at = heartbeats.get(name)
         if at is not None and abs(now - at) < QUIET:
             observed = {} if ahead is None or subject != "clock" else {"secondsAhead": round(ahead, 1)}
             cause, expected = known.get(subject) or since(at), {"secondsAhead": 0}

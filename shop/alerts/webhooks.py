@@ -28,35 +28,37 @@ SKEWED = "signed at another time%"
 SKEWED_AFTER = 3
 """Webhooks signed at another time, in ten minutes: a single one is a replay of an old one."""
 _REMEMBERED = timedelta(days=30)
+_STORED, _REFUSED = "webhook_event ", "refused_webhook "
+"""Causes of alerts about one row begin with these words; its id follows."""
 _Kind = type[WebhookEventRow] | type[RefusedWebhook]
 
 
-# --- turned away -----------------------------------------------------------------------------------------------------
+# --- refused -----------------------------------------------------------------------------------------------------
 
 
 def signatures(run: CheckRun) -> None:
     """At most one alert per provider and ten minutes; over after ten minutes without another."""
-    forged = (*_turned_away("bad_signature"), RefusedWebhook.received_at > run.at - TEN_MINUTES)
+    forged = (*_refused("bad_signature"), RefusedWebhook.received_at > run.at - TEN_MINUTES)
     _floods(run, "OPS_BAD_SIGNATURE", RefusedWebhook, forged, 1)
     _floods(run, "OPS_CLOCK_SKEW", RefusedWebhook, (*forged, RefusedWebhook.reason.like(SKEWED)), SKEWED_AFTER)
 
 
 def malformed(run: CheckRun) -> None:
     """Webhooks that cannot be read or state the impossible: at most one alert per provider and ten minutes."""
-    unread = (*_turned_away("malformed"), RefusedWebhook.received_at > run.at - TEN_MINUTES)
+    unread = (*_refused("malformed"), RefusedWebhook.received_at > run.at - TEN_MINUTES)
     _floods(run, "OPS_MALFORMED", RefusedWebhook, unread, 1)
 
 
-def _turned_away(outcome: str) -> tuple[Any, Any]:
+def _refused(outcome: str) -> tuple[Any, Any]:
     return RefusedWebhook.provider.in_(registry.all_providers()), RefusedWebhook.outcome == outcome
 
 
 def _floods(run: CheckRun, rule: str, kind: _Kind, which: Sequence[Any], least: int) -> None:
-    came = select(kind.provider, func.count().label("notices")).where(*which).group_by(kind.provider)
-    loud = {row.provider: row.notices for row in db.session.execute(came)}
-    resolve_over([alert for alert in run.open(rule) if alert.subject not in loud], "None for ten minutes.")
-    for provider, notices in loud.items():
-        if notices >= least:
+    arrived = select(kind.provider, func.count().label("webhook_events")).where(*which).group_by(kind.provider)
+    floods = {row.provider: row.webhook_events for row in db.session.execute(arrived)}
+    resolve_over([alert for alert in run.open(rule) if alert.subject not in floods], "None for ten minutes.")
+    for provider, events in floods.items():
+        if events >= least:
             _flood(rule, provider, kind, which, least)
 
 
@@ -64,31 +66,31 @@ def _flood(rule: str, provider: str, kind: _Kind, which: Sequence[Any], least: i
     """Start another episode with what arrived after the last one was ten minutes old."""
     before = select(Alert.cause, Alert.observed).where(Alert.rule == rule, Alert.subject == provider)
     latest = db.session.execute(before.order_by(Alert.id.desc()).limit(1)).first()
-    came = select(func.count(), func.min(kind.received_at), func.max(kind.received_at))
-    came = came.where(*which, kind.provider == provider)
+    arrived = select(func.count(), func.min(kind.received_at), func.max(kind.received_at))
+    arrived = arrived.where(*which, kind.provider == provider)
     began = latest.observed.get("from", latest.observed.get("receivedAt")) if latest else None
     if began:
-        came = came.where(kind.received_at >= datetime.fromisoformat(began) + TEN_MINUTES)
-    events, first, last = db.session.execute(came).one()
+        arrived = arrived.where(kind.received_at >= datetime.fromisoformat(began) + TEN_MINUTES)
+    events, first, last = db.session.execute(arrived).one()
     if events >= least:
-        observed = {"from": first.isoformat(), "to": last.isoformat(), "notices": events}
+        observed = {"from": first.isoformat(), "to": last.isoformat(), "webhook_events": events}
         # Not the number of alerts: it would repeat once old ones are removed.
         number = int(latest.cause.rpartition(" ")[2]) + 1 if latest else 1
-        report([Cause(rule, provider, f"episode {number}", WEBHOOK, observed, {"notices": 0})])
+        report([Cause(rule, provider, f"episode {number}", WEBHOOK, observed, {"webhook_events": 0})])
 
 
 def keys(run: CheckRun) -> None:
     """A known event id with other content: a mistake of the acquirer, or a leaked secret."""
     known = _known("OPS_KEY_REUSED", RefusedWebhook)
     new = select(RefusedWebhook.id, RefusedWebhook.provider, RefusedWebhook.reason, RefusedWebhook.received_at).where(
-        *_turned_away("key_reused"), RefusedWebhook.received_at > run.at - _REMEMBERED, ~known
+        *_refused("key_reused"), RefusedWebhook.received_at > run.at - _REMEMBERED, ~known
     )
     report(
         [
             Cause(
                 rule="OPS_KEY_REUSED",
                 subject=row.provider,
-                cause=f"notice {row.id}",
+                cause=f"{_REFUSED}{row.id}",
                 source=WEBHOOK,
                 observed={"receivedAt": row.received_at.isoformat(), "reason": row.reason},
                 expected={"content": "the same under the same id"},
@@ -100,11 +102,11 @@ def keys(run: CheckRun) -> None:
 
 def _known(rule: str, event: _Kind) -> Any:
     """True if a webhook has been alerted already."""
-    cause = literal("notice ") + cast(event.id, Text)
+    cause = literal(_STORED if event is WebhookEventRow else _REFUSED) + cast(event.id, Text)
     return exists().where(Alert.rule == rule, Alert.subject == event.provider, Alert.cause == cause)
 
 
-# --- about nothing of ours -------------------------------------------------------------------------------------------
+# --- unknown payments -------------------------------------------------------------------------------------------
 
 
 def unknown_payments(run: CheckRun) -> None:
@@ -134,9 +136,9 @@ def unknown_payments(run: CheckRun) -> None:
             Cause(
                 rule="OPS_ORPHAN",
                 subject=row.provider,
-                cause=f"notice {row.id}",
+                cause=f"{_STORED}{row.id}",
                 source=WEBHOOK,
-                observed={"receivedAt": row.received_at.isoformat(), **_said(row)},
+                observed={"receivedAt": row.received_at.isoformat(), **_content(row)},
                 expected={"payment": "one of ours"},
             )
             for row in db.session.scalars(new)
@@ -152,13 +154,13 @@ def _with_outcome(outcome: str) -> Any:
 
 def _found_after_all(run: CheckRun) -> None:
     """Orphans whose payment has appeared."""
-    waiting = {int(alert.cause.removeprefix("notice ")): alert for alert in run.open("OPS_ORPHAN")}
+    waiting = {int(alert.cause.removeprefix(_STORED)): alert for alert in run.open("OPS_ORPHAN")}
     if waiting:
         done = select(WebhookEventRow.id).where(WebhookEventRow.id.in_(waiting), WebhookEventRow.outcome != "orphan")
         resolve_over([waiting[row_id] for row_id in db.session.scalars(done)], "The payment is now known.")
 
 
-def _said(row: WebhookEventRow) -> dict[str, Any]:
+def _content(row: WebhookEventRow) -> dict[str, Any]:
     """The content of such a webhook, as far as it can be read."""
     event = next(iter(_read(row)), None)
     if event is None:

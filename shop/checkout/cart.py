@@ -184,7 +184,9 @@ def add_again(cart_id: str, wanted: Iterable[tuple[str, int]], form_id: str = ""
     sold = browse.by_skus(lines)
     with transaction():
         _lock(cart_id)
-        is_repeated = bool(form_id) and form_id == db.session.scalar(select(Cart.last_press).where(Cart.id == cart_id))
+        is_repeated = bool(form_id) and form_id == db.session.scalar(
+            select(Cart.last_form_id).where(Cart.id == cart_id)
+        )
         with _changing(cart_id, form_id) as (currency, there):
             not_in_currency = frozenset(sku for sku, product in sold.items() if not product.has_price(currency))
             priced = [sku for sku in sold if sku not in not_in_currency]
@@ -293,7 +295,7 @@ def _touch(cart_id: str, form_id: str | None = None) -> str | None:
 
     Call it before the lines are changed: every change of a cart, and order placing, locks the cart's row first.
     """
-    touched = update(Cart).where(Cart.id == cart_id).values(changed_at=clock.now(), last_press=form_id or None)
+    touched = update(Cart).where(Cart.id == cart_id).values(changed_at=clock.now(), last_form_id=form_id or None)
     return db.session.scalar(touched.returning(Cart.currency))
 
 

@@ -17,7 +17,7 @@ _DUE = text("due_at IS NOT NULL")
 class Cart(Base):
     """A visitor's cart. `checkout_key` identifies the next order: two tabs that show one cart place one order.
 
-    `last_press` is the id of the "Order again" form if that made the last change.
+    `last_form_id` is the id of the "Order again" form if that made the last change.
     """
 
     __tablename__ = "carts"
@@ -25,7 +25,7 @@ class Cart(Base):
     currency: Mapped[str] = mapped_column(Text)
     checkout_key: Mapped[str] = mapped_column(Text)
     changed_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    last_press: Mapped[str | None] = mapped_column(Text)
+    last_form_id: Mapped[str | None] = mapped_column(Text)
 
 
 class CartLine(Base):

@@ -187,5 +187,5 @@ def give_credit(email: str, typed: str, currency: str, key: str | None, by: Acto
 def _waits(one: Refund | Payout, command: str) -> str:
     to_bank = isinstance(one, Refund) and one.destination == RefundDestination.BANK
     first = "send it from the bank account, then " if to_bank else ""
-    who = f"is waiting for approval (requested by {staff.label(one.asked_by)})"
+    who = f"is waiting for approval (requested by {staff.label(one.requested_by)})"
     return f"{one.id}: {one.money.with_code()} {who}: {first}flask money {command}."

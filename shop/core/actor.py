@@ -75,8 +75,8 @@ class Actor:
     def staff(cls, user_id: int) -> Actor:
         return cls(ActorKind.STAFF, user_id)
 
-    def may_approve(self, asked_by: Actor) -> bool:
-        """True if this actor may approve a request of `asked_by` as the second person: both have accounts, and they
+    def may_approve(self, requested_by: Actor) -> bool:
+        """True if this actor may approve a request of `requested_by` as the second person: both have accounts, and they
         differ.
         """
-        return None not in (self.user_id, asked_by.user_id) and self.user_id != asked_by.user_id
+        return None not in (self.user_id, requested_by.user_id) and self.user_id != requested_by.user_id

@@ -15,23 +15,23 @@ from shop.core import clock, redis
 from shop.core.db import Base, UtcDateTime, db, insert, transaction
 
 EVERY = 5.0
-"""Seconds between two heartbeats of a healthy process; more frequent calls of `beat` have no effect."""
+"""Seconds between two heartbeats of a healthy process; more frequent calls of `record` have no effect."""
 
 FUTURE = 5.0
 """Seconds by which a heartbeat may be ahead of our time. A heartbeat further ahead has a wrong time and is ignored."""
 
 
-class Beat(Base):
+class Heartbeat(Base):
     """Time of the last heartbeat of a process."""
 
-    __tablename__ = "beats"
+    __tablename__ = "heartbeats"
     name: Mapped[str] = mapped_column(Text, primary_key=True)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-def beat(name: str) -> None:
+def record(name: str) -> None:
     """Record a heartbeat of `name` in the database, and in Redis when it is available."""
-    written_at: dict[str, float] = current_app.extensions.setdefault("settled_beats", {})
+    written_at: dict[str, float] = current_app.extensions.setdefault("settled_heartbeats", {})
     if time.monotonic() - written_at.get(name, float("-inf")) < EVERY:
         return
     with transaction():
@@ -39,20 +39,20 @@ def beat(name: str) -> None:
         write(name, at)
     written_at[name] = time.monotonic()
     with suppress(redis.RedisAway):
-        redis.attempt(lambda client: client.set(f"settled:beat:{name}", at.isoformat(), ex=60))
+        redis.attempt(lambda client: client.set(f"settled:heartbeat:{name}", at.isoformat(), ex=60))
 
 
 def write(name: str, at: datetime) -> None:
     """Write a heartbeat of `name` at a wall time."""
     with transaction():
-        statement = insert(Beat).values(name=name, at=at)
-        db.session.execute(statement.on_conflict_do_update(index_elements=[Beat.name], set_={"at": at}))
-    current_app.extensions.setdefault("settled_beats_written", {})[name] = at
+        statement = insert(Heartbeat).values(name=name, at=at)
+        db.session.execute(statement.on_conflict_do_update(index_elements=[Heartbeat.name], set_={"at": at}))
+    current_app.extensions.setdefault("settled_heartbeats_written", {})[name] = at
 
 
 def ours(name: str) -> datetime | None:
     """The last heartbeat of `name` that this process wrote."""
-    found: datetime | None = current_app.extensions.setdefault("settled_beats_written", {}).get(name)
+    found: datetime | None = current_app.extensions.setdefault("settled_heartbeats_written", {}).get(name)
     return found
 
 
@@ -65,7 +65,7 @@ def alive() -> None:
 
 def age(name: str) -> float | None:
     """Seconds since the last heartbeat of `name`; None if there is none, or if it lies in the future."""
-    at = db.session.scalar(select(Beat.at).where(Beat.name == name))
+    at = db.session.scalar(select(Heartbeat.at).where(Heartbeat.name == name))
     if at is None:
         return None
     seconds = (clock.wall() - at).total_seconds()

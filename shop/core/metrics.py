@@ -67,7 +67,7 @@ class Histogram(_Labelled, prometheus_client.Histogram):
 
 WEBHOOKS = Counter("settled_webhooks", "Webhook events by provider and outcome", ["provider", "outcome"])
 PAYMENT_UPDATES = Counter("settled_payment_updates", "Payment updates by source and outcome", ["source", "outcome"])
-MOVES = Counter("settled_order_moves", "Order status changes", ["target", "because"])
+ORDER_TRANSITIONS = Counter("settled_order_transitions", "Order status changes", ["target", "because"])
 CALLS = Counter("settled_provider_calls", "Calls to providers", ["provider", "operation", "outcome"])
 CALL_SECONDS = Histogram("settled_provider_call_seconds", "Duration of calls to providers", ["provider", "operation"])
 CAPTURE_TO_PAID_SECONDS = Histogram(

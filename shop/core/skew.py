@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 
 from shop.core import clock, heartbeat
 from shop.core.db import db
-from shop.core.heartbeat import Beat
+from shop.core.heartbeat import Heartbeat
 
 LIMIT = 5.0
 """Seconds of skew up to which a process may work."""
@@ -108,6 +108,8 @@ def report(skew: float, name: str = SKEWED) -> None:
 
 def _of_others() -> dict[str, datetime]:
     """The heartbeats of working processes except our own."""
-    rows = db.session.execute(select(Beat.name, Beat.at).where(Beat.name.not_in([SKEWED, WORKER_SKEWED]))).all()
+    rows = db.session.execute(
+        select(Heartbeat.name, Heartbeat.at).where(Heartbeat.name.not_in([SKEWED, WORKER_SKEWED]))
+    ).all()
     db.session.rollback()
     return {name: at for name, at in rows if at != heartbeat.ours(name)}

@@ -14,7 +14,7 @@ from shop.core.money import Money
 from shop.ledger import book, chart
 from shop.orders.models import Order
 from shop.payments.providers import registry
-from shop.payments.records.settlement_models import Discrepancy, SettledLine
+from shop.payments.records.settlement_models import Discrepancy, SettlementLineRow
 from shop.payments.settlement.discrepancies import CAUSES
 
 
@@ -110,14 +110,14 @@ def of_day(provider: str, day: date) -> Day:
     """Current state of a provider's business day."""
     sums = db.session.execute(
         select(
-            SettledLine.currency,
+            SettlementLineRow.currency,
             func.count().label("lines"),
-            func.sum(SettledLine.amount).label("taken"),
-            func.sum(SettledLine.fee).label("fees"),
+            func.sum(SettlementLineRow.amount).label("taken"),
+            func.sum(SettlementLineRow.fee).label("fees"),
         )
-        .where(SettledLine.provider == provider, SettledLine.day == day)
-        .group_by(SettledLine.currency)
-        .order_by(SettledLine.currency)
+        .where(SettlementLineRow.provider == provider, SettlementLineRow.day == day)
+        .group_by(SettlementLineRow.currency)
+        .order_by(SettlementLineRow.currency)
     ).all()
     account = chart.receivable(provider)
     totals = [

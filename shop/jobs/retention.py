@@ -27,7 +27,7 @@ from shop.checkout.saga_states import SagaState
 from shop.checkout.unpaid_orders import ReservationRefusal
 from shop.core import clock, logs, metrics
 from shop.core.db import Base, changed, db, table, transactional
-from shop.core.heartbeat import Beat
+from shop.core.heartbeat import Heartbeat
 from shop.core.outbox import OutboxRow
 from shop.mail.models import Mail
 from shop.mail.states import MailState
@@ -144,7 +144,7 @@ RULES: tuple[Rule, ...] = (
         "name, postal address and e-mail address of guests in orders that have ended",
         730 * DAY,
         "GUEST_DATA_DAYS: as long as a guest may claim anything; later while a refund, dispute or review is open. The "
-        "order, its amounts, its country and the books stay",
+        "order, its amounts, its country and the ledger stay",
         _guests_data,
         erases=dict.fromkeys(_PERSONAL, ERASED) | {"form_digest": None},
     ),
@@ -225,27 +225,30 @@ RULES: tuple[Rule, ...] = (
         wall_time=True,
     ),
     Rule(
-        Beat,
-        "heartbeats of processes that are gone",
+        Heartbeat,
+        "heartbeats of processes that have ended",
         7 * DAY,
         "a working process writes one every few seconds",
-        lambda at: Beat.at < at - 7 * DAY,
+        lambda at: Heartbeat.at < at - 7 * DAY,
         wall_time=True,
     ),
 )
 _ORDER = "the order itself: bookkeeping, disputes and the customer's history"
-_BOOKS = "the books"
+_LEDGER = "the ledger"
 _STOCK = "stock is the sum of these"
 _CATALOGUE = "the catalogue"
 KEPT: tuple[Kept, ...] = (
     *(Kept(name, _ORDER) for name in ("orders", "order_lines", "order_events", "payments", "captures", "refunds")),
-    *(Kept(name, _BOOKS) for name in ("journals", "ledger_entries", "funds", "payouts")),
-    *(Kept(name, _BOOKS) for name in ("store_credits", "credit_holds", "settled_lines", "discrepancies", "disputes")),
+    *(Kept(name, _LEDGER) for name in ("journals", "ledger_entries", "funds", "payouts")),
+    *(
+        Kept(name, _LEDGER)
+        for name in ("store_credits", "credit_holds", "settlement_lines", "discrepancies", "disputes")
+    ),
     *(Kept(name, _STOCK) for name in ("stock", "stock_movements", "reservations")),
     *(Kept(name, _CATALOGUE) for name in ("products", "categories")),
     Kept("users", "until the account is closed"),
     Kept("watch_list", "rows are removed when no check of the order is left"),
-    Kept("lookouts", "one row for each condition"),
+    Kept("condition_schedules", "one row for each condition"),
     Kept("provider_health", "one row for each provider"),
     Kept("clock_offset", "one row"),
 )

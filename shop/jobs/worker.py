@@ -131,7 +131,7 @@ def beat_once(loop: Loop) -> None:
     heartbeat.alive()
     loop.seconds_ahead = skew.of_this_process()
     if loop.has_the_right_time():
-        heartbeat.beat("worker")
+        heartbeat.record("worker")
         return
     log.error("worker.skewed", seconds_ahead=round(loop.seconds_ahead, 1))
     skew.report(loop.seconds_ahead, skew.WORKER_SKEWED)

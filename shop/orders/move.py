@@ -75,7 +75,7 @@ def conditional(columns: tuple[str, ...]) -> Any:
 
 def log_transition(order_id: int, source: str, target: str, because: str) -> None:
     """Count and log a transition that was committed."""
-    metrics.MOVES.labels(target, because).inc()
+    metrics.ORDER_TRANSITIONS.labels(target, because).inc()
     log.info("order.moved", order=order_id, source=source, target=target, because=because)
 
 

@@ -30,8 +30,8 @@ class Payout(Base):
     currency: Mapped[str] = mapped_column(Text)
     amount: Mapped[MinorUnits]
     state: Mapped[PayoutState] = mapped_column(EnumText(PayoutState), default=PayoutState.REQUESTED, index=True)
-    asked_by: Mapped[Actor] = mapped_column(ActorText)
-    asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    requested_by: Mapped[Actor] = mapped_column(ActorText)
+    requested_at: Mapped[datetime] = mapped_column(UtcDateTime)
     note: Mapped[str] = mapped_column(Text, default="")
     decided_by: Mapped[Actor | None] = mapped_column(ActorText)
     decided_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -39,7 +39,7 @@ class Payout(Base):
     __table_args__ = (
         CheckConstraint("amount > 0", name="amount_positive"),
         CheckConstraint("state IN ('REQUESTED', 'APPROVED', 'REJECTED')", name="state_known"),
-        CheckConstraint("decided_by <> asked_by OR state <> 'APPROVED'", name="two_people"),
+        CheckConstraint("decided_by <> requested_by OR state <> 'APPROVED'", name="two_people"),
     )
 
     @property

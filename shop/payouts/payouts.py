@@ -26,7 +26,7 @@ class NotEnoughFunds(Refusal):
 def waiting() -> list[Payout]:
     """Undecided payouts, oldest first."""
     return list(
-        db.session.scalars(select(Payout).where(Payout.state == PayoutState.REQUESTED).order_by(Payout.asked_at))
+        db.session.scalars(select(Payout).where(Payout.state == PayoutState.REQUESTED).order_by(Payout.requested_at))
     )
 
 
@@ -43,8 +43,8 @@ def request(money: Money, *, by: Actor, note: str = "") -> Payout:
 def _request(payout_id: str, money: Money, by: Actor, note: str) -> None:
     if not funds.promise(money):
         raise NotEnoughFunds(funds.available(money.currency))
-    values = {"currency": money.currency, "amount": money.amount, "asked_by": by, "note": note}
-    db.session.add(Payout(id=payout_id, state=PayoutState.REQUESTED, asked_at=clock.now(), **values))
+    values = {"currency": money.currency, "amount": money.amount, "requested_by": by, "note": note}
+    db.session.add(Payout(id=payout_id, state=PayoutState.REQUESTED, requested_at=clock.now(), **values))
     after_commit(lambda: log.info("payout.requested", payout=payout_id))
 
 
@@ -69,8 +69,8 @@ def reject(payout_id: str, *, by: Actor) -> None:
 
 def _decide(payout_id: str, target: PayoutState, by: Actor, *, not_by_asker: bool) -> Payout:
     """Of several concurrent decisions the first one counts."""
-    asked_by = db.session.scalar(select(Payout.asked_by).where(Payout.id == payout_id))
-    if not_by_asker and asked_by is not None and not by.may_approve(asked_by):
+    requested_by = db.session.scalar(select(Payout.requested_by).where(Payout.id == payout_id))
+    if not_by_asker and requested_by is not None and not by.may_approve(requested_by):
         raise _not_to_decide(db.session.scalar(select(Payout.state).where(Payout.id == payout_id)))
     guard = update(Payout).where(Payout.id == payout_id, Payout.state == PayoutState.REQUESTED)
     if not changed(guard.values(state=target, decided_by=by, decided_at=clock.now())):

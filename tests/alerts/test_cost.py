@@ -17,7 +17,7 @@ from shop.payments.updates.apply import apply
 from shop.payments.updates.snapshot import PaymentUpdate
 from tests.shop_fixtures import PEN, Shop
 
-SMALL = ("alerts", "watch_list", "lookouts", "provider_health", "discrepancies", "clock_offset", "CONSTANT")
+SMALL = ("alerts", "watch_list", "condition_schedules", "provider_health", "discrepancies", "clock_offset", "CONSTANT")
 """Tables whose open part is always small, and names that are no tables."""
 
 

@@ -21,7 +21,7 @@ SAM, KIM = Actor.staff(1), Actor.staff(2)
 SAM_AT, KIM_AT = "sam@example.com", "kim@example.com"
 
 
-def raise_one(rule: str = "OPS_ORPHAN", subject: str = "fakepay", cause: str = "notice 1", **more: Any) -> int:
+def raise_one(rule: str = "OPS_ORPHAN", subject: str = "fakepay", cause: str = "webhook_event 1", **more: Any) -> int:
     with transaction():
         alert_id = store.raise_alert(store.Cause(rule, subject, cause, "webhook", {"seen": 1}, {"wanted": 0}, **more))
     assert alert_id
@@ -109,7 +109,7 @@ def test_an_alert_resolved_by_staff_and_watcher_at_once_is_published_once(shop: 
 def test_eight_concurrent_raises_of_an_alert_make_one_row_and_one_event(shop: Shop, race: Race) -> None:
     def say(_: int) -> int | None:
         with transaction():
-            return store.raise_alert(store.Cause("OPS_ORPHAN", "fakepay", "notice 1", "webhook", {}, {}))
+            return store.raise_alert(store.Cause("OPS_ORPHAN", "fakepay", "webhook_event 1", "webhook", {}, {}))
 
     results = race(say)
     assert len([r for r in results if r is not None]) == 1
@@ -119,7 +119,7 @@ def test_eight_concurrent_raises_of_an_alert_make_one_row_and_one_event(shop: Sh
 
 def test_an_alert_that_is_rolled_back_was_never_raised(shop: Shop) -> None:
     with pytest.raises(RuntimeError), transaction():
-        store.raise_alert(store.Cause("OPS_ORPHAN", "fakepay", "notice 1", "webhook", {}, {}))
+        store.raise_alert(store.Cause("OPS_ORPHAN", "fakepay", "webhook_event 1", "webhook", {}, {}))
         raise RuntimeError("no after all")
     outbox.relay(effects.follow)
     assert (shop.count(Alert), published(Stream.OPERATIONS)) == (0, [])
@@ -128,8 +128,8 @@ def test_an_alert_that_is_rolled_back_was_never_raised(shop: Shop) -> None:
 def test_what_was_resolved_by_hand_is_not_raised_again_for_the_same_cause(shop: Shop) -> None:
     store.resolve(raise_one(), SAM)
     with transaction():
-        assert store.raise_alert(store.Cause("OPS_ORPHAN", "fakepay", "notice 1", "webhook", {}, {})) is None
-        assert store.raise_alert(store.Cause("OPS_ORPHAN", "fakepay", "notice 2", "webhook", {}, {}))
+        assert store.raise_alert(store.Cause("OPS_ORPHAN", "fakepay", "webhook_event 1", "webhook", {}, {})) is None
+        assert store.raise_alert(store.Cause("OPS_ORPHAN", "fakepay", "webhook_event 2", "webhook", {}, {}))
 
 
 def test_open_alerts_are_listed_the_most_severe_first_and_counted(shop: Shop) -> None:
@@ -158,7 +158,7 @@ def test_the_command_lists_acknowledges_and_resolves_alerts(shop: Shop) -> None:
     assert command(shop) == (0, "No alert is open.\n")
     number = str(raise_one())
     code, says = command(shop)
-    assert (code, "Signed webhook for an unknown payment (notice 1)" in says) == (0, True)
+    assert (code, "Signed webhook for an unknown payment (webhook_event 1)" in says) == (0, True)
     assert says.startswith(f"{number} P1 OPS_ORPHAN fakepay: ")
     code, says = command(shop, "acknowledge", number, "--by", SAM_AT, "--note", "looking")
     assert (code, says.rstrip().endswith(f"ACKNOWLEDGED, {SAM_AT}")) == (0, True)
@@ -171,7 +171,7 @@ def test_the_command_lists_acknowledges_and_resolves_alerts(shop: Shop) -> None:
 
 def test_a_flood_of_one_kind_does_not_hide_the_others(shop: Shop) -> None:
     for number in range(12):
-        raise_one(cause=f"notice {number}")
+        raise_one(cause=f"webhook_event {number}")
     raise_one(rule="RULE_C", cause="capture 1")
     _, says = command(shop)
     lines = says.splitlines()

@@ -14,16 +14,18 @@ from flask_migrate import downgrade, upgrade
 from shop import create_app
 from shop.accounts import staff
 from shop.alerts import watcher
-from shop.alerts.models import Alert
+from shop.alerts.models import Alert, ConditionSchedule
+from shop.checkout.models import Cart
 from shop.core.actor import Actor, ActorKind
 from shop.core.db import db
+from shop.core.heartbeat import Heartbeat
 from shop.core.outbox import OutboxRow
 from shop.integrity import invariants
 from shop.ledger import chart
 from shop.ledger.models import LedgerEntry
 from shop.orders.models import OrderEvent
 from shop.payments.records.models import Capture, Payment, PaymentUpdateRow, Refund, RefusedWebhook, WebhookEventRow
-from shop.payments.records.settlement_models import Dispute
+from shop.payments.records.settlement_models import Dispute, SettlementLineRow
 from shop.payments.records.types import Allocation, RefundKind, Source
 from shop.payouts.models import Payout
 from tests.shop_fixtures import environ
@@ -195,13 +197,38 @@ WITH_OTHER_MONEY: Rows = [
     ("outbox", {"id": 103, "kind": "payment.captured", "payload": SAID, **WAITS, "due_at": None, "published_at": NOW}),
 ]  # fmt: skip
 """Every table, column and value that revision 0018 renames."""
+TIMES = {"from": NOW.isoformat(), "to": NOW.isoformat()}
+FLOOD: Row = {"observed": {**TIMES, "notices": 3}, "expected": {"notices": 0}}
+ALERT: Row = {"severity": "P1", "subject": "kpay", "source": "webhook", "detected_at": NOW, "state": "NEW"}
+ONE: Row = {"observed": {"receivedAt": NOW.isoformat()}, "expected": {"payment": "one of ours"}}
+WITH_ALERTS: Rows = [
+    *GOODS,
+    *an_order(1, "PENDING", "WAITING_PAYMENT", payment="OPEN", reservation="HELD"),
+    ("journals", {"key": "capture:kpay:cap_1", "kind": "capture", "order_id": 1, "at": NOW}),
+    ("settled_lines", {**LINE, **MONEY, "fee": 0, "at": NOW, "booked_at": NOW, "version": 0}),
+    ("payouts", {"id": "X1", "currency": "TWD", "amount": 1, "state": "REQUESTED", "note": ""}
+     | {"asked_by": "staff/ada", "asked_at": NOW}),
+    ("beats", {"name": "clock", "at": NOW}),
+    ("lookouts", {"condition": "malformed", "due_at": NOW}),
+    ("carts", {"id": "C1", "currency": "TWD", "checkout_key": "key", "changed_at": NOW, "last_press": "form-1"}),
+    ("alerts", {"id": 1, "rule": "OPS_ORPHAN", "cause": "notice 17", **ALERT, **ONE}),
+    ("alerts", {"id": 2, "rule": "OPS_KEY_REUSED", "cause": "notice 17", **ALERT, **ONE}),
+    ("alerts", {"id": 3, "rule": "OPS_FOREIGN", "cause": "episode 1", **ALERT, **FLOOD}),
+    ("alerts", {"id": 4, "rule": "RULE_A", "cause": "payment P1", **ALERT, **ONE}),
+    ("outbox", {"id": 1, "kind": "alert.raised", "payload": {"schema_version": 1, **FLOOD}, **WAITS}),
+    ("outbox", {"id": 2, "kind": "alert.raised", "payload": FLOOD, **WAITS, "due_at": None, "published_at": NOW}),
+]  # fmt: skip
+"""Every table, column and value that revision 0022 renames."""
 ACTORS = {"buyer": "customer", "settle": "automatic", "ada": "staff/ada"}
 """Actors as they were written, and as they are now."""
 COLUMNS = {"heard_at": "received_at", "heard_from": "source", "standing": "allocation", "verdict": "outcome"} | {
     "asked_at": "polled_at",
     "inbox_id": "webhook_event_id",
+    "asked_by": "requested_by",
 }
-TABLES = {"inbox": "webhook_events", "reports": "payment_updates", "refused_notices": "refused_webhooks"}
+TABLES = {"inbox": "webhook_events", "reports": "payment_updates", "refused_notices": "refused_webhooks"} | {
+    "settled_lines": "settlement_lines",
+}
 NOW_CALLED = {
     ("order_events", "actor"): ACTORS,
     ("refunds", "asked_by"): ACTORS,
@@ -383,7 +410,7 @@ def test_who_did_something_is_an_actor_after_the_upgrade_and_stays_readable(url:
             4: "staff/Ada",
         }
         found = {
-            refund.id: (str(refund.asked_by), refund.approved_by and str(refund.approved_by))
+            refund.id: (str(refund.requested_by), refund.approved_by and str(refund.approved_by))
             for refund in db.session.scalars(db.select(Refund))
         }
         assert found == {
@@ -393,7 +420,7 @@ def test_who_did_something_is_an_actor_after_the_upgrade_and_stays_readable(url:
             "R7": ("staff/Kim", "staff/Lee"),
         }
         paid_out, alert_row = db.session.get_one(Payout, "X1"), db.session.get_one(Alert, 1)
-        assert (paid_out.asked_by, paid_out.decided_by) == (
+        assert (paid_out.requested_by, paid_out.decided_by) == (
             Actor(ActorKind.STAFF, name="ada"),
             Actor(ActorKind.STAFF, name="kim"),
         )
@@ -401,7 +428,7 @@ def test_who_did_something_is_an_actor_after_the_upgrade_and_stays_readable(url:
             Actor(ActorKind.STAFF, name="ada"),
             Actor(ActorKind.WATCHER),
         )
-        assert staff.label(paid_out.asked_by) == "ada"
+        assert staff.label(paid_out.requested_by) == "ada"
         db.session.remove()
         downgrade(revision="0014")
         with db.engine.connect() as connection:
@@ -440,9 +467,11 @@ def test_the_e_mail_of_a_member_of_staff_is_that_account_after_the_upgrade(url: 
             connection.execute(sa.text("UPDATE order_events SET actor = 'staff/kim@example.com' WHERE seq = 2"))
         upgrade()
         with db.engine.connect() as connection:
-            rows = connection.execute(sa.text("SELECT id, asked_by, approved_by FROM refunds WHERE id <> 'R4'")).all()
+            rows = connection.execute(
+                sa.text("SELECT id, requested_by, approved_by FROM refunds WHERE id <> 'R4'")
+            ).all()
             events = connection.scalars(sa.text("SELECT actor FROM order_events WHERE order_id = 4 ORDER BY seq")).all()
-            paid_out = connection.execute(sa.text("SELECT asked_by, decided_by FROM payouts")).one()
+            paid_out = connection.execute(sa.text("SELECT requested_by, decided_by FROM payouts")).one()
             alerts = connection.execute(sa.text("SELECT acknowledged_by, resolved_by FROM alerts")).one()
         assert {row[0]: (row[1], row[2]) for row in rows} == {
             "R5": ("staff:1", "staff:2"),
@@ -595,4 +624,38 @@ def test_a_capture_without_an_allocation_pays_for_nothing_after_the_upgrade(url:
         captures = {one.id: one.allocation for one in db.session.scalars(db.select(Capture))}
         assert captures == {1: Allocation.MISMATCH, 4: Allocation.PAYS_ORDER}
         db.session.remove()
+        db.engine.dispose()
+
+
+def test_alerts_and_what_they_are_about_are_read_in_standard_terms_after_the_upgrade(url: str) -> None:
+    app = create_app(environ(url, ""), TESTING=True)
+    with app.app_context():
+        upgrade(revision="0021")
+        live(db.engine, WITH_ALERTS)
+        before = everything(db.engine)
+        upgrade(revision="0022")
+        lines = db.session.scalars(db.select(SettlementLineRow)).all()
+        assert [(one.line_id, one.amount, one.booked_at) for one in lines] == [("line-1", PRICE, NOW)]
+        payout = db.session.get_one(Payout, "X1")
+        assert (str(payout.requested_by), payout.requested_at) == ("staff/ada", NOW)
+        assert db.session.get_one(Heartbeat, "clock").at == NOW
+        assert db.session.get_one(ConditionSchedule, "malformed").due_at == NOW
+        assert db.session.get_one(Cart, "C1").last_form_id == "form-1"
+        alerts = {one.id: one for one in db.session.scalars(db.select(Alert))}
+        assert {number: one.cause for number, one in alerts.items()} == {
+            1: "webhook_event 17",
+            2: "refused_webhook 17",
+            3: "episode 1",
+            4: "payment P1",
+        }
+        assert (alerts[3].observed, alerts[3].expected) == ({**TIMES, "webhook_events": 3}, {"webhook_events": 0})
+        payloads = dict(db.session.execute(db.select(OutboxRow.id, OutboxRow.payload)).all())
+        assert (payloads[1]["observed"], payloads[1]["expected"]) == (alerts[3].observed, alerts[3].expected)
+        assert payloads[2] == FLOOD, "published events are not changed"
+        db.session.remove()
+        with pytest.raises(sa.exc.IntegrityError), db.engine.begin() as connection:
+            connection.execute(sa.text("UPDATE settlement_lines SET fact = 'none'"))
+        downgrade(revision="0021")
+        assert everything(db.engine) == before
+        upgrade()
         db.engine.dispose()

@@ -138,7 +138,7 @@ class Afterwards(Beyond):
     @rule(by=st.sampled_from([SAM, KIM]), agrees=st.booleans(), places=places)
     def decide_about_a_payout(self, by: Actor, agrees: bool, places: int) -> None:
         """The requester may only cancel the payout."""
-        (first, *_) = self.world.rows("SELECT id FROM payouts WHERE state = 'REQUESTED' ORDER BY asked_at, id")
+        (first, *_) = self.world.rows("SELECT id FROM payouts WHERE state = 'REQUESTED' ORDER BY requested_at, id")
         decide = payouts.approve if agrees else payouts.reject
         self._do(lambda: decide(first["id"], by=by), places)
 

@@ -163,7 +163,7 @@ def test_the_old_version_goes_on_working_on_tables_that_have_been_migrated_alrea
                 connection.exec_driver_sql(f'ALTER TABLE "{table}" DROP COLUMN of_the_next_version')
 
 
-RENAMES = ("0018_terms_of_payments",)
+RENAMES = ("0018_terms_of_payments", "0022_standard_terms")
 """Migrations that are not run while an older version serves."""
 CONTRACTS = {
     "0019_older_versions": [

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from shop.alerts.models import Alert
 from shop.core import clock, heartbeat, skew
 from shop.core.db import db, insert, transaction
-from shop.core.heartbeat import Beat
+from shop.core.heartbeat import Heartbeat
 from shop.jobs import worker
 from shop.jobs.clock import Clock
 from shop.jobs.worker import Loop, RegisteringWorker, beat_once
@@ -34,8 +34,8 @@ def redis_url() -> str:
 def another_process_beats(at: datetime) -> None:
     """A worker elsewhere writes its heartbeat at its own time."""
     with transaction():
-        statement = insert(Beat).values(name="worker", at=at)
-        db.session.execute(statement.on_conflict_do_update(index_elements=[Beat.name], set_={"at": at}))
+        statement = insert(Heartbeat).values(name="worker", at=at)
+        db.session.execute(statement.on_conflict_do_update(index_elements=[Heartbeat.name], set_={"at": at}))
 
 
 def alerts() -> list[tuple[str, str]]:

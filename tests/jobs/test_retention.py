@@ -14,7 +14,7 @@ from shop.checkout import cart
 from shop.checkout.models import Cart, CartLine, Saga
 from shop.core import clock
 from shop.core.db import Base, db, transaction
-from shop.core.heartbeat import Beat
+from shop.core.heartbeat import Heartbeat
 from shop.core.outbox import OutboxRow
 from shop.inventory import stock
 from shop.jobs import retention, work
@@ -342,11 +342,11 @@ def test_an_empty_cart_of_a_visitor_with_an_order_is_kept(shop: Shop) -> None:
 def test_heartbeats_and_wrong_passwords_end_by_the_wall_clock(shop: Shop) -> None:
     at = clock.wall()
     with transaction():
-        db.session.execute(db.delete(Beat))
-        db.session.add_all([Beat(name="gone", at=at - timedelta(days=8)), Beat(name="here", at=at)])
+        db.session.execute(db.delete(Heartbeat))
+        db.session.add_all([Heartbeat(name="gone", at=at - timedelta(days=8)), Heartbeat(name="here", at=at)])
         db.session.add(SignInFailures(account="old", failures=3, at=at - timedelta(days=2)))
         db.session.add(SignInFailures(account="new", failures=3, at=at))
     shop.wait(days=30)
     retention.sweep()
-    assert list(db.session.scalars(select(Beat.name))) == ["here"]
+    assert list(db.session.scalars(select(Heartbeat.name))) == ["here"]
     assert list(db.session.scalars(select(SignInFailures.account))) == ["new"]

@@ -32,8 +32,8 @@ def test_readyz_names_what_is_well_and_what_is_degraded(app: Flask, client: Flas
     assert (status, state["database"], state["redis"]) == (200, "ok", "ok")
     assert (state["worker"], state["clock"]) == ("degraded", "degraded")
     with app.app_context():
-        heartbeat.beat("clock")
-        heartbeat.beat("worker")
+        heartbeat.record("clock")
+        heartbeat.record("worker")
     assert readyz(client) == (200, dict.fromkeys(("database", "redis", "worker", "clock"), "ok"))
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=5)):
         status, state = readyz(client)
@@ -70,11 +70,11 @@ def test_readyz_is_503_only_without_the_database(app: Flask, client: FlaskClient
 def test_a_heartbeat_is_written_once_in_five_seconds_and_does_not_depend_on_the_shops_clock(app: Flask) -> None:
     with app.app_context():
         assert heartbeat.age("clock") is None
-        heartbeat.beat("clock")
-        first = db.session.scalar(db.select(heartbeat.Beat.at))
+        heartbeat.record("clock")
+        first = db.session.scalar(db.select(heartbeat.Heartbeat.at))
         db.session.rollback()
-        heartbeat.beat("clock")
-        assert db.session.scalar(db.select(heartbeat.Beat.at)) == first
+        heartbeat.record("clock")
+        assert db.session.scalar(db.select(heartbeat.Heartbeat.at)) == first
         clock.advance(timedelta(hours=3))
         age = heartbeat.age("clock")
         assert age is not None

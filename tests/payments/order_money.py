@@ -86,7 +86,7 @@ def refund(amount: int = 1000, state: str = RefundState.REQUESTED, **fields: Any
         kind="customer",
         reason="",
         state=state,
-        asked_by=SAM,
+        requested_by=SAM,
         needs_two=False,
         approved_by=None,
         created_at=NOW,

@@ -20,7 +20,7 @@ from shop.integrity import settlement_day
 from shop.ledger import funds
 from shop.ledger.models import Journal
 from shop.payments.records.models import Refund
-from shop.payments.records.settlement_models import Discrepancy, SettledLine
+from shop.payments.records.settlement_models import Discrepancy, SettlementLineRow
 from shop.payments.settlement import reconcile
 from tests.integrity.broken import broken
 from tests.payments.trading import QUIET, Trading
@@ -331,15 +331,15 @@ def test_eight_at_once_book_every_line_once(trading: Trading, race: Race) -> Non
     raw = trading.file("kpay", discrepancies=2)
     results = race(lambda _: reconcile.reconcile("kpay", trading.day, raw))
     assert not [one for one in results if isinstance(one, Exception)], results
-    assert sum(one.booked for one in results) == trading.shop.count(SettledLine) == 2
+    assert sum(one.booked for one in results) == trading.shop.count(SettlementLineRow) == 2
     assert sum(one.opened for one in results) == trading.shop.count(Discrepancy) == 2
     db.session.rollback()
     assert db.session.scalar(db.select(db.func.count()).where(Journal.kind == "settled")) == 2
 
 
 LIES = (
-    ("UPDATE settled_lines SET fee = fee + 1", "UPDATE settled_lines SET fee = fee - 1"),
-    ("UPDATE settled_lines SET amount = amount + 1", "UPDATE settled_lines SET amount = amount - 1"),
+    ("UPDATE settlement_lines SET fee = fee + 1", "UPDATE settlement_lines SET fee = fee - 1"),
+    ("UPDATE settlement_lines SET amount = amount + 1", "UPDATE settlement_lines SET amount = amount - 1"),
     *(
         (
             f"UPDATE ledger_entries SET amount = amount + 1 WHERE account = '{account}'",
@@ -381,7 +381,7 @@ def test_a_file_that_cannot_be_read_changes_nothing(shop: Shop) -> None:
         for raw in (b"", b"{}", b"hello", b"\xff\xfe", b'[{"id":1}]', b"id,type\r\n1,capture\r\n"):
             with pytest.raises(BadInput, match="no settlement file"):
                 reconcile.reconcile(name, today, raw)
-    assert (shop.count(SettledLine), shop.count(Discrepancy)) == (0, 0)
+    assert (shop.count(SettlementLineRow), shop.count(Discrepancy)) == (0, 0)
 
 
 def test_the_file_of_another_day_is_refused_and_changes_nothing(trading: Trading, provider: str) -> None:
@@ -391,7 +391,7 @@ def test_the_file_of_another_day_is_refused_and_changes_nothing(trading: Trading
     for days, says in ((-1, f"is of {trading.day}"), (5, f"is of {trading.day}"), (30, "has not begun")):
         with pytest.raises(BadInput, match=says):
             trading.reconcile(provider, raw, trading.day + timedelta(days=days))
-    assert (trading.shop.count(SettledLine), trading.shop.count(Discrepancy)) == (0, 0)
+    assert (trading.shop.count(SettlementLineRow), trading.shop.count(Discrepancy)) == (0, 0)
     assert trading.reconcile(provider, raw).booked == 1
 
 
@@ -401,7 +401,7 @@ def test_two_different_lines_with_one_id_are_refused_and_change_nothing(trading:
     lines = [line | {"id": "same"} for line in _lines(trading, "kpay")]
     with pytest.raises(BadInput, match="called same and are about different things"):
         trading.reconcile("kpay", json.dumps(lines).encode())
-    assert (trading.shop.count(SettledLine), trading.reconcile("kpay").booked) == (0, 2)
+    assert (trading.shop.count(SettlementLineRow), trading.reconcile("kpay").booked) == (0, 2)
 
 
 def test_a_day_that_has_not_begun_and_a_provider_that_is_none_are_refused(shop: Shop) -> None:

@@ -98,7 +98,7 @@ def test_how_much_can_be_refunded_and_why_not_more(
         ([refund(4000)], 1001, RefundDestination.PROVIDER, True),
         ([refund(4000, RefundState.REJECTED)], 1001, RefundDestination.PROVIDER, False),
         ([refund(4000, needs_two=True)], 1001, RefundDestination.PROVIDER, False),
-        ([refund(4000, asked_by=states.AUTOMATIC)], 1001, RefundDestination.PROVIDER, False),
+        ([refund(4000, requested_by=states.AUTOMATIC)], 1001, RefundDestination.PROVIDER, False),
         ([refund(4000, kind=RefundKind.OUTSIDE)], 1001, RefundDestination.PROVIDER, False),
         ([refund(4000, currency="JPY")], 1001, RefundDestination.PROVIDER, False),
         ([], 1, RefundDestination.BANK, True),
@@ -144,7 +144,7 @@ def test_an_amount_that_the_provider_cannot_refund_is_refused() -> None:
 def test_a_request_takes_its_money_and_is_due_at_once_or_awaits_a_second_person() -> None:
     small = decide.request(snapshot(capture(1)), decide.Request(1, Money(1000, "TWD"), "sorry"), context())
     [row] = small.new_refunds
-    assert (row.state, row.next_check_at, row.kind, row.reason, row.asked_by) == (
+    assert (row.state, row.next_check_at, row.kind, row.reason, row.requested_by) == (
         RefundState.REQUESTED,
         NOW,
         "customer",
@@ -165,7 +165,7 @@ def test_a_request_takes_its_money_and_is_due_at_once_or_awaits_a_second_person(
 def test_only_of_late_and_duplicate_captures_the_rest_is_refunded_automatically(allocation: str) -> None:
     draft = Draft(snapshot(capture(1, allocation=allocation, refunded_amount=4000)), context(WEBHOOK))
     decide.refund_rest(draft, draft.before.capture(1))
-    made = [(row.kind, row.amount, row.asked_by, row.needs_two) for row in draft.after.refunds]
+    made = [(row.kind, row.amount, row.requested_by, row.needs_two) for row in draft.after.refunds]
     pays_nothing = allocation in (LATE, DUPLICATE)
     assert made == ([(allocation, 6000, states.AUTOMATIC, False)] if pays_nothing else [])
 
@@ -193,7 +193,7 @@ def test_a_request_for_everything_takes_each_capture_and_the_store_credit() -> N
         ({}, ADA, None),
         ({}, SAM, "not_to_approve"),
         ({"approved_by": KIM}, ADA, "not_to_approve"),
-        ({"asked_by": Actor(ActorKind.STAFF, name="sam")}, ADA, "not_to_approve"),
+        ({"requested_by": Actor(ActorKind.STAFF, name="sam")}, ADA, "not_to_approve"),
         ({}, Actor.customer(SAM.user_id), "not_to_approve"),
         ({"needs_two": False}, ADA, "not_to_approve"),
         ({"state": RefundState.REJECTED}, ADA, "not_to_approve"),
@@ -324,7 +324,7 @@ def test_a_refund_that_failed_before_any_query_is_booked_as_done_and_failed() ->
 
 
 def test_a_refused_automatic_refund_puts_the_order_under_review_until_the_money_is_gone() -> None:
-    ours = refund(10_000, checks=1, asked_by=states.AUTOMATIC, kind=LATE)
+    ours = refund(10_000, checks=1, requested_by=states.AUTOMATIC, kind=LATE)
     seen = with_refunds(ours, allocation=LATE, order=order(state="EXPIRED"))
     refused = decide.result(seen, OURS, RefundState.REJECTED, context(POLL), code="no").after
     assert refused.order.review_since == NOW
@@ -484,7 +484,7 @@ def test_refunds_of_ours_that_are_not_sent_make_room(ours: dict[str, Any], withd
 
 
 def test_the_rest_of_late_money_is_refunded_when_a_part_was_refunded_there() -> None:
-    ours = refund(10_000, asked_by=states.AUTOMATIC, kind=LATE)
+    ours = refund(10_000, requested_by=states.AUTOMATIC, kind=LATE)
     ledger = Ledger(with_refunds(ours, allocation=LATE, order=order(state="EXPIRED")))
     take(ledger, reported("X1", 3000))
     made = sorted((row.kind, row.amount, row.state) for row in ledger.seen.refunds)
@@ -493,7 +493,7 @@ def test_the_rest_of_late_money_is_refunded_when_a_part_was_refunded_there() -> 
 
 @pytest.mark.parametrize("first", ["refused", "reported"])
 def test_in_either_order_a_refused_automatic_refund_leaves_the_rest_to_another(first: str) -> None:
-    ours = refund(10_000, asked_by=states.AUTOMATIC, kind=LATE)
+    ours = refund(10_000, requested_by=states.AUTOMATIC, kind=LATE)
     ledger = Ledger(sent(with_refunds(ours, allocation=LATE, order=order(state="EXPIRED")), OURS))
 
     def refused() -> None:

@@ -98,7 +98,7 @@ def automatic_refund(of: CaptureRow) -> RefundRow:
         capture_id=of.id,
         payment_id=of.payment_id,
         kind=RefundKind(str(of.allocation)),
-        asked_by=states.AUTOMATIC,
+        requested_by=states.AUTOMATIC,
     )
 
 
@@ -239,7 +239,7 @@ def check_new_refunds(decision: Decision) -> None:
     """Requested refunds were refundable, and only late and duplicate captures are refunded automatically."""
     for row in decision.new_refunds:
         of = decision.after.capture_of(row)
-        if row.asked_by == states.AUTOMATIC:
+        if row.requested_by == states.AUTOMATIC:
             assert of is not None and of.allocation in (LATE, DUPLICATE)
         if row.needs_two and row.state == RefundState.REQUESTED:
             assert row.next_check_at is None
@@ -294,7 +294,7 @@ def check_books(ledger: Ledger) -> None:
 def check_people(seen: Snapshot) -> None:
     """One person alone refunds no more than the limit; one that needs two is not due before the second approves."""
     alone = [row for row in seen.refunds if not (row.needs_two or row.is_rejected or row.is_made_outside)]
-    by_people = [row.amount for row in alone if row.asked_by != states.AUTOMATIC]
+    by_people = [row.amount for row in alone if row.requested_by != states.AUTOMATIC]
     assert sum(by_people) <= LIMIT
     for row in seen.refunds:
         if (
@@ -302,7 +302,7 @@ def check_people(seen: Snapshot) -> None:
             and row.state != RefundState.REJECTED
             and (row.next_check_at or row.state != RefundState.REQUESTED)
         ):
-            assert row.approved_by not in (None, row.asked_by)
+            assert row.approved_by not in (None, row.requested_by)
 
 
 @MANY

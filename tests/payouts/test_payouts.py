@@ -44,7 +44,7 @@ def balance(account: str) -> int:
 
 def states() -> list[str]:
     db.session.rollback()
-    return list(db.session.scalars(db.select(Payout.state).order_by(Payout.asked_at)))
+    return list(db.session.scalars(db.select(Payout.state).order_by(Payout.requested_at)))
 
 
 def code(refused: pytest.ExceptionInfo[Refusal]) -> str:

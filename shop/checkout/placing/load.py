@@ -25,7 +25,7 @@ _CARTS, _ORDERS = table(Cart), table(Order)
 _CLAIM = (
     update(_CARTS)
     .where(_CARTS.c.id == bindparam("cart"), _CARTS.c.checkout_key == bindparam("key"))
-    .values(checkout_key=bindparam("next_key"), changed_at=bindparam("at"), last_press=None)
+    .values(checkout_key=bindparam("next_key"), changed_at=bindparam("at"), last_form_id=None)
     .returning(_CARTS.c.currency)
 )
 _EARLIER = select(_ORDERS.c.id, _ORDERS.c.form_digest).where(

@@ -14,9 +14,9 @@ def settlement_adds_up(scope: Scope) -> Rows:
     return scope.rows(
         """
         SELECT m.account, m.currency, m.amount AS should_be, COALESCE(l.amount, 0) AS booked
-        FROM (SELECT 'fees' AS account, currency, SUM(fee) AS amount FROM settled_lines GROUP BY currency
+        FROM (SELECT 'fees' AS account, currency, SUM(fee) AS amount FROM settlement_lines GROUP BY currency
               UNION ALL
-              SELECT 'bank', currency, SUM(amount - fee) FROM settled_lines GROUP BY currency
+              SELECT 'bank', currency, SUM(amount - fee) FROM settlement_lines GROUP BY currency
               UNION ALL
               SELECT 'disputes', currency, SUM(CASE WHEN kind = 'chargeback' AND state <> 'WON' THEN amount ELSE 0 END)
               FROM disputes GROUP BY currency) m

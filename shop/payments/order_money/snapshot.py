@@ -80,7 +80,7 @@ class RefundRow:
     kind: RefundKind
     reason: str
     state: RefundState
-    asked_by: Actor
+    requested_by: Actor
     needs_two: bool
     approved_by: Actor | None
     created_at: datetime
@@ -100,7 +100,7 @@ class RefundRow:
 
     @property
     def is_automatic(self) -> bool:
-        return self.asked_by == refund_states.AUTOMATIC
+        return self.requested_by == refund_states.AUTOMATIC
 
     @property
     def is_rejected(self) -> bool:

@@ -131,7 +131,7 @@ class Refund(Base):
     kind: Mapped[RefundKind] = mapped_column(EnumText(RefundKind))
     reason: Mapped[str] = mapped_column(Text, default="")
     state: Mapped[RefundState] = mapped_column(EnumText(RefundState))
-    asked_by: Mapped[Actor] = mapped_column(ActorText)
+    requested_by: Mapped[Actor] = mapped_column(ActorText)
     needs_two: Mapped[bool] = mapped_column(default=False)
     approved_by: Mapped[Actor | None] = mapped_column(ActorText)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -145,7 +145,7 @@ class Refund(Base):
         CheckConstraint("amount > 0", name="amount_positive"),
         CheckConstraint("destination IN ('provider', 'store_credit', 'bank')", name="destination_known"),
         CheckConstraint("capture_id IS NOT NULL OR destination = 'store_credit'", name="provider_has_a_capture"),
-        CheckConstraint("approved_by <> asked_by", name="two_people"),
+        CheckConstraint("approved_by <> requested_by", name="two_people"),
         Index("ix_refunds_due", "next_check_at", postgresql_where=_DUE, sqlite_where=_DUE),
     )
 

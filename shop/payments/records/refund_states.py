@@ -9,7 +9,7 @@ from shop.core.actor import Actor, ActorKind
 from shop.payments.providers.types import RefundState
 
 AUTOMATIC = Actor(ActorKind.AUTOMATIC)
-"""`asked_by` of automatic refunds."""
+"""`requested_by` of automatic refunds."""
 
 STATES = tuple(RefundState)
 UNDER_WAY = frozenset({RefundState.REQUESTED, RefundState.PENDING, RefundState.UNKNOWN})

@@ -29,14 +29,14 @@ from shop.payments.records.types import Source
 _STILL_OPEN = text("closed_at IS NULL")
 
 
-class SettledLine(Base):
+class SettlementLineRow(Base):
     """A settlement line as it is booked, about one of our journals (`fact`).
 
     `line_id` is the acquirer's first id of the line, `day` the acquirer's business day. Amounts are signed minor units;
     `fee` is the acquirer's fee. If a later file changes the line, the difference is booked and `version` counts up.
     """
 
-    __tablename__ = "settled_lines"
+    __tablename__ = "settlement_lines"
     provider: Mapped[str] = mapped_column(Text, primary_key=True)
     line_id: Mapped[str] = mapped_column(Text, primary_key=True)
     day: Mapped[date] = mapped_column(Date)
@@ -49,7 +49,7 @@ class SettledLine(Base):
     booked_at: Mapped[datetime] = mapped_column(UtcDateTime)
     version: Mapped[int] = mapped_column(default=0)
 
-    __table_args__ = (Index("ix_settled_lines_day", "provider", "day"),)
+    __table_args__ = (Index("ix_settlement_lines_day", "provider", "day"),)
 
 
 class Discrepancy(Base):

@@ -177,7 +177,7 @@ def _add(
         kind=kind,
         reason=asked.reason,
         state=RefundState.REQUESTED,
-        asked_by=by or draft.context.actor,
+        requested_by=by or draft.context.actor,
         needs_two=needs_two,
         approved_by=None,
         created_at=draft.now,
@@ -197,7 +197,7 @@ def approve(seen: Snapshot, refund_id: str, context: Context) -> Decision:
     """Approve a refund. Raises Refusal `not_to_approve` or `disputed`."""
     draft = Draft(seen, context)
     refund = seen.refund(refund_id)
-    if refund is None or not refund.awaits_approval or not context.actor.may_approve(refund.asked_by):
+    if refund is None or not refund.awaits_approval or not context.actor.may_approve(refund.requested_by):
         raise Refusal(
             "not_to_approve", "A refund must be approved once, by another person than the one who requested it."
         )

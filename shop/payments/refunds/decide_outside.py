@@ -139,7 +139,7 @@ def _add(draft: Draft, refund_id: str, capture: CaptureRow, money: Money, refere
         kind=RefundKind.OUTSIDE,
         reason=reference if is_our_refund(reference) else "",
         state=RefundState.PENDING,
-        asked_by=Actor.acquirer(capture.provider),
+        requested_by=Actor.acquirer(capture.provider),
         needs_two=False,
         approved_by=None,
         created_at=draft.now,

@@ -93,7 +93,7 @@ def do(refund_id: str) -> None:
         case Step.QUERY_PAYMENT:
             _make_payment_due(refund_id, str(refund.payment_id), at + LEASE)
         case Step.BOOK:
-            apply.result(refund_id, RefundState.DONE, refund.approved_by or refund.asked_by)
+            apply.result(refund_id, RefundState.DONE, refund.approved_by or refund.requested_by)
         case Step.REJECT:
             apply.result(refund_id, RefundState.REJECTED, _POLL, code=states.ID_TAKEN)
         case Step.CALL_PROVIDER:

@@ -13,7 +13,7 @@ from shop.payments.disputes import decide as disputes
 from shop.payments.providers.interface import RefundFact, SettlementLine
 from shop.payments.providers.storable import is_our_refund
 from shop.payments.providers.types import RefundState
-from shop.payments.records.settlement_models import SettledLine
+from shop.payments.records.settlement_models import SettlementLineRow
 from shop.payments.refunds import identity, journals, outside
 
 REFUNDS = ("refund", "void", "refund_failed")
@@ -58,7 +58,9 @@ def _own(provider: str, lines: Sequence[SettlementLine]) -> dict[str, str]:
     for line, fact in about_refunds:
         if line.about not in exact and identity.is_own(known, provider, fact, money=False):
             key = key_of(provider, line, line.about)
-            settled = select(SettledLine.line_id).where(SettledLine.provider == provider, SettledLine.fact == key)
+            settled = select(SettlementLineRow.line_id).where(
+                SettlementLineRow.provider == provider, SettlementLineRow.fact == key
+            )
             if _is_booked(journals.key_of(line.about)) and db.session.scalar(settled) in (None, line.id):
                 own[line.id] = line.about
     db.session.rollback()

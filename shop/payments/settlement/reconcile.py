@@ -36,7 +36,7 @@ from shop.payments.providers.interface import (
 from shop.payments.providers.settlement_line import LineKind
 from shop.payments.providers.types import DisputeKind, DisputeState, PaymentState
 from shop.payments.records.models import Capture, Payment
-from shop.payments.records.settlement_models import Discrepancy, SettledLine
+from shop.payments.records.settlement_models import Discrepancy, SettlementLineRow
 from shop.payments.records.types import Source
 from shop.payments.refunds import outside
 from shop.payments.settlement import discrepancies, match
@@ -319,7 +319,7 @@ def _book(provider: str, day: date, lines: list[tuple[SettlementLine, _Fact]]) -
     known = {
         row.fact: row
         for row in db.session.scalars(
-            select(SettledLine).where(SettledLine.provider == provider, SettledLine.fact.in_(others)),
+            select(SettlementLineRow).where(SettlementLineRow.provider == provider, SettlementLineRow.fact.in_(others)),
             execution_options={"populate_existing": True},
         )
     }
@@ -371,11 +371,11 @@ def _insert(provider: str, day: date, lines: list[tuple[SettlementLine, _Fact]])
     ]
     if not rows:
         return set()
-    made = insert(SettledLine).values(rows).on_conflict_do_nothing().returning(SettledLine.line_id)
+    made = insert(SettlementLineRow).values(rows).on_conflict_do_nothing().returning(SettlementLineRow.line_id)
     return set(db.session.scalars(made))
 
 
-def _correct(row: SettledLine, day: date, line: SettlementLine, fact: _Fact, at: datetime) -> bool:
+def _correct(row: SettlementLineRow, day: date, line: SettlementLine, fact: _Fact, at: datetime) -> bool:
     """Book the difference when the line has changed or now belongs to another day; return True if so.
 
     The row keeps the line's first id, which is part of the keys of its journals.
@@ -385,8 +385,8 @@ def _correct(row: SettledLine, day: date, line: SettlementLine, fact: _Fact, at:
         return False
     version = row.version + 1
     corrected = changed(
-        update(SettledLine)
-        .where(SettledLine.fact == row.fact, SettledLine.version == row.version)
+        update(SettlementLineRow)
+        .where(SettlementLineRow.fact == row.fact, SettlementLineRow.version == row.version)
         .values(
             version=version,
             booked_at=at,
@@ -423,9 +423,9 @@ def _post(key: str, sides: list[tuple[str, Money]], order_id: int | None) -> Non
 def _gone(provider: str, day: date, facts: set[str]) -> list[Found]:
     """Journals with lines in an earlier file of the day and none in this one."""
     rows = db.session.execute(
-        select(SettledLine.fact, SettledLine.amount, SettledLine.currency, Journal.order_id)
-        .join(Journal, Journal.key == SettledLine.fact)
-        .where(SettledLine.provider == provider, SettledLine.day == day)
+        select(SettlementLineRow.fact, SettlementLineRow.amount, SettlementLineRow.currency, Journal.order_id)
+        .join(Journal, Journal.key == SettlementLineRow.fact)
+        .where(SettlementLineRow.provider == provider, SettlementLineRow.day == day)
     ).all()
     db.session.rollback()
     return [
@@ -446,7 +446,7 @@ def _in_no_file(provider: str, begin: datetime, end: datetime, failed: set[str])
             LedgerEntry.account == chart.receivable(provider),
             Journal.kind.in_(MOVE_THE_RECEIVABLE),
             and_(Journal.at >= begin, Journal.at < end) | Journal.key.in_(failed),
-            ~select(SettledLine.fact).where(SettledLine.fact == Journal.key).exists(),
+            ~select(SettlementLineRow.fact).where(SettlementLineRow.fact == Journal.key).exists(),
         )
         .order_by(Journal.key)
     ).all()

@@ -51,7 +51,7 @@ class NewRefund:
             "kind": RefundKind(str(self.allocation)),
             "reason": "",
             "state": RefundState.REQUESTED,
-            "asked_by": refund_states.AUTOMATIC,
+            "requested_by": refund_states.AUTOMATIC,
             "needs_two": False,
             "approved_by": None,
             "created_at": now,
