@@ -132,10 +132,10 @@ def megabytes(process: int) -> float:
 
 def measure(port: int, worker: int, count: int, got: Synchronized[int]) -> list[tuple[object, ...]]:
     """The rows of the table."""
-    wish = {"amount": 120000, "currency": "TWD", "return_url": "http://shop.test/back"}
+    fields = {"amount": 120000, "currency": "TWD", "return_url": "http://shop.test/back"}
     before = megabytes(worker)
     opens, payments = rate(
-        count, lambda one: call(port, "POST", "/kpay/v1/payments", API, wish | {"reference": f"B{one}"})
+        count, lambda one: call(port, "POST", "/kpay/v1/payments", API, fields | {"reference": f"B{one}"})
     )
     note(f"{count} payments are open")
     queries, _ = rate(count, lambda one: call(port, "GET", f"/kpay/v1/payments/{payments[one]['id']}", API))

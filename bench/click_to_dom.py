@@ -9,7 +9,7 @@ import shutil
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from bench.tools import note, percentile, running, table
-from e2e.buyers import Buyer
+from e2e.customers import HttpCustomer
 from e2e.demo import Demo
 from e2e.pages import OrderPage
 
@@ -32,7 +32,7 @@ def measure(demo: Demo, context: BrowserContext) -> float:
     times: dict[str, float] = {}
     context.expose_function("seen", lambda what, at: times.setdefault(what, at))
     order = OrderPage(context.new_page())
-    order.page.goto(Buyer(demo).order().url)
+    order.page.goto(HttpCustomer(demo).order().url)
     card = order.opens_payment()
     order.is_called("Finish paying in the other tab")
     order.page.evaluate(WATCH_THE_HEADING)

@@ -164,19 +164,19 @@ def _try(world: World, case: Case, chance: Random) -> str:
     return type(outcome).__name__
 
 
-def _do(provider: PaymentProvider, operation: str, asked: Mapping[str, Any]) -> Any:
+def _do(provider: PaymentProvider, operation: str, requested: Mapping[str, Any]) -> Any:
     at = datetime.now(UTC)
-    money = Money(asked["amount"], asked["currency"])
-    known = asked["provider_data"]
-    payment = PaymentRequest(asked["id"], money, "Settled order 1", "en", at + timedelta(minutes=30), known, at)
+    money = Money(requested["amount"], requested["currency"])
+    known = requested["provider_data"]
+    payment = PaymentRequest(requested["id"], money, "Settled order 1", "en", at + timedelta(minutes=30), known, at)
     if operation == "start":
         return provider.start(payment, "https://shop.example/return", "https://shop.example/webhooks")
     if operation == "settlement_file":
         return provider.settlement_file(at.date())
     if operation in ("query", "cancel"):
         return getattr(provider, operation)(payment)
-    refund = asked["refund"]
-    money = Money(refund["amount"], asked["currency"])
+    refund = requested["refund"]
+    money = Money(refund["amount"], requested["currency"])
     return getattr(provider, operation)(payment, RefundRequest(refund["id"], money, refund["capture"], "broken"))
 
 

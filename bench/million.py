@@ -146,7 +146,7 @@ class Scale:
         with self.app.app_context():
             found = changed.since(changed.newest() - 4 * EACH)
             with self.measured("invariants of what has changed"):
-                assert all(f.holds for f in invariants.check(ask_acquirer=False, scope=Scope(found.orders)))
+                assert all(f.holds for f in invariants.check(with_acquirers=False, scope=Scope(found.orders)))
 
     def check(self) -> None:
         """Check all invariants, and each one alone."""

@@ -111,7 +111,7 @@ class Round:
             self.visitor.request("/cart/lines", {**form, "quantity": "1"})
         self.measure("cart", "/cart")
         self.measure("checkout", "/checkout")
-        hidden = {name: self.visitor.field(name) for name in ("csrf_token", "key", "terms", "shown", "buyer")}
+        hidden = {name: self.visitor.field(name) for name in ("csrf_token", "key", "terms", "shown", "customer")}
         order = self.measure("POST /checkout", "/checkout", {**hidden, **FORM})
         self.measure("order page, first view", order)
         self.measure("order page, again", order)

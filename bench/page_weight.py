@@ -7,17 +7,17 @@ import re
 import sys
 
 from bench.tools import running, table
-from e2e.buyers import Buyer
+from e2e.customers import HttpCustomer
 
 BUDGET = 25_000  # bytes
 
 
 def main() -> int:
     with running() as demo:
-        buyer = Buyer(demo)
-        page = buyer.page(buyer.order().url)
+        http_customer = HttpCustomer(demo)
+        page = http_customer.page(http_customer.order().url)
         assets = re.findall(r'<(?:script src|link rel="stylesheet" href)="([^"]+)"', page)
-        bodies = {path: buyer.client.get(path).raise_for_status().content for path in assets}
+        bodies = {path: http_customer.client.get(path).raise_for_status().content for path in assets}
     sizes = {path.partition("?")[0]: (len(body), len(gzip.compress(body, 9))) for path, body in bodies.items()}
     raw, zipped = (sum(column) for column in zip(*sizes.values(), strict=True))
     rows: list[tuple[object, ...]] = [("file", "bytes", "gzipped"), *((path, *both) for path, both in sizes.items())]

@@ -58,11 +58,11 @@ class Recorder:
         """Perform the operation; record request, responses and outcome."""
         self._answers.clear()
         found = do()
-        asked: dict[str, Any] = {"id": payment.id, "amount": self.money.amount, "currency": self.money.currency}
-        asked["provider_data"] = dict(payment.provider_data)
+        requested: dict[str, Any] = {"id": payment.id, "amount": self.money.amount, "currency": self.money.currency}
+        requested["provider_data"] = dict(payment.provider_data)
         if refund:
-            asked["refund"] = {"id": refund.id, "amount": refund.money.amount, "capture": refund.capture_id}
-        entry = {"asked": asked, "answers": list(self._answers), "means": type(found).__name__}
+            requested["refund"] = {"id": refund.id, "amount": refund.money.amount, "capture": refund.capture_id}
+        entry = {"asked": requested, "answers": list(self._answers), "means": type(found).__name__}
         self.operations[name] = entry
         return found
 
@@ -117,15 +117,18 @@ class Recorder:
         self.cancel("captured", payment)
         capture = found.facts.captures[0]
         refund = RefundRequest(ids.refund_id(), Money(1000, self.money.currency), capture.id, "broken")
-        for name, wish in {
+        for name, fields in {
             "whole": refund,
             "too much": replace(refund, id=ids.refund_id(), money=Money(900_000, self.money.currency)),
         }.items():
-            self.note(f"refund {name}", lambda wish=wish: self.provider.refund(payment, wish), payment, wish)  # type: ignore[misc]
+            self.note(f"refund {name}", lambda fields=fields: self.provider.refund(payment, fields), payment, fields)  # type: ignore[misc]
         other = replace(refund, id=ids.refund_id())
-        for name, wish in {"known": refund, "unknown": other}.items():
+        for name, fields in {"known": refund, "unknown": other}.items():
             self.note(
-                f"query_refund {name}", lambda wish=wish: self.provider.query_refund(payment, wish), payment, wish
+                f"query_refund {name}",
+                lambda fields=fields: self.provider.query_refund(payment, fields),
+                payment,
+                fields,
             )  # type: ignore[misc]
 
     def file(self) -> bytes:

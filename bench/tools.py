@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from e2e.buyers import Buyer, Placed
+from e2e.customers import HttpCustomer, Placed
 from e2e.demo import Demo
 
 Item = TypeVar("Item")
@@ -46,18 +46,18 @@ def waiting_payments(demo: Demo, count: int) -> list[tuple[Placed, str]]:
 
     Each order has one product, in turn.
     """
-    goods = itertools.cycle(re.findall(r'<h2><a href="/products/([^"]+)"', Buyer(demo).page("/")))
+    goods = itertools.cycle(re.findall(r'<h2><a href="/products/([^"]+)"', HttpCustomer(demo).page("/")))
     sold_out = {"paper-lantern"}
     next_one = threading.Lock()
 
     def orders_of_one(number: int) -> list[tuple[Placed, str]]:
         placed = []
-        buyer = Buyer(demo)
+        http_customer = HttpCustomer(demo)
         for _ in range(number):
             with next_one:
                 slug = next(one for one in goods if one not in sold_out)
-            order = buyer.order(slug)
-            placed.append((order, buyer.go_and_pay(order)))
+            order = http_customer.order(slug)
+            placed.append((order, http_customer.go_and_pay(order)))
         return placed
 
     most = 5  # unpaid orders allowed per customer

@@ -55,7 +55,7 @@ class Receiving:
         self.whole(connection)
         self._cut.pop(id(connection), None)
 
-    def took_too_long(self, connection: Any) -> bool:
+    def timed_out(self, connection: Any) -> bool:
         """True when `connection` was cut because it timed out."""
         return self._cut.get(id(connection)) is True
 
@@ -140,7 +140,7 @@ class GuardedBody:
             return TimeoutError()  # gunicorn's parser ends the connection for it
         if self._receiving.gave_way(self._connection):
             return self._give_way()
-        if self._receiving.took_too_long(self._connection):
+        if self._receiving.timed_out(self._connection):
             return RequestTimeout("The request took too long to arrive.")
         return BadRequest("The body of the request cannot be read.")
 
@@ -151,7 +151,7 @@ class GuardedBody:
         if self._announced is None:
             return False
         asked_for: int = self._announced - self._body.reader.length
-        return self._given + self._body.buf.tell() < asked_for
+        return self._given + self._body.buf.write_log() < asked_for
 
     def _note(self) -> None:
         if self._whole():

@@ -4,4 +4,4 @@ import pytest
 
 from tests.parts import PARTS
 
-pytest.register_assert_rewrite(*PARTS, "e2e.buyers", "e2e.control", "e2e.pages", "e2e.console_checks")
+pytest.register_assert_rewrite(*PARTS, "e2e.customers", "e2e.control", "e2e.pages", "e2e.console_checks")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
-from e2e.buyers import Buyer
 from e2e.console_checks import Watch
 from e2e.control import Control
+from e2e.customers import HttpCustomer
 from e2e.demo import Demo
 from e2e.pages import OrderPage, Shop
 from tests.parts import PARTS
@@ -48,9 +48,9 @@ def acquirer(_control: Control) -> Iterator[Control]:
 
 
 @pytest.fixture
-def buyer(demo: Demo) -> Buyer:
+def http_customer(demo: Demo) -> HttpCustomer:
     """A customer without a browser."""
-    return Buyer(demo)
+    return HttpCustomer(demo)
 
 
 class Visitor:

@@ -59,7 +59,7 @@ def is_sound(page: Page) -> None:
         page.set_viewport_size({"width": width, "height": 800})
         for scheme in schemes:
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-            wrong += [f"{width} {scheme}: {_told(violation)}" for violation in page.evaluate(_CHECK)]
+            wrong += [f"{width} {scheme}: {_reported(violation)}" for violation in page.evaluate(_CHECK)]
         spare = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         if spare > 0:
             wrong.append(f"{width}: {spare} px to scroll sideways")
@@ -78,6 +78,6 @@ def _combinations(title: str) -> dict[int, tuple[str, ...]]:
     return {width: SCHEMES if selection.is_full() else pairs[width] for width in WIDTHS}
 
 
-def _told(violation: dict) -> str:  # type: ignore[type-arg]
+def _reported(violation: dict) -> str:  # type: ignore[type-arg]
     nodes = "; ".join(f"{node['target']} {node.get('failureSummary', '')[:200]}" for node in violation["nodes"][:3])
     return f"{violation['id']} ({violation['impact']}): {nodes}"

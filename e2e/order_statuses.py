@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from e2e.buyers import Buyer, Placed
 from e2e.control import Control
+from e2e.customers import HttpCustomer, Placed
 from e2e.demo import Demo
 from tests.parts.waiting import until
 
@@ -22,12 +22,12 @@ class Stage:
 
     demo: Demo
     acquirer: Control
-    buyer: Buyer
+    http_customer: HttpCustomer
 
     def open(self) -> tuple[Placed, str]:
         """An order whose customer has opened the payment page, and the acquirer's id of the payment."""
-        placed = self.buyer.order()
-        return placed, self.buyer.go_and_pay(placed)
+        placed = self.http_customer.order()
+        return placed, self.http_customer.go_and_pay(placed)
 
 
 Way = Callable[[Stage], Placed]
@@ -36,15 +36,15 @@ Way = Callable[[Stage], Placed]
 def preparing(on: Stage) -> Placed:
     """The acquirer is slow to open the payment; meanwhile the order is found by its e-mail address."""
     on.acquirer.faults(api=[{"op": "start", "do": "lag", "for": "PT3S"}])
-    on.buyer.add()
-    threading.Thread(target=on.buyer.place, kwargs={"email": "slow@example.com"}, daemon=True).start()
-    history = Buyer(on.demo)
+    on.http_customer.add()
+    threading.Thread(target=on.http_customer.place, kwargs={"email": "slow@example.com"}, daemon=True).start()
+    history = HttpCustomer(on.demo)
     return until(lambda: next(iter(history.orders_of("slow@example.com")), None), what="the order")
 
 
 def choose(on: Stage) -> Placed:
     on.acquirer.faults(api=[{"op": "start", "do": "500"}])  # polled: an earlier order may be opening, too
-    placed = on.buyer.order()
+    placed = on.http_customer.order()
     on.acquirer.faults()
     on.acquirer.turn("PT30S")
     return placed
@@ -52,13 +52,13 @@ def choose(on: Stage) -> Placed:
 
 def unavailable(on: Stage) -> Placed:
     on.acquirer.faults(api=[{"op": "start", "do": "429"}])
-    placed = on.buyer.order()
+    placed = on.http_customer.order()
     on.acquirer.faults()
     return placed
 
 
 def waiting(on: Stage) -> Placed:
-    return on.buyer.order()
+    return on.http_customer.order()
 
 
 def finish_in_tab(on: Stage) -> Placed:
@@ -68,7 +68,7 @@ def finish_in_tab(on: Stage) -> Placed:
 def confirming(on: Stage) -> Placed:
     placed, _ = on.open()
     on.acquirer.faults(**SILENT_ACQUIRER)
-    on.buyer.come_back(placed)
+    on.http_customer.come_back(placed)
     return placed
 
 
@@ -79,14 +79,14 @@ def still_waiting(on: Stage) -> Placed:
 
 
 def closing(on: Stage) -> Placed:
-    placed = on.buyer.order()
+    placed = on.http_customer.order()
     on.acquirer.faults(**SILENT_ACQUIRER)
-    on.buyer.post(f"/orders/{placed.token}/cancel")
+    on.http_customer.post(f"/orders/{placed.token}/cancel")
     return placed
 
 
 def expiring(on: Stage) -> Placed:
-    placed = on.buyer.order()
+    placed = on.http_customer.order()
     on.acquirer.faults(**SILENT_ACQUIRER)
     on.acquirer.turn(AFTER_TIME)
     return placed
@@ -118,7 +118,7 @@ def pays(**fault: object) -> Way:
 
 def session_ended(on: Stage) -> Placed:
     """The acquirer's clock is ahead for a moment: its page has expired while there is still time to pay."""
-    placed = on.buyer.order()
+    placed = on.http_customer.order()
     on.demo.stop("web")
     on.acquirer.turn_alone(AFTER_TIME)
     on.demo.start_again("web")
@@ -127,14 +127,14 @@ def session_ended(on: Stage) -> Placed:
 
 
 def expired(on: Stage) -> Placed:
-    placed = on.buyer.order()
+    placed = on.http_customer.order()
     on.acquirer.turn(AFTER_TIME)
     return placed
 
 
 def cancelled(on: Stage) -> Placed:
-    placed = on.buyer.order()
-    on.buyer.post(f"/orders/{placed.token}/cancel")
+    placed = on.http_customer.order()
+    on.http_customer.post(f"/orders/{placed.token}/cancel")
     return placed
 
 
@@ -143,7 +143,7 @@ def late(on: Stage) -> Placed:
     on.acquirer.faults_of(payment, pay={"late_after_expiry": "PT10M"})
     on.acquirer.approve(payment)
     on.acquirer.turn(AFTER_TIME)
-    until(lambda: STATUSES["expired"][1] in on.buyer.page(placed.url), what="the end of the order")
+    until(lambda: STATUSES["expired"][1] in on.http_customer.page(placed.url), what="the end of the order")
     on.acquirer.turn("PT11M")
     return placed
 

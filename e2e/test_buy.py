@@ -6,10 +6,10 @@ import re
 
 from playwright.sync_api import Route, expect
 
-from e2e.buyers import PLENTY, Buyer
 from e2e.conftest import Visitor
 from e2e.console_checks import is_sound
 from e2e.control import Control
+from e2e.customers import PLENTY, HttpCustomer
 from e2e.pages import CHALLENGE_CARD, DECLINED_CARD, OrderPage
 from tests.parts.waiting import until
 
@@ -39,8 +39,10 @@ def test_paying_in_the_same_tab_comes_back_to_the_order(visitor: Visitor) -> Non
     order.is_called("Payment received")
 
 
-def test_the_3d_secure_challenge_is_passed_and_the_payment_is_captured(visitor: Visitor, buyer: Buyer) -> None:
-    order = visitor.order(buyer.order().url)
+def test_the_3d_secure_challenge_is_passed_and_the_payment_is_captured(
+    visitor: Visitor, http_customer: HttpCustomer
+) -> None:
+    order = visitor.order(http_customer.order().url)
     card = order.opens_payment()
     card.pay(CHALLENGE_CARD)
     card.is_called("Confirm your identity")
@@ -48,8 +50,8 @@ def test_the_3d_secure_challenge_is_passed_and_the_payment_is_captured(visitor: 
     order.is_called("Payment received")
 
 
-def test_a_declined_card_takes_no_money_and_another_one_pays(visitor: Visitor, buyer: Buyer) -> None:
-    order = visitor.order(buyer.order().url)
+def test_a_declined_card_takes_no_money_and_another_one_pays(visitor: Visitor, http_customer: HttpCustomer) -> None:
+    order = visitor.order(http_customer.order().url)
     card = order.opens_payment()
     card.pay(DECLINED_CARD)
     expect(card.page.get_by_role("alert")).to_contain_text("Insufficient funds")
@@ -60,9 +62,9 @@ def test_a_declined_card_takes_no_money_and_another_one_pays(visitor: Visitor, b
 
 
 def test_three_declines_end_the_session_and_a_second_payment_can_be_opened(
-    visitor: Visitor, buyer: Buyer, acquirer: Control
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
-    order = visitor.order(buyer.order().url)
+    order = visitor.order(http_customer.order().url)
     card = order.opens_payment()
     first = card.payment
     for _ in range(3):
@@ -77,16 +79,18 @@ def test_three_declines_end_the_session_and_a_second_payment_can_be_opened(
     assert acquirer.payment(first)["captures"] == []
 
 
-def test_cancelling_on_the_payment_page_keeps_the_order(visitor: Visitor, buyer: Buyer) -> None:
-    order = visitor.order(buyer.order().url)
+def test_cancelling_on_the_payment_page_keeps_the_order(visitor: Visitor, http_customer: HttpCustomer) -> None:
+    order = visitor.order(http_customer.order().url)
     order.opens_payment().cancel()
     order.is_called("You cancelled the payment")
     order.opens_payment().pay()
     order.is_called("Payment received")
 
 
-def test_cancelling_the_order_closes_the_payment_page(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
-    order = visitor.order(buyer.order().url)
+def test_cancelling_the_order_closes_the_payment_page(
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
+) -> None:
+    order = visitor.order(http_customer.order().url)
     card = order.opens_payment()
     order.is_called("Finish paying in the other tab")
     order.button("Cancel payment").click()
@@ -99,7 +103,7 @@ def test_cancelling_the_order_closes_the_payment_page(visitor: Visitor, buyer: B
 
 
 def test_time_runs_out_on_an_open_page_and_the_cart_comes_back(
-    visitor: Visitor, buyer: Buyer, acquirer: Control
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
     shop = visitor.shop()
     order = shop.buy(PLENTY)
@@ -110,8 +114,8 @@ def test_time_runs_out_on_an_open_page_and_the_cart_comes_back(
     expect(shop.link("Six Cedar Pencils")).to_be_visible()
 
 
-def test_the_page_asks_before_it_cancels_an_order(visitor: Visitor, buyer: Buyer) -> None:
-    order = visitor.order(buyer.order().url)
+def test_the_page_confirms_before_it_cancels_an_order(visitor: Visitor, http_customer: HttpCustomer) -> None:
+    order = visitor.order(http_customer.order().url)
     order.button("Cancel order").click()
     expect(order.heading).to_have_text("Cancel this order?")
     is_sound(order.page)
@@ -172,12 +176,12 @@ def test_a_click_without_a_network_keeps_the_page(visitor: Visitor) -> None:
 def test_a_first_visitor_who_opens_two_products_at_once_can_buy_both(visitor: Visitor) -> None:
     shop = visitor.shop().visit()
     tabs = [visitor.shop(), visitor.shop()]
-    asked: list[Route] = []
-    visitor.context.route("**/products/*", lambda route: asked.append(route))
+    requested: list[Route] = []
+    visitor.context.route("**/products/*", lambda route: requested.append(route))
     for tab, slug in zip(tabs, ("olive-soap", PLENTY), strict=True):
         tab.page.evaluate(f"setTimeout(() => location.assign('{visitor.demo.shop}/products/{slug}'))")
-    until(lambda: shop.page.title() and len(asked) == 2, what="both tabs to ask for their page")
-    for request in asked:  # neither sends the cookie from the other's response
+    until(lambda: shop.page.title() and len(requested) == 2, what="both tabs to ask for their page")
+    for request in requested:  # neither sends the cookie from the other's response
         request.continue_()
     for tab in tabs:
         tab.add_to_cart()

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from e2e.buyers import PLENTY
 from e2e.conftest import Visitor
+from e2e.customers import PLENTY
 from e2e.pages import OrderPage, Shop
 
 scripts = pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
@@ -18,7 +18,7 @@ STANDS = "Your order has already been placed"
 
 
 @pytest.fixture
-def someone(new_visitor: Callable[..., Visitor], scripts: bool) -> Visitor:
+def any_visitor(new_visitor: Callable[..., Visitor], scripts: bool) -> Visitor:
     """A visitor with scripts or without."""
     visitor = new_visitor(java_script_enabled=scripts)
     visitor.watch.expect_status(409)
@@ -31,10 +31,10 @@ def put_into_cart(shop: Shop, slug: str, quantity: int = 1) -> None:
 
 
 @scripts
-def test_a_checkout_whose_cart_was_changed_in_another_tab_says_so_and_orders_only_what_it_then_shows(
-    someone: Visitor,
+def test_a_checkout_whose_cart_was_changed_in_another_tab_lists_the_changes_and_orders_only_what_it_then_shows(
+    any_visitor: Visitor,
 ) -> None:
-    shop, other = someone.shop(), someone.shop()
+    shop, other = any_visitor.shop(), any_visitor.shop()
     put_into_cart(shop, PLENTY)
     shop.visit("/checkout").fill_in(name="Grace Hopper")
     put_into_cart(other, "olive-soap", 2)
@@ -48,8 +48,8 @@ def test_a_checkout_whose_cart_was_changed_in_another_tab_says_so_and_orders_onl
 
 
 @scripts
-def test_a_checkout_that_the_back_button_brings_back_orders_nothing_else_than_it_shows(someone: Visitor) -> None:
-    shop = someone.shop()
+def test_a_checkout_that_the_back_button_brings_back_orders_nothing_else_than_it_shows(any_visitor: Visitor) -> None:
+    shop = any_visitor.shop()
     put_into_cart(shop, PLENTY)
     shop.visit("/checkout").fill_in()
     put_into_cart(shop, PLENTY, 3)
@@ -69,9 +69,9 @@ def test_a_checkout_that_the_back_button_brings_back_orders_nothing_else_than_it
 
 @scripts
 def test_an_address_corrected_after_the_order_was_placed_is_answered_with_the_order_that_stands(
-    someone: Visitor,
+    any_visitor: Visitor,
 ) -> None:
-    shop, other = someone.shop(), someone.shop()
+    shop, other = any_visitor.shop(), any_visitor.shop()
     put_into_cart(shop, PLENTY)
     for tab in (shop, other):
         tab.visit("/checkout").fill_in()
@@ -87,8 +87,8 @@ def test_an_address_corrected_after_the_order_was_placed_is_answered_with_the_or
 
 
 @scripts
-def test_undo_clicked_twice_puts_back_once(someone: Visitor) -> None:
-    shop = someone.shop()
+def test_undo_clicked_twice_puts_back_once(any_visitor: Visitor) -> None:
+    shop = any_visitor.shop()
     put_into_cart(shop, PLENTY, 3)
     shop.visit("/cart").button("Remove Six Cedar Pencils").click()
     shop.button("Undo").dblclick()
@@ -96,9 +96,9 @@ def test_undo_clicked_twice_puts_back_once(someone: Visitor) -> None:
 
 
 @scripts
-def test_adding_more_says_how_many_there_are_in_all_and_where_99_is_the_most(someone: Visitor) -> None:
-    someone.watch.expect_status(422)
-    shop = someone.shop()
+def test_adding_more_shows_the_total_quantity_and_the_limit_of_99(any_visitor: Visitor) -> None:
+    any_visitor.watch.expect_status(422)
+    shop = any_visitor.shop()
     put_into_cart(shop, PLENTY, 60)
     put_into_cart(shop, PLENTY, 2)
     expect(shop.page.get_by_text("62 × Six Cedar Pencils are in your cart.").first).to_be_visible()
@@ -110,9 +110,9 @@ def test_adding_more_says_how_many_there_are_in_all_and_where_99_is_the_most(som
 @pytest.mark.sample(2)
 @pytest.mark.parametrize("where", ["banner", "main"])
 def test_sign_in_from_the_checkout_comes_back_filled_and_enter_places_the_order(
-    someone: Visitor, scripts: bool, where: str
+    any_visitor: Visitor, scripts: bool, where: str
 ) -> None:
-    shop = someone.shop()
+    shop = any_visitor.shop()
     email = f"agreed-{scripts}-{where}@example.com".lower()
     shop.register(email)
     shop.visit("/account").button("Sign out").click()
@@ -131,8 +131,8 @@ def test_sign_in_from_the_checkout_comes_back_filled_and_enter_places_the_order(
 
 
 @scripts
-def test_enter_at_a_guests_checkout_places_the_order_and_does_not_sign_in(someone: Visitor) -> None:
-    shop = someone.shop()
+def test_enter_at_a_guests_checkout_places_the_order_and_does_not_sign_in(any_visitor: Visitor) -> None:
+    shop = any_visitor.shop()
     put_into_cart(shop, PLENTY)
     shop.visit("/checkout").fill_in()
     shop.page.get_by_label("City").press("Enter")

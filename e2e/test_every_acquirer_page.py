@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import expect
 
-from e2e.buyers import Buyer
 from e2e.conftest import Visitor
 from e2e.console_checks import is_sound
 from e2e.control import Control
+from e2e.customers import HttpCustomer
 from e2e.demo import Demo
 from e2e.pages import CHALLENGE_CARD, DECLINED_CARD, CardPage
 
@@ -22,7 +22,7 @@ class Customer:
     """A customer on the payment page."""
 
     visitor: Visitor
-    buyer: Buyer
+    http_customer: HttpCustomer
     acquirer: Control
 
     def go(self, path: str) -> CardPage:
@@ -32,11 +32,11 @@ class Customer:
 
     def form(self) -> CardPage:
         """The card form of a new payment."""
-        return self.go(f"/pay/{self.buyer.go_and_pay(self.buyer.order())}")
+        return self.go(f"/pay/{self.http_customer.go_and_pay(self.http_customer.order())}")
 
     def after(self, act: Callable[[str], object]) -> CardPage:
         """The page of a payment after an action."""
-        payment = self.buyer.go_and_pay(self.buyer.order())
+        payment = self.http_customer.go_and_pay(self.http_customer.order())
         act(payment)
         return self.go(f"/pay/{payment}")
 
@@ -84,7 +84,7 @@ def linked_fate(customer: Customer) -> CardPage:
 
 
 def story(customer: Customer) -> CardPage:
-    payment = customer.buyer.go_and_pay(customer.buyer.order())
+    payment = customer.http_customer.go_and_pay(customer.http_customer.order())
     customer.acquirer.faults_of(payment, hook={"duplicate": 2})
     customer.acquirer.approve(payment)
     customer.acquirer.expect(payment, "payment.captured")
@@ -142,10 +142,10 @@ PAGES: dict[str, tuple[Callable[[Customer], CardPage], str]] = {
 @pytest.mark.sample(8)
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_of_the_acquirer_is_sound(
-    visitor: Visitor, demo: Demo, buyer: Buyer, acquirer: Control, page: str
+    visitor: Visitor, demo: Demo, http_customer: HttpCustomer, acquirer: Control, page: str
 ) -> None:
     way, heading = PAGES[page]
-    card = way(Customer(visitor, buyer, acquirer))
+    card = way(Customer(visitor, http_customer, acquirer))
     expect(card.heading).to_have_text(re.compile(f"^{re.escape(heading)}"))
     card.page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
     is_sound(card.page)

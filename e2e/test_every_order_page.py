@@ -7,10 +7,10 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from e2e.buyers import Buyer
 from e2e.conftest import Visitor
 from e2e.console_checks import is_sound
 from e2e.control import Control
+from e2e.customers import HttpCustomer
 from e2e.demo import Demo
 from e2e.order_statuses import STATUSES, Stage
 from e2e.pages import OrderPage
@@ -24,13 +24,13 @@ NEVER_PAY += ("twice", "cancelled")
 @pytest.mark.sample(10)
 @pytest.mark.parametrize("status", STATUSES)
 def test_the_order_page_is_sound_in_every_status(
-    visitor: Visitor, demo: Demo, buyer: Buyer, acquirer: Control, status: str
+    visitor: Visitor, demo: Demo, http_customer: HttpCustomer, acquirer: Control, status: str
 ) -> None:
     way, heading = STATUSES[status]
-    placed = way(Stage(demo, acquirer, buyer))
+    placed = way(Stage(demo, acquirer, http_customer))
     page = visitor.tab()
     page.route(re.compile("/events|/status"), lambda route: route.fulfill(status=204))  # it stays as it was opened
-    until(lambda: f">{heading}</h1>" in Buyer(demo).page(placed.url), what=heading)
+    until(lambda: f">{heading}</h1>" in HttpCustomer(demo).page(placed.url), what=heading)
     page.goto(placed.url)
     order = OrderPage(page)
     order.is_called(heading)

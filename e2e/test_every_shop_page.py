@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from e2e.buyers import ADDRESS, PLENTY, Buyer
 from e2e.conftest import Visitor
 from e2e.console_checks import is_sound
+from e2e.customers import ADDRESS, PLENTY, HttpCustomer
 from e2e.demo import Demo
 from e2e.pages import Shop
 
@@ -62,7 +62,7 @@ def moved_price(visitor: Visitor) -> Shop:
 
 def sold_meanwhile(visitor: Visitor) -> Shop:
     shop = cart_of(visitor, "celadon-teapot")
-    Buyer(visitor.demo).order("celadon-teapot", 2)
+    HttpCustomer(visitor.demo).order("celadon-teapot", 2)
     shop.page.reload()
     expect(shop.page.get_by_text("This product has sold out. Remove it from your cart.")).to_be_visible()
     return shop
@@ -84,7 +84,7 @@ def checkout_too_late(visitor: Visitor) -> Shop:
     visitor.watch.expect_status(409)
     shop = cart_of(visitor, "wall-clock").visit("/checkout")
     shop.fill_in()
-    Buyer(visitor.demo).order("wall-clock", 3)
+    HttpCustomer(visitor.demo).order("wall-clock", 3)
     shop.button("Place order and pay").click()
     expect(shop.page.get_by_role("alert")).to_contain_text("Wall Clock: sold out")
     return shop
@@ -99,7 +99,7 @@ def history_link(visitor: Visitor) -> Shop:
 
 
 def history(visitor: Visitor) -> Shop:
-    Buyer(visitor.demo).order(email="history@example.com")
+    HttpCustomer(visitor.demo).order(email="history@example.com")
     shop = visitor.shop().visit("/orders")
     shop.page.get_by_label("E-mail").fill("history@example.com")
     shop.button("E-mail me a link").click()
@@ -116,7 +116,7 @@ def history_wrong(visitor: Visitor) -> Shop:
     return shop
 
 
-def signed_in_nobody(visitor: Visitor) -> Shop:
+def wrong_sign_in(visitor: Visitor) -> Shop:
     visitor.watch.expect_status(422)
     visitor.watch.expect_status(401)
     shop = visitor.shop().visit("/sign-in")
@@ -202,7 +202,7 @@ PAGES: dict[str, tuple[Way, str]] = {
     "one's orders": (history, "Your orders"),
     "no e-mail address": (history_wrong, "Your orders"),
     "sign in": (at("/sign-in"), "Sign in"),
-    "a sign-in that failed": (signed_in_nobody, "Sign in"),
+    "a sign-in that failed": (wrong_sign_in, "Sign in"),
     "register": (at("/register"), "Create account"),
     "a password that is too short": (registered_wrong, "Create account"),
     "an account": (account, "Hello, Ada"),

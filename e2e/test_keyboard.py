@@ -6,8 +6,8 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
-from e2e.buyers import ADDRESS, PLENTY
 from e2e.conftest import Visitor
+from e2e.customers import ADDRESS, PLENTY
 from e2e.pages import GOOD_CARD, CardPage, OrderPage
 
 

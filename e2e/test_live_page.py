@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from e2e.background import Window
-from e2e.buyers import Buyer
 from e2e.conftest import Visitor
 from e2e.console_checks import is_sound
 from e2e.control import Control
+from e2e.customers import HttpCustomer
 from e2e.demo import Demo
 from e2e.pages import OrderPage
 from tests.parts.waiting import until
@@ -42,9 +42,9 @@ def window(browser: Browser) -> Iterator[Window]:
 
 
 def test_a_hidden_tab_shows_the_payment_in_its_title(
-    window: Window, demo: Demo, buyer: Buyer, acquirer: Control
+    window: Window, demo: Demo, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
-    order = window.open(buyer.order().url)
+    order = window.open(http_customer.order().url)
     until(lambda: order.title.startswith("Pay to complete your order"), what="the title in the tab strip")
     order.click("button.pay-tab")
     until(lambda: order.is_hidden, what="the payment page in front")
@@ -60,16 +60,16 @@ def test_a_hidden_tab_shows_the_payment_in_its_title(
 
 
 def test_a_stream_that_is_cut_catches_up_and_shows_no_event_twice(
-    visitor: Visitor, demo: Demo, buyer: Buyer, acquirer: Control
+    visitor: Visitor, demo: Demo, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
-    placed = buyer.order()
-    until(lambda: "Pay to complete" in buyer.page(f"/orders/{placed.token}"), what="a payment to be open")
+    placed = http_customer.order()
+    until(lambda: "Pay to complete" in http_customer.page(f"/orders/{placed.token}"), what="a payment to be open")
     order = visitor.order(placed.url)
     order.page.evaluate(RECORD)
     began = since(order.page)
     positions: list[str] = []
     order.page.on("request", lambda request: positions.append(last_event_id(request)))
-    payment = buyer.go_and_pay(placed)
+    payment = http_customer.go_and_pay(placed)
     order.is_called("Finish paying in the other tab")
 
     def cut(route: Route) -> None:
@@ -80,9 +80,11 @@ def test_a_stream_that_is_cut_catches_up_and_shows_no_event_twice(
     demo.stop("web")
     demo.start_again("web")
     acquirer.act(payment, "decline", code="insufficient_funds")
-    until(lambda: "was declined" in buyer.page(f"/orders/{placed.token}"), what="the page to show the decline")
+    until(lambda: "was declined" in http_customer.page(f"/orders/{placed.token}"), what="the page to show the decline")
     acquirer.approve(payment)
-    until(lambda: "Payment received" in buyer.page(f"/orders/{placed.token}"), what="the page to show the capture")
+    until(
+        lambda: "Payment received" in http_customer.page(f"/orders/{placed.token}"), what="the page to show the capture"
+    )
     expect(order.heading).to_have_text("Finish paying in the other tab")
     order.page.unroute(re.compile("/events|/status"), cut)
     order.is_called("Payment received", within=20)
@@ -99,11 +101,11 @@ def last_event_id(request: Request) -> str:
 
 
 def test_the_shop_is_killed_and_comes_back_and_the_open_page_reconnects(
-    visitor: Visitor, demo: Demo, buyer: Buyer, acquirer: Control
+    visitor: Visitor, demo: Demo, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
-    placed = buyer.order()
+    placed = http_customer.order()
     order = visitor.order(placed.url)
-    payment = buyer.go_and_pay(placed)
+    payment = http_customer.go_and_pay(placed)
     order.is_called("Finish paying in the other tab")
     visitor.watch.expect_outage()
     demo.stop("web")
@@ -113,13 +115,15 @@ def test_the_shop_is_killed_and_comes_back_and_the_open_page_reconnects(
     order.is_called("Payment received", within=20)
 
 
-def test_a_stream_lost_for_ten_seconds_shows_a_message_until_it_is_back(visitor: Visitor, buyer: Buyer) -> None:
+def test_a_stream_lost_for_ten_seconds_shows_a_message_until_it_is_back(
+    visitor: Visitor, http_customer: HttpCustomer
+) -> None:
     visitor.watch.expect_outage()
     page = visitor.tab()
     page.clock.install()
     page.route(re.compile("/events"), lambda route: route.abort("connectionrefused"))
     with page.expect_event("requestfailed"):
-        page.goto(buyer.order().url)
+        page.goto(http_customer.order().url)
     lost = page.get_by_text("Reconnecting")
     expect(lost).to_be_hidden()
     page.clock.fast_forward(11_000)
@@ -131,18 +135,18 @@ def test_a_stream_lost_for_ten_seconds_shows_a_message_until_it_is_back(visitor:
 
 
 def test_redis_stops_while_a_page_is_open_and_the_page_is_still_updated(
-    visitor: Visitor, demo: Demo, buyer: Buyer, acquirer: Control
+    visitor: Visitor, demo: Demo, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
-    first, second = buyer.order(), buyer.order()
+    first, second = http_customer.order(), http_customer.order()
     shop = visitor.shop()
     shop.register("redis@example.com")
     one, two = visitor.order(first.url), visitor.order(second.url)
-    payments = [buyer.go_and_pay(placed) for placed in (first, second)]
+    payments = [http_customer.go_and_pay(placed) for placed in (first, second)]
     demo.redis.stop()
     try:
         acquirer.approve(payments[0])
         one.is_called("Payment received", within=20)
-        third = visitor.order(buyer.order().url)
+        third = visitor.order(http_customer.order().url)
         third.opens_payment().pay()
         third.is_called("Payment received", within=20)
         visitor.watch.expect_status(503)
@@ -155,13 +159,13 @@ def test_redis_stops_while_a_page_is_open_and_the_page_is_still_updated(
 
 
 def test_a_refresh_slower_than_the_stream_does_not_show_an_older_state(
-    visitor: Visitor, buyer: Buyer, acquirer: Control
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
-    placed = buyer.order()
+    placed = http_customer.order()
     order = visitor.order(placed.url)
-    payment = buyer.go_and_pay(placed)
+    payment = http_customer.go_and_pay(placed)
     order.is_called("Finish paying in the other tab")
-    before = buyer.page(f"/orders/{placed.token}/status")
+    before = http_customer.page(f"/orders/{placed.token}/status")
     assert "Finish paying in the other tab" in before
     acquirer.approve(payment)
     order.is_called("Payment received")
@@ -174,9 +178,9 @@ def test_a_refresh_slower_than_the_stream_does_not_show_an_older_state(
 
 
 def test_a_seventh_tab_still_opens_and_the_oldest_catches_up_when_it_is_looked_at(
-    visitor: Visitor, buyer: Buyer
+    visitor: Visitor, http_customer: HttpCustomer
 ) -> None:
-    placed = buyer.order()
+    placed = http_customer.order()
     tabs = [visitor.order(placed.url) for _ in range(6)]
     seventh = visitor.shop().visit("/")
     expect(seventh.heading).to_be_visible()
@@ -188,9 +192,11 @@ def test_a_seventh_tab_still_opens_and_the_oldest_catches_up_when_it_is_looked_a
     tabs[0].is_called("Payment received")
 
 
-def test_an_update_leaves_the_focus_where_it_is(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
-    placed = buyer.order()
-    payment = buyer.go_and_pay(placed)
+def test_an_update_leaves_the_focus_where_it_is(
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
+) -> None:
+    placed = http_customer.order()
+    payment = http_customer.go_and_pay(placed)
     order = visitor.order(placed.url)
     again = order.page.get_by_role("button", name=re.compile("Open the payment page again"))
     again.focus()
@@ -229,10 +235,10 @@ def test_a_quantity_is_changed_in_place_and_what_was_removed_comes_back(visitor:
 
 
 def test_the_stream_ends_when_the_order_is_final_and_reconnects_for_a_late_capture(
-    visitor: Visitor, buyer: Buyer, acquirer: Control
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
-    placed = buyer.order()
-    payment = buyer.go_and_pay(placed)
+    placed = http_customer.order()
+    payment = http_customer.go_and_pay(placed)
     order: OrderPage = visitor.order(placed.url)
     acquirer.faults_of(payment, pay={"late_after_expiry": "PT10M"})
     acquirer.approve(payment)

@@ -9,15 +9,15 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from e2e.buyers import Buyer
 from e2e.conftest import Visitor
 from e2e.control import Control
+from e2e.customers import HttpCustomer
 from e2e.pages import NO_WEBHOOK_CARD, OrderPage
 from tests.parts.waiting import until
 
 
-def test_polling_recovers_a_lost_webhook(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
-    order = visitor.order(buyer.order().url)
+def test_polling_recovers_a_lost_webhook(visitor: Visitor, http_customer: HttpCustomer, acquirer: Control) -> None:
+    order = visitor.order(http_customer.order().url)
     card = order.opens_payment()
     card.arm("Lost webhook")
     acquirer.approve(card.payment)
@@ -26,17 +26,17 @@ def test_polling_recovers_a_lost_webhook(visitor: Visitor, buyer: Buyer, acquire
     assert "hook.drop" in {use["fault"] for use in acquirer.payment(card.payment)["faults_used"]}
 
 
-def test_a_card_without_webhooks_pays_when_the_customer_returns(visitor: Visitor, buyer: Buyer) -> None:
-    order = visitor.order(buyer.order().url)
+def test_a_card_without_webhooks_pays_when_the_customer_returns(visitor: Visitor, http_customer: HttpCustomer) -> None:
+    order = visitor.order(http_customer.order().url)
     order.pay_here().pay(NO_WEBHOOK_CARD)
     order.is_called("Payment received")
 
 
 @pytest.mark.parametrize("fate", ["Duplicate in parallel", "Reverse order"])
 def test_a_webhook_that_comes_twice_or_out_of_order_pays_once(
-    visitor: Visitor, buyer: Buyer, acquirer: Control, fate: str
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control, fate: str
 ) -> None:
-    order = visitor.order(buyer.order().url)
+    order = visitor.order(http_customer.order().url)
     card = order.opens_payment()
     card.arm(fate)
     payment = card.payment
@@ -48,8 +48,8 @@ def test_a_webhook_that_comes_twice_or_out_of_order_pays_once(
     assert len(acquirer.payment(payment)["captures"]) == 1
 
 
-def test_a_late_webhook_changes_nothing(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
-    order = visitor.order(buyer.order().url)
+def test_a_late_webhook_changes_nothing(visitor: Visitor, http_customer: HttpCustomer, acquirer: Control) -> None:
+    order = visitor.order(http_customer.order().url)
     card = order.opens_payment()
     card.arm("Delayed by 30 s")
     payment = card.payment
@@ -61,8 +61,8 @@ def test_a_late_webhook_changes_nothing(visitor: Visitor, buyer: Buyer, acquirer
     order.is_called("Payment received")
 
 
-def test_forged_webhooks_change_nothing(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
-    placed = buyer.order()
+def test_forged_webhooks_change_nothing(visitor: Visitor, http_customer: HttpCustomer, acquirer: Control) -> None:
+    placed = http_customer.order()
     order = visitor.order(placed.url)
     card = order.opens_payment()
     card.arm("Bad signature")
@@ -84,9 +84,9 @@ def test_forged_webhooks_change_nothing(visitor: Visitor, buyer: Buyer, acquirer
 
 
 def test_a_wrong_amount_is_reviewed_and_never_pays_automatically(
-    visitor: Visitor, buyer: Buyer, acquirer: Control
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
-    order = visitor.order(buyer.order().url)
+    order = visitor.order(http_customer.order().url)
     card = order.opens_payment()
     card.arm("Wrong amount")
     card.pay()
@@ -97,16 +97,18 @@ def test_a_wrong_amount_is_reviewed_and_never_pays_automatically(
     order.is_called("We are checking your payment")
 
 
-def test_a_second_capture_of_one_payment_is_shown(visitor: Visitor, buyer: Buyer) -> None:
-    order = visitor.order(buyer.order().url)
+def test_a_second_capture_of_one_payment_is_shown(visitor: Visitor, http_customer: HttpCustomer) -> None:
+    order = visitor.order(http_customer.order().url)
     card = order.opens_payment()
     card.arm("Charged twice")
     card.pay()
     order.is_called("We received two payments")
 
 
-def test_a_capture_after_the_time_to_pay_is_shown(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
-    order = visitor.order(buyer.order().url)
+def test_a_capture_after_the_time_to_pay_is_shown(
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
+) -> None:
+    order = visitor.order(http_customer.order().url)
     card = order.opens_payment()
     card.arm("Pays after expiry")
     card.pay()

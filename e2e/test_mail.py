@@ -6,8 +6,8 @@ import re
 
 from playwright.sync_api import expect
 
-from e2e.buyers import PLENTY
 from e2e.conftest import Visitor
+from e2e.customers import PLENTY
 from e2e.pages import OrderPage
 from tests.parts.waiting import until
 

@@ -7,18 +7,18 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from e2e.buyers import PLENTY, Buyer, Placed
 from e2e.conftest import Visitor
 from e2e.control import Control
+from e2e.customers import PLENTY, HttpCustomer, Placed
 from e2e.pages import CardPage, OrderPage
 from tests.parts.waiting import until
 
 
-def in_yen(buyer: Buyer) -> Placed:
+def in_yen(http_customer: HttpCustomer) -> Placed:
     """An order that waits for its code to be scanned."""
-    buyer.add()
-    assert buyer.post("/cart/currency", currency="JPY").status_code == 303
-    return buyer.place(method="paypay")
+    http_customer.add()
+    assert http_customer.post("/cart/currency", currency="JPY").status_code == 303
+    return http_customer.place(method="paypay")
 
 
 def scan(order: OrderPage) -> CardPage:
@@ -61,16 +61,20 @@ def test_a_code_on_the_order_page_is_scanned_and_the_page_turns_to_paid(visitor:
     OrderPage(wallet.page).is_called("Payment received")
 
 
-def test_a_capture_is_found_without_any_webhook(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
-    order = visitor.order(in_yen(buyer).url)
+def test_a_capture_is_found_without_any_webhook(
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
+) -> None:
+    order = visitor.order(in_yen(http_customer).url)
     acquirer.faults(hook={"drop": 1000})
     wallet = scan(order)
     pay(wallet)
     order.is_called("Payment received", within=20)
 
 
-def test_cancelling_in_the_wallet_keeps_the_order_and_a_new_code_pays(visitor: Visitor, buyer: Buyer) -> None:
-    order = visitor.order(in_yen(buyer).url)
+def test_cancelling_in_the_wallet_keeps_the_order_and_a_new_code_pays(
+    visitor: Visitor, http_customer: HttpCustomer
+) -> None:
+    order = visitor.order(in_yen(http_customer).url)
     scan(order).cancel()
     order.is_called("You cancelled the payment")
     order.button("Pay again").click()
@@ -79,8 +83,8 @@ def test_cancelling_in_the_wallet_keeps_the_order_and_a_new_code_pays(visitor: V
     order.is_called("Payment received")
 
 
-def test_an_expired_code_is_replaced(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
-    order = visitor.order(in_yen(buyer).url)
+def test_an_expired_code_is_replaced(visitor: Visitor, http_customer: HttpCustomer, acquirer: Control) -> None:
+    order = visitor.order(in_yen(http_customer).url)
     order.is_called("Pay to complete your order")
     acquirer.turn("PT5M10S")
     order.is_called("The payment page has timed out", within=20)
@@ -90,18 +94,20 @@ def test_an_expired_code_is_replaced(visitor: Visitor, buyer: Buyer, acquirer: C
 
 
 def test_a_code_whose_answer_was_lost_is_closed_and_another_one_is_offered(
-    visitor: Visitor, buyer: Buyer, acquirer: Control
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
     acquirer.faults(api=[{"op": "start", "do": "timeout_after_commit", "times": 1}])
-    order = visitor.order(in_yen(buyer).url)
+    order = visitor.order(in_yen(http_customer).url)
     order.is_called("Pay to complete your order", within=40)
     order.button("Pay in this tab").click()
     pay(scan(order))
     order.is_called("Payment received")
 
 
-def test_without_javascript_the_code_is_there_too(new_visitor: Callable[..., Visitor], buyer: Buyer) -> None:
+def test_without_javascript_the_code_is_there_too(
+    new_visitor: Callable[..., Visitor], http_customer: HttpCustomer
+) -> None:
     plain = new_visitor(java_script_enabled=False)
     page = plain.tab()
-    page.goto(in_yen(buyer).url)
+    page.goto(in_yen(http_customer).url)
     expect(page.get_by_role("img", name=re.compile("QR code that opens PayPay"))).to_be_visible()

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from playwright.sync_api import expect
 
-from e2e.buyers import PLENTY, Buyer
 from e2e.conftest import Visitor
 from e2e.console_checks import is_sound
 from e2e.control import Control
+from e2e.customers import PLENTY, HttpCustomer
 from e2e.pages import DECLINED_CARD, NO_WEBHOOK_CARD, CardPage, OrderPage
 
 STORE = "Get a code for a convenience store"
@@ -38,13 +38,13 @@ def test_tpay_is_chosen_at_the_checkout_and_the_order_page_turns_to_paid(visitor
     OrderPage(card.page).is_called("Payment received")
 
 
-def test_pressing_pay_again_leads_to_the_same_cashier(visitor: Visitor, buyer: Buyer) -> None:
-    order = visitor.order(buyer.order(method="tpay").url)
+def test_pressing_pay_again_leads_to_the_same_cashier(visitor: Visitor, http_customer: HttpCustomer) -> None:
+    order = visitor.order(http_customer.order(method="tpay").url)
     assert opens_cashier(order).payment == opens_cashier(order).payment
 
 
-def test_a_declined_card_and_then_a_good_one(visitor: Visitor, buyer: Buyer) -> None:
-    order = visitor.order(buyer.order(method="tpay").url)
+def test_a_declined_card_and_then_a_good_one(visitor: Visitor, http_customer: HttpCustomer) -> None:
+    order = visitor.order(http_customer.order(method="tpay").url)
     card = opens_cashier(order)
     card.pay(DECLINED_CARD)
     expect(card.page.get_by_role("alert")).to_contain_text("Insufficient funds")
@@ -52,8 +52,8 @@ def test_a_declined_card_and_then_a_good_one(visitor: Visitor, buyer: Buyer) -> 
     order.is_called("Payment received", within=40)
 
 
-def test_simulate_paid_is_not_a_capture(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
-    order = visitor.order(buyer.order(method="tpay").url)
+def test_simulate_paid_is_not_a_capture(visitor: Visitor, http_customer: HttpCustomer, acquirer: Control) -> None:
+    order = visitor.order(http_customer.order(method="tpay").url)
     card = opens_cashier(order)
     card.open_fate()
     card.button("Send SimulatePaid=1").click()
@@ -65,10 +65,10 @@ def test_simulate_paid_is_not_a_capture(visitor: Visitor, buyer: Buyer, acquirer
 
 
 def test_a_store_code_is_shown_and_paid_at_the_counter_two_days_later(
-    visitor: Visitor, buyer: Buyer, acquirer: Control
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
     """Case 30 in a browser."""
-    order = visitor.order(buyer.order(method="tpay").url)
+    order = visitor.order(http_customer.order(method="tpay").url)
     card = opens_cashier(order)
     card.button(STORE).click()
     card.is_called("Your store code")
@@ -94,8 +94,10 @@ def test_a_store_code_is_shown_and_paid_at_the_counter_two_days_later(
     expect(order.page.get_by_text("Convenience store")).to_be_visible()
 
 
-def test_another_method_is_used_instead_of_a_store_code(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
-    order = visitor.order(buyer.order(method="tpay").url)
+def test_another_method_is_used_instead_of_a_store_code(
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
+) -> None:
+    order = visitor.order(http_customer.order(method="tpay").url)
     card = opens_cashier(order)
     card.button(STORE).click()
     card.is_called("Your store code")
@@ -119,8 +121,10 @@ def test_another_method_is_used_instead_of_a_store_code(visitor: Visitor, buyer:
     order.is_called("Payment received", within=40)
 
 
-def test_without_javascript_a_button_carries_the_form_on(new_visitor: Callable[..., Visitor], buyer: Buyer) -> None:
-    order = new_visitor(java_script_enabled=False).order(buyer.order(method="tpay").url)
+def test_without_javascript_a_button_carries_the_form_on(
+    new_visitor: Callable[..., Visitor], http_customer: HttpCustomer
+) -> None:
+    order = new_visitor(java_script_enabled=False).order(http_customer.order(method="tpay").url)
     order.button("Pay in this tab").click()
     order.page.get_by_role("button", name="Continue to Tpay").click()
     order.page.wait_for_url(re.compile("/pay/pay_"))
@@ -128,8 +132,8 @@ def test_without_javascript_a_button_carries_the_form_on(new_visitor: Callable[.
     expect(order.heading).to_have_text(re.compile("confirming|received"))
 
 
-def test_the_pages_of_a_store_code_are_sound(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
-    order = visitor.order(buyer.order(method="tpay").url)
+def test_the_pages_of_a_store_code_are_sound(visitor: Visitor, http_customer: HttpCustomer, acquirer: Control) -> None:
+    order = visitor.order(http_customer.order(method="tpay").url)
     card = opens_cashier(order)
     is_sound(card.page)
     card.button(STORE).click()
@@ -139,9 +143,9 @@ def test_the_pages_of_a_store_code_are_sound(visitor: Visitor, buyer: Buyer, acq
     is_sound(order.page)
 
 
-def test_the_payment_page_explains_a_refused_form(visitor: Visitor, buyer: Buyer) -> None:
-    placed = buyer.order(method="tpay")
-    form = buyer.post(f"/orders/{placed.token}/pay").text
+def test_the_payment_page_explains_a_refused_form(visitor: Visitor, http_customer: HttpCustomer) -> None:
+    placed = http_customer.order(method="tpay")
+    form = http_customer.post(f"/orders/{placed.token}/pay").text
     url = re.findall(r'id="post-on" method="post" action="([^"]+)"', form)[0]
     page = visitor.tab()
     page.goto(visitor.demo.acquirer)

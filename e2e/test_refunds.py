@@ -78,7 +78,9 @@ def test_store_credit_that_covers_everything_needs_no_payment_page(visitor: Visi
     is_sound(order.page)
 
 
-def test_a_refund_that_takes_days_says_so_until_it_is_done(visitor: Visitor, demo: Demo, acquirer: Control) -> None:
+def test_a_refund_that_takes_days_is_shown_as_pending_until_it_is_done(
+    visitor: Visitor, demo: Demo, acquirer: Control
+) -> None:
     order = visitor.shop().buy("oak-bread-board")
     card = order.opens_payment()
     payment = card.payment

@@ -6,16 +6,16 @@ import re
 
 from playwright.sync_api import expect
 
-from e2e.buyers import PLENTY, Buyer
 from e2e.conftest import Visitor
 from e2e.control import Control
+from e2e.customers import PLENTY, HttpCustomer
 from e2e.pages import DECLINED_CARD, CardPage, OrderPage
 
 
 def test_the_return_page_never_decides_and_refuses_a_second_attempt(
-    visitor: Visitor, buyer: Buyer, acquirer: Control
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
-    placed = buyer.order()
+    placed = http_customer.order()
     order = visitor.order(placed.url)
     card = order.pay_here()
     card.arm("Lost webhook")
@@ -25,7 +25,7 @@ def test_the_return_page_never_decides_and_refuses_a_second_attempt(
     order.is_called("We are confirming your payment")
     expect(order.page.get_by_text("You do not need to pay again")).to_be_visible()
     expect(order.pay_button).to_have_count(0)
-    assert buyer.go_and_pay(placed) == payment  # a second press shows the same payment, not a second one
+    assert http_customer.go_and_pay(placed) == payment  # a second press shows the same payment, not a second one
     acquirer.turn("PT61S")
     order.page.reload()  # the stream would show it too, with its next heartbeat
     order.is_called("Still waiting for confirmation")
@@ -36,8 +36,10 @@ def test_the_return_page_never_decides_and_refuses_a_second_attempt(
     assert len(acquirer.payment(payment)["captures"]) == 1
 
 
-def test_a_return_reaches_the_page_that_stayed_open(visitor: Visitor, buyer: Buyer, acquirer: Control) -> None:
-    order = visitor.order(buyer.order().url)
+def test_a_return_reaches_the_page_that_stayed_open(
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
+) -> None:
+    order = visitor.order(http_customer.order().url)
     card = order.opens_payment()
     card.arm("Lost webhook")
     order.is_called("Finish paying in the other tab")
@@ -52,9 +54,9 @@ def test_a_return_reaches_the_page_that_stayed_open(visitor: Visitor, buyer: Buy
 
 
 def test_a_double_click_a_reload_and_two_tabs_lead_to_one_payment(
-    visitor: Visitor, buyer: Buyer, acquirer: Control
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
-    order = visitor.order(buyer.order().url)
+    order = visitor.order(http_customer.order().url)
     opened: list[CardPage] = []
     visitor.context.on("page", lambda page: opened.append(CardPage(page)))
     button = order.page.get_by_role("button", name=re.compile("^Pay .*opens in a new tab"))
@@ -92,9 +94,9 @@ def test_a_double_click_on_the_order_button_places_one_order(visitor: Visitor) -
 
 
 def test_the_customer_closes_every_tab_after_approving_and_the_order_is_paid(
-    visitor: Visitor, buyer: Buyer, acquirer: Control
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
-    placed = buyer.order()
+    placed = http_customer.order()
     order = visitor.order(placed.url)
     card = order.opens_payment()
     payment = card.payment
@@ -139,9 +141,9 @@ def test_the_back_button_after_a_decline_finds_a_way_to_try_again(visitor: Visit
 
 
 def test_another_payment_is_initiated_only_after_the_first_was_closed_there(
-    visitor: Visitor, buyer: Buyer, acquirer: Control
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
-    order = visitor.order(buyer.order().url)
+    order = visitor.order(http_customer.order().url)
     first = order.opens_payment()
     order.is_called("Finish paying in the other tab")
     order.button("Cancel payment").click()
@@ -156,9 +158,9 @@ def test_another_payment_is_initiated_only_after_the_first_was_closed_there(
 
 
 def test_another_method_is_initiated_only_after_the_declined_one_was_closed_there(
-    visitor: Visitor, buyer: Buyer, acquirer: Control
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
-    order = visitor.order(buyer.order().url)
+    order = visitor.order(http_customer.order().url)
     first = order.opens_payment()
     first.pay(DECLINED_CARD)
     order.is_called("Your card was declined")
@@ -171,9 +173,9 @@ def test_another_method_is_initiated_only_after_the_declined_one_was_closed_ther
 
 
 def test_another_method_initiates_nothing_when_the_first_was_paid_meanwhile(
-    visitor: Visitor, buyer: Buyer, acquirer: Control
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
-    order = visitor.order(buyer.order().url)
+    order = visitor.order(http_customer.order().url)
     first = order.opens_payment()
     first.arm("Lost webhook")
     first.pay(DECLINED_CARD)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, BrowserType, expect
 
-from e2e.buyers import PLENTY, Buyer
 from e2e.conftest import Visitor
 from e2e.control import Control
+from e2e.customers import PLENTY, HttpCustomer
 from e2e.demo import Demo
 from e2e.pages import OrderPage, Shop
 
@@ -46,11 +46,11 @@ def test_back_after_signing_out_shows_nothing_of_the_former_user(demo: Demo, rem
 
 
 def test_a_page_whose_htmx_was_blocked_is_updated_all_the_same(
-    visitor: Visitor, buyer: Buyer, acquirer: Control
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
     page = visitor.tab()
     page.route("**/vendor/htmx.js*", lambda route: route.fulfill(status=200, content_type="text/javascript", body=""))
-    page.goto(buyer.order().url)
+    page.goto(http_customer.order().url)
     order = OrderPage(page)
     order.is_called("Pay to complete your order")
     card = order.opens_payment()
@@ -59,10 +59,10 @@ def test_a_page_whose_htmx_was_blocked_is_updated_all_the_same(
 
 
 def test_a_page_that_is_up_to_date_does_not_say_that_it_is_reconnecting(
-    visitor: Visitor, buyer: Buyer, acquirer: Control
+    visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
     visitor.watch.expect_outage()
-    placed = buyer.order()
+    placed = http_customer.order()
     page = visitor.tab()
     page.route("**/events*", lambda route: route.abort("connectionrefused"))
     page.goto(placed.url)

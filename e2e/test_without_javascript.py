@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from playwright.sync_api import expect
 
-from e2e.buyers import Buyer
 from e2e.conftest import Visitor
 from e2e.control import Control
+from e2e.customers import HttpCustomer
 
 
 def test_a_customer_buys_without_javascript(new_visitor: Callable[..., Visitor]) -> None:
@@ -45,10 +45,10 @@ def test_a_refused_form_keeps_what_was_typed(new_visitor: Callable[..., Visitor]
 
 
 def test_a_page_without_javascript_follows_a_decline_and_an_end(
-    new_visitor: Callable[..., Visitor], buyer: Buyer, acquirer: Control
+    new_visitor: Callable[..., Visitor], http_customer: HttpCustomer, acquirer: Control
 ) -> None:
-    placed = buyer.order()
-    payment = buyer.go_and_pay(placed)
+    placed = http_customer.order()
+    payment = http_customer.go_and_pay(placed)
     order = new_visitor(java_script_enabled=False).order(placed.url)
     order.is_called("Finish paying in the other tab")
     acquirer.act(payment, "decline", code="insufficient_funds")

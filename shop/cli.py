@@ -70,7 +70,7 @@ def check(as_json: bool) -> None:
         click.echo(json.dumps([f.as_json() for f in findings], indent=2))
     else:
         for finding in findings:
-            click.echo(f"{'ok  ' if finding.holds else 'FAIL'} {finding.name}: {finding.says}")
+            click.echo(f"{'ok  ' if finding.holds else 'FAIL'} {finding.name}: {finding.statement}")
             for row in finding.rows[:20]:
                 click.echo(f"       {row}")
     sys.exit(0 if all(f.holds for f in findings) else 1)

@@ -70,7 +70,7 @@ class Acquirer:
     calls: list[tuple[str, str]] = field(default_factory=list)
     does: dict[str, list[str]] = field(default_factory=dict)
     away: bool = False
-    over_asked: list[str] = field(default_factory=list)
+    excessive_refunds: list[str] = field(default_factory=list)
     denied: set[str] = field(default_factory=set)
     pause: Callable[[], None] = lambda: None
 
@@ -261,7 +261,7 @@ class FakePay(PaymentProvider):
             return _NOT_DONE[fault]
         if refund.id not in self.acquirer.refunds and not self.acquirer.has_left(refund.capture_id, refund.money):
             if not self.acquirer.has_left(refund.capture_id, refund.money, but_for_others=True):
-                self.acquirer.over_asked.append(refund.id)
+                self.acquirer.excessive_refunds.append(refund.id)
             return Rejected("nothing_left")
         if self._is_anothers(refund):
             return Rejected("reference_reused")

@@ -108,7 +108,7 @@ class RealAcquirer:
         with self.app.app_context():
             return acquirer_db.session.scalar(mine) or 0
 
-    def asked(self, references: list[str]) -> int:
+    def requested(self, references: list[str]) -> int:
         """The number of queries for the payments under these references."""
         calls = select(func.count()).select_from(TimelineEntry).join(Payment, Payment.id == TimelineEntry.payment_id)
         queries = calls.where(TimelineEntry.kind == "call", TimelineEntry.text.startswith("query"))
@@ -220,7 +220,7 @@ def receiver() -> Iterator[WebhookReceiver]:
 
 
 @pytest.fixture(scope="module")
-def kept_ear() -> Iterator[WebhookReceiver]:
+def kept_receiver() -> Iterator[WebhookReceiver]:
     """A receiver for a whole file, for use with kept acquirers."""
     with listening() as found:
         yield found

@@ -18,7 +18,7 @@ from shop.accounts.models import Role, User
 from shop.catalogue.models import Category, Product
 from shop.checkout import agreement, cart, end_order, place_order
 from shop.checkout.order_status import OrderStatus, load_status
-from shop.checkout.placing.request import Buyer
+from shop.checkout.placing.request import Customer
 from shop.core import clock, ids, redis
 from shop.core.actor import Actor
 from shop.core.db import Base, db, transaction
@@ -221,7 +221,7 @@ class Shop:
     def form(self, cart_id: str, *, customer: int | None = None) -> agreement.Shown:
         """The checkout form as a page would show it now."""
         now = cart.load(cart_id)
-        return agreement.Shown(now.checkout_key, now.terms.digest, agreement.buyer_mark(now.checkout_key, customer))
+        return agreement.Shown(now.checkout_key, now.terms.digest, agreement.customer_mark(now.checkout_key, customer))
 
     def place(
         self,
@@ -233,9 +233,9 @@ class Shop:
         credit: int = 0,
     ) -> Order:
         """Press "Place order and pay" on that form, by default the one for the present cart."""
-        buyer = Buyer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW", user_id=customer)
+        customer = Customer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW", user_id=customer)
         shown = form or self.form(cart_id, customer=customer)
-        placed = place_order.place_order(cart_id, buyer, provider, shown, credit=credit)
+        placed = place_order.place_order(cart_id, customer, provider, shown, credit=credit)
         return db.session.get_one(Order, placed.id, populate_existing=True)
 
     def order(
@@ -396,8 +396,8 @@ class Shop:
 
     def is_sound(self) -> None:
         """Every invariant holds."""
-        broken = [f for f in invariants.check(ask_acquirer=False) if not f.holds]
-        assert not broken, "\n".join(f"{f.name}: {f.says}: {f.rows}" for f in broken)
+        broken = [f for f in invariants.check(with_acquirers=False) if not f.holds]
+        assert not broken, "\n".join(f"{f.name}: {f.statement}: {f.rows}" for f in broken)
 
 
 @pytest.fixture

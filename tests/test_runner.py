@@ -202,21 +202,21 @@ def test_redis_url_is_used_instead_of_the_bundled_redis(copy: Copy, redis_url: s
     assert not (copy.var / "redis").exists()
 
 
-def test_only_warnings_are_logged_unless_asked_for_more(copy: Copy) -> None:
-    def levels(*arguments: str, says: str = "", **environ: str) -> dict[str, str]:
+def test_only_warnings_are_logged_unless_verbose(copy: Copy) -> None:
+    def levels(*arguments: str, output: str = "", **environ: str) -> dict[str, str]:
         run = copy.ready(*arguments, **environ)
-        assert says in run.text
+        assert output in run.text
         run.signal(signal.SIGTERM)
         run.wait(within=20)
         run.log.unlink()
         return {name: value for name, value in copy.settings().items() if "LOG_" in name}
 
     formats = {"LOG_FORMAT": "text", "ACQUIRER_LOG_FORMAT": "text"}
-    assert levels(says="Only warnings are logged below") == formats | {
+    assert levels(output="Only warnings are logged below") == formats | {
         "LOG_LEVEL": "warning",
         "ACQUIRER_LOG_LEVEL": "warning",
     }
-    assert levels("--verbose", says="Every request is logged below") == formats | {
+    assert levels("--verbose", output="Every request is logged below") == formats | {
         "LOG_LEVEL": "info",
         "ACQUIRER_LOG_LEVEL": "info",
     }
@@ -301,7 +301,7 @@ def test_interrupting_while_it_starts_leaves_no_process(copy: Copy) -> None:
         run.log.unlink()
 
 
-def test_help_says_what_can_be_set(copy: Copy) -> None:
+def test_help_lists_what_can_be_set(copy: Copy) -> None:
     run = copy.run("--help")
     assert run.wait() == 0
     for word in ("--fresh", "--verbose", "PORT", "ACQUIRER_PORT", "REDIS_URL", "Ctrl-C"):

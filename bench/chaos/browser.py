@@ -47,17 +47,19 @@ class Pool:
         line = self._connection(site)
         try:
             line.request(method, path, body=body, headers=dict(headers))
-            came = line.getresponse()
-            text = came.read().decode(errors="replace")
+            response = line.getresponse()
+            text = response.read().decode(errors="replace")
         except (OSError, http.client.HTTPException) as error:
             line.close()
             raise NoAnswer(f"{type(error).__name__}: {error}") from error
-        if came.will_close:
+        if response.will_close:
             line.close()
         else:
             with self._lock:
                 self._idle[site].append((time.monotonic(), line))
-        return Answer(came.status, came.getheader("Location") or "", text), came.headers.get_all("Set-Cookie") or []
+        return Answer(response.status, response.getheader("Location") or "", text), response.headers.get_all(
+            "Set-Cookie"
+        ) or []
 
     def _connection(self, site: str) -> http.client.HTTPConnection:
         while True:

@@ -107,8 +107,8 @@ def broken_promises(env: Environment) -> list[Row]:
         if promise["kind"] in ("refund", "one of two"):
             why = _why_not_refunded(promise, refunds, waited_for)
         elif promise["kind"] == "accepted":
-            taken = order is not None and order["paid_by"] == paid_by.get(promise["capture"], "")
-            why = "" if taken else "money was accepted, and does not pay the order"
+            captured = order is not None and order["paid_by"] == paid_by.get(promise["capture"], "")
+            why = "" if captured else "money was accepted, and does not pay the order"
         else:
             why = _why_broken(promise, order)
         if why:
@@ -213,7 +213,7 @@ def unfinished_rows(env: Environment) -> list[Row]:
 CHECKS: tuple[tuple[str, Callable[[Environment], list[Row]]], ...] = (
     ("invariants of `flask check`", broken_invariants),
     ("results acknowledged to customers and staff", broken_promises),
-    ("the acquirer's books and ours", balance_differences),
+    ("the acquirer's ledger and ours", balance_differences),
     ("wrong amounts pay nothing", wrong_amounts),
     ("disputes of acquirer and shop", dispute_differences),
     ("every state is final", unfinished_rows),

@@ -181,7 +181,7 @@ def _is_done(answer: Response) -> bool:
 
 def _send_checkout(visit: Visit, page: str) -> Generator[float, None, bool]:
     """Submit the checkout form, a third of the time twice at once. True when an order was acknowledged."""
-    carried = dict(re.findall(r'type="hidden" name="(key|terms|shown|buyer)" value="([^"]*)"', page))
+    carried = dict(re.findall(r'type="hidden" name="(key|terms|shown|customer)" value="([^"]*)"', page))
     country = "JP" if visit.currency == "JPY" else "TW"
     form = {**ADDRESS, "email": visit.email, "country": country, "method": visit.provider, **carried}
     credit = re.search(r'name="credit" value="([0-9]+)"', page)

@@ -19,7 +19,7 @@ from sqlalchemy import create_engine, text
 
 from bench.chaos.staff import ONLY_REVIEWS
 from bench.chaos.traffic import product_slugs
-from e2e.buyers import Buyer
+from e2e.customers import HttpCustomer
 from e2e.demo import PROCFILES, TOKEN, Demo, commands
 from tests.parts.postgres import PostgresServer
 from tests.parts.processes import Process
@@ -124,8 +124,12 @@ class Environment(Demo):
 
     def start_traffic(self, orders: int, seconds: float, seed: int) -> Process:
         """Start the customer traffic: at most this many orders, none begun after so many seconds."""
-        buyer = Buyer(self)
-        skus = [sku for slug in product_slugs(buyer.page("/")) if (sku := _sku(buyer.page(f"/products/{slug}")))]
+        http_customer = HttpCustomer(self)
+        skus = [
+            sku
+            for slug in product_slugs(http_customer.page("/"))
+            if (sku := _sku(http_customer.page(f"/products/{slug}")))
+        ]
         plan = {"shop": self.shop, "acquirer": self.acquirer, "orders": orders, "seed": seed, "goods": skus}
         plan |= {"seconds": seconds, "pay_within": PAY_WITHIN, "control": TOKEN}
         command = [sys.executable, "-m", "bench.chaos.traffic", json.dumps(plan), str(self.folder)]

@@ -90,19 +90,19 @@ class Staff:
         """Call `do` and log the result. True when the shop accepted it."""
         try:
             with self.app.app_context():
-                said = do()
+                result = do()
         except Refusal as refusal:
             unknown = isinstance(refusal, Away)
-            said, agreed = "result unknown" if unknown else f"refused, {refusal.code}", False
+            result, agreed = "result unknown" if unknown else f"refused, {refusal.code}", False
         except (DBAPIError, InvalidatePoolError, NoConnection):
-            said, agreed = "result unknown", False
+            result, agreed = "result unknown", False
         except Exception as error:  # noqa: BLE001 - logged, and the run fails for it
             self.write("broken", error=f"staff, {what}: {type(error).__name__}: {error}")
             return False
         else:
             agreed = True
-        if said:
-            self.write("staff", what=f"{what}: {said}")
+        if result:
+            self.write("staff", what=f"{what}: {result}")
         return agreed
 
     # --- one round ---
@@ -168,22 +168,22 @@ class Staff:
 
     def _two_at_once(self, row: Row, to: str) -> None:
         """Request 60 % of an unrefunded capture twice at once: exactly one request may be accepted."""
-        most, taken = Money(-(-row.remaining * 6 // 10), row.currency), list[str]()
+        most, captured = Money(-(-row.remaining * 6 // 10), row.currency), list[str]()
 
         def one(_: int) -> bool:
             return self.attempt(
-                f"refund 60 % twice at once to {to}", lambda: self._request(row.capture, most, to, taken)
+                f"refund 60 % twice at once to {to}", lambda: self._request(row.capture, most, to, captured)
             )
 
         if row.untouched and row.remaining > 1 and all(list(self._pool.map(one, range(2)))):
-            self.write("one of two", refunds=taken)
+            self.write("one of two", refunds=captured)
 
-    def _request(self, capture: int, money: Money, to: str, taken: list[str] | None = None) -> str:
-        asked = refunds.request(capture, money, reason="customer", by=self._people[GRACE], to=to)
-        self._promise(asked)
-        if taken is not None:
-            taken.append(asked.id)
-        return "waits for approval" if asked.needs_two else "done"
+    def _request(self, capture: int, money: Money, to: str, captured: list[str] | None = None) -> str:
+        requested = refunds.request(capture, money, reason="customer", by=self._people[GRACE], to=to)
+        self._promise(requested)
+        if captured is not None:
+            captured.append(requested.id)
+        return "waits for approval" if requested.needs_two else "done"
 
     def approve(self, refund: str) -> None:
         """Approve a large refund, which requires a second person."""

@@ -90,7 +90,7 @@ def end() -> bool:
     if handle is None:
         return True
     try:
-        redis.attempt(lambda client: _forget(client, handle))
+        redis.attempt(lambda client: _delete(client, handle))
     except redis.RedisAway:
         return False
     return True
@@ -114,15 +114,15 @@ def revoke(user_id: int, handle: str) -> bool:
 
     def drop(client: Any) -> bool:
         record = _parse(client.get(_key(handle)))
-        return bool(record and record.user_id == user_id and _forget(client, handle))
+        return bool(record and record.user_id == user_id and _delete(client, handle))
 
     return _needed(drop)
 
 
 def revoke_all(user_id: int, *, but_here: bool = False) -> int:
     """End all sign-ins of the user, or all others; returns their number. Raises Away."""
-    gone = [s.handle for s in of_user(user_id) if not (but_here and s.here)]
-    return sum(revoke(user_id, handle) for handle in gone)
+    revoked = [s.handle for s in of_user(user_id) if not (but_here and s.here)]
+    return sum(revoke(user_id, handle) for handle in revoked)
 
 
 def require_user() -> User:
@@ -185,7 +185,7 @@ def _parse(raw: Any) -> _Record | None:
         return None
 
 
-def _forget(client: Any, handle: str) -> bool:
+def _delete(client: Any, handle: str) -> bool:
     record = _parse(client.get(_key(handle)))
     if record:
         client.zrem(_index(record.user_id), handle)

@@ -67,8 +67,8 @@ def refused(run: CheckRun) -> None:
 
 def held(run: CheckRun) -> None:
     """Alert when unpaid orders older than ten minutes reserve at least half of a product's stock."""
-    asked = {"long_ago": run.at - timedelta(days=365), "placed_before": run.at - PAID_BY_THEN}
-    rows = db.session.execute(_HELD, {**asked, "least": LEAST, "share": LARGE_SHARE}).all()
+    values = {"long_ago": run.at - timedelta(days=365), "placed_before": run.at - PAID_BY_THEN}
+    rows = db.session.execute(_HELD, {**values, "least": LEAST, "share": LARGE_SHARE}).all()
     known = {alert.subject: alert.cause for alert in run.open("OPS_STOCK_HELD")}
     found = [
         Cause(

@@ -1,6 +1,6 @@
 """Rules A to E and the alerts on refunds, as pure functions over the snapshot of an order.
 
-A rule returns its findings in one snapshot; GONE decides when the cause of an alert is over.
+A rule returns its findings in one snapshot; RESOLUTIONS decides when the cause of an alert is over.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class CaptureSnapshot:
     captured_at: datetime
     received_at: datetime
     source: str
-    gone_back: int = 0
+    returned: int = 0
     kept: int = 0
 
 
@@ -163,11 +163,11 @@ def findings(order: OrderSnapshot, at: datetime, confirm: timedelta) -> list[Fin
 def next_check(order: OrderSnapshot, at: datetime, confirm: timedelta) -> datetime | None:
     """The time of the next check if nothing happens until then; None: no check before an event."""
     times = [received_at + confirm for _, received_at, _ in _unexplained(order) if received_at + confirm > at]
-    times += [max(p.next_check_at, at) + SOON for p in order.payments if p.next_check_at and _is_asked_about(order, p)]
+    times += [max(p.next_check_at, at) + SOON for p in order.payments if p.next_check_at and _is_polled(order, p)]
     return min(times, default=None)
 
 
-def _is_asked_about(order: OrderSnapshot, payment: PaymentSnapshot) -> bool:
+def _is_polled(order: OrderSnapshot, payment: PaymentSnapshot) -> bool:
     confirms = payment.state == PaymentState.CAPTURED and not payment.confirmed and payment.confirm_misses < MISSES
     return confirms and order.payer == payment.id
 
@@ -327,7 +327,7 @@ def _confirmed(order: OrderSnapshot, payment_id: str) -> str | None:
     if order.payment(payment_id).confirmed:
         return "The acquirer's query shows the capture."
     captures = [c for c in order.captures if c.payment == payment_id]
-    return _GONE_BACK if captures and all(c.gone_back >= c.amount for c in captures) else None
+    return _REFUNDED if captures and all(c.returned >= c.amount for c in captures) else None
 
 
 def _settled(order: OrderSnapshot, capture_id: str) -> str | None:
@@ -339,7 +339,7 @@ def _settled(order: OrderSnapshot, capture_id: str) -> str | None:
         return "The amount has been accepted." if order.accepted is not None else None
     if capture.allocation == "pays_order":
         return "The payment has paid the order."
-    return _GONE_BACK if capture.gone_back >= capture.amount else None
+    return _REFUNDED if capture.returned >= capture.amount else None
 
 
 def _refunded_again(order: OrderSnapshot, refund_id: str) -> str | None:
@@ -354,11 +354,11 @@ def _refunded_again(order: OrderSnapshot, refund_id: str) -> str | None:
     done = sum(r.amount for r in later if r.state == RefundState.DONE)
     if done >= failed.amount:
         return "The money has been refunded with a later refund."
-    return _GONE_BACK if capture and done + capture.kept >= failed.amount else None
+    return _REFUNDED if capture and done + capture.kept >= failed.amount else None
 
 
-_GONE_BACK = "The money has been refunded."
-GONE: dict[str, Callable[[OrderSnapshot, str], str | None]] = {
+_REFUNDED = "The money has been refunded."
+RESOLUTIONS: dict[str, Callable[[OrderSnapshot, str], str | None]] = {
     "RULE_A": _paid_or_booked,
     "RULE_B": _confirmed,
     "RULE_C": _settled,
@@ -370,7 +370,7 @@ GONE: dict[str, Callable[[OrderSnapshot, str], str | None]] = {
 """For each rule, why its alert is over without staff, or None; called with what follows the first word of the cause."""
 
 
-def gone(rule: str, cause: str, order: OrderSnapshot) -> str | None:
+def resolution(rule: str, cause: str, order: OrderSnapshot) -> str | None:
     """A sentence saying why the cause of an alert is over; None while it lasts, or when only people can decide."""
-    over = GONE.get(rule)
+    over = RESOLUTIONS.get(rule)
     return over(order, cause.partition(" ")[2]) if over else None

@@ -18,7 +18,7 @@ from shop.payments.records.models import Capture, Payment, PaymentUpdateRow, Ref
 from shop.payments.records.settlement_models import charged_back
 
 _CLOSED = tuple(event.KIND for event in states.END_EVENTS.values())
-_TOLD = (EventKind.ORDER_MOVED, EventKind.REFUND_DONE, EventKind.REFUND_NOT_BOOKED, *_CLOSED)
+_EVENT_KINDS = (EventKind.ORDER_MOVED, EventKind.REFUND_DONE, EventKind.REFUND_NOT_BOOKED, *_CLOSED)
 Rows = dict[int, list[Any]]
 """Database rows by the id of their order."""
 
@@ -46,7 +46,7 @@ def of(order_ids: Sequence[int]) -> list[OrderSnapshot]:
     )
     events = _by_order(
         select(OrderEvent.order_id, OrderEvent.kind, OrderEvent.target, OrderEvent.at, OrderEvent.data)
-        .where(OrderEvent.kind.in_(_TOLD))
+        .where(OrderEvent.kind.in_(_EVENT_KINDS))
         .order_by(OrderEvent.seq),
         OrderEvent.order_id,
         order_ids,
@@ -145,7 +145,7 @@ def _capture(row: Any, back: dict[int, int]) -> CaptureSnapshot:
         captured_at=row.captured_at,
         received_at=row.received_at,
         source=row.source,
-        gone_back=back.get(row.id, 0) + int(row.kept),
+        returned=back.get(row.id, 0) + int(row.kept),
         kept=int(row.kept),
     )
 

@@ -28,7 +28,7 @@ from shop.payments.records.types import Allocation, RefundKind
 log = logs.get()
 BATCH = 100
 LEASE = timedelta(seconds=30)
-_CORRECTIONS = frozenset(move.because for move in order_states.MOVES if move.correction)
+_CORRECTIONS = frozenset(move.because for move in order_states.TRANSITIONS if move.correction)
 
 
 # --- what puts an order on the list ----------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ def _raise(order: OrderSnapshot, at: datetime) -> None:
 def _resolve(order: OrderSnapshot) -> None:
     rows = select(Alert.id, Alert.rule, Alert.cause).where(Alert.order_id == order.id, IS_OPEN)
     for row in db.session.execute(rows).all():
-        why = rules.gone(row.rule, row.cause, order)
+        why = rules.resolution(row.rule, row.cause, order)
         if why:
             store.resolve_over(row.id, why)
 

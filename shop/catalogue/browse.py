@@ -78,7 +78,7 @@ def by_skus(skus: Iterable[str]) -> dict[str, ProductView]:
     return {p.sku: p for p in _products(_COLUMNS.where(_PRODUCTS.c.sku.in_(wanted)))} if wanted else {}
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Clear the cache, because categories or products have changed."""
     with _lock:
         _results().clear()

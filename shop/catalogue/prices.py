@@ -24,6 +24,6 @@ def change(sku: str, price: Money) -> Money | None:
     if product is None:
         raise BadInput("unknown_sku", f"There is no product {sku}.")
     before = product.price(price.currency) if product.has_price(price.currency) else None
-    after_commit(browse.forget)
+    after_commit(browse.clear_cache)
     product.prices = {**product.prices, price.currency: price.amount}
     return before

@@ -41,7 +41,7 @@ class Shown:
 
     key: str
     terms: str
-    buyer: str
+    customer: str
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def changes(before: Terms, now: Terms) -> list[Change]:
     return found
 
 
-def buyer_mark(key: str, user_id: int | None) -> str:
+def customer_mark(key: str, user_id: int | None) -> str:
     """Mark of the customer to whom a form is shown. It does not reveal the user's id: the checkout key is random."""
     return GUEST if user_id is None else f"user-{_digest(f'{key}:{user_id}')}"
 

@@ -27,12 +27,12 @@ def differences(cart: CartView, shown: agreement.Terms | None) -> list[Differenc
     found = agreement.changes(shown, cart.terms) if shown else []
     reported = {change.sku for change in found if change.kind == "price"}
     names = {sku: product.name for sku, product in browse.by_skus({c.sku for c in found if c.sku}).items()}
-    moved = [
+    repriced = [
         Difference("price", line.name, line.price_was, line.unit_price)
         for line in cart.lines
         if line.price_was and line.sku not in reported
     ]
-    return [_named(change, cart, shown, names) for change in found if not change.sku or change.sku in names] + moved
+    return [_named(change, cart, shown, names) for change in found if not change.sku or change.sku in names] + repriced
 
 
 def _named(

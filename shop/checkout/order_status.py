@@ -227,8 +227,8 @@ def _is_confirming(payment: Payment) -> bool:
         return False
     provider = registry.get(payment.provider)
     window = provider.capabilities.consistency_window if provider else timedelta(0)
-    asked_since = payment.answered_at is not None and payment.answered_at >= payment.returned_at + window
-    return not asked_since
+    polled_since = payment.answered_at is not None and payment.answered_at >= payment.returned_at + window
+    return not polled_since
 
 
 def _is_being_opened(order: Order) -> bool:

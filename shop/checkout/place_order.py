@@ -12,7 +12,7 @@ from shop.checkout import agreement, saga, unpaid_orders
 from shop.checkout.limits import TooManyUnpaid
 from shop.checkout.placing.decide import Repeated, decide
 from shop.checkout.placing.load import load
-from shop.checkout.placing.request import Buyer, Request
+from shop.checkout.placing.request import Customer, Request
 from shop.checkout.placing.snapshot import Rules
 from shop.checkout.placing.write import Written, write
 from shop.checkout.unpaid_orders import Client
@@ -36,7 +36,7 @@ class Placed:
 
 def place_order(
     cart_id: str,
-    buyer: Buyer,
+    customer: Customer,
     provider: str,
     shown: agreement.Shown,
     *,
@@ -51,7 +51,7 @@ def place_order(
     order still exists and its page shows the state of the payment. `network` is the client's network as
     `client_network` returns it.
     """
-    request = Request(buyer, provider, shown, credit)
+    request = Request(customer, provider, shown, credit)
     try:
         result = _place(cart_id, request, network)
     except TooManyUnpaid as refusal:
@@ -77,8 +77,8 @@ def placed_from(cart_id: str, key: str) -> Order | None:
 @transactional
 def _place(cart_id: str, request: Request, network: str) -> Written | Repeated:
     """Create the order and its reservations in one transaction."""
-    buyer = request.buyer
-    client = Client(cart_id, buyer.user_id, email_address.for_lookup(buyer.email), network)
+    customer = request.customer
+    client = Client(cart_id, customer.user_id, email_address.for_lookup(customer.email), network)
     seen = load(request, client)
     decision = decide(seen, request, _rules(seen.cart.currency), clock.now())
     if isinstance(decision, Refusal):

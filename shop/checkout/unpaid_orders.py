@@ -131,13 +131,13 @@ def note_refusal(network: str, counted_by: CountedBy) -> None:
     at = clock.now()
     row = ReservationRefusal
     statement = insert(row).values(network=network, first_at=at, last_at=at, refusals=1, counted_by=counted_by)
-    goes_on = row.last_at > type_coerce(at - EPISODE, UtcDateTime)
+    continues = row.last_at > type_coerce(at - EPISODE, UtcDateTime)
     statement = statement.on_conflict_do_update(
         index_elements=[row.network],
         set_={
-            "first_at": case((goes_on, row.first_at), else_=type_coerce(at, UtcDateTime)),
+            "first_at": case((continues, row.first_at), else_=type_coerce(at, UtcDateTime)),
             "last_at": at,
-            "refusals": case((goes_on, row.refusals + 1), else_=1),
+            "refusals": case((continues, row.refusals + 1), else_=1),
             "counted_by": counted_by,
         },
     )

@@ -61,12 +61,12 @@ def refund(number: str, typed: str | None, capture_id: int | None, to: str, reas
     """Refund AMOUNT of the order NUMBER, or all of its money that is left, a wrong amount included."""
     order = find_order(number)
     if typed is None and capture_id is None:
-        asked = refunds.request_all(order.id, reason=reason, by=by, to=to)
+        requested = refunds.request_all(order.id, reason=reason, by=by, to=to)
     else:
         capture = captures.of_order(order.id, capture_id)
         wanted = amount(typed, capture.currency) if typed is not None else None
-        asked = [refunds.request(capture.id, wanted, reason=reason, by=by, to=to)]
-    for one in asked:
+        requested = [refunds.request(capture.id, wanted, reason=reason, by=by, to=to)]
+    for one in requested:
         click.echo(_waits(one, "approve") if one.needs_two else f"{one.id}: {one.money.with_code()} is being refunded.")
 
 
@@ -147,8 +147,8 @@ def cancel(number: str, to: str, reason: str, by: Actor) -> None:
 @by_staff
 def payout(typed: str, currency: str, note: str, by: Actor) -> None:
     """Request a payout of AMOUNT of settled money."""
-    asked = payouts.request(amount(typed, currency), by=by, note=note)
-    click.echo(_waits(asked, "approve-payout"))
+    requested = payouts.request(amount(typed, currency), by=by, note=note)
+    click.echo(_waits(requested, "approve-payout"))
 
 
 @_command("approve-payout")

@@ -103,7 +103,7 @@ class Lanes(httpx.BaseTransport):
         except BaseException:
             lane.close()
             raise
-        self._give_back(lane)
+        self._release(lane)
         return response
 
     def close(self) -> None:
@@ -118,7 +118,7 @@ class Lanes(httpx.BaseTransport):
             allowance = Allowance()
             return Guard(TimedTransport(self._tls, allowance), self._bounds, allowance)
 
-    def _give_back(self, lane: Guard) -> None:
+    def _release(self, lane: Guard) -> None:
         if len(self._free) < _KEPT:
             self._free.append(lane)
         else:

@@ -33,35 +33,35 @@ def _limiters() -> _Limiters:
 
 def allowed(item: RateLimitItem, *names: str) -> bool:
     """Count one use of `names`; True if it is within `item`."""
-    return _ask(lambda limiter: limiter.hit(item, *names))
+    return _call(lambda limiter: limiter.hit(item, *names))
 
 
-def give_back(item: RateLimitItem, *names: str) -> None:
+def undo_hit(item: RateLimitItem, *names: str) -> None:
     """Subtract one use of `names` that `allowed` counted and that had no effect."""
-    _ask(lambda limiter: limiter.storage.incr(item.key_for(*names), item.get_expiry(), amount=-1) <= item.amount)
+    _call(lambda limiter: limiter.storage.incr(item.key_for(*names), item.get_expiry(), amount=-1) <= item.amount)
 
 
-def _ask(question: Callable[[FixedWindowRateLimiter], bool]) -> bool:
+def _call(operation: Callable[[FixedWindowRateLimiter], bool]) -> bool:
     limiters = _limiters()
 
-    def ask(client: object) -> bool:
+    def call(client: object) -> bool:
         if limiters.shared is None:
             storage = RedisStorage("redis://", connection_pool=client.connection_pool)  # type: ignore[attr-defined]
             limiters.shared = FixedWindowRateLimiter(storage)
-        return question(limiters.shared)
+        return operation(limiters.shared)
 
     try:
-        return redis.attempt(ask)
+        return redis.attempt(call)
     except redis.RedisAway:
-        return question(limiters.local)
+        return operation(limiters.local)
 
 
 def wait_for_turn(name: str, per_second: int, *, patience: float = 5.0) -> bool:
     """Wait until one more call of `name` is allowed; False if that takes longer than `patience` seconds."""
     item = RateLimitItemPerSecond(per_second)
-    give_up = time.monotonic() + patience
+    deadline = time.monotonic() + patience
     while not allowed(item, "calls", name):
-        if time.monotonic() > give_up:
+        if time.monotonic() > deadline:
             return False
         time.sleep(_SOON)
     return True

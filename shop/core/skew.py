@@ -69,16 +69,16 @@ class SkewWatch:
         if self._seen is None:
             self._seen, self._began, self._looked_at = found, at, at
         unwatched, self._looked_at = at - self._looked_at, at
-        moved = [beaten for name, beaten in found.items() if self._seen.get(name) != beaten]
+        renewed = [heartbeat_at for name, heartbeat_at in found.items() if self._seen.get(name) != heartbeat_at]
         self._seen = found
-        lags = [(wall - beaten).total_seconds() for beaten in moved]
+        lags = [(wall - heartbeat_at).total_seconds() for heartbeat_at in renewed]
         ahead = [lag for lag in lags if lag >= -LIMIT]  # a heartbeat in the future is wrong itself
         if ahead:
             surely = min(ahead) - unwatched  # it may have been written right after the last check
             return min(ahead) if surely > LIMIT else 0.0
         if self._skew is not None:
             return self._skew
-        old = any((wall - beaten).total_seconds() > LIMIT for beaten in found.values())
+        old = any((wall - heartbeat_at).total_seconds() > LIMIT for heartbeat_at in found.values())
         undecided = old and at - self._began < heartbeat.EVERY + _SLOW  # dead, or behind us; the next heartbeat decides
         return None if undecided else 0.0
 

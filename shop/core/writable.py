@@ -16,13 +16,13 @@ from shop.core.db import db
 _SQLSTATES = frozenset({"25006", "53000", "53100"})
 """Read-only transaction, insufficient resources, disk full."""
 _SQLITE_CODES = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
-_ASK_EVERY = 2.0
+_QUERY_EVERY = 2.0
 _REMEMBERED = 10.0  # seconds for which a failed write counts as "not writable"
 
 
 @dataclass
 class _Seen:
-    asked_at: float = float("-inf")
+    queried_at: float = float("-inf")
     answer: bool = True
     failed_at: float = float("-inf")
 
@@ -47,8 +47,8 @@ def is_writable() -> bool:
     Raises SQLAlchemyError when the database is away.
     """
     seen, at = _seen(), time.monotonic()
-    if at - seen.asked_at >= _ASK_EVERY:
-        seen.answer, seen.asked_at = _ask(), at
+    if at - seen.queried_at >= _QUERY_EVERY:
+        seen.answer, seen.queried_at = _query(), at
     return seen.answer and at - seen.failed_at >= _REMEMBERED
 
 
@@ -57,10 +57,10 @@ def _seen() -> _Seen:
     return found
 
 
-def _ask() -> bool:
+def _query() -> bool:
     if db.engine.dialect.name == "postgresql":
-        asked = text("SELECT current_setting('transaction_read_only') = 'off' AND NOT pg_is_in_recovery()")
-        writable = bool(db.session.scalar(asked))
+        query = text("SELECT current_setting('transaction_read_only') = 'off' AND NOT pg_is_in_recovery()")
+        writable = bool(db.session.scalar(query))
         db.session.rollback()
         return writable
     return _sqlite_begins(db.engine.url.database)

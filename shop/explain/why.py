@@ -38,7 +38,7 @@ def why(order: Order) -> str:
     Unallocated money gets a sentence each, and money that waits for a decision of staff another one.
     """
     context = _Context(order, events.since(order.id, 0))
-    sentence = SENTENCES[context.move.because or "placed"](context)
+    sentence = SENTENCES[context.transition.because or "placed"](context)
     review = (
         f" Since {_at(order.review_since)} a capture has been waiting for a staff decision."
         if order.review_since
@@ -54,17 +54,17 @@ class _Context:
 
     order: Order
     history: list[OrderEvent]
-    move: OrderEvent = field(init=False)
+    transition: OrderEvent = field(init=False)
     before: OrderEvent | None = field(init=False)
 
     def __post_init__(self) -> None:
-        *earlier, self.move = [event for event in self.history if event.target]
+        *earlier, self.transition = [event for event in self.history if event.target]
         self.before = earlier[-1] if earlier else None
 
     @cached_property
     def payment(self) -> Payment | None:
         """The payment of the transition; if it names none, the latest payment."""
-        named = self.move.data.get("payment") or self.order.paid_by
+        named = self.transition.data.get("payment") or self.order.paid_by
         if named:
             return db.session.get(Payment, named)
         mine = select(Payment).where(Payment.order_id == self.order.id).order_by(Payment.id.desc()).limit(1)
@@ -114,7 +114,9 @@ class _Context:
 
         A refund's own event comes after the transition that it causes.
         """
-        later = (event for event in self.history if event.seq > self.move.seq and event.kind.startswith("refund."))
+        later = (
+            event for event in self.history if event.seq > self.transition.seq and event.kind.startswith("refund.")
+        )
         event = next(later)
         money = Money(int(event.data["amount"]), str(event.data["currency"]))
         made = (
@@ -162,37 +164,37 @@ def _revived(context: _Context) -> str:
 
 
 def _accepted(context: _Context) -> str:
-    capture, order = context.capture, context.order
-    note = f' ("{context.move.data["note"]}")' if context.move.data.get("note") else ""
+    capture, order, accepted = context.capture, context.order, context.transition
+    note = f' ("{accepted.data["note"]}")' if accepted.data.get("note") else ""
     return (
-        f"{context.source_of(context.move.actor)} at {_at(context.move.at)} accepted capture {capture.capture_id} "
+        f"{context.source_of(accepted.actor)} at {_at(accepted.at)} accepted capture {capture.capture_id} "
         f"of {capture.money.with_code()} in place of {order.to_pay.with_code()}{note}"
     )
 
 
 def _covered(context: _Context) -> str:
-    return f"store credit of {context.order.credit.with_code()} covered the price at {_at(context.move.at)}"
+    return f"store credit of {context.order.credit.with_code()} covered the price at {_at(context.transition.at)}"
 
 
 def _opened(context: _Context) -> str:
     payment = context.payment
     what = f"payment {payment.id} of {payment.money.with_code()}" if payment else "a payment"
     silent = "" if context.others else " and has reported no payment since"
-    return f"{context.who} opened {what} at {_at(context.move.at)}{silent}"
+    return f"{context.who} opened {what} at {_at(context.transition.at)}{silent}"
 
 
 def _refused(context: _Context) -> str:
     payment = context.payment
     reason = f" ({payment.end_reason})" if payment and payment.end_reason else ""
-    return f"{context.who} did not open payment {payment.id if payment else ''} at {_at(context.move.at)}{reason}"
+    return f"{context.who} did not open payment {payment.id if payment else ''} at {_at(context.transition.at)}{reason}"
 
 
 def _ended(context: _Context) -> str:
     payment = context.payment
     reason = f" ({payment.end_reason})" if payment and payment.end_reason else ""
-    source = context.source_of(context.move.actor)
+    source = context.source_of(context.transition.actor)
     which = payment.id if payment else ""
-    return f"{source} at {_at(context.move.at)} said that payment {which} ended without a capture{reason}"
+    return f"{source} at {_at(context.transition.at)} said that payment {which} ended without a capture{reason}"
 
 
 def _queried(context: _Context) -> str:
@@ -206,34 +208,36 @@ def _expired(context: _Context) -> str:
 
 
 def _cancelled(context: _Context) -> str:
-    request = next((event for event in context.history if event.kind == EventKind.ORDER_CANCEL_REQUESTED), context.move)
+    request = next(
+        (event for event in context.history if event.kind == EventKind.ORDER_CANCEL_REQUESTED), context.transition
+    )
     return f"{context.source_of(request.actor)} cancelled it at {_at(request.at)}; {_queried(context)}"
 
 
 def _refunded(context: _Context) -> str:
     refund, money, source = context.refund()
-    gone = Money(int(context.move.data.get("refunded", 0)), context.order.currency)
-    done = f"refund {refund} of {money} was completed at {_at(context.move.at)}, reported by {source}"
-    return f"{done}; {_back(context, gone)}"
+    refunded = Money(int(context.transition.data.get("refunded", 0)), context.order.currency)
+    done = f"refund {refund} of {money} was completed at {_at(context.transition.at)}, reported by {source}"
+    return f"{done}; {_total_refunded(context, refunded)}"
 
 
 def _refund_failed(context: _Context) -> str:
     refund, money, source = context.refund()
-    gone = Money(int(context.move.data.get("refunded", 0)), context.order.currency)
-    failed = f"refund {refund} of {money} failed after completion at {_at(context.move.at)}, reported by {source}"
-    return f"{failed}; {_back(context, gone)}"
+    refunded = Money(int(context.transition.data.get("refunded", 0)), context.order.currency)
+    failed = f"refund {refund} of {money} failed after completion at {_at(context.transition.at)}, reported by {source}"
+    return f"{failed}; {_total_refunded(context, refunded)}"
 
 
-def _back(context: _Context, gone: Money) -> str:
+def _total_refunded(context: _Context, refunded: Money) -> str:
     """Refunded part of the payment at that time."""
-    if not gone.amount:
+    if not refunded.amount:
         return "nothing has been refunded"
     paid = context.order.accepted
-    return f"{'all' if gone == paid else gone.with_code()} of {paid.with_code()} has been refunded"
+    return f"{'all' if refunded == paid else refunded.with_code()} of {paid.with_code()} has been refunded"
 
 
 def _placed(context: _Context) -> str:
-    return f"it was placed at {_at(context.move.at)} and no payment is open yet"
+    return f"it was placed at {_at(context.transition.at)} and no payment is open yet"
 
 
 SENTENCES: dict[str, Callable[[_Context], str]] = {

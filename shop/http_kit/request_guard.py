@@ -141,7 +141,7 @@ def limited(
                 return too_many()
             response = make_response(view(*args, **kwargs))
             if response.status_code in free:
-                rate_limit.give_back(done, name, network)
+                rate_limit.undo_hit(done, name, network)
             return response
 
         return counted
@@ -221,8 +221,8 @@ def _keep_private(response: Response) -> None:
 
 
 def _log_line(status: int) -> None:
-    took: dict[str, Any] = {}
+    duration: dict[str, Any] = {}
     if "started" in g:
-        took["ms"] = round((time.perf_counter() - g.started) * 1000, 1)
-    say = log.warning if status >= 500 else log.info
-    say("request", method=request.method, path=loggable(request.path), status=status, **took)
+        duration["ms"] = round((time.perf_counter() - g.started) * 1000, 1)
+    write_log = log.warning if status >= 500 else log.info
+    write_log("request", method=request.method, path=loggable(request.path), status=status, **duration)

@@ -37,10 +37,10 @@ def init_app(app: Flask) -> None:
         barcode=barcode,
         cart_count=visitor.cart_count,
         country=country,
-        decline_says=decline_says,
+        decline_text=decline_text,
         device_name=device_name,
         duration=duration,
-        how_it_goes=how_it_goes,
+        method_hint=method_hint,
         method_title=method_title,
         methods_not_offered=methods_not_offered,
         own_unpaid=visitor.own_unpaid,
@@ -122,7 +122,9 @@ def payment_methods(order: Order) -> list[registry.Method]:
 
 def methods_not_offered(order: Order) -> list[str]:
     """Reasons why the other payment methods of this currency cannot charge the amount to pay."""
-    reasons = (registry.why_not(method.provider, order.to_pay) for method in registry.methods(order.currency))
+    reasons = (
+        registry.reason_not_offered(method.provider, order.to_pay) for method in registry.methods(order.currency)
+    )
     return [reason for reason in reasons if reason]
 
 
@@ -143,7 +145,7 @@ def pay_by(method: registry.Method) -> str:
     return str(texts.get(method.pays_by) or gettext("Pay with %(name)s", name=method.name))
 
 
-def how_it_goes(method: registry.Method) -> str:
+def method_hint(method: registry.Method) -> str:
     """Description of the next step with this payment method."""
     if method.action == "qr":
         return str(gettext("You will scan a code with %(name)s on your phone.", name=method.name))
@@ -191,7 +193,7 @@ def state_word(state: str) -> str:
     return str(words[state])
 
 
-def decline_says(decline: dict[str, Any]) -> str:
+def decline_text(decline: dict[str, Any]) -> str:
     """Message for a decline: by its code, else by its class."""
     by_code = {
         "insufficient_funds": gettext("Insufficient funds."),

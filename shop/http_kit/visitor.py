@@ -72,7 +72,7 @@ def sign_in(user: User) -> None:
     browser with the old cookie shares neither cart nor forms. Raises Away when Redis is unavailable.
     """
     sessions.start(user)
-    _forget_seed()
+    _remove_seed()
     if known := known_cart():
         session.pop("cart")
         if renewed := cart.renew(known):
@@ -85,10 +85,10 @@ def sign_out() -> None:
     session.pop("cart", None)
     session.pop("_flashes", None)  # messages for the signed-out user
     session.pop("draft", None)  # the values entered in the checkout
-    _forget_seed()
+    _remove_seed()
 
 
-def _forget_seed() -> None:
+def _remove_seed() -> None:
     """Remove the CSRF seed; the next form gets a new one."""
     session.pop("csrf_token", None)
     g.pop("csrf_token", None)

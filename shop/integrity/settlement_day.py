@@ -26,7 +26,7 @@ class Total:
     """
 
     lines: int
-    taken: Money
+    gross: Money
     fees: Money
     handed_over: Money
     owed: Money
@@ -43,7 +43,7 @@ class Difference:
     theirs: Money | None
 
     @property
-    def says(self) -> str:
+    def description(self) -> str:
         """Description in one line."""
         sides = [f"{who} {money.with_code()}" for who, money in (("ours", self.ours), ("theirs", self.theirs)) if money]
         order = f", order {self.order_number}" if self.order_number else ""
@@ -66,9 +66,9 @@ class Day:
             "day": self.day.isoformat(),
             "totals": [
                 {
-                    "currency": total.taken.currency,
+                    "currency": total.gross.currency,
                     "lines": total.lines,
-                    "taken": total.taken.amount,
+                    "gross": total.gross.amount,
                     "fees": total.fees.amount,
                     "handed_over": total.handed_over.amount,
                     "owed": total.owed.amount,
@@ -95,11 +95,11 @@ class Day:
         yield f"{label}, {self.day}: {many if open_ones else 'agrees'}"
         for total in self.totals:
             yield (
-                f"  {_lines(total.lines)}, {total.taken.with_code()} taken, {total.fees.with_code()} kept as fees, "
+                f"  {_lines(total.lines)}, {total.gross.with_code()} taken, {total.fees.with_code()} kept as fees, "
                 f"{total.handed_over.with_code()} handed over; {total.owed.with_code()} still owed in all"
             )
         for one in self.differences:
-            yield f"  {one.says}"
+            yield f"  {one.description}"
 
 
 def _lines(number: int) -> str:
@@ -112,7 +112,7 @@ def of_day(provider: str, day: date) -> Day:
         select(
             SettlementLineRow.currency,
             func.count().label("lines"),
-            func.sum(SettlementLineRow.amount).label("taken"),
+            func.sum(SettlementLineRow.amount).label("gross"),
             func.sum(SettlementLineRow.fee).label("fees"),
         )
         .where(SettlementLineRow.provider == provider, SettlementLineRow.day == day)
@@ -123,9 +123,9 @@ def of_day(provider: str, day: date) -> Day:
     totals = [
         Total(
             row.lines,
-            Money(int(row.taken), row.currency),
+            Money(int(row.gross), row.currency),
             Money(int(row.fees), row.currency),
-            Money(int(row.taken) - int(row.fees), row.currency),
+            Money(int(row.gross) - int(row.fees), row.currency),
             book.balance(account, row.currency),
         )
         for row in sums

@@ -13,8 +13,8 @@ from shop.inventory.models import Reservation, ReservationState, Stock, StockMov
 from shop.inventory.refusals import OutOfStock
 
 _STOCK, _RESERVATIONS = table(Stock), table(Reservation)
-_LET_GO = update(_STOCK).where(_STOCK.c.sku == bindparam("of")).values(reserved=_STOCK.c.reserved - bindparam("units"))
-_TAKE = (
+_RELEASE = update(_STOCK).where(_STOCK.c.sku == bindparam("of")).values(reserved=_STOCK.c.reserved - bindparam("units"))
+_RESERVE = (
     update(_STOCK)
     .where(_STOCK.c.sku == bindparam("of"), _STOCK.c.on_hand - _STOCK.c.reserved >= bindparam("units"))
     .values(reserved=_STOCK.c.reserved + bindparam("units"))
@@ -66,7 +66,7 @@ def reserve(order_id: int, quantities: Mapping[str, int]) -> None:
     not be committed.
     """
     skus = sorted(quantities)
-    short = [sku for sku in skus if not _take(sku, quantities[sku])]
+    short = [sku for sku in skus if not _reserve_units(sku, quantities[sku])]
     if short:
         left = available(short)
         raise OutOfStock([{"sku": sku, "available": left[sku]} for sku in short])
@@ -79,11 +79,11 @@ def reserve(order_id: int, quantities: Mapping[str, int]) -> None:
 def release(order_id: int) -> None:
     """Release the reservations of an order. No effect if there are none."""
     for sku, quantity in _turn(order_id, ReservationState.HELD, ReservationState.RELEASED):
-        db.session.execute(_LET_GO, {"of": sku, "units": quantity})
+        db.session.execute(_RELEASE, {"of": sku, "units": quantity})
 
 
-def _take(sku: str, quantity: int) -> bool:
-    return bool(changed(_TAKE, {"of": sku, "units": quantity}))
+def _reserve_units(sku: str, quantity: int) -> bool:
+    return bool(changed(_RESERVE, {"of": sku, "units": quantity}))
 
 
 def _turn(order_id: int, source: str, target: str) -> list[tuple[str, int]]:

@@ -56,7 +56,7 @@ class Clock:
         if not self._time_is_right():
             return
         for row in WORK:  # a locked table delays each kind of work by DATABASE_LOCK_TIMEOUT
-            self._guarded("beat", lambda: heartbeat.record("clock"))
+            self._guarded("heartbeat", lambda: heartbeat.record("clock"))
             self._guarded(row.kind, partial(self._serve, row))
 
     def _time_is_right(self) -> bool:

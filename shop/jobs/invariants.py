@@ -61,10 +61,10 @@ def check_due(_number: int = 0) -> None:
     found = changed.since(last.before)
     orders = sorted({*found.orders, *last.suspects})
     broken: _Broken = {}
-    for finding in invariants.check(ask_acquirer=False, scope=Scope(orders)):
+    for finding in invariants.check(with_acquirers=False, scope=Scope(orders)):
         for row in finding.rows[:AT_ONCE]:
             row = {name: value if isinstance(value, int | None) else str(value) for name, value in row.items()}
-            broken[finding.name, _mark(row)] = {"says": finding.says, "row": row}
+            broken[finding.name, _mark(row)] = {"statement": finding.statement, "row": row}
     for (name, mark), what in broken.items():
         if (name, mark) in last.broken:
             _raise(name, mark, what)
@@ -78,7 +78,7 @@ def _mark(row: dict[str, Any]) -> str:
 
 
 def _raise(name: str, mark: str, what: dict[str, Any]) -> None:
-    cause = store.Cause("OPS_INVARIANT", name, mark, store.WATCH, what["row"], {"holds": what["says"]})
+    cause = store.Cause("OPS_INVARIANT", name, mark, store.WATCH, what["row"], {"holds": what["statement"]})
 
     if transactional(store.raise_alert)(cause) is not None:
         metrics.INVARIANTS.labels(name).inc()

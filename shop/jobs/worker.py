@@ -82,7 +82,7 @@ def run(app: Flask, names: tuple[str, ...] = (task_queue.NAME,)) -> None:
         _idle(app)
         return
     loop = Loop()
-    threading.Thread(target=_beat, args=(app, loop), daemon=True, name="beat").start()
+    threading.Thread(target=_record_heartbeats, args=(app, loop), daemon=True, name="heartbeat").start()
     with suppress(StopRequested):  # a signal that arrives between two rounds
         while not _work(names, loop):
             time.sleep(_REST)
@@ -102,10 +102,10 @@ def _work(names: tuple[str, ...], loop: Loop) -> bool:
     except (RedisError, redis.RedisAway, OSError) as error:
         log.warning("worker.redis_away", error=type(error).__name__)
         return False
-    asked = worker._shutdown_requested_date is not None  # RQ also returns, without an error, when Redis hangs
-    if not asked:
+    is_requested = worker._shutdown_requested_date is not None  # RQ also returns, without an error, when Redis hangs
+    if not is_requested:
         log.warning("worker.redis_away", error="RQ ended its loop")
-    return asked
+    return is_requested
 
 
 def _idle(app: Flask) -> None:
@@ -118,15 +118,15 @@ def _idle(app: Flask) -> None:
             heartbeat.alive()
 
 
-def _beat(app: Flask, loop: Loop) -> None:
+def _record_heartbeats(app: Flask, loop: Loop) -> None:
     while True:
         if not loop.is_stuck():
             with app.app_context(), suppress(SQLAlchemyError):
-                beat_once(loop)
+                record_heartbeat(loop)
         time.sleep(heartbeat.EVERY)
 
 
-def beat_once(loop: Loop) -> None:
+def record_heartbeat(loop: Loop) -> None:
     """Measure the time of this process, and send a heartbeat: of a worker that works, or of one with a wrong time."""
     heartbeat.alive()
     loop.seconds_ahead = skew.of_this_process()

@@ -113,7 +113,7 @@ def hold(order_id: int, user_id: int, money: Money) -> None:
     """Hold `money` for an order, in the caller's transaction. Raises NotEnoughCredit, after which the transaction must
     be rolled back.
     """
-    if not _take(user_id, money):
+    if not _debit(user_id, money):
         raise NotEnoughCredit(available(user_id, money.currency))
     values = {"order_id": order_id, "user_id": user_id, "currency": money.currency, "amount": money.amount}
     db.session.execute(table(CreditHold).insert(), values)
@@ -126,7 +126,7 @@ def release(order_id: int) -> None:
         _change(held, held=StoreCredit.held - held.amount)
 
 
-def take_back(order_id: int, money: Money, expected: int | None = None) -> bool:
+def revoke(order_id: int, money: Money, expected: int | None = None) -> bool:
     """Reserve `money` of the credit that paid an order for a refund. False if less remains, or if the remainder differs
     from `expected`.
     """
@@ -151,7 +151,7 @@ def leave(order_id: int, money: Money) -> None:
     )
 
 
-def _take(user_id: int, money: Money) -> bool:
+def _debit(user_id: int, money: Money) -> bool:
     return bool(
         changed(
             update(StoreCredit)

@@ -195,7 +195,7 @@ class Hub:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self._listen()
+                self._subscribe()
             except (RedisError, redis.RedisAway, OSError) as error:
                 if self.connected:
                     log.warning("live.redis_away", error=str(error))
@@ -204,7 +204,7 @@ class Hub:
                 self.compare()
                 self._stop.wait(WITHOUT_REDIS)
 
-    def _listen(self) -> None:
+    def _subscribe(self) -> None:
         """Forward messages until Redis fails. Raises RedisError, RedisAway or OSError then."""
         with self._app.app_context():
             client = redis.client(socket_timeout=_PING)
@@ -217,7 +217,7 @@ class Hub:
                     silence = time.monotonic() - received_at
                     if message is not None:
                         received_at, pinged = time.monotonic(), False
-                        self._take(message)
+                        self._dispatch(message)
                     elif silence > 2 * _PING:
                         raise Disconnected("Redis does not answer")
                     elif silence > _PING and not pinged:
@@ -226,7 +226,7 @@ class Hub:
         finally:
             client.close()
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _dispatch(self, message: dict[str, Any]) -> None:
         if message["type"] == "psubscribe":
             self.connected = True
             self.compare()

@@ -135,12 +135,12 @@ def _missing(watch: _Watch, fragment: fragments.Fragment) -> bytes:
     status; earlier ones carry only their numbers. Changes by time alone have no number.
     """
     numbers = range(watch.sent + 1, fragment.seq + 1)
-    moved = watch.key not in ("", fragment.key)
+    is_changed = watch.key not in ("", fragment.key)
     watch.sent, watch.key = max(watch.sent, fragment.seq), fragment.key
     if numbers:
         passed = b"".join(_message(f"<!-- {number} -->", number) for number in numbers[:-1])
         return passed + _message(fragment.html, fragment.seq)
-    return _message(fragment.html, None) if moved else b""
+    return _message(fragment.html, None) if is_changed else b""
 
 
 def _message(html: str, number: int | None) -> bytes:

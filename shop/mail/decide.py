@@ -37,7 +37,7 @@ class Demand:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-_MOVES = {
+_BY_TARGET = {
     OrderState.PAID: MailKind.PAYMENT_RECEIVED,
     OrderState.EXPIRED: MailKind.ORDER_EXPIRED,
     OrderState.CANCELLED: MailKind.ORDER_CANCELLED,
@@ -76,7 +76,7 @@ def mails_for(kind: str, event: Mapping[str, Any]) -> tuple[Demand, ...]:
 def _of_order(kind: str, event: Mapping[str, Any]) -> MailKind | None:
     if kind == EventKind.ORDER_MOVED:
         is_again = event["because"] == Reason.REFUND_FAILED_LATER
-        return None if is_again else _MOVES.get(event["target"])
+        return None if is_again else _BY_TARGET.get(event["target"])
     if kind == EventKind.REFUND_REQUESTED:
         return _AUTOMATIC_REFUNDS.get(event["why"])
     return _PLAIN.get(kind)

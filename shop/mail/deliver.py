@@ -130,8 +130,8 @@ def _record(mail_id: str, state: MailState, error: str | None = None) -> None:
     if not _end(mail_id, state, error):
         return
     metrics.MAILS.labels(outgoing.kind_of(mail_id), state.lower()).inc()
-    tell = log.info if state == MailState.SENT else log.error
-    tell("mail." + state.lower(), mail=mail_id, error=error)
+    write_log = log.info if state == MailState.SENT else log.error
+    write_log("mail." + state.lower(), mail=mail_id, error=error)
 
 
 @transactional

@@ -17,7 +17,7 @@ from shop.mail.decide import KINDS_OF_ORDERS, mails_for
 from shop.mail.models import Mail
 from shop.orders.models import Order, OrderEvent
 
-LOOKED_BACK = timedelta(days=29)
+WINDOW = timedelta(days=29)
 """A day less than mails are kept."""
 SLACK = timedelta(seconds=90)
 """Time in which an event is published, and its mails are queued."""
@@ -34,7 +34,7 @@ def find(orders: Sequence[int] | None = None) -> list[tuple[str, dict[str, Any]]
         select(OrderEvent, Order.number)
         .join(Order, Order.id == OrderEvent.order_id)
         .where(OrderEvent.kind.in_(KINDS_OF_ORDERS), OrderEvent.at >= first, ~has_mail)
-        .where(OrderEvent.at >= at - LOOKED_BACK, OrderEvent.at < at - SLACK)
+        .where(OrderEvent.at >= at - WINDOW, OrderEvent.at < at - SLACK)
     )
     if orders is not None:
         query = query.where(OrderEvent.order_id.in_(orders))
@@ -46,8 +46,8 @@ def find(orders: Sequence[int] | None = None) -> list[tuple[str, dict[str, Any]]
 def _fields(event: OrderEvent, number: str) -> dict[str, Any]:
     """The fields of an event as they were published."""
     which = {"order_id": event.order_id, "order_no": number, "seq": event.seq}
-    moved = {"source": event.source, "target": event.target, "because": event.because}
-    return moved | (event.data or {}) | which
+    transition = {"source": event.source, "target": event.target, "because": event.because}
+    return transition | (event.data or {}) | which
 
 
 @transactional

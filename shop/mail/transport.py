@@ -40,8 +40,8 @@ class ServerUnusable(Exception):
 class MailRefused(Exception):
     """The server refuses this mail, for now or, if `is_permanent`, for good."""
 
-    def __init__(self, says: str, *, is_permanent: bool) -> None:
-        super().__init__(says)
+    def __init__(self, message: str, *, is_permanent: bool) -> None:
+        super().__init__(message)
         self.is_permanent = is_permanent
 
 
@@ -77,7 +77,7 @@ class Connection:
             if refusal is None:
                 self.close()
                 self.away_until = time.monotonic() + PAUSE
-                raise ServerUnusable(_says(error)) from error
+                raise ServerUnusable(_message(error)) from error
             raise refusal from error
         if time.monotonic() - started >= SLOW:
             self.slow_until = time.monotonic() + AFTER_SLOW
@@ -160,7 +160,7 @@ def _refusal_of(error: Exception) -> MailRefused | None:
     return None
 
 
-def _says(error: Exception) -> str:
+def _message(error: Exception) -> str:
     """The kind of an error and the server's codes; its text may contain addresses or secrets."""
     if isinstance(error, smtplib.SMTPResponseException):
         return f"{type(error).__name__} {_codes(error.smtp_code, error.smtp_error)}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Flask
 
-from shop.ops import books
+from shop.ops import ledgers
 
 
 def init_app(app: Flask) -> None:
     """Register the staff views."""
-    app.register_blueprint(books.bp)
+    app.register_blueprint(ledgers.bp)

@@ -15,7 +15,7 @@ from shop.core.event_types import Event
 from shop.orders.models import Order, OrderEvent
 
 ORDERS = table(Order)
-_TAKE = (
+_NEXT_SEQ = (
     update(ORDERS)
     .where(ORDERS.c.id == bindparam("order"))
     .values(event_seq=ORDERS.c.event_seq + 1)
@@ -30,7 +30,7 @@ def record(order_id: int, event: Event, *, actor: Actor) -> int:
     Numbers come from the order's row, not from a sequence: numbers of a sequence may commit out of order, and a reader
     of "after 7" would miss a 6 that commits later.
     """
-    seq, number = db.session.execute(_TAKE, {"order": order_id}).one()
+    seq, number = db.session.execute(_NEXT_SEQ, {"order": order_id}).one()
     write(About(order_id, number, seq, actor, clock.now()), event)
     return int(seq)
 

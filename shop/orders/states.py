@@ -46,64 +46,72 @@ ENDED = frozenset({_S.PAID, _S.EXPIRED, _S.CANCELLED, _S.PARTIALLY_REFUNDED, _S.
 
 
 @dataclass(frozen=True)
-class Move:
+class Transition:
     """A transition from any of `sources` to `target`, for one reason. A correction revises an earlier state."""
 
     sources: frozenset[OrderState]
     target: OrderState
     because: Reason
-    says: str
+    description: str
     correction: bool = False
 
 
-def _move(
-    sources: tuple[OrderState, ...], target: OrderState, because: Reason, says: str, *, correction: bool = False
-) -> Move:
-    return Move(frozenset(sources), target, because, says, correction)
+def _transition(
+    sources: tuple[OrderState, ...], target: OrderState, because: Reason, description: str, *, correction: bool = False
+) -> Transition:
+    return Transition(frozenset(sources), target, because, description, correction)
 
 
-MOVES: tuple[Move, ...] = (
-    _move((_S.PENDING, _S.FAILED), _S.WAITING_PAYMENT, Reason.PAYMENT_OPENED, "a payment was initiated at a provider"),
-    _move((_S.PENDING, _S.WAITING_PAYMENT, _S.FAILED), _S.PAID, Reason.CAPTURED, "captured; amount and currency match"),
-    _move((_S.PENDING,), _S.PAID, Reason.NOTHING_LEFT_TO_PAY, "store credit covered the total"),
-    _move((_S.PENDING, _S.WAITING_PAYMENT), _S.FAILED, Reason.OPENING_REFUSED, "the provider refused the initiation"),
-    _move((_S.PENDING, _S.WAITING_PAYMENT), _S.FAILED, Reason.PAYMENT_ENDED, "the payment ended without a capture"),
-    _move(
+TRANSITIONS: tuple[Transition, ...] = (
+    _transition(
+        (_S.PENDING, _S.FAILED), _S.WAITING_PAYMENT, Reason.PAYMENT_OPENED, "a payment was initiated at a provider"
+    ),
+    _transition(
+        (_S.PENDING, _S.WAITING_PAYMENT, _S.FAILED), _S.PAID, Reason.CAPTURED, "captured; amount and currency match"
+    ),
+    _transition((_S.PENDING,), _S.PAID, Reason.NOTHING_LEFT_TO_PAY, "store credit covered the total"),
+    _transition(
+        (_S.PENDING, _S.WAITING_PAYMENT), _S.FAILED, Reason.OPENING_REFUSED, "the provider refused the initiation"
+    ),
+    _transition(
+        (_S.PENDING, _S.WAITING_PAYMENT), _S.FAILED, Reason.PAYMENT_ENDED, "the payment ended without a capture"
+    ),
+    _transition(
         (_S.PENDING, _S.WAITING_PAYMENT, _S.FAILED),
         _S.EXPIRED,
         Reason.TIME_OVER,
         "pay_by passed, and the acquirer was queried",
     ),
-    _move(
+    _transition(
         (_S.PENDING, _S.WAITING_PAYMENT, _S.FAILED),
         _S.CANCELLED,
         Reason.CANCELLED,
         "customer or staff cancelled, and the acquirer was queried",
     ),
-    _move(
+    _transition(
         (_S.EXPIRED, _S.CANCELLED),
         _S.PAID,
         Reason.PAID_IN_TIME_SEEN_LATE,
         "captured in time, reported late",
         correction=True,
     ),
-    _move(
+    _transition(
         (_S.PENDING, _S.WAITING_PAYMENT, _S.FAILED, _S.EXPIRED, _S.CANCELLED),
         _S.PAID,
         Reason.MISMATCH_ACCEPTED,
         "staff accepted another amount",
         correction=True,
     ),
-    _move((_S.PAID,), _S.PARTIALLY_REFUNDED, Reason.REFUND_DONE, "part of the money was refunded"),
-    _move((_S.PAID, _S.PARTIALLY_REFUNDED), _S.REFUNDED, Reason.REFUND_DONE, "all of the money was refunded"),
-    _move(
+    _transition((_S.PAID,), _S.PARTIALLY_REFUNDED, Reason.REFUND_DONE, "part of the money was refunded"),
+    _transition((_S.PAID, _S.PARTIALLY_REFUNDED), _S.REFUNDED, Reason.REFUND_DONE, "all of the money was refunded"),
+    _transition(
         (_S.PARTIALLY_REFUNDED, _S.REFUNDED),
         _S.PAID,
         Reason.REFUND_FAILED_LATER,
         "a refund failed after it had succeeded",
         correction=True,
     ),
-    _move(
+    _transition(
         (_S.REFUNDED,),
         _S.PARTIALLY_REFUNDED,
         Reason.REFUND_FAILED_LATER,
@@ -115,7 +123,9 @@ MOVES: tuple[Move, ...] = (
 
 def sources(target: str, because: str) -> frozenset[OrderState]:
     """The states from which `because` may lead to `target`. Raises KeyError if the table has no such transition."""
-    found = [move.sources for move in MOVES if (move.target, move.because) == (target, because)]
+    found = [
+        transition.sources for transition in TRANSITIONS if (transition.target, transition.because) == (target, because)
+    ]
     if not found:
         raise KeyError(f"no move to {target} because of {because}")
     return frozenset[OrderState]().union(*found)
@@ -123,4 +133,4 @@ def sources(target: str, because: str) -> frozenset[OrderState]:
 
 def is_legal(source: str, target: str) -> bool:
     """True if any transition leads from `source` to `target`."""
-    return any(source in move.sources and target == move.target for move in MOVES)
+    return any(source in transition.sources and target == transition.target for transition in TRANSITIONS)

@@ -55,7 +55,7 @@ def approve(payout_id: str, *, by: Actor) -> None:
     Raises Refusal: `not_to_decide` for its requester or when it is decided, NotEnoughFunds when an acquirer has taken
     money back meanwhile; the payout then stays undecided.
     """
-    payout = _decide(payout_id, PayoutState.APPROVED, by, not_by_asker=True)
+    payout = _decide(payout_id, PayoutState.APPROVED, by, not_by_requester=True)
     if not funds.pay_out(payout.money, key=f"payout:{payout_id}"):
         raise NotEnoughFunds(funds.settled(payout.currency))
 
@@ -63,14 +63,14 @@ def approve(payout_id: str, *, by: Actor) -> None:
 @transactional
 def reject(payout_id: str, *, by: Actor) -> None:
     """Reject a payout; its requester may do so too. Raises Refusal `not_to_decide` when it is decided."""
-    payout = _decide(payout_id, PayoutState.REJECTED, by, not_by_asker=False)
+    payout = _decide(payout_id, PayoutState.REJECTED, by, not_by_requester=False)
     funds.withdraw_promise(payout.money)
 
 
-def _decide(payout_id: str, target: PayoutState, by: Actor, *, not_by_asker: bool) -> Payout:
+def _decide(payout_id: str, target: PayoutState, by: Actor, *, not_by_requester: bool) -> Payout:
     """Of several concurrent decisions the first one counts."""
     requested_by = db.session.scalar(select(Payout.requested_by).where(Payout.id == payout_id))
-    if not_by_asker and requested_by is not None and not by.may_approve(requested_by):
+    if not_by_requester and requested_by is not None and not by.may_approve(requested_by):
         raise _not_to_decide(db.session.scalar(select(Payout.state).where(Payout.id == payout_id)))
     guard = update(Payout).where(Payout.id == payout_id, Payout.state == PayoutState.REQUESTED)
     if not changed(guard.values(state=target, decided_by=by, decided_at=clock.now())):

@@ -16,7 +16,7 @@ from shop.checkout import cart as carts
 from shop.checkout.cart_view import CartView
 from shop.checkout.differences import differences
 from shop.checkout.placing.decide import AlreadyPlaced
-from shop.checkout.placing.request import Buyer
+from shop.checkout.placing.request import Customer
 from shop.core.client_address import client_network
 from shop.core.db import db
 from shop.core.errors import Away, BadInput, Refusal
@@ -99,11 +99,11 @@ def sign_in() -> ResponseReturnValue:
 
 
 def _place(form: CheckoutForm) -> ResponseReturnValue:
-    shown = agreement.Shown(form.key.data, form.terms.data or "", form.buyer.data or "")
+    shown = agreement.Shown(form.key.data, form.terms.data or "", form.customer.data or "")
     try:
         order = place_order.place_order(
             visitor.known_cart() or "",
-            _buyer(form),
+            _customer(form),
             form.method.data,
             shown,
             credit=form.credit.data or 0,
@@ -124,7 +124,9 @@ def _place(form: CheckoutForm) -> ResponseReturnValue:
 
 def _was_for_customer(shown: agreement.Shown) -> bool:
     """True if the form was shown to a signed-in customer and the request has no sign-in."""
-    return shown.buyer not in ("", agreement.GUEST) and not current_user.is_authenticated and not sessions.unavailable()
+    return (
+        shown.customer not in ("", agreement.GUEST) and not current_user.is_authenticated and not sessions.unavailable()
+    )
 
 
 def _signed_out() -> Refusal:
@@ -145,7 +147,7 @@ def _already_placed(order: Order) -> ResponseReturnValue:
     return response
 
 
-def _other_buyer_message() -> str:
+def _other_customer_message() -> str:
     if current_user.is_authenticated:
         message = gettext(
             "You are now signed in as %(email)s. No order was placed. Check the form, then place the order again.",
@@ -163,8 +165,8 @@ def _other_buyer_message() -> str:
     return str(message)
 
 
-def _buyer(form: CheckoutForm) -> Buyer:
-    return Buyer(
+def _customer(form: CheckoutForm) -> Customer:
+    return Customer(
         email=form.email.data,
         name=form.name.data,
         line1=form.line1.data,
@@ -207,12 +209,12 @@ def _page(cart: CartView, form: CheckoutForm, problem: Refusal | None = None) ->
     user_id, terms = visitor.user_id(), cart.terms
     is_sent = request.method == "POST"
     changed = differences(cart, agreement.read(form.shown.data or "")) if is_sent else []
-    shown_to = form.buyer.data if not form.key.errors else None
-    other_buyer = bool(shown_to) and shown_to != agreement.buyer_mark(form.key.data or "", user_id)
+    shown_to = form.customer.data if not form.key.errors else None
+    other_customer = bool(shown_to) and shown_to != agreement.customer_mark(form.key.data or "", user_id)
     form.key.data, form.terms.data, form.shown.data = cart.checkout_key, terms.digest, terms.text
-    form.buyer.data = agreement.buyer_mark(cart.checkout_key, user_id)
+    form.customer.data = agreement.customer_mark(cart.checkout_key, user_id)
     methods = registry.methods(cart.currency)
-    method_gone = form.method.data if form.method.data not in {m.provider for m in methods} else None
+    method_unavailable = form.method.data if form.method.data not in {m.provider for m in methods} else None
     credit = min(store_credit.available(user_id, cart.currency), cart.total, key=lambda money: money.amount)
     if problem and problem.code == "cannot_charge":  # offer the credit that works with the chosen payment method
         credit = Money(min(credit.amount, problem.details.get("usable_credit", credit.amount)), cart.currency)
@@ -221,10 +223,12 @@ def _page(cart: CartView, form: CheckoutForm, problem: Refusal | None = None) ->
         cart=cart,
         form=form,
         methods=_offers(methods, cart.total, credit),
-        method_gone=registry.label(method_gone) if method_gone in registry.all_providers() else None,
+        method_unavailable=registry.label(method_unavailable)
+        if method_unavailable in registry.all_providers()
+        else None,
         problem=problem,
         changed=changed,
-        other_buyer=_other_buyer_message() if other_buyer else "",
+        other_customer=_other_customer_message() if other_customer else "",
         credit=credit if credit.amount else None,
         left=cart.total + credit * -1,
     )

@@ -127,7 +127,7 @@ class CheckoutForm(FlaskForm):
     key = HiddenField(validators=[Regexp(r"[A-Za-z0-9_-]{8,64}\Z", message=_STALE)])
     terms = HiddenField()
     shown = HiddenField()
-    buyer = HiddenField()
+    customer = HiddenField()
 
 
 class EmailForm(FlaskForm):

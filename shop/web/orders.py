@@ -74,7 +74,7 @@ def pay(order: Order) -> ResponseReturnValue:
     except BadInput:
         raise
     except Refusal as refusal:
-        return _not_started(order, refusal) if refusal.code in _TITLES else _back(order)
+        return _not_started(order, refusal) if refusal.code in _TITLES else _to_order_page(order)
     return _to_payment_page(order, payment)
 
 
@@ -96,7 +96,7 @@ def qr(order: Order) -> ResponseReturnValue:
 def check(order: Order) -> ResponseReturnValue:
     """Query the acquirer now."""
     poll.check_now(order.id, "view")
-    return _back(order)
+    return _to_order_page(order)
 
 
 @bp.post("/<token>/payment/cancel")
@@ -104,15 +104,15 @@ def check(order: Order) -> ResponseReturnValue:
 def cancel_payment(order: Order) -> ResponseReturnValue:
     """Close the open payment; the order stays."""
     end_order.cancel_payment(order.id)
-    return _back(order)
+    return _to_order_page(order)
 
 
 @bp.get("/<token>/cancel")
 @access("order_token")
-def ask_to_cancel(order: Order) -> ResponseReturnValue:
+def confirm_cancel(order: Order) -> ResponseReturnValue:
     """Ask before the order is cancelled."""
     if "cancel_order" not in load_status(order).can:
-        return _back(order)
+        return _to_order_page(order)
     return render_template("shop/cancel_order.html", order=order)
 
 
@@ -121,7 +121,7 @@ def ask_to_cancel(order: Order) -> ResponseReturnValue:
 def cancel(order: Order) -> ResponseReturnValue:
     """Cancel the order."""
     end_order.cancel_order(order.id, Actor.customer(visitor.user_id()))
-    return _back(order)
+    return _to_order_page(order)
 
 
 @bp.post("/<token>/again")
@@ -163,7 +163,7 @@ def _not_started(order: Order, refusal: Refusal) -> ResponseReturnValue:
     return page, refusal.status, {"Retry-After": str(refusal.retry_after)} if isinstance(refusal, TooSoon) else {}
 
 
-def _back(order: Order) -> ResponseReturnValue:
+def _to_order_page(order: Order) -> ResponseReturnValue:
     return redirect(url_for("orders.show", token=order.token), 303)
 
 
@@ -189,7 +189,7 @@ def _provider(order: Order) -> str:
 def _to_payment_page(order: Order, payment: Payment) -> ResponseReturnValue:
     action = initiate.next_action(payment)
     if action is None or action.kind not in ("redirect", "form_post"):
-        return _back(order)
+        return _to_order_page(order)
     initiate.visited(payment.id)
     if action.kind == "redirect":
         return redirect(action.url, 303)

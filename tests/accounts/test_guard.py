@@ -134,15 +134,15 @@ def test_of_two_first_pages_opened_at_once_both_can_be_used_because_the_browser_
     assert answer.status_code == status
 
 
-def test_every_page_that_changes_something_asks_for_the_token(app: Flask, client: FlaskClient) -> None:
-    asked = 0
+def test_every_page_that_changes_something_requires_the_token(app: Flask, client: FlaskClient) -> None:
+    requested = 0
     for rule in app.url_map.iter_rules():
         if "POST" not in (rule.methods or ()) or rule.rule.startswith(request_guard.MACHINE_PATHS):
             continue
         path = re.sub(r"<[^>]+>", "nothing", rule.rule)
         assert client.post(path).status_code == 400, path
-        asked += 1
-    assert asked > 5
+        requested += 1
+    assert requested > 5
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_an_error_is_a_page_for_browsers_and_problem_json_for_programs_without_s
         assert ("Retry-After" in answer.headers) == (status == 503)
 
 
-def test_a_wrong_method_says_which_are_right(client: FlaskClient) -> None:
+def test_a_wrong_method_lists_the_allowed_methods(client: FlaskClient) -> None:
     answer = client.put("/cart")
     assert answer.status_code in (400, 405)
     answer = client.open("/cart", method="TRACE")
@@ -203,9 +203,9 @@ def test_the_log_line_has_no_token_in_it(shop: Shop, client: FlaskClient, capsys
     for path in ("", "/status", "/pay", "/nothing", "/events"):
         client.get(f"/orders/{order.token}{path}")
         client.post(f"/orders/{order.token}{path}")
-    said = capsys.readouterr()
-    assert order.token not in said.out + said.err
-    assert said.err.count("/orders/…") == 10
+    message = capsys.readouterr()
+    assert order.token not in message.out + message.err
+    assert message.err.count("/orders/…") == 10
 
 
 @pytest.mark.parametrize(
@@ -235,9 +235,9 @@ def test_an_exception_is_logged_without_the_values_of_its_statement(
 
     app.add_url_rule("/broken", view_func=broken)
     app.test_client().get("/broken")
-    said = capsys.readouterr()
-    assert "INSERT INTO orders" in said.err
-    assert token not in said.out + said.err
+    message = capsys.readouterr()
+    assert "INSERT INTO orders" in message.err
+    assert token not in message.out + message.err
 
 
 def test_each_action_of_a_client_has_a_limit_per_minute_and_reading_has_none(app: Flask, redis_url: str) -> None:

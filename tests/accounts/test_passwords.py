@@ -19,13 +19,13 @@ def test_the_delay_doubles_up_to_a_quarter_of_an_hour() -> None:
     assert minutes == [None, 1, 2, 4, 8, 15, 15, 15]
 
 
-def test_a_hash_costs_what_owasp_asks_for(password_hasher: PasswordHasher) -> None:
+def test_a_hash_has_the_cost_that_owasp_recommends(password_hasher: PasswordHasher) -> None:
     """argon2id with 19 MiB, two passes and one lane: OWASP's password storage cheat sheet."""
     assert password_hasher.type.name == "ID"
     assert (password_hasher.memory_cost, password_hasher.time_cost, password_hasher.parallelism) == (19 * 1024, 2, 1)
 
 
-def test_when_too_many_are_in_line_the_next_is_asked_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_too_many_sign_ins_wait_the_next_one_gets_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords._queue, "_value", 0)
     with pytest.raises(Away) as refused:
         passwords.make(PASSWORD)

@@ -109,7 +109,7 @@ def test_signing_out_leaves_no_cart_and_no_seed_in_the_browser(client: FlaskClie
         assert not {"cart", "csrf_token", "sid"} & set(cookie)
 
 
-def test_a_session_id_read_from_redis_signs_nobody_in(client: FlaskClient, mei: int, redis_server: RedisServer) -> None:
+def test_a_session_id_read_from_redis_is_no_sign_in(client: FlaskClient, mei: int, redis_server: RedisServer) -> None:
     sign_in(client)
     (key,) = redis_server.client.keys("settled:sid:*")
     assert sid(client) not in key
@@ -146,7 +146,7 @@ def test_sign_ins_are_listed_and_each_can_be_ended_from_elsewhere(app: Flask, me
     assert not sees_account(laptop)
 
 
-def test_an_account_that_is_gone_is_signed_in_nowhere(app: Flask, client: FlaskClient, mei: int) -> None:
+def test_a_deleted_account_has_no_sign_in(app: Flask, client: FlaskClient, mei: int) -> None:
     sign_in(client)
     with app.app_context(), transaction():
         db.session.execute(delete(User))
@@ -172,7 +172,7 @@ def paused(server: RedisServer) -> None:
 
 
 @pytest.mark.parametrize("hurt", [stopped, paused])
-def test_with_redis_away_guests_and_pages_go_on_and_what_needs_a_sign_in_says_when_to_come_back(
+def test_with_redis_away_guests_and_pages_go_on_and_what_needs_a_sign_in_gets_retry_after(
     client: FlaskClient, mei: int, own_redis: RedisServer, hurt: Callable[[RedisServer], None]
 ) -> None:
     sign_in(client)
@@ -202,7 +202,7 @@ def test_after_redis_was_restarted_sign_ins_are_there_again_and_after_it_was_emp
     assert sign_in(client) == 303
 
 
-def test_signing_out_with_redis_away_forgets_the_id_on_this_device(
+def test_signing_out_with_redis_away_removes_the_id_from_this_device(
     client: FlaskClient, mei: int, own_redis: RedisServer
 ) -> None:
     sign_in(client)

@@ -22,7 +22,7 @@ SMALL = ("alerts", "watch_list", "condition_schedules", "provider_health", "disc
 
 
 @pytest.fixture
-def asked(shop: Shop) -> Iterator[list[tuple[str, Any]]]:
+def requested(shop: Shop) -> Iterator[list[tuple[str, Any]]]:
     """Statements and their values, as sent to the database."""
     statements: list[tuple[str, Any]] = []
 
@@ -42,7 +42,7 @@ def whole_tables(statement: str, values: Any) -> list[str]:
     return [step for step in steps if "INDEX ix_" not in step and step.split()[1] not in SMALL]
 
 
-def test_no_check_reads_a_whole_table(shop: Shop, asked: list[tuple[str, Any]]) -> None:
+def test_no_check_reads_a_whole_table(shop: Shop, requested: list[tuple[str, Any]]) -> None:
     if db.engine.dialect.name != "sqlite":
         pytest.skip("SQLite's plans are those that do not depend on how much there is")
     order = shop.order((PEN, 1))
@@ -51,13 +51,13 @@ def test_no_check_reads_a_whole_table(shop: Shop, asked: list[tuple[str, Any]]) 
     shop.deliver_webhook("P000000000000N0B0DYS")
     shop.receive({}, b"forged")
     shop.wait(minutes=31)
-    asked.clear()
+    requested.clear()
     conditions.check_due()
     watcher.put(order.id, clock.now())
     watcher.due()
     watcher.check_due()
-    assert len(asked) > 25
-    scans = {step: statement for statement, values in list(asked) for step in whole_tables(statement, values)}
+    assert len(requested) > 25
+    scans = {step: statement for statement, values in list(requested) for step in whole_tables(statement, values)}
     assert scans == {}
     shop.sweep()
 

@@ -37,7 +37,7 @@ def test_a_shop_with_alerts_violates_no_invariant(alerted: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    "lie",
+    "corruption",
     [
         "DELETE FROM alerts WHERE rule = 'RULE_C'",
         "DELETE FROM alerts WHERE rule = 'RULE_E'",
@@ -47,9 +47,9 @@ def test_a_shop_with_alerts_violates_no_invariant(alerted: Shop) -> None:
     ],
     ids=["late without", "wrong without", "of another rule", "twice"],
 )
-def test_money_that_pays_nothing_and_has_no_alert_or_two_is_found(alerted: Shop, lie: str) -> None:
+def test_money_that_pays_nothing_and_has_no_alert_or_two_is_found(alerted: Shop, corruption: str) -> None:
     with transaction():
-        db.session.execute(db.text(lie))
+        db.session.execute(db.text(corruption))
     assert broken() == {"7 alerts"}
 
 
@@ -65,7 +65,7 @@ def test_an_order_that_is_not_watched_is_found(alerted: Shop) -> None:
     assert "5 accepted work" in broken()
 
 
-def test_a_webhook_that_cannot_be_applied_is_no_finding_while_an_alert_says_so(
+def test_a_webhook_that_cannot_be_applied_is_no_finding_while_it_has_an_alert(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:

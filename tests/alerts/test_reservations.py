@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shop.checkout import limits, place_order
-from shop.checkout.placing.request import Buyer
+from shop.checkout.placing.request import Customer
 from shop.core.db import transaction
 from shop.inventory import stock
 from tests.alerts.helpers import operational
@@ -22,9 +22,9 @@ def refuse(shop: Shop, network: str, times: int) -> None:
     shop.app.config["UNPAID_UNITS_PER_VISITOR"] = 1
     for _ in range(times):
         cart_id = shop.cart((PEN, 2))
-        buyer = Buyer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW")
+        customer = Customer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW")
         with pytest.raises(limits.TooManyUnpaid):
-            place_order.place_order(cart_id, buyer, "fakepay", shop.form(cart_id), network=network)
+            place_order.place_order(cart_id, customer, "fakepay", shop.form(cart_id), network=network)
 
 
 def test_a_network_that_is_refused_again_and_again_is_one_alert_until_it_is_quiet(shop: Shop) -> None:

@@ -134,8 +134,8 @@ CANCELLED = replace(WAITING, state="CANCELLED", moves=(*WAITING.moves, (at(50), 
 
 @pytest.mark.parametrize("order", [EXPIRED, CANCELLED])
 def test_a_capture_reported_after_the_end_is_rule_c_whenever_it_was_captured(order: OrderSnapshot) -> None:
-    taken_in_time = capture(allocation="late", received=2000, captured_at=at(10))
-    assert fired(replace(order, captures=(taken_in_time,))) == ["C capture 1"]
+    captured_in_time = capture(allocation="late", received=2000, captured_at=at(10))
+    assert fired(replace(order, captures=(captured_in_time,))) == ["C capture 1"]
 
 
 def test_a_revived_order_is_rule_c() -> None:
@@ -234,8 +234,8 @@ def test_a_refused_refund_and_a_refund_that_failed_later_are_different_alerts() 
 
 # --- resolved causes ---
 
-BACK = capture(allocation="late", received=1900, gone_back=1000)
-WRONG_AND_BACK = capture(allocation="mismatch", amount=999, gone_back=999)
+BACK = capture(allocation="late", received=1900, returned=1000)
+WRONG_AND_REFUNDED = capture(allocation="mismatch", amount=999, returned=999)
 ACCEPTED = replace(PAID, accepted=999, captures=(capture(amount=999),))
 
 
@@ -249,21 +249,21 @@ ACCEPTED = replace(PAID, accepted=999, captures=(capture(amount=999),))
         ("RULE_A", "payment P1", replace(WAITING, captures=(capture(),)), False),
         ("RULE_B", "payment P1", PAID, False),
         ("RULE_B", "payment P1", replace(PAID, payments=(payment(confirmed=True),)), True),
-        ("RULE_B", "payment P1", replace(PAID, captures=(capture(gone_back=1000),)), True),
-        ("RULE_B", "payment P1", replace(PAID, captures=(capture(gone_back=400),)), False),
+        ("RULE_B", "payment P1", replace(PAID, captures=(capture(returned=1000),)), True),
+        ("RULE_B", "payment P1", replace(PAID, captures=(capture(returned=400),)), False),
         ("RULE_C", "capture 1", replace(EXPIRED, captures=(capture(allocation="late", received=1900),)), False),
-        ("RULE_C", "capture 1", replace(EXPIRED, captures=(replace(BACK, gone_back=999),)), False),
+        ("RULE_C", "capture 1", replace(EXPIRED, captures=(replace(BACK, returned=999),)), False),
         ("RULE_C", "capture 1", replace(EXPIRED, captures=(BACK,)), True),
         ("RULE_C", "capture 1", PAID, True),
         ("RULE_D", "capture 2", replace(PAID, captures=(capture(), capture(2, "duplicate"))), False),
-        ("RULE_D", "capture 2", replace(PAID, captures=(capture(), capture(2, "duplicate", gone_back=1000))), True),
+        ("RULE_D", "capture 2", replace(PAID, captures=(capture(), capture(2, "duplicate", returned=1000))), True),
         ("RULE_E", "capture 1", replace(WAITING, captures=(capture(allocation="mismatch", amount=999),)), False),
         ("RULE_E", "capture 1", ACCEPTED, True),
         ("RULE_E", "capture 1", replace(PAID, captures=(capture(amount=999),)), False),
         (
             "RULE_E",
             "capture 1",
-            replace(WAITING, captures=(capture(allocation="mismatch", amount=9, gone_back=9),)),
+            replace(WAITING, captures=(capture(allocation="mismatch", amount=9, returned=9),)),
             True,
         ),
         ("OPS_REFUND_REJECTED", "refund R1", replace(EXPIRED, captures=(BACK,), refunds=(refund("REJECTED"),)), False),
@@ -296,10 +296,10 @@ ACCEPTED = replace(PAID, accepted=999, captures=(capture(amount=999),))
         ("OPS_PROVIDER_UNAVAILABLE", "since ever", PAID, False),
     ],
 )
-def test_an_alert_is_over_when_its_cause_is_gone_and_not_before(
+def test_an_alert_is_resolved_when_its_cause_is_over_and_not_before(
     rule: str, cause: str, order: OrderSnapshot, over: bool
 ) -> None:
-    why = rules.gone(rule, cause, order)
+    why = rules.resolution(rule, cause, order)
     assert (why is not None) is over
     assert why is None or why.endswith(".")
 
@@ -308,9 +308,9 @@ def test_an_alert_is_over_when_its_cause_is_gone_and_not_before(
 
 
 def test_a_capture_that_pays_is_checked_again_after_its_confirming_query() -> None:
-    asked = replace(PAID, payments=(payment(next_check_at=at(130)),))
-    assert rules.next_check(asked, at(101), CONFIRM) == at(130) + rules.SOON
-    assert rules.next_check(asked, at(140), CONFIRM) == at(140) + rules.SOON, "the poller is late"
+    requested = replace(PAID, payments=(payment(next_check_at=at(130)),))
+    assert rules.next_check(requested, at(101), CONFIRM) == at(130) + rules.SOON
+    assert rules.next_check(requested, at(140), CONFIRM) == at(140) + rules.SOON, "the poller is late"
     for done in (payment(confirmed=True), payment(confirm_misses=2), payment(next_check_at=None)):
         assert rules.next_check(replace(PAID, payments=(done,)), at(140), CONFIRM) is None
 

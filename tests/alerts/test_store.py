@@ -157,15 +157,15 @@ def test_the_command_lists_acknowledges_and_resolves_alerts(shop: Shop) -> None:
     shop.staff("sam", "kim")
     assert command(shop) == (0, "No alert is open.\n")
     number = str(raise_one())
-    code, says = command(shop)
-    assert (code, "Signed webhook for an unknown payment (webhook_event 1)" in says) == (0, True)
-    assert says.startswith(f"{number} P1 OPS_ORPHAN fakepay: ")
-    code, says = command(shop, "acknowledge", number, "--by", SAM_AT, "--note", "looking")
-    assert (code, says.rstrip().endswith(f"ACKNOWLEDGED, {SAM_AT}")) == (0, True)
+    code, output = command(shop)
+    assert (code, "Signed webhook for an unknown payment (webhook_event 1)" in output) == (0, True)
+    assert output.startswith(f"{number} P1 OPS_ORPHAN fakepay: ")
+    code, output = command(shop, "acknowledge", number, "--by", SAM_AT, "--note", "looking")
+    assert (code, output.rstrip().endswith(f"ACKNOWLEDGED, {SAM_AT}")) == (0, True)
     assert command(shop, "--rule", "RULE_A") == (0, "No alert is open.\n")
     assert number in command(shop, "--rule", "ops_orphan")[1]
-    code, says = command(shop, "resolve", number, "--by", KIM_AT)
-    assert (code, "RESOLVED" in says) == (0, True)
+    code, output = command(shop, "resolve", number, "--by", KIM_AT)
+    assert (code, "RESOLVED" in output) == (0, True)
     assert command(shop) == (0, "No alert is open.\n")
 
 
@@ -173,17 +173,17 @@ def test_a_flood_of_one_kind_does_not_hide_the_others(shop: Shop) -> None:
     for number in range(12):
         raise_one(cause=f"webhook_event {number}")
     raise_one(rule="RULE_C", cause="capture 1")
-    _, says = command(shop)
-    lines = says.splitlines()
+    _, output = command(shop)
+    lines = output.splitlines()
     assert "RULE_C" in lines[0]
     assert len(lines) == 12
     assert lines[-1] == "… and 2 more of OPS_ORPHAN: flask alerts --rule OPS_ORPHAN"
-    _, says = command(shop, "--rule", "OPS_ORPHAN")
-    assert len(says.splitlines()) == 12
+    _, output = command(shop, "--rule", "OPS_ORPHAN")
+    assert len(output.splitlines()) == 12
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "output"),
     [
         (("acknowledge", "7", "--by", SAM_AT), "Error: There is no such alert.\n"),
         (("resolve", "seven", "--by", SAM_AT), "is not a valid integer"),
@@ -196,7 +196,7 @@ def test_a_flood_of_one_kind_does_not_hide_the_others(shop: Shop) -> None:
         (("--rule", ""), "is not one of"),
     ],
 )
-def test_the_command_says_what_is_wrong(shop: Shop, words: tuple[str, ...], says: str) -> None:
+def test_the_command_prints_what_is_wrong(shop: Shop, words: tuple[str, ...], output: str) -> None:
     shop.staff("sam")
-    code, said = command(shop, *words)
-    assert (code != 0, says in said) == (True, True)
+    code, message = command(shop, *words)
+    assert (code != 0, output in message) == (True, True)

@@ -174,17 +174,17 @@ def _accounts() -> None:
 
 def test_every_event_is_documented_with_what_it_carries(shop: Shop) -> None:
     live_through_everything(shop)
-    says, seen = documented(), defaultdict(set)
+    output, seen = documented(), defaultdict(set)
     wrong = []
     for name, payload in published_events():
-        always, sometimes = says.get(name, (set(), set()))
+        always, sometimes = output.get(name, (set(), set()))
         keys = set(payload) - (COMMON if name[0] in STREAMS[:2] else set())
         seen[name].add(frozenset(keys))
-        if name not in says or not always <= keys <= always | sometimes:
+        if name not in output or not always <= keys <= always | sometimes:
             wrong.append((name, sorted(keys)))
     assert wrong == []
-    assert sorted(set(says) - set(seen)) == [], "documented, but never published"
-    never = {name: sorted(says[name][1] - set().union(*shapes)) for name, shapes in seen.items()}
+    assert sorted(set(output) - set(seen)) == [], "documented, but never published"
+    never = {name: sorted(output[name][1] - set().union(*shapes)) for name, shapes in seen.items()}
     assert {name: keys for name, keys in never.items() if keys} == {}, "documented fields that no event has"
 
 
@@ -194,8 +194,8 @@ def test_every_stream_is_documented() -> None:
 
 def undocumented(classes: Iterable[type[Event]]) -> list[str]:
     """Classes whose kind the page does not have in their stream, or has with other fields."""
-    says = documented()
-    return sorted(one.__name__ for one in classes if says.get((one.STREAM, one.KIND)) != documented_keys(one))
+    output = documented()
+    return sorted(one.__name__ for one in classes if output.get((one.STREAM, one.KIND)) != documented_keys(one))
 
 
 def documented_keys(event: type[Event]) -> tuple[set[str], set[str]]:

@@ -360,7 +360,7 @@ def test_every_package_and_every_process_is_described() -> None:
         assert [name for name in processes if f"| `{name}` |" not in pages()[page]] == []
 
 
-def test_every_decision_is_in_the_list_and_says_what_why_and_what_follows() -> None:
+def test_every_decision_is_in_the_list_and_has_context_decision_and_consequences() -> None:
     index = pages()["docs/decisions/README.md"]
     for path in sorted((ROOT / "docs" / "decisions").glob("0*.md")):
         number, title = re.match(r"# (\d{4}) (.+)", path.read_text()).groups()  # type: ignore[union-attr]

@@ -28,7 +28,7 @@ def broken_rules(templates: Iterable[tuple[str, str]]) -> list[str]:
     found = []
     for path, text in templates:
         bare = re.sub(r"\{#.*?#\}", "", text, flags=re.S)
-        found += [f"{path}: {says}" for says, pattern in RULES if pattern.search(bare)]
+        found += [f"{path}: {output}" for output, pattern in RULES if pattern.search(bare)]
         forms = [] if path in POST_ELSEWHERE else _POST_FORM.findall(bare)
         found += [f"{path}: a form that posts without a CSRF token" for form in forms if not _TOKEN.search(form)]
     return found

@@ -28,7 +28,7 @@ class Row:
     table: str
     number: int
     in_a_browser: bool
-    says: str
+    statement: str
     tests: tuple[tuple[str, str], ...]
     put_off: tuple[str, ...]
 
@@ -36,10 +36,10 @@ class Row:
 def rows(text: str) -> list[Row]:
     found = []
     for title, body in re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.M | re.S):
-        for number, star, says, tests_column in _ROW.findall(body):
+        for number, star, statement, tests_column in _ROW.findall(body):
             tests = tuple((path, named(sentence)) for sentence, path in _TEST.findall(tests_column))
             put_off = tuple(name for names in _PUT_OFF.findall(tests_column) for name in names.split(", "))
-            found.append(Row(title, int(number), bool(star), says, tests, put_off))
+            found.append(Row(title, int(number), bool(star), statement, tests, put_off))
     return found
 
 

@@ -68,11 +68,11 @@ def an_order(
         what = {"kind": "order.moved" if source else "order.placed", "source": source, "target": target, "data": {}}
         because = {"because": WAY[target] if source else None, "actor": "webhook", "at": NOW}
         rows.append(("order_events", {"order_id": number, "seq": seq, **what, **because}))
-    asked = {"next_check_at": NOW + timedelta(days=1)} if payment == "OPEN" else {}
+    requested = {"next_check_at": NOW + timedelta(days=1)} if payment == "OPEN" else {}
     values = {"provider_data": {"id": f"pay_{number}"}, "checks": 0, "confirm_misses": 0, "created_at": NOW}
     amount = {"amount": PRICE, "currency": "TWD"}
     attempt = {"id": f"P{number}", "order_id": number, "provider": "kpay", "state": payment, "opened_at": NOW}
-    rows.append(("payments", {**attempt, **amount, **values, **asked, **over}))
+    rows.append(("payments", {**attempt, **amount, **values, **requested, **over}))
     if capture:
         taken = {"captured_at": NOW, "heard_at": NOW, "heard_from": "webhook", "standing": capture}
         names = {"provider": "kpay", "capture_id": f"cap_{number}", "payment_id": f"P{number}"}
@@ -122,7 +122,7 @@ WITH_LEDGER_AND_REFUNDS: Rows = [
     *journal("refund:R4", "refund", "refunds", "receivable:kpay", 20000),
     ("refunds", REFUND),
 ]
-HEARD: Row = {"heard_at": NOW, "heard_from": "webhook"}
+RECEIVED: Row = {"heard_at": NOW, "heard_from": "webhook"}
 MONEY: Row = {"amount": PRICE, "currency": "TWD"}
 
 
@@ -132,25 +132,25 @@ def captured_too(number: int, standing: str) -> Rows:
     data = {"payment": f"P{number}", **MONEY, "standing": standing}
     event = {"order_id": number, "seq": 4, "kind": "payment.captured", "actor": "webhook", "at": NOW, "data": data}
     more = {"captured_at": NOW, "standing": standing, "refunded_amount": PRICE}
-    return [("captures", {**names, **MONEY, **HEARD, **more}), ("order_events", event)]
+    return [("captures", {**names, **MONEY, **RECEIVED, **more}), ("order_events", event)]
 
 
 def refunded(number: int, capture: int, kind: str, amount: int, **more: Any) -> Rows:
-    asked = {"kind": kind, "asked_by": "automatic", "destination": "provider", "amount": amount}
+    requested = {"kind": kind, "asked_by": "automatic", "destination": "provider", "amount": amount}
     row = REFUND | {"id": f"R{capture}", "capture_id": capture, "payment_id": f"P{number}", "order_id": number}
-    return [("refunds", row | asked | more)]
+    return [("refunds", row | requested | more)]
 
 
 EVENT = {"provider": "kpay", "body_hash": "x", "body": b"{}", "headers": {"a": "b"}, "trust": "signed"} | {
     "received_at": NOW, "repeats": 0, "tries": 1, "due_at": None, "done_at": NOW,
 }  # fmt: skip
-UPDATE = {"verdict": "applied", "state": "CAPTURED", "facts": {}, "occurred_at": NOW, **HEARD}
-DISPUTE = {"provider": "kpay", "dispute_id": "D1", "kind": "inquiry", "reason": "", "state": "WON", **MONEY, **HEARD}
+UPDATE = {"verdict": "applied", "state": "CAPTURED", "facts": {}, "occurred_at": NOW, **RECEIVED}
+DISPUTE = {"provider": "kpay", "dispute_id": "D1", "kind": "inquiry", "reason": "", "state": "WON", **MONEY, **RECEIVED}
 SOON = NOW + timedelta(hours=1)
 """After any run of the tests: an event that waits longer breaks an invariant."""
 WAITS = {"subject": "x", "created_at": SOON, "tries": 0, "stream": "payments.events.v1", "due_at": SOON}
 LINE = {"provider": "kpay", "line_id": "line-1", "day": NOW.date(), "kind": "capture", "fact": "capture:kpay:cap_1"}
-SAID = {"schema_version": 1, "standing": "second", **MONEY}
+REPORTED = {"schema_version": 1, "standing": "second", **MONEY}
 WHY = {"refund": "R14", **MONEY, "why": "second"}
 WITH_OTHER_MONEY: Rows = [
     GOODS[0],
@@ -192,9 +192,10 @@ WITH_OTHER_MONEY: Rows = [
      | {"headers": {}, "body": b"{}", "received_at": NOW}),
     ("disputes", {"id": 1, "capture_id": 1, "order_id": 1, **DISPUTE, "opened_at": NOW, "closed_at": NOW}),
     ("order_events", {"order_id": 4, "seq": 5, "kind": "refund.done", "actor": "poll", "at": NOW, "data": WHY}),
-    ("outbox", {"id": 101, "kind": "payment.captured", "payload": SAID, **WAITS}),
+    ("outbox", {"id": 101, "kind": "payment.captured", "payload": REPORTED, **WAITS}),
     ("outbox", {"id": 102, "kind": "refund.done", "payload": {"schema_version": 1, **WHY}, **WAITS}),
-    ("outbox", {"id": 103, "kind": "payment.captured", "payload": SAID, **WAITS, "due_at": None, "published_at": NOW}),
+    ("outbox", {"id": 103, "kind": "payment.captured", "payload": REPORTED, **WAITS, "due_at": None}
+     | {"published_at": NOW}),
 ]  # fmt: skip
 """Every table, column and value that revision 0018 renames."""
 TIMES = {"from": NOW.isoformat(), "to": NOW.isoformat()}
@@ -294,8 +295,8 @@ def test_an_old_shop_is_migrated_and_every_invariant_holds(old_shop: tuple[Flask
     with app.app_context():
         upgrade()
         watcher.check_due()  # as the clock does at once
-        broken = [finding for finding in invariants.check(ask_acquirer=False) if not finding.holds]
-        assert not broken, "\n".join(f"{found.says}: {found.rows}" for found in broken)
+        broken = [finding for finding in invariants.check(with_acquirers=False) if not finding.holds]
+        assert not broken, "\n".join(f"{found.statement}: {found.rows}" for found in broken)
         db.session.remove()
         db.engine.dispose()
 
@@ -385,13 +386,16 @@ def test_the_steps_of_a_saga_become_columns_of_its_row_and_rows_again_on_the_way
 
 def test_who_did_something_is_an_actor_after_the_upgrade_and_stays_readable(url: str) -> None:
     app = create_app(environ(url, ""), TESTING=True)
-    asked = {"R5": "settle", "R6": "kpay", "R7": "Kim"}
+    requested = {"R5": "settle", "R6": "kpay", "R7": "Kim"}
     with app.app_context():
         upgrade(revision="0014")
         live(db.engine, WITH_LEDGER_AND_REFUNDS)
         refund = REFUND | {"destination": "provider", "amount": 1}
         more = {"R5": {"kind": "late"}, "R6": {"kind": "outside"}, "R7": {"approved_by": "Lee", "needs_two": True}}
-        live(db.engine, [("refunds", refund | {"id": name, "asked_by": asked[name]} | more[name]) for name in asked])
+        live(
+            db.engine,
+            [("refunds", refund | {"id": name, "asked_by": requested[name]} | more[name]) for name in requested],
+        )
         payout = {"id": "X1", "currency": "TWD", "amount": 1, "state": "APPROVED", "asked_at": NOW, "note": ""}
         live(db.engine, [("payouts", payout | {"asked_by": "ada", "decided_by": "kim", "decided_at": NOW})])
         alert = {"rule": "RULE_C", "severity": "P1", "subject": "x", "observed": {}, "expected": {}, "source": "poll"}
@@ -433,7 +437,7 @@ def test_who_did_something_is_an_actor_after_the_upgrade_and_stays_readable(url:
         downgrade(revision="0014")
         with db.engine.connect() as connection:
             before = connection.execute(sa.text("SELECT id, asked_by FROM refunds ORDER BY id")).all()
-        assert [tuple(row) for row in before] == [("R4", "ada"), *asked.items()]
+        assert [tuple(row) for row in before] == [("R4", "ada"), *requested.items()]
         db.engine.dispose()
 
 
@@ -504,7 +508,7 @@ def test_events_that_wait_in_the_outbox_are_typed_after_the_upgrade(url: str) ->
     with app.app_context():
         upgrade(revision="0015")
         row = {"kind": "order.moved", "subject": "x", "created_at": NOW, "tries": 0}
-        rows = [row | {"id": name, "stream": stream, "payload": said} for name, (stream, said) in waiting.items()]
+        rows = [row | {"id": name, "stream": stream, "payload": message} for name, (stream, message) in waiting.items()]
         values = row | {"id": 5, "stream": "orders.events.v1", "payload": of_order, "published_at": NOW, "due_at": None}
         live(
             db.engine, [("outbox", one | {"due_at": NOW, "published_at": None}) for one in rows] + [("outbox", values)]

@@ -44,7 +44,7 @@ class Visitor:
     def checkout_form(self) -> dict[str, str]:
         """The checkout form, filled in."""
         page = self.client.get("/checkout").text
-        carried = {name: _find(page, name) for name in ("key", "terms", "shown", "buyer", "csrf_token")}
+        carried = {name: _find(page, name) for name in ("key", "terms", "shown", "customer", "csrf_token")}
         return {**ADDRESS, "method": "kpay", **carried}
 
     def place(self) -> str:
@@ -129,9 +129,9 @@ class Deployment:
         db.session.rollback()
         return db.session.scalars(db.select(Order).where(Order.token == path.rsplit("/", 1)[1])).one()
 
-    def asked(self, orders: list[Order]) -> int:
+    def requested(self, orders: list[Order]) -> int:
         """The number of queries about these orders at the acquirer."""
-        return self.acquirer.asked([self.shop.payment(order).id for order in orders])
+        return self.acquirer.requested([self.shop.payment(order).id for order in orders])
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ MOST_ORDERS = 4
 which = st.integers(0, MOST_ORDERS - 1)
 places = st.sampled_from([0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12])
 """The point at which an actor is suspended; 0 is never."""
-tells = st.sampled_from(["now", "later", "never"])
+delivery = st.sampled_from(["now", "later", "never"])
 providers = st.sampled_from(PROVIDERS)
 FAULTS = [("start", f) for f in ("lose_answer", "lose_request", "refuse", "unreachable")]
 FAULTS += [("cancel", "lose_answer"), ("cancel", "lose_request")]
@@ -53,92 +53,92 @@ class Beyond(RuleBasedStateMachine):
     # --- at the acquirer ---
 
     @some_orders
-    @rule(order=which, tells=tells, places=places)
-    def pay(self, order: int, tells: str, places: int) -> None:
+    @rule(order=which, delivery=delivery, places=places)
+    def pay(self, order: int, delivery: str, places: int) -> None:
         for remote in self._there(order, PaymentState.OPEN, PaymentState.AUTHORIZED):
             self.acquirer.capture(remote.reference)
-            self._tell(remote, tells, places)
+            self._notify(remote, delivery, places)
 
     @some_orders
-    @rule(order=which, tells=tells)
-    def authorise(self, order: int, tells: str) -> None:
+    @rule(order=which, delivery=delivery)
+    def authorise(self, order: int, delivery: str) -> None:
         for remote in self._there(order, PaymentState.OPEN):
             remote.state = PaymentState.AUTHORIZED
-            self._tell(remote, tells)
+            self._notify(remote, delivery)
 
     @some_orders
-    @rule(order=which, tells=tells)
-    def pay_although_closed(self, order: int, tells: str) -> None:
+    @rule(order=which, delivery=delivery)
+    def pay_although_closed(self, order: int, delivery: str) -> None:
         for remote in self._there(order):
             if not remote.captures:
                 self.acquirer.capture(remote.reference)
-                self._tell(remote, tells)
+                self._notify(remote, delivery)
 
     @some_orders
-    @rule(order=which, ago=st.sampled_from([600, 2400]), tells=tells)
-    def have_been_paid(self, order: int, ago: int, tells: str) -> None:
+    @rule(order=which, ago=st.sampled_from([600, 2400]), delivery=delivery)
+    def have_been_paid(self, order: int, ago: int, delivery: str) -> None:
         """The acquirer reports only now that it captured the money long ago."""
         for remote in self._there(order):
             if not remote.captures:
                 self.acquirer.capture(remote.reference, at=self.world.now - timedelta(seconds=ago))
-                self._tell(remote, tells)
+                self._notify(remote, delivery)
 
     @some_orders
-    @rule(order=which, tells=tells)
-    def take_twice(self, order: int, tells: str) -> None:
+    @rule(order=which, delivery=delivery)
+    def capture_twice(self, order: int, delivery: str) -> None:
         for remote in self._there(order):
             if len(remote.captures) == 1:
                 self.acquirer.capture(remote.reference)
-                self._tell(remote, tells)
+                self._notify(remote, delivery)
 
     @some_orders
-    @rule(order=which, wrong=st.sampled_from([(-1, "TWD"), (1, "TWD"), (5000, "TWD"), (0, "JPY")]), tells=tells)
-    def take_something_else(self, order: int, wrong: tuple[int, str], tells: str) -> None:
+    @rule(order=which, wrong=st.sampled_from([(-1, "TWD"), (1, "TWD"), (5000, "TWD"), (0, "JPY")]), delivery=delivery)
+    def capture_another_amount(self, order: int, wrong: tuple[int, str], delivery: str) -> None:
         difference, currency = wrong
         for remote in self._there(order, PaymentState.OPEN, PaymentState.AUTHORIZED):
             self.acquirer.capture(remote.reference, money=Money(remote.money.amount + difference, currency))
-            self._tell(remote, tells)
+            self._notify(remote, delivery)
 
     @some_orders
-    @rule(order=which, end=st.sampled_from(["FAILED", "CANCELLED", "EXPIRED"]), tells=tells)
-    def give_up(self, order: int, end: str, tells: str) -> None:
+    @rule(order=which, end=st.sampled_from(["FAILED", "CANCELLED", "EXPIRED"]), delivery=delivery)
+    def give_up(self, order: int, end: str, delivery: str) -> None:
         for remote in self._there(order, PaymentState.OPEN, PaymentState.AUTHORIZED):
             self.acquirer.end(remote.reference, end, "customer")
-            self._tell(remote, tells)
+            self._notify(remote, delivery)
 
     @some_orders
-    @rule(order=which, tells=tells)
-    def decline(self, order: int, tells: str) -> None:
+    @rule(order=which, delivery=delivery)
+    def decline(self, order: int, delivery: str) -> None:
         for remote in self._there(order, PaymentState.OPEN):
             self.acquirer.decline(remote.reference)
-            self._tell(remote, tells)
+            self._notify(remote, delivery)
 
     @some_orders
-    @rule(order=which, hours=st.sampled_from([1, 72, 200]), tells=tells)
-    def choose_a_counter(self, order: int, hours: int, tells: str) -> None:
+    @rule(order=which, hours=st.sampled_from([1, 72, 200]), delivery=delivery)
+    def choose_a_counter(self, order: int, hours: int, delivery: str) -> None:
         for remote in self._there(order, PaymentState.OPEN):
             self.acquirer.show_code(remote.reference, timedelta(hours=hours))
-            self._tell(remote, tells)
+            self._notify(remote, delivery)
 
     @precondition(lambda history: history.acquirer.refunds)
-    @rule(refund=which, state=st.sampled_from(["DONE", "REJECTED"]), tells=tells, places=places)
-    def decide_about_a_refund(self, refund: int, state: str, tells: str, places: int) -> None:
+    @rule(refund=which, state=st.sampled_from(["DONE", "REJECTED"]), delivery=delivery, places=places)
+    def decide_about_a_refund(self, refund: int, state: str, delivery: str, places: int) -> None:
         """A pending refund succeeds or fails; a completed one fails later."""
         names = sorted(self.acquirer.refunds)
         name = names[refund % len(names)]
         if self.acquirer.refunds[name][2] != "REJECTED":
             self.acquirer.refund_becomes(name, state)
-            self._send(self._about_refund(name), tells, places)
+            self._send(self._about_refund(name), delivery, places)
 
     # --- the network ---
 
-    def _tell(self, remote: Remote, tells: str, places: int = 0) -> None:
-        self._send(self._about(remote), tells, places)
+    def _notify(self, remote: Remote, delivery: str, places: int = 0) -> None:
+        self._send(self._about(remote), delivery, places)
 
-    def _send(self, letter: SignedWebhook, tells: str, places: int = 0) -> None:
-        if tells == "now":
+    def _send(self, letter: SignedWebhook, delivery: str, places: int = 0) -> None:
+        if delivery == "now":
             self._deliver(letter, places)
-        elif tells == "later":
+        elif delivery == "later":
             self.webhooks.append(letter)
 
     def _about(self, remote: Remote, **changed: Any) -> SignedWebhook:
@@ -162,11 +162,11 @@ class Beyond(RuleBasedStateMachine):
         self._do(lambda: inbox.receive(provider, headers, body), places)
 
     @some_orders
-    @rule(order=which, tells=tells)
-    def write(self, order: int, tells: str) -> None:
+    @rule(order=which, delivery=delivery)
+    def write(self, order: int, delivery: str) -> None:
         """The acquirer sends a webhook about the present state."""
         for remote in self._there(order):
-            self._tell(remote, tells)
+            self._notify(remote, delivery)
 
     @some_webhooks
     @rule(letter=st.integers(0, 9), places=places)
@@ -189,18 +189,18 @@ class Beyond(RuleBasedStateMachine):
         self._do(lambda: _arrive(webhooks), places)
 
     @some_orders
-    @rule(order=which, lie=st.sampled_from(["forged", "other_merchant", "hint", "same_name"]))
-    def write_what_proves_nothing(self, order: int, lie: str) -> None:
+    @rule(order=which, forgery=st.sampled_from(["forged", "other_merchant", "hint", "same_name"]))
+    def write_what_proves_nothing(self, order: int, forgery: str) -> None:
         """A forged webhook that reports a capture; it may have no effect."""
         for remote in self._there(order):
             money = [["cap-false", remote.money.amount, remote.money.currency, self.world.now.isoformat()]]
             false = {"state": PaymentState.CAPTURED, "captures": money}
-            if lie == "forged":
+            if forgery == "forged":
                 name, _, body = self._about(remote, **false)
                 self._deliver((name, {"x-signature": "bad"}, body))
-            elif lie == "other_merchant":
+            elif forgery == "other_merchant":
                 self._deliver(self._about(remote, **false, merchant="somebody"))
-            elif lie == "hint":
+            elif forgery == "hint":
                 self._deliver(self._about(remote, **false, trust="unsigned"))
             elif self.webhooks:
                 name = self.webhooks[-1][0]
@@ -215,7 +215,7 @@ class Beyond(RuleBasedStateMachine):
                     self._deliver((name, headers, body))
 
     @rule(provider=providers)
-    def tell_of_the_next_payment(self, provider: str) -> None:
+    def notify_of_the_next_payment(self, provider: str) -> None:
         """A webhook about a payment that the shop has not stored yet."""
         name = self.world.next_payment()
         self.written += 1

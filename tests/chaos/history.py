@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 
 from shop.catalogue.models import Product
 from shop.checkout import agreement, end_order, place_order
-from shop.checkout.placing.request import Buyer
+from shop.checkout.placing.request import Customer
 from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.core.money import Money
@@ -38,16 +38,16 @@ from shop.payments.polling import poll
 from shop.payments.refunds import refunds
 from shop.payments.updates.apply import accept
 from tests.chaos import recovery
-from tests.chaos.external_events import MOST_ORDERS, places, providers, tells, which
+from tests.chaos.external_events import MOST_ORDERS, delivery, places, providers, which
 from tests.chaos.fast_databases import parsed
 from tests.chaos.later_events import KIM, SAM, Afterwards
 from tests.chaos.world import CUSTOMERS, DUE, World
 from tests.parts.selection import sampled
 from tests.shop_fixtures import KETTLE, PEN
 
-ways_back = st.sampled_from(["provider", "store_credit", "bank"])
+refund_destinations = st.sampled_from(["provider", "store_credit", "bank"])
 some_orders = precondition(lambda history: history.orders)
-somebody_sleeps = precondition(lambda history: history.world.asleep)
+a_process_sleeps = precondition(lambda history: history.world.asleep)
 
 
 class History(Afterwards):
@@ -99,11 +99,11 @@ class History(Afterwards):
 
     def _place(self, sku: str, quantity: int, provider: str, customer: int | None, share: int, places: int) -> None:
         cart_id, key, total = self.world.fill_cart(sku, quantity)
-        buyer = Buyer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW", user_id=customer)
+        customer = Customer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW", user_id=customer)
         credit = total * share // 100 if customer else 0
         terms = agreement.terms("TWD", [(sku, quantity, total // quantity)])
-        form = agreement.Shown(key, terms.digest, agreement.buyer_mark(key, customer))
-        press = lambda: place_order.place_order(cart_id, buyer, provider, form, credit=credit)  # noqa: E731
+        form = agreement.Shown(key, terms.digest, agreement.customer_mark(key, customer))
+        press = lambda: place_order.place_order(cart_id, customer, provider, form, credit=credit)  # noqa: E731
         self.checkouts.append(press)
         self._do(press, places)
 
@@ -138,9 +138,13 @@ class History(Afterwards):
 
     @some_orders
     @rule(
-        order=which, cancels=st.booleans(), seconds=st.sampled_from([0, 1, 60]), tells=tells, place=st.integers(0, 18)
+        order=which,
+        cancels=st.booleans(),
+        seconds=st.sampled_from([0, 1, 60]),
+        delivery=delivery,
+        place=st.integers(0, 18),
     )
-    def pay_in_the_tab_left_open(self, order: int, cancels: bool, seconds: int, tells: str, place: int) -> None:
+    def pay_in_the_tab_left_open(self, order: int, cancels: bool, seconds: int, delivery: str, place: int) -> None:
         """After cancellation or expiry, at an acquirer that captures anyway.
 
         The process that ends the order may be suspended, and resume after the capture is known.
@@ -153,13 +157,13 @@ class History(Afterwards):
             self.world.turn(max(0.0, (parsed(row["pay_by"]) - self.world.now).total_seconds()))
             self._do(lambda: end_order.finish(order_id), place)
         self.world.turn(seconds)
-        self.pay_although_closed(order, tells)
+        self.pay_although_closed(order, delivery)
         if len(self.world.asleep) > asleep:
             self.wake_up(asleep, 0)
 
-    @rule(buyers=st.integers(2, 4), sku=st.sampled_from([KETTLE, PEN]), places=places)
-    def many_buy_and_pay_at_once(self, buyers: int, sku: str, places: int) -> None:
-        for _ in range(buyers):
+    @rule(customers=st.integers(2, 4), sku=st.sampled_from([KETTLE, PEN]), places=places)
+    def many_buy_and_pay_at_once(self, customers: int, sku: str, places: int) -> None:
+        for _ in range(customers):
             self._place(sku, 1, "fakepay", None, 0, 0)
         self.write_of_everything_at_once(True, places)
 
@@ -169,7 +173,7 @@ class History(Afterwards):
     @rule(
         order=which,
         percent=st.sampled_from([30, 60, 100]),
-        to=ways_back,
+        to=refund_destinations,
         fault=st.sampled_from([None, None, None, "lose_answer", "wait"]),
         at_once=st.booleans(),
         places=places,
@@ -192,7 +196,7 @@ class History(Afterwards):
             self.do_one_thing("refund", 0, 0)
 
     @some_orders
-    @rule(order=which, to=ways_back, places=places)
+    @rule(order=which, to=refund_destinations, places=places)
     def call_off(self, order: int, to: str, places: int) -> None:
         order_id = self._order(order)["id"]
         self._do(lambda: end_order.cancel_or_refund(order_id, SAM, to=to), places)
@@ -259,13 +263,13 @@ class History(Afterwards):
         if due:
             self._do(lambda: work.batch(kind, [due[item % len(due)]]), places)
 
-    @somebody_sleeps
+    @a_process_sleeps
     @rule(who=st.integers(0, 3), places=places)
     def wake_up(self, who: int, places: int) -> None:
         self.world.wake(self.world.asleep[who % len(self.world.asleep)], places)
         self._see_orders()
 
-    @somebody_sleeps
+    @a_process_sleeps
     @rule(who=st.integers(0, 3))
     def kill(self, who: int) -> None:
         self.world.kill(self.world.asleep[who % len(self.world.asleep)])

@@ -17,7 +17,7 @@ from shop.payments.providers.interface import DisputeFact
 from shop.payments.providers.types import DisputeKind, DisputeState
 from shop.payments.settlement import reconcile
 from shop.payouts import payouts
-from tests.chaos.external_events import Beyond, SignedWebhook, places, providers, some_orders, tells, which
+from tests.chaos.external_events import Beyond, SignedWebhook, delivery, places, providers, some_orders, which
 
 INQUIRY = "inquiry"
 _FEE = 50
@@ -35,8 +35,8 @@ class Afterwards(Beyond):
     # --- disputes ---
 
     @some_orders
-    @rule(order=which, kind=st.sampled_from([INQUIRY, DisputeKind.CHARGEBACK]), tells=tells, places=places)
-    def dispute(self, order: int, kind: str, tells: str, places: int) -> None:
+    @rule(order=which, kind=st.sampled_from([INQUIRY, DisputeKind.CHARGEBACK]), delivery=delivery, places=places)
+    def dispute(self, order: int, kind: str, delivery: str, places: int) -> None:
         """A customer's bank opens a chargeback or an inquiry."""
         for remote in self._there(order):
             for capture in remote.captures:
@@ -44,31 +44,31 @@ class Afterwards(Beyond):
                 if name not in self.disputes:
                     at = self.world.now
                     self.disputes[name] = DisputeFact(name, capture.id, kind, DisputeState.OPEN, capture.money, at)
-                    self._send(self._about_dispute(name), tells, places)
+                    self._send(self._about_dispute(name), delivery, places)
 
     @precondition(lambda history: history.disputes)
     @rule(
         dispute=which,
         end=st.sampled_from([DisputeKind.CHARGEBACK, DisputeState.WON, DisputeState.LOST]),
-        tells=tells,
+        delivery=delivery,
         places=places,
     )
-    def decide_about_a_dispute(self, dispute: int, end: str, tells: str, places: int) -> None:
+    def decide_about_a_dispute(self, dispute: int, end: str, delivery: str, places: int) -> None:
         """The bank escalates an inquiry, returns the money, or keeps it."""
         name = sorted(self.disputes)[dispute % len(self.disputes)]
         now = self.disputes[name]
         if now.state == DisputeState.OPEN:
             self.disputes[name] = replace(now, **({"kind": end} if end == DisputeKind.CHARGEBACK else {"state": end}))
-            self._send(self._about_dispute(name), tells, places)
+            self._send(self._about_dispute(name), delivery, places)
 
     def _about_dispute(self, name: str) -> SignedWebhook:
         fact = self.disputes[name]
         (owner,) = (p for p in self.acquirer.payments.values() if fact.capture_id in {c.id for c in p.captures})
-        said = [fact.id, fact.capture_id, fact.kind, fact.state, fact.money.amount, fact.money.currency]
+        facts_listed = [fact.id, fact.capture_id, fact.kind, fact.state, fact.money.amount, fact.money.currency]
         facts = {"state": None, "captures": [], "decline": None, "show": None}
-        return self._about(owner, **facts, dispute=[*said, fact.at.isoformat()])
+        return self._about(owner, **facts, dispute=[*facts_listed, fact.at.isoformat()])
 
-    def taken_back(self) -> list[tuple[str, Money]]:
+    def charged_back_money(self) -> list[tuple[str, Money]]:
         """Amounts withdrawn by banks and not returned, by capture."""
         gone = (
             fact
@@ -84,17 +84,17 @@ class Afterwards(Beyond):
         order=which,
         percent=st.sampled_from([30, 60, 100]),
         state=st.sampled_from(["DONE", "DONE", "PENDING"]),
-        tells=tells,
+        delivery=delivery,
         places=places,
     )
-    def refund_outside(self, order: int, percent: int, state: str, tells: str, places: int) -> None:
+    def refund_outside(self, order: int, percent: int, state: str, delivery: str, places: int) -> None:
         """A refund in the acquirer's dashboard."""
         for remote in self._there(order):
             for capture in remote.captures:
                 money = Money(max(1, capture.money.amount * percent // 100), capture.money.currency)
                 if self.acquirer.has_left(capture.id, money):
                     name = self.acquirer.refund_outside(capture.id, money, state=state)
-                    self._send(self._about_refund(name), tells, places)
+                    self._send(self._about_refund(name), delivery, places)
 
     # --- settlement and payouts ---
 
@@ -128,7 +128,7 @@ class Afterwards(Beyond):
         ]
 
     @rule(by=st.sampled_from([SAM, KIM]), percent=st.sampled_from([50, 100]), places=places)
-    def ask_for_a_payout(self, by: Actor, percent: int, places: int) -> None:
+    def request_a_payout(self, by: Actor, percent: int, places: int) -> None:
         funds = self.world.rows("SELECT settled - promised AS free FROM funds WHERE currency = 'TWD'")
         if funds and funds[0]["free"] > 0:
             part = Money(max(1, funds[0]["free"] * percent // 100), "TWD")
@@ -146,7 +146,7 @@ class Afterwards(Beyond):
 
     @precondition(lambda history: history.world.rows("SELECT 1 FROM alerts WHERE state <> 'RESOLVED'"))
     @rule(which=which, resolves=st.booleans(), places=places)
-    def look_after_an_alert(self, which: int, resolves: bool, places: int) -> None:
+    def handle_an_alert(self, which: int, resolves: bool, places: int) -> None:
         still = self.world.rows("SELECT id FROM alerts WHERE state <> 'RESOLVED' ORDER BY id")
         turn = store.resolve if resolves else store.acknowledge
         self._do(lambda: turn(still[which % len(still)]["id"], KIM, "seen"), places)

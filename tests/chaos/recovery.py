@@ -70,7 +70,7 @@ _SET_BACK = (0, 601, *_AT_LEISURE[1:])
 def check_at_any_time(world: World) -> None:
     """Conditions after every step."""
     assert not world.troubles, world.troubles
-    broken = [f for f in invariants.check(ask_acquirer=False) if f.name.startswith(ALWAYS) and not f.holds]
+    broken = [f for f in invariants.check(with_acquirers=False) if f.name.startswith(ALWAYS) and not f.holds]
     assert not broken, broken
     for what, sql in _ALWAYS_NOTHING.items():
         found = world.rows(sql)
@@ -110,11 +110,11 @@ def _until_nothing_is_due(history: History) -> None:
     of open payments are known.
     """
     world = history.world
-    asked = "next_check_at IS NOT NULL"
-    asked_about = {
-        *_captures(history, asked),
-        *_results(history, asked),
-        *_outside(history, asked),
+    requested = "next_check_at IS NOT NULL"
+    polled = {
+        *_captures(history, requested),
+        *_results(history, requested),
+        *_outside(history, requested),
     }
     gaps = _SET_BACK if history.set_back else _AT_LEISURE if history.at_leisure else _QUICKLY
     for number, gap in enumerate(gaps):
@@ -131,7 +131,7 @@ def _until_nothing_is_due(history: History) -> None:
         *_results(history, "TRUE"),
         *_outside(history, "TRUE"),
     }
-    assert not (lost := asked_about & unknown), ("asked, and not known", lost)
+    assert not (lost := polled & unknown), ("asked, and not known", lost)
 
 
 def _captures(history: History, condition: str) -> list[str]:
@@ -207,15 +207,15 @@ def _staff_decide(history: History) -> bool:
 def check_final_state(history: History) -> None:
     """Check every condition after recovery."""
     world = history.world
-    broken = [f for f in invariants.check(ask_acquirer=False) if not f.holds]
-    assert not broken, "\n".join(f"{f.name}: {f.says}: {f.rows}" for f in broken)
+    broken = [f for f in invariants.check(with_acquirers=False) if not f.holds]
+    assert not broken, "\n".join(f"{f.name}: {f.statement}: {f.rows}" for f in broken)
     check_at_any_time(world)
     unfinished = [o for o in world.rows("SELECT number, state, review_since FROM orders") if o["state"] not in AT_REST]
     assert not unfinished, unfinished
     assert not world.rows(f"SELECT id, state FROM payments WHERE state IN ({_OPEN})")
     assert not _open_sessions(history)
     assert not world.rows("SELECT number FROM orders WHERE review_since IS NOT NULL")
-    assert not history.acquirer.over_asked, "the acquirer was asked for more than it had taken"
+    assert not history.acquirer.excessive_refunds, "the acquirer was asked for more than it had taken"
     _the_acquirer_has_the_same_money(history)
     _the_ledger_has_the_same_money(history)
     _every_event_was_published(history)
@@ -275,7 +275,7 @@ def _the_ledger_has_the_same_money(history: History) -> None:
             theirs[orders.get(remote.reference), capture.money.currency] += capture.money.amount
     for capture_id, money, state in history.acquirer.refunds.values():
         theirs[captures[capture_id], money.currency] -= money.amount * (state == "DONE")
-    for capture_id, money in history.taken_back():
+    for capture_id, money in history.charged_back_money():
         theirs[captures[capture_id], money.currency] -= money.amount
     assert {k: v for k, v in ours.items() if v} == {k: v for k, v in theirs.items() if v}
 
@@ -318,7 +318,7 @@ def _credit_is_where_it_belongs(history: History) -> None:
             "SELECT COALESCE(SUM(credit_amount), 0) AS n FROM orders WHERE user_id = :user AND paid_by IS NOT NULL",
             user=customer,
         )
-        came_back: Counter[str] = Counter()
+        returned_credit: Counter[str] = Counter()
         for row in history.world.rows(
             """
             SELECT r.currency, r.amount FROM refunds r JOIN orders o ON o.id = r.order_id
@@ -326,10 +326,10 @@ def _credit_is_where_it_belongs(history: History) -> None:
             """,
             user=customer,
         ):
-            came_back[row["currency"]] += row["amount"]
+            returned_credit[row["currency"]] += row["amount"]
         found = history.world.rows(
             "SELECT currency, balance, held FROM store_credits WHERE user_id = :user", user=customer
         )
         assert not sum(row["held"] for row in found)
         balances = Counter({row["currency"]: row["balance"] for row in found})
-        assert +balances == +(came_back + Counter({"TWD": given - used["n"]})), (customer, balances)
+        assert +balances == +(returned_credit + Counter({"TWD": given - used["n"]})), (customer, balances)

@@ -99,7 +99,7 @@ def credit_is_not_released(patch: Patch, world: World) -> None:
     _without(patch, store_credit.release)
 
 
-def nobody_asks(patch: Patch, world: World) -> None:
+def no_payment_is_polled(patch: Patch, world: World) -> None:
     patch.setattr(poll, "query", lambda payment_id, source, *due_at: None)
 
 
@@ -107,8 +107,8 @@ def a_refund_has_no_key(patch: Patch, world: World) -> None:
     """The acquirer takes a repeated request for another refund."""
     right, number = FakePay.refund, itertools.count(1)
 
-    def refund(self: FakePay, payment: Any, wish: Any) -> Any:
-        return right(self, payment, replace(wish, id=f"{wish.id}-{next(number)}"))
+    def refund(self: FakePay, payment: Any, refund_request: Any) -> Any:
+        return right(self, payment, replace(refund_request, id=f"{refund_request.id}-{next(number)}"))
 
     patch.setattr(FakePay, "refund", refund)
 
@@ -162,7 +162,7 @@ def revived_without_holding_again(patch: Patch, world: World) -> None:
     _holding(patch, without_released)
 
 
-def a_chargeback_takes_no_money(patch: Patch, world: World) -> None:
+def a_chargeback_books_no_money(patch: Patch, world: World) -> None:
     patch.setattr(dispute_decide, "_book_taken", lambda draft, dispute: None)
 
 
@@ -181,7 +181,7 @@ def a_transfer_that_bounced_came_back_to_the_acquirer(patch: Patch, world: World
     patch.setattr(journals, "failed", failed)
 
 
-def a_refund_outside_is_booked_by_each_who_tells_of_it(patch: Patch, world: World) -> None:
+def a_refund_outside_is_booked_by_each_source(patch: Patch, world: World) -> None:
     right, number = identity.name_of, itertools.count(1)
     patch.setattr(identity, "name_of", lambda provider, theirs: f"{right(provider, theirs)}-{next(number)}")
 
@@ -208,7 +208,7 @@ SEEDED = (
     each_try_has_a_key_of_its_own,
     an_opening_that_timed_out_is_never_looked_up,
     stock_is_not_released,
-    nobody_asks,
+    no_payment_is_polled,
     a_refund_has_no_key,
     money_after_the_deadline_is_accepted,
     expiry_reads_first_and_writes_later,
@@ -218,10 +218,10 @@ MORE = (
     credit_is_not_released,
     what_is_paid_stays_on_the_shelf,
     revived_without_holding_again,
-    a_chargeback_takes_no_money,
+    a_chargeback_books_no_money,
     what_went_by_hand_is_booked_against_the_acquirer,
     a_transfer_that_bounced_came_back_to_the_acquirer,
-    a_refund_outside_is_booked_by_each_who_tells_of_it,
+    a_refund_outside_is_booked_by_each_source,
     our_own_refund_is_taken_for_one_made_outside,
     the_order_is_not_written,
     of_several_units_one_leaves_the_shelf,

@@ -20,9 +20,9 @@ LEASE = 31
 """Seconds after which the claim of a dead process expires."""
 
 
-def wait_until_it_asks(deployment: Deployment, orders: list[Order], process: Process) -> None:
+def wait_until_it_queries(deployment: Deployment, orders: list[Order], process: Process) -> None:
     """Wait until the process is in the middle of its work: some polls have been sent, and the responses are slow."""
-    until(lambda: deployment.asked(orders) or not process.alive(), within=30, what="the first question")
+    until(lambda: deployment.requested(orders) or not process.alive(), within=30, what="the first question")
     assert process.alive(), process.text[-3000:]
 
 
@@ -35,7 +35,7 @@ def test_a_clock_killed_in_the_middle_of_its_work_is_replaced_and_every_order_is
     deployment.shop.wait(seconds=11)
     deployment.acquirer.faults(api=SLOW)
     alone = deployment.clock(REDIS_URL="")
-    wait_until_it_asks(deployment, orders, alone)
+    wait_until_it_queries(deployment, orders, alone)
     alone.kill()
     assert "WAITING_PAYMENT" in deployment.states(orders), "it was killed before it was done"
     deployment.acquirer.faults()
@@ -55,7 +55,7 @@ def test_a_worker_killed_in_the_middle_of_a_job_loses_nothing(deployment: Deploy
     deployment.acquirer.faults(api=SLOW)
     worker = deployment.worker()
     deployment.clock()
-    wait_until_it_asks(deployment, orders, worker)
+    wait_until_it_queries(deployment, orders, worker)
     worker.kill()
     deployment.acquirer.faults()
     deployment.worker()
@@ -74,7 +74,7 @@ def test_a_clock_that_hangs_in_the_middle_of_its_work_and_wakes_up_later_does_no
     deployment.shop.wait(seconds=11)
     deployment.acquirer.faults(api=SLOW)
     one = deployment.clock(REDIS_URL="")
-    wait_until_it_asks(deployment, orders, one)
+    wait_until_it_queries(deployment, orders, one)
     one.signal(signal.SIGSTOP)
     deployment.acquirer.faults()
     deployment.shop.wait(seconds=LEASE)

@@ -47,7 +47,7 @@ def test_a_missing_clock_a_wrong_amount_and_a_lost_order_are_detected(process: P
     found = (
         "invariants of `flask check`",
         "results acknowledged to customers and staff",
-        "the acquirer's books and ours",
+        "the acquirer's ledger and ours",
         "every state is final",
     )
     assert all(counted(printed, what) > 0 for what in found), printed

@@ -133,7 +133,7 @@ class World:
             todo = tuple(self._looked_for_quickly(one) for one in schedule.WORK if one.kind not in NOT_ABOUT_ORDERS)
             patch.setattr(schedule, "WORK", todo)
             patch.setattr(work, "WORK", todo)
-            patch.setattr(outbox, "_to_streams", self._tell)
+            patch.setattr(outbox, "_to_streams", self._report)
             patch.setattr(Scope, "rows", lambda _everything, sql, **values: self.rows(sql, **values))
             self.acquirer.pause = self.pause
             for name in PROVIDERS:
@@ -196,7 +196,7 @@ class World:
         self.published.clear()
         self.troubles.clear()
         there = self.acquirer
-        for kept in (there.payments, there.refunds, there.done_at, there.calls, there.does, there.over_asked):
+        for kept in (there.payments, there.refunds, there.done_at, there.calls, there.does, there.excessive_refunds):
             kept.clear()
         there.away = False
         self._context = self.app.app_context()
@@ -294,7 +294,7 @@ class World:
         """The name of the next payment."""
         return f"P{self._named['P'] + 1:05}"
 
-    def _tell(self, rows: list[dict[str, Any]]) -> str | None:
+    def _report(self, rows: list[dict[str, Any]]) -> str | None:
         self.pause()
         self.published += rows
         self.pause()

@@ -52,9 +52,9 @@ def test_each_change_is_named() -> None:
 
 
 def test_the_mark_of_a_customer_differs_for_each_key_and_person() -> None:
-    marks = [agreement.buyer_mark(key, user) for key in ("k1", "k2") for user in (1, 2)]
+    marks = [agreement.customer_mark(key, user) for key in ("k1", "k2") for user in (1, 2)]
     assert len(set(marks)) == 4
-    assert agreement.buyer_mark("k1", None) == agreement.buyer_mark("k2", None) == agreement.GUEST
+    assert agreement.customer_mark("k1", None) == agreement.customer_mark("k2", None) == agreement.GUEST
 
 
 def test_of_eight_changes_of_the_cart_against_placing_it_the_order_is_what_was_agreed_to_or_there_is_none(

@@ -135,6 +135,6 @@ def test_a_request_to_cancel_is_idempotent() -> None:
     for seen in ORDERS:
         first = decide_cancellation(seen, NOW)
         if isinstance(first, RequestCancellation):
-            asked = [replace(p, cancel_requested_at=NOW) if p.id in first.payment_ids else p for p in seen.payments]
-            noted = replace(seen, cancel_requested_at=first.requested_at, payments=asked)
+            requested = [replace(p, cancel_requested_at=NOW) if p.id in first.payment_ids else p for p in seen.payments]
+            noted = replace(seen, cancel_requested_at=first.requested_at, payments=requested)
             assert decide_cancellation(noted, LATER) == RequestCancellation(False, first.requested_at, ())

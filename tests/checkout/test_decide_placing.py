@@ -15,7 +15,7 @@ from shop.checkout.agreement import Shown
 from shop.checkout.cart_view import CartView, Line, UnpricedLine
 from shop.checkout.limits import ADDRESS, EMAIL, VISITOR, Amount
 from shop.checkout.placing.decide import NewOrder, Repeated, decide
-from shop.checkout.placing.request import Buyer, Request
+from shop.checkout.placing.request import Customer, Request
 from shop.checkout.placing.snapshot import Earlier, Rules, Snapshot
 from shop.checkout.saga_states import SagaStep
 from shop.core.errors import Refusal
@@ -25,7 +25,7 @@ from tests.parts.selection import sampled
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 KEY = "key-of-this-page"
-GUEST = Buyer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW")
+GUEST = Customer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW")
 CUSTOMER = replace(GUEST, user_id=7)
 
 
@@ -62,7 +62,7 @@ class Case:
 
     lines: tuple[Line, ...] = (line(),)
     unpriced: tuple[str, ...] = ()
-    buyer: Buyer = GUEST
+    customer: Customer = GUEST
     provider: str = "fakepay"
     credit: int = 0
     earlier: Earlier | None = None
@@ -73,9 +73,9 @@ class Case:
 
     @property
     def request(self) -> Request:
-        mark = agreement.buyer_mark(KEY, self.buyer.user_id)
+        mark = agreement.customer_mark(KEY, self.customer.user_id)
         shown = Shown(KEY, cart(*self.lines).terms.digest, mark)
-        return Request(self.buyer, self.provider, replace(shown, **self.shown), self.credit)
+        return Request(self.customer, self.provider, replace(shown, **self.shown), self.credit)
 
     def decide(self) -> NewOrder | Repeated | Refusal:
         most = dict.fromkeys((VISITOR, EMAIL, ADDRESS), MOST)
@@ -90,9 +90,9 @@ REFUSED = {
     "product without this currency": (Case(unpriced=("A",)), "not_sold_in_currency", 409),
     "only products without this currency": (Case(lines=(), unpriced=("A",)), "not_sold_in_currency", 409),
     "form of another cart state": (Case(shown={"key": "older-key"}), "cart_changed", 409),
-    "form without a buyer": (Case(shown={"buyer": ""}), "cart_changed", 409),
-    "signed in since": (Case(buyer=CUSTOMER, shown={"buyer": agreement.GUEST}), "other_buyer", 409),
-    "signed out since": (Case(shown={"buyer": agreement.buyer_mark(KEY, 7)}), "other_buyer", 409),
+    "form without a customer": (Case(shown={"customer": ""}), "cart_changed", 409),
+    "signed in since": (Case(customer=CUSTOMER, shown={"customer": agreement.GUEST}), "other_customer", 409),
+    "signed out since": (Case(shown={"customer": agreement.customer_mark(KEY, 7)}), "other_customer", 409),
     "other terms shown": (Case(shown={"terms": "other"}), "cart_changed", 409),
     "provider without this currency": (Case(provider="nopay"), "unknown_method", 422),
     "price has changed": (Case(lines=(line(was=90),)), "prices_moved", 409),
@@ -103,7 +103,7 @@ REFUSED = {
     "too many orders of the network": (Case(reserved={ADDRESS: Amount(3, 3, 3)}), "too_many_unpaid", 429),
     "too few in stock": (Case(lines=(line(quantity=3, available=2),)), "out_of_stock", 409),
     "guest with store credit": (Case(credit=50), "not_signed_in", 422),
-    "less credit than wanted": (Case(buyer=CUSTOMER, credit=50, free_credit=49), "not_enough_credit", 409),
+    "less credit than wanted": (Case(customer=CUSTOMER, credit=50, free_credit=49), "not_enough_credit", 409),
 }
 
 
@@ -125,8 +125,8 @@ def test_a_form_that_matches_its_cart_becomes_an_order() -> None:
 
 
 def test_store_credit_pays_part_or_all_and_never_more_than_the_total() -> None:
-    part = Case(buyer=CUSTOMER, credit=40, free_credit=40).decide()
-    everything = Case(buyer=CUSTOMER, credit=5000, free_credit=5000).decide()
+    part = Case(customer=CUSTOMER, credit=40, free_credit=40).decide()
+    everything = Case(customer=CUSTOMER, credit=5000, free_credit=5000).decide()
     assert isinstance(part, NewOrder) and isinstance(everything, NewOrder)
     assert (part.credit.amount, part.to_pay.amount) == (40, 60)
     assert part.steps == (SagaStep.RESERVE_STOCK, SagaStep.HOLD_CREDIT)
@@ -134,11 +134,11 @@ def test_store_credit_pays_part_or_all_and_never_more_than_the_total() -> None:
 
 
 def test_an_order_that_store_credit_pays_needs_no_charge_and_counts_toward_no_limit() -> None:
-    full = Case(buyer=CUSTOMER, credit=100, free_credit=100, amounts=Steps(least=9999), reserved={VISITOR: MOST})
+    full = Case(customer=CUSTOMER, credit=100, free_credit=100, amounts=Steps(least=9999), reserved={VISITOR: MOST})
     assert isinstance(full.decide(), NewOrder)
 
 
-def test_the_same_form_gives_the_same_order_and_another_one_is_told_so() -> None:
+def test_the_same_form_gives_the_same_order_and_another_one_is_refused() -> None:
     first = Case()
     again = replace(first, earlier=Earlier(42, first.request.digest), lines=())
     assert replace(again, shown={"terms": first.request.shown.terms}).decide() == Repeated(42)
@@ -149,9 +149,9 @@ def test_the_same_form_gives_the_same_order_and_another_one_is_told_so() -> None
 
 
 def test_the_page_language_is_not_part_of_what_was_stated() -> None:
-    english, japanese = Case().request, Case(buyer=replace(GUEST, locale="ja")).request
+    english, japanese = Case().request, Case(customer=replace(GUEST, locale="ja")).request
     assert english.digest == japanese.digest
-    assert english.digest != replace(english, buyer=replace(GUEST, line2="2F")).digest
+    assert english.digest != replace(english, customer=replace(GUEST, line2="2F")).digest
     assert english.digest != replace(english, credit=1).digest
     assert english.digest != replace(english, provider="otherpay").digest
 
@@ -166,8 +166,8 @@ def test_every_short_line_is_named_in_the_order_of_skus() -> None:
     assert [(item["sku"], item["available"]) for item in refusal.details["short"]] == [("A", 0), ("C", 2)]
 
 
-def test_the_refused_charge_says_how_much_credit_can_be_used() -> None:
-    case = Case(buyer=CUSTOMER, credit=90, free_credit=90, amounts=Steps(least=30))
+def test_the_refused_charge_states_how_much_credit_can_be_used() -> None:
+    case = Case(customer=CUSTOMER, credit=90, free_credit=90, amounts=Steps(least=30))
     refusal = case.decide()
     assert isinstance(refusal, Refusal) and refusal.details == {"usable_credit": 70}
     assert isinstance(replace(case, credit=70).decide(), NewOrder), "and that much is accepted"
@@ -192,14 +192,14 @@ cases = st.builds(
     Case,
     lines=product_lines.map(tuple),
     unpriced=st.sampled_from([(), (), (), ("Z",)]),
-    buyer=st.sampled_from([GUEST, CUSTOMER]),
+    customer=st.sampled_from([GUEST, CUSTOMER]),
     provider=st.sampled_from(["fakepay", "fakepay", "fakepay", "nopay"]),
     credit=st.sampled_from([0, 0, 1, 50, 100, 10_000]),
     earlier=st.sampled_from([None, None, None, Earlier(1, "other"), Earlier(2, None)]),
     reserved=st.dictionaries(st.sampled_from([VISITOR, EMAIL, ADDRESS]), amounts),
     free_credit=st.integers(0, 1000),
     amounts=st.builds(Steps, st.sampled_from([1, 1, 10]), st.sampled_from([1, 30])),
-    shown=st.sampled_from([{}, {}, {}, {"key": "older"}, {"terms": "other"}, {"buyer": ""}]),
+    shown=st.sampled_from([{}, {}, {}, {"key": "older"}, {"terms": "other"}, {"customer": ""}]),
 )
 many = settings(max_examples=sampled(1000, 5000, quick=200), deadline=None)
 some = settings(max_examples=sampled(500, 5000, quick=100), deadline=None)
@@ -217,7 +217,7 @@ def test_what_becomes_an_order_is_agreed_in_stock_within_limits_and_paid_for_in_
     assert all(each.quantity <= each.available and each.price_was is None for each in case.lines)
     assert order.quantities == {each.sku: each.quantity for each in case.lines}
     if order.credit.amount:
-        assert case.buyer.user_id is not None and order.credit.amount <= case.free_credit
+        assert case.customer.user_id is not None and order.credit.amount <= case.free_credit
     if order.to_pay.amount:
         assert case.amounts.takes(order.to_pay)
         more = Amount(1, sum(each.quantity for each in case.lines), total)

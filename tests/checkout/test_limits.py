@@ -9,7 +9,7 @@ import pytest
 
 from shop.checkout import cart, limits, place_order, unpaid_orders
 from shop.checkout.limits import Amount, TooManyUnpaid
-from shop.checkout.placing.request import Buyer
+from shop.checkout.placing.request import Customer
 from shop.core import clock
 from shop.core.db import db, transaction
 from shop.core.errors import Refusal
@@ -53,9 +53,9 @@ class Client:
         return self.press(credit=credit)
 
     def press(self, *, credit: int = 0) -> Order:
-        buyer = Buyer(self.email, "Ada", "1 Main St", "Taipei", "TW", user_id=self.customer)
+        customer = Customer(self.email, "Ada", "1 Main St", "Taipei", "TW", user_id=self.customer)
         form = self.shop.form(self.cart, customer=self.customer)
-        placed = place_order.place_order(self.cart, buyer, "fakepay", form, credit=credit, network=self.network)
+        placed = place_order.place_order(self.cart, customer, "fakepay", form, credit=credit, network=self.network)
         return db.session.get_one(Order, placed.id, populate_existing=True)
 
     def refused(self, sku: str = PEN, quantity: int = 1) -> TooManyUnpaid:

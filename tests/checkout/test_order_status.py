@@ -131,7 +131,7 @@ def test_the_back_button_shows_the_open_payment_with_resume_and_cancel_and_cance
     assert shop.can_sell() == 9
 
 
-def test_the_status_says_whether_the_order_can_still_change(shop: Shop) -> None:
+def test_the_status_shows_whether_the_order_can_still_change(shop: Shop) -> None:
     waiting, over = shop.order(), cancelled(shop)
     assert (shop.order_status(waiting).pending, shop.order_status(waiting).final) == (True, False)
     assert (shop.order_status(over).pending, shop.order_status(over).final) == (False, True)

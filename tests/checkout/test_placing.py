@@ -57,7 +57,7 @@ def test_two_tabs_that_show_one_cart_and_are_pressed_at_once_make_one_order(shop
         assert shop.count(Order) == len(shop.acquirer.payments)
 
 
-def test_the_same_cart_with_two_keys_at_once_makes_one_order_and_tells_the_other_one_so(shop: Shop, race: Race) -> None:
+def test_the_same_cart_with_two_keys_at_once_makes_one_order_and_refuses_the_other(shop: Shop, race: Race) -> None:
     for _ in range(4):
         cart_id = shop.cart((PEN, 1))
         form = shop.form(cart_id)

@@ -288,19 +288,19 @@ STRIPE = charging.Charging(stripe.PROVIDER.LABEL, stripe.PROVIDER.capabilities)
 
 
 @pytest.mark.parametrize(
-    ("credit", "usable", "says"),
+    ("credit", "usable", "output"),
     [
         (3770, 3750, "or use $37.50 of your store credit."),
         (20, 0, "or leave out store credit."),
     ],
 )
-def test_the_refusal_of_a_rest_below_the_smallest_charge_says_what_credit_works(
-    credit: int, usable: int, says: str
+def test_the_refusal_of_a_rest_below_the_smallest_charge_states_the_usable_credit(
+    credit: int, usable: int, output: str
 ) -> None:
     """Stripe charges 50 cents at least."""
     total = 3800 if usable else 50
     refused = charging.refusal(STRIPE, Money(total - credit, "USD"), Money(credit, "USD"))
-    assert refused and refused.details == {"usable_credit": usable} and refused.message.endswith(says)
+    assert refused and refused.details == {"usable_credit": usable} and refused.message.endswith(output)
 
 
 def test_an_amount_above_the_largest_charge_is_refused_without_mentioning_credit() -> None:
@@ -331,5 +331,5 @@ def test_a_provider_states_its_smallest_charge_for_each_of_its_currencies_or_cha
 
 def test_a_payment_that_its_provider_cannot_charge_is_refused(shop: Shop) -> None:
     with pytest.raises(Refusal, match=r"Choose another payment method\.$"):
-        registry.refuse_unless_taken("stripe", Money(100_000_000, "USD"))
-    registry.refuse_unless_taken("stripe", Money(99_999_999, "USD"))
+        registry.refuse_unless_chargeable("stripe", Money(100_000_000, "USD"))
+    registry.refuse_unless_chargeable("stripe", Money(99_999_999, "USD"))

@@ -77,23 +77,23 @@ def test_a_large_refund_needs_another_person(shop: Shop, money: Command) -> None
 
 def test_a_refund_that_waits_for_approval_is_not_reported_as_sent(shop: Shop, money: Command) -> None:
     shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 1000}
-    asked, cancelled = shop.paid_order(), shop.paid_order()
-    said = money("refund", asked.number, "--by", SAM)
+    requested, cancelled = shop.paid_order(), shop.paid_order()
+    message = money("refund", requested.number, "--by", SAM)
     output = money("cancel", cancelled.number, "--by", KIM)
-    ids = [shop.refunds(order)[0].id for order in (asked, cancelled)]
+    ids = [shop.refunds(order)[0].id for order in (requested, cancelled)]
     waits = "NT$1,200.00 TWD is waiting for approval (requested by {}): flask money approve.\n"
-    assert said == f"{ids[0]}: " + waits.format(SAM)
+    assert message == f"{ids[0]}: " + waits.format(SAM)
     assert output == f"{cancelled.number}: PAID\n{ids[1]}: " + waits.format(KIM)
 
 
 @pytest.mark.parametrize("command", ["refund", "cancel"])
 def test_a_manual_refund_is_sent_first_and_then_approved(shop: Shop, money: Command, command: str) -> None:
     order = shop.paid_order()
-    asked = money(command, order.number, "--to", "bank", "--by", SAM).splitlines()[-1]
+    requested = money(command, order.number, "--to", "bank", "--by", SAM).splitlines()[-1]
     refund = shop.refunds(order)[0].id
-    says = f"is waiting for approval (requested by {SAM}): send it from the bank account, then flask money approve."
-    assert asked == f"{refund}: NT$1,200.00 TWD {says}"
-    assert money("waiting") == asked + "\n"
+    output = f"is waiting for approval (requested by {SAM}): send it from the bank account, then flask money approve."
+    assert requested == f"{refund}: NT$1,200.00 TWD {output}"
+    assert money("waiting") == requested + "\n"
     assert money("approve", refund, "--by", SAM).startswith(
         "1 Error: A refund must be approved once, by another person than the one who requested it."
     )
@@ -120,15 +120,15 @@ def test_one_person_is_not_two_by_writing_the_address_in_another_way(shop: Shop,
 @pytest.mark.parametrize("nobody", ["", "  ", "sam", "lee@example.com"])
 def test_without_an_account_nothing_is_decided(shop: Shop, money: Command, nobody: str) -> None:
     order = shop.paid_order()
-    said = money("refund", order.number, "--by", nobody)
-    assert said == "1 Error: No account has this e-mail address.\n"
+    message = money("refund", order.number, "--by", nobody)
+    assert message == "1 Error: No account has this e-mail address.\n"
     assert shop.refunds(order) == []
 
 
 def test_without_a_role_nothing_is_decided(shop: Shop, money: Command) -> None:
     order, customer = shop.paid_order(), db.session.get_one(User, shop.customer()).email
-    said = money("refund", order.number, "--by", customer)
-    assert said == f"1 Error: The account {customer} has no role. It needs one of: support, finance, admin.\n"
+    message = money("refund", order.number, "--by", customer)
+    assert message == f"1 Error: The account {customer} has no role. It needs one of: support, finance, admin.\n"
     assert shop.refunds(order) == []
 
 
@@ -136,8 +136,8 @@ def test_a_refund_that_waits_is_listed_and_can_be_declined(shop: Shop, money: Co
     shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 1000}
     order = shop.paid_order()
     assert money("waiting") == "Nothing is waiting for approval.\n"
-    asked = money("refund", order.number, "--by", SAM)
-    assert money("waiting") == asked
+    requested = money("refund", order.number, "--by", SAM)
+    assert money("waiting") == requested
     refund = shop.refunds(order)[0].id
     assert money("decline", refund, "--by", SAM) == f"{refund} is cancelled.\n"
     assert money("decline", refund, "--by", KIM).startswith("1 Error: ")
@@ -166,8 +166,8 @@ def test_what_is_not_there_cannot_be_decided(shop: Shop, money: Command, command
 def test_arguments_that_are_not_utf8_are_refused_and_change_nothing(
     shop: Shop, money: Command, arguments: tuple[str, ...]
 ) -> None:
-    said = money(*arguments, "--by", KIM)
-    assert said == "2 Error: The arguments contain bytes that are not valid UTF-8.\n"
+    message = money(*arguments, "--by", KIM)
+    assert message == "2 Error: The arguments contain bytes that are not valid UTF-8.\n"
     assert book.balance(chart.GOODWILL, "TWD").amount == 0
 
 
@@ -192,9 +192,9 @@ def test_a_wrong_amount_is_accepted_once(shop: Shop, money: Command) -> None:
 def test_a_wrong_amount_is_refunded_without_naming_an_amount_and_the_order_can_be_paid_again(
     shop: Shop, money: Command
 ) -> None:
-    for amount, currency, said in ((PRICE - 100, "TWD", "NT$1,199.00 TWD"), (500, "JPY", "¥500 JPY")):
+    for amount, currency, message in ((PRICE - 100, "TWD", "NT$1,199.00 TWD"), (500, "JPY", "¥500 JPY")):
         order = wrong(shop, amount, currency)
-        assert money("refund", order.number, "--by", SAM).endswith(f": {said} is being refunded.\n")
+        assert money("refund", order.number, "--by", SAM).endswith(f": {message} is being refunded.\n")
         assert money("refund", order.number, "--by", SAM).startswith("1 Error: Nothing can be refunded any more.")
         shop.sweep()
         assert shop.order_status(order).key == "choose"
@@ -205,9 +205,9 @@ def test_a_wrong_amount_is_refunded_without_naming_an_amount_and_the_order_can_b
 def test_cancelling_an_order_with_a_mismatch_refunds_it_and_then_ends_the_order(shop: Shop, money: Command) -> None:
     before = shop.can_sell()
     order = wrong(shop)
-    said = money("cancel", order.number, "--by", SAM, "--reason", "changed their mind")
-    assert said.startswith(f"{order.number}: WAITING_PAYMENT (it is cancelled once ")
-    assert money("cancel", order.number, "--by", SAM) == said, "asking twice sends the money back once"
+    message = money("cancel", order.number, "--by", SAM, "--reason", "changed their mind")
+    assert message.startswith(f"{order.number}: WAITING_PAYMENT (it is cancelled once ")
+    assert money("cancel", order.number, "--by", SAM) == message, "asking twice sends the money back once"
     shop.sweep()
     shop.turn(minutes=1)
     assert shop.state(order) == "CANCELLED"
@@ -312,8 +312,8 @@ def test_gift_credit_is_given_once_per_name_and_customer(shop: Shop, money: Comm
         assert "NT$50.00 TWD" in money("give-credit", email, "50", "TWD", "--key", "birthday", "--by", SAM)
     assert (shop.credit(ada), shop.credit(ben)) == (5000, 5000)
     for again in (("70", "TWD"), ("70", "JPY")):
-        said = money("give-credit", emails[0], *again, "--key", "birthday", "--by", KIM)
-        assert said.startswith("NT$50.00 TWD was given before; "), "what was given, and not what was asked for"
+        message = money("give-credit", emails[0], *again, "--key", "birthday", "--by", KIM)
+        assert message.startswith("NT$50.00 TWD was given before; "), "what was given, and not what was asked for"
     for empty in ("", " "):
         assert money("give-credit", emails[0], "5", "TWD", "--key", empty, "--by", SAM).startswith(
             "1 Error: The key must not be empty."
@@ -326,7 +326,7 @@ def test_gift_credit_is_given_once_per_name_and_customer(shop: Shop, money: Comm
     assert book.balance(chart.GOODWILL, "TWD") == Money(10000, "TWD")
 
 
-def test_store_credit_is_given_by_staff_and_the_journal_says_by_whom(shop: Shop, money: Command) -> None:
+def test_store_credit_is_given_by_staff_and_the_journal_records_the_actor(shop: Shop, money: Command) -> None:
     customer = shop.customer()
     email = db.session.get_one(User, customer).email
     assert money("give-credit", email, "50", "TWD").startswith("2 Error: Missing option '--by'.")
@@ -342,10 +342,10 @@ def test_a_payout_takes_two(shop: Shop, money: Command) -> None:
     with transaction():
         book.transfer("settled:x", "settled", Money(1000, "TWD"), debit=chart.BANK, credit=chart.receivable("x"))
         funds.received(Money(1000, "TWD"))
-    asked = money("payout", "6", "TWD", "--by", SAM, "--note", "rent")
-    assert "NT$6.00 TWD is waiting for approval" in asked
-    assert money("waiting") == asked
-    payout = asked.split(":")[0]
+    requested = money("payout", "6", "TWD", "--by", SAM, "--note", "rent")
+    assert "NT$6.00 TWD is waiting for approval" in requested
+    assert money("waiting") == requested
+    payout = requested.split(":")[0]
     assert money("approve-payout", payout, "--by", SAM).startswith(
         "1 Error: A payout must be approved by another person than the one who requested it."
     )

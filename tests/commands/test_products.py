@@ -99,8 +99,8 @@ def test_eight_seeds_at_once_receive_the_initial_stock_once(shop: Shop, race: Ra
 
 
 def test_a_price_is_changed_in_one_currency(shop: Shop, flask: Command) -> None:
-    said = flask("products", "price", KETTLE.lower(), "usd", "41.50")
-    assert said == f"{KETTLE} now costs $41.50 USD (before: $38.00 USD).\n"
+    message = flask("products", "price", KETTLE.lower(), "usd", "41.50")
+    assert message == f"{KETTLE} now costs $41.50 USD (before: $38.00 USD).\n"
     assert product(KETTLE).prices == PRICES[KETTLE] | {"USD": 4150}
 
 
@@ -122,7 +122,7 @@ def test_a_changed_price_is_shown_for_acceptance_and_orders_keep_theirs(shop: Sh
 
 
 @pytest.mark.parametrize(
-    ("currency", "amount", "says"),
+    ("currency", "amount", "output"),
     [
         ("TWD", "0", "A price must be greater than zero."),
         ("TWD", "-1", "A price must be greater than zero."),
@@ -135,9 +135,9 @@ def test_a_changed_price_is_shown_for_acceptance_and_orders_keep_theirs(shop: Sh
         ("EUR", "5", "Invalid value for 'CURRENCY': 'EUR' is not a currency of this shop. Use one of TWD, JPY, USD."),
     ],
 )
-def test_a_price_that_is_none_is_refused(shop: Shop, flask: Command, currency: str, amount: str, says: str) -> None:
+def test_a_price_that_is_none_is_refused(shop: Shop, flask: Command, currency: str, amount: str, output: str) -> None:
     answer = flask("products", "price", "--", KETTLE, currency, amount)
-    assert answer in (f"1 Error: {says}\n", f"2 Error: {says}\n")
+    assert answer in (f"1 Error: {output}\n", f"2 Error: {output}\n")
     assert product(KETTLE).prices == PRICES[KETTLE]
 
 

@@ -27,14 +27,14 @@ MEGABYTES = 12 * 2**20
 """More than this no call may hold at once, whatever is sent."""
 _NEVER = threading.Event()
 """The pace of slow servers, which no test changes."""
-Speak = Callable[[socket.socket], None]
+Serve = Callable[[socket.socket], None]
 
 
 class Server:
     """Sends raw bytes to each connection after its request was read; counts the requests."""
 
-    def __init__(self, speak: Speak) -> None:
-        self._speak, self.requests = speak, 0
+    def __init__(self, serve: Serve) -> None:
+        self._serve, self.requests = serve, 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
         threading.Thread(target=self._serve, daemon=True).start()
@@ -50,15 +50,15 @@ class Server:
                 if b"\r\n\r\n" not in received:  # a body that came after its head
                     continue
                 self.requests += 1
-                self._speak(connection)
+                self._serve(connection)
 
     def close(self) -> None:
         self._listener.close()
 
 
 @contextmanager
-def serving(speak: Speak) -> Iterator[Server]:
-    server = Server(speak)
+def serving(serve: Serve) -> Iterator[Server]:
+    server = Server(serve)
     yield server
     server.close()
 
@@ -89,44 +89,44 @@ def bomb(times: int) -> bytes:
     return b"".join([*(packer.compress(nothing) for _ in range(times)), packer.flush()])
 
 
-def says(sent: bytes) -> Speak:
+def sends(sent: bytes) -> Serve:
     return lambda connection: connection.sendall(sent)
 
 
-def without_end(first: bytes, again: bytes, pause: float = 0) -> Speak:
-    def speak(connection: socket.socket) -> None:
+def without_end(first: bytes, again: bytes, pause: float = 0) -> Serve:
+    def serve(connection: socket.socket) -> None:
         connection.sendall(first)
         while True:
             connection.sendall(again)
             if pause:
                 _NEVER.wait(pause)
 
-    return speak
+    return serve
 
 
 BOMB = bomb(200)
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 A_MEGABYTE = b"100000\r\n" + bytes(2**20) + b"\r\n"
-HOSTILE: dict[str, tuple[Speak, type[httpx.HTTPError]]] = {
-    "gzip bomb": (says(answer(BOMB, "Content-Encoding: gzip")), TooLarge),
+HOSTILE: dict[str, tuple[Serve, type[httpx.HTTPError]]] = {
+    "gzip bomb": (sends(answer(BOMB, "Content-Encoding: gzip")), TooLarge),
     "gzip bomb without length": (
-        says(
+        sends(
             CHUNKED[:-2] + b"Content-Encoding: gzip\r\n\r\n" + f"{len(BOMB):x}\r\n".encode() + BOMB + b"\r\n0\r\n\r\n"
         ),
         TooLarge,
     ),
-    "a bomb in a bomb": (says(answer(gzip.compress(BOMB), "Content-Encoding: gzip, gzip")), httpx.DecodingError),
-    "a packing nobody asked for": (says(answer(b"x", "Content-Encoding: br")), httpx.DecodingError),
+    "a bomb in a bomb": (sends(answer(gzip.compress(BOMB), "Content-Encoding: gzip, gzip")), httpx.DecodingError),
+    "a packing nobody asked for": (sends(answer(b"x", "Content-Encoding: br")), httpx.DecodingError),
     "a packed body that breaks off": (
-        says(answer(gzip.compress(b"x" * 999)[:-9], "Content-Encoding: gzip")),
+        sends(answer(gzip.compress(b"x" * 999)[:-9], "Content-Encoding: gzip")),
         httpx.DecodingError,
     ),
-    "a packed body that is none": (says(answer(b"not packed", "Content-Encoding: gzip")), httpx.DecodingError),
-    "a stated gigabyte": (says(answer(b"", length=2**30)), TooLarge),
+    "a packed body that is none": (sends(answer(b"not packed", "Content-Encoding: gzip")), httpx.DecodingError),
+    "a stated gigabyte": (sends(answer(b"", length=2**30)), TooLarge),
     "a gigabyte in chunks": (without_end(CHUNKED, A_MEGABYTE), TooLarge),
     "a gigabyte until the end": (without_end(b"HTTP/1.1 200 OK\r\n\r\n", bytes(2**20)), TooLarge),
     "a length of a thousand digits": (
-        says(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 1000 + b"\r\n\r\n"),
+        sends(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 1000 + b"\r\n\r\n"),
         httpx.HTTPError,
     ),
     "headers without end": (
@@ -141,15 +141,15 @@ HOSTILE: dict[str, tuple[Speak, type[httpx.HTTPError]]] = {
     "headers byte by byte": (without_end(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x", pause=0.1), httpx.ReadTimeout),
     "chunks byte by byte": (without_end(CHUNKED, b"1\r\nx\r\n", pause=0.1), httpx.ReadTimeout),
     "silence": (lambda connection: _NEVER.wait(5), httpx.ReadTimeout),
-    "no HTTP": (says(b"\x00\xff" * 500 + b"\r\n\r\n"), httpx.RemoteProtocolError),
+    "no HTTP": (sends(b"\x00\xff" * 500 + b"\r\n\r\n"), httpx.RemoteProtocolError),
     "nothing": (lambda connection: connection.shutdown(socket.SHUT_RDWR), httpx.HTTPError),
 }
 
 
 @pytest.mark.parametrize("how", HOSTILE)
 def test_no_answer_costs_more_than_its_bounds(client: httpx.Client, how: str) -> None:
-    speak, error = HOSTILE[how]
-    with serving(speak) as server:
+    serve, error = HOSTILE[how]
+    with serving(serve) as server:
         tracemalloc.start()
         began = time.monotonic()
         try:
@@ -182,7 +182,7 @@ def test_after_a_hostile_answer_the_next_call_has_a_connection_of_its_own(patien
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
 def test_redirects_are_never_followed(patient: httpx.Client, status: str) -> None:
-    with serving(says(answer(b"", "Location: /elsewhere", status=status))) as server:
+    with serving(sends(answer(b"", "Location: /elsewhere", status=status))) as server:
         found = patient.post(server.url, content=b"money")
         assert (found.status_code, server.requests) == (int(status[:3]), 1)
 
@@ -199,14 +199,14 @@ def test_several_calls_of_one_operation_share_its_time(client: httpx.Client) -> 
 
 
 def test_a_call_without_time_left_is_not_sent(client: httpx.Client) -> None:
-    with serving(says(answer(b"{}"))) as server, http_client.within(0), pytest.raises(httpx.ConnectTimeout):
+    with serving(sends(answer(b"{}"))) as server, http_client.within(0), pytest.raises(httpx.ConnectTimeout):
         client.get(server.url)
     assert server.requests == 0
 
 
 def test_an_environment_with_a_proxy_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    with serving(says(answer(b"well"))) as server, http_client.guarded(Lanes(Bounds(60)), read=30, connect=30) as made:
+    with serving(sends(answer(b"well"))) as server, http_client.guarded(Lanes(Bounds(60)), read=30, connect=30) as made:
         assert made.get(server.url).content == b"well"
 
 
@@ -217,8 +217,8 @@ def _drip_tls(connection: socket.socket) -> None:
     """A good handshake, and then a record of an answer byte by byte."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(private_ca.RECEIVER)
-    came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = context.wrap_bio(came, goes, server_side=True)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_side=True)
 
     def until_done(do: Callable[[], object]) -> None:
         while True:
@@ -226,14 +226,14 @@ def _drip_tls(connection: socket.socket) -> None:
                 do()
                 break
             except ssl.SSLWantReadError:
-                connection.sendall(goes.read())
-                came.write(connection.recv(65536))
-        connection.sendall(goes.read())
+                connection.sendall(outgoing.read())
+                incoming.write(connection.recv(65536))
+        connection.sendall(outgoing.read())
 
     until_done(tls.do_handshake)
     until_done(lambda: tls.read(65536))
     tls.write(answer(b"x" * 5000))
-    for byte in goes.read():
+    for byte in outgoing.read():
         connection.sendall(bytes([byte]))
         _NEVER.wait(0.1)
 

@@ -13,8 +13,8 @@ import pytest
 from flask import Flask
 
 from bench.tools import each
-from e2e.buyers import Buyer
 from e2e.control import Control
+from e2e.customers import HttpCustomer
 from e2e.demo import Demo
 from shop import settings
 from shop.core import heartbeat
@@ -39,8 +39,8 @@ def buy_and_pay(demo: Demo, orders: int) -> None:
 
 
 def _one(demo: Demo) -> str:
-    buyer = Buyer(demo)
-    return buyer.go_and_pay(buyer.order())
+    customer = HttpCustomer(demo)
+    return customer.go_and_pay(customer.order())
 
 
 def _paid(demo: Demo) -> int:
@@ -75,12 +75,12 @@ def test_thirty_orders_at_once_are_all_paid_on_herokus_smallest_plan(
 ) -> None:
     """With the settings of app.json: web, worker, clock, and meanwhile the release of the next version."""
     shipped = json.loads((ROOT / "app.json").read_text())["env"]
-    asked = {name: row["value"] for name, row in shipped.items() if name.startswith(("DATABASE_", "WEB_"))}
+    requested = {name: row["value"] for name, row in shipped.items() if name.startswith(("DATABASE_", "WEB_"))}
     demo = Demo(
         tmp_path,
         DATABASE_URL=limited(own_postgres, "shop"),
         ACQUIRER_DATABASE_URL=limited(own_postgres, "acquirer"),
-        **asked,
+        **requested,
     )
     running.append(demo)
     demo.start()

@@ -9,7 +9,7 @@ from typing import cast
 import httpx
 import pytest
 
-from e2e.buyers import Buyer
+from e2e.customers import HttpCustomer
 from e2e.demo import Demo
 from tests.deploy.image import Image, image  # noqa: F401 - a fixture
 from tests.parts.waiting import until
@@ -28,8 +28,8 @@ def pay(page: str) -> None:
         assert answer.status_code == 200, answer.text
 
 
-def heading(buyer: Buyer, url: str) -> str:
-    found = re.search(r"<h1[^>]*>(.*?)</h1>", buyer.page(url), re.DOTALL)
+def heading(customer: HttpCustomer, url: str) -> str:
+    found = re.search(r"<h1[^>]*>(.*?)</h1>", customer.page(url), re.DOTALL)
     assert found
     return re.sub(r"\s+", " ", re.sub("<[^>]+>", "", found[1])).strip()
 
@@ -46,14 +46,14 @@ def test_the_image_sells_as_an_unprivileged_user_with_read_only_code_and_an_empt
     until(
         lambda: httpx.get(f"{image.shop}/readyz", headers=bearer).json() == all_well, within=30, what="all to be ready"
     )
-    buyer = Buyer(cast(Demo, SimpleNamespace(shop=image.shop)))
-    order = buyer.order()
-    pay(f"{image.acquirer}/pay/{buyer.go_and_pay(order)}")
-    until(lambda: heading(buyer, order.url) == "Payment received", within=30, what="the order to be PAID")
+    customer = HttpCustomer(cast(Demo, SimpleNamespace(shop=image.shop)))
+    order = customer.order()
+    pay(f"{image.acquirer}/pay/{customer.go_and_pay(order)}")
+    until(lambda: heading(customer, order.url) == "Payment received", within=30, what="the order to be PAID")
     check = image.service("web", "flask", "--app", "wsgi", "check")
     assert check.wait(within=60) == 0, check.text
     assert "settled_requests_total" in httpx.get(f"{image.shop}/metrics", headers=bearer).text
-    styles = re.search(r'href="(/static/[^"]+\.css[^"]*)"', buyer.page("/"))
+    styles = re.search(r'href="(/static/[^"]+\.css[^"]*)"', customer.page("/"))
     assert styles
     packed = httpx.get(f"{image.shop}{styles[1]}", headers={"Accept-Encoding": "br"})
     assert packed.headers["Content-Encoding"] == "br", "compressed when the image is built"

@@ -27,8 +27,8 @@ from tests.shop_fixtures import Shop, environ
 def copy(shop: Shop, database_url: str, redis_url: str) -> Iterator[Flask]:
     """A passive copy of a shop with due work: an order to poll, one to end, a refund, unpublished events."""
     shop.paid_order()
-    asked, refunded = shop.order(), shop.paid_order()
-    shop.acquirer.capture(shop.payment(asked).id)
+    requested, refunded = shop.order(), shop.paid_order()
+    shop.acquirer.capture(shop.payment(requested).id)
     shop.acquirer.misbehave("refund", "wait")
     shop.staff("sam")
     shop.app.test_cli_runner().invoke(args=["money", "refund", refunded.number, "--by", "sam@example.com"])

@@ -47,7 +47,7 @@ def test_a_full_or_read_only_disk_for_metrics_stops_nothing(tmp_path: Path) -> N
     assert "counted or not" in done.stdout, done.stderr
 
 
-def test_who_starts_the_web_server_clears_metric_files_of_processes_that_are_gone_and_no_others(
+def test_the_start_of_the_web_server_clears_metric_files_of_ended_processes_and_no_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     metrics = tmp_path / "metrics"

@@ -65,7 +65,7 @@ def silent_acquirer() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_an_acquirer_that_never_answers_costs_a_customer_one_timeout_and_the_page_says_confirming(
+def test_an_acquirer_that_never_answers_costs_a_customer_one_timeout_and_the_page_shows_confirming(
     shop: Shop, silent_acquirer: str
 ) -> None:
     """Fault 18."""
@@ -223,12 +223,12 @@ def test_eight_threads_share_one_client_and_none_waits_for_another(app: Flask, s
     """Fault 18: a slow acquirer delays only its own callers."""
     app.config.update(READ_TIMEOUT=1.0)
 
-    def ask() -> None:
+    def send() -> None:
         with app.app_context(), pytest.raises(httpx.TimeoutException):
             http_client.client().get(silent_acquirer)
 
     began = time.monotonic()
-    threads = [threading.Thread(target=ask) for _ in range(8)]
+    threads = [threading.Thread(target=send) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

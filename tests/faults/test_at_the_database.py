@@ -41,7 +41,7 @@ class EntryPoints:
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
-        self.buyer = shop.app.test_client()
+        self.customer = shop.app.test_client()
         shop.app.config["RATE_LIMITS"] = False
         self.post("/cart/lines", "/products/pen", sku=PEN, quantity="1")
         self.form = self._form("/checkout") | ADDRESS | {"method": "fakepay"}
@@ -51,14 +51,14 @@ class EntryPoints:
         self.order = remembered(waiting)
 
     def post(self, path: str, form_of: str, **fields: str) -> Any:
-        return self.buyer.post(path, data=self._form(form_of) | fields)
+        return self.customer.post(path, data=self._form(form_of) | fields)
 
     def deliver_webhook(self) -> tuple[int, bool]:
         headers, body = self.webhook
-        return _said(self.shop.app.test_client().post("/webhooks/fakepay", headers=headers, data=body))
+        return _status(self.shop.app.test_client().post("/webhooks/fakepay", headers=headers, data=body))
 
     def check_out(self) -> tuple[int, bool]:
-        return _said(self.buyer.post("/checkout", data=self.form))
+        return _status(self.customer.post("/checkout", data=self.form))
 
     def work_again(self) -> None:
         """A refused request succeeds when it is repeated, once."""
@@ -69,7 +69,7 @@ class EntryPoints:
         assert (self.shop.state(self.order), self.shop.captures(self.order)) == ("PAID", ["pays_order"])
 
     def _form(self, path: str) -> dict[str, str]:
-        page = self.buyer.get(path).text
+        page = self.customer.get(path).text
         return dict(re.findall(r'<input[^>]*name="(csrf_token|key|terms|shown|buyer)"[^>]*value="([^"]*)"', page))
 
 
@@ -80,7 +80,7 @@ def remembered(order: Order) -> Order:
     return order
 
 
-def _said(answer: Any) -> tuple[int, bool]:
+def _status(answer: Any) -> tuple[int, bool]:
     return answer.status_code, "Retry-After" in answer.headers
 
 

@@ -44,7 +44,7 @@ def kinds(results: list[Any]) -> Counter[str]:
     return Counter(r.code if isinstance(r, Refusal) else type(r).__name__ for r in results)
 
 
-def gone_back(shop: Shop) -> int:
+def returned(shop: Shop) -> int:
     """Minor units that the acquirer has refunded."""
     return sum(money.amount for _, money, state in shop.acquirer.refunds.values() if state == "DONE")
 
@@ -53,11 +53,11 @@ def test_eight_refunds_of_30_percent_at_once_are_exactly_three(shop: Shop, race:
     """Fault 37."""
     for _ in range(ROUNDS):
         order, capture = paid(shop)
-        before, part = gone_back(shop), share(order, 30)
+        before, part = returned(shop), share(order, 30)
         results = race(lambda _, c=capture, p=part: refunds.request(c, p, reason="", by=shop.sam).id)
         assert kinds(results) == {"str": 3, "not_refundable": 5}
         shop.sweep()
-        assert gone_back(shop) - before == 3 * part.amount
+        assert returned(shop) - before == 3 * part.amount
         assert shop.state(order) == "PARTIALLY_REFUNDED"
 
 
@@ -95,10 +95,10 @@ def test_a_batch_in_eight_workers_polls_each_payment_once(shop: Shop, race: Race
         shop.acquirer.capture(payment)
     for order in orders:
         shop.make_due(shop.payment(order))
-    asked = Counter(call for call in shop.acquirer.calls if call[0] == "query")
+    requested = Counter(call for call in shop.acquirer.calls if call[0] == "query")
     assert not [r for r in race(lambda _: work.batch("poll", due)) if isinstance(r, Exception)]
     now = Counter(call for call in shop.acquirer.calls if call[0] == "query")
-    assert [now[("query", p)] - asked[("query", p)] for p in due] == [1] * 5
+    assert [now[("query", p)] - requested[("query", p)] for p in due] == [1] * 5
     assert {shop.state(order) for order in orders} == {"PAID"}
 
 
@@ -144,7 +144,7 @@ def test_customer_staff_and_the_shop_refund_one_late_capture_once(shop: Shop, ra
     whole = order.total
     results = race(lambda n: work.sweep() if n % 2 else refunds.request(capture, whole, reason="", by=shop.sam))
     assert kinds(results) == {"dict": 4, "not_refundable": 4}
-    assert gone_back(shop) == whole.amount
+    assert returned(shop) == whole.amount
     assert (shop.state(order), shop.captures(order)) == ("EXPIRED", ["late"])
 
 

@@ -47,9 +47,9 @@ def body_half_sent(path: str, length: int = 1000) -> bytes:
     return f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\nhalf".encode()
 
 
-def seconds(ask: Callable[[], httpx.Response], expected: int) -> float:
+def seconds(send: Callable[[], httpx.Response], expected: int) -> float:
     began = time.monotonic()
-    assert ask().status_code == expected
+    assert send().status_code == expected
     return time.monotonic() - began
 
 
@@ -123,21 +123,21 @@ def test_a_request_that_is_sent_byte_by_byte_is_ended(deployment: Deployment, co
     drip = connect(deployment.site, sends)
     drip.settimeout(0.2)
     began = time.monotonic()
-    said = b""
+    message = b""
     ended = False
     while not ended and time.monotonic() - began < SECONDS + 5:
         with suppress(BrokenPipeError, ConnectionResetError):
             drip.sendall(b"x")
         try:
             found = drip.recv(4096)
-            said += found
+            message += found
             ended = not found
         except TimeoutError:
             continue
         except ConnectionResetError:
             ended = True
     assert ended
-    assert said == b"" or said.startswith((b"HTTP/1.1 408", b"HTTP/1.1 400")), said
+    assert message == b"" or message.startswith((b"HTTP/1.1 408", b"HTTP/1.1 400")), message
 
 
 def test_half_sent_requests_leave_threads_of_the_acquirer_for_others(process: Processes, connect: Opener) -> None:

@@ -212,13 +212,13 @@ def columns() -> Columns:
 def breaches(before: Columns, after: Columns) -> list[str]:
     """Changes in `after` with which an old process, which knows `before`, could not work."""
     gone = [f"{t}.{c} is gone" for t, old in before.items() for c in old if c not in after.get(t, {})]
-    asked = [
+    requested = [
         f"{t}.{c} must be given"
         for t in before
         for c, must in after.get(t, {}).items()
         if must and not before[t].get(c)
     ]
-    return gone + asked
+    return gone + requested
 
 
 def test_a_migration_that_removes_or_requires_a_column_is_seen() -> None:

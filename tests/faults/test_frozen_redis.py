@@ -148,14 +148,14 @@ def test_while_redis_is_away_one_caller_a_second_finds_out_and_the_others_do_not
         assert not redis.is_here()
         state = app.extensions["settled_redis"]
         state.away_until = 0.0  # its pause is over
-        asked = []
+        requested = []
 
         def finds_out(client: object) -> None:
-            asked.append(1)
+            requested.append(1)
             began = time.monotonic()
             with pytest.raises(redis.RedisAway):
-                redis.attempt(lambda _: asked.append(2))
+                redis.attempt(lambda _: requested.append(2))
             assert time.monotonic() - began < 0.1
 
         redis.attempt(finds_out)
-        assert asked == [1]
+        assert requested == [1]

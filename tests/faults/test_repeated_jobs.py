@@ -26,7 +26,7 @@ def handed_over(shop: Shop) -> tuple[Order, Job]:
     return order, Job.fetch("poll-1", connection=task_queue.queue().connection, serializer=JSONSerializer)
 
 
-def asked(shop: Shop, order: Order) -> int:
+def requested(shop: Shop, order: Order) -> int:
     return shop.acquirer.calls.count(("query", shop.payment(order).id))
 
 
@@ -40,11 +40,11 @@ def test_a_finished_job_that_is_queued_again_polls_nothing(shop: Shop, worker: C
     kept = job.connection.hgetall(job.key)
     worker()
     assert paid_once(shop, order)
-    questions = asked(shop, order)
+    questions = requested(shop, order)
     job.connection.hset(job.key, mapping=kept)
     job.connection.rpush(task_queue.queue().key, job.id)
     worker()
-    assert asked(shop, order) == questions
+    assert requested(shop, order) == questions
     assert paid_once(shop, order)
 
 
@@ -61,8 +61,8 @@ def test_a_job_of_a_hanging_worker_is_done_by_another_and_repeated_by_the_first_
     assert not hanging.job_ids, "RQ has given it up: it would be lost, were the row not due"
     shop.turn(seconds=1)
     assert paid_once(shop, order)
-    questions = asked(shop, order)
+    questions = requested(shop, order)
     job.func(*job.args)  # the hanging worker resumes
     worker()
-    assert asked(shop, order) == questions
+    assert requested(shop, order) == questions
     assert paid_once(shop, order)

@@ -9,4 +9,4 @@ from shop.integrity import invariants
 def broken() -> set[str]:
     """Names of the violated invariants; no acquirer is queried."""
     db.session.rollback()
-    return {finding.name for finding in invariants.check(ask_acquirer=False) if not finding.holds}
+    return {finding.name for finding in invariants.check(with_acquirers=False) if not finding.holds}

@@ -62,27 +62,27 @@ def test_a_check_queries_acquirers_without_a_control_api_for_each_payment_and_se
 ) -> None:
     traded(trading)
     wire = Wire(trading.acquirer)
-    code, said = check(trading.shop, monkeypatch)
-    assert code == 0, said
+    code, message = check(trading.shop, monkeypatch)
+    assert code == 0, message
     for name in registry.all_providers():
         trading.shop.app.test_cli_runner().invoke(args=["reconcile", str(trading.day), "--provider", name])
-    asked = {path.split("/")[1] for path, _ in wire.received}
-    assert asked == {"kpay", "paypay", "stripe", "tpay"}, "each was asked, the control API was not"
+    requested = {path.split("/")[1] for path, _ in wire.received}
+    assert requested == {"kpay", "paypay", "stripe", "tpay"}, "each was asked, the control API was not"
     assert [path for path, headers in wire.received if TOKEN in headers] == []
 
 
 @pytest.mark.parametrize(
-    "lie",
+    "corruption",
     [
         "UPDATE captures SET amount = amount + 1 WHERE provider = 'kpay'",
         "UPDATE captures SET currency = 'EUR' WHERE provider = 'kpay'",
         "UPDATE refunds SET state = 'REJECTED'",
     ],
 )
-def test_a_payment_that_differs_at_its_acquirer_is_found_by_a_query(trading: Trading, lie: str) -> None:
+def test_a_payment_that_differs_at_its_acquirer_is_found_by_a_query(trading: Trading, corruption: str) -> None:
     traded(trading)
     assert rule.captured_as_there(EVERYTHING) == []
-    db.session.execute(db.text(lie))
+    db.session.execute(db.text(corruption))
     db.session.commit()
     (row,) = rule.captured_as_there(EVERYTHING)
     assert row["provider"] == "kpay" and row["here_and_not_there"]

@@ -67,11 +67,11 @@ def test_a_refund_done_only_at_the_acquirer_is_the_difference_until_it_is_report
     order = paid(shop)
     shop.acquirer.misbehave("refund", "wait")
     capture = db.session.scalars(db.select(Capture).join(Payment).where(Payment.order_id == order.id)).one()
-    asked = refunds.request(capture.id, Money(20000, "TWD"), reason="", by=shop.sam)
+    requested = refunds.request(capture.id, Money(20000, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     assert sides(order)["difference"] == {}, "pending on both sides"
-    theirs, money, _ = shop.acquirer.refunds[asked.id]
-    shop.acquirer.refunds[asked.id] = (theirs, money, "DONE")
+    theirs, money, _ = shop.acquirer.refunds[requested.id]
+    shop.acquirer.refunds[requested.id] = (theirs, money, "DONE")
     assert sides(order)["difference"] == {"TWD": 20000}
     shop.turn(minutes=1)
     assert sides(order)["difference"] == {}

@@ -23,7 +23,7 @@ from tests.checkout.stories import Story, cancelled, ended, expired, opened_with
 from tests.shop_fixtures import Shop
 
 PRICE = "NT$1,200.00 TWD"
-SAID = r"Fakepay's webhook evt_1 at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC said that capture cap-P\w+-1"
+REPORTED = r"Fakepay's webhook evt_1 at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC said that capture cap-P\w+-1"
 WHEN = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
 
 
@@ -59,7 +59,7 @@ def polled(shop: Shop) -> Order:
     return order
 
 
-def told_by_the_file(shop: Shop) -> Order:
+def reported_by_the_file(shop: Shop) -> Order:
     order = shop.order()
     payment = shop.payment(order)
     (fact,) = shop.acquirer.capture(payment.id).captures
@@ -160,13 +160,13 @@ STORIES: dict[Story, tuple[str, str]] = {
     ),
     paid: (
         "captured",
-        f"PAID because {SAID} of {PRICE} was made, which is the price",
+        f"PAID because {REPORTED} of {PRICE} was made, which is the price",
     ),
     polled: (
         "captured",
         rf"PAID because Fakepay's answer to a query at {WHEN} said that capture cap-P\w+-1 of {PRICE}",
     ),
-    told_by_the_file: (
+    reported_by_the_file: (
         "captured",
         rf"PAID because Fakepay's settlement file at {WHEN} said that capture cap-P\w+-1 of {PRICE}",
     ),
@@ -189,7 +189,7 @@ STORIES: dict[Story, tuple[str, str]] = {
     ),
     revived: (
         "paid_in_time_seen_late",
-        rf"PAID because {SAID} of {PRICE} was made in time, at {WHEN}, although it had been EXPIRED since {WHEN}",
+        rf"PAID because {REPORTED} of {PRICE} was made in time, at {WHEN}, although it had been EXPIRED since {WHEN}",
     ),
     accepted: (
         "mismatch_accepted",
@@ -234,9 +234,9 @@ STORIES: dict[Story, tuple[str, str]] = {
 def test_the_sentence_names_the_event_its_source_and_its_time(shop: Shop, story: Story) -> None:
     because, pattern = STORIES[story]
     order = story(shop)
-    said = sentence(shop, order)
-    assert re.search(pattern.replace("NT$", r"NT\$"), said), said
-    assert said.endswith(".") and ".." not in said
+    message = sentence(shop, order)
+    assert re.search(pattern.replace("NT$", r"NT\$"), message), message
+    assert message.endswith(".") and ".." not in message
     assert ([event.because for event in events.since(order.id, 0) if event.target][-1] or "placed") == because
 
 
@@ -251,6 +251,6 @@ def test_captures_that_pay_nothing_are_explained_beside_the_state(shop: Shop) ->
 
 
 def test_every_reason_of_the_table_and_every_state_has_a_sentence_and_a_test_case() -> None:
-    reasons = {move.because for move in states.MOVES} | {"placed"}
+    reasons = {move.because for move in states.TRANSITIONS} | {"placed"}
     assert set(SENTENCES) == {because for because, _ in STORIES.values()} == reasons
     assert {pattern.split(" ")[0] for _, pattern in STORIES.values()} >= set(states.STATES)

@@ -17,7 +17,7 @@ from tests.integrity.broken import broken
 from tests.real_acquirer_fixtures import TOKEN, RealAcquirer
 from tests.shop_fixtures import PEN, Shop
 
-LIES = {
+CORRUPTIONS = {
     "a unit more is reserved": ("UPDATE stock SET reserved = reserved + 1 WHERE sku = 'TEST-KETTLE'", "2 stock"),
     "a unit has vanished": ("UPDATE stock SET on_hand = on_hand - 1 WHERE sku = 'TEST-KETTLE'", "2 stock"),
     "a receipt was forgotten": ("DELETE FROM stock_movements WHERE sku = 'TEST-KETTLE'", "2 stock"),
@@ -46,8 +46,8 @@ LIES = {
         "UPDATE order_events SET target = 'REFUNDED' WHERE target = 'PAID'",
         "6 history",
     ),
-    "a side of a journal is off": ("UPDATE ledger_entries SET amount = amount + 1 WHERE line = 0", "6 books"),
-    "the books say another amount": ("UPDATE ledger_entries SET amount = amount * 2", "6 books"),
+    "a side of a journal is off": ("UPDATE ledger_entries SET amount = amount + 1 WHERE line = 0", "6 ledger"),
+    "the ledger has another amount": ("UPDATE ledger_entries SET amount = amount * 2", "6 ledger"),
     "a move that does not begin where the last one ended": (
         "UPDATE order_events SET source = 'FAILED' WHERE target = 'PAID'",
         "6 history",
@@ -72,12 +72,12 @@ def lived_in(app: Flask) -> Iterator[Shop]:
 
 def test_a_shop_with_ordinary_activity_violates_no_invariant(lived_in: Shop) -> None:
     assert broken() == set()
-    assert all(finding.says for finding in invariants.check(ask_acquirer=False))
+    assert all(finding.statement for finding in invariants.check(with_acquirers=False))
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_every_corruption_is_found_by_the_invariant_that_it_violates(lived_in: Shop, lie: str) -> None:
-    statement, name = LIES[lie]
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_every_corruption_is_found_by_the_invariant_that_it_violates(lived_in: Shop, corruption: str) -> None:
+    statement, name = CORRUPTIONS[corruption]
     assert db.session.execute(db.text(statement)).rowcount, "the data was not changed"  # type: ignore[attr-defined]
     db.session.commit()
     assert name in broken()
@@ -106,7 +106,7 @@ def test_overdue_work_is_found(lived_in: Shop) -> None:
     assert "5 accepted work" not in broken()
 
 
-def test_the_command_says_what_is_wrong_and_ends_with_1(
+def test_the_command_prints_each_violation_and_exits_with_1(
     lived_in: Shop, make_acquirer: Callable[..., RealAcquirer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`flask check` queries the acquirer too: here its totals, because fakepay is declared to be mocked by it."""

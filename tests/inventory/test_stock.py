@@ -28,7 +28,7 @@ def inside(app: Flask) -> Iterator[None]:
         yield
 
 
-def in_one_unit(do: Any, *arguments: Any) -> Any:
+def in_one_transaction(do: Any, *arguments: Any) -> Any:
     return transactional(do)(*arguments)
 
 
@@ -48,7 +48,7 @@ def kinds(results: list[Any]) -> Counter[str]:
 
 def test_50_customers_and_a_stock_of_5_at_once_make_exactly_5_orders(shop: Shop, race: Race) -> None:
     """Case 9."""
-    in_one_unit(stock.receive, KETTLE, 5 - UNITS, "adjustment")
+    in_one_transaction(stock.receive, KETTLE, 5 - UNITS, "adjustment")
     carts = [shop.cart() for _ in range(50)]
     results = race(lambda number: shop.place(carts[number]), callers=50)
     assert kinds(results) == {"Order": 5, "out_of_stock": 45}
@@ -72,7 +72,7 @@ def test_two_lines_of_one_sku_that_are_too_many_together_are_refused_together(sh
 
 
 def test_the_last_unit_goes_to_one_of_eight_and_the_others_keep_their_carts(shop: Shop, race: Race) -> None:
-    in_one_unit(stock.receive, KETTLE, 1 - UNITS, "adjustment")
+    in_one_transaction(stock.receive, KETTLE, 1 - UNITS, "adjustment")
     for _ in range(3):
         carts = [shop.cart() for _ in range(8)]
         results = race(lambda number, carts=carts: shop.place(carts[number]))
@@ -101,7 +101,7 @@ def test_carts_with_the_same_products_in_opposite_orders_do_not_deadlock(shop: S
 def test_a_shortage_names_every_sku_that_is_short_and_what_is_left_of_it() -> None:
     order_id = bare_order("PENDING")
     with pytest.raises(OutOfStock) as refused:
-        in_one_unit(stock.reserve, order_id, {PEN: 11, KETTLE: 12, "NO-SUCH": 1})
+        in_one_transaction(stock.reserve, order_id, {PEN: 11, KETTLE: 12, "NO-SUCH": 1})
     short = {item["sku"]: item["available"] for item in refused.value.details["short"]}
     assert short == {PEN: UNITS, KETTLE: UNITS, "NO-SUCH": 0}
     assert (shelf(KETTLE), shelf(PEN)) == ((UNITS, 0), (UNITS, 0))
@@ -109,9 +109,9 @@ def test_a_shortage_names_every_sku_that_is_short_and_what_is_left_of_it() -> No
 
 @pytest.mark.usefixtures("inside")
 def test_the_database_refuses_to_remove_reserved_stock() -> None:
-    in_one_unit(stock.reserve, bare_order("PENDING"), {KETTLE: 6})
+    in_one_transaction(stock.reserve, bare_order("PENDING"), {KETTLE: 6})
     with pytest.raises(IntegrityError):
-        in_one_unit(stock.receive, KETTLE, -5, "adjustment")
+        in_one_transaction(stock.receive, KETTLE, -5, "adjustment")
     assert shelf() == (UNITS, 6)
 
 
@@ -139,14 +139,14 @@ def test_the_stock_sums_hold_after_any_sequence_of_operations(words: list[tuple[
 
 def say(word: str, order_id: int, quantity: int) -> None:
     if word == "receive":
-        in_one_unit(stock.receive, KETTLE, quantity)
+        in_one_transaction(stock.receive, KETTLE, quantity)
     elif word == "reserve":
         try:
-            in_one_unit(stock.reserve, order_id, {KETTLE: quantity})
+            in_one_transaction(stock.reserve, order_id, {KETTLE: quantity})
         except (OutOfStock, IntegrityError):
             return  # too few are left, or this order has a reservation
     else:
-        in_one_unit(getattr(stock, word), order_id)
+        in_one_transaction(getattr(stock, word), order_id)
 
 
 def total(table: Any, *conditions: Any) -> int:

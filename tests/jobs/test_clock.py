@@ -129,9 +129,9 @@ def test_a_job_that_runs_twice_does_nothing_the_second_time(shop: Shop, worker: 
     Clock().tick()
     ((kind, ids),) = jobs()
     worker()
-    asked, moved = queries(shop), shop.moves(order)
+    requested, moved = queries(shop), shop.moves(order)
     work.batch(kind, ids)
-    assert (queries(shop), shop.moves(order), shop.captures(order)) == (asked, moved, ["pays_order"])
+    assert (queries(shop), shop.moves(order), shop.captures(order)) == (requested, moved, ["pays_order"])
 
 
 def test_two_clocks_and_two_workers_poll_once(shop: Shop, worker: Callable[[], None]) -> None:
@@ -206,7 +206,7 @@ def test_without_redis_the_clock_does_everything_at_once(shop: Shop, monkeypatch
     assert shop.state(order) == "PAID"
 
 
-def test_with_a_redis_that_went_away_the_clock_does_everything_at_once(shop: Shop, own_redis: RedisServer) -> None:
+def test_when_redis_becomes_unavailable_the_clock_does_everything_at_once(shop: Shop, own_redis: RedisServer) -> None:
     """Case 25."""
     (order,) = paid_there(shop)
     current_app.config["REDIS_URL"] = own_redis.url
@@ -239,7 +239,7 @@ def test_work_that_cannot_be_found_stops_no_other_work_and_not_the_clock(
     assert done == [1]
 
 
-def test_the_clock_says_that_it_is_alive(shop: Shop) -> None:
+def test_the_clock_writes_heartbeats(shop: Shop) -> None:
     assert heartbeat.age("clock") is None
     Clock().tick()
     age = heartbeat.age("clock")
@@ -247,7 +247,7 @@ def test_the_clock_says_that_it_is_alive(shop: Shop) -> None:
     assert age < 5
 
 
-def test_a_sweep_says_how_much_it_has_done(shop: Shop) -> None:
+def test_a_sweep_prints_how_much_it_has_done(shop: Shop) -> None:
     paid_there(shop, 2)
     done = shop.sweep()
     assert (done["poll"], done["inbox"], done["saga"], done["closing"]) == (2, 0, 0, 0)
@@ -265,7 +265,7 @@ def test_log_lines_of_our_own_errors_contain_no_values(
     monkeypatch.setattr(clock_module, "WORK", rows)
     monkeypatch.setattr(work, "BY_KIND", {row.kind: row for row in rows})
     Clock().tick()
-    said = capfd.readouterr().err
-    assert "clock.failed" in said
-    assert "work.failed" in said
-    assert "a-secret-token" not in said
+    message = capfd.readouterr().err
+    assert "clock.failed" in message
+    assert "work.failed" in message
+    assert "a-secret-token" not in message

@@ -17,7 +17,7 @@ from shop.core.db import db, insert, transaction
 from shop.core.heartbeat import Heartbeat
 from shop.jobs import worker
 from shop.jobs.clock import Clock
-from shop.jobs.worker import Loop, RegisteringWorker, beat_once
+from shop.jobs.worker import Loop, RegisteringWorker, record_heartbeat
 from shop.orders.models import Order
 from tests.shop_fixtures import Shop
 from tests.web.conftest import Visitor
@@ -31,7 +31,7 @@ def redis_url() -> str:
     return ""
 
 
-def another_process_beats(at: datetime) -> None:
+def write_heartbeat_of_another_process(at: datetime) -> None:
     """A worker elsewhere writes its heartbeat at its own time."""
     with transaction():
         statement = insert(Heartbeat).values(name="worker", at=at)
@@ -45,15 +45,17 @@ def alerts() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("ahead", [FAST, timedelta(seconds=8)])
-def test_a_clock_process_that_is_fast_ends_no_order_early_and_says_so(app: Flask, shop: Shop, ahead: timedelta) -> None:
+def test_a_clock_process_that_is_fast_ends_no_order_early_and_reports_it(
+    app: Flask, shop: Shop, ahead: timedelta
+) -> None:
     order = shop.order()
     shop.wait(seconds=1800 - ahead.total_seconds() / 2)  # expired only for a clock that is that fast
     true = datetime.now(UTC)
-    another_process_beats(true)
+    write_heartbeat_of_another_process(true)
     fast = Clock()
     with time_machine.travel(true + ahead, tick=False):
         fast.tick()
-        another_process_beats(true + timedelta(seconds=1))
+        write_heartbeat_of_another_process(true + timedelta(seconds=1))
         fast.tick()
     assert shop.state(order) == "WAITING_PAYMENT"
     assert [rule for rule, _ in alerts()] == ["OPS_PROCESS_TIME"]
@@ -69,7 +71,7 @@ def test_a_clock_process_that_is_right_within_five_seconds_works(app: Flask, sho
     order = shop.order()
     shop.wait(minutes=31)
     true = datetime.now(UTC)
-    another_process_beats(true)
+    write_heartbeat_of_another_process(true)
     own = Clock()
     with time_machine.travel(true + off, tick=False):
         _ticks(own)
@@ -85,15 +87,15 @@ def test_a_simulated_clock_is_no_wrong_time(app: Flask, shop: Shop) -> None:
 
 
 def test_a_heartbeat_from_the_future_is_not_fresh(app: Flask, shop: Shop) -> None:
-    another_process_beats(datetime.now(UTC) + FAST)
+    write_heartbeat_of_another_process(datetime.now(UTC) + FAST)
     assert heartbeat.age("worker") is None
     heartbeat.write("clock", datetime.now(UTC) + FAST)
     assert (app.test_client().get("/readyz").json or {})["clock"] == "degraded"
-    another_process_beats(datetime.now(UTC) + timedelta(seconds=2))
+    write_heartbeat_of_another_process(datetime.now(UTC) + timedelta(seconds=2))
     assert heartbeat.age("worker") == 0.0
 
 
-def test_the_alert_is_over_when_no_process_says_so_any_more(app: Flask, shop: Shop) -> None:
+def test_the_alert_is_resolved_when_no_process_reports_skew_any_more(app: Flask, shop: Shop) -> None:
     skew.report(0.0)
     heartbeat.write(skew.SKEWED, datetime.now(UTC) - timedelta(seconds=30))
     Clock().tick()
@@ -108,7 +110,7 @@ def test_the_alert_is_over_when_no_process_says_so_any_more(app: Flask, shop: Sh
 def test_on_sqlite_old_heartbeats_of_dead_processes_hold_a_clock_up_for_seconds_only(
     app: Flask, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    another_process_beats(datetime.now(UTC) - timedelta(hours=3))
+    write_heartbeat_of_another_process(datetime.now(UTC) - timedelta(hours=3))
     order = shop.order()
     shop.wait(minutes=31)
     own, monotonic = Clock(), _turned(monkeypatch)
@@ -125,14 +127,14 @@ def test_on_sqlite_a_heartbeat_from_before_a_long_pass_is_no_wrong_time(
 ) -> None:
     """A step takes 14 seconds, a worker beats every 5: its last heartbeat is older than 5 when it is read."""
     watch, monotonic, true = skew.SkewWatch(), _turned(monkeypatch), datetime.now(UTC)
-    another_process_beats(true)
+    write_heartbeat_of_another_process(true)
     with time_machine.travel(true + timedelta(seconds=1), tick=False):
         assert watch.seconds() == 0.0
-    another_process_beats(true + timedelta(seconds=10))
+    write_heartbeat_of_another_process(true + timedelta(seconds=10))
     monotonic(14.5)
     with time_machine.travel(true + timedelta(seconds=15.5), tick=False):
         assert watch.seconds() == 0.0
-    another_process_beats(true + timedelta(seconds=15))
+    write_heartbeat_of_another_process(true + timedelta(seconds=15))
     monotonic(15.5)
     with time_machine.travel(true + FAST, tick=False):
         assert (watch.seconds() or 0) > skew.LIMIT
@@ -157,12 +159,12 @@ postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=Tr
 
 
 @postgresql
-def test_a_worker_that_is_fast_takes_no_job_and_says_so_until_its_time_is_right(
+def test_a_worker_that_is_fast_takes_no_job_and_reports_it_until_its_time_is_right(
     app: Flask, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop, monotonic, true = Loop(), _turned(monkeypatch), datetime.now(UTC)
     with time_machine.travel(true + FAST, tick=False):
-        beat_once(loop)
+        record_heartbeat(loop)
     waits: list[float] = []
     rq = RegisteringWorker.__new__(RegisteringWorker)
     rq.loop, rq._stop_requested = loop, False
@@ -173,7 +175,7 @@ def test_a_worker_that_is_fast_takes_no_job_and_says_so_until_its_time_is_right(
         """The clock of the machine is set right while the worker waits."""
         waits.append(seconds)
         monotonic(6)
-        beat_once(loop)
+        record_heartbeat(loop)
 
     monkeypatch.setattr(worker.time, "sleep", waited)
     assert (heartbeat.age("worker"), heartbeat.age(skew.WORKER_SKEWED) is not None) == (None, True)

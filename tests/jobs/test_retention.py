@@ -28,7 +28,7 @@ from shop.payments.refunds import refunds
 from shop.payments.webhooks import hints
 from tests.shop_fixtures import KETTLE, PEN, Race, Shop
 
-NOBODY = "P000000000000N0B0DYS"
+UNKNOWN_REFERENCE = "P000000000000N0B0DYS"
 
 
 def rule(rows: str) -> int:
@@ -47,7 +47,7 @@ def lived(shop: Shop) -> list[Order]:
     paid = [shop.paid_order((PEN, 1)) for _ in range(4)]
     cancelled, forgotten = shop.order((PEN, 2)), shop.order((PEN, 3))
     shop.cancel(cancelled)
-    shop.deliver_webhook(NOBODY, trust="unsigned")
+    shop.deliver_webhook(UNKNOWN_REFERENCE, trust="unsigned")
     shop.deliver_webhook(shop.payment(paid[0]), trust="unsigned")
     shop.receive({}, b"forged")
     shop.cart((PEN, 1))
@@ -172,7 +172,7 @@ def test_names_and_addresses_of_old_guest_orders_are_erased_and_their_money_stay
     assert [personal(order) for order in orders] == [{retention.ERASED, None}] * 3
     assert not {retention.ERASED, None} & (personal(customers) | personal(recent))
     assert [(shop.state(order), order.total_amount, order.number) for order in orders] == before
-    assert shop.count(Journal) > journals, "the books go on"
+    assert shop.count(Journal) > journals, "the ledger continues"
     for order in orders:
         assert shop.app.test_client().get(f"/orders/{order.token}").status_code == 404
     assert sum(retention.sweep().values()) == 0, "once"
@@ -303,12 +303,12 @@ def test_floods_of_forged_webhooks_are_alerts_with_names_of_their_own_after_old_
 
 def test_of_a_hint_about_nothing_of_ours_one_kilobyte_is_kept(shop: Shop) -> None:
     long = "x" * 60_000
-    assert shop.deliver_webhook(NOBODY, "evt-1", trust="unsigned", note=long) == (200, "hint")
+    assert shop.deliver_webhook(UNKNOWN_REFERENCE, "evt-1", trust="unsigned", note=long) == (200, "hint")
     row = db.session.scalars(select(WebhookEventRow)).one()
     assert (len(row.body), row.due_at, row.outcome) == (hints.KEPT_BYTES, None, "hint")
     assert row.done_at is not None
-    assert shop.deliver_webhook(NOBODY, "evt-1", trust="unsigned", note=long)[1] == "duplicate"
-    assert shop.deliver_webhook(NOBODY, "evt-1", trust="unsigned", note=long + "y")[1] == "key_reused"
+    assert shop.deliver_webhook(UNKNOWN_REFERENCE, "evt-1", trust="unsigned", note=long)[1] == "duplicate"
+    assert shop.deliver_webhook(UNKNOWN_REFERENCE, "evt-1", trust="unsigned", note=long + "y")[1] == "key_reused"
 
 
 def test_of_a_hint_about_a_payment_of_ours_one_kilobyte_is_kept_once_it_was_applied(shop: Shop) -> None:

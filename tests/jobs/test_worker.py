@@ -20,16 +20,16 @@ def test_a_worker_that_works_is_not_degraded_after_redis_was_emptied(deployment:
     deployment.web()
     deployment.worker()
 
-    def says() -> str:
+    def output() -> str:
         return str(httpx.get(f"{deployment.site}/readyz").json()["worker"])
 
-    until(lambda: says() == "ok", within=30, what="the worker to beat")
+    until(lambda: output() == "ok", within=30, what="the worker to beat")
     until(lambda: Worker.count(connection=redis.client(), queue=task_queue.queue()) == 1, what="the worker to register")
     redis.client().flushall()
     deployment.shop.wait(seconds=11)
     deployment.clock()
     deployment.until_all_are("PAID", orders)
-    assert says() == "ok"
+    assert output() == "ok"
     until(
         lambda: Worker.count(connection=redis.client(), queue=task_queue.queue()) == 1,
         within=30,

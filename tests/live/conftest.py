@@ -98,8 +98,8 @@ def stream(app: Flask, live: hub.Hub) -> Iterator[OpenStream]:
         token = order if isinstance(order, str) else order.token
         headers = {} if last is None else {"Last-Event-ID": str(last)}
         query = {name: str(value) for name, value in (("since", since), ("showing", showing)) if value is not None}
-        asker = client or visitor(app, f"visitor {len(opened)}")
-        response = asker.get(f"/orders/{token}/events", query_string=query, headers=headers)
+        reader = client or visitor(app, f"visitor {len(opened)}")
+        response = reader.get(f"/orders/{token}/events", query_string=query, headers=headers)
         made = Stream(_blocks(response.response), response.close, response.status_code, dict(response.headers))
         opened.append(made)
         return made

@@ -35,7 +35,7 @@ def test_the_clock_is_turned_by_a_duration_and_to_a_time(app: Flask) -> None:
     )
 
 
-def test_the_clock_never_goes_back(app: Flask) -> None:
+def test_the_clock_cannot_be_set_back(app: Flask) -> None:
     past = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
     assert turn(app, {"to": past}).status_code == 409
 

@@ -284,7 +284,7 @@ def test_the_cap_counts_the_streams_of_all_processes(
     hub.of(elsewhere).close()
 
 
-def test_streams_end_when_the_process_is_asked_to_stop_and_browsers_come_back(shop: Shop, stream: OpenStream) -> None:
+def test_streams_end_when_the_process_is_stopped_and_browsers_reconnect(shop: Shop, stream: OpenStream) -> None:
     order = shop.order()
     opened = stream(order, since=newest(order))
     opened.listen()

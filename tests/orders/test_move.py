@@ -62,7 +62,7 @@ def test_every_transition_in_the_table_is_made_and_every_other_is_refused(source
 
 
 def test_the_table_has_no_other_reasons_than_these() -> None:
-    assert {(m.target, m.because) for m in states.MOVES} == set(ALLOWED)
+    assert {(m.target, m.because) for m in states.TRANSITIONS} == set(ALLOWED)
 
 
 @pytest.mark.parametrize("source", states.STATES)

@@ -91,7 +91,7 @@ def test_eight_sessions_can_race_on_one_row(postgres_url: str) -> None:
     assert sum(won) == 5
 
 
-def test_a_process_is_awaited_by_its_line_and_its_address_and_is_gone_afterwards(process: Processes) -> None:
+def test_a_process_is_awaited_by_its_line_and_its_address_and_is_ended_afterwards(process: Processes) -> None:
     port = free_port()
     server = process([sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"])
     server.wait_for_line(rf"port {port}")
@@ -100,7 +100,7 @@ def test_a_process_is_awaited_by_its_line_and_its_address_and_is_gone_afterwards
     assert not server.alive()
 
 
-def test_waiting_for_a_process_that_ended_shows_what_it_said(process: Processes) -> None:
+def test_waiting_for_a_process_that_ended_shows_its_output(process: Processes) -> None:
     failing = process([sys.executable, "-c", "raise SystemExit('no such ledger')"])
     began = time.monotonic()
     with pytest.raises(AssertionError, match="no such ledger"):

@@ -12,7 +12,7 @@ from shop.payments.providers.interface import Unavailable, Unknown
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
-def says(status: int, body: Any = None, **headers: str) -> Answer:
+def reply_with(status: int, body: Any = None, **headers: str) -> Answer:
     if isinstance(body, bytes):
         return lambda _: httpx.Response(status, content=body, headers=headers)
     return lambda _: httpx.Response(status, json=body, headers=headers)
@@ -26,7 +26,7 @@ def fails(error: type[httpx.HTTPError]) -> Answer:
 
 
 NO_START: list[tuple[Answer, type, str]] = [
-    (says(302, None, location="http://elsewhere.example"), Unknown, ""),
+    (reply_with(302, None, location="http://elsewhere.example"), Unknown, ""),
     (fails(httpx.ConnectError), Unavailable, "ConnectError"),
     (fails(httpx.ConnectTimeout), Unavailable, "ConnectTimeout"),
     (fails(httpx.ReadTimeout), Unknown, "ReadTimeout"),

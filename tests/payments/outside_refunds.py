@@ -25,15 +25,15 @@ def refund_there(shop: Shop, order: Order, percent: int = 100, **more: Any) -> s
     return shop.acquirer.refund_outside(capture.id, money, **more)
 
 
-def told_by_webhook(shop: Shop, refund: str, event: str = "evt-refund") -> tuple[int, str]:
+def reported_by_webhook(shop: Shop, refund: str, event: str = "evt-refund") -> tuple[int, str]:
     return shop.receive(*shop.acquirer.refund_webhook(refund, event))
 
 
-def told_by_query(shop: Shop, order: Order) -> str | None:
+def reported_by_query(shop: Shop, order: Order) -> str | None:
     return poll.query(shop.payment(order).id, "poll")
 
 
-def told_by_file(shop: Shop, order: Order, refund: str) -> None:
+def reported_by_file(shop: Shop, order: Order, refund: str) -> None:
     capture, money, _ = shop.acquirer.refunds[refund]
     at, payment = clock.now().isoformat(), shop.payment(order).id
     line = [f"l-{refund}", "refund", refund, payment, capture, -money.amount, 0, money.currency, at]
@@ -44,28 +44,28 @@ def outside(shop: Shop, order: Order) -> list[tuple[str, str, int]]:
     return [(one.id, one.state, one.amount) for one in shop.refunds(order) if one.kind == "outside"]
 
 
-TELL: dict[str, Callable[[Shop, Order, str], Any]] = {
-    "webhook": lambda shop, order, refund: told_by_webhook(shop, refund),
-    "query": lambda shop, order, refund: told_by_query(shop, order),
-    "file": told_by_file,
+REPORTS: dict[str, Callable[[Shop, Order, str], Any]] = {
+    "webhook": lambda shop, order, refund: reported_by_webhook(shop, refund),
+    "query": lambda shop, order, refund: reported_by_query(shop, order),
+    "file": reported_by_file,
 }
 
 
-def tell_all(shop: Shop, order: Order, refund: str, first: str) -> None:
+def report_by_all(shop: Shop, order: Order, refund: str, first: str) -> None:
     """PaymentUpdateRow the refund by all three sources, one of them first."""
-    for source in (first, *TELL):
-        TELL[source](shop, order, refund)
+    for source in (first, *REPORTS):
+        REPORTS[source](shop, order, refund)
 
 
-def told_by_eight_at_once(shop: Shop, race: Race, order: Order, refund: str) -> None:
+def reported_by_eight_at_once(shop: Shop, race: Race, order: Order, refund: str) -> None:
     """PaymentUpdateRow a refund by webhook, query and settlement file at the same moment; none of them fails."""
 
-    def tell(number: int) -> Any:
+    def report(number: int) -> Any:
         if number % 3 == 0:
-            return told_by_webhook(shop, refund, f"evt-{refund}-{number}")
-        return told_by_query(shop, order) if number % 3 == 1 else told_by_file(shop, order, refund)
+            return reported_by_webhook(shop, refund, f"evt-{refund}-{number}")
+        return reported_by_query(shop, order) if number % 3 == 1 else reported_by_file(shop, order, refund)
 
-    results = race(tell)
+    results = race(report)
     assert not [one for one in results if isinstance(one, Exception)], results
 
 

@@ -129,7 +129,7 @@ def test_repeated_closing_calls_the_acquirer_every_2_s_at_most(shop: Shop) -> No
     shop.turn_to(clock.now() + timedelta(seconds=31))
 
 
-def test_a_refusal_says_how_long_to_wait(shop: Shop) -> None:
+def test_a_refusal_states_how_long_to_wait(shop: Shop) -> None:
     refusal: Refusal = TooSoon(4, 12)
     assert refusal.message == (
         "You have tried to pay for this order 4 times. Wait 12 seconds, then try again. Your items are still reserved."

@@ -24,20 +24,20 @@ from tests.alerts.helpers import of, operational
 from tests.parts.waiting import until
 from tests.payments.outside_refunds import (
     PROVIDERS,
-    TELL,
+    REPORTS,
     outside,
     refund_there,
-    tell_all,
-    told_by_eight_at_once,
-    told_by_file,
-    told_by_query,
-    told_by_webhook,
+    report_by_all,
+    reported_by_eight_at_once,
+    reported_by_file,
+    reported_by_query,
+    reported_by_webhook,
     webhook_sent,
 )
 from tests.payments.trading import CURRENCY, Trading
 from tests.shop_fixtures import Race, Shop
 
-SOURCES = pytest.mark.parametrize("source", list(TELL))
+SOURCES = pytest.mark.parametrize("source", list(REPORTS))
 
 
 def state_of(refund: str) -> str:
@@ -51,7 +51,7 @@ def test_a_refund_with_an_id_of_our_shape_that_we_do_not_have_is_booked_once_wit
 ) -> None:
     order = shop.paid_order()
     lost = refund_there(shop, order, 30, name=ids.refund_id())
-    tell_all(shop, order, lost, source)
+    report_by_all(shop, order, lost, source)
     amount = order.total_amount * 30 // 100
     assert outside(shop, order) == [(f"fakepay:{lost}", "DONE", amount)]
     assert (shop.state(order), book.balance(chart.REFUNDS, "TWD").amount) == ("PARTIALLY_REFUNDED", amount)
@@ -96,7 +96,7 @@ def test_a_report_with_an_id_of_ours_is_about_our_refund_only_if_payment_and_amo
     about = order if same else other
     capture = shop.acquirer.payments[shop.payment(about).id].captures[0].id
     shop.acquirer.refund_outside(capture, Money(500 if fits else 1000, "TWD"), name=ours)
-    tell_all(shop, about, ours, source)
+    report_by_all(shop, about, ours, source)
     is_ours = sent and same and fits
     if is_ours and source == "query":  # the query of the refund itself returns it
         shop.turn(minutes=1)
@@ -121,7 +121,7 @@ def test_a_refund_whose_id_was_used_at_the_acquirer_before_we_sent_it_is_rejecte
     order = shop.paid_order()
     ours = refunds.request(shop.capture(order), Money(500, "TWD"), reason="", by=shop.sam).id
     capture = shop.acquirer.payments[shop.payment(order).id].captures[0].id
-    told_by_webhook(shop, shop.acquirer.refund_outside(capture, Money(500, "TWD"), name=ours))
+    reported_by_webhook(shop, shop.acquirer.refund_outside(capture, Money(500, "TWD"), name=ours))
     refunds.approve(ours, shop.kim)
     shop.sweep()
     assert not [call for call in shop.acquirer.calls if call[0] == "refund"], "it was not sent"
@@ -129,7 +129,7 @@ def test_a_refund_whose_id_was_used_at_the_acquirer_before_we_sent_it_is_rejecte
         ("REJECTED", "id_taken")
     ]
     assert (book.balance(chart.REFUNDS, "TWD").amount, compare_with_acquirer(order.id)["difference"]) == (500, {})
-    tell_all(shop, order, ours, "file")
+    report_by_all(shop, order, ours, "file")
     assert (book.balance(chart.REFUNDS, "TWD").amount, len(outside(shop, order))) == (500, 1)
 
 
@@ -141,7 +141,7 @@ def test_a_file_that_is_wrong_about_the_amount_of_our_booked_refund_is_a_discrep
     shop.sweep()
     capture, _, state = shop.acquirer.refunds[ours]
     shop.acquirer.refunds[ours] = (capture, Money(600, "TWD"), state)
-    told_by_file(shop, order, ours)
+    reported_by_file(shop, order, ours)
     assert (outside(shop, order), book.balance(chart.REFUNDS, "TWD").amount) == ([], 500)
     found = [row.cause for row in db.session.scalars(db.select(reconcile.Discrepancy))]
     assert "amount" in found
@@ -156,7 +156,7 @@ def test_eight_concurrent_reports_of_a_refund_with_an_id_of_our_format_book_it_o
         order = shop.paid_order()
         ours = refunds.request(shop.capture(order), Money(500, "TWD"), reason="", by=shop.sam).id if known else ""
         refund = refund_there(shop, order, 40, name=ours or ids.refund_id())
-        told_by_eight_at_once(shop, race, order, refund)
+        reported_by_eight_at_once(shop, race, order, refund)
         assert (shop.state(order), len(outside(shop, order))) == ("PARTIALLY_REFUNDED", 1)
         journals = db.select(Journal.key).where(Journal.order_id == order.id, Journal.kind == "refund")
         assert db.session.scalars(journals).all() == [f"refund:fakepay:{refund}"]
@@ -178,7 +178,11 @@ def test_a_refund_that_is_sent_while_seven_webhooks_report_one_with_its_id_is_bo
         def act(number: int, order: Order = order, ours: str = ours) -> Any:
             if number == 4:
                 return send.do(ours)
-            return told_by_webhook(shop, ours, f"evt-{ours}-{number}") if number % 2 else told_by_query(shop, order)
+            return (
+                reported_by_webhook(shop, ours, f"evt-{ours}-{number}")
+                if number % 2
+                else reported_by_query(shop, order)
+            )
 
         results = race(act)
         assert not [one for one in results if isinstance(one, Exception)], results
@@ -194,14 +198,14 @@ def test_a_refund_that_is_sent_while_seven_webhooks_report_one_with_its_id_is_bo
 def refund_with_our_key(trading: Trading, order: Order, refund: str, amount: int) -> None:
     """Another system of ours makes a refund through the API with a reference in our format."""
     capture = trading.capture(order)
-    asked = requests.load(trading.shop.payment(order).id)
+    requested = requests.load(trading.shop.payment(order).id)
     provider = registry.get(capture.provider)
-    assert asked and provider
+    assert requested and provider
     if provider.NAME == "stripe":  # metadata alone, because an idempotency key belongs to its caller
-        wish = {"charge": capture.capture_id, "amount": amount, "metadata": {"settled_refund": refund}}
-        provider._api.refunds.create(wish)  # type: ignore[attr-defined]
+        refund_request = {"charge": capture.capture_id, "amount": amount, "metadata": {"settled_refund": refund}}
+        provider._api.refunds.create(refund_request)  # type: ignore[attr-defined]
         return
-    provider.refund(asked.request, RefundRequest(refund, Money(amount, capture.currency), capture.capture_id))
+    provider.refund(requested.request, RefundRequest(refund, Money(amount, capture.currency), capture.capture_id))
 
 
 @pytest.mark.sample(4)

@@ -117,8 +117,8 @@ def update(
     return PaymentUpdate("P1", Facts(state=state, captures=captures, **more), source)
 
 
-def decided(before: Snapshot, said: PaymentUpdate) -> Decision:
-    return decide.decide(before, said, NOW, RULES)
+def decided(before: Snapshot, message: PaymentUpdate) -> Decision:
+    return decide.decide(before, message, NOW, RULES)
 
 
 def after(before: Snapshot, made: Decision) -> Snapshot:
@@ -349,8 +349,8 @@ updates = st.builds(
 
 @settings(max_examples=sampled(5000, 5000, quick=200), deadline=None)
 @given(snapshots, updates)
-def test_one_decision_conserves_money_and_keeps_to_the_tables(before: Snapshot, said: PaymentUpdate) -> None:
-    made = decided(before, said)
+def test_one_decision_conserves_money_and_keeps_to_the_tables(before: Snapshot, message: PaymentUpdate) -> None:
+    made = decided(before, message)
     assert [one.key for one in made.journals] == [f"capture:fakepay:{one.id}" for one in made.captures]
     for journal, capture in zip(made.journals, made.captures, strict=True):
         credit = chart.SALES if capture.allocation == PAYS_ORDER else chart.UNALLOCATED_FUNDS
@@ -368,14 +368,14 @@ def test_one_decision_conserves_money_and_keeps_to_the_tables(before: Snapshot, 
     assert all(order_states.is_legal(*step) for step in steps)
     assert [before.order.state, *(target for _, target in steps)][-1] == made.order.get("state", before.order.state)
     moved = made.payments.get("P1", {}).get("state")
-    assert moved is None or moved in states.MOVES[before.payments[0].state]
+    assert moved is None or moved in states.TRANSITIONS[before.payments[0].state]
 
 
 @settings(max_examples=sampled(5000, 5000, quick=200), deadline=None)
 @given(snapshots, updates)
-def test_repeating_an_update_changes_nothing(before: Snapshot, said: PaymentUpdate) -> None:
-    then = after(before, decided(before, said))
-    again = decided(then, said)
+def test_repeating_an_update_changes_nothing(before: Snapshot, message: PaymentUpdate) -> None:
+    then = after(before, decided(before, message))
+    again = decided(then, message)
     assert again.outcome in ("duplicate", "hint", "stale", "illegal")
     assert (again.captures, again.refunds, again.journals, again.stock, again.credit, again.events) == ((),) * 4 + (
         None,
@@ -408,12 +408,12 @@ def result(before: Snapshot, reported: Iterable[PaymentUpdate]) -> tuple[Any, ..
 
 @settings(max_examples=sampled(1500, 5000, quick=100), deadline=None)
 @given(snapshots, st.lists(updates, min_size=2, max_size=4), st.randoms(use_true_random=False))
-def test_the_order_of_arrival_does_not_matter(before: Snapshot, said: list[PaymentUpdate], chance: Any) -> None:
-    same_ids = {fact.id: fact for one in said for fact in one.facts.captures}  # an id identifies one capture
-    said = [
+def test_the_order_of_arrival_does_not_matter(before: Snapshot, message: list[PaymentUpdate], chance: Any) -> None:
+    same_ids = {fact.id: fact for one in message for fact in one.facts.captures}  # an id identifies one capture
+    message = [
         replace(one, facts=replace(one.facts, captures=tuple(same_ids[fact.id] for fact in one.facts.captures)))
-        for one in said
+        for one in message
     ]
-    mixed = list(said)
+    mixed = list(message)
     chance.shuffle(mixed)
-    assert result(before, said) == result(before, mixed)
+    assert result(before, message) == result(before, mixed)

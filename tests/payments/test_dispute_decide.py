@@ -51,8 +51,8 @@ def outcomes(ledger: Ledger, *facts: DisputeFact) -> list[str]:
 def test_the_journals_of_reports_of_a_dispute(kind: str, states: list[str], expected: list[str], taken: int) -> None:
     ledger = Ledger(snapshot(capture(1)))
     assert outcomes(ledger, *(disputed(state, kind=kind) for state in states)) == expected
-    books = balances(ledger.postings)
-    assert books.get(chart.DISPUTES, 0) == -books.get(chart.receivable(PROVIDER), 0) == taken
+    ledger_after = balances(ledger.postings)
+    assert ledger_after.get(chart.DISPUTES, 0) == -ledger_after.get(chart.receivable(PROVIDER), 0) == taken
     assert history_of(ledger) == [
         f"dispute.{state.lower()}" for state, outcome in zip(states, expected, strict=True) if outcome == "applied"
     ]

@@ -104,7 +104,7 @@ def test_an_inquiry_takes_no_money_until_it_becomes_a_chargeback(shop: Shop) -> 
     assert state()[0] == "chargeback"
 
 
-def test_an_inquiry_that_becomes_a_chargeback_takes_what_the_chargeback_says(shop: Shop) -> None:
+def test_an_inquiry_that_becomes_a_chargeback_books_the_amount_of_the_chargeback(shop: Shop) -> None:
     order = paid(shop)
     apply_disputes(shop, order, "OPEN", kind="inquiry")
     part = replace(fact(shop, order), money=Money(50000, "TWD"))
@@ -245,7 +245,7 @@ def test_the_history_of_the_order_has_the_dispute(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("changed", [{"kind": "gift"}, {"state": "LOVED"}, {"money": Money(0, "TWD")}, {"id": ""}])
-def test_a_dispute_that_says_nothing_sensible_is_malformed(changed: dict[str, object]) -> None:
+def test_a_dispute_with_impossible_values_is_malformed(changed: dict[str, object]) -> None:
     good = {"id": "dp_1", "capture_id": "c", "kind": "inquiry", "state": "OPEN", "money": Money(1, "TWD")}
     with pytest.raises(Malformed):
         DisputeFact(**{**good, "at": clock.wall(), **changed})  # type: ignore[arg-type]

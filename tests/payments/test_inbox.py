@@ -206,10 +206,10 @@ def test_a_stored_webhook_whose_provider_was_taken_out_waits_and_is_applied_when
 @pytest.mark.parametrize("trust", ["unsigned", "replayable"])
 def test_an_unproven_webhook_only_leads_to_a_poll(shop: Shop, trust: str) -> None:
     order, payment = paid_there(shop)
-    asked = len(shop.acquirer.calls)
+    requested = len(shop.acquirer.calls)
     assert shop.deliver_webhook(payment, trust=trust) == (200, "hint")
     assert (shop.state(order), shop.captures(order)) == ("WAITING_PAYMENT", [])
-    assert len(shop.acquirer.calls) == asked, "nobody is asked while the acquirer waits for our answer"
+    assert len(shop.acquirer.calls) == requested, "nobody is asked while the acquirer waits for our answer"
     shop.sweep()
     assert shop.state(order) == "PAID"
 
@@ -227,19 +227,19 @@ def test_hints_lead_to_a_poll_at_most_every_2_s_while_open_and_once_a_minute_aft
     order = shop.order()
     payment = shop.payment(order)
 
-    def asked_after_hints(number: int, **apart: float) -> int:
+    def queries_after_hints(number: int, **apart: float) -> int:
         before = shop.acquirer.calls.count(("query", payment.id))
         for _ in range(number):
             shop.deliver_webhook(payment, trust="unsigned")
             shop.turn(**apart)
         return shop.acquirer.calls.count(("query", payment.id)) - before
 
-    assert asked_after_hints(8, seconds=0.5) in (2, 3)
+    assert queries_after_hints(8, seconds=0.5) in (2, 3)
     shop.acquirer.end(payment.id, PaymentState.FAILED, "declines")
     shop.deliver_webhook(payment)
     with transaction():
         db.session.get_one(Payment, payment.id).next_check_at = None
-    assert asked_after_hints(12, seconds=10) in (2, 3)
+    assert queries_after_hints(12, seconds=10) in (2, 3)
 
 
 def test_a_long_hint_that_two_sweeps_apply_at_once_is_finished(shop: Shop) -> None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from shop.payments.providers.interface import Done, Found, NotFound, Rejected, Show, Started, Unavailable, Unknown
-from tests.payments.answers import NO_START, fails, says
+from tests.payments.answers import NO_START, fails, reply_with
 from tests.payments.kpay_helpers import (
     KNOWN,
     P1,
@@ -22,18 +22,18 @@ from tests.payments.kpay_helpers import (
 
 REFUSED = {"error": {"type": "invalid_request", "code": "amount_too_small", "message": "…"}}
 STARTS: list[tuple[Any, type, str]] = [
-    (says(201, a_payment()), Started, ""),
-    (says(200, a_payment()), Started, ""),
-    (says(201, {"id": "pay_1"}), Unknown, "cannot be read"),
-    (says(201, b"<html>"), Unknown, "cannot be read"),
-    (says(201, []), Unknown, "cannot be read"),
-    (says(400, REFUSED), Rejected, "amount_too_small"),
-    (says(401, b"no"), Rejected, "http_401"),
-    (says(422, REFUSED), Rejected, "amount_too_small"),
-    (says(409, {"error": {"code": "idempotency_in_flight"}}), Unknown, "409"),
-    (says(429, None, **{"retry-after": "7"}), Unavailable, "429"),
-    (says(500), Unknown, "500"),
-    (says(503), Unknown, "503"),
+    (reply_with(201, a_payment()), Started, ""),
+    (reply_with(200, a_payment()), Started, ""),
+    (reply_with(201, {"id": "pay_1"}), Unknown, "cannot be read"),
+    (reply_with(201, b"<html>"), Unknown, "cannot be read"),
+    (reply_with(201, []), Unknown, "cannot be read"),
+    (reply_with(400, REFUSED), Rejected, "amount_too_small"),
+    (reply_with(401, b"no"), Rejected, "http_401"),
+    (reply_with(422, REFUSED), Rejected, "amount_too_small"),
+    (reply_with(409, {"error": {"code": "idempotency_in_flight"}}), Unknown, "409"),
+    (reply_with(429, None, **{"retry-after": "7"}), Unavailable, "429"),
+    (reply_with(500), Unknown, "500"),
+    (reply_with(503), Unknown, "503"),
     *NO_START,
 ]
 
@@ -65,22 +65,22 @@ def test_opening_carries_our_reference_as_the_idempotency_key_and_everything_els
     assert body["expires_at"] == "2030-01-01T00:00:00Z"
 
 
-def test_the_acquirer_says_how_long_to_wait() -> None:
-    found = kpay(says(429, None, **{"retry-after": "7"})).query(KNOWN)
+def test_retry_after_of_the_acquirer_is_kept() -> None:
+    found = kpay(reply_with(429, None, **{"retry-after": "7"})).query(KNOWN)
     assert found == Unavailable("HTTP 429", 7.0)
-    assert kpay(says(503, None, **{"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"})).query(KNOWN) == Unavailable(
+    assert kpay(reply_with(503, None, **{"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"})).query(KNOWN) == Unavailable(
         "HTTP 503"
     )
 
 
 QUERIES: list[tuple[Any, type]] = [
-    (says(200, a_payment()), Found),
-    (says(404, {"error": {"code": "not_found"}}), NotFound),
-    (says(200, b"garbage"), Unavailable),
-    (says(200, {"id": "pay_1"}), Unavailable),
-    (says(200, a_payment(reference="P000000000000000PAY2")), Unavailable),
-    (says(401), Unavailable),
-    (says(500), Unavailable),
+    (reply_with(200, a_payment()), Found),
+    (reply_with(404, {"error": {"code": "not_found"}}), NotFound),
+    (reply_with(200, b"garbage"), Unavailable),
+    (reply_with(200, {"id": "pay_1"}), Unavailable),
+    (reply_with(200, a_payment(reference="P000000000000000PAY2")), Unavailable),
+    (reply_with(401), Unavailable),
+    (reply_with(500), Unavailable),
     (fails(httpx.ReadTimeout), Unavailable),
 ]
 
@@ -91,26 +91,28 @@ def test_the_response_to_a_query_is_translated(answer: Any, kind: type) -> None:
 
 
 def test_a_payment_without_an_acquirer_id_is_queried_by_our_reference() -> None:
-    asked: list[str] = []
+    sent_request: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(str(request.url))
+        sent_request.append(str(request.url))
         return httpx.Response(200, json={"data": [a_payment()]})
 
     found = kpay(answer).query(REQUEST)
     assert isinstance(found, Found)
     assert found.facts.provider_data == {"id": "pay_1"}
-    assert asked == ["http://kpay.example/kpay/v1/payments?reference=P000000000000000PAY1"]
-    assert isinstance(kpay(says(200, {"data": []})).query(REQUEST), NotFound)
+    assert sent_request == ["http://kpay.example/kpay/v1/payments?reference=P000000000000000PAY1"]
+    assert isinstance(kpay(reply_with(200, {"data": []})).query(REQUEST), NotFound)
 
 
 def test_a_store_code_is_shown_while_it_waits_and_named_when_it_is_paid() -> None:
     store = {"type": "store", "code": "00071234567890", "expires_at": "2030-01-03T00:00:00Z"}
-    waiting = kpay(says(200, a_payment(status="requires_action", payment_method=store))).query(KNOWN)
+    waiting = kpay(reply_with(200, a_payment(status="requires_action", payment_method=store))).query(KNOWN)
     assert isinstance(waiting, Found)
     deadline = datetime(2030, 1, 3, tzinfo=UTC)
     assert waiting.facts.show == Show("store_code", "00071234567890", "00071234567890", deadline)
-    paid = kpay(says(200, a_payment(status="captured", captures=[a_capture()], payment_method=store))).query(KNOWN)
+    paid = kpay(reply_with(200, a_payment(status="captured", captures=[a_capture()], payment_method=store))).query(
+        KNOWN
+    )
     assert isinstance(paid, Found)
     assert paid.facts.show is None and paid.facts.instrument
     assert paid.facts.instrument["method"] == "convenience store"
@@ -120,16 +122,16 @@ def test_a_store_code_is_shown_while_it_waits_and_named_when_it_is_paid() -> Non
 def test_a_refund_that_cannot_be_read_hides_neither_the_captures_nor_the_other_refunds(bad: dict[str, Any]) -> None:
     one = {"id": "re_1", "reference": "", "status": "succeeded", "amount": 100, "currency": "TWD", "capture": "cap_1"}
     shown = a_payment(status="captured", captures=[a_capture()], refunds=[one | bad, one])
-    found = kpay(says(200, shown)).query(KNOWN)
+    found = kpay(reply_with(200, shown)).query(KNOWN)
     assert isinstance(found, Found), found
     assert [one.id for one in found.facts.captures] == ["cap_1"]
     assert [one.id for one in found.facts.refunds] == ["re_1"]
 
 
 CANCELS: list[tuple[Any, Any]] = [
-    (says(200, a_payment(status="voided")), Done()),
-    (says(409, {"error": {"code": "already_captured"}}), Rejected("already_captured")),
-    (says(500), Unknown("HTTP 500")),
+    (reply_with(200, a_payment(status="voided")), Done()),
+    (reply_with(409, {"error": {"code": "already_captured"}}), Rejected("already_captured")),
+    (reply_with(500), Unknown("HTTP 500")),
     (fails(httpx.ReadTimeout), Unknown("ReadTimeout")),
 ]
 
@@ -140,8 +142,8 @@ def test_the_response_to_a_close_is_translated(answer: Any, meaning: Any) -> Non
 
 
 def test_a_payment_that_never_arrived_there_is_closed() -> None:
-    assert kpay(says(200, {"data": []})).cancel(REQUEST) == Done()
-    assert kpay(says(500)).cancel(REQUEST) == Unknown("HTTP 500")
+    assert kpay(reply_with(200, {"data": []})).cancel(REQUEST) == Done()
+    assert kpay(reply_with(500)).cancel(REQUEST) == Unknown("HTTP 500")
 
 
 @pytest.mark.parametrize(
@@ -158,6 +160,6 @@ def test_a_payment_that_never_arrived_there_is_closed() -> None:
     ],
 )
 def test_the_acquirers_states_are_translated(status: str, state: str | None) -> None:
-    found = kpay(says(200, a_payment(status=status))).query(KNOWN)
+    found = kpay(reply_with(200, a_payment(status=status))).query(KNOWN)
     assert isinstance(found, Found)
     assert found.facts.state == state

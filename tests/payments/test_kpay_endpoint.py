@@ -137,7 +137,7 @@ def test_no_secret_and_no_signature_is_ever_written_to_the_log(
     body = an_event(reference=shop.payment(shop.order(provider="kpay")).id)
     for secret in (SECRET, OLD_SECRET):
         client.post("/webhooks/kpay", headers=signed(body, secret=secret), data=body)
-    said = "".join(capfd.readouterr())
-    assert "inbox.refused" in said
+    message = "".join(capfd.readouterr())
+    assert "inbox.refused" in message
     for hidden in (SECRET, SETTINGS["KPAY_API_KEY"], signed(body)["webhook-signature"].partition(",")[2]):
-        assert hidden not in said
+        assert hidden not in message

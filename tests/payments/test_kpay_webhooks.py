@@ -43,7 +43,7 @@ def test_the_standard_s_own_vector_verifies() -> None:
             adapter.verify(headers, b'{"test": 2432232315}')
 
 
-def test_a_signed_webhook_says_what_happened() -> None:
+def test_a_signed_webhook_is_read_into_facts() -> None:
     body = an_event(payment_method={"type": "card", "brand": "visa", "last4": "4242"})
     (notice,) = kpay().read_webhook(signed(body), body)
     assert (notice.dedupe_key, notice.reference, notice.trust, notice.merchant) == (
@@ -173,7 +173,7 @@ def test_a_webhook_that_is_signed_and_cannot_be_read_is_malformed(kind: str) -> 
         kpay().read_webhook(signed(body), body)
 
 
-def test_a_kind_of_event_that_we_do_not_know_says_nothing() -> None:
+def test_an_event_of_an_unknown_kind_has_no_facts() -> None:
     """Case 8."""
     body = json.dumps({"id": "evt_1", "type": "balance.available", "merchant": "demo", "data": {"more": 1}}).encode()
     (notice,) = kpay().read_webhook(signed(body), body)

@@ -173,8 +173,8 @@ def test_only_what_was_booked_as_sent_to_a_bank_can_bounce_and_only_once(shop: S
             refunds.bounced(refund, shop.kim)
     refunds.approve(ours, shop.kim)
     shop.sweep()
-    said = race(lambda _: refunds.bounced(ours, shop.kim))
-    assert Counter(type(one) for one in said) == {type(None): 1, Refusal: 7}
+    message = race(lambda _: refunds.bounced(ours, shop.kim))
+    assert Counter(type(one) for one in message) == {type(None): 1, Refusal: 7}
     assert (state_of(theirs), state_of(ours), balances()) == ("DONE", "REJECTED", [0, 1, 0, PRICE - 1])
 
 
@@ -224,12 +224,12 @@ def test_a_manual_refund_that_the_ledger_lacks_is_found(shop: Shop, stuck: Order
     shop.sweep()
     move = db.text("UPDATE ledger_entries SET account = :to WHERE account = :source")
     for source, to, broken in (
-        (chart.MANUAL_REFUNDS, chart.GOODWILL, ["6 books"]),
+        (chart.MANUAL_REFUNDS, chart.GOODWILL, ["6 ledger"]),
         (chart.GOODWILL, chart.MANUAL_REFUNDS, []),
     ):
         db.session.execute(move, {"source": source, "to": to})
         db.session.commit()
-        assert [found.name for found in invariants.check(ask_acquirer=False) if not found.holds] == broken
+        assert [found.name for found in invariants.check(with_acquirers=False) if not found.holds] == broken
 
 
 def test_what_the_acquirer_has_is_compared_while_a_refund_by_hand_waits_and_after_it(

@@ -85,8 +85,8 @@ def test_declined_at_one_acquirer_then_another_method_the_first_is_closed_there_
     shop.deliver_webhook(first)
     second = shop.pay_again(order, "otherpay")
     assert shop.acquirer.payments[first.id].state == PaymentState.CANCELLED
-    said = [operation for operation, _ in shop.acquirer.calls]
-    assert said.index("cancel") < said.index("start", 1)
+    message = [operation for operation, _ in shop.acquirer.calls]
+    assert message.index("cancel") < message.index("start", 1)
     assert [(p.id, p.state) for p in shop.payments(order)] == [(first.id, "CANCELLED"), (second.id, "OPEN")]
     assert shop.state(order) == "WAITING_PAYMENT"
 

@@ -28,15 +28,15 @@ from tests.alerts.helpers import all_alerts, of, operational
 from tests.parts.waiting import until
 from tests.payments.outside_refunds import (
     PROVIDERS,
-    TELL,
+    REPORTS,
     late_capture,
     outside,
     refund_there,
-    tell_all,
-    told_by_eight_at_once,
-    told_by_file,
-    told_by_query,
-    told_by_webhook,
+    report_by_all,
+    reported_by_eight_at_once,
+    reported_by_file,
+    reported_by_query,
+    reported_by_webhook,
     webhook_sent,
 )
 from tests.payments.trading import Trading
@@ -52,14 +52,14 @@ def test_a_refund_made_at_the_acquirer_is_booked_moves_its_order_and_is_one_aler
 ) -> None:
     order = shop.paid_order()
     refund = refund_there(shop, order, percent)
-    TELL[source](shop, order, refund)
+    REPORTS[source](shop, order, refund)
     amount = order.total_amount * percent // 100
     assert outside(shop, order) == [(f"fakepay:{refund}", "DONE", amount)]
     assert (shop.state(order), shop.order_status(order).key) == (state, key)
     assert book.balance(chart.REFUNDS, "TWD").amount == amount
     assert "made at Fakepay and not requested by the shop" in why(db.session.get_one(Order, order.id))
     assert compare_with_acquirer(order.id)["difference"] == {}
-    tell_all(shop, order, refund, source)
+    report_by_all(shop, order, refund, source)
     shop.turn(minutes=5)
     assert of(order) == [("OPS_REFUND_OUTSIDE", "NEW")]
     assert len(outside(shop, order)) == 1
@@ -67,7 +67,7 @@ def test_a_refund_made_at_the_acquirer_is_booked_moves_its_order_and_is_one_aler
 
 def test_what_is_left_after_a_refund_outside_is_what_staff_can_refund(shop: Shop) -> None:
     order = shop.paid_order()
-    told_by_webhook(shop, refund_there(shop, order, 60))
+    reported_by_webhook(shop, refund_there(shop, order, 60))
     with pytest.raises(Refusal) as refused:
         refunds.request(shop.capture(order), order.total, reason="", by=shop.sam)
     assert refused.value.details["refundable"] == order.total_amount * 40 // 100
@@ -89,7 +89,7 @@ def test_a_refused_refund_leads_to_a_poll_that_finds_the_outside_refund(shop: Sh
 def test_an_unsent_automatic_refund_is_withdrawn_when_its_money_was_refunded_outside(shop: Shop) -> None:
     order = late_capture(shop)
     assert [one.state for one in shop.refunds(order)] == ["REQUESTED"]
-    told_by_webhook(shop, refund_there(shop, order))
+    reported_by_webhook(shop, refund_there(shop, order))
     shop.sweep()
     assert not [call for call in shop.acquirer.calls if call[0] == "refund"], "it was not sent"
     assert sorted((one.kind, one.state) for one in shop.refunds(order)) == [("late", "REJECTED"), ("outside", "DONE")]
@@ -100,7 +100,7 @@ def test_an_unsent_automatic_refund_is_withdrawn_when_its_money_was_refunded_out
 
 def test_the_rest_of_a_late_capture_with_a_partial_outside_refund_is_refunded_automatically(shop: Shop) -> None:
     order = late_capture(shop)
-    told_by_webhook(shop, refund_there(shop, order, 30))
+    reported_by_webhook(shop, refund_there(shop, order, 30))
     shop.sweep()
     assert sum(one.amount for one in shop.refunds(order) if one.state == "DONE") == order.total_amount
     assert book.balance(chart.UNALLOCATED_FUNDS, "TWD").amount == 0
@@ -113,7 +113,7 @@ def test_the_rest_of_a_disputed_late_capture_is_under_review(shop: Shop, ends: s
     theirs = shop.acquirer.payments[shop.payment(order).id].captures[0]
     chargeback = DisputeFact("dp_1", theirs.id, "chargeback", "OPEN", theirs.money, clock.now(), "fraudulent")
     assert disputes.apply("fakepay", chargeback, "webhook") == "applied"
-    told_by_webhook(shop, refund_there(shop, order, 30))
+    reported_by_webhook(shop, refund_there(shop, order, 30))
     shop.sweep()
     shop.is_sound()
     assert db.session.get_one(Order, order.id, populate_existing=True).review_since
@@ -124,16 +124,16 @@ def test_the_rest_of_a_disputed_late_capture_is_under_review(shop: Shop, ends: s
     assert not db.session.get_one(Order, order.id, populate_existing=True).review_since
 
 
-@pytest.mark.parametrize("told_first", [True, False])
+@pytest.mark.parametrize("reported_first", [True, False])
 def test_after_a_partial_outside_refund_a_refused_automatic_refund_is_replaced_by_one_of_the_rest(
-    shop: Shop, told_first: bool
+    shop: Shop, reported_first: bool
 ) -> None:
     """It was never sent, but after an attempt that is unknown, so it is not withdrawn."""
     order = late_capture(shop, "unreachable")
     shop.sweep()
     refund = refund_there(shop, order, 30)
-    if told_first:
-        told_by_webhook(shop, refund)
+    if reported_first:
+        reported_by_webhook(shop, refund)
     assert [(one.state, one.checks) for one in shop.refunds(order) if one.kind == "late"] == [("REQUESTED", 1)]
     shop.turn(minutes=5)
     ended = sorted((one.kind, one.state, one.amount * 100 // order.total_amount) for one in shop.refunds(order))
@@ -152,7 +152,7 @@ def test_an_automatic_refund_that_failed_later_is_left_to_staff_when_a_part_was_
     (ours,) = shop.refunds(order)
     shop.acquirer.refund_becomes(ours.id, "REJECTED")
     apply.result(ours.id, "REJECTED", Actor.of_source("webhook"))
-    told_by_webhook(shop, refund_there(shop, order, 30))
+    reported_by_webhook(shop, refund_there(shop, order, 30))
     shop.sweep()
     assert [(one.kind, one.state) for one in shop.refunds(order)] == [("late", "REJECTED"), ("outside", "DONE")]
 
@@ -160,7 +160,7 @@ def test_an_automatic_refund_that_failed_later_is_left_to_staff_when_a_part_was_
 def test_a_manual_refund_is_left_to_staff_when_its_money_was_refunded_at_the_acquirer(shop: Shop) -> None:
     order = shop.paid_order()
     ours = refunds.request(shop.capture(order), order.total, reason="", by=shop.sam, to=RefundDestination.BANK).id
-    told_by_webhook(shop, refund_there(shop, order))
+    reported_by_webhook(shop, refund_there(shop, order))
     assert db.session.get_one(Refund, ours, populate_existing=True).state == "REQUESTED"
     refunds.approve(ours, shop.kim)
     shop.sweep()
@@ -171,7 +171,7 @@ def test_a_manual_refund_is_left_to_staff_when_its_money_was_refunded_at_the_acq
 def test_an_unsent_manual_refund_is_declined_after_its_money_was_refunded_at_the_acquirer(shop: Shop) -> None:
     order = shop.paid_order()
     ours = refunds.request(shop.capture(order), order.total, reason="", by=shop.sam, to=RefundDestination.BANK).id
-    told_by_webhook(shop, refund_there(shop, order))
+    reported_by_webhook(shop, refund_there(shop, order))
     refunds.decline(ours, shop.kim)
     assert shop.state(order) == "REFUNDED"
     assert book.balance(chart.REFUNDS, "TWD").amount == order.total_amount
@@ -183,7 +183,7 @@ def test_a_mismatch_that_was_refunded_outside_is_no_longer_under_review(shop: Sh
     shop.acquirer.capture(payment.id, money=Money(500, "TWD"))
     shop.deliver_webhook(payment)
     assert shop.order_status(order).key == "review"
-    told_by_webhook(shop, refund_there(shop, order))
+    reported_by_webhook(shop, refund_there(shop, order))
     assert db.session.get_one(Order, order.id, populate_existing=True).review_since is None
     assert "pay" in shop.order_status(order).can
 
@@ -194,7 +194,7 @@ def test_a_duplicate_that_was_refunded_at_the_acquirer_is_not_refunded_twice(sho
     shop.acquirer.capture(payment.id)
     refund_there(shop, order)  # of the second one, before the shop knows of it
     shop.deliver_webhook(payment)
-    told_by_query(shop, order)
+    reported_by_query(shop, order)
     shop.sweep()
     assert (shop.state(order), book.balance(chart.UNALLOCATED_FUNDS, "TWD").amount) == ("PAID", 0)
     assert len([one for one in shop.refunds(order) if one.state == "DONE"]) == 1
@@ -204,7 +204,7 @@ def test_a_capture_and_its_refund_reported_at_once_are_both_booked(shop: Shop) -
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id)
     refund_there(shop, order)
-    told_by_query(shop, order)
+    reported_by_query(shop, order)
     assert shop.moves(order)[-2:] == ["PAID", "REFUNDED"]
 
 
@@ -212,7 +212,7 @@ def test_a_refund_that_is_reported_before_its_capture_waits_for_it(shop: Shop) -
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id)
     refund = refund_there(shop, order)
-    assert told_by_webhook(shop, refund) == (200, "orphan")
+    assert reported_by_webhook(shop, refund) == (200, "orphan")
     shop.turn(seconds=6)
     assert (shop.state(order), len(outside(shop, order))) == ("REFUNDED", 1)
     shop.turn(minutes=5)
@@ -222,7 +222,7 @@ def test_a_refund_that_is_reported_before_its_capture_waits_for_it(shop: Shop) -
 def test_a_pending_outside_refund_is_polled_until_it_is_done(shop: Shop) -> None:
     order = shop.paid_order()
     refund = refund_there(shop, order, state="PENDING")
-    told_by_webhook(shop, refund)
+    reported_by_webhook(shop, refund)
     assert (shop.state(order), shop.order_status(order).key) == ("PAID", "refund_pending")
     shop.acquirer.refund_becomes(refund, "DONE")
     shop.turn(seconds=31)
@@ -232,7 +232,7 @@ def test_a_pending_outside_refund_is_polled_until_it_is_done(shop: Shop) -> None
 def test_an_outside_refund_that_fails_later_takes_the_order_back_to_paid(shop: Shop) -> None:
     order = shop.paid_order()
     refund = refund_there(shop, order)
-    told_by_webhook(shop, refund)
+    reported_by_webhook(shop, refund)
     shop.acquirer.refund_becomes(refund, "REJECTED")
     shop.turn(days=1, minutes=1)
     assert shop.moves(order)[-2:] == ["REFUNDED", "PAID"]
@@ -245,9 +245,9 @@ def test_our_own_refund_is_never_taken_for_one_made_outside(shop: Shop) -> None:
     shop.acquirer.misbehave("refund", "lose_answer")
     ours = refunds.request(shop.capture(order), Money(500, "TWD"), reason="", by=shop.sam)
     shop.sweep()
-    told_by_query(shop, order)
-    told_by_webhook(shop, ours.id)
-    told_by_file(shop, order, ours.id)
+    reported_by_query(shop, order)
+    reported_by_webhook(shop, ours.id)
+    reported_by_file(shop, order, ours.id)
     shop.sweep()
     assert [(one.kind, one.state) for one in shop.refunds(order)] == [("customer", "DONE")]
     assert operational() == []
@@ -261,8 +261,8 @@ def test_an_outside_refund_in_another_currency_is_not_booked_and_is_one_alert_ho
     capture = shop.acquirer.payments[shop.payment(order).id].captures[0]
     refund = shop.acquirer.refund_outside(capture.id, Money(100, "JPY"))
     with structlog.testing.capture_logs() as logged:
-        tell_all(shop, order, refund, source)
-        told_by_query(shop, order)
+        report_by_all(shop, order, refund, source)
+        reported_by_query(shop, order)
     assert outside(shop, order) == [] and shop.state(order) == "PAID"
     levels = [line["log_level"] for line in logged if line["event"] == "refund.other_currency"]
     assert levels[0] == "error" and set(levels[1:]) == {"info"}, levels
@@ -278,7 +278,7 @@ def test_eight_concurrent_reports_of_an_outside_refund_book_it_once(shop: Shop, 
     for _ in range(3):
         order = shop.paid_order()
         refund = refund_there(shop, order)
-        told_by_eight_at_once(shop, race, order, refund)
+        reported_by_eight_at_once(shop, race, order, refund)
         assert (shop.state(order), len(outside(shop, order))) == ("REFUNDED", 1)
         journals = db.select(Journal.key).where(Journal.order_id == order.id, Journal.kind == "refund")
         assert len(db.session.scalars(journals).all()) == 1
@@ -346,8 +346,8 @@ def test_refunds_of_two_tpay_trades_under_the_same_number_are_two(trading: Tradi
     assert provider
     for order in orders:
         trade, charge = trading.shop.payment(order).id, trading.capture(order).capture_id
-        wish = {"MerchantTradeNo": trade, "ChargeNo": charge, "RefundNo": "R1", "RefundAmount": "10"}
-        assert provider._call("refund", **wish)["RtnCode"] == "1"  # type: ignore[attr-defined]
+        refund_request = {"MerchantTradeNo": trade, "ChargeNo": charge, "RefundNo": "R1", "RefundAmount": "10"}
+        assert provider._call("refund", **refund_request)["RtnCode"] == "1"  # type: ignore[attr-defined]
     trading.day_is_over()
     for order in orders:
         trading.look(order)

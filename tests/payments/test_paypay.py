@@ -228,10 +228,10 @@ def test_a_payment_cancelled_after_it_was_paid_has_a_capture_and_a_refund() -> N
         ok(a_payment(captures=[])),
     ],
 )
-def test_an_answer_that_says_nothing_is_no_answer(reply: Reply) -> None:
-    said = Wire(reply).provider.query(KNOWN)
+def test_a_response_without_information_is_unavailable(reply: Reply) -> None:
+    message = Wire(reply).provider.query(KNOWN)
     empty_list = isinstance(reply, httpx.Response) and b'"captures":[]' in reply.content
-    assert isinstance(said, Found if empty_list else Unavailable)
+    assert isinstance(message, Found if empty_list else Unavailable)
 
 
 def test_a_forgotten_code_is_not_found() -> None:
@@ -283,7 +283,7 @@ REFUND = RefundRequest(R1, Money(500, "JPY"), "77-2", "returned")
 
 
 @pytest.mark.parametrize(
-    ("reply", "sent", "asked"),
+    ("reply", "sent", "sent_request"),
     [
         (ok({"status": "CREATED"}), Pending(), Pending()),
         (ok({"status": "REFUNDED"}), Done(), Done()),
@@ -298,11 +298,11 @@ REFUND = RefundRequest(R1, Money(500, "JPY"), "77-2", "returned")
         (httpx.ReadTimeout("slow"), Unknown("ReadTimeout"), Unavailable("ReadTimeout")),
     ],
 )
-def test_the_result_of_a_refund_is_translated(reply: Reply, sent: Any, asked: Any) -> None:
+def test_the_result_of_a_refund_is_translated(reply: Reply, sent: Any, sent_request: Any) -> None:
     sending, asking = Wire(reply), Wire(reply)
-    assert (sending.provider.refund(PAID, REFUND), asking.provider.query_refund(PAID, REFUND)) == (sent, asked)
-    wish = json.loads(sending.calls[0].content)
-    assert (wish["merchantRefundId"], wish["paymentId"], wish["amount"]["amount"]) == (
+    assert (sending.provider.refund(PAID, REFUND), asking.provider.query_refund(PAID, REFUND)) == (sent, sent_request)
+    fields = json.loads(sending.calls[0].content)
+    assert (fields["merchantRefundId"], fields["paymentId"], fields["amount"]["amount"]) == (
         R1,
         "77",
         500,
@@ -435,9 +435,9 @@ def test_a_hint_only_leads_to_a_poll(japan: Japan) -> None:
 
 def test_a_hint_about_another_merchant_is_foreign(japan: Japan) -> None:
     order = japan.order()
-    asked = japan.shop.payment(order).next_check_at
+    sent_request = japan.shop.payment(order).next_check_at
     assert japan.hint(order, merchant_id="another") == (200, "foreign")
-    assert japan.shop.payment(order).next_check_at == asked
+    assert japan.shop.payment(order).next_check_at == sent_request
 
 
 def test_a_flood_of_forged_hints_leads_to_a_poll_every_two_seconds_at_most(japan: Japan) -> None:

@@ -25,12 +25,12 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 def gaps(shop: Shop, order: Order, since: datetime, times: int) -> list[int]:
     """Seconds from `since` at which the payment is polled, the next `times` times."""
-    asked = []
+    requested = []
     for _ in range(times):
         due = shop.payment(order).next_check_at
-        asked.append(round((due - since).total_seconds()) if due else 0)
+        requested.append(round((due - since).total_seconds()) if due else 0)
         shop.turn_to(due)
-    return asked
+    return requested
 
 
 def queries(shop: Shop, payment: Payment) -> int:
@@ -97,11 +97,11 @@ def test_a_capture_is_confirmed_by_one_query_and_then_left_alone(shop: Shop) -> 
     payment = shop.payment(order)
     shop.acquirer.capture(payment.id)
     shop.deliver_webhook(payment)
-    asked = queries(shop, payment)
+    requested = queries(shop, payment)
     shop.turn(seconds=29)
-    assert queries(shop, payment) == asked
+    assert queries(shop, payment) == requested
     shop.turn(seconds=2)
-    assert queries(shop, payment) == asked + 1
+    assert queries(shop, payment) == requested + 1
     assert shop.payment(order).confirmed_at
     assert shop.payment(order).next_check_at is None
     assert shop.order_status(order).final
@@ -126,10 +126,10 @@ def test_a_capture_that_the_query_does_not_show_is_kept_and_polled_once_more(sho
     shop.acquirer.capture(payment.id)
     shop.deliver_webhook(payment)
     shop.acquirer.misbehave("query", "forget_money", "forget_money")
-    asked = queries(shop, payment)
+    requested = queries(shop, payment)
     for _ in range(4):
         shop.turn(seconds=31)
-    assert queries(shop, payment) == asked + 2
+    assert queries(shop, payment) == requested + 2
     after = shop.payment(order)
     assert (after.confirm_misses, after.confirmed_at) == (2, None)
     assert shop.state(order) == "PAID"
@@ -199,12 +199,12 @@ def test_after_five_failures_calls_to_an_acquirer_pause_and_are_then_tried_again
     shop.acquirer.away = True
     while not circuit_breaker.paused():
         shop.turn_to(shop.payment(order).next_check_at)
-    asked = queries(shop, payment)
-    assert asked == circuit_breaker.TRIP_AFTER
+    requested = queries(shop, payment)
+    assert requested == circuit_breaker.TRIP_AFTER
     shop.make_due(payment)
     shop.sweep()
     poll.check_now(order.id, "view")
-    assert queries(shop, payment) == asked, "left alone"
+    assert queries(shop, payment) == requested, "left alone"
     shop.acquirer.away = False
     shop.acquirer.capture(payment.id)
     shop.turn(seconds=31)

@@ -122,18 +122,18 @@ def test_one_sweep_polls_every_due_payment_once(shop: Shop) -> None:
     assert len(poll.due_payments()) == 4
     shop.app.config["CALLS_PER_SECOND"] = 1000
     shop.sweep()
-    asked = Counter(reference for operation, reference in shop.acquirer.calls if operation == "query")
-    assert asked == Counter(shop.payment(order).id for order in orders)
+    requested = Counter(reference for operation, reference in shop.acquirer.calls if operation == "query")
+    assert requested == Counter(shop.payment(order).id for order in orders)
 
 
-def test_a_poll_that_was_not_sent_says_nothing_about_the_acquirer(shop: Shop) -> None:
+def test_a_poll_that_was_not_sent_counts_as_no_failure_of_the_acquirer(shop: Shop) -> None:
     order = shop.order((PEN, 1))
     shop.wait(seconds=11)
     (taken,) = poll.claim([shop.payment(order).id])
     answer = circuit_breaker.RateUsedUp("too many", retry_after=1.0)
-    asked = request.load(taken.id)
-    assert asked
-    poll._apply_answer(asked, registry.all_providers()["fakepay"], answer, "poll")
+    requested = request.load(taken.id)
+    assert requested
+    poll._apply_answer(requested, registry.all_providers()["fakepay"], answer, "poll")
     payment = shop.payment(order)
     assert payment.unavailable_since is None and shop.count(ProviderHealth) == 0
     assert shop.next_wait(order) <= timedelta(seconds=1)

@@ -51,9 +51,9 @@ class FakeWorld:
     """The tests' fake acquirer, which must keep the same contract, or the tests that use it prove nothing."""
 
     money = Money(120000, "TWD")
-    says_little = False
-    asks_to_start = True
-    tells = 2
+    reports_little = False
+    calls_to_start = True
+    webhooks_sent = 2
     shortest = timedelta(0)
 
     def __init__(self) -> None:
@@ -61,21 +61,21 @@ class FakeWorld:
         self.provider: PaymentProvider = FakePay(self.acquirer)
         self._sent: dict[str, list[Webhook]] = {}
 
-    def _tell(self, reference: str) -> None:
+    def _send_webhook(self, reference: str) -> None:
         sent = self._sent.setdefault(reference, [])
         sent.append(self.acquirer.webhook(reference, f"evt-{reference}-{len(sent)}"))
 
     def approve(self, reference: str) -> None:
         self.acquirer.capture(reference)
-        self._tell(reference)
+        self._send_webhook(reference)
 
     def decline(self, reference: str) -> None:
         self.acquirer.decline(reference)
-        self._tell(reference)
+        self._send_webhook(reference)
 
     def give_up(self, reference: str) -> None:
         self.acquirer.end(reference, PaymentState.CANCELLED, "customer")
-        self._tell(reference)
+        self._send_webhook(reference)
 
     def fault(self, op: str, do: str) -> None:
         words = {"timeout_after_commit": "lose_answer", "timeout_before_commit": "lose_request"}
@@ -100,12 +100,12 @@ class KPayWorld:
     `tells` is the number of webhooks for a decline and then a payment.
     """
 
-    asks_to_start = True
-    tells = 2
+    calls_to_start = True
+    webhooks_sent = 2
     adapter: type[PaymentProvider] = KPay
     shortest = timedelta(0)
     money = Money(120000, "TWD")
-    says_little = False
+    reports_little = False
 
     def __init__(self, make: Callable[..., RealAcquirer], receiver: WebhookReceiver) -> None:
         self.receiver = receiver
@@ -137,9 +137,9 @@ class KPayWorld:
         self.http = httpx.Client(timeout=1, trust_env=False)
 
     def webhooks(self, reference: str, number: int) -> list[Webhook]:
-        return until(lambda: self._heard(reference, number), what=f"{number} webhooks")
+        return until(lambda: self._received(reference, number), what=f"{number} webhooks")
 
-    def _heard(self, reference: str, number: int) -> list[Webhook]:
+    def _received(self, reference: str, number: int) -> list[Webhook]:
         received = self.receiver.about(reference)
         return received if len(received) >= number else []
 
@@ -159,8 +159,8 @@ class PayPayWorld(KPayWorld):
 
     adapter = PayPay
     money = Money(5600, "JPY")
-    says_little = True
-    tells = 1
+    reports_little = True
+    webhooks_sent = 1
 
     def __init__(self, make: Callable[..., RealAcquirer], receiver: WebhookReceiver) -> None:
         settled = {"ACQUIRER_PAYPAY_WEBHOOK_URL": f"{receiver.url}/webhooks", "ACQUIRER_PAYPAY_QUERIES_PER_SECOND": "0"}
@@ -177,8 +177,8 @@ class TpayWorld(KPayWorld):
     """
 
     adapter = Tpay
-    asks_to_start = False
-    tells = 1
+    calls_to_start = False
+    webhooks_sent = 1
 
     def __init__(self, make: Callable[..., RealAcquirer], receiver: WebhookReceiver) -> None:
         super().__init__(lambda **more: make(ACQUIRER_TPAY_QUERY_LAG="0", **more), receiver)
@@ -197,7 +197,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """A provider and the acquirer behind it. Every test has its own payments there."""
     kind = WORLDS[request.param]
     if issubclass(kind, KPayWorld):
-        yield kind(request.getfixturevalue("keep_acquirer"), request.getfixturevalue("kept_ear"))
+        yield kind(request.getfixturevalue("keep_acquirer"), request.getfixturevalue("kept_receiver"))
     else:
         yield kind()
 
@@ -256,7 +256,7 @@ class TestContract:
             assert (second.action, second.provider_data) == (first.action, first.provider_data)
         assert world.known(request.id) == 1
 
-    def test_every_currency_that_it_says_it_takes_it_takes(self, world: World) -> None:
+    def test_every_declared_currency_is_accepted(self, world: World) -> None:
         for currency in sorted(world.provider.capabilities.currencies):
             request = self.opened(world, Money(5600, currency))
             world.approve(request.id)
@@ -277,11 +277,11 @@ class TestContract:
         """Case 19."""
         request = a_request(world.money)
         world.fault("start", "timeout_after_commit")
-        assert isinstance(self.start(world, request), Unknown if world.asks_to_start else Started)
+        assert isinstance(self.start(world, request), Unknown if world.calls_to_start else Started)
         found = self.facts(world, request)
         assert found.state == PaymentState.OPEN
         if world.provider.capabilities.start_again:
-            assert found.action or not world.asks_to_start
+            assert found.action or not world.calls_to_start
             again = self.start(world, request)
             assert isinstance(again, Started)
             assert again.provider_data == found.provider_data
@@ -290,7 +290,7 @@ class TestContract:
     def test_a_start_that_never_arrived_is_unknown_and_not_found(self, world: World) -> None:
         request = a_request(world.money)
         world.fault("start", "timeout_before_commit")
-        assert isinstance(self.start(world, request), Unknown if world.asks_to_start else Started)
+        assert isinstance(self.start(world, request), Unknown if world.calls_to_start else Started)
         assert isinstance(world.provider.query(request), NotFound)
 
     # --- query ---
@@ -318,12 +318,12 @@ class TestContract:
         assert abs(capture.at - datetime.now(UTC)) < timedelta(minutes=1)
         assert capture.id
 
-    def test_a_decline_leaves_the_payment_open_and_says_why(self, world: World) -> None:
+    def test_a_decline_leaves_the_payment_open_and_has_a_code(self, world: World) -> None:
         request = self.opened(world)
         world.decline(request.id)
         facts = self.facts(world, request)
         assert facts.state == PaymentState.OPEN
-        assert world.says_little or (facts.decline and facts.decline.code == "insufficient_funds")
+        assert world.reports_little or (facts.decline and facts.decline.code == "insufficient_funds")
         world.approve(request.id)
         assert self.facts(world, request).state == PaymentState.CAPTURED
 
@@ -332,7 +332,7 @@ class TestContract:
         world.give_up(request.id)
         facts = self.facts(world, request)
         assert facts.state in states.ENDED_WITHOUT_MONEY
-        assert (facts.captures, facts.end_reason) == ((), None if world.says_little else "customer")
+        assert (facts.captures, facts.end_reason) == ((), None if world.reports_little else "customer")
 
     # --- cancel ---
 
@@ -394,7 +394,7 @@ class TestContract:
     def test_without_an_acquirer_every_call_returns_unavailable_or_unknown(self, world: World) -> None:
         request = self.opened(world)
         world.leave()
-        if world.asks_to_start:
+        if world.calls_to_start:
             assert isinstance(self.start(world, a_request(world.money)), Unavailable | Unknown)
         assert isinstance(world.provider.query(request), Unavailable)
         assert isinstance(world.provider.cancel(request), Unknown)
@@ -402,28 +402,28 @@ class TestContract:
 
     # --- webhooks ---
 
-    def test_a_webhook_says_the_same_as_a_query(self, world: World) -> None:
+    def test_a_webhook_has_the_same_facts_as_a_query(self, world: World) -> None:
         request = self.opened(world)
         world.approve(request.id)
         (headers, raw), *_ = world.webhooks(request.id, 1)
-        (notice,) = world.provider.read_webhook(headers, raw)
-        asked = self.facts(world, request)
-        assert notice.reference == request.id
-        if notice.trust == "signed":
-            assert (notice.facts.state, notice.facts.captures) == (asked.state, asked.captures)
+        (event,) = world.provider.read_webhook(headers, raw)
+        queried = self.facts(world, request)
+        assert event.reference == request.id
+        if event.trust == "signed":
+            assert (event.facts.state, event.facts.captures) == (queried.state, queried.captures)
         else:
-            assert not notice.facts.captures, "what proves nothing brings no money"
-        assert notice.merchant == world.provider.MERCHANT
-        assert notice.trust in ("signed", "replayable", "unsigned", "hint")
+            assert not event.facts.captures, "what proves nothing brings no money"
+        assert event.merchant == world.provider.MERCHANT
+        assert event.trust in ("signed", "replayable", "unsigned", "hint")
 
     def test_each_event_has_its_own_deduplication_key_each_time_it_is_read(self, world: World) -> None:
         request = self.opened(world)
-        events = world.tells
+        events = world.webhooks_sent
         world.decline(request.id)
         world.approve(request.id)
         read = [world.provider.read_webhook(*webhook)[0] for webhook in world.webhooks(request.id, events)]
         again = [world.provider.read_webhook(*webhook)[0] for webhook in world.webhooks(request.id, events)]
-        assert len({notice.dedupe_key for notice in read}) == len(read) >= events
+        assert len({event.dedupe_key for event in read}) == len(read) >= events
         assert [n.dedupe_key for n in read] == [n.dedupe_key for n in again]
 
     def test_a_webhook_that_was_stored_is_read_the_same_way(self, world: World) -> None:

@@ -123,9 +123,9 @@ def test_eight_clocks_that_find_one_payment_due_poll_it_once(shop: Shop, race: R
         order = shop.order((PEN, 1))
         payment = shop.payment(order)
         shop.make_due(payment)
-        asked = shop.acquirer.calls.count(("query", payment.id))
+        requested = shop.acquirer.calls.count(("query", payment.id))
         assert not failures(race(lambda _, due=payment.id: poll.check(due)))
-        assert shop.acquirer.calls.count(("query", payment.id)) == asked + 1
+        assert shop.acquirer.calls.count(("query", payment.id)) == requested + 1
 
 
 def test_webhook_and_poll_at_once_confirm_each_other(shop: Shop, race: Race) -> None:

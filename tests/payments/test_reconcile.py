@@ -93,9 +93,9 @@ def test_every_kind_of_discrepancy_is_found_and_closed_by_a_correct_file(trading
     for _ in range(4):
         trading.paid(provider)
     trading.day_is_over()
-    raw, said = trading.bent(provider, discrepancies=4)
+    raw, message = trading.bent(provider, discrepancies=4)
     wrong = trading.reconcile(provider, raw)
-    assert trading.discrepancies() == sorted(CAUSE_OF[one["kind"]] for one in json.loads(said))
+    assert trading.discrepancies() == sorted(CAUSE_OF[one["kind"]] for one in json.loads(message))
     assert (wrong.opened, wrong.booked) == (4, 3), "one is missing, and what is unknown is not booked"
     right = trading.reconcile(provider)
     assert (right.opened, right.closed, trading.discrepancies()) == (0, 4, [])
@@ -105,7 +105,7 @@ def test_every_kind_of_discrepancy_is_found_and_closed_by_a_correct_file(trading
     assert trading.balances() == {"fees": fees, "bank": 4 * price - fees, "sales": -4 * price}
 
 
-def test_a_difference_says_what_is_ours_and_what_is_theirs(trading: Trading) -> None:
+def test_a_discrepancy_shows_our_amount_and_theirs(trading: Trading) -> None:
     trading.paid("kpay")
     trading.day_is_over()
     lines = json.loads(trading.file("kpay"))
@@ -116,7 +116,7 @@ def test_a_difference_says_what_is_ours_and_what_is_theirs(trading: Trading) -> 
     assert (amount.cause, amount.ours, amount.theirs) == ("amount", trading.shop.price(), amount.theirs)
     assert amount.theirs and amount.theirs.amount == 119999
     assert fee.ours and fee.theirs and (fee.cause, fee.ours.amount, fee.theirs.amount) == ("fee", 3360, 3370)
-    assert "NT$1,200.00" in amount.says and "NT$1,199.99" in amount.says
+    assert "NT$1,200.00" in amount.description and "NT$1,199.99" in amount.description
     (total,) = stands.totals
     assert (total.handed_over.amount, total.owed.amount) == (116629, 1), "the difference is still owed"
 
@@ -137,7 +137,7 @@ def test_a_change_of_an_open_discrepancy_is_published_again(trading: Trading) ->
     assert [alert.observed["amount"] for alert in store.open_alerts(rule="RULE_F")] == [50000]
 
 
-def test_a_line_in_another_currency_says_what_is_ours_in_our_currency(trading: Trading) -> None:
+def test_a_line_in_another_currency_shows_our_amount_in_our_currency(trading: Trading) -> None:
     trading.paid("kpay")
     trading.day_is_over()
     (line,) = _lines(trading, "kpay")
@@ -337,7 +337,7 @@ def test_eight_at_once_book_every_line_once(trading: Trading, race: Race) -> Non
     assert db.session.scalar(db.select(db.func.count()).where(Journal.kind == "settled")) == 2
 
 
-LIES = (
+CORRUPTIONS = (
     ("UPDATE settlement_lines SET fee = fee + 1", "UPDATE settlement_lines SET fee = fee - 1"),
     ("UPDATE settlement_lines SET amount = amount + 1", "UPDATE settlement_lines SET amount = amount - 1"),
     *(
@@ -357,10 +357,10 @@ def test_every_corruption_of_settlements_and_disputes_is_found(trading: Trading)
     trading.acquirer.act(trading.shop.payment(order).id, "dispute")
     trading.reconcile("tpay")
     trading.shop.is_sound()
-    for lie, truth in LIES:
-        assert db.session.execute(db.text(lie)).rowcount, "the data was not changed"  # type: ignore[attr-defined]
+    for corruption, truth in CORRUPTIONS:
+        assert db.session.execute(db.text(corruption)).rowcount, "the data was not changed"  # type: ignore[attr-defined]
         db.session.commit()
-        assert "3 settlement" in broken(), lie
+        assert "3 settlement" in broken(), corruption
         db.session.execute(db.text(truth))
         db.session.commit()
 
@@ -388,8 +388,8 @@ def test_the_file_of_another_day_is_refused_and_changes_nothing(trading: Trading
     trading.paid(provider)
     trading.pass_until(f"{trading.day + timedelta(days=6)}T03:00:00Z")
     raw = trading.file(provider)
-    for days, says in ((-1, f"is of {trading.day}"), (5, f"is of {trading.day}"), (30, "has not begun")):
-        with pytest.raises(BadInput, match=says):
+    for days, output in ((-1, f"is of {trading.day}"), (5, f"is of {trading.day}"), (30, "has not begun")):
+        with pytest.raises(BadInput, match=output):
             trading.reconcile(provider, raw, trading.day + timedelta(days=days))
     assert (trading.shop.count(SettlementLineRow), trading.shop.count(Discrepancy)) == (0, 0)
     assert trading.reconcile(provider, raw).booked == 1
@@ -425,7 +425,7 @@ def test_without_an_api_for_settlement_files_staff_have_to_supply_them(shop: Sho
         reconcile.fetch(name, clock.wall().date() - timedelta(days=2))
 
 
-def test_kpays_csv_says_the_same_as_its_json(trading: Trading) -> None:
+def test_kpays_csv_has_the_same_lines_as_its_json(trading: Trading) -> None:
     trading.refund(trading.paid("kpay"), 5000)
     kpay = reconcile._provider("kpay")
     as_csv = trading.file("kpay", format="csv")
@@ -444,23 +444,23 @@ def command(shop: Shop, *args: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("day", ["0001-01-01", "0001-12-31", "9999-12-31"])
 def test_a_day_at_an_end_of_the_calendar_is_refused(trading: Trading, day: str) -> None:
-    code, said = command(trading.shop, day)
+    code, message = command(trading.shop, day)
     assert code == 1
-    assert all(f"{name}, {day}: There is no such day.\n" in said for name in PROVIDERS)
+    assert all(f"{name}, {day}: There is no such day.\n" in message for name in PROVIDERS)
 
 
 def test_a_provider_that_is_not_utf8_is_refused(trading: Trading) -> None:
-    code, said = command(trading.shop, str(trading.day), "--provider", "kpay\udcff")
-    assert (code, "not valid UTF-8" in said) == (2, True)
+    code, message = command(trading.shop, str(trading.day), "--provider", "kpay\udcff")
+    assert (code, "not valid UTF-8" in message) == (2, True)
 
 
 def test_the_command_reconciles_every_provider_and_ends_with_0_when_all_agree(trading: Trading) -> None:
     for name in PROVIDERS:
         trading.paid(name)
     trading.day_is_over()
-    code, said = command(trading.shop, str(trading.day))
-    assert code == 0, said
-    assert all(f"{label}, {trading.day}: agrees" in said for label in ("KPay", "PayPay", "Stripe", "Tpay"))
+    code, message = command(trading.shop, str(trading.day))
+    assert code == 0, message
+    assert all(f"{label}, {trading.day}: agrees" in message for label in ("KPay", "PayPay", "Stripe", "Tpay"))
 
 
 def test_the_command_ends_with_1_and_names_every_discrepancy(trading: Trading, tmp_path: Path) -> None:
@@ -468,16 +468,16 @@ def test_the_command_ends_with_1_and_names_every_discrepancy(trading: Trading, t
     trading.day_is_over()
     path = tmp_path / "file"
     path.write_bytes(trading.file("kpay", discrepancies=2))
-    code, said = command(trading.shop, str(trading.day), "--provider", "kpay", "--file", str(path))
+    code, message = command(trading.shop, str(trading.day), "--provider", "kpay", "--file", str(path))
     assert code == 1
-    assert "missing there" in said and "unknown" in said
+    assert "missing there" in message and "unknown" in message
     code, output = command(trading.shop, str(trading.day), "--provider", "kpay", "--file", str(path), "--json")
     assert code == 1
     assert {one["cause"] for one in json.loads(output)[0]["discrepancies"]} == {"missing_there", "unknown"}
 
 
 @pytest.mark.parametrize(
-    ("args", "code", "says"),
+    ("args", "code", "output"),
     [
         (("yesterday",), 2, "does not match"),
         (("2026-02-30",), 2, "does not match"),
@@ -487,7 +487,7 @@ def test_the_command_ends_with_1_and_names_every_discrepancy(trading: Trading, t
         (("0001-01-01", "--provider", "tpay"), 1, "no such day"),
     ],
 )
-def test_bad_input_gets_a_clear_sentence(shop: Shop, args: tuple[str, ...], code: int, says: str) -> None:
-    ended, said = command(shop, *args)
-    assert (ended, "Traceback" in said) == (code, False)
-    assert says in said
+def test_bad_input_gets_a_clear_sentence(shop: Shop, args: tuple[str, ...], code: int, output: str) -> None:
+    ended, message = command(shop, *args)
+    assert (ended, "Traceback" in message) == (code, False)
+    assert output in message

@@ -69,7 +69,7 @@ def with_refunds(*refunds: RefundRow, allocation: str = PAYS_ORDER, **fields: An
 
 
 @pytest.mark.parametrize(
-    ("refunded", "disputes", "left", "says"),
+    ("refunded", "disputes", "left", "output"),
     [
         (0, [], 10_000, "Only NT$100.00"),
         (4000, [], 6000, "Only NT$60.00"),
@@ -81,13 +81,13 @@ def with_refunds(*refunds: RefundRow, allocation: str = PAYS_ORDER, **fields: An
     ],
 )
 def test_how_much_can_be_refunded_and_why_not_more(
-    refunded: int, disputes: list[DisputeRow], left: int, says: str
+    refunded: int, disputes: list[DisputeRow], left: int, output: str
 ) -> None:
     seen = snapshot(capture(1, refunded_amount=refunded), disputes=tuple(disputes))
     assert seen.refundable(seen.capture(1)) == left
     with pytest.raises(Refusal) as refused:
         decide.request(seen, decide.Request(1, Money(10_001, "TWD"), ""), context())
-    assert says in refused.value.message and refused.value.details["refundable"] == max(0, left)
+    assert output in refused.value.message and refused.value.details["refundable"] == max(0, left)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_how_many_people_a_refund_needs(before: list[RefundRow], amount: int, de
 
 
 @pytest.mark.parametrize(
-    ("asked", "code"),
+    ("requested", "code"),
     [
         (decide.Request(1, Money(0, "TWD"), ""), "bad_amount"),
         (decide.Request(1, Money(100, "JPY"), ""), "bad_amount"),
@@ -128,9 +128,9 @@ def test_how_many_people_a_refund_needs(before: list[RefundRow], amount: int, de
         (decide.Request(None, Money(100, "TWD"), "", RefundDestination.STORE_CREDIT), "no_account"),
     ],
 )
-def test_a_request_that_cannot_be_is_refused(asked: decide.Request, code: str) -> None:
+def test_a_request_that_cannot_be_is_refused(requested: decide.Request, code: str) -> None:
     with pytest.raises(Refusal) as refused:
-        decide.request(snapshot(capture(1), order=order(user_id=None)), asked, context())
+        decide.request(snapshot(capture(1), order=order(user_id=None)), requested, context())
     assert refused.value.code == code
 
 
@@ -238,12 +238,12 @@ def test_a_declined_refund_leaves_its_money_refundable() -> None:
 
 def test_a_declined_refund_of_store_credit_leaves_the_credit() -> None:
     seen = snapshot(credit=6000)
-    asked = decide.request(
+    requested = decide.request(
         seen, decide.Request(None, Money(6000, "TWD"), "", RefundDestination.STORE_CREDIT), context()
     )
-    [row] = asked.new_refunds
-    declined = decide.decline(asked.after, row.id, context(ADA)).after
-    assert (asked.after.credit, declined.credit) == (replace(seen.credit, refunded_amount=6000), seen.credit)  # type: ignore[type-var]
+    [row] = requested.new_refunds
+    declined = decide.decline(requested.after, row.id, context(ADA)).after
+    assert (requested.after.credit, declined.credit) == (replace(seen.credit, refunded_amount=6000), seen.credit)  # type: ignore[type-var]
 
 
 def test_only_a_bank_transfer_that_is_booked_can_bounce() -> None:
@@ -269,7 +269,7 @@ def test_a_result_is_applied_exactly_where_the_table_has_the_transition(before: 
     started = "PARTIALLY_REFUNDED" if before == RefundState.DONE else "PAID"
     seen = with_refunds(refund(state=before, checks=1, ended_at=ended), order=order(state=started))
     decision = decide.result(seen, OURS, reported_state, context(POLL))
-    is_legal = reported_state in states.MOVES[before]
+    is_legal = reported_state in states.TRANSITIONS[before]
     assert decision.outcome == ("applied" if is_legal else "duplicate" if before == reported_state else "stale")
     assert the(decision.after, OURS).state == (reported_state if is_legal else before)
     assert history_of(decision)[-1:] == ([f"refund.{reported_state.lower()}"] if is_legal else [])
@@ -323,7 +323,7 @@ def test_a_refund_that_failed_before_any_query_is_booked_as_done_and_failed() ->
     assert decide.failed_later(declined, OURS, context(FILE), code="refund_failed").postings == ()
 
 
-def test_a_refused_automatic_refund_puts_the_order_under_review_until_the_money_is_gone() -> None:
+def test_a_refused_automatic_refund_puts_the_order_under_review_until_the_money_is_refunded() -> None:
     ours = refund(10_000, checks=1, requested_by=states.AUTOMATIC, kind=LATE)
     seen = with_refunds(ours, allocation=LATE, order=order(state="EXPIRED"))
     refused = decide.result(seen, OURS, RefundState.REJECTED, context(POLL), code="no").after
@@ -360,13 +360,13 @@ def test_the_time_of_the_next_query_of_a_refund(state: str, ended: int | None, s
         ({"kind": RefundKind.OUTSIDE, "state": "PENDING"}, send.Step.QUERY_PAYMENT),
         ({"destination": RefundDestination.BANK}, send.Step.BOOK),
         ({"destination": RefundDestination.STORE_CREDIT}, send.Step.BOOK),
-        ({"is_id_taken": True}, send.Step.REJECT),
-        ({"is_id_taken": True, "state": "UNKNOWN"}, send.Step.CALL_PROVIDER),
+        ({"is_id_used": True}, send.Step.REJECT),
+        ({"is_id_used": True, "state": "UNKNOWN"}, send.Step.CALL_PROVIDER),
         ({}, send.Step.CALL_PROVIDER),
     ],
 )
 def test_the_next_step_of_a_due_refund(fields: dict[str, Any], step: send.Step) -> None:
-    usual = {"kind": "customer", "destination": RefundDestination.PROVIDER, "state": "REQUESTED", "is_id_taken": False}
+    usual = {"kind": "customer", "destination": RefundDestination.PROVIDER, "state": "REQUESTED", "is_id_used": False}
     assert send.step_of(**(usual | fields)) == step
 
 
@@ -449,7 +449,7 @@ def test_a_refund_made_there_is_booked_once_and_followed() -> None:
     ],
 )
 def test_a_report_that_books_nothing(fact: Any, outcome: str) -> None:
-    seen = snapshot(capture(1), taken_ids=frozenset({identity.name_of(PROVIDER, "TAKEN")}))
+    seen = snapshot(capture(1), used_ids=frozenset({identity.name_of(PROVIDER, "TAKEN")}))
     decision = decide_outside.reported(seen, payment_id(1), fact, context(WEBHOOK))
     assert (decision.outcome, decision.postings, decision.new_refunds) == (outcome, (), [])
     assert history_of(decision) == (["refund.not_booked"] if outcome == "illegal" else [])

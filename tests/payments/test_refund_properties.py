@@ -118,7 +118,7 @@ class History:
     def _context(self, actor: Actor) -> Any:
         return context(actor, now=NOW + timedelta(seconds=next(self.clock)), numbers=self.numbers)
 
-    def _take(self, how: Any) -> Decision | None:
+    def _apply(self, how: Any) -> Decision | None:
         before = self.ledger.seen
         decision = self.ledger.take(how)
         if decision is not None:
@@ -141,28 +141,28 @@ class History:
 
     def _request(self, which: int, amount: int, choice: int) -> None:
         money = Money(amount, "TWD") if choice < 5 else None
-        asked = decide.Request(self._capture(which).id, money, "", DESTINATIONS[choice % 3])
-        self._take(lambda seen: decide.request(seen, asked, self._context(PEOPLE[choice % 3])))
+        requested = decide.Request(self._capture(which).id, money, "", DESTINATIONS[choice % 3])
+        self._apply(lambda seen: decide.request(seen, requested, self._context(PEOPLE[choice % 3])))
 
     def _request_credit(self, which: int, amount: int, choice: int) -> None:
-        asked = decide.Request(None, Money(amount, "TWD"), "", RefundDestination.STORE_CREDIT)
-        self._take(lambda seen: decide.request(seen, asked, self._context(PEOPLE[choice % 3])))
+        requested = decide.Request(None, Money(amount, "TWD"), "", RefundDestination.STORE_CREDIT)
+        self._apply(lambda seen: decide.request(seen, requested, self._context(PEOPLE[choice % 3])))
 
     def _request_all(self, which: int, amount: int, choice: int) -> None:
         to = DESTINATIONS[choice % 3]
-        self._take(lambda seen: decide.request_all(seen, "", to, self._context(PEOPLE[which % 3])))
+        self._apply(lambda seen: decide.request_all(seen, "", to, self._context(PEOPLE[which % 3])))
 
     def _approve(self, which: int, amount: int, choice: int) -> None:
         refund = self._refund(which)
-        self._take(lambda seen: decide.approve(seen, refund, self._context(PEOPLE[choice % 3])))
+        self._apply(lambda seen: decide.approve(seen, refund, self._context(PEOPLE[choice % 3])))
 
     def _decline(self, which: int, amount: int, choice: int) -> None:
         refund = self._refund(which)
-        self._take(lambda seen: decide.decline(seen, refund, self._context(PEOPLE[choice % 3])))
+        self._apply(lambda seen: decide.decline(seen, refund, self._context(PEOPLE[choice % 3])))
 
     def _bounce(self, which: int, amount: int, choice: int) -> None:
         refund = self._refund(which)
-        self._take(lambda seen: decide.bounce(seen, refund, self._context(SAM)))
+        self._apply(lambda seen: decide.bounce(seen, refund, self._context(SAM)))
 
     def _send(self, which: int, amount: int, choice: int) -> None:
         row = self.ledger.seen.refund(self._refund(which))
@@ -171,7 +171,7 @@ class History:
         if row.is_made_outside or row.destination == RefundDestination.PROVIDER:
             self.ledger.seen = sent(self.ledger.seen, row.id)
         else:
-            self._take(lambda seen: decide.result(seen, row.id, RefundState.DONE, self._context(SAM)))
+            self._apply(lambda seen: decide.result(seen, row.id, RefundState.DONE, self._context(SAM)))
 
     def _result(self, which: int, amount: int, choice: int) -> None:
         """A result of a refund that was sent."""
@@ -210,8 +210,8 @@ class History:
 
     def _twice(self, how: Any) -> None:
         """Repeating a report changes nothing but the times of polls."""
-        self._take(how)
-        again = self._take(how)
+        self._apply(how)
+        again = self._apply(how)
         assert again is not None and again.outcome != "applied" and unchanged_but_for_polls(again), again
 
 
@@ -221,7 +221,9 @@ def check_transitions(before: Snapshot, decision: Decision) -> None:
         was = before.refund(row.id)
         kinds = [one.event.KIND for one in decision.history if not isinstance(one, Transition)]
         if was is not None and was.state != row.state:
-            through = states.MOVES[was.state] | {to for one in states.MOVES[was.state] for to in states.MOVES[one]}
+            through = states.TRANSITIONS[was.state] | {
+                to for one in states.TRANSITIONS[was.state] for to in states.TRANSITIONS[one]
+            }
             assert row.state in through and f"refund.{row.state.lower()}" in kinds
     for dispute in decision.after.disputes:
         known = before.dispute(dispute.provider, dispute.dispute_id)
@@ -261,37 +263,37 @@ def check(ledger: Ledger) -> None:
     else:
         is_under_way = any(one.state in states.UNDER_WAY for one in seen.refunds)
         assert is_under_way or review.is_needed(seen), "the review ends at the latest when the refunds are done"
-    check_books(ledger)
-    check_people(seen)
+    check_ledger(ledger)
+    check_approvers(seen)
     pays = {row.id for row in seen.captures if row.pays_order} | {None}
     gone = sum(row.amount for row in seen.refunds if row.state == RefundState.DONE and row.capture_id in pays)
     expected = OrderState.REFUNDED if gone >= seen.order.price else OrderState.PARTIALLY_REFUNDED
     assert seen.order.state == (expected if gone else OrderState.PAID)
 
 
-def check_books(ledger: Ledger) -> None:
+def check_ledger(ledger: Ledger) -> None:
     """Each fact is booked once, and the ledger contains exactly the refunds that are done and the open chargebacks."""
     keys = [one.key for one in ledger.postings]
     assert len(keys) == len(set(keys)), "booked twice"
-    books, seen = balances(ledger.postings), ledger.seen
+    ledger_after, seen = balances(ledger.postings), ledger.seen
     done = sum(row.amount for row in seen.refunds if row.state == RefundState.DONE)
-    assert books.get(chart.REFUNDS, 0) + books.get(chart.UNALLOCATED_FUNDS, 0) == done
+    assert ledger_after.get(chart.REFUNDS, 0) + ledger_after.get(chart.UNALLOCATED_FUNDS, 0) == done
     banks = [row for row in seen.disputes if row.is_chargeback and row.state != DisputeState.WON]
-    assert books.get(chart.DISPUTES, 0) == sum(row.amount for row in banks)
+    assert ledger_after.get(chart.DISPUTES, 0) == sum(row.amount for row in banks)
     by_hand = [
         row for row in seen.refunds if row.state == RefundState.DONE and row.destination == RefundDestination.BANK
     ]
-    assert -books.get(chart.MANUAL_REFUNDS, 0) == sum(row.amount for row in by_hand)
+    assert -ledger_after.get(chart.MANUAL_REFUNDS, 0) == sum(row.amount for row in by_hand)
     given = [
         row
         for row in seen.refunds
         if row.state == RefundState.DONE and row.destination == RefundDestination.STORE_CREDIT
     ]
-    assert -books.get(chart.store_credit(7), 0) == sum(row.amount for row in given)
-    assert sum(books.values()) == 0
+    assert -ledger_after.get(chart.store_credit(7), 0) == sum(row.amount for row in given)
+    assert sum(ledger_after.values()) == 0
 
 
-def check_people(seen: Snapshot) -> None:
+def check_approvers(seen: Snapshot) -> None:
     """One person alone refunds no more than the limit; one that needs two is not due before the second approves."""
     alone = [row for row in seen.refunds if not (row.needs_two or row.is_rejected or row.is_made_outside)]
     by_people = [row.amount for row in alone if row.requested_by != states.AUTOMATIC]

@@ -126,7 +126,7 @@ def test_a_large_refund_waits_for_a_second_person(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(("currency", "alone"), [("TWD", 120000), ("JPY", 5600), ("USD", 0)])
-def test_how_much_one_person_may_refund_is_said_for_each_currency(shop: Shop, currency: str, alone: int) -> None:
+def test_how_much_one_person_may_refund_is_set_for_each_currency(shop: Shop, currency: str, alone: int) -> None:
     """A currency that is not listed always needs approval."""
     shop.app.config["REFUND_NEEDS_TWO"] = CurrencyAmounts("TWD=120000,JPY=5600")
     order = shop.order(currency=currency)
@@ -249,8 +249,8 @@ def test_a_refund_that_waits_for_a_second_person_can_be_declined(cautious: Shop,
     cautious.app.config["REFUND_NEEDS_TWO"] = {"TWD": 0}
     ada = cautious.customer(credit=1000)
     order = cautious.paid_order(customer=ada, credit=1000)
-    asked = refunds.request_all(order.id, reason="", by=cautious.sam)
-    for refund in asked:
+    requested = refunds.request_all(order.id, reason="", by=cautious.sam)
+    for refund in requested:
         refunds.decline(refund.id, cautious.colleague(by))
         with pytest.raises(Refusal, match="No such refund is waiting for approval"):
             refunds.decline(refund.id, cautious.colleague(by))
@@ -259,7 +259,7 @@ def test_a_refund_that_waits_for_a_second_person_can_be_declined(cautious: Shop,
     cautious.sweep()
     assert cautious.order_status(order).key == "paid"
     again = refunds.request_all(order.id, reason="", by=cautious.sam)
-    assert [one.money for one in again] == [one.money for one in asked]
+    assert [one.money for one in again] == [one.money for one in requested]
     for refund in again:
         refunds.approve(refund.id, cautious.kim)
     cautious.sweep()

@@ -79,7 +79,7 @@ def test_its_two_lines_in_kpays_file_are_booked_and_agree(
     send = kpay.refund
     # a large file is booked in parts, and the two lines may be in different ones
     monkeypatch.setattr(reconcile, "_AT_ONCE", 1)
-    monkeypatch.setattr(kpay, "refund", lambda *asked: (send(*asked), Unknown("the answer was lost"))[1])
+    monkeypatch.setattr(kpay, "refund", lambda *requested: (send(*requested), Unknown("the answer was lost"))[1])
     refund = trading.refund(order)
     trading.pass_until(f"{trading.day}T03:10:00Z")
     shop.sweep()

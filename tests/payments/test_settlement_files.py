@@ -123,7 +123,7 @@ def test_one_page_of_a_longer_list_is_not_the_whole_day() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cls", "old", "new", "says"),
+    ("cls", "old", "new", "output"),
     [
         (Tpay, "Void", "Adjustment", "row 3 says 'Adjustment', which we do not know"),
         (Tpay, "33,1167,TWD", "33,1167,EUR", "row 2 says 'EUR'"),
@@ -132,9 +132,9 @@ def test_one_page_of_a_longer_list_is_not_the_whole_day() -> None:
         (PayPay, ",5600,", ",5600.5,", "row 2: an amount that is not whole"),
     ],
 )
-def test_a_row_that_cannot_be_read_is_named(cls: type[PaymentProvider], old: str, new: str, says: str) -> None:
+def test_a_row_that_cannot_be_read_is_named(cls: type[PaymentProvider], old: str, new: str, output: str) -> None:
     charset = "cp932" if cls is PayPay else "utf-8"
-    with pytest.raises(Malformed, match=re.escape(says)):
+    with pytest.raises(Malformed, match=re.escape(output)):
         read(cls, FILES[cls].decode(charset).replace(old, new).encode(charset))
 
 

@@ -35,7 +35,7 @@ from shop.payments.providers.interface import (
     Unknown,
 )
 from shop.payments.providers.stripe import Stripe
-from tests.payments.answers import NO_START, Answer, fails, says
+from tests.payments.answers import NO_START, Answer, fails, reply_with
 
 P1, R1 = "P000000000000000PAY1", "R000000000000000REF1"
 SECRET, OLD_SECRET = "whsec_of_these_tests", "whsec_of_yesterday"
@@ -139,17 +139,17 @@ def facts_of(answer: Answer) -> Any:
 # --- opening ---
 
 STARTS: list[tuple[Answer, type, str]] = [
-    (says(200, a_session()), Started, ""),
-    (says(200, {"id": "cs_1"}), Unknown, "cannot be read"),
-    (says(200, b"<html>"), Unknown, "cannot be read"),
-    (says(400, an_error(code="amount_too_small")), Rejected, "amount_too_small"),
-    (says(400, an_error("idempotency_error")), Unknown, "HTTP 400"),
-    (says(401, an_error()), Rejected, "http_401"),
-    (says(402, an_error("card_error", code="card_declined")), Rejected, "card_declined"),
-    (says(409, an_error("idempotency_error")), Unknown, "HTTP 409"),
-    (says(429, an_error(code="rate_limit"), **{"retry-after": "7"}), Unavailable, "HTTP 429"),
-    (says(500, an_error("api_error")), Unknown, "HTTP 500"),
-    (says(504, b""), Unknown, "HTTP 504"),
+    (reply_with(200, a_session()), Started, ""),
+    (reply_with(200, {"id": "cs_1"}), Unknown, "cannot be read"),
+    (reply_with(200, b"<html>"), Unknown, "cannot be read"),
+    (reply_with(400, an_error(code="amount_too_small")), Rejected, "amount_too_small"),
+    (reply_with(400, an_error("idempotency_error")), Unknown, "HTTP 400"),
+    (reply_with(401, an_error()), Rejected, "http_401"),
+    (reply_with(402, an_error("card_error", code="card_declined")), Rejected, "card_declined"),
+    (reply_with(409, an_error("idempotency_error")), Unknown, "HTTP 409"),
+    (reply_with(429, an_error(code="rate_limit"), **{"retry-after": "7"}), Unavailable, "HTTP 429"),
+    (reply_with(500, an_error("api_error")), Unknown, "HTTP 500"),
+    (reply_with(504, b""), Unknown, "HTTP 504"),
     *NO_START,
 ]
 
@@ -229,14 +229,14 @@ def test_without_a_url_setting_it_calls_the_mock_acquirer_and_allows_no_other_pa
 # --- queries ---
 
 QUERIES: list[tuple[Answer, type]] = [
-    (says(200, a_session()), Found),
-    (says(404, an_error(code="resource_missing")), NotFound),
-    (says(200, b"garbage"), Unavailable),
-    (says(200, {"id": "cs_1"}), Unavailable),
-    (says(200, []), Unavailable),
-    (says(200, a_session(client_reference_id="P000000000000000PAY2")), Unavailable),
-    (says(401, an_error()), Unavailable),
-    (says(500, an_error("api_error")), Unavailable),
+    (reply_with(200, a_session()), Found),
+    (reply_with(404, an_error(code="resource_missing")), NotFound),
+    (reply_with(200, b"garbage"), Unavailable),
+    (reply_with(200, {"id": "cs_1"}), Unavailable),
+    (reply_with(200, []), Unavailable),
+    (reply_with(200, a_session(client_reference_id="P000000000000000PAY2")), Unavailable),
+    (reply_with(401, an_error()), Unavailable),
+    (reply_with(500, an_error("api_error")), Unavailable),
     (fails(httpx.ReadTimeout), Unavailable),
 ]
 
@@ -246,8 +246,8 @@ def test_the_response_to_a_query_is_translated(answer: Answer, kind: type) -> No
     assert isinstance(stripe_pay(answer).query(KNOWN), kind)
 
 
-def test_stripe_says_how_long_to_wait() -> None:
-    answer = says(429, an_error(code="rate_limit"), **{"retry-after": "7"})
+def test_retry_after_of_stripe_is_kept() -> None:
+    answer = reply_with(429, an_error(code="rate_limit"), **{"retry-after": "7"})
     assert stripe_pay(answer).query(KNOWN) == Unavailable("HTTP 429", 7.0)
 
 
@@ -279,10 +279,14 @@ def test_the_acquirers_states_are_translated(session: dict[str, Any], state: str
 @pytest.mark.parametrize("reason", REASONS)
 def test_the_query_and_the_webhook_give_the_same_reason_for_an_end(reason: str) -> None:
     intent = an_intent(status="canceled", cancellation_reason=reason)
-    asked = facts_of(shows(a_session(status="expired", url=None, payment_intent=intent)))
+    sent_request = facts_of(shows(a_session(status="expired", url=None, payment_intent=intent)))
     body = an_event("payment_intent.canceled", intent)
     (notice,) = stripe_pay().read_webhook(signed(body), body)
-    assert (asked.state, asked.end_reason) == (notice.facts.state, notice.facts.end_reason) == REASONS[reason]
+    assert (
+        (sent_request.state, sent_request.end_reason)
+        == (notice.facts.state, notice.facts.end_reason)
+        == REASONS[reason]
+    )
 
 
 def test_captures_are_the_charges_that_succeeded_the_oldest_first() -> None:
@@ -332,23 +336,23 @@ def test_the_declines_of_a_bank_are_translated(code: str, decline_code: str | No
 
 
 def test_a_session_without_a_known_id_is_searched_since_the_payments_creation_page_by_page() -> None:
-    asked: list[dict[str, str]] = []
+    sent_request: list[dict[str, str]] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(dict(request.url.params))
-        others = [a_session(id=f"cs_{len(asked)}{n}", client_reference_id=None) for n in range(2)]
-        last = len(asked) == 3
+        sent_request.append(dict(request.url.params))
+        others = [a_session(id=f"cs_{len(sent_request)}{n}", client_reference_id=None) for n in range(2)]
+        last = len(sent_request) == 3
         return httpx.Response(200, json=listed(*others, *([a_session()] if last else []), more=not last))
 
     found = stripe_pay(answer).query(REQUEST)
     assert isinstance(found, Found) and found.facts.provider_data == {"id": "cs_1"}
-    assert [page.get("starting_after") for page in asked] == [None, "cs_11", "cs_21"]
-    assert asked[0]["created[gte]"] == str(STAMP - 300)
-    assert isinstance(stripe_pay(says(200, listed())).query(REQUEST), NotFound)
+    assert [page.get("starting_after") for page in sent_request] == [None, "cs_11", "cs_21"]
+    assert sent_request[0]["created[gte]"] == str(STAMP - 300)
+    assert isinstance(stripe_pay(reply_with(200, listed())).query(REQUEST), NotFound)
 
 
 def test_more_sessions_than_can_be_looked_through_is_no_answer() -> None:
-    endless = says(200, listed(a_session(client_reference_id="P000000000000000PAY2"), more=True))
+    endless = reply_with(200, listed(a_session(client_reference_id="P000000000000000PAY2"), more=True))
     assert isinstance(stripe_pay(endless).query(REQUEST), Unavailable)
 
 
@@ -364,12 +368,12 @@ def refuses_then_shows(status: str) -> Answer:
 
 
 CANCELS: list[tuple[Answer, Any]] = [
-    (says(200, a_session(status="expired")), Done()),
+    (reply_with(200, a_session(status="expired")), Done()),
     (refuses_then_shows("expired"), Done()),
     (refuses_then_shows("complete"), Rejected("session_complete")),
-    (says(404, an_error(code="resource_missing")), Rejected("resource_missing")),
-    (says(409, an_error("idempotency_error")), Unknown("HTTP 409")),
-    (says(500, an_error("api_error")), Unknown("HTTP 500")),
+    (reply_with(404, an_error(code="resource_missing")), Rejected("resource_missing")),
+    (reply_with(409, an_error("idempotency_error")), Unknown("HTTP 409")),
+    (reply_with(500, an_error("api_error")), Unknown("HTTP 500")),
     (fails(httpx.ReadTimeout), Unknown("ReadTimeout")),
 ]
 
@@ -380,13 +384,13 @@ def test_the_response_to_a_close_is_translated(answer: Answer, meaning: Any) -> 
 
 
 def test_a_session_that_never_arrived_there_is_closed() -> None:
-    assert stripe_pay(says(200, listed())).cancel(REQUEST) == Done()
-    assert stripe_pay(says(500, an_error("api_error"))).cancel(REQUEST) == Unknown("HTTP 500")
+    assert stripe_pay(reply_with(200, listed())).cancel(REQUEST) == Done()
+    assert stripe_pay(reply_with(500, an_error("api_error"))).cancel(REQUEST) == Unknown("HTTP 500")
 
 
 # --- refunds ---
 
-WISH = RefundRequest(R1, Money(20000, "TWD"), "ch_1", "changed their mind")
+REFUND_REQUEST = RefundRequest(R1, Money(20000, "TWD"), "ch_1", "changed their mind")
 
 
 def a_refund(**changed: Any) -> dict[str, Any]:
@@ -395,14 +399,14 @@ def a_refund(**changed: Any) -> dict[str, Any]:
 
 
 REFUNDS: list[tuple[Answer, Any]] = [
-    (says(200, a_refund()), Done()),
-    (says(200, a_refund(status="pending")), Pending()),
-    (says(200, a_refund(status="failed")), Rejected("refund_failed")),
-    (says(200, a_refund(status="brand_new")), Unknown("an answer that cannot be read: KeyError")),
-    (says(400, an_error(code="charge_already_refunded")), Rejected("charge_already_refunded")),
-    (says(409, an_error("idempotency_error")), Unknown("HTTP 409")),
-    (says(429, an_error(code="rate_limit")), Unavailable("HTTP 429")),
-    (says(500, an_error("api_error")), Unknown("HTTP 500")),
+    (reply_with(200, a_refund()), Done()),
+    (reply_with(200, a_refund(status="pending")), Pending()),
+    (reply_with(200, a_refund(status="failed")), Rejected("refund_failed")),
+    (reply_with(200, a_refund(status="brand_new")), Unknown("an answer that cannot be read: KeyError")),
+    (reply_with(400, an_error(code="charge_already_refunded")), Rejected("charge_already_refunded")),
+    (reply_with(409, an_error("idempotency_error")), Unknown("HTTP 409")),
+    (reply_with(429, an_error(code="rate_limit")), Unavailable("HTTP 429")),
+    (reply_with(500, an_error("api_error")), Unknown("HTTP 500")),
     (fails(httpx.ConnectError), Unavailable("ConnectError")),
     (fails(httpx.ReadTimeout), Unknown("ReadTimeout")),
 ]
@@ -410,7 +414,7 @@ REFUNDS: list[tuple[Answer, Any]] = [
 
 @pytest.mark.parametrize(("answer", "meaning"), REFUNDS)
 def test_the_response_to_a_refund_is_translated(answer: Answer, meaning: Any) -> None:
-    assert stripe_pay(answer).refund(KNOWN, WISH) == meaning
+    assert stripe_pay(answer).refund(KNOWN, REFUND_REQUEST) == meaning
 
 
 def test_a_refund_names_its_charge_and_carries_our_ids() -> None:
@@ -420,7 +424,7 @@ def test_a_refund_names_its_charge_and_carries_our_ids() -> None:
         sent.append(request)
         return httpx.Response(200, json=a_refund())
 
-    stripe_pay(answer).refund(KNOWN, WISH)
+    stripe_pay(answer).refund(KNOWN, REFUND_REQUEST)
     assert sent[0].headers["idempotency-key"] == R1
     assert dict(parse_qsl(sent[0].content.decode())) == {
         "charge": "ch_1",
@@ -453,9 +457,11 @@ def test_a_refund_is_queried_among_those_of_its_charge() -> None:
             return httpx.Response(200, json=listed(a_refund(status="pending")))
         return httpx.Response(200, json=listed(a_refund(id="re_0", metadata={}), more=True))
 
-    assert stripe_pay(answer).query_refund(KNOWN, WISH) == Pending()
-    assert stripe_pay(says(200, listed())).query_refund(KNOWN, WISH) == NotFound()
-    assert stripe_pay(says(500, an_error("api_error"))).query_refund(KNOWN, WISH) == Unavailable("HTTP 500")
+    assert stripe_pay(answer).query_refund(KNOWN, REFUND_REQUEST) == Pending()
+    assert stripe_pay(reply_with(200, listed())).query_refund(KNOWN, REFUND_REQUEST) == NotFound()
+    assert stripe_pay(reply_with(500, an_error("api_error"))).query_refund(KNOWN, REFUND_REQUEST) == Unavailable(
+        "HTTP 500"
+    )
 
 
 @pytest.mark.parametrize(("status", "state"), [("succeeded", "DONE"), ("pending", "PENDING"), ("failed", "REJECTED")])

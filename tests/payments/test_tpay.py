@@ -65,7 +65,7 @@ def sealed(**fields: str) -> dict[str, str]:
     return fields | {"CheckMacValue": check_mac(fields, KEY, IV)}
 
 
-def says(status: int = 200, **fields: str) -> httpx.Response:
+def reply_with(status: int = 200, **fields: str) -> httpx.Response:
     """A signed response of tpay."""
     return httpx.Response(status, text=urlencode(sealed(**({"RtnCode": "1", "RtnMsg": "Succeeded"} | fields))))
 
@@ -183,7 +183,7 @@ def test_what_does_not_convert_exactly_is_refused_and_never_rounded(payment_id: 
 
 
 def test_a_query_is_signed_and_has_its_time() -> None:
-    wire = Wire(says(**a_trade()))
+    wire = Wire(reply_with(**a_trade()))
     wire.provider.query(REQUEST)
     assert str(wire.calls[0].url) == "http://acquirer.example/tpay/query"
     assert wire.sent["CheckMacValue"] == check_mac(wire.sent, KEY, IV)
@@ -203,7 +203,7 @@ def test_a_query_is_signed_and_has_its_time() -> None:
     ],
 )
 def test_the_state_of_a_trade_is_translated(changed: dict[str, str], state: str | None, reason: str | None) -> None:
-    found = Wire(says(**a_trade(**changed))).provider.query(REQUEST)
+    found = Wire(reply_with(**a_trade(**changed))).provider.query(REQUEST)
     assert isinstance(found, Found)
     assert (found.facts.state, found.facts.end_reason, found.facts.expires_at) == (state, reason, PAY_BY)
 
@@ -211,7 +211,7 @@ def test_the_state_of_a_trade_is_translated(changed: dict[str, str], state: str 
 def test_captures_have_their_own_id_with_minor_units_and_utc() -> None:
     shown = a_trade(**PAID, Card4No="4242", CardBrand="visa")
     second = {"ChargeNo2": "C2", "ChargeAmt2": "12.50", "ChargeCurrency2": "USD", "ChargeDate2": "2030/01/01 12:00:00"}
-    found = Wire(says(**shown | second | {"ChargeCount": "2"})).provider.query(REQUEST)
+    found = Wire(reply_with(**shown | second | {"ChargeCount": "2"})).provider.query(REQUEST)
     assert isinstance(found, Found)
     taken = [(one.id, one.money, one.at) for one in found.facts.captures]
     assert taken == [
@@ -223,7 +223,7 @@ def test_captures_have_their_own_id_with_minor_units_and_utc() -> None:
 
 def test_a_store_code_is_shown_with_its_barcode_and_its_deadline() -> None:
     shown = a_trade(PaymentType="CVS_CVS", PaymentNo="12345678901234", Barcode1="12345678901234")
-    found = Wire(says(**shown)).provider.query(REQUEST)
+    found = Wire(reply_with(**shown)).provider.query(REQUEST)
     assert isinstance(found, Found)
     assert found.facts.show == Show("store_code", "12345678901234", "12345678901234", PAY_BY)
 
@@ -231,8 +231,8 @@ def test_a_store_code_is_shown_with_its_barcode_and_its_deadline() -> None:
 @pytest.mark.parametrize(
     ("reply", "means"),
     [
-        (says(RtnCode="10200047"), NotFound()),
-        (says(RtnCode="10200099"), Unavailable("RtnCode 10200099")),
+        (reply_with(RtnCode="10200047"), NotFound()),
+        (reply_with(RtnCode="10200099"), Unavailable("RtnCode 10200099")),
         (httpx.Response(500, text="RtnCode=10200099"), Unavailable("HTTP 500")),
         (httpx.Response(429, text="", headers={"Retry-After": "7"}), Unavailable("HTTP 429", 7.0)),
         (httpx.ConnectError("away"), Unavailable("ConnectError")),
@@ -261,16 +261,16 @@ def test_an_answer_without_information(reply: Reply, means: Any) -> None:
     ],
 )
 def test_an_answer_that_cannot_be_is_no_answer(changed: dict[str, str]) -> None:
-    assert isinstance(Wire(says(**a_trade(**changed))).provider.query(REQUEST), Unavailable)
+    assert isinstance(Wire(reply_with(**a_trade(**changed))).provider.query(REQUEST), Unavailable)
 
 
 @pytest.mark.parametrize(
     ("reply", "means"),
     [
-        (says(), Done()),
-        (says(RtnCode="10200081"), Done()),
-        (says(RtnCode="10200080"), Rejected("already_paid")),
-        (says(RtnCode="10200099"), Unknown("10200099")),
+        (reply_with(), Done()),
+        (reply_with(RtnCode="10200081"), Done()),
+        (reply_with(RtnCode="10200080"), Rejected("already_paid")),
+        (reply_with(RtnCode="10200099"), Unknown("10200099")),
         (httpx.Response(504), Unknown("HTTPStatusError")),
         (httpx.ReadTimeout("slow"), Unknown("ReadTimeout")),
     ],
@@ -284,9 +284,9 @@ def test_closing_needs_our_number_alone(reply: Reply, means: Any) -> None:
 @pytest.mark.parametrize(
     ("reply", "means"),
     [
-        (says(RefundStatus="Done"), Pending()),
-        (says(RtnCode="10200090"), Rejected("10200090")),
-        (says(RtnCode="10200099"), Unknown("10200099")),
+        (reply_with(RefundStatus="Done"), Pending()),
+        (reply_with(RtnCode="10200090"), Rejected("10200090")),
+        (reply_with(RtnCode="10200099"), Unknown("10200099")),
         (httpx.Response(429, headers={"Retry-After": "2"}), Unavailable("429", 2.0)),
         (httpx.Response(500), Unknown("HTTPStatusError")),
         (httpx.ConnectError("away"), Unavailable("ConnectError")),
@@ -314,8 +314,8 @@ def test_the_state_of_a_refund_is_translated(status: str, means: Any) -> None:
         "RefundNo2": R1,
         "RefundStatus2": status,
     }
-    assert Wire(says(**a_trade(**PAID) | listed)).provider.query_refund(REQUEST, BACK) == means
-    assert Wire(says(**a_trade(**PAID))).provider.query_refund(REQUEST, BACK) == NotFound()
+    assert Wire(reply_with(**a_trade(**PAID) | listed)).provider.query_refund(REQUEST, BACK) == means
+    assert Wire(reply_with(**a_trade(**PAID))).provider.query_refund(REQUEST, BACK) == NotFound()
     assert isinstance(Wire(httpx.Response(500)).provider.query_refund(REQUEST, BACK), Unavailable)
 
 
@@ -323,7 +323,7 @@ def test_the_state_of_a_refund_is_translated(status: str, means: Any) -> None:
 def test_a_refund_that_cannot_be_named_hides_neither_the_captures_nor_the_other_refunds(bad: dict[str, str]) -> None:
     first = {"RefundNo1": "S1", "RefundStatus1": "Done", "RefundAmount1": "100"} | bad if bad else {}
     second = {"RefundNo2": R1, "RefundStatus2": "Done", "RefundAmount2": "500"}
-    shown = says(**a_trade(**PAID) | {"RefundCount": "2"} | first | second)
+    shown = reply_with(**a_trade(**PAID) | {"RefundCount": "2"} | first | second)
     found = Wire(shown).provider.query(REQUEST)
     assert isinstance(found, Found), found
     assert [one.id for one in found.facts.captures] == ["C1"]
@@ -396,7 +396,7 @@ def test_a_refusal_without_a_signature_or_about_another_trade_ends_nothing(code:
     """A man in the middle could otherwise report that a trade has ended, or that nothing was captured."""
     refund = RefundRequest("R" + P1[1:], Money(120000, "TWD"), "C1")
     bare = httpx.Response(200, text=urlencode({"RtnCode": code, "RtnMsg": "x"}))
-    for answer in (bare, says(RtnCode=code, MerchantTradeNo="P" + "9" * 19)):
+    for answer in (bare, reply_with(RtnCode=code, MerchantTradeNo="P" + "9" * 19)):
         wire = Wire(answer, answer, answer)
         assert isinstance(wire.provider.query(REQUEST), Unavailable)
         assert isinstance(wire.provider.cancel(REQUEST), Unknown)

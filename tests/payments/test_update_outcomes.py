@@ -130,7 +130,7 @@ ENDINGS = {
 _numbers = itertools.count(1)
 
 
-def tell(shop: Shop, payment_id: str, story: str) -> list[tuple[dict[str, str], bytes]]:
+def report(shop: Shop, payment_id: str, story: str) -> list[tuple[dict[str, str], bytes]]:
     """The webhooks that the acquirer sends during these events."""
     remote: Remote = shop.acquirer.payments[payment_id]
     happens: dict[str, Any] = {
@@ -157,7 +157,7 @@ def test_webhooks_in_any_order_and_repeated_any_number_of_times_end_in_the_same_
     shop.restock()
     order = shop.order((KETTLE, 1))
     payment = shop.payment(order)
-    sent = tell(shop, payment.id, story)
+    sent = report(shop, payment.id, story)
     again = data.draw(st.lists(st.sampled_from(sent), max_size=4))
     for webhook in data.draw(st.permutations(sent + again)):
         assert shop.receive(*webhook)[0] == 200

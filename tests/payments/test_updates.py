@@ -193,7 +193,7 @@ def test_a_capture_in_time_that_is_reported_late_revives_the_order(shop: Shop) -
     assert shop.moves(order)[-2:] == ["EXPIRED", "PAID"]
 
 
-def test_a_capture_in_time_that_is_reported_late_is_late_when_the_stock_is_gone(shop: Shop) -> None:
+def test_a_capture_in_time_that_is_reported_late_is_late_when_the_stock_is_sold(shop: Shop) -> None:
     order = shop.order(("TEST-KETTLE", 10))
     payment = shop.payment(order)
     in_time = clock.now() + timedelta(minutes=5)

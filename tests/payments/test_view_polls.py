@@ -28,10 +28,10 @@ def test_a_view_makes_due_what_was_not_just_polled_and_is_predicted_to_change_no
     payment_id = shop.payment(order).id
     with time_machine.travel(clock.wall(), tick=False):
         at = clock.now()
-        for state, asked, due, watched in itertools.product(states.STATES, SECONDS, SECONDS, SECONDS):
+        for state, requested, due, watched in itertools.product(states.STATES, SECONDS, SECONDS, SECONDS):
             with transaction():
                 payment = db.session.get_one(Payment, payment_id)
-                payment.state, payment.polled_at = state, moved(at, asked)
+                payment.state, payment.polled_at = state, moved(at, requested)
                 payment.next_check_at, payment.watched_until = moved(at, due), moved(at, watched)
             payment = shop.payment(order)
             predicted = poll.view_changes(payment, at)
@@ -39,9 +39,9 @@ def test_a_view_makes_due_what_was_not_just_polled_and_is_predicted_to_change_no
             poll.make_due(order.id, "view")
             payment = shop.payment(order)
             after = (payment.next_check_at, payment.watched_until)
-            case = (state, asked, due, watched)
+            case = (state, requested, due, watched)
             assert (after != before) == predicted, case
-            rested = asked is None or asked <= -2
+            rested = requested is None or requested <= -2
             expected = due
             if state in (PaymentState.OPEN, PaymentState.AUTHORIZED, PaymentState.UNKNOWN) and due is not None:
                 expected = min(due, 0 if rested else 2)

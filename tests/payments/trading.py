@@ -79,9 +79,9 @@ class Trading:
         """Request and send a refund; returns its id."""
         capture = self.capture(order)
         money = Money(amount or capture.amount, capture.currency)
-        asked = refunds.request(capture.id, money, reason="", by=self.shop.sam).id
+        requested = refunds.request(capture.id, money, reason="", by=self.shop.sam).id
         self.shop.sweep()
-        return asked
+        return requested
 
     def capture(self, order: Order) -> Capture:
         db.session.rollback()
@@ -89,17 +89,17 @@ class Trading:
 
     # --- files ---
 
-    def file(self, provider: str, day: date | None = None, **asked: Any) -> bytes:
+    def file(self, provider: str, day: date | None = None, **requested: Any) -> bytes:
         """The acquirer's settlement file of the day; `discrepancies=3` seeds some."""
-        return self.bent(provider, day, **asked)[0]
+        return self.bent(provider, day, **requested)[0]
 
-    def bent(self, provider: str, day: date | None = None, **asked: Any) -> tuple[bytes, str]:
+    def bent(self, provider: str, day: date | None = None, **requested: Any) -> tuple[bytes, str]:
         """A file, and the acquirer's list of its discrepancies."""
         if provider == "stripe":
-            asked.setdefault("format", "expanded")
+            requested.setdefault("format", "expanded")
         url = f"{self.acquirer.url}/_sim/settlement/{provider}/{day or self.day}"
         bearer = {"Authorization": f"Bearer {TOKEN}"}
-        answer = httpx.get(url, params=asked, headers=bearer, trust_env=False)
+        answer = httpx.get(url, params=requested, headers=bearer, trust_env=False)
         assert answer.status_code == 200, answer.text
         return answer.content, answer.headers.get("X-Sim-Discrepancies", "[]")
 

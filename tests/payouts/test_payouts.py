@@ -86,7 +86,7 @@ def test_a_payout_requested_by_a_name_without_an_account_can_only_be_rejected(sh
     assert funds.available("TWD") == twd(1000)
 
 
-def test_a_payout_cannot_be_approved_after_the_balance_is_gone(shop: Shop) -> None:
+def test_a_payout_cannot_be_approved_beyond_the_balance(shop: Shop) -> None:
     """Case 29: the acquirer took money back between the two approvals."""
     settled(1000)
     payout = payouts.request(twd(600), by=SAM)

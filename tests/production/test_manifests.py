@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 import mock_acquirer
-from e2e.buyers import Buyer
+from e2e.customers import HttpCustomer
 from e2e.demo import commands
 from shop import create_app
 from shop.payments.providers import registry
@@ -71,12 +71,12 @@ def environment(postgres: PostgresServer, redis_url: str) -> dict[str, str]:
     """The environment of app.json: fixed values, generated secrets, and addresses filled in by a person."""
     port = free_port()
     site = f"http://localhost:{port}"
-    asked = {"SHOP_URL": site, "ACQUIRER_URL": f"{site}/acquirer", "ACQUIRER_PUBLIC_URL": f"{site}/acquirer"}
+    requested = {"SHOP_URL": site, "ACQUIRER_URL": f"{site}/acquirer", "ACQUIRER_PUBLIC_URL": f"{site}/acquirer"}
     given = {
-        name: secrets.token_hex(32) if one.get("generator") == "secret" else one.get("value") or asked.pop(name)
+        name: secrets.token_hex(32) if one.get("generator") == "secret" else one.get("value") or requested.pop(name)
         for name, one in APP["env"].items()
     }
-    assert not asked, "a person is asked for nothing that is not in app.json"
+    assert not requested, "a person is asked for nothing that is not in app.json"
     addons = {one["as"]: f"{one['as']}_URL" for one in APP["addons"]}
     assert addons.keys() == {"DATABASE", "ACQUIRER_DATABASE", "REDIS"}
     return given | {
@@ -88,20 +88,20 @@ def environment(postgres: PostgresServer, redis_url: str) -> dict[str, str]:
     }
 
 
-def pay_by_card(buyer: Buyer, order: str) -> None:
+def pay_by_card(customer: HttpCustomer, order: str) -> None:
     """Press Pay, follow an auto-submitted form, and enter the test card on the acquirer's page."""
-    answer = buyer.post(f"{order}/pay")
+    answer = customer.post(f"{order}/pay")
     if answer.status_code == 200:
         action = re.search(r'<form[^>]* action="([^"]+)"', answer.text)
         assert action
         fields = dict(re.findall(r'name="([^"]+)" value="([^"]*)"', answer.text))
-        answer = buyer.client.post(action[1], data=fields)
+        answer = customer.client.post(action[1], data=fields)
     where = httpx.URL(answer.headers["Location"])
-    page = buyer.client.get(where, follow_redirects=True)
+    page = customer.client.get(where, follow_redirects=True)
     csrf = re.search(r'name="csrf" value="([^"]+)"', page.text)
     assert csrf, page.text
     card = {"number": "4242424242424242", "expiry": "12/34", "cvc": "123", "name": "Ada", "csrf": csrf[1]}
-    assert buyer.client.post(f"{page.url.copy_with(query=None)}/card", data=card).status_code == 303
+    assert customer.client.post(f"{page.url.copy_with(query=None)}/card", data=card).status_code == 303
 
 
 @pytest.mark.slow
@@ -116,11 +116,11 @@ def test_the_environment_of_app_json_with_made_secrets_ends_in_paid_orders(
     assert release.wait(within=60) == 0, release.text
     running = {name: process(command, environ, log=name) for name, command in procfile.items()}
     running["web"].wait_for_url(f"{environ['SHOP_URL']}/readyz", within=30)
-    buyer = Buyer(SimpleNamespace(shop=environ["SHOP_URL"]))  # type: ignore[arg-type]
+    customer = HttpCustomer(SimpleNamespace(shop=environ["SHOP_URL"]))  # type: ignore[arg-type]
     with psycopg.connect(environ["DATABASE_URL"].replace("postgres://", "postgresql://"), autocommit=True) as database:
         for provider in ("kpay", "stripe", "tpay"):
-            order = buyer.order(method=provider)
-            pay_by_card(buyer, f"/orders/{order.token}")
+            order = customer.order(method=provider)
+            pay_by_card(customer, f"/orders/{order.token}")
             until(
                 lambda number=order.number: (
                     database.execute(  # type: ignore[misc]

@@ -82,7 +82,7 @@ def filled(path: str, order: Order, token: str = "") -> str:
     return re.sub(r"<(?:\w+:)?(\w+)>", lambda place: real.get(place[1], "1"), path)
 
 
-def ask(client: FlaskClient, method: str, path: str, **more: Any) -> TestResponse:
+def send(client: FlaskClient, method: str, path: str, **more: Any) -> TestResponse:
     """The response; of a stream only its beginning."""
     answer = client.open(path, method=method, buffered=False, **more)
     if answer.is_streamed and answer.mimetype == "text/event-stream":

@@ -10,7 +10,7 @@ import pytest
 from shop.accounts import sessions
 from shop.accounts.models import Role
 from shop.core import ids
-from tests.security.conftest import CHANGING, PASSWORD, People, addresses, all_rows, ask, filled
+from tests.security.conftest import CHANGING, PASSWORD, People, addresses, all_rows, filled, send
 from tests.shop_fixtures import Shop
 from tests.web.conftest import Visitor
 
@@ -45,7 +45,7 @@ def test_only_the_holder_of_the_link_reaches_an_order_by_any_route(people: Peopl
         bodies = set()
         for guess in guesses:
             data = {"csrf_token": csrf[1]} if method == "POST" else None
-            answer = ask(visitor.client, method, filled(path, order, guess), data=data)
+            answer = send(visitor.client, method, filled(path, order, guess), data=data)
             assert answer.status_code == 404, (method, path, guess)
             bodies.add(re.sub(r"[0-9a-f]{16}", "", answer.text))
         assert len(bodies) == 1, "a guess that is nearly right is answered like any other"
@@ -59,7 +59,7 @@ def test_the_holder_of_the_link_needs_nothing_else(people: People, who: str) -> 
     opened = [path for method, path in routes(people) if method == "GET" and not path.endswith("qr.svg")]
     assert len(opened) >= 3
     for path in opened:
-        assert ask(visitor.client, "GET", filled(path, people.order)).status_code in (200, 303), path
+        assert send(visitor.client, "GET", filled(path, people.order)).status_code in (200, 303), path
 
 
 def test_an_expired_link_is_404_on_every_route(people: People, shop: Shop) -> None:
@@ -71,7 +71,7 @@ def test_an_expired_link_is_404_on_every_route(people: People, shop: Shop) -> No
     for method, path in routes(people):
         if not path.endswith("/events"):  # an open page gets the message that the link has expired
             data = {"csrf_token": csrf[1]} if method == "POST" else None
-            assert ask(people.guest.client, method, filled(path, people.order), data=data).status_code == 404, path
+            assert send(people.guest.client, method, filled(path, people.order), data=data).status_code == 404, path
 
 
 def test_a_customer_sees_own_orders_and_ends_own_sign_ins_only(people: People, shop: Shop) -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 from flask import Flask
 
-from tests.security.conftest import CHANGING, People, addresses, all_rows, ask, filled, of_people
+from tests.security.conftest import CHANGING, People, addresses, all_rows, filled, of_people, send
 from tests.shop_fixtures import PEN, Shop
 from tests.web.conftest import HTMX, Visitor
 
@@ -19,13 +19,13 @@ ELSEWHERE = {"Origin": "https://evil.example", "Referer": "https://evil.example/
 def test_every_form_without_its_token_is_400_and_changes_nothing(people: People, headers: dict[str, str]) -> None:
     """Attack 4: every route that writes, signed in and with the order's link."""
     visitor = people.customer("mei")
-    before, asked = all_rows(), 0
+    before, requested = all_rows(), 0
     for method, path in addresses(people.shop.app, *CHANGING):
         if of_people(path):
-            answer = ask(visitor.client, method, filled(path, people.order), headers=headers)
+            answer = send(visitor.client, method, filled(path, people.order), headers=headers)
             assert answer.status_code == 400, (method, path, answer.status_code)
-            asked += 1
-    assert asked >= 15
+            requested += 1
+    assert requested >= 15
     assert all_rows() == before
 
 
@@ -59,7 +59,7 @@ def test_programs_without_a_form_token_authenticate_and_their_cookie_is_ignored(
     machines = [(m, p) for m, p in addresses(people.shop.app, *CHANGING) if not of_people(p)]
     assert machines
     for method, path in machines:
-        answer = ask(visitor.client, method, filled(path, people.order), json={"by": "PT1H"}, headers=ELSEWHERE)
+        answer = send(visitor.client, method, filled(path, people.order), json={"by": "PT1H"}, headers=ELSEWHERE)
         assert answer.status_code in (400, 401, 403), (method, path)
         assert "Set-Cookie" not in answer.headers
     assert all_rows("orders", "payments", "clock_offset", "carts") == before
@@ -71,7 +71,7 @@ def test_get_requests_change_nothing_but_poll_times(people: People, shop: Shop) 
     visitor.add(PEN)
     before, looked = all_rows(), 0
     for method, path in addresses(shop.app, "GET", "HEAD", "OPTIONS"):
-        answer = ask(visitor.client, method, filled(path, people.order), headers=ELSEWHERE)
+        answer = send(visitor.client, method, filled(path, people.order), headers=ELSEWHERE)
         assert answer.status_code < 500 or path == "/readyz", (method, path, answer.status_code)
         looked += 1
     assert looked >= 40
@@ -81,7 +81,7 @@ def test_get_requests_change_nothing_but_poll_times(people: People, shop: Shop) 
 def test_no_foreign_page_may_read_an_answer_or_a_stream(people: People) -> None:
     """Attack 6."""
     for method, path in addresses(people.shop.app, "GET", "POST", "OPTIONS"):
-        answer = ask(people.guest.client, method, filled(path, people.order), headers=ELSEWHERE)
+        answer = send(people.guest.client, method, filled(path, people.order), headers=ELSEWHERE)
         allowed = [name for name, _ in answer.headers if name.startswith("Access-Control-")]
         assert not allowed, (method, path, allowed)
 

@@ -122,7 +122,7 @@ def secrets_of(app: Flask, acquirer: RealAcquirer) -> dict[str, str]:
     return {name: value for name, value in found.items() if len(value) >= 6 and not name.endswith("_URL")}
 
 
-def lie_in(text: str, secrets: dict[str, str]) -> list[str]:
+def secrets_in(text: str, secrets: dict[str, str]) -> list[str]:
     return [name for name, value in secrets.items() if value in text]
 
 
@@ -174,10 +174,10 @@ def test_after_a_purchase_no_log_has_a_secret_and_no_card_number_is_stored(
     secrets = {**secrets_of(app, acquirer), **journey.secrets, "the password": PASSWORD, "the order's token": token}
     assert "payment.update" in logs and "/card" in logs, "both worlds have written"
     assert len(secrets) >= 12
-    assert lie_in(logs, secrets) == []
+    assert secrets_in(logs, secrets) == []
     assert not re.search(r"whsec_|sk_test_|kp_test_|Bearer \w|argon2|v1,[A-Za-z0-9+/]{20}", logs)
-    assert lie_in(ours, secrets) == ["the order's token"], "it alone is kept: it opens the order"
-    assert lie_in(kept, secrets) == []
+    assert secrets_in(ours, secrets) == ["the order's token"], "it alone is kept: it opens the order"
+    assert secrets_in(kept, secrets) == []
     for where, text in (("logs", logs), ("shop", ours), ("acquirer", theirs), ("Redis", kept)):
         assert [card for card in CARDS if card in text] == [], where
         assert card_numbers(text) == [], where
@@ -193,7 +193,7 @@ def test_a_stored_card_number_and_a_logged_secret_are_seen() -> None:
     """Attacks 15 and 16: the scan itself."""
     assert card_numbers(f"paid with {GOOD}, at 20261121") == [GOOD]
     assert card_numbers("order 4242424242424241, 1700000000000000") == []
-    assert lie_in("Authorization: Bearer kp_test_demo", {"key": "kp_test_demo", "other": "nothing"}) == ["key"]
+    assert secrets_in("Authorization: Bearer kp_test_demo", {"key": "kp_test_demo", "other": "nothing"}) == ["key"]
 
 
 def test_cards_are_typed_on_the_acquirers_origin_alone() -> None:

@@ -42,10 +42,10 @@ def visitor(app: Flask, unhurried: None) -> Visitor:
 def _at_kpay(app: Flask, **changed: Any) -> list[str]:
     """KPay opens every payment with `changed` in its response; returns the paths requested from now on."""
     app.config.update(SETTINGS)
-    asked: list[str] = []
+    requested: list[str] = []
 
     def there(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url.raw_path.decode())
+        requested.append(request.url.raw_path.decode())
         if request.method != "POST":
             return httpx.Response(404, json={"error": {"code": "not_found"}})
         reference = json.loads(request.content)["reference"]
@@ -53,7 +53,7 @@ def _at_kpay(app: Flask, **changed: Any) -> list[str]:
 
     with app.app_context():
         registry.all_providers()["kpay"] = kpay(there)
-    return asked
+    return requested
 
 
 @pytest.mark.parametrize("address", ADDRESSES, ids=ascii)
@@ -87,17 +87,17 @@ def test_an_address_that_was_stored_unchecked_is_never_followed(
 
 @pytest.mark.parametrize("theirs", IDS, ids=ascii)
 def test_an_id_that_is_none_is_never_kept_and_never_part_of_a_path(app: Flask, shop: Shop, theirs: object) -> None:
-    asked = _at_kpay(app, id=theirs, checkout_url="http://kpay.example/pay/1")
+    requested = _at_kpay(app, id=theirs, checkout_url="http://kpay.example/pay/1")
     order = shop.order(provider="kpay")
     assert shop.payment(order).provider_data == {}
     shop.turn(seconds=11)
-    assert {path.partition("?")[0] for path in asked} == {"/kpay/v1/payments"}
+    assert {path.partition("?")[0] for path in requested} == {"/kpay/v1/payments"}
 
 
 def test_an_id_that_was_stored_before_it_was_checked_is_escaped(app: Flask, shop: Shop) -> None:
-    asked = _at_kpay(app)
+    requested = _at_kpay(app)
     order = shop.order(provider="kpay")
     with transaction():
         db.session.get_one(Payment, shop.payment(order).id).provider_data = {"id": "../../v1/refunds?x=/"}
     shop.turn(seconds=11)
-    assert asked[-1] == "/kpay/v1/payments/..%2F..%2Fv1%2Frefunds%3Fx%3D%2F"
+    assert requested[-1] == "/kpay/v1/payments/..%2F..%2Fv1%2Frefunds%3Fx%3D%2F"

@@ -16,9 +16,9 @@ from shop.core.db import db
 from shop.http_kit.request_guard import LARGEST_BODY
 from shop.orders.models import Order
 from shop.payments.records.models import Capture, Payment, WebhookEventRow
-from tests.security.conftest import CHANGING, PASSWORD, People, addresses, all_rows, ask, filled, of_people
+from tests.security.conftest import CHANGING, PASSWORD, People, addresses, all_rows, filled, of_people, send
 from tests.shop_fixtures import PEN, PRICES, Shop
-from tests.web.conftest import BUYER, Visitor
+from tests.web.conftest import CUSTOMER, Visitor
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 MEGABYTE = 1_000_000
@@ -31,16 +31,16 @@ def test_a_body_of_a_megabyte_is_413_on_every_route_and_changes_nothing(people: 
     """Fault 13."""
     visitor = people.customer("mei")
     before = all_rows()
-    asked = 0
+    requested = 0
     for method, path in addresses(people.shop.app, *CHANGING):
         where = filled(path, people.order)
         if of_people(path):
             sent: dict[str, Any] = {"data": {"csrf_token": "x" * MEGABYTE}}
         else:
             sent = {"data": b"x" * MEGABYTE, "content_type": "application/json", "headers": BEARER}
-        assert ask(visitor.client, method, where, **sent).status_code == 413, path
-        asked += 1
-    assert asked > 15
+        assert send(visitor.client, method, where, **sent).status_code == 413, path
+        requested += 1
+    assert requested > 15
     assert MEGABYTE > LARGEST_BODY
     assert all_rows() == before
 
@@ -89,8 +89,8 @@ def typist(app: Flask, unhurried: None) -> Iterator[Visitor]:
 
 
 FORMS = {
-    "/checkout": sorted({*BUYER, "key", "credit", "terms", "shown", "buyer"}),
-    "/checkout/sign-in": sorted({*BUYER, "credit"}),
+    "/checkout": sorted({*CUSTOMER, "key", "credit", "terms", "shown", "customer"}),
+    "/checkout/sign-in": sorted({*CUSTOMER, "credit"}),
     "/sign-in": ["email", "next", "password"],
     "/register": ["email", "name", "next", "password"],
     "/orders": ["email"],
@@ -153,7 +153,7 @@ def test_prices_states_and_owners_in_a_form_are_ignored(people: People, shop: Sh
     visitor = Visitor(shop.app)
     visitor.get("/products/pen")
     visitor.post("/cart/lines", WISHES | {"sku": PEN, "quantity": "2"})
-    wishes = {name: wish for name, wish in WISHES.items() if name != "credit"}  # a guest has no credit to use
+    wishes = {name: fields for name, fields in WISHES.items() if name != "credit"}  # a guest has no credit to use
     answer = visitor.checkout(**wishes)
     token = str(answer.location).rsplit("/", 1)[1]
     db.session.rollback()

@@ -22,7 +22,7 @@ from shop.orders.models import Order
 from shop.payments.providers import registry
 from tests.fakes import Acquirer, FakePay
 from tests.parts.processes import free_port
-from tests.security.conftest import People, addresses, ask, filled
+from tests.security.conftest import People, addresses, filled, send
 from tests.shop_fixtures import PEN, Shop, environ
 from tests.web.conftest import HTMX, Visitor
 from tools.docs.code import ROOT, sources
@@ -90,7 +90,7 @@ def everything_shown(shop: Shop, visitor: Visitor, order: Order, text: str) -> d
     visitor.get("/checkout")
     fields = dict.fromkeys(("email", "name", "line1", "line2", "city", "postcode", "country", "method"), text)
     pages["checkout with mistakes"] = visitor.post(
-        "/checkout", fields | {n: visitor.field(n) for n in ("key", "terms", "shown", "buyer")}
+        "/checkout", fields | {n: visitor.field(n) for n in ("key", "terms", "shown", "customer")}
     ).text
     pages["who is unknown"] = visitor.post("/sign-in", {"email": text, "password": text, "next": text}).text
     return pages
@@ -238,8 +238,8 @@ def test_scripts_are_requested_by_their_content_hash_and_match_it(app: Flask) ->
 
 def test_htmx_is_not_configured_to_do_more_than_by_default() -> None:
     """Attack 7: requests to our own origin only, no eval; the content-security policy enforces it too."""
-    told_to = re.search(r"name=\"htmx-config\" content='([^']*)'", (ROOT / "templates/shop/base.html").read_text())
-    assert told_to and not re.search(r"mode|allow|eval|inline", told_to[1], re.I)
+    htmx_config = re.search(r"name=\"htmx-config\" content='([^']*)'", (ROOT / "templates/shop/base.html").read_text())
+    assert htmx_config and not re.search(r"mode|allow|eval|inline", htmx_config[1], re.I)
     assert 'mode:"same-origin"' in (ROOT / "static/vendor/htmx.js").read_text()
 
 
@@ -275,10 +275,10 @@ def test_every_answer_of_every_route_carries_the_headers_errors_files_and_stream
     people: People, shop: Shop
 ) -> None:
     """Attack 18."""
-    asked = [(m, filled(p, people.order)) for m, p in addresses(shop.app, "GET", "POST", "HEAD", "OPTIONS")]
+    requested = [(m, filled(p, people.order)) for m, p in addresses(shop.app, "GET", "POST", "HEAD", "OPTIONS")]
     statuses = set()
-    for method, path in (*asked, *ODD):
-        answer = ask(people.guest.client, method, path)
+    for method, path in (*requested, *ODD):
+        answer = send(people.guest.client, method, path)
         headers = answer.headers
         assert {name: headers.get(name) for name in HEADERS} == HEADERS, (method, path)
         policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))

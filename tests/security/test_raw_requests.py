@@ -28,14 +28,14 @@ on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 REFUSED = range(400, 500)
 
 
-def ask(port: int, head: str, body: bytes = b"") -> tuple[int, str]:
+def send(port: int, head: str, body: bytes = b"") -> tuple[int, str]:
     """Status and text of the response to these bytes; 0 without a response."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as server:
         server.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
         server.shutdown(socket.SHUT_WR)
-        said = b"".join(iter(lambda: server.recv(65536), b"")).decode(errors="replace")
-    found = re.match(r"HTTP/1\.1 (\d+)", said)
-    return int(found[1]) if found else 0, said
+        message = b"".join(iter(lambda: server.recv(65536), b"")).decode(errors="replace")
+    found = re.match(r"HTTP/1\.1 (\d+)", message)
+    return int(found[1]) if found else 0, message
 
 
 def paths_that_take_a_post(app: Flask) -> list[str]:
@@ -76,13 +76,13 @@ def test_a_broken_chunked_body_is_400_on_every_route_of_the_shop(deployment: Dep
         for what, body in BROKEN.items():
             head = f"POST {path} HTTP/1.1\nHost: localhost\nConnection: close\nTransfer-Encoding: chunked"
             for kind in ("", "\nContent-Type: application/x-www-form-urlencoded"):
-                status, said = ask(port, head + kind, body)
-                assert status in REFUSED, (path, what, kind, said[:300])
-                assert "Traceback" not in said
+                status, message = send(port, head + kind, body)
+                assert status in REFUSED, (path, what, kind, message[:300])
+                assert "Traceback" not in message
         if path in ("/checkout", "/cart/lines", "/sign-in", "/webhooks/kpay"):
             assert status == 400
     assert "Traceback" not in web.text
-    assert ask(port, "GET /healthz HTTP/1.1\nHost: localhost\nConnection: close")[0] == 200
+    assert send(port, "GET /healthz HTTP/1.1\nHost: localhost\nConnection: close")[0] == 200
 
 
 @on_sqlite
@@ -97,8 +97,8 @@ def test_a_form_that_breaks_off_before_its_length_is_400_and_nothing_is_done(
     head = "\nHost: localhost\nSec-Fetch-Site: same-origin\nContent-Type: application/x-www-form-urlencoded"
     head += f"\nContent-Length: {len(form)}"
     for port, path in ((int(deployment.settings["PORT"]), "/cart/lines"), (acquirer_port, "/keys")):
-        status, said = ask(port, f"POST {path} HTTP/1.1" + head, form[:-1])
-        assert (status, "Set-Cookie" in said) == (400, False), said
+        status, message = send(port, f"POST {path} HTTP/1.1" + head, form[:-1])
+        assert (status, "Set-Cookie" in message) == (400, False), message
 
 
 def _answers_to_unread(port: int) -> None:
@@ -106,8 +106,11 @@ def _answers_to_unread(port: int) -> None:
     ends = {**BROKEN, "a length that is not reached": b""}
     for what, body in ends.items():
         framing = "Transfer-Encoding: chunked" if body else "Content-Length: 100"
-        status, said = ask(port, f"POST /nowhere HTTP/1.1\nHost: localhost\n{framing}", body)
-        assert (status, said.count("HTTP/1.1 "), "Internal Server Error" in said) == (404, 1, False), (what, said)
+        status, message = send(port, f"POST /nowhere HTTP/1.1\nHost: localhost\n{framing}", body)
+        assert (status, message.count("HTTP/1.1 "), "Internal Server Error" in message) == (404, 1, False), (
+            what,
+            message,
+        )
 
 
 @on_sqlite
@@ -132,11 +135,11 @@ def test_a_broken_chunked_body_is_400_on_every_route_of_the_acquirer(
         for what, body in BROKEN.items():
             head = f"POST {path} HTTP/1.1\nHost: localhost\nConnection: close\nTransfer-Encoding: chunked"
             for kind in (signed, "\nContent-Type: application/x-www-form-urlencoded"):
-                status, said = ask(port, head + kind, body)
-                assert status in REFUSED, (path, what, kind, said[:300])
-                assert "Traceback" not in said
+                status, message = send(port, head + kind, body)
+                assert status in REFUSED, (path, what, kind, message[:300])
+                assert "Traceback" not in message
     assert "Traceback" not in served.text
-    assert ask(port, "GET /healthz HTTP/1.1\nHost: localhost\nConnection: close")[0] == 200
+    assert send(port, "GET /healthz HTTP/1.1\nHost: localhost\nConnection: close")[0] == 200
 
 
 def test_a_foreign_host_name_reaches_nothing_of_the_acquirer(acquirer: Callable[..., tuple[Process, int]]) -> None:
@@ -146,16 +149,16 @@ def test_a_foreign_host_name_reaches_nothing_of_the_acquirer(acquirer: Callable[
         for method in ("GET", "POST"):
             head = f"{method} {path} HTTP/1.1\nHost: evil.example:{port}\nConnection: close\nContent-Length: 0"
             rebound = f"{head}\nOrigin: http://evil.example:{port}\nSec-Fetch-Site: same-origin"
-            assert ask(port, rebound)[0] == 400, (method, path)
+            assert send(port, rebound)[0] == 400, (method, path)
     for host in (f"localhost:{port}", f"127.0.0.1:{port}", "LOCALHOST"):
-        assert ask(port, f"GET /payments HTTP/1.1\nHost: {host}\nConnection: close")[0] == 200
-    assert ask(port, f"GET /healthz HTTP/1.1\nHost: 10.1.2.3:{port}\nConnection: close")[0] == 200, "a probe"
+        assert send(port, f"GET /payments HTTP/1.1\nHost: {host}\nConnection: close")[0] == 200
+    assert send(port, f"GET /healthz HTTP/1.1\nHost: 10.1.2.3:{port}\nConnection: close")[0] == 200, "a probe"
 
 
 def test_named_hosts_of_the_acquirer_are_the_only_ones(acquirer: Callable[..., tuple[Process, int]]) -> None:
     _, port = acquirer(ACQUIRER_TRUSTED_HOSTS="pay.example.com")
-    assert ask(port, "GET /payments HTTP/1.1\nHost: pay.example.com\nConnection: close")[0] == 200
-    assert ask(port, "GET /payments HTTP/1.1\nHost: localhost\nConnection: close")[0] == 400
+    assert send(port, "GET /payments HTTP/1.1\nHost: pay.example.com\nConnection: close")[0] == 200
+    assert send(port, "GET /payments HTTP/1.1\nHost: localhost\nConnection: close")[0] == 400
 
 
 FORGED = "\nSCRIPT_NAME: /evil\nScript-Name: /evil\nX-Forwarded-Proto: https\nX-Forwarded-Host: evil.example"
@@ -171,9 +174,9 @@ def test_without_a_proxy_forwarded_headers_do_not_set_prefix_scheme_host_or_addr
     deployment.web()
     _, acquirer_port = acquirer()
     for port in (int(deployment.settings["PORT"]), acquirer_port):
-        plain = ask(port, "GET /evil/payments HTTP/1.1\nHost: localhost\nConnection: close")
-        forged = ask(port, "GET /evil/payments HTTP/1.1\nHost: localhost\nConnection: close" + FORGED)
+        plain = send(port, "GET /evil/payments HTTP/1.1\nHost: localhost\nConnection: close")
+        forged = send(port, "GET /evil/payments HTTP/1.1\nHost: localhost\nConnection: close" + FORGED)
         assert (plain[0], forged[0]) == (404, 404)
-        status, said = ask(port, "GET / HTTP/1.1\nHost: localhost\nConnection: close" + FORGED)
+        status, message = send(port, "GET / HTTP/1.1\nHost: localhost\nConnection: close" + FORGED)
         assert status < 400
-        assert "evil" not in said
+        assert "evil" not in message

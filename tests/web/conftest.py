@@ -16,7 +16,7 @@ from shop.core.db import db, transaction
 from shop.orders import links
 from shop.orders.models import Order
 
-BUYER = {
+CUSTOMER = {
     "email": "ada@example.com",
     "name": "Ada Lin",
     "line1": "12 Yongkang St",
@@ -67,7 +67,7 @@ class Visitor:
 
     def filled(self) -> dict[str, object]:
         """The checkout form on the page, filled in: hidden fields and contact data."""
-        return {**{name: self.field(name) for name in ("key", "terms", "shown", "buyer")}, **BUYER}
+        return {**{name: self.field(name) for name in ("key", "terms", "shown", "customer")}, **CUSTOMER}
 
     def order(self, **changed: str) -> str:
         """Place an order for a kettle; the path of its page."""

@@ -54,7 +54,7 @@ def test_a_wrong_password_and_an_unknown_address_are_the_same_answer(visitor: Vi
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"email": "ada"}, "Enter an e-mail address in the format name@example.com."),
         ({"password": "short"}, "wrong-password"),
@@ -62,14 +62,14 @@ def test_a_wrong_password_and_an_unknown_address_are_the_same_answer(visitor: Vi
         ({"password": ""}, "Choose a password."),
     ],
 )
-def test_what_is_wrong_with_a_new_account_is_said_at_its_field(visitor: Visitor, changed: dict, said: str) -> None:
+def test_errors_of_a_new_account_are_shown_at_their_fields(visitor: Visitor, changed: dict, message: str) -> None:
     visitor.get("/register")
     response = visitor.post("/register", {**ADA, **changed})
-    assert response.status_code == 422 and said in response.text
+    assert response.status_code == 422 and message in response.text
     assert title(visitor.get("/sign-in")).startswith("Sign in")
 
 
-def test_an_address_that_has_an_account_is_said_and_the_password_is_never_sent_back(
+def test_an_address_that_has_an_account_is_reported_and_the_password_is_never_sent_back(
     visitor: Visitor, other_visitor: Visitor
 ) -> None:
     visitor.get("/register")

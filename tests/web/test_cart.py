@@ -104,7 +104,7 @@ def test_undo_restores_a_removed_line_once_however_often_it_is_clicked(visitor: 
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX])
-def test_an_undo_whose_cart_has_changed_since_says_so_and_changes_nothing(visitor: Visitor, headers: dict) -> None:
+def test_an_undo_whose_cart_has_changed_since_is_refused_with_a_message(visitor: Visitor, headers: dict) -> None:
     undo = taken_out(visitor, 3)
     visitor.add(KETTLE, 2)
     response = visitor.post("/cart/lines", undo, headers=headers)
@@ -158,7 +158,7 @@ def test_with_htmx_adding_answers_with_the_badge_and_an_announcement(visitor: Vi
     assert '<hx-partial hx-target="#cart-badge"' in fragment and '<hx-partial hx-target="#live"' in fragment
 
 
-def test_without_htmx_adding_says_how_many_there_are_in_all(visitor: Visitor) -> None:
+def test_without_htmx_adding_shows_the_total_quantity(visitor: Visitor) -> None:
     visitor.add(KETTLE, 2)
     visitor.add(KETTLE, 3)
     assert "5 × Kettle are in your cart." in visitor.get("/cart").text

@@ -53,7 +53,7 @@ def test_eight_concurrent_clicks_on_order_again_add_once(shop: Shop, race: Race)
     assert {line.sku: line.quantity for line in carts.load(cart_id).lines} == {PEN: 1, KETTLE: 2}
 
 
-def test_order_again_says_what_is_no_longer_sold_and_where_99_is_the_most(visitor: Visitor, shop: Shop) -> None:
+def test_order_again_lists_what_is_no_longer_sold_and_the_limit_of_99(visitor: Visitor, shop: Shop) -> None:
     path = cancelled(visitor)
     with transaction():
         stock.receive(KETTLE, 100)

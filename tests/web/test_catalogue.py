@@ -14,7 +14,7 @@ def test_the_catalogue_shows_what_is_sold_with_its_price_and_currency(visitor: V
     assert "Kettle" in page and "NT$1,200" in page and "2 products" in page
 
 
-def test_a_search_that_finds_nothing_says_so_and_offers_everything(visitor: Visitor) -> None:
+def test_a_search_without_results_offers_everything(visitor: Visitor) -> None:
     page = visitor.get("/?q=zeppelin").text
     assert "0 products" in page and "Show all products" in page
 
@@ -35,12 +35,12 @@ def test_whatever_is_searched_for_is_taken_literally(visitor: Visitor, q: str) -
     "path",
     ["/products/unknown", "/?category=unknown", "/products/" + "x" * 300, "/nothing", "/products/%00", "/?q=%00"],
 )
-def test_what_is_not_there_is_a_page_that_says_so(visitor: Visitor, path: str) -> None:
+def test_an_unknown_address_is_a_page_with_a_message(visitor: Visitor, path: str) -> None:
     response = visitor.get(path)
     assert response.status_code == 404 and title(response) == "Page not found · Settled"
 
 
-def test_a_product_that_is_sold_out_says_so_and_cannot_be_added(visitor: Visitor, shop: Shop) -> None:
+def test_a_product_that_is_sold_out_is_marked_and_cannot_be_added(visitor: Visitor, shop: Shop) -> None:
     shop.order((KETTLE, stock.available([KETTLE])[KETTLE]))
     page = visitor.get("/products/kettle").text
     assert "Sold out" in page and "Add to cart" not in page

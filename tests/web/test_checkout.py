@@ -55,7 +55,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
-def test_what_is_wrong_is_said_at_the_top_and_at_its_field_and_nothing_is_lost(
+def test_errors_are_shown_at_the_top_and_at_their_fields_and_nothing_is_lost(
     visitor: Visitor, name: str, value: str
 ) -> None:
     visitor.add()
@@ -85,7 +85,7 @@ def test_pressing_the_button_twice_is_one_order(visitor: Visitor, shop: Shop) ->
     assert shop.count(Order) == 1
 
 
-def test_the_checkout_says_what_is_short_and_keeps_the_cart(visitor: Visitor, shop: Shop) -> None:
+def test_the_checkout_lists_what_is_short_and_keeps_the_cart(visitor: Visitor, shop: Shop) -> None:
     visitor.add(KETTLE, 4)
     shop.order((KETTLE, 8))
     response = visitor.checkout()

@@ -14,7 +14,7 @@ from shop.core import redis
 from shop.core.db import db
 from shop.orders.models import Order
 from tests.shop_fixtures import KETTLE, PEN, Race, Shop
-from tests.web.conftest import BUYER, Visitor, reprice, title
+from tests.web.conftest import CUSTOMER, Visitor, reprice, title
 
 ADA = {"email": "ada@example.com", "name": "Ada", "password": "a long enough sentence"}
 TYPED = {"name": "Grace Hopper", "line1": "7 Harbour Rd", "line2": "3F", "city": "Keelung", "postcode": "200"}
@@ -75,10 +75,10 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(
-    ("change", "said", "total", "amount"), CHANGES, ids=lambda value: getattr(value, "__name__", "")
+    ("change", "message", "total", "amount"), CHANGES, ids=lambda value: getattr(value, "__name__", "")
 )
 def test_a_cart_that_changed_after_the_checkout_was_shown_is_shown_again_and_ordered_only_then(
-    visitor: Visitor, change: Callable[[Visitor], None], said: str, total: str, amount: int
+    visitor: Visitor, change: Callable[[Visitor], None], message: str, total: str, amount: int
 ) -> None:
     visitor.add(KETTLE)
     visitor.add(PEN)
@@ -88,7 +88,7 @@ def test_a_cart_that_changed_after_the_checkout_was_shown_is_shown_again_and_ord
     visitor.page = page
     refused = visitor.post("/checkout", form)
     assert refused.status_code == 409 and 'data-code="cart_changed"' in refused.text
-    assert said in html.unescape(refused.text)
+    assert message in html.unescape(refused.text)
     assert f"The total is now {total}." in refused.text
     keeps_what_was_typed(refused)
     assert orders() == []
@@ -107,7 +107,7 @@ def test_a_form_with_a_mistake_is_shown_again_with_what_has_changed_since(visito
     assert "Added: 2 × Pen" in html.unescape(again.text) and "The total is now NT$1,380." in again.text
 
 
-def test_a_form_with_a_mistake_says_that_the_sign_in_has_ended(visitor: Visitor) -> None:
+def test_a_form_with_a_mistake_reports_that_the_sign_in_has_ended(visitor: Visitor) -> None:
     signed_in(visitor)
     visitor.add()
     visitor.get("/checkout")
@@ -141,7 +141,7 @@ def test_a_method_that_does_not_support_the_currency_is_refused_with_a_message(v
     assert again.status_code == 422 and orders() == []
 
 
-@pytest.mark.parametrize("field", ["terms", "shown", "buyer"])
+@pytest.mark.parametrize("field", ["terms", "shown", "customer"])
 @pytest.mark.parametrize("value", [None, "", "x", "TWD", "TWD;TEST-KETTLE:1:1", "\0", "[" * 5000, "9" * 9000])
 def test_a_form_that_brings_something_else_along_orders_nothing_else(
     visitor: Visitor, field: str, value: str | None
@@ -171,13 +171,13 @@ def test_a_repeated_form_with_other_content_names_the_existing_order_and_how_to_
         assert order.number in stands.text and f'href="{path}"' in stands.text
         assert "Cancel order" in stands.text and "no second order was placed" in stands.text
         assert stands.headers["Cache-Control"] == "no-store"
-        assert (order.line1, order.email) == (BUYER["line1"], BUYER["email"])
+        assert (order.line1, order.email) == (CUSTOMER["line1"], CUSTOMER["email"])
     assert visitor.post("/checkout", form).location == path, "the same content is the same order"
 
 
-@pytest.mark.parametrize(("act", "said"), [("cancel", "This order has ended"), ("pay", "This order has been paid.")])
+@pytest.mark.parametrize(("act", "message"), [("cancel", "This order has ended"), ("pay", "This order has been paid.")])
 def test_the_message_about_an_existing_order_depends_on_its_state(
-    visitor: Visitor, shop: Shop, act: str, said: str
+    visitor: Visitor, shop: Shop, act: str, message: str
 ) -> None:
     visitor.add()
     visitor.get("/checkout")
@@ -189,7 +189,7 @@ def test_the_message_about_an_existing_order_depends_on_its_state(
     else:
         shop.acquirer.capture(shop.payment(order).id)
         shop.deliver_webhook(shop.payment(order))
-    assert said in visitor.post("/checkout", {**form, "city": "Tainan"}).text
+    assert message in visitor.post("/checkout", {**form, "city": "Tainan"}).text
 
 
 def test_an_order_placed_in_another_tab_with_more_products_is_not_confused_with_the_shown_one(
@@ -206,7 +206,7 @@ def test_an_order_placed_in_another_tab_with_more_products_is_not_confused_with_
     assert [order.total_amount for order in orders()] == [3 * 120000]
 
 
-@pytest.mark.parametrize("body", [BUYER, TYPED])
+@pytest.mark.parametrize("body", [CUSTOMER, TYPED])
 @pytest.mark.parametrize("in_cart", [True, False])
 def test_the_key_of_another_visitor_gives_no_access_to_their_order(
     visitor: Visitor, other_visitor: Visitor, body: dict[str, str], in_cart: bool
@@ -302,7 +302,7 @@ def test_a_sign_in_that_ended_while_the_checkout_was_open_makes_no_guest_order_s
         assert visitor.post("/checkout", form).status_code == 409 and cart and orders() == []
         return
     refused = visitor.post("/checkout", form)
-    assert refused.status_code == 409 and 'data-code="other_buyer"' in refused.text
+    assert refused.status_code == 409 and 'data-code="other_customer"' in refused.text
     assert "You are no longer signed in. No order was placed." in refused.text
     assert 'formaction="/checkout/sign-in"' in refused.text
     keeps_what_was_typed(refused)
@@ -311,7 +311,7 @@ def test_a_sign_in_that_ended_while_the_checkout_was_open_makes_no_guest_order_s
     assert [order.user_id for order in orders()] == [None]
 
 
-def test_a_checkout_whose_customer_has_signed_out_in_another_tab_says_where_the_cart_went(visitor: Visitor) -> None:
+def test_a_checkout_whose_customer_has_signed_out_in_another_tab_explains_where_the_cart_is(visitor: Visitor) -> None:
     signed_in(visitor)
     visitor.add()
     visitor.get("/checkout")
@@ -408,7 +408,7 @@ def test_the_form_does_not_reveal_the_id_of_its_customer(visitor: Visitor) -> No
     signed_in(visitor)
     visitor.add()
     visitor.get("/checkout")
-    assert re.fullmatch("user-[0-9a-f]{64}", visitor.field("buyer"))
+    assert re.fullmatch("user-[0-9a-f]{64}", visitor.field("customer"))
 
 
 def test_sign_in_from_the_checkout_comes_back_to_it_with_everything_that_was_typed(visitor: Visitor) -> None:

@@ -28,7 +28,7 @@ def test_no_template_has_inline_script_or_style(path: Path) -> None:
     assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", text))
 
 
-def test_htmx_says_which_version_it_is() -> None:
+def test_the_version_of_htmx_is_known() -> None:
     assert "htmx 4.0.1" in (ROOT / "static" / "vendor" / "htmx.js").read_text()[:300]
 
 

@@ -113,8 +113,8 @@ def test_quantities_postcodes_and_order_numbers_are_read_in_full_width_digits(ap
     assert order.postcode == "150-0001"
     wide = "".join(chr(ord(letter) + 0xFEE0) for letter in order.number.lower())
     for typed in (wide, order.number.replace("-", ""), order.number.replace("-", "ー")):
-        said = app.test_cli_runner().invoke(args=["orders", "show", typed]).output
-        assert order.number in said
+        message = app.test_cli_runner().invoke(args=["orders", "show", typed]).output
+        assert order.number in message
 
 
 def _stock_sentences() -> list[re.Pattern[str]]:
@@ -159,8 +159,13 @@ def test_no_sentence_of_the_form_library_is_shown_by_any_form(app: Flask) -> Non
                 for field in form:
                     for error in field.errors:
                         seen += 1
-                        said = str(error)
-                        assert not any(sentence.fullmatch(said) for sentence in stock), (kind, field.name, bad, said)
+                        message = str(error)
+                        assert not any(sentence.fullmatch(message) for sentence in stock), (
+                            kind,
+                            field.name,
+                            bad,
+                            message,
+                        )
     assert seen > 100
 
 

@@ -8,10 +8,10 @@ import pytest
 from flask import Flask
 
 from shop.accounts import signin
-from tests.web.conftest import BUYER, Visitor
+from tests.web.conftest import CUSTOMER, Visitor
 
 TYPED = {
-    "/checkout": (BUYER, 30, ("email", "name", "line1", "city", "postcode")),
+    "/checkout": (CUSTOMER, 30, ("email", "name", "line1", "city", "postcode")),
     "/register": ({"email": "ada@example.com", "name": "Ada Lin", "password": "tiny-pw"}, 10, ("email", "name")),
     "/orders": ({"email": "ada@example.com"}, 10, ("email",)),
     "/sign-in": ({"email": "ada@example.com", "password": "not this one"}, 5, ("email",)),

@@ -112,7 +112,7 @@ def test_placing_raises_the_refusal(shop: Shop) -> None:
     assert carts.load(cart_id).unpriced[0].sku == KETTLE
 
 
-def test_order_again_leaves_it_out_and_says_so(visitor: Visitor, shop: Shop) -> None:
+def test_order_again_leaves_it_out_with_a_message(visitor: Visitor, shop: Shop) -> None:
     visitor.add(PEN)
     path = visitor.order()
     visitor.get(path)

@@ -26,7 +26,7 @@ def test_an_address_without_orders_gets_the_same_answer(visitor: Visitor) -> Non
 
 
 @pytest.mark.parametrize("email", ["", "ada", "x" * 400 + "@example.com"])
-def test_what_is_no_address_is_said(visitor: Visitor, email: str) -> None:
+def test_an_invalid_address_is_reported(visitor: Visitor, email: str) -> None:
     visitor.get("/orders")
     response = visitor.post("/orders", {"email": email})
     assert response.status_code == 422 and 'id="wrong-email"' in response.text

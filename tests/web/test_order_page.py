@@ -116,7 +116,7 @@ def test_a_manual_refund_is_announced_after_approval_and_shown_as_sent_when_it_i
         both: "Part of the refund goes to your bank account by bank transfer "
         "and the rest to your original payment method.",
     }
-    assert [order.number for order, says in goes.items() if says not in page_of(shop, order)] == []
+    assert [order.number for order, output in goes.items() if output not in page_of(shop, order)] == []
     assert "NT$1,200 is being sent to your bank account" in page_of(shop, whole)
     shop.sweep()
     went = {
@@ -125,11 +125,11 @@ def test_a_manual_refund_is_announced_after_approval_and_shown_as_sent_when_it_i
         both: "Part of the money was sent to your bank account "
         "and the rest was refunded to your original payment method.",
     }
-    assert [order.number for order, says in went.items() if says not in page_of(shop, order)] == []
+    assert [order.number for order, output in went.items() if output not in page_of(shop, order)] == []
     assert "NT$1,200 sent to your bank account (" in page_of(shop, whole)
 
 
-def test_a_duplicate_payment_shows_the_paid_order_at_once_and_says_one_thing_about_the_refund(shop: Shop) -> None:
+def test_a_duplicate_payment_shows_the_paid_order_at_once_and_one_message_about_the_refund(shop: Shop) -> None:
     order = shop.order()
     for _ in range(2):
         shop.acquirer.capture(shop.payment(order).id)
@@ -154,14 +154,14 @@ def test_the_page_describes_every_combination_of_refund_destinations(shop: Shop,
         sent = tuple(RefundView(money, state, "customer", one, status.now) for one in to)
         with app.test_request_context():
             update = render_template("shop/_order_update.html", s=replace(status, key=key, refunds=sent))
-        says = re.search(r'<p class="says">([^<]*)</p>', update)
-        assert says
+        output = re.search(r'<p class="explanation">([^<]*)</p>', update)
+        assert output
         for one, words in (
             ("store_credit", "store credit"),
             ("bank", "bank account"),
             ("provider", "original payment method"),
         ):
-            assert (words in says[1]) == (one in (to or ["provider"])), (to, says[1])
+            assert (words in output[1]) == (one in (to or ["provider"])), (to, output[1])
 
 
 def test_a_refunded_mismatch_is_shown_and_not_counted(shop: Shop) -> None:
@@ -194,13 +194,15 @@ def test_refunded_late_and_duplicate_captures_are_final(shop: Shop) -> None:
     assert "The other one will be refunded automatically." in page_of(shop, twice)
     shop.turn(minutes=2)
     shop.turn(minutes=2)
-    for order, says in ((late, "The full amount has been refunded."), (twice, "The other one has been refunded.")):
-        assert says in page_of(shop, order)
+    for order, output in ((late, "The full amount has been refunded."), (twice, "The other one has been refunded.")):
+        assert output in page_of(shop, order)
         update = shop.app.test_client().get(f"/orders/{order.token}/status").text
         assert 'data-final="true"' in update
 
 
-def test_cancel_order_asks_first_and_only_while_the_order_can_be_cancelled(visitor: Visitor, shop: Shop) -> None:
+def test_cancel_order_is_confirmed_first_and_only_while_the_order_can_be_cancelled(
+    visitor: Visitor, shop: Shop
+) -> None:
     path = visitor.order()
     page = visitor.get(f"{path}/cancel")
     assert "Cancel this order?" in page.text and page.headers["Cache-Control"] == "no-store"
@@ -222,7 +224,7 @@ def test_the_order_page_names_the_seller_and_the_full_date(visitor: Visitor, app
     assert "Sold by" not in page and "Quote this reference when you contact us" in page
 
 
-def test_the_pay_button_says_how_much_and_that_a_tab_opens_and_stands_outside_of_its_form(visitor: Visitor) -> None:
+def test_the_pay_button_names_the_amount_and_the_new_tab_and_stands_outside_of_its_form(visitor: Visitor) -> None:
     page = visitor.get(visitor.order()).text
     assert re.search(r'form="pay-form">Pay NT\$1,200 <span[^>]*>\(opens in a new tab\)</span>', page)
     assert 'form="pay-form" formtarget="_self">Pay in this tab' in page
@@ -234,7 +236,7 @@ def test_another_payment_method_is_offered_when_there_is_one(visitor: Visitor) -
     assert 'name="method" value="otherpay">Pay with Otherpay' in visitor.get(visitor.order()).text
 
 
-def test_pressing_pay_leads_to_the_acquirer_and_the_page_knows(visitor: Visitor) -> None:
+def test_pressing_pay_leads_to_the_acquirer_and_the_page_shows_it(visitor: Visitor) -> None:
     path = visitor.order()
     visitor.get(path)
     first, again = visitor.post(f"{path}/pay"), visitor.post(f"{path}/pay")

@@ -30,7 +30,7 @@ def test_what_the_visitors_own_unpaid_order_holds_is_linked_and_not_called_sold_
     assert "Sold out" in other_visitor.get("/products/kettle").text
 
 
-def test_the_cart_says_that_the_visitors_own_order_holds_what_is_missing(visitor: Visitor, shop: Shop) -> None:
+def test_the_cart_explains_that_the_visitors_own_order_holds_what_is_missing(visitor: Visitor, shop: Shop) -> None:
     visitor.add(KETTLE, 4)
     visitor.checkout()
     visitor.add(KETTLE, 6)

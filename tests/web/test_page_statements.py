@@ -71,7 +71,7 @@ def test_pages_need_few_statements(shop: Shop, visitor: Visitor, signed: bool) -
         signed_in(visitor)
     order = unpaid_order(visitor)
     for path, limits in LIMITS.items():
-        browse.forget()
+        browse.clear_cache()
         found = sent_for(visitor, path)
         assert len(found) <= limits[signed], "\n".join([path, *found])
     for view in ("first", "second"):

@@ -23,9 +23,9 @@ def order_at(path: str) -> Order:
 
 def test_no_address_that_an_acquirer_is_given_holds_the_token_of_the_order(visitor: Visitor, shop: Shop) -> None:
     order = order_at(visitor.order())
-    asked = requests.load(shop.payment(order).id)
-    assert asked and asked.return_url.endswith(return_path(order))
-    assert order.token not in asked.return_url and order.token not in repr(asked.request)
+    requested = requests.load(shop.payment(order).id)
+    assert requested and requested.return_url.endswith(return_path(order))
+    assert order.token not in requested.return_url and order.token not in repr(requested.request)
 
 
 def test_the_browser_that_opened_the_order_is_led_back_to_it(visitor: Visitor, shop: Shop) -> None:
@@ -36,7 +36,7 @@ def test_the_browser_that_opened_the_order_is_led_back_to_it(visitor: Visitor, s
     assert response.headers["Cache-Control"] == "no-store"
 
 
-def test_any_other_browser_sees_a_page_that_says_nothing_of_the_order(
+def test_any_other_browser_sees_a_page_without_data_of_the_order(
     visitor: Visitor, other_visitor: Visitor, shop: Shop
 ) -> None:
     path = visitor.order()

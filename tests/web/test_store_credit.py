@@ -64,7 +64,7 @@ def test_credit_that_covers_the_total_pays_at_once(shop: Shop, visitor: Visitor,
     assert shop.credit(ada) == 50000
 
 
-def test_credit_that_is_gone_meanwhile_is_said_and_the_cart_kept(shop: Shop, visitor: Visitor, ada: int) -> None:
+def test_credit_that_was_used_meanwhile_is_reported_and_the_cart_kept(shop: Shop, visitor: Visitor, ada: int) -> None:
     visitor.add()
     response = visitor.checkout(credit="60000")
     assert response.status_code == 409
@@ -96,7 +96,7 @@ def choices(page: str) -> dict[str, str]:
     return {method: hidden.strip() for hidden, method in found}
 
 
-def test_the_checkout_offers_only_methods_that_can_charge_what_is_to_pay_and_says_why_not_the_others(
+def test_the_checkout_offers_only_methods_that_can_charge_what_is_to_pay_and_explains_the_others(
     shop: Shop, visitor: Visitor, ada: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of NT$1,200 store credit of NT$500 leaves NT$700; each method says which of the two it can charge."""
@@ -111,8 +111,8 @@ def test_the_checkout_offers_only_methods_that_can_charge_what_is_to_pay_and_say
     next_one = "the next amount that it can charge is NT$10,000,000."
     for words, to_pay in (("without-credit", "NT$1,200"), ("with-credit", "NT$700")):
         assert f'<p class="small soft {words}">Fakepay cannot charge {to_pay}: {next_one}</p>' in page
-    said = '<p class="small soft without-credit">Otherpay cannot charge NT$1,200: the amount is too high.</p>'
-    assert said in page and 'with-credit">Otherpay cannot charge NT$700' not in page
+    message = '<p class="small soft without-credit">Otherpay cannot charge NT$1,200: the amount is too high.</p>'
+    assert message in page and 'with-credit">Otherpay cannot charge NT$700' not in page
     assert re.search(r'value="([a-z]+)" checked', page)[1] in {"kpay", "stripe", "tpay"}, "one that can charge it"
     assert visitor.checkout(method="fakepay").status_code == 409
     assert shop.count(Order) == 0
@@ -143,7 +143,7 @@ def test_nonsense_is_refused_and_changes_nothing(shop: Shop, visitor: Visitor, a
     assert shop.credit(ada) == 50000
 
 
-def test_a_guest_who_claims_credit_is_told_to_sign_in(shop: Shop, visitor: Visitor) -> None:
+def test_a_guest_who_claims_credit_must_sign_in(shop: Shop, visitor: Visitor) -> None:
     visitor.add()
     response = visitor.checkout(credit="100")
     assert response.status_code == 422

@@ -12,13 +12,13 @@ from tools.docs.text import GENERATED, table
 
 def page() -> str:
     """Return the text of docs/states.md."""
-    moves = [
-        (_listed(order_states.STATES, m.sources), m.target, f"`{m.because}`", m.says)
+    transitions = [
+        (_listed(order_states.STATES, m.sources), m.target, f"`{m.because}`", m.description)
         + ("correction" if m.correction else "",)
-        for m in order_states.MOVES
+        for m in order_states.TRANSITIONS
     ]
     steps = [
-        (state, _listed(payment_states.STATES, payment_states.MOVES[state]) or "nothing")
+        (state, _listed(payment_states.STATES, payment_states.TRANSITIONS[state]) or "nothing")
         for state in payment_states.STATES
     ]
     parts = [
@@ -28,10 +28,13 @@ def page() -> str:
         "transition of an order that its table does not list is refused. The other table decides what an update\n"
         "changes.",
         "## An order",
-        _diagram((source, m.target, m.because) for m in order_states.MOVES for source in m.sources),
-        table(("From", "To", "Because", "Meaning", ""), [("-", "PENDING", "placed", "stock is reserved", ""), *moves]),
+        _diagram((source, m.target, m.because) for m in order_states.TRANSITIONS for source in m.sources),
+        table(
+            ("From", "To", "Because", "Meaning", ""),
+            [("-", "PENDING", "placed", "stock is reserved", ""), *transitions],
+        ),
         "## A payment",
-        _diagram((source, to, "") for source, targets in payment_states.MOVES.items() for to in targets),
+        _diagram((source, to, "") for source, targets in payment_states.TRANSITIONS.items() for to in targets),
         table(("From", "To"), steps),
         "An update that reports the present state is a `duplicate`, one that reports an earlier state is `stale`;\n"
         "both change nothing. A capture whose id is not booked yet is always booked, whatever the state.",

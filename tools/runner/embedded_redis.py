@@ -66,11 +66,11 @@ class EmbeddedRedis:
 
     def end_orphan(self) -> bool:
         """End a server that an earlier, killed run left on this data; returns whether there was one."""
-        if not self._ask(b"PING\r\n").startswith(b"+"):
+        if not self._send(b"PING\r\n").startswith(b"+"):
             return False
-        self._ask(b"SHUTDOWN\r\n")
+        self._send(b"SHUTDOWN\r\n")
         deadline = time.monotonic() + 5
-        while self._ask(b"PING\r\n") and time.monotonic() < deadline:
+        while self._send(b"PING\r\n") and time.monotonic() < deadline:
             time.sleep(0.02)
         return True
 
@@ -83,7 +83,7 @@ class EmbeddedRedis:
                 command, stdin=subprocess.DEVNULL, pass_fds=[lock.fileno()], start_new_session=True
             )
         deadline = time.monotonic() + 30
-        while not self._ask(b"PING\r\n").startswith(b"+PONG"):  # -LOADING while it reads its data
+        while not self._send(b"PING\r\n").startswith(b"+PONG"):  # -LOADING while it reads its data
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise Trouble(f"Redis did not start; its log is {self.data / 'redis.log'}.")
             time.sleep(0.01)
@@ -97,7 +97,7 @@ class EmbeddedRedis:
             raise Trouble(f"Another Redis is already using {self.data}.") from None
         return file
 
-    def _ask(self, command: bytes) -> bytes:
+    def _send(self, command: bytes) -> bytes:
         """The first bytes of the server's answer; empty when there is no server."""
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(1)

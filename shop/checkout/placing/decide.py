@@ -70,7 +70,7 @@ def decide(seen: Snapshot, request: Request, rules: Rules, now: datetime) -> Dec
     """Return the order to create, the order that the same form has created before, or the reason for refusing.
 
     Refusals, in the order of the checks: `already_placed`, `cart_empty`, `not_sold_in_currency`, `cart_changed`,
-    `other_buyer`, `unknown_method`, `prices_moved`, `cannot_charge`, `too_many_unpaid`, `out_of_stock`,
+    `other_customer`, `unknown_method`, `prices_moved`, `cannot_charge`, `too_many_unpaid`, `out_of_stock`,
     `not_signed_in`, `not_enough_credit`.
     """
     if seen.earlier is not None:
@@ -120,10 +120,10 @@ def _not_agreed(cart: CartView, request: Request, rules: Rules) -> Refusal | Non
         return BadInput("cart_empty", "Your cart is empty. No order was placed.")
     if cart.unpriced:
         return cart.unpriced[0].refusal
-    if cart.checkout_key != shown.key or not shown.buyer:
+    if cart.checkout_key != shown.key or not shown.customer:
         return Refusal("cart_changed", "This page was out of date. No order was placed.")
-    if shown.buyer != agreement.buyer_mark(shown.key, request.buyer.user_id):
-        return Refusal("other_buyer", "You have signed in or out since you opened this page. No order was placed.")
+    if shown.customer != agreement.customer_mark(shown.key, request.customer.user_id):
+        return Refusal("other_customer", "You have signed in or out since you opened this page. No order was placed.")
     if shown.terms != cart.terms.digest:
         return Refusal("cart_changed", "Your cart has changed since you opened this page. No order was placed.")
     if request.provider not in rules.methods:
@@ -151,7 +151,7 @@ def _out_of_stock(cart: CartView) -> Refusal | None:
 def _without_credit(seen: Snapshot, order: NewOrder, request: Request) -> Refusal | None:
     if not order.credit.amount:
         return None
-    if request.buyer.user_id is None:
+    if request.customer.user_id is None:
         return BadInput("not_signed_in", "Sign in to use your store credit.")
     if seen.free_credit < order.credit.amount:
         return NotEnoughCredit(Money(seen.free_credit, order.credit.currency))

@@ -8,7 +8,7 @@ from shop.checkout import agreement
 
 
 @dataclass(frozen=True)
-class Buyer:
+class Customer:
     """Contact and delivery address. `user_id` is None for guests."""
 
     email: str
@@ -26,7 +26,7 @@ class Buyer:
 class Request:
     """A completed checkout form. `credit` is the store credit to use, in minor units of the cart's currency."""
 
-    buyer: Buyer
+    customer: Customer
     provider: str
     shown: agreement.Shown
     credit: int = 0
@@ -34,5 +34,5 @@ class Request:
     @property
     def digest(self) -> str:
         """Digest of all values that the customer entered; the page's language is not part of it."""
-        form = {name: value for name, value in asdict(self.buyer).items() if name != "locale"}
+        form = {name: value for name, value in asdict(self.customer).items() if name != "locale"}
         return agreement.stated({**form, "method": self.provider, "credit": self.credit, "terms": self.shown.terms})

@@ -55,10 +55,10 @@ def write(order: NewOrder, request: Request, client: Client) -> Written:
     saga.begin(order_id, request.provider, order.steps, order.placed_at)
     payment = _insert_payment(order, request, order_id, number)
     db.session.execute(_EMPTY_CART, {"cart": client.visitor})
-    customer = Actor.customer(request.buyer.user_id)
+    customer = Actor.customer(request.customer.user_id)
     events.write(events.About(order_id, number, 1, customer, order.placed_at), OrderPlaced(OrderState.PENDING))
-    if SagaStep.HOLD_CREDIT in order.steps and request.buyer.user_id is not None:
-        store_credit.hold(order_id, request.buyer.user_id, order.credit)
+    if SagaStep.HOLD_CREDIT in order.steps and request.customer.user_id is not None:
+        store_credit.hold(order_id, request.customer.user_id, order.credit)
     try:
         stock.reserve(order_id, order.quantities)
     except OutOfStock as refusal:
@@ -69,7 +69,7 @@ def write(order: NewOrder, request: Request, client: Client) -> Written:
 
 def _insert_order(order: NewOrder, request: Request, email: str, number: str, token: str) -> int:
     """Insert the order with the number of its first event."""
-    buyer = request.buyer
+    customer = request.customer
     values = {
         "number": number,
         "token": token,
@@ -79,15 +79,15 @@ def _insert_order(order: NewOrder, request: Request, email: str, number: str, to
         "currency": order.total.currency,
         "total_amount": order.total.amount,
         "credit_amount": order.credit.amount,
-        "user_id": buyer.user_id,
+        "user_id": customer.user_id,
         "email": email,
-        "name": buyer.name,
-        "line1": buyer.line1,
-        "line2": buyer.line2,
-        "city": buyer.city,
-        "postcode": buyer.postcode,
-        "country": buyer.country,
-        "locale": buyer.locale,
+        "name": customer.name,
+        "line1": customer.line1,
+        "line2": customer.line2,
+        "city": customer.city,
+        "postcode": customer.postcode,
+        "country": customer.country,
+        "locale": customer.locale,
         "placed_at": order.placed_at,
         "pay_by": order.pay_by,
         "event_seq": 1,
@@ -122,7 +122,7 @@ def _insert_payment(order: NewOrder, request: Request, order_id: int, number: st
         payment_id,
         order.to_pay,
         requests.description(number),
-        request.buyer.locale,
+        request.customer.locale,
         order.pay_by,
         created_at=order.placed_at,
     )

@@ -23,7 +23,7 @@ class Finding:
     """An invariant, its statement, and the rows that violate it."""
 
     name: str
-    says: str
+    statement: str
     rows: Rows = field(default_factory=list)
 
     @property
@@ -31,20 +31,20 @@ class Finding:
         return not self.rows
 
     def as_json(self) -> dict[str, Any]:
-        return {"name": self.name, "says": self.says, "holds": self.holds, "rows": self.rows}
+        return {"name": self.name, "statement": self.statement, "holds": self.holds, "rows": self.rows}
 
 
-def check(*, ask_acquirer: bool = True, scope: Scope = EVERYTHING) -> list[Finding]:
+def check(*, with_acquirers: bool = True, scope: Scope = EVERYTHING) -> list[Finding]:
     """Check all invariants. `ask_acquirer=False` leaves out the one that calls the acquirer.
 
     A passive copy makes no calls and does no work: there the rules about work that is done in time are left out too.
     """
     found = []
     is_passive = current_app.config["SETTLED_PASSIVE"]
-    left_out = _NEEDS_WORK if is_passive else () if ask_acquirer else (acquirer.captured_as_there,)
-    for name, says, rule in RULES:
+    left_out = _NEEDS_WORK if is_passive else () if with_acquirers else (acquirer.captured_as_there,)
+    for name, statement, rule in RULES:
         if rule not in left_out:
-            found.append(Finding(name, says, rule(scope)))
+            found.append(Finding(name, statement, rule(scope)))
             db.session.rollback()
     return found
 
@@ -79,7 +79,7 @@ RULES: tuple[tuple[str, str, Callable[[Scope], Rows]], ...] = (
     (
         "3 other money",
         "captures that do not pay for an order are refunded in full or under review",
-        money.other_money_goes_back,
+        money.other_money_is_refunded,
     ),
     ("3 funds", "settled funds that are not paid out equal the ledger", holdings.funds_add_up),
     (
@@ -104,7 +104,11 @@ RULES: tuple[tuple[str, str, Callable[[Scope], Rows]], ...] = (
         "every transition has an event, is allowed by the state table and is numbered without gaps",
         history.history_is_whole,
     ),
-    ("6 books", "every journal sums to zero, and the acquirers' receivables equal the captures", money.books_balance),
+    (
+        "6 ledger",
+        "every journal sums to zero, and the acquirers' receivables equal the captures",
+        money.ledger_balances,
+    ),
     (
         "7 alerts",
         "every capture that does not pay for an order, and every outside refund, has exactly one alert",

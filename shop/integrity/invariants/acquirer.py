@@ -62,7 +62,7 @@ def _by_query(scope: Scope, provider: str, moving: set[str], before: datetime) -
     for payment_id in _moved_lately(scope, provider, before):
         if payment_id in moving:
             continue
-        sides = _asked(payment_id)
+        sides = _compared(payment_id)
         if sides["difference"] is None:
             return [*broken, {"provider": provider, "payment": payment_id, "acquirer": "could not be queried"}]
         young = any(datetime.fromisoformat(one["at"]) > before for one in sides["theirs"]["captures"])
@@ -90,7 +90,7 @@ def _moved_lately(scope: Scope, provider: str, before: datetime) -> list[str]:
     return [row["id"] for row in rows]
 
 
-def _asked(payment_id: str) -> dict[str, Any]:
+def _compared(payment_id: str) -> dict[str, Any]:
     """Both sides of a payment; retried while a rate limit prevents the query."""
     for _ in range(TRIES):
         sides = of_payment(db.session.get_one(Payment, payment_id))

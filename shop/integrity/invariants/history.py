@@ -5,7 +5,7 @@ from __future__ import annotations
 from shop.integrity.invariants.scope import Rows, Scope
 from shop.orders import states
 
-_LEGAL = ", ".join(sorted(f"('{source}', '{move.target}')" for move in states.MOVES for source in move.sources))
+_LEGAL = ", ".join(sorted(f"('{source}', '{move.target}')" for move in states.TRANSITIONS for source in move.sources))
 _NUMBER = " ".join(f"WHEN '{state}' THEN {number}" for number, state in enumerate(states.STATES))
 
 

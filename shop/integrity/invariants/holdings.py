@@ -71,7 +71,7 @@ def credit_adds_up(scope: Scope) -> Rows:
         + _balances(scope)
         + scope.rows(
             f"""
-            SELECT h.order_id, h.refunded_amount, COALESCE(r.amount, 0) AS asked FROM credit_holds h
+            SELECT h.order_id, h.refunded_amount, COALESCE(r.amount, 0) AS requested FROM credit_holds h
             LEFT JOIN (SELECT order_id, SUM(amount) AS amount FROM refunds
                        WHERE capture_id IS NULL AND state <> 'REJECTED' GROUP BY order_id) r ON r.order_id = h.order_id
             WHERE {scope.only("h.order_id")} AND h.refunded_amount <> COALESCE(r.amount, 0)
@@ -109,7 +109,7 @@ def funds_add_up(scope: Scope) -> Rows:
         return []
     return scope.rows(
         """
-        SELECT f.currency, f.settled, f.promised, COALESCE(l.amount, 0) AS booked, COALESCE(p.amount, 0) AS asked
+        SELECT f.currency, f.settled, f.promised, COALESCE(l.amount, 0) AS booked, COALESCE(p.amount, 0) AS requested
         FROM funds f
         LEFT JOIN (SELECT currency, SUM(amount) AS amount FROM ledger_entries WHERE account = 'bank'
                    GROUP BY currency) l ON l.currency = f.currency

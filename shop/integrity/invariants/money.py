@@ -59,7 +59,7 @@ def _paid_another(scope: Scope) -> Rows:
     )
 
 
-def other_money_goes_back(scope: Scope) -> Rows:
+def other_money_is_refunded(scope: Scope) -> Rows:
     return scope.rows(
         f"""
         SELECT c.id, c.payment_id, c.allocation, c.amount, c.refunded_amount FROM captures c
@@ -71,7 +71,7 @@ def other_money_goes_back(scope: Scope) -> Rows:
         """  # noqa: S608
     ) + scope.rows(
         f"""
-        SELECT c.id, c.payment_id, c.refunded_amount, COALESCE(r.amount, 0) AS asked FROM captures c
+        SELECT c.id, c.payment_id, c.refunded_amount, COALESCE(r.amount, 0) AS requested FROM captures c
         LEFT JOIN (SELECT capture_id, SUM(amount) AS amount,
                           MAX(CASE kind WHEN 'outside' THEN 1 ELSE 0 END) AS outside FROM refunds
                    WHERE state <> 'REJECTED' AND {scope.only("order_id")} GROUP BY capture_id) r ON r.capture_id = c.id
@@ -88,7 +88,7 @@ def _of_payments(scope: Scope, column: str) -> str:
     return f"{column} IN (SELECT id FROM payments WHERE {scope.only('order_id')})"  # noqa: S608
 
 
-def books_balance(scope: Scope) -> Rows:
+def ledger_balances(scope: Scope) -> Rows:
     """Journals that do not sum to zero; in the full scope also accounts of acquirers and of manual refunds that differ
     from their captures and refunds.
     """

@@ -11,7 +11,7 @@ from shop.payments.providers import registry
 from shop.payments.providers.interface import Done, Found, NotFound, Pending, RefundRequest, Rejected, Unavailable
 from shop.payments.records.models import Capture, Refund
 
-_GONE = Unavailable("we no longer have this provider")
+_REMOVED = Unavailable("we no longer have this provider")
 
 
 def payment(payment_id: str) -> Found | NotFound | Unavailable:
@@ -19,7 +19,7 @@ def payment(payment_id: str) -> Found | NotFound | Unavailable:
     loaded = requests.load(payment_id)
     provider = registry.get(loaded.provider) if loaded else None
     if loaded is None or provider is None:
-        return _GONE
+        return _REMOVED
     return circuit_breaker.call(provider, "query", lambda: provider.query(loaded.request))
 
 
@@ -35,5 +35,5 @@ def refund(refund_id: str) -> Done | Pending | Rejected | NotFound | Unavailable
     loaded = requests.load(found.Refund.payment_id)
     provider = registry.get(loaded.provider) if loaded else None
     if loaded is None or provider is None:
-        return _GONE
+        return _REMOVED
     return circuit_breaker.call(provider, "query_refund", lambda: provider.query_refund(loaded.request, refund_request))

@@ -21,7 +21,7 @@ log = logs.get()
 T = TypeVar("T")
 TRIP_AFTER = 5
 PAUSE = 5.0  # seconds
-_LOOK_AGAIN = 0.5  # seconds for which a process caches the state
+_CACHED_FOR = 0.5  # seconds for which a process caches the state
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def paused() -> list[str]:
 def _health(name: str) -> tuple[int, datetime | None]:
     """Consecutive failures, and the end of the pause in calls, as cached by this process."""
     seen = _seen().get(name)
-    if seen is None or time.monotonic() - seen[0] > _LOOK_AGAIN:
+    if seen is None or time.monotonic() - seen[0] > _CACHED_FOR:
         seen = _seen()[name] = (time.monotonic(), _read(name))
     return seen[1]
 

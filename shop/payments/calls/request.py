@@ -14,7 +14,7 @@ from shop.payments.providers.interface import PaymentRequest
 from shop.payments.records.models import Payment
 from shop.payments.records.states import NEVER_OPENED
 
-_ASKED = (
+_REQUEST = (
     select(Payment, Order.number, Order.token, Order.locale, Order.pay_by)
     .join(Order, Order.id == Payment.order_id)
     .where(Payment.id == bindparam("payment"))
@@ -36,7 +36,7 @@ class LoadedPayment:
 
 def load(payment_id: str) -> LoadedPayment | None:
     """The data of a payment that a call needs; None for an unknown payment. Ends its own read transaction."""
-    row = db.session.execute(_ASKED, {"payment": payment_id}, execution_options=_FRESH).one_or_none()
+    row = db.session.execute(_REQUEST, {"payment": payment_id}, execution_options=_FRESH).one_or_none()
     if row is None:
         return None
     payment: Payment = row.Payment

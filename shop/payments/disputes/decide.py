@@ -42,7 +42,7 @@ def reported(seen: Snapshot, capture_id: int, fact: DisputeFact, context: Contex
         _close(draft, dispute)
         outcome = Outcome.APPLIED
     if outcome == Outcome.APPLIED:
-        _tell(draft, dispute)
+        _record_event(draft, dispute)
     return draft.decided(outcome)
 
 
@@ -68,9 +68,9 @@ def _new(draft: Draft, capture: CaptureRow, fact: DisputeFact) -> DisputeRow:
 def _open(draft: Draft, dispute: DisputeRow) -> None:
     """Add a dispute; the first report of a dispute may already report its end."""
     draft.put_dispute(dispute)
-    _tell(draft, dispute)
+    _record_event(draft, dispute)
     if dispute.is_chargeback:
-        _book_taken(draft, dispute)
+        _book_chargeback(draft, dispute)
     _close(draft, dispute)
 
 
@@ -84,7 +84,7 @@ def _become_chargeback(draft: Draft, inquiry: DisputeRow, fact: DisputeFact) -> 
         currency=fact.money.currency,
     )
     draft.put_dispute(dispute)
-    _book_taken(draft, dispute)
+    _book_chargeback(draft, dispute)
     return dispute
 
 
@@ -96,7 +96,7 @@ def _close(draft: Draft, dispute: DisputeRow) -> None:
         review.end(draft)
 
 
-def _book_taken(draft: Draft, dispute: DisputeRow) -> None:
+def _book_chargeback(draft: Draft, dispute: DisputeRow) -> None:
     key, receivable = key_of(dispute.provider, dispute.dispute_id), chart.receivable(dispute.provider)
     draft.post([Posting(key, "dispute", dispute.money, chart.DISPUTES, receivable)])
 
@@ -106,6 +106,6 @@ def _book_won(draft: Draft, dispute: DisputeRow) -> None:
     draft.post([Posting(key, "dispute_won", dispute.money, receivable, chart.DISPUTES)])
 
 
-def _tell(draft: Draft, dispute: DisputeRow) -> None:
+def _record_event(draft: Draft, dispute: DisputeRow) -> None:
     event = EVENTS[dispute.state]
-    draft.tell(event(dispute.dispute_id, dispute.kind, dispute.amount, dispute.currency, dispute.reason))
+    draft.record_event(event(dispute.dispute_id, dispute.kind, dispute.amount, dispute.currency, dispute.reason))

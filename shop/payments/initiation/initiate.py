@@ -47,7 +47,7 @@ def open_payment(order_id: int, provider_name: str, *, instead_of: str = "") -> 
     provider = registry.get(provider_name)
     if provider is None:
         raise BadInput("unknown_method", "Choose one of the listed payment methods.")
-    registry.refuse_unless_taken(provider_name, db.session.get_one(Order, order_id).to_pay)
+    registry.refuse_unless_chargeable(provider_name, db.session.get_one(Order, order_id).to_pay)
     replaced = _replaced(order_id, provider_name, instead_of)
     if replaced:
         _refuse_to_replace(order_id)  # before anything is closed for a payment that is then refused

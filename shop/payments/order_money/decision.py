@@ -115,7 +115,7 @@ class Draft:
     def set_refunded(self, capture: CaptureRow, amount: int) -> None:
         self.after = self.after.with_capture(replace(self.after.capture(capture.id), refunded_amount=amount))
 
-    def take_credit(self, amount: int) -> None:
+    def refund_credit(self, amount: int) -> None:
         """Set store credit that paid the order aside for a refund; a negative amount is left to the order again."""
         credit = self.after.credit
         if credit is not None:
@@ -138,7 +138,7 @@ class Draft:
             self._postings.append(posting)
             self.after = replace(self.after, booked=self.after.booked | {posting.key})
 
-    def tell(self, event: Event, *, actor: Actor | None = None) -> None:
+    def record_event(self, event: Event, *, actor: Actor | None = None) -> None:
         """Add an event to the order's history."""
         self._history.append(HistoryEntry(event, actor or self.context.actor))
 

@@ -70,7 +70,7 @@ def snapshot(order_id: int, *, reported: Collection[str] = (), lock: bool) -> Sn
         credit=credits[0] if credits else None,
         booked=_booked(order_id),
         not_booked=_not_booked(order_id) if reported else frozenset(),
-        taken_ids=_taken(order_id, reported) if reported else frozenset(),
+        used_ids=_used_ids(order_id, reported) if reported else frozenset(),
     )
 
 
@@ -88,11 +88,13 @@ def _booked(order_id: int) -> frozenset[str]:
 
 
 def _not_booked(order_id: int) -> frozenset[str]:
-    said = select(_EVENTS.c.data).where(_EVENTS.c.order_id == order_id, _EVENTS.c.kind == EventKind.REFUND_NOT_BOOKED)
-    return frozenset(data["refund"] for data in db.session.scalars(said))
+    reported_events = select(_EVENTS.c.data).where(
+        _EVENTS.c.order_id == order_id, _EVENTS.c.kind == EventKind.REFUND_NOT_BOOKED
+    )
+    return frozenset(data["refund"] for data in db.session.scalars(reported_events))
 
 
-def _taken(order_id: int, refund_ids: Collection[str]) -> frozenset[str]:
+def _used_ids(order_id: int, refund_ids: Collection[str]) -> frozenset[str]:
     elsewhere = _REFUNDS.c.id.in_(set(refund_ids)), _REFUNDS.c.order_id != order_id
     return frozenset(db.session.scalars(select(_REFUNDS.c.id).where(*elsewhere)))
 

@@ -42,4 +42,4 @@ def end(draft: Draft) -> None:
     draft.change_order(review_since=None)
     if order.state in order_states.PAYABLE:
         draft.change_order(pay_by=max(order.pay_by, draft.now + PAY_AFTER_REVIEW))
-    draft.tell(OrderReviewEnded())
+    draft.record_event(OrderReviewEnded())

@@ -178,7 +178,7 @@ class Snapshot:
     credit: CreditRow | None = None
     booked: frozenset[str] = frozenset()
     not_booked: frozenset[str] = frozenset()
-    taken_ids: frozenset[str] = frozenset()
+    used_ids: frozenset[str] = frozenset()
 
     def payment(self, payment_id: str) -> PaymentRow:
         return next(row for row in self.payments if row.id == payment_id)

@@ -45,7 +45,7 @@ def write(decision: Decision) -> Outcome:
         _post(posting, after.order.id)
     for each in decision.history:
         if isinstance(each, HistoryEntry):
-            _tell(each, after.order.id)
+            _write_event(each, after.order.id)
         elif not move(after.order.id, each.target, each.because, actor=each.actor, refunded=each.refunded):
             raise OutdatedSnapshot(f"order {after.order.id} is not {each.source}")
     return decision.outcome
@@ -96,10 +96,10 @@ def _write_captures(before: Snapshot, after: Snapshot) -> None:
 def _write_credit(before: Snapshot, after: Snapshot) -> None:
     if before.credit is None or after.credit is None or before.credit == after.credit:
         return
-    taken = Money(after.credit.refunded_amount - before.credit.refunded_amount, after.credit.currency)
-    if taken.amount < 0:
-        store_credit.leave(after.order.id, taken * -1)
-    elif not store_credit.take_back(after.order.id, taken, before.credit.left):
+    refunded = Money(after.credit.refunded_amount - before.credit.refunded_amount, after.credit.currency)
+    if refunded.amount < 0:
+        store_credit.leave(after.order.id, refunded * -1)
+    elif not store_credit.revoke(after.order.id, refunded, before.credit.left):
         raise OutdatedSnapshot(f"order {after.order.id} has less store credit left")
 
 
@@ -132,7 +132,7 @@ def _post(posting: Posting, order_id: int) -> None:
         book.transfer(key, kind, money, debit=posting.debit, credit=posting.credit, order_id=order_id)
 
 
-def _tell(entry: HistoryEntry, order_id: int) -> None:
+def _write_event(entry: HistoryEntry, order_id: int) -> None:
     event = entry.event
     events.record(order_id, event, actor=entry.actor)
     if isinstance(event, RefundChanged):

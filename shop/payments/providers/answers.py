@@ -43,8 +43,8 @@ def never_raises(
                 return method(self, *args, **kwargs)
             except Exception as error:  # noqa: BLE001 - no response of an acquirer may break a checkout or a sweep
                 kind, name = type(error).__name__, getattr(self, "NAME", "")
-                tell = log.warning if isinstance(error, _OF_ANSWERS) else log.exception
-                tell("provider.unreadable", provider=name, operation=method.__name__, error=kind)
+                write_log = log.warning if isinstance(error, _OF_ANSWERS) else log.exception
+                write_log("provider.unreadable", provider=name, operation=method.__name__, error=kind)
                 return otherwise(f"an answer that cannot be read: {kind}")
 
         return total
@@ -75,9 +75,9 @@ def json_body(answer: httpx.Response) -> Any:
     return parse_json(answer.content)
 
 
-def matches_amount(asked: Money, amount: object, currency: object) -> bool:
+def matches_amount(requested: Money, amount: object, currency: object) -> bool:
     """True if a response has the amount (minor units) and currency of the refund `asked`; None if it states neither."""
-    return amount in (None, asked.amount) and currency in (None, asked.currency)
+    return amount in (None, requested.amount) and currency in (None, requested.currency)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -32,10 +32,10 @@ def reason(charging: Charging, money: Money) -> str:
     if not money.amount or charging.amounts.takes(money):
         return ""
     following = charging.amounts.next_charge(money)
-    says = f"{charging.label} cannot charge {money.format()}"
+    message = f"{charging.label} cannot charge {money.format()}"
     if following is None or following.amount <= money.amount:
-        return f"{says}: the amount is too high."
-    return f"{says}: the next amount that it can charge is {following.format()}."
+        return f"{message}: the amount is too high."
+    return f"{message}: the next amount that it can charge is {following.format()}."
 
 
 def refusal(charging: Charging, money: Money, credit: Money | None = None) -> Refusal | None:
@@ -46,15 +46,15 @@ def refusal(charging: Charging, money: Money, credit: Money | None = None) -> Re
     """
     if not money.amount or charging.amounts.takes(money):
         return None
-    says = f"{charging.label} cannot charge {money.format()}."
+    message = f"{charging.label} cannot charge {money.format()}."
     usable = _usable(charging.amounts, money, credit) if credit is not None and credit.amount else None
     if usable is None:
-        return Refusal("cannot_charge", f"{says} Choose another payment method.")
+        return Refusal("cannot_charge", f"{message} Choose another payment method.")
     if not usable.amount:
-        says = f"{says} Choose another payment method, or leave out store credit."
-        return Refusal("cannot_charge", says, usable_credit=0)
-    says = f"{says} Choose another payment method, or use {usable.format()} of your store credit."
-    return Refusal("cannot_charge", says, usable_credit=usable.amount)
+        message = f"{message} Choose another payment method, or leave out store credit."
+        return Refusal("cannot_charge", message, usable_credit=0)
+    message = f"{message} Choose another payment method, or use {usable.format()} of your store credit."
+    return Refusal("cannot_charge", message, usable_credit=usable.amount)
 
 
 def _usable(amounts: Amounts, money: Money, credit: Money) -> Money | None:

@@ -223,9 +223,9 @@ class DisputeFact:
         keepable(self.reason, "the reason of a dispute", or_empty=True)
         keepable_time(self.at, "when it was disputed")
         keepable_time(self.respond_by, "until when it can be answered")
-        strange = "a dispute of a kind or in a state that we do not know"
-        object.__setattr__(self, "kind", known(types.DisputeKind, self.kind, strange))
-        object.__setattr__(self, "state", known(types.DisputeState, self.state, strange))
+        unknown = "a dispute of a kind or in a state that we do not know"
+        object.__setattr__(self, "kind", known(types.DisputeKind, self.kind, unknown))
+        object.__setattr__(self, "state", known(types.DisputeState, self.state, unknown))
         keepable_money(self.money)
 
 

@@ -325,14 +325,14 @@ def _facts(data: Mapping[str, Any], payment: PaymentRequest) -> Facts:
     if data["merchantPaymentId"] != payment.id:
         raise Malformed("the answer is about another payment")
     state = _STATES.get(str(data["status"]))
-    given_back = state == PaymentState.CANCELLED and data.get("acceptedAt") is not None  # it had been paid
-    state = PaymentState.CAPTURED if given_back else state
+    reversed_after_payment = state == PaymentState.CANCELLED and data.get("acceptedAt") is not None  # it had been paid
+    state = PaymentState.CAPTURED if reversed_after_payment else state
     captures = _captures(data) if state == PaymentState.CAPTURED else ()
     reason = _END_REASONS.get(state) if state else None
     if state in (PaymentState.CANCELLED, PaymentState.EXPIRED) and not payment.provider_data.get("code_id"):
         state, reason = PaymentState.FAILED, EndReason.NEVER_ARRIVED  # its code was never shown to a customer
     theirs = {"payment_id": their_id(data["paymentId"], "the id of a payment")} if captures else {}
-    refunds = _refunds(data, payment.id) + (_reversals(captures, payment.id) if given_back else ())
+    refunds = _refunds(data, payment.id) + (_reversals(captures, payment.id) if reversed_after_payment else ())
     return Facts(state=state, captures=captures, refunds=refunds, end_reason=reason, provider_data=theirs)
 
 

@@ -101,7 +101,7 @@ def takes(name: str, money: Money) -> bool:
     return provider is None or money.amount == 0 or provider.capabilities.takes(money)
 
 
-def why_not(name: str, money: Money) -> str:
+def reason_not_offered(name: str, money: Money) -> str:
     """Message for the customer if the provider of that name cannot charge an amount; empty if it can."""
     provider = get(name)
     return reason(Charging(provider.LABEL, provider.capabilities), money) if provider else ""
@@ -116,7 +116,7 @@ def charging(currency: str) -> dict[str, Charging]:
     }
 
 
-def refuse_unless_taken(name: str, money: Money) -> None:
+def refuse_unless_chargeable(name: str, money: Money) -> None:
     """Raises Refusal `cannot_charge` when the provider cannot charge an amount; zero is always accepted."""
     provider = get(name)
     refusal = cannot_charge(Charging(provider.LABEL, provider.capabilities), money) if provider else None

@@ -69,7 +69,7 @@ _LONGEST = timedelta(hours=23)
 _REFUND_REASONS = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
 _ACKS = {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable": 503}
 _TOLERANCE = 300  # seconds that a signature's time may differ from the wall clock, in both directions
-_LOOK_BACK = timedelta(minutes=5)  # how far Stripe's clock may be behind ours
+_CLOCK_TOLERANCE = timedelta(minutes=5)  # how far Stripe's clock may be behind ours
 _PAGE, _PAGES = 100, 20
 
 
@@ -212,7 +212,7 @@ class Stripe(PaymentProvider):
                 session = self._api.checkout.sessions.retrieve(str(session_id)).to_dict()
             return Done() if session["status"] == "expired" else Rejected(short_code(f"session_{session['status']}"))
         except stripe.StripeError as error:
-            return Rejected(_code(error)) if _is_refusal(error) else Unknown(_why(error))
+            return Rejected(_code(error)) if _is_refusal(error) else Unknown(_reason(error))
 
     @never_raises(Unknown)
     def refund(
@@ -260,7 +260,7 @@ class Stripe(PaymentProvider):
                 raise
         query: dict[str, Any] = {"expand": ["data.payment_intent"]}
         if payment.created_at:
-            query["created"] = {"gte": int((payment.created_at - _LOOK_BACK).timestamp())}
+            query["created"] = {"gte": int((payment.created_at - _CLOCK_TOLERANCE).timestamp())}
         return next((one for one in self._each(sessions.list, query) if one["client_reference_id"] == payment.id), None)
 
     def _each(self, page_of: Callable[[Any], Any], query: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -338,15 +338,15 @@ class Stripe(PaymentProvider):
         charges: list[Mapping[str, Any]] = []
         if intent is not None and intent["latest_charge"]:
             charges = self._api.charges.list({"payment_intent": intent["id"], "limit": 100}).to_dict()["data"]
-        taken = [charge for charge in reversed(charges) if charge["status"] == "succeeded" and charge["captured"]]
+        captured = [charge for charge in reversed(charges) if charge["status"] == "succeeded" and charge["captured"]]
         early = session["expires_at"] > time.time()  # only real sessions, with real times, can lack the reason
-        state, because = _state(session["status"], intent, bool(taken), early)
+        state, because = _state(session["status"], intent, bool(captured), early)
         return Facts(
             state=state,
-            captures=tuple(_capture(charge) for charge in taken),
-            refunds=self._refunds(taken, reference),
+            captures=tuple(_capture(charge) for charge in captured),
+            refunds=self._refunds(captured, reference),
             decline=decline_of(intent) if intent is not None else None,
-            instrument=instrument(taken[-1]) if taken else None,
+            instrument=instrument(captured[-1]) if captured else None,
             action=NextAction(ActionKind.REDIRECT, session["url"]) if self.is_page(session["url"]) else None,
             expires_at=moment(session["expires_at"]),
             end_reason=because,
@@ -354,7 +354,7 @@ class Stripe(PaymentProvider):
             | ({"intent": their_id(intent["id"], "the id of an intent")} if intent is not None else {}),
         )
 
-    def _refunds(self, taken: Iterable[Mapping[str, Any]], reference: str) -> tuple[RefundFact, ...]:
+    def _refunds(self, captured: Iterable[Mapping[str, Any]], reference: str) -> tuple[RefundFact, ...]:
         """The refunds of these charges. Raises StripeError, Malformed."""
 
         def read(made: Mapping[str, Any]) -> RefundFact:
@@ -363,7 +363,7 @@ class Stripe(PaymentProvider):
                 raise Malformed("a list of refunds with something else in it")
             return replace(fact, payment=reference)
 
-        refunded = (charge["id"] for charge in taken if charge.get("amount_refunded"))
+        refunded = (charge["id"] for charge in captured if charge.get("amount_refunded"))
         made = (one for charge in refunded for one in self._each(self._api.refunds.list, {"charge": charge}))
         return refunds_in(made, read, provider=self.NAME)
 
@@ -383,9 +383,11 @@ def _session_end(payment: PaymentRequest) -> dict[str, int]:
     return {"expires_at": int(min(end, payment.created_at + _LONGEST).timestamp())}
 
 
-def _state(status: str, intent: Mapping[str, Any] | None, taken: bool, early: bool) -> tuple[PaymentState, str | None]:
+def _state(
+    status: str, intent: Mapping[str, Any] | None, captured: bool, early: bool
+) -> tuple[PaymentState, str | None]:
     """(our state, end reason) of a session with this status."""
-    if taken:
+    if captured:
         return PaymentState.CAPTURED, None
     if status == "expired":
         if intent is not None and intent["status"] == "canceled":
@@ -407,12 +409,12 @@ def _charge_facts(charge: Mapping[str, Any]) -> Facts:
     more = {"intent": word(charge["payment_intent"])} if charge.get("payment_intent") else {}
     if not charge["captured"]:
         return Facts(state=PaymentState.AUTHORIZED, instrument=instrument(charge), provider_data=more)
-    taken = _capture(charge)
+    captured = _capture(charge)
     return Facts(
         state=PaymentState.CAPTURED,
-        captures=(taken,),
+        captures=(captured,),
         instrument=instrument(charge),
-        occurred_at=taken.at,
+        occurred_at=captured.at,
         provider_data=more,
     )
 
@@ -442,17 +444,17 @@ def _is_refusal(error: stripe.StripeError) -> bool:
 
 def _not_started(error: stripe.StripeError) -> Rejected | Unknown | Unavailable:
     if isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
-        return Unavailable(_why(error))
+        return Unavailable(_reason(error))
     if isinstance(error, stripe.RateLimitError):
         return _unavailable(error)
-    return Rejected(_code(error)) if _is_refusal(error) else Unknown(_why(error))
+    return Rejected(_code(error)) if _is_refusal(error) else Unknown(_reason(error))
 
 
 def _unavailable(error: stripe.StripeError) -> Unavailable:
-    return Unavailable(_why(error), retry_after(error.headers or {}))
+    return Unavailable(_reason(error), retry_after(error.headers or {}))
 
 
-def _why(error: stripe.StripeError) -> str:
+def _reason(error: stripe.StripeError) -> str:
     """Leave out Stripe's message, which may quote the request."""
     return f"HTTP {error.http_status}" if error.http_status else str(error.user_message or type(error).__name__)[:60]
 

@@ -215,7 +215,7 @@ class Tpay(PaymentProvider):
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             return Unavailable(type(error).__name__)
         except httpx.HTTPError as error:
-            return _not_taken(error) or Unknown(type(error).__name__)
+            return _refused_unread(error) or Unknown(type(error).__name__)
         code = trade.get("RtnCode", "")
         if code == _OK:
             return Pending()  # accepted; a query gives the result
@@ -250,8 +250,8 @@ class Tpay(PaymentProvider):
         """The fields of Tpay's response. Raises HTTPError for no response, another status than 200, or a wrong
         signature.
         """
-        asked = {"MerchantID": self.MERCHANT, "TimeStamp": str(int(time.time())), **fields}
-        answer = self.http().post(f"{self._base}/{operation}", data=self._sealed(asked))
+        fields_sent = {"MerchantID": self.MERCHANT, "TimeStamp": str(int(time.time())), **fields}
+        answer = self.http().post(f"{self._base}/{operation}", data=self._sealed(fields_sent))
         if answer.status_code != 200:
             raise httpx.HTTPStatusError("not 200", request=answer.request, response=answer)
         if answer.headers.get("content-type", "").partition(";")[0].strip() not in _ANSWERS:
@@ -427,7 +427,7 @@ def _time(text: str) -> datetime:
     return datetime.strptime(text, _TIME).replace(tzinfo=_TAIPEI).astimezone(UTC)
 
 
-def _not_taken(error: httpx.HTTPError) -> Unavailable | None:
+def _refused_unread(error: httpx.HTTPError) -> Unavailable | None:
     """429 means that the call was not processed."""
     if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 429:
         return Unavailable("429", retry_after(error.response.headers))

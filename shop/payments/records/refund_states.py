@@ -14,7 +14,7 @@ AUTOMATIC = Actor(ActorKind.AUTOMATIC)
 STATES = tuple(RefundState)
 UNDER_WAY = frozenset({RefundState.REQUESTED, RefundState.PENDING, RefundState.UNKNOWN})
 """States of refunds whose result is not known yet."""
-MOVES: dict[str, frozenset[str]] = {
+TRANSITIONS: dict[str, frozenset[str]] = {
     RefundState.REQUESTED: frozenset(
         {RefundState.PENDING, RefundState.UNKNOWN, RefundState.DONE, RefundState.REJECTED}
     ),

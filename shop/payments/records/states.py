@@ -17,7 +17,7 @@ ENDED_WITHOUT_MONEY = frozenset({_S.FAILED, _S.CANCELLED, _S.EXPIRED})
 NEVER_OPENED: frozenset[str] = frozenset({EndReason.REFUSED, EndReason.UNAVAILABLE, EndReason.NEVER_ARRIVED})
 """End reasons of payments that, as far as we know, the acquirer has never had."""
 
-MOVES: dict[str, frozenset[PaymentState]] = {
+TRANSITIONS: dict[str, frozenset[PaymentState]] = {
     _S.CREATED: frozenset({_S.OPEN, _S.UNKNOWN, _S.AUTHORIZED, _S.FAILED, _S.CANCELLED, _S.EXPIRED, _S.CAPTURED}),
     _S.UNKNOWN: frozenset({_S.OPEN, _S.AUTHORIZED, _S.FAILED, _S.CANCELLED, _S.EXPIRED, _S.CAPTURED}),
     _S.OPEN: frozenset({_S.AUTHORIZED, _S.FAILED, _S.CANCELLED, _S.EXPIRED, _S.CAPTURED}),
@@ -57,6 +57,6 @@ def judge(current: str, reported: str) -> Outcome:
     """
     if current == reported:
         return Outcome.DUPLICATE
-    if reported in MOVES[current]:
+    if reported in TRANSITIONS[current]:
         return Outcome.APPLIED
     return Outcome.STALE if _HEIGHT[reported] < _HEIGHT[current] else Outcome.ILLEGAL

@@ -46,10 +46,10 @@ class Request:
 # --- requests --------------------------------------------------------------------------------------------------------
 
 
-def request(seen: Snapshot, asked: Request, context: Context) -> Decision:
+def request(seen: Snapshot, requested: Request, context: Context) -> Decision:
     """Create a refund. Raises Refusal or BadInput as `refunds.request` describes."""
     draft = Draft(seen, context)
-    _request(draft, asked)
+    _request(draft, requested)
     return draft.decided(Outcome.APPLIED)
 
 
@@ -81,34 +81,34 @@ def refund_rest(draft: Draft, capture: CaptureRow) -> None:
     review.begin(draft)
 
 
-def _request(draft: Draft, asked: Request) -> None:
+def _request(draft: Draft, requested: Request) -> None:
     seen = draft.after
-    if asked.capture_id is None:
-        _request_credit(draft, asked)
+    if requested.capture_id is None:
+        _request_credit(draft, requested)
         return
-    capture = seen.capture(asked.capture_id)
+    capture = seen.capture(requested.capture_id)
     left = seen.refundable(capture)
-    money = asked.money or Money(left, capture.currency)
-    if asked.money is None and left <= 0:
+    money = requested.money or Money(left, capture.currency)
+    if requested.money is None and left <= 0:
         raise refundable.refusal(seen, [capture])
-    _check(money, capture.currency, seen, asked.destination)
-    if asked.destination == RefundDestination.PROVIDER:
+    _check(money, capture.currency, seen, requested.destination)
+    if requested.destination == RefundDestination.PROVIDER:
         _check_sendable(capture, money, draft.context.rules)
-    if money.amount > left or asked.expected not in (None, left):
+    if money.amount > left or requested.expected not in (None, left):
         raise refundable.refusal(seen, [capture])
-    _add(draft, asked, money, capture, _kind(capture), needs_two=_needs_two(draft, money, asked.destination))
+    _add(draft, requested, money, capture, _kind(capture), needs_two=_needs_two(draft, money, requested.destination))
 
 
-def _request_credit(draft: Draft, asked: Request) -> None:
+def _request_credit(draft: Draft, requested: Request) -> None:
     seen = draft.after
-    money = asked.money or Money(0, seen.order.currency)
+    money = requested.money or Money(0, seen.order.currency)
     _check(money, seen.order.currency, seen, RefundDestination.STORE_CREDIT)
     left = seen.credit.left if seen.credit else 0
-    if money.amount > left or asked.expected not in (None, left):
+    if money.amount > left or requested.expected not in (None, left):
         raise refundable.only(Money(left, seen.order.currency))
     _add(
         draft,
-        asked,
+        requested,
         money,
         None,
         RefundKind.CUSTOMER,
@@ -147,13 +147,13 @@ def _check_sendable(capture: CaptureRow, money: Money, rules: Rules) -> None:
 
 def _add_automatic(draft: Draft, capture: CaptureRow, amount: int) -> None:
     money = Money(amount, capture.currency)
-    asked = Request(capture.id, money, "", RefundDestination.PROVIDER)
-    _add(draft, asked, money, capture, _kind(capture), needs_two=False, by=states.AUTOMATIC)
+    requested = Request(capture.id, money, "", RefundDestination.PROVIDER)
+    _add(draft, requested, money, capture, _kind(capture), needs_two=False, by=states.AUTOMATIC)
 
 
 def _add(
     draft: Draft,
-    asked: Request,
+    requested: Request,
     money: Money,
     capture: CaptureRow | None,
     kind: RefundKind,
@@ -163,7 +163,7 @@ def _add(
 ) -> None:
     """Deduct the money from the refundable amount, and add the refund."""
     if capture is None:
-        draft.take_credit(money.amount)
+        draft.refund_credit(money.amount)
     else:
         draft.set_refunded(capture, draft.after.capture(capture.id).refunded_amount + money.amount)
     refund = RefundRow(
@@ -171,11 +171,11 @@ def _add(
         capture_id=capture.id if capture else None,
         payment_id=capture.payment_id if capture else None,
         order_id=draft.after.order.id,
-        destination=RefundDestination(asked.destination) if capture else RefundDestination.STORE_CREDIT,
+        destination=RefundDestination(requested.destination) if capture else RefundDestination.STORE_CREDIT,
         amount=money.amount,
         currency=money.currency,
         kind=kind,
-        reason=asked.reason,
+        reason=requested.reason,
         state=RefundState.REQUESTED,
         requested_by=by or draft.context.actor,
         needs_two=needs_two,
@@ -187,7 +187,7 @@ def _add(
         rejected_code=None,
     )
     draft.add_refund(refund)
-    tell(draft, refund, actor=by)
+    record_event(draft, refund, actor=by)
 
 
 # --- approval --------------------------------------------------------------------------------------------------------
@@ -219,8 +219,8 @@ def decline(seen: Snapshot, refund_id: str, context: Context) -> Decision:
     declined = draft.change_refund(
         refund_id, state=RefundState.REJECTED, rejected_code=states.DECLINED, ended_at=context.now
     )
-    _give_back(draft, declined, was_done=False)
-    tell(draft, declined)
+    _undo(draft, declined, was_done=False)
+    record_event(draft, declined)
     return draft.decided(Outcome.APPLIED)
 
 
@@ -260,7 +260,7 @@ def apply_result(draft: Draft, refund_id: str, state: RefundState, code: str | N
     if refund is None:
         return Outcome.ORPHAN
     before = refund.state
-    if state not in states.MOVES[before]:
+    if state not in states.TRANSITIONS[before]:
         draft.change_refund(refund_id, next_check_at=next_check(refund, draft.now))
         return Outcome.DUPLICATE if state == before else Outcome.STALE
     ended_at = draft.now if state in (RefundState.DONE, RefundState.REJECTED) else refund.ended_at
@@ -269,10 +269,10 @@ def apply_result(draft: Draft, refund_id: str, state: RefundState, code: str | N
     if state == RefundState.DONE:
         _book_done(draft, refund)
     elif state == RefundState.REJECTED:
-        _give_back(draft, refund, was_done=before == RefundState.DONE)
+        _undo(draft, refund, was_done=before == RefundState.DONE)
         if before != RefundState.DONE:
             _poll_payment(draft, refund)
-    tell(draft, refund)
+    record_event(draft, refund)
     return Outcome.APPLIED
 
 
@@ -306,7 +306,7 @@ def _book_unseen(draft: Draft, refund_id: str) -> None:
         draft.post(journals.failed(refund, capture))
 
 
-def _give_back(draft: Draft, refund: RefundRow, *, was_done: bool) -> None:
+def _undo(draft: Draft, refund: RefundRow, *, was_done: bool) -> None:
     """Make the money of a rejected refund refundable again.
 
     A capture that pays for nothing goes under review, unless its automatic refund was refused because a part was
@@ -314,7 +314,7 @@ def _give_back(draft: Draft, refund: RefundRow, *, was_done: bool) -> None:
     """
     capture = draft.after.capture_of(refund)
     if capture is None:
-        draft.take_credit(-refund.amount)
+        draft.refund_credit(-refund.amount)
         return
     count_again(draft, capture)
     if was_done:
@@ -359,14 +359,14 @@ def _move_order(draft: Draft, because: str) -> None:
     """Move the order to REFUNDED or PARTIALLY_REFUNDED, by the refunds of the money that paid it."""
     seen = draft.after
     pays = {capture.id for capture in seen.captures if capture.pays_order} | {None}
-    gone = sum(row.amount for row in seen.refunds if row.state == RefundState.DONE and row.capture_id in pays)
-    if not gone:
+    refunded = sum(row.amount for row in seen.refunds if row.state == RefundState.DONE and row.capture_id in pays)
+    if not refunded:
         target = OrderState.PAID
     else:
-        target = OrderState.REFUNDED if gone >= seen.order.price else OrderState.PARTIALLY_REFUNDED
-    draft.move_order(target, because, refunded=gone)
+        target = OrderState.REFUNDED if refunded >= seen.order.price else OrderState.PARTIALLY_REFUNDED
+    draft.move_order(target, because, refunded=refunded)
 
 
-def tell(draft: Draft, refund: RefundRow, *, actor: Actor | None = None) -> None:
+def record_event(draft: Draft, refund: RefundRow, *, actor: Actor | None = None) -> None:
     """Add the state of a refund to the order's history."""
-    draft.tell(states.EVENTS[refund.state](refund.id, refund.amount, refund.currency, refund.kind), actor=actor)
+    draft.record_event(states.EVENTS[refund.state](refund.id, refund.amount, refund.currency, refund.kind), actor=actor)

@@ -83,10 +83,10 @@ def _apply(draft: Draft, capture: CaptureRow, fact: RefundFact) -> Outcome:
     refund_id = identity.name_of(capture.provider, fact.id)
     if draft.after.refund(refund_id) is not None:
         return decide.apply_result(draft, refund_id, fact.state, None)
-    if refund_id in draft.after.taken_ids or fact.state == RefundState.REJECTED:
+    if refund_id in draft.after.used_ids or fact.state == RefundState.REJECTED:
         return Outcome.DUPLICATE
     if fact.money.currency != capture.currency:
-        _tell_not_booked(draft, refund_id, fact.money)
+        _record_not_booked(draft, refund_id, fact.money)
         return Outcome.ILLEGAL
     has_room_made = _make_room(draft, capture, fact.money.amount)
     refund = _add(draft, refund_id, capture, fact.money, fact.reference)
@@ -95,7 +95,7 @@ def _apply(draft: Draft, capture: CaptureRow, fact: RefundFact) -> Outcome:
         decide.apply_result(draft, refund_id, RefundState.DONE, None)
     else:
         draft.change_refund(refund_id, next_check_at=decide.next_check(refund, draft.now))
-        decide.tell(draft, refund)
+        decide.record_event(draft, refund)
     if has_room_made or decide.is_refused_for_outside(draft.after, capture):
         decide.refund_rest(draft, capture)
     return Outcome.APPLIED
@@ -121,7 +121,7 @@ def _make_room(draft: Draft, capture: CaptureRow, amount: int) -> bool:
 def _withdraw(draft: Draft, refund: RefundRow) -> None:
     """Reject an unsent refund, because its money was refunded at the acquirer."""
     ended = {"state": RefundState.REJECTED, "rejected_code": states.MADE_THERE, "ended_at": draft.now}
-    decide.tell(draft, draft.change_refund(refund.id, next_check_at=None, **ended))
+    decide.record_event(draft, draft.change_refund(refund.id, next_check_at=None, **ended))
 
 
 def _add(draft: Draft, refund_id: str, capture: CaptureRow, money: Money, reference: str) -> RefundRow:
@@ -152,8 +152,8 @@ def _add(draft: Draft, refund_id: str, capture: CaptureRow, money: Money, refere
     return refund
 
 
-def _tell_not_booked(draft: Draft, refund_id: str, money: Money) -> None:
+def _record_not_booked(draft: Draft, refund_id: str, money: Money) -> None:
     """Add a refund in another currency than its capture to the order's history, once."""
     if draft.after.not_booked.isdisjoint({refund_id}):
         draft.note_not_booked(refund_id)
-        draft.tell(RefundNotBooked(refund_id, money.amount, money.currency, why="other_currency"))
+        draft.record_event(RefundNotBooked(refund_id, money.amount, money.currency, why="other_currency"))

@@ -45,7 +45,7 @@ class KnownRefunds:
 def known_in(seen: Snapshot) -> KnownRefunds:
     """The refunds of a snapshot."""
     outside = {row.id for row in seen.refunds if row.is_made_outside}
-    return KnownRefunds({row.id: own for row in seen.refunds if (own := _own(seen, row))}, outside | seen.taken_ids)
+    return KnownRefunds({row.id: own for row in seen.refunds if (own := _own(seen, row))}, outside | seen.used_ids)
 
 
 def is_own(known: KnownRefunds, provider: str, fact: RefundFact, *, money: bool = True) -> bool:

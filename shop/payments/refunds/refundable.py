@@ -50,14 +50,14 @@ def only(rest: Money) -> Refusal:
 
 
 def _refusal(rest: Money, disputed: Money, lost: Money) -> Refusal:
-    says = []
+    sentences = []
     if disputed.amount:
-        says.append(f"{disputed.with_code()} is in dispute and cannot be refunded while the dispute is open.")
+        sentences.append(f"{disputed.with_code()} is in dispute and cannot be refunded while the dispute is open.")
     if lost.amount:
-        says.append(f"The customer's bank has taken back {lost.with_code()}.")
+        sentences.append(f"The customer's bank has taken back {lost.with_code()}.")
     if rest.amount > 0:
-        says.append(f"Only {rest.with_code()} can still be refunded.")
+        sentences.append(f"Only {rest.with_code()} can still be refunded.")
     else:
-        says.append("Nothing else can be refunded." if says else "Nothing can be refunded any more.")
+        sentences.append("Nothing else can be refunded." if sentences else "Nothing can be refunded any more.")
     numbers = {"refundable": max(0, rest.amount), "disputed": disputed.amount}
-    return Refusal("not_refundable", " ".join(says), **numbers)
+    return Refusal("not_refundable", " ".join(sentences), **numbers)

@@ -40,8 +40,8 @@ def request(
     refund more than REFUND_NEEDS_TWO of an order alone, it awaits a second person. One to a bank always does, who
     approves it when the money has been sent: that books it.
     """
-    asked = decide.Request(capture_id, money, reason, to, expected_refundable)
-    [refund_id] = _request(_order_of(capture_id), asked, by)
+    requested = decide.Request(capture_id, money, reason, to, expected_refundable)
+    [refund_id] = _request(_order_of(capture_id), requested, by)
     return db.session.get_one(Refund, refund_id)
 
 
@@ -49,8 +49,8 @@ def request_credit(
     order_id: int, money: Money, *, reason: str, by: Actor, expected_refundable: int | None = None
 ) -> Refund:
     """Request a refund of `money` of the store credit that paid an order, to store credit. Raises as `request` does."""
-    asked = decide.Request(None, money, reason, RefundDestination.STORE_CREDIT, expected_refundable)
-    [refund_id] = _request(order_id, asked, by)
+    requested = decide.Request(None, money, reason, RefundDestination.STORE_CREDIT, expected_refundable)
+    [refund_id] = _request(order_id, requested, by)
     return db.session.get_one(Refund, refund_id)
 
 
@@ -64,8 +64,8 @@ def request_all(order_id: int, *, reason: str, by: Actor, to: str = RefundDestin
 
 
 @transactional
-def _request(order_id: int, asked: decide.Request, by: Actor) -> list[str]:
-    return _created(decide.request(load.locked(order_id), asked, load.context(by)))
+def _request(order_id: int, requested: decide.Request, by: Actor) -> list[str]:
+    return _created(decide.request(load.locked(order_id), requested, load.context(by)))
 
 
 @transactional

@@ -59,7 +59,7 @@ def due(limit: int = 500) -> list[str]:
     return found
 
 
-def step_of(*, kind: str, destination: str, state: str, is_id_taken: bool) -> Step:
+def step_of(*, kind: str, destination: str, state: str, is_id_used: bool) -> Step:
     """Decide the next step of a due refund. Pure.
 
     One that was made at the acquirer is listed by the query of its payment, under the acquirer's own id: the poller
@@ -70,7 +70,7 @@ def step_of(*, kind: str, destination: str, state: str, is_id_taken: bool) -> St
         return Step.QUERY_PAYMENT
     if destination != RefundDestination.PROVIDER:
         return Step.BOOK
-    return Step.REJECT if state == RefundState.REQUESTED and is_id_taken else Step.CALL_PROVIDER
+    return Step.REJECT if state == RefundState.REQUESTED and is_id_used else Step.CALL_PROVIDER
 
 
 def retry_at(state: str, checks: int, answer: NotFound | Unavailable, now: datetime) -> datetime | None:
@@ -89,7 +89,7 @@ def do(refund_id: str) -> None:
         return
     refund = db.session.get_one(Refund, refund_id)
     known = {"kind": refund.kind, "destination": refund.destination, "state": refund.state}
-    match step_of(**known, is_id_taken=_is_id_taken(refund)):
+    match step_of(**known, is_id_used=_is_id_used(refund)):
         case Step.QUERY_PAYMENT:
             _make_payment_due(refund_id, str(refund.payment_id), at + LEASE)
         case Step.BOOK:
@@ -104,11 +104,11 @@ def do(refund_id: str) -> None:
 def _claim(refund_id: str, at: datetime) -> bool:
     """Claim a due refund for LEASE and count the attempt. False if another process has claimed it."""
     is_due = (Refund.id == refund_id, Refund.next_check_at <= at)
-    taken = update(Refund).where(*is_due).values(next_check_at=at + LEASE, checks=Refund.checks + 1)
-    return bool(changed(taken))
+    claimed = update(Refund).where(*is_due).values(next_check_at=at + LEASE, checks=Refund.checks + 1)
+    return bool(changed(claimed))
 
 
-def _is_id_taken(refund: Refund) -> bool:
+def _is_id_used(refund: Refund) -> bool:
     """True if a refund made at the acquirer for the same payment has the id of this one."""
     same = (Refund.payment_id == refund.payment_id, Refund.kind == RefundKind.OUTSIDE, Refund.reason == refund.id)
     return db.session.scalar(select(Refund.id).where(*same).limit(1)) is not None
@@ -122,7 +122,7 @@ def _call_provider(refund: Refund, lease: datetime) -> None:
     provider = registry.get(loaded.provider) if loaded else None
     if loaded is None or provider is None:
         return
-    answer = _ask(provider, loaded.request, refund_request, state)
+    answer = _call(provider, loaded.request, refund_request, state)
     if isinstance(answer, NotFound | Unavailable):
         _retry_later(refund_id, answer, lease)
     else:
@@ -130,7 +130,7 @@ def _call_provider(refund: Refund, lease: datetime) -> None:
         apply.result(refund_id, _STATE_OF[type(answer)], _POLL, code=code)
 
 
-def _ask(provider: PaymentProvider, payment: PaymentRequest, refund_request: RefundRequest, state: str) -> _Answer:
+def _call(provider: PaymentProvider, payment: PaymentRequest, refund_request: RefundRequest, state: str) -> _Answer:
     """Send a refund that was never sent; query any other, and send it again under the same id when the acquirer does
     not have it.
     """

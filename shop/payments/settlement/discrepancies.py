@@ -70,28 +70,28 @@ def _open(provider: str, day: date, one: Found, at: datetime) -> tuple[int, bool
     """The id of a discrepancy's row, and True if it was opened now or its amounts have changed."""
     named = {"provider": provider, "day": day, "cause": one.cause, "about": one.about}
     numbers = {"ours": one.ours, "theirs": one.theirs, "currency": one.currency}
-    says = {"order_id": one.order_id, "seen_at": at, **numbers}
+    observed = {"order_id": one.order_id, "seen_at": at, **numbers}
     others = (getattr(Discrepancy, name).is_distinct_from(number) for name, number in numbers.items())
     made = (
         insert(Discrepancy)
-        .values(opened_at=at, **named, **says)
+        .values(opened_at=at, **named, **observed)
         .on_conflict_do_update(
             index_elements=list(named),
-            set_={**says, "opened_at": at, "closed_at": None},
+            set_={**observed, "opened_at": at, "closed_at": None},
             where=or_(Discrepancy.closed_at.is_not(None), *others),
         )
         .returning(Discrepancy.id)
     )
     number = db.session.execute(made).scalar()
     if number is not None:
-        _tell(provider, day, one)
+        _record_event(provider, day, one)
         return number, True
     row = db.session.scalars(select(Discrepancy).filter_by(**named)).one()
     row.seen_at = at
     return row.id, False
 
 
-def _tell(provider: str, day: date, one: Found) -> None:
+def _record_event(provider: str, day: date, one: Found) -> None:
     if one.order_id is not None:
         disagrees = SettlementDisagrees(
             provider=provider,

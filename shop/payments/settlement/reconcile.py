@@ -180,9 +180,9 @@ def reconcile(name: str, day: date, raw: bytes) -> Reconciliation:
     run = Reconciliation(name, day, len(lines))
     seen = _Seen()
     for start in range(0, len(lines), _AT_ONCE):
-        _take(run, provider, lines[start : start + _AT_ONCE], seen)
+        _process(run, provider, lines[start : start + _AT_ONCE], seen)
     horizon = bounds[1] if clock.now() >= bounds[1] else max((line.at for line in lines), default=bounds[0])
-    seen.found += _gone(name, day, seen.facts)
+    seen.found += _missing(name, day, seen.facts)
     seen.found += _in_no_file(name, bounds[0] - SLACK, min(bounds[1], horizon) - SLACK, seen.failed)
     run.opened, run.closed = discrepancies.note(name, day, seen.found, seen.facts)
     log.info(
@@ -198,7 +198,7 @@ def reconcile(name: str, day: date, raw: bytes) -> Reconciliation:
     return run
 
 
-def _take(run: Reconciliation, provider: PaymentProvider, lines: Sequence[SettlementLine], seen: _Seen) -> None:
+def _process(run: Reconciliation, provider: PaymentProvider, lines: Sequence[SettlementLine], seen: _Seen) -> None:
     """Apply, compare and book some lines of the file."""
     name = provider.NAME
     keys = match.keys_of(name, lines)
@@ -420,7 +420,7 @@ def _post(key: str, sides: list[tuple[str, Money]], order_id: int | None) -> Non
 # --- discrepancies ---------------------------------------------------------------------------------------------------
 
 
-def _gone(provider: str, day: date, facts: set[str]) -> list[Found]:
+def _missing(provider: str, day: date, facts: set[str]) -> list[Found]:
     """Journals with lines in an earlier file of the day and none in this one."""
     rows = db.session.execute(
         select(SettlementLineRow.fact, SettlementLineRow.amount, SettlementLineRow.currency, Journal.order_id)

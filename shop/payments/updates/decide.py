@@ -320,7 +320,7 @@ def _note_details(draft: _Draft, update: PaymentUpdate, rules: Rules) -> None:
         if decline != payment.last_decline and payment.is_open:
             draft.change(payment.id, last_decline=decline)
             draft.outcomes.append(Outcome.APPLIED)
-            _tell(draft, update, PaymentDeclined(payment.id, facts.decline.code))
+            _record_event(draft, update, PaymentDeclined(payment.id, facts.decline.code))
 
 
 def code_action(show: Show) -> dict[str, Any]:
@@ -337,7 +337,7 @@ def _store_code(draft: _Draft, update: PaymentUpdate, show: Show, rules: Rules) 
     draft.change(update.payment_id, action=action, expires_at=show.deadline, last_decline=None)
     until = store_codes.extended(draft.order, show.deadline, draft.now, rules, draft.seen.shares, is_first=is_first)
     draft.outcomes.append(Outcome.APPLIED)
-    _tell(draft, update, PaymentCodeShown(update.payment_id, show.deadline.isoformat(), _pay_by(draft, until)))
+    _record_event(draft, update, PaymentCodeShown(update.payment_id, show.deadline.isoformat(), _pay_by(draft, until)))
 
 
 def _pay_by(draft: _Draft, until: datetime | None) -> str | None:
@@ -370,13 +370,13 @@ def _move_payment(draft: _Draft, update: PaymentUpdate, rules: Rules) -> None:
     elif reported in states.ENDED_WITHOUT_MONEY:
         draft.change(payment.id, **values, ended_at=now, end_reason=facts.end_reason)
         pay_by = _pay_by(draft, store_codes.shortened(draft.order, payment, now, rules.pay_within))
-        _tell(draft, update, states.END_EVENTS[reported](payment.id, payment.state, pay_by))
+        _record_event(draft, update, states.END_EVENTS[reported](payment.id, payment.state, pay_by))
     else:
         draft.change(payment.id, **values)
-        _tell(draft, update, states.EVENTS[reported](payment.id, payment.state))
+        _record_event(draft, update, states.EVENTS[reported](payment.id, payment.state))
 
 
-def _tell(draft: _Draft, update: PaymentUpdate, event: Event) -> None:
+def _record_event(draft: _Draft, update: PaymentUpdate, event: Event) -> None:
     draft.news.append(HistoryEntry(event, update.actor))
 
 

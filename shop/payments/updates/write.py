@@ -62,7 +62,7 @@ _SELL = (
     .where(_RESERVATIONS.c.order_id == bindparam("of_order"), _RESERVATIONS.c.state.in_(("HELD", "RELEASED")))
     .values(state="SOLD")
 )
-_TAKE_FROM_STOCK = (
+_SELL_STOCK = (
     update(_STOCK)
     .where(_STOCK.c.sku == bindparam("of_sku"))
     .values(reserved=_STOCK.c.reserved - bindparam("held"), on_hand=_STOCK.c.on_hand - bindparam("sold"))
@@ -88,7 +88,7 @@ def write(seen: Snapshot, decision: Decision, now: datetime, *, source: str = ""
     """Write a decision into the current transaction, without the record of an update."""
     with pipeline() as connection:
         _write(connection, seen, decision, now, source)
-    _tell(seen, decision, source)
+    _report_changes(seen, decision, source)
 
 
 def write_update(
@@ -111,8 +111,8 @@ def write_update(
         _write(connection, seen, decision, now, update.source)
         if decision.is_recorded:
             _record(connection, decision.outcome, update, now, event, webhook_event_id)
-    _tell(seen, decision, update.source)
-    tell_outcome(seen, decision.outcome, update)
+    _report_changes(seen, decision, update.source)
+    report_outcome(seen, decision.outcome, update)
 
 
 def write_with_refunds(
@@ -125,8 +125,8 @@ def write_with_refunds(
             _record(connection, decision.outcome, update, now, None, webhook_event_id)
     if decision.listed is not None:
         order_money.write(with_capture_ids(decision.listed, _capture_ids(update.payment_id)))
-    _tell(seen, decision, update.source)
-    tell_outcome(seen, decision.outcome, update)
+    _report_changes(seen, decision, update.source)
+    report_outcome(seen, decision.outcome, update)
 
 
 def _capture_ids(payment_id: str) -> dict[tuple[str, str], int]:
@@ -135,17 +135,17 @@ def _capture_ids(payment_id: str) -> dict[tuple[str, str], int]:
     return {(row.provider, row.capture_id): row.id for row in rows}
 
 
-def tell_outcome(seen: Snapshot, outcome: str, update: PaymentUpdate) -> None:
+def report_outcome(seen: Snapshot, outcome: str, update: PaymentUpdate) -> None:
     """Count and log the outcome after the commit."""
     order_number = seen.order.number
 
-    def tell() -> None:
+    def report() -> None:
         metrics.PAYMENT_UPDATES.labels(update.source, outcome).inc()
         if outcome != "duplicate":
             fields = {"payment": update.payment_id, "order": order_number}
             log.info("payment.update", **fields, source=update.source, outcome=outcome)
 
-    after_commit(tell)
+    after_commit(report)
 
 
 def _write(connection: Connection, seen: Snapshot, decision: Decision, now: datetime, source: str) -> None:
@@ -215,10 +215,10 @@ def _write_holdings(connection: Connection, seen: Snapshot, decision: Decision) 
         connection.execute(_SPEND, {**whose, "freed": freed, "spent": credit.amount})
     if decision.stock:
         connection.execute(_SELL, {"of_order": seen.order.id})
-        connection.execute(_TAKE_FROM_STOCK, [_taken(one.sku, one.quantity, one.source) for one in decision.stock])
+        connection.execute(_SELL_STOCK, [_sold(one.sku, one.quantity, one.source) for one in decision.stock])
 
 
-def _taken(sku: str, quantity: int, source: str) -> dict[str, Any]:
+def _sold(sku: str, quantity: int, source: str) -> dict[str, Any]:
     return {"of_sku": sku, "held": quantity if source == "HELD" else 0, "sold": quantity}
 
 
@@ -276,7 +276,7 @@ def _insert(connection: Connection, statement: Any, rows: Sequence[Mapping[str, 
         connection.execute(statement, rows)
 
 
-def _tell(seen: Snapshot, decision: Decision, source: str) -> None:
+def _report_changes(seen: Snapshot, decision: Decision, source: str) -> None:
     """Count and log the changes after the commit."""
     for one in decision.events:
         if isinstance(moved := one.event, OrderMoved):

@@ -37,7 +37,7 @@ def is_about_nothing(provider: str, events: Iterable[WebhookEvent]) -> bool:
     return not db.session.scalar(select(ours))
 
 
-def forget_old(provider: str, newest: int) -> None:
+def remove_old(provider: str, newest: int) -> None:
     """Delete all but the newest rows, in the caller's transaction; the others had their effect on receipt."""
     old = (
         WebhookEventRow.provider == provider,

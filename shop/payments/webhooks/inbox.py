@@ -49,7 +49,7 @@ _APPLIED = (
         done_at=bindparam("done"),
         tries=_WEBHOOK_EVENTS.c.tries + 1,
         error=None,
-        not_ours=bindparam("strange"),
+        not_ours=bindparam("not_ours"),
     )
 )
 
@@ -104,7 +104,7 @@ def receive(provider: PaymentProvider, headers: Mapping[str, str], raw: bytes) -
         return provider.ack("hint")
     request = WebhookRequest(provider, events, headers, raw)
     try:
-        outcome = _take(request)
+        outcome = _process(request)
     except (OperationalError, InterfaceError, TimeoutError) as error:  # the database is unavailable, locked or full
         outcome = _not_stored(provider, error)
     except Exception as error:  # noqa: BLE001 - an event that cannot be applied now is stored all the same
@@ -114,7 +114,7 @@ def receive(provider: PaymentProvider, headers: Mapping[str, str], raw: bytes) -
     return provider.ack(outcome)
 
 
-def _take(request: WebhookRequest) -> str:
+def _process(request: WebhookRequest) -> str:
     """Store a webhook and apply it in one transaction, and return its outcome."""
     update = request.update
     if update is None:
@@ -137,8 +137,8 @@ def _apply_new(request: WebhookRequest, update: PaymentUpdate) -> str | None:
         stored = _Row(0, name, trust, at)
         due_at = _again_at(stored, outcome, at)
         done = {"outcome": outcome, "due_at": due_at, "done_at": None if due_at else at, "tries": 1}
-        strange = _whose(stored, request.events) if outcome == "foreign" else None
-        return {**_row(request, at), **done, "not_ours": strange, "repeats": 0}
+        not_ours = _alert_reason(stored, request.events) if outcome == "foreign" else None
+        return {**_row(request, at), **done, "not_ours": not_ours, "repeats": 0}
 
     outcome = apply_event(update, NewEvent(name, request.event.dedupe_key, row))
     if outcome is not None:
@@ -210,7 +210,7 @@ def _store(
     webhook_event_id = db.session.scalar(_unless_known(db.engine.dialect.name), row)
     if webhook_event_id is not None:
         if request.event.trust in hints.UNPROVEN:
-            hints.forget_old(request.provider.NAME, webhook_event_id)
+            hints.remove_old(request.provider.NAME, webhook_event_id)
         return int(webhook_event_id), "applied"
     return None, _note_repetition(request)
 
@@ -221,7 +221,7 @@ def _row(request: WebhookRequest, at: datetime, tries: int = 0, error: str | Non
         "dedupe_key": request.event.dedupe_key,
         "body_hash": _hash(request.raw),
         "body": request.raw,
-        "headers": _kept(request.headers),
+        "headers": _stored_headers(request.headers),
         "trust": request.event.trust,
         "received_at": at,
         "due_at": at + _pause(tries),
@@ -275,8 +275,8 @@ def _apply(row: _Row, events: list[WebhookEvent], at: datetime) -> str:
     due_at = None if row.brief else _again_at(row, outcome, at)
     if due_at is None and row.trust in hints.UNPROVEN:
         db.session.execute(hints.SHORTEN, {"row": row.id})
-    strange = _whose(row, events) if outcome == "foreign" else None
-    values = {"outcome": outcome, "due": due_at, "done": None if due_at else at, "strange": strange}
+    not_ours = _alert_reason(row, events) if outcome == "foreign" else None
+    values = {"outcome": outcome, "due": due_at, "done": None if due_at else at, "not_ours": not_ours}
     db.session.execute(_APPLIED, {"row": row.id, **values})
     return outcome
 
@@ -294,7 +294,7 @@ def _again_at(row: _Row, outcome: str, at: datetime) -> datetime | None:
     return None
 
 
-def _whose(row: _Row, events: list[WebhookEvent]) -> str | None:
+def _alert_reason(row: _Row, events: list[WebhookEvent]) -> str | None:
     """Reason for an alert on a foreign webhook; None for the business of another system under the same account."""
     other = next((event.merchant for event in events if _is_of_another_merchant(row.provider, event)), None)
     if other is not None:
@@ -379,7 +379,7 @@ def _hash(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+def _stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: headers[name][:500] for name in _KEPT_HEADERS if name in headers}
 
 
@@ -394,7 +394,7 @@ def _refuse(
                 provider=provider.NAME,
                 outcome=outcome,
                 reason=reason[:500],
-                headers=_kept(headers),
+                headers=_stored_headers(headers),
                 body=raw[:4096],
                 received_at=clock.now(),
             )

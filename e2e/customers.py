@@ -43,7 +43,7 @@ class Placed:
         return self.url.rsplit("/", 1)[1]
 
 
-class Buyer:
+class HttpCustomer:
     """A visitor with its own cookie, e-mail address and client address."""
 
     def __init__(self, demo: Demo) -> None:
@@ -76,7 +76,7 @@ class Buyer:
     def place(self, **changed: str) -> Placed:
         """Place an order for the cart."""
         page = self.page("/checkout")
-        carried = {name: _value(page, name) for name in ("key", "terms", "shown", "buyer")}
+        carried = {name: _value(page, name) for name in ("key", "terms", "shown", "customer")}
         answer = self.post("/checkout", **{**ADDRESS, "email": self.email, **carried, **changed})
         assert answer.status_code == 303, answer.text
         url = str(self.client.base_url.join(answer.headers["Location"]))

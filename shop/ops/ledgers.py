@@ -9,12 +9,12 @@ from shop.http_kit.access import access
 from shop.integrity.compare import compare_with_acquirer
 from shop.orders import find
 
-bp = Blueprint("books", __name__, url_prefix="/ops")
+bp = Blueprint("ledgers", __name__, url_prefix="/ops")
 
 
-@bp.get("/orders/<number>/books.json")
+@bp.get("/orders/<number>/ledgers.json")
 @access("staff")
-def books(number: str) -> Response:
+def ledgers(number: str) -> Response:
     """Both sides of an order's money, ours and the acquirers', with the difference and the explanation of its state."""
     order = find.by_number(number)
     if order is None:
