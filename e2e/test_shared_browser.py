@@ -58,7 +58,7 @@ def test_a_page_whose_htmx_was_blocked_is_updated_all_the_same(
     order.is_called("Payment received", within=20)
 
 
-def test_a_page_that_is_up_to_date_does_not_say_that_it_is_reconnecting(
+def test_a_page_that_is_up_to_date_does_not_show_reconnecting(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
     visitor.watch.expect_outage()

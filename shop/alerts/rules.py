@@ -16,7 +16,7 @@ from shop.orders.states import OrderState
 from shop.payments.providers.types import PaymentState, RefundState
 from shop.payments.records import refund_states
 from shop.payments.records.poll_schedule import MISSES
-from shop.payments.records.types import RefundKind
+from shop.payments.records.types import Allocation, RefundKind, Source
 
 P1, P2, P3 = Severity
 RULES: dict[str, tuple[Severity, str]] = {
@@ -206,7 +206,9 @@ def _differs(order: OrderSnapshot) -> Iterator[Finding]:
 def _late(order: OrderSnapshot) -> Iterator[Finding]:
     """Rule C. Measured from the time of recording, not of capture; Rule E takes precedence."""
     for capture in order.captures:
-        ended = capture.allocation == "late" or _state_at(order, capture.received_at) in order_states.UNPAID_END
+        ended = (
+            capture.allocation == Allocation.LATE or _state_at(order, capture.received_at) in order_states.UNPAID_END
+        )
         closed_at = order.payment(capture.payment).closed_at
         closed = closed_at is not None and closed_at < capture.received_at
         if (ended or closed) and not _is_other(order, capture):
@@ -227,10 +229,11 @@ def _twice(order: OrderSnapshot) -> Iterator[Finding]:
     precedence.
     """
     right = sorted(
-        (c for c in order.captures if not _is_other(order, c)), key=lambda c: (c.allocation != "pays_order", c.id)
+        (c for c in order.captures if not _is_other(order, c)),
+        key=lambda c: (c.allocation != Allocation.PAYS_ORDER, c.id),
     )
     for number, capture in enumerate(right):
-        if capture.allocation == "duplicate" or (number and capture.allocation != "pays_order"):
+        if capture.allocation == Allocation.DUPLICATE or (number and capture.allocation != Allocation.PAYS_ORDER):
             observed = _money(capture) | {"captures": len(right), "paidBy": order.payer}
             yield Finding("RULE_D", _cause(capture), capture.source, observed, {"captures": 1})
 
@@ -269,7 +272,7 @@ def _unconfirmed(order: OrderSnapshot) -> Iterator[Finding]:
         if order.payer == payment.id and not payment.confirmed and payment.confirm_misses >= MISSES:
             observed = {"payment": payment.id, "orderState": order.state, "queriesWithoutIt": payment.confirm_misses}
             expected = {"paymentState": PaymentState.CAPTURED, "amount": payment.amount, "currency": payment.currency}
-            yield Finding("RULE_B", f"payment {payment.id}", "poll", observed, expected)
+            yield Finding("RULE_B", f"payment {payment.id}", Source.POLL, observed, expected)
 
 
 def _refunded_outside(order: OrderSnapshot) -> Iterator[Finding]:
@@ -335,9 +338,9 @@ def _settled(order: OrderSnapshot, capture_id: str) -> str | None:
     capture = order.capture(int(capture_id))
     if capture is None:
         return None
-    if capture.allocation == "pays_order" and _is_other(order, capture):
+    if capture.allocation == Allocation.PAYS_ORDER and _is_other(order, capture):
         return "The amount has been accepted." if order.accepted is not None else None
-    if capture.allocation == "pays_order":
+    if capture.allocation == Allocation.PAYS_ORDER:
         return "The payment has paid the order."
     return _REFUNDED if capture.returned >= capture.amount else None
 
@@ -347,7 +350,7 @@ def _refunded_again(order: OrderSnapshot, refund_id: str) -> str | None:
     if failed is None:
         return None
     capture = order.capture(failed.capture)
-    if capture and failed.kind == "mismatch" and capture.allocation == "pays_order":
+    if capture and failed.kind == RefundKind.MISMATCH and capture.allocation == Allocation.PAYS_ORDER:
         return "The amount has been accepted."
     others = (r for r in order.refunds if r.capture == failed.capture)
     later = [r for r in others if r.created_at > failed.created_at or r.kind == RefundKind.OUTSIDE]

@@ -12,7 +12,7 @@ from shop.alerts.rules import CaptureSnapshot, Claim, NotBooked, OrderSnapshot, 
 from shop.core.db import db
 from shop.core.event_types import EventKind
 from shop.orders.models import Order, OrderEvent
-from shop.payments.providers.types import PaymentState, RefundState
+from shop.payments.providers.types import DisputeState, Outcome, PaymentState, RefundState
 from shop.payments.records import states
 from shop.payments.records.models import Capture, Payment, PaymentUpdateRow, Refund
 from shop.payments.records.settlement_models import charged_back
@@ -38,9 +38,9 @@ def of(order_ids: Sequence[int]) -> list[OrderSnapshot]:
     ).all()
     payments = _by_order(select(Payment.order_id, *_columns(Payment, _PAYMENT)), Payment.order_id, order_ids)
     captures = _by_order(
-        select(Payment.order_id, *_columns(Capture, _CAPTURE), charged_back(Capture.id, "LOST").label("kept")).join(
-            Payment, Payment.id == Capture.payment_id
-        ),
+        select(
+            Payment.order_id, *_columns(Capture, _CAPTURE), charged_back(Capture.id, DisputeState.LOST).label("kept")
+        ).join(Payment, Payment.id == Capture.payment_id),
         Payment.order_id,
         order_ids,
     )
@@ -55,7 +55,7 @@ def of(order_ids: Sequence[int]) -> list[OrderSnapshot]:
     claims = _by_order(
         select(Payment.order_id, PaymentUpdateRow.payment_id, PaymentUpdateRow.received_at, PaymentUpdateRow.source)
         .join(Payment, Payment.id == PaymentUpdateRow.payment_id)
-        .where(PaymentUpdateRow.outcome == "hint", PaymentUpdateRow.state == PaymentState.CAPTURED),
+        .where(PaymentUpdateRow.outcome == Outcome.HINT, PaymentUpdateRow.state == PaymentState.CAPTURED),
         Payment.order_id,
         order_ids,
     )

@@ -18,10 +18,10 @@ from shop.core.db import db
 from shop.orders.models import Order
 from shop.payments.providers import registry
 from shop.payments.providers.interface import Malformed, WebhookEvent
-from shop.payments.providers.types import PaymentState
+from shop.payments.providers.types import Outcome, PaymentState, Trust, WebhookKind
 from shop.payments.records.models import Payment, PaymentUpdateRow, RefusedWebhook, WebhookEventRow
+from shop.payments.records.types import Source
 
-WEBHOOK = "webhook"
 APPEARS_WITHIN = timedelta(seconds=60)
 """A webhook may arrive before our own row is committed; after this long the payment will not appear any more."""
 SKEWED = "signed at another time%"
@@ -38,18 +38,18 @@ _Kind = type[WebhookEventRow] | type[RefusedWebhook]
 
 def signatures(run: CheckRun) -> None:
     """At most one alert per provider and ten minutes; over after ten minutes without another."""
-    forged = (*_refused("bad_signature"), RefusedWebhook.received_at > run.at - TEN_MINUTES)
+    forged = (*_refused(Outcome.BAD_SIGNATURE), RefusedWebhook.received_at > run.at - TEN_MINUTES)
     _floods(run, "OPS_BAD_SIGNATURE", RefusedWebhook, forged, 1)
     _floods(run, "OPS_CLOCK_SKEW", RefusedWebhook, (*forged, RefusedWebhook.reason.like(SKEWED)), SKEWED_AFTER)
 
 
 def malformed(run: CheckRun) -> None:
     """Webhooks that cannot be read or state the impossible: at most one alert per provider and ten minutes."""
-    unread = (*_refused("malformed"), RefusedWebhook.received_at > run.at - TEN_MINUTES)
+    unread = (*_refused(Outcome.MALFORMED), RefusedWebhook.received_at > run.at - TEN_MINUTES)
     _floods(run, "OPS_MALFORMED", RefusedWebhook, unread, 1)
 
 
-def _refused(outcome: str) -> tuple[Any, Any]:
+def _refused(outcome: Outcome) -> tuple[Any, Any]:
     return RefusedWebhook.provider.in_(registry.all_providers()), RefusedWebhook.outcome == outcome
 
 
@@ -76,14 +76,14 @@ def _flood(rule: str, provider: str, kind: _Kind, which: Sequence[Any], least: i
         observed = {"from": first.isoformat(), "to": last.isoformat(), "webhook_events": events}
         # Not the number of alerts: it would repeat once old ones are removed.
         number = int(latest.cause.rpartition(" ")[2]) + 1 if latest else 1
-        report([Cause(rule, provider, f"episode {number}", WEBHOOK, observed, {"webhook_events": 0})])
+        report([Cause(rule, provider, f"episode {number}", Source.WEBHOOK, observed, {"webhook_events": 0})])
 
 
 def keys(run: CheckRun) -> None:
     """A known event id with other content: a mistake of the acquirer, or a leaked secret."""
     known = _known("OPS_KEY_REUSED", RefusedWebhook)
     new = select(RefusedWebhook.id, RefusedWebhook.provider, RefusedWebhook.reason, RefusedWebhook.received_at).where(
-        *_refused("key_reused"), RefusedWebhook.received_at > run.at - _REMEMBERED, ~known
+        *_refused(Outcome.KEY_REUSED), RefusedWebhook.received_at > run.at - _REMEMBERED, ~known
     )
     report(
         [
@@ -91,7 +91,7 @@ def keys(run: CheckRun) -> None:
                 rule="OPS_KEY_REUSED",
                 subject=row.provider,
                 cause=f"{_REFUSED}{row.id}",
-                source=WEBHOOK,
+                source=Source.WEBHOOK,
                 observed={"receivedAt": row.received_at.isoformat(), "reason": row.reason},
                 expected={"content": "the same under the same id"},
             )
@@ -114,17 +114,17 @@ def unknown_payments(run: CheckRun) -> None:
     per provider and ten minutes).
     """
     foreign = (
-        _with_outcome("foreign"),
+        _with_outcome(Outcome.FOREIGN),
         WebhookEventRow.received_at > run.at - TEN_MINUTES,
         WebhookEventRow.not_ours.is_not(None),
     )
-    _floods(run, "OPS_FOREIGN", WebhookEventRow, (*foreign, WebhookEventRow.trust != "unsigned"), 1)
+    _floods(run, "OPS_FOREIGN", WebhookEventRow, (*foreign, WebhookEventRow.trust != Trust.UNSIGNED), 1)
     known = _known("OPS_ORPHAN", WebhookEventRow)
     new = (
         select(WebhookEventRow)
         .where(
-            _with_outcome("orphan"),
-            WebhookEventRow.trust != "unsigned",
+            _with_outcome(Outcome.ORPHAN),
+            WebhookEventRow.trust != Trust.UNSIGNED,
             WebhookEventRow.received_at.between(run.at - _REMEMBERED, run.at - APPEARS_WITHIN),
             ~known,
         )
@@ -137,7 +137,7 @@ def unknown_payments(run: CheckRun) -> None:
                 rule="OPS_ORPHAN",
                 subject=row.provider,
                 cause=f"{_STORED}{row.id}",
-                source=WEBHOOK,
+                source=Source.WEBHOOK,
                 observed={"receivedAt": row.received_at.isoformat(), **_content(row)},
                 expected={"payment": "one of ours"},
             )
@@ -147,16 +147,18 @@ def unknown_payments(run: CheckRun) -> None:
     _found_after_all(run)
 
 
-def _with_outcome(outcome: str) -> Any:
+def _with_outcome(outcome: Outcome) -> Any:
     """In a form for which every database uses the partial index."""
-    return one_of(WebhookEventRow.outcome, ["orphan", "foreign"]) & (WebhookEventRow.outcome == outcome)
+    return one_of(WebhookEventRow.outcome, [Outcome.ORPHAN, Outcome.FOREIGN]) & (WebhookEventRow.outcome == outcome)
 
 
 def _found_after_all(run: CheckRun) -> None:
     """Orphans whose payment has appeared."""
     waiting = {int(alert.cause.removeprefix(_STORED)): alert for alert in run.open("OPS_ORPHAN")}
     if waiting:
-        done = select(WebhookEventRow.id).where(WebhookEventRow.id.in_(waiting), WebhookEventRow.outcome != "orphan")
+        done = select(WebhookEventRow.id).where(
+            WebhookEventRow.id.in_(waiting), WebhookEventRow.outcome != Outcome.ORPHAN
+        )
         resolve_over([waiting[row_id] for row_id in db.session.scalars(done)], "The payment is now known.")
 
 
@@ -186,7 +188,7 @@ def captured_but_stuck(run: CheckRun) -> None:
     stuck = select(WebhookEventRow).where(
         WebhookEventRow.due_at.is_not(None),
         WebhookEventRow.error.is_not(None),
-        WebhookEventRow.trust == "signed",
+        WebhookEventRow.trust == Trust.SIGNED,
         WebhookEventRow.received_at <= received_until,
     )
     for row in db.session.scalars(stuck.order_by(WebhookEventRow.due_at).limit(AT_ONCE)).all():
@@ -197,7 +199,9 @@ def captured_but_stuck(run: CheckRun) -> None:
 
 
 def _reports_capture(event: WebhookEvent) -> bool:
-    return event.kind == "payment" and bool(event.facts.captures or event.facts.state == PaymentState.CAPTURED)
+    return event.kind == WebhookKind.PAYMENT and bool(
+        event.facts.captures or event.facts.state == PaymentState.CAPTURED
+    )
 
 
 def _check_claim(payment_id: str, provider: str, received_at: datetime) -> None:
@@ -212,7 +216,7 @@ def _check_claim(payment_id: str, provider: str, received_at: datetime) -> None:
         )
     )
     if order_id is not None:
-        watcher.check_order(order_id, [Claim(payment_id, received_at, WEBHOOK)])
+        watcher.check_order(order_id, [Claim(payment_id, received_at, Source.WEBHOOK)])
 
 
 def _hinted(received_until: datetime) -> list[int]:
@@ -222,7 +226,7 @@ def _hinted(received_until: datetime) -> list[int]:
         .join(PaymentUpdateRow, PaymentUpdateRow.payment_id == Payment.id)
         .join(Order, Order.id == Payment.order_id)
         .where(
-            PaymentUpdateRow.outcome == literal("hint", literal_execute=True),
+            PaymentUpdateRow.outcome == literal(Outcome.HINT, literal_execute=True),
             PaymentUpdateRow.received_at.between(received_until - timedelta(days=1), received_until),
             PaymentUpdateRow.state == PaymentState.CAPTURED,
             Order.paid_by.is_(None),

@@ -36,7 +36,7 @@ from shop.payments.polling import poll
 from shop.payments.records.locking import order_with_payments
 from shop.payments.records.models import Payment
 from shop.payments.records.states import STILL_OPEN
-from shop.payments.records.types import RefundDestination
+from shop.payments.records.types import RefundDestination, Source
 from shop.payments.refunds import refunds
 
 
@@ -176,7 +176,7 @@ def _close(payment_id: str) -> None:
     if requested_at is None:
         poll.close(payment_id)
     else:
-        poll.check(payment_id, "closing")
+        poll.check(payment_id, Source.CLOSING)
 
 
 @transactional

@@ -24,7 +24,7 @@ from shop.payments.providers.types import PaymentState, RefundState
 from shop.payments.records import poll_schedule
 from shop.payments.records.models import Capture, Payment, Refund
 from shop.payments.records.refund_states import UNDER_WAY
-from shop.payments.records.types import RefundKind
+from shop.payments.records.types import Allocation, RefundKind
 
 SLOW_AFTER = timedelta(seconds=60)
 """Time without a confirmed result after which the page says that it takes longer than usual."""
@@ -179,11 +179,14 @@ def _key(order: Order, payment: Payment | None, allocations: set[str | None], se
     """The first status key that applies."""
     if order.review_since:
         return "review"
-    if "duplicate" in allocations and order.state == OrderState.PAID:
+    if Allocation.DUPLICATE in allocations and order.state == OrderState.PAID:
         return "twice"
-    if "late" in allocations and order.state in order_states.UNPAID_END:
+    if Allocation.LATE in allocations and order.state in order_states.UNPAID_END:
         return "late"
-    if any(r.kind in ("customer", RefundKind.OUTSIDE) and r.state in UNDER_WAY and not r.awaits_approval for r in sent):
+    if any(
+        r.kind in (RefundKind.CUSTOMER, RefundKind.OUTSIDE) and r.state in UNDER_WAY and not r.awaits_approval
+        for r in sent
+    ):
         return "refund_pending"
     if order.state in _PAID_AS:
         return _PAID_AS[order.state]

@@ -18,7 +18,7 @@ from shop.integrity.compare import compare_with_acquirer
 from shop.orders.models import Order
 from shop.payments.polling import poll
 from shop.payments.providers import registry
-from shop.payments.records.types import RefundDestination
+from shop.payments.records.types import RefundDestination, Source
 
 
 @click.group(cls=Group)
@@ -38,7 +38,7 @@ def show(number: str, as_json: bool) -> None:
     shown = _shown(order_id)
     differing = [row["payment"] for row in shown["payments"] if row["difference"]]
     for payment_id in differing:
-        poll.query(payment_id, "view")
+        poll.query(payment_id, Source.VIEW)
     if differing:
         shown = _shown(order_id)
     click.echo(json.dumps(shown, indent=2) if as_json else "\n".join(_lines(shown)))

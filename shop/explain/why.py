@@ -16,9 +16,10 @@ from shop.core.event_types import EventKind
 from shop.core.money import Money
 from shop.orders import events
 from shop.orders.models import Order, OrderEvent
+from shop.orders.states import Reason
 from shop.payments.providers import registry
 from shop.payments.records.models import Capture, Payment, PaymentUpdateRow, WebhookEventRow
-from shop.payments.records.types import RefundKind
+from shop.payments.records.types import Allocation, RefundKind
 
 _SOURCES = {
     ActorKind.WEBHOOK: "{who}'s webhook{event}",
@@ -77,14 +78,18 @@ class _Context:
     @cached_property
     def capture(self) -> Capture:
         """The capture that paid the order."""
-        mine = select(Capture).where(Capture.payment_id == self.order.paid_by, Capture.allocation == "pays_order")
+        mine = select(Capture).where(
+            Capture.payment_id == self.order.paid_by, Capture.allocation == Allocation.PAYS_ORDER
+        )
         return db.session.scalars(mine).one()
 
     @cached_property
     def others(self) -> list[Capture]:
         """Captures that pay nothing, in the order of receipt."""
         mine = (
-            select(Capture).join(Payment).where(Payment.order_id == self.order.id, Capture.allocation != "pays_order")
+            select(Capture)
+            .join(Payment)
+            .where(Payment.order_id == self.order.id, Capture.allocation != Allocation.PAYS_ORDER)
         )
         return list(db.session.scalars(mine.order_by(Capture.received_at, Capture.id)))
 
@@ -138,15 +143,15 @@ def _price(order: Order) -> str:
 
 
 _PAYS_NOTHING = {
-    "late": "when the order had ended",
-    "duplicate": "when the order had already been paid",
-    "mismatch": "which is not the price",
+    Allocation.LATE: "when the order had ended",
+    Allocation.DUPLICATE: "when the order had already been paid",
+    Allocation.MISMATCH: "which is not the price",
 }
 
 
 def _pays_nothing(capture: Capture) -> str:
     who, at = registry.label(capture.provider), _at(capture.captured_at)
-    because = _PAYS_NOTHING[str(capture.allocation)]
+    because = _PAYS_NOTHING[capture.allocation]
     return f"{who} took {capture.money.with_code()} (capture {capture.capture_id}) at {at}, {because}"
 
 
@@ -242,16 +247,16 @@ def _placed(context: _Context) -> str:
 
 SENTENCES: dict[str, Callable[[_Context], str]] = {
     "placed": _placed,
-    "payment_opened": _opened,
-    "captured": _captured,
-    "nothing_left_to_pay": _covered,
-    "opening_refused": _refused,
-    "payment_ended": _ended,
-    "time_over": _expired,
-    "cancelled": _cancelled,
-    "paid_in_time_seen_late": _revived,
-    "mismatch_accepted": _accepted,
-    "refund_done": _refunded,
-    "refund_failed_later": _refund_failed,
+    Reason.PAYMENT_OPENED: _opened,
+    Reason.CAPTURED: _captured,
+    Reason.NOTHING_LEFT_TO_PAY: _covered,
+    Reason.OPENING_REFUSED: _refused,
+    Reason.PAYMENT_ENDED: _ended,
+    Reason.TIME_OVER: _expired,
+    Reason.CANCELLED: _cancelled,
+    Reason.PAID_IN_TIME_SEEN_LATE: _revived,
+    Reason.MISMATCH_ACCEPTED: _accepted,
+    Reason.REFUND_DONE: _refunded,
+    Reason.REFUND_FAILED_LATER: _refund_failed,
 }
 """Sentences by reason of the state table, and one for an order without transitions."""

@@ -22,7 +22,9 @@ from shop.http_kit.barcode import Barcode, code39
 from shop.http_kit.device_name import browser_of, system_of
 from shop.http_kit.translation import locale, locale_name
 from shop.orders.models import Order
+from shop.orders.states import OrderState
 from shop.payments.providers import registry
+from shop.payments.providers.types import ActionKind
 from shop.seller import Seller, of
 
 _NEAR = timedelta(hours=12)
@@ -147,7 +149,7 @@ def pay_by(method: registry.Method) -> str:
 
 def method_hint(method: registry.Method) -> str:
     """Description of the next step with this payment method."""
-    if method.action == "qr":
+    if method.action == ActionKind.QR:
         return str(gettext("You will scan a code with %(name)s on your phone.", name=method.name))
     return str(gettext("You will pay on a secure page run by %(name)s.", name=method.name))
 
@@ -178,17 +180,17 @@ def device_name(user_agent: str) -> str:
     return browser or system or str(gettext("Unknown device"))
 
 
-def state_word(state: str) -> str:
+def state_word(state: OrderState) -> str:
     """An order's state in one or two words."""
     words = {
-        "PENDING": gettext("Not paid yet"),
-        "WAITING_PAYMENT": gettext("Not paid yet"),
-        "FAILED": gettext("Not paid yet"),
-        "PAID": gettext("Paid"),
-        "PARTIALLY_REFUNDED": gettext("Partially refunded"),
-        "REFUNDED": gettext("Refunded"),
-        "EXPIRED": gettext("Expired"),
-        "CANCELLED": gettext("Cancelled"),
+        OrderState.PENDING: gettext("Not paid yet"),
+        OrderState.WAITING_PAYMENT: gettext("Not paid yet"),
+        OrderState.FAILED: gettext("Not paid yet"),
+        OrderState.PAID: gettext("Paid"),
+        OrderState.PARTIALLY_REFUNDED: gettext("Partially refunded"),
+        OrderState.REFUNDED: gettext("Refunded"),
+        OrderState.EXPIRED: gettext("Expired"),
+        OrderState.CANCELLED: gettext("Cancelled"),
     }
     return str(words[state])
 

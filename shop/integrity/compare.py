@@ -22,7 +22,12 @@ from shop.payments.records.types import RefundDestination, RefundKind
 from shop.payments.refunds import outside as outside_refunds
 from shop.payments.refunds.identity import is_own, name_of
 
-_REFUND_STATES: dict[type, str] = {Done: "DONE", Pending: "PENDING", Rejected: "REJECTED", NotFound: "not_found"}
+_REFUND_STATES: dict[type, str] = {
+    Done: RefundState.DONE,
+    Pending: RefundState.PENDING,
+    Rejected: RefundState.REJECTED,
+    NotFound: "not_found",
+}
 
 
 def compare_with_acquirer(order_id: int) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.core.column_types import EnumText
 from shop.core.db import Base, UtcDateTime
+from shop.inventory.states import ReservationState
 
 
 class Stock(Base):
@@ -24,14 +24,6 @@ class Stock(Base):
         CheckConstraint("reserved >= 0", name="reserved_not_negative"),
         CheckConstraint("on_hand >= reserved", name="nothing_sold_twice"),
     )
-
-
-class ReservationState(StrEnum):
-    """State of reserved stock."""
-
-    HELD = "HELD"
-    SOLD = "SOLD"
-    RELEASED = "RELEASED"
 
 
 class Reservation(Base):

@@ -9,8 +9,9 @@ from sqlalchemy import bindparam, select, update
 from shop.core import clock
 from shop.core.db import changed, db, table, transactional
 from shop.core.errors import BadInput
-from shop.inventory.models import Reservation, ReservationState, Stock, StockMovement
+from shop.inventory.models import Reservation, Stock, StockMovement
 from shop.inventory.refusals import OutOfStock
+from shop.inventory.states import ReservationState
 
 _STOCK, _RESERVATIONS = table(Stock), table(Reservation)
 _RELEASE = update(_STOCK).where(_STOCK.c.sku == bindparam("of")).values(reserved=_STOCK.c.reserved - bindparam("units"))

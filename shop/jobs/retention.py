@@ -33,7 +33,7 @@ from shop.mail.models import Mail
 from shop.mail.states import MailState
 from shop.orders.find import READABLE_AFTER_END
 from shop.orders.models import Order, OrderOrigin
-from shop.payments.providers.types import DisputeState
+from shop.payments.providers.types import DisputeState, Outcome
 from shop.payments.records.models import PaymentUpdateRow, Refund, RefusedWebhook, WebhookEventRow
 from shop.payments.records.refund_states import UNDER_WAY
 from shop.payments.records.settlement_models import Dispute
@@ -191,7 +191,8 @@ RULES: tuple[Rule, ...] = (
         YEAR,
         "why an order is what it is stands in the others, which are kept",
         lambda at: (
-            PaymentUpdateRow.outcome.in_(["duplicate", "stale", "hint"]) & (PaymentUpdateRow.received_at < at - YEAR)
+            PaymentUpdateRow.outcome.in_([Outcome.DUPLICATE, Outcome.STALE, Outcome.HINT])
+            & (PaymentUpdateRow.received_at < at - YEAR)
         ),
     ),
     Rule(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -11,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from shop.core.actor import Actor
 from shop.core.column_types import ActorText, EnumText
 from shop.core.db import Base, MinorUnits, UtcDateTime
+from shop.ledger.hold_states import HoldState
 
 
 class Journal(Base):
@@ -59,14 +59,6 @@ class StoreCredit(Base):
         CheckConstraint("held >= 0", name="held_not_negative"),
         CheckConstraint("balance >= held", name="nothing_spent_twice"),
     )
-
-
-class HoldState(StrEnum):
-    """State of store credit that is held for an order."""
-
-    HELD = "HELD"
-    USED = "USED"
-    RELEASED = "RELEASED"
 
 
 class CreditHold(Base):

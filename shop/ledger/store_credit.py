@@ -15,7 +15,8 @@ from shop.core.db import changed, db, insert, table, transaction
 from shop.core.errors import BadInput
 from shop.core.money import Money
 from shop.ledger import book, chart
-from shop.ledger.models import CreditHold, HoldState, Journal, LedgerEntry, StoreCredit
+from shop.ledger.hold_states import HoldState
+from shop.ledger.models import CreditHold, Journal, LedgerEntry, StoreCredit
 from shop.ledger.refusals import NotEnoughCredit
 
 

@@ -25,8 +25,9 @@ from shop.payments.initiation import initiate
 from shop.payments.initiation.attempt_limits import TooSoon
 from shop.payments.polling import poll
 from shop.payments.providers import registry
-from shop.payments.providers.types import PaymentState
+from shop.payments.providers.types import ActionKind, PaymentState
 from shop.payments.records.models import Payment
+from shop.payments.records.types import Source
 from shop.web import returning
 
 bp = Blueprint("orders", __name__, url_prefix="/orders")
@@ -83,7 +84,12 @@ def pay(order: Order) -> ResponseReturnValue:
 def qr(order: Order) -> ResponseReturnValue:
     """QR code that the customer scans to pay; 404 while there is none. Black on white in every colour scheme."""
     payment = load_status(order).payment
-    if payment is None or payment.state != PaymentState.OPEN or not payment.action or payment.action["kind"] != "qr":
+    if (
+        payment is None
+        or payment.state != PaymentState.OPEN
+        or not payment.action
+        or payment.action["kind"] != ActionKind.QR
+    ):
         abort(404)
     picture = io.BytesIO()
     segno.make(payment.action["url"], error="m", micro=False).save(picture, kind="svg", scale=5, light="#fff")
@@ -95,7 +101,7 @@ def qr(order: Order) -> ResponseReturnValue:
 @limited("check_payment", 30)
 def check(order: Order) -> ResponseReturnValue:
     """Query the acquirer now."""
-    poll.check_now(order.id, "view")
+    poll.check_now(order.id, Source.VIEW)
     return _to_order_page(order)
 
 
@@ -172,7 +178,7 @@ def _make_due(s: OrderStatus) -> None:
     session has read.
     """
     if s.pending and s.view_changes:
-        poll.make_due(s.order.id, "view")
+        poll.make_due(s.order.id, Source.VIEW)
 
 
 def _provider(order: Order) -> str:
@@ -188,9 +194,9 @@ def _provider(order: Order) -> str:
 
 def _to_payment_page(order: Order, payment: Payment) -> ResponseReturnValue:
     action = initiate.next_action(payment)
-    if action is None or action.kind not in ("redirect", "form_post"):
+    if action is None or action.kind not in (ActionKind.REDIRECT, ActionKind.FORM_POST):
         return _to_order_page(order)
     initiate.visited(payment.id)
-    if action.kind == "redirect":
+    if action.kind == ActionKind.REDIRECT:
         return redirect(action.url, 303)
     return render_template("shop/post_on.html", action=action, provider_name=registry.label(payment.provider))

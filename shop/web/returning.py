@@ -12,6 +12,7 @@ from shop.http_kit.access import access
 from shop.orders import links
 from shop.orders.models import Order
 from shop.payments.polling import poll
+from shop.payments.records.types import Source
 
 COOKIE = "opened"
 """A cookie for each order, limited to its return URL by its path, so that two tabs do not overwrite each other's."""
@@ -27,7 +28,7 @@ def show(order: Order) -> ResponseReturnValue:
 
     Acquirers, and readers of their logs, know this URL; they and other browsers get a page without order data.
     """
-    poll.make_due(order.id, "return")
+    poll.make_due(order.id, Source.RETURN)
     if _has_opened(order) or _owns(order):
         return redirect(url_for("orders.show", token=order.token), 303)
     return render_template("shop/returned.html")

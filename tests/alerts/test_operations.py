@@ -88,7 +88,7 @@ def test_three_webhooks_signed_at_another_time_are_an_alert_about_a_wrong_clock(
 
 
 @pytest.mark.parametrize("provider", ["kpay", "stripe"])
-def test_providers_that_sign_a_time_say_so_when_it_is_another(shop: Shop, provider: str) -> None:
+def test_providers_that_sign_a_time_report_another_time(shop: Shop, provider: str) -> None:
     """The reason that identifies clock skew."""
     stamp = str(int(clock.wall().timestamp()) - 301)
     headers = {"webhook-id": "evt-1", "webhook-timestamp": stamp, "webhook-signature": "v1,x"}

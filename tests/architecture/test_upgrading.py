@@ -112,11 +112,11 @@ REFUND = {"id": "R4", "capture_id": 4, "payment_id": "P4", "order_id": 4, "amoun
     "kind": "customer", "reason": "broken", "state": "DONE", "asked_by": "ada", "needs_two": False, "created_at": NOW,
     "ended_at": NOW, "checks": 0,
 }  # fmt: skip
-MOVES = ("PENDING", "WAITING_PAYMENT", "PAID", "PARTIALLY_REFUNDED")
+WAY_TO_PARTIAL_REFUND = ("PENDING", "WAITING_PAYMENT", "PAID", "PARTIALLY_REFUNDED")
 WITH_LEDGER_AND_REFUNDS: Rows = [
     *GOODS,
     *ORDERS,
-    *an_order(4, *MOVES, payment="CAPTURED", reservation="SOLD", capture="paid", refunded_amount=20000),
+    *an_order(4, *WAY_TO_PARTIAL_REFUND, payment="CAPTURED", reservation="SOLD", capture="paid", refunded_amount=20000),
     *journal("capture:kpay:cap_1", "capture", "receivable:kpay", "sales", PRICE),
     *journal("capture:kpay:cap_4", "capture", "receivable:kpay", "sales", PRICE),
     *journal("refund:R4", "refund", "refunds", "receivable:kpay", 20000),
@@ -165,9 +165,9 @@ WITH_OTHER_MONEY: Rows = [
               refunded_amount=PRICE),
     *refunded(5, 5, "late", PRICE),
     *an_order(6, "PENDING", "WAITING_PAYMENT", payment="CAPTURED", reservation="HELD", capture="mismatch", amount=1),
-    *an_order(7, *MOVES, payment="CAPTURED", reservation="SOLD", capture="paid", refunded_amount=20000),
-    *refunded(7, 7, "customer", 20000, destination="bank", asked_by="staff/ada", approved_by="staff/kim",
-              needs_two=True),
+    *an_order(7, *WAY_TO_PARTIAL_REFUND, payment="CAPTURED", reservation="SOLD", capture="paid", refunded_amount=20000),
+    *refunded(7, 7, "customer", 20000, destination="bank", approved_by="staff/kim", needs_two=True,
+              **{"asked_by": "staff/ada"}),
     *(("watch_list", {"order_id": number, "due_at": NOW}) for number in (4, 5, 6)),
     *journal("capture:kpay:cap_1", "capture", "receivable:kpay", "sales", PRICE),
     *journal("capture:kpay:cap_4", "capture", "receivable:kpay", "sales", PRICE),

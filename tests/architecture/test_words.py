@@ -25,6 +25,29 @@ OLD_NAMES = frozenset(
     {"hear", "heard", "told", "town", "Town", "ear", "Ear", "doors", "Doors", "ask_taken", "wish_closed"}
 )
 """Names that were replaced by standard terms."""
+OLD_NAMES_OF_THE_SHOP = frozenset(
+    {
+        *("Buyer", "buyer", "buyers", "Move", "MOVES", "SettledLine", "Beat", "beat", "beats", "lookouts", "books"),
+        *("tell", "tells", "tell_outcome", "_tell", "said", "_said", "says", "_says", "ask", "_ask", "asked", "asker"),
+        *(
+            "asked_by",
+            "asked_at",
+            "last_press",
+            "gone_back",
+            "strange",
+            "came",
+            "nobody",
+            "somebody",
+            "someone",
+            "wish",
+        ),
+        *("_take", "_taken", "_told", "_heard", "_gone"),
+    }
+)
+"""The same, which the mock acquirer still uses."""
+OLD_WORDS_OF_TESTS = re.compile(
+    r"_(hears?|heard|told|tells?|says?|said|asks?|asked|buyers?|nobody|somebody|everybody|whoever|speaks?|gone|went)(_|$)"
+)
 
 
 def odd_first_lines(files: Iterable[Source]) -> list[str]:
@@ -53,14 +76,25 @@ def banned_words(files: Iterable[Source]) -> list[str]:
     return [f"{path}: {match[0]!r} in {text[:80]!r}" for path, match, text in found if match]
 
 
-def old_names(files: Iterable[Source]) -> list[str]:
+def old_names(files: Iterable[Source], names: frozenset[str] = OLD_NAMES) -> list[str]:
     """Uses of names that were replaced."""
     return [
         f"{file.path}:{token.start[0]}: {token.string}"
         for file in files
         for token in tokenize.generate_tokens(io.StringIO(file.text).readline)
-        if token.type == tokenize.NAME and token.string in OLD_NAMES
+        if token.type == tokenize.NAME and token.string in names
     ]
+
+
+def odd_test_names(files: Iterable[Source]) -> list[str]:
+    """Names of tests with a word that has a standard term."""
+    names = ((file.path, node.name) for file in files for node in file.nodes if isinstance(node, ast.FunctionDef))
+    return [f"{path}: {name}" for path, name in names if name.startswith("test_") and OLD_WORDS_OF_TESTS.search(name)]
+
+
+def ours(*places: str) -> list[Source]:
+    """Files that are not about the mock acquirer."""
+    return [file for file in sources(*places) if not file.path.startswith("tests/acquirer/")]
 
 
 def test_modules_begin_by_naming_their_subject() -> None:
@@ -73,6 +107,11 @@ def test_docstrings_and_comments_use_standard_terms() -> None:
 
 def test_replaced_names_do_not_come_back() -> None:
     assert old_names(sources(*PLACES)) == []
+    assert old_names(ours("shop", "bench", "deploy", "tests", "e2e"), OLD_NAMES_OF_THE_SHOP) == []
+
+
+def test_names_of_tests_use_standard_terms() -> None:
+    assert odd_test_names(ours("tests", "e2e")) == []
 
 
 @pytest.mark.parametrize("text", ["What waits.", "Whether it is paid."])
@@ -89,3 +128,7 @@ def test_a_banned_word_is_seen(text: str) -> None:
 
 def test_an_old_name_is_seen() -> None:
     assert old_names([Source.example("shop.core.odd", "def hear(): ...")])
+
+
+def test_an_odd_test_name_is_seen() -> None:
+    assert odd_test_names([Source.example("tests.core.odd", "def test_a_payment_nobody_heard_of(): ...")])

@@ -152,5 +152,5 @@ def test_the_command_shows_it_to_people_and_machines(shop: Shop) -> None:
     assert json.loads(run(args=["orders", "show", order.number, "--json"]).stdout)["difference"] == {}
     shop.acquirer.payments[shop.payment(order).id].captures.clear()
     assert "in all: we have NT$1,200.00 TWD more than they" in run(args=["orders", "show", order.number]).stdout
-    nobody = run(args=["orders", "show", "NO-SUCH"])
-    assert (nobody.exit_code, "There is no order" in nobody.output) == (1, True)
+    no_account = run(args=["orders", "show", "NO-SUCH"])
+    assert (no_account.exit_code, "There is no order" in no_account.output) == (1, True)

@@ -19,7 +19,7 @@ def sell_only_in(sku: str, *currencies: str) -> None:
         product.prices = dict.fromkeys(currencies, 1000)
 
 
-def test_the_catalogue_and_the_product_page_say_so(visitor: Visitor, shop: Shop) -> None:
+def test_the_catalogue_and_the_product_page_have_a_message(visitor: Visitor, shop: Shop) -> None:
     sell_only_in(KETTLE, "JPY", "USD")
     assert "Not sold in TWD" in visitor.get("/").text
     page = visitor.get("/products/kettle")

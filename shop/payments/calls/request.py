@@ -11,6 +11,7 @@ from shop.core.db import db
 from shop.orders import links
 from shop.orders.models import Order
 from shop.payments.providers.interface import PaymentRequest
+from shop.payments.providers.types import PaymentState
 from shop.payments.records.models import Payment
 from shop.payments.records.states import NEVER_OPENED
 
@@ -28,7 +29,7 @@ class LoadedPayment:
 
     request: PaymentRequest
     provider: str
-    state: str
+    state: PaymentState
     order_id: int
     closing: bool
     return_url: str

@@ -13,10 +13,11 @@ from shop.payments.providers.interface import DisputeFact
 from shop.payments.providers.types import Outcome
 from shop.payments.records.models import Capture, Payment
 from shop.payments.records.settlement_models import Dispute
+from shop.payments.records.types import Source
 
 
 @transactional
-def apply(provider: str, fact: DisputeFact, source: str) -> Outcome:
+def apply(provider: str, fact: DisputeFact, source: Source) -> Outcome:
     """Apply a reported dispute and return the outcome: applied, duplicate, stale, or orphan when we do not have its
     capture.
     """

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from flask import current_app
 
 from shop.core.errors import Refusal
+from shop.payments.providers.types import EndReason
 from shop.payments.records.models import Payment
 
 PAUSES = (0, 0, 0, 5, 15, 30, 60)
@@ -44,7 +45,7 @@ class TooManyPayments(Refusal):
 
 def _counts(payment: Payment) -> bool:
     """True if a payment was started; False if the acquirer could not be reached."""
-    return payment.end_reason != "unavailable"
+    return payment.end_reason != EndReason.UNAVAILABLE
 
 
 def number(payments: Sequence[Payment]) -> int:

@@ -15,6 +15,7 @@ from shop.core.actor import Actor
 from shop.core.event_types import Event, HistoryEntry
 from shop.core.money import Money
 from shop.orders import states as order_states
+from shop.orders.states import OrderState, Reason
 from shop.payments.order_money.snapshot import (
     CaptureRow,
     DisputeRow,
@@ -142,7 +143,7 @@ class Draft:
         """Add an event to the order's history."""
         self._history.append(HistoryEntry(event, actor or self.context.actor))
 
-    def move_order(self, target: str, because: str, *, refunded: int) -> None:
+    def move_order(self, target: OrderState, because: Reason, *, refunded: int) -> None:
         """Move the order to `target`, if the table of transitions allows it from its state."""
         source = self.after.order.state
         if target != source and source in order_states.sources(target, because):

@@ -13,6 +13,7 @@ from shop.core import clock, ids
 from shop.core.actor import Actor
 from shop.core.db import db, table
 from shop.core.event_types import EventKind
+from shop.ledger.hold_states import HoldState
 from shop.ledger.models import CreditHold, Journal
 from shop.orders.models import Order, OrderEvent
 from shop.payments.order_money.decision import Context
@@ -59,7 +60,7 @@ def snapshot(order_id: int, *, reported: Collection[str] = (), lock: bool) -> Sn
     found, (of_order,) = locking.rows(_OF_PAYMENTS, _OF_ORDER, {"order": order_id}, lock=lock)
     payments = tuple(PaymentRow(**each._mapping) for each in found)
     of_payments = _CAPTURES.c.payment_id.in_([payment.id for payment in payments])
-    credit_used = (_CREDIT.c.order_id == order_id) & (_CREDIT.c.state == "USED")
+    credit_used = (_CREDIT.c.order_id == order_id) & (_CREDIT.c.state == HoldState.USED)
     credits = _rows(CreditRow, _CREDIT, credit_used, by=("order_id",))
     return Snapshot(
         order=OrderRow(**of_order._mapping),

@@ -26,9 +26,10 @@ from shop.payments.polling import fairness
 from shop.payments.polling.fairness import DuePayment
 from shop.payments.providers import registry
 from shop.payments.providers.interface import Facts, Found, NotFound, PaymentProvider, Unavailable
-from shop.payments.providers.types import PaymentState
+from shop.payments.providers.types import EndReason, PaymentState
 from shop.payments.records import poll_schedule, states
 from shop.payments.records.models import Payment
+from shop.payments.records.types import Source
 from shop.payments.updates.apply import apply
 from shop.payments.updates.snapshot import PaymentUpdate, QueryAnswer
 
@@ -133,7 +134,7 @@ def _due_payment(row: Any, at: datetime) -> DuePayment:
 
 
 @transactional
-def make_due(order_id: int, source: str) -> None:
+def make_due(order_id: int, source: Source) -> None:
     """Make the order's open payments due at once, each at most every 2 s, and count its page as open.
 
     `source` is return or view; a return is noted on the open payment, and open pages of the order show it. One UPDATE,
@@ -141,7 +142,7 @@ def make_due(order_id: int, source: str) -> None:
     """
     at = clock.now()
     db.session.execute(
-        _RETURNED if source == "return" else _VIEWED,
+        _RETURNED if source == Source.RETURN else _VIEWED,
         {
             "order": order_id,
             "at": at,
@@ -151,7 +152,7 @@ def make_due(order_id: int, source: str) -> None:
             "until": at + WATCHED,
         },
     )
-    if source == "return":
+    if source == Source.RETURN:
         events.wake_unnumbered(order_id)
 
 
@@ -168,14 +169,14 @@ def view_changes(payment: Payment, at: datetime) -> bool:
     return next_check > (at if rested else at + MIN_INTERVAL)
 
 
-def check_now(order_id: int, source: str) -> None:
+def check_now(order_id: int, source: Source) -> None:
     """Poll the order's payments at once, each at most every 2 seconds. Failures of the acquirer are not raised."""
     for payment_id in _due_now(order_id, source):
         check(payment_id, source)
 
 
 @transactional
-def _due_now(order_id: int, source: str) -> list[str]:
+def _due_now(order_id: int, source: Source) -> list[str]:
     """Ids of the order's payments that are due after `make_due`."""
     make_due(order_id, source)
     due = select(Payment.id).where(Payment.order_id == order_id, Payment.next_check_at <= clock.now())
@@ -195,7 +196,7 @@ def _claim_due(payment_ids: Sequence[str], at: datetime) -> dict[str, datetime]:
     return {payment_id: since[payment_id] for payment_id in db.session.scalars(_CLAIM, values)}
 
 
-def check(payment_id: str, source: str = "poll") -> str | None:
+def check(payment_id: str, source: Source = Source.POLL) -> str | None:
     """Poll one due payment and apply the response. None when it is not due or another process has claimed it."""
     claimed = claim([payment_id])
     return query(payment_id, source, claimed[0].due_at) if claimed else None
@@ -203,10 +204,10 @@ def check(payment_id: str, source: str = "poll") -> str | None:
 
 def query_claimed(claimed: Claimed) -> str | None:
     """Poll a claimed payment and apply the response."""
-    return query(claimed.id, "poll", claimed.due_at)
+    return query(claimed.id, Source.POLL, claimed.due_at)
 
 
-def close(payment_id: str, *, because: str = "closing") -> str:
+def close(payment_id: str, *, because: Source = Source.CLOSING) -> str:
     """Close a payment at its acquirer and query it. Returns its state; an open state means that the result is not known
     yet.
     """
@@ -231,7 +232,7 @@ def request_close(payment_id: str) -> None:
     )
 
 
-def query(payment_id: str, source: str, due_at: datetime | None = None) -> str | None:
+def query(payment_id: str, source: Source, due_at: datetime | None = None) -> str | None:
     """Query a payment, after closing it at the acquirer if that was requested, and apply the response.
 
     If the rate limit is exhausted, the payment keeps its due time `due_at`.
@@ -250,7 +251,7 @@ def _apply_answer(
     loaded: LoadedPayment,
     provider: PaymentProvider,
     answer: Found | NotFound | Unavailable,
-    source: str,
+    source: Source,
     due_at: datetime | None = None,
 ) -> str | None:
     payment_id = loaded.request.id
@@ -314,12 +315,12 @@ def _final_not_found(payment: Payment, at: datetime, window: timedelta) -> Facts
     if payment.state in (PaymentState.CREATED, PaymentState.UNKNOWN) and at >= payment.created_at + max(
         window, CREATED_IS_UNKNOWN
     ):
-        return Facts(state=PaymentState.FAILED, end_reason="never_arrived")
+        return Facts(state=PaymentState.FAILED, end_reason=EndReason.NEVER_ARRIVED)
     if payment.state != PaymentState.OPEN:
         return None
     if payment.expires_at and at >= payment.expires_at + window:
-        return Facts(state=PaymentState.EXPIRED, end_reason="time")
+        return Facts(state=PaymentState.EXPIRED, end_reason=EndReason.TIME)
     if payment.expires_at is None and at >= db.session.get_one(Order, payment.order_id).pay_by + window:
         # only a webhook reported it as open, never a query
-        return Facts(state=PaymentState.FAILED, end_reason="never_arrived")
+        return Facts(state=PaymentState.FAILED, end_reason=EndReason.NEVER_ARRIVED)
     return None

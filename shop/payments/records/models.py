@@ -12,7 +12,7 @@ from shop.core.actor import Actor
 from shop.core.column_types import ActorText, EnumText
 from shop.core.db import Base, MinorUnits, UtcDateTime
 from shop.core.money import Money
-from shop.payments.providers.types import Outcome, PaymentState, RefundState, Trust
+from shop.payments.providers.types import ActionKind, Outcome, PaymentState, RefundState, Trust
 from shop.payments.records import refund_states
 from shop.payments.records.states import STILL_OPEN
 from shop.payments.records.types import Allocation, RefundDestination, RefundKind, Source
@@ -75,7 +75,7 @@ class Payment(Base):
     @property
     def shows_code(self) -> bool:
         """True if the customer has a store payment code."""
-        return self.action is not None and self.action["kind"] == "store_code"
+        return self.action is not None and self.action["kind"] == ActionKind.STORE_CODE
 
     @property
     def is_open(self) -> bool:

@@ -123,7 +123,7 @@ def charged_back(capture_id: Any, *states: str) -> ScalarSelect[int]:
     """SQL expression: minor units of a capture's chargebacks in any of `states`."""
     return (
         select(func.coalesce(func.sum(Dispute.amount), 0))
-        .where(Dispute.capture_id == capture_id, Dispute.kind == "chargeback", Dispute.state.in_(states))
+        .where(Dispute.capture_id == capture_id, Dispute.kind == DisputeKind.CHARGEBACK, Dispute.state.in_(states))
         .correlate_except(Dispute)
         .scalar_subquery()
     )

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from shop.core.actor import Actor
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import Money
-from shop.orders.states import OrderState
+from shop.orders.states import OrderState, Reason
 from shop.payments.order_money import review
 from shop.payments.order_money.decision import Context, Decision, Draft
 from shop.payments.order_money.snapshot import (
@@ -290,7 +290,7 @@ def _book_done(draft: Draft, refund: RefundRow) -> None:
     capture = draft.after.capture_of(refund)
     draft.post(journals.done(refund, capture, draft.after.order))
     if capture is None or capture.pays_order:
-        _move_order(draft, "refund_done")
+        _move_order(draft, Reason.REFUND_DONE)
     else:
         review.end(draft)
 
@@ -320,7 +320,7 @@ def _undo(draft: Draft, refund: RefundRow, *, was_done: bool) -> None:
     if was_done:
         draft.post(journals.failed(refund, capture))
         if capture.pays_order:
-            _move_order(draft, "refund_failed_later")
+            _move_order(draft, Reason.REFUND_FAILED_LATER)
     elif is_refused_for_outside(draft.after, capture):
         refund_rest(draft, capture)
     if not capture.pays_order:
@@ -355,7 +355,7 @@ def _poll_payment(draft: Draft, refund: RefundRow) -> None:
     draft.poll(refund.payment_id, draft.now + window)
 
 
-def _move_order(draft: Draft, because: str) -> None:
+def _move_order(draft: Draft, because: Reason) -> None:
     """Move the order to REFUNDED or PARTIALLY_REFUNDED, by the refunds of the money that paid it."""
     seen = draft.after
     pays = {capture.id for capture in seen.captures if capture.pays_order} | {None}

@@ -20,7 +20,7 @@ from shop.payments.providers.storable import is_our_payment, is_our_refund
 from shop.payments.providers.types import Outcome, RefundState
 from shop.payments.records.models import Capture, Payment, Refund
 from shop.payments.records.refund_states import is_begun
-from shop.payments.records.types import RefundDestination, RefundKind
+from shop.payments.records.types import RefundDestination, RefundKind, Source
 from shop.payments.refunds import apply, decide_outside, identity
 from shop.payments.refunds.identity import KnownRefunds, OwnRefund
 
@@ -28,7 +28,7 @@ log = logs.get()
 
 
 @transactional
-def apply_reported(provider: str, fact: RefundFact, source: str) -> Outcome:
+def apply_reported(provider: str, fact: RefundFact, source: Source) -> Outcome:
     """Apply any reported refund and return the outcome.
 
     For our refund, or one of our payment made at the acquirer: applied, duplicate or stale. Otherwise: orphan when it
@@ -46,7 +46,7 @@ def apply_reported(provider: str, fact: RefundFact, source: str) -> Outcome:
     return write(decision)
 
 
-def apply_failed_later(provider: str, fact: RefundFact, source: str, *, code: str) -> Outcome:
+def apply_failed_later(provider: str, fact: RefundFact, source: Source, *, code: str) -> Outcome:
     """Apply that any refund was done and failed afterwards; return the outcome as `apply_reported` does."""
     outcome = apply_reported(provider, replace(fact, state=RefundState.DONE), source)
     if outcome in (Outcome.ORPHAN, Outcome.FOREIGN, Outcome.ILLEGAL):

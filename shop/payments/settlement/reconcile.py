@@ -34,7 +34,7 @@ from shop.payments.providers.interface import (
     Unavailable,
 )
 from shop.payments.providers.settlement_line import LineKind
-from shop.payments.providers.types import DisputeKind, DisputeState, PaymentState
+from shop.payments.providers.types import DisputeKind, DisputeState, Outcome, PaymentState
 from shop.payments.records.models import Capture, Payment
 from shop.payments.records.settlement_models import Discrepancy, SettlementLineRow
 from shop.payments.records.types import Source
@@ -208,7 +208,7 @@ def _process(run: Reconciliation, provider: PaymentProvider, lines: Sequence[Set
         keys = match.keys_of(name, lines)
         facts = _facts(name, keys.values())
         run.applied += sorted({keys[line_id] for line_id in new} & facts.keys())
-    seen.failed |= {keys[line.id].removesuffix(":failed") for line in lines if line.kind == "refund_failed"}
+    seen.failed |= {keys[line.id].removesuffix(":failed") for line in lines if line.kind == LineKind.REFUND_FAILED}
     booked, found = _book_lines(provider, run.day, [(line, facts.get(keys[line.id])) for line in lines], seen.facts)
     run.booked += booked
     seen.found += found
@@ -253,7 +253,7 @@ def _apply_line(provider: str, line: SettlementLine) -> bool:
     if not (line.about or line.refund_id):
         return False
     amount, currency = line.money.amount, line.money.currency
-    if line.kind == "capture" and line.reference and amount > 0:
+    if line.kind == LineKind.CAPTURE and line.reference and amount > 0:
         fact = CaptureFact(line.about, line.money, line.at)
         try:
             apply(
@@ -263,18 +263,18 @@ def _apply_line(provider: str, line: SettlementLine) -> bool:
             return False
         return True
     if line.kind in match.REFUNDS:
-        return _apply_refund(provider, line) not in ("orphan", "foreign", "illegal")
-    if line.kind in ("dispute", "dispute_won") and amount:
-        state = DisputeState.WON if line.kind == "dispute_won" else DisputeState.OPEN
+        return _apply_refund(provider, line) not in (Outcome.ORPHAN, Outcome.FOREIGN, Outcome.ILLEGAL)
+    if line.kind in (LineKind.DISPUTE, LineKind.DISPUTE_WON) and amount:
+        state = DisputeState.WON if line.kind == LineKind.DISPUTE_WON else DisputeState.OPEN
         money = Money(abs(amount), currency)
         dispute = DisputeFact(line.about, line.capture_id, DisputeKind.CHARGEBACK, state, money, line.at)
-        return disputes.apply(provider, dispute, Source.SETTLEMENT_FILE) != "orphan"
+        return disputes.apply(provider, dispute, Source.SETTLEMENT_FILE) != Outcome.ORPHAN
     return False
 
 
 def _apply_refund(provider: str, line: SettlementLine) -> str:
     fact = match.refund_fact(line)
-    if line.kind == "refund_failed":
+    if line.kind == LineKind.REFUND_FAILED:
         return outside.apply_failed_later(provider, fact, Source.SETTLEMENT_FILE, code=line.kind)
     return outside.apply_reported(provider, fact, Source.SETTLEMENT_FILE)
 

@@ -51,7 +51,7 @@ def apply(update: PaymentUpdate, *, webhook_event_id: int | None = None, dry_run
     return _apply(update, webhook_event_id, commit=not in_transaction())
 
 
-def apply_event(update: PaymentUpdate, event: write.NewEvent) -> str | None:
+def apply_event(update: PaymentUpdate, event: write.NewEvent) -> Outcome | None:
     """Apply the update of a webhook event, store the event with its outcome, commit, and return the outcome; None for
     an event that is stored already.
 
@@ -87,7 +87,7 @@ def _decide(update: PaymentUpdate, now: datetime, *, lock: bool) -> tuple[Snapsh
 
 
 @transactional
-def _apply_event(update: PaymentUpdate, event: write.NewEvent) -> str | None:
+def _apply_event(update: PaymentUpdate, event: write.NewEvent) -> Outcome | None:
     now = clock.now()
     seen = _seen(update, load.around_payment(update, now, event=(event.provider, event.dedupe_key)))
     if seen.event_known:

@@ -31,16 +31,18 @@ from shop.core.event_types import (
     RefundRequested,
 )
 from shop.core.money import Money
+from shop.inventory.states import ReservationState
 from shop.ledger import chart
+from shop.ledger.hold_states import HoldState
 from shop.orders import states as order_states
-from shop.orders.states import OrderState
+from shop.orders.states import OrderState, Reason
 from shop.payments.order_money import review
 from shop.payments.order_money.snapshot import CaptureRow
 from shop.payments.order_money.snapshot import Snapshot as MoneySnapshot
 from shop.payments.providers.interface import CaptureFact, Show
 from shop.payments.providers.types import DisputeState, Outcome, PaymentState, decisive
 from shop.payments.records import poll_schedule, refund_states, states
-from shop.payments.records.types import REFUNDED_AUTOMATICALLY, Allocation
+from shop.payments.records.types import REFUNDED_AUTOMATICALLY, Allocation, Source
 from shop.payments.updates import store_codes
 from shop.payments.updates.decision import (
     CreditChange,
@@ -142,7 +144,7 @@ def decide(seen: Snapshot, update: PaymentUpdate, now: datetime, rules: Rules) -
 
 def is_recorded(outcome: Outcome, update: PaymentUpdate) -> bool:
     """True if a record of the update is kept: queries that bring nothing new are only counted."""
-    return outcome != Outcome.DUPLICATE or update.source in ("webhook", "staff")
+    return outcome != Outcome.DUPLICATE or update.source in (Source.WEBHOOK, Source.STAFF)
 
 
 def contradicts(payment: PaymentSeen, theirs: Mapping[str, Any]) -> bool:
@@ -167,7 +169,7 @@ def _book(draft: _Draft, update: PaymentUpdate, fact: CaptureFact, rules: Rules)
     event = PaymentCaptured(payment.id, fact.money.amount, fact.money.currency, allocation)
     captured = HistoryEntry(event, update.actor)
     if allocation == Allocation.PAYS_ORDER:
-        because = "captured" if draft.order.state in order_states.PAYABLE else "paid_in_time_seen_late"
+        because = Reason.CAPTURED if draft.order.state in order_states.PAYABLE else Reason.PAID_IN_TIME_SEEN_LATE
         _pay(draft, because, update.actor, paid_by=payment.id, payment=payment.id)
         draft.events.append(captured)
         draft.paid_after = max(timedelta(0), draft.now - fact.at)
@@ -196,15 +198,15 @@ def _allocate(draft: _Draft, payment: PaymentSeen, fact: CaptureFact) -> tuple[A
 
 def can_hold_again(seen: Snapshot) -> bool:
     """True if all stock and store credit that the order has released is still there."""
-    released = [one for one in seen.reservations if one.state == "RELEASED"]
+    released = [one for one in seen.reservations if one.state == ReservationState.RELEASED]
     credit = seen.credit
-    has_credit = credit is None or credit.state != "RELEASED" or (credit.free or 0) >= credit.amount
+    has_credit = credit is None or credit.state != HoldState.RELEASED or (credit.free or 0) >= credit.amount
     return has_credit and all((one.free or 0) >= one.quantity for one in released)
 
 
 def _pay(
     draft: _Draft,
-    because: str,
+    because: Reason,
     actor: Actor,
     *,
     paid_by: str,
@@ -221,10 +223,10 @@ def _pay(
     draft.stock = tuple(
         StockChange(one.sku, one.quantity, one.state)
         for one in sorted(draft.seen.reservations, key=lambda one: one.sku)
-        if one.state != "SOLD"
+        if one.state != ReservationState.SOLD
     )
     credit = draft.seen.credit
-    if credit is not None and credit.state != "USED":
+    if credit is not None and credit.state != HoldState.USED:
         draft.credit = CreditChange(credit.user_id, credit.currency, credit.amount, credit.state)
         money = Money(credit.amount, credit.currency)
         entries = ((chart.store_credit(credit.user_id), money), (chart.SALES, money * -1))
@@ -255,7 +257,7 @@ def decide_nothing_left(seen: Snapshot, now: datetime) -> Decision | None:
     if order.to_pay.amount or order.state != OrderState.PENDING or order.cancel_requested_at is not None:
         return None
     customer = Actor.customer(seen.credit.user_id if seen.credit else None)
-    _pay(draft, "nothing_left_to_pay", customer, paid_by=order_states.STORE_CREDIT)
+    _pay(draft, Reason.NOTHING_LEFT_TO_PAY, customer, paid_by=order_states.STORE_CREDIT)
     return draft.decision()
 
 
@@ -270,11 +272,11 @@ def decide_accept(
         raise NotAcceptable("not_to_accept")
     if order.state in order_states.UNPAID_END and not can_hold_again(seen):
         raise NotAcceptable("nothing_to_hold")
-    if order.state not in order_states.sources(OrderState.PAID, "mismatch_accepted"):
+    if order.state not in order_states.sources(OrderState.PAID, Reason.MISMATCH_ACCEPTED):
         raise NotAcceptable("ended")
     accepted = capture.money.amount + order.credit_amount
     payment = capture.payment_id
-    _pay(draft, "mismatch_accepted", by, paid_by=payment, payment=payment, accepted_amount=accepted, note=note)
+    _pay(draft, Reason.MISMATCH_ACCEPTED, by, paid_by=payment, payment=payment, accepted_amount=accepted, note=note)
     difference = Money(order.to_pay.amount - capture.money.amount, order.currency)
     entries = (
         (chart.UNALLOCATED_FUNDS, capture.money),
@@ -385,7 +387,7 @@ def _close_unwanted(draft: _Draft, update: PaymentUpdate) -> None:
     payment = draft.payments[update.payment_id]
     if not _must_close(draft, update, payment):
         return
-    if payment.cancel_requested_at is None or update.source == "start":
+    if payment.cancel_requested_at is None or update.source == Source.START:
         payment = draft.change(payment.id, next_check_at=draft.now)
     draft.change(payment.id, cancel_requested_at=payment.cancel_requested_at or draft.now)
 
@@ -395,7 +397,7 @@ def _must_close(draft: _Draft, update: PaymentUpdate, payment: PaymentSeen) -> b
     the response with the next action was lost and a query does not repeat it.
     """
     if payment.is_open:
-        lost = payment.state == PaymentState.OPEN and payment.action is None and update.source != "webhook"
+        lost = payment.state == PaymentState.OPEN and payment.action is None and update.source != Source.WEBHOOK
         unwanted = draft.order.state in order_states.ENDED or draft.order.review_since is not None
         return lost or (unwanted and payment.state != PaymentState.CREATED)
     given_up = payment.state in states.ENDED_WITHOUT_MONEY and payment.end_reason in states.NEVER_OPENED
@@ -429,9 +431,9 @@ def _carry_to_order(draft: _Draft, update: PaymentUpdate) -> None:
     if Outcome.APPLIED not in draft.outcomes or order.state not in order_states.PAYABLE:
         return
     if payment.state in (PaymentState.OPEN, PaymentState.AUTHORIZED):
-        _move_order(draft, OrderState.WAITING_PAYMENT, "payment_opened", update.actor, payment=payment.id)
+        _move_order(draft, OrderState.WAITING_PAYMENT, Reason.PAYMENT_OPENED, update.actor, payment=payment.id)
     elif payment.state in states.ENDED_WITHOUT_MONEY and not _is_ending(draft, payment):
-        because = "opening_refused" if payment.end_reason in states.NEVER_OPENED else "payment_ended"
+        because = Reason.OPENING_REFUSED if payment.end_reason in states.NEVER_OPENED else Reason.PAYMENT_ENDED
         _move_order(draft, OrderState.FAILED, because, update.actor, payment=payment.id)
 
 
@@ -443,8 +445,8 @@ def _is_ending(draft: _Draft, payment: PaymentSeen) -> bool:
 
 def _move_order(
     draft: _Draft,
-    target: str,
-    because: str,
+    target: OrderState,
+    because: Reason,
     actor: Actor,
     *,
     payment: str | None,

@@ -9,6 +9,8 @@ from typing import Any
 
 from shop.core.event_types import HistoryEntry
 from shop.core.money import Money
+from shop.inventory.states import ReservationState
+from shop.ledger.hold_states import HoldState
 from shop.payments.order_money.decision import Decision as MoneyDecision
 from shop.payments.providers.types import Outcome, RefundState
 from shop.payments.records import refund_states
@@ -77,7 +79,7 @@ class StockChange:
 
     sku: str
     quantity: int
-    source: str
+    source: ReservationState
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class CreditChange:
     user_id: int
     currency: str
     amount: int
-    source: str
+    source: HoldState
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from sqlalchemy import Row, Select, bindparam, exists, false, func, select
 
 from shop.core.db import db, table
 from shop.inventory.models import Reservation, Stock
+from shop.inventory.states import ReservationState
 from shop.ledger.models import CreditHold, StoreCredit
 from shop.orders.models import IS_LIVE, Order
 from shop.orders.states import UNPAID_END
@@ -149,7 +150,7 @@ def _shares(order_id: int, now: datetime, lock: bool) -> tuple[Share, ...]:
     reserved = (
         select(_RESERVATIONS.c.sku, _RESERVATIONS.c.quantity, _STOCK.c.on_hand)
         .join(_STOCK, _STOCK.c.sku == _RESERVATIONS.c.sku)
-        .where(_RESERVATIONS.c.order_id == order_id, _RESERVATIONS.c.state == "HELD")
+        .where(_RESERVATIONS.c.order_id == order_id, _RESERVATIONS.c.state == ReservationState.HELD)
         .order_by(_RESERVATIONS.c.sku)
     )
     rows = _execute(reserved.with_for_update(of=_STOCK) if lock else reserved, {})
@@ -164,7 +165,7 @@ def _held_long(skus: list[str], except_for: int, now: datetime) -> dict[str, int
         select(Reservation.sku, func.sum(Reservation.quantity))
         .join(Order, Order.id == Reservation.order_id)
         .where(IS_LIVE, Order.pay_by > soon, Order.id != except_for)
-        .where(Reservation.sku.in_(skus), Reservation.state == "HELD")
+        .where(Reservation.sku.in_(skus), Reservation.state == ReservationState.HELD)
         .group_by(Reservation.sku)
     )
     return {row[0]: int(row[1]) for row in db.session.execute(query)}

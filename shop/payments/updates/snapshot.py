@@ -9,28 +9,33 @@ from typing import Any
 
 from shop.core.actor import Actor
 from shop.core.money import Money
+from shop.inventory.states import ReservationState
+from shop.ledger.hold_states import HoldState
+from shop.orders.states import OrderState
 from shop.payments.providers.interface import Facts
+from shop.payments.providers.types import ActionKind, PaymentState
 from shop.payments.records import states
+from shop.payments.records.types import Source
 
 
 @dataclass(frozen=True, slots=True)
 class QueryAnswer:
     """Query of an update that answers one: the payment's state when the query was sent."""
 
-    state_before: str
+    state_before: PaymentState
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentUpdate:
     """An update from a source about a payment.
 
-    `source` is webhook, poll, return, view, start, closing, staff or settlement file. `provider`, when given, must be
-    the one that runs the payment. `answer` is set when the update answers a query of ours.
+    `provider`, when given, must be the one that runs the payment. `answer` is set when the update answers a query of
+    ours.
     """
 
     payment_id: str
     facts: Facts
-    source: str
+    source: Source
     provider: str | None = None
     answer: QueryAnswer | None = None
 
@@ -46,7 +51,7 @@ class OrderSeen:
 
     id: int
     number: str
-    state: str
+    state: OrderState
     currency: str
     total_amount: int
     credit_amount: int
@@ -73,7 +78,7 @@ class PaymentSeen:
     id: str
     order_id: int
     provider: str
-    state: str
+    state: PaymentState
     amount: int
     currency: str
     opened_at: datetime | None
@@ -105,7 +110,7 @@ class PaymentSeen:
     @property
     def shows_code(self) -> bool:
         """True if the customer was given a code to pay at a store."""
-        return self.action is not None and self.action["kind"] == "store_code"
+        return self.action is not None and self.action["kind"] == ActionKind.STORE_CODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,7 @@ class ReservationSeen:
 
     sku: str
     quantity: int
-    state: str
+    state: ReservationState
     free: int | None = None
 
 
@@ -127,7 +132,7 @@ class CreditSeen:
     user_id: int
     currency: str
     amount: int
-    state: str
+    state: HoldState
     free: int | None = None
 
 

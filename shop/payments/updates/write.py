@@ -17,13 +17,16 @@ from shop.core import logs, metrics, outbox
 from shop.core.db import after_commit, db, pipeline, table
 from shop.core.event_types import OrderMoved
 from shop.inventory.models import Reservation, Stock
+from shop.inventory.states import ReservationState
 from shop.ledger import book
+from shop.ledger.hold_states import HoldState
 from shop.ledger.models import CreditHold, Journal, LedgerEntry, StoreCredit
 from shop.orders import events, move
 from shop.orders.models import OrderEvent
 from shop.payments.order_money import write as order_money
+from shop.payments.providers.types import Outcome
 from shop.payments.records.models import Capture, Payment, PaymentUpdateRow, Refund, WebhookEventRow
-from shop.payments.records.types import Allocation
+from shop.payments.records.types import Allocation, Source
 from shop.payments.updates.decision import Decision
 from shop.payments.updates.listed_refunds import with_capture_ids
 from shop.payments.updates.snapshot import PaymentUpdate, Snapshot
@@ -59,15 +62,18 @@ _ACCEPT = (
 )
 _SELL = (
     update(_RESERVATIONS)
-    .where(_RESERVATIONS.c.order_id == bindparam("of_order"), _RESERVATIONS.c.state.in_(("HELD", "RELEASED")))
-    .values(state="SOLD")
+    .where(
+        _RESERVATIONS.c.order_id == bindparam("of_order"),
+        _RESERVATIONS.c.state.in_((ReservationState.HELD, ReservationState.RELEASED)),
+    )
+    .values(state=ReservationState.SOLD)
 )
 _SELL_STOCK = (
     update(_STOCK)
     .where(_STOCK.c.sku == bindparam("of_sku"))
     .values(reserved=_STOCK.c.reserved - bindparam("held"), on_hand=_STOCK.c.on_hand - bindparam("sold"))
 )
-_USE_HOLD = update(_HOLDS).where(_HOLDS.c.order_id == bindparam("of_order")).values(state="USED")
+_USE_HOLD = update(_HOLDS).where(_HOLDS.c.order_id == bindparam("of_order")).values(state=HoldState.USED)
 _SPEND = (
     update(_CREDITS)
     .where(_CREDITS.c.user_id == bindparam("of_user"), _CREDITS.c.currency == bindparam("of_currency"))
@@ -81,10 +87,10 @@ class NewEvent:
 
     provider: str
     dedupe_key: str
-    row: Callable[[str], dict[str, Any]]
+    row: Callable[[Outcome], dict[str, Any]]
 
 
-def write(seen: Snapshot, decision: Decision, now: datetime, *, source: str = "") -> None:
+def write(seen: Snapshot, decision: Decision, now: datetime, *, source: Source | None = None) -> None:
     """Write a decision into the current transaction, without the record of an update."""
     with pipeline() as connection:
         _write(connection, seen, decision, now, source)
@@ -135,20 +141,20 @@ def _capture_ids(payment_id: str) -> dict[tuple[str, str], int]:
     return {(row.provider, row.capture_id): row.id for row in rows}
 
 
-def report_outcome(seen: Snapshot, outcome: str, update: PaymentUpdate) -> None:
+def report_outcome(seen: Snapshot, outcome: Outcome, update: PaymentUpdate) -> None:
     """Count and log the outcome after the commit."""
     order_number = seen.order.number
 
     def report() -> None:
         metrics.PAYMENT_UPDATES.labels(update.source, outcome).inc()
-        if outcome != "duplicate":
+        if outcome != Outcome.DUPLICATE:
             fields = {"payment": update.payment_id, "order": order_number}
             log.info("payment.update", **fields, source=update.source, outcome=outcome)
 
     after_commit(report)
 
 
-def _write(connection: Connection, seen: Snapshot, decision: Decision, now: datetime, source: str) -> None:
+def _write(connection: Connection, seen: Snapshot, decision: Decision, now: datetime, source: Source | None) -> None:
     for payment_id, change in sorted(decision.payments.items()):
         connection.execute(_change_payment(tuple(change)), {"the_payment": payment_id, **_new(change)})
     _write_order(connection, seen, decision)
@@ -176,7 +182,9 @@ def _write_order(connection: Connection, seen: Snapshot, decision: Decision) -> 
         connection.execute(move.conditional(tuple(change)), values | _new(change))
 
 
-def _write_captures(connection: Connection, seen: Snapshot, decision: Decision, now: datetime, source: str) -> None:
+def _write_captures(
+    connection: Connection, seen: Snapshot, decision: Decision, now: datetime, source: Source | None
+) -> None:
     if decision.accepted is not None:
         connection.execute(_ACCEPT, {"accepted": decision.accepted, "new_allocation": Allocation.PAYS_ORDER})
     rows = [
@@ -209,7 +217,7 @@ def _write_holdings(connection: Connection, seen: Snapshot, decision: Decision) 
     """Use the reservations of the order. Released ones are reserved again and used, which changes only the total."""
     if decision.credit is not None:
         credit = decision.credit
-        freed = credit.amount if credit.source == "HELD" else 0
+        freed = credit.amount if credit.source == HoldState.HELD else 0
         whose = {"of_user": credit.user_id, "of_currency": credit.currency}
         connection.execute(_USE_HOLD, {"of_order": seen.order.id})
         connection.execute(_SPEND, {**whose, "freed": freed, "spent": credit.amount})
@@ -218,8 +226,8 @@ def _write_holdings(connection: Connection, seen: Snapshot, decision: Decision) 
         connection.execute(_SELL_STOCK, [_sold(one.sku, one.quantity, one.source) for one in decision.stock])
 
 
-def _sold(sku: str, quantity: int, source: str) -> dict[str, Any]:
-    return {"of_sku": sku, "held": quantity if source == "HELD" else 0, "sold": quantity}
+def _sold(sku: str, quantity: int, source: ReservationState) -> dict[str, Any]:
+    return {"of_sku": sku, "held": quantity if source == ReservationState.HELD else 0, "sold": quantity}
 
 
 def _write_journals(connection: Connection, seen: Snapshot, decision: Decision, now: datetime) -> None:
@@ -249,7 +257,7 @@ def _write_events(connection: Connection, seen: Snapshot, decision: Decision, no
 
 def _record(
     connection: Connection,
-    outcome: str,
+    outcome: Outcome,
     update: PaymentUpdate,
     now: datetime,
     event: NewEvent | None,
@@ -276,7 +284,7 @@ def _insert(connection: Connection, statement: Any, rows: Sequence[Mapping[str, 
         connection.execute(statement, rows)
 
 
-def _report_changes(seen: Snapshot, decision: Decision, source: str) -> None:
+def _report_changes(seen: Snapshot, decision: Decision, source: Source | None) -> None:
     """Count and log the changes after the commit."""
     for one in decision.events:
         if isinstance(moved := one.event, OrderMoved):

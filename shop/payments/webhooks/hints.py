@@ -12,9 +12,10 @@ from sqlalchemy import bindparam, delete, exists, func, select, update
 
 from shop.core.db import db, table
 from shop.payments.providers.interface import WebhookEvent
+from shop.payments.providers.types import Trust
 from shop.payments.records.models import Payment, WebhookEventRow
 
-UNPROVEN = ("replayable", "unsigned")
+UNPROVEN = (Trust.REPLAYABLE, Trust.UNSIGNED)
 KEPT_BYTES = 1024
 KEPT_ROWS = 10_000  # rows of the inbox, counted from the newest
 _WEBHOOK_EVENTS = table(WebhookEventRow)

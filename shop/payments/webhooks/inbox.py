@@ -17,9 +17,10 @@ from shop.core.db import after_commit, changed, db, insert, table, transaction, 
 from shop.payments.disputes import disputes
 from shop.payments.providers import registry
 from shop.payments.providers.interface import BadSignature, Malformed, PaymentProvider, WebhookEvent
-from shop.payments.providers.types import decisive
+from shop.payments.providers.types import Outcome, Trust, WebhookKind, decisive
 from shop.payments.records import states
 from shop.payments.records.models import Payment, RefusedWebhook, WebhookEventRow
+from shop.payments.records.types import Source
 from shop.payments.refunds import outside
 from shop.payments.updates.apply import UnknownPayment, apply_event
 from shop.payments.updates.apply import apply as apply_update
@@ -60,7 +61,7 @@ class _Row:
 
     id: int
     provider: str
-    trust: str
+    trust: Trust
     received_at: datetime
     tries: int = 0
     brief: bool = False
@@ -84,9 +85,14 @@ class WebhookRequest:
         """The update of a webhook with one signed event about one of our payments and nothing else; otherwise None."""
         one = self.event
         others = len(self.events) > 1 or one.refund or one.dispute or one.facts.refunds
-        if others or one.kind != "payment" or one.trust != "signed" or _is_foreign(self.provider.NAME, one):
+        if (
+            others
+            or one.kind != WebhookKind.PAYMENT
+            or one.trust != Trust.SIGNED
+            or _is_foreign(self.provider.NAME, one)
+        ):
             return None
-        return PaymentUpdate(one.reference, one.facts, "webhook", self.provider.NAME)
+        return PaymentUpdate(one.reference, one.facts, Source.WEBHOOK, self.provider.NAME)
 
 
 def receive(provider: PaymentProvider, headers: Mapping[str, str], raw: bytes) -> tuple[int, str]:
@@ -97,11 +103,11 @@ def receive(provider: PaymentProvider, headers: Mapping[str, str], raw: bytes) -
     try:
         events = provider.read_webhook(headers, raw)
     except BadSignature as error:
-        return _refuse(provider, "bad_signature", str(error), headers, raw)
+        return _refuse(provider, Outcome.BAD_SIGNATURE, str(error), headers, raw)
     except Malformed as error:
-        return _refuse(provider, "malformed", str(error), headers, raw)
+        return _refuse(provider, Outcome.MALFORMED, str(error), headers, raw)
     if not events:
-        return provider.ack("hint")
+        return provider.ack(Outcome.HINT)
     request = WebhookRequest(provider, events, headers, raw)
     try:
         outcome = _process(request)
@@ -109,12 +115,12 @@ def receive(provider: PaymentProvider, headers: Mapping[str, str], raw: bytes) -
         outcome = _not_stored(provider, error)
     except Exception as error:  # noqa: BLE001 - an event that cannot be applied now is stored all the same
         outcome = _store_for_later(request, f"{type(error).__name__}: {error}")
-    if outcome == "key_reused":
-        return _refuse(provider, "key_reused", "another body under an event id that we have", headers, raw)
+    if outcome == Outcome.KEY_REUSED:
+        return _refuse(provider, Outcome.KEY_REUSED, "another body under an event id that we have", headers, raw)
     return provider.ack(outcome)
 
 
-def _process(request: WebhookRequest) -> str:
+def _process(request: WebhookRequest) -> Outcome:
     """Store a webhook and apply it in one transaction, and return its outcome."""
     update = request.update
     if update is None:
@@ -129,15 +135,15 @@ def _process(request: WebhookRequest) -> str:
     return outcome or _note_repetition(request)
 
 
-def _apply_new(request: WebhookRequest, update: PaymentUpdate) -> str | None:
+def _apply_new(request: WebhookRequest, update: PaymentUpdate) -> Outcome | None:
     """Apply the update of an event that is not stored, and store both at once; None for an event that is."""
     at, name, trust = clock.now(), request.provider.NAME, request.event.trust
 
-    def row(outcome: str) -> dict[str, Any]:
+    def row(outcome: Outcome) -> dict[str, Any]:
         stored = _Row(0, name, trust, at)
         due_at = _again_at(stored, outcome, at)
         done = {"outcome": outcome, "due_at": due_at, "done_at": None if due_at else at, "tries": 1}
-        not_ours = _alert_reason(stored, request.events) if outcome == "foreign" else None
+        not_ours = _alert_reason(stored, request.events) if outcome == Outcome.FOREIGN else None
         return {**_row(request, at), **done, "not_ours": not_ours, "repeats": 0}
 
     outcome = apply_event(update, NewEvent(name, request.event.dedupe_key, row))
@@ -147,7 +153,7 @@ def _apply_new(request: WebhookRequest, update: PaymentUpdate) -> str | None:
 
 
 @transactional
-def _note_repetition(request: WebhookRequest) -> str:
+def _note_repetition(request: WebhookRequest) -> Outcome:
     """Count a repetition of a stored event: duplicate, or key_reused when its content is another."""
     same = (
         WebhookEventRow.provider == request.provider.NAME,
@@ -155,11 +161,11 @@ def _note_repetition(request: WebhookRequest) -> str:
         WebhookEventRow.body_hash == _hash(request.raw),
     )
     counted = changed(update(WebhookEventRow).where(*same).values(repeats=WebhookEventRow.repeats + 1))
-    return "duplicate" if counted else "key_reused"
+    return Outcome.DUPLICATE if counted else Outcome.KEY_REUSED
 
 
 @transactional
-def _store_and_apply(request: WebhookRequest) -> str:
+def _store_and_apply(request: WebhookRequest) -> Outcome:
     """Store a webhook of any kind and apply its events one by one, in one transaction, and return its outcome."""
     at, name = clock.now(), request.provider.NAME
     brief = hints.is_about_nothing(name, request.events)
@@ -170,7 +176,7 @@ def _store_and_apply(request: WebhookRequest) -> str:
     return outcome
 
 
-def _store_for_later(request: WebhookRequest, error: str) -> str:
+def _store_for_later(request: WebhookRequest, error: str) -> Outcome:
     """Store a webhook that could not be applied, for the sweep to retry."""
 
     db.session.rollback()
@@ -181,17 +187,17 @@ def _store_for_later(request: WebhookRequest, error: str) -> str:
 
 
 @transactional
-def _store_failed(request: WebhookRequest, error: str) -> str:
+def _store_failed(request: WebhookRequest, error: str) -> Outcome:
     webhook_event_id, outcome = _store(request, clock.now(), tries=1, error=error[:500])
     if webhook_event_id is not None:
         after_commit(lambda: log.error("inbox.not_applied", inbox=webhook_event_id, error=error))
     return outcome
 
 
-def _not_stored(provider: PaymentProvider, error: Exception) -> str:
+def _not_stored(provider: PaymentProvider, error: Exception) -> Outcome:
     db.session.rollback()
     log.error("inbox.not_stored", provider=provider.NAME, error=type(error).__name__)
-    return "unavailable"
+    return Outcome.UNAVAILABLE
 
 
 @cache
@@ -202,7 +208,7 @@ def _unless_known(_dialect: str) -> Any:
 
 def _store(
     request: WebhookRequest, at: datetime, tries: int = 0, error: str | None = None, *, brief: bool = False
-) -> tuple[int | None, str]:
+) -> tuple[int | None, Outcome]:
     """The id of the new row, or None for a repetition, and what it is. Part of the caller's transaction."""
     row = _row(request, at, tries, error)
     if brief:
@@ -211,7 +217,7 @@ def _store(
     if webhook_event_id is not None:
         if request.event.trust in hints.UNPROVEN:
             hints.remove_old(request.provider.NAME, webhook_event_id)
-        return int(webhook_event_id), "applied"
+        return int(webhook_event_id), Outcome.APPLIED
     return None, _note_repetition(request)
 
 
@@ -243,7 +249,7 @@ def due(limit: int = 500) -> list[int]:
     return found
 
 
-def apply(webhook_event_id: int) -> str | None:
+def apply(webhook_event_id: int) -> Outcome | None:
     """Apply a stored webhook and return its outcome; None when that failed and the sweep will try again."""
     try:
         events = _read_again(webhook_event_id)
@@ -257,17 +263,17 @@ def apply(webhook_event_id: int) -> str | None:
 
 
 @transactional
-def _apply_stored(webhook_event_id: int, events: list[WebhookEvent]) -> str:
+def _apply_stored(webhook_event_id: int, events: list[WebhookEvent]) -> Outcome:
     found = db.session.execute(_TO_APPLY, {"row": webhook_event_id}).one()
     if found.done_at is not None:
-        return found.outcome or "duplicate"
+        return found.outcome or Outcome.DUPLICATE
     row = _Row(found.id, found.provider, found.trust, found.received_at, found.tries)
     outcome = _apply(row, events, clock.now())
     after_commit(metrics.WEBHOOKS.labels(row.provider, outcome).inc)
     return outcome
 
 
-def _apply(row: _Row, events: list[WebhookEvent], at: datetime) -> str:
+def _apply(row: _Row, events: list[WebhookEvent], at: datetime) -> Outcome:
     """Apply the events of a row and record the outcome on the row. Part of the caller's transaction, which has the row
     locked.
     """
@@ -275,21 +281,21 @@ def _apply(row: _Row, events: list[WebhookEvent], at: datetime) -> str:
     due_at = None if row.brief else _again_at(row, outcome, at)
     if due_at is None and row.trust in hints.UNPROVEN:
         db.session.execute(hints.SHORTEN, {"row": row.id})
-    not_ours = _alert_reason(row, events) if outcome == "foreign" else None
+    not_ours = _alert_reason(row, events) if outcome == Outcome.FOREIGN else None
     values = {"outcome": outcome, "due": due_at, "done": None if due_at else at, "not_ours": not_ours}
     db.session.execute(_APPLIED, {"row": row.id, **values})
     return outcome
 
 
-def _again_at(row: _Row, outcome: str, at: datetime) -> datetime | None:
+def _again_at(row: _Row, outcome: Outcome, at: datetime) -> datetime | None:
     """Time at which the row is applied again: an orphan until its payment appears, a hint once more after the
     consistency window.
     """
-    if outcome == "orphan" and at < row.received_at + ORPHAN_GIVEN_UP:
+    if outcome == Outcome.ORPHAN and at < row.received_at + ORPHAN_GIVEN_UP:
         return at + _pause(row.tries + 1)
     provider = registry.get(row.provider)
     window = provider.capabilities.consistency_window if provider else timedelta(0)
-    if outcome == "hint" and row.trust != "signed" and at < row.received_at + window:
+    if outcome == Outcome.HINT and row.trust != Trust.SIGNED and at < row.received_at + window:
         return row.received_at + window
     return None
 
@@ -311,24 +317,24 @@ def _is_of_another_merchant(provider_name: str, event: WebhookEvent) -> bool:
     return bool(provider and provider.MERCHANT and event.merchant and event.merchant != provider.MERCHANT)
 
 
-def _apply_event(row: _Row, event: WebhookEvent) -> str:
+def _apply_event(row: _Row, event: WebhookEvent) -> Outcome:
     """Apply one event, as far as it can be trusted, and return its outcome."""
     if _is_foreign(row.provider, event):
-        return "foreign"
-    if event.trust == "signed" and event.refund:
-        return outside.apply_reported(row.provider, event.refund, "webhook")
-    if event.trust == "signed" and event.dispute:
-        return disputes.apply(row.provider, event.dispute, "webhook")
-    if event.kind != "payment":
-        return "hint"
-    if event.trust == "signed":
+        return Outcome.FOREIGN
+    if event.trust == Trust.SIGNED and event.refund:
+        return outside.apply_reported(row.provider, event.refund, Source.WEBHOOK)
+    if event.trust == Trust.SIGNED and event.dispute:
+        return disputes.apply(row.provider, event.dispute, Source.WEBHOOK)
+    if event.kind != WebhookKind.PAYMENT:
+        return Outcome.HINT
+    if event.trust == Trust.SIGNED:
         try:
-            update = PaymentUpdate(event.reference, event.facts, "webhook", row.provider)
+            update = PaymentUpdate(event.reference, event.facts, Source.WEBHOOK, row.provider)
             return apply_update(update, webhook_event_id=row.id).outcome
         except UnknownPayment:
-            return "orphan"
+            return Outcome.ORPHAN
     _make_due(row.provider, event.reference)
-    return "hint"
+    return Outcome.HINT
 
 
 def _make_due(provider: str, reference: str) -> None:
@@ -384,7 +390,7 @@ def _stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _refuse(
-    provider: PaymentProvider, outcome: str, reason: str, headers: Mapping[str, str], raw: bytes
+    provider: PaymentProvider, outcome: Outcome, reason: str, headers: Mapping[str, str], raw: bytes
 ) -> tuple[int, str]:
     log.warning("inbox.refused", provider=provider.NAME, outcome=outcome, reason=reason[:200])
     metrics.WEBHOOKS.labels(provider.NAME, outcome).inc()
