@@ -117,7 +117,7 @@ def test_one_person_is_not_two_by_writing_the_address_in_another_way(shop: Shop,
     )
 
 
-@pytest.mark.parametrize("nobody", ["", "  ", "sam", "lee@example.com"])
+@pytest.mark.parametrize("no_account", ["", "  ", "sam", "lee@example.com"])
 def test_without_an_account_nothing_is_decided(shop: Shop, money: Command, no_account: str) -> None:
     order = shop.paid_order()
     message = money("refund", order.number, "--by", no_account)
