@@ -233,9 +233,9 @@ class Shop:
         credit: int = 0,
     ) -> Order:
         """Press "Place order and pay" on that form, by default the one for the present cart."""
-        customer = Customer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW", user_id=customer)
+        details = Customer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW", user_id=customer)
         shown = form or self.form(cart_id, customer=customer)
-        placed = place_order.place_order(cart_id, customer, provider, shown, credit=credit)
+        placed = place_order.place_order(cart_id, details, provider, shown, credit=credit)
         return db.session.get_one(Order, placed.id, populate_existing=True)
 
     def order(

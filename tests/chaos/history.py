@@ -99,11 +99,11 @@ class History(Afterwards):
 
     def _place(self, sku: str, quantity: int, provider: str, customer: int | None, share: int, places: int) -> None:
         cart_id, key, total = self.world.fill_cart(sku, quantity)
-        customer = Customer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW", user_id=customer)
+        details = Customer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW", user_id=customer)
         credit = total * share // 100 if customer else 0
         terms = agreement.terms("TWD", [(sku, quantity, total // quantity)])
         form = agreement.Shown(key, terms.digest, agreement.customer_mark(key, customer))
-        press = lambda: place_order.place_order(cart_id, customer, provider, form, credit=credit)  # noqa: E731
+        press = lambda: place_order.place_order(cart_id, details, provider, form, credit=credit)  # noqa: E731
         self.checkouts.append(press)
         self._do(press, places)
 

@@ -338,15 +338,15 @@ class Stripe(PaymentProvider):
         charges: list[Mapping[str, Any]] = []
         if intent is not None and intent["latest_charge"]:
             charges = self._api.charges.list({"payment_intent": intent["id"], "limit": 100}).to_dict()["data"]
-        captured = [charge for charge in reversed(charges) if charge["status"] == "succeeded" and charge["captured"]]
+        paid = [charge for charge in reversed(charges) if charge["status"] == "succeeded" and charge["captured"]]
         early = session["expires_at"] > time.time()  # only real sessions, with real times, can lack the reason
-        state, because = _state(session["status"], intent, bool(captured), early)
+        state, because = _state(session["status"], intent, bool(paid), early)
         return Facts(
             state=state,
-            captures=tuple(_capture(charge) for charge in captured),
-            refunds=self._refunds(captured, reference),
+            captures=tuple(_capture(charge) for charge in paid),
+            refunds=self._refunds(paid, reference),
             decline=decline_of(intent) if intent is not None else None,
-            instrument=instrument(captured[-1]) if captured else None,
+            instrument=instrument(paid[-1]) if paid else None,
             action=NextAction(ActionKind.REDIRECT, session["url"]) if self.is_page(session["url"]) else None,
             expires_at=moment(session["expires_at"]),
             end_reason=because,
@@ -354,7 +354,7 @@ class Stripe(PaymentProvider):
             | ({"intent": their_id(intent["id"], "the id of an intent")} if intent is not None else {}),
         )
 
-    def _refunds(self, captured: Iterable[Mapping[str, Any]], reference: str) -> tuple[RefundFact, ...]:
+    def _refunds(self, paid: Iterable[Mapping[str, Any]], reference: str) -> tuple[RefundFact, ...]:
         """The refunds of these charges. Raises StripeError, Malformed."""
 
         def read(made: Mapping[str, Any]) -> RefundFact:
@@ -363,7 +363,7 @@ class Stripe(PaymentProvider):
                 raise Malformed("a list of refunds with something else in it")
             return replace(fact, payment=reference)
 
-        refunded = (charge["id"] for charge in captured if charge.get("amount_refunded"))
+        refunded = (charge["id"] for charge in paid if charge.get("amount_refunded"))
         made = (one for charge in refunded for one in self._each(self._api.refunds.list, {"charge": charge}))
         return refunds_in(made, read, provider=self.NAME)
 
@@ -383,11 +383,9 @@ def _session_end(payment: PaymentRequest) -> dict[str, int]:
     return {"expires_at": int(min(end, payment.created_at + _LONGEST).timestamp())}
 
 
-def _state(
-    status: str, intent: Mapping[str, Any] | None, captured: bool, early: bool
-) -> tuple[PaymentState, str | None]:
+def _state(status: str, intent: Mapping[str, Any] | None, paid: bool, early: bool) -> tuple[PaymentState, str | None]:
     """(our state, end reason) of a session with this status."""
-    if captured:
+    if paid:
         return PaymentState.CAPTURED, None
     if status == "expired":
         if intent is not None and intent["status"] == "canceled":
@@ -409,12 +407,12 @@ def _charge_facts(charge: Mapping[str, Any]) -> Facts:
     more = {"intent": word(charge["payment_intent"])} if charge.get("payment_intent") else {}
     if not charge["captured"]:
         return Facts(state=PaymentState.AUTHORIZED, instrument=instrument(charge), provider_data=more)
-    captured = _capture(charge)
+    capture = _capture(charge)
     return Facts(
         state=PaymentState.CAPTURED,
-        captures=(captured,),
+        captures=(capture,),
         instrument=instrument(charge),
-        occurred_at=captured.at,
+        occurred_at=capture.at,
         provider_data=more,
     )
 
