@@ -34,7 +34,7 @@ class Server:
     """Sends raw bytes to each connection after its request was read; counts the requests."""
 
     def __init__(self, serve: Serve) -> None:
-        self._serve, self.requests = serve, 0
+        self._respond, self.requests = serve, 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
         threading.Thread(target=self._serve, daemon=True).start()
@@ -50,7 +50,7 @@ class Server:
                 if b"\r\n\r\n" not in received:  # a body that came after its head
                     continue
                 self.requests += 1
-                self._serve(connection)
+                self._respond(connection)
 
     def close(self) -> None:
         self._listener.close()
