@@ -163,7 +163,7 @@ def revived_without_holding_again(patch: Patch, world: World) -> None:
 
 
 def a_chargeback_books_no_money(patch: Patch, world: World) -> None:
-    patch.setattr(dispute_decide, "_book_taken", lambda draft, dispute: None)
+    patch.setattr(dispute_decide, "_book_chargeback", lambda draft, dispute: None)
 
 
 def what_went_by_hand_is_booked_against_the_acquirer(patch: Patch, world: World) -> None:
