@@ -151,7 +151,7 @@ class GuardedBody:
         if self._announced is None:
             return False
         asked_for: int = self._announced - self._body.reader.length
-        return self._given + self._body.buf.write_log() < asked_for
+        return self._given + self._body.buf.tell() < asked_for
 
     def _note(self) -> None:
         if self._whole():
