@@ -230,6 +230,11 @@ def test_an_update_about_another_payment_of_the_acquirer_changes_nothing() -> No
     assert made == Decision("foreign", reasons=made.reasons)
 
 
+def test_an_update_that_names_a_capture_of_another_payment_changes_nothing() -> None:
+    made = decided(replace(seen(order()), of_others=frozenset({"c1"})), update(captured()))
+    assert made == Decision("foreign", reasons=made.reasons)
+
+
 def test_a_report_of_a_capture_without_the_capture_is_a_hint() -> None:
     made = decided(seen(order()), update())
     assert (made.outcome, made.captures, made.order, made.is_recorded) == ("hint", (), {}, True)

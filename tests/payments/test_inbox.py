@@ -10,9 +10,11 @@ import pytest
 from flask import Flask
 
 from shop import create_app
+from shop.alerts.models import Alert
 from shop.core import clock
 from shop.core.db import db, transaction
 from shop.orders.models import Order
+from shop.payments.polling import poll
 from shop.payments.providers import registry
 from shop.payments.providers.types import PaymentState
 from shop.payments.records.models import Payment, PaymentUpdateRow, RefusedWebhook, WebhookEventRow
@@ -135,6 +137,36 @@ def test_a_webhook_of_another_merchant_is_finished_at_once(shop: Shop) -> None:
     order, payment = paid_there(shop)
     assert shop.deliver_webhook(payment, merchant="somebody-else") == (200, "foreign")
     assert (row(shop).outcome, row(shop).due_at, shop.captures(order)) == ("foreign", None, [])
+
+
+def test_an_event_that_names_a_capture_of_another_payment_is_finished_and_alerted(shop: Shop) -> None:
+    _, payment = paid_there(shop)
+    shop.deliver_webhook(payment)
+    order, other = paid_there(shop)
+    shop.acquirer.payments[other.id].captures[:] = shop.acquirer.payments[payment.id].captures
+    assert shop.deliver_webhook(other, "evt-of-other") == (200, "foreign")
+    db.session.rollback()
+    kept = db.session.scalars(db.select(WebhookEventRow).where(WebhookEventRow.outcome == "foreign")).one()
+    assert (kept.due_at, kept.not_ours) == (None, "another payment of theirs")
+    assert shop.deliver_webhook(other, "evt-of-other") == (200, "duplicate")
+    assert (shop.state(order), shop.captures(order)) == ("WAITING_PAYMENT", [])
+    shop.turn(minutes=1)
+    assert [one.rule for one in db.session.scalars(db.select(Alert))] == ["OPS_FOREIGN"]
+    shop.is_sound()
+
+
+def test_a_query_that_names_a_capture_of_another_payment_is_repeated_more_and_more_slowly(shop: Shop) -> None:
+    _, payment = paid_there(shop)
+    shop.deliver_webhook(payment)
+    order, other = paid_there(shop)
+    shop.acquirer.payments[other.id].captures[:] = shop.acquirer.payments[payment.id].captures
+    shop.make_due(other)
+    assert poll.check(other.id) == "foreign"
+    assert shop.payment(order).unavailable_since is not None
+    shop.turn(minutes=2)
+    assert (shop.state(order), shop.captures(order)) == ("WAITING_PAYMENT", [])
+    assert shop.acquirer.calls.count(("query", other.id)) < 10
+    shop.is_sound()
 
 
 # --- stored, and not applied yet ---

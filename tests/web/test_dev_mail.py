@@ -7,8 +7,11 @@ from tests.web.conftest import Visitor
 
 
 def test_the_newest_mail_comes_first_and_its_html_is_in_a_sandboxed_frame(shop: Shop, visitor: Visitor) -> None:
-    order = shop.paid_order((PEN, 1))
-    shop.sweep()
+    order = shop.order((PEN, 1))
+    shop.turn(seconds=1)
+    shop.acquirer.capture(shop.payment(order).id)
+    shop.deliver_webhook(shop.payment(order))
+    shop.turn(seconds=1)
     page = visitor.get("/dev/mail")
     assert page.status_code == 200
     assert page.headers["Cache-Control"] == "no-store"

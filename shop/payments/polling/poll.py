@@ -26,7 +26,7 @@ from shop.payments.polling import fairness
 from shop.payments.polling.fairness import DuePayment
 from shop.payments.providers import registry
 from shop.payments.providers.interface import Facts, Found, NotFound, PaymentProvider, Unavailable
-from shop.payments.providers.types import EndReason, PaymentState
+from shop.payments.providers.types import EndReason, Outcome, PaymentState
 from shop.payments.records import poll_schedule, states
 from shop.payments.records.models import Payment
 from shop.payments.records.types import Source
@@ -268,12 +268,14 @@ def _apply_answer(
         return apply(PaymentUpdate(payment_id, facts, source)).outcome
     try:
         update = PaymentUpdate(payment_id, answer.facts, source, answer=QueryAnswer(loaded.state))
-        return apply(update).outcome
-    except IntegrityError as error:  # the capture is booked for another payment
+        outcome = apply(update).outcome
+    except IntegrityError:  # its capture was booked for another payment meanwhile
         db.session.rollback()
-        log.error("payment.contradiction", payment=payment_id, error=str(error.orig)[:200])
+        outcome = Outcome.FOREIGN
+    if outcome == Outcome.FOREIGN:
+        log.error("payment.contradiction", payment=payment_id)
         _unavailable(payment_id, Unavailable("contradiction"))
-        return None
+    return outcome
 
 
 @transactional

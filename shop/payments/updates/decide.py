@@ -124,7 +124,7 @@ def _difference(before: OrderSeen | PaymentSeen, after: OrderSeen | PaymentSeen)
 def decide(seen: Snapshot, update: PaymentUpdate, now: datetime, rules: Rules) -> Decision:
     """Decide what `update` does: outcome applied, duplicate, stale, illegal, mismatch, hint or foreign."""
     draft, facts = _Draft.of(seen, now), update.facts
-    if contradicts(seen.payment(update.payment_id), facts.provider_data):
+    if contradicts(seen.payment(update.payment_id), facts.provider_data) or seen.of_others:
         _note_answer(draft, update, rules)
         return replace(draft.decision(), outcome=Outcome.FOREIGN, reasons=("another payment of the acquirer",))
     _note_details(draft, update, rules)

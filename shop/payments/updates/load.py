@@ -65,6 +65,11 @@ def _order_with(known: Any) -> Select[Any]:
 
 _ORDER = _order_with(false())
 _ORDER_FOR_EVENT = _order_with(_IS_KNOWN)
+_OF_OTHERS = select(_CAPTURES.c.capture_id).where(
+    _CAPTURES.c.provider == bindparam("provider"),
+    _CAPTURES.c.capture_id.in_(bindparam("captures", expanding=True)),
+    _CAPTURES.c.payment_id != bindparam("payment"),
+)
 _STOCK_OF = (
     select(_STOCK.c.sku, (_STOCK.c.on_hand - _STOCK.c.reserved).label("free"))
     .where(_STOCK.c.sku.in_(bindparam("skus", expanding=True)))
@@ -84,20 +89,29 @@ def around_payment(
     """Return the snapshot for an update, locked until the transaction ends; None for an unknown payment or one of
     another provider.
 
-    `event` is the provider and key of a webhook event, to see whether it was stored before. Without `lock`, nothing is
-    locked.
+    `event` is the provider and key of a webhook event, to see whether it was stored before; captures of other payments
+    are not looked up then, and the unique index refuses them. Without `lock`, nothing is locked.
     """
     values = {"payment": update.payment_id, **dict(zip(("provider", "dedupe_key"), event or (), strict=False))}
     found = locking.rows(_BESIDE_PAYMENT, _ORDER_FOR_EVENT if event else _ORDER, values, lock=lock)
     if not any(one.id == update.payment_id and update.provider in (None, one.provider) for one in found[0]):
         return None
     seen = _snapshot(*found)
-    if any(capture.id not in seen.booked for capture in update.facts.captures):
+    new = [capture.id for capture in update.facts.captures if capture.id not in seen.booked]
+    if new:
         seen = _with_holdings(seen, lock)
+        if event is None:
+            seen = replace(seen, of_others=_of_others(seen.payment(update.payment_id), new))
     show, payment = update.facts.show, seen.payment(update.payment_id)
     if show is not None and payment.is_open and payment.action != code_action(show):
         seen = replace(seen, shares=_shares(seen.order.id, now, lock))
     return seen
+
+
+def _of_others(payment: PaymentSeen, capture_ids: Sequence[str]) -> frozenset[str]:
+    """Those of the captures that are booked for another payment of this provider."""
+    rows = _execute(_OF_OTHERS, {"provider": payment.provider, "captures": capture_ids, "payment": payment.id})
+    return frozenset(row.capture_id for row in rows)
 
 
 def of_order(order_id: int) -> Snapshot:

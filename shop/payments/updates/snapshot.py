@@ -149,7 +149,8 @@ class Share:
 class Snapshot:
     """An order and its payments. `booked` are the acquirer's ids of the captures that the updated payment has.
 
-    `event_known` says that the webhook event has been stored before.
+    `of_others` are ids of captures in the update that are booked for other payments. `event_known` says that the
+    webhook event has been stored before.
     """
 
     order: OrderSeen
@@ -159,6 +160,7 @@ class Snapshot:
     credit: CreditSeen | None = None
     shares: tuple[Share, ...] = ()
     event_known: bool = False
+    of_others: frozenset[str] = frozenset()
 
     def payment(self, payment_id: str) -> PaymentSeen:
         """The payment with this id. Raises StopIteration for one of another order."""

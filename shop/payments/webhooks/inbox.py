@@ -129,9 +129,9 @@ def _process(request: WebhookRequest) -> Outcome:
         outcome = _apply_new(request, update)
     except UnknownPayment:
         return _store_and_apply(request)
-    except IntegrityError:  # another transaction has stored this event meanwhile, or its capture
+    except IntegrityError:  # another transaction has stored this event or its capture, or the capture is another's
         db.session.rollback()
-        outcome = _apply_new(request, update)
+        return _store_and_apply(request)
     return outcome or _note_repetition(request)
 
 
