@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+
+gc.disable()  # collections while 1,600 modules are imported find nothing and take a fifth of the time of a start
+
 import sys
 from collections.abc import Callable
 
@@ -42,3 +46,6 @@ if app.config["ACQUIRER_MOUNT"]:
 
     mounted = _made(mock_acquirer.create_app, mock_acquirer.BadSetting)
     app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/acquirer": mounted})  # type: ignore[method-assign]
+
+gc.freeze()  # what has been made so far is kept until the process ends
+gc.enable()
