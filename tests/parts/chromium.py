@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 OFF = (
     "WebUIOmniboxPopup",  # these would open two more pages with their own processes in every window
     "WebUIOmniboxAimPopup",

@@ -16,8 +16,6 @@ from places import VENV, VENV_PYTHON
 from say import Step, Trouble
 
 STAMP = VENV / "chromium.json"
-SHELL = "chromium-headless-shell"
-"""Debian's Chromium without windows: the browser tests take a quarter less CPU time with it."""
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 PLAYWRIGHTS_OWN = ""
 
@@ -34,19 +32,14 @@ with sync_playwright() as playwright:
 """
 
 
-def ensure(environ: dict[str, str], *, headed: bool = False) -> str:
-    """The path of a working Chromium, empty for Playwright's own; with `headed` one that opens windows. Raises Trouble
-    when none can be installed.
-    """
-    known = _remembered(environ)
-    if known and not (headed and known["path"].endswith(SHELL)):
+def ensure(environ: dict[str, str]) -> str:
+    """The path of a working Chromium, empty for Playwright's own. Raises Trouble when none can be installed."""
+    if known := _remembered(environ):
         return known["path"]
     step = Step("find a Chromium")
     sources: tuple[Callable[[Step, dict[str, str]], list[str]], ...] = (_installed, _download, _package)
     for source in sources:
         for path in source(step, environ):
-            if headed and path.endswith(SHELL):
-                continue
             step.now(f"trying {path or 'Playwright'}")
             if _works(path, environ):
                 STAMP.write_text(json.dumps({"path": path, "for": environ.get("CHROMIUM", "")}))
@@ -69,7 +62,7 @@ def _remembered(environ: dict[str, str]) -> dict[str, str]:
 
 def _installed(_step: Step, environ: dict[str, str]) -> list[str]:
     named = [environ["CHROMIUM"]] if environ.get("CHROMIUM") else []
-    return [*named, *(path for name in (SHELL, *NAMES) if (path := shutil.which(name))), PLAYWRIGHTS_OWN]
+    return [*named, *(path for name in NAMES if (path := shutil.which(name))), PLAYWRIGHTS_OWN]
 
 
 def _download(step: Step, environ: dict[str, str]) -> list[str]:
@@ -85,7 +78,7 @@ def _download(step: Step, environ: dict[str, str]) -> list[str]:
 
 
 def _package(step: Step, environ: dict[str, str]) -> list[str]:
-    return _installed(step, environ) if apt_install([SHELL], step) or apt_install(["chromium"], step) else []
+    return _installed(step, environ) if apt_install(["chromium"], step) else []
 
 
 def _playwright(arguments: list[str], environ: dict[str, str]) -> bool:

@@ -51,7 +51,7 @@ def main() -> None:
     installing.ensure("test")
     environ = {**os.environ, "PATH": f"{VENV_BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
     environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the libraries are compiled once, not by every process
-    environ["CHROMIUM"] = browser.ensure(environ, headed="--headed" in arguments)
+    environ["CHROMIUM"] = browser.ensure(environ)
     if not arguments or arguments in (["--quick"], ["--full"]):
         _check_code(environ, LINT if arguments == ["--quick"] else tuple(CHECKS))
         arguments = [*WORKERS, *arguments]
