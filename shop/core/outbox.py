@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -76,14 +75,7 @@ def wake(channel: str, message: dict[str, Any]) -> None:
 
 
 def _publish(messages: list[tuple[str, dict[str, Any]]]) -> None:
-    def all_of_it(client: Any) -> None:
-        pipe = client.pipeline(transaction=False)
-        for channel, message in dict(messages).items():
-            pipe.publish(channel, json.dumps(message))
-        pipe.execute()
-
-    with suppress(redis.RedisAway):
-        redis.attempt(all_of_it)
+    redis.publish([(channel, json.dumps(message)) for channel, message in dict(messages).items()])
 
 
 def relay(effects: Callable[[str, dict[str, Any]], None], *, limit: int = 200) -> int:

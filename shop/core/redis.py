@@ -6,8 +6,11 @@ second a second or so instead of half a second per request.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import redis
@@ -30,6 +33,8 @@ class _State:
         self.client: redis.Redis | None = None
         self.away_until = 0.0
         self.failed = False
+        self.unsent: deque[tuple[str, str]] = deque()
+        self.publishing = threading.Lock()
 
 
 class _FixedTimeouts(ConnectionPool):
@@ -96,6 +101,28 @@ def attempt(use: Callable[[redis.Redis], T]) -> T:
         raise RedisAway(str(error)) from error
     state.failed, state.away_until = False, 0.0
     return answer
+
+
+def publish(messages: Iterable[tuple[str, str]]) -> None:
+    """Publish messages to channels. They are lost while Redis is unavailable.
+
+    While one caller waits for Redis, messages of others collect, and the next caller sends them all: a call for each
+    costs a tenth of the time of a webhook.
+    """
+    state: _State = current_app.extensions["settled_redis"]
+    state.unsent.extend(messages)
+    with state.publishing:
+        batch = [state.unsent.popleft() for _ in range(len(state.unsent))]
+        if batch:
+            with suppress(RedisAway):
+                attempt(lambda client: _send(client, batch))
+
+
+def _send(client: redis.Redis, messages: Iterable[tuple[str, str]]) -> None:
+    pipe = client.pipeline(transaction=False)
+    for channel, message in messages:
+        pipe.publish(channel, message)
+    pipe.execute()
 
 
 def is_here() -> bool:

@@ -64,7 +64,7 @@ _SELL = (
     update(_RESERVATIONS)
     .where(
         _RESERVATIONS.c.order_id == bindparam("of_order"),
-        _RESERVATIONS.c.state.in_((ReservationState.HELD, ReservationState.RELEASED)),
+        _RESERVATIONS.c.state != ReservationState.SOLD,
     )
     .values(state=ReservationState.SOLD)
 )
