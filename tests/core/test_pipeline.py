@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import Connection, bindparam, insert, text, update
+from sqlalchemy import Connection, bindparam, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from shop.core import clock
-from shop.core.db import after_commit, changed, db, pipeline, table, transaction, transactional
+from shop.core.db import after_commit, changed, db, pipeline, read_together, table, transaction, transactional
 from shop.inventory.models import Stock, StockMovement
+from tests.parts.waiting import until
 from tests.shop_fixtures import KETTLE, PEN, UNITS
 
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -156,6 +158,65 @@ def test_a_connection_that_is_cut_before_the_end_is_an_error_and_replaced() -> N
     with transaction(), pipeline(commit=True) as connection:
         moved(connection, "late")
     assert movements("late") == 1
+
+
+_MOVEMENTS = select(table(StockMovement)).where(table(StockMovement).c.kind == bindparam("kind"))
+_LOCKED = select(_STOCK.c.sku, _STOCK.c.on_hand).where(_STOCK.c.sku == bindparam("sku")).with_for_update()
+
+
+def test_queries_that_are_read_together_find_what_each_of_them_finds_alone() -> None:
+    with transaction(), pipeline() as connection:
+        moved(connection, "late")
+    values = {"sku": KETTLE, "kind": "late"}
+    with transaction():
+        stock, movements = read_together([_LOCKED, _MOVEMENTS], values)
+        assert stock == [{"sku": KETTLE, "on_hand": UNITS}]
+        assert movements == [dict(row) for row in db.session.execute(_MOVEMENTS, values).mappings()]
+        assert [row["at"] for row in movements] == [AT], "a time in UTC"
+    assert read_together([_LOCKED], {"sku": "no such thing"}) == [[]]
+    db.session.rollback()
+
+
+@on_postgresql
+def test_the_second_query_sees_what_was_committed_while_the_first_one_waited_for_a_lock(app: Flask) -> None:
+    found: list[Any] = []
+
+    def read() -> None:
+        with app.app_context(), transaction():
+            found.extend(read_together([_LOCKED, _MOVEMENTS], {"sku": KETTLE, "kind": "late"}))
+
+    with transaction():
+        add(db.session.connection(), units=5)
+        moved(db.session.connection(), "late")
+        reader = threading.Thread(target=read)
+        reader.start()
+        until(
+            lambda: db.session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")),
+            what="the reader to wait",
+        )
+    reader.join(30)
+    stock, movements = found
+    assert (stock[0]["on_hand"], [row["kind"] for row in movements]) == (UNITS + 5, ["late"])
+
+
+@on_postgresql
+def test_a_query_that_waits_too_long_for_a_lock_raises_as_any_statement_does_and_leaves_the_connection_usable(
+    app: Flask,
+) -> None:
+    def read() -> None:
+        with app.app_context():
+            with pytest.raises(OperationalError), transaction():
+                db.session.execute(text("SET LOCAL lock_timeout = '50ms'"))
+                read_together([_LOCKED, _MOVEMENTS], {"sku": KETTLE, "kind": "late"})
+            assert read_together([_MOVEMENTS], {"kind": "late"}) == [[]]
+            db.session.rollback()
+            done.append(True)
+
+    done: list[bool] = []
+    with transaction():
+        add(db.session.connection())
+        in_threads(read)
+    assert done
 
 
 def in_threads(*works: Callable[[], None]) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
+import pytest
 from sqlalchemy import event
 
 from shop.core.db import Base, db
@@ -20,8 +22,15 @@ def statements() -> Iterator[list[str]]:
         if not statement.startswith(("BEGIN", "COMMIT")):
             sent.append(statement)
 
+    def execute(driver: Any, query: str, *arguments: Any) -> Any:  # of `read_together`
+        sent.append(query)
+        return right(driver, query, *arguments)
+
+    right = psycopg.Connection.execute
     event.listen(db.engine, "before_cursor_execute", note)
-    yield sent
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(psycopg.Connection, "execute", execute)
+        yield sent
     event.remove(db.engine, "before_cursor_execute", note)
 
 

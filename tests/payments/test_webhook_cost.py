@@ -15,7 +15,7 @@ from shop.core.db import db
 from tests.parts.statements import statements
 from tests.shop_fixtures import PEN, Shop
 
-MOST_STATEMENTS, MOST_TRIPS = 13, 4
+MOST_STATEMENTS, MOST_TRIPS = 13, 3
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def test_a_webhook_that_pays_an_order_takes_13_statements(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_webhook_that_pays_an_order_takes_4_round_trips(shop: Shop, tmp_path: Any) -> None:
+def test_a_webhook_that_pays_an_order_takes_3_round_trips(shop: Shop, tmp_path: Any) -> None:
     for _ in range(6):  # the driver prepares statements after a few executions
         shop.deliver_webhook(paid_there(shop))
     payment = paid_there(shop)

@@ -58,12 +58,12 @@ def snapshot(order_id: int, *, reported: Collection[str] = (), lock: bool) -> Sn
     `reported` are the ids of refunds made at the acquirer that the decision is about. Raises NoResultFound.
     """
     found, (of_order,) = locking.rows(_OF_PAYMENTS, _OF_ORDER, {"order": order_id}, lock=lock)
-    payments = tuple(PaymentRow(**each._mapping) for each in found)
+    payments = tuple(PaymentRow(**each) for each in found)
     of_payments = _CAPTURES.c.payment_id.in_([payment.id for payment in payments])
     credit_used = (_CREDIT.c.order_id == order_id) & (_CREDIT.c.state == HoldState.USED)
     credits = _rows(CreditRow, _CREDIT, credit_used, by=("order_id",))
     return Snapshot(
-        order=OrderRow(**of_order._mapping),
+        order=OrderRow(**of_order),
         payments=payments,
         captures=_rows(CaptureRow, _CAPTURES, of_payments, by=("id",)),
         refunds=_rows(RefundRow, _REFUNDS, _REFUNDS.c.order_id == order_id, by=("created_at", "id"), lock=lock),

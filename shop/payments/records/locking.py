@@ -5,50 +5,38 @@ change only while their order is locked, so they are read with the order or afte
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.exc import NoResultFound
 
-from shop.core.db import db, table
+from shop.core.db import db, read_together, table
 from shop.orders.models import Order
 from shop.payments.records.models import Payment
 
-Found = Sequence[Row[Any]]
-_FRESH = {"populate_existing": True}
+Found = list[dict[str, Any]]
 _PAYMENTS, _ORDERS = table(Payment), table(Order)
 _ALL_PAYMENTS = select(Payment).where(Payment.order_id == bindparam("order"))
 _ORDER = select(Order).where(Order.id == bindparam("order"))
 
 
-def rows(
-    payments: Select[Any], order: Select[Any], values: Mapping[str, Any], *, lock: bool, entities: bool = False
-) -> tuple[Found, Found]:
-    """Rows of a query of an order's payments, by id, and of one of the order; with `lock`, locked until the transaction
-    ends. The queries select columns, or, with `entities`, ORM objects.
+def rows(payments: Select[Any], order: Select[Any], values: Mapping[str, Any], *, lock: bool) -> tuple[Found, Found]:
+    """Rows of a query of an order's payments, by id, and of one of the order, by column name; with `lock`, locked until
+    the transaction ends. Both queries get `values` (strings and integers) and find the same order.
 
-    Both queries get `values`. If the order's id is not in it as `order`, it is that of the payments; without payments
-    nothing is found. Raises NoResultFound for an unknown order.
+    Both come in one round trip on PostgreSQL. The second one waits for the locks of the first and sees what was
+    committed meanwhile. Raises NoResultFound if `values` names an `order` that does not exist.
     """
-    payments, order = _statements(payments, order, lock)
-    db.session.flush()
-    execute = partial(db.session.execute, execution_options=_FRESH) if entities else db.session.connection().execute
-    found = execute(payments, values).all()
-    if "order" not in values:
-        if not found:
-            return [], []
-        values = {**values, "order": found[0].order_id}
-    of_order = execute(order, values).all()
-    if not of_order:
+    found, of_order = read_together(_in_order_of_locking(payments, order, lock), values)
+    if "order" in values and not of_order:
         raise NoResultFound(f"order {values['order']}")
     return found, of_order
 
 
 @cache
-def _statements(payments: Select[Any], order: Select[Any], lock: bool) -> tuple[Select[Any], Select[Any]]:
-    """Both queries in the order of locking. Kept, because SQLAlchemy looks a new statement up more slowly."""
+def _in_order_of_locking(payments: Select[Any], order: Select[Any], lock: bool) -> tuple[Select[Any], Select[Any]]:
     payments = payments.order_by(_PAYMENTS.c.id)
     if not lock:
         return payments, order
@@ -57,5 +45,8 @@ def _statements(payments: Select[Any], order: Select[Any], lock: bool) -> tuple[
 
 def order_with_payments(order_id: int) -> tuple[Order, list[Payment]]:
     """The order and its payments, oldest first, locked until the transaction ends. Raises NoResultFound."""
-    payments, ((order,),) = rows(_ALL_PAYMENTS, _ORDER, {"order": order_id}, lock=True, entities=True)
-    return order, [payment for (payment,) in payments]
+    db.session.flush()
+    payments, order = _in_order_of_locking(_ALL_PAYMENTS, _ORDER, True)
+    fresh = {"populate_existing": True}
+    found = db.session.scalars(payments, {"order": order_id}, execution_options=fresh).all()
+    return db.session.scalars(order, {"order": order_id}, execution_options=fresh).one(), list(found)

@@ -43,7 +43,7 @@ _IS_KNOWN = exists().where(
 )
 
 
-def _order_with(known: Any) -> Select[Any]:
+def _order_with(known: Any, order_id: Any) -> Select[Any]:
     """The order with its reservations and what one payment of it has captured; a row for each pair of both."""
     return (
         select(
@@ -59,12 +59,13 @@ def _order_with(known: Any) -> Select[Any]:
                 _CAPTURES, _CAPTURES.c.payment_id == bindparam("payment")
             )
         )
-        .where(_ORDERS.c.id == bindparam("order"))
+        .where(_ORDERS.c.id == order_id)
     )
 
 
-_ORDER = _order_with(false())
-_ORDER_FOR_EVENT = _order_with(_IS_KNOWN)
+_ORDER = _order_with(false(), bindparam("order"))
+_ORDER_FOR_UPDATE = _order_with(false(), _ORDER_OF_PAYMENT)
+_ORDER_FOR_EVENT = _order_with(_IS_KNOWN, _ORDER_OF_PAYMENT)
 _OF_OTHERS = select(_CAPTURES.c.capture_id).where(
     _CAPTURES.c.provider == bindparam("provider"),
     _CAPTURES.c.capture_id.in_(bindparam("captures", expanding=True)),
@@ -93,8 +94,8 @@ def around_payment(
     are not looked up then, and the unique index refuses them. Without `lock`, nothing is locked.
     """
     values = {"payment": update.payment_id, **dict(zip(("provider", "dedupe_key"), event or (), strict=False))}
-    found = locking.rows(_BESIDE_PAYMENT, _ORDER_FOR_EVENT if event else _ORDER, values, lock=lock)
-    if not any(one.id == update.payment_id and update.provider in (None, one.provider) for one in found[0]):
+    found = locking.rows(_BESIDE_PAYMENT, _ORDER_FOR_EVENT if event else _ORDER_FOR_UPDATE, values, lock=lock)
+    if not any(one["id"] == update.payment_id and update.provider in (None, one["provider"]) for one in found[0]):
         return None
     seen = _snapshot(*found)
     new = [capture.id for capture in update.facts.captures if capture.id not in seen.booked]
@@ -122,13 +123,13 @@ def of_order(order_id: int) -> Snapshot:
 
 def _snapshot(payments: locking.Found, rows: locking.Found) -> Snapshot:
     first = rows[0]
-    reserved = {row.sku: ReservationSeen(row.sku, row.quantity, row.reservation_state) for row in rows if row.sku}
+    reservations = {row["sku"]: (row["quantity"], row["reservation_state"]) for row in rows if row["sku"]}
     return Snapshot(
-        OrderSeen(**{one.name: first._mapping[one] for one in _ORDER_COLUMNS}),
-        tuple(PaymentSeen(**row._mapping) for row in payments),
-        frozenset(row.capture_id for row in rows if row.capture_id is not None),
-        tuple(reserved.values()),
-        event_known=bool(first.event_known),
+        OrderSeen(**{one.name: first[one.name] for one in _ORDER_COLUMNS}),
+        tuple(PaymentSeen(**row) for row in payments),
+        frozenset(row["capture_id"] for row in rows if row["capture_id"] is not None),
+        tuple(ReservationSeen(sku, *reserved) for sku, reserved in reservations.items()),
+        event_known=bool(first["event_known"]),
     )
 
 
