@@ -96,7 +96,7 @@ class CheckoutForm(FlaskForm):
     """Contact, delivery address and payment method. `credit` is in minor units.
 
     `key` is the checkout key: a form that is sent twice places one order. `terms` is the digest of the terms that the
-    page showed, `shown` is their text, used only to list changes, and `buyer` marks the customer to whom the page was
+    page showed, `shown` is their text, used only to list changes, and `customer` marks the person to whom the page was
     shown.
     """
 

@@ -28,7 +28,7 @@ OLD_NAMES = frozenset(
 OLD_NAMES_OF_THE_SHOP = frozenset(
     {
         *("Buyer", "buyer", "buyers", "Move", "MOVES", "SettledLine", "Beat", "beat", "beats", "lookouts", "books"),
-        *("tell", "tells", "tell_outcome", "_tell", "said", "_said", "says", "_says", "ask", "_ask", "asked", "asker"),
+        *("tells", "tell_outcome", "_tell", "said", "_said", "says", "_says", "ask", "_ask", "asked", "asker"),
         *(
             "asked_by",
             "asked_at",

@@ -29,7 +29,7 @@ def test_after_any_history_on_postgresql_too_every_state_is_final_and_every_sum_
 
 def test_a_seeded_bug_is_found_on_postgresql_too(lent: World, monkeypatch: pytest.MonkeyPatch) -> None:
     the_ledger_is_posted_twice(monkeypatch, lent)
-    with pytest.raises(AssertionError, match="6 books"):
+    with pytest.raises(AssertionError, match="6 ledger"):
         for seed in range(20):
             phases = [Phase.generate]
             run_histories(lent, 25, seed=seed, database=None, phases=phases, report_multiple_bugs=False)

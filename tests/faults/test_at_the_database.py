@@ -70,7 +70,7 @@ class EntryPoints:
 
     def _form(self, path: str) -> dict[str, str]:
         page = self.customer.get(path).text
-        return dict(re.findall(r'<input[^>]*name="(csrf_token|key|terms|shown|buyer)"[^>]*value="([^"]*)"', page))
+        return dict(re.findall(r'<input[^>]*name="(csrf_token|key|terms|shown|customer)"[^>]*value="([^"]*)"', page))
 
 
 def remembered(order: Order) -> Order:

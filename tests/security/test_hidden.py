@@ -60,7 +60,7 @@ class Journey:
 
     def post(self, path: str, form_of: str, **fields: str) -> httpx.Response:
         page = self.client.get(form_of).text
-        hidden = dict(re.findall(r'name="(csrf_token|key|terms|shown|buyer|csrf)"[^>]*? value="([^"]+)"', page))
+        hidden = dict(re.findall(r'name="(csrf_token|key|terms|shown|customer|csrf)"[^>]*? value="([^"]+)"', page))
         for name in ("csrf_token", "csrf"):
             if name in hidden:
                 self.secrets[f"a form's {name}"] = hidden[name]
