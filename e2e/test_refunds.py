@@ -8,16 +8,17 @@ from e2e.conftest import Visitor
 from e2e.console_checks import is_sound
 from e2e.control import Control
 from e2e.demo import Demo
+from e2e.mailbox import confirm
 from e2e.pages import OrderPage, Shop
 from tests.parts.waiting import until
 
-SAM = "sam@example.com"
+SAM, KIM = "sam@example.com", "kim@example.com"
 
 
 def staff(demo: Demo, *command: str) -> str:
     """Run a staff command in a shell; its output."""
-    # one run is enough
-    demo.flask("users", "create", SAM, "--role", "finance", "--password", "a kettle for the office")
+    for email in (SAM, KIM):  # one run is enough
+        demo.flask("users", "create", email, "--role", "finance", "--password", "a kettle for the office")
     done = demo.flask("money", *command)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -27,7 +28,9 @@ def rich(visitor: Visitor, email: str, amount: str) -> Shop:
     """Give Ada an account with store credit."""
     shop = visitor.shop()
     shop.register(email)
-    staff(visitor.demo, "give-credit", email, amount, "TWD", "--by", SAM)
+    confirm(visitor, email)
+    asked = staff(visitor.demo, "give-credit", email, amount, "TWD", "--by", SAM)
+    staff(visitor.demo, "approve-credit", asked.partition(":")[0], "--by", KIM)
     return shop
 
 

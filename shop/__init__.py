@@ -15,6 +15,7 @@ from shop.alerts import models as _alert_models  # noqa: F401 - tables are known
 from shop.checkout import models as _checkout_models  # noqa: F401 - tables are known once their models are imported
 from shop.core import logs, redis
 from shop.core.db import db, engine_options, prepare
+from shop.credit_gifts import models as _gift_models  # noqa: F401 - tables are known once their models are imported
 from shop.http_kit import request_guard
 from shop.mail import models as _mail_models  # noqa: F401 - tables are known once their models are imported
 from shop.payments.providers import registry

@@ -121,9 +121,10 @@ def users() -> None:
 @click.argument("email")
 @click.option("--name", default="")
 @click.option("--role", "roles", multiple=True, help="Role; can be repeated.")
+@click.option("--verified", is_flag=True, help="You know that the address belongs to the owner of the account.")
 @click.password_option()
 @with_appcontext
-def create_user(email: str, name: str, roles: tuple[str, ...], password: str) -> None:
+def create_user(email: str, name: str, roles: tuple[str, ...], verified: bool, password: str) -> None:
     """Create an account."""
-    user = signin.create(email, name or email.partition("@")[0], password, list(roles))
+    user = signin.create(email, name or email.partition("@")[0], password, list(roles), is_verified=verified)
     click.echo(f"{user.email} can sign in.")

@@ -17,12 +17,14 @@ from typing import Any, TypeVar
 
 from flask import Flask, g, has_request_context, request, session
 from flask_login import LoginManager, current_user
+from sqlalchemy import select, update
 
 from shop.accounts.models import User
-from shop.core import clock, redis
-from shop.core.db import db
+from shop.core import clock, logs, redis
+from shop.core.db import after_commit, db, transactional
 from shop.core.errors import Away, Refusal
 
+log = logs.get()
 LASTS = timedelta(days=14)
 _SID = "sid"
 _LONGEST_DEVICE = 160
@@ -59,10 +61,10 @@ def init_app(app: Flask) -> None:
 
 def start(user: User) -> None:
     """Sign `user` in on this device, always under a new id. Raises Away when Redis is away."""
-    user_id, sid, at = user.id, secrets.token_urlsafe(24), clock.wall()
+    user_id, epoch, sid, at = user.id, user.session_epoch, secrets.token_urlsafe(24), clock.wall()
     ends = at + LASTS
     device = (request.user_agent.string or "")[:_LONGEST_DEVICE]
-    record = json.dumps({"user": user_id, "started_at": at.isoformat(), "device": device})
+    record = json.dumps({"user": user_id, "epoch": epoch, "started_at": at.isoformat(), "device": device})
     old = _handle()
 
     def store(client: Any) -> None:
@@ -98,13 +100,14 @@ def end() -> bool:
 
 def of_user(user_id: int) -> list[SignIn]:
     """The user's active sign-ins, newest first. Raises Away."""
-    here = _handle()
+    here, epoch = _handle(), db.session.scalar(select(User.session_epoch).where(User.id == user_id))
 
     def read(client: Any) -> list[SignIn]:
         handles = [h.decode() for h in client.zrange(_index(user_id), 0, -1)]
         records = client.mget([_key(h) for h in handles]) if handles else []
         found = [(h, _parse(r)) for h, r in zip(handles, records, strict=True)]
-        return [SignIn(h, r.started_at, r.device, h == here) for h, r in found if r and r.user_id == user_id]
+        valid = [(h, r) for h, r in found if r and (r.user_id, r.epoch) == (user_id, epoch)]
+        return [SignIn(h, r.started_at, r.device, h == here) for h, r in valid]
 
     return sorted(_needed(read), key=lambda s: s.started_at, reverse=True)
 
@@ -125,6 +128,13 @@ def revoke_all(user_id: int, *, but_here: bool = False) -> int:
     return sum(revoke(user_id, handle) for handle in revoked)
 
 
+@transactional
+def end_all(user_id: int) -> None:
+    """End every sign-in of the user, that of this request included, in the caller's transaction. Needs no Redis."""
+    db.session.execute(update(User).where(User.id == user_id).values(session_epoch=User.session_epoch + 1))
+    after_commit(lambda: log.info("accounts.signed_out_everywhere", user=user_id))
+
+
 def require_user() -> User:
     """The signed-in user. Raises SignInNeeded (401) for guests, Away (503) while Redis is away."""
     if current_user and current_user.is_authenticated:
@@ -133,6 +143,13 @@ def require_user() -> User:
     if unavailable():
         raise _away()
     raise SignInNeeded
+
+
+def is_signed_in() -> bool:
+    """True for a signed-in user, False for guests. Raises Away (503) while Redis is away."""
+    if unavailable():
+        raise _away()
+    return bool(current_user and current_user.is_authenticated)
 
 
 def is_claimed() -> bool:
@@ -153,6 +170,7 @@ def unavailable() -> bool:
 @dataclass(frozen=True)
 class _Record:
     user_id: int
+    epoch: int
     started_at: datetime
     device: str
 
@@ -166,7 +184,8 @@ def _visitor() -> User | None:
     except redis.RedisAway:
         g.sign_in_unavailable = True
         return None
-    return db.session.get(User, record.user_id) if record else None
+    user = db.session.get(User, record.user_id) if record else None
+    return user if user and record and user.session_epoch == record.epoch else None
 
 
 def _handle() -> str | None:
@@ -178,9 +197,8 @@ def _parse(raw: Any) -> _Record | None:
     """The record in a value from Redis; None if there is none or it cannot be read."""
     try:
         data = json.loads(raw)
-        return _Record(
-            int(data["user"]), datetime.fromisoformat(data["started_at"]).astimezone(UTC), str(data["device"])
-        )
+        at = datetime.fromisoformat(data["started_at"]).astimezone(UTC)
+        return _Record(int(data["user"]), int(data.get("epoch", 0)), at, str(data["device"]))
     except (TypeError, ValueError, KeyError):
         return None
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from sqlalchemy import select, update
 
-from shop.accounts import passwords, throttle
+from shop.accounts import links, passwords, throttle
+from shop.accounts.decide import LinkPurpose
 from shop.accounts.known_devices import Device
 from shop.accounts.models import Role, User
 from shop.core import clock, email_address, ids, logs, outbox, text
@@ -28,9 +29,16 @@ class WrongCredentials(Refusal):
         super().__init__("wrong_credentials", "Wrong e-mail or password.")
 
 
-def sign_in(email: str, password: str, ip: str, device: Device | None = None, user_agent: str = "") -> User:
+def sign_in(
+    email: str,
+    password: str,
+    ip: str,
+    device: Device | None = None,
+    user_agent: str = "",
+    language: str = "en",
+) -> User:
     """Check the password and return the user. `ip`, `device` and `user_agent` are the origin of the attempt. A sign-in
-    from a device that the account does not know writes an event, which the customer is mailed about.
+    from a device that the account does not know writes an event, which the customer is mailed about, in `language`.
 
     Raises WrongCredentials (422), TooManyAttempts (429, with `retry_after` in seconds), Away (503).
     """
@@ -51,29 +59,47 @@ def sign_in(email: str, password: str, ip: str, device: Device | None = None, us
         throttle.forgive(email, ip, device)
         if device is None or not device.knows(email):
             at = clock.now()
-            event = AccountNewDevice(user_id, ids.token(), user_agent[:LONGEST_DEVICE], at.isoformat())
+            event = AccountNewDevice(user_id, ids.token(), user_agent[:LONGEST_DEVICE], at.isoformat(), language)
             outbox.emit(event, f"account {user_id}")
     log.info("accounts.signed_in", user=user_id)
     return db.session.get_one(User, user_id)
 
 
-def register(email: str, name: str, password: str) -> User:
-    """Create a customer account. Raises BadInput (details: `field`) and Refusal `email_taken`."""
-    return create(email, name, password)
+def register(email: str, name: str, password: str, language: str = "en") -> User:
+    """Create a customer account and mail a link that verifies its address. Raises BadInput (details: `field`) and
+    Refusal `email_taken`.
+    """
+    return _create(email, name, password, verify_in=language)
 
 
-def create(email: str, name: str, password: str, roles: Iterable[str] = ()) -> User:
-    """Create an account with `roles`. Raises BadInput (details: `field`) and Refusal `email_taken`."""
+def create(email: str, name: str, password: str, roles: Iterable[str] = (), *, is_verified: bool = False) -> User:
+    """Create an account with `roles`; `is_verified` if the address is known to belong to the owner. Raises as
+    `register` does.
+    """
+    return _create(email, name, password, roles, is_verified=is_verified)
+
+
+def _create(
+    email: str,
+    name: str,
+    password: str,
+    roles: Iterable[str] = (),
+    *,
+    is_verified: bool = False,
+    verify_in: str | None = None,
+) -> User:
     email, name, chosen = _checked_email(email), _checked_name(name), sorted(set(roles))
     if unknown := [role for role in chosen if role not in tuple(Role)]:
         raise BadInput("unknown_role", f"{unknown[0]} is not a role. Roles are {', '.join(Role)}.", field="roles")
-    _check_password(password, email)
+    check_password(password, email)
     hashed = passwords.make(password)
     with transaction():
-        statement = insert(User).values(
-            email=email, name=name, password_hash=hashed, roles=chosen, created_at=clock.now()
-        )
+        at = clock.now()
+        values = {"email": email, "name": name, "password_hash": hashed, "roles": chosen, "created_at": at}
+        statement = insert(User).values(values | {"email_verified_at": at if is_verified else None})
         user_id = db.session.scalar(statement.on_conflict_do_nothing().returning(User.id))
+        if user_id is not None and verify_in is not None:
+            links.make(LinkPurpose.VERIFY, db.session.get_one(User, user_id), verify_in)
     if user_id is None:
         raise Refusal(
             "email_taken", "There is already an account with this e-mail address. Sign in instead.", field="email"
@@ -96,7 +122,8 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _check_password(password: str, email: str) -> None:
+def check_password(password: str, email: str) -> None:
+    """Raise BadInput unless `password` may be chosen for the account of `email`."""
     if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
         sentence = (
             f"Enter a password of {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters. A short phrase works well."

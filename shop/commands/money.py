@@ -15,6 +15,8 @@ from shop.commands import order as find_order
 from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.money import CURRENCIES
+from shop.credit_gifts import gifts
+from shop.credit_gifts.models import CreditGift, GiftState
 from shop.ledger import store_credit
 from shop.orders import states
 from shop.orders.models import Order
@@ -101,9 +103,10 @@ def bounced(refund_id: str, by: Actor) -> None:
 
 @_command("waiting")
 def waiting() -> None:
-    """List the refunds and payouts that wait for a second person."""
+    """List the refunds, payouts and gifts of store credit that wait for a second person."""
     waits = [_waits(one, "approve") for one in refunds.waiting()]
     waits += [_waits(one, "approve-payout") for one in payouts.waiting()]
+    waits += [_waits(one, "approve-credit") for one in gifts.waiting()]
     click.echo("\n".join(waits) or "Nothing is waiting for approval.")
 
 
@@ -173,18 +176,40 @@ def reject_payout(payout_id: str, by: Actor) -> None:
 @click.argument("email")
 @click.argument("typed", metavar="AMOUNT")
 @click.argument("currency", type=click.Choice(CURRENCIES))
-@click.option("--key", default=None, help="Idempotency key: giving credit again with the same key changes nothing.")
+@click.option("--key", default=None, help="Idempotency key: a repeated request with the same key changes nothing.")
+@_reason
 @by_staff
-def give_credit(email: str, typed: str, currency: str, key: str | None, by: Actor) -> None:
-    """Give AMOUNT of store credit to the customer EMAIL."""
+def give_credit(email: str, typed: str, currency: str, key: str | None, reason: str, by: Actor) -> None:
+    """Request AMOUNT of store credit for the customer EMAIL, whose address is confirmed; another person approves."""
     customer = staff.account_of(email).id
-    gift = store_credit.gift(customer, amount(typed, currency), by=by, key=key)
-    spendable = store_credit.available(customer, gift.money.currency)
-    outcome = "given" if gift.is_new else "was given before"
-    click.echo(f"{gift.money.with_code()} {outcome}; {email} can spend {spendable.with_code()}.")
+    gift = gifts.request(customer, amount(typed, currency), by=by, key=key, reason=reason)
+    if gift.state == GiftState.REQUESTED:
+        click.echo(_waits(gift, "approve-credit"))
+    else:
+        click.echo(f"{gift.id}: {gift.money.with_code()} was {gift.state.lower()} before.")
 
 
-def _waits(one: Refund | Payout, command: str) -> str:
+@_command("approve-credit")
+@click.argument("gift_id")
+@by_staff
+def approve_credit(gift_id: str, by: Actor) -> None:
+    """Approve a gift of store credit as the second person."""
+    gifts.approve(gift_id, by=by)
+    gift = db.session.get_one(CreditGift, gift_id)
+    spendable = store_credit.available(gift.user_id, gift.currency)
+    click.echo(f"{gift.money.with_code()} given; the customer can spend {spendable.with_code()}.")
+
+
+@_command("decline-credit")
+@click.argument("gift_id")
+@by_staff
+def decline_credit(gift_id: str, by: Actor) -> None:
+    """Decline a gift of store credit; its requester may do so too."""
+    gifts.decline(gift_id, by=by)
+    click.echo(f"{gift_id} is declined.")
+
+
+def _waits(one: Refund | Payout | CreditGift, command: str) -> str:
     to_bank = isinstance(one, Refund) and one.destination == RefundDestination.BANK
     first = "send it from the bank account, then " if to_bank else ""
     who = f"is waiting for approval (requested by {staff.label(one.requested_by)})"

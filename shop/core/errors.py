@@ -17,6 +17,7 @@ STATUS: Mapping[str, int] = {
     "cart_empty": 409,
     "wrong_credentials": 422,
     "too_many_attempts": 429,
+    "too_many_mails": 429,
     "too_many_requests": 429,
     "too_many_unpaid": 429,
     "too_soon": 429,

@@ -32,6 +32,7 @@ class EventKind(StrEnum):
     ORDER_MOVED = "order.moved"
     ORDER_CANCEL_REQUESTED = "order.cancel_requested"
     ORDER_REVIEW_ENDED = "order.review_ended"
+    ORDER_CLAIMED = "order.claimed"
     PAYMENT_VISITED = "payment.visited"
     PAYMENT_UNKNOWN = "payment.unknown"
     PAYMENT_OPEN = "payment.open"
@@ -53,6 +54,9 @@ class EventKind(StrEnum):
     DISPUTE_LOST = "dispute.lost"
     SETTLEMENT_DISAGREES = "settlement.disagrees"
     ACCOUNT_NEW_DEVICE = "account.new_device"
+    ACCOUNT_LINK_MADE = "account.link_made"
+    ACCOUNT_PASSWORD_CHANGED = "account.password_changed"  # noqa: S105 - a name
+    ACCOUNT_EMAIL_CHANGED = "account.email_changed"
     ALERT_RAISED = "alert.raised"
     ALERT_ACKNOWLEDGED = "alert.acknowledged"
     ALERT_RESOLVED = "alert.resolved"
@@ -122,6 +126,14 @@ class OrderCancelRequested(Event):
 @dataclass(frozen=True)
 class OrderReviewEnded(Event):
     KIND = EventKind.ORDER_REVIEW_ENDED
+    STREAM = Stream.ORDERS
+
+
+@dataclass(frozen=True)
+class OrderClaimed(Event):
+    """The order of a guest was added to an account with the same, verified address; the actor is its owner."""
+
+    KIND = EventKind.ORDER_CLAIMED
     STREAM = Stream.ORDERS
 
 
@@ -311,7 +323,9 @@ class SettlementDisagrees(Event):
 
 @dataclass(frozen=True)
 class AccountNewDevice(Event):
-    """A browser that is not a known device of the account has signed in. `sign_in` is a random id of the event."""
+    """A browser that is not a known device of the account has signed in. `sign_in` is a random id of the event,
+    `language` that of the page.
+    """
 
     KIND = EventKind.ACCOUNT_NEW_DEVICE
     STREAM = Stream.ACCOUNTS
@@ -319,4 +333,41 @@ class AccountNewDevice(Event):
     user_id: int
     sign_in: str
     user_agent: str
+    at: str
+    language: str | None = None
+
+
+@dataclass(frozen=True)
+class AccountLinkMade(Event):
+    """A link for an account is to be mailed. `link` is the number of its row, which grants nothing."""
+
+    KIND = EventKind.ACCOUNT_LINK_MADE
+    STREAM = Stream.ACCOUNTS
+
+    link: int
+    purpose: str
+
+
+@dataclass(frozen=True)
+class AccountPasswordChanged(Event):
+    """An account has a new password. `change` is a random id of the event, `language` that of the page."""
+
+    KIND = EventKind.ACCOUNT_PASSWORD_CHANGED
+    STREAM = Stream.ACCOUNTS
+
+    user_id: int
+    change: str
+    at: str
+    language: str
+
+
+@dataclass(frozen=True)
+class AccountEmailChanged(Event):
+    """An account has a new address, by a mailed link. `link` is the number of its row, which has the former address."""
+
+    KIND = EventKind.ACCOUNT_EMAIL_CHANGED
+    STREAM = Stream.ACCOUNTS
+
+    user_id: int
+    link: int
     at: str

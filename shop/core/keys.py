@@ -7,7 +7,7 @@ and open forms.
 from __future__ import annotations
 
 from flask import Flask, current_app
-from itsdangerous import URLSafeTimedSerializer
+from itsdangerous import URLSafeSerializer, URLSafeTimedSerializer
 
 
 def ring(app: Flask) -> list[str]:
@@ -18,3 +18,10 @@ def ring(app: Flask) -> list[str]:
 def signer(purpose: str) -> URLSafeTimedSerializer:
     """A signer for `purpose`: signs with SECRET_KEY and accepts every key of the ring."""
     return URLSafeTimedSerializer(ring(current_app), salt=purpose)
+
+
+def fixed_signer(purpose: str) -> URLSafeSerializer:
+    """A signer for `purpose` without a time: the same value gives the same text as long as SECRET_KEY stays. For values
+    whose expiry is stored in the database.
+    """
+    return URLSafeSerializer(ring(current_app), salt=purpose)

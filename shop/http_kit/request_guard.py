@@ -87,6 +87,7 @@ def init_app(app: Flask) -> None:
         MAX_FORM_MEMORY_SIZE=LARGEST_BODY,
         WTF_CSRF_TIME_LIMIT=None,
         WTF_CSRF_CHECK_DEFAULT=False,
+        WTF_CSRF_SSL_STRICT=False,  # pages of mailed links send no Referer; the __Host- cookie binds the token instead
         WTF_CSRF_SECRET_KEY=keys.ring(app),
     )
     app.session_interface = LastingCookie()

@@ -18,7 +18,7 @@ from typing import Any
 from flask import current_app
 from sqlalchemy import Integer, Table, delete, exists, func, select, update
 
-from shop.accounts.models import SignInFailures
+from shop.accounts.models import AccountLink, SignInFailures
 from shop.accounts.throttle import FORGET_AFTER
 from shop.alerts.models import Alert
 from shop.alerts.states import AlertState
@@ -218,6 +218,14 @@ RULES: tuple[Rule, ...] = (
         lambda at: (Alert.state == AlertState.RESOLVED) & Alert.order_id.is_(None) & (Alert.resolved_at < at - YEAR),
     ),
     Rule(
+        AccountLink,
+        "links of accounts in mails, used and unused",
+        MAIL_KEPT,
+        "as long as the mails that contain them; a link itself is valid for three days at most",
+        lambda at: AccountLink.created_at < at - MAIL_KEPT,
+        wall_time=True,
+    ),
+    Rule(
         SignInFailures,
         "wrong passwords",
         FORGET_AFTER,
@@ -240,7 +248,7 @@ _STOCK = "stock is the sum of these"
 _CATALOGUE = "the catalogue"
 KEPT: tuple[Kept, ...] = (
     *(Kept(name, _ORDER) for name in ("orders", "order_lines", "order_events", "payments", "captures", "refunds")),
-    *(Kept(name, _LEDGER) for name in ("journals", "ledger_entries", "funds", "payouts")),
+    *(Kept(name, _LEDGER) for name in ("journals", "ledger_entries", "funds", "payouts", "credit_gifts")),
     *(
         Kept(name, _LEDGER)
         for name in ("store_credits", "credit_holds", "settlement_lines", "discrepancies", "disputes")

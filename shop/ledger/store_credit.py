@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select, update
-from sqlalchemy.exc import IntegrityError
 
-from shop.core import ids
 from shop.core.actor import Actor
-from shop.core.db import changed, db, insert, table, transaction
-from shop.core.errors import BadInput
+from shop.core.db import changed, db, insert, table
 from shop.core.money import Money
 from shop.ledger import book, chart
 from shop.ledger.hold_states import HoldState
@@ -58,33 +55,6 @@ def movements(user_id: int, limit: int = 100) -> Sequence[Movement]:
         .limit(limit)
     )
     return [Movement(row.at, row.kind, Money(-row.amount, row.currency), row.order_id) for row in rows]
-
-
-@dataclass(frozen=True)
-class Gift:
-    """Store credit that was given; `is_new` is false when the same key had given `money` before."""
-
-    money: Money
-    is_new: bool
-
-
-def gift(user_id: int, money: Money, *, by: Actor, key: str | None = None) -> Gift:
-    """Give a customer store credit, at the shop's expense; once for each `key`. The journal records who gave it first.
-    Raises BadInput for no amount or an empty key.
-    """
-    if money.amount <= 0:
-        raise BadInput("bad_amount", "Amount must be greater than zero.")
-    if key is not None and not key.strip():
-        raise BadInput("bad_key", "The key must not be empty.")
-    name = f"credit_given:{user_id}:{key or ids.token()}"
-    try:
-        with transaction():
-            give(user_id, money, key=name, kind="credit_given", debit=chart.GOODWILL, by=by)
-        return Gift(money, is_new=True)
-    except IntegrityError:  # the ledger has a journal of this name
-        earlier = select(LedgerEntry).filter_by(journal_key=name, account=chart.GOODWILL)
-        entry = db.session.scalars(earlier).one()
-        return Gift(Money(entry.amount, entry.currency), is_new=False)
 
 
 def give(

@@ -21,6 +21,7 @@ from flask import current_app
 from flask_babel import force_locale
 from jinja2 import Environment
 
+from shop.accounts import links
 from shop.core.db import db
 from shop.core.money import Money
 from shop.mail.models import Mail
@@ -57,6 +58,7 @@ def content(mail: Mail) -> Content:
         "order": order,
         "data": mail.data,
         "link": f"{shop_url()}/orders/{order.token}" if order else "",
+        "account_link": _account_link(mail),
         "shop_url": shop_url(),
         "language": language.replace("_", "-"),
         "money": lambda amount: amount.format(language),
@@ -87,6 +89,12 @@ def message(mail: Mail) -> EmailMessage:
     sent.add_alternative(found.html, subtype="html")
     sent["Content-Language"] = mail.language.replace("_", "-")
     return sent
+
+
+def _account_link(mail: Mail) -> str:
+    """The address of the link that a mail about an account contains; empty once the link is deleted."""
+    found = links.token(mail.data["link"]) if "link" in mail.data else None
+    return f"{shop_url()}/account/{found[0].replace('_', '-')}/{found[1]}" if found else ""
 
 
 def _recipient(written: str) -> tuple[Address, bool]:

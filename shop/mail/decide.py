@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from shop.accounts.decide import LinkPurpose
 from shop.core.event_types import EventKind
 from shop.mail.states import MailKind
 from shop.orders.states import OrderState, Reason
@@ -22,6 +23,10 @@ class Audience(StrEnum):
     CUSTOMER = "customer"
     """The address of the order."""
     ACCOUNT = "account"
+    LINK = "link"
+    """The address that a link of an account is sent to; without one there is no mail."""
+    FORMER_ADDRESS = "former address"
+    """The address that an account had when a link was made."""
     STAFF = "staff"
     """The addresses of ALERT_MAIL_TO, a mail for each."""
 
@@ -50,10 +55,44 @@ _PLAIN: dict[str, MailKind] = {
     EventKind.REFUND_DONE: MailKind.REFUND_SENT,
     EventKind.REFUND_REJECTED: MailKind.REFUND_FAILED,
 }
+_LINKS = {
+    LinkPurpose.VERIFY: MailKind.VERIFICATION,
+    LinkPurpose.RESET: MailKind.PASSWORD_RESET,
+    LinkPurpose.CHANGE_EMAIL: MailKind.EMAIL_CHANGE,
+    LinkPurpose.UNLOCK: MailKind.UNLOCK,
+}
 KINDS_OF_ORDERS = frozenset({*_PLAIN, EventKind.ORDER_MOVED, EventKind.REFUND_REQUESTED})
 """Kinds of events of orders that may demand a mail."""
 _DATA = ("payment", "deadline", "refund", "amount", "currency")
 """Fields of events that mails use."""
+
+
+def _of_new_device(event: Mapping[str, Any]) -> Demand:
+    data = {name: event[name] for name in ("user_id", "user_agent", "at", "language") if name in event}
+    return Demand(MailKind.NEW_DEVICE, "", event["sign_in"], Audience.ACCOUNT, data)
+
+
+def _of_link(event: Mapping[str, Any]) -> Demand:
+    link = event["link"]
+    return Demand(_LINKS[event["purpose"]], "", f"link-{link}", Audience.LINK, {"link": link})
+
+
+def _of_new_password(event: Mapping[str, Any]) -> Demand:
+    data = {name: event[name] for name in ("user_id", "at", "language")}
+    return Demand(MailKind.PASSWORD_CHANGED, "", event["change"], Audience.ACCOUNT, data)
+
+
+def _of_new_address(event: Mapping[str, Any]) -> Demand:
+    data = {name: event[name] for name in ("link", "at")}
+    return Demand(MailKind.EMAIL_CHANGED, "", f"link-{event['link']}", Audience.FORMER_ADDRESS, data)
+
+
+_OF_ACCOUNTS: Mapping[str, Callable[[Mapping[str, Any]], Demand]] = {
+    EventKind.ACCOUNT_NEW_DEVICE: _of_new_device,
+    EventKind.ACCOUNT_LINK_MADE: _of_link,
+    EventKind.ACCOUNT_PASSWORD_CHANGED: _of_new_password,
+    EventKind.ACCOUNT_EMAIL_CHANGED: _of_new_address,
+}
 
 
 def mails_for(kind: str, event: Mapping[str, Any]) -> tuple[Demand, ...]:
@@ -63,9 +102,8 @@ def mails_for(kind: str, event: Mapping[str, Any]) -> tuple[Demand, ...]:
     """
     if kind == EventKind.ALERT_RAISED:
         return _of_alert(event)
-    if kind == EventKind.ACCOUNT_NEW_DEVICE:
-        data = {name: event[name] for name in ("user_id", "user_agent", "at")}
-        return (Demand(MailKind.NEW_DEVICE, "", event["sign_in"], Audience.ACCOUNT, data),)
+    if kind in _OF_ACCOUNTS:
+        return (_OF_ACCOUNTS[kind](event),)
     mail = _of_order(kind, event)
     if mail is None:
         return ()

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from flask import current_app
 from sqlalchemy import func, select, update
 
-from shop.accounts.models import User
+from shop.accounts.models import AccountLink, User
 from shop.core import clock, email_address, ids, metrics
 from shop.core.db import after_commit, changed, db, insert, table, transactional
 from shop.mail.decide import Audience, Demand, mails_for
@@ -93,7 +93,16 @@ def _more(demand: Demand) -> dict[str, Any]:
 
 def _to_account(demand: Demand, _event: Mapping[str, Any]) -> None:
     email = db.session.scalar(select(User.email).where(User.id == demand.data["user_id"])) or ""
-    queue(demand.kind, to=email, language=LANGUAGE_OF_STAFF, data=demand.data, key=demand.event)
+    language = demand.data.get("language", LANGUAGE_OF_STAFF)
+    queue(demand.kind, to=email, language=language, data=demand.data, key=demand.event)
+
+
+def _to_link(demand: Demand, _event: Mapping[str, Any]) -> None:
+    link = db.session.get(AccountLink, demand.data["link"])
+    if link is not None:
+        to = link.email if demand.audience == Audience.LINK else link.account_email
+        if to is not None:
+            queue(demand.kind, to=to, language=link.language, data=demand.data, key=demand.event)
 
 
 def _to_staff(demand: Demand, _event: Mapping[str, Any]) -> None:
@@ -102,7 +111,13 @@ def _to_staff(demand: Demand, _event: Mapping[str, Any]) -> None:
         queue(demand.kind, to=address, language=LANGUAGE_OF_STAFF, data=demand.data, key=key, subject=demand.subject)
 
 
-_QUEUE = {Audience.CUSTOMER: _to_customer, Audience.ACCOUNT: _to_account, Audience.STAFF: _to_staff}
+_QUEUE = {
+    Audience.CUSTOMER: _to_customer,
+    Audience.ACCOUNT: _to_account,
+    Audience.LINK: _to_link,
+    Audience.FORMER_ADDRESS: _to_link,
+    Audience.STAFF: _to_staff,
+}
 
 
 def retry(mail_ids: Iterable[str] = ()) -> int:

@@ -19,6 +19,12 @@ class MailKind(StrEnum):
     LATE_PAYMENT = "late_payment"
     DUPLICATE_PAYMENT = "duplicate_payment"
     NEW_DEVICE = "new_device"
+    VERIFICATION = "verification"
+    PASSWORD_RESET = "password_reset"  # noqa: S105 - a name
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a name
+    EMAIL_CHANGE = "email_change"
+    EMAIL_CHANGED = "email_changed"
+    UNLOCK = "unlock"
     ALERT = "alert"
 
 

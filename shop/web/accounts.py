@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import ngettext
 
 from shop.accounts import sessions, signin
+from shop.checkout import claim_orders
 from shop.core.errors import BadInput, Refusal
 from shop.http_kit import paging, visitor
 from shop.http_kit.access import access
 from shop.http_kit.request_guard import limited
 from shop.http_kit.safe_next import safe_next
+from shop.http_kit.translation import locale_name
 from shop.ledger import store_credit
 from shop.orders import find
 from shop.web import device
 from shop.web.forms import EmailForm, RegisterForm, SignInForm
+from shop.web.private_page import mails_are_shown
 
 bp = Blueprint("accounts", __name__)
 
@@ -26,7 +30,7 @@ def sign_in() -> ResponseReturnValue:
     form = SignInForm()
     if form.validate_on_submit():
         try:
-            origin = (request.remote_addr or "", device.here(), request.user_agent.string)
+            origin = (request.remote_addr or "", device.here(), request.user_agent.string, locale_name())
             user = signin.sign_in(form.email.data, form.password.data, *origin)
             visitor.sign_in(user)
         except Refusal as refusal:
@@ -43,7 +47,7 @@ def register() -> ResponseReturnValue:
     form = RegisterForm()
     if form.validate_on_submit():
         try:
-            user = signin.register(form.email.data, form.name.data, form.password.data)
+            user = signin.register(form.email.data, form.name.data, form.password.data, locale_name())
         except Refusal as refusal:
             return _form("register", form, refusal)
         try:
@@ -76,7 +80,9 @@ def show() -> ResponseReturnValue:
         by_id=find.of_user_by_ids(user.id, (movement.order_id for movement in movements if movement.order_id)),
         credit=store_credit.balances(user.id),
         movements=movements,
+        claimable=claim_orders.claimable(user),
         sign_ins=sessions.of_user(user.id),
+        mails_are_shown=mails_are_shown(),
     )
 
 
@@ -85,6 +91,24 @@ def show() -> ResponseReturnValue:
 def end_sign_in(handle: str) -> ResponseReturnValue:
     """Sign out another device."""
     sessions.revoke(sessions.require_user().id, handle)
+    return redirect(url_for("accounts.show"), 303)
+
+
+@bp.post("/account/sign-ins/end-others")
+@access("signed_in")
+def end_other_sign_ins() -> ResponseReturnValue:
+    """Sign out all other devices."""
+    ended = sessions.revoke_all(sessions.require_user().id, but_here=True)
+    flash(ngettext("%(num)d other device is signed out.", "%(num)d other devices are signed out.", ended))
+    return redirect(url_for("accounts.show"), 303)
+
+
+@bp.post("/account/orders")
+@access("signed_in")
+def claim() -> ResponseReturnValue:
+    """Add orders that were placed as a guest with the verified address of the account."""
+    number = claim_orders.claim_all(sessions.require_user().id)
+    flash(ngettext("%(num)d order is added to your account.", "%(num)d orders are added to your account.", number))
     return redirect(url_for("accounts.show"), 303)
 
 
@@ -101,7 +125,8 @@ def _form(name: str, form: EmailForm, refusal: Refusal | None = None) -> Respons
             form.form_errors.append(refusal.message)
     status = refusal.status if refusal else 422 if form.errors else 200
     target = safe_next(request.values.get("next"), "")
-    page = render_template(f"shop/{name}.html", form=form, next=target, unavailable=sessions.unavailable())
+    shown = {"next": target, "unavailable": sessions.unavailable(), "code": refusal.code if refusal else ""}
+    page = render_template(f"shop/{name}.html", form=form, **shown)
     response = make_response(page, status)
     response.headers["Cache-Control"] = "no-store"
     if retry_after := getattr(refusal, "retry_after", None):

@@ -144,10 +144,37 @@ class SignInForm(EmailForm):
     )
 
 
+def _new_password(label: str) -> PasswordField:
+    return PasswordField(label, validators=[DataRequired(lazy_gettext("Choose a password.")), _at_most(256)])
+
+
+def _current_password() -> PasswordField:
+    missing = lazy_gettext("Enter your current password.")
+    return PasswordField(lazy_gettext("Current password"), validators=[DataRequired(missing), _at_most(256)])
+
+
+class NewPasswordForm(FlaskForm):
+    """New password; `shop.accounts.signin.check_password` checks it."""
+
+    password = _new_password(lazy_gettext("New password"))
+
+
+class ChangePasswordForm(FlaskForm):
+    """Current and new password."""
+
+    current = _current_password()
+    password = _new_password(lazy_gettext("New password"))
+
+
+class ChangeEmailForm(FlaskForm):
+    """New address and current password."""
+
+    email = EmailField(lazy_gettext("New e-mail address"), filters=[_address], validators=_email)
+    current = _current_password()
+
+
 class RegisterForm(EmailForm):
     """New account; `shop.accounts.signin.register` checks the password."""
 
     name = _text(lazy_gettext("Name"), lazy_gettext("Enter your name."), 100)
-    password = PasswordField(
-        lazy_gettext("Password"), validators=[DataRequired(lazy_gettext("Choose a password.")), _at_most(256)]
-    )
+    password = _new_password(lazy_gettext("Password"))

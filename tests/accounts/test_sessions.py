@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import delete
 
 from shop.accounts import sessions, signin
-from shop.accounts.models import User
+from shop.accounts.models import AccountLink, User
 from shop.checkout import cart
 from shop.core.db import db, transaction
 from tests.parts.redis_server import RedisServer
@@ -149,6 +149,7 @@ def test_sign_ins_are_listed_and_each_can_be_ended_from_elsewhere(app: Flask, me
 def test_a_deleted_account_has_no_sign_in(app: Flask, client: FlaskClient, mei: int) -> None:
     sign_in(client)
     with app.app_context(), transaction():
+        db.session.execute(delete(AccountLink))
         db.session.execute(delete(User))
     assert not sees_account(client)
 

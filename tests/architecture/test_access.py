@@ -24,6 +24,12 @@ PUBLIC_POSTS = {
     "/orders": "sends a link to the address that is asked about, never shows its orders",
     "/sign-in": "throttled",
     "/register": "limited",
+    "/account/verify/<token>": "the signed link, and a sign-in to its account",
+    "/account/change-email/<token>": "the signed link, and a sign-in to its account",
+    "/account/reset/<token>": "the signed link, once",
+    "/account/unlock/<token>": "the signed link, once",
+    "/forgot-password": "mails a link to the address of the account; limited by address and client",
+    "/unlock-account": "mails a link to the address of the account; limited by address and client",
     "/sign-out": "ends the caller's own sign-in",
 }
 """Public routes that accept POST, each with its reason. All of them need a CSRF token."""

@@ -21,6 +21,8 @@ READS_ORDERS = (
 REVIEW = "shop/payments/order_money/write.py"
 """Writes the review of an order and its deadline."""
 CANCELLING = "shop/checkout/ending/write.py"
+CLAIMING = "shop/orders/claim.py"
+"""Writes the owner of an order."""
 DECIDE, WRITE = "shop/payments/updates/decide.py", "shop/payments/updates/write.py"
 STATES_OF_PAYMENTS = {}
 """(file, variable) where `.state = …` is a payment's and not an order's."""
@@ -44,7 +46,7 @@ def _findings(file: Source) -> Iterator[tuple[int, str]]:
             if "ORDERS" in {alias.name for alias in node.names}:
                 yield node.lineno, "takes the table of orders"
         elif isinstance(node, ast.Attribute) and ast.unparse(node) == "events.ORDERS":
-            if file.path not in (MOVE, CANCELLING):
+            if file.path not in (MOVE, CANCELLING, CLAIMING):
                 yield node.lineno, "takes the table of orders"
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _RAW.search(node.value):
             yield node.lineno, "writes with raw SQL"
@@ -75,7 +77,7 @@ def _called(file: Source, call: ast.Call) -> Iterator[tuple[int, str]]:
     keywords = {keyword.arg for keyword in call.keywords}
     if name == "update" and model == "Order" and file.path not in (MOVE, EVENTS):
         yield call.lineno, "updates orders"
-    if name == "values" and "state" in keywords and file.path in (EVENTS, CANCELLING, REVIEW):
+    if name == "values" and "state" in keywords and file.path in (EVENTS, CANCELLING, CLAIMING, REVIEW):
         yield call.lineno, "writes a state"
     if name == "table" and model == "Order" and file.path not in (EVENTS, PLACING, REVIEW, *READS_ORDERS):
         yield call.lineno, "takes the table of orders"
@@ -135,6 +137,12 @@ def test_the_request_to_cancel_writes_no_state() -> None:
     cancelling = "shop.checkout.ending.write"
     assert second_writers([Source.example(cancelling, "update(events.ORDERS).values(cancel_requested_at=at)")]) == []
     assert second_writers([Source.example(cancelling, "update(events.ORDERS).values(state='CANCELLED')")])
+
+
+def test_claiming_an_order_writes_no_state() -> None:
+    claiming = "shop.orders.claim"
+    assert second_writers([Source.example(claiming, "update(events.ORDERS).values(user_id=1)")]) == []
+    assert second_writers([Source.example(claiming, "update(events.ORDERS).values(state='PAID')")])
 
 
 def test_a_review_writes_no_state_of_the_order() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 
-from shop.accounts import staff
+from shop.accounts import staff, verification
 from shop.accounts.models import User
 from shop.core import clock
 from shop.core.db import db, transaction
@@ -305,37 +306,63 @@ def test_an_unknown_order_and_one_without_money_are_refused(shop: Shop, money: C
     assert "No payment has been captured for this order." in money("refund", shop.order().number, "5", "--by", SAM)
 
 
-def test_gift_credit_is_given_once_per_name_and_customer(shop: Shop, money: Command) -> None:
-    ada, ben = shop.customer(), shop.customer()
-    emails = [db.session.get_one(User, person).email for person in (ada, ben)]
-    for email in (*emails, *emails):
-        assert "NT$50.00 TWD" in money("give-credit", email, "50", "TWD", "--key", "birthday", "--by", SAM)
-    assert (shop.credit(ada), shop.credit(ben)) == (5000, 5000)
+def verified(shop: Shop) -> tuple[int, str]:
+    """A customer whose address is verified, and the address."""
+    person = shop.customer()
+    with transaction():
+        verification.mark(person)
+    return person, db.session.get_one(User, person).email
+
+
+def test_store_credit_takes_two_people_and_a_verified_address(shop: Shop, money: Command) -> None:
+    ada, email = verified(shop)
+    assert money("give-credit", email, "50", "TWD").startswith("2 Error: Missing option '--by'.")
+    asked = money("give-credit", email, "50", "TWD", "--by", SAM, "--reason", "broken kettle")
+    waits = r"G\w{19}: NT\$50.00 TWD is waiting for approval \(requested by sam@.*\): flask money approve-credit.\n"
+    assert re.fullmatch(waits, asked)
+    gift = asked.partition(":")[0]
+    assert gift in money("waiting") and shop.credit(ada) == 0
+    assert money("approve-credit", gift, "--by", SAM).startswith("1 Error: A gift must be approved by another person")
+    assert shop.credit(ada) == 0
+    said = money("approve-credit", gift, "--by", KIM)
+    assert said == "NT$50.00 TWD given; the customer can spend NT$50.00 TWD.\n"
+    assert money("approve-credit", gift, "--by", KIM).startswith("1 Error: This gift has already been decided.")
+    assert money("decline-credit", gift, "--by", SAM).startswith("1 Error: This gift has already been decided.")
+    (journal,) = db.session.scalars(db.select(Journal).where(Journal.kind == "credit_given"))
+    assert journal.actor == staff.actor_of(KIM)
+    assert (shop.credit(ada), book.balance(chart.GOODWILL, "TWD")) == (5000, Money(5000, "TWD"))
+
+
+def test_store_credit_is_requested_once_per_key_and_customer(shop: Shop, money: Command) -> None:
+    _, email = verified(shop)
+    first = money("give-credit", email, "50", "TWD", "--key", "birthday", "--by", SAM)
     for again in (("70", "TWD"), ("70", "JPY")):
-        message = money("give-credit", emails[0], *again, "--key", "birthday", "--by", KIM)
-        assert message.startswith("NT$50.00 TWD was given before; "), "what was given, and not what was asked for"
+        assert money("give-credit", email, *again, "--key", "birthday", "--by", KIM) == first
+    assert money("decline-credit", first.partition(":")[0], "--by", SAM).endswith("is declined.\n")
+    repeated = money("give-credit", email, "50", "TWD", "--key", "birthday", "--by", SAM)
+    assert repeated.endswith("NT$50.00 TWD was declined before.\n")
     for empty in ("", " "):
-        assert money("give-credit", emails[0], "5", "TWD", "--key", empty, "--by", SAM).startswith(
+        assert money("give-credit", email, "5", "TWD", "--key", empty, "--by", SAM).startswith(
             "1 Error: The key must not be empty."
         )
-    assert (shop.credit(ada), shop.credit(ben)) == (5000, 5000)
-    assert money("give-credit", emails[0], "--by", SAM, "--", "-5", "TWD").startswith("1 Error: ")
+    assert money("give-credit", email, "--by", SAM, "--", "-5", "TWD").startswith("1 Error: ")
     assert money("give-credit", "nobody@example.com", "5", "TWD", "--by", SAM).startswith(
         "1 Error: No account has this e-mail address."
     )
-    assert book.balance(chart.GOODWILL, "TWD") == Money(10000, "TWD")
+    assert book.balance(chart.GOODWILL, "TWD") == Money(0, "TWD")
 
 
-def test_store_credit_is_given_by_staff_and_the_journal_records_the_actor(shop: Shop, money: Command) -> None:
-    customer = shop.customer()
-    email = db.session.get_one(User, customer).email
-    assert money("give-credit", email, "50", "TWD").startswith("2 Error: Missing option '--by'.")
-    assert money("give-credit", email, "50", "TWD", "--by", email).startswith("1 Error: ")
-    assert shop.credit(customer) == 0
-    for by in (KIM, SAM):
-        assert "NT$50.00 TWD" in money("give-credit", email, "50", "TWD", "--key", "birthday", "--by", by)
-    (journal,) = db.session.scalars(db.select(Journal).where(Journal.kind == "credit_given"))
-    assert journal.actor == staff.actor_of(KIM), "the second has given nothing"
+def test_store_credit_for_an_unverified_address_or_for_oneself_is_refused(shop: Shop, money: Command) -> None:
+    unverified = db.session.get_one(User, shop.customer()).email
+    refused = money("give-credit", unverified, "5", "TWD", "--by", SAM)
+    assert refused.startswith("1 Error: The customer has not confirmed the e-mail address")
+    with transaction():
+        verification.mark(staff.account_of(SAM).id)
+    own = money("give-credit", SAM, "5", "TWD", "--by", SAM)
+    assert own.startswith("1 Error: You cannot give store credit to your own account.")
+    for_sam = money("give-credit", SAM, "5", "TWD", "--by", KIM).partition(":")[0]
+    assert money("approve-credit", for_sam, "--by", SAM).startswith("1 Error: You cannot give store credit to your own")
+    assert money("approve-credit", "G1", "--by", SAM).startswith("1 Error: There is no such gift.")
 
 
 def test_a_payout_takes_two(shop: Shop, money: Command) -> None:

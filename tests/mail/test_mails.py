@@ -58,7 +58,8 @@ def test_an_event_of_an_order_causes_the_mail_of_its_kind(
 def test_no_other_kind_of_event_causes_a_mail() -> None:
     causing = {
         "order.placed", "order.moved", "payment.failed", "payment.code_shown", "refund.requested", "refund.done",
-        "refund.rejected", "account.new_device", "alert.raised",
+        "refund.rejected", "account.new_device", "account.link_made",
+        "account.password_changed", "account.email_changed", "alert.raised",
     }  # fmt: skip
     for kind in set(EventKind) - causing:
         assert mails_for(kind, EVENT) == ()
@@ -129,7 +130,7 @@ def test_a_p1_alert_is_mailed_to_each_address_once(shop: Shop) -> None:
 
 
 def test_a_sign_in_from_an_unknown_device_is_mailed_and_one_from_a_known_device_is_not(shop: Shop) -> None:
-    user = signin.register("mei@example.com", "Mei", "correct horse battery")
+    user = signin.create("mei@example.com", "Mei", "correct horse battery")
     signin.sign_in("mei@example.com", "correct horse battery", "192.0.2.1", user_agent="Mozilla/5.0 Firefox/140 Linux")
     device = known_devices.load(known_devices.remember(None, user.email))
     signin.sign_in("mei@example.com", "correct horse battery", "192.0.2.1", device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from flask import Flask
 
 from tests.web.conftest import Visitor, title
 
@@ -78,6 +79,21 @@ def test_an_address_that_has_an_account_is_reported_and_the_password_is_never_se
     response = other_visitor.post("/register", ADA)
     assert response.status_code == 409 and "There is already an account" in response.text
     assert ADA["password"] not in response.text
+
+
+def test_all_other_devices_can_be_signed_out_at_once(visitor: Visitor, app: Flask) -> None:
+    visitor.get("/register")
+    visitor.post("/register", ADA, headers={"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"})
+    others = [Visitor(app) for _ in range(2)]
+    for other in others:
+        other.get("/sign-in")
+        other.post("/sign-in", ADA, headers={"User-Agent": "Mozilla/5.0 (iPhone) Version/18.0 Safari/604.1"})
+    page = visitor.get("/account").text
+    assert page.count("Safari on iPhone") == 2 and "Firefox on Linux" in page
+    assert visitor.post("/account/sign-ins/end-others").location == "/account"
+    page = visitor.get("/account").text
+    assert "2 other devices are signed out." in page and "Sign out all other devices" not in page
+    assert [other.get("/account").status_code for other in others] == [303, 303]
 
 
 def test_another_device_can_be_signed_out(visitor: Visitor, other_visitor: Visitor) -> None:

@@ -19,6 +19,7 @@ import shop as the_shop
 from shop.accounts import signin
 from shop.accounts.throttle import TooManyAttempts
 from shop.core.db import db
+from shop.credit_gifts import gifts
 from shop.orders.models import Order
 from tests.shop_fixtures import KETTLE, Shop
 from tests.web.conftest import Visitor
@@ -82,7 +83,7 @@ def test_an_order_is_found_by_every_spelling_of_its_address(
 
 
 def test_an_account_is_one_for_every_spelling_of_its_address(app: Flask, shop: Shop) -> None:
-    user = signin.register(SPELLINGS[0], "Ada", PASSWORD)
+    user = signin.create(SPELLINGS[0], "Ada", PASSWORD, is_verified=True)
     for number, spelt in enumerate(SPELLINGS):
         assert signin.sign_in(spelt, PASSWORD, f"192.0.2.{number}").id == user.id
         with pytest.raises(signin.Refusal, match="already an account"):
@@ -90,8 +91,9 @@ def test_an_account_is_one_for_every_spelling_of_its_address(app: Flask, shop: S
     shop.staff("sam")
     given = ["money", "give-credit", SPELLINGS[1], "５", "TWD", "--by", "sam@example.com"]
     done = app.test_cli_runner().invoke(args=given)
-    assert "NT$5.00 TWD given" in done.stdout
-    assert shop.credit(user.id) == 500
+    assert "NT$5.00 TWD is waiting for approval" in done.stdout
+    [gift] = gifts.waiting()
+    assert (gift.user_id, gift.amount) == (user.id, 500)
 
 
 def test_wrong_passwords_count_for_the_account_however_its_address_is_spelt(app: Flask, shop: Shop) -> None:

@@ -69,6 +69,7 @@ def credit_adds_up(scope: Scope) -> Rows:
             """  # noqa: S608
         )
         + _balances(scope)
+        + _gifts(scope)
         + scope.rows(
             f"""
             SELECT h.order_id, h.refunded_amount, COALESCE(r.amount, 0) AS requested FROM credit_holds h
@@ -98,6 +99,20 @@ def _balances(scope: Scope) -> Rows:
           FROM store_credits s WHERE {theirs}) AS found
         WHERE balance <> booked OR held <> holds
         """  # noqa: S608
+    )
+
+
+def _gifts(scope: Scope) -> Rows:
+    """Approved gifts without their journal, and undecided or declined ones with it. Checked in the full scope only."""
+    if not scope.is_everything:
+        return []
+    return scope.rows(
+        """
+        SELECT g.id, g.state, g.amount, e.amount AS booked FROM credit_gifts g
+        LEFT JOIN ledger_entries e ON e.journal_key = 'credit_given:' || g.user_id || ':' || g.key
+             AND e.account = 'goodwill' AND e.currency = g.currency
+        WHERE COALESCE(e.amount, 0) <> CASE g.state WHEN 'APPROVED' THEN g.amount ELSE 0 END
+        """
     )
 
 

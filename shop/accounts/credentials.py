@@ -1,0 +1,113 @@
+"""Changes of the password and of the address of an account. Each ends all sign-ins of the account."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+
+from shop.accounts import links, mail_limits, passwords, sessions, signin, throttle
+from shop.accounts.decide import LinkPurpose
+from shop.accounts.known_devices import Device
+from shop.accounts.models import User
+from shop.core import clock, email_address, ids, outbox
+from shop.core.db import changed, db, transactional
+from shop.core.errors import BadInput, Refusal
+from shop.core.event_types import AccountEmailChanged, AccountPasswordChanged
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Client that asks for a change: its address, the device if it is known, and the language of its pages."""
+
+    ip: str
+    device: Device | None = None
+    language: str = "en"
+
+
+def change_password(user_id: int, current: str, password: str, origin: Origin) -> None:
+    """Replace the password `current` and end all sign-ins of the account.
+
+    Raises BadInput (details: `field`), TooManyAttempts, Away, and Refusal `account_changed` after a concurrent change.
+    """
+    email, stored = _proven(user_id, current, origin)
+    signin.check_password(password, email)
+    _replace_password(user_id, stored, passwords.make(password), origin)
+
+
+@transactional
+def _replace_password(user_id: int, stored: str, hashed: str, origin: Origin) -> None:
+    unchanged = update(User).where(User.id == user_id, User.password_hash == stored)
+    if not changed(unchanged.values(password_hash=hashed)):
+        raise _changed_meanwhile()
+    write_password(user_id, hashed, origin.language)
+
+
+def write_password(user_id: int, hashed: str, language: str) -> None:
+    """Store a new password hash, end all sign-ins and emit the event, in the caller's transaction."""
+    db.session.execute(update(User).where(User.id == user_id).values(password_hash=hashed))
+    sessions.end_all(user_id)
+    event = AccountPasswordChanged(user_id, ids.token(), clock.now().isoformat(), language)
+    outbox.emit(event, f"account {user_id}")
+
+
+def request_email_change(user_id: int, password: str, email: str, origin: Origin) -> str:
+    """Mail a link to the address `email` that makes it the address of the account; returns its normal form. The answer
+    is the same when another account has that address, and then there is no mail.
+
+    Raises BadInput (details: `field`), TooManyAttempts, TooManyMails, Away.
+    """
+    current, _ = _proven(user_id, password, origin)
+    try:
+        wanted = email_address.normal(email)
+    except email_address.NotAnAddress as error:
+        message = "Enter an e-mail address in the format name@example.com."
+        raise BadInput("bad_email", message, field="email") from error
+    if wanted == current:
+        raise BadInput("same_email", "This is already the e-mail address of your account.", field="email")
+    mail_limits.count(LinkPurpose.CHANGE_EMAIL, wanted, account=user_id)
+    _make(user_id, wanted, origin.language)
+    return wanted
+
+
+@transactional
+def _make(user_id: int, wanted: str, language: str) -> None:
+    is_taken = db.session.scalar(select(User.id).where(User.email == wanted)) is not None
+    links.make(LinkPurpose.CHANGE_EMAIL, db.session.get_one(User, user_id), language, to="" if is_taken else wanted)
+
+
+def change_email(signed: str, *, by: int) -> None:
+    """Make the address that a link was mailed to the address of the account `by`, and end all its sign-ins.
+
+    Raises LinkEnded, OtherAccount, and Refusal `email_taken` when another account has it meanwhile.
+    """
+    try:
+        _change_email(signed, by)
+    except IntegrityError as error:
+        raise Refusal("email_taken", "Another account uses this e-mail address.", field="email") from error
+
+
+@transactional
+def _change_email(signed: str, by: int) -> None:
+    link, user = links.use(LinkPurpose.CHANGE_EMAIL, signed, by=by)
+    at = clock.now()
+    db.session.execute(update(User).where(User.id == user.id).values(email=link.email, email_verified_at=at))
+    sessions.end_all(user.id)
+    outbox.emit(AccountEmailChanged(user.id, link.id, at.isoformat()), f"account {user.id}")
+
+
+def _proven(user_id: int, password: str, origin: Origin) -> tuple[str, str]:
+    """Address and password hash of the account, after `password` was checked; wrong ones count as at a sign-in."""
+    user = db.session.get_one(User, user_id, populate_existing=True)
+    email, stored = user.email, user.password_hash
+    throttle.count(email, origin.ip, origin.device)
+    db.session.rollback()
+    if not passwords.matches(stored, password):
+        raise BadInput("wrong_password", "This is not your current password.", field="current")
+    throttle.forgive(email, origin.ip, origin.device)
+    return email, stored
+
+
+def _changed_meanwhile() -> Refusal:
+    return Refusal("account_changed", "Your account was changed at the same time. Nothing was changed by this form.")

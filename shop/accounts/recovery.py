@@ -1,0 +1,55 @@
+"""Ways back into an account by a mailed link: a new password, and the end of the delay after wrong passwords.
+
+The answer to a request, the statements it sends and its limits are the same for addresses without an account.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from shop.accounts import credentials, links, mail_limits, passwords, signin, throttle, verification
+from shop.accounts.decide import LinkPurpose
+from shop.accounts.known_devices import Device
+from shop.accounts.models import User
+from shop.core import email_address
+from shop.core.db import db, transactional
+
+
+def request(purpose: LinkPurpose, email: str, language: str) -> None:
+    """Mail a link for `purpose` to the account with this address, if there is one. Raises TooManyMails."""
+    address = email_address.for_lookup(email)
+    mail_limits.count(purpose, address)
+    _make(purpose, address, language)
+
+
+@transactional
+def _make(purpose: LinkPurpose, address: str, language: str) -> None:
+    links.make(purpose, db.session.scalars(select(User).where(User.email == address)).one_or_none(), language)
+
+
+def reset(signed: str, password: str, ip: str, device: Device | None = None) -> None:
+    """Set the password of the account of a RESET link, and end all its sign-ins. Its address is verified from then on,
+    and this browser and network may sign in at once.
+
+    Raises LinkEnded, and BadInput (details: `field`) for a password that may not be chosen.
+    """
+    link = links.read(LinkPurpose.RESET, signed)
+    signin.check_password(password, link.account_email or "")
+    _reset(signed, passwords.make(password), ip, device)
+
+
+@transactional
+def _reset(signed: str, hashed: str, ip: str, device: Device | None) -> None:
+    link, user = links.use(LinkPurpose.RESET, signed)
+    credentials.write_password(user.id, hashed, link.language)
+    verification.mark(user.id)
+    throttle.forgive(user.email, ip, device)
+
+
+@transactional
+def unlock(signed: str, ip: str, device: Device | None = None) -> None:
+    """End the delay after wrong passwords for the account of an UNLOCK link, in this browser and network. Raises
+    LinkEnded.
+    """
+    _, user = links.use(LinkPurpose.UNLOCK, signed)
+    throttle.forgive(user.email, ip, device)

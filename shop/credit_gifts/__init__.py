@@ -1,0 +1,1 @@
+"""Gifts of store credit to customers, approved by a second person."""
