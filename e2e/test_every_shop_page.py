@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from e2e.conftest import Visitor
 from e2e.console_checks import is_sound
-from e2e.customers import ADDRESS, PLENTY, HttpCustomer
+from e2e.customers import ADDRESS, PLENTY, HttpCustomer, new_email
 from e2e.demo import Demo
 from e2e.pages import Shop
 
@@ -138,6 +138,30 @@ def registered_wrong(visitor: Visitor) -> Shop:
     return shop
 
 
+def no_address(visitor: Visitor) -> Shop:
+    visitor.watch.expect_status(422)
+    shop = visitor.shop().visit("/forgot-password")
+    shop.button("E-mail me a link").click()
+    expect(shop.page.get_by_role("alert")).to_be_focused()
+    return shop
+
+
+def signed_in_at(path: str) -> Way:
+    """A page of a new account."""
+
+    def way(visitor: Visitor) -> Shop:
+        shop = visitor.shop()
+        shop.register(new_email())
+        return shop.visit(path)
+
+    return way
+
+
+def forged_link(visitor: Visitor) -> Shop:
+    visitor.watch.expect_status(404)
+    return visitor.shop().visit("/account/reset/forged")
+
+
 def account(visitor: Visitor) -> Shop:
     shop = visitor.shop()
     shop.register("account@example.com")
@@ -205,6 +229,13 @@ PAGES: dict[str, tuple[Way, str]] = {
     "a sign-in that failed": (wrong_sign_in, "Sign in"),
     "register": (at("/register"), "Create account"),
     "a password that is too short": (registered_wrong, "Create account"),
+    "a password that was forgotten": (at("/forgot-password"), "Forgotten password"),
+    "no address for a new password": (no_address, "Forgotten password"),
+    "a sign-in that is to be unlocked": (at("/unlock-account"), "Unlock your account"),
+    "the way to unlock a sign-in": (at("/unlock-account/sent"), "Check your e-mail"),
+    "a change of the password": (signed_in_at("/account/password"), "Change password"),
+    "a change of the address": (signed_in_at("/account/email"), "Change e-mail address"),
+    "a link of an account that is forged": (forged_link, "This link is not valid"),
     "an account": (account, "Hello, Ada"),
     "no such page": (failing(404, "/nothing/here"), "Page not found"),
     "a history link that is forged": (failing(404, "/orders/of/forged"), "Page not found"),

@@ -74,7 +74,7 @@ def request_email_change(user_id: int, password: str, email: str, origin: Origin
 @transactional
 def _make(user_id: int, wanted: str, language: str) -> None:
     is_taken = db.session.scalar(select(User.id).where(User.email == wanted)) is not None
-    links.make(LinkPurpose.CHANGE_EMAIL, db.session.get_one(User, user_id), language, to="" if is_taken else wanted)
+    links.make(LinkPurpose.CHANGE_EMAIL, links.owner(user_id), language, to="" if is_taken else wanted)
 
 
 def change_email(signed: str, *, by: int) -> None:

@@ -6,6 +6,8 @@ the database without SECRET_KEY nor from SECRET_KEY without the row.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from itsdangerous import BadData, URLSafeSerializer
 from sqlalchemy import insert, select, update
 
@@ -48,19 +50,42 @@ class OtherAccount(Refusal):
         super().__init__("link_of_other_account", "This link belongs to another account.")
 
 
-@transactional
-def make(purpose: LinkPurpose, user: User | None, language: str, *, to: str | None = None) -> None:
-    """Store a link for `user` and emit the event that causes its mail, to the account's address or `to`.
+@dataclass(frozen=True)
+class Owner:
+    """The columns of an account that a link is bound to."""
 
-    Without `user`, and for an empty `to`, the same statements are sent and no mail follows, so that the time of the
+    id: int
+    email: str
+    password_hash: str
+
+
+_OWNER = select(User.id, User.email, User.password_hash)
+
+
+def owner(user_id: int) -> Owner:
+    """The account as it is stored now."""
+    return Owner(*db.session.execute(_OWNER.where(User.id == user_id)).one())
+
+
+def owner_of(email: str) -> Owner | None:
+    """The account with this address in its normal form."""
+    found = db.session.execute(_OWNER.where(User.email == email)).one_or_none()
+    return Owner(*found) if found else None
+
+
+@transactional
+def make(purpose: LinkPurpose, owner: Owner | None, language: str, *, to: str | None = None) -> None:
+    """Store a link for an account and emit the event that causes its mail, to the account's address or `to`.
+
+    Without an account, and for an empty `to`, the same statements are sent and no mail follows, so that the time of the
     answer reveals nothing.
     """
     at = clock.wall()
-    email, password_hash = (user.email, user.password_hash) if user else ("", "")
+    email, password_hash = (owner.email, owner.password_hash) if owner else ("", "")
     values = {
         "secret": ids.token(),
         "purpose": purpose,
-        "user_id": user.id if user else None,
+        "user_id": owner.id if owner else None,
         "email": (email if to is None else to) or None,
         "account_email": email or None,
         "bound": decide.binding(purpose, email, password_hash),

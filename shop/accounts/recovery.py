@@ -5,14 +5,11 @@ The answer to a request, the statements it sends and its limits are the same for
 
 from __future__ import annotations
 
-from sqlalchemy import select
-
 from shop.accounts import credentials, links, mail_limits, passwords, signin, throttle, verification
 from shop.accounts.decide import LinkPurpose
 from shop.accounts.known_devices import Device
-from shop.accounts.models import User
 from shop.core import email_address
-from shop.core.db import db, transactional
+from shop.core.db import transactional
 
 
 def request(purpose: LinkPurpose, email: str, language: str) -> None:
@@ -24,7 +21,7 @@ def request(purpose: LinkPurpose, email: str, language: str) -> None:
 
 @transactional
 def _make(purpose: LinkPurpose, address: str, language: str) -> None:
-    links.make(purpose, db.session.scalars(select(User).where(User.email == address)).one_or_none(), language)
+    links.make(purpose, links.owner_of(address), language)
 
 
 def reset(signed: str, password: str, ip: str, device: Device | None = None) -> None:

@@ -99,7 +99,7 @@ def _create(
         statement = insert(User).values(values | {"email_verified_at": at if is_verified else None})
         user_id = db.session.scalar(statement.on_conflict_do_nothing().returning(User.id))
         if user_id is not None and verify_in is not None:
-            links.make(LinkPurpose.VERIFY, db.session.get_one(User, user_id), verify_in)
+            links.make(LinkPurpose.VERIFY, links.owner(user_id), verify_in)
     if user_id is None:
         raise Refusal(
             "email_taken", "There is already an account with this e-mail address. Sign in instead.", field="email"

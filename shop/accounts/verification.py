@@ -25,7 +25,7 @@ def request(user_id: int, language: str) -> None:
 
 @transactional
 def _make(user_id: int, language: str) -> None:
-    links.make(LinkPurpose.VERIFY, db.session.get_one(User, user_id), language)
+    links.make(LinkPurpose.VERIFY, links.owner(user_id), language)
 
 
 @transactional

@@ -24,7 +24,7 @@ log = logs.get()
 def waiting() -> list[CreditGift]:
     """Undecided gifts, oldest first."""
     asked = select(CreditGift).where(CreditGift.state == GiftState.REQUESTED)
-    return list(db.session.scalars(asked.order_by(CreditGift.asked_at, CreditGift.id)))
+    return list(db.session.scalars(asked.order_by(CreditGift.requested_at, CreditGift.id)))
 
 
 def request(user_id: int, money: Money, *, by: Actor, key: str | None = None, reason: str = "") -> CreditGift:
@@ -55,8 +55,8 @@ def _request(user_id: int, money: Money, by: Actor, key: str | None, reason: str
         "amount": money.amount,
         "reason": reason,
         "state": GiftState.REQUESTED,
-        "asked_by": by,
-        "asked_at": clock.now(),
+        "requested_by": by,
+        "requested_at": clock.now(),
     }
     new = insert(CreditGift).values(values).on_conflict_do_nothing(index_elements=["user_id", "key"])
     if db.session.scalar(new.returning(CreditGift.id)) is None:
@@ -90,8 +90,8 @@ def decline(gift_id: str, *, by: Actor) -> None:
 
 def _decide(gift_id: str, target: GiftState, by: Actor) -> CreditGift:
     """Of several concurrent decisions the first one counts."""
-    asked_by = db.session.scalar(select(CreditGift.asked_by).where(CreditGift.id == gift_id))
-    if target == GiftState.APPROVED and asked_by is not None and not by.may_approve(asked_by):
+    requested_by = db.session.scalar(select(CreditGift.requested_by).where(CreditGift.id == gift_id))
+    if target == GiftState.APPROVED and requested_by is not None and not by.may_approve(requested_by):
         raise _not_to_decide(gift_id)
     guard = update(CreditGift).where(CreditGift.id == gift_id, CreditGift.state == GiftState.REQUESTED)
     if not changed(guard.values(state=target, decided_by=by, decided_at=clock.now())):

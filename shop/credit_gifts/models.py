@@ -35,8 +35,8 @@ class CreditGift(Base):
     amount: Mapped[MinorUnits]
     reason: Mapped[str] = mapped_column(Text, default="")
     state: Mapped[GiftState] = mapped_column(EnumText(GiftState), default=GiftState.REQUESTED, index=True)
-    asked_by: Mapped[Actor] = mapped_column(ActorText)
-    asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    requested_by: Mapped[Actor] = mapped_column(ActorText)
+    requested_at: Mapped[datetime] = mapped_column(UtcDateTime)
     decided_by: Mapped[Actor | None] = mapped_column(ActorText)
     decided_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
@@ -44,7 +44,7 @@ class CreditGift(Base):
         UniqueConstraint("user_id", "key"),
         CheckConstraint("amount > 0", name="amount_positive"),
         CheckConstraint("state IN ('REQUESTED', 'APPROVED', 'DECLINED')", name="state_known"),
-        CheckConstraint("decided_by <> asked_by OR state <> 'APPROVED'", name="two_people"),
+        CheckConstraint("decided_by <> requested_by OR state <> 'APPROVED'", name="two_people"),
     )
 
     @property

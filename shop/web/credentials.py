@@ -64,15 +64,15 @@ def email_sent() -> ResponseReturnValue:
     return private_page("link_sent", purpose=LinkPurpose.CHANGE_EMAIL, mails_are_shown=mails_are_shown())
 
 
-@bp.route("/change-email/<token>", methods=["GET", "POST"])
+@bp.route("/change-email/<signed>", methods=["GET", "POST"])
 @access("public")
-def change_email(token: str) -> ResponseReturnValue:
+def change_email(signed: str) -> ResponseReturnValue:
     """Page of a mailed link that changes the address: a button, for the owner. Only the button uses the link."""
     owner = current_user.id if sessions.is_signed_in() else None
     try:
-        link = links.read(LinkPurpose.CHANGE_EMAIL, token, by=owner)
+        link = links.read(LinkPurpose.CHANGE_EMAIL, signed, by=owner)
         if request.method == "POST" and owner is not None:
-            credentials.change_email(token, by=owner)
+            credentials.change_email(signed, by=owner)
             flash(gettext("Your e-mail address is changed. All other devices are signed out."))
             return _signed_in_again(owner)
     except (links.LinkEnded, links.OtherAccount) as refusal:

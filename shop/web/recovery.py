@@ -50,17 +50,17 @@ def unlock_sent() -> ResponseReturnValue:
     return private_page("link_sent", purpose=LinkPurpose.UNLOCK, mails_are_shown=mails_are_shown())
 
 
-@bp.route("/account/reset/<token>", methods=["GET", "POST"])
+@bp.route("/account/reset/<signed>", methods=["GET", "POST"])
 @access("public")
 @limited("reset", 20, free=(410, 422))
-def reset(token: str) -> ResponseReturnValue:
+def reset(signed: str) -> ResponseReturnValue:
     """Page of a mailed link: a form for the new password. Only the form uses the link."""
     form = NewPasswordForm()
     try:
-        link = links.read(LinkPurpose.RESET, token)
+        link = links.read(LinkPurpose.RESET, signed)
         if form.validate_on_submit():
             try:
-                recovery.reset(token, form.password.data, request.remote_addr or "", device.here())
+                recovery.reset(signed, form.password.data, request.remote_addr or "", device.here())
             except BadInput as refusal:
                 return with_form("reset_password", form, refusal, email=link.account_email)
             flash(gettext("Your password is changed. Sign in with the new one."))
@@ -70,15 +70,15 @@ def reset(token: str) -> ResponseReturnValue:
     return with_form("reset_password", form, email=link.account_email)
 
 
-@bp.route("/account/unlock/<token>", methods=["GET", "POST"])
+@bp.route("/account/unlock/<signed>", methods=["GET", "POST"])
 @access("public")
 @limited("unlock", 20, free=(410,))
-def unlock(token: str) -> ResponseReturnValue:
+def unlock(signed: str) -> ResponseReturnValue:
     """Page of a mailed link that ends the delay after wrong passwords: a button. Only the button uses the link."""
     try:
-        link = links.read(LinkPurpose.UNLOCK, token)
+        link = links.read(LinkPurpose.UNLOCK, signed)
         if request.method == "POST":
-            recovery.unlock(token, request.remote_addr or "", device.here())
+            recovery.unlock(signed, request.remote_addr or "", device.here())
             flash(gettext("You can sign in again."))
             return redirect(url_for("accounts.sign_in"), 303)
     except links.LinkEnded as refusal:

@@ -35,15 +35,15 @@ def send() -> ResponseReturnValue:
     return redirect(url_for("accounts.show"), 303)
 
 
-@bp.route("/verify/<token>", methods=["GET", "POST"])
+@bp.route("/verify/<signed>", methods=["GET", "POST"])
 @access("public")
-def verify(token: str) -> ResponseReturnValue:
+def verify(signed: str) -> ResponseReturnValue:
     """Page of a mailed link that verifies an address: a button, for its owner. Only the button uses the link."""
     owner = current_user.id if sessions.is_signed_in() else None
     try:
-        link = links.read(LinkPurpose.VERIFY, token, by=owner)
+        link = links.read(LinkPurpose.VERIFY, signed, by=owner)
         if request.method == "POST" and owner is not None:
-            verification.confirm(token, by=owner)
+            verification.confirm(signed, by=owner)
             flash(gettext("Your e-mail address is confirmed."))
             return redirect(url_for("accounts.show"), 303)
     except (links.LinkEnded, links.OtherAccount) as refusal:

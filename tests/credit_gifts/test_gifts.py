@@ -49,7 +49,7 @@ def test_a_gift_is_booked_at_its_approval_by_another_person(shop: Shop, ada: int
     gifts.approve(gift.id, by=shop.kim)
     assert (goodwill(), shop.credit(ada), gifts.waiting()) == (5000, 5000, [])
     decided = db.session.get_one(CreditGift, gift.id)
-    assert (decided.asked_by, decided.decided_by, decided.reason) == (shop.sam, shop.kim, "broken kettle")
+    assert (decided.requested_by, decided.decided_by, decided.reason) == (shop.sam, shop.kim, "broken kettle")
 
 
 def test_a_declined_gift_is_never_booked(shop: Shop, ada: int) -> None:
@@ -110,7 +110,7 @@ def test_an_approved_gift_without_its_journal_breaks_an_invariant(shop: Shop, ad
     change = update(CreditGift).where(CreditGift.id == gift_id)
     with transaction():
         db.session.execute(change.values(state="APPROVED", decided_by=kim))
-    [broken] = [one for one in invariants.check(ask_acquirer=False) if one.rows]
+    [broken] = [one for one in invariants.check(with_acquirers=False) if one.rows]
     assert broken.rows[0]["id"] == gift_id
     with transaction():
         db.session.execute(change.values(state="DECLINED"))

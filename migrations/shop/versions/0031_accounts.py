@@ -47,13 +47,15 @@ def upgrade():
         sa.Column("amount", sa.BigInteger(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("asked_by", sa.Text(), nullable=False),
-        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("requested_by", sa.Text(), nullable=False),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("decided_by", sa.Text(), nullable=True),
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("amount > 0", name=op.f("ck_credit_gifts_amount_positive")),
         sa.CheckConstraint("state IN ('REQUESTED', 'APPROVED', 'DECLINED')", name=op.f("ck_credit_gifts_state_known")),
-        sa.CheckConstraint("decided_by <> asked_by OR state <> 'APPROVED'", name=op.f("ck_credit_gifts_two_people")),
+        sa.CheckConstraint(
+            "decided_by <> requested_by OR state <> 'APPROVED'", name=op.f("ck_credit_gifts_two_people")
+        ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_credit_gifts_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_credit_gifts")),
         sa.UniqueConstraint("user_id", "key", name=op.f("uq_credit_gifts_user_id")),
