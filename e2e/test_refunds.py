@@ -29,8 +29,8 @@ def rich(visitor: Visitor, email: str, amount: str) -> Shop:
     shop = visitor.shop()
     shop.register(email)
     confirm(visitor, email)
-    asked = staff(visitor.demo, "give-credit", email, amount, "TWD", "--by", SAM)
-    staff(visitor.demo, "approve-credit", asked.partition(":")[0], "--by", KIM)
+    requested = staff(visitor.demo, "give-credit", email, amount, "TWD", "--by", SAM)
+    staff(visitor.demo, "approve-credit", requested.partition(":")[0], "--by", KIM)
     return shop
 
 

@@ -23,8 +23,8 @@ log = logs.get()
 
 def waiting() -> list[CreditGift]:
     """Undecided gifts, oldest first."""
-    asked = select(CreditGift).where(CreditGift.state == GiftState.REQUESTED)
-    return list(db.session.scalars(asked.order_by(CreditGift.requested_at, CreditGift.id)))
+    requested = select(CreditGift).where(CreditGift.state == GiftState.REQUESTED)
+    return list(db.session.scalars(requested.order_by(CreditGift.requested_at, CreditGift.id)))
 
 
 def request(user_id: int, money: Money, *, by: Actor, key: str | None = None, reason: str = "") -> CreditGift:

@@ -181,7 +181,7 @@ def test_guesses_of_the_current_password_are_throttled_as_at_a_sign_in(shop: Sho
     assert codes == ["wrong_password"] * throttle.FREE_FAILURES + ["too_many_attempts"]
 
 
-def test_a_new_address_counts_once_it_is_confirmed_and_the_old_one_is_told(shop: Shop, mei: int) -> None:
+def test_a_new_address_counts_once_it_is_confirmed_and_the_old_one_is_mailed(shop: Shop, mei: int) -> None:
     credentials.request_email_change(mei, PASSWORD, "New@Example.com", HERE)
     shop.sweep()
     [mail] = stored()

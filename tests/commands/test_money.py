@@ -317,15 +317,15 @@ def verified(shop: Shop) -> tuple[int, str]:
 def test_store_credit_takes_two_people_and_a_verified_address(shop: Shop, money: Command) -> None:
     ada, email = verified(shop)
     assert money("give-credit", email, "50", "TWD").startswith("2 Error: Missing option '--by'.")
-    asked = money("give-credit", email, "50", "TWD", "--by", SAM, "--reason", "broken kettle")
+    requested = money("give-credit", email, "50", "TWD", "--by", SAM, "--reason", "broken kettle")
     waits = r"G\w{19}: NT\$50.00 TWD is waiting for approval \(requested by sam@.*\): flask money approve-credit.\n"
-    assert re.fullmatch(waits, asked)
-    gift = asked.partition(":")[0]
+    assert re.fullmatch(waits, requested)
+    gift = requested.partition(":")[0]
     assert gift in money("waiting") and shop.credit(ada) == 0
     assert money("approve-credit", gift, "--by", SAM).startswith("1 Error: A gift must be approved by another person")
     assert shop.credit(ada) == 0
-    said = money("approve-credit", gift, "--by", KIM)
-    assert said == "NT$50.00 TWD given; the customer can spend NT$50.00 TWD.\n"
+    printed = money("approve-credit", gift, "--by", KIM)
+    assert printed == "NT$50.00 TWD given; the customer can spend NT$50.00 TWD.\n"
     assert money("approve-credit", gift, "--by", KIM).startswith("1 Error: This gift has already been decided.")
     assert money("decline-credit", gift, "--by", SAM).startswith("1 Error: This gift has already been decided.")
     (journal,) = db.session.scalars(db.select(Journal).where(Journal.kind == "credit_given"))

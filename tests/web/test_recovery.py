@@ -61,7 +61,7 @@ def test_the_page_after_a_request_is_the_same_for_an_unknown_address(ada: Visito
 
 
 @pytest.mark.parametrize("email", ["", "ada", "a@example.com\r\nBcc: b@example.com", "a@example.com%0aBcc:b"])
-def test_what_is_no_address_is_said_and_sends_nothing(shop: Shop, visitor: Visitor, email: str) -> None:
+def test_text_that_is_no_address_is_refused_and_sends_nothing(shop: Shop, visitor: Visitor, email: str) -> None:
     visitor.get("/forgot-password")
     answer = visitor.post("/forgot-password", {"email": email})
     assert answer.status_code == 422 and 'aria-invalid="true"' in answer.text

@@ -51,7 +51,7 @@ def test_the_link_shows_a_button_and_only_the_button_verifies(shop: Shop, ada: V
     assert ada.post(path).status_code == 410
 
 
-def test_a_guest_is_sent_to_sign_in_first_and_another_account_is_told(
+def test_a_guest_is_sent_to_sign_in_first_and_another_account_is_refused(
     shop: Shop, ada: Visitor, other_visitor: Visitor
 ) -> None:
     path = mailed_link(shop, ada, "verification")
@@ -68,7 +68,7 @@ def test_a_guest_is_sent_to_sign_in_first_and_another_account_is_told(
 
 
 @pytest.mark.parametrize("token", ["x", "a.b.c", "%00", "x" * 3000])
-def test_a_forged_link_is_404_and_says_so(ada: Visitor, token: str) -> None:
+def test_a_forged_link_is_404(ada: Visitor, token: str) -> None:
     page = ada.get(f"/account/verify/{token}")
     assert page.status_code == 404
     ada.get("/account")
