@@ -2,7 +2,7 @@
 
 Existing accounts stay unverified: the account page asks their owners to confirm the address.
 
-Revision ID: 0031
+Revision ID: 0023
 Revises: 0022
 Create Date: 2026-11-30 05:50:00
 
@@ -11,7 +11,7 @@ Create Date: 2026-11-30 05:50:00
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0031"
+revision = "0023"
 down_revision = "0022"
 branch_labels = None
 depends_on = None
