@@ -298,8 +298,9 @@ def _driver_pipeline(connection: Connection) -> Iterator[psycopg.Connection[Any]
         with driver.pipeline():
             yield driver
     except psycopg.Error as error:
-        if driver.closed:
+        if driver.closed:  # as SQLAlchemy does on its own: after a restart of the server, all idle connections are cut
             connection.invalidate(error)
+            connection.engine.dispose()
         raise _as_sqlalchemy(error) from error
 
 

@@ -11,11 +11,13 @@ from flask import Flask
 from sqlalchemy import Connection, bindparam, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from shop import create_app
 from shop.core import clock
 from shop.core.db import after_commit, changed, db, pipeline, read_together, table, transaction, transactional
 from shop.inventory.models import Stock, StockMovement
+from tests.parts.postgres import PostgresServer
 from tests.parts.waiting import until
-from tests.shop_fixtures import KETTLE, PEN, UNITS
+from tests.shop_fixtures import KETTLE, PEN, UNITS, environ, migrate
 
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 _STOCK, AT = table(Stock), clock.wall()
@@ -217,6 +219,26 @@ def test_a_query_that_waits_too_long_for_a_lock_raises_as_any_statement_does_and
         add(db.session.connection())
         in_threads(read)
     assert done
+
+
+@on_postgresql
+def test_after_a_restart_of_the_server_one_error_replaces_all_idle_connections(
+    own_postgres: PostgresServer, redis_url: str
+) -> None:
+    url = own_postgres.url(own_postgres.create(own_postgres.template("shop", migrate)))
+    with create_app(environ(url, redis_url), TESTING=True).app_context():
+        idle = [db.engine.connect() for _ in range(4)]
+        for connection in idle:
+            connection.close()
+        own_postgres.stop("immediate")
+        own_postgres.start()
+        with pytest.raises(OperationalError), transaction():
+            read_together([_MOVEMENTS], {"kind": "late"})
+        for _ in idle:
+            assert read_together([_MOVEMENTS], {"kind": "late"}) == [[]]
+            db.session.rollback()
+        db.session.remove()
+        db.engine.dispose()
 
 
 def in_threads(*works: Callable[[], None]) -> None:
