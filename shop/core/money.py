@@ -10,8 +10,15 @@ from functools import lru_cache
 from babel.numbers import format_currency, format_decimal, get_currency_precision
 
 CURRENCIES = ("TWD", "JPY", "USD")
+WHOLE = {"TWD": 100}
+"""Minor units of the smallest amount that customers pay, where it is not one: Taiwan has no coins below a dollar."""
 _PARSED = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,4})?")
 """Decimal also accepts forms such as 1e3 and 1_0, and rounds values that exceed its context."""
+
+
+def smallest(currency: str) -> int:
+    """Minor units of the smallest amount in which prices, tax and discounts are stated."""
+    return WHOLE.get(currency, 1)
 
 
 @dataclass(frozen=True, order=False)

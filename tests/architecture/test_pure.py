@@ -27,6 +27,8 @@ DECISIONS = [
     "shop.payments.updates.listed_refunds",
     "shop.payments.updates.snapshot",
     "shop.payments.updates.store_codes",
+    "shop.pricing.decide",
+    "shop.pricing.split",
 ]
 IMPURE = ("sqlalchemy", "flask", "flask_sqlalchemy", "psycopg", "redis", "time")
 IMPURE_MODULES = {"shop.core.db", "shop.core.clock", "shop.core.ids", "shop.core.outbox", "shop.settings"}

@@ -1,0 +1,1 @@
+"""Delivery, discount codes and tax: what an order costs beyond its goods."""

@@ -1,0 +1,246 @@
+"""Decide what an order costs: goods, delivery, discount and tax as charges. Pure: no database, no Flask, no clock.
+
+    goods                               Σ unit price × quantity
+    − discount                          of the goods, never more than they cost; percentages are rounded half up
+    + delivery                          free from an amount of goods after the discount
+    + tax, where prices exclude it      of goods − discount + delivery, by country, rounded half up
+    = total                             tax that prices include is stated, and adds nothing
+
+All amounts are whole numbers of the smallest amount that customers pay (TWD and JPY: whole units).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shop.core.errors import BadInput, Refusal
+from shop.core.line_kinds import LineKind
+from shop.core.money import Money, smallest
+from shop.pricing.split import Split, largest_remainder
+
+RATE = 100_000
+"""Rates are whole thousandths of a percent: 5 % is 5,000."""
+
+
+@dataclass(frozen=True)
+class Tax:
+    """Tax of a country. `is_included` means that prices contain it."""
+
+    country: str
+    name: str
+    rate: int
+    is_included: bool
+
+
+@dataclass(frozen=True)
+class Method:
+    """A delivery method with its prices in minor units by currency. Without `countries` it delivers to all of them.
+
+    It is free from `free_from` of goods.
+    """
+
+    key: str
+    name: str
+    prices: Mapping[str, int]
+    free_from: Mapping[str, int] = field(default_factory=dict)
+    countries: Sequence[str] = ()
+
+    def delivers(self, country: str, currency: str) -> bool:
+        return currency in self.prices and (not self.countries or country in self.countries)
+
+    def price(self, goods: Money) -> Money:
+        """The price for goods of this amount."""
+        free = self.free_from.get(goods.currency)
+        is_free = free is not None and goods.amount >= free
+        return Money(0 if is_free else self.prices[goods.currency], goods.currency)
+
+
+@dataclass(frozen=True)
+class Code:
+    """A discount code and what is left of it in the order's currency: `percent` off, or `amount` off.
+
+    `is_sold_in` says that it is valid in the currency. `budget` is the sum of discounts that it may give in the
+    currency, `spent` the sum that it has given.
+    """
+
+    code: str
+    percent: int | None = None
+    amount: int | None = None
+    is_sold_in: bool = True
+    is_active: bool = True
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    use_limit: int | None = None
+    uses: int = 0
+    budget: int | None = None
+    spent: int = 0
+    once_per_email: bool = True
+
+    def discount(self, goods: Money) -> Money:
+        """The discount on goods of this amount."""
+        if self.percent == 100:
+            return goods
+        off = self.amount or 0
+        if self.percent is not None:
+            off = _rounded(goods.amount * self.percent, 100, smallest(goods.currency))
+        return Money(min(off, goods.amount), goods.currency)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rows that apply to an order's country, currency and code. Without `methods` delivery is free of charge and
+    needs no choice.
+    """
+
+    tax: Tax | None = None
+    methods: tuple[Method, ...] = ()
+    code: Code | None = None
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The customer's choices. No delivery method means the first one; no code means no discount."""
+
+    country: str
+    delivery: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Charge:
+    """A line of an order that is no product. `amount` is what it adds, negative for a discount; an included tax adds
+    nothing and states how much of the total it is.
+    """
+
+    kind: LineKind
+    key: str
+    name: str
+    amount: Money
+    rate: int | None = None
+    is_included: bool = False
+
+    @property
+    def total(self) -> Money:
+        """The amount, under the name that lines of orders have."""
+        return self.amount
+
+    @property
+    def adds(self) -> int:
+        return 0 if self.is_included else self.amount.amount
+
+    @property
+    def term(self) -> tuple[str, int]:
+        """What a customer agrees to: the kind and amount, not the name."""
+        return ("included_tax" if self.is_included else str(self.kind), self.amount.amount)
+
+
+@dataclass(frozen=True)
+class Quote:
+    """What an order costs. `refusal` says why it cannot be ordered like this; its code or delivery is then left out.
+
+    `methods` are the delivery methods for the country, `method` the chosen one.
+    """
+
+    goods: Money
+    charges: tuple[Charge, ...]
+    split: Split
+    methods: tuple[Method, ...] = ()
+    method: Method | None = None
+    code: Code | None = None
+    refusal: Refusal | None = None
+
+    @property
+    def total(self) -> Money:
+        return Money(self.split.total, self.goods.currency)
+
+    @property
+    def discount(self) -> Money:
+        """The discount as a positive amount."""
+        return self._sum(LineKind.DISCOUNT) * -1
+
+    @property
+    def discounted(self) -> Money:
+        """The goods less the discount, which decides whether delivery is free."""
+        return self.goods + self._sum(LineKind.DISCOUNT)
+
+    @property
+    def terms(self) -> tuple[tuple[str, int], ...]:
+        """What a customer agrees to, without amounts of zero."""
+        return tuple(sorted(charge.term for charge in self.charges if charge.amount.amount))
+
+    def _sum(self, kind: LineKind) -> Money:
+        return Money(sum(charge.amount.amount for charge in self.charges if charge.kind == kind), self.goods.currency)
+
+
+def quote(goods: Money, choices: Choices, rules: Rules, now: datetime) -> Quote:
+    """Return what `goods` cost with these choices.
+
+    Its refusal is `no_delivery`, or that of the code: `unknown_code`, `code_not_valid` (not yet, or not in this
+    currency), `code_expired`, `code_used_up`.
+    """
+    refusal, discount = None, Money(0, goods.currency)
+    code = rules.code if choices.code else None
+    if choices.code:
+        refusal = _code_refusal(code, goods, now)
+        code = None if refusal else code
+        discount = code.discount(goods) if code else discount
+    discounted = goods + discount * -1
+    methods = tuple(one for one in rules.methods if one.delivers(choices.country, goods.currency))
+    chosen = next((one for one in methods if one.key == choices.delivery), methods[0] if methods else None)
+    if rules.methods and chosen is None:
+        refusal = BadInput("no_delivery", f"We do not deliver to this country for orders in {goods.currency}.")
+    delivery = chosen.price(discounted) if chosen else Money(0, goods.currency)
+    split, tax = _split(goods, delivery, discount, rules.tax)
+    charges = [Charge(LineKind.DISCOUNT, code.code, code.code, discount * -1)] if code else []
+    charges += [Charge(LineKind.DELIVERY, chosen.key, chosen.name, delivery)] if chosen else []
+    charges += [tax] if tax else []
+    return Quote(goods, tuple(charges), split, methods, chosen, code, refusal)
+
+
+def _split(goods: Money, delivery: Money, discount: Money, tax: Tax | None) -> tuple[Split, Charge | None]:
+    """The division of the total, and the line that states the tax."""
+    currency, step = goods.currency, smallest(goods.currency)
+    taxed = goods.amount - discount.amount + delivery.amount
+    if tax is None:
+        return Split(taxed, 0, delivery.amount, discount.amount), None
+    if not tax.is_included:
+        added = _rounded(taxed * tax.rate, RATE, step)
+        line = Charge(LineKind.TAX, tax.country, tax.name, Money(added, currency), tax.rate)
+        return Split(taxed + added, added, delivery.amount, discount.amount), line
+    contained = _rounded(taxed * tax.rate, RATE + tax.rate, step)
+    off = _rounded(discount.amount * tax.rate, RATE + tax.rate, step)
+    _, of_delivery = largest_remainder(contained + off, (goods.amount, delivery.amount), step)
+    line = Charge(LineKind.TAX, tax.country, tax.name, Money(contained, currency), tax.rate, is_included=True)
+    return Split(taxed, contained, delivery.amount - of_delivery, discount.amount - off), line
+
+
+def _rounded(product: int, divisor: int, step: int) -> int:
+    """product ÷ divisor, rounded half up to a multiple of `step`."""
+    return (2 * product + divisor * step) // (2 * divisor * step) * step
+
+
+def _code_refusal(code: Code | None, goods: Money, now: datetime) -> Refusal | None:
+    if code is None or not code.is_active:
+        return BadInput("unknown_code", "This discount code is not valid.")
+    if code.starts_at is not None and now < code.starts_at:
+        return BadInput("code_not_valid", "This discount code is not valid yet.")
+    if code.ends_at is not None and now >= code.ends_at:
+        return BadInput("code_expired", "This discount code has expired.")
+    if not code.is_sold_in:
+        return BadInput("code_not_valid", f"This discount code is not valid for orders in {goods.currency}.")
+    is_over_budget = code.budget is not None and code.spent + code.discount(goods).amount > code.budget
+    if is_over_budget or (code.use_limit is not None and code.uses >= code.use_limit):
+        return used_up()
+    return None
+
+
+def used_up() -> Refusal:
+    """Refusal of a code without a use or budget left."""
+    return Refusal("code_used_up", "This discount code has been used up.")
+
+
+def used_before() -> Refusal:
+    """Refusal of a code that another order of the e-mail address uses."""
+    return Refusal("code_used_before", "This discount code has already been used with this e-mail address.")
