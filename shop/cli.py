@@ -17,6 +17,7 @@ from shop.commands.alerts import alerts
 from shop.commands.mail import mail
 from shop.commands.money import money
 from shop.commands.orders import orders
+from shop.commands.pricing import pricing
 from shop.commands.products import products
 from shop.commands.reconcile import reconcile
 from shop.core import clock as core_clock
@@ -30,23 +31,43 @@ from shop.inventory.models import Stock
 from shop.jobs import work
 from shop.jobs.clock import Clock
 from shop.jobs.worker import run as run_worker
+from shop.pricing import demo_pricing
 
 
 def init_app(app: Flask) -> None:
-    for command in (seed, sweep, check, clock, worker, users, money, reconcile, alerts, orders, products, mail):
+    for command in (
+        seed,
+        sweep,
+        check,
+        clock,
+        worker,
+        users,
+        money,
+        reconcile,
+        alerts,
+        orders,
+        products,
+        pricing,
+        mail,
+    ):
         app.cli.add_command(command)
 
 
 @click.command()
 @with_appcontext
 def seed() -> None:
-    """Insert missing products of the initial catalogue and their stock. Never changes a product that exists."""
+    """Insert missing products of the initial catalogue and their stock. Never changes a product that exists.
+
+    In development, a shop without tax, delivery methods and codes gets those of the demo.
+    """
     with transaction():
         alone_until_commit(db.session, "seed")
         units = initial_catalogue.insert_missing()
         known = set(db.session.scalars(db.select(Stock.sku)))
         for sku in sorted(set(units) - known):
             stock.receive(sku, units[sku] * current_app.config["SEED_STOCK"])
+        if current_app.config["SETTLED_ENV"] == "development":
+            demo_pricing.insert_if_none()
     click.echo(f"The {len(units)} products of the initial catalogue exist.")
 
 

@@ -22,6 +22,7 @@ from shop.checkout.placing.request import Customer
 from shop.core import clock, ids, redis
 from shop.core.actor import Actor
 from shop.core.db import Base, db, transaction
+from shop.core.line_kinds import LineKind
 from shop.core.money import Money
 from shop.integrity import invariants
 from shop.inventory import stock
@@ -29,12 +30,14 @@ from shop.inventory.models import Stock, StockMovement
 from shop.jobs import work
 from shop.ledger import chart, store_credit
 from shop.orders import events
-from shop.orders.models import Order
+from shop.orders.models import Order, OrderLine
 from shop.payments.initiation import initiate
 from shop.payments.providers import registry
 from shop.payments.records.models import Capture, Payment, PaymentUpdateRow, Refund
 from shop.payments.records.types import Allocation
 from shop.payments.webhooks import inbox
+from shop.pricing import load as pricing
+from shop.pricing.decide import Choices, quote
 from tests.fakes import Acquirer, FakePay
 from tests.parts import lending
 from tests.parts.lending import Databases
@@ -218,10 +221,16 @@ class Shop:
         """The second person."""
         return self.colleague("kim")
 
-    def form(self, cart_id: str, *, customer: int | None = None) -> agreement.Shown:
-        """The checkout form as a page would show it now."""
+    def form(
+        self, cart_id: str, *, customer: int | None = None, country: str = "TW", delivery: str = "", code: str = ""
+    ) -> agreement.Shown:
+        """The checkout form as a page would show it now, for these choices."""
         now = cart.load(cart_id)
-        return agreement.Shown(now.checkout_key, now.terms.digest, agreement.customer_mark(now.checkout_key, customer))
+        choices = Choices(country, delivery, code)
+        quoted = quote(now.total, choices, pricing.rules(choices, now.currency), clock.now())
+        db.session.rollback()
+        terms = now.terms_with(quoted.terms)
+        return agreement.Shown(now.checkout_key, terms.digest, agreement.customer_mark(now.checkout_key, customer))
 
     def place(
         self,
@@ -231,11 +240,16 @@ class Shop:
         form: agreement.Shown | None = None,
         customer: int | None = None,
         credit: int = 0,
+        country: str = "TW",
+        delivery: str = "",
+        code: str = "",
+        email: str = "ada@example.com",
     ) -> Order:
-        """Press "Place order and pay" on that form, by default the one for the present cart."""
-        details = Customer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW", user_id=customer)
-        shown = form or self.form(cart_id, customer=customer)
-        placed = place_order.place_order(cart_id, details, provider, shown, credit=credit)
+        """Press "Place order and pay" on that form, by default the one for the present cart and these choices."""
+        details = Customer(email, "Ada", "1 Main St", "Taipei", country, user_id=customer)
+        chosen = {"delivery": delivery, "code": code}
+        shown = form or self.form(cart_id, customer=customer, country=country, **chosen)
+        placed = place_order.place_order(cart_id, details, provider, shown, credit=credit, **chosen)
         return db.session.get_one(Order, placed.id, populate_existing=True)
 
     def order(
@@ -245,14 +259,15 @@ class Shop:
         provider: str = "fakepay",
         customer: int | None = None,
         credit: int = 0,
+        **chosen: str,
     ) -> Order:
-        """An order whose payment was opened."""
+        """An order whose payment was opened. `chosen` are country, delivery method, code and e-mail, as for `place`."""
         cart_id = self.cart(*lines, currency=currency)
-        return self.place(cart_id, provider=provider, customer=customer, credit=credit)
+        return self.place(cart_id, provider=provider, customer=customer, credit=credit, **chosen)
 
-    def paid_order(self, *lines: tuple[str, int], customer: int | None = None, credit: int = 0) -> Order:
+    def paid_order(self, *lines: tuple[str, int], customer: int | None = None, credit: int = 0, **chosen: str) -> Order:
         """An order that a payment has paid."""
-        order = self.order(*lines, customer=customer, credit=credit)
+        order = self.order(*lines, customer=customer, credit=credit, **chosen)
         self.acquirer.capture(self.payment(order).id)
         self.deliver_webhook(self.payment(order))
         return order
@@ -415,9 +430,17 @@ def bare_order(state: str) -> int:
     names = {"number": ids.order_number(), "token": ids.token(), "checkout_key": ids.token()}
     times = {"placed_at": clock.now(), "pay_by": clock.now() + timedelta(minutes=30)}
     with transaction():
-        order = Order(state=state, currency="TWD", total_amount=1, event_seq=0, **names, **times, **where)
+        order = Order(
+            state=state, currency="TWD", total_amount=1, delivery_amount=1, event_seq=0, **names, **times, **where
+        )
         db.session.add(order)
         db.session.flush()
+        line = {"name": "Fee", "slug": "", "image": "", "kind": LineKind.DELIVERY}
+        db.session.add(
+            OrderLine(
+                order_id=order.id, sku="delivery:fee", position=0, quantity=1, unit_amount=1, currency="TWD", **line
+            )
+        )
         return order.id
 
 

@@ -26,8 +26,9 @@ ADDRESS = {
     "line1": "1 Quiet Lane",
     "city": "Taipei",
     "postcode": "100",
-    "country": "TW",
 }
+CODES = ("WELCOME10", "FEW", "RICH")
+"""Discount codes of the run: the demo's, one with few uses, one with a budget (`environment`)."""
 PROVIDERS = {"TWD": ("kpay", "stripe", "tpay"), "JPY": ("kpay", "stripe", "paypay"), "USD": ("kpay", "stripe")}
 PATIENCE = 40
 """Attempts of one step before a customer gives up."""
@@ -181,9 +182,13 @@ def _is_done(answer: Response) -> bool:
 
 def _send_checkout(visit: Visit, page: str) -> Generator[float, None, bool]:
     """Submit the checkout form, a third of the time twice at once. True when an order was acknowledged."""
-    carried = dict(re.findall(r'type="hidden" name="(key|terms|shown|customer)" value="([^"]*)"', page))
-    country = "JP" if visit.currency == "JPY" else "TW"
-    form = {**ADDRESS, "email": visit.email, "country": country, "method": visit.provider, **carried}
+    form = {**ADDRESS, "email": visit.email, "method": visit.provider, **_choices(visit), **_carried(page)}
+    updated = yield from visit.until_answered(lambda: visit.post("/checkout/update", **form))
+    if updated is None or updated.status != 200:
+        return False
+    page = updated.text
+    carried = _carried(page)
+    form |= carried
     credit = re.search(r'name="credit" value="([0-9]+)"', page)
     if credit:
         visit.context.count("orders with store credit")
@@ -203,6 +208,24 @@ def _send_checkout(visit: Visit, page: str) -> Generator[float, None, bool]:
     answer = yield from visit.until_answered(press)
     visit.token = _order_in(answer) if answer is not None else ""
     return bool(visit.token)
+
+
+def _choices(visit: Visit) -> dict[str, str]:
+    """Country, delivery method and discount code, which decide what the order costs."""
+    home = {"JPY": "JP", "USD": "US"}.get(visit.currency, "TW")
+    chosen = {"country": home if visit.chance(80) else visit.rng.choice(("TW", "JP", "US", "DE"))}
+    if visit.chance(30):
+        chosen["delivery"] = "express"
+    if visit.chance(40):
+        chosen["code"] = visit.rng.choice(CODES)
+    for name in chosen:
+        visit.context.count(f"chose a {name}")
+    return chosen
+
+
+def _carried(page: str) -> dict[str, str]:
+    """Hidden fields of the checkout form."""
+    return dict(re.findall(r'type="hidden" name="(key|terms|shown|customer)" value="([^"]*)"', page))
 
 
 def _order_in(answer: Answer) -> str:

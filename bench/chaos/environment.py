@@ -36,6 +36,14 @@ SETTINGS = {
 }
 EXTRA = {"acquirer_worker": ["flask", "--app", "mock_acquirer", "worker"]}
 """A worker for the acquirer's webhooks alone, as the acquirer would run; the Procfile's worker sends them too."""
+PRICING = (
+    ("set-tax", "US", "Sales tax", "8.875", "--added"),
+    ("set-tax", "JP", "Consumption tax", "10"),
+    ("set-code", "FEW", "--percent", "35", "--limit", "25", "--often"),
+    ("set-code", "RICH", "--amount", "TWD=100", "--amount", "JPY=300", "--amount", "USD=4", "--budget", "TWD=2000",
+     "--often"),
+)  # fmt: skip
+"""Prices beside those of the demo: two taxes, a code with few uses and one with a budget."""
 GRACE = 0.5
 """Seconds until the platform restarts a dead process."""
 
@@ -60,6 +68,10 @@ class Environment(Demo):
 
     def start(self) -> None:
         super().start()
+        for arguments in PRICING:
+            done = self.flask("pricing", *arguments)
+            if done.returncode:
+                raise RuntimeError(f"flask pricing {' '.join(arguments)}: {done.stderr}")
         self.run("acquirer_worker")
         for name in self.missing:
             self.running.pop(name).kill()

@@ -14,20 +14,25 @@ from dataclasses import dataclass
 
 GUEST = "guest"
 _LINE = r"[A-Z0-9-]{1,64}:[1-9][0-9]{0,3}:[0-9]{1,15}"
-_TEXT = re.compile(rf"[A-Z]{{3}}(?:;{_LINE}){{0,200}}")
+_CHARGE = r"(?:delivery|discount|tax)=-?[0-9]{1,15}"
+_TEXT = re.compile(rf"[A-Z]{{3}}(?:;{_LINE}){{0,200}}(?:;{_CHARGE}){{0,3}}")
 
 
 @dataclass(frozen=True)
 class Terms:
-    """Currency and lines as (SKU, quantity, unit price in minor units). Tax, delivery and discount belong here too."""
+    """Currency, lines as (SKU, quantity, unit price in minor units), and the amounts of delivery, discount and tax as
+    (kind, minor units).
+    """
 
     currency: str
     lines: tuple[tuple[str, int, int], ...]
+    charges: tuple[tuple[str, int], ...] = ()
 
     @property
     def text(self) -> str:
         """Text form, from which the page later lists what has changed; `read` is its inverse."""
-        return ";".join([self.currency, *(f"{sku}:{quantity}:{amount}" for sku, quantity, amount in self.lines)])
+        lines = (f"{sku}:{quantity}:{amount}" for sku, quantity, amount in self.lines)
+        return ";".join([self.currency, *lines, *(f"{kind}={amount}" for kind, amount in self.charges)])
 
     @property
     def digest(self) -> str:
@@ -46,7 +51,9 @@ class Shown:
 
 @dataclass(frozen=True)
 class Change:
-    """A difference between two terms. `kind` is currency, added, removed, quantity or price; prices are minor units."""
+    """A difference between two terms. `kind` is currency, added, removed, quantity, price, or that of a charge. Prices
+    are minor units.
+    """
 
     kind: str
     sku: str = ""
@@ -54,18 +61,23 @@ class Change:
     now: int = 0
 
 
-def terms(currency: str, lines: Iterable[tuple[str, int, int]]) -> Terms:
-    """The terms of these lines; the order of the lines does not matter."""
-    return Terms(currency, tuple(sorted(lines)))
+def terms(currency: str, lines: Iterable[tuple[str, int, int]], charges: Iterable[tuple[str, int]] = ()) -> Terms:
+    """The terms of these lines and charges; their order does not matter."""
+    return Terms(currency, tuple(sorted(lines)), tuple(sorted(charges)))
 
 
 def read(text: str) -> Terms | None:
     """The terms that `Terms.text` wrote; None for anything else."""
     if not _TEXT.fullmatch(text):
         return None
-    currency, *lines = text.split(";")
-    split = (line.split(":") for line in lines)
-    return terms(currency, ((sku, int(quantity), int(amount)) for sku, quantity, amount in split))
+    currency, *parts = text.split(";")
+    lines = (part.split(":") for part in parts if ":" in part)
+    charges = (part.split("=") for part in parts if "=" in part)
+    return terms(
+        currency,
+        ((sku, int(quantity), int(amount)) for sku, quantity, amount in lines),
+        ((kind, int(amount)) for kind, amount in charges),
+    )
 
 
 def changes(before: Terms, now: Terms) -> list[Change]:
@@ -82,7 +94,14 @@ def changes(before: Terms, now: Terms) -> list[Change]:
                 found.append(Change("quantity", sku, was[sku][0], there[sku][0]))
             if was[sku][1] != there[sku][1] and before.currency == now.currency:
                 found.append(Change("price", sku, was[sku][1], there[sku][1]))
-    return found
+    return found if before.currency != now.currency else found + _changed_charges(before, now)
+
+
+def _changed_charges(before: Terms, now: Terms) -> list[Change]:
+    was, there = dict(before.charges), dict(now.charges)
+    kinds = sorted(was.keys() | there.keys())
+    found = (Change(kind, "", was.get(kind, 0), there.get(kind, 0)) for kind in kinds)
+    return [change for change in found if change.before != change.now]
 
 
 def customer_mark(key: str, user_id: int | None) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, func, join, literal, select, update
+from sqlalchemy import Select, bindparam, delete, exists, func, join, literal, select, update
 
 from shop.catalogue import browse
 from shop.catalogue.models import Product
@@ -19,6 +19,7 @@ from shop.core.errors import BadInput, Refusal
 from shop.core.money import CURRENCIES, Money
 from shop.inventory.models import Stock
 from shop.orders import origins
+from shop.pricing.models import DeliveryMethod
 
 _CARTS, _LINES, _PRODUCTS, _STOCK = table(Cart), table(CartLine), table(Product), table(Stock)
 _LINE = (
@@ -31,8 +32,9 @@ _LINE = (
     _PRODUCTS.c.prices,
     (_STOCK.c.on_hand - _STOCK.c.reserved).label("available"),
 )
+_HAS_METHODS = exists(select(DeliveryMethod.key)).label("has_methods")
 _CART_WITH_LINES = (
-    select(_CARTS.c.id, _CARTS.c.currency, _CARTS.c.checkout_key, *_LINE)
+    select(_CARTS.c.id, _CARTS.c.currency, _CARTS.c.checkout_key, _HAS_METHODS, *_LINE)
     .select_from(_CARTS)
     .outerjoin(join(_LINES, _PRODUCTS, _PRODUCTS.c.sku == _LINES.c.sku), _LINES.c.cart_id == _CARTS.c.id)
     .outerjoin(_STOCK, _STOCK.c.sku == _LINES.c.sku)
@@ -99,7 +101,8 @@ def load(cart_id: str | None) -> CartView:
     if not rows:
         return CartView("", CURRENCIES[0], "", ())
     cart = rows[0]
-    return view(cart.id, cart.currency, cart.checkout_key, [row for row in rows if row.sku])
+    found = view(cart.id, cart.currency, cart.checkout_key, [row for row in rows if row.sku])
+    return replace(found, has_delivery_methods=cart.has_methods)
 
 
 def select_lines() -> Select[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shop.catalogue.refusals import NotSoldIn
@@ -52,13 +53,16 @@ class UnpricedLine:
 
 @dataclass(frozen=True)
 class CartView:
-    """A cart with its lines. `id` is empty for a cart that does not exist."""
+    """A cart with its lines. `id` is empty for a cart that does not exist. `has_delivery_methods` says that its page
+    cannot know yet what delivery costs.
+    """
 
     id: str
     currency: str
     checkout_key: str
     lines: tuple[Line, ...]
     unpriced: tuple[UnpricedLine, ...] = ()
+    has_delivery_methods: bool = False
 
     @property
     def total(self) -> Money:
@@ -79,10 +83,13 @@ class CartView:
 
     @property
     def terms(self) -> agreement.Terms:
-        """The terms that a customer accepts by ordering this cart."""
-        return agreement.terms(
-            self.currency, ((line.sku, line.quantity, line.unit_price.amount) for line in self.lines)
-        )
+        """The terms that a customer accepts by ordering this cart, without charges."""
+        return self.terms_with(())
+
+    def terms_with(self, charges: Iterable[tuple[str, int]]) -> agreement.Terms:
+        """The terms that a customer accepts by ordering this cart with these charges, as `Quote.terms` lists them."""
+        lines = ((line.sku, line.quantity, line.unit_price.amount) for line in self.lines)
+        return agreement.terms(self.currency, lines, charges)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ from shop.checkout import agreement
 from shop.checkout.cart_view import CartView
 from shop.core.money import Money
 
+CHARGES = frozenset({"delivery", "discount", "tax"})
+"""Kinds of changes that are not about a line of the cart."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -20,11 +23,11 @@ class Difference:
     now: Money | int | str
 
 
-def differences(cart: CartView, shown: agreement.Terms | None) -> list[Difference]:
-    """Differences from the terms that a page showed, and prices that changed since the product was added to the
-    cart.
+def differences(cart: CartView, shown: agreement.Terms | None, now: agreement.Terms) -> list[Difference]:
+    """Differences of the terms from those that a page showed, and prices that changed since the product was added to
+    the cart.
     """
-    found = agreement.changes(shown, cart.terms) if shown else []
+    found = agreement.changes(shown, now) if shown else []
     reported = {change.sku for change in found if change.kind == "price"}
     names = {sku: product.name for sku, product in browse.by_skus({c.sku for c in found if c.sku}).items()}
     repriced = [
@@ -40,6 +43,8 @@ def _named(
 ) -> Difference:
     if change.kind == "currency":
         return Difference("currency", "", shown.currency if shown else "", cart.currency)
+    if not change.sku:
+        return Difference(change.kind, "", Money(change.before, cart.currency), Money(change.now, cart.currency))
     name = names[change.sku]
     if change.kind == "price":
         return Difference("price", name, Money(change.before, cart.currency), Money(change.now, cart.currency))

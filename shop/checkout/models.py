@@ -56,6 +56,7 @@ class Saga(Base):
     due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     tries: Mapped[int] = mapped_column(default=0)
     stock_reserved_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    code_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     credit_held_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     payment_opened_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     undone_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -24,6 +24,7 @@ from shop.orders import origins
 from shop.orders.models import Order
 from shop.payments.calls import request as requests
 from shop.payments.providers import registry
+from shop.pricing import codes
 
 
 @dataclass(frozen=True)
@@ -41,17 +42,20 @@ def place_order(
     shown: agreement.Shown,
     *,
     credit: int = 0,
+    delivery: str = "",
+    code: str = "",
     network: str = UNKNOWN,
 ) -> Placed:
     """Turn the cart into an order, reserve its stock and start its payment; repeating the form returns the same order.
 
     `shown` are the values of the page that the form sends back: only those terms are ordered. `credit` is the store
     credit to use, in minor units of the cart's currency; at most the total is used, and no payment is started if it
-    covers the total. Raises the Refusal of `placing.decide`; the cart is then unchanged. If the provider fails, the
-    order still exists and its page shows the state of the payment. `network` is the client's network as
-    `client_network` returns it.
+    covers the total. `delivery` is the key of a delivery method, empty for the first one; `code` is a discount code as
+    typed. Raises the Refusal of `placing.decide`; the cart is then unchanged. If the provider fails, the order still
+    exists and its page shows the state of the payment. `network` is the client's network as `client_network` returns
+    it.
     """
-    request = Request(customer, provider, shown, credit)
+    request = Request(customer, provider, shown, credit, delivery, codes.normal(code))
     try:
         result = _place(cart_id, request, network)
     except TooManyUnpaid as refusal:

@@ -1,9 +1,9 @@
-"""The saga of a checkout: reserve stock, hold store credit, open a payment. Each step is recorded when it is done, and
-can be undone.
+"""The saga of a checkout: reserve stock, use a discount code, hold store credit, open a payment. Each step is recorded
+when it is done, and can be undone.
 
-The first two steps are done in the transaction that creates the order and its payment. If the process crashes after it,
-the saga is due and the clock process resumes it. Steps are undone, in the opposite order, when the order ends without
-money (`shop.checkout.end_order`).
+The first three steps are done in the transaction that creates the order and its payment. If the process crashes after
+it, the saga is due and the clock process resumes it. Steps are undone, in the opposite order, when the order ends
+without money (`shop.checkout.end_order`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from shop.payments.providers.types import PaymentState
 from shop.payments.records.types import Source
 from shop.payments.updates import apply as updates
 from shop.payments.updates.snapshot import PaymentUpdate
+from shop.pricing import uses
 
 log = logs.get()
 RESUME_AFTER = timedelta(seconds=10)
@@ -49,6 +50,7 @@ class Step:
 
 STEPS = (
     Step(SagaStep.RESERVE_STOCK, "stock_reserved_at", stock.release),
+    Step(SagaStep.USE_CODE, "code_used_at", uses.release),
     Step(SagaStep.HOLD_CREDIT, "credit_held_at", store_credit.release),
     Step(SagaStep.OPEN_PAYMENT, "payment_opened_at", lambda order_id: None),
 )
@@ -77,7 +79,7 @@ def begin(order_id: int, provider: str, done: Sequence[SagaStep], at: datetime) 
 
 def start(order_id: int, provider: str, payment: PaymentRequest | None, return_url: str) -> None:
     """Do the last step of a new order: start its payment, apply the provider's response and finish the saga. Without a
-    payment, store credit pays.
+    payment, nothing is left to pay.
     """
     if payment is None:
         run(order_id)

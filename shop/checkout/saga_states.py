@@ -17,5 +17,6 @@ class SagaStep(StrEnum):
     """Step of a checkout, in the order in which they are done."""
 
     RESERVE_STOCK = "reserve_stock"
+    USE_CODE = "use_code"
     HOLD_CREDIT = "hold_credit"
     OPEN_PAYMENT = "open_payment"

@@ -20,6 +20,7 @@ from shop.core import clock, logs, metrics
 from shop.core.client_address import UNKNOWN
 from shop.core.column_types import EnumText
 from shop.core.db import Base, UtcDateTime, db, insert, transactional
+from shop.core.line_kinds import LineKind
 from shop.orders import origins
 from shop.orders.models import IS_LIVE, Order, OrderLine
 
@@ -112,12 +113,14 @@ def reserved(counted_by: CountedBy, *, signed_in: bool) -> Subquery:
         EMAIL: Order.email == bindparam("email"),
         ADDRESS: origins.is_from(bindparam("network")) & (~_HAS_PAID if signed_in else true()),
     }[counted_by]
-    of_order = select(func.sum(OrderLine.quantity)).where(OrderLine.order_id == Order.id).scalar_subquery()
+    of_order = select(func.sum(OrderLine.quantity)).where(
+        OrderLine.order_id == Order.id, OrderLine.kind == LineKind.ITEM
+    )
     value = case((Order.currency == bindparam("currency"), Order.total_amount), else_=0)
     return (
         select(
             func.count().label("orders"),
-            func.coalesce(func.sum(of_order), 0).label("units"),
+            func.coalesce(func.sum(of_order.scalar_subquery()), 0).label("units"),
             func.coalesce(func.sum(value), 0).label("value"),
         )
         .select_from(Order)

@@ -11,7 +11,7 @@ import click
 from shop.accounts import staff
 from shop.core import text
 from shop.core.errors import BadInput, Refusal
-from shop.core.money import Money
+from shop.core.money import CURRENCIES, Money
 from shop.orders import find
 from shop.orders.models import Order
 
@@ -79,3 +79,27 @@ class Words(click.ParamType[str]):
         if text.is_unusable(words):
             self.fail("The text contains control characters.", param, ctx)
         return words
+
+
+class Currency(click.ParamType[str]):
+    """A currency of the shop, in either case."""
+
+    name = "currency"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        code = text.plain(str(value)).upper()
+        if code not in CURRENCIES:
+            self.fail(f"{code[:20]!r} is not a currency of this shop. Use one of {', '.join(CURRENCIES)}.", param, ctx)
+        return code
+
+
+class Amount(click.ParamType[Money]):
+    """An amount with its currency, such as TWD=120."""
+
+    name = "currency=amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Money:
+        if isinstance(value, Money):
+            return value
+        code, _, typed = str(value).partition("=")
+        return amount(typed, Currency().convert(code, param, ctx))

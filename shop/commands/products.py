@@ -9,10 +9,9 @@ import click
 from flask.cli import with_appcontext
 
 from shop.catalogue import browse, prices
-from shop.commands import Group
+from shop.commands import Currency, Group
 from shop.commands import amount as money
 from shop.core import text
-from shop.core.money import CURRENCIES
 from shop.inventory import stock
 
 _SKU = re.compile("[A-Z0-9-]{1,64}")
@@ -28,18 +27,6 @@ class Sku(click.ParamType[str]):
         if not _SKU.fullmatch(sku) or not browse.by_skus([sku]):
             self.fail(f"There is no product {sku[:64]!r}. `flask products list` shows all of them.", param, ctx)
         return sku
-
-
-class Currency(click.ParamType[str]):
-    """A currency of the shop, in either case."""
-
-    name = "currency"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        code = text.plain(str(value)).upper()
-        if code not in CURRENCIES:
-            self.fail(f"{code[:20]!r} is not a currency of this shop. Use one of {', '.join(CURRENCIES)}.", param, ctx)
-        return code
 
 
 class Units(click.ParamType[int]):

@@ -178,7 +178,10 @@ def _accepted(context: _Context) -> str:
 
 
 def _covered(context: _Context) -> str:
-    return f"store credit of {context.order.credit.with_code()} covered the price at {_at(context.transition.at)}"
+    order, at = context.order, _at(context.transition.at)
+    if not order.total_amount:
+        return f"a discount covered the price at {at}"
+    return f"store credit of {order.credit.with_code()} covered the price at {at}"
 
 
 def _opened(context: _Context) -> str:

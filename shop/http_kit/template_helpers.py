@@ -5,26 +5,30 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from babel.dates import format_date, format_datetime, format_time
+from babel.numbers import format_decimal
 from flask import Flask, current_app, request
 from flask_babel import gettext
 from markupsafe import Markup
 
 from shop.core import clock
+from shop.core.line_kinds import LineKind
 from shop.core.money import Money
 from shop.http_kit import visitor
 from shop.http_kit.barcode import Barcode, code39
 from shop.http_kit.device_name import browser_of, system_of
 from shop.http_kit.translation import locale, locale_name
-from shop.orders.models import Order
+from shop.orders.models import Order, OrderLine
 from shop.orders.states import OrderState
 from shop.payments.providers import registry
 from shop.payments.providers.types import ActionKind
+from shop.pricing.decide import Charge
 from shop.seller import Seller, of
 
 _NEAR = timedelta(hours=12)
@@ -38,6 +42,7 @@ def init_app(app: Flask) -> None:
         asset=asset,
         barcode=barcode,
         cart_count=visitor.cart_count,
+        charge_says=charge_says,
         country=country,
         decline_text=decline_text,
         device_name=device_name,
@@ -133,6 +138,18 @@ def methods_not_offered(order: Order) -> list[str]:
 def units_of(sku: str, orders: Iterable[Order]) -> int:
     """The number of units of a product in these orders."""
     return sum(line.quantity for order in orders for line in order.lines if line.sku == sku)
+
+
+def charge_says(line: OrderLine | Charge) -> str:
+    """Text of a line that is no product."""
+    if line.kind == LineKind.DISCOUNT:
+        return str(gettext("Discount (%(code)s)", code=line.name))
+    if line.kind == LineKind.DELIVERY:
+        return str(gettext("Delivery: %(name)s", name=line.name))
+    rate = format_decimal(Decimal(line.rate or 0) / 1000, locale=locale())
+    if line.is_included:
+        return str(gettext("Includes %(name)s (%(rate)s%%)", name=line.name, rate=rate))
+    return str(gettext("%(name)s (%(rate)s%%)", name=line.name, rate=rate))
 
 
 def method_title(method: registry.Method) -> str:

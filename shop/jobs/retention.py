@@ -246,6 +246,7 @@ _ORDER = "the order itself: bookkeeping, disputes and the customer's history"
 _LEDGER = "the ledger"
 _STOCK = "stock is the sum of these"
 _CATALOGUE = "the catalogue"
+_PRICING = "what orders cost"
 KEPT: tuple[Kept, ...] = (
     *(Kept(name, _ORDER) for name in ("orders", "order_lines", "order_events", "payments", "captures", "refunds")),
     *(Kept(name, _LEDGER) for name in ("journals", "ledger_entries", "funds", "payouts", "credit_gifts")),
@@ -255,6 +256,10 @@ KEPT: tuple[Kept, ...] = (
     ),
     *(Kept(name, _STOCK) for name in ("stock", "stock_movements", "reservations")),
     *(Kept(name, _CATALOGUE) for name in ("products", "categories")),
+    *(Kept(name, _PRICING) for name in ("tax_rates", "delivery_methods", "discount_codes", "discount_values")),
+    Kept(
+        "discount_uses", "uses and spent budgets of codes are the sums of these; an address is in none, only a digest"
+    ),
     Kept("users", "until the account is closed"),
     Kept("watch_list", "rows are removed when no check of the order is left"),
     Kept("condition_schedules", "one row for each condition"),

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 SALES = "sales"
-"""Sales: what customers paid for orders."""
+"""Sales: prices of the goods of paid orders, without tax and before discounts."""
+DELIVERY = "delivery"
+"""Delivery: what customers paid for delivery, without tax, less refunds of it."""
+DISCOUNTS = "discounts"
+"""Discounts that codes took off the prices of goods, without tax, less the shares of refunds."""
+TAX_PAYABLE = "tax_payable"
+"""Tax payable: tax in the totals of paid orders, less the tax in refunds."""
 REFUNDS = "refunds"
-"""Refunds of sales."""
+"""Refunds of sales, without tax and delivery, before the discount's share."""
 UNALLOCATED_FUNDS = "unallocated_funds"
 """Unallocated funds: captured money that pays no order (late, duplicate, mismatch). It belongs to its sender."""
 DIFFERENCES = "differences"

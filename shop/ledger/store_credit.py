@@ -70,6 +70,12 @@ def give(
     """Credit a customer, debiting the account `debit`, in the caller's transaction. `key` is the journal's idempotency
     key, `by` its actor.
     """
+    raise_balance(user_id, money)
+    book.transfer(key, kind, money, debit=debit, credit=chart.store_credit(user_id), order_id=order_id, by=by)
+
+
+def raise_balance(user_id: int, money: Money) -> None:
+    """Raise a customer's balance by `money`, in the transaction that posts it to the customer's account."""
     db.session.execute(
         insert(StoreCredit)
         .values(user_id=user_id, currency=money.currency, balance=money.amount, held=0)
@@ -77,7 +83,6 @@ def give(
             index_elements=["user_id", "currency"], set_={"balance": StoreCredit.balance + money.amount}
         )
     )
-    book.transfer(key, kind, money, debit=debit, credit=chart.store_credit(user_id), order_id=order_id, by=by)
 
 
 def hold(order_id: int, user_id: int, money: Money) -> None:

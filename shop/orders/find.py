@@ -77,7 +77,7 @@ def _page(page: int, *which: Any) -> Orders | None:
     pages = max(1, -(-count // ORDERS_ON_A_PAGE))
     if not 1 <= page <= pages:
         return None
-    newest = select(Order).where(*which).order_by(Order.id.desc()).options(selectinload(Order.lines))
+    newest = select(Order).where(*which).order_by(Order.id.desc()).options(selectinload(Order.all_lines))
     rows = db.session.scalars(newest.limit(ORDERS_ON_A_PAGE).offset((page - 1) * ORDERS_ON_A_PAGE))
     return Orders(list(rows), page, pages)
 

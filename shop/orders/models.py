@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Text, text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from shop.core.actor import Actor
 from shop.core.column_types import ActorText, EnumText
 from shop.core.db import Base, MinorUnits, UtcDateTime
+from shop.core.line_kinds import LineKind
 from shop.core.money import Money
 from shop.orders.states import PAYABLE, OrderState
 
@@ -24,8 +25,9 @@ class Order(Base):
     """An order. `state` is written by `shop.orders.move` only.
 
     `paid_by` names the payment that paid it, or is `states.STORE_CREDIT`. `credit_amount` is the part of the total paid
-    by store credit; `accepted_amount` is what staff accepted in place of the total, after a mismatch. `form_digest` is
-    a digest of the checkout form: the same form from the same browser is the same order.
+    by store credit; `accepted_amount` is what staff accepted in place of the total, after a mismatch. `tax_amount`,
+    `delivery_amount` and `discount_amount` divide the total for the ledger, the latter two without tax. `form_digest`
+    is a digest of the checkout form: the same form from the same browser is the same order.
     """
 
     __tablename__ = "orders"
@@ -39,6 +41,9 @@ class Order(Base):
     total_amount: Mapped[MinorUnits]
     credit_amount: Mapped[MinorUnits] = mapped_column(default=0)
     accepted_amount: Mapped[int | None] = mapped_column(BigInteger)
+    tax_amount: Mapped[MinorUnits] = mapped_column(default=0, server_default="0")
+    delivery_amount: Mapped[MinorUnits] = mapped_column(default=0, server_default="0")
+    discount_amount: Mapped[MinorUnits] = mapped_column(default=0, server_default="0")
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"), index=True)
     email: Mapped[str] = mapped_column(Text, index=True)
     name: Mapped[str] = mapped_column(Text)
@@ -57,7 +62,7 @@ class Order(Base):
     paid_by: Mapped[str | None] = mapped_column(Text)
     event_seq: Mapped[int] = mapped_column(default=0)
 
-    lines: Mapped[list[OrderLine]] = relationship(order_by="OrderLine.position")
+    all_lines: Mapped[list[OrderLine]] = relationship(order_by="OrderLine.position")
 
     __table_args__ = (
         CheckConstraint(f"state IN ({_KNOWN})", name="state_known"),
@@ -66,6 +71,21 @@ class Order(Base):
         Index("ix_orders_live", "pay_by", postgresql_where=text(_LIVE), sqlite_where=text(_LIVE)),
         Index("ix_orders_state_placed", "state", "placed_at"),
     )
+
+    @property
+    def lines(self) -> list[OrderLine]:
+        """The products."""
+        return [line for line in self.all_lines if line.kind == LineKind.ITEM]
+
+    @property
+    def charges(self) -> list[OrderLine]:
+        """Discount, delivery and tax. Tax that the prices include is not added to the total."""
+        return [line for line in self.all_lines if line.kind != LineKind.ITEM]
+
+    @property
+    def goods(self) -> Money:
+        """Sum of the products, before the discount."""
+        return sum((line.total for line in self.lines), Money(0, self.currency))
 
     @property
     def total(self) -> Money:
@@ -87,7 +107,12 @@ class Order(Base):
 
 
 class OrderLine(Base):
-    """A SKU of an order at the agreed price, in minor units of the order's currency."""
+    """A line of an order at the agreed price, in minor units of the order's currency; the total is the sum of the lines
+    that are not `is_included`.
+
+    `kind` is item, delivery, discount or tax. `sku` is the product's, or names the charge. `rate` is that of a tax, in
+    thousandths of a percent.
+    """
 
     __tablename__ = "order_lines"
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), primary_key=True)
@@ -99,8 +124,14 @@ class OrderLine(Base):
     quantity: Mapped[int]
     unit_amount: Mapped[MinorUnits]
     currency: Mapped[str] = mapped_column(Text)
+    kind: Mapped[LineKind] = mapped_column(EnumText(LineKind), default=LineKind.ITEM, server_default="item")
+    rate: Mapped[int | None]
+    is_included: Mapped[bool] = mapped_column(default=False, server_default=false())
 
-    __table_args__ = (CheckConstraint("quantity > 0", name="quantity_positive"),)
+    __table_args__ = (
+        CheckConstraint("quantity > 0", name="quantity_positive"),
+        CheckConstraint("kind IN ('item', 'delivery', 'discount', 'tax')", name="kind_known"),
+    )
 
     @property
     def unit_price(self) -> Money:

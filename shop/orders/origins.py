@@ -51,4 +51,4 @@ def own_unpaid(visitor: str | None, user_id: int | None) -> Sequence[Order]:
     if not visitor and user_id is None:
         return ()
     query = select(Order).where(IS_LIVE, Order.cancel_requested_at.is_(None), is_own(visitor or "", user_id))
-    return list(db.session.scalars(query.order_by(Order.id.desc()).limit(MOST).options(selectinload(Order.lines))))
+    return list(db.session.scalars(query.order_by(Order.id.desc()).limit(MOST).options(selectinload(Order.all_lines))))

@@ -37,6 +37,8 @@ class Reason(StrEnum):
 
 STORE_CREDIT = "store_credit"
 """Value of `Order.paid_by` when store credit paid for all of the order."""
+NOTHING_DUE = "nothing_due"
+"""Value of `Order.paid_by` when a discount left nothing to pay."""
 _S = OrderState
 STATES = tuple(OrderState)
 PAYABLE = frozenset({_S.PENDING, _S.WAITING_PAYMENT, _S.FAILED})
@@ -69,7 +71,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     _transition(
         (_S.PENDING, _S.WAITING_PAYMENT, _S.FAILED), _S.PAID, Reason.CAPTURED, "captured; amount and currency match"
     ),
-    _transition((_S.PENDING,), _S.PAID, Reason.NOTHING_LEFT_TO_PAY, "store credit covered the total"),
+    _transition((_S.PENDING,), _S.PAID, Reason.NOTHING_LEFT_TO_PAY, "store credit or a discount covered the total"),
     _transition(
         (_S.PENDING, _S.WAITING_PAYMENT), _S.FAILED, Reason.OPENING_REFUSED, "the provider refused the initiation"
     ),

@@ -130,11 +130,6 @@ class Charge:
     def adds(self) -> int:
         return 0 if self.is_included else self.amount.amount
 
-    @property
-    def term(self) -> tuple[str, int]:
-        """What a customer agrees to: the kind and amount, not the name."""
-        return ("included_tax" if self.is_included else str(self.kind), self.amount.amount)
-
 
 @dataclass(frozen=True)
 class Quote:
@@ -167,8 +162,8 @@ class Quote:
 
     @property
     def terms(self) -> tuple[tuple[str, int], ...]:
-        """What a customer agrees to, without amounts of zero."""
-        return tuple(sorted(charge.term for charge in self.charges if charge.amount.amount))
+        """What a customer agrees to: what each kind of charge adds, without amounts of zero."""
+        return tuple(sorted((str(charge.kind), charge.adds) for charge in self.charges if charge.adds))
 
     def _sum(self, kind: LineKind) -> Money:
         return Money(sum(charge.amount.amount for charge in self.charges if charge.kind == kind), self.goods.currency)

@@ -1,8 +1,9 @@
-"""Checkout page: one form that places the order and leads to the order page."""
+"""Checkout page: one form that shows what the order costs, places it and leads to the order page."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from flask import Blueprint, make_response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
@@ -14,9 +15,10 @@ from shop.accounts import sessions
 from shop.checkout import agreement, draft, place_order
 from shop.checkout import cart as carts
 from shop.checkout.cart_view import CartView
-from shop.checkout.differences import differences
+from shop.checkout.differences import CHARGES, differences
 from shop.checkout.placing.decide import AlreadyPlaced
 from shop.checkout.placing.request import Customer
+from shop.core import clock
 from shop.core.client_address import client_network
 from shop.core.db import db
 from shop.core.errors import Away, BadInput, Refusal
@@ -29,11 +31,14 @@ from shop.http_kit.request_guard import limited
 from shop.ledger import store_credit
 from shop.orders.models import Order
 from shop.payments.providers import charging, registry
+from shop.pricing import codes
+from shop.pricing import load as pricing
+from shop.pricing.decide import Choices, Quote, quote
 from shop.web.cart import cart_page
-from shop.web.forms import CheckoutForm, countries
+from shop.web.forms import SHIPS_TO, CheckoutForm, countries
 
 bp = Blueprint("checkout", __name__)
-_TYPED = ("email", "name", "line1", "line2", "city", "postcode", "country", "method", "credit")
+_TYPED = ("email", "name", "line1", "line2", "city", "postcode", "country", "method", "credit", "delivery", "code")
 _DRAFT = "draft"
 
 
@@ -55,6 +60,25 @@ def show() -> ResponseReturnValue:
     if request.method == "GET":
         _fill(form, cart)
     return _page(cart, form), 422 if form.errors else 200
+
+
+@bp.post("/checkout/update")
+@access("public")
+@limited("checkout_update", 60, shown_again=lambda refusal: _again(refusal))
+def update() -> ResponseReturnValue:
+    """Show what the order costs with the chosen country, delivery method and discount code. Places nothing.
+
+    htmx gets the changed parts of the page; the customer's other values stay as they are typed.
+    """
+    cart = visitor.my_cart()
+    if cart.is_empty or cart.unpriced:
+        return redirect(url_for("cart.show"), 303)
+    form = _form()
+    if "HX-Request" not in request.headers:
+        return _page(cart, form, is_update=True)
+    quoted = _quote(cart, form)
+    _state_terms(form, cart.terms_with(quoted.terms))
+    return render_template("shop/_checkout_update.html", **_totals(cart, form, quoted))
 
 
 def _again(refusal: Refusal) -> str:
@@ -107,6 +131,8 @@ def _place(form: CheckoutForm) -> ResponseReturnValue:
             form.method.data,
             shown,
             credit=form.credit.data or 0,
+            delivery=form.delivery.data or "",
+            code=form.code.data or "",
             network=client_network(request.remote_addr),
         )
     except AlreadyPlaced as earlier:
@@ -193,8 +219,6 @@ def _fill(form: CheckoutForm, cart: CartView) -> None:
     """Fill in the customer's name and e-mail, a likely country, and stored values."""
     methods = registry.methods(cart.currency)
     form.country.data = {"TWD": "TW", "JPY": "JP", "USD": "US"}.get(cart.currency)
-    able = [method for method in methods if registry.takes(method.provider, cart.total)] or methods
-    form.method.data = able[0].provider if able else None
     if current_user.is_authenticated:
         form.email.data, form.name.data = current_user.email, current_user.name
     token = session.get(_DRAFT)
@@ -202,39 +226,70 @@ def _fill(form: CheckoutForm, cart: CartView) -> None:
     for name in _TYPED:
         if kept.get(name):
             form[name].data = kept[name]
+    if not form.method.data:
+        total = _quote(cart, form).total
+        able = [method for method in methods if registry.takes(method.provider, total)] or methods
+        form.method.data = able[0].provider if able else None
 
 
-def _page(cart: CartView, form: CheckoutForm, problem: Refusal | None = None) -> str:
-    """Render the form for the current cart; submitting it accepts the terms that the page shows."""
-    user_id, terms = visitor.user_id(), cart.terms
-    is_sent = request.method == "POST"
-    changed = differences(cart, agreement.read(form.shown.data or "")) if is_sent else []
+def _page(cart: CartView, form: CheckoutForm, problem: Refusal | None = None, *, is_update: bool = False) -> str:
+    """Render the form for the current cart; submitting it accepts the terms that the page shows.
+
+    The changes of an update are those that the customer asked for: only changes of the cart are listed.
+    """
+    user_id, quoted = visitor.user_id(), _quote(cart, form)
+    terms = cart.terms_with(quoted.terms)
+    shown = agreement.read(form.shown.data or "") if request.method == "POST" else None
+    changed = differences(cart, shown, terms) if request.method == "POST" else []
+    if is_update:
+        changed = [one for one in changed if one.kind not in CHARGES]
     shown_to = form.customer.data if not form.key.errors else None
     other_customer = bool(shown_to) and shown_to != agreement.customer_mark(form.key.data or "", user_id)
-    form.key.data, form.terms.data, form.shown.data = cart.checkout_key, terms.digest, terms.text
+    form.key.data = cart.checkout_key
     form.customer.data = agreement.customer_mark(cart.checkout_key, user_id)
-    methods = registry.methods(cart.currency)
-    method_unavailable = form.method.data if form.method.data not in {m.provider for m in methods} else None
-    credit = min(store_credit.available(user_id, cart.currency), cart.total, key=lambda money: money.amount)
-    if problem and problem.code == "cannot_charge":  # offer the credit that works with the chosen payment method
-        credit = Money(min(credit.amount, problem.details.get("usable_credit", credit.amount)), cart.currency)
+    _state_terms(form, terms)
+    method_unavailable = form.method.data if form.method.data not in registry.charging(cart.currency) else None
     page = render_template(
         "shop/checkout.html",
-        cart=cart,
-        form=form,
-        methods=_offers(methods, cart.total, credit),
         method_unavailable=registry.label(method_unavailable)
         if method_unavailable in registry.all_providers()
         else None,
         problem=problem,
         changed=changed,
+        only_charges=bool(changed) and all(one.kind in CHARGES for one in changed),
         other_customer=_other_customer_message() if other_customer else "",
-        credit=credit if credit.amount else None,
-        left=cart.total + credit * -1,
+        **_totals(cart, form, quoted, problem),
     )
     if any(difference.kind == "price" for difference in changed):
         _accept_shown_prices(cart)
     return page
+
+
+def _quote(cart: CartView, form: CheckoutForm) -> Quote:
+    """What the cart costs with the choices in the form."""
+    country = form.country.data if form.country.data in SHIPS_TO else ""
+    choices = Choices(country, form.delivery.data or "", codes.normal(form.code.data or ""))
+    return quote(cart.total, choices, pricing.rules(choices, cart.currency), clock.now())
+
+
+def _state_terms(form: CheckoutForm, terms: agreement.Terms) -> None:
+    form.terms.data, form.shown.data = terms.digest, terms.text
+
+
+def _totals(cart: CartView, form: CheckoutForm, quoted: Quote, problem: Refusal | None = None) -> dict[str, Any]:
+    """Values of the parts of the page that depend on what the order costs."""
+    total = quoted.total
+    credit = min(store_credit.available(visitor.user_id(), cart.currency), total, key=lambda money: money.amount)
+    if problem and problem.code == "cannot_charge":  # offer the credit that works with the chosen payment method
+        credit = Money(min(credit.amount, problem.details.get("usable_credit", credit.amount)), cart.currency)
+    return {
+        "cart": cart,
+        "form": form,
+        "quote": quoted,
+        "methods": _offers(registry.methods(cart.currency), total, credit),
+        "credit": credit if credit.amount else None,
+        "left": total + credit * -1,
+    }
 
 
 @dataclass(frozen=True)

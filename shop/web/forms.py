@@ -120,6 +120,8 @@ class CheckoutForm(FlaskForm):
         validate_choice=False,
         validators=[_listed(lazy_gettext("Choose one of the listed payment methods."))],
     )
+    delivery = StringField(validators=[Optional()])
+    code = StringField(lazy_gettext("Discount code"), filters=[_plain])
     credit = WholeNumberField(
         lazy_gettext("Store credit"),
         validators=[Optional(), NumberRange(0, 10**12, lazy_gettext("You do not have that much store credit."))],

@@ -20,6 +20,7 @@ PUBLIC_POSTS = {
     "/cart/prices": "the cart is the cookie's",
     "/cart/currency": "the cart is the cookie's",
     "/checkout": "guests may buy",
+    "/checkout/update": "shows what an order would cost; places nothing; limited",
     "/checkout/sign-in": "keeps what was typed for the cookie that typed it; limited",
     "/orders": "sends a link to the address that is asked about, never shows its orders",
     "/sign-in": "throttled",

@@ -37,14 +37,23 @@ from shop.payments.initiation import initiate
 from shop.payments.polling import poll
 from shop.payments.refunds import refunds
 from shop.payments.updates.apply import accept
+from shop.pricing.decide import Choices
 from tests.chaos import recovery
 from tests.chaos.external_events import MOST_ORDERS, delivery, places, providers, which
 from tests.chaos.fast_databases import parsed
 from tests.chaos.later_events import KIM, SAM, Afterwards
-from tests.chaos.world import CUSTOMERS, DUE, World
+from tests.chaos.world import ADDED_TAX_COUNTRY, CODES, CUSTOMERS, DUE, TAX_COUNTRY, World
 from tests.parts.selection import sampled
 from tests.shop_fixtures import KETTLE, PEN
 
+PLAIN = Choices(TAX_COUNTRY)
+choices = st.builds(
+    Choices,
+    st.sampled_from([TAX_COUNTRY, TAX_COUNTRY, ADDED_TAX_COUNTRY, "JP"]),
+    st.sampled_from(["", "express"]),
+    st.sampled_from(["", "", *CODES]),
+)
+"""Country, delivery method and discount code of a customer."""
 refund_destinations = st.sampled_from(["provider", "store_credit", "bank"])
 some_orders = precondition(lambda history: history.orders)
 a_process_sleeps = precondition(lambda history: history.world.asleep)
@@ -69,6 +78,7 @@ class History(Afterwards):
         share=st.sampled_from([0, 40]),
         fault=st.sampled_from([None, None, "lose_answer", "lose_request", "refuse"]),
         at_leisure=st.sampled_from([False, False, False, True]),
+        choices=choices,
     )
     def begin(
         self,
@@ -79,11 +89,12 @@ class History(Afterwards):
         share: int,
         fault: str | None,
         at_leisure: bool,
+        choices: Choices,
     ) -> None:
         self.at_leisure = at_leisure
         if fault:
             self.acquirer.misbehave("start", fault)
-        self._place(sku, quantity, provider, customer, share, 0)
+        self._place(sku, quantity, provider, customer, share, 0, choices)
 
     @precondition(lambda history: len(history.checkouts) < MOST_ORDERS)
     @rule(
@@ -93,17 +104,38 @@ class History(Afterwards):
         customer=st.sampled_from([None, *CUSTOMERS]),
         share=st.sampled_from([0, 40, 100]),
         places=places,
+        choices=choices,
     )
-    def place(self, sku: str, quantity: int, provider: str, customer: int | None, share: int, places: int) -> None:
-        self._place(sku, quantity, provider, customer, share, places)
+    def place(
+        self,
+        sku: str,
+        quantity: int,
+        provider: str,
+        customer: int | None,
+        share: int,
+        places: int,
+        choices: Choices,
+    ) -> None:
+        self._place(sku, quantity, provider, customer, share, places, choices)
 
-    def _place(self, sku: str, quantity: int, provider: str, customer: int | None, share: int, places: int) -> None:
-        cart_id, key, total = self.world.fill_cart(sku, quantity)
-        details = Customer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW", user_id=customer)
+    def _place(
+        self,
+        sku: str,
+        quantity: int,
+        provider: str,
+        customer: int | None,
+        share: int,
+        places: int,
+        choices: Choices = PLAIN,
+    ) -> None:
+        cart_id, key, goods = self.world.fill_cart(sku, quantity)
+        details = Customer("ada@example.com", "Ada", "1 Main St", "Taipei", choices.country, user_id=customer)
+        charges, total = self.world.charges(goods, choices)
         credit = total * share // 100 if customer else 0
-        terms = agreement.terms("TWD", [(sku, quantity, total // quantity)])
+        terms = agreement.terms("TWD", [(sku, quantity, goods // quantity)], charges)
         form = agreement.Shown(key, terms.digest, agreement.customer_mark(key, customer))
-        press = lambda: place_order.place_order(cart_id, details, provider, form, credit=credit)  # noqa: E731
+        chosen = {"delivery": choices.delivery, "code": choices.code}
+        press = lambda: place_order.place_order(cart_id, details, provider, form, credit=credit, **chosen)  # noqa: E731
         self.checkouts.append(press)
         self._do(press, places)
 
@@ -160,6 +192,25 @@ class History(Afterwards):
         self.pay_although_closed(order, delivery)
         if len(self.world.asleep) > asleep:
             self.wake_up(asleep, 0)
+
+    @precondition(lambda history: len(history.checkouts) < MOST_ORDERS - 1)
+    @rule(sku=st.sampled_from([KETTLE, PEN]), code=st.sampled_from([*CODES]), again=st.booleans(), delivery=delivery)
+    def lose_the_code_of_an_order_that_was_paid_in_time(self, sku: str, code: str, again: bool, delivery: str) -> None:
+        """The acquirer reports a capture after the order has expired and another one may have used its code."""
+        before = len(self.orders)
+        self._place(sku, 1, "fakepay", None, 0, 0, Choices(TAX_COUNTRY, "express", code))
+        if len(self.orders) == before:
+            return
+        order_id, taken = self.orders[-1]["id"], self.world.now
+        (row,) = self.world.rows("SELECT pay_by FROM orders WHERE id = :id", id=order_id)
+        self.world.turn(max(0.0, (parsed(row["pay_by"]) - self.world.now).total_seconds()))
+        self._do(lambda: end_order.finish(order_id))
+        if again:
+            self._place(PEN, 1, "fakepay", None, 0, 0, Choices(TAX_COUNTRY, "", code))
+        for remote in self._there(before):
+            if not remote.captures:
+                self.acquirer.capture(remote.reference, at=taken)
+                self._notify(remote, delivery)
 
     @rule(customers=st.integers(2, 4), sku=st.sampled_from([KETTLE, PEN]), places=places)
     def many_buy_and_pay_at_once(self, customers: int, sku: str, places: int) -> None:

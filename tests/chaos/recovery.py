@@ -20,7 +20,7 @@ from shop.payments.providers.types import DisputeState
 from shop.payments.records import states
 from shop.payments.refunds import refunds
 from tests.chaos.fast_databases import parsed
-from tests.chaos.world import CREDIT, CUSTOMERS, World
+from tests.chaos.world import CODES, CREDIT, CUSTOMERS, World
 from tests.fakes import Remote
 from tests.shop_fixtures import UNITS
 
@@ -38,6 +38,7 @@ _PAGES = {
     OrderState.EXPIRED: {"expired", "late"},
     OrderState.CANCELLED: {"cancelled", "late"},
 }
+MANY = 1000
 _OPEN = ", ".join(f"'{s}'" for s in sorted(states.STILL_OPEN))
 _LOOKED_AT = f"state IN ({_OPEN}) AND COALESCE(action ->> 'kind', '') <> 'store_code'"
 """Payments with possible captures soon. Store codes are polled slowly."""
@@ -222,6 +223,8 @@ def check_final_state(history: History) -> None:
     _pages_show_the_final_state()
     _stock_is_where_it_belongs(world)
     _credit_is_where_it_belongs(history)
+    _codes_are_used_as_often_as_orders_say(world)
+    _tax_is_owed_for_what_was_kept(world)
 
 
 def _open_sessions(history: History) -> list[Remote]:
@@ -333,3 +336,42 @@ def _credit_is_where_it_belongs(history: History) -> None:
         assert not sum(row["held"] for row in found)
         balances = Counter({row["currency"]: row["balance"] for row in found})
         assert +balances == +(returned_credit + Counter({"TWD": given - used["n"]})), (customer, balances)
+
+
+def _codes_are_used_as_often_as_orders_say(world: World) -> None:
+    """Each code counts the orders that keep its discount, and no more than it may give."""
+    kept = Counter[str]()
+    given = Counter[str]()
+    for row in world.rows(
+        """
+        SELECT l.name, l.unit_amount, o.state FROM order_lines l JOIN orders o ON o.id = l.order_id
+        WHERE l.kind = 'discount'
+        """
+    ):
+        if row["state"] not in order_states.UNPAID_END:
+            kept[row["name"]] += 1
+            given[row["name"]] -= row["unit_amount"]
+    for code, stated in CODES.items():
+        (row,) = world.rows("SELECT uses FROM discount_codes WHERE code = :code", code=code)
+        (value,) = world.rows("SELECT spent FROM discount_values WHERE code = :code AND currency = 'TWD'", code=code)
+        assert (row["uses"], value["spent"]) == (kept[code], given[code]), code
+        assert kept[code] <= (stated.use_limit or MANY), code
+        assert not stated.budgets or given[code] <= stated.budgets["TWD"].amount, code
+
+
+def _tax_is_owed_for_what_was_kept(world: World) -> None:
+    """The tax in the ledger is that of the paid orders in proportion to what was not refunded, to a dollar each."""
+    (owed,) = world.rows("SELECT COALESCE(-SUM(amount), 0) AS n FROM ledger_entries WHERE account = 'tax_payable'")
+    expected, orders = 0.0, 0
+    for row in world.rows(
+        """
+        SELECT o.tax_amount AS tax, COALESCE(o.accepted_amount, o.total_amount) AS price,
+               (SELECT COALESCE(SUM(r.amount), 0) FROM refunds r LEFT JOIN captures c ON c.id = r.capture_id
+                WHERE r.order_id = o.id AND r.state = 'DONE'
+                  AND COALESCE(c.allocation, 'pays_order') = 'pays_order') AS gone
+        FROM orders o WHERE o.paid_by IS NOT NULL AND o.tax_amount <> 0
+        """
+    ):
+        orders += 1
+        expected += row["tax"] * (1 - min(int(row["gone"]), row["price"]) / row["price"])
+    assert abs(int(owed["n"]) - expected) <= 100 * orders, (owed, expected)

@@ -28,6 +28,7 @@ from shop.payments.providers.types import PaymentState
 from shop.payments.records.models import Payment
 from shop.payments.refunds import identity, journals
 from shop.payments.updates import decide as deciding
+from shop.payments.updates import load as loading
 from shop.payments.updates import write
 from shop.payments.updates.snapshot import PaymentSeen, PaymentUpdate, Snapshot
 from tests.chaos.world import World
@@ -201,6 +202,30 @@ def of_several_units_one_leaves_the_shelf(patch: Patch, world: World) -> None:
     _holding(patch, one_of_each)
 
 
+def a_code_is_not_released(patch: Patch, world: World) -> None:
+    steps = tuple(replace(step, undo=lambda _: None) if step.name == "use_code" else step for step in saga.STEPS)
+    patch.setattr(saga, "STEPS", steps)
+
+
+def revived_with_a_code_that_is_gone(patch: Patch, world: World) -> None:
+    right = loading._released_code
+
+    def always_free(*given: Any) -> Any:
+        found = right(*given)
+        return found and replace(found, is_free=True)
+
+    patch.setattr(loading, "_released_code", always_free)
+
+
+def a_refund_leaves_its_tax_owed(patch: Patch, world: World) -> None:
+    patch.setattr(journals, "_split", lambda *_: ())
+
+
+def shares_of_a_refund_forget_those_before(patch: Patch, world: World) -> None:
+    right = journals._split
+    patch.setattr(journals, "_split", lambda refund, capture, order, _before: right(refund, capture, order, 0))
+
+
 SEEDED = (
     the_ledger_is_posted_twice,
     late_money_is_not_refunded,
@@ -225,4 +250,8 @@ MORE = (
     our_own_refund_is_taken_for_one_made_outside,
     the_order_is_not_written,
     of_several_units_one_leaves_the_shelf,
+    a_code_is_not_released,
+    revived_with_a_code_that_is_gone,
+    a_refund_leaves_its_tax_owed,
+    shares_of_a_refund_forget_those_before,
 )

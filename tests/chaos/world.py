@@ -34,6 +34,9 @@ from shop.jobs import schedule, work
 from shop.ledger import chart, store_credit
 from shop.payments.calls import circuit_breaker
 from shop.payments.providers import registry
+from shop.pricing import change
+from shop.pricing.decide import Choices, quote
+from shop.pricing.load import rules
 from tests.chaos.fast_databases import DATABASES, FastDatabase
 from tests.fakes import Acquirer, FakePay
 from tests.shop_fixtures import environ
@@ -42,6 +45,16 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TICK = timedelta(milliseconds=1)
 PROVIDERS = ("fakepay", "otherpay")
 CUSTOMERS = (1, 2)
+TAX_COUNTRY, ADDED_TAX_COUNTRY = "TW", "US"
+CODES = {
+    "TEN": change.NewCode("TEN", percent=10, once_per_email=False),
+    "FEW": change.NewCode("FEW", percent=35, use_limit=2),
+    "RICH": change.NewCode(
+        "RICH", amounts={"TWD": Money(7300, "TWD")}, budgets={"TWD": Money(20000, "TWD")}, once_per_email=False
+    ),
+    "ALL": change.NewCode("ALL", percent=100, use_limit=3, once_per_email=False),
+}
+"""Discount codes: one without limits, one with few uses and once per address, one with a budget, one of everything."""
 CREDIT = 150000
 """Initial store credit of the first customer, in minor units of TWD. The second has none."""
 NEEDS_TWO = 100000
@@ -182,9 +195,21 @@ class World:
             names = {"email": f"c{number}@example.com", "name": f"C{number}", "password_hash": "none"}
             db.session.add(User(id=number, created_at=self.now, **names))
         db.session.commit()
+        self._set_prices()
         with transaction():
             store_credit.give(1, Money(CREDIT, "TWD"), key="gift:1", kind="gift", debit=chart.GOODWILL)
         self.database.remember()
+
+    def _set_prices(self) -> None:
+        """Insert taxes of odd rates, two delivery methods and the codes."""
+        change.set_tax(TAX_COUNTRY, "VAT", 7750, is_included=True)
+        change.set_tax(ADDED_TAX_COUNTRY, "Sales tax", 8875, is_included=False)
+        free, paid = {"TWD": Money(0, "TWD")}, {"TWD": Money(12300, "TWD")}
+        change.set_delivery("standard", "Standard", free, free_from={}, countries=(), position=0)
+        express = {"TWD": Money(250000, "TWD")}
+        change.set_delivery("express", "Express", paid, free_from=express, countries=(), position=1)
+        for code in CODES.values():
+            change.set_code(code)
 
     def begin(self) -> None:
         """Begin a history: restore the initial rows."""
@@ -263,6 +288,12 @@ class World:
             **cart,
         )
         return cart_id, key, price["amount"] * quantity
+
+    def charges(self, total: int, choices: Choices) -> tuple[tuple[tuple[str, int], ...], int]:
+        """Terms that a page shows for goods of this total, and the total with them."""
+        found = quote(Money(total, "TWD"), choices, rules(choices, "TWD"), self.now)
+        db.session.rollback()
+        return found.terms, found.total.amount
 
     def turn(self, seconds: float) -> None:
         """Advance the clock, or set it back."""

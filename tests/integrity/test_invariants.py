@@ -10,9 +10,12 @@ from flask import Flask
 
 from shop.core import clock
 from shop.core.db import db
+from shop.core.money import Money
 from shop.integrity import invariants
 from shop.orders.models import Order
 from shop.payments.records.models import Payment, WebhookEventRow
+from shop.payments.refunds import refunds
+from shop.pricing import change
 from tests.integrity.broken import broken
 from tests.real_acquirer_fixtures import TOKEN, RealAcquirer
 from tests.shop_fixtures import PEN, Shop
@@ -33,7 +36,7 @@ CORRUPTIONS = {
     "two captures that both pay": (
         "INSERT INTO captures (provider, capture_id, payment_id, amount, currency, captured_at, received_at, source,"
         " allocation, refunded_amount) SELECT provider, 'another', payment_id, amount, currency, captured_at,"
-        " received_at, source, allocation, 0 FROM captures",
+        " received_at, source, allocation, 0 FROM captures ORDER BY id LIMIT 1",
         "3 paid",
     ),
     "an event is missing": ("DELETE FROM order_events WHERE seq = 2", "6 history"),
@@ -52,6 +55,20 @@ CORRUPTIONS = {
         "UPDATE order_events SET source = 'FAILED' WHERE target = 'PAID'",
         "6 history",
     ),
+    "a line has another amount": ("UPDATE order_lines SET unit_amount = unit_amount + 100", "3 totals"),
+    "a total has no lines": ("DELETE FROM order_lines", "3 totals"),
+    "included tax is added": ("UPDATE order_lines SET is_included = FALSE WHERE kind = 'tax'", "3 totals"),
+    "delivery is not in the division": ("UPDATE orders SET delivery_amount = 0", "3 shares"),
+    "more delivery than the line says": ("UPDATE orders SET delivery_amount = 99900", "3 totals"),
+    "tax went to sales": ("UPDATE ledger_entries SET account = 'sales' WHERE account = 'tax_payable'", "3 shares"),
+    "a refund kept its tax": (
+        "UPDATE ledger_entries SET account = 'refunds' WHERE account = 'tax_payable' AND amount > 0",
+        "3 shares",
+    ),
+    "a use of a code is not counted": ("UPDATE discount_codes SET uses = uses - 1", "3 codes"),
+    "a budget forgot a discount": ("UPDATE discount_values SET spent = spent - 1 WHERE currency = 'TWD'", "3 codes"),
+    "an order lost its use of a code": ("DELETE FROM discount_uses", "3 codes"),
+    "a waiting order released its code": ("UPDATE discount_uses SET state = 'RELEASED'", "3 codes"),
     "an event was forgotten": ("UPDATE outbox SET published_at = NULL, due_at = NULL", "5 accepted work"),
     "a webhook was forgotten": ("UPDATE webhook_events SET done_at = NULL, due_at = NULL", "5 accepted work"),
 }
@@ -59,11 +76,20 @@ CORRUPTIONS = {
 
 @pytest.fixture
 def lived_in(app: Flask) -> Iterator[Shop]:
-    """A shop with a waiting order and a paid one. It may end in any state."""
+    """A shop with a waiting order, a paid one, and one that is refunded in part, all with charges. It may end in any
+    state.
+    """
     with app.app_context():
         shop = Shop(app)
-        shop.order((PEN, 1))
-        paid = shop.order((PEN, 2))
+        change.set_tax("TW", "VAT", 5000, is_included=True)
+        express = {"TWD": Money(12000, "TWD")}
+        change.set_delivery("express", "Express", express, free_from={}, countries=(), position=0)
+        change.set_code(change.NewCode("TEN", percent=10, once_per_email=False))
+        shop.order((PEN, 1), code="TEN")
+        refunded = shop.paid_order((PEN, 3))
+        refunds.request(shop.capture(refunded), Money(20000, "TWD"), reason="", by=shop.sam)
+        shop.sweep()
+        paid = shop.order((PEN, 2), code="TEN")
         shop.acquirer.capture(shop.payment(paid).id)
         shop.deliver_webhook(shop.payment(paid))
         shop.sweep()

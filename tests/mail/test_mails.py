@@ -12,12 +12,14 @@ from shop.accounts import known_devices, signin
 from shop.alerts import store
 from shop.core.db import db, transaction
 from shop.core.event_types import EventKind
+from shop.core.money import Money
 from shop.integrity import invariants
 from shop.jobs import retention
 from shop.mail import compose, missing, outgoing
 from shop.mail.decide import mails_for
 from shop.mail.models import Mail
 from shop.mail.states import MailKind, MailState
+from shop.pricing import change
 from shop.production import check
 from shop.setting_kinds import Mailboxes, MailServer
 from shop.settings import SETTINGS, BadSetting, read
@@ -86,6 +88,24 @@ def test_every_kind_of_mail_has_a_template_with_a_subject_and_a_complete_text(sh
             assert paragraph.strip() in content.text, f"{mail.kind}: {paragraph}"
         for address in re.findall(r'href="([^"]+)"', content.html):
             assert address in content.text
+
+
+def test_the_mail_of_an_order_lists_discount_delivery_and_tax(shop: Shop) -> None:
+    change.set_tax("TW", "VAT", 5000, is_included=True)
+    change.set_delivery("express", "Express", {"TWD": Money(12000, "TWD")}, free_from={}, countries=(), position=0)
+    change.set_code(change.NewCode("TEN", percent=10))
+    shop.paid_order((PEN, 2), code="TEN")
+    shop.sweep()
+    lines = [
+        "2 × Pen: NT$180",
+        "Discount (TEN): -NT$18",
+        "Delivery: Express: NT$120",
+        "Includes VAT (5%): NT$13",
+        "",
+        "Total: NT$282",
+    ]
+    for mail in stored():
+        assert "\n".join(lines) in compose.content(mail).text, mail.kind
 
 
 def test_a_mail_names_no_text_that_the_customer_typed(shop: Shop) -> None:

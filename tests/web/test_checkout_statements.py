@@ -15,7 +15,7 @@ from tests.shop_fixtures import KETTLE, PEN, Shop
 from tests.web.conftest import Visitor
 
 READ_NOW_AND_THEN = ("clock_offset", "provider_health")
-STATEMENTS, COMMITS = 20, 3
+STATEMENTS, COMMITS = 21, 3
 """Limits for one POST /checkout by a guest with one product in the cart."""
 
 

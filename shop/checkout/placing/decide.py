@@ -19,6 +19,7 @@ from shop.core.money import Money
 from shop.inventory.refusals import OutOfStock
 from shop.ledger.refusals import NotEnoughCredit
 from shop.payments.providers import charging
+from shop.pricing.decide import Quote, quote
 
 
 class AlreadyPlaced(Refusal):
@@ -38,15 +39,19 @@ class Repeated:
 
 @dataclass(frozen=True)
 class NewOrder:
-    """The order to create, in state PENDING. `to_pay` is the amount to capture; zero when store credit covers the
-    total.
+    """The order to create, in state PENDING. `to_pay` is the amount to capture; zero when store credit or a discount
+    covers everything.
     """
 
     lines: tuple[Line, ...]
-    total: Money
+    quote: Quote
     credit: Money
     placed_at: datetime
     pay_by: datetime
+
+    @property
+    def total(self) -> Money:
+        return self.quote.total
 
     @property
     def to_pay(self) -> Money:
@@ -60,7 +65,9 @@ class NewOrder:
     @property
     def steps(self) -> tuple[SagaStep, ...]:
         """Steps that are done once the order exists."""
-        return (SagaStep.RESERVE_STOCK, SagaStep.HOLD_CREDIT) if self.credit.amount else (SagaStep.RESERVE_STOCK,)
+        code = (SagaStep.USE_CODE,) if self.quote.code else ()
+        credit = (SagaStep.HOLD_CREDIT,) if self.credit.amount else ()
+        return (SagaStep.RESERVE_STOCK, *code, *credit)
 
 
 Decision = NewOrder | Repeated | Refusal
@@ -70,17 +77,17 @@ def decide(seen: Snapshot, request: Request, rules: Rules, now: datetime) -> Dec
     """Return the order to create, the order that the same form has created before, or the reason for refusing.
 
     Refusals, in the order of the checks: `already_placed`, `cart_empty`, `not_sold_in_currency`, `cart_changed`,
-    `other_customer`, `unknown_method`, `prices_moved`, `cannot_charge`, `too_many_unpaid`, `out_of_stock`,
-    `not_signed_in`, `not_enough_credit`.
+    `other_customer`, those of `pricing.decide.quote`, `cart_changed` for other terms, `unknown_method`, `prices_moved`,
+    `cannot_charge`, `too_many_unpaid`, `out_of_stock`, `not_signed_in`, `not_enough_credit`.
     """
     if seen.earlier is not None:
         if seen.earlier.form_digest == request.digest:
             return Repeated(seen.earlier.order_id)
         return AlreadyPlaced(seen.earlier.order_id)
     cart = seen.cart
-    order = _order(cart, request, rules, now)
+    order = _order(seen, request, rules, now)
     return (
-        _not_agreed(cart, request, rules)
+        _not_agreed(cart, order.quote, request, rules)
         or charging.refusal(rules.methods[request.provider], order.to_pay, order.credit)
         or _over_limit(seen, order, rules)
         or _out_of_stock(cart)
@@ -107,13 +114,14 @@ def out_of_stock(lines: tuple[Line, ...], available: dict[str, int]) -> OutOfSto
     return refusal
 
 
-def _order(cart: CartView, request: Request, rules: Rules, now: datetime) -> NewOrder:
-    total = cart.total
-    credit = Money(max(0, min(request.credit, total.amount)), cart.currency)
-    return NewOrder(cart.lines, total, credit, now, now + rules.pay_within)
+def _order(seen: Snapshot, request: Request, rules: Rules, now: datetime) -> NewOrder:
+    cart = seen.cart
+    quoted = quote(cart.total, request.choices, seen.pricing, now)
+    credit = Money(max(0, min(request.credit, quoted.total.amount)), cart.currency)
+    return NewOrder(cart.lines, quoted, credit, now, now + rules.pay_within)
 
 
-def _not_agreed(cart: CartView, request: Request, rules: Rules) -> Refusal | None:
+def _not_agreed(cart: CartView, quoted: Quote, request: Request, rules: Rules) -> Refusal | None:
     """Refusal of a form that was not shown to this customer for the current cart."""
     shown = request.shown
     if cart.is_empty:
@@ -124,7 +132,10 @@ def _not_agreed(cart: CartView, request: Request, rules: Rules) -> Refusal | Non
         return Refusal("cart_changed", "This page was out of date. No order was placed.")
     if shown.customer != agreement.customer_mark(shown.key, request.customer.user_id):
         return Refusal("other_customer", "You have signed in or out since you opened this page. No order was placed.")
-    if shown.terms != cart.terms.digest:
+    if quoted.refusal:
+        refusal = quoted.refusal
+        return type(refusal)(refusal.code, f"{refusal.message} No order was placed.")
+    if shown.terms != cart.terms_with(quoted.terms).digest:
         return Refusal("cart_changed", "Your cart has changed since you opened this page. No order was placed.")
     if request.provider not in rules.methods:
         return BadInput("unknown_method", "Choose one of the listed payment methods.")

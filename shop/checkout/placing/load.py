@@ -20,6 +20,7 @@ from shop.core.db import db, table
 from shop.ledger import store_credit
 from shop.orders import origins
 from shop.orders.models import Order
+from shop.pricing import load as pricing
 
 _CARTS, _ORDERS = table(Cart), table(Order)
 _CLAIM = (
@@ -61,7 +62,7 @@ def load(request: Request, client: Client) -> Snapshot:
         if rows
     }
     free = store_credit.available(client.user_id, currency).amount if request.credit else 0
-    return Snapshot(cart, reserved=reserved, free_credit=free)
+    return Snapshot(cart, None, reserved, free, pricing.rules(request.choices, currency))
 
 
 def _claim(key: str, client: Client) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from shop.checkout import agreement
+from shop.pricing.decide import Choices
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,25 @@ class Customer:
 
 @dataclass(frozen=True)
 class Request:
-    """A completed checkout form. `credit` is the store credit to use, in minor units of the cart's currency."""
+    """A completed checkout form. `credit` is the store credit to use, in minor units of the cart's currency. `delivery`
+    is the key of a delivery method, empty for the first one, `code` a discount code in its normal form.
+    """
 
     customer: Customer
     provider: str
     shown: agreement.Shown
     credit: int = 0
+    delivery: str = ""
+    code: str = ""
+
+    @property
+    def choices(self) -> Choices:
+        return Choices(self.customer.country, self.delivery, self.code)
 
     @property
     def digest(self) -> str:
         """Digest of all values that the customer entered; the page's language is not part of it."""
         form = {name: value for name, value in asdict(self.customer).items() if name != "locale"}
+        chosen = {"delivery": self.delivery, "code": self.code}
+        form |= {name: value for name, value in chosen.items() if value}
         return agreement.stated({**form, "method": self.provider, "credit": self.credit, "terms": self.shown.terms})

@@ -9,6 +9,7 @@ from datetime import timedelta
 from shop.checkout.cart_view import CartView
 from shop.checkout.limits import Amount, CountedBy
 from shop.payments.providers.charging import Charging
+from shop.pricing.decide import Rules as Pricing
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,15 @@ class Snapshot:
     """Rows that were read in the placing transaction, after the cart was locked.
 
     `reserved` are the reserved totals of the client's unpaid orders by key of counting (`limits.VISITOR`, `EMAIL`,
-    `ADDRESS`). `free_credit` is the customer's available store credit in minor units of the cart's currency.
+    `ADDRESS`). `free_credit` is the customer's available store credit in minor units of the cart's currency. `pricing`
+    are the rules for delivery, discount and tax.
     """
 
     cart: CartView
     earlier: Earlier | None = None
     reserved: Mapping[CountedBy, Amount] = field(default_factory=dict)
     free_credit: int = 0
+    pricing: Pricing = field(default_factory=Pricing)
 
 
 @dataclass(frozen=True)

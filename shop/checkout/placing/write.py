@@ -1,7 +1,7 @@
 """Write a new order: all rows that placing creates or changes, one statement each, in a fixed order.
 
-Stock rows are locked last, because other customers wait for them. The conditional UPDATEs of store credit and stock may
-still refuse the order; the transaction must then be rolled back.
+The rows of a discount code and of stock are locked last, because other customers wait for them. The conditional UPDATEs
+of store credit, code and stock may still refuse the order; the transaction must then be rolled back.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from shop.core import ids
 from shop.core.actor import Actor
 from shop.core.db import db, table
 from shop.core.event_types import OrderPlaced
+from shop.core.line_kinds import LineKind
 from shop.inventory import stock
 from shop.inventory.refusals import OutOfStock
 from shop.ledger import store_credit
@@ -30,6 +31,7 @@ from shop.orders.states import OrderState
 from shop.payments.calls import request as requests
 from shop.payments.initiation import initiate
 from shop.payments.providers.interface import PaymentRequest
+from shop.pricing import uses
 
 _ORDERS, _LINES, _CART_LINES = table(Order), table(OrderLine), table(CartLine)
 _INSERT_ORDER = _ORDERS.insert().returning(_ORDERS.c.id)
@@ -38,7 +40,7 @@ _EMPTY_CART = delete(_CART_LINES).where(_CART_LINES.c.cart_id == bindparam("cart
 
 @dataclass(frozen=True)
 class Written:
-    """The new order, and the payment to start at the provider; None when store credit covers the total."""
+    """The new order, and the payment to start at the provider; None when nothing is left to pay."""
 
     order_id: int
     number: str
@@ -47,7 +49,9 @@ class Written:
 
 
 def write(order: NewOrder, request: Request, client: Client) -> Written:
-    """Write the decision in the current transaction. Raises OutOfStock and NotEnoughCredit."""
+    """Write the decision in the current transaction. Raises OutOfStock, NotEnoughCredit and the refusals of
+    `uses.use`.
+    """
     number, token = ids.order_number(), ids.token()
     order_id = _insert_order(order, request, client.email, number, token)
     db.session.execute(_LINES.insert(), _lines(order, order_id))
@@ -59,6 +63,9 @@ def write(order: NewOrder, request: Request, client: Client) -> Written:
     events.write(events.About(order_id, number, 1, customer, order.placed_at), OrderPlaced(OrderState.PENDING))
     if SagaStep.HOLD_CREDIT in order.steps and request.customer.user_id is not None:
         store_credit.hold(order_id, request.customer.user_id, order.credit)
+    if code := order.quote.code:
+        once_for = client.email if code.once_per_email else None
+        uses.use(order_id, code.code, order.quote.discount, once_for=once_for)
     try:
         stock.reserve(order_id, order.quantities)
     except OutOfStock as refusal:
@@ -79,6 +86,9 @@ def _insert_order(order: NewOrder, request: Request, email: str, number: str, to
         "currency": order.total.currency,
         "total_amount": order.total.amount,
         "credit_amount": order.credit.amount,
+        "tax_amount": order.quote.split.tax,
+        "delivery_amount": order.quote.split.delivery,
+        "discount_amount": order.quote.split.discount,
         "user_id": customer.user_id,
         "email": email,
         "name": customer.name,
@@ -96,20 +106,36 @@ def _insert_order(order: NewOrder, request: Request, email: str, number: str, to
 
 
 def _lines(order: NewOrder, order_id: int) -> list[dict[str, Any]]:
-    return [
+    same = {"order_id": order_id, "currency": order.total.currency}
+    items = [
         {
-            "order_id": order_id,
             "sku": line.sku,
-            "position": position,
             "name": line.name,
             "slug": line.slug,
             "image": line.image,
             "quantity": line.quantity,
             "unit_amount": line.unit_price.amount,
-            "currency": order.total.currency,
+            "kind": LineKind.ITEM,
+            "rate": None,
+            "is_included": False,
         }
-        for position, line in enumerate(order.lines)
+        for line in order.lines
     ]
+    charges = [
+        {
+            "sku": f"{charge.kind}:{charge.key}",
+            "name": charge.name,
+            "slug": "",
+            "image": "",
+            "quantity": 1,
+            "unit_amount": charge.amount.amount,
+            "kind": charge.kind,
+            "rate": charge.rate,
+            "is_included": charge.is_included,
+        }
+        for charge in order.quote.charges
+    ]
+    return [line | same | {"position": position} for position, line in enumerate([*items, *charges])]
 
 
 def _insert_payment(order: NewOrder, request: Request, order_id: int, number: str) -> PaymentRequest | None:

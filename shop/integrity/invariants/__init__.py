@@ -14,7 +14,7 @@ from typing import Any
 from flask import current_app
 
 from shop.core.db import db
-from shop.integrity.invariants import acquirer, alerts, history, holdings, mail, money, promptness, settlement
+from shop.integrity.invariants import acquirer, alerts, history, holdings, mail, money, promptness, settlement, totals
 from shop.integrity.invariants.scope import EVERYTHING, Rows, Scope
 
 
@@ -71,6 +71,17 @@ RULES: tuple[tuple[str, str, Callable[[Scope], Rows]], ...] = (
         holdings.reservations_follow_orders,
     ),
     ("3 paid", "a paid order was paid by exactly one capture of exactly its total", money.paid_once_and_exactly),
+    ("3 totals", "the lines of every order sum to its total", totals.lines_sum_to_totals),
+    (
+        "3 codes",
+        "discount codes are used by orders that are not ended unpaid, within their limits",
+        totals.codes_follow_orders,
+    ),
+    (
+        "3 shares",
+        "tax, delivery and discount in the ledger are those of the orders, less the shares of refunds",
+        totals.shares_are_booked,
+    ),
     (
         "3 credit",
         "store credit is held and spent according to the states of its orders, and equals the ledger",

@@ -53,7 +53,7 @@ def reservations_follow_orders(scope: Scope) -> Rows:
         f"""
         SELECT l.order_id, l.sku, l.quantity, r.quantity AS reserved
         FROM order_lines l LEFT JOIN reservations r ON r.order_id = l.order_id AND r.sku = l.sku
-        WHERE {scope.only("l.order_id")} AND (r.quantity IS NULL OR r.quantity <> l.quantity)
+        WHERE {scope.only("l.order_id")} AND l.kind = 'item' AND (r.quantity IS NULL OR r.quantity <> l.quantity)
         """  # noqa: S608
     )
 

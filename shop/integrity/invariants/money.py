@@ -13,7 +13,7 @@ def paid_once_and_exactly(scope: Scope) -> Rows:
         LEFT JOIN captures c ON c.payment_id = o.paid_by AND c.currency = o.currency AND c.allocation = 'pays_order'
         WHERE {scope.only("o.id")} AND o.paid_by IS NOT NULL
           AND (COALESCE(c.amount, 0) + o.credit_amount <> COALESCE(o.accepted_amount, o.total_amount)
-               OR (c.id IS NULL) <> (o.paid_by = 'store_credit'))
+               OR (c.id IS NULL) <> (o.paid_by IN ('store_credit', 'nothing_due')))
         """  # noqa: S608
     ) + scope.rows(
         f"""
@@ -38,7 +38,7 @@ def _as_many_captures_as_orders(scope: Scope) -> bool:
     (found,) = scope.rows(
         """
         SELECT (SELECT COUNT(*) FROM captures WHERE allocation = 'pays_order') AS pay,
-               (SELECT COUNT(*) FROM orders WHERE paid_by <> 'store_credit') AS paid
+               (SELECT COUNT(*) FROM orders WHERE paid_by NOT IN ('store_credit', 'nothing_due')) AS paid
         """
     )
     return bool(found["pay"] == found["paid"])

@@ -14,6 +14,7 @@ from typing import Any
 from shop.core.actor import Actor
 from shop.core.event_types import Event, HistoryEntry
 from shop.core.money import Money
+from shop.ledger import chart
 from shop.orders import states as order_states
 from shop.orders.states import OrderState, Reason
 from shop.payments.order_money.snapshot import (
@@ -23,6 +24,7 @@ from shop.payments.order_money.snapshot import (
     Rules,
     Snapshot,
 )
+from shop.payments.order_money.split_entries import Entries
 from shop.payments.providers.types import Outcome
 
 
@@ -40,8 +42,11 @@ class Context:
 
 @dataclass(frozen=True)
 class Posting:
-    """A journal of two entries; `key` identifies the fact. With `customer` the credited account is that customer's
-    store credit, whose balance grows too.
+    """A journal of `money`; `key` identifies the fact. With `customer` the credited account is that customer's store
+    credit, whose balance grows too.
+
+    Where it is about the price of an order, `split` replaces the entry on the account of refunds: with the parts that
+    are tax, delivery and discount.
     """
 
     key: str
@@ -50,6 +55,14 @@ class Posting:
     debit: str
     credit: str
     customer: int | None = None
+    split: Entries = ()
+
+    @property
+    def entries(self) -> Entries:
+        debits, credits = ((self.debit, self.money),), ((self.credit, self.money * -1),)
+        if not self.split:
+            return debits + credits
+        return self.split + credits if self.debit == chart.REFUNDS else debits + self.split
 
 
 @dataclass(frozen=True)

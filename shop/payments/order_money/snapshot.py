@@ -28,6 +28,9 @@ class OrderRow:
     accepted_amount: int | None
     pay_by: datetime
     review_since: datetime | None
+    tax_amount: int = 0
+    delivery_amount: int = 0
+    discount_amount: int = 0
 
     @property
     def price(self) -> int:
@@ -194,6 +197,12 @@ class Snapshot:
 
     def capture_of(self, refund: RefundRow) -> CaptureRow | None:
         return None if refund.capture_id is None else self.capture(refund.capture_id)
+
+    @property
+    def refunded_of_price(self) -> int:
+        """Sum of the refunds that are done of the money that paid the order."""
+        pays = {capture.id for capture in self.captures if capture.pays_order} | {None}
+        return sum(row.amount for row in self.refunds if row.state == RefundState.DONE and row.capture_id in pays)
 
     def dispute(self, provider: str, dispute_id: str) -> DisputeRow | None:
         found = (row for row in self.disputes if (row.provider, row.dispute_id) == (provider, dispute_id))

@@ -127,9 +127,8 @@ def _write_order(before: Snapshot, after: Snapshot) -> None:
 def _post(posting: Posting, order_id: int) -> None:
     key, kind, money = posting.key, posting.kind, posting.money
     if posting.customer is not None:
-        store_credit.give(posting.customer, money, key=key, kind=kind, debit=posting.debit, order_id=order_id)
-    else:
-        book.transfer(key, kind, money, debit=posting.debit, credit=posting.credit, order_id=order_id)
+        store_credit.raise_balance(posting.customer, money)
+    book.post(key, kind, list(posting.entries), order_id=order_id)
 
 
 def _write_event(entry: HistoryEntry, order_id: int) -> None:

@@ -1,6 +1,7 @@
 """Row locks of an order. All transactions lock in this order: webhook event, the order's payments by id, the order, its
-refunds, store credit, stock by SKU. Stock is last, because other customers wait for it. Captures and reservations
-change only while their order is locked, so they are read with the order or after it.
+refunds, store credit, the rows of a discount code, stock by SKU. Codes and stock are last, because other customers wait
+for them. Captures and reservations change only while their order is locked, so they are read with the order or after
+it.
 """
 
 from __future__ import annotations

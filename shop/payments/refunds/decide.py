@@ -288,7 +288,8 @@ def next_check(refund: RefundRow, now: datetime) -> datetime | None:
 
 def _book_done(draft: Draft, refund: RefundRow) -> None:
     capture = draft.after.capture_of(refund)
-    draft.post(journals.done(refund, capture, draft.after.order))
+    before = draft.after.refunded_of_price - (refund.amount if capture is None or capture.pays_order else 0)
+    draft.post(journals.done(refund, capture, draft.after.order, before=before))
     if capture is None or capture.pays_order:
         _move_order(draft, Reason.REFUND_DONE)
     else:
@@ -302,8 +303,9 @@ def _book_unseen(draft: Draft, refund_id: str) -> None:
     if refund is None or capture is None or refund.rejected_code == states.DECLINED:
         return
     if journals.key_of(refund_id) not in draft.after.booked:
-        draft.post(journals.done(refund, capture, draft.after.order))
-        draft.post(journals.failed(refund, capture))
+        order, before = draft.after.order, draft.after.refunded_of_price
+        draft.post(journals.done(refund, capture, order, before=before))
+        draft.post(journals.failed(refund, capture, order, before=before))
 
 
 def _undo(draft: Draft, refund: RefundRow, *, was_done: bool) -> None:
@@ -318,7 +320,8 @@ def _undo(draft: Draft, refund: RefundRow, *, was_done: bool) -> None:
         return
     count_again(draft, capture)
     if was_done:
-        draft.post(journals.failed(refund, capture))
+        before = draft.after.refunded_of_price
+        draft.post(journals.failed(refund, capture, draft.after.order, before=before))
         if capture.pays_order:
             _move_order(draft, Reason.REFUND_FAILED_LATER)
     elif is_refused_for_outside(draft.after, capture):
@@ -358,8 +361,7 @@ def _poll_payment(draft: Draft, refund: RefundRow) -> None:
 def _move_order(draft: Draft, because: Reason) -> None:
     """Move the order to REFUNDED or PARTIALLY_REFUNDED, by the refunds of the money that paid it."""
     seen = draft.after
-    pays = {capture.id for capture in seen.captures if capture.pays_order} | {None}
-    refunded = sum(row.amount for row in seen.refunds if row.state == RefundState.DONE and row.capture_id in pays)
+    refunded = seen.refunded_of_price
     if not refunded:
         target = OrderState.PAID
     else:

@@ -30,7 +30,7 @@ from shop.payments.updates.snapshot import PaymentUpdate, Rules, Snapshot
 
 _REFUSED = {
     "not_to_accept": "This payment cannot be accepted for the order. It can only be refunded.",
-    "nothing_to_hold": "The items are no longer in stock. The payment can only be refunded.",
+    "nothing_to_hold": "The items or the discount are no longer available. The payment can only be refunded.",
     "ended": "This order can no longer be marked as paid.",
 }
 
@@ -133,8 +133,8 @@ def _rules(seen: Snapshot, update: PaymentUpdate) -> Rules:
 
 @transactional
 def nothing_left_to_pay(order_id: int) -> bool:
-    """True if store credit covers the order's total; it then becomes PAID, unless it has ended or is being cancelled.
-    Safe to repeat.
+    """True if store credit or a discount covers the order's total; it then becomes PAID, unless it has ended or is
+    being cancelled. Safe to repeat.
     """
     now = clock.now()
     seen = load.of_order(order_id)

@@ -5,7 +5,7 @@
         amount or currency is not the order's        → MISMATCH, staff decide
         order is paid already                        → DUPLICATE, automatic refund
         order can be paid                            → PAYS_ORDER
-        ended unpaid, captured in time, stock and store credit still there → PAYS_ORDER
+        ended unpaid, captured in time, stock, store credit and discount code still there → PAYS_ORDER
         else                                         → LATE, automatic refund
     the payment's state follows its table, the order's status its own; age alone decides nothing
 
@@ -36,7 +36,7 @@ from shop.ledger import chart
 from shop.ledger.hold_states import HoldState
 from shop.orders import states as order_states
 from shop.orders.states import OrderState, Reason
-from shop.payments.order_money import review
+from shop.payments.order_money import review, split_entries
 from shop.payments.order_money.snapshot import CaptureRow
 from shop.payments.order_money.snapshot import Snapshot as MoneySnapshot
 from shop.payments.providers.interface import CaptureFact, Show
@@ -53,6 +53,7 @@ from shop.payments.updates.decision import (
     StockChange,
 )
 from shop.payments.updates.snapshot import (
+    CodeSeen,
     OrderSeen,
     PaymentSeen,
     PaymentUpdate,
@@ -82,6 +83,7 @@ class _Draft:
     journals: list[NewJournal] = field(default_factory=list)
     stock: tuple[StockChange, ...] = ()
     credit: CreditChange | None = None
+    code: CodeSeen | None = None
     events: list[HistoryEntry] = field(default_factory=list)
     news: list[HistoryEntry] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=lambda: [Outcome.DUPLICATE])
@@ -110,6 +112,7 @@ class _Draft:
             journals=tuple(self.journals),
             stock=self.stock,
             credit=self.credit,
+            code=self.code,
             events=(*self.events, *self.news),
             is_recorded=is_recorded,
             paid_after=self.paid_after,
@@ -163,8 +166,10 @@ def _book(draft: _Draft, update: PaymentUpdate, fact: CaptureFact, rules: Rules)
     draft.outcomes.append(Outcome.MISMATCH if allocation == Allocation.MISMATCH else Outcome.APPLIED)
     refunded = fact.money.amount if allocation in REFUNDED_AUTOMATICALLY else 0
     draft.captures.append(NewCapture(payment.provider, payment.id, fact.id, fact.money, fact.at, allocation, refunded))
-    credited = chart.SALES if allocation == Allocation.PAYS_ORDER else chart.UNALLOCATED_FUNDS
-    entries = ((chart.receivable(payment.provider), fact.money), (credited, fact.money * -1))
+    credited: split_entries.Entries = ((chart.UNALLOCATED_FUNDS, fact.money * -1),)
+    if allocation == Allocation.PAYS_ORDER:
+        credited = split_entries.paid(draft.order, fact.money.amount, after=draft.order.credit_amount)
+    entries = ((chart.receivable(payment.provider), fact.money), *credited)
     draft.journals.append(NewJournal(f"capture:{payment.provider}:{fact.id}", "capture", entries))
     event = PaymentCaptured(payment.id, fact.money.amount, fact.money.currency, allocation)
     captured = HistoryEntry(event, update.actor)
@@ -192,16 +197,17 @@ def _allocate(draft: _Draft, payment: PaymentSeen, fact: CaptureFact) -> tuple[A
     if fact.at > min(order.pay_by, order.cancel_requested_at or order.pay_by):
         return Allocation.LATE, "captured after the order ended"
     if not can_hold_again(draft.seen):
-        return Allocation.LATE, "captured in time, but stock or store credit is gone"
+        return Allocation.LATE, "captured in time, but stock, store credit or the discount code is gone"
     return Allocation.PAYS_ORDER, "captured in time, reported late"
 
 
 def can_hold_again(seen: Snapshot) -> bool:
-    """True if all stock and store credit that the order has released is still there."""
+    """True if all stock, store credit and the discount code that the order has released are still there."""
     released = [one for one in seen.reservations if one.state == ReservationState.RELEASED]
     credit = seen.credit
     has_credit = credit is None or credit.state != HoldState.RELEASED or (credit.free or 0) >= credit.amount
-    return has_credit and all((one.free or 0) >= one.quantity for one in released)
+    has_code = seen.released_code is None or seen.released_code.is_free
+    return has_credit and has_code and all((one.free or 0) >= one.quantity for one in released)
 
 
 def _pay(
@@ -229,8 +235,9 @@ def _pay(
     if credit is not None and credit.state != HoldState.USED:
         draft.credit = CreditChange(credit.user_id, credit.currency, credit.amount, credit.state)
         money = Money(credit.amount, credit.currency)
-        entries = ((chart.store_credit(credit.user_id), money), (chart.SALES, money * -1))
+        entries = ((chart.store_credit(credit.user_id), money), *split_entries.paid(order, credit.amount))
         draft.journals.append(NewJournal(f"credit_used:{order.id}", "credit_used", entries))
+    draft.code = draft.seen.released_code
     for other in draft.payments.values():
         if other.id != paid_by and other.is_open:
             draft.change(other.id, cancel_requested_at=other.cancel_requested_at or now, next_check_at=now)
@@ -250,14 +257,17 @@ def _refund_automatically(
 
 
 def decide_nothing_left(seen: Snapshot, now: datetime) -> Decision | None:
-    """Pay an order whose total is covered by store credit; None if it is not, or the order has ended or is being
-    cancelled.
+    """Pay an order whose total is covered by store credit, or by a discount; None if it is not, or the order has ended
+    or is being cancelled.
     """
     draft, order = _Draft.of(seen, now), seen.order
     if order.to_pay.amount or order.state != OrderState.PENDING or order.cancel_requested_at is not None:
         return None
     customer = Actor.customer(seen.credit.user_id if seen.credit else None)
-    _pay(draft, Reason.NOTHING_LEFT_TO_PAY, customer, paid_by=order_states.STORE_CREDIT)
+    by = order_states.STORE_CREDIT if order.credit_amount else order_states.NOTHING_DUE
+    _pay(draft, Reason.NOTHING_LEFT_TO_PAY, customer, paid_by=by)
+    if not order.total_amount:
+        draft.journals.append(NewJournal(f"nothing_due:{order.id}", "nothing_due", split_entries.nothing_due(order)))
     return draft.decision()
 
 
@@ -280,7 +290,7 @@ def decide_accept(
     difference = Money(order.to_pay.amount - capture.money.amount, order.currency)
     entries = (
         (chart.UNALLOCATED_FUNDS, capture.money),
-        (chart.SALES, order.to_pay * -1),
+        *split_entries.paid(order, order.to_pay.amount, after=order.credit_amount),
         (chart.DIFFERENCES, difference),
     )
     key = f"accepted:{capture.provider}:{capture.capture_id}"

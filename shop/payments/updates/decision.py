@@ -15,6 +15,7 @@ from shop.payments.order_money.decision import Decision as MoneyDecision
 from shop.payments.providers.types import Outcome, RefundState
 from shop.payments.records import refund_states
 from shop.payments.records.types import Allocation, RefundDestination, RefundKind
+from shop.payments.updates.snapshot import CodeSeen
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,8 @@ class Decision:
     journals: tuple[NewJournal, ...] = ()
     stock: tuple[StockChange, ...] = ()
     credit: CreditChange | None = None
+    code: CodeSeen | None = None
+    """Released discount code that the order uses again."""
     events: tuple[HistoryEntry, ...] = ()
     listed: MoneyDecision | None = None
     """Changes by listed refunds that were made at the acquirer."""

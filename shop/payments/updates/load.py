@@ -20,6 +20,7 @@ from shop.payments.records import locking
 from shop.payments.records.models import Capture, Payment, WebhookEventRow
 from shop.payments.updates.decide import code_action
 from shop.payments.updates.snapshot import (
+    CodeSeen,
     CreditSeen,
     OrderSeen,
     PaymentSeen,
@@ -28,6 +29,7 @@ from shop.payments.updates.snapshot import (
     Share,
     Snapshot,
 )
+from shop.pricing import uses
 
 _PAYMENTS, _ORDERS, _CAPTURES = table(Payment), table(Order), table(Capture)
 _STOCK, _RESERVATIONS, _WEBHOOK_EVENTS = table(Stock), table(Reservation), table(WebhookEventRow)
@@ -134,10 +136,14 @@ def _snapshot(payments: locking.Found, rows: locking.Found) -> Snapshot:
 
 
 def _with_holdings(seen: Snapshot, lock: bool) -> Snapshot:
-    """Add the order's reservations and held store credit; of an ended order, also how much can be held again."""
+    """Add the order's reservations and held store credit; of an ended order, also how much can be held again, and its
+    discount code.
+    """
     ended = seen.order.state in UNPAID_END
     if seen.order.credit_amount:
         seen = replace(seen, credit=_credit(seen.order.id, lock=lock and ended, with_free=ended))
+    if ended:
+        seen = replace(seen, released_code=_released_code(seen.order.id, lock))
     if ended and seen.reservations:
         statement = _STOCK_OF.with_for_update() if lock else _STOCK_OF
         skus = [one.sku for one in seen.reservations]
@@ -156,6 +162,12 @@ def _credit(order_id: int, *, lock: bool, with_free: bool) -> CreditSeen | None:
     statement = _CREDIT.with_for_update() if lock else _CREDIT
     free = _execute(statement, {"user": held.user_id, "currency": held.currency})
     return replace(held, free=free[0][0] if free else 0)
+
+
+def _released_code(order_id: int, lock: bool) -> CodeSeen | None:
+    """The discount code of an ended order. The row of the code is locked, so that no other order can use it."""
+    found = uses.released(order_id, lock=lock)
+    return None if found is None else CodeSeen(*found)
 
 
 def _shares(order_id: int, now: datetime, lock: bool) -> tuple[Share, ...]:

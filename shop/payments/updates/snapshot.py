@@ -64,6 +64,9 @@ class OrderSeen:
     paid_at: datetime | None
     paid_by: str | None
     event_seq: int
+    tax_amount: int = 0
+    delivery_amount: int = 0
+    discount_amount: int = 0
 
     @property
     def to_pay(self) -> Money:
@@ -137,6 +140,18 @@ class CreditSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeSeen:
+    """Discount code that an ended order has released. `is_free` says that the order can use it again; its rows are
+    locked.
+    """
+
+    code: str
+    currency: str
+    amount: int
+    is_free: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
     """A product of an order: the units it reserves, the units that other orders hold for long, the units on hand."""
 
@@ -151,6 +166,7 @@ class Snapshot:
 
     `of_others` are ids of captures in the update that are booked for other payments. `event_known` says that the
     webhook event has been stored before.
+    `released_code` is read for an ended order that may be paid after all.
     """
 
     order: OrderSeen
@@ -158,6 +174,7 @@ class Snapshot:
     booked: frozenset[str] = frozenset()
     reservations: tuple[ReservationSeen, ...] = ()
     credit: CreditSeen | None = None
+    released_code: CodeSeen | None = None
     shares: tuple[Share, ...] = ()
     event_known: bool = False
     of_others: frozenset[str] = frozenset()

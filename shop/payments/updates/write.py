@@ -30,6 +30,7 @@ from shop.payments.records.types import Allocation, Source
 from shop.payments.updates.decision import Decision
 from shop.payments.updates.listed_refunds import with_capture_ids
 from shop.payments.updates.snapshot import PaymentUpdate, Snapshot
+from shop.pricing import uses
 
 log = logs.get()
 _PAYMENTS, _CAPTURES, _REFUNDS = table(Payment), table(Capture), table(Refund)
@@ -221,6 +222,11 @@ def _write_holdings(connection: Connection, seen: Snapshot, decision: Decision) 
         whose = {"of_user": credit.user_id, "of_currency": credit.currency}
         connection.execute(_USE_HOLD, {"of_order": seen.order.id})
         connection.execute(_SPEND, {**whose, "freed": freed, "spent": credit.amount})
+    if decision.code is not None:
+        for statement, values in uses.again(
+            seen.order.id, decision.code.code, decision.code.currency, decision.code.amount
+        ):
+            connection.execute(statement, values)
     if decision.stock:
         connection.execute(_SELL, {"of_order": seen.order.id})
         connection.execute(_SELL_STOCK, [_sold(one.sku, one.quantity, one.source) for one in decision.stock])

@@ -1,0 +1,229 @@
+"""`flask pricing …`: tax rates, delivery methods and discount codes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+from babel import Locale
+from flask.cli import with_appcontext
+from sqlalchemy import select
+
+from shop.commands import Amount, Group, Words
+from shop.core import text
+from shop.core.db import db
+from shop.core.errors import BadInput
+from shop.core.money import Money
+from shop.pricing import change
+from shop.pricing.models import DeliveryMethod, DiscountCode, DiscountValue, TaxRate
+
+_KEY = re.compile("[a-z0-9][a-z0-9-]{0,39}")
+
+
+class Country(click.ParamType[str]):
+    """An ISO 3166 country code, in either case."""
+
+    name = "country"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        code = text.plain(str(value)).upper()
+        if not re.fullmatch("[A-Z]{2}", code) or code not in Locale("en").territories:
+            self.fail(f"{code[:20]!r} is not a country code, such as TW.", param, ctx)
+        return code
+
+
+class Rate(click.ParamType[int]):
+    """A tax rate in percent with at most three decimals, converted to thousandths."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        typed = text.plain(str(value)).removesuffix("%").strip()
+        found = re.fullmatch(r"([0-9]{1,3})(?:\.([0-9]{1,3}))?", typed)
+        if found is None:
+            self.fail(f"{typed[:20]!r} is not a percentage with at most three decimals, such as 8.875.", param, ctx)
+        return int(found[1]) * 1000 + int((found[2] or "").ljust(3, "0"))
+
+
+class Moment(click.ParamType[datetime]):
+    """A time with its zone, such as 2026-12-24T00:00+08:00."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            at = datetime.fromisoformat(text.plain(str(value)))
+        except ValueError:
+            at = None
+        if at is None or at.tzinfo is None:
+            self.fail(f"{str(value)[:40]!r} is not a time with a zone, such as 2026-12-24T00:00+08:00.", param, ctx)
+        return at
+
+
+_amounts: dict[str, Any] = {"multiple": True, "type": Amount()}
+
+
+@click.group(cls=Group)
+def pricing() -> None:
+    """Tax, delivery methods and discount codes."""
+
+
+def _command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command of the group, in an app context."""
+
+    def declare(do: Callable[..., Any]) -> click.Command:
+        return pricing.command(name)(with_appcontext(do))
+
+    return declare
+
+
+@_command("list")
+def list_all() -> None:
+    """List tax rates, delivery methods and discount codes."""
+    for tax in db.session.scalars(select(TaxRate).order_by(TaxRate.country)):
+        how = "included in prices" if tax.is_included else "added to prices"
+        click.echo(f"tax       {tax.country:<20} {tax.name} {percent(tax.rate)} %, {how}")
+    for method in db.session.scalars(select(DeliveryMethod).order_by(DeliveryMethod.position, DeliveryMethod.key)):
+        free = f", free from {_all(method.free_from)}" if method.free_from else ""
+        where = f", to {', '.join(method.countries)}" if method.countries else ""
+        click.echo(f"delivery  {method.key:<20} {method.name}: {_all(method.prices)}{free}{where}")
+    for code in db.session.scalars(select(DiscountCode).order_by(DiscountCode.code)):
+        click.echo(f"code      {code.code:<20} {_described(code)}")
+
+
+@_command("set-tax")
+@click.argument("country", type=Country())
+@click.argument("name", type=Words())
+@click.argument("rate", type=Rate())
+@click.option("--included/--added", "is_included", default=True, help="Whether prices contain it. Default: included.")
+def set_tax(country: str, name: str, rate: int, is_included: bool) -> None:
+    """Set the tax of COUNTRY: its NAME on orders, and its RATE in percent."""
+    change.set_tax(country, _short(name), rate, is_included=is_included)
+    click.echo(f"{country}: {name} {percent(rate)} %, {'included in' if is_included else 'added to'} prices.")
+
+
+@_command("remove-tax")
+@click.argument("country", type=Country())
+def remove_tax(country: str) -> None:
+    """Remove the tax of COUNTRY."""
+    click.echo(f"{country} has no tax{'' if change.remove_tax(country) else ', and had none'}.")
+
+
+@_command("set-delivery")
+@click.argument("key")
+@click.argument("name", type=Words())
+@click.option("--price", "prices", **_amounts, required=True, help="Price, such as TWD=120; once for each currency.")
+@click.option("--free-from", **_amounts, help="Amount of goods from which it is free; once for each currency.")
+@click.option("--country", "countries", multiple=True, type=Country(), help="Country; all countries without it.")
+@click.option("--position", type=click.IntRange(0, 999), default=0, help="The lowest position is preselected.")
+def set_delivery(
+    key: str,
+    name: str,
+    prices: tuple[Money, ...],
+    free_from: tuple[Money, ...],
+    countries: tuple[str, ...],
+    position: int,
+) -> None:
+    """Set the delivery method KEY, which customers see as NAME."""
+    if not _KEY.fullmatch(key):
+        raise BadInput("bad_key", "A key has at most 40 small letters from a to z, digits and hyphens.")
+    change.set_delivery(
+        key,
+        _short(name),
+        _by_currency(prices),
+        free_from=_by_currency(free_from),
+        countries=countries,
+        position=position,
+    )
+    click.echo(f"{key} is offered.")
+
+
+@_command("remove-delivery")
+@click.argument("key")
+def remove_delivery(key: str) -> None:
+    """Remove the delivery method KEY. Without any method delivery is free."""
+    if not change.remove_delivery(key):
+        raise BadInput("unknown_method", f"There is no delivery method {key[:40]}.")
+    click.echo(f"{key} is no longer offered.")
+
+
+@_command("set-code")
+@click.argument("code")
+@click.option("--percent", "percent_off", type=click.IntRange(1, 100), help="Percentage taken off the goods.")
+@click.option("--amount", "amounts", **_amounts, help="Amount taken off, such as TWD=100; once for each currency.")
+@click.option("--budget", "budgets", **_amounts, help="Most that its discounts may sum to; once for each currency.")
+@click.option("--from", "starts_at", type=Moment(), help="First moment at which it is valid.")
+@click.option("--until", "ends_at", type=Moment(), help="First moment at which it is not valid any more.")
+@click.option("--limit", "use_limit", type=click.IntRange(1), help="Most orders that may use it.")
+@click.option("--once/--often", "once", default=True, help="Whether an e-mail address can use it once or often.")
+def set_code(
+    code: str,
+    percent_off: int | None,
+    amounts: tuple[Money, ...],
+    budgets: tuple[Money, ...],
+    starts_at: datetime | None,
+    ends_at: datetime | None,
+    use_limit: int | None,
+    once: bool,
+) -> None:
+    """Create the discount code CODE, or change and enable it."""
+    change.set_code(
+        change.NewCode(
+            code, percent_off, _by_currency(amounts), _by_currency(budgets), starts_at, ends_at, use_limit, once
+        )
+    )
+    click.echo(f"{text.plain(code).upper()} can be used.")
+
+
+@_command("disable-code")
+@click.argument("code")
+def disable_code(code: str) -> None:
+    """Disable the discount code CODE. Orders that use it keep their discount."""
+    if not change.disable_code(code):
+        raise BadInput("unknown_code", f"There is no discount code {code[:40]}.")
+    click.echo(f"{text.plain(code).upper()} can no longer be used.")
+
+
+def percent(rate: int) -> str:
+    """A rate as people write it: 5, 8.875."""
+    return f"{rate // 1000}.{rate % 1000:03}".rstrip("0").rstrip(".")
+
+
+def _short(name: str) -> str:
+    if not 1 <= len(name) <= 60:
+        raise BadInput("bad_name", "A name has 1 to 60 characters.")
+    return name
+
+
+def _by_currency(amounts: Sequence[Money]) -> dict[str, Money]:
+    found = {money.currency: money for money in amounts}
+    if len(found) != len(amounts):
+        raise BadInput("bad_amount", "Give one amount for each currency.")
+    return found
+
+
+def _all(amounts: dict[str, int]) -> str:
+    return ", ".join(Money(amount, currency).with_code() for currency, amount in amounts.items())
+
+
+def _described(code: DiscountCode) -> str:
+    values = db.session.scalars(select(DiscountValue).where(DiscountValue.code == code.code)).all()
+    amounts = {value.currency: value.amount for value in values if value.amount is not None}
+    budgets = [
+        f"{Money(one.spent, one.currency).with_code()} of {Money(one.budget, one.currency).with_code()} given"
+        for one in values
+        if one.budget is not None
+    ]
+    parts = [
+        f"{code.percent} %" if code.percent is not None else _all(amounts),
+        f"used {code.uses} times" + (f" of {code.use_limit}" if code.use_limit is not None else ""),
+        *budgets,
+        *([f"from {code.starts_at.isoformat()}"] if code.starts_at else []),
+        *([f"until {code.ends_at.isoformat()}"] if code.ends_at else []),
+        *([] if code.once_per_email else ["often by one address"]),
+        *([] if code.is_active else ["disabled"]),
+    ]
+    return ", ".join(parts)

@@ -1,0 +1,164 @@
+"""Change tax rates, delivery methods and discount codes. Orders that were placed keep their lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, func, select, update
+
+from shop.core.db import changed, db, insert, transactional
+from shop.core.errors import BadInput, Refusal
+from shop.core.money import CURRENCIES, Money, smallest
+from shop.pricing.codes import NO_CODE, normal
+from shop.pricing.decide import RATE
+from shop.pricing.models import DeliveryMethod, DiscountCode, DiscountUse, DiscountValue, TaxRate
+from shop.pricing.states import UseState
+
+
+@dataclass(frozen=True)
+class NewCode:
+    """A discount code as staff state it: `percent`, or `amounts` by currency. A percentage is valid in all currencies.
+
+    `budgets` are the most that its discounts may sum to, by currency.
+    """
+
+    code: str
+    percent: int | None = None
+    amounts: Mapping[str, Money] | None = None
+    budgets: Mapping[str, Money] | None = None
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    use_limit: int | None = None
+    once_per_email: bool = True
+
+
+@transactional
+def set_tax(country: str, name: str, rate: int, *, is_included: bool) -> None:
+    """Set the tax of a country; `rate` is in thousandths of a percent. Raises BadInput `bad_rate`."""
+    if not 0 <= rate <= RATE:
+        raise BadInput("bad_rate", "A tax rate must be from 0 to 100 percent.")
+    values = {"name": name, "rate": rate, "is_included": is_included}
+    statement = insert(TaxRate).values(country=country, **values)
+    db.session.execute(statement.on_conflict_do_update(index_elements=["country"], set_=values))
+
+
+@transactional
+def remove_tax(country: str) -> bool:
+    """Remove the tax of a country; False if it has none."""
+    return bool(changed(delete(TaxRate).where(TaxRate.country == country)))
+
+
+@transactional
+def set_delivery(
+    key: str,
+    name: str,
+    prices: Mapping[str, Money],
+    *,
+    free_from: Mapping[str, Money],
+    countries: Sequence[str],
+    position: int,
+) -> None:
+    """Set a delivery method; the one with the lowest position is preselected. Raises BadInput `bad_price`."""
+    if not prices:
+        raise BadInput("bad_price", "A delivery method needs a price in at least one currency; 0 is free of charge.")
+    for price in (*prices.values(), *free_from.values()):
+        _check_whole(price, least=0)
+    values = {
+        "name": name,
+        "prices": {currency: price.amount for currency, price in prices.items()},
+        "free_from": {currency: price.amount for currency, price in free_from.items()},
+        "countries": sorted(set(countries)),
+        "position": position,
+    }
+    statement = insert(DeliveryMethod).values(key=key, **values)
+    db.session.execute(statement.on_conflict_do_update(index_elements=["key"], set_=values))
+
+
+@transactional
+def remove_delivery(key: str) -> bool:
+    """Remove a delivery method; False if there is none."""
+    return bool(changed(delete(DeliveryMethod).where(DeliveryMethod.key == key)))
+
+
+@transactional
+def set_code(new: NewCode) -> None:
+    """Create a discount code, or change and enable it; orders that have used it count toward its new limits.
+
+    Raises BadInput `bad_code`, `bad_discount`, `bad_limit`, and Refusal `limit_exceeded` when more is used already.
+    """
+    code = normal(new.code)
+    if code in ("", NO_CODE):
+        raise BadInput("bad_code", "A code has 2 to 40 letters from A to Z, digits and hyphens.")
+    _check_code(new)
+    limits = {"use_limit": new.use_limit, "starts_at": new.starts_at, "ends_at": new.ends_at}
+    values = {**limits, "percent": new.percent, "once_per_email": new.once_per_email, "is_active": True}
+    _lock(code)
+    statement = insert(DiscountCode).values(code=code, uses=0, **(values | {"use_limit": None}))
+    enabled = {name: value for name, value in values.items() if name != "use_limit"}
+    db.session.execute(statement.on_conflict_do_update(index_elements=["code"], set_=enabled))
+    within = update(DiscountCode).where(DiscountCode.code == code)
+    if new.use_limit is not None:
+        within = within.where(DiscountCode.uses <= new.use_limit)
+    if not changed(within.values(use_limit=new.use_limit)):
+        raise Refusal("limit_exceeded", f"{code} has been used more often than this limit allows.")
+    _set_values(code, new)
+
+
+def _set_values(code: str, new: NewCode) -> None:
+    """Replace the values of a locked code. What has been spent is summed from its uses."""
+    amounts, budgets = new.amounts or {}, new.budgets or {}
+    spent = _spent(code)
+    db.session.execute(delete(DiscountValue).where(DiscountValue.code == code))
+    for currency in CURRENCIES if new.percent is not None else amounts:
+        budget = budgets[currency].amount if currency in budgets else None
+        gone = spent.get(currency, 0)
+        if budget is not None and gone > budget:
+            given = Money(gone, currency).with_code()
+            raise Refusal("limit_exceeded", f"{code} has given discounts of {given}, more than this budget.")
+        amount = amounts[currency].amount if new.percent is None else None
+        values = {"code": code, "currency": currency, "amount": amount, "budget": budget, "spent": gone}
+        db.session.execute(insert(DiscountValue).values(**values))
+
+
+@transactional
+def disable_code(typed: str) -> bool:
+    """Disable a code; orders keep the discount that they have. False if there is no such code."""
+    return bool(changed(update(DiscountCode).where(DiscountCode.code == normal(typed)).values(is_active=False)))
+
+
+def _lock(code: str) -> None:
+    """Lock the row of a code, if there is one: orders update it before they spend its budget."""
+    db.session.execute(select(DiscountCode.code).where(DiscountCode.code == code).with_for_update())
+
+
+def _spent(code: str) -> dict[str, int]:
+    query = (
+        select(DiscountUse.currency, func.sum(DiscountUse.amount))
+        .where(DiscountUse.code == code, DiscountUse.state == UseState.HELD)
+        .group_by(DiscountUse.currency)
+    )
+    return {row[0]: int(row[1]) for row in db.session.execute(query)}
+
+
+def _check_code(new: NewCode) -> None:
+    amounts, budgets = new.amounts or {}, new.budgets or {}
+    if (new.percent is None) == (not amounts):
+        raise BadInput("bad_discount", "A code takes off either a percentage or an amount.")
+    if new.percent is not None and not 1 <= new.percent <= 100:
+        raise BadInput("bad_discount", "A percentage must be a whole number from 1 to 100.")
+    for money in (*amounts.values(), *budgets.values()):
+        _check_whole(money, least=1)
+    if new.percent is None and set(budgets) - set(amounts):
+        raise BadInput("bad_discount", "A budget needs an amount in the same currency.")
+    if new.use_limit is not None and not 1 <= new.use_limit <= 1_000_000_000:
+        raise BadInput("bad_limit", "The limit of uses must be a whole number of at least 1.")
+    if new.starts_at and new.ends_at and new.starts_at >= new.ends_at:
+        raise BadInput("bad_limit", "The end of a code must be after its start.")
+
+
+def _check_whole(money: Money, *, least: int) -> None:
+    if money.amount < least or money.amount % smallest(money.currency):
+        whole = Money(smallest(money.currency), money.currency).with_code()
+        raise BadInput("bad_price", f"Amounts in {money.currency} are multiples of {whole}.")

@@ -1,0 +1,114 @@
+"""Tax rates, delivery methods, and discount codes with their uses."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shop.core.column_types import EnumText
+from shop.core.db import Base, MinorUnits, UtcDateTime
+from shop.pricing.states import UseState
+
+_ONE_USE = text("state = 'HELD' AND email_digest IS NOT NULL")
+
+
+class TaxRate(Base):
+    """Tax of a country. `rate` is in thousandths of a percent; prices contain the tax if `is_included`. A country
+    without a row has no tax.
+    """
+
+    __tablename__ = "tax_rates"
+    country: Mapped[str] = mapped_column(Text, primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    rate: Mapped[int]
+    is_included: Mapped[bool]
+
+    __table_args__ = (CheckConstraint("rate BETWEEN 0 AND 100000", name="rate_sane"),)
+
+
+class DeliveryMethod(Base):
+    """A delivery method. `prices` and `free_from` map currencies to minor units; an empty list of `countries` means all
+    of them.
+    """
+
+    __tablename__ = "delivery_methods"
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    prices: Mapped[dict[str, int]] = mapped_column(JSON)
+    free_from: Mapped[dict[str, int]] = mapped_column(JSON)
+    countries: Mapped[list[str]] = mapped_column(JSON)
+    position: Mapped[int]
+
+
+class DiscountCode(Base):
+    """A discount code. `percent` is null where it takes off an amount. `uses` counts orders that are not ended unpaid.
+
+    Every transaction that uses or releases the code updates this row first, which decides between concurrent orders.
+    """
+
+    __tablename__ = "discount_codes"
+    code: Mapped[str] = mapped_column(Text, primary_key=True)
+    percent: Mapped[int | None]
+    starts_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    ends_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    use_limit: Mapped[int | None]
+    uses: Mapped[int] = mapped_column(default=0)
+    once_per_email: Mapped[bool]
+    is_active: Mapped[bool] = mapped_column(default=True)
+
+    __table_args__ = (
+        CheckConstraint("percent BETWEEN 1 AND 100", name="percent_sane"),
+        CheckConstraint("uses >= 0", name="uses_not_negative"),
+        CheckConstraint("uses <= use_limit", name="never_over_used"),
+    )
+
+
+class DiscountValue(Base):
+    """A discount code in one of the currencies in which it is valid. `amount` is null for a percentage.
+
+    `budget` is the most that all discounts may sum to, `spent` their sum for orders that are not ended unpaid.
+    """
+
+    __tablename__ = "discount_values"
+    code: Mapped[str] = mapped_column(ForeignKey("discount_codes.code"), primary_key=True)
+    currency: Mapped[str] = mapped_column(Text, primary_key=True)
+    amount: Mapped[int | None] = mapped_column(BigInteger)
+    budget: Mapped[int | None] = mapped_column(BigInteger)
+    spent: Mapped[MinorUnits] = mapped_column(default=0)
+
+    __table_args__ = (
+        CheckConstraint("amount > 0", name="amount_positive"),
+        CheckConstraint("spent >= 0", name="spent_not_negative"),
+        CheckConstraint("spent <= budget", name="never_over_spent"),
+    )
+
+
+class DiscountUse(Base):
+    """The use of a discount code by an order, and the discount in minor units.
+
+    `email_digest` is set where the code can be used once per e-mail address; the unique index then allows one use.
+    """
+
+    __tablename__ = "discount_uses"
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), primary_key=True)
+    code: Mapped[str] = mapped_column(ForeignKey("discount_codes.code"))
+    currency: Mapped[str] = mapped_column(Text)
+    amount: Mapped[MinorUnits]
+    state: Mapped[UseState] = mapped_column(EnumText(UseState), default=UseState.HELD)
+    email_digest: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        CheckConstraint("amount >= 0", name="amount_not_negative"),
+        CheckConstraint("state IN ('HELD', 'RELEASED')", name="state_known"),
+        Index("ix_discount_uses_code", "code"),
+        Index(
+            "ix_discount_uses_once",
+            "code",
+            "email_digest",
+            unique=True,
+            postgresql_where=_ONE_USE,
+            sqlite_where=_ONE_USE,
+        ),
+    )

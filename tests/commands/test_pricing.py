@@ -1,0 +1,120 @@
+"""`flask pricing`: tax, delivery methods and discount codes, with refusals as sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from shop.core.db import db
+from shop.pricing.models import DeliveryMethod, DiscountCode, DiscountValue, TaxRate
+from tests.shop_fixtures import PEN, Shop
+
+Command = Callable[..., str]
+
+
+@pytest.fixture
+def flask(shop: Shop) -> Command:
+    """`flask("list")`: the output of `flask pricing list`. A failure begins with its exit code."""
+
+    def run(*arguments: str) -> str:
+        done = shop.app.test_cli_runner().invoke(args=["pricing", *arguments], catch_exceptions=False)
+        db.session.rollback()
+        return done.stdout if done.exit_code == 0 else f"{done.exit_code} {done.stderr[done.stderr.index('Error: ') :]}"
+
+    return run
+
+
+def everything() -> list[tuple[object, ...]]:
+    """All rows of prices."""
+    db.session.rollback()
+    models = (TaxRate, DeliveryMethod, DiscountCode, DiscountValue)
+    return [tuple(row) for model in models for row in db.session.execute(db.select(*model.__table__.c))]
+
+
+def test_what_is_set_is_listed_and_charged(shop: Shop, flask: Command) -> None:
+    assert flask("set-tax", "tw", "VAT", "5") == "TW: VAT 5 %, included in prices.\n"
+    assert flask("set-tax", "US", "Sales tax", "8.875%", "--added") == "US: Sales tax 8.875 %, added to prices.\n"
+    flask("set-delivery", "express", "Express", "--price", "TWD=120", "--price", "usd=9", "--free-from", "TWD=3000")
+    flask("set-code", "welcome", "--percent", "10", "--limit", "5", "--budget", "TWD=50")
+    flask("set-code", "OFF", "--amount", "TWD=100", "--often", "--until", "2027-01-01T00:00+08:00")
+    order = shop.order((PEN, 2), code="WELCOME")
+    assert [(line.kind, line.total.amount) for line in order.charges] == [
+        ("discount", -1800),
+        ("delivery", 12000),
+        ("tax", 1300),
+    ]
+    assert flask("list") == (
+        "tax       TW                   VAT 5 %, included in prices\n"
+        "tax       US                   Sales tax 8.875 %, added to prices\n"
+        "delivery  express              Express: NT$120.00 TWD, $9.00 USD, free from NT$3,000.00 TWD\n"
+        "code      OFF                  NT$100.00 TWD, used 0 times, until 2026-12-31T16:00:00+00:00,"
+        " often by one address\n"
+        "code      WELCOME              10 %, used 1 times of 5, NT$18.00 TWD of NT$50.00 TWD given\n"
+    )
+
+
+def test_what_is_removed_is_charged_no_more(shop: Shop, flask: Command) -> None:
+    flask("set-tax", "TW", "VAT", "5", "--added")
+    flask("set-delivery", "express", "Express", "--price", "TWD=120")
+    flask("set-code", "TEN", "--percent", "10")
+    assert flask("remove-tax", "TW") == "TW has no tax.\n"
+    assert flask("remove-delivery", "express") == "express is no longer offered.\n"
+    assert flask("disable-code", "ten") == "TEN can no longer be used.\n"
+    assert shop.order((PEN, 1)).total_amount == 9000
+    assert "disabled" in flask("list")
+
+
+REFUSED = {
+    "a country that is none": (("set-tax", "XQ", "VAT", "5"), "is not a country code, such as TW"),
+    "a rate in words": (("set-tax", "TW", "VAT", "five"), "is not a percentage with at most three decimals"),
+    "a rate with too many decimals": (("set-tax", "TW", "VAT", "5.12345"), "at most three decimals"),
+    "a rate above 100": (("set-tax", "TW", "VAT", "101"), "A tax rate must be from 0 to 100 percent."),
+    "a tax without a name": (("set-tax", "TW", "", "5"), "A name has 1 to 60 characters."),
+    "a name with control characters": (("set-tax", "TW", "V\x07AT", "5"), "control characters"),
+    "a method without a price": (("set-delivery", "express", "Express"), "--price"),
+    "a price in no currency": (("set-delivery", "express", "Express", "--price", "120"), "not a currency"),
+    "a price that is no number": (("set-delivery", "express", "Express", "--price", "TWD=1e3"), "not an amount"),
+    "a price below nothing": (("set-delivery", "express", "Express", "--price", "TWD=-1"), "multiples of"),
+    "a price with cents of a dollar": (("set-delivery", "express", "Express", "--price", "TWD=1.50"), "multiples of"),
+    "two prices in a currency": (
+        ("set-delivery", "express", "Express", "--price", "TWD=1", "--price", "TWD=2"),
+        "one amount for each currency",
+    ),
+    "a key in capitals": (("set-delivery", "Express!", "Express", "--price", "TWD=1"), "A key has at most 40"),
+    "a method that is not there": (("remove-delivery", "teleport"), "There is no delivery method teleport."),
+    "a code that takes off nothing": (("set-code", "TEN"), "either a percentage or an amount"),
+    "a code that takes off both": (("set-code", "TEN", "--percent", "5", "--amount", "TWD=5"), "either a percentage"),
+    "more than everything": (("set-code", "TEN", "--percent", "101"), "--percent"),
+    "a code in another alphabet": (("set-code", "歓迎", "--percent", "10"), "2 to 40 letters from A to Z"),
+    "a code of ten thousand letters": (("set-code", "A" * 10_000, "--percent", "10"), "2 to 40 letters from A to Z"),
+    "a budget of another currency": (
+        ("set-code", "TEN", "--amount", "TWD=5", "--budget", "USD=5"),
+        "A budget needs an amount in the same currency.",
+    ),
+    "a limit of nothing": (("set-code", "TEN", "--percent", "5", "--limit", "0"), "--limit"),
+    "a time without a zone": (("set-code", "TEN", "--percent", "5", "--from", "2026-12-24"), "a time with a zone"),
+    "an end before the start": (
+        ("set-code", "TEN", "--percent", "5", "--from", "2026-12-24T00:00Z", "--until", "2026-12-23T00:00Z"),
+        "must be after its start",
+    ),
+    "a code that is not there": (("disable-code", "NOPE"), "There is no discount code NOPE."),
+}
+
+
+@pytest.mark.parametrize(("arguments", "says"), REFUSED.values(), ids=REFUSED)
+def test_a_command_refuses(flask: Command, arguments: tuple[str, ...], says: str) -> None:
+    before = everything()
+    refused = flask(*arguments)
+    assert refused[0] in "12" and says in refused
+    assert everything() == before
+
+
+def test_the_demo_has_prices_and_a_merchants_own_are_kept(shop: Shop, flask: Command) -> None:
+    run = shop.app.test_cli_runner()
+    assert run.invoke(args=["seed"]).exit_code == 0
+    listed = flask("list")
+    assert "VAT 5 %" in listed and "express" in listed and "WELCOME10" in listed
+    flask("remove-delivery", "express")
+    run.invoke(args=["seed"])
+    assert "express" not in flask("list")
