@@ -102,11 +102,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "says"), REFUSED.values(), ids=REFUSED)
-def test_a_command_refuses(flask: Command, arguments: tuple[str, ...], says: str) -> None:
+@pytest.mark.parametrize(("arguments", "message"), REFUSED.values(), ids=REFUSED)
+def test_a_command_refuses(flask: Command, arguments: tuple[str, ...], message: str) -> None:
     before = everything()
     refused = flask(*arguments)
-    assert refused[0] in "12" and says in refused
+    assert refused[0] in "12" and message in refused
     assert everything() == before
 
 

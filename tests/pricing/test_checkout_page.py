@@ -45,13 +45,13 @@ def test_the_checkout_shows_the_methods_and_the_tax_and_preselects_the_first_met
     ]
 
 
-def test_the_cart_says_that_delivery_is_chosen_later(visitor: Visitor) -> None:
+def test_the_cart_shows_that_delivery_is_chosen_later(visitor: Visitor) -> None:
     visitor.add()
     cart = sums(visitor.get("/cart"))
     assert (cart["Delivery"], cart["Subtotal"]) == ("Chosen at checkout", "NT$1,200")
 
 
-def test_a_shop_without_rules_says_that_delivery_is_included(app: Flask, shop: Shop) -> None:
+def test_a_shop_without_rules_shows_that_delivery_is_included(app: Flask, shop: Shop) -> None:
     visitor = Visitor(app)
     visitor.add()
     page = visitor.get("/checkout")
@@ -78,7 +78,7 @@ def test_what_is_chosen_is_shown_and_then_ordered(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("chosen", "says"),
+    ("chosen", "message"),
     [
         ({"country": "US"}, "Tax: changed from NT$0 to NT$120"),
         ({"delivery": "express"}, "Delivery: changed from NT$0 to NT$120"),
@@ -86,12 +86,12 @@ def test_what_is_chosen_is_shown_and_then_ordered(visitor: Visitor) -> None:
     ],
 )
 def test_a_choice_that_changes_the_total_is_shown_before_it_is_ordered(
-    visitor: Visitor, chosen: dict[str, str], says: str
+    visitor: Visitor, chosen: dict[str, str], message: str
 ) -> None:
     visitor.add()
     page = visitor.checkout(**chosen)
     assert page.status_code == 409
-    assert "The total has changed. No order was placed." in page.text and says in page.text
+    assert "The total has changed. No order was placed." in page.text and message in page.text
     assert orders() == []
     assert visitor.post("/checkout", {**visitor.filled(), **chosen}).status_code == 303
     assert len(orders()) == 1
@@ -182,7 +182,7 @@ def test_an_unknown_method_is_replaced_by_the_first(visitor: Visitor, delivery: 
     assert [order.total_amount for order in orders()] == [120000]
 
 
-def test_a_discount_of_everything_asks_for_no_payment(visitor: Visitor) -> None:
+def test_a_discount_of_everything_needs_no_payment(visitor: Visitor) -> None:
     change.set_code(change.NewCode("ALL", percent=100))
     visitor.add()
     visitor.get("/checkout")

@@ -157,9 +157,11 @@ def test_a_refund_that_fails_later_takes_its_shares_back(priced: Shop) -> None:
 def test_a_refund_to_store_credit_and_one_to_a_bank_have_the_same_shares(priced: Shop) -> None:
     order = priced.paid_order((KETTLE, 1), customer=priced.customer())
     for destination in (RefundDestination.STORE_CREDIT, RefundDestination.BANK):
-        asked = refunds.request(priced.capture(order), Money(40000, "TWD"), reason="", by=priced.sam, to=destination)
-        if asked.needs_two:
-            refunds.approve(asked.id, priced.kim)
+        requested = refunds.request(
+            priced.capture(order), Money(40000, "TWD"), reason="", by=priced.sam, to=destination
+        )
+        if requested.needs_two:
+            refunds.approve(requested.id, priced.kim)
         priced.sweep()
     assert balances()["tax_payable"] == -1900
     refund(priced, order, 40000)
@@ -276,7 +278,7 @@ def test_an_order_that_late_money_revives_uses_its_code_again(priced: Shop) -> N
 
 
 @pytest.mark.parametrize("gone", ["limit", "budget", "address"])
-def test_late_money_is_refunded_when_the_code_is_gone(priced: Shop, gone: str) -> None:
+def test_late_money_is_refunded_when_the_code_cannot_be_used_again(priced: Shop, gone: str) -> None:
     limits = {"limit": {"use_limit": 1}, "budget": {"budgets": {"TWD": Money(20000, "TWD")}}, "address": {}}[gone]
     change.set_code(change.NewCode("SCARCE", percent=10, **limits))
     order = priced.order((KETTLE, 1), code="SCARCE")

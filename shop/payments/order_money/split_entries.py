@@ -30,14 +30,25 @@ class Divided(Protocol):
     def discount_amount(self) -> int: ...
 
 
+class WithCredit(Divided, Protocol):
+    """An order of which store credit may pay a part."""
+
+    @property
+    def credit_amount(self) -> int: ...
+
+
 def _split(order: Divided) -> Split:
     return Split(order.total_amount, order.tax_amount, order.delivery_amount, order.discount_amount)
 
 
-def paid(order: Divided, amount: int, *, after: int = 0) -> Entries:
-    """Entries for `amount` that pays the order when `after` has paid it before. They sum to −`amount`."""
-    part = _split(order).part(amount, after=after, price=order.total_amount, step=smallest(order.currency))
-    return _entries(part, order.currency, goods=chart.SALES, sign=-1)
+def by_credit(order: WithCredit) -> Entries:
+    """Entries for the store credit that pays a part of the order. They sum to minus the credit."""
+    return _paid(order, order.credit_amount, after=0)
+
+
+def by_payment(order: WithCredit) -> Entries:
+    """Entries for the payment of what store credit leaves. They sum to minus that amount."""
+    return _paid(order, order.total_amount - order.credit_amount, after=order.credit_amount)
 
 
 def nothing_due(order: Divided) -> Entries:
@@ -52,6 +63,11 @@ def refunded(order: Divided, amount: int, *, after: int, price: int) -> Entries:
     """
     part = _split(order).part(amount, after=after, price=price, step=smallest(order.currency))
     return _entries(part, order.currency, goods=chart.REFUNDS, sign=1)
+
+
+def _paid(order: Divided, amount: int, *, after: int) -> Entries:
+    part = _split(order).part(amount, after=after, price=order.total_amount, step=smallest(order.currency))
+    return _entries(part, order.currency, goods=chart.SALES, sign=-1)
 
 
 def _entries(part: Split, currency: str, *, goods: str, sign: int) -> Entries:

@@ -166,9 +166,8 @@ def _book(draft: _Draft, update: PaymentUpdate, fact: CaptureFact, rules: Rules)
     draft.outcomes.append(Outcome.MISMATCH if allocation == Allocation.MISMATCH else Outcome.APPLIED)
     refunded = fact.money.amount if allocation in REFUNDED_AUTOMATICALLY else 0
     draft.captures.append(NewCapture(payment.provider, payment.id, fact.id, fact.money, fact.at, allocation, refunded))
-    credited: split_entries.Entries = ((chart.UNALLOCATED_FUNDS, fact.money * -1),)
-    if allocation == Allocation.PAYS_ORDER:
-        credited = split_entries.paid(draft.order, fact.money.amount, after=draft.order.credit_amount)
+    unallocated = ((chart.UNALLOCATED_FUNDS, fact.money * -1),)
+    credited = split_entries.by_payment(draft.order) if allocation == Allocation.PAYS_ORDER else unallocated
     entries = ((chart.receivable(payment.provider), fact.money), *credited)
     draft.journals.append(NewJournal(f"capture:{payment.provider}:{fact.id}", "capture", entries))
     event = PaymentCaptured(payment.id, fact.money.amount, fact.money.currency, allocation)
@@ -235,7 +234,7 @@ def _pay(
     if credit is not None and credit.state != HoldState.USED:
         draft.credit = CreditChange(credit.user_id, credit.currency, credit.amount, credit.state)
         money = Money(credit.amount, credit.currency)
-        entries = ((chart.store_credit(credit.user_id), money), *split_entries.paid(order, credit.amount))
+        entries = ((chart.store_credit(credit.user_id), money), *split_entries.by_credit(order))
         draft.journals.append(NewJournal(f"credit_used:{order.id}", "credit_used", entries))
     draft.code = draft.seen.released_code
     for other in draft.payments.values():
@@ -257,9 +256,7 @@ def _refund_automatically(
 
 
 def decide_nothing_left(seen: Snapshot, now: datetime) -> Decision | None:
-    """Pay an order whose total is covered by store credit, or by a discount; None if it is not, or the order has ended
-    or is being cancelled.
-    """
+    """Pay an order that credit or a discount covers; None if neither does, or it has ended or is being cancelled."""
     draft, order = _Draft.of(seen, now), seen.order
     if order.to_pay.amount or order.state != OrderState.PENDING or order.cancel_requested_at is not None:
         return None
@@ -290,7 +287,7 @@ def decide_accept(
     difference = Money(order.to_pay.amount - capture.money.amount, order.currency)
     entries = (
         (chart.UNALLOCATED_FUNDS, capture.money),
-        *split_entries.paid(order, order.to_pay.amount, after=order.credit_amount),
+        *split_entries.by_payment(order),
         (chart.DIFFERENCES, difference),
     )
     key = f"accepted:{capture.provider}:{capture.capture_id}"
