@@ -1,6 +1,6 @@
 """tax, delivery methods, discount codes, and lines of orders that are no products
 
-Revision ID: 0030
+Revision ID: 0024
 Revises: 0023
 Create Date: 2026-11-30 05:55:00
 
@@ -9,7 +9,7 @@ Create Date: 2026-11-30 05:55:00
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0030"
+revision = "0024"
 down_revision = "0023"
 branch_labels = None
 depends_on = None
