@@ -123,8 +123,8 @@ def measure(
         note(f"{database}: webhooks")
         turns = list(batched(bodies, TURN))
         sides = (demo.shop, bare_view)
-        captured = [[seconds(side, turn, connections) for side in sides] for turn in turns][WARM:]
-        ours, bare = (sum(map(len, turns[WARM:])) / sum(side) for side in zip(*captured, strict=True))
+        times = [[seconds(side, turn, connections) for side in sides] for turn in turns][WARM:]
+        ours, bare = (sum(map(len, turns[WARM:])) / sum(side) for side in zip(*times, strict=True))
         note(f"{database}: {ours:.0f} settled a second, {bare:.0f} by the bare view: {ours / bare:.2f} of it")
         demo.signal("acquirer", signal.SIGCONT)
         for name in ("worker", "clock"):

@@ -168,21 +168,21 @@ class Staff:
 
     def _two_at_once(self, row: Row, to: str) -> None:
         """Request 60 % of an unrefunded capture twice at once: exactly one request may be accepted."""
-        most, captured = Money(-(-row.remaining * 6 // 10), row.currency), list[str]()
+        most, refund_ids = Money(-(-row.remaining * 6 // 10), row.currency), list[str]()
 
         def one(_: int) -> bool:
             return self.attempt(
-                f"refund 60 % twice at once to {to}", lambda: self._request(row.capture, most, to, captured)
+                f"refund 60 % twice at once to {to}", lambda: self._request(row.capture, most, to, refund_ids)
             )
 
         if row.untouched and row.remaining > 1 and all(list(self._pool.map(one, range(2)))):
-            self.write("one of two", refunds=captured)
+            self.write("one of two", refunds=refund_ids)
 
-    def _request(self, capture: int, money: Money, to: str, captured: list[str] | None = None) -> str:
+    def _request(self, capture: int, money: Money, to: str, refund_ids: list[str] | None = None) -> str:
         requested = refunds.request(capture, money, reason="customer", by=self._people[GRACE], to=to)
         self._promise(requested)
-        if captured is not None:
-            captured.append(requested.id)
+        if refund_ids is not None:
+            refund_ids.append(requested.id)
         return "waits for approval" if requested.needs_two else "done"
 
     def approve(self, refund: str) -> None:

@@ -298,9 +298,9 @@ def _driver_pipeline(connection: Connection) -> Iterator[psycopg.Connection[Any]
         with driver.pipeline():
             yield driver
     except psycopg.Error as error:
-        if driver.closed:  # as SQLAlchemy does on its own: after a restart of the server, all idle connections are cut
-            connection.invalidate(error)
-            connection.engine.dispose()
+        if driver.closed:  # SQLAlchemy, when it sees it, replaces all idle connections: a restart has cut them too
+            with suppress(exc.DBAPIError):
+                connection.exec_driver_sql("SELECT 1")
         raise _as_sqlalchemy(error) from error
 
 

@@ -119,7 +119,7 @@ def revoke(order_id: int, money: Money, expected: int | None = None) -> bool:
 
 
 def leave(order_id: int, money: Money) -> None:
-    """Undo `take_back` for a cancelled refund."""
+    """Undo `revoke` for a cancelled refund."""
     db.session.execute(
         update(CreditHold)
         .where(CreditHold.order_id == order_id)

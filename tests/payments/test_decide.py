@@ -230,9 +230,20 @@ def test_an_update_about_another_payment_of_the_acquirer_changes_nothing() -> No
     assert made == Decision("foreign", reasons=made.reasons)
 
 
-def test_an_update_that_names_a_capture_of_another_payment_changes_nothing() -> None:
-    made = decided(replace(seen(order()), of_others=frozenset({"c1"})), update(captured()))
-    assert made == Decision("foreign", reasons=made.reasons)
+def test_of_an_update_that_names_a_capture_of_another_payment_only_its_own_captures_are_booked() -> None:
+    before = seen(order(), of_others=frozenset({"theirs"}))
+    made = decided(before, update(captured("theirs"), captured()))
+    assert (made.outcome, [one.id for one in made.captures], made.order["state"]) == ("foreign", ["cap_1"], "PAID")
+    made = decided(before, update(captured("theirs")))
+    assert (made.outcome, made.captures, made.order) == ("foreign", (), {})
+
+
+def test_an_answer_with_nothing_but_a_capture_of_another_payment_confirms_no_capture() -> None:
+    paid = seen(order("PAID", paid_by="P1"), payment("CAPTURED"), booked=frozenset({"cap_1"}))
+    before = replace(paid, of_others=frozenset({"theirs"}))
+    query = replace(update(captured("theirs"), source="poll"), answer=snapshot.QueryAnswer(PaymentState.CAPTURED))
+    changed = decided(before, query).payments["P1"]
+    assert (changed.get("confirmed_at"), changed["confirm_misses"]) == (None, 1)
 
 
 def test_a_report_of_a_capture_without_the_capture_is_a_hint() -> None:

@@ -35,7 +35,7 @@ class Finding:
 
 
 def check(*, with_acquirers: bool = True, scope: Scope = EVERYTHING) -> list[Finding]:
-    """Check all invariants. `ask_acquirer=False` leaves out the one that calls the acquirer.
+    """Check all invariants. `with_acquirers=False` leaves out the one that calls the acquirer.
 
     A passive copy makes no calls and does no work: there the rules about work that is done in time are left out too.
     """

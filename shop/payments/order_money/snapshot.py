@@ -169,7 +169,7 @@ class Snapshot:
     """The money of one order at one moment.
 
     Captures are sorted by id, refunds by (created_at, id). `booked` are the keys of journals about its refunds,
-    `not_booked` the ids of refunds that its history already reports as not bookable, `taken_ids` refund ids that other
+    `not_booked` the ids of refunds that its history already reports as not bookable, `used_ids` refund ids that other
     orders have.
     """
 

@@ -266,16 +266,27 @@ def _apply_answer(
         if facts is None:
             return None
         return apply(PaymentUpdate(payment_id, facts, source)).outcome
+    update = PaymentUpdate(payment_id, answer.facts, source, answer=QueryAnswer(loaded.state))
     try:
-        update = PaymentUpdate(payment_id, answer.facts, source, answer=QueryAnswer(loaded.state))
-        outcome = apply(update).outcome
-    except IntegrityError:  # its capture was booked for another payment meanwhile
+        outcome = _apply_twice(update)
+    except IntegrityError as error:
         db.session.rollback()
-        outcome = Outcome.FOREIGN
+        log.error("payment.not_applied", payment=payment_id, error=str(error.orig)[:200])
+        _unavailable(payment_id, Unavailable("not applied"))
+        return None
     if outcome == Outcome.FOREIGN:
         log.error("payment.contradiction", payment=payment_id)
-        _unavailable(payment_id, Unavailable("contradiction"))
+        _unavailable(payment_id, Unavailable("contradiction"), only_open=True)
     return outcome
+
+
+def _apply_twice(update: PaymentUpdate) -> str:
+    """Apply an update; again when its capture was booked meanwhile, for this payment or another one."""
+    try:
+        return apply(update).outcome
+    except IntegrityError:
+        db.session.rollback()
+        return apply(update).outcome
 
 
 @transactional
@@ -288,9 +299,11 @@ def _not_queried(payment_id: str, answer: circuit_breaker.RateUsedUp, due_at: da
 
 
 @transactional
-def _unavailable(payment_id: str, answer: Unavailable) -> None:
+def _unavailable(payment_id: str, answer: Unavailable, *, only_open: bool = False) -> None:
     at = clock.now()
     payment = _locked(payment_id)
+    if only_open and not payment.is_open:
+        return
     payment.unavailable_since = payment.unavailable_since or at
     wait = poll_schedule.pick(poll_schedule.WHILE_UNAVAILABLE, payment.checks)
     payment.next_check_at = at + max(wait, timedelta(seconds=answer.retry_after or 0))

@@ -1,6 +1,7 @@
 """Decision about a payment update: its effect on a payment and its order. Pure: no database, no Flask, no clock.
 
     foreign update                                   → nothing
+    capture that is booked for another payment       → nothing; the others are booked
     for each capture that is not booked yet:
         amount or currency is not the order's        → MISMATCH, staff decide
         order is paid already                        → DUPLICATE, automatic refund
@@ -126,13 +127,18 @@ def _difference(before: OrderSeen | PaymentSeen, after: OrderSeen | PaymentSeen)
 
 def decide(seen: Snapshot, update: PaymentUpdate, now: datetime, rules: Rules) -> Decision:
     """Decide what `update` does: outcome applied, duplicate, stale, illegal, mismatch, hint or foreign."""
-    draft, facts = _Draft.of(seen, now), update.facts
-    if contradicts(seen.payment(update.payment_id), facts.provider_data) or seen.of_others:
-        _note_answer(draft, update, rules)
+    draft, payment = _Draft.of(seen, now), seen.payment(update.payment_id)
+    if contradicts(payment, update.facts.provider_data):
+        if update.answer is not None:
+            draft.change(payment.id, next_check_at=poll_schedule.after_report(payment, now, rules.consistency_window))
         return replace(draft.decision(), outcome=Outcome.FOREIGN, reasons=("another payment of the acquirer",))
+    if seen.of_others:
+        draft.outcomes.append(Outcome.FOREIGN)
+        draft.reasons.append("a capture of another payment")
+        update = _without_captures(update, seen.of_others)
     _note_details(draft, update, rules)
     booked = set(seen.booked)
-    for capture in facts.captures:
+    for capture in update.facts.captures:
         if capture.id not in booked:
             booked.add(capture.id)
             _book(draft, update, capture, rules)
@@ -143,6 +149,11 @@ def decide(seen: Snapshot, update: PaymentUpdate, now: datetime, rules: Rules) -
     _close_unwanted(draft, update)
     _note_answer(draft, update, rules)
     return draft.decision(is_recorded=is_recorded(decisive(draft.outcomes), update))
+
+
+def _without_captures(update: PaymentUpdate, of_others: frozenset[str]) -> PaymentUpdate:
+    own = tuple(capture for capture in update.facts.captures if capture.id not in of_others)
+    return replace(update, facts=replace(update.facts, captures=own))
 
 
 def is_recorded(outcome: Outcome, update: PaymentUpdate) -> bool:
