@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous import BadData
 from sqlalchemy import insert, select, update
 
 from shop.accounts import decide
@@ -169,5 +169,5 @@ def _signed(purpose: LinkPurpose, secret: str) -> str:
     return str(_signer(purpose).dumps(secret))
 
 
-def _signer(purpose: LinkPurpose) -> URLSafeSerializer:
+def _signer(purpose: LinkPurpose) -> keys.FixedSigner:
     return keys.fixed_signer(f"account link {purpose}")

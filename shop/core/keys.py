@@ -9,6 +9,8 @@ from __future__ import annotations
 from flask import Flask, current_app
 from itsdangerous import URLSafeSerializer, URLSafeTimedSerializer
 
+FixedSigner = URLSafeSerializer
+
 
 def ring(app: Flask) -> list[str]:
     """The keys in the order of itsdangerous: the oldest first, the last one signs."""
@@ -20,7 +22,7 @@ def signer(purpose: str) -> URLSafeTimedSerializer:
     return URLSafeTimedSerializer(ring(current_app), salt=purpose)
 
 
-def fixed_signer(purpose: str) -> URLSafeSerializer:
+def fixed_signer(purpose: str) -> FixedSigner:
     """A signer for `purpose` without a time: the same value gives the same text as long as SECRET_KEY stays. For values
     whose expiry is stored in the database.
     """

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from shop.accounts import signin
+from shop.accounts import credentials, links, signin, verification
+from shop.accounts.credentials import Origin
+from shop.accounts.models import AccountLink
 from shop.alerts import store
 from shop.alerts.rules import RULES
+from shop.checkout import claim_orders
 from shop.core import clock, redis
 from shop.core.actor import Actor
 from shop.core.db import db, transaction
@@ -168,8 +171,21 @@ def _alerts(shop: Shop) -> None:
 
 
 def _accounts() -> None:
-    signin.register("mei@example.com", "Mei", "correct horse battery")
-    signin.sign_in("mei@example.com", "correct horse battery", "192.0.2.1")
+    password, new = "correct horse battery", "paper lantern of the 7th"
+    mei = signin.register("ada@example.com", "Mei", password).id
+    signin.sign_in("ada@example.com", password, "192.0.2.1")
+    verification.confirm(_newest_link(), by=mei)
+    claim_orders.claim_all(mei)
+    credentials.change_password(mei, password, new, Origin("192.0.2.1", None, "en"))
+    credentials.request_email_change(mei, new, "mei@example.com", Origin("192.0.2.1", None, "en"))
+    credentials.change_email(_newest_link(), by=mei)
+
+
+def _newest_link() -> str:
+    db.session.rollback()
+    found = links.token(db.session.scalars(db.select(db.func.max(AccountLink.id))).one())
+    assert found
+    return found[1]
 
 
 def test_every_event_is_documented_with_what_it_carries(shop: Shop) -> None:
