@@ -26,30 +26,33 @@ class Origin:
     language: str = "en"
 
 
-def change_password(user_id: int, current: str, password: str, origin: Origin) -> None:
-    """Replace the password `current` and end all sign-ins of the account.
+def change_password(user_id: int, current: str, password: str, origin: Origin) -> int:
+    """Replace the password `current` and end all sign-ins of the account; returns its new session epoch.
 
     Raises BadInput (details: `field`), TooManyAttempts, Away, and Refusal `account_changed` after a concurrent change.
     """
     email, stored = _proven(user_id, current, origin)
     signin.check_password(password, email)
-    _replace_password(user_id, stored, passwords.make(password), origin)
+    return _replace_password(user_id, stored, passwords.make(password), origin)
 
 
 @transactional
-def _replace_password(user_id: int, stored: str, hashed: str, origin: Origin) -> None:
+def _replace_password(user_id: int, stored: str, hashed: str, origin: Origin) -> int:
     unchanged = update(User).where(User.id == user_id, User.password_hash == stored)
     if not changed(unchanged.values(password_hash=hashed)):
         raise _changed_meanwhile()
-    write_password(user_id, hashed, origin.language)
+    return write_password(user_id, hashed, origin.language)
 
 
-def write_password(user_id: int, hashed: str, language: str) -> None:
-    """Store a new password hash, end all sign-ins and emit the event, in the caller's transaction."""
+def write_password(user_id: int, hashed: str, language: str) -> int:
+    """Store a new password hash, end all sign-ins and emit the event, in the caller's transaction; returns the new
+    session epoch.
+    """
     db.session.execute(update(User).where(User.id == user_id).values(password_hash=hashed))
-    sessions.end_all(user_id)
+    epoch = sessions.end_all(user_id)
     event = AccountPasswordChanged(user_id, ids.token(), clock.now().isoformat(), language)
     outbox.emit(event, f"account {user_id}")
+    return epoch
 
 
 def request_email_change(user_id: int, password: str, email: str, origin: Origin) -> str:
@@ -77,24 +80,26 @@ def _make(user_id: int, wanted: str, language: str) -> None:
     links.make(LinkPurpose.CHANGE_EMAIL, links.owner(user_id), language, to="" if is_taken else wanted)
 
 
-def change_email(signed: str, *, by: int) -> None:
-    """Make the address that a link was mailed to the address of the account `by`, and end all its sign-ins.
+def change_email(signed: str, *, by: int) -> int:
+    """Make the address that a link was mailed to the address of the account `by`, and end all its sign-ins; returns its
+    new session epoch.
 
     Raises LinkEnded, OtherAccount, and Refusal `email_taken` when another account has it meanwhile.
     """
     try:
-        _change_email(signed, by)
+        return _change_email(signed, by)
     except IntegrityError as error:
         raise Refusal("email_taken", "Another account uses this e-mail address.", field="email") from error
 
 
 @transactional
-def _change_email(signed: str, by: int) -> None:
+def _change_email(signed: str, by: int) -> int:
     link, user = links.use(LinkPurpose.CHANGE_EMAIL, signed, by=by)
     at = clock.now()
     db.session.execute(update(User).where(User.id == user.id).values(email=link.email, email_verified_at=at))
-    sessions.end_all(user.id)
+    epoch = sessions.end_all(user.id)
     outbox.emit(AccountEmailChanged(user.id, link.id, at.isoformat()), f"account {user.id}")
+    return epoch
 
 
 def _proven(user_id: int, password: str, origin: Origin) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from flask import Flask, g, has_request_context, request, session
 from flask_login import LoginManager, current_user
 from sqlalchemy import select, update
+from sqlalchemy.orm import object_session
 
 from shop.accounts.models import User
 from shop.core import clock, logs, redis
@@ -59,8 +60,25 @@ def init_app(app: Flask) -> None:
     app.context_processor(lambda: {"sign_in_unavailable": unavailable})
 
 
+def snapshot(user_id: int, epoch: int) -> User | None:
+    """The account, detached from the database session, for `start`; None if its session epoch is not `epoch` any more.
+
+    `epoch` is the one under which the password was proven. The snapshot keeps it: a sign-in that `start` makes of it
+    ends with the others when the password or the address is changed before `start` has run.
+    """
+    of_epoch = select(User).where(User.id == user_id, User.session_epoch == epoch)
+    user = db.session.scalars(of_epoch.execution_options(populate_existing=True)).one_or_none()
+    if user is not None:
+        db.session.expunge(user)
+    return user
+
+
 def start(user: User) -> None:
-    """Sign `user` in on this device, always under a new id. Raises Away when Redis is away."""
+    """Sign `user`, a `snapshot`, in on this device, always under a new id. Raises Away when Redis is away, and
+    ValueError for an account that is not detached: its epoch might be read again, after a change of the password.
+    """
+    if object_session(user) is not None:
+        raise ValueError("a sign-in starts from a snapshot of the account")
     user_id, epoch, sid, at = user.id, user.session_epoch, secrets.token_urlsafe(24), clock.wall()
     ends = at + LASTS
     device = (request.user_agent.string or "")[:_LONGEST_DEVICE]
@@ -129,10 +147,14 @@ def revoke_all(user_id: int, *, but_here: bool = False) -> int:
 
 
 @transactional
-def end_all(user_id: int) -> None:
-    """End every sign-in of the user, that of this request included, in the caller's transaction. Needs no Redis."""
-    db.session.execute(update(User).where(User.id == user_id).values(session_epoch=User.session_epoch + 1))
+def end_all(user_id: int) -> int:
+    """End every sign-in of the user, that of this request included, in the caller's transaction; returns the new
+    session epoch. Needs no Redis.
+    """
+    raised = update(User).where(User.id == user_id).values(session_epoch=User.session_epoch + 1)
+    epoch = db.session.execute(raised.returning(User.session_epoch)).scalar_one()
     after_commit(lambda: log.info("accounts.signed_out_everywhere", user=user_id))
+    return epoch
 
 
 def require_user() -> User:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from sqlalchemy import select, update
 
-from shop.accounts import links, passwords, throttle
+from shop.accounts import links, passwords, sessions, throttle
 from shop.accounts.decide import LinkPurpose
 from shop.accounts.known_devices import Device
 from shop.accounts.models import Role, User
 from shop.core import clock, email_address, ids, logs, outbox, text
-from shop.core.db import db, insert, transaction
+from shop.core.db import changed, db, insert, transaction
 from shop.core.errors import BadInput, Refusal
 from shop.core.event_types import AccountNewDevice
 
@@ -19,6 +20,7 @@ SHORTEST_PASSWORD = 10
 LONGEST_PASSWORD = 256
 LONGEST_NAME = 100
 LONGEST_DEVICE = 300
+_TRIES = 3
 log = logs.get()
 
 
@@ -37,37 +39,69 @@ def sign_in(
     user_agent: str = "",
     language: str = "en",
 ) -> User:
-    """Check the password and return the user. `ip`, `device` and `user_agent` are the origin of the attempt. A sign-in
-    from a device that the account does not know writes an event, which the customer is mailed about, in `language`.
+    """Check the password and return a snapshot of the user for `sessions.start`. `ip`, `device` and `user_agent` are
+    the origin of the attempt. A sign-in from a device that the account does not know writes an event, which the
+    customer is mailed about, in `language`.
 
     Raises WrongCredentials (422), TooManyAttempts (429, with `retry_after` in seconds), Away (503).
     """
     email = email_address.for_lookup(email)
     throttle.count(email, ip, device)
-    user = db.session.scalars(select(User).where(User.email == email)).one_or_none()
-    user_id, stored = (user.id, user.password_hash) if user else (0, None)
+    for _ in range(_TRIES):
+        proof = _prove(email, password)
+        if proof is None:
+            break
+        with transaction():
+            user = _record(proof)
+            if user is None:
+                continue  # the account has changed since it was read: check the password that it has now
+            throttle.forgive(email, ip, device)
+            if device is None or not device.knows(email):
+                at = clock.now()
+                event = AccountNewDevice(user.id, ids.token(), user_agent[:LONGEST_DEVICE], at.isoformat(), language)
+                outbox.emit(event, f"account {user.id}")
+        log.info("accounts.signed_in", user=user.id)
+        return user
+    log.info("accounts.sign_in_refused", ip=ip)
+    raise WrongCredentials
+
+
+@dataclass(frozen=True)
+class _Proof:
+    """An account as it was when its password was proven; `fresh` is the hash to store, with the current parameters."""
+
+    user_id: int
+    epoch: int
+    stored: str
+    fresh: str
+
+
+def _prove(email: str, password: str) -> _Proof | None:
+    """Check the password of the account with this address, outside of a transaction; None if it is wrong."""
+    columns = select(User.id, User.session_epoch, User.password_hash).where(User.email == email)
+    found = db.session.execute(columns).one_or_none()
+    user_id, epoch, stored = found if found else (0, 0, None)
     db.session.rollback()
     if not passwords.matches(stored, password) or stored is None:
-        log.info("accounts.sign_in_refused", ip=ip)
-        raise WrongCredentials
+        return None
     fresh = passwords.make(password) if passwords.is_outdated(stored) else stored
-    with transaction():
-        db.session.execute(update(User).where(User.id == user_id).values(last_signed_in_at=clock.now()))
-        if fresh != stored:
-            unchanged = (User.id == user_id, User.password_hash == stored)
-            db.session.execute(update(User).where(*unchanged).values(password_hash=fresh))
-        throttle.forgive(email, ip, device)
-        if device is None or not device.knows(email):
-            at = clock.now()
-            event = AccountNewDevice(user_id, ids.token(), user_agent[:LONGEST_DEVICE], at.isoformat(), language)
-            outbox.emit(event, f"account {user_id}")
-    log.info("accounts.signed_in", user=user_id)
-    return db.session.get_one(User, user_id)
+    return _Proof(user_id, epoch, stored, fresh)
+
+
+def _record(proof: _Proof) -> User | None:
+    """Record a sign-in, in the caller's transaction; None if the password or the session epoch has changed since it was
+    proven.
+    """
+    unchanged = (User.id == proof.user_id, User.session_epoch == proof.epoch, User.password_hash == proof.stored)
+    values = {"last_signed_in_at": clock.now(), "password_hash": proof.fresh}
+    if not changed(update(User).where(*unchanged).values(values)):
+        return None
+    return sessions.snapshot(proof.user_id, proof.epoch)
 
 
 def register(email: str, name: str, password: str, language: str = "en") -> User:
-    """Create a customer account and mail a link that verifies its address. Raises BadInput (details: `field`) and
-    Refusal `email_taken`.
+    """Create a customer account and mail a link that verifies its address; returns a snapshot for `sessions.start`.
+    Raises BadInput (details: `field`) and Refusal `email_taken`.
     """
     return _create(email, name, password, verify_in=language)
 
@@ -97,15 +131,17 @@ def _create(
         at = clock.now()
         values = {"email": email, "name": name, "password_hash": hashed, "roles": chosen, "created_at": at}
         statement = insert(User).values(values | {"email_verified_at": at if is_verified else None})
-        user_id = db.session.scalar(statement.on_conflict_do_nothing().returning(User.id))
-        if user_id is not None and verify_in is not None:
-            links.make(LinkPurpose.VERIFY, links.owner(user_id), verify_in)
-    if user_id is None:
+        made = statement.on_conflict_do_nothing().returning(User.id, User.session_epoch)
+        new = db.session.execute(made).one_or_none()
+        user = sessions.snapshot(*new) if new else None
+        if user is not None and verify_in is not None:
+            links.make(LinkPurpose.VERIFY, links.owner(user.id), verify_in)
+    if user is None:
         raise Refusal(
             "email_taken", "There is already an account with this e-mail address. Sign in instead.", field="email"
         )
-    log.info("accounts.created", user=user_id, roles=chosen)
-    return db.session.get_one(User, user_id)
+    log.info("accounts.created", user=user.id, roles=chosen)
+    return user
 
 
 def _checked_email(email: str) -> str:

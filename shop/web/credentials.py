@@ -10,8 +10,6 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from shop.accounts import credentials, links, sessions
 from shop.accounts.decide import LinkPurpose
-from shop.accounts.models import User
-from shop.core.db import db
 from shop.core.errors import Refusal
 from shop.http_kit import visitor
 from shop.http_kit.access import access
@@ -34,11 +32,11 @@ def password() -> ResponseReturnValue:
     if form.validate_on_submit():
         user_id = user.id
         try:
-            credentials.change_password(user_id, form.current.data, form.password.data, _origin())
+            epoch = credentials.change_password(user_id, form.current.data, form.password.data, _origin())
         except Refusal as refusal:
             return _password_form(form, refusal)
         flash(gettext("Your password is changed. All other devices are signed out."))
-        return _signed_in_again(user_id)
+        return _signed_in_again(user_id, epoch)
     return _password_form(form)
 
 
@@ -72,9 +70,9 @@ def change_email(signed: str) -> ResponseReturnValue:
     try:
         link = links.read(LinkPurpose.CHANGE_EMAIL, signed, by=owner)
         if request.method == "POST" and owner is not None:
-            credentials.change_email(signed, by=owner)
+            epoch = credentials.change_email(signed, by=owner)
             flash(gettext("Your e-mail address is changed. All other devices are signed out."))
-            return _signed_in_again(owner)
+            return _signed_in_again(owner, epoch)
     except (links.LinkEnded, links.OtherAccount) as refusal:
         return ended(refusal, LinkPurpose.CHANGE_EMAIL)
     except Refusal as refusal:
@@ -82,9 +80,13 @@ def change_email(signed: str) -> ResponseReturnValue:
     return private_page("confirm_email", link=link, is_owner=owner is not None, purpose=LinkPurpose.CHANGE_EMAIL)
 
 
-def _signed_in_again(user_id: int) -> BaseResponse:
-    """Redirect to the account, with a new sign-in for this browser: the old one has ended with all others."""
-    user = db.session.get_one(User, user_id, populate_existing=True)
+def _signed_in_again(user_id: int, epoch: int) -> BaseResponse:
+    """Redirect to the account, with a new sign-in for this browser: the old one has ended with all others. Without one
+    if the account has changed since `epoch`, which was written by this request.
+    """
+    user = sessions.snapshot(user_id, epoch)
+    if user is None:
+        return redirect(url_for("accounts.sign_in"), 303)
     visitor.sign_in(user)
     return device.remembered(redirect(url_for("accounts.show"), 303), user)
 
