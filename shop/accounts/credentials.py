@@ -59,9 +59,10 @@ def request_email_change(user_id: int, password: str, email: str, origin: Origin
     """Mail a link to the address `email` that makes it the address of the account; returns its normal form. The answer
     is the same when another account has that address, and then there is no mail.
 
-    Raises BadInput (details: `field`), TooManyAttempts, TooManyMails, Away.
+    Raises BadInput (details: `field`), TooManyAttempts, TooManyMails, Away, and Refusal `account_changed` after a
+    concurrent change.
     """
-    current, _ = _proven(user_id, password, origin)
+    current, stored = _proven(user_id, password, origin)
     try:
         wanted = email_address.normal(email)
     except email_address.NotAnAddress as error:
@@ -70,14 +71,17 @@ def request_email_change(user_id: int, password: str, email: str, origin: Origin
     if wanted == current:
         raise BadInput("same_email", "This is already the e-mail address of your account.", field="email")
     mail_limits.count(LinkPurpose.CHANGE_EMAIL, wanted, account=user_id)
-    _make(user_id, wanted, origin.language)
+    _make(user_id, stored, wanted, origin.language)
     return wanted
 
 
 @transactional
-def _make(user_id: int, wanted: str, language: str) -> None:
+def _make(user_id: int, stored: str, wanted: str, language: str) -> None:
+    owner = links.locked_owner(user_id)
+    if owner.password_hash != stored:
+        raise _changed_meanwhile()
     is_taken = db.session.scalar(select(User.id).where(User.email == wanted)) is not None
-    links.make(LinkPurpose.CHANGE_EMAIL, links.owner(user_id), language, to="" if is_taken else wanted)
+    links.make(LinkPurpose.CHANGE_EMAIL, owner, language, to="" if is_taken else wanted)
 
 
 def change_email(signed: str, *, by: int) -> int:

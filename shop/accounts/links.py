@@ -67,6 +67,12 @@ def owner(user_id: int) -> Owner:
     return Owner(*db.session.execute(_OWNER.where(User.id == user_id)).one())
 
 
+def locked_owner(user_id: int) -> Owner:
+    """The account as it is stored now, with its row locked in the caller's transaction."""
+    locked = _OWNER.where(User.id == user_id).with_for_update(key_share=True)
+    return Owner(*db.session.execute(locked).one())
+
+
 def owner_of(email: str) -> Owner | None:
     """The account with this address in its normal form."""
     found = db.session.execute(_OWNER.where(User.email == email)).one_or_none()

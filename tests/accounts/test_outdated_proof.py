@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from shop.accounts import credentials, links, passwords, recovery, sessions, signin, throttle
 from shop.accounts.credentials import Origin
 from shop.accounts.decide import LinkPurpose
-from shop.accounts.models import User
+from shop.accounts.models import AccountLink, User
 from shop.core.db import after_commit, db, transaction
 from tests.accounts.test_recovery import EMAIL, NEW, PASSWORD, PLACE, epoch, refused
 from tests.accounts.test_verification import newest_token
@@ -146,3 +146,14 @@ def test_a_hash_that_another_sign_in_renews_meanwhile_refuses_nobody(
 def test_a_sign_in_starts_from_a_snapshot_only(shop: Shop, mei: int) -> None:
     with shop.app.test_request_context(), pytest.raises(ValueError, match="snapshot"):
         sessions.start(db.session.get_one(User, mei))
+
+
+def test_a_link_to_a_new_address_is_not_made_with_a_password_that_is_reset_meanwhile(
+    shop: Shop, mei: int, reset: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once_after(monkeypatch, passwords, "matches", reset)
+    origin = Origin(PLACE)
+    asked = refused(lambda: credentials.request_email_change(mei, PASSWORD, "new@example.com", origin))
+    assert asked == "account_changed"
+    made = select(AccountLink.id).where(AccountLink.purpose == LinkPurpose.CHANGE_EMAIL)
+    assert db.session.scalars(made).all() == []
