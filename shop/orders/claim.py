@@ -1,4 +1,4 @@
-"""Add orders of guests to the account of a customer: one conditional UPDATE."""
+"""Add orders of guests to the account of a customer, in batches: one conditional UPDATE each."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from shop.core.event_types import OrderClaimed
 from shop.orders import events
 from shop.orders.models import Order
 
+BATCH = 100
+"""Most orders that one transaction claims."""
+
 
 def claimable(email: str) -> int:
     """The number of orders that were placed with this address and belong to no account."""
@@ -19,13 +22,16 @@ def claimable(email: str) -> int:
 
 
 def assign(user_id: int, email: str) -> int:
-    """Make the customer the owner of the orders that were placed with `email` and belong to no account, in the caller's
-    transaction; returns their number. The caller has checked that the customer receives mail at `email`.
+    """Make the customer the owner of the oldest orders that were placed with `email` and belong to no account, at most
+    BATCH, in the caller's transaction; returns their number. The caller has checked that the customer receives mail at
+    `email`, and repeats the call in another transaction while it returns BATCH.
     """
     orders = events.ORDERS
+    is_unowned = (orders.c.email == email, orders.c.user_id.is_(None))
+    oldest = select(orders.c.id).where(*is_unowned).order_by(orders.c.id).limit(BATCH).with_for_update(key_share=True)
     statement = (
         update(orders)
-        .where(orders.c.email == email, orders.c.user_id.is_(None))
+        .where(orders.c.id.in_(db.session.scalars(oldest).all()), *is_unowned)
         .values(user_id=user_id, event_seq=orders.c.event_seq + 1)
         .returning(orders.c.id, orders.c.number, orders.c.event_seq)
     )

@@ -15,12 +15,15 @@ from shop.http_kit.request_guard import limited
 from shop.http_kit.safe_next import safe_next
 from shop.http_kit.translation import locale_name
 from shop.ledger import store_credit
+from shop.orders import claim as orders_claim
 from shop.orders import find
 from shop.web import device
 from shop.web.forms import EmailForm, RegisterForm, SignInForm
 from shop.web.private_page import mails_are_shown
 
 bp = Blueprint("accounts", __name__)
+MOST_BATCHES = 10
+"""Transactions of one request that claims orders."""
 
 
 @bp.route("/sign-in", methods=["GET", "POST"])
@@ -105,9 +108,18 @@ def end_other_sign_ins() -> ResponseReturnValue:
 
 @bp.post("/account/orders")
 @access("signed_in")
+@limited("claim_orders", 10)
 def claim() -> ResponseReturnValue:
-    """Add orders that were placed as a guest with the verified address of the account."""
-    number = claim_orders.claim_all(sessions.require_user().id)
+    """Add orders that were placed as a guest with the verified address of the account.
+
+    One request claims at most MOST_BATCHES; the account page offers the remaining orders again.
+    """
+    user_id, number = sessions.require_user().id, 0
+    for _ in range(MOST_BATCHES):
+        claimed = claim_orders.claim_all(user_id)
+        number += claimed
+        if claimed < orders_claim.BATCH:
+            break
     flash(ngettext("%(num)d order is added to your account.", "%(num)d orders are added to your account.", number))
     return redirect(url_for("accounts.show"), 303)
 

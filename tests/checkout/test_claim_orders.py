@@ -6,6 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
+import pytest
+
 from shop.accounts import credentials, signin, verification
 from shop.accounts.credentials import Origin
 from shop.accounts.decide import LinkPurpose
@@ -13,6 +15,7 @@ from shop.checkout import claim_orders
 from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.errors import Refusal
+from shop.orders import claim as orders_claim
 from shop.orders import events, find
 from shop.orders.models import Order
 from tests.accounts.test_verification import newest_token
@@ -74,6 +77,19 @@ def test_after_a_change_of_the_address_orders_of_the_new_one_are_claimed(shop: S
     credentials.change_email(newest_token(LinkPurpose.CHANGE_EMAIL), by=person)
     assert claim(person) == "1"
     assert owner(order) == person
+    shop.sweep()
+
+
+def test_one_transaction_claims_a_batch_and_the_oldest_orders_first(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orders_claim, "BATCH", 2)
+    orders = [shop.order((PEN, 1)) for _ in range(3)]
+    ada = signin.create(EMAIL, "Ada", PASSWORD, is_verified=True).id
+    assert claim(ada) == "2"
+    assert [owner(order) for order in orders] == [ada, ada, None]
+    assert [claim(ada), claim(ada)] == ["1", "0"]
+    assert [[event.kind for event in events.since(order.id, 0)].count("order.claimed") for order in orders] == [1] * 3
     shop.sweep()
 
 
