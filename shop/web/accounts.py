@@ -17,7 +17,7 @@ from shop.http_kit.translation import locale_name
 from shop.ledger import store_credit
 from shop.orders import claim as orders_claim
 from shop.orders import find
-from shop.web import device
+from shop.web import after_sign_in, device
 from shop.web.forms import EmailForm, RegisterForm, SignInForm
 from shop.web.private_page import mails_are_shown
 
@@ -125,7 +125,9 @@ def claim() -> ResponseReturnValue:
 
 
 def _next() -> str:
-    return safe_next(request.form.get("next") or request.args.get("next"), url_for("accounts.show"))
+    """The page after a sign-in: `next`, else the page that was left for it."""
+    left = after_sign_in.take()
+    return safe_next(request.form.get("next") or request.args.get("next") or left, url_for("accounts.show"))
 
 
 def _form(name: str, form: EmailForm, refusal: Refusal | None = None) -> ResponseReturnValue:

@@ -17,7 +17,7 @@ from shop.http_kit.request_guard import limited
 from shop.http_kit.translation import locale_name
 from shop.web import device
 from shop.web.forms import ChangeEmailForm, ChangePasswordForm
-from shop.web.private_page import ended, keep_private, mails_are_shown, private_page, with_form
+from shop.web.private_page import confirm_email, ended, keep_private, mails_are_shown, private_page, with_form
 
 bp = Blueprint("credentials", __name__, url_prefix="/account")
 bp.after_request(keep_private)
@@ -77,7 +77,7 @@ def change_email(signed: str) -> ResponseReturnValue:
         return ended(refusal, LinkPurpose.CHANGE_EMAIL)
     except Refusal as refusal:
         return private_page("link_ended", refusal=refusal, code=refusal.code, purpose=LinkPurpose.CHANGE_EMAIL)
-    return private_page("confirm_email", link=link, is_owner=owner is not None, purpose=LinkPurpose.CHANGE_EMAIL)
+    return confirm_email(link, LinkPurpose.CHANGE_EMAIL, is_owner=owner is not None)
 
 
 def _signed_in_again(user_id: int, epoch: int) -> BaseResponse:

@@ -9,7 +9,9 @@ from flask_wtf import FlaskForm
 
 from shop.accounts.decide import LinkPurpose
 from shop.accounts.links import LinkEnded, OtherAccount
+from shop.accounts.models import AccountLink
 from shop.core.errors import Refusal
+from shop.web import after_sign_in
 
 
 def private_page(template: str, status: int = 200, *, refusal: Refusal | None = None, **values: Any) -> Response:
@@ -38,6 +40,13 @@ def with_form(template: str, form: FlaskForm, refusal: Refusal | None = None, **
             form.form_errors.append(refusal.message)
     status = 422 if form.errors else 200
     return private_page(template, status, refusal=refusal, form=form, **values)
+
+
+def confirm_email(link: AccountLink, purpose: LinkPurpose, *, is_owner: bool) -> Response:
+    """The page of a link that confirms an address: a button for the owner. Guests sign in first and then return."""
+    if not is_owner:
+        after_sign_in.return_here()
+    return private_page("confirm_email", link=link, is_owner=is_owner, purpose=purpose)
 
 
 def ended(refusal: LinkEnded | OtherAccount, purpose: LinkPurpose) -> Response:

@@ -13,7 +13,7 @@ from shop.core.errors import Refusal
 from shop.http_kit.access import access
 from shop.http_kit.request_guard import limited
 from shop.http_kit.translation import locale_name
-from shop.web.private_page import ended, keep_private, private_page
+from shop.web.private_page import confirm_email, ended, keep_private
 
 bp = Blueprint("verification", __name__, url_prefix="/account")
 bp.after_request(keep_private)
@@ -48,4 +48,4 @@ def verify(signed: str) -> ResponseReturnValue:
             return redirect(url_for("accounts.show"), 303)
     except (links.LinkEnded, links.OtherAccount) as refusal:
         return ended(refusal, LinkPurpose.VERIFY)
-    return private_page("confirm_email", link=link, is_owner=owner is not None, purpose=LinkPurpose.VERIFY)
+    return confirm_email(link, LinkPurpose.VERIFY, is_owner=owner is not None)

@@ -56,7 +56,7 @@ def test_a_guest_is_sent_to_sign_in_first_and_another_account_is_refused(
 ) -> None:
     path = mailed_link(shop, ada, "verification")
     page = other_visitor.get(path)
-    assert page.status_code == 200 and f'href="/sign-in?next={path}"' in page.text
+    assert page.status_code == 200 and 'href="/sign-in"' in page.text
     assert "Confirm this address" not in page.text
     other_visitor.get("/register")
     assert other_visitor.post(path).status_code == 200, "a guest's POST changes nothing"
@@ -65,6 +65,29 @@ def test_a_guest_is_sent_to_sign_in_first_and_another_account_is_refused(
     assert (refused.status_code, title(refused)) == (403, "This link belongs to another account · Settled")
     assert other_visitor.post(path).status_code == 403
     assert "Open the link that we sent" in ada.get("/account").text
+
+
+def test_after_the_sign_in_that_a_link_asks_for_comes_its_page_and_no_query_string_has_its_token(
+    shop: Shop, ada: Visitor, other_visitor: Visitor
+) -> None:
+    path = mailed_link(shop, ada, "verification")
+    token = path.rpartition("/")[2]
+    pages = [other_visitor.get(path).text, other_visitor.get("/register").text, other_visitor.get("/sign-in").text]
+    assert not any(token in page for page in pages)
+    assert other_visitor.post("/sign-in", {**ADA, "password": "wrong one"}).status_code == 422
+    assert other_visitor.post("/sign-in", ADA).location == path
+    assert "Confirm this address" in other_visitor.get(path).text
+    other_visitor.post("/sign-out")
+    other_visitor.get("/sign-in")
+    assert other_visitor.post("/sign-in", ADA).location == "/account", "once"
+
+
+def test_a_page_named_by_the_sign_in_goes_before_the_page_of_a_link(
+    shop: Shop, ada: Visitor, other_visitor: Visitor
+) -> None:
+    other_visitor.get(mailed_link(shop, ada, "verification"))
+    other_visitor.get("/sign-in?next=/checkout")
+    assert other_visitor.post("/sign-in", {**ADA, "next": "/checkout"}).location == "/checkout"
 
 
 @pytest.mark.parametrize("token", ["x", "a.b.c", "%00", "x" * 3000])
