@@ -70,7 +70,7 @@ def sent(shop: Shop, client: FlaskClient, path: str, **form: str) -> str | None:
         return client.post(path, data=form).location
 
 
-def test_a_password_that_is_reset_while_it_is_checked_signs_nobody_in(
+def test_a_password_that_is_reset_while_it_is_checked_starts_no_sign_in(
     shop: Shop, mei: int, reset: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     once_after(monkeypatch, passwords, "matches", reset)
@@ -127,7 +127,7 @@ def test_a_changed_address_after_which_all_sign_ins_end_does_not_sign_in_again(
     assert not sees_account(shop, client)
 
 
-def test_a_hash_that_another_sign_in_renews_meanwhile_refuses_nobody(
+def test_a_hash_that_another_sign_in_renews_meanwhile_does_not_refuse_the_sign_in(
     shop: Shop, mei: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     older = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1).hash(PASSWORD)
@@ -153,7 +153,7 @@ def test_a_link_to_a_new_address_is_not_made_with_a_password_that_is_reset_meanw
 ) -> None:
     once_after(monkeypatch, passwords, "matches", reset)
     origin = Origin(PLACE)
-    asked = refused(lambda: credentials.request_email_change(mei, PASSWORD, "new@example.com", origin))
-    assert asked == "account_changed"
+    code = refused(lambda: credentials.request_email_change(mei, PASSWORD, "new@example.com", origin))
+    assert code == "account_changed"
     made = select(AccountLink.id).where(AccountLink.purpose == LinkPurpose.CHANGE_EMAIL)
     assert db.session.scalars(made).all() == []

@@ -67,7 +67,7 @@ def test_a_guest_is_sent_to_sign_in_first_and_another_account_is_refused(
     assert "Open the link that we sent" in ada.get("/account").text
 
 
-def test_after_the_sign_in_that_a_link_asks_for_comes_its_page_and_no_query_string_has_its_token(
+def test_a_sign_in_returns_to_the_page_of_a_link_without_its_token_in_a_query_string(
     shop: Shop, ada: Visitor, other_visitor: Visitor
 ) -> None:
     path = mailed_link(shop, ada, "verification")
