@@ -116,7 +116,7 @@ def claim() -> ResponseReturnValue:
     """
     user_id, number = sessions.require_user().id, 0
     for _ in range(MOST_BATCHES):
-        claimed = claim_orders.claim_all(user_id)
+        claimed = claim_orders.claim_batch(user_id)
         number += claimed
         if claimed < orders_claim.BATCH:
             break

@@ -175,7 +175,7 @@ def _accounts() -> None:
     mei = signin.register("ada@example.com", "Mei", password).id
     signin.sign_in("ada@example.com", password, "192.0.2.1")
     verification.confirm(_newest_link(), by=mei)
-    claim_orders.claim_all(mei)
+    claim_orders.claim_batch(mei)
     credentials.change_password(mei, password, new, Origin("192.0.2.1", None, "en"))
     credentials.request_email_change(mei, new, "mei@example.com", Origin("192.0.2.1", None, "en"))
     credentials.change_email(_newest_link(), by=mei)

@@ -32,7 +32,7 @@ def owner(order: Order) -> int | None:
 def claim(user_id: int) -> str:
     """The number of claimed orders, or the code of the refusal."""
     try:
-        return str(claim_orders.claim_all(user_id))
+        return str(claim_orders.claim_batch(user_id))
     except Refusal as refusal:
         return refusal.code
 
