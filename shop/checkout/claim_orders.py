@@ -18,8 +18,8 @@ def claimable(user: User) -> int:
 
 @transactional
 def claim_batch(user_id: int) -> int:
-    """Add orders of guests with the customer's address to the account, one batch; returns their number. The account's row is
-    locked, so that the address is verified and stays the same until the commit.
+    """Add one batch of the orders of guests with the customer's address to the account; returns their number. The
+    account's row is locked, so that the address is verified and stays the same until the commit.
 
     Raises Refusal `not_verified`.
     """
