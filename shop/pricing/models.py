@@ -45,7 +45,7 @@ class DeliveryMethod(Base):
 class DiscountCode(Base):
     """A discount code. `percent` is null where it takes off an amount. `uses` counts orders that are not ended unpaid.
 
-    Every transaction that uses or releases the code updates this row first, which decides between concurrent orders.
+    Every transaction that uses or releases the code locks this row first, which decides between concurrent orders.
     """
 
     __tablename__ = "discount_codes"

@@ -28,6 +28,11 @@ _SPEND = (
 )
 _UNCOUNT = update(_CODES).where(_OF_CODE).values(uses=_CODES.c.uses - 1)
 _UNSPEND = update(_VALUES).where(*_OF_VALUE).values(spent=_VALUES.c.spent - bindparam("less"))
+_LOCK = (
+    select(_CODES.c.code)
+    .where(_CODES.c.code == select(_USES.c.code).where(_USES.c.order_id == bindparam("of_order")).scalar_subquery())
+    .with_for_update()
+)
 _RELEASE = (
     update(_USES)
     .where(_USES.c.order_id == bindparam("of_order"), _USES.c.state == UseState.HELD)
@@ -90,7 +95,12 @@ def use(order_id: int, code: str, discount: Money, *, once_for: str | None) -> N
 
 
 def release(order_id: int) -> None:
-    """Release the code that an order used, when the order ends unpaid. No effect if there is none."""
+    """Release the code that an order used, when the order ends unpaid. No effect if there is none.
+
+    The code's row is locked first, as `use` does.
+    """
+    if db.session.scalar(_LOCK, {"of_order": order_id}) is None:
+        return
     for row in db.session.execute(_RELEASE, {"of_order": order_id}).all():
         values = {"of_code": row.code, "of_currency": row.currency, "less": row.amount}
         db.session.execute(_UNCOUNT, values)
@@ -104,8 +114,7 @@ def released(order_id: int, *, lock: bool) -> tuple[str, str, int, bool] | None:
     """
     values = {"of_order": order_id}
     if lock:
-        of_order = select(_USES.c.code).where(_USES.c.order_id == bindparam("of_order")).scalar_subquery()
-        db.session.execute(select(_CODES.c.code).where(_CODES.c.code == of_order).with_for_update(), values)
+        db.session.execute(_LOCK, values)
     row = db.session.execute(_RELEASED, values).one_or_none()
     if row is None:
         return None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
+from flask import Flask
 
 from shop.checkout import cart
 from shop.core import clock
-from shop.core.db import db
+from shop.core.db import db, transaction
 from shop.core.errors import Refusal
 from shop.core.money import Money
 from shop.ledger.models import LedgerEntry
@@ -18,8 +21,10 @@ from shop.payments.records.types import RefundDestination
 from shop.payments.refunds import refunds
 from shop.payments.updates.apply import accept
 from shop.pricing import change
+from shop.pricing import uses as code_uses
 from shop.pricing.models import DiscountCode, DiscountUse, DiscountValue
 from shop.pricing.states import UseState
+from tests.parts.waiting import until
 from tests.shop_fixtures import KETTLE, PEN, Race, Shop
 
 KETTLE_PRICE = 120000
@@ -317,6 +322,41 @@ def test_eight_forms_of_one_address_use_a_code_once(priced: Shop, race: Race) ->
     results = race(lambda n: priced.place(carts[n], code="TEN"))
     kinds = Counter(one.code if isinstance(one, Refusal) else type(one).__name__ for one in results)
     assert kinds == {"Order": 1, "code_used_before": 7}, results
+
+
+def waits_for_a_lock() -> bool:
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with db.engine.connect() as connection:
+        return bool(connection.scalar(sa.text(query)))
+
+
+def test_a_release_and_a_use_of_one_address_at_once_never_deadlock(app: Flask, priced: Shop) -> None:
+    """The release waits for the code's row before it changes its own use: the other order waits for that use."""
+    first = priced.order((PEN, 1), code="TEN")
+    second = priced.order((PEN, 1))
+    locked, outcome = threading.Event(), []
+
+    def release() -> None:
+        with app.app_context():
+            locked.wait(10)
+            try:
+                with transaction():
+                    code_uses.release(first.id)
+                outcome.append("released")
+            except Exception as error:  # noqa: BLE001 - a deadlock is the result
+                outcome.append(str(error))
+
+    releasing = threading.Thread(target=release)
+    releasing.start()
+    with pytest.raises(Refusal) as refused, transaction():
+        db.session.execute(db.update(DiscountCode).where(DiscountCode.code == "TEN").values(uses=DiscountCode.uses))
+        locked.set()
+        if db.engine.dialect.name == "postgresql":
+            until(waits_for_a_lock)
+        code_uses.use(second.id, "TEN", Money(900, "TWD"), once_for="ada@example.com")
+    releasing.join(30)
+    priced.cancel(first)
+    assert (refused.value.code, outcome, uses()) == ("code_used_before", ["released"], (0, 0))
 
 
 def test_a_limit_cannot_be_set_below_what_is_used(priced: Shop) -> None:
