@@ -14,14 +14,14 @@ from dataclasses import dataclass
 
 GUEST = "guest"
 _LINE = r"[A-Z0-9-]{1,64}:[1-9][0-9]{0,3}:[0-9]{1,15}"
-_CHARGE = r"(?:delivery|discount|tax)=-?[0-9]{1,15}"
+_CHARGE = r"(?:delivery:[a-z0-9-]{1,40}|discount|tax)=-?[0-9]{1,15}"
 _TEXT = re.compile(rf"[A-Z]{{3}}(?:;{_LINE}){{0,200}}(?:;{_CHARGE}){{0,3}}")
 
 
 @dataclass(frozen=True)
 class Terms:
     """Currency, lines as (SKU, quantity, unit price in minor units), and the amounts of delivery, discount and tax as
-    (kind, minor units).
+    (kind, minor units). The kind of delivery ends with the key of its method: `delivery:express`.
     """
 
     currency: str
@@ -51,8 +51,8 @@ class Shown:
 
 @dataclass(frozen=True)
 class Change:
-    """A difference between two terms. `kind` is currency, added, removed, quantity, price, or that of a charge. Prices
-    are minor units.
+    """A difference between two terms. `kind` is currency, added, removed, quantity, price, that of a charge, or method
+    for another delivery method. Prices are minor units.
     """
 
     kind: str
@@ -71,7 +71,7 @@ def read(text: str) -> Terms | None:
     if not _TEXT.fullmatch(text):
         return None
     currency, *parts = text.split(";")
-    lines = (part.split(":") for part in parts if ":" in part)
+    lines = (part.split(":") for part in parts if "=" not in part)
     charges = (part.split("=") for part in parts if "=" in part)
     return terms(
         currency,
@@ -98,10 +98,12 @@ def changes(before: Terms, now: Terms) -> list[Change]:
 
 
 def _changed_charges(before: Terms, now: Terms) -> list[Change]:
-    was, there = dict(before.charges), dict(now.charges)
+    was, there = ({kind.partition(":")[0]: amount for kind, amount in each.charges} for each in (before, now))
     kinds = sorted(was.keys() | there.keys())
     found = (Change(kind, "", was.get(kind, 0), there.get(kind, 0)) for kind in kinds)
-    return [change for change in found if change.before != change.now]
+    changed = [change for change in found if change.before != change.now]
+    methods = ({kind for kind, _ in each.charges if ":" in kind} for each in (before, now))
+    return changed + ([Change("method")] if len({frozenset(each) for each in methods}) > 1 else [])
 
 
 def customer_mark(key: str, user_id: int | None) -> str:

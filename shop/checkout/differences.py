@@ -9,7 +9,7 @@ from shop.checkout import agreement
 from shop.checkout.cart_view import CartView
 from shop.core.money import Money
 
-CHARGES = frozenset({"delivery", "discount", "tax"})
+CHARGES = frozenset({"delivery", "method", "discount", "tax"})
 """Kinds of changes that are not about a line of the cart."""
 
 

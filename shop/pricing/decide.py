@@ -162,8 +162,13 @@ class Quote:
 
     @property
     def terms(self) -> tuple[tuple[str, int], ...]:
-        """What a customer agrees to: what each kind of charge adds, without amounts of zero."""
-        return tuple(sorted((str(charge.kind), charge.adds) for charge in self.charges if charge.adds))
+        """What a customer agrees to: the delivery method with its price, and what other charges add unless it is zero.
+
+        The method is named with its key, `delivery:express`.
+        """
+        others = ((str(one.kind), one.adds) for one in self.charges if one.kind != LineKind.DELIVERY and one.adds)
+        chosen = ((f"{one.kind}:{one.key}", one.adds) for one in self.charges if one.kind == LineKind.DELIVERY)
+        return tuple(sorted((*others, *chosen)))
 
     def _sum(self, kind: LineKind) -> Money:
         return Money(sum(charge.amount.amount for charge in self.charges if charge.kind == kind), self.goods.currency)
@@ -172,8 +177,9 @@ class Quote:
 def quote(goods: Money, choices: Choices, rules: Rules, now: datetime) -> Quote:
     """Return what `goods` cost with these choices.
 
-    Its refusal is `no_delivery`, or that of the code: `unknown_code`, `code_not_valid` (not yet, or not in this
-    currency), `code_expired`, `code_used_up`.
+    Its refusal is `no_delivery`, that of the code: `unknown_code`, `code_not_valid` (not yet, or not in this
+    currency), `code_expired`, `code_used_up`, or `delivery_changed` when the chosen method is not offered; the first
+    one then takes its place.
     """
     refusal, discount = None, Money(0, goods.currency)
     code = rules.code if choices.code else None
@@ -186,6 +192,8 @@ def quote(goods: Money, choices: Choices, rules: Rules, now: datetime) -> Quote:
     chosen = next((one for one in methods if one.key == choices.delivery), methods[0] if methods else None)
     if rules.methods and chosen is None:
         refusal = BadInput("no_delivery", f"We do not deliver to this country for orders in {goods.currency}.")
+    elif refusal is None and choices.delivery and (chosen is None or chosen.key != choices.delivery):
+        refusal = Refusal("delivery_changed", "The delivery method that you chose is not available for this order.")
     delivery = chosen.price(discounted) if chosen else Money(0, goods.currency)
     split, tax = _split(goods, delivery, discount, rules.tax)
     charges = [Charge(LineKind.DISCOUNT, code.code, code.code, discount * -1)] if code else []

@@ -18,12 +18,16 @@ lines = st.lists(
     st.tuples(st.sampled_from(["A", "B-1", "KETTLE"]), st.integers(1, 99), st.integers(0, 10**12)),
     unique_by=lambda line: line[0],
 )
-some_terms = st.builds(terms, st.sampled_from(["TWD", "JPY", "USD"]), lines)
+charges = st.lists(
+    st.tuples(st.sampled_from(["delivery:a", "delivery:b-1", "discount", "tax"]), st.integers(1, 10**12)),
+    unique_by=lambda charge: charge[0].partition(":")[0],
+)
+some_terms = st.builds(terms, st.sampled_from(["TWD", "JPY", "USD"]), lines, charges)
 
 
 @given(some_terms, some_terms)
 def test_terms_have_the_same_digest_and_no_difference_only_when_they_are_the_same(one: Terms, other: Terms) -> None:
-    same = (one.currency, set(one.lines)) == (other.currency, set(other.lines))
+    same = (one.currency, set(one.lines), set(one.charges)) == (other.currency, set(other.lines), set(other.charges))
     assert (one.digest == other.digest) == same
     assert (changes(one, other) == []) == same
 

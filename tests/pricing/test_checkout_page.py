@@ -104,10 +104,14 @@ def test_another_country_with_the_same_total_needs_no_second_press(visitor: Visi
     assert (orders()[0].total_amount, orders()[0].tax_amount) == (120000, 0)
 
 
-def test_another_free_method_needs_no_second_press(visitor: Visitor) -> None:
+def test_another_method_of_the_same_price_is_shown_before_it_is_ordered(visitor: Visitor) -> None:
     change.set_delivery("pickup", "Pickup", {"TWD": Money(0, "TWD")}, free_from={}, countries=(), position=2)
     visitor.add()
-    assert visitor.checkout(delivery="pickup").status_code == 303
+    page = visitor.checkout(delivery="pickup")
+    assert page.status_code == 409 and orders() == []
+    assert "The delivery method has changed. No order was placed." in page.text
+    assert "The delivery method has changed: Pickup" in page.text
+    assert visitor.post("/checkout", {**visitor.filled(), "delivery": "pickup"}).status_code == 303
     assert [line.name for line in orders()[0].charges if line.kind == "delivery"] == ["Pickup"]
 
 
@@ -175,11 +179,36 @@ def test_a_country_without_delivery_is_refused_in_a_sentence(visitor: Visitor) -
 
 
 @pytest.mark.parametrize("delivery", ["teleport", "x" * 5000, "\x00", "express' OR 1=1"])
-def test_an_unknown_method_is_replaced_by_the_first(visitor: Visitor, delivery: str) -> None:
+def test_an_unknown_method_is_refused_and_the_page_shows_the_first(visitor: Visitor, delivery: str) -> None:
     visitor.add()
     page = visitor.checkout(delivery=delivery)
-    assert page.status_code == 303
-    assert [order.total_amount for order in orders()] == [120000]
+    assert page.status_code == 409 and orders() == []
+    assert "The delivery method that you chose is not available for this order. No order was placed." in page.text
+    assert 'value="standard" checked' in page.text
+    assert visitor.post("/checkout", {**visitor.filled(), "delivery": "standard"}).status_code == 303
+
+
+def test_a_method_that_was_removed_since_the_page_was_shown_is_not_replaced(visitor: Visitor) -> None:
+    change.set_delivery("pickup", "Pickup", {"TWD": Money(0, "TWD")}, free_from={}, countries=(), position=2)
+    visitor.add()
+    visitor.get("/checkout")
+    visitor.post("/checkout/update", {**visitor.filled(), "delivery": "pickup"})
+    change.remove_delivery("pickup")
+    page = visitor.post("/checkout", {**visitor.filled(), "delivery": "pickup"})
+    assert page.status_code == 409 and orders() == []
+    assert 'data-code="delivery_changed"' in page.text
+
+
+def test_the_only_method_is_not_replaced_by_another_one_of_the_same_price(visitor: Visitor) -> None:
+    """With one method the page has no choice, and its form no key."""
+    change.remove_delivery("express")
+    visitor.add()
+    visitor.get("/checkout")
+    change.set_delivery("pickup", "Pickup", {"TWD": Money(0, "TWD")}, free_from={}, countries=(), position=2)
+    change.remove_delivery("standard")
+    page = visitor.post("/checkout", visitor.filled())
+    assert page.status_code == 409 and orders() == []
+    assert "The delivery method has changed: Pickup" in page.text
 
 
 def test_a_discount_of_everything_needs_no_payment(visitor: Visitor) -> None:

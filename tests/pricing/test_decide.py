@@ -46,9 +46,17 @@ PRICED = {
     "a shop without rules": (Case(), Split(120000), ()),
     "tax that prices include": (Case(tax=INCLUDED), Split(120000, tax=5700), ()),
     "tax that is added": (Case(tax=ADDED), Split(126000, tax=6000), (("tax", 6000),)),
-    "the first delivery method": (Case(methods=BOTH), Split(120000), ()),
-    "express": (Case(methods=BOTH, delivery="express"), Split(132000, delivery=12000), (("delivery", 12000),)),
-    "express from its free amount on": (Case(300000, methods=BOTH, delivery="express"), Split(300000), ()),
+    "the first delivery method": (Case(methods=BOTH), Split(120000), (("delivery:standard", 0),)),
+    "express": (
+        Case(methods=BOTH, delivery="express"),
+        Split(132000, delivery=12000),
+        (("delivery:express", 12000),),
+    ),
+    "express from its free amount on": (
+        Case(300000, methods=BOTH, delivery="express"),
+        Split(300000),
+        (("delivery:express", 0),),
+    ),
     "ten percent": (Case(code=TEN), Split(108000, discount=12000), (("discount", -12000),)),
     "an amount": (Case(code=FIFTY), Split(115000, discount=5000), (("discount", -5000),)),
     "never more than the goods": (Case(3000, code=FIFTY), Split(0, discount=3000), (("discount", -3000),)),
@@ -60,19 +68,23 @@ PRICED = {
     "the discount decides whether delivery is free": (
         Case(310000, methods=BOTH, delivery="express", code=TEN),
         Split(291000, delivery=12000, discount=31000),
-        (("delivery", 12000), ("discount", -31000)),
+        (("delivery:express", 12000), ("discount", -31000)),
     ),
     "percentages in whole dollars": (Case(118500, code=TEN), Split(106600, discount=11900), (("discount", -11900),)),
-    "yen": (Case(5605, "JPY", code=TEN, methods=(STANDARD,)), Split(5044, discount=561), (("discount", -561),)),
+    "yen": (
+        Case(5605, "JPY", code=TEN, methods=(STANDARD,)),
+        Split(5044, discount=561),
+        (("delivery:standard", 0), ("discount", -561)),
+    ),
     "added tax on goods, discount and delivery": (
         Case(methods=BOTH, delivery="express", code=TEN, tax=ADDED),
         Split(126000, tax=6000, delivery=12000, discount=12000),
-        (("delivery", 12000), ("discount", -12000), ("tax", 6000)),
+        (("delivery:express", 12000), ("discount", -12000), ("tax", 6000)),
     ),
     "included tax of goods, discount and delivery": (
         Case(methods=BOTH, delivery="express", code=TEN, tax=INCLUDED),
         Split(120000, tax=5700, delivery=11400, discount=11400),
-        (("delivery", 12000), ("discount", -12000)),
+        (("delivery:express", 12000), ("discount", -12000)),
     ),
 }
 
@@ -110,9 +122,21 @@ def test_the_last_use_and_the_last_of_a_budget_can_be_spent() -> None:
     assert Case(code=replace(TEN, use_limit=3, uses=2, budget=20000, spent=8000)).quote().refusal is None
 
 
-def test_a_method_that_does_not_deliver_to_the_country_is_replaced_by_the_first_that_does() -> None:
+def test_a_method_that_does_not_deliver_to_the_country_is_refused_and_the_first_that_does_is_shown() -> None:
     found = Case(country="JP", methods=BOTH, delivery="express").quote()
     assert found.method == STANDARD and found.methods == (STANDARD,)
+    assert found.refusal is not None
+    assert (found.refusal.code, found.refusal.status) == ("delivery_changed", 409)
+
+
+def test_a_chosen_method_is_refused_when_none_is_offered_any_more() -> None:
+    found = Case(delivery="express").quote()
+    assert found.refusal is not None and found.refusal.code == "delivery_changed"
+
+
+def test_methods_of_one_price_are_different_terms() -> None:
+    pickup = replace(STANDARD, key="pickup")
+    assert Case(methods=(STANDARD,)).quote().terms != Case(methods=(pickup,)).quote().terms
 
 
 def test_a_country_without_a_tax_rate_has_no_tax() -> None:
