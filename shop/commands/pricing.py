@@ -12,8 +12,9 @@ from babel import Locale
 from flask.cli import with_appcontext
 from sqlalchemy import select
 
-from shop.commands import Amount, Group, Words
+from shop.commands import Amount, Group, Words, by_staff
 from shop.core import text
+from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.errors import BadInput
 from shop.core.money import Money
@@ -99,17 +100,19 @@ def list_all() -> None:
 @click.argument("name", type=Words())
 @click.argument("rate", type=Rate())
 @click.option("--included/--added", "is_included", default=True, help="Whether prices contain it. Default: included.")
-def set_tax(country: str, name: str, rate: int, is_included: bool) -> None:
+@by_staff
+def set_tax(country: str, name: str, rate: int, is_included: bool, by: Actor) -> None:
     """Set the tax of COUNTRY: its NAME on orders, and its RATE in percent."""
-    change.set_tax(country, _short(name), rate, is_included=is_included)
+    change.set_tax(country, _short(name), rate, is_included=is_included, by=by)
     click.echo(f"{country}: {name} {percent(rate)} %, {'included in' if is_included else 'added to'} prices.")
 
 
 @_command("remove-tax")
 @click.argument("country", type=Country())
-def remove_tax(country: str) -> None:
+@by_staff
+def remove_tax(country: str, by: Actor) -> None:
     """Remove the tax of COUNTRY."""
-    click.echo(f"{country} has no tax{'' if change.remove_tax(country) else ', and had none'}.")
+    click.echo(f"{country} has no tax{'' if change.remove_tax(country, by=by) else ', and had none'}.")
 
 
 @_command("set-delivery")
@@ -119,6 +122,7 @@ def remove_tax(country: str) -> None:
 @click.option("--free-from", **_amounts, help="Amount of goods from which it is free; once for each currency.")
 @click.option("--country", "countries", multiple=True, type=Country(), help="Country; all countries without it.")
 @click.option("--position", type=click.IntRange(0, 999), default=0, help="The lowest position is preselected.")
+@by_staff
 def set_delivery(
     key: str,
     name: str,
@@ -126,6 +130,7 @@ def set_delivery(
     free_from: tuple[Money, ...],
     countries: tuple[str, ...],
     position: int,
+    by: Actor,
 ) -> None:
     """Set the delivery method KEY, which customers see as NAME."""
     if not _KEY.fullmatch(key):
@@ -137,15 +142,17 @@ def set_delivery(
         free_from=_by_currency(free_from),
         countries=countries,
         position=position,
+        by=by,
     )
     click.echo(f"{key} is offered.")
 
 
 @_command("remove-delivery")
 @click.argument("key")
-def remove_delivery(key: str) -> None:
+@by_staff
+def remove_delivery(key: str, by: Actor) -> None:
     """Remove the delivery method KEY. Without any method delivery is free."""
-    if not change.remove_delivery(key):
+    if not change.remove_delivery(key, by=by):
         raise BadInput("unknown_method", f"There is no delivery method {key[:40]}.")
     click.echo(f"{key} is no longer offered.")
 
@@ -159,6 +166,7 @@ def remove_delivery(key: str) -> None:
 @click.option("--until", "ends_at", type=Moment(), help="First moment at which it is not valid any more.")
 @click.option("--limit", "use_limit", type=click.IntRange(1), help="Most orders that may use it.")
 @click.option("--once/--often", "once", default=True, help="Whether an e-mail address can use it once or often.")
+@by_staff
 def set_code(
     code: str,
     percent_off: int | None,
@@ -168,21 +176,24 @@ def set_code(
     ends_at: datetime | None,
     use_limit: int | None,
     once: bool,
+    by: Actor,
 ) -> None:
     """Create the discount code CODE, or change and enable it."""
     change.set_code(
         change.NewCode(
             code, percent_off, _by_currency(amounts), _by_currency(budgets), starts_at, ends_at, use_limit, once
-        )
+        ),
+        by=by,
     )
     click.echo(f"{text.plain(code).upper()} can be used.")
 
 
 @_command("disable-code")
 @click.argument("code")
-def disable_code(code: str) -> None:
+@by_staff
+def disable_code(code: str, by: Actor) -> None:
     """Disable the discount code CODE. Orders that use it keep their discount."""
-    if not change.disable_code(code):
+    if not change.disable_code(code, by=by):
         raise BadInput("unknown_code", f"There is no discount code {code[:40]}.")
     click.echo(f"{text.plain(code).upper()} can no longer be used.")
 

@@ -38,6 +38,7 @@ from shop.payments.records.models import PaymentUpdateRow, Refund, RefusedWebhoo
 from shop.payments.records.refund_states import UNDER_WAY
 from shop.payments.records.settlement_models import Dispute
 from shop.payments.webhooks import hints
+from shop.pricing.models import DiscountUse
 
 log = logs.get()
 WINDOW = 500
@@ -59,7 +60,7 @@ Ids = Sequence[Any]
 class Rule:
     """A rule for the rows of one table. `over(at)` is the condition for deletion; `kept` and `why` document it.
 
-    `first(ids)` deletes the rows that refer to these rows, in the same transaction, which has locked them. With
+    `first(ids)` deletes or erases rows that refer to these rows, in the same transaction, which has locked them. With
     `erases` the rows are kept, and only these columns are overwritten; `over` must be false afterwards.
     """
 
@@ -97,6 +98,10 @@ def _updates(ids: Ids) -> None:
     db.session.execute(
         update(PaymentUpdateRow).where(PaymentUpdateRow.webhook_event_id.in_(ids)).values(webhook_event_id=None)
     )
+
+
+def _address_digests(ids: Ids) -> None:
+    db.session.execute(update(DiscountUse).where(DiscountUse.order_id.in_(ids)).values(email_digest=None))
 
 
 def _guests_data(at: datetime) -> Any:
@@ -144,8 +149,10 @@ RULES: tuple[Rule, ...] = (
         "name, postal address and e-mail address of guests in orders that have ended",
         730 * DAY,
         "GUEST_DATA_DAYS: as long as a guest may claim anything; later while a refund, dispute or review is open. The "
-        "order, its amounts, its country and the ledger stay",
+        "order, its amounts, its country and the ledger stay. The keyed hashes of the address in discount_uses are "
+        "erased with them: the address can then use a code once more",
         _guests_data,
+        _address_digests,
         erases=dict.fromkeys(_PERSONAL, ERASED) | {"form_digest": None},
     ),
     Rule(
@@ -258,7 +265,8 @@ KEPT: tuple[Kept, ...] = (
     *(Kept(name, _CATALOGUE) for name in ("products", "categories")),
     *(Kept(name, _PRICING) for name in ("tax_rates", "delivery_methods", "discount_codes", "discount_values")),
     Kept(
-        "discount_uses", "uses and spent budgets of codes are the sums of these; an address is in none, only a digest"
+        "discount_uses",
+        "uses and spent budgets of codes are the sums of these; they contain no address, only its keyed hash",
     ),
     Kept("users", "until the account is closed"),
     Kept("watch_list", "rows are removed when no check of the order is left"),

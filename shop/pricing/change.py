@@ -8,13 +8,17 @@ from datetime import datetime
 
 from sqlalchemy import delete, func, select, update
 
-from shop.core.db import changed, db, insert, transactional
+from shop.core import logs
+from shop.core.actor import Actor
+from shop.core.db import after_commit, changed, db, insert, transactional
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import CURRENCIES, Money, smallest
 from shop.pricing.codes import NO_CODE, normal
 from shop.pricing.decide import RATE
 from shop.pricing.models import DeliveryMethod, DiscountCode, DiscountUse, DiscountValue, TaxRate
 from shop.pricing.states import UseState
+
+log = logs.get()
 
 
 @dataclass(frozen=True)
@@ -35,18 +39,20 @@ class NewCode:
 
 
 @transactional
-def set_tax(country: str, name: str, rate: int, *, is_included: bool) -> None:
+def set_tax(country: str, name: str, rate: int, *, is_included: bool, by: Actor | None = None) -> None:
     """Set the tax of a country; `rate` is in thousandths of a percent. Raises BadInput `bad_rate`."""
     if not 0 <= rate <= RATE:
         raise BadInput("bad_rate", "A tax rate must be from 0 to 100 percent.")
+    _record("tax_set", by, country=country, rate=rate)
     values = {"name": name, "rate": rate, "is_included": is_included}
     statement = insert(TaxRate).values(country=country, **values)
     db.session.execute(statement.on_conflict_do_update(index_elements=["country"], set_=values))
 
 
 @transactional
-def remove_tax(country: str) -> bool:
+def remove_tax(country: str, *, by: Actor | None = None) -> bool:
     """Remove the tax of a country; False if it has none."""
+    _record("tax_removed", by, country=country)
     return bool(changed(delete(TaxRate).where(TaxRate.country == country)))
 
 
@@ -59,12 +65,14 @@ def set_delivery(
     free_from: Mapping[str, Money],
     countries: Sequence[str],
     position: int,
+    by: Actor | None = None,
 ) -> None:
     """Set a delivery method; the one with the lowest position is preselected. Raises BadInput `bad_price`."""
     if not prices:
         raise BadInput("bad_price", "A delivery method needs a price in at least one currency; 0 is free of charge.")
     for price in (*prices.values(), *free_from.values()):
         _check_whole(price, least=0)
+    _record("delivery_set", by, method=key)
     values = {
         "name": name,
         "prices": {currency: price.amount for currency, price in prices.items()},
@@ -77,14 +85,16 @@ def set_delivery(
 
 
 @transactional
-def remove_delivery(key: str) -> bool:
+def remove_delivery(key: str, *, by: Actor | None = None) -> bool:
     """Remove a delivery method; False if there is none."""
+    _record("delivery_removed", by, method=key)
     return bool(changed(delete(DeliveryMethod).where(DeliveryMethod.key == key)))
 
 
 @transactional
-def set_code(new: NewCode) -> None:
-    """Create a discount code, or change and enable it; orders that have used it count toward its new limits.
+def set_code(new: NewCode, *, by: Actor | None = None) -> None:
+    """Create a discount code, or change and enable it; orders that have used it count toward its new limits. `by` is
+    recorded; None is the demo.
 
     Raises BadInput `bad_code`, `bad_discount`, `bad_limit`, and Refusal `limit_exceeded` when more is used already.
     """
@@ -92,8 +102,9 @@ def set_code(new: NewCode) -> None:
     if code in ("", NO_CODE):
         raise BadInput("bad_code", "A code has 2 to 40 letters from A to Z, digits and hyphens.")
     _check_code(new)
-    limits = {"use_limit": new.use_limit, "starts_at": new.starts_at, "ends_at": new.ends_at}
+    limits: dict[str, object] = {"use_limit": new.use_limit, "starts_at": new.starts_at, "ends_at": new.ends_at}
     values = {**limits, "percent": new.percent, "once_per_email": new.once_per_email, "is_active": True}
+    values["changed_by"] = by
     _lock(code)
     statement = insert(DiscountCode).values(code=code, uses=0, **(values | {"use_limit": None}))
     enabled = {name: value for name, value in values.items() if name != "use_limit"}
@@ -104,6 +115,7 @@ def set_code(new: NewCode) -> None:
     if not changed(within.values(use_limit=new.use_limit)):
         raise Refusal("limit_exceeded", f"{code} has been used more often than this limit allows.")
     _set_values(code, new)
+    _record("code_set", by, code=code)
 
 
 def _set_values(code: str, new: NewCode) -> None:
@@ -123,9 +135,19 @@ def _set_values(code: str, new: NewCode) -> None:
 
 
 @transactional
-def disable_code(typed: str) -> bool:
+def disable_code(typed: str, *, by: Actor | None = None) -> bool:
     """Disable a code; orders keep the discount that they have. False if there is no such code."""
-    return bool(changed(update(DiscountCode).where(DiscountCode.code == normal(typed)).values(is_active=False)))
+    code = normal(typed)
+    disabled = {"is_active": False, "changed_by": by}
+    is_there = bool(changed(update(DiscountCode).where(DiscountCode.code == code).values(disabled)))
+    if is_there:
+        _record("code_disabled", by, code=code)
+    return is_there
+
+
+def _record(what: str, by: Actor | None, **values: object) -> None:
+    """Log a change and who made it, once it is committed."""
+    after_commit(lambda: log.info(f"pricing.{what}", by=str(by) if by else "demo", **values))
 
 
 def _lock(code: str) -> None:
@@ -148,6 +170,8 @@ def _check_code(new: NewCode) -> None:
         raise BadInput("bad_discount", "A code takes off either a percentage or an amount.")
     if new.percent is not None and not 1 <= new.percent <= 100:
         raise BadInput("bad_discount", "A percentage must be a whole number from 1 to 100.")
+    if new.percent == 100 and new.use_limit is None and set(CURRENCIES) - set(budgets):
+        raise BadInput("bad_limit", "A code of 100 % needs a limit of uses, or a budget in every currency.")
     for money in (*amounts.values(), *budgets.values()):
         _check_whole(money, least=1)
     if new.percent is None and set(budgets) - set(amounts):

@@ -7,11 +7,12 @@ from datetime import datetime
 from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shop.core.column_types import EnumText
+from shop.core.actor import Actor
+from shop.core.column_types import ActorText, EnumText
 from shop.core.db import Base, MinorUnits, UtcDateTime
 from shop.pricing.states import UseState
 
-_ONE_USE = text("state = 'HELD' AND email_digest IS NOT NULL")
+_ONE_USE = text("state = 'HELD' AND once_per_email")
 
 
 class TaxRate(Base):
@@ -44,6 +45,7 @@ class DeliveryMethod(Base):
 
 class DiscountCode(Base):
     """A discount code. `percent` is null where it takes off an amount. `uses` counts orders that are not ended unpaid.
+    `changed_by` is the member of staff who changed it last, null for the demo.
 
     Every transaction that uses or releases the code locks this row first, which decides between concurrent orders.
     """
@@ -57,6 +59,7 @@ class DiscountCode(Base):
     uses: Mapped[int] = mapped_column(default=0)
     once_per_email: Mapped[bool]
     is_active: Mapped[bool] = mapped_column(default=True)
+    changed_by: Mapped[Actor | None] = mapped_column(ActorText)
 
     __table_args__ = (
         CheckConstraint("percent BETWEEN 1 AND 100", name="percent_sane"),
@@ -88,7 +91,8 @@ class DiscountValue(Base):
 class DiscountUse(Base):
     """The use of a discount code by an order, and the discount in minor units.
 
-    `email_digest` is set where the code can be used once per e-mail address; the unique index then allows one use.
+    `email_digest` is a keyed hash of the customer's address, erased with a guest's data. With `once_per_email` the
+    unique index allows the address one use; `uses.use` also counts uses from when the code could be used often.
     """
 
     __tablename__ = "discount_uses"
@@ -97,6 +101,7 @@ class DiscountUse(Base):
     currency: Mapped[str] = mapped_column(Text)
     amount: Mapped[MinorUnits]
     state: Mapped[UseState] = mapped_column(EnumText(UseState), default=UseState.HELD)
+    once_per_email: Mapped[bool]
     email_digest: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (

@@ -21,6 +21,8 @@ from shop.checkout.saga_states import SagaStep
 from shop.core.errors import Refusal
 from shop.core.money import Money
 from shop.payments.providers.charging import Charging
+from shop.pricing.decide import Choices, Code, quote
+from shop.pricing.decide import Rules as Pricing
 from tests.parts.selection import sampled
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -70,21 +72,27 @@ class Case:
     free_credit: int = 0
     amounts: Steps = Steps()
     shown: Mapping[str, str] = field(default_factory=dict)
+    code: Code | None = None
 
     @property
     def request(self) -> Request:
         mark = agreement.customer_mark(KEY, self.customer.user_id)
-        shown = Shown(KEY, cart(*self.lines).terms.digest, mark)
-        return Request(self.customer, self.provider, replace(shown, **self.shown), self.credit)
+        seen, code = cart(*self.lines), self.code.code if self.code else ""
+        quoted = quote(seen.total, Choices("TW", "", code), Pricing(code=self.code), NOW)
+        shown = Shown(KEY, seen.terms_with(quoted.terms).digest, mark)
+        return Request(self.customer, self.provider, replace(shown, **self.shown), self.credit, code=code)
 
     def decide(self) -> NewOrder | Repeated | Refusal:
         most = dict.fromkeys((VISITOR, EMAIL, ADDRESS), MOST)
-        seen = Snapshot(cart(*self.lines, unpriced=self.unpriced), self.earlier, self.reserved, self.free_credit)
+        there = cart(*self.lines, unpriced=self.unpriced)
+        pricing = Pricing(code=self.code)
+        seen = Snapshot(there, self.earlier, self.reserved, self.free_credit, pricing)
         return decide(
             seen, self.request, Rules({"fakepay": Charging("Fakepay", self.amounts)}, most, timedelta(minutes=30)), NOW
         )
 
 
+ALL = Code("ALL", percent=100, use_limit=1000)
 REFUSED = {
     "empty cart": (Case(lines=()), "cart_empty", 409),
     "product without this currency": (Case(unpriced=("A",)), "not_sold_in_currency", 409),
@@ -101,6 +109,11 @@ REFUSED = {
     "too many units of the visitor": (Case(reserved={VISITOR: Amount(1, 100, 300)}), "own_orders_unpaid", 409),
     "too much value for the e-mail": (Case(reserved={EMAIL: Amount(1, 1, 100_000)}), "too_many_unpaid", 429),
     "too many orders of the network": (Case(reserved={ADDRESS: Amount(3, 3, 3)}), "too_many_unpaid", 429),
+    "more units than the limit, though a discount pays them": (
+        Case(lines=(line(quantity=101, available=200),), code=ALL, reserved={VISITOR: Amount(0, 0, 0)}),
+        "own_orders_unpaid",
+        409,
+    ),
     "too few in stock": (Case(lines=(line(quantity=3, available=2),)), "out_of_stock", 409),
     "guest with store credit": (Case(credit=50), "not_signed_in", 422),
     "less credit than wanted": (Case(customer=CUSTOMER, credit=50, free_credit=49), "not_enough_credit", 409),

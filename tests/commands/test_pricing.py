@@ -15,10 +15,14 @@ Command = Callable[..., str]
 
 @pytest.fixture
 def flask(shop: Shop) -> Command:
-    """`flask("list")`: the output of `flask pricing list`. A failure begins with its exit code."""
+    """`flask("list")`: the output of `flask pricing list`; Sam makes the changes. A failure begins with its exit
+    code.
+    """
+    assert shop.sam
 
     def run(*arguments: str) -> str:
-        done = shop.app.test_cli_runner().invoke(args=["pricing", *arguments], catch_exceptions=False)
+        who = () if arguments[0] == "list" or "--by" in arguments else ("--by", "sam@example.com")
+        done = shop.app.test_cli_runner().invoke(args=["pricing", *arguments, *who], catch_exceptions=False)
         db.session.rollback()
         return done.stdout if done.exit_code == 0 else f"{done.exit_code} {done.stderr[done.stderr.index('Error: ') :]}"
 
@@ -98,6 +102,12 @@ REFUSED = {
         ("set-code", "TEN", "--percent", "5", "--from", "2026-12-24T00:00Z", "--until", "2026-12-23T00:00Z"),
         "must be after its start",
     ),
+    "everything off, without a limit": (("set-code", "ALL", "--percent", "100", "--often"), "needs a limit of uses"),
+    "everything off, with a budget in one currency": (
+        ("set-code", "ALL", "--percent", "100", "--budget", "TWD=500"),
+        "or a budget in every currency",
+    ),
+    "a change by nobody": (("set-code", "TEN", "--percent", "10", "--by", "bob@example.com"), "No account has this"),
     "a code that is not there": (("disable-code", "NOPE"), "There is no discount code NOPE."),
 }
 
@@ -108,6 +118,14 @@ def test_a_command_refuses(flask: Command, arguments: tuple[str, ...], message: 
     refused = flask(*arguments)
     assert refused[0] in "12" and message in refused
     assert everything() == before
+
+
+def test_a_change_of_a_code_names_the_member_of_staff(shop: Shop, flask: Command) -> None:
+    assert flask("set-code", "ALL", "--percent", "100", "--limit", "5") == "ALL can be used.\n"
+    assert db.session.get_one(DiscountCode, "ALL").changed_by == shop.sam
+    assert shop.kim
+    flask("disable-code", "ALL", "--by", "kim@example.com")
+    assert db.session.get_one(DiscountCode, "ALL").changed_by == shop.kim
 
 
 def test_the_demo_has_prices_and_a_merchants_own_are_kept(shop: Shop, flask: Command) -> None:

@@ -26,6 +26,8 @@ from shop.payments.providers.types import DisputeKind, DisputeState
 from shop.payments.records.models import Capture, PaymentUpdateRow, RefusedWebhook, WebhookEventRow
 from shop.payments.refunds import refunds
 from shop.payments.webhooks import hints
+from shop.pricing import change
+from shop.pricing.models import DiscountUse
 from tests.shop_fixtures import KETTLE, PEN, Race, Shop
 
 UNKNOWN_REFERENCE = "P000000000000N0B0DYS"
@@ -177,6 +179,18 @@ def test_names_and_addresses_of_old_guest_orders_are_erased_and_their_money_stay
         assert shop.app.test_client().get(f"/orders/{order.token}").status_code == 404
     assert sum(retention.sweep().values()) == 0, "once"
     shop.is_sound()
+
+
+def test_the_hashes_of_a_guests_address_are_erased_with_its_data(shop: Shop) -> None:
+    change.set_code(change.NewCode("TEN", percent=10))
+    shop.paid_order((PEN, 2), code="TEN")
+    customers = shop.paid_order((PEN, 1), code="TEN", customer=shop.customer(), email="bob@example.com")
+    shop.wait(days=731)
+    shop.turn(minutes=1)
+    retention.sweep()
+    db.session.rollback()
+    kept = db.session.scalars(select(DiscountUse.order_id).where(DiscountUse.email_digest.is_not(None)))
+    assert kept.all() == [customers.id]
 
 
 def test_personal_data_stays_while_a_refund_is_under_way_or_a_dispute_is_open(shop: Shop) -> None:

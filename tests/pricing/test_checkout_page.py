@@ -212,7 +212,7 @@ def test_the_only_method_is_not_replaced_by_another_one_of_the_same_price(visito
 
 
 def test_a_discount_of_everything_needs_no_payment(visitor: Visitor) -> None:
-    change.set_code(change.NewCode("ALL", percent=100))
+    change.set_code(change.NewCode("ALL", percent=100, use_limit=5))
     visitor.add()
     visitor.get("/checkout")
     page = visitor.post("/checkout/update", {**visitor.filled(), "code": "ALL"})

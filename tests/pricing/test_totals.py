@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ from flask import Flask
 
 from shop.checkout import cart
 from shop.core import clock
-from shop.core.db import db, transaction
+from shop.core.db import OutdatedSnapshot, db, transaction
 from shop.core.errors import Refusal
 from shop.core.money import Money
 from shop.ledger.models import LedgerEntry
@@ -22,12 +22,14 @@ from shop.payments.refunds import refunds
 from shop.payments.updates.apply import accept
 from shop.pricing import change
 from shop.pricing import uses as code_uses
+from shop.pricing.decide import Code
 from shop.pricing.models import DiscountCode, DiscountUse, DiscountValue
 from shop.pricing.states import UseState
 from tests.parts.waiting import until
 from tests.shop_fixtures import KETTLE, PEN, Race, Shop
 
 KETTLE_PRICE = 120000
+TEN = Code("TEN", percent=10)
 
 
 def lines(order: Order) -> list[tuple[str, int]]:
@@ -197,6 +199,55 @@ def test_a_code_is_used_once_by_an_address_and_again_when_its_order_has_ended(pr
     assert uses()[0] == 2
 
 
+def test_uses_from_when_a_code_could_be_used_often_count_once_it_cannot(priced: Shop) -> None:
+    change.set_code(change.NewCode("TEN", percent=10, once_per_email=False))
+    first, second = (priced.order((PEN, 1), code="TEN") for _ in range(2))
+    change.set_code(change.NewCode("TEN", percent=10))
+    for order in (first, second):
+        with pytest.raises(Refusal) as refused:
+            priced.order((PEN, 1), code="TEN")
+        assert refused.value.code == "code_used_before"
+        priced.cancel(order)
+    priced.order((PEN, 1), code="TEN")
+    assert uses()[0] == 1
+
+
+CHANGED = {
+    "disabled": {"is_active": False},
+    "not valid yet": {"starts_at": datetime(2999, 1, 1, tzinfo=UTC)},
+    "expired": {"ends_at": datetime(2001, 1, 1, tzinfo=UTC)},
+    "another percentage": {"percent": 5},
+    "once per address": {"once_per_email": False},
+}
+
+
+@pytest.mark.parametrize("changed", CHANGED.values(), ids=CHANGED)
+def test_a_code_that_changed_after_it_was_read_is_not_used(priced: Shop, changed: dict[str, object]) -> None:
+    order = priced.order((PEN, 1))
+    with transaction():
+        db.session.execute(db.update(DiscountCode).where(DiscountCode.code == "TEN").values(**changed))
+    with pytest.raises(OutdatedSnapshot), transaction():
+        code_uses.use(order.id, TEN, Money(900, "TWD"), email="ada@example.com", at=clock.now())
+    assert uses() == (0, 0)
+
+
+def test_an_amount_that_changed_after_it_was_read_is_not_taken_off(priced: Shop) -> None:
+    change.set_code(change.NewCode("OFF", amounts={"TWD": Money(5000, "TWD")}))
+    order = priced.order((PEN, 1))
+    seen = Code("OFF", amount=4000)
+    with pytest.raises(OutdatedSnapshot), transaction():
+        code_uses.use(order.id, seen, Money(4000, "TWD"), email="ada@example.com", at=clock.now())
+    assert uses("OFF") == (0, 0)
+
+
+def test_the_hash_of_an_address_is_keyed_and_differs_between_codes(app: Flask, priced: Shop) -> None:
+    priced.order((PEN, 1), code="TEN")
+    kept = db.session.scalars(db.select(DiscountUse.email_digest)).one()
+    assert kept == code_uses.digest("TEN", "ada@example.com") != code_uses.digest("FIVE", "ada@example.com")
+    app.config["SECRET_KEY"] = "another key of the shop, long enough"
+    assert code_uses.digest("TEN", "ada@example.com") != kept
+
+
 def test_a_code_that_is_used_up_keeps_the_cart_and_makes_no_order(priced: Shop) -> None:
     change.set_code(change.NewCode("ONE", percent=50, use_limit=1))
     priced.order((PEN, 1), code="ONE")
@@ -235,7 +286,7 @@ def test_only_the_agreed_total_is_ordered(priced: Shop) -> None:
 
 
 def test_a_full_discount_pays_the_order(priced: Shop) -> None:
-    change.set_code(change.NewCode("ALL", percent=100))
+    change.set_code(change.NewCode("ALL", percent=100, use_limit=5))
     order = priced.order((KETTLE, 1), code="ALL")
     assert (priced.state(order), order.total_amount, order.paid_by) == ("PAID", 0, "nothing_due")
     assert priced.payments(order) == [] and priced.order_status(order).key == "paid"
@@ -353,7 +404,7 @@ def test_a_release_and_a_use_of_one_address_at_once_never_deadlock(app: Flask, p
         locked.set()
         if db.engine.dialect.name == "postgresql":
             until(waits_for_a_lock)
-        code_uses.use(second.id, "TEN", Money(900, "TWD"), once_for="ada@example.com")
+        code_uses.use(second.id, TEN, Money(900, "TWD"), email="ada@example.com", at=clock.now())
     releasing.join(30)
     priced.cancel(first)
     assert (refused.value.code, outcome, uses()) == ("code_used_before", ["released"], (0, 0))

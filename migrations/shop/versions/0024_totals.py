@@ -53,6 +53,7 @@ def upgrade():
         sa.Column("uses", sa.Integer(), nullable=False),
         sa.Column("once_per_email", sa.Boolean(), nullable=False),
         sa.Column("is_active", sa.Boolean(), nullable=False),
+        sa.Column("changed_by", sa.Text(), nullable=True),
         sa.CheckConstraint("percent BETWEEN 1 AND 100", name=op.f("ck_discount_codes_percent_sane")),
         sa.CheckConstraint("uses >= 0", name=op.f("ck_discount_codes_uses_not_negative")),
         sa.CheckConstraint("uses <= use_limit", name=op.f("ck_discount_codes_never_over_used")),
@@ -78,6 +79,7 @@ def upgrade():
         sa.Column("currency", sa.Text(), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("once_per_email", sa.Boolean(), nullable=False),
         sa.Column("email_digest", sa.Text(), nullable=True),
         sa.CheckConstraint("amount >= 0", name=op.f("ck_discount_uses_amount_not_negative")),
         sa.CheckConstraint("state IN ('HELD', 'RELEASED')", name=op.f("ck_discount_uses_state_known")),
@@ -86,7 +88,7 @@ def upgrade():
         sa.PrimaryKeyConstraint("order_id", name=op.f("pk_discount_uses")),
     )
     op.create_index("ix_discount_uses_code", "discount_uses", ["code"], unique=False)
-    once = sa.text("state = 'HELD' AND email_digest IS NOT NULL")
+    once = sa.text("state = 'HELD' AND once_per_email")
     op.create_index(
         "ix_discount_uses_once",
         "discount_uses",

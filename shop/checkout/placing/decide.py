@@ -147,8 +147,10 @@ def _not_agreed(cart: CartView, quoted: Quote, request: Request, rules: Rules) -
 
 
 def _over_limit(seen: Snapshot, order: NewOrder, rules: Rules) -> Refusal | None:
-    """Refusal by the limits on unpaid orders; an order that store credit covers is not counted."""
-    if not order.to_pay.amount:
+    """Refusal by the limits on unpaid orders; an order that store credit covers is not counted. One that a discount
+    covers is, because its units cost nothing.
+    """
+    if order.credit.amount and not order.to_pay.amount:
         return None
     more = limits.Amount(1, seen.cart.count, order.total.amount)
     return limits.refusal(seen.reserved, more, rules.limits, order.total.currency)

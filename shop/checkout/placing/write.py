@@ -64,8 +64,7 @@ def write(order: NewOrder, request: Request, client: Client) -> Written:
     if SagaStep.HOLD_CREDIT in order.steps and request.customer.user_id is not None:
         store_credit.hold(order_id, request.customer.user_id, order.credit)
     if code := order.quote.code:
-        once_for = client.email if code.once_per_email else None
-        uses.use(order_id, code.code, order.quote.discount, once_for=once_for)
+        uses.use(order_id, code, order.quote.discount, email=client.email, at=order.placed_at)
     try:
         stock.reserve(order_id, order.quantities)
     except OutOfStock as refusal:
