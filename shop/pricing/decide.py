@@ -177,9 +177,9 @@ class Quote:
 def quote(goods: Money, choices: Choices, rules: Rules, now: datetime) -> Quote:
     """Return what `goods` cost with these choices.
 
-    Its refusal is `no_delivery`, that of the code: `unknown_code`, `code_not_valid` (not yet, or not in this
-    currency), `code_expired`, `code_used_up`, or `delivery_changed` when the chosen method is not offered; the first
-    one then takes its place.
+    Its refusal is `no_delivery`, that of the code: `unknown_code`, `code_not_valid` (not yet, not in this currency, or
+    without effect), `code_expired`, `code_used_up`, or `delivery_changed` when the chosen method is not offered; the
+    first one then takes its place.
     """
     refusal, discount = None, Money(0, goods.currency)
     code = rules.code if choices.code else None
@@ -236,12 +236,19 @@ def _code_refusal(code: Code | None, goods: Money, now: datetime) -> Refusal | N
     is_over_budget = code.budget is not None and code.spent + code.discount(goods).amount > code.budget
     if is_over_budget or (code.use_limit is not None and code.uses >= code.use_limit):
         return used_up()
+    if not code.discount(goods).amount:
+        return BadInput("code_not_valid", "This discount code takes nothing off this order.")
     return None
 
 
 def used_up() -> Refusal:
     """Refusal of a code without a use or budget left."""
     return Refusal("code_used_up", "This discount code has been used up.")
+
+
+def without_order(refusal: Refusal) -> Refusal:
+    """The refusal with the sentence that no order was placed."""
+    return type(refusal)(refusal.code, f"{refusal.message} No order was placed.")
 
 
 def used_before() -> Refusal:

@@ -12,7 +12,7 @@ from sqlalchemy import Executable, and_, bindparam, exists, literal, or_, select
 
 from shop.core.db import OutdatedSnapshot, changed, db, insert, table
 from shop.core.money import Money
-from shop.pricing.decide import Code, used_before, used_up
+from shop.pricing.decide import Code, used_before, used_up, without_order
 from shop.pricing.models import DiscountCode, DiscountUse, DiscountValue
 from shop.pricing.states import UseState
 
@@ -99,9 +99,9 @@ def use(order_id: int, code: Code, discount: Money, *, email: str, at: datetime)
     if not changed(_COUNT, values) or not changed(_SPEND, values):
         if not db.session.scalar(_IS_SAME, values):
             raise OutdatedSnapshot(f"discount code {code.code} has changed")
-        raise used_up()
+        raise without_order(used_up())
     if db.session.scalar(_insert(order_id, code, discount, digest(code.code, email))) is None:
-        raise used_before()
+        raise without_order(used_before())
 
 
 def _insert(order_id: int, code: Code, discount: Money, of_address: str) -> Executable:

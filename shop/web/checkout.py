@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Blueprint, make_response, redirect, render_template, request, session, url_for
@@ -49,7 +49,7 @@ def show() -> ResponseReturnValue:
     """Show the form; a valid form places an order, starts its payment and redirects to the order page."""
     form = _form()
     if request.method == "POST":
-        if form.validate():  # even with an empty cart: this form may have placed its order before
+        if _is_complete(form):  # even with an empty cart: this form may have placed its order before
             return _place(form)
         earlier = None if form.key.errors else place_order.placed_from(visitor.known_cart() or "", form.key.data)
         if earlier:
@@ -79,6 +79,21 @@ def update() -> ResponseReturnValue:
     quoted = _quote(cart, form)
     _state_terms(form, cart.terms_with(quoted.terms))
     return render_template("shop/_checkout_update.html", **_totals(cart, form, quoted))
+
+
+def _is_complete(form: CheckoutForm) -> bool:
+    """True for a form without errors. Where nothing is due it needs no payment method; with an empty cart, the order
+    that it may have placed decides.
+    """
+    if form.validate():
+        return True
+    if set(form.errors) != {"method"} or form.method.data:
+        return False
+    cart = visitor.my_cart()
+    if not cart.is_empty and (cart.unpriced or _quote(cart, form).total.amount > (form.credit.data or 0)):
+        return False
+    form.method.errors = ()
+    return True
 
 
 def _again(refusal: Refusal) -> str:
@@ -128,7 +143,7 @@ def _place(form: CheckoutForm) -> ResponseReturnValue:
         order = place_order.place_order(
             visitor.known_cart() or "",
             _customer(form),
-            form.method.data,
+            form.method.data or "",
             shown,
             credit=form.credit.data or 0,
             delivery=form.delivery.data or "",
@@ -238,6 +253,9 @@ def _page(cart: CartView, form: CheckoutForm, problem: Refusal | None = None, *,
     The changes of an update are those that the customer asked for: only changes of the cart are listed.
     """
     user_id, quoted = visitor.user_id(), _quote(cart, form)
+    if problem and quoted.code and problem.code in ("code_used_up", "code_used_before"):
+        form.code.data = ""  # the total is now that without the code, which the next submission agrees to
+        quoted = replace(_quote(cart, form), refusal=problem)
     terms = cart.terms_with(quoted.terms)
     shown = agreement.read(form.shown.data or "") if request.method == "POST" else None
     changed = differences(cart, shown, terms) if request.method == "POST" else []

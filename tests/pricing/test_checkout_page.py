@@ -223,6 +223,42 @@ def test_a_discount_of_everything_needs_no_payment(visitor: Visitor) -> None:
     assert "Payment received" in order.text and sums(order)["Total"] == "NT$0"
 
 
+def test_an_order_that_costs_nothing_is_placed_once_without_a_payment_method(visitor: Visitor) -> None:
+    change.set_code(change.NewCode("ALL", percent=100, use_limit=5))
+    visitor.add()
+    visitor.get("/checkout")
+    page = visitor.post("/checkout/update", {**visitor.filled(), "code": "ALL"})
+    assert "<fieldset hidden>" in page.text and "We reserve these items while you pay" not in page.text
+    form = {**visitor.filled(), "code": "ALL"}
+    del form["method"]
+    for _ in range(2):
+        assert visitor.post("/checkout", form).status_code == 303
+    assert [order.total_amount for order in orders()] == [0]
+
+
+def test_an_order_that_costs_something_needs_a_payment_method(visitor: Visitor) -> None:
+    visitor.add()
+    visitor.get("/checkout")
+    form = visitor.filled()
+    del form["method"]
+    page = visitor.post("/checkout", form)
+    assert page.status_code == 422 and "Choose one of the listed payment methods." in page.text and orders() == []
+
+
+def test_a_code_that_the_address_has_used_is_left_out_of_the_page_shown_again(visitor: Visitor) -> None:
+    for _ in range(2):
+        visitor.add()
+        visitor.get("/checkout")
+        visitor.post("/checkout/update", {**visitor.filled(), "code": "TEN"})
+        page = visitor.post("/checkout", {**visitor.filled(), "code": "TEN"})
+    assert page.status_code == 409
+    sentence = "This discount code has already been used with this e-mail address. No order was placed."
+    assert page.text.count(sentence) == 2, "in the notice and at the field"
+    assert sums(page) == {"Delivery: Standard": "Free", "Includes VAT (5%)": "NT$57", "To pay": "NT$1,200"}
+    assert visitor.post("/checkout", visitor.filled()).status_code == 303
+    assert [order.total_amount for order in orders()] == [108000, 120000]
+
+
 def test_choices_are_kept_while_the_customer_signs_in(visitor: Visitor) -> None:
     visitor.add()
     visitor.get("/checkout")

@@ -102,6 +102,7 @@ REFUSED = {
     "a disabled code": (Case(code=replace(TEN, is_active=False)), "unknown_code", 422),
     "a code of tomorrow": (Case(code=replace(TEN, starts_at=NOW + DAY)), "code_not_valid", 422),
     "a code of yesterday": (Case(code=replace(TEN, ends_at=NOW)), "code_expired", 422),
+    "a code that rounds to nothing": (Case(4000, code=Code("ONE", percent=1)), "code_not_valid", 422),
     "a code of another currency": (Case(code=replace(FIFTY, is_sold_in=False)), "code_not_valid", 422),
     "a code at its limit": (Case(code=replace(TEN, use_limit=3, uses=3)), "code_used_up", 409),
     "a code whose budget is too small": (Case(code=replace(TEN, budget=20000, spent=8001)), "code_used_up", 409),

@@ -73,7 +73,28 @@ def test_more_than_the_price_has_no_further_tax() -> None:
     assert whole.part(10800, after=0, price=10500, step=100) == Split(10800, 500, 1000, 200)
 
 
-def test_a_part_that_failed_and_is_sent_again_has_the_same_shares() -> None:
-    whole = Split(10500, tax=500, delivery=1000)
-    third = whole.part(3500, after=7000, price=10500, step=100)
-    assert third == whole.part(3500, after=7000, price=10500, step=100) == Split(3500, 200, 400)
+@settings(max_examples=sampled(500, 5000, quick=100), deadline=None)
+@given(splits(), st.lists(st.integers(1, 10**6), min_size=1, max_size=6), st.data())
+def test_refunds_that_are_done_fail_and_are_done_again_end_at_the_shares_of_what_is_refunded(
+    case: tuple[Split, int], wanted: list[int], data: st.DataObject
+) -> None:
+    """A refund divides its amount after what was refunded before it; a failure takes back the last of what is."""
+    whole, step = case
+    done: list[int] = []
+    booked = Split(0)
+    for _ in range(12):
+        gone = sum(done)
+        failing = data.draw(st.sampled_from(done)) if done and data.draw(st.booleans()) else None
+        if failing is not None:
+            done.remove(failing)
+            booked -= whole.part(failing, after=gone - failing, price=whole.total, step=step)
+        else:
+            amount = min(data.draw(st.sampled_from(wanted)), whole.total - gone)
+            if amount <= 0:
+                continue
+            done.append(amount)
+            booked -= Split(0) - whole.part(amount, after=gone, price=whole.total, step=step)
+        assert booked == whole.first(sum(done), whole.total, step) if whole.total else booked == Split(0)
+    rest = whole.total - sum(done)
+    booked -= Split(0) - whole.part(rest, after=sum(done), price=whole.total, step=step)
+    assert booked == whole

@@ -19,7 +19,7 @@ from shop.core.money import Money
 from shop.inventory.refusals import OutOfStock
 from shop.ledger.refusals import NotEnoughCredit
 from shop.payments.providers import charging
-from shop.pricing.decide import Quote, quote
+from shop.pricing.decide import Quote, quote, without_order
 
 
 class AlreadyPlaced(Refusal):
@@ -87,8 +87,8 @@ def decide(seen: Snapshot, request: Request, rules: Rules, now: datetime) -> Dec
     cart = seen.cart
     order = _order(seen, request, rules, now)
     return (
-        _not_agreed(cart, order.quote, request, rules)
-        or charging.refusal(rules.methods[request.provider], order.to_pay, order.credit)
+        _not_agreed(cart, order, request, rules)
+        or _cannot_charge(order, request, rules)
         or _over_limit(seen, order, rules)
         or _out_of_stock(cart)
         or _without_credit(seen, order, request)
@@ -121,9 +121,9 @@ def _order(seen: Snapshot, request: Request, rules: Rules, now: datetime) -> New
     return NewOrder(cart.lines, quoted, credit, now, now + rules.pay_within)
 
 
-def _not_agreed(cart: CartView, quoted: Quote, request: Request, rules: Rules) -> Refusal | None:
+def _not_agreed(cart: CartView, order: NewOrder, request: Request, rules: Rules) -> Refusal | None:
     """Refusal of a form that was not shown to this customer for the current cart."""
-    shown = request.shown
+    shown, quoted = request.shown, order.quote
     if cart.is_empty:
         return BadInput("cart_empty", "Your cart is empty. No order was placed.")
     if cart.unpriced:
@@ -133,17 +133,23 @@ def _not_agreed(cart: CartView, quoted: Quote, request: Request, rules: Rules) -
     if shown.customer != agreement.customer_mark(shown.key, request.customer.user_id):
         return Refusal("other_customer", "You have signed in or out since you opened this page. No order was placed.")
     if quoted.refusal:
-        refusal = quoted.refusal
-        return type(refusal)(refusal.code, f"{refusal.message} No order was placed.")
+        return without_order(quoted.refusal)
     if shown.terms != cart.terms_with(quoted.terms).digest:
         return Refusal("cart_changed", "Your cart has changed since you opened this page. No order was placed.")
-    if request.provider not in rules.methods:
+    if order.to_pay.amount and request.provider not in rules.methods:
         return BadInput("unknown_method", "Choose one of the listed payment methods.")
     if any(line.price_was for line in cart.lines):
         return Refusal(
             "prices_moved", "Some prices have changed since you added the items to your cart. No order was placed."
         )
     return None
+
+
+def _cannot_charge(order: NewOrder, request: Request, rules: Rules) -> Refusal | None:
+    """Refusal by the limits of the payment method; nothing to pay needs no method."""
+    if not order.to_pay.amount:
+        return None
+    return charging.refusal(rules.methods[request.provider], order.to_pay, order.credit)
 
 
 def _over_limit(seen: Snapshot, order: NewOrder, rules: Rules) -> Refusal | None:
