@@ -320,6 +320,64 @@ def test_no_older_version_takes_over_money_that_was_sent_by_hand(url: str) -> No
         db.engine.dispose()
 
 
+ORDER_2: Rows = [*GOODS, *an_order(2, "PENDING", "WAITING_PAYMENT", payment="OPEN", reservation="HELD")]
+CODE: Row = {"code": "TEN", "percent": 10, "uses": 1, "once_per_email": True, "is_active": True}
+USE: Row = {"order_id": 2, "code": "TEN", "currency": "TWD", "amount": 0, "state": "HELD", "once_per_email": True}
+CHARGE: Row = {"order_id": 2, "sku": "tax:TW", "position": 1, "quantity": 1, "name": "VAT", "slug": "", "image": ""}
+PERSON: Row = {"id": 1, "email": "ada@example.com", "name": "Ada", "password_hash": "x", "roles": [], "created_at": NOW}
+GIFT: Row = {"id": "G1", "user_id": 1, "key": "k", "currency": "TWD", "amount": 1, "reason": "", "state": "REQUESTED"}
+MAIL: Row = {"id": "M1", "kind": "unlock", "subject": "user 1", "event": "1", "recipient": "ada@example.com"} | {
+    "language": "en", "data": {}, "message_id": "m1", "state": "SENT", "attempts": 1, "created_at": NOW, "sent_at": NOW,
+}  # fmt: skip
+UNREADABLE: dict[str, tuple[str, Rows]] = {
+    "orders with delivery, discount or tax": (
+        "0023",
+        [("order_lines", CHARGE | {"unit_amount": 1, "currency": "TWD", "kind": "tax", "is_included": True})],
+    ),
+    "uses of discount codes": ("0023", [("discount_codes", CODE), ("discount_uses", USE)]),
+    "gifts of store credit": (
+        "0022",
+        [("users", PERSON), ("credit_gifts", GIFT | {"requested_by": "staff:1", "requested_at": NOW})],
+    ),
+    "mails about accounts": ("0022", [("mails", MAIL)]),
+}
+
+
+@pytest.mark.parametrize(("what", "revision", "rows"), [(what, *each) for what, each in UNREADABLE.items()])
+def test_the_way_back_refuses_while_the_older_version_could_not_read_what_was_written(
+    url: str, what: str, revision: str, rows: Rows, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(environ(url, ""), TESTING=True)
+    with app.app_context():
+        upgrade()
+        live(db.engine, [*ORDER_2, *rows])
+        with pytest.raises(SystemExit):
+            downgrade(revision=revision)
+        assert f"The older version cannot read {what}. Run `db upgrade` and keep this version." in caplog.text
+        upgrade()
+        table, _ = rows[-1]
+        with db.engine.begin() as connection:
+            kept = connection.execute(sa.text(f"SELECT count(*) FROM {table}")).scalar_one()  # noqa: S608 - of the test
+            assert kept == (2 if table == "order_lines" else 1), "nothing was deleted"
+            connection.execute(sa.text(f"DELETE FROM {table}"))  # noqa: S608 - of the test
+        downgrade(revision=revision)
+        upgrade()
+        db.engine.dispose()
+
+
+def test_an_order_that_a_discount_paid_cannot_be_taken_back(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    app = create_app(environ(url, ""), TESTING=True)
+    with app.app_context():
+        upgrade()
+        live(db.engine, ORDER_2)
+        with db.engine.begin() as connection:
+            connection.execute(sa.text("UPDATE orders SET paid_by = 'nothing_due'"))
+        with pytest.raises(SystemExit):
+            downgrade(revision="0023")
+        assert "orders that a discount paid" in caplog.text
+        db.engine.dispose()
+
+
 def test_addresses_of_old_orders_and_accounts_are_found_in_every_spelling_after_the_upgrade(url: str) -> None:
     app = create_app(environ(url, ""), TESTING=True)
     with app.app_context():

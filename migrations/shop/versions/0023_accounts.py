@@ -16,6 +16,13 @@ down_revision = "0022"
 branch_labels = None
 depends_on = None
 
+UNREADABLE = {
+    "gifts of store credit": "SELECT 1 FROM credit_gifts",
+    "mails about accounts": "SELECT 1 FROM mails WHERE kind IN ('verification', 'password_reset',"
+    " 'password_changed', 'email_change', 'email_changed', 'unlock')",
+}
+"""Rows that the older version cannot read."""
+
 
 def upgrade():
     op.add_column("users", sa.Column("email_verified_at", sa.DateTime(timezone=True), nullable=True))
@@ -63,7 +70,17 @@ def upgrade():
     op.create_index(op.f("ix_credit_gifts_state"), "credit_gifts", ["state"], unique=False)
 
 
+def _refuse_while(rows):
+    """Raise RuntimeError while one of these queries finds rows; they are dropped only when empty."""
+    connection = op.get_bind()
+    there = [name for name, query in rows.items() if connection.scalar(sa.text(f"SELECT EXISTS ({query})"))]
+    if there:
+        what = ", ".join(there)
+        raise RuntimeError(f"The older version cannot read {what}. Run `db upgrade` and keep this version.")
+
+
 def downgrade():
+    _refuse_while(UNREADABLE)
     op.drop_table("credit_gifts")
     op.drop_table("account_links")
     op.drop_column("users", "session_epoch")

@@ -21,6 +21,12 @@ LINES = {
     "is_included": "BOOLEAN DEFAULT FALSE NOT NULL",
 }
 ORDERS = ("tax_amount", "delivery_amount", "discount_amount")
+UNREADABLE = {
+    "orders with delivery, discount or tax": "SELECT 1 FROM order_lines WHERE kind <> 'item'",
+    "orders that a discount paid": "SELECT 1 FROM orders WHERE paid_by = 'nothing_due'",
+    "uses of discount codes": "SELECT 1 FROM discount_uses",
+}
+"""Rows that the older version cannot read."""
 
 
 def upgrade():
@@ -104,8 +110,17 @@ def upgrade():
     op.add_column("sagas", sa.Column("code_used_at", sa.DateTime(timezone=True), nullable=True))
 
 
+def _refuse_while(rows):
+    """Raise RuntimeError while one of these queries finds rows; they are dropped only when empty."""
+    connection = op.get_bind()
+    there = [name for name, query in rows.items() if connection.scalar(sa.text(f"SELECT EXISTS ({query})"))]
+    if there:
+        what = ", ".join(there)
+        raise RuntimeError(f"The older version cannot read {what}. Run `db upgrade` and keep this version.")
+
+
 def downgrade():
-    op.execute("DELETE FROM order_lines WHERE kind <> 'item'")
+    _refuse_while(UNREADABLE)
     op.drop_column("sagas", "code_used_at")
     for column in reversed(ORDERS):
         op.drop_column("orders", column)
