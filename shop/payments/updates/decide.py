@@ -15,7 +15,6 @@ Repeating an update changes nothing, and the order in which updates arrive does 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -53,14 +52,7 @@ from shop.payments.updates.decision import (
     NewRefund,
     StockChange,
 )
-from shop.payments.updates.snapshot import (
-    CodeSeen,
-    OrderSeen,
-    PaymentSeen,
-    PaymentUpdate,
-    Rules,
-    Snapshot,
-)
+from shop.payments.updates.snapshot import CodeSeen, OrderSeen, PaymentSeen, PaymentUpdate, Rules, Snapshot
 
 
 class NotAcceptable(Exception):
@@ -128,14 +120,14 @@ def _difference(before: OrderSeen | PaymentSeen, after: OrderSeen | PaymentSeen)
 def decide(seen: Snapshot, update: PaymentUpdate, now: datetime, rules: Rules) -> Decision:
     """Decide what `update` does: outcome applied, duplicate, stale, illegal, mismatch, hint or foreign."""
     draft, payment = _Draft.of(seen, now), seen.payment(update.payment_id)
-    if contradicts(payment, update.facts.provider_data):
+    if payment.contradicts(update.facts.provider_data):
         if update.answer is not None:
             draft.change(payment.id, next_check_at=poll_schedule.after_report(payment, now, rules.consistency_window))
         return replace(draft.decision(), outcome=Outcome.FOREIGN, reasons=("another payment of the acquirer",))
     if seen.of_others:
         draft.outcomes.append(Outcome.FOREIGN)
         draft.reasons.append("a capture of another payment")
-        update = _without_captures(update, seen.of_others)
+        update = update.without_captures(seen.of_others)
     _note_details(draft, update, rules)
     booked = set(seen.booked)
     for capture in update.facts.captures:
@@ -151,19 +143,9 @@ def decide(seen: Snapshot, update: PaymentUpdate, now: datetime, rules: Rules) -
     return draft.decision(is_recorded=is_recorded(decisive(draft.outcomes), update))
 
 
-def _without_captures(update: PaymentUpdate, of_others: frozenset[str]) -> PaymentUpdate:
-    own = tuple(capture for capture in update.facts.captures if capture.id not in of_others)
-    return replace(update, facts=replace(update.facts, captures=own))
-
-
 def is_recorded(outcome: Outcome, update: PaymentUpdate) -> bool:
     """True if a record of the update is kept: queries that bring nothing new are only counted."""
     return outcome != Outcome.DUPLICATE or update.source in (Source.WEBHOOK, Source.STAFF)
-
-
-def contradicts(payment: PaymentSeen, theirs: Mapping[str, Any]) -> bool:
-    """True if the acquirer's ids in `theirs` are those of another payment than ours."""
-    return any(name in payment.provider_data and payment.provider_data[name] != one for name, one in theirs.items())
 
 
 # --- captured money --------------------------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -43,6 +43,11 @@ class PaymentUpdate:
     def actor(self) -> Actor:
         """The actor of the changes that this update brings."""
         return Actor.of_source(self.source)
+
+    def without_captures(self, capture_ids: Collection[str]) -> PaymentUpdate:
+        """The update without these captures."""
+        others = tuple(capture for capture in self.facts.captures if capture.id not in capture_ids)
+        return replace(self, facts=replace(self.facts, captures=others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,10 @@ class PaymentSeen:
     @property
     def money(self) -> Money:
         return Money(self.amount, self.currency)
+
+    def contradicts(self, theirs: Mapping[str, Any]) -> bool:
+        """True if the acquirer's ids in `theirs` are those of another payment than ours."""
+        return any(name in self.provider_data and self.provider_data[name] != one for name, one in theirs.items())
 
     @property
     def is_open(self) -> bool:
