@@ -36,6 +36,7 @@ SETTINGS = {
 }
 EXTRA = {"acquirer_worker": ["flask", "--app", "mock_acquirer", "worker"]}
 """A worker for the acquirer's webhooks alone, as the acquirer would run; the Procfile's worker sends them too."""
+MANAGER = "manager@example.com"
 PRICING = (
     ("set-tax", "US", "Sales tax", "8.875", "--added"),
     ("set-tax", "JP", "Consumption tax", "10"),
@@ -68,13 +69,17 @@ class Environment(Demo):
 
     def start(self) -> None:
         super().start()
+        self._command("users", "create", MANAGER, "--role", "admin", "--password", "sells lanterns by the dozen")
         for arguments in PRICING:
-            done = self.flask("pricing", *arguments)
-            if done.returncode:
-                raise RuntimeError(f"flask pricing {' '.join(arguments)}: {done.stderr}")
+            self._command("pricing", *arguments, "--by", MANAGER)
         self.run("acquirer_worker")
         for name in self.missing:
             self.running.pop(name).kill()
+
+    def _command(self, *arguments: str) -> None:
+        done = self.flask(*arguments)
+        if done.returncode:
+            raise RuntimeError(f"flask {' '.join(arguments)}: {done.stderr}")
 
     def run(self, name: str, as_name: str = "") -> Process:
         """Start a process of the Procfile, without waiting for it."""
