@@ -8,6 +8,8 @@ COPY requirements.txt ./
 RUN pip install --require-hashes -r requirements.txt
 
 FROM python:3.13-slim
+# Fonts for the PDFs of receipts in Chinese and Japanese (DOCUMENT_FONTS_DIR).
+RUN apt-get update && apt-get install -y --no-install-recommends fonts-noto-cjk && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin settled
 WORKDIR /app
 COPY --from=build /venv /venv

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from email.utils import parseaddr
 from urllib.parse import parse_qs, unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel.numbers import list_currencies
 
@@ -21,6 +22,19 @@ class LogLevel(str):
         if text.lower() not in cls.LEVELS:
             raise ValueError(text)
         return super().__new__(cls, text.lower())
+
+
+class TimeZone(str):
+    """Name of a time zone of the IANA database. Raises ValueError for anything else."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> TimeZone:
+        try:
+            ZoneInfo(text)
+        except (ZoneInfoNotFoundError, OSError) as error:
+            raise ValueError(text) from error
+        return super().__new__(cls, text)
 
 
 class CurrencyAmounts(dict[str, int]):

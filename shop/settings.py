@@ -19,7 +19,7 @@ from redis.connection import parse_url
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from shop.setting_kinds import CurrencyAmounts, LogLevel, Mailboxes, MailSender, MailServer
+from shop.setting_kinds import CurrencyAmounts, LogLevel, Mailboxes, MailSender, MailServer, TimeZone
 
 ROOT = Path(__file__).resolve().parent.parent
 DEVELOPMENT, PRODUCTION = "development", "production"
@@ -104,10 +104,12 @@ SETTINGS: tuple[Setting, ...] = (
         "Address under which customers and acquirers reach the shop; https in production, except for localhost.",
         WebAddress,
     ),
-    Setting("SELLER_NAME", "", "Legal name of the seller, on the order page; empty: not shown (development: a demo)."),
-    Setting("SELLER_ADDRESS", "", "Address of the seller in one line, on the order page; empty: not shown."),
-    Setting("SELLER_TAX_ID", "", "Tax number of the seller, on the order page; empty: not shown."),
-    Setting("SELLER_EMAIL", "", "Address to which customers write for help, on the order page; empty: not shown."),
+    Setting("SELLER_NAME", "", "Legal name of the seller, on orders and receipts; empty: none (development: a demo)."),
+    Setting("SELLER_ADDRESS", "", "Address of the seller in one line, on orders and receipts; empty: not shown."),
+    Setting("SELLER_TAX_ID", "", "Tax number of the seller, on orders and receipts; empty: not shown."),
+    Setting("SELLER_EMAIL", "", "Address to which customers write for help, on orders and receipts; empty: not shown."),
+    Setting("SHOP_TIME_ZONE", "UTC", "Zone of the dates and years of receipts, such as `Asia/Taipei`.", TimeZone),
+    Setting("DOCUMENT_FONTS_DIR", "/usr/share/fonts", "Folder of fonts for PDFs (Debian package `fonts-noto-cjk`)."),
     Setting(
         "ACQUIRER_URL",
         "http://127.0.0.1:9000",
@@ -302,11 +304,7 @@ SETTINGS: tuple[Setting, ...] = (
         LogLevel,
     ),
     Setting("ACQUIRER_MOUNT", "false", "Serve the mock acquirer under `/acquirer` of the shop's own port.", bool),
-    Setting(
-        "HEARTBEAT_FILE",
-        "",
-        "File that `worker` and `clock` touch while they work, for liveness probes. Empty: none.",
-    ),
+    Setting("HEARTBEAT_FILE", "", "File that `worker` and `clock` touch while they work, for liveness probes."),
     Setting("SEED_STOCK", "1", "Multiplies the stock of the seeded catalogue (load tests).", int, least=1),
 )
 
@@ -354,6 +352,7 @@ _KIND_WORDS = {
     MailServer: "an address such as smtp://user:password@host:587/?starttls=1",
     MailSender: "an e-mail address, with or without a name",
     Mailboxes: "e-mail addresses separated by commas",
+    TimeZone: "a time zone such as Asia/Taipei",
 }
 _BOOLS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 

@@ -7,15 +7,16 @@ from typing import Any
 
 from shop.alerts import watcher
 from shop.core.event_types import EventKind
+from shop.documents import issue
 from shop.mail import outgoing
 
 EFFECTS: dict[str, tuple[Callable[[dict[str, Any]], None], ...]] = {
     EventKind.PAYMENT_CAPTURED: (watcher.after_capture,),
     EventKind.REFUND_PENDING: (watcher.after_pending_refund,),
-    EventKind.REFUND_DONE: (watcher.after_refund,),
-    EventKind.REFUND_REJECTED: (watcher.after_refund,),
+    EventKind.REFUND_DONE: (watcher.after_refund, issue.after_event),
+    EventKind.REFUND_REJECTED: (watcher.after_refund, issue.after_event),
     EventKind.REFUND_NOT_BOOKED: (watcher.after_refund,),
-    EventKind.ORDER_MOVED: (watcher.after_move,),
+    EventKind.ORDER_MOVED: (watcher.after_move, issue.after_event),
 }
 
 

@@ -29,6 +29,7 @@ from shop.core import clock, logs, metrics
 from shop.core.db import Base, changed, db, table, transactional
 from shop.core.heartbeat import Heartbeat
 from shop.core.outbox import OutboxRow
+from shop.documents import erase
 from shop.mail.models import Mail
 from shop.mail.states import MailState
 from shop.orders.find import READABLE_AFTER_END
@@ -117,6 +118,11 @@ def _guests_data(at: datetime) -> Any:
     )
 
 
+def _copies_of_guests_data(ids: Ids) -> None:
+    _address_digests(ids)
+    erase.customers(ids)
+
+
 _HAS_LINES = exists().where(CartLine.cart_id == Cart.id)
 _HAS_ORDERS = exists().where(OrderOrigin.visitor == Cart.id)
 _UNPROVEN = WebhookEventRow.trust.in_(hints.UNPROVEN)
@@ -149,10 +155,10 @@ RULES: tuple[Rule, ...] = (
         "name, postal address and e-mail address of guests in orders that have ended",
         730 * DAY,
         "GUEST_DATA_DAYS: as long as a guest may claim anything; later while a refund, dispute or review is open. The "
-        "order, its amounts, its country and the ledger stay. The keyed hashes of the address in discount_uses are "
-        "erased with them: the address can then use a code once more",
+        "order, its amounts, its country and the ledger stay, and so do its documents without the customer. The keyed "
+        "hashes of the address in discount_uses are erased with them: the address can then use a code once more",
         _guests_data,
-        _address_digests,
+        _copies_of_guests_data,
         erases=dict.fromkeys(_PERSONAL, ERASED) | {"form_digest": None},
     ),
     Rule(
@@ -251,6 +257,7 @@ RULES: tuple[Rule, ...] = (
 )
 _ORDER = "the order itself: bookkeeping, disputes and the customer's history"
 _LEDGER = "the ledger"
+_DOCUMENTS = "documents are numbered without gaps and never change"
 _STOCK = "stock is the sum of these"
 _CATALOGUE = "the catalogue"
 _PRICING = "what orders cost"
@@ -261,6 +268,7 @@ KEPT: tuple[Kept, ...] = (
         Kept(name, _LEDGER)
         for name in ("store_credits", "credit_holds", "settlement_lines", "discrepancies", "disputes")
     ),
+    *(Kept(name, _DOCUMENTS) for name in ("documents", "document_lines", "document_files", "document_years")),
     *(Kept(name, _STOCK) for name in ("stock", "stock_movements", "reservations")),
     *(Kept(name, _CATALOGUE) for name in ("products", "categories")),
     *(Kept(name, _PRICING) for name in ("tax_rates", "delivery_methods", "discount_codes", "discount_values")),

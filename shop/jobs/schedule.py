@@ -9,6 +9,7 @@ from typing import Any
 from shop.alerts import conditions, watcher
 from shop.checkout import end_order, saga
 from shop.core import outbox
+from shop.documents import missing as documents
 from shop.jobs import effects, invariants, retention
 from shop.mail import deliver
 from shop.payments.polling import poll
@@ -42,6 +43,7 @@ WORK: tuple[Work, ...] = (
     Work("closing", end_order.due, end_order.end_due, shared=True),
     Work("outbox", lambda: list(range(min(5, -(-outbox.waiting() // 200)))), _relay),
     Work("mail", deliver.due, deliver.do, shared=True),
+    Work("documents", documents.due, documents.do),
     Work("watch", watcher.due, watcher.check_due),
     Work("conditions", conditions.due, conditions.check_due),
     Work("invariants", invariants.due, invariants.check_due),

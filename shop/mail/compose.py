@@ -1,7 +1,8 @@
 """Compose a mail: subject, text and HTML from the one template of its kind, as an RFC 5322 message.
 
 A template fills the blocks `subject` and `body` with the macros that it gets as `parts`, once as text and once as HTML.
-Texts of customers, such as names, appear in no mail: anybody may order for an address of another person.
+Texts of customers, such as names, appear in no mail: anybody may order for an address of another person. The PDF of a
+receipt, which needs a payment, has them.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from jinja2 import Environment
 from shop.accounts import links
 from shop.core.db import db
 from shop.core.money import Money
+from shop.documents import attached, decide, find, pdf
 from shop.mail.models import Mail
 from shop.mail.outgoing import sender
+from shop.mail.states import MailKind
 from shop.orders.models import Order
 from shop.payments.calls.request import shop_url
 
@@ -74,8 +77,11 @@ def content(mail: Mail) -> Content:
 
 
 def message(mail: Mail) -> EmailMessage:
-    """The message of a mail: always the same bytes but for the MIME boundary. Raises CannotCompose."""
-    found = content(mail)
+    """The message of a mail: always the same bytes but for the MIME boundary. Raises CannotCompose.
+
+    Issues the document that it attaches if it was not issued yet, and makes its PDF.
+    """
+    found, files = content(mail), _files(mail)
     recipient, is_ascii = _recipient(mail.recipient)
     sent = EmailMessage(policy=_SMTP if is_ascii else policy.SMTPUTF8)
     name, address = parseaddr(sender())
@@ -88,7 +94,32 @@ def message(mail: Mail) -> EmailMessage:
     sent.set_content(found.text)
     sent.add_alternative(found.html, subtype="html")
     sent["Content-Language"] = mail.language.replace("_", "-")
+    for name, made in files:
+        sent.add_attachment(made, maintype="application", subtype="pdf", filename=name)
     return sent
+
+
+def attachments(mail: Mail) -> list[str]:
+    """File names of the documents that a mail attaches, as far as they are issued."""
+    cause = _cause(mail)
+    document = find.by_cause(mail.order_id, cause) if cause and mail.order_id else None
+    return [pdf.file_name(document)] if document else []
+
+
+def _files(mail: Mail) -> list[tuple[str, bytes]]:
+    """Name and content of the documents that a mail attaches."""
+    cause = _cause(mail)
+    document = attached.issued(mail.order_id, cause) if cause and mail.order_id else None
+    return [(pdf.file_name(document), pdf.of(document))] if document else []
+
+
+def _cause(mail: Mail) -> str:
+    """Cause of the document that a mail attaches; empty for none."""
+    if mail.kind == MailKind.PAYMENT_RECEIVED:
+        return decide.PAID
+    if mail.kind == MailKind.REFUND_SENT:
+        return decide.credit_cause(mail.data["refund"])
+    return decide.cancel_cause(mail.data["refund"]) if mail.kind == MailKind.REFUND_FAILED else ""
 
 
 def _account_link(mail: Mail) -> str:

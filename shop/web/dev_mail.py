@@ -34,7 +34,8 @@ def index() -> Response:
 def show(mail_id: str) -> Response:
     """One mail: its text, and its HTML in a sandboxed frame. Development only."""
     mail = outgoing.find(mail_id) or abort(404)
-    return make_response(render_template("shop/dev_mail.html", mail=mail, content=compose.content(mail)))
+    values = {"content": compose.content(mail), "attachments": compose.attachments(mail)}
+    return make_response(render_template("shop/dev_mail.html", mail=mail, **values))
 
 
 @blueprint.get("/dev/mail.json")
@@ -53,7 +54,7 @@ def _summary(mail: Any) -> dict[str, Any]:
         "kind": mail.kind,
         "order": mail.subject or None,
         "language": mail.language,
-        "attachments": [],
+        "attachments": compose.attachments(mail),
         "state": mail.state,
         "message_id": mail.message_id,
         "text": content.text,

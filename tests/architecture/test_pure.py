@@ -11,6 +11,7 @@ DECISIONS = [
     "shop.accounts.decide",
     "shop.checkout.ending.decide",
     "shop.checkout.placing.decide",
+    "shop.documents.decide",
     "shop.mail.decide",
     "shop.payments.disputes.decide",
     "shop.payments.order_money.decision",

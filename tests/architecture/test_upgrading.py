@@ -329,7 +329,12 @@ GIFT: Row = {"id": "G1", "user_id": 1, "key": "k", "currency": "TWD", "amount": 
 MAIL: Row = {"id": "M1", "kind": "unlock", "subject": "user 1", "event": "1", "recipient": "ada@example.com"} | {
     "language": "en", "data": {}, "message_id": "m1", "state": "SENT", "attempts": 1, "created_at": NOW, "sent_at": NOW,
 }  # fmt: skip
+DOCUMENT: Row = {"number": "2026-000001", "year": 2026, "sequence": 1, "kind": "receipt", "order_id": 2} | {
+    "cause": "paid", "issued_at": NOW, "issued_on": NOW.date(), "language": "en", "currency": "TWD", "seller": {},
+    "customer": {}, "total_amount": 1, "tax_amount": 0, "delivery_amount": 0, "discount_amount": 0,
+}  # fmt: skip
 UNREADABLE: dict[str, tuple[str, Rows]] = {
+    "documents": ("0024", [("documents", DOCUMENT)]),
     "orders with delivery, discount or tax": (
         "0023",
         [("order_lines", CHARGE | {"unit_amount": 1, "currency": "TWD", "kind": "tax", "is_included": True})],

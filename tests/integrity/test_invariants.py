@@ -69,6 +69,12 @@ CORRUPTIONS = {
     "a budget forgot a discount": ("UPDATE discount_values SET spent = spent - 1 WHERE currency = 'TWD'", "3 codes"),
     "an order lost its use of a code": ("DELETE FROM discount_uses", "3 codes"),
     "a waiting order released its code": ("UPDATE discount_uses SET state = 'RELEASED'", "3 codes"),
+    "a number is missing": ("UPDATE document_years SET last = last + 1", "3 documents"),
+    "a line of a receipt differs": (
+        "UPDATE document_lines SET unit_amount = unit_amount + 1",
+        "3 documents",
+    ),
+    "a receipt has another tax": ("UPDATE documents SET tax_amount = tax_amount + 1", "3 documents"),
     "an event was forgotten": ("UPDATE outbox SET published_at = NULL, due_at = NULL", "5 accepted work"),
     "a webhook was forgotten": ("UPDATE webhook_events SET done_at = NULL, due_at = NULL", "5 accepted work"),
 }

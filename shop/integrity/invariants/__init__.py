@@ -14,7 +14,18 @@ from typing import Any
 from flask import current_app
 
 from shop.core.db import db
-from shop.integrity.invariants import acquirer, alerts, history, holdings, mail, money, promptness, settlement, totals
+from shop.integrity.invariants import (
+    acquirer,
+    alerts,
+    documents,
+    history,
+    holdings,
+    mail,
+    money,
+    promptness,
+    settlement,
+    totals,
+)
 from shop.integrity.invariants.scope import EVERYTHING, Rows, Scope
 
 
@@ -98,6 +109,11 @@ RULES: tuple[tuple[str, str, Callable[[Scope], Rows]], ...] = (
         "fees, settled funds and disputes in the ledger equal the settlement files",
         settlement.settlement_adds_up,
     ),
+    (
+        "3 documents",
+        "documents are numbered without gaps, their lines sum to totals, and credit notes stay within the receipt",
+        documents.documents_add_up,
+    ),
     ("4 one payment", "no order has two open payments", promptness.one_open_payment),
     (
         "4 time",
@@ -108,6 +124,11 @@ RULES: tuple[tuple[str, str, Callable[[Scope], Rows]], ...] = (
         "5 accepted work",
         "every accepted webhook, event and task is done or is being retried",
         promptness.accepted_work_is_done,
+    ),
+    (
+        "5 documents",
+        "every paid order has its receipt, and every refund its credit note",
+        documents.every_document_exists,
     ),
     ("5 mail", "every mail that an event of an order demands is queued or was sent", mail.every_mail_exists),
     (
@@ -131,4 +152,5 @@ _NEEDS_WORK = (
     promptness.none_past_its_time,
     promptness.accepted_work_is_done,
     mail.every_mail_exists,
+    documents.every_document_exists,
 )

@@ -1,0 +1,109 @@
+"""Pages and downloads of documents, and who may see them; documents in mails."""
+
+from __future__ import annotations
+
+import pytest
+
+from shop.core.db import db, transaction
+from shop.documents import pdf
+from shop.documents.models import Document, DocumentFile, DocumentLine, DocumentYear
+from shop.mail import compose
+from shop.mail.models import Mail
+from shop.mail.states import MailKind
+from tests.documents.conftest import documents, refund
+from tests.documents.test_pdf import text_of
+from tests.shop_fixtures import PEN, Shop
+from tests.web.conftest import Visitor
+
+
+def test_a_paid_order_links_to_its_receipt(shop: Shop, visitor: Visitor) -> None:
+    order = shop.paid_order((PEN, 2))
+    page = visitor.get(f"/orders/{order.token}").text
+    assert f'href="/orders/{order.token}/receipt"' in page
+    found = visitor.get(f"/orders/{order.token}/receipt", follow_redirects=True)
+    assert found.request.path == f"/orders/{order.token}/documents/{documents(order)[0].number}"
+    for text in ("Receipt 20", "Settled Demo Shop", "Tax number: 00000000", "Pen", "NT$180", order.number):
+        assert text in found.text
+
+
+def test_an_unpaid_order_has_no_receipt(shop: Shop, visitor: Visitor) -> None:
+    order = shop.order((PEN, 1))
+    assert "/receipt" not in visitor.get(f"/orders/{order.token}").text
+    assert visitor.get(f"/orders/{order.token}/receipt").status_code == 404
+    assert visitor.get(f"/orders/{order.token}/receipt.pdf").status_code == 404
+
+
+def test_the_pdf_is_a_download_that_no_cache_keeps(shop: Shop, visitor: Visitor) -> None:
+    order = shop.paid_order((PEN, 1))
+    found = visitor.get(f"/orders/{order.token}/receipt.pdf", follow_redirects=True)
+    number = documents(order)[0].number
+    assert (found.status_code, found.mimetype) == (200, "application/pdf")
+    assert found.headers["Content-Disposition"] == f"inline; filename=receipt-{number}.pdf"
+    assert found.headers["Cache-Control"] == "no-store"
+    assert number in text_of(found.data)
+
+
+@pytest.mark.parametrize("ending", ["", ".pdf"])
+def test_a_document_of_another_order_is_404(shop: Shop, visitor: Visitor, ending: str) -> None:
+    mine, other = shop.paid_order((PEN, 1)), shop.paid_order((PEN, 1))
+    shop.sweep()
+    theirs = documents(other)[0].number
+    assert visitor.get(f"/orders/{other.token}/documents/{theirs}{ending}").status_code == 200
+    for path in (f"{mine.token}/documents/{theirs}", f"{mine.token}/documents/1", f"nobody/documents/{theirs}"):
+        assert visitor.get(f"/orders/{path}{ending}").status_code == 404
+
+
+def test_the_page_of_a_receipt_links_to_credit_notes(shop: Shop, visitor: Visitor) -> None:
+    order = shop.paid_order((PEN, 2))
+    refund(shop, order, 5000)
+    receipt, note = documents(order)
+    page = visitor.get(f"/orders/{order.token}/documents/{receipt.number}").text
+    assert f'href="/orders/{order.token}/documents/{note.number}">Credit note {note.number}</a>' in page
+    page = visitor.get(f"/orders/{order.token}/documents/{note.number}").text
+    assert f"This credit note reduces the amount of receipt {receipt.number}." in page
+
+
+def attached(kind: MailKind) -> list[tuple[str | None, bytes]]:
+    """Names and contents of what the newest mail of a kind attaches."""
+    db.session.rollback()
+    mail = db.session.scalars(db.select(Mail).where(Mail.kind == kind).order_by(Mail.id.desc()).limit(1)).one()
+    message = compose.message(mail)
+    return [(one.get_filename(), one.get_content()) for one in message.iter_attachments()]
+
+
+def test_mails_about_payments_and_refunds_have_the_documents_attached(shop: Shop) -> None:
+    order = shop.paid_order((PEN, 2))
+    failed = refund(shop, order, 5000)
+    shop.acquirer.refund_becomes(failed, "REJECTED")
+    shop.turn(days=1, minutes=1)
+    receipt, note, cancelled = documents(order)
+    assert attached(MailKind.PAYMENT_RECEIVED) == [(f"receipt-{receipt.number}.pdf", pdf.of(receipt))]
+    assert attached(MailKind.REFUND_SENT) == [(f"credit-note-{note.number}.pdf", pdf.of(note))]
+    assert attached(MailKind.REFUND_FAILED) == [(f"cancellation-{cancelled.number}.pdf", pdf.of(cancelled))]
+    assert attached(MailKind.ORDER_PLACED) == []
+
+
+def test_a_mail_without_its_document_issues_it(shop: Shop) -> None:
+    order = shop.paid_order((PEN, 1))
+    shop.sweep()
+    with transaction():
+        for each in (DocumentFile, DocumentLine, Document, DocumentYear):
+            db.session.execute(db.delete(each))
+    [(name, made)] = attached(MailKind.PAYMENT_RECEIVED)
+    assert (name, made) == (f"receipt-{documents(order)[0].number}.pdf", pdf.stored(documents(order)[0].number))
+
+
+def test_the_refund_of_a_second_payment_has_no_attachment(shop: Shop) -> None:
+    order = shop.paid_order((PEN, 1))
+    shop.acquirer.capture(shop.payment(order).id)
+    shop.deliver_webhook(shop.payment(order))
+    shop.turn(minutes=1)
+    assert attached(MailKind.REFUND_SENT) == []
+
+
+def test_development_lists_the_attachments_of_mails(shop: Shop, visitor: Visitor) -> None:
+    order = shop.paid_order((PEN, 1))
+    shop.sweep()
+    newest = visitor.get("/dev/mail.json").get_json()[0]
+    assert newest["attachments"] == [f"receipt-{documents(order)[0].number}.pdf"]
+    assert newest["attachments"][0] in visitor.get(f"/dev/mail/{newest['id']}").text
