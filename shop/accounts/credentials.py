@@ -15,6 +15,7 @@ from shop.core import clock, email_address, ids, outbox
 from shop.core.db import changed, db, transactional
 from shop.core.errors import BadInput, Refusal
 from shop.core.event_types import AccountEmailChanged, AccountPasswordChanged
+from shop.core.sentences import sentence
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,10 @@ def request_email_change(user_id: int, password: str, email: str, origin: Origin
     try:
         wanted = email_address.normal(email)
     except email_address.NotAnAddress as error:
-        message = "Enter an e-mail address in the format name@example.com."
+        message = sentence("Enter an e-mail address in the format name@example.com.")
         raise BadInput("bad_email", message, field="email") from error
     if wanted == current:
-        raise BadInput("same_email", "This is already the e-mail address of your account.", field="email")
+        raise BadInput("same_email", sentence("This is already the e-mail address of your account."), field="email")
     mail_limits.count(LinkPurpose.CHANGE_EMAIL, wanted, account=user_id)
     _make(user_id, stored, wanted, origin.language)
     return wanted
@@ -93,7 +94,7 @@ def change_email(signed: str, *, by: int) -> int:
     try:
         return _change_email(signed, by)
     except IntegrityError as error:
-        raise Refusal("email_taken", "Another account uses this e-mail address.", field="email") from error
+        raise Refusal("email_taken", sentence("Another account uses this e-mail address."), field="email") from error
 
 
 @transactional
@@ -113,10 +114,12 @@ def _proven(user_id: int, password: str, origin: Origin) -> tuple[str, str]:
     throttle.count(email, origin.ip, origin.device)
     db.session.rollback()
     if not passwords.matches(stored, password):
-        raise BadInput("wrong_password", "This is not your current password.", field="current")
+        raise BadInput("wrong_password", sentence("This is not your current password."), field="current")
     throttle.forgive(email, origin.ip, origin.device)
     return email, stored
 
 
 def _changed_meanwhile() -> Refusal:
-    return Refusal("account_changed", "Your account was changed at the same time. Nothing was changed by this form.")
+    return Refusal(
+        "account_changed", sentence("Your account was changed at the same time. Nothing was changed by this form.")
+    )

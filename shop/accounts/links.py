@@ -18,13 +18,16 @@ from shop.core import clock, ids, keys, logs, outbox
 from shop.core.db import after_commit, changed, db, transactional
 from shop.core.errors import Refusal
 from shop.core.event_types import AccountLinkMade
+from shop.core.sentences import sentence
 
 log = logs.get()
 _SENTENCES = {
-    LinkProblem.UNKNOWN: "This link is not valid. Check that you have opened the whole link from the e-mail.",
-    LinkProblem.EXPIRED: "This link has expired. Nothing was changed.",
-    LinkProblem.USED: "This link has already been used. Nothing was changed.",
-    LinkProblem.OUTDATED: "This link is no longer valid, because your account has changed since. Nothing was changed.",
+    LinkProblem.UNKNOWN: sentence("This link is not valid. Check that you have opened the whole link from the e-mail."),
+    LinkProblem.EXPIRED: sentence("This link has expired. Nothing was changed."),
+    LinkProblem.USED: sentence("This link has already been used. Nothing was changed."),
+    LinkProblem.OUTDATED: sentence(
+        "This link is no longer valid, because your account has changed since. Nothing was changed."
+    ),
 }
 
 
@@ -47,7 +50,7 @@ class OtherAccount(Refusal):
     usual_status = 403
 
     def __init__(self) -> None:
-        super().__init__("link_of_other_account", "This link belongs to another account.")
+        super().__init__("link_of_other_account", sentence("This link belongs to another account."))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from limits import RateLimitItemPerHour
 from shop.accounts.decide import LinkPurpose
 from shop.core import email_address, rate_limit
 from shop.core.errors import Refusal
+from shop.core.sentences import sentence
 
 PER_ADDRESS = RateLimitItemPerHour(3)
 """Mails of one purpose to one address, whether or not it has an account."""
@@ -26,8 +27,10 @@ class TooManyMails(Refusal):
     def __init__(self) -> None:
         super().__init__(
             "too_many_mails",
-            "We have already sent several e-mails to this address. Check the inbox and the spam folder, or try again "
-            "in an hour.",
+            sentence(
+                "We have already sent several e-mails to this address. Check the inbox and the spam folder, or try "
+                "again in an hour."
+            ),
         )
 
 

@@ -27,6 +27,7 @@ class User(UserMixin, Base):  # type: ignore[misc]
 
     `email_verified_at` is set once the owner has opened a link that was mailed to `email`. Only sign-ins that were
     started under the present `session_epoch` are valid: raising it ends all of them, also while Redis is away.
+    `language` is the locale that the owner has chosen, None for none.
     """
 
     __tablename__ = "users"
@@ -39,6 +40,7 @@ class User(UserMixin, Base):  # type: ignore[misc]
     last_signed_in_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     email_verified_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     session_epoch: Mapped[int] = mapped_column(default=0)
+    language: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (CheckConstraint("email = lower(email)", name="email_lower_case"),)
 

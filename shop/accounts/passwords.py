@@ -20,6 +20,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from shop.core.errors import Away
+from shop.core.sentences import sentence
 
 T = TypeVar("T")
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -67,7 +68,7 @@ def _verify(stored: str, password: str) -> bool:
 
 def _in_thread(work: Callable[..., T], *args: Any) -> T:
     if not _queue.acquire(blocking=False):
-        raise Away("busy", "Sign-in is busy at the moment. Please try again in a few seconds.", retry_after=3)
+        raise Away("busy", sentence("Sign-in is busy at the moment. Please try again in a few seconds."), retry_after=3)
     try:
         if gevent.monkey.is_module_patched("threading"):
             result: T = _gevent_pool(os.getpid()).apply(work, args)

@@ -24,6 +24,7 @@ from shop.accounts.models import User
 from shop.core import clock, logs, redis
 from shop.core.db import after_commit, db, transactional
 from shop.core.errors import Away, Refusal
+from shop.core.sentences import sentence
 
 log = logs.get()
 LASTS = timedelta(days=14)
@@ -36,7 +37,7 @@ class SignInNeeded(Refusal):
     """A signed-in user is required."""
 
     def __init__(self) -> None:
-        super().__init__("sign_in_needed", "Please sign in to continue.")
+        super().__init__("sign_in_needed", sentence("Please sign in to continue."))
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,9 @@ def _needed(use: Callable[[Any], T]) -> T:
 
 def _away() -> Away:
     return Away(
-        "sign_in_unavailable", "Sign-in is temporarily unavailable. Please try again in a minute.", retry_after=5
+        "sign_in_unavailable",
+        sentence("Sign-in is temporarily unavailable. Please try again in a minute."),
+        retry_after=5,
     )
 
 

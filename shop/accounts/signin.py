@@ -15,6 +15,7 @@ from shop.core import clock, email_address, ids, logs, outbox, text
 from shop.core.db import changed, db, insert, transaction
 from shop.core.errors import BadInput, Refusal
 from shop.core.event_types import AccountNewDevice
+from shop.core.sentences import sentence
 
 SHORTEST_PASSWORD = 10
 LONGEST_PASSWORD = 256
@@ -28,7 +29,7 @@ class WrongCredentials(Refusal):
     """Wrong e-mail or password; the message does not reveal which."""
 
     def __init__(self) -> None:
-        super().__init__("wrong_credentials", "Wrong e-mail or password.")
+        super().__init__("wrong_credentials", sentence("Wrong e-mail or password."))
 
 
 def sign_in(
@@ -130,6 +131,7 @@ def _create(
     with transaction():
         at = clock.now()
         values = {"email": email, "name": name, "password_hash": hashed, "roles": chosen, "created_at": at}
+        values |= {"language": verify_in}
         statement = insert(User).values(values | {"email_verified_at": at if is_verified else None})
         made = statement.on_conflict_do_nothing().returning(User.id, User.session_epoch)
         new = db.session.execute(made).one_or_none()
@@ -138,7 +140,9 @@ def _create(
             links.make(LinkPurpose.VERIFY, links.owner(user.id), verify_in)
     if user is None:
         raise Refusal(
-            "email_taken", "There is already an account with this e-mail address. Sign in instead.", field="email"
+            "email_taken",
+            sentence("There is already an account with this e-mail address. Sign in instead."),
+            field="email",
         )
     log.info("accounts.created", user=user.id, roles=chosen)
     return user
@@ -148,26 +152,32 @@ def _checked_email(email: str) -> str:
     try:
         return email_address.normal(email)
     except email_address.NotAnAddress as error:
-        raise BadInput("bad_email", "Enter an e-mail address in the format name@example.com.", field="email") from error
+        raise BadInput(
+            "bad_email", sentence("Enter an e-mail address in the format name@example.com."), field="email"
+        ) from error
 
 
 def _checked_name(name: str) -> str:
     name = text.tidy(name)
     if not name or len(name) > LONGEST_NAME or text.is_unusable(name):
-        raise BadInput("bad_name", f"Enter a name of 1 to {LONGEST_NAME} characters.", field="name")
+        raise BadInput(
+            "bad_name", sentence("Enter a name of 1 to %(most)d characters.", most=LONGEST_NAME), field="name"
+        )
     return name
 
 
 def check_password(password: str, email: str) -> None:
     """Raise BadInput unless `password` may be chosen for the account of `email`."""
     if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
-        sentence = (
-            f"Enter a password of {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters. A short phrase works well."
+        message = sentence(
+            "Enter a password of %(least)d to %(most)d characters. A short phrase works well.",
+            least=SHORTEST_PASSWORD,
+            most=LONGEST_PASSWORD,
         )
-        raise BadInput("bad_password", sentence, field="password")
+        raise BadInput("bad_password", message, field="password")
     if len(set(password)) < 4 or password.lower() in (email, email.partition("@")[0]):
         raise BadInput(
             "weak_password",
-            "This password is too easy to guess. Choose another one.",
+            sentence("This password is too easy to guess. Choose another one."),
             field="password",
         )

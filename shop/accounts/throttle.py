@@ -24,6 +24,7 @@ from shop.core import clock, rate_limit
 from shop.core.client_address import client_network
 from shop.core.db import db, insert, transactional
 from shop.core.errors import Refusal
+from shop.core.sentences import sentence
 
 FREE_ON_KNOWN_DEVICE = 10
 """Consecutive wrong passwords without a delay, in a browser in which the account was used before."""
@@ -42,7 +43,9 @@ class TooManyAttempts(Refusal):
     """Too many attempts; `retry_after` is in seconds."""
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__("too_many_attempts", "Too many sign-in attempts. Please wait a few minutes and try again.")
+        super().__init__(
+            "too_many_attempts", sentence("Too many sign-in attempts. Please wait a few minutes and try again.")
+        )
         self.retry_after = retry_after
 
 

@@ -10,6 +10,7 @@ from shop.accounts.models import User
 from shop.core import clock, logs
 from shop.core.db import after_commit, db, transactional
 from shop.core.errors import Refusal
+from shop.core.sentences import sentence
 
 log = logs.get()
 
@@ -18,7 +19,7 @@ def request(user_id: int, language: str) -> None:
     """Mail the account a link that verifies its address. Raises Refusal `already_verified`, TooManyMails."""
     user = db.session.get_one(User, user_id, populate_existing=True)
     if user.email_verified_at is not None:
-        raise Refusal("already_verified", "Your e-mail address is already confirmed.")
+        raise Refusal("already_verified", sentence("Your e-mail address is already confirmed."))
     mail_limits.count(LinkPurpose.VERIFY, user.email)
     _make(user_id, language)
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, TypeVar
 
 from flask import current_app
 from sqlalchemy import Select, or_, select
 
-from shop.catalogue.models import Category, Priced, Product
+from shop.catalogue.models import Category, Priced, Product, Texts
 from shop.core.db import db, table
+from shop.core.languages import ENGLISH, text_in
 
 FRESH = 1.0
 _MOST_KEPT = 512
@@ -33,6 +34,11 @@ class CategoryView:
 
     slug: str
     name: str
+    texts: Texts = field(default_factory=dict, hash=False)
+
+    def in_language(self, locale: str) -> CategoryView:
+        """The category with its name in a language."""
+        return replace(self, name=text_in(self.texts, locale, "name", self.name)) if locale in self.texts else self
 
 
 @dataclass(frozen=True)
@@ -47,15 +53,31 @@ class ProductView(Priced):
     description: str
     image: str
     prices: dict[str, int] = field(hash=False)
+    texts: Texts = field(default_factory=dict, hash=False)
+
+    def in_language(self, locale: str) -> ProductView:
+        """The product with its texts in a language; English where it has none."""
+        if locale not in self.texts:
+            return self
+        return replace(
+            self,
+            name=text_in(self.texts, locale, "name", self.name),
+            summary=text_in(self.texts, locale, "summary", self.summary),
+            description=text_in(self.texts, locale, "description", self.description),
+        )
 
 
 def categories() -> list[CategoryView]:
     """All categories in their display order."""
-    return _kept(("categories",), lambda: [CategoryView(row.slug, row.name) for row in db.session.execute(_ALL)])
+    return _kept(("categories",), lambda: [CategoryView(*row) for row in db.session.execute(_ALL)])
 
 
-def search(q: str = "", category: str = "") -> list[ProductView]:
-    """Products that have every word of `q` in their name, summary or category, in the order of the catalogue."""
+def search(q: str = "", category: str = "", language: str = ENGLISH) -> list[ProductView]:
+    """Products that have every word of `q` in their name, summary or category, in the order of the catalogue. The words
+    may be English or of `language`.
+    """
+    if q.split() and language != ENGLISH:
+        return _search_texts(q.casefold().split()[:8], category, language)
     query = _IN_ORDER
     if category:
         query = query.where(_PRODUCTS.c.category == category)
@@ -84,13 +106,25 @@ def clear_cache() -> None:
         _results().clear()
 
 
-_FIELDS = ("sku", "slug", "name", "category", "summary", "description", "image", "prices")
+_FIELDS = ("sku", "slug", "name", "category", "summary", "description", "image", "prices", "texts")
 _COLUMNS = select(*(_PRODUCTS.c[name] for name in _FIELDS))
 _IN_ORDER = _COLUMNS.join_from(_PRODUCTS, _CATEGORIES, _CATEGORIES.c.slug == _PRODUCTS.c.category).order_by(
     _CATEGORIES.c.position, _PRODUCTS.c.position
 )
-_ALL = select(_CATEGORIES.c.slug, _CATEGORIES.c.name).order_by(_CATEGORIES.c.position)
+_ALL = select(_CATEGORIES.c.slug, _CATEGORIES.c.name, _CATEGORIES.c.texts).order_by(_CATEGORIES.c.position)
 _lock = Lock()
+
+
+def _search_texts(words: list[str], category: str, language: str) -> list[ProductView]:
+    """Search in the translations, which the database stores as JSON: over the cached products."""
+    kinds = {kind.slug: kind for kind in categories()}
+
+    def searched(product: ProductView) -> str:
+        kind, here = kinds[product.category], product.in_language(language)
+        texts = (product.name, product.summary, kind.name, here.name, here.summary, kind.in_language(language).name)
+        return "\n".join(texts).casefold()
+
+    return [product for product in search(category=category) if all(word in searched(product) for word in words)]
 
 
 def _products(query: Select[Any]) -> list[ProductView]:

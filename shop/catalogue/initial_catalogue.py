@@ -19,8 +19,9 @@ def insert_missing() -> dict[str, int]:
     Existing rows are not changed. Returns the initial stock by SKU of the products of the initial catalogue that exist.
     """
     catalogue = tomllib.loads(_FILE.read_text())
-    categories = [{"slug": c["slug"], "name": c["name"], "position": i} for i, c in enumerate(catalogue["category"])]
-    columns = ("sku", "slug", "name", "category", "summary", "description", "image", "prices")
+    kinds = ("slug", "name", "texts")
+    categories = [{c: kind[c] for c in kinds} | {"position": i} for i, kind in enumerate(catalogue["category"])]
+    columns = ("sku", "slug", "name", "category", "summary", "description", "image", "prices", "texts")
     products = [{c: p[c] for c in columns} | {"position": i} for i, p in enumerate(catalogue["product"])]
     for model, rows in ((Category, categories), (Product, products)):
         # for all indexes: a merchant's own product may have the SKU or the slug of an initial one

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sqlalchemy import JSON, ForeignKey, Index, Text
+from sqlalchemy import JSON, ForeignKey, Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.catalogue.refusals import NotSoldIn
 from shop.core.db import Base
 from shop.core.money import CURRENCIES, Money
+
+Texts = dict[str, dict[str, str]]
+"""Translated texts by locale and column, such as `{"zh_Hant": {"name": …}}`. A missing one is shown in English."""
 
 
 class _HasPrices(Protocol):
@@ -43,16 +46,19 @@ class Priced:
 
 
 class Category(Base):
-    """A category of products."""
+    """A category of products. `texts` has translations of `name`."""
 
     __tablename__ = "categories"
     slug: Mapped[str] = mapped_column(Text, primary_key=True)
     name: Mapped[str] = mapped_column(Text)
     position: Mapped[int] = mapped_column(default=0)
+    texts: Mapped[Texts] = mapped_column(JSON, default=dict, server_default=text("'{}'"))
 
 
 class Product(Priced, Base):
-    """A product. `prices` maps a currency to minor units."""
+    """A product. `prices` maps a currency to minor units, `texts` has translations of `name`, `summary` and
+    `description`.
+    """
 
     __tablename__ = "products"
     sku: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -64,5 +70,6 @@ class Product(Priced, Base):
     image: Mapped[str] = mapped_column(Text)
     prices: Mapped[dict[str, int]] = mapped_column(JSON)
     position: Mapped[int] = mapped_column(default=0)
+    texts: Mapped[Texts] = mapped_column(JSON, default=dict, server_default=text("'{}'"))
 
     __table_args__ = (Index("ix_products_category_position", "category", "position"),)

@@ -16,7 +16,9 @@ from shop.checkout.models import Cart, CartLine
 from shop.core import clock, ids
 from shop.core.db import db, insert, table, transaction, transactional
 from shop.core.errors import BadInput, Refusal
+from shop.core.languages import ENGLISH, text_in
 from shop.core.money import CURRENCIES, Money
+from shop.core.sentences import sentence
 from shop.inventory.models import Stock
 from shop.orders import origins
 from shop.pricing.models import DeliveryMethod
@@ -30,6 +32,7 @@ _LINE = (
     _PRODUCTS.c.name,
     _PRODUCTS.c.image,
     _PRODUCTS.c.prices,
+    _PRODUCTS.c.texts,
     (_STOCK.c.on_hand - _STOCK.c.reserved).label("available"),
 )
 _HAS_METHODS = exists(select(DeliveryMethod.key)).label("has_methods")
@@ -55,7 +58,13 @@ class TooMany(BadInput):
     """More than `most` units of a product were requested. `there` units are in the cart."""
 
     def __init__(self, sku: str, there: int, most: int) -> None:
-        super().__init__("too_many", f"You can order at most {most} of this product.", sku=sku, there=there, most=most)
+        super().__init__(
+            "too_many",
+            sentence("You can order at most %(most)d of this product.", most=most),
+            sku=sku,
+            there=there,
+            most=most,
+        )
         self.there, self.most = there, most
 
 
@@ -65,7 +74,7 @@ class QuantityChanged(Refusal):
     def __init__(self, sku: str, there: int) -> None:
         super().__init__(
             "cart_changed",
-            "Your cart has changed since you opened this page. Check it and try again.",
+            sentence("Your cart has changed since you opened this page. Check it and try again."),
             sku=sku,
             there=there,
         )
@@ -95,13 +104,13 @@ def create(currency: str = CURRENCIES[0], browser: str = "") -> str:
     return cart_id
 
 
-def load(cart_id: str | None) -> CartView:
-    """The current cart; an empty one if the id is unknown."""
+def load(cart_id: str | None, language: str = ENGLISH) -> CartView:
+    """The current cart, with the names of its products in `language`; an empty one if the id is unknown."""
     rows = db.session.execute(_CART_WITH_LINES, {"cart": cart_id}).all() if cart_id else ()
     if not rows:
         return CartView("", CURRENCIES[0], "", ())
     cart = rows[0]
-    found = view(cart.id, cart.currency, cart.checkout_key, [row for row in rows if row.sku])
+    found = view(cart.id, cart.currency, cart.checkout_key, [row for row in rows if row.sku], language)
     return replace(found, has_delivery_methods=cart.has_methods)
 
 
@@ -116,14 +125,14 @@ def select_lines() -> Select[Any]:
     )
 
 
-def view(cart_id: str, currency: str, checkout_key: str, rows: Sequence[Any]) -> CartView:
-    """The cart with the lines of `select_lines`, at current prices."""
+def view(cart_id: str, currency: str, checkout_key: str, rows: Sequence[Any], language: str = ENGLISH) -> CartView:
+    """The cart with the lines of `select_lines`, at current prices, with names in `language`."""
     return CartView(
         cart_id,
         currency,
         checkout_key,
-        tuple(_line(row, currency) for row in rows if currency in row.prices),
-        tuple(_unpriced(row, currency) for row in rows if currency not in row.prices),
+        tuple(_line(row, currency, language) for row in rows if currency in row.prices),
+        tuple(_unpriced(row, currency, language) for row in rows if currency not in row.prices),
     )
 
 
@@ -220,7 +229,9 @@ def accept_prices(cart_id: str, terms: str = "") -> None:
     """
     _touch(cart_id)
     if terms and load(cart_id).terms.digest != terms:
-        raise Refusal("cart_changed", "Your cart has changed since you opened this page. Check it and try again.")
+        raise Refusal(
+            "cart_changed", sentence("Your cart has changed since you opened this page. Check it and try again.")
+        )
     _see_prices(cart_id)
 
 
@@ -250,14 +261,18 @@ def _lock(cart_id: str) -> None:
     db.session.execute(select(Cart.id).where(Cart.id == cart_id).with_for_update())
 
 
-def _unpriced(row: Any, currency: str) -> UnpricedLine:
-    return UnpricedLine(row.sku, row.slug, row.name, row.image, row.quantity, currency)
+def _unpriced(row: Any, currency: str, language: str) -> UnpricedLine:
+    return UnpricedLine(row.sku, row.slug, _name(row, language), row.image, row.quantity, currency)
 
 
-def _line(row: Any, currency: str) -> Line:
+def _name(row: Any, language: str) -> str:
+    return text_in(row.texts, language, "name", row.name)
+
+
+def _line(row: Any, currency: str, language: str) -> Line:
     price = Money(row.prices[currency], currency)
     was = Money(row.seen_amount, currency) if row.seen_amount != price.amount else None
-    return Line(row.sku, row.slug, row.name, row.image, price, row.quantity, row.available or 0, was)
+    return Line(row.sku, row.slug, _name(row, language), row.image, price, row.quantity, row.available or 0, was)
 
 
 @contextmanager
@@ -266,7 +281,7 @@ def _changing(cart_id: str, form_id: str | None = None) -> Iterator[tuple[str, d
     with transaction():
         currency = _touch(cart_id, form_id)
         if currency is None:
-            raise BadInput("unknown_cart", "This cart no longer exists.")
+            raise BadInput("unknown_cart", sentence("This cart no longer exists."))
         yield currency, _quantities(cart_id)
 
 
@@ -279,7 +294,7 @@ def _put(cart_id: str, currency: str, quantities: dict[str, int]) -> None:
     products = browse.by_skus(quantities)
     missing = set(quantities) - set(products)
     if missing:
-        raise BadInput("unknown_sku", "We do not sell this product.", sku=sorted(missing)[0])
+        raise BadInput("unknown_sku", sentence("We do not sell this product."), sku=sorted(missing)[0])
     for sku, quantity in quantities.items():
         then = {"quantity": quantity, "seen_amount": products[sku].price(currency).amount}
         db.session.execute(
@@ -316,9 +331,11 @@ def _see_prices(cart_id: str) -> None:
 
 def _check_quantity(quantity: int, least: int) -> None:
     if not least <= quantity <= MOST:
-        raise BadInput("bad_quantity", f"Enter a whole number from {least} to {MOST}.")
+        raise BadInput(
+            "bad_quantity", sentence("Enter a whole number from %(least)d to %(most)d.", least=least, most=MOST)
+        )
 
 
 def _check_currency(currency: str) -> None:
     if currency not in CURRENCIES:
-        raise BadInput("unknown_currency", f"We sell in {', '.join(CURRENCIES)}.")
+        raise BadInput("unknown_currency", sentence("Choose a currency from the list."))

@@ -6,6 +6,7 @@ from shop.accounts.models import User
 from shop.core import logs
 from shop.core.db import after_commit, db, transactional
 from shop.core.errors import Refusal
+from shop.core.sentences import sentence
 from shop.orders import claim
 
 log = logs.get()
@@ -25,7 +26,7 @@ def claim_batch(user_id: int) -> int:
     """
     user = db.session.get_one(User, user_id, with_for_update={"key_share": True}, populate_existing=True)
     if user.email_verified_at is None:
-        raise Refusal("not_verified", "Confirm your e-mail address first.")
+        raise Refusal("not_verified", sentence("Confirm your e-mail address first."))
     number = claim.assign(user_id, user.email)
     after_commit(lambda: log.info("orders.claimed", user=user_id, orders=number))
     return number

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from shop.core.errors import Refusal
 from shop.core.money import Money
+from shop.core.sentences import sentence, sentences
 
 
 class CountedBy(StrEnum):
@@ -76,20 +77,29 @@ def refusal(
 
 def _message(counted_by: CountedBy, limit: str, held: Amount, most: Amount, currency: str) -> str:
     if counted_by == ADDRESS:
-        return (
+        return sentence(
             "There are too many unpaid orders from your network. No order was placed. Please try again in ten minutes. "
             "If you have paid for an order with your account before, sign in to order now."
         )
     if counted_by == EMAIL:
-        return (
+        return sentence(
             "There are too many unpaid orders for this e-mail address. No order was placed. "
             "Pay or cancel one of them first, or try again in ten minutes."
         )
-    what = f"{most.units} items" if limit == "units" else Money(most.value, currency).format()
-    if not held.orders:
-        return f"An order can contain at most {what}. Reduce the quantities."
-    unpaid = "You have 1 unpaid order." if held.orders == 1 else f"You have {held.orders} unpaid orders."
-    first = "Pay or cancel it first" if held.orders == 1 else "Pay or cancel one of them first"
     if limit == "orders":
-        return f"{unpaid} {first}."
-    return f"{unpaid} Together with this order they would be for more than {what}. {first}, or reduce the quantities."
+        return sentences(
+            "You have %(num)d unpaid order. Pay or cancel it first.",
+            "You have %(num)d unpaid orders. Pay or cancel one of them first.",
+            held.orders,
+        )
+    what = sentences("%(num)d item", "%(num)d items", most.units) if limit == "units" else Money(most.value, currency)
+    if not held.orders:
+        return sentence("An order can contain at most %(most)s. Reduce the quantities.", most=what)
+    return sentences(
+        "You have %(num)d unpaid order. Together with this order they would be for more than %(most)s. "
+        "Pay or cancel it first, or reduce the quantities.",
+        "You have %(num)d unpaid orders. Together with this order they would be for more than %(most)s. "
+        "Pay or cancel one of them first, or reduce the quantities.",
+        held.orders,
+        most=what,
+    )

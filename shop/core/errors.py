@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from shop.core.sentences import sentence
+
 STATUS: Mapping[str, int] = {
     "csrf": 400,
     "not_authorized": 401,
@@ -58,7 +60,7 @@ class PassiveCopy(Refusal):
     def __init__(self) -> None:
         super().__init__(
             "passive_copy",
-            "This is a read-only copy of the shop. Nothing was changed.",
+            sentence("This is a read-only copy of the shop. Nothing was changed."),
         )
 
 

@@ -16,7 +16,9 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 from shop.core import logs, writable
 from shop.core.db import db
 from shop.core.errors import Refusal
+from shop.core.languages import tag
 from shop.core.redis import RedisAway
+from shop.http_kit.translation import locale_name, translated
 
 log = logs.get()
 _REDIS_AWAY: tuple[type[Exception], ...] = (RedisAway, RedisError)
@@ -118,7 +120,8 @@ def _page(status: int, title: str, message: str) -> Response:
         log.warning("error_page.bare", error=type(error).__name__)
         back = escape(gettext("Back to the shop")) if "babel" in current_app.extensions else "Back to the shop"
         return make_response(
-            f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+            f"<!doctype html><html lang={tag(locale_name())}><meta charset=utf-8>"
+            "<meta name=viewport content='width=device-width'>"
             f"<title>{escape(title)}</title><h1>{escape(title)}</h1><p>{escape(message)}</p>"
             f"<p><a href='/'>{back}</a></p><p><small>{escape(context['request_id'])}</small></p></html>"
         )
@@ -128,7 +131,9 @@ def _refused(refusal: Refusal) -> Response:
     retry_after = getattr(refusal, "retry_after", None)
     headers = {"Retry-After": str(retry_after)} if retry_after is not None else None
     log.info("request.refused", code=refusal.code, status=refusal.status)
-    return answer(refusal.status, code=refusal.code, message=refusal.message, headers=headers, **refusal.details)
+    return answer(
+        refusal.status, code=refusal.code, message=translated(refusal.message), headers=headers, **refusal.details
+    )
 
 
 def stale_form(error: CSRFError) -> Response:
@@ -143,7 +148,7 @@ def _http(error: HTTPException) -> Any:
         return error
     kept = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
     own = error.description if error.description != type(error).description else ""
-    return answer(status, message=own or "", headers=kept)
+    return answer(status, message=translated(own or ""), headers=kept)
 
 
 def _broken(error: InternalServerError) -> Response:

@@ -23,6 +23,7 @@ from shop.accounts import sessions
 from shop.core import keys, logs, metrics, rate_limit
 from shop.core.client_address import client_network
 from shop.core.errors import Refusal
+from shop.core.sentences import sentence
 from shop.http_kit import errors
 from shop.payments.providers import registry
 
@@ -62,7 +63,8 @@ class TooMany(Refusal):
     """Too many requests of one kind from one client; `retry_after` is in seconds."""
 
     def __init__(self, retry_after: int = 60) -> None:
-        super().__init__("too_many_requests", "You have sent too many requests. Please wait a minute and try again.")
+        message = sentence("You have sent too many requests. Please wait a minute and try again.")
+        super().__init__("too_many_requests", message)
         self.retry_after = retry_after
 
 
@@ -185,7 +187,7 @@ def _arrive() -> None:
     if request.path not in PROBES and not host_is_trusted(
         request.host.lower(), current_app.extensions["settled_hosts"]
     ):
-        abort(400, description="This host name is not one of the shop's.")
+        abort(400, description=sentence("This host name is not one of the shop's."))
 
 
 def _check_csrf() -> None:

@@ -18,12 +18,13 @@ from flask_babel import gettext
 from markupsafe import Markup
 
 from shop.core import clock
+from shop.core.languages import tag
 from shop.core.line_kinds import LineKind
 from shop.core.money import Money
 from shop.http_kit import visitor
 from shop.http_kit.barcode import Barcode, code39
 from shop.http_kit.device_name import browser_of, system_of
-from shop.http_kit.translation import locale, locale_name
+from shop.http_kit.translation import locale, locale_name, translated
 from shop.orders.models import Order, OrderLine
 from shop.orders.states import OrderState
 from shop.payments.providers import registry
@@ -75,7 +76,7 @@ def _static_path(name: str) -> str:
 
 def page_language() -> str:
     """The locale as HTML's `lang` attribute spells it."""
-    return locale_name().replace("_", "-")
+    return tag(locale_name())
 
 
 def money(amount: Money) -> str:
@@ -132,7 +133,7 @@ def methods_not_offered(order: Order) -> list[str]:
     reasons = (
         registry.reason_not_offered(method.provider, order.to_pay) for method in registry.methods(order.currency)
     )
-    return [reason for reason in reasons if reason]
+    return [translated(reason) for reason in reasons if reason]
 
 
 def units_of(sku: str, orders: Iterable[Order]) -> int:

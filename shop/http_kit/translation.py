@@ -16,6 +16,9 @@ from flask_babel import get_locale, get_translations
 from jinja2 import Template
 from markupsafe import Markup
 
+from shop.core.money import Money
+from shop.core.sentences import Sentence
+
 
 class Language:
     """A language: its locale, its catalogue, and the cached translations, as `kind` of string.
@@ -62,6 +65,7 @@ class _Template(Template):
 def init_app(app: Flask) -> None:
     """Replace the translation functions of the templates of `app`. Call it after Flask-Babel's `init_app`."""
     app.jinja_env.template_class = _Template
+    app.jinja_env.filters["translated"] = translated
     app.jinja_env.globals.update(_=gettext, gettext=gettext, ngettext=ngettext)
 
 
@@ -91,6 +95,24 @@ def ngettext(singular: str, plural: str, number: int, /, **values: Any) -> str:
     language = current()
     text: str = language.kind(language.catalogue.ungettext(singular, plural, number))
     return text % {"num": number, **values}
+
+
+def translated(text: str) -> str:
+    """A text from the domain in the current language: a `Sentence` is translated, other texts are as they are."""
+    if not isinstance(text, Sentence):
+        return text
+    catalogue = current().catalogue
+    if text.plural:
+        found = catalogue.ungettext(text.source, text.plural, text.number)
+    else:
+        found = catalogue.ugettext(text.source)
+    return str(found) % {name: _value(value) for name, value in text.values.items()}
+
+
+def _value(value: object) -> object:
+    if isinstance(value, Money):
+        return value.format(locale_name())
+    return translated(value) if isinstance(value, str) else value
 
 
 def _of_context(kind: type[str] = Markup) -> Language:

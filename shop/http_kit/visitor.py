@@ -17,6 +17,7 @@ from shop.checkout.cart_view import CartView, Summary
 from shop.core import rate_limit
 from shop.core.client_address import client_network
 from shop.http_kit.request_guard import TooMany
+from shop.http_kit.translation import locale_name
 from shop.orders import origins
 from shop.orders.models import Order
 
@@ -29,7 +30,7 @@ NEW_CARTS = RateLimitItemPerMinute(60)
 
 def my_cart() -> CartView:
     """The visitor's cart; an empty one if there is none yet."""
-    return _once("cart", lambda: cart.load(known_cart()))
+    return _once("cart", lambda: cart.load(known_cart(), locale_name()))
 
 
 def cart_id(new_in: str = "") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shop.core.errors import Refusal
 from shop.core.money import Money
+from shop.core.sentences import sentence
 
 
 class NotEnoughCredit(Refusal):
@@ -12,5 +13,5 @@ class NotEnoughCredit(Refusal):
     """
 
     def __init__(self, available: Money) -> None:
-        message = f"Only {available.format()} of your store credit can be used."
+        message = sentence("Only %(available)s of your store credit can be used.", available=available)
         super().__init__("not_enough_credit", message, available=available.amount)

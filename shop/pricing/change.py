@@ -39,12 +39,22 @@ class NewCode:
 
 
 @transactional
-def set_tax(country: str, name: str, rate: int, *, is_included: bool, by: Actor | None = None) -> None:
-    """Set the tax of a country; `rate` is in thousandths of a percent. Raises BadInput `bad_rate`."""
+def set_tax(
+    country: str,
+    name: str,
+    rate: int,
+    *,
+    is_included: bool,
+    by: Actor | None = None,
+    names: Mapping[str, str] | None = None,
+) -> None:
+    """Set the tax of a country; `rate` is in thousandths of a percent, `names` are translations of `name` by locale.
+    Raises BadInput `bad_rate`.
+    """
     if not 0 <= rate <= RATE:
         raise BadInput("bad_rate", "A tax rate must be from 0 to 100 percent.")
     _record("tax_set", by, country=country, rate=rate)
-    values = {"name": name, "rate": rate, "is_included": is_included}
+    values = {"name": name, "rate": rate, "is_included": is_included, "texts": _texts(names)}
     statement = insert(TaxRate).values(country=country, **values)
     db.session.execute(statement.on_conflict_do_update(index_elements=["country"], set_=values))
 
@@ -66,8 +76,11 @@ def set_delivery(
     countries: Sequence[str],
     position: int,
     by: Actor | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> None:
-    """Set a delivery method; the one with the lowest position is preselected. Raises BadInput `bad_price`."""
+    """Set a delivery method; the one with the lowest position is preselected. `names` are translations of `name` by
+    locale. Raises BadInput `bad_price`.
+    """
     if not prices:
         raise BadInput("bad_price", "A delivery method needs a price in at least one currency; 0 is free of charge.")
     for price in (*prices.values(), *free_from.values()):
@@ -79,6 +92,7 @@ def set_delivery(
         "free_from": {currency: price.amount for currency, price in free_from.items()},
         "countries": sorted(set(countries)),
         "position": position,
+        "texts": _texts(names),
     }
     statement = insert(DeliveryMethod).values(key=key, **values)
     db.session.execute(statement.on_conflict_do_update(index_elements=["key"], set_=values))
@@ -180,6 +194,10 @@ def _check_code(new: NewCode) -> None:
         raise BadInput("bad_limit", "The limit of uses must be a whole number of at least 1.")
     if new.starts_at and new.ends_at and new.starts_at >= new.ends_at:
         raise BadInput("bad_limit", "The end of a code must be after its start.")
+
+
+def _texts(names: Mapping[str, str] | None) -> dict[str, dict[str, str]]:
+    return {locale: {"name": name} for locale, name in (names or {}).items()}
 
 
 def _check_whole(money: Money, *, least: int) -> None:

@@ -18,6 +18,7 @@ from datetime import datetime
 from shop.core.errors import BadInput, Refusal
 from shop.core.line_kinds import LineKind
 from shop.core.money import Money, smallest
+from shop.core.sentences import sentence
 from shop.pricing.split import Split, largest_remainder
 
 RATE = 100_000
@@ -101,11 +102,14 @@ class Rules:
 
 @dataclass(frozen=True)
 class Choices:
-    """The customer's choices. No delivery method means the first one; no code means no discount."""
+    """The customer's choices. No delivery method means the first one; no code means no discount. `language` is the
+    locale of the names on the charges.
+    """
 
     country: str
     delivery: str = ""
     code: str = ""
+    language: str = "en"
 
 
 @dataclass(frozen=True)
@@ -191,9 +195,14 @@ def quote(goods: Money, choices: Choices, rules: Rules, now: datetime) -> Quote:
     methods = tuple(one for one in rules.methods if one.delivers(choices.country, goods.currency))
     chosen = next((one for one in methods if one.key == choices.delivery), methods[0] if methods else None)
     if rules.methods and chosen is None:
-        refusal = BadInput("no_delivery", f"We do not deliver to this country for orders in {goods.currency}.")
+        refusal = BadInput(
+            "no_delivery",
+            sentence("We do not deliver to this country for orders in %(currency)s.", currency=goods.currency),
+        )
     elif refusal is None and choices.delivery and (chosen is None or chosen.key != choices.delivery):
-        refusal = Refusal("delivery_changed", "The delivery method that you chose is not available for this order.")
+        refusal = Refusal(
+            "delivery_changed", sentence("The delivery method that you chose is not available for this order.")
+        )
     delivery = chosen.price(discounted) if chosen else Money(0, goods.currency)
     split, tax = _split(goods, delivery, discount, rules.tax)
     charges = [Charge(LineKind.DISCOUNT, code.code, code.code, discount * -1)] if code else []
@@ -226,31 +235,34 @@ def _rounded(product: int, divisor: int, step: int) -> int:
 
 def _code_refusal(code: Code | None, goods: Money, now: datetime) -> Refusal | None:
     if code is None or not code.is_active:
-        return BadInput("unknown_code", "This discount code is not valid.")
+        return BadInput("unknown_code", sentence("This discount code is not valid."))
     if code.starts_at is not None and now < code.starts_at:
-        return BadInput("code_not_valid", "This discount code is not valid yet.")
+        return BadInput("code_not_valid", sentence("This discount code is not valid yet."))
     if code.ends_at is not None and now >= code.ends_at:
-        return BadInput("code_expired", "This discount code has expired.")
+        return BadInput("code_expired", sentence("This discount code has expired."))
     if not code.is_sold_in:
-        return BadInput("code_not_valid", f"This discount code is not valid for orders in {goods.currency}.")
+        return BadInput(
+            "code_not_valid",
+            sentence("This discount code is not valid for orders in %(currency)s.", currency=goods.currency),
+        )
     is_over_budget = code.budget is not None and code.spent + code.discount(goods).amount > code.budget
     if is_over_budget or (code.use_limit is not None and code.uses >= code.use_limit):
         return used_up()
     if not code.discount(goods).amount:
-        return BadInput("code_not_valid", "This discount code takes nothing off this order.")
+        return BadInput("code_not_valid", sentence("This discount code takes nothing off this order."))
     return None
 
 
 def used_up() -> Refusal:
     """Refusal of a code without a use or budget left."""
-    return Refusal("code_used_up", "This discount code has been used up.")
+    return Refusal("code_used_up", sentence("This discount code has been used up."))
 
 
 def without_order(refusal: Refusal) -> Refusal:
     """The refusal with the sentence that no order was placed."""
-    return type(refusal)(refusal.code, f"{refusal.message} No order was placed.")
+    return type(refusal)(refusal.code, sentence("%(reason)s No order was placed.", reason=refusal.message))
 
 
 def used_before() -> Refusal:
     """Refusal of a code that another order of the e-mail address uses."""
-    return Refusal("code_used_before", "This discount code has already been used with this e-mail address.")
+    return Refusal("code_used_before", sentence("This discount code has already been used with this e-mail address."))

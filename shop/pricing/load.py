@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Row, and_, bindparam, literal, select, true
 
 from shop.core.db import db, table
+from shop.core.languages import text_in
 from shop.pricing.decide import Choices, Code, Method, Rules, Tax
 from shop.pricing.models import DeliveryMethod, DiscountCode, DiscountValue, TaxRate
 
@@ -20,7 +21,7 @@ def _named(prefix: str, *columns: Any) -> list[Any]:
 
 _RULES = (
     select(
-        *_named("tax", _TAXES.c.country, _TAXES.c.name, _TAXES.c.rate, _TAXES.c.is_included),
+        *_named("tax", _TAXES.c.country, _TAXES.c.name, _TAXES.c.rate, _TAXES.c.is_included, _TAXES.c.texts),
         *_named("method", *_METHODS.c),
         *_named("code", *_CODES.c),
         *_named("value", *_VALUES.c),
@@ -43,14 +44,20 @@ def rules(choices: Choices, currency: str) -> Rules:
     return Rules(
         tax=None
         if first.tax_country is None
-        else Tax(first.tax_country, first.tax_name, first.tax_rate, first.tax_is_included),
-        methods=tuple(_method(row) for row in rows if row.method_key is not None),
+        else Tax(
+            first.tax_country,
+            text_in(first.tax_texts, choices.language, "name", first.tax_name),
+            first.tax_rate,
+            first.tax_is_included,
+        ),
+        methods=tuple(_method(row, choices.language) for row in rows if row.method_key is not None),
         code=None if first.code_code is None else _code(first),
     )
 
 
-def _method(row: Row[Any]) -> Method:
-    return Method(row.method_key, row.method_name, row.method_prices, row.method_free_from, row.method_countries)
+def _method(row: Row[Any], language: str) -> Method:
+    name = text_in(row.method_texts, language, "name", row.method_name)
+    return Method(row.method_key, name, row.method_prices, row.method_free_from, row.method_countries)
 
 
 def _code(row: Row[Any]) -> Code:

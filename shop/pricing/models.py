@@ -17,7 +17,7 @@ _ONE_USE = text("state = 'HELD' AND once_per_email")
 
 class TaxRate(Base):
     """Tax of a country. `rate` is in thousandths of a percent; prices contain the tax if `is_included`. A country
-    without a row has no tax.
+    without a row has no tax. `texts` has translations of `name`.
     """
 
     __tablename__ = "tax_rates"
@@ -25,13 +25,14 @@ class TaxRate(Base):
     name: Mapped[str] = mapped_column(Text)
     rate: Mapped[int]
     is_included: Mapped[bool]
+    texts: Mapped[dict[str, dict[str, str]]] = mapped_column(JSON, default=dict, server_default=text("'{}'"))
 
     __table_args__ = (CheckConstraint("rate BETWEEN 0 AND 100000", name="rate_sane"),)
 
 
 class DeliveryMethod(Base):
     """A delivery method. `prices` and `free_from` map currencies to minor units; an empty list of `countries` means all
-    of them.
+    of them. `texts` has translations of `name`.
     """
 
     __tablename__ = "delivery_methods"
@@ -41,6 +42,7 @@ class DeliveryMethod(Base):
     free_from: Mapped[dict[str, int]] = mapped_column(JSON)
     countries: Mapped[list[str]] = mapped_column(JSON)
     position: Mapped[int]
+    texts: Mapped[dict[str, dict[str, str]]] = mapped_column(JSON, default=dict, server_default=text("'{}'"))
 
 
 class DiscountCode(Base):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from flask import Flask, abort, request
-from flask_babel import Babel
 
-from shop.http_kit import template_helpers, translation
+from shop.http_kit import language, template_helpers, translation
 from shop.web import (
     accounts,
     cart,
@@ -46,8 +45,7 @@ BLUEPRINTS = (
 
 def init_app(app: Flask) -> None:
     """Register the pages, the template helpers and the translations with `app`."""
-    if "babel" not in app.extensions:
-        Babel(app)
+    language.init_app(app)
     translation.init_app(app)
     template_helpers.init_app(app)
     security_txt.init_app(app)

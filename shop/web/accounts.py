@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import ngettext
+from flask_babel import gettext, ngettext
 
-from shop.accounts import sessions, signin
+from shop.accounts import preferences, sessions, signin
 from shop.checkout import claim_orders
 from shop.core.errors import BadInput, Refusal
-from shop.http_kit import paging, visitor
+from shop.http_kit import language, paging, visitor
 from shop.http_kit.access import access
 from shop.http_kit.request_guard import limited
 from shop.http_kit.safe_next import safe_next
-from shop.http_kit.translation import locale_name
+from shop.http_kit.translation import locale_name, translated
 from shop.ledger import store_credit
 from shop.orders import claim as orders_claim
 from shop.orders import find
@@ -124,6 +124,15 @@ def claim() -> ResponseReturnValue:
     return redirect(url_for("accounts.show"), 303)
 
 
+@bp.post("/account/language")
+@access("signed_in")
+def set_language() -> ResponseReturnValue:
+    """Set the language of the account."""
+    language.choose(preferences.set_language(sessions.require_user().id, request.form.get("lang", "")))
+    flash(gettext("The language of your account is saved."))
+    return redirect(url_for("accounts.show"), 303)
+
+
 def _next() -> str:
     """The page after a sign-in: `next`, else the page that was left for it."""
     left = after_sign_in.take()
@@ -134,9 +143,9 @@ def _form(name: str, form: EmailForm, refusal: Refusal | None = None) -> Respons
     if refusal is not None:
         field = refusal.details.get("field") if isinstance(refusal, BadInput) or refusal.code == "email_taken" else None
         if field in form:
-            form[field].errors = [refusal.message]
+            form[field].errors = [translated(refusal.message)]
         else:
-            form.form_errors.append(refusal.message)
+            form.form_errors.append(translated(refusal.message))
     status = refusal.status if refusal else 422 if form.errors else 200
     target = safe_next(request.values.get("next"), "")
     shown = {"next": target, "unavailable": sessions.unavailable(), "code": refusal.code if refusal else ""}

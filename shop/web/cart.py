@@ -12,12 +12,14 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext, ngettext
 
 from shop.catalogue import browse
+from shop.catalogue.refusals import NotSoldIn
 from shop.checkout import cart as carts
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import CURRENCIES
 from shop.core.text import plain
 from shop.http_kit import visitor
 from shop.http_kit.access import access
+from shop.http_kit.translation import locale_name, translated
 from shop.inventory import stock
 from shop.web.catalogue import product_page
 
@@ -44,7 +46,7 @@ def add() -> ResponseReturnValue:
         total = carts.add(visitor.cart_id(), _sku(sku), _quantity(), most=_available(sku))
     except Refusal as refusal:
         return _not_added(sku, refusal)
-    name = browse.by_skus([sku])[sku].name
+    name = browse.by_skus([sku])[sku].in_language(locale_name()).name
     message = ngettext("%(name)s is in your cart.", "%(num)d × %(name)s are in your cart.", total, name=name)
     if _by_htmx():
         return render_template("shop/_added.html", message=message)
@@ -107,8 +109,8 @@ def cart_page(refusal: Refusal | None = None, message: str = "", **values: Any) 
         cart=visitor.my_cart(),
         currencies=CURRENCIES,
         fragment=fragment,
-        problem=refusal.message if refusal else None,
-        message=refusal.message if refusal else message,
+        problem=translated(_named(refusal).message) if refusal else None,
+        message=translated(_named(refusal).message) if refusal else message,
         **values,
     )
     response = make_response(page, refusal.status if refusal else 200)
@@ -150,20 +152,36 @@ def _changed(message: str, removed: dict[str, Any] | None = None) -> ResponseRet
 def _not_added(sku: str, refusal: Refusal) -> ResponseReturnValue:
     if isinstance(refusal, carts.TooMany):
         refusal.message = _nothing_added(refusal)
+    refusal = _named(refusal)
     if _by_htmx():
-        return render_template("shop/_added.html", problem=refusal.message), refusal.status
+        return render_template("shop/_added.html", problem=translated(refusal.message)), refusal.status
     product = browse.by_skus([sku]).get(sku) if re.fullmatch(_SKU, sku) else None
     if product is None:
         raise refusal
     return product_page(product, refusal), refusal.status
 
 
+def _named(refusal: Refusal) -> Refusal:
+    """The refusal with its product's name in the customer's language."""
+    if not isinstance(refusal, NotSoldIn):
+        return refusal
+    product = browse.by_skus([refusal.sku]).get(refusal.sku)
+    name = product.in_language(locale_name()).name if product else refusal.name
+    return NotSoldIn(refusal.sku, name, refusal.currency)
+
+
 def _nothing_added(refusal: carts.TooMany) -> str:
     if refusal.most <= 0:
         return str(gettext("This product has sold out. Nothing was added."))
     if refusal.most < carts.MOST:
-        sentence = "Only %(num)d left. Your cart already contains %(there)d. Nothing was added."
-        return str(ngettext(sentence, sentence, refusal.most, there=refusal.there))
+        return str(
+            ngettext(
+                "Only %(num)d left. Your cart already contains %(there)d. Nothing was added.",
+                "Only %(num)d left. Your cart already contains %(there)d. Nothing was added.",
+                refusal.most,
+                there=refusal.there,
+            )
+        )
     return str(
         gettext(
             "You can order at most %(most)d of one product. Your cart already contains %(there)d. Nothing was added.",
@@ -222,7 +240,7 @@ def _removed(sku: str, quantity: int) -> dict[str, Any] | None:
     if not quantity or not re.fullmatch(_SKU, sku):
         return None
     product = browse.by_skus([sku]).get(sku)
-    return {"sku": sku, "quantity": quantity, "name": product.name} if product else None
+    return {"sku": sku, "quantity": quantity, "name": product.in_language(locale_name()).name} if product else None
 
 
 def _total_message() -> str:

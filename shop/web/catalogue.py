@@ -10,6 +10,7 @@ from shop.core import text
 from shop.core.errors import Refusal
 from shop.http_kit import visitor
 from shop.http_kit.access import access
+from shop.http_kit.translation import locale_name, translated
 from shop.inventory import stock
 
 bp = Blueprint("catalogue", __name__)
@@ -22,12 +23,13 @@ ALSO = 5
 def index() -> str:
     """All products, one category, or search results; htmx receives the list alone."""
     q = text.tidy(request.args.get("q", ""))[:LONGEST_SEARCH]
-    categories = browse.categories()
+    language = locale_name()
+    categories = [kind.in_language(language) for kind in browse.categories()]
     chosen = request.args.get("category", "")
     category = next((c for c in categories if c.slug == chosen), None)
     if chosen and category is None:
         abort(404)
-    products = browse.search(q, chosen)
+    products = [found.in_language(language) for found in browse.search(q, chosen, language)]
     fragment = "HX-Request" in request.headers
     return render_template(
         "shop/_products.html" if fragment else "shop/catalogue.html",
@@ -54,14 +56,15 @@ def product(slug: str) -> str:
 
 def product_page(shown: browse.ProductView, problem: Refusal | None = None) -> str:
     """Render a product page, with the refusal of a request to add it to the cart if there is one."""
+    language = locale_name()
     category = next(c for c in browse.categories() if c.slug == shown.category)
     shelf = [p for p in browse.search(category=shown.category) if p.sku != shown.sku]
     return render_template(
         "shop/product.html",
-        product=shown,
-        category=category,
+        product=shown.in_language(language),
+        category=category.in_language(language),
         left=stock.available([shown.sku]).get(shown.sku, 0),
-        also=shelf[:ALSO],
+        also=[p.in_language(language) for p in shelf[:ALSO]],
         currency=visitor.currency(),
-        problem=problem.message if problem else None,
+        problem=translated(problem.message) if problem else None,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, make_response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import get_locale, gettext
+from flask_babel import gettext
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError
 
@@ -18,16 +18,17 @@ from shop.checkout.cart_view import CartView
 from shop.checkout.differences import CHARGES, differences
 from shop.checkout.placing.decide import AlreadyPlaced
 from shop.checkout.placing.request import Customer
-from shop.core import clock
+from shop.core import clock, languages
 from shop.core.client_address import client_network
 from shop.core.db import db
 from shop.core.errors import Away, BadInput, Refusal
 from shop.core.money import Money
 from shop.core.redis import RedisAway
-from shop.http_kit import visitor
+from shop.http_kit import language, visitor
 from shop.http_kit.access import access
 from shop.http_kit.errors import stale_form
 from shop.http_kit.request_guard import limited
+from shop.http_kit.translation import locale_name, translated
 from shop.ledger import store_credit
 from shop.orders.models import Order
 from shop.payments.providers import charging, registry
@@ -123,7 +124,7 @@ def sign_in() -> ResponseReturnValue:
     cart = visitor.my_cart()
     form = _form()
     try:
-        session[_DRAFT] = draft.keep({name: str(form[name].data or "") for name in _TYPED})
+        _keep(form)
     except RedisAway:
         if not cart.is_empty:
             problem = Away(
@@ -135,6 +136,27 @@ def sign_in() -> ResponseReturnValue:
     if current_user.is_authenticated:
         return redirect(here, 303)
     return redirect(url_for("accounts.sign_in", next=here), 303)
+
+
+@bp.post("/checkout/language")
+@access("public")
+@limited("checkout_language", 60, shown_again=lambda refusal: _again(refusal))
+def choose_language() -> ResponseReturnValue:
+    """Show the checkout in another language, with the entered values."""
+    if locale := languages.offered(request.form.get("lang", "")):
+        language.choose(locale)
+    cart, form = visitor.my_cart(), _form()
+    try:
+        _keep(form)
+    except RedisAway:
+        if not cart.is_empty and not cart.unpriced:
+            return _page(cart, form, is_update=True)
+    return redirect(url_for("checkout.show"), 303)
+
+
+def _keep(form: CheckoutForm) -> None:
+    """Store the entered values for the next view of the form. Raises RedisAway."""
+    session[_DRAFT] = draft.keep({name: str(form[name].data or "") for name in _TYPED})
 
 
 def _place(form: CheckoutForm) -> ResponseReturnValue:
@@ -216,7 +238,7 @@ def _customer(form: CheckoutForm) -> Customer:
         postcode=form.postcode.data or "",
         country=form.country.data,
         user_id=visitor.user_id(),
-        locale=str(get_locale() or "en"),
+        locale=locale_name(),
     )
 
 
@@ -286,7 +308,7 @@ def _page(cart: CartView, form: CheckoutForm, problem: Refusal | None = None, *,
 def _quote(cart: CartView, form: CheckoutForm) -> Quote:
     """What the cart costs with the choices in the form."""
     country = form.country.data if form.country.data in SHIPS_TO else ""
-    choices = Choices(country, form.delivery.data or "", codes.normal(form.code.data or ""))
+    choices = Choices(country, form.delivery.data or "", codes.normal(form.code.data or ""), locale_name())
     return quote(cart.total, choices, pricing.rules(choices, cart.currency), clock.now())
 
 
@@ -328,8 +350,8 @@ def _offers(methods: list[registry.Method], total: Money, credit: Money) -> list
     return [
         _Offer(
             method,
-            charging.reason(able[method.provider], total),
-            charging.reason(able[method.provider], left),
+            translated(charging.reason(able[method.provider], total)),
+            translated(charging.reason(able[method.provider], left)),
             Money(refusal.details.get("usable_credit", 0) if refusal else 0, total.currency),
         )
         for method, refusal in refused

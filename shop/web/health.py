@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from shop.core import heartbeat, metrics, redis, skew, writable
 from shop.core.db import db
 from shop.core.errors import Away
+from shop.core.sentences import sentence
 from shop.http_kit import bearer
 from shop.http_kit.access import access
 
@@ -28,7 +29,8 @@ def refuse_writes_at_a_wrong_time() -> None:
     """
     if request.method not in ("GET", "HEAD", "OPTIONS") and abs(skew.last_measured()) > skew.LIMIT:
         raise Away(
-            "wrong_time", "The shop is temporarily unavailable. Nothing was changed. Please try again in a minute."
+            "wrong_time",
+            sentence("The shop is temporarily unavailable. Nothing was changed. Please try again in a minute."),
         )
 
 

@@ -10,6 +10,7 @@ from shop.core.errors import Refusal
 from shop.http_kit import paging
 from shop.http_kit.access import access
 from shop.http_kit.request_guard import limited
+from shop.http_kit.translation import translated
 from shop.orders import find, links
 from shop.web.forms import EmailForm
 
@@ -50,7 +51,7 @@ def _email_form() -> EmailForm | None:
 
 def _page(form: EmailForm | None, link: str | None = None, refusal: Refusal | None = None) -> ResponseReturnValue:
     if form and refusal:
-        form.form_errors.append(refusal.message)
+        form.form_errors.append(translated(refusal.message))
     orders = None
     if current_user.is_authenticated:
         orders = paging.existing(find.of_user(current_user.id, paging.wanted()))

@@ -20,6 +20,7 @@ from shop.http_kit import visitor
 from shop.http_kit.access import access
 from shop.http_kit.request_guard import limited
 from shop.http_kit.template_helpers import payment_methods
+from shop.http_kit.translation import translated
 from shop.orders.models import Order
 from shop.payments.initiation import initiate
 from shop.payments.initiation.attempt_limits import TooSoon
@@ -164,7 +165,7 @@ def again(order: Order) -> ResponseReturnValue:
 
 def _not_started(order: Order, refusal: Refusal) -> ResponseReturnValue:
     """Page with the reason for not starting a payment and a link to the order."""
-    shown = {"title": _TITLES[refusal.code], "message": refusal.message}
+    shown = {"title": _TITLES[refusal.code], "message": translated(refusal.message)}
     page = render_template("shop/pay_later.html", order=order, **shown)
     return page, refusal.status, {"Retry-After": str(refusal.retry_after)} if isinstance(refusal, TooSoon) else {}
 

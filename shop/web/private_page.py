@@ -11,6 +11,7 @@ from shop.accounts.decide import LinkPurpose
 from shop.accounts.links import LinkEnded, OtherAccount
 from shop.accounts.models import AccountLink
 from shop.core.errors import Refusal
+from shop.http_kit.translation import translated
 from shop.web import after_sign_in
 
 
@@ -35,9 +36,9 @@ def with_form(template: str, form: FlaskForm, refusal: Refusal | None = None, **
     if refusal is not None:
         field = refusal.details.get("field")
         if field in form:
-            form[field].errors = [refusal.message]
+            form[field].errors = [translated(refusal.message)]
         else:
-            form.form_errors.append(refusal.message)
+            form.form_errors.append(translated(refusal.message))
     status = 422 if form.errors else 200
     return private_page(template, status, refusal=refusal, form=form, **values)
 

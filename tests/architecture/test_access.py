@@ -22,6 +22,7 @@ PUBLIC_POSTS = {
     "/checkout": "guests may buy",
     "/checkout/update": "shows what an order would cost; places nothing; limited",
     "/checkout/sign-in": "keeps what was typed for the cookie that typed it; limited",
+    "/checkout/language": "keeps what was typed for the cookie that typed it; limited",
     "/orders": "sends a link to the address that is asked about, never shows its orders",
     "/sign-in": "throttled",
     "/register": "limited",

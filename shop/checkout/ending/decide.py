@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from shop.core.errors import Refusal
+from shop.core.sentences import sentence
 from shop.orders import states
 from shop.orders.states import OrderState, Reason
 
@@ -116,7 +117,7 @@ def decide_cancellation(
     if seen.state not in states.PAYABLE:
         return Ended()
     if seen.review_since is not None and not even_under_review:
-        message = "We are checking a payment for this order, so it cannot be cancelled right now."
+        message = sentence("We are checking a payment for this order, so it cannot be cancelled right now.")
         return Refusal("under_review", message)
     at = seen.cancel_requested_at or now
     to_close = (p.id for p in seen.payments if p.is_open and p.cancel_requested_at is None)

@@ -16,6 +16,7 @@ from shop.checkout.placing.snapshot import Rules, Snapshot
 from shop.checkout.saga_states import SagaStep
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import Money
+from shop.core.sentences import joined, sentence, sentences
 from shop.inventory.refusals import OutOfStock
 from shop.ledger.refusals import NotEnoughCredit
 from shop.payments.providers import charging
@@ -26,7 +27,7 @@ class AlreadyPlaced(Refusal):
     """This browser has placed the order `order_id` with this form and now sends the form with different values."""
 
     def __init__(self, order_id: int) -> None:
-        super().__init__("already_placed", "Your order has already been placed. It was not changed.")
+        super().__init__("already_placed", sentence("Your order has already been placed. It was not changed."))
         self.order_id = order_id
 
 
@@ -105,12 +106,16 @@ def out_of_stock(lines: tuple[Line, ...], available: dict[str, int]) -> OutOfSto
         for line in sorted(lines, key=lambda line: line.sku)
         if line.sku in available
     ]
-    sentences = " ".join(
-        f"Only {item['available']} {item['name']} left." if item["available"] else f"{item['name']} is sold out."
+    reasons = [
+        sentences(
+            "Only %(num)d %(name)s left.", "Only %(num)d %(name)s left.", int(item["available"]), name=item["name"]
+        )
+        if item["available"]
+        else sentence("%(name)s is sold out.", name=item["name"])
         for item in short
-    )
+    ]
     refusal = OutOfStock(short)
-    refusal.message = f"{sentences} No order was placed, and your cart is unchanged."
+    refusal.message = sentence("%(reasons)s No order was placed, and your cart is unchanged.", reasons=joined(reasons))
     return refusal
 
 
@@ -125,22 +130,27 @@ def _not_agreed(cart: CartView, order: NewOrder, request: Request, rules: Rules)
     """Refusal of a form that was not shown to this customer for the current cart."""
     shown, quoted = request.shown, order.quote
     if cart.is_empty:
-        return BadInput("cart_empty", "Your cart is empty. No order was placed.")
+        return BadInput("cart_empty", sentence("Your cart is empty. No order was placed."))
     if cart.unpriced:
         return cart.unpriced[0].refusal
     if cart.checkout_key != shown.key or not shown.customer:
-        return Refusal("cart_changed", "This page was out of date. No order was placed.")
+        return Refusal("cart_changed", sentence("This page was out of date. No order was placed."))
     if shown.customer != agreement.customer_mark(shown.key, request.customer.user_id):
-        return Refusal("other_customer", "You have signed in or out since you opened this page. No order was placed.")
+        return Refusal(
+            "other_customer", sentence("You have signed in or out since you opened this page. No order was placed.")
+        )
     if quoted.refusal:
         return without_order(quoted.refusal)
     if shown.terms != cart.terms_with(quoted.terms).digest:
-        return Refusal("cart_changed", "Your cart has changed since you opened this page. No order was placed.")
+        return Refusal(
+            "cart_changed", sentence("Your cart has changed since you opened this page. No order was placed.")
+        )
     if order.to_pay.amount and request.provider not in rules.methods:
-        return BadInput("unknown_method", "Choose one of the listed payment methods.")
+        return BadInput("unknown_method", sentence("Choose one of the listed payment methods."))
     if any(line.price_was for line in cart.lines):
         return Refusal(
-            "prices_moved", "Some prices have changed since you added the items to your cart. No order was placed."
+            "prices_moved",
+            sentence("Some prices have changed since you added the items to your cart. No order was placed."),
         )
     return None
 
@@ -171,7 +181,7 @@ def _without_credit(seen: Snapshot, order: NewOrder, request: Request) -> Refusa
     if not order.credit.amount:
         return None
     if request.customer.user_id is None:
-        return BadInput("not_signed_in", "Sign in to use your store credit.")
+        return BadInput("not_signed_in", sentence("Sign in to use your store credit."))
     if seen.free_credit < order.credit.amount:
         return NotEnoughCredit(Money(seen.free_credit, order.credit.currency))
     return None

@@ -43,7 +43,8 @@ def load(request: Request, client: Client) -> Snapshot:
     cart_id, key = client.visitor, request.shown.key
     currency = _claim(key, client)
     if currency is None:
-        return Snapshot(replace(carts.load(cart_id), checkout_key=""), _earlier(cart_id, key))
+        cart = carts.load(cart_id, request.customer.locale)
+        return Snapshot(replace(cart, checkout_key=""), _earlier(cart_id, key))
     rows = db.session.execute(
         _lines_and_reserved(client.counted_by, client.user_id is not None),
         {
@@ -55,7 +56,7 @@ def load(request: Request, client: Client) -> Snapshot:
             "currency": currency,
         },
     ).all()
-    cart = carts.view(cart_id, currency, key, rows)
+    cart = carts.view(cart_id, currency, key, rows, request.customer.locale)
     reserved = {
         name: Amount(*(int(getattr(rows[0], f"{name}_{what}")) for what in ("orders", "units", "value")))
         for name in client.counted_by

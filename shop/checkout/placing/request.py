@@ -38,7 +38,7 @@ class Request:
 
     @property
     def choices(self) -> Choices:
-        return Choices(self.customer.country, self.delivery, self.code)
+        return Choices(self.customer.country, self.delivery, self.code, self.customer.locale)
 
     @property
     def digest(self) -> str:

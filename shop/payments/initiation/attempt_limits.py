@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from flask import current_app
 
 from shop.core.errors import Refusal
+from shop.core.sentences import sentence, sentences
 from shop.payments.providers.types import EndReason
 from shop.payments.records.models import Payment
 
@@ -23,12 +24,15 @@ class TooSoon(Refusal):
     """The next payment of an order cannot be initiated yet; `retry_after` is in seconds."""
 
     def __init__(self, number: int, retry_after: int) -> None:
-        seconds = "1 second" if retry_after == 1 else f"{retry_after} seconds"
-        super().__init__(
-            "too_soon",
-            f"You have tried to pay for this order {number} times. Wait {seconds}, then try again. "
+        message = sentences(
+            "You have tried to pay for this order %(tried)d times. Wait %(num)d second, then try again. "
             "Your items are still reserved.",
+            "You have tried to pay for this order %(tried)d times. Wait %(num)d seconds, then try again. "
+            "Your items are still reserved.",
+            retry_after,
+            tried=number,
         )
+        super().__init__("too_soon", message)
         self.retry_after = retry_after
 
 
@@ -36,11 +40,12 @@ class TooManyPayments(Refusal):
     """The order has reached its maximum number of payments."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(
-            "too_many_payments",
-            f"You have tried to pay for this order {number} times, which is the limit. "
+        message = sentence(
+            "You have tried to pay for this order %(tried)d times, which is the limit. "
             "Cancel the order and place a new one.",
+            tried=number,
         )
+        super().__init__("too_many_payments", message)
 
 
 def _counts(payment: Payment) -> bool:

@@ -13,6 +13,7 @@ from shop.core.db import db, table, transactional
 from shop.core.errors import BadInput, Refusal
 from shop.core.event_types import PaymentVisited
 from shop.core.money import Money
+from shop.core.sentences import sentence
 from shop.orders import events
 from shop.orders import states as order_states
 from shop.orders.models import Order
@@ -33,7 +34,7 @@ from shop.payments.updates.snapshot import PaymentUpdate
 
 TOO_LATE = timedelta(minutes=2)
 """Least time before `pay_by` in which an order may get a further payment."""
-_TOO_LATE = "There is not enough time left to start another payment."
+_TOO_LATE = sentence("There is not enough time left to start another payment.")
 
 
 def open_payment(order_id: int, provider_name: str, *, instead_of: str = "") -> Payment:
@@ -46,13 +47,13 @@ def open_payment(order_id: int, provider_name: str, *, instead_of: str = "") -> 
     """
     provider = registry.get(provider_name)
     if provider is None:
-        raise BadInput("unknown_method", "Choose one of the listed payment methods.")
+        raise BadInput("unknown_method", sentence("Choose one of the listed payment methods."))
     registry.refuse_unless_chargeable(provider_name, db.session.get_one(Order, order_id).to_pay)
     replaced = _replaced(order_id, provider_name, instead_of)
     if replaced:
         _refuse_to_replace(order_id)  # before anything is closed for a payment that is then refused
     if replaced and poll.close(replaced) in states.STILL_OPEN:
-        raise Refusal("confirming", "We are still confirming your first payment. Please do not pay again.")
+        raise Refusal("confirming", sentence("We are still confirming your first payment. Please do not pay again."))
     payment_id, is_new = _create(order_id, provider_name)
     if is_new:
         start(payment_id)
@@ -166,7 +167,9 @@ def _find_or_create(order_id: int, provider_name: str) -> tuple[str, bool]:
     _refuse_unless_payable(order, payments)
     if found is not None:
         if found.provider != provider_name or found.cancel_requested_at:
-            raise Refusal("confirming", "We are still confirming your first payment. Please do not pay again.")
+            raise Refusal(
+                "confirming", sentence("We are still confirming your first payment. Please do not pay again.")
+            )
         return found.id, False
     attempt_limits.check(payments, clock.now())
     return insert_payment(order_id, provider_name, order.to_pay, clock.now()), True
@@ -175,12 +178,12 @@ def _find_or_create(order_id: int, provider_name: str) -> tuple[str, bool]:
 def _refuse_unless_payable(order: Order, payments: list[Payment]) -> None:
     at = clock.now()
     if order.state not in order_states.PAYABLE:
-        raise Refusal("not_payable", "This order is not waiting for a payment.")
+        raise Refusal("not_payable", sentence("This order is not waiting for a payment."))
     if not order.to_pay.amount:
-        raise Refusal("not_payable", "Store credit covers this order. There is nothing left to pay.")
+        raise Refusal("not_payable", sentence("Store credit covers this order. There is nothing left to pay."))
     if order.review_since:
-        raise Refusal("not_payable", "We are checking a payment for this order. Please do not pay again.")
+        raise Refusal("not_payable", sentence("We are checking a payment for this order. Please do not pay again."))
     if order.cancel_requested_at or order.pay_by <= at:
-        raise Refusal("not_payable", "This order can no longer be paid.")
+        raise Refusal("not_payable", sentence("This order can no longer be paid."))
     if order.state == OrderState.FAILED and payments and order.pay_by - at < TOO_LATE:
         raise Refusal("too_late", _TOO_LATE)

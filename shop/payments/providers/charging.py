@@ -7,6 +7,7 @@ from typing import Protocol
 
 from shop.core.errors import Refusal
 from shop.core.money import Money
+from shop.core.sentences import sentence
 
 
 class Amounts(Protocol):
@@ -32,10 +33,14 @@ def reason(charging: Charging, money: Money) -> str:
     if not money.amount or charging.amounts.takes(money):
         return ""
     following = charging.amounts.next_charge(money)
-    message = f"{charging.label} cannot charge {money.format()}"
     if following is None or following.amount <= money.amount:
-        return f"{message}: the amount is too high."
-    return f"{message}: the next amount that it can charge is {following.format()}."
+        return sentence("%(name)s cannot charge %(amount)s: the amount is too high.", name=charging.label, amount=money)
+    return sentence(
+        "%(name)s cannot charge %(amount)s: the next amount that it can charge is %(next)s.",
+        name=charging.label,
+        amount=money,
+        next=following,
+    )
 
 
 def refusal(charging: Charging, money: Money, credit: Money | None = None) -> Refusal | None:
@@ -46,14 +51,21 @@ def refusal(charging: Charging, money: Money, credit: Money | None = None) -> Re
     """
     if not money.amount or charging.amounts.takes(money):
         return None
-    message = f"{charging.label} cannot charge {money.format()}."
+    stated = {"name": charging.label, "amount": money}
     usable = _usable(charging.amounts, money, credit) if credit is not None and credit.amount else None
     if usable is None:
-        return Refusal("cannot_charge", f"{message} Choose another payment method.")
+        message = sentence("%(name)s cannot charge %(amount)s. Choose another payment method.", **stated)
+        return Refusal("cannot_charge", message)
     if not usable.amount:
-        message = f"{message} Choose another payment method, or leave out store credit."
+        message = sentence(
+            "%(name)s cannot charge %(amount)s. Choose another payment method, or leave out store credit.", **stated
+        )
         return Refusal("cannot_charge", message, usable_credit=0)
-    message = f"{message} Choose another payment method, or use {usable.format()} of your store credit."
+    message = sentence(
+        "%(name)s cannot charge %(amount)s. Choose another payment method, or use %(usable)s of your store credit.",
+        usable=usable,
+        **stated,
+    )
     return Refusal("cannot_charge", message, usable_credit=usable.amount)
 
 

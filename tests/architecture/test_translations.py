@@ -1,0 +1,120 @@
+"""Translations: every sentence of the shop can be translated as a whole, and offered languages are complete."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from babel.messages.catalog import Catalog
+
+from shop.core.languages import OFFERED
+from tools.docs.code import ROOT
+from tools.translations import catalogues
+
+REFUSALS = ("Refusal", "BadInput", "Away")
+FOR_STAFF = (
+    "shop/alerts/",
+    "shop/catalogue/prices.py",
+    "shop/commands/",
+    "shop/credit_gifts/",
+    "shop/inventory/stock.py",
+    "shop/payments/order_money/",
+    "shop/payments/records/captures.py",
+    "shop/payments/refunds/",
+    "shop/payments/settlement/",
+    "shop/payments/updates/",
+    "shop/payouts/",
+    "shop/pricing/change.py",
+    "shop/web/dev.py",
+)
+"""Modules whose refusals only staff and programs see; they stay English."""
+FOR_PROGRAMS = {("shop/http_kit/access.py", "not_authorized")}
+STAFF_CODES = {("shop/accounts/staff.py", "no_role"), ("shop/accounts/staff.py", "unknown_account")}
+STAFF_CODES |= {("shop/accounts/signin.py", "unknown_role"), ("shop/core/db.py", "passive_copy")}
+
+
+def untranslatable_refusals(path: str, code: str) -> list[str]:
+    """Refusals for customers whose message is a literal instead of a `sentence` or a translation."""
+    found = []
+    for node in ast.walk(ast.parse(code)):
+        if not isinstance(node, ast.Call) or len(node.args) < 2:
+            continue
+        is_super = isinstance(node.func, ast.Attribute) and node.func.attr == "__init__"
+        named = node.func.id if isinstance(node.func, ast.Name) else ""
+        if not is_super and named not in REFUSALS:
+            continue
+        refused, message = node.args[0], node.args[1]
+        what = str(refused.value) if isinstance(refused, ast.Constant) else ""
+        if isinstance(message, ast.Constant | ast.JoinedStr) and (path, what) not in FOR_PROGRAMS | STAFF_CODES:
+            found.append(f"{path}: {what}")
+    return found
+
+
+def sources(folder: str, ending: str) -> Iterator[tuple[str, str]]:
+    for path in sorted((ROOT / folder).rglob(f"*{ending}")):
+        yield path.relative_to(ROOT).as_posix(), path.read_text()
+
+
+def test_the_refusals_that_customers_see_can_be_translated() -> None:
+    modules = [(path, code) for path, code in sources("shop", ".py") if not path.startswith(FOR_STAFF)]
+    assert [one for path, code in modules for one in untranslatable_refusals(path, code)] == []
+
+
+@pytest.mark.parametrize(
+    "code", ['raise Refusal("gone", "It is gone.")', 'class A(Refusal):\n def f(self): super().__init__("x", f"{a}.")']
+)
+def test_a_refusal_that_cannot_be_translated_is_seen(code: str) -> None:
+    assert untranslatable_refusals("shop/web/planted.py", code)
+
+
+def test_pages_show_the_messages_of_refusals_in_the_language_of_the_page() -> None:
+    translated = re.compile(r"translated\((?:\w+\()?[\w.]+\)?\.message\)|message\|translated")
+    shown = re.compile(r"\b(?:refusal|problem)\.message\b(?! = )")
+    for path, code in [*sources("shop/web", ".py"), *sources("shop/http_kit", ".py"), *sources("templates", ".html")]:
+        assert not shown.search(translated.sub("", code)), path
+
+
+@pytest.mark.parametrize("locale", [locale for locale in OFFERED if locale != "en"])
+def test_an_offered_language_is_complete(locale: str) -> None:
+    """After a change of sentences: `python -m tools.translations`, then translate the new ones."""
+    assert catalogues.incomplete(locale) == []
+
+
+PLANTED = {
+    "missing": ("Pay %(total)s", "", (), "not translated"),
+    "fuzzy": ("Pay %(total)s", "付款 %(total)s", ("fuzzy",), "fuzzy"),
+    "another placeholder": ("Pay %(total)s", "付款 %(sum)s", (), "other placeholders"),
+    "no placeholder": ("Pay %(total)s", "付款", (), "other placeholders"),
+    "another kind of placeholder": ("Pay %(total)s", "付款 %(total)d", (), "other placeholders"),
+    "a stray per cent sign": ("Pay %(total)s", "付款 %(total)s 100%", (), "other placeholders"),
+}
+
+
+@pytest.mark.parametrize("case", PLANTED)
+def test_a_translation_that_is_not_right_is_seen(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, text, flags, problem = PLANTED[case]
+    written, wanted = Catalog(locale="zh_Hant", fuzzy=False), Catalog()
+    written.add(source, text, flags=flags)
+    wanted.add(source)
+    monkeypatch.setattr(catalogues, "TRANSLATIONS", tmp_path)
+    monkeypatch.setattr(catalogues, "sentences", lambda: wanted)
+    catalogues.po("zh_Hant").parent.mkdir(parents=True)
+    catalogues.po("zh_Hant").write_bytes(catalogues.po_text(written))
+    catalogues.mo("zh_Hant").write_bytes(catalogues.mo_bytes(written))
+    assert [one for one in catalogues.incomplete("zh_Hant") if problem in one]
+
+
+def test_a_sentence_that_is_no_longer_used_and_a_stale_file_are_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = Catalog(locale="zh_Hant", fuzzy=False)
+    written.add("Gone", "沒有了")
+    monkeypatch.setattr(catalogues, "TRANSLATIONS", tmp_path)
+    monkeypatch.setattr(catalogues, "sentences", Catalog)
+    catalogues.po("zh_Hant").parent.mkdir(parents=True)
+    catalogues.po("zh_Hant").write_bytes(catalogues.po_text(written))
+    found = "\n".join(catalogues.incomplete("zh_Hant"))
+    assert "no longer used: Gone" in found and "messages.mo is not the compiled" in found

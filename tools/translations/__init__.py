@@ -1,0 +1,1 @@
+"""Translations: extraction of the sentences from the code, and the check of the catalogues."""
