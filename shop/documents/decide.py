@@ -136,9 +136,10 @@ def receipt(lines: Sequence[Charged], whole: Split, price: int) -> Content:
 def credit_note(lines: Sequence[Charged], whole: Split, price: int, amount: int, before: Split, step: int) -> Content:
     """The credit note of a refund of `amount`. `before` is what earlier credit notes that are not cancelled sum to.
 
-    Its shares are those of everything refunded so far, less `before`, so that all credit notes sum to the receipt.
+    Its shares are those of everything refunded so far, less `before`, so that all credit notes sum to the receipt. Of
+    money that was refunded twice, once here and once at the acquirer, the part beyond the receipt was in no document.
     """
-    split = whole.first(before.total + amount, price, step) - before
+    split = whole.first(min(before.total + amount, price), price, step) - before
     taxes = [line for line in lines if line.kind == LineKind.TAX]
     shares = largest_remainder(split.tax, [line.unit_amount for line in taxes]) if taxes else []
     added = sum(share for line, share in zip(taxes, shares, strict=True) if not line.is_included)

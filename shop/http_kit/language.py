@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
@@ -15,6 +16,7 @@ from shop.http_kit.request_guard import MACHINE_PATHS
 
 _CHOSEN = "language"
 _CHOSEN_BY = "language_by"
+_LOCAL_PATH = re.compile(r"/(?!/)[\w\-./~%?=&+]*")
 _PARAMETER = "lang"
 
 
@@ -69,7 +71,7 @@ def language_switch() -> list[Switch]:
 def alternates() -> list[tuple[str, str]]:
     """Tag and address of this page in each language, for search engines; the first one lets the browser decide."""
     here = f"{str(current_app.config['SHOP_URL']).rstrip('/')}{quote(request.path)}"
-    kept = [(name, value) for name, value in request.args.items() if name != _PARAMETER]
+    kept = _kept()
     found = [("x-default", _with_query(here, kept))]
     return found + [
         (tag, _with_query(here, [*kept, (_PARAMETER, tag)])) for tag in map(languages.tag, languages.OFFERED)
@@ -102,8 +104,13 @@ def _address(tag: str) -> str:
     """
     rule = request.url_rule
     can_open = request.method in ("GET", "HEAD") or (rule is not None and "GET" in (rule.methods or ()))
-    kept = [(name, value) for name, value in request.args.items(multi=True) if name != _PARAMETER]
-    return _with_query("" if can_open else f"{request.script_root}/", [*kept, (_PARAMETER, tag)])
+    return _with_query("" if can_open else f"{request.script_root}/", [*_kept(), (_PARAMETER, tag)])
+
+
+def _kept() -> list[tuple[str, str]]:
+    """The query of this page without the language, and without a `next` that is no path of the shop."""
+    pairs = [pair for pair in request.args.items(multi=True) if pair[0] != _PARAMETER]
+    return [(name, value) for name, value in pairs if name != "next" or _LOCAL_PATH.fullmatch(value)]
 
 
 def _with_query(address: str, pairs: list[tuple[str, str]]) -> str:

@@ -86,3 +86,18 @@ def test_credit_notes_that_are_not_cancelled_have_the_shares_of_what_is_refunded
     left = 4000 - decide.sum_of(issued).total
     rest = decide.credit_note(lines, whole, 4000, left, decide.sum_of(issued), 1)
     assert decide.sum_of([*issued, (DocumentKind.CREDIT_NOTE, rest.split)]) == whole
+
+
+def test_credit_notes_of_money_that_was_refunded_twice_end_at_the_receipt() -> None:
+    whole, lines = Split(4000, 0, 0, 0), [OrderLine(LineKind.ITEM, 4000)]
+    first = decide.credit_note(lines, whole, 4000, 3000, Split(0), 1).split
+    second = decide.credit_note(lines, whole, 4000, 3000, first, 1).split
+    third = decide.credit_note(
+        lines,
+        whole,
+        4000,
+        3000,
+        decide.sum_of([(DocumentKind.CREDIT_NOTE, first), (DocumentKind.CREDIT_NOTE, second)]),
+        1,
+    )
+    assert [one.total for one in (first, second, third.split)] == [3000, 1000, 0]
