@@ -110,7 +110,7 @@ def _write(order: Order, demand: Demand, sequence: int, at: datetime, day: date)
 
 
 def _content(order: Order, demand: Demand) -> tuple[Content, str | None]:
-    """What a document states, and the number of the document that it refers to."""
+    """The lines and division of a document, and the number of the document that it refers to."""
     whole = Split(order.total_amount, order.tax_amount, order.delivery_amount, order.discount_amount)
     price = order.accepted.amount
     if demand.kind == DocumentKind.RECEIPT:

@@ -137,7 +137,7 @@ class Charge:
 
 @dataclass(frozen=True)
 class Quote:
-    """What an order costs. `refusal` says why it cannot be ordered like this; its code or delivery is then left out.
+    """The price of an order. `refusal` says why it cannot be ordered like this; its code or delivery is then left out.
 
     `methods` are the delivery methods for the country, `method` the chosen one.
     """
@@ -166,7 +166,7 @@ class Quote:
 
     @property
     def terms(self) -> tuple[tuple[str, int], ...]:
-        """What a customer agrees to: the delivery method with its price, and what other charges add unless it is zero.
+        """Terms of the form's digest: the delivery method with its price, and amounts of other charges except zero.
 
         The method is named with its key, `delivery:express`.
         """

@@ -306,7 +306,7 @@ def _page(cart: CartView, form: CheckoutForm, problem: Refusal | None = None, *,
 
 
 def _quote(cart: CartView, form: CheckoutForm) -> Quote:
-    """What the cart costs with the choices in the form."""
+    """The price of the cart with the choices in the form."""
     country = form.country.data if form.country.data in SHIPS_TO else ""
     choices = Choices(country, form.delivery.data or "", codes.normal(form.code.data or ""), locale_name())
     return quote(cart.total, choices, pricing.rules(choices, cart.currency), clock.now())

@@ -99,7 +99,7 @@ def mo_bytes(catalogue: Catalog) -> bytes:
 
 
 def incomplete(locale: str) -> list[str]:
-    """What keeps a language from being offered: missing and fuzzy sentences, other placeholders, stale files."""
+    """Reasons not to offer a language: missing and fuzzy sentences, other placeholders, stale files."""
     catalogue, source = read(locale), sentences()
     known = {_key(message): message for message in catalogue if message.id}
     wanted = {_key(message): message for message in source if message.id}
