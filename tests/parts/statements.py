@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from typing import Any
 
 import psycopg
@@ -26,10 +28,16 @@ def statements() -> Iterator[list[str]]:
         sent.append(query)
         return right(driver, query, *arguments)
 
-    right = psycopg.Connection.execute
+    def execute_raw(cursor: Any, query: str, *arguments: Any) -> Any:  # of `OneCommand`: each write, with all its rows
+        writes = re.split(r"\bw\d+ AS ", re.sub(r"\$\d+", "$", query))[1:]
+        sent.extend(write for write, _ in groupby(each.rstrip(", ") for each in writes))
+        return right_raw(cursor, query, *arguments)
+
+    right, right_raw = psycopg.Connection.execute, psycopg.RawCursor.execute
     event.listen(db.engine, "before_cursor_execute", note)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(psycopg.Connection, "execute", execute)
+        patch.setattr(psycopg.RawCursor, "execute", execute_raw)
         yield sent
     event.remove(db.engine, "before_cursor_execute", note)
 

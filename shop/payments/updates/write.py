@@ -11,11 +11,12 @@ from datetime import datetime
 from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Insert, bindparam, insert, select, update
 
 from shop.core import logs, metrics, outbox
 from shop.core.db import after_commit, db, pipeline, table
 from shop.core.event_types import OrderMoved
+from shop.core.one_command import OneCommand
 from shop.inventory.models import Reservation, Stock
 from shop.inventory.states import ReservationState
 from shop.ledger import book
@@ -27,7 +28,7 @@ from shop.payments.order_money import write as order_money
 from shop.payments.providers.types import Outcome
 from shop.payments.records.models import Capture, Payment, PaymentUpdateRow, Refund, WebhookEventRow
 from shop.payments.records.types import Allocation, Source
-from shop.payments.updates.decision import Decision
+from shop.payments.updates.decision import Decision, StockChange
 from shop.payments.updates.listed_refunds import with_capture_ids
 from shop.payments.updates.snapshot import PaymentUpdate, Snapshot
 from shop.pricing import uses
@@ -113,9 +114,7 @@ def write_update(
     `event` is the webhook event that brought the update, if it is not stored yet; `webhook_event_id` its row, if it is.
     """
     with pipeline(commit=commit) as connection:
-        if event is not None:
-            connection.execute(_NEW_EVENT, [event.row(decision.outcome)])
-        _write(connection, seen, decision, now, update.source)
+        _write(connection, seen, decision, now, update.source, event.row(decision.outcome) if event else None)
         if decision.is_recorded:
             _record(connection, decision.outcome, update, now, event, webhook_event_id)
     _report_changes(seen, decision, update.source)
@@ -155,15 +154,30 @@ def report_outcome(seen: Snapshot, outcome: Outcome, update: PaymentUpdate) -> N
     after_commit(report)
 
 
-def _write(connection: Connection, seen: Snapshot, decision: Decision, now: datetime, source: Source | None) -> None:
+def _write(
+    connection: Connection,
+    seen: Snapshot,
+    decision: Decision,
+    now: datetime,
+    source: Source | None,
+    event_row: Mapping[str, Any] | None = None,
+) -> None:
+    """Write what no other transaction can have locked, in one command; then refunds, which refer to it, and the rest,
+    whose rows are locked in the order of all transactions.
+    """
+    command = OneCommand()
+    if event_row is not None:
+        command.add(_NEW_EVENT, event_row)
     for payment_id, change in sorted(decision.payments.items()):
-        connection.execute(_change_payment(tuple(change)), {"the_payment": payment_id, **_new(change)})
-    _write_order(connection, seen, decision)
-    _write_captures(connection, seen, decision, now, source)
+        command.add(_change_payment(tuple(change)), {"the_payment": payment_id, **_new(change)})
+    _write_order(command, seen, decision)
+    _write_captures(command, seen, decision, now, source)
+    _write_journals(command, seen, decision, now)
+    _write_events(command, seen, decision, now)
+    _write_sold(command, seen, decision)
+    command.execute(connection)
     _write_refunds(connection, seen, decision, now)
     _write_holdings(connection, seen, decision)
-    _write_journals(connection, seen, decision, now)
-    _write_events(connection, seen, decision, now)
 
 
 def _new(change: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,18 +190,18 @@ def _change_payment(columns: tuple[str, ...]) -> Any:
     return update(_PAYMENTS).where(_PAYMENTS.c.id == bindparam("the_payment")).values(new)
 
 
-def _write_order(connection: Connection, seen: Snapshot, decision: Decision) -> None:
+def _write_order(command: OneCommand, seen: Snapshot, decision: Decision) -> None:
     if decision.order or decision.events:
         change = dict(decision.order)
         values = {"the_order": seen.order.id, "seen": seen.order.state, "many": len(decision.events)}
-        connection.execute(move.conditional(tuple(change)), values | _new(change))
+        command.add(move.conditional(tuple(change)), values | _new(change))
 
 
 def _write_captures(
-    connection: Connection, seen: Snapshot, decision: Decision, now: datetime, source: Source | None
+    command: OneCommand, seen: Snapshot, decision: Decision, now: datetime, source: Source | None
 ) -> None:
     if decision.accepted is not None:
-        connection.execute(_ACCEPT, {"accepted": decision.accepted, "new_allocation": Allocation.PAYS_ORDER})
+        command.add(_ACCEPT, {"accepted": decision.accepted, "new_allocation": Allocation.PAYS_ORDER})
     rows = [
         {
             "provider": one.provider,
@@ -203,7 +217,7 @@ def _write_captures(
         }
         for one in decision.captures
     ]
-    _insert(connection, _NEW_CAPTURE, rows)
+    _add(command, _NEW_CAPTURE, rows)
 
 
 def _write_refunds(connection: Connection, seen: Snapshot, decision: Decision, now: datetime) -> None:
@@ -211,11 +225,23 @@ def _write_refunds(connection: Connection, seen: Snapshot, decision: Decision, n
         {"of_provider": one.provider, "of_capture": one.capture_id, **one.columns(seen.order.id, now)}
         for one in decision.refunds
     ]
-    _insert(connection, _NEW_REFUND, rows)
+    if rows:
+        connection.execute(_NEW_REFUND, rows)
+
+
+def _write_sold(command: OneCommand, seen: Snapshot, decision: Decision) -> None:
+    """Sell what the order reserved. What it had released is reserved again and sold, which changes only the total.
+
+    One product has its turn in the command. Several are locked in the order of `decision.stock`, as everywhere.
+    """
+    if decision.stock:
+        command.add(_SELL, {"of_order": seen.order.id})
+    if len(decision.stock) == 1:
+        command.add(_SELL_STOCK, _sold(decision.stock[0]))
 
 
 def _write_holdings(connection: Connection, seen: Snapshot, decision: Decision) -> None:
-    """Use the reservations of the order. Released ones are reserved again and used, which changes only the total."""
+    """Use store credit and the discount code of the order, and sell several products."""
     if decision.credit is not None:
         credit = decision.credit
         freed = credit.amount if credit.source == HoldState.HELD else 0
@@ -227,16 +253,16 @@ def _write_holdings(connection: Connection, seen: Snapshot, decision: Decision) 
             seen.order.id, decision.code.code, decision.code.currency, decision.code.amount
         ):
             connection.execute(statement, values)
-    if decision.stock:
-        connection.execute(_SELL, {"of_order": seen.order.id})
-        connection.execute(_SELL_STOCK, [_sold(one.sku, one.quantity, one.source) for one in decision.stock])
+    if len(decision.stock) > 1:
+        connection.execute(_SELL_STOCK, [_sold(one) for one in decision.stock])
 
 
-def _sold(sku: str, quantity: int, source: ReservationState) -> dict[str, Any]:
-    return {"of_sku": sku, "held": quantity if source == ReservationState.HELD else 0, "sold": quantity}
+def _sold(one: StockChange) -> dict[str, Any]:
+    held = one.quantity if one.source == ReservationState.HELD else 0
+    return {"of_sku": one.sku, "held": held, "sold": one.quantity}
 
 
-def _write_journals(connection: Connection, seen: Snapshot, decision: Decision, now: datetime) -> None:
+def _write_journals(command: OneCommand, seen: Snapshot, decision: Decision, now: datetime) -> None:
     for one in decision.journals:
         book.check_balanced(one.key, one.entries)
     journals = [{"key": one.key, "kind": one.kind, "order_id": seen.order.id, "at": now} for one in decision.journals]
@@ -245,11 +271,11 @@ def _write_journals(connection: Connection, seen: Snapshot, decision: Decision, 
         for one in decision.journals
         for line, (account, money) in enumerate(one.entries)
     ]
-    _insert(connection, _NEW_JOURNAL, journals)
-    _insert(connection, _NEW_ENTRY, entries)
+    _add(command, _NEW_JOURNAL, journals)
+    _add(command, _NEW_ENTRY, entries)
 
 
-def _write_events(connection: Connection, seen: Snapshot, decision: Decision, now: datetime) -> None:
+def _write_events(command: OneCommand, seen: Snapshot, decision: Decision, now: datetime) -> None:
     order, history, published = seen.order, [], []
     for seq, one in enumerate(decision.events, start=order.event_seq + 1):
         about = events.About(order.id, order.number, seq, one.actor, now)
@@ -257,8 +283,8 @@ def _write_events(connection: Connection, seen: Snapshot, decision: Decision, no
         history.append(row)
         published.append(outbox_row)
         events.wake(about, one.event)
-    _insert(connection, _NEW_ORDER_EVENT, history)
-    _insert(connection, _NEW_OUTBOX_ROW, published)
+    _add(command, _NEW_ORDER_EVENT, history)
+    _add(command, _NEW_OUTBOX_ROW, published)
 
 
 def _record(
@@ -278,16 +304,17 @@ def _record(
         "occurred_at": update.facts.occurred_at or now,
         "received_at": now,
     }
+    command = OneCommand()
     if event is None:
-        connection.execute(_NEW_UPDATE, [{**row, "webhook_event_id": webhook_event_id}])
+        command.add(_NEW_UPDATE, row | {"webhook_event_id": webhook_event_id})
     else:
-        named = {"of_provider": event.provider, "of_event": event.dedupe_key}
-        connection.execute(_NEW_UPDATE_OF_EVENT, [{**row, **named}])
+        command.add(_NEW_UPDATE_OF_EVENT, row | {"of_provider": event.provider, "of_event": event.dedupe_key})
+    command.execute(connection)
 
 
-def _insert(connection: Connection, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    if rows:
-        connection.execute(statement, rows)
+def _add(command: OneCommand, statement: Insert, rows: Sequence[Mapping[str, Any]]) -> None:
+    for row in rows:
+        command.add(statement, row)
 
 
 def _report_changes(seen: Snapshot, decision: Decision, source: Source | None) -> None:
