@@ -1,4 +1,4 @@
-"""Bulk creation of finished orders: copy a few really placed orders, row by row, in SQL.
+"""Bulk creation of orders: copy a few really placed orders, row by row, in SQL.
 
 A copy differs from its original in names, references and times alone, so it has every row that the shop writes for an
 order, and every invariant still holds.
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, Table, Text, cast, func, insert, literal, select, text
+from sqlalchemy import Column, Connection, MetaData, Table, Text, cast, func, insert, literal, select, text, update
 
 from shop.core import clock
 from shop.core.db import Base, UtcDateTime, db
@@ -67,15 +67,19 @@ def _plan(order_id: int) -> tuple[_Copied, ...]:
     )
 
 
-def copy_orders(order_id: int, times: int) -> None:
-    """Add `times` copies of an order that has ended. Writes directly; no other process may use the database."""
+def copy_orders(order_id: int, times: int, step: int = STEP) -> None:
+    """Add `times` copies of an order, each `step` seconds older than the one before.
+
+    Writes directly; no other process may use the database. An order that waits for its payment needs `step=0`, or its
+    copies have expired.
+    """
     db.session.rollback()
     with db.engine.connect() as connection:
         copies = _numbers(connection, times)
         moved: dict[str, Any] = {}
         for copied in _plan(order_id):
-            _copy(connection, copied, order_id, copies, moved)
-        _receive_what_was_sold(connection, order_id, times)
+            _copy(connection, copied, order_id, copies, moved, step)
+        _receive_units(connection, order_id, times)
         copies.drop(connection)
         connection.commit()
 
@@ -90,7 +94,9 @@ def _numbers(connection: Connection, times: int) -> Table:
     return copies
 
 
-def _copy(connection: Connection, copied: _Copied, order_id: int, copies: Table, moved: dict[str, Any]) -> None:
+def _copy(
+    connection: Connection, copied: _Copied, order_id: int, copies: Table, moved: dict[str, Any], step: int
+) -> None:
     """Copy one table's rows. `moved` records how an id of this table maps to that of the copy."""
     table, number = Base.metadata.tables[copied.table], copies.c.number
     column = table.c[copied.column]
@@ -110,7 +116,7 @@ def _copy(connection: Connection, copied: _Copied, order_id: int, copies: Table,
         elif copied.moved.get(each.name) in moved:
             values[each.name] = each + moved[copied.moved[each.name]]
         elif isinstance(each.type, UtcDateTime):
-            values[each.name] = _earlier(connection, each, number)
+            values[each.name] = _earlier(connection, each, number * step)
     chosen = select(*values.values()).select_from(copies.join(pattern, text("true"))).order_by(number)
     connection.execute(insert(table).from_select(list(values), chosen, include_defaults=False))
     if "id" in copied.moved and connection.dialect.name == "postgresql":
@@ -118,17 +124,22 @@ def _copy(connection: Connection, copied: _Copied, order_id: int, copies: Table,
         connection.execute(select(func.setval(sequence, select(func.max(table.c.id)).scalar_subquery())))
 
 
-def _earlier(connection: Connection, at: Any, number: Any) -> Any:
+def _earlier(connection: Connection, at: Any, seconds: Any) -> Any:
     if connection.dialect.name == "postgresql":
-        return at - number * literal(timedelta(seconds=STEP))
-    return func.strftime("%Y-%m-%d %H:%M:%f000", at, "-" + cast(number * STEP, Text) + " seconds")
+        return at - seconds * literal(timedelta(seconds=1))
+    return func.strftime("%Y-%m-%d %H:%M:%f000", at, "-" + cast(seconds, Text) + " seconds")
 
 
-def _receive_what_was_sold(connection: Connection, order_id: int, times: int) -> None:
-    """Add the stock receipts for what the copies have sold."""
-    sold = select(inventory.Reservation.sku, inventory.Reservation.quantity).where(
-        inventory.Reservation.order_id == order_id, inventory.Reservation.state == "SOLD"
+def _receive_units(connection: Connection, order_id: int, times: int) -> None:
+    """Add the stock receipts for what the copies have sold or reserved."""
+    units = select(inventory.Reservation).where(
+        inventory.Reservation.order_id == order_id, inventory.Reservation.state.in_(("SOLD", "HELD"))
     )
-    for sku, quantity in connection.execute(sold).all():
-        receipt = {"sku": sku, "quantity": quantity * times, "kind": "receipt", "at": clock.wall()}
+    for one in connection.execute(units).all():
+        quantity = one.quantity * times
+        receipt = {"sku": one.sku, "quantity": quantity, "kind": "receipt", "at": clock.wall()}
         connection.execute(insert(inventory.StockMovement).values(receipt))
+        if one.state == "HELD":
+            stock = inventory.Stock
+            held = {"on_hand": stock.on_hand + quantity, "reserved": stock.reserved + quantity}
+            connection.execute(update(stock).where(stock.sku == one.sku).values(held))

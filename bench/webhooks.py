@@ -13,51 +13,74 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+from sqlalchemy import func, select
 from standardwebhooks import Webhook
 
-from bench.tools import each, note, running, table, waiting_payments
+from bench.copy_orders import copy_orders
+from bench.tools import Item, each, note, running, table, waiting_payments
 from e2e.control import Control
 from e2e.demo import Demo, commands
+from shop import create_app
+from shop.core.db import db
+from shop.orders.models import Order
+from shop.orders.states import OrderState
 from tests.parts.postgres import PostgresServer
 from tests.parts.processes import ROOT, free_port
 
 SECRET = "whsec_a3BheS1kZW1vLXdlYmhvb2stc2VjcmV0LTAwMDE="  # the demo merchant's public secret
 TURN, WARM = 500, 1  # webhooks in a turn, and warm-up turns
+PATTERNS = 30  # orders that are really placed
 
 
-def batched(items: Sequence[bytes], size: int) -> Iterator[list[bytes]]:
+def batched(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
     """Parts of at most `size`."""
     for start in range(0, len(items), size):
         yield list(items[start : start + size])
 
 
 def events(demo: Demo, count: int) -> list[bytes]:
-    """The bodies of the events for `count` approved payments, whose webhooks are dropped."""
+    """The bodies of the events for `count` approved payments, whose webhooks are dropped.
+
+    Few of the orders are placed, opened and approved; the others are copies of those, in the shop alone.
+    """
     control = Control(demo)
     control.faults(hook={"drop": 1_000_000})
-    payments = [payment for _, payment in waiting_payments(demo, count)]
+    patterns = waiting_payments(demo, PATTERNS)
     for name in ("worker", "clock"):
         demo.stop(name, signal.SIGTERM)  # polling must not pay them first
-    each(payments, control.approve)
+    each([payment for _, payment in patterns], control.approve)
     client = httpx.Client(
         base_url=f"{demo.acquirer}/kpay/v1/payments", headers={"Authorization": "Bearer kp_test_demo"}
     )
+    facts = [client.get(f"/{payment}").raise_for_status().json() for _, payment in patterns]
+    shares = [len(part) for part in batched(range(count), -(-count // PATTERNS))]
+    with create_app(demo.environ).app_context():
+        for (placed, _), share in zip(patterns, shares, strict=True):
+            order_id = db.session.scalars(select(Order.id).where(Order.token == placed.token)).one()
+            copy_orders(order_id, share - 1, step=0)
+    found = [_body(one, number) for one, share in zip(facts, shares, strict=True) for number in range(share)]
+    random.Random(7).shuffle(found)  # webhooks under way at once are about different products
+    return found
+
+
+def _body(facts: dict[str, Any], number: int) -> bytes:
+    """The event of a payment, or of the copy with this number."""
+    suffix = f"-{number}" if number else ""
+    captures = [{**one, "id": one["id"] + suffix} for one in facts["captures"]]
+    payment = {**facts, "reference": facts["reference"] + suffix, "captures": captures}
     at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-
-    def webhook(payment: str) -> bytes:
-        facts = client.get(f"/{payment}").raise_for_status().json()
-        kind = {"id": f"evt_{payment}", "type": "payment.captured", "created_at": at, "merchant": "demo"}
-        return json.dumps({**kind, "data": {"payment": facts}}).encode()
-
-    return each(payments, webhook)
+    kind = {"id": f"evt_{facts['id']}{suffix}", "type": "payment.captured", "created_at": at, "merchant": "demo"}
+    return json.dumps({**kind, "data": {"payment": payment}}).encode()
 
 
 def signed(address: str, body: bytes) -> bytes:
@@ -131,6 +154,9 @@ def measure(
             demo.start_again(name)
         checked = demo.flask("check")
         assert checked.returncode == 0, checked.stdout
+        with create_app(demo.environ).app_context():
+            paid = db.session.scalar(select(func.count()).where(Order.state == OrderState.PAID))
+        assert paid == count, f"{paid} of {count} orders are paid"
     return database, bare, ours, ours / bare
 
 
