@@ -21,19 +21,28 @@ from shop.payments.records.models import Payment, PaymentUpdateRow
 
 STEP = 30
 """Seconds between consecutive orders."""
+ID_DIGITS = 7
+"""Last digits of an id that are random; a copy has its number there."""
+
+
+def copied_id(original: str, number: int) -> str:
+    """The id of a copy. The original has the number 0."""
+    return f"{original[:-ID_DIGITS]}{number:0{ID_DIGITS}}" if number else original
 
 
 @dataclass(frozen=True)
 class _Copied:
     """A table whose rows belong to an order by `column`; `owner` selects the values for an order's id.
 
-    `named` columns get the copy's number appended. `moved` columns hold ids of another table, or of this one.
+    `named` columns get the copy's number appended; in `ids`, made by `shop.core.ids`, it replaces the last digits.
+    `moved` columns hold ids of another table, or of this one.
     """
 
     table: str
     column: str = "order_id"
     owner: Any = None
     named: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
     moved: dict[str, str] = field(default_factory=lambda: {"order_id": "orders"})
 
 
@@ -45,25 +54,26 @@ def _plan(order_id: int) -> tuple[_Copied, ...]:
     journals = select(Journal.key).where(Journal.order_id == order_id)
     number = select(Order.number).where(Order.id == order_id)
     return (
-        _Copied("orders", "id", None, ("number", "token", "checkout_key", "paid_by"), {"id": "orders"}),
+        _Copied("orders", "id", None, ("number", "token", "checkout_key"), ("paid_by",), {"id": "orders"}),
         _Copied("order_lines"),
         _Copied("order_events"),
         _Copied("reservations"),
         _Copied("sagas"),
-        _Copied("payments", named=("id",)),
-        _Copied("captures", "payment_id", payments, ("capture_id", "payment_id"), {"id": "captures"}),
-        _Copied("refunds", named=("id", "payment_id"), moved={"capture_id": "captures", "order_id": "orders"}),
-        _Copied("webhook_events", "id", events, ("dedupe_key",), {"id": "webhook_events"}),
+        _Copied("payments", ids=("id",)),
+        _Copied("captures", "payment_id", payments, ("capture_id",), ("payment_id",), {"id": "captures"}),
+        _Copied("refunds", ids=("id", "payment_id"), moved={"capture_id": "captures", "order_id": "orders"}),
+        _Copied("webhook_events", "id", events, ("dedupe_key",), moved={"id": "webhook_events"}),
         _Copied(
             "payment_updates",
             "payment_id",
             payments,
+            (),
             ("payment_id",),
             {"id": "payment_updates", "webhook_event_id": "webhook_events"},
         ),
         _Copied("journals", named=("key",)),
-        _Copied("ledger_entries", "journal_key", journals, ("journal_key",), {}),
-        _Copied("outbox", "subject", number, ("subject",), {"id": "outbox"}),
+        _Copied("ledger_entries", "journal_key", journals, ("journal_key",), moved={}),
+        _Copied("outbox", "subject", number, ("subject",), moved={"id": "outbox"}),
     )
 
 
@@ -113,6 +123,9 @@ def _copy(
         values[each.name] = each
         if each.name in copied.named:
             values[each.name] = each + "-" + cast(number, Text)
+        elif each.name in copied.ids:
+            digits = func.substr(cast(10**ID_DIGITS + number, Text), 2)
+            values[each.name] = func.substr(each, 1, func.length(each) - ID_DIGITS).concat(digits)
         elif copied.moved.get(each.name) in moved:
             values[each.name] = each + moved[copied.moved[each.name]]
         elif isinstance(each.type, UtcDateTime):
