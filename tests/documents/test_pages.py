@@ -63,6 +63,43 @@ def test_the_page_of_a_receipt_links_to_credit_notes(shop: Shop, visitor: Visito
     assert f"This credit note reduces the amount of receipt {receipt.number}." in page
 
 
+def test_a_credit_note_has_an_address_of_its_own(shop: Shop, visitor: Visitor) -> None:
+    order = shop.paid_order((PEN, 2))
+    refund(shop, order, 5000)
+    receipt, note = documents(order)
+    page = visitor.get(f"/orders/{order.token}/credit-notes/{note.number}", follow_redirects=True)
+    assert page.status_code == 200 and f"Credit note {note.number}" in page.text
+    found = visitor.get(f"/orders/{order.token}/credit-notes/{note.number}.pdf", follow_redirects=True)
+    assert (found.status_code, found.mimetype) == (200, "application/pdf")
+    assert found.headers["Cache-Control"] == "no-store"
+    assert f"Credit note {note.number}" in text_of(found.data)
+
+
+@pytest.mark.parametrize("ending", ["", ".pdf"])
+def test_a_credit_note_of_another_order_and_a_number_of_none_are_404(shop: Shop, visitor: Visitor, ending: str) -> None:
+    order, other = shop.paid_order((PEN, 2)), shop.paid_order((PEN, 2))
+    failed = refund(shop, order, 5000)
+    shop.acquirer.refund_becomes(failed, "REJECTED")
+    shop.turn(days=1, minutes=1)
+    receipt, note, cancelled = documents(order)
+    paths = [f"{order.token}/credit-notes/{number}" for number in (receipt.number, cancelled.number, "1", "2026-0")]
+    paths += [f"{token}/credit-notes/{note.number}" for token in (other.token, order.token[:-1], "nobody")]
+    for path in paths:
+        assert visitor.get(f"/orders/{path}{ending}").status_code == 404, path
+    assert visitor.get(f"/orders/{order.token}/credit-notes/{note.number}{ending}").status_code == 303
+
+
+@pytest.mark.parametrize("number", ["%00", "a%00b", "%0A", "%F0%9F%8D%B5", "..%2F1", "%ff", "1" * 3000, "' OR 1=1 --"])
+def test_a_number_that_is_none_is_404(shop: Shop, visitor: Visitor, number: str) -> None:
+    order = shop.paid_order((PEN, 1))
+    for kind in ("documents", "credit-notes"):
+        for ending in ("", ".pdf"):
+            assert visitor.get(f"/orders/{order.token}/{kind}/{number}{ending}").status_code == 404
+    for path in ("receipt", "receipt.pdf"):
+        assert visitor.get(f"/orders/{number}/{path}").status_code == 404
+        assert visitor.get(f"/orders/{order.token}/{path}?x={number}").status_code in (303, 404)
+
+
 def attached(kind: MailKind) -> list[tuple[str | None, bytes]]:
     """Names and contents of what the newest mail of a kind attaches."""
     db.session.rollback()
