@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import RowMapping, select, update
 
 from shop.catalogue.models import Category, InitialTexts, Product
 from shop.core.db import db, insert, table
@@ -56,7 +56,7 @@ def _insert_texts(model: type[Category | Product], key: str, initial: Mapping[st
         db.session.execute(done.insert(), offered)
 
 
-def _completed(stored: Mapping[str, Any], first: Mapping[str, Any], locale: str) -> dict[str, str]:
+def _completed(stored: RowMapping, first: Mapping[str, Any], locale: str) -> dict[str, str]:
     """The texts of a row in a language, with the initial ones that are missing and whose English text is unchanged."""
     initial = {name: text for name, text in first["texts"][locale].items() if stored[name] == first[name]}
     return {**initial, **stored["texts"].get(locale, {})}

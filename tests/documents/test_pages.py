@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from markupsafe import escape
 
 from shop.core.db import db, transaction
 from shop.documents import pdf
@@ -10,6 +11,7 @@ from shop.documents.models import Document, DocumentFile, DocumentLine, Document
 from shop.mail import compose
 from shop.mail.models import Mail
 from shop.mail.states import MailKind
+from shop.orders.models import Order
 from tests.documents.conftest import documents, refund
 from tests.documents.test_pdf import text_of
 from tests.shop_fixtures import PEN, Shop
@@ -98,6 +100,35 @@ def test_a_number_that_is_none_is_404(shop: Shop, visitor: Visitor, number: str)
     for path in ("receipt", "receipt.pdf"):
         assert visitor.get(f"/orders/{number}/{path}").status_code == 404
         assert visitor.get(f"/orders/{order.token}/{path}?x={number}").status_code in (303, 404)
+
+
+ENTERED = {
+    "the longest name": "王" * 100,
+    "right to left": "שלום עולם · مرحبا",
+    "emoji": "May 🍵👩‍👩‍👧",
+    "Typst's import": '#import "x": *',
+    "a name that is too long": "王" * 200,
+    "a control character": "a\x1bb",
+    "NUL": "a\x00b",
+}
+REFUSED = ("a name that is too long", "a control character", "NUL")
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("case", ENTERED)
+def test_a_name_of_any_kind_is_on_the_receipt_or_refused_at_the_checkout(
+    shop: Shop, visitor: Visitor, case: str
+) -> None:
+    visitor.add(PEN)
+    answer = visitor.checkout(name=ENTERED[case])
+    assert (answer.status_code != 303) == (case in REFUSED) and answer.status_code < 500
+    for order in db.session.scalars(db.select(Order)).all():
+        shop.acquirer.capture(shop.payment(order).id)
+        shop.deliver_webhook(shop.payment(order))
+        page = visitor.get(f"/orders/{order.token}/receipt", follow_redirects=True)
+        assert page.status_code == 200 and str(escape(ENTERED[case])) in page.text
+        made = visitor.get(f"/orders/{order.token}/receipt.pdf", follow_redirects=True)
+        assert made.status_code == 200 and f"Order {order.number}" in text_of(made.data)
 
 
 def attached(kind: MailKind) -> list[tuple[str | None, bytes]]:
