@@ -56,7 +56,8 @@ def init_app(app: Flask) -> None:
 @click.command()
 @with_appcontext
 def seed() -> None:
-    """Insert missing products of the initial catalogue and their stock. Never changes a product that exists.
+    """Insert missing products of the initial catalogue with their stock, and missing translations. Never changes a
+    product otherwise.
 
     In development, a shop without tax, delivery methods and codes gets those of the demo.
     """

@@ -73,3 +73,14 @@ class Product(Priced, Base):
     texts: Mapped[Texts] = mapped_column(JSON, default=dict, server_default=text("'{}'"))
 
     __table_args__ = (Index("ix_products_category_position", "category", "position"),)
+
+
+class InitialTexts(Base):
+    """A language in which the seed has inserted the initial texts of a category or product. It does so once: texts that
+    were changed or deleted since stay as they are. `key` is the primary key of the row in `table_name`.
+    """
+
+    __tablename__ = "initial_texts"
+    table_name: Mapped[str] = mapped_column(Text, primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    locale: Mapped[str] = mapped_column(Text, primary_key=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +19,7 @@ from shop.core.errors import BadInput, Refusal
 from shop.core.languages import ENGLISH, text_in
 from shop.core.money import CURRENCIES, Money
 from shop.core.sentences import sentence
+from shop.inventory import stock
 from shop.inventory.models import Stock
 from shop.orders import origins
 from shop.pricing.models import DeliveryMethod
@@ -84,12 +85,13 @@ class QuantityChanged(Refusal):
 @dataclass(frozen=True)
 class AddedAgain:
     """Lines of an earlier order that are not in the cart in full: no longer sold, without a price in the cart's
-    currency, or at MOST in the cart.
+    currency, or limited. `limited` maps a SKU to the units in the cart and the most that the cart may contain: MOST, or
+    the units that are available.
     """
 
     not_sold: frozenset[str]
     not_in_currency: frozenset[str]
-    at_most: frozenset[str]
+    limited: Mapping[str, tuple[int, int]]
 
 
 @transactional
@@ -187,7 +189,7 @@ def remove(cart_id: str, sku: str) -> int:
 
 def add_again(cart_id: str, wanted: Iterable[tuple[str, int]], form_id: str = "") -> AddedAgain:
     """Add the lines of an earlier order, as far as the shop sells the products in the cart's currency, up to MOST units
-    of each.
+    of each and not more than are available. Never reduces a quantity of the cart.
 
     `form_id` is the id of the submitted form: a form that is submitted twice in a row adds once. Raises BadInput
     `unknown_cart`.
@@ -201,14 +203,22 @@ def add_again(cart_id: str, wanted: Iterable[tuple[str, int]], form_id: str = ""
         )
         with _changing(cart_id, form_id) as (currency, there):
             not_in_currency = frozenset(sku for sku, product in sold.items() if not product.has_price(currency))
-            priced = [sku for sku in sold if sku not in not_in_currency]
-            total = {sku: there.get(sku, 0) + (0 if is_repeated else lines[sku]) for sku in priced}
-            _put(cart_id, currency, {sku: min(units, MOST) for sku, units in total.items() if units})
+            limits = {sku: most_of(left) for sku, left in stock.available(sold.keys() - not_in_currency).items()}
+            before = {sku: there.get(sku, 0) for sku in limits}
+            requested = {sku: units + (1 if is_repeated else lines[sku]) for sku, units in before.items()}
+            allowed = {sku: max(before[sku], min(requested[sku], limits[sku])) for sku in before}
+            after = before if is_repeated else allowed
+            _put(cart_id, currency, {sku: units for sku, units in after.items() if units})
     return AddedAgain(
         not_sold=frozenset(lines.keys() - sold.keys()),
         not_in_currency=not_in_currency,
-        at_most=frozenset(sku for sku, units in total.items() if units >= MOST),
+        limited={sku: (after[sku], most) for sku, most in limits.items() if requested[sku] > most},
     )
+
+
+def most_of(available: int) -> int:
+    """Units of a product that a cart may contain when `available` units are in stock."""
+    return max(0, min(available, MOST))
 
 
 @transactional

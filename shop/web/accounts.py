@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, current_app, flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext, ngettext
+from limits import RateLimitItemPerHour
 
 from shop.accounts import preferences, sessions, signin
+from shop.accounts.models import User
 from shop.checkout import claim_orders
+from shop.core import rate_limit
+from shop.core.client_address import client_network
 from shop.core.errors import BadInput, Refusal
+from shop.core.sentences import sentence
 from shop.http_kit import language, paging, visitor
 from shop.http_kit.access import access
 from shop.http_kit.request_guard import limited
@@ -24,6 +29,24 @@ from shop.web.private_page import mails_are_shown
 bp = Blueprint("accounts", __name__)
 MOST_BATCHES = 10
 """Transactions of one request that claims orders."""
+TAKEN = RateLimitItemPerHour(20)
+"""Registrations of one client network with addresses that have accounts; each answer shows that there is one."""
+
+
+class TooManyTaken(Refusal):
+    """Too many registrations with addresses that have accounts. Free addresses are refused too, so that the answer does
+    not tell the two apart. `retry_after` is in seconds.
+    """
+
+    retry_after = 3600
+
+    def __init__(self) -> None:
+        super().__init__(
+            "too_many_requests",
+            sentence(
+                "You have entered several addresses that already have an account. Sign in, or try again in an hour."
+            ),
+        )
 
 
 @bp.route("/sign-in", methods=["GET", "POST"])
@@ -50,7 +73,7 @@ def register() -> ResponseReturnValue:
     form = RegisterForm()
     if form.validate_on_submit():
         try:
-            user = signin.register(form.email.data, form.name.data, form.password.data, locale_name())
+            user = _registered(form)
         except Refusal as refusal:
             return _form("register", form, refusal)
         try:
@@ -131,6 +154,22 @@ def set_language() -> ResponseReturnValue:
     language.choose(preferences.set_language(sessions.require_user().id, request.form.get("lang", "")))
     flash(gettext("The language of your account is saved."))
     return redirect(url_for("accounts.show"), 303)
+
+
+def _registered(form: RegisterForm) -> User:
+    """Create the account of a form. Raises what `signin.register` raises, and TooManyTaken."""
+    counted = (TAKEN, "register taken", client_network(request.remote_addr))
+    is_limited, is_taken = current_app.config.get("RATE_LIMITS", True), False
+    if is_limited and not rate_limit.allowed(*counted):
+        raise TooManyTaken
+    try:
+        return signin.register(form.email.data, form.name.data, form.password.data, locale_name())
+    except Refusal as refusal:
+        is_taken = refusal.code == "email_taken"
+        raise
+    finally:
+        if is_limited and not is_taken:
+            rate_limit.undo_hit(*counted)
 
 
 def _next() -> str:

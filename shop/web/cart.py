@@ -123,10 +123,12 @@ def _by_htmx() -> bool:
 
 
 def _restore(sku: str) -> ResponseReturnValue:
-    """Restore a removed product if its quantity has not changed since. Safe to repeat."""
+    """Restore a removed product, as far as it is available, if its quantity has not changed since. Safe to repeat."""
     seen = request.form.get("seen", "0")
     try:
-        carts.change(visitor.cart_id(), _sku(sku), _quantity(), seen=_number(seen))
+        wanted, most = _quantity(), _available(_sku(sku))
+        quantity = most if 0 < most < wanted <= carts.MOST else wanted
+        carts.change(visitor.cart_id(), sku, quantity, seen=_number(seen), most=most)
     except carts.QuantityChanged as changed:
         changed.message = ngettext(
             "Nothing was added. Your cart has changed and now contains %(num)d of this product.",
@@ -135,16 +137,40 @@ def _restore(sku: str) -> ResponseReturnValue:
         )
         return cart_page(changed)
     except Refusal as refusal:
+        if isinstance(refusal, carts.TooMany):
+            refusal.message = _nothing_added(refusal)
         return cart_page(refusal)
-    message = gettext("The item is back in your cart.")
+    message, limited = gettext("The item is back in your cart."), ""
+    if quantity < wanted:
+        name = browse.by_skus([sku])[sku].in_language(locale_name()).name
+        message = limited = limited_message(name, quantity, most)
     if not _by_htmx():
         flash(message)
-    return _changed(message)
+    return _changed(message, limited=limited)
 
 
-def _changed(message: str, removed: dict[str, Any] | None = None) -> ResponseReturnValue:
+def limited_message(name: str, there: int, most: int) -> str:
+    """The reason why a cart contains only `there` units of a product: it may contain at most `most`."""
+    if most <= 0:
+        return str(gettext("%(name)s has sold out and was not added to your cart.", name=name))
+    if most < carts.MOST:
+        return str(
+            ngettext(
+                "%(name)s: only %(num)d left. Your cart contains %(there)d.",
+                "%(name)s: only %(num)d left. Your cart contains %(there)d.",
+                most,
+                name=name,
+                there=there,
+            )
+        )
+    return str(
+        gettext("%(name)s: your cart contains %(most)d, the maximum for one product.", name=name, most=carts.MOST)
+    )
+
+
+def _changed(message: str, removed: dict[str, Any] | None = None, *, limited: str = "") -> ResponseReturnValue:
     if _by_htmx():
-        return cart_page(removed=removed, message=message)
+        return cart_page(removed=removed, message=message, limited=limited)
     back = {"removed": removed["sku"], "quantity": removed["quantity"]} if removed else {}
     return redirect(url_for("cart.show", **back), 303)
 
@@ -199,7 +225,7 @@ def _only_left(units: int) -> str:
 
 def _available(sku: str) -> int:
     """Units that the cart may contain now. Order placing decides: the stock may change at any moment."""
-    return max(0, min(stock.available([sku])[sku], carts.MOST))
+    return carts.most_of(stock.available([sku])[sku])
 
 
 def _sku(text: str) -> str:

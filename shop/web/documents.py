@@ -6,6 +6,7 @@ from flask import Blueprint, Response, abort, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from shop.documents import attached, decide, find, pdf, words
+from shop.documents.kinds import DocumentKind
 from shop.documents.models import Document
 from shop.http_kit.access import access
 from shop.http_kit.request_guard import limited
@@ -26,6 +27,20 @@ def receipt(order: Order) -> ResponseReturnValue:
 def receipt_pdf(order: Order) -> ResponseReturnValue:
     """Redirect to the PDF of the receipt."""
     return redirect(url_for("documents.as_pdf", token=order.token, number=_receipt(order).number), 303)
+
+
+@bp.get("/<token>/credit-notes/<number>")
+@access("order_token")
+def credit_note(order: Order, number: str) -> ResponseReturnValue:
+    """Redirect to a credit note; 404 for a number that is not that of a credit note of this order."""
+    return redirect(url_for("documents.show", token=order.token, number=_credit_note(order, number).number), 303)
+
+
+@bp.get("/<token>/credit-notes/<number>.pdf")
+@access("order_token")
+def credit_note_pdf(order: Order, number: str) -> ResponseReturnValue:
+    """Redirect to the PDF of a credit note."""
+    return redirect(url_for("documents.as_pdf", token=order.token, number=_credit_note(order, number).number), 303)
 
 
 @bp.get("/<token>/documents/<number>")
@@ -54,3 +69,8 @@ def _receipt(order: Order) -> Document:
     if order.paid_at is None:
         abort(404)
     return attached.issued(order.id, decide.PAID) or abort(404)
+
+
+def _credit_note(order: Order, number: str) -> Document:
+    found = find.by_number(order.id, number)
+    return found if found is not None and found.kind == DocumentKind.CREDIT_NOTE else abort(404)

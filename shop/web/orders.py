@@ -30,6 +30,7 @@ from shop.payments.providers.types import ActionKind, PaymentState
 from shop.payments.records.models import Payment
 from shop.payments.records.types import Source
 from shop.web import returning
+from shop.web.cart import limited_message
 
 bp = Blueprint("orders", __name__, url_prefix="/orders")
 _FORM_ID = re.compile("[A-Za-z0-9_-]{8,64}")
@@ -134,8 +135,8 @@ def cancel(order: Order) -> ResponseReturnValue:
 @bp.post("/<token>/again")
 @access("order_token")
 def again(order: Order) -> ResponseReturnValue:
-    """Add the order's products to the cart, as far as the shop still sells them, and list those that were not added in
-    full.
+    """Add the order's products to the cart, as far as they are sold and available, and list those that were not added
+    in full.
     """
     wanted, names = {line.sku: line.quantity for line in order.lines}, {line.sku: line.name for line in order.lines}
     form_id = request.form.get("form_id", "")
@@ -152,14 +153,8 @@ def again(order: Order) -> ResponseReturnValue:
                 currency=visitor.currency(),
             )
         )
-    for sku in sorted(added.at_most):
-        flash(
-            gettext(
-                "%(name)s: your cart contains %(most)d, the maximum for one product.",
-                name=names[sku],
-                most=carts.MOST,
-            )
-        )
+    for sku, (there, most) in sorted(added.limited.items()):
+        flash(limited_message(names[sku], there, most))
     return redirect(url_for("cart.show"), 303)
 
 

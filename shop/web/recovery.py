@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, flash, redirect, request, url_for
+from flask import Blueprint, Response, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 
@@ -22,10 +22,10 @@ bp.after_request(keep_private)
 
 @bp.route("/forgot-password", methods=["GET", "POST"])
 @access("public")
-@limited("account_mail", 10, shown_again=lambda refusal: with_form("forgot_password", EmailForm(), refusal))
+@limited("account_mail", 10, shown_again=lambda refusal: _page(LinkPurpose.RESET, EmailForm(), refusal))
 def forgot() -> ResponseReturnValue:
     """Mail a link for a new password. The answer is the same for addresses without an account."""
-    return _request(LinkPurpose.RESET, "forgot_password", "recovery.forgot_sent")
+    return _request(LinkPurpose.RESET, "recovery.forgot_sent")
 
 
 @bp.get("/forgot-password/sent")
@@ -37,10 +37,10 @@ def forgot_sent() -> ResponseReturnValue:
 
 @bp.route("/unlock-account", methods=["GET", "POST"])
 @access("public")
-@limited("account_mail", 10, shown_again=lambda refusal: with_form("unlock_request", EmailForm(), refusal))
+@limited("account_mail", 10, shown_again=lambda refusal: _page(LinkPurpose.UNLOCK, EmailForm(), refusal))
 def unlock_request() -> ResponseReturnValue:
     """Mail a link that ends the delay after wrong passwords, with the same answer for addresses without an account."""
-    return _request(LinkPurpose.UNLOCK, "unlock_request", "recovery.unlock_sent")
+    return _request(LinkPurpose.UNLOCK, "recovery.unlock_sent")
 
 
 @bp.get("/unlock-account/sent")
@@ -86,12 +86,16 @@ def unlock(signed: str) -> ResponseReturnValue:
     return private_page("unlock", email=link.account_email)
 
 
-def _request(purpose: LinkPurpose, template: str, sent: str) -> ResponseReturnValue:
+def _request(purpose: LinkPurpose, sent: str) -> ResponseReturnValue:
     form = EmailForm()
     if form.validate_on_submit():
         try:
             recovery.request(purpose, form.email.data, locale_name())
         except Refusal as refusal:
-            return with_form(template, form, refusal)
+            return _page(purpose, form, refusal)
         return redirect(url_for(sent), 303)
-    return with_form(template, form)
+    return _page(purpose, form)
+
+
+def _page(purpose: LinkPurpose, form: EmailForm, refusal: Refusal | None = None) -> Response:
+    return with_form("request_link", form, refusal, purpose=purpose)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shop.catalogue.models import Category, Product
+from shop.catalogue.models import Category, InitialTexts, Product
 from shop.core.db import db, transaction
 from shop.inventory import stock
 from shop.inventory.models import Stock, StockMovement
@@ -93,6 +93,57 @@ def test_eight_seeds_at_once_receive_the_initial_stock_once(shop: Shop, race: Ra
     results = race(lambda _: shop.app.test_cli_runner().invoke(args=["seed"], catch_exceptions=False).exit_code)
     assert results == [0] * len(results)
     assert movements("MUG-SPECK") == [(84, "receipt")]
+
+
+def as_before_translations(**texts: dict[str, dict[str, str]]) -> None:
+    """Make the catalogue one that was filled by a version without translations; `texts` are a merchant's own, by SKU
+    with an underscore.
+    """
+    with transaction():
+        for model in (Product, Category):
+            db.session.execute(db.update(model).values(texts={}))
+        db.session.execute(db.delete(InitialTexts))
+        for sku, own in texts.items():
+            db.session.get_one(Product, sku.replace("_", "-")).texts = own
+
+
+def test_seed_translates_a_catalogue_that_was_filled_before_translations_existed(shop: Shop, flask: Command) -> None:
+    flask("seed")
+    first = {sku: product(sku).texts for sku in ("MUG-SPECK", "KET-BLUE")}
+    as_before_translations()
+    flask("seed")
+    assert {sku: product(sku).texts for sku in first} == first
+    assert first["MUG-SPECK"]["zh_Hant"]["name"] == "斑點馬克杯"
+    assert db.session.get_one(Category, "table").texts == {"zh_Hant": {"name": "餐桌與廚房"}}
+    assert product(KETTLE).texts == {}, "a merchant's own product"
+
+
+def test_seed_translates_only_texts_that_are_still_the_initial_ones(shop: Shop, flask: Command) -> None:
+    flask("seed")
+    as_before_translations(KET_BLUE={"zh_Hant": {"name": "我們的水壺"}, "ja": {"name": "青いケトル"}})
+    with transaction():
+        db.session.get_one(Product, "MUG-SPECK").summary = "Ours"
+        db.session.get_one(Category, "table").name = "Our table"
+    flask("seed")
+    assert set(product("MUG-SPECK").texts["zh_Hant"]) == {"name", "description"}
+    assert product("KET-BLUE").texts["zh_Hant"]["name"] == "我們的水壺"
+    assert product("KET-BLUE").texts["zh_Hant"]["summary"] == "琺瑯鋼材，1.4 公升，水滾會鳴笛。"
+    assert product("KET-BLUE").texts["ja"] == {"name": "青いケトル"}
+    assert db.session.get_one(Category, "table").texts == {}
+
+
+def test_seed_never_brings_back_translations_that_a_merchant_has_changed_or_deleted(shop: Shop, flask: Command) -> None:
+    flask("seed")
+    as_before_translations()
+    flask("seed")
+    with transaction():
+        db.session.get_one(Product, "MUG-SPECK").texts = {}
+        db.session.get_one(Product, "KET-BLUE").texts = {"zh_Hant": {"name": "我們的水壺"}}
+        db.session.get_one(Category, "table").texts = {}
+    flask("seed")
+    assert product("MUG-SPECK").texts == {}
+    assert product("KET-BLUE").texts == {"zh_Hant": {"name": "我們的水壺"}}
+    assert db.session.get_one(Category, "table").texts == {}
 
 
 # --- prices ---

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from markupsafe import escape
 
 from shop.core.db import db, transaction
 from shop.documents import pdf
@@ -10,6 +11,7 @@ from shop.documents.models import Document, DocumentFile, DocumentLine, Document
 from shop.mail import compose
 from shop.mail.models import Mail
 from shop.mail.states import MailKind
+from shop.orders.models import Order
 from tests.documents.conftest import documents, refund
 from tests.documents.test_pdf import text_of
 from tests.shop_fixtures import PEN, Shop
@@ -61,6 +63,72 @@ def test_the_page_of_a_receipt_links_to_credit_notes(shop: Shop, visitor: Visito
     assert f'href="/orders/{order.token}/documents/{note.number}">Credit note {note.number}</a>' in page
     page = visitor.get(f"/orders/{order.token}/documents/{note.number}").text
     assert f"This credit note reduces the amount of receipt {receipt.number}." in page
+
+
+def test_a_credit_note_has_an_address_of_its_own(shop: Shop, visitor: Visitor) -> None:
+    order = shop.paid_order((PEN, 2))
+    refund(shop, order, 5000)
+    receipt, note = documents(order)
+    page = visitor.get(f"/orders/{order.token}/credit-notes/{note.number}", follow_redirects=True)
+    assert page.status_code == 200 and f"Credit note {note.number}" in page.text
+    found = visitor.get(f"/orders/{order.token}/credit-notes/{note.number}.pdf", follow_redirects=True)
+    assert (found.status_code, found.mimetype) == (200, "application/pdf")
+    assert found.headers["Cache-Control"] == "no-store"
+    assert f"Credit note {note.number}" in text_of(found.data)
+
+
+@pytest.mark.parametrize("ending", ["", ".pdf"])
+def test_a_credit_note_of_another_order_and_a_number_of_none_are_404(shop: Shop, visitor: Visitor, ending: str) -> None:
+    order, other = shop.paid_order((PEN, 2)), shop.paid_order((PEN, 2))
+    failed = refund(shop, order, 5000)
+    shop.acquirer.refund_becomes(failed, "REJECTED")
+    shop.turn(days=1, minutes=1)
+    receipt, note, cancelled = documents(order)
+    paths = [f"{order.token}/credit-notes/{number}" for number in (receipt.number, cancelled.number, "1", "2026-0")]
+    paths += [f"{token}/credit-notes/{note.number}" for token in (other.token, order.token[:-1], "nobody")]
+    for path in paths:
+        assert visitor.get(f"/orders/{path}{ending}").status_code == 404, path
+    assert visitor.get(f"/orders/{order.token}/credit-notes/{note.number}{ending}").status_code == 303
+
+
+@pytest.mark.parametrize("number", ["%00", "a%00b", "%0A", "%F0%9F%8D%B5", "..%2F1", "%ff", "1" * 3000, "' OR 1=1 --"])
+def test_a_number_that_is_none_is_404(shop: Shop, visitor: Visitor, number: str) -> None:
+    order = shop.paid_order((PEN, 1))
+    for kind in ("documents", "credit-notes"):
+        for ending in ("", ".pdf"):
+            assert visitor.get(f"/orders/{order.token}/{kind}/{number}{ending}").status_code == 404
+    for path in ("receipt", "receipt.pdf"):
+        assert visitor.get(f"/orders/{number}/{path}").status_code == 404
+        assert visitor.get(f"/orders/{order.token}/{path}?x={number}").status_code in (303, 404)
+
+
+ENTERED = {
+    "the longest name": "王" * 100,
+    "right to left": "שלום עולם · مرحبا",
+    "emoji": "May 🍵👩‍👩‍👧",
+    "Typst's import": '#import "x": *',
+    "a name that is too long": "王" * 200,
+    "a control character": "a\x1bb",
+    "NUL": "a\x00b",
+}
+REFUSED = ("a name that is too long", "a control character", "NUL")
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("case", ENTERED)
+def test_a_name_of_any_kind_is_on_the_receipt_or_refused_at_the_checkout(
+    shop: Shop, visitor: Visitor, case: str
+) -> None:
+    visitor.add(PEN)
+    answer = visitor.checkout(name=ENTERED[case])
+    assert (answer.status_code != 303) == (case in REFUSED) and answer.status_code < 500
+    for order in db.session.scalars(db.select(Order)).all():
+        shop.acquirer.capture(shop.payment(order).id)
+        shop.deliver_webhook(shop.payment(order))
+        page = visitor.get(f"/orders/{order.token}/receipt", follow_redirects=True)
+        assert page.status_code == 200 and str(escape(ENTERED[case])) in page.text
+        made = visitor.get(f"/orders/{order.token}/receipt.pdf", follow_redirects=True)
+        assert made.status_code == 200 and f"Order {order.number}" in text_of(made.data)
 
 
 def attached(kind: MailKind) -> list[tuple[str | None, bytes]]:

@@ -12,14 +12,18 @@ from structlog.testing import capture_logs
 
 from shop.core.db import db, transaction
 from shop.documents import pdf
-from shop.documents.models import DocumentFile
-from tests.documents.conftest import documents
+from shop.documents.models import Document, DocumentFile
+from shop.documents.words import Row, Sum, Words
+from shop.orders.models import Order
+from tests.documents.conftest import documents, refund
 from tests.shop_fixtures import PEN, Shop
 
 FONTS = Path("/usr/share/fonts")
 needs_fonts = pytest.mark.skipif(
     not list(FONTS.rglob("NotoSansCJK-Regular.ttc")), reason="this machine has no Noto Sans CJK (fonts-noto-cjk)"
 )
+one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For tests that no database decides."""
 TEXTS = {
     "en": ("Grace Hopper", "Cast-iron teapot"),
     "zh_Hant": ("王小明", "鑄鐵茶壺"),
@@ -50,6 +54,12 @@ def receipt(shop: Shop, *, locale: str = "en", name: str = "Ada", product: str =
     return pdf.of(documents(order)[0])
 
 
+def is_accessible(made: bytes) -> bool:
+    """True if the PDF conforms to PDF/UA-1, for which Typst checks the tags and that fonts have every character."""
+    root = read(made).trailer["/Root"]
+    return "/StructTreeRoot" in root and b"pdfuaid" in root["/Metadata"].get_data()
+
+
 @needs_fonts
 @pytest.mark.parametrize("locale", TEXTS)
 def test_names_and_products_can_be_read_in_every_language(shop: Shop, locale: str) -> None:
@@ -57,16 +67,98 @@ def test_names_and_products_can_be_read_in_every_language(shop: Shop, locale: st
     made = receipt(shop, locale=locale, name=name, product=product)
     found = text_of(made)
     assert name in found and product in found and "NT$90" in found
+    assert is_accessible(made)
 
 
 @needs_fonts
-def test_a_pdf_is_tagged_and_has_title_and_language(shop: Shop) -> None:
-    found = read(receipt(shop, locale="ja", name="山田"))
-    root = found.trailer["/Root"]
-    assert root["/MarkInfo"]["/Marked"] is True or root["/MarkInfo"]["/Marked"].value is True
-    assert "/StructTreeRoot" in root and root["/Lang"] == "ja"
-    assert found.metadata.title.startswith("Receipt ")
-    assert b"pdfuaid" in root["/Metadata"].get_data()
+@one_database
+@pytest.mark.parametrize(
+    ("locale", "tag", "title", "labels"),
+    [
+        ("en", "en", "Receipt", ("Date of issue", "Sold by", "Customer", "Unit price", "Tax number:", "Total")),
+        ("zh_Hant", "zh-TW", "收據", ("開立日期", "賣家", "顧客", "單價", "統一編號：", "總計")),
+    ],
+)
+def test_title_labels_date_and_tag_are_in_the_language_of_the_order_whatever_language_its_data_has(
+    shop: Shop, locale: str, tag: str, title: str, labels: tuple[str, ...]
+) -> None:
+    """Japanese and Simplified Chinese have characters of their own; no font may lack one."""
+    made = receipt(shop, locale=locale, name="山田 働 · 赵丽颖", product="鉄製ティーポット · 铸铁茶壶")
+    found, pdf_file = text_of(made), read(made)
+    together = found.replace(" ", "") if locale == "zh_Hant" else found  # Typst spaces digits from Chinese characters
+    number = pdf_file.metadata.title.removeprefix(f"{title} ")
+    assert (pdf_file.trailer["/Root"]["/Lang"], number[4:5]) == (tag, "-")
+    assert {label for label in labels if label not in found} == set()
+    on = db.session.scalars(db.select(Document.issued_on)).one()
+    assert (f"{on.year}年{on.month}月{on.day}日" if locale == "zh_Hant" else f"{on:%B} {on.day}, {on.year}") in together
+    assert "山田 働 · 赵丽颖" in found and "鉄製ティーポット · 铸铁茶壶" in found
+    assert is_accessible(made)
+
+
+@needs_fonts
+@one_database
+def test_a_credit_note_and_a_cancellation_are_in_the_language_of_the_order(shop: Shop) -> None:
+    order = shop.paid_order((PEN, 2))
+    with transaction():
+        db.session.execute(db.update(Order).values(locale="zh_Hant"))
+    failed = refund(shop, order, 5000)
+    shop.acquirer.refund_becomes(failed, "REJECTED")
+    shop.turn(days=1, minutes=1)
+    _, note, cancelled = documents(order)
+    assert f"本折讓單減少收據 {note.refers_to} 的金額。" in text_of(pdf.of(note)).replace("\n", "")
+    assert f"本單據作廢折讓單 {note.number}" in text_of(pdf.of(cancelled)).replace("\n", "")
+    assert read(pdf.of(note)).metadata.title == f"折讓單 {note.number}"
+    assert read(pdf.of(cancelled)).metadata.title == f"作廢單 {cancelled.number}"
+
+
+@one_database
+def test_a_document_keeps_the_language_in_which_it_was_issued(shop: Shop) -> None:
+    order = shop.paid_order((PEN, 1))
+    shop.sweep()
+    with transaction():
+        db.session.execute(db.update(Order).values(locale="zh_Hant"))
+    [issued] = documents(order)
+    assert read(pdf.of(issued)).metadata.title == f"Receipt {issued.number}"
+
+
+UNUSUAL = {
+    "the longest name": "龘" * 100,
+    "two hundred characters in the address": "台北市大安區永康街" * 13,
+    "right to left": "שלום עולם · مرحبا بالعالم",
+    "emoji": "May 🍵👩‍👩‍👧 Lin",
+    "a long word": "x" * 100,
+    "an import": '#import "@preview/cetz:0.3.0": *',
+    "a file": '#read("/etc/passwd") #include "document.typ"',
+    "control characters": "a\x00b\x07c\x1b[0md\u202ee\ufffef",
+}
+
+
+@one_database
+@pytest.mark.parametrize("case", UNUSUAL)
+def test_unusual_text_in_any_place_gives_a_document_with_all_the_rest(shop: Shop, case: str) -> None:
+    """Customers cannot enter control characters; sellers and stored rows may have them."""
+    odd = UNUSUAL[case]
+    shown = Words(
+        title="Receipt 2026-000001",
+        language="en",
+        locale="en",
+        facts=[("Number", "2026-000001"), ("Order", odd)],
+        seller_title="Sold by",
+        seller=[odd, "1 Example Road"],
+        customer_title="Customer",
+        customer=[odd, "Taipei"],
+        heads=["Product", "Quantity", "Unit price", "Amount"],
+        rows=[Row(odd, "1", "NT$90", "NT$90")],
+        sums=[Sum(odd, "NT$0"), Sum("Total", "NT$90", is_total=True)],
+        notes=[odd],
+    )
+    made = pdf.typeset(shown)
+    found = text_of(made)
+    assert all(text in found for text in ("2026-000001", "1 Example Road", "Taipei", "Unit price", "NT$90"))
+    assert "root:" not in found
+    if odd.isascii() and odd.isprintable():
+        assert odd.replace(" ", "") in "".join(found.split())
+    assert "/StructTreeRoot" in read(made).trailer["/Root"]
 
 
 def test_text_that_looks_like_markup_is_printed_as_it_is(shop: Shop) -> None:

@@ -56,7 +56,9 @@ def test_only_the_holder_of_the_link_reaches_an_order_by_any_route(people: Peopl
 def test_the_holder_of_the_link_needs_nothing_else(people: People, who: str) -> None:
     """Attack 8: without this, the test above would pass for a shop that refuses everything."""
     visitor = come(people, who)
-    later = re.compile(r"qr\.svg$|/documents/|/receipt")  # an unpaid order has none; see documents/test_pages
+    later = re.compile(
+        r"qr\.svg$|/documents/|/receipt|/credit-notes/"
+    )  # an unpaid order has none; see documents/test_pages
     opened = [path for method, path in routes(people) if method == "GET" and not later.search(path)]
     assert len(opened) >= 3
     for path in opened:

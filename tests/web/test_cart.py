@@ -113,6 +113,30 @@ def test_an_undo_whose_cart_has_changed_since_is_refused_with_a_message(visitor:
     assert visitor.cart() == {KETTLE: 2}
 
 
+@pytest.mark.parametrize("headers", [{}, HTMX])
+def test_undo_restores_no_more_than_what_is_available_with_a_message(
+    visitor: Visitor, shop: Shop, headers: dict[str, str]
+) -> None:
+    undo = taken_out(visitor, 3)
+    has(2)
+    for _ in range(2):
+        response = visitor.post("/cart/lines", undo, headers=headers)
+        assert response.status_code == (200 if headers else 303)
+        assert "Kettle: only 2 left. Your cart contains 2." in (response.text if headers else visitor.get("/cart").text)
+        assert visitor.cart() == {KETTLE: 2}
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX])
+def test_undo_of_what_has_sold_out_meanwhile_is_refused_with_a_message(
+    visitor: Visitor, shop: Shop, headers: dict[str, str]
+) -> None:
+    undo = taken_out(visitor, 3)
+    has(0)
+    response = visitor.post("/cart/lines", undo, headers=headers)
+    assert response.status_code == 422 and "This product has sold out. Nothing was added." in response.text
+    assert visitor.cart() == {}
+
+
 def test_remove_pressed_twice_still_offers_to_put_back(visitor: Visitor) -> None:
     visitor.add(KETTLE, 3)
     visitor.get("/cart")

@@ -9,6 +9,7 @@ from shop.orders import find
 from shop.orders.models import OrderLine
 from tests.shop_fixtures import KETTLE, PEN, Race, Shop
 from tests.web.conftest import Visitor
+from tests.web.test_cart import has
 
 
 def cancelled(visitor: Visitor, quantity: int = 2) -> str:
@@ -71,3 +72,46 @@ def test_order_again_lists_what_is_no_longer_sold_and_the_limit_of_99(visitor: V
     assert visitor.cart() == {KETTLE: 99}
     with transaction():
         db.session.execute(db.delete(OrderLine).where(OrderLine.sku == "GONE"))
+
+
+def ordered_again(visitor: Visitor, path: str) -> str:
+    """The cart page after "Order again"."""
+    visitor.get(path)
+    visitor.post(f"{path}/again", {"form_id": visitor.field("form_id")})
+    return visitor.get("/cart").text
+
+
+def test_order_again_adds_no_more_than_what_is_available_with_a_message(visitor: Visitor, shop: Shop) -> None:
+    path = cancelled(visitor, 5)
+    has(7)
+    visitor.add(KETTLE, 3)
+    assert "Kettle: only 7 left. Your cart contains 7." in ordered_again(visitor, path)
+    assert visitor.cart() == {KETTLE: 7}
+    has(6)
+    assert "Kettle: only 6 left. Your cart contains 7." in ordered_again(visitor, path), "it reduces no quantity"
+    assert visitor.cart() == {KETTLE: 7}
+
+
+def test_order_again_adds_nothing_of_what_has_sold_out_and_everything_else(visitor: Visitor, shop: Shop) -> None:
+    visitor.add(PEN)
+    path = cancelled(visitor, 1)
+    has(0)
+    assert "Kettle has sold out and was not added to your cart." in ordered_again(visitor, path)
+    assert visitor.cart() == {PEN: 1}
+
+
+def test_order_again_of_the_last_units_needs_no_message(visitor: Visitor, shop: Shop) -> None:
+    path = cancelled(visitor, 2)
+    has(2)
+    assert "only 2 left" not in ordered_again(visitor, path)
+    assert visitor.cart() == {KETTLE: 2}
+
+
+def test_order_again_pressed_twice_shows_the_message_both_times(visitor: Visitor, shop: Shop) -> None:
+    path = cancelled(visitor, 5)
+    has(2)
+    form = {"form_id": visitor.field("form_id")}
+    for _ in range(2):
+        visitor.post(f"{path}/again", form)
+        assert "Kettle: only 2 left. Your cart contains 2." in visitor.get("/cart").text
+    assert visitor.cart() == {KETTLE: 2}

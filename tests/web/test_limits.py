@@ -6,8 +6,10 @@ import re
 
 import pytest
 from flask import Flask
+from limits import RateLimitItemPerHour
 
 from shop.accounts import signin
+from shop.web import accounts
 from tests.web.conftest import CUSTOMER, Visitor
 
 TYPED = {
@@ -40,6 +42,22 @@ def test_a_form_that_is_corrected_forty_times_still_becomes_an_order(app: Flask,
     visitor.add()
     assert {visitor.checkout(city="").status_code for _ in range(40)} == {422}
     assert visitor.checkout().status_code == 303
+
+
+def test_after_several_taken_addresses_a_network_cannot_find_out_about_more(
+    app: Flask, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "TAKEN", RateLimitItemPerHour(2))
+    app.config["RATE_LIMITS"] = True
+    with app.app_context():
+        signin.register("ada@example.com", "Ada", "paper lantern 7")
+    form = {"email": "ada@example.com", "name": "Ada", "password": "paper lantern 7"}
+    visitor.get("/register")
+    tried = [{"password": "short"}, {"password": "short"}, {}, {}, {}, {"email": "free@example.com"}]
+    answers = [visitor.post("/register", {**form, **changed}) for changed in tried]
+    assert [answer.status_code for answer in answers] == [422, 422, 409, 409, 429, 429], "only taken ones are counted"
+    for refused in answers[-2:]:
+        assert refused.headers["Retry-After"] == "3600" and "try again in an hour" in refused.text
 
 
 def test_a_browser_that_signed_in_before_is_not_blocked_by_attempts_of_others(

@@ -14,6 +14,7 @@ from flask import Flask, current_app
 from shop.catalogue.models import Category, Product
 from shop.core.db import db
 from shop.core.money import Money
+from shop.documents import find
 from shop.mail.compose import content
 from shop.mail.models import Mail
 from shop.orders.models import Order
@@ -175,6 +176,7 @@ def test_the_order_page_and_its_mails_are_translated(shop: Shop, visitor: Visito
     look(visitor, paid, cancelled)
     refunds.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
+    look(visitor, *(f"{paid}/documents/{document.number}" for document in find.of_order(order.id)))
     shop.turn(hours=2)
     look(visitor, paid, cancelled, expired)
     mails = list(db.session.scalars(db.select(Mail)))
