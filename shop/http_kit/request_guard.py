@@ -109,6 +109,12 @@ def init_app(app: Flask) -> None:
     app.after_request(_leave)
 
 
+def _counts() -> bool:
+    """False for a GET that shows the form of a view, whose POST counts. Where a view has no POST, its GET counts."""
+    methods = (request.url_rule.methods if request.url_rule else None) or frozenset()
+    return request.method not in ("GET", "HEAD", "OPTIONS") or "POST" not in methods
+
+
 def limited(
     name: str,
     per_minute: int,
@@ -135,7 +141,7 @@ def limited(
     def decorate(view: Callable[P, Any]) -> Callable[P, Any]:
         @wraps(view)
         def counted(*args: P.args, **kwargs: P.kwargs) -> Any:
-            if request.method in ("GET", "HEAD", "OPTIONS") or not current_app.config.get("RATE_LIMITS", True):
+            if not _counts() or not current_app.config.get("RATE_LIMITS", True):
                 return view(*args, **kwargs)
             network = client_network(request.remote_addr)
             if not (

@@ -45,6 +45,19 @@ def test_the_pdf_is_a_download_that_no_cache_keeps(shop: Shop, visitor: Visitor)
     assert number in text_of(found.data)
 
 
+def test_a_network_that_asks_for_many_pdfs_in_a_minute_is_told_to_wait(shop: Shop, visitor: Visitor) -> None:
+    shop.app.config["RATE_LIMITS"] = True
+    for _ in range(60):
+        assert visitor.get("/orders/nobody/documents/1.pdf").status_code == 404, "nothing is made of it"
+    order = shop.paid_order((PEN, 1))
+    visitor.get(f"/orders/{order.token}/receipt")
+    path = f"/orders/{order.token}/documents/{documents(order)[0].number}"
+    answers = [visitor.get(f"{path}.pdf") for _ in range(61)]
+    assert {answer.status_code for answer in answers[:60]} == {200}
+    assert answers[60].status_code == 429 and int(answers[60].headers["Retry-After"]) > 0
+    assert visitor.get(path).status_code == 200, "the page needs no typesetting"
+
+
 @pytest.mark.parametrize("ending", ["", ".pdf"])
 def test_a_document_of_another_order_is_404(shop: Shop, visitor: Visitor, ending: str) -> None:
     mine, other = shop.paid_order((PEN, 1)), shop.paid_order((PEN, 1))
