@@ -12,8 +12,9 @@ from werkzeug.utils import import_string
 
 from shop.accounts import signin
 from shop.catalogue import initial_catalogue
-from shop.commands import Group
+from shop.commands import Group, by_operator
 from shop.commands.alerts import alerts
+from shop.commands.audit import audit
 from shop.commands.mail import mail
 from shop.commands.money import money
 from shop.commands.orders import orders
@@ -22,6 +23,7 @@ from shop.commands.products import products
 from shop.commands.reconcile import reconcile
 from shop.core import clock as core_clock
 from shop.core import durations, metrics
+from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.core.errors import PassiveCopy
 from shop.core.exclusive import alone_until_commit
@@ -49,6 +51,7 @@ def init_app(app: Flask) -> None:
         products,
         pricing,
         mail,
+        audit,
     ):
         app.cli.add_command(command)
 
@@ -146,7 +149,8 @@ def users() -> None:
 @click.option("--verified", is_flag=True, help="You know that the address belongs to the owner of the account.")
 @click.password_option()
 @with_appcontext
-def create_user(email: str, name: str, roles: tuple[str, ...], verified: bool, password: str) -> None:
+@by_operator
+def create_user(email: str, name: str, roles: tuple[str, ...], verified: bool, password: str, by: Actor) -> None:
     """Create an account."""
-    user = signin.create(email, name or email.partition("@")[0], password, list(roles), is_verified=verified)
+    user = signin.create(email, name or email.partition("@")[0], password, list(roles), is_verified=verified, by=by)
     click.echo(f"{user.email} can sign in.")

@@ -82,7 +82,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "SECRET_KEY",
         "",
-        "Signs the cookie and links; at least 32 random characters. Made by `bin/run` on the first start.",
+        "Signs the cookie and links, and seals the audit log; at least 32 random characters. Made by `bin/run` on the "
+        "first start.",
         secret=True,
     ),
     Setting(

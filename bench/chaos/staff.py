@@ -212,7 +212,7 @@ class Staff:
 def _account(email: str) -> Actor:
     """The account of a member of staff, created if missing."""
     with suppress(Refusal):
-        signin.create(email, email, "not for signing in", [Role.FINANCE])
+        signin.create(email, email, "not for signing in", [Role.FINANCE], by=Actor.operator())
     return staff.actor_of(email)
 
 

@@ -11,8 +11,10 @@ from shop.accounts import links, passwords, sessions, throttle
 from shop.accounts.decide import LinkPurpose
 from shop.accounts.known_devices import Device
 from shop.accounts.models import Role, User
-from shop.core import clock, email_address, ids, logs, outbox, text
-from shop.core.db import changed, db, insert, transaction
+from shop.core import audit, clock, email_address, ids, logs, outbox, text
+from shop.core.actor import Actor, ActorKind
+from shop.core.audit import Act, Subject, SubjectKind
+from shop.core.db import changed, db, insert, transaction, transactional
 from shop.core.errors import BadInput, Refusal
 from shop.core.event_types import AccountNewDevice
 from shop.core.sentences import sentence
@@ -57,6 +59,8 @@ def sign_in(
             if user is None:
                 continue  # the account has changed since it was read: check the password that it has now
             throttle.forgive(email, ip, device)
+            if user.roles:
+                _record_sign_in(Actor.staff(user.id), Act.SIGN_IN_SUCCEEDED, user.id, user_agent)
             if device is None or not device.knows(email):
                 at = clock.now()
                 event = AccountNewDevice(user.id, ids.token(), user_agent[:LONGEST_DEVICE], at.isoformat(), language)
@@ -64,7 +68,21 @@ def sign_in(
         log.info("accounts.signed_in", user=user.id)
         return user
     log.info("accounts.sign_in_refused", ip=ip)
+    _record_failure(email, user_agent)
     raise WrongCredentials
+
+
+@transactional
+def _record_failure(email: str, user_agent: str) -> None:
+    """Record a wrong password for an account with a role. The throttle limits the number of these entries."""
+    found = db.session.execute(select(User.id, User.roles).where(User.email == email)).one_or_none()
+    if found is not None and found.roles:
+        _record_sign_in(Actor(ActorKind.UNPROVEN), Act.SIGN_IN_FAILED, found.id, user_agent)
+
+
+def _record_sign_in(actor: Actor, act: Act, user_id: int, user_agent: str) -> None:
+    device = {"user_agent": user_agent[:LONGEST_DEVICE]}
+    audit.record(actor, act, Subject(SubjectKind.ACCOUNT, str(user_id)), personal=device)
 
 
 @dataclass(frozen=True)
@@ -107,11 +125,13 @@ def register(email: str, name: str, password: str, language: str = "en") -> User
     return _create(email, name, password, verify_in=language)
 
 
-def create(email: str, name: str, password: str, roles: Iterable[str] = (), *, is_verified: bool = False) -> User:
+def create(
+    email: str, name: str, password: str, roles: Iterable[str] = (), *, by: Actor, is_verified: bool = False
+) -> User:
     """Create an account with `roles`; `is_verified` if the address is known to belong to the owner. Raises as
     `register` does.
     """
-    return _create(email, name, password, roles, is_verified=is_verified)
+    return _create(email, name, password, roles, by=by, is_verified=is_verified)
 
 
 def _create(
@@ -120,6 +140,7 @@ def _create(
     password: str,
     roles: Iterable[str] = (),
     *,
+    by: Actor | None = None,
     is_verified: bool = False,
     verify_in: str | None = None,
 ) -> User:
@@ -138,6 +159,9 @@ def _create(
         user = sessions.snapshot(*new) if new else None
         if user is not None and verify_in is not None:
             links.make(LinkPurpose.VERIFY, links.owner(user.id), verify_in)
+        if user is not None and by is not None:
+            subject, after = Subject(SubjectKind.ACCOUNT, str(user.id)), {"roles": chosen, "is_verified": is_verified}
+            audit.record(by, Act.ACCOUNT_CREATED, subject, after=after, personal={"email": email, "name": name})
     if user is None:
         raise Refusal(
             "email_taken",

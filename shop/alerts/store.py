@@ -14,8 +14,9 @@ from shop.alerts import events
 from shop.alerts.models import IS_OPEN, Alert
 from shop.alerts.rules import RULES
 from shop.alerts.states import AlertState
-from shop.core import clock, logs, metrics, outbox
+from shop.core import audit, clock, logs, metrics, outbox
 from shop.core.actor import Actor, ActorKind
+from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import after_commit, db, insert, transactional
 from shop.core.errors import BadInput, Refusal
 
@@ -97,6 +98,7 @@ def resolve(alert_id: int, by: Actor, note: str = "") -> Alert:
     return db.session.get_one(Alert, alert_id, populate_existing=True)
 
 
+_ACTS = {AlertState.ACKNOWLEDGED: Act.ALERT_ACKNOWLEDGED, AlertState.RESOLVED: Act.ALERT_RESOLVED}
 _WORDS = {AlertState.ACKNOWLEDGED: "acknowledged", AlertState.RESOLVED: "resolved"}
 _EVENTS: dict[AlertState, type[events.AlertChanged]] = {
     AlertState.ACKNOWLEDGED: events.AlertAcknowledged,
@@ -112,6 +114,7 @@ def _change(alert_id: int, sources: tuple[AlertState, ...], target: AlertState, 
     if not change_state(alert_id, sources, target, by, note):
         state = db.session.scalar(select(Alert.state).where(Alert.id == alert_id))
         raise _refusal(state)
+    audit.record(by, _ACTS[target], Subject(SubjectKind.ALERT, str(alert_id)), after={"state": target}, reason=note)
 
 
 def _refusal(state: AlertState | None) -> Refusal:

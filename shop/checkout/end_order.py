@@ -26,8 +26,9 @@ from shop.checkout.ending.decide import (
     decide,
     decide_cancellation,
 )
-from shop.core import clock
+from shop.core import audit, clock
 from shop.core.actor import Actor
+from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import db, transactional
 from shop.core.errors import Refusal
 from shop.orders.models import IS_LIVE, Order
@@ -49,19 +50,23 @@ def cancel_order(order_id: int, actor: Actor) -> None:
     _cancel(order_id, actor, even_under_review=False)
 
 
-def _cancel(order_id: int, actor: Actor, *, even_under_review: bool) -> None:
-    _request_cancellation(order_id, actor, even_under_review)
+def _cancel(order_id: int, actor: Actor, *, even_under_review: bool, reason: str = "") -> None:
+    _request_cancellation(order_id, actor, even_under_review, reason)
     finish(order_id)
 
 
 @transactional
-def _request_cancellation(order_id: int, actor: Actor, even_under_review: bool) -> None:
+def _request_cancellation(order_id: int, actor: Actor, even_under_review: bool, reason: str) -> None:
     now = clock.now()
-    decision = decide_cancellation(_load(order_id), now, even_under_review=even_under_review)
+    order, payments = order_with_payments(order_id)
+    decision = decide_cancellation(_snapshot(order, payments), now, even_under_review=even_under_review)
     if isinstance(decision, Refusal):
         raise decision
     if isinstance(decision, RequestCancellation):
         write.request_cancellation(order_id, decision, now, actor)
+        if decision.is_first:
+            subject = Subject(SubjectKind.ORDER, order.number)
+            audit.record(actor, Act.CANCELLATION_REQUESTED, subject, before={"state": order.state}, reason=reason)
 
 
 def cancel_or_refund(order_id: int, by: Actor, *, reason: str = "", to: str = RefundDestination.PROVIDER) -> None:
@@ -73,13 +78,13 @@ def cancel_or_refund(order_id: int, by: Actor, *, reason: str = "", to: str = Re
     and are not done.
     """
     try:
-        _cancel(order_id, by, even_under_review=False)
+        _cancel(order_id, by, even_under_review=False, reason=reason)
     except Refusal as refusal:
         if refusal.code != "under_review":
             raise
     if not _is_paid(order_id) and _is_under_review(order_id):
         _refund_what_is_left(order_id, reason, by, to)
-        _cancel(order_id, by, even_under_review=True)
+        _cancel(order_id, by, even_under_review=True, reason=reason)
     if _is_paid(order_id):
         refunds.request_all(order_id, reason=reason, by=by, to=to)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import click
 
 from shop.accounts import staff
 from shop.core import text
+from shop.core.actor import Actor
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import CURRENCIES, Money
 from shop.orders import find
@@ -69,6 +71,17 @@ def by_staff(do: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def by_operator(do: Callable[..., Any]) -> Callable[..., Any]:
+    """As `by_staff`, but without `--by` the actor is the operator, of whom the audit log has the login."""
+
+    @click.option("--by", help="E-mail of the staff account that acts. Default: the operator at the command line.")
+    @functools.wraps(do)
+    def run(*arguments: Any, by: str | None, **options: Any) -> Any:
+        return do(*arguments, by=Actor.operator() if by is None else staff.actor_of(by), **options)
+
+    return run
+
+
 class Words(click.ParamType[str]):
     """Text that is stored, such as a reason."""
 
@@ -103,3 +116,18 @@ class Amount(click.ParamType[Money]):
             return value
         code, _, typed = str(value).partition("=")
         return amount(typed, Currency().convert(code, param, ctx))
+
+
+class Moment(click.ParamType[datetime]):
+    """A time with its zone, such as 2026-12-24T00:00+08:00."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            at = datetime.fromisoformat(text.plain(str(value)))
+        except ValueError:
+            at = None
+        if at is None or at.tzinfo is None:
+            self.fail(f"{str(value)[:40]!r} is not a time with a zone, such as 2026-12-24T00:00+08:00.", param, ctx)
+        return at

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 from flask.cli import with_appcontext
 
-from shop.commands import Group
+from shop.commands import Group, by_operator
+from shop.core.actor import Actor
 from shop.mail import missing, outgoing
 from shop.mail.models import Mail
 from shop.mail.states import MailState
@@ -30,13 +31,13 @@ def list_mails(state: str | None, limit: int) -> None:
 @mail.command()
 @click.argument("mail_ids", nargs=-1)
 @with_appcontext
-def retry(mail_ids: tuple[str, ...]) -> None:
+@by_operator
+def retry(mail_ids: tuple[str, ...], by: Actor) -> None:
     """Make failed mails due again: those of MAIL_IDS, or all. Each keeps its Message-ID.
 
     Without MAIL_IDS it also queues mails that events of the last 29 days demand and that do not exist.
     """
-    queued = 0 if mail_ids else missing.queue()
-    retried = outgoing.retry(mail_ids)
+    retried, queued = missing.retry(mail_ids, by=by)
     click.echo(f"Failed mails that are due again: {retried}. Missing mails that are queued: {queued}.")
 
 

@@ -12,7 +12,7 @@ from babel import Locale
 from flask.cli import with_appcontext
 from sqlalchemy import select
 
-from shop.commands import Amount, Group, Words, by_staff
+from shop.commands import Amount, Group, Moment, Words, by_staff
 from shop.core import text
 from shop.core.actor import Actor
 from shop.core.db import db
@@ -47,21 +47,6 @@ class Rate(click.ParamType[int]):
         if found is None:
             self.fail(f"{typed[:20]!r} is not a percentage with at most three decimals, such as 8.875.", param, ctx)
         return int(found[1]) * 1000 + int((found[2] or "").ljust(3, "0"))
-
-
-class Moment(click.ParamType[datetime]):
-    """A time with its zone, such as 2026-12-24T00:00+08:00."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        try:
-            at = datetime.fromisoformat(text.plain(str(value)))
-        except ValueError:
-            at = None
-        if at is None or at.tzinfo is None:
-            self.fail(f"{str(value)[:40]!r} is not a time with a zone, such as 2026-12-24T00:00+08:00.", param, ctx)
-        return at
 
 
 _amounts: dict[str, Any] = {"multiple": True, "type": Amount()}

@@ -9,9 +9,10 @@ import click
 from flask.cli import with_appcontext
 
 from shop.catalogue import browse, prices
-from shop.commands import Currency, Group
+from shop.commands import Currency, Group, by_operator
 from shop.commands import amount as money
 from shop.core import text
+from shop.core.actor import Actor
 from shop.inventory import stock
 
 _SKU = re.compile("[A-Z0-9-]{1,64}")
@@ -63,10 +64,11 @@ def list_all() -> None:
 @click.argument("currency", type=Currency())
 @click.argument("amount")
 @with_appcontext
-def price(sku: str, currency: str, amount: str) -> None:
+@by_operator
+def price(sku: str, currency: str, amount: str, by: Actor) -> None:
     """Set the price of SKU in CURRENCY to AMOUNT, in units of the currency: 12.50 is twelve and a half dollars."""
     now = money(amount, currency)
-    before = prices.change(sku, now)
+    before = prices.change(sku, now, by=by)
     click.echo(f"{sku} now costs {now.with_code()}{f' (before: {before.with_code()})' if before else ''}.")
 
 
@@ -74,7 +76,8 @@ def price(sku: str, currency: str, amount: str) -> None:
 @click.argument("sku", type=Sku())
 @click.argument("quantity", type=Units())
 @with_appcontext
-def restock(sku: str, quantity: int) -> None:
+@by_operator
+def restock(sku: str, quantity: int, by: Actor) -> None:
     """Add QUANTITY units of SKU to the stock. The stock movements record it."""
-    left = stock.restock(sku, quantity)
+    left = stock.restock(sku, quantity, by=by)
     click.echo(f"{quantity} units of {sku} received; {left} are available.")

@@ -11,7 +11,8 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-from shop.commands import Command
+from shop.commands import Command, by_operator
+from shop.core.actor import Actor
 from shop.core.errors import Refusal
 from shop.integrity.settlement_day import Day, of_day
 from shop.payments.providers import registry
@@ -30,7 +31,8 @@ from shop.payments.settlement.reconcile import Reconciliation
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @with_appcontext
-def reconcile(day: datetime, provider: str | None, path: Path | None, as_json: bool) -> None:
+@by_operator
+def reconcile(day: datetime, provider: str | None, path: Path | None, as_json: bool, by: Actor) -> None:
     """Compare the settlement files of the acquirers' business day DATE (such as 2026-01-31) with the ledger.
 
     Exits with 1 and prints the discrepancies when there are any or a file cannot be fetched. Safe to repeat.
@@ -39,7 +41,7 @@ def reconcile(day: datetime, provider: str | None, path: Path | None, as_json: b
         raise click.UsageError("A file belongs to one provider: add --provider.")
     results: list[dict[str, Any]] = []
     for name in [provider] if provider else sorted(registry.all_providers()):
-        results.append(_one(name, day.date(), path.read_bytes() if path else None, may_lack=provider is None))
+        results.append(_one(name, day.date(), path.read_bytes() if path else None, by, may_lack=provider is None))
         if not as_json:
             click.echo("\n".join(results[-1]["text"]))
     if as_json:
@@ -47,10 +49,11 @@ def reconcile(day: datetime, provider: str | None, path: Path | None, as_json: b
     sys.exit(0 if all(one["ok"] for one in results) else 1)
 
 
-def _one(name: str, day: date, raw: bytes | None, *, may_lack: bool) -> dict[str, Any]:
+def _one(name: str, day: date, raw: bytes | None, by: Actor, *, may_lack: bool) -> dict[str, Any]:
     """The result for one provider, as JSON values and as text."""
     try:
-        run = reconciliation.reconcile(name, day, reconciliation.fetch(name, day) if raw is None else raw)
+        raw = reconciliation.fetch(name, day) if raw is None else raw
+        run = reconciliation.reconcile(name, day, raw, by=by)
     except Refusal as refusal:
         message = {"provider": name, "day": day.isoformat(), "error": refusal.code, "message": refusal.message}
         return message | {"text": [f"{name}, {day}: {refusal.message}"], "ok": may_lack and refusal.code == "no_call"}

@@ -28,6 +28,10 @@ class ActorKind(StrEnum):
     """A refund that was made at the acquirer; `name` is the provider."""
     WATCHER = "watcher"
     """The alert watcher, which resolves alerts whose cause is over."""
+    OPERATOR = "operator"
+    """A person at the command line who names no account."""
+    UNPROVEN = "unproven"
+    """A person at a sign-in who has not proven to own the account."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,10 @@ class Actor:
     @classmethod
     def staff(cls, user_id: int) -> Actor:
         return cls(ActorKind.STAFF, user_id)
+
+    @classmethod
+    def operator(cls) -> Actor:
+        return cls(ActorKind.OPERATOR)
 
     def may_approve(self, requested_by: Actor) -> bool:
         """True if this actor may approve a request of `requested_by` as the second person: both have accounts, and they

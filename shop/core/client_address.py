@@ -1,14 +1,26 @@
-"""Network of a client address: the key by which limits count clients."""
+"""Client addresses: that of the present request, and the network by which limits count clients."""
 
 from __future__ import annotations
 
 import re
+from contextvars import ContextVar
 from ipaddress import IPv6Address, ip_address, ip_network
 
 UNKNOWN = "unknown"
+_present: ContextVar[str | None] = ContextVar("client_address", default=None)
 _HOST_AND_PORT = re.compile(r"\[([^\]]*)\](?::\d+)?|([0-9.]+):\d+")
 _IPV6_PREFIX = 64
 """Prefix length in bits; a customer of an Internet provider gets at least a /64 and may use any address in it."""
+
+
+def bind(address: str | None) -> None:
+    """Set the client address of the present request; None at its end."""
+    _present.set(address)
+
+
+def present() -> str | None:
+    """The client address of the present request; None outside of requests."""
+    return _present.get()
 
 
 def client_network(text: str | None) -> str:

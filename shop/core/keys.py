@@ -6,6 +6,9 @@ and open forms.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+
 from flask import Flask, current_app
 from itsdangerous import URLSafeSerializer, URLSafeTimedSerializer
 
@@ -27,3 +30,11 @@ def fixed_signer(purpose: str) -> FixedSigner:
     whose expiry is stored in the database.
     """
     return URLSafeSerializer(ring(current_app), salt=purpose)
+
+
+def mac_keys(purpose: str) -> dict[str, bytes]:
+    """Keys for HMACs of `purpose`, derived from the ring, by their ids; the last one is that of SECRET_KEY. An id does
+    not reveal its key.
+    """
+    keys = [hmac.digest(key.encode(), f"mac {purpose}".encode(), "sha256") for key in ring(current_app)]
+    return {hashlib.sha256(key).hexdigest()[:16]: key for key in keys}

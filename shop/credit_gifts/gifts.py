@@ -9,8 +9,9 @@ from __future__ import annotations
 from sqlalchemy import select, update
 
 from shop.accounts.models import User
-from shop.core import clock, ids, logs
+from shop.core import audit, clock, ids, logs
 from shop.core.actor import Actor
+from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import after_commit, changed, db, insert, transactional
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import CURRENCIES, Money
@@ -19,6 +20,7 @@ from shop.ledger import chart, store_credit
 from shop.ledger.models import Journal
 
 log = logs.get()
+_ACTS = {GiftState.APPROVED: Act.GIFT_APPROVED, GiftState.DECLINED: Act.GIFT_DECLINED}
 
 
 def waiting() -> list[CreditGift]:
@@ -64,6 +66,8 @@ def _request(user_id: int, money: Money, by: Actor, key: str | None, reason: str
         return db.session.scalars(earlier).one()
     if db.session.get(Journal, _journal(user_id, key)) is not None:
         raise Refusal("given_before", "Store credit was given with this key before.")
+    subject = Subject(SubjectKind.CREDIT_GIFT, gift_id)
+    audit.record(by, Act.GIFT_REQUESTED, subject, after={"user_id": user_id, "money": money}, reason=reason)
     after_commit(lambda: log.info("credit_gift.requested", gift=gift_id))
     return gift_id
 
@@ -96,8 +100,11 @@ def _decide(gift_id: str, target: GiftState, by: Actor) -> CreditGift:
     guard = update(CreditGift).where(CreditGift.id == gift_id, CreditGift.state == GiftState.REQUESTED)
     if not changed(guard.values(state=target, decided_by=by, decided_at=clock.now())):
         raise _not_to_decide(gift_id)
+    gift = db.session.get_one(CreditGift, gift_id, populate_existing=True)
+    states = {"state": GiftState.REQUESTED}, {"state": target, "user_id": gift.user_id, "money": gift.money}
+    audit.record(by, _ACTS[target], Subject(SubjectKind.CREDIT_GIFT, gift_id), before=states[0], after=states[1])
     after_commit(lambda: log.info(f"credit_gift.{target.lower()}", gift=gift_id))
-    return db.session.get_one(CreditGift, gift_id, populate_existing=True)
+    return gift
 
 
 def _lock_verified(user_id: int) -> None:

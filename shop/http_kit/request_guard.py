@@ -20,7 +20,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.sansio.utils import host_is_trusted
 
 from shop.accounts import sessions
-from shop.core import keys, logs, metrics, rate_limit
+from shop.core import client_address, keys, logs, metrics, rate_limit
 from shop.core.client_address import client_network
 from shop.core.errors import Refusal
 from shop.core.sentences import sentence
@@ -107,6 +107,7 @@ def init_app(app: Flask) -> None:
     app.before_request(_arrive)
     app.before_request(_check_csrf)
     app.after_request(_leave)
+    app.teardown_request(lambda _error: client_address.bind(None))
 
 
 def _counts() -> bool:
@@ -190,6 +191,7 @@ def _arrive() -> None:
     g.request_id = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
     logs.unbind()
     logs.bind(request=g.request_id)
+    client_address.bind(request.remote_addr or "")
     if request.path not in PROBES and not host_is_trusted(
         request.host.lower(), current_app.extensions["settled_hosts"]
     ):

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from sqlalchemy import bindparam, select, update
 
-from shop.core import clock
+from shop.core import audit, clock
+from shop.core.actor import Actor
+from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import changed, db, table, transactional
 from shop.core.errors import BadInput
 from shop.inventory.models import Reservation, Stock, StockMovement
@@ -48,7 +50,7 @@ def receive(sku: str, quantity: int, kind: str = "receipt") -> None:
 
 
 @transactional
-def restock(sku: str, quantity: int) -> int:
+def restock(sku: str, quantity: int, *, by: Actor) -> int:
     """Receive units of a SKU and return the available units. The stock movement `receipt` records it.
 
     Raises BadInput `bad_quantity` for less than one unit, or when more than MOST_ON_HAND would be on hand.
@@ -59,6 +61,8 @@ def restock(sku: str, quantity: int) -> int:
     on_hand = db.session.scalars(select(Stock.on_hand).where(Stock.sku == sku)).one()
     if on_hand > MOST_ON_HAND:
         raise BadInput("bad_quantity", f"There cannot be more than {MOST_ON_HAND:,} units of a product on hand.")
+    before, after = {"on_hand": on_hand - quantity}, {"on_hand": on_hand}
+    audit.record(by, Act.STOCK_RECEIVED, Subject(SubjectKind.PRODUCT, sku), before=before, after=after)
     return available([sku])[sku]
 
 

@@ -26,6 +26,7 @@ from shop.checkout.models import Cart, CartLine, Saga
 from shop.checkout.saga_states import SagaState
 from shop.checkout.unpaid_orders import ReservationRefusal
 from shop.core import clock, logs, metrics
+from shop.core.audit_models import AuditEntry, AuditPersonal
 from shop.core.db import Base, changed, db, table, transactional
 from shop.core.heartbeat import Heartbeat
 from shop.core.outbox import OutboxRow
@@ -247,6 +248,13 @@ RULES: tuple[Rule, ...] = (
         wall_time=True,
     ),
     Rule(
+        AuditPersonal,
+        "client addresses, logins, names and e-mail addresses in the audit log",
+        YEAR,
+        "as long as an act of staff may be questioned; the entries stay, with a hash, so that their seals still hold",
+        lambda at: exists().where(AuditEntry.id == AuditPersonal.entry_id, AuditEntry.at < at - YEAR),
+    ),
+    Rule(
         Heartbeat,
         "heartbeats of processes that have ended",
         7 * DAY,
@@ -261,6 +269,7 @@ _DOCUMENTS = "documents are numbered without gaps and never change"
 _STOCK = "stock is the sum of these"
 _CATALOGUE = "the catalogue"
 _PRICING = "what orders cost"
+_AUDIT = "evidence of who did what: append-only, with accounts by their number; personal values are in audit_personal"
 KEPT: tuple[Kept, ...] = (
     *(Kept(name, _ORDER) for name in ("orders", "order_lines", "order_events", "payments", "captures", "refunds")),
     *(Kept(name, _LEDGER) for name in ("journals", "ledger_entries", "funds", "payouts", "credit_gifts")),
@@ -276,6 +285,7 @@ KEPT: tuple[Kept, ...] = (
         "discount_uses",
         "uses and spent budgets of codes are the sums of these; they contain no address, only its keyed hash",
     ),
+    *(Kept(name, _AUDIT) for name in ("audit_log", "audit_seals")),
     Kept("users", "until the account is closed"),
     Kept("watch_list", "rows are removed when no check of the order is left"),
     Kept("condition_schedules", "one row for each condition"),

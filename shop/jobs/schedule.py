@@ -8,7 +8,7 @@ from typing import Any
 
 from shop.alerts import conditions, watcher
 from shop.checkout import end_order, saga
-from shop.core import outbox
+from shop.core import audit_seals, outbox
 from shop.documents import missing as documents
 from shop.jobs import effects, invariants, retention
 from shop.mail import deliver
@@ -47,6 +47,7 @@ WORK: tuple[Work, ...] = (
     Work("watch", watcher.due, watcher.check_due),
     Work("conditions", conditions.due, conditions.check_due),
     Work("invariants", invariants.due, invariants.check_due),
+    Work("audit", audit_seals.due, audit_seals.seal_due),
     Work("retention", retention.due, retention.step),
 )
 BY_KIND = {work.kind: work for work in WORK}

@@ -1,5 +1,5 @@
-"""Mails that events of orders demand and that do not exist, such as those whose events a clock process of an older
-version has published during an upgrade.
+"""Retry of failed mails, and of mails that events of orders demand and that do not exist, such as those whose events a
+clock process of an older version has published during an upgrade.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from typing import Any
 
 from sqlalchemy import Text, cast, exists, func, select
 
-from shop.core import clock
+from shop.core import audit, clock
+from shop.core.actor import Actor
+from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import db, transactional
 from shop.mail import outgoing
 from shop.mail.decide import KINDS_OF_ORDERS, mails_for
@@ -57,3 +59,17 @@ def queue() -> int:
     for kind, fields in found:
         outgoing.after_event(kind, fields)
     return len(found)
+
+
+@transactional
+def retry(mail_ids: Sequence[str] = (), *, by: Actor) -> tuple[int, int]:
+    """Make failed mails due again: those of `mail_ids`, or all, and then also queue the missing ones. Returns the
+    numbers of both.
+    """
+    queued = 0 if mail_ids else queue()
+    retried = outgoing.make_due_again(mail_ids)
+    if retried or queued:
+        subject = Subject(SubjectKind.MAIL, mail_ids[0] if len(mail_ids) == 1 else "")
+        after = {"mails": list(mail_ids) or "all", "retried": retried, "queued": queued}
+        audit.record(by, Act.MAILS_RETRIED, subject, after=after)
+    return retried, queued

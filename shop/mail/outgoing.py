@@ -4,7 +4,7 @@ is published.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -120,13 +120,9 @@ _QUEUE = {
 }
 
 
-def retry(mail_ids: Iterable[str] = ()) -> int:
-    """Make FAILED mails due again, with the same Message-ID: those of `mail_ids`, or all. Returns their number."""
-    return _retry(tuple(mail_ids))
-
-
 @transactional
-def _retry(mail_ids: tuple[str, ...]) -> int:
+def make_due_again(mail_ids: Sequence[str]) -> int:
+    """Make FAILED mails due again, with the same Message-ID: those of `mail_ids`, or all. Returns their number."""
     failed = update(Mail).where(Mail.state == MailState.FAILED, Mail.error.is_distinct_from(BAD_ADDRESS))
     if mail_ids:
         failed = failed.where(Mail.id.in_(mail_ids))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import select, update
 
-from shop.core import clock, ids, logs
+from shop.core import audit, clock, ids, logs
 from shop.core.actor import Actor
+from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import after_commit, changed, db, transactional
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import CURRENCIES, Money
@@ -13,6 +14,7 @@ from shop.ledger import funds
 from shop.payouts.models import Payout, PayoutState
 
 log = logs.get()
+_ACTS = {PayoutState.APPROVED: Act.PAYOUT_APPROVED, PayoutState.REJECTED: Act.PAYOUT_REJECTED}
 
 
 class NotEnoughFunds(Refusal):
@@ -45,6 +47,7 @@ def _request(payout_id: str, money: Money, by: Actor, note: str) -> None:
         raise NotEnoughFunds(funds.available(money.currency))
     values = {"currency": money.currency, "amount": money.amount, "requested_by": by, "note": note}
     db.session.add(Payout(id=payout_id, state=PayoutState.REQUESTED, requested_at=clock.now(), **values))
+    audit.record(by, Act.PAYOUT_REQUESTED, Subject(SubjectKind.PAYOUT, payout_id), after={"money": money}, reason=note)
     after_commit(lambda: log.info("payout.requested", payout=payout_id))
 
 
@@ -75,8 +78,11 @@ def _decide(payout_id: str, target: PayoutState, by: Actor, *, not_by_requester:
     guard = update(Payout).where(Payout.id == payout_id, Payout.state == PayoutState.REQUESTED)
     if not changed(guard.values(state=target, decided_by=by, decided_at=clock.now())):
         raise _not_to_decide(db.session.scalar(select(Payout.state).where(Payout.id == payout_id)))
+    payout = db.session.get_one(Payout, payout_id, populate_existing=True)
+    states = {"state": PayoutState.REQUESTED}, {"state": target, "money": payout.money}
+    audit.record(by, _ACTS[target], Subject(SubjectKind.PAYOUT, payout_id), before=states[0], after=states[1])
     after_commit(lambda: log.info(f"payout.{target.lower()}", payout=payout_id))
-    return db.session.get_one(Payout, payout_id, populate_existing=True)
+    return payout
 
 
 def _not_to_decide(state: PayoutState | None) -> Refusal:

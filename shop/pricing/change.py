@@ -8,9 +8,10 @@ from datetime import datetime
 
 from sqlalchemy import delete, func, select, update
 
-from shop.core import logs
+from shop.core import audit, logs
 from shop.core.actor import Actor
-from shop.core.db import after_commit, changed, db, insert, transactional
+from shop.core.audit import Act, Subject, SubjectKind, Values
+from shop.core.db import Base, after_commit, changed, db, insert, table, transactional
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import CURRENCIES, Money, smallest
 from shop.pricing.codes import NO_CODE, normal
@@ -53,17 +54,21 @@ def set_tax(
     """
     if not 0 <= rate <= RATE:
         raise BadInput("bad_rate", "A tax rate must be from 0 to 100 percent.")
-    _record("tax_set", by, country=country, rate=rate)
+    before = _row(TaxRate, country)
     values = {"name": name, "rate": rate, "is_included": is_included, "texts": _texts(names)}
     statement = insert(TaxRate).values(country=country, **values)
     db.session.execute(statement.on_conflict_do_update(index_elements=["country"], set_=values))
+    _record(Act.TAX_SET, by, Subject(SubjectKind.TAX, country), before, values)
 
 
 @transactional
 def remove_tax(country: str, *, by: Actor | None = None) -> bool:
     """Remove the tax of a country; False if it has none."""
-    _record("tax_removed", by, country=country)
-    return bool(changed(delete(TaxRate).where(TaxRate.country == country)))
+    before = _row(TaxRate, country)
+    is_removed = bool(changed(delete(TaxRate).where(TaxRate.country == country)))
+    if is_removed:
+        _record(Act.TAX_REMOVED, by, Subject(SubjectKind.TAX, country), before, None)
+    return is_removed
 
 
 @transactional
@@ -85,7 +90,7 @@ def set_delivery(
         raise BadInput("bad_price", "A delivery method needs a price in at least one currency; 0 is free of charge.")
     for price in (*prices.values(), *free_from.values()):
         _check_whole(price, least=0)
-    _record("delivery_set", by, method=key)
+    before = _row(DeliveryMethod, key)
     values = {
         "name": name,
         "prices": {currency: price.amount for currency, price in prices.items()},
@@ -96,13 +101,17 @@ def set_delivery(
     }
     statement = insert(DeliveryMethod).values(key=key, **values)
     db.session.execute(statement.on_conflict_do_update(index_elements=["key"], set_=values))
+    _record(Act.DELIVERY_SET, by, Subject(SubjectKind.DELIVERY, key), before, values)
 
 
 @transactional
 def remove_delivery(key: str, *, by: Actor | None = None) -> bool:
     """Remove a delivery method; False if there is none."""
-    _record("delivery_removed", by, method=key)
-    return bool(changed(delete(DeliveryMethod).where(DeliveryMethod.key == key)))
+    before = _row(DeliveryMethod, key)
+    is_removed = bool(changed(delete(DeliveryMethod).where(DeliveryMethod.key == key)))
+    if is_removed:
+        _record(Act.DELIVERY_REMOVED, by, Subject(SubjectKind.DELIVERY, key), before, None)
+    return is_removed
 
 
 @transactional
@@ -120,6 +129,7 @@ def set_code(new: NewCode, *, by: Actor | None = None) -> None:
     values = {**limits, "percent": new.percent, "once_per_email": new.once_per_email, "is_active": True}
     values["changed_by"] = by
     _lock(code)
+    before = _code_with_values(code)
     statement = insert(DiscountCode).values(code=code, uses=0, **(values | {"use_limit": None}))
     enabled = {name: value for name, value in values.items() if name != "use_limit"}
     db.session.execute(statement.on_conflict_do_update(index_elements=["code"], set_=enabled))
@@ -129,7 +139,7 @@ def set_code(new: NewCode, *, by: Actor | None = None) -> None:
     if not changed(within.values(use_limit=new.use_limit)):
         raise Refusal("limit_exceeded", f"{code} has been used more often than this limit allows.")
     _set_values(code, new)
-    _record("code_set", by, code=code)
+    _record(Act.CODE_SET, by, Subject(SubjectKind.CODE, code), before, _code_with_values(code))
 
 
 def _set_values(code: str, new: NewCode) -> None:
@@ -152,16 +162,37 @@ def _set_values(code: str, new: NewCode) -> None:
 def disable_code(typed: str, *, by: Actor | None = None) -> bool:
     """Disable a code; orders keep the discount that they have. False if there is no such code."""
     code = normal(typed)
+    _lock(code)
+    was_active = db.session.scalar(select(DiscountCode.is_active).where(DiscountCode.code == code))
     disabled = {"is_active": False, "changed_by": by}
     is_there = bool(changed(update(DiscountCode).where(DiscountCode.code == code).values(disabled)))
     if is_there:
-        _record("code_disabled", by, code=code)
+        before, after = {"is_active": was_active}, {"is_active": False}
+        _record(Act.CODE_DISABLED, by, Subject(SubjectKind.CODE, code), before, after)
     return is_there
 
 
-def _record(what: str, by: Actor | None, **values: object) -> None:
-    """Log a change and who made it, once it is committed."""
-    after_commit(lambda: log.info(f"pricing.{what}", by=str(by) if by else "demo", **values))
+def _record(act: Act, by: Actor | None, subject: Subject, before: Values | None, after: Values | None) -> None:
+    """Record a change in the audit log, and log it once it is committed. The demo's changes have no actor."""
+    if by is not None:
+        audit.record(by, act, subject, before=before, after=after)
+    after_commit(lambda: log.info(act.value, by=str(by) if by else "demo", subject=subject.id))
+
+
+def _row(model: type[Base], key: str) -> Values | None:
+    """The columns of a row, None if it does not exist."""
+    of = table(model)
+    (column,) = of.primary_key.columns
+    found = db.session.execute(select(of).where(column == key)).mappings().first()
+    return None if found is None else dict(found)
+
+
+def _code_with_values(code: str) -> Values | None:
+    """The columns of a discount code and of its values, None if it does not exist."""
+    row = _row(DiscountCode, code)
+    values = select(DiscountValue.currency, DiscountValue.amount, DiscountValue.budget).order_by(DiscountValue.currency)
+    found = db.session.execute(values.where(DiscountValue.code == code)).mappings()
+    return None if row is None else {**row, "values": [dict(each) for each in found]}
 
 
 def _lock(code: str) -> None:

@@ -13,6 +13,7 @@ from shop.accounts import credentials, links, passwords, recovery, sessions, sig
 from shop.accounts.credentials import Origin
 from shop.accounts.decide import LinkPurpose
 from shop.accounts.models import AccountLink, User
+from shop.core.actor import Actor
 from shop.core.db import after_commit, db, transaction
 from tests.accounts.test_recovery import EMAIL, NEW, PASSWORD, PLACE, epoch, refused
 from tests.accounts.test_verification import newest_token
@@ -25,7 +26,7 @@ OTHER = "a third lantern 9"
 def mei(shop: Shop) -> Iterator[int]:
     """An account; afterwards the shop's books are checked."""
     shop.app.config.update(RATE_LIMITS=False, WTF_CSRF_ENABLED=False)
-    yield signin.create(EMAIL, "Mei", PASSWORD).id
+    yield signin.create(EMAIL, "Mei", PASSWORD, by=Actor.operator()).id
     shop.sweep()
 
 

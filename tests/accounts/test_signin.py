@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 
 from shop.accounts import known_devices, passwords, signin, throttle
 from shop.accounts.models import SignInFailures, User
+from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.core.errors import BadInput, Refusal
 from tests.parts.redis_server import RedisServer
@@ -248,9 +249,11 @@ def test_an_address_has_one_account_however_many_register_at_once(app: Flask) ->
 
 @ONE_DATABASE
 def test_staff_get_known_roles_only() -> None:
-    assert signin.create("boss@example.com", "Boss", PASSWORD, ["finance", "admin", "admin"]).roles == [
+    assert signin.create(
+        "boss@example.com", "Boss", PASSWORD, ["finance", "admin", "admin"], by=Actor.operator()
+    ).roles == [
         "admin",
         "finance",
     ]
     with pytest.raises(BadInput, match="janitor is not a role"):
-        signin.create("jan@example.com", "Jan", PASSWORD, ["janitor"])
+        signin.create("jan@example.com", "Jan", PASSWORD, ["janitor"], by=Actor.operator())

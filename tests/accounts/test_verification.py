@@ -14,6 +14,7 @@ from shop.accounts import links, mail_limits, signin, verification
 from shop.accounts.decide import LASTS, LinkProblem, LinkPurpose
 from shop.accounts.models import AccountLink, User
 from shop.core import clock, rate_limit
+from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.core.errors import Refusal
 from shop.core.outbox import OutboxRow
@@ -169,7 +170,9 @@ def test_an_event_that_is_published_twice_sends_one_mail(shop: Shop, mei: int) -
 
 
 def test_an_account_created_by_an_operator_can_be_verified_from_the_start(shop: Shop) -> None:
-    assert is_verified(signin.create("boss@example.com", "Boss", PASSWORD, ["finance"], is_verified=True).id)
-    assert not is_verified(signin.create("kim@example.com", "Kim", PASSWORD).id)
+    assert is_verified(
+        signin.create("boss@example.com", "Boss", PASSWORD, ["finance"], is_verified=True, by=Actor.operator()).id
+    )
+    assert not is_verified(signin.create("kim@example.com", "Kim", PASSWORD, by=Actor.operator()).id)
     shop.sweep()
     assert stored() == []

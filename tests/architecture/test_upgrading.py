@@ -370,6 +370,23 @@ def test_the_way_back_refuses_while_the_older_version_could_not_read_what_was_wr
         db.engine.dispose()
 
 
+def test_the_way_back_refuses_to_drop_the_audit_log(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    app = create_app(environ(url, ""), TESTING=True)
+    entry = {"at": NOW, "actor": "staff:1", "act": "product.price_set", "subject_kind": "product", "subject_id": "X"}
+    with app.app_context():
+        upgrade()
+        downgrade(revision="0027")
+        upgrade()
+        live(db.engine, [("audit_log", entry | {"reason": "", "request_id": "", "personal_hash": ""})])
+        with pytest.raises(SystemExit):
+            downgrade(revision="0027")
+        assert "The older version cannot read the audit log. Run `db upgrade` and keep this version." in caplog.text
+        upgrade()
+        with db.engine.connect() as connection:
+            assert connection.execute(sa.text("SELECT count(*) FROM audit_log")).scalar_one() == 1
+        db.engine.dispose()
+
+
 def test_an_order_that_a_discount_paid_cannot_be_taken_back(url: str, caplog: pytest.LogCaptureFixture) -> None:
     app = create_app(environ(url, ""), TESTING=True)
     with app.app_context():

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from shop.accounts import signin
+from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.event_types import Stream
 from shop.core.outbox import OutboxRow
@@ -78,7 +79,7 @@ def test_with_redis_away_webhooks_settle_guests_shop_and_pay_and_nothing_is_lost
 
 def refused_a_sign_in(visitor: Visitor) -> None:
     """A request that needs Redis is refused at once, with Retry-After."""
-    signin.create("ada@example.com", "Ada", PASSWORD, [])
+    signin.create("ada@example.com", "Ada", PASSWORD, [], by=Actor.operator())
     began = time.monotonic()
     answer = visitor.post("/sign-in", "/sign-in", email="ada@example.com", password=PASSWORD)
     assert (answer.status_code, answer.headers.get("Retry-After") is not None) == (503, True)

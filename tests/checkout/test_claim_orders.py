@@ -57,8 +57,8 @@ def test_orders_are_claimed_only_once_the_address_is_verified(shop: Shop) -> Non
 
 
 def test_orders_of_other_addresses_and_of_other_accounts_are_not_claimed(shop: Shop) -> None:
-    bo = signin.create("bo@example.com", "Bo", PASSWORD, is_verified=True).id
-    ada = signin.create(EMAIL, "Ada", PASSWORD, is_verified=True).id
+    bo = signin.create("bo@example.com", "Bo", PASSWORD, is_verified=True, by=Actor.operator()).id
+    ada = signin.create(EMAIL, "Ada", PASSWORD, is_verified=True, by=Actor.operator()).id
     of_bo = shop.order((PEN, 1), customer=bo)  # placed with Ada's address, signed in as Bo
     assert claim(ada) == "0"
     assert owner(of_bo) == bo
@@ -71,7 +71,7 @@ def test_orders_of_other_addresses_and_of_other_accounts_are_not_claimed(shop: S
 def test_after_a_change_of_the_address_orders_of_the_new_one_are_claimed(shop: Shop) -> None:
     shop.app.config["RATE_LIMITS"] = False
     order = shop.order((PEN, 1))
-    person = signin.create("old@example.com", "Ada", PASSWORD).id
+    person = signin.create("old@example.com", "Ada", PASSWORD, by=Actor.operator()).id
     credentials.request_email_change(person, PASSWORD, EMAIL, Origin("192.0.2.1"))
     assert claim(person) == "not_verified"
     credentials.change_email(newest_token(LinkPurpose.CHANGE_EMAIL), by=person)
@@ -85,7 +85,7 @@ def test_one_transaction_claims_a_batch_and_the_oldest_orders_first(
 ) -> None:
     monkeypatch.setattr(orders_claim, "BATCH", 2)
     orders = [shop.order((PEN, 1)) for _ in range(3)]
-    ada = signin.create(EMAIL, "Ada", PASSWORD, is_verified=True).id
+    ada = signin.create(EMAIL, "Ada", PASSWORD, is_verified=True, by=Actor.operator()).id
     assert claim(ada) == "2"
     assert [owner(order) for order in orders] == [ada, ada, None]
     assert [claim(ada), claim(ada)] == ["1", "0"]
@@ -95,7 +95,7 @@ def test_one_transaction_claims_a_batch_and_the_oldest_orders_first(
 
 def test_orders_claimed_twice_at_once_get_one_event_each(shop: Shop) -> None:
     orders = [shop.order((PEN, 1)) for _ in range(3)]
-    ada = signin.create(EMAIL, "Ada", PASSWORD, is_verified=True).id
+    ada = signin.create(EMAIL, "Ada", PASSWORD, is_verified=True, by=Actor.operator()).id
     shop.sweep()
     start = Barrier(8)
 

@@ -13,6 +13,7 @@ from rq import Queue, Worker
 
 from shop.accounts import signin
 from shop.core import redis, task_queue
+from shop.core.actor import Actor
 from shop.core.db import db
 from tests.chaos.conftest import Deployment, Visitor, deployment  # noqa: F401 - a fixture
 from tests.parts.redis_server import RedisServer
@@ -56,7 +57,7 @@ def test_no_page_waits_for_a_frozen_redis_longer_than_half_a_second(
     worker = deployment.worker()
     until(lambda: Worker.count(connection=own_redis.client), within=30, what="the worker to register")
     visitor, signed_in = deployment.visitor(), deployment.visitor()
-    signin.create("ada@example.com", "Ada", PASSWORD, [])
+    signin.create("ada@example.com", "Ada", PASSWORD, [], by=Actor.operator())
     db.session.rollback()
     signed_in.post("/sign-in", "/sign-in", email="ada@example.com", password=PASSWORD)
     assert signed_in.client.get("/account").status_code == 200

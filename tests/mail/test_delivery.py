@@ -198,7 +198,7 @@ def test_an_address_with_a_line_break_is_never_sent_to(mailing: Shop, server: Se
     for number, address in enumerate(("ada@example.com\r\nBcc: eve@example.com", "a@b.example, eve@example.com", "")):
         mail = queued(mailing, to=address, key=str(number))
         assert (mail.state, mail.error) == ("FAILED", outgoing.BAD_ADDRESS)
-    outgoing.retry()
+    outgoing.make_due_again(())
     mailing.sweep()
     assert not server.received
 

@@ -10,6 +10,7 @@ from sqlalchemy import delete
 
 from shop.accounts import known_devices, signin
 from shop.alerts import store
+from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.core.event_types import EventKind
 from shop.core.money import Money
@@ -150,7 +151,7 @@ def test_a_p1_alert_is_mailed_to_each_address_once(shop: Shop) -> None:
 
 
 def test_a_sign_in_from_an_unknown_device_is_mailed_and_one_from_a_known_device_is_not(shop: Shop) -> None:
-    user = signin.create("mei@example.com", "Mei", "correct horse battery")
+    user = signin.create("mei@example.com", "Mei", "correct horse battery", by=Actor.operator())
     signin.sign_in("mei@example.com", "correct horse battery", "192.0.2.1", user_agent="Mozilla/5.0 Firefox/140 Linux")
     device = known_devices.load(known_devices.remember(None, user.email))
     signin.sign_in("mei@example.com", "correct horse battery", "192.0.2.1", device)

@@ -6,6 +6,7 @@ import pytest
 
 from shop.accounts import signin
 from shop.accounts.models import Role
+from shop.core.actor import Actor
 from tests.shop_fixtures import Shop
 from tests.web.conftest import Visitor
 
@@ -16,7 +17,7 @@ def visitor_as(shop: Shop, *roles: str) -> Visitor:
     """A client signed in with an account of these roles."""
     shop.app.config["RATE_LIMITS"] = False
     email = f"{'-'.join(roles) or 'customer'}@example.com"
-    signin.create(email, "Ada", PASSWORD, list(roles))
+    signin.create(email, "Ada", PASSWORD, list(roles), by=Actor.operator())
     visitor = Visitor(shop.app)
     visitor.get("/sign-in")
     answer = visitor.post("/sign-in", {"email": email, "password": PASSWORD})

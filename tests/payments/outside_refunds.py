@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from shop.core import clock
+from shop.core.actor import Actor
 from shop.core.money import Money
 from shop.orders.models import Order
 from shop.payments.polling import poll
@@ -37,7 +38,7 @@ def reported_by_file(shop: Shop, order: Order, refund: str) -> None:
     capture, money, _ = shop.acquirer.refunds[refund]
     at, payment = clock.now().isoformat(), shop.payment(order).id
     line = [f"l-{refund}", "refund", refund, payment, capture, -money.amount, 0, money.currency, at]
-    reconcile.reconcile("fakepay", clock.now().date(), json.dumps([line]).encode())
+    reconcile.reconcile("fakepay", clock.now().date(), json.dumps([line]).encode(), by=Actor.operator())
 
 
 def outside(shop: Shop, order: Order) -> list[tuple[str, str, int]]:

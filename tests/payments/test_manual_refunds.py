@@ -12,6 +12,7 @@ import pytest
 
 from shop.alerts.models import Alert
 from shop.core import clock
+from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.errors import Refusal
 from shop.core.money import Money
@@ -185,7 +186,7 @@ def test_the_acquirer_is_not_queried_about_a_manual_refund_and_its_reports_are_i
     reported: dict[str, object] = {"state": None, "captures": [], "decline": None, "show": None}
     shop.deliver_webhook(payment, refund=[refund, "DONE"], **reported)
     at, line = clock.now(), ["l-1", "refund", refund, payment.id, f"cap-{payment.id}-1", -PRICE, 0, "TWD"]
-    reconcile.reconcile("fakepay", at.date(), json.dumps([[*line, at.isoformat()]]).encode())
+    reconcile.reconcile("fakepay", at.date(), json.dumps([[*line, at.isoformat()]]).encode(), by=Actor.operator())
     assert state_of(refund) == "REQUESTED", "nobody has sent it"
     refunds.approve(refund, shop.kim)
     shop.sweep()
@@ -203,8 +204,8 @@ def test_a_manual_refund_needs_no_settlement_line(shop: Shop) -> None:
     refunds.approve(by_hand(shop, order), shop.kim)
     shop.sweep()
     shop.turn(days=1)
-    reconcile.reconcile("fakepay", day, json.dumps(file).encode())
-    reconcile.reconcile("fakepay", day + timedelta(days=1), b"[]")
+    reconcile.reconcile("fakepay", day, json.dumps(file).encode(), by=Actor.operator())
+    reconcile.reconcile("fakepay", day + timedelta(days=1), b"[]", by=Actor.operator())
     assert shop.count(Discrepancy) == 0
     assert balances() == [0, PRICE, -PRICE, 0]
 

@@ -13,6 +13,7 @@ import pytest
 
 from shop.alerts import store
 from shop.core import clock
+from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.errors import Away, BadInput, Refusal
 from shop.core.money import Money
@@ -329,7 +330,7 @@ def test_eight_at_once_book_every_line_once(trading: Trading, race: Race) -> Non
         trading.paid("kpay")
     trading.day_is_over()
     raw = trading.file("kpay", discrepancies=2)
-    results = race(lambda _: reconcile.reconcile("kpay", trading.day, raw))
+    results = race(lambda _: reconcile.reconcile("kpay", trading.day, raw, by=Actor.operator()))
     assert not [one for one in results if isinstance(one, Exception)], results
     assert sum(one.booked for one in results) == trading.shop.count(SettlementLineRow) == 2
     assert sum(one.opened for one in results) == trading.shop.count(Discrepancy) == 2
@@ -380,7 +381,7 @@ def test_a_file_that_cannot_be_read_changes_nothing(shop: Shop) -> None:
     for name in PROVIDERS:
         for raw in (b"", b"{}", b"hello", b"\xff\xfe", b'[{"id":1}]', b"id,type\r\n1,capture\r\n"):
             with pytest.raises(BadInput, match="no settlement file"):
-                reconcile.reconcile(name, today, raw)
+                reconcile.reconcile(name, today, raw, by=Actor.operator())
     assert (shop.count(SettlementLineRow), shop.count(Discrepancy)) == (0, 0)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from shop.core import clock, http_client
+from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.money import Money
 from shop.ledger.models import LedgerEntry
@@ -106,7 +107,9 @@ class Trading:
     def reconcile(self, provider: str, raw: bytes | None = None, day: date | None = None) -> Reconciliation:
         """Reconcile as `flask reconcile` does, by default with the provider's own file."""
         day = day or self.day
-        return reconcile.reconcile(provider, day, reconcile.fetch(provider, day) if raw is None else raw)
+        return reconcile.reconcile(
+            provider, day, reconcile.fetch(provider, day) if raw is None else raw, by=Actor.operator()
+        )
 
     # --- queries ---
 

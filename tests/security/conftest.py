@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from shop.accounts import signin
+from shop.core.actor import Actor
 from shop.core.db import db
 from shop.http_kit.request_guard import MACHINE_PATHS
 from shop.orders.models import Order
@@ -47,7 +48,7 @@ class People:
     def customer(self, name: str, *roles: str) -> Visitor:
         """A signed-in customer."""
         with self.shop.app.app_context():
-            signin.create(f"{name}@example.com", name.capitalize(), PASSWORD, roles)
+            signin.create(f"{name}@example.com", name.capitalize(), PASSWORD, roles, by=Actor.operator())
         visitor = Visitor(self.shop.app)
         visitor.get("/sign-in")
         assert visitor.post("/sign-in", {"email": f"{name}@example.com", "password": PASSWORD}).status_code == 303

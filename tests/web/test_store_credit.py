@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from shop.accounts import signin
+from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.core.money import Money
 from shop.ledger import chart, store_credit
@@ -26,7 +27,7 @@ PASSWORD = "a teapot full of rain"
 @pytest.fixture
 def ada(shop: Shop, visitor: Visitor) -> int:
     """A signed-in customer with NT$500 of store credit."""
-    person = signin.create("ada@example.com", "Ada Lin", PASSWORD, [])
+    person = signin.create("ada@example.com", "Ada Lin", PASSWORD, [], by=Actor.operator())
     give(person.id, 50000)
     visitor.get("/sign-in")
     assert visitor.post("/sign-in", {"email": "ada@example.com", "password": PASSWORD}).status_code == 303

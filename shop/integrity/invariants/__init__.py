@@ -17,6 +17,7 @@ from shop.core.db import db
 from shop.integrity.invariants import (
     acquirer,
     alerts,
+    audit,
     documents,
     history,
     holdings,
@@ -145,6 +146,11 @@ RULES: tuple[tuple[str, str, Callable[[Scope], Rows]], ...] = (
         "7 alerts",
         "every capture that does not pay for an order, and every outside refund, has exactly one alert",
         alerts.each_once,
+    ),
+    (
+        "8 audit log",
+        f"the newest {audit.LAST} seals of the audit log hold, and every entry is sealed within minutes",
+        audit.newest_seals_hold,
     ),
 )
 _NEEDS_WORK = (

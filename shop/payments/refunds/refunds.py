@@ -6,14 +6,20 @@ transaction. `send` sends due refunds; `apply` applies their results.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import select
 
+from shop.core import audit
 from shop.core.actor import Actor
+from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import db, transactional
 from shop.core.errors import Refusal
 from shop.core.money import Money
+from shop.orders.models import Order
 from shop.payments.order_money import load
 from shop.payments.order_money.decision import Decision
+from shop.payments.order_money.snapshot import RefundRow
 from shop.payments.order_money.write import write
 from shop.payments.providers.types import RefundState
 from shop.payments.records.models import Capture, Payment, Refund
@@ -65,16 +71,23 @@ def request_all(order_id: int, *, reason: str, by: Actor, to: str = RefundDestin
 
 @transactional
 def _request(order_id: int, requested: decide.Request, by: Actor) -> list[str]:
-    return _created(decide.request(load.locked(order_id), requested, load.context(by)))
+    return _created(decide.request(load.locked(order_id), requested, load.context(by)), by, requested.reason)
 
 
 @transactional
 def _request_all(order_id: int, reason: str, to: str, by: Actor) -> list[str]:
-    return _created(decide.request_all(load.locked(order_id), reason, to, load.context(by)))
+    return _created(decide.request_all(load.locked(order_id), reason, to, load.context(by)), by, reason)
 
 
-def _created(decision: Decision) -> list[str]:
+def _created(decision: Decision, by: Actor, reason: str) -> list[str]:
     write(decision)
+    created = [
+        {"id": one.id, "money": one.money, "to": one.destination, "needs_two": one.needs_two}
+        for one in decision.new_refunds
+    ]
+    number = db.session.scalars(select(Order.number).where(Order.id == decision.after.order.id)).one()
+    subject = Subject(SubjectKind.ORDER, number)
+    audit.record(by, Act.REFUND_REQUESTED, subject, after={"refunds": created}, reason=reason)
     return [refund.id for refund in decision.new_refunds]
 
 
@@ -92,7 +105,7 @@ def approve(refund_id: str, by: Actor) -> None:
     bank has disputed the capture meanwhile. A manual transfer is booked all the same: the money has left.
     """
     order_id = _order_of_refund(refund_id, Refusal("not_to_approve", "There is no such refund."))
-    write(decide.approve(load.locked(order_id), refund_id, load.context(by)))
+    _decided(decide.approve(load.locked(order_id), refund_id, load.context(by)), refund_id, Act.REFUND_APPROVED, by)
 
 
 @transactional
@@ -103,7 +116,7 @@ def decline(refund_id: str, by: Actor) -> None:
     Raises Refusal `not_to_decline` when it does not await one.
     """
     order_id = _order_of_refund(refund_id, Refusal("not_to_decline", "No such refund is waiting for approval."))
-    write(decide.decline(load.locked(order_id), refund_id, load.context(by)))
+    _decided(decide.decline(load.locked(order_id), refund_id, load.context(by)), refund_id, Act.REFUND_DECLINED, by)
 
 
 @transactional
@@ -115,7 +128,20 @@ def bounced(refund_id: str, by: Actor) -> None:
     order_id = _order_of_refund(
         refund_id, Refusal("not_sent_by_hand", "No such refund has been booked as sent to a bank.")
     )
-    write(decide.bounce(load.locked(order_id), refund_id, load.context(by)))
+    _decided(decide.bounce(load.locked(order_id), refund_id, load.context(by)), refund_id, Act.REFUND_RETURNED, by)
+
+
+def _decided(decision: Decision, refund_id: str, act: Act, by: Actor) -> None:
+    write(decision)
+    before, after = (_recorded(snapshot.refund(refund_id)) for snapshot in (decision.before, decision.after))
+    audit.record(by, act, Subject(SubjectKind.REFUND, refund_id), before=before, after=after)
+
+
+def _recorded(refund: RefundRow | None) -> dict[str, Any]:
+    """What the audit log shows of a refund."""
+    if refund is None:
+        return {}
+    return {"state": refund.state, "approved_by": refund.approved_by, "money": refund.money, "to": refund.destination}
 
 
 def _order_of(capture_id: int) -> int:

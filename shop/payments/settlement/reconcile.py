@@ -16,7 +16,9 @@ import httpx
 from flask import current_app
 from sqlalchemy import and_, select, update
 
-from shop.core import clock, http_client, logs
+from shop.core import audit, clock, http_client, logs
+from shop.core.actor import Actor
+from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import changed, db, insert, transactional
 from shop.core.errors import Away, BadInput, Refusal
 from shop.core.money import Money
@@ -169,7 +171,7 @@ def _read(provider: PaymentProvider, day: date, raw: bytes) -> list[SettlementLi
 # --- line by line ----------------------------------------------------------------------------------------------------
 
 
-def reconcile(name: str, day: date, raw: bytes) -> Reconciliation:
+def reconcile(name: str, day: date, raw: bytes, *, by: Actor) -> Reconciliation:
     """Compare the file `raw` of a provider's day with the ledger, book its lines, and record discrepancies.
 
     Repeating it books nothing twice, opens nothing twice, and closes what is gone. Raises BadInput when the file cannot
@@ -184,7 +186,7 @@ def reconcile(name: str, day: date, raw: bytes) -> Reconciliation:
     horizon = bounds[1] if clock.now() >= bounds[1] else max((line.at for line in lines), default=bounds[0])
     seen.found += _missing(name, day, seen.facts)
     seen.found += _in_no_file(name, bounds[0] - SLACK, min(bounds[1], horizon) - SLACK, seen.failed)
-    run.opened, run.closed = discrepancies.note(name, day, seen.found, seen.facts)
+    _conclude(run, seen, by)
     log.info(
         "reconciled",
         provider=name,
@@ -196,6 +198,15 @@ def reconcile(name: str, day: date, raw: bytes) -> Reconciliation:
         closed=run.closed,
     )
     return run
+
+
+@transactional
+def _conclude(run: Reconciliation, seen: _Seen, by: Actor) -> None:
+    """Record the discrepancies, and the run in the audit log."""
+    run.opened, run.closed = discrepancies.note(run.provider, run.day, seen.found, seen.facts)
+    subject = Subject(SubjectKind.SETTLEMENT_FILE, f"{run.provider} {run.day}")
+    did = {"lines": run.lines, "booked": run.booked, "applied": run.applied, "opened": run.opened, "closed": run.closed}
+    audit.record(by, Act.FILE_RECONCILED, subject, after=did)
 
 
 def _process(run: Reconciliation, provider: PaymentProvider, lines: Sequence[SettlementLine], seen: _Seen) -> None:

@@ -13,10 +13,12 @@ from datetime import datetime, timedelta
 from flask import current_app
 from sqlalchemy import select, text
 
-from shop.core import clock, ids
+from shop.core import audit, clock, ids
 from shop.core.actor import Actor
+from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import db, in_transaction, transactional
 from shop.core.errors import BadInput, Refusal
+from shop.orders.states import OrderState
 from shop.payments.order_money import load as order_money
 from shop.payments.providers import registry
 from shop.payments.providers.types import Outcome
@@ -164,3 +166,6 @@ def accept(capture_id: int, *, by: Actor, note: str = "") -> None:
         code = "not_to_accept" if refused.code == "ended" else refused.code
         raise Refusal(code, _REFUSED[refused.code]) from refused
     write.write(seen, decision, now, source=Source.STAFF)
+    subject = Subject(SubjectKind.ORDER, seen.order.number)
+    after = {"state": OrderState.PAID, "capture": capture_id, "money": money.capture(capture_id).money}
+    audit.record(by, Act.AMOUNT_ACCEPTED, subject, before={"state": seen.order.state}, after=after, reason=note)

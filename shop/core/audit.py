@@ -1,0 +1,154 @@
+"""Audit log: record acts of staff, of operators at the command line, and sign-ins of accounts with a role.
+
+A use case calls `record` in its own transaction, so an act and its entry are committed together or not at all. Acts of
+customers and of the system have no entry: their history are the events of orders. Entries are inserted without a chain,
+because a shared row would serialise all transactions; `shop.core.audit_seals` seals them afterwards.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import insert
+
+from shop.core import client_address, clock, logs
+from shop.core.actor import Actor, ActorKind
+from shop.core.audit_models import AuditEntry, AuditPersonal
+from shop.core.db import db, in_transaction, table
+from shop.core.money import Money
+
+RECORDED = frozenset({ActorKind.STAFF, ActorKind.OPERATOR, ActorKind.UNPROVEN})
+"""Actors whose acts have an entry."""
+Values = Mapping[str, Any]
+
+
+class Act(StrEnum):
+    """What was done. The values are stored."""
+
+    SIGN_IN_SUCCEEDED = "sign_in.succeeded"
+    SIGN_IN_FAILED = "sign_in.failed"
+    ACCOUNT_CREATED = "account.created"
+    REFUND_REQUESTED = "refund.requested"
+    REFUND_APPROVED = "refund.approved"
+    REFUND_DECLINED = "refund.declined"
+    REFUND_RETURNED = "refund.returned"
+    AMOUNT_ACCEPTED = "payment.amount_accepted"
+    CANCELLATION_REQUESTED = "order.cancel_requested"
+    GIFT_REQUESTED = "credit_gift.requested"
+    GIFT_APPROVED = "credit_gift.approved"
+    GIFT_DECLINED = "credit_gift.declined"
+    PAYOUT_REQUESTED = "payout.requested"
+    PAYOUT_APPROVED = "payout.approved"
+    PAYOUT_REJECTED = "payout.rejected"
+    ALERT_ACKNOWLEDGED = "alert.acknowledged"
+    ALERT_RESOLVED = "alert.resolved"
+    MAILS_RETRIED = "mail.retried"
+    FILE_RECONCILED = "settlement.reconciled"
+    PRICE_SET = "product.price_set"
+    STOCK_RECEIVED = "product.stock_received"
+    TAX_SET = "pricing.tax_set"
+    TAX_REMOVED = "pricing.tax_removed"
+    DELIVERY_SET = "pricing.delivery_set"
+    DELIVERY_REMOVED = "pricing.delivery_removed"
+    CODE_SET = "pricing.code_set"
+    CODE_DISABLED = "pricing.code_disabled"
+
+
+class SubjectKind(StrEnum):
+    """Kind of the thing that an act is about. The values are stored."""
+
+    ACCOUNT = "account"
+    ORDER = "order"
+    REFUND = "refund"
+    CREDIT_GIFT = "credit_gift"
+    PAYOUT = "payout"
+    ALERT = "alert"
+    MAIL = "mail"
+    SETTLEMENT_FILE = "settlement_file"
+    PRODUCT = "product"
+    TAX = "tax"
+    DELIVERY = "delivery"
+    CODE = "code"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The thing that an act is about: its kind, and its id or number."""
+
+    kind: SubjectKind
+    id: str
+
+
+def record(
+    actor: Actor,
+    act: Act,
+    subject: Subject,
+    *,
+    before: Values | None = None,
+    after: Values | None = None,
+    reason: str = "",
+    personal: Values | None = None,
+) -> None:
+    """Insert an entry in the current transaction; no effect for actors without entries (see RECORDED).
+
+    `before` and `after` are what the act changed, without personal values: those are `personal`, which retention
+    erases. The client address of the request, or else the login of the operating system, is added to them. Values are
+    text, numbers, times, money, actors, and lists and mappings of these. Raises RuntimeError outside a transaction.
+    """
+    if actor.kind not in RECORDED:
+        return
+    if not in_transaction():
+        raise RuntimeError("an act is recorded in its own transaction")
+    salt, erasable = secrets.token_hex(16), _json(_origin() | dict(personal or {}))
+    entry = {
+        "at": clock.now(),
+        "actor": str(actor),
+        "act": act,
+        "subject_kind": subject.kind,
+        "subject_id": subject.id,
+        "before": None if before is None else _json(before),
+        "after": None if after is None else _json(after),
+        "reason": reason,
+        "request_id": str(logs.ids().get("request", "")),
+        "personal_hash": hash_of_personal(salt, erasable),
+    }
+    entry_id = db.session.scalar(insert(table(AuditEntry)).returning(table(AuditEntry).c.id), entry)
+    personal_row = {"entry_id": entry_id, "salt": salt, "personal": erasable}
+    db.session.execute(insert(table(AuditPersonal)).inline(), personal_row)
+
+
+def hash_of_personal(salt: str, personal: str) -> str:
+    """The hash by which an entry vouches for its personal values."""
+    return hashlib.sha256(f"{salt} {personal}".encode(errors="surrogatepass")).hexdigest()
+
+
+def _origin() -> dict[str, str]:
+    address = client_address.present()
+    if address is not None:
+        return {"address": address}
+    try:
+        return {"login": getpass.getuser()}
+    except (KeyError, OSError):  # a container may run under a user without a name
+        return {"login": ""}
+
+
+def _json(values: Values) -> str:
+    return json.dumps(values, default=_plain, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Money):
+        return {"amount": value.amount, "currency": value.currency}
+    if isinstance(value, Actor):
+        return str(value)
+    raise TypeError(f"the audit log stores no {type(value).__name__}")

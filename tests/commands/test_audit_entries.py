@@ -1,0 +1,351 @@
+"""Every command that changes something, and every use case of staff, writes exactly one entry into the audit log."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import pkgutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pytest
+from flask import Flask
+from sqlalchemy import select, update
+
+import shop as the_shop
+from shop.accounts import signin, verification
+from shop.accounts.models import User
+from shop.alerts import store
+from shop.core import audit_seals, clock
+from shop.core.actor import Actor
+from shop.core.audit import Act
+from shop.core.audit_models import AuditEntry
+from shop.core.audit_search import Filters, find
+from shop.core.db import db, table, transaction
+from shop.core.money import Money
+from shop.credit_gifts import gifts
+from shop.credit_gifts.models import CreditGift
+from shop.ledger import book, chart, funds
+from shop.mail import outgoing
+from shop.mail.models import Mail
+from shop.mail.states import MailKind, MailState
+from shop.payments.refunds import refunds
+from shop.payouts import payouts
+from shop.payouts.models import Payout
+from tests.shop_fixtures import KETTLE, PRICES, Shop
+
+PRICE = PRICES[KETTLE]["TWD"]
+PASSWORD = "correct horse battery"  # noqa: S105 - of the test
+SAM, KIM = ["--by", "sam@example.com"], ["--by", "kim@example.com"]
+Arguments = list[str]
+
+
+# --- what each command is tried on ---
+
+
+def _refund(shop: Shop) -> str:
+    """A refund that waits for a second person."""
+    shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 1000}
+    order = shop.paid_order()
+    [refund] = refunds.request_all(order.id, reason="broken", by=shop.sam)
+    return refund.id
+
+
+def _sent_refund(shop: Shop) -> str:
+    [refund] = refunds.request_all(shop.paid_order().id, reason="broken", by=shop.sam, to="bank")
+    refunds.approve(refund.id, shop.kim)
+    shop.sweep()
+    return refund.id
+
+
+def _wrong_amount(shop: Shop) -> str:
+    order = shop.order()
+    shop.acquirer.capture(shop.payment(order).id, money=Money(PRICE - 100, "TWD"))
+    shop.deliver_webhook(shop.payment(order))
+    return order.number
+
+
+def _customer(shop: Shop) -> str:
+    """The address of a verified customer."""
+    person = shop.customer()
+    with transaction():
+        verification.mark(person)
+    return db.session.get_one(User, person).email
+
+
+def _gift(shop: Shop) -> str:
+    customer = db.session.scalars(select(User.id).where(User.email == _customer(shop))).one()
+    gifts.request(customer, Money(500, "TWD"), by=shop.sam)
+    return db.session.scalars(select(CreditGift.id)).one()
+
+
+def _payout(shop: Shop) -> str:
+    _settled(shop)
+    payouts.request(Money(500, "TWD"), by=shop.sam)
+    return db.session.scalars(select(Payout.id)).one()
+
+
+def _settled(shop: Shop) -> str:
+    """An amount that can be paid out."""
+    with transaction():
+        book.transfer("settled:x", "settled", Money(1000, "TWD"), debit=chart.BANK, credit=chart.receivable("x"))
+        funds.received(Money(1000, "TWD"))
+    return "5"
+
+
+def _alert(shop: Shop) -> str:
+    with transaction():
+        number = store.raise_alert(store.Cause("OPS_FOREIGN", "kpay", "episode 1", store.WATCH, {}, {}))
+    return str(number)
+
+
+def _failed_mail(_: Shop) -> str:
+    """The id of a mail that failed."""
+    with transaction():
+        outgoing.queue(MailKind.ORDER_PLACED, to="ada@example.com", language="en", data={}, key="1", subject="x")
+        db.session.execute(update(table(Mail)).values(state=MailState.FAILED, next_attempt_at=None))
+    return db.session.scalars(select(Mail.id)).one()
+
+
+def _file(shop: Shop) -> Arguments:
+    """The options of an empty settlement file."""
+    return ["--provider", "fakepay", "--file", shop.app.config["AUDIT_TEST_FILE"]]
+
+
+def _after(shop: Shop, *before: str) -> str:
+    """The key of what the command `before` of `flask pricing` has made."""
+    run(shop, ["pricing", *before, *SAM])
+    return before[1]
+
+
+COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
+    "money refund": (Act.REFUND_REQUESTED, lambda shop: [shop.paid_order().number, "--reason", "broken", *SAM]),
+    "money approve": (Act.REFUND_APPROVED, lambda shop: [_refund(shop), *KIM]),
+    "money decline": (Act.REFUND_DECLINED, lambda shop: [_refund(shop), *KIM]),
+    "money bounced": (Act.REFUND_RETURNED, lambda shop: [_sent_refund(shop), *KIM]),
+    "money accept": (Act.AMOUNT_ACCEPTED, lambda shop: [_wrong_amount(shop), "--note", "near enough", *SAM]),
+    "money cancel": (Act.CANCELLATION_REQUESTED, lambda shop: [shop.order().number, "--reason", "by phone", *SAM]),
+    "money payout": (Act.PAYOUT_REQUESTED, lambda shop: [_settled(shop), "TWD", "--note", "rent", *SAM]),
+    "money approve-payout": (Act.PAYOUT_APPROVED, lambda shop: [_payout(shop), *KIM]),
+    "money reject-payout": (Act.PAYOUT_REJECTED, lambda shop: [_payout(shop), *KIM]),
+    "money give-credit": (Act.GIFT_REQUESTED, lambda shop: [_customer(shop), "5", "TWD", "--reason", "sorry", *SAM]),
+    "money approve-credit": (Act.GIFT_APPROVED, lambda shop: [_gift(shop), *KIM]),
+    "money decline-credit": (Act.GIFT_DECLINED, lambda shop: [_gift(shop), *KIM]),
+    "alerts acknowledge": (Act.ALERT_ACKNOWLEDGED, lambda shop: [_alert(shop), "--note", "seen", *SAM]),
+    "alerts resolve": (Act.ALERT_RESOLVED, lambda shop: [_alert(shop), "--note", "over", *SAM]),
+    "mail retry": (Act.MAILS_RETRIED, lambda shop: [_failed_mail(shop)]),
+    "reconcile": (Act.FILE_RECONCILED, lambda shop: [f"{clock.now():%Y-%m-%d}", *_file(shop), *SAM]),
+    "products price": (Act.PRICE_SET, lambda _: [KETTLE, "TWD", "1300"]),
+    "products restock": (Act.STOCK_RECEIVED, lambda _: [KETTLE, "3", *SAM]),
+    "pricing set-tax": (Act.TAX_SET, lambda _: ["TW", "VAT", "5", *SAM]),
+    "pricing remove-tax": (Act.TAX_REMOVED, lambda shop: [_after(shop, "set-tax", "TW", "VAT", "5"), *SAM]),
+    "pricing set-delivery": (Act.DELIVERY_SET, lambda _: ["post", "Post", "--price", "TWD=100", *SAM]),
+    "pricing remove-delivery": (
+        Act.DELIVERY_REMOVED,
+        lambda shop: [_after(shop, "set-delivery", "post", "Post", "--price", "TWD=100"), *SAM],
+    ),
+    "pricing set-code": (Act.CODE_SET, lambda _: ["TEN", "--percent", "10", "--until", "2999-01-01T00:00Z", *SAM]),
+    "pricing disable-code": (
+        Act.CODE_DISABLED,
+        lambda shop: [_after(shop, "set-code", "TEN", "--percent", "10"), *SAM],
+    ),
+    "users create": (Act.ACCOUNT_CREATED, lambda _: ["bo@example.com", "--role", "finance", "--password", PASSWORD]),
+}
+"""Commands that change something, what they record, and arguments with which they do."""
+NO_ENTRY = {
+    "alerts": "reads",
+    "audit list": "reads",
+    "audit verify": "reads",
+    "check": "reads",
+    "mail list": "reads",
+    "money waiting": "reads",
+    "orders show": "queries acquirers; what it finds is an update, as of the poller",
+    "pricing list": "reads",
+    "products list": "reads",
+    "clock": "process",
+    "clock advance": "development only",
+    "worker": "process",
+    "seed": "part of each release; inserts what is missing of the initial catalogue",
+    "sweep": "does due work, as the clock does",
+}
+NOT_OURS = {"db", "routes", "run", "shell"}
+"""Commands of Flask and of its extensions."""
+USE_CASES = {
+    "accounts.signin.create",
+    "alerts.store.acknowledge",
+    "alerts.store.resolve",
+    "catalogue.prices.change",
+    "checkout.end_order.cancel_or_refund",
+    "credit_gifts.gifts.approve",
+    "credit_gifts.gifts.decline",
+    "credit_gifts.gifts.request",
+    "inventory.stock.restock",
+    "mail.missing.retry",
+    "payments.refunds.refunds.approve",
+    "payments.refunds.refunds.bounced",
+    "payments.refunds.refunds.decline",
+    "payments.refunds.refunds.request",
+    "payments.refunds.refunds.request_all",
+    "payments.refunds.refunds.request_credit",
+    "payments.settlement.reconcile.reconcile",
+    "payments.updates.apply.accept",
+    "payouts.payouts.approve",
+    "payouts.payouts.reject",
+    "payouts.payouts.request",
+    "pricing.change.disable_code",
+    "pricing.change.remove_delivery",
+    "pricing.change.remove_tax",
+    "pricing.change.set_code",
+    "pricing.change.set_delivery",
+    "pricing.change.set_tax",
+}
+"""Acts of people: public functions with an argument `by`. Each is behind a command above, or shares its transaction
+with one that is.
+"""
+PARTS = {
+    "alerts.store.change_state": "part of `resolve`, and of the watcher",
+    "ledger.book.post": "writes a journal, which names the actor",
+    "ledger.book.transfer": "writes a journal, which names the actor",
+    "ledger.store_credit.give": "part of `gifts.approve`",
+    "payments.refunds.apply.failed_later": "an update of the acquirer",
+    "payments.refunds.apply.result": "an update of the acquirer",
+    "payments.updates.decide.decide_accept": "pure",
+}
+"""Functions with an argument `by` that are part of a use case."""
+IN_NO_COMMAND = {Act.SIGN_IN_SUCCEEDED, Act.SIGN_IN_FAILED}
+
+
+def run(shop: Shop, arguments: Arguments) -> str:
+    done = shop.app.test_cli_runner().invoke(args=arguments, catch_exceptions=False)
+    db.session.rollback()
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.fixture
+def staffed(shop: Shop, tmp_path: Path) -> Shop:
+    """A shop with the two people of the commands, and an empty settlement file."""
+    path = tmp_path / "settlement.json"
+    path.write_text("[]")
+    shop.app.config["AUDIT_TEST_FILE"] = str(path)
+    assert shop.sam and shop.kim
+    return shop
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_that_changes_something_writes_one_entry(staffed: Shop, command: str) -> None:
+    act, prepared = COMMANDS[command]
+    arguments = prepared(staffed)
+    before = staffed.count(AuditEntry)
+    run(staffed, [*command.split(), *arguments])
+    assert staffed.count(AuditEntry) == before + 1
+    entry = find().entries[0]
+    named = next((person for person in ("sam", "kim") if f"{person}@example.com" in arguments), None)
+    assert (entry.act, entry.actor) == (act, str(staffed.colleague(named) if named else Actor.operator()))
+    assert entry.personal and "login" in entry.personal
+    stated = [arguments[n + 1] for n, option in enumerate(arguments) if option in ("--reason", "--note")]
+    assert entry.reason == "".join(stated)
+    staffed.sweep()
+
+
+def test_every_command_writes_an_entry_or_has_a_reason_not_to(app: Flask) -> None:
+    assert set(_commands(app.cli)) == COMMANDS.keys() | NO_ENTRY.keys()
+    assert {act for act, _ in COMMANDS.values()} == set(Act) - IN_NO_COMMAND
+
+
+def _commands(group: click.Group, before: str = "") -> Iterator[str]:
+    for name, command in group.commands.items():
+        if before or name not in NOT_OURS:
+            if not isinstance(command, click.Group) or command.invoke_without_command:
+                yield f"{before}{name}"
+            if isinstance(command, click.Group):
+                yield from _commands(command, f"{before}{name} ")
+
+
+def test_every_function_with_an_actor_of_staff_is_a_use_case_that_writes_an_entry() -> None:
+    found = set(_with_an_actor())
+    assert found == USE_CASES | PARTS.keys()
+    modules = {importlib.import_module(f"shop.{name.rpartition('.')[0]}") for name in USE_CASES}
+    assert [module.__name__ for module in modules if "audit.record(" not in inspect.getsource(module)] == []
+
+
+def _with_an_actor() -> Iterator[str]:
+    """Public functions of the packages that take an Actor as `by`."""
+    for info in pkgutil.walk_packages(the_shop.__path__, "shop."):
+        if info.name.startswith("shop.commands."):
+            continue
+        module = importlib.import_module(info.name)
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            parameter = inspect.signature(function).parameters.get("by")
+            has_actor = parameter is not None and "Actor" in str(parameter.annotation)
+            if has_actor and function.__module__ == info.name and not name.startswith("_"):
+                yield f"{info.name.removeprefix('shop.')}.{name}"
+
+
+# --- sign-ins ---
+
+
+def test_sign_ins_of_accounts_with_a_role_have_entries_and_those_of_customers_none(shop: Shop) -> None:
+    boss = signin.create("boss@example.com", "Boss", PASSWORD, ["finance"], by=Actor.operator()).id
+    signin.create("ada@example.com", "Ada", PASSWORD, by=Actor.operator())
+    for email in ("boss@example.com", "ada@example.com", "no@example.com"):
+        with pytest.raises(signin.WrongCredentials):
+            signin.sign_in(email, "wrong", "203.0.113.7", user_agent="Firefox")
+    signin.sign_in("boss@example.com", PASSWORD, "203.0.113.7", user_agent="Firefox")
+    signin.sign_in("ada@example.com", PASSWORD, "203.0.113.7")
+    succeeded, failed, *_ = found = find().entries
+    assert len(found) == 4, "two accounts were created"
+    assert (succeeded.act, succeeded.actor, succeeded.subject_id) == ("sign_in.succeeded", f"staff:{boss}", str(boss))
+    assert (failed.act, failed.actor, failed.subject_id) == ("sign_in.failed", "unproven", str(boss))
+    assert failed.personal and failed.personal["user_agent"] == "Firefox"
+    shop.sweep()
+
+
+def test_a_page_records_the_client_address_and_the_request(shop: Shop) -> None:
+    boss = signin.create("boss@example.com", "Boss", PASSWORD, ["finance"], by=Actor.operator()).id
+    shop.app.config["WTF_CSRF_ENABLED"] = False
+    form = {"email": "boss@example.com", "password": PASSWORD}
+    shop.app.test_client().post("/sign-in", data=form, headers={"X-Request-ID": "request-17"})
+    [entry] = find(Filters(request_id="request-17")).entries
+    assert (entry.act, entry.actor) == ("sign_in.succeeded", f"staff:{boss}")
+    assert entry.personal and entry.personal["address"] == "127.0.0.1"
+    shop.sweep()
+
+
+# --- flask audit ---
+
+
+def test_the_audit_log_is_listed_and_filtered(staffed: Shop) -> None:
+    run(staffed, ["products", "restock", KETTLE, "3", *SAM])
+    run(staffed, ["products", "price", KETTLE, "TWD", "1300"])
+    lines = run(staffed, ["audit", "list"]).splitlines()
+    assert [" product.price_set: product TEST-KETTLE, " in lines[0], " product.stock_received: " in lines[1]] == [
+        True
+    ] * 2
+    assert '"price": {"amount": 120000, "currency": "TWD"} → "price": {"amount": 130000' in lines[0]
+    [line] = run(staffed, ["audit", "list", *SAM]).splitlines()
+    assert f" {staffed.sam} product.stock_received: " in line
+    assert run(staffed, ["audit", "list", "--act", "pricing.tax_set"]) == ""
+    assert run(staffed, ["audit", "list", "--limit", "1"]).splitlines()[1].startswith("… and earlier ones: --until ")
+    [entry] = json.loads(run(staffed, ["audit", "list", "--kind", "product", "--limit", "1", "--json"]))
+    assert entry["after"] == {"price": {"amount": 130000, "currency": "TWD"}}
+    staffed.sweep()
+
+
+def test_the_verification_names_the_newest_seal_and_exits_with_1_when_it_is_not_there(staffed: Shop) -> None:
+    run(staffed, ["products", "restock", KETTLE, "3", *SAM])
+    staffed.sweep()
+    newest = audit_seals.newest() or ""
+    result = run(staffed, ["audit", "verify", "--newest", newest])
+    assert result.startswith("1 entries under 1 seals are verified;") and newest in result
+    invoke = staffed.app.test_cli_runner().invoke
+    cut_off = invoke(args=["audit", "verify", "--newest", f"7{newest}"])
+    assert (cut_off.exit_code, "FAIL Seal 71 was logged, but the audit log ends at seal 1" in cut_off.stdout) == (
+        1,
+        True,
+    )
+    report = json.loads(invoke(args=["audit", "verify", "--newest", f"7{newest}", "--json"]).stdout)
+    assert (report["holds"], report["problems"][0]["kind"], report["newest"]) == (False, "cut_off", newest)
+    assert invoke(args=["audit", "verify", "--newest", "x"]).exit_code == 2
