@@ -45,7 +45,7 @@ def test_the_pdf_is_a_download_that_no_cache_keeps(shop: Shop, visitor: Visitor)
     assert number in text_of(found.data)
 
 
-def test_a_network_that_asks_for_many_pdfs_in_a_minute_is_told_to_wait(shop: Shop, visitor: Visitor) -> None:
+def test_a_network_that_requests_many_pdfs_in_a_minute_has_to_wait(shop: Shop, visitor: Visitor) -> None:
     shop.app.config["RATE_LIMITS"] = True
     for _ in range(60):
         assert visitor.get("/orders/nobody/documents/1.pdf").status_code == 404, "nothing is made of it"
