@@ -1,7 +1,7 @@
 """Bulk creation of orders: copy a few really placed orders, row by row, in SQL.
 
-A copy differs from its original in names, references and times alone, so it has every row that the shop writes for an
-order, and every invariant still holds.
+A copy differs from its original in names, references and times alone, so every invariant of the shop still holds. It
+has no documents, mails and origins; originals with store credit or a code cannot be copied.
 """
 
 from __future__ import annotations

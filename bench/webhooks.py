@@ -65,7 +65,7 @@ def events(demo: Demo, count: int) -> list[bytes]:
         base_url=f"{demo.acquirer}/kpay/v1/payments", headers={"Authorization": "Bearer kp_test_demo"}
     )
     facts = [client.get(f"/{payment}").raise_for_status().json() for _, payment in patterns]
-    shares = [len(part) for part in batched(range(count), -(-count // PATTERNS))]
+    shares = [count // PATTERNS + (number < count % PATTERNS) for number in range(PATTERNS)]
     with create_app(demo.environ).app_context():
         for (placed, _), share in zip(patterns, shares, strict=True):
             order_id = db.session.scalars(select(Order.id).where(Order.token == placed.token)).one()

@@ -120,9 +120,9 @@ def _search_texts(words: list[str], category: str, language: str) -> list[Produc
     kinds = {kind.slug: kind for kind in categories()}
 
     def searched(product: ProductView) -> str:
-        kind, here = kinds[product.category], product.in_language(language)
-        texts = (product.name, product.summary, kind.name, here.name, here.summary, kind.in_language(language).name)
-        return "\n".join(texts).casefold()
+        here, kind = product.in_language(language), kinds.get(product.category)  # a new category is cached later
+        named = (kind.name, kind.in_language(language).name) if kind else ()
+        return "\n".join((product.name, product.summary, here.name, here.summary, *named)).casefold()
 
     return [product for product in search(category=category) if all(word in searched(product) for word in words)]
 

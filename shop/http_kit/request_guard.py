@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Collection, MutableMapping
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec
@@ -112,7 +112,7 @@ def init_app(app: Flask) -> None:
 
 def _counts() -> bool:
     """False for a GET that shows the form of a view, whose POST counts. Where a view has no POST, its GET counts."""
-    methods = (request.url_rule.methods if request.url_rule else None) or frozenset()
+    methods: Collection[str] = (request.url_rule.methods if request.url_rule else None) or ()
     return request.method not in ("GET", "HEAD", "OPTIONS") or "POST" not in methods
 
 

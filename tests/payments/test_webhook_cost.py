@@ -60,3 +60,16 @@ def test_a_webhook_that_pays_an_order_takes_3_round_trips(shop: Shop, tmp_path: 
     with round_trips(tmp_path / "trace") as trips:
         assert shop.deliver_webhook(payment) == (200, "applied")
     assert 0 < trips[0] <= MOST_TRIPS, (tmp_path / "trace").read_text(errors="replace")
+
+
+def test_a_webhook_locks_store_credit_before_stock_as_placing_does(shop: Shop) -> None:
+    ada = shop.customer(credit=5000)
+    payment = shop.payment(shop.order((PEN, 1), customer=ada, credit=5000))
+    shop.acquirer.capture(payment.id)
+    db.session.rollback()
+    with statements() as sent:
+        assert shop.deliver_webhook(payment.id) == (200, "applied")
+    changed = [
+        table for sql in sent for table in ("store_credits", "stock") if sql.lstrip(" (").startswith(f"UPDATE {table} ")
+    ]
+    assert changed == ["store_credits", "stock"], "\n".join(sent)

@@ -162,9 +162,10 @@ def _write(
     source: Source | None,
     event_row: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write what no other transaction can have locked, in one command; then refunds, which refer to it, and the rest,
-    whose rows are locked in the order of all transactions.
+    """Use store credit and code, then write all that belongs to the order alone in one command, then refunds, which
+    refer to its captures. Stock comes last or in the command: rows are locked in the order of `records.locking`.
     """
+    _write_holdings(connection, seen, decision)
     command = OneCommand()
     if event_row is not None:
         command.add(_NEW_EVENT, event_row)
@@ -174,10 +175,14 @@ def _write(
     _write_captures(command, seen, decision, now, source)
     _write_journals(command, seen, decision, now)
     _write_events(command, seen, decision, now)
-    _write_sold(command, seen, decision)
+    if decision.stock:
+        command.add(_SELL, {"of_order": seen.order.id})
+    if len(decision.stock) == 1:
+        command.add(_SELL_STOCK, _sold(decision.stock[0]))
     command.execute(connection)
     _write_refunds(connection, seen, decision, now)
-    _write_holdings(connection, seen, decision)
+    if len(decision.stock) > 1:
+        connection.execute(_SELL_STOCK, [_sold(one) for one in decision.stock])
 
 
 def _new(change: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,19 +234,8 @@ def _write_refunds(connection: Connection, seen: Snapshot, decision: Decision, n
         connection.execute(_NEW_REFUND, rows)
 
 
-def _write_sold(command: OneCommand, seen: Snapshot, decision: Decision) -> None:
-    """Sell what the order reserved. What it had released is reserved again and sold, which changes only the total.
-
-    One product has its turn in the command. Several are locked in the order of `decision.stock`, as everywhere.
-    """
-    if decision.stock:
-        command.add(_SELL, {"of_order": seen.order.id})
-    if len(decision.stock) == 1:
-        command.add(_SELL_STOCK, _sold(decision.stock[0]))
-
-
 def _write_holdings(connection: Connection, seen: Snapshot, decision: Decision) -> None:
-    """Use store credit and the discount code of the order, and sell several products."""
+    """Use store credit and the discount code of the order."""
     if decision.credit is not None:
         credit = decision.credit
         freed = credit.amount if credit.source == HoldState.HELD else 0
@@ -253,11 +247,10 @@ def _write_holdings(connection: Connection, seen: Snapshot, decision: Decision) 
             seen.order.id, decision.code.code, decision.code.currency, decision.code.amount
         ):
             connection.execute(statement, values)
-    if len(decision.stock) > 1:
-        connection.execute(_SELL_STOCK, [_sold(one) for one in decision.stock])
 
 
 def _sold(one: StockChange) -> dict[str, Any]:
+    """Units that were released are reserved again and sold, which changes only the total."""
     held = one.quantity if one.source == ReservationState.HELD else 0
     return {"of_sku": one.sku, "held": held, "sold": one.quantity}
 
