@@ -31,6 +31,7 @@ def put_into_cart(shop: Shop, slug: str, quantity: int = 1) -> None:
 
 
 @scripts
+@pytest.mark.sample(1)
 def test_a_checkout_whose_cart_was_changed_in_another_tab_lists_the_changes_and_orders_only_what_it_then_shows(
     any_visitor: Visitor,
 ) -> None:
@@ -48,6 +49,7 @@ def test_a_checkout_whose_cart_was_changed_in_another_tab_lists_the_changes_and_
 
 
 @scripts
+@pytest.mark.sample(1)
 def test_a_checkout_that_the_back_button_brings_back_orders_nothing_else_than_it_shows(any_visitor: Visitor) -> None:
     shop = any_visitor.shop()
     put_into_cart(shop, PLENTY)
@@ -68,6 +70,7 @@ def test_a_checkout_that_the_back_button_brings_back_orders_nothing_else_than_it
 
 
 @scripts
+@pytest.mark.sample(1)
 def test_an_address_corrected_after_the_order_was_placed_is_answered_with_the_order_that_stands(
     any_visitor: Visitor,
 ) -> None:
@@ -87,6 +90,7 @@ def test_an_address_corrected_after_the_order_was_placed_is_answered_with_the_or
 
 
 @scripts
+@pytest.mark.sample(1)
 def test_undo_clicked_twice_puts_back_once(any_visitor: Visitor) -> None:
     shop = any_visitor.shop()
     put_into_cart(shop, PLENTY, 3)
@@ -96,6 +100,7 @@ def test_undo_clicked_twice_puts_back_once(any_visitor: Visitor) -> None:
 
 
 @scripts
+@pytest.mark.sample(1)
 def test_adding_more_shows_the_total_quantity_and_the_limit_of_99(any_visitor: Visitor) -> None:
     any_visitor.watch.expect_status(422)
     shop = any_visitor.shop()
@@ -131,6 +136,7 @@ def test_sign_in_from_the_checkout_comes_back_filled_and_enter_places_the_order(
 
 
 @scripts
+@pytest.mark.sample(1)
 def test_enter_at_a_guests_checkout_places_the_order_and_does_not_sign_in(any_visitor: Visitor) -> None:
     shop = any_visitor.shop()
     put_into_cart(shop, PLENTY)
