@@ -47,11 +47,12 @@ def _replace_password(user_id: int, stored: str, hashed: str, origin: Origin) ->
 
 def write_password(user_id: int, hashed: str, language: str) -> int:
     """Store a new password hash, end all sign-ins and emit the event, in the caller's transaction; returns the new
-    session epoch.
+    session epoch. The mail is in the account's language, or in `language` if it has none.
     """
-    db.session.execute(update(User).where(User.id == user_id).values(password_hash=hashed))
+    change = update(User).where(User.id == user_id).values(password_hash=hashed)
+    chosen = db.session.scalar(change.returning(User.language))
     epoch = sessions.end_all(user_id)
-    event = AccountPasswordChanged(user_id, ids.token(), clock.now().isoformat(), language)
+    event = AccountPasswordChanged(user_id, ids.token(), clock.now().isoformat(), chosen or language)
     outbox.emit(event, f"account {user_id}")
     return epoch
 

@@ -60,9 +60,10 @@ class Owner:
     id: int
     email: str
     password_hash: str
+    language: str | None
 
 
-_OWNER = select(User.id, User.email, User.password_hash)
+_OWNER = select(User.id, User.email, User.password_hash, User.language)
 
 
 def owner(user_id: int) -> Owner:
@@ -84,7 +85,8 @@ def owner_of(email: str) -> Owner | None:
 
 @transactional
 def make(purpose: LinkPurpose, owner: Owner | None, language: str, *, to: str | None = None) -> None:
-    """Store a link for an account and emit the event that causes its mail, to the account's address or `to`.
+    """Store a link for an account and emit the event that causes its mail, to the account's address or `to`, in the
+    account's language, or in `language` if it has none.
 
     Without an account, and for an empty `to`, the same statements are sent and no mail follows, so that the time of the
     answer reveals nothing.
@@ -98,7 +100,7 @@ def make(purpose: LinkPurpose, owner: Owner | None, language: str, *, to: str | 
         "email": (email if to is None else to) or None,
         "account_email": email or None,
         "bound": decide.binding(purpose, email, password_hash),
-        "language": language,
+        "language": (owner.language if owner else None) or language,
         "created_at": at,
         "expires_at": at + decide.LASTS[purpose],
     }

@@ -44,7 +44,7 @@ def sign_in(
 ) -> User:
     """Check the password and return a snapshot of the user for `sessions.start`. `ip`, `device` and `user_agent` are
     the origin of the attempt. A sign-in from a device that the account does not know writes an event, which the
-    customer is mailed about, in `language`.
+    customer is mailed about, in the account's language, or in `language` if it has none.
 
     Raises WrongCredentials (422), TooManyAttempts (429, with `retry_after` in seconds), Away (503).
     """
@@ -62,8 +62,8 @@ def sign_in(
             if user.roles:
                 _record_sign_in(Actor.staff(user.id), Act.SIGN_IN_SUCCEEDED, user.id, user_agent)
             if device is None or not device.knows(email):
-                at = clock.now()
-                event = AccountNewDevice(user.id, ids.token(), user_agent[:LONGEST_DEVICE], at.isoformat(), language)
+                at, device_name = clock.now(), user_agent[:LONGEST_DEVICE]
+                event = AccountNewDevice(user.id, ids.token(), device_name, at.isoformat(), user.language or language)
                 outbox.emit(event, f"account {user.id}")
         log.info("accounts.signed_in", user=user.id)
         return user

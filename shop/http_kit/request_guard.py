@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable, Collection, MutableMapping
+from collections.abc import Callable, Collection, Iterator, MutableMapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec
@@ -15,7 +16,7 @@ from flask import Flask, Response, abort, current_app, g, make_response, request
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFProtect
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerMinute
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.sansio.utils import host_is_trusted
 
@@ -62,9 +63,9 @@ _CSP = (
 class TooMany(Refusal):
     """Too many requests of one kind from one client; `retry_after` is in seconds."""
 
-    def __init__(self, retry_after: int = 60) -> None:
-        message = sentence("You have sent too many requests. Please wait a minute and try again.")
-        super().__init__("too_many_requests", message)
+    def __init__(self, retry_after: int = 60, message: str = "") -> None:
+        default = sentence("You have sent too many requests. Please wait a minute and try again.")
+        super().__init__("too_many_requests", message or default)
         self.retry_after = retry_after
 
 
@@ -237,3 +238,23 @@ def _log_line(status: int) -> None:
         duration["ms"] = round((time.perf_counter() - g.started) * 1000, 1)
     write_log = log.warning if status >= 500 else log.info
     write_log("request", method=request.method, path=loggable(request.path), status=status, **duration)
+
+
+@contextmanager
+def limited_answers(code: str, item: RateLimitItem, too_many: Refusal) -> Iterator[None]:
+    """Limit the Refusals with this code that one client network gets, because each shows what someone else has done.
+
+    Above `item` every request is refused with `too_many`, so that the answer does not tell them apart.
+    """
+    counted = (item, f"answer {code}", client_network(request.remote_addr))
+    is_limited, is_counted = current_app.config.get("RATE_LIMITS", True), False
+    if is_limited and not rate_limit.allowed(*counted):
+        raise too_many
+    try:
+        yield
+    except Refusal as refusal:
+        is_counted = refusal.code == code
+        raise
+    finally:
+        if is_limited and not is_counted:
+            rate_limit.undo_hit(*counted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, current_app, flash, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext, ngettext
 from limits import RateLimitItemPerHour
@@ -10,13 +10,11 @@ from limits import RateLimitItemPerHour
 from shop.accounts import preferences, sessions, signin
 from shop.accounts.models import User
 from shop.checkout import claim_orders
-from shop.core import rate_limit
-from shop.core.client_address import client_network
 from shop.core.errors import BadInput, Refusal
 from shop.core.sentences import sentence
 from shop.http_kit import language, paging, visitor
 from shop.http_kit.access import access
-from shop.http_kit.request_guard import limited
+from shop.http_kit.request_guard import TooMany, limited, limited_answers
 from shop.http_kit.safe_next import safe_next
 from shop.http_kit.translation import locale_name, translated
 from shop.ledger import store_credit
@@ -31,22 +29,6 @@ MOST_BATCHES = 10
 """Transactions of one request that claims orders."""
 TAKEN = RateLimitItemPerHour(20)
 """Registrations of one client network with addresses that have accounts; each answer shows that there is one."""
-
-
-class TooManyTaken(Refusal):
-    """Too many registrations with addresses that have accounts. Free addresses are refused too, so that the answer does
-    not tell the two apart. `retry_after` is in seconds.
-    """
-
-    retry_after = 3600
-
-    def __init__(self) -> None:
-        super().__init__(
-            "too_many_requests",
-            sentence(
-                "You have entered several addresses that already have an account. Sign in, or try again in an hour."
-            ),
-        )
 
 
 @bp.route("/sign-in", methods=["GET", "POST"])
@@ -157,19 +139,12 @@ def set_language() -> ResponseReturnValue:
 
 
 def _registered(form: RegisterForm) -> User:
-    """Create the account of a form. Raises what `signin.register` raises, and TooManyTaken."""
-    counted = (TAKEN, "register taken", client_network(request.remote_addr))
-    is_limited, is_taken = current_app.config.get("RATE_LIMITS", True), False
-    if is_limited and not rate_limit.allowed(*counted):
-        raise TooManyTaken
-    try:
+    """Create the account of a form. Raises what `signin.register` raises, and TooMany."""
+    message = sentence(
+        "You have entered several addresses that already have an account. Sign in, or try again in an hour."
+    )
+    with limited_answers("email_taken", TAKEN, TooMany(3600, message)):
         return signin.register(form.email.data, form.name.data, form.password.data, locale_name())
-    except Refusal as refusal:
-        is_taken = refusal.code == "email_taken"
-        raise
-    finally:
-        if is_limited and not is_taken:
-            rate_limit.undo_hit(*counted)
 
 
 def _next() -> str:

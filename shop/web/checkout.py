@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError
+from limits import RateLimitItemPerHour
 
 from shop.accounts import sessions
 from shop.checkout import agreement, draft, place_order
@@ -24,10 +26,11 @@ from shop.core.db import db
 from shop.core.errors import Away, BadInput, Refusal
 from shop.core.money import Money
 from shop.core.redis import RedisAway
+from shop.core.sentences import sentence
 from shop.http_kit import language, visitor
 from shop.http_kit.access import access
 from shop.http_kit.errors import stale_form
-from shop.http_kit.request_guard import limited
+from shop.http_kit.request_guard import TooMany, limited, limited_answers
 from shop.http_kit.translation import locale_name, translated
 from shop.ledger import store_credit
 from shop.orders.models import Order
@@ -41,6 +44,10 @@ from shop.web.forms import SHIPS_TO, CheckoutForm, countries
 bp = Blueprint("checkout", __name__)
 _TYPED = ("email", "name", "line1", "line2", "city", "postcode", "country", "method", "credit", "delivery", "code")
 _DRAFT = "draft"
+_NOT_USABLE = frozenset({"code_expired", "code_used_up", "code_used_before"})
+"""Refusals of a code that the customer cannot correct."""
+USED_BEFORE = RateLimitItemPerHour(20)
+"""Answers to one client network that an e-mail address has used a code; each shows that it has ordered."""
 
 
 @bp.route("/checkout", methods=["GET", "POST"])
@@ -162,16 +169,7 @@ def _keep(form: CheckoutForm) -> None:
 def _place(form: CheckoutForm) -> ResponseReturnValue:
     shown = agreement.Shown(form.key.data, form.terms.data or "", form.customer.data or "")
     try:
-        order = place_order.place_order(
-            visitor.known_cart() or "",
-            _customer(form),
-            form.method.data or "",
-            shown,
-            credit=form.credit.data or 0,
-            delivery=form.delivery.data or "",
-            code=form.code.data or "",
-            network=client_network(request.remote_addr),
-        )
+        order = _placed(form, shown)
     except AlreadyPlaced as earlier:
         return _already_placed(db.session.get_one(Order, earlier.order_id))
     except Refusal as refusal:
@@ -183,6 +181,25 @@ def _place(form: CheckoutForm) -> ResponseReturnValue:
         return _refused(now, form, refusal)
     session.pop(_DRAFT, None)
     return redirect(url_for("orders.show", token=order.token), 303)
+
+
+def _placed(form: CheckoutForm, shown: agreement.Shown) -> place_order.Placed:
+    """The new order, or the one that this form has placed before. Raises what `place_order` raises, and TooMany."""
+    message = sentence(
+        "Several codes were refused because an e-mail address had used them. Remove the code, or try again in an hour."
+    )
+    has_code = bool(codes.normal(form.code.data or ""))
+    with limited_answers("code_used_before", USED_BEFORE, TooMany(3600, message)) if has_code else nullcontext():
+        return place_order.place_order(
+            visitor.known_cart() or "",
+            _customer(form),
+            form.method.data or "",
+            shown,
+            credit=form.credit.data or 0,
+            delivery=form.delivery.data or "",
+            code=form.code.data or "",
+            network=client_network(request.remote_addr),
+        )
 
 
 def _was_for_customer(shown: agreement.Shown) -> bool:
@@ -275,7 +292,7 @@ def _page(cart: CartView, form: CheckoutForm, problem: Refusal | None = None, *,
     The changes of an update are those that the customer asked for: only changes of the cart are listed.
     """
     user_id, quoted = visitor.user_id(), _quote(cart, form)
-    if problem and quoted.code and problem.code in ("code_used_up", "code_used_before"):
+    if problem and form.code.data and problem.code in _NOT_USABLE:
         form.code.data = ""  # the total is now that without the code, which the next submission agrees to
         quoted = replace(_quote(cart, form), refusal=problem)
     terms = cart.terms_with(quoted.terms)

@@ -11,7 +11,7 @@ import pytest
 import time_machine
 from sqlalchemy import select
 
-from shop.accounts import credentials, links, passwords, recovery, signin, throttle
+from shop.accounts import credentials, links, passwords, preferences, recovery, signin, throttle
 from shop.accounts.credentials import Origin
 from shop.accounts.decide import LinkProblem, LinkPurpose
 from shop.accounts.models import AccountLink, SignInFailures, User
@@ -64,6 +64,17 @@ def at_once(shop: Shop, *jobs: Callable[[], object]) -> list[str]:
 
     with ThreadPoolExecutor(len(jobs)) as pool:
         return sorted(done.result() for done in [pool.submit(run, job) for job in jobs])
+
+
+def test_mails_about_an_account_are_in_its_language_whoever_causes_them(shop: Shop, mei: int) -> None:
+    preferences.set_language(mei, "en")
+    recovery.request(LinkPurpose.RESET, EMAIL, "zh_Hant")
+    shop.sweep()
+    recovery.reset(newest_token(LinkPurpose.RESET), NEW, PLACE)
+    signin.sign_in(EMAIL, NEW, PLACE, None, "Firefox", "zh_Hant")
+    shop.sweep()
+    found = {mail.kind: mail.language for mail in stored()}
+    assert found == {"password_reset": "en", "password_changed": "en", "new_device": "en"}
 
 
 def test_a_forgotten_password_is_replaced_by_a_mailed_link(shop: Shop, mei: int) -> None:

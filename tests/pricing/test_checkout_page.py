@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import html
 import re
+from datetime import timedelta
 
 import pytest
 from flask import Flask
+from limits import RateLimitItemPerHour
 from werkzeug.test import TestResponse
 
+from shop.core import clock
 from shop.core.db import db
 from shop.core.money import Money
 from shop.orders.models import Order
 from shop.pricing import change
+from shop.web import checkout
 from tests.shop_fixtures import KETTLE, Shop
 from tests.web.conftest import HTMX, Visitor
 from tests.web.test_checkout_statements import counted, press
@@ -257,6 +261,42 @@ def test_a_code_that_the_address_has_used_is_left_out_of_the_page_shown_again(vi
     assert sums(page) == {"Delivery: Standard": "Free", "Includes VAT (5%)": "NT$57", "To pay": "NT$1,200"}
     assert visitor.post("/checkout", visitor.filled()).status_code == 303
     assert [order.total_amount for order in orders()] == [108000, 120000]
+
+
+def test_a_code_that_expires_before_the_button_is_left_out_and_the_next_press_orders(
+    visitor: Visitor, priced: Shop
+) -> None:
+    change.set_code(change.NewCode("SOON", percent=10, ends_at=clock.now() + timedelta(minutes=5)))
+    visitor.add()
+    visitor.get("/checkout")
+    visitor.post("/checkout/update", {**visitor.filled(), "code": "SOON"})
+    priced.wait(minutes=6)
+    page = visitor.post("/checkout", {**visitor.filled(), "code": "SOON"})
+    assert page.status_code == 422 and "This discount code has expired." in page.text
+    assert visitor.field("code") == ""
+    assert visitor.post("/checkout", visitor.filled()).status_code == 303
+    assert [order.total_amount for order in orders()] == [120000]
+
+
+def test_a_network_cannot_find_out_which_addresses_have_used_a_code(
+    app: Flask, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkout, "USED_BEFORE", RateLimitItemPerHour(2))
+    app.config["RATE_LIMITS"] = True
+
+    def press_with(code: str, email: str) -> TestResponse:
+        visitor.add()
+        visitor.get("/checkout")
+        visitor.post("/checkout/update", {**visitor.filled(), "code": code})
+        return visitor.post("/checkout", {**visitor.filled(), "code": code, "email": email})
+
+    used, free = "grace@example.com", "nobody@example.com"
+    assert press_with("TEN", used).status_code == 303
+    assert [press_with("TEN", used).status_code for _ in range(3)] == [409, 409, 429]
+    unknown = press_with("TEN", free)
+    assert unknown.status_code == 429 and "try again in an hour" in unknown.text, "as for the address that has used it"
+    assert unknown.headers["Retry-After"] == "3600"
+    assert press_with("", free).status_code == 303
 
 
 def test_choices_are_kept_while_the_customer_signs_in(visitor: Visitor) -> None:
