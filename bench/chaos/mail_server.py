@@ -169,7 +169,7 @@ class _Connection:
             self._last.is_read, self._last = True, None
 
     def ended(self) -> None:
-        """The connection has ended, whoever ended it."""
+        """Note the end of the connection, by either side."""
         if self._last:
             self._last.ended_at = time.monotonic()
 
