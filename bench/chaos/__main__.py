@@ -9,14 +9,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.chaos import checks, faults
 from bench.chaos.environment import PAY_WITHIN, Environment
-from bench.chaos.faults import ACQUIRER_FAULTS, FaultInjector
+from bench.chaos.faults import ACQUIRER_FAULTS, FAULTS, MAIL_FAULTS, FaultInjector
 from bench.chaos.traffic import ALL_STARTED, ONLY_LATE_PAYERS
 from bench.tools import note, table
 from e2e.control import Control
@@ -25,6 +26,8 @@ from tests.parts.processes import Process
 SHORT = (300, 40.0, 2.2)
 LONG = (10_000, 3600.0, 10.0)
 """Maximum number of orders, seconds in which customers arrive, mean seconds between two faults."""
+MAIL_EVERY = 2.5
+"""Mean time between two faults of the mail server, as a multiple of that of the others. Most of them last longer."""
 FINAL_WITHIN, SEEDED_BUG_WITHIN = 240.0, 10.0
 """Limit in seconds for reaching a final state after recovery; shorter with a seeded bug, which is never waited out."""
 LATE_CAPTURES = 15 * 60
@@ -49,6 +52,7 @@ class SeededBug:
 TAMPERED_ROWS = (
     "UPDATE captures SET amount = amount + 1 WHERE id = (SELECT MIN(id) FROM captures)",
     "UPDATE orders SET token = 'another' WHERE id = (SELECT MIN(id) FROM orders)",
+    "UPDATE mails SET message_id = '<another@localhost>' WHERE id = (SELECT MIN(id) FROM mails WHERE state = 'SENT')",
 )
 SEEDED_BUGS = {
     "": SeededBug(),
@@ -58,7 +62,7 @@ SEEDED_BUGS = {
 }
 
 
-def run_traffic(env: Environment, injector: FaultInjector, customers: Process) -> float:
+def run_traffic(env: Environment, injectors: Sequence[FaultInjector], customers: Process) -> float:
     """Run until no new customers arrive. Returns the duration in seconds."""
     began = reported = time.monotonic()
     before = 0
@@ -66,12 +70,14 @@ def run_traffic(env: Environment, injector: FaultInjector, customers: Process) -
         with suppress(subprocess.TimeoutExpired):
             customers.popen.wait(0.1)
         env.restart_dead()
-        injector.act()
+        for injector in injectors:
+            injector.act()
         since = time.monotonic() - reported
         if since > PROGRESS_EVERY:
             reported = time.monotonic()
             placed = env.counts().get("orders placed", 0)
-            broken, rate, overall = sum(injector.done.values()), (placed - before) / since, placed / (reported - began)
+            broken = sum(sum(injector.done.values()) for injector in injectors)
+            rate, overall = (placed - before) / since, placed / (reported - began)
             note(f"{placed} orders, {rate:.1f} a second now, {overall:.1f} so far; {broken} faults injected")
             before = placed
     return time.monotonic() - began
@@ -114,9 +120,12 @@ def _pause(env: Environment) -> None:
         next(iter(env.running.values())).popen.wait(0.25)
 
 
-def recover(env: Environment, injector: FaultInjector, customers: Process, patience: float) -> list[tuple[str, float]]:
+def recover(
+    env: Environment, injectors: Sequence[FaultInjector], customers: Process, patience: float
+) -> list[tuple[str, float]]:
     """Remove all faults and wait for final states. Returns the duration of each phase."""
-    injector.stop()
+    for injector in injectors:
+        injector.stop()
     env.stop_new_refunds()
     recovered = wait(
         env,
@@ -148,24 +157,27 @@ def run(database: str, orders: int, within: float, seed: int, every: float, bug:
     """Run once, print the tables and return the number of violations. `logs`: folder in which all files are kept."""
     with nullcontext(logs) if logs else tempfile.TemporaryDirectory(prefix="settled-chaos-") as folder:
         Path(folder).mkdir(exist_ok=True)
-        env = Environment(Path(folder), database, SEEDED_BUGS[bug].missing)
+        env = Environment(Path(folder), database, seed, SEEDED_BUGS[bug].missing)
         try:
             env.start()
             Control(env).faults(**{**ACQUIRER_FAULTS, "seed": seed})
             note(f"{orders} orders on {database}, seed {seed}")
             env.start_staff(seed)
             customers = env.start_traffic(orders, within, seed)
-            injector = FaultInjector(env, seed, every, lambda what: note(f"  {what}"))
-            seconds = run_traffic(env, injector, customers)
+            injectors = [
+                FaultInjector(env, FAULTS, seed, every, _say),
+                FaultInjector(env, MAIL_FAULTS, seed, MAIL_EVERY * every, _say),
+            ]
+            seconds = run_traffic(env, injectors, customers)
             note("all faults are removed")
-            converged = recover(env, injector, customers, SEEDED_BUG_WITHIN if bug else FINAL_WITHIN)
+            converged = recover(env, injectors, customers, SEEDED_BUG_WITHIN if bug else FINAL_WITHIN)
             assert customers.popen.returncode == 0, customers.text[-4000:]
             for change in SEEDED_BUGS[bug].changes:
                 env.change(change)
             began = time.monotonic()
             broken = checks.violations(env)
             converged.append(("and for the checks", time.monotonic() - began))
-            report(env, injector, seconds, converged, broken)
+            report(env, sum((injector.done for injector in injectors), Counter()), seconds, converged, broken)
             placed = env.counts().get("orders placed", 0)
         finally:
             env.close()
@@ -175,9 +187,13 @@ def run(database: str, orders: int, within: float, seed: int, every: float, bug:
     return sum(len(rows) for rows in broken.values())
 
 
+def _say(what: str) -> None:
+    note(f"  {what}")
+
+
 def report(
     env: Environment,
-    injector: FaultInjector,
+    injected: Counter[str],
     seconds: float,
     converged: list[tuple[str, float]],
     broken: dict[str, list[checks.Row]],
@@ -192,7 +208,8 @@ def report(
         ("Staff", [*sorted(env.staff().items())]),
         ("Webhooks", [*checks.webhooks(env)]),
         ("Faults of the acquirer", [*sorted(there.items())]),
-        ("Injected faults", [*sorted(injector.done.items()), ("processes restarted", env.restarts)]),
+        ("Mail", [*checks.mail_figures(env)]),
+        ("Injected faults", [*sorted(injected.items()), ("processes restarted", env.restarts)]),
         ("Pace", [("orders a second", placed / seconds), ("seconds of traffic", seconds)]),
         ("Seconds from recovery to final states", [*converged]),
         ("Violations", [(name, len(rows)) for name, rows in broken.items()]),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bench.chaos import mail_checks
 from bench.chaos.environment import Environment
 
 PAYABLE = "('PENDING', 'WAITING_PAYMENT', 'FAILED')"
@@ -22,26 +23,29 @@ UNFINISHED = {
     "reviews": """SELECT count(*) FROM orders o WHERE review_since IS NOT NULL
                   AND NOT EXISTS (SELECT 1 FROM disputes d WHERE d.order_id = o.id)""",
     "sagas": "SELECT count(*) FROM sagas WHERE due_at IS NOT NULL",
+    "mails": "SELECT count(*) FROM mails WHERE next_attempt_at <= :soon",
 }
+SOON = timedelta(seconds=130)
+"""Longer than a mail is claimed for. Mails whose next attempt is later wait for the next advance of the clock."""
 WITH_TIME_LEFT = f"""
 SELECT count(*) FROM orders o WHERE o.state IN {PAYABLE} AND o.pay_by > :now AND o.cancel_requested_at IS NULL
 """
 Row = dict[str, Any]
 
 
-def shop_time(env: Environment) -> Any:
-    """The shop's current time, in the form in which its database compares it."""
+def shop_time(env: Environment, after: timedelta = timedelta(0)) -> Any:
+    """The shop's time, now or `after` a while, in the form in which its database compares it."""
     found = env.rows("SELECT seconds FROM clock_offset")
-    now = datetime.now(UTC) + timedelta(seconds=found[0]["seconds"] if found else 0.0)
+    now = datetime.now(UTC) + timedelta(seconds=found[0]["seconds"] if found else 0.0) + after
     return now if env.database else now.strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 def unfinished(env: Environment) -> dict[str, int]:
     """Counts of rows that are not in a final state, without zeros."""
-    now = shop_time(env)
+    times = {"now": shop_time(env), "soon": shop_time(env, SOON)}
     found = {}
     for name, sql in UNFINISHED.items():
-        values = {"now": now} if ":now" in sql else {}
+        values = {name: at for name, at in times.items() if f":{name}" in sql}
         found[name] = int(next(iter(env.rows(sql, **values)[0].values())))
     found["refunds"] += len(pending_only_here(env))
     return {name: count for name, count in found.items() if count}
@@ -205,6 +209,22 @@ def dispute_differences(env: Environment) -> list[Row]:
     ]
 
 
+MAILS = "SELECT id, kind, subject, event, recipient, message_id, state, attempts, error FROM mails ORDER BY id"
+
+
+def broken_mails(env: Environment) -> list[Row]:
+    """Mails that are lost, mixed up, not final, or received twice without a reason."""
+    server = env.mail_server
+    return mail_checks.violations(env.rows(MAILS), server.receipts, env.periods, server.refuses_for_ever)
+
+
+def mail_figures(env: Environment) -> list[tuple[str, int]]:
+    """Mails by state, deliveries, and the failures that the mail server has caused."""
+    server = env.mail_server
+    caused = [(f"mail server {what}", count) for what, count in sorted(server.replies.items())]
+    return [*mail_checks.figures(env.rows(MAILS), server.receipts, env.periods), *caused]
+
+
 def unfinished_rows(env: Environment) -> list[Row]:
     """Rows that reached no final state in time."""
     return [{"unfinished_rows": name, "count": count} for name, count in unfinished(env).items()]
@@ -216,6 +236,7 @@ CHECKS: tuple[tuple[str, Callable[[Environment], list[Row]]], ...] = (
     ("the acquirer's ledger and ours", balance_differences),
     ("wrong amounts pay nothing", wrong_amounts),
     ("disputes of acquirer and shop", dispute_differences),
+    ("mails of the shop and of the mail server", broken_mails),
     ("every state is final", unfinished_rows),
 )
 

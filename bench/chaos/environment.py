@@ -17,6 +17,8 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import create_engine, text
 
+from bench.chaos.mail_checks import Period
+from bench.chaos.mail_server import MailServer
 from bench.chaos.staff import ONLY_REVIEWS
 from bench.chaos.traffic import product_slugs
 from e2e.customers import HttpCustomer
@@ -33,6 +35,7 @@ SETTINGS = {
     "SEED_STOCK": "60",
     "REFUND_NEEDS_TWO": "TWD=100000,JPY=5000,USD=3000",
     "LOG_FORMAT": "json",
+    "ALERT_MAIL_TO": "ops@example.com",
 }
 EXTRA = {"acquirer_worker": ["flask", "--app", "mock_acquirer", "worker"]}
 """A worker for the acquirer's webhooks alone, as the acquirer would run; the Procfile's worker sends them too."""
@@ -50,17 +53,22 @@ GRACE = 0.5
 
 
 class Environment(Demo):
-    """The demo on SQLite or PostgreSQL. `missing` names processes that are never started."""
+    """The demo on SQLite or PostgreSQL, which delivers its mail to `mail_server`. `missing` names processes that are
+    never started.
+    """
 
-    def __init__(self, folder: Path, database: str, missing: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, database: str, seed: int, missing: tuple[str, ...] = ()) -> None:
         self.database = PostgresServer() if database == "postgresql" else None
-        settings = dict(SETTINGS)
+        self.mail_server = MailServer(seed)
+        settings = SETTINGS | {"MAIL_URL": f"smtp://127.0.0.1:{self.mail_server.port}/?timeout=3"}
         if self.database:
             settings |= {"DATABASE_URL": self.database.url(self.database.create()), "WEB_CONCURRENCY": "2"}
             _enable_autovacuum(settings["DATABASE_URL"])
         super().__init__(folder, **settings)
         self.missing = missing
         self.restarts = 0
+        self.periods: list[Period] = []
+        """Periods in which the shop may have been unable to record a delivery, or a lease may have ended early."""
         self._died: dict[str, float] = {}
         self.commands = {name: line for path in PROCFILES for name, line in commands(path).items()} | EXTRA
         self._engine = create_engine(self.environ["DATABASE_URL"], pool_pre_ping=True)
@@ -110,6 +118,10 @@ class Environment(Demo):
         if process:
             process.kill()
 
+    def unrecorded(self, name: str, seconds: float) -> None:
+        """Note that from now on, for `seconds`, the shop may be unable to record a delivery."""
+        self.periods.append(Period(name, time.monotonic(), time.monotonic() + seconds))
+
     def children(self, name: str) -> list[int]:
         """Process ids forked by a running process."""
         process = self.running.get(name)
@@ -134,6 +146,7 @@ class Environment(Demo):
     def close(self) -> None:
         self._engine.dispose()
         super().close()
+        self.mail_server.end()
         if self.database:
             self.database.close()
 

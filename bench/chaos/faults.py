@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import httpx
 
@@ -22,7 +23,7 @@ from bench.chaos.environment import Environment
 from e2e.control import Control
 from e2e.demo import TOKEN
 
-Undo = Callable[[], None]
+Undo = Callable[[], object]
 
 ACQUIRER_FAULTS = {
     "seed": 7,
@@ -47,12 +48,15 @@ calls fail.
 
 @dataclass(frozen=True)
 class Fault:
-    """`inject` starts the fault; it returns a function that reverts it `seconds` later."""
+    """`inject` starts the fault; it returns a function that reverts it `seconds` later. While a fault `stops_writes`,
+    the shop may be unable to record what it has done.
+    """
 
     name: str
     inject: Callable[[Environment], Undo | None]
     seconds: float = 0.0
     only_on: str = ""
+    stops_writes: bool = False
 
 
 def _kill(name: str) -> Callable[[Environment], None]:
@@ -132,6 +136,22 @@ def _rolling_restart(env: Environment) -> None:
             env.running[name].signal(signal.SIGTERM)
 
 
+def _mail_server(name: str, value: object) -> Callable[[Environment], Undo]:
+    """Switch a fault of the mail server on by setting its attribute `name`."""
+
+    def inject(env: Environment) -> Undo:
+        healthy = getattr(env.mail_server, name)
+        setattr(env.mail_server, name, value)
+        return partial(setattr, env.mail_server, name, healthy)
+
+    return inject
+
+
+def _mail_server_closed(env: Environment) -> Undo:
+    env.mail_server.close()
+    return env.mail_server.open
+
+
 FAULTS = (
     Fault("web worker killed", _web_worker),
     Fault("web killed, master and all", _kill("web")),
@@ -149,17 +169,29 @@ FAULTS = (
     Fault("Redis killed", _redis_killed, 0.5),
     Fault("Redis hung for 2 s", _redis_hung, 2),
     Fault("Redis emptied", _redis_emptied),
-    Fault("PostgreSQL restarted, immediate", _postgres_restarted, 0.3, "postgresql"),
-    Fault("PostgreSQL away for 3 s", _postgres_restarted, 3, "postgresql"),
-    Fault("SQLite locked for 6 s", _sqlite_locked, 6, "sqlite"),
-    Fault("rolling restart while the schema grows", _rolling_restart),
+    Fault("PostgreSQL restarted, immediate", _postgres_restarted, 0.3, "postgresql", stops_writes=True),
+    Fault("PostgreSQL away for 3 s", _postgres_restarted, 3, "postgresql", stops_writes=True),
+    Fault("SQLite locked for 6 s", _sqlite_locked, 6, "sqlite", stops_writes=True),
+    Fault("rolling restart while the schema grows", _rolling_restart, stops_writes=True),
 )
+MAIL_FAULTS = (
+    Fault("mail server refuses connections for 4 s", _mail_server_closed, 4),
+    Fault("mail server refuses recipients for now, for 3 s", _mail_server("refuses_recipients", True), 3),
+    Fault("mail server refuses messages for now, for 3 s", _mail_server("refuses_messages", True), 3),
+    Fault("mail server takes 2.2 s for a message, for 8 s", _mail_server("lag", 2.2), 8),
+    Fault("mail server breaks accepted connections for 4 s", _mail_server("breaks", True), 4),
+    Fault("mail server hung for 5 s", lambda env: env.mail_server.freeze(), 5),
+)
+"""Faults of the mail server, which also refuses some customers for ever. They have a schedule of their own: they hinder
+no other fault.
+"""
 
 
 def advance_clocks(env: Environment, seconds: int) -> None:
     """Advance the acquirer's clock, which advances the shop's. If the shop is down, `sync_clocks` makes up for it
     later.
     """
+    env.unrecorded("leases ended by an advance of the clock", 0)
     bearer = {"Authorization": f"Bearer {TOKEN}"}
     with httpx.Client(timeout=600, trust_env=False, headers=bearer) as client, suppress(httpx.HTTPError):
         client.post(f"{env.acquirer}/_sim/clock/advance", json={"by": f"PT{seconds}S"})
@@ -178,9 +210,10 @@ def sync_clocks(env: Environment) -> bool:
 
 @dataclass
 class FaultInjector:
-    """Injects a fault about every `every` seconds and reverts it in time. `log` is (second, name)."""
+    """Injects one of `faults` about every `every` seconds and reverts it in time."""
 
     env: Environment
+    faults: tuple[Fault, ...]
     seed: int
     every: float
     say: Callable[[str], None]
@@ -188,7 +221,7 @@ class FaultInjector:
 
     def __post_init__(self) -> None:
         kind = "postgresql" if self.env.database else "sqlite"
-        self._applicable = [one for one in FAULTS if one.only_on in ("", kind)]
+        self._applicable = [one for one in self.faults if one.only_on in ("", kind)]
         self._rng = random.Random(self.seed)
         self._order = self._shuffled()
         self._reverting: list[tuple[float, int, str, Undo]] = []
@@ -215,6 +248,8 @@ class FaultInjector:
             self.say(f"could not be injected now: {type(error).__name__}")
             self.done[fault.name] -= 1
             return
+        if fault.stops_writes:
+            self.env.unrecorded(fault.name, fault.seconds)
         if undo:
             at = time.monotonic() + fault.seconds
             heapq.heappush(self._reverting, (at, next(self._sequence), fault.name, undo))
@@ -226,6 +261,7 @@ class FaultInjector:
     def stop(self) -> None:
         """Revert all faults and inject no more."""
         self._revert(float("inf"))
+        self.env.mail_server.heal()
         self.env.redis.start()
         if self.env.database:
             self.env.database.start()

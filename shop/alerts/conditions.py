@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from sqlalchemy import Executable, select
 
-from shop.alerts import acquirers, process_time, reservations, stuck_work, watcher, webhooks
+from shop.alerts import acquirers, failed_mails, process_time, reservations, stuck_work, watcher, webhooks
 from shop.alerts.episodes import CheckRun
 from shop.alerts.models import ConditionSchedule
 from shop.core import clock, logs
@@ -38,6 +38,7 @@ CONDITIONS: dict[str, Condition] = {
     "unknown_payments": Condition(webhooks.unknown_payments, 10),
     "dead_letters": Condition(stuck_work.dead_letters, 10),
     "unconfirmed": Condition(watcher.unconfirmed, 30),
+    "failed_mails": Condition(failed_mails.failed, 30),
     "closing": Condition(stuck_work.closing, 30),
     "silent": Condition(acquirers.silent, 30),
     "unavailable": Condition(acquirers.unavailable, 30),

@@ -37,6 +37,7 @@ def test_every_order_ends_and_every_amount_is_accounted_for_despite_kills_hangs_
     assert counted(printed, "orders placed") >= 10 and counted(printed, "paid") >= 5, printed
     assert len(re.findall(r"^  (?:refund|cancel|accept) .*: done ", printed, re.MULTILINE)) >= 2, printed
     assert counted(printed, "processes restarted") >= 5 and counted(printed, "hook.drop") >= 5, printed
+    assert counted(printed, "mails received") >= 10, printed
 
 
 @pytest.mark.full

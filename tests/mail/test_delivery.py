@@ -213,6 +213,38 @@ def test_values_with_line_breaks_add_no_header(mailing: Shop, server: Server) ->
     assert server.recipients == ["ops@example.com"]
 
 
+def test_names_of_products_and_customers_with_line_breaks_add_no_header(mailing: Shop, server: Server) -> None:
+    order = mailing.order((PEN, 1))
+    for column in ("orders", "order_lines"):
+        db.session.execute(
+            db.text(f"UPDATE {column} SET name = :name"), {"name": "Pen\r\nBcc: eve@example.com\r\n\r\nx"}
+        )
+    db.session.commit()
+    mailing.sweep()
+    [mail] = server.received
+    assert mail["Subject"] == f"Your order {order.number}"
+    assert mail.keys() == [
+        "From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type",
+        "Content-Language",
+    ]  # fmt: skip
+    assert server.recipients == ["ada@example.com"]
+
+
+@pytest.mark.parametrize("reply", ["451 4.7.1 <ada@example.com>: {token}", "550 <ada@example.com> {token}"])
+def test_the_text_of_a_refusal_is_neither_stored_nor_logged(
+    mailing: Shop, server: Server, capfd: pytest.CaptureFixture[str], reply: str
+) -> None:
+    """It may repeat the address and the mail."""
+    order = mailing.order((PEN, 1))
+    server.data = reply.format(token=order.token)
+    mailing.sweep()
+    [mail] = stored()
+    logged = capfd.readouterr().err
+    assert mail.attempts == 1 and mail.id in logged
+    for secret in ("ada@", order.token):
+        assert secret not in logged and secret not in (mail.error or "")
+
+
 @pytest.mark.parametrize("address", ["ada@bücher.example", "müller@example.com"])
 def test_addresses_beyond_ascii_are_reached(mailing: Shop, server: Server, address: str) -> None:
     queued(mailing, to=address)
