@@ -2,7 +2,7 @@
 
 A template fills the blocks `subject` and `body` with the macros that it gets as `parts`, once as text and once as HTML.
 Texts of customers, such as names, appear in no mail: anybody may order for an address of another person. The PDF of a
-receipt, which needs a payment, has them.
+receipt has them, and is attached only if the order costs something.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def content(mail: Mail) -> Content:
 
     values: dict[str, Any] = {
         "order": order,
+        "has_receipt": order is not None and _has_receipt(order),
         "data": mail.data,
         "link": f"{shop_url()}/orders/{order.token}" if order else "",
         "account_link": _account_link(mail),
@@ -116,10 +117,16 @@ def _files(mail: Mail) -> list[tuple[str, bytes]]:
 def _cause(mail: Mail) -> str:
     """Cause of the document that a mail attaches; empty for none."""
     if mail.kind == MailKind.PAYMENT_RECEIVED:
-        return decide.PAID
+        order = db.session.get(Order, mail.order_id)
+        return decide.PAID if order is not None and _has_receipt(order) else ""
     if mail.kind == MailKind.REFUND_SENT:
         return decide.credit_cause(mail.data["refund"])
     return decide.cancel_cause(mail.data["refund"]) if mail.kind == MailKind.REFUND_FAILED else ""
+
+
+def _has_receipt(order: Order) -> bool:
+    """False for an order that costs nothing: a discount code alone must not send texts of a customer to any address."""
+    return order.accepted.amount > 0
 
 
 def _account_link(mail: Mail) -> str:

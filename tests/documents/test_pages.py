@@ -12,6 +12,7 @@ from shop.mail import compose
 from shop.mail.models import Mail
 from shop.mail.states import MailKind
 from shop.orders.models import Order
+from shop.pricing import change
 from tests.documents.conftest import documents, refund
 from tests.documents.test_pdf import text_of
 from tests.shop_fixtures import PEN, Shop
@@ -162,6 +163,28 @@ def test_mails_about_payments_and_refunds_have_the_documents_attached(shop: Shop
     assert attached(MailKind.REFUND_SENT) == [(f"credit-note-{note.number}.pdf", pdf.of(note))]
     assert attached(MailKind.REFUND_FAILED) == [(f"cancellation-{cancelled.number}.pdf", pdf.of(cancelled))]
     assert attached(MailKind.ORDER_PLACED) == []
+
+
+@pytest.mark.parametrize("language", ["en", "zh_Hant"])
+def test_an_order_that_costs_nothing_mails_no_text_that_its_customer_typed(shop: Shop, language: str) -> None:
+    """Anyone with a discount code can place one for the address of another person."""
+    change.set_code(change.NewCode("ALL", percent=100, use_limit=5))
+    order = shop.order((PEN, 1), code="ALL")
+    with transaction():
+        order.locale = language
+    shop.sweep()
+    assert [one.kind for one in documents(order)] == ["receipt"]
+    assert attached(MailKind.PAYMENT_RECEIVED) == []
+    mail = db.session.scalars(db.select(Mail).where(Mail.kind == MailKind.PAYMENT_RECEIVED)).one()
+    content, expected = compose.content(mail), FREE[language]
+    assert [content.subject, content.text.partition("\n")[0]] == [one.format(order.number) for one in expected]
+    assert compose.attachments(mail) == [] and not any(word in content.text for word in ("attached", "收據"))
+
+
+FREE = {
+    "en": ("Order {} is confirmed", "Thank you. Your order {} is confirmed. There is nothing to pay."),
+    "zh_Hant": ("訂單 {} 已確認", "謝謝您，訂單 {} 已確認，無需付款。"),
+}
 
 
 def test_a_mail_without_its_document_issues_it(shop: Shop) -> None:
