@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email import policy
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -55,7 +55,8 @@ def content(mail: Mail) -> Content:
     language = mail.language
 
     def moment(iso: str) -> str:
-        return f"{in_words(datetime.fromisoformat(iso), 'medium', locale=language)} UTC"
+        """A time in UTC, which events may have in another zone."""
+        return f"{in_words(datetime.fromisoformat(iso), 'medium', tzinfo=UTC, locale=language)} UTC"
 
     values: dict[str, Any] = {
         "order": order,

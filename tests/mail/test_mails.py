@@ -118,6 +118,15 @@ def test_a_mail_names_no_text_that_the_customer_typed(shop: Shop) -> None:
     assert "evil" not in compose.content(stored()[0]).text
 
 
+@pytest.mark.parametrize("written", ["2026-12-01T18:00:00+08:00", "2026-12-01T10:00:00+00:00"])
+def test_a_mail_states_times_in_utc(shop: Shop, written: str) -> None:
+    order = shop.order((PEN, 1))
+    data = {"deadline": written, "code": "LLL123"}
+    outgoing.queue(MailKind.STORE_CODE, to="a@example.com", language="en", data=data, key="1", order_id=order.id)
+    text = compose.content(stored()[-1]).text.replace("\u202f", " ")
+    assert "The code is valid until Dec 1, 2026, 10:00:00 AM UTC." in text
+
+
 def test_an_order_that_expires_and_is_paid_late_causes_the_mails_of_its_history(shop: Shop) -> None:
     order = shop.order((PEN, 1))
     payment = shop.payment(order)

@@ -118,6 +118,17 @@ def test_a_store_code_is_shown_while_it_waits_and_named_when_it_is_paid() -> Non
     assert paid.facts.instrument["method"] == "convenience store"
 
 
+def test_times_that_the_acquirer_states_in_another_zone_are_kept_in_utc() -> None:
+    here = "2030-01-03T08:00:00+08:00"
+    store = {"type": "store", "code": "00071234567890", "expires_at": here}
+    answer = a_payment(status="requires_action", payment_method=store, expires_at=here)
+    found = kpay(reply_with(200, answer)).query(KNOWN)
+    captured = kpay(reply_with(200, a_payment(status="captured", captures=[a_capture(captured_at=here)]))).query(KNOWN)
+    assert isinstance(found, Found) and isinstance(captured, Found) and found.facts.show and found.facts.expires_at
+    for at in (found.facts.show.deadline, found.facts.expires_at, captured.facts.captures[0].at):
+        assert at.isoformat() == "2030-01-03T00:00:00+00:00"
+
+
 @pytest.mark.parametrize("bad", [{"id": ""}, {"id": "\0"}, {"status": "new"}, {"amount": 0}, {"currency": None}])
 def test_a_refund_that_cannot_be_read_hides_neither_the_captures_nor_the_other_refunds(bad: dict[str, Any]) -> None:
     one = {"id": "re_1", "reference": "", "status": "succeeded", "amount": 100, "currency": "TWD", "capture": "cap_1"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import time
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -436,7 +436,7 @@ def _time(text: str | None) -> datetime | None:
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise Malformed("a time without a zone")
-    return at
+    return at.astimezone(UTC)
 
 
 def _error_code(answer: httpx.Response) -> str:
