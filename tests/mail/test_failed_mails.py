@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from shop.alerts import failed_mails
+from shop.alerts.episodes import CheckRun
 from shop.alerts.store import Cause, raise_alert, resolve
+from shop.core import clock
 from shop.core.db import db, transaction
 from shop.jobs import retention
 from shop.mail import missing, outgoing
@@ -13,7 +16,7 @@ from shop.payments.refunds import refunds
 from shop.setting_kinds import Mailboxes
 from tests.alerts.helpers import all_alerts, of
 from tests.mail.conftest import Server, mails, stored
-from tests.shop_fixtures import PEN, Shop
+from tests.shop_fixtures import PEN, Race, Shop
 
 NO_SUCH_USER = "550 5.1.1 no such user"
 
@@ -53,21 +56,75 @@ def test_an_alert_that_cannot_be_mailed_raises_no_alert(mailing: Shop, server: S
     assert of(order) == [("RULE_C", "NEW")]
 
 
-def test_an_alert_that_staff_have_resolved_does_not_come_back_and_one_ends_with_its_mail(
+FAILED = "OPS_MAIL_FAILED"
+
+
+def test_an_order_with_several_failed_mails_has_one_alert_until_all_are_sent(mailing: Shop, server: Server) -> None:
+    server.rcpt = NO_SUCH_USER
+    order = mailing.order((PEN, 1))
+    mailing.turn(minutes=1)
+    mailing.acquirer.capture(mailing.payment(order).id)
+    mailing.deliver_webhook(mailing.payment(order))
+    for _ in range(3):
+        mailing.turn(minutes=1)
+    first, second = stored()
+    assert (first.state, second.state, of(order)) == ("FAILED", "FAILED", [(FAILED, "NEW")])
+    server.rcpt = "250 OK"
+    outgoing.retry([first.id])
+    mailing.turn(minutes=1)
+    mailing.turn(minutes=1)
+    assert mails(mailing) == [("order_placed", "SENT"), ("payment_received", "FAILED")]
+    assert of(order) == [(FAILED, "NEW")], "the customer has not got the other one yet"
+    outgoing.retry([second.id])
+    mailing.turn(minutes=1)
+    mailing.turn(minutes=1)
+    assert of(order) == [(FAILED, "RESOLVED")]
+    server.rcpt = NO_SUCH_USER
+    refunds.request_all(order.id, reason="", by=mailing.sam)
+    for _ in range(3):
+        mailing.turn(minutes=1)
+    assert of(order) == [(FAILED, "RESOLVED"), (FAILED, "NEW")], "it is another failure"
+    mailing.is_sound()
+
+
+def test_an_alert_that_staff_have_resolved_covers_later_mails_until_the_earlier_ones_are_sent(
     mailing: Shop, server: Server
 ) -> None:
     server.rcpt = NO_SUCH_USER
-    first, second = mailing.order((PEN, 1)), mailing.order((PEN, 1))
+    order = mailing.order((PEN, 1))
     for _ in range(2):
         mailing.turn(seconds=31)
-    [alert] = [alert for alert in all_alerts() if alert.order_id == first.id]
-    resolve(alert.id, mailing.sam, "told by telephone")
-    mailing.turn(minutes=1)
-    assert (of(first), of(second)) == ([("OPS_MAIL_FAILED", "RESOLVED")], [("OPS_MAIL_FAILED", "NEW")])
+    resolve(all_alerts()[0].id, mailing.sam, "told by telephone")
+    mailing.acquirer.capture(mailing.payment(order).id)
+    mailing.deliver_webhook(mailing.payment(order))
+    for _ in range(3):
+        mailing.turn(minutes=1)
+    assert mails(mailing) == [("order_placed", "FAILED"), ("payment_received", "FAILED")]
+    assert of(order) == [(FAILED, "RESOLVED")]
+    server.rcpt = "250 OK"
+    outgoing.retry([stored()[0].id])
+    for _ in range(2):
+        mailing.turn(minutes=1)
+    assert of(order) == [(FAILED, "RESOLVED"), (FAILED, "NEW")], "staff do not know of the second one"
+
+
+def test_two_checks_at_once_raise_one_alert_about_an_order(mailing: Shop, server: Server, race: Race) -> None:
+    server.rcpt = NO_SUCH_USER
+    order = mailing.order((PEN, 1))
+    mailing.sweep()
+    race(lambda _: failed_mails.failed(CheckRun(clock.now())))
+    assert of(order) == [(FAILED, "NEW")]
+
+
+def test_an_alert_ends_with_its_mail(mailing: Shop, server: Server) -> None:
+    server.rcpt = NO_SUCH_USER
+    order = mailing.order((PEN, 1))
+    for _ in range(2):
+        mailing.turn(seconds=31)
     with transaction():
         db.session.execute(db.delete(Mail))
     mailing.turn(minutes=1)
-    assert of(second) == [("OPS_MAIL_FAILED", "RESOLVED")]
+    assert of(order) == [(FAILED, "RESOLVED")]
 
 
 def test_a_mail_about_an_erased_customer_fails_at_once_without_an_alert_and_is_not_retried(
