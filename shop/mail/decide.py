@@ -42,27 +42,31 @@ class Demand:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-_BY_TARGET = {
+BY_TARGET: Mapping[str, MailKind] = {
     OrderState.PAID: MailKind.PAYMENT_RECEIVED,
     OrderState.EXPIRED: MailKind.ORDER_EXPIRED,
     OrderState.CANCELLED: MailKind.ORDER_CANCELLED,
 }
-_AUTOMATIC_REFUNDS = {RefundKind.LATE: MailKind.LATE_PAYMENT, RefundKind.DUPLICATE: MailKind.DUPLICATE_PAYMENT}
-_PLAIN: dict[str, MailKind] = {
+"""Mails about transitions of orders, by the new state; see `mails_for` for the exception."""
+AUTOMATIC_REFUNDS: Mapping[str, MailKind] = {
+    RefundKind.LATE: MailKind.LATE_PAYMENT,
+    RefundKind.DUPLICATE: MailKind.DUPLICATE_PAYMENT,
+}
+"""Mails about requested refunds, by kind of refund."""
+PLAIN: Mapping[str, MailKind] = {
     EventKind.ORDER_PLACED: MailKind.ORDER_PLACED,
     EventKind.PAYMENT_FAILED: MailKind.PAYMENT_FAILED,
     EventKind.PAYMENT_CODE_SHOWN: MailKind.STORE_CODE,
     EventKind.REFUND_DONE: MailKind.REFUND_SENT,
     EventKind.REFUND_REJECTED: MailKind.REFUND_FAILED,
 }
+"""Mails that each event of a kind about orders causes."""
 _LINKS = {
     LinkPurpose.VERIFY: MailKind.VERIFICATION,
     LinkPurpose.RESET: MailKind.PASSWORD_RESET,
     LinkPurpose.CHANGE_EMAIL: MailKind.EMAIL_CHANGE,
     LinkPurpose.UNLOCK: MailKind.UNLOCK,
 }
-KINDS_OF_ORDERS = frozenset({*_PLAIN, EventKind.ORDER_MOVED, EventKind.REFUND_REQUESTED})
-"""Kinds of events of orders that may demand a mail."""
 _DATA = ("payment", "deadline", "refund", "amount", "currency")
 """Fields of events that mails use."""
 
@@ -114,10 +118,10 @@ def mails_for(kind: str, event: Mapping[str, Any]) -> tuple[Demand, ...]:
 def _of_order(kind: str, event: Mapping[str, Any]) -> MailKind | None:
     if kind == EventKind.ORDER_MOVED:
         is_again = event["because"] == Reason.REFUND_FAILED_LATER
-        return None if is_again else _BY_TARGET.get(event["target"])
+        return None if is_again else BY_TARGET.get(event["target"])
     if kind == EventKind.REFUND_REQUESTED:
-        return _AUTOMATIC_REFUNDS.get(event["why"])
-    return _PLAIN.get(kind)
+        return AUTOMATIC_REFUNDS.get(event["why"])
+    return PLAIN.get(kind)
 
 
 def _of_alert(event: Mapping[str, Any]) -> tuple[Demand, ...]:

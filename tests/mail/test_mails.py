@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import delete
 
 from shop.accounts import known_devices, signin
 from shop.alerts import store
+from shop.core import clock
 from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.core.event_types import EventKind
@@ -20,6 +22,9 @@ from shop.mail import compose, missing, outgoing
 from shop.mail.decide import mails_for
 from shop.mail.models import Mail
 from shop.mail.states import MailKind, MailState
+from shop.orders.models import OrderEvent
+from shop.orders.states import OrderState, Reason
+from shop.payments.records.types import RefundKind
 from shop.pricing import change
 from shop.production import check
 from shop.setting_kinds import Mailboxes, MailServer
@@ -183,6 +188,43 @@ def test_a_missing_mail_breaks_an_invariant_and_retry_queues_it(shop: Shop) -> N
     done = shop.app.test_cli_runner().invoke(args=["mail", "retry"])
     assert "Missing mails that are queued: 1." in done.output
     assert missing.find() == []
+
+
+def test_the_search_for_missing_mails_finds_exactly_the_events_that_demand_one(shop: Shop) -> None:
+    order = shop.order((PEN, 1))
+    shop.sweep()
+    of_orders = [kind for kind in EventKind if not kind.startswith(("account.", "alert."))]
+    events: list[dict[str, Any]] = [
+        {"kind": kind, "target": target, "because": because, "data": {"why": why}}
+        for kind in of_orders
+        for target in (OrderState if kind == EventKind.ORDER_MOVED else [None])
+        for because in (Reason if kind == EventKind.ORDER_MOVED else [None])
+        for why in (RefundKind if kind == EventKind.REFUND_REQUESTED else ["customer"])
+    ]
+    which = {"order_id": order.id, "actor": shop.sam, "at": clock.now()}
+    rows = [which | {"seq": 100 + number} | event for number, event in enumerate(events)]
+    shop.turn(minutes=3)
+    with transaction():
+        db.session.execute(db.insert(OrderEvent), rows)
+    published = [(row["kind"], row | row["data"] | {"order_no": order.number}) for row in rows]
+    demanding = [fields["seq"] for kind, fields in published if mails_for(kind, fields)]
+    assert [fields["seq"] for _, fields in missing.find()] == demanding
+    with transaction():
+        db.session.execute(delete(OrderEvent).where(OrderEvent.seq >= 100))
+
+
+def test_missing_mails_are_found_and_queued_in_portions(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(missing, "MOST", 2)
+    shop.order((PEN, 1))
+    shop.sweep()
+    for _ in range(5):
+        shop.order((PEN, 1))
+    shop.turn(minutes=3)
+    with transaction():
+        db.session.execute(delete(Mail).where(Mail.id != stored()[0].id))
+    assert len(missing.find()) == 2
+    assert missing.queue() == 5
+    assert missing.find() == [] and len(stored()) == 6
 
 
 def test_the_list_shows_kinds_and_states_without_addresses(shop: Shop) -> None:
