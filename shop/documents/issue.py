@@ -116,28 +116,17 @@ def _content(order: Order, demand: Demand) -> tuple[Content, str | None]:
     if demand.kind == DocumentKind.RECEIPT:
         return decide.receipt(order.all_lines, whole, price), None
     issued = list(db.session.scalars(select(Document).where(Document.order_id == order.id)))
-    if demand.kind == DocumentKind.CANCELLATION:
-        cancelled = next(one for one in issued if one.cause == decide.credit_cause(str(demand.refund)))
-        return Content(_lines_of(cancelled.number), _split_of(cancelled)), cancelled.number
     before = decide.sum_of((one.kind, _split_of(one)) for one in issued)
-    amount = db.session.scalars(select(Refund.amount).where(Refund.id == demand.refund)).one()
     step = smallest(order.currency)
-    receipt = next((one.number for one in issued if one.kind == DocumentKind.RECEIPT), None)
-    return decide.credit_note(order.all_lines, whole, price, amount, before, step), receipt
+    content = decide.correction(demand.kind, order.all_lines, whole, price, demand.refunded, before, step)
+    is_note = demand.kind == DocumentKind.CREDIT_NOTE
+    corrected = decide.PAID if is_note else decide.credit_cause(str(demand.refund))
+    return content, next((one.number for one in issued if one.cause == corrected), None)
 
 
 def _split_of(document: Document) -> Split:
     amounts = (document.total_amount, document.tax_amount, document.delivery_amount, document.discount_amount)
     return Split(*amounts)
-
-
-def _lines_of(number: str) -> tuple[decide.Line, ...]:
-    found = db.session.scalars(
-        select(DocumentLine).where(DocumentLine.number == number).order_by(DocumentLine.position)
-    )
-    return tuple(
-        decide.Line(one.kind, one.name, one.quantity, one.unit_amount, one.rate, one.is_included) for one in found
-    )
 
 
 def _customer(order: Order) -> dict[str, str]:
