@@ -106,7 +106,8 @@ def demands(history: Iterable[Happened], refunds: Mapping[str, int]) -> list[Dem
     """The documents that a history demands, in its order: a receipt for the payment, a credit note for each refund of
     it that is done, and a cancellation for each that has failed later.
 
-    `refunds` has the refunds of money that pays the order; refunds of other money were never in a receipt.
+    `refunds` has the refunds of money that pays the order; refunds of other money were never in a receipt. Nor was a
+    refund that had failed when staff accepted the money.
     """
     found: dict[str, Demand] = {}
     refunded = 0
@@ -126,7 +127,7 @@ def _demand(event: Happened, earlier: Mapping[str, Demand], refunds: Mapping[str
         is_paid = event.target == OrderState.PAID and event.because != Reason.REFUND_FAILED_LATER
         return Demand(DocumentKind.RECEIPT, PAID) if is_paid else None
     refund = str((event.data or {}).get("refund", ""))
-    if event.kind == EventKind.REFUND_DONE and refund in refunds:
+    if event.kind == EventKind.REFUND_DONE and refund in refunds and PAID in earlier:
         return Demand(DocumentKind.CREDIT_NOTE, credit_cause(refund), refund)
     if event.kind == EventKind.REFUND_REJECTED and credit_cause(refund) in earlier:
         return Demand(DocumentKind.CANCELLATION, cancel_cause(refund), refund)

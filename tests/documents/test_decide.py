@@ -62,6 +62,13 @@ def test_a_refund_of_money_that_pays_no_order_demands_nothing() -> None:
     assert causes(PAID, about("refund.done"), refunds={}) == ["paid"]
 
 
+def test_a_refund_that_failed_before_staff_accepted_its_money_demands_nothing() -> None:
+    accepted = Event("order.moved", "PAID", "mismatch_accepted")
+    history = [about("refund.done"), about("refund.rejected"), accepted]
+    assert causes(*history) == ["paid"]
+    assert causes(*history, about("refund.done", "R2"), refunds={"R1": 5, "R2": 5}) == ["paid", "refund:R2"]
+
+
 def amounts(*history: Event, refunds: dict[str, int], price: int, whole: Split) -> list[tuple[str, int, int]]:
     """Cause, total and tax of the credit notes and cancellations of an order."""
     issued: list[tuple[DocumentKind, Split]] = []
