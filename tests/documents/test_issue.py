@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shop.core import clock
+from shop.core import clock, outbox
 from shop.core.db import db, transaction
 from shop.core.money import Money
 from shop.documents import issue, missing, pdf
 from shop.documents.models import Document, DocumentFile, DocumentLine, DocumentYear
-from shop.jobs import retention
+from shop.jobs import effects, retention
 from shop.payments.updates.apply import accept
 from shop.setting_kinds import TimeZone
 from shop.settings import SETTINGS, BadSetting, read
@@ -121,6 +121,32 @@ def test_a_failure_takes_no_number(shop: Shop, monkeypatch: pytest.MonkeyPatch) 
             issue.bring_up_to_date(first.id)
     issue.bring_up_to_date(second.id)
     assert documents(second)[0].sequence == 1
+
+
+def test_the_relay_locks_the_numbers_for_one_order_at_a_time(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed: list[int] = []
+    lock = issue._lock
+
+    def watched(year: int) -> int:
+        with db.engine.connect() as other:
+            committed.append(other.scalar(db.select(db.func.count()).select_from(Document)) or 0)
+        return lock(year)
+
+    for _ in range(2):
+        shop.paid_order((PEN, 1))
+    monkeypatch.setattr(issue, "_lock", watched)
+    outbox.relay(effects.follow, effects.follow_alone)
+    assert committed == [0, 1]
+
+
+def test_an_event_whose_document_was_not_issued_is_retried(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = shop.paid_order((PEN, 1))
+    with monkeypatch.context() as patched:
+        patched.setattr(issue, "_customer", lambda order: 1 / 0)
+        outbox.relay(effects.follow, effects.follow_alone)
+    assert documents(order) == []
+    shop.turn(seconds=6)
+    assert stated(order) == [("receipt", 9000, 0)]
 
 
 def test_the_year_is_that_of_the_shops_zone(shop: Shop) -> None:
