@@ -13,10 +13,11 @@ from zoneinfo import ZoneInfo
 
 from flask import current_app
 from sqlalchemy import or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from shop import seller
 from shop.core import clock, logs
-from shop.core.db import after_commit, db, insert, table, transactional
+from shop.core.db import OutdatedSnapshot, after_commit, db, insert, table, transactional
 from shop.core.money import smallest
 from shop.documents import decide
 from shop.documents.decide import Content, Demand
@@ -37,21 +38,34 @@ def after_event(event: Mapping[str, Any]) -> None:
 
 def bring_up_to_date(order_id: int) -> None:
     """Issue the documents of an order that do not exist yet. Safe to repeat, and by several processes at once."""
-    if _demanded(order_id):
+    if not _demanded(order_id):
+        return
+    try:
+        _issue(order_id)
+    except IntegrityError:  # at New Year another process may issue them under the other year's lock
+        db.session.rollback()
         _issue(order_id)
 
 
 @transactional
 def _issue(order_id: int) -> None:
-    at = clock.now()
-    day = at.astimezone(ZoneInfo(current_app.config["SHOP_TIME_ZONE"])).date()
-    last = _lock(day.year)
+    """Issue under the lock of the year. The time is read again once the lock is held, so that dates follow numbers."""
+    year = _day(clock.now()).year
+    last, at = _lock(year), clock.now()
+    day = _day(at)
+    if day.year != year:
+        raise OutdatedSnapshot("the year has ended while its row was locked")
     order = db.session.get_one(Order, order_id)
     wanted = _demanded(order_id)
     for sequence, demand in enumerate(wanted, start=last + 1):
         _write(order, demand, sequence, at, day)
     taken = update(DocumentYear).where(DocumentYear.year == day.year).values(last=last + len(wanted))
     db.session.execute(taken)
+
+
+def _day(at: datetime) -> date:
+    """The date of a time in the shop's zone."""
+    return at.astimezone(ZoneInfo(current_app.config["SHOP_TIME_ZONE"])).date()
 
 
 def _lock(year: int) -> int:

@@ -164,6 +164,45 @@ def test_the_year_is_that_of_the_shops_zone(shop: Shop) -> None:
     assert documents(order) == []
 
 
+def test_who_waits_for_the_numbers_over_new_year_takes_one_of_the_new_year(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = clock.now()
+    clock.advance(datetime(now.year + 1, 1, 1, tzinfo=UTC) - timedelta(minutes=2) - now)
+    shop.app.config["SHOP_TIME_ZONE"] = TimeZone("UTC")
+    first, second = shop.paid_order((PEN, 1)), shop.paid_order((PEN, 1))
+    issue.bring_up_to_date(first.id)
+    lock, before, waited = issue._lock, clock.now(), list[int]()
+
+    def slow(year: int) -> int:
+        waited.append(year)
+        return lock(year)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(issue, "_lock", slow)
+        patched.setattr(clock, "now", lambda: before + timedelta(minutes=5) * bool(waited))
+        issue.bring_up_to_date(second.id)
+    [receipt] = documents(second)
+    assert receipt.number == f"{now.year + 1}-000001"
+    assert (receipt.issued_on.isoformat(), receipt.issued_at.year) == (f"{now.year + 1}-01-01", now.year + 1)
+    assert waited == [now.year, now.year + 1]
+
+
+def test_documents_that_another_process_issues_under_the_other_years_lock_are_not_issued_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = shop.paid_order((PEN, 1))
+    before = issue._demanded(order.id)
+    issue.bring_up_to_date(order.id)
+    found = issue._demanded
+    outdated = iter([before, before])
+    monkeypatch.setattr(issue, "_demanded", lambda order_id: next(outdated, None) or found(order_id))
+    issue.bring_up_to_date(order.id)
+    assert stated(order) == [("receipt", 9000, 0)]
+    db.session.rollback()
+    assert db.session.scalars(db.select(DocumentYear.last)).one() == 1
+
+
 def test_an_unknown_time_zone_is_refused() -> None:
     with pytest.raises(BadSetting, match="SHOP_TIME_ZONE"):
         read(SETTINGS, {"SHOP_TIME_ZONE": "Asia/Atlantis"})
