@@ -23,12 +23,14 @@ from shop.documents import decide
 from shop.documents.decide import Content, Demand
 from shop.documents.kinds import DocumentKind
 from shop.documents.models import Document, DocumentLine, DocumentYear
-from shop.orders.models import Order, OrderEvent
+from shop.orders.models import ERASED, Order, OrderEvent
 from shop.payments.records.models import Capture, Refund
 from shop.payments.records.types import Allocation
 from shop.pricing.split import Split
 
 log = logs.get()
+_NOT_ERASED_NOW = {"read": True, "key_share": True}
+"""The lock that a document's foreign key takes on the order, before the customer is read: an erasure waits for it."""
 
 
 def after_event(event: Mapping[str, Any]) -> None:
@@ -55,7 +57,7 @@ def _issue(order_id: int) -> None:
     day = _day(at)
     if day.year != year:
         raise OutdatedSnapshot("the year has ended while its row was locked")
-    order = db.session.get_one(Order, order_id)
+    order = db.session.get_one(Order, order_id, with_for_update=_NOT_ERASED_NOW)
     wanted = _demanded(order_id)
     for sequence, demand in enumerate(wanted, start=last + 1):
         _write(order, demand, sequence, at, day)
@@ -144,5 +146,8 @@ def _split_of(document: Document) -> Split:
 
 
 def _customer(order: Order) -> dict[str, str]:
+    """Name and address of the customer; empty once they are erased."""
+    if order.email == ERASED:
+        return {}
     names = ("name", "line1", "line2", "city", "postcode", "country", "email")
     return {name: getattr(order, name) for name in names}

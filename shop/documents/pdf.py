@@ -6,7 +6,7 @@ import json
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import typst
 from babel import Locale
@@ -44,9 +44,10 @@ def of(document: Document) -> bytes:
     """The PDF of a document: the stored one, or else it is made and stored."""
     found = stored(document.number)
     if found is None:
-        number, found = document.number, _make(document)
+        number, customer = document.number, document.customer
+        found = _make(document)
         if not current_app.config["SETTLED_PASSIVE"]:
-            found = _store(number, found)
+            found = _store(number, customer, found)
     return found
 
 
@@ -90,8 +91,13 @@ def _make(document: Document) -> bytes:
 
 
 @transactional
-def _store(number: str, made: bytes) -> bytes:
-    """Store a PDF unless another process has stored one; returns the stored one."""
+def _store(number: str, customer: dict[str, Any], made: bytes) -> bytes:
+    """Store a PDF unless another process has stored one; returns the stored one. It is not stored if `customer`, whom
+    it names, has been erased meanwhile.
+    """
+    current = select(Document.customer).where(Document.number == number).with_for_update()
+    if db.session.scalar(current) != customer:
+        return made
     new = insert(DocumentFile, plain=True).values(number=number, pdf=made, made_at=clock.now())
     db.session.execute(new.on_conflict_do_nothing(index_elements=["number"]))
     return stored(number) or made

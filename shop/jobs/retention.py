@@ -34,7 +34,7 @@ from shop.documents import erase
 from shop.mail.models import Mail
 from shop.mail.states import MailState
 from shop.orders.find import READABLE_AFTER_END
-from shop.orders.models import Order, OrderOrigin
+from shop.orders.models import ERASED, Order, OrderOrigin
 from shop.payments.providers.types import DisputeState, Outcome
 from shop.payments.records.models import PaymentUpdateRow, Refund, RefusedWebhook, WebhookEventRow
 from shop.payments.records.refund_states import UNDER_WAY
@@ -52,8 +52,6 @@ YEAR = timedelta(days=400)
 """A year plus the period in which a bank may still dispute a payment."""
 MAIL_KEPT = 30 * DAY
 """The least that GUEST_DATA_DAYS can be."""
-ERASED = "(erased)"
-"""Value that replaces erased personal data."""
 _PERSONAL = ("email", "name", "line1", "line2", "city", "postcode")
 Ids = Sequence[Any]
 

@@ -21,6 +21,10 @@ IS_LIVE = text(f"orders.{_LIVE}")
 """Condition that the order may still be paid, with literals: a partial index is used only for literals in the query."""
 
 
+ERASED = "(erased)"
+"""Value that replaces the personal data of a guest whose retention period is over."""
+
+
 class Order(Base):
     """An order. `state` is written by `shop.orders.move` only.
 

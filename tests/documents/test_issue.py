@@ -9,13 +9,15 @@ import pytest
 from shop.core import clock, outbox
 from shop.core.db import db, transaction
 from shop.core.money import Money
-from shop.documents import issue, missing, pdf
+from shop.documents import erase, issue, missing, pdf
 from shop.documents.models import Document, DocumentFile, DocumentLine, DocumentYear
+from shop.documents.words import Words
 from shop.jobs import effects, retention
 from shop.payments.updates.apply import accept
 from shop.setting_kinds import TimeZone
 from shop.settings import SETTINGS, BadSetting, read
 from tests.documents.conftest import documents, refund, stated
+from tests.documents.test_pdf import text_of
 from tests.shop_fixtures import KETTLE, PEN, Race, Shop
 
 
@@ -230,6 +232,36 @@ def test_a_change_of_the_order_or_the_seller_changes_no_document(shop: Shop) -> 
     [receipt] = documents(order)
     assert receipt.seller["name"] == "Settled Demo Shop"
     assert db.session.scalars(db.select(DocumentLine.name)).one() == "Pen"
+
+
+def test_a_document_that_is_issued_after_the_erasure_names_no_customer(shop: Shop) -> None:
+    order = shop.paid_order((PEN, 1))
+    clock.advance(timedelta(days=731))
+    retention.sweep()
+    issue.bring_up_to_date(order.id)
+    [receipt] = documents(order)
+    assert receipt.customer == {}
+    assert "(erased)" not in text_of(pdf.of(receipt))
+    shop.sweep()
+
+
+def test_a_pdf_that_was_made_during_the_erasure_is_not_kept(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = shop.paid_order((PEN, 1))
+    shop.sweep()
+    typeset = pdf.typeset
+
+    def slow(shown: Words) -> bytes:
+        made = typeset(shown)
+        with transaction():
+            erase.customers([order.id])
+        return made
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pdf, "typeset", slow)
+        pdf.of(documents(order)[0])
+    assert shop.count(DocumentFile) == 0
+    assert order.email not in text_of(pdf.of(documents(order)[0]))
+    assert shop.count(DocumentFile) == 1
 
 
 def test_the_data_of_a_guest_is_erased_from_documents_and_amounts_stay(shop: Shop) -> None:

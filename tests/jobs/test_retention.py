@@ -19,7 +19,7 @@ from shop.core.outbox import OutboxRow
 from shop.inventory import stock
 from shop.jobs import retention, work
 from shop.ledger.models import Journal
-from shop.orders.models import Order, OrderEvent, OrderOrigin
+from shop.orders.models import ERASED, Order, OrderEvent, OrderOrigin
 from shop.payments.disputes import disputes
 from shop.payments.providers.interface import DisputeFact
 from shop.payments.providers.types import DisputeKind, DisputeState
@@ -166,13 +166,13 @@ def test_names_and_addresses_of_old_guest_orders_are_erased_and_their_money_stay
     shop.wait(days=729)
     shop.turn(minutes=1)
     retention.sweep()
-    assert not any(retention.ERASED in personal(order) for order in orders), "a day too early"
+    assert not any(ERASED in personal(order) for order in orders), "a day too early"
     shop.wait(days=2)
     recent = shop.paid_order((PEN, 1))
     shop.app.extensions.pop("settled_retention", None)
     work.sweep()
-    assert [personal(order) for order in orders] == [{retention.ERASED, None}] * 3
-    assert not {retention.ERASED, None} & (personal(customers) | personal(recent))
+    assert [personal(order) for order in orders] == [{ERASED, None}] * 3
+    assert not {ERASED, None} & (personal(customers) | personal(recent))
     assert [(shop.state(order), order.total_amount, order.number) for order in orders] == before
     assert shop.count(Journal) > journals, "the ledger continues"
     for order in orders:
@@ -203,10 +203,10 @@ def test_personal_data_stays_while_a_refund_is_under_way_or_a_dispute_is_open(sh
     disputes.apply(charged.provider, fact, "webhook")
     shop.wait(days=731)
     retention.sweep()
-    assert retention.ERASED not in personal(refunded) | personal(disputed)
+    assert ERASED not in personal(refunded) | personal(disputed)
     disputes.apply(charged.provider, replace(fact, state=DisputeState.WON), "webhook")
     retention.sweep()
-    assert retention.ERASED not in personal(refunded) and personal(disputed) == {retention.ERASED, None}
+    assert ERASED not in personal(refunded) and personal(disputed) == {ERASED, None}
     shop.acquirer.refund_becomes(shop.refunds(refunded)[0].id, "DONE")
     shop.turn(days=1)
     assert shop.state(refunded) == "REFUNDED"
