@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -13,7 +14,7 @@ from babel import Locale
 from flask import current_app
 from sqlalchemy import select
 
-from shop.core import clock, logs
+from shop.core import clock, greenlets, logs
 from shop.core.db import db, insert, transactional
 from shop.documents import find, words
 from shop.documents.models import Document, DocumentFile
@@ -33,7 +34,7 @@ STANDARD: Literal["ua-1"] = "ua-1"
 
 @dataclass
 class _Typesetter:
-    """The compiler of this process, used by one thread at a time."""
+    """The compiler of this process, used by one thread at a time; greenlets that wait for the lock let others run."""
 
     compiler: typst.Compiler
     families: frozenset[str]
@@ -72,14 +73,13 @@ def typeset(shown: Words) -> bytes:
         "fonts": [name for name in wanted if name in setter.families],
     }
     inputs = {"data": json.dumps(data)}
+    compile_pdf = partial(setter.compiler.compile, sys_inputs=inputs, format="pdf", timestamp=_timestamp())
     with setter.lock:
         try:
-            made = setter.compiler.compile(
-                sys_inputs=inputs, format="pdf", pdf_standards=[STANDARD], timestamp=_timestamp()
-            )
+            made = greenlets.in_thread(partial(compile_pdf, pdf_standards=[STANDARD]))
         except typst.TypstError as error:
             log.warning("document.not_accessible", standard=STANDARD, hints=error.hints)
-            made = setter.compiler.compile(sys_inputs=inputs, format="pdf", timestamp=_timestamp())
+            made = greenlets.in_thread(compile_pdf)
     return cast("bytes", made)
 
 
