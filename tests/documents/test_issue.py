@@ -221,6 +221,24 @@ def test_a_lost_receipt_is_found_and_issued_by_the_clock(shop: Shop, monkeypatch
     assert [kind for kind, _, _ in stated(order)] == ["receipt"]
 
 
+def test_the_first_pass_of_the_repair_reads_all_orders_and_later_ones_the_newest(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(missing, "PAUSE", 0.0)
+    monkeypatch.setattr(missing, "WINDOW", 1)
+    orders = [shop.paid_order((PEN, 1)).id for _ in range(3)]
+    clock.advance(missing.RECENT + timedelta(days=1))
+    newest = shop.paid_order((PEN, 1)).id
+    clock.advance(missing.SLACK * 2)
+    found = [missing.due() for _ in range(10)]
+    first, later = [[newest], *([order] for order in reversed(orders)), []], [[newest], [orders[-1]]]
+    assert found[:9] == first + later * 2
+    monkeypatch.setattr(missing, "PAUSE", 3600.0)
+    missing.due()
+    assert missing.due() == [], "the pass has ended"
+    shop.sweep()
+
+
 def test_a_change_of_the_order_or_the_seller_changes_no_document(shop: Shop) -> None:
     order = shop.paid_order((PEN, 1))
     shop.sweep()
