@@ -1,4 +1,5 @@
-"""Cooperative waiting for psycopg under gevent, without a switch to the hub when the socket is ready.
+"""Cooperative waiting under gevent: for computations in a thread, and for psycopg without a switch to the hub when its
+socket is ready.
 
 psycopg waits cooperatively without our help: when gevent has patched `select`, it uses `wait_poll` in place of its C
 code. But gevent's `poll` switches to the hub even when the socket is ready, which it nearly always is for writing, so
@@ -10,15 +11,27 @@ with this replacement and 710 µs without, and among four busy greenlets they to
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import gevent
 import gevent.monkey
 from psycopg import waiting
 
+T = TypeVar("T")
 _READ, _WRITE = 1, 2
 """Event bits of psycopg and gevent; `_POLLED` maps them to those of poll(2)."""
 _POLLED = {_READ: 0x001, _WRITE: 0x004, _READ | _WRITE: 0x005}  # POLLIN, POLLOUT
+
+
+def in_thread(compute: Callable[[], T]) -> T:
+    """Call a function that computes without Python's lock; the other greenlets of this process run meanwhile.
+
+    It must not use the database session, the request or the app, which belong to the greenlet that waits. Without
+    gevent it is called directly.
+    """
+    if not gevent.monkey.is_module_patched("threading"):
+        return compute()
+    return cast("T", gevent.get_hub().threadpool.apply(compute))
 
 
 def install() -> None:

@@ -78,17 +78,25 @@ def _publish(messages: list[tuple[str, dict[str, Any]]]) -> None:
     redis.publish([(channel, json.dumps(message)) for channel, message in dict(messages).items()])
 
 
-def relay(effects: Callable[[str, dict[str, Any]], None], *, limit: int = 200) -> int:
+Effects = Callable[[str, dict[str, Any]], None]
+"""Runs the effects of an event of this kind with this payload."""
+
+
+def relay(effects: Effects, alone: Effects | None = None, *, limit: int = 200) -> int:
     """Publish due events, oldest first, at most `limit`, and return their number.
 
-    For each event: run its effects, append it to its stream, mark it as published. Publication is at least once: after
-    a crash before the mark it is published again under the same id, and effects are idempotent. A failing event is
-    retried later and does not delay the others.
+    For each event: run its effects, append it to its stream, mark it as published. The `effects` of all share a
+    transaction; those that lock rows for which others wait are `alone`: they follow, each in a transaction of its own.
+    Publication is at least once: after a crash before the mark it is published again under the same id, and effects
+    are idempotent. A failing event is retried later and does not delay the others.
     """
     rows = _claim(limit)
     if not rows:
         return 0
     published, failed = _follow(rows, effects)
+    if alone is not None:
+        published, more = _follow_each(published, alone)
+        failed |= more
     away = _to_streams(published)
     if away:
         failed |= {row["id"]: away for row in published}
@@ -106,9 +114,7 @@ def relay(effects: Callable[[str, dict[str, Any]], None], *, limit: int = 200) -
     return len(published)
 
 
-def _follow(
-    rows: list[dict[str, Any]], effects: Callable[[str, dict[str, Any]], None]
-) -> tuple[list[dict[str, Any]], dict[int, str]]:
+def _follow(rows: list[dict[str, Any]], effects: Effects) -> tuple[list[dict[str, Any]], dict[int, str]]:
     """Run the effects of events: returns the rows whose effects are all done, and the error of each other row.
 
     All run in one transaction; after a failure each runs in its own, since effects may be repeated.
@@ -120,14 +126,18 @@ def _follow(
         return rows, {}
     except Exception:  # noqa: BLE001 - one event must not stop the others
         db.session.rollback()
+    return _follow_each(rows, effects)
+
+
+def _follow_each(rows: list[dict[str, Any]], effects: Effects) -> tuple[list[dict[str, Any]], dict[int, str]]:
     published, failed = [], {}
     for row in rows:
         try:
             effects(row["kind"], row["payload"])
             published.append(row)
-        except Exception as error:  # noqa: BLE001
-            db.session.rollback()
+        except Exception as error:  # noqa: BLE001 - one event must not stop the others
             failed[row["id"]] = f"{type(error).__name__}: {error}"
+        db.session.rollback()
     return published, failed
 
 

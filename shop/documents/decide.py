@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from shop.core.event_types import EventKind
@@ -58,11 +58,14 @@ class Charged(Protocol):
 
 @dataclass(frozen=True)
 class Demand:
-    """A document that the history of an order demands. `refund` is the refund that causes it."""
+    """A document that the history of an order demands. `refund` is the refund that causes it, `refunded` what is
+    refunded of the price after it.
+    """
 
     kind: DocumentKind
     cause: str
     refund: str | None = None
+    refunded: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,13 +106,19 @@ def demands(history: Iterable[Happened], refunds: Mapping[str, int]) -> list[Dem
     """The documents that a history demands, in its order: a receipt for the payment, a credit note for each refund of
     it that is done, and a cancellation for each that has failed later.
 
-    `refunds` has the refunds of money that pays the order; refunds of other money were never in a receipt.
+    `refunds` has the refunds of money that pays the order; refunds of other money were never in a receipt. Nor was a
+    refund that had failed when staff accepted the money.
     """
     found: dict[str, Demand] = {}
+    refunded = 0
     for event in history:
         demand = _demand(event, found, refunds)
-        if demand is not None:
-            found.setdefault(demand.cause, demand)
+        if demand is None or demand.cause in found:
+            continue
+        if demand.refund is not None:
+            amount = refunds[demand.refund]
+            refunded += amount if demand.kind == DocumentKind.CREDIT_NOTE else -amount
+        found[demand.cause] = replace(demand, refunded=refunded)
     return list(found.values())
 
 
@@ -118,7 +127,7 @@ def _demand(event: Happened, earlier: Mapping[str, Demand], refunds: Mapping[str
         is_paid = event.target == OrderState.PAID and event.because != Reason.REFUND_FAILED_LATER
         return Demand(DocumentKind.RECEIPT, PAID) if is_paid else None
     refund = str((event.data or {}).get("refund", ""))
-    if event.kind == EventKind.REFUND_DONE and refund in refunds:
+    if event.kind == EventKind.REFUND_DONE and refund in refunds and PAID in earlier:
         return Demand(DocumentKind.CREDIT_NOTE, credit_cause(refund), refund)
     if event.kind == EventKind.REFUND_REJECTED and credit_cause(refund) in earlier:
         return Demand(DocumentKind.CANCELLATION, cancel_cause(refund), refund)
@@ -133,13 +142,18 @@ def receipt(lines: Sequence[Charged], whole: Split, price: int) -> Content:
     return Content(tuple(stated), Split(price, whole.tax, whole.delivery, whole.discount))
 
 
-def credit_note(lines: Sequence[Charged], whole: Split, price: int, amount: int, before: Split, step: int) -> Content:
-    """The credit note of a refund of `amount`. `before` is what earlier credit notes that are not cancelled sum to.
+def correction(
+    kind: DocumentKind, lines: Sequence[Charged], whole: Split, price: int, refunded: int, before: Split, step: int
+) -> Content:
+    """The credit note after which `refunded` is refunded, or the cancellation. `before` is what earlier credit notes
+    sum to, less cancellations.
 
-    Its shares are those of everything refunded so far, less `before`, so that all credit notes sum to the receipt. Of
-    money that was refunded twice, once here and once at the acquirer, the part beyond the receipt was in no document.
+    After each of them they sum to the shares of `refunded`, as in the ledger, so that those of a full refund sum to the
+    receipt. Of money that was refunded twice, once here and once at the acquirer, the part beyond the receipt is in no
+    document; if one of the two fails, the other is still credited, and the cancellation states only the difference.
     """
-    split = whole.first(min(before.total + amount, price), price, step) - before
+    now = whole.first(min(refunded, price), price, step)
+    split = now - before if kind == DocumentKind.CREDIT_NOTE else before - now
     taxes = [line for line in lines if line.kind == LineKind.TAX]
     shares = largest_remainder(split.tax, [line.unit_amount for line in taxes]) if taxes else []
     added = sum(share for line, share in zip(taxes, shares, strict=True) if not line.is_included)

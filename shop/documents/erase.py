@@ -12,6 +12,6 @@ from shop.documents.models import Document, DocumentFile
 
 def customers(order_ids: Sequence[int]) -> None:
     """Erase the customer in the documents of these orders, and their PDFs. Number, lines and amounts stay."""
-    theirs = select(Document.number).where(Document.order_id.in_(order_ids))
-    db.session.execute(delete(DocumentFile).where(DocumentFile.number.in_(theirs)))
     db.session.execute(update(Document).where(Document.order_id.in_(order_ids)).values(customer={}))
+    theirs = select(Document.number).where(Document.order_id.in_(order_ids))  # only now none of them can get a PDF
+    db.session.execute(delete(DocumentFile).where(DocumentFile.number.in_(theirs)))

@@ -13,21 +13,24 @@ from zoneinfo import ZoneInfo
 
 from flask import current_app
 from sqlalchemy import or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from shop import seller
 from shop.core import clock, logs
-from shop.core.db import after_commit, db, insert, table, transactional
+from shop.core.db import OutdatedSnapshot, after_commit, db, insert, table, transactional
 from shop.core.money import smallest
 from shop.documents import decide
 from shop.documents.decide import Content, Demand
 from shop.documents.kinds import DocumentKind
 from shop.documents.models import Document, DocumentLine, DocumentYear
-from shop.orders.models import Order, OrderEvent
+from shop.orders.models import ERASED, Order, OrderEvent
 from shop.payments.records.models import Capture, Refund
 from shop.payments.records.types import Allocation
 from shop.pricing.split import Split
 
 log = logs.get()
+_NOT_ERASED_NOW = {"read": True, "key_share": True}
+"""The lock that a document's foreign key takes on the order, before the customer is read: an erasure waits for it."""
 
 
 def after_event(event: Mapping[str, Any]) -> None:
@@ -37,21 +40,34 @@ def after_event(event: Mapping[str, Any]) -> None:
 
 def bring_up_to_date(order_id: int) -> None:
     """Issue the documents of an order that do not exist yet. Safe to repeat, and by several processes at once."""
-    if _demanded(order_id):
+    if not _demanded(order_id):
+        return
+    try:
+        _issue(order_id)
+    except IntegrityError:  # at New Year another process may issue them under the other year's lock
+        db.session.rollback()
         _issue(order_id)
 
 
 @transactional
 def _issue(order_id: int) -> None:
-    at = clock.now()
-    day = at.astimezone(ZoneInfo(current_app.config["SHOP_TIME_ZONE"])).date()
-    last = _lock(day.year)
-    order = db.session.get_one(Order, order_id)
+    """Issue under the lock of the year. The time is read again once the lock is held, so that dates follow numbers."""
+    year = _day(clock.now()).year
+    last, at = _lock(year), clock.now()
+    day = _day(at)
+    if day.year != year:
+        raise OutdatedSnapshot("the year has ended while its row was locked")
+    order = db.session.get_one(Order, order_id, with_for_update=_NOT_ERASED_NOW)
     wanted = _demanded(order_id)
     for sequence, demand in enumerate(wanted, start=last + 1):
         _write(order, demand, sequence, at, day)
     taken = update(DocumentYear).where(DocumentYear.year == day.year).values(last=last + len(wanted))
     db.session.execute(taken)
+
+
+def _day(at: datetime) -> date:
+    """The date of a time in the shop's zone."""
+    return at.astimezone(ZoneInfo(current_app.config["SHOP_TIME_ZONE"])).date()
 
 
 def _lock(year: int) -> int:
@@ -116,14 +132,12 @@ def _content(order: Order, demand: Demand) -> tuple[Content, str | None]:
     if demand.kind == DocumentKind.RECEIPT:
         return decide.receipt(order.all_lines, whole, price), None
     issued = list(db.session.scalars(select(Document).where(Document.order_id == order.id)))
-    if demand.kind == DocumentKind.CANCELLATION:
-        cancelled = next(one for one in issued if one.cause == decide.credit_cause(str(demand.refund)))
-        return Content(_lines_of(cancelled.number), _split_of(cancelled)), cancelled.number
     before = decide.sum_of((one.kind, _split_of(one)) for one in issued)
-    amount = db.session.scalars(select(Refund.amount).where(Refund.id == demand.refund)).one()
     step = smallest(order.currency)
-    receipt = next((one.number for one in issued if one.kind == DocumentKind.RECEIPT), None)
-    return decide.credit_note(order.all_lines, whole, price, amount, before, step), receipt
+    content = decide.correction(demand.kind, order.all_lines, whole, price, demand.refunded, before, step)
+    is_note = demand.kind == DocumentKind.CREDIT_NOTE
+    corrected = decide.PAID if is_note else decide.credit_cause(str(demand.refund))
+    return content, next((one.number for one in issued if one.cause == corrected), None)
 
 
 def _split_of(document: Document) -> Split:
@@ -131,15 +145,9 @@ def _split_of(document: Document) -> Split:
     return Split(*amounts)
 
 
-def _lines_of(number: str) -> tuple[decide.Line, ...]:
-    found = db.session.scalars(
-        select(DocumentLine).where(DocumentLine.number == number).order_by(DocumentLine.position)
-    )
-    return tuple(
-        decide.Line(one.kind, one.name, one.quantity, one.unit_amount, one.rate, one.is_included) for one in found
-    )
-
-
 def _customer(order: Order) -> dict[str, str]:
+    """Name and address of the customer; empty once they are erased."""
+    if order.email == ERASED:
+        return {}
     names = ("name", "line1", "line2", "city", "postcode", "country", "email")
     return {name: getattr(order, name) for name in names}

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class DocumentKind(StrEnum):
-    """Kind of a document. A cancellation cancels the credit note of a refund that has failed later."""
+    """Kind of a document. A cancellation takes back the credit of a refund that has failed later."""
 
     RECEIPT = "receipt"
     CREDIT_NOTE = "credit_note"

@@ -27,10 +27,12 @@ from shop.payments.records.types import Allocation
 
 SLACK = timedelta(seconds=90)
 """Time in which an event is published, and its document is issued."""
-WINDOW = 2000
+WINDOW = 200
 """Orders that one step of the repair reads."""
-PAUSE = 60.0
-"""Seconds between two passes of the repair over all orders."""
+PAUSE = 3600.0
+"""Seconds between two passes of the repair."""
+RECENT = timedelta(days=30)
+"""The first pass of a process reads all orders, later ones those that were placed in this time."""
 _NO_LIMIT = 2**31 - 1
 
 
@@ -40,6 +42,7 @@ class _Pass:
 
     before: int = _NO_LIMIT
     ended_at: float = float("-inf")
+    is_first: bool = True
 
 
 def find(*within: Any) -> list[dict[str, Any]]:
@@ -90,17 +93,21 @@ def _has(cause: Any) -> Any:
 
 
 def due() -> list[int]:
-    """Ids of orders to issue documents for, from the next window of orders; a pass begins PAUSE after the last one."""
+    """Ids of orders to issue documents for, from the next window of orders; a pass begins PAUSE after the last one.
+
+    Windows follow the primary key, so a step costs the same for any number of orders.
+    """
     progress: _Pass = current_app.extensions.setdefault("settled_missing_documents", _Pass())
     if progress.before == _NO_LIMIT and time.monotonic() - progress.ended_at < PAUSE:
         return []
-    ids = select(Order.id).where(Order.id < progress.before).order_by(Order.id.desc()).limit(WINDOW)
-    window = list(db.session.scalars(ids))
-    if len(window) < WINDOW:
-        progress.before, progress.ended_at = _NO_LIMIT, time.monotonic()
+    newest = select(Order.id, Order.placed_at).where(Order.id < progress.before).order_by(Order.id.desc())
+    window = db.session.execute(newest.limit(WINDOW)).all()
+    is_over = len(window) < WINDOW or (not progress.is_first and window[-1].placed_at < clock.now() - RECENT)
+    if is_over:
+        progress.before, progress.ended_at, progress.is_first = _NO_LIMIT, time.monotonic(), False
     else:
-        progress.before = window[-1]
-    return [row["id"] for row in find(Order.id.between(window[-1], window[0]))] if window else []
+        progress.before = window[-1].id
+    return [row["id"] for row in find(Order.id.between(window[-1].id, window[0].id))] if window else []
 
 
 def do(order_id: int) -> None:

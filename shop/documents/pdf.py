@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import typst
 from babel import Locale
 from flask import current_app
 from sqlalchemy import select
 
-from shop.core import clock, logs
+from shop.core import clock, greenlets, logs
 from shop.core.db import db, insert, transactional
 from shop.documents import find, words
 from shop.documents.models import Document, DocumentFile
@@ -33,7 +34,7 @@ STANDARD: Literal["ua-1"] = "ua-1"
 
 @dataclass
 class _Typesetter:
-    """The compiler of this process, used by one thread at a time."""
+    """The compiler of this process, used by one thread at a time; greenlets that wait for the lock let others run."""
 
     compiler: typst.Compiler
     families: frozenset[str]
@@ -44,9 +45,10 @@ def of(document: Document) -> bytes:
     """The PDF of a document: the stored one, or else it is made and stored."""
     found = stored(document.number)
     if found is None:
-        number, found = document.number, _make(document)
+        number, customer = document.number, document.customer
+        found = _make(document)
         if not current_app.config["SETTLED_PASSIVE"]:
-            found = _store(number, found)
+            found = _store(number, customer, found)
     return found
 
 
@@ -71,14 +73,13 @@ def typeset(shown: Words) -> bytes:
         "fonts": [name for name in wanted if name in setter.families],
     }
     inputs = {"data": json.dumps(data)}
+    compile_pdf = partial(setter.compiler.compile, sys_inputs=inputs, format="pdf", timestamp=_timestamp())
     with setter.lock:
         try:
-            made = setter.compiler.compile(
-                sys_inputs=inputs, format="pdf", pdf_standards=[STANDARD], timestamp=_timestamp()
-            )
+            made = greenlets.in_thread(partial(compile_pdf, pdf_standards=[STANDARD]))
         except typst.TypstError as error:
             log.warning("document.not_accessible", standard=STANDARD, hints=error.hints)
-            made = setter.compiler.compile(sys_inputs=inputs, format="pdf", timestamp=_timestamp())
+            made = greenlets.in_thread(compile_pdf)
     return cast("bytes", made)
 
 
@@ -90,8 +91,13 @@ def _make(document: Document) -> bytes:
 
 
 @transactional
-def _store(number: str, made: bytes) -> bytes:
-    """Store a PDF unless another process has stored one; returns the stored one."""
+def _store(number: str, customer: dict[str, Any], made: bytes) -> bytes:
+    """Store a PDF unless another process has stored one; returns the stored one. It is not stored if `customer`, whom
+    it names, has been erased meanwhile.
+    """
+    current = select(Document.customer).where(Document.number == number).with_for_update()
+    if db.session.scalar(current) != customer:
+        return made
     new = insert(DocumentFile, plain=True).values(number=number, pdf=made, made_at=clock.now())
     db.session.execute(new.on_conflict_do_nothing(index_elements=["number"]))
     return stored(number) or made

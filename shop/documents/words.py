@@ -157,8 +157,8 @@ def _notes(document: Document) -> list[str]:
     if document.kind == DocumentKind.CANCELLATION:
         return [
             gettext(
-                "The refund could not be paid out. This document cancels credit note %(number)s, whose amount is owed "
-                "again.",
+                "The refund of credit note %(number)s could not be paid out. The total of this document is no longer "
+                "credited and is owed again.",
                 number=number,
             )
         ]

@@ -32,7 +32,7 @@ class Work:
 
 
 def _relay(_batch: int) -> None:
-    outbox.relay(effects.follow)
+    outbox.relay(effects.follow, effects.follow_alone)
 
 
 WORK: tuple[Work, ...] = (

@@ -23,6 +23,10 @@ ERASED = "(erased)"
 """Value that replaces erased personal data of an order."""
 
 
+ERASED = "(erased)"
+"""Value that replaces the personal data of a guest whose retention period is over."""
+
+
 class Order(Base):
     """An order. `state` is written by `shop.orders.move` only.
 

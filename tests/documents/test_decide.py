@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from shop.core.line_kinds import LineKind
 from shop.documents import decide
 from shop.documents.kinds import DocumentKind
@@ -65,39 +62,46 @@ def test_a_refund_of_money_that_pays_no_order_demands_nothing() -> None:
     assert causes(PAID, about("refund.done"), refunds={}) == ["paid"]
 
 
-@given(
-    parts=st.lists(st.tuples(st.integers(1, 400), st.booleans()), min_size=1, max_size=8),
-    tax=st.integers(0, 300),
-    included=st.booleans(),
-)
-def test_credit_notes_that_are_not_cancelled_have_the_shares_of_what_is_refunded(
-    parts: list[tuple[int, bool]], tax: int, included: bool
-) -> None:
-    """Lines sum to totals in each of them, and a full refund has all of the tax."""
-    whole = Split(4000, tax, 200, 100)
-    lines = [OrderLine(LineKind.ITEM, 4000), OrderLine(LineKind.TAX, tax, is_included=included)]
+def test_a_refund_that_failed_before_staff_accepted_its_money_demands_nothing() -> None:
+    accepted = Event("order.moved", "PAID", "mismatch_accepted")
+    history = [about("refund.done"), about("refund.rejected"), accepted]
+    assert causes(*history) == ["paid"]
+    assert causes(*history, about("refund.done", "R2"), refunds={"R1": 5, "R2": 5}) == ["paid", "refund:R2"]
+
+
+def amounts(*history: Event, refunds: dict[str, int], price: int, whole: Split) -> list[tuple[str, int, int]]:
+    """Cause, total and tax of the credit notes and cancellations of an order."""
     issued: list[tuple[DocumentKind, Split]] = []
-    for amount, fails in parts:
-        found = decide.credit_note(lines, whole, 4000, amount, decide.sum_of(issued), 1)
-        assert sum(line.amount for line in found.lines if not line.is_included) == found.split.total == amount
-        issued.append((DocumentKind.CREDIT_NOTE, found.split))
-        if fails:
-            issued.append((DocumentKind.CANCELLATION, found.split))
-    left = 4000 - decide.sum_of(issued).total
-    rest = decide.credit_note(lines, whole, 4000, left, decide.sum_of(issued), 1)
-    assert decide.sum_of([*issued, (DocumentKind.CREDIT_NOTE, rest.split)]) == whole
+    found = []
+    for demand in decide.demands(history, refunds)[1:]:
+        before = decide.sum_of(issued)
+        split = decide.correction(demand.kind, [], whole, price, demand.refunded, before, 1).split
+        issued.append((demand.kind, split))
+        found.append((demand.cause, split.total, split.tax))
+    return found
 
 
 def test_credit_notes_of_money_that_was_refunded_twice_end_at_the_receipt() -> None:
-    whole, lines = Split(4000, 0, 0, 0), [OrderLine(LineKind.ITEM, 4000)]
-    first = decide.credit_note(lines, whole, 4000, 3000, Split(0), 1).split
-    second = decide.credit_note(lines, whole, 4000, 3000, first, 1).split
-    third = decide.credit_note(
-        lines,
-        whole,
-        4000,
+    history = (PAID, about("refund.done", "A"), about("refund.done", "B"), about("refund.done", "C"))
+    refunds = dict.fromkeys("ABC", 3000)
+    assert [total for _, total, _ in amounts(*history, refunds=refunds, price=4000, whole=Split(4000))] == [
         3000,
-        decide.sum_of([(DocumentKind.CREDIT_NOTE, first), (DocumentKind.CREDIT_NOTE, second)]),
-        1,
-    )
-    assert [one.total for one in (first, second, third.split)] == [3000, 1000, 0]
+        1000,
+        0,
+    ]
+
+
+def test_an_order_that_was_refunded_twice_stays_credited_when_one_of_the_refunds_fails() -> None:
+    history = [PAID, about("refund.done", "A"), about("refund.done", "B"), about("refund.rejected", "A")]
+    refunds = {"A": 4000, "B": 4000}
+    found = amounts(*history, refunds=refunds, price=4000, whole=Split(4000, 190))
+    assert found == [("refund:A", 4000, 190), ("refund:B", 0, 0), ("cancel:A", 0, 0)]
+    history.append(about("refund.rejected", "B"))
+    assert amounts(*history, refunds=refunds, price=4000, whole=Split(4000, 190))[-1] == ("cancel:B", 4000, 190)
+
+
+def test_tax_after_a_cancellation_is_rounded_as_if_the_refund_had_not_been() -> None:
+    history = [PAID, about("refund.done", "A"), about("refund.done", "B"), about("refund.rejected", "A")]
+    history.append(about("refund.done", "C"))
+    found = amounts(*history, refunds={"A": 10, "B": 10, "C": 1}, price=1000, whole=Split(1000, 50))
+    assert found == [("refund:A", 10, 0), ("refund:B", 10, 1), ("cancel:A", 10, 1), ("refund:C", 1, 0)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from shop.documents.models import Document, DocumentFile
 from shop.documents.words import Row, Sum, Words
 from shop.orders.models import Order
 from tests.documents.conftest import documents, refund
+from tests.parts.processes import ROOT
 from tests.shop_fixtures import PEN, Shop
 
 FONTS = Path("/usr/share/fonts")
@@ -106,7 +109,7 @@ def test_a_credit_note_and_a_cancellation_are_in_the_language_of_the_order(shop:
     shop.turn(days=1, minutes=1)
     _, note, cancelled = documents(order)
     assert f"本折讓單減少收據 {note.refers_to} 的金額。" in text_of(pdf.of(note)).replace("\n", "")
-    assert f"本單據作廢折讓單 {note.number}" in text_of(pdf.of(cancelled)).replace("\n", "")
+    assert f"折讓單 {note.number} 的退款無法撥付。" in text_of(pdf.of(cancelled)).replace("\n", "")
     assert read(pdf.of(note)).metadata.title == f"折讓單 {note.number}"
     assert read(pdf.of(cancelled)).metadata.title == f"作廢單 {cancelled.number}"
 
@@ -174,6 +177,43 @@ def test_a_pdf_is_made_once_and_kept(shop: Shop) -> None:
     shop.turn(days=1)
     assert pdf.of(documents(order)[0]) == first
     assert shop.count(DocumentFile) == 1
+
+
+GREENLETS = """
+from gevent import monkey; monkey.patch_all()
+import time, gevent
+from flask import Flask
+from shop.documents import pdf
+from shop.documents.words import Row, Words
+
+app = Flask("x")
+app.config.update(DOCUMENT_FONTS_DIR="")
+pdf._timestamp = lambda: 0
+rows = [Row(f"Thing {number}", "1", "NT$90", "NT$90") for number in range(1500)]
+shown = Words("Receipt 1", "en", "en", [], "Sold by", [], "Customer", [], ["a", "b", "c", "d"], rows, [])
+
+def beat():
+    while True:
+        beats.append(time.monotonic())
+        gevent.sleep(0.01)
+
+with app.app_context():
+    pdf._typesetter()
+    beats = []
+    beating = gevent.spawn(beat)
+    gevent.sleep(0.05)
+    began = time.monotonic()
+    pdf.typeset(shown)
+    took = time.monotonic() - began
+    beating.kill()
+print(took, max(later - earlier for earlier, later in zip(beats, beats[1:] + [began + took])))
+"""
+
+
+def test_other_greenlets_run_while_a_pdf_is_made() -> None:
+    found = subprocess.run([sys.executable, "-c", GREENLETS], cwd=ROOT, capture_output=True, text=True, check=True)
+    took, pause = map(float, found.stdout.splitlines()[-1].split())
+    assert pause < took / 2, "pages and webhooks would wait for it"
 
 
 def test_without_fonts_the_pdf_is_made_and_the_log_names_what_is_missing(shop: Shop, tmp_path: Path) -> None:

@@ -75,6 +75,10 @@ CORRUPTIONS = {
         "3 documents",
     ),
     "a receipt has another tax": ("UPDATE documents SET tax_amount = tax_amount + 1", "3 documents"),
+    "a credit note has other tax than the ledger": (
+        "UPDATE documents SET tax_amount = tax_amount + 100 WHERE kind = 'credit_note'",
+        "3 credit notes",
+    ),
     "an event was forgotten": ("UPDATE outbox SET published_at = NULL, due_at = NULL", "5 accepted work"),
     "a webhook was forgotten": ("UPDATE webhook_events SET done_at = NULL, due_at = NULL", "5 accepted work"),
 }

@@ -115,6 +115,11 @@ RULES: tuple[tuple[str, str, Callable[[Scope], Rows]], ...] = (
         "documents are numbered without gaps, their lines sum to totals, and credit notes stay within the receipt",
         documents.documents_add_up,
     ),
+    (
+        "3 credit notes",
+        "the tax of credit notes less cancellations equals that of the refunds in the ledger",
+        documents.credit_notes_equal_the_ledger,
+    ),
     ("4 one payment", "no order has two open payments", promptness.one_open_payment),
     (
         "4 time",

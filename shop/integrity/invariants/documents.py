@@ -50,6 +50,24 @@ def documents_add_up(scope: Scope) -> Rows:
     )
 
 
+def credit_notes_equal_the_ledger(scope: Scope) -> Rows:
+    """Orders whose credit notes less cancellations have other tax than the journals of the same refunds."""
+    return scope.rows(
+        f"""
+        SELECT * FROM (
+          SELECT d.order_id,
+                 SUM(CASE d.kind WHEN 'credit_note' THEN d.tax_amount ELSE -d.tax_amount END) AS tax,
+                 SUM((SELECT COALESCE(SUM(e.amount), 0) FROM ledger_entries e
+                      WHERE e.account = 'tax_payable' AND e.journal_key =
+                            CASE d.kind WHEN 'credit_note' THEN d.cause
+                                        ELSE REPLACE(d.cause, 'cancel:', 'refund:') || :failed END)) AS booked
+          FROM documents d WHERE d.kind <> 'receipt' AND {scope.only("d.order_id")} GROUP BY d.order_id) AS found
+        WHERE tax <> booked
+        """,  # noqa: S608
+        failed=":failed",
+    )
+
+
 def every_document_exists(scope: Scope) -> Rows:
     found = missing.since_the_first(scope.orders)
     return [{"what": "document", "number": row["number"], "lacks": row["lacks"]} for row in found]
