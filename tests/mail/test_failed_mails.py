@@ -70,12 +70,12 @@ def test_an_order_with_several_failed_mails_has_one_alert_until_all_are_sent(mai
     first, second = stored()
     assert (first.state, second.state, of(order)) == ("FAILED", "FAILED", [(FAILED, "NEW")])
     server.rcpt = "250 OK"
-    outgoing.retry([first.id])
+    missing.retry([first.id], by=mailing.sam)
     mailing.turn(minutes=1)
     mailing.turn(minutes=1)
     assert mails(mailing) == [("order_placed", "SENT"), ("payment_received", "FAILED")]
     assert of(order) == [(FAILED, "NEW")], "the customer has not got the other one yet"
-    outgoing.retry([second.id])
+    missing.retry([second.id], by=mailing.sam)
     mailing.turn(minutes=1)
     mailing.turn(minutes=1)
     assert of(order) == [(FAILED, "RESOLVED")]
@@ -102,7 +102,7 @@ def test_an_alert_that_staff_have_resolved_covers_later_mails_until_the_earlier_
     assert mails(mailing) == [("order_placed", "FAILED"), ("payment_received", "FAILED")]
     assert of(order) == [(FAILED, "RESOLVED")]
     server.rcpt = "250 OK"
-    outgoing.retry([stored()[0].id])
+    missing.retry([stored()[0].id], by=mailing.sam)
     for _ in range(2):
         mailing.turn(minutes=1)
     assert of(order) == [(FAILED, "RESOLVED"), (FAILED, "NEW")], "staff do not know of the second one"
