@@ -66,7 +66,7 @@ def at_once(shop: Shop, *jobs: Callable[[], object]) -> list[str]:
         return sorted(done.result() for done in [pool.submit(run, job) for job in jobs])
 
 
-def test_mails_about_an_account_are_in_its_language_whoever_causes_them(shop: Shop, mei: int) -> None:
+def test_mails_about_an_account_are_in_its_language(shop: Shop, mei: int) -> None:
     preferences.set_language(mei, "en")
     recovery.request(LinkPurpose.RESET, EMAIL, "zh_Hant")
     shop.sweep()
