@@ -13,7 +13,7 @@ from flask.cli import with_appcontext
 from sqlalchemy import select
 
 from shop.commands import Amount, Group, Moment, Words, by_staff
-from shop.core import text
+from shop.core import languages, text
 from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.errors import BadInput
@@ -22,6 +22,8 @@ from shop.pricing import change
 from shop.pricing.models import DeliveryMethod, DiscountCode, DiscountValue, TaxRate
 
 _KEY = re.compile("[a-z0-9][a-z0-9-]{0,39}")
+Texts = tuple[tuple[str, str], ...]
+"""Translations of a name: pairs of a locale and the name."""
 
 
 class Country(click.ParamType[str]):
@@ -49,7 +51,29 @@ class Rate(click.ParamType[int]):
         return int(found[1]) * 1000 + int((found[2] or "").ljust(3, "0"))
 
 
+class Translation(click.ParamType[tuple[str, str]]):
+    """A name in another language than English, such as zh-Hant=快速配送, converted to its locale and the name."""
+
+    name = "language=name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        tag, _, words = str(value).partition("=")
+        locale = languages.offered(text.plain(tag))
+        if locale is None or locale == languages.ENGLISH:
+            others = ", ".join(languages.tag(one) for one in languages.OFFERED if one != languages.ENGLISH)
+            self.fail(f"{tag[:20]!r} is not a language that names are translated to. Use {others}.", param, ctx)
+        return locale, _short(Words().convert(words, param, ctx))
+
+
 _amounts: dict[str, Any] = {"multiple": True, "type": Amount()}
+_texts = click.option(
+    "--text",
+    "texts",
+    multiple=True,
+    type=Translation(),
+    help="Name in another language, such as zh-Hant=快速配送; once for each language. Names in languages that are not "
+    "given are kept, unless NAME, which is English, changes.",
+)
 
 
 @click.group(cls=Group)
@@ -71,11 +95,11 @@ def list_all() -> None:
     """List tax rates, delivery methods and discount codes."""
     for tax in db.session.scalars(select(TaxRate).order_by(TaxRate.country)):
         how = "included in prices" if tax.is_included else "added to prices"
-        click.echo(f"tax       {tax.country:<20} {tax.name} {percent(tax.rate)} %, {how}")
+        click.echo(f"tax       {tax.country:<20} {_named(tax)} {percent(tax.rate)} %, {how}")
     for method in db.session.scalars(select(DeliveryMethod).order_by(DeliveryMethod.position, DeliveryMethod.key)):
         free = f", free from {_all(method.free_from)}" if method.free_from else ""
         where = f", to {', '.join(method.countries)}" if method.countries else ""
-        click.echo(f"delivery  {method.key:<20} {method.name}: {_all(method.prices)}{free}{where}")
+        click.echo(f"delivery  {method.key:<20} {_named(method)}: {_all(method.prices)}{free}{where}")
     for code in db.session.scalars(select(DiscountCode).order_by(DiscountCode.code)):
         click.echo(f"code      {code.code:<20} {_described(code)}")
 
@@ -85,10 +109,11 @@ def list_all() -> None:
 @click.argument("name", type=Words())
 @click.argument("rate", type=Rate())
 @click.option("--included/--added", "is_included", default=True, help="Whether prices contain it. Default: included.")
+@_texts
 @by_staff
-def set_tax(country: str, name: str, rate: int, is_included: bool, by: Actor) -> None:
+def set_tax(country: str, name: str, rate: int, is_included: bool, texts: Texts, by: Actor) -> None:
     """Set the tax of COUNTRY: its NAME on orders, and its RATE in percent."""
-    change.set_tax(country, _short(name), rate, is_included=is_included, by=by)
+    change.set_tax(country, _short(name), rate, is_included=is_included, by=by, names=_by_locale(texts))
     click.echo(f"{country}: {name} {percent(rate)} %, {'included in' if is_included else 'added to'} prices.")
 
 
@@ -107,6 +132,7 @@ def remove_tax(country: str, by: Actor) -> None:
 @click.option("--free-from", **_amounts, help="Amount of goods from which it is free; once for each currency.")
 @click.option("--country", "countries", multiple=True, type=Country(), help="Country; all countries without it.")
 @click.option("--position", type=click.IntRange(0, 999), default=0, help="The lowest position is preselected.")
+@_texts
 @by_staff
 def set_delivery(
     key: str,
@@ -115,6 +141,7 @@ def set_delivery(
     free_from: tuple[Money, ...],
     countries: tuple[str, ...],
     position: int,
+    texts: Texts,
     by: Actor,
 ) -> None:
     """Set the delivery method KEY, which customers see as NAME."""
@@ -128,6 +155,7 @@ def set_delivery(
         countries=countries,
         position=position,
         by=by,
+        names=_by_locale(texts),
     )
     click.echo(f"{key} is offered.")
 
@@ -188,6 +216,12 @@ def percent(rate: int) -> str:
     return f"{rate // 1000}.{rate % 1000:03}".rstrip("0").rstrip(".")
 
 
+def _named(row: TaxRate | DeliveryMethod) -> str:
+    """Name of a row, with its translations."""
+    others = ", ".join(f"{languages.tag(locale)}: {text['name']}" for locale, text in row.texts.items())
+    return f"{row.name} ({others})" if others else row.name
+
+
 def _short(name: str) -> str:
     if not 1 <= len(name) <= 60:
         raise BadInput("bad_name", "A name has 1 to 60 characters.")
@@ -198,6 +232,13 @@ def _by_currency(amounts: Sequence[Money]) -> dict[str, Money]:
     found = {money.currency: money for money in amounts}
     if len(found) != len(amounts):
         raise BadInput("bad_amount", "Give one amount for each currency.")
+    return found
+
+
+def _by_locale(texts: Texts) -> dict[str, str]:
+    found = dict(texts)
+    if len(found) != len(texts):
+        raise BadInput("bad_name", "Give one name for each language.")
     return found
 
 

@@ -9,6 +9,7 @@ from email_validator import EmailNotValidError, validate_email
 from shop.core import text
 
 LONGEST = 254
+LONGEST_LOCAL_PART = 64
 
 
 class NotAnAddress(ValueError):
@@ -24,7 +25,7 @@ def normal(written: str) -> str:
     Its dots and a plus suffix are kept.
     """
     try:
-        found = validate_email(typed(written), check_deliverability=False).normalized
+        found = validate_email(typed(written), check_deliverability=False, strict=True).normalized
     except EmailNotValidError as wrong:
         raise NotAnAddress(str(wrong)) from wrong
     return unicodedata.normalize("NFC", found.lower())
@@ -33,6 +34,11 @@ def normal(written: str) -> str:
 def typed(written: str) -> str:
     """Remove characters that a keyboard or the clipboard has added; the result need not be an address."""
     return text.tidy(unicodedata.normalize("NFKC", text.tidy(written)))
+
+
+def is_too_long(written: str) -> bool:
+    """True if no mail server need accept an address of this length (RFC 5321, section 4.5.3.1)."""
+    return len(written) > LONGEST or len(written.rpartition("@")[0]) > LONGEST_LOCAL_PART
 
 
 def for_lookup(written: str) -> str:

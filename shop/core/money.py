@@ -12,6 +12,7 @@ from babel.numbers import format_currency, format_decimal, get_currency_precisio
 CURRENCIES = ("TWD", "JPY", "USD")
 WHOLE = {"TWD": 100}
 """Minor units of the smallest amount that customers pay, where it is not one: Taiwan has no coins below a dollar."""
+MINUS = "\u2212"
 _PARSED = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,4})?")
 """Decimal also accepts forms such as 1e3 and 1_0, and rounds values that exceed its context."""
 
@@ -51,7 +52,7 @@ class Money:
         return cls(int(minor), currency)
 
     def format(self, locale: str = "en") -> str:
-        """Text for customers, as people write the amount: NT$1,180, ¥1,200, $12.50."""
+        """Text for customers, as people write the amount: NT$1,180, ¥1,200, $12.50, −NT$26 with U+2212."""
         return _written(self.amount, self.currency, locale)
 
     def with_code(self, locale: str = "en") -> str:
@@ -65,7 +66,7 @@ def _written(amount: int, currency: str, locale: str) -> str:
     whole = currency == "TWD" and major == major.to_integral_value()
     digits = "#,##0.00" if get_currency_precision(currency) and not whole else "#,##0"
     number = format_decimal(major, digits, locale=locale.replace("-", "_"))
-    return f"{'-' if amount < 0 else ''}{_symbol(currency, locale)}{number}"
+    return f"{MINUS if amount < 0 else ''}{_symbol(currency, locale)}{number}"
 
 
 def _symbol(currency: str, locale: str) -> str:

@@ -139,7 +139,7 @@ def _label(line: DocumentLine, locale: Locale) -> str:
     if line.kind == DocumentLineKind.DISCOUNT:
         return str(gettext("Discount (%(code)s)", code=line.name))
     if line.kind == DocumentLineKind.DELIVERY:
-        return str(gettext("Delivery: %(name)s", name=line.name))
+        return str(gettext("Delivery (%(name)s)", name=line.name))
     if line.kind == DocumentLineKind.REFUND:
         return str(gettext("Refund"))
     if line.kind == DocumentLineKind.DIFFERENCE:

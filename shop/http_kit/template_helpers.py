@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from babel.dates import format_date, format_datetime, format_time
+from babel.dates import format_date, format_datetime, format_time, get_datetime_format
 from babel.numbers import format_decimal
 from flask import Flask, current_app, request
 from flask_babel import gettext
@@ -99,8 +99,9 @@ def full_time(at: datetime) -> Markup:
 @lru_cache(maxsize=1024)
 def _full_time(at: datetime, language: str) -> Markup:
     day, moment = format_date(at, "long", locale=language), format_time(at, "short", tzinfo=UTC, locale=language)
+    text = str(get_datetime_format("long", locale=language)).replace("'", "").format(moment, day)
     stamp = at.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return Markup('<time datetime="{}" data-full>{}, {} UTC</time>').format(stamp, day, moment)
+    return Markup('<time datetime="{}" data-full>{} UTC</time>').format(stamp, text)
 
 
 @lru_cache(maxsize=1024)
@@ -146,7 +147,7 @@ def charge_says(line: OrderLine | Charge) -> str:
     if line.kind == LineKind.DISCOUNT:
         return str(gettext("Discount (%(code)s)", code=line.name))
     if line.kind == LineKind.DELIVERY:
-        return str(gettext("Delivery: %(name)s", name=line.name))
+        return str(gettext("Delivery (%(name)s)", name=line.name))
     rate = format_decimal(Decimal(line.rate or 0) / 1000, locale=locale())
     if line.is_included:
         return str(gettext("Includes %(name)s (%(rate)s%%)", name=line.name, rate=rate))

@@ -50,12 +50,12 @@ def set_tax(
     names: Mapping[str, str] | None = None,
 ) -> None:
     """Set the tax of a country; `rate` is in thousandths of a percent, `names` are translations of `name` by locale.
-    Raises BadInput `bad_rate`.
+    Other translations are kept unless `name` changes. Raises BadInput `bad_rate`.
     """
     if not 0 <= rate <= RATE:
         raise BadInput("bad_rate", "A tax rate must be from 0 to 100 percent.")
     before = _row(TaxRate, country)
-    values = {"name": name, "rate": rate, "is_included": is_included, "texts": _texts(names)}
+    values = {"name": name, "rate": rate, "is_included": is_included, "texts": _texts(before, name, names)}
     statement = insert(TaxRate).values(country=country, **values)
     db.session.execute(statement.on_conflict_do_update(index_elements=["country"], set_=values))
     _record(Act.TAX_SET, by, Subject(SubjectKind.TAX, country), before, values)
@@ -84,7 +84,7 @@ def set_delivery(
     names: Mapping[str, str] | None = None,
 ) -> None:
     """Set a delivery method; the one with the lowest position is preselected. `names` are translations of `name` by
-    locale. Raises BadInput `bad_price`.
+    locale; others are kept unless `name` changes. Raises BadInput `bad_price`.
     """
     if not prices:
         raise BadInput("bad_price", "A delivery method needs a price in at least one currency; 0 is free of charge.")
@@ -97,7 +97,7 @@ def set_delivery(
         "free_from": {currency: price.amount for currency, price in free_from.items()},
         "countries": sorted(set(countries)),
         "position": position,
-        "texts": _texts(names),
+        "texts": _texts(before, name, names),
     }
     statement = insert(DeliveryMethod).values(key=key, **values)
     db.session.execute(statement.on_conflict_do_update(index_elements=["key"], set_=values))
@@ -180,10 +180,10 @@ def _record(act: Act, by: Actor | None, subject: Subject, before: Values | None,
 
 
 def _row(model: type[Base], key: str) -> Values | None:
-    """The columns of a row, None if it does not exist."""
+    """The columns of a row, None if it does not exist. Locks it, so that no other change comes between."""
     of = table(model)
     (column,) = of.primary_key.columns
-    found = db.session.execute(select(of).where(column == key)).mappings().first()
+    found = db.session.execute(select(of).where(column == key).with_for_update()).mappings().first()
     return None if found is None else dict(found)
 
 
@@ -227,8 +227,10 @@ def _check_code(new: NewCode) -> None:
         raise BadInput("bad_limit", "The end of a code must be after its start.")
 
 
-def _texts(names: Mapping[str, str] | None) -> dict[str, dict[str, str]]:
-    return {locale: {"name": name} for locale, name in (names or {}).items()}
+def _texts(before: Values | None, name: str, names: Mapping[str, str] | None) -> dict[str, dict[str, str]]:
+    """The translations of a row with this English name: those given, and those it has of the same name."""
+    kept = before["texts"] if before is not None and before["name"] == name else {}
+    return {**kept, **{locale: {"name": text} for locale, text in (names or {}).items()}}
 
 
 def _check_whole(money: Money, *, least: int) -> None:

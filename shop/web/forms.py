@@ -19,6 +19,7 @@ SHIPS_TO = frozenset(re.findall("..", "TWJPHKMOSGMYTHVNPHKRIDINAUNZUSCAMXBRGBIEF
 
 
 Check = Callable[[FlaskForm, Any], None]
+_TOO_LONG = lazy_gettext("This e-mail address is too long.")
 
 
 def _tidy(typed: str | None) -> str | None:
@@ -39,6 +40,8 @@ def _printable(_form: FlaskForm, field: StringField) -> None:
 
 
 def _is_address(_form: FlaskForm, field: StringField) -> None:
+    if email_address.is_too_long(field.data or ""):
+        raise ValidationError(_TOO_LONG)
     try:
         email_address.normal(field.data or "")
     except email_address.NotAnAddress as wrong:
@@ -87,7 +90,7 @@ def _text(label: str, missing: str, longest: int) -> StringField:
 _STALE = lazy_gettext("This form has expired. Please send it again.")
 _email = [
     DataRequired(lazy_gettext("Enter your e-mail address.")),
-    Length(max=254, message=lazy_gettext("This e-mail address is too long.")),
+    Length(max=email_address.LONGEST, message=_TOO_LONG),
     _is_address,
 ]
 

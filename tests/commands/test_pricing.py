@@ -69,7 +69,39 @@ def test_what_is_removed_is_charged_no_more(shop: Shop, flask: Command) -> None:
     assert "disabled" in flask("list")
 
 
+def test_names_have_translations_that_are_kept_while_the_english_name_is_the_same(shop: Shop, flask: Command) -> None:
+    def names() -> list[str]:
+        return [line[31:].partition(": NT$")[0].partition(" 5 %")[0] for line in flask("list").splitlines()]
+
+    tax, delivery = ("set-tax", "TW", "VAT", "5"), ("set-delivery", "express", "Express", "--price", "TWD=120")
+    flask(*tax, "--text", "zh-Hant=營業稅")
+    flask(*delivery, "--text", "zh-TW=快速配送")
+    assert db.session.get_one(TaxRate, "TW").texts == {"zh_Hant": {"name": "營業稅"}}
+    assert names() == ["VAT (zh-Hant: 營業稅)", "Express (zh-Hant: 快速配送)"]
+    flask("set-tax", "TW", "VAT", "5", "--added")
+    flask(*delivery, "--position", "3")
+    assert names() == ["VAT (zh-Hant: 營業稅)", "Express (zh-Hant: 快速配送)"]
+    flask(*delivery, "--text", "zh-Hant=快遞")
+    assert names() == ["VAT (zh-Hant: 營業稅)", "Express (zh-Hant: 快遞)"]
+    flask("set-tax", "TW", "Sales tax", "5")
+    flask("set-delivery", "express", "Fast", "--price", "TWD=120")
+    assert names() == ["Sales tax", "Fast"]
+
+
 REFUSED = {
+    "a name in a language that the shop does not have": (
+        ("set-tax", "TW", "VAT", "5", "--text", "ja=消費税"),
+        "'ja' is not a language that names are translated to. Use zh-Hant.",
+    ),
+    "an English name as a translation": (
+        ("set-delivery", "express", "Express", "--price", "TWD=1", "--text", "en=Fast"),
+        "'en' is not a language",
+    ),
+    "two names in a language": (
+        ("set-tax", "TW", "VAT", "5", "--text", "zh-Hant=稅", "--text", "zh-TW=稅"),
+        "Give one name for each language.",
+    ),
+    "an empty translation": (("set-tax", "TW", "VAT", "5", "--text", "zh-Hant"), "A name has 1 to 60 characters."),
     "a country that is none": (("set-tax", "XQ", "VAT", "5"), "is not a country code, such as TW"),
     "a rate in words": (("set-tax", "TW", "VAT", "five"), "is not a percentage with at most three decimals"),
     "a rate with too many decimals": (("set-tax", "TW", "VAT", "5.12345"), "at most three decimals"),
@@ -132,7 +164,7 @@ def test_the_demo_has_prices_and_a_merchants_own_are_kept(shop: Shop, flask: Com
     run = shop.app.test_cli_runner()
     assert run.invoke(args=["seed"]).exit_code == 0
     listed = flask("list")
-    assert "VAT 5 %" in listed and "express" in listed and "WELCOME10" in listed
+    assert "VAT (zh-Hant: 營業稅) 5 %" in listed and "express" in listed and "WELCOME10" in listed
     flask("remove-delivery", "express")
     run.invoke(args=["seed"])
     assert "express" not in flask("list")

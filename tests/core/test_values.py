@@ -19,7 +19,7 @@ from shop.core.money import Money
         (Money(120000, "TWD"), "en", "NT$1,200"),
         (Money(5600, "JPY"), "en", "¥5,600"),
         (Money(120050, "TWD"), "en", "NT$1,200.50"),
-        (Money(-50000, "TWD"), "en", "-NT$500"),
+        (Money(-50000, "TWD"), "en", "−NT$500"),
         (Money(3800, "USD"), "en", "$38.00"),
         (Money(1, "USD"), "en", "$0.01"),
         (Money(1, "USD"), "zh_Hant", "US$0.01"),
@@ -36,6 +36,7 @@ def test_money_is_written_as_people_write_it(money: Money, locale: str, text: st
 def test_money_with_its_code_is_not_taken_for_another_currency() -> None:
     texts = [Money(120000, code).with_code() for code in ("TWD", "JPY", "USD")]
     assert texts == ["NT$1,200.00 TWD", "¥120,000 JPY", "$1,200.00 USD"]
+    assert Money(-2600, "TWD").with_code() == "-NT$26.00 TWD", "commands write ASCII"
 
 
 @given(one=st.integers(), other=st.integers(), times=st.integers(0, 99))

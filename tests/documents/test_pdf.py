@@ -115,6 +115,13 @@ def test_a_credit_note_and_a_cancellation_are_in_the_language_of_the_order(shop:
 
 
 @one_database
+def test_a_discount_has_the_minus_sign_of_the_pages(priced: Shop) -> None:
+    order = priced.paid_order((PEN, 2), code="TEN")
+    priced.sweep()
+    assert "−NT$18" in text_of(pdf.of(documents(order)[0]))
+
+
+@one_database
 def test_a_document_keeps_the_language_in_which_it_was_issued(shop: Shop) -> None:
     order = shop.paid_order((PEN, 1))
     shop.sweep()

@@ -104,14 +104,20 @@ def test_the_mail_of_an_order_lists_discount_delivery_and_tax(shop: Shop) -> Non
     shop.sweep()
     lines = [
         "2 × Pen: NT$180",
-        "Discount (TEN): -NT$18",
-        "Delivery: Express: NT$120",
+        "Discount (TEN): −NT$18",
+        "Delivery (Express): NT$120",
         "Includes VAT (5%): NT$13",
         "",
         "Total: NT$282",
     ]
     for mail in stored():
         assert "\n".join(lines) in compose.content(mail).text, mail.kind
+    chinese = ["2 × Pen：NT$180", "折扣（TEN）：−NT$18", "配送（Express）：NT$120", "內含VAT（5%）：NT$13"]
+    for mail in stored():
+        mail.language = "zh_Hant"
+        content = compose.content(mail)
+        assert "\n".join(chinese) in content.text, mail.kind
+        assert "\n".join(f"<li>{line}</li>" for line in chinese) in content.html, mail.kind
 
 
 def test_a_mail_names_no_text_that_the_customer_typed(shop: Shop) -> None:

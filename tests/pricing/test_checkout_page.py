@@ -42,7 +42,7 @@ def orders() -> list[Order]:
 def test_the_checkout_shows_the_methods_and_the_tax_and_preselects_the_first_method(visitor: Visitor) -> None:
     visitor.add()
     page = visitor.get("/checkout")
-    assert sums(page) == {"Delivery: Standard": "Free", "Includes VAT (5%)": "NT$57", "To pay": "NT$1,200"}
+    assert sums(page) == {"Delivery (Standard)": "Free", "Includes VAT (5%)": "NT$57", "To pay": "NT$1,200"}
     assert re.findall(r'name="delivery" value="(\w+)"( checked)?', page.text) == [
         ("standard", " checked"),
         ("express", ""),
@@ -71,7 +71,7 @@ def test_what_is_chosen_is_shown_and_then_ordered(visitor: Visitor) -> None:
     costs = {
         "Goods": "NT$1,200",
         "Discount (TEN)": "−NT$120",
-        "Delivery: Express": "NT$120",
+        "Delivery (Express)": "NT$120",
         "Includes VAT (5%)": "NT$57",
     }
     assert (page.status_code, sums(page)) == (200, {**costs, "To pay": "NT$1,200"})
@@ -86,7 +86,7 @@ def test_what_is_chosen_is_shown_and_then_ordered(visitor: Visitor) -> None:
     [
         ({"country": "US"}, "Tax: changed from NT$0 to NT$120"),
         ({"delivery": "express"}, "Delivery: changed from NT$0 to NT$120"),
-        ({"code": "TEN"}, "Discount: changed from NT$0 to -NT$120"),
+        ({"code": "TEN"}, "Discount: changed from NT$0 to −NT$120"),
     ],
 )
 def test_a_choice_that_changes_the_total_is_shown_before_it_is_ordered(
@@ -258,7 +258,7 @@ def test_a_code_that_the_address_has_used_is_left_out_of_the_page_shown_again(vi
     assert page.status_code == 409
     sentence = "This discount code has already been used with this e-mail address. No order was placed."
     assert page.text.count(sentence) == 2, "in the notice and at the field"
-    assert sums(page) == {"Delivery: Standard": "Free", "Includes VAT (5%)": "NT$57", "To pay": "NT$1,200"}
+    assert sums(page) == {"Delivery (Standard)": "Free", "Includes VAT (5%)": "NT$57", "To pay": "NT$1,200"}
     assert visitor.post("/checkout", visitor.filled()).status_code == 303
     assert [order.total_amount for order in orders()] == [108000, 120000]
 
@@ -304,7 +304,7 @@ def test_choices_are_kept_while_the_customer_signs_in(visitor: Visitor) -> None:
     visitor.get("/checkout")
     visitor.post("/checkout/sign-in", {**visitor.filled(), "delivery": "express", "code": "TEN"})
     page = visitor.get("/checkout")
-    assert {"Discount (TEN)", "Delivery: Express"} <= sums(page).keys()
+    assert {"Discount (TEN)", "Delivery (Express)"} <= sums(page).keys()
 
 
 def test_a_code_needs_three_more_statements(visitor: Visitor) -> None:

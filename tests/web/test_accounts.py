@@ -58,6 +58,7 @@ def test_a_wrong_password_and_an_unknown_address_are_the_same_answer(visitor: Vi
     ("changed", "message"),
     [
         ({"email": "ada"}, "Enter an e-mail address in the format name@example.com."),
+        ({"email": "x" * 65 + "@e.com"}, "This e-mail address is too long."),
         ({"password": "short"}, "wrong-password"),
         ({"name": ""}, "Enter your name."),
         ({"password": ""}, "Choose a password."),

@@ -164,6 +164,25 @@ def test_an_order_keeps_the_language_it_was_placed_in(app: Flask, shop: Shop, vi
     assert db.session.scalars(db.select(Order.locale)).one() == "zh_Hant"
 
 
+def test_the_punctuation_and_the_dates_of_order_pages_are_those_of_the_language(
+    app: Flask, shop: Shop, visitor: Visitor
+) -> None:
+    path = visitor.order()
+    page = visitor.get(f"{path}?lang=zh-Hant").text
+    assert re.search(r"（剩餘 <span[^>]*>\d+:\d\d</span>）", page) and "（完成）" in page
+    assert re.search(r">\d{4}年\d+月\d+日 [上下]午\d+:\d\d UTC</time>", page)
+    assert "（NT$1,200，保留至 " in visitor.get("/cart").text
+    app.config["UNPAID_ORDERS_PER_VISITOR"] = 1
+    visitor.add()
+    assert "（NT$1,200）" in visitor.checkout().text
+    order = db.session.scalars(db.select(Order)).one()
+    shop.acquirer.capture(shop.payment(order).id)
+    shop.deliver_webhook(shop.payment(order))
+    with transaction():
+        shop.payment(order).instrument = {"method": "card", "brand": "visa", "last4": "4242"}
+    assert "<dd>Visa 末四碼 4242，Fakepay</dd>" in visitor.get(path).text
+
+
 def test_products_and_categories_have_texts_in_each_language(shop: Shop, visitor: Visitor) -> None:
     translate_kettle()
     page = visitor.get("/products/kettle?lang=zh-Hant").text

@@ -163,7 +163,7 @@ def test_the_account_shows_the_balance_and_its_movements(shop: Shop, visitor: Vi
     shop.sweep()
     assert "The money was added to your store credit." in visitor.get(path).text
     page = visitor.get("/account").text
-    for words in ("NT$1,200", "Gift credit", "Used for an order", "Refund", "-NT$500"):
+    for words in ("NT$1,200", "Gift credit", "Used for an order", "Refund", "−NT$500"):
         assert words in page
     assert page.count(f">{order.number}</a>") >= 3
     db.session.rollback()
