@@ -35,8 +35,8 @@ CHECKS = {
 LINT = ("ruff check", "ruff format --check")
 """The checks of `--quick`."""
 
-WORKERS = ["-n", "4", "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "10", "--durations-min", "1"]
-"""Four workers on two cores, because tests wait for processes and pages; not more on bigger machines, because each has
+WORKERS = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "10", "--durations-min", "1"]
+"""Three workers on two cores, because tests wait for processes and pages; not more on bigger machines, because each has
 its own PostgreSQL and tests of races compete for the CPU.
 """
 
