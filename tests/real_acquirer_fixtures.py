@@ -45,7 +45,8 @@ class RealAcquirer:
             **{f"ACQUIRER_{name}_WEBHOOK_URL": "" for name in ("KPAY", "TPAY", "PAYPAY", "STRIPE")},
         }
         self.app = mock_acquirer.create_app({**QUIET, **own, "ACQUIRER_LOOP": "on", **settings})
-        self._client = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {TOKEN}"}, trust_env=False)
+        bearer = {"Authorization": f"Bearer {TOKEN}"}
+        self._client = httpx.Client(base_url=self.url, headers=bearer, timeout=PATIENT, trust_env=False)
         self.shop_client = httpx.Client(timeout=PATIENT, trust_env=False)
         """What the shop calls this acquirer with."""
         self._server: Any = None
