@@ -31,7 +31,7 @@ Values = Mapping[str, Any]
 
 
 class Act(StrEnum):
-    """What was done. The values are stored."""
+    """Kind of an act. The values are stored."""
 
     SIGN_IN_SUCCEEDED = "sign_in.succeeded"
     SIGN_IN_FAILED = "sign_in.failed"

@@ -138,7 +138,7 @@ def _decided(decision: Decision, refund_id: str, act: Act, by: Actor) -> None:
 
 
 def _recorded(refund: RefundRow | None) -> dict[str, Any]:
-    """What the audit log shows of a refund."""
+    """Fields of a refund in its audit entry."""
     if refund is None:
         return {}
     return {"state": refund.state, "approved_by": refund.approved_by, "money": refund.money, "to": refund.destination}
