@@ -32,6 +32,8 @@ from tests.shop_fixtures import environ
 
 PRICE = 120000
 NOW = datetime.now(UTC)
+SOON = NOW + timedelta(days=1)
+"""After any run of the tests: what is due earlier breaks an invariant in a slow one."""
 WHO = {"email": "ada@example.com", "name": "Ada", "line1": "1 Main St", "line2": "", "city": "Taipei"} | {
     "postcode": "",
     "country": "TW",
@@ -55,7 +57,7 @@ def an_order(
     ended = {"ended_at": NOW} if "EXPIRED" in moves else {}
     ended |= {"review_since": NOW} if capture == "mismatch" else {}
     names = {"number": f"TEST-000{number}-ZV", "token": f"token-{number}", "checkout_key": f"key-{number}"}
-    times = {"placed_at": NOW, "pay_by": NOW + timedelta(minutes=30), "event_seq": len(moves) + more_events}
+    times = {"placed_at": NOW, "pay_by": SOON, "event_seq": len(moves) + more_events}
     money = {"currency": "TWD", "total_amount": PRICE}
     line = {"name": "Kettle", "slug": "kettle", "image": "mark.svg", "unit_amount": PRICE, "currency": "TWD"}
     rows = [
@@ -68,7 +70,7 @@ def an_order(
         what = {"kind": "order.moved" if source else "order.placed", "source": source, "target": target, "data": {}}
         because = {"because": WAY[target] if source else None, "actor": "webhook", "at": NOW}
         rows.append(("order_events", {"order_id": number, "seq": seq, **what, **because}))
-    requested = {"next_check_at": NOW + timedelta(days=1)} if payment == "OPEN" else {}
+    requested = {"next_check_at": SOON} if payment == "OPEN" else {}
     values = {"provider_data": {"id": f"pay_{number}"}, "checks": 0, "confirm_misses": 0, "created_at": NOW}
     amount = {"amount": PRICE, "currency": "TWD"}
     attempt = {"id": f"P{number}", "order_id": number, "provider": "kpay", "state": payment, "opened_at": NOW}
@@ -146,8 +148,6 @@ EVENT = {"provider": "kpay", "body_hash": "x", "body": b"{}", "headers": {"a": "
 }  # fmt: skip
 UPDATE = {"verdict": "applied", "state": "CAPTURED", "facts": {}, "occurred_at": NOW, **RECEIVED}
 DISPUTE = {"provider": "kpay", "dispute_id": "D1", "kind": "inquiry", "reason": "", "state": "WON", **MONEY, **RECEIVED}
-SOON = NOW + timedelta(hours=1)
-"""After any run of the tests: an event that waits longer breaks an invariant."""
 WAITS = {"subject": "x", "created_at": SOON, "tries": 0, "stream": "payments.events.v1", "due_at": SOON}
 LINE = {"provider": "kpay", "line_id": "line-1", "day": NOW.date(), "kind": "capture", "fact": "capture:kpay:cap_1"}
 REPORTED = {"schema_version": 1, "standing": "second", **MONEY}

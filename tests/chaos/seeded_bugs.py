@@ -145,8 +145,8 @@ def expiry_reads_first_and_writes_later(patch: Patch, world: World) -> None:
 
 def _holding(patch: Patch, wrong: Callable[[deciding.Decision], deciding.Decision]) -> None:
     """Write what `wrong` makes of the decision about stock and store credit."""
-    right = write._write_holdings
-    patch.setattr(write, "_write_holdings", lambda connection, seen, made: right(connection, seen, wrong(made)))
+    right = write._write
+    patch.setattr(write, "_write", lambda connection, seen, made, *more: right(connection, seen, wrong(made), *more))
 
 
 def what_is_paid_stays_on_the_shelf(patch: Patch, world: World) -> None:

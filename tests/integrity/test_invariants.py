@@ -11,7 +11,10 @@ from flask import Flask
 from shop.core import clock
 from shop.core.db import db
 from shop.core.money import Money
+from shop.core.outbox import OutboxRow
 from shop.integrity import invariants
+from shop.integrity.invariants import promptness
+from shop.integrity.invariants.scope import EVERYTHING
 from shop.orders.models import Order
 from shop.payments.records.models import Payment, WebhookEventRow
 from shop.payments.refunds import refunds
@@ -173,3 +176,18 @@ def test_a_webhook_that_is_not_retried_is_found(lived_in: Shop) -> None:
     row.due_at = clock.now() - timedelta(minutes=2)
     db.session.commit()
     assert "5 accepted work" in broken()
+
+
+@pytest.mark.parametrize(("minutes", "overdue_seconds", "is_found"), [(3, 0, False), (3, 120, True), (7, 0, True)])
+def test_events_that_fail_are_a_violation_when_no_clock_retries_them_or_no_alert_was_raised_in_time(
+    lived_in: Shop, minutes: int, overdue_seconds: int, is_found: bool
+) -> None:
+    created_at = clock.now()
+    lived_in.wait(minutes=minutes)
+    due_at = clock.now() - timedelta(seconds=overdue_seconds)
+    db.session.execute(
+        db.update(OutboxRow).values(published_at=None, error="no Redis", created_at=created_at, due_at=due_at)
+    )
+    db.session.commit()
+    found = [row for row in promptness.accepted_work_is_done(EVERYTHING) if row["what"] == "outbox"]
+    assert bool(found) == is_found

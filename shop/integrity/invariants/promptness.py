@@ -43,8 +43,8 @@ _LATE = (
                     AND a.subject = 'inbox ' || webhook_events.id)
     """,
     """
-    SELECT 'outbox' AS what, id, kind, error FROM outbox WHERE due_at > '0001-01-01' AND created_at < :late
-    AND NOT EXISTS (SELECT 1 FROM alerts a
+    SELECT 'outbox' AS what, id, kind, error FROM outbox WHERE due_at > '0001-01-01'
+    AND (due_at < :late OR (created_at < :late AND error IS NULL)) AND NOT EXISTS (SELECT 1 FROM alerts a
     WHERE a.rule = 'OPS_DEAD_LETTER' AND a.state <> 'RESOLVED' AND a.subject = 'outbox')
     """,
     "SELECT 'saga' AS what, order_id, due_at FROM sagas WHERE due_at < :late",
@@ -54,12 +54,19 @@ _LATE = (
     "SELECT 'watch' AS what, order_id, due_at FROM watch_list WHERE due_at < :late",
 )
 # The comparison with the year 1 makes SQLite use the index of due rows; IS NOT NULL does not.
-_FAILING = """
+_FAILING = (
+    """
     SELECT 'inbox' AS what, id, received_at, error FROM webhook_events WHERE due_at > '0001-01-01' AND error IS NOT NULL
     AND received_at < :late AND NOT EXISTS (SELECT 1 FROM alerts a
     WHERE a.rule = 'OPS_DEAD_LETTER' AND a.subject = 'inbox ' || webhook_events.id)
+    """,
     """
-"""Failing webhooks without an alert, open or resolved."""
+    SELECT 'outbox' AS what, id, kind, error FROM outbox WHERE due_at > '0001-01-01' AND error IS NOT NULL
+    AND created_at < :late AND NOT EXISTS (SELECT 1 FROM alerts a
+    WHERE a.rule = 'OPS_DEAD_LETTER' AND a.state <> 'RESOLVED' AND a.subject = 'outbox')
+    """,
+)
+"""Failing webhooks without an alert, open or resolved, and failing events without an open one."""
 _FORGOTTEN = (
     "SELECT 'inbox' AS what, id, received_at FROM webhook_events WHERE due_at IS NULL AND done_at IS NULL",
     "SELECT 'outbox' AS what, id, kind FROM outbox WHERE due_at IS NULL AND published_at IS NULL",
@@ -70,7 +77,7 @@ _FORGOTTEN = (
 def accepted_work_is_done(scope: Scope) -> Rows:
     late = clock.now() - _SLACK
     found = [row for sql in _LATE for row in scope.rows(sql, late=late)]
-    found += scope.rows(_FAILING, late=late - _ALERT_AFTER)
+    found += [row for sql in _FAILING for row in scope.rows(sql, late=late - _ALERT_AFTER)]
     if scope.is_everything:
         found += [row for sql in _FORGOTTEN for row in scope.rows(sql)]
     return found
