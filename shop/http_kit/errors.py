@@ -22,7 +22,8 @@ from shop.http_kit.translation import locale_name, translated
 
 log = logs.get()
 _REDIS_AWAY: tuple[type[Exception], ...] = (RedisAway, RedisError)
-_DATABASE_AWAY: tuple[type[Exception], ...] = (OperationalError, InterfaceError, PoolTimeout)
+DATABASE_AWAY: tuple[type[Exception], ...] = (OperationalError, InterfaceError, PoolTimeout)
+"""Errors of a database that is away, busy or locked."""
 _AGAIN = 5  # seconds after which a caller may retry when a service is away
 
 _WORDS: dict[int, tuple[Any, Any]] = {
@@ -72,7 +73,7 @@ def init_app(app: Flask, *, machine_paths: tuple[str, ...]) -> None:
     app.register_error_handler(InternalServerError, _broken)
     for missing in _REDIS_AWAY:
         app.register_error_handler(missing, _redis_away)
-    for missing in _DATABASE_AWAY:
+    for missing in DATABASE_AWAY:
         app.register_error_handler(missing, _database_away)
     app.register_error_handler(DBAPIError, _database_failed)
     app.teardown_appcontext(_leave_database)
@@ -155,7 +156,7 @@ def _broken(error: InternalServerError) -> Response:
     cause = error.original_exception
     if isinstance(cause, _REDIS_AWAY):
         return _redis_away(cause)
-    if isinstance(cause, _DATABASE_AWAY) or writable.refuses_writes(cause):
+    if isinstance(cause, DATABASE_AWAY) or writable.refuses_writes(cause):
         return _database_away(cause)
     return answer(500, code="internal")
 
@@ -173,11 +174,16 @@ def _database_failed(error: DBAPIError) -> Response:
 
 
 def _database_away(error: BaseException | None) -> Response:
+    note_database_away(error)
+    return answer(503, code="database_away", headers={"Retry-After": str(_AGAIN)})
+
+
+def note_database_away(error: BaseException | None) -> None:
+    """Log that the database is away or refuses writes, and end the session that failed."""
     if writable.refuses_writes(error):
         writable.note_failure()
     log.error("database.away", error=str(getattr(error, "orig", error)))
     db.session.remove()
-    return answer(503, code="database_away", headers={"Retry-After": str(_AGAIN)})
 
 
 def _leave_database(_: BaseException | None) -> None:

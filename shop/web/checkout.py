@@ -29,7 +29,7 @@ from shop.core.redis import RedisAway
 from shop.core.sentences import sentence
 from shop.http_kit import language, visitor
 from shop.http_kit.access import access
-from shop.http_kit.errors import stale_form
+from shop.http_kit.errors import DATABASE_AWAY, note_database_away, stale_form
 from shop.http_kit.request_guard import TooMany, limited, limited_answers
 from shop.http_kit.translation import locale_name, translated
 from shop.ledger import store_credit
@@ -179,8 +179,20 @@ def _place(form: CheckoutForm) -> ResponseReturnValue:
         if now.unpriced:
             return cart_page(refusal)
         return _refused(now, form, refusal)
+    except DATABASE_AWAY as error:
+        return _not_written(form, error)
     session.pop(_DRAFT, None)
     return redirect(url_for("orders.show", token=order.token), 303)
+
+
+def _not_written(form: CheckoutForm, error: Exception) -> ResponseReturnValue:
+    """The form with the submitted values, where the database can be read and the form has placed no order."""
+    note_database_away(error)
+    cart = visitor.my_cart()
+    if cart.is_empty or cart.unpriced or cart.checkout_key != form.key.data:
+        raise error
+    message = gettext("We cannot place your order at the moment. Please try again in a few seconds.")
+    return _refused(cart, form, Away("database_away", message))
 
 
 def _placed(form: CheckoutForm, shown: agreement.Shown) -> place_order.Placed:

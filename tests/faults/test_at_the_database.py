@@ -138,6 +138,22 @@ def test_while_another_process_keeps_the_file_locked_webhooks_and_checkout_answe
 
 
 @on_sqlite
+def test_a_checkout_that_the_database_could_not_write_is_shown_again_with_what_was_typed(
+    entry_points: EntryPoints,
+) -> None:
+    with every_connection(db.engine, "busy_timeout=50"), db.engine.connect() as other:
+        other.exec_driver_sql("ROLLBACK")
+        other.exec_driver_sql("BEGIN IMMEDIATE")
+        shown = entry_points.customer.post("/checkout", data=entry_points.form)
+        other.exec_driver_sql("ROLLBACK")
+        other.exec_driver_sql("BEGIN")
+    assert (shown.status_code, shown.headers["Retry-After"]) == (503, "5")
+    assert "We cannot place your order at the moment." in shown.text
+    assert all(f'value="{ADDRESS[name]}"' in shown.text for name in ("email", "name", "line1", "city"))
+    entry_points.work_again()
+
+
+@on_sqlite
 def test_of_eight_writers_in_line_before_a_locked_file_none_waits_longer_than_two_turns(
     shop: Shop, race: Race, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,8 +20,9 @@ from shop.orders.models import Order
 from shop.payments.providers import registry
 from shop.payments.providers.types import PaymentState
 from shop.payments.refunds import refunds
+from shop.pricing import change
 from shop.web import orders
-from tests.shop_fixtures import Shop
+from tests.shop_fixtures import PEN, Shop
 from tests.web.conftest import Visitor, return_path, title
 
 TITLES = {
@@ -99,6 +100,13 @@ def test_the_page_shows_the_destination_of_refunds(shop: Shop) -> None:
         assert goes in page_of(shop, order)
         shop.sweep()
         assert went in page_of(shop, order)
+
+
+def test_the_page_of_an_order_that_costs_nothing_says_that_it_is_confirmed_and_names_no_payment(shop: Shop) -> None:
+    change.set_code(change.NewCode("ALL", percent=100, use_limit=5))
+    page = page_of(shop, shop.order((PEN, 1), code="ALL"))
+    assert "Order confirmed" in page
+    assert not any(word in page for word in ("Payment received", "Paid", "Received"))
 
 
 def test_a_manual_refund_is_announced_after_approval_and_shown_as_sent_when_it_is(shop: Shop) -> None:
