@@ -10,7 +10,7 @@ from shop.http_kit.access import requires
 from shop.integrity.compare import compare_with_acquirer
 from shop.orders import find
 
-bp = Blueprint("ledgers", __name__, url_prefix="/ops")
+bp = Blueprint("ledgers", __name__)
 
 
 @bp.get("/orders/<number>/ledgers.json")
