@@ -72,6 +72,7 @@ class SubjectKind(StrEnum):
     PAYOUT = "payout"
     ALERT = "alert"
     MAIL = "mail"
+    WEBHOOK = "webhook"
     SETTLEMENT_FILE = "settlement_file"
     PRODUCT = "product"
     TAX = "tax"

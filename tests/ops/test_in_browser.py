@@ -14,7 +14,7 @@ from tests.ops.conftest import PASSWORD, visitor_as
 from tests.shop_fixtures import Shop
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-PAGES = ["/ops"]
+PAGES = ["/ops", "/ops/webhooks", "/ops/webhooks/1"]
 """Addresses of pages; `<number>` is the number of a paid order."""
 
 

@@ -23,6 +23,7 @@ _DUE = text("next_check_at IS NOT NULL")
 _TO_APPLY = text("due_at IS NOT NULL")
 _NOT_OURS = text("outcome IN ('orphan', 'foreign')")
 _HINT = text("outcome = 'hint'")
+_NOT_APPLIED = text("outcome <> 'applied'")
 
 
 class Payment(Base):
@@ -177,7 +178,8 @@ class PaymentUpdateRow(Base):
 
 class WebhookEventRow(Base):
     """A verified webhook event, as it was received. `outcome` is empty until it has been applied; `due_at` is when to
-    try again. `not_ours` says why an event whose outcome is foreign deserves an alert.
+    try again. `reference` is the payment id that it names, which need not exist. `not_ours` says why an event whose
+    outcome is foreign deserves an alert.
     """
 
     __tablename__ = "webhook_events"
@@ -188,6 +190,7 @@ class WebhookEventRow(Base):
     body: Mapped[bytes] = mapped_column(LargeBinary)
     headers: Mapped[dict[str, str]] = mapped_column(JSON)
     trust: Mapped[Trust] = mapped_column(EnumText(Trust))
+    reference: Mapped[str | None] = mapped_column(Text)
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
     repeats: Mapped[int] = mapped_column(default=0)
     tries: Mapped[int] = mapped_column(default=0)
@@ -201,6 +204,15 @@ class WebhookEventRow(Base):
         UniqueConstraint("provider", "dedupe_key"),
         Index("ix_webhook_events_due", "due_at", postgresql_where=_TO_APPLY, sqlite_where=_TO_APPLY),
         Index("ix_webhook_events_received", "provider", "received_at"),
+        Index("ix_webhook_events_at", "received_at", "id"),
+        Index("ix_webhook_events_reference", "reference", "received_at"),
+        Index("ix_webhook_events_waiting", "received_at", "id", postgresql_where=_TO_APPLY, sqlite_where=_TO_APPLY),
+        Index(
+            "ix_webhook_events_outcome",
+            *("outcome", "received_at", "id"),
+            postgresql_where=_NOT_APPLIED,
+            sqlite_where=_NOT_APPLIED,
+        ),
         Index("ix_webhook_events_not_ours", "received_at", postgresql_where=_NOT_OURS, sqlite_where=_NOT_OURS),
     )
 

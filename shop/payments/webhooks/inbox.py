@@ -26,7 +26,7 @@ from shop.payments.updates.apply import UnknownPayment, apply_event
 from shop.payments.updates.apply import apply as apply_update
 from shop.payments.updates.snapshot import PaymentUpdate
 from shop.payments.updates.write import NewEvent
-from shop.payments.webhooks import hints
+from shop.payments.webhooks import content, hints
 
 log = logs.get()
 REFUSED_KEPT = 1000  # for each provider
@@ -229,6 +229,7 @@ def _row(request: WebhookRequest, at: datetime, tries: int = 0, error: str | Non
         "body": request.raw,
         "headers": _stored_headers(request.headers),
         "trust": request.event.trust,
+        "reference": content.payment_of(request.event),
         "received_at": at,
         "due_at": at + _pause(tries),
         "tries": tries,

@@ -1,0 +1,69 @@
+"""SQL conditions of the filters of the webhook inbox.
+
+A partial index is used only where its own condition stands in the query, as a literal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, and_, or_, text
+
+from shop.payments.providers import registry
+from shop.payments.providers.types import Outcome
+from shop.payments.records.models import RefusedWebhook, WebhookEventRow
+from shop.payments.webhooks.filters import Filters, State
+
+_NOT_APPLIED = text("webhook_events.outcome <> 'applied'")
+_TO_APPLY = text("webhook_events.due_at IS NOT NULL")
+_OF_STATE = {
+    State.DONE: WebhookEventRow.done_at.is_not(None),
+    State.WAITING: and_(WebhookEventRow.due_at.is_not(None), WebhookEventRow.error.is_(None)),
+    State.FAILING: and_(WebhookEventRow.due_at.is_not(None), WebhookEventRow.error.is_not(None)),
+}
+
+
+def of_stored(filters: Filters, zone: ZoneInfo) -> list[ColumnElement[bool]]:
+    """The conditions on stored webhooks. Days begin at midnight in `zone`."""
+    return [*_common(WebhookEventRow, filters, zone), *_of_stored(filters)]
+
+
+def of_refused(filters: Filters, zone: ZoneInfo) -> list[ColumnElement[bool]]:
+    """The conditions on refused webhooks."""
+    found = list(_common(RefusedWebhook, filters, zone))
+    return [*found, RefusedWebhook.outcome.in_(filters.refused_outcomes)] if filters.outcomes else found
+
+
+def _common(row: Any, filters: Filters, zone: ZoneInfo) -> Iterator[Any]:
+    if filters.providers:
+        yield row.provider.in_(filters.providers)
+    if filters.first_day:
+        yield row.received_at >= _midnight(filters.first_day, zone)
+    if filters.last_day:
+        yield row.received_at < _midnight(filters.last_day + timedelta(days=1), zone)
+
+
+def _of_stored(filters: Filters) -> Iterator[Any]:
+    if filters.outcomes:
+        yield WebhookEventRow.outcome.in_(filters.stored_outcomes)
+        if Outcome.APPLIED not in filters.outcomes:
+            yield _NOT_APPLIED
+    states = [state for state in filters.states if state in _OF_STATE]
+    if states:
+        yield or_(*(_OF_STATE[state] for state in states))
+        if State.DONE not in states:
+            yield _TO_APPLY
+    if filters.payments:
+        yield WebhookEventRow.reference.in_(filters.payments)
+    if filters.events:
+        yield WebhookEventRow.dedupe_key.in_(filters.events)
+        if not filters.providers:  # the index on event ids begins with the provider
+            yield WebhookEventRow.provider.in_(registry.all_providers())
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    """The first moment of a day in `zone`."""
+    return datetime.combine(day, time(), zone)

@@ -1,0 +1,227 @@
+"""Keyset pages of the webhook inbox, the newest first, in both directions: stored and refused webhooks together."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, Select, Subquery, and_, func, literal, select, tuple_, union_all
+
+from shop.core.db import db
+from shop.core.errors import BadInput
+from shop.orders.models import Order
+from shop.payments.providers.types import Outcome, Trust
+from shop.payments.records.models import Payment, RefusedWebhook, WebhookEventRow
+from shop.payments.webhooks import conditions, content
+from shop.payments.webhooks.filters import Filters, State
+
+ON_A_PAGE = 50
+COUNTED = 10_000
+"""Webhooks are counted up to this number."""
+STORED, REFUSED = 0, 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TEXT = re.compile(r"([0-9]{1,17})-([01])-([0-9]{1,18})")
+
+
+@dataclass(frozen=True)
+class Position:
+    """Position of a webhook in the list; the text form is part of addresses."""
+
+    received_at: datetime
+    kind: int
+    id: int
+
+    def __str__(self) -> str:
+        return f"{(self.received_at - _EPOCH) // timedelta(microseconds=1)}-{self.kind}-{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """Read the text form. Raises BadInput."""
+        found = _TEXT.fullmatch(text)
+        if found is None:
+            raise BadInput("bad_position", "This address of a page is not complete. Go to the first page.")
+        return cls(_EPOCH + timedelta(microseconds=int(found[1])), int(found[2]), int(found[3]))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A webhook in the list. A refused one has no trust, payment or attempts; `reason` says why it was refused.
+
+    `payment` is the payment id that a stored one names, and `order_number` the order of that payment, if it exists.
+    `summary` is what it reports; it is empty for a refused one, whose content is not trusted.
+    """
+
+    position: Position
+    provider: str
+    outcome: Outcome | None
+    state: State
+    reason: str = ""
+    trust: Trust | None = None
+    summary: str = ""
+    event_id: str = ""
+    payment: str | None = None
+    order_number: str | None = None
+    repeats: int = 0
+    attempts: int = 0
+    next_attempt: datetime | None = None
+    error: str | None = None
+    not_ours: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The id in addresses: that of a stored webhook is a number, that of a refused one `refused-` and a number."""
+        return f"refused-{self.position.id}" if self.position.kind == REFUSED else str(self.position.id)
+
+    @property
+    def received_at(self) -> datetime:
+        return self.position.received_at
+
+
+@dataclass(frozen=True)
+class Page:
+    """Webhooks, newest first. `newer` and `older` are the positions before and after which the neighbouring pages end
+    and begin; None where there is none.
+    """
+
+    rows: list[Row]
+    newer: Position | None = None
+    older: Position | None = None
+
+
+def find(
+    filters: Filters,
+    zone: ZoneInfo,
+    *,
+    after: Position | None = None,
+    before: Position | None = None,
+    from_end: bool = False,
+    limit: int = ON_A_PAGE,
+) -> Page:
+    """A page of the webhooks that match: the newest, those after a position, the last ones before a position, or with
+    `from_end` the last ones of all. One statement.
+    """
+    backwards = before is not None or from_end
+    parts = [
+        _part(kind, filters, zone, before if backwards else after, limit + 1, backwards=backwards)
+        for kind in _kinds(filters)
+    ]
+    if not parts:
+        return Page([])
+    query = _with_columns(union_all(*(select(part) for part in parts)).subquery("matching"), backwards, limit + 1)
+    found = db.session.execute(query).mappings().all()
+    rows = [_row(dict(one)) for one in found[:limit]]
+    has_more = len(found) > limit
+    if backwards:
+        rows.reverse()
+    newer_exist, older_exist = (has_more, before is not None) if backwards else (after is not None, has_more)
+    return Page(
+        rows,
+        rows[0].position if rows and newer_exist else None,
+        rows[-1].position if rows and older_exist else None,
+    )
+
+
+def count(filters: Filters, zone: ZoneInfo) -> int:
+    """The number of webhooks that match, counted up to COUNTED + 1. One statement."""
+    parts = [
+        select(_table(kind).id).where(*_conditions(kind, filters, zone)).limit(COUNTED + 1).subquery()
+        for kind in _kinds(filters)
+    ]
+    if not parts:
+        return 0
+    counts = [select(func.count()).select_from(part).scalar_subquery() for part in parts]
+    return min(sum(db.session.execute(select(*counts)).one()), COUNTED + 1)
+
+
+def _kinds(filters: Filters) -> list[int]:
+    included = {STORED: filters.include_stored, REFUSED: filters.include_refused}
+    return [kind for kind, is_included in included.items() if is_included]
+
+
+def _table(kind: int) -> Any:
+    return RefusedWebhook if kind == REFUSED else WebhookEventRow
+
+
+def _conditions(kind: int, filters: Filters, zone: ZoneInfo) -> list[ColumnElement[bool]]:
+    return conditions.of_refused(filters, zone) if kind == REFUSED else conditions.of_stored(filters, zone)
+
+
+def _part(
+    kind: int, filters: Filters, zone: ZoneInfo, place: Position | None, limit: int, *, backwards: bool
+) -> Subquery:
+    """Position of the first `limit` webhooks of one kind beyond `place`, in the direction of the search."""
+    row = _table(kind)
+    which = _conditions(kind, filters, zone)
+    if place is not None:
+        which.append(_beyond(row, kind, place, backwards))
+    columns = (literal(kind, literal_execute=True).label("kind"), row.id.label("id"), row.received_at.label("at"))
+    order = (row.received_at, row.id) if backwards else (row.received_at.desc(), row.id.desc())
+    return select(*columns).where(*which).order_by(*order).limit(limit).subquery()
+
+
+def _beyond(row: Any, kind: int, place: Position, backwards: bool) -> Any:
+    """The position of the row is before or after `place`, in the order of time, kind and id."""
+    at = literal(place.received_at, row.received_at.type)
+    if kind == place.kind:
+        mine, theirs = tuple_(row.received_at, row.id), tuple_(at, place.id)
+        return mine > theirs if backwards else mine < theirs
+    if backwards:
+        return row.received_at >= at if kind > place.kind else row.received_at > at
+    return row.received_at <= at if kind < place.kind else row.received_at < at
+
+
+def _with_columns(matching: Subquery, backwards: bool, limit: int) -> Select[Any]:
+    """The rows of a page with what the list shows of each."""
+    place = (matching.c.at, matching.c.kind, matching.c.id)
+    order = place if backwards else [column.desc() for column in place]
+    stored = ("trust", "headers", "body", "dedupe_key", "reference", "repeats", "tries", "due_at", "done_at", "error")
+    query = select(
+        *place,
+        func.coalesce(WebhookEventRow.provider, RefusedWebhook.provider).label("provider"),
+        WebhookEventRow.outcome,
+        RefusedWebhook.outcome.label("refused_outcome"),
+        RefusedWebhook.reason,
+        *(getattr(WebhookEventRow, name) for name in stored),
+        WebhookEventRow.not_ours,
+        Order.number,
+    ).select_from(matching)
+    query = query.outerjoin(
+        WebhookEventRow, and_(matching.c.kind == STORED, WebhookEventRow.id == matching.c.id)
+    ).outerjoin(RefusedWebhook, and_(matching.c.kind == REFUSED, RefusedWebhook.id == matching.c.id))
+    query = query.outerjoin(
+        Payment, and_(Payment.id == WebhookEventRow.reference, Payment.provider == WebhookEventRow.provider)
+    ).outerjoin(Order, Order.id == Payment.order_id)
+    return query.order_by(*order).limit(limit)
+
+
+def _row(found: dict[str, Any]) -> Row:
+    position = Position(found["at"], found["kind"], found["id"])
+    if position.kind == REFUSED:
+        reason = found["reason"] or ""
+        return Row(position, found["provider"], found["refused_outcome"], State.REFUSED, reason)
+    return Row(
+        position,
+        found["provider"],
+        found["outcome"],
+        state_of(found["done_at"], found["error"]),
+        trust=found["trust"],
+        summary=content.summary(found["provider"], found["headers"], found["body"]),
+        event_id=found["dedupe_key"],
+        payment=found["reference"],
+        order_number=found["number"],
+        repeats=found["repeats"],
+        attempts=found["tries"],
+        next_attempt=found["due_at"],
+        error=found["error"],
+        not_ours=found["not_ours"],
+    )
+
+
+def state_of(done_at: datetime | None, error: str | None) -> State:
+    """The state of a stored webhook."""
+    if done_at is not None:
+        return State.DONE
+    return State.FAILING if error else State.WAITING

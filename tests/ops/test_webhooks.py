@@ -1,0 +1,213 @@
+"""Webhook inbox of the console: list, filters, keyset pages, and the page of a webhook."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from shop.core import clock
+from shop.core.db import db, transaction
+from shop.payments.records.models import RefusedWebhook, WebhookEventRow
+from tests.ops.conftest import visitor_as
+from tests.parts.statements import statements
+from tests.shop_fixtures import Shop
+from tests.web.conftest import Visitor, title
+
+UNKNOWN = "P000000000000N0B0DYS"
+HISTORY = {"applied": "evt-applied", "orphan": "evt-orphan", "hint": "evt-hint"}
+
+
+@pytest.fixture
+def support(shop: Shop) -> Visitor:
+    return visitor_as(shop, "support")
+
+
+@pytest.fixture
+def inbox(shop: Shop) -> str:
+    """Fill the inbox: one applied, one orphan, one hint and one forged webhook; the payment id of the first."""
+    payment = shop.payment(shop.order())
+    shop.acquirer.capture(payment.id)
+    shop.deliver_webhook(payment, HISTORY["applied"])
+    shop.deliver_webhook(payment, HISTORY["applied"])
+    shop.deliver_webhook(UNKNOWN, HISTORY["orphan"])
+    shop.deliver_webhook(payment, HISTORY["hint"], trust="unsigned")
+    shop.receive({"x-signature": "bad", "stripe-signature": "t=1,v1=5ec2e7"}, b'{"id": "forged"}')
+    db.session.rollback()
+    return payment.id
+
+
+def keys(page: str) -> list[str]:
+    """The keys of the webhooks in the list, in order."""
+    return re.findall(r'<th scope="row"><a href="/ops/webhooks/([^"]+)">', page)
+
+
+def stored(event: str) -> str:
+    return str(db.session.scalars(db.select(WebhookEventRow.id).where(WebhookEventRow.dedupe_key == event)).one())
+
+
+def test_the_inbox_lists_stored_and_refused_webhooks_with_their_outcome_in_words(inbox: str, support: Visitor) -> None:
+    page = support.get("/ops/webhooks").text
+    newest_first = [stored(HISTORY[name]) for name in ("hint", "orphan", "applied")]
+    assert [key for key in keys(page) if key.isdigit()] == newest_first
+    assert keys(page)[0].startswith("refused-")
+    for sentence in ("Unknown payment", "Not trusted because it has no signature", "received 1 more time"):
+        assert sentence in page
+    assert "Not trusted because the signature is not valid" in page and "payment captured" in page
+    assert inbox in page and "4 webhooks" in page
+
+
+@pytest.mark.parametrize(
+    ("query", "events"),
+    [
+        ("outcome=applied", ["applied"]),
+        ("outcome=applied&outcome=orphan", ["orphan", "applied"]),
+        ("outcome=orphan&outcome=bad_signature", ["refused", "orphan"]),
+        ("state=done", ["hint", "applied"]),
+        ("state=waiting", ["orphan"]),
+        ("state=waiting&state=refused", ["refused", "orphan"]),
+        ("state=failing", []),
+        ("state=refused&outcome=applied", []),
+        ("provider=fakepay", ["refused", "hint", "orphan", "applied"]),
+        ("provider=otherpay", []),
+        (f"payment={UNKNOWN}", ["orphan"]),
+        ("event=evt-applied&event=evt-hint", ["hint", "applied"]),
+        ("event=evt-applied&payment=&outcome=", ["applied"]),
+        ("from=2001-01-01&to=2001-12-31", []),
+        ("from=2001-01-01&to=2100-12-31", ["refused", "hint", "orphan", "applied"]),
+    ],
+)
+def test_a_filter_shows_what_matches_it_alone(inbox: str, support: Visitor, query: str, events: list[str]) -> None:
+    if "state=done" in query or "state=waiting" in query:
+        with transaction():  # the hint is applied once more later
+            row = db.session.get_one(WebhookEventRow, int(stored(HISTORY["hint"])))
+            row.due_at, row.done_at = None, clock.now()
+    names = {stored(event): name for name, event in HISTORY.items()}
+    page = support.get(f"/ops/webhooks?{query}")
+    assert [names.get(key, "refused") for key in keys(page.text)] == events
+    assert events or "No webhook matches these filters." in page.text
+
+
+def test_a_payment_is_found_by_its_id_and_an_error_by_the_state(shop: Shop, inbox: str, support: Visitor) -> None:
+    found = keys(support.get(f"/ops/webhooks?payment={inbox}").text)
+    assert found == [stored(HISTORY["hint"]), stored(HISTORY["applied"])]
+    with transaction():
+        db.session.get_one(WebhookEventRow, int(stored(HISTORY["orphan"]))).error = "ValueError: broken"
+    page = support.get("/ops/webhooks?state=failing").text
+    assert keys(page) == [stored(HISTORY["orphan"])] and "because of an error: ValueError: broken" in page
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("colour=red", "Filters are provider, outcome, state, payment, event, from, to."),
+        ("state=lost", "Values are done, waiting, failing, refused."),
+        ("outcome=unavailable", "Values are applied, duplicate, stale,"),
+        ("provider=nopay", "Values are fakepay,"),
+        ("from=yesterday", "needs a day, such as 2026-12-24."),
+        ("from=0001-01-01", "needs a day, such as 2026-12-24."),
+        ("from=2026-12-24&to=2026-12-23", "after the last one"),
+        ("from=2026-12-24&from=2026-12-25", "takes one value"),
+        ("event=%C2%85", "needs an id"),
+        (f"payment={'x' * 201}", "needs an id"),
+        ("after=x", "Go to the first page."),
+        ("after=99999999999999999999-0-1", "Go to the first page."),
+        ("after=1-0-1&before=1-0-1", "at most one of after, before, end"),
+        ("end=2", "at most one of after, before, end"),
+    ],
+)
+def test_an_unknown_filter_or_value_is_422_with_the_known_ones(support: Visitor, query: str, message: str) -> None:
+    answer = support.get(f"/ops/webhooks?{query}")
+    assert answer.status_code == 422 and message in answer.text
+
+
+def test_an_extreme_position_is_no_error(inbox: str, support: Visitor) -> None:
+    assert support.get("/ops/webhooks?after=99999999999999999-1-999999999999999999").status_code == 200
+    assert support.get("/ops/webhooks?before=99999999999999999-1-999999999999999999").status_code == 200
+
+
+def test_the_pages_show_each_webhook_once_in_both_directions(
+    shop: Shop, support: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stored and refused webhooks that were received at the same moment included."""
+    at = clock.now() - timedelta(hours=1)
+    with transaction():
+        for number in range(130):
+            moment = at - timedelta(seconds=number // 4)
+            common = {"provider": "fakepay", "body": b"{}", "headers": {}, "received_at": moment}
+            if number % 2:
+                db.session.add(RefusedWebhook(**common, outcome="malformed", reason="no JSON"))
+            else:
+                of_stored = {"dedupe_key": f"evt-{number}", "body_hash": "-", "trust": "signed", "done_at": at}
+                db.session.add(WebhookEventRow(**common, **of_stored, outcome="stale"))
+    everything, path, pages = [], "/ops/webhooks", 0
+    while path:
+        page = support.get(path).text
+        everything += keys(page)
+        path, pages, last = follow(page, "next"), pages + 1, page
+    assert (len(everything), len(set(everything)), pages) == (130, 130, 3)
+    backwards, page = keys(last), last
+    while path := follow(page, "prev"):
+        page = support.get(path).text
+        backwards = keys(page) + backwards
+    assert backwards == everything
+    final = support.get(follow(page, "last")).text
+    assert keys(final) == everything[-50:] and not follow(final, "next")
+
+
+def follow(page: str, rel: str) -> str:
+    found = re.search(rf'<a href="([^"]+)" rel="{rel}"', page)
+    return found[1].replace("&amp;", "&") if found else ""
+
+
+def test_a_page_of_the_inbox_takes_at_most_four_statements(inbox: str, support: Visitor) -> None:
+    support.get("/ops/webhooks")
+    for query in ("", "?outcome=orphan&state=waiting", "?end=1", f"?payment={inbox}"):
+        with statements() as sent:
+            assert support.get(f"/ops/webhooks{query}").status_code == 200
+        assert len(sent) <= 4, "\n".join(sent)
+
+
+def test_the_page_of_a_webhook_shows_its_content_and_what_it_changed(shop: Shop, inbox: str, support: Visitor) -> None:
+    page = support.get(f"/ops/webhooks/{stored(HISTORY['applied'])}").text
+    for shown in ("What it changed", "payment.captured", "WAITING_PAYMENT → PAID", "captures.0.1", "120000", inbox):
+        assert shown in page
+    untouched = support.get(f"/ops/webhooks/{stored(HISTORY['orphan'])}").text
+    assert "It changed no payment and no order." in untouched and '<h2 id="raw">Raw body</h2>' in untouched
+
+
+def test_a_refused_webhook_shows_the_reason_and_no_signature(inbox: str, support: Visitor) -> None:
+    [key] = keys(support.get("/ops/webhooks?state=refused").text)
+    page = support.get(f"/ops/webhooks/{key}").text
+    assert "Not trusted because the signature is not valid" in page and "forged" in page
+    assert "5ec2e7" not in page and "[redacted]" in page
+    assert "What it changed" not in page
+
+
+def test_secrets_signatures_and_card_numbers_in_a_body_are_redacted(shop: Shop, support: Visitor) -> None:
+    shop.receive({}, b'{"card": "4242 4242 4242 4242", "client_secret": "cs_abc", "a": "whsec_abc"}')
+    shop.receive({}, b"RtnCode=1&CheckMacValue=ABCDEF0123")
+    pages = [support.get(f"/ops/webhooks/{key}").text for key in keys(support.get("/ops/webhooks").text)]
+    shown = "".join(pages)
+    assert "RtnCode" in shown and "[card number]" in shown
+    for secret in ("4242 4242", "cs_abc", "whsec_abc", "ABCDEF0123"):
+        assert secret not in shown
+
+
+@pytest.mark.parametrize("key", ["0", "7", "999999999999999999999", "refused-7", "refused-", "-1", "x" * 300, "٣"])
+def test_a_webhook_that_does_not_exist_is_404(support: Visitor, key: str) -> None:
+    answer = support.get(f"/ops/webhooks/{key}")
+    assert (answer.status_code, title(answer)) == (404, "Page not found · Settled console")
+    assert "Search the inbox" in answer.text
+
+
+def test_bodies_that_no_parser_expects_are_shown(shop: Shop, support: Visitor) -> None:
+    bodies = [b"", b"\xff\xfe\x00", b"[" * 3000, b"null", b'{"a": []}', b"=&=", '{"名": "<b>x</b>"}'.encode()]
+    for body in bodies:
+        shop.receive({"x-signature": "good"}, body)
+    found = keys(support.get("/ops/webhooks").text)
+    assert len(found) == len(bodies)
+    for key in found:
+        answer = support.get(f"/ops/webhooks/{key}")
+        assert answer.status_code == 200 and "<b>x</b>" not in answer.text
