@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
-from flask import Blueprint, abort, current_app, render_template, request, url_for
+from flask import Blueprint, abort, current_app, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from shop.accounts import staff
@@ -16,6 +15,7 @@ from shop.accounts.permissions import Permission
 from shop.core.actor import Actor
 from shop.core.errors import BadInput
 from shop.http_kit.access import requires
+from shop.ops.formats import zone
 from shop.ops.navigation import Link
 from shop.orders.models import OrderEvent
 from shop.payments.providers import registry
@@ -27,20 +27,19 @@ from shop.payments.webhooks.pages import Position
 
 bp = Blueprint("webhooks", __name__)
 LINKS = (Link("Webhook inbox", "ops.webhooks.index", Permission.WEBHOOK_READ),)
-PLACES = ("after", "before", "end")
-"""Parameters that choose a page: the position after which it begins, or before which it ends, or `end=1` for the last.
-"""
-_FIELDS = {"provider": "providers", "outcome": "outcomes", "state": "states", "payment": "payments", "event": "events"}
-_FIELDS |= {"from": "first_day", "to": "last_day"}
+PLACES = ("after", "before", "page")
+"""Parameters that choose a page: the position after which it begins or before which it ends, or `page=last`."""
 
 
 @bp.get("/webhooks")
 @requires(Permission.WEBHOOK_READ)
-def index() -> str:
+def index() -> ResponseReturnValue:
     """Stored and refused webhooks, newest first."""
-    filters, zone = filters_of_request(PLACES), shop_zone()
-    page = pages.find(filters, zone, **_place())
-    total = pages.count(filters, zone) if page.rows else 0
+    filters = filters_of_request(PLACES)
+    if any(value == "" for _, value in request.args.items(multi=True)):
+        return redirect(address("ops.webhooks.index", filters), 303)  # a form sends its empty fields
+    page = pages.find(filters, zone(), **_place())
+    total = pages.count(filters, zone()) if page.rows else 0
     return render_template(
         "ops/webhooks.html",
         filters=filters,
@@ -96,11 +95,6 @@ def filters_of_request(also: tuple[str, ...] = ()) -> Filters:
     return inbox_filters.parse(parameters, registry.all_providers())
 
 
-def shop_zone() -> ZoneInfo:
-    """The zone of the shop, in which days begin."""
-    return ZoneInfo(current_app.config["SHOP_TIME_ZONE"])
-
-
 def address(endpoint: str, filters: Filters, **place: object) -> str:
     """The address of a page with these filters."""
     query = urlencode([*inbox_filters.pairs(filters), *place.items()])
@@ -124,12 +118,12 @@ def choices() -> dict[str, list[tuple[str, str]]]:
 
 
 def _place() -> dict[str, Any]:
-    given = {name: request.args.getlist(name) for name in PLACES if name in request.args}
-    if len(given) > 1 or any(len(values) != 1 for values in given.values()) or given.get("end", ["1"]) != ["1"]:
-        raise BadInput("bad_position", f"An address has at most one of {', '.join(PLACES)}.")
-    if "end" in given:
+    given = {name: request.args[name] for name in PLACES if name in request.args}
+    if len(given) > 1 or given.get("page", "last") != "last":
+        raise BadInput("bad_position", "An address has one of after, before and page=last.")
+    if "page" in given:
         return {"from_end": True}
-    return {name: Position.parse(values[0]) for name, values in given.items()}
+    return {name: Position.parse(value) for name, value in given.items()}
 
 
 def _links(filters: Filters, page: pages.Page) -> dict[str, str | None]:
@@ -138,7 +132,7 @@ def _links(filters: Filters, page: pages.Page) -> dict[str, str | None]:
         "first": address(here, filters) if page.newer else None,
         "previous": address(here, filters, before=page.newer) if page.newer else None,
         "next": address(here, filters, after=page.older) if page.older else None,
-        "last": address(here, filters, end=1) if page.older else None,
+        "last": address(here, filters, page="last") if page.older else None,
     }
 
 
@@ -150,15 +144,10 @@ def _total(total: int) -> str:
 
 def _dropped(filters: Filters) -> list[tuple[str, str]]:
     """Each filter that is set, and the address of the list without it."""
-    empty = Filters()
-    set_ones = [name for name, field in _FIELDS.items() if _value(filters, field) != _value(empty, field)]
-    return [(name, address("ops.webhooks.index", _without(filters, name))) for name in set_ones]
+    pairs = inbox_filters.pairs(filters)
+    return [(f"{name}: {value}", _address(pairs, (name, value))) for name, value in pairs]
 
 
-def _value(filters: Filters, field: str) -> Any:
-    return getattr(filters, field)
-
-
-def _without(filters: Filters, name: str) -> Filters:
-    field = _FIELDS[name]
-    return replace(filters, **{field: _value(Filters(), field)})
+def _address(pairs: list[tuple[str, str]], dropped: tuple[str, str]) -> str:
+    query = urlencode([pair for pair in pairs if pair != dropped])
+    return url_for("ops.webhooks.index") + (f"?{query}" if query else "")

@@ -23,6 +23,7 @@ FOR_STAFF = (
     "shop/credit_gifts/",
     "shop/inventory/stock.py",
     "shop/ops/",
+    "shop/order_search/",
     "shop/payments/order_money/",
     "shop/payments/records/captures.py",
     "shop/payments/refunds/",

@@ -14,7 +14,8 @@ from tests.ops.conftest import PASSWORD, visitor_as
 from tests.shop_fixtures import Shop
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-PAGES = ["/ops", "/ops/webhooks", "/ops/webhooks/1"]
+PAGES = ["/ops", "/ops/orders", "/ops/orders?state=PAID&flag=late", "/ops/orders?colour=red"]
+PAGES += ["/ops/webhooks", "/ops/webhooks/1"]
 """Addresses of pages; `<number>` is the number of a paid order."""
 
 
@@ -43,6 +44,7 @@ def finance(shop: Shop, served: str, new_context: Callable[..., BrowserContext])
 
 def test_every_page_is_accessible_fits_a_small_screen_and_keeps_the_policy(shop: Shop, finance: Page) -> None:
     watch, number = Watch(finance.context), shop.paid_order().number
+    watch.expect_status(422)
     for path in PAGES:
         finance.goto(path.replace("<number>", number))
         is_sound(finance)
