@@ -21,6 +21,7 @@ from shop.commands.orders import orders
 from shop.commands.pricing import pricing
 from shop.commands.products import products
 from shop.commands.reconcile import reconcile
+from shop.commands.webhooks import webhooks
 from shop.core import clock as core_clock
 from shop.core import durations, metrics
 from shop.core.actor import Actor
@@ -46,6 +47,7 @@ def init_app(app: Flask) -> None:
         users,
         money,
         reconcile,
+        webhooks,
         alerts,
         orders,
         products,

@@ -51,6 +51,7 @@ class Act(StrEnum):
     ALERT_ACKNOWLEDGED = "alert.acknowledged"
     ALERT_RESOLVED = "alert.resolved"
     MAILS_RETRIED = "mail.retried"
+    WEBHOOK_RETRIED = "webhook.retried"
     FILE_RECONCILED = "settlement.reconciled"
     PRICE_SET = "product.price_set"
     STOCK_RECEIVED = "product.stock_received"

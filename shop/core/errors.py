@@ -17,6 +17,7 @@ STATUS: Mapping[str, int] = {
     "forbidden": 403,
     "sign_in_needed": 401,
     "unknown_alert": 404,
+    "unknown_webhook": 404,
     "cart_empty": 409,
     "wrong_credentials": 422,
     "too_many_attempts": 429,

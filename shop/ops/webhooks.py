@@ -47,6 +47,7 @@ def index() -> ResponseReturnValue:
         rows=page.rows,
         total=_total(total),
         links=_links(filters, page),
+        retry_address=address("ops.webhook_retry.confirm_many", filters),
         dropped=_dropped(filters),
         words=words,
         order_page=order_page,

@@ -7,6 +7,7 @@ import inspect
 import json
 import pkgutil
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -31,6 +32,7 @@ from shop.ledger import book, chart, funds
 from shop.mail import outgoing
 from shop.mail.models import Mail
 from shop.mail.states import MailKind, MailState
+from shop.payments.records.models import WebhookEventRow
 from shop.payments.refunds import refunds
 from shop.payouts import payouts
 from shop.payouts.models import Payout
@@ -109,6 +111,14 @@ def _failed_mail(_: Shop) -> str:
     return db.session.scalars(select(Mail.id)).one()
 
 
+def _orphan(shop: Shop) -> str:
+    """The key of a webhook about a payment that does not exist, which is retried in an hour."""
+    shop.deliver_webhook("P000000000000N0B0DYS", "evt-orphan")
+    with transaction():
+        db.session.execute(update(WebhookEventRow).values(due_at=clock.now() + timedelta(hours=1)))
+    return str(db.session.scalars(select(WebhookEventRow.id)).one())
+
+
 def _file(shop: Shop) -> Arguments:
     """The options of an empty settlement file."""
     return ["--provider", "fakepay", "--file", shop.app.config["AUDIT_TEST_FILE"]]
@@ -136,6 +146,11 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
     "alerts acknowledge": (Act.ALERT_ACKNOWLEDGED, lambda shop: [_alert(shop), "--note", "seen", *SAM]),
     "alerts resolve": (Act.ALERT_RESOLVED, lambda shop: [_alert(shop), "--note", "over", *SAM]),
     "mail retry": (Act.MAILS_RETRIED, lambda shop: [_failed_mail(shop)]),
+    "webhooks retry": (Act.WEBHOOK_RETRIED, lambda shop: [_orphan(shop), "--reason", "the order exists", *SAM]),
+    "webhooks retry-matching": (
+        Act.WEBHOOK_RETRIED,
+        lambda shop: ["--event", _orphan(shop) and "evt-orphan", "--count", "1", "--reason", "a fix", *SAM],
+    ),
     "reconcile": (Act.FILE_RECONCILED, lambda shop: [f"{clock.now():%Y-%m-%d}", *_file(shop), *SAM]),
     "products price": (Act.PRICE_SET, lambda _: [KETTLE, "TWD", "1300"]),
     "products restock": (Act.STOCK_RECEIVED, lambda _: [KETTLE, "3", *SAM]),
@@ -166,6 +181,7 @@ NO_ENTRY = {
     "products list": "reads",
     "clock": "process",
     "clock advance": "development only",
+    "webhooks list": "reads",
     "worker": "process",
     "seed": "part of each release; inserts what is missing of the initial catalogue",
     "sweep": "does due work, as the clock does",
@@ -191,6 +207,8 @@ USE_CASES = {
     "payments.refunds.refunds.request_credit",
     "payments.settlement.reconcile.reconcile",
     "payments.updates.apply.accept",
+    "payments.webhooks.retry.retry",
+    "payments.webhooks.retry.retry_matching",
     "payouts.payouts.approve",
     "payouts.payouts.reject",
     "payouts.payouts.request",
