@@ -1,11 +1,11 @@
-"""`flask webhooks …`: list webhooks of the inbox, and retry them."""
+"""`flask webhooks …`: list webhooks of the inbox, retry them, and try altered ones."""
 
 from __future__ import annotations
 
 import functools
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 from zoneinfo import ZoneInfo
 
 import click
@@ -15,12 +15,13 @@ from flask.cli import with_appcontext
 from shop.commands import Group, Words, by_operator
 from shop.core.actor import Actor
 from shop.payments.providers import registry
+from shop.payments.webhooks import altered, pages, retry, words
 from shop.payments.webhooks import filters as inbox_filters
-from shop.payments.webhooks import pages, retry, words
 from shop.payments.webhooks.filters import Filters
 from shop.payments.webhooks.pages import Row
 
 _reason = click.option("--reason", type=Words(), required=True, help="Reason, kept in the audit log.")
+_body = click.argument("body", type=click.File("rb"), metavar="FILE")
 _HELP = {
     "provider": "Provider",
     "outcome": "Outcome",
@@ -93,6 +94,31 @@ def retry_matching(filters: Filters, count: int | None, reason: str, by: Actor) 
         return
     done = retry.retry_matching(filters, _zone(), seen=count, by=by, reason=reason)
     click.echo(f"Webhooks that are due now: {done.count}. Others that match: {done.left}.")
+
+
+@webhooks.command("try-altered")
+@click.argument("key")
+@_body
+@with_appcontext
+def try_altered(key: str, body: IO[bytes]) -> None:
+    """Print what the webhook KEY would do now with the body in FILE. Nothing is written."""
+    for result in altered.try_altered(key, body.read().decode(errors="replace")):
+        about = " ".join(filter(None, (result.summary, result.payment)))
+        click.echo(f"{result.outcome}: {words.OUTCOMES[result.outcome]}" + (f" ({about})" if about else ""))
+        for line in (*result.reasons, *result.changes):
+            click.echo(f"  {line}")
+
+
+@webhooks.command("apply-altered")
+@click.argument("key")
+@_body
+@_reason
+@with_appcontext
+@by_operator
+def apply_altered(key: str, body: IO[bytes], reason: str, by: Actor) -> None:
+    """Apply the body in FILE in place of that of the webhook KEY, as staff. For development only."""
+    outcome = altered.apply_altered(key, body.read().decode(errors="replace"), by=by, reason=reason)
+    click.echo(f"The edited event was applied. Outcome: {outcome}.")
 
 
 def _zone() -> ZoneInfo:

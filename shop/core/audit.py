@@ -52,6 +52,7 @@ class Act(StrEnum):
     ALERT_RESOLVED = "alert.resolved"
     MAILS_RETRIED = "mail.retried"
     WEBHOOK_RETRIED = "webhook.retried"
+    EDITED_WEBHOOK_APPLIED = "webhook.edited_applied"
     FILE_RECONCILED = "settlement.reconciled"
     PRICE_SET = "product.price_set"
     STOCK_RECEIVED = "product.stock_received"

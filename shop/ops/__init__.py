@@ -12,9 +12,9 @@ from flask import Blueprint, Flask, g
 from flask_login import current_user
 
 from shop.accounts.permissions import permissions_of
-from shop.ops import formats, home, ledgers, navigation, orders, webhook_retry, webhooks
+from shop.ops import formats, home, ledgers, navigation, orders, webhook_altered, webhook_retry, webhooks
 
-PAGES = (home, orders, webhooks, webhook_retry, ledgers)
+PAGES = (home, orders, webhooks, webhook_retry, webhook_altered, ledgers)
 """Page modules, in the order of the menu."""
 LINKS = tuple(link for page in PAGES for link in getattr(page, "LINKS", ()))
 

@@ -119,6 +119,17 @@ def _orphan(shop: Shop) -> str:
     return str(db.session.scalars(select(WebhookEventRow.id)).one())
 
 
+def _altered(shop: Shop) -> Arguments:
+    """The key of a webhook about an open payment, and a file with its body, which now reports a capture."""
+    payment = shop.payment(shop.order())
+    shop.deliver_webhook(payment)
+    shop.acquirer.capture(payment.id)
+    path = Path(shop.app.config["AUDIT_TEST_FILE"])
+    path.write_bytes(shop.acquirer.webhook(payment.id, "edited")[1])
+    db.session.rollback()
+    return [str(db.session.scalars(select(WebhookEventRow.id)).one()), str(path)]
+
+
 def _file(shop: Shop) -> Arguments:
     """The options of an empty settlement file."""
     return ["--provider", "fakepay", "--file", shop.app.config["AUDIT_TEST_FILE"]]
@@ -151,6 +162,10 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
         Act.WEBHOOK_RETRIED,
         lambda shop: ["--event", _orphan(shop) and "evt-orphan", "--count", "1", "--reason", "a fix", *SAM],
     ),
+    "webhooks apply-altered": (
+        Act.EDITED_WEBHOOK_APPLIED,
+        lambda shop: [*_altered(shop), "--reason", "a demo"],
+    ),
     "reconcile": (Act.FILE_RECONCILED, lambda shop: [f"{clock.now():%Y-%m-%d}", *_file(shop), *SAM]),
     "products price": (Act.PRICE_SET, lambda _: [KETTLE, "TWD", "1300"]),
     "products restock": (Act.STOCK_RECEIVED, lambda _: [KETTLE, "3", *SAM]),
@@ -182,6 +197,7 @@ NO_ENTRY = {
     "clock": "process",
     "clock advance": "development only",
     "webhooks list": "reads",
+    "webhooks try-altered": "a dry run",
     "worker": "process",
     "seed": "part of each release; inserts what is missing of the initial catalogue",
     "sweep": "does due work, as the clock does",
@@ -207,6 +223,7 @@ USE_CASES = {
     "payments.refunds.refunds.request_credit",
     "payments.settlement.reconcile.reconcile",
     "payments.updates.apply.accept",
+    "payments.webhooks.altered.apply_altered",
     "payments.webhooks.retry.retry",
     "payments.webhooks.retry.retry_matching",
     "payouts.payouts.approve",

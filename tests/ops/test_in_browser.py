@@ -15,7 +15,13 @@ from tests.shop_fixtures import Shop
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 PAGES = ["/ops", "/ops/orders", "/ops/orders?state=PAID&flag=late", "/ops/orders?colour=red"]
-PAGES += ["/ops/webhooks", "/ops/webhooks?state=failing", "/ops/webhooks/1", "/ops/webhooks/retry"]
+PAGES += [
+    "/ops/webhooks",
+    "/ops/webhooks?state=failing",
+    "/ops/webhooks/1",
+    "/ops/webhooks/1/altered",
+    "/ops/webhooks/retry",
+]
 """Addresses of pages; `<number>` is the number of a paid order."""
 
 

@@ -8,6 +8,7 @@ from shop.core.actor import Actor
 from shop.core.db import db, transactional
 from shop.payments.disputes import decide
 from shop.payments.order_money import load
+from shop.payments.order_money.decision import Decision
 from shop.payments.order_money.write import write
 from shop.payments.providers.interface import DisputeFact
 from shop.payments.providers.types import Outcome
@@ -21,11 +22,25 @@ def apply(provider: str, fact: DisputeFact, source: Source) -> Outcome:
     """Apply a reported dispute and return the outcome: applied, duplicate, stale, or orphan when we do not have its
     capture.
     """
+    decision = _decide(provider, fact, source, lock=True)
+    return decision if isinstance(decision, Outcome) else write(decision)
+
+
+def dry_run(provider: str, fact: DisputeFact, source: Source) -> Decision | Outcome:
+    """The decision of `apply`, which is not written, or `orphan`. Ends the transaction that it is in."""
+    try:
+        return _decide(provider, fact, source, lock=False)
+    finally:
+        db.session.rollback()
+
+
+def _decide(provider: str, fact: DisputeFact, source: Source, *, lock: bool) -> Decision | Outcome:
     found = _capture(provider, fact)
     if found is None:
         return Outcome.ORPHAN
     order_id, capture_id = found
-    return write(decide.reported(load.locked(order_id), capture_id, fact, load.context(Actor.of_source(source))))
+    seen = load.locked(order_id) if lock else load.snapshot(order_id, lock=False)
+    return decide.reported(seen, capture_id, fact, load.context(Actor.of_source(source)))
 
 
 def _capture(provider: str, fact: DisputeFact) -> tuple[int, int] | None:

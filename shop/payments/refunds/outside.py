@@ -34,16 +34,32 @@ def apply_reported(provider: str, fact: RefundFact, source: Source) -> Outcome:
     For our refund, or one of our payment made at the acquirer: applied, duplicate or stale. Otherwise: orphan when it
     has the format of our ids and we do not have it, illegal in another currency than its capture, else foreign.
     """
+    decision = _decide(provider, fact, source, lock=True)
+    if isinstance(decision, Outcome):
+        return decision
+    if decision.outcome == Outcome.ILLEGAL:
+        _log_not_booked(decision, identity.name_of(provider, fact.id), fact)
+    return write(decision)
+
+
+def dry_run(provider: str, fact: RefundFact, source: Source) -> Decision | Outcome:
+    """The decision of `apply_reported`, which is not written, or the outcome of a refund without an order of ours. Ends
+    the transaction that it is in.
+    """
+    try:
+        return _decide(provider, fact, source, lock=False)
+    finally:
+        db.session.rollback()
+
+
+def _decide(provider: str, fact: RefundFact, source: Source, *, lock: bool) -> Decision | Outcome:
     name = identity.name_of(provider, fact.id)
     found = _booked(name) or _payment(provider, fact)
     if found is None:
         return Outcome.ORPHAN if is_our_payment(fact.payment) or is_our_refund(fact.reference) else Outcome.FOREIGN
     order_id, payment_id = found
-    seen = load.locked(order_id, reported=[name])
-    decision = decide_outside.reported(seen, payment_id, fact, load.context(Actor.of_source(source)))
-    if decision.outcome == Outcome.ILLEGAL:
-        _log_not_booked(decision, name, fact)
-    return write(decision)
+    seen = load.locked(order_id, reported=[name]) if lock else load.snapshot(order_id, reported=[name], lock=False)
+    return decide_outside.reported(seen, payment_id, fact, load.context(Actor.of_source(source)))
 
 
 def apply_failed_later(provider: str, fact: RefundFact, source: Source, *, code: str) -> Outcome:

@@ -39,7 +39,19 @@ def summary(provider: str, headers: Mapping[str, str], body: bytes) -> str:
         events = events_in(provider, headers, body)
     except Malformed:
         return ""
-    return ", ".join(dict.fromkeys(map(_summary, events)))
+    return ", ".join(dict.fromkeys(map(summary_of, events)))
+
+
+def summary_of(event: WebhookEvent) -> str:
+    """What an event reports, such as `payment captured`."""
+    if event.refund:
+        return f"refund {event.refund.state}".lower()
+    if event.dispute:
+        return f"{event.dispute.kind} {event.dispute.state}".lower()
+    if event.kind != WebhookKind.PAYMENT:
+        return "other"
+    state = "declined" if event.facts.decline and event.facts.state is None else event.facts.state or ""
+    return f"payment {state}".strip().lower()
 
 
 def shown_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -73,17 +85,6 @@ def _fields(value: Any, path: str = "", depth: int = 0) -> list[tuple[str, str]]
     if not inner or depth == 10:
         return [(path, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))]
     return [field for name, one in inner for field in _fields(one, f"{path}.{name}".lstrip("."), depth + 1)]
-
-
-def _summary(event: WebhookEvent) -> str:
-    if event.refund:
-        return f"refund {event.refund.state}".lower()
-    if event.dispute:
-        return f"{event.dispute.kind} {event.dispute.state}".lower()
-    if event.kind != WebhookKind.PAYMENT:
-        return "other"
-    state = "declined" if event.facts.decline and event.facts.state is None else event.facts.state or ""
-    return f"payment {state}".strip().lower()
 
 
 def _is_secret(name: str) -> bool:

@@ -26,7 +26,7 @@ from shop.payments.updates.apply import UnknownPayment, apply_event
 from shop.payments.updates.apply import apply as apply_update
 from shop.payments.updates.snapshot import PaymentUpdate
 from shop.payments.updates.write import NewEvent
-from shop.payments.webhooks import content, hints
+from shop.payments.webhooks import content, foreign, hints
 
 log = logs.get()
 REFUSED_KEPT = 1000  # for each provider
@@ -89,7 +89,7 @@ class WebhookRequest:
             others
             or one.kind != WebhookKind.PAYMENT
             or one.trust != Trust.SIGNED
-            or _is_foreign(self.provider.NAME, one)
+            or foreign.is_foreign(self.provider.NAME, one)
         ):
             return None
         return PaymentUpdate(one.reference, one.facts, Source.WEBHOOK, self.provider.NAME)
@@ -303,24 +303,15 @@ def _again_at(row: _Row, outcome: Outcome, at: datetime) -> datetime | None:
 
 def _alert_reason(row: _Row, events: list[WebhookEvent]) -> str | None:
     """Reason for an alert on a foreign webhook; None for the business of another system under the same account."""
-    other = next((event.merchant for event in events if _is_of_another_merchant(row.provider, event)), None)
+    other = next((event.merchant for event in events if foreign.is_of_another_merchant(row.provider, event)), None)
     if other is not None:
         return f"merchant {other}"
     return "another payment of theirs" if any(event.is_ours for event in events) else None
 
 
-def _is_foreign(provider_name: str, event: WebhookEvent) -> bool:
-    return _is_of_another_merchant(provider_name, event) or bool(event.reference and not event.is_ours)
-
-
-def _is_of_another_merchant(provider_name: str, event: WebhookEvent) -> bool:
-    provider = registry.get(provider_name)
-    return bool(provider and provider.MERCHANT and event.merchant and event.merchant != provider.MERCHANT)
-
-
 def _apply_event(row: _Row, event: WebhookEvent) -> Outcome:
     """Apply one event, as far as it can be trusted, and return its outcome."""
-    if _is_foreign(row.provider, event):
+    if foreign.is_foreign(row.provider, event):
         return Outcome.FOREIGN
     if event.trust == Trust.SIGNED and event.refund:
         return outside.apply_reported(row.provider, event.refund, Source.WEBHOOK)
