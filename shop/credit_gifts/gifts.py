@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from sqlalchemy import select, update
 
+from shop.accounts import rights
 from shop.accounts.models import User
+from shop.accounts.permissions import Permission
 from shop.core import audit, clock, ids, logs
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
@@ -76,10 +78,12 @@ def _request(user_id: int, money: Money, by: Actor, key: str | None, reason: str
 def approve(gift_id: str, *, by: Actor) -> None:
     """Approve a gift as the second person: the customer has the store credit, and the journal names the approver.
 
-    Raises Refusal: `not_to_decide` for its requester or when it is decided, `own_gift`, and `not_verified` when the
-    address is not verified any more; the gift then stays undecided.
+    Raises Refusal: `not_to_decide` for its requester or when it is decided, Lapsed when the requester may not request
+    it any more, `own_gift`, and `not_verified` when the address is not verified any more; the gift then stays
+    undecided.
     """
     gift = _decide(gift_id, GiftState.APPROVED, by)
+    rights.demand_of_requester(gift.requested_by, Permission.STORE_CREDIT_REQUEST)
     _refuse_own(gift.user_id, by)
     _lock_verified(gift.user_id)
     key = _journal(gift.user_id, gift.key)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import select, update
 
+from shop.accounts import rights
+from shop.accounts.permissions import Permission
 from shop.core import audit, clock, ids, logs
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
@@ -55,10 +57,11 @@ def _request(payout_id: str, money: Money, by: Actor, note: str) -> None:
 def approve(payout_id: str, *, by: Actor) -> None:
     """Approve a payout as the second person; the money is paid out.
 
-    Raises Refusal: `not_to_decide` for its requester or when it is decided, NotEnoughFunds when an acquirer has taken
-    money back meanwhile; the payout then stays undecided.
+    Raises Refusal: `not_to_decide` for its requester or when it is decided, Lapsed when the requester may not request
+    it any more, NotEnoughFunds when an acquirer has taken money back meanwhile; the payout then stays undecided.
     """
     payout = _decide(payout_id, PayoutState.APPROVED, by, not_by_requester=True)
+    rights.demand_of_requester(payout.requested_by, Permission.PAYOUT_REQUEST)
     if not funds.pay_out(payout.money, key=f"payout:{payout_id}"):
         raise NotEnoughFunds(funds.settled(payout.currency))
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from sqlalchemy import select
 
+from shop.accounts import rights
+from shop.accounts.permissions import Permission
 from shop.core import audit
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
@@ -101,11 +103,15 @@ def waiting() -> list[Refund]:
 def approve(refund_id: str, by: Actor) -> None:
     """Approve a refund as the second person; a manual one, after the money has been sent.
 
-    Raises Refusal: `not_to_approve` when the approver requested it or there is nothing to approve, `disputed` when a
-    bank has disputed the capture meanwhile. A manual transfer is booked all the same: the money has left.
+    Raises Refusal: `not_to_approve` when the approver requested it or there is nothing to approve, Lapsed when the
+    requester may not request it any more, `disputed` when a bank has disputed the capture meanwhile. A manual transfer
+    is booked in spite of a dispute: the money has left.
     """
     order_id = _order_of_refund(refund_id, Refusal("not_to_approve", "There is no such refund."))
-    _decided(decide.approve(load.locked(order_id), refund_id, load.context(by)), refund_id, Act.REFUND_APPROVED, by)
+    decision = decide.approve(load.locked(order_id), refund_id, load.context(by))
+    if refund := decision.before.refund(refund_id):
+        rights.demand_of_requester(refund.requested_by, Permission.REFUND_REQUEST)
+    _decided(decision, refund_id, Act.REFUND_APPROVED, by)
 
 
 @transactional
