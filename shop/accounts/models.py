@@ -14,6 +14,9 @@ from shop.core.actor import Actor
 from shop.core.column_types import ActorText, EnumText
 from shop.core.db import Base, UtcDateTime
 
+NO_PASSWORD = ""
+"""`password_hash` of an account whose invitation was not accepted yet. No password matches it."""
+
 
 class User(UserMixin, Base):  # type: ignore[misc]
     """An account. `email` is stored in lower case; `roles` holds some of `permissions.Role`, empty for customers.

@@ -160,7 +160,7 @@ def _create(
     is_verified: bool = False,
     verify_in: str | None = None,
 ) -> User:
-    email, name, chosen = _checked_email(email), _checked_name(name), sorted(set(roles))
+    email, name, chosen = _checked_email(email), checked_name(name), sorted(set(roles))
     if unknown := [role for role in chosen if role not in tuple(Role)]:
         raise BadInput("unknown_role", f"{unknown[0]} is not a role. Roles are {', '.join(Role)}.", field="roles")
     check_password(password, email)
@@ -197,7 +197,8 @@ def _checked_email(email: str) -> str:
         ) from error
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
+    """The name as it is stored. Raises BadInput."""
     name = text.tidy(name)
     if not name or len(name) > LONGEST_NAME or text.is_unusable(name):
         raise BadInput(

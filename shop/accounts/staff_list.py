@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
-from shop.accounts.models import IS_STAFF, User
+from shop.accounts.models import IS_STAFF, NO_PASSWORD, User
 from shop.core.db import db
 
 LARGEST_ID = 2**31 - 1
@@ -20,11 +20,14 @@ class StaffState(StrEnum):
     """State of a staff account, as a filter."""
 
     ACTIVE = "active"
+    INVITED = "invited"
+    """The invitation was not accepted yet."""
     DISABLED = "disabled"
 
 
 _CONDITIONS: Mapping[StaffState, Any] = {
-    StaffState.ACTIVE: User.disabled_at.is_(None),
+    StaffState.ACTIVE: and_(User.disabled_at.is_(None), User.password_hash != NO_PASSWORD),
+    StaffState.INVITED: and_(User.disabled_at.is_(None), User.password_hash == NO_PASSWORD),
     StaffState.DISABLED: User.disabled_at.is_not(None),
 }
 
@@ -42,6 +45,13 @@ def find(*, state: StaffState | None = None, after: str = "", limit: int = PAGE)
     query = select(User).where(IS_STAFF, User.email > after).order_by(User.email).limit(limit + 1)
     accounts = list(db.session.scalars(query.where(_CONDITIONS[state]) if state else query))
     return StaffPage(accounts[:limit], accounts[limit - 1].email if len(accounts) > limit else "")
+
+
+def state_of(user: User) -> StaffState:
+    """State of an account, as the filter has it."""
+    if user.disabled_at is not None:
+        return StaffState.DISABLED
+    return StaffState.INVITED if user.password_hash == NO_PASSWORD else StaffState.ACTIVE
 
 
 def account(user_id: int) -> User | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 from flask.cli import with_appcontext
 
-from shop.accounts import people, role_requests, signin, staff, staff_list
+from shop.accounts import invitations, people, role_requests, signin, staff, staff_list
 from shop.accounts.models import User
 from shop.accounts.permissions import Role
 from shop.commands import Group, Words, by_operator, by_staff
+from shop.core import languages
 from shop.core.actor import Actor
 
 _roles = click.option("--role", "roles", multiple=True, help=f"One of {', '.join(Role)}; can be repeated.")
@@ -49,9 +50,23 @@ def show_all() -> None:
 
 
 def _line(user: User) -> str:
-    state = "disabled" if user.disabled_at else "active"
     last = f"{user.last_signed_in_at:%Y-%m-%d %H:%M} UTC" if user.last_signed_in_at else "never"
-    return f"{user.email}  {', '.join(user.roles)}  {state}  last sign-in {last}"
+    return f"{user.email}  {', '.join(user.roles)}  {staff_list.state_of(user)}  last sign-in {last}"
+
+
+@users.command("invite")
+@click.argument("email")
+@_roles
+@_reason
+@click.option("--language", type=click.Choice(list(languages.OFFERED)), default="en", help="Language of the mail.")
+@with_appcontext
+@by_operator
+def invite(email: str, roles: tuple[str, ...], reason: str, language: str, by: Actor) -> None:
+    """Mail an invitation to EMAIL: the person chooses name and password. Roles that decide about money wait for a
+    second admin, and need --by.
+    """
+    invitations.invite(email, roles, by=by, reason=reason, language=language)
+    click.echo(f"The invitation to {email} is sent. It is valid for 72 hours.")
 
 
 @users.command("disable")

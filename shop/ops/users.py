@@ -1,22 +1,24 @@
-"""Staff accounts: list, account page, disable and enable, roles, and decisions about requests for roles."""
+"""Staff accounts: list, invitations, account page, disable and enable, roles, and requests for roles."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from shop.accounts import people, rights, role_requests, staff, staff_list
+from shop.accounts import invitations, people, rights, role_requests, staff, staff_list
 from shop.accounts.models import User
 from shop.accounts.permissions import Permission, Role
 from shop.accounts.staff_list import StaffState
-from shop.core import audit_search
+from shop.core import audit_search, languages
 from shop.core.actor import Actor
 from shop.core.audit import SubjectKind
 from shop.core.errors import BadInput, Refusal
 from shop.http_kit.access import requires
+from shop.http_kit.translation import translated
 from shop.ops.navigation import Group, Link
 
 bp = Blueprint("users", __name__)
@@ -29,11 +31,55 @@ _NEWEST_ACTS = 20
 @requires(Permission.USER_READ)
 def show_all() -> ResponseReturnValue:
     """Staff accounts by e-mail address, and requests for roles that wait for a second admin."""
+    return _list()
+
+
+def _list(refusal: Refusal | None = None) -> ResponseReturnValue:
+    """The list; with `refusal` the form of the invitation has what was typed."""
     state, after = _filters()
     page = staff_list.find(state=state, after=after)
     following = url_for("ops.users.show_all", state=state, after=page.after) if page.after else ""
-    values = {"page": page, "state": state, "states": list(StaffState), "following": following}
-    return render_template("ops/users.html", waiting=role_requests.waiting(), label=staff.label, **values)
+    values: dict[str, Any] = {
+        "page": page,
+        "state": state,
+        "states": list(StaffState),
+        "following": following,
+        "refusal": refusal,
+    }
+    roles = [(role, role in request.form.getlist("role"), people.decides_money(role)) for role in Role]
+    values |= {"roles": roles, "languages": languages.OFFERED, "typed": request.form if refusal else {}}
+    values |= {"refusal": refusal}
+    values |= {"waiting": role_requests.waiting(), "label": staff.label, "state_of": staff_list.state_of}
+    return render_template("ops/users.html", **values), refusal.status if refusal else 200
+
+
+@bp.post("/users/invite")
+@requires(Permission.USER_WRITE)
+def invite() -> ResponseReturnValue:
+    """Mail an invitation: the person chooses name and password."""
+    locale = request.form.get("language", "en")
+    given = request.form.get("email", ""), request.form.getlist("role")
+    try:
+        if locale not in languages.OFFERED:
+            raise BadInput("bad_language", "Choose a language from the list.")
+        reason = request.form.get("reason", "")
+        user_id = invitations.invite(*given, by=_me(), reason=reason, language=locale)
+    except rights.Forbidden:
+        raise
+    except Refusal as refusal:
+        return _list(refusal)
+    flash("The invitation is sent. It is valid for 72 hours.")
+    return redirect(url_for("ops.users.show", user_id=user_id), 303)
+
+
+@bp.post("/users/<int:user_id>/invite")
+@requires(Permission.USER_WRITE)
+def invite_again(user_id: int) -> ResponseReturnValue:
+    """Mail another link for an invitation that was not accepted yet."""
+    user = _account(user_id)
+    locale = user.language or "en"
+    send = lambda: invitations.send_again(user_id, by=_me(), language=locale)  # noqa: E731
+    return _change(user_id, "invitation", send, "The invitation is sent again. It is valid for 72 hours.")
 
 
 @bp.get("/users/<int:user_id>")
@@ -107,13 +153,14 @@ def _page(user: User, refusal: Refusal | None = None, form: str = "") -> Respons
     subject = audit_search.Filters(subject_kind=SubjectKind.ACCOUNT, subject_id=str(user.id))
     values = {
         "user": user,
+        "state": staff_list.state_of(user),
         "is_self": user.id == current_user.id,
         "roles": [(role, role in user.roles, people.decides_money(role)) for role in Role],
         "waiting": role_requests.open_for(user.id),
         "acts": audit_search.find(subject, limit=_NEWEST_ACTS).entries,
         "label": staff.label,
         "actor": Actor.parse,
-        "wrong": {form: refusal.message} if refusal else {},
+        "wrong": {form: translated(refusal.message)} if refusal else {},
         "typed": request.form.get("reason", "") if refusal else "",
     }
     return render_template("ops/user.html", **values), refusal.status if refusal else 200

@@ -16,6 +16,7 @@ from tools.translations import catalogues
 
 REFUSALS = ("Refusal", "BadInput", "Away")
 FOR_STAFF = (
+    "shop/accounts/invitations.py",
     "shop/accounts/people.py",
     "shop/accounts/rights.py",
     "shop/accounts/role_requests.py",

@@ -173,6 +173,10 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
         lambda shop: [_after(shop, "set-code", "TEN", "--percent", "10"), *SAM],
     ),
     "users create": (Act.ACCOUNT_CREATED, lambda _: ["bo@example.com", "--role", "finance", "--password", PASSWORD]),
+    "users invite": (
+        Act.ACCOUNT_INVITED,
+        lambda _: ["new@example.com", "--role", "support", "--reason", "hired"],
+    ),
     "users disable": (Act.ACCOUNT_DISABLED, lambda _: [_person("support"), "--reason", "left"]),
     "users enable": (Act.ACCOUNT_ENABLED, lambda _: [_disabled(), "--reason", "back"]),
     "users set-roles": (Act.ROLES_CHANGED, lambda _: [_person(), "--role", "support", "--reason", "new"]),
@@ -200,6 +204,8 @@ NO_ENTRY = {
 NOT_OURS = {"db", "routes", "run", "shell"}
 """Commands of Flask and of its extensions."""
 USE_CASES = {
+    "accounts.invitations.invite",
+    "accounts.invitations.send_again",
     "accounts.people.disable",
     "accounts.people.enable",
     "accounts.people.set_roles",
@@ -249,7 +255,7 @@ PARTS = {
     "payments.updates.decide.decide_accept": "pure",
 }
 """Functions with an argument `by` that are part of a use case."""
-IN_NO_COMMAND = {Act.SIGN_IN_SUCCEEDED, Act.SIGN_IN_FAILED}
+IN_NO_COMMAND = {Act.SIGN_IN_SUCCEEDED, Act.SIGN_IN_FAILED, Act.INVITATION_SENT, Act.INVITATION_ACCEPTED}
 IN_A_COMMAND_ABOVE = {Act.ROLES_REQUESTED}
 """Acts of a command that has another act above: `users set-roles` for a role that decides about money."""
 REASONS_OF_REQUESTS = dict.fromkeys(("users approve", "users decline"), "promoted")

@@ -52,7 +52,7 @@ def test_the_list_shows_staff_alone_with_roles_state_and_last_sign_in(shop: Shop
 def test_unknown_filters_are_refused_with_the_known_ones(shop: Shop, query: str) -> None:
     answer = visitor_as(shop, "admin").get(f"/ops/users?{query}")
     assert answer.status_code == 422
-    assert "Filters are state, after." in answer.text or "States are active, disabled." in answer.text
+    assert "Filters are state, after." in answer.text or "States are active, invited, disabled." in answer.text
 
 
 @pytest.mark.parametrize("number", ["0", "99", str(2**31), str(10**30), "x"])
@@ -135,3 +135,22 @@ def test_others_than_admins_do_not_see_the_pages(shop: Shop, bo: int, role: Role
     other = visitor_as(shop, role)
     assert "/ops/users" not in other.get("/ops").text
     assert other.get("/ops/users").status_code == other.get(f"/ops/users/{bo}").status_code == 403
+
+
+def test_an_admin_invites_a_person_and_a_refused_form_keeps_what_was_typed(shop: Shop, bo: int) -> None:
+    admin = visitor_as(shop, "admin")
+    admin.get("/ops/users")
+    wrong = {"email": "new@example.com", "role": ["support"], "reason": ""}
+    answer = admin.post("/ops/users/invite", wrong)
+    assert answer.status_code == 422 and 'value="new@example.com"' in answer.text
+    assert re.search(r'value="support" checked', answer.text)
+    assert admin.post("/ops/users/invite", {**wrong, "reason": "x", "language": "xx"}).status_code == 422
+    known = admin.post("/ops/users/invite", {**wrong, "reason": "x", "email": "bo@example.com"})
+    assert known.status_code == 409 and f'href="/ops/users/{bo}"' in known.text
+    sent = admin.post("/ops/users/invite", {**wrong, "reason": "hired", "language": "zh_Hant"})
+    assert sent.status_code == 303
+    page = admin.get(sent.location).text
+    assert ">invited<" in page and "Send invitation again" in page
+    assert admin.post(f"{sent.location}/invite").status_code == 303
+    assert admin.post(f"/ops/users/{bo}/invite").status_code == 409
+    assert "new@example.com" in admin.get("/ops/users?state=invited").text

@@ -16,6 +16,12 @@ depends_on = None
 
 IS_STAFF = sa.text("json_array_length(roles) > 0")
 IS_OPEN = sa.text("state = 'REQUESTED'")
+UNREADABLE = {
+    "accounts that are disabled": "SELECT 1 FROM users WHERE disabled_at IS NOT NULL",
+    "invitations": "SELECT 1 FROM account_links WHERE purpose = 'invitation'",
+    "mails with invitations": "SELECT 1 FROM mails WHERE kind = 'invitation'",
+}
+"""Rows that the older version cannot read, or ignores."""
 
 
 def upgrade():
@@ -53,8 +59,11 @@ def upgrade():
 
 
 def downgrade():
-    if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT 1 FROM users WHERE disabled_at IS NOT NULL)")):
-        raise RuntimeError("The older version lets disabled accounts sign in. Run `db upgrade` and keep this version.")
+    connection = op.get_bind()
+    there = [name for name, query in UNREADABLE.items() if connection.scalar(sa.text(f"SELECT EXISTS ({query})"))]
+    if there:
+        what = ", ".join(there)
+        raise RuntimeError(f"The older version does not know {what}. Run `db upgrade` and keep this version.")
     op.drop_table("role_requests")
     op.drop_index("ix_users_staff", table_name="users")
     op.drop_column("users", "access_version")
