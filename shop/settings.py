@@ -238,6 +238,15 @@ SETTINGS: tuple[Setting, ...] = (
         "does every refund in a currency without an entry.",
         CurrencyAmounts,
     ),
+    Setting("STAFF_IDLE_MINUTES", "30", "Minutes without a request after which staff are signed out.", int, least=1),
+    Setting("STAFF_SIGN_IN_HOURS", "12", "Hours after which staff are signed out in any case.", int, least=1),
+    Setting(
+        "STAFF_CONFIRM_MINUTES",
+        "15",
+        "Minutes after a sign-in or a confirmation of the password for which sensitive acts of staff need none.",
+        int,
+        least=1,
+    ),
     Setting(
         "ALERT_CONFIRM_SECONDS",
         "30",

@@ -54,7 +54,7 @@ def _list(refusal: Refusal | None = None) -> ResponseReturnValue:
 
 
 @bp.post("/users/invite")
-@requires(Permission.USER_WRITE)
+@requires(Permission.USER_WRITE, fresh=True)
 def invite() -> ResponseReturnValue:
     """Mail an invitation: the person chooses name and password."""
     locale = request.form.get("language", "en")
@@ -73,7 +73,7 @@ def invite() -> ResponseReturnValue:
 
 
 @bp.post("/users/<int:user_id>/invite")
-@requires(Permission.USER_WRITE)
+@requires(Permission.USER_WRITE, fresh=True)
 def invite_again(user_id: int) -> ResponseReturnValue:
     """Mail another link for an invitation that was not accepted yet."""
     user = _account(user_id)
@@ -90,7 +90,7 @@ def show(user_id: int) -> ResponseReturnValue:
 
 
 @bp.post("/users/<int:user_id>/disable")
-@requires(Permission.USER_WRITE)
+@requires(Permission.USER_WRITE, fresh=True)
 def disable(user_id: int) -> ResponseReturnValue:
     """Disable an account: its sign-ins end, and its open requests lapse."""
     reason, version = request.form.get("reason", ""), _version()
@@ -99,7 +99,7 @@ def disable(user_id: int) -> ResponseReturnValue:
 
 
 @bp.post("/users/<int:user_id>/enable")
-@requires(Permission.USER_WRITE)
+@requires(Permission.USER_WRITE, fresh=True)
 def enable(user_id: int) -> ResponseReturnValue:
     """Let a disabled account sign in again."""
     reason, version = request.form.get("reason", ""), _version()
@@ -108,7 +108,7 @@ def enable(user_id: int) -> ResponseReturnValue:
 
 
 @bp.post("/users/<int:user_id>/roles")
-@requires(Permission.USER_WRITE)
+@requires(Permission.USER_WRITE, fresh=True)
 def set_roles(user_id: int) -> ResponseReturnValue:
     """Give an account exactly the ticked roles; those that decide about money wait for a second admin."""
     roles, reason = request.form.getlist("role"), request.form.get("reason", "")
@@ -117,7 +117,7 @@ def set_roles(user_id: int) -> ResponseReturnValue:
 
 
 @bp.post("/users/requests/<int:request_id>/approve")
-@requires(Permission.USER_WRITE)
+@requires(Permission.USER_WRITE, fresh=True)
 def approve(request_id: int) -> ResponseReturnValue:
     """Give the roles of a request, as the second admin."""
     _known(request_id)
@@ -127,7 +127,7 @@ def approve(request_id: int) -> ResponseReturnValue:
 
 
 @bp.post("/users/requests/<int:request_id>/decline")
-@requires(Permission.USER_WRITE)
+@requires(Permission.USER_WRITE, fresh=True)
 def decline(request_id: int) -> ResponseReturnValue:
     """Decline a request for roles."""
     _known(request_id)

@@ -12,7 +12,7 @@ from shop.accounts.models import User
 from shop.checkout import claim_orders
 from shop.core.errors import BadInput, Refusal
 from shop.core.sentences import sentence
-from shop.http_kit import language, paging, visitor
+from shop.http_kit import device, language, paging, visitor
 from shop.http_kit.access import access
 from shop.http_kit.request_guard import TooMany, limited, limited_answers
 from shop.http_kit.safe_next import safe_next
@@ -20,7 +20,7 @@ from shop.http_kit.translation import locale_name, translated
 from shop.ledger import store_credit
 from shop.orders import claim as orders_claim
 from shop.orders import find
-from shop.web import after_sign_in, device
+from shop.web import after_sign_in
 from shop.web.forms import EmailForm, RegisterForm, SignInForm
 from shop.web.private_page import mails_are_shown
 
