@@ -1,4 +1,4 @@
-"""Accounts, requests for roles that need a second admin, and counters of failed sign-ins."""
+"""Accounts, their second factors, requests for roles that need a second admin, and counters of failed sign-ins."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from flask_login import UserMixin
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, Text, func
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.accounts.decide import LinkPurpose
@@ -25,7 +25,7 @@ class User(UserMixin, Base):  # type: ignore[misc]
     started under the present `session_epoch` are valid: raising it ends all of them, also while Redis is away.
     `language` is the locale that the owner has chosen, None for none. `disabled_at` is set while the account must not
     be used. `access_version` is raised by each change of `roles` and `disabled_at` by staff; a change that was decided
-    on an older version is refused.
+    on an older version is refused. `second_factor_at` is set while sign-ins need a code (see TotpSecret).
     """
 
     __tablename__ = "users"
@@ -41,6 +41,7 @@ class User(UserMixin, Base):  # type: ignore[misc]
     language: Mapped[str | None] = mapped_column(Text)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     access_version: Mapped[int] = mapped_column(default=0)
+    second_factor_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     __table_args__ = (CheckConstraint("email = lower(email)", name="email_lower_case"),)
 
@@ -84,6 +85,31 @@ class RoleRequest(Base):
 
 _IS_OPEN = RoleRequest.state == RoleRequestState.REQUESTED
 Index("ix_role_requests_open", RoleRequest.user_id, unique=True, postgresql_where=_IS_OPEN, sqlite_where=_IS_OPEN)
+
+
+class TotpSecret(Base):
+    """Secrets of an authenticator app, encrypted: the one that counts, and one that waits for its first code.
+
+    `last_step` is the newest time step whose code was used.
+    """
+
+    __tablename__ = "totp_secrets"
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True, autoincrement=False)
+    secret: Mapped[str | None] = mapped_column(Text)
+    pending: Mapped[str | None] = mapped_column(Text)
+    last_step: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class RecoveryCode(Base):
+    """A code that can be used once in place of one of the authenticator app; only its hash is stored."""
+
+    __tablename__ = "recovery_codes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    code_hash: Mapped[str] = mapped_column(Text)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    __table_args__ = (Index("ix_recovery_codes_code", "user_id", "code_hash", unique=True),)
 
 
 class AccountLink(Base):

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from shop.accounts import rights, sessions, staff
+from shop.accounts import rights, second_factor, sessions, staff
 from shop.accounts.models import RoleRequest, RoleRequestState, User
 from shop.accounts.permissions import MONEY, PERMISSIONS, Permission, Role
 from shop.core import audit, audit_search, clock, logs, text
@@ -25,7 +25,7 @@ from shop.core.errors import BadInput, Refusal
 LONGEST_REASON = 500
 ACTS = (
     *(Act.ACCOUNT_DISABLED, Act.ACCOUNT_ENABLED, Act.ROLES_CHANGED, Act.ROLES_REQUESTED),
-    *(Act.ROLES_APPROVED, Act.ROLES_DECLINED),
+    *(Act.ROLES_APPROVED, Act.ROLES_DECLINED, Act.SECOND_FACTOR_REMOVED),
 )
 """Acts about the access of an account."""
 log = logs.get()
@@ -82,6 +82,24 @@ def _enable(user_id: int, by: Actor, reason: str, version: int | None) -> None:
         raise Refusal("not_disabled", "This account is not disabled." + _last_change(user_id))
     write_access(user, version, disabled_at=None)
     _record(by, Act.ACCOUNT_ENABLED, user_id, {"is_disabled": True}, {"is_disabled": False}, reason)
+
+
+def remove_second_factor(user_id: int, *, by: Actor, reason: str) -> None:
+    """Remove the second factor of a person who has lost it, and end all sign-ins of the account. Raises as `disable`
+    does; `not_set_up` when there is none.
+    """
+    _remove_second_factor(user_id, by, needed_reason(reason))
+
+
+@transactional
+def _remove_second_factor(user_id: int, by: Actor, reason: str) -> None:
+    user = locked(user_id, by)
+    rights.demand(by, Permission.USER_WRITE)
+    if user.second_factor_at is None:
+        raise Refusal("not_set_up", "This account has no second factor.")
+    second_factor.remove(user_id)
+    sessions.end_all(user_id)
+    _record(by, Act.SECOND_FACTOR_REMOVED, user_id, {"has_second_factor": True}, {"has_second_factor": False}, reason)
 
 
 def set_roles(user_id: int, roles: Iterable[str], *, by: Actor, reason: str, version: int | None = None) -> RolesSet:
@@ -198,6 +216,7 @@ def _last_change(user_id: int) -> str:
 _DID: Mapping[str, str] = {
     Act.ACCOUNT_DISABLED: "disabled it",
     Act.ACCOUNT_ENABLED: "enabled it",
+    Act.SECOND_FACTOR_REMOVED: "removed its second factor",
     Act.ROLES_CHANGED: "changed its roles",
     Act.ROLES_REQUESTED: "requested roles for it",
     Act.ROLES_APPROVED: "approved roles for it",

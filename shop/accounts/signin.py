@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import select, update
 
-from shop.accounts import links, passwords, sessions, throttle
+from shop.accounts import links, passwords, second_factor, sessions, throttle
 from shop.accounts.decide import LinkPurpose
 from shop.accounts.known_devices import Device
 from shop.accounts.models import User
@@ -54,7 +54,8 @@ def sign_in(
 ) -> User:
     """Check the password and return a snapshot of the user for `sessions.start`. `ip`, `device` and `user_agent` are
     the origin of the attempt. A sign-in from a device that the account does not know writes an event, which the
-    customer is mailed about, in the account's language, or in `language` if it has none.
+    customer is mailed about, in the account's language, or in `language` if it has none. If the account has a second
+    factor (`second_factor.is_set_up`), the sign-in needs `complete` before `sessions.start`.
 
     Raises WrongCredentials (422), AccountDisabled (403), TooManyAttempts (429, with `retry_after` in seconds), Away
     (503).
@@ -73,7 +74,7 @@ def sign_in(
             if user is None:
                 continue  # the account has changed since it was read: check the password that it has now
             throttle.forgive(email, ip, device)
-            if user.roles:
+            if user.roles and not second_factor.is_set_up(user):
                 _record_sign_in(Actor.staff(user.id), Act.SIGN_IN_SUCCEEDED, user.id, user_agent)
             if device is None or not device.knows(email):
                 at, device_name = clock.now(), user_agent[:LONGEST_DEVICE]
@@ -84,6 +85,28 @@ def sign_in(
     log.info("accounts.sign_in_refused", ip=ip)
     _record_failure(email, user_agent)
     raise WrongCredentials
+
+
+def complete(user_id: int, epoch: int, code: str, ip: str, user_agent: str = "") -> User:
+    """Check the code of the second factor after the password was proven under the session epoch `epoch`; returns a
+    snapshot for `sessions.start`.
+
+    Raises BadInput `wrong_code` (details: `field`), TooManyAttempts, and WrongCredentials when the account has changed
+    meanwhile.
+    """
+    try:
+        second_factor.check(user_id, code, ip)
+    except BadInput:
+        with transaction():
+            _record_sign_in(Actor(ActorKind.UNPROVEN), Act.SIGN_IN_FAILED, user_id, user_agent)
+        raise
+    with transaction():
+        user = sessions.snapshot(user_id, epoch)
+        if user is None:
+            raise WrongCredentials
+        _record_sign_in(Actor.staff(user.id), Act.SIGN_IN_SUCCEEDED, user.id, user_agent)
+    log.info("accounts.signed_in", user=user.id)
+    return user
 
 
 @transactional

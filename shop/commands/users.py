@@ -108,6 +108,17 @@ def set_roles(email: str, roles: tuple[str, ...], reason: str, by: Actor) -> Non
         click.echo(f"{waits} waits for a second admin: flask users approve {changed.request} --by …")
 
 
+@users.command("remove-second-factor")
+@click.argument("email")
+@_reason
+@with_appcontext
+@by_operator
+def remove_second_factor(email: str, reason: str, by: Actor) -> None:
+    """Remove the second factor of EMAIL, who has lost it; the sign-ins of the account end."""
+    people.remove_second_factor(staff.account_of(email).id, by=by, reason=reason)
+    click.echo(f"{email} has no second factor now.")
+
+
 @users.command("approve")
 @click.argument("request_id", type=click.IntRange(1, staff_list.LARGEST_ID))
 @with_appcontext

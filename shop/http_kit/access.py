@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from flask import Response, abort, current_app, flash, make_response, redirect, request, url_for
 from flask_login import current_user
 
-from shop.accounts import rights, sessions
+from shop.accounts import rights, second_factor, sessions
 from shop.accounts.permissions import Permission, permissions_of
 from shop.core.errors import Refusal
 from shop.http_kit import bearer, confirmation
@@ -49,12 +49,15 @@ def access(who: Who, *, setting: str = "", open_in_development: bool = False) ->
     return declare
 
 
-def requires(permission: Permission, *, fresh: bool = False) -> Callable[[View], View]:
+def requires(
+    permission: Permission, *, fresh: bool = False, before_second_factor: bool = False
+) -> Callable[[View], View]:
     """Declare and enforce that a view is for staff with this permission.
 
     Guests are redirected to sign in, all others without the permission get 403 with the reason, and no response is
     cached. With `fresh` the person confirms the password first, unless that was done within STAFF_CONFIRM_MINUTES; the
-    fields of a form are kept meanwhile.
+    fields of a form are kept meanwhile. While STAFF_SECOND_FACTOR requires a second factor that the person has not set
+    up, only views with `before_second_factor` open.
     """
 
     def declare(view: View) -> View:
@@ -65,8 +68,10 @@ def requires(permission: Permission, *, fresh: bool = False) -> Callable[[View],
             user = sessions.require_user()  # 503 while the user cannot be determined
             if permission not in permissions_of(user.roles):
                 abort(403, rights.explanation(permission) if user.roles else _FOR_STAFF)
-            asked = confirmation.before(user) if fresh else None
-            return _not_stored(make_response(asked or view(**values)))
+            if not before_second_factor and second_factor.is_required() and not second_factor.is_set_up(user):
+                return _not_stored(make_response(redirect(url_for("ops.second_factor.show"), 303)))
+            prompt = confirmation.before(user) if fresh else None
+            return _not_stored(make_response(prompt or view(**values)))
 
         guarded.access = permission  # type: ignore[attr-defined]
         return guarded

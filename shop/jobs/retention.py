@@ -285,6 +285,8 @@ KEPT: tuple[Kept, ...] = (
     ),
     *(Kept(name, _AUDIT) for name in ("audit_log", "audit_seals")),
     Kept("users", "until the account is closed"),
+    Kept("totp_secrets", "one row for each account with an authenticator app, until the second factor is removed"),
+    Kept("recovery_codes", "ten rows for each such account"),
     Kept("role_requests", "evidence of the two admins who gave a role that decides about money"),
     Kept("watch_list", "rows are removed when no check of the order is left"),
     Kept("condition_schedules", "one row for each condition"),

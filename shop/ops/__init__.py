@@ -12,9 +12,9 @@ from flask import Blueprint, Flask, g
 from flask_login import current_user
 
 from shop.accounts.permissions import permissions_of
-from shop.ops import confirm, formats, home, ledgers, navigation, users
+from shop.ops import confirm, formats, home, ledgers, navigation, second_factor, users
 
-PAGES = (home, ledgers, users, confirm)
+PAGES = (home, ledgers, users, second_factor, confirm)
 """Page modules, in the order of the menu."""
 LINKS = tuple(link for page in PAGES for link in getattr(page, "LINKS", ()))
 

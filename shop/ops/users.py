@@ -107,6 +107,15 @@ def enable(user_id: int) -> ResponseReturnValue:
     return _change(user_id, "access", change, "The account is enabled.")
 
 
+@bp.post("/users/<int:user_id>/second-factor/remove")
+@requires(Permission.USER_WRITE, fresh=True)
+def remove_second_factor(user_id: int) -> ResponseReturnValue:
+    """Remove the second factor of a person who has lost it; all sign-ins of the account end."""
+    reason = request.form.get("reason", "")
+    change = lambda: people.remove_second_factor(user_id, by=_me(), reason=reason)  # noqa: E731
+    return _change(user_id, "factor", change, "The second factor is removed.")
+
+
 @bp.post("/users/<int:user_id>/roles")
 @requires(Permission.USER_WRITE, fresh=True)
 def set_roles(user_id: int) -> ResponseReturnValue:

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext, ngettext
 from limits import RateLimitItemPerHour
 
-from shop.accounts import preferences, sessions, signin
+from shop.accounts import preferences, second_factor, sessions, signin
 from shop.accounts.models import User
 from shop.checkout import claim_orders
 from shop.core.errors import BadInput, Refusal
@@ -20,7 +20,7 @@ from shop.http_kit.translation import locale_name, translated
 from shop.ledger import store_credit
 from shop.orders import claim as orders_claim
 from shop.orders import find
-from shop.web import after_sign_in
+from shop.web import after_sign_in, second_step
 from shop.web.forms import EmailForm, RegisterForm, SignInForm
 from shop.web.private_page import mails_are_shown
 
@@ -40,6 +40,9 @@ def sign_in() -> ResponseReturnValue:
         try:
             origin = (request.remote_addr or "", device.here(), request.user_agent.string, locale_name())
             user = signin.sign_in(form.email.data, form.password.data, *origin)
+            if second_factor.is_set_up(user):
+                second_step.begin(user, _next("ops.home.show"))
+                return redirect(url_for("second_step.show"), 303)
             visitor.sign_in(user)
         except Refusal as refusal:
             return _form("sign_in", form, refusal)

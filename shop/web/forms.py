@@ -171,6 +171,12 @@ class InvitationForm(FlaskForm):
     password = _new_password(lazy_gettext("Password"))
 
 
+class CodeForm(FlaskForm):
+    """Code of an authenticator app, or a recovery code."""
+
+    code = _text(lazy_gettext("Code"), lazy_gettext("Enter the code."), 40)
+
+
 class ChangePasswordForm(FlaskForm):
     """Current and new password."""
 

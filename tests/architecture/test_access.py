@@ -26,6 +26,7 @@ PUBLIC_POSTS = {
     "/checkout/language": "keeps what was typed for the cookie that typed it; limited",
     "/orders": "sends a link to the address that is asked about, never shows its orders",
     "/sign-in": "throttled",
+    "/sign-in/code": "the password, which the signed cookie proves, and a code; throttled",
     "/register": "limited",
     "/account/verify/<signed>": "the signed link, and a sign-in to its account",
     "/account/change-email/<signed>": "the signed link, and a sign-in to its account",

@@ -38,6 +38,7 @@ FOR_STAFF = (
 """Modules whose refusals only staff and programs see; they stay English."""
 FOR_PROGRAMS = {("shop/http_kit/access.py", "not_authorized")}
 STAFF_CODES = {("shop/accounts/staff.py", "no_role"), ("shop/accounts/staff.py", "disabled_account")}
+STAFF_CODES |= {("shop/accounts/second_factor.py", code) for code in ("not_begun", "not_set_up")}
 STAFF_CODES |= {("shop/accounts/staff.py", "unknown_account")}
 STAFF_CODES |= {("shop/accounts/signin.py", "unknown_role"), ("shop/core/db.py", "passive_copy")}
 

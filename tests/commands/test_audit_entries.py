@@ -132,6 +132,13 @@ def _disabled() -> str:
     return email
 
 
+def _with_second_factor() -> str:
+    email = _person("support")
+    with transaction():
+        staff.account_of(email).second_factor_at = clock.now()
+    return email
+
+
 def _role_request(shop: Shop) -> str:
     """A request for a role that waits for Kim, who is an admin."""
     with transaction():
@@ -180,6 +187,7 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
     "users disable": (Act.ACCOUNT_DISABLED, lambda _: [_person("support"), "--reason", "left"]),
     "users enable": (Act.ACCOUNT_ENABLED, lambda _: [_disabled(), "--reason", "back"]),
     "users set-roles": (Act.ROLES_CHANGED, lambda _: [_person(), "--role", "support", "--reason", "new"]),
+    "users remove-second-factor": (Act.SECOND_FACTOR_REMOVED, lambda _: [_with_second_factor(), "--reason", "lost"]),
     "users approve": (Act.ROLES_APPROVED, lambda shop: [_role_request(shop), *KIM]),
     "users decline": (Act.ROLES_DECLINED, lambda shop: [_role_request(shop), *KIM]),
 }
@@ -208,6 +216,7 @@ USE_CASES = {
     "accounts.invitations.send_again",
     "accounts.people.disable",
     "accounts.people.enable",
+    "accounts.people.remove_second_factor",
     "accounts.people.set_roles",
     "accounts.role_requests.approve",
     "accounts.role_requests.decline",
@@ -256,6 +265,7 @@ PARTS = {
 }
 """Functions with an argument `by` that are part of a use case."""
 IN_NO_COMMAND = {Act.SIGN_IN_SUCCEEDED, Act.SIGN_IN_FAILED, Act.INVITATION_SENT, Act.INVITATION_ACCEPTED}
+IN_NO_COMMAND |= {Act.SECOND_FACTOR_SET, Act.RECOVERY_CODES_MADE}
 IN_A_COMMAND_ABOVE = {Act.ROLES_REQUESTED}
 """Acts of a command that has another act above: `users set-roles` for a role that decides about money."""
 REASONS_OF_REQUESTS = dict.fromkeys(("users approve", "users decline"), "promoted")

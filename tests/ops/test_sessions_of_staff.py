@@ -124,16 +124,16 @@ def test_a_referrer_of_another_site_is_not_followed(shop: Shop, bo: int) -> None
         assert answer.location == "/sign-in"
 
 
-def test_a_sensitive_form_asks_for_the_password_after_fifteen_minutes_and_keeps_what_was_typed(
+def test_a_sensitive_form_needs_the_password_again_after_fifteen_minutes_and_keeps_what_was_typed(
     shop: Shop, later: Later, bo: int
 ) -> None:
     admin = visitor_as(shop, "admin")
     later(minutes=16)
     admin.get(f"/ops/users/{bo}")
     path, form = f"/ops/users/{bo}/roles", {"role": ["admin", "support"], "reason": 'a "new" <job>', "version": "0"}
-    asked = admin.post(path, form)
-    assert asked.status_code == 401 and "Confirm your password" in asked.text
-    kept = hidden(asked.text)
+    prompt = admin.post(path, form)
+    assert prompt.status_code == 401 and "Confirm your password" in prompt.text
+    kept = hidden(prompt.text)
     assert {name: kept[name] for name in form} == {
         "role": ["admin", "support"],
         "reason": ['a "new" <job>'],
@@ -152,7 +152,7 @@ def test_a_sensitive_form_asks_for_the_password_after_fifteen_minutes_and_keeps_
     assert admin.post(f"/ops/users/{bo}/enable", {"reason": "back", "version": "2"}).status_code == 401
 
 
-def test_a_person_without_the_permission_is_refused_and_not_asked_for_a_password(
+def test_a_person_without_the_permission_is_refused_and_sees_no_form_for_the_password(
     shop: Shop, later: Later, bo: int
 ) -> None:
     support = visitor_as(shop, "support")

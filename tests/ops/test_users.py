@@ -108,7 +108,7 @@ def test_a_money_role_waits_on_the_page_until_another_admin_approves_it(shop: Sh
     assert send(first, bo, "roles", role=["support", "finance"])[0] == 303
     assert account(bo).roles == ["support"]
     page = first.get("/ops/users").text
-    assert "Decline<" in page and "Approve<" not in page
+    assert ">Decline<" in page and ">Approve<" not in page
     page = second.get("/ops/users").text
     path = re.search(r'action="(/ops/users/requests/\d+/approve)"', page)
     assert path
