@@ -20,10 +20,6 @@ _LIVE = "state IN ({})".format(", ".join(f"'{s}'" for s in sorted(PAYABLE)))
 IS_LIVE = text(f"orders.{_LIVE}")
 """Condition that the order may still be paid, with literals: a partial index is used only for literals in the query."""
 ERASED = "(erased)"
-"""Value that replaces erased personal data of an order."""
-
-
-ERASED = "(erased)"
 """Value that replaces the personal data of a guest whose retention period is over."""
 
 

@@ -27,7 +27,7 @@ def lent() -> Iterator[World]:
 
 
 @pytest.mark.slow
-@pytest.mark.sample(12)
+@pytest.mark.sample(6)
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("mistake", [*SEEDED, *MORE], ids=lambda mistake: mistake.__name__)
 def test_a_seeded_bug_is_found(

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from flask import current_app
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from shop.core import audit, clock, ids
 from shop.core.actor import Actor
@@ -105,7 +105,8 @@ def _dry_run(update: PaymentUpdate) -> Decision:
     db.session.rollback()
     try:
         if db.engine.dialect.name == "postgresql":
-            db.session.execute(text("SET TRANSACTION READ ONLY, ISOLATION LEVEL REPEATABLE READ"))
+            read_only = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+            db.session.connection(execution_options=read_only)
         return _decide(update, clock.now(), lock=False)[1]
     finally:
         db.session.rollback()

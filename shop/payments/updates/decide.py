@@ -78,7 +78,6 @@ class _Draft:
     credit: CreditChange | None = None
     code: CodeSeen | None = None
     events: list[HistoryEntry] = field(default_factory=list)
-    news: list[HistoryEntry] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=lambda: [Outcome.DUPLICATE])
     reasons: list[str] = field(default_factory=list)
     paid_after: timedelta | None = None
@@ -106,7 +105,7 @@ class _Draft:
             stock=self.stock,
             credit=self.credit,
             code=self.code,
-            events=(*self.events, *self.news),
+            events=tuple(self.events),
             is_recorded=is_recorded,
             paid_after=self.paid_after,
         )
@@ -164,15 +163,12 @@ def _book(draft: _Draft, update: PaymentUpdate, fact: CaptureFact, rules: Rules)
     entries = ((chart.receivable(payment.provider), fact.money), *credited)
     draft.journals.append(NewJournal(f"capture:{payment.provider}:{fact.id}", "capture", entries))
     event = PaymentCaptured(payment.id, fact.money.amount, fact.money.currency, allocation)
-    captured = HistoryEntry(event, update.actor)
+    draft.events.append(HistoryEntry(event, update.actor))
     if allocation == Allocation.PAYS_ORDER:
         because = Reason.CAPTURED if draft.order.state in order_states.PAYABLE else Reason.PAID_IN_TIME_SEEN_LATE
         _pay(draft, because, update.actor, paid_by=payment.id, payment=payment.id)
-        draft.events.append(captured)
         draft.paid_after = max(timedelta(0), draft.now - fact.at)
-        return
-    draft.news.append(captured)
-    if allocation in REFUNDED_AUTOMATICALLY:
+    elif allocation in REFUNDED_AUTOMATICALLY:
         _refund_automatically(draft, payment, fact, allocation, rules)
 
 
@@ -379,7 +375,7 @@ def _move_payment(draft: _Draft, update: PaymentUpdate, rules: Rules) -> None:
 
 
 def _record_event(draft: _Draft, update: PaymentUpdate, event: Event) -> None:
-    draft.news.append(HistoryEntry(event, update.actor))
+    draft.events.append(HistoryEntry(event, update.actor))
 
 
 def _close_unwanted(draft: _Draft, update: PaymentUpdate) -> None:
