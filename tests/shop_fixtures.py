@@ -14,7 +14,8 @@ from flask_migrate import upgrade
 from sqlalchemy.orm import Session, scoped_session
 
 from shop import create_app
-from shop.accounts.models import Role, User
+from shop.accounts.models import User
+from shop.accounts.permissions import Role
 from shop.catalogue.models import Category, Product
 from shop.checkout import agreement, cart, end_order, place_order
 from shop.checkout.order_status import OrderStatus, load_status

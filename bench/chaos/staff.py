@@ -25,7 +25,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from shop import create_app
 from shop.accounts import signin, staff
-from shop.accounts.models import Role
+from shop.accounts.permissions import Role
 from shop.checkout import end_order
 from shop.core.actor import Actor
 from shop.core.db import db

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 
 from flask_login import UserMixin
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Text
@@ -14,16 +13,8 @@ from shop.core.column_types import EnumText
 from shop.core.db import Base, UtcDateTime
 
 
-class Role(StrEnum):
-    """Role of a staff account. A customer has none."""
-
-    SUPPORT = "support"
-    FINANCE = "finance"
-    ADMIN = "admin"
-
-
 class User(UserMixin, Base):  # type: ignore[misc]
-    """An account. `email` is stored in lower case; `roles` holds some of `Role`, empty for customers.
+    """An account. `email` is stored in lower case; `roles` holds some of `permissions.Role`, empty for customers.
 
     `email_verified_at` is set once the owner has opened a link that was mailed to `email`. Only sign-ins that were
     started under the present `session_epoch` are valid: raising it ends all of them, also while Redis is away.

@@ -10,7 +10,8 @@ from sqlalchemy import select, update
 from shop.accounts import links, passwords, sessions, throttle
 from shop.accounts.decide import LinkPurpose
 from shop.accounts.known_devices import Device
-from shop.accounts.models import Role, User
+from shop.accounts.models import User
+from shop.accounts.permissions import Role
 from shop.core import audit, clock, email_address, ids, logs, outbox, text
 from shop.core.actor import Actor, ActorKind
 from shop.core.audit import Act, Subject, SubjectKind

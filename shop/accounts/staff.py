@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from shop.accounts.models import Role, User
+from shop.accounts.models import User
+from shop.accounts.permissions import Role
 from shop.core import email_address, text
 from shop.core.actor import Actor, ActorKind
 from shop.core.db import db

@@ -14,6 +14,7 @@ from shop.core.sentences import sentence
 STATUS: Mapping[str, int] = {
     "csrf": 400,
     "not_authorized": 401,
+    "forbidden": 403,
     "sign_in_needed": 401,
     "unknown_alert": 404,
     "cart_empty": 409,

@@ -1,4 +1,7 @@
-"""Access rules of views: declared on every view and enforced here; a test finds a route that declares none."""
+"""Access rules of views: declared on every view and enforced here; a test finds a route that declares none.
+
+`access` is for pages of the shop and for programs, `requires` for pages of staff.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,16 @@ from typing import Any, Literal
 from flask import Response, abort, current_app, make_response, redirect, request, url_for
 from flask_login import current_user
 
-from shop.accounts import sessions
-from shop.accounts.models import Role
+from shop.accounts import rights, sessions
+from shop.accounts.permissions import Permission, permissions_of
 from shop.core.errors import Refusal
 from shop.http_kit import bearer
 from shop.orders import find
 from shop.orders.models import Order
 
-Who = Literal["public", "order_token", "return_token", "signed_in", "staff", "bearer", "signature"]
+Who = Literal["public", "order_token", "return_token", "signed_in", "bearer", "signature"]
 View = Callable[..., Any]
+_FOR_STAFF = "This page is for staff of the shop."
 
 
 def access(who: Who, *, setting: str = "", open_in_development: bool = False) -> Callable[[View], View]:
@@ -39,6 +43,29 @@ def access(who: Who, *, setting: str = "", open_in_development: bool = False) ->
     def declare(view: View) -> View:
         guarded = _with_token(view, setting, open_in_development) if who == "bearer" else _GUARDS[who](view)
         guarded.access = who  # type: ignore[attr-defined]
+        return guarded
+
+    return declare
+
+
+def requires(permission: Permission) -> Callable[[View], View]:
+    """Declare and enforce that a view is for staff with this permission.
+
+    Guests are redirected to sign in, all others without the permission get 403 with the reason, and no response is
+    cached.
+    """
+
+    def declare(view: View) -> View:
+        @wraps(view)
+        def guarded(**values: Any) -> Any:
+            if _is_guest():
+                return _to_sign_in()
+            user = sessions.require_user()  # 503 while the user cannot be determined
+            if permission not in permissions_of(user.roles):
+                abort(403, rights.explanation(permission) if user.roles else _FOR_STAFF)
+            return _not_stored(make_response(view(**values)))
+
+        guarded.access = permission  # type: ignore[attr-defined]
         return guarded
 
     return declare
@@ -80,27 +107,21 @@ def _sent_by_acquirer(view: View) -> View:
 def _signed_in(view: View) -> View:
     @wraps(view)
     def guarded(**values: Any) -> Any:
-        if not current_user.is_authenticated and not sessions.unavailable():
-            here = request.full_path.rstrip("?") if request.method == "GET" else None
-            return redirect(url_for("accounts.sign_in", next=here), 303)
+        if _is_guest():
+            return _to_sign_in()
         sessions.require_user()  # 503 while the user cannot be determined
         return _not_stored(make_response(view(**values)))
 
     return guarded
 
 
-def _staff(view: View) -> View:
-    @wraps(view)
-    def guarded(**values: Any) -> Any:
-        if not current_user.is_authenticated and not sessions.unavailable():
-            here = request.full_path.rstrip("?") if request.method == "GET" else None
-            return redirect(url_for("accounts.sign_in", next=here), 303)
-        user = sessions.require_user()  # 503 while the user cannot be determined
-        if not set(user.roles) & set(Role):
-            abort(403)
-        return _not_stored(make_response(view(**values)))
+def _is_guest() -> bool:
+    return not current_user.is_authenticated and not sessions.unavailable()
 
-    return guarded
+
+def _to_sign_in() -> Response:
+    here = request.full_path.rstrip("?") if request.method == "GET" else None
+    return _not_stored(make_response(redirect(url_for("accounts.sign_in", next=here), 303)))
 
 
 def _with_token(view: View, setting: str, open_in_development: bool) -> View:
@@ -124,6 +145,5 @@ _GUARDS: dict[Who, Callable[[View], View]] = {
     "order_token": _holder_of_token,
     "return_token": _sent_by_acquirer,
     "signed_in": _signed_in,
-    "staff": _staff,
     "signature": _anyone,
 }

@@ -113,10 +113,12 @@ def wants_json() -> bool:
 
 
 def _page(status: int, title: str, message: str) -> Response:
-    """The shop's error page; a bare one if its rendering fails too, because its header needs a service that is away."""
+    """The error page of the shop, or the one that a blueprint has put into `g.error_page`; a bare one if its rendering
+    fails too, because its header needs a service that is away.
+    """
     context = {"title": title, "message": message, "status": status, "request_id": g.get("request_id", "")}
     try:
-        return make_response(render_template("shop/error.html", **context))
+        return make_response(render_template(g.get("error_page", "shop/error.html"), **context))
     except Exception as error:  # noqa: BLE001 the last resort must not fail
         log.warning("error_page.bare", error=type(error).__name__)
         back = escape(gettext("Back to the shop")) if "babel" in current_app.extensions else "Back to the shop"

@@ -18,6 +18,8 @@ _CHOSEN = "language"
 _CHOSEN_BY = "language_by"
 _LOCAL_PATH = re.compile(r"/(?!/)[\w\-./~%?=&+]*")
 _PARAMETER = "lang"
+STAFF_PATHS = "/ops"
+"""Pages of the console. They are in English only: their texts are written without `_()`."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,12 @@ def init_app(app: Flask) -> None:
 
 
 def select() -> str | None:
-    """The locale of the request; None, which means English, outside of one and for programs.
+    """The locale of the request; None, which means English, outside of one, for programs, and in the console of staff,
+    whose pages are not translated.
 
     A choice counts before the account's language where the same customer made it in this browser.
     """
-    if not request or request.path.startswith(MACHINE_PATHS):
+    if not request or request.path.startswith((*MACHINE_PATHS, STAFF_PATHS)):
         return None
     chosen = session.get(_CHOSEN)
     for locale in (_asked(), _of_account(), chosen):

@@ -1,12 +1,41 @@
-"""Staff views. Every view declares its access rule."""
+"""Staff console under `/ops`. Every view declares the permission that it needs; a page declares its links in the menu.
+
+A page is a module with a blueprint `bp` and, if it is in the menu, `LINKS`; it is listed in PAGES. A view parses the
+request, calls one use case or query, and renders.
+"""
 
 from __future__ import annotations
 
-from flask import Flask
+from typing import Any
 
-from shop.ops import ledgers
+from flask import Blueprint, Flask, g
+from flask_login import current_user
+
+from shop.accounts.permissions import permissions_of
+from shop.ops import formats, home, ledgers, navigation, orders
+
+PAGES = (home, orders, ledgers)
+"""Page modules, in the order of the menu."""
+LINKS = tuple(link for page in PAGES for link in getattr(page, "LINKS", ()))
+
+bp = Blueprint("ops", __name__, url_prefix="/ops")
+for page in PAGES:
+    bp.register_blueprint(page.bp)
 
 
 def init_app(app: Flask) -> None:
-    """Register the staff views."""
-    app.register_blueprint(ledgers.bp)
+    """Register the pages of the console."""
+    formats.init_app(app)
+    app.register_blueprint(bp)
+
+
+@bp.before_request
+def _use_own_error_page() -> None:
+    g.error_page = "ops/error.html"
+
+
+@bp.context_processor
+def _of_reader() -> dict[str, Any]:
+    """The permissions and the menu of the reader, for every template of the console."""
+    permissions = permissions_of(current_user.roles) if current_user.is_authenticated else frozenset()
+    return {"permissions": permissions, "menu": navigation.menu(LINKS, permissions)}

@@ -19,6 +19,7 @@ _KNOWN = ", ".join(f"'{s}'" for s in OrderState)
 _LIVE = "state IN ({})".format(", ".join(f"'{s}'" for s in sorted(PAYABLE)))
 IS_LIVE = text(f"orders.{_LIVE}")
 """Condition that the order may still be paid, with literals: a partial index is used only for literals in the query."""
+_IN_REVIEW = text("review_since IS NOT NULL")
 ERASED = "(erased)"
 """Value that replaces the personal data of a guest whose retention period is over."""
 
@@ -72,6 +73,8 @@ class Order(Base):
         CheckConstraint("credit_amount BETWEEN 0 AND total_amount", name="credit_within_total"),
         Index("ix_orders_live", "pay_by", postgresql_where=text(_LIVE), sqlite_where=text(_LIVE)),
         Index("ix_orders_state_placed", "state", "placed_at"),
+        Index("ix_orders_placed", "placed_at", "id"),
+        Index("ix_orders_in_review", "review_since", postgresql_where=_IN_REVIEW, sqlite_where=_IN_REVIEW),
     )
 
     @property

@@ -34,7 +34,7 @@ TAKEN = RateLimitItemPerHour(20)
 @bp.route("/sign-in", methods=["GET", "POST"])
 @access("public")
 def sign_in() -> ResponseReturnValue:
-    """Sign in, then go on to `next`."""
+    """Sign in, then go on to `next`; without it, customers to their account and staff to the console."""
     form = SignInForm()
     if form.validate_on_submit():
         try:
@@ -43,7 +43,8 @@ def sign_in() -> ResponseReturnValue:
             visitor.sign_in(user)
         except Refusal as refusal:
             return _form("sign_in", form, refusal)
-        return device.remembered(redirect(_next(), 303), user)
+        first = "ops.home.show" if user.roles else "accounts.show"
+        return device.remembered(redirect(_next(first), 303), user)
     return _form("sign_in", form)
 
 
@@ -147,10 +148,10 @@ def _registered(form: RegisterForm) -> User:
         return signin.register(form.email.data, form.name.data, form.password.data, locale_name())
 
 
-def _next() -> str:
-    """The page after a sign-in: `next`, else the page that was left for it."""
+def _next(first: str = "accounts.show") -> str:
+    """The page after a sign-in: `next`, else the page that was left for it, else the page of the endpoint `first`."""
     left = after_sign_in.take()
-    return safe_next(request.form.get("next") or request.args.get("next") or left, url_for("accounts.show"))
+    return safe_next(request.form.get("next") or request.args.get("next") or left, url_for(first))
 
 
 def _form(name: str, form: EmailForm, refusal: Refusal | None = None) -> ResponseReturnValue:

@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 
 from shop import create_app
+from shop.accounts.permissions import Permission
 from shop.core.db import db
 from shop.http_kit.access import Who, access
 from tools.docs.routes import WHO, shop_app
@@ -50,7 +51,8 @@ def rules(app: Flask) -> list[tuple[str, set[str], Any]]:
 
 def undeclared(app: Flask) -> list[str]:
     """Routes without a declaration, or with an unknown one."""
-    return [path for path, _, view in rules(app) if getattr(view, "access", None) not in get_args(Who)]
+    known = {*get_args(Who), *Permission}
+    return [path for path, _, view in rules(app) if getattr(view, "access", None) not in known]
 
 
 def public_posts(app: Flask) -> set[str]:
@@ -98,7 +100,7 @@ def test_callers_that_prove_themselves_are_known_by_name() -> None:
 
 @pytest.mark.parametrize(
     ("who", "setting"),
-    [("bearer", ""), ("bearer", "SECRET_KEY"), ("public", "METRICS_TOKEN"), ("staff", "CONTROL_TOKEN")],
+    [("bearer", ""), ("bearer", "SECRET_KEY"), ("public", "METRICS_TOKEN"), ("signed_in", "CONTROL_TOKEN")],
 )
 def test_only_the_control_and_metrics_tokens_are_bearer_tokens(who: Who, setting: str) -> None:
     with pytest.raises(ValueError, match="a bearer token is one of CONTROL_TOKEN, METRICS_TOKEN"):
@@ -107,6 +109,11 @@ def test_only_the_control_and_metrics_tokens_are_bearer_tokens(who: Who, setting
 
 def test_every_way_of_declaring_access_is_explained_in_the_docs() -> None:
     assert set(WHO) == set(get_args(Who))
+
+
+def test_exactly_the_pages_of_the_console_declare_a_permission() -> None:
+    found = rules(shop_app())
+    assert [path for path, _, view in found if path.startswith("/ops") != isinstance(view.access, Permission)] == []
 
 
 def test_views_for_the_holder_of_a_token_have_it_in_their_path() -> None:

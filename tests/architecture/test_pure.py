@@ -9,6 +9,7 @@ from tools.docs.code import imports, sources
 FILES = {file.module: file for file in sources("shop")}
 DECISIONS = [
     "shop.accounts.decide",
+    "shop.accounts.permissions",
     "shop.checkout.ending.decide",
     "shop.checkout.placing.decide",
     "shop.documents.decide",

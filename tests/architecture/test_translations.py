@@ -21,6 +21,8 @@ FOR_STAFF = (
     "shop/commands/",
     "shop/credit_gifts/",
     "shop/inventory/stock.py",
+    "shop/ops/",
+    "shop/order_search/",
     "shop/payments/order_money/",
     "shop/payments/records/captures.py",
     "shop/payments/refunds/",

@@ -24,7 +24,7 @@ import pytest
 
 ONE_DATABASE = re.compile(
     r"tests/web/test_(?!cart|checkout|page_statements)"
-    r"|tests/live/test_(dev_clock|stream)|tests/commands/|tests/integrity/test_explain"
+    r"|tests/live/test_(dev_clock|stream)|tests/ops/|tests/commands/|tests/integrity/test_explain"
     r"|tests/payments/test_(kpay|stripe|tpay|paypay)\.py"
     r"|tests/(payments/test_(reconcile|disputes)|integrity/test_compare_ledgers)\.py.*\W(paypay|stripe|tpay)\W"
     r"|tests/acquirer/"

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from shop.accounts import sessions
-from shop.accounts.models import Role
+from shop.accounts.permissions import Role
 from shop.core import ids
 from tests.security.conftest import CHANGING, PASSWORD, People, addresses, all_rows, filled, send
 from tests.shop_fixtures import Shop

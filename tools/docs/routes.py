@@ -16,11 +16,11 @@ WHO = {
     "order_token": "anyone with the order's token; any other token is 404",
     "return_token": "browsers that return from an acquirer; any other token is 404",
     "signed_in": "signed-in users; guests are redirected to the sign-in page",
-    "staff": "signed-in users with a role; guests are redirected to the sign-in page, customers get 403",
     "bearer": "requests with the bearer token of a setting",
     "signature": "acquirers; the provider verifies the signature",
 }
 """Access rules that views declare, and their meaning."""
+FOR_STAFF = "staff whose roles have it; guests are redirected to the sign-in page, others get 403"
 
 
 @lru_cache
@@ -40,7 +40,7 @@ def acquirer_app() -> Flask:
 def page() -> str:
     """Return the text of docs/routes.md."""
     shop = [(*_row(app := shop_app(), rule), f"`{_access(app, rule)}`") for rule in _rules(shop_app())]
-    who = [(f"`{name}`", says) for name, says in WHO.items()]
+    who = [(f"`{name}`", says) for name, says in WHO.items()] + [("a permission, such as `order.read`", FOR_STAFF)]
     acquirer = [_row(acquirer_app(), rule) for rule in _rules(acquirer_app())]
     parts = [
         GENERATED,

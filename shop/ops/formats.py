@@ -1,0 +1,55 @@
+"""Texts of the console: times in the zone of the shop, with UTC beside them, and words of states.
+
+The console is in English only, so its texts are not marked for translation (see `shop.http_kit.language`).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from flask import Flask, current_app
+
+
+def init_app(app: Flask) -> None:
+    """Give the templates of the console these filters."""
+    app.jinja_env.filters.update(shop_time=shop_time, tone=tone, utc_time=utc_time, utc_stamp=utc_stamp, words=words)
+
+
+def zone() -> ZoneInfo:
+    """The shop's zone (SHOP_TIME_ZONE)."""
+    return ZoneInfo(current_app.config["SHOP_TIME_ZONE"])
+
+
+def shop_time(at: datetime) -> str:
+    """Date and time to the second in the shop's zone."""
+    return f"{at.astimezone(zone()):%Y-%m-%d %H:%M:%S}"
+
+
+def utc_time(at: datetime) -> str:
+    """Date and time to the second in UTC, with the zone."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def utc_stamp(at: datetime) -> str:
+    """The time for the attribute `datetime` of an element."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def words(name: str) -> str:
+    """A stored name such as WAITING_PAYMENT or `pays_order` as lower-case words."""
+    return name.replace("_", " ").replace(".", " ").lower()
+
+
+_TONES = {
+    "good": {"PAID", "CAPTURED", "DONE", "applied", "SENT", "WON"},
+    "wait": {"PENDING", "WAITING_PAYMENT", "OPEN", "CREATED", "REQUESTED", "QUEUED", "open_refund", "hint"},
+    "busy": {"AUTHORIZED", "UNKNOWN", "PARTIALLY_REFUNDED", "REFUNDED"},
+    "bad": {"late", "duplicate", "wrong_amount", "in_review", "disputed", "REJECTED", "LOST", "mismatch", "illegal"},
+}
+"""Tones of chips by the names that they show."""
+
+
+def tone(name: str) -> str:
+    """The tone of a chip for a state, a flag or an outcome: good, wait, busy, bad or calm."""
+    return next((found for found, names in _TONES.items() if name in names), "calm")

@@ -1,0 +1,67 @@
+"""Frame of the console: sign-in, menu, and pages of errors."""
+
+from __future__ import annotations
+
+import pytest
+
+from shop.accounts.permissions import PERMISSIONS, Permission, Role
+from shop.ops import LINKS
+from shop.ops.navigation import Group, Link, menu
+from tests.ops.conftest import PASSWORD, visitor_as
+from tests.shop_fixtures import Shop
+from tests.web.conftest import Visitor, title
+
+
+def sign_in(visitor: Visitor, email: str, **more: object) -> str:
+    visitor.get("/sign-in")
+    return str(visitor.post("/sign-in", {"email": email, "password": PASSWORD, **more}).location)
+
+
+def test_staff_come_to_the_console_after_the_sign_in_and_customers_to_their_account(shop: Shop) -> None:
+    visitor_as(shop, "support"), visitor_as(shop)
+    assert sign_in(Visitor(shop.app), "support@example.com") == "/ops"
+    assert sign_in(Visitor(shop.app), "support@example.com", next="/cart") == "/cart"
+    assert sign_in(Visitor(shop.app), "customer@example.com") == "/account"
+
+
+def test_the_shop_links_to_the_console_for_staff_alone(shop: Shop) -> None:
+    staff, customer = visitor_as(shop, "merchandiser"), visitor_as(shop)
+    for path in ("/", "/account"):
+        assert 'href="/ops"' in staff.get(path).text
+        assert "/ops" not in customer.get(path).text
+
+
+@pytest.mark.parametrize("role", Role)
+def test_the_menu_shows_what_the_reader_may_open(shop: Shop, role: Role) -> None:
+    page = visitor_as(shop, role).get("/ops").text
+    assert f"with the role {role}." in page
+    with shop.app.test_request_context():
+        for link in LINKS:
+            shown = f'href="{shop.app.url_for(link.endpoint)}"'
+            assert (shown in page.partition("<main")[0]) == (link.permission in PERMISSIONS[role])
+
+
+def test_the_menu_is_in_groups_and_leaves_out_empty_ones() -> None:
+    orders = Link("Orders", "ops.orders.show", Permission.ORDER_READ)
+    payouts = Link("Payouts", "ops.payouts.show", Permission.PAYOUT_READ, Group.MONEY)
+    audit = Link("Audit log", "ops.audit.show", Permission.AUDIT_READ, Group.SYSTEM)
+    assert menu([audit, payouts, orders], {Permission.ORDER_READ, Permission.AUDIT_READ}) == [
+        (Group.WORK, [orders]),
+        (Group.SYSTEM, [audit]),
+    ]
+
+
+def test_errors_are_shown_in_the_console(shop: Shop) -> None:
+    support = visitor_as(shop, "support")
+    answer = support.get("/ops/orders/NO-SUCH/ledgers.json", headers={"Accept": "text/html"})
+    assert (answer.status_code, title(answer)) == (404, "Page not found · Settled console")
+    assert 'aria-label="Console"' in answer.text
+    assert 'aria-label="Console"' not in visitor_as(shop).get("/ops").text
+
+
+def test_the_console_is_in_english_whatever_the_language_of_the_account(shop: Shop) -> None:
+    support = visitor_as(shop, "support")
+    support.get("/?lang=zh-Hant")
+    assert "管理後台" in support.get("/").text
+    answer = support.get("/ops")
+    assert '<html lang="en">' in answer.text and answer.headers["Content-Language"] == "en"

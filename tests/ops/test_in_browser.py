@@ -1,0 +1,50 @@
+"""Pages of the console in a browser: accessible in light and dark, wide and narrow, by keyboard, without complaints."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import BrowserContext, Page
+from werkzeug.serving import make_server
+
+from e2e.console_checks import Watch, is_sound
+from tests.ops.conftest import PASSWORD, visitor_as
+from tests.shop_fixtures import Shop
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+PAGES = ["/ops", "/ops/orders", "/ops/orders?state=PAID&flag=late", "/ops/orders?colour=red"]
+"""Addresses of pages; `<number>` is the number of a paid order."""
+
+
+@pytest.fixture
+def served(shop: Shop) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, shop.app, threaded=True)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def finance(shop: Shop, served: str, new_context: Callable[..., BrowserContext]) -> Page:
+    """A page of a person of finance who has signed in."""
+    visitor_as(shop, "finance")
+    context = new_context(base_url=served)
+    page = context.new_page()
+    page.goto("/sign-in")
+    page.get_by_label("E-mail").fill("finance@example.com")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.locator("main").get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/ops")
+    return page
+
+
+def test_every_page_is_accessible_fits_a_small_screen_and_keeps_the_policy(shop: Shop, finance: Page) -> None:
+    watch, number = Watch(finance.context), shop.paid_order().number
+    watch.expect_status(422)
+    for path in PAGES:
+        finance.goto(path.replace("<number>", number))
+        is_sound(finance)
+    watch.silent()
