@@ -42,5 +42,18 @@ def demand(actor: Actor, permission: Permission) -> None:
         raise Forbidden(permission)
 
 
+def demand_of_staff(actor: Actor, permission: Permission) -> None:
+    """Raise Forbidden for a member of staff without the permission. Customers and the system have their own rules."""
+    if actor.kind is ActorKind.STAFF:
+        demand(actor, permission)
+
+
+def demand_of_requester(requested_by: Actor, permission: Permission) -> None:
+    """Raise Refusal `request_lapsed` if a member of staff has lost the permission since their request."""
+    if requested_by.kind is ActorKind.STAFF and permission not in permissions_of(_roles(requested_by.user_id)):
+        message = "The person who requested this may no longer do so. Decline it; someone else can request it again."
+        raise Refusal("request_lapsed", message)
+
+
 def _roles(user_id: int | None) -> list[str]:
     return db.session.scalar(select(User.roles).where(User.id == user_id)) or []

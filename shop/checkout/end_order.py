@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import exists, select
 
+from shop.accounts import rights
+from shop.accounts.permissions import Permission
 from shop.checkout.ending import write
 from shop.checkout.ending.decide import (
     ClosePayments,
@@ -57,6 +59,7 @@ def _cancel(order_id: int, actor: Actor, *, even_under_review: bool, reason: str
 
 @transactional
 def _request_cancellation(order_id: int, actor: Actor, even_under_review: bool, reason: str) -> None:
+    rights.demand_of_staff(actor, Permission.ORDER_CANCEL)
     now = clock.now()
     order, payments = order_with_payments(order_id)
     decision = decide_cancellation(_snapshot(order, payments), now, even_under_review=even_under_review)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from sqlalchemy import select, update
 
+from shop.accounts import rights
 from shop.accounts.models import User
+from shop.accounts.permissions import Permission
 from shop.core import audit, clock, ids, logs
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
@@ -45,6 +47,7 @@ def request(user_id: int, money: Money, *, by: Actor, key: str | None = None, re
 
 @transactional
 def _request(user_id: int, money: Money, by: Actor, key: str | None, reason: str) -> str:
+    rights.demand(by, Permission.STORE_CREDIT_REQUEST)
     _refuse_own(user_id, by)
     _lock_verified(user_id)
     gift_id = ids.gift_id()
@@ -79,6 +82,7 @@ def approve(gift_id: str, *, by: Actor) -> None:
     Raises Refusal: `not_to_decide` for its requester or when it is decided, `own_gift`, and `not_verified` when the
     address is not verified any more; the gift then stays undecided.
     """
+    rights.demand(by, Permission.STORE_CREDIT_APPROVE)
     gift = _decide(gift_id, GiftState.APPROVED, by)
     _refuse_own(gift.user_id, by)
     _lock_verified(gift.user_id)
@@ -87,22 +91,26 @@ def approve(gift_id: str, *, by: Actor) -> None:
 
 
 @transactional
-def decline(gift_id: str, *, by: Actor) -> None:
+def decline(gift_id: str, *, by: Actor, reason: str = "") -> None:
     """Decline a gift; its requester may do so too. Raises Refusal `not_to_decide` when it is decided."""
-    _decide(gift_id, GiftState.DECLINED, by)
+    rights.demand(by, Permission.STORE_CREDIT_REQUEST)
+    _decide(gift_id, GiftState.DECLINED, by, reason)
 
 
-def _decide(gift_id: str, target: GiftState, by: Actor) -> CreditGift:
+def _decide(gift_id: str, target: GiftState, by: Actor, reason: str = "") -> CreditGift:
     """Of several concurrent decisions the first one counts."""
     requested_by = db.session.scalar(select(CreditGift.requested_by).where(CreditGift.id == gift_id))
     if target == GiftState.APPROVED and requested_by is not None and not by.may_approve(requested_by):
         raise _not_to_decide(gift_id)
+    if target == GiftState.APPROVED and requested_by is not None:
+        rights.demand_of_requester(requested_by, Permission.STORE_CREDIT_REQUEST)
     guard = update(CreditGift).where(CreditGift.id == gift_id, CreditGift.state == GiftState.REQUESTED)
     if not changed(guard.values(state=target, decided_by=by, decided_at=clock.now())):
         raise _not_to_decide(gift_id)
     gift = db.session.get_one(CreditGift, gift_id, populate_existing=True)
     states = {"state": GiftState.REQUESTED}, {"state": target, "user_id": gift.user_id, "money": gift.money}
-    audit.record(by, _ACTS[target], Subject(SubjectKind.CREDIT_GIFT, gift_id), before=states[0], after=states[1])
+    subject = Subject(SubjectKind.CREDIT_GIFT, gift_id)
+    audit.record(by, _ACTS[target], subject, before=states[0], after=states[1], reason=reason)
     after_commit(lambda: log.info(f"credit_gift.{target.lower()}", gift=gift_id))
     return gift
 

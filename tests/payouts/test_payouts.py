@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 
+from shop.accounts.models import User
+from shop.core import clock
 from shop.core.actor import Actor, ActorKind
 from shop.core.db import db, transaction
 from shop.core.errors import BadInput, Refusal
@@ -13,27 +13,18 @@ from shop.core.money import Money
 from shop.ledger import book, chart, funds
 from shop.payouts import payouts
 from shop.payouts.models import Payout
+from tests.payouts.settlement import settled, twd
 from tests.shop_fixtures import Race, Shop
 
-_numbers = itertools.count(1)
 SAM, KIM, LEE = (Actor.staff(number) for number in (1, 2, 3))
 
 
-def twd(amount: int) -> Money:
-    return Money(amount, "TWD")
-
-
-def settled(amount: int) -> None:
-    """A settlement of this amount (negative: taken back)."""
+@pytest.fixture(autouse=True)
+def people(shop: Shop) -> None:
+    """Accounts of SAM, KIM, LEE and those who decide at once."""
+    person = {"name": "", "password_hash": "-", "roles": ["finance"], "created_at": clock.now()}
     with transaction():
-        book.transfer(
-            f"settled:test:{next(_numbers)}",
-            "settled",
-            twd(amount),
-            debit=chart.BANK,
-            credit=chart.receivable("nobody"),
-        )
-        funds.received(twd(amount))
+        db.session.add_all(User(id=one, email=f"staff{one}@example.com", **person) for one in range(1, 30))
 
 
 def balance(account: str) -> int:
@@ -78,7 +69,9 @@ def test_the_requester_cannot_approve_and_a_payout_is_approved_once(shop: Shop) 
 def test_a_payout_requested_by_a_name_without_an_account_can_only_be_rejected(shop: Shop) -> None:
     """Requester and approver could be the same person."""
     settled(1000)
-    payout = payouts.request(twd(600), by=Actor(ActorKind.STAFF, name="sam"))
+    payout = payouts.request(twd(600), by=SAM)
+    with transaction():
+        db.session.execute(db.update(Payout).values(requested_by=Actor(ActorKind.STAFF, name="sam")))
     with pytest.raises(Refusal) as refused:
         payouts.approve(payout.id, by=KIM)
     assert code(refused) == "not_to_decide"

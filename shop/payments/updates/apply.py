@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from flask import current_app
 from sqlalchemy import select
 
+from shop.accounts import rights
+from shop.accounts.permissions import Permission
 from shop.core import audit, clock, ids
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
@@ -155,6 +157,7 @@ def accept(capture_id: int, *, by: Actor, note: str = "") -> None:
     disputed money may be lost), `nothing_to_hold` when stock or store credit that the order had released is gone; then
     it can only be refunded.
     """
+    rights.demand(by, Permission.PAYMENT_ACCEPT_AMOUNT)
     found = select(Payment.order_id).join(Capture, Capture.payment_id == Payment.id).where(Capture.id == capture_id)
     order_id = db.session.scalar(found)
     if order_id is None:
