@@ -60,7 +60,7 @@ def _refunds(reader: Actor) -> Iterator[Request]:
         capture.id: capture
         for capture in db.session.scalars(select(Capture).where(Capture.id.in_({one.capture_id for one in waiting})))
     }
-    names = _names({one.requested_by for one in waiting})
+    whom = names({one.requested_by for one in waiting})
     for one in waiting:
         order = orders[one.order_id]
         yield Request(
@@ -69,7 +69,7 @@ def _refunds(reader: Actor) -> Iterator[Request]:
             order_number=order.number,
             about=_TO[one.destination],
             money=one.money,
-            requested_by=names[one.requested_by],
+            requested_by=whom[one.requested_by],
             requested_at=one.created_at,
             reason=one.reason,
             now=_present(one, order, captures.get(one.capture_id or 0)),
@@ -105,7 +105,7 @@ def _gifts(reader: Actor) -> Iterator[Request]:
         user.id: user.email
         for user in db.session.scalars(select(User).where(User.id.in_({one.user_id for one in waiting})))
     }
-    names = _names({one.requested_by for one in waiting})
+    whom = names({one.requested_by for one in waiting})
     for one in waiting:
         yield Request(
             kind="store credit",
@@ -113,7 +113,7 @@ def _gifts(reader: Actor) -> Iterator[Request]:
             order_number=None,
             about=f"for {whose[one.user_id]}",
             money=one.money,
-            requested_by=names[one.requested_by],
+            requested_by=whom[one.requested_by],
             requested_at=one.requested_at,
             reason=one.reason,
             now="",
@@ -126,7 +126,7 @@ def _gifts(reader: Actor) -> Iterator[Request]:
 
 def _payouts(reader: Actor) -> Iterator[Request]:
     waiting = payouts.waiting()
-    names = _names({one.requested_by for one in waiting})
+    whom = names({one.requested_by for one in waiting})
     settled = {currency: funds.settled(currency) for currency in {one.currency for one in waiting}}
     for one in waiting:
         yield Request(
@@ -135,7 +135,7 @@ def _payouts(reader: Actor) -> Iterator[Request]:
             order_number=None,
             about="to the owner's bank",
             money=one.money,
-            requested_by=names[one.requested_by],
+            requested_by=whom[one.requested_by],
             requested_at=one.requested_at,
             reason=one.note,
             now=f"{settled[one.currency].with_code()} of settled money are there.",
@@ -146,7 +146,7 @@ def _payouts(reader: Actor) -> Iterator[Request]:
         )
 
 
-def _names(actors: set[Actor]) -> dict[Actor, str]:
+def names(actors: set[Actor]) -> dict[Actor, str]:
     """Display names: the address of an account, else the text of the actor. One query."""
     ids = {actor.user_id for actor in actors if actor.user_id is not None}
     emails = {user.id: user.email for user in db.session.scalars(select(User).where(User.id.in_(ids)))}
