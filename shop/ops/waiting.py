@@ -83,13 +83,15 @@ def _refunds(reader: Actor) -> Iterator[Request]:
 _TO = {
     RefundDestination.PROVIDER: "to the payment method",
     RefundDestination.STORE_CREDIT: "to store credit",
-    RefundDestination.BANK: "to a bank, sent by you; approve it once the money has been sent",
+    RefundDestination.BANK: "to a bank",
 }
 
 
 def _present(refund: Refund, order: Order, capture: Capture | None) -> str:
     """Sentence with the present numbers. The amount of a waiting refund counts as refunded already."""
     state = f"The order is {order.state.replace('_', ' ').lower()}"
+    if refund.destination == RefundDestination.BANK:
+        state = f"Send the money to the customer's bank yourself, then approve. {state}"
     if capture is None:
         return f"{state}; the amount was paid with store credit."
     captured = Money(capture.amount, capture.currency)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import reduce
 
 import pytest
 from playwright.sync_api import BrowserContext, Page
 from werkzeug.serving import make_server
 
 from e2e.console_checks import Watch, is_sound
+from shop.core.money import Money
+from shop.mail import outgoing
+from shop.payments.refunds import refunds
 from tests.ops.conftest import PASSWORD, visitor_as
 from tests.shop_fixtures import Shop
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 PAGES = ["/ops", "/ops/orders", "/ops/orders?state=PAID&flag=late", "/ops/orders?colour=red"]
-"""Addresses of pages; `<number>` is the number of a paid order."""
+PAGES += ["/ops/alerts", "/ops/approvals", "/ops/payouts", "/ops/disputes", "/ops/mails", "/ops/mails/<mail>"]
+"""Addresses of pages; `<number>` is the number of a paid order, `<mail>` the id of a mail."""
 
 
 @pytest.fixture
@@ -42,9 +47,12 @@ def finance(shop: Shop, served: str, new_context: Callable[..., BrowserContext])
 
 
 def test_every_page_is_accessible_fits_a_small_screen_and_keeps_the_policy(shop: Shop, finance: Page) -> None:
-    watch, number = Watch(finance.context), shop.paid_order().number
+    order = shop.paid_order()
+    refunds.request(shop.capture(order), Money(20000, "TWD"), reason="broken", by=shop.sam, to="bank")
+    shop.sweep()
+    watch, ids = Watch(finance.context), {"<number>": order.number, "<mail>": outgoing.newest(1)[0].id}
     watch.expect_status(422)
     for path in PAGES:
-        finance.goto(path.replace("<number>", number))
+        finance.goto(reduce(lambda text, one: text.replace(*one), ids.items(), path))
         is_sound(finance)
     watch.silent()
