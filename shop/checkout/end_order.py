@@ -43,13 +43,13 @@ from shop.payments.records.types import RefundDestination, Source
 from shop.payments.refunds import refunds
 
 
-def cancel_order(order_id: int, actor: Actor) -> None:
+def cancel_order(order_id: int, actor: Actor, *, reason: str = "") -> None:
     """Request the cancellation of the order and try to end it at once. No effect when it has ended or cancellation was
     requested before.
 
     Raises Refusal `under_review` while captured money that does not match the order is reviewed.
     """
-    _cancel(order_id, actor, even_under_review=False)
+    _cancel(order_id, actor, even_under_review=False, reason=reason)
 
 
 def _cancel(order_id: int, actor: Actor, *, even_under_review: bool, reason: str = "") -> None:
