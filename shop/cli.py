@@ -10,9 +10,7 @@ from flask import Flask, current_app
 from flask.cli import with_appcontext
 from werkzeug.utils import import_string
 
-from shop.accounts import signin
 from shop.catalogue import initial_catalogue
-from shop.commands import Group, by_operator
 from shop.commands.alerts import alerts
 from shop.commands.audit import audit
 from shop.commands.mail import mail
@@ -21,9 +19,9 @@ from shop.commands.orders import orders
 from shop.commands.pricing import pricing
 from shop.commands.products import products
 from shop.commands.reconcile import reconcile
+from shop.commands.users import users
 from shop.core import clock as core_clock
 from shop.core import durations, metrics
-from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.core.errors import PassiveCopy
 from shop.core.exclusive import alone_until_commit
@@ -135,22 +133,3 @@ def worker(queues: str, preload: tuple[str, ...]) -> None:
         import_string(name)()
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     run_worker(app, tuple(name.strip() for name in queues.split(",") if name.strip()))
-
-
-@click.group(cls=Group)
-def users() -> None:
-    """Accounts."""
-
-
-@users.command("create")
-@click.argument("email")
-@click.option("--name", default="")
-@click.option("--role", "roles", multiple=True, help="Role; can be repeated.")
-@click.option("--verified", is_flag=True, help="You know that the address belongs to the owner of the account.")
-@click.password_option()
-@with_appcontext
-@by_operator
-def create_user(email: str, name: str, roles: tuple[str, ...], verified: bool, password: str, by: Actor) -> None:
-    """Create an account."""
-    user = signin.create(email, name or email.partition("@")[0], password, list(roles), is_verified=verified, by=by)
-    click.echo(f"{user.email} can sign in.")

@@ -62,12 +62,13 @@ def init_app(app: Flask) -> None:
 
 
 def snapshot(user_id: int, epoch: int) -> User | None:
-    """The account, detached from the database session, for `start`; None if its session epoch is not `epoch` any more.
+    """The account, detached from the database session, for `start`; None if its session epoch is not `epoch` any more,
+    and if the account is disabled.
 
     `epoch` is the one under which the password was proven. The snapshot keeps it: a sign-in that `start` makes of it
     ends with the others when the password or the address is changed before `start` has run.
     """
-    of_epoch = select(User).where(User.id == user_id, User.session_epoch == epoch)
+    of_epoch = select(User).where(User.id == user_id, User.session_epoch == epoch, User.disabled_at.is_(None))
     user = db.session.scalars(of_epoch.execution_options(populate_existing=True)).one_or_none()
     if user is not None:
         db.session.expunge(user)
@@ -208,7 +209,9 @@ def _visitor() -> User | None:
         g.sign_in_unavailable = True
         return None
     user = db.session.get(User, record.user_id) if record else None
-    return user if user and record and user.session_epoch == record.epoch else None
+    if user is None or record is None or user.session_epoch != record.epoch or user.disabled_at is not None:
+        return None
+    return user
 
 
 def _handle() -> str | None:

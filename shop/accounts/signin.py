@@ -28,6 +28,15 @@ _TRIES = 3
 log = logs.get()
 
 
+class AccountDisabled(Refusal):
+    """The password is right, and the account is disabled."""
+
+    usual_status = 403
+
+    def __init__(self) -> None:
+        super().__init__("account_disabled", sentence("This account has been disabled. Contact us if you need help."))
+
+
 class WrongCredentials(Refusal):
     """Wrong e-mail or password; the message does not reveal which."""
 
@@ -47,7 +56,8 @@ def sign_in(
     the origin of the attempt. A sign-in from a device that the account does not know writes an event, which the
     customer is mailed about, in the account's language, or in `language` if it has none.
 
-    Raises WrongCredentials (422), TooManyAttempts (429, with `retry_after` in seconds), Away (503).
+    Raises WrongCredentials (422), AccountDisabled (403), TooManyAttempts (429, with `retry_after` in seconds), Away
+    (503).
     """
     email = email_address.for_lookup(email)
     throttle.count(email, ip, device)
@@ -55,6 +65,9 @@ def sign_in(
         proof = _prove(email, password)
         if proof is None:
             break
+        if proof.is_disabled:
+            _record_failure(email, user_agent)
+            raise AccountDisabled
         with transaction():
             user = _record(proof)
             if user is None:
@@ -94,25 +107,27 @@ class _Proof:
     epoch: int
     stored: str
     fresh: str
+    is_disabled: bool
 
 
 def _prove(email: str, password: str) -> _Proof | None:
     """Check the password of the account with this address, outside of a transaction; None if it is wrong."""
-    columns = select(User.id, User.session_epoch, User.password_hash).where(User.email == email)
+    columns = select(User.id, User.session_epoch, User.password_hash, User.disabled_at).where(User.email == email)
     found = db.session.execute(columns).one_or_none()
-    user_id, epoch, stored = found if found else (0, 0, None)
+    user_id, epoch, stored, disabled_at = found if found else (0, 0, None, None)
     db.session.rollback()
     if not passwords.matches(stored, password) or stored is None:
         return None
     fresh = passwords.make(password) if passwords.is_outdated(stored) else stored
-    return _Proof(user_id, epoch, stored, fresh)
+    return _Proof(user_id, epoch, stored, fresh, disabled_at is not None)
 
 
 def _record(proof: _Proof) -> User | None:
-    """Record a sign-in, in the caller's transaction; None if the password or the session epoch has changed since it was
-    proven.
+    """Record a sign-in, in the caller's transaction; None if the password or the session epoch has changed, or the
+    account was disabled, since it was proven.
     """
-    unchanged = (User.id == proof.user_id, User.session_epoch == proof.epoch, User.password_hash == proof.stored)
+    unchanged = [User.id == proof.user_id, User.session_epoch == proof.epoch, User.password_hash == proof.stored]
+    unchanged.append(User.disabled_at.is_(None))
     values = {"last_signed_in_at": clock.now(), "password_hash": proof.fresh}
     if not changed(update(User).where(*unchanged).values(values)):
         return None
@@ -145,7 +160,7 @@ def _create(
     is_verified: bool = False,
     verify_in: str | None = None,
 ) -> User:
-    email, name, chosen = _checked_email(email), _checked_name(name), sorted(set(roles))
+    email, name, chosen = _checked_email(email), checked_name(name), sorted(set(roles))
     if unknown := [role for role in chosen if role not in tuple(Role)]:
         raise BadInput("unknown_role", f"{unknown[0]} is not a role. Roles are {', '.join(Role)}.", field="roles")
     check_password(password, email)
@@ -182,7 +197,8 @@ def _checked_email(email: str) -> str:
         ) from error
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
+    """The name as it is stored. Raises BadInput."""
     name = text.tidy(name)
     if not name or len(name) > LONGEST_NAME or text.is_unusable(name):
         raise BadInput(

@@ -15,9 +15,12 @@ from shop.core.errors import BadInput
 def actor_of(email: str) -> Actor:
     """Actor of the staff account with this e-mail.
 
-    Raises BadInput `unknown_account` without such an account, `no_role` when the account has no role.
+    Raises BadInput `unknown_account` without such an account, `disabled_account` when it is disabled, `no_role` when it
+    has no role.
     """
     user = account_of(email)
+    if user.disabled_at is not None:
+        raise BadInput("disabled_account", f"The account {user.email} is disabled.")
     if not set(user.roles) & set(Role):
         roles = ", ".join(Role)
         raise BadInput("no_role", f"The account {user.email} has no role. It needs one of: {roles}.")

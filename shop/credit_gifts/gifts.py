@@ -79,11 +79,13 @@ def _request(user_id: int, money: Money, by: Actor, key: str | None, reason: str
 def approve(gift_id: str, *, by: Actor) -> None:
     """Approve a gift as the second person: the customer has the store credit, and the journal names the approver.
 
-    Raises Refusal: `not_to_decide` for its requester or when it is decided, `own_gift`, and `not_verified` when the
-    address is not verified any more; the gift then stays undecided.
+    Raises Refusal: `not_to_decide` for its requester or when it is decided, Lapsed when the requester may not request
+    it any more, `own_gift`, and `not_verified` when the address is not verified any more; the gift then stays
+    undecided.
     """
     rights.demand(by, Permission.STORE_CREDIT_APPROVE)
     gift = _decide(gift_id, GiftState.APPROVED, by)
+    rights.demand_of_requester(gift.requested_by, Permission.STORE_CREDIT_REQUEST)
     _refuse_own(gift.user_id, by)
     _lock_verified(gift.user_id)
     key = _journal(gift.user_id, gift.key)
@@ -102,8 +104,6 @@ def _decide(gift_id: str, target: GiftState, by: Actor, reason: str = "") -> Cre
     requested_by = db.session.scalar(select(CreditGift.requested_by).where(CreditGift.id == gift_id))
     if target == GiftState.APPROVED and requested_by is not None and not by.may_approve(requested_by):
         raise _not_to_decide(gift_id)
-    if target == GiftState.APPROVED and requested_by is not None:
-        rights.demand_of_requester(requested_by, Permission.STORE_CREDIT_REQUEST)
     guard = update(CreditGift).where(CreditGift.id == gift_id, CreditGift.state == GiftState.REQUESTED)
     if not changed(guard.values(state=target, decided_by=by, decided_at=clock.now())):
         raise _not_to_decide(gift_id)

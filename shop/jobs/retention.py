@@ -285,6 +285,7 @@ KEPT: tuple[Kept, ...] = (
     ),
     *(Kept(name, _AUDIT) for name in ("audit_log", "audit_seals")),
     Kept("users", "until the account is closed"),
+    Kept("role_requests", "evidence of the two admins who gave a role that decides about money"),
     Kept("watch_list", "rows are removed when no check of the order is left"),
     Kept("condition_schedules", "one row for each condition"),
     Kept("provider_health", "one row for each provider"),

@@ -25,6 +25,7 @@ class MailKind(StrEnum):
     EMAIL_CHANGE = "email_change"
     EMAIL_CHANGED = "email_changed"
     UNLOCK = "unlock"
+    INVITATION = "invitation"
     ALERT = "alert"
 
 

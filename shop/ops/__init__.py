@@ -12,9 +12,22 @@ from flask import Blueprint, Flask, g
 from flask_login import current_user
 
 from shop.accounts.permissions import permissions_of
-from shop.ops import alerts, approvals, disputes, formats, home, ledgers, mails, navigation, order_acts, orders, payouts
+from shop.ops import (
+    alerts,
+    approvals,
+    disputes,
+    formats,
+    home,
+    ledgers,
+    mails,
+    navigation,
+    order_acts,
+    orders,
+    payouts,
+    users,
+)
 
-PAGES = (home, orders, order_acts, alerts, mails, approvals, payouts, disputes, ledgers)
+PAGES = (home, orders, order_acts, alerts, mails, approvals, payouts, disputes, ledgers, users)
 """Page modules, in the order of the menu."""
 LINKS = tuple(link for page in PAGES for link in getattr(page, "LINKS", ()))
 

@@ -58,11 +58,12 @@ def _request(payout_id: str, money: Money, by: Actor, note: str) -> None:
 def approve(payout_id: str, *, by: Actor) -> None:
     """Approve a payout as the second person; the money is paid out.
 
-    Raises Refusal: `not_to_decide` for its requester or when it is decided, NotEnoughFunds when an acquirer has taken
-    money back meanwhile; the payout then stays undecided.
+    Raises Refusal: `not_to_decide` for its requester or when it is decided, Lapsed when the requester may not request
+    it any more, NotEnoughFunds when an acquirer has taken money back meanwhile; the payout then stays undecided.
     """
     rights.demand(by, Permission.PAYOUT_APPROVE)
     payout = _decide(payout_id, PayoutState.APPROVED, by, not_by_requester=True)
+    rights.demand_of_requester(payout.requested_by, Permission.PAYOUT_REQUEST)
     if not funds.pay_out(payout.money, key=f"payout:{payout_id}"):
         raise NotEnoughFunds(funds.settled(payout.currency))
 
@@ -80,8 +81,6 @@ def _decide(payout_id: str, target: PayoutState, by: Actor, *, not_by_requester:
     requested_by = db.session.scalar(select(Payout.requested_by).where(Payout.id == payout_id))
     if not_by_requester and requested_by is not None and not by.may_approve(requested_by):
         raise _not_to_decide(db.session.scalar(select(Payout.state).where(Payout.id == payout_id)))
-    if not_by_requester and requested_by is not None:
-        rights.demand_of_requester(requested_by, Permission.PAYOUT_REQUEST)
     guard = update(Payout).where(Payout.id == payout_id, Payout.state == PayoutState.REQUESTED)
     if not changed(guard.values(state=target, decided_by=by, decided_at=clock.now())):
         raise _not_to_decide(db.session.scalar(select(Payout.state).where(Payout.id == payout_id)))

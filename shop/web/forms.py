@@ -164,6 +164,13 @@ class NewPasswordForm(FlaskForm):
     password = _new_password(lazy_gettext("New password"))
 
 
+class InvitationForm(FlaskForm):
+    """Name and password of an invited person; `shop.accounts.invitations.accept` checks the password."""
+
+    name = _text(lazy_gettext("Name"), lazy_gettext("Enter your name."), 100)
+    password = _new_password(lazy_gettext("Password"))
+
+
 class ChangePasswordForm(FlaskForm):
     """Current and new password."""
 

@@ -31,6 +31,7 @@ PUBLIC_POSTS = {
     "/account/change-email/<signed>": "the signed link, and a sign-in to its account",
     "/account/reset/<signed>": "the signed link, once",
     "/account/unlock/<signed>": "the signed link, once",
+    "/account/invitation/<signed>": "the signed link, once; limited",
     "/forgot-password": "mails a link to the address of the account; limited by address and client",
     "/unlock-account": "mails a link to the address of the account; limited by address and client",
     "/sign-out": "ends the caller's own sign-in",

@@ -106,7 +106,7 @@ def test_a_request_of_a_person_who_lost_the_permission_lapses(shop: Shop) -> Non
     with transaction():
         db.session.get_one(User, shop.sam.user_id).roles = []
     status, page = approve(kim, "refunds", refund)
-    assert status == 409 and "The person who requested this may no longer do so." in page
+    assert status == 409 and "sam@example.com, who requested this, was disabled" in page
     assert refund_row(refund).approved_by is None
 
 

@@ -105,8 +105,9 @@ def waiting() -> list[Refund]:
 def approve(refund_id: str, by: Actor) -> None:
     """Approve a refund as the second person; a manual one, after the money has been sent.
 
-    Raises Refusal: `not_to_approve` when the approver requested it or there is nothing to approve, `disputed` when a
-    bank has disputed the capture meanwhile. A manual transfer is booked all the same: the money has left.
+    Raises Refusal: `not_to_approve` when the approver requested it or there is nothing to approve, Lapsed when the
+    requester may not request it any more, `disputed` when a bank has disputed the capture meanwhile. A manual transfer
+    is booked in spite of a dispute: the money has left.
     """
     rights.demand(by, Permission.REFUND_APPROVE)
     order_id = _order_of_refund(refund_id, Refusal("not_to_approve", "There is no such refund."))
