@@ -13,9 +13,7 @@ from flask.typing import ResponseReturnValue
 
 from shop.accounts.permissions import Permission
 from shop.checkout import end_order
-from shop.core import audit
-from shop.core.audit import Act, Subject, SubjectKind
-from shop.core.db import db, transaction
+from shop.core.db import db
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import Money
 from shop.http_kit.access import requires
@@ -25,8 +23,8 @@ from shop.orders import states
 from shop.orders.models import Order
 from shop.payments.order_money import load
 from shop.payments.order_money.snapshot import CaptureRow, Snapshot
-from shop.payments.polling import poll
-from shop.payments.records.types import Allocation, RefundDestination, Source
+from shop.payments.polling import requested as queries
+from shop.payments.records.types import Allocation, RefundDestination
 from shop.payments.refunds import refunds
 from shop.payments.updates import apply as updates
 
@@ -168,9 +166,7 @@ def _accept_page(order: Order, refusal: Refusal | None = None) -> str:
 def query(number: str) -> ResponseReturnValue:
     """Query the acquirer about the order's open payments now, each at most every two seconds."""
     order = requested.order(number)
-    with transaction():
-        audit.record(acts.reader(), Act.PAYMENT_QUERIED, Subject(SubjectKind.ORDER, order.number))
-    poll.check_now(order.id, Source.STAFF)
+    queries.query_now(order, by=acts.reader())
     flash("The acquirer was asked. What it answered is in the timeline.")
     return redirect(f"{url_for('ops.orders.index')}/{order.number}", 303)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from shop.accounts.models import User
-from shop.core import clock
 from shop.core.actor import Actor, ActorKind
 from shop.core.db import db, transaction
 from shop.core.errors import BadInput, Refusal
@@ -13,18 +11,17 @@ from shop.core.money import Money
 from shop.ledger import book, chart, funds
 from shop.payouts import payouts
 from shop.payouts.models import Payout
+from tests.parts import staff_accounts
 from tests.payouts.settlement import settled, twd
 from tests.shop_fixtures import Race, Shop
 
-SAM, KIM, LEE = (Actor.staff(number) for number in (1, 2, 3))
+SAM, KIM, LEE = (Actor.staff(number) for number in (1001, 1002, 1003))
 
 
 @pytest.fixture(autouse=True)
 def people(shop: Shop) -> None:
     """Accounts of SAM, KIM, LEE and those who decide at once."""
-    person = {"name": "", "password_hash": "-", "roles": ["finance"], "created_at": clock.now()}
-    with transaction():
-        db.session.add_all(User(id=one, email=f"staff{one}@example.com", **person) for one in range(1, 30))
+    staff_accounts.hire(range(1001, 1030))
 
 
 def balance(account: str) -> int:
@@ -116,14 +113,14 @@ def test_the_requester_may_withdraw_a_payout_and_then_it_is_final(shop: Shop) ->
 def test_of_eight_concurrent_approvals_one_pays_out(shop: Shop, race: Race) -> None:
     settled(1000)
     payout_id = payouts.request(twd(600), by=SAM).id
-    results = race(lambda number: payouts.approve(payout_id, by=Actor.staff(10 + number)))
+    results = race(lambda number: payouts.approve(payout_id, by=Actor.staff(1010 + number)))
     assert results.count(None) == 1
     assert balance(chart.OWNER_PAYOUTS) == 600
 
 
 def test_of_eight_concurrent_requests_of_60_percent_one_succeeds(shop: Shop, race: Race) -> None:
     settled(1000)
-    results = race(lambda number: payouts.request(twd(600), by=Actor.staff(10 + number)).id)
+    results = race(lambda number: payouts.request(twd(600), by=Actor.staff(1010 + number)).id)
     assert len([r for r in results if isinstance(r, str)]) == 1
     assert funds.available("TWD") == twd(400)
 
@@ -133,7 +130,7 @@ def test_approving_and_rejecting_at_once_does_one_of_both(shop: Shop, race: Race
     payout_id = payouts.request(twd(600), by=SAM).id
 
     def decide(number: int) -> str:
-        (payouts.approve if number % 2 else payouts.reject)(payout_id, by=Actor.staff(10 + number))
+        (payouts.approve if number % 2 else payouts.reject)(payout_id, by=Actor.staff(1010 + number))
         return "done"
 
     assert race(decide).count("done") == 1

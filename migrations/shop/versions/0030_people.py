@@ -1,7 +1,7 @@
 """accounts that are disabled, versions of their access, and requests for roles
 
-Revision ID: 0029
-Revises: 0028
+Revision ID: 0030
+Revises: 0029
 Create Date: 2026-11-30 20:10:00
 
 """
