@@ -20,7 +20,7 @@ from shop.payments.records.models import Capture, Payment, Refund
 from shop.payments.records.settlement_models import Dispute
 from shop.payments.records.types import RefundDestination, RefundKind
 from shop.payments.refunds import outside as outside_refunds
-from shop.payments.refunds.identity import is_own, name_of
+from shop.payments.refunds.own_or_outside import is_own, name_of
 
 _REFUND_STATES: dict[type, str] = {
     Done: RefundState.DONE,

@@ -26,7 +26,7 @@ from shop.payments.providers import registry
 from shop.payments.providers.types import Outcome
 from shop.payments.records.models import Capture, Payment
 from shop.payments.records.types import Source
-from shop.payments.refunds import identity, outside
+from shop.payments.refunds import outside, own_or_outside
 from shop.payments.updates import decide, load, write
 from shop.payments.updates.decision import Decision
 from shop.payments.updates.listed_refunds import with_listed_refunds
@@ -84,7 +84,7 @@ def _decide(update: PaymentUpdate, now: datetime, *, lock: bool) -> tuple[Snapsh
     if not update.facts.refunds or decision.outcome == Outcome.FOREIGN:
         return seen, decision
     provider = seen.payment(update.payment_id).provider
-    names = [identity.name_of(provider, fact.id) for fact in update.facts.refunds]
+    names = [own_or_outside.name_of(provider, fact.id) for fact in update.facts.refunds]
     money = order_money.snapshot(seen.order.id, reported=names, lock=lock)
     context = replace(order_money.context(Actor.of_source(update.source)), now=now)
     return seen, with_listed_refunds(decision, update, money, context)
