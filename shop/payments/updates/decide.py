@@ -1,16 +1,19 @@
 """Decision about a payment update: its effect on a payment and its order. Pure: no database, no Flask, no clock.
 
-    foreign update                                   → nothing
+    names another payment of the acquirer (FOREIGN)  → nothing
     capture that is booked for another payment       → nothing; the others are booked
     for each capture that is not booked yet:
         amount or currency is not the order's        → MISMATCH, staff decide
         order is paid already                        → DUPLICATE, automatic refund
-        order can be paid                            → PAYS_ORDER
-        ended unpaid, captured in time, stock, store credit and discount code still there → PAYS_ORDER
+        order can be paid (orders.states.PAYABLE)    → PAYS_ORDER
+        ended unpaid, captured before its deadline or the request to cancel it, and stock, store credit and discount
+        code still there                             → PAYS_ORDER
         else                                         → LATE, automatic refund
-    the payment's state follows its table, the order's status its own; age alone decides nothing
+    a MISMATCH puts the order under review, and a paid order closes its other payments
+    the state of the payment follows its table (records.states), that of the order its own (orders.states)
 
-Repeating an update changes nothing, and the order in which updates arrive does not matter.
+Repeating an update changes no money and no state: only the time of the next poll. The order in which the updates of one
+payment arrive does not matter; of captures of several payments the first one pays.
 """
 
 from __future__ import annotations
