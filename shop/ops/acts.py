@@ -29,8 +29,8 @@ def reason(*, required: bool = True) -> str:
     return typed
 
 
-def done(act: Callable[[], object], said: str, to: str, again: Callable[[Refusal], str]) -> ResponseReturnValue:
-    """Carry out an act and redirect to the address `to`, where `said` is shown.
+def done(act: Callable[[], object], message: str, to: str, again: Callable[[Refusal], str]) -> ResponseReturnValue:
+    """Carry out an act and redirect to the address `to`, where `message` is shown.
 
     A refused act changes nothing: the page that `again` renders says why, with the present numbers.
     """
@@ -38,5 +38,5 @@ def done(act: Callable[[], object], said: str, to: str, again: Callable[[Refusal
         act()
     except Refusal as refusal:
         return again(refusal), refusal.status
-    flash(said)
+    flash(message)
     return redirect(to, 303)

@@ -97,14 +97,14 @@ PAYOUT = Kind("payout", Payout, "decided_by")
 
 def _decide(kind: Kind, request_id: str, word: str, act: Callable[[], None]) -> ResponseReturnValue:
     """Decide one request. A refused decision shows the list as it is now, and who decided before."""
-    said = f"The {kind.name} {request_id} is {word}."
+    message = f"The {kind.name} {request_id} is {word}."
     return acts.done(
-        act, said, url_for("ops.approvals.index"), lambda refusal: _page(refusal, _decided_before(kind, request_id))
+        act, message, url_for("ops.approvals.index"), lambda refusal: _page(refusal, _decided_before(kind, request_id))
     )
 
 
 def _decided_before(kind: Kind, request_id: str) -> str:
-    """Sentence that names the person who decided a request before; empty if nobody did."""
+    """Sentence that names the person who decided a request before; empty if it is undecided."""
     row = db.session.get(kind.model, request_id, populate_existing=True)
     by = row and getattr(row, kind.decided_by)
     word = "approved" if kind is REFUND else row and words(row.state)

@@ -31,7 +31,7 @@ def index() -> str:
 
 @bp.post("/payouts")
 @requires(Permission.PAYOUT_REQUEST)
-def ask() -> ResponseReturnValue:
+def create() -> ResponseReturnValue:
     """Request a payout; another person approves it."""
     return acts.done(
         _request, "You have requested the payout. Another person approves it.", url_for("ops.payouts.index"), _page

@@ -1,4 +1,4 @@
-"""What needs a person: open alerts, requests that wait for a second person, and disputes that wait for an answer."""
+"""List of what needs a person: open alerts, requests that wait for a second person, and open disputes."""
 
 from __future__ import annotations
 

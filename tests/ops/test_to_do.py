@@ -17,7 +17,7 @@ def kinds(page: str) -> list[str]:
     return re.findall(r'<td><span class="chip \w+">([^<]+)</span></td>', page)
 
 
-def test_with_nothing_to_do_the_page_says_when_the_shop_looked(shop: Shop) -> None:
+def test_with_nothing_to_do_the_page_shows_when_the_shop_looked(shop: Shop) -> None:
     support = visitor_as(shop, "support")
     page = support.get("/ops").text
     assert "Nothing needs you." in page and "Not checked yet: the clock process is not running." in page
