@@ -126,7 +126,7 @@ def claim() -> ResponseReturnValue:
         number += claimed
         if claimed < orders_claim.BATCH:
             break
-    flash(ngettext("%(num)d order is added to your account.", "%(num)d orders are added to your account.", number))
+    flash(ngettext("%(num)d order was added to your account.", "%(num)d orders were added to your account.", number))
     return redirect(url_for("accounts.show"), 303)
 
 
