@@ -12,9 +12,9 @@ from flask import Blueprint, Flask, g
 from flask_login import current_user
 
 from shop.accounts.permissions import permissions_of
-from shop.ops import formats, home, ledgers, navigation, orders
+from shop.ops import audit_log, formats, home, ledgers, navigation, order_list, order_page, roles, search
 
-PAGES = (home, orders, ledgers)
+PAGES = (home, order_list, order_page, ledgers, search, roles, audit_log)
 """Page modules, in the order of the menu."""
 LINKS = tuple(link for page in PAGES for link in getattr(page, "LINKS", ()))
 

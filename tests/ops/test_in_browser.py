@@ -14,7 +14,13 @@ from tests.ops.conftest import PASSWORD, visitor_as
 from tests.shop_fixtures import Shop
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-PAGES = ["/ops", "/ops/orders", "/ops/orders?state=PAID&flag=late", "/ops/orders?colour=red"]
+PAGES = ["/ops", "/ops/orders", "/ops/orders?state=PAID&flag=late", "/ops/orders?colour=red", "/ops/search?q=nothing"]
+PAGES += [
+    "/ops/orders/<number>",
+    "/ops/orders/<number>?source=webhook",
+    "/ops/orders/<number>/ledgers",
+    "/ops/orders/NO",
+]
 """Addresses of pages; `<number>` is the number of a paid order."""
 
 
@@ -44,6 +50,7 @@ def finance(shop: Shop, served: str, new_context: Callable[..., BrowserContext])
 def test_every_page_is_accessible_fits_a_small_screen_and_keeps_the_policy(shop: Shop, finance: Page) -> None:
     watch, number = Watch(finance.context), shop.paid_order().number
     watch.expect_status(422)
+    watch.expect_status(404)
     for path in PAGES:
         finance.goto(path.replace("<number>", number))
         is_sound(finance)
