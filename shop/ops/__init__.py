@@ -15,6 +15,7 @@ from shop.accounts.permissions import permissions_of
 from shop.ops import (
     alerts,
     approvals,
+    audit_log,
     disputes,
     formats,
     home,
@@ -22,12 +23,19 @@ from shop.ops import (
     mails,
     navigation,
     order_acts,
-    orders,
+    order_list,
+    order_page,
     payouts,
+    roles,
+    search,
     users,
 )
 
-PAGES = (home, orders, order_acts, alerts, mails, approvals, payouts, disputes, ledgers, users)
+PAGES = (
+    *(home, order_list, order_page, order_acts, search, alerts, mails),
+    *(approvals, payouts, disputes, ledgers),
+    *(users, roles, audit_log),
+)
 """Page modules, in the order of the menu."""
 LINKS = tuple(link for page in PAGES for link in getattr(page, "LINKS", ()))
 

@@ -39,6 +39,18 @@ class Refundable:
     left: Money
 
 
+def possible(order: Order) -> dict[str, bool]:
+    """The acts that the state of the order allows now, by name."""
+    is_paid = order.state in (states.OrderState.PAID, states.OrderState.PARTIALLY_REFUNDED)
+    is_reviewed = order.review_since is not None
+    return {
+        "query": order.state in states.PAYABLE,
+        "refund": is_paid or is_reviewed,
+        "cancel": order.state in states.PAYABLE,
+        "accept": is_reviewed,
+    }
+
+
 @bp.get("/orders/<number>/refund")
 @requires(Permission.REFUND_REQUEST)
 def refund_form(number: str) -> str:
@@ -51,7 +63,7 @@ def refund_form(number: str) -> str:
 def refund(number: str) -> ResponseReturnValue:
     """Request a refund of a part or all of a capture."""
     order = requested.order(number)
-    to = f"{url_for('ops.orders.index')}/{order.number}"
+    to = url_for("ops.order.show", number=order.number)
     return acts.done(
         lambda: _refund(order),
         "The refund was requested. If it needs a second person, it waits under Approvals.",
@@ -104,7 +116,7 @@ def cancel(number: str) -> ResponseReturnValue:
     return acts.done(
         lambda: _cancel(order.id),
         "The cancellation was requested. The order ends once no payment can arrive any more.",
-        f"{url_for('ops.orders.index')}/{order.number}",
+        url_for("ops.order.show", number=order.number),
         lambda refusal: _cancel_page(order, refusal),
     )
 
@@ -139,7 +151,7 @@ def accept(number: str) -> ResponseReturnValue:
     return acts.done(
         lambda: _accept(order.id),
         "The amount is accepted, and the order is paid.",
-        f"{url_for('ops.orders.index')}/{order.number}",
+        url_for("ops.order.show", number=order.number),
         lambda refusal: _accept_page(order, refusal),
     )
 
@@ -168,7 +180,7 @@ def query(number: str) -> ResponseReturnValue:
     order = requested.order(number)
     queries.query_now(order, by=acts.reader())
     flash("The acquirer was asked. What it answered is in the timeline.")
-    return redirect(f"{url_for('ops.orders.index')}/{order.number}", 303)
+    return redirect(url_for("ops.order.show", number=order.number), 303)
 
 
 def _snapshot(order_id: int) -> Snapshot:

@@ -101,7 +101,7 @@ def _disputes() -> list[Item]:
             since=dispute.opened_at,
             due=dispute.respond_by,
             owner="",
-            address=url_for("ops.disputes.index"),
+            address=url_for("ops.order.show", number=number),
         )
         for dispute, number in db.session.execute(query)
     ]

@@ -18,8 +18,16 @@ from tests.ops.conftest import PASSWORD, visitor_as
 from tests.shop_fixtures import Shop
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-PAGES = ["/ops", "/ops/orders", "/ops/orders?state=PAID&flag=late", "/ops/orders?colour=red"]
-PAGES += ["/ops/alerts", "/ops/approvals", "/ops/payouts", "/ops/disputes", "/ops/mails", "/ops/mails/<mail>"]
+PAGES = ["/ops", "/ops/orders", "/ops/orders?state=PAID&flag=late", "/ops/orders?colour=red", "/ops/search?q=nothing"]
+PAGES += [
+    "/ops/orders/<number>",
+    "/ops/orders/<number>?source=webhook",
+    "/ops/orders/<number>/ledgers",
+    "/ops/orders/NO",
+]
+PAGES += ["/ops/orders/<number>/refund", "/ops/orders/<number>/cancel", "/ops/orders/<number>/accept"]
+PAGES += ["/ops/approvals", "/ops/alerts", "/ops/payouts", "/ops/disputes", "/ops/mails", "/ops/mails/<mail>"]
+PAGES += ["/ops/roles", "/ops/audit"]
 """Addresses of pages; `<number>` is the number of a paid order, `<mail>` the id of a mail."""
 
 
@@ -52,6 +60,7 @@ def test_every_page_is_accessible_fits_a_small_screen_and_keeps_the_policy(shop:
     shop.sweep()
     watch, ids = Watch(finance.context), {"<number>": order.number, "<mail>": outgoing.newest(1)[0].id}
     watch.expect_status(422)
+    watch.expect_status(404)
     for path in PAGES:
         finance.goto(reduce(lambda text, one: text.replace(*one), ids.items(), path))
         is_sound(finance)
