@@ -79,7 +79,12 @@ def _filters() -> Filters:
 
 
 def _actor(typed: str) -> Actor:
-    return Actor.operator() if typed == OPERATOR else Actor.staff(staff.account_of(typed).id)
+    if typed == OPERATOR:
+        return Actor.operator()
+    try:
+        return Actor.staff(staff.account_of(typed).id)
+    except BadInput as unknown:
+        raise BadInput("bad_filter", str(unknown.message)) from unknown
 
 
 def _member(name: str, value: str, kind: type[E]) -> E:

@@ -25,5 +25,9 @@ def show() -> ResponseReturnValue:
     if len({hit.number for hit in hits}) == 1:
         return redirect(url_for("ops.order.show", number=hits[0].number), 303)
     return render_template(
-        "ops/search.html", typed=typed, hits=hits[: lookup.MOST], are_more=len(hits) > lookup.MOST, kinds=lookup.HitKind
+        "ops/search.html",
+        searched=typed,
+        hits=hits[: lookup.MOST],
+        are_more=len(hits) > lookup.MOST,
+        kinds=lookup.HitKind,
     )
