@@ -58,7 +58,7 @@ def test_every_page_is_accessible_fits_a_small_screen_and_keeps_the_policy(shop:
     watch.silent()
 
 
-def test_an_order_is_found_by_keyboard_and_its_acquirer_asked_without_leaving_the_page(
+def test_an_order_is_found_by_keyboard_and_compared_with_the_acquirer_on_its_page(
     shop: Shop, finance: Page
 ) -> None:
     watch, order = Watch(finance.context), shop.paid_order()
