@@ -10,6 +10,7 @@ from flask import Flask, current_app
 from flask.cli import with_appcontext
 from werkzeug.utils import import_string
 
+from shop.accounts import demo_people
 from shop.catalogue import initial_catalogue
 from shop.commands.alerts import alerts
 from shop.commands.audit import audit
@@ -60,16 +61,20 @@ def seed() -> None:
     """Insert missing products of the initial catalogue with their stock, and missing translations. Never changes a
     product otherwise.
 
-    In development, a shop without tax, delivery methods and codes gets those of the demo.
+    In development, a shop without tax, delivery methods and codes gets those of the demo, and the demo's accounts that
+    do not exist.
     """
+    is_development = current_app.config["SETTLED_ENV"] == "development"
     with transaction():
         alone_until_commit(db.session, "seed")
         units = initial_catalogue.insert_missing()
         known = set(db.session.scalars(db.select(Stock.sku)))
         for sku in sorted(set(units) - known):
             stock.receive(sku, units[sku] * current_app.config["SEED_STOCK"])
-        if current_app.config["SETTLED_ENV"] == "development":
+        if is_development:
             demo_pricing.insert_if_none()
+    if is_development:
+        demo_people.insert_missing()
     click.echo(f"The {len(units)} products of the initial catalogue exist.")
 
 

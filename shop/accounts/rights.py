@@ -42,6 +42,12 @@ def demand(actor: Actor, permission: Permission) -> None:
         raise Forbidden(permission)
 
 
+def demand_of_staff(actor: Actor, permission: Permission) -> None:
+    """Raise Forbidden for a member of staff without the permission. Customers and the system have their own rules."""
+    if actor.kind is ActorKind.STAFF:
+        demand(actor, permission)
+
+
 class Lapsed(Refusal):
     """The account that made a request is disabled, or does not have the permission any more (409)."""
 

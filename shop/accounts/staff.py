@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import select
 
 from shop.accounts.models import User
@@ -37,10 +39,21 @@ def account_of(email: str) -> User:
     return user
 
 
+def labels(actors: Iterable[Actor]) -> dict[Actor, str]:
+    """Display names of several actors, as `label` gives them. One statement, which loads their accounts."""
+    known = set(actors)
+    ids = {actor.user_id for actor in known if actor.user_id is not None}
+    users = {user.id: user for user in db.session.scalars(select(User).where(User.id.in_(ids)))} if ids else {}
+    return {actor: _label(actor, users.get(actor.user_id or 0)) for actor in known}
+
+
 def label(actor: Actor) -> str:
     """Display name of an actor for staff: e-mail of the account, provider, or kind."""
+    return _label(actor, None if actor.user_id is None else db.session.get(User, actor.user_id))
+
+
+def _label(actor: Actor, user: User | None) -> str:
     if actor.user_id is not None:
-        user = db.session.get(User, actor.user_id)
         return user.email if user else f"account {actor.user_id}"
     if actor.name:
         return actor.name

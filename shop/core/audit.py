@@ -52,6 +52,7 @@ class Act(StrEnum):
     REFUND_APPROVED = "refund.approved"
     REFUND_DECLINED = "refund.declined"
     REFUND_RETURNED = "refund.returned"
+    PAYMENT_QUERIED = "payment.queried"
     AMOUNT_ACCEPTED = "payment.amount_accepted"
     CANCELLATION_REQUESTED = "order.cancel_requested"
     GIFT_REQUESTED = "credit_gift.requested"

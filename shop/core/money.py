@@ -51,6 +51,11 @@ class Money:
             raise ValueError(f"{text!r} is not an amount in {currency}")
         return cls(int(minor), currency)
 
+    def decimal(self) -> str:
+        """The amount in units of the currency, as `parse` reads it: 12.50."""
+        precision = get_currency_precision(self.currency)
+        return f"{Decimal(self.amount).scaleb(-precision):.{precision}f}"
+
     def format(self, locale: str = "en") -> str:
         """Text for customers, as people write the amount: NT$1,180, ¥1,200, $12.50, −NT$26 with U+2212."""
         return _written(self.amount, self.currency, locale)

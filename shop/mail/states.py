@@ -18,6 +18,7 @@ class MailKind(StrEnum):
     REFUND_FAILED = "refund_failed"
     LATE_PAYMENT = "late_payment"
     DUPLICATE_PAYMENT = "duplicate_payment"
+    ORDER_LINK = "order_link"
     NEW_DEVICE = "new_device"
     VERIFICATION = "verification"
     PASSWORD_RESET = "password_reset"  # noqa: S105 - a name

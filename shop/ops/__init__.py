@@ -12,9 +12,32 @@ from flask import Blueprint, Flask, g
 from flask_login import current_user
 
 from shop.accounts.permissions import permissions_of
-from shop.ops import confirm, formats, home, ledgers, navigation, second_factor, users
+from shop.ops import (
+    alerts,
+    approvals,
+    audit_log,
+    confirm,
+    disputes,
+    formats,
+    home,
+    ledgers,
+    mails,
+    navigation,
+    order_acts,
+    order_list,
+    order_page,
+    payouts,
+    roles,
+    search,
+    second_factor,
+    users,
+)
 
-PAGES = (home, ledgers, users, second_factor, confirm)
+PAGES = (
+    *(home, order_list, order_page, order_acts, search, alerts, mails),
+    *(approvals, payouts, disputes, ledgers),
+    *(users, roles, audit_log, second_factor, confirm),
+)
 """Page modules, in the order of the menu."""
 LINKS = tuple(link for page in PAGES for link in getattr(page, "LINKS", ()))
 

@@ -13,12 +13,17 @@ from flask import Flask, current_app
 
 def init_app(app: Flask) -> None:
     """Give the templates of the console these filters."""
-    app.jinja_env.filters.update(shop_time=shop_time, utc_time=utc_time, utc_stamp=utc_stamp, words=words)
+    app.jinja_env.filters.update(shop_time=shop_time, tone=tone, utc_time=utc_time, utc_stamp=utc_stamp, words=words)
+
+
+def zone() -> ZoneInfo:
+    """The shop's zone (SHOP_TIME_ZONE)."""
+    return ZoneInfo(current_app.config["SHOP_TIME_ZONE"])
 
 
 def shop_time(at: datetime) -> str:
-    """Date and time to the second in the shop's zone (SHOP_TIME_ZONE)."""
-    return f"{at.astimezone(ZoneInfo(current_app.config['SHOP_TIME_ZONE'])):%Y-%m-%d %H:%M:%S}"
+    """Date and time to the second in the shop's zone."""
+    return f"{at.astimezone(zone()):%Y-%m-%d %H:%M:%S}"
 
 
 def utc_time(at: datetime) -> str:
@@ -34,3 +39,17 @@ def utc_stamp(at: datetime) -> str:
 def words(name: str) -> str:
     """A stored name such as WAITING_PAYMENT or `pays_order` as lower-case words."""
     return name.replace("_", " ").replace(".", " ").lower()
+
+
+_TONES = {
+    "good": {"PAID", "CAPTURED", "DONE", "applied", "SENT", "WON"},
+    "wait": {"PENDING", "WAITING_PAYMENT", "OPEN", "CREATED", "REQUESTED", "QUEUED", "open_refund", "hint"},
+    "busy": {"AUTHORIZED", "UNKNOWN", "PARTIALLY_REFUNDED", "REFUNDED"},
+    "bad": {"late", "duplicate", "wrong_amount", "in_review", "disputed", "REJECTED", "LOST", "mismatch", "illegal"},
+}
+"""Tones of chips by the names that they show."""
+
+
+def tone(name: str) -> str:
+    """The tone of a chip for a state, a flag or an outcome: good, wait, busy, bad or calm."""
+    return next((found for found, names in _TONES.items() if name in names), "calm")

@@ -19,10 +19,7 @@ _KNOWN = ", ".join(f"'{s}'" for s in OrderState)
 _LIVE = "state IN ({})".format(", ".join(f"'{s}'" for s in sorted(PAYABLE)))
 IS_LIVE = text(f"orders.{_LIVE}")
 """Condition that the order may still be paid, with literals: a partial index is used only for literals in the query."""
-ERASED = "(erased)"
-"""Value that replaces erased personal data of an order."""
-
-
+_IN_REVIEW = text("review_since IS NOT NULL")
 ERASED = "(erased)"
 """Value that replaces the personal data of a guest whose retention period is over."""
 
@@ -51,7 +48,7 @@ class Order(Base):
     delivery_amount: Mapped[MinorUnits] = mapped_column(default=0, server_default="0")
     discount_amount: Mapped[MinorUnits] = mapped_column(default=0, server_default="0")
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"), index=True)
-    email: Mapped[str] = mapped_column(Text, index=True)
+    email: Mapped[str] = mapped_column(Text)
     name: Mapped[str] = mapped_column(Text)
     line1: Mapped[str] = mapped_column(Text)
     line2: Mapped[str] = mapped_column(Text, default="")
@@ -76,6 +73,9 @@ class Order(Base):
         CheckConstraint("credit_amount BETWEEN 0 AND total_amount", name="credit_within_total"),
         Index("ix_orders_live", "pay_by", postgresql_where=text(_LIVE), sqlite_where=text(_LIVE)),
         Index("ix_orders_state_placed", "state", "placed_at"),
+        Index("ix_orders_placed", "placed_at", "id"),
+        Index("ix_orders_email", "email", postgresql_ops={"email": "text_pattern_ops"}),
+        Index("ix_orders_in_review", "review_since", postgresql_where=_IN_REVIEW, sqlite_where=_IN_REVIEW),
     )
 
     @property

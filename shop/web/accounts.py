@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext, ngettext
 from limits import RateLimitItemPerHour
 
-from shop.accounts import preferences, second_factor, sessions, signin
+from shop.accounts import demo_people, preferences, second_factor, sessions, signin
 from shop.accounts.models import User
 from shop.checkout import claim_orders
 from shop.core.errors import BadInput, Refusal
@@ -129,7 +129,7 @@ def claim() -> ResponseReturnValue:
         number += claimed
         if claimed < orders_claim.BATCH:
             break
-    flash(ngettext("%(num)d order is added to your account.", "%(num)d orders are added to your account.", number))
+    flash(ngettext("%(num)d order was added to your account.", "%(num)d orders were added to your account.", number))
     return redirect(url_for("accounts.show"), 303)
 
 
@@ -167,7 +167,8 @@ def _form(name: str, form: EmailForm, refusal: Refusal | None = None) -> Respons
     status = refusal.status if refusal else 422 if form.errors else 200
     target = safe_next(request.values.get("next"), "")
     shown = {"next": target, "unavailable": sessions.unavailable(), "code": refusal.code if refusal else ""}
-    page = render_template(f"shop/{name}.html", form=form, **shown)
+    demo = {"demo_people": demo_people.shown(), "demo_password": demo_people.PASSWORD}
+    page = render_template(f"shop/{name}.html", form=form, **shown, **demo)
     response = make_response(page, status)
     response.headers["Cache-Control"] = "no-store"
     if retry_after := getattr(refusal, "retry_after", None):

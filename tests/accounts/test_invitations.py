@@ -72,7 +72,7 @@ def test_an_invited_person_chooses_name_and_password_and_then_signs_in(
     ]
 
 
-def test_the_page_of_a_used_or_expired_invitation_shows_the_next_step(
+def test_the_page_of_a_used_or_expired_invitation_names_the_next_step(
     shop: Shop, admins: tuple[Actor, Actor], visitor: Visitor
 ) -> None:
     invitations.invite(EMAIL, ["support"], by=admins[0], reason="hired")

@@ -23,6 +23,11 @@ _DUE = text("next_check_at IS NOT NULL")
 _TO_APPLY = text("due_at IS NOT NULL")
 _NOT_OURS = text("outcome IN ('orphan', 'foreign')")
 _HINT = text("outcome = 'hint'")
+NOT_PAYING = text("captures.allocation <> 'pays_order'")
+"""Condition that a capture pays for nothing, with literals for its partial index."""
+_UNDER_WAY = "state IN ({})".format(", ".join(f"'{s}'" for s in sorted(refund_states.UNDER_WAY)))
+REFUND_UNDER_WAY = text(f"refunds.{_UNDER_WAY}")
+"""Condition that the result of a refund is not known yet, with literals for its partial index."""
 
 
 class Payment(Base):
@@ -103,6 +108,12 @@ class Capture(Base):
         CheckConstraint("refunded_amount = 0 OR refunded_amount BETWEEN 0 AND amount", name="never_over_refunded"),
         CheckConstraint("allocation IN ('pays_order', 'duplicate', 'late', 'mismatch')", name="allocation_known"),
         Index("ix_captures_received", "provider", "received_at"),
+        Index(
+            "ix_captures_not_paying",
+            "allocation",
+            postgresql_where=text("allocation <> 'pays_order'"),
+            sqlite_where=text("allocation <> 'pays_order'"),
+        ),
     )
 
     @property
@@ -147,6 +158,7 @@ class Refund(Base):
         CheckConstraint("capture_id IS NOT NULL OR destination = 'store_credit'", name="provider_has_a_capture"),
         CheckConstraint("approved_by <> requested_by", name="two_people"),
         Index("ix_refunds_due", "next_check_at", postgresql_where=_DUE, sqlite_where=_DUE),
+        Index("ix_refunds_under_way", "order_id", postgresql_where=text(_UNDER_WAY), sqlite_where=text(_UNDER_WAY)),
     )
 
     @property

@@ -1,7 +1,7 @@
 """accounts that are disabled, versions of their access, and requests for roles
 
-Revision ID: 0029
-Revises: 0028
+Revision ID: 0030
+Revises: 0029
 Create Date: 2026-11-30 20:10:00
 
 """
@@ -9,8 +9,8 @@ Create Date: 2026-11-30 20:10:00
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0029"
-down_revision = "0028"
+revision = "0030"
+down_revision = "0029"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """second factors of staff: secrets of authenticator apps, and recovery codes
 
-Revision ID: 0030
-Revises: 0029
+Revision ID: 0032
+Revises: 0031
 Create Date: 2026-11-30 20:35:00
 
 """
@@ -9,8 +9,8 @@ Create Date: 2026-11-30 20:35:00
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0030"
-down_revision = "0029"
+revision = "0032"
+down_revision = "0031"
 branch_labels = None
 depends_on = None
 

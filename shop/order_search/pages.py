@@ -1,0 +1,137 @@
+"""Keyset pages of the list of orders, the newest first, in both directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Select, exists, func, literal, select, tuple_
+from sqlalchemy.orm import aliased
+
+from shop.core.db import db
+from shop.core.keyset import Position
+from shop.core.money import Money
+from shop.order_search import conditions
+from shop.order_search.filters import Filters, Flag
+from shop.orders.models import Order
+from shop.orders.states import OrderState
+from shop.payments.providers.types import PaymentState, RefundState
+from shop.payments.records.models import Payment, Refund
+
+ON_A_PAGE = 50
+COUNTED = 10_000
+"""Orders are counted up to this number."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Place of a page in the list: after a position, before one, or with `from_end` the last page; else the first."""
+
+    after: Position | None = None
+    before: Position | None = None
+    from_end: bool = False
+
+    @property
+    def is_backwards(self) -> bool:
+        """True if the rows are searched from the end of the page to its beginning."""
+        return self.before is not None or self.from_end
+
+
+@dataclass(frozen=True)
+class Row:
+    """An order in the list. The payment is its latest one; `refunded` is the sum of its completed refunds."""
+
+    id: int
+    number: str
+    placed_at: datetime
+    state: OrderState
+    total: Money
+    refunded: Money
+    payment_state: PaymentState | None
+    provider: str | None
+    instrument: dict[str, Any] | None
+    flags: tuple[Flag, ...]
+
+    @property
+    def position(self) -> Position:
+        return Position(self.placed_at, self.id)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Orders, newest first. `newer` and `older` are the positions before and after which the neighbouring pages end and
+    begin; None where there is none.
+    """
+
+    rows: list[Row]
+    newer: Position | None
+    older: Position | None
+
+
+def find(filters: Filters, zone: ZoneInfo, place: Place = Place(), *, limit: int = ON_A_PAGE) -> Page:
+    """A page of the orders that match. One statement."""
+    found = db.session.execute(_page(filters, zone, place, limit + 1)).mappings().all()
+    rows, has_more = [_row(dict(one)) for one in found[:limit]], len(found) > limit
+    if place.is_backwards:
+        rows.reverse()
+        newer_exist, older_exist = has_more, place.before is not None
+    else:
+        newer_exist, older_exist = place.after is not None, has_more
+    newer = rows[0].position if rows and newer_exist else None
+    return Page(rows, newer, rows[-1].position if rows and older_exist else None)
+
+
+def count(filters: Filters, zone: ZoneInfo) -> int:
+    """The number of orders that match, counted up to COUNTED + 1. One statement."""
+    matching = select(Order.id).where(*conditions.of(filters, zone)).limit(COUNTED + 1).subquery()
+    return db.session.scalar(select(func.count()).select_from(matching)) or 0
+
+
+def _page(filters: Filters, zone: ZoneInfo, place: Place, limit: int) -> Select[Any]:
+    """Select the orders of a page with what the list shows of each, in the direction of the search."""
+    which, backwards = conditions.of(filters, zone), place.is_backwards
+    if place.after is not None:
+        which.append(tuple_(Order.placed_at, Order.id) < _tuple(place.after))
+    if place.before is not None:
+        which.append(tuple_(Order.placed_at, Order.id) > _tuple(place.before))
+    columns = (Order.id, Order.number, Order.placed_at, Order.state, Order.total_amount, Order.currency)
+    chosen = select(*columns, Order.review_since).where(*which).order_by(*_sorting(Order, backwards)).limit(limit)
+    order, payment = chosen.subquery("page").c, aliased(Payment)
+    latest = select(func.max(Payment.id)).where(Payment.order_id == order.id).scalar_subquery()
+    done = (Refund.order_id == order.id, Refund.state == RefundState.DONE, Refund.currency == order.currency)
+    refunded = select(func.coalesce(func.sum(Refund.amount), 0)).where(*done).scalar_subquery()
+    shown = [order[column.key] for column in columns]
+    state, provider, instrument = payment.state.label("payment_state"), payment.provider, payment.instrument
+    query = select(*shown, state, provider, instrument, refunded.label("refunded"), *_flags(order))
+    return query.outerjoin(payment, payment.id == latest).order_by(*_sorting(order, backwards))
+
+
+def _tuple(position: Position) -> Any:
+    return tuple_(literal(position.at, Order.placed_at.type), position.id)
+
+
+def _sorting(order: Any, backwards: bool) -> tuple[Any, Any]:
+    columns = (order.placed_at, order.id)
+    return columns if backwards else (columns[0].desc(), columns[1].desc())
+
+
+def _flags(order: Any) -> list[Any]:
+    """One column for each flag: true if the order has it."""
+    found = []
+    for flag in Flag:
+        if flag is Flag.IN_REVIEW:
+            column = order.review_since.is_not(None)
+        else:
+            ids = conditions.flagged(flag)
+            column = exists(ids.where(ids.selected_columns[0] == order.id))
+        found.append(column.label(flag.value))
+    return found
+
+
+def _row(found: dict[str, Any]) -> Row:
+    flags = tuple(flag for flag in Flag if found.pop(flag.value))
+    currency = found.pop("currency")
+    total, refunded = Money(found.pop("total_amount"), currency), Money(int(found.pop("refunded")), currency)
+    return Row(**found, total=total, refunded=refunded, flags=flags)

@@ -1,0 +1,104 @@
+"""The list of orders in the console."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+
+from shop.core.db import db
+from shop.order_search import pages
+from tests.ops.conftest import visitor_as
+from tests.shop_fixtures import PEN, Shop
+from tests.web.conftest import Visitor
+from tests.web.test_page_statements import sent_for
+
+LIST = "/ops/orders"
+
+
+@pytest.fixture
+def support(shop: Shop) -> Visitor:
+    return visitor_as(shop, "support")
+
+
+def listed(page: str) -> list[str]:
+    """Order numbers on a page of the list."""
+    return re.findall(r'<th scope="row"[^>]*>(?:<a[^>]*>)?([0-9A-Z-]{12})', page)
+
+
+def link(page: str, rel: str) -> str:
+    found = re.search(rf'<a href="([^"]+)" rel="{rel}"', page)
+    return html.unescape(found[1]) if found else ""
+
+
+def test_a_list_shows_orders_newest_first_with_state_payment_and_flags(shop: Shop, support: Visitor) -> None:
+    first, second = shop.order((PEN, 1)), shop.paid_order((PEN, 1))
+    page = support.get(LIST).text
+    assert listed(page) == [second.number, first.number]
+    assert "2 orders" in page and 'class="chip good">paid<' in page and "NT$90.00 TWD" in page
+    assert listed(support.get(f"{LIST}?state=PAID&payment=CAPTURED&payment=OPEN").text) == [second.number]
+
+
+def test_an_empty_list_offers_to_drop_each_filter(shop: Shop, support: Visitor) -> None:
+    order = shop.order((PEN, 1))
+    page = support.get(f"{LIST}?state=PAID&provider=fakepay").text
+    assert "No orders match these filters." in page
+    dropped = [html.unescape(one) for one in re.findall(r'quiet small" href="([^"]+)"', page)]
+    assert dropped == [f"{LIST}?provider=fakepay", f"{LIST}?state=PAID"]
+    assert listed(support.get(dropped[0]).text) == [order.number]
+    amounts = support.get(f"{LIST}?currency=TWD&least=1000").text
+    assert f'href="{LIST}?currency=TWD"' in amounts and f'href="{LIST}"' in amounts
+
+
+@pytest.mark.parametrize(
+    ("query", "known"),
+    [
+        ("colour=red", "Filters are state, payment, provider, flag, currency, least, most, from, to."),
+        ("state=paid", "Values are PENDING, WAITING_PAYMENT,"),
+        ("after=x", "Go to the first page."),
+        ("after=1-1&page=last", "one of after, before and page=last"),
+        ("page=2", "one of after, before and page=last"),
+    ],
+)
+def test_an_address_that_is_not_understood_is_422_with_what_is_known(
+    shop: Shop, support: Visitor, query: str, known: str
+) -> None:
+    answer = support.get(f"{LIST}?{query}")
+    assert answer.status_code == 422 and known in html.unescape(answer.text)
+
+
+def test_the_address_of_a_form_loses_its_empty_fields(shop: Shop, support: Visitor) -> None:
+    answer = support.get(f"{LIST}?state=PAID&least=&most=&from=&to=")
+    assert (answer.status_code, answer.location) == (303, f"{LIST}?state=PAID")
+
+
+def test_pages_link_to_each_other_and_keep_the_filters(
+    shop: Shop, support: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages.find, "__kwdefaults__", {**(pages.find.__kwdefaults__ or {}), "limit": 2})
+    placed = [shop.order((PEN, 1)).number for _ in range(5)][::-1]
+    query = f"{LIST}?provider=fakepay"
+    first = support.get(query).text
+    second = support.get(link(first, "next")).text
+    last = support.get(link(first, "last")).text
+    assert [listed(page) for page in (first, second, last)] == [placed[:2], placed[2:4], placed[3:]]
+    assert listed(support.get(link(last, "prev")).text) == placed[1:3]
+    assert listed(support.get(link(second, "prev")).text) == placed[:2]
+    assert link(second, "first") == query and link(first, "first") == link(last, "next") == ""
+    monkeypatch.setattr(pages, "COUNTED", 4)
+    assert "4+ orders" in support.get(query).text
+
+
+def test_a_page_of_the_list_needs_four_statements_whatever_is_filtered(shop: Shop, support: Visitor) -> None:
+    for _ in range(3):
+        shop.paid_order((PEN, 1))
+    for query in (
+        "",
+        "?state=PAID&payment=CAPTURED&flag=late&flag=disputed&currency=TWD&from=2026-01-01",
+        "?page=last",
+    ):
+        db.session.rollback()
+        found = sent_for(support, f"{LIST}{query}")
+        assert len(found) <= 4, "\n".join(found)
+        assert all(one.startswith("SELECT") for one in found)
