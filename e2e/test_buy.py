@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import Route, expect
 
 from e2e.conftest import Visitor
@@ -61,6 +62,7 @@ def test_a_declined_card_takes_no_money_and_another_one_pays(visitor: Visitor, h
     order.is_called("Payment received")
 
 
+@pytest.mark.full
 def test_three_declines_end_the_session_and_a_second_payment_can_be_opened(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:

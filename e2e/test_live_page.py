@@ -115,6 +115,7 @@ def test_the_shop_is_killed_and_comes_back_and_the_open_page_reconnects(
     order.is_called("Payment received", within=20)
 
 
+@pytest.mark.full
 def test_a_stream_lost_for_ten_seconds_shows_a_message_until_it_is_back(
     visitor: Visitor, http_customer: HttpCustomer
 ) -> None:
@@ -234,6 +235,7 @@ def test_a_quantity_is_changed_in_place_and_what_was_removed_comes_back(visitor:
     expect(shop.page.get_by_label("Quantity of Olive Soap")).to_have_value("3")
 
 
+@pytest.mark.full
 def test_the_stream_ends_when_the_order_is_final_and_reconnects_for_a_late_capture(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:

@@ -48,6 +48,7 @@ def test_a_webhook_that_comes_twice_or_out_of_order_pays_once(
     assert len(acquirer.payment(payment)["captures"]) == 1
 
 
+@pytest.mark.full
 def test_a_late_webhook_changes_nothing(visitor: Visitor, http_customer: HttpCustomer, acquirer: Control) -> None:
     order = visitor.order(http_customer.order().url)
     card = order.opens_payment()
@@ -97,6 +98,7 @@ def test_a_wrong_amount_is_reviewed_and_never_pays_automatically(
     order.is_called("We are checking your payment")
 
 
+@pytest.mark.full
 def test_a_second_capture_of_one_payment_is_shown(visitor: Visitor, http_customer: HttpCustomer) -> None:
     order = visitor.order(http_customer.order().url)
     card = order.opens_payment()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from e2e.conftest import Visitor
@@ -61,6 +62,7 @@ def test_a_code_on_the_order_page_is_scanned_and_the_page_turns_to_paid(visitor:
     OrderPage(wallet.page).is_called("Payment received")
 
 
+@pytest.mark.full
 def test_a_capture_is_found_without_any_webhook(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
@@ -83,6 +85,7 @@ def test_cancelling_in_the_wallet_keeps_the_order_and_a_new_code_pays(
     order.is_called("Payment received")
 
 
+@pytest.mark.full
 def test_an_expired_code_is_replaced(visitor: Visitor, http_customer: HttpCustomer, acquirer: Control) -> None:
     order = visitor.order(in_yen(http_customer).url)
     order.is_called("Pay to complete your order")

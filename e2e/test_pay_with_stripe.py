@@ -37,6 +37,7 @@ def test_a_declined_card_is_shown_at_once_and_another_one_pays(visitor: Visitor,
     order.is_called("Payment received")
 
 
+@pytest.mark.full
 def test_cancelling_on_the_payment_page_of_stripe_keeps_the_order(
     visitor: Visitor, http_customer: HttpCustomer
 ) -> None:
@@ -58,6 +59,7 @@ def test_cancelling_the_order_expires_the_session(
     assert acquirer.payment(card.payment)["state"] == "voided"
 
 
+@pytest.mark.full
 def test_a_capture_is_found_without_any_webhook(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import expect
 
 from e2e.conftest import Visitor
@@ -38,11 +39,13 @@ def test_tpay_is_chosen_at_the_checkout_and_the_order_page_turns_to_paid(visitor
     OrderPage(card.page).is_called("Payment received")
 
 
+@pytest.mark.full
 def test_pressing_pay_again_leads_to_the_same_cashier(visitor: Visitor, http_customer: HttpCustomer) -> None:
     order = visitor.order(http_customer.order(method="tpay").url)
     assert opens_cashier(order).payment == opens_cashier(order).payment
 
 
+@pytest.mark.full
 def test_a_declined_card_and_then_a_good_one(visitor: Visitor, http_customer: HttpCustomer) -> None:
     order = visitor.order(http_customer.order(method="tpay").url)
     card = opens_cashier(order)
@@ -52,6 +55,7 @@ def test_a_declined_card_and_then_a_good_one(visitor: Visitor, http_customer: Ht
     order.is_called("Payment received", within=40)
 
 
+@pytest.mark.full
 def test_simulate_paid_is_not_a_capture(visitor: Visitor, http_customer: HttpCustomer, acquirer: Control) -> None:
     order = visitor.order(http_customer.order(method="tpay").url)
     card = opens_cashier(order)
@@ -132,6 +136,7 @@ def test_without_javascript_a_button_carries_the_form_on(
     expect(order.heading).to_have_text(re.compile("confirming|received"))
 
 
+@pytest.mark.full
 def test_the_pages_of_a_store_code_are_sound(visitor: Visitor, http_customer: HttpCustomer, acquirer: Control) -> None:
     order = visitor.order(http_customer.order(method="tpay").url)
     card = opens_cashier(order)

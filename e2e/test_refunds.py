@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
 from e2e.conftest import Visitor
@@ -97,6 +98,7 @@ def test_a_refund_that_takes_days_is_shown_as_pending_until_it_is_done(
     order.is_called("Refunded")
 
 
+@pytest.mark.full
 def test_a_mismatch_is_reviewed_and_accepted_and_the_page_follows(
     visitor: Visitor, demo: Demo, acquirer: Control
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from e2e.conftest import Visitor
@@ -127,6 +128,7 @@ def test_the_back_button_from_the_payment_page_finds_the_open_payment(visitor: V
     expect(order.link("Six Cedar Pencils")).to_be_visible()
 
 
+@pytest.mark.full
 def test_the_back_button_after_a_decline_finds_a_way_to_try_again(visitor: Visitor) -> None:
     order = visitor.shop().buy(PLENTY)
     card = order.pay_here()
@@ -157,6 +159,7 @@ def test_another_payment_is_initiated_only_after_the_first_was_closed_there(
     order.is_called("Payment received")
 
 
+@pytest.mark.full
 def test_another_method_is_initiated_only_after_the_declined_one_was_closed_there(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
@@ -172,6 +175,7 @@ def test_another_method_is_initiated_only_after_the_declined_one_was_closed_ther
     order.is_called("Payment received")
 
 
+@pytest.mark.full
 def test_another_method_initiates_nothing_when_the_first_was_paid_meanwhile(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import expect
 
 from e2e.conftest import Visitor
@@ -44,6 +45,7 @@ def test_a_refused_form_keeps_what_was_typed(new_visitor: Callable[..., Visitor]
     expect(shop.page.get_by_label("E-mail")).to_have_value("not an address")
 
 
+@pytest.mark.full
 def test_a_page_without_javascript_follows_a_decline_and_an_end(
     new_visitor: Callable[..., Visitor], http_customer: HttpCustomer, acquirer: Control
 ) -> None:

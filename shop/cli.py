@@ -10,9 +10,8 @@ from flask import Flask, current_app
 from flask.cli import with_appcontext
 from werkzeug.utils import import_string
 
-from shop.accounts import signin
+from shop.accounts import demo_people
 from shop.catalogue import initial_catalogue
-from shop.commands import Group, by_operator
 from shop.commands.alerts import alerts
 from shop.commands.audit import audit
 from shop.commands.mail import mail
@@ -21,10 +20,10 @@ from shop.commands.orders import orders
 from shop.commands.pricing import pricing
 from shop.commands.products import products
 from shop.commands.reconcile import reconcile
+from shop.commands.users import users
 from shop.commands.webhooks import webhooks
 from shop.core import clock as core_clock
 from shop.core import durations, metrics
-from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.core.errors import PassiveCopy
 from shop.core.exclusive import alone_until_commit
@@ -64,16 +63,20 @@ def seed() -> None:
     """Insert missing products of the initial catalogue with their stock, and missing translations. Never changes a
     product otherwise.
 
-    In development, a shop without tax, delivery methods and codes gets those of the demo.
+    In development, a shop without tax, delivery methods and codes gets those of the demo, and the demo's accounts that
+    do not exist.
     """
+    is_development = current_app.config["SETTLED_ENV"] == "development"
     with transaction():
         alone_until_commit(db.session, "seed")
         units = initial_catalogue.insert_missing()
         known = set(db.session.scalars(db.select(Stock.sku)))
         for sku in sorted(set(units) - known):
             stock.receive(sku, units[sku] * current_app.config["SEED_STOCK"])
-        if current_app.config["SETTLED_ENV"] == "development":
+        if is_development:
             demo_pricing.insert_if_none()
+    if is_development:
+        demo_people.insert_missing()
     click.echo(f"The {len(units)} products of the initial catalogue exist.")
 
 
@@ -137,22 +140,3 @@ def worker(queues: str, preload: tuple[str, ...]) -> None:
         import_string(name)()
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     run_worker(app, tuple(name.strip() for name in queues.split(",") if name.strip()))
-
-
-@click.group(cls=Group)
-def users() -> None:
-    """Accounts."""
-
-
-@users.command("create")
-@click.argument("email")
-@click.option("--name", default="")
-@click.option("--role", "roles", multiple=True, help="Role; can be repeated.")
-@click.option("--verified", is_flag=True, help="You know that the address belongs to the owner of the account.")
-@click.password_option()
-@with_appcontext
-@by_operator
-def create_user(email: str, name: str, roles: tuple[str, ...], verified: bool, password: str, by: Actor) -> None:
-    """Create an account."""
-    user = signin.create(email, name or email.partition("@")[0], password, list(roles), is_verified=verified, by=by)
-    click.echo(f"{user.email} can sign in.")

@@ -100,6 +100,10 @@ def _mail_server(value: MailServer) -> str:
     return "has no TLS (smtps:// or ?starttls=1; ?plain=1 allows a connection without)"
 
 
+def _second_factor(value: str) -> str:
+    return "is optional (staff need a second factor)" if value == "optional" else ""
+
+
 def _wrong_key(value: str, published: frozenset[str]) -> str:
     given = several(value)
     if not given:
@@ -126,5 +130,6 @@ _RULES: dict[str, Callable[[Any], str]] = {
     "SHOP_URL": _address,
     **dict.fromkeys(("SELLER_NAME", "SELLER_ADDRESS", "SELLER_TAX_ID", "SELLER_EMAIL"), _seller),
     "MAIL_URL": _mail_server,
+    "STAFF_SECOND_FACTOR": _second_factor,
 }
 """The objection to a value in production, as words that follow the setting's name; empty if there is none."""

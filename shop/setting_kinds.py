@@ -24,6 +24,18 @@ class LogLevel(str):
         return super().__new__(cls, text.lower())
 
 
+class SecondFactorRule(str):
+    """`required`, `optional`, or empty for the default of the environment. Raises ValueError for anything else."""
+
+    __slots__ = ()
+    RULES = ("required", "optional")
+
+    def __new__(cls, text: str) -> SecondFactorRule:
+        if text and text not in cls.RULES:
+            raise ValueError(text)
+        return super().__new__(cls, text)
+
+
 class TimeZone(str):
     """Name of a time zone of the IANA database. Raises ValueError for anything else."""
 

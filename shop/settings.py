@@ -19,7 +19,7 @@ from redis.connection import parse_url
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from shop.setting_kinds import CurrencyAmounts, LogLevel, Mailboxes, MailSender, MailServer, TimeZone
+from shop.setting_kinds import CurrencyAmounts, LogLevel, Mailboxes, MailSender, MailServer, SecondFactorRule, TimeZone
 
 ROOT = Path(__file__).resolve().parent.parent
 DEVELOPMENT, PRODUCTION = "development", "production"
@@ -239,6 +239,22 @@ SETTINGS: tuple[Setting, ...] = (
         CurrencyAmounts,
     ),
     Setting(
+        "STAFF_SECOND_FACTOR",
+        "",
+        "`required`: staff set up an authenticator app before they open any page of the console. `optional`: they may. "
+        "Empty: optional in development, required in production, which does not start with `optional`.",
+        SecondFactorRule,
+    ),
+    Setting("STAFF_IDLE_MINUTES", "30", "Minutes without a request after which staff are signed out.", int, least=1),
+    Setting("STAFF_SIGN_IN_HOURS", "12", "Hours after which staff are signed out in any case.", int, least=1),
+    Setting(
+        "STAFF_CONFIRM_MINUTES",
+        "15",
+        "Minutes after a sign-in or a confirmation of the password for which sensitive acts of staff need none.",
+        int,
+        least=1,
+    ),
+    Setting(
         "ALERT_CONFIRM_SECONDS",
         "30",
         "Seconds that a reported capture may take to make its order PAID, before Rule A raises an alert.",
@@ -354,6 +370,7 @@ _KIND_WORDS = {
     MailSender: "an e-mail address, with or without a name",
     Mailboxes: "e-mail addresses separated by commas",
     TimeZone: "a time zone such as Asia/Taipei",
+    SecondFactorRule: " or ".join(SecondFactorRule.RULES),
 }
 _BOOLS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 

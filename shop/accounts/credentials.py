@@ -57,6 +57,14 @@ def write_password(user_id: int, hashed: str, language: str) -> int:
     return epoch
 
 
+def confirm_password(user_id: int, password: str, origin: Origin) -> None:
+    """Confirm the password for the sign-in of this request, before a sensitive act. Raises BadInput (details: `field`),
+    TooManyAttempts, Away.
+    """
+    _proven(user_id, password, origin)
+    sessions.confirm()
+
+
 def request_email_change(user_id: int, password: str, email: str, origin: Origin) -> str:
     """Mail a link to the address `email` that makes it the address of the account; returns its normal form. The answer
     is the same when another account has that address, and then there is no mail.

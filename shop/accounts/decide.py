@@ -20,6 +20,8 @@ class LinkPurpose(StrEnum):
     """Confirm a new address."""
     UNLOCK = "unlock"
     """End the delay after wrong passwords."""
+    INVITATION = "invitation"
+    """Accept an invitation to the staff."""
 
 
 LASTS: Mapping[LinkPurpose, timedelta] = {
@@ -27,6 +29,7 @@ LASTS: Mapping[LinkPurpose, timedelta] = {
     LinkPurpose.RESET: timedelta(hours=1),
     LinkPurpose.CHANGE_EMAIL: timedelta(hours=24),
     LinkPurpose.UNLOCK: timedelta(hours=1),
+    LinkPurpose.INVITATION: timedelta(hours=72),
 }
 """Lifetime of a link, on wall time."""
 FOR_THE_OWNER = frozenset({LinkPurpose.VERIFY, LinkPurpose.CHANGE_EMAIL})
@@ -42,7 +45,7 @@ class LinkProblem(StrEnum):
     EXPIRED = "link_expired"
     USED = "link_used"
     OUTDATED = "link_outdated"
-    """The address or the password has changed since the link was made."""
+    """The address or the password has changed since the link was made, or the account is disabled."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, update
 
 from shop.accounts import decide
 from shop.accounts.decide import LinkProblem, LinkPurpose
-from shop.accounts.models import AccountLink, User
+from shop.accounts.models import NO_PASSWORD, AccountLink, User
 from shop.core import clock, ids, keys, logs, outbox
 from shop.core.db import after_commit, changed, db, transactional
 from shop.core.errors import Refusal
@@ -78,8 +78,9 @@ def locked_owner(user_id: int) -> Owner:
 
 
 def owner_of(email: str) -> Owner | None:
-    """The account with this address in its normal form."""
-    found = db.session.execute(_OWNER.where(User.email == email)).one_or_none()
+    """The account with this address in its normal form; None while the invitation to it was not accepted."""
+    accepted = _OWNER.where(User.email == email, User.password_hash != NO_PASSWORD)
+    found = db.session.execute(accepted).one_or_none()
     return Owner(*found) if found else None
 
 
@@ -167,7 +168,8 @@ def _find(purpose: LinkPurpose, signed: str) -> AccountLink:
 
 
 def _check(link: AccountLink, user: User | None, by: int | None) -> None:
-    bound_now = decide.binding(link.purpose, user.email, user.password_hash) if user else None
+    is_usable = user is not None and user.disabled_at is None
+    bound_now = decide.binding(link.purpose, user.email, user.password_hash) if user and is_usable else None
     seen = decide.LinkSnapshot(link.expires_at, link.used_at is not None, link.bound)
     problem = decide.problem_of(seen, bound_now, clock.wall())
     if problem:

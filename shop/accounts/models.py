@@ -1,16 +1,21 @@
-"""Accounts, and counters of failed sign-ins."""
+"""Accounts, their second factors, requests for roles that need a second admin, and counters of failed sign-ins."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 
 from flask_login import UserMixin
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.accounts.decide import LinkPurpose
-from shop.core.column_types import EnumText
+from shop.core.actor import Actor
+from shop.core.column_types import ActorText, EnumText
 from shop.core.db import Base, UtcDateTime
+
+NO_PASSWORD = ""
+"""`password_hash` of an account whose invitation was not accepted yet. No password matches it."""
 
 
 class User(UserMixin, Base):  # type: ignore[misc]
@@ -18,7 +23,9 @@ class User(UserMixin, Base):  # type: ignore[misc]
 
     `email_verified_at` is set once the owner has opened a link that was mailed to `email`. Only sign-ins that were
     started under the present `session_epoch` are valid: raising it ends all of them, also while Redis is away.
-    `language` is the locale that the owner has chosen, None for none.
+    `language` is the locale that the owner has chosen, None for none. `disabled_at` is set while the account must not
+    be used. `access_version` is raised by each change of `roles` and `disabled_at` by staff; a change that was decided
+    on an older version is refused. `second_factor_at` is set while sign-ins need a code (see TotpSecret).
     """
 
     __tablename__ = "users"
@@ -32,8 +39,77 @@ class User(UserMixin, Base):  # type: ignore[misc]
     email_verified_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     session_epoch: Mapped[int] = mapped_column(default=0)
     language: Mapped[str | None] = mapped_column(Text)
+    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    access_version: Mapped[int] = mapped_column(default=0)
+    second_factor_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     __table_args__ = (CheckConstraint("email = lower(email)", name="email_lower_case"),)
+
+
+IS_STAFF = func.json_array_length(User.roles) > 0
+"""Condition for accounts with a role. A partial index has it, because nearly all accounts are of customers."""
+Index("ix_users_staff", User.email, postgresql_where=IS_STAFF, sqlite_where=IS_STAFF)
+
+
+class RoleRequestState(StrEnum):
+    """State of a request for roles. LAPSED: the account was changed before the decision."""
+
+    REQUESTED = "REQUESTED"
+    APPROVED = "APPROVED"
+    DECLINED = "DECLINED"
+    LAPSED = "LAPSED"
+
+
+class RoleRequest(Base):
+    """A request to give an account roles that decide about money: REQUESTED by one admin, decided by another.
+
+    An account has at most one open request.
+    """
+
+    __tablename__ = "role_requests"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    roles: Mapped[list[str]] = mapped_column(JSON)
+    reason: Mapped[str] = mapped_column(Text)
+    state: Mapped[RoleRequestState] = mapped_column(EnumText(RoleRequestState), default=RoleRequestState.REQUESTED)
+    requested_by: Mapped[Actor] = mapped_column(ActorText)
+    requested_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    decided_by: Mapped[Actor | None] = mapped_column(ActorText)
+    decided_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    __table_args__ = (
+        CheckConstraint("state IN ('REQUESTED', 'APPROVED', 'DECLINED', 'LAPSED')", name="state_known"),
+        CheckConstraint("decided_by <> requested_by OR state <> 'APPROVED'", name="two_people"),
+    )
+
+
+_IS_OPEN = RoleRequest.state == RoleRequestState.REQUESTED
+Index("ix_role_requests_open", RoleRequest.user_id, unique=True, postgresql_where=_IS_OPEN, sqlite_where=_IS_OPEN)
+
+
+class TotpSecret(Base):
+    """Secrets of an authenticator app, encrypted: the one that counts, and one that waits for its first code.
+
+    `last_step` is the newest time step whose code was used.
+    """
+
+    __tablename__ = "totp_secrets"
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True, autoincrement=False)
+    secret: Mapped[str | None] = mapped_column(Text)
+    pending: Mapped[str | None] = mapped_column(Text)
+    last_step: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class RecoveryCode(Base):
+    """A code that can be used once in place of one of the authenticator app; only its hash is stored."""
+
+    __tablename__ = "recovery_codes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    code_hash: Mapped[str] = mapped_column(Text)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    __table_args__ = (Index("ix_recovery_codes_code", "user_id", "code_hash", unique=True),)
 
 
 class AccountLink(Base):

@@ -42,5 +42,38 @@ def demand(actor: Actor, permission: Permission) -> None:
         raise Forbidden(permission)
 
 
+def demand_of_staff(actor: Actor, permission: Permission) -> None:
+    """Raise Forbidden for a member of staff without the permission. Customers and the system have their own rules."""
+    if actor.kind is ActorKind.STAFF:
+        demand(actor, permission)
+
+
+class Lapsed(Refusal):
+    """The account that made a request is disabled, or does not have the permission any more (409)."""
+
+    def __init__(self, email: str, permission: Permission) -> None:
+        message = (
+            f"{email}, who requested this, was disabled or does not have the permission {permission} any more. The "
+            "request has lapsed: decline it, and make a new one if it is right."
+        )
+        super().__init__("request_lapsed", message)
+
+
+def demand_of_requester(requested_by: Actor, permission: Permission) -> None:
+    """Raise Lapsed unless the account that made a request may still make it. Only requests of staff can lapse.
+
+    Raises RuntimeError outside a transaction, as `demand` does.
+    """
+    if not in_transaction():
+        raise RuntimeError("rights are read in the transaction that decides")
+    if requested_by.kind is not ActorKind.STAFF or requested_by.user_id is None:
+        return
+    columns = select(User.email, User.roles, User.disabled_at).where(User.id == requested_by.user_id)
+    user = db.session.execute(columns).one_or_none()
+    if user is not None and (user.disabled_at is not None or permission not in permissions_of(user.roles)):
+        raise Lapsed(user.email, permission)
+
+
 def _roles(user_id: int | None) -> list[str]:
-    return db.session.scalar(select(User.roles).where(User.id == user_id)) or []
+    """The roles of an account; none of one that is disabled."""
+    return db.session.scalar(select(User.roles).where(User.id == user_id, User.disabled_at.is_(None))) or []

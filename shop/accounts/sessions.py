@@ -3,6 +3,9 @@
 Pages that only display the user never fail because of Redis: `current_user` is then a guest and `unavailable()` is
 true. Code that needs the user calls `require_user`. Redis holds a hash of the id, so that reading Redis grants no
 access.
+
+Sign-ins of staff end after STAFF_IDLE_MINUTES without a request and STAFF_SIGN_IN_HOURS in any case. The times of the
+last request and of the last confirmation of the password are in Redis, beside the sign-in.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from flask import Flask, g, has_request_context, request, session
+from flask import Flask, current_app, g, has_request_context, request, session
 from flask_login import LoginManager, current_user
 from sqlalchemy import select, update
 from sqlalchemy.orm import object_session
@@ -30,6 +33,9 @@ log = logs.get()
 LASTS = timedelta(days=14)
 _SID = "sid"
 _LONGEST_DEVICE = 160
+_SEEN, _CONFIRMED = "seen", "confirmed"
+_SEEN_EVERY = timedelta(seconds=30)
+"""Precision of the time of the last request, so that not every request writes to Redis."""
 T = TypeVar("T")
 
 
@@ -62,12 +68,13 @@ def init_app(app: Flask) -> None:
 
 
 def snapshot(user_id: int, epoch: int) -> User | None:
-    """The account, detached from the database session, for `start`; None if its session epoch is not `epoch` any more.
+    """The account, detached from the database session, for `start`; None if its session epoch is not `epoch` any more,
+    and if the account is disabled.
 
     `epoch` is the one under which the password was proven. The snapshot keeps it: a sign-in that `start` makes of it
     ends with the others when the password or the address is changed before `start` has run.
     """
-    of_epoch = select(User).where(User.id == user_id, User.session_epoch == epoch)
+    of_epoch = select(User).where(User.id == user_id, User.session_epoch == epoch, User.disabled_at.is_(None))
     user = db.session.scalars(of_epoch.execution_options(populate_existing=True)).one_or_none()
     if user is not None:
         db.session.expunge(user)
@@ -93,7 +100,7 @@ def start(user: User) -> None:
             unit.zadd(_index(user_id), {_hash(sid): ends.timestamp()})
             unit.expire(_index(user_id), LASTS)
             if old:
-                unit.delete(_key(old))
+                unit.delete(_key(old), _times_key(old))
             unit.execute()
 
     _needed(store)
@@ -158,6 +165,28 @@ def end_all(user_id: int) -> int:
     return epoch
 
 
+def confirm() -> None:
+    """Record that the password was confirmed now for the sign-in of this request. Raises Away."""
+    handle, at = _handle(), clock.wall()
+    if handle is not None:
+        _needed(lambda client: _write_time(client, handle, _CONFIRMED, at))
+        g.sign_in_confirmed_at = at
+
+
+def is_confirmed() -> bool:
+    """True if the person has signed in, or confirmed the password, less than STAFF_CONFIRM_MINUTES ago."""
+    bool(current_user)  # loads it
+    confirmed_at: datetime | None = g.get("sign_in_confirmed_at")
+    limit = timedelta(minutes=current_app.config["STAFF_CONFIRM_MINUTES"])
+    return confirmed_at is not None and clock.wall() - confirmed_at < limit
+
+
+def ended_because() -> str:
+    """The reason why the sign-in of this request has ended, as a sentence for staff; empty if no limit has ended it."""
+    bool(current_user)  # loads it
+    return str(g.get("sign_in_ended", ""))
+
+
 def require_user() -> User:
     """The signed-in user. Raises SignInNeeded (401) for guests, Away (503) while Redis is away."""
     if current_user and current_user.is_authenticated:
@@ -203,12 +232,60 @@ def _visitor() -> User | None:
     if handle is None:
         return None
     try:
-        record = _parse(redis.attempt(lambda client: client.get(_key(handle))))
+        record, seen_at, confirmed_at = redis.attempt(lambda client: _read(client, handle))
+        user = db.session.get(User, record.user_id) if record else None
+        if user is None or record is None or user.session_epoch != record.epoch or user.disabled_at is not None:
+            return None
+        if user.roles and not _is_within_limits(handle, record.started_at, seen_at or record.started_at):
+            return None
     except redis.RedisAway:
         g.sign_in_unavailable = True
         return None
-    user = db.session.get(User, record.user_id) if record else None
-    return user if user and record and user.session_epoch == record.epoch else None
+    g.sign_in_confirmed_at = confirmed_at or record.started_at
+    return user
+
+
+def _is_within_limits(handle: str, started_at: datetime, seen_at: datetime) -> bool:
+    """True while a sign-in of staff may be used; records the time of this request. Else it has ended. Raises RedisAway.
+
+    Requests that a page makes without the person, such as the refresh of a fragment, do not count as activity.
+    """
+    at, config = clock.wall(), current_app.config
+    minutes, hours = config["STAFF_IDLE_MINUTES"], config["STAFF_SIGN_IN_HOURS"]
+    if at - started_at >= timedelta(hours=hours):
+        g.sign_in_ended = f"You were signed out, because you signed in {hours} hours ago. Sign in to go on."
+    elif at - seen_at >= timedelta(minutes=minutes):
+        g.sign_in_ended = f"You were signed out after {minutes} minutes without activity. Sign in to go on."
+    else:
+        is_activity = not (request.method == "GET" and request.headers.get("HX-Request"))
+        if is_activity and at - seen_at >= _SEEN_EVERY:
+            redis.attempt(lambda client: _write_time(client, handle, _SEEN, at))
+        return True
+    redis.attempt(lambda client: _delete(client, handle))
+    return False
+
+
+def _read(client: Any, handle: str) -> tuple[_Record | None, datetime | None, datetime | None]:
+    """The record of a sign-in, and the times of the last request and of the last confirmation."""
+    with client.pipeline(transaction=False) as unit:
+        unit.get(_key(handle))
+        unit.hmget(_times_key(handle), _SEEN, _CONFIRMED)
+        raw, (seen, confirmed) = unit.execute()
+    return _parse(raw), _moment(seen), _moment(confirmed)
+
+
+def _moment(raw: bytes | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(raw.decode()).astimezone(UTC) if raw else None
+    except ValueError:
+        return None
+
+
+def _write_time(client: Any, handle: str, name: str, at: datetime) -> None:
+    with client.pipeline() as unit:
+        unit.hset(_times_key(handle), name, at.isoformat())
+        unit.expire(_times_key(handle), LASTS)
+        unit.execute()
 
 
 def _handle() -> str | None:
@@ -230,7 +307,7 @@ def _delete(client: Any, handle: str) -> bool:
     record = _parse(client.get(_key(handle)))
     if record:
         client.zrem(_index(record.user_id), handle)
-    return bool(client.delete(_key(handle)))
+    return bool(client.delete(_key(handle), _times_key(handle)))
 
 
 def _needed(use: Callable[[Any], T]) -> T:
@@ -254,6 +331,10 @@ def _hash(sid: str) -> str:
 
 def _key(handle: str) -> str:
     return f"settled:sid:{handle}"
+
+
+def _times_key(handle: str) -> str:
+    return f"settled:sid:{handle}:times"
 
 
 def _index(user_id: int) -> str:

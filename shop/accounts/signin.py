@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import select, update
 
-from shop.accounts import links, passwords, sessions, throttle
+from shop.accounts import links, passwords, second_factor, sessions, throttle
 from shop.accounts.decide import LinkPurpose
 from shop.accounts.known_devices import Device
 from shop.accounts.models import User
@@ -28,6 +28,15 @@ _TRIES = 3
 log = logs.get()
 
 
+class AccountDisabled(Refusal):
+    """The password is right, and the account is disabled."""
+
+    usual_status = 403
+
+    def __init__(self) -> None:
+        super().__init__("account_disabled", sentence("This account has been disabled. Contact us if you need help."))
+
+
 class WrongCredentials(Refusal):
     """Wrong e-mail or password; the message does not reveal which."""
 
@@ -45,9 +54,11 @@ def sign_in(
 ) -> User:
     """Check the password and return a snapshot of the user for `sessions.start`. `ip`, `device` and `user_agent` are
     the origin of the attempt. A sign-in from a device that the account does not know writes an event, which the
-    customer is mailed about, in the account's language, or in `language` if it has none.
+    customer is mailed about, in the account's language, or in `language` if it has none. If the account has a second
+    factor (`second_factor.is_set_up`), the sign-in needs `complete` before `sessions.start`.
 
-    Raises WrongCredentials (422), TooManyAttempts (429, with `retry_after` in seconds), Away (503).
+    Raises WrongCredentials (422), AccountDisabled (403), TooManyAttempts (429, with `retry_after` in seconds), Away
+    (503).
     """
     email = email_address.for_lookup(email)
     throttle.count(email, ip, device)
@@ -55,12 +66,15 @@ def sign_in(
         proof = _prove(email, password)
         if proof is None:
             break
+        if proof.is_disabled:
+            _record_failure(email, user_agent)
+            raise AccountDisabled
         with transaction():
             user = _record(proof)
             if user is None:
                 continue  # the account has changed since it was read: check the password that it has now
             throttle.forgive(email, ip, device)
-            if user.roles:
+            if user.roles and not second_factor.is_set_up(user):
                 _record_sign_in(Actor.staff(user.id), Act.SIGN_IN_SUCCEEDED, user.id, user_agent)
             if device is None or not device.knows(email):
                 at, device_name = clock.now(), user_agent[:LONGEST_DEVICE]
@@ -71,6 +85,28 @@ def sign_in(
     log.info("accounts.sign_in_refused", ip=ip)
     _record_failure(email, user_agent)
     raise WrongCredentials
+
+
+def complete(user_id: int, epoch: int, code: str, ip: str, user_agent: str = "") -> User:
+    """Check the code of the second factor after the password was proven under the session epoch `epoch`; returns a
+    snapshot for `sessions.start`.
+
+    Raises BadInput `wrong_code` (details: `field`), TooManyAttempts, and WrongCredentials when the account has changed
+    meanwhile.
+    """
+    try:
+        second_factor.check(user_id, code, ip)
+    except BadInput:
+        with transaction():
+            _record_sign_in(Actor(ActorKind.UNPROVEN), Act.SIGN_IN_FAILED, user_id, user_agent)
+        raise
+    with transaction():
+        user = sessions.snapshot(user_id, epoch)
+        if user is None:
+            raise WrongCredentials
+        _record_sign_in(Actor.staff(user.id), Act.SIGN_IN_SUCCEEDED, user.id, user_agent)
+    log.info("accounts.signed_in", user=user.id)
+    return user
 
 
 @transactional
@@ -94,25 +130,27 @@ class _Proof:
     epoch: int
     stored: str
     fresh: str
+    is_disabled: bool
 
 
 def _prove(email: str, password: str) -> _Proof | None:
     """Check the password of the account with this address, outside of a transaction; None if it is wrong."""
-    columns = select(User.id, User.session_epoch, User.password_hash).where(User.email == email)
+    columns = select(User.id, User.session_epoch, User.password_hash, User.disabled_at).where(User.email == email)
     found = db.session.execute(columns).one_or_none()
-    user_id, epoch, stored = found if found else (0, 0, None)
+    user_id, epoch, stored, disabled_at = found if found else (0, 0, None, None)
     db.session.rollback()
     if not passwords.matches(stored, password) or stored is None:
         return None
     fresh = passwords.make(password) if passwords.is_outdated(stored) else stored
-    return _Proof(user_id, epoch, stored, fresh)
+    return _Proof(user_id, epoch, stored, fresh, disabled_at is not None)
 
 
 def _record(proof: _Proof) -> User | None:
-    """Record a sign-in, in the caller's transaction; None if the password or the session epoch has changed since it was
-    proven.
+    """Record a sign-in, in the caller's transaction; None if the password or the session epoch has changed, or the
+    account was disabled, since it was proven.
     """
-    unchanged = (User.id == proof.user_id, User.session_epoch == proof.epoch, User.password_hash == proof.stored)
+    unchanged = [User.id == proof.user_id, User.session_epoch == proof.epoch, User.password_hash == proof.stored]
+    unchanged.append(User.disabled_at.is_(None))
     values = {"last_signed_in_at": clock.now(), "password_hash": proof.fresh}
     if not changed(update(User).where(*unchanged).values(values)):
         return None
@@ -145,7 +183,7 @@ def _create(
     is_verified: bool = False,
     verify_in: str | None = None,
 ) -> User:
-    email, name, chosen = _checked_email(email), _checked_name(name), sorted(set(roles))
+    email, name, chosen = _checked_email(email), checked_name(name), sorted(set(roles))
     if unknown := [role for role in chosen if role not in tuple(Role)]:
         raise BadInput("unknown_role", f"{unknown[0]} is not a role. Roles are {', '.join(Role)}.", field="roles")
     check_password(password, email)
@@ -182,7 +220,8 @@ def _checked_email(email: str) -> str:
         ) from error
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
+    """The name as it is stored. Raises BadInput."""
     name = text.tidy(name)
     if not name or len(name) > LONGEST_NAME or text.is_unusable(name):
         raise BadInput(

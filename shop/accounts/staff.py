@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import select
 
 from shop.accounts.models import User
@@ -15,9 +17,12 @@ from shop.core.errors import BadInput
 def actor_of(email: str) -> Actor:
     """Actor of the staff account with this e-mail.
 
-    Raises BadInput `unknown_account` without such an account, `no_role` when the account has no role.
+    Raises BadInput `unknown_account` without such an account, `disabled_account` when it is disabled, `no_role` when it
+    has no role.
     """
     user = account_of(email)
+    if user.disabled_at is not None:
+        raise BadInput("disabled_account", f"The account {user.email} is disabled.")
     if not set(user.roles) & set(Role):
         roles = ", ".join(Role)
         raise BadInput("no_role", f"The account {user.email} has no role. It needs one of: {roles}.")
@@ -34,10 +39,21 @@ def account_of(email: str) -> User:
     return user
 
 
+def labels(actors: Iterable[Actor]) -> dict[Actor, str]:
+    """Display names of several actors, as `label` gives them. One statement, which loads their accounts."""
+    known = set(actors)
+    ids = {actor.user_id for actor in known if actor.user_id is not None}
+    users = {user.id: user for user in db.session.scalars(select(User).where(User.id.in_(ids)))} if ids else {}
+    return {actor: _label(actor, users.get(actor.user_id or 0)) for actor in known}
+
+
 def label(actor: Actor) -> str:
     """Display name of an actor for staff: e-mail of the account, provider, or kind."""
+    return _label(actor, None if actor.user_id is None else db.session.get(User, actor.user_id))
+
+
+def _label(actor: Actor, user: User | None) -> str:
     if actor.user_id is not None:
-        user = db.session.get(User, actor.user_id)
         return user.email if user else f"account {actor.user_id}"
     if actor.name:
         return actor.name

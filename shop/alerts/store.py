@@ -10,6 +10,8 @@ from typing import Any
 
 from sqlalchemy import func, select, update
 
+from shop.accounts import rights
+from shop.accounts.permissions import Permission
 from shop.alerts import events
 from shop.alerts.models import IS_OPEN, Alert
 from shop.alerts.rules import RULES
@@ -99,6 +101,10 @@ def resolve(alert_id: int, by: Actor, note: str = "") -> Alert:
 
 
 _ACTS = {AlertState.ACKNOWLEDGED: Act.ALERT_ACKNOWLEDGED, AlertState.RESOLVED: Act.ALERT_RESOLVED}
+_PERMISSIONS = {
+    AlertState.ACKNOWLEDGED: Permission.ALERT_ACKNOWLEDGE,
+    AlertState.RESOLVED: Permission.ALERT_RESOLVE,
+}
 _WORDS = {AlertState.ACKNOWLEDGED: "acknowledged", AlertState.RESOLVED: "resolved"}
 _EVENTS: dict[AlertState, type[events.AlertChanged]] = {
     AlertState.ACKNOWLEDGED: events.AlertAcknowledged,
@@ -108,6 +114,7 @@ _EVENTS: dict[AlertState, type[events.AlertChanged]] = {
 
 @transactional
 def _change(alert_id: int, sources: tuple[AlertState, ...], target: AlertState, by: Actor, note: str) -> None:
+    rights.demand(by, _PERMISSIONS[target])
     note = note.strip()
     if len(note) > LONGEST:
         raise BadInput("bad_note", f"A note has at most {LONGEST} characters.")

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import exists, select
 
+from shop.accounts import rights
+from shop.accounts.permissions import Permission
 from shop.checkout.ending import write
 from shop.checkout.ending.decide import (
     ClosePayments,
@@ -41,13 +43,13 @@ from shop.payments.records.types import RefundDestination, Source
 from shop.payments.refunds import refunds
 
 
-def cancel_order(order_id: int, actor: Actor) -> None:
+def cancel_order(order_id: int, actor: Actor, *, reason: str = "") -> None:
     """Request the cancellation of the order and try to end it at once. No effect when it has ended or cancellation was
     requested before.
 
     Raises Refusal `under_review` while captured money that does not match the order is reviewed.
     """
-    _cancel(order_id, actor, even_under_review=False)
+    _cancel(order_id, actor, even_under_review=False, reason=reason)
 
 
 def _cancel(order_id: int, actor: Actor, *, even_under_review: bool, reason: str = "") -> None:
@@ -57,6 +59,7 @@ def _cancel(order_id: int, actor: Actor, *, even_under_review: bool, reason: str
 
 @transactional
 def _request_cancellation(order_id: int, actor: Actor, even_under_review: bool, reason: str) -> None:
+    rights.demand_of_staff(actor, Permission.ORDER_CANCEL)
     now = clock.now()
     order, payments = order_with_payments(order_id)
     decision = decide_cancellation(_snapshot(order, payments), now, even_under_review=even_under_review)

@@ -9,12 +9,12 @@ from flask import current_app
 from sqlalchemy import select
 
 from shop.checkout import agreement, saga, unpaid_orders
-from shop.checkout.limits import TooManyUnpaid
 from shop.checkout.placing.decide import Repeated, decide
 from shop.checkout.placing.load import load
 from shop.checkout.placing.request import Customer, Request
 from shop.checkout.placing.snapshot import Rules
 from shop.checkout.placing.write import Written, write
+from shop.checkout.unpaid_limits import TooManyUnpaid
 from shop.checkout.unpaid_orders import Client
 from shop.core import clock, email_address
 from shop.core.client_address import UNKNOWN

@@ -1,7 +1,7 @@
 """Count the orders, units and value that a client's unpaid orders reserve, under locks, so that concurrent checkouts
 cannot exceed a limit together.
 
-The rules are in `shop.checkout.limits`.
+The rules are in `shop.checkout.unpaid_limits`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from flask import current_app
 from sqlalchemy import ColumnElement, Subquery, Text, bindparam, case, exists, func, select, true, type_coerce
 from sqlalchemy.orm import Mapped, aliased, mapped_column
 
-from shop.checkout.limits import ADDRESS, EMAIL, VISITOR, Amount, CountedBy
+from shop.checkout.unpaid_limits import ADDRESS, EMAIL, VISITOR, Amount, CountedBy
 from shop.core import clock, logs, metrics
 from shop.core.client_address import UNKNOWN
 from shop.core.column_types import EnumText

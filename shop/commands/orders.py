@@ -9,14 +9,16 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-from shop.commands import Group
+from shop.commands import Group, by_staff
 from shop.commands import order as find_order
+from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.money import Money
 from shop.explain.why import why
 from shop.integrity.compare import compare_with_acquirer
 from shop.orders.models import Order
 from shop.payments.polling import poll
+from shop.payments.polling import requested as queries
 from shop.payments.providers import registry
 from shop.payments.records.types import RefundDestination, Source
 
@@ -42,6 +44,17 @@ def show(number: str, as_json: bool) -> None:
     if differing:
         shown = _shown(order_id)
     click.echo(json.dumps(shown, indent=2) if as_json else "\n".join(_lines(shown)))
+
+
+@orders.command("query")
+@click.argument("number")
+@with_appcontext
+@by_staff
+def query(number: str, by: Actor) -> None:
+    """Query the acquirer about the open payments of the order NUMBER now, and apply new results."""
+    order = find_order(number)
+    queries.query_now(order, by=by)
+    click.echo(f"{order.number}: {db.session.get_one(Order, order.id, populate_existing=True).state}")
 
 
 def _shown(order_id: int) -> dict[str, Any]:

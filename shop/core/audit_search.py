@@ -11,34 +11,28 @@ from typing import Any
 from sqlalchemy import literal, select, tuple_
 
 from shop.core.actor import Actor
-from shop.core.audit import Act, SubjectKind
+from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.audit_models import AuditEntry, AuditPersonal
 from shop.core.db import db, table
+from shop.core.keyset import Position
 
 _ENTRIES, _PERSONAL = table(AuditEntry), table(AuditPersonal)
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Conditions that all have to hold; an empty one does not count. `since` is the first moment, `until` the first one
-    after the range.
+    """Conditions that all have to hold; an empty one does not count. `subjects` are alternatives. `since` is the first
+    moment, `until` the first one after the range.
     """
 
     actor: Actor | None = None
     acts: Sequence[Act] = ()
     subject_kind: SubjectKind | None = None
     subject_id: str = ""
+    subjects: Sequence[Subject] = ()
     request_id: str = ""
     since: datetime | None = None
     until: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Position:
-    """Position of an entry in the order of pages."""
-
-    at: datetime
-    id: int
 
 
 @dataclass(frozen=True)
@@ -90,6 +84,9 @@ def _conditions(filters: Filters, after: Position | None) -> list[Any]:
         of.act.in_(filters.acts) if filters.acts else None,
         of.subject_kind == filters.subject_kind if filters.subject_kind else None,
         of.subject_id == filters.subject_id if filters.subject_id else None,
+        tuple_(of.subject_kind, of.subject_id).in_([(one.kind, one.id) for one in filters.subjects])
+        if filters.subjects
+        else None,
         of.request_id == filters.request_id if filters.request_id else None,
         of.at >= filters.since if filters.since else None,
         of.at < filters.until if filters.until else None,

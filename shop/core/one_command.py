@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Delete, Dialect, Insert, Update
 
 Write = Insert | Update | Delete
 _VALUE = re.compile(r"%\((\w+)\)s")
+_ROWS = " VALUES "
 
 
 class OneCommand:
@@ -69,7 +70,11 @@ class _Command:
 
 @lru_cache(maxsize=256)
 def _combined(writes: tuple[tuple[Write, tuple[str, ...]], ...], dialect: Dialect) -> _Command:
-    """The writes as one command with numbered parameters, which the driver takes as they are."""
+    """The writes as one command with numbered parameters, which the driver takes as they are.
+
+    Rows that are added to one INSERT after each other become its VALUES and get ids in this order: PostgreSQL
+    executes the parts of a WITH in no defined order.
+    """
     texts: list[str] = []
     parameters: list[_Value] = []
     for number, (write, names) in enumerate(writes):
@@ -81,5 +86,10 @@ def _combined(writes: tuple[tuple[Write, tuple[str, ...]], ...], dialect: Dialec
             parameters.append(_Value(number, found[1], bind.required, bind.effective_value, convert))
             return f"${len(parameters)}"
 
-        texts.append(f"w{number} AS ({_VALUE.sub(numbered, str(compiled))})")
-    return _Command(f"WITH {', '.join(texts)} SELECT", tuple(parameters))
+        text = _VALUE.sub(numbered, str(compiled))
+        if number and isinstance(write, Insert) and writes[number - 1] == (write, names):
+            texts[-1] += f", {text.partition(_ROWS)[2]}"
+        else:
+            texts.append(text)
+    parts = ", ".join(f"w{number} AS ({text})" for number, text in enumerate(texts))
+    return _Command(f"WITH {parts} SELECT", tuple(parameters))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from sqlalchemy import select, update
 
+from shop.accounts import rights
 from shop.accounts.models import User
+from shop.accounts.permissions import Permission
 from shop.core import audit, clock, ids, logs
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
@@ -45,6 +47,7 @@ def request(user_id: int, money: Money, *, by: Actor, key: str | None = None, re
 
 @transactional
 def _request(user_id: int, money: Money, by: Actor, key: str | None, reason: str) -> str:
+    rights.demand(by, Permission.STORE_CREDIT_REQUEST)
     _refuse_own(user_id, by)
     _lock_verified(user_id)
     gift_id = ids.gift_id()
@@ -76,10 +79,13 @@ def _request(user_id: int, money: Money, by: Actor, key: str | None, reason: str
 def approve(gift_id: str, *, by: Actor) -> None:
     """Approve a gift as the second person: the customer has the store credit, and the journal names the approver.
 
-    Raises Refusal: `not_to_decide` for its requester or when it is decided, `own_gift`, and `not_verified` when the
-    address is not verified any more; the gift then stays undecided.
+    Raises Refusal: `not_to_decide` for its requester or when it is decided, Lapsed when the requester may not request
+    it any more, `own_gift`, and `not_verified` when the address is not verified any more; the gift then stays
+    undecided.
     """
+    rights.demand(by, Permission.STORE_CREDIT_APPROVE)
     gift = _decide(gift_id, GiftState.APPROVED, by)
+    rights.demand_of_requester(gift.requested_by, Permission.STORE_CREDIT_REQUEST)
     _refuse_own(gift.user_id, by)
     _lock_verified(gift.user_id)
     key = _journal(gift.user_id, gift.key)
@@ -87,12 +93,13 @@ def approve(gift_id: str, *, by: Actor) -> None:
 
 
 @transactional
-def decline(gift_id: str, *, by: Actor) -> None:
+def decline(gift_id: str, *, by: Actor, reason: str = "") -> None:
     """Decline a gift; its requester may do so too. Raises Refusal `not_to_decide` when it is decided."""
-    _decide(gift_id, GiftState.DECLINED, by)
+    rights.demand(by, Permission.STORE_CREDIT_REQUEST)
+    _decide(gift_id, GiftState.DECLINED, by, reason)
 
 
-def _decide(gift_id: str, target: GiftState, by: Actor) -> CreditGift:
+def _decide(gift_id: str, target: GiftState, by: Actor, reason: str = "") -> CreditGift:
     """Of several concurrent decisions the first one counts."""
     requested_by = db.session.scalar(select(CreditGift.requested_by).where(CreditGift.id == gift_id))
     if target == GiftState.APPROVED and requested_by is not None and not by.may_approve(requested_by):
@@ -102,7 +109,8 @@ def _decide(gift_id: str, target: GiftState, by: Actor) -> CreditGift:
         raise _not_to_decide(gift_id)
     gift = db.session.get_one(CreditGift, gift_id, populate_existing=True)
     states = {"state": GiftState.REQUESTED}, {"state": target, "user_id": gift.user_id, "money": gift.money}
-    audit.record(by, _ACTS[target], Subject(SubjectKind.CREDIT_GIFT, gift_id), before=states[0], after=states[1])
+    subject = Subject(SubjectKind.CREDIT_GIFT, gift_id)
+    audit.record(by, _ACTS[target], subject, before=states[0], after=states[1], reason=reason)
     after_commit(lambda: log.info(f"credit_gift.{target.lower()}", gift=gift_id))
     return gift
 

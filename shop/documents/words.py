@@ -13,6 +13,7 @@ from babel.dates import format_date
 from babel.numbers import format_decimal
 from flask_babel import force_locale, gettext
 
+from shop.core import countries
 from shop.core.money import Money
 from shop.documents.kinds import DocumentKind, DocumentLineKind
 from shop.documents.models import Document, DocumentLine
@@ -130,7 +131,7 @@ def _customer(customer: dict[str, str], locale: Locale) -> list[str]:
     if not customer:
         return []
     place = f"{customer['postcode']} {customer['city']}".strip()
-    country = locale.territories.get(customer["country"], customer["country"])
+    country = countries.name(customer["country"], locale)
     street = (customer["line1"], customer["line2"])
     return [line for line in (customer["name"], *street, place, country, customer["email"]) if line]
 

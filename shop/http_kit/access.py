@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from flask import Response, abort, current_app, make_response, redirect, request, url_for
+from flask import Response, abort, current_app, flash, make_response, redirect, request, url_for
 from flask_login import current_user
 
-from shop.accounts import rights, sessions
+from shop.accounts import rights, second_factor, sessions
 from shop.accounts.permissions import Permission, permissions_of
 from shop.core.errors import Refusal
-from shop.http_kit import bearer
+from shop.http_kit import bearer, confirmation
 from shop.orders import find
 from shop.orders.models import Order
 
@@ -48,11 +49,15 @@ def access(who: Who, *, setting: str = "", open_in_development: bool = False) ->
     return declare
 
 
-def requires(permission: Permission) -> Callable[[View], View]:
+def requires(
+    permission: Permission, *, fresh: bool = False, before_second_factor: bool = False
+) -> Callable[[View], View]:
     """Declare and enforce that a view is for staff with this permission.
 
     Guests are redirected to sign in, all others without the permission get 403 with the reason, and no response is
-    cached.
+    cached. With `fresh` the person confirms the password first, unless that was done within STAFF_CONFIRM_MINUTES; the
+    fields of a form are kept meanwhile. While STAFF_SECOND_FACTOR requires a second factor that the person has not set
+    up, only views with `before_second_factor` open.
     """
 
     def declare(view: View) -> View:
@@ -63,7 +68,10 @@ def requires(permission: Permission) -> Callable[[View], View]:
             user = sessions.require_user()  # 503 while the user cannot be determined
             if permission not in permissions_of(user.roles):
                 abort(403, rights.explanation(permission) if user.roles else _FOR_STAFF)
-            return _not_stored(make_response(view(**values)))
+            if not before_second_factor and second_factor.is_required() and not second_factor.is_set_up(user):
+                return _not_stored(make_response(redirect(url_for("ops.second_factor.show"), 303)))
+            prompt = confirmation.before(user) if fresh else None
+            return _not_stored(make_response(prompt or view(**values)))
 
         guarded.access = permission  # type: ignore[attr-defined]
         return guarded
@@ -120,8 +128,18 @@ def _is_guest() -> bool:
 
 
 def _to_sign_in() -> Response:
-    here = request.full_path.rstrip("?") if request.method == "GET" else None
+    if ended := sessions.ended_because():
+        flash(ended)
+    here = request.full_path.rstrip("?") if request.method == "GET" else _left_page()
     return _not_stored(make_response(redirect(url_for("accounts.sign_in", next=here), 303)))
+
+
+def _left_page() -> str | None:
+    """The page of this shop from which a form was sent, whose fields are lost; None if the browser does not name it."""
+    page = urlsplit(request.referrer or "")
+    if page.netloc != request.host:
+        return None
+    return f"{page.path}?{page.query}" if page.query else page.path
 
 
 def _with_token(view: View, setting: str, open_in_development: bool) -> View:

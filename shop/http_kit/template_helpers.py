@@ -17,7 +17,7 @@ from flask import Flask, current_app, request
 from flask_babel import gettext
 from markupsafe import Markup
 
-from shop.core import clock
+from shop.core import clock, countries
 from shop.core.languages import tag
 from shop.core.line_kinds import LineKind
 from shop.core.money import Money
@@ -188,7 +188,7 @@ def seller() -> Seller:
 
 def country(code: str) -> str:
     """The country's name in the customer's language."""
-    return str(locale().territories.get(code, code))
+    return countries.name(code, locale())
 
 
 def device_name(user_agent: str) -> str:

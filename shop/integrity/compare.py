@@ -20,7 +20,7 @@ from shop.payments.records.models import Capture, Payment, Refund
 from shop.payments.records.settlement_models import Dispute
 from shop.payments.records.types import RefundDestination, RefundKind
 from shop.payments.refunds import outside as outside_refunds
-from shop.payments.refunds.identity import is_own, name_of
+from shop.payments.refunds.own_or_outside import is_own, name_of
 
 _REFUND_STATES: dict[type, str] = {
     Done: RefundState.DONE,
@@ -37,21 +37,26 @@ def compare_with_acquirer(order_id: int) -> dict[str, Any]:
     Calls the acquirers, outside of any transaction. `difference` holds minor units by currency, is empty where both
     agree, and null where an acquirer could not be queried. Raises NoResultFound.
     """
+    shown = our_side(order_id)
+    db.session.rollback()
+    rows = [one | _theirs(one) for one in shown["payments"]]
+    return shown | {"payments": rows, "difference": _in_all(rows)}
+
+
+def our_side(order_id: int) -> dict[str, Any]:
+    """Our side of `compare_with_acquirer` alone. Calls no acquirer."""
     order = db.session.get_one(Order, order_id)
-    shown: dict[str, Any] = {
+    payments = db.session.scalars(select(Payment).where(Payment.order_id == order_id).order_by(Payment.id)).all()
+    return {
         "order": order.number,
         "state": order.state,
         "price": order.accepted.amount,
         "store_credit": order.credit_amount,
         "currency": order.currency,
         "paid_with": order.paid_by,
+        "payments": [_ours(payment) for payment in payments],
+        "journals": _journals(order_id),
     }
-    payments = db.session.scalars(select(Payment).where(Payment.order_id == order_id).order_by(Payment.id)).all()
-    ours = [_ours(payment) for payment in payments]
-    journals = _journals(order_id)
-    db.session.rollback()
-    rows = [one | _theirs(one) for one in ours]
-    return shown | {"payments": rows, "difference": _in_all(rows), "journals": journals}
 
 
 def of_payment(payment: Payment) -> dict[str, Any]:

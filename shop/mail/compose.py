@@ -29,6 +29,7 @@ from shop.documents import attached, decide, find, pdf
 from shop.mail.models import Mail
 from shop.mail.outgoing import sender
 from shop.mail.states import MailKind
+from shop.orders import links as order_links
 from shop.orders.models import Order
 from shop.payments.calls.request import shop_url
 
@@ -64,6 +65,7 @@ def content(mail: Mail) -> Content:
         "data": mail.data,
         "link": f"{shop_url()}/orders/{order.token}" if order else "",
         "account_link": _account_link(mail),
+        "history_link": _history_link(mail),
         "shop_url": shop_url(),
         "language": language.replace("_", "-"),
         "money": lambda amount: amount.format(language),
@@ -79,7 +81,7 @@ def content(mail: Mail) -> Content:
 
 
 def message(mail: Mail) -> EmailMessage:
-    """The message of a mail: always the same bytes but for the MIME boundary. Raises CannotCompose.
+    """The message of a mail: the same bytes but for the MIME boundary and a link to orders. Raises CannotCompose.
 
     Issues the document that it attaches if it was not issued yet, and makes its PDF.
     """
@@ -134,6 +136,13 @@ def _account_link(mail: Mail) -> str:
     """The address of the link that a mail about an account contains; empty once the link is deleted."""
     found = links.token(mail.data["link"]) if "link" in mail.data else None
     return f"{shop_url()}/account/{found[0].replace('_', '-')}/{found[1]}" if found else ""
+
+
+def _history_link(mail: Mail) -> str:
+    """The address of the link in a mail about the orders of an address; it is valid from the moment of sending."""
+    if mail.kind != MailKind.ORDER_LINK:
+        return ""
+    return f"{shop_url()}/orders/of/{order_links.history_link(mail.recipient)}"
 
 
 def _recipient(written: str) -> tuple[Address, bool]:

@@ -66,6 +66,7 @@ _LINKS = {
     LinkPurpose.RESET: MailKind.PASSWORD_RESET,
     LinkPurpose.CHANGE_EMAIL: MailKind.EMAIL_CHANGE,
     LinkPurpose.UNLOCK: MailKind.UNLOCK,
+    LinkPurpose.INVITATION: MailKind.INVITATION,
 }
 _DATA = ("payment", "deadline", "refund", "amount", "currency")
 """Fields of events that mails use."""

@@ -90,7 +90,7 @@ def queue() -> int:
 
 
 @transactional
-def retry(mail_ids: Sequence[str] = (), *, by: Actor) -> tuple[int, int]:
+def retry(mail_ids: Sequence[str] = (), *, by: Actor, reason: str = "") -> tuple[int, int]:
     """Make failed mails due again: those of `mail_ids`, or all, and then also queue the missing ones. Returns the
     numbers of both.
     """
@@ -99,5 +99,5 @@ def retry(mail_ids: Sequence[str] = (), *, by: Actor) -> tuple[int, int]:
     if retried or queued:
         subject = Subject(SubjectKind.MAIL, mail_ids[0] if len(mail_ids) == 1 else "")
         after = {"mails": list(mail_ids) or "all", "retried": retried, "queued": queued}
-        audit.record(by, Act.MAILS_RETRIED, subject, after=after)
+        audit.record(by, Act.MAILS_RETRIED, subject, after=after, reason=reason)
     return retried, queued

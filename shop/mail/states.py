@@ -18,6 +18,7 @@ class MailKind(StrEnum):
     REFUND_FAILED = "refund_failed"
     LATE_PAYMENT = "late_payment"
     DUPLICATE_PAYMENT = "duplicate_payment"
+    ORDER_LINK = "order_link"
     NEW_DEVICE = "new_device"
     VERIFICATION = "verification"
     PASSWORD_RESET = "password_reset"  # noqa: S105 - a name
@@ -25,6 +26,7 @@ class MailKind(StrEnum):
     EMAIL_CHANGE = "email_change"
     EMAIL_CHANGED = "email_changed"
     UNLOCK = "unlock"
+    INVITATION = "invitation"
     ALERT = "alert"
 
 

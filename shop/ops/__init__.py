@@ -12,9 +12,36 @@ from flask import Blueprint, Flask, g
 from flask_login import current_user
 
 from shop.accounts.permissions import permissions_of
-from shop.ops import formats, home, ledgers, navigation, orders, webhook_altered, webhook_retry, webhooks
+from shop.ops import (
+    alerts,
+    approvals,
+    audit_log,
+    confirm,
+    disputes,
+    formats,
+    home,
+    ledgers,
+    mails,
+    navigation,
+    order_acts,
+    order_list,
+    order_page,
+    payouts,
+    roles,
+    search,
+    second_factor,
+    users,
+    webhook_altered,
+    webhook_retry,
+    webhooks,
+)
 
-PAGES = (home, orders, webhooks, webhook_retry, webhook_altered, ledgers)
+PAGES = (
+    *(home, order_list, order_page, order_acts, search, alerts),
+    *(webhooks, webhook_retry, webhook_altered, mails),
+    *(approvals, payouts, disputes, ledgers),
+    *(users, roles, audit_log, second_factor, confirm),
+)
 """Page modules, in the order of the menu."""
 LINKS = tuple(link for page in PAGES for link in getattr(page, "LINKS", ()))
 

@@ -1,14 +1,15 @@
-"""Both ledgers of an order as JSON."""
+"""Both ledgers of an order: as JSON, and as a part of its page that is fetched on request."""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, abort, jsonify
+from flask import Blueprint, Response, jsonify, render_template, request
 
 from shop.accounts.permissions import Permission
+from shop.core import clock
 from shop.explain.why import why
 from shop.http_kit.access import requires
 from shop.integrity.compare import compare_with_acquirer
-from shop.orders import find
+from shop.ops import ledger_rows, requested
 
 bp = Blueprint("ledgers", __name__)
 
@@ -17,7 +18,21 @@ bp = Blueprint("ledgers", __name__)
 @requires(Permission.ORDER_READ)
 def ledgers(number: str) -> Response:
     """Both sides of an order's money, ours and the acquirers', with the difference and the explanation of its state."""
-    order = find.by_number(number)
-    if order is None:
-        abort(404)
+    order = requested.order(number)
     return jsonify({"why": why(order)} | compare_with_acquirer(order.id))
+
+
+@bp.get("/orders/<number>/ledgers")
+@requires(Permission.ORDER_READ)
+def compared(number: str) -> str:
+    """Both ledgers side by side, with the acquirers' side as it is now: a page, and for htmx its table alone."""
+    order = requested.order(number)
+    number, comparison = order.number, compare_with_acquirer(order.id)
+    template = "ops/_ledgers.html" if request.headers.get("HX-Request") else "ops/ledgers.html"
+    return render_template(
+        template,
+        number=number,
+        ledgers=ledger_rows.payments(comparison),
+        difference=ledger_rows.difference(comparison),
+        fetched_at=clock.now(),
+    )

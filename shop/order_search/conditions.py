@@ -7,12 +7,13 @@ which the list is sorted.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Select, exists, select, text, union_all
 
+from shop.core import days
 from shop.order_search.filters import Filters, Flag
 from shop.orders.models import Order
 from shop.payments.records.models import NOT_PAYING, REFUND_UNDER_WAY, Capture, Payment, Refund
@@ -46,11 +47,6 @@ def flagged(flag: Flag) -> Select[Any]:
     return select(Refund.order_id).where(REFUND_UNDER_WAY)
 
 
-def midnight(day: date, zone: ZoneInfo) -> datetime:
-    """The first moment of a day in `zone`."""
-    return datetime.combine(day, time(), zone)
-
-
 def _conditions(filters: Filters, zone: ZoneInfo) -> Iterator[ColumnElement[bool]]:
     if filters.states:
         yield Order.state.in_(filters.states)
@@ -61,9 +57,9 @@ def _conditions(filters: Filters, zone: ZoneInfo) -> Iterator[ColumnElement[bool
     if filters.most:
         yield Order.total_amount <= filters.most.amount
     if filters.placed_from:
-        yield Order.placed_at >= midnight(filters.placed_from, zone)
+        yield Order.placed_at >= days.midnight(filters.placed_from, zone)
     if filters.placed_to:
-        yield Order.placed_at < midnight(filters.placed_to + timedelta(days=1), zone)
+        yield Order.placed_at < days.midnight(filters.placed_to + timedelta(days=1), zone)
     if filters.flags:
         yield Order.id.in_(union_all(*(flagged(flag) for flag in filters.flags)))
     if filters.payment_states or filters.providers:

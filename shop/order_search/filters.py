@@ -12,6 +12,7 @@ from datetime import date
 from enum import StrEnum
 from typing import TypeVar
 
+from shop.core import days
 from shop.core.errors import BadInput
 from shop.core.money import CURRENCIES, Money
 from shop.orders.states import OrderState
@@ -20,7 +21,6 @@ from shop.payments.providers.types import PaymentState
 E = TypeVar("E", bound=StrEnum)
 NAMES = ("state", "payment", "provider", "flag", "currency", "least", "most", "from", "to")
 """Names of the parameters."""
-_YEARS = range(2000, 2101)
 
 
 class Flag(StrEnum):
@@ -94,10 +94,10 @@ def pairs(filters: Filters) -> list[tuple[str, str]]:
         "currency": filters.currencies,
     }
     amounts = {"least": filters.least, "most": filters.most}
-    days = {"from": filters.placed_from, "to": filters.placed_to}
+    placed = {"from": filters.placed_from, "to": filters.placed_to}
     found = [(name, str(value)) for name, values in several.items() for value in values]
     found += [(name, money.decimal()) for name, money in amounts.items() if money]
-    return found + [(name, day.isoformat()) for name, day in days.items() if day]
+    return found + [(name, day.isoformat()) for name, day in placed.items() if day]
 
 
 def _members(name: str, values: Sequence[str], kind: type[E]) -> tuple[E, ...]:
@@ -125,13 +125,7 @@ def _amount(name: str, values: Sequence[str], currencies: Sequence[str]) -> Mone
 
 def _day(name: str, values: Sequence[str]) -> date | None:
     typed = _single(name, values)
-    try:
-        day = date.fromisoformat(typed) if typed else None
-    except ValueError:
-        day = date.min
-    if day and day.year not in _YEARS:
-        raise BadInput("bad_filter", f"The filter {name} needs a day, such as 2026-12-24.")
-    return day
+    return days.parse(typed, name) if typed else None
 
 
 def _single(name: str, values: Sequence[str]) -> str | None:

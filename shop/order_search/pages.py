@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,7 +11,7 @@ from sqlalchemy import Select, exists, func, literal, select, tuple_
 from sqlalchemy.orm import aliased
 
 from shop.core.db import db
-from shop.core.errors import BadInput
+from shop.core.keyset import Position
 from shop.core.money import Money
 from shop.order_search import conditions
 from shop.order_search.filters import Filters, Flag
@@ -24,27 +23,6 @@ from shop.payments.records.models import Payment, Refund
 ON_A_PAGE = 50
 COUNTED = 10_000
 """Orders are counted up to this number."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TEXT = re.compile(r"([0-9]{1,17})-([0-9]{1,18})")
-
-
-@dataclass(frozen=True)
-class Position:
-    """Position of an order in the list; the text form is part of addresses."""
-
-    placed_at: datetime
-    id: int
-
-    def __str__(self) -> str:
-        return f"{(self.placed_at - _EPOCH) // timedelta(microseconds=1)}-{self.id}"
-
-    @classmethod
-    def parse(cls, text: str) -> Position:
-        """Read the text form. Raises BadInput."""
-        found = _TEXT.fullmatch(text)
-        if found is None:
-            raise BadInput("bad_position", "This address of a page is not complete. Go to the first page.")
-        return cls(_EPOCH + timedelta(microseconds=int(found[1])), int(found[2]))
 
 
 @dataclass(frozen=True)
@@ -131,7 +109,7 @@ def _page(filters: Filters, zone: ZoneInfo, place: Place, limit: int) -> Select[
 
 
 def _tuple(position: Position) -> Any:
-    return tuple_(literal(position.placed_at, Order.placed_at.type), position.id)
+    return tuple_(literal(position.at, Order.placed_at.type), position.id)
 
 
 def _sorting(order: Any, backwards: bool) -> tuple[Any, Any]:

@@ -48,7 +48,7 @@ class Order(Base):
     delivery_amount: Mapped[MinorUnits] = mapped_column(default=0, server_default="0")
     discount_amount: Mapped[MinorUnits] = mapped_column(default=0, server_default="0")
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"), index=True)
-    email: Mapped[str] = mapped_column(Text, index=True)
+    email: Mapped[str] = mapped_column(Text)
     name: Mapped[str] = mapped_column(Text)
     line1: Mapped[str] = mapped_column(Text)
     line2: Mapped[str] = mapped_column(Text, default="")
@@ -74,6 +74,7 @@ class Order(Base):
         Index("ix_orders_live", "pay_by", postgresql_where=text(_LIVE), sqlite_where=text(_LIVE)),
         Index("ix_orders_state_placed", "state", "placed_at"),
         Index("ix_orders_placed", "placed_at", "id"),
+        Index("ix_orders_email", "email", postgresql_ops={"email": "text_pattern_ops"}),
         Index("ix_orders_in_review", "review_since", postgresql_where=_IN_REVIEW, sqlite_where=_IN_REVIEW),
     )
 

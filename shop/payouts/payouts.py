@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import select, update
 
+from shop.accounts import rights
+from shop.accounts.permissions import Permission
 from shop.core import audit, clock, ids, logs
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
@@ -43,6 +45,7 @@ def request(money: Money, *, by: Actor, note: str = "") -> Payout:
 
 @transactional
 def _request(payout_id: str, money: Money, by: Actor, note: str) -> None:
+    rights.demand(by, Permission.PAYOUT_REQUEST)
     if not funds.promise(money):
         raise NotEnoughFunds(funds.available(money.currency))
     values = {"currency": money.currency, "amount": money.amount, "requested_by": by, "note": note}
@@ -55,22 +58,25 @@ def _request(payout_id: str, money: Money, by: Actor, note: str) -> None:
 def approve(payout_id: str, *, by: Actor) -> None:
     """Approve a payout as the second person; the money is paid out.
 
-    Raises Refusal: `not_to_decide` for its requester or when it is decided, NotEnoughFunds when an acquirer has taken
-    money back meanwhile; the payout then stays undecided.
+    Raises Refusal: `not_to_decide` for its requester or when it is decided, Lapsed when the requester may not request
+    it any more, NotEnoughFunds when an acquirer has taken money back meanwhile; the payout then stays undecided.
     """
+    rights.demand(by, Permission.PAYOUT_APPROVE)
     payout = _decide(payout_id, PayoutState.APPROVED, by, not_by_requester=True)
+    rights.demand_of_requester(payout.requested_by, Permission.PAYOUT_REQUEST)
     if not funds.pay_out(payout.money, key=f"payout:{payout_id}"):
         raise NotEnoughFunds(funds.settled(payout.currency))
 
 
 @transactional
-def reject(payout_id: str, *, by: Actor) -> None:
+def reject(payout_id: str, *, by: Actor, reason: str = "") -> None:
     """Reject a payout; its requester may do so too. Raises Refusal `not_to_decide` when it is decided."""
-    payout = _decide(payout_id, PayoutState.REJECTED, by, not_by_requester=False)
+    rights.demand(by, Permission.PAYOUT_REQUEST)
+    payout = _decide(payout_id, PayoutState.REJECTED, by, not_by_requester=False, reason=reason)
     funds.withdraw_promise(payout.money)
 
 
-def _decide(payout_id: str, target: PayoutState, by: Actor, *, not_by_requester: bool) -> Payout:
+def _decide(payout_id: str, target: PayoutState, by: Actor, *, not_by_requester: bool, reason: str = "") -> Payout:
     """Of several concurrent decisions the first one counts."""
     requested_by = db.session.scalar(select(Payout.requested_by).where(Payout.id == payout_id))
     if not_by_requester and requested_by is not None and not by.may_approve(requested_by):
@@ -80,7 +86,8 @@ def _decide(payout_id: str, target: PayoutState, by: Actor, *, not_by_requester:
         raise _not_to_decide(db.session.scalar(select(Payout.state).where(Payout.id == payout_id)))
     payout = db.session.get_one(Payout, payout_id, populate_existing=True)
     states = {"state": PayoutState.REQUESTED}, {"state": target, "money": payout.money}
-    audit.record(by, _ACTS[target], Subject(SubjectKind.PAYOUT, payout_id), before=states[0], after=states[1])
+    subject = Subject(SubjectKind.PAYOUT, payout_id)
+    audit.record(by, _ACTS[target], subject, before=states[0], after=states[1], reason=reason)
     after_commit(lambda: log.info(f"payout.{target.lower()}", payout=payout_id))
     return payout
 

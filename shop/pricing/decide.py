@@ -245,9 +245,10 @@ def _code_refusal(code: Code | None, goods: Money, now: datetime) -> Refusal | N
             "code_not_valid",
             sentence("This discount code is not valid for orders in %(currency)s.", currency=goods.currency),
         )
-    is_over_budget = code.budget is not None and code.spent + code.discount(goods).amount > code.budget
-    if is_over_budget or (code.use_limit is not None and code.uses >= code.use_limit):
+    if code.use_limit is not None and code.uses >= code.use_limit:
         return used_up()
+    if code.budget is not None and code.spent + code.discount(goods).amount > code.budget:
+        return used_up() if code.spent >= code.budget else _more_than_is_left()
     if not code.discount(goods).amount:
         return BadInput("code_not_valid", sentence("This discount code takes nothing off this order."))
     return None
@@ -256,6 +257,10 @@ def _code_refusal(code: Code | None, goods: Money, now: datetime) -> Refusal | N
 def used_up() -> Refusal:
     """Refusal of a code without a use or budget left."""
     return Refusal("code_used_up", sentence("This discount code has been used up."))
+
+
+def _more_than_is_left() -> Refusal:
+    return Refusal("code_used_up", sentence("What is left of this discount code is too little for this order."))
 
 
 def without_order(refusal: Refusal) -> Refusal:

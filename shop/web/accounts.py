@@ -7,12 +7,12 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext, ngettext
 from limits import RateLimitItemPerHour
 
-from shop.accounts import preferences, sessions, signin
+from shop.accounts import demo_people, preferences, second_factor, sessions, signin
 from shop.accounts.models import User
 from shop.checkout import claim_orders
 from shop.core.errors import BadInput, Refusal
 from shop.core.sentences import sentence
-from shop.http_kit import language, paging, visitor
+from shop.http_kit import device, language, paging, visitor
 from shop.http_kit.access import access
 from shop.http_kit.request_guard import TooMany, limited, limited_answers
 from shop.http_kit.safe_next import safe_next
@@ -20,7 +20,7 @@ from shop.http_kit.translation import locale_name, translated
 from shop.ledger import store_credit
 from shop.orders import claim as orders_claim
 from shop.orders import find
-from shop.web import after_sign_in, device
+from shop.web import after_sign_in, second_step
 from shop.web.forms import EmailForm, RegisterForm, SignInForm
 from shop.web.private_page import mails_are_shown
 
@@ -40,6 +40,9 @@ def sign_in() -> ResponseReturnValue:
         try:
             origin = (request.remote_addr or "", device.here(), request.user_agent.string, locale_name())
             user = signin.sign_in(form.email.data, form.password.data, *origin)
+            if second_factor.is_set_up(user):
+                second_step.begin(user, _next("ops.home.show"))
+                return redirect(url_for("second_step.show"), 303)
             visitor.sign_in(user)
         except Refusal as refusal:
             return _form("sign_in", form, refusal)
@@ -126,7 +129,7 @@ def claim() -> ResponseReturnValue:
         number += claimed
         if claimed < orders_claim.BATCH:
             break
-    flash(ngettext("%(num)d order is added to your account.", "%(num)d orders are added to your account.", number))
+    flash(ngettext("%(num)d order was added to your account.", "%(num)d orders were added to your account.", number))
     return redirect(url_for("accounts.show"), 303)
 
 
@@ -164,7 +167,8 @@ def _form(name: str, form: EmailForm, refusal: Refusal | None = None) -> Respons
     status = refusal.status if refusal else 422 if form.errors else 200
     target = safe_next(request.values.get("next"), "")
     shown = {"next": target, "unavailable": sessions.unavailable(), "code": refusal.code if refusal else ""}
-    page = render_template(f"shop/{name}.html", form=form, **shown)
+    demo = {"demo_people": demo_people.shown(), "demo_password": demo_people.PASSWORD}
+    page = render_template(f"shop/{name}.html", form=form, **shown, **demo)
     response = make_response(page, status)
     response.headers["Cache-Control"] = "no-store"
     if retry_after := getattr(refusal, "retry_after", None):

@@ -11,11 +11,10 @@ from werkzeug.wrappers import Response as BaseResponse
 from shop.accounts import credentials, links, sessions
 from shop.accounts.decide import LinkPurpose
 from shop.core.errors import Refusal
-from shop.http_kit import visitor
+from shop.http_kit import device, visitor
 from shop.http_kit.access import access
 from shop.http_kit.request_guard import limited
 from shop.http_kit.translation import locale_name
-from shop.web import device
 from shop.web.forms import ChangeEmailForm, ChangePasswordForm
 from shop.web.private_page import confirm_email, ended, keep_private, mails_are_shown, private_page, with_form
 

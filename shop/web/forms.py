@@ -12,6 +12,7 @@ from flask_wtf import FlaskForm
 from wtforms import EmailField, HiddenField, IntegerField, PasswordField, RadioField, SelectField, StringField
 from wtforms.validators import DataRequired, Length, NumberRange, Optional, Regexp, ValidationError
 
+from shop.core import countries as names
 from shop.core import email_address, text
 
 SHIPS_TO = frozenset(re.findall("..", "TWJPHKMOSGMYTHVNPHKRIDINAUNZUSCAMXBRGBIEFRDEATCHNLBELUDKSENOFIISESPTITPLCZGR"))
@@ -79,8 +80,8 @@ class WholeNumberField(IntegerField):
 
 def countries() -> list[tuple[str, str]]:
     """Code and name of the countries that the shop ships to, sorted by name in the customer's language."""
-    names = (get_locale() or Locale("en")).territories
-    return sorted(((code, str(names.get(code, code))) for code in SHIPS_TO), key=lambda pair: pair[1])
+    locale = get_locale() or Locale("en")
+    return sorted(((code, names.name(code, locale)) for code in SHIPS_TO), key=lambda pair: pair[1])
 
 
 def _text(label: str, missing: str, longest: int) -> StringField:
@@ -162,6 +163,19 @@ class NewPasswordForm(FlaskForm):
     """New password; `shop.accounts.signin.check_password` checks it."""
 
     password = _new_password(lazy_gettext("New password"))
+
+
+class InvitationForm(FlaskForm):
+    """Name and password of an invited person; `shop.accounts.invitations.accept` checks the password."""
+
+    name = _text(lazy_gettext("Name"), lazy_gettext("Enter your name."), 100)
+    password = _new_password(lazy_gettext("Password"))
+
+
+class CodeForm(FlaskForm):
+    """Code of an authenticator app, or a recovery code."""
+
+    code = _text(lazy_gettext("Code"), lazy_gettext("Enter the code."), 40)
 
 
 class ChangePasswordForm(FlaskForm):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, abort, current_app, make_response, render_template, url_for
+from flask import Blueprint, abort, make_response, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
@@ -10,28 +10,35 @@ from shop.core.errors import Refusal
 from shop.http_kit import paging
 from shop.http_kit.access import access
 from shop.http_kit.request_guard import limited
-from shop.http_kit.translation import translated
+from shop.http_kit.translation import locale_name, translated
+from shop.mail import order_links
 from shop.orders import find, links
 from shop.web.forms import EmailForm
+from shop.web.private_page import mails_are_shown, private_page
 
 bp = Blueprint("history", __name__, url_prefix="/orders")
 
 
 @bp.route("", methods=["GET", "POST"])
 @access("public")
-@limited("history_link", 10, shown_again=lambda refusal: _page(_email_form(), refusal=refusal))
+@limited("history_link", 10, shown_again=lambda refusal: _page(EmailForm(), refusal))
 def show() -> ResponseReturnValue:
-    """Own orders when signed in; otherwise a form that gives a signed link for an e-mail address.
+    """Own orders when signed in; and a form that mails a link to the orders of an address to that address.
 
-    The link should be sent by e-mail. As the shop sends no mail yet, the page shows the link in development only:
-    elsewhere it would give access to the orders of any known address. The response is the same for addresses without
-    orders.
+    The response is the same for addresses without orders.
     """
-    form = _email_form()
-    link = None
-    if form and form.validate_on_submit():
-        link = url_for("history.linked", signed=links.history_link(form.email.data))
-    return _page(form, link)
+    form = EmailForm()
+    if form.validate_on_submit():
+        order_links.send(form.email.data, locale_name())
+        return redirect(url_for("history.sent"), 303)
+    return _page(form)
+
+
+@bp.get("/sent")
+@access("public")
+def sent() -> ResponseReturnValue:
+    """Page after the form was sent."""
+    return private_page("link_sent", purpose="orders", mails_are_shown=mails_are_shown())
 
 
 @bp.get("/of/<signed>")
@@ -42,21 +49,17 @@ def linked(signed: str) -> ResponseReturnValue:
     if email is None:
         abort(404)
     orders = paging.existing(find.of_email(email, paging.wanted()))
-    return _private(render_template("shop/orders.html", orders=orders, form=None, link=None), 200)
+    return _private(render_template("shop/orders.html", orders=orders, form=None), 200)
 
 
-def _email_form() -> EmailForm | None:
-    return EmailForm() if current_app.config["SETTLED_ENV"] == "development" else None
-
-
-def _page(form: EmailForm | None, link: str | None = None, refusal: Refusal | None = None) -> ResponseReturnValue:
-    if form and refusal:
+def _page(form: EmailForm, refusal: Refusal | None = None) -> ResponseReturnValue:
+    if refusal:
         form.form_errors.append(translated(refusal.message))
     orders = None
     if current_user.is_authenticated:
         orders = paging.existing(find.of_user(current_user.id, paging.wanted()))
-    page = render_template("shop/orders.html", orders=orders, form=form, link=link)
-    return _private(page, 422 if form and form.errors else 200)
+    page = render_template("shop/orders.html", orders=orders, form=form)
+    return _private(page, 422 if form.errors else 200)
 
 
 def _private(page: str, status: int) -> ResponseReturnValue:

@@ -9,10 +9,10 @@ from flask_babel import gettext
 from shop.accounts import links, recovery
 from shop.accounts.decide import LinkPurpose
 from shop.core.errors import BadInput, Refusal
+from shop.http_kit import device
 from shop.http_kit.access import access
 from shop.http_kit.request_guard import limited
 from shop.http_kit.translation import locale_name
-from shop.web import device
 from shop.web.forms import EmailForm, NewPasswordForm
 from shop.web.private_page import ended, keep_private, mails_are_shown, private_page, with_form
 

@@ -15,10 +15,17 @@ from shop.core.errors import BadInput, Refusal
 from shop.core.event_types import Stream
 from shop.jobs import effects
 from tests.alerts.helpers import published
+from tests.parts import staff_accounts
 from tests.shop_fixtures import Race, Shop
 
-SAM, KIM = Actor.staff(1), Actor.staff(2)
+SAM, KIM = Actor.staff(1001), Actor.staff(1002)
 SAM_AT, KIM_AT = "sam@example.com", "kim@example.com"
+
+
+@pytest.fixture(autouse=True)
+def people(shop: Shop) -> None:
+    """Accounts of SAM, KIM and those who decide at once."""
+    staff_accounts.hire(range(1001, 1030))
 
 
 def raise_one(rule: str = "OPS_ORPHAN", subject: str = "fakepay", cause: str = "webhook_event 1", **more: Any) -> int:
@@ -86,7 +93,7 @@ def test_bad_input_gets_a_clear_sentence(shop: Shop, number: int | None, note: s
 
 def test_of_eight_concurrent_acknowledgements_one_succeeds(shop: Shop, race: Race) -> None:
     number = raise_one()
-    results = race(lambda who: store.acknowledge(number, Actor.staff(10 + who)).id)
+    results = race(lambda who: store.acknowledge(number, Actor.staff(1010 + who)).id)
     assert results.count(number) == 1
     assert {r.code for r in results if isinstance(r, Refusal)} == {"not_new"}
     assert len(changes()) == 1

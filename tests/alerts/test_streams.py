@@ -166,8 +166,8 @@ def _alerts(shop: Shop) -> None:
     shop.receive({}, b"forged")
     shop.turn(seconds=11)
     first, second = store.open_alerts()[:2]
-    store.acknowledge(first.id, Actor.staff(1), "looking")
-    store.resolve(second.id, Actor.staff(1), "done")
+    store.acknowledge(first.id, shop.sam, "looking")
+    store.resolve(second.id, shop.sam, "done")
 
 
 def _accounts() -> None:

@@ -21,7 +21,7 @@ DECISIONS = [
     "shop.payments.records.poll_schedule",
     "shop.payments.refunds.decide",
     "shop.payments.refunds.decide_outside",
-    "shop.payments.refunds.identity",
+    "shop.payments.refunds.own_or_outside",
     "shop.payments.refunds.journals",
     "shop.payments.refunds.refundable",
     "shop.payments.updates.decide",

@@ -16,10 +16,16 @@ from tools.translations import catalogues
 
 REFUSALS = ("Refusal", "BadInput", "Away")
 FOR_STAFF = (
+    "shop/accounts/invitations.py",
+    "shop/accounts/people.py",
+    "shop/accounts/rights.py",
+    "shop/accounts/role_requests.py",
     "shop/alerts/",
     "shop/catalogue/prices.py",
     "shop/commands/",
     "shop/core/filter_values.py",
+    "shop/core/days.py",
+    "shop/core/keyset.py",
     "shop/credit_gifts/",
     "shop/inventory/stock.py",
     "shop/ops/",
@@ -36,7 +42,9 @@ FOR_STAFF = (
 )
 """Modules whose refusals only staff and programs see; they stay English."""
 FOR_PROGRAMS = {("shop/http_kit/access.py", "not_authorized")}
-STAFF_CODES = {("shop/accounts/staff.py", "no_role"), ("shop/accounts/staff.py", "unknown_account")}
+STAFF_CODES = {("shop/accounts/staff.py", "no_role"), ("shop/accounts/staff.py", "disabled_account")}
+STAFF_CODES |= {("shop/accounts/second_factor.py", code) for code in ("not_begun", "not_set_up")}
+STAFF_CODES |= {("shop/accounts/staff.py", "unknown_account")}
 STAFF_CODES |= {("shop/accounts/signin.py", "unknown_role"), ("shop/core/db.py", "passive_copy")}
 
 

@@ -21,7 +21,7 @@ from tests.chaos.external_events import Beyond, SignedWebhook, delivery, places,
 
 INQUIRY = "inquiry"
 _FEE = 50
-SAM, KIM = Actor.staff(1), Actor.staff(2)
+SAM, KIM = Actor.staff(11), Actor.staff(12)
 """One in so many lines of the acquirers' files is left out."""
 
 

@@ -27,7 +27,7 @@ from tests.shop_fixtures import UNITS
 if TYPE_CHECKING:
     from tests.chaos.history import History
 
-_ANN, _LEE = Actor.staff(3), Actor.staff(4)
+_ANN, _LEE = Actor.staff(13), Actor.staff(14)
 ALWAYS = ("2 ", "3 ", "4 one", "6 ")
 """Conditions that hold at any time; the others allow the shop some time."""
 AT_REST = order_states.ENDED

@@ -26,7 +26,7 @@ from shop.payments.polling import poll
 from shop.payments.providers.interface import CaptureFact
 from shop.payments.providers.types import PaymentState
 from shop.payments.records.models import Payment
-from shop.payments.refunds import identity, journals
+from shop.payments.refunds import journals, own_or_outside
 from shop.payments.updates import decide as deciding
 from shop.payments.updates import load as loading
 from shop.payments.updates import write
@@ -183,12 +183,12 @@ def a_transfer_that_bounced_came_back_to_the_acquirer(patch: Patch, world: World
 
 
 def a_refund_outside_is_booked_by_each_source(patch: Patch, world: World) -> None:
-    right, number = identity.name_of, itertools.count(1)
-    patch.setattr(identity, "name_of", lambda provider, theirs: f"{right(provider, theirs)}-{next(number)}")
+    right, number = own_or_outside.name_of, itertools.count(1)
+    patch.setattr(own_or_outside, "name_of", lambda provider, theirs: f"{right(provider, theirs)}-{next(number)}")
 
 
 def our_own_refund_is_taken_for_one_made_outside(patch: Patch, world: World) -> None:
-    patch.setattr(identity, "is_own", lambda *_, **__: False)
+    patch.setattr(own_or_outside, "is_own", lambda *_, **__: False)
 
 
 def the_order_is_not_written(patch: Patch, world: World) -> None:

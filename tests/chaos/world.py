@@ -39,12 +39,14 @@ from shop.pricing.decide import Choices, quote
 from shop.pricing.load import rules
 from tests.chaos.fast_databases import DATABASES, FastDatabase
 from tests.fakes import Acquirer, FakePay
+from tests.parts import staff_accounts
 from tests.shop_fixtures import environ
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TICK = timedelta(milliseconds=1)
 PROVIDERS = ("fakepay", "otherpay")
 CUSTOMERS = (1, 2)
+STAFF = (11, 12, 13, 14)
 TAX_COUNTRY, ADDED_TAX_COUNTRY = "TW", "US"
 CODES = {
     "TEN": change.NewCode("TEN", percent=10, once_per_email=False),
@@ -190,11 +192,12 @@ class World:
         raise structlog.DropEvent
 
     def _furnish(self) -> None:
-        """Insert two customers, one of them with store credit; and remember all rows."""
+        """Insert staff and two customers, one of them with store credit; and remember all rows."""
         for number in CUSTOMERS:
             names = {"email": f"c{number}@example.com", "name": f"C{number}", "password_hash": "none"}
             db.session.add(User(id=number, created_at=self.now, **names))
         db.session.commit()
+        staff_accounts.hire(STAFF)
         self._set_prices()
         with transaction():
             store_credit.give(1, Money(CREDIT, "TWD"), key="gift:1", kind="gift", debit=chart.GOODWILL)

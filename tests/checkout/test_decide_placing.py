@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shop.checkout import agreement, limits
+from shop.checkout import agreement, unpaid_limits
 from shop.checkout.agreement import Shown
 from shop.checkout.cart_view import CartView, Line, UnpricedLine
-from shop.checkout.limits import ADDRESS, EMAIL, VISITOR, Amount
 from shop.checkout.placing.decide import NewOrder, Repeated, decide
 from shop.checkout.placing.request import Customer, Request
 from shop.checkout.placing.snapshot import Earlier, Rules, Snapshot
 from shop.checkout.saga_states import SagaStep
+from shop.checkout.unpaid_limits import ADDRESS, EMAIL, VISITOR, Amount
 from shop.core.errors import Refusal
 from shop.core.money import Money
 from shop.payments.providers.charging import Charging
@@ -247,7 +247,7 @@ def is_agreed_in_stock_within_limits_and_paid_for_in_full(case: Case, order: New
     if order.to_pay.amount:
         assert case.amounts.takes(order.to_pay)
         more = Amount(1, sum(each.quantity for each in case.lines), total)
-        assert not any(limits.exceeded(held, more, MOST) for held in case.reserved.values())
+        assert not any(unpaid_limits.exceeded(held, more, MOST) for held in case.reserved.values())
 
 
 def is_accepted_without_any_reason_for_a_refusal(case: Case) -> None:
@@ -266,7 +266,7 @@ def is_accepted_without_any_reason_for_a_refusal(case: Case) -> None:
         amounts=Steps(),
     ).decide()
     small = Amount(1, sum(each.quantity for each in cleared), cart(*cleared).total.amount)
-    within = limits.exceeded(Amount(), small, MOST) is None
+    within = unpaid_limits.exceeded(Amount(), small, MOST) is None
     assert isinstance(order, NewOrder) or not within or not cart(*cleared).total.amount
 
 

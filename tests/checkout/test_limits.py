@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from shop.checkout import cart, limits, place_order, unpaid_orders
-from shop.checkout.limits import Amount, TooManyUnpaid
+from shop.checkout import cart, place_order, unpaid_limits, unpaid_orders
 from shop.checkout.placing.request import Customer
+from shop.checkout.unpaid_limits import Amount, TooManyUnpaid
 from shop.core import clock
 from shop.core.db import db, transaction
 from shop.core.errors import Refusal
@@ -77,10 +77,10 @@ def why(refusal: TooManyUnpaid) -> tuple[str, str, int]:
 
 def test_a_limit_may_be_reached_and_not_passed() -> None:
     most = Amount(3, 12, 1000)
-    assert limits.exceeded(Amount(2, 11, 999), Amount(1, 1, 1), most) is None
-    assert limits.exceeded(Amount(3, 0, 0), Amount(1, 0, 0), most) == "orders"
-    assert limits.exceeded(Amount(0, 12, 0), Amount(1, 1, 0), most) == "units"
-    assert limits.exceeded(Amount(0, 0, 1000), Amount(1, 1, 1), most) == "value"
+    assert unpaid_limits.exceeded(Amount(2, 11, 999), Amount(1, 1, 1), most) is None
+    assert unpaid_limits.exceeded(Amount(3, 0, 0), Amount(1, 0, 0), most) == "orders"
+    assert unpaid_limits.exceeded(Amount(0, 12, 0), Amount(1, 1, 0), most) == "units"
+    assert unpaid_limits.exceeded(Amount(0, 0, 1000), Amount(1, 1, 1), most) == "value"
 
 
 # --- by visitor ---

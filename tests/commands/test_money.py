@@ -129,7 +129,10 @@ def test_without_an_account_nothing_is_decided(shop: Shop, money: Command, no_ac
 def test_without_a_role_nothing_is_decided(shop: Shop, money: Command) -> None:
     order, customer = shop.paid_order(), db.session.get_one(User, shop.customer()).email
     message = money("refund", order.number, "--by", customer)
-    assert message == f"1 Error: The account {customer} has no role. It needs one of: support, finance, admin.\n"
+    assert (
+        message
+        == f"1 Error: The account {customer} has no role. It needs one of: support, finance, merchandiser, admin.\n"
+    )
     assert shop.refunds(order) == []
 
 

@@ -66,3 +66,14 @@ def test_a_command_without_writes_sends_nothing() -> None:
     with statements() as sent, transaction(), pipeline() as connection:
         OneCommand().execute(connection)
     assert sent == []
+
+
+def test_rows_of_one_table_get_their_ids_in_the_order_in_which_they_were_added() -> None:
+    command = OneCommand()
+    for units in range(1, 6):
+        command.add(_MOVED, {"sku": KETTLE, "quantity": units, "kind": "receipt", "at": clock.wall()})
+    command.add(_ADD, {"of": KETTLE, "units": 15})
+    with transaction(), pipeline() as connection:
+        command.execute(connection)
+    newest = db.select(StockMovement.quantity).order_by(StockMovement.id.desc()).limit(5)
+    assert list(db.session.scalars(newest)) == [5, 4, 3, 2, 1]

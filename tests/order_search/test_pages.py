@@ -9,11 +9,10 @@ import pytest
 
 from shop.core import clock
 from shop.core.db import db, transaction
-from shop.core.errors import BadInput
 from shop.core.money import Money
 from shop.order_search import pages
 from shop.order_search.filters import Filters, parse
-from shop.order_search.pages import Page, Place, Position, count, find
+from shop.order_search.pages import Page, Place, count, find
 from shop.orders.models import Order
 from shop.payments.refunds import refunds
 from tests.shop_fixtures import PEN, Shop
@@ -118,11 +117,3 @@ def test_orders_placed_at_the_same_moment_are_on_one_page_each(shop: Shop) -> No
         page = find(Filters(), UTC, Place(after=at), limit=1)
         seen, at = seen + [row.id for row in page.rows], page.older
     assert seen == placed and at is None
-
-
-@pytest.mark.parametrize("text", ["", "1", "x-1", "-1-1", "1-", "9" * 18 + "-1", "1-" + "9" * 19, "１-1"])
-def test_positions_are_read_back_and_others_are_refused(text: str) -> None:
-    with pytest.raises(BadInput):
-        Position.parse(text)
-    far = Position.parse("9" * 17 + "-1")
-    assert Position.parse(str(far)) == far

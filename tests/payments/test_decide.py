@@ -193,7 +193,7 @@ def test_the_payment_of_an_order_closes_its_other_payments() -> None:
     other = payment("UNKNOWN", "P2")
     made = decided(seen(order(), payment("FAILED"), other), update(captured()))
     assert made.payments["P2"] == {"cancel_requested_at": NOW, "next_check_at": NOW}
-    assert [one.event.KIND for one in made.events] == ["order.moved", "payment.captured"]
+    assert [one.event.KIND for one in made.events] == ["payment.captured", "order.moved"]
     assert made.paid_after == MINUTE
 
 
@@ -205,10 +205,10 @@ def test_of_two_captures_in_one_update_the_second_is_refunded() -> None:
     ]
     assert [one.capture_id for one in made.refunds] == ["cap_2"]
     assert [one.event.KIND for one in made.events] == [
+        "payment.captured",
         "order.moved",
         "payment.captured",
         "refund.requested",
-        "payment.captured",
     ]
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 
 from shop.core import clock, ids
 from shop.core.db import db, transaction
@@ -171,3 +171,18 @@ def test_a_dry_run_waits_for_no_lock(shop: Shop) -> None:
         for name in ("payments", "orders", "refunds"):
             other.execute(text(f"SELECT id FROM {name} FOR UPDATE"))  # noqa: S608
         assert apply(update, dry_run=True).outcome == "applied"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_dry_run_needs_no_connection_of_its_own_behind_a_pooler(shop: Shop) -> None:
+    """There each transaction begins with a statement that sets timeouts."""
+
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("SELECT set_config('lock_timeout', '3000', true)")
+
+    update = captured(shop)
+    event.listen(db.engine, "begin", begin)
+    try:
+        assert apply(update, dry_run=True).outcome == "applied"
+    finally:
+        event.remove(db.engine, "begin", begin)

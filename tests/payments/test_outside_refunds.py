@@ -10,7 +10,7 @@ import structlog
 
 from shop.core import clock
 from shop.core.actor import Actor
-from shop.core.db import db
+from shop.core.db import db, transaction
 from shop.core.errors import Refusal
 from shop.core.money import Money
 from shop.explain.why import why
@@ -21,7 +21,7 @@ from shop.orders.models import Order
 from shop.payments.disputes import disputes
 from shop.payments.providers import registry
 from shop.payments.providers.interface import DisputeFact
-from shop.payments.records.models import Refund
+from shop.payments.records.models import Payment, Refund
 from shop.payments.records.types import RefundDestination
 from shop.payments.refunds import apply, refunds
 from tests.alerts.helpers import all_alerts, of, operational
@@ -217,6 +217,20 @@ def test_a_refund_that_is_reported_before_its_capture_waits_for_it(shop: Shop) -
     assert (shop.state(order), len(outside(shop, order))) == ("REFUNDED", 1)
     shop.turn(minutes=5)
     assert [rule for rule, _, _ in operational()] == ["OPS_REFUND_OUTSIDE"]
+
+
+def test_a_webhook_about_a_refund_whose_capture_is_unknown_makes_its_payment_due(shop: Shop) -> None:
+    """The webhook about the capture was lost, and the payment is polled once in minutes."""
+    order = shop.order()
+    shop.acquirer.capture(shop.payment(order).id)
+    refund = refund_there(shop, order)
+    with transaction():
+        db.session.execute(db.update(Payment).values(next_check_at=clock.now() + timedelta(minutes=10)))
+    reported_by_webhook(shop, refund)
+    shop.sweep()
+    assert shop.state(order) == "REFUNDED", "the query brought the capture and its refund"
+    shop.turn(seconds=6)
+    assert len(outside(shop, order)) == 1
 
 
 def test_a_pending_outside_refund_is_polled_until_it_is_done(shop: Shop) -> None:

@@ -22,7 +22,7 @@ from shop.payments.providers.interface import NotFound, Unavailable
 from shop.payments.providers.types import RefundState
 from shop.payments.records import refund_states as states
 from shop.payments.records.types import RefundDestination, RefundKind
-from shop.payments.refunds import decide, decide_outside, identity, refundable, send
+from shop.payments.refunds import decide, decide_outside, own_or_outside, second_person, send
 from tests.payments.order_money import (
     ADA,
     DUPLICATE,
@@ -107,8 +107,8 @@ def test_how_much_can_be_refunded_and_why_not_more(
 )
 def test_how_many_people_a_refund_needs(before: list[RefundRow], amount: int, destination: str, needed: bool) -> None:
     seen = snapshot(capture(1), refunds=tuple(before))
-    assert refundable.needs_two(seen, Money(amount, "TWD"), destination, {"TWD": LIMIT}) is needed
-    assert refundable.needs_two(seen, Money(1, "USD"), RefundDestination.PROVIDER, {"TWD": LIMIT}), (
+    assert second_person.needs_two(seen, Money(amount, "TWD"), destination, {"TWD": LIMIT}) is needed
+    assert second_person.needs_two(seen, Money(1, "USD"), RefundDestination.PROVIDER, {"TWD": LIMIT}), (
         "no limit is a limit of zero"
     )
 
@@ -406,13 +406,15 @@ def test_the_time_of_the_next_attempt_of_a_refund(
 )
 def test_a_report_is_matched_to_our_refund(ours: dict[str, Any], fact: dict[str, Any], is_own: bool) -> None:
     report = reported(**({"name": "T1", "amount": 1000, "reference": OURS} | fact))
-    known = identity.known_in(with_refunds(refund(**ours)))
-    assert identity.is_own(known, PROVIDER, report) is is_own
-    assert not identity.is_own(known, "otherpay", report)
+    known = own_or_outside.known_in(with_refunds(refund(**ours)))
+    assert own_or_outside.is_own(known, PROVIDER, report) is is_own
+    assert not own_or_outside.is_own(known, "otherpay", report)
     by_payment = replace(report, capture_id="")
-    assert identity.is_own(known, PROVIDER, by_payment) is (is_own)
-    made_there = refund(id=identity.name_of(PROVIDER, "T1"), kind=RefundKind.OUTSIDE, state="DONE", reason=OURS)
-    assert not identity.is_own(identity.known_in(with_refunds(refund(**ours), made_there)), PROVIDER, report)
+    assert own_or_outside.is_own(known, PROVIDER, by_payment) is is_own
+    made_there = refund(id=own_or_outside.name_of(PROVIDER, "T1"), kind=RefundKind.OUTSIDE, state="DONE", reason=OURS)
+    assert not own_or_outside.is_own(
+        own_or_outside.known_in(with_refunds(refund(**ours), made_there)), PROVIDER, report
+    )
 
 
 # --- made at the acquirer ---
@@ -449,7 +451,7 @@ def test_a_refund_made_there_is_booked_once_and_followed() -> None:
     ],
 )
 def test_a_report_that_books_nothing(fact: Any, outcome: str) -> None:
-    seen = snapshot(capture(1), used_ids=frozenset({identity.name_of(PROVIDER, "TAKEN")}))
+    seen = snapshot(capture(1), used_ids=frozenset({own_or_outside.name_of(PROVIDER, "TAKEN")}))
     decision = decide_outside.reported(seen, payment_id(1), fact, context(WEBHOOK))
     assert (decision.outcome, decision.postings, decision.new_refunds) == (outcome, (), [])
     assert history_of(decision) == (["refund.not_booked"] if outcome == "illegal" else [])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 
 from shop.core.actor import Actor, ActorKind
@@ -13,27 +11,17 @@ from shop.core.money import Money
 from shop.ledger import book, chart, funds
 from shop.payouts import payouts
 from shop.payouts.models import Payout
+from tests.parts import staff_accounts
+from tests.payouts.settlement import settled, twd
 from tests.shop_fixtures import Race, Shop
 
-_numbers = itertools.count(1)
-SAM, KIM, LEE = (Actor.staff(number) for number in (1, 2, 3))
+SAM, KIM, LEE = (Actor.staff(number) for number in (1001, 1002, 1003))
 
 
-def twd(amount: int) -> Money:
-    return Money(amount, "TWD")
-
-
-def settled(amount: int) -> None:
-    """A settlement of this amount (negative: taken back)."""
-    with transaction():
-        book.transfer(
-            f"settled:test:{next(_numbers)}",
-            "settled",
-            twd(amount),
-            debit=chart.BANK,
-            credit=chart.receivable("nobody"),
-        )
-        funds.received(twd(amount))
+@pytest.fixture(autouse=True)
+def people(shop: Shop) -> None:
+    """Accounts of SAM, KIM, LEE and those who decide at once."""
+    staff_accounts.hire(range(1001, 1030))
 
 
 def balance(account: str) -> int:
@@ -78,7 +66,9 @@ def test_the_requester_cannot_approve_and_a_payout_is_approved_once(shop: Shop) 
 def test_a_payout_requested_by_a_name_without_an_account_can_only_be_rejected(shop: Shop) -> None:
     """Requester and approver could be the same person."""
     settled(1000)
-    payout = payouts.request(twd(600), by=Actor(ActorKind.STAFF, name="sam"))
+    payout = payouts.request(twd(600), by=SAM)
+    with transaction():
+        db.session.execute(db.update(Payout).values(requested_by=Actor(ActorKind.STAFF, name="sam")))
     with pytest.raises(Refusal) as refused:
         payouts.approve(payout.id, by=KIM)
     assert code(refused) == "not_to_decide"
@@ -123,14 +113,14 @@ def test_the_requester_may_withdraw_a_payout_and_then_it_is_final(shop: Shop) ->
 def test_of_eight_concurrent_approvals_one_pays_out(shop: Shop, race: Race) -> None:
     settled(1000)
     payout_id = payouts.request(twd(600), by=SAM).id
-    results = race(lambda number: payouts.approve(payout_id, by=Actor.staff(10 + number)))
+    results = race(lambda number: payouts.approve(payout_id, by=Actor.staff(1010 + number)))
     assert results.count(None) == 1
     assert balance(chart.OWNER_PAYOUTS) == 600
 
 
 def test_of_eight_concurrent_requests_of_60_percent_one_succeeds(shop: Shop, race: Race) -> None:
     settled(1000)
-    results = race(lambda number: payouts.request(twd(600), by=Actor.staff(10 + number)).id)
+    results = race(lambda number: payouts.request(twd(600), by=Actor.staff(1010 + number)).id)
     assert len([r for r in results if isinstance(r, str)]) == 1
     assert funds.available("TWD") == twd(400)
 
@@ -140,7 +130,7 @@ def test_approving_and_rejecting_at_once_does_one_of_both(shop: Shop, race: Race
     payout_id = payouts.request(twd(600), by=SAM).id
 
     def decide(number: int) -> str:
-        (payouts.approve if number % 2 else payouts.reject)(payout_id, by=Actor.staff(10 + number))
+        (payouts.approve if number % 2 else payouts.reject)(payout_id, by=Actor.staff(1010 + number))
         return "done"
 
     assert race(decide).count("done") == 1

@@ -224,7 +224,7 @@ def test_a_discount_of_everything_needs_no_payment(visitor: Visitor) -> None:
     placed = visitor.post("/checkout", {**visitor.filled(), "code": "ALL"})
     assert placed.status_code == 303
     order = visitor.get(str(placed.location))
-    assert "Payment received" in order.text and sums(order)["Total"] == "NT$0"
+    assert "Order confirmed" in order.text and sums(order)["Total"] == "NT$0"
 
 
 def test_an_order_that_costs_nothing_is_placed_once_without_a_payment_method(visitor: Visitor) -> None:

@@ -170,7 +170,7 @@ def test_the_punctuation_and_the_dates_of_order_pages_are_those_of_the_language(
     path = visitor.order()
     page = visitor.get(f"{path}?lang=zh-Hant").text
     assert re.search(r"（剩餘 <span[^>]*>\d+:\d\d</span>）", page) and "（完成）" in page
-    assert re.search(r">\d{4}年\d+月\d+日 [上下]午\d+:\d\d UTC</time>", page)
+    assert re.search(r">\d{4}年\d+月\d+日 (凌晨|早上|上午|中午|下午|晚上)\d+:\d\d UTC</time>", page)
     assert "（NT$1,200，保留至 " in visitor.get("/cart").text
     app.config["UNPAID_ORDERS_PER_VISITOR"] = 1
     visitor.add()

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
-from flask import Flask
 
+from tests.shop_fixtures import Shop
 from tests.web.conftest import Visitor, title
+from tests.web.order_links import mailed, newest_link
 
 
-def test_a_signed_link_shows_the_orders_of_an_address(visitor: Visitor, other_visitor: Visitor) -> None:
+def request_link(visitor: Visitor, email: str) -> tuple[str, str]:
+    """Send the form; returns the address that it leads to, and the text of the page there."""
+    visitor.get("/orders")
+    answer = visitor.post("/orders", {"email": email})
+    assert answer.status_code == 303, answer.text
+    return answer.location, visitor.get(answer.location).text
+
+
+def test_a_mailed_link_shows_the_orders_of_an_address(shop: Shop, visitor: Visitor, other_visitor: Visitor) -> None:
     path = visitor.order()
-    other_visitor.get("/orders")
-    page = other_visitor.post("/orders", {"email": "Ada@Example.com"}).text
-    link = re.search(r'href="(/orders/of/[^"]+)"', page)
-    assert link
-    listed = other_visitor.get(link[1])
+    page = request_link(other_visitor, "Ada@Example.com")[1]
+    assert "we have sent a link to it" in page and "/orders/of/" not in page
+    assert [one.recipient for one in mailed()] == ["ada@example.com"]
+    listed = other_visitor.get(newest_link())
     assert path in listed.text and listed.headers["Cache-Control"] == "no-store"
 
 
-def test_an_address_without_orders_gets_the_same_answer(visitor: Visitor) -> None:
-    visitor.get("/orders")
-    assert "/orders/of/" in visitor.post("/orders", {"email": "nobody@example.com"}).text
+def test_an_address_without_orders_gets_the_same_answer_and_no_mail(shop: Shop, visitor: Visitor) -> None:
+    visitor.order()
+    without = request_link(visitor, "grace@example.com")
+    assert mailed() == [] and without == request_link(visitor, "ada@example.com")
+
+
+def test_an_address_gets_one_link_in_an_hour(shop: Shop, visitor: Visitor) -> None:
+    visitor.order()
+    for _ in range(3):
+        request_link(visitor, "ada@example.com")
+    assert len(mailed()) == 1
+    shop.turn(minutes=60)
+    request_link(visitor, "ada@example.com")
+    assert len(mailed()) == 2
 
 
 @pytest.mark.parametrize("email", ["", "ada", "x" * 400 + "@example.com"])
@@ -36,10 +53,3 @@ def test_an_invalid_address_is_reported(visitor: Visitor, email: str) -> None:
 def test_a_forged_link_opens_nothing(visitor: Visitor, signed: str) -> None:
     response = visitor.get(f"/orders/of/{signed}")
     assert response.status_code == 404 and title(response) == "Page not found · Settled"
-
-
-def test_outside_the_demo_an_order_link_is_never_shown_on_a_page(visitor: Visitor, app: Flask) -> None:
-    visitor.get("/orders")
-    app.config["SETTLED_ENV"] = "production"
-    assert 'name="email"' not in visitor.get("/orders").text
-    assert "/orders/of/" not in visitor.post("/orders", {"email": "ada@example.com"}).text

@@ -102,7 +102,7 @@ def test_the_page_shows_the_destination_of_refunds(shop: Shop) -> None:
         assert went in page_of(shop, order)
 
 
-def test_the_page_of_an_order_that_costs_nothing_says_that_it_is_confirmed_and_names_no_payment(shop: Shop) -> None:
+def test_the_page_of_an_order_that_costs_nothing_confirms_it_and_names_no_payment(shop: Shop) -> None:
     change.set_code(change.NewCode("ALL", percent=100, use_limit=5))
     page = page_of(shop, shop.order((PEN, 1), code="ALL"))
     assert "Order confirmed" in page

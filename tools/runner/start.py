@@ -40,13 +40,19 @@ WELCOME = """
 
     Shop      {shop}
     Acquirer  {acquirer}
-
+{people}
   Try first: add a product to the cart, check out as a guest, and pay on the acquirer's page with a click on a test
   card. The order page stays open in its own tab and changes to "Payment received".
 
   Ctrl-C ends everything. {logs}
   A second `bin/run` in another terminal prints these addresses again.
 """
+PEOPLE = """    Console   {shop}/ops
+
+  Accounts, all with the password settled-demo: support@, finance@, finance2@, merchandiser@, admin@settled.example, and
+  the customer may@settled.example.
+"""
+"""The accounts of `shop/accounts/demo_people.py`, which a development shop has."""
 QUIET = "Only warnings are logged below; `bin/run --verbose` logs every request."
 VERBOSE = "Every request is logged below."
 
@@ -178,7 +184,8 @@ def _welcome(settings: Mapping[str, str]) -> None:
         time.sleep(0.05)
     addresses = {"shop": settings["SHOP_URL"], "acquirer": settings["ACQUIRER_PUBLIC_URL"]}
     logs = VERBOSE if settings["LOG_LEVEL"].lower() in ("debug", "info") else QUIET
-    say.line(WELCOME.format(seconds=say.since_start(), logs=logs, **addresses))
+    people = PEOPLE.format(**addresses) if settings["SETTLED_ENV"] == "development" else ""
+    say.line(WELCOME.format(seconds=say.since_start(), logs=logs, people=people, **addresses))
 
 
 def _reachable(address: str) -> str:

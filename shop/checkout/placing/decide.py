@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from shop.checkout import agreement, limits
+from shop.checkout import agreement, unpaid_limits
 from shop.checkout.cart_view import CartView, Line
 from shop.checkout.placing.request import Request
 from shop.checkout.placing.snapshot import Rules, Snapshot
@@ -168,8 +168,8 @@ def _over_limit(seen: Snapshot, order: NewOrder, rules: Rules) -> Refusal | None
     """
     if order.credit.amount and not order.to_pay.amount:
         return None
-    more = limits.Amount(1, seen.cart.count, order.total.amount)
-    return limits.refusal(seen.reserved, more, rules.limits, order.total.currency)
+    more = unpaid_limits.Amount(1, seen.cart.count, order.total.amount)
+    return unpaid_limits.refusal(seen.reserved, more, rules.limits, order.total.currency)
 
 
 def _out_of_stock(cart: CartView) -> Refusal | None:

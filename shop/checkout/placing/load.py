@@ -10,10 +10,10 @@ from sqlalchemy import Select, bindparam, select, true, update
 
 from shop.checkout import cart as carts
 from shop.checkout import unpaid_orders
-from shop.checkout.limits import Amount, CountedBy
 from shop.checkout.models import Cart
 from shop.checkout.placing.request import Request
 from shop.checkout.placing.snapshot import Earlier, Snapshot
+from shop.checkout.unpaid_limits import Amount, CountedBy
 from shop.checkout.unpaid_orders import Client
 from shop.core import clock, ids
 from shop.core.db import db, table

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from shop.checkout.cart_view import CartView
-from shop.checkout.limits import Amount, CountedBy
+from shop.checkout.unpaid_limits import Amount, CountedBy
 from shop.payments.providers.charging import Charging
 from shop.pricing.decide import Rules as Pricing
 

@@ -20,7 +20,7 @@ from shop.payments.order_money.snapshot import (
 from shop.payments.providers.types import Outcome, RefundState
 from shop.payments.records import refund_states as states
 from shop.payments.records.types import REFUNDED_AUTOMATICALLY, RefundDestination, RefundKind
-from shop.payments.refunds import journals, refundable
+from shop.payments.refunds import journals, refundable, second_person
 
 WHILE_PENDING = (5, 15, 30, 60, 300)
 """Seconds between queries about a refund; the last one repeats."""
@@ -122,7 +122,7 @@ def _kind(capture: CaptureRow) -> RefundKind:
 
 
 def _needs_two(draft: Draft, money: Money, destination: str) -> bool:
-    return refundable.needs_two(draft.after, money, destination, draft.context.rules.two_person_limits)
+    return second_person.needs_two(draft.after, money, destination, draft.context.rules.two_person_limits)
 
 
 def _check(money: Money, currency: str, seen: Snapshot, destination: str) -> None:

@@ -18,7 +18,7 @@ from shop.payments.providers.storable import is_our_refund
 from shop.payments.providers.types import Outcome, RefundState
 from shop.payments.records import refund_states as states
 from shop.payments.records.types import RefundDestination, RefundKind
-from shop.payments.refunds import decide, identity
+from shop.payments.refunds import decide, own_or_outside
 
 
 def reported(seen: Snapshot, payment_id: str, fact: RefundFact, context: Context) -> Decision:
@@ -55,7 +55,7 @@ def listed(
 
 
 def _is_own(seen: Snapshot, payment_id: str, fact: RefundFact) -> bool:
-    return identity.is_own(identity.known_in(seen), seen.payment(payment_id).provider, fact)
+    return own_or_outside.is_own(own_or_outside.known_in(seen), seen.payment(payment_id).provider, fact)
 
 
 def capture_of(seen: Snapshot, payment_id: str, fact: RefundFact) -> CaptureRow | None:
@@ -67,7 +67,7 @@ def capture_of(seen: Snapshot, payment_id: str, fact: RefundFact) -> CaptureRow 
         return next((row for row in captures if row.capture_id == fact.capture_id), None)
     if len(captures) < 2 or fact.money is None:
         return captures[0] if captures else None
-    known = seen.refund(identity.name_of(captures[0].provider, fact.id)) if fact.id else None
+    known = seen.refund(own_or_outside.name_of(captures[0].provider, fact.id)) if fact.id else None
     if known is not None:
         return seen.capture_of(known)
     wanted = fact.money.amount
@@ -80,7 +80,7 @@ def _apply(draft: Draft, capture: CaptureRow, fact: RefundFact) -> Outcome:
     """Book the refund, or apply its result."""
     if not fact.id or fact.money is None:
         return Outcome.DUPLICATE
-    refund_id = identity.name_of(capture.provider, fact.id)
+    refund_id = own_or_outside.name_of(capture.provider, fact.id)
     if draft.after.refund(refund_id) is not None:
         return decide.apply_result(draft, refund_id, fact.state, None)
     if refund_id in draft.after.used_ids or fact.state == RefundState.REJECTED:

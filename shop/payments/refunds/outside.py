@@ -21,8 +21,8 @@ from shop.payments.providers.types import Outcome, RefundState
 from shop.payments.records.models import Capture, Payment, Refund
 from shop.payments.records.refund_states import is_begun
 from shop.payments.records.types import RefundDestination, RefundKind, Source
-from shop.payments.refunds import apply, decide_outside, identity
-from shop.payments.refunds.identity import KnownRefunds, OwnRefund
+from shop.payments.refunds import apply, decide_outside, own_or_outside
+from shop.payments.refunds.own_or_outside import KnownRefunds, OwnRefund
 
 log = logs.get()
 
@@ -38,7 +38,7 @@ def apply_reported(provider: str, fact: RefundFact, source: Source) -> Outcome:
     if isinstance(decision, Outcome):
         return decision
     if decision.outcome == Outcome.ILLEGAL:
-        _log_not_booked(decision, identity.name_of(provider, fact.id), fact)
+        _log_not_booked(decision, own_or_outside.name_of(provider, fact.id), fact)
     return write(decision)
 
 
@@ -53,7 +53,7 @@ def dry_run(provider: str, fact: RefundFact, source: Source) -> Decision | Outco
 
 
 def _decide(provider: str, fact: RefundFact, source: Source, *, lock: bool) -> Decision | Outcome:
-    name = identity.name_of(provider, fact.id)
+    name = own_or_outside.name_of(provider, fact.id)
     found = _booked(name) or _payment(provider, fact)
     if found is None:
         return Outcome.ORPHAN if is_our_payment(fact.payment) or is_our_refund(fact.reference) else Outcome.FOREIGN
@@ -67,9 +67,9 @@ def apply_failed_later(provider: str, fact: RefundFact, source: Source, *, code:
     outcome = apply_reported(provider, replace(fact, state=RefundState.DONE), source)
     if outcome in (Outcome.ORPHAN, Outcome.FOREIGN, Outcome.ILLEGAL):
         return outcome
-    is_own = identity.is_own(known(provider, [fact]), provider, fact)
+    is_own = own_or_outside.is_own(known(provider, [fact]), provider, fact)
     db.session.rollback()
-    refund_id = fact.reference if is_own else identity.name_of(provider, fact.id)
+    refund_id = fact.reference if is_own else own_or_outside.name_of(provider, fact.id)
     return apply.failed_later(refund_id, Actor.of_source(source), code=code, provider=provider)
 
 
@@ -92,7 +92,7 @@ def known(provider: str, facts: Collection[RefundFact]) -> KnownRefunds:
         )
         for refund, through, capture_id in db.session.execute(ours, execution_options={"populate_existing": True})
     }
-    names = {identity.name_of(provider, fact.id) for fact in facts if fact.id}
+    names = {own_or_outside.name_of(provider, fact.id) for fact in facts if fact.id}
     return KnownRefunds(own, set(db.session.scalars(select(Refund.id).where(Refund.id.in_(names)))))
 
 
@@ -115,7 +115,7 @@ def _payment(provider: str, fact: RefundFact) -> tuple[int, str] | None:
 
 def log_not_booked(decision: Decision, provider: str, facts: Iterable[RefundFact]) -> None:
     """Log those of the refunds of an update that are in another currency than their capture."""
-    for name, fact in {identity.name_of(provider, fact.id): fact for fact in facts}.items():
+    for name, fact in {own_or_outside.name_of(provider, fact.id): fact for fact in facts}.items():
         if name in decision.after.not_booked:
             _log_not_booked(decision, name, fact)
 

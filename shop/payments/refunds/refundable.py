@@ -1,29 +1,13 @@
-"""Refundable amounts, the need for a second person, and refusals. Pure."""
+"""Refundable amounts and refusals. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from shop.core.errors import Refusal
 from shop.core.money import Money
 from shop.payments.order_money.snapshot import CaptureRow, Snapshot
 from shop.payments.providers.types import DisputeState
-from shop.payments.records.types import RefundDestination
-
-
-def needs_two(seen: Snapshot, money: Money, destination: str, limits: Mapping[str, int]) -> bool:
-    """True if a refund needs a second person: together with earlier refunds by single persons it exceeds the order's
-    limit in its currency, or it goes to a bank account, where staff send it.
-    """
-    if destination == RefundDestination.BANK:
-        return True
-    alone = sum(
-        row.amount
-        for row in seen.refunds
-        if row.currency == money.currency
-        and not (row.is_rejected or row.needs_two or row.is_made_outside or row.is_automatic)
-    )
-    return alone + money.amount > limits.get(money.currency, 0)
 
 
 def refusal(seen: Snapshot, captures: Iterable[CaptureRow]) -> Refusal:

@@ -10,6 +10,8 @@ from typing import Any
 
 from sqlalchemy import select
 
+from shop.accounts import rights
+from shop.accounts.permissions import Permission
 from shop.core import audit
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
@@ -71,11 +73,13 @@ def request_all(order_id: int, *, reason: str, by: Actor, to: str = RefundDestin
 
 @transactional
 def _request(order_id: int, requested: decide.Request, by: Actor) -> list[str]:
+    rights.demand_of_staff(by, Permission.REFUND_REQUEST)
     return _created(decide.request(load.locked(order_id), requested, load.context(by)), by, requested.reason)
 
 
 @transactional
 def _request_all(order_id: int, reason: str, to: str, by: Actor) -> list[str]:
+    rights.demand_of_staff(by, Permission.REFUND_REQUEST)
     return _created(decide.request_all(load.locked(order_id), reason, to, load.context(by)), by, reason)
 
 
@@ -101,22 +105,29 @@ def waiting() -> list[Refund]:
 def approve(refund_id: str, by: Actor) -> None:
     """Approve a refund as the second person; a manual one, after the money has been sent.
 
-    Raises Refusal: `not_to_approve` when the approver requested it or there is nothing to approve, `disputed` when a
-    bank has disputed the capture meanwhile. A manual transfer is booked all the same: the money has left.
+    Raises Refusal: `not_to_approve` when the approver requested it or there is nothing to approve, Lapsed when the
+    requester may not request it any more, `disputed` when a bank has disputed the capture meanwhile. A manual transfer
+    is booked in spite of a dispute: the money has left.
     """
+    rights.demand(by, Permission.REFUND_APPROVE)
     order_id = _order_of_refund(refund_id, Refusal("not_to_approve", "There is no such refund."))
-    _decided(decide.approve(load.locked(order_id), refund_id, load.context(by)), refund_id, Act.REFUND_APPROVED, by)
+    decision = decide.approve(load.locked(order_id), refund_id, load.context(by))
+    if refund := decision.before.refund(refund_id):
+        rights.demand_of_requester(refund.requested_by, Permission.REFUND_REQUEST)
+    _decided(decision, refund_id, Act.REFUND_APPROVED, by)
 
 
 @transactional
-def decline(refund_id: str, by: Actor) -> None:
+def decline(refund_id: str, by: Actor, *, reason: str = "") -> None:
     """Decline a refund that awaits its second person: its amount is refundable again. The requester may decline it,
     too.
 
     Raises Refusal `not_to_decline` when it does not await one.
     """
+    rights.demand(by, Permission.REFUND_REQUEST)
     order_id = _order_of_refund(refund_id, Refusal("not_to_decline", "No such refund is waiting for approval."))
-    _decided(decide.decline(load.locked(order_id), refund_id, load.context(by)), refund_id, Act.REFUND_DECLINED, by)
+    decision = decide.decline(load.locked(order_id), refund_id, load.context(by))
+    _decided(decision, refund_id, Act.REFUND_DECLINED, by, reason)
 
 
 @transactional
@@ -125,16 +136,17 @@ def bounced(refund_id: str, by: Actor) -> None:
 
     Raises Refusal `not_sent_by_hand` when no such refund was booked as sent, or it was undone before.
     """
+    rights.demand(by, Permission.REFUND_APPROVE)
     order_id = _order_of_refund(
         refund_id, Refusal("not_sent_by_hand", "No such refund has been booked as sent to a bank.")
     )
     _decided(decide.bounce(load.locked(order_id), refund_id, load.context(by)), refund_id, Act.REFUND_RETURNED, by)
 
 
-def _decided(decision: Decision, refund_id: str, act: Act, by: Actor) -> None:
+def _decided(decision: Decision, refund_id: str, act: Act, by: Actor, reason: str = "") -> None:
     write(decision)
     before, after = (_recorded(snapshot.refund(refund_id)) for snapshot in (decision.before, decision.after))
-    audit.record(by, act, Subject(SubjectKind.REFUND, refund_id), before=before, after=after)
+    audit.record(by, act, Subject(SubjectKind.REFUND, refund_id), before=before, after=after, reason=reason)
 
 
 def _recorded(refund: RefundRow | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from shop.payments.providers.interface import RefundFact, SettlementLine
 from shop.payments.providers.storable import is_our_refund
 from shop.payments.providers.types import RefundState
 from shop.payments.records.settlement_models import SettlementLineRow
-from shop.payments.refunds import identity, journals, outside
+from shop.payments.refunds import journals, outside, own_or_outside
 
 REFUNDS = ("refund", "void", "refund_failed")
 """Kinds of lines about refunds."""
@@ -33,7 +33,7 @@ def key_of(provider: str, line: SettlementLine, refund: str = "") -> str | None:
     """
     if not (line.about or line.refund_id):
         return None
-    refund = refund or identity.name_of(provider, line.refund_id or line.about)
+    refund = refund or own_or_outside.name_of(provider, line.refund_id or line.about)
     keys = {
         "capture": f"capture:{provider}:{line.about}",
         "refund": journals.key_of(refund),
@@ -53,10 +53,10 @@ def _own(provider: str, lines: Sequence[SettlementLine]) -> dict[str, str]:
     """
     about_refunds = [(line, refund_fact(line)) for line in lines if line.kind in REFUNDS and is_our_refund(line.about)]
     known = outside.known(provider, [fact for _, fact in about_refunds])
-    own = {line.id: line.about for line, fact in about_refunds if identity.is_own(known, provider, fact)}
+    own = {line.id: line.about for line, fact in about_refunds if own_or_outside.is_own(known, provider, fact)}
     exact = set(own.values())
     for line, fact in about_refunds:
-        if line.about not in exact and identity.is_own(known, provider, fact, money=False):
+        if line.about not in exact and own_or_outside.is_own(known, provider, fact, money=False):
             key = key_of(provider, line, line.about)
             settled = select(SettlementLineRow.line_id).where(
                 SettlementLineRow.provider == provider, SettlementLineRow.fact == key

@@ -11,8 +11,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from flask import current_app
-from sqlalchemy import select, text
+from sqlalchemy import select
 
+from shop.accounts import rights
+from shop.accounts.permissions import Permission
 from shop.core import audit, clock, ids
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
@@ -24,7 +26,7 @@ from shop.payments.providers import registry
 from shop.payments.providers.types import Outcome
 from shop.payments.records.models import Capture, Payment
 from shop.payments.records.types import Source
-from shop.payments.refunds import identity, outside
+from shop.payments.refunds import outside, own_or_outside
 from shop.payments.updates import decide, load, write
 from shop.payments.updates.decision import Decision
 from shop.payments.updates.listed_refunds import with_listed_refunds
@@ -82,7 +84,7 @@ def _decide(update: PaymentUpdate, now: datetime, *, lock: bool) -> tuple[Snapsh
     if not update.facts.refunds or decision.outcome == Outcome.FOREIGN:
         return seen, decision
     provider = seen.payment(update.payment_id).provider
-    names = [identity.name_of(provider, fact.id) for fact in update.facts.refunds]
+    names = [own_or_outside.name_of(provider, fact.id) for fact in update.facts.refunds]
     money = order_money.snapshot(seen.order.id, reported=names, lock=lock)
     context = replace(order_money.context(Actor.of_source(update.source)), now=now)
     return seen, with_listed_refunds(decision, update, money, context)
@@ -105,7 +107,8 @@ def _dry_run(update: PaymentUpdate) -> Decision:
     db.session.rollback()
     try:
         if db.engine.dialect.name == "postgresql":
-            db.session.execute(text("SET TRANSACTION READ ONLY, ISOLATION LEVEL REPEATABLE READ"))
+            read_only = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+            db.session.connection(execution_options=read_only)
         return _decide(update, clock.now(), lock=False)[1]
     finally:
         db.session.rollback()
@@ -154,6 +157,7 @@ def accept(capture_id: int, *, by: Actor, note: str = "") -> None:
     disputed money may be lost), `nothing_to_hold` when stock or store credit that the order had released is gone; then
     it can only be refunded.
     """
+    rights.demand(by, Permission.PAYMENT_ACCEPT_AMOUNT)
     found = select(Payment.order_id).join(Capture, Capture.payment_id == Payment.id).where(Capture.id == capture_id)
     order_id = db.session.scalar(found)
     if order_id is None:

@@ -1,16 +1,19 @@
 """Decision about a payment update: its effect on a payment and its order. Pure: no database, no Flask, no clock.
 
-    foreign update                                   → nothing
+    names another payment of the acquirer (FOREIGN)  → nothing
     capture that is booked for another payment       → nothing; the others are booked
     for each capture that is not booked yet:
         amount or currency is not the order's        → MISMATCH, staff decide
         order is paid already                        → DUPLICATE, automatic refund
-        order can be paid                            → PAYS_ORDER
-        ended unpaid, captured in time, stock, store credit and discount code still there → PAYS_ORDER
+        order can be paid (orders.states.PAYABLE)    → PAYS_ORDER
+        ended unpaid, captured before its deadline or the request to cancel it, and stock, store credit and discount
+        code still there                             → PAYS_ORDER
         else                                         → LATE, automatic refund
-    the payment's state follows its table, the order's status its own; age alone decides nothing
+    a MISMATCH puts the order under review, and a paid order closes its other payments
+    the state of the payment follows its table (records.states), that of the order its own (orders.states)
 
-Repeating an update changes nothing, and the order in which updates arrive does not matter.
+Repeating an update changes no money and no state: only the time of the next poll. The order in which the updates of one
+payment arrive does not matter; of captures of several payments the first one pays.
 """
 
 from __future__ import annotations
@@ -78,7 +81,6 @@ class _Draft:
     credit: CreditChange | None = None
     code: CodeSeen | None = None
     events: list[HistoryEntry] = field(default_factory=list)
-    news: list[HistoryEntry] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=lambda: [Outcome.DUPLICATE])
     reasons: list[str] = field(default_factory=list)
     paid_after: timedelta | None = None
@@ -106,7 +108,7 @@ class _Draft:
             stock=self.stock,
             credit=self.credit,
             code=self.code,
-            events=(*self.events, *self.news),
+            events=tuple(self.events),
             is_recorded=is_recorded,
             paid_after=self.paid_after,
         )
@@ -164,15 +166,12 @@ def _book(draft: _Draft, update: PaymentUpdate, fact: CaptureFact, rules: Rules)
     entries = ((chart.receivable(payment.provider), fact.money), *credited)
     draft.journals.append(NewJournal(f"capture:{payment.provider}:{fact.id}", "capture", entries))
     event = PaymentCaptured(payment.id, fact.money.amount, fact.money.currency, allocation)
-    captured = HistoryEntry(event, update.actor)
+    draft.events.append(HistoryEntry(event, update.actor))
     if allocation == Allocation.PAYS_ORDER:
         because = Reason.CAPTURED if draft.order.state in order_states.PAYABLE else Reason.PAID_IN_TIME_SEEN_LATE
         _pay(draft, because, update.actor, paid_by=payment.id, payment=payment.id)
-        draft.events.append(captured)
         draft.paid_after = max(timedelta(0), draft.now - fact.at)
-        return
-    draft.news.append(captured)
-    if allocation in REFUNDED_AUTOMATICALLY:
+    elif allocation in REFUNDED_AUTOMATICALLY:
         _refund_automatically(draft, payment, fact, allocation, rules)
 
 
@@ -379,7 +378,7 @@ def _move_payment(draft: _Draft, update: PaymentUpdate, rules: Rules) -> None:
 
 
 def _record_event(draft: _Draft, update: PaymentUpdate, event: Event) -> None:
-    draft.news.append(HistoryEntry(event, update.actor))
+    draft.events.append(HistoryEntry(event, update.actor))
 
 
 def _close_unwanted(draft: _Draft, update: PaymentUpdate) -> None:

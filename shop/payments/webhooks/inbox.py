@@ -314,9 +314,10 @@ def _apply_event(row: _Row, event: WebhookEvent) -> Outcome:
     if foreign.is_foreign(row.provider, event):
         return Outcome.FOREIGN
     if event.trust == Trust.SIGNED and event.refund:
-        return outside.apply_reported(row.provider, event.refund, Source.WEBHOOK)
+        outcome = outside.apply_reported(row.provider, event.refund, Source.WEBHOOK)
+        return _of_capture(outcome, row.provider, event)
     if event.trust == Trust.SIGNED and event.dispute:
-        return disputes.apply(row.provider, event.dispute, Source.WEBHOOK)
+        return _of_capture(disputes.apply(row.provider, event.dispute, Source.WEBHOOK), row.provider, event)
     if event.kind != WebhookKind.PAYMENT:
         return Outcome.HINT
     if event.trust == Trust.SIGNED:
@@ -327,6 +328,15 @@ def _apply_event(row: _Row, event: WebhookEvent) -> Outcome:
             return Outcome.ORPHAN
     _make_due(row.provider, event.reference)
     return Outcome.HINT
+
+
+def _of_capture(outcome: Outcome, provider: str, event: WebhookEvent) -> Outcome:
+    """The outcome of an event about a capture. If the capture is unknown, since its webhook was lost or is late, the
+    payment is polled at once; the event is applied again then.
+    """
+    if outcome == Outcome.ORPHAN:
+        _make_due(provider, event.reference)
+    return outcome
 
 
 def _make_due(provider: str, reference: str) -> None:

@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from shop.accounts.permissions import Permission
 from shop.core.errors import BadInput
+from shop.core.keyset import Position
 from shop.core.money import CURRENCIES
 from shop.http_kit.access import requires
 from shop.ops.formats import words, zone
@@ -16,7 +17,7 @@ from shop.ops.navigation import Link
 from shop.order_search import filters as filters_of
 from shop.order_search import pages
 from shop.order_search.filters import Filters, Flag
-from shop.order_search.pages import Place, Position
+from shop.order_search.pages import Place
 from shop.orders.states import OrderState
 from shop.payments.providers import registry
 from shop.payments.providers.types import PaymentState

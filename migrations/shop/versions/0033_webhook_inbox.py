@@ -1,7 +1,7 @@
 """payment that a webhook names, and indexes of the webhook inbox
 
-Revision ID: 0030
-Revises: 0029
+Revision ID: 0033
+Revises: 0032
 Create Date: 2026-11-30 20:12:00
 
 """
@@ -9,8 +9,8 @@ Create Date: 2026-11-30 20:12:00
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0030"
-down_revision = "0029"
+revision = "0033"
+down_revision = "0032"
 branch_labels = None
 depends_on = None
 

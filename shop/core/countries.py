@@ -1,0 +1,19 @@
+"""Names of countries and regions as people write them in an address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from babel import Locale
+
+_SHORT: Mapping[str, Mapping[str, str]] = {
+    "HK": {"en": "Hong Kong", "zh": "香港"},
+    "MO": {"en": "Macao", "zh": "澳門"},
+}
+"""Names that CLDR has in a long form only, by language."""
+
+
+def name(code: str, locale: Locale) -> str:
+    """The name in this language; the code itself where there is none."""
+    short = _SHORT.get(code, {}).get(locale.language)
+    return short or str(locale.territories.get(code, code))

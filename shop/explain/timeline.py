@@ -1,0 +1,143 @@
+"""Timeline of an order: everything that is known to have happened, from all tables, the newest first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import select
+
+from shop.accounts import staff
+from shop.core import audit_search
+from shop.core.actor import Actor
+from shop.core.audit import Subject, SubjectKind
+from shop.core.db import db
+from shop.core.money import Money
+from shop.mail.models import Mail
+from shop.orders import events
+from shop.orders.models import Order, OrderEvent
+from shop.payments.providers import registry
+from shop.payments.records.models import Payment, PaymentUpdateRow, Refund, WebhookEventRow
+from shop.payments.records.types import Source
+
+MOST = 500
+"""Payment updates, and acts of staff, that a timeline shows at most; the newest."""
+
+
+class Kind(StrEnum):
+    """Source of an entry, by which the page filters."""
+
+    ORDER = "order"
+    PAYMENT = "payment"
+    WEBHOOK = "webhook"
+    QUERY = "query"
+    REFUND = "refund"
+    DISPUTE = "dispute"
+    MAIL = "mail"
+    STAFF = "staff"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something that happened at `happened`, and that the shop learned at `received`.
+
+    `details` are named values; `raw` is the body of a webhook, as text.
+    """
+
+    kind: Kind
+    happened: datetime
+    received: datetime
+    what: str
+    actor: str
+    outcome: str = ""
+    details: tuple[tuple[str, str], ...] = ()
+    raw: str = ""
+
+
+def of(order: Order, kinds: Collection[Kind] = ()) -> list[Entry]:
+    """The entries of the order, the newest first; only of these kinds if any are named."""
+    found = [*_events(order.id), *_updates(order.id), *_mails(order.id), *_acts(order)]
+    shown = [entry for entry in found if not kinds or entry.kind in kinds]
+    return sorted(shown, key=lambda entry: entry.received, reverse=True)
+
+
+def _events(order_id: int) -> Iterator[Entry]:
+    """The history of the order. Its kind is the first word of the event's name."""
+    history = events.since(order_id, 0)
+    names = staff.labels(event.actor for event in history)
+    for event in history:
+        subject = event.kind.partition(".")[0]
+        kind = Kind(subject) if subject in tuple(Kind) else Kind.ORDER
+        yield Entry(kind, event.at, event.at, _name_of(event), names[event.actor], details=_values(event.data))
+
+
+def _name_of(event: OrderEvent) -> str:
+    if event.source and event.target:
+        because = f", {_words(event.because)}" if event.because else ""
+        return f"{event.source} → {event.target}{because}"
+    return _words(event.kind)
+
+
+def _updates(order_id: int) -> Iterator[Entry]:
+    """What acquirers reported about the payments, by webhooks and in answers to queries."""
+    query = (
+        select(PaymentUpdateRow, Payment.provider, WebhookEventRow)
+        .join(Payment, Payment.id == PaymentUpdateRow.payment_id)
+        .outerjoin(WebhookEventRow, WebhookEventRow.id == PaymentUpdateRow.webhook_event_id)
+        .where(Payment.order_id == order_id)
+    )
+    for update, provider, webhook in db.session.execute(query.order_by(PaymentUpdateRow.id.desc()).limit(MOST)):
+        values: dict[str, Any] = {"payment": update.payment_id, **update.facts}
+        if webhook is not None:
+            values = {"event": webhook.dedupe_key, "trust": webhook.trust, "repeats": webhook.repeats} | values
+        yield Entry(
+            Kind.WEBHOOK if update.source is Source.WEBHOOK else Kind.QUERY,
+            update.occurred_at,
+            update.received_at,
+            f"{registry.label(provider)} reported {update.state or 'no state'}",
+            registry.label(provider) if update.source is Source.WEBHOOK else _words(update.source),
+            str(update.outcome),
+            _values(values),
+            webhook.body.decode(errors="replace") if webhook is not None else "",
+        )
+
+
+def _mails(order_id: int) -> Iterator[Entry]:
+    for mail in db.session.scalars(select(Mail).where(Mail.order_id == order_id)):
+        at = mail.sent_at or mail.created_at
+        error = {"error": mail.error} if mail.error else {}
+        values = {"to": mail.recipient, "attempts": mail.attempts, "language": mail.language, **error}
+        yield Entry(Kind.MAIL, mail.created_at, at, _words(mail.kind), "the shop", str(mail.state), _values(values))
+
+
+def _acts(order: Order) -> Iterator[Entry]:
+    """Acts of staff on the order and its refunds."""
+    refunds = db.session.scalars(select(Refund.id).where(Refund.order_id == order.id))
+    subjects = [Subject(SubjectKind.ORDER, order.number), *(Subject(SubjectKind.REFUND, one) for one in refunds)]
+    entries = audit_search.find(audit_search.Filters(subjects=subjects), limit=MOST).entries
+    names = staff.labels(Actor.parse(entry.actor) for entry in entries)
+    for entry in entries:
+        change = {"reason": entry.reason or None, "before": entry.before, "after": entry.after}
+        values = {"subject": entry.subject_id} | {name: value for name, value in change.items() if value}
+        actor = names[Actor.parse(entry.actor)]
+        yield Entry(Kind.STAFF, entry.at, entry.at, _words(entry.act), actor, "", _values(values))
+
+
+def _values(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Named values as text; an amount with its currency becomes money."""
+    shown = {name: value for name, value in values.items() if value not in (None, "", [], {})}
+    if isinstance(shown.get("amount"), int) and isinstance(shown.get("currency"), str):
+        shown["amount"] = Money(shown["amount"], shown.pop("currency")).with_code()
+    return tuple((name.replace("_", " "), _text(value)) for name, value in shown.items())
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").replace(".", ": ")

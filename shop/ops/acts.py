@@ -1,0 +1,42 @@
+"""Acts of staff in the console: who acts, what they typed, and the answer to a refused act."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import flash, redirect, request
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+
+from shop.core.actor import Actor
+from shop.core.errors import BadInput, Refusal
+
+LONGEST_REASON = 500
+
+
+def reader() -> Actor:
+    """The member of staff who sends this request."""
+    return Actor.staff(current_user.id)
+
+
+def reason(*, required: bool = True) -> str:
+    """The reason in the form. Raises BadInput `bad_reason` for one that is missing or too long."""
+    typed = request.form.get("reason", "").strip()
+    if required and not typed:
+        raise BadInput("bad_reason", "Give a reason. It is kept in the history.")
+    if len(typed) > LONGEST_REASON:
+        raise BadInput("bad_reason", f"A reason has at most {LONGEST_REASON} characters.")
+    return typed
+
+
+def done(act: Callable[[], object], message: str, to: str, again: Callable[[Refusal], str]) -> ResponseReturnValue:
+    """Carry out an act and redirect to the address `to`, where `message` is shown.
+
+    A refused act changes nothing: the page that `again` renders says why, with the present numbers.
+    """
+    try:
+        act()
+    except Refusal as refusal:
+        return again(refusal), refusal.status
+    flash(message)
+    return redirect(to, 303)

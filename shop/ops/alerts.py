@@ -1,0 +1,75 @@
+"""Alerts: the open ones, one alert with what was observed and expected, and the acts on it."""
+
+from __future__ import annotations
+
+from flask import Blueprint, abort, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from shop.accounts import staff
+from shop.accounts.permissions import Permission
+from shop.alerts import store
+from shop.alerts.models import Alert
+from shop.alerts.rules import RULES
+from shop.core.db import db
+from shop.core.errors import BadInput, Refusal
+from shop.http_kit.access import requires
+from shop.ops import acts
+from shop.ops.navigation import Link
+
+bp = Blueprint("alerts", __name__)
+LINKS = (Link("Alerts", "ops.alerts.index", Permission.ALERT_READ),)
+SHOWN = 200
+"""Listed alerts; the counts by rule above the list are of all."""
+
+
+@bp.get("/alerts")
+@requires(Permission.ALERT_READ)
+def index() -> str:
+    """Open alerts, the most severe first, then the oldest; of one rule with `rule`."""
+    if unknown := sorted(set(request.args) - {"rule"}):
+        raise BadInput("unknown_filter", f"{unknown[0]} is not a filter. The filter is rule.")
+    rule = request.args.get("rule")
+    if rule is not None and rule not in RULES:
+        raise BadInput("unknown_rule", f"{rule} is not a rule. Rules are {', '.join(RULES)}.")
+    found = store.open_alerts(rule=rule, limit=SHOWN)
+    return render_template("ops/alerts.html", alerts=found, counts=store.open_by_rule(), rule=rule, rules=RULES)
+
+
+@bp.get("/alerts/<int:alert_id>")
+@requires(Permission.ALERT_READ)
+def show(alert_id: int) -> str:
+    """An alert, open or resolved."""
+    return _page(alert_id)
+
+
+@bp.post("/alerts/<int:alert_id>/acknowledge")
+@requires(Permission.ALERT_ACKNOWLEDGE)
+def acknowledge(alert_id: int) -> ResponseReturnValue:
+    """Acknowledge an alert: the reader takes care of it."""
+    return acts.done(
+        lambda: store.acknowledge(alert_id, acts.reader(), acts.reason(required=False)),
+        "You have acknowledged the alert.",
+        url_for("ops.alerts.show", alert_id=alert_id),
+        lambda refusal: _page(alert_id, refusal),
+    )
+
+
+@bp.post("/alerts/<int:alert_id>/resolve")
+@requires(Permission.ALERT_RESOLVE)
+def resolve(alert_id: int) -> ResponseReturnValue:
+    """Resolve an alert with a note on what was found and done."""
+    return acts.done(
+        lambda: store.resolve(alert_id, acts.reader(), acts.reason()),
+        "You have resolved the alert.",
+        url_for("ops.alerts.show", alert_id=alert_id),
+        lambda refusal: _page(alert_id, refusal),
+    )
+
+
+def _page(alert_id: int, refusal: Refusal | None = None) -> str:
+    db.session.rollback()
+    alert = db.session.get(Alert, alert_id) if alert_id < 2**63 else None
+    if alert is None:
+        abort(404, "There is no such alert.")
+    people = {by: staff.label(by) for by in (alert.acknowledged_by, alert.resolved_by) if by is not None}
+    return render_template("ops/alert.html", alert=alert, title=RULES[alert.rule][1], people=people, refusal=refusal)

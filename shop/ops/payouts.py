@@ -1,0 +1,62 @@
+"""Payouts: what can be paid out, requests by staff, and the payouts so far."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import select
+
+from shop.accounts.permissions import Permission
+from shop.core.db import db
+from shop.core.errors import BadInput, Refusal
+from shop.core.money import CURRENCIES, Money
+from shop.http_kit.access import requires
+from shop.ledger import funds
+from shop.ops import acts, waiting
+from shop.ops.navigation import Group, Link
+from shop.payouts import payouts
+from shop.payouts.models import Payout
+
+bp = Blueprint("payouts", __name__)
+LINKS = (Link("Payouts", "ops.payouts.index", Permission.PAYOUT_READ, Group.MONEY),)
+SHOWN = 100
+
+
+@bp.get("/payouts")
+@requires(Permission.PAYOUT_READ)
+def index() -> str:
+    """The newest payouts, and what can be paid out now."""
+    return _page()
+
+
+@bp.post("/payouts")
+@requires(Permission.PAYOUT_REQUEST)
+def create() -> ResponseReturnValue:
+    """Request a payout; another person approves it."""
+    return acts.done(
+        _request, "You have requested the payout. Another person approves it.", url_for("ops.payouts.index"), _page
+    )
+
+
+def _request() -> None:
+    currency = request.form.get("currency", "")
+    if currency not in CURRENCIES:
+        raise BadInput("bad_currency", f"Choose one of {', '.join(CURRENCIES)}.")
+    try:
+        money = Money.parse(request.form.get("amount", "").strip(), currency)
+    except ValueError as error:
+        raise BadInput("bad_amount", f"{error}.") from error
+    payouts.request(money, by=acts.reader(), note=acts.reason())
+
+
+def _page(refusal: Refusal | None = None) -> str:
+    found = list(db.session.scalars(select(Payout).order_by(Payout.requested_at.desc(), Payout.id).limit(SHOWN)))
+    actors = {actor for one in found for actor in (one.requested_by, one.decided_by) if actor is not None}
+    return render_template(
+        "ops/payouts.html",
+        payouts=found,
+        whom=waiting.names(actors),
+        available=[(currency, funds.available(currency), funds.settled(currency)) for currency in CURRENCIES],
+        refusal=refusal,
+        typed=request.form if refusal else {},
+    )

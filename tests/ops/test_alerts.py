@@ -1,0 +1,71 @@
+"""Alerts in the console: found, acknowledged and resolved by people, with what was observed and expected."""
+
+from __future__ import annotations
+
+import pytest
+
+from shop.alerts import store
+from shop.alerts.models import Alert
+from shop.core.db import db, transaction
+from tests.ops.conftest import visitor_as
+from tests.shop_fixtures import Shop
+
+
+def alert(subject: str = "kpay", rule: str = "OPS_PROVIDER_UNAVAILABLE") -> int:
+    """The id of a new alert."""
+    with transaction():
+        cause = store.Cause(rule, subject, "episode 1", "watch", {"failures": 7}, {"failures": 0})
+        found = store.raise_alert(cause)
+    assert found is not None
+    return found
+
+
+def row(alert_id: int) -> Alert:
+    db.session.rollback()
+    return db.session.get_one(Alert, alert_id)
+
+
+def test_an_alert_is_acknowledged_and_resolved_with_a_note(shop: Shop) -> None:
+    number, support = alert(), visitor_as(shop, "support")
+    page = support.get("/ops/alerts").text
+    assert "Payment provider unavailable for ten minutes" in page and f'href="/ops/alerts/{number}"' in page
+    page = support.get(f"/ops/alerts/{number}").text
+    assert '<dt>failures</dt><dd class="number">7</dd>' in page
+    assert support.post(f"/ops/alerts/{number}/acknowledge").status_code == 303
+    assert "support@example.com" in support.get(f"/ops/alerts/{number}").text
+    without = support.post(f"/ops/alerts/{number}/resolve", {"reason": ""})
+    assert (without.status_code, row(number).state) == (422, "ACKNOWLEDGED") and "Give a reason." in without.text
+    assert support.post(f"/ops/alerts/{number}/resolve", {"reason": "kpay is back"}).status_code == 303
+    assert "kpay is back" in support.get(f"/ops/alerts/{number}").text
+    assert "No alert is open." in support.get("/ops/alerts").text
+
+
+def test_the_second_of_two_people_reads_that_an_alert_is_resolved(shop: Shop) -> None:
+    number, support = alert(), visitor_as(shop, "support")
+    support.get(f"/ops/alerts/{number}")
+    store.resolve(number, shop.sam, "was nothing")
+    answer = support.post(f"/ops/alerts/{number}/acknowledge")
+    assert answer.status_code == 409 and "already been resolved" in answer.text and "sam@example.com" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [("rules=x", "The filter is rule."), ("rule=NONE", "Rules are RULE_A")],
+)
+def test_unknown_filters_are_refused_with_the_known_ones(shop: Shop, query: str, sentence: str) -> None:
+    answer = visitor_as(shop, "support").get(f"/ops/alerts?{query}")
+    assert answer.status_code == 422 and sentence in answer.text
+
+
+def test_a_list_of_one_rule_shows_that_rule_alone(shop: Shop) -> None:
+    alert(), alert("TEST-1", "RULE_D")
+    support = visitor_as(shop, "support")
+    page = support.get("/ops/alerts?rule=RULE_D").text.partition("<table")[2]
+    assert "Order paid twice" in page and "Payment provider" not in page
+    assert "No alert of this rule is open." in support.get("/ops/alerts?rule=RULE_A").text
+
+
+def test_an_alert_that_does_not_exist_is_not_found(shop: Shop) -> None:
+    support = visitor_as(shop, "support")
+    assert support.get("/ops/alerts/7").status_code == 404
+    assert support.get(f"/ops/alerts/{2**70}").status_code == 404

@@ -1,0 +1,116 @@
+"""Approvals in the console: two people decide about money, and the second one reads the present numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from shop.accounts import verification
+from shop.accounts.models import User
+from shop.core import audit_search
+from shop.core.actor import Actor
+from shop.core.audit import Act
+from shop.core.db import db, transaction
+from shop.core.money import Money
+from shop.credit_gifts import gifts
+from shop.credit_gifts.models import CreditGift
+from shop.payments.records.models import Refund
+from shop.payments.refunds import refunds
+from shop.payouts import payouts
+from shop.payouts.models import Payout
+from tests.ops.conftest import visitor_as
+from tests.payouts.settlement import settled
+from tests.shop_fixtures import Shop
+from tests.web.conftest import Visitor
+
+
+def waiting_refund(shop: Shop) -> str:
+    """The id of a refund to a bank, which always needs a second person."""
+    order = shop.paid_order()
+    return refunds.request(shop.capture(order), Money(20000, "TWD"), reason="broken", by=shop.sam, to="bank").id
+
+
+def refund_row(refund_id: str) -> Refund:
+    db.session.rollback()
+    return db.session.get_one(Refund, refund_id)
+
+
+def approve(visitor: Visitor, kind: str, request_id: str) -> tuple[int, str]:
+    visitor.get("/ops/approvals")
+    answer = visitor.post(f"/ops/approvals/{kind}/{request_id}/approve")
+    return answer.status_code, answer.text
+
+
+def test_a_second_person_approves_a_refund_and_the_page_shows_the_present_numbers(shop: Shop) -> None:
+    refund, kim = waiting_refund(shop), visitor_as(shop, "finance")
+    page = kim.get("/ops/approvals").text
+    assert "Refund of NT$200.00 TWD to a bank" in page
+    assert "sam@example.com" in page and "broken" in page
+    assert "The order is paid;" in page and "refunded or requested besides this." in page
+    assert approve(kim, "refunds", refund)[0] == 303
+    page = kim.get("/ops/approvals").text
+    assert f"The refund {refund} is approved." in page and "Nothing waits for a second person." in page
+    shop.sweep()
+    assert refund_row(refund).state == "DONE"
+
+
+def test_the_requester_can_only_withdraw_their_own_request_with_a_reason(shop: Shop) -> None:
+    ada = visitor_as(shop, "finance")
+    me = db.session.scalars(db.select(User).where(User.email == "finance@example.com")).one()
+    order = shop.paid_order()
+    refund = refunds.request(shop.capture(order), Money(20000, "TWD"), reason="", by=Actor.staff(me.id), to="bank").id
+    page = ada.get("/ops/approvals").text
+    assert "You requested it. Another person approves it." in page and "Approve NT$" not in page
+    assert approve(ada, "refunds", refund)[0] == 409
+    without = ada.post(f"/ops/approvals/refunds/{refund}/decline", {"reason": " "})
+    assert without.status_code == 422 and "Give a reason." in without.text
+    assert ada.post(f"/ops/approvals/refunds/{refund}/decline", {"reason": "wrong order"}).status_code == 303
+    db.session.rollback()
+    [entry] = [one for one in audit_search.find().entries if one.act == Act.REFUND_DECLINED]
+    assert entry.reason == "wrong order"
+
+
+def test_of_two_people_who_decide_at_once_the_second_reads_who_was_first(shop: Shop) -> None:
+    refund, kim = waiting_refund(shop), visitor_as(shop, "finance")
+    kim.get("/ops/approvals")
+    refunds.approve(refund, shop.kim)
+    status, page = approve(kim, "refunds", refund)
+    assert status == 409 and f"kim@example.com has approved the refund {refund}." in page
+
+
+@pytest.mark.parametrize("role", ["support", "admin"])
+def test_support_and_admins_approve_no_money(shop: Shop, role: str) -> None:
+    refund, visitor = waiting_refund(shop), visitor_as(shop, role)
+    assert "Approve NT$" not in visitor.get("/ops/approvals").text
+    assert approve(visitor, "refunds", refund)[0] == 403
+    assert refund_row(refund).approved_by is None
+
+
+def test_a_gift_and_a_payout_are_approved_here_too(shop: Shop) -> None:
+    ada = shop.customer()
+    with transaction():
+        verification.mark(ada)
+    gift = gifts.request(ada, Money(5000, "TWD"), by=shop.sam, reason="sorry").id
+    settled(90000)
+    payout = payouts.request(Money(80000, "TWD"), by=shop.sam).id
+    kim = visitor_as(shop, "finance")
+    page = kim.get("/ops/approvals").text
+    assert "Store credit of" in page and "Payout of" in page and "of settled money are there." in page
+    assert approve(kim, "credit", gift)[0] == 303
+    assert approve(kim, "payouts", payout)[0] == 303
+    assert db.session.get_one(CreditGift, gift, populate_existing=True).state == "APPROVED"
+    assert db.session.get_one(Payout, payout, populate_existing=True).state == "APPROVED"
+
+
+def test_a_request_of_a_person_who_lost_the_permission_lapses(shop: Shop) -> None:
+    refund, kim = waiting_refund(shop), visitor_as(shop, "finance")
+    with transaction():
+        db.session.get_one(User, shop.sam.user_id).roles = []
+    status, page = approve(kim, "refunds", refund)
+    assert status == 409 and "sam@example.com, who requested this, was disabled" in page
+    assert refund_row(refund).approved_by is None
+
+
+def test_an_unknown_request_is_refused(shop: Shop) -> None:
+    kim = visitor_as(shop, "finance")
+    for kind in ("refunds", "credit", "payouts"):
+        assert approve(kim, kind, "NO-SUCH")[0] == 409, kind

@@ -1,0 +1,99 @@
+"""The audit log and the matrix of roles in the console."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+
+from shop.accounts.permissions import PERMISSIONS, Permission, Role
+from shop.core import audit_search
+from shop.core.money import Money
+from shop.payments.refunds import refunds
+from tests.ops.conftest import visitor_as
+from tests.shop_fixtures import PEN, Shop
+from tests.web.conftest import Visitor
+from tests.web.test_page_statements import sent_for
+
+
+@pytest.fixture
+def admin(shop: Shop) -> Visitor:
+    return visitor_as(shop, "admin")
+
+
+def acts(page: str) -> list[str]:
+    """The acts on a page, in its order."""
+    return re.findall(r'<th scope="row">([\w.]+)</th>', page)
+
+
+def refunded(shop: Shop) -> str:
+    order = shop.paid_order((PEN, 1))
+    refunds.request(shop.capture(order), Money(300, "TWD"), reason="broken lid", by=shop.sam)
+    return order.number
+
+
+def test_entries_are_shown_with_account_subject_reason_and_change(shop: Shop, admin: Visitor) -> None:
+    number = refunded(shop)
+    page = admin.get("/ops/audit").text
+    assert acts(page)[:2] == ["refund.requested", "sign_in.succeeded"]
+    assert "sam@example.com" in page and "broken lid" in page and f'href="/ops/orders/{number}"' in page
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "by=sam@example.com",
+        "act=refund.requested",
+        "kind=order",
+        "id={number}",
+        "act=refund.requested&act=payout.approved",
+    ],
+)
+def test_filters_limit_the_entries(shop: Shop, admin: Visitor, query: str) -> None:
+    number = refunded(shop)
+    assert acts(admin.get(f"/ops/audit?{query.format(number=number)}&from=2020-01-01").text) == ["refund.requested"]
+
+
+def test_an_empty_log_offers_to_drop_each_filter(shop: Shop, admin: Visitor) -> None:
+    page = admin.get("/ops/audit?by=operator&act=payout.approved").text
+    assert "No entries match these filters." in page
+    assert 'href="/ops/audit?act=payout.approved"' in page and 'href="/ops/audit?by=operator"' in page
+
+
+@pytest.mark.parametrize(
+    ("query", "known"),
+    [
+        ("colour=red", "Filters are by, act, kind, id, request, from, to."),
+        ("act=refund", "Values are sign_in.succeeded"),
+        ("kind=cat", "Values are account, order"),
+        ("by=nobody@example.com", "No account has this e-mail address."),
+        ("from=soon", "a day, such as"),
+        ("after=x", "Go to the first page."),
+    ],
+)
+def test_an_address_that_is_not_understood_is_422(shop: Shop, admin: Visitor, query: str, known: str) -> None:
+    answer = admin.get(f"/ops/audit?{query}")
+    assert answer.status_code == 422 and known in html.unescape(answer.text)
+
+
+def test_pages_of_entries_follow_each_other_in_three_statements(
+    shop: Shop, admin: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refunded(shop)
+    monkeypatch.setattr(audit_search.find, "__kwdefaults__", {"after": None, "limit": 1})
+    first = admin.get("/ops/audit").text
+    [after] = re.findall(r'<a href="([^"]+)" rel="next"', first)
+    second = admin.get(html.unescape(after)).text
+    assert acts(first) == ["refund.requested"] and acts(second) == ["sign_in.succeeded"]
+    assert 'rel="first"' in second
+    assert len(sent_for(admin, "/ops/audit")) <= 3
+
+
+def test_the_matrix_shows_the_table_that_is_enforced(shop: Shop) -> None:
+    page = visitor_as(shop, "merchandiser").get("/ops/roles").text
+    rows = {
+        row[0]: re.findall(r">(yes|no)<", row[1]) for row in re.findall(r'row">([\w.]+)</th>(.*?)</tr>', page, re.S)
+    }
+    expected = {str(one): ["yes" if one in PERMISSIONS[role] else "no" for role in Role] for one in Permission}
+    assert rows == expected

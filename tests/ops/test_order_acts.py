@@ -1,0 +1,120 @@
+"""Acts of staff on an order in the console: refunds, cancellations, accepted amounts, queries."""
+
+from __future__ import annotations
+
+import pytest
+
+from shop.core import audit_search
+from shop.core.audit import Act
+from shop.core.db import db
+from shop.core.money import Money
+from shop.orders.models import Order
+from shop.payments.refunds import refunds
+from tests.ops.conftest import visitor_as
+from tests.shop_fixtures import Shop
+from tests.web.conftest import Visitor
+
+
+def refund(visitor: Visitor, order: Order, **changed: str) -> tuple[int, str]:
+    """Open the form, change some of its fields and send it."""
+    page = visitor.get(f"/ops/orders/{order.number}/refund").text
+    capture = visitor.field("capture")
+    form = {"capture": capture, "left": visitor.field("left"), "amount": "200", "to": "provider", "reason": "broken"}
+    assert "can be refunded now" in page
+    answer = visitor.post(f"/ops/orders/{order.number}/refund", {**form, **changed})
+    return answer.status_code, answer.text
+
+
+def acts_of(order: Order) -> list[tuple[Act, str]]:
+    db.session.rollback()
+    found = audit_search.find().entries
+    return [(one.act, one.reason) for one in found if one.subject_id == order.number]
+
+
+def test_a_part_of_a_payment_is_refunded_with_a_reason(shop: Shop) -> None:
+    order, support = shop.paid_order(), visitor_as(shop, "support")
+    assert refund(support, order)[0] == 303
+    shop.sweep()
+    assert (shop.state(order), [one.amount for one in shop.refunds(order)]) == ("PARTIALLY_REFUNDED", [20000])
+    assert acts_of(order) == [(Act.REFUND_REQUESTED, "broken")]
+
+
+def test_a_number_that_has_moved_meanwhile_refuses_the_refund_and_shows_the_new_one(shop: Shop) -> None:
+    order, support = shop.paid_order(), visitor_as(shop, "support")
+    support.get(f"/ops/orders/{order.number}/refund")
+    form = {"capture": support.field("capture"), "left": support.field("left"), "amount": "200", "to": "provider"}
+    refunds.request(shop.capture(order), Money(50000, "TWD"), reason="", by=shop.sam)
+    answer = support.post(f"/ops/orders/{order.number}/refund", {**form, "reason": "broken"})
+    assert answer.status_code == 409 and "Only NT$700.00 TWD can still be refunded." in answer.text
+    assert "NT$700.00 TWD can be refunded now." in answer.text and "broken" in answer.text
+    assert len(shop.refunds(order)) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"amount": "much"}, "Enter the amount to refund"),
+        ({"amount": "0"}, "greater than zero"),
+        ({"capture": "99999"}, "Choose a payment of this order."),
+        ({"to": "moon"}, "Choose a destination"),
+        ({"left": "x"}, "Enter the amount to refund"),
+        ({"reason": ""}, "Give a reason."),
+    ],
+)
+def test_a_refund_that_cannot_be_understood_is_refused(shop: Shop, changed: dict[str, str], sentence: str) -> None:
+    order, support = shop.paid_order(), visitor_as(shop, "support")
+    status, page = refund(support, order, **changed)
+    assert status == 422 and sentence in page and shop.refunds(order) == []
+
+
+def test_a_refund_to_a_bank_waits_for_a_second_person(shop: Shop) -> None:
+    order, support = shop.paid_order(), visitor_as(shop, "support")
+    assert refund(support, order, to="bank")[0] == 303
+    [requested] = shop.refunds(order)
+    assert [one.id for one in refunds.waiting()] == [requested.id]
+    assert "You requested it." in support.get("/ops/approvals").text
+
+
+def test_an_unpaid_order_is_cancelled_and_a_paid_one_is_not(shop: Shop) -> None:
+    unpaid, paid, support = shop.order(), shop.paid_order(), visitor_as(shop, "support")
+    support.get(f"/ops/orders/{unpaid.number}/cancel")
+    assert support.post(f"/ops/orders/{unpaid.number}/cancel", {"reason": "customer called"}).status_code == 303
+    shop.sweep()
+    assert shop.state(unpaid) == "CANCELLED"
+    assert acts_of(unpaid) == [(Act.CANCELLATION_REQUESTED, "customer called")]
+    answer = support.post(f"/ops/orders/{paid.number}/cancel", {"reason": "customer called"})
+    assert answer.status_code == 409 and "only unpaid ones can be cancelled" in answer.text
+    assert shop.state(paid) == "PAID"
+
+
+def test_a_wrong_amount_is_accepted_by_finance_alone(shop: Shop) -> None:
+    order = shop.order()
+    shop.acquirer.capture(shop.payment(order).id, money=Money(110000, "TWD"))
+    shop.deliver_webhook(shop.payment(order))
+    path = f"/ops/orders/{order.number}/accept"
+    assert visitor_as(shop, "support").get(path).status_code == 403
+    finance = visitor_as(shop, "finance")
+    assert "NT$1,100.00 TWD" in finance.get(path).text
+    form = {"capture": finance.field("capture"), "reason": "the rest was cash"}
+    assert finance.post(path, form).status_code == 303
+    assert shop.state(order) == "PAID"
+    again = finance.post(path, form)
+    assert again.status_code in (409, 422) and "No amount of this order waits" in again.text
+
+
+def test_a_query_finds_what_a_lost_webhook_did_not_report(shop: Shop) -> None:
+    order, support = shop.order(), visitor_as(shop, "support")
+    shop.acquirer.capture(shop.payment(order).id)
+    support.get(f"/ops/orders/{order.number}/cancel")
+    assert support.post(f"/ops/orders/{order.number}/query").status_code == 303
+    assert shop.state(order) == "PAID"
+    assert acts_of(order) == [(Act.PAYMENT_QUERIED, "")]
+
+
+def test_acts_on_an_order_that_does_not_exist_are_not_found(shop: Shop) -> None:
+    support = visitor_as(shop, "support")
+    support.get("/ops")
+    for act in ("refund", "cancel"):
+        assert support.get(f"/ops/orders/NO-SUCH/{act}").status_code == 404
+        assert support.post(f"/ops/orders/NO-SUCH/{act}", {"reason": "x"}).status_code == 404
+    assert support.post("/ops/orders/NO-SUCH/query").status_code == 404

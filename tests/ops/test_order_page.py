@@ -1,0 +1,87 @@
+"""The page of an order, and the search that leads to it."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+
+from shop.payments.calls import circuit_breaker
+from tests.ops.conftest import visitor_as
+from tests.shop_fixtures import PEN, Shop
+from tests.web.conftest import HTMX, Visitor
+
+
+@pytest.fixture
+def support(shop: Shop) -> Visitor:
+    return visitor_as(shop, "support")
+
+
+def text(page: str) -> str:
+    """The page without its tags."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+def test_the_page_explains_the_state_and_names_the_next_step(shop: Shop, support: Visitor) -> None:
+    order = shop.paid_order((PEN, 1))
+    page = text(support.get(f"/ops/orders/{order.number.lower()}").text)
+    assert "PAID because Fakepay's webhook evt-1" in page
+    assert f"Asks Fakepay to confirm the capture of payment {shop.payment(order).id}" in page
+    assert "Fakepay reported CAPTURED" in page and "NT$90.00 TWD pays order" in page
+    assert "Ada, ada@example.com" in page and "Pen 1 NT$90.00 TWD" in page
+
+
+def test_the_page_calls_no_acquirer_and_writes_nothing(
+    shop: Shop, support: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = shop.paid_order((PEN, 1))
+    monkeypatch.setattr(circuit_breaker, "call", lambda *_: pytest.fail("the page has called the acquirer"))
+    assert support.get(f"/ops/orders/{order.number}").status_code == 200
+
+
+def test_the_sources_of_the_timeline_are_links(shop: Shop, support: Visitor) -> None:
+    order = shop.paid_order((PEN, 1))
+    path = f"/ops/orders/{order.number}"
+    page = support.get(f"{path}?source=mail").text
+    assert f'href="{path}"' in page and f'href="{path}?source=webhook&amp;source=mail"' in page
+    assert "Fakepay reported" not in page
+    for query, known in (("source=rumour", "order, payment, webhook"), ("state=PAID", "The only one is source.")):
+        answer = support.get(f"{path}?{query}")
+        assert answer.status_code == 422 and known in html.unescape(answer.text)
+
+
+def test_the_acquirers_side_is_fetched_on_request(shop: Shop, support: Visitor) -> None:
+    order = shop.paid_order((PEN, 1))
+    path = f"/ops/orders/{order.number}"
+    assert f'hx-get="{path}/ledgers"' in support.get(path).text
+    part = support.get(f"{path}/ledgers", headers=HTMX).text
+    assert "Both ledgers agree." in part and "<html" not in part and part.count(">same<") == 2
+    assert "<h1>Both ledgers</h1>" in support.get(f"{path}/ledgers").text
+    shop.acquirer.away = True
+    away = text(support.get(f"{path}/ledgers").text)
+    assert "not reachable" in away and "NT$90.00 TWD pays order" in away
+
+
+def test_an_order_that_does_not_exist_is_404_with_the_search(shop: Shop, support: Visitor) -> None:
+    for path in ("/ops/orders/NO-SUCH", "/ops/orders/NO-SUCH/ledgers"):
+        answer = support.get(path)
+        assert answer.status_code == 404 and "There is no order NO-SUCH." in answer.text
+        assert 'role="search"' in answer.text
+
+
+def test_a_search_with_one_hit_opens_the_order(shop: Shop, support: Visitor) -> None:
+    order = shop.paid_order((PEN, 1), email="zoe@example.com")
+    for typed in (order.number.lower(), shop.payment(order).id, "evt-1", "zoe@"):
+        answer = support.get("/ops/search", query_string={"q": typed})
+        assert (answer.status_code, answer.location) == (303, f"/ops/orders/{order.number}"), typed
+
+
+def test_a_search_lists_several_hits_and_reports_that_there_are_none(shop: Shop, support: Visitor) -> None:
+    numbers = {shop.order((PEN, 1)).number for _ in range(2)}
+    page = support.get("/ops/search?q=ada@ex").text
+    assert all(f"/ops/orders/{number}" in page for number in numbers)
+    answer = support.get("/ops/search?q=<b>nothing")
+    assert answer.status_code == 200 and "Nothing has the id “&lt;b&gt;nothing”" in answer.text
+    assert support.get("/ops/search").status_code == 200
+    assert support.get("/ops/search?query=x").status_code == 422
