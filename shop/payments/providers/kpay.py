@@ -60,7 +60,8 @@ from shop.payments.providers.types import (
     Trust,
     WebhookKind,
 )
-from shop.settings import MOCKED, Setting, WebAddress, several
+from shop.setting_kinds import WebAddress
+from shop.settings import MOCKED, Setting, several
 
 _STATES = {
     "requires_payment": PaymentState.OPEN,
