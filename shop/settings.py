@@ -23,10 +23,10 @@ from shop.setting_kinds import (
     MailServer,
     SecondFactorRule,
     TimeZone,
-    WebAddress,
     is_known_database,
     is_redis,
 )
+from shop.setting_kinds import WebAddress as WebAddress
 
 ROOT = Path(__file__).resolve().parent.parent
 DEVELOPMENT, PRODUCTION = "development", "production"

@@ -60,8 +60,7 @@ from shop.payments.providers.types import (
     Trust,
     WebhookKind,
 )
-from shop.setting_kinds import WebAddress
-from shop.settings import MOCKED, Setting, several
+from shop.settings import MOCKED, Setting, WebAddress, several
 
 _STATES = {
     "requires_payment": PaymentState.OPEN,

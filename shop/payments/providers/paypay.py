@@ -53,8 +53,7 @@ from shop.payments.providers.interface import (
 from shop.payments.providers.settlement_line import LineKind
 from shop.payments.providers.storable import keepable_time, short_code, their_id
 from shop.payments.providers.types import ActionKind, EndReason, PaymentState, RefundState, Trust, WebhookKind
-from shop.setting_kinds import WebAddress
-from shop.settings import MOCKED, Setting
+from shop.settings import MOCKED, Setting, WebAddress
 
 _STATES = {
     "CREATED": PaymentState.OPEN,

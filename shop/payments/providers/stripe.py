@@ -62,8 +62,7 @@ from shop.payments.providers.interface import (
 )
 from shop.payments.providers.storable import is_our_payment, keepable_time, short_code, their_id
 from shop.payments.providers.types import ActionKind, EndReason, PaymentState, Trust, WebhookKind
-from shop.setting_kinds import WebAddress
-from shop.settings import MOCKED, Setting, several
+from shop.settings import MOCKED, Setting, WebAddress, several
 
 _SHORTEST = timedelta(minutes=40)  # Stripe's 30, with a margin for a repeated initiation
 _LONGEST = timedelta(hours=23)

@@ -48,8 +48,7 @@ from shop.payments.providers.interface import (
 from shop.payments.providers.settlement_line import LineKind
 from shop.payments.providers.storable import short_code
 from shop.payments.providers.types import ActionKind, EndReason, PaymentState, RefundState, Trust, WebhookKind
-from shop.setting_kinds import WebAddress
-from shop.settings import MOCKED, Setting, several
+from shop.settings import MOCKED, Setting, WebAddress, several
 
 _TAIPEI = timezone(timedelta(hours=8))
 _TIME = "%Y/%m/%d %H:%M:%S"
