@@ -8,8 +8,23 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel.numbers import list_currencies
+from redis.connection import parse_url
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 _MAILBOX = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+\Z")
+
+
+class WebAddress(str):
+    """An http or https address, or empty."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> WebAddress:
+        parts = urlsplit(text)
+        if text and (parts.scheme not in ("http", "https") or not parts.hostname or not 0 <= (parts.port or 0) < 65536):
+            raise ValueError(text)
+        return super().__new__(cls, text)
 
 
 class LogLevel(str):
@@ -119,3 +134,36 @@ def _switch(value: str) -> bool:
     if value not in ("0", "1"):
         raise ValueError(value)
     return value == "1"
+
+
+def is_known_database(url: str) -> bool:
+    """True for an address of PostgreSQL with psycopg, or of SQLite."""
+    try:
+        return make_url(url).drivername in ("postgresql+psycopg", "sqlite")
+    except (ArgumentError, ValueError):  # ValueError: the port is not a number
+        return False
+
+
+def is_redis(url: str) -> bool:
+    """True for an address of Redis, and for none."""
+    try:
+        return not url or bool(parse_url(url))  # type: ignore[no-untyped-call]
+    except ValueError:
+        return False
+
+
+WORDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    WebAddress: "an address that begins with http:// or https://",
+    CurrencyAmounts: "minor units by currency, such as TWD=20000000,USD=700000",
+    LogLevel: ", ".join(LogLevel.LEVELS),
+    MailServer: "an address such as smtp://user:password@host:587/?starttls=1",
+    MailSender: "an e-mail address, with or without a name",
+    Mailboxes: "e-mail addresses separated by commas",
+    TimeZone: "a time zone such as Asia/Taipei",
+    SecondFactorRule: " or ".join(SecondFactorRule.RULES),
+}
+"""What a setting of each kind has to be."""

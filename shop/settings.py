@@ -13,13 +13,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from redis.connection import parse_url
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-
-from shop.setting_kinds import CurrencyAmounts, LogLevel, Mailboxes, MailSender, MailServer, SecondFactorRule, TimeZone
+from shop.setting_kinds import (
+    WORDS,
+    CurrencyAmounts,
+    LogLevel,
+    Mailboxes,
+    MailSender,
+    MailServer,
+    SecondFactorRule,
+    TimeZone,
+    is_known_database,
+    is_redis,
+)
+from shop.setting_kinds import WebAddress as WebAddress
 
 ROOT = Path(__file__).resolve().parent.parent
 DEVELOPMENT, PRODUCTION = "development", "production"
@@ -30,18 +37,6 @@ MOCKED = (
     "`flask reconcile` fetches files there that the provider has no call for; both send CONTROL_TOKEN."
 )
 """Meaning of the setting `<NAME>_MOCKED` of each provider; without it the token is sent nowhere."""
-
-
-class WebAddress(str):
-    """An http or https address, or empty."""
-
-    __slots__ = ()
-
-    def __new__(cls, text: str) -> WebAddress:
-        parts = urlsplit(text)
-        if text and (parts.scheme not in ("http", "https") or not parts.hostname or not 0 <= (parts.port or 0) < 65536):
-            raise ValueError(text)
-        return super().__new__(cls, text)
 
 
 @dataclass(frozen=True)
@@ -358,20 +353,6 @@ def several(text: str) -> list[str]:
     return [part for part in (part.strip() for part in text.split(",")) if part]
 
 
-_KIND_WORDS = {
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    str: "text",
-    WebAddress: "an address that begins with http:// or https://",
-    CurrencyAmounts: "minor units by currency, such as TWD=20000000,USD=700000",
-    LogLevel: ", ".join(LogLevel.LEVELS),
-    MailServer: "an address such as smtp://user:password@host:587/?starttls=1",
-    MailSender: "an e-mail address, with or without a name",
-    Mailboxes: "e-mail addresses separated by commas",
-    TimeZone: "a time zone such as Asia/Taipei",
-    SecondFactorRule: " or ".join(SecondFactorRule.RULES),
-}
 _BOOLS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -388,7 +369,7 @@ def _convert(text: str, row: Setting) -> Any:
 
 def _in_words(row: Setting) -> str:
     """A description of right values."""
-    words = _KIND_WORDS[row.kind]
+    words = WORDS[row.kind]
     return f"{words} of at least {row.least:g}" if row.kind in (int, float) else words
 
 
@@ -416,31 +397,17 @@ def load(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
         values["SECRET_KEY"] = DEVELOPMENT_KEY
     values["SECRET_KEY_FALLBACKS"] = several(values["SECRET_KEY_FALLBACKS"])
     values["DATABASE_URL"] = database_url(values["DATABASE_URL"])
-    if not _is_known_database(values["DATABASE_URL"]):
+    if not is_known_database(values["DATABASE_URL"]):
         raise BadSetting(
             "DATABASE_URL: its value is not an address of PostgreSQL or SQLite, such as "
             "postgresql://user:password@host/name or sqlite:///var/shop.db."
         )
-    if not _is_redis(values["REDIS_URL"]):
+    if not is_redis(values["REDIS_URL"]):
         raise BadSetting(
             "REDIS_URL: its value is not an address of Redis, such as redis://:password@host:6379/0. "
             "A / in a password is written as %2F."
         )
     return values
-
-
-def _is_known_database(url: str) -> bool:
-    try:
-        return make_url(url).drivername in ("postgresql+psycopg", "sqlite")
-    except (ArgumentError, ValueError):  # ValueError: the port is not a number
-        return False
-
-
-def _is_redis(url: str) -> bool:
-    try:
-        return not url or bool(parse_url(url))  # type: ignore[no-untyped-call]
-    except ValueError:
-        return False
 
 
 def database_url(url: str) -> str:

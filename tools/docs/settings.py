@@ -37,7 +37,7 @@ _KINDS = {
     int: "whole number",
     float: "number",
     bool: "switch",
-    settings.WebAddress: "address",
+    setting_kinds.WebAddress: "address",
     setting_kinds.LogLevel: "level",
     setting_kinds.CurrencyAmounts: "amounts by currency",
     setting_kinds.MailServer: "mail server",
