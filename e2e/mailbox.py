@@ -1,4 +1,4 @@
-"""Mails of accounts, read at /dev/mail, and the links in them."""
+"""Mails to people, read at /dev/mail, and the links in them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def link_in_mail(visitor: Visitor, subject: str, to: str) -> str:
     def has_come() -> bool:
         mails = visitor.context.request.get(f"{visitor.demo.shop}/dev/mail.json").json()
         texts = [one["text"] for one in mails if (one["subject"], one["to"]) == (subject, to)]
-        found.extend(re.findall(r"https?://\S+/account/\S+/\S+", texts[0]) if texts else [])
+        found.extend(re.findall(r"https?://\S+/(?:account/\S+|orders/of)/\S+", texts[0]) if texts else [])
         return bool(found)
 
     until(has_come, within=20, what=f"the mail {subject!r}")
