@@ -78,7 +78,7 @@ def test_a_guest_creates_an_account_confirms_the_address_and_adds_the_order(visi
     page.close()
     confirm(visitor, email)
     shop.visit("/account").button("Add it to your account").click()
-    expect(shop.page.get_by_text("1 order is added to your account.")).to_be_visible()
+    expect(shop.page.get_by_text("1 order was added to your account.")).to_be_visible()
     expect(shop.page.get_by_role("table").first.get_by_role("link").first).to_have_attribute(
         "href", re.compile(re.escape(order.url.rpartition("/")[2]))
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shop.checkout import limits, place_order
+from shop.checkout import place_order, unpaid_limits
 from shop.checkout.placing.request import Customer
 from shop.core.db import transaction
 from shop.inventory import stock
@@ -23,7 +23,7 @@ def refuse(shop: Shop, network: str, times: int) -> None:
     for _ in range(times):
         cart_id = shop.cart((PEN, 2))
         customer = Customer("ada@example.com", "Ada", "1 Main St", "Taipei", "TW")
-        with pytest.raises(limits.TooManyUnpaid):
+        with pytest.raises(unpaid_limits.TooManyUnpaid):
             place_order.place_order(cart_id, customer, "fakepay", shop.form(cart_id), network=network)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import re
 import signal
 import socket
@@ -26,11 +27,12 @@ NOWHERE = "http://localhost:9"
 
 
 def free_port() -> int:
-    """A free TCP port of this machine."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A free TCP port. Outgoing connections get higher ones, so none of them takes it before its server does."""
+    while True:
+        port = random.randrange(10_000, 32_768)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def end_with_parent(number: int = signal.SIGKILL) -> Callable[[], None]:

@@ -272,6 +272,8 @@ ODD = [
 
 PRIVATE = ("/account/verif", "/account/reset/", "/account/change-email/", "/account/unlock/", "/account/password") + (
     "/account/email",
+    "/account/invitation/",
+    "/sign-in/code",
     "/forgot-password",
     "/unlock-account",
 )

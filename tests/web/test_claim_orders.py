@@ -30,7 +30,7 @@ def test_the_account_page_offers_orders_once_the_address_is_verified(shop: Shop,
     assert "1 order was placed with your address without signing in." in ada.get("/account").text
     assert ada.post("/account/orders").location == "/account"
     page = ada.get("/account").text
-    assert "1 order is added to your account." in page and "No orders yet" not in page
+    assert "1 order was added to your account." in page and "No orders yet" not in page
     assert "without signing in" not in page
 
 
@@ -43,7 +43,7 @@ def verified(shop: Shop, customer: Visitor) -> Visitor:
 
 
 @pytest.mark.parametrize(
-    ("most", "claimed", "left"), [(5, "3 orders are added", ""), (2, "2 orders are", "1 order was")]
+    ("most", "claimed", "left"), [(5, "3 orders were added", ""), (2, "2 orders were added", "1 order was placed")]
 )
 def test_a_request_claims_several_batches_and_offers_the_rest_again(
     shop: Shop, ada: Visitor, monkeypatch: pytest.MonkeyPatch, most: int, claimed: str, left: str
