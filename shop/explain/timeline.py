@@ -83,7 +83,7 @@ def _name_of(event: OrderEvent) -> str:
 
 
 def _updates(order_id: int) -> Iterator[Entry]:
-    """What acquirers reported about the payments, by webhooks and in answers to queries."""
+    """Reports of acquirers about the payments, by webhooks and in answers to queries."""
     query = (
         select(PaymentUpdateRow, Payment.provider, WebhookEventRow)
         .join(Payment, Payment.id == PaymentUpdateRow.payment_id)

@@ -31,7 +31,7 @@ LINKS = (Link("Approvals", "ops.approvals.index", Permission.ORDER_READ, Group.M
 @bp.get("/approvals")
 @requires(Permission.ORDER_READ)
 def index() -> str:
-    """What waits for a second person, oldest first."""
+    """List of requests that wait for a second person, oldest first."""
     return _page()
 
 

@@ -22,7 +22,7 @@ LATE = 15.0
 @bp.get("")
 @requires(Permission.CONSOLE_OPEN)
 def show() -> str:
-    """What needs a person, and when the shop looked for it."""
+    """List of what needs a person, and the time when the shop looked for it."""
     age = heartbeat.age("clock")
     return render_template(
         "ops/home.html",

@@ -54,7 +54,7 @@ def possible(order: Order) -> dict[str, bool]:
 @bp.get("/orders/<number>/refund")
 @requires(Permission.REFUND_REQUEST)
 def refund_form(number: str) -> str:
-    """What can be refunded now, with a form for each capture."""
+    """Amounts that can be refunded now, with a form for each capture."""
     return _refund_page(requested.order(number))
 
 
@@ -104,7 +104,7 @@ def _refund_page(order: Order, refusal: Refusal | None = None) -> str:
 @bp.get("/orders/<number>/cancel")
 @requires(Permission.ORDER_CANCEL)
 def cancel_form(number: str) -> str:
-    """What cancelling the order does."""
+    """Form that cancels the order, with the consequences."""
     return _cancel_page(requested.order(number))
 
 

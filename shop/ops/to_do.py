@@ -41,7 +41,7 @@ class Item:
 
 
 def items(reader: Actor, permissions: Collection[Permission]) -> list[Item]:
-    """What waits, by deadline and severity, then the oldest first; only kinds that the reader may read."""
+    """Things to do, by deadline and severity, then the oldest first; only kinds that the reader may read."""
     found = _alerts() if Permission.ALERT_READ in permissions else []
     found += _requests(reader) if Permission.ORDER_READ in permissions else []
     found += _disputes() if Permission.DISPUTE_READ in permissions else []
