@@ -1,7 +1,7 @@
 """Generate constraints.txt and requirements.txt: the exact versions of all libraries, and the hashes of all their
-files.
+files, for all platforms.
 
-.venv/bin/pip install pip-tools
+.venv/bin/pip install uv
 .venv/bin/python tools/runner/locking.py              after a change of pyproject.toml; existing pins stay
 .venv/bin/python tools/runner/locking.py --upgrade    the newest version of everything
 
@@ -23,14 +23,9 @@ from places import CONSTRAINTS, PYPROJECT, ROOT, VENV_BIN
 from say import Step, Trouble
 
 REQUIREMENTS = ROOT / "requirements.txt"
-QUIET = ["-q", "--no-header", "--no-annotate", "--no-emit-options"]
-NO_INDEX = ["--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host"]
+OLDEST_PYTHON = "3.11"
+OPTIONS = ["--universal", f"--python-version={OLDEST_PYTHON}", "--generate-hashes", "--no-annotate", "--no-header"]
 EXTRAS = {"shop": (), "demo": ("demo",), "test": ("demo", "test")}
-ELSEWHERE = {"async-timeout": "python_full_version < '3.11.3'"}
-"""Requirements of libraries on other Pythons or platforms than the one on which this runs (here redis-py, on Debian
-12).
-A test finds missing ones.
-"""
 LOCKED = """\
 # The exact versions that everything was tested with, and the SHA-256 of each of their files, for all platforms.
 # bin/run and bin/test install from here. Written by tools/runner/locking.py from pyproject.toml; not to be edited.
@@ -42,45 +37,34 @@ DEPLOYED = """\
 
 
 def main() -> None:
-    compiler = shutil.which("pip-compile", path=str(VENV_BIN))
-    if compiler is None:
-        raise Trouble("This needs pip-tools:  .venv/bin/pip install pip-tools")
+    uv = shutil.which("uv", path=str(VENV_BIN))
+    if uv is None:
+        raise Trouble("This needs uv:  .venv/bin/pip install uv")
     kept = [] if "--upgrade" in sys.argv[1:] else _pins(CONSTRAINTS.read_text())
+    placed, texts = set[str](), []
     step = Step("resolve everything")
-    everything = _compiled(compiler, BLOCKS[-1], kept, "--generate-hashes")
+    everything = _resolved(uv, BLOCKS[-1], kept)
     step.done(f"{len(everything)} libraries")
-    pins, placed, texts = _pins("".join(everything.values())), set[str](), []
     for name in BLOCKS:
-        step = Step(f"resolve {name}")
-        wanted = set(everything if name == BLOCKS[-1] else _compiled(compiler, name, pins)) - placed
+        wanted = set(_resolved(uv, name, _pins("".join(everything.values())))) - placed
         texts.append(f"\n# --- {name}\n" + "".join(everything[one] for one in everything if one in wanted))
         placed |= wanted
-        step.done(f"{len(wanted)} more")
     CONSTRAINTS.write_text(LOCKED + "".join(texts))
     REQUIREMENTS.write_text(DEPLOYED + blocks(CONSTRAINTS.read_text())["shop"].rstrip() + "\n")
 
 
-def _compiled(compiler: str, block: str, pins: list[str], *options: str) -> dict[str, str]:
+def _resolved(uv: str, block: str, pins: list[str]) -> dict[str, str]:
     """The libraries of a block by name, each as its lines, in the versions of `pins`. Raises Trouble."""
     with tempfile.TemporaryDirectory() as folder:
-        output, pinned, others = (Path(folder) / name for name in ("locked.txt", "pins.txt", "others.in"))
+        output, pinned = Path(folder) / "locked.txt", Path(folder) / "pins.txt"
         pinned.write_text("\n".join(pins))
-        others.write_text("\n".join(ELSEWHERE))
-        command = [compiler, *QUIET, *NO_INDEX, *options, "--strip-extras", "--allow-unsafe", "-c", str(pinned)]
-        command += [f"--extra={extra}" for extra in EXTRAS[block]] + ["-o", str(output), str(PYPROJECT), str(others)]
-        done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        extras = [f"--extra={extra}" for extra in EXTRAS[block]]
+        command = [uv, "pip", "compile", "-q", *OPTIONS, *extras, "-c", str(pinned), "-o", str(output), str(PYPROJECT)]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode:
             raise Trouble(f"The libraries could not be resolved:\n{done.stderr[-2000:]}")
         entries = re.findall(r"^\S+==.*(?:\n    .*)*", output.read_text(), re.MULTILINE)
-    return {entry.split("==")[0]: _marked(entry) + "\n" for entry in entries}
-
-
-def _marked(entry: str) -> str:
-    """The lines of a library, with its Python version marker if it has one."""
-    name = entry.split("==")[0]
-    found = re.search(rf'"{re.escape(name)}\W[^"]*;\s*([^"]+)"', PYPROJECT.read_text(), re.IGNORECASE)
-    marker = found[1] if found else ELSEWHERE.get(name)
-    return re.sub(r"^(\S+)", rf"\1 ; {marker}", entry, count=1) if marker else entry
+    return {entry.split("==")[0]: entry + "\n" for entry in entries}
 
 
 def _pins(text: str) -> list[str]:
