@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shop.core.actor import Actor
 from shop.core.event_types import OrderMoved
 from shop.core.money import Money
 from shop.ledger import chart
@@ -277,10 +278,11 @@ def test_a_store_code_moves_the_time_to_pay_once() -> None:
 
 
 def test_nothing_left_to_pay_pays_a_pending_order_once() -> None:
-    free = order("PENDING", credit_amount=PRICE)
+    free = order("PENDING", credit_amount=PRICE, user_id=5)
     credit = CreditSeen(5, "TWD", PRICE, "HELD")
     made = decide.decide_nothing_left(seen(free, credit=credit), NOW)
     assert made is not None
+    assert {entry.actor for entry in made.events} == {Actor.customer(5)}
     assert (made.order["state"], made.order["paid_by"]) == ("PAID", "store_credit")
     for other in (replace(free, cancel_requested_at=NOW), order("PENDING"), order("EXPIRED", credit_amount=PRICE)):
         assert decide.decide_nothing_left(seen(other, credit=credit), NOW) is None

@@ -12,10 +12,12 @@ from flask import Flask
 
 from shop.checkout import cart
 from shop.core import clock
+from shop.core.actor import Actor
 from shop.core.db import OutdatedSnapshot, db, transaction
 from shop.core.errors import Refusal
 from shop.core.money import Money
 from shop.ledger.models import LedgerEntry
+from shop.orders import events
 from shop.orders.models import Order
 from shop.payments.records.types import RefundDestination
 from shop.payments.refunds import refunds
@@ -287,8 +289,10 @@ def test_only_the_agreed_total_is_ordered(priced: Shop) -> None:
 
 def test_a_full_discount_pays_the_order(priced: Shop) -> None:
     change.set_code(change.NewCode("ALL", percent=100, use_limit=5))
-    order = priced.order((KETTLE, 1), code="ALL")
+    customer = priced.customer()
+    order = priced.order((KETTLE, 1), code="ALL", customer=customer)
     assert (priced.state(order), order.total_amount, order.paid_by) == ("PAID", 0, "nothing_due")
+    assert {event.actor for event in events.since(order.id, 0)} == {Actor.customer(customer)}
     assert priced.payments(order) == [] and priced.order_status(order).key == "paid"
     assert balances() == {"sales": -114300, "discounts": 114300}
     assert uses("ALL") == (1, 120000)

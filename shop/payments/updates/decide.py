@@ -252,9 +252,8 @@ def decide_nothing_left(seen: Snapshot, now: datetime) -> Decision | None:
     draft, order = _Draft.of(seen, now), seen.order
     if order.to_pay.amount or order.state != OrderState.PENDING or order.cancel_requested_at is not None:
         return None
-    customer = Actor.customer(seen.credit.user_id if seen.credit else None)
     by = order_states.STORE_CREDIT if order.credit_amount else order_states.NOTHING_DUE
-    _pay(draft, Reason.NOTHING_LEFT_TO_PAY, customer, paid_by=by)
+    _pay(draft, Reason.NOTHING_LEFT_TO_PAY, Actor.customer(order.user_id), paid_by=by)
     if not order.total_amount:
         draft.journals.append(NewJournal(f"nothing_due:{order.id}", "nothing_due", split_entries.nothing_due(order)))
     return draft.decision()

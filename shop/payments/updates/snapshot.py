@@ -69,6 +69,7 @@ class OrderSeen:
     paid_at: datetime | None
     paid_by: str | None
     event_seq: int
+    user_id: int | None = None
     tax_amount: int = 0
     delivery_amount: int = 0
     discount_amount: int = 0
