@@ -153,6 +153,7 @@ class Scale:
         with self.app.app_context(), self.measured("all invariants"):
             for name, _, rule in invariants.RULES:
                 if rule is not acquirer.captured_as_there:
+                    EVERYTHING.prepare()
                     began = time.perf_counter()
                     broken = rule(EVERYTHING)
                     self.costs.setdefault(f"  {name}", []).append((time.perf_counter() - began) * 1000)

@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import expect
 
 from e2e.conftest import Visitor
@@ -64,6 +65,7 @@ def test_a_forgotten_password_is_replaced_by_the_link_of_the_mail_and_other_devi
     is_sound(at_desk.page)
 
 
+@pytest.mark.full
 def test_a_guest_creates_an_account_confirms_the_address_and_adds_the_order(visitor: Visitor) -> None:
     email = address("guest")
     order = HttpCustomer(visitor.demo).order(email=email)
@@ -85,6 +87,7 @@ def test_a_guest_creates_an_account_confirms_the_address_and_adds_the_order(visi
     is_sound(shop.page)
 
 
+@pytest.mark.full
 def test_a_new_address_is_confirmed_by_its_owner_after_signing_in(new_visitor: Callable[..., Visitor]) -> None:
     desk, phone = new_visitor(), new_visitor()
     old, new = address("old"), address("new")

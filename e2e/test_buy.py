@@ -34,6 +34,7 @@ def test_the_order_page_turns_to_paid_while_the_customer_pays_in_another_tab(vis
     OrderPage(card.page).is_called("Payment received")
 
 
+@pytest.mark.full
 def test_paying_in_the_same_tab_comes_back_to_the_order(visitor: Visitor) -> None:
     order = visitor.shop().buy(PLENTY)
     order.pay_here().pay()
@@ -81,6 +82,7 @@ def test_three_declines_end_the_session_and_a_second_payment_can_be_opened(
     assert acquirer.payment(first)["captures"] == []
 
 
+@pytest.mark.full
 def test_cancelling_on_the_payment_page_keeps_the_order(visitor: Visitor, http_customer: HttpCustomer) -> None:
     order = visitor.order(http_customer.order().url)
     order.opens_payment().cancel()
@@ -125,6 +127,7 @@ def test_the_page_confirms_before_it_cancels_an_order(visitor: Visitor, http_cus
     order.is_called("Pay to complete your order")
 
 
+@pytest.mark.full
 def test_the_cart_link_waits_for_a_product_that_is_being_added(visitor: Visitor) -> None:
     shop = visitor.shop().visit(f"/products/{PLENTY}")
     held: list[Route] = []
@@ -158,6 +161,7 @@ def test_the_order_button_shows_that_it_works_and_sends_once(visitor: Visitor) -
     expect(order.page.locator("[aria-busy]")).to_have_count(0)
 
 
+@pytest.mark.full
 def test_a_click_without_a_network_keeps_the_page(visitor: Visitor) -> None:
     shop = visitor.shop().visit(f"/products/{PLENTY}")
     visitor.watch.expect_outage()
@@ -175,6 +179,7 @@ def test_a_click_without_a_network_keeps_the_page(visitor: Visitor) -> None:
     expect(shop.link("View cart")).to_be_visible()
 
 
+@pytest.mark.full
 def test_a_first_visitor_who_opens_two_products_at_once_can_buy_both(visitor: Visitor) -> None:
     shop = visitor.shop().visit()
     tabs = [visitor.shop(), visitor.shop()]

@@ -69,6 +69,7 @@ def test_a_checkout_that_the_back_button_brings_back_orders_nothing_else_than_it
     expect(shop.page.get_by_text(shown.removeprefix("To pay:").strip()).first).to_be_visible()
 
 
+@pytest.mark.full
 @scripts
 @pytest.mark.sample(1)
 def test_an_address_corrected_after_the_order_was_placed_is_answered_with_the_order_that_stands(
@@ -89,6 +90,7 @@ def test_an_address_corrected_after_the_order_was_placed_is_answered_with_the_or
     expect(order.page.get_by_text("2 Other Lane")).to_have_count(0)
 
 
+@pytest.mark.full
 @scripts
 @pytest.mark.sample(1)
 def test_undo_clicked_twice_puts_back_once(any_visitor: Visitor) -> None:
@@ -99,6 +101,7 @@ def test_undo_clicked_twice_puts_back_once(any_visitor: Visitor) -> None:
     expect(shop.page.get_by_label("Quantity of Six Cedar Pencils")).to_have_value("3")
 
 
+@pytest.mark.full
 @scripts
 @pytest.mark.sample(1)
 def test_adding_more_shows_the_total_quantity_and_the_limit_of_99(any_visitor: Visitor) -> None:
@@ -112,7 +115,7 @@ def test_adding_more_shows_the_total_quantity_and_the_limit_of_99(any_visitor: V
 
 
 @scripts
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("where", ["banner", "main"])
 def test_sign_in_from_the_checkout_comes_back_filled_and_enter_places_the_order(
     any_visitor: Visitor, scripts: bool, where: str

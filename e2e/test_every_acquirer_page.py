@@ -139,7 +139,7 @@ PAGES: dict[str, tuple[Callable[[Customer], CardPage], str]] = {
 """Every page by its contents: the steps to it, and the beginning of its main heading."""
 
 
-@pytest.mark.sample(5)
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_of_the_acquirer_is_sound(
     visitor: Visitor, demo: Demo, http_customer: HttpCustomer, acquirer: Control, page: str

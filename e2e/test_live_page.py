@@ -159,6 +159,7 @@ def test_redis_stops_while_a_page_is_open_and_the_page_is_still_updated(
     shop.visit("/account").is_called("Hello, Ada")
 
 
+@pytest.mark.full
 def test_a_refresh_slower_than_the_stream_does_not_show_an_older_state(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
@@ -178,6 +179,7 @@ def test_a_refresh_slower_than_the_stream_does_not_show_an_older_state(
     order.is_called("Payment received")
 
 
+@pytest.mark.full
 def test_a_seventh_tab_still_opens_and_the_oldest_catches_up_when_it_is_looked_at(
     visitor: Visitor, http_customer: HttpCustomer
 ) -> None:
@@ -206,6 +208,7 @@ def test_an_update_leaves_the_focus_where_it_is(
     expect(again).to_be_focused()
 
 
+@pytest.mark.full
 def test_the_list_follows_the_search_while_the_field_keeps_focus_and_text(visitor: Visitor) -> None:
     shop = visitor.shop().visit("/")
     field = shop.page.get_by_role("searchbox", name="Search the shop")
@@ -220,6 +223,7 @@ def test_the_list_follows_the_search_while_the_field_keeps_focus_and_text(visito
     expect(field).to_be_focused()
 
 
+@pytest.mark.full
 def test_a_quantity_is_changed_in_place_and_what_was_removed_comes_back(visitor: Visitor) -> None:
     shop = visitor.shop().visit("/products/olive-soap")
     shop.add_to_cart()

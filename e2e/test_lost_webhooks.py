@@ -26,6 +26,7 @@ def test_polling_recovers_a_lost_webhook(visitor: Visitor, http_customer: HttpCu
     assert "hook.drop" in {use["fault"] for use in acquirer.payment(card.payment)["faults_used"]}
 
 
+@pytest.mark.full
 def test_a_card_without_webhooks_pays_when_the_customer_returns(visitor: Visitor, http_customer: HttpCustomer) -> None:
     order = visitor.order(http_customer.order().url)
     order.pay_here().pay(NO_WEBHOOK_CARD)
@@ -62,6 +63,7 @@ def test_a_late_webhook_changes_nothing(visitor: Visitor, http_customer: HttpCus
     order.is_called("Payment received")
 
 
+@pytest.mark.full
 def test_forged_webhooks_change_nothing(visitor: Visitor, http_customer: HttpCustomer, acquirer: Control) -> None:
     placed = http_customer.order()
     order = visitor.order(placed.url)
@@ -84,6 +86,7 @@ def test_forged_webhooks_change_nothing(visitor: Visitor, http_customer: HttpCus
     assert "answer" in why and "webhook" not in why, why
 
 
+@pytest.mark.full
 def test_a_wrong_amount_is_reviewed_and_never_pays_automatically(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
@@ -122,6 +125,7 @@ def test_a_capture_after_the_time_to_pay_is_shown(
     order.is_called("We received your payment late")
 
 
+@pytest.mark.full
 def test_the_last_unit_is_reserved_for_the_customer_who_is_paying_and_released_when_time_runs_out(
     visitor: Visitor, new_visitor: Callable[..., Visitor], acquirer: Control
 ) -> None:

@@ -73,6 +73,7 @@ def test_a_capture_is_found_without_any_webhook(
     order.is_called("Payment received", within=20)
 
 
+@pytest.mark.full
 def test_cancelling_in_the_wallet_keeps_the_order_and_a_new_code_pays(
     visitor: Visitor, http_customer: HttpCustomer
 ) -> None:
@@ -96,6 +97,7 @@ def test_an_expired_code_is_replaced(visitor: Visitor, http_customer: HttpCustom
     order.is_called("Payment received")
 
 
+@pytest.mark.full
 def test_a_code_whose_answer_was_lost_is_closed_and_another_one_is_offered(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
@@ -107,6 +109,7 @@ def test_a_code_whose_answer_was_lost_is_closed_and_another_one_is_offered(
     order.is_called("Payment received")
 
 
+@pytest.mark.full
 def test_without_javascript_the_code_is_there_too(
     new_visitor: Callable[..., Visitor], http_customer: HttpCustomer
 ) -> None:

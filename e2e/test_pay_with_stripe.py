@@ -27,6 +27,7 @@ def test_stripe_is_chosen_at_the_checkout_and_the_order_page_turns_to_paid(visit
     OrderPage(card.page).is_called("Payment received")
 
 
+@pytest.mark.full
 def test_a_declined_card_is_shown_at_once_and_another_one_pays(visitor: Visitor, http_customer: HttpCustomer) -> None:
     order = visitor.order(http_customer.order(method="stripe").url)
     card = order.opens_payment()
@@ -48,6 +49,7 @@ def test_cancelling_on_the_payment_page_of_stripe_keeps_the_order(
     order.is_called("Payment received")
 
 
+@pytest.mark.full
 def test_cancelling_the_order_expires_the_session(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
@@ -70,7 +72,7 @@ def test_a_capture_is_found_without_any_webhook(
     order.is_called("Payment received", within=40)
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("do", ["timeout_after_commit", "timeout_before_commit", "500", "429"])
 def test_a_failed_initiation_ends_in_one_payment_that_pays(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control, do: str

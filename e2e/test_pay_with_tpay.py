@@ -98,6 +98,7 @@ def test_a_store_code_is_shown_and_paid_at_the_counter_two_days_later(
     expect(order.page.get_by_text("Convenience store")).to_be_visible()
 
 
+@pytest.mark.full
 def test_another_method_is_used_instead_of_a_store_code(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
@@ -148,6 +149,7 @@ def test_the_pages_of_a_store_code_are_sound(visitor: Visitor, http_customer: Ht
     is_sound(order.page)
 
 
+@pytest.mark.full
 def test_the_payment_page_explains_a_refused_form(visitor: Visitor, http_customer: HttpCustomer) -> None:
     placed = http_customer.order(method="tpay")
     form = http_customer.post(f"/orders/{placed.token}/pay").text

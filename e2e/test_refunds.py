@@ -82,6 +82,7 @@ def test_store_credit_that_covers_everything_needs_no_payment_page(visitor: Visi
     is_sound(order.page)
 
 
+@pytest.mark.full
 def test_a_refund_that_takes_days_is_shown_as_pending_until_it_is_done(
     visitor: Visitor, demo: Demo, acquirer: Control
 ) -> None:
@@ -113,6 +114,7 @@ def test_a_mismatch_is_reviewed_and_accepted_and_the_page_follows(
     expect(order.page.get_by_text("NT$979")).to_be_visible()
 
 
+@pytest.mark.full
 def test_a_mismatch_is_refunded_and_the_customer_pays_again(visitor: Visitor, demo: Demo, acquirer: Control) -> None:
     order = visitor.shop().buy("oak-bread-board")
     card = order.opens_payment()

@@ -82,6 +82,7 @@ def test_a_double_click_a_reload_and_two_tabs_lead_to_one_payment(
     cards[-1].is_called("Payment accepted")
 
 
+@pytest.mark.full
 def test_a_double_click_on_the_order_button_places_one_order(visitor: Visitor) -> None:
     shop = visitor.shop().visit(f"/products/{PLENTY}")
     shop.add_to_cart()
@@ -111,6 +112,7 @@ def test_the_customer_closes_every_tab_after_approving_and_the_order_is_paid(
     visitor.order(placed.url).is_called("Payment received")
 
 
+@pytest.mark.full
 def test_the_back_button_from_the_payment_page_finds_the_open_payment(visitor: Visitor) -> None:
     order = visitor.shop().buy(PLENTY)
     first = order.pay_here().payment
@@ -143,6 +145,7 @@ def test_the_back_button_after_a_decline_finds_a_way_to_try_again(visitor: Visit
     order.is_called("Payment received")
 
 
+@pytest.mark.full
 def test_another_payment_is_initiated_only_after_the_first_was_closed_there(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:

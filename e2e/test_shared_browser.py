@@ -45,6 +45,7 @@ def test_back_after_signing_out_shows_nothing_of_the_former_user(demo: Demo, rem
         assert email not in shop.page.content()
 
 
+@pytest.mark.full
 def test_a_page_whose_htmx_was_blocked_is_updated_all_the_same(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:
@@ -58,6 +59,7 @@ def test_a_page_whose_htmx_was_blocked_is_updated_all_the_same(
     order.is_called("Payment received", within=20)
 
 
+@pytest.mark.full
 def test_a_page_that_is_up_to_date_does_not_show_reconnecting(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:

@@ -23,7 +23,7 @@ from bench.tools import note, table
 from e2e.control import Control
 from tests.parts.processes import Process
 
-SHORT = (300, 40.0, 2.2)
+SHORT = (200, 25.0, 1.6)
 LONG = (10_000, 3600.0, 10.0)
 """Maximum number of orders, seconds in which customers arrive, mean seconds between two faults."""
 MAIL_EVERY = 2.5
@@ -224,7 +224,7 @@ def report(
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.chaos", description=__doc__)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
-    parser.add_argument("--orders", type=int, default=0, help="at most this many: 10000, in the short form 300")
+    parser.add_argument("--orders", type=int, default=0, help="at most this many: 10000, in the short form 200")
     parser.add_argument("--minutes", type=float, default=0.0, help="customers arrive for this long; default 60")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--every", type=float, default=0.0, help="mean seconds between two faults")

@@ -5,6 +5,7 @@
 - the second database of all other tests, with the exception of `DECIDED_BY_DATABASE`: each parameter set runs once, and
   PostgreSQL gets one of each test (of tests with a single one, of half of them),
 - tests marked `full`,
+- all but `MOST_SETS` parameter sets of a test that uses a database, an acquirer or a process, on whichever database,
 - all but `n` parameter sets of a test marked `sample(n)`; a hash of their ids decides which ones.
 
 `--quick` leaves out more: tests on PostgreSQL, tests that use an `EXPENSIVE` fixture or are marked `slow`, and of those
@@ -54,6 +55,13 @@ EXPENSIVE = frozenset(
 SHARES = (({"make_world", "make_acquirer", "keep_acquirer"}, 10), ({"database_url", "acquirer_database"}, 4))
 """`--quick` runs 1 in n of the tests that have one of these fixtures."""
 
+COSTLY = EXPENSIVE.union(*(names for names, _ in SHARES))
+MOST_SETS = 4
+"""Parameter sets of a test with a `COSTLY` fixture that run without `--full`. A test that the mark `sample` says
+otherwise for has its own number.
+"""
+
+_DATABASE = re.compile(r"sqlite-?|postgresql-?")
 _extent = "default"
 
 
@@ -108,8 +116,19 @@ def _samples(items: Iterable[pytest.Item]) -> list[pytest.Item]:
     samples = []
     for sets in functions.values():
         marker = sets[0].get_closest_marker("sample")
-        samples += sorted(sets, key=_rank)[: marker.args[0] if marker else None]
+        samples += sorted(sets, key=_rank)[: marker.args[0]] if marker else _most(sets)
     return samples
+
+
+def _most(sets: list[pytest.Item]) -> list[pytest.Item]:
+    """The items of `MOST_SETS` parameter sets, each on all databases that it has; all if they cost little."""
+    if len(sets) <= MOST_SETS or not COSTLY & set(getattr(sets[0], "fixturenames", ())):
+        return sets
+    by_values = defaultdict(list)
+    for item in sets:
+        by_values[_DATABASE.sub("", item.nodeid)].append(item)
+    kept = sorted(by_values, key=lambda values: zlib.crc32(values.encode()))[:MOST_SETS]
+    return [item for values in kept for item in by_values[values]]
 
 
 def _on_one_database(items: Iterable[pytest.Item]) -> list[pytest.Item]:

@@ -95,3 +95,15 @@ def test_what_is_marked_full_runs_with_full_only() -> None:
 )
 def test_quick_leaves_out_what_takes_long(item: Item) -> None:
     assert [len(selected(extent, item)) for extent in ("quick", "default", "full")] == [0, 1, 1]
+
+
+def test_of_a_test_that_costs_much_a_few_parameter_sets_run_on_each_database() -> None:
+    def test(name: str, *fixtures: str) -> list[Item]:
+        kinds = ("sqlite", "postgresql")
+        return [Item(f"{name}[{kind}-{number}]", fixturenames=fixtures) for number in range(20) for kind in kinds]
+
+    costly, pure = test("tests/orders/test_x.py::test_y", "database_url"), test("tests/core/test_x.py::test_y")
+    assert len(selected("full", *costly)) == len(selected("default", *pure)) == 40
+    sample = selected("default", *costly)
+    assert sorted(selected("default", *reversed(costly))) == sorted(sample), "whatever the order"
+    assert len({name.partition("-")[2] for name in sample}) == selection.MOST_SETS == len(sample) // 2

@@ -9,12 +9,11 @@ from typing import Any
 
 from sqlalchemy import bindparam, text
 
-from shop.core import postgres
 from shop.core.db import db
 
 Rows = list[dict[str, Any]]
-_WORK_MEM = "64MB"
-"""PostgreSQL's work_mem for joins of whole tables; the default of 4 MB would use the disk."""
+_READ_WHOLE_TABLES = text("SELECT set_config('work_mem', '64MB', true), set_config('statement_timeout', '0', true)")
+"""With PostgreSQL's default work_mem of 4 MB joins of whole tables would use the disk."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,11 @@ class Scope:
     def is_everything(self) -> bool:
         return self.orders is None
 
+    def prepare(self) -> None:
+        """Let the current transaction read whole tables, if the scope is everything."""
+        if self.is_everything and db.engine.dialect.name == "postgresql":
+            db.session.execute(_READ_WHOLE_TABLES)
+
     def only(self, column: str) -> str:
         """The WHERE condition that keeps a rule within the scope; `column` holds the id of an order."""
         return "TRUE" if self.orders is None else f"{column} IN :orders"
@@ -36,9 +40,6 @@ class Scope:
         statement = text(sql)
         if ":orders" in sql:
             statement = statement.bindparams(bindparam("orders", list(self.orders or ()), expanding=True))
-        if self.is_everything and db.engine.dialect.name == "postgresql":
-            db.session.execute(text(f"SET LOCAL work_mem = '{_WORK_MEM}'"))
-            postgres.without_statement_timeout(db.session.connection())
         bound = {name: _bind(value) if isinstance(value, datetime) else value for name, value in values.items()}
         return [dict(row) for row in db.session.execute(statement, bound).mappings()]
 
