@@ -7,9 +7,10 @@ mistyped filter never shows a longer list than was asked for.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from enum import StrEnum
+from typing import Any
 
 from shop.core import filter_values
 from shop.core.errors import BadInput
@@ -17,7 +18,20 @@ from shop.core.money import CURRENCIES, Money
 from shop.orders.states import OrderState
 from shop.payments.providers.types import PaymentState
 
-NAMES = ("state", "payment", "provider", "flag", "currency", "least", "most", "from", "to")
+_FIELDS = {
+    "state": "states",
+    "payment": "payment_states",
+    "provider": "providers",
+    "method": "methods",
+    "flag": "flags",
+    "currency": "currencies",
+    "least": "least",
+    "most": "most",
+    "from": "placed_from",
+    "to": "placed_to",
+}
+"""Fields of Filters by the name of their parameter."""
+NAMES = tuple(_FIELDS)
 """Names of the parameters."""
 
 
@@ -38,17 +52,28 @@ class Flag(StrEnum):
     """A refund has been requested and its result is not known yet."""
 
 
+class Method(StrEnum):
+    """Payment method that the customer has used."""
+
+    CARD = "card"
+    STORE = "store"
+    """Cash in a convenience store."""
+    OTHER = "other"
+
+
 @dataclass(frozen=True)
 class Filters:
     """Conditions on orders; an empty one does not count.
 
-    `payment_states` and `providers` hold for the same payment of the order. `least` and `most` bound the total and have
-    the only currency of `currencies`. `placed_from` and `placed_to` are days in the shop's zone, both included.
+    `payment_states`, `providers` and `methods` hold for the same payment of the order. `least` and `most` bound the
+    total and have the only currency of `currencies`. `placed_from` and `placed_to` are days in the shop's zone, both
+    included.
     """
 
     states: tuple[OrderState, ...] = ()
     payment_states: tuple[PaymentState, ...] = ()
     providers: tuple[str, ...] = ()
+    methods: tuple[Method, ...] = ()
     flags: tuple[Flag, ...] = ()
     currencies: tuple[str, ...] = ()
     least: Money | None = None
@@ -69,6 +94,7 @@ def parse(given: Mapping[str, Sequence[str]], providers: Collection[str]) -> Fil
         states=filter_values.members("state", values["state"], OrderState),
         payment_states=filter_values.members("payment", values["payment"], PaymentState),
         providers=filter_values.known("provider", values["provider"], sorted(providers)),
+        methods=filter_values.members("method", values["method"], Method),
         flags=filter_values.members("flag", values["flag"], Flag),
         currencies=currencies,
         least=_amount("least", values["least"], currencies),
@@ -84,6 +110,7 @@ def pairs(filters: Filters) -> list[tuple[str, str]]:
         "state": filters.states,
         "payment": filters.payment_states,
         "provider": filters.providers,
+        "method": filters.methods,
         "flag": filters.flags,
         "currency": filters.currencies,
         "least": filters.least and filters.least.decimal(),
@@ -92,6 +119,13 @@ def pairs(filters: Filters) -> list[tuple[str, str]]:
         "to": filters.placed_to,
     }
     return filter_values.pairs(values)
+
+
+def without(filters: Filters, name: str) -> Filters:
+    """The filters without one of them. Amounts need their currency and are dropped with it."""
+    dropped = {_FIELDS[name], *(("least", "most") if name == "currency" else ())}
+    unset: dict[str, Any] = {one.name: one.default for one in fields(Filters) if one.name in dropped}
+    return replace(filters, **unset)
 
 
 def _amount(name: str, values: Sequence[str], currencies: Sequence[str]) -> Money | None:

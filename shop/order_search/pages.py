@@ -15,6 +15,7 @@ from shop.core.db import db
 from shop.core.keyset import Page, Place, Position
 from shop.core.money import Money
 from shop.order_search import conditions
+from shop.order_search import filters as filters_of
 from shop.order_search.filters import Filters, Flag
 from shop.orders.models import Order
 from shop.orders.states import OrderState
@@ -52,10 +53,18 @@ def find(filters: Filters, zone: ZoneInfo, place: Place = keyset.FIRST, *, limit
     return keyset.page([_row(dict(one)) for one in found], place, limit)
 
 
-def count(filters: Filters, zone: ZoneInfo) -> int:
-    """The number of orders that match, counted up to COUNTED + 1. One statement."""
-    matching = select(Order.id).where(*conditions.of(filters, zone)).limit(COUNTED + 1).subquery()
+def count(filters: Filters, zone: ZoneInfo, *, most: int | None = None) -> int:
+    """The number of orders that match, counted up to `most` + 1 (COUNTED without it). One statement."""
+    counted = COUNTED if most is None else most
+    matching = select(Order.id).where(*conditions.of(filters, zone)).limit(counted + 1).subquery()
     return db.session.scalar(select(func.count()).select_from(matching)) or 0
+
+
+def found_without(filters: Filters, zone: ZoneInfo) -> dict[str, bool]:
+    """Each filter that is set, and True if orders match all others. One statement."""
+    without = {name: filters_of.without(filters, name) for name, _ in filters_of.pairs(filters)}
+    columns = [exists(select(Order.id).where(*conditions.of(one, zone))) for one in without.values()]
+    return dict(zip(without, map(bool, db.session.execute(select(*columns)).one()), strict=True)) if columns else {}
 
 
 def _page(filters: Filters, zone: ZoneInfo, place: Place, limit: int) -> Select[Any]:
