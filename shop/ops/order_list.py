@@ -6,6 +6,7 @@ from flask import Blueprint, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from shop.accounts.permissions import Permission
+from shop.core import keyset
 from shop.core.keyset import Place
 from shop.core.money import CURRENCIES
 from shop.http_kit.access import requires
@@ -14,8 +15,8 @@ from shop.ops.formats import words, zone
 from shop.ops.lists import Pairs
 from shop.ops.navigation import Link
 from shop.order_search import filters as filters_of
-from shop.order_search import pages
-from shop.order_search.filters import Filters, Flag
+from shop.order_search import pages, views
+from shop.order_search.filters import Filters, Flag, Method
 from shop.orders.states import OrderState
 from shop.payments.providers import registry
 from shop.payments.providers.types import PaymentState
@@ -26,6 +27,7 @@ LABELS = {
     "state": "Order state",
     "payment": "Payment state",
     "provider": "Provider",
+    "method": "Paid with",
     "flag": "Flag",
     "currency": "Currency",
     "least": "Total from",
@@ -45,16 +47,35 @@ def index() -> ResponseReturnValue:
     pairs = filters_of.pairs(filters)
     if any(value == "" for values in given.values() for value in values):
         return redirect(lists.address(HERE, pairs), 303)  # a form sends its empty fields; addresses are without them
-    page = pages.find(filters, zone(), Place.parse(request.args))
+    place = Place.parse(request.args)
+    page = pages.find(filters, zone(), place)
+    is_empty = not page.rows and place == keyset.FIRST
+    helpful, helpless = _to_drop(filters) if is_empty else ([], [])
     return render_template(
         "ops/orders.html",
         page=page,
-        total=lists.total(pages.count(filters, zone()), pages.COUNTED, "order"),
+        total="" if is_empty else lists.total(pages.count(filters, zone()), pages.COUNTED, "order"),
         filters=filters,
         active=[(f"{LABELS[name]}: {words(value)}", _without(pairs, (name, value))) for name, value in pairs],
+        helpful=helpful,
+        helpless=helpless,
         choices=_choices(filters),
         links=lists.links(HERE, pairs, page),
+        views=views.every(),
+        query=views.query_of(filters),
+        longest_name=views.LONGEST_NAME,
     )
+
+
+def _to_drop(filters: Filters) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """(text, address without it) of each filter of an empty list: those without which there are orders, the others."""
+    found: tuple[list[tuple[str, str]], list[tuple[str, str]]] = ([], [])
+    values = filters_of.pairs(filters)
+    for name, is_helpful in pages.found_without(filters, zone()).items():
+        chosen = ", ".join(words(value) for of, value in values if of == name)
+        address = lists.address(HERE, filters_of.pairs(filters_of.without(filters, name)))
+        found[0 if is_helpful else 1].append((f"{LABELS[name]}: {chosen}", address))
+    return found
 
 
 def _choices(filters: Filters) -> list[tuple[str, str, list[tuple[str, bool]]]]:
@@ -65,6 +86,7 @@ def _choices(filters: Filters) -> list[tuple[str, str, list[tuple[str, bool]]]]:
         "payment": tuple(PaymentState),
         "flag": tuple(Flag),
         "provider": tuple(sorted(registry.all_providers())),
+        "method": tuple(Method),
         "currency": CURRENCIES,
     }
     return [(name, LABELS[name], [(str(v), (name, str(v)) in chosen) for v in known]) for name, known in values.items()]

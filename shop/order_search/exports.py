@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
 from flask import current_app
@@ -191,10 +191,7 @@ def _give_back(export_id: str) -> None:
 
 
 def _filters(query: str) -> Filters:
-    given: dict[str, list[str]] = {}
-    for name, value in parse_qsl(query):
-        given.setdefault(name, []).append(value)
-    return filters_of.parse(given, registry.all_providers())
+    return filters_of.parse(parse_qs(query), registry.all_providers())
 
 
 def _cells(row: pages.Row, zone: ZoneInfo) -> list[object]:

@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from functools import reduce
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
@@ -14,6 +15,8 @@ from werkzeug.serving import make_server
 from e2e.console_checks import Watch, is_sound
 from shop.core.money import Money
 from shop.mail import outgoing
+from shop.order_search import exports, views
+from shop.order_search import filters as filters_of
 from shop.payments.refunds import refunds
 from tests.ops.conftest import PASSWORD, visitor_as
 from tests.shop_fixtures import Shop
@@ -27,10 +30,11 @@ PAGES += [
     "/ops/orders/NO",
 ]
 PAGES += ["/ops/orders/<number>/refund", "/ops/orders/<number>/cancel", "/ops/orders/<number>/accept"]
+PAGES += ["/ops/orders/views", "/ops/exports", "/ops/exports/<export>", "/ops/orders?state=FAILED&currency=TWD"]
 PAGES += ["/ops/approvals", "/ops/alerts", "/ops/payouts", "/ops/disputes", "/ops/mails", "/ops/mails/<mail>"]
 PAGES += ["/ops/roles", "/ops/audit", "/ops/webhooks", "/ops/webhooks?state=failing", "/ops/webhooks/1"]
 PAGES += ["/ops/webhooks/1/altered", "/ops/webhooks/retry"]
-"""Addresses of pages; `<number>` is the number of a paid order, `<mail>` the id of a mail."""
+"""Addresses of pages; `<number>` is the number of a paid order, `<mail>` and `<export>` are ids of these."""
 
 
 @pytest.fixture
@@ -60,7 +64,12 @@ def test_every_page_is_accessible_fits_a_small_screen_and_keeps_the_policy(shop:
     order = shop.paid_order()
     refunds.request(shop.capture(order), Money(20000, "TWD"), reason="broken", by=shop.sam, to="bank")
     shop.sweep()
-    watch, ids = Watch(finance.context), {"<number>": order.number, "<mail>": outgoing.newest(1)[0].id}
+    views.save("Paid orders", filters_of.parse({"state": ["PAID"]}, ()), by=shop.sam)
+    export = exports.request(filters_of.Filters(), ZoneInfo("UTC"), by=shop.sam)
+    watch, ids = (
+        Watch(finance.context),
+        {"<number>": order.number, "<mail>": outgoing.newest(1)[0].id, "<export>": export},
+    )
     watch.expect_status(422)
     watch.expect_status(404)
     for path in PAGES:
