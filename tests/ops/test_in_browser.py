@@ -63,9 +63,9 @@ def finance(shop: Shop, served: str, new_context: Callable[..., BrowserContext])
 def test_every_page_is_accessible_fits_a_small_screen_and_keeps_the_policy(shop: Shop, finance: Page) -> None:
     order = shop.paid_order()
     refunds.request(shop.capture(order), Money(20000, "TWD"), reason="broken", by=shop.sam, to="bank")
-    shop.sweep()
     views.save("Paid orders", filters_of.parse({"state": ["PAID"]}, ()), by=shop.sam)
     export = exports.request(filters_of.Filters(), ZoneInfo("UTC"), by=shop.sam)
+    shop.sweep()
     watch, ids = (
         Watch(finance.context),
         {"<number>": order.number, "<mail>": outgoing.newest(1)[0].id, "<export>": export},
@@ -92,6 +92,38 @@ def test_an_order_is_found_by_keyboard_and_compared_with_the_acquirer_on_its_pag
     expect(finance.get_by_text("Both ledgers agree.")).to_be_visible()
     expect(finance).to_have_url(re.compile(f"/ops/orders/{order.number}$"))
     is_sound(finance)
+    watch.silent()
+
+
+def test_a_list_is_worked_with_keys_alone_and_typing_in_a_field_presses_none(shop: Shop, finance: Page) -> None:
+    watch, orders = Watch(finance.context), [shop.order().number for _ in range(2)][::-1]
+    finance.goto("/ops/orders")
+    keys = finance.keyboard
+    keys.press("j")
+    keys.press("x")
+    keys.press("j")
+    keys.press("x")
+    expect(finance.get_by_role("checkbox", name=f"Select {orders[0]}")).to_be_checked()
+    expect(finance.get_by_role("checkbox", name=f"Select {orders[1]}")).to_be_checked()
+    keys.press("?")
+    expect(finance.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    is_sound(finance)
+    keys.press("Escape")
+    expect(finance.get_by_role("dialog")).to_be_hidden()
+    keys.press("/")
+    keys.type("jx?ra")
+    expect(finance.get_by_role("searchbox")).to_have_value("jx?ra")
+    expect(finance.get_by_role("dialog")).to_be_hidden()
+    finance.get_by_role("button", name="Ask the acquirer about the selected orders").click()
+    expect(finance.get_by_role("status")).to_contain_text("order")
+    keys.press("j")
+    keys.press("Enter")
+    expect(finance).to_have_url(re.compile(f"/ops/orders/{orders[0]}$"))
+    keys.press("a")
+    expect(finance.get_by_role("status")).to_contain_text("The acquirer was asked.")
+    finance.goto(f"/ops/orders/{shop.paid_order().number}")
+    keys.press("r")
+    expect(finance).to_have_url(re.compile("/refund$"))
     watch.silent()
 
 
