@@ -56,7 +56,7 @@ def index() -> ResponseReturnValue:
         page=page,
         total="" if is_empty else lists.total(pages.count(filters, zone()), pages.COUNTED, "order"),
         filters=filters,
-        active=[(f"{LABELS[name]}: {words(value)}", _without(pairs, (name, value))) for name, value in pairs],
+        active=[(f"{LABELS[name]}: {_shown(name, value)}", _without(pairs, (name, value))) for name, value in pairs],
         helpful=helpful,
         helpless=helpless,
         choices=_choices(filters),
@@ -72,10 +72,14 @@ def _to_drop(filters: Filters) -> tuple[list[tuple[str, str]], list[tuple[str, s
     found: tuple[list[tuple[str, str]], list[tuple[str, str]]] = ([], [])
     values = filters_of.pairs(filters)
     for name, is_helpful in pages.found_without(filters, zone()).items():
-        chosen = ", ".join(words(value) for of, value in values if of == name)
+        chosen = ", ".join(_shown(of, value) for of, value in values if of == name)
         address = lists.address(HERE, filters_of.pairs(filters_of.without(filters, name)))
         found[0 if is_helpful else 1].append((f"{LABELS[name]}: {chosen}", address))
     return found
+
+
+def _shown(name: str, value: str) -> str:
+    return value if name == "currency" else words(value)
 
 
 def _choices(filters: Filters) -> list[tuple[str, str, list[tuple[str, bool]]]]:
