@@ -16,6 +16,7 @@ from shop.commands.alerts import alerts
 from shop.commands.audit import audit
 from shop.commands.mail import mail
 from shop.commands.money import money
+from shop.commands.order_lists import exports, views
 from shop.commands.orders import orders
 from shop.commands.pricing import pricing
 from shop.commands.products import products
@@ -49,6 +50,8 @@ def init_app(app: Flask) -> None:
         webhooks,
         alerts,
         orders,
+        views,
+        exports,
         products,
         pricing,
         mail,

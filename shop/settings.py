@@ -209,6 +209,7 @@ SETTINGS: tuple[Setting, ...] = (
         int,
         least=30,
     ),
+    Setting("EXPORT_DAYS", "7", "Days for which exported files of orders are kept.", int, least=1),
     Setting(
         "UNPAID_EMAIL_FACTOR",
         "2",

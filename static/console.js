@@ -1,13 +1,60 @@
-/* Additions for the console: the key "/" goes to the search. */
+/* Keys of the console. They never act while someone types in a field. Without this file all pages work by pointer. */
 (() => {
   "use strict";
-  const isTyping = (element) => element.matches("input, textarea, select, [contenteditable]");
+  const isTyping = (element) => element.matches("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]");
+  const help = document.getElementById("keys");
+
+  function search() {
+    const field = document.getElementById("search");
+    if (!field) return false;
+    field.focus();
+    field.select();
+    return true;
+  }
+
+  // A row of a list is the link in its first heading cell, so that Enter opens it.
+  const links = () => [...document.querySelectorAll("main table tbody th[scope=row] a[href]")];
+  function move(by) {
+    const rows = links();
+    if (!rows.length) return false;
+    const row = document.activeElement.closest("tbody tr");
+    const at = row ? rows.findIndex((link) => row.contains(link)) : -1;
+    const next = at < 0 ? rows[by > 0 ? 0 : rows.length - 1] : rows[Math.min(Math.max(at + by, 0), rows.length - 1)];
+    next.focus();
+    next.closest("tr").scrollIntoView({ block: "nearest" });
+    return true;
+  }
+
+  function select() {
+    const box = document.activeElement.closest("tbody tr")?.querySelector("input[type=checkbox]");
+    box?.click();
+    return !!box;
+  }
+
+  function toggleHelp() {
+    if (!help) return false;
+    if (help.open) help.close(); else help.showModal();
+    return true;
+  }
+
+  // A page names its own keys: data-key on a link or button, which is pressed, or on a field, which gets the focus.
+  function act(key) {
+    const element = [...document.querySelectorAll("main [data-key]")].find((one) => one.dataset.key === key);
+    if (!element) return false;
+    if (isTyping(element)) element.focus(); else element.click();
+    return true;
+  }
+
+  const KEYS = { "/": search, "j": () => move(1), "k": () => move(-1), "x": select, "?": toggleHelp };
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
-    const search = document.getElementById("search");
-    if (!search) return;
-    event.preventDefault();
-    search.focus();
-    search.select();
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || isTyping(event.target)) return;
+    if (help?.open && event.key !== "?") return;
+    const done = Object.hasOwn(KEYS, event.key) ? KEYS[event.key]() : act(event.key);
+    if (done) event.preventDefault();
   });
+
+  for (const button of document.querySelectorAll("[data-opens=keys]")) {
+    button.hidden = false;
+    button.addEventListener("click", toggleHelp);
+  }
 })();

@@ -28,6 +28,7 @@ class Permission(StrEnum):
     ORDER_NOTE = "order.note"
     ORDER_CANCEL = "order.cancel"
     ORDER_EXPORT = "order.export"
+    SAVED_VIEW_MANAGE = "saved_view.manage"
     CUSTOMER_READ = "customer.read"
     CUSTOMER_UNLOCK = "customer.unlock"
     CUSTOMER_DISABLE = "customer.disable"
@@ -113,7 +114,7 @@ _MERCHANDISER = frozenset(
     }
 )
 _ADMIN = frozenset(one for one in Permission if one.endswith(".read"))
-_ADMIN |= {_P.CONSOLE_OPEN, _P.USER_WRITE, _P.CUSTOMER_DISABLE, _P.API_KEY_REVOKE}
+_ADMIN |= {_P.CONSOLE_OPEN, _P.SAVED_VIEW_MANAGE, _P.USER_WRITE, _P.CUSTOMER_DISABLE, _P.API_KEY_REVOKE}
 _ADMIN |= {_P.WEBHOOK_APPLY_EDITED, _P.INTEGRITY_RUN, _P.QUEUE_RUN}
 
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {

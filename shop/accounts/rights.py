@@ -36,10 +36,15 @@ def demand(actor: Actor, permission: Permission) -> None:
     """
     if not in_transaction():
         raise RuntimeError("rights are read in the transaction that decides")
-    if actor.kind is ActorKind.OPERATOR:
-        return
-    if actor.kind is not ActorKind.STAFF or permission not in permissions_of(_roles(actor.user_id)):
+    if not has(actor, permission):
         raise Forbidden(permission)
+
+
+def has(actor: Actor, permission: Permission) -> bool:
+    """True if `demand` would not raise."""
+    if actor.kind is ActorKind.OPERATOR:
+        return True
+    return actor.kind is ActorKind.STAFF and permission in permissions_of(_roles(actor.user_id))
 
 
 def demand_of_staff(actor: Actor, permission: Permission) -> None:

@@ -57,6 +57,16 @@ def query(number: str, by: Actor) -> None:
     click.echo(f"{order.number}: {db.session.get_one(Order, order.id, populate_existing=True).state}")
 
 
+@orders.command("query-soon")
+@click.argument("numbers", nargs=-1, required=True)
+@with_appcontext
+@by_staff
+def query_soon(numbers: tuple[str, ...], by: Actor) -> None:
+    """Make the open payments of the orders NUMBERS due; the pollers query them within seconds."""
+    done = queries.query_soon([find_order(number).number for number in numbers], by=by)
+    click.echo(f"Orders whose acquirer is asked within seconds: {done.asked}. Others: {done.without}.")
+
+
 def _shown(order_id: int) -> dict[str, Any]:
     return {"why": why(db.session.get_one(Order, order_id))} | compare_with_acquirer(order_id)
 

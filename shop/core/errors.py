@@ -19,6 +19,8 @@ STATUS: Mapping[str, int] = {
     "sign_in_needed": 401,
     "unknown_account": 404,
     "unknown_alert": 404,
+    "unknown_view": 404,
+    "not_own_view": 403,
     "unknown_webhook": 404,
     "unknown_request": 404,
     "cart_empty": 409,

@@ -59,6 +59,11 @@ def gift_id() -> str:
     return "G" + payment_id()[1:]
 
 
+def export_id() -> str:
+    """An id like a payment's, and never equal to one. It grants nothing."""
+    return "E" + payment_id()[1:]
+
+
 def mail_id() -> str:
     """An id like a payment's, and never equal to one; ordered by time. It grants nothing."""
     return "M" + payment_id()[1:]

@@ -33,6 +33,8 @@ from shop.core.outbox import OutboxRow
 from shop.documents import erase
 from shop.mail.models import Mail
 from shop.mail.states import MailState
+from shop.order_search import exports
+from shop.order_search.models import OrderExport, OrderExportPart
 from shop.orders.find import READABLE_AFTER_END
 from shop.orders.models import ERASED, Order, OrderOrigin
 from shop.payments.providers.types import DisputeState, Outcome
@@ -98,6 +100,10 @@ def _updates(ids: Ids) -> None:
     db.session.execute(
         update(PaymentUpdateRow).where(PaymentUpdateRow.webhook_event_id.in_(ids)).values(webhook_event_id=None)
     )
+
+
+def _export_parts(ids: Ids) -> None:
+    db.session.execute(delete(OrderExportPart).where(OrderExportPart.export_id.in_(ids)))
 
 
 def _address_digests(ids: Ids) -> None:
@@ -223,6 +229,14 @@ RULES: tuple[Rule, ...] = (
         lambda at: (Mail.state != MailState.QUEUED) & (Mail.created_at < at - MAIL_KEPT),
     ),
     Rule(
+        OrderExport,
+        "exports of orders",
+        7 * DAY,
+        "EXPORT_DAYS: long enough to fetch the file; another one can be requested at any time",
+        lambda at: OrderExport.requested_at < at - exports.kept(),
+        _export_parts,
+    ),
+    Rule(
         Alert,
         "resolved alerts that are about no order",
         YEAR,
@@ -288,13 +302,14 @@ KEPT: tuple[Kept, ...] = (
     Kept("totp_secrets", "one row for each account with an authenticator app, until the second factor is removed"),
     Kept("recovery_codes", "ten rows for each such account"),
     Kept("role_requests", "evidence of the two admins who gave a role that decides about money"),
+    Kept("saved_views", "at most 50, until staff delete them"),
     Kept("watch_list", "rows are removed when no check of the order is left"),
     Kept("condition_schedules", "one row for each condition"),
     Kept("provider_health", "one row for each provider"),
     Kept("clock_offset", "one row"),
 )
 """Tables without a rule, with the reason."""
-REMOVED_WITH = {"cart_lines": "carts"}
+REMOVED_WITH = {"cart_lines": "carts", "order_export_parts": "order_exports"}
 """Tables whose rows are deleted together with those of another one."""
 
 

@@ -12,6 +12,7 @@ from shop.core import audit_seals, outbox
 from shop.documents import missing as documents
 from shop.jobs import effects, invariants, retention
 from shop.mail import deliver
+from shop.order_search import exports
 from shop.payments.polling import poll
 from shop.payments.refunds import send
 from shop.payments.webhooks import inbox
@@ -43,6 +44,7 @@ WORK: tuple[Work, ...] = (
     Work("closing", end_order.due, end_order.end_due, shared=True),
     Work("outbox", lambda: list(range(min(5, -(-outbox.waiting() // 200)))), _relay),
     Work("mail", deliver.due, deliver.do, shared=True),
+    Work("export", exports.due, exports.do, shared=True),
     Work("documents", documents.due, documents.do),
     Work("watch", watcher.due, watcher.check_due),
     Work("conditions", conditions.due, conditions.check_due),

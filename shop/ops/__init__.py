@@ -24,8 +24,10 @@ from shop.ops import (
     mails,
     navigation,
     order_acts,
+    order_exports,
     order_list,
     order_page,
+    order_views,
     payouts,
     roles,
     search,
@@ -37,7 +39,7 @@ from shop.ops import (
 )
 
 PAGES = (
-    *(home, order_list, order_page, order_acts, search, alerts),
+    *(home, order_list, order_page, order_acts, order_views, order_exports, search, alerts),
     *(webhooks, webhook_retry, webhook_altered, mails),
     *(approvals, payouts, disputes, ledgers),
     *(users, roles, audit_log, second_factor, confirm),

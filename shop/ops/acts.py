@@ -12,6 +12,7 @@ from shop.core.actor import Actor
 from shop.core.errors import BadInput, Refusal
 
 LONGEST_REASON = 500
+Act = Callable[[], object]
 
 
 def reader() -> Actor:
@@ -29,7 +30,7 @@ def reason(*, required: bool = True) -> str:
     return typed
 
 
-def done(act: Callable[[], object], message: str, to: str, again: Callable[[Refusal], str]) -> ResponseReturnValue:
+def done(act: Act, message: str, to: str, again: Callable[[Refusal], str]) -> ResponseReturnValue:
     """Carry out an act and redirect to the address `to`, where `message` is shown.
 
     A refused act changes nothing: the page that `again` renders says why, with the present numbers.

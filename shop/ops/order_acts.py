@@ -17,13 +17,15 @@ from shop.core.db import db
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import Money
 from shop.http_kit.access import requires
-from shop.ops import acts, requested
+from shop.ops import acts, lists, requested
 from shop.ops.formats import words
+from shop.order_search import filters as filters_of
 from shop.orders import states
 from shop.orders.models import Order
 from shop.payments.order_money import load
 from shop.payments.order_money.snapshot import CaptureRow, Snapshot
 from shop.payments.polling import requested as queries
+from shop.payments.providers import registry
 from shop.payments.records.types import Allocation, RefundDestination
 from shop.payments.refunds import refunds
 from shop.payments.updates import apply as updates
@@ -181,6 +183,17 @@ def query(number: str) -> ResponseReturnValue:
     queries.query_now(order, by=acts.reader())
     flash("The acquirer was asked. What it answered is in the timeline.")
     return redirect(url_for("ops.order.show", number=order.number), 303)
+
+
+@bp.post("/orders/query")
+@requires(Permission.PAYMENT_SYNC)
+def query_many() -> ResponseReturnValue:
+    """Make the open payments of the selected orders due for a query."""
+    filters = filters_of.parse(lists.given(), registry.all_providers())
+    done = queries.query_soon(request.form.getlist("number"), by=acts.reader())
+    others = f" Of the others ({done.without}) no payment can be asked about now." if done.without else ""
+    flash(f"The acquirer is asked about {done.asked} order{'' if done.asked == 1 else 's'} within seconds.{others}")
+    return redirect(lists.address("ops.orders.index", filters_of.pairs(filters)), 303)
 
 
 def _snapshot(order_id: int) -> Snapshot:

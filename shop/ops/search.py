@@ -9,6 +9,7 @@ from shop.accounts.permissions import Permission
 from shop.core.errors import BadInput
 from shop.http_kit.access import requires
 from shop.order_search import lookup
+from shop.order_search.lookup import Hit
 from shop.payments.providers import registry
 
 bp = Blueprint("search", __name__)
@@ -23,11 +24,18 @@ def show() -> ResponseReturnValue:
     typed = request.args.get("q", "")
     hits = lookup.find(typed, registry.all_providers())
     if len({hit.number for hit in hits}) == 1:
-        return redirect(url_for("ops.order.show", number=hits[0].number), 303)
+        return redirect(_address(hits[0]), 303)
     return render_template(
         "ops/search.html",
         searched=typed,
-        hits=hits[: lookup.MOST],
+        hits=[(hit, _address(hit)) for hit in hits[: lookup.MOST]],
         are_more=len(hits) > lookup.MOST,
         kinds=lookup.HitKind,
     )
+
+
+def _address(hit: Hit) -> str:
+    """The page of the order; that of the inbox for a webhook event about no order."""
+    if hit.number is None:
+        return url_for("ops.webhooks.index", event=hit.found)
+    return url_for("ops.order.show", number=hit.number)

@@ -11,10 +11,10 @@ from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, exists, select, text, union_all
+from sqlalchemy import ColumnElement, Select, exists, or_, select, text, union_all
 
 from shop.core import days
-from shop.order_search.filters import Filters, Flag
+from shop.order_search.filters import Filters, Flag, Method
 from shop.orders.models import Order
 from shop.payments.records.models import NOT_PAYING, REFUND_UNDER_WAY, Capture, Payment, Refund
 from shop.payments.records.settlement_models import Dispute
@@ -28,6 +28,16 @@ _ALLOCATIONS = {
 }
 _OPEN = text("payments.state IN ({})".format(", ".join(f"'{state}'" for state in sorted(STILL_OPEN))))
 """With literals, because a partial index is used for literals only."""
+
+
+_METHOD = Payment.instrument["method"].as_string()
+_STORE = "convenience store"
+"""Word of the providers for Method.STORE."""
+_BY_METHOD = {
+    Method.CARD: _METHOD == "card",
+    Method.STORE: _METHOD == _STORE,
+    Method.OTHER: _METHOD.not_in(("", "card", _STORE)),
+}
 
 
 def of(filters: Filters, zone: ZoneInfo) -> list[ColumnElement[bool]]:
@@ -62,14 +72,16 @@ def _conditions(filters: Filters, zone: ZoneInfo) -> Iterator[ColumnElement[bool
         yield Order.placed_at < days.midnight(filters.placed_to + timedelta(days=1), zone)
     if filters.flags:
         yield Order.id.in_(union_all(*(flagged(flag) for flag in filters.flags)))
-    if filters.payment_states or filters.providers:
+    if filters.payment_states or filters.providers or filters.methods:
         yield _has_payment(filters)
 
 
 def _has_payment(filters: Filters) -> ColumnElement[bool]:
-    """The order has a payment in one of the states at one of the providers."""
-    wanted = [Payment.state.in_(filters.payment_states)] if filters.payment_states else []
+    """The order has a payment in one of the states, at one of the providers, by one of the methods."""
+    wanted: list[ColumnElement[bool]] = [Payment.state.in_(filters.payment_states)] if filters.payment_states else []
     wanted += [Payment.provider.in_(filters.providers)] if filters.providers else []
+    if filters.methods:
+        wanted.append(or_(*(_BY_METHOD[method] for method in filters.methods)))
     if filters.payment_states and STILL_OPEN.issuperset(filters.payment_states):
         return Order.id.in_(select(Payment.order_id).where(_OPEN, *wanted))
     return exists().where(Payment.order_id == Order.id, *wanted)

@@ -7,19 +7,31 @@ mistyped filter never shows a longer list than was asked for.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any
 
-from shop.core import days
+from shop.core import filter_values
 from shop.core.errors import BadInput
 from shop.core.money import CURRENCIES, Money
 from shop.orders.states import OrderState
 from shop.payments.providers.types import PaymentState
 
-E = TypeVar("E", bound=StrEnum)
-NAMES = ("state", "payment", "provider", "flag", "currency", "least", "most", "from", "to")
+_FIELDS = {
+    "state": "states",
+    "payment": "payment_states",
+    "provider": "providers",
+    "method": "methods",
+    "flag": "flags",
+    "currency": "currencies",
+    "least": "least",
+    "most": "most",
+    "from": "placed_from",
+    "to": "placed_to",
+}
+"""Fields of Filters by the name of their parameter."""
+NAMES = tuple(_FIELDS)
 """Names of the parameters."""
 
 
@@ -40,17 +52,28 @@ class Flag(StrEnum):
     """A refund has been requested and its result is not known yet."""
 
 
+class Method(StrEnum):
+    """Payment method that the customer has used."""
+
+    CARD = "card"
+    STORE = "store"
+    """Cash in a convenience store."""
+    OTHER = "other"
+
+
 @dataclass(frozen=True)
 class Filters:
     """Conditions on orders; an empty one does not count.
 
-    `payment_states` and `providers` hold for the same payment of the order. `least` and `most` bound the total and have
-    the only currency of `currencies`. `placed_from` and `placed_to` are days in the shop's zone, both included.
+    `payment_states`, `providers` and `methods` hold for the same payment of the order. `least` and `most` bound the
+    total and have the only currency of `currencies`. `placed_from` and `placed_to` are days in the shop's zone, both
+    included.
     """
 
     states: tuple[OrderState, ...] = ()
     payment_states: tuple[PaymentState, ...] = ()
     providers: tuple[str, ...] = ()
+    methods: tuple[Method, ...] = ()
     flags: tuple[Flag, ...] = ()
     currencies: tuple[str, ...] = ()
     least: Money | None = None
@@ -64,55 +87,49 @@ def parse(given: Mapping[str, Sequence[str]], providers: Collection[str]) -> Fil
 
     Raises BadInput `unknown_filter` and `bad_filter`; the message lists what is known.
     """
-    if unknown := [name for name in given if name not in NAMES]:
-        raise BadInput("unknown_filter", f"There is no filter {unknown[0][:40]!r}. Filters are {', '.join(NAMES)}.")
-    values = {name: tuple(dict.fromkeys(value for value in given.get(name, ()) if value)) for name in NAMES}
-    currencies = _known("currency", values["currency"], CURRENCIES)
-    filters = Filters(
-        states=_members("state", values["state"], OrderState),
-        payment_states=_members("payment", values["payment"], PaymentState),
-        providers=_known("provider", values["provider"], sorted(providers)),
-        flags=_members("flag", values["flag"], Flag),
+    values = filter_values.given(given, NAMES)
+    currencies = filter_values.known("currency", values["currency"], CURRENCIES)
+    placed_from, placed_to = filter_values.days(values)
+    return Filters(
+        states=filter_values.members("state", values["state"], OrderState),
+        payment_states=filter_values.members("payment", values["payment"], PaymentState),
+        providers=filter_values.known("provider", values["provider"], sorted(providers)),
+        methods=filter_values.members("method", values["method"], Method),
+        flags=filter_values.members("flag", values["flag"], Flag),
         currencies=currencies,
         least=_amount("least", values["least"], currencies),
         most=_amount("most", values["most"], currencies),
-        placed_from=_day("from", values["from"]),
-        placed_to=_day("to", values["to"]),
+        placed_from=placed_from,
+        placed_to=placed_to,
     )
-    if filters.placed_from and filters.placed_to and filters.placed_from > filters.placed_to:
-        raise BadInput("bad_filter", "The first day (from) is after the last one (to).")
-    return filters
 
 
 def pairs(filters: Filters) -> list[tuple[str, str]]:
     """The parameters of an address with these filters, in the order of NAMES."""
-    several = {
+    values = {
         "state": filters.states,
         "payment": filters.payment_states,
         "provider": filters.providers,
+        "method": filters.methods,
         "flag": filters.flags,
         "currency": filters.currencies,
+        "least": filters.least and filters.least.decimal(),
+        "most": filters.most and filters.most.decimal(),
+        "from": filters.placed_from,
+        "to": filters.placed_to,
     }
-    amounts = {"least": filters.least, "most": filters.most}
-    placed = {"from": filters.placed_from, "to": filters.placed_to}
-    found = [(name, str(value)) for name, values in several.items() for value in values]
-    found += [(name, money.decimal()) for name, money in amounts.items() if money]
-    return found + [(name, day.isoformat()) for name, day in placed.items() if day]
+    return filter_values.pairs(values)
 
 
-def _members(name: str, values: Sequence[str], kind: type[E]) -> tuple[E, ...]:
-    return tuple(kind(value) for value in _known(name, values, tuple(kind)))
-
-
-def _known(name: str, values: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    if unknown := [value for value in values if value not in known]:
-        message = f"The filter {name} has no value {unknown[0][:40]!r}. Values are {', '.join(known)}."
-        raise BadInput("bad_filter", message)
-    return tuple(values)
+def without(filters: Filters, name: str) -> Filters:
+    """The filters without one of them. Amounts need their currency and are dropped with it."""
+    dropped = {_FIELDS[name], *(("least", "most") if name == "currency" else ())}
+    unset: dict[str, Any] = {one.name: one.default for one in fields(Filters) if one.name in dropped}
+    return replace(filters, **unset)
 
 
 def _amount(name: str, values: Sequence[str], currencies: Sequence[str]) -> Money | None:
-    typed = _single(name, values)
+    typed = filter_values.single(name, values)
     if typed is None:
         return None
     if len(currencies) != 1:
@@ -121,14 +138,3 @@ def _amount(name: str, values: Sequence[str], currencies: Sequence[str]) -> Mone
         return Money.parse(typed, currencies[0])
     except ValueError as error:
         raise BadInput("bad_filter", f"The filter {name} needs an amount, such as 1200 or 12.50.") from error
-
-
-def _day(name: str, values: Sequence[str]) -> date | None:
-    typed = _single(name, values)
-    return days.parse(typed, name) if typed else None
-
-
-def _single(name: str, values: Sequence[str]) -> str | None:
-    if len(values) > 1:
-        raise BadInput("bad_filter", f"The filter {name} takes one value.")
-    return values[0] if values else None

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, select
+from sqlalchemy import ColumnElement, Select, and_, func, literal, literal_column, or_, select
 
 from shop.core import email_address, ids, text
 from shop.core.db import db
+from shop.ledger.models import Journal
 from shop.orders.models import Order
-from shop.payments.records.models import Capture, Payment, PaymentUpdateRow, Refund, WebhookEventRow
-from shop.payments.records.settlement_models import Dispute
+from shop.payments.records.models import THEIR_IDS, Capture, Payment, PaymentUpdateRow, Refund, WebhookEventRow
+from shop.payments.records.settlement_models import Dispute, SettlementLineRow
+from shop.payments.refunds import own_or_outside
 
 LONGEST = 200
 SHORTEST_ADDRESS = 3
@@ -32,20 +34,25 @@ class HitKind(StrEnum):
 
     ORDER = "order number"
     PAYMENT = "payment"
+    PAYMENT_THERE = "payment at the acquirer"
     REFUND = "refund"
+    REFUND_THERE = "refund at the acquirer"
     CAPTURE = "capture at the acquirer"
     DISPUTE = "dispute at the acquirer"
+    SETTLEMENT_LINE = "settlement line"
     EVENT = "webhook event"
     EMAIL = "e-mail address"
 
 
 @dataclass(frozen=True)
 class Hit:
-    """An order that was found: the kind of the id, the id or address itself, and the order's number."""
+    """What was found: the kind of the id, the id or address itself, and the order's number; None for a webhook event
+    that is about no order of ours.
+    """
 
     kind: HitKind
     found: str
-    number: str
+    number: str | None
 
 
 def find(typed: str, providers: Collection[str]) -> list[Hit]:
@@ -59,6 +66,26 @@ def find(typed: str, providers: Collection[str]) -> list[Hit]:
 
 def _queries(words: str, providers: Collection[str]) -> Iterator[tuple[Select[*tuple[Any, ...]], HitKind]]:
     """Selects of (id, order number), with the kind of the id."""
+    yield from _own_ids(words)
+    order, of_payment = Order.number, Payment.order_id
+    payment = select(literal(words), order).select_from(Payment)
+    yield _of_order(payment, of_payment, _their_payment(words)), HitKind.PAYMENT_THERE
+    capture = select(Capture.capture_id, order).join(Payment, Payment.id == Capture.payment_id)
+    theirs = and_(Capture.provider.in_(providers), Capture.capture_id == words)
+    yield _of_order(capture, of_payment, theirs), HitKind.CAPTURE
+    refund = select(literal(words), order).select_from(Refund)
+    made_there = [own_or_outside.name_of(provider, words) for provider in sorted(providers)]
+    named = or_(Refund.acquirer_id == words, Refund.id.in_(made_there))
+    yield _of_order(refund, Refund.order_id, named), HitKind.REFUND_THERE
+    disputed = and_(Dispute.provider.in_(providers), Dispute.dispute_id == words)
+    yield _of_order(select(Dispute.dispute_id, order), Dispute.order_id, disputed), HitKind.DISPUTE
+    line = select(SettlementLineRow.line_id, order).join(Journal, Journal.key == SettlementLineRow.fact)
+    settled = and_(SettlementLineRow.provider.in_(providers), SettlementLineRow.line_id == words)
+    yield _of_order(line, Journal.order_id, settled), HitKind.SETTLEMENT_LINE
+    yield _event(words, providers), HitKind.EVENT
+
+
+def _own_ids(words: str) -> Iterator[tuple[Select[*tuple[Any, ...]], HitKind]]:
     plain = text.plain(words).upper()
     number = ids.read_order_number(words)
     yield select(Order.number, Order.number).where(Order.number == number), HitKind.ORDER
@@ -66,16 +93,23 @@ def _queries(words: str, providers: Collection[str]) -> Iterator[tuple[Select[*t
         yield _of_order(select(Payment.id, Order.number), Payment.order_id, Payment.id == plain), HitKind.PAYMENT
     if ids.is_refund_id(plain):
         yield _of_order(select(Refund.id, Order.number), Refund.order_id, Refund.id == plain), HitKind.REFUND
-    capture = select(Capture.capture_id, Order.number).join(Payment, Payment.id == Capture.payment_id)
-    theirs = and_(Capture.provider.in_(providers), Capture.capture_id == words)
-    yield _of_order(capture, Payment.order_id, theirs), HitKind.CAPTURE
-    disputed = and_(Dispute.provider.in_(providers), Dispute.dispute_id == words)
-    yield _of_order(select(Dispute.dispute_id, Order.number), Dispute.order_id, disputed), HitKind.DISPUTE
+
+
+def _their_payment(words: str) -> ColumnElement[bool]:
+    """The acquirer has the payment under this id. The text of the expressions is that of their indexes."""
+    names: Iterator[ColumnElement[str]] = (
+        literal_column(f"(payments.provider_data ->> '{name}')") for name in THEIR_IDS
+    )
+    return or_(*(name == words for name in names))
+
+
+def _event(words: str, providers: Collection[str]) -> Select[*tuple[Any, ...]]:
+    """The event, with the order of the payment that it was applied to or names. It may have none."""
     event = select(WebhookEventRow.dedupe_key, Order.number).distinct()
-    event = event.join(PaymentUpdateRow, PaymentUpdateRow.webhook_event_id == WebhookEventRow.id)
-    event = event.join(Payment, Payment.id == PaymentUpdateRow.payment_id)
-    sent = and_(WebhookEventRow.provider.in_(providers), WebhookEventRow.dedupe_key == words)
-    yield _of_order(event, Payment.order_id, sent), HitKind.EVENT
+    event = event.outerjoin(PaymentUpdateRow, PaymentUpdateRow.webhook_event_id == WebhookEventRow.id)
+    payment = func.coalesce(PaymentUpdateRow.payment_id, WebhookEventRow.reference)
+    event = event.outerjoin(Payment, Payment.id == payment).outerjoin(Order, Order.id == Payment.order_id)
+    return event.where(WebhookEventRow.provider.in_(providers), WebhookEventRow.dedupe_key == words)
 
 
 def _of_order(query: Select[*tuple[Any, ...]], order_id: Any, which: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:

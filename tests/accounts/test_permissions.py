@@ -13,6 +13,7 @@ TABLE: dict[str, tuple[Role, ...]] = {
     "order.note": (S, F),
     "order.cancel": (S, F),
     "order.export": (F,),
+    "saved_view.manage": (A,),
     "customer.read": (S, F, A),
     "customer.unlock": (S, F),
     "customer.disable": (A,),

@@ -9,6 +9,7 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import click
 import pytest
@@ -33,6 +34,9 @@ from shop.ledger import book, chart, funds
 from shop.mail import outgoing
 from shop.mail.models import Mail
 from shop.mail.states import MailKind, MailState
+from shop.order_search import exports, views
+from shop.order_search import filters as filters_of
+from shop.order_search.models import ExportState, OrderExport
 from shop.payments.records.models import WebhookEventRow
 from shop.payments.refunds import refunds
 from shop.payouts import payouts
@@ -96,6 +100,32 @@ def _settled(shop: Shop) -> str:
         book.transfer("settled:x", "settled", Money(1000, "TWD"), debit=chart.BANK, credit=chart.receivable("x"))
         funds.received(Money(1000, "TWD"))
     return "5"
+
+
+def _rested(shop: Shop) -> str:
+    """The number of an order whose payment was not queried just now and is not due."""
+    order = shop.order()
+    shop.turn(seconds=11)
+    shop.wait(seconds=3)
+    return order.number
+
+
+def _view(shop: Shop) -> str:
+    return str(views.save("Mine", filters_of.parse({"state": ["PAID"]}, ()), by=shop.sam).id)
+
+
+def _done_export(shop: Shop) -> str:
+    shop.order()
+    export = exports.request(filters_of.Filters(), ZoneInfo("UTC"), by=shop.sam)
+    exports.do(export)
+    return export
+
+
+def _failed_export(shop: Shop) -> str:
+    export = _done_export(shop)
+    with transaction():
+        db.session.get_one(OrderExport, export).state = ExportState.FAILED
+    return export
 
 
 def _alert(shop: Shop) -> str:
@@ -183,6 +213,13 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
     "money approve-credit": (Act.GIFT_APPROVED, lambda shop: [_gift(shop), *KIM]),
     "money decline-credit": (Act.GIFT_DECLINED, lambda shop: [_gift(shop), *KIM]),
     "orders query": (Act.PAYMENT_QUERIED, lambda shop: [shop.order().number, *SAM]),
+    "orders query-soon": (Act.PAYMENT_QUERIED, lambda shop: [_rested(shop), *SAM]),
+    "views save": (Act.VIEW_SAVED, lambda _: ["Paid", "state=PAID", *SAM]),
+    "views rename": (Act.VIEW_RENAMED, lambda shop: [_view(shop), "Paid", *SAM]),
+    "views delete": (Act.VIEW_DELETED, lambda shop: [_view(shop), *SAM]),
+    "exports request": (Act.EXPORT_REQUESTED, lambda shop: [shop.order() and "currency=TWD", *SAM]),
+    "exports restart": (Act.EXPORT_RESTARTED, lambda shop: [_failed_export(shop), *SAM]),
+    "exports fetch": (Act.EXPORT_DOWNLOADED, lambda shop: [_done_export(shop), "-", *SAM]),
     "alerts acknowledge": (Act.ALERT_ACKNOWLEDGED, lambda shop: [_alert(shop), "--note", "seen", *SAM]),
     "alerts resolve": (Act.ALERT_RESOLVED, lambda shop: [_alert(shop), "--note", "over", *SAM]),
     "mail retry": (Act.MAILS_RETRIED, lambda shop: [_failed_mail(shop)]),
@@ -230,6 +267,8 @@ NO_ENTRY = {
     "check": "reads",
     "mail list": "reads",
     "money waiting": "reads",
+    "exports list": "reads",
+    "views list": "reads",
     "orders show": "queries acquirers; what it finds is an update, as of the poller",
     "pricing list": "reads",
     "products list": "reads",
@@ -263,7 +302,14 @@ USE_CASES = {
     "credit_gifts.gifts.request",
     "inventory.stock.restock",
     "mail.missing.retry",
+    "order_search.exports.download",
+    "order_search.exports.request",
+    "order_search.exports.start_again",
+    "order_search.views.remove",
+    "order_search.views.rename",
+    "order_search.views.save",
     "payments.polling.requested.query_now",
+    "payments.polling.requested.query_soon",
     "payments.refunds.refunds.approve",
     "payments.refunds.refunds.bounced",
     "payments.refunds.refunds.decline",
@@ -296,6 +342,7 @@ PARTS = {
     "ledger.book.post": "writes a journal, which names the actor",
     "ledger.book.transfer": "writes a journal, which names the actor",
     "ledger.store_credit.give": "part of `gifts.approve`",
+    "order_search.views.is_changeable": "reads",
     "payments.refunds.apply.failed_later": "an update of the acquirer",
     "payments.refunds.apply.result": "an update of the acquirer",
     "payments.updates.decide.decide_accept": "pure",

@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from functools import reduce
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
@@ -14,6 +15,8 @@ from werkzeug.serving import make_server
 from e2e.console_checks import Watch, is_sound
 from shop.core.money import Money
 from shop.mail import outgoing
+from shop.order_search import exports, views
+from shop.order_search import filters as filters_of
 from shop.payments.refunds import refunds
 from tests.ops.conftest import PASSWORD, visitor_as
 from tests.shop_fixtures import Shop
@@ -27,10 +30,11 @@ PAGES += [
     "/ops/orders/NO",
 ]
 PAGES += ["/ops/orders/<number>/refund", "/ops/orders/<number>/cancel", "/ops/orders/<number>/accept"]
+PAGES += ["/ops/orders/views", "/ops/exports", "/ops/exports/<export>", "/ops/orders?state=FAILED&currency=TWD"]
 PAGES += ["/ops/approvals", "/ops/alerts", "/ops/payouts", "/ops/disputes", "/ops/mails", "/ops/mails/<mail>"]
 PAGES += ["/ops/roles", "/ops/audit", "/ops/webhooks", "/ops/webhooks?state=failing", "/ops/webhooks/1"]
 PAGES += ["/ops/webhooks/1/altered", "/ops/webhooks/retry"]
-"""Addresses of pages; `<number>` is the number of a paid order, `<mail>` the id of a mail."""
+"""Addresses of pages; `<number>` is the number of a paid order, `<mail>` and `<export>` are ids of these."""
 
 
 @pytest.fixture
@@ -59,8 +63,13 @@ def finance(shop: Shop, served: str, new_context: Callable[..., BrowserContext])
 def test_every_page_is_accessible_fits_a_small_screen_and_keeps_the_policy(shop: Shop, finance: Page) -> None:
     order = shop.paid_order()
     refunds.request(shop.capture(order), Money(20000, "TWD"), reason="broken", by=shop.sam, to="bank")
+    views.save("Paid orders", filters_of.parse({"state": ["PAID"]}, ()), by=shop.sam)
+    export = exports.request(filters_of.Filters(), ZoneInfo("UTC"), by=shop.sam)
     shop.sweep()
-    watch, ids = Watch(finance.context), {"<number>": order.number, "<mail>": outgoing.newest(1)[0].id}
+    watch, ids = (
+        Watch(finance.context),
+        {"<number>": order.number, "<mail>": outgoing.newest(1)[0].id, "<export>": export},
+    )
     watch.expect_status(422)
     watch.expect_status(404)
     for path in PAGES:
@@ -83,6 +92,38 @@ def test_an_order_is_found_by_keyboard_and_compared_with_the_acquirer_on_its_pag
     expect(finance.get_by_text("Both ledgers agree.")).to_be_visible()
     expect(finance).to_have_url(re.compile(f"/ops/orders/{order.number}$"))
     is_sound(finance)
+    watch.silent()
+
+
+def test_a_list_is_worked_with_keys_alone_and_typing_in_a_field_presses_none(shop: Shop, finance: Page) -> None:
+    watch, orders = Watch(finance.context), [shop.order().number for _ in range(2)][::-1]
+    finance.goto("/ops/orders")
+    keys = finance.keyboard
+    keys.press("j")
+    keys.press("x")
+    keys.press("j")
+    keys.press("x")
+    expect(finance.get_by_role("checkbox", name=f"Select {orders[0]}")).to_be_checked()
+    expect(finance.get_by_role("checkbox", name=f"Select {orders[1]}")).to_be_checked()
+    keys.press("?")
+    expect(finance.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    is_sound(finance)
+    keys.press("Escape")
+    expect(finance.get_by_role("dialog")).to_be_hidden()
+    keys.press("/")
+    keys.type("jx?ra")
+    expect(finance.get_by_role("searchbox")).to_have_value("jx?ra")
+    expect(finance.get_by_role("dialog")).to_be_hidden()
+    finance.get_by_role("button", name="Ask the acquirer about the selected orders").click()
+    expect(finance.get_by_role("status")).to_contain_text("order")
+    keys.press("j")
+    keys.press("Enter")
+    expect(finance).to_have_url(re.compile(f"/ops/orders/{orders[0]}$"))
+    keys.press("a")
+    expect(finance.get_by_role("status")).to_contain_text("The acquirer was asked.")
+    finance.goto(f"/ops/orders/{shop.paid_order().number}")
+    keys.press("r")
+    expect(finance).to_have_url(re.compile("/refund$"))
     watch.silent()
 
 

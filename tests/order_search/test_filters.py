@@ -8,7 +8,7 @@ import pytest
 
 from shop.core.errors import BadInput
 from shop.core.money import Money
-from shop.order_search.filters import NAMES, Filters, Flag, pairs, parse
+from shop.order_search.filters import NAMES, Filters, Flag, Method, pairs, parse, without
 from shop.orders.states import OrderState
 from shop.payments.providers.types import PaymentState
 
@@ -17,6 +17,7 @@ ALL = {
     "state": ["PAID", "FAILED"],
     "payment": ["CAPTURED"],
     "provider": ["stripe", "kpay"],
+    "method": ["store"],
     "flag": ["late", "disputed"],
     "currency": ["USD"],
     "least": ["12.50"],
@@ -32,6 +33,7 @@ def test_filters_are_read_from_an_address_and_written_back() -> None:
         states=(OrderState.PAID, OrderState.FAILED),
         payment_states=(PaymentState.CAPTURED,),
         providers=("stripe", "kpay"),
+        methods=(Method.STORE,),
         flags=(Flag.LATE, Flag.DISPUTED),
         currencies=("USD",),
         least=Money(1250, "USD"),
@@ -43,6 +45,14 @@ def test_filters_are_read_from_an_address_and_written_back() -> None:
     assert pairs(filters) == [(name, value) for name, values in ALL.items() for value in values]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_filter_is_dropped_and_the_others_stay(name: str) -> None:
+    left = [pair for pair in pairs(parse(ALL, PROVIDERS)) if pair[0] != name]
+    if name == "currency":
+        left = [pair for pair in left if pair[0] not in ("least", "most")]
+    assert pairs(without(parse(ALL, PROVIDERS), name)) == left
+
+
 def test_empty_and_repeated_values_do_not_count() -> None:
     assert parse({"state": ["", "PAID", "PAID"], "least": [""], "from": []}, PROVIDERS) == Filters((OrderState.PAID,))
 
@@ -50,10 +60,11 @@ def test_empty_and_repeated_values_do_not_count() -> None:
 @pytest.mark.parametrize(
     ("given", "code", "known"),
     [
-        ({"colour": ["red"]}, "unknown_filter", "'colour'. Filters are state, payment, provider, flag"),
+        ({"colour": ["red"]}, "unknown_filter", "'colour'. Filters are state, payment, provider, method, flag"),
         ({"state": ["PAIDD"]}, "bad_filter", "PENDING, WAITING_PAYMENT, FAILED"),
         ({"payment": ["paid"]}, "bad_filter", "CREATED, UNKNOWN"),
         ({"provider": ["visa"]}, "bad_filter", "kpay, stripe"),
+        ({"method": ["cash"]}, "bad_filter", "card, store, other"),
         ({"flag": ["early"]}, "bad_filter", "late, duplicate, wrong_amount, in_review, disputed, open_refund"),
         ({"currency": ["EUR"]}, "bad_filter", "TWD, JPY, USD"),
         ({"least": ["5"]}, "bad_filter", "exactly one currency"),

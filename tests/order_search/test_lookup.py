@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from shop.core.db import db
+import pytest
+from sqlalchemy import event
+
+from shop.core.db import db, transaction
 from shop.core.money import Money
 from shop.order_search.lookup import MOST, Hit, HitKind, find
-from shop.payments.records.models import Capture
+from shop.payments.records.models import Capture, Payment
+from shop.payments.records.settlement_models import SettlementLineRow
 from shop.payments.refunds import refunds
+from tests.payments.outside_refunds import refund_there, reported_by_file, reported_by_query, reported_by_webhook
 from tests.shop_fixtures import PEN, Shop
 
 PROVIDERS = ("fakepay", "otherpay")
@@ -27,12 +35,78 @@ def test_an_order_is_found_by_each_of_its_ids(shop: Shop) -> None:
         shop.refunds(order)[0].id: HitKind.REFUND,
         capture: HitKind.CAPTURE,
         "evt_77": HitKind.EVENT,
+        f"remote-{payment}": HitKind.PAYMENT_THERE,
     }
     for typed, kind in ids.items():
         assert find(typed, PROVIDERS) == [Hit(kind, typed, order.number)]
         assert find(f"  {typed} ", PROVIDERS)
         assert find(typed[:-1], PROVIDERS) == find(typed[1:], PROVIDERS) == [], "a part of an id finds nothing"
     assert [hit.number for hit in find(order.number.lower().replace("-", ""), PROVIDERS)] == [order.number]
+
+
+def test_ids_of_the_acquirer_are_found_wherever_it_keeps_them(shop: Shop) -> None:
+    order = shop.paid_order((PEN, 1))
+    with transaction():
+        theirs = {"id": "cs_1", "intent": "pi_1", "code_id": "code-1", "payment_id": "103"}
+        db.session.get_one(Payment, shop.payment(order).id).provider_data = theirs
+    for typed in theirs.values():
+        assert find(typed, PROVIDERS) == [Hit(HitKind.PAYMENT_THERE, typed, order.number)]
+    assert find("code_id", PROVIDERS) == []
+
+
+def test_refunds_are_found_by_the_id_of_the_acquirer_ours_and_those_made_there(shop: Shop) -> None:
+    order = shop.paid_order((PEN, 1))
+    outside = refund_there(shop, order, 30)
+    refunds.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
+    shop.sweep()
+    reported_by_query(shop, order)
+    [ours] = [one for one in shop.acquirer.refunds if one != outside]
+    for typed in (outside, ours):
+        assert Hit(HitKind.REFUND_THERE, typed, order.number) in find(typed, PROVIDERS)
+
+
+def test_a_settlement_line_leads_to_its_order(shop: Shop) -> None:
+    order = shop.paid_order((PEN, 1))
+    reported_by_file(shop, order, refund_there(shop, order, 30))
+    [line] = db.session.scalars(db.select(SettlementLineRow.line_id))
+    assert Hit(HitKind.SETTLEMENT_LINE, line, order.number) in find(line, PROVIDERS)
+
+
+def test_an_event_is_found_by_the_payment_that_it_names_and_without_any(shop: Shop) -> None:
+    shop.deliver_webhook("P000000000000N0B0DYS", "evt-orphan")
+    assert find("evt-orphan", PROVIDERS) == [Hit(HitKind.EVENT, "evt-orphan", None)]
+    order = shop.paid_order((PEN, 1))
+    reported_by_webhook(shop, refund_there(shop, order, 30), "evt-refund")
+    assert find("evt-refund", PROVIDERS) == [Hit(HitKind.EVENT, "evt-refund", order.number)]
+
+
+def test_no_search_reads_a_whole_table(shop: Shop) -> None:
+    """On PostgreSQL, where a table of this size would be read in full, that is forbidden to the planner."""
+    shop.paid_order((PEN, 1))
+    is_sqlite = db.engine.dialect.name == "sqlite"
+    for typed in ("7K3M-9QXT-2F", "P1M8QB5JJY6QAYT9A7WY", "R1M8QB5JJY6QAYT9A7WY", "pi_123", "ada@example.com"):
+        with requested() as found:
+            find(typed, PROVIDERS)
+        assert len(found) > 5
+        for statement, values in found:
+            if not is_sqlite:
+                db.session.execute(db.text("SET LOCAL enable_seqscan = off"))
+            explain = "EXPLAIN QUERY PLAN" if is_sqlite else "EXPLAIN"
+            plan = [str(row) for row in db.session.connection().exec_driver_sql(f"{explain} {statement}", values)]
+            assert not [step for step in plan if re.search(r"'SCAN \w+'|Seq Scan|SCAN (\w+)(?! .*INDEX)", step)], plan
+
+
+@contextmanager
+def requested() -> Iterator[list[tuple[str, Any]]]:
+    """Statements and their values, as sent to the database."""
+    found: list[tuple[str, Any]] = []
+
+    def note(_conn: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        found.append((statement, values)) if statement.startswith("SELECT") else None
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    yield found
+    event.remove(db.engine, "before_cursor_execute", note)
 
 
 def test_orders_are_found_by_the_beginning_of_an_address_in_either_case(shop: Shop) -> None:

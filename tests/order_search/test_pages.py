@@ -9,11 +9,13 @@ import pytest
 
 from shop.core import clock
 from shop.core.db import db, transaction
+from shop.core.keyset import Page, Place
 from shop.core.money import Money
 from shop.order_search import pages
 from shop.order_search.filters import Filters, parse
-from shop.order_search.pages import Page, Place, count, find
+from shop.order_search.pages import count, find
 from shop.orders.models import Order
+from shop.payments.records.models import Payment
 from shop.payments.refunds import refunds
 from tests.shop_fixtures import PEN, Shop
 
@@ -21,7 +23,7 @@ UTC = ZoneInfo("UTC")
 PROVIDERS = ("fakepay", "otherpay")
 
 
-def numbers(page: Page) -> list[str]:
+def numbers(page: Page[pages.Row]) -> list[str]:
     return [row.number for row in page.rows]
 
 
@@ -61,6 +63,32 @@ def test_each_filter_finds_its_orders(shop: Shop) -> None:
     assert found(flag="late") == {expired.number}
     assert found(flag=["late", "open_refund"]) >= {expired.number, paid.number}
     assert found(flag=["duplicate", "wrong_amount", "in_review", "disputed"]) == set()
+
+
+def test_orders_are_found_by_the_payment_method(shop: Shop) -> None:
+    methods = {"card": "card", "convenience store": "store", "link": "other", "": "none"}
+    placed = {}
+    for method, name in methods.items():
+        order = placed[name] = shop.paid_order((PEN, 1))
+        with transaction():
+            db.session.get_one(Payment, shop.payment(order).id).instrument = {"method": method}
+    shop.order((PEN, 1))
+    for name in ("card", "store", "other"):
+        assert found(method=name) == {placed[name].number}
+    assert found(method=["card", "store"], payment="CAPTURED") == {placed["card"].number, placed["store"].number}
+    assert found(method="card", provider="otherpay") == set()
+
+
+def test_an_empty_list_knows_which_filters_to_drop(shop: Shop) -> None:
+    shop.order((PEN, 1))
+    given = {"provider": ["fakepay"], "state": ["PAID"], "currency": ["TWD"], "least": ["1"]}
+    assert pages.found_without(parse(given, PROVIDERS), UTC) == {
+        "state": True,
+        "provider": False,
+        "currency": False,
+        "least": False,
+    }
+    assert pages.found_without(Filters(), UTC) == {}
 
 
 def test_money_of_another_amount_is_found_in_review(shop: Shop) -> None:

@@ -26,6 +26,8 @@ _HINT = text("outcome = 'hint'")
 _NOT_APPLIED = text("outcome <> 'applied'")
 NOT_PAYING = text("captures.allocation <> 'pays_order'")
 """Condition that a capture pays for nothing, with literals for its partial index."""
+THEIR_IDS = ("id", "intent", "code_id", "payment_id")
+"""Names in `provider_data` of the acquirers' ids of a payment, by which staff find it. Each has an index."""
 _UNDER_WAY = "state IN ({})".format(", ".join(f"'{s}'" for s in sorted(refund_states.UNDER_WAY)))
 REFUND_UNDER_WAY = text(f"refunds.{_UNDER_WAY}")
 """Condition that the result of a refund is not known yet, with literals for its partial index."""
@@ -71,6 +73,7 @@ class Payment(Base):
         CheckConstraint(f"state IN ({_KNOWN})", name="state_known"),
         CheckConstraint("amount > 0", name="amount_positive"),
         Index("uq_payments_one_open", "order_id", unique=True, postgresql_where=_STILL_OPEN, sqlite_where=_STILL_OPEN),
+        *(Index(f"ix_payments_their_{name}", text(f"(provider_data ->> '{name}')")) for name in THEIR_IDS),
         Index("ix_payments_due", "next_check_at", postgresql_where=_DUE, sqlite_where=_DUE),
     )
 
@@ -127,7 +130,8 @@ class Refund(Base):
 
     It comes from one capture, or, without one, from the store credit that the order was paid with. `destination` says
     where it goes: the provider that took it, store_credit or bank. `kind` says why: customer, late, duplicate, mismatch
-    or outside. One that needs a second person is not due until `approved_by`; one to a bank always does.
+    or outside. One that needs a second person is not due until `approved_by`; one to a bank always does. `acquirer_id`
+    is the acquirer's id of ours, once a report has named it.
     """
 
     __tablename__ = "refunds"
@@ -151,6 +155,7 @@ class Refund(Base):
     next_check_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     checks: Mapped[int] = mapped_column(default=0)
     rejected_code: Mapped[str | None] = mapped_column(Text)
+    acquirer_id: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (
         CheckConstraint("state IN ('REQUESTED', 'PENDING', 'UNKNOWN', 'DONE', 'REJECTED')", name="state_known"),
@@ -159,6 +164,12 @@ class Refund(Base):
         CheckConstraint("capture_id IS NOT NULL OR destination = 'store_credit'", name="provider_has_a_capture"),
         CheckConstraint("approved_by <> requested_by", name="two_people"),
         Index("ix_refunds_due", "next_check_at", postgresql_where=_DUE, sqlite_where=_DUE),
+        Index(
+            "ix_refunds_acquirer_id",
+            "acquirer_id",
+            postgresql_where=text("acquirer_id IS NOT NULL"),
+            sqlite_where=text("acquirer_id IS NOT NULL"),
+        ),
         Index("ix_refunds_under_way", "order_id", postgresql_where=text(_UNDER_WAY), sqlite_where=text(_UNDER_WAY)),
     )
 

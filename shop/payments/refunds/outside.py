@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from functools import partial
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from shop.core import logs
 from shop.core.actor import Actor
@@ -14,6 +14,7 @@ from shop.core.db import after_commit, db, transactional
 from shop.core.event_types import HistoryEntry, RefundNotBooked
 from shop.payments.order_money import load
 from shop.payments.order_money.decision import Decision
+from shop.payments.order_money.snapshot import Snapshot
 from shop.payments.order_money.write import write
 from shop.payments.providers.interface import RefundFact
 from shop.payments.providers.storable import is_our_payment, is_our_refund
@@ -37,9 +38,19 @@ def apply_reported(provider: str, fact: RefundFact, source: Source) -> Outcome:
     decision = _decide(provider, fact, source, lock=True)
     if isinstance(decision, Outcome):
         return decision
+    store_ids(decision.before, provider, [fact])
     if decision.outcome == Outcome.ILLEGAL:
         _log_not_booked(decision, own_or_outside.name_of(provider, fact.id), fact)
     return write(decision)
+
+
+def store_ids(seen: Snapshot, provider: str, facts: Iterable[RefundFact]) -> None:
+    """Store the acquirer's ids of those of our refunds that it reports, for the search."""
+    known = own_or_outside.known_in(seen)
+    for fact in facts:
+        if fact.id and own_or_outside.is_own(known, provider, fact):
+            unnamed = (Refund.id == fact.reference, Refund.acquirer_id.is_(None))
+            db.session.execute(update(Refund).where(*unnamed).values(acquirer_id=fact.id))
 
 
 def dry_run(provider: str, fact: RefundFact, source: Source) -> Decision | Outcome:

@@ -72,6 +72,7 @@ def _apply(update: PaymentUpdate, webhook_event_id: int | None, *, commit: bool)
     if decision.listed is None:
         write.write_update(seen, decision, update, now, webhook_event_id=webhook_event_id, commit=commit)
     else:
+        outside.store_ids(decision.listed.before, seen.payment(update.payment_id).provider, update.facts.refunds)
         outside.log_not_booked(decision.listed, seen.payment(update.payment_id).provider, update.facts.refunds)
         write.write_with_refunds(seen, decision, update, now, webhook_event_id=webhook_event_id)
     return decision

@@ -1,0 +1,218 @@
+"""Exports of orders as CSV files: requested by staff, written by workers in parts, downloaded, deleted after some days.
+
+The row of an export is due work. A worker claims it, writes parts for a while, and gives it back; each part and the
+position after it are committed together. A killed worker loses one part at most: when its lease has ended the export
+is continued after the last part.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from urllib.parse import parse_qs
+from zoneinfo import ZoneInfo
+
+from flask import current_app
+from sqlalchemy import func, select, update
+
+from shop.accounts import rights
+from shop.accounts.permissions import Permission
+from shop.core import audit, clock, csv_cells, ids, logs
+from shop.core.actor import Actor
+from shop.core.audit import Act, Subject, SubjectKind
+from shop.core.db import changed, db, insert, transactional
+from shop.core.errors import Refusal
+from shop.core.keyset import Place, Position
+from shop.order_search import filters as filters_of
+from shop.order_search import pages, views
+from shop.order_search.filters import Filters
+from shop.order_search.models import ExportState, OrderExport, OrderExportPart
+from shop.payments.providers import registry
+
+log = logs.get()
+MOST = 100_000
+"""Orders in one file."""
+IN_A_PART = 1000
+AT_ONCE = 3
+"""Exports of one person that are written at the same time."""
+LEASE = timedelta(seconds=60)
+"""Longer than a part takes. A job of the task queue ends after 60 seconds."""
+TURN = 20.0
+"""Seconds for which a worker writes parts before it takes other work."""
+ATTEMPTS = 5
+"""Attempts without progress after which an export has failed."""
+SHOWN = 50
+HEADINGS = (
+    *("order", "placed_at", "state", "payment_state", "provider", "method", "currency", "total", "refunded"),
+    *("late", "duplicate", "wrong_amount", "in_review", "disputed", "open_refund"),
+)
+_LAST_ID = 2**62
+
+
+def request(filters: Filters, zone: ZoneInfo, *, by: Actor) -> str:
+    """Request an export of the orders that match, and return its id.
+
+    Raises Forbidden; Refusal `nothing_to_export`, `too_many_rows`, and `too_many_exports` for one person.
+    """
+    expected = pages.count(filters, zone, most=MOST)
+    if not expected:
+        raise Refusal("nothing_to_export", "No orders match these filters, so there is nothing to export.")
+    if expected > MOST:
+        message = f"A file has at most {MOST:,} orders, and more match these filters. Choose a shorter time."
+        raise Refusal("too_many_rows", message)
+    return _request(views.query_of(filters), expected, by)
+
+
+@transactional
+def _request(query: str, expected: int, by: Actor) -> str:
+    rights.demand(by, Permission.ORDER_EXPORT)
+    running = (OrderExport.requested_by == by, OrderExport.state == ExportState.RUNNING)
+    if (db.session.scalar(select(func.count()).select_from(OrderExport).where(*running)) or 0) >= AT_ONCE:
+        raise Refusal("too_many_exports", f"{AT_ONCE} of your exports are being written. Wait until one is done.")
+    now, export_id = clock.now(), ids.export_id()
+    due = {"state": ExportState.RUNNING, "requested_at": now, "due_at": now}
+    db.session.add(OrderExport(id=export_id, query=query, requested_by=by, expected=expected, **due))
+    audit.record(by, Act.EXPORT_REQUESTED, _subject(export_id), after={"query": query, "expected": expected})
+    return export_id
+
+
+@transactional
+def start_again(export_id: str, *, by: Actor) -> None:
+    """Continue a failed export. Raises Forbidden; Refusal `not_failed`."""
+    rights.demand(by, Permission.ORDER_EXPORT)
+    failed = (OrderExport.id == export_id, OrderExport.state == ExportState.FAILED)
+    due = {"state": ExportState.RUNNING, "due_at": clock.now(), "attempts": 0, "ended_at": None}
+    if not changed(update(OrderExport).where(*failed).values(**due)):
+        raise Refusal("not_failed", "Only a failed export can be started again.")
+    audit.record(by, Act.EXPORT_RESTARTED, _subject(export_id))
+
+
+@transactional
+def download(export_id: str, *, by: Actor) -> Iterator[bytes]:
+    """The parts of the file of an export that is done. Raises Forbidden; Refusal `not_done`."""
+    rights.demand(by, Permission.ORDER_EXPORT)
+    export = find(export_id)
+    if export is None or export.state is not ExportState.DONE:
+        raise Refusal("not_done", "This file is not complete. Wait until the export is done.")
+    audit.record(by, Act.EXPORT_DOWNLOADED, _subject(export_id), after={"rows": export.rows})
+    return _parts(export_id, export.parts)
+
+
+def find(export_id: str) -> OrderExport | None:
+    """The export with this id, unless its time is over."""
+    newer = OrderExport.requested_at > clock.now() - kept()
+    return db.session.scalars(select(OrderExport).where(OrderExport.id == export_id, newer)).one_or_none()
+
+
+def newest(limit: int = SHOWN) -> list[OrderExport]:
+    """The newest exports whose time is not over. One statement."""
+    found = select(OrderExport).where(OrderExport.requested_at > clock.now() - kept())
+    return list(db.session.scalars(found.order_by(OrderExport.requested_at.desc()).limit(limit)))
+
+
+def kept() -> timedelta:
+    """The time after the request for which an export and its file are kept (EXPORT_DAYS)."""
+    return timedelta(days=current_app.config["EXPORT_DAYS"])
+
+
+# --- work of the workers ---------------------------------------------------------------------------------------------
+
+
+def due(limit: int = 20) -> list[str]:
+    """Exports to write now."""
+    query = select(OrderExport.id).where(OrderExport.due_at <= clock.now()).order_by(OrderExport.due_at).limit(limit)
+    found = list(db.session.scalars(query))
+    db.session.rollback()
+    return found
+
+
+def do(export_id: str) -> None:
+    """Write parts of a due export for TURN seconds. Safe to repeat, and by several processes at once."""
+    if not _claim(export_id):
+        return
+    until = time.monotonic() + TURN
+    while _write_part(export_id) and time.monotonic() < until:
+        pass
+    _give_back(export_id)
+
+
+@transactional
+def _claim(export_id: str) -> bool:
+    """Claim a due export for LEASE and count the attempt. False if another process has it, or if it has failed."""
+    now = clock.now()
+    is_due = (OrderExport.id == export_id, OrderExport.due_at <= now)
+    failed = {"state": ExportState.FAILED, "due_at": None, "ended_at": now}
+    if changed(update(OrderExport).where(*is_due, OrderExport.attempts >= ATTEMPTS).values(**failed)):
+        log.error("export.failed", export=export_id)
+        return False
+    claimed = update(OrderExport).where(*is_due).values(due_at=now + LEASE, attempts=OrderExport.attempts + 1)
+    return bool(changed(claimed))
+
+
+def _write_part(export_id: str) -> bool:
+    """Write the next part; False when the export is done, or another process has written this part."""
+    export = db.session.get_one(OrderExport, export_id, populate_existing=True)
+    if export.state is not ExportState.RUNNING:
+        return False
+    number, written, zone = export.parts + 1, export.rows, ZoneInfo(current_app.config["SHOP_TIME_ZONE"])
+    after = Position.parse(export.position) if export.position else Position(export.requested_at, _LAST_ID)
+    limit = min(IN_A_PART, MOST - written)
+    page = pages.find(_filters(export.query), zone, Place(after=after), limit=limit)
+    db.session.rollback()  # the rows are formatted without a transaction
+    content = csv_cells.lines(_cells(row, zone) for row in page.rows)
+    if number == 1:
+        content = csv_cells.BYTE_ORDER_MARK + csv_cells.lines([HEADINGS]) + content
+    written += len(page.rows)
+    is_last = page.older is None or written >= MOST
+    return _store(export_id, number, content, written, page.older, is_last=is_last) and not is_last
+
+
+@transactional
+def _store(
+    export_id: str, number: int, content: bytes, written: int, position: Position | None, *, is_last: bool
+) -> bool:
+    """Store a part with the position after it. False if another process has stored this part."""
+    now = clock.now()
+    values = {"parts": number, "rows": written, "position": str(position) if position else None, "attempts": 0}
+    ended = {"state": ExportState.DONE, "due_at": None, "ended_at": now} if is_last else {"due_at": now + LEASE}
+    before = (OrderExport.id == export_id, OrderExport.parts == number - 1, OrderExport.state == ExportState.RUNNING)
+    if not changed(update(OrderExport).where(*before).values(**values, **ended)):
+        return False
+    db.session.execute(insert(OrderExportPart).values(export_id=export_id, number=number, content=content))
+    return True
+
+
+@transactional
+def _give_back(export_id: str) -> None:
+    """Make an export that is not done due at once."""
+    running = (OrderExport.id == export_id, OrderExport.state == ExportState.RUNNING)
+    db.session.execute(update(OrderExport).where(*running).values(due_at=clock.now()))
+
+
+def _filters(query: str) -> Filters:
+    return filters_of.parse(parse_qs(query), registry.all_providers())
+
+
+def _cells(row: pages.Row, zone: ZoneInfo) -> list[object]:
+    instrument = row.instrument or {}
+    shown: list[object] = [row.number, _stamp(row.placed_at, zone), row.state, row.payment_state, row.provider]
+    shown += [instrument.get("method"), row.total.currency, row.total.decimal(), row.refunded.decimal()]
+    return shown + ["yes" if flag in row.flags else "" for flag in filters_of.Flag]
+
+
+def _stamp(at: datetime, zone: ZoneInfo) -> str:
+    return at.astimezone(zone).isoformat(timespec="seconds")
+
+
+def _parts(export_id: str, number: int) -> Iterator[bytes]:
+    """The stored parts, one at a time."""
+    for each in range(1, number + 1):
+        of = (OrderExportPart.export_id == export_id, OrderExportPart.number == each)
+        content = db.session.scalar(select(OrderExportPart.content).where(*of))
+        db.session.rollback()
+        yield content or b""
+
+
+def _subject(export_id: str) -> Subject:
+    return Subject(SubjectKind.ORDER_EXPORT, export_id)

@@ -1,0 +1,160 @@
+"""Exports of orders: written in parts, continued after a kill, safe in spreadsheets, deleted after some days."""
+
+from __future__ import annotations
+
+import csv
+import io
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from shop.accounts.models import User
+from shop.accounts.rights import Forbidden
+from shop.core import csv_cells
+from shop.core.actor import Actor
+from shop.core.audit import Act
+from shop.core.audit_search import find as entries
+from shop.core.db import db, transaction
+from shop.core.errors import Refusal
+from shop.jobs import retention, work
+from shop.order_search import exports
+from shop.order_search.filters import Filters, parse
+from shop.order_search.models import ExportState, OrderExport, OrderExportPart
+from shop.payments.records.models import Payment
+from tests.shop_fixtures import PEN, Shop
+
+UTC = ZoneInfo("UTC")
+EVERYTHING = Filters()
+
+
+def state(export_id: str) -> tuple[str, int]:
+    db.session.rollback()
+    row = db.session.get_one(OrderExport, export_id, populate_existing=True)
+    return str(row.state), row.rows
+
+
+def read(export_id: str, by: Actor) -> list[dict[str, str]]:
+    content = b"".join(exports.download(export_id, by=by))
+    assert content.startswith(csv_cells.BYTE_ORDER_MARK)
+    return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "IN_A_PART", 2)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_file_has_each_order_of_the_filter_once_and_no_later_one(shop: Shop) -> None:
+    paid = [shop.paid_order((PEN, 1)) for _ in range(5)][::-1]
+    shop.order((PEN, 1))
+    with transaction():
+        db.session.get_one(Payment, shop.payment(paid[0]).id).instrument = {"method": "=cmd|' /C calc'!A0"}
+    export = exports.request(parse({"state": ["PAID"]}, ()), UTC, by=shop.sam)
+    shop.paid_order((PEN, 1))
+    assert exports.due() == [export] and work.batch("export", [export]) == 1
+    assert state(export) == ("DONE", 5) and shop.count(OrderExportPart) == 3
+    rows = read(export, shop.sam)
+    assert [row["order"] for row in rows] == [order.number for order in paid]
+    assert rows[0]["method"] == "'=cmd|' /C calc'!A0"
+    assert (rows[1]["state"], rows[1]["payment_state"], rows[1]["provider"]) == ("PAID", "CAPTURED", "fakepay")
+    assert (rows[1]["currency"], rows[1]["total"], rows[1]["refunded"]) == ("TWD", "90.00", "0.00")
+    done = [entry.act for entry in entries().entries if entry.subject_id == export]
+    assert done == [Act.EXPORT_DOWNLOADED, Act.EXPORT_REQUESTED]
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_an_export_whose_worker_was_killed_is_continued_after_the_last_part(shop: Shop) -> None:
+    numbers = [shop.order((PEN, 1)).number for _ in range(5)][::-1]
+    export = exports.request(EVERYTHING, UTC, by=shop.sam)
+    assert exports._claim(export) and exports._write_part(export)
+    assert exports.due() == [] and not exports._claim(export), "no other process writes it while its lease lasts"
+    shop.turn(seconds=exports.LEASE.total_seconds() + 1)
+    assert state(export) == ("DONE", 5)
+    assert [row["order"] for row in read(export, shop.sam)] == numbers
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_two_processes_that_write_one_export_store_each_part_once(shop: Shop) -> None:
+    for _ in range(3):
+        shop.order((PEN, 1))
+    export = exports.request(EVERYTHING, UTC, by=shop.sam)
+    assert exports._store(export, 1, b"x", 2, None, is_last=False)
+    assert not exports._store(export, 1, b"y", 2, None, is_last=False)
+    assert db.session.scalars(db.select(OrderExportPart.content)).all() == [b"x"]
+
+
+def test_an_export_that_makes_no_progress_fails_and_can_be_started_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.order((PEN, 1))
+    export = exports.request(EVERYTHING, UTC, by=shop.sam)
+    with monkeypatch.context() as broken:
+        broken.setattr(exports, "_cells", lambda *_: 1 / 0)
+        for _ in range(exports.ATTEMPTS + 1):
+            shop.turn(seconds=61)
+    assert state(export) == ("FAILED", 0) and exports.due() == []
+    with pytest.raises(Refusal, match="not complete"):
+        exports.download(export, by=shop.sam)
+    exports.start_again(export, by=shop.kim)
+    exports.do(export)
+    assert state(export) == ("DONE", 1)
+    with pytest.raises(Refusal, match="Only a failed export"):
+        exports.start_again(export, by=shop.kim)
+
+
+def test_requests_that_cannot_be_met_are_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Refusal, match="nothing to export"):
+        exports.request(EVERYTHING, UTC, by=shop.sam)
+    for _ in range(2):
+        shop.order((PEN, 1))
+    monkeypatch.setattr(exports, "MOST", 1)
+    with pytest.raises(Refusal, match="A file has at most 1 orders"):
+        exports.request(EVERYTHING, UTC, by=shop.sam)
+    monkeypatch.setattr(exports, "MOST", 2)
+    for _ in range(exports.AT_ONCE):
+        exports.request(EVERYTHING, UTC, by=shop.sam)
+    with pytest.raises(Refusal, match="3 of your exports"):
+        exports.request(EVERYTHING, UTC, by=shop.sam)
+    exports.request(EVERYTHING, UTC, by=shop.kim)
+
+
+def test_an_account_that_lost_the_role_neither_requests_nor_downloads(shop: Shop) -> None:
+    shop.order((PEN, 1))
+    export = exports.request(EVERYTHING, UTC, by=shop.sam)
+    exports.do(export)
+    with transaction():
+        db.session.get_one(User, shop.sam.user_id).roles = ["support"]
+    with pytest.raises(Forbidden):
+        exports.request(EVERYTHING, UTC, by=shop.sam)
+    with pytest.raises(Forbidden):
+        exports.download(export, by=shop.sam)
+
+
+def test_a_file_is_deleted_after_some_days(shop: Shop) -> None:
+    shop.order((PEN, 1))
+    export = exports.request(EVERYTHING, UTC, by=shop.sam)
+    exports.do(export)
+    shop.turn(days=shop.app.config["EXPORT_DAYS"] - 1)
+    retention.sweep()
+    assert exports.find(export) is not None
+    shop.turn(days=1)
+    assert exports.find(export) is None and exports.newest() == []
+    retention.sweep()
+    assert shop.count(OrderExport) == shop.count(OrderExportPart) == 0
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "\r=1", "\n=1"])
+def test_a_cell_is_never_a_formula(text: str) -> None:
+    assert csv_cells.cell(text) == f"'{text}"
+
+
+def test_other_cells_stay_as_they_are() -> None:
+    assert [csv_cells.cell(value) for value in (-5, "7K3M-9QXT-2F", None, "a=b", 'x "y"')] == [
+        *("-5", "7K3M-9QXT-2F", "", "a=b", 'x "y"')
+    ]
+    assert csv_cells.lines([["a,b", 'x "y"']]) == b'"a,b","x ""y"""\r\n'
+
+
+def test_states_of_exports_are_those_of_the_database() -> None:
+    assert set(ExportState) == {"RUNNING", "DONE", "FAILED"}
