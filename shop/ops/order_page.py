@@ -12,7 +12,8 @@ from shop.explain.timeline import Kind
 from shop.explain.why import why
 from shop.http_kit.access import requires
 from shop.integrity.compare import our_side
-from shop.ops import ledger_rows, order_acts, requested
+from shop.ops import ledger_rows, order_acts, order_forms, requested
+from shop.orders import states
 
 bp = Blueprint("order", __name__)
 
@@ -22,12 +23,15 @@ bp = Blueprint("order", __name__)
 def show(number: str) -> str:
     """An order. `source` limits the timeline. The page reads the database alone and calls no acquirer."""
     order, kinds = requested.order(number), _kinds()
+    money = order_acts.snapshot(order)
     return render_template(
         "ops/order.html",
         order=order,
         number=order.number,
         why=why(order),
-        acts=order_acts.possible(order),
+        can_query=order.state in states.PAYABLE,
+        acts=order_acts.possible(order, money),
+        refunds=order_forms.requested(order, money),
         now=clock.now(),
         steps=next_step.steps(due_rows.load(order)),
         entries=timeline.of(order, kinds),
