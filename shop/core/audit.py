@@ -61,6 +61,9 @@ class Act(StrEnum):
     PAYOUT_REQUESTED = "payout.requested"
     PAYOUT_APPROVED = "payout.approved"
     PAYOUT_REJECTED = "payout.rejected"
+    NOTE_WRITTEN = "note.written"
+    NOTE_WITHDRAWN = "note.withdrawn"
+    NOTE_DONE = "note.done"
     ALERT_ACKNOWLEDGED = "alert.acknowledged"
     ALERT_RESOLVED = "alert.resolved"
     MAILS_RETRIED = "mail.retried"
@@ -82,6 +85,7 @@ class SubjectKind(StrEnum):
 
     ACCOUNT = "account"
     ORDER = "order"
+    NOTE = "note"
     REFUND = "refund"
     CREDIT_GIFT = "credit_gift"
     PAYOUT = "payout"

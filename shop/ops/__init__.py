@@ -25,6 +25,7 @@ from shop.ops import (
     navigation,
     order_acts,
     order_list,
+    order_notes,
     order_page,
     payouts,
     roles,
@@ -37,7 +38,7 @@ from shop.ops import (
 )
 
 PAGES = (
-    *(home, order_list, order_page, order_acts, search, alerts),
+    *(home, order_list, order_page, order_acts, order_notes, search, alerts),
     *(webhooks, webhook_retry, webhook_altered, mails),
     *(approvals, payouts, disputes, ledgers),
     *(users, roles, audit_log, second_factor, confirm),
