@@ -33,10 +33,10 @@ def known(name: str, values: Sequence[str], choices: Sequence[str]) -> tuple[str
     return tuple(values)
 
 
-def members(name: str, values: Sequence[str], choices: Sequence[E]) -> tuple[E, ...]:
+def members(name: str, values: Sequence[str], choices: Iterable[E]) -> tuple[E, ...]:
     """As `known`, as members of an enumeration."""
-    chosen = known(name, values, choices)
-    return tuple(one for one in choices if one in chosen)
+    by_value = {str(one): one for one in choices}
+    return tuple(by_value[value] for value in known(name, values, tuple(by_value)))
 
 
 def ids(name: str, values: Sequence[str]) -> tuple[str, ...]:
@@ -46,12 +46,34 @@ def ids(name: str, values: Sequence[str]) -> tuple[str, ...]:
     return tuple(value.strip() for value in values)
 
 
-def day(name: str, values: Sequence[str]) -> date | None:
-    """The single day of a filter, such as 2026-12-24. Raises BadInput `bad_filter`."""
+def single(name: str, values: Sequence[str]) -> str | None:
+    """The only value of a filter, or None. Raises BadInput `bad_filter` for several."""
     if len(values) > 1:
         raise BadInput("bad_filter", f"The filter {name} takes one value.")
+    return values[0] if values else None
+
+
+def days(values: Mapping[str, Sequence[str]]) -> tuple[date | None, date | None]:
+    """The days of the filters `from` and `to`, such as 2026-12-24. Raises BadInput `bad_filter`."""
+    first, last = _day("from", values["from"]), _day("to", values["to"])
+    if first and last and first > last:
+        raise BadInput("bad_filter", "The first day (from) is after the last one (to).")
+    return first, last
+
+
+def pairs(filters: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Parameters of an address, in the order of `filters`. A filter has a value, a tuple of values, or None."""
+    found: list[tuple[str, str]] = []
+    for name, value in filters.items():
+        several = value if isinstance(value, tuple) else () if value is None else (value,)
+        found += [(name, str(one)) for one in several]
+    return found
+
+
+def _day(name: str, values: Sequence[str]) -> date | None:
+    typed = single(name, values)
     try:
-        found = date.fromisoformat(values[0]) if values else None
+        found = date.fromisoformat(typed) if typed else None
     except ValueError:
         found = date.min
     if found and found.year not in _YEARS:

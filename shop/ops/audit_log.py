@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, render_template, request, url_for
 
 from shop.accounts import staff
 from shop.accounts.permissions import Permission
-from shop.core import audit_search, days
+from shop.core import audit_search, days, filter_values
 from shop.core.actor import Actor
 from shop.core.audit import Act, SubjectKind
 from shop.core.audit_search import Entry, Filters
@@ -36,19 +36,16 @@ LABELS = {
 }
 OPERATOR = "operator"
 """Value of `by` for people at the command line who name no account."""
-E = TypeVar("E", Act, SubjectKind)
 
 
 @bp.get("/audit")
 @requires(Permission.AUDIT_READ)
 def index() -> str:
     """Entries of the audit log, newest first; `after` is the position of a page."""
-    if unknown := [name for name in request.args if name not in (*LABELS, "after")]:
-        message = f"There is no filter {unknown[0][:40]!r}. Filters are {', '.join(LABELS)}."
-        raise BadInput("unknown_filter", message)
-    pairs = [(name, value) for name, value in request.args.items(multi=True) if name in LABELS and value]
+    values = filter_values.given({name: of for name, of in request.args.lists() if name != "after"}, tuple(LABELS))
+    pairs = filter_values.pairs(values)
     after = request.args.get("after")
-    page = audit_search.find(_filters(), after=Position.parse(after) if after else None)
+    page = audit_search.find(_filters(values), after=Position.parse(after) if after else None)
     return render_template(
         "ops/audit.html",
         entries=page.entries,
@@ -63,16 +60,18 @@ def index() -> str:
     )
 
 
-def _filters() -> Filters:
+def _filters(values: Mapping[str, tuple[str, ...]]) -> Filters:
     """The filters of the address. Raises BadInput."""
-    given = request.args
-    since, until = (days.parse(given[name], name) if given.get(name) else None for name in ("from", "to"))
+    since, until = filter_values.days(values)
+    by, kind, subject, request_id = (
+        filter_values.single(name, values[name]) for name in ("by", "kind", "id", "request")
+    )
     return Filters(
-        actor=_actor(given["by"]) if given.get("by") else None,
-        acts=[_member("act", value, Act) for value in given.getlist("act") if value],
-        subject_kind=_member("kind", given["kind"], SubjectKind) if given.get("kind") else None,
-        subject_id=given.get("id", ""),
-        request_id=given.get("request", ""),
+        actor=_actor(by) if by else None,
+        acts=filter_values.members("act", values["act"], Act),
+        subject_kind=filter_values.members("kind", [kind], SubjectKind)[0] if kind else None,
+        subject_id=subject or "",
+        request_id=request_id or "",
         since=days.midnight(since, zone()) if since else None,
         until=days.midnight(until + timedelta(days=1), zone()) if until else None,
     )
@@ -85,13 +84,6 @@ def _actor(typed: str) -> Actor:
         return Actor.staff(staff.account_of(typed).id)
     except BadInput as unknown:
         raise BadInput("bad_filter", str(unknown.message)) from unknown
-
-
-def _member(name: str, value: str, kind: type[E]) -> E:
-    if value not in tuple(kind):
-        message = f"The filter {name} has no value {value[:40]!r}. Values are {', '.join(kind)}."
-        raise BadInput("bad_filter", message)
-    return kind(value)
 
 
 def _names(entries: Sequence[Entry]) -> dict[str, str]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 
-from flask import Blueprint, abort, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, abort, current_app, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from shop.accounts import staff
 from shop.accounts.permissions import Permission
 from shop.core.actor import Actor
-from shop.core.errors import BadInput
+from shop.core.keyset import PARAMETERS, Place
 from shop.http_kit.access import requires
+from shop.ops import lists
 from shop.ops.formats import zone
 from shop.ops.navigation import Link
 from shop.orders.models import OrderEvent
@@ -23,30 +23,27 @@ from shop.payments.webhooks import detail, pages, words
 from shop.payments.webhooks import filters as inbox_filters
 from shop.payments.webhooks.detail import Detail
 from shop.payments.webhooks.filters import Filters
-from shop.payments.webhooks.pages import Position
 
 bp = Blueprint("webhooks", __name__)
 LINKS = (Link("Webhook inbox", "ops.webhooks.index", Permission.WEBHOOK_READ),)
-PLACES = ("after", "before", "page")
-"""Parameters that choose a page: the position after which it begins or before which it ends, or `page=last`."""
 
 
 @bp.get("/webhooks")
 @requires(Permission.WEBHOOK_READ)
 def index() -> ResponseReturnValue:
     """Stored and refused webhooks, newest first."""
-    filters = filters_of_request(PLACES)
+    filters = filters_of_request(PARAMETERS)
     if any(value == "" for _, value in request.args.items(multi=True)):
         return redirect(address("ops.webhooks.index", filters), 303)  # a form sends its empty fields
-    page = pages.find(filters, zone(), **_place())
+    page = pages.find(filters, zone(), Place.parse(request.args))
     total = pages.count(filters, zone()) if page.rows else 0
     return render_template(
         "ops/webhooks.html",
         filters=filters,
         choices=choices(),
         rows=page.rows,
-        total=_total(total),
-        links=_links(filters, page),
+        total=lists.total(total, pages.COUNTED, "webhook"),
+        links=lists.links("ops.webhooks.index", inbox_filters.pairs(filters), page),
         retry_address=address("ops.webhook_retry.confirm_many", filters),
         dropped=_dropped(filters),
         words=words,
@@ -96,10 +93,9 @@ def filters_of_request(also: tuple[str, ...] = ()) -> Filters:
     return inbox_filters.parse(parameters, registry.all_providers())
 
 
-def address(endpoint: str, filters: Filters, **place: object) -> str:
+def address(endpoint: str, filters: Filters) -> str:
     """The address of a page with these filters."""
-    query = urlencode([*inbox_filters.pairs(filters), *place.items()])
-    return url_for(endpoint) + (f"?{query}" if query else "")
+    return lists.address(endpoint, inbox_filters.pairs(filters))
 
 
 def order_page(number: str | None) -> str | None:
@@ -118,37 +114,8 @@ def choices() -> dict[str, list[tuple[str, str]]]:
     }
 
 
-def _place() -> dict[str, Any]:
-    given = {name: request.args[name] for name in PLACES if name in request.args}
-    if len(given) > 1 or given.get("page", "last") != "last":
-        raise BadInput("bad_position", "An address has one of after, before and page=last.")
-    if "page" in given:
-        return {"from_end": True}
-    return {name: Position.parse(value) for name, value in given.items()}
-
-
-def _links(filters: Filters, page: pages.Page) -> dict[str, str | None]:
-    here = "ops.webhooks.index"
-    return {
-        "first": address(here, filters) if page.newer else None,
-        "previous": address(here, filters, before=page.newer) if page.newer else None,
-        "next": address(here, filters, after=page.older) if page.older else None,
-        "last": address(here, filters, page="last") if page.older else None,
-    }
-
-
-def _total(total: int) -> str:
-    if total > pages.COUNTED:
-        return f"{pages.COUNTED:,}+ webhooks"
-    return f"{total:,} webhook{'' if total == 1 else 's'}"
-
-
 def _dropped(filters: Filters) -> list[tuple[str, str]]:
     """Each filter that is set, and the address of the list without it."""
     pairs = inbox_filters.pairs(filters)
-    return [(f"{name}: {value}", _address(pairs, (name, value))) for name, value in pairs]
-
-
-def _address(pairs: list[tuple[str, str]], dropped: tuple[str, str]) -> str:
-    query = urlencode([pair for pair in pairs if pair != dropped])
-    return url_for("ops.webhooks.index") + (f"?{query}" if query else "")
+    here = "ops.webhooks.index"
+    return [(f"{one[0]}: {one[1]}", lists.address(here, [pair for pair in pairs if pair != one])) for one in pairs]

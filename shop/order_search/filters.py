@@ -10,15 +10,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from typing import TypeVar
 
-from shop.core import days
+from shop.core import filter_values
 from shop.core.errors import BadInput
 from shop.core.money import CURRENCIES, Money
 from shop.orders.states import OrderState
 from shop.payments.providers.types import PaymentState
 
-E = TypeVar("E", bound=StrEnum)
 NAMES = ("state", "payment", "provider", "flag", "currency", "least", "most", "from", "to")
 """Names of the parameters."""
 
@@ -64,55 +62,40 @@ def parse(given: Mapping[str, Sequence[str]], providers: Collection[str]) -> Fil
 
     Raises BadInput `unknown_filter` and `bad_filter`; the message lists what is known.
     """
-    if unknown := [name for name in given if name not in NAMES]:
-        raise BadInput("unknown_filter", f"There is no filter {unknown[0][:40]!r}. Filters are {', '.join(NAMES)}.")
-    values = {name: tuple(dict.fromkeys(value for value in given.get(name, ()) if value)) for name in NAMES}
-    currencies = _known("currency", values["currency"], CURRENCIES)
-    filters = Filters(
-        states=_members("state", values["state"], OrderState),
-        payment_states=_members("payment", values["payment"], PaymentState),
-        providers=_known("provider", values["provider"], sorted(providers)),
-        flags=_members("flag", values["flag"], Flag),
+    values = filter_values.given(given, NAMES)
+    currencies = filter_values.known("currency", values["currency"], CURRENCIES)
+    placed_from, placed_to = filter_values.days(values)
+    return Filters(
+        states=filter_values.members("state", values["state"], OrderState),
+        payment_states=filter_values.members("payment", values["payment"], PaymentState),
+        providers=filter_values.known("provider", values["provider"], sorted(providers)),
+        flags=filter_values.members("flag", values["flag"], Flag),
         currencies=currencies,
         least=_amount("least", values["least"], currencies),
         most=_amount("most", values["most"], currencies),
-        placed_from=_day("from", values["from"]),
-        placed_to=_day("to", values["to"]),
+        placed_from=placed_from,
+        placed_to=placed_to,
     )
-    if filters.placed_from and filters.placed_to and filters.placed_from > filters.placed_to:
-        raise BadInput("bad_filter", "The first day (from) is after the last one (to).")
-    return filters
 
 
 def pairs(filters: Filters) -> list[tuple[str, str]]:
     """The parameters of an address with these filters, in the order of NAMES."""
-    several = {
+    values = {
         "state": filters.states,
         "payment": filters.payment_states,
         "provider": filters.providers,
         "flag": filters.flags,
         "currency": filters.currencies,
+        "least": filters.least and filters.least.decimal(),
+        "most": filters.most and filters.most.decimal(),
+        "from": filters.placed_from,
+        "to": filters.placed_to,
     }
-    amounts = {"least": filters.least, "most": filters.most}
-    placed = {"from": filters.placed_from, "to": filters.placed_to}
-    found = [(name, str(value)) for name, values in several.items() for value in values]
-    found += [(name, money.decimal()) for name, money in amounts.items() if money]
-    return found + [(name, day.isoformat()) for name, day in placed.items() if day]
-
-
-def _members(name: str, values: Sequence[str], kind: type[E]) -> tuple[E, ...]:
-    return tuple(kind(value) for value in _known(name, values, tuple(kind)))
-
-
-def _known(name: str, values: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    if unknown := [value for value in values if value not in known]:
-        message = f"The filter {name} has no value {unknown[0][:40]!r}. Values are {', '.join(known)}."
-        raise BadInput("bad_filter", message)
-    return tuple(values)
+    return filter_values.pairs(values)
 
 
 def _amount(name: str, values: Sequence[str], currencies: Sequence[str]) -> Money | None:
-    typed = _single(name, values)
+    typed = filter_values.single(name, values)
     if typed is None:
         return None
     if len(currencies) != 1:
@@ -121,14 +104,3 @@ def _amount(name: str, values: Sequence[str], currencies: Sequence[str]) -> Mone
         return Money.parse(typed, currencies[0])
     except ValueError as error:
         raise BadInput("bad_filter", f"The filter {name} needs an amount, such as 1200 or 12.50.") from error
-
-
-def _day(name: str, values: Sequence[str]) -> date | None:
-    typed = _single(name, values)
-    return days.parse(typed, name) if typed else None
-
-
-def _single(name: str, values: Sequence[str]) -> str | None:
-    if len(values) > 1:
-        raise BadInput("bad_filter", f"The filter {name} takes one value.")
-    return values[0] if values else None

@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Select, exists, func, literal, select, tuple_
 from sqlalchemy.orm import aliased
 
+from shop.core import keyset
 from shop.core.db import db
-from shop.core.keyset import Position
+from shop.core.keyset import Page, Place, Position
 from shop.core.money import Money
 from shop.order_search import conditions
 from shop.order_search.filters import Filters, Flag
@@ -23,20 +24,6 @@ from shop.payments.records.models import Payment, Refund
 ON_A_PAGE = 50
 COUNTED = 10_000
 """Orders are counted up to this number."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Place of a page in the list: after a position, before one, or with `from_end` the last page; else the first."""
-
-    after: Position | None = None
-    before: Position | None = None
-    from_end: bool = False
-
-    @property
-    def is_backwards(self) -> bool:
-        """True if the rows are searched from the end of the page to its beginning."""
-        return self.before is not None or self.from_end
 
 
 @dataclass(frozen=True)
@@ -59,28 +46,10 @@ class Row:
         return Position(self.placed_at, self.id)
 
 
-@dataclass(frozen=True)
-class Page:
-    """Orders, newest first. `newer` and `older` are the positions before and after which the neighbouring pages end and
-    begin; None where there is none.
-    """
-
-    rows: list[Row]
-    newer: Position | None
-    older: Position | None
-
-
-def find(filters: Filters, zone: ZoneInfo, place: Place = Place(), *, limit: int = ON_A_PAGE) -> Page:
+def find(filters: Filters, zone: ZoneInfo, place: Place = keyset.FIRST, *, limit: int = ON_A_PAGE) -> Page[Row]:
     """A page of the orders that match. One statement."""
     found = db.session.execute(_page(filters, zone, place, limit + 1)).mappings().all()
-    rows, has_more = [_row(dict(one)) for one in found[:limit]], len(found) > limit
-    if place.is_backwards:
-        rows.reverse()
-        newer_exist, older_exist = has_more, place.before is not None
-    else:
-        newer_exist, older_exist = place.after is not None, has_more
-    newer = rows[0].position if rows and newer_exist else None
-    return Page(rows, newer, rows[-1].position if rows and older_exist else None)
+    return keyset.page([_row(dict(one)) for one in found], place, limit)
 
 
 def count(filters: Filters, zone: ZoneInfo) -> int:

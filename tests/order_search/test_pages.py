@@ -9,10 +9,11 @@ import pytest
 
 from shop.core import clock
 from shop.core.db import db, transaction
+from shop.core.keyset import Page, Place
 from shop.core.money import Money
 from shop.order_search import pages
 from shop.order_search.filters import Filters, parse
-from shop.order_search.pages import Page, Place, count, find
+from shop.order_search.pages import count, find
 from shop.orders.models import Order
 from shop.payments.refunds import refunds
 from tests.shop_fixtures import PEN, Shop
@@ -21,7 +22,7 @@ UTC = ZoneInfo("UTC")
 PROVIDERS = ("fakepay", "otherpay")
 
 
-def numbers(page: Page) -> list[str]:
+def numbers(page: Page[pages.Row]) -> list[str]:
     return [row.number for row in page.rows]
 
 

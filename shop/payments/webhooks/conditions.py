@@ -6,12 +6,13 @@ A partial index is used only where its own condition stands in the query, as a l
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, and_, or_, text
 
+from shop.core import days
 from shop.payments.providers import registry
 from shop.payments.providers.types import Outcome
 from shop.payments.records.models import RefusedWebhook, WebhookEventRow
@@ -41,9 +42,9 @@ def _common(row: Any, filters: Filters, zone: ZoneInfo) -> Iterator[Any]:
     if filters.providers:
         yield row.provider.in_(filters.providers)
     if filters.first_day:
-        yield row.received_at >= _midnight(filters.first_day, zone)
+        yield row.received_at >= days.midnight(filters.first_day, zone)
     if filters.last_day:
-        yield row.received_at < _midnight(filters.last_day + timedelta(days=1), zone)
+        yield row.received_at < days.midnight(filters.last_day + timedelta(days=1), zone)
 
 
 def _of_stored(filters: Filters) -> Iterator[Any]:
@@ -62,8 +63,3 @@ def _of_stored(filters: Filters) -> Iterator[Any]:
         yield WebhookEventRow.dedupe_key.in_(filters.events)
         if not filters.providers:  # the index on event ids begins with the provider
             yield WebhookEventRow.provider.in_(registry.all_providers())
-
-
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    """The first moment of a day in `zone`."""
-    return datetime.combine(day, time(), zone)

@@ -11,7 +11,6 @@ from datetime import date
 from enum import StrEnum
 
 from shop.core import filter_values
-from shop.core.errors import BadInput
 from shop.payments.providers.types import Outcome
 
 NAMES = ("provider", "outcome", "state", "payment", "event", "from", "to")
@@ -72,29 +71,27 @@ def parse(parameters: Mapping[str, Iterable[str]], providers: Collection[str]) -
     Raises BadInput `unknown_filter` and `bad_filter`; the message lists what is known.
     """
     values = filter_values.given(parameters, NAMES)
-    filters = Filters(
+    first_day, last_day = filter_values.days(values)
+    return Filters(
         providers=filter_values.known("provider", values["provider"], sorted(providers)),
         outcomes=filter_values.members("outcome", values["outcome"], (*OF_STORED, *OF_REFUSED)),
-        states=filter_values.members("state", values["state"], tuple(State)),
+        states=filter_values.members("state", values["state"], State),
         payments=filter_values.ids("payment", values["payment"]),
         events=filter_values.ids("event", values["event"]),
-        first_day=filter_values.day("from", values["from"]),
-        last_day=filter_values.day("to", values["to"]),
+        first_day=first_day,
+        last_day=last_day,
     )
-    if filters.first_day and filters.last_day and filters.first_day > filters.last_day:
-        raise BadInput("bad_filter", "The first day (from) is after the last one (to).")
-    return filters
 
 
 def pairs(filters: Filters) -> list[tuple[str, str]]:
     """The parameters of an address with these filters, in the order of NAMES."""
-    several = {
+    values = {
         "provider": filters.providers,
         "outcome": filters.outcomes,
         "state": filters.states,
         "payment": filters.payments,
         "event": filters.events,
+        "from": filters.first_day,
+        "to": filters.last_day,
     }
-    found = [(name, str(value)) for name, values in several.items() for value in values]
-    days = {"from": filters.first_day, "to": filters.last_day}
-    return found + [(name, day.isoformat()) for name, day in days.items() if day]
+    return filter_values.pairs(values)

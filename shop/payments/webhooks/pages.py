@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Select, Subquery, and_, func, literal, select, tuple_, union_all
 
+from shop.core import keyset
 from shop.core.db import db
-from shop.core.errors import BadInput
+from shop.core.keyset import Page, Place, Position
 from shop.orders.models import Order
 from shop.payments.providers.types import Outcome, Trust
 from shop.payments.records.models import Payment, RefusedWebhook, WebhookEventRow
@@ -22,28 +22,6 @@ ON_A_PAGE = 50
 COUNTED = 10_000
 """Webhooks are counted up to this number."""
 STORED, REFUSED = 0, 1
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TEXT = re.compile(r"([0-9]{1,17})-([01])-([0-9]{1,18})")
-
-
-@dataclass(frozen=True)
-class Position:
-    """Position of a webhook in the list; the text form is part of addresses."""
-
-    received_at: datetime
-    kind: int
-    id: int
-
-    def __str__(self) -> str:
-        return f"{(self.received_at - _EPOCH) // timedelta(microseconds=1)}-{self.kind}-{self.id}"
-
-    @classmethod
-    def parse(cls, text: str) -> Position:
-        """Read the text form. Raises BadInput."""
-        found = _TEXT.fullmatch(text)
-        if found is None:
-            raise BadInput("bad_position", "This address of a page is not complete. Go to the first page.")
-        return cls(_EPOCH + timedelta(microseconds=int(found[1])), int(found[2]), int(found[3]))
 
 
 @dataclass(frozen=True)
@@ -77,51 +55,17 @@ class Row:
 
     @property
     def received_at(self) -> datetime:
-        return self.position.received_at
+        return self.position.at
 
 
-@dataclass(frozen=True)
-class Page:
-    """Webhooks, newest first. `newer` and `older` are the positions before and after which the neighbouring pages end
-    and begin; None where there is none.
-    """
-
-    rows: list[Row]
-    newer: Position | None = None
-    older: Position | None = None
-
-
-def find(
-    filters: Filters,
-    zone: ZoneInfo,
-    *,
-    after: Position | None = None,
-    before: Position | None = None,
-    from_end: bool = False,
-    limit: int = ON_A_PAGE,
-) -> Page:
-    """A page of the webhooks that match: the newest, those after a position, the last ones before a position, or with
-    `from_end` the last ones of all. One statement.
-    """
-    backwards = before is not None or from_end
-    parts = [
-        _part(kind, filters, zone, before if backwards else after, limit + 1, backwards=backwards)
-        for kind in _kinds(filters)
-    ]
+def find(filters: Filters, zone: ZoneInfo, place: Place = keyset.FIRST, *, limit: int = ON_A_PAGE) -> Page[Row]:
+    """A page of the webhooks that match. One statement."""
+    parts = [_part(kind, filters, zone, place, limit + 1) for kind in _kinds(filters)]
     if not parts:
         return Page([])
-    query = _with_columns(union_all(*(select(part) for part in parts)).subquery("matching"), backwards, limit + 1)
-    found = db.session.execute(query).mappings().all()
-    rows = [_row(dict(one)) for one in found[:limit]]
-    has_more = len(found) > limit
-    if backwards:
-        rows.reverse()
-    newer_exist, older_exist = (has_more, before is not None) if backwards else (after is not None, has_more)
-    return Page(
-        rows,
-        rows[0].position if rows and newer_exist else None,
-        rows[-1].position if rows and older_exist else None,
-    )
+    matching = union_all(*(select(part) for part in parts)).subquery("matching")
+    found = db.session.execute(_with_columns(matching, place.is_backwards, limit + 1)).mappings().all()
+    return keyset.page([_row(dict(one)) for one in found], place, limit)
 
 
 def count(filters: Filters, zone: ZoneInfo) -> int:
@@ -149,22 +93,20 @@ def _conditions(kind: int, filters: Filters, zone: ZoneInfo) -> list[ColumnEleme
     return conditions.of_refused(filters, zone) if kind == REFUSED else conditions.of_stored(filters, zone)
 
 
-def _part(
-    kind: int, filters: Filters, zone: ZoneInfo, place: Position | None, limit: int, *, backwards: bool
-) -> Subquery:
-    """Position of the first `limit` webhooks of one kind beyond `place`, in the direction of the search."""
+def _part(kind: int, filters: Filters, zone: ZoneInfo, place: Place, limit: int) -> Subquery:
+    """Position of the first `limit` webhooks of one kind at `place`, in the direction of the search."""
     row = _table(kind)
     which = _conditions(kind, filters, zone)
-    if place is not None:
-        which.append(_beyond(row, kind, place, backwards))
+    if place.beyond is not None:
+        which.append(_beyond(row, kind, place.beyond, place.is_backwards))
     columns = (literal(kind, literal_execute=True).label("kind"), row.id.label("id"), row.received_at.label("at"))
-    order = (row.received_at, row.id) if backwards else (row.received_at.desc(), row.id.desc())
+    order = (row.received_at, row.id) if place.is_backwards else (row.received_at.desc(), row.id.desc())
     return select(*columns).where(*which).order_by(*order).limit(limit).subquery()
 
 
 def _beyond(row: Any, kind: int, place: Position, backwards: bool) -> Any:
     """The position of the row is before or after `place`, in the order of time, kind and id."""
-    at = literal(place.received_at, row.received_at.type)
+    at = literal(place.at, row.received_at.type)
     if kind == place.kind:
         mine, theirs = tuple_(row.received_at, row.id), tuple_(at, place.id)
         return mine > theirs if backwards else mine < theirs
@@ -198,7 +140,7 @@ def _with_columns(matching: Subquery, backwards: bool, limit: int) -> Select[Any
 
 
 def _row(found: dict[str, Any]) -> Row:
-    position = Position(found["at"], found["kind"], found["id"])
+    position = Position(found["at"], found["id"], found["kind"])
     if position.kind == REFUSED:
         reason = found["reason"] or ""
         return Row(position, found["provider"], found["refused_outcome"], State.REFUSED, reason)
