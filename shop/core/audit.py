@@ -41,6 +41,8 @@ class Act(StrEnum):
     INVITATION_ACCEPTED = "account.invitation_accepted"
     ACCOUNT_DISABLED = "account.disabled"
     ACCOUNT_ENABLED = "account.enabled"
+    SIGNED_OUT = "account.signed_out_everywhere"
+    SIGN_IN_UNLOCKED = "account.sign_in_unlocked"
     SECOND_FACTOR_SET = "account.second_factor_set"
     SECOND_FACTOR_REMOVED = "account.second_factor_removed"
     RECOVERY_CODES_MADE = "account.recovery_codes_made"

@@ -17,6 +17,7 @@ from shop.ops import (
     approvals,
     audit_log,
     confirm,
+    customers,
     disputes,
     formats,
     home,
@@ -38,7 +39,7 @@ from shop.ops import (
 )
 
 PAGES = (
-    *(home, order_list, order_page, order_acts, order_notes, search, alerts),
+    *(home, order_list, order_page, order_acts, order_notes, customers, search, alerts),
     *(webhooks, webhook_retry, webhook_altered, mails),
     *(approvals, payouts, disputes, ledgers),
     *(users, roles, audit_log, second_factor, confirm),

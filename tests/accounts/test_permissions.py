@@ -15,6 +15,7 @@ TABLE: dict[str, tuple[Role, ...]] = {
     "order.export": (F,),
     "customer.read": (S, F, A),
     "customer.unlock": (S, F),
+    "customer.sign_out": (S, F, A),
     "customer.disable": (A,),
     "mail.read": (S, F, A),
     "mail.resend": (S, F),
