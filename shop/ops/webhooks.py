@@ -47,7 +47,7 @@ def index() -> ResponseReturnValue:
         retry_address=address("ops.webhook_retry.confirm_many", filters),
         dropped=_dropped(filters),
         tail=_tail(filters, page.rows) if page.rows and not page.newer else "",
-        searched=conditions.SEARCHED if filters.field else 0,
+        most_read=conditions.SEARCHED if filters.field else 0,
         **_of_rows(),
     )
 

@@ -27,6 +27,7 @@ PAGES += [
     "/ops/orders/NO",
 ]
 PAGES += ["/ops/orders/<number>/refund", "/ops/orders/<number>/cancel", "/ops/orders/<number>/accept"]
+PAGES += ["/ops/customers/1", "/ops/customers/9999", "/ops/orders/<number>?source=note", "/ops/webhooks?field=id=evt-1"]
 PAGES += ["/ops/approvals", "/ops/alerts", "/ops/payouts", "/ops/disputes", "/ops/mails", "/ops/mails/<mail>"]
 PAGES += ["/ops/roles", "/ops/audit", "/ops/webhooks", "/ops/webhooks?state=failing", "/ops/webhooks/1"]
 PAGES += ["/ops/webhooks/1/altered", "/ops/webhooks/retry"]

@@ -201,7 +201,8 @@ def test_a_field_of_a_json_body_is_a_filter_on_both_databases(
     assert len(sent) <= 4
     monkeypatch.setattr(conditions, "SEARCHED", 1)
     assert (found("id=a"), found("id=b"), found("id=b", "&event=b")) == (["a"], [], ["b"])
-    assert "the newest 1 were searched" in support.get("/ops/webhooks?field=id=a").text
+    page = support.get("/ops/webhooks?field=id=a").text
+    assert "the newest 1 were searched" in page and 'name="q" value=""' in page
 
 
 def test_the_tail_brings_what_came_after_the_top_row_and_matches_the_filters(
