@@ -48,6 +48,7 @@ class User(UserMixin, Base):  # type: ignore[misc]
 
 IS_STAFF = func.json_array_length(User.roles) > 0
 """Condition for accounts with a role. A partial index has it, because nearly all accounts are of customers."""
+Index("ix_users_email_prefix", User.email, postgresql_ops={"email": "text_pattern_ops"})
 Index("ix_users_staff", User.email, postgresql_where=IS_STAFF, sqlite_where=IS_STAFF)
 
 
@@ -138,12 +139,14 @@ class AccountLink(Base):
 class SignInFailures(Base):
     """Consecutive wrong passwords for one e-mail address, whether or not it has an account.
 
-    `account` is a keyed hash of the address and, for the rows that delay, of the network or the browser. `at` and
+    `account` is a keyed hash of the address and, for the rows that delay, of the network or the browser; `of_account`
+    is that of the address alone, by which staff find and clear all rows of an account. `at` and
     `blocked_until` are wall time: advancing the shop's clock ends no delay.
     """
 
     __tablename__ = "sign_in_failures"
     account: Mapped[str] = mapped_column(Text, primary_key=True)
+    of_account: Mapped[str | None] = mapped_column(Text, index=True)
     failures: Mapped[int] = mapped_column(default=0)
     at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     blocked_until: Mapped[datetime | None] = mapped_column(UtcDateTime)

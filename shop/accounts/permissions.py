@@ -31,6 +31,7 @@ class Permission(StrEnum):
     SAVED_VIEW_MANAGE = "saved_view.manage"
     CUSTOMER_READ = "customer.read"
     CUSTOMER_UNLOCK = "customer.unlock"
+    CUSTOMER_SIGN_OUT = "customer.sign_out"
     CUSTOMER_DISABLE = "customer.disable"
     MAIL_READ = "mail.read"
     MAIL_RESEND = "mail.resend"
@@ -90,7 +91,8 @@ class Permission(StrEnum):
 _P = Permission
 _SUPPORT = frozenset(
     {
-        *(_P.CONSOLE_OPEN, _P.ORDER_READ, _P.ORDER_NOTE, _P.ORDER_CANCEL, _P.CUSTOMER_READ, _P.CUSTOMER_UNLOCK),
+        *(_P.CONSOLE_OPEN, _P.ORDER_READ, _P.ORDER_NOTE, _P.ORDER_CANCEL, _P.CUSTOMER_READ),
+        *(_P.CUSTOMER_UNLOCK, _P.CUSTOMER_SIGN_OUT),
         *(_P.MAIL_READ, _P.MAIL_RESEND, _P.PAYMENT_SYNC, _P.WEBHOOK_READ, _P.WEBHOOK_RETRY, _P.REFUND_REQUEST),
         *(_P.DISPUTE_READ, _P.ALERT_READ, _P.ALERT_ACKNOWLEDGE, _P.ALERT_RESOLVE, _P.QUEUE_READ),
     }
@@ -114,8 +116,8 @@ _MERCHANDISER = frozenset(
     }
 )
 _ADMIN = frozenset(one for one in Permission if one.endswith(".read"))
-_ADMIN |= {_P.CONSOLE_OPEN, _P.SAVED_VIEW_MANAGE, _P.USER_WRITE, _P.CUSTOMER_DISABLE, _P.API_KEY_REVOKE}
-_ADMIN |= {_P.WEBHOOK_APPLY_EDITED, _P.INTEGRITY_RUN, _P.QUEUE_RUN}
+_ADMIN |= {_P.CONSOLE_OPEN, _P.SAVED_VIEW_MANAGE, _P.USER_WRITE, _P.CUSTOMER_SIGN_OUT, _P.CUSTOMER_DISABLE}
+_ADMIN |= {_P.API_KEY_REVOKE, _P.WEBHOOK_APPLY_EDITED, _P.INTEGRITY_RUN, _P.QUEUE_RUN}
 
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.SUPPORT: _SUPPORT,

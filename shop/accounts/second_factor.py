@@ -114,12 +114,17 @@ def unused_codes(user_id: int) -> int:
     return db.session.scalar(unused) or 0
 
 
+def counter(user_id: int) -> str:
+    """The name under which the throttle counts wrong codes of an account."""
+    return f"second factor {user_id}"
+
+
 def check(user_id: int, typed: str, ip: str) -> None:
     """Use a code of the authenticator app, or a recovery code, once.
 
     Raises BadInput `wrong_code` (details: `field`) for a wrong or used one, and TooManyAttempts.
     """
-    name = f"second factor {user_id}"
+    name = counter(user_id)
     if current_app.config.get("RATE_LIMITS", True) and not rate_limit.allowed(PER_ACCOUNT, name):
         raise throttle.TooManyAttempts(3600)
     throttle.count(name, ip)

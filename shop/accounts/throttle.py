@@ -12,17 +12,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from flask import current_app
 from limits import RateLimitItemPerMinute
-from sqlalchemy import case, delete, or_, select, update
+from sqlalchemy import ColumnElement, case, delete, func, or_, select, update
 
 from shop.accounts.known_devices import Device
 from shop.accounts.models import SignInFailures
 from shop.core import clock, rate_limit
 from shop.core.client_address import client_network
-from shop.core.db import db, insert, transactional
+from shop.core.db import changed, db, insert, transactional
 from shop.core.errors import Refusal
 from shop.core.sentences import sentence
 
@@ -62,11 +64,40 @@ def count(email: str, ip: str, device: Device | None = None) -> None:
         raise TooManyAttempts(60)
     at = clock.wall()
     if device and device.knows(email):
-        until = _count(_key("device", device.id, email), at, FREE_ON_KNOWN_DEVICE)
+        until = _count(_key("device", device.id, email), at, FREE_ON_KNOWN_DEVICE, _key("account", email))
     else:
         until = _count_unknown(email, network, at)
     if until is not None:
         raise TooManyAttempts(max(1, math.ceil((until - at).total_seconds())))
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Wrong passwords of an account, of the row that has most, and the end of the longest delay (wall time)."""
+
+    failures: int
+    until: datetime | None
+
+
+def delay(*names: str) -> Delay:
+    """The wrong passwords that count now for an account, anywhere, and the delay that they cause. `names` are as for
+    `clear`.
+    """
+    counted = select(func.max(SignInFailures.failures), func.max(SignInFailures.blocked_until))
+    failures, until = db.session.execute(counted.where(*_of_account(names))).one()
+    return Delay(failures or 0, until)
+
+
+def clear(*names: str) -> int:
+    """Delete all counters of an account, of every network and browser, in the caller's transaction; returns their
+    number. `names` are its address, and whatever else `count` was called with.
+    """
+    return changed(delete(SignInFailures).where(*_of_account(names)))
+
+
+def _of_account(names: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
+    keys = [_key("account", name) for name in names]
+    return SignInFailures.of_account.in_(keys), SignInFailures.at >= clock.wall() - FORGET_AFTER
 
 
 @transactional
@@ -87,19 +118,19 @@ def _count_unknown(email: str, network: str, at: datetime) -> datetime | None:
     )
     attacked = (db.session.scalar(tried) or 0) >= ATTACKED_FROM
     free = FREE_UNDER_ATTACK if attacked else FREE_FAILURES
-    until = _count(_key("network", network, email), at, free)
+    until = _count(_key("network", network, email), at, free, account)
     if until is None:
-        _count(account, at, None)
+        _count(account, at, None, account)
     return until
 
 
 @transactional
-def _count(name: str, at: datetime, free: int | None) -> datetime | None:
+def _count(name: str, at: datetime, free: int | None, of_account: str) -> datetime | None:
     """Count an attempt in the row `name`; returns the end of the delay if the attempt is not allowed. Without `free` it
     only counts.
     """
     row = SignInFailures
-    statement = insert(row).values(account=name, failures=1, at=at)
+    statement = insert(row).values(account=name, of_account=of_account, failures=1, at=at)
     statement = statement.on_conflict_do_update(
         index_elements=[row.account],
         set_={"failures": case((row.at < at - FORGET_AFTER, 1), else_=row.failures + 1), "at": at},

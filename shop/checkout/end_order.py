@@ -43,25 +43,38 @@ from shop.payments.records.types import RefundDestination, Source
 from shop.payments.refunds import refunds
 
 
-def cancel_order(order_id: int, actor: Actor, *, reason: str = "") -> None:
+def cancel_order(order_id: int, actor: Actor, *, reason: str = "", expected_state: OrderState | None = None) -> None:
     """Request the cancellation of the order and try to end it at once. No effect when it has ended or cancellation was
     requested before.
 
-    Raises Refusal `under_review` while captured money that does not match the order is reviewed.
+    Raises Refusal: `under_review` while captured money that does not match the order is reviewed, `order_changed` when
+    `expected_state`, which the actor has seen, is no longer true.
     """
-    _cancel(order_id, actor, even_under_review=False, reason=reason)
+    _cancel(order_id, actor, even_under_review=False, reason=reason, expected_state=expected_state)
 
 
-def _cancel(order_id: int, actor: Actor, *, even_under_review: bool, reason: str = "") -> None:
-    _request_cancellation(order_id, actor, even_under_review, reason)
+def _cancel(
+    order_id: int,
+    actor: Actor,
+    *,
+    even_under_review: bool,
+    reason: str = "",
+    expected_state: OrderState | None = None,
+) -> None:
+    _request_cancellation(order_id, actor, even_under_review, reason, expected_state)
     finish(order_id)
 
 
 @transactional
-def _request_cancellation(order_id: int, actor: Actor, even_under_review: bool, reason: str) -> None:
+def _request_cancellation(
+    order_id: int, actor: Actor, even_under_review: bool, reason: str, expected_state: OrderState | None
+) -> None:
     rights.demand_of_staff(actor, Permission.ORDER_CANCEL)
     now = clock.now()
     order, payments = order_with_payments(order_id)
+    if expected_state not in (None, order.state):
+        message = f"The order was {expected_state} when you opened the page, and is {order.state} now."
+        raise Refusal("order_changed", f"{message} Nothing was changed.", state=order.state)
     decision = decide_cancellation(_snapshot(order, payments), now, even_under_review=even_under_review)
     if isinstance(decision, Refusal):
         raise decision

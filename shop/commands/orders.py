@@ -9,13 +9,16 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
+from shop.accounts.staff_list import LARGEST_ID
 from shop.commands import Group, by_staff
 from shop.commands import order as find_order
+from shop.core import ids
 from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.money import Money
 from shop.explain.why import why
 from shop.integrity.compare import compare_with_acquirer
+from shop.order_notes import notes
 from shop.orders.models import Order
 from shop.payments.polling import poll
 from shop.payments.polling import requested as queries
@@ -65,6 +68,37 @@ def query_soon(numbers: tuple[str, ...], by: Actor) -> None:
     """Make the open payments of the orders NUMBERS due; the pollers query them within seconds."""
     done = queries.query_soon([find_order(number).number for number in numbers], by=by)
     click.echo(f"Orders whose acquirer is asked within seconds: {done.asked}. Others: {done.without}.")
+
+
+@orders.command("note")
+@click.argument("number")
+@click.argument("text")
+@with_appcontext
+@by_staff
+def note(number: str, text: str, by: Actor) -> None:
+    """Write a note on the order NUMBER. A name such as @ada puts it on the list of what this colleague has to do."""
+    note_id = notes.write(find_order(number).id, text, by=by, form_key=ids.token())
+    click.echo(f"Note {note_id} is written.")
+
+
+@orders.command("withdraw-note")
+@click.argument("note_id", type=click.IntRange(1, LARGEST_ID), metavar="NOTE")
+@with_appcontext
+@by_staff
+def withdraw_note(note_id: int, by: Actor) -> None:
+    """Withdraw the note NOTE, which you wrote. Its text stays in the audit log."""
+    notes.withdraw(note_id, by=by)
+    click.echo(f"Note {note_id} is withdrawn.")
+
+
+@orders.command("note-done")
+@click.argument("note_id", type=click.IntRange(1, LARGEST_ID), metavar="NOTE")
+@with_appcontext
+@by_staff
+def note_done(note_id: int, by: Actor) -> None:
+    """Take the note NOTE, which mentions you, from the list of what you have to do."""
+    notes.mark_done(note_id, by=by)
+    click.echo(f"Note {note_id} is done.")
 
 
 def _shown(order_id: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from flask.cli import with_appcontext
 
-from shop.accounts import invitations, people, role_requests, signin, staff, staff_list
+from shop.accounts import invitations, people, role_requests, sign_in_help, signin, staff, staff_list
 from shop.accounts.models import User
 from shop.accounts.permissions import Role
 from shop.commands import Group, Words, by_operator, by_staff
@@ -89,6 +89,28 @@ def enable(email: str, reason: str, by: Actor) -> None:
     """Let the disabled account EMAIL sign in again."""
     people.enable(staff.account_of(email).id, by=by, reason=reason)
     click.echo(f"{email} can sign in again.")
+
+
+@users.command("sign-out")
+@click.argument("email")
+@_reason
+@with_appcontext
+@by_operator
+def sign_out(email: str, reason: str, by: Actor) -> None:
+    """End all sign-ins of the account EMAIL."""
+    sign_in_help.sign_out(staff.account_of(email).id, by=by, reason=reason)
+    click.echo(f"{email} is signed out everywhere.")
+
+
+@users.command("unlock")
+@click.argument("email")
+@_reason
+@with_appcontext
+@by_operator
+def unlock(email: str, reason: str, by: Actor) -> None:
+    """Clear the wrong passwords that delay the sign-in of the account EMAIL."""
+    sign_in_help.unlock(staff.account_of(email).id, by=by, reason=reason)
+    click.echo(f"Nothing delays the next sign-in of {email}.")
 
 
 @users.command("set-roles")

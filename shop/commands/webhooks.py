@@ -28,6 +28,7 @@ _HELP = {
     "state": "State: done, waiting, failing or refused",
     "payment": "Payment id",
     "event": "Event id",
+    "field": "Field of a JSON body with its value, such as data.object.id=pi_1",
 }
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from shop.checkout.models import Saga
 from shop.core.db import db
-from shop.explain.next_step import DueMail, DuePayment, DueRefund, DueRows
+from shop.core.outbox import OutboxRow
+from shop.explain.next_step import DueEvent, DueMail, DuePayment, DueRefund, DueRows, DueWebhook
 from shop.mail.models import Mail
 from shop.orders.models import Order
 from shop.payments.providers import registry
-from shop.payments.records.models import Payment, ProviderHealth, Refund
+from shop.payments.records.models import Payment, ProviderHealth, Refund, WebhookEventRow
+
+MOST = 50
+"""Webhooks, and events, that the steps of an order take into account at most."""
+_UNPUBLISHED = text("outbox.due_at IS NOT NULL")
+_TO_APPLY = text("webhook_events.due_at IS NOT NULL")
 
 
 def load(order: Order) -> DueRows:
@@ -24,6 +30,8 @@ def load(order: Order) -> DueRows:
         payments=_payments(order.id),
         refunds=_refunds(order.id),
         mails=_mails(order.id),
+        webhooks=_webhooks(order.id),
+        events=_events(order.number),
     )
 
 
@@ -64,3 +72,20 @@ def _mails(order_id: int) -> list[DueMail]:
     due = (Mail.order_id == order_id, Mail.next_attempt_at.is_not(None))
     found = db.session.execute(select(Mail.kind, Mail.next_attempt_at).where(*due))
     return [DueMail(kind, at) for kind, at in found if at]
+
+
+def _webhooks(order_id: int) -> list[DueWebhook]:
+    """Webhooks that are not applied yet, and hints that are applied once more."""
+    query = select(WebhookEventRow.dedupe_key, WebhookEventRow.provider, WebhookEventRow.due_at)
+    query = query.join(Payment, Payment.id == WebhookEventRow.reference)
+    due = (Payment.order_id == order_id, Payment.provider == WebhookEventRow.provider, _TO_APPLY)
+    found = db.session.execute(query.where(*due).order_by(WebhookEventRow.due_at).limit(MOST))
+    return [DueWebhook(event_id, registry.label(provider), at) for event_id, provider, at in found if at]
+
+
+def _events(number: str) -> list[DueEvent]:
+    """Events that are not published yet. The index on due events limits what is read to them."""
+    query = select(OutboxRow.kind, OutboxRow.due_at, OutboxRow.error)
+    query = query.where(_UNPUBLISHED, OutboxRow.subject == number)
+    found = db.session.execute(query.order_by(OutboxRow.due_at, OutboxRow.id).limit(MOST))
+    return [DueEvent(kind, at, error) for kind, at, error in found if at]

@@ -55,6 +55,24 @@ class DueMail:
 
 
 @dataclass(frozen=True)
+class DueEvent:
+    """An event of the order that is not published yet; `error` says why an earlier attempt has failed."""
+
+    kind: str
+    due_at: datetime
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class DueWebhook:
+    """A stored webhook about a payment of the order that is applied later; `provider` as for a payment."""
+
+    event_id: str
+    provider: str
+    due_at: datetime
+
+
+@dataclass(frozen=True)
 class DueRows:
     """An order and its rows with due times. `resumes_at` is when an interrupted checkout is continued."""
 
@@ -66,6 +84,8 @@ class DueRows:
     payments: Sequence[DuePayment] = ()
     refunds: Sequence[DueRefund] = ()
     mails: Sequence[DueMail] = ()
+    webhooks: Sequence[DueWebhook] = ()
+    events: Sequence[DueEvent] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +100,8 @@ def steps(rows: DueRows) -> list[Step]:
     """The next step of the order and of each of its rows, the earliest first."""
     found = [*_of_order(rows), *_of_payments(rows.payments), *_of_refunds(rows.refunds)]
     found += [Step(mail.next_attempt_at, f"Sends the mail “{mail.kind.replace('_', ' ')}”") for mail in rows.mails]
+    found += [Step(one.due_at, f"Applies webhook {one.event_id} of {one.provider} again") for one in rows.webhooks]
+    found += _of_events(rows.events)
     return sorted(found, key=lambda step: step.at)
 
 
@@ -124,3 +146,12 @@ def _of_refunds(refunds: Sequence[DueRefund]) -> Iterator[Step]:
         else:
             text = f"Asks {refund.provider} for the result of refund {refund.id} of {refund.money}"
         yield Step(refund.next_check_at, text)
+
+
+def _of_events(events: Sequence[DueEvent]) -> Iterator[Step]:
+    """Publications of events, with their effects: documents and mails. Events with the same time are one step."""
+    for at in sorted({event.due_at for event in events}):
+        mine = [event for event in events if event.due_at == at]
+        names = ", ".join(dict.fromkeys(event.kind.replace("_", " ").replace(".", ": ") for event in mine))
+        failed = ", which failed before" if any(event.error for event in mine) else ""
+        yield Step(at, f"Publishes “{names}”, and prepares its documents and mails{failed}")

@@ -18,6 +18,8 @@ from shop.core.audit import Subject, SubjectKind
 from shop.core.db import db
 from shop.core.money import Money
 from shop.mail.models import Mail
+from shop.order_notes import notes
+from shop.order_notes.notes import Note
 from shop.orders import events
 from shop.orders.models import Order, OrderEvent
 from shop.payments.providers import registry
@@ -25,7 +27,7 @@ from shop.payments.records.models import Payment, PaymentUpdateRow, Refund, Webh
 from shop.payments.records.types import Source
 
 MOST = 500
-"""Payment updates, and acts of staff, that a timeline shows at most; the newest."""
+"""Payment updates, acts and notes of staff that a timeline shows at most; the newest."""
 
 
 class Kind(StrEnum):
@@ -39,13 +41,14 @@ class Kind(StrEnum):
     DISPUTE = "dispute"
     MAIL = "mail"
     STAFF = "staff"
+    NOTE = "note"
 
 
 @dataclass(frozen=True)
 class Entry:
     """Something that happened at `happened`, and that the shop learned at `received`.
 
-    `details` are named values; `raw` is the body of a webhook, as text.
+    `details` are named values; `raw` is the body of a webhook, as text; `note` is set for a note of staff.
     """
 
     kind: Kind
@@ -56,11 +59,12 @@ class Entry:
     outcome: str = ""
     details: tuple[tuple[str, str], ...] = ()
     raw: str = ""
+    note: Note | None = None
 
 
 def of(order: Order, kinds: Collection[Kind] = ()) -> list[Entry]:
     """The entries of the order, the newest first; only of these kinds if any are named."""
-    found = [*_events(order.id), *_updates(order.id), *_mails(order.id), *_acts(order)]
+    found = [*_events(order.id), *_updates(order.id), *_mails(order.id), *_acts(order), *_notes(order.id)]
     shown = [entry for entry in found if not kinds or entry.kind in kinds]
     return sorted(shown, key=lambda entry: entry.received, reverse=True)
 
@@ -125,6 +129,16 @@ def _acts(order: Order) -> Iterator[Entry]:
         values = {"subject": entry.subject_id} | {name: value for name, value in change.items() if value}
         actor = names[Actor.parse(entry.actor)]
         yield Entry(Kind.STAFF, entry.at, entry.at, _words(entry.act), actor, "", _values(values))
+
+
+def _notes(order_id: int) -> Iterator[Entry]:
+    """Notes of staff. A withdrawn one has no text."""
+    found = notes.of_order(order_id, MOST)
+    names = staff.labels(note.author for note in found)
+    for note in found:
+        is_withdrawn = note.withdrawn_at is not None
+        outcome = "withdrawn" if is_withdrawn else ""
+        yield Entry(Kind.NOTE, note.at, note.at, note.text or "A note", names[note.author], outcome, note=note)
 
 
 def _values(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

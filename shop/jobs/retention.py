@@ -33,6 +33,8 @@ from shop.core.outbox import OutboxRow
 from shop.documents import erase
 from shop.mail.models import Mail
 from shop.mail.states import MailState
+from shop.order_notes import notes
+from shop.order_notes.models import OrderNote
 from shop.order_search import exports
 from shop.order_search.models import OrderExport, OrderExportPart
 from shop.orders.find import READABLE_AFTER_END
@@ -123,7 +125,14 @@ def _guests_data(at: datetime) -> Any:
     )
 
 
+def _old_notes(at: datetime) -> Any:
+    before = at - timedelta(days=current_app.config["GUEST_DATA_DAYS"])
+    has_text = OrderNote.text.not_in(["", ERASED])
+    return has_text & (OrderNote.at < before) & _ended(before, OrderNote.order_id)
+
+
 def _copies_of_guests_data(ids: Ids) -> None:
+    notes.erase(ids)
     _address_digests(ids)
     erase.customers(ids)
 
@@ -160,11 +169,22 @@ RULES: tuple[Rule, ...] = (
         "name, postal address and e-mail address of guests in orders that have ended",
         730 * DAY,
         "GUEST_DATA_DAYS: as long as a guest may claim anything; later while a refund, dispute or review is open. The "
-        "order, its amounts, its country and the ledger stay, and so do its documents without the customer. The keyed "
-        "hashes of the address in discount_uses are erased with them: the address can then use a code once more",
+        "order, its amounts, its country and the ledger stay, and so do its documents without the customer. Texts of "
+        "notes are erased with them, and the keyed hashes of the address in discount_uses: the "
+        "address can then use a code once more",
         _guests_data,
         _copies_of_guests_data,
         erases=dict.fromkeys(_PERSONAL, ERASED) | {"form_digest": None},
+    ),
+    Rule(
+        OrderNote,
+        "texts of notes of staff on orders that have ended",
+        730 * DAY,
+        "GUEST_DATA_DAYS, after the note and after the end of the order: they may name a person; those on an order "
+        "of a guest are erased with the guest's data. Author and time stay",
+        _old_notes,
+        notes.close_mentions,
+        erases={"text": ERASED},
     ),
     Rule(
         ReservationRefusal,
@@ -282,6 +302,7 @@ _STOCK = "stock is the sum of these"
 _CATALOGUE = "the catalogue"
 _PRICING = "what orders cost"
 _AUDIT = "evidence of who did what: append-only, with accounts by their number; personal values are in audit_personal"
+_NOTES = "evidence of what staff asked and did; their texts are erased"
 KEPT: tuple[Kept, ...] = (
     *(Kept(name, _ORDER) for name in ("orders", "order_lines", "order_events", "payments", "captures", "refunds")),
     *(Kept(name, _LEDGER) for name in ("journals", "ledger_entries", "funds", "payouts", "credit_gifts")),
@@ -298,6 +319,10 @@ KEPT: tuple[Kept, ...] = (
         "uses and spent budgets of codes are the sums of these; they contain no address, only its keyed hash",
     ),
     *(Kept(name, _AUDIT) for name in ("audit_log", "audit_seals")),
+    *(
+        Kept(name, "evidence of what staff asked and did; texts are erased")
+        for name in ("order_notes", "note_mentions")
+    ),
     Kept("users", "until the account is closed"),
     Kept("totp_secrets", "one row for each account with an authenticator app, until the second factor is removed"),
     Kept("recovery_codes", "ten rows for each such account"),

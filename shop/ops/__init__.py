@@ -17,6 +17,7 @@ from shop.ops import (
     approvals,
     audit_log,
     confirm,
+    customers,
     disputes,
     formats,
     home,
@@ -26,6 +27,7 @@ from shop.ops import (
     order_acts,
     order_exports,
     order_list,
+    order_notes,
     order_page,
     order_views,
     payouts,
@@ -39,7 +41,7 @@ from shop.ops import (
 )
 
 PAGES = (
-    *(home, order_list, order_page, order_acts, order_views, order_exports, search, alerts),
+    *(home, order_list, order_page, order_acts, order_notes, order_views, order_exports, customers, search, alerts),
     *(webhooks, webhook_retry, webhook_altered, mails),
     *(approvals, payouts, disputes, ledgers),
     *(users, roles, audit_log, second_factor, confirm),

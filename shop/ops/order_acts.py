@@ -1,11 +1,12 @@
 """Acts on an order: refund, cancel, accept a wrong amount, ask the acquirer now.
 
-Each has a page with the present numbers and a form. The form carries the number that the reader saw: when it has moved
-meanwhile, nothing is done and the page shows the new one (409).
+The first three have a page with the present numbers, the sentence that the customer will read, and a form that carries
+the number that the reader saw: when it has moved meanwhile, nothing is done and the page shows the new one (409).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
@@ -17,162 +18,158 @@ from shop.core.db import db
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import Money
 from shop.http_kit.access import requires
-from shop.ops import acts, lists, requested
-from shop.ops.formats import words
+from shop.ops import acts, lists, order_forms, requested
+from shop.ops.order_forms import CREDIT, Form
 from shop.order_search import filters as filters_of
 from shop.orders import states
 from shop.orders.models import Order
+from shop.orders.states import OrderState
 from shop.payments.order_money import load
-from shop.payments.order_money.snapshot import CaptureRow, Snapshot
+from shop.payments.order_money.snapshot import Snapshot
 from shop.payments.polling import requested as queries
 from shop.payments.providers import registry
-from shop.payments.records.types import Allocation, RefundDestination
+from shop.payments.records.types import RefundDestination
 from shop.payments.refunds import refunds
 from shop.payments.updates import apply as updates
 
 bp = Blueprint("order_acts", __name__)
+_INCOMPLETE = "The form is not complete. Check the numbers and confirm again."
+_PARAMETERS = ("again", "to")
+_MOST_DIGITS = 18
 
 
 @dataclass(frozen=True)
-class Refundable:
-    """A capture with what is left of it, which may be refunded."""
+class Act:
+    """An act on an order. `forms` are possible now; `carry_out` does what the form of the request says. `reads` is the
+    status key whose sentence the customer will read, or, if empty, that depends on the destination of the money.
+    """
 
-    capture: CaptureRow
-    left: Money
-
-
-def possible(order: Order) -> dict[str, bool]:
-    """The acts that the state of the order allows now, by name."""
-    is_paid = order.state in (states.OrderState.PAID, states.OrderState.PARTIALLY_REFUNDED)
-    is_reviewed = order.review_since is not None
-    return {
-        "query": order.state in states.PAYABLE,
-        "refund": is_paid or is_reviewed,
-        "cancel": order.state in states.PAYABLE,
-        "accept": is_reviewed,
-    }
-
-
-@bp.get("/orders/<number>/refund")
-@requires(Permission.REFUND_REQUEST)
-def refund_form(number: str) -> str:
-    """Amounts that can be refunded now, with a form for each capture."""
-    return _refund_page(requested.order(number))
-
-
-@bp.post("/orders/<number>/refund")
-@requires(Permission.REFUND_REQUEST)
-def refund(number: str) -> ResponseReturnValue:
-    """Request a refund of a part or all of a capture."""
-    order = requested.order(number)
-    to = url_for("ops.order.show", number=order.number)
-    return acts.done(
-        lambda: _refund(order),
-        "The refund was requested. If it needs a second person, it waits under Approvals.",
-        to,
-        lambda refusal: _refund_page(order, refusal),
-    )
+    name: str
+    title: str
+    permission: Permission
+    forms: Callable[[Order, Snapshot], list[Form]]
+    carry_out: Callable[[Order], object]
+    done: str
+    nothing: str
+    reads: str = ""
 
 
 def _refund(order: Order) -> None:
-    seen = _snapshot(order.id)
-    typed = request.form.get("capture", "")
-    capture = next((one for one in seen.captures if str(one.id) == typed), None)
-    if capture is None:
+    about, expected = request.form.get("about", ""), _number("seen")
+    to, amount = request.form.get("to", ""), request.form.get("amount", "").strip()
+    form = next((one for one in order_forms.refund(order, snapshot(order)) if one.about == about), None)
+    if form is None or form.money is None:
         raise BadInput("unknown_capture", "Choose a payment of this order.")
     try:
-        money = Money.parse(request.form.get("amount", "").strip(), capture.currency)
-        expected = int(request.form.get("left", ""))
+        money = Money.parse(amount, form.money.currency)
     except ValueError as error:
         raise BadInput("bad_amount", f"Enter the amount to refund: {error}.") from error
-    to = request.form.get("to", "")
     if to not in tuple(RefundDestination):
         raise BadInput("bad_destination", f"Choose a destination: {', '.join(RefundDestination)}.")
-    refunds.request(capture.id, money, reason=acts.reason(), by=acts.reader(), expected_refundable=expected, to=to)
+    why = {"reason": acts.reason(), "by": acts.reader(), "expected_refundable": expected}
+    if about == CREDIT:
+        refunds.request_credit(order.id, money, **why)  # type: ignore[arg-type]
+    else:
+        refunds.request(int(about), money, to=to, **why)  # type: ignore[arg-type]
 
 
-def _refund_page(order: Order, refusal: Refusal | None = None) -> str:
-    seen = _snapshot(order.id)
-    rows = [Refundable(one, Money(max(0, seen.refundable(one)), one.currency)) for one in seen.captures]
-    return render_template(
-        "ops/refund.html",
-        order=order,
-        captures=[row for row in rows if row.left.amount],
-        refusal=refusal,
-        typed=request.form if refusal else {},
-    )
+def _cancel(order: Order) -> None:
+    seen = request.form.get("seen", "")
+    if seen not in states.PAYABLE:
+        raise BadInput("bad_form", _INCOMPLETE)
+    end_order.cancel_order(order.id, acts.reader(), reason=acts.reason(), expected_state=OrderState(seen))
+
+
+def _accept(order: Order) -> None:
+    about = request.form.get("about", "")
+    if about not in {str(one.id) for one in snapshot(order).captures}:
+        raise BadInput("unknown_capture", "Choose a payment of this order.")
+    updates.accept(int(about), by=acts.reader(), note=acts.reason(), expected_waiting=_number("seen"))
+
+
+REFUND = Act(
+    "refund",
+    "Refund",
+    Permission.REFUND_REQUEST,
+    order_forms.refund,
+    _refund,
+    "The refund was requested. If it needs a second person, it waits under Approvals.",
+    "Nothing of this order can be refunded now.",
+)
+CANCEL = Act(
+    "cancel",
+    "Cancel order",
+    Permission.ORDER_CANCEL,
+    order_forms.cancel,
+    _cancel,
+    "The cancellation was requested. The order ends once no payment can arrive any more.",
+    "Only unpaid orders can be cancelled. A paid one is refunded.",
+    "cancelled",
+)
+ACCEPT = Act(
+    "accept",
+    "Accept amount",
+    Permission.PAYMENT_ACCEPT_AMOUNT,
+    order_forms.accept,
+    _accept,
+    "The amount is accepted, and the order is paid.",
+    "No amount of this order waits for a decision.",
+    "paid",
+)
+ACTS = (REFUND, CANCEL, ACCEPT)
+
+
+def possible(order: Order, seen: Snapshot) -> list[Act]:
+    """The acts that the order allows now."""
+    return [act for act in ACTS if act.forms(order, seen)]
+
+
+def snapshot(order: Order) -> Snapshot:
+    """The money of the order, as it is now."""
+    return load.snapshot(order.id, lock=False)
+
+
+@bp.get("/orders/<number>/refund")
+@requires(REFUND.permission)
+def refund_form(number: str) -> str:
+    """Amounts that can be refunded now, with a form for each payment; `again` and `to` fill it in from a failed one."""
+    order = requested.order(number)
+    return _page(REFUND, order, typed=_of_failed(order))
+
+
+@bp.post("/orders/<number>/refund")
+@requires(REFUND.permission)
+def refund(number: str) -> ResponseReturnValue:
+    """Request a refund of a part or all of a payment."""
+    return _carried_out(REFUND, number)
 
 
 @bp.get("/orders/<number>/cancel")
-@requires(Permission.ORDER_CANCEL)
+@requires(CANCEL.permission)
 def cancel_form(number: str) -> str:
     """Form that cancels the order, with the consequences."""
-    return _cancel_page(requested.order(number))
+    return _page(CANCEL, requested.order(number))
 
 
 @bp.post("/orders/<number>/cancel")
-@requires(Permission.ORDER_CANCEL)
+@requires(CANCEL.permission)
 def cancel(number: str) -> ResponseReturnValue:
     """Cancel an unpaid order: its open payment is closed and its units are released."""
-    order = requested.order(number)
-    return acts.done(
-        lambda: _cancel(order.id),
-        "The cancellation was requested. The order ends once no payment can arrive any more.",
-        url_for("ops.order.show", number=order.number),
-        lambda refusal: _cancel_page(order, refusal),
-    )
-
-
-def _cancel(order_id: int) -> None:
-    reason = acts.reason()
-    state = db.session.get_one(Order, order_id, populate_existing=True).state
-    db.session.rollback()
-    if state not in states.PAYABLE:
-        raise Refusal("not_cancellable", f"The order is {words(state)}: only unpaid ones can be cancelled.")
-    end_order.cancel_order(order_id, acts.reader(), reason=reason)
-
-
-def _cancel_page(order: Order, refusal: Refusal | None = None) -> str:
-    db.session.rollback()
-    order = db.session.get_one(Order, order.id)
-    return render_template("ops/cancel.html", order=order, possible=order.state in states.PAYABLE, refusal=refusal)
+    return _carried_out(CANCEL, number)
 
 
 @bp.get("/orders/<number>/accept")
-@requires(Permission.PAYMENT_ACCEPT_AMOUNT)
+@requires(ACCEPT.permission)
 def accept_form(number: str) -> str:
     """The captured amounts that differ from the total."""
-    return _accept_page(requested.order(number))
+    return _page(ACCEPT, requested.order(number))
 
 
 @bp.post("/orders/<number>/accept")
-@requires(Permission.PAYMENT_ACCEPT_AMOUNT)
+@requires(ACCEPT.permission)
 def accept(number: str) -> ResponseReturnValue:
     """Accept a captured amount as the price of the order."""
-    order = requested.order(number)
-    return acts.done(
-        lambda: _accept(order.id),
-        "The amount is accepted, and the order is paid.",
-        url_for("ops.order.show", number=order.number),
-        lambda refusal: _accept_page(order, refusal),
-    )
-
-
-def _accept(order_id: int) -> None:
-    typed = request.form.get("capture", "")
-    if typed not in {str(one.id) for one in _snapshot(order_id).captures}:
-        raise BadInput("unknown_capture", "Choose a payment of this order.")
-    updates.accept(int(typed), by=acts.reader(), note=acts.reason())
-
-
-def _accept_page(order: Order, refusal: Refusal | None = None) -> str:
-    mismatched = [one for one in _snapshot(order.id).captures if one.allocation == Allocation.MISMATCH]
-    return render_template(
-        "ops/accept.html",
-        order=db.session.get_one(Order, order.id),
-        captures=[one for one in mismatched if not one.refunded_amount],
-        refusal=refusal,
-    )
+    return _carried_out(ACCEPT, number)
 
 
 @bp.post("/orders/<number>/query")
@@ -196,6 +193,37 @@ def query_many() -> ResponseReturnValue:
     return redirect(lists.address("ops.orders.index", filters_of.pairs(filters)), 303)
 
 
-def _snapshot(order_id: int) -> Snapshot:
+def _carried_out(act: Act, number: str) -> ResponseReturnValue:
+    order = requested.order(number)
+    to = url_for("ops.order.show", number=order.number)
+    return acts.done(lambda: act.carry_out(order), act.done, to, lambda refusal: _refused(act, order, refusal))
+
+
+def _refused(act: Act, order: Order, refusal: Refusal) -> str:
+    """The page with the present numbers, and what was typed."""
     db.session.rollback()
-    return load.snapshot(order_id, lock=False)
+    return _page(act, order, refusal=refusal, typed=request.form)
+
+
+def _page(act: Act, order: Order, *, refusal: Refusal | None = None, typed: Mapping[str, str] | None = None) -> str:
+    forms = act.forms(order, snapshot(order))
+    return render_template("ops/order_act.html", act=act, order=order, forms=forms, refusal=refusal, typed=typed or {})
+
+
+def _of_failed(order: Order) -> dict[str, str]:
+    """The fields of the form for another attempt at the failed refund that the address names. Raises BadInput."""
+    if unknown := [name for name in request.args if name not in _PARAMETERS]:
+        known = ", ".join(_PARAMETERS)
+        raise BadInput("unknown_filter", f"There is no parameter {unknown[0][:40]!r}. Parameters are {known}.")
+    failed = snapshot(order).refund(request.args.get("again", ""))
+    if failed is None:
+        return {}
+    to = request.args.get("to") or failed.destination
+    return {"about": str(failed.capture_id), "amount": failed.money.decimal(), "to": to, "reason": failed.reason}
+
+
+def _number(name: str) -> int:
+    typed = request.form.get(name, "")
+    if not (typed.isascii() and typed.isdigit() and len(typed) <= _MOST_DIGITS):
+        raise BadInput("bad_form", _INCOMPLETE)
+    return int(typed)

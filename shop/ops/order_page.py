@@ -5,14 +5,17 @@ from __future__ import annotations
 from flask import Blueprint, render_template, request, url_for
 
 from shop.accounts.permissions import Permission
-from shop.core import clock
-from shop.core.errors import BadInput
+from shop.core import clock, ids
+from shop.core.errors import BadInput, Refusal
 from shop.explain import due_rows, next_step, timeline
 from shop.explain.timeline import Kind
 from shop.explain.why import why
 from shop.http_kit.access import requires
 from shop.integrity.compare import our_side
-from shop.ops import ledger_rows, order_acts, requested
+from shop.ops import acts, ledger_rows, order_acts, order_forms, requested
+from shop.order_notes import mentions, notes
+from shop.orders import states
+from shop.orders.models import Order
 
 bp = Blueprint("order", __name__)
 
@@ -21,19 +24,31 @@ bp = Blueprint("order", __name__)
 @requires(Permission.ORDER_READ)
 def show(number: str) -> str:
     """An order. `source` limits the timeline. The page reads the database alone and calls no acquirer."""
-    order, kinds = requested.order(number), _kinds()
+    return page(requested.order(number), kinds=_kinds())
+
+
+def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal | None = None) -> str:
+    """The page of an order; with `refusal`, the form of a note that was refused has what was typed."""
+    money = order_acts.snapshot(order)
     return render_template(
         "ops/order.html",
         order=order,
         number=order.number,
         why=why(order),
-        acts=order_acts.possible(order),
+        can_query=order.state in states.PAYABLE,
+        acts=order_acts.possible(order, money),
+        refunds=order_forms.requested(order, money),
         now=clock.now(),
         steps=next_step.steps(due_rows.load(order)),
         entries=timeline.of(order, kinds),
         chips=[(kind, kind in kinds, _address(order.number, kinds ^ {kind})) for kind in Kind],
         everything=_address(order.number, frozenset()) if kinds else "",
         ledgers=ledger_rows.payments(our_side(order.id)),
+        reader=acts.reader(),
+        names=mentions.known(notes.colleagues()),
+        note_key=request.form.get("key") or ids.token(),
+        longest_note=notes.LONGEST,
+        refusal=refusal,
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_login import current_user
 
-from shop.accounts.permissions import Permission
+from shop.accounts import account_search
+from shop.accounts.permissions import Permission, permissions_of
 from shop.core.errors import BadInput
 from shop.http_kit.access import requires
 from shop.order_search import lookup
@@ -18,17 +20,22 @@ bp = Blueprint("search", __name__)
 @bp.get("/search")
 @requires(Permission.ORDER_READ)
 def show() -> ResponseReturnValue:
-    """Orders with the id or address `q`; the only one is opened at once."""
+    """Orders with the id or address `q`, and accounts of customers with the address; the only one is opened at once."""
     if unknown := [name for name in request.args if name != "q"]:
         raise BadInput("unknown_filter", f"There is no parameter {unknown[0][:40]!r}. The only one is q.")
     typed = request.args.get("q", "")
     hits = lookup.find(typed, registry.all_providers())
-    if len({hit.number for hit in hits}) == 1:
+    may_read = Permission.CUSTOMER_READ in permissions_of(current_user.roles)
+    customers = account_search.by_email(typed) if may_read else []
+    if len(customers) == 1 and not hits:
+        return redirect(url_for("ops.customers.show", user_id=customers[0].id), 303)
+    if len({hit.number for hit in hits}) == 1 and not customers:
         return redirect(_address(hits[0]), 303)
     return render_template(
         "ops/search.html",
         searched=typed,
         hits=[(hit, _address(hit)) for hit in hits[: lookup.MOST]],
+        customers=customers[: account_search.MOST],
         are_more=len(hits) > lookup.MOST,
         kinds=lookup.HitKind,
     )

@@ -1,7 +1,8 @@
-"""List of what needs a person: open alerts, requests that wait for a second person, and open disputes."""
+"""List of what needs a person: open alerts, requests that wait for a second person, open disputes, notes."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,12 +10,14 @@ from datetime import datetime
 from flask import url_for
 from sqlalchemy import func, select
 
+from shop.accounts import staff
 from shop.accounts.permissions import Permission
 from shop.alerts import store
 from shop.alerts.rules import RULES
 from shop.core.actor import Actor
 from shop.core.db import db
 from shop.ops import waiting
+from shop.order_notes import notes
 from shop.orders.models import Order
 from shop.payments.providers.types import DisputeState
 from shop.payments.records.settlement_models import Dispute
@@ -45,6 +48,7 @@ def items(reader: Actor, permissions: Collection[Permission]) -> list[Item]:
     found = _alerts() if Permission.ALERT_READ in permissions else []
     found += _requests(reader) if Permission.ORDER_READ in permissions else []
     found += _disputes() if Permission.DISPUTE_READ in permissions else []
+    found += _notes(reader) if Permission.ORDER_READ in permissions else []
     return sorted(found, key=lambda item: (item.tone != "bad", item.due is None, item.due or item.since, item.since))
 
 
@@ -79,6 +83,26 @@ def _requests(reader: Actor) -> list[Item]:
             address=url_for("ops.approvals.index", _anchor=f"request-{one.id}"),
         )
         for one in waiting.requests(reader)[:AT_MOST]
+    ]
+
+
+def _notes(reader: Actor) -> list[Item]:
+    """Notes on orders that mention the reader, who marks them as done on the page of the order."""
+    found = notes.open_for(reader, AT_MOST)
+    authors = staff.labels(one.author for one in found)
+    return [
+        Item(
+            kind="Note",
+            tone="wait",
+            what=f"{authors[one.author]}: {textwrap.shorten(one.text, 100, placeholder='…')}",
+            about=one.order_number,
+            amount="",
+            since=one.at,
+            due=None,
+            owner="you",
+            address=url_for("ops.order.show", number=one.order_number, _anchor=f"note-{one.note_id}"),
+        )
+        for one in found
     ]
 
 

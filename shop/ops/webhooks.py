@@ -19,7 +19,7 @@ from shop.ops.formats import zone
 from shop.ops.navigation import Link
 from shop.orders.models import OrderEvent
 from shop.payments.providers import registry
-from shop.payments.webhooks import detail, pages, words
+from shop.payments.webhooks import conditions, detail, pages, words
 from shop.payments.webhooks import filters as inbox_filters
 from shop.payments.webhooks.detail import Detail
 from shop.payments.webhooks.filters import Filters
@@ -46,9 +46,21 @@ def index() -> ResponseReturnValue:
         links=lists.links("ops.webhooks.index", inbox_filters.pairs(filters), page),
         retry_address=address("ops.webhook_retry.confirm_many", filters),
         dropped=_dropped(filters),
-        words=words,
-        order_page=order_page,
+        tail=_tail(filters, page.rows) if page.rows and not page.newer else "",
+        most_read=conditions.SEARCHED if filters.field else 0,
+        **_of_rows(),
     )
+
+
+@bp.get("/webhooks/newer")
+@requires(Permission.WEBHOOK_READ)
+def newer() -> ResponseReturnValue:
+    """Rows that are newer than the position `before`, for the live tail of the list; 204 when there are none."""
+    filters, place = filters_of_request(PARAMETERS), Place.parse(request.args)
+    rows = pages.find(filters, zone(), place).rows
+    if not rows:
+        return "", 204
+    return render_template("ops/webhooks_newer.html", rows=rows, tail=_tail(filters, rows), **_of_rows())
 
 
 @bp.get("/webhooks/<key>")
@@ -56,6 +68,16 @@ def index() -> ResponseReturnValue:
 def show(key: str) -> str:
     """A webhook: content, outcome, and what it changed."""
     return page_of(existing(key))
+
+
+def _of_rows() -> dict[str, Any]:
+    return {"words": words, "order_page": order_page}
+
+
+def _tail(filters: Filters, rows: list[pages.Row]) -> str:
+    """The address of the webhooks that are newer than the first of these."""
+    pairs = [*inbox_filters.pairs(filters), ("before", str(rows[0].position))]
+    return lists.address("ops.webhooks.newer", pairs)
 
 
 def existing(key: str) -> Detail:

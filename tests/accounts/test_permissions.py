@@ -16,6 +16,7 @@ TABLE: dict[str, tuple[Role, ...]] = {
     "saved_view.manage": (A,),
     "customer.read": (S, F, A),
     "customer.unlock": (S, F),
+    "customer.sign_out": (S, F, A),
     "customer.disable": (A,),
     "mail.read": (S, F, A),
     "mail.resend": (S, F),

@@ -20,6 +20,7 @@ FOR_STAFF = (
     "shop/accounts/people.py",
     "shop/accounts/rights.py",
     "shop/accounts/role_requests.py",
+    "shop/accounts/sign_in_help.py",
     "shop/alerts/",
     "shop/catalogue/prices.py",
     "shop/commands/",
@@ -29,6 +30,7 @@ FOR_STAFF = (
     "shop/credit_gifts/",
     "shop/inventory/stock.py",
     "shop/ops/",
+    "shop/order_notes/",
     "shop/order_search/",
     "shop/payments/order_money/",
     "shop/payments/records/captures.py",
@@ -43,6 +45,7 @@ FOR_STAFF = (
 """Modules whose refusals only staff and programs see; they stay English."""
 FOR_PROGRAMS = {("shop/http_kit/access.py", "not_authorized")}
 STAFF_CODES = {("shop/accounts/staff.py", "no_role"), ("shop/accounts/staff.py", "disabled_account")}
+STAFF_CODES |= {("shop/checkout/end_order.py", "order_changed")}
 STAFF_CODES |= {("shop/accounts/second_factor.py", code) for code in ("not_begun", "not_set_up")}
 STAFF_CODES |= {("shop/accounts/staff.py", "unknown_account")}
 STAFF_CODES |= {("shop/accounts/signin.py", "unknown_role"), ("shop/core/db.py", "passive_copy")}

@@ -17,7 +17,7 @@ from flask import Flask
 from sqlalchemy import select, update
 
 import shop as the_shop
-from shop.accounts import people, signin, staff, verification
+from shop.accounts import people, signin, staff, throttle, verification
 from shop.accounts.models import User
 from shop.accounts.permissions import Role
 from shop.alerts import store
@@ -34,6 +34,7 @@ from shop.ledger import book, chart, funds
 from shop.mail import outgoing
 from shop.mail.models import Mail
 from shop.mail.states import MailKind, MailState
+from shop.order_notes import notes
 from shop.order_search import exports, views
 from shop.order_search import filters as filters_of
 from shop.order_search.models import ExportState, OrderExport
@@ -177,6 +178,17 @@ def _person(*roles: str) -> str:
     return signin.create("bo@example.com", "Bo", PASSWORD, roles, by=Actor.operator()).email
 
 
+def _note(shop: Shop) -> str:
+    """A note of Sam that mentions Kim."""
+    return str(notes.write(shop.order().id, "@kim please call", by=shop.sam, form_key="key"))
+
+
+def _with_wrong_password(shop: Shop) -> str:
+    email = _customer(shop)
+    throttle.count(email, "192.0.2.7")
+    return email
+
+
 def _disabled() -> str:
     email = _person("support")
     people.disable(staff.account_of(email).id, by=Actor.operator(), reason="left")
@@ -220,6 +232,9 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
     "exports request": (Act.EXPORT_REQUESTED, lambda shop: [shop.order() and "currency=TWD", *SAM]),
     "exports restart": (Act.EXPORT_RESTARTED, lambda shop: [_failed_export(shop), *SAM]),
     "exports fetch": (Act.EXPORT_DOWNLOADED, lambda shop: [_done_export(shop), "-", *SAM]),
+    "orders note": (Act.NOTE_WRITTEN, lambda shop: [shop.order().number, "She called.", *SAM]),
+    "orders withdraw-note": (Act.NOTE_WITHDRAWN, lambda shop: [_note(shop), *SAM]),
+    "orders note-done": (Act.NOTE_DONE, lambda shop: [_note(shop), *KIM]),
     "alerts acknowledge": (Act.ALERT_ACKNOWLEDGED, lambda shop: [_alert(shop), "--note", "seen", *SAM]),
     "alerts resolve": (Act.ALERT_RESOLVED, lambda shop: [_alert(shop), "--note", "over", *SAM]),
     "mail retry": (Act.MAILS_RETRIED, lambda shop: [_failed_mail(shop)]),
@@ -254,6 +269,8 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
     ),
     "users disable": (Act.ACCOUNT_DISABLED, lambda _: [_person("support"), "--reason", "left"]),
     "users enable": (Act.ACCOUNT_ENABLED, lambda _: [_disabled(), "--reason", "back"]),
+    "users sign-out": (Act.SIGNED_OUT, lambda shop: [_customer(shop), "--reason", "a stranger"]),
+    "users unlock": (Act.SIGN_IN_UNLOCKED, lambda shop: [_with_wrong_password(shop), "--reason", "a typing error"]),
     "users set-roles": (Act.ROLES_CHANGED, lambda _: [_person(), "--role", "support", "--reason", "new"]),
     "users remove-second-factor": (Act.SECOND_FACTOR_REMOVED, lambda _: [_with_second_factor(), "--reason", "lost"]),
     "users approve": (Act.ROLES_APPROVED, lambda shop: [_role_request(shop), *KIM]),
@@ -292,6 +309,8 @@ USE_CASES = {
     "accounts.people.set_roles",
     "accounts.role_requests.approve",
     "accounts.role_requests.decline",
+    "accounts.sign_in_help.sign_out",
+    "accounts.sign_in_help.unlock",
     "accounts.signin.create",
     "alerts.store.acknowledge",
     "alerts.store.resolve",
@@ -308,6 +327,9 @@ USE_CASES = {
     "order_search.views.remove",
     "order_search.views.rename",
     "order_search.views.save",
+    "order_notes.notes.mark_done",
+    "order_notes.notes.withdraw",
+    "order_notes.notes.write",
     "payments.polling.requested.query_now",
     "payments.polling.requested.query_soon",
     "payments.refunds.refunds.approve",

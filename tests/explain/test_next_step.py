@@ -7,15 +7,28 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shop.core.db import db
+from shop.core import clock
+from shop.core.db import db, transaction
 from shop.core.money import Money
+from shop.core.outbox import OutboxRow
 from shop.explain import due_rows
-from shop.explain.next_step import DueMail, DuePayment, DueRefund, DueRows, Step, steps
+from shop.explain.next_step import (
+    DueEvent,
+    DueMail,
+    DuePayment,
+    DueRefund,
+    DueRows,
+    DueWebhook,
+    Step,
+    steps,
+)
 from shop.orders.models import Order
 from shop.orders.states import OrderState
 from shop.payments.providers.types import PaymentState, RefundState
+from shop.payments.records.models import WebhookEventRow
 from shop.payments.records.types import RefundDestination, RefundKind
 from shop.payments.refunds import refunds
+from shop.payments.webhooks import inbox
 from tests.shop_fixtures import PEN, Shop
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -78,6 +91,25 @@ TABLE: dict[str, tuple[DueRows, list[tuple[datetime, str]]]] = {
     "a mail is queued": (
         DueRows(OrderState.PAID, HALF, mails=[DueMail("payment_received", SOON)]),
         [(SOON, "Sends the mail “payment received”")],
+    ),
+    "a webhook is applied later": (
+        DueRows(OrderState.PAID, HALF, webhooks=[DueWebhook("evt-1", "KPay", SOON)]),
+        [(SOON, "Applies webhook evt-1 of KPay again")],
+    ),
+    "events wait to be published": (
+        DueRows(
+            OrderState.PAID,
+            HALF,
+            events=[
+                DueEvent("order.moved", SOON),
+                DueEvent("payment.captured", SOON),
+                DueEvent("refund.done", HALF, "x"),
+            ],
+        ),
+        [
+            (SOON, "Publishes “order: moved, payment: captured”, and prepares its documents and mails"),
+            (HALF, "Publishes “refund: done”, and prepares its documents and mails, which failed before"),
+        ],
     ),
     "everything is final": (
         DueRows(OrderState.REFUNDED, HALF, payments=[payment(PaymentState.CAPTURED, None)]),
@@ -161,3 +193,39 @@ def test_an_order_ends_at_the_time_of_its_step(shop: Shop) -> None:
     shop.turn_to(step.at)
     assert shop.state(order) == "EXPIRED"
     assert "Expires the order" not in [one.text for one in planned(order)]
+
+
+def not_applied(shop: Shop) -> Order:
+    """An order whose webhook about its payment was stored, and could not be applied yet."""
+    order = shop.order((PEN, 1))
+    shop.acquirer.capture(shop.payment(order).id)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inbox, "apply_event", lambda *_: 1 / 0)
+        shop.deliver_webhook(shop.payment(order), "evt-1")
+    with transaction():  # after some attempts
+        db.session.execute(db.update(WebhookEventRow).values(due_at=clock.now() + timedelta(minutes=5)))
+    return order
+
+
+def not_published(shop: Shop) -> Order:
+    """A paid order whose events could not be published a moment ago, as when Redis was away."""
+    order = shop.paid_order((PEN, 1))
+    later = {"due_at": clock.now() + timedelta(minutes=5), "error": "RedisAway"}
+    with transaction():
+        db.session.execute(db.update(OutboxRow).where(OutboxRow.subject == order.number).values(later))
+    return order
+
+
+@pytest.mark.parametrize(
+    ("story", "begin"), [(not_applied, "Applies webhook evt-1 of Fakepay"), (not_published, "Publishes “")]
+)
+def test_webhooks_and_events_are_retried_at_the_time_of_their_step(
+    shop: Shop, story: Callable[[Shop], Order], begin: str
+) -> None:
+    order = story(shop)
+    [step] = [one for one in planned(order) if one.text.startswith(begin)]
+    shop.turn_to(step.at - timedelta(minutes=1))
+    assert step in planned(order), "nothing happens before"
+    shop.turn_to(step.at)
+    assert not [one for one in planned(order) if one.text.startswith(begin)]
+    assert shop.state(order) == "PAID"

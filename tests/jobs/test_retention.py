@@ -215,7 +215,7 @@ def test_personal_data_stays_while_a_refund_is_under_way_or_a_dispute_is_open(sh
 def test_no_rule_overwrites_anything_but_personal_data() -> None:
     """A status or an amount has one writer, and it is not the retention."""
     erased = {name for each in retention.RULES for name in each.erases}
-    assert erased == {"email", "name", "line1", "line2", "city", "postcode", "form_digest"}
+    assert erased == {"email", "name", "line1", "line2", "city", "postcode", "form_digest", "text"}
 
 
 # --- batches ---

@@ -31,6 +31,7 @@ PAGES += [
 ]
 PAGES += ["/ops/orders/<number>/refund", "/ops/orders/<number>/cancel", "/ops/orders/<number>/accept"]
 PAGES += ["/ops/orders/views", "/ops/exports", "/ops/exports/<export>", "/ops/orders?state=FAILED&currency=TWD"]
+PAGES += ["/ops/customers/1", "/ops/customers/9999", "/ops/orders/<number>?source=note", "/ops/webhooks?field=id=evt-1"]
 PAGES += ["/ops/approvals", "/ops/alerts", "/ops/payouts", "/ops/disputes", "/ops/mails", "/ops/mails/<mail>"]
 PAGES += ["/ops/roles", "/ops/audit", "/ops/webhooks", "/ops/webhooks?state=failing", "/ops/webhooks/1"]
 PAGES += ["/ops/webhooks/1/altered", "/ops/webhooks/retry"]
@@ -135,3 +136,19 @@ def test_a_row_of_the_list_is_one_line_at_1280_pixels(shop: Shop, finance: Page)
     assert row and row["height"] < 40
     navigation = finance.get_by_role("navigation", name="Console")
     expect(navigation.get_by_role("link", name="Orders")).to_have_attribute("aria-current", "page")
+
+
+def test_new_webhooks_appear_at_the_top_while_live_is_on(shop: Shop, finance: Page) -> None:
+    watch, payment = Watch(finance.context), shop.payment(shop.order())
+    shop.deliver_webhook(payment, "evt-1")
+    finance.goto("/ops/webhooks")
+    live, rows = finance.get_by_role("switch", name="Live"), finance.locator("tbody.live > tr")
+    live.check()
+    for number in (2, 3):
+        shop.deliver_webhook(payment, f"evt-{number}")
+        expect(rows).to_have_count(number, timeout=10_000)
+    live.uncheck()
+    shop.deliver_webhook(payment, "evt-4")
+    finance.wait_for_timeout(2500)
+    expect(rows).to_have_count(3)
+    watch.silent()

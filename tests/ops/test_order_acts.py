@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import pytest
 
 from shop.core import audit_search
@@ -15,11 +18,15 @@ from tests.shop_fixtures import Shop
 from tests.web.conftest import Visitor
 
 
+def fields(visitor: Visitor) -> dict[str, str]:
+    """The hidden fields of the first form on the page."""
+    return {name: visitor.field(name) for name in ("about", "seen")}
+
+
 def refund(visitor: Visitor, order: Order, **changed: str) -> tuple[int, str]:
     """Open the form, change some of its fields and send it."""
     page = visitor.get(f"/ops/orders/{order.number}/refund").text
-    capture = visitor.field("capture")
-    form = {"capture": capture, "left": visitor.field("left"), "amount": "200", "to": "provider", "reason": "broken"}
+    form = {**fields(visitor), "amount": "200", "to": "provider", "reason": "broken"}
     assert "can be refunded now" in page
     answer = visitor.post(f"/ops/orders/{order.number}/refund", {**form, **changed})
     return answer.status_code, answer.text
@@ -42,7 +49,7 @@ def test_a_part_of_a_payment_is_refunded_with_a_reason(shop: Shop) -> None:
 def test_a_number_that_has_moved_meanwhile_refuses_the_refund_and_shows_the_new_one(shop: Shop) -> None:
     order, support = shop.paid_order(), visitor_as(shop, "support")
     support.get(f"/ops/orders/{order.number}/refund")
-    form = {"capture": support.field("capture"), "left": support.field("left"), "amount": "200", "to": "provider"}
+    form = {**fields(support), "amount": "200", "to": "provider"}
     refunds.request(shop.capture(order), Money(50000, "TWD"), reason="", by=shop.sam)
     answer = support.post(f"/ops/orders/{order.number}/refund", {**form, "reason": "broken"})
     assert answer.status_code == 409 and "Only NT$700.00 TWD can still be refunded." in answer.text
@@ -55,9 +62,9 @@ def test_a_number_that_has_moved_meanwhile_refuses_the_refund_and_shows_the_new_
     [
         ({"amount": "much"}, "Enter the amount to refund"),
         ({"amount": "0"}, "greater than zero"),
-        ({"capture": "99999"}, "Choose a payment of this order."),
+        ({"about": "99999"}, "Choose a payment of this order."),
         ({"to": "moon"}, "Choose a destination"),
-        ({"left": "x"}, "Enter the amount to refund"),
+        ({"seen": "x"}, "The form is not complete."),
         ({"reason": ""}, "Give a reason."),
     ],
 )
@@ -65,6 +72,38 @@ def test_a_refund_that_cannot_be_understood_is_refused(shop: Shop, changed: dict
     order, support = shop.paid_order(), visitor_as(shop, "support")
     status, page = refund(support, order, **changed)
     assert status == 422 and sentence in page and shop.refunds(order) == []
+
+
+def test_store_credit_that_paid_is_refunded_to_store_credit(shop: Shop) -> None:
+    customer = shop.customer(credit=200000)
+    order, support = shop.order(customer=customer, credit=120000), visitor_as(shop, "support")
+    assert shop.state(order) == "PAID"
+    assert refund(support, order, to="store_credit", amount="1200")[0] == 303
+    shop.sweep()
+    assert (shop.state(order), shop.credit(customer)) == ("REFUNDED", 200000)
+
+
+def test_a_refund_that_failed_stays_with_its_answer_and_is_sent_again_or_another_way(shop: Shop) -> None:
+    customer = shop.customer()
+    order, support = shop.paid_order(customer=customer), visitor_as(shop, "support")
+    shop.acquirer.misbehave("refund", "refuse")
+    refund(support, order)
+    shop.sweep()
+    path = f"/ops/orders/{order.number}"
+    page = html.unescape(support.get(path).text)
+    assert "Fakepay refused it: refused." in page
+    links = re.findall(r'href="([^"]+)">(Try again|Refund another way)<', page)
+    assert [text for _, text in links] == ["Try again", "Refund another way"]
+    other = support.get(links[1][0]).text
+    assert 'value="200.00"' in other and re.search(r'value="store_credit" required checked', other)
+    assert (
+        "“Your refund is on its way. The refund goes to your store credit.”" in other and ">broken</textarea>" in other
+    )
+    assert refund(support, order, to="store_credit")[0] == 303
+    shop.sweep()
+    assert shop.credit(customer) == 20000
+    assert "Fakepay refused it: refused." in html.unescape(support.get(path).text), "the failed one stays"
+    assert support.get(f"{path}/refund?amount=1").status_code == 422
 
 
 def test_a_refund_to_a_bank_waits_for_a_second_person(shop: Shop) -> None:
@@ -75,16 +114,28 @@ def test_a_refund_to_a_bank_waits_for_a_second_person(shop: Shop) -> None:
     assert "You requested it." in support.get("/ops/approvals").text
 
 
-def test_an_unpaid_order_is_cancelled_and_a_paid_one_is_not(shop: Shop) -> None:
-    unpaid, paid, support = shop.order(), shop.paid_order(), visitor_as(shop, "support")
-    support.get(f"/ops/orders/{unpaid.number}/cancel")
-    assert support.post(f"/ops/orders/{unpaid.number}/cancel", {"reason": "customer called"}).status_code == 303
+def test_an_unpaid_order_is_cancelled_with_a_reason(shop: Shop) -> None:
+    order, support = shop.order(), visitor_as(shop, "support")
+    path = f"/ops/orders/{order.number}/cancel"
+    assert "“Your order is cancelled. No money has been taken. The items have been released.”" in support.get(path).text
+    assert support.post(path, {**fields(support), "reason": "customer called"}).status_code == 303
     shop.sweep()
-    assert shop.state(unpaid) == "CANCELLED"
-    assert acts_of(unpaid) == [(Act.CANCELLATION_REQUESTED, "customer called")]
-    answer = support.post(f"/ops/orders/{paid.number}/cancel", {"reason": "customer called"})
-    assert answer.status_code == 409 and "only unpaid ones can be cancelled" in answer.text
-    assert shop.state(paid) == "PAID"
+    assert shop.state(order) == "CANCELLED"
+    assert acts_of(order) == [(Act.CANCELLATION_REQUESTED, "customer called")]
+    assert "Only unpaid orders can be cancelled." in support.get(path).text
+
+
+def test_an_order_that_was_paid_meanwhile_is_not_cancelled(shop: Shop) -> None:
+    order, support = shop.order(), visitor_as(shop, "support")
+    path = f"/ops/orders/{order.number}/cancel"
+    support.get(path)
+    form = {**fields(support), "reason": "customer called"}
+    shop.acquirer.capture(shop.payment(order).id)
+    shop.deliver_webhook(shop.payment(order))
+    answer = support.post(path, form)
+    assert answer.status_code == 409 and "and is PAID now. Nothing was changed." in answer.text
+    assert shop.state(order) == "PAID" and acts_of(order) == []
+    assert support.post(path, {**form, "seen": "PAID"}).status_code == 422
 
 
 def test_a_wrong_amount_is_accepted_by_finance_alone(shop: Shop) -> None:
@@ -95,7 +146,9 @@ def test_a_wrong_amount_is_accepted_by_finance_alone(shop: Shop) -> None:
     assert visitor_as(shop, "support").get(path).status_code == 403
     finance = visitor_as(shop, "finance")
     assert "NT$1,100.00 TWD" in finance.get(path).text
-    form = {"capture": finance.field("capture"), "reason": "the rest was cash"}
+    form = {**fields(finance), "reason": "the rest was cash"}
+    changed = finance.post(path, {**form, "seen": "1"})
+    assert changed.status_code == 409 and "The captured amounts have changed" in changed.text
     assert finance.post(path, form).status_code == 303
     assert shop.state(order) == "PAID"
     again = finance.post(path, form)

@@ -10,6 +10,7 @@ import pytest
 from shop.core import clock
 from shop.core.db import db, transaction
 from shop.payments.records.models import RefusedWebhook, WebhookEventRow
+from shop.payments.webhooks import conditions
 from tests.ops.conftest import visitor_as
 from tests.parts.statements import statements
 from tests.shop_fixtures import Shop
@@ -105,7 +106,7 @@ def test_a_payment_is_found_by_its_id_and_an_error_by_the_state(shop: Shop, inbo
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("colour=red", "Filters are provider, outcome, state, payment, event, from, to."),
+        ("colour=red", "Filters are provider, outcome, state, payment, event, field, from, to."),
         ("state=lost", "Values are done, waiting, failing, refused."),
         ("outcome=unavailable", "Values are applied, duplicate, stale,"),
         ("provider=nopay", "Values are fakepay,"),
@@ -115,6 +116,11 @@ def test_a_payment_is_found_by_its_id_and_an_error_by_the_state(shop: Shop, inbo
         ("from=2026-12-24&from=2026-12-25", "takes one value"),
         ("event=%C2%85", "needs an id"),
         (f"payment={'x' * 201}", "needs an id"),
+        ("field=data.object.id", "such as data.object.id=pi_1"),
+        ("field=$..id=1", "such as data.object.id=pi_1"),
+        ("field=a.b=%07", "such as data.object.id=pi_1"),
+        ("field=a=1&field=b=2", "takes one value"),
+        ("field=data.client_secret=cs_1", "does not search for secrets"),
         ("after=x", "Go to the first page."),
         ("after=99999999999999999999-0-1", "Go to the first page."),
         ("after=1-0-1&before=1-0-1", "one of after, before and page=last"),
@@ -158,6 +164,73 @@ def test_the_pages_show_each_webhook_once_in_both_directions(
     assert backwards == everything
     final = support.get(follow(page, "last")).text
     assert keys(final) == everything[-50:] and not follow(final, "next")
+
+
+FIELDS = [
+    (b'{"id": "a", "data": {"object": {"id": "pi_1", "amount": 120000, "paid": true}}}', "a"),
+    (b'{"id": "b", "captures": [["c1", 5], ["c2", 7]], "0": {"id": "pi_1"}}', "b"),
+    (b'{"id": "c", "name": "\xe5\x90\x8d", "note": null, "data": {"object": "pi_1"}}', "c"),
+    (b"id=d&data.object.id=pi_1", "d"),
+    (b"\xff\xfe{", "e"),
+    (b'{"id": "f", "text": "\\u0000", "data": {"object": {"id": "pi_1"}}', "f"),
+]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+def test_a_field_of_a_json_body_is_a_filter_on_both_databases(
+    shop: Shop, support: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transaction():
+        for number, (body, key) in enumerate(FIELDS):
+            at = clock.now() - timedelta(minutes=number)
+            of_stored = {"dedupe_key": key, "body_hash": "-", "trust": "signed", "outcome": "stale", "done_at": at}
+            db.session.add(WebhookEventRow(provider="fakepay", body=body, headers={}, received_at=at, **of_stored))
+    names = {stored(key): key for _, key in FIELDS}
+
+    def found(field: str, more: str = "") -> list[str]:
+        page = support.get(f"/ops/webhooks?field={field}{more}")
+        assert page.status_code == 200
+        return [names[key] for key in keys(page.text)]
+
+    assert (found("data.object.id=pi_1"), found("data.object.amount=120000")) == (["a"], ["a"])
+    assert (found("data.object.paid=true"), found("captures.1.0=c2"), found("name=名")) == (["a"], ["b"], ["c"])
+    assert (found("data.object.id=pi_2"), found("note=null"), found("id=d")) == ([], [], [])
+    assert found("id=a", "&provider=otherpay") == [] and found("id=a", "&state=refused") == []
+    with statements() as sent:
+        support.get("/ops/webhooks?field=id=b&provider=fakepay")
+    assert len(sent) <= 4
+    monkeypatch.setattr(conditions, "SEARCHED", 1)
+    assert (found("id=a"), found("id=b"), found("id=b", "&event=b")) == (["a"], [], ["b"])
+    page = support.get("/ops/webhooks?field=id=a").text
+    assert "the newest 1 were searched" in page and 'name="q" value=""' in page
+
+
+def test_the_tail_brings_what_came_after_the_top_row_and_matches_the_filters(
+    shop: Shop, inbox: str, support: Visitor
+) -> None:
+    page = support.get("/ops/webhooks?provider=fakepay").text
+    assert re.search(r'<p class="row" data-live hidden>', page), "off without JavaScript"
+    tail = tail_of(page)
+    assert tail.startswith("/ops/webhooks/newer?provider=fakepay&before=")
+    assert support.get(tail).status_code == 204
+    shop.deliver_webhook(inbox, "evt-new")
+    headers, body = shop.acquirer.webhook(inbox, "evt-other")
+    shop.receive(headers, body, "otherpay")
+    newer = support.get(tail).text
+    assert keys(newer) == [stored("evt-new")] and "<html" not in newer
+    assert support.get(tail_of(newer)).status_code == 204
+
+
+def tail_of(page: str) -> str:
+    found = re.search(r'id="tail" hx-get="([^"]+)"', page)
+    return found[1].replace("&amp;", "&") if found else ""
+
+
+def test_what_became_of_a_webhook_stands_once_in_its_row_with_its_duration(inbox: str, support: Visitor) -> None:
+    page = support.get("/ops/webhooks?outcome=applied").text
+    row = page[page.index('<tbody class="live">') : page.index("</tbody>")]
+    assert row.lower().count("applied") == 1
+    assert re.search(r'<td class="amount">\d+</td>\s*</tr>', row), "milliseconds"
 
 
 def follow(page: str, rel: str) -> str:

@@ -68,6 +68,11 @@ class CaptureRow:
     def pays_order(self) -> bool:
         return self.allocation == Allocation.PAYS_ORDER
 
+    @property
+    def waits_for_decision(self) -> bool:
+        """It differs from the total, and staff have neither accepted nor refunded it."""
+        return self.allocation == Allocation.MISMATCH and not self.refunded_amount
+
 
 @dataclass(frozen=True)
 class RefundRow:

@@ -202,7 +202,7 @@ class PaymentUpdateRow(Base):
 class WebhookEventRow(Base):
     """A verified webhook event, as it was received. `outcome` is empty until it has been applied; `due_at` is when to
     try again. `reference` is the payment id that it names, which need not exist. `not_ours` says why an event whose
-    outcome is foreign deserves an alert.
+    outcome is foreign deserves an alert. `took_ms` is how long the last attempt to apply it took, without the commit.
     """
 
     __tablename__ = "webhook_events"
@@ -222,6 +222,7 @@ class WebhookEventRow(Base):
     done_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     error: Mapped[str | None] = mapped_column(Text)
     not_ours: Mapped[str | None] = mapped_column(Text)
+    took_ms: Mapped[int | None]
 
     __table_args__ = (
         UniqueConstraint("provider", "dedupe_key"),

@@ -151,12 +151,13 @@ def nothing_left_to_pay(order_id: int) -> bool:
 
 
 @transactional
-def accept(capture_id: int, *, by: Actor, note: str = "") -> None:
+def accept(capture_id: int, *, by: Actor, note: str = "", expected_waiting: int | None = None) -> None:
     """Accept another amount than the price for the whole of an order: it becomes PAID, the difference is booked.
 
     Raises Refusal: `not_to_accept` when this money cannot be accepted (another currency can only be refunded, and
     disputed money may be lost), `nothing_to_hold` when stock or store credit that the order had released is gone; then
-    it can only be refunded.
+    it can only be refunded. `amounts_changed` when `expected_waiting`, the sum in minor units of all captures that wait
+    for such a decision, which the actor has seen, is no longer true.
     """
     rights.demand(by, Permission.PAYMENT_ACCEPT_AMOUNT)
     found = select(Payment.order_id).join(Capture, Capture.payment_id == Payment.id).where(Capture.id == capture_id)
@@ -165,6 +166,10 @@ def accept(capture_id: int, *, by: Actor, note: str = "") -> None:
         raise BadInput("unknown_capture", "There is no such payment.")
     now = clock.now()
     seen, money = load.of_order(order_id), order_money.locked(order_id)
+    waiting = sum(one.amount for one in money.captures if one.waits_for_decision)
+    if expected_waiting not in (None, waiting):
+        message = "The captured amounts have changed since you opened the page. Nothing was changed."
+        raise Refusal("amounts_changed", message, waiting=waiting)
     try:
         decision = decide.decide_accept(seen, money, capture_id, by, note, now)
     except decide.NotAcceptable as refused:

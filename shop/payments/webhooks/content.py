@@ -12,11 +12,10 @@ from shop.core import logs
 from shop.payments.providers import registry
 from shop.payments.providers.interface import Malformed, WebhookEvent
 from shop.payments.providers.types import WebhookKind
+from shop.payments.webhooks.filters import SECRET
 
-_SECRET = re.compile("signature|authorization|cookie|secret|token|password|checkmac|api_?key", re.I)
-"""Names of headers and fields whose values are not shown contain one of these."""
-_IN_JSON = re.compile(rf'("[^"]*(?:{_SECRET.pattern})[^"]*"\s*:\s*")[^"]+', re.I)
-_IN_FORM = re.compile(rf"((?:^|&)[^=&]*(?:{_SECRET.pattern})[^=&]*=)[^&]+", re.I)
+_IN_JSON = re.compile(rf'("[^"]*(?:{SECRET.pattern})[^"]*"\s*:\s*")[^"]+', re.I)
+_IN_FORM = re.compile(rf"((?:^|&)[^=&]*(?:{SECRET.pattern})[^=&]*=)[^&]+", re.I)
 REDACTED = "[redacted]"
 
 
@@ -88,4 +87,4 @@ def _fields(value: Any, path: str = "", depth: int = 0) -> list[tuple[str, str]]
 
 
 def _is_secret(name: str) -> bool:
-    return _SECRET.search(name) is not None
+    return SECRET.search(name) is not None

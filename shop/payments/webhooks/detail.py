@@ -54,6 +54,7 @@ class Detail:
     done_at: datetime | None = None
     error: str | None = None
     not_ours: str | None = None
+    took_ms: int | None = None
     updates: Sequence[PaymentUpdateRow] = ()
     events: Sequence[OrderEvent] = ()
     acts: Sequence[Entry] = field(default=())
@@ -125,6 +126,7 @@ def _stored(webhook_event_id: int) -> Detail | None:
         done_at=row.done_at,
         error=row.error,
         not_ours=row.not_ours,
+        took_ms=row.took_ms,
         updates=updates,
         events=_events(order.id, row, updates) if order else (),
         acts=audit_search.find(subject).entries,

@@ -5,15 +5,17 @@ Values of one filter are alternatives, and all filters have to hold.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from shop.core import filter_values
+from shop.core import filter_values, text
+from shop.core.errors import BadInput
 from shop.payments.providers.types import Outcome
 
-NAMES = ("provider", "outcome", "state", "payment", "event", "from", "to")
+NAMES = ("provider", "outcome", "state", "payment", "event", "field", "from", "to")
 """Names of the parameters."""
 OF_STORED = (
     *(Outcome.APPLIED, Outcome.DUPLICATE, Outcome.STALE, Outcome.ILLEGAL, Outcome.HINT),
@@ -33,6 +35,22 @@ class State(StrEnum):
     REFUSED = "refused"
 
 
+SECRET = re.compile("signature|authorization|cookie|secret|token|password|checkmac|api_?key", re.I)
+"""Names of headers and fields whose values are not shown contain one of these."""
+_FIELD = re.compile(r"([\w-]{1,64}(?:\.[\w-]{1,64}){0,9})=(.{1,200})", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a JSON body and its value. `path` are names, and numbers of elements, such as ("captures", "0")."""
+
+    path: tuple[str, ...]
+    value: str
+
+    def __str__(self) -> str:
+        return f"{'.'.join(self.path)}={self.value}"
+
+
 @dataclass(frozen=True)
 class Filters:
     """Conditions on webhooks; an empty one does not count. Days are in the shop's zone, both included."""
@@ -42,6 +60,7 @@ class Filters:
     states: tuple[State, ...] = ()
     payments: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
+    field: Field | None = None
     first_day: date | None = None
     last_day: date | None = None
 
@@ -60,9 +79,10 @@ class Filters:
 
     @property
     def include_refused(self) -> bool:
-        """False if no refused webhook can match. Their bodies are not trusted, so they have no payment and no event."""
+        """False if no refused webhook can match. Their bodies are not trusted: they have no payment, event or field."""
         in_state = not self.states or State.REFUSED in self.states
-        return in_state and not self.payments and not self.events and (not self.outcomes or bool(self.refused_outcomes))
+        has_content = self.payments or self.events or self.field
+        return in_state and not has_content and (not self.outcomes or bool(self.refused_outcomes))
 
 
 def parse(parameters: Mapping[str, Iterable[str]], providers: Collection[str]) -> Filters:
@@ -78,9 +98,23 @@ def parse(parameters: Mapping[str, Iterable[str]], providers: Collection[str]) -
         states=filter_values.members("state", values["state"], State),
         payments=filter_values.ids("payment", values["payment"]),
         events=filter_values.ids("event", values["event"]),
+        field=_field(values["field"]),
         first_day=first_day,
         last_day=last_day,
     )
+
+
+def _field(values: Sequence[str]) -> Field | None:
+    """The field of a filter such as `data.object.id=pi_1`. Raises BadInput `bad_filter`."""
+    if not values:
+        return None
+    found = _FIELD.fullmatch(values[0])
+    if found is None or len(values) > 1 or text.is_unusable(found[2]):
+        rest = "the names that lead to a field of a JSON body, with dots between them, and the value of the field"
+        raise BadInput("bad_filter", f"The filter field takes one value, such as data.object.id=pi_1: {rest}.")
+    if SECRET.search(found[1]):
+        raise BadInput("bad_filter", "The filter field does not search for secrets and signatures.")
+    return Field(tuple(found[1].split(".")), found[2])
 
 
 def pairs(filters: Filters) -> list[tuple[str, str]]:
@@ -91,6 +125,7 @@ def pairs(filters: Filters) -> list[tuple[str, str]]:
         "state": filters.states,
         "payment": filters.payments,
         "event": filters.events,
+        "field": (str(filters.field),) if filters.field else (),
         "from": filters.first_day,
         "to": filters.last_day,
     }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -51,13 +52,16 @@ _APPLIED = (
         tries=_WEBHOOK_EVENTS.c.tries + 1,
         error=None,
         not_ours=bindparam("not_ours"),
+        took_ms=bindparam("took_ms"),
     )
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """Fields of a stored webhook that decide its effect; the body of a `brief` one is truncated."""
+    """Fields of a stored webhook that decide its effect; the body of a `brief` one is truncated. `began` is when this
+    attempt to apply it began, for its duration.
+    """
 
     id: int
     provider: str
@@ -65,6 +69,12 @@ class _Row:
     received_at: datetime
     tries: int = 0
     brief: bool = False
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def took_ms(self) -> int:
+        """Duration of the attempt until now."""
+        return round((time.perf_counter() - self.began) * 1000)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,13 +148,13 @@ def _process(request: WebhookRequest) -> Outcome:
 def _apply_new(request: WebhookRequest, update: PaymentUpdate) -> Outcome | None:
     """Apply the update of an event that is not stored, and store both at once; None for an event that is."""
     at, name, trust = clock.now(), request.provider.NAME, request.event.trust
+    stored = _Row(0, name, trust, at)
 
     def row(outcome: Outcome) -> dict[str, Any]:
-        stored = _Row(0, name, trust, at)
         due_at = _again_at(stored, outcome, at)
         done = {"outcome": outcome, "due_at": due_at, "done_at": None if due_at else at, "tries": 1}
         not_ours = _alert_reason(stored, request.events) if outcome == Outcome.FOREIGN else None
-        return {**_row(request, at), **done, "not_ours": not_ours, "repeats": 0}
+        return {**_row(request, at), **done, "not_ours": not_ours, "repeats": 0, "took_ms": stored.took_ms}
 
     outcome = apply_event(update, NewEvent(name, request.event.dedupe_key, row))
     if outcome is not None:
@@ -284,7 +294,7 @@ def _apply(row: _Row, events: list[WebhookEvent], at: datetime) -> Outcome:
         db.session.execute(hints.SHORTEN, {"row": row.id})
     not_ours = _alert_reason(row, events) if outcome == Outcome.FOREIGN else None
     values = {"outcome": outcome, "due": due_at, "done": None if due_at else at, "not_ours": not_ours}
-    db.session.execute(_APPLIED, {"row": row.id, **values})
+    db.session.execute(_APPLIED, {"row": row.id, "took_ms": row.took_ms, **values})
     return outcome
 
 

@@ -47,6 +47,7 @@ class Row:
     next_attempt: datetime | None = None
     error: str | None = None
     not_ours: str | None = None
+    took_ms: int | None = None
 
     @property
     def key(self) -> str:
@@ -128,6 +129,7 @@ def _with_columns(matching: Subquery, backwards: bool, limit: int) -> Select[Any
         RefusedWebhook.reason,
         *(getattr(WebhookEventRow, name) for name in stored),
         WebhookEventRow.not_ours,
+        WebhookEventRow.took_ms,
         Order.number,
     ).select_from(matching)
     query = query.outerjoin(
@@ -159,6 +161,7 @@ def _row(found: dict[str, Any]) -> Row:
         next_attempt=found["due_at"],
         error=found["error"],
         not_ours=found["not_ours"],
+        took_ms=found["took_ms"],
     )
 
 

@@ -39,9 +39,14 @@ TONES = {
 STATES = {
     State.DONE: "Done",
     State.WAITING: "Waiting for the next attempt",
-    State.FAILING: "Failing: it could not be applied and is tried again",
+    State.FAILING: "Failing, tried again later",
     State.REFUSED: "Refused on receipt",
 }
+
+
+def more_than_outcome(outcome: Outcome | None, text: str) -> str:
+    """The sentence about a webhook, for use beside the name of its outcome; empty if it says the same."""
+    return "" if outcome is not None and text.lower() == outcome else text
 
 
 def sentence(

@@ -1,0 +1,1 @@
+"""Notes of staff on orders: write, withdraw, and mentions of colleagues."""

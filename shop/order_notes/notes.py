@@ -1,0 +1,186 @@
+"""Notes on orders: write and withdraw, and mark as done what a note asks of a colleague.
+
+A note may hold personal data, so its text has an end: retention erases it with the other data of a guest's order, and
+that of any note once it is old. The text of a withdrawn one is in the erasable part of the audit log alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+
+from shop.accounts import rights
+from shop.accounts.models import IS_STAFF, User
+from shop.accounts.permissions import Permission, permissions_of
+from shop.core import audit, clock
+from shop.core import text as texts
+from shop.core.actor import Actor
+from shop.core.audit import Act, Subject, SubjectKind
+from shop.core.db import changed, db, insert, transactional
+from shop.core.errors import BadInput, Refusal
+from shop.order_notes import mentions
+from shop.order_notes.mentions import Colleague
+from shop.order_notes.models import NoteMention, OrderNote
+from shop.orders.models import ERASED, Order
+
+LONGEST = 2000
+LONGEST_KEY = 64
+_MOST_STAFF = 1000
+
+
+@dataclass(frozen=True)
+class Note:
+    """A note as it is shown; `text` is empty once it is withdrawn. `mentions` are accounts and the time when they
+    marked it as done.
+    """
+
+    id: int
+    author: Actor
+    text: str
+    at: datetime
+    withdrawn_at: datetime | None
+    mentions: dict[int, datetime | None]
+
+    def can_be_withdrawn_by(self, actor: Actor) -> bool:
+        return self.withdrawn_at is None and self.author == actor
+
+    def waits_for(self, actor: Actor) -> bool:
+        """True if the note mentions the account of `actor`, who has not marked it as done."""
+        return actor.user_id in self.mentions and self.mentions[actor.user_id] is None
+
+
+@dataclass(frozen=True)
+class Mentioned:
+    """A note that mentions a colleague, with the number of its order."""
+
+    note_id: int
+    order_number: str
+    text: str
+    author: Actor
+    at: datetime
+
+
+@transactional
+def write(order_id: int, text: str, *, by: Actor, form_key: str) -> int:
+    """Write a note and return its id; `form_key` makes it safe to repeat.
+
+    Raises Forbidden, and BadInput: `note_needed`, `bad_note`, `bad_form`, and what `mentions.found` raises.
+    """
+    rights.demand(by, Permission.ORDER_NOTE)
+    if not 0 < len(form_key) <= LONGEST_KEY or texts.is_unusable(form_key):
+        raise BadInput("bad_form", "The form is not complete. Open the page of the order and write the note again.")
+    tidy = _tidy(text)
+    mentioned = mentions.found(tidy, colleagues())
+    values = {"order_id": order_id, "form_key": form_key, "author": by, "text": tidy, "at": clock.now()}
+    new = insert(OrderNote).values(values).on_conflict_do_nothing(index_elements=["order_id", "form_key"])
+    note_id = db.session.scalar(new.returning(OrderNote.id))
+    if note_id is None:
+        before = select(OrderNote.id).where(OrderNote.order_id == order_id, OrderNote.form_key == form_key)
+        return int(db.session.scalars(before).one())
+    db.session.add_all(NoteMention(note_id=note_id, user_id=one.id) for one in mentioned)
+    number = db.session.scalars(select(Order.number).where(Order.id == order_id)).one()
+    after = {"order": number, "mentions": [one.id for one in mentioned]}
+    audit.record(by, Act.NOTE_WRITTEN, _subject(note_id), after=after)
+    return int(note_id)
+
+
+@transactional
+def withdraw(note_id: int, *, by: Actor) -> None:
+    """Withdraw one's own note: its text goes to the audit log, and it leaves the lists of what colleagues have to
+    do. No effect on one that is withdrawn. Raises Forbidden, and Refusal `unknown_note` and `not_own_note`.
+    """
+    rights.demand(by, Permission.ORDER_NOTE)
+    note = _locked(note_id)
+    if note.author != by:
+        raise Refusal("not_own_note", "Only the person who wrote a note can withdraw it.")
+    if note.withdrawn_at is not None:
+        return
+    at, text = clock.now(), note.text
+    db.session.execute(update(OrderNote).where(OrderNote.id == note_id).values(text="", withdrawn_at=at))
+    close_mentions([note_id])
+    audit.record(by, Act.NOTE_WITHDRAWN, _subject(note_id), personal={"text": text})
+
+
+@transactional
+def mark_done(note_id: int, *, by: Actor) -> None:
+    """Take a note that mentions the actor from the list of what they have to do. No effect when that was done before.
+    Raises Forbidden, and Refusal `unknown_note`.
+    """
+    rights.demand(by, Permission.ORDER_READ)
+    _locked(note_id)
+    mine = _open(NoteMention.note_id == note_id, NoteMention.user_id == by.user_id)
+    if changed(mine.values(done_at=clock.now())):
+        audit.record(by, Act.NOTE_DONE, _subject(note_id))
+
+
+def of_order(order_id: int, limit: int) -> list[Note]:
+    """The newest notes on an order, with their mentions. Two statements."""
+    newest = select(OrderNote).where(OrderNote.order_id == order_id).order_by(OrderNote.id.desc()).limit(limit)
+    rows = db.session.scalars(newest.execution_options(populate_existing=True)).all()
+    mentioned: dict[int, dict[int, datetime | None]] = {row.id: {} for row in rows}
+    of_notes = select(NoteMention.note_id, NoteMention.user_id, NoteMention.done_at)
+    if rows:
+        for note_id, user_id, done_at in db.session.execute(of_notes.where(NoteMention.note_id.in_(mentioned))):
+            mentioned[note_id][user_id] = done_at
+    return [Note(row.id, row.author, row.text, row.at, row.withdrawn_at, mentioned[row.id]) for row in rows]
+
+
+def open_for(actor: Actor, limit: int) -> list[Mentioned]:
+    """The notes that mention the account of `actor` and wait for it, the oldest first."""
+    query = select(OrderNote, Order.number).join(NoteMention, NoteMention.note_id == OrderNote.id)
+    query = query.join(Order, Order.id == OrderNote.order_id)
+    mine = (NoteMention.user_id == actor.user_id, NoteMention.done_at.is_(None))
+    found = db.session.execute(query.where(*mine).order_by(NoteMention.id).limit(limit))
+    return [Mentioned(note.id, number, note.text, note.author, note.at) for note, number in found]
+
+
+def colleagues() -> list[Colleague]:
+    """The accounts of staff that are not disabled."""
+    active = select(User.id, User.email, User.roles).where(IS_STAFF, User.disabled_at.is_(None))
+    found = db.session.execute(active.order_by(User.email).limit(_MOST_STAFF))
+    return [Colleague(row.id, row.email, Permission.ORDER_READ in permissions_of(row.roles)) for row in found]
+
+
+def erase(order_ids: Sequence[Any]) -> None:
+    """Erase the texts of the notes on these orders, in the caller's transaction, which erases the data of their
+    customers.
+    """
+    of_orders = select(OrderNote.id).where(OrderNote.order_id.in_(order_ids), OrderNote.text != "")
+    erased = list(db.session.scalars(of_orders))
+    db.session.execute(update(OrderNote).where(OrderNote.id.in_(erased)).values(text=ERASED))
+    close_mentions(erased)
+
+
+def close_mentions(note_ids: Sequence[Any]) -> None:
+    """Take notes from the lists of those whom they mention, in the caller's transaction."""
+    db.session.execute(_open(NoteMention.note_id.in_(note_ids)).values(done_at=clock.now()))
+
+
+def _tidy(text: str) -> str:
+    """The text with single spaces and line breaks. Raises BadInput."""
+    lines = [texts.tidy(line) for line in text.splitlines()]
+    tidy = "\n".join(lines).strip()
+    if not tidy:
+        raise BadInput("note_needed", "Write a note first.")
+    if len(tidy) > LONGEST or any(texts.is_unusable(line) for line in lines):
+        raise BadInput("bad_note", f"A note is a text of at most {LONGEST} characters.")
+    return tidy
+
+
+def _locked(note_id: int) -> OrderNote:
+    note = db.session.get(OrderNote, note_id, with_for_update=True, populate_existing=True)
+    if note is None:
+        raise Refusal("unknown_note", "There is no such note.")
+    return note
+
+
+def _open(*which: Any) -> Any:
+    return update(NoteMention).where(*which, NoteMention.done_at.is_(None))
+
+
+def _subject(note_id: int) -> Subject:
+    return Subject(SubjectKind.NOTE, str(note_id))
