@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import select, update
 
-from shop.accounts import links, passwords, second_factor, sessions, throttle
+from shop.accounts import links, passwords, people, rights, second_factor, sessions, throttle
 from shop.accounts.decide import LinkPurpose
 from shop.accounts.known_devices import Device
 from shop.accounts.models import User
-from shop.accounts.permissions import Role
+from shop.accounts.permissions import Permission, Role
 from shop.core import audit, clock, email_address, ids, logs, outbox, text
 from shop.core.actor import Actor, ActorKind
 from shop.core.audit import Act, Subject, SubjectKind
@@ -168,7 +168,7 @@ def create(
     email: str, name: str, password: str, roles: Iterable[str] = (), *, by: Actor, is_verified: bool = False
 ) -> User:
     """Create an account with `roles`; `is_verified` if the address is known to belong to the owner. Raises as
-    `register` does.
+    `register` does, Forbidden, and BadInput `second_admin_needed` for staff who name a role that decides about money.
     """
     return _create(email, name, password, roles, by=by, is_verified=is_verified)
 
@@ -189,6 +189,8 @@ def _create(
     check_password(password, email)
     hashed = passwords.make(password)
     with transaction():
+        if by is not None:
+            _demand_creation(by, chosen)
         at = clock.now()
         values = {"email": email, "name": name, "password_hash": hashed, "roles": chosen, "created_at": at}
         values |= {"language": verify_in}
@@ -209,6 +211,13 @@ def _create(
         )
     log.info("accounts.created", user=user.id, roles=chosen)
     return user
+
+
+def _demand_creation(by: Actor, roles: list[str]) -> None:
+    rights.demand(by, Permission.USER_WRITE)
+    if by.user_id is not None and (money := people.money_roles(roles)):
+        message = f"A second admin has to approve {', '.join(money)}: create the account without, then set its roles."
+        raise BadInput("second_admin_needed", message, field="roles")
 
 
 def _checked_email(email: str) -> str:

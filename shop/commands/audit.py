@@ -79,8 +79,8 @@ def list_entries(
         return
     for entry in page.entries:
         click.echo(_line(entry))
-    if page.after is not None:
-        click.echo(f"… and earlier ones: --until {page.after.at.isoformat()}")
+    if page.older is not None:
+        click.echo(f"… and earlier ones: --until {page.older.at.isoformat()}")
 
 
 @audit.command()

@@ -18,8 +18,8 @@ from shop.core.actor import Actor
 from shop.core.audit import Act, SubjectKind
 from shop.core.audit_search import Entry, Filters
 from shop.core.errors import BadInput
-from shop.core.keyset import Position
 from shop.http_kit.access import requires
+from shop.ops import paging
 from shop.ops.formats import zone
 from shop.ops.navigation import Group, Link
 
@@ -42,13 +42,12 @@ E = TypeVar("E", Act, SubjectKind)
 @bp.get("/audit")
 @requires(Permission.AUDIT_READ)
 def index() -> str:
-    """Entries of the audit log, newest first; `after` is the position of a page."""
-    if unknown := [name for name in request.args if name not in (*LABELS, "after")]:
+    """Entries of the audit log, newest first; `after`, `before` and `page=last` are positions of pages."""
+    if unknown := [name for name in request.args if name not in (*LABELS, *paging.PARAMETERS)]:
         message = f"There is no filter {unknown[0][:40]!r}. Filters are {', '.join(LABELS)}."
         raise BadInput("unknown_filter", message)
     pairs = [(name, value) for name, value in request.args.items(multi=True) if name in LABELS and value]
-    after = request.args.get("after")
-    page = audit_search.find(_filters(), after=Position.parse(after) if after else None)
+    page = audit_search.find(_filters(), paging.place())
     return render_template(
         "ops/audit.html",
         entries=page.entries,
@@ -58,8 +57,7 @@ def index() -> str:
         subject_kinds=tuple(SubjectKind),
         given=request.args,
         active=[(f"{LABELS[pair[0]]}: {pair[1]}", _address([one for one in pairs if one != pair])) for pair in pairs],
-        first=_address(pairs) if after else "",
-        next=_address([*pairs, ("after", str(page.after))]) if page.after else "",
+        links=paging.links(page.newer, page.older, pairs, _address),
     )
 
 
@@ -116,6 +114,6 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _address(pairs: list[tuple[str, str]]) -> str:
+def _address(pairs: paging.Pairs) -> str:
     base = url_for("ops.audit.index")
     return f"{base}?{urlencode(pairs)}" if pairs else base

@@ -59,7 +59,7 @@ def refund_form(number: str) -> str:
 
 
 @bp.post("/orders/<number>/refund")
-@requires(Permission.REFUND_REQUEST)
+@requires(Permission.REFUND_REQUEST, fresh=True)
 def refund(number: str) -> ResponseReturnValue:
     """Request a refund of a part or all of a capture."""
     order = requested.order(number)
@@ -109,7 +109,7 @@ def cancel_form(number: str) -> str:
 
 
 @bp.post("/orders/<number>/cancel")
-@requires(Permission.ORDER_CANCEL)
+@requires(Permission.ORDER_CANCEL, fresh=True)
 def cancel(number: str) -> ResponseReturnValue:
     """Cancel an unpaid order: its open payment is closed and its units are released."""
     order = requested.order(number)
@@ -144,7 +144,7 @@ def accept_form(number: str) -> str:
 
 
 @bp.post("/orders/<number>/accept")
-@requires(Permission.PAYMENT_ACCEPT_AMOUNT)
+@requires(Permission.PAYMENT_ACCEPT_AMOUNT, fresh=True)
 def accept(number: str) -> ResponseReturnValue:
     """Accept a captured amount as the price of the order."""
     order = requested.order(number)

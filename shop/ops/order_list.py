@@ -8,16 +8,14 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from shop.accounts.permissions import Permission
-from shop.core.errors import BadInput
-from shop.core.keyset import Position
 from shop.core.money import CURRENCIES
 from shop.http_kit.access import requires
+from shop.ops import paging
 from shop.ops.formats import words, zone
 from shop.ops.navigation import Link
 from shop.order_search import filters as filters_of
 from shop.order_search import pages
 from shop.order_search.filters import Filters, Flag
-from shop.order_search.pages import Place
 from shop.orders.states import OrderState
 from shop.payments.providers import registry
 from shop.payments.providers.types import PaymentState
@@ -35,20 +33,18 @@ LABELS = {
     "from": "Placed from",
     "to": "Placed to",
 }
-_PLACES = ("after", "before", "page")
-Pairs = list[tuple[str, str]]
 
 
 @bp.get("/orders")
 @requires(Permission.ORDER_READ)
 def index() -> ResponseReturnValue:
     """Orders, newest first, with filters; `after`, `before` and `page=last` are positions of pages."""
-    given = {name: values for name, values in request.args.lists() if name not in _PLACES}
+    given = {name: values for name, values in request.args.lists() if name not in paging.PARAMETERS}
     filters = filters_of.parse(given, registry.all_providers())
     pairs = filters_of.pairs(filters)
     if any(value == "" for values in given.values() for value in values):
         return redirect(_address(pairs), 303)  # a form sends its empty fields; addresses are without them
-    page = pages.find(filters, zone(), _place())
+    page = pages.find(filters, zone(), paging.place())
     return render_template(
         "ops/orders.html",
         page=page,
@@ -56,33 +52,14 @@ def index() -> ResponseReturnValue:
         filters=filters,
         active=[(f"{LABELS[name]}: {words(value)}", _without(pairs, (name, value))) for name, value in pairs],
         choices=_choices(filters),
-        links=_links(page, pairs),
+        links=paging.links(page.newer, page.older, pairs, _address),
     )
-
-
-def _place() -> Place:
-    """The place of the page that the address names. Raises BadInput."""
-    given = {name: request.args[name] for name in _PLACES if name in request.args}
-    if len(given) > 1 or given.get("page", "last") != "last":
-        raise BadInput("bad_position", "An address has one of after, before and page=last.")
-    positions = {name: Position.parse(value) for name, value in given.items() if name != "page"}
-    return Place(positions.get("after"), positions.get("before"), from_end="page" in given)
 
 
 def _total(number: int) -> str:
     if number > pages.COUNTED:
         return f"{pages.COUNTED:,}+ orders"
     return "1 order" if number == 1 else f"{number:,} orders"
-
-
-def _links(page: pages.Page, pairs: Pairs) -> dict[str, str]:
-    """Addresses of the neighbouring pages."""
-    found: dict[str, str] = {}
-    if page.newer:
-        found |= {"first": _address(pairs), "previous": _address([*pairs, ("before", str(page.newer))])}
-    if page.older:
-        found |= {"next": _address([*pairs, ("after", str(page.older))]), "last": _address([*pairs, ("page", "last")])}
-    return found
 
 
 def _choices(filters: Filters) -> list[tuple[str, str, list[tuple[str, bool]]]]:
@@ -98,7 +75,7 @@ def _choices(filters: Filters) -> list[tuple[str, str, list[tuple[str, bool]]]]:
     return [(name, LABELS[name], [(str(v), (name, str(v)) in chosen) for v in known]) for name, known in values.items()]
 
 
-def _without(pairs: Pairs, dropped: tuple[str, str]) -> str:
+def _without(pairs: paging.Pairs, dropped: tuple[str, str]) -> str:
     """Address of the list without one filter. Amounts need their currency and are dropped with it."""
     left = [pair for pair in pairs if pair != dropped]
     if dropped[0] == "currency":
@@ -106,6 +83,6 @@ def _without(pairs: Pairs, dropped: tuple[str, str]) -> str:
     return _address(left)
 
 
-def _address(pairs: Pairs) -> str:
+def _address(pairs: paging.Pairs) -> str:
     base = url_for("ops.orders.index")
     return f"{base}?{urlencode(pairs)}" if pairs else base

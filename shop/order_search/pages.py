@@ -11,7 +11,7 @@ from sqlalchemy import Select, exists, func, literal, select, tuple_
 from sqlalchemy.orm import aliased
 
 from shop.core.db import db
-from shop.core.keyset import Position
+from shop.core.keyset import FIRST, Place, Position
 from shop.core.money import Money
 from shop.order_search import conditions
 from shop.order_search.filters import Filters, Flag
@@ -23,20 +23,6 @@ from shop.payments.records.models import Payment, Refund
 ON_A_PAGE = 50
 COUNTED = 10_000
 """Orders are counted up to this number."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Place of a page in the list: after a position, before one, or with `from_end` the last page; else the first."""
-
-    after: Position | None = None
-    before: Position | None = None
-    from_end: bool = False
-
-    @property
-    def is_backwards(self) -> bool:
-        """True if the rows are searched from the end of the page to its beginning."""
-        return self.before is not None or self.from_end
 
 
 @dataclass(frozen=True)
@@ -70,15 +56,10 @@ class Page:
     older: Position | None
 
 
-def find(filters: Filters, zone: ZoneInfo, place: Place = Place(), *, limit: int = ON_A_PAGE) -> Page:
+def find(filters: Filters, zone: ZoneInfo, place: Place = FIRST, *, limit: int = ON_A_PAGE) -> Page:
     """A page of the orders that match. One statement."""
     found = db.session.execute(_page(filters, zone, place, limit + 1)).mappings().all()
-    rows, has_more = [_row(dict(one)) for one in found[:limit]], len(found) > limit
-    if place.is_backwards:
-        rows.reverse()
-        newer_exist, older_exist = has_more, place.before is not None
-    else:
-        newer_exist, older_exist = place.after is not None, has_more
+    rows, newer_exist, older_exist = place.cut([_row(dict(one)) for one in found], limit)
     newer = rows[0].position if rows and newer_exist else None
     return Page(rows, newer, rows[-1].position if rows and older_exist else None)
 

@@ -19,6 +19,7 @@ from shop.core.audit_models import AuditEntry, AuditPersonal, AuditSeal
 from shop.core.audit_search import Filters, find
 from shop.core.audit_verify import Report, verify
 from shop.core.db import Base, db, transaction
+from shop.core.keyset import Place
 from shop.core.money import Money
 from shop.jobs import retention
 from tests.parts.lending import unprotected
@@ -380,10 +381,10 @@ def test_pages_go_on_where_the_last_one_ended_though_new_entries_arrive(shop: Sh
         act(number)
     first = find(limit=2)
     act(5)
-    second = find(after=first.after, limit=2)
-    third = find(after=second.after, limit=2)
+    second = find(place=Place(after=first.older), limit=2)
+    third = find(place=Place(after=second.older), limit=2)
     shown = [[entry.subject_id for entry in page.entries] for page in (first, second, third)]
-    assert (shown, third.after) == ([["P4", "P3"], ["P2", "P1"], ["P0"]], None)
+    assert (shown, third.older) == ([["P4", "P3"], ["P2", "P1"], ["P0"]], None)
 
 
 def test_filters_all_have_to_hold(shop: Shop) -> None:
