@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import select, update
@@ -87,15 +87,14 @@ def sign_in(
     raise WrongCredentials
 
 
-def complete(user_id: int, epoch: int, code: str, ip: str, user_agent: str = "") -> User:
-    """Check the code of the second factor after the password was proven under the session epoch `epoch`; returns a
-    snapshot for `sessions.start`.
+def complete(user_id: int, epoch: int, check: Callable[[], None], user_agent: str = "") -> User:
+    """Check the second factor after the password was proven under the session epoch `epoch`; returns a snapshot for
+    `sessions.start`. `check` is `second_factor.check` or `passkeys.check`, with what the person has sent.
 
-    Raises BadInput `wrong_code` (details: `field`), TooManyAttempts, and WrongCredentials when the account has changed
-    meanwhile.
+    Raises what `check` raises, and WrongCredentials when the account has changed meanwhile.
     """
     try:
-        second_factor.check(user_id, code, ip)
+        check()
     except BadInput:
         with transaction():
             _record_sign_in(Actor(ActorKind.UNPROVEN), Act.SIGN_IN_FAILED, user_id, user_agent)
