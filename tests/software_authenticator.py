@@ -1,4 +1,4 @@
-"""A passkey in software: what a browser and a security key answer (WebAuthn), with a P-256 key and without attestation."""
+"""A passkey in software: what a browser and a security key answer (WebAuthn), without attestation."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from webauthn.helpers import bytes_to_base64url
 
+from tests.parts.processes import NOWHERE
+
 USER_PRESENT, USER_VERIFIED, HAS_KEY = 0x01, 0x04, 0x40
-ORIGIN = "http://localhost:8000"
+ORIGIN = NOWHERE
 
 
 @dataclass
