@@ -51,14 +51,14 @@ def issue(user_id: int, purpose: Purpose) -> bytes:
 def take(user_id: int, purpose: Purpose) -> bytes:
     """The challenge of this browser, which ends. Raises ChallengeEnded and Away."""
     name = session.pop(_slot(purpose), None)
-    stored = sessions.needed(lambda client: _taken(client, _key(name))) if isinstance(name, str) else None
+    stored = sessions.needed(lambda client: _read_once(client, _key(name))) if isinstance(name, str) else None
     found = json.loads(stored) if stored else None
     if found is None or found[:2] != [user_id, purpose]:
         raise ChallengeEnded
     return bytes.fromhex(found[2])
 
 
-def _taken(client: Any, key: str) -> bytes | None:
+def _read_once(client: Any, key: str) -> bytes | None:
     with client.pipeline() as unit:
         unit.get(key)
         unit.delete(key)

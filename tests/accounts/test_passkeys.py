@@ -103,8 +103,8 @@ def test_a_passkey_is_bound_to_the_address_of_the_shop(shop: Shop, bo: int) -> N
     visitor = password_step(shop)
     visitor.get(PAGE)
     shop.app.config["SHOP_URL"] = "https://shop.example:443/"
-    asked = json.loads(options(visitor))
-    assert asked["rp"]["id"] == "shop.example" and asked["user"]["name"] == "bo@example.com"
+    given = json.loads(options(visitor))
+    assert given["rp"]["id"] == "shop.example" and given["user"]["name"] == "bo@example.com"
     assert passkeys._origin() == "https://shop.example"
     good = Authenticator(origin="https://shop.example", host="shop.example")
     for wrong in (replace(good, origin="https://shop.example.evil.org"), replace(good, host="evil.org")):
@@ -178,8 +178,8 @@ def test_the_second_step_needs_the_password_first(shop: Shop, key: Authenticator
     guest = Visitor(shop.app)
     guest.get("/sign-in")
     assert guest.post("/sign-in/passkey", {"passkey": "{}"}).location == "/sign-in"
-    asked = guest.post("/sign-in/passkey/options", headers={"Accept": "application/json"})
-    assert (asked.status_code, asked.json["detail"]) == (401, "Your sign-in took too long. Enter your password again.")
+    given = guest.post("/sign-in/passkey/options", headers={"Accept": "application/json"})
+    assert (given.status_code, given.json["detail"]) == (401, "Your sign-in took too long. Enter your password again.")
 
 
 def test_a_confirmation_by_passkey_checks_the_person_and_sends_the_form(
@@ -194,13 +194,13 @@ def test_a_confirmation_by_passkey_checks_the_person_and_sends_the_form(
     form = {"name": "Phone", "passkey": new.create(options(visitor))}
     prompt = visitor.post(f"{PAGE}/passkeys", form)
     assert prompt.status_code == 401 and "Use a passkey instead" in prompt.text and 'value="Phone"' in prompt.text
-    assert json.loads(asked := options(visitor, "/ops/confirm/passkey"))["userVerification"] == "required"
+    assert json.loads(given := options(visitor, "/ops/confirm/passkey"))["userVerification"] == "required"
     touched = replace(key, verifies=False)
-    refused = visitor.post(f"{PAGE}/passkeys", {**form, "confirm_passkey": touched.get(asked)})
+    refused = visitor.post(f"{PAGE}/passkeys", {**form, "confirm_passkey": touched.get(given)})
     assert refused.status_code == 422 and "Enter your password instead." in refused.text
     assert shop.count(Passkey) == 1
-    asked = options(visitor, "/ops/confirm/passkey")
-    done = visitor.post(f"{PAGE}/passkeys", {**form, "confirm_passkey": key.get(asked)})
+    given = options(visitor, "/ops/confirm/passkey")
+    done = visitor.post(f"{PAGE}/passkeys", {**form, "confirm_passkey": key.get(given)})
     assert done.status_code == 303 and shop.count(Passkey) == 2
     assert acts(most=2) == [Act.PASSKEY_ADDED, Act.PASSKEY_USED]
 
@@ -239,7 +239,7 @@ def test_of_two_factors_that_are_removed_at_once_one_stays(shop: Shop, bo: int, 
     assert shop.count(Passkey) == 1
 
 
-def test_nobody_removes_the_passkey_of_another_account(shop: Shop, bo: int, key: Authenticator) -> None:
+def test_an_account_cannot_remove_the_passkey_of_another(shop: Shop, bo: int, key: Authenticator) -> None:
     ann = signin.create("ann@example.com", "Ann", PASSWORD, ["support"], by=Actor.operator()).id
     with pytest.raises(Refusal, match="no such passkey"):
         passkeys.remove(ann, passkeys.of_user(bo)[0].id)
@@ -279,13 +279,13 @@ def test_an_answer_that_cannot_be_read_is_refused_with_a_sentence(
     shop: Shop, bo: int, key: Authenticator, answer: str
 ) -> None:
     visitor = password_step(shop)
-    asked = sign_in_options(visitor)
+    given = sign_in_options(visitor)
     if answer == "client":
-        answer = key.get(asked, type="webauthn.create")
+        answer = key.get(given, type="webauthn.create")
     elif answer == "signature":
-        answer = json.dumps(json.loads(key.get(asked)) | {"id": "AAAA"})
+        answer = json.dumps(json.loads(key.get(given)) | {"id": "AAAA"})
     elif answer == "truncated":
-        found = json.loads(key.get(asked))
+        found = json.loads(key.get(given))
         found["response"]["authenticatorData"] = found["response"]["authenticatorData"][:20]
         answer = json.dumps(found)
     refused = use(visitor, answer)

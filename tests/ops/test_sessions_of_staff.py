@@ -166,7 +166,7 @@ def test_every_act_that_decides_about_money_needs_the_password_again_and_keeps_t
     number, person = shop.order().number, visitor_as(shop, "admin", "finance")
     later(minutes=16)
     person.get("/ops")
-    asked, before = 0, shop.count(AuditEntry)
+    prompted, before = 0, shop.count(AuditEntry)
     for method, rule, permission in routes(shop.app):
         if method != "POST" or permission not in DECIDE:
             continue
@@ -176,8 +176,8 @@ def test_every_act_that_decides_about_money_needs_the_password_again_and_keeps_t
         assert prompt.status_code == 401, f"{path} needs fresh=True"
         kept = hidden(prompt.text)
         assert (kept["reason"], kept["role"]) == (["<typed> & kept"], ["admin", "support"]), path
-        asked += 1
-    assert asked > 15 and shop.count(AuditEntry) == before
+        prompted += 1
+    assert prompted > 15 and shop.count(AuditEntry) == before
 
 
 def test_a_refund_goes_on_with_what_was_typed_once_the_password_is_confirmed(shop: Shop, later: Later) -> None:
