@@ -237,8 +237,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "STAFF_SECOND_FACTOR",
         "",
-        "`required`: staff set up an authenticator app before they open any page of the console. `optional`: they may. "
-        "Empty: optional in development, required in production, which does not start with `optional`.",
+        "`required`: staff set up a passkey or an authenticator app before they open any page of the console. "
+        "`optional`: they may. Empty: optional in development, required in production, which does not start with "
+        "`optional`.",
         SecondFactorRule,
     ),
     Setting("STAFF_IDLE_MINUTES", "30", "Minutes without a request after which staff are signed out.", int, least=1),
@@ -246,7 +247,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "STAFF_CONFIRM_MINUTES",
         "15",
-        "Minutes after a sign-in or a confirmation of the password for which sensitive acts of staff need none.",
+        "Minutes after a sign-in or a confirmation by password or passkey for which sensitive acts of staff need none.",
         int,
         least=1,
     ),

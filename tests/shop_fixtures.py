@@ -205,11 +205,11 @@ class Shop:
             db.session.flush()
             return [Actor.staff(person.id) for person in people]
 
-    def colleague(self, name: str) -> Actor:
+    def colleague(self, name: str, role: Role = Role.FINANCE) -> Actor:
         """The member of staff of this name, whose account is created when the test first asks for it."""
         with self._hiring:  # races ask in several threads
             if name not in self._colleagues:
-                [self._colleagues[name]] = self.staff(name)
+                [self._colleagues[name]] = self.staff(name, role=role)
             return self._colleagues[name]
 
     @property

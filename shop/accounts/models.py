@@ -25,7 +25,8 @@ class User(UserMixin, Base):  # type: ignore[misc]
     started under the present `session_epoch` are valid: raising it ends all of them, also while Redis is away.
     `language` is the locale that the owner has chosen, None for none. `disabled_at` is set while the account must not
     be used. `access_version` is raised by each change of `roles` and `disabled_at` by staff; a change that was decided
-    on an older version is refused. `second_factor_at` is set while sign-ins need a code (see TotpSecret).
+    on an older version is refused. `second_factor_at` is set while sign-ins need a second factor:
+    a code of an app (see TotpSecret) or a Passkey.
     """
 
     __tablename__ = "users"
@@ -111,6 +112,23 @@ class RecoveryCode(Base):
     used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     __table_args__ = (Index("ix_recovery_codes_code", "user_id", "code_hash", unique=True),)
+
+
+class Passkey(Base):
+    """A passkey (WebAuthn). The id of its credential and the public key (COSE) are in base64url.
+
+    `sign_count` is the newest counter of its signatures; it stays 0 for an authenticator that does not count.
+    """
+
+    __tablename__ = "passkeys"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    credential_id: Mapped[str] = mapped_column(Text, unique=True)
+    public_key: Mapped[str] = mapped_column(Text)
+    sign_count: Mapped[int] = mapped_column(BigInteger)
+    name: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class AccountLink(Base):

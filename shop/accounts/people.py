@@ -209,7 +209,7 @@ def _record(
 def _last_change(user_id: int) -> str:
     """Sentence with the person and the time of the newest change of the access; empty if it was not changed."""
     filters = audit_search.Filters(acts=ACTS, subject_kind=SubjectKind.ACCOUNT, subject_id=str(user_id))
-    entries = audit_search.find(filters, limit=1).entries
+    entries = audit_search.find(filters, limit=1).rows
     return f" {describe(entries[0])}" if entries else ""
 
 

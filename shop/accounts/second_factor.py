@@ -1,4 +1,5 @@
-"""Second factor of staff: one-time passwords of an authenticator app (TOTP, RFC 6238) and recovery codes.
+"""Second factor of staff: one-time passwords of an authenticator app (TOTP, RFC 6238), recovery codes, and the rules
+that they share with passkeys (see `passkeys`).
 
 A code is used once: a conditional UPDATE on the newest used time step decides, so the same code is refused even if two
 requests send it at once. The secret is encrypted with a key that is derived from SECRET_KEY; recovery codes have 80
@@ -12,7 +13,8 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import pyotp
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -21,7 +23,7 @@ from limits import RateLimitItemPerHour
 from sqlalchemy import delete, select, update
 
 from shop.accounts import throttle
-from shop.accounts.models import RecoveryCode, TotpSecret, User
+from shop.accounts.models import Passkey, RecoveryCode, TotpSecret, User
 from shop.core import audit, clock, keys, logs, rate_limit, text
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
@@ -48,8 +50,13 @@ def is_required() -> bool:
 
 
 def is_set_up(user: User) -> bool:
-    """True if sign-ins to this account need a code."""
+    """True if sign-ins to this account need a second factor."""
     return user.second_factor_at is not None
+
+
+def has_app(user_id: int) -> bool:
+    """True if codes of an authenticator app are accepted."""
+    return db.session.scalar(select(TotpSecret.secret).where(TotpSecret.user_id == user_id)) is not None
 
 
 @transactional
@@ -103,7 +110,7 @@ def _confirm(user_id: int, secret: str, step: int) -> list[str]:
 def new_recovery_codes(user_id: int) -> list[str]:
     """Replace the recovery codes. Raises Refusal `not_set_up`."""
     if not db.session.scalar(select(User.second_factor_at).where(User.id == user_id).with_for_update(key_share=True)):
-        raise Refusal("not_set_up", "Set up an authenticator app first.")
+        raise Refusal("not_set_up", "Set up an authenticator app or a passkey first.")
     _record(Actor.staff(user_id), Act.RECOVERY_CODES_MADE, user_id)
     return _new_codes(user_id)
 
@@ -124,13 +131,23 @@ def check(user_id: int, typed: str, ip: str) -> None:
 
     Raises BadInput `wrong_code` (details: `field`) for a wrong or used one, and TooManyAttempts.
     """
+    with attempt(user_id, ip):
+        if not _use(user_id, text.plain(typed)):
+            log.info("accounts.second_factor_refused", user=user_id)
+            raise _wrong_code()
+
+
+@contextmanager
+def attempt(user_id: int, ip: str) -> Iterator[None]:
+    """Count an attempt at the second factor of an account; those of this network are forgotten unless it raises.
+
+    Raises TooManyAttempts.
+    """
     name = counter(user_id)
     if current_app.config.get("RATE_LIMITS", True) and not rate_limit.allowed(PER_ACCOUNT, name):
         raise throttle.TooManyAttempts(3600)
     throttle.count(name, ip)
-    if not _use(user_id, text.plain(typed)):
-        log.info("accounts.second_factor_refused", user=user_id)
-        raise _wrong_code()
+    yield
     throttle.forgive(name, ip)
 
 
@@ -148,9 +165,43 @@ def _use(user_id: int, typed: str) -> bool:
 
 
 @transactional
+def remove_app(user_id: int) -> None:
+    """Remove the authenticator app of the account. Raises Refusal: `not_set_up`, `last_factor`."""
+    lock(user_id)
+    mine = delete(TotpSecret).where(TotpSecret.user_id == user_id, TotpSecret.secret.is_not(None))
+    if not changed(mine):
+        raise Refusal("not_set_up", "Your account has no authenticator app.")
+    _record(Actor.staff(user_id), Act.APP_REMOVED, user_id)
+    count_removal(user_id)
+
+
+def lock(user_id: int) -> None:
+    """Lock the account, in the caller's transaction: of two factors that are removed at once, one may be the last."""
+    db.session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
+
+
+def count_first(user_id: int) -> list[str]:
+    """Let sign-ins to a locked account need a second factor; returns recovery codes if they needed none before."""
+    without = update(User).where(User.id == user_id, User.second_factor_at.is_(None))
+    return _new_codes(user_id) if changed(without.values(second_factor_at=clock.now())) else []
+
+
+def count_removal(user_id: int) -> None:
+    """Let sign-ins to a locked account need no second factor if it has none left. Raises Refusal `last_factor` where a
+    second factor is required.
+    """
+    has_passkey = select(Passkey.id).where(Passkey.user_id == user_id).limit(1)
+    if has_app(user_id) or db.session.scalar(has_passkey) is not None:
+        return
+    if is_required():
+        raise Refusal("last_factor", "This is your only second factor, and you need one. Set up another one first.")
+    remove(user_id)
+
+
+@transactional
 def remove(user_id: int) -> None:
-    """Delete the secret and the recovery codes of an account, in the caller's transaction."""
-    for model in (TotpSecret, RecoveryCode):
+    """Delete all second factors and the recovery codes of an account, in the caller's transaction."""
+    for model in (TotpSecret, Passkey, RecoveryCode):
         db.session.execute(delete(model).where(model.user_id == user_id))
     db.session.execute(update(User).where(User.id == user_id).values(second_factor_at=None))
 

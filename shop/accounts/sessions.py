@@ -103,7 +103,7 @@ def start(user: User) -> None:
                 unit.delete(_key(old), _times_key(old))
             unit.execute()
 
-    _needed(store)
+    needed(store)
     session[_SID] = sid
     g.pop("_login_user", None)
 
@@ -135,7 +135,7 @@ def of_user(user_id: int) -> list[SignIn]:
         valid = [(h, r) for h, r in found if r and (r.user_id, r.epoch) == (user_id, epoch)]
         return [SignIn(h, r.started_at, r.device, h == here) for h, r in valid]
 
-    return sorted(_needed(read), key=lambda s: s.started_at, reverse=True)
+    return sorted(needed(read), key=lambda s: s.started_at, reverse=True)
 
 
 def revoke(user_id: int, handle: str) -> bool:
@@ -145,7 +145,7 @@ def revoke(user_id: int, handle: str) -> bool:
         record = _parse(client.get(_key(handle)))
         return bool(record and record.user_id == user_id and _delete(client, handle))
 
-    return _needed(drop)
+    return needed(drop)
 
 
 def revoke_all(user_id: int, *, but_here: bool = False) -> int:
@@ -169,7 +169,7 @@ def confirm() -> None:
     """Record that the password was confirmed now for the sign-in of this request. Raises Away."""
     handle, at = _handle(), clock.wall()
     if handle is not None:
-        _needed(lambda client: _write_time(client, handle, _CONFIRMED, at))
+        needed(lambda client: _write_time(client, handle, _CONFIRMED, at))
         g.sign_in_confirmed_at = at
 
 
@@ -310,7 +310,8 @@ def _delete(client: Any, handle: str) -> bool:
     return bool(client.delete(_key(handle), _times_key(handle)))
 
 
-def _needed(use: Callable[[Any], T]) -> T:
+def needed(use: Callable[[Any], T]) -> T:
+    """The result of `use(client)`. Raises Away when Redis is away."""
     try:
         return redis.attempt(use)
     except redis.RedisAway as away:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import select, update
 
-from shop.accounts import links, passwords, second_factor, sessions, throttle
+from shop.accounts import links, passwords, people, rights, second_factor, sessions, throttle
 from shop.accounts.decide import LinkPurpose
 from shop.accounts.known_devices import Device
 from shop.accounts.models import User
-from shop.accounts.permissions import Role
+from shop.accounts.permissions import Permission, Role
 from shop.core import audit, clock, email_address, ids, logs, outbox, text
 from shop.core.actor import Actor, ActorKind
 from shop.core.audit import Act, Subject, SubjectKind
@@ -87,15 +87,14 @@ def sign_in(
     raise WrongCredentials
 
 
-def complete(user_id: int, epoch: int, code: str, ip: str, user_agent: str = "") -> User:
-    """Check the code of the second factor after the password was proven under the session epoch `epoch`; returns a
-    snapshot for `sessions.start`.
+def complete(user_id: int, epoch: int, check: Callable[[], None], user_agent: str = "") -> User:
+    """Check the second factor after the password was proven under the session epoch `epoch`; returns a snapshot for
+    `sessions.start`. `check` is `second_factor.check` or `passkeys.check`, with what the person has sent.
 
-    Raises BadInput `wrong_code` (details: `field`), TooManyAttempts, and WrongCredentials when the account has changed
-    meanwhile.
+    Raises what `check` raises, and WrongCredentials when the account has changed meanwhile.
     """
     try:
-        second_factor.check(user_id, code, ip)
+        check()
     except BadInput:
         with transaction():
             _record_sign_in(Actor(ActorKind.UNPROVEN), Act.SIGN_IN_FAILED, user_id, user_agent)
@@ -168,7 +167,7 @@ def create(
     email: str, name: str, password: str, roles: Iterable[str] = (), *, by: Actor, is_verified: bool = False
 ) -> User:
     """Create an account with `roles`; `is_verified` if the address is known to belong to the owner. Raises as
-    `register` does.
+    `register` does, Forbidden, and BadInput `second_admin_needed` for staff who name a role that decides about money.
     """
     return _create(email, name, password, roles, by=by, is_verified=is_verified)
 
@@ -189,6 +188,8 @@ def _create(
     check_password(password, email)
     hashed = passwords.make(password)
     with transaction():
+        if by is not None:
+            _demand_creation(by, chosen)
         at = clock.now()
         values = {"email": email, "name": name, "password_hash": hashed, "roles": chosen, "created_at": at}
         values |= {"language": verify_in}
@@ -209,6 +210,13 @@ def _create(
         )
     log.info("accounts.created", user=user.id, roles=chosen)
     return user
+
+
+def _demand_creation(by: Actor, roles: list[str]) -> None:
+    rights.demand(by, Permission.USER_WRITE)
+    if by.user_id is not None and (money := people.money_roles(roles)):
+        message = f"A second admin has to approve {', '.join(money)}: create the account without, then set its roles."
+        raise BadInput("second_admin_needed", message, field="roles")
 
 
 def _checked_email(email: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
+from shop.accounts import rights
+from shop.accounts.permissions import Permission
 from shop.catalogue import browse
 from shop.catalogue.models import Product
 from shop.core import audit
@@ -19,8 +21,9 @@ def change(sku: str, price: Money, *, by: Actor) -> Money | None:
     """Set the unit price of a product in one currency and return the previous one.
 
     Carts show the new price and ask the customer to accept it; orders keep the price that they were placed with.
-    Raises BadInput `unknown_sku`, `bad_price`.
+    Raises Forbidden, and BadInput `unknown_sku`, `bad_price`.
     """
+    rights.demand(by, Permission.PRODUCT_WRITE)
     if price.amount <= 0:
         raise BadInput("bad_price", "A price must be greater than zero.")
     product = db.session.scalars(select(Product).where(Product.sku == sku).with_for_update()).one_or_none()

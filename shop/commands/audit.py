@@ -75,12 +75,12 @@ def list_entries(
     )
     page = audit_search.find(filters, limit=limit)
     if as_json:
-        click.echo(json.dumps([asdict(entry) | {"at": entry.at.isoformat()} for entry in page.entries], indent=2))
+        click.echo(json.dumps([asdict(entry) | {"at": entry.at.isoformat()} for entry in page.rows], indent=2))
         return
-    for entry in page.entries:
+    for entry in page.rows:
         click.echo(_line(entry))
-    if page.after is not None:
-        click.echo(f"… and earlier ones: --until {page.after.at.isoformat()}")
+    if page.older is not None:
+        click.echo(f"… and earlier ones: --until {page.older.at.isoformat()}")
 
 
 @audit.command()

@@ -1,4 +1,4 @@
-"""Search of the audit log: filters and keyset pages, the newest entries first."""
+"""Search of the audit log: filters and keyset pages in both directions, the newest entries first."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 
 from sqlalchemy import literal, select, tuple_
 
+from shop.core import keyset
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.audit_models import AuditEntry, AuditPersonal
 from shop.core.db import db, table
-from shop.core.keyset import Position
+from shop.core.keyset import FIRST, Page, Place, Position
 
 _ENTRIES, _PERSONAL = table(AuditEntry), table(AuditPersonal)
 
@@ -59,25 +60,17 @@ class Entry:
         return Position(self.at, self.id)
 
 
-@dataclass(frozen=True)
-class Page:
-    """Entries, and the position after which the next page begins; None on the last page."""
-
-    entries: list[Entry]
-    after: Position | None
-
-
-def find(filters: Filters = Filters(), *, after: Position | None = None, limit: int = 50) -> Page:
-    """The newest entries that match, from the one after `after` on. One statement."""
+def find(filters: Filters = Filters(), place: Place = FIRST, *, limit: int = 50) -> Page[Entry]:
+    """A page of the entries that match. One statement."""
     query = select(*(column for column in _ENTRIES.columns if column.name != "personal_hash"), _PERSONAL.c.personal)
     query = query.select_from(_ENTRIES.outerjoin(_PERSONAL, _PERSONAL.c.entry_id == _ENTRIES.c.id))
-    query = query.where(*_conditions(filters, after)).order_by(_ENTRIES.c.at.desc(), _ENTRIES.c.id.desc())
-    rows = db.session.execute(query.limit(limit + 1)).mappings().all()
-    entries = [_entry(dict(row)) for row in rows[:limit]]
-    return Page(entries, entries[-1].position if len(rows) > limit else None)
+    sorting = [column if place.is_backwards else column.desc() for column in (_ENTRIES.c.at, _ENTRIES.c.id)]
+    query = query.where(*_conditions(filters, place)).order_by(*sorting).limit(limit + 1)
+    found = [_entry(dict(row)) for row in db.session.execute(query).mappings()]
+    return keyset.page(found, place, limit)
 
 
-def _conditions(filters: Filters, after: Position | None) -> list[Any]:
+def _conditions(filters: Filters, place: Place) -> list[Any]:
     of = _ENTRIES.c
     found = [
         of.actor == str(filters.actor) if filters.actor else None,
@@ -90,9 +83,14 @@ def _conditions(filters: Filters, after: Position | None) -> list[Any]:
         of.request_id == filters.request_id if filters.request_id else None,
         of.at >= filters.since if filters.since else None,
         of.at < filters.until if filters.until else None,
-        tuple_(of.at, of.id) < tuple_(literal(after.at, of.at.type), after.id) if after else None,
+        tuple_(of.at, of.id) < _tuple(place.after) if place.after else None,
+        tuple_(of.at, of.id) > _tuple(place.before) if place.before else None,
     ]
     return [condition for condition in found if condition is not None]
+
+
+def _tuple(position: Position) -> Any:
+    return tuple_(literal(position.at, _ENTRIES.c.at.type), position.id)
 
 
 def _entry(row: dict[str, Any]) -> Entry:

@@ -122,7 +122,7 @@ def _acts(order: Order) -> Iterator[Entry]:
     """Acts of staff on the order and its refunds."""
     refunds = db.session.scalars(select(Refund.id).where(Refund.order_id == order.id))
     subjects = [Subject(SubjectKind.ORDER, order.number), *(Subject(SubjectKind.REFUND, one) for one in refunds)]
-    entries = audit_search.find(audit_search.Filters(subjects=subjects), limit=MOST).entries
+    entries = audit_search.find(audit_search.Filters(subjects=subjects), limit=MOST).rows
     names = staff.labels(Actor.parse(entry.actor) for entry in entries)
     for entry in entries:
         change = {"reason": entry.reason or None, "before": entry.before, "after": entry.after}

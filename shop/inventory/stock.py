@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from sqlalchemy import bindparam, select, update
 
+from shop.accounts import rights
+from shop.accounts.permissions import Permission
 from shop.core import audit, clock
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
@@ -53,8 +55,10 @@ def receive(sku: str, quantity: int, kind: str = "receipt") -> None:
 def restock(sku: str, quantity: int, *, by: Actor) -> int:
     """Receive units of a SKU and return the available units. The stock movement `receipt` records it.
 
-    Raises BadInput `bad_quantity` for less than one unit, or when more than MOST_ON_HAND would be on hand.
+    Raises Forbidden, and BadInput `bad_quantity` for less than one unit, or when more than MOST_ON_HAND would be on
+    hand.
     """
+    rights.demand(by, Permission.STOCK_WRITE)
     if quantity < 1:
         raise BadInput("bad_quantity", "Quantity must be a whole number of at least 1.")
     receive(sku, quantity)

@@ -10,6 +10,8 @@ from typing import Any
 
 from sqlalchemy import Row, Text, and_, cast, exists, func, or_, select
 
+from shop.accounts import rights
+from shop.accounts.permissions import Permission
 from shop.core import audit, clock
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
@@ -92,8 +94,9 @@ def queue() -> int:
 @transactional
 def retry(mail_ids: Sequence[str] = (), *, by: Actor, reason: str = "") -> tuple[int, int]:
     """Make failed mails due again: those of `mail_ids`, or all, and then also queue the missing ones. Returns the
-    numbers of both.
+    numbers of both. Raises Forbidden.
     """
+    rights.demand(by, Permission.MAIL_RESEND)
     queued = 0 if mail_ids else queue()
     retried = outgoing.make_due_again(mail_ids)
     if retried or queued:

@@ -36,14 +36,14 @@ def index() -> str:
 
 
 @bp.post("/approvals/refunds/<refund_id>/approve")
-@requires(Permission.REFUND_APPROVE)
+@requires(Permission.REFUND_APPROVE, fresh=True)
 def approve_refund(refund_id: str) -> ResponseReturnValue:
     """Approve a refund; for one to a bank, confirm that the money was sent."""
     return _decide(REFUND, refund_id, "approved", lambda: refunds.approve(refund_id, acts.reader()))
 
 
 @bp.post("/approvals/refunds/<refund_id>/decline")
-@requires(Permission.REFUND_REQUEST)
+@requires(Permission.REFUND_REQUEST, fresh=True)
 def decline_refund(refund_id: str) -> ResponseReturnValue:
     """Decline a refund, or withdraw one's own."""
     return _decide(
@@ -52,28 +52,28 @@ def decline_refund(refund_id: str) -> ResponseReturnValue:
 
 
 @bp.post("/approvals/credit/<gift_id>/approve")
-@requires(Permission.STORE_CREDIT_APPROVE)
+@requires(Permission.STORE_CREDIT_APPROVE, fresh=True)
 def approve_gift(gift_id: str) -> ResponseReturnValue:
     """Approve a gift of store credit."""
     return _decide(GIFT, gift_id, "approved", lambda: gifts.approve(gift_id, by=acts.reader()))
 
 
 @bp.post("/approvals/credit/<gift_id>/decline")
-@requires(Permission.STORE_CREDIT_REQUEST)
+@requires(Permission.STORE_CREDIT_REQUEST, fresh=True)
 def decline_gift(gift_id: str) -> ResponseReturnValue:
     """Decline a gift of store credit, or withdraw one's own."""
     return _decide(GIFT, gift_id, "declined", lambda: gifts.decline(gift_id, by=acts.reader(), reason=acts.reason()))
 
 
 @bp.post("/approvals/payouts/<payout_id>/approve")
-@requires(Permission.PAYOUT_APPROVE)
+@requires(Permission.PAYOUT_APPROVE, fresh=True)
 def approve_payout(payout_id: str) -> ResponseReturnValue:
     """Approve a payout."""
     return _decide(PAYOUT, payout_id, "approved", lambda: payouts.approve(payout_id, by=acts.reader()))
 
 
 @bp.post("/approvals/payouts/<payout_id>/reject")
-@requires(Permission.PAYOUT_REQUEST)
+@requires(Permission.PAYOUT_REQUEST, fresh=True)
 def reject_payout(payout_id: str) -> ResponseReturnValue:
     """Reject a payout, or withdraw one's own."""
     return _decide(

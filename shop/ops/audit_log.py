@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlencode
 
-from flask import Blueprint, render_template, request, url_for
+from flask import Blueprint, render_template, request
 
 from shop.accounts import staff
 from shop.accounts.permissions import Permission
@@ -18,8 +17,9 @@ from shop.core.actor import Actor
 from shop.core.audit import Act, SubjectKind
 from shop.core.audit_search import Entry, Filters
 from shop.core.errors import BadInput
-from shop.core.keyset import Position
+from shop.core.keyset import Place
 from shop.http_kit.access import requires
+from shop.ops import lists
 from shop.ops.formats import zone
 from shop.ops.navigation import Group, Link
 
@@ -34,6 +34,7 @@ LABELS = {
     "from": "From",
     "to": "To",
 }
+HERE = "ops.audit.index"
 OPERATOR = "operator"
 """Value of `by` for people at the command line who name no account."""
 
@@ -41,22 +42,23 @@ OPERATOR = "operator"
 @bp.get("/audit")
 @requires(Permission.AUDIT_READ)
 def index() -> str:
-    """Entries of the audit log, newest first; `after` is the position of a page."""
-    values = filter_values.given({name: of for name, of in request.args.lists() if name != "after"}, tuple(LABELS))
+    """Entries of the audit log, newest first; `after`, `before` and `page=last` are positions of pages."""
+    values = filter_values.given(lists.given(), tuple(LABELS))
     pairs = filter_values.pairs(values)
-    after = request.args.get("after")
-    page = audit_search.find(_filters(values), after=Position.parse(after) if after else None)
+    page = audit_search.find(_filters(values), Place.parse(request.args))
     return render_template(
         "ops/audit.html",
-        entries=page.entries,
-        actors=_names(page.entries),
+        entries=page.rows,
+        actors=_names(page.rows),
         change=_change,
         acts=tuple(Act),
         subject_kinds=tuple(SubjectKind),
         given=request.args,
-        active=[(f"{LABELS[pair[0]]}: {pair[1]}", _address([one for one in pairs if one != pair])) for pair in pairs],
-        first=_address(pairs) if after else "",
-        next=_address([*pairs, ("after", str(page.after))]) if page.after else "",
+        active=[
+            (f"{LABELS[pair[0]]}: {pair[1]}", lists.address(HERE, [one for one in pairs if one != pair]))
+            for pair in pairs
+        ],
+        links=lists.links(HERE, pairs, page),
     )
 
 
@@ -106,8 +108,3 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _address(pairs: list[tuple[str, str]]) -> str:
-    base = url_for("ops.audit.index")
-    return f"{base}?{urlencode(pairs)}" if pairs else base

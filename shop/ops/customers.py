@@ -75,7 +75,7 @@ def _page(user: User, refusal: Refusal | None = None, form: str = "") -> str:
     page = of_customer.find(user.id, Place.parse(_parameters()))
     movements = store_credit.movements(user.id)
     subject = audit_search.Filters(subject_kind=SubjectKind.ACCOUNT, subject_id=str(user.id))
-    entries = audit_search.find(subject, limit=_NEWEST_ACTS).entries
+    entries = audit_search.find(subject, limit=_NEWEST_ACTS).rows
     actors = {entry.actor: Actor.parse(entry.actor) for entry in entries}
     names = staff.labels(actors.values())
     return render_template(

@@ -138,7 +138,7 @@ def refund_form(number: str) -> str:
 
 
 @bp.post("/orders/<number>/refund")
-@requires(REFUND.permission)
+@requires(REFUND.permission, fresh=True)
 def refund(number: str) -> ResponseReturnValue:
     """Request a refund of a part or all of a payment."""
     return _carried_out(REFUND, number)
@@ -152,7 +152,7 @@ def cancel_form(number: str) -> str:
 
 
 @bp.post("/orders/<number>/cancel")
-@requires(CANCEL.permission)
+@requires(CANCEL.permission, fresh=True)
 def cancel(number: str) -> ResponseReturnValue:
     """Cancel an unpaid order: its open payment is closed and its units are released."""
     return _carried_out(CANCEL, number)
@@ -166,7 +166,7 @@ def accept_form(number: str) -> str:
 
 
 @bp.post("/orders/<number>/accept")
-@requires(ACCEPT.permission)
+@requires(ACCEPT.permission, fresh=True)
 def accept(number: str) -> ResponseReturnValue:
     """Accept a captured amount as the price of the order."""
     return _carried_out(ACCEPT, number)

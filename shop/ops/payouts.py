@@ -30,7 +30,7 @@ def index() -> str:
 
 
 @bp.post("/payouts")
-@requires(Permission.PAYOUT_REQUEST)
+@requires(Permission.PAYOUT_REQUEST, fresh=True)
 def create() -> ResponseReturnValue:
     """Request a payout; another person approves it."""
     return acts.done(

@@ -166,7 +166,7 @@ def _page(user: User, refusal: Refusal | None = None, form: str = "") -> Respons
         "is_self": user.id == current_user.id,
         "roles": [(role, role in user.roles, people.decides_money(role)) for role in Role],
         "waiting": role_requests.open_for(user.id),
-        "acts": audit_search.find(subject, limit=_NEWEST_ACTS).entries,
+        "acts": audit_search.find(subject, limit=_NEWEST_ACTS).rows,
         "label": staff.label,
         "actor": Actor.parse,
         "wrong": {form: translated(refusal.message)} if refusal else {},

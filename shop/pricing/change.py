@@ -1,4 +1,7 @@
-"""Change tax rates, delivery methods and discount codes. Orders that were placed keep their lines."""
+"""Change tax rates, delivery methods and discount codes. Orders that were placed keep their lines.
+
+`by` needs the permission, else Forbidden is raised; None is the demo.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from datetime import datetime
 
 from sqlalchemy import delete, func, select, update
 
+from shop.accounts import rights
+from shop.accounts.permissions import Permission
 from shop.core import audit, logs
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind, Values
@@ -52,6 +57,7 @@ def set_tax(
     """Set the tax of a country; `rate` is in thousandths of a percent, `names` are translations of `name` by locale.
     Other translations are kept unless `name` changes. Raises BadInput `bad_rate`.
     """
+    _demand(by, Permission.TAX_WRITE)
     if not 0 <= rate <= RATE:
         raise BadInput("bad_rate", "A tax rate must be from 0 to 100 percent.")
     before = _row(TaxRate, country)
@@ -64,6 +70,7 @@ def set_tax(
 @transactional
 def remove_tax(country: str, *, by: Actor | None = None) -> bool:
     """Remove the tax of a country; False if it has none."""
+    _demand(by, Permission.TAX_WRITE)
     before = _row(TaxRate, country)
     is_removed = bool(changed(delete(TaxRate).where(TaxRate.country == country)))
     if is_removed:
@@ -86,6 +93,7 @@ def set_delivery(
     """Set a delivery method; the one with the lowest position is preselected. `names` are translations of `name` by
     locale; others are kept unless `name` changes. Raises BadInput `bad_price`.
     """
+    _demand(by, Permission.DELIVERY_WRITE)
     if not prices:
         raise BadInput("bad_price", "A delivery method needs a price in at least one currency; 0 is free of charge.")
     for price in (*prices.values(), *free_from.values()):
@@ -107,6 +115,7 @@ def set_delivery(
 @transactional
 def remove_delivery(key: str, *, by: Actor | None = None) -> bool:
     """Remove a delivery method; False if there is none."""
+    _demand(by, Permission.DELIVERY_WRITE)
     before = _row(DeliveryMethod, key)
     is_removed = bool(changed(delete(DeliveryMethod).where(DeliveryMethod.key == key)))
     if is_removed:
@@ -116,11 +125,11 @@ def remove_delivery(key: str, *, by: Actor | None = None) -> bool:
 
 @transactional
 def set_code(new: NewCode, *, by: Actor | None = None) -> None:
-    """Create a discount code, or change and enable it; orders that have used it count toward its new limits. `by` is
-    recorded; None is the demo.
+    """Create a discount code, or change and enable it; orders that have used it count toward its new limits.
 
     Raises BadInput `bad_code`, `bad_discount`, `bad_limit`, and Refusal `limit_exceeded` when more is used already.
     """
+    _demand(by, Permission.DISCOUNT_CODE_WRITE)
     code = normal(new.code)
     if code in ("", NO_CODE):
         raise BadInput("bad_code", "A code has 2 to 40 letters from A to Z, digits and hyphens.")
@@ -161,6 +170,7 @@ def _set_values(code: str, new: NewCode) -> None:
 @transactional
 def disable_code(typed: str, *, by: Actor | None = None) -> bool:
     """Disable a code; orders keep the discount that they have. False if there is no such code."""
+    _demand(by, Permission.DISCOUNT_CODE_WRITE)
     code = normal(typed)
     _lock(code)
     was_active = db.session.scalar(select(DiscountCode.is_active).where(DiscountCode.code == code))
@@ -170,6 +180,12 @@ def disable_code(typed: str, *, by: Actor | None = None) -> bool:
         before, after = {"is_active": was_active}, {"is_active": False}
         _record(Act.CODE_DISABLED, by, Subject(SubjectKind.CODE, code), before, after)
     return is_there
+
+
+def _demand(by: Actor | None, permission: Permission) -> None:
+    """Raise Forbidden unless the actor has the permission. The demo, which is no actor, needs none."""
+    if by is not None:
+        rights.demand(by, permission)
 
 
 def _record(act: Act, by: Actor | None, subject: Subject, before: Values | None, after: Values | None) -> None:

@@ -64,7 +64,7 @@ def test_an_invited_person_chooses_name_and_password_and_then_signs_in(
     visitor.get("/sign-in")
     assert visitor.post("/sign-in", {"email": EMAIL, "password": NEW["password"]}).location == "/ops"
     subject = str(account().id)
-    assert [entry.act for entry in find().entries if entry.subject_id == subject] == [
+    assert [entry.act for entry in find().rows if entry.subject_id == subject] == [
         Act.SIGN_IN_SUCCEEDED,
         Act.INVITATION_ACCEPTED,
         Act.SIGN_IN_FAILED,

@@ -65,7 +65,7 @@ def test_a_disabled_account_cannot_sign_in_and_its_sign_ins_have_ended(
         signin.sign_in("bo@example.com", "wrong", "203.0.113.7")
     people.enable(bo, by=admins[1], reason="came back")
     assert signin.sign_in("bo@example.com", PASSWORD, "203.0.113.7").roles == ["support"]
-    entries = [entry for entry in find().entries if entry.act in (Act.ACCOUNT_DISABLED, Act.ACCOUNT_ENABLED)]
+    entries = [entry for entry in find().rows if entry.act in (Act.ACCOUNT_DISABLED, Act.ACCOUNT_ENABLED)]
     assert [(entry.actor, entry.reason) for entry in entries] == [
         (str(admins[1]), "came back"),
         (str(admins[0]), "left the company"),
@@ -124,7 +124,7 @@ def test_one_admin_takes_roles_away_and_gives_those_without_money(
     changed = people.set_roles(bo, ["merchandiser"], by=admins[0], reason="moved")
     assert (changed.now, changed.waiting, changed.request) == (["merchandiser"], [], None)
     assert account(bo).roles == ["merchandiser"]
-    entry = find().entries[0]
+    entry = find().rows[0]
     assert (entry.act, entry.before, entry.after) == (
         Act.ROLES_CHANGED,
         {"roles": ["support"]},
@@ -152,7 +152,7 @@ def test_a_role_that_decides_about_money_counts_once_a_second_admin_has_approved
         role_requests.approve(changed.request or 0, by=shop.sam)
     role_requests.approve(changed.request or 0, by=admins[1])
     assert account(bo).roles == ["finance", "merchandiser"]
-    entry = find().entries[0]
+    entry = find().rows[0]
     assert (entry.act, entry.actor, entry.reason) == (Act.ROLES_APPROVED, str(admins[1]), "promoted")
 
 

@@ -10,6 +10,8 @@ from shop.accounts.permissions import Permission, Role
 from shop.core.actor import Actor, ActorKind
 from shop.core.db import db, transaction
 from shop.core.errors import Refusal
+from shop.core.money import Money
+from shop.payments.refunds import refunds
 from tests.shop_fixtures import Shop
 
 
@@ -47,3 +49,15 @@ def test_the_refusal_names_the_roles_that_have_the_permission(shop: Shop) -> Non
 def test_rights_are_not_read_outside_of_a_transaction(shop: Shop) -> None:
     with pytest.raises(RuntimeError):
         rights.demand(shop.sam, Permission.ORDER_READ)
+
+
+def test_a_wrong_amount_is_refunded_by_people_who_could_accept_it(shop: Shop) -> None:
+    [sue] = shop.staff("sue", role=Role.SUPPORT)
+    order = shop.order()
+    shop.acquirer.capture(shop.payment(order).id, money=Money(100, "TWD"))
+    shop.deliver_webhook(shop.payment(order))
+    with pytest.raises(rights.Forbidden, match=r"payment\.accept_amount"):
+        refunds.request_all(order.id, reason="wrong", by=sue)
+    assert refunds.request_all(order.id, reason="wrong", by=shop.sam)
+    [refund] = refunds.request_all(shop.paid_order().id, reason="broken", by=sue)
+    assert refund.amount, "support refunds what paid an order"

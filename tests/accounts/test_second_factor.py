@@ -67,7 +67,7 @@ def test_a_sign_in_needs_a_code_once_an_app_is_set_up(shop: Shop, bo: int) -> No
     done = visitor.post("/sign-in/code", {"code": app.at(clock.wall())})
     assert (done.status_code, done.location) == (303, "/ops?x=1")
     assert visitor.get("/ops").status_code == 200
-    acts = [entry.act for entry in find().entries[:3]]
+    acts = [entry.act for entry in find().rows[:3]]
     assert acts == [Act.SIGN_IN_SUCCEEDED, Act.SIGN_IN_FAILED, Act.SECOND_FACTOR_SET]
 
 

@@ -27,6 +27,8 @@ PUBLIC_POSTS = {
     "/orders": "sends a link to the address that is asked about, never shows its orders",
     "/sign-in": "throttled",
     "/sign-in/code": "the password, which the signed cookie proves, and a code; throttled",
+    "/sign-in/passkey": "the password, which the signed cookie proves, and a passkey; throttled",
+    "/sign-in/passkey/options": "the password, which the signed cookie proves; limited",
     "/register": "limited",
     "/account/verify/<signed>": "the signed link, and a sign-in to its account",
     "/account/change-email/<signed>": "the signed link, and a sign-in to its account",

@@ -43,6 +43,7 @@ KNOW_BOTH_WORLDS = {
 """Files outside of the packages that import both shop and acquirer, with the reason."""
 READ_REQUESTS = {
     "shop.accounts.sessions": "a sign-in is what the cookie of a request says",
+    "shop.accounts.passkey_challenges": "a challenge is bound to the cookie of a browser",
     "mock_acquirer.guards": "checks callers for the pages",
     "mock_acquirer.hosts": "refuses foreign host names",
     "mock_acquirer.throttle": "counts callers",

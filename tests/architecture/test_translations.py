@@ -46,9 +46,14 @@ FOR_STAFF = (
 FOR_PROGRAMS = {("shop/http_kit/access.py", "not_authorized")}
 STAFF_CODES = {("shop/accounts/staff.py", "no_role"), ("shop/accounts/staff.py", "disabled_account")}
 STAFF_CODES |= {("shop/checkout/end_order.py", "order_changed")}
-STAFF_CODES |= {("shop/accounts/second_factor.py", code) for code in ("not_begun", "not_set_up")}
+STAFF_CODES |= {("shop/accounts/second_factor.py", code) for code in ("not_begun", "not_set_up", "last_factor")}
+STAFF_CODES |= {
+    ("shop/accounts/passkeys.py", code)
+    for code in ("bad_passkey_name", "too_many_passkeys", "passkey_known", "no_such_passkey", "passkey_unverified")
+}
 STAFF_CODES |= {("shop/accounts/staff.py", "unknown_account")}
-STAFF_CODES |= {("shop/accounts/signin.py", "unknown_role"), ("shop/core/db.py", "passive_copy")}
+STAFF_CODES |= {("shop/accounts/signin.py", code) for code in ("unknown_role", "second_admin_needed")}
+STAFF_CODES |= {("shop/core/db.py", "passive_copy")}
 
 
 def untranslatable_refusals(path: str, code: str) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from shop.accounts.permissions import Role
 from shop.core.db import db
 from shop.pricing.models import DeliveryMethod, DiscountCode, DiscountValue, TaxRate
 from tests.shop_fixtures import PEN, Shop
@@ -15,13 +16,14 @@ Command = Callable[..., str]
 
 @pytest.fixture
 def flask(shop: Shop) -> Command:
-    """`flask("list")`: the output of `flask pricing list`; Sam makes the changes. A failure begins with its exit
-    code.
+    """`flask("list")`: the output of `flask pricing list`; Sam sets taxes, and Mia the rest. A failure begins with its
+    exit code.
     """
-    assert shop.sam
+    assert shop.sam and shop.colleague("mia", Role.MERCHANDISER)
 
     def run(*arguments: str) -> str:
-        who = () if arguments[0] == "list" or "--by" in arguments else ("--by", "sam@example.com")
+        person = "sam" if arguments[0].endswith("tax") else "mia"
+        who = () if arguments[0] == "list" or "--by" in arguments else ("--by", f"{person}@example.com")
         done = shop.app.test_cli_runner().invoke(args=["pricing", *arguments, *who], catch_exceptions=False)
         db.session.rollback()
         return done.stdout if done.exit_code == 0 else f"{done.exit_code} {done.stderr[done.stderr.index('Error: ') :]}"
@@ -154,10 +156,10 @@ def test_a_command_refuses(flask: Command, arguments: tuple[str, ...], message: 
 
 def test_a_change_of_a_code_names_the_member_of_staff(shop: Shop, flask: Command) -> None:
     assert flask("set-code", "ALL", "--percent", "100", "--limit", "5") == "ALL can be used.\n"
-    assert db.session.get_one(DiscountCode, "ALL").changed_by == shop.sam
-    assert shop.kim
-    flask("disable-code", "ALL", "--by", "kim@example.com")
-    assert db.session.get_one(DiscountCode, "ALL").changed_by == shop.kim
+    assert db.session.get_one(DiscountCode, "ALL").changed_by == shop.colleague("mia")
+    max_ = shop.colleague("max", Role.MERCHANDISER)
+    flask("disable-code", "ALL", "--by", "max@example.com")
+    assert db.session.get_one(DiscountCode, "ALL").changed_by == max_
 
 
 def test_the_demo_has_prices_and_a_merchants_own_are_kept(shop: Shop, flask: Command) -> None:

@@ -19,6 +19,7 @@ from shop.core.audit_models import AuditEntry, AuditPersonal, AuditSeal
 from shop.core.audit_search import Filters, find
 from shop.core.audit_verify import Report, verify
 from shop.core.db import Base, db, transaction
+from shop.core.keyset import Place
 from shop.core.money import Money
 from shop.jobs import retention
 from tests.parts.lending import unprotected
@@ -78,7 +79,7 @@ def test_an_entry_states_who_did_what_on_what_and_why(shop: Shop) -> None:
         before, after = {"price": Money(100, "TWD")}, {"price": Money(120, "TWD"), "from": clock.now()}
         audit.record(Actor.staff(3), Act.PRICE_SET, PRICE, before=before, after=after, reason="clay is dearer")
     client_address.bind(None)
-    [entry] = find().entries
+    [entry] = find().rows
     assert (entry.actor, entry.act, entry.reason) == ("staff:3", "product.price_set", "clay is dearer")
     assert (entry.subject_kind, entry.subject_id) == ("product", "TEST-KETTLE")
     assert entry.before == {"price": {"amount": 100, "currency": "TWD"}}
@@ -212,7 +213,7 @@ def test_seals_hold_after_personal_values_are_erased(shop: Shop) -> None:
     retention.sweep()
     report = verify()
     assert (report.entries, report.erased, report.problems) == (2, 2, [])
-    assert [entry.personal for entry in find().entries] == [None, None]
+    assert [entry.personal for entry in find().rows] == [None, None]
 
 
 # --- changes of the key ---
@@ -380,10 +381,10 @@ def test_pages_go_on_where_the_last_one_ended_though_new_entries_arrive(shop: Sh
         act(number)
     first = find(limit=2)
     act(5)
-    second = find(after=first.after, limit=2)
-    third = find(after=second.after, limit=2)
-    shown = [[entry.subject_id for entry in page.entries] for page in (first, second, third)]
-    assert (shown, third.after) == ([["P4", "P3"], ["P2", "P1"], ["P0"]], None)
+    second = find(place=Place(after=first.older), limit=2)
+    third = find(place=Place(after=second.older), limit=2)
+    shown = [[entry.subject_id for entry in page.rows] for page in (first, second, third)]
+    assert (shown, third.older) == ([["P4", "P3"], ["P2", "P1"], ["P0"]], None)
 
 
 def test_filters_all_have_to_hold(shop: Shop) -> None:
@@ -392,7 +393,7 @@ def test_filters_all_have_to_hold(shop: Shop) -> None:
     shop.wait(hours=1)
     act(2)
     now = clock.now()
-    found: Callable[[Filters], list[str]] = lambda filters: [entry.subject_id for entry in find(filters).entries]  # noqa: E731
+    found: Callable[[Filters], list[str]] = lambda filters: [entry.subject_id for entry in find(filters).rows]  # noqa: E731
     assert found(Filters(actor=Actor.staff(1))) == ["P2", "P1"]
     assert found(Filters(actor=Actor.staff(1), subject_kind=SubjectKind.PRODUCT, subject_id="P1")) == ["P1"]
     assert found(Filters(acts=[Act.TAX_SET, Act.PRICE_SET], since=now - timedelta(minutes=1))) == ["P2"]

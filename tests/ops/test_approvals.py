@@ -65,7 +65,7 @@ def test_the_requester_can_only_withdraw_their_own_request_with_a_reason(shop: S
     assert without.status_code == 422 and "Give a reason." in without.text
     assert ada.post(f"/ops/approvals/refunds/{refund}/decline", {"reason": "wrong order"}).status_code == 303
     db.session.rollback()
-    [entry] = [one for one in audit_search.find().entries if one.act == Act.REFUND_DECLINED]
+    [entry] = [one for one in audit_search.find().rows if one.act == Act.REFUND_DECLINED]
     assert entry.reason == "wrong order"
 
 

@@ -70,6 +70,7 @@ def test_an_empty_log_offers_to_drop_each_filter(shop: Shop, admin: Visitor) -> 
         ("by=nobody@example.com", "No account has this e-mail address."),
         ("from=soon", "a day, such as"),
         ("after=x", "Go to the first page."),
+        ("before=1-1&after=1-1", "one of after, before and page=last"),
     ],
 )
 def test_an_address_that_is_not_understood_is_422(shop: Shop, admin: Visitor, query: str, known: str) -> None:
@@ -77,17 +78,35 @@ def test_an_address_that_is_not_understood_is_422(shop: Shop, admin: Visitor, qu
     assert answer.status_code == 422 and known in html.unescape(answer.text)
 
 
-def test_pages_of_entries_follow_each_other_in_three_statements(
+def test_pages_of_entries_lead_to_each_other_in_both_directions_in_three_statements(
     shop: Shop, admin: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refunded(shop)
-    monkeypatch.setattr(audit_search.find, "__kwdefaults__", {"after": None, "limit": 1})
-    first = admin.get("/ops/audit").text
-    [after] = re.findall(r'<a href="([^"]+)" rel="next"', first)
-    second = admin.get(html.unescape(after)).text
-    assert acts(first) == ["refund.requested"] and acts(second) == ["sign_in.succeeded"]
-    assert 'rel="first"' in second
+    monkeypatch.setattr(audit_search.find, "__kwdefaults__", {"limit": 1})
+    page = admin.get("/ops/audit?from=2020-01-01")
+    forward = [(acts(page.text), set(links(page.text)))]
+    while following := links(page.text).get("next"):
+        page = admin.get(following)
+        forward.append((acts(page.text), set(links(page.text))))
+    assert [row for row, _ in forward] == [["refund.requested"], ["sign_in.succeeded"], ["account.created"]]
+    assert [names for _, names in forward] == [
+        {"next", "last"},
+        {"first", "prev", "next", "last"},
+        {"first", "prev"},
+    ]
+    last = admin.get(links(admin.get("/ops/audit?from=2020-01-01").text)["last"])
+    assert acts(last.text) == ["account.created"] and "from=2020-01-01" in links(last.text)["prev"]
+    back = [acts(last.text)]
+    while before := links(last.text).get("prev"):
+        last = admin.get(before)
+        back.append(acts(last.text))
+    assert back == [row for row, _ in reversed(forward)]
     assert len(sent_for(admin, "/ops/audit")) <= 3
+
+
+def links(page: str) -> dict[str, str]:
+    """Addresses of other pages of the list, by their relation."""
+    return {rel: html.unescape(to) for to, rel in re.findall(r'<a href="([^"]+)" rel="(first|prev|next|last)"', page)}
 
 
 def test_the_matrix_shows_the_table_that_is_enforced(shop: Shop) -> None:

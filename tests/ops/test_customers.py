@@ -47,7 +47,7 @@ def act(visitor: Visitor, account: int, name: str, **fields: str) -> tuple[int, 
 def acts_on(account: int) -> list[tuple[str, str]]:
     db.session.rollback()
     filters = audit_search.Filters(subject_kind=SubjectKind.ACCOUNT, subject_id=str(account))
-    return [(entry.act, entry.reason) for entry in audit_search.find(filters).entries if entry.reason]
+    return [(entry.act, entry.reason) for entry in audit_search.find(filters).rows if entry.reason]
 
 
 def test_the_page_shows_orders_credit_and_sign_ins(shop: Shop, account: int) -> None:

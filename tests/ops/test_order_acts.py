@@ -34,7 +34,7 @@ def refund(visitor: Visitor, order: Order, **changed: str) -> tuple[int, str]:
 
 def acts_of(order: Order) -> list[tuple[Act, str]]:
     db.session.rollback()
-    found = audit_search.find().entries
+    found = audit_search.find().rows
     return [(one.act, one.reason) for one in found if one.subject_id == order.number]
 
 

@@ -43,7 +43,7 @@ def timeline(visitor: Visitor, order: Order) -> str:
 
 def acts() -> list[str]:
     db.session.rollback()
-    return [entry.act for entry in audit_search.find(audit_search.Filters(subject_kind=SubjectKind.NOTE)).entries]
+    return [entry.act for entry in audit_search.find(audit_search.Filters(subject_kind=SubjectKind.NOTE)).rows]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_note_is_withdrawn_by_its_writer_alone_and_its_text_stays_in_the_audit
     page = timeline(support, order)
     assert "0912" not in page and "withdrawn" in page and "#note-" not in finance.get("/ops").text
     db.session.rollback()
-    newest = audit_search.find(audit_search.Filters(subject_kind=SubjectKind.NOTE)).entries[0]
+    newest = audit_search.find(audit_search.Filters(subject_kind=SubjectKind.NOTE)).rows[0]
     assert (newest.act, newest.personal and newest.personal["text"]) == ("note.withdrawn", "@finance her phone is 0912")
 
 

@@ -47,7 +47,7 @@ def test_filters_are_saved_under_a_name_that_all_staff_open(shop: Shop) -> None:
     page = finance.get(address).text
     assert links(page) == [address] and 'aria-current="page">Paid in Taiwan' in page
     assert "Save these filters as" not in page and "Paid in Taiwan" in finance.get("/ops/orders").text
-    [entry] = find(Filters(acts=[Act.VIEW_SAVED])).entries
+    [entry] = find(Filters(acts=[Act.VIEW_SAVED])).rows
     assert entry.after == {"name": "Paid in Taiwan", "query": "currency=TWD&state=PAID"}
 
 
@@ -64,7 +64,7 @@ def test_a_view_is_changed_by_the_person_who_saved_it_and_by_admins_alone(shop: 
     assert "No views are saved." in admin.get(PAGE).text
     assert support.post(f"{here}/delete").status_code == 404
     db.session.rollback()
-    deleted, renamed = (find(Filters(acts=[act])).entries[0] for act in (Act.VIEW_DELETED, Act.VIEW_RENAMED))
+    deleted, renamed = (find(Filters(acts=[act])).rows[0] for act in (Act.VIEW_DELETED, Act.VIEW_RENAMED))
     assert deleted.before == {"name": "Ours", "query": "state=PAID"} and renamed.before == {"name": "Mine"}
 
 

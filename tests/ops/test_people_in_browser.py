@@ -1,4 +1,4 @@
-"""Pages of people in a browser: accessible, and the acts of an admin, up to a sign-in with a code."""
+"""Pages of people in a browser: accessible, and the acts of an admin, up to sign-ins with a code and with a passkey."""
 
 from __future__ import annotations
 
@@ -86,3 +86,48 @@ def test_an_admin_sets_up_an_app_and_signs_in_with_its_code(shop: Shop, admin: P
     admin.locator("main").get_by_role("button", name="Sign in").click()
     admin.wait_for_url("**/ops")
     watch.silent()
+
+
+def test_a_passkey_of_the_browser_is_added_signs_in_and_confirms_an_act(
+    shop: Shop, served: str, new_context: Callable[..., BrowserContext]
+) -> None:
+    visitor_as(shop, "admin")
+    shop.app.config["SHOP_URL"] = site = served.replace("127.0.0.1", "localhost")
+    page = new_context(base_url=site).new_page()
+    watch = Watch(page.context)
+    watch.expect_status(401)
+    with_virtual_authenticator(page)
+    sign_in(page)
+    page.wait_for_url("**/ops")
+    page.goto("/ops/second-factor")
+    page.get_by_label("Name of the passkey").fill("Laptop")
+    page.get_by_role("button", name="Add a passkey").click()
+    expect(page.get_by_role("heading", name="Recovery codes")).to_be_visible()
+    page.goto("/ops/second-factor")
+    is_sound(page)
+    page.get_by_label("Name of the passkey").fill("Laptop again")
+    page.get_by_role("button", name="Add a passkey").click()
+    expect(page.get_by_role("alert")).to_have_text("This device has a passkey for your account already.")
+    page.get_by_role("button", name="Sign out").click()
+    sign_in(page)
+    expect(page.get_by_role("heading", name="Confirm your sign-in")).to_be_visible()
+    is_sound(page)
+    page.get_by_role("button", name="Use a passkey").click()
+    page.wait_for_url("**/ops")
+    page.goto("/ops/second-factor")
+    shop.app.config["STAFF_CONFIRM_MINUTES"] = 0
+    page.get_by_role("button", name="Remove Laptop").click()
+    expect(page.get_by_role("heading", name="Confirm your password")).to_be_visible()
+    is_sound(page)
+    page.get_by_role("button", name="Use a passkey instead").click()
+    expect(page.get_by_text("The passkey is removed.")).to_be_visible()
+    watch.silent()
+
+
+def with_virtual_authenticator(page: Page) -> None:
+    """Give the browser an authenticator that verifies its person and answers at once."""
+    devices = page.context.new_cdp_session(page)
+    devices.send("WebAuthn.enable")
+    kind = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
+    options = {**kind, "isUserVerified": True, "automaticPresenceSimulation": True}
+    devices.send("WebAuthn.addVirtualAuthenticator", {"options": options})

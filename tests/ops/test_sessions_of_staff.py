@@ -11,11 +11,15 @@ import pytest
 
 from shop.accounts import sessions, signin
 from shop.accounts.models import User
+from shop.accounts.permissions import MONEY, Permission
 from shop.core import clock
 from shop.core.actor import Actor
+from shop.core.audit_models import AuditEntry
 from shop.core.db import db
+from shop.payments.records.models import Refund
 from tests.ops.conftest import PASSWORD, visitor_as
-from tests.shop_fixtures import Shop
+from tests.ops.test_access import routes
+from tests.shop_fixtures import KETTLE, PRICES, Shop
 from tests.web.conftest import Visitor
 
 Later = Callable[..., None]
@@ -150,6 +154,44 @@ def test_a_sensitive_form_needs_the_password_again_after_fifteen_minutes_and_kee
     assert admin.post(f"/ops/users/{bo}/disable", {"reason": "left", "version": "1"}).status_code == 303
     later(minutes=1)
     assert admin.post(f"/ops/users/{bo}/enable", {"reason": "back", "version": "2"}).status_code == 401
+
+
+DECIDE = MONEY | {Permission.REFUND_REQUEST, Permission.ORDER_CANCEL, Permission.USER_WRITE}
+"""Permissions of acts that move money, or decide who may."""
+
+
+def test_every_act_that_decides_about_money_needs_the_password_again_and_keeps_the_form(
+    shop: Shop, later: Later, bo: int
+) -> None:
+    number, person = shop.order().number, visitor_as(shop, "admin", "finance")
+    later(minutes=16)
+    person.get("/ops")
+    prompted, before = 0, shop.count(AuditEntry)
+    for method, rule, permission in routes(shop.app):
+        if method != "POST" or permission not in DECIDE:
+            continue
+        path = re.sub(r"<(?:\w+:)?(\w+)>", lambda place: number if place[1] == "number" else str(bo), rule)
+        form = {"amount": "1.50", "reason": "<typed> & kept", "role": ["admin", "support"]}
+        prompt = person.post(path, form)
+        assert prompt.status_code == 401, f"{path} needs fresh=True"
+        kept = hidden(prompt.text)
+        assert (kept["reason"], kept["role"]) == (["<typed> & kept"], ["admin", "support"]), path
+        prompted += 1
+    assert prompted > 15 and shop.count(AuditEntry) == before
+
+
+def test_a_refund_goes_on_with_what_was_typed_once_the_password_is_confirmed(shop: Shop, later: Later) -> None:
+    order, finance = shop.paid_order(), visitor_as(shop, "finance")
+    capture = shop.capture(order)
+    later(minutes=16)
+    path = f"/ops/orders/{order.number}/refund"
+    assert finance.get(path).status_code == 200, "the form may be read"
+    form = {"capture": capture, "amount": "3", "left": str(PRICES[KETTLE]["TWD"]), "to": "provider", "reason": "broken"}
+    prompt = finance.post(path, form)
+    assert prompt.status_code == 401 and shop.count(Refund) == 0
+    refused = finance.post(path, {**hidden(prompt.text), "left": "7", "confirm_password": PASSWORD})
+    assert refused.status_code == 409 and 'value="3"' in refused.text, "the numbers moved meanwhile"
+    assert finance.post(path, form).status_code == 303 and shop.count(Refund) == 1
 
 
 def test_a_person_without_the_permission_is_refused_and_sees_no_form_for_the_password(

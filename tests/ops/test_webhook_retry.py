@@ -87,7 +87,7 @@ def test_a_retry_by_filter_shows_the_count_first_and_takes_it_with_the_confirmat
     assert (answer.status_code, answer.location) == (303, "/ops/webhooks?event=evt-0&event=evt-2")
     assert due() == [orphans[0], orphans[2]]
     assert "2 webhooks are due now." in support.get(answer.location or "").text
-    assert len(find(Filters(acts=[Act.WEBHOOK_RETRIED])).entries) == 2
+    assert len(find(Filters(acts=[Act.WEBHOOK_RETRIED])).rows) == 2
 
 
 def test_a_count_that_has_changed_is_409_with_the_new_number_in_the_form(orphans: list[int], support: Visitor) -> None:

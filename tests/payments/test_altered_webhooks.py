@@ -120,7 +120,7 @@ def test_an_edited_event_is_applied_as_staff_in_development_and_audited(shop: Sh
     assert (shop.state(order), shop.captures(order)) == ("PAID", ["pays_order"])
     update = db.session.scalars(db.select(PaymentUpdateRow).order_by(PaymentUpdateRow.id.desc())).first()
     assert update and (update.source, update.webhook_event_id) == ("staff", None)
-    [entry] = find(Filters(acts=[Act.EDITED_WEBHOOK_APPLIED])).entries
+    [entry] = find(Filters(acts=[Act.EDITED_WEBHOOK_APPLIED])).rows
     assert (entry.actor, entry.subject_id, entry.reason) == (str(admin), key, "a demo")
     assert entry.before and entry.after and entry.before["body_hash"] != entry.after["body_hash"]
     db.session.rollback()

@@ -53,7 +53,7 @@ def due(key: str) -> bool:
 def entries() -> list[tuple[str, str, str]]:
     """(subject, actor, reason) of the entries about retries, newest first."""
     filters = AuditFilters(acts=[Act.WEBHOOK_RETRIED], subject_kind=SubjectKind.WEBHOOK)
-    found = [(one.subject_id, one.actor, one.reason) for one in find(filters, limit=100).entries]
+    found = [(one.subject_id, one.actor, one.reason) for one in find(filters, limit=100).rows]
     db.session.rollback()
     return found
 
@@ -90,7 +90,7 @@ def test_a_retry_makes_a_webhook_due_now_and_is_audited_with_its_reason(shop: Sh
     assert not due(key)
     retry.retry(key, by=shop.sam, reason="  the order\u200b exists now ")
     assert due(key) and entries() == [(key, str(shop.sam), "the order exists now")]
-    [entry] = find(AuditFilters(acts=[Act.WEBHOOK_RETRIED])).entries
+    [entry] = find(AuditFilters(acts=[Act.WEBHOOK_RETRIED])).rows
     assert entry.before and entry.after and entry.before["due_at"] > entry.after["due_at"]
     shop.is_sound()
 

@@ -194,6 +194,7 @@ def look_around(page: Page, site: str, token: str, text: str) -> None:
 # --- scripts ---
 
 OURS = {"app.js": "the pages' own behaviour", "vendor/htmx.js": "htmx 4.0.1, as it was published"}
+OURS |= {"passkeys.js": "passkeys of staff, on the second step of their sign-in"}
 """Every script that a page of the shop may load, and its purpose."""
 PAYMENT_PAGE = {"fill.js": "fills in a test card"}
 """Every script of the card pages."""

@@ -1,7 +1,7 @@
 """saved views, exports of orders, and indexes on the ids of acquirers
 
 Revision ID: 0035
-Revises: 0033
+Revises: 0034
 Create Date: 2026-11-30 22:55:00
 
 """
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0035"
-down_revision = "0033"
+down_revision = "0034"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """notes on orders, accounts by the beginning of their address, wrong passwords by account, duration of webhooks
 
 Revision ID: 0036
-Revises: 0033
+Revises: 0035
 Create Date: 2026-11-30 23:05:00
 
 """

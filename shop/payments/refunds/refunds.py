@@ -25,7 +25,7 @@ from shop.payments.order_money.snapshot import RefundRow
 from shop.payments.order_money.write import write
 from shop.payments.providers.types import RefundState
 from shop.payments.records.models import Capture, Payment, Refund
-from shop.payments.records.types import RefundDestination
+from shop.payments.records.types import Allocation, RefundDestination
 from shop.payments.refunds import decide
 
 
@@ -46,7 +46,8 @@ def request(
     bank has taken back, or may keep, is not left) or `expected_refundable` is no longer true, `no_account` when there
     is no customer whose store credit it could be; BadInput for another currency or no amount. When one person would
     refund more than REFUND_NEEDS_TWO of an order alone, it awaits a second person. One to a bank always does, who
-    approves it when the money has been sent: that books it.
+    approves it when the money has been sent: that books it. Staff need the permission to request refunds, and for a
+    wrong amount the one to accept it.
     """
     requested = decide.Request(capture_id, money, reason, to, expected_refundable)
     [refund_id] = _request(_order_of(capture_id), requested, by)
@@ -84,6 +85,9 @@ def _request_all(order_id: int, reason: str, to: str, by: Actor) -> list[str]:
 
 
 def _created(decision: Decision, by: Actor, reason: str) -> list[str]:
+    wrong = {capture.id for capture in decision.before.captures if capture.allocation == Allocation.MISMATCH}
+    if wrong & {refund.capture_id for refund in decision.new_refunds}:  # decides the review of the order
+        rights.demand_of_staff(by, Permission.PAYMENT_ACCEPT_AMOUNT)
     write(decision)
     created = [
         {"id": one.id, "money": one.money, "to": one.destination, "needs_two": one.needs_two}

@@ -16,10 +16,12 @@ import httpx
 from flask import current_app
 from sqlalchemy import and_, select, update
 
+from shop.accounts import rights
+from shop.accounts.permissions import Permission
 from shop.core import audit, clock, http_client, logs
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
-from shop.core.db import changed, db, insert, transactional
+from shop.core.db import changed, db, insert, transaction, transactional
 from shop.core.errors import Away, BadInput, Refusal
 from shop.core.money import Money
 from shop.ledger import book, chart, funds
@@ -174,9 +176,12 @@ def _read(provider: PaymentProvider, day: date, raw: bytes) -> list[SettlementLi
 def reconcile(name: str, day: date, raw: bytes, *, by: Actor) -> Reconciliation:
     """Compare the file `raw` of a provider's day with the ledger, book its lines, and record discrepancies.
 
-    Repeating it books nothing twice, opens nothing twice, and closes what is gone. Raises BadInput when the file cannot
-    be read, is that of another day, or the day has not begun; then nothing has changed.
+    Repeating it books nothing twice, opens nothing twice, and closes what is gone. Raises Forbidden for staff without
+    the permission, and BadInput when the file cannot be read, is that of another day, or the day has not begun; then
+    nothing has changed.
     """
+    with transaction():
+        rights.demand_of_staff(by, Permission.RECONCILIATION_DECIDE)
     provider, bounds = _provider(name), _begun(name, day)
     lines = _read(provider, day, raw)
     run = Reconciliation(name, day, len(lines))

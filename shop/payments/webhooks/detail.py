@@ -129,7 +129,7 @@ def _stored(webhook_event_id: int) -> Detail | None:
         took_ms=row.took_ms,
         updates=updates,
         events=_events(order.id, row, updates) if order else (),
-        acts=audit_search.find(subject).entries,
+        acts=audit_search.find(subject).rows,
     )
 
 

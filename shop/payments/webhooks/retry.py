@@ -141,5 +141,5 @@ def _refusal(webhook_event_id: int) -> Refusal:
 def _who_retried(webhook_event_id: int, due_at: datetime) -> str:
     subject = {"subject_kind": SubjectKind.WEBHOOK, "subject_id": str(webhook_event_id)}
     filters = audit_search.Filters(acts=[Act.WEBHOOK_RETRIED], **subject, since=due_at)  # type: ignore[arg-type]
-    entries = audit_search.find(filters, limit=1).entries
+    entries = audit_search.find(filters, limit=1).rows
     return f" {staff.label(Actor.parse(entries[0].actor))} has retried it." if entries else ""
