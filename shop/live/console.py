@@ -120,8 +120,8 @@ def _send_all(connection: Server, consumer: feed.Socket) -> None:
         if connection.input_buffer:
             connection.close(*_NO_MESSAGES)
             return
-        while (message := consumer.take()) is not None:
-            connection.send(message)
+        if waiting := consumer.take():
+            connection.sock.send(waiting)
         if consumer.ending is not None:
             connection.close(*consumer.ending)
             return

@@ -1,8 +1,8 @@
 """Newest events and figures for the consoles that are open in this process, and the check of their sign-ins.
 
-One thread reads events and figures once for all sockets, and each message is rendered once. It runs while a socket is
-open. The hub's subscriber wakes it; without Redis messages it reads once a second. Each socket has a queue of its own,
-so a slow one delays no other.
+One thread reads events and figures once for all sockets, and each message is rendered and framed once. It runs while a
+socket is open. The hub's subscriber wakes it; without Redis messages it reads once a second. Each socket has a queue of
+its own, so a slow one delays no other.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from flask import Flask, render_template
 from sqlalchemy.exc import SQLAlchemyError
+from wsproto.frame_protocol import FrameProtocol
 
 from shop.accounts import sessions
 from shop.accounts.permissions import Permission, permissions_of
@@ -32,7 +33,7 @@ QUEUED = 256
 OVERLAP = 100
 """Numbers before the last one of a page that are sent again when it reconnects: events may be committed late."""
 _CHECK_EVERY = 0.4  # seconds between two checks of the sign-ins; a socket is closed within a second
-_READ_EVERY = 1.0  # seconds between two reads without a message
+READ_EVERY = 1.0  # seconds between two reads without a message
 _FIGURES_EVERY = 2.0
 _FIGURES_SHARE = 20  # the figures take at most this fraction of the time: a twentieth
 _HEARTBEAT = 10.0  # seconds after which the figures are sent again, so that a page finds a dead connection
@@ -68,11 +69,11 @@ class Socket:
     def __init__(self, person: int, sign_in: str, notified: threading.Event, abort: Callable[[], None]) -> None:
         self.person, self.sign_in = person, sign_in
         self.ending: Ending | None = None
-        self._queue: deque[str] = deque()
+        self._queue: deque[bytes] = deque()
         self._notified, self._abort = notified, abort
 
-    def put(self, messages: Sequence[str]) -> None:
-        """Add messages; end the socket when too many wait."""
+    def put(self, messages: Sequence[bytes]) -> None:
+        """Add messages, framed; end the socket when too many wait."""
         if self.ending is None and len(self._queue) + len(messages) > QUEUED:
             self.end(SLOW)
             self._abort()
@@ -80,9 +81,9 @@ class Socket:
             self._queue.extend(messages)
             self._notified.set()
 
-    def take(self) -> str | None:
-        """The next message."""
-        return self._queue.popleft() if self._queue else None
+    def take(self) -> bytes:
+        """The messages that wait."""
+        return b"".join(self._queue.popleft() for _ in range(len(self._queue)))
 
     def end(self, ending: Ending) -> None:
         """Close the socket without its waiting messages; abort one that was ended before and is still open."""
@@ -181,7 +182,7 @@ class Feed:
         if at - self._checked_at >= _CHECK_EVERY:
             self._checked_at = at
             self._check_sign_ins()
-        if woken or at - self._read_at >= _READ_EVERY:
+        if woken or at - self._read_at >= READ_EVERY:
             self._read_at = at
             self._read_events()
         if at >= self._figures_at:
@@ -229,15 +230,15 @@ class Feed:
     def _last(self) -> int:
         return self._reader.newest[-1].seq if self._reader.newest else 0
 
-    def _messages(self, entries: Sequence[Entry]) -> list[str]:
+    def _messages(self, entries: Sequence[Entry]) -> list[bytes]:
         with self._rendering():
-            return [json.dumps({"type": "event"} | _event(entry)) for entry in entries]
+            return [_frame({"type": "event"} | _event(entry)) for entry in entries]
 
-    def _snapshot(self, since: int) -> str:
+    def _snapshot(self, since: int) -> bytes:
         """The figures, and the newest events with numbers after `since`, less OVERLAP."""
         entries = [entry for entry in self._reader.newest if entry.seq > since - OVERLAP]
         with self._rendering():
-            return json.dumps(
+            return _frame(
                 {
                     "type": "snapshot",
                     "seq": self._last(),
@@ -250,6 +251,11 @@ class Feed:
 
     def _rendering(self) -> Any:
         return self._app.test_request_context("/", base_url=self._app.config["SHOP_URL"])  # templates make links
+
+
+def _frame(message: dict[str, Any]) -> bytes:
+    """A text frame; it is the same for all sockets, because none is compressed and servers mask nothing."""
+    return bytes(FrameProtocol(client=False, extensions=[]).send_data(json.dumps(message)))
 
 
 def _event(entry: Entry) -> dict[str, Any]:

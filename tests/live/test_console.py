@@ -26,6 +26,7 @@ from shop.live import feed, hub
 from shop.orders import events
 from shop.orders.models import Order
 from tests.ops.conftest import visitor_as
+from tests.ops.test_alerts import alert
 from tests.parts.redis_server import RedisServer
 from tests.parts.waiting import until
 from tests.shop_fixtures import Shop
@@ -116,19 +117,16 @@ def test_a_page_that_reconnects_gets_the_events_that_it_missed(shop: Shop, conso
     assert console(support, since="zzz").message()["type"] == "snapshot"
 
 
-def test_an_alert_arrives_as_soon_as_it_is_raised(shop: Shop, console: Console) -> None:
-    order = shop.paid_order()
+def test_an_alert_arrives_as_soon_as_it_is_raised(
+    shop: Shop, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "READ_EVERY", 60.0)
     opened = console(visitor_as(shop, "support"))
     opened.message()
     until(lambda: hub.of(shop.app).connected, within=10, what="the subscription")
-    shop.pay_again(order)
-    shop.acquirer.capture(shop.payment(order).id)
-    shop.deliver_webhook(shop.payment(order))
-    started = time.monotonic()
-    shop.sweep()
-    while "alert.raised" not in opened.message("event")["kind"]:
-        pass
-    assert time.monotonic() - started < 5
+    number = alert()
+    new = opened.message("event")
+    assert new["kind"] == "alert.raised" and f'href="/ops/alerts/{number}"' in new["html"]
 
 
 def test_an_event_that_is_committed_after_a_later_one_is_read(shop: Shop) -> None:
@@ -222,10 +220,10 @@ def test_a_socket_that_takes_no_data_is_closed_and_delays_no_other(shop: Shop) -
     notified, aborted = threading.Event(), threading.Event()
     slow = feed.Socket(1, "sign-in", notified, aborted.set)
     for _ in range(feed.QUEUED):
-        slow.put(["message"])
+        slow.put([b"message"])
     assert slow.ending is None
-    slow.put(["one more"])
-    assert slow.ending == feed.SLOW and aborted.is_set() and slow.take() is None
+    slow.put([b"one more"])
+    assert slow.ending == feed.SLOW and aborted.is_set() and slow.take() == b""
 
 
 def test_more_events_than_a_page_shows_come_as_one_snapshot(shop: Shop, console: Console) -> None:
@@ -271,7 +269,7 @@ def test_a_server_that_shuts_down_closes_its_sockets(shop: Shop, console: Consol
 def test_the_page_has_figures_and_events_without_javascript(shop: Shop) -> None:
     order = shop.paid_order()
     waiting = shop.order()
-    shop.wait(minutes=3)
+    shop.turn(minutes=3)
     support = visitor_as(shop, "support")
     page = support.get("/ops/live").text
     address = html.unescape(re.search(r'id="tile-waiting" href="([^"]+)"', page)[1])  # type: ignore[index]
