@@ -32,6 +32,7 @@ _LARGEST_MESSAGE = 256  # bytes
 _NO_MESSAGES = Ending(1008, "This connection takes no messages.")
 _NO_DATABASE = Ending(1013, "Live updates are away: the database cannot be read at the moment.")
 _IDLE = 5.0  # seconds
+_CLOSES_WITHIN = 1.0  # seconds
 
 blueprint = Blueprint("live_console", __name__)
 
@@ -97,10 +98,10 @@ def serve(connection: Server) -> None:
     try:
         here.join(consumer, _since())
     except feed.Full as full:
-        connection.close(1013, str(full))
+        _close(connection, Ending(1013, str(full)))
         return
     except SQLAlchemyError:
-        connection.close(*_NO_DATABASE)
+        _close(connection, _NO_DATABASE)
         return
     try:
         _send_all(connection, consumer)
@@ -118,13 +119,24 @@ def _send_all(connection: Server, consumer: feed.Socket) -> None:
         connection.event.wait(_IDLE)
         connection.event.clear()
         if connection.input_buffer:
-            connection.close(*_NO_MESSAGES)
+            _close(connection, _NO_MESSAGES)
             return
         if waiting := consumer.take():
             connection.sock.send(waiting)
         if consumer.ending is not None:
-            connection.close(*consumer.ending)
+            _close(connection, consumer.ending)
             return
+
+
+def _close(connection: Server, ending: Ending) -> None:
+    """Close the connection and wait for the client's close frame.
+
+    The development server writes a response afterwards, which would hide the reason, so nothing can be sent any more.
+    """
+    with suppress(ConnectionClosed, OSError):
+        connection.close(*ending)
+        connection.thread.join(_CLOSES_WITHIN)
+    _abort(connection)
 
 
 def _since() -> int:

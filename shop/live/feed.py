@@ -37,7 +37,7 @@ READ_EVERY = 1.0  # seconds between two reads without a message
 _FIGURES_EVERY = 2.0
 _FIGURES_SHARE = 20  # the figures take at most this fraction of the time: a twentieth
 _HEARTBEAT = 10.0  # seconds after which the figures are sent again, so that a page finds a dead connection
-_COLLECT = 0.02  # seconds in which events are collected for one read
+_COLLECT = 0.05  # seconds between two reads at least: each wakes all sockets
 
 log = logs.get()
 
@@ -160,7 +160,7 @@ class Feed:
         while True:
             woken = self._woken.wait(_CHECK_EVERY)
             if woken:
-                time.sleep(_COLLECT)
+                time.sleep(max(0.0, self._read_at + _COLLECT - time.monotonic()))
             self._woken.clear()
             with self._lock:
                 if not self._sockets:

@@ -13,8 +13,10 @@ from werkzeug.serving import make_server
 
 from e2e.console_checks import Watch, is_sound
 from shop.core.money import Money
+from shop.live import feed, hub
 from shop.mail import outgoing
 from shop.payments.refunds import refunds
+from tests.live.test_console import note
 from tests.ops.conftest import PASSWORD, visitor_as
 from tests.shop_fixtures import Shop
 
@@ -29,7 +31,7 @@ PAGES += [
 PAGES += ["/ops/orders/<number>/refund", "/ops/orders/<number>/cancel", "/ops/orders/<number>/accept"]
 PAGES += ["/ops/approvals", "/ops/alerts", "/ops/payouts", "/ops/disputes", "/ops/mails", "/ops/mails/<mail>"]
 PAGES += ["/ops/roles", "/ops/audit", "/ops/webhooks", "/ops/webhooks?state=failing", "/ops/webhooks/1"]
-PAGES += ["/ops/webhooks/1/altered", "/ops/webhooks/retry"]
+PAGES += ["/ops/webhooks/1/altered", "/ops/webhooks/retry", "/ops/live"]
 """Addresses of pages; `<number>` is the number of a paid order, `<mail>` the id of a mail."""
 
 
@@ -38,6 +40,7 @@ def served(shop: Shop) -> Iterator[str]:
     server = make_server("127.0.0.1", 0, shop.app, threaded=True)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
+    hub.of(shop.app).close()
     server.shutdown()
     server.server_close()
 
@@ -82,6 +85,34 @@ def test_an_order_is_found_by_keyboard_and_compared_with_the_acquirer_on_its_pag
     finance.get_by_role("link", name="Fetch the acquirer’s side now").press("Enter")
     expect(finance.get_by_text("Both ledgers agree.")).to_be_visible()
     expect(finance).to_have_url(re.compile(f"/ops/orders/{order.number}$"))
+    is_sound(finance)
+    watch.silent()
+
+
+def test_live_shows_events_as_they_happen_pauses_and_resumes_with_what_it_missed(
+    shop: Shop, served: str, finance: Page
+) -> None:
+    watch, order = Watch(finance.context), shop.paid_order()
+    watch.expect_outage()
+    finance.goto("/ops/live")
+    state, rows = finance.get_by_role("status"), finance.locator("#live tbody tr")
+    expect(state).to_have_text("Connected. New events appear by themselves.")
+    note(order, 2)
+    expect(rows.first.get_by_role("link", name=order.number)).to_be_visible()
+    expect(rows.filter(has_text="order review ended")).to_have_count(2)
+    finance.get_by_role("button", name="Pause").press("Enter")
+    note(order, 120)
+    expect(state).to_have_text("Paused. 120 new events. The newest 100 are kept.")
+    expect(rows.filter(has_text="order review ended")).to_have_count(2)
+    finance.get_by_role("button", name="Resume").press("Enter")
+    expect(rows).to_have_count(100)
+    expect(rows.filter(has_text="order review ended")).to_have_count(100)
+    newest = rows.first.get_attribute("data-seq")
+    feed.of(shop.app)._end_all(feed.SLOW)
+    note(order, 1)
+    expect(rows.first).not_to_have_attribute("data-seq", newest or "")
+    expect(state).to_have_text("Connected. New events appear by themselves.")
+    expect(rows).to_have_count(100)
     is_sound(finance)
     watch.silent()
 
