@@ -52,7 +52,7 @@ class _Guarded:
 
 def _prepared(view: Callable[[], Any]) -> Callable[[], Any]:
     def connect() -> Any:
-        """Console's WebSocket: events and figures as JSON messages."""
+        """WebSocket of the page Live: events and figures as JSON messages."""
         if not _is_own_origin():
             abort(403, "This connection was opened by a page of another origin.")
         environ = request.environ
