@@ -16,10 +16,11 @@
   let held = []; // events that arrived while paused, the newest `most`
   let heldNumber = 0;
   let heldTiles = "";
+  let shownTiles = "";
 
   const say = (text) => { if (state.textContent !== text) state.textContent = text; };
   const tell = () => {
-    if (!isPaused) return say("Connected. New events appear by themselves.");
+    if (!isPaused) return say("Connected. New events appear automatically.");
     const kept = heldNumber > most ? ` The newest ${most} are kept.` : "";
     return say(`Paused. ${heldNumber} new event${heldNumber === 1 ? "" : "s"}.${kept}`);
   };
@@ -49,6 +50,8 @@
       heldTiles = html;
       return;
     }
+    if (html === shownTiles) return;
+    shownTiles = html;
     const tiles = document.getElementById("live-tiles");
     if (tiles.contains(document.activeElement)) {
       const id = document.activeElement.id;
@@ -91,7 +94,7 @@
       pause.hidden = true;
       return;
     }
-    say(`${reason} The rest of the console works. This page reconnects by itself; if it does not, reload it.`);
+    say(`${reason} This page reconnects automatically. If it does not, reload it.`);
     setTimeout(connect, delay * (0.5 + Math.random()));
     delay = Math.min(2 * delay, longestDelay);
   };

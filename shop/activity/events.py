@@ -98,7 +98,9 @@ def _detail(payload: Mapping[str, Any]) -> str:
     if "target" in payload:
         change = " → ".join(_words(payload[name]) for name in ("source", "target") if payload.get(name))
         return f"{change} ({_words(payload['because'])})" if payload.get("because") else change
-    names = ("rule_id", "ruleId", "severity", "state", "before", "code")
+    if "before" in payload:
+        return f"was {_words(payload['before'])}"
+    names = ("rule_id", "ruleId", "severity", "state", "code")
     return ", ".join(_words(payload[name]) for name in names if payload.get(name))
 
 
