@@ -76,9 +76,9 @@ class Sockets(threading.Thread):
                     self.selector.unregister(connection)
                     self.ended += 1
                 key.data.extend(data)
-                self._take(connection, key.data, at)
+                self._read_frames(connection, key.data, at)
 
-    def _take(self, connection: socket.socket, buffer: bytearray, at: float) -> None:
+    def _read_frames(self, connection: socket.socket, buffer: bytearray, at: float) -> None:
         while (size := _frame_size(buffer)) and len(buffer) >= sum(size):
             payload = bytes(buffer[size[0] : sum(size)])
             opcode = buffer[0] & 15

@@ -51,7 +51,7 @@ class Reader:
         self._top = 0
         self._gaps: dict[int, float] = {}
         found = db.session.execute(select(*_ROW).order_by(OutboxRow.id.desc()).limit(2 * SHOWN)).all()
-        self._take(list(reversed(found)))
+        self._add(list(reversed(found)))
 
     def read(self) -> list[Entry]:
         """The events that were not read yet, at most 500, sorted by number. One statement."""
@@ -60,9 +60,9 @@ class Reader:
         unread: ColumnElement[bool] = OutboxRow.id > self._top
         if self._gaps:
             unread = or_(unread, OutboxRow.id.in_(self._gaps))
-        return self._take(db.session.execute(select(*_ROW).where(unread).order_by(OutboxRow.id).limit(_AT_ONCE)).all())
+        return self._add(db.session.execute(select(*_ROW).where(unread).order_by(OutboxRow.id).limit(_AT_ONCE)).all())
 
-    def _take(self, rows: Any) -> list[Entry]:
+    def _add(self, rows: Any) -> list[Entry]:
         at = time.monotonic()
         for row in rows:
             self._gaps.pop(row.id, None)
