@@ -289,6 +289,14 @@ SETTINGS: tuple[Setting, ...] = (
         int,
         least=1,
     ),
+    Setting("CONSOLE_SOCKETS", "500", "WebSockets of the page Live that one web process serves.", int, least=1),
+    Setting(
+        "CONSOLE_SOCKETS_PER_PERSON",
+        "250",
+        "WebSockets of the page Live that one person may have open in one web process.",
+        int,
+        least=1,
+    ),
     Setting("STREAMS_PER_ORDER", "50", "Live pages of one order that one web process serves.", int, least=1),
     Setting(
         "MAIL_URL",

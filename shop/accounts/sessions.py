@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -250,19 +250,55 @@ def _is_within_limits(handle: str, started_at: datetime, seen_at: datetime) -> b
 
     Requests that a page makes without the person, such as the refresh of a fragment, do not count as activity.
     """
-    at, config = clock.wall(), current_app.config
-    minutes, hours = config["STAFF_IDLE_MINUTES"], config["STAFF_SIGN_IN_HOURS"]
-    if at - started_at >= timedelta(hours=hours):
-        g.sign_in_ended = f"You were signed out, because you signed in {hours} hours ago. Sign in to go on."
-    elif at - seen_at >= timedelta(minutes=minutes):
-        g.sign_in_ended = f"You were signed out after {minutes} minutes without activity. Sign in to go on."
-    else:
+    at = clock.wall()
+    g.sign_in_ended = _limit_reached(at, started_at, seen_at)
+    if not g.sign_in_ended:
         is_activity = not (request.method == "GET" and request.headers.get("HX-Request"))
         if is_activity and at - seen_at >= _SEEN_EVERY:
             redis.attempt(lambda client: _write_time(client, handle, _SEEN, at))
         return True
     redis.attempt(lambda client: _delete(client, handle))
     return False
+
+
+def _limit_reached(at: datetime, started_at: datetime, seen_at: datetime) -> str:
+    """Sentence about the limit that has ended a sign-in of staff; empty if none has."""
+    minutes, hours = current_app.config["STAFF_IDLE_MINUTES"], current_app.config["STAFF_SIGN_IN_HOURS"]
+    if at - started_at >= timedelta(hours=hours):
+        return f"You were signed out, because you signed in {hours} hours ago. Sign in to go on."
+    if at - seen_at >= timedelta(minutes=minutes):
+        return f"You were signed out after {minutes} minutes without activity. Sign in to go on."
+    return ""
+
+
+def here() -> str | None:
+    """The handle of the sign-in that the request's cookie names, active or not."""
+    return _handle()
+
+
+def active_roles(handles: Collection[str]) -> dict[str, list[str]]:
+    """The roles of the accounts of these sign-ins, by handle, for connections that stay open. Ended ones are left out.
+    It counts as no activity. Raises RedisAway.
+    """
+
+    def read(client: Any) -> list[Any]:
+        with client.pipeline(transaction=False) as unit:
+            for handle in handles:
+                unit.get(_key(handle))
+                unit.hget(_times_key(handle), _SEEN)
+            return list(unit.execute())
+
+    found = redis.attempt(read)
+    records = {handle: (_parse(found[2 * n]), _moment(found[2 * n + 1])) for n, handle in enumerate(handles)}
+    at, ids = clock.wall(), {record.user_id for record, _ in records.values() if record}
+    columns = select(User.id, User.session_epoch, User.roles).where(User.id.in_(ids), User.disabled_at.is_(None))
+    accounts = {user_id: (epoch, roles) for user_id, epoch, roles in db.session.execute(columns)}
+    roles_of: dict[str, list[str]] = {}
+    for handle, (record, seen_at) in records.items():
+        epoch, roles = accounts.get(record.user_id, (None, [])) if record else (None, [])
+        if record and epoch == record.epoch and not _limit_reached(at, record.started_at, seen_at or record.started_at):
+            roles_of[handle] = roles
+    return roles_of
 
 
 def _read(client: Any, handle: str) -> tuple[_Record | None, datetime | None, datetime | None]:

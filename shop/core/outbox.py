@@ -47,6 +47,7 @@ _NEW_ROW = insert(table(OutboxRow)).inline()
 def emit(event: Event, subject: str) -> None:
     """Write one event in the current transaction; it is published after the commit."""
     write(row(event, subject, clock.now()))
+    wake(f"{LIVE}:feed", {"feed": event.KIND})
 
 
 def write(new: dict[str, Any]) -> None:

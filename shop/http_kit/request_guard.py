@@ -179,7 +179,9 @@ def _headers(app: Flask, https: bool) -> dict[str, str]:
     """The headers of every response. Forms may lead to the acquirers, because payment pages are reached by redirect."""
     allowed = [app.config.get("ACQUIRER_PUBLIC_URL", ""), *registry.page_origins(app)]
     origins = dict.fromkeys(f"{url.scheme}://{url.netloc}" for url in map(urlsplit, allowed) if url.netloc)
-    policy = [*_CSP, " ".join(["form-action 'self'", *origins])]
+    shop = urlsplit(app.config["SHOP_URL"])
+    socket = f"{'wss' if https else 'ws'}://{shop.netloc}"  # older browsers do not count WebSockets as 'self'
+    policy = [*_CSP, f"connect-src 'self' {socket}", " ".join(["form-action 'self'", *origins])]
     headers = {**_HEADERS, "Content-Security-Policy": "; ".join(policy)}
     if https:
         headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"

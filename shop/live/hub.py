@@ -14,7 +14,7 @@ import secrets
 import threading
 import time
 import weakref
-from typing import Any
+from typing import Any, Protocol
 
 from flask import Flask
 from redis.exceptions import ConnectionError as Disconnected
@@ -79,11 +79,22 @@ class Viewer:
         self._notified.set()
 
 
+class Observer(Protocol):
+    """What else needs the messages of the subscriber. Both functions return at once."""
+
+    def wake(self) -> None:
+        """Something has changed."""
+
+    def close(self) -> None:
+        """The process is shutting down."""
+
+
 class Hub:
     """The viewers of this process. One per app; the subscriber starts with the first viewer."""
 
     def __init__(self, app: Flask) -> None:
         self._app = app
+        self._observers: list[Observer] = []
         self.room = 0
         """Limit of streams of this process; 0 until the server sets it. Each stream holds one of the server's
         connections, and webhooks and probes need some as well.
@@ -121,12 +132,22 @@ class Hub:
             for oldest in streams[: -cap.STREAMS_PER_SESSION]:
                 oldest.evict()
             del streams[: -cap.STREAMS_PER_SESSION]
-            if self._subscriber is None and not self._stop.is_set():
-                self._subscriber = threading.Thread(target=self._run, name="live", daemon=True)
-                self._subscriber.start()
+            self._start()
         OPEN.labels("sse").inc()
         cap.claim(self._app, session, viewer.id)
         return viewer
+
+    def observe(self, observer: Observer) -> None:
+        """Wake `observer` after each message. Safe to repeat."""
+        with self._lock:
+            if observer not in self._observers:
+                self._observers.append(observer)
+            self._start()
+
+    def _start(self) -> None:
+        if self._subscriber is None and not self._stop.is_set():
+            self._subscriber = threading.Thread(target=self._run, name="live", daemon=True)
+            self._subscriber.start()
 
     def _refuse_when_full(self, viewer: Viewer) -> None:
         """Raise Full if a limit is reached. A process counts its own streams, because they use its connections."""
@@ -162,6 +183,9 @@ class Hub:
             self._stop.set()
             for viewer in list(self._viewers.values()):
                 viewer.close()
+            observers = list(self._observers)
+        for observer in observers:
+            observer.close()
 
     def notify(self, order_id: int, newest: int) -> None:
         """Wake the viewers of an order with a new event."""
@@ -235,12 +259,16 @@ class Hub:
                 content = json.loads(message["data"])
                 if "evict" in content:
                     self._evict(content["evict"])
+                elif "feed" in content:
+                    pass  # for observers only
                 elif "state" in content:
                     self.notify_unnumbered(int(content["order"]))
                 else:
                     self.notify(int(content["order"]), int(content["seq"]))
             except (ValueError, KeyError, TypeError):
                 log.warning("live.unreadable", channel=str(message["channel"]))
+        for observer in self._observers:
+            observer.wake()
 
     def _evict(self, streams: list[str]) -> None:
         """Evict streams of visitors that have exceeded their limit in this or another process."""

@@ -22,6 +22,7 @@ from shop.ops import (
     formats,
     home,
     ledgers,
+    live,
     mails,
     navigation,
     order_acts,
@@ -42,7 +43,7 @@ from shop.ops import (
 
 PAGES = (
     *(home, order_list, order_page, order_acts, order_notes, order_views, order_exports, customers, search, alerts),
-    *(webhooks, webhook_retry, webhook_altered, mails),
+    *(webhooks, webhook_retry, webhook_altered, live, mails),
     *(approvals, payouts, disputes, ledgers),
     *(users, roles, audit_log, second_factor, confirm),
 )

@@ -13,7 +13,9 @@ from flask import Flask, current_app
 
 def init_app(app: Flask) -> None:
     """Give the templates of the console these filters."""
-    app.jinja_env.filters.update(shop_time=shop_time, tone=tone, utc_time=utc_time, utc_stamp=utc_stamp, words=words)
+    app.jinja_env.filters.update(
+        shop_time=shop_time, tone=tone, event_tone=event_tone, utc_time=utc_time, utc_stamp=utc_stamp, words=words
+    )
 
 
 def zone() -> ZoneInfo:
@@ -43,7 +45,7 @@ def words(name: str) -> str:
 
 _TONES = {
     "good": {"PAID", "CAPTURED", "DONE", "applied", "SENT", "WON"},
-    "wait": {"PENDING", "WAITING_PAYMENT", "OPEN", "CREATED", "REQUESTED", "QUEUED", "open_refund", "hint"},
+    "wait": {"PENDING", "WAITING_PAYMENT", "OPEN", "CREATED", "REQUESTED", "QUEUED", "open_refund", "hint", "unpaid"},
     "busy": {"AUTHORIZED", "UNKNOWN", "PARTIALLY_REFUNDED", "REFUNDED"},
     "bad": {"late", "duplicate", "wrong_amount", "in_review", "disputed", "REJECTED", "LOST", "mismatch", "illegal"},
 }
@@ -53,3 +55,16 @@ _TONES = {
 def tone(name: str) -> str:
     """The tone of a chip for a state, a flag or an outcome: good, wait, busy, bad or calm."""
     return next((found for found, names in _TONES.items() if name in names), "calm")
+
+
+_EVENT_TONES = {
+    "good": {"payment.captured", "refund.done", "dispute.won", "alert.resolved"},
+    "wait": {"order.placed", "payment.declined", "payment.unknown", "refund.requested", "refund.unknown"},
+    "bad": {"payment.failed", "refund.rejected", "refund.not_booked", "dispute.open", "dispute.lost"},
+}
+_EVENT_TONES["bad"] |= {"settlement.disagrees", "alert.raised"}
+
+
+def event_tone(kind: str) -> str:
+    """The tone of a chip for an event of this kind."""
+    return next((found for found, kinds in _EVENT_TONES.items() if kind in kinds), "calm")

@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Select, exists, or_, select, text, union_all
 
-from shop.core import days
+from shop.core import clock, days
 from shop.order_search.filters import Filters, Flag, Method
-from shop.orders.models import Order
+from shop.orders.models import IS_LIVE, Order
 from shop.payments.records.models import NOT_PAYING, REFUND_UNDER_WAY, Capture, Payment, Refund
 from shop.payments.records.settlement_models import Dispute
 from shop.payments.records.states import STILL_OPEN
@@ -26,6 +26,7 @@ _ALLOCATIONS = {
     Flag.DUPLICATE: Allocation.DUPLICATE,
     Flag.WRONG_AMOUNT: Allocation.MISMATCH,
 }
+_UNPAID_FOR = timedelta(minutes=2)
 _OPEN = text("payments.state IN ({})".format(", ".join(f"'{state}'" for state in sorted(STILL_OPEN))))
 """With literals, because a partial index is used for literals only."""
 
@@ -54,6 +55,8 @@ def flagged(flag: Flag) -> Select[Any]:
         return select(Order.id).where(Order.review_since.is_not(None))
     if flag is Flag.DISPUTED:
         return select(Dispute.order_id)
+    if flag is Flag.UNPAID:
+        return select(Order.id).where(IS_LIVE, Order.placed_at < clock.now() - _UNPAID_FOR)
     return select(Refund.order_id).where(REFUND_UNDER_WAY)
 
 

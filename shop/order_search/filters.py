@@ -50,6 +50,8 @@ class Flag(StrEnum):
     """The customer's bank has disputed a capture."""
     OPEN_REFUND = "open_refund"
     """A refund has been requested and its result is not known yet."""
+    UNPAID = "unpaid"
+    """Not paid two minutes after it was placed, and may still be paid."""
 
 
 class Method(StrEnum):

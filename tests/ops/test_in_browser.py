@@ -14,10 +14,12 @@ from werkzeug.serving import make_server
 
 from e2e.console_checks import Watch, is_sound
 from shop.core.money import Money
+from shop.live import feed, hub
 from shop.mail import outgoing
 from shop.order_search import exports, views
 from shop.order_search import filters as filters_of
 from shop.payments.refunds import refunds
+from tests.live.test_console import note
 from tests.ops.conftest import PASSWORD, visitor_as
 from tests.shop_fixtures import Shop
 
@@ -34,7 +36,7 @@ PAGES += ["/ops/orders/views", "/ops/exports", "/ops/exports/<export>", "/ops/or
 PAGES += ["/ops/customers/1", "/ops/customers/9999", "/ops/orders/<number>?source=note", "/ops/webhooks?field=id=evt-1"]
 PAGES += ["/ops/approvals", "/ops/alerts", "/ops/payouts", "/ops/disputes", "/ops/mails", "/ops/mails/<mail>"]
 PAGES += ["/ops/roles", "/ops/audit", "/ops/webhooks", "/ops/webhooks?state=failing", "/ops/webhooks/1"]
-PAGES += ["/ops/webhooks/1/altered", "/ops/webhooks/retry"]
+PAGES += ["/ops/webhooks/1/altered", "/ops/webhooks/retry", "/ops/live"]
 """Addresses of pages; `<number>` is the number of a paid order, `<mail>` and `<export>` are ids of these."""
 
 
@@ -43,6 +45,7 @@ def served(shop: Shop) -> Iterator[str]:
     server = make_server("127.0.0.1", 0, shop.app, threaded=True)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
+    hub.of(shop.app).close()
     server.shutdown()
     server.server_close()
 
@@ -125,6 +128,33 @@ def test_a_list_is_worked_with_keys_alone_and_typing_in_a_field_presses_none(sho
     finance.goto(f"/ops/orders/{shop.paid_order().number}")
     keys.press("r")
     expect(finance).to_have_url(re.compile("/refund$"))
+
+
+def test_live_shows_events_as_they_happen_pauses_and_resumes_with_what_it_missed(
+    shop: Shop, served: str, finance: Page
+) -> None:
+    watch, order = Watch(finance.context), shop.paid_order()
+    watch.expect_outage()
+    finance.goto("/ops/live")
+    state, rows = finance.get_by_role("status"), finance.locator("#live tbody tr")
+    expect(state).to_have_text("Connected. New events appear automatically.")
+    note(order, 2)
+    expect(rows.first.get_by_role("link", name=order.number)).to_be_visible()
+    expect(rows.filter(has_text="order review ended")).to_have_count(2)
+    finance.get_by_role("button", name="Pause").press("Enter")
+    note(order, 120)
+    expect(state).to_have_text("Paused. 120 new events. The newest 100 are kept.")
+    expect(rows.filter(has_text="order review ended")).to_have_count(2)
+    finance.get_by_role("button", name="Resume").press("Enter")
+    expect(rows).to_have_count(100)
+    expect(rows.filter(has_text="order review ended")).to_have_count(100)
+    newest = rows.first.get_attribute("data-seq")
+    feed.of(shop.app)._end_all(feed.SLOW)
+    note(order, 1)
+    expect(rows.first).not_to_have_attribute("data-seq", newest or "")
+    expect(state).to_have_text("Connected. New events appear automatically.")
+    expect(rows).to_have_count(100)
+    is_sound(finance)
     watch.silent()
 
 

@@ -260,6 +260,7 @@ POLICY = {
     "object-src": "'none'",
     "base-uri": "'none'",
     "frame-ancestors": "'none'",
+    "connect-src": "'self' ws://localhost:9",
     "form-action": "'self' http://localhost:9000",
 }
 ODD = [
