@@ -19,6 +19,7 @@ STATUS: Mapping[str, int] = {
     "sign_in_needed": 401,
     "unknown_account": 404,
     "unknown_alert": 404,
+    "unknown_discrepancy": 404,
     "unknown_webhook": 404,
     "unknown_request": 404,
     "cart_empty": 409,

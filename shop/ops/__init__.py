@@ -17,9 +17,11 @@ from shop.ops import (
     approvals,
     audit_log,
     confirm,
+    discrepancies,
     disputes,
     formats,
     home,
+    integrity,
     ledgers,
     mails,
     navigation,
@@ -27,6 +29,8 @@ from shop.ops import (
     order_list,
     order_page,
     payouts,
+    queues,
+    reconciliation,
     roles,
     search,
     second_factor,
@@ -39,8 +43,8 @@ from shop.ops import (
 PAGES = (
     *(home, order_list, order_page, order_acts, search, alerts),
     *(webhooks, webhook_retry, webhook_altered, mails),
-    *(approvals, payouts, disputes, ledgers),
-    *(users, roles, audit_log, second_factor, confirm),
+    *(approvals, payouts, disputes, reconciliation, discrepancies, ledgers),
+    *(users, roles, audit_log, queues, integrity, second_factor, confirm),
 )
 """Page modules, in the order of the menu."""
 LINKS = tuple(link for page in PAGES for link in getattr(page, "LINKS", ()))

@@ -30,6 +30,7 @@ PAGES += ["/ops/orders/<number>/refund", "/ops/orders/<number>/cancel", "/ops/or
 PAGES += ["/ops/approvals", "/ops/alerts", "/ops/payouts", "/ops/disputes", "/ops/mails", "/ops/mails/<mail>"]
 PAGES += ["/ops/roles", "/ops/audit", "/ops/webhooks", "/ops/webhooks?state=failing", "/ops/webhooks/1"]
 PAGES += ["/ops/webhooks/1/altered", "/ops/webhooks/retry"]
+PAGES += ["/ops/reconciliation", "/ops/reconciliation/kpay/2026-01-31", "/ops/reconciliation/files", "/ops/queues"]
 """Addresses of pages; `<number>` is the number of a paid order, `<mail>` the id of a mail."""
 
 

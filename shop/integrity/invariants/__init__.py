@@ -47,18 +47,31 @@ class Finding:
 
 
 def check(*, with_acquirers: bool = True, scope: Scope = EVERYTHING) -> list[Finding]:
-    """Check all invariants. `with_acquirers=False` leaves out the one that calls the acquirer.
+    """Check all invariants of `names`."""
+    return [check_one(name, scope) for name in names(with_acquirers=with_acquirers)]
+
+
+def names(*, with_acquirers: bool = True) -> list[str]:
+    """Names of the invariants to check. `with_acquirers=False` leaves out the one that calls the acquirer.
 
     A passive copy makes no calls and does no work: there the rules about work that is done in time are left out too.
     """
-    found = []
     is_passive = current_app.config["SETTLED_PASSIVE"]
     left_out = _NEEDS_WORK if is_passive else () if with_acquirers else (acquirer.captured_as_there,)
-    for name, statement, rule in RULES:
-        if rule not in left_out:
-            found.append(Finding(name, statement, rule(scope)))
-            db.session.rollback()
-    return found
+    return [name for name, _, rule in RULES if rule not in left_out]
+
+
+def check_one(name: str, scope: Scope = EVERYTHING) -> Finding:
+    """Check the invariant of this name. Raises KeyError."""
+    stated, rule = _BY_NAME[name]
+    finding = Finding(name, stated, rule(scope))
+    db.session.rollback()
+    return finding
+
+
+def statement(name: str) -> str:
+    """The statement of an invariant; its name for one that another version of the shop knew."""
+    return _BY_NAME[name][0] if name in _BY_NAME else name
 
 
 def check_at_rest(*, patience: float = 3.0) -> list[Finding]:
@@ -158,6 +171,7 @@ RULES: tuple[tuple[str, str, Callable[[Scope], Rows]], ...] = (
         audit.newest_seals_hold,
     ),
 )
+_BY_NAME = {name: (stated, rule) for name, stated, rule in RULES}
 _NEEDS_WORK = (
     acquirer.captured_as_there,
     promptness.none_past_its_time,
