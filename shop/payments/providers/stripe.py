@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import stripe
 
+from shop.payments.providers import settlement_csv
 from shop.payments.providers._stripe_words import (
     LEAST,
     PAYMENT,
@@ -290,7 +291,9 @@ class Stripe(PaymentProvider):
         reported = parse_json(raw)
         if reported.get("has_more"):
             raise Malformed("only one page of a longer list")
-        lines = [settled(entry) for entry in reported["data"] if entry["reporting_category"] not in PAYOUTS]
+        entries = enumerate(reported["data"], start=1)
+        money = [(number, entry) for number, entry in entries if entry["reporting_category"] not in PAYOUTS]
+        lines = settlement_csv.read_each(money, settled)
         return sorted(lines, key=lambda line: line.at)
 
     # --- webhooks ----------------------------------------------------------------------------------------------------
