@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date, timedelta
 from typing import Any
 
@@ -36,6 +37,7 @@ def index() -> str:
     after = Position.parse(request.args["after"]) if request.args.get("after") else None
     page, overview = settlement_days.unmatched(after), settlement_days.overview(until)
     providers = list(overview[until])
+    fetched = daily_fetch.fetched()
     step = timedelta(days=settlement_days.DAYS)
     return render_template(
         "ops/reconciliation.html",
@@ -43,8 +45,8 @@ def index() -> str:
         after=after,
         overview=overview,
         providers=providers,
-        columns=[(registry.label(name), "") for name in providers],
-        fetched=daily_fetch.fetched(),
+        columns=[(_heading(name, fetched), "") for name in providers],
+        fetched=fetched,
         label=registry.label,
         until=until if until != newest else None,
         older=until - step,
@@ -101,6 +103,10 @@ def upload() -> ResponseReturnValue:
         f"Discrepancies opened: {run.opened}, closed: {run.closed}."
     )
     return redirect(url_for("ops.reconciliation.show", provider=name, day=day), 303)
+
+
+def _heading(name: str, fetched: Collection[str]) -> str:
+    return registry.label(name) if name in fetched else f"{registry.label(name)} (by staff)"
 
 
 def _file() -> bytes:
