@@ -90,7 +90,7 @@ def test_the_page_lists_unmatched_lines_with_their_age_in_at_most_four_statement
     shop.sweep()
 
 
-def test_a_difference_is_accepted_with_a_reason_and_stays_closed_while_the_file_says_the_same(
+def test_a_difference_is_accepted_with_a_reason_and_stays_closed_while_its_amounts_are_the_same(
     shop: Shop, finance: Visitor
 ) -> None:
     number = found()

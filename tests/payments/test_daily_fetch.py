@@ -21,14 +21,14 @@ TAIPEI = timezone(timedelta(hours=8))
 
 
 class Files:
-    """The acquirer's files: `answer` is given for every day, `asked` are the days."""
+    """The acquirer's files: `answer` is given for every day, `requested` are the days."""
 
     def __init__(self) -> None:
         self.answer: bytes | Unavailable = b"[]"
-        self.asked: list[date] = []
+        self.requested: list[date] = []
 
     def __call__(self, _provider: PaymentProvider, day: date) -> bytes | Unavailable:
-        self.asked.append(day)
+        self.requested.append(day)
         return self.answer
 
 
@@ -80,16 +80,16 @@ def test_the_clock_fetches_the_file_of_yesterday_once_a_day(shop: Shop, there: F
     for _ in range(3):
         shop.sweep()
         shop.wait(minutes=20)
-    assert there.asked == [yesterday()]
+    assert there.requested == [yesterday()]
     assert (file().due_at, file().lines, file().attempts) == (None, 0, 1) and file().read_at
     shop.turn(days=1)
-    assert there.asked == [yesterday() - timedelta(days=1), yesterday()]
+    assert there.requested == [yesterday() - timedelta(days=1), yesterday()]
 
 
 def test_several_clocks_fetch_a_file_once(race: Race, shop: Shop, there: Files) -> None:
     found = daily_fetch.due()
     race(lambda _: (files.expect("kpay", [yesterday()]), daily_fetch.fetch_due(found[0])))
-    assert there.asked == [yesterday()]
+    assert there.requested == [yesterday()]
 
 
 def test_a_file_that_is_not_there_is_fetched_again_after_growing_pauses_and_alerted_until_it_is_read(
@@ -120,7 +120,7 @@ def test_a_file_that_staff_bring_ends_the_fetch(shop: Shop, there: Files) -> Non
     shop.sweep()
     reconcile.reconcile("kpay", day, b"[]", by=shop.sam)
     shop.turn(hours=2)
-    assert (there.asked, file(day).due_at, file(day).error) == ([day], None, None)
+    assert (there.requested, file(day).due_at, file(day).error) == ([day], None, None)
 
 
 def test_the_clock_gives_up_after_a_week(shop: Shop, there: Files) -> None:
@@ -132,4 +132,4 @@ def test_the_clock_gives_up_after_a_week(shop: Shop, there: Files) -> None:
 def test_nothing_is_fetched_when_it_is_switched_off(shop: Shop, there: Files) -> None:
     shop.app.config["SETTLEMENT_FETCH"] = False
     shop.sweep()
-    assert (there.asked, shop.count(SettlementFile)) == ([], 0)
+    assert (there.requested, shop.count(SettlementFile)) == ([], 0)

@@ -18,11 +18,9 @@ from typing import Any
 import httpx
 import stripe
 
-from shop.payments.providers import settlement_csv
 from shop.payments.providers._stripe_words import (
     LEAST,
     PAYMENT,
-    PAYOUTS,
     REFUND,
     REFUND_ANSWERS,
     amount,
@@ -34,7 +32,7 @@ from shop.payments.providers._stripe_words import (
     our_refund,
     reference_of,
     refund_fact,
-    settled,
+    settled_lines,
     word,
 )
 from shop.payments.providers._stripe_words import at as moment
@@ -291,10 +289,7 @@ class Stripe(PaymentProvider):
         reported = parse_json(raw)
         if reported.get("has_more"):
             raise Malformed("only one page of a longer list")
-        entries = enumerate(reported["data"], start=1)
-        money = [(number, entry) for number, entry in entries if entry["reporting_category"] not in PAYOUTS]
-        lines = settlement_csv.read_each(money, settled)
-        return sorted(lines, key=lambda line: line.at)
+        return settled_lines(reported["data"])
 
     # --- webhooks ----------------------------------------------------------------------------------------------------
 

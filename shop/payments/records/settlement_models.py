@@ -37,7 +37,7 @@ class SettlementFile(Base):
 
     `expected_at` is the time of the clock's first attempt, empty for days that it does not fetch; `due_at` that of the
     next one, empty when none is left. `error` is the result of the last attempt that failed. `read_at` is when a file
-    of the complete day was last reconciled, whoever brought it, and `lines` its number of lines.
+    of the complete day was last reconciled, by the clock or by staff, and `lines` its number of lines.
     """
 
     __tablename__ = "settlement_files"
