@@ -326,6 +326,12 @@ SETTINGS: tuple[Setting, ...] = (
         LogLevel,
     ),
     Setting("ACQUIRER_MOUNT", "false", "Serve the mock acquirer under `/acquirer` of the shop's own port.", bool),
+    Setting(
+        "SETTLEMENT_FETCH",
+        "true",
+        "The clock fetches yesterday's settlement files once a day. `false`: staff bring them.",
+        bool,
+    ),
     Setting("HEARTBEAT_FILE", "", "File that `worker` and `clock` touch while they work, for liveness probes."),
     Setting("SEED_STOCK", "1", "Multiplies the stock of the seeded catalogue (load tests).", int, least=1),
 )

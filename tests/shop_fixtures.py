@@ -60,6 +60,7 @@ def environ(database_url: str, redis_url: str, **more: str) -> dict[str, str]:
         "SHOP_URL": NOWHERE,
         "ACQUIRER_URL": "http://127.0.0.1:9",  # a port without a listener: a test that needs an acquirer starts one
         "CALLS_PER_SECOND": "100000",
+        "SETTLEMENT_FETCH": "false",  # tests of the daily fetch switch it on
         "UNPAID_ORDERS_PER_VISITOR": "1000000",  # most tests have one customer, who places all orders
         "UNPAID_UNITS_PER_VISITOR": "1000000",
         "UNPAID_VALUE_PER_VISITOR": "TWD=1000000000000",

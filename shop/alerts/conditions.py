@@ -11,7 +11,16 @@ from datetime import timedelta
 
 from sqlalchemy import Executable, select
 
-from shop.alerts import acquirers, failed_mails, process_time, reservations, stuck_work, watcher, webhooks
+from shop.alerts import (
+    acquirers,
+    failed_mails,
+    process_time,
+    reservations,
+    settlement_files,
+    stuck_work,
+    watcher,
+    webhooks,
+)
 from shop.alerts.episodes import CheckRun
 from shop.alerts.models import ConditionSchedule
 from shop.core import clock, logs
@@ -43,6 +52,7 @@ CONDITIONS: dict[str, Condition] = {
     "silent": Condition(acquirers.silent, 30),
     "unavailable": Condition(acquirers.unavailable, 30),
     "settlement": Condition(stuck_work.settlement, 30),
+    "settlement_files": Condition(settlement_files.missing, 60),
     "process_time": Condition(process_time.skewed, 10),
     "refused_reservations": Condition(reservations.refused, 30),
     "stock_held_unpaid": Condition(reservations.held, 60),

@@ -58,17 +58,7 @@ def _one(name: str, day: date, raw: bytes | None, by: Actor, *, may_lack: bool) 
         message = {"provider": name, "day": day.isoformat(), "error": refusal.code, "message": refusal.message}
         return message | {"text": [f"{name}, {day}: {refusal.message}"], "ok": may_lack and refusal.code == "no_call"}
     state = of_day(name, day)
-    return state.as_json() | _counts(run) | {"text": _text(state, run), "ok": not state.differences}
-
-
-def _counts(run: Reconciliation) -> dict[str, Any]:
-    return {
-        "lines": run.lines,
-        "booked": run.booked,
-        "applied": run.applied,
-        "opened": run.opened,
-        "closed": run.closed,
-    }
+    return state.as_json() | run.counts() | {"text": _text(state, run), "ok": not state.differences}
 
 
 def _text(state: Day, run: Reconciliation) -> list[str]:

@@ -23,6 +23,7 @@ STATUS: Mapping[str, int] = {
     "unknown_view": 404,
     "not_own_view": 403,
     "unknown_note": 404,
+    "unknown_discrepancy": 404,
     "unknown_webhook": 404,
     "unknown_request": 404,
     "cart_empty": 409,

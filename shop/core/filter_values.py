@@ -70,12 +70,17 @@ def pairs(filters: Mapping[str, object]) -> list[tuple[str, str]]:
     return found
 
 
-def _day(name: str, values: Sequence[str]) -> date | None:
-    typed = single(name, values)
+def day(name: str, typed: str) -> date:
+    """The day in the format 2026-12-24. Raises BadInput with the filter's `name`."""
     try:
-        found = date.fromisoformat(typed) if typed else None
+        found = date.fromisoformat(typed)
     except ValueError:
         found = date.min
-    if found and found.year not in _YEARS:
+    if found.year not in _YEARS:
         raise BadInput("bad_filter", f"The filter {name} needs a day, such as 2026-12-24.")
     return found
+
+
+def _day(name: str, values: Sequence[str]) -> date | None:
+    typed = single(name, values)
+    return day(name, typed) if typed else None

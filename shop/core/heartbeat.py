@@ -65,8 +65,12 @@ def alive() -> None:
 
 def age(name: str) -> float | None:
     """Seconds since the last heartbeat of `name`; None if there is none, or if it lies in the future."""
-    at = db.session.scalar(select(Heartbeat.at).where(Heartbeat.name == name))
-    if at is None:
-        return None
-    seconds = (clock.wall() - at).total_seconds()
-    return None if seconds < -FUTURE else max(0.0, seconds)
+    return ages().get(name)
+
+
+def ages() -> dict[str, float]:
+    """The same for all processes that have one. One statement."""
+    wall = clock.wall()
+    rows = db.session.execute(select(Heartbeat.name, Heartbeat.at))
+    seconds = {row.name: (wall - row.at).total_seconds() for row in rows}
+    return {name: max(0.0, age) for name, age in seconds.items() if age >= -FUTURE}

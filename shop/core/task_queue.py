@@ -23,16 +23,16 @@ def queue() -> Queue:
     return cached
 
 
-def enqueue(job: str, *args: Any, job_id: str) -> bool:
+def enqueue(job: str, *args: Any, job_id: str, seconds: int = 60) -> bool:
     """Enqueue `job` (a dotted name); False when Redis is unavailable and the caller must do the work.
 
     While a job of this id waits or runs, a second one is not added (`unique`); results expire quickly, which frees the
-    id. Call it after the commit only.
+    id. `seconds` is the longest that it may take. Call it after the commit only.
     """
     try:
         redis.attempt(
             lambda _: queue().enqueue(
-                job, *args, job_id=job_id, unique=True, job_timeout=60, result_ttl=0, failure_ttl=3600
+                job, *args, job_id=job_id, unique=True, job_timeout=seconds, result_ttl=0, failure_ttl=3600
             )
         )
     except DuplicateJobError:

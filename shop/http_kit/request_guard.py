@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, MutableMapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, current_app, g, make_response, request
@@ -29,7 +29,7 @@ from shop.http_kit import errors
 from shop.payments.providers import registry
 
 LARGEST_BODY = 64 * 1024
-"""Bytes; larger bodies are answered with 413."""
+"""Bytes; larger bodies are answered with 413, unless the view takes files (`takes_files`)."""
 MACHINE_PATHS = ("/webhooks/", "/api/", "/dev/")
 """Endpoints whose callers prove themselves in the request and whose cookie is never read; they need no CSRF token."""
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -38,6 +38,7 @@ PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 csrf = CSRFProtect()
 log = logs.get()
 P = ParamSpec("P")
+T = TypeVar("T")
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _AFTER_ORDERS = re.compile(r"(?<=/orders/)[^/]+")
@@ -160,6 +161,16 @@ def limited(
     return decorate
 
 
+def takes_files(largest: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Let a view take bodies of up to `largest` bytes. Apply it first, below the access rule."""
+
+    def decorate(view: Callable[P, T]) -> Callable[P, T]:
+        view.largest_body = largest  # type: ignore[attr-defined]
+        return view
+
+    return decorate
+
+
 def static_headers(app: Flask) -> Callable[[MutableMapping[str, str], str, str], None]:
     """For WhiteNoise's `add_headers_function`: static files get the same headers as pages."""
 
@@ -195,6 +206,9 @@ def _arrive() -> None:
     logs.unbind()
     logs.bind(request=g.request_id)
     client_address.bind(request.remote_addr or "")
+    largest = getattr(current_app.view_functions.get(request.endpoint or ""), "largest_body", None)
+    if largest is not None:
+        request.max_content_length = largest
     if request.path not in PROBES and not host_is_trusted(
         request.host.lower(), current_app.extensions["settled_hosts"]
     ):

@@ -1,1 +1,3 @@
-"""Integrity checks: invariants, comparison with the acquirer, and the state of a settlement day. Read-only."""
+"""Integrity checks: invariants, comparison with the acquirer, state of settlement days, and kept results. They change
+nothing but their own results.
+"""

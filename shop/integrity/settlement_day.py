@@ -19,16 +19,23 @@ from shop.payments.settlement.discrepancies import CAUSES
 
 
 @dataclass(frozen=True)
-class Total:
-    """The lines of a day in one currency: gross amount, fees, and amount paid out.
-
-    `owed` is the current balance of the receivable over all days.
-    """
+class Sum:
+    """The lines of a day in one currency: their number, gross amount and fees."""
 
     lines: int
     gross: Money
     fees: Money
-    handed_over: Money
+
+    @property
+    def handed_over(self) -> Money:
+        """The amount paid out to us."""
+        return self.gross + self.fees * -1
+
+
+@dataclass(frozen=True)
+class Total(Sum):
+    """The same with `owed`, the current balance of the receivable over all days."""
+
     owed: Money
 
 
@@ -108,27 +115,9 @@ def _lines(number: int) -> str:
 
 def of_day(provider: str, day: date) -> Day:
     """Current state of a provider's business day."""
-    sums = db.session.execute(
-        select(
-            SettlementLineRow.currency,
-            func.count().label("lines"),
-            func.sum(SettlementLineRow.amount).label("gross"),
-            func.sum(SettlementLineRow.fee).label("fees"),
-        )
-        .where(SettlementLineRow.provider == provider, SettlementLineRow.day == day)
-        .group_by(SettlementLineRow.currency)
-        .order_by(SettlementLineRow.currency)
-    ).all()
     account = chart.receivable(provider)
     totals = [
-        Total(
-            row.lines,
-            Money(int(row.gross), row.currency),
-            Money(int(row.fees), row.currency),
-            Money(int(row.gross) - int(row.fees), row.currency),
-            book.balance(account, row.currency),
-        )
-        for row in sums
+        Total(one.lines, one.gross, one.fees, book.balance(account, one.gross.currency)) for one in sums(provider, day)
     ]
     found = db.session.execute(
         select(Discrepancy, Order.number)
@@ -139,6 +128,22 @@ def of_day(provider: str, day: date) -> Day:
     differences = [_difference(row, number) for row, number in found]
     db.session.rollback()
     return Day(provider, day, totals, differences)
+
+
+def sums(provider: str, day: date) -> list[Sum]:
+    """The settled lines of a day, by currency. One statement."""
+    rows = db.session.execute(
+        select(
+            SettlementLineRow.currency,
+            func.count().label("lines"),
+            func.sum(SettlementLineRow.amount).label("gross"),
+            func.sum(SettlementLineRow.fee).label("fees"),
+        )
+        .where(SettlementLineRow.provider == provider, SettlementLineRow.day == day)
+        .group_by(SettlementLineRow.currency)
+        .order_by(SettlementLineRow.currency)
+    )
+    return [Sum(row.lines, Money(int(row.gross), row.currency), Money(int(row.fees), row.currency)) for row in rows]
 
 
 def _difference(row: Discrepancy, number: str | None) -> Difference:

@@ -111,7 +111,7 @@ class Clock:
 
     def _enqueue(self, row: Work, ids: list[Any]) -> None:
         name = f"{row.kind}-{zlib.crc32(json.dumps(ids).encode()):08x}"  # the same items make the same job id
-        if not task_queue.enqueue("shop.jobs.work.batch", row.kind, ids, job_id=name):
+        if not task_queue.enqueue("shop.jobs.work.batch", row.kind, ids, job_id=name, seconds=row.seconds):
             for item in ids:
                 del self._enqueued[(row.kind, item)]
             work.batch(row.kind, ids)

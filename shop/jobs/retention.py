@@ -31,6 +31,7 @@ from shop.core.db import Base, changed, db, table, transactional
 from shop.core.heartbeat import Heartbeat
 from shop.core.outbox import OutboxRow
 from shop.documents import erase
+from shop.integrity.models import IntegrityCheck
 from shop.mail.models import Mail
 from shop.mail.states import MailState
 from shop.order_notes import notes
@@ -287,6 +288,13 @@ RULES: tuple[Rule, ...] = (
         lambda at: exists().where(AuditEntry.id == AuditPersonal.entry_id, AuditEntry.at < at - YEAR),
     ),
     Rule(
+        IntegrityCheck,
+        "results of integrity checks",
+        90 * DAY,
+        "as long as a violation may still be looked into",
+        lambda at: IntegrityCheck.ended_at < at - 90 * DAY,
+    ),
+    Rule(
         Heartbeat,
         "heartbeats of processes that have ended",
         7 * DAY,
@@ -310,6 +318,7 @@ KEPT: tuple[Kept, ...] = (
         Kept(name, _LEDGER)
         for name in ("store_credits", "credit_holds", "settlement_lines", "discrepancies", "disputes")
     ),
+    Kept("settlement_files", "one row for each provider and day: which files were read, and when"),
     *(Kept(name, _DOCUMENTS) for name in ("documents", "document_lines", "document_files", "document_years")),
     *(Kept(name, _STOCK) for name in ("stock", "stock_movements", "reservations")),
     *(Kept(name, _CATALOGUE) for name in ("products", "categories", "initial_texts")),

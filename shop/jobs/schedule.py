@@ -10,11 +10,13 @@ from shop.alerts import conditions, watcher
 from shop.checkout import end_order, saga
 from shop.core import audit_seals, outbox
 from shop.documents import missing as documents
+from shop.integrity import checks
 from shop.jobs import effects, invariants, retention
 from shop.mail import deliver
 from shop.order_search import exports
 from shop.payments.polling import poll
 from shop.payments.refunds import send
+from shop.payments.settlement import daily_fetch
 from shop.payments.webhooks import inbox
 
 
@@ -22,7 +24,8 @@ from shop.payments.webhooks import inbox
 class Work:
     """`due()` lists ids; `do(id)` does one and is idempotent. `shared` work is handed to RQ workers in batches.
 
-    `claim(ids)`, where present, claims some in one transaction; only the ids that it returns are done.
+    `claim(ids)`, where present, claims some in one transaction; only the ids that it returns are done. `seconds` is the
+    longest that a job of a worker may take, less than `worker._STUCK`.
     """
 
     kind: str
@@ -30,6 +33,7 @@ class Work:
     do: Callable[[Any], Any]
     shared: bool = False
     claim: Callable[[list[Any]], list[Any]] | None = None
+    seconds: int = 60
 
 
 def _relay(_batch: int) -> None:
@@ -45,6 +49,8 @@ WORK: tuple[Work, ...] = (
     Work("outbox", lambda: list(range(min(5, -(-outbox.waiting() // 200)))), _relay),
     Work("mail", deliver.due, deliver.do, shared=True),
     Work("export", exports.due, exports.do, shared=True),
+    Work("settlement", daily_fetch.due, daily_fetch.fetch_due, shared=True, seconds=120),
+    Work("integrity", checks.due, checks.continue_due, shared=True, seconds=120),
     Work("documents", documents.due, documents.do),
     Work("watch", watcher.due, watcher.check_due),
     Work("conditions", conditions.due, conditions.check_due),

@@ -25,7 +25,7 @@ log = logs.get()
 _REST = 2.0  # seconds between two attempts to reach Redis
 _LONGEST_ANSWER = 25.0  # seconds; of its 30 (worker_ttl) RQ waits 15 for a job in one call
 _STUCK = 150.0
-"""Seconds without a round of the main loop after which this worker counts as stuck. A round takes at most a job's 60
+"""Seconds without a round of the main loop after which this worker counts as stuck. A round takes at most a job's 120
 seconds, or RQ's 60 between two attempts to reach Redis.
 """
 

@@ -18,9 +18,11 @@ from shop.ops import (
     audit_log,
     confirm,
     customers,
+    discrepancies,
     disputes,
     formats,
     home,
+    integrity,
     ledgers,
     live,
     mails,
@@ -32,6 +34,8 @@ from shop.ops import (
     order_page,
     order_views,
     payouts,
+    queues,
+    reconciliation,
     roles,
     search,
     second_factor,
@@ -44,8 +48,8 @@ from shop.ops import (
 PAGES = (
     *(home, order_list, order_page, order_acts, order_notes, order_views, order_exports, customers, search, alerts),
     *(webhooks, webhook_retry, webhook_altered, live, mails),
-    *(approvals, payouts, disputes, ledgers),
-    *(users, roles, audit_log, second_factor, confirm),
+    *(approvals, payouts, disputes, reconciliation, discrepancies, ledgers),
+    *(users, roles, audit_log, queues, integrity, second_factor, confirm),
 )
 """Page modules, in the order of the menu."""
 LINKS = tuple(link for page in PAGES for link in getattr(page, "LINKS", ()))

@@ -28,6 +28,7 @@ FOR_STAFF = (
     "shop/core/days.py",
     "shop/core/keyset.py",
     "shop/credit_gifts/",
+    "shop/integrity/",
     "shop/inventory/stock.py",
     "shop/ops/",
     "shop/order_notes/",
@@ -40,6 +41,7 @@ FOR_STAFF = (
     "shop/payments/webhooks/",
     "shop/payouts/",
     "shop/pricing/change.py",
+    "shop/queues/",
     "shop/web/dev.py",
 )
 """Modules whose refusals only staff and programs see; they stay English."""

@@ -39,7 +39,10 @@ from shop.order_search import exports, views
 from shop.order_search import filters as filters_of
 from shop.order_search.models import ExportState, OrderExport
 from shop.payments.records.models import WebhookEventRow
+from shop.payments.records.settlement_models import Discrepancy
 from shop.payments.refunds import refunds
+from shop.payments.settlement import discrepancies
+from shop.payments.settlement.discrepancies import Found
 from shop.payouts import payouts
 from shop.payouts.models import Payout
 from tests.shop_fixtures import KETTLE, PRICES, Shop
@@ -168,6 +171,13 @@ def _file(shop: Shop) -> Arguments:
     return ["--provider", "fakepay", "--file", shop.app.config["AUDIT_TEST_FILE"]]
 
 
+def _discrepancy() -> int:
+    """The id of an open discrepancy about nothing of ours."""
+    found = Found("unknown", "line-1", None, None, 500, "TWD")
+    discrepancies.note("fakepay", clock.now().date(), [found], set())
+    return db.session.scalars(select(Discrepancy.id)).one()
+
+
 def _after(shop: Shop, *before: str) -> str:
     """The key of what the command `before` of `flask pricing` has made."""
     run(shop, ["pricing", *before, *(SAM if "tax" in before[0] else MIA)])
@@ -249,6 +259,11 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
         lambda shop: [*_altered(shop), "--reason", "a demo"],
     ),
     "reconcile": (Act.FILE_RECONCILED, lambda shop: [f"{clock.now():%Y-%m-%d}", *_file(shop), *SAM]),
+    "settlement accept": (
+        Act.DISCREPANCY_ACCEPTED,
+        lambda _: [str(_discrepancy()), "--reason", "closed by phone", *SAM],
+    ),
+    "queues run": (Act.QUEUE_RUN, lambda shop: [_orphan(shop) and "inbox", "--reason", "a fix"]),
     "products price": (Act.PRICE_SET, lambda _: [KETTLE, "TWD", "1300"]),
     "products restock": (Act.STOCK_RECEIVED, lambda _: [KETTLE, "3", *MIA]),
     "pricing set-tax": (Act.TAX_SET, lambda _: ["TW", "VAT", "5", *SAM]),
@@ -282,7 +297,7 @@ NO_ENTRY = {
     "alerts": "reads",
     "audit list": "reads",
     "audit verify": "reads",
-    "check": "reads",
+    "check": "keeps its result and changes nothing else",
     "mail list": "reads",
     "money waiting": "reads",
     "exports list": "reads",
@@ -290,6 +305,8 @@ NO_ENTRY = {
     "orders show": "queries acquirers; what it finds is an update, as of the poller",
     "pricing list": "reads",
     "products list": "reads",
+    "queues list": "reads",
+    "settlement list": "reads",
     "clock": "process",
     "clock advance": "development only",
     "webhooks list": "reads",
@@ -320,6 +337,7 @@ USE_CASES = {
     "credit_gifts.gifts.approve",
     "credit_gifts.gifts.decline",
     "credit_gifts.gifts.request",
+    "integrity.checks.request",
     "inventory.stock.restock",
     "mail.missing.retry",
     "order_search.exports.download",
@@ -339,6 +357,7 @@ USE_CASES = {
     "payments.refunds.refunds.request",
     "payments.refunds.refunds.request_all",
     "payments.refunds.refunds.request_credit",
+    "payments.settlement.acceptance.accept",
     "payments.settlement.reconcile.reconcile",
     "payments.updates.apply.accept",
     "payments.webhooks.altered.apply_altered",
@@ -353,6 +372,7 @@ USE_CASES = {
     "pricing.change.set_code",
     "pricing.change.set_delivery",
     "pricing.change.set_tax",
+    "queues.queues.run_now",
 }
 """Acts of people: public functions with an argument `by`. Each is behind a command above, or shares its transaction
 with one that is.
@@ -362,6 +382,7 @@ PARTS = {
     "accounts.people.locked": "part of the use cases of `people`",
     "accounts.people.request_roles": "part of `set_roles`",
     "alerts.store.change_state": "part of `resolve`, and of the watcher",
+    "integrity.checks.keep": "keeps the result of `flask check`",
     "ledger.book.post": "writes a journal, which names the actor",
     "ledger.book.transfer": "writes a journal, which names the actor",
     "ledger.store_credit.give": "part of `gifts.approve`",
@@ -372,7 +393,7 @@ PARTS = {
 }
 """Functions with an argument `by` that are part of a use case."""
 IN_NO_COMMAND = {Act.SIGN_IN_SUCCEEDED, Act.SIGN_IN_FAILED, Act.INVITATION_SENT, Act.INVITATION_ACCEPTED}
-IN_NO_COMMAND |= {Act.SECOND_FACTOR_SET, Act.RECOVERY_CODES_MADE, Act.APP_REMOVED}
+IN_NO_COMMAND |= {Act.SECOND_FACTOR_SET, Act.RECOVERY_CODES_MADE, Act.APP_REMOVED, Act.CHECK_REQUESTED}
 IN_NO_COMMAND |= {Act.PASSKEY_ADDED, Act.PASSKEY_REMOVED, Act.PASSKEY_USED, Act.PASSKEY_REFUSED}
 IN_A_COMMAND_ABOVE = {Act.ROLES_REQUESTED}
 """Acts of a command that has another act above: `users set-roles` for a role that decides about money."""

@@ -37,6 +37,7 @@ PAGES += ["/ops/customers/1", "/ops/customers/9999", "/ops/orders/<number>?sourc
 PAGES += ["/ops/approvals", "/ops/alerts", "/ops/payouts", "/ops/disputes", "/ops/mails", "/ops/mails/<mail>"]
 PAGES += ["/ops/roles", "/ops/audit", "/ops/webhooks", "/ops/webhooks?state=failing", "/ops/webhooks/1"]
 PAGES += ["/ops/webhooks/1/altered", "/ops/webhooks/retry", "/ops/live"]
+PAGES += ["/ops/reconciliation", "/ops/reconciliation/kpay/2026-01-31", "/ops/reconciliation/files", "/ops/queues"]
 """Addresses of pages; `<number>` is the number of a paid order, `<mail>` and `<export>` are ids of these."""
 
 
@@ -100,7 +101,7 @@ def test_an_order_is_found_by_keyboard_and_compared_with_the_acquirer_on_its_pag
 
 
 def test_a_list_is_worked_with_keys_alone_and_typing_in_a_field_presses_none(shop: Shop, finance: Page) -> None:
-    watch, orders = Watch(finance.context), [shop.order().number for _ in range(2)][::-1]
+    orders = [shop.order().number for _ in range(2)][::-1]
     finance.goto("/ops/orders")
     keys = finance.keyboard
     keys.press("j")

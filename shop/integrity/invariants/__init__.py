@@ -51,24 +51,44 @@ _LONGEST = 1.0
 
 
 def check(*, with_acquirers: bool = True, scope: Scope = EVERYTHING) -> list[Finding]:
-    """Check all invariants. `with_acquirers=False` leaves out the one that calls the acquirer.
-
-    A passive copy makes no calls and does no work: there the rules about work that is done in time are left out too.
-    """
-    found = []
-    is_passive = current_app.config["SETTLED_PASSIVE"]
-    left_out = _NEEDS_WORK if is_passive else () if with_acquirers else (acquirer.captured_as_there,)
-    began = time.monotonic()
-    for name, statement, rule in RULES:
-        if rule in left_out:
-            continue
+    """Check all invariants of `names`."""
+    found, began = [], time.monotonic()
+    for name in names(with_acquirers=with_acquirers):
         if time.monotonic() - began > _LONGEST:
             db.session.rollback()
             began = time.monotonic()
-        scope.prepare()  # again, because some rules end the transaction
-        found.append(Finding(name, statement, rule(scope)))
+        found.append(_check(name, scope))
     db.session.rollback()
     return found
+
+
+def names(*, with_acquirers: bool = True) -> list[str]:
+    """Names of the invariants to check. `with_acquirers=False` leaves out the one that calls the acquirer.
+
+    A passive copy makes no calls and does no work: there the rules about work that is done in time are left out too.
+    """
+    is_passive = current_app.config["SETTLED_PASSIVE"]
+    left_out = _NEEDS_WORK if is_passive else () if with_acquirers else (acquirer.captured_as_there,)
+    return [name for name, _, rule in RULES if rule not in left_out]
+
+
+def check_one(name: str, scope: Scope = EVERYTHING) -> Finding:
+    """Check the invariant of this name. Raises KeyError."""
+    finding = _check(name, scope)
+    db.session.rollback()
+    return finding
+
+
+def _check(name: str, scope: Scope) -> Finding:
+    """Check an invariant in the current transaction, which its rule may end."""
+    stated, rule = _BY_NAME[name]
+    scope.prepare()
+    return Finding(name, stated, rule(scope))
+
+
+def statement(name: str) -> str:
+    """The statement of an invariant; its name for one that another version of the shop knew."""
+    return _BY_NAME[name][0] if name in _BY_NAME else name
 
 
 def check_at_rest(*, patience: float = 3.0) -> list[Finding]:
@@ -168,6 +188,7 @@ RULES: tuple[tuple[str, str, Callable[[Scope], Rows]], ...] = (
         audit.newest_seals_hold,
     ),
 )
+_BY_NAME = {name: (stated, rule) for name, stated, rule in RULES}
 _NEEDS_WORK = (
     acquirer.captured_as_there,
     promptness.none_past_its_time,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -82,7 +82,13 @@ _CLASS_OF = {
 _SAME_AS = {"payment_intent_authentication_failure": "authentication_failed"}
 
 
-def settled(entry: Mapping[str, Any]) -> SettlementLine:
+def settled_lines(entries: Sequence[Mapping[str, Any]]) -> list[SettlementLine]:
+    """Settlement lines of balance transactions without payouts, oldest first. Raises Malformed with the row."""
+    money = [one for one in enumerate(entries, start=1) if one[1]["reporting_category"] not in PAYOUTS]
+    return sorted(settlement_csv.read_each(money, _settled_line), key=lambda line: line.at)
+
+
+def _settled_line(entry: Mapping[str, Any]) -> SettlementLine:
     """A balance transaction. `source` is an id or, where the list was expanded, the object: only that has our names.
 
     Raises Malformed.

@@ -279,7 +279,7 @@ class KPay(PaymentProvider):
     def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
         """KPay's JSON list, or the same as CSV in UTF-8."""
         if raw.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"[":
-            return [_settled(line) for line in parse_json(raw)]
+            return settlement_csv.read_each(enumerate(parse_json(raw), start=1), _settled)
         return settlement_csv.lines(raw, "utf-8", _COLUMNS, _settled)
 
     # --- webhooks ----------------------------------------------------------------------------------------------------

@@ -1,12 +1,13 @@
-"""Parsing of settlement files in CSV, for the providers."""
+"""Parsing of settlement files, most of them in CSV, for the providers."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 from shop.core.money import Money
 from shop.payments.providers.interface import Malformed, SettlementLine
@@ -21,13 +22,18 @@ def lines(
     """Results of `read` for each row of a CSV file whose heading has all `columns`. Raises Malformed with the row's
     number, also for a row that is too long or too short.
     """
+    return read_each(_rows(raw, charset, columns), read)
+
+
+def read_each(rows: Iterable[tuple[int, Any]], read: Callable[[Any], SettlementLine]) -> list[SettlementLine]:
+    """Results of `read` for numbered rows. Raises Malformed with the row's number."""
     found = []
-    for number, row in _rows(raw, charset, columns):
+    for number, row in rows:
         try:
             found.append(read(row))
         except KeyError as error:
             raise Malformed(f"row {number} says {str(error)[:100]}, which we do not know") from error
-        except (Malformed, ValueError) as error:
+        except (Malformed, TypeError, ValueError) as error:
             raise Malformed(f"row {number}: {str(error)[:200]}") from error
     return found
 

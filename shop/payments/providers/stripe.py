@@ -21,7 +21,6 @@ import stripe
 from shop.payments.providers._stripe_words import (
     LEAST,
     PAYMENT,
-    PAYOUTS,
     REFUND,
     REFUND_ANSWERS,
     amount,
@@ -33,7 +32,7 @@ from shop.payments.providers._stripe_words import (
     our_refund,
     reference_of,
     refund_fact,
-    settled,
+    settled_lines,
     word,
 )
 from shop.payments.providers._stripe_words import at as moment
@@ -290,8 +289,7 @@ class Stripe(PaymentProvider):
         reported = parse_json(raw)
         if reported.get("has_more"):
             raise Malformed("only one page of a longer list")
-        lines = [settled(entry) for entry in reported["data"] if entry["reporting_category"] not in PAYOUTS]
-        return sorted(lines, key=lambda line: line.at)
+        return settled_lines(reported["data"])
 
     # --- webhooks ----------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Tables of settlement lines, discrepancies and disputes."""
+"""Tables of settlement files, settlement lines, discrepancies and disputes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,40 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shop.core.column_types import EnumText
+from shop.core.actor import Actor
+from shop.core.column_types import ActorText, EnumText
 from shop.core.db import Base, MinorUnits, UtcDateTime
 from shop.core.money import Money
 from shop.payments.providers.types import DisputeKind, DisputeState
 from shop.payments.records.types import Source
 
 _STILL_OPEN = text("closed_at IS NULL")
+_TO_FETCH = text("due_at IS NOT NULL")
+_NOT_READ = text("read_at IS NULL")
+
+
+class SettlementFile(Base):
+    """The settlement file of a provider's business day: when the clock fetches it, and when one was read.
+
+    `expected_at` is the time of the clock's first attempt, empty for days that it does not fetch; `due_at` that of the
+    next one, empty when none is left. `error` is the result of the last attempt that failed. `read_at` is when a file
+    of the complete day was last reconciled, by the clock or by staff, and `lines` its number of lines.
+    """
+
+    __tablename__ = "settlement_files"
+    provider: Mapped[str] = mapped_column(Text, primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    expected_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    attempts: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None] = mapped_column(Text)
+    read_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    lines: Mapped[int | None]
+
+    __table_args__ = (
+        Index("ix_settlement_files_due", "due_at", postgresql_where=_TO_FETCH, sqlite_where=_TO_FETCH),
+        Index("ix_settlement_files_missing", "expected_at", postgresql_where=_NOT_READ, sqlite_where=_NOT_READ),
+    )
 
 
 class SettlementLineRow(Base):
@@ -51,13 +78,22 @@ class SettlementLineRow(Base):
 
     __table_args__ = (Index("ix_settlement_lines_day", "provider", "day"),)
 
+    @property
+    def money(self) -> Money:
+        return Money(self.amount, self.currency)
+
+    @property
+    def fee_money(self) -> Money:
+        return Money(self.fee, self.currency)
+
 
 class Discrepancy(Base):
     """A difference between the settlement file of a day and the ledger. Open until `closed_at`.
 
     `cause` is one of `shop.payments.settlement.discrepancies.CAUSES`. `about` is our journal, or the acquirer's line
     when there is no journal. `ours` and `theirs` are amounts in minor units of `currency` (for a fee discrepancy,
-    fees); empty on the side that has no entry.
+    fees); empty on the side that has no entry. One that staff have accepted is closed, and stays so while the files
+    have the same amounts.
     """
 
     __tablename__ = "discrepancies"
@@ -73,6 +109,9 @@ class Discrepancy(Base):
     opened_at: Mapped[datetime] = mapped_column(UtcDateTime)
     seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
     closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    accepted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    accepted_by: Mapped[Actor | None] = mapped_column(ActorText)
+    accepted_reason: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (
         UniqueConstraint("provider", "day", "cause", "about"),

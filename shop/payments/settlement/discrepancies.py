@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import and_, or_, select, update
 
 from shop.core import clock
 from shop.core.actor import Actor
@@ -24,6 +24,7 @@ CAUSES = {
     "twice": "the file has it a second time",
 }
 """Causes of discrepancies, with descriptions."""
+_NOT_ACCEPTED = dict.fromkeys(("accepted_at", "accepted_by", "accepted_reason"))
 _AT_ONCE = 200
 
 
@@ -67,18 +68,21 @@ def _note(provider: str, day: date, found: dict[tuple[str, str], Found], settled
 
 
 def _open(provider: str, day: date, one: Found, at: datetime) -> tuple[int, bool]:
-    """The id of a discrepancy's row, and True if it was opened now or its amounts have changed."""
+    """The id of a discrepancy's row, and True if it was opened now or its amounts have changed. An accepted one stays
+    closed while its amounts are the same.
+    """
     named = {"provider": provider, "day": day, "cause": one.cause, "about": one.about}
     numbers = {"ours": one.ours, "theirs": one.theirs, "currency": one.currency}
     observed = {"order_id": one.order_id, "seen_at": at, **numbers}
     others = (getattr(Discrepancy, name).is_distinct_from(number) for name, number in numbers.items())
+    is_over = and_(Discrepancy.closed_at.is_not(None), Discrepancy.accepted_at.is_(None))
     made = (
         insert(Discrepancy)
         .values(opened_at=at, **named, **observed)
         .on_conflict_do_update(
             index_elements=list(named),
-            set_={**observed, "opened_at": at, "closed_at": None},
-            where=or_(Discrepancy.closed_at.is_not(None), *others),
+            set_={**observed, "opened_at": at, "closed_at": None, **_NOT_ACCEPTED},
+            where=or_(is_over, *others),
         )
         .returning(Discrepancy.id)
     )

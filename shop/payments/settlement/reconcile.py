@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 import httpx
 from flask import current_app
@@ -21,7 +22,7 @@ from shop.accounts.permissions import Permission
 from shop.core import audit, clock, http_client, logs
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
-from shop.core.db import changed, db, insert, transaction, transactional
+from shop.core.db import changed, db, insert, transactional
 from shop.core.errors import Away, BadInput, Refusal
 from shop.core.money import Money
 from shop.ledger import book, chart, funds
@@ -43,7 +44,7 @@ from shop.payments.records.models import Capture, Payment
 from shop.payments.records.settlement_models import Discrepancy, SettlementLineRow
 from shop.payments.records.types import Source
 from shop.payments.refunds import outside
-from shop.payments.settlement import discrepancies, match
+from shop.payments.settlement import discrepancies, files, match
 from shop.payments.settlement.discrepancies import Found
 from shop.payments.updates.apply import UnknownPayment, apply
 from shop.payments.updates.snapshot import PaymentUpdate
@@ -83,6 +84,10 @@ class Reconciliation:
     opened: int = 0
     closed: int = 0
 
+    def counts(self) -> dict[str, Any]:
+        names = ("lines", "booked", "applied", "opened", "closed")
+        return {name: getattr(self, name) for name in names}
+
 
 @dataclass
 class _Seen:
@@ -116,6 +121,12 @@ def fetch(name: str, day: date) -> bytes:
     if answer is None:
         raise Refusal("no_call", f"{provider.LABEL} has no call for its files. Fetch the one of {day}, and name it.")
     return answer
+
+
+def can_fetch(name: str) -> bool:
+    """True if the files of a provider can be fetched: by its API, or from the mock acquirer."""
+    call = type(_provider(name)).settlement_file
+    return registry.is_mocked(name) or call is not PaymentProvider.settlement_file
 
 
 def _from_the_mock(name: str, day: date) -> bytes | Unavailable:
@@ -180,38 +191,36 @@ def reconcile(name: str, day: date, raw: bytes, *, by: Actor) -> Reconciliation:
     the permission, and BadInput when the file cannot be read, is that of another day, or the day has not begun; then
     nothing has changed.
     """
-    with transaction():
-        rights.demand_of_staff(by, Permission.RECONCILIATION_DECIDE)
+    _permit(by)
     provider, bounds = _provider(name), _begun(name, day)
     lines = _read(provider, day, raw)
     run = Reconciliation(name, day, len(lines))
     seen = _Seen()
     for start in range(0, len(lines), _AT_ONCE):
         _process(run, provider, lines[start : start + _AT_ONCE], seen)
-    horizon = bounds[1] if clock.now() >= bounds[1] else max((line.at for line in lines), default=bounds[0])
+    is_over = clock.now() >= bounds[1]
+    horizon = bounds[1] if is_over else max((line.at for line in lines), default=bounds[0])
     seen.found += _missing(name, day, seen.facts)
     seen.found += _in_no_file(name, bounds[0] - SLACK, min(bounds[1], horizon) - SLACK, seen.failed)
-    _conclude(run, seen, by)
-    log.info(
-        "reconciled",
-        provider=name,
-        day=day.isoformat(),
-        lines=run.lines,
-        booked=run.booked,
-        applied=len(run.applied),
-        opened=run.opened,
-        closed=run.closed,
-    )
+    _conclude(run, seen, by, is_whole_day=is_over)
+    log.info("reconciled", provider=name, day=day.isoformat(), **run.counts() | {"applied": len(run.applied)})
     return run
 
 
 @transactional
-def _conclude(run: Reconciliation, seen: _Seen, by: Actor) -> None:
-    """Record the discrepancies, and the run in the audit log."""
+def _permit(by: Actor) -> None:
+    rights.demand_of_staff(by, Permission.RECONCILIATION_DECIDE)
+
+
+@transactional
+def _conclude(run: Reconciliation, seen: _Seen, by: Actor, *, is_whole_day: bool) -> None:
+    """Record the discrepancies, that the file was read, and the run in the audit log."""
+    rights.demand_of_staff(by, Permission.RECONCILIATION_DECIDE)
     run.opened, run.closed = discrepancies.note(run.provider, run.day, seen.found, seen.facts)
+    if is_whole_day:
+        files.record_read(run.provider, run.day, run.lines)
     subject = Subject(SubjectKind.SETTLEMENT_FILE, f"{run.provider} {run.day}")
-    did = {"lines": run.lines, "booked": run.booked, "applied": run.applied, "opened": run.opened, "closed": run.closed}
-    audit.record(by, Act.FILE_RECONCILED, subject, after=did)
+    audit.record(by, Act.FILE_RECONCILED, subject, after=run.counts())
 
 
 def _process(run: Reconciliation, provider: PaymentProvider, lines: Sequence[SettlementLine], seen: _Seen) -> None:

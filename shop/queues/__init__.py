@@ -1,0 +1,1 @@
+"""Queues of due work: how much waits, what fails, and what staff make due now."""

@@ -1,0 +1,179 @@
+"""Reconciliation in the console: days, unmatched lines, acceptance with a reason, and uploads of files."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import date, timedelta
+
+import pytest
+
+from shop.accounts.permissions import Role
+from shop.core import clock
+from shop.core.audit import Act
+from shop.core.audit_search import find
+from shop.core.db import db
+from shop.core.errors import Refusal
+from shop.ledger.models import Journal
+from shop.ops import reconciliation
+from shop.payments.records.settlement_models import Discrepancy, SettlementFile, SettlementLineRow
+from shop.payments.settlement import acceptance, discrepancies, reconcile
+from shop.payments.settlement.discrepancies import Found
+from tests.ops.conftest import visitor_as
+from tests.parts.statements import statements
+from tests.shop_fixtures import Shop
+from tests.web.conftest import Visitor
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+LINE = {
+    "id": "line-1",
+    "type": "capture",
+    "reference": "P-OF-ANOTHER-SHOP",
+    "capture": "cap_1",
+    "amount": 50000,
+    "fee": 1400,
+    "net": 48600,
+    "currency": "TWD",
+    "at": "2026-01-01T10:00:00Z",
+}
+
+
+@pytest.fixture
+def finance(shop: Shop) -> Visitor:
+    visitor = visitor_as(shop, "finance")
+    visitor.get("/ops")
+    return visitor
+
+
+def yesterday() -> date:
+    return clock.now().date() - timedelta(days=1)
+
+
+def found(theirs: int = 500) -> int:
+    """The id of an open discrepancy of yesterday."""
+    discrepancies.note("kpay", yesterday(), [Found("unknown", "line-1", None, None, theirs, "TWD")], set())
+    db.session.rollback()
+    return db.session.scalars(db.select(Discrepancy.id)).one()
+
+
+def row() -> Discrepancy:
+    db.session.rollback()
+    return db.session.scalars(db.select(Discrepancy)).one()
+
+
+def accept(visitor: Visitor, number: int, reason: str, seen: str = "") -> tuple[int, str]:
+    form = {"reason": reason, "seen": seen or row().opened_at.isoformat()}
+    answer = visitor.post(f"/ops/reconciliation/discrepancies/{number}/accept", form)
+    return answer.status_code, answer.text
+
+
+def upload(visitor: Visitor, raw: bytes, **changed: str) -> tuple[int, str]:
+    form = {"provider": "kpay", "day": yesterday().isoformat(), **changed}
+    answer = visitor.post("/ops/reconciliation/files", {**form, "file": (io.BytesIO(raw), "kpay.json")})
+    return answer.status_code, answer.text
+
+
+def nothing_is_booked(shop: Shop) -> bool:
+    return not any(shop.count(model) for model in (SettlementLineRow, Discrepancy, SettlementFile, Journal))
+
+
+def test_the_page_lists_unmatched_lines_with_their_age_in_at_most_four_statements(shop: Shop, finance: Visitor) -> None:
+    found()
+    shop.wait(days=3)
+    visitor = visitor_as(shop, "admin")
+    visitor.get("/ops/reconciliation")
+    with statements() as sent:
+        page = visitor.get("/ops/reconciliation").text
+    assert "3 days" in page and "1 unmatched" in page and "kpay" in page.lower()
+    assert len([one for one in sent if "FROM users" not in one and "FROM clock_offset" not in one]) <= 4, sent
+    assert "Accept this difference" not in visitor.get(f"/ops/reconciliation/discrepancies/{row().id}").text
+    shop.sweep()
+
+
+def test_a_difference_is_accepted_with_a_reason_and_stays_closed_while_its_amounts_are_the_same(
+    shop: Shop, finance: Visitor
+) -> None:
+    number = found()
+    assert accept(finance, number, "")[0] == 422 and row().closed_at is None
+    assert accept(finance, number, "a fee of the bank")[0] == 303
+    assert row().accepted_reason == "a fee of the bank"
+    [entry] = [one for one in find().entries if one.act == Act.DISCREPANCY_ACCEPTED]
+    assert entry.reason == "a fee of the bank"
+    page = finance.get(f"/ops/reconciliation/discrepancies/{number}").text
+    assert "finance@example.com" in page and "a fee of the bank" in page
+    found()
+    assert row().closed_at is not None
+    found(theirs=700)
+    assert (row().closed_at, row().accepted_reason) == (None, None), "other amounts open it again"
+    shop.sweep()
+
+
+def test_outdated_amounts_and_a_second_acceptance_are_refused(shop: Shop, finance: Visitor) -> None:
+    number = found()
+    seen = row().opened_at.isoformat()
+    shop.wait(minutes=1)
+    found(theirs=700)
+    status, text = accept(finance, number, "rounding", seen)
+    assert status == 409 and "has changed this discrepancy" in text and "NT$7" in text
+    acceptance.accept(number, by=shop.sam, reason="rounding")
+    status, text = accept(finance, number, "rounding")
+    assert status == 409 and "sam@example.com has already accepted" in text
+    with pytest.raises(Refusal, match="There is no such discrepancy"):
+        acceptance.accept(number + 1, by=shop.sam, reason="rounding")
+    shop.sweep()
+
+
+def test_an_uploaded_file_is_reconciled_and_may_be_uploaded_again(shop: Shop, finance: Visitor) -> None:
+    raw = json.dumps([LINE | {"at": f"{yesterday()}T10:00:00Z"}]).encode()
+    for _ in range(2):
+        status, text = upload(finance, raw)
+        assert status == 303, text
+    assert (row().cause, row().theirs) == ("unknown", 50000)
+    page = finance.get(f"/ops/reconciliation/kpay/{yesterday()}").text
+    assert "line-1" in page and "1 line" in page and "unmatched" in page
+    shop.sweep()
+
+
+@pytest.mark.parametrize(
+    ("raw", "changed", "sentence"),
+    [
+        (b"not a file", {}, "This is no settlement file of KPay"),
+        (b"id,type\n1,2\n", {}, "This is no settlement file of KPay"),
+        (json.dumps([LINE, LINE | {"net": 1}]).encode(), {}, "row 2: a line that does not add up"),
+        (b"[]", {"provider": "nopay"}, "There is no provider nopay."),
+        (b"[]", {"day": "soon"}, "needs a day"),
+        (b"[]", {"day": "2099-01-01"}, "has not begun"),
+        (b"", {"file": ""}, "Choose a file."),
+        (b"x" * 600, {}, "The file is larger than"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_in_a_sentence_and_books_nothing(
+    shop: Shop, finance: Visitor, monkeypatch: pytest.MonkeyPatch, raw: bytes, changed: dict[str, str], sentence: str
+) -> None:
+    monkeypatch.setattr(reconciliation, "LARGEST_FILE", 500)
+    form = {"provider": "kpay", "day": yesterday().isoformat(), "file": (io.BytesIO(raw), "x"), **changed}
+    answer = finance.post("/ops/reconciliation/files", form)
+    assert answer.status_code == 422 and sentence in answer.text and "Nothing was booked." in answer.text
+    assert nothing_is_booked(shop)
+
+
+def test_a_body_above_the_limit_of_files_is_refused_and_other_pages_keep_their_limit(
+    shop: Shop, finance: Visitor
+) -> None:
+    assert upload(finance, b"x" * 100_000)[0] == 422, "more than other pages take"
+    assert upload(finance, b"x" * (reconciliation.LARGEST_FILE + 200_000))[0] == 413
+    assert finance.post("/ops/payouts", {"reason": "x" * 100_000}).status_code == 413
+
+
+def test_a_person_who_is_no_longer_in_finance_books_nothing(shop: Shop) -> None:
+    [ben] = shop.staff("ben", role=Role.SUPPORT)
+    with pytest.raises(Refusal, match="reconciliation.decide"):
+        reconcile.reconcile("kpay", yesterday(), b"[]", by=ben)
+    assert nothing_is_booked(shop)
+
+
+@pytest.mark.parametrize("path", ["?colour=red", "/kpay/2026-01-01?colour=red", "?until=x", "?after=x", "/kpay/x"])
+def test_an_address_that_cannot_be_understood_is_refused(shop: Shop, finance: Visitor, path: str) -> None:
+    assert finance.get(f"/ops/reconciliation{path}").status_code == 422
+    assert finance.get("/ops/reconciliation/nopay/2026-01-01").status_code == 404
+    assert finance.get(f"/ops/reconciliation/discrepancies/{2**70}").status_code == 404
