@@ -67,7 +67,7 @@ def query(number: str, by: Actor) -> None:
 def query_soon(numbers: tuple[str, ...], by: Actor) -> None:
     """Make the open payments of the orders NUMBERS due; the pollers query them within seconds."""
     done = queries.query_soon([find_order(number).number for number in numbers], by=by)
-    click.echo(f"Orders whose acquirer is asked within seconds: {done.asked}. Others: {done.without}.")
+    click.echo(f"Orders whose acquirer is asked within seconds: {done.queried}. Others: {done.without}.")
 
 
 @orders.command("note")

@@ -189,7 +189,7 @@ def query_many() -> ResponseReturnValue:
     filters = filters_of.parse(lists.given(), registry.all_providers())
     done = queries.query_soon(request.form.getlist("number"), by=acts.reader())
     others = f" Of the others ({done.without}) no payment can be asked about now." if done.without else ""
-    flash(f"The acquirer is asked about {done.asked} order{'' if done.asked == 1 else 's'} within seconds.{others}")
+    flash(f"The acquirer is asked about {done.queried} order{'' if done.queried == 1 else 's'} within seconds.{others}")
     return redirect(lists.address("ops.orders.index", filters_of.pairs(filters)), 303)
 
 

@@ -66,7 +66,7 @@ def rename(view_id: int, name: str, *, by: Actor) -> None:
                 update(SavedView).where(SavedView.id == view_id).values(name=stated, key=stated.casefold())
             )
     except IntegrityError as error:
-        raise _taken(stated) from error
+        raise _name_taken(stated) from error
     audit.record(by, Act.VIEW_RENAMED, _subject(view_id), before={"name": before}, after={"name": stated})
 
 
@@ -102,10 +102,10 @@ def _free_slots() -> list[int]:
 
 def _demand_free(name: str) -> None:
     if db.session.scalar(select(SavedView.id).where(SavedView.key == name.casefold())) is not None:
-        raise _taken(name)
+        raise _name_taken(name)
 
 
-def _taken(name: str) -> Refusal:
+def _name_taken(name: str) -> Refusal:
     return Refusal("name_taken", f"There is a view with the name {name}. Choose another name.")
 
 

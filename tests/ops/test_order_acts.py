@@ -171,3 +171,22 @@ def test_acts_on_an_order_that_does_not_exist_are_not_found(shop: Shop) -> None:
         assert support.get(f"/ops/orders/NO-SUCH/{act}").status_code == 404
         assert support.post(f"/ops/orders/NO-SUCH/{act}", {"reason": "x"}).status_code == 404
     assert support.post("/ops/orders/NO-SUCH/query").status_code == 404
+
+
+def test_the_acquirer_is_queried_about_the_selected_orders_with_an_entry_for_each(shop: Shop) -> None:
+    support, paid = visitor_as(shop, "support"), shop.paid_order()
+    orders = [shop.order() for _ in range(2)]
+    shop.turn(seconds=11)
+    shop.wait(seconds=3)
+    support.get("/ops/orders")
+    numbers = [order.number for order in (*orders, paid)]
+    answer = support.post("/ops/orders/query?state=PAID", {"number": numbers})
+    assert answer.location == "/ops/orders?state=PAID"
+    page = support.get(answer.location).text
+    assert "asked about 2 orders within seconds. Of the others (1)" in page
+    db.session.rollback()
+    entries = audit_search.find(audit_search.Filters(acts=[Act.PAYMENT_QUERIED])).entries
+    assert {entry.subject_id for entry in entries} == {order.number for order in orders}
+    for chosen, message in (([], "Select at least one order."), (["X"] * 51, "Select at most 50 orders.")):
+        refused = support.post("/ops/orders/query", {"number": chosen})
+        assert refused.status_code == 422 and message in refused.text

@@ -35,15 +35,15 @@ def query_now(order: Order, *, by: Actor) -> None:
 
 
 @dataclass(frozen=True)
-class Asked:
+class MadeDue:
     """Number of the orders whose payments are due now, and of those without an open payment to ask about."""
 
-    asked: int
+    queried: int
     without: int
 
 
 @transactional
-def query_soon(numbers: Collection[str], *, by: Actor) -> Asked:
+def query_soon(numbers: Collection[str], *, by: Actor) -> MadeDue:
     """Make the open payments of these orders due; the pollers query them within seconds. An order has an entry if a
     payment of it was made due: one that is due, or was queried within two seconds, has not.
 
@@ -60,10 +60,10 @@ def query_soon(numbers: Collection[str], *, by: Actor) -> Asked:
     rested = or_(Payment.polled_at.is_(None), Payment.polled_at <= now - poll.MIN_INTERVAL)
     which = (Payment.order_id.in_(number_of), Payment.state.in_(sorted(STILL_OPEN)), Payment.next_check_at > now)
     made_due = update(Payment).where(*which, rested).values(next_check_at=now).returning(Payment.order_id)
-    asked = sorted(set(db.session.scalars(made_due)))
-    for order_id in asked:
+    queried = sorted(set(db.session.scalars(made_due)))
+    for order_id in queried:
         audit.record(by, Act.PAYMENT_QUERIED, Subject(SubjectKind.ORDER, number_of[order_id]))
-    return Asked(len(asked), len(number_of) - len(asked))
+    return MadeDue(len(queried), len(number_of) - len(queried))
 
 
 @transactional
