@@ -8,7 +8,7 @@ import click
 from flask.cli import with_appcontext
 
 from shop.accounts import staff
-from shop.alerts import store
+from shop.alerts import chat, store
 from shop.alerts.models import Alert
 from shop.alerts.rules import RULES
 from shop.commands import Group, Words, by_staff
@@ -57,6 +57,15 @@ def acknowledge(alert_id: int, by: Actor, note: str) -> None:
 def resolve(alert_id: int, by: Actor, note: str) -> None:
     """Resolve the alert ALERT_ID."""
     _do(store.resolve, alert_id, by, note)
+
+
+@alerts.command("test-webhook")
+@with_appcontext
+@by_staff
+def test_webhook(by: Actor) -> None:
+    """Send a test message to the chat webhook (ALERT_WEBHOOK_URL)."""
+    chat.test(by)
+    click.echo("The chat has accepted the test message.")
 
 
 def _do(what: Callable[[int, Actor, str], Alert], alert_id: int, by: Actor, note: str) -> None:

@@ -51,6 +51,7 @@ _LATE = (
     "SELECT 'payment' AS what, id, state, next_check_at FROM payments WHERE next_check_at < :late",
     "SELECT 'refund' AS what, id, state, next_check_at FROM refunds WHERE next_check_at < :late",
     "SELECT 'mail' AS what, id, kind, next_attempt_at FROM mails WHERE next_attempt_at < :late",
+    "SELECT 'chat' AS what, id, kind, next_attempt_at FROM chat_messages WHERE next_attempt_at < :late",
     "SELECT 'watch' AS what, order_id, due_at FROM watch_list WHERE due_at < :late",
 )
 # The comparison with the year 1 makes SQLite use the index of due rows; IS NOT NULL does not.

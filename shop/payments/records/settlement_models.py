@@ -27,6 +27,7 @@ from shop.payments.providers.types import DisputeKind, DisputeState
 from shop.payments.records.types import Source
 
 _STILL_OPEN = text("closed_at IS NULL")
+_DISPUTED = text(f"state = '{DisputeState.OPEN}'")
 
 
 class SettlementLineRow(Base):
@@ -112,6 +113,7 @@ class Dispute(Base):
         CheckConstraint("kind IN ('chargeback', 'inquiry')", name="kind_known"),
         CheckConstraint("state IN ('OPEN', 'WON', 'LOST')", name="state_known"),
         CheckConstraint("amount > 0", name="amount_positive"),
+        Index("ix_disputes_open", "respond_by", postgresql_where=_DISPUTED, sqlite_where=_DISPUTED),
     )
 
     @property
