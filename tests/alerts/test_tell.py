@@ -17,16 +17,17 @@ from shop.accounts.models import RoleRequest
 from shop.accounts.permissions import Role
 from shop.alerts import chat, news, requests, store, tell, waiting
 from shop.alerts.episodes import CheckRun
-from shop.alerts.models import Alert, ChatMessage
+from shop.alerts.models import ChatMessage
 from shop.alerts.news import News
 from shop.alerts.states import MessageKind
-from shop.core import clock, heartbeat, outbox
+from shop.core import clock, heartbeat
 from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.core.money import Money
 from shop.core.outbox import OutboxRow
 from shop.credit_gifts import gifts
-from shop.jobs import clock_watch, effects
+from shop.jobs import clock_watch, effects, work
+from shop.jobs.schedule import BY_KIND
 from shop.mail.models import Mail
 from shop.mail.states import MailKind, MailState
 from shop.payments.disputes import disputes
@@ -249,31 +250,33 @@ def test_a_dispute_is_told_before_its_answer_date(shop: Shop, chatting: Chat) ->
     assert f"due {until:%Y-%m-%d %H:%M} UTC" in text and "(7 d)" in text
 
 
-@pytest.mark.parametrize(
-    ("rule", "hours"), [("OPS_DEAD_LETTER", 1), ("OPS_REFUND_REJECTED", 1), ("RULE_A", 1), ("RULE_F", 24)]
-)
-def test_new_alerts_are_told_when_they_wait_over_their_limit(shop: Shop, chatting: Chat, rule: str, hours: int) -> None:
-    with transaction():
-        alert = Alert(rule=rule, severity="P2", subject="x", cause="c", observed={}, expected={}, source="watch")
-        alert.detected_at, alert.state = clock.now(), "NEW"
-        db.session.add(alert)
-    at = clock.now()
-    for wait in (hours * 60 - 1, 2, 60):
-        clock.advance(timedelta(minutes=wait))
-        waiting.over_limit(CheckRun(clock.now()))
-        outbox.relay(effects.follow)
-        if wait == hours * 60 - 1:
-            assert messages() == []
-    [message] = messages()
-    assert message.kind == MessageKind.WAITS and f"since {at:%Y-%m-%d %H:%M}" in message.text
+def _publish() -> None:
+    """What the clock does with events, mails and messages."""
+    waiting.over_limit(CheckRun(clock.now()))
+    for kind in clock_watch.KINDS:
+        work.batch(kind, BY_KIND[kind].due())
+
+
+def test_new_alerts_are_told_when_they_wait_over_their_limit(shop: Shop, chatting: Chat) -> None:
+    for rule in ("OPS_DEAD_LETTER", "OPS_REFUND_REJECTED", "RULE_A", "RULE_F", "OPS_MALFORMED"):
+        raise_alert(rule)
+    shop.wait(minutes=59)
+    _publish()
+    assert chatting.texts == []
+    for _ in range(2):
+        shop.wait(minutes=2)
+        _publish()
+    assert len(chatting.texts) == 3 and all("Waits for a person" in text for text in chatting.texts)
+    shop.wait(hours=23)
+    _publish()
+    assert len(chatting.texts) == 4 and "(1 d)" in chatting.texts[-1] and len(mails()) == 4
 
 
 def test_an_acknowledged_alert_is_not_told_again(shop: Shop, chatting: Chat) -> None:
     number = raise_alert("RULE_F", "kpay 2026-11-30")
     store.acknowledge(number, shop.sam)
-    clock.advance(timedelta(hours=30))
-    waiting.over_limit(CheckRun(clock.now()))
-    outbox.relay(effects.follow)
+    shop.wait(hours=30)
+    _publish()
     assert messages() == []
 
 
