@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import os
 import pkgutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import click
+import httpx
 import pytest
 from flask import Flask
 from sqlalchemy import select, update
@@ -37,6 +39,7 @@ from shop.payments.records.models import WebhookEventRow
 from shop.payments.refunds import refunds
 from shop.payouts import payouts
 from shop.payouts.models import Payout
+from shop.setting_kinds import ChatWebhook
 from tests.shop_fixtures import KETTLE, PRICES, Shop
 
 PRICE = PRICES[KETTLE]["TWD"]
@@ -102,6 +105,14 @@ def _alert(shop: Shop) -> str:
     with transaction():
         number = store.raise_alert(store.Cause("OPS_FOREIGN", "kpay", "episode 1", store.WATCH, {}, {}))
     return str(number)
+
+
+def _chat(shop: Shop) -> list[str]:
+    """No argument; the shop has a chat that accepts every message."""
+    shop.app.config["ALERT_WEBHOOK_URL"] = ChatWebhook("https://chat.example/hook")
+    accepting = httpx.MockTransport(lambda _request: httpx.Response(200))
+    shop.app.extensions["settled_http"] = {os.getpid(): httpx.Client(transport=accepting)}
+    return []
 
 
 def _failed_mail(_: Shop) -> str:
@@ -185,6 +196,7 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
     "orders query": (Act.PAYMENT_QUERIED, lambda shop: [shop.order().number, *SAM]),
     "alerts acknowledge": (Act.ALERT_ACKNOWLEDGED, lambda shop: [_alert(shop), "--note", "seen", *SAM]),
     "alerts resolve": (Act.ALERT_RESOLVED, lambda shop: [_alert(shop), "--note", "over", *SAM]),
+    "alerts test-webhook": (Act.CHAT_TESTED, lambda shop: [*_chat(shop), *SAM]),
     "mail retry": (Act.MAILS_RETRIED, lambda shop: [_failed_mail(shop)]),
     "webhooks retry": (Act.WEBHOOK_RETRIED, lambda shop: [_orphan(shop), "--reason", "the order exists", *SAM]),
     "webhooks retry-matching": (
@@ -254,6 +266,9 @@ USE_CASES = {
     "accounts.role_requests.approve",
     "accounts.role_requests.decline",
     "accounts.signin.create",
+    "alerts.chat.test",
+    "alerts.claims.claim",
+    "alerts.claims.release",
     "alerts.store.acknowledge",
     "alerts.store.resolve",
     "catalogue.prices.change",
