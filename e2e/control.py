@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 
@@ -83,6 +85,17 @@ class Control:
     def expect(self, payment: str, event: str, **more: Any) -> dict[str, Any]:
         """Wait until the event was delivered to the shop. Raises AssertionError with what happened instead."""
         return self._send("POST", "/expect", {"payment": payment, "delivered": event, "within": "PT10S", **more})
+
+    def day(self) -> str:
+        """The acquirer's business day, in Taipei."""
+        now = datetime.fromisoformat(self._send("GET", "/clock")["now"])
+        return f"{now.astimezone(ZoneInfo('Asia/Taipei')):%Y-%m-%d}"
+
+    def settlement(self, provider: str, day: str, discrepancies: int = 0) -> bytes:
+        """The settlement file of a day, with differences if wanted."""
+        answer = self._client.get(f"/settlement/{provider}/{day}", params={"discrepancies": discrepancies})
+        assert answer.is_success, answer.text
+        return answer.content
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         answer = self._client.request(method, path, json=body)
