@@ -163,8 +163,10 @@ def _staff(shop: Shop) -> None:
 
 
 def _alerts(shop: Shop) -> None:
+    with transaction():
+        store.raise_alert(store.Cause("OPS_APPROVAL_WAITS", "payout PO1", "payout PO1", store.WATCH, {}, {}))
     shop.receive({}, b"forged")
-    shop.turn(seconds=11)
+    shop.turn(seconds=31)
     first, second = store.open_alerts()[:2]
     store.acknowledge(first.id, shop.sam, "looking")
     store.resolve(second.id, shop.sam, "done")

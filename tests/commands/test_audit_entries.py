@@ -21,7 +21,7 @@ import shop as the_shop
 from shop.accounts import people, signin, staff, verification
 from shop.accounts.models import User
 from shop.accounts.permissions import Role
-from shop.alerts import store
+from shop.alerts import claims, store
 from shop.core import audit_seals, clock
 from shop.core.actor import Actor
 from shop.core.audit import Act
@@ -105,6 +105,13 @@ def _alert(shop: Shop) -> str:
     with transaction():
         number = store.raise_alert(store.Cause("OPS_FOREIGN", "kpay", "episode 1", store.WATCH, {}, {}))
     return str(number)
+
+
+def _claimed(shop: Shop) -> str:
+    """The id of an alert that another person owns."""
+    number = _alert(shop)
+    claims.claim(claims.thing("alert", number), shop.kim)
+    return number
 
 
 def _chat(shop: Shop) -> list[str]:
@@ -196,6 +203,8 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
     "orders query": (Act.PAYMENT_QUERIED, lambda shop: [shop.order().number, *SAM]),
     "alerts acknowledge": (Act.ALERT_ACKNOWLEDGED, lambda shop: [_alert(shop), "--note", "seen", *SAM]),
     "alerts resolve": (Act.ALERT_RESOLVED, lambda shop: [_alert(shop), "--note", "over", *SAM]),
+    "alerts claim": (Act.TO_DO_CLAIMED, lambda shop: ["alert", _alert(shop), *SAM]),
+    "alerts release": (Act.TO_DO_RELEASED, lambda shop: ["alert", _claimed(shop), *SAM]),
     "alerts test-webhook": (Act.CHAT_TESTED, lambda shop: [*_chat(shop), *SAM]),
     "mail retry": (Act.MAILS_RETRIED, lambda shop: [_failed_mail(shop)]),
     "webhooks retry": (Act.WEBHOOK_RETRIED, lambda shop: [_orphan(shop), "--reason", "the order exists", *SAM]),
