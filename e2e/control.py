@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import httpx
 
@@ -87,9 +85,8 @@ class Control:
         return self._send("POST", "/expect", {"payment": payment, "delivered": event, "within": "PT10S", **more})
 
     def day(self) -> str:
-        """The acquirer's business day, in Taipei."""
-        now = datetime.fromisoformat(self._send("GET", "/clock")["now"])
-        return f"{now.astimezone(ZoneInfo('Asia/Taipei')):%Y-%m-%d}"
+        """The business day of KPay, in UTC."""
+        return str(self._send("GET", "/clock")["now"])[:10]
 
     def settlement(self, provider: str, day: str, discrepancies: int = 0) -> bytes:
         """The settlement file of a day, with differences if wanted."""

@@ -109,7 +109,7 @@ def test_a_duplicate_payment_is_found_by_the_acquirers_id_and_its_refund_is_show
     acquirer.faults_of(sold.payment, pay={"double": True})
     acquirer.approve(sold.payment)
     support = Desk(new_visitor(), SUPPORT)
-    until(lambda: "uplicate" in state(demo, sold), within=30, what="the second capture")
+    until(lambda: "duplicate" in state(demo, sold).casefold(), within=30, what="the second capture")
     page = support.find(sold.payment)
     expect(page).to_have_url(re.compile(sold.number))
     support.reads(re.compile("duplicate"))

@@ -28,6 +28,8 @@ AT_MOST = 100
 """Items of each kind; the page says when there are more."""
 INBOX = "inbox "
 """The subject of an alert about a webhook begins with it; the number of the webhook follows."""
+_LISTED_ITSELF = ("OPS_APPROVAL_WAITS", "OPS_DISPUTE_DUE")
+"""Rules of alerts about requests and disputes, which are in the list themselves."""
 _AFTER_APPROVAL = {
     "refund": "Sends the refund after the approval",
     "payout": "Books the payout after the approval",
@@ -99,7 +101,7 @@ def _alerts() -> list[Item]:
             order_id=alert.order_id,
         )
         for alert in store.open_alerts(limit=AT_MOST)
-        if alert.rule != "OPS_APPROVAL_WAITS"  # the request itself is listed
+        if alert.rule not in _LISTED_ITSELF
     ]
 
 

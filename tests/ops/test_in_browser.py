@@ -12,10 +12,12 @@ from playwright.sync_api import BrowserContext, Page, expect
 from werkzeug.serving import make_server
 
 from e2e.console_checks import Watch, is_sound
+from shop.alerts import claims
 from shop.core.money import Money
 from shop.mail import outgoing
 from shop.payments.refunds import refunds
 from tests.ops.conftest import PASSWORD, visitor_as
+from tests.ops.test_alerts import alert
 from tests.shop_fixtures import Shop
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -29,8 +31,8 @@ PAGES += [
 PAGES += ["/ops/orders/<number>/refund", "/ops/orders/<number>/cancel", "/ops/orders/<number>/accept"]
 PAGES += ["/ops/approvals", "/ops/alerts", "/ops/payouts", "/ops/disputes", "/ops/mails", "/ops/mails/<mail>"]
 PAGES += ["/ops/roles", "/ops/audit", "/ops/webhooks", "/ops/webhooks?state=failing", "/ops/webhooks/1"]
-PAGES += ["/ops/webhooks/1/altered", "/ops/webhooks/retry"]
-"""Addresses of pages; `<number>` is the number of a paid order, `<mail>` the id of a mail."""
+PAGES += ["/ops/webhooks/1/altered", "/ops/webhooks/retry", "/ops?owner=me", "/ops/alerts/<alert>"]
+"""Addresses of pages; `<number>` is the number of a paid order, `<mail>` the id of a mail, `<alert>` of an alert."""
 
 
 @pytest.fixture
@@ -59,8 +61,11 @@ def finance(shop: Shop, served: str, new_context: Callable[..., BrowserContext])
 def test_every_page_is_accessible_fits_a_small_screen_and_keeps_the_policy(shop: Shop, finance: Page) -> None:
     order = shop.paid_order()
     refunds.request(shop.capture(order), Money(20000, "TWD"), reason="broken", by=shop.sam, to="bank")
+    number = alert()
+    claims.claim(claims.thing("alert", str(number)), shop.sam)
     shop.sweep()
-    watch, ids = Watch(finance.context), {"<number>": order.number, "<mail>": outgoing.newest(1)[0].id}
+    ids = {"<number>": order.number, "<mail>": outgoing.newest(1)[0].id, "<alert>": str(number)}
+    watch = Watch(finance.context)
     watch.expect_status(422)
     watch.expect_status(404)
     for path in PAGES:
