@@ -74,6 +74,16 @@ class Desk:
         is_sound(self.page)
         return self.row(text).first
 
+    def lacks(self, path: str, text: str) -> None:
+        """A page has no row with this text, after as many reloads as that takes."""
+
+        def is_away() -> bool:
+            self.page.goto(f"{self.visitor.demo.shop}/ops{path}")
+            return self.row(text).count() == 0
+
+        until(is_away, within=60, what=f"no {text} at {path}")
+        is_sound(self.page)
+
 
 @dataclass(frozen=True)
 class Sale:
