@@ -301,45 +301,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "MAIL_FROM", "", "Sender, as in `Settled <orders@example.com>`; empty: orders@ SHOP_URL's host.", MailSender
     ),
-    Setting(
-        "ALERT_MAIL_TO",
-        "",
-        "E-mail addresses that are told about P1 alerts and about what waits over a limit, separated by commas; empty: "
-        "the staff with the role finance or admin.",
-        Mailboxes,
-    ),
-    Setting(
-        "ALERT_WEBHOOK_URL",
-        "",
-        "Address of an incoming webhook of a chat that takes JSON as Slack does, which is told the same; https, in "
-        "development also http on this machine. Empty: no chat.",
-        ChatWebhook,
-        secret=True,
-    ),
-    Setting(
-        "APPROVAL_WAITS_HOURS",
-        "4",
-        "Hours that a request for a refund, a payout, store credit or roles may wait for a second person until people "
-        "are told.",
-        int,
-        least=1,
-    ),
-    Setting("DISPUTE_DUE_HOURS", "72", "Hours before a dispute's answer date at which people are told.", int, least=1),
-    Setting(
-        "STUCK_WAITS_HOURS",
-        "1",
-        "Hours that failed tasks (dead webhooks), failed refunds and captures without a paid order may wait for a "
-        "person until people are told.",
-        int,
-        least=1,
-    ),
-    Setting(
-        "UNMATCHED_WAITS_HOURS",
-        "24",
-        "Hours that a difference between a settlement file and the ledger may wait for a person until people are told.",
-        int,
-        least=1,
-    ),
+    Setting("ALERT_MAIL_TO", "", "Addresses that get alerts, by commas; empty: staff of finance and admin.", Mailboxes),
+    Setting("ALERT_WEBHOOK_URL", "", "Chat webhook that gets alerts as Slack's JSON.", ChatWebhook, secret=True),
+    Setting("APPROVAL_WAITS_HOURS", "4", "Hours of a request without its second person before an alert.", int, least=1),
+    Setting("DISPUTE_DUE_HOURS", "72", "Hours before a dispute's answer date for an alert.", int, least=1),
+    Setting("STUCK_WAITS_HOURS", "1", "Hours of a new alert on failed tasks or refunds before messages.", int, least=1),
+    Setting("UNMATCHED_WAITS_HOURS", "24", "The same for settlement differences.", int, least=1),
     Setting(
         "SECURITY_CONTACT",
         "",

@@ -27,7 +27,7 @@ class Alert(Base):
     `subject` is the order's number where there is an order, else the provider or a name such as "inbox 7". `cause` is
     the capture, the payment or the start of the episode. `observed` and `expected` are the values at detection, amounts
     in minor units. `source` is the source of the update behind it. `resolved_by` is the watcher when the cause ended
-    without staff. `waits_since` is set once the cause has waited over its limit, which people are told.
+    without staff. `waits_since` is set once the cause has waited over its limit, which people are notified.
     """
 
     __tablename__ = "alerts"

@@ -22,7 +22,7 @@ class Severity(StrEnum):
 
 
 class MessageKind(StrEnum):
-    """Occasion on which people are told about an alert."""
+    """Occasion on which people are notified about an alert."""
 
     RAISED = "raised"
     WAITS = "waits"

@@ -1,4 +1,4 @@
-"""Tell people about P1 alerts and about what waits over a limit, by mail and by the chat webhook.
+"""Notify people about P1 alerts and about what waits over a limit, by mail and by the chat webhook.
 
 The effects of the alerts' events queue the mails and the message in one transaction. Unique keys decide races: one mail
 for each alert, occasion and recipient, and one message to the chat for each alert and occasion.
@@ -28,20 +28,20 @@ from shop.mail.models import Mail
 from shop.mail.states import MailKind, MailState
 from shop.payments.calls.request import shop_url
 
-TOLD_ROLES = frozenset({Role.FINANCE, Role.ADMIN})
+NOTIFIED_ROLES = frozenset({Role.FINANCE, Role.ADMIN})
 """Roles whose accounts get the mails when ALERT_MAIL_TO is empty."""
 MOST = 50
 """Recipients of the mails about one alert."""
 
 
 def after_raised(event: dict[str, Any]) -> None:
-    """Tell people about an alert that was raised, if it is a P1."""
+    """Notify people about an alert that was raised, if it is a P1."""
     if event["severity"] == Severity.P1:
         _tell(event.get("alert_id", event.get("alertId")), MessageKind.RAISED)
 
 
 def after_waiting(event: dict[str, Any]) -> None:
-    """Tell people about an alert whose cause has waited over its limit."""
+    """Notify people about an alert whose cause has waited over its limit."""
     _tell(event["alert_id"], MessageKind.WAITS)
 
 
@@ -89,21 +89,21 @@ def _key(alert_id: int, kind: MessageKind) -> str:
 
 
 def _recipients() -> list[tuple[str, str]]:
-    """Address and key of each recipient: ALERT_MAIL_TO, or else the staff with one of TOLD_ROLES."""
+    """Address and key of each recipient: ALERT_MAIL_TO, or else the staff with one of NOTIFIED_ROLES."""
     named = current_app.config["ALERT_MAIL_TO"]
     if named:
         return [(address, str(number)) for number, address in enumerate(named[:MOST], start=1)]
     staff = select(User.id, User.email, User.roles).where(IS_STAFF, User.disabled_at.is_(None))
     staff = staff.where(User.password_hash != NO_PASSWORD).order_by(User.email)
-    told = [row for row in db.session.execute(staff) if TOLD_ROLES & set(row.roles)]
-    return [(row.email, f"account-{row.id}") for row in told[:MOST]]
+    notified = [row for row in db.session.execute(staff) if NOTIFIED_ROLES & set(row.roles)]
+    return [(row.email, f"account-{row.id}") for row in notified[:MOST]]
 
 
-# --- who was told ----------------------------------------------------------------------------------------------------
+# --- mails and messages about an alert ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Told:
+class Notification:
     """A mail or a message about an alert. `at` is when it was sent, or else queued; `to` is empty for the chat."""
 
     channel: str
@@ -116,11 +116,11 @@ class Told:
     mail_id: str | None = None
 
 
-def told(alert_id: int) -> list[Told]:
-    """Who was told about an alert, oldest first. Two statements."""
+def notifications(alert_id: int) -> list[Notification]:
+    """Who was notified about an alert, oldest first. Two statements."""
     messages = db.session.scalars(select(ChatMessage).where(ChatMessage.alert_id == alert_id))
     found = [
-        Told("Chat", one.kind, "", one.state, one.sent_at or one.created_at, one.attempts, one.error)
+        Notification("Chat", one.kind, "", one.state, one.sent_at or one.created_at, one.attempts, one.error)
         for one in messages
     ]
     is_alert = Mail.kind == literal(MailKind.ALERT, EnumText(MailKind), literal_execute=True)
@@ -129,5 +129,5 @@ def told(alert_id: int) -> list[Told]:
     for mail in db.session.scalars(mails.limit(2 * MOST)):
         kind = MessageKind.WAITS if mail.event.startswith(waits) else MessageKind.RAISED
         at = mail.sent_at or mail.created_at
-        found.append(Told("Mail", kind, mail.recipient, mail.state, at, mail.attempts, mail.error, mail.id))
+        found.append(Notification("Mail", kind, mail.recipient, mail.state, at, mail.attempts, mail.error, mail.id))
     return sorted(found, key=lambda one: (one.kind, one.channel, one.to))

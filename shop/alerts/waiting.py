@@ -30,8 +30,8 @@ LIMITS: Mapping[str, str | None] = {
     "RULE_A": "STUCK_WAITS_HOURS",
     "RULE_F": "UNMATCHED_WAITS_HOURS",
 }
-"""Rules whose alerts people are told about while they are new, and the setting with the hours; None: at once, because
-the alert itself is raised after a limit."""
+"""Rules of which people are notified while the alert is new, and the setting with the hours; None: at once, because the
+alert itself is raised after a limit."""
 
 
 def approvals(run: CheckRun) -> None:

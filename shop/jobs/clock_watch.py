@@ -1,4 +1,4 @@
-"""Watch of the clock by a worker. While the clock is stopped, the worker publishes events and tells people itself."""
+"""Watch of the clock by a worker. While the clock is stopped, it publishes events and notifies people."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logs.get()
 EVERY = 15.0
 """Seconds between two checks."""
 KINDS = ("outbox", "mail", "chat")
-"""Work by which people are told. Its rows are claimed, so that a clock that starts meanwhile does nothing twice."""
+"""Work by which people are notified. Its rows are claimed, so that a clock that starts meanwhile does nothing twice."""
 
 
 def run(app: Flask) -> None:

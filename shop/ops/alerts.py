@@ -85,6 +85,6 @@ def _page(alert_id: int, refusal: Refusal | None = None) -> str:
         alert=alert,
         title=RULES[alert.rule][1],
         people=people,
-        told=tell.told(alert.id),
+        notifications=tell.notifications(alert.id),
         refusal=refusal,
     )

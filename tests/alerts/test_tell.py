@@ -1,4 +1,4 @@
-"""People are told about P1 alerts and about what waits over a limit, by mail and by the chat webhook, once each."""
+"""People are notified about P1 alerts and about what waits over a limit, by mail and by the chat webhook, once each."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def mails() -> list[Mail]:
     return list(db.session.scalars(db.select(Mail).where(Mail.kind == MailKind.ALERT).order_by(Mail.id)))
 
 
-def test_a_p1_alert_is_told_by_mail_and_chat_once(shop: Shop, chatting: Chat) -> None:
+def test_a_p1_alert_is_notified_by_mail_and_chat_once(shop: Shop, chatting: Chat) -> None:
     number = raise_alert(amount=120000, currency="TWD")
     shop.sweep()
     event = db.session.scalars(db.select(OutboxRow).where(OutboxRow.kind == "alert.raised")).one()
@@ -115,13 +115,13 @@ def test_a_p1_alert_is_told_by_mail_and_chat_once(shop: Shop, chatting: Chat) ->
     assert facts.startswith("Order 7K3M-9QXT-2F, NT$1,200.00 TWD, since ") and "(0 min)" in facts
     assert address == f"{shop.app.config['SHOP_URL']}/ops/alerts/{number}"
     assert [(one.recipient, one.state) for one in mails()] == [("ops@example.com", MailState.SENT)]
-    assert [(one.channel, one.kind, one.to, one.state) for one in tell.told(number)] == [
+    assert [(one.channel, one.kind, one.to, one.state) for one in tell.notifications(number)] == [
         ("Chat", "raised", "", MailState.SENT),
         ("Mail", "raised", "ops@example.com", MailState.SENT),
     ]
 
 
-def test_other_alerts_are_not_told_at_once(shop: Shop, chatting: Chat) -> None:
+def test_other_alerts_are_not_notified_at_once(shop: Shop, chatting: Chat) -> None:
     raise_alert("OPS_MALFORMED", "kpay")
     shop.sweep()
     assert (chatting.texts, mails()) == ([], [])
@@ -179,7 +179,7 @@ def test_a_refused_message_fails_for_good_and_no_log_has_the_address(shop: Shop,
     shop.turn(days=2)
     assert (chatting.requests, messages()[0].state, messages()[0].error) == (1, MailState.FAILED, f"HTTP {status}")
     assert "chat.failed" in [one["event"] for one in logs] and "a-secret-path" not in str(logs)
-    assert tell.told(number)[0].error == f"HTTP {status}"
+    assert tell.notifications(number)[0].error == f"HTTP {status}"
     assert [one.alert_id for one in chat.failed()] == [number]
 
 
@@ -213,7 +213,9 @@ def _request_of_each_kind(shop: Shop) -> str:
     return order.number
 
 
-def test_requests_of_each_kind_are_told_after_their_limit_and_resolved_when_decided(shop: Shop, chatting: Chat) -> None:
+def test_requests_of_each_kind_are_notified_after_their_limit_and_resolved_when_decided(
+    shop: Shop, chatting: Chat
+) -> None:
     number = _request_of_each_kind(shop)
     assert [one.kind for one in requests.load(10)] == ["refund", "store credit", "roles"]
     shop.turn(hours=3)
@@ -236,7 +238,7 @@ def test_requests_of_each_kind_are_told_after_their_limit_and_resolved_when_deci
     assert {one.state for one in all_alerts() if one.rule == "OPS_APPROVAL_WAITS"} == {"RESOLVED"}
 
 
-def test_a_dispute_is_told_before_its_answer_date(shop: Shop, chatting: Chat) -> None:
+def test_a_dispute_is_notified_before_its_answer_date(shop: Shop, chatting: Chat) -> None:
     order, until = shop.paid_order(), clock.now() + timedelta(days=10)
     capture = db.session.get_one(Capture, shop.capture(order)).capture_id
     kinds = (DisputeKind.CHARGEBACK, DisputeState.OPEN)
@@ -257,7 +259,7 @@ def _publish() -> None:
         work.batch(kind, BY_KIND[kind].due())
 
 
-def test_new_alerts_are_told_when_they_wait_over_their_limit(shop: Shop, chatting: Chat) -> None:
+def test_new_alerts_are_notified_when_they_wait_over_their_limit(shop: Shop, chatting: Chat) -> None:
     for rule in ("OPS_DEAD_LETTER", "OPS_REFUND_REJECTED", "RULE_A", "RULE_F", "OPS_MALFORMED"):
         raise_alert(rule)
     shop.wait(minutes=59)
@@ -272,7 +274,7 @@ def test_new_alerts_are_told_when_they_wait_over_their_limit(shop: Shop, chattin
     assert len(chatting.texts) == 4 and "(1 d)" in chatting.texts[-1] and len(mails()) == 4
 
 
-def test_an_acknowledged_alert_is_not_told_again(shop: Shop, chatting: Chat) -> None:
+def test_an_acknowledged_alert_is_not_notified_again(shop: Shop, chatting: Chat) -> None:
     number = raise_alert("RULE_F", "kpay 2026-11-30")
     store.acknowledge(number, shop.sam)
     shop.wait(hours=30)
@@ -283,7 +285,7 @@ def test_an_acknowledged_alert_is_not_told_again(shop: Shop, chatting: Chat) -> 
 # --- the clock -------------------------------------------------------------------------------------------------------
 
 
-def test_a_worker_tells_that_the_clock_is_stopped_and_the_clock_resolves_it(shop: Shop, chatting: Chat) -> None:
+def test_a_worker_reports_that_the_clock_is_stopped_and_the_clock_resolves_it(shop: Shop, chatting: Chat) -> None:
     clock_watch.check()
     assert operational() == [], "a shop whose clock has never run"
     with transaction():

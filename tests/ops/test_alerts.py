@@ -75,7 +75,7 @@ def test_an_alert_that_does_not_exist_is_not_found(shop: Shop) -> None:
     assert support.get(f"/ops/alerts/{2**70}").status_code == 404
 
 
-def test_the_page_of_an_alert_shows_who_was_told_and_failed_messages(shop: Shop) -> None:
+def test_the_page_of_an_alert_shows_who_was_notified_and_failed_messages(shop: Shop) -> None:
     shop.app.config["ALERT_MAIL_TO"] = Mailboxes("ops@example.com")
     number, support = alert(), visitor_as(shop, "support")
     assert "There is no message about this alert." in support.get(f"/ops/alerts/{number}").text
@@ -83,6 +83,6 @@ def test_the_page_of_an_alert_shows_who_was_told_and_failed_messages(shop: Shop)
     with transaction():
         ended = {"state": MailState.FAILED, "error": "HTTP 404", "created_at": clock.now()}
         db.session.add(ChatMessage(alert_id=number, kind=MessageKind.RAISED, text="x", attempts=1, **ended))
-    page = support.get(f"/ops/alerts/{number}").text.partition("Who was told")[2]
+    page = support.get(f"/ops/alerts/{number}").text.partition("Who was notified")[2]
     assert "ops@example.com" in page and "HTTP 404" in page
     assert f'href="/ops/alerts/{number}">alert {number}</a>.' in support.get("/ops/alerts").text
