@@ -37,15 +37,15 @@ MOST = 50
 def after_raised(event: dict[str, Any]) -> None:
     """Notify people about an alert that was raised, if it is a P1."""
     if event["severity"] == Severity.P1:
-        _tell(event.get("alert_id", event.get("alertId")), MessageKind.RAISED)
+        _notify(event.get("alert_id", event.get("alertId")), MessageKind.RAISED)
 
 
 def after_waiting(event: dict[str, Any]) -> None:
     """Notify people about an alert whose cause has waited over its limit."""
-    _tell(event["alert_id"], MessageKind.WAITS)
+    _notify(event["alert_id"], MessageKind.WAITS)
 
 
-def _tell(alert_id: int | None, kind: MessageKind) -> None:
+def _notify(alert_id: int | None, kind: MessageKind) -> None:
     alert = db.session.get(Alert, alert_id)
     if alert is None:
         return
@@ -99,7 +99,7 @@ def _recipients() -> list[tuple[str, str]]:
     return [(row.email, f"account-{row.id}") for row in notified[:MOST]]
 
 
-# --- mails and messages about an alert ---------------------------------------------------------------------------------
+# --- mails and messages about an alert --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

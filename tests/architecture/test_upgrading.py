@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 from flask_migrate import downgrade, upgrade
+from sqlalchemy.orm import defer
 
 from shop import create_app
 from shop.accounts import staff
@@ -731,7 +732,7 @@ def test_alerts_and_what_they_are_about_are_read_in_standard_terms_after_the_upg
         assert db.session.get_one(Heartbeat, "clock").at == NOW
         assert db.session.get_one(ConditionSchedule, "malformed").due_at == NOW
         assert db.session.get_one(Cart, "C1").last_form_id == "form-1"
-        alerts = {number: alert_of_then(number) for number in (1, 2, 3)}
+        alerts = {number: alert_of_then(number) for number in (1, 2, 3, 4)}
         assert {number: one.cause for number, one in alerts.items()} == {
             1: "webhook_event 17",
             2: "refused_webhook 17",

@@ -25,7 +25,7 @@ def kinds(page: str) -> list[str]:
     return re.findall(r'<td><span class="chip \w+">([^<]+)</span></td>', page)
 
 
-def beat(age: float = 0.0) -> None:
+def record_heartbeat(age: float = 0.0) -> None:
     """A heartbeat of the clock, `age` seconds ago."""
     with transaction():
         heartbeat.write("clock", clock.wall() - timedelta(seconds=age))
@@ -35,10 +35,10 @@ def test_with_nothing_to_do_the_page_shows_the_heartbeat_of_the_checker(shop: Sh
     support = visitor_as(shop, "support")
     page = support.get("/ops").text
     assert "Nothing needs you" not in page and "Not checked yet: the clock process is not running." in page
-    beat(age=3)
+    record_heartbeat(age=3)
     page = support.get("/ops").text
     assert "not running" not in page and re.search(r"Nothing needs you. Checked [345] s ago\.", page)
-    beat(age=600)
+    record_heartbeat(age=600)
     page = support.get("/ops").text
     at = (clock.wall() - timedelta(seconds=600)).astimezone(ZoneInfo(shop.app.config["SHOP_TIME_ZONE"]))
     assert re.search(rf"Not checked since <time [^>]+>{at:%Y-%m-%d %H:%M}:\d\d</time>: the clock process is not", page)
