@@ -84,6 +84,16 @@ class Control:
         """Wait until the event was delivered to the shop. Raises AssertionError with what happened instead."""
         return self._send("POST", "/expect", {"payment": payment, "delivered": event, "within": "PT10S", **more})
 
+    def day(self) -> str:
+        """The business day of KPay, in UTC."""
+        return str(self._send("GET", "/clock")["now"])[:10]
+
+    def settlement(self, provider: str, day: str, discrepancies: int = 0) -> bytes:
+        """The settlement file of a day, with differences if wanted."""
+        answer = self._client.get(f"/settlement/{provider}/{day}", params={"discrepancies": discrepancies})
+        assert answer.is_success, answer.text
+        return answer.content
+
     def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         answer = self._client.request(method, path, json=body)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"

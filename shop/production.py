@@ -12,14 +12,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from shop.seller import DEMO
-from shop.setting_kinds import MailServer
+from shop.setting_kinds import LOCAL_HOSTS, ChatWebhook, MailServer
 from shop.settings import DEVELOPMENT, DEVELOPMENT_KEY, BadSetting, Setting, several
 
 SHORTEST_SECRET = 32
 """Minimum length in characters of a key or token of the shop."""
 SHORTEST_KEY = 8
 """Minimum length in characters of a key of a provider; a prefix alone is not a key."""
-LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Values = Mapping[str, Any]
 
@@ -100,6 +99,10 @@ def _mail_server(value: MailServer) -> str:
     return "has no TLS (smtps:// or ?starttls=1; ?plain=1 allows a connection without)"
 
 
+def _chat_webhook(value: ChatWebhook) -> str:
+    return "is not https" if value and urlsplit(value).scheme != "https" else ""
+
+
 def _second_factor(value: str) -> str:
     return "is optional (staff need a second factor)" if value == "optional" else ""
 
@@ -130,6 +133,7 @@ _RULES: dict[str, Callable[[Any], str]] = {
     "SHOP_URL": _address,
     **dict.fromkeys(("SELLER_NAME", "SELLER_ADDRESS", "SELLER_TAX_ID", "SELLER_EMAIL"), _seller),
     "MAIL_URL": _mail_server,
+    "ALERT_WEBHOOK_URL": _chat_webhook,
     "STAFF_SECOND_FACTOR": _second_factor,
 }
 """The objection to a value in production, as words that follow the setting's name; empty if there is none."""

@@ -12,6 +12,7 @@ from redis.connection import parse_url
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _MAILBOX = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+\Z")
 
 
@@ -23,6 +24,25 @@ class WebAddress(str):
     def __new__(cls, text: str) -> WebAddress:
         parts = urlsplit(text)
         if text and (parts.scheme not in ("http", "https") or not parts.hostname or not 0 <= (parts.port or 0) < 65536):
+            raise ValueError(text)
+        return super().__new__(cls, text)
+
+
+class ChatWebhook(str):
+    """An https address of an incoming webhook, http on this machine only, or empty. Raises ValueError.
+
+    The path of such an address is its password, so it has none of its own.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> ChatWebhook:
+        parts = urlsplit(text)
+        is_known = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOCAL_HOSTS)
+        is_plain = text.isascii() and text.isprintable() and not set(text) & set(' "\\<>')
+        if text and not (is_known and is_plain and parts.hostname and 0 <= (parts.port or 0) < 65536):
+            raise ValueError(text)
+        if parts.username is not None or parts.fragment:
             raise ValueError(text)
         return super().__new__(cls, text)
 
@@ -158,6 +178,7 @@ WORDS = {
     bool: "true or false",
     str: "text",
     WebAddress: "an address that begins with http:// or https://",
+    ChatWebhook: "an address that begins with https:// and has no user",
     CurrencyAmounts: "minor units by currency, such as TWD=20000000,USD=700000",
     LogLevel: ", ".join(LogLevel.LEVELS),
     MailServer: "an address such as smtp://user:password@host:587/?starttls=1",

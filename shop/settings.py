@@ -16,6 +16,7 @@ from typing import Any
 
 from shop.setting_kinds import (
     WORDS,
+    ChatWebhook,
     CurrencyAmounts,
     LogLevel,
     Mailboxes,
@@ -310,7 +311,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "MAIL_FROM", "", "Sender, as in `Settled <orders@example.com>`; empty: orders@ SHOP_URL's host.", MailSender
     ),
-    Setting("ALERT_MAIL_TO", "", "E-mail addresses that get every P1 alert, separated by commas.", Mailboxes),
+    Setting("ALERT_MAIL_TO", "", "Addresses that get alerts, by commas; empty: staff of finance and admin.", Mailboxes),
+    Setting("ALERT_WEBHOOK_URL", "", "Chat webhook that gets alerts as Slack's JSON.", ChatWebhook, secret=True),
+    Setting("APPROVAL_WAITS_HOURS", "4", "Hours of a request without its second person before an alert.", int, least=1),
+    Setting("DISPUTE_DUE_HOURS", "72", "Hours before a dispute's answer date for an alert.", int, least=1),
+    Setting("STUCK_WAITS_HOURS", "1", "Hours of a new alert on failed tasks or refunds before messages.", int, least=1),
+    Setting("UNMATCHED_WAITS_HOURS", "24", "The same for settlement differences.", int, least=1),
     Setting(
         "SECURITY_CONTACT",
         "",

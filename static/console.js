@@ -38,8 +38,11 @@
   }
 
   // A page names its own keys: data-key on a link or button, which is pressed, or on a field, which gets the focus.
+  // In a table the key is that of the row with the focus.
   function act(key) {
-    const element = [...document.querySelectorAll("main [data-key]")].find((one) => one.dataset.key === key);
+    const found = [...document.querySelectorAll("main [data-key]")].filter((one) => one.dataset.key === key);
+    const row = document.activeElement.closest("tbody tr");
+    const element = found.find((one) => row?.contains(one)) || found.find((one) => !one.closest("tbody tr"));
     if (!element) return false;
     if (isTyping(element)) element.focus(); else element.click();
     return true;
@@ -48,6 +51,7 @@
   const KEYS = { "/": search, "j": () => move(1), "k": () => move(-1), "x": select, "?": toggleHelp };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || isTyping(event.target)) return;
+    if (event.repeat && !"jk".includes(event.key)) return;
     if (help?.open && event.key !== "?") return;
     const done = Object.hasOwn(KEYS, event.key) ? KEYS[event.key]() : act(event.key);
     if (done) event.preventDefault();

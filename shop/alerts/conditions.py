@@ -13,11 +13,13 @@ from sqlalchemy import Executable, select
 
 from shop.alerts import (
     acquirers,
+    clock_stopped,
     failed_mails,
     process_time,
     reservations,
     settlement_files,
     stuck_work,
+    waiting,
     watcher,
     webhooks,
 )
@@ -56,6 +58,10 @@ CONDITIONS: dict[str, Condition] = {
     "process_time": Condition(process_time.skewed, 10),
     "refused_reservations": Condition(reservations.refused, 30),
     "stock_held_unpaid": Condition(reservations.held, 60),
+    "clock_runs": Condition(clock_stopped.over, 10),
+    "approvals": Condition(waiting.approvals, 30),
+    "disputes": Condition(waiting.disputes, 60),
+    "waiting": Condition(waiting.over_limit, 30),
 }
 
 

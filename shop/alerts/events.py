@@ -81,3 +81,17 @@ class AlertAcknowledged(AlertChanged):
 @dataclass(frozen=True)
 class AlertResolved(AlertChanged):
     KIND = EventKind.ALERT_RESOLVED
+
+
+@dataclass(frozen=True)
+class AlertWaits(Event):
+    """The cause of an alert has waited for a person over its limit, since `since`."""
+
+    KIND = EventKind.ALERT_WAITS
+    STREAM = Stream.ALERT_CHANGES
+
+    alert_id: int
+    rule_id: str
+    order_no: str | None
+    since: str
+    at: str

@@ -8,13 +8,17 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, Text, UniqueConstraint, literal, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shop.alerts.states import AlertState, Severity
+from shop.alerts.states import AlertState, MessageKind, Severity
 from shop.core.actor import Actor
 from shop.core.column_types import ActorText, EnumText
 from shop.core.db import Base, UtcDateTime
+from shop.mail.states import MailState
 
 _KNOWN = ", ".join(f"'{s}'" for s in AlertState)
 _OPEN = text(f"state <> '{AlertState.RESOLVED}'")
+_MESSAGE_STATES = ", ".join(f"'{s}'" for s in MailState)
+_DUE = text("next_attempt_at IS NOT NULL")
+_FAILED = text(f"state = '{MailState.FAILED}'")
 
 
 class Alert(Base):
@@ -23,7 +27,7 @@ class Alert(Base):
     `subject` is the order's number where there is an order, else the provider or a name such as "inbox 7". `cause` is
     the capture, the payment or the start of the episode. `observed` and `expected` are the values at detection, amounts
     in minor units. `source` is the source of the update behind it. `resolved_by` is the watcher when the cause ended
-    without staff.
+    without staff. `waits_since` is set once the cause has waited over its limit, which people are notified.
     """
 
     __tablename__ = "alerts"
@@ -45,6 +49,7 @@ class Alert(Base):
     resolved_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     resolved_by: Mapped[Actor | None] = mapped_column(ActorText)
     resolved_note: Mapped[str | None] = mapped_column(Text)
+    waits_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     __table_args__ = (
         UniqueConstraint("rule", "subject", "cause"),
@@ -56,6 +61,34 @@ class Alert(Base):
 
 IS_OPEN = Alert.state != literal(AlertState.RESOLVED, Text, literal_execute=True)
 """Not resolved, in a form for which every database uses the partial index."""
+
+
+class ChatMessage(Base):
+    """A message about an alert to the chat webhook; one for each `kind`.
+
+    `error` is the last failure, without the address of the webhook, which is a secret.
+    """
+
+    __tablename__ = "chat_messages"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    alert_id: Mapped[int] = mapped_column(ForeignKey("alerts.id", ondelete="CASCADE"))
+    kind: Mapped[MessageKind] = mapped_column(EnumText(MessageKind))
+    text: Mapped[str] = mapped_column(Text)
+    state: Mapped[MailState] = mapped_column(EnumText(MailState))
+    attempts: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    error: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        UniqueConstraint("alert_id", "kind"),
+        CheckConstraint(f"state IN ({_MESSAGE_STATES})", name="state_known"),
+        CheckConstraint("kind IN ('raised', 'waits')", name="kind_known"),
+        CheckConstraint("(state = 'QUEUED') = (next_attempt_at IS NOT NULL)", name="due_while_queued"),
+        Index("ix_chat_messages_due", "next_attempt_at", postgresql_where=_DUE, sqlite_where=_DUE),
+        Index("ix_chat_messages_failed", "id", postgresql_where=_FAILED, sqlite_where=_FAILED),
+    )
 
 
 class Watched(Base):
@@ -72,3 +105,12 @@ class ConditionSchedule(Base):
     __tablename__ = "condition_schedules"
     condition: Mapped[str] = mapped_column(Text, primary_key=True)
     due_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ToDoClaim(Base):
+    """The owner of a thing to do. `thing` is its kind and id, such as `alert 7`."""
+
+    __tablename__ = "to_do_claims"
+    thing: Mapped[str] = mapped_column(Text, primary_key=True)
+    owner: Mapped[Actor] = mapped_column(ActorText)
+    claimed_at: Mapped[datetime] = mapped_column(UtcDateTime)

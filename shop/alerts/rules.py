@@ -45,6 +45,9 @@ RULES: dict[str, tuple[Severity, str]] = {
     "OPS_UNPAID_LIMIT": (P3, "Client repeatedly exceeds the limits on unpaid orders"),
     "OPS_STOCK_HELD": (P3, "Unpaid orders reserve a large share of a product's stock"),
     "OPS_INVARIANT": (P1, "Invariant violated"),
+    "OPS_CLOCK_STOPPED": (P1, "Clock process is not running"),
+    "OPS_APPROVAL_WAITS": (P2, "Request waits for a second person"),
+    "OPS_DISPUTE_DUE": (P2, "Dispute has to be answered soon"),
 }
 """Severity and text of each rule."""
 SOON = timedelta(seconds=5)

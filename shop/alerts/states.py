@@ -19,3 +19,11 @@ class Severity(StrEnum):
     P1 = "P1"
     P2 = "P2"
     P3 = "P3"
+
+
+class MessageKind(StrEnum):
+    """Occasion on which people are notified about an alert."""
+
+    RAISED = "raised"
+    WAITS = "waits"
+    """The cause of the alert has waited for a person over its limit."""

@@ -8,7 +8,7 @@ import click
 from flask.cli import with_appcontext
 
 from shop.accounts import staff
-from shop.alerts import store
+from shop.alerts import chat, claims, store
 from shop.alerts.models import Alert
 from shop.alerts.rules import RULES
 from shop.commands import Group, Words, by_staff
@@ -17,6 +17,8 @@ from shop.core.actor import Actor
 FEW = 10
 """Listed alerts per rule: a flood of one kind must not hide the others."""
 _alert = click.argument("alert_id", type=click.IntRange(1, 2**63 - 1))
+_kind = click.argument("kind", type=click.Choice(sorted(claims.KINDS)))
+_id = click.argument("thing_id", metavar="ID", type=Words())
 _note = click.option("--note", type=Words(), default="", help="Findings and actions, stored with the alert.")
 
 
@@ -57,6 +59,37 @@ def acknowledge(alert_id: int, by: Actor, note: str) -> None:
 def resolve(alert_id: int, by: Actor, note: str) -> None:
     """Resolve the alert ALERT_ID."""
     _do(store.resolve, alert_id, by, note)
+
+
+@alerts.command()
+@_kind
+@_id
+@with_appcontext
+@by_staff
+def claim(kind: str, thing_id: str, by: Actor) -> None:
+    """Become the owner of the thing to do ID of a KIND, such as alert 7."""
+    claims.claim(claims.thing(kind, thing_id), by)
+    click.echo(f"{staff.label(by)} has claimed {kind} {thing_id}.")
+
+
+@alerts.command()
+@_kind
+@_id
+@with_appcontext
+@by_staff
+def release(kind: str, thing_id: str, by: Actor) -> None:
+    """Take the owner of the thing to do ID of a KIND away."""
+    claims.release(claims.thing(kind, thing_id), by)
+    click.echo(f"{kind} {thing_id} has no owner any more.")
+
+
+@alerts.command("test-webhook")
+@with_appcontext
+@by_staff
+def test_webhook(by: Actor) -> None:
+    """Send a test message to the chat webhook (ALERT_WEBHOOK_URL)."""
+    chat.test(by)
+    click.echo("The chat has accepted the test message.")
 
 
 def _do(what: Callable[[int, Actor, str], Alert], alert_id: int, by: Actor, note: str) -> None:

@@ -60,6 +60,7 @@ class EventKind(StrEnum):
     ALERT_RAISED = "alert.raised"
     ALERT_ACKNOWLEDGED = "alert.acknowledged"
     ALERT_RESOLVED = "alert.resolved"
+    ALERT_WAITS = "alert.waits"
 
 
 @dataclass(frozen=True)

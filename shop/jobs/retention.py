@@ -20,7 +20,7 @@ from sqlalchemy import Integer, Table, delete, exists, func, select, update
 
 from shop.accounts.models import AccountLink, SignInFailures
 from shop.accounts.throttle import FORGET_AFTER
-from shop.alerts.models import Alert
+from shop.alerts.models import Alert, ChatMessage, ToDoClaim
 from shop.alerts.states import AlertState
 from shop.checkout.models import Cart, CartLine, Saga
 from shop.checkout.saga_states import SagaState
@@ -256,6 +256,20 @@ RULES: tuple[Rule, ...] = (
         "EXPORT_DAYS: long enough to fetch the file; another one can be requested at any time",
         lambda at: OrderExport.requested_at < at - exports.kept(),
         _export_parts,
+    ),
+    Rule(
+        ChatMessage,
+        "messages to the chat webhook that were sent or have failed",
+        MAIL_KEPT,
+        "as long as mails; the chat keeps its own copy",
+        lambda at: (ChatMessage.state != MailState.QUEUED) & (ChatMessage.created_at < at - MAIL_KEPT),
+    ),
+    Rule(
+        ToDoClaim,
+        "owners of things to do",
+        YEAR,
+        "longer than a request waits or a dispute lasts; the audit log keeps who claimed what",
+        lambda at: ToDoClaim.claimed_at < at - YEAR,
     ),
     Rule(
         Alert,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from shop.alerts import conditions, watcher
+from shop.alerts import chat, conditions, watcher
 from shop.checkout import end_order, saga
 from shop.core import audit_seals, outbox
 from shop.documents import missing as documents
@@ -48,6 +48,7 @@ WORK: tuple[Work, ...] = (
     Work("closing", end_order.due, end_order.end_due, shared=True),
     Work("outbox", lambda: list(range(min(5, -(-outbox.waiting() // 200)))), _relay),
     Work("mail", deliver.due, deliver.do, shared=True),
+    Work("chat", chat.due, chat.do, shared=True),
     Work("export", exports.due, exports.do, shared=True),
     Work("settlement", daily_fetch.due, daily_fetch.fetch_due, shared=True, seconds=120),
     Work("integrity", checks.due, checks.continue_due, shared=True, seconds=120),

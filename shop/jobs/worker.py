@@ -20,6 +20,7 @@ from rq.serializers import JSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
 from shop.core import heartbeat, logs, redis, skew, task_queue
+from shop.jobs import clock_watch
 
 log = logs.get()
 _REST = 2.0  # seconds between two attempts to reach Redis
@@ -83,6 +84,7 @@ def run(app: Flask, names: tuple[str, ...] = (task_queue.NAME,)) -> None:
         return
     loop = Loop()
     threading.Thread(target=_record_heartbeats, args=(app, loop), daemon=True, name="heartbeat").start()
+    threading.Thread(target=clock_watch.run, args=(app,), daemon=True, name="clock-watch").start()
     with suppress(StopRequested):  # a signal that arrives between two rounds
         while not _work(names, loop):
             time.sleep(_REST)

@@ -13,9 +13,6 @@ from shop.mail.states import MailKind
 from shop.orders.states import OrderState, Reason
 from shop.payments.records.types import RefundKind
 
-URGENT = "P1"
-"""Severity of the alerts that are mailed."""
-
 
 class Audience(StrEnum):
     """Recipient of a mail."""
@@ -27,8 +24,6 @@ class Audience(StrEnum):
     """The address that a link of an account is sent to; without one there is no mail."""
     FORMER_ADDRESS = "former address"
     """The address that an account had when a link was made."""
-    STAFF = "staff"
-    """The addresses of ALERT_MAIL_TO, a mail for each."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +100,6 @@ def mails_for(kind: str, event: Mapping[str, Any]) -> tuple[Demand, ...]:
 
     An order that is PAID again because a refund has failed later causes no second mail about its payment.
     """
-    if kind == EventKind.ALERT_RAISED:
-        return _of_alert(event)
     if kind in _OF_ACCOUNTS:
         return (_OF_ACCOUNTS[kind](event),)
     mail = _of_order(kind, event)
@@ -123,15 +116,3 @@ def _of_order(kind: str, event: Mapping[str, Any]) -> MailKind | None:
     if kind == EventKind.REFUND_REQUESTED:
         return AUTOMATIC_REFUNDS.get(event["why"])
     return PLAIN.get(kind)
-
-
-def _of_alert(event: Mapping[str, Any]) -> tuple[Demand, ...]:
-    """The stream of alerts about orders has its keys in camelCase."""
-    if event["severity"] != URGENT:
-        return ()
-    number, rule, order = (
-        event.get(snake, event.get(camel))
-        for snake, camel in (("alert_id", "alertId"), ("rule_id", "ruleId"), ("order_no", "orderNo"))
-    )
-    data = {"alert": number, "rule": rule, "order": order}
-    return (Demand(MailKind.ALERT, order or "", f"alert-{number}", Audience.STAFF, data),)

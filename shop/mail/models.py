@@ -14,6 +14,7 @@ from shop.mail.states import MailKind, MailState
 
 _KNOWN = ", ".join(f"'{s}'" for s in MailState)
 _DUE = text("next_attempt_at IS NOT NULL")
+_ALERT = text(f"kind = '{MailKind.ALERT}'")
 
 
 class Mail(Base):
@@ -48,4 +49,5 @@ class Mail(Base):
         CheckConstraint("(state = 'QUEUED') = (next_attempt_at IS NOT NULL)", name="due_while_queued"),
         Index("ix_mails_due", "next_attempt_at", postgresql_where=_DUE, sqlite_where=_DUE),
         Index("ix_mails_state", "state"),
+        Index("ix_mails_alert", "event", postgresql_where=_ALERT, sqlite_where=_ALERT),
     )

@@ -105,18 +105,11 @@ def _to_link(demand: Demand, _event: Mapping[str, Any]) -> None:
             queue(demand.kind, to=to, language=link.language, data=demand.data, key=demand.event)
 
 
-def _to_staff(demand: Demand, _event: Mapping[str, Any]) -> None:
-    for number, address in enumerate(current_app.config["ALERT_MAIL_TO"], start=1):
-        key = f"{demand.event}-{number}"
-        queue(demand.kind, to=address, language=LANGUAGE_OF_STAFF, data=demand.data, key=key, subject=demand.subject)
-
-
 _QUEUE = {
     Audience.CUSTOMER: _to_customer,
     Audience.ACCOUNT: _to_account,
     Audience.LINK: _to_link,
     Audience.FORMER_ADDRESS: _to_link,
-    Audience.STAFF: _to_staff,
 }
 
 

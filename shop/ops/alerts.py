@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from shop.accounts import staff
 from shop.accounts.permissions import Permission
-from shop.alerts import store
+from shop.alerts import chat, store, tell
 from shop.alerts.models import Alert
 from shop.alerts.rules import RULES
 from shop.core.db import db
@@ -32,7 +32,14 @@ def index() -> str:
     if rule is not None and rule not in RULES:
         raise BadInput("unknown_rule", f"{rule} is not a rule. Rules are {', '.join(RULES)}.")
     found = store.open_alerts(rule=rule, limit=SHOWN)
-    return render_template("ops/alerts.html", alerts=found, counts=store.open_by_rule(), rule=rule, rules=RULES)
+    return render_template(
+        "ops/alerts.html",
+        alerts=found,
+        counts=store.open_by_rule(),
+        rule=rule,
+        rules=RULES,
+        failed=chat.failed(),
+    )
 
 
 @bp.get("/alerts/<int:alert_id>")
@@ -46,10 +53,11 @@ def show(alert_id: int) -> str:
 @requires(Permission.ALERT_ACKNOWLEDGE)
 def acknowledge(alert_id: int) -> ResponseReturnValue:
     """Acknowledge an alert: the reader takes care of it."""
+    page = url_for("ops.alerts.show", alert_id=alert_id)
     return acts.done(
         lambda: store.acknowledge(alert_id, acts.reader(), acts.reason(required=False)),
         "You have acknowledged the alert.",
-        url_for("ops.alerts.show", alert_id=alert_id),
+        url_for("ops.home.show") if request.form.get("to") == "to_do" else page,
         lambda refusal: _page(alert_id, refusal),
     )
 
@@ -72,4 +80,11 @@ def _page(alert_id: int, refusal: Refusal | None = None) -> str:
     if alert is None:
         abort(404, "There is no such alert.")
     people = {by: staff.label(by) for by in (alert.acknowledged_by, alert.resolved_by) if by is not None}
-    return render_template("ops/alert.html", alert=alert, title=RULES[alert.rule][1], people=people, refusal=refusal)
+    return render_template(
+        "ops/alert.html",
+        alert=alert,
+        title=RULES[alert.rule][1],
+        people=people,
+        notifications=tell.notifications(alert.id),
+        refusal=refusal,
+    )

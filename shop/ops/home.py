@@ -1,14 +1,21 @@
-"""First page of the console: what needs a person."""
+"""First page of the console: what needs a person, and who takes care of it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from flask import Blueprint, render_template
+from flask import Blueprint, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from shop.accounts.permissions import Permission, permissions_of
+from shop.alerts import claims, store
+from shop.alerts.rules import RULES
 from shop.core import clock, heartbeat
+from shop.core.actor import Actor
+from shop.core.db import db
+from shop.core.errors import BadInput, Refusal
 from shop.http_kit.access import requires
 from shop.ops import acts, to_do
 from shop.ops.navigation import Link
@@ -17,19 +24,81 @@ bp = Blueprint("home", __name__)
 LINKS = (Link("To do", "ops.home.show", Permission.CONSOLE_OPEN),)
 LATE = 15.0
 """Seconds after its last heartbeat when the clock process, which finds what is to do, counts as stopped."""
+LISTS = (
+    ("Alert", "Alerts", "ops.alerts.index"),
+    ("Approval", "Approvals", "ops.approvals.index"),
+    ("Dispute", "Disputes", "ops.disputes.index"),
+)
+"""First word of the kind of an item, name of its list, and the endpoint of that list."""
+COUNTED = ("OPS_DEAD_LETTER", "OPS_REFUND_REJECTED", "RULE_F")
+"""Rules whose alerts are counted each, with a link to their list."""
+OWNERS = ("me", "none")
 
 
 @bp.get("")
 @requires(Permission.CONSOLE_OPEN)
 def show() -> str:
-    """List of what needs a person, and the time when the shop looked for it."""
-    age = heartbeat.age("clock")
+    """List of what needs a person, and the time when the shop looked for it; of one owner with `owner`."""
+    if unknown := sorted(set(request.args) - {"owner"}):
+        raise BadInput("unknown_filter", f"{unknown[0]} is not a filter. The filter is owner.")
+    if (owner := request.args.get("owner")) not in (None, *OWNERS):
+        raise BadInput("unknown_owner", f"{owner} is not an owner. Owners are {', '.join(OWNERS)}.")
+    return _page(owner)
+
+
+@bp.post("/to-do/claim")
+@requires(Permission.ALERT_ACKNOWLEDGE)
+def claim() -> ResponseReturnValue:
+    """Make the reader the owner of a thing to do."""
+    return _change(claims.claim, "You have claimed it.")
+
+
+@bp.post("/to-do/release")
+@requires(Permission.ALERT_ACKNOWLEDGE)
+def release() -> ResponseReturnValue:
+    """Take the owner of a thing to do away."""
+    return _change(claims.release, "It has no owner any more.")
+
+
+def _change(change: Callable[[str, Actor], None], message: str) -> ResponseReturnValue:
+    kind, _, number = request.form.get("thing", "").partition(" ")
+    return acts.done(
+        lambda: change(claims.thing(kind, number), acts.reader()),
+        message,
+        url_for("ops.home.show"),
+        lambda refusal: _page(refusal=refusal),
+    )
+
+
+def _page(owner: str | None = None, refusal: Refusal | None = None) -> str:
+    if refusal:
+        db.session.rollback()
+    age, reader, permissions = heartbeat.age("clock"), acts.reader(), permissions_of(current_user.roles)
+    found = to_do.items(reader, permissions)
+    mine = [item for item in found if item.by == reader]
+    shown = {None: found, "me": mine, "none": [item for item in found if not item.by]}[owner]
     return render_template(
         "ops/home.html",
-        items=to_do.items(acts.reader(), permissions_of(current_user.roles)),
+        items=shown,
+        owner=owner,
+        refusal=refusal,
+        numbers=[*_numbers(found, permissions), ("Mine", len(mine), url_for("ops.home.show", owner="me"))],
         seconds=None if age is None or age > LATE else round(age),
         checked_at=None if age is None else _before(age),
+        is_cut=any(sum(item.kind.startswith(kind) for item in found) >= to_do.AT_MOST for kind, _, _ in LISTS),
     )
+
+
+def _numbers(found: list[to_do.Item], permissions: frozenset[Permission]) -> list[tuple[str, int, str]]:
+    """Name, number and list of each kind of thing to do, and of the alerts of COUNTED rules."""
+    kinds = [(name, sum(item.kind.startswith(kind) for item in found), url_for(to)) for kind, name, to in LISTS]
+    numbers = [one for one in kinds if one[1]]
+    if Permission.ALERT_READ in permissions:
+        counts = store.open_by_rule()
+        for rule in COUNTED:
+            if counts.get(rule):
+                numbers.append((RULES[rule][1], counts[rule], url_for("ops.alerts.index", rule=rule)))
+    return numbers
 
 
 def _before(seconds: float) -> datetime:

@@ -33,7 +33,7 @@ def index() -> str:
     """Unmatched lines, the oldest first, and the days until `until` by provider."""
     _refuse_unknown({"until", "after"})
     newest = settlement_days.newest_day()
-    until = min(newest, filter_values.day("day", request.args["until"])) if request.args.get("until") else newest
+    until = min(newest, filter_values.day("until", request.args["until"])) if request.args.get("until") else newest
     after = Position.parse(request.args["after"]) if request.args.get("after") else None
     page, overview = settlement_days.unmatched(after), settlement_days.overview(until)
     providers = list(overview[until])

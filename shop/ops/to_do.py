@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from flask import url_for
@@ -12,11 +12,15 @@ from sqlalchemy import func, select
 
 from shop.accounts import staff
 from shop.accounts.permissions import Permission
-from shop.alerts import store
+from shop.alerts import claims, news, requests, store
 from shop.alerts.rules import RULES
+from shop.alerts.states import AlertState
+from shop.core import clock
 from shop.core.actor import Actor
 from shop.core.db import db
-from shop.ops import waiting
+from shop.core.money import Money
+from shop.explain import soonest
+from shop.explain.next_step import Step
 from shop.order_notes import notes
 from shop.orders.models import Order
 from shop.payments.providers.types import DisputeState
@@ -24,86 +28,135 @@ from shop.payments.records.settlement_models import Dispute
 
 AT_MOST = 100
 """Items of each kind; the page says when there are more."""
+INBOX = "inbox "
+"""The subject of an alert about a webhook begins with it; the number of the webhook follows."""
+_LISTED_ITSELF = ("OPS_APPROVAL_WAITS", "OPS_DISPUTE_DUE")
+"""Rules of alerts about requests and disputes, which are in the list themselves."""
+_AFTER_APPROVAL = {
+    "refund": "Sends the refund after the approval",
+    "payout": "Books the payout after the approval",
+    "store credit": "Gives the store credit after the approval",
+    "roles": "Gives the roles after the approval",
+}
 
 
 @dataclass(frozen=True)
 class Item:
     """A thing to do, and the address of its page. `tone` is the tone of its chip, `due` the time until which it has to
-    be done, if there is one.
+    be done, if there is one. `claim` is its key in `shop.alerts.claims`, empty where the owner cannot change;
+    `alert_id` is that of an alert that can be acknowledged.
     """
 
+    claim: str
     kind: str
     tone: str
     what: str
     about: str
-    amount: str
+    order_number: str | None
+    money: Money | None
     since: datetime
-    due: datetime | None
-    owner: str
     address: str
+    due: datetime | None = None
+    by: Actor | None = None
+    owner: str = ""
+    is_claimed: bool = False
+    is_own: bool = False
+    alert_id: int | None = None
+    step: Step | None = None
+    waits_for: str = "None: it waits for a person"
+    order_id: int | None = None
+
+    @property
+    def age(self) -> str:
+        """Time since its cause began."""
+        return news.age(clock.now() - self.since)
+
+    @property
+    def webhook_id(self) -> int | None:
+        """The webhook that an alert is about."""
+        number = self.about.removeprefix(INBOX)
+        return int(number) if self.about.startswith(INBOX) and number.isdecimal() else None
 
 
 def items(reader: Actor, permissions: Collection[Permission]) -> list[Item]:
     """Things to do, by deadline and severity, then the oldest first; only kinds that the reader may read."""
     found = _alerts() if Permission.ALERT_READ in permissions else []
-    found += _requests(reader) if Permission.ORDER_READ in permissions else []
+    found += _requests(reader, permissions)
     found += _disputes() if Permission.DISPUTE_READ in permissions else []
     found += _notes(reader) if Permission.ORDER_READ in permissions else []
+    found = _with_steps(_with_owners(found))
     return sorted(found, key=lambda item: (item.tone != "bad", item.due is None, item.due or item.since, item.since))
 
 
 def _alerts() -> list[Item]:
     return [
         Item(
+            claim=claims.thing("alert", str(alert.id)),
             kind=f"Alert {alert.severity}",
             tone="bad" if alert.severity == "P1" else "wait",
             what=RULES[alert.rule][1],
             about=alert.subject,
-            amount="",
-            since=alert.detected_at,
-            due=None,
-            owner=waiting.names({alert.acknowledged_by})[alert.acknowledged_by] if alert.acknowledged_by else "",
+            order_number=alert.order_no,
+            money=news.money(alert.observed, alert.expected),
+            since=alert.waits_since or alert.detected_at,
             address=url_for("ops.alerts.show", alert_id=alert.id),
+            by=alert.acknowledged_by,
+            alert_id=alert.id if alert.state == AlertState.NEW else None,
+            order_id=alert.order_id,
         )
         for alert in store.open_alerts(limit=AT_MOST)
+        if alert.rule not in _LISTED_ITSELF
     ]
 
 
-def _requests(reader: Actor) -> list[Item]:
+def _requests(reader: Actor, permissions: Collection[Permission]) -> list[Item]:
+    """Requests about money, for readers of orders, and about roles, for readers of accounts."""
+    readable = {"roles": Permission.USER_READ}
     return [
         Item(
+            claim=claims.thing("approval", one.id if one.kind != "roles" else f"roles-{one.id}"),
             kind="Approval",
             tone="wait",
-            what=f"{one.kind.capitalize()} {one.about}",
+            what=f"{one.kind.capitalize()} {one.id}",
             about=one.order_number or one.id,
-            amount=one.money.with_code(),
+            order_number=one.order_number,
+            money=one.money,
             since=one.requested_at,
-            due=None,
-            owner="waits for another person" if one.is_own else "",
-            address=url_for("ops.approvals.index", _anchor=f"request-{one.id}"),
+            address=_page(one),
+            is_own=one.requested_by == reader,
+            waits_for=_AFTER_APPROVAL[one.kind],
         )
-        for one in waiting.requests(reader)[:AT_MOST]
+        for one in requests.load(AT_MOST)
+        if readable.get(one.kind, Permission.ORDER_READ) in permissions
     ]
 
 
 def _notes(reader: Actor) -> list[Item]:
-    """Notes on orders that mention the reader, who marks them as done on the page of the order."""
+    """Notes on orders that mention the reader, who owns them until they are marked as done."""
     found = notes.open_for(reader, AT_MOST)
     authors = staff.labels(one.author for one in found)
     return [
         Item(
+            claim="",
             kind="Note",
             tone="wait",
             what=f"{authors[one.author]}: {textwrap.shorten(one.text, 100, placeholder='…')}",
             about=one.order_number,
-            amount="",
+            order_number=one.order_number,
+            money=None,
             since=one.at,
-            due=None,
-            owner="you",
             address=url_for("ops.order.show", number=one.order_number, _anchor=f"note-{one.note_id}"),
+            by=reader,
+            waits_for="None: it waits for you",
         )
         for one in found
     ]
+
+
+def _page(one: requests.Request) -> str:
+    if one.kind == "roles":
+        return url_for("ops.users.index")
+    return url_for("ops.approvals.index", _anchor=f"request-{one.id}")
 
 
 def _disputes() -> list[Item]:
@@ -117,15 +170,41 @@ def _disputes() -> list[Item]:
     )
     return [
         Item(
+            claim=claims.thing("dispute", str(dispute.id)),
             kind="Dispute",
             tone="bad",
             what=f"{dispute.kind.capitalize()} at {dispute.provider}{f' ({dispute.reason})' if dispute.reason else ''}",
             about=number,
-            amount=dispute.money.with_code(),
+            order_number=number,
+            money=dispute.money,
             since=dispute.opened_at,
-            due=dispute.respond_by,
-            owner="",
             address=url_for("ops.order.show", number=number),
+            due=dispute.respond_by,
+            waits_for="The bank decides after the answer date",
         )
         for dispute, number in db.session.execute(query)
+    ]
+
+
+def _with_owners(found: list[Item]) -> list[Item]:
+    """The items with who claimed or acknowledged them. Two statements."""
+    claimed = claims.owners(item.claim for item in found)
+    names = staff.labels([*claimed.values(), *(item.by for item in found if item.by)])
+    return [_owned(item, claimed.get(item.claim), names) for item in found]
+
+
+def _owned(item: Item, claimed: Actor | None, names: Mapping[Actor, str]) -> Item:
+    owner = claimed or item.by
+    name = names[owner] if owner else "waits for another person" if item.is_own else ""
+    return replace(item, by=owner, owner=name, is_claimed=claimed is not None)
+
+
+def _with_steps(found: list[Item]) -> list[Item]:
+    """The items about alerts with the next automatic step of their order or webhook. One statement."""
+    orders = {item.order_id for item in found if item.order_id is not None}
+    webhooks = {item.webhook_id for item in found if item.webhook_id is not None}
+    steps = soonest.steps(orders, webhooks)
+    return [
+        replace(item, step=steps.get(("order", item.order_id or 0)) or steps.get(("webhook", item.webhook_id or 0)))
+        for item in found
     ]

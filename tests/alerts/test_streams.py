@@ -13,7 +13,8 @@ from typing import Any
 from shop.accounts import credentials, links, signin, verification
 from shop.accounts.credentials import Origin
 from shop.accounts.models import AccountLink
-from shop.alerts import store
+from shop.alerts import store, waiting
+from shop.alerts.episodes import CheckRun
 from shop.alerts.rules import RULES
 from shop.checkout import claim_orders
 from shop.core import clock, redis
@@ -163,6 +164,9 @@ def _staff(shop: Shop) -> None:
 
 
 def _alerts(shop: Shop) -> None:
+    with transaction():
+        store.raise_alert(store.Cause("OPS_APPROVAL_WAITS", "payout PO1", "payout PO1", store.WATCH, {}, {}))
+    waiting.over_limit(CheckRun(clock.now()))
     shop.receive({}, b"forged")
     shop.turn(seconds=11)
     first, second = store.open_alerts()[:2]

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 from flask_migrate import downgrade, upgrade
+from sqlalchemy.orm import defer
 
 from shop import create_app
 from shop.accounts import staff
@@ -271,6 +272,12 @@ def old_shop(request: pytest.FixtureRequest, url: str) -> tuple[Flask, Rows]:
     return app, rows
 
 
+def alert_of_then(number: int) -> Alert:
+    """An alert, without the columns of later migrations."""
+    query = db.select(Alert).where(Alert.id == number).options(defer(Alert.waits_since))
+    return db.session.scalars(query).one()
+
+
 def test_an_old_shop_is_migrated_and_keeps_every_row(old_shop: tuple[Flask, Rows]) -> None:
     app, rows = old_shop
     with app.app_context():
@@ -503,7 +510,7 @@ def test_who_did_something_is_an_actor_after_the_upgrade_and_stays_readable(url:
             "R6": ("acquirer/kpay", None),
             "R7": ("staff/Kim", "staff/Lee"),
         }
-        paid_out, alert_row = db.session.get_one(Payout, "X1"), db.session.get_one(Alert, 1)
+        paid_out, alert_row = db.session.get_one(Payout, "X1"), alert_of_then(1)
         assert (paid_out.requested_by, paid_out.decided_by) == (
             Actor(ActorKind.STAFF, name="ada"),
             Actor(ActorKind.STAFF, name="kim"),
@@ -725,7 +732,7 @@ def test_alerts_and_what_they_are_about_are_read_in_standard_terms_after_the_upg
         assert db.session.get_one(Heartbeat, "clock").at == NOW
         assert db.session.get_one(ConditionSchedule, "malformed").due_at == NOW
         assert db.session.get_one(Cart, "C1").last_form_id == "form-1"
-        alerts = {one.id: one for one in db.session.scalars(db.select(Alert))}
+        alerts = {number: alert_of_then(number) for number in (1, 2, 3, 4)}
         assert {number: one.cause for number, one in alerts.items()} == {
             1: "webhook_event 17",
             2: "refused_webhook 17",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import os
 import pkgutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -12,6 +13,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
+import httpx
 import pytest
 from flask import Flask
 from sqlalchemy import select, update
@@ -20,7 +22,7 @@ import shop as the_shop
 from shop.accounts import people, signin, staff, throttle, verification
 from shop.accounts.models import User
 from shop.accounts.permissions import Role
-from shop.alerts import store
+from shop.alerts import claims, store
 from shop.core import audit_seals, clock
 from shop.core.actor import Actor
 from shop.core.audit import Act
@@ -45,6 +47,7 @@ from shop.payments.settlement import discrepancies
 from shop.payments.settlement.discrepancies import Found
 from shop.payouts import payouts
 from shop.payouts.models import Payout
+from shop.setting_kinds import ChatWebhook
 from tests.shop_fixtures import KETTLE, PRICES, Shop
 
 PRICE = PRICES[KETTLE]["TWD"]
@@ -137,6 +140,21 @@ def _alert(shop: Shop) -> str:
     with transaction():
         number = store.raise_alert(store.Cause("OPS_FOREIGN", "kpay", "episode 1", store.WATCH, {}, {}))
     return str(number)
+
+
+def _claimed(shop: Shop) -> str:
+    """The id of an alert that another person owns."""
+    number = _alert(shop)
+    claims.claim(claims.thing("alert", number), shop.kim)
+    return number
+
+
+def _chat(shop: Shop) -> list[str]:
+    """No argument; the shop has a chat that accepts every message."""
+    shop.app.config["ALERT_WEBHOOK_URL"] = ChatWebhook("https://chat.example/hook")
+    accepting = httpx.MockTransport(lambda _request: httpx.Response(200))
+    shop.app.extensions["settled_http"] = {os.getpid(): httpx.Client(transport=accepting)}
+    return []
 
 
 def _failed_mail(_: Shop) -> str:
@@ -248,6 +266,9 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
     "orders note-done": (Act.NOTE_DONE, lambda shop: [_note(shop), *KIM]),
     "alerts acknowledge": (Act.ALERT_ACKNOWLEDGED, lambda shop: [_alert(shop), "--note", "seen", *SAM]),
     "alerts resolve": (Act.ALERT_RESOLVED, lambda shop: [_alert(shop), "--note", "over", *SAM]),
+    "alerts claim": (Act.TO_DO_CLAIMED, lambda shop: ["alert", _alert(shop), *SAM]),
+    "alerts release": (Act.TO_DO_RELEASED, lambda shop: ["alert", _claimed(shop), *SAM]),
+    "alerts test-webhook": (Act.CHAT_TESTED, lambda shop: [*_chat(shop), *SAM]),
     "mail retry": (Act.MAILS_RETRIED, lambda shop: [_failed_mail(shop)]),
     "webhooks retry": (Act.WEBHOOK_RETRIED, lambda shop: [_orphan(shop), "--reason", "the order exists", *SAM]),
     "webhooks retry-matching": (
@@ -330,6 +351,9 @@ USE_CASES = {
     "accounts.sign_in_help.sign_out",
     "accounts.sign_in_help.unlock",
     "accounts.signin.create",
+    "alerts.chat.test",
+    "alerts.claims.claim",
+    "alerts.claims.release",
     "alerts.store.acknowledge",
     "alerts.store.resolve",
     "catalogue.prices.change",

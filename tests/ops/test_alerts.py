@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 
 from shop.alerts import store
-from shop.alerts.models import Alert
+from shop.alerts.models import Alert, ChatMessage
+from shop.alerts.states import MessageKind
+from shop.core import clock
 from shop.core.db import db, transaction
+from shop.mail.states import MailState
+from shop.setting_kinds import Mailboxes
 from tests.ops.conftest import visitor_as
 from tests.shop_fixtures import Shop
 
@@ -69,3 +73,16 @@ def test_an_alert_that_does_not_exist_is_not_found(shop: Shop) -> None:
     support = visitor_as(shop, "support")
     assert support.get("/ops/alerts/7").status_code == 404
     assert support.get(f"/ops/alerts/{2**70}").status_code == 404
+
+
+def test_the_page_of_an_alert_shows_who_was_notified_and_failed_messages(shop: Shop) -> None:
+    shop.app.config["ALERT_MAIL_TO"] = Mailboxes("ops@example.com")
+    number, support = alert(), visitor_as(shop, "support")
+    assert "There is no message about this alert." in support.get(f"/ops/alerts/{number}").text
+    shop.sweep()
+    with transaction():
+        ended = {"state": MailState.FAILED, "error": "HTTP 404", "created_at": clock.now()}
+        db.session.add(ChatMessage(alert_id=number, kind=MessageKind.RAISED, text="x", attempts=1, **ended))
+    page = support.get(f"/ops/alerts/{number}").text.partition("Who was notified")[2]
+    assert "ops@example.com" in page and "HTTP 404" in page
+    assert f'href="/ops/alerts/{number}">alert {number}</a>.' in support.get("/ops/alerts").text

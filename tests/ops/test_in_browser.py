@@ -13,6 +13,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from werkzeug.serving import make_server
 
 from e2e.console_checks import Watch, is_sound
+from shop.alerts import claims
 from shop.core.money import Money
 from shop.live import feed, hub
 from shop.mail import outgoing
@@ -21,6 +22,7 @@ from shop.order_search import filters as filters_of
 from shop.payments.refunds import refunds
 from tests.live.test_console import note
 from tests.ops.conftest import PASSWORD, visitor_as
+from tests.ops.test_alerts import alert
 from tests.shop_fixtures import Shop
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -38,7 +40,8 @@ PAGES += ["/ops/approvals", "/ops/alerts", "/ops/payouts", "/ops/disputes", "/op
 PAGES += ["/ops/roles", "/ops/audit", "/ops/webhooks", "/ops/webhooks?state=failing", "/ops/webhooks/1"]
 PAGES += ["/ops/webhooks/1/altered", "/ops/webhooks/retry", "/ops/live"]
 PAGES += ["/ops/reconciliation", "/ops/reconciliation/kpay/2026-01-31", "/ops/reconciliation/files", "/ops/queues"]
-"""Addresses of pages; `<number>` is the number of a paid order, `<mail>` and `<export>` are ids of these."""
+PAGES += ["/ops?owner=me", "/ops/alerts/<alert>"]
+"""Addresses of pages; `<number>` is the number of a paid order, `<mail>`, `<export>` and `<alert>` are ids of these."""
 
 
 @pytest.fixture
@@ -69,12 +72,11 @@ def test_every_page_is_accessible_fits_a_small_screen_and_keeps_the_policy(shop:
     order = shop.paid_order()
     refunds.request(shop.capture(order), Money(20000, "TWD"), reason="broken", by=shop.sam, to="bank")
     views.save("Paid orders", filters_of.parse({"state": ["PAID"]}, ()), by=shop.sam)
-    export = exports.request(filters_of.Filters(), ZoneInfo("UTC"), by=shop.sam)
+    export, number = exports.request(filters_of.Filters(), ZoneInfo("UTC"), by=shop.sam), alert()
+    claims.claim(claims.thing("alert", str(number)), shop.sam)
     shop.sweep()
-    watch, ids = (
-        Watch(finance.context),
-        {"<number>": order.number, "<mail>": outgoing.newest(1)[0].id, "<export>": export},
-    )
+    ids = {"<number>": order.number, "<mail>": outgoing.newest(1)[0].id, "<export>": export, "<alert>": str(number)}
+    watch = Watch(finance.context)
     watch.expect_status(422)
     watch.expect_status(404)
     for path in PAGES:

@@ -39,6 +39,7 @@ _KINDS = {
     bool: "switch",
     setting_kinds.WebAddress: "address",
     setting_kinds.LogLevel: "level",
+    setting_kinds.ChatWebhook: "https address",
     setting_kinds.CurrencyAmounts: "amounts by currency",
     setting_kinds.MailServer: "mail server",
     setting_kinds.MailSender: "mailbox",

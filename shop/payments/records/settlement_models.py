@@ -30,6 +30,7 @@ from shop.payments.records.types import Source
 _STILL_OPEN = text("closed_at IS NULL")
 _TO_FETCH = text("due_at IS NOT NULL")
 _NOT_READ = text("read_at IS NULL")
+_DISPUTED = text(f"state = '{DisputeState.OPEN}'")
 
 
 class SettlementFile(Base):
@@ -151,6 +152,7 @@ class Dispute(Base):
         CheckConstraint("kind IN ('chargeback', 'inquiry')", name="kind_known"),
         CheckConstraint("state IN ('OPEN', 'WON', 'LOST')", name="state_known"),
         CheckConstraint("amount > 0", name="amount_positive"),
+        Index("ix_disputes_open", "respond_by", postgresql_where=_DISPUTED, sqlite_where=_DISPUTED),
     )
 
     @property

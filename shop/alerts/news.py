@@ -1,0 +1,79 @@
+"""Texts that tell people about an alert: subject of the news, and the message to the chat. Pure.
+
+They have no personal data and no secrets: an alert is named by its rule, its subject and an amount.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from shop.alerts.rules import RULES
+from shop.alerts.states import MessageKind
+from shop.core.money import CURRENCIES, Money
+
+LONGEST = 500
+"""Characters of a line in the chat."""
+_SLACK = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+@dataclass(frozen=True)
+class News:
+    """Facts about an alert for people. `about` is an order's number or another subject, `since` when its cause began,
+    `due` until when it has to be dealt with, `at` the time of the news.
+    """
+
+    alert: int
+    kind: MessageKind
+    severity: str
+    rule: str
+    about: str
+    is_order: bool
+    money: Money | None
+    since: datetime
+    at: datetime
+    due: datetime | None = None
+
+    @property
+    def title(self) -> str:
+        """Occasion and rule in words."""
+        occasion = f"{self.severity} alert" if self.kind is MessageKind.RAISED else "Waits for a person"
+        return f"{occasion}: {RULES[self.rule][1]}"
+
+    @property
+    def facts(self) -> list[str]:
+        """What the alert is about, each a phrase."""
+        found = [f"Order {self.about}" if self.is_order else self.about]
+        found += [self.money.with_code()] if self.money else []
+        found.append(f"since {self.since:%Y-%m-%d %H:%M} UTC ({age(self.at - self.since)})")
+        return found + ([f"due {self.due:%Y-%m-%d %H:%M} UTC"] if self.due else [])
+
+
+def money(observed: Mapping[str, Any], expected: Mapping[str, Any]) -> Money | None:
+    """The amount that an alert is about: the observed one, or else the expected one."""
+    for values in (observed, expected):
+        amount, currency = values.get("amount"), values.get("currency")
+        if isinstance(amount, int) and currency in CURRENCIES:
+            return Money(amount, currency)
+    return None
+
+
+def age(length: timedelta) -> str:
+    """A length of time in words, such as 3 h or 2 d 4 h."""
+    minutes = max(0, int(length.total_seconds() // 60))
+    days, hours = divmod(minutes // 60, 24)
+    if days:
+        return f"{days} d {hours} h" if hours else f"{days} d"
+    return f"{hours} h" if hours else f"{minutes} min"
+
+
+def for_chat(news: News, address: str) -> str:
+    """The text of a message to a chat, with the address of the alert's page on a line of its own."""
+    return "\n".join(_line(text) for text in (news.title, ", ".join(news.facts), address))
+
+
+def _line(text: str) -> str:
+    """A line without characters that Slack formats or that end it."""
+    return " ".join(text.split())[:LONGEST].translate(_SLACK)

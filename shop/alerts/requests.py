@@ -1,0 +1,90 @@
+"""Requests that wait for a second person: refunds, payouts, store credit and roles, as one list of one statement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Integer, Select, Text, cast, literal, null, select, union_all
+
+from shop.accounts.models import RoleRequest, RoleRequestState
+from shop.core.actor import Actor
+from shop.core.db import db
+from shop.core.money import Money
+from shop.credit_gifts.models import CreditGift, GiftState
+from shop.orders.models import Order
+from shop.payments.providers.types import RefundState
+from shop.payments.records.models import REFUND_UNDER_WAY, Refund
+from shop.payouts.models import Payout, PayoutState
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request. `kind` is refund, payout, store credit or roles; roles have no amount, and refunds an order."""
+
+    kind: str
+    id: str
+    order_id: int | None
+    order_number: str | None
+    money: Money | None
+    requested_by: Actor
+    requested_at: datetime
+
+
+def load(limit: int, before: datetime | None = None) -> list[Request]:
+    """Requests that wait, oldest first; with `before` those requested until then. One statement."""
+    together = union_all(*(_until(query, before) for query in (_refunds(), _payouts(), _gifts(), _roles())))
+    rows = db.session.execute(together.order_by("requested_at", "id").limit(limit))
+    return [
+        Request(
+            row.kind,
+            row.id,
+            row.order_id,
+            row.number,
+            Money(row.amount, row.currency) if row.currency else None,
+            row.requested_by,
+            row.requested_at,
+        )
+        for row in rows
+    ]
+
+
+def _refunds() -> Select[Any]:
+    """As `Refund.awaits_approval`, along the index of refunds under way."""
+    found = _columns("refund", Refund, Refund.created_at, Refund.order_id, Order.number).join(
+        Order, Order.id == Refund.order_id
+    )
+    waits = (Refund.state == RefundState.REQUESTED, Refund.needs_two, Refund.approved_by.is_(None))
+    return found.where(REFUND_UNDER_WAY, *waits)
+
+
+def _payouts() -> Select[Any]:
+    return _columns("payout", Payout, Payout.requested_at).where(Payout.state == PayoutState.REQUESTED)
+
+
+def _gifts() -> Select[Any]:
+    return _columns("store credit", CreditGift, CreditGift.requested_at).where(CreditGift.state == GiftState.REQUESTED)
+
+
+def _roles() -> Select[Any]:
+    is_open = RoleRequest.state == literal(RoleRequestState.REQUESTED, Text, literal_execute=True)
+    return _columns("roles", RoleRequest, RoleRequest.requested_at).where(is_open)
+
+
+def _columns(kind: str, table: Any, at: Any, order_id: Any = None, number: Any = None) -> Select[Any]:
+    is_money = hasattr(table, "amount")
+    return select(
+        literal(kind, Text).label("kind"),
+        cast(table.id, Text).label("id"),
+        (cast(null(), Integer) if order_id is None else order_id).label("order_id"),
+        (cast(null(), Text) if number is None else number).label("number"),
+        (table.amount if is_money else cast(null(), Integer)).label("amount"),
+        (table.currency if is_money else cast(null(), Text)).label("currency"),
+        table.requested_by.label("requested_by"),
+        at.label("requested_at"),
+    )
+
+
+def _until(query: Select[Any], before: datetime | None) -> Select[Any]:
+    return query if before is None else query.where(query.selected_columns.requested_at <= before)
