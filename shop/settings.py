@@ -215,6 +215,13 @@ SETTINGS: tuple[Setting, ...] = (
         CurrencyAmounts,
     ),
     Setting(
+        "CLI_DECISIONS",
+        "off",
+        "`on`: the commands that decide about money (`flask money`, `reconcile`, `settlement accept`) work in "
+        "production, with `--by`. Development has them in any case; in production staff decide in the console.",
+        bool,
+    ),
+    Setting(
         "STAFF_SECOND_FACTOR",
         "",
         "`required`: staff set up a passkey or an authenticator app before they open any page of the console. "

@@ -131,30 +131,44 @@ def test_a_chargeback_is_in_the_list_with_its_answer_date_and_is_not_refunded(
 
 
 @pytest.mark.full
-def test_a_settlement_line_that_does_not_match_is_resolved_with_a_note(
+def test_a_settlement_line_that_does_not_match_is_found_in_an_uploaded_file_and_accepted_with_a_reason(
     demo: Demo, new_visitor: People, http_customer: HttpCustomer, acquirer: Control, tmp_path: Path
 ) -> None:
     paid(demo, http_customer, acquirer)
     day = acquirer.day()
-    path = tmp_path / "settlement"
+    path = tmp_path / "settlement.json"
     path.write_bytes(acquirer.settlement("kpay", day, discrepancies=2))
-    assert demo.flask("reconcile", day, "--provider", "kpay", "--file", str(path)).returncode == 1
     finance = Desk(new_visitor(), FINANCE)
+    upload(finance, day, path)
+    finance.reads(re.compile("Discrepancies opened: [1-9]"))
     finance.shows("", "Settlement file and ledger differ")
     finance.page.get_by_role("list", name="Numbers").get_by_role("link", name=re.compile("Settlement file")).press(
         "Enter"
     )
     expect(finance.page).to_have_url(re.compile("rule=RULE_F"))
     is_sound(finance.page)
-    finance.page.get_by_role("row").nth(1).get_by_role("link").press("Enter")
-    is_sound(finance.page)
-    finance.page.keyboard.press("e")
-    finance.reads("You have acknowledged the alert.")
-    finance.page.get_by_label("Reason").fill("the acquirer sends a corrected file")
-    finance.page.get_by_role("button", name="Resolve").press("Enter")
-    finance.reads("the acquirer sends a corrected file")
+    page = finance.menu("Reconciliation")
+    unmatched = page.get_by_role("table", name="Unmatched lines").get_by_role("link")
+    unmatched.first.press("Enter")
+    page.get_by_label("Reason").fill("the acquirer keeps the fee of last month")
+    page.get_by_role("button", name="Accept").press("Enter")
+    finance.reads("You have accepted the discrepancy. It is closed.")
+    finance.reads("the acquirer keeps the fee of last month")
     path.write_bytes(acquirer.settlement("kpay", day))
-    demo.flask("reconcile", day, "--provider", "kpay", "--file", str(path))
+    upload(finance, day, path)
+    finance.reads(re.compile("closed: [1-9]"))
+
+
+def upload(finance: Desk, day: str, path: Path) -> None:
+    """Upload a settlement file of KPay on the page Reconciliation."""
+    page = finance.page
+    page.get_by_role("navigation", name="Console").get_by_role("link", name="Reconciliation").press("Enter")
+    page.get_by_role("link", name="Upload a file").press("Enter")
+    page.get_by_label("Provider", exact=True).select_option("kpay")
+    page.get_by_label("Business day of the provider").fill(day)
+    page.get_by_label("File", exact=True).set_input_files(path)
+    page.get_by_role("button", name="Upload").press("Enter")
+    page.wait_for_url(re.compile(f"/reconciliation/kpay/{day}$"))
 
 
 @pytest.mark.full

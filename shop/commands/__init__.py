@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import click
+from flask import current_app
 
 from shop.accounts import staff
 from shop.core import text
@@ -16,6 +17,7 @@ from shop.core.errors import BadInput, Refusal
 from shop.core.money import CURRENCIES, Money
 from shop.orders import find
 from shop.orders.models import Order
+from shop.settings import DEVELOPMENT
 
 
 class Command(click.Command):
@@ -80,6 +82,33 @@ def by_operator(do: Callable[..., Any]) -> Callable[..., Any]:
         return do(*arguments, by=Actor.operator() if by is None else staff.actor_of(by), **options)
 
     return run
+
+
+def decides_money(do: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a command that decides about money; it takes `--by` from the decorator below this one.
+
+    Production refuses it before it does anything, unless CLI_DECISIONS is on, and then needs an account: at the command
+    line, the address of another person is enough to act as the second one.
+    """
+
+    @functools.wraps(do)
+    def run(*arguments: Any, by: str | None, **options: Any) -> Any:
+        config = current_app.config
+        if config["SETTLED_ENV"] != DEVELOPMENT:
+            if not config["CLI_DECISIONS"]:
+                raise click.ClickException(_DECIDE_IN_CONSOLE.format(console=f"{config['SHOP_URL']}/ops"))
+            if by is None:
+                raise click.UsageError("Missing option '--by': production records who decides about money.")
+        return do(*arguments, by=by, **options)
+
+    run.decides_money = True  # type: ignore[attr-defined]
+    return run
+
+
+_DECIDE_IN_CONSOLE = (
+    "Commands that decide about money are off in production. Decide in the console at {console}, or set "
+    "CLI_DECISIONS=on for this command."
+)
 
 
 class Words(click.ParamType[str]):

@@ -10,7 +10,7 @@ from flask.cli import with_appcontext
 
 from shop.accounts import staff
 from shop.checkout import end_order
-from shop.commands import Group, Words, amount, by_staff
+from shop.commands import Group, Words, amount, by_staff, decides_money
 from shop.commands import order as find_order
 from shop.core.actor import Actor
 from shop.core.db import db
@@ -58,6 +58,7 @@ def _command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
 @click.option("--capture", "capture_id", type=int, help="Capture id; required when the order has several captures.")
 @_to
 @_reason
+@decides_money
 @by_staff
 def refund(number: str, typed: str | None, capture_id: int | None, to: str, reason: str, by: Actor) -> None:
     """Refund AMOUNT of the order NUMBER, or all of its money that is left, a wrong amount included."""
@@ -74,6 +75,7 @@ def refund(number: str, typed: str | None, capture_id: int | None, to: str, reas
 
 @_command("approve")
 @click.argument("refund_id")
+@decides_money
 @by_staff
 def approve(refund_id: str, by: Actor) -> None:
     """Approve a refund as the second person; for a refund to a bank, confirm that it was sent."""
@@ -84,6 +86,7 @@ def approve(refund_id: str, by: Actor) -> None:
 
 @_command("decline")
 @click.argument("refund_id")
+@decides_money
 @by_staff
 def decline(refund_id: str, by: Actor) -> None:
     """Decline a refund that waits for its second person."""
@@ -93,6 +96,7 @@ def decline(refund_id: str, by: Actor) -> None:
 
 @_command("bounced")
 @click.argument("refund_id")
+@decides_money
 @by_staff
 def bounced(refund_id: str, by: Actor) -> None:
     """Record that a manual refund to a bank was returned."""
@@ -114,6 +118,7 @@ def waiting() -> None:
 @click.argument("number")
 @click.option("--capture", "capture_id", type=int, help="Capture id; required when the order has several captures.")
 @click.option("--note", type=Words(), default="", help="Reason, kept in the history.")
+@decides_money
 @by_staff
 def accept(number: str, capture_id: int | None, note: str, by: Actor) -> None:
     """Accept the mismatched amount that was paid for the order NUMBER as its price."""
@@ -127,6 +132,7 @@ def accept(number: str, capture_id: int | None, note: str, by: Actor) -> None:
 @click.argument("number")
 @_to
 @_reason
+@decides_money
 @by_staff
 def cancel(number: str, to: str, reason: str, by: Actor) -> None:
     """Cancel the order NUMBER; captured money is refunded, a mismatched amount included."""
@@ -147,6 +153,7 @@ def cancel(number: str, to: str, reason: str, by: Actor) -> None:
 @click.argument("typed", metavar="AMOUNT")
 @click.argument("currency", type=click.Choice(CURRENCIES))
 @click.option("--note", type=Words(), default="", help="What for.")
+@decides_money
 @by_staff
 def payout(typed: str, currency: str, note: str, by: Actor) -> None:
     """Request a payout of AMOUNT of settled money."""
@@ -156,6 +163,7 @@ def payout(typed: str, currency: str, note: str, by: Actor) -> None:
 
 @_command("approve-payout")
 @click.argument("payout_id")
+@decides_money
 @by_staff
 def approve_payout(payout_id: str, by: Actor) -> None:
     """Approve a payout as the second person."""
@@ -165,6 +173,7 @@ def approve_payout(payout_id: str, by: Actor) -> None:
 
 @_command("reject-payout")
 @click.argument("payout_id")
+@decides_money
 @by_staff
 def reject_payout(payout_id: str, by: Actor) -> None:
     """Reject a payout."""
@@ -178,6 +187,7 @@ def reject_payout(payout_id: str, by: Actor) -> None:
 @click.argument("currency", type=click.Choice(CURRENCIES))
 @click.option("--key", default=None, help="Idempotency key: a repeated request with the same key changes nothing.")
 @_reason
+@decides_money
 @by_staff
 def give_credit(email: str, typed: str, currency: str, key: str | None, reason: str, by: Actor) -> None:
     """Request AMOUNT of store credit for the customer EMAIL, whose address is confirmed; another person approves."""
@@ -191,6 +201,7 @@ def give_credit(email: str, typed: str, currency: str, key: str | None, reason: 
 
 @_command("approve-credit")
 @click.argument("gift_id")
+@decides_money
 @by_staff
 def approve_credit(gift_id: str, by: Actor) -> None:
     """Approve a gift of store credit as the second person."""
@@ -202,6 +213,7 @@ def approve_credit(gift_id: str, by: Actor) -> None:
 
 @_command("decline-credit")
 @click.argument("gift_id")
+@decides_money
 @by_staff
 def decline_credit(gift_id: str, by: Actor) -> None:
     """Decline a gift of store credit; its requester may do so too."""

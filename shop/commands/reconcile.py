@@ -11,7 +11,7 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-from shop.commands import Command, by_operator
+from shop.commands import Command, by_operator, decides_money
 from shop.core.actor import Actor
 from shop.core.errors import Refusal
 from shop.integrity.settlement_day import Day, of_day
@@ -31,6 +31,7 @@ from shop.payments.settlement.reconcile import Reconciliation
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @with_appcontext
+@decides_money
 @by_operator
 def reconcile(day: datetime, provider: str | None, path: Path | None, as_json: bool, by: Actor) -> None:
     """Compare the settlement files of the acquirers' business day DATE (such as 2026-01-31) with the ledger.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from flask.cli import with_appcontext
 
-from shop.commands import Group, Words, by_staff
+from shop.commands import Group, Words, by_staff, decides_money
 from shop.core.actor import Actor
 from shop.integrity import settlement_days
 from shop.integrity.settlement_days import Cell
@@ -38,6 +38,7 @@ def list_all() -> None:
 @click.argument("discrepancy_id", type=click.IntRange(1, 2**63 - 1))
 @click.option("--reason", type=Words(), required=True, help="Why nothing more is to be done; kept in the audit log.")
 @with_appcontext
+@decides_money
 @by_staff
 def accept(discrepancy_id: int, reason: str, by: Actor) -> None:
     """Accept the discrepancy DISCREPANCY_ID. No money is booked."""

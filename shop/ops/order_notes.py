@@ -43,10 +43,12 @@ def withdraw(number: str, note_id: int) -> ResponseReturnValue:
 @bp.post("/orders/<number>/notes/<int:note_id>/done")
 @requires(Permission.ORDER_READ)
 def mark_done(number: str, note_id: int) -> ResponseReturnValue:
-    """Take a note that mentions the reader from the reader's list of what is to do."""
+    """Take a note that mentions the reader from the reader's list of what is to do, to which a form on it returns."""
+    order = requested.order(number)
     notes.mark_done(_existing(note_id), by=acts.reader())
     flash("The note is done, and no longer under To do.")
-    return redirect(url_for("ops.order.show", number=requested.order(number).number), 303)
+    is_on_list = request.form.get("to") == "to_do"
+    return redirect(url_for("ops.home.show") if is_on_list else url_for("ops.order.show", number=order.number), 303)
 
 
 def _existing(note_id: int) -> int:

@@ -44,7 +44,7 @@ _AFTER_APPROVAL = {
 class Item:
     """A thing to do, and the address of its page. `tone` is the tone of its chip, `due` the time until which it has to
     be done, if there is one. `claim` is its key in `shop.alerts.claims`, empty where the owner cannot change;
-    `alert_id` is that of an alert that can be acknowledged.
+    `alert_id` is that of an alert that can be acknowledged, `note_id` that of a note that can be marked as done.
     """
 
     claim: str
@@ -62,6 +62,7 @@ class Item:
     is_claimed: bool = False
     is_own: bool = False
     alert_id: int | None = None
+    note_id: int | None = None
     step: Step | None = None
     waits_for: str = "None: it waits for a person"
     order_id: int | None = None
@@ -147,6 +148,7 @@ def _notes(reader: Actor) -> list[Item]:
             since=one.at,
             address=url_for("ops.order.show", number=one.order_number, _anchor=f"note-{one.note_id}"),
             by=reader,
+            note_id=one.note_id,
             waits_for="None: it waits for you",
         )
         for one in found

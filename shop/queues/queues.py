@@ -94,11 +94,11 @@ QUEUES: tuple[Queue, ...] = (
         True,
         or_(Mail.next_attempt_at > _LONG_AGO, _NO_MAIL),
     ),
+    Queue("chat", "Chat messages", ChatMessage, ChatMessage.next_attempt_at, ChatMessage.error.is_not(None), True),
+    Queue("export", "Exports of orders", OrderExport, OrderExport.due_at),
     Queue(
         "settlement", "Settlement files", SettlementFile, SettlementFile.due_at, SettlementFile.error.is_not(None), True
     ),
-    Queue("chat", "Chat messages", ChatMessage, ChatMessage.next_attempt_at, ChatMessage.error.is_not(None)),
-    Queue("export", "Exports of orders", OrderExport, OrderExport.due_at, OrderExport.attempts > 1),
     Queue("integrity", "Integrity check", IntegrityCheck, IntegrityCheck.due_at),
     Queue("watch", "Orders that alerts watch", Watched, Watched.due_at),
     Queue("conditions", "Conditions of alerts", ConditionSchedule, ConditionSchedule.due_at),

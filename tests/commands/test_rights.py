@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 import pytest
 from flask import Flask
 
-from shop.accounts.permissions import PERMISSIONS, Permission, Role
+from shop.accounts.permissions import MONEY, PERMISSIONS, Permission, Role
+from shop.commands import Amount
 from shop.core.audit_models import AuditEntry
 from shop.core.db import db
 from tests.commands.test_audit_entries import COMMANDS, _commands, staffed
-from tests.shop_fixtures import Shop
+from tests.shop_fixtures import KETTLE, Shop
 
 __all__ = ["staffed"]
 P = Permission
@@ -69,6 +72,9 @@ NEEDS: dict[str, Permission] = {
     "users approve": P.USER_WRITE,
     "users decline": P.USER_WRITE,
 }
+DECIDE = {name for name, permission in NEEDS.items() if permission in MONEY}
+DECIDE |= {"money refund", "money decline", "money cancel"}
+"""Commands that decide about money: a small refund needs no second person."""
 OTHERS = {"audit list": "a filter", "clock advance": "a duration"}
 """Commands whose `--by` names no account that acts."""
 
@@ -79,11 +85,52 @@ def test_the_table_lists_every_command_that_names_an_account(app: Flask) -> None
 
 
 def _options(group: click.Group, name: str) -> set[str | None]:
+    return {parameter.name for parameter in _command(group, name).params}
+
+
+def _command(group: click.Group, name: str) -> click.Command:
     command: click.Command = group
     for word in name.split():
         assert isinstance(command, click.Group)
         command = command.commands[word]
-    return {parameter.name for parameter in command.params}
+    return command
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_production_refuses_commands_that_decide_about_money_and_no_others(shop: Shop) -> None:
+    shop.app.config["SETTLED_ENV"] = "production"
+    refused, not_tried = set(), {}
+    for name in NEEDS:
+        arguments = [*name.split(), *_any_arguments(_command(shop.app.cli, name)), "--by", "not-known@example.com"]
+        done = shop.app.test_cli_runner().invoke(args=arguments, catch_exceptions=False)
+        if "off in production. Decide in the console at http" in done.output:
+            refused.add(name)
+        elif "No account has this e-mail address." not in done.output:
+            not_tried[name] = done.output
+    assert (refused, not_tried) == (DECIDE, {})
+
+
+def _any_arguments(command: click.Command) -> Iterator[str]:
+    """Acceptable values of everything that a command needs, but for `--by`."""
+    for parameter in command.params:
+        if parameter.name != "by" and (parameter.required or getattr(parameter, "prompt", None)):
+            if isinstance(parameter, click.Option):
+                yield parameter.opts[0]
+            kinds = {click.DateTime: "2026-01-31", click.Path: __file__, click.File: __file__, Amount: "TWD=1"}
+            kinds |= {click.Choice: str(next(iter(getattr(parameter.type, "choices", ["1"]))))}
+            yield {"sku": KETTLE, "currency": "TWD", "country": "TW"}.get(
+                parameter.name or "", kinds.get(type(parameter.type), "1")
+            )
+
+
+def test_production_decides_at_the_command_line_where_a_setting_allows_it_and_an_account_is_named(shop: Shop) -> None:
+    shop.app.config.update(SETTLED_ENV="production", CLI_DECISIONS=True)
+    order, invoke = shop.paid_order(), shop.app.test_cli_runner().invoke
+    shop.staff("ada")
+    done = invoke(args=["money", "refund", order.number, "10", "--by", "ada@example.com"])
+    assert done.exit_code == 0 and "is being refunded" in done.output, done.output
+    done = invoke(args=["reconcile", "2026-01-01", "--provider", "kpay"])
+    assert done.exit_code == 2 and "Missing option '--by'" in done.output
 
 
 @pytest.mark.parametrize("command", NEEDS)

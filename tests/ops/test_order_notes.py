@@ -109,7 +109,9 @@ def test_a_mention_is_on_the_list_of_the_colleague_until_it_is_done(shop: Shop) 
     assert "#note-" not in support.get("/ops").text, "of the colleague alone"
     assert f'id="{anchor}"' in timeline(finance, order)
     path = f"/ops/orders/{order.number}/notes/{anchor.removeprefix('note-')}/done"
-    assert [finance.post(path).status_code for _ in range(2)] == [303, 303]
+    assert f'action="{path}"' in listed and "Mark as done" in listed
+    assert [finance.post(path, {"to": "to_do"}).location for _ in range(2)] == ["/ops", "/ops"]
+    assert finance.post(path).location == f"/ops/orders/{order.number}"
     assert "#note-" not in finance.get("/ops").text and acts() == ["note.done", "note.written"]
 
 
