@@ -2,7 +2,8 @@
 
 One process sends the requests of a signed-in admin through the WSGI app, with the template, and measures the time from
 the request until the response is read. No network and no browser; Redis is real. Each round requests every address
-once, in a shuffled order. The databases are filled once in `--folder` and used again, migrated, by the next run.
+once, in a shuffled order. CPU is that of this process and of PostgreSQL's, which other programs on the machine delay
+but hardly change. The databases are filled once in `--folder` and used again, migrated, by the next run.
 """
 
 from __future__ import annotations
@@ -41,12 +42,13 @@ DURABLE = "fsync = on\nfull_page_writes = on\nsynchronous_commit = on\nautovacuu
 
 @dataclass
 class Measured:
-    """A page of an address, its times in milliseconds, and the most statements of a request."""
+    """A page of an address, its times and CPU times in milliseconds, and the most statements of a request."""
 
     page: str
     address: Address
     path: str
     times: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
     statements: int = 0
 
     @property
@@ -62,6 +64,7 @@ class Console(FilledShop):
     def __init__(self, database_url: str, redis_url: str) -> None:
         super().__init__(database_url, redis_url)
         self.visitor = Visitor(self.app)
+        self.backends: list[Path] = []
         self._sent = 0
         with self.app.app_context():
             event.listen(db.engine, "before_cursor_execute", self._count)
@@ -75,23 +78,35 @@ class Console(FilledShop):
         form = {"csrf_token": self.visitor.field("csrf_token"), "email": ADMIN, "password": PASSWORD}
         assert self.visitor.request("/sign-in", form).startswith("/"), "not signed in"
 
-    def request(self, path: str) -> tuple[float, int, str]:
-        """Milliseconds, statements, and the page. Raises SystemExit for an error status."""
-        self._sent, began = 0, time.perf_counter()
-        page = self.visitor.request(path)
-        return (time.perf_counter() - began) * 1000, self._sent, page
+    def request(self, path: str) -> str:
+        """The page. Raises SystemExit for an error status."""
+        return self.visitor.request(path)
+
+    def measure(self, page: Measured, *, counts: bool) -> None:
+        """Request a page and add its cost if the request counts."""
+        self._sent, cpu, began = 0, self._cpu(), time.perf_counter()
+        self.request(page.path)
+        took, cpu = (time.perf_counter() - began) * 1000, self._cpu() - cpu
+        if counts:
+            page.times.append(took)
+            page.cpu.append(cpu)
+            page.statements = max(page.statements, self._sent)
+
+    def _cpu(self) -> float:
+        """Milliseconds of CPU of this process and of its connections' processes so far."""
+        return time.process_time() * 1000 + sum(int(path.read_text().split()[0]) for path in self.backends) / 1e6
 
     def pages(self, address: Address) -> Iterator[Measured]:
         """The pages of an address that exist; the tenth is found by following the links."""
         yield Measured("first", address, address.address)
         path = address.address
         for number in range(2, 11) if "tenth" in address.pages else ():
-            path = _link(self.request(path)[2], "next")
+            path = _link(self.request(path), "next")
             if not path:
                 break
             if number == 10:
                 yield Measured("tenth", address, path)
-        if "last" in address.pages and (path := _link(self.request(address.address)[2], "last")):
+        if "last" in address.pages and (path := _link(self.request(address.address), "last")):
             yield Measured("last", address, path)
 
 
@@ -104,39 +119,41 @@ def measure(database: str, console: Console, rounds: int, only: str) -> bool:
     """Print the tables of one database. True if a goal is missed."""
     console.sign_in()
     with console.app.app_context():
+        if db.engine.dialect.name == "postgresql":
+            pids = db.session.execute(db.text("SELECT pid FROM pg_stat_activity WHERE datname = current_database()"))
+            console.backends = [Path(f"/proc/{row[0]}/schedstat") for row in pids]
         wanted = [one for one in addresses() if only in one.group or only in one.address]
     pages = [page for one in wanted for page in console.pages(one)]
     note(f"{database}: {len(pages)} pages, {rounds} rounds; load {os.getloadavg()[0]:.1f}")
     order = random.Random(7)
     for number in range(rounds + 1):
         for page in order.sample(pages, len(pages)):
-            took, statements, _ = console.request(page.path)
-            if number:  # the first round warms up
-                page.times.append(took)
-                page.statements = max(page.statements, statements)
+            console.measure(page, counts=number > 0)  # the first round warms up
     note(f"{database}: load {os.getloadavg()[0]:.1f}")
     _print(database, pages)
     return any(page.misses for page in pages)
 
 
 def _print(database: str, pages: list[Measured]) -> None:
-    heading = ("p50 ms", "p99 ms", "slowest p50", "statements")
+    heading = ("p50 ms", "p99 ms", "slowest p50", "CPU ms", "most CPU", "statements")
     rows: list[tuple[object, ...]] = [("pages", "number", *heading)]
     for group in dict.fromkeys(page.address.group for page in pages):
         of_group = [page for page in pages if page.address.group == group]
         times = [took for page in of_group for took in page.times]
         slowest = max(statistics.median(page.times) for page in of_group)
+        cpu = [statistics.median(page.cpu) for page in of_group]
         most = max(page.statements for page in of_group)
-        rows.append((group, len(of_group), statistics.median(times), percentile(times, 99), slowest, most))
+        middle = statistics.median(times), percentile(times, 99), slowest
+        rows.append((group, len(of_group), *middle, statistics.median(cpu), max(cpu), most))
     table(f"Console, {database}", rows)
     missed = sorted((page for page in pages if page.misses), key=lambda page: -statistics.median(page.times))
     if missed:
         details = [(page.address.address[:90], page.page, *_times(page), page.statements) for page in missed]
-        table(f"Goals missed, {database}", [("address", "page", "p50 ms", "p99 ms", "statements"), *details])
+        table(f"Goals missed, {database}", [("address", "page", "p50 ms", "p99 ms", "CPU ms", "statements"), *details])
 
 
-def _times(page: Measured) -> tuple[float, float]:
-    return statistics.median(page.times), percentile(page.times, 99)
+def _times(page: Measured) -> tuple[float, float, float]:
+    return statistics.median(page.times), percentile(page.times, 99), statistics.median(page.cpu)
 
 
 @contextmanager
