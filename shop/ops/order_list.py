@@ -14,8 +14,8 @@ from shop.core.money import CURRENCIES
 from shop.http_kit.access import requires
 from shop.ops.formats import words, zone
 from shop.ops.navigation import Link
+from shop.order_search import conditions, pages
 from shop.order_search import filters as filters_of
-from shop.order_search import pages
 from shop.order_search.filters import Filters, Flag
 from shop.order_search.pages import Place
 from shop.orders.states import OrderState
@@ -48,11 +48,12 @@ def index() -> ResponseReturnValue:
     pairs = filters_of.pairs(filters)
     if any(value == "" for values in given.values() for value in values):
         return redirect(_address(pairs), 303)  # a form sends its empty fields; addresses are without them
-    page = pages.find(filters, zone(), _place())
+    are_few = conditions.has_few_payments(filters)
+    page = pages.find(filters, zone(), _place(), are_few=are_few)
     return render_template(
         "ops/orders.html",
         page=page,
-        total=_total(pages.count(filters, zone())),
+        total=_total(pages.count(filters, zone(), are_few=are_few), len(page.rows)),
         filters=filters,
         active=[(f"{LABELS[name]}: {words(value)}", _without(pairs, (name, value))) for name, value in pairs],
         choices=_choices(filters),
@@ -69,10 +70,10 @@ def _place() -> Place:
     return Place(positions.get("after"), positions.get("before"), from_end="page" in given)
 
 
-def _total(number: int) -> str:
-    if number > pages.COUNTED:
-        return f"{pages.COUNTED:,}+ orders"
-    return "1 order" if number == 1 else f"{number:,} orders"
+def _total(total: pages.Total, shown: int) -> str:
+    if not total.is_exact:
+        return f"{max(total.number, shown):,}+ orders"
+    return "1 order" if total.number == 1 else f"{total.number:,} orders"
 
 
 def _links(page: pages.Page, pairs: Pairs) -> dict[str, str]:

@@ -53,12 +53,12 @@ def requests(reader: Actor) -> list[Request]:
     refunding, others = db.session.execute(_refunds()).all(), db.session.execute(_gifts_and_payouts()).all()
     asked = {refund.requested_by for refund, _, _ in refunding} | {one.requested_by for one in others}
     emails = _emails({actor.user_id for actor in asked} | {one.user_id for one in others})
-    found = [_refund(*row, names=emails, reader=reader) for row in refunding]
+    found = [_refund(refund, order, capture, emails, reader) for refund, order, capture in refunding]
     found += [_gift_or_payout(one, emails, reader) for one in others]
     return sorted(found, key=lambda one: (one.requested_at, one.id))
 
 
-def _refunds() -> Select[tuple[Refund, Order, Capture | None]]:
+def _refunds() -> Select[Refund, Order, Capture]:
     query = select(Refund, Order, Capture).join(Order, Order.id == Refund.order_id)
     return query.outerjoin(Capture, Capture.id == Refund.capture_id).where(*refunds.IS_WAITING)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Select, exists, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, select, tuple_
 from sqlalchemy.orm import aliased
 
 from shop.core.db import db
@@ -21,8 +21,8 @@ from shop.payments.providers.types import PaymentState, RefundState
 from shop.payments.records.models import Payment, Refund
 
 ON_A_PAGE = 50
-COUNTED = 10_000
-"""Orders are counted up to this number."""
+COUNTED, CHECKED = 10_000, 3000
+"""Orders that a count looks at, the newest that the indexes find; and if it has to check each of them."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,24 @@ class Page:
     older: Position | None
 
 
-def find(filters: Filters, zone: ZoneInfo, place: Place = Place(), *, limit: int = ON_A_PAGE) -> Page:
-    """A page of the orders that match. One statement."""
-    found = db.session.execute(_page(filters, zone, place, limit + 1)).mappings().all()
+@dataclass(frozen=True)
+class Total:
+    """The number of orders that match; there may be more unless it is exact."""
+
+    number: int
+    is_exact: bool
+
+
+def find(
+    filters: Filters,
+    zone: ZoneInfo,
+    place: Place = Place(),
+    *,
+    limit: int = ON_A_PAGE,
+    are_few: bool = False,
+) -> Page:
+    """A page of the orders that match. One statement. `are_few` as for `conditions.of`."""
+    found = db.session.execute(_page(conditions.of(filters, zone, are_few=are_few), place, limit + 1)).mappings().all()
     rows, has_more = [_row(dict(one)) for one in found[:limit]], len(found) > limit
     if place.is_backwards:
         rows.reverse()
@@ -83,15 +98,25 @@ def find(filters: Filters, zone: ZoneInfo, place: Place = Place(), *, limit: int
     return Page(rows, newer, rows[-1].position if rows and older_exist else None)
 
 
-def count(filters: Filters, zone: ZoneInfo) -> int:
-    """The number of orders that match, counted up to COUNTED + 1. One statement."""
-    matching = select(Order.id).where(*conditions.of(filters, zone)).limit(COUNTED + 1).subquery()
-    return db.session.scalar(select(func.count()).select_from(matching)) or 0
+def count(filters: Filters, zone: ZoneInfo, *, are_few: bool = False) -> Total:
+    """The number of orders that match. One statement, which looks at the newest COUNTED or CHECKED orders, or at all of
+    the few that have such a payment.
+    """
+    which, checked = conditions.along_index(filters, zone), conditions.in_rows(filters, are_few=are_few)
+    if are_few:
+        which, checked = [*which, *checked], []
+    matches = case((and_(*checked), 1), else_=0) if checked else literal(1)
+    most = CHECKED if checked else COUNTED
+    newest = select(matches.label("matches")).select_from(Order).where(*which)
+    looked_at = newest.order_by(*_sorting(Order, backwards=False)).limit(most + 1).subquery()
+    query = select(func.coalesce(func.sum(looked_at.c.matches), 0), func.count()).select_from(looked_at)
+    number, looked = db.session.execute(query).one()
+    return Total(min(int(number), most), looked <= most)
 
 
-def _page(filters: Filters, zone: ZoneInfo, place: Place, limit: int) -> Select[Any]:
+def _page(which: list[ColumnElement[bool]], place: Place, limit: int) -> Select[Any]:
     """Select the orders of a page with what the list shows of each, in the direction of the search."""
-    which, backwards = conditions.of(filters, zone), place.is_backwards
+    backwards = place.is_backwards
     if place.after is not None:
         which.append(tuple_(Order.placed_at, Order.id) < _tuple(place.after))
     if place.before is not None:
