@@ -262,7 +262,8 @@ def _mails(count: int) -> None:
     queued = {"state": MailState.QUEUED, "next_attempt_at": at, "sent_at": None, "attempts": 2}
     sent = {"state": MailState.SENT, "next_attempt_at": None, "sent_at": at, "attempts": 1}
     for mail_id, times, changed in ((first, 25, failed), (second, 12, queued), (third, many, sent)):
-        differing = {"ids": ("id",), "named": ("message_id", "event"), "addresses": ("recipient",), "changed": changed}
+        differing = {"ids": ("id",), "named": ("message_id", "event"), "addresses": ("recipient",)}
+        differing["changed"] = {"order_id": None, **changed}  # or all would be mails of one order
         copy_row("mails", mail_id, times, max(1, int(timedelta(days=30).total_seconds()) // times), **differing)
 
 
