@@ -30,6 +30,8 @@ _UNSAFE = {
     "postgresql": (
         "SET session_replication_role = replica",  # no triggers and no checks of foreign keys
         "SET synchronous_commit = off",
+        "SET statement_timeout = 0",
+        "SET idle_in_transaction_session_timeout = 0",
         "SET work_mem = '128MB'",
         "SET maintenance_work_mem = '512MB'",
     ),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, join, literal, select, tuple_
 from sqlalchemy.orm import aliased
 
 from shop.core.db import db
@@ -121,16 +122,24 @@ def _page(which: list[ColumnElement[bool]], place: Place, limit: int) -> Select[
         which.append(tuple_(Order.placed_at, Order.id) < _tuple(place.after))
     if place.before is not None:
         which.append(tuple_(Order.placed_at, Order.id) > _tuple(place.before))
-    columns = (Order.id, Order.number, Order.placed_at, Order.state, Order.total_amount, Order.currency)
-    chosen = select(*columns, Order.review_since).where(*which).order_by(*_sorting(Order, backwards)).limit(limit)
-    order, payment = chosen.subquery("page").c, aliased(Payment)
+    chosen = select(Order.id).where(*which).order_by(*_sorting(Order, backwards)).limit(limit).subquery("page")
+    order, payment, shown = _shown()
     latest = select(func.max(Payment.id)).where(Payment.order_id == order.id).scalar_subquery()
+    found = join(chosen, order, order.id == chosen.c.id).outerjoin(payment, payment.id == latest)
+    return shown.select_from(found).order_by(*_sorting(order, backwards))
+
+
+@cache
+def _shown() -> tuple[Any, Any, Select[Any]]:
+    """The order and the payment that a row shows, and the columns of the list. Made once, because that takes longer
+    than the query; a time in the condition of a flag would stay the first one.
+    """
+    order, payment = aliased(Order, name="shown"), aliased(Payment, name="latest")
     done = (Refund.order_id == order.id, Refund.state == RefundState.DONE, Refund.currency == order.currency)
     refunded = select(func.coalesce(func.sum(Refund.amount), 0)).where(*done).scalar_subquery()
-    shown = [order[column.key] for column in columns]
+    columns = (order.id, order.number, order.placed_at, order.state, order.total_amount, order.currency)
     state, provider, instrument = payment.state.label("payment_state"), payment.provider, payment.instrument
-    query = select(*shown, state, provider, instrument, refunded.label("refunded"), *_flags(order))
-    return query.outerjoin(payment, payment.id == latest).order_by(*_sorting(order, backwards))
+    return order, payment, select(*columns, state, provider, instrument, refunded.label("refunded"), *_flags(order))
 
 
 def _tuple(position: Position) -> Any:
