@@ -51,8 +51,8 @@ class Request:
 def requests(reader: Actor) -> list[Request]:
     """All requests that wait, oldest first. Three statements, however many there are."""
     refunding, others = db.session.execute(_refunds()).all(), db.session.execute(_gifts_and_payouts()).all()
-    asked = {refund.requested_by for refund, _, _ in refunding} | {one.requested_by for one in others}
-    emails = _emails({actor.user_id for actor in asked} | {one.user_id for one in others})
+    actors = {refund.requested_by for refund, _, _ in refunding} | {one.requested_by for one in others}
+    emails = _emails({actor.user_id for actor in actors} | {one.user_id for one in others})
     found = [_refund(refund, order, capture, emails, reader) for refund, order, capture in refunding]
     found += [_gift_or_payout(one, emails, reader) for one in others]
     return sorted(found, key=lambda one: (one.requested_at, one.id))
