@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, CompoundSelect, Select, exists, func, select, union_all
@@ -57,6 +57,19 @@ def flagged(flag: Flag) -> Select[Any]:
     if flag is Flag.DISPUTED:
         return select(Dispute.order_id)
     return select(Refund.order_id).where(REFUND_UNDER_WAY)
+
+
+def has_flag(flag: Flag, order: Any) -> ColumnElement[bool]:
+    """The order, an alias, has this flag. Read from the order to its payments: the index of all captures that pay for
+    nothing is long.
+    """
+    if flag is Flag.IN_REVIEW:
+        return cast("ColumnElement[bool]", order.review_since.is_not(None))
+    if flag in _ALLOCATIONS:
+        captured = exists().where(Payment.order_id == order.id, Capture.payment_id == Payment.id)
+        return captured.where(Capture.allocation == _ALLOCATIONS[flag])
+    ids = flagged(flag)
+    return exists(ids.where(ids.selected_columns[0] == order.id))
 
 
 def along_index(filters: Filters, zone: ZoneInfo) -> list[ColumnElement[bool]]:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, join, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, case, func, join, literal, select, tuple_
 from sqlalchemy.orm import aliased
 
 from shop.core.db import db
@@ -138,8 +138,9 @@ def _shown() -> tuple[Any, Any, Select[Any]]:
     done = (Refund.order_id == order.id, Refund.state == RefundState.DONE, Refund.currency == order.currency)
     refunded = select(func.coalesce(func.sum(Refund.amount), 0)).where(*done).scalar_subquery()
     columns = (order.id, order.number, order.placed_at, order.state, order.total_amount, order.currency)
+    flags = [conditions.has_flag(flag, order).label(flag.value) for flag in Flag]
     state, provider, instrument = payment.state.label("payment_state"), payment.provider, payment.instrument
-    return order, payment, select(*columns, state, provider, instrument, refunded.label("refunded"), *_flags(order))
+    return order, payment, select(*columns, state, provider, instrument, refunded.label("refunded"), *flags)
 
 
 def _tuple(position: Position) -> Any:
@@ -149,19 +150,6 @@ def _tuple(position: Position) -> Any:
 def _sorting(order: Any, backwards: bool) -> tuple[Any, Any]:
     columns = (order.placed_at, order.id)
     return columns if backwards else (columns[0].desc(), columns[1].desc())
-
-
-def _flags(order: Any) -> list[Any]:
-    """One column for each flag: true if the order has it."""
-    found = []
-    for flag in Flag:
-        if flag is Flag.IN_REVIEW:
-            column = order.review_since.is_not(None)
-        else:
-            ids = conditions.flagged(flag)
-            column = exists(ids.where(ids.selected_columns[0] == order.id))
-        found.append(column.label(flag.value))
-    return found
 
 
 def _row(found: dict[str, Any]) -> Row:
