@@ -76,7 +76,8 @@ def _paid(today: date, zone: ZoneInfo) -> Tile:
 
 def _waiting(zone: ZoneInfo) -> Tile:
     filters = of_orders.Filters(flags=(Flag.UNPAID,))
-    number = _counted(pages.count(filters, zone), pages.COUNTED)
+    total = pages.count(filters, zone)
+    number = f"{total.number:,}{'' if total.is_exact else '+'}"
     return Tile("waiting", "Waiting over 2 min", number, "orders without a payment", "orders", _pairs(filters))
 
 

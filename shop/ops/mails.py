@@ -16,7 +16,9 @@ from shop.ops.navigation import Link
 
 bp = Blueprint("mails", __name__)
 LINKS = (Link("Mails", "ops.mails.index", Permission.MAIL_READ),)
-SHOWN = 200
+SHOWN = 100
+COUNTED = 10_000
+"""Mails of each state are counted up to this number."""
 
 
 @bp.get("/mails")
@@ -29,7 +31,12 @@ def index() -> str:
     if state is not None and state not in tuple(MailState):
         raise BadInput("unknown_state", f"{state} is not a state. States are {', '.join(MailState)}.")
     found = outgoing.newest(SHOWN, state=MailState(state) if state else None)
-    return render_template("ops/mails.html", mails=found, counts=outgoing.by_state(), state=state)
+    counts = {name: _number(number) for name, number in outgoing.counted(COUNTED + 1).items()}
+    return render_template("ops/mails.html", mails=found, counts=counts, state=state, shown=SHOWN)
+
+
+def _number(counted: int) -> str:
+    return f"{COUNTED:,}+" if counted > COUNTED else f"{counted:,}"
 
 
 @bp.get("/mails/<mail_id>")

@@ -55,7 +55,7 @@ def request(filters: Filters, zone: ZoneInfo, *, by: Actor) -> str:
 
     Raises Forbidden; Refusal `nothing_to_export`, `too_many_rows`, and `too_many_exports` for one person.
     """
-    expected = pages.count(filters, zone, most=MOST)
+    expected = pages.count_up_to(MOST, filters, zone)
     if not expected:
         raise Refusal("nothing_to_export", "No orders match these filters, so there is nothing to export.")
     if expected > MOST:
