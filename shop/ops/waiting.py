@@ -17,7 +17,7 @@ from shop.ledger import funds
 from shop.orders.models import Order
 from shop.payments.records.models import Capture, Refund
 from shop.payments.records.types import RefundDestination
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests as refund_requests
 from shop.payouts import payouts
 
 
@@ -51,7 +51,7 @@ def requests(reader: Actor) -> list[Request]:
 
 
 def _refunds(reader: Actor) -> Iterator[Request]:
-    waiting = refunds.waiting()
+    waiting = refund_requests.waiting()
     orders = {
         order.id: order
         for order in db.session.scalars(select(Order).where(Order.id.in_({one.order_id for one in waiting})))

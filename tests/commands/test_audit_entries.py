@@ -42,7 +42,7 @@ from shop.order_search import filters as filters_of
 from shop.order_search.models import ExportState, OrderExport
 from shop.payments.records.models import WebhookEventRow
 from shop.payments.records.settlement_models import Discrepancy
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payments.settlement import discrepancies
 from shop.payments.settlement.discrepancies import Found
 from shop.payouts import payouts
@@ -64,13 +64,13 @@ def _refund(shop: Shop) -> str:
     """A refund that waits for a second person."""
     shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 1000}
     order = shop.paid_order()
-    [refund] = refunds.request_all(order.id, reason="broken", by=shop.sam)
+    [refund] = requests.request_all(order.id, reason="broken", by=shop.sam)
     return refund.id
 
 
 def _sent_refund(shop: Shop) -> str:
-    [refund] = refunds.request_all(shop.paid_order().id, reason="broken", by=shop.sam, to="bank")
-    refunds.approve(refund.id, shop.kim)
+    [refund] = requests.request_all(shop.paid_order().id, reason="broken", by=shop.sam, to="bank")
+    requests.approve(refund.id, shop.kim)
     shop.sweep()
     return refund.id
 
@@ -375,12 +375,12 @@ USE_CASES = {
     "order_notes.notes.write",
     "payments.polling.requested.query_now",
     "payments.polling.requested.query_soon",
-    "payments.refunds.refunds.approve",
-    "payments.refunds.refunds.bounced",
-    "payments.refunds.refunds.decline",
-    "payments.refunds.refunds.request",
-    "payments.refunds.refunds.request_all",
-    "payments.refunds.refunds.request_credit",
+    "payments.refunds.requests.approve",
+    "payments.refunds.requests.bounced",
+    "payments.refunds.requests.decline",
+    "payments.refunds.requests.request",
+    "payments.refunds.requests.request_all",
+    "payments.refunds.requests.request_credit",
     "payments.settlement.acceptance.accept",
     "payments.settlement.reconcile.reconcile",
     "payments.updates.apply.accept",

@@ -19,7 +19,7 @@ from shop.orders import find
 from shop.orders.models import Order
 from shop.payments.providers import registry
 from shop.payments.providers.types import PaymentState
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.pricing import change
 from shop.web import orders
 from tests.shop_fixtures import PEN, Shop
@@ -96,7 +96,7 @@ def test_the_page_shows_the_destination_of_refunds(shop: Shop) -> None:
     ):
         ada = shop.customer(credit=20000)
         order = shop.paid_order(customer=ada, credit=20000)
-        refunds.request_all(order.id, reason="", by=shop.sam, to=to)
+        requests.request_all(order.id, reason="", by=shop.sam, to=to)
         assert goes in page_of(shop, order)
         shop.sweep()
         assert went in page_of(shop, order)
@@ -112,12 +112,12 @@ def test_the_page_of_an_order_that_costs_nothing_confirms_it_and_names_no_paymen
 def test_a_manual_refund_is_announced_after_approval_and_shown_as_sent_when_it_is(shop: Shop) -> None:
     ada = shop.customer(credit=20000)
     whole, part, both = shop.paid_order(), shop.paid_order(customer=ada, credit=20000), shop.paid_order()
-    refunds.request(shop.capture(both), Money(500, "TWD"), reason="", by=shop.sam)
+    requests.request(shop.capture(both), Money(500, "TWD"), reason="", by=shop.sam)
     for order in (whole, part, both):
-        refunds.request_all(order.id, reason="", by=shop.sam, to="bank")
+        requests.request_all(order.id, reason="", by=shop.sam, to="bank")
     assert "bank account" not in "".join(page_of(shop, order) for order in (whole, part, both))
-    for refund in refunds.waiting():
-        refunds.approve(refund.id, shop.kim)
+    for refund in requests.waiting():
+        requests.approve(refund.id, shop.kim)
     goes = {
         whole: "The refund goes to your bank account by bank transfer.",
         part: "Part of the refund goes to your store credit and the rest to your bank account by bank transfer.",
@@ -176,7 +176,7 @@ def test_a_refunded_mismatch_is_shown_and_not_counted(shop: Shop) -> None:
     order = shop.order(customer=shop.customer())
     shop.acquirer.capture(shop.payment(order).id, money=Money(100, "TWD"))
     shop.deliver_webhook(shop.payment(order))
-    refunds.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
+    requests.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     failed = shop.pay_again(order)
     shop.acquirer.end(failed.id, "FAILED", "declines")
@@ -184,7 +184,7 @@ def test_a_refunded_mismatch_is_shown_and_not_counted(shop: Shop) -> None:
     assert "No money has been taken for this payment. Your items are still reserved." in page_of(shop, order)
     shop.acquirer.capture(shop.pay_again(order).id)
     shop.deliver_webhook(shop.payment(order))
-    refunds.request_all(order.id, reason="", by=shop.sam, to="store_credit")
+    requests.request_all(order.id, reason="", by=shop.sam, to="store_credit")
     shop.sweep()
     assert "The money was added to your store credit." in page_of(shop, order)
 
