@@ -10,7 +10,6 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from shop.setting_kinds import (
     is_known_database,
     is_redis,
 )
+from shop.setting_kinds import Setting as Setting
 from shop.setting_kinds import WebAddress as WebAddress
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,27 +38,6 @@ MOCKED = (
     "`flask reconcile` fetches files there that the provider has no call for; both send CONTROL_TOKEN."
 )
 """Meaning of the setting `<NAME>_MOCKED` of each provider; without it the token is sent nowhere."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A row of the table: environment variable, default in its text form, meaning. `kind` is str, int, float, bool,
-    WebAddress or one of `shop.setting_kinds`; a number is at least `least`.
-    """
-
-    name: str
-    default: str
-    meaning: str
-    kind: type = str
-    secret: bool = False
-    least: float = 0
-
-    @property
-    def published(self) -> bool:
-        """True if the default is a published secret. It is used in development only, and only where the setting is
-        absent: an empty value stays empty. (Addresses are secret because they may contain a password.)
-        """
-        return self.secret and bool(self.default) and "://" not in self.default
 
 
 SETTINGS: tuple[Setting, ...] = (

@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
-from shop.alerts.models import ConditionSchedule, Watched
+from shop.alerts.models import ChatMessage, ConditionSchedule, Watched
 from shop.alerts.stuck_work import TRIES
 from shop.checkout.models import Saga
 from shop.core import audit, clock
@@ -34,6 +34,7 @@ from shop.core.outbox import OutboxRow
 from shop.integrity.models import IntegrityCheck
 from shop.mail.models import Mail
 from shop.mail.states import MailState
+from shop.order_search.models import OrderExport
 from shop.orders.models import IS_LIVE, Order
 from shop.payments.providers.types import RefundState
 from shop.payments.records.models import Payment, Refund, WebhookEventRow
@@ -96,6 +97,8 @@ QUEUES: tuple[Queue, ...] = (
     Queue(
         "settlement", "Settlement files", SettlementFile, SettlementFile.due_at, SettlementFile.error.is_not(None), True
     ),
+    Queue("chat", "Chat messages", ChatMessage, ChatMessage.next_attempt_at, ChatMessage.error.is_not(None)),
+    Queue("export", "Exports of orders", OrderExport, OrderExport.due_at, OrderExport.attempts > 1),
     Queue("integrity", "Integrity check", IntegrityCheck, IntegrityCheck.due_at),
     Queue("watch", "Orders that alerts watch", Watched, Watched.due_at),
     Queue("conditions", "Conditions of alerts", ConditionSchedule, ConditionSchedule.due_at),

@@ -54,7 +54,7 @@ def test_an_admin_starts_a_check_that_workers_do_and_reads_its_result(shop: Shop
     assert admin.post("/ops/integrity/run").status_code == 303
     page = admin.get("/ops/integrity").text
     assert "0 of 2 invariants are checked" in page and 'hx-trigger="every 2s"' in page
-    assert find().entries[0].act == Act.CHECK_REQUESTED
+    assert find().rows[0].act == Act.CHECK_REQUESTED
     work.batch("integrity", checks.due())
     page = admin.get("/ops/integrity/state").text
     assert "All 2 invariants hold." in page and "admin@example.com" in page and "hx-trigger" not in page

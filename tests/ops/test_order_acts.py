@@ -185,7 +185,7 @@ def test_the_acquirer_is_queried_about_the_selected_orders_with_an_entry_for_eac
     page = support.get(answer.location).text
     assert "asked about 2 orders within seconds. Of the others (1)" in page
     db.session.rollback()
-    entries = audit_search.find(audit_search.Filters(acts=[Act.PAYMENT_QUERIED])).entries
+    entries = audit_search.find(audit_search.Filters(acts=[Act.PAYMENT_QUERIED])).rows
     assert {entry.subject_id for entry in entries} == {order.number for order in orders}
     for chosen, message in (([], "Select at least one order."), (["X"] * 51, "Select at most 50 orders.")):
         refused = support.post("/ops/orders/query", {"number": chosen})

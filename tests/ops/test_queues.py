@@ -71,7 +71,7 @@ def test_work_that_waits_is_run_now_with_a_reason_and_an_entry(shop: Shop) -> No
     assert answer.status_code == 422 and state("inbox").due == 0
     assert admin.post("/ops/queues/inbox/run", {"reason": "the fix is out"}).status_code == 303
     assert state("inbox").due == 1
-    entry = find().entries[0]
+    entry = find().rows[0]
     assert (entry.act, entry.subject_id, entry.reason) == (Act.QUEUE_RUN, "inbox", "the fix is out")
     again = admin.post("/ops/queues/inbox/run", {"reason": "the fix is out"})
     assert again.status_code == 409 and "Nothing of this kind waits" in again.text

@@ -97,7 +97,7 @@ def test_a_difference_is_accepted_with_a_reason_and_stays_closed_while_its_amoun
     assert accept(finance, number, "")[0] == 422 and row().closed_at is None
     assert accept(finance, number, "a fee of the bank")[0] == 303
     assert row().accepted_reason == "a fee of the bank"
-    [entry] = [one for one in find().entries if one.act == Act.DISCREPANCY_ACCEPTED]
+    [entry] = [one for one in find().rows if one.act == Act.DISCREPANCY_ACCEPTED]
     assert entry.reason == "a fee of the bank"
     page = finance.get(f"/ops/reconciliation/discrepancies/{number}").text
     assert "finance@example.com" in page and "a fee of the bank" in page

@@ -186,10 +186,10 @@ def test_a_refund_goes_on_with_what_was_typed_once_the_password_is_confirmed(sho
     later(minutes=16)
     path = f"/ops/orders/{order.number}/refund"
     assert finance.get(path).status_code == 200, "the form may be read"
-    form = {"capture": capture, "amount": "3", "left": str(PRICES[KETTLE]["TWD"]), "to": "provider", "reason": "broken"}
+    form = {"about": capture, "amount": "3", "seen": str(PRICES[KETTLE]["TWD"]), "to": "provider", "reason": "broken"}
     prompt = finance.post(path, form)
     assert prompt.status_code == 401 and shop.count(Refund) == 0
-    refused = finance.post(path, {**hidden(prompt.text), "left": "7", "confirm_password": PASSWORD})
+    refused = finance.post(path, {**hidden(prompt.text), "seen": "7", "confirm_password": PASSWORD})
     assert refused.status_code == 409 and 'value="3"' in refused.text, "the numbers moved meanwhile"
     assert finance.post(path, form).status_code == 303 and shop.count(Refund) == 1
 

@@ -59,7 +59,7 @@ def test_a_file_has_each_order_of_the_filter_once_and_no_later_one(shop: Shop) -
     assert rows[0]["method"] == "'=cmd|' /C calc'!A0"
     assert (rows[1]["state"], rows[1]["payment_state"], rows[1]["provider"]) == ("PAID", "CAPTURED", "fakepay")
     assert (rows[1]["currency"], rows[1]["total"], rows[1]["refunded"]) == ("TWD", "90.00", "0.00")
-    done = [entry.act for entry in entries().entries if entry.subject_id == export]
+    done = [entry.act for entry in entries().rows if entry.subject_id == export]
     assert done == [Act.EXPORT_DOWNLOADED, Act.EXPORT_REQUESTED]
 
 

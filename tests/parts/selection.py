@@ -56,7 +56,7 @@ SHARES = (({"make_world", "make_acquirer", "keep_acquirer"}, 10), ({"database_ur
 """`--quick` runs 1 in n of the tests that have one of these fixtures."""
 
 COSTLY = EXPENSIVE.union(*(names for names, _ in SHARES))
-MOST_SETS = 4
+MOST_SETS = 2
 """Parameter sets of a test with a `COSTLY` fixture that run without `--full`. A test that the mark `sample` says
 otherwise for has its own number.
 """
