@@ -30,7 +30,7 @@ from shop.orders.models import Order
 from shop.payments.disputes import disputes
 from shop.payments.providers.interface import DisputeFact
 from shop.payments.records.models import RefusedWebhook, WebhookEventRow
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payouts import payouts
 from tests.payouts.settlement import settled
 from tests.shop_fixtures import PEN, Shop
@@ -84,7 +84,7 @@ def _declined(shop: Shop, *, turn: int = 31) -> Order:
 def _refunded(shop: Shop, amount: int = 0, *, to: str = "provider", sweep: bool = True) -> Order:
     order = _paid(shop)
     money = Money(amount or order.total_amount, order.currency)
-    refunds.request(shop.capture(order), money, reason="came back", by=shop.sam, to=to)
+    requests.request(shop.capture(order), money, reason="came back", by=shop.sam, to=to)
     if sweep:
         shop.sweep()
     return order

@@ -33,7 +33,7 @@ from shop.integrity.invariants.scope import EVERYTHING, Scope
 from shop.inventory import stock
 from shop.orders.models import Order
 from shop.payments.records.models import Capture
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from tests.parts.redis_server import RedisServer
 from tests.shop_fixtures import PEN, migrate
 
@@ -79,7 +79,7 @@ class Scale(FilledShop):
             self.shop.deliver_webhook(payment)
         if name == "refunded":
             capture = db.session.scalars(db.select(Capture).where(Capture.payment_id == payment.id)).one()
-            refunds.request(capture.id, Money(capture.amount, capture.currency), reason="", by=self.shop.sam)
+            requests.request(capture.id, Money(capture.amount, capture.currency), reason="", by=self.shop.sam)
         for _ in range(4):
             self.shop.turn(minutes=2)
         for _ in range(3):

@@ -29,7 +29,7 @@ from shop.payments.order_money.snapshot import Snapshot
 from shop.payments.polling import requested as queries
 from shop.payments.providers import registry
 from shop.payments.records.types import RefundDestination
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payments.updates import apply as updates
 
 bp = Blueprint("order_acts", __name__)
@@ -68,9 +68,9 @@ def _refund(order: Order) -> None:
         raise BadInput("bad_destination", f"Choose a destination: {', '.join(RefundDestination)}.")
     why = {"reason": acts.reason(), "by": acts.reader(), "expected_refundable": expected}
     if about == CREDIT:
-        refunds.request_credit(order.id, money, **why)  # type: ignore[arg-type]
+        requests.request_credit(order.id, money, **why)  # type: ignore[arg-type]
     else:
-        refunds.request(int(about), money, to=to, **why)  # type: ignore[arg-type]
+        requests.request(int(about), money, to=to, **why)  # type: ignore[arg-type]
 
 
 def _cancel(order: Order) -> None:

@@ -18,7 +18,7 @@ from shop.ledger.models import Funds
 from shop.orders.models import Order
 from shop.payments.records.models import Capture, Refund
 from shop.payments.records.types import RefundDestination
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests as refund_requests
 from shop.payouts.models import Payout, PayoutState
 
 Names = Mapping[int | None, str]
@@ -60,7 +60,7 @@ def requests(reader: Actor) -> list[Request]:
 
 def _refunds() -> Select[Refund, Order, Capture]:
     query = select(Refund, Order, Capture).join(Order, Order.id == Refund.order_id)
-    return query.outerjoin(Capture, Capture.id == Refund.capture_id).where(*refunds.IS_WAITING)
+    return query.outerjoin(Capture, Capture.id == Refund.capture_id).where(*refund_requests.IS_WAITING)
 
 
 def _gifts_and_payouts() -> CompoundSelect[Any]:

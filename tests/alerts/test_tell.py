@@ -35,7 +35,7 @@ from shop.payments.providers.interface import DisputeFact
 from shop.payments.providers.types import DisputeKind, DisputeState
 from shop.payments.records.models import Capture
 from shop.payments.records.types import Source
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests as refund_requests
 from shop.setting_kinds import ChatWebhook, Mailboxes
 from tests.alerts.helpers import all_alerts, operational
 from tests.shop_fixtures import Shop
@@ -202,7 +202,7 @@ def test_without_a_webhook_no_message_is_kept(shop: Shop, chatting: Chat) -> Non
 
 def _request_of_each_kind(shop: Shop) -> str:
     order = shop.paid_order()
-    refunds.request(shop.capture(order), Money(20000, "TWD"), reason="", by=shop.sam, to="bank")
+    refund_requests.request(shop.capture(order), Money(20000, "TWD"), reason="", by=shop.sam, to="bank")
     customer = shop.customer()
     with transaction():
         db.session.execute(db.text("UPDATE users SET email_verified_at = created_at WHERE id = :id"), {"id": customer})
@@ -227,8 +227,8 @@ def test_requests_of_each_kind_are_notified_after_their_limit_and_resolved_when_
     assert "Waits for a person: Request waits for a second person" in about_refund
     assert "NT$200.00 TWD" in about_refund and "(4 h)" in about_refund
     assert "@example.com" not in "".join(chatting.texts)
-    [refund] = refunds.waiting()
-    refunds.approve(refund.id, shop.kim)
+    [refund] = refund_requests.waiting()
+    refund_requests.approve(refund.id, shop.kim)
     [(request, _)] = role_requests.waiting()
     with transaction():
         db.session.delete(db.session.get_one(RoleRequest, request.id))

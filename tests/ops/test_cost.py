@@ -14,7 +14,7 @@ from shop.order_search import conditions, pages
 from shop.order_search.filters import Filters
 from shop.order_search.pages import Total
 from shop.payments.providers.types import PaymentState
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payouts import payouts
 from tests.ops.conftest import visitor_as
 from tests.payouts.settlement import settled
@@ -34,7 +34,7 @@ def busy(shop: Shop) -> Shop:
     settled(90000)
     for number in (1, 2):
         order = shop.paid_order((PEN, 1))
-        refunds.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam, to="bank")
+        requests.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam, to="bank")
         payouts.request(Money(number, "TWD"), by=shop.sam if number == 1 else shop.kim)
         customer = shop.customer()
         with transaction():

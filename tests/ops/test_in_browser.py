@@ -21,7 +21,7 @@ from shop.live import feed, hub
 from shop.mail import outgoing
 from shop.order_search import exports, views
 from shop.order_search import filters as filters_of
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from tests.live.test_console import note
 from tests.ops.conftest import PASSWORD, visitor_as
 from tests.ops.test_alerts import alert
@@ -86,7 +86,7 @@ def test_every_page_is_accessible_fits_a_small_screen_and_keeps_the_policy(
     shop: Shop, finance: Page, signed_in: SignIn
 ) -> None:
     order = shop.paid_order()
-    refunds.request(shop.capture(order), Money(20000, "TWD"), reason="broken", by=shop.sam, to="bank")
+    requests.request(shop.capture(order), Money(20000, "TWD"), reason="broken", by=shop.sam, to="bank")
     views.save("Paid orders", filters_of.parse({"state": ["PAID"]}, ()), by=shop.sam)
     export, number = exports.request(filters_of.Filters(), ZoneInfo("UTC"), by=shop.sam), alert()
     claims.claim(claims.thing("alert", str(number)), shop.sam)

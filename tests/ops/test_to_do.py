@@ -14,7 +14,7 @@ from shop.core.audit_search import find
 from shop.core.db import transaction
 from shop.core.errors import Refusal
 from shop.core.money import Money
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from tests.ops.conftest import visitor_as
 from tests.ops.test_alerts import alert
 from tests.shop_fixtures import Race, Shop
@@ -47,7 +47,7 @@ def test_with_nothing_to_do_the_page_shows_the_heartbeat_of_the_checker(shop: Sh
 
 def test_what_needs_a_person_is_listed_with_severe_alerts_first(shop: Shop) -> None:
     order = shop.paid_order()
-    refunds.request(shop.capture(order), Money(20000, "TWD"), reason="", by=shop.sam, to="bank")
+    requests.request(shop.capture(order), Money(20000, "TWD"), reason="", by=shop.sam, to="bank")
     alert("inbox 7", "OPS_DEAD_LETTER"), alert()
     page = visitor_as(shop, "finance").get("/ops").text
     assert kinds(page) == ["Alert P1", "Approval", "Alert P2"]

@@ -26,8 +26,8 @@ import pytest
 ONE_DATABASE = re.compile(
     r"tests/web/test_(?!cart|checkout|page_statements)"
     r"|tests/live/test_(dev_clock|stream)|tests/ops/|tests/commands/|tests/integrity/test_explain"
-    r"|tests/payments/test_(kpay|stripe|tpay|paypay)\.py"
-    r"|tests/(payments/test_(reconcile|disputes)|integrity/test_compare_ledgers)\.py.*\W(paypay|stripe|tpay)\W"
+    r"|tests/payments/test_(stripe|tpay|paypay)_"
+    r"|tests/(payments/test_(reconcile(_\w+)?|disputes)|integrity/test_compare_ledgers)\.py.*\W(paypay|stripe|tpay)\W"
     r"|tests/acquirer/"
 )
 """Tests of pages, commands, wire formats and of the mock acquirer. What a database decides always runs on both."""

@@ -17,7 +17,7 @@ from shop.orders.models import Order
 from shop.payments.providers import registry
 from shop.payments.records.models import Capture, Payment
 from shop.payments.records.settlement_models import Discrepancy
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payments.settlement import reconcile
 from shop.payments.settlement.reconcile import Reconciliation
 from tests.real_acquirer_fixtures import TOKEN, RealAcquirer
@@ -80,7 +80,7 @@ class Trading:
         """Request and send a refund; returns its id."""
         capture = self.capture(order)
         money = Money(amount or capture.amount, capture.currency)
-        requested = refunds.request(capture.id, money, reason="", by=self.shop.sam).id
+        requested = requests.request(capture.id, money, reason="", by=self.shop.sam).id
         self.shop.sweep()
         return requested
 
