@@ -17,9 +17,9 @@ from tests.architecture.old_shops import NOW, REFUND, WITH_LEDGER_AND_REFUNDS, R
 from tests.shop_fixtures import environ
 
 
-def a_payout(**people: str) -> Rows:
+def a_payout(requester: str, decider: str) -> Rows:
     payout = {"id": "X1", "currency": "TWD", "amount": 1, "state": "APPROVED", "asked_at": NOW, "note": ""}
-    return [("payouts", payout | {"decided_at": NOW} | people)]
+    return [("payouts", payout | {"asked_by": requester, "decided_by": decider, "decided_at": NOW})]
 
 
 def an_alert(**people: str) -> Rows:
@@ -46,7 +46,7 @@ def test_who_did_something_is_an_actor_after_the_upgrade_and_stays_readable(url:
             db.engine,
             [("refunds", refund | {"id": name, "asked_by": requested[name]} | more[name]) for name in requested],
         )
-        live(db.engine, a_payout(asked_by="ada", decided_by="kim"))
+        live(db.engine, a_payout("ada", "kim"))
         live(db.engine, an_alert(acknowledged_by="ada", resolved_by="watch"))
         name_actors({1: "buyer", 2: "settlement file", 4: "Ada"})
         upgrade()
@@ -105,7 +105,7 @@ def test_the_e_mail_of_a_member_of_staff_is_that_account_after_the_upgrade(url: 
         refund = REFUND | {"destination": "provider", "amount": 1}
         both = {name: {"asked_by": a, "approved_by": b} for name, (a, b) in asked_and_approved.items()}
         live(db.engine, [("refunds", refund | {"id": name} | both[name]) for name in both])
-        live(db.engine, a_payout(asked_by="staff/Ada@example.com", decided_by="staff/ada@example.com"))
+        live(db.engine, a_payout("staff/Ada@example.com", "staff/ada@example.com"))
         live(db.engine, an_alert(acknowledged_by="staff/kim@example.com", resolved_by="watcher"))
         name_actors({2: "staff/kim@example.com"})
         upgrade()
