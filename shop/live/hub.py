@@ -80,7 +80,7 @@ class Viewer:
 
 
 class Observer(Protocol):
-    """What else needs the messages of the subscriber. Both functions return at once."""
+    """Another user of the subscriber's messages. Both functions return at once."""
 
     def wake(self) -> None:
         """Something has changed."""

@@ -15,10 +15,10 @@ from structlog.testing import capture_logs
 from shop.accounts import role_requests, signin
 from shop.accounts.models import RoleRequest
 from shop.accounts.permissions import Role
-from shop.alerts import chat, news, requests, store, tell, waiting
+from shop.alerts import chat, notification_texts, notifications, requests, store, waiting
 from shop.alerts.episodes import CheckRun
 from shop.alerts.models import ChatMessage
-from shop.alerts.news import News
+from shop.alerts.notification_texts import AlertFacts
 from shop.alerts.states import MessageKind
 from shop.core import clock, heartbeat
 from shop.core.actor import Actor
@@ -115,7 +115,7 @@ def test_a_p1_alert_is_notified_by_mail_and_chat_once(shop: Shop, chatting: Chat
     assert facts.startswith("Order 7K3M-9QXT-2F, NT$1,200.00 TWD, since ") and "(0 min)" in facts
     assert address == f"{shop.app.config['SHOP_URL']}/ops/alerts/{number}"
     assert [(one.recipient, one.state) for one in mails()] == [("ops@example.com", MailState.SENT)]
-    assert [(one.channel, one.kind, one.to, one.state) for one in tell.notifications(number)] == [
+    assert [(one.channel, one.kind, one.to, one.state) for one in notifications.about(number)] == [
         ("Chat", "raised", "", MailState.SENT),
         ("Mail", "raised", "ops@example.com", MailState.SENT),
     ]
@@ -139,8 +139,8 @@ def test_without_a_named_address_the_mail_goes_to_finance_and_admins(shop: Shop,
 def test_the_chat_gets_no_formatting_characters_and_no_line_of_a_subject() -> None:
     at = clock.wall()
     about = "<!channel>\n<https://evil.example|a&b>"
-    found = News(1, MessageKind.WAITS, "P2", "OPS_DEAD_LETTER", about, False, None, at - timedelta(hours=49), at)
-    text = news.for_chat(found, "https://shop.example/ops/alerts/1?a&b")
+    found = AlertFacts(1, MessageKind.WAITS, "P2", "OPS_DEAD_LETTER", about, False, None, at - timedelta(hours=49), at)
+    text = notification_texts.for_chat(found, "https://shop.example/ops/alerts/1?a&b")
     assert not set("<>") & set(text) and len(text.splitlines()) == 3
     assert "&lt;!channel&gt; &lt;https://evil.example|a&amp;b&gt;" in text and "(2 d 1 h)" in text
 
@@ -179,7 +179,7 @@ def test_a_refused_message_fails_for_good_and_no_log_has_the_address(shop: Shop,
     shop.turn(days=2)
     assert (chatting.requests, messages()[0].state, messages()[0].error) == (1, MailState.FAILED, f"HTTP {status}")
     assert "chat.failed" in [one["event"] for one in logs] and "a-secret-path" not in str(logs)
-    assert tell.notifications(number)[0].error == f"HTTP {status}"
+    assert notifications.about(number)[0].error == f"HTTP {status}"
     assert [one.alert_id for one in chat.failed()] == [number]
 
 

@@ -16,9 +16,9 @@ from sqlalchemy import literal, select
 
 from shop.accounts.models import IS_STAFF, NO_PASSWORD, User
 from shop.accounts.permissions import Role
-from shop.alerts import chat, news
+from shop.alerts import chat, notification_texts
 from shop.alerts.models import Alert, ChatMessage
-from shop.alerts.news import News
+from shop.alerts.notification_texts import AlertFacts
 from shop.alerts.states import MessageKind, Severity
 from shop.core import clock
 from shop.core.column_types import EnumText
@@ -49,9 +49,9 @@ def _notify(alert_id: int | None, kind: MessageKind) -> None:
     alert = db.session.get(Alert, alert_id)
     if alert is None:
         return
-    found = _news(alert, kind)
+    found = _facts(alert, kind)
     address = f"{shop_url()}/ops/alerts/{alert.id}"
-    chat.queue(alert.id, kind, news.for_chat(found, address))
+    chat.queue(alert.id, kind, notification_texts.for_chat(found, address))
     values = {"alert": alert.id, "title": found.title, "rule": alert.rule, "facts": found.facts, "address": address}
     for recipient, key in _recipients():
         outgoing.queue(
@@ -64,15 +64,15 @@ def _notify(alert_id: int | None, kind: MessageKind) -> None:
         )
 
 
-def _news(alert: Alert, kind: MessageKind) -> News:
-    return News(
+def _facts(alert: Alert, kind: MessageKind) -> AlertFacts:
+    return AlertFacts(
         alert=alert.id,
         kind=kind,
         severity=alert.severity,
         rule=alert.rule,
         about=alert.order_no or alert.subject,
         is_order=alert.order_no is not None,
-        money=news.money(alert.observed, alert.expected),
+        money=notification_texts.money(alert.observed, alert.expected),
         since=alert.waits_since or alert.detected_at,
         at=clock.now(),
         due=_moment(alert.observed, "respondBy"),
@@ -116,8 +116,8 @@ class Notification:
     mail_id: str | None = None
 
 
-def notifications(alert_id: int) -> list[Notification]:
-    """Who was notified about an alert, oldest first. Two statements."""
+def about(alert_id: int) -> list[Notification]:
+    """Notifications about an alert, in the order of their occasions. Two statements."""
     messages = db.session.scalars(select(ChatMessage).where(ChatMessage.alert_id == alert_id))
     found = [
         Notification("Chat", one.kind, "", one.state, one.sent_at or one.created_at, one.attempts, one.error)

@@ -1,4 +1,4 @@
-"""Texts that tell people about an alert: subject of the news, and the message to the chat. Pure.
+"""Texts of notifications about alerts: title and facts of a mail, and the message to the chat. Pure.
 
 They have no personal data and no secrets: an alert is named by its rule, its subject and an amount.
 """
@@ -20,9 +20,9 @@ _SLACK = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 @dataclass(frozen=True)
-class News:
-    """Facts about an alert for people. `about` is an order's number or another subject, `since` when its cause began,
-    `due` until when it has to be dealt with, `at` the time of the news.
+class AlertFacts:
+    """Facts of a notification about an alert. `about` is an order's number or another subject, `since` when its cause began,
+    `due` until when it has to be dealt with, `at` the time of the notification.
     """
 
     alert: int
@@ -44,7 +44,7 @@ class News:
 
     @property
     def facts(self) -> list[str]:
-        """What the alert is about, each a phrase."""
+        """Subject, amount and times of the alert, each a phrase."""
         found = [f"Order {self.about}" if self.is_order else self.about]
         found += [self.money.with_code()] if self.money else []
         found.append(f"since {self.since:%Y-%m-%d %H:%M} UTC ({age(self.at - self.since)})")
@@ -69,9 +69,9 @@ def age(length: timedelta) -> str:
     return f"{hours} h" if hours else f"{minutes} min"
 
 
-def for_chat(news: News, address: str) -> str:
+def for_chat(about: AlertFacts, address: str) -> str:
     """The text of a message to a chat, with the address of the alert's page on a line of its own."""
-    return "\n".join(_line(text) for text in (news.title, ", ".join(news.facts), address))
+    return "\n".join(_line(text) for text in (about.title, ", ".join(about.facts), address))
 
 
 def _line(text: str) -> str:
