@@ -21,8 +21,8 @@ _SLACK = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 @dataclass(frozen=True)
 class AlertFacts:
-    """Facts of a notification about an alert. `about` is an order's number or another subject, `since` when its cause began,
-    `due` until when it has to be dealt with, `at` the time of the notification.
+    """Facts of a notification about an alert. `about` is an order's number or another subject, `since` when its cause
+    began, `due` until when it has to be dealt with, `at` the time of the notification.
     """
 
     alert: int
