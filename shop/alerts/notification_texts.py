@@ -5,7 +5,7 @@ They have no personal data and no secrets: an alert is named by its rule, its su
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -69,9 +69,16 @@ def age(length: timedelta) -> str:
     return f"{hours} h" if hours else f"{minutes} min"
 
 
-def for_chat(about: AlertFacts, address: str) -> str:
-    """The text of a message to a chat, with the address of the alert's page on a line of its own."""
-    return "\n".join(_line(text) for text in (about.title, ", ".join(about.facts), address))
+def summary(rule: str, number: int, began_at: datetime) -> tuple[str, list[str]]:
+    """Title and facts of a notification about the further alerts of a rule."""
+    severity, text = RULES[rule]
+    title = f"{number:,} more {severity} alert{'' if number == 1 else 's'}: {text}"
+    return title, [f"since {began_at:%Y-%m-%d %H:%M} UTC", "not notified one by one"]
+
+
+def for_chat(title: str, facts: Sequence[str], address: str) -> str:
+    """The text of a message to a chat, with the address of the page on a line of its own."""
+    return "\n".join(_line(text) for text in (title, ", ".join(facts), address))
 
 
 def _line(text: str) -> str:

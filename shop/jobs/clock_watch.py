@@ -16,7 +16,7 @@ from shop.jobs.schedule import BY_KIND
 log = logs.get()
 EVERY = 15.0
 """Seconds between two checks."""
-KINDS = ("outbox", "mail", "chat")
+KINDS = ("outbox", "summary", "mail", "chat")
 """Work by which people are notified. Its rows are claimed, so that a clock that starts meanwhile does nothing twice."""
 
 

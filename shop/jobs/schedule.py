@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from shop.alerts import chat, conditions, watcher
+from shop.alerts import chat, conditions, notifications, watcher
 from shop.checkout import end_order, saga
 from shop.core import audit_seals, outbox
 from shop.documents import missing as documents
@@ -51,6 +51,7 @@ WORK: tuple[Work, ...] = (
     Work("refund", send.due, send.do, shared=True),
     Work("closing", end_order.due, end_order.end_due, shared=True),
     Work("outbox", lambda: list(range(min(5, -(-outbox.waiting() // 200)))), _relay),
+    Work("summary", notifications.due, notifications.summarise_due),
     Work("mail", deliver.due, deliver.do, shared=True, is_slow=True),
     Work("chat", chat.due, chat.do, shared=True, is_slow=True),
     Work("export", exports.due, exports.do, shared=True, is_slow=True),

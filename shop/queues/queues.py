@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
-from shop.alerts.models import ChatMessage, ConditionSchedule, Watched
+from shop.alerts.models import ChatMessage, ConditionSchedule, NotificationWindow, Watched
 from shop.alerts.stuck_work import TRIES
 from shop.checkout.models import Saga
 from shop.core import audit, clock
@@ -98,6 +98,7 @@ QUEUES: tuple[Queue, ...] = (
         "settlement", "Settlement files", SettlementFile, SettlementFile.due_at, SettlementFile.error.is_not(None), True
     ),
     Queue("chat", "Chat messages", ChatMessage, ChatMessage.next_attempt_at, ChatMessage.error.is_not(None)),
+    Queue("summary", "Summaries of alerts", NotificationWindow, NotificationWindow.due_at),
     Queue("export", "Exports of orders", OrderExport, OrderExport.due_at, OrderExport.attempts > 1),
     Queue("integrity", "Integrity check", IntegrityCheck, IntegrityCheck.due_at),
     Queue("watch", "Orders that alerts watch", Watched, Watched.due_at),

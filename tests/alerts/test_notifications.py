@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -15,9 +16,9 @@ from structlog.testing import capture_logs
 from shop.accounts import role_requests, signin
 from shop.accounts.models import RoleRequest
 from shop.accounts.permissions import Role
-from shop.alerts import chat, notification_texts, notifications, requests, store, waiting
+from shop.alerts import chat, notification_limit, notification_texts, notifications, requests, store, waiting
 from shop.alerts.episodes import CheckRun
-from shop.alerts.models import ChatMessage
+from shop.alerts.models import ChatMessage, NotificationWindow
 from shop.alerts.notification_texts import AlertFacts
 from shop.alerts.states import MessageKind
 from shop.core import clock, heartbeat
@@ -121,6 +122,55 @@ def test_a_p1_alert_is_notified_by_mail_and_chat_once(shop: Shop, chatting: Chat
     ]
 
 
+def test_many_alerts_of_a_rule_are_notified_up_to_a_limit_and_then_together_once(shop: Shop, chatting: Chat) -> None:
+    for number in range(notification_limit.MOST + 25):
+        raise_alert(subject=f"order {number}")
+    raise_alert("RULE_D")
+    event = db.session.scalars(db.select(OutboxRow).where(OutboxRow.kind == "alert.raised").limit(1)).one()
+    for _ in range(3):
+        _publish()
+    with transaction():
+        effects.follow(event.kind, event.payload)  # published again after a crash
+    assert len(messages()) == len(mails()) == notification_limit.MOST + 1, "each rule has a limit of its own"
+    shop.wait(minutes=61)
+    for _ in range(2):
+        notifications.summarise_due("RULE_C")
+        _publish()
+    assert len(messages()) == len(mails()) == notification_limit.MOST + 2
+    title, facts, address = messages()[-1].text.splitlines()
+    assert title == "25 more P1 alerts: Payment captured after the order or the payment had ended"
+    assert facts.startswith("since ") and address.endswith("/ops/alerts?rule=RULE_C")
+    newest = mails()[-1]
+    assert (newest.data["title"], newest.data["address"]) == (title, address)
+    raise_alert(subject="in the next hour")
+    _publish()
+    assert "in the next hour" in messages()[-1].text, "the next hour has a limit of its own"
+
+
+def test_a_summary_that_the_clock_has_not_sent_goes_out_before_the_next_hour_begins(shop: Shop, chatting: Chat) -> None:
+    for number in range(notification_limit.MOST + 2):
+        raise_alert(subject=f"order {number}")
+    _publish()
+    shop.wait(hours=2)
+    raise_alert(subject="in another hour")
+    BY_KIND["outbox"].do(0)
+    assert [one.kind for one in messages()[-2:]] == ["more", "raised"]
+    assert notifications.due() == []
+
+
+def test_two_processes_share_the_limit(shop: Shop, chatting: Chat) -> None:
+    alerts = [raise_alert(subject=f"order {number}") for number in range(2 * notification_limit.MOST)]
+
+    def notify(alert_id: int) -> None:
+        with shop.app.app_context(), transaction():
+            notifications.after_raised({"severity": "P1", "alert_id": alert_id})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(notify, [*alerts, *alerts]))
+    assert len(messages()) == notification_limit.MOST
+    assert db.session.get_one(NotificationWindow, "RULE_C").counted == len(alerts)
+
+
 def test_other_alerts_are_not_notified_at_once(shop: Shop, chatting: Chat) -> None:
     raise_alert("OPS_MALFORMED", "kpay")
     shop.sweep()
@@ -140,7 +190,7 @@ def test_the_chat_gets_no_formatting_characters_and_no_line_of_a_subject() -> No
     at = clock.wall()
     about = "<!channel>\n<https://evil.example|a&b>"
     found = AlertFacts(1, MessageKind.WAITS, "P2", "OPS_DEAD_LETTER", about, False, None, at - timedelta(hours=49), at)
-    text = notification_texts.for_chat(found, "https://shop.example/ops/alerts/1?a&b")
+    text = notification_texts.for_chat(found.title, found.facts, "https://shop.example/ops/alerts/1?a&b")
     assert not set("<>") & set(text) and len(text.splitlines()) == 3
     assert "&lt;!channel&gt; &lt;https://evil.example|a&amp;b&gt;" in text and "(2 d 1 h)" in text
 

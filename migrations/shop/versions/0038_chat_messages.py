@@ -39,7 +39,7 @@ def upgrade():
         sa.Column("error", sa.Text(), nullable=True),
         sa.UniqueConstraint("alert_id", "kind"),
         sa.CheckConstraint("state IN ('QUEUED', 'SENT', 'FAILED')", name="state_known"),
-        sa.CheckConstraint("kind IN ('raised', 'waits')", name="kind_known"),
+        sa.CheckConstraint("kind IN ('raised', 'waits', 'more')", name="kind_known"),
         sa.CheckConstraint("(state = 'QUEUED') = (next_attempt_at IS NOT NULL)", name="due_while_queued"),
     )
     op.create_table(
