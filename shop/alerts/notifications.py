@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import literal, select
+from sqlalchemy import Select, literal, select
 
 from shop.accounts.models import IS_STAFF, NO_PASSWORD, User
 from shop.accounts.permissions import Role
@@ -24,6 +24,7 @@ from shop.alerts.states import MessageKind, Severity
 from shop.core import clock
 from shop.core.column_types import EnumText
 from shop.core.db import db, transactional
+from shop.core.prefix import begins_with
 from shop.mail import outgoing
 from shop.mail.models import Mail
 from shop.mail.states import MailKind, MailState
@@ -150,11 +151,16 @@ def about(alert_id: int) -> list[Notification]:
         Notification("Chat", one.kind, "", one.state, one.sent_at or one.created_at, one.attempts, one.error)
         for one in messages
     ]
-    is_alert = Mail.kind == literal(MailKind.ALERT, EnumText(MailKind), literal_execute=True)
-    mails = select(Mail).where(is_alert, Mail.event.startswith(f"alert-{alert_id}-", autoescape=True))
     later = [kind for kind in MessageKind if kind is not MessageKind.RAISED]
-    for mail in db.session.scalars(mails.limit(len(MessageKind) * MOST)):
+    for mail in db.session.scalars(mails_about(alert_id)):
         kind = next((kind for kind in later if mail.event.startswith(_key(alert_id, kind))), MessageKind.RAISED)
         at = mail.sent_at or mail.created_at
         found.append(Notification("Mail", kind, mail.recipient, mail.state, at, mail.attempts, mail.error, mail.id))
     return sorted(found, key=lambda one: (one.kind, one.channel, one.to))
+
+
+def mails_about(alert_id: int) -> Select[tuple[Mail]]:
+    """The mails about an alert, by the prefix of their key."""
+    is_alert = Mail.kind == literal(MailKind.ALERT, EnumText(MailKind), literal_execute=True)
+    mails = select(Mail).where(is_alert, begins_with(Mail.event, f"alert-{alert_id}-"))
+    return mails.limit(len(MessageKind) * MOST)

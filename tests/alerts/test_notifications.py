@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,16 @@ from structlog.testing import capture_logs
 from shop.accounts import role_requests, signin
 from shop.accounts.models import RoleRequest
 from shop.accounts.permissions import Role
-from shop.alerts import chat, notification_limit, notification_texts, notifications, requests, store, waiting
+from shop.alerts import (
+    chat,
+    clock_stopped,
+    notification_limit,
+    notification_texts,
+    notifications,
+    requests,
+    store,
+    waiting,
+)
 from shop.alerts.episodes import CheckRun
 from shop.alerts.models import ChatMessage, NotificationWindow
 from shop.alerts.notification_texts import AlertFacts
@@ -347,3 +357,27 @@ def test_a_worker_reports_that_the_clock_is_stopped_and_the_clock_resolves_it(sh
     assert [one.state for one in mails()] == [MailState.SENT]
     shop.sweep()
     assert operational() == [("OPS_CLOCK_STOPPED", "clock", "RESOLVED")]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_no_defect_ends_the_watch_of_the_clock(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def defective() -> bool:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(clock_stopped, "is_stopped", defective)
+    with capture_logs() as logs:
+        clock_watch.check()
+    assert [one["event"] for one in logs] == ["worker.clock_watch_failed"]
+
+
+def test_the_notifications_of_an_alert_are_found_by_index(shop: Shop) -> None:
+    """On PostgreSQL, where a table of this size would be read in full, that is forbidden to the planner."""
+    is_sqlite = db.engine.dialect.name == "sqlite"
+    if not is_sqlite:
+        db.session.execute(db.text("SET LOCAL enable_seqscan = off"))
+    query = notifications.mails_about(7).compile(db.engine, compile_kwargs={"literal_binds": True})
+    explain = f"{'EXPLAIN QUERY PLAN' if is_sqlite else 'EXPLAIN'} {query}".replace("%%", "%")
+    plan = " ".join(str(row) for row in db.session.connection().exec_driver_sql(explain))
+    assert "ix_mails_alert" in plan
+    by_range = r"ix_mails_alert \(event>\? AND event<\?\)" if is_sqlite else "Index Cond: .*event ~>=~ 'alert-7-'"
+    assert re.search(by_range, plan), plan

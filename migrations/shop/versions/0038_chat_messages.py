@@ -49,7 +49,9 @@ def upgrade():
         sa.Column("claimed_at", TIME, nullable=False),
     )
     for name, table, columns, which in INDEXES:
-        op.create_index(name, table, columns, postgresql_where=sa.text(which), sqlite_where=sa.text(which))
+        ops = {"event": "text_pattern_ops"} if name == "ix_mails_alert" else {}
+        where = {"postgresql_where": sa.text(which), "sqlite_where": sa.text(which)}
+        op.create_index(name, table, columns, postgresql_ops=ops, **where)
 
 
 def downgrade():
