@@ -71,7 +71,7 @@ def _paid(today: date, zone: ZoneInfo) -> Tile:
     found = sorted(db.session.execute(sums).all())
     amounts = " · ".join(Money(int(total), currency).with_code() for currency, _, total in found)
     number = sum(count for _, count, _ in found)
-    return Tile("paid", "Paid today", f"{number:,}", amounts or "no orders yet", "orders", _pairs(filters))
+    return Tile("paid", "Placed today and paid", f"{number:,}", amounts or "no orders yet", "orders", _pairs(filters))
 
 
 def _waiting(zone: ZoneInfo) -> Tile:

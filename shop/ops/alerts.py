@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from shop.accounts import staff
 from shop.accounts.permissions import Permission
-from shop.alerts import chat, store, tell
+from shop.alerts import chat, notifications, store
 from shop.alerts.models import Alert
 from shop.alerts.rules import RULES
 from shop.core.db import db
@@ -85,6 +85,6 @@ def _page(alert_id: int, refusal: Refusal | None = None) -> str:
         alert=alert,
         title=RULES[alert.rule][1],
         people=people,
-        notifications=tell.notifications(alert.id),
+        notifications=notifications.about(alert.id),
         refusal=refusal,
     )

@@ -12,14 +12,14 @@ from sqlalchemy import func, select
 
 from shop.accounts import staff
 from shop.accounts.permissions import Permission
-from shop.alerts import claims, news, requests, store
+from shop.alerts import claims, notification_texts, requests, store
 from shop.alerts.rules import RULES
 from shop.alerts.states import AlertState
 from shop.core import clock
 from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.money import Money
-from shop.explain import soonest
+from shop.explain import next_steps
 from shop.explain.next_step import Step
 from shop.order_notes import notes
 from shop.orders.models import Order
@@ -70,7 +70,7 @@ class Item:
     @property
     def age(self) -> str:
         """Time since its cause began."""
-        return news.age(clock.now() - self.since)
+        return notification_texts.age(clock.now() - self.since)
 
     @property
     def webhook_id(self) -> int | None:
@@ -98,7 +98,7 @@ def _alerts() -> list[Item]:
             what=RULES[alert.rule][1],
             about=alert.subject,
             order_number=alert.order_no,
-            money=news.money(alert.observed, alert.expected),
+            money=notification_texts.money(alert.observed, alert.expected),
             since=alert.waits_since or alert.detected_at,
             address=url_for("ops.alerts.show", alert_id=alert.id),
             by=alert.acknowledged_by,
@@ -205,7 +205,7 @@ def _with_steps(found: list[Item]) -> list[Item]:
     """The items about alerts with the next automatic step of their order or webhook. One statement."""
     orders = {item.order_id for item in found if item.order_id is not None}
     webhooks = {item.webhook_id for item in found if item.webhook_id is not None}
-    steps = soonest.steps(orders, webhooks)
+    steps = next_steps.steps(orders, webhooks)
     return [
         replace(item, step=steps.get(("order", item.order_id or 0)) or steps.get(("webhook", item.webhook_id or 0)))
         for item in found

@@ -75,10 +75,21 @@ def test_staff_are_signed_out_after_thirty_minutes_without_a_request_and_come_ba
     assert support.post("/sign-in", form).location == "/ops?x=1"
 
 
-def test_a_refresh_that_a_page_makes_is_no_activity(shop: Shop, later: Later) -> None:
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/ops", {"HX-Request": "true"}, 200),
+        ("/ops", {"Accept": "text/event-stream", "Sec-Fetch-Mode": "cors"}, 200),
+        ("/ops/live", {"Connection": "Upgrade", "Upgrade": "websocket", "Origin": "https://evil.example"}, 403),
+    ],
+    ids=["fragment", "stream", "socket"],
+)
+def test_a_request_that_an_open_page_makes_is_no_activity(
+    shop: Shop, later: Later, path: str, headers: dict[str, str], status: int
+) -> None:
     support = visitor_as(shop, "support")
     later(minutes=20)
-    assert support.get("/ops", headers={"HX-Request": "true"}).status_code == 200
+    assert support.get(path, headers=headers).status_code == status
     later(minutes=11)
     assert support.get("/ops").status_code == 303
 

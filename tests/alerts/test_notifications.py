@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -15,10 +17,19 @@ from structlog.testing import capture_logs
 from shop.accounts import role_requests, signin
 from shop.accounts.models import RoleRequest
 from shop.accounts.permissions import Role
-from shop.alerts import chat, news, requests, store, tell, waiting
+from shop.alerts import (
+    chat,
+    clock_stopped,
+    notification_limit,
+    notification_texts,
+    notifications,
+    requests,
+    store,
+    waiting,
+)
 from shop.alerts.episodes import CheckRun
-from shop.alerts.models import ChatMessage
-from shop.alerts.news import News
+from shop.alerts.models import ChatMessage, NotificationWindow
+from shop.alerts.notification_texts import AlertFacts
 from shop.alerts.states import MessageKind
 from shop.core import clock, heartbeat
 from shop.core.actor import Actor
@@ -115,10 +126,59 @@ def test_a_p1_alert_is_notified_by_mail_and_chat_once(shop: Shop, chatting: Chat
     assert facts.startswith("Order 7K3M-9QXT-2F, NT$1,200.00 TWD, since ") and "(0 min)" in facts
     assert address == f"{shop.app.config['SHOP_URL']}/ops/alerts/{number}"
     assert [(one.recipient, one.state) for one in mails()] == [("ops@example.com", MailState.SENT)]
-    assert [(one.channel, one.kind, one.to, one.state) for one in tell.notifications(number)] == [
+    assert [(one.channel, one.kind, one.to, one.state) for one in notifications.about(number)] == [
         ("Chat", "raised", "", MailState.SENT),
         ("Mail", "raised", "ops@example.com", MailState.SENT),
     ]
+
+
+def test_many_alerts_of_a_rule_are_notified_up_to_a_limit_and_then_together_once(shop: Shop, chatting: Chat) -> None:
+    for number in range(notification_limit.MOST + 25):
+        raise_alert(subject=f"order {number}")
+    raise_alert("RULE_D")
+    event = db.session.scalars(db.select(OutboxRow).where(OutboxRow.kind == "alert.raised").limit(1)).one()
+    for _ in range(3):
+        _publish()
+    with transaction():
+        effects.follow(event.kind, event.payload)  # published again after a crash
+    assert len(messages()) == len(mails()) == notification_limit.MOST + 1, "each rule has a limit of its own"
+    shop.wait(minutes=61)
+    for _ in range(2):
+        notifications.summarise_due("RULE_C")
+        _publish()
+    assert len(messages()) == len(mails()) == notification_limit.MOST + 2
+    title, facts, address = messages()[-1].text.splitlines()
+    assert title == "25 more P1 alerts: Payment captured after the order or the payment had ended"
+    assert facts.startswith("since ") and address.endswith("/ops/alerts?rule=RULE_C")
+    newest = mails()[-1]
+    assert (newest.data["title"], newest.data["address"]) == (title, address)
+    raise_alert(subject="in the next hour")
+    _publish()
+    assert "in the next hour" in messages()[-1].text, "the next hour has a limit of its own"
+
+
+def test_a_summary_that_the_clock_has_not_sent_goes_out_before_the_next_hour_begins(shop: Shop, chatting: Chat) -> None:
+    for number in range(notification_limit.MOST + 2):
+        raise_alert(subject=f"order {number}")
+    _publish()
+    shop.wait(hours=2)
+    raise_alert(subject="in another hour")
+    BY_KIND["outbox"].do(0)
+    assert [one.kind for one in messages()[-2:]] == ["more", "raised"]
+    assert notifications.due() == []
+
+
+def test_two_processes_share_the_limit(shop: Shop, chatting: Chat) -> None:
+    alerts = [raise_alert(subject=f"order {number}") for number in range(2 * notification_limit.MOST)]
+
+    def notify(alert_id: int) -> None:
+        with shop.app.app_context(), transaction():
+            notifications.after_raised({"severity": "P1", "alert_id": alert_id})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(notify, [*alerts, *alerts]))
+    assert len(messages()) == notification_limit.MOST
+    assert db.session.get_one(NotificationWindow, "RULE_C").counted == len(alerts)
 
 
 def test_other_alerts_are_not_notified_at_once(shop: Shop, chatting: Chat) -> None:
@@ -139,8 +199,8 @@ def test_without_a_named_address_the_mail_goes_to_finance_and_admins(shop: Shop,
 def test_the_chat_gets_no_formatting_characters_and_no_line_of_a_subject() -> None:
     at = clock.wall()
     about = "<!channel>\n<https://evil.example|a&b>"
-    found = News(1, MessageKind.WAITS, "P2", "OPS_DEAD_LETTER", about, False, None, at - timedelta(hours=49), at)
-    text = news.for_chat(found, "https://shop.example/ops/alerts/1?a&b")
+    found = AlertFacts(1, MessageKind.WAITS, "P2", "OPS_DEAD_LETTER", about, False, None, at - timedelta(hours=49), at)
+    text = notification_texts.for_chat(found.title, found.facts, "https://shop.example/ops/alerts/1?a&b")
     assert not set("<>") & set(text) and len(text.splitlines()) == 3
     assert "&lt;!channel&gt; &lt;https://evil.example|a&amp;b&gt;" in text and "(2 d 1 h)" in text
 
@@ -179,7 +239,7 @@ def test_a_refused_message_fails_for_good_and_no_log_has_the_address(shop: Shop,
     shop.turn(days=2)
     assert (chatting.requests, messages()[0].state, messages()[0].error) == (1, MailState.FAILED, f"HTTP {status}")
     assert "chat.failed" in [one["event"] for one in logs] and "a-secret-path" not in str(logs)
-    assert tell.notifications(number)[0].error == f"HTTP {status}"
+    assert notifications.about(number)[0].error == f"HTTP {status}"
     assert [one.alert_id for one in chat.failed()] == [number]
 
 
@@ -297,3 +357,27 @@ def test_a_worker_reports_that_the_clock_is_stopped_and_the_clock_resolves_it(sh
     assert [one.state for one in mails()] == [MailState.SENT]
     shop.sweep()
     assert operational() == [("OPS_CLOCK_STOPPED", "clock", "RESOLVED")]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_no_defect_ends_the_watch_of_the_clock(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def defective() -> bool:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(clock_stopped, "is_stopped", defective)
+    with capture_logs() as logs:
+        clock_watch.check()
+    assert [one["event"] for one in logs] == ["worker.clock_watch_failed"]
+
+
+def test_the_notifications_of_an_alert_are_found_by_index(shop: Shop) -> None:
+    """On PostgreSQL, where a table of this size would be read in full, that is forbidden to the planner."""
+    is_sqlite = db.engine.dialect.name == "sqlite"
+    if not is_sqlite:
+        db.session.execute(db.text("SET LOCAL enable_seqscan = off"))
+    query = notifications.mails_about(7).compile(db.engine, compile_kwargs={"literal_binds": True})
+    explain = f"{'EXPLAIN QUERY PLAN' if is_sqlite else 'EXPLAIN'} {query}".replace("%%", "%")
+    plan = " ".join(str(row) for row in db.session.connection().exec_driver_sql(explain))
+    assert "ix_mails_alert" in plan
+    by_range = r"ix_mails_alert \(event>\? AND event<\?\)" if is_sqlite else "Index Cond: .*event ~>=~ 'alert-7-'"
+    assert re.search(by_range, plan), plan
