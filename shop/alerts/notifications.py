@@ -159,7 +159,7 @@ def about(alert_id: int) -> list[Notification]:
     return sorted(found, key=lambda one: (one.kind, one.channel, one.to))
 
 
-def mails_about(alert_id: int) -> Select[tuple[Mail]]:
+def mails_about(alert_id: int) -> Select[Mail]:
     """The mails about an alert, by the prefix of their key."""
     is_alert = Mail.kind == literal(MailKind.ALERT, EnumText(MailKind), literal_execute=True)
     mails = select(Mail).where(is_alert, begins_with(Mail.event, f"alert-{alert_id}-"))
