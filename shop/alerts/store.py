@@ -176,13 +176,9 @@ def _log(word: str, rule: str, alert_id: int) -> None:
 
 def open_alerts(*, rule: str | None = None, without: Collection[str] = (), limit: int = 200) -> list[Alert]:
     """Unresolved alerts, the most severe first, then the oldest; of one rule, or not of the rules `without`."""
-    query = (
-        select(Alert)
-        .where(IS_OPEN, Alert.rule.not_in(without))
-        .order_by(Alert.severity, Alert.detected_at, Alert.id)
-        .limit(limit)
-    )
-    return list(db.session.scalars(query.where(Alert.rule == rule) if rule else query))
+    which = [IS_OPEN, *([Alert.rule == rule] if rule else []), *([Alert.rule.not_in(without)] if without else [])]
+    query = select(Alert).where(*which).order_by(Alert.severity, Alert.detected_at, Alert.id)
+    return list(db.session.scalars(query.limit(limit)))
 
 
 def open_by_rule() -> dict[str, int]:
