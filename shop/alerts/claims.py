@@ -43,7 +43,7 @@ def release(key: str, by: Actor) -> None:
     rights.demand(by, Permission.ALERT_ACKNOWLEDGE)
     owner = db.session.scalar(delete(ToDoClaim).where(ToDoClaim.thing == key).returning(ToDoClaim.owner))
     if owner is None:
-        raise Refusal("not_claimed", "This has no owner any more.")
+        raise Refusal("not_claimed", "This item has no owner.")
     audit.record(by, Act.TO_DO_RELEASED, Subject(SubjectKind.TO_DO, key), before={"owner": owner})
 
 

@@ -163,8 +163,12 @@ def test_live_shows_events_as_they_happen_pauses_and_resumes_with_what_it_missed
     expect(rows.first.get_by_role("link", name=order.number)).to_be_visible()
     expect(rows.filter(has_text="order review ended")).to_have_count(2)
     finance.get_by_role("button", name="Pause").press("Enter")
+    row = {"html": '<tr data-seq="0"><td>committed late</td></tr>'}
+    for socket in feed.of(shop.app)._sockets:
+        socket.put([feed._frame({"type": "event", "seq": 0, **row})])
+    expect(state).to_have_text("Paused. 1 new event.")
     note(order, 120)
-    expect(state).to_have_text("Paused. 120 new events. The newest 100 are kept.")
+    expect(state).to_have_text("Paused. 121 new events. The newest 100 are kept.")
     expect(rows.filter(has_text="order review ended")).to_have_count(2)
     finance.get_by_role("button", name="Resume").press("Enter")
     expect(rows).to_have_count(100)
