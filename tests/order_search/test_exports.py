@@ -21,7 +21,7 @@ from shop.order_search import exports
 from shop.order_search.filters import Filters, parse
 from shop.order_search.models import ExportState, OrderExport, OrderExportPart
 from shop.payments.records.models import Payment
-from tests.shop_fixtures import PEN, Shop
+from tests.shop_fixtures import PEN, Race, Shop
 
 UTC = ZoneInfo("UTC")
 EVERYTHING = Filters()
@@ -114,9 +114,40 @@ def test_requests_that_cannot_be_met_are_refused(shop: Shop, monkeypatch: pytest
     monkeypatch.setattr(exports, "MOST", 2)
     for _ in range(exports.AT_ONCE):
         exports.request(EVERYTHING, UTC, by=shop.sam)
-    with pytest.raises(Refusal, match="3 of your exports"):
+    with pytest.raises(Refusal, match=r"3 exports of sam\S* are being written"):
         exports.request(EVERYTHING, UTC, by=shop.sam)
     exports.request(EVERYTHING, UTC, by=shop.kim)
+
+
+def test_of_requests_at_once_no_more_are_accepted_than_the_limit(shop: Shop, race: Race) -> None:
+    shop.order((PEN, 1))
+    results = race(lambda _: exports.request(EVERYTHING, UTC, by=shop.sam))
+    assert sum(isinstance(result, str) for result in results) == shop.count(OrderExport) == exports.AT_ONCE
+    assert {result.code for result in results if isinstance(result, Refusal)} == {"too_many_exports"}
+
+
+def test_failed_exports_are_started_again_up_to_the_limit(shop: Shop, race: Race) -> None:
+    shop.order((PEN, 1))
+    failed = []
+    for _ in range(2):
+        failed += [exports.request(EVERYTHING, UTC, by=shop.sam) for _ in range(exports.AT_ONCE)]
+        with transaction():
+            db.session.execute(db.update(OrderExport).values(state=ExportState.FAILED, due_at=None))
+    race(lambda number: exports.start_again(failed[number % len(failed)], by=shop.kim))
+    db.session.rollback()
+    running = db.select(db.func.count()).where(OrderExport.state == ExportState.RUNNING)
+    assert db.session.scalar(running) == exports.AT_ONCE
+
+
+def test_a_person_has_at_most_twenty_exports(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "MOST_KEPT", 2)
+    shop.order((PEN, 1))
+    for _ in range(2):
+        exports.request(EVERYTHING, UTC, by=shop.sam)
+    with pytest.raises(Refusal, match="You have 2 exports"):
+        exports.request(EVERYTHING, UTC, by=shop.sam)
+    shop.turn(days=shop.app.config["EXPORT_DAYS"])
+    exports.request(EVERYTHING, UTC, by=shop.sam)
 
 
 def test_an_account_that_lost_the_role_neither_requests_nor_downloads(shop: Shop) -> None:
