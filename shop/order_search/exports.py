@@ -148,32 +148,36 @@ def due(limit: int = 20) -> list[str]:
 
 def do(export_id: str) -> None:
     """Write parts of a due export for TURN seconds. Safe to repeat, and by several processes at once."""
-    if not _claim(export_id):
-        return
     until = time.monotonic() + TURN
-    while _write_part(export_id) and time.monotonic() < until:
-        pass
-    _give_back(export_id)
+    lease = _claim(export_id)
+    while lease is not None and time.monotonic() < until:
+        lease = _write_part(export_id)
+    if lease is not None:
+        _give_back(export_id, lease)
 
 
 @transactional
-def _claim(export_id: str) -> bool:
-    """Claim a due export for LEASE and count the attempt. False if another process has it, or if it has failed."""
+def _claim(export_id: str) -> datetime | None:
+    """Claim a due export and count the attempt; returns the end of the lease. None if another process has it, or if it
+    has failed.
+    """
     now = clock.now()
     is_due = (OrderExport.id == export_id, OrderExport.due_at <= now)
     failed = {"state": ExportState.FAILED, "due_at": None, "ended_at": now}
     if changed(update(OrderExport).where(*is_due, OrderExport.attempts >= ATTEMPTS).values(**failed)):
         log.error("export.failed", export=export_id)
-        return False
+        return None
     claimed = update(OrderExport).where(*is_due).values(due_at=now + LEASE, attempts=OrderExport.attempts + 1)
-    return bool(changed(claimed))
+    return now + LEASE if changed(claimed) else None
 
 
-def _write_part(export_id: str) -> bool:
-    """Write the next part; False when the export is done, or another process has written this part."""
+def _write_part(export_id: str) -> datetime | None:
+    """Write the next part; returns the end of the lease, which a part renews. None when the export is done, or another
+    process has written this part.
+    """
     export = db.session.get_one(OrderExport, export_id, populate_existing=True)
     if export.state is not ExportState.RUNNING:
-        return False
+        return None
     number, written, zone = export.parts + 1, export.rows, ZoneInfo(current_app.config["SHOP_TIME_ZONE"])
     after = Position.parse(export.position) if export.position else Position(export.requested_at, _LAST_ID)
     limit = min(IN_A_PART, MOST - written)
@@ -184,29 +188,33 @@ def _write_part(export_id: str) -> bool:
         content = csv_cells.BYTE_ORDER_MARK + csv_cells.lines([HEADINGS]) + content
     written += len(page.rows)
     is_last = page.older is None or written >= MOST
-    return _store(export_id, number, content, written, page.older, is_last=is_last) and not is_last
+    lease = _store(export_id, number, content, written, page.older, is_last=is_last)
+    return None if is_last else lease
 
 
 @transactional
 def _store(
     export_id: str, number: int, content: bytes, written: int, position: Position | None, *, is_last: bool
-) -> bool:
-    """Store a part with the position after it. False if another process has stored this part."""
+) -> datetime | None:
+    """Store a part with the position after it; returns the end of the new lease. None if another process has stored
+    this part.
+    """
     now = clock.now()
+    lease = now + LEASE
     values = {"parts": number, "rows": written, "position": str(position) if position else None, "attempts": 0}
-    ended = {"state": ExportState.DONE, "due_at": None, "ended_at": now} if is_last else {"due_at": now + LEASE}
+    ended = {"state": ExportState.DONE, "due_at": None, "ended_at": now} if is_last else {"due_at": lease}
     before = (OrderExport.id == export_id, OrderExport.parts == number - 1, OrderExport.state == ExportState.RUNNING)
     if not changed(update(OrderExport).where(*before).values(**values, **ended)):
-        return False
+        return None
     db.session.execute(insert(OrderExportPart).values(export_id=export_id, number=number, content=content))
-    return True
+    return lease
 
 
 @transactional
-def _give_back(export_id: str) -> None:
-    """Make an export that is not done due at once."""
-    running = (OrderExport.id == export_id, OrderExport.state == ExportState.RUNNING)
-    db.session.execute(update(OrderExport).where(*running).values(due_at=clock.now()))
+def _give_back(export_id: str, lease: datetime) -> None:
+    """Make an export that is not done due at once, unless its lease has ended and another process has claimed it."""
+    own = (OrderExport.id == export_id, OrderExport.state == ExportState.RUNNING, OrderExport.due_at == lease)
+    db.session.execute(update(OrderExport).where(*own).values(due_at=clock.now()))
 
 
 def _filters(query: str) -> Filters:
@@ -225,12 +233,16 @@ def _stamp(at: datetime, zone: ZoneInfo) -> str:
 
 
 def _parts(export_id: str, number: int) -> Iterator[bytes]:
-    """The stored parts, one at a time."""
+    """The stored parts, one at a time. Raises Refusal `deleted` when retention has deleted one meanwhile, so that a
+    download breaks off instead of ending early.
+    """
     for each in range(1, number + 1):
         of = (OrderExportPart.export_id == export_id, OrderExportPart.number == each)
         content = db.session.scalar(select(OrderExportPart.content).where(*of))
         db.session.rollback()
-        yield content or b""
+        if content is None:
+            raise Refusal("deleted", "The file was deleted while it was read. Export the orders again.")
+        yield content
 
 
 def _lock() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from shop.accounts.models import User
 from shop.accounts.rights import Forbidden
-from shop.core import csv_cells
+from shop.core import clock, csv_cells
 from shop.core.actor import Actor
 from shop.core.audit import Act
 from shop.core.audit_search import find as entries
@@ -72,6 +72,22 @@ def test_an_export_whose_worker_was_killed_is_continued_after_the_last_part(shop
     shop.turn(seconds=exports.LEASE.total_seconds() + 1)
     assert state(export) == ("DONE", 5)
     assert [row["order"] for row in read(export, shop.sam)] == numbers
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_worker_that_lost_its_lease_does_not_give_back_the_claim_of_another(shop: Shop) -> None:
+    for _ in range(5):
+        shop.order((PEN, 1))
+    export = exports.request(EVERYTHING, UTC, by=shop.sam)
+    assert exports._claim(export)
+    lost = exports._write_part(export)
+    clock.advance(exports.LEASE)
+    taken = exports._claim(export)
+    assert lost and taken
+    exports._give_back(export, lost)
+    assert exports.due() == [], "the claim of the second worker lasts"
+    exports._give_back(export, taken)
+    assert exports.due() == [export]
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -173,6 +189,20 @@ def test_a_file_is_deleted_after_some_days(shop: Shop) -> None:
     assert exports.find(export) is None and exports.newest() == []
     retention.sweep()
     assert shop.count(OrderExport) == shop.count(OrderExportPart) == 0
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_download_breaks_off_when_the_file_is_deleted_meanwhile(shop: Shop) -> None:
+    for _ in range(3):
+        shop.order((PEN, 1))
+    export = exports.request(EVERYTHING, UTC, by=shop.sam)
+    exports.do(export)
+    parts = exports.download(export, by=shop.sam)
+    assert next(parts)
+    shop.turn(days=shop.app.config["EXPORT_DAYS"])
+    retention.sweep()
+    with pytest.raises(Refusal, match="deleted while it was read"):
+        next(parts)
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "\r=1", "\n=1"])
