@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import httpx
 from flask import current_app
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
@@ -74,9 +74,9 @@ def do(message_id: int) -> None:
     text, attempts = claimed
     failure = _post(text)
     if failure is None:
-        _end(message_id, MailState.SENT, None)
+        _end(message_id, MailState.SENT)
     elif failure.is_permanent or attempts > len(WAITS):
-        _end(message_id, MailState.FAILED, failure.error)
+        _end(message_id, MailState.FAILED, failure.error, ChatMessage.attempts == attempts)
     else:
         _postpone(message_id, attempts, failure)
 
@@ -140,15 +140,18 @@ def _claim(message_id: int) -> tuple[str, int] | None:
 def _postpone(message_id: int, attempts: int, failure: Failure) -> None:
     same = (ChatMessage.id == message_id, ChatMessage.state == MailState.QUEUED, ChatMessage.attempts == attempts)
     later = clock.now() + max(WAITS[attempts - 1], failure.wait)
-    db.session.execute(update(ChatMessage).where(*same).values(next_attempt_at=later, error=failure.error))
-    log.warning("chat.postponed", message=message_id, attempts=attempts, error=failure.error)
+    if changed(update(ChatMessage).where(*same).values(next_attempt_at=later, error=failure.error)):
+        log.warning("chat.postponed", message=message_id, attempts=attempts, error=failure.error)
 
 
 @transactional
-def _end(message_id: int, state: MailState, error: str | None) -> None:
+def _end(message_id: int, state: MailState, error: str | None = None, *claim: ColumnElement[bool]) -> None:
+    """Record the end of a message. A failed one needs its own claim: another process, which has claimed it after the
+    lease, may deliver it.
+    """
     at = clock.now() if state == MailState.SENT else None
     ended = {"state": state, "next_attempt_at": None, "sent_at": at, "error": error}
-    queued = (ChatMessage.id == message_id, ChatMessage.state == MailState.QUEUED)
+    queued = (ChatMessage.id == message_id, ChatMessage.state == MailState.QUEUED, *claim)
     if changed(update(ChatMessage).where(*queued).values(**ended)):
         write_log = log.info if state == MailState.SENT else log.error
         write_log("chat." + state.lower(), message=message_id, error=error)

@@ -183,6 +183,23 @@ def test_a_refused_message_fails_for_good_and_no_log_has_the_address(shop: Shop,
     assert [one.alert_id for one in chat.failed()] == [number]
 
 
+def test_a_failure_after_the_lease_does_not_end_the_attempt_of_another_process(
+    shop: Shop, chatting: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transaction():
+        chat.queue(raise_alert(), MessageKind.RAISED, "text")
+    [message] = messages()
+
+    def slow(_: str) -> chat.Failure:
+        clock.advance(chat.LEASE)
+        assert chat._claim(message.id), "another process has claimed it meanwhile"
+        return chat.Failure("HTTP 404", is_permanent=True)
+
+    monkeypatch.setattr(chat, "_post", slow)
+    chat.do(message.id)
+    assert (messages()[0].state, messages()[0].attempts) == (MailState.QUEUED, 2)
+
+
 def test_an_answer_without_end_is_not_read(shop: Shop, chatting: Chat) -> None:
     chatting.body = b"x" * (chat.BOUNDS.size + 1)
     raise_alert()
