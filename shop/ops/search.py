@@ -25,8 +25,10 @@ def show() -> ResponseReturnValue:
         raise BadInput("unknown_filter", f"There is no parameter {unknown[0][:40]!r}. The only one is q.")
     typed = request.args.get("q", "")
     hits = lookup.find(typed, registry.all_providers())
-    may_read = Permission.CUSTOMER_READ in permissions_of(current_user.roles)
-    customers = account_search.by_email(typed) if may_read else []
+    permissions = permissions_of(current_user.roles)
+    with_staff = Permission.USER_READ in permissions
+    may_read = Permission.CUSTOMER_READ in permissions
+    customers = account_search.by_email(typed, with_staff=with_staff) if may_read else []
     if len(customers) == 1 and not hits:
         return redirect(url_for("ops.customers.show", user_id=customers[0].id), 303)
     if len({hit.number for hit in hits}) == 1 and not customers:
