@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from shop.accounts import invitations, people, rights, role_requests, staff, staff_list
+from shop.accounts import invitations, people, rights, role_requests, sign_in_help, staff, staff_list
 from shop.accounts.models import User
 from shop.accounts.permissions import Permission, Role
 from shop.accounts.staff_list import StaffState
-from shop.core import audit_search, languages
+from shop.core import audit_search, clock, languages
 from shop.core.actor import Actor
 from shop.core.audit import SubjectKind
 from shop.core.errors import BadInput, Refusal
@@ -116,6 +117,14 @@ def remove_second_factor(user_id: int) -> ResponseReturnValue:
     return _change(user_id, "factor", change, "The second factor is removed.")
 
 
+@bp.post("/users/<int:user_id>/unlock")
+@requires(Permission.USER_WRITE, fresh=True)
+def unlock(user_id: int) -> ResponseReturnValue:
+    """Clear the wrong passwords and codes that delay a sign-in."""
+    change = partial(sign_in_help.unlock, user_id, by=_me(), reason=request.form.get("reason", ""))
+    return _change(user_id, "unlock", change, "Nothing delays the next sign-in of this account.")
+
+
 @bp.post("/users/<int:user_id>/roles")
 @requires(Permission.USER_WRITE, fresh=True)
 def set_roles(user_id: int) -> ResponseReturnValue:
@@ -163,6 +172,8 @@ def _page(user: User, refusal: Refusal | None = None, form: str = "") -> Respons
     values = {
         "user": user,
         "state": staff_list.state_of(user),
+        "delay": sign_in_help.delay(user),
+        "now": clock.wall(),
         "is_self": user.id == current_user.id,
         "roles": [(role, role in user.roles, people.decides_money(role)) for role in Role],
         "waiting": role_requests.open_for(user.id),
