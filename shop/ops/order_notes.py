@@ -35,18 +35,20 @@ def write(number: str) -> ResponseReturnValue:
 @requires(Permission.ORDER_NOTE)
 def withdraw(number: str, note_id: int) -> ResponseReturnValue:
     """Withdraw one's own note; its text stays in the audit log."""
-    notes.withdraw(_existing(note_id), by=acts.reader())
+    order = requested.order(number)
+    notes.withdraw(_existing(note_id), by=acts.reader(), order_id=order.id)
     flash("The note is withdrawn.")
-    return redirect(url_for("ops.order.show", number=requested.order(number).number), 303)
+    return redirect(url_for("ops.order.show", number=order.number), 303)
 
 
 @bp.post("/orders/<number>/notes/<int:note_id>/done")
 @requires(Permission.ORDER_READ)
 def mark_done(number: str, note_id: int) -> ResponseReturnValue:
     """Take a note that mentions the reader from the reader's list of what is to do."""
-    notes.mark_done(_existing(note_id), by=acts.reader())
+    order = requested.order(number)
+    notes.mark_done(_existing(note_id), by=acts.reader(), order_id=order.id)
     flash("The note is done, and no longer under To do.")
-    return redirect(url_for("ops.order.show", number=requested.order(number).number), 303)
+    return redirect(url_for("ops.order.show", number=order.number), 303)
 
 
 def _existing(note_id: int) -> int:

@@ -89,12 +89,13 @@ def write(order_id: int, text: str, *, by: Actor, form_key: str) -> int:
 
 
 @transactional
-def withdraw(note_id: int, *, by: Actor) -> None:
+def withdraw(note_id: int, *, by: Actor, order_id: int | None = None) -> None:
     """Withdraw one's own note: its text goes to the audit log, and it leaves the lists of what colleagues have to
-    do. No effect on one that is withdrawn. Raises Forbidden, and Refusal `unknown_note` and `not_own_note`.
+    do. No effect on one that is withdrawn. With `order_id` the note has to be on this order. Raises Forbidden, and
+    Refusal `unknown_note` and `not_own_note`.
     """
     rights.demand(by, Permission.ORDER_NOTE)
-    note = _locked(note_id)
+    note = _locked(note_id, order_id)
     if note.author != by:
         raise Refusal("not_own_note", "Only the person who wrote a note can withdraw it.")
     if note.withdrawn_at is not None:
@@ -106,12 +107,12 @@ def withdraw(note_id: int, *, by: Actor) -> None:
 
 
 @transactional
-def mark_done(note_id: int, *, by: Actor) -> None:
+def mark_done(note_id: int, *, by: Actor, order_id: int | None = None) -> None:
     """Take a note that mentions the actor from the list of what they have to do. No effect when that was done before.
-    Raises Forbidden, and Refusal `unknown_note`.
+    With `order_id` the note has to be on this order. Raises Forbidden, and Refusal `unknown_note`.
     """
     rights.demand(by, Permission.ORDER_READ)
-    _locked(note_id)
+    _locked(note_id, order_id)
     mine = _open(NoteMention.note_id == note_id, NoteMention.user_id == by.user_id)
     if changed(mine.values(done_at=clock.now())):
         audit.record(by, Act.NOTE_DONE, _subject(note_id))
@@ -171,9 +172,9 @@ def _tidy(text: str) -> str:
     return tidy
 
 
-def _locked(note_id: int) -> OrderNote:
+def _locked(note_id: int, order_id: int | None) -> OrderNote:
     note = db.session.get(OrderNote, note_id, with_for_update=True, populate_existing=True)
-    if note is None:
+    if note is None or order_id not in (None, note.order_id):
         raise Refusal("unknown_note", "There is no such note.")
     return note
 

@@ -128,6 +128,17 @@ def test_a_note_is_withdrawn_by_its_writer_alone_and_its_text_stays_in_the_audit
     assert (newest.act, newest.personal and newest.personal["text"]) == ("note.withdrawn", "@finance her phone is 0912")
 
 
+def test_a_note_is_changed_only_at_the_address_of_its_order(shop: Shop) -> None:
+    order, other, support = shop.order(), shop.order(), visitor_as(shop, "support")
+    write(support, order, "@support please call")
+    db.session.rollback()
+    [note] = db.session.scalars(db.select(OrderNote.id))
+    for number in ("AAAA-NOPE", other.number):
+        for act in ("done", "withdraw"):
+            assert support.post(f"/ops/orders/{number}/notes/{note}/{act}").status_code == 404
+    assert acts() == ["note.written"] and "please call" in support.get("/ops").text
+
+
 def test_texts_end_with_the_data_of_the_guest_and_with_their_age(shop: Shop) -> None:
     guests, customers = shop.paid_order(), shop.paid_order(customer=shop.customer())
     for order in (guests, customers):
