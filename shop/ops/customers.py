@@ -38,14 +38,14 @@ def show(user_id: int) -> str:
 
 
 @bp.post("/customers/<int:user_id>/sign-out")
-@requires(Permission.CUSTOMER_SIGN_OUT)
+@requires(Permission.CUSTOMER_SIGN_OUT, fresh=True)
 def sign_out(user_id: int) -> ResponseReturnValue:
     """End all sign-ins of the customer."""
     return _done(user_id, "sign-out", sign_in_help.sign_out, "The customer is signed out everywhere.")
 
 
 @bp.post("/customers/<int:user_id>/unlock")
-@requires(Permission.CUSTOMER_UNLOCK)
+@requires(Permission.CUSTOMER_UNLOCK, fresh=True)
 def unlock(user_id: int) -> ResponseReturnValue:
     """Clear the wrong passwords that delay a sign-in."""
     return _done(user_id, "unlock", sign_in_help.unlock, "Nothing delays the next sign-in of the customer.")

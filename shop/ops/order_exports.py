@@ -62,7 +62,7 @@ def start_again(export_id: str) -> ResponseReturnValue:
 
 
 @bp.get("/exports/<export_id>/file")
-@requires(Permission.ORDER_EXPORT)
+@requires(Permission.ORDER_EXPORT, fresh=True)
 def download(export_id: str) -> ResponseReturnValue:
     """The file of an export that is done. Each download is in the audit log."""
     export = _existing(export_id)

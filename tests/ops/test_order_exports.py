@@ -92,3 +92,12 @@ def test_a_form_that_is_sent_twice_makes_one_export(shop: Shop, finance: Visitor
     for name in (form["export"], "", "E1"):
         answer = other.post("/ops/orders/export", {"export": name})
         assert answer.status_code == 422 and "The form is not complete." in answer.text
+
+
+def test_a_download_needs_the_password_again_after_some_time(shop: Shop, finance: Visitor) -> None:
+    shop.order((PEN, 1))
+    page = export(finance).location
+    shop.sweep()
+    shop.app.config["STAFF_CONFIRM_MINUTES"] = 0
+    answer = finance.get(f"{page}/file")
+    assert (answer.status_code, answer.location) == (303, f"/ops/confirm?next={page}/file")
