@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from shop.accounts import rights
 from shop.accounts.models import IS_STAFF, User
@@ -22,11 +22,14 @@ from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import changed, db, insert, transactional
 from shop.core.errors import BadInput, Refusal
+from shop.core.exclusive import alone_until_commit
 from shop.order_notes import mentions
 from shop.order_notes.mentions import Colleague
 from shop.order_notes.models import NoteMention, OrderNote
 from shop.orders.models import ERASED, Order
 
+MOST = 200
+"""Notes on one order, withdrawn ones included."""
 LONGEST = 2000
 LONGEST_KEY = 64
 _MOST_STAFF = 1000
@@ -68,19 +71,23 @@ class Mentioned:
 def write(order_id: int, text: str, *, by: Actor, form_key: str) -> int:
     """Write a note and return its id; `form_key` makes it safe to repeat.
 
-    Raises Forbidden, and BadInput: `note_needed`, `bad_note`, `bad_form`, and what `mentions.found` raises.
+    Raises Forbidden; BadInput: `note_needed`, `bad_note`, `bad_form`, and what `mentions.found` raises; and Refusal
+    `too_many_notes`.
     """
     rights.demand(by, Permission.ORDER_NOTE)
     if not 0 < len(form_key) <= LONGEST_KEY or texts.is_unusable(form_key):
         raise BadInput("bad_form", "The form is not complete. Open the page of the order and write the note again.")
     tidy = _tidy(text)
     mentioned = mentions.found(tidy, colleagues())
+    alone_until_commit(db.session, f"notes on order {order_id}")
     values = {"order_id": order_id, "form_key": form_key, "author": by, "text": tidy, "at": clock.now()}
     new = insert(OrderNote).values(values).on_conflict_do_nothing(index_elements=["order_id", "form_key"])
     note_id = db.session.scalar(new.returning(OrderNote.id))
     if note_id is None:
         before = select(OrderNote.id).where(OrderNote.order_id == order_id, OrderNote.form_key == form_key)
         return int(db.session.scalars(before).one())
+    if _count(order_id) > MOST:
+        raise Refusal("too_many_notes", f"An order can have {MOST} notes, and this one has as many.")
     db.session.add_all(NoteMention(note_id=note_id, user_id=one.id) for one in mentioned)
     number = db.session.scalars(select(Order.number).where(Order.id == order_id)).one()
     after = {"order": number, "mentions": [one.id for one in mentioned]}
@@ -170,6 +177,10 @@ def _tidy(text: str) -> str:
     if len(tidy) > LONGEST or any(texts.is_unusable(line) for line in lines):
         raise BadInput("bad_note", f"A note is a text of at most {LONGEST} characters.")
     return tidy
+
+
+def _count(order_id: int) -> int:
+    return db.session.scalar(select(func.count()).where(OrderNote.order_id == order_id)) or 0
 
 
 def _locked(note_id: int, order_id: int | None) -> OrderNote:
