@@ -17,11 +17,12 @@ from shop.accounts import rights
 from shop.accounts.permissions import Permission
 from shop.alerts.models import ChatMessage
 from shop.alerts.states import MessageKind
-from shop.core import audit, clock, http_client, logs
+from shop.core import audit, audit_search, clock, http_client, logs
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import changed, db, insert, transactional
 from shop.core.errors import Refusal
+from shop.core.exclusive import alone_until_commit
 from shop.core.http_client import Bounds
 from shop.mail.deliver import WAITS
 from shop.mail.states import MailState
@@ -36,6 +37,8 @@ AT_ONCE = 20
 LONGEST_WAIT = timedelta(hours=1)
 """The longest pause that a chat may ask for."""
 _TRY_AGAIN = frozenset({408, 425, 429})
+TESTS_AN_HOUR = 5
+"""Test messages of one person."""
 NOT_SET = "ALERT_WEBHOOK_URL is not set"
 
 
@@ -88,7 +91,9 @@ def failed(limit: int = 20) -> list[ChatMessage]:
 
 
 def test(by: Actor) -> None:
-    """Send a test message now. Raises Forbidden, and Refusal `not_set` or `not_delivered` with the reason."""
+    """Send a test message now. Raises Forbidden, and Refusal: `not_set`, `too_many_tests`, and `not_delivered` with the
+    reason.
+    """
     _record_test(by)
     failure = _post(f"Test message of the shop at {shop_url()}. Alerts arrive in this channel.")
     if failure is not None:
@@ -97,9 +102,13 @@ def test(by: Actor) -> None:
 
 @transactional
 def _record_test(by: Actor) -> None:
-    rights.demand(by, Permission.ALERT_READ)
+    rights.demand(by, Permission.CHAT_TEST)
     if not current_app.config["ALERT_WEBHOOK_URL"]:
         raise Refusal("not_set", f"{NOT_SET}.")
+    alone_until_commit(db.session, "chat test")
+    lately = audit_search.Filters(actor=by, acts=(Act.CHAT_TESTED,), since=clock.now() - timedelta(hours=1))
+    if len(audit_search.find(lately, limit=TESTS_AN_HOUR).rows) >= TESTS_AN_HOUR:
+        raise Refusal("too_many_tests", f"You have sent {TESTS_AN_HOUR} test messages within an hour. Try again later.")
     audit.record(by, Act.CHAT_TESTED, Subject(SubjectKind.CHAT, "ALERT_WEBHOOK_URL"))
 
 

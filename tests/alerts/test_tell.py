@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from shop.accounts import role_requests, signin
 from shop.accounts.models import RoleRequest
 from shop.accounts.permissions import Role
+from shop.accounts.rights import Forbidden
 from shop.alerts import chat, news, requests, store, tell, waiting
 from shop.alerts.episodes import CheckRun
 from shop.alerts.models import ChatMessage
@@ -23,6 +24,7 @@ from shop.alerts.states import MessageKind
 from shop.core import clock, heartbeat
 from shop.core.actor import Actor
 from shop.core.db import db, transaction
+from shop.core.errors import Refusal
 from shop.core.money import Money
 from shop.core.outbox import OutboxRow
 from shop.credit_gifts import gifts
@@ -198,6 +200,20 @@ def test_a_failure_after_the_lease_does_not_end_the_attempt_of_another_process(
     monkeypatch.setattr(chat, "_post", slow)
     chat.do(message.id)
     assert (messages()[0].state, messages()[0].attempts) == (MailState.QUEUED, 2)
+
+
+def test_a_person_sends_five_test_messages_an_hour(shop: Shop, chatting: Chat) -> None:
+    ann, bea = shop.colleague("ann", Role.ADMIN), shop.colleague("bea", Role.ADMIN)
+    with pytest.raises(Forbidden):
+        chat.test(shop.sam)
+    for _ in range(chat.TESTS_AN_HOUR):
+        chat.test(ann)
+    with pytest.raises(Refusal, match="5 test messages within an hour"):
+        chat.test(ann)
+    chat.test(bea)
+    shop.turn(hours=1)
+    chat.test(ann)
+    assert len(chatting.texts) == chat.TESTS_AN_HOUR + 2
 
 
 def test_an_answer_without_end_is_not_read(shop: Shop, chatting: Chat) -> None:

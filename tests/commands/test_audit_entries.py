@@ -268,7 +268,7 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
     "alerts resolve": (Act.ALERT_RESOLVED, lambda shop: [_alert(shop), "--note", "over", *SAM]),
     "alerts claim": (Act.TO_DO_CLAIMED, lambda shop: ["alert", _alert(shop), *SAM]),
     "alerts release": (Act.TO_DO_RELEASED, lambda shop: ["alert", _claimed(shop), *SAM]),
-    "alerts test-webhook": (Act.CHAT_TESTED, lambda shop: [*_chat(shop), *SAM]),
+    "alerts test-webhook": (Act.CHAT_TESTED, lambda shop: _chat(shop)),
     "mail retry": (Act.MAILS_RETRIED, lambda shop: [_failed_mail(shop)]),
     "webhooks retry": (Act.WEBHOOK_RETRIED, lambda shop: [_orphan(shop), "--reason", "the order exists", *SAM]),
     "webhooks retry-matching": (
