@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import select
 
 from shop.accounts.models import IS_STAFF, User
 from shop.core import email_address, text
-from shop.core.db import db
+from shop.core.db import begins_with, db
 
 SHORTEST = 3
 """Characters of an address that a search needs."""
 LONGEST = 200
 MOST = 20
-_LAST = "\U0010ffff"
 
 
 def by_email(typed: str, *, with_staff: bool) -> list[User]:
@@ -22,12 +21,5 @@ def by_email(typed: str, *, with_staff: bool) -> list[User]:
     prefix = email_address.for_lookup(text.tidy(typed))
     if not SHORTEST <= len(prefix) <= LONGEST or text.is_unusable(prefix):
         return []
-    found = select(User).where(_begins_with(prefix)).order_by(User.email).limit(MOST + 1)
+    found = select(User).where(begins_with(User.email, prefix)).order_by(User.email).limit(MOST + 1)
     return list(db.session.scalars(found if with_staff else found.where(~IS_STAFF)))
-
-
-def _begins_with(prefix: str) -> ColumnElement[bool]:
-    """The address begins with `prefix`, in the form for which the database uses its index."""
-    if db.engine.dialect.name == "postgresql":
-        return User.email.startswith(prefix, autoescape=True)  # the index has text_pattern_ops
-    return and_(User.email >= prefix, User.email < prefix + _LAST)

@@ -24,6 +24,7 @@ from flask import current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     CursorResult,
     DateTime,
@@ -33,12 +34,13 @@ from sqlalchemy import (
     MetaData,
     Select,
     Table,
+    and_,
     event,
     exc,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from shop.core import logs, metrics, postgres
@@ -57,6 +59,7 @@ T = TypeVar("T")
 LOCK_TIMEOUT = 5.0
 """Seconds that a writer waits for SQLite's lock, and before that for the other writers of its process."""
 _TRIES = 3
+_LAST_CHARACTER = "\U0010ffff"
 _RETRIED = ("40001", "40P01")  # serialization failure, deadlock detected
 
 
@@ -354,6 +357,15 @@ def _as_sqlalchemy(error: psycopg.Error) -> exc.DBAPIError:
     kinds = (getattr(exc, kind.__name__, None) for kind in type(error).__mro__)
     kind = next((one for one in kinds if isinstance(one, type) and issubclass(one, exc.DBAPIError)), exc.DBAPIError)
     return kind(None, None, error, hide_parameters=True)
+
+
+def begins_with(column: InstrumentedAttribute[str], prefix: str) -> ColumnElement[bool]:
+    """The text in `column` begins with `prefix`, in the form for which the database uses an index on the column. On
+    PostgreSQL that is one with `text_pattern_ops`.
+    """
+    if db.engine.dialect.name == "postgresql":
+        return column.startswith(prefix, autoescape=True)
+    return and_(column >= prefix, column < prefix + _LAST_CHARACTER)
 
 
 def changed(statement: Executable, values: dict[str, Any] | None = None) -> int:

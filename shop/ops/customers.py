@@ -5,6 +5,7 @@ by their address finds their orders. Readers of staff accounts find these here t
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from flask import Blueprint, abort, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -17,7 +18,8 @@ from shop.core import audit_search, clock, keyset
 from shop.core.actor import Actor
 from shop.core.audit import SubjectKind
 from shop.core.db import db
-from shop.core.errors import Away, BadInput, Refusal
+from shop.core.errors import Away, Refusal
+from shop.core.filter_values import refuse_unknown
 from shop.core.keyset import Place
 from shop.http_kit.access import requires
 from shop.ledger import store_credit
@@ -68,7 +70,7 @@ def enable(user_id: int) -> ResponseReturnValue:
 def _done(user_id: int, form: str, act: Callable[..., object], done: str, **more: int) -> ResponseReturnValue:
     user = _account(user_id)
     to = url_for("ops.customers.show", user_id=user.id)
-    carry_out = lambda: act(user_id, by=acts.reader(), reason=request.form.get("reason", ""), **more)  # noqa: E731
+    carry_out = partial(act, user_id, by=acts.reader(), reason=request.form.get("reason", ""), **more)
     return acts.done(carry_out, done, to, lambda refusal: _page(_account(user_id), refusal, form))
 
 
@@ -108,9 +110,7 @@ def _may(permission: Permission) -> bool:
 
 def _parameters() -> dict[str, str]:
     """The parameters of the address. Raises BadInput for an unknown one."""
-    if unknown := [name for name in request.args if name not in keyset.PARAMETERS]:
-        known = ", ".join(keyset.PARAMETERS)
-        raise BadInput("unknown_filter", f"There is no parameter {unknown[0][:40]!r}. Parameters are {known}.")
+    refuse_unknown(request.args, keyset.PARAMETERS, "parameter")
     return request.args.to_dict()
 
 

@@ -152,7 +152,7 @@ def test_every_number_is_a_link_to_its_list(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "sentence"), [("colour=red", "The filter is owner."), ("owner=sam", "Owners are me, none.")]
+    ("query", "sentence"), [("colour=red", "The only one is owner."), ("owner=sam", "Owners are me, none.")]
 )
 def test_unknown_filters_of_the_list_are_refused(shop: Shop, query: str, sentence: str) -> None:
     answer = visitor_as(shop, "support").get(f"/ops?{query}")
