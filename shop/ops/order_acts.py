@@ -95,7 +95,7 @@ REFUND = Act(
     order_forms.refund,
     _refund,
     "The refund was requested. If it needs a second person, it waits under Approvals.",
-    "Nothing of this order can be refunded now.",
+    "Nothing on this order can be refunded now.",
 )
 CANCEL = Act(
     "cancel",
