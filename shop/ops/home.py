@@ -17,6 +17,7 @@ from shop.core import clock, heartbeat
 from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.errors import BadInput, Refusal
+from shop.core.filter_values import refuse_unknown
 from shop.http_kit.access import requires
 from shop.ops import acts, to_do
 from shop.ops.navigation import Link
@@ -40,8 +41,7 @@ OWNERS = ("me", "none")
 @requires(Permission.CONSOLE_OPEN)
 def show() -> str:
     """List of what needs a person, and the time when the shop looked for it; of one owner with `owner`."""
-    if unknown := sorted(set(request.args) - {"owner"}):
-        raise BadInput("unknown_filter", f"{unknown[0]} is not a filter. The filter is owner.")
+    refuse_unknown(request.args, ("owner",))
     if (owner := request.args.get("owner")) not in (None, *OWNERS):
         raise BadInput("unknown_owner", f"{owner} is not an owner. Owners are {', '.join(OWNERS)}.")
     return _page(owner)

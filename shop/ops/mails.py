@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from shop.accounts.permissions import Permission
 from shop.core.errors import BadInput, Refusal
+from shop.core.filter_values import refuse_unknown
 from shop.http_kit.access import requires
 from shop.mail import compose, missing, outgoing
 from shop.mail.models import Mail
@@ -25,8 +26,7 @@ COUNTED = 10_000
 @requires(Permission.MAIL_READ)
 def index() -> str:
     """The newest mails; of one state with `state`."""
-    if unknown := sorted(set(request.args) - {"state"}):
-        raise BadInput("unknown_filter", f"{unknown[0]} is not a filter. The filter is state.")
+    refuse_unknown(request.args, ("state",))
     state = request.args.get("state")
     if state is not None and state not in tuple(MailState):
         raise BadInput("unknown_state", f"{state} is not a state. States are {', '.join(MailState)}.")

@@ -117,7 +117,7 @@ def _requests(reader: Actor, permissions: Collection[Permission]) -> list[Item]:
     readable = {"roles": Permission.USER_READ}
     return [
         Item(
-            claim=claims.thing("approval", one.id if one.kind != "roles" else f"roles-{one.id}"),
+            claim=claims.thing("approval", one.id if one.kind != "roles" else f"{requests.ROLES}{one.id}"),
             kind="Approval",
             tone="wait",
             what=f"{one.kind.capitalize()} {one.id}",
@@ -158,7 +158,7 @@ def _notes(mentioned: Sequence[notes.Mentioned], reader: Actor, names: Mapping[A
 
 def _page(one: requests.Request) -> str:
     if one.kind == "roles":
-        return url_for("ops.users.index")
+        return url_for("ops.users.show_all")
     return url_for("ops.approvals.index", _anchor=f"request-{one.id}")
 
 

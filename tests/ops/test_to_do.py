@@ -8,7 +8,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from shop.accounts import people
+from shop.accounts.permissions import Role
 from shop.alerts import claims, store
+from shop.alerts.models import ToDoClaim
 from shop.core import clock, heartbeat
 from shop.core.audit_search import find
 from shop.core.db import transaction
@@ -81,13 +84,39 @@ def test_only_things_to_do_are_claimed(shop: Shop, thing: str) -> None:
     assert support.post("/ops/to-do/claim", {"thing": thing}).status_code == 422
 
 
-def test_of_two_claims_at_once_one_wins(shop: Shop, race: Race) -> None:
-    people, wins = [shop.sam, shop.kim], []
+@pytest.mark.parametrize("thing", ["alert 7", "alert x", f"alert {'9' * 60}", "approval P1", "approval roles-7"])
+def test_a_thing_that_is_not_to_do_is_not_claimed(shop: Shop, thing: str) -> None:
+    support = visitor_as(shop, "support")
+    support.get("/ops")
+    answer = support.post("/ops/to-do/claim", {"thing": thing})
+    assert answer.status_code == 409 and "It may have been done meanwhile." in answer.text
+    assert shop.count(ToDoClaim) == 0
 
-    def claim(number: int) -> None:
+
+def test_every_kind_of_thing_is_claimed_while_it_is_open(shop: Shop) -> None:
+    order = shop.paid_order()
+    refund = requests.request(shop.capture(order), Money(20000, "TWD"), reason="", by=shop.sam, to="bank")
+    admin, bo = visitor_as(shop, "admin"), shop.colleague("bo", Role.SUPPORT)
+    requested = people.set_roles(
+        bo.user_id or 0, ["finance", "support"], by=shop.colleague("ann", Role.ADMIN), reason="x"
+    )
+    number = alert()
+    page = admin.get("/ops").text
+    assert kinds(page).count("Approval") == 2 and 'href="/ops/users"' in page
+    for thing in (f"approval {refund.id}", f"approval roles-{requested.request}", f"alert {number}"):
+        claims.claim(thing, shop.sam)
+    store.resolve(number, shop.sam)
+    with pytest.raises(Refusal, match="done meanwhile"):
+        claims.claim(f"alert {number}", shop.kim)
+
+
+def test_of_two_claims_at_once_one_wins(shop: Shop, race: Race) -> None:
+    staff, wins, number = [shop.sam, shop.kim], [], alert()
+
+    def claim(caller: int) -> None:
         try:
-            claims.claim("alert 7", people[number % 2])
-            wins.append(number)
+            claims.claim(f"alert {number}", staff[caller % 2])
+            wins.append(caller)
         except Refusal as refusal:
             assert "has already claimed this" in refusal.message
 
@@ -123,7 +152,7 @@ def test_every_number_is_a_link_to_its_list(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "sentence"), [("colour=red", "The filter is owner."), ("owner=sam", "Owners are me, none.")]
+    ("query", "sentence"), [("colour=red", "The only one is owner."), ("owner=sam", "Owners are me, none.")]
 )
 def test_unknown_filters_of_the_list_are_refused(shop: Shop, query: str, sentence: str) -> None:
     answer = visitor_as(shop, "support").get(f"/ops?{query}")
