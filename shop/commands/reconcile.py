@@ -52,8 +52,8 @@ def reconcile(day: datetime, provider: str | None, path: Path | None, as_json: b
 def _one(name: str, day: date, raw: bytes | None, by: Actor, *, may_lack: bool) -> dict[str, Any]:
     """The result for one provider, as JSON values and as text."""
     try:
-        raw = reconciliation.fetch(name, day) if raw is None else raw
-        run = reconciliation.reconcile(name, day, raw, by=by)
+        content = reconciliation.fetch(name, day) if raw is None else raw
+        run = reconciliation.reconcile(name, day, content, by=by, fetched=raw is None)
     except Refusal as refusal:
         message = {"provider": name, "day": day.isoformat(), "error": refusal.code, "message": refusal.message}
         return message | {"text": [f"{name}, {day}: {refusal.message}"], "ok": may_lack and refusal.code == "no_call"}
@@ -64,4 +64,5 @@ def _one(name: str, day: date, raw: bytes | None, by: Actor, *, may_lack: bool) 
 def _text(state: Day, run: Reconciliation) -> list[str]:
     first, *rest = state.as_lines()
     did = f"  {run.lines} lines read, {run.booked} booked, {run.opened} discrepancies opened, {run.closed} closed"
-    return [first, did, *(f"    found in the file only: {key}" for key in run.applied), *rest]
+    waiting = [f"    {run.waiting} lines wait for the acquirer's answer: read the file again"] if run.waiting else []
+    return [first, did, *waiting, *(f"    found in the file only: {key}" for key in run.applied), *rest]

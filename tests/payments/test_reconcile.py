@@ -492,3 +492,71 @@ def test_bad_input_gets_a_clear_sentence(shop: Shop, args: tuple[str, ...], code
     ended, message = command(shop, *args)
     assert (ended, "Traceback" in message) == (code, False)
     assert output in message
+
+
+# --- files that a person brings ---
+
+
+def bring(trading: Trading, raw: bytes) -> reconcile.Reconciliation:
+    return reconcile.reconcile("kpay", trading.day, raw, by=trading.shop.sam)
+
+
+def test_a_file_that_a_person_brings_pays_no_order_and_the_acquirer_is_asked(trading: Trading) -> None:
+    order = trading.order("kpay")
+    payment = trading.shop.payment(order)
+    line = {"id": "by-hand", "type": "capture", "reference": payment.id, "capture": "cap_by_hand", "refund": None}
+    line |= {"amount": 120000, "fee": 3360, "net": 116640, "currency": "TWD", "at": f"{trading.day}T03:30:00Z"}
+    asked = payment.polled_at
+    run = bring(trading, json.dumps([line | {"refund_reference": None, "dispute": None}]).encode())
+    assert (run.booked, run.applied, run.waiting, trading.discrepancies()) == (0, [], 1, ["missing_here"])
+    trading.shop.wait(seconds=3)
+    trading.shop.sweep()
+    assert trading.shop.payment(order).polled_at != asked, "the acquirer was asked"
+    assert (trading.shop.state(order), trading.balances(), funds.available("TWD").amount) == ("WAITING_PAYMENT", {}, 0)
+
+
+def test_a_capture_in_a_file_that_a_person_brings_is_booked_when_the_acquirer_has_confirmed_it(
+    trading: Trading,
+) -> None:
+    order = trading.order("kpay")
+    trading.pay(order)
+    raw = trading.file("kpay")
+    assert bring(trading, raw).waiting == 1
+    trading.shop.wait(seconds=3)
+    trading.shop.sweep()
+    assert (trading.shop.state(order), trading.discrepancies()) == ("PAID", ["missing_here"])
+    again = bring(trading, raw)
+    assert (again.booked, again.waiting, again.closed, trading.discrepancies()) == (1, 0, 1, [])
+
+
+@pytest.mark.parametrize(
+    ("changed", "causes"),
+    [
+        ({"amount": 9_000_000, "net": 9_000_000 - 3360}, ["amount"]),
+        ({"fee": -500_000, "net": 620_000}, ["fee"]),
+        ({"currency": "USD"}, ["amount"]),
+    ],
+)
+def test_a_line_of_more_than_we_know_of_is_not_booked_from_a_file_that_a_person_brings(
+    trading: Trading, changed: dict[str, object], causes: list[str]
+) -> None:
+    trading.paid("kpay")
+    trading.day_is_over()
+    (line,) = _lines(trading, "kpay")
+    bent = json.dumps([line | changed]).encode()
+    run = bring(trading, bent)
+    assert (run.booked, run.waiting, trading.discrepancies()) == (0, 1, causes)
+    assert (funds.available("TWD").amount, "bank" in trading.balances()) == (0, False)
+    assert trading.reconcile("kpay", bent).booked == 1, "in a file of the acquirer the money is in the bank"
+
+
+def test_a_won_dispute_and_a_failed_refund_bring_no_money_by_the_word_of_a_person(trading: Trading) -> None:
+    refund = trading.refund(trading.paid("kpay"), 20000)
+    trading.day_is_over()
+    capture, done = _lines(trading, "kpay")
+    failed = done | {"id": "f", "type": "refund_failed", "amount": 20000, "fee": 0, "net": 20000}
+    won = capture | {"id": "w", "type": "dispute_won", "dispute": "dp_1"}
+    run = bring(trading, json.dumps([capture, done, failed, won]).encode())
+    assert (run.booked, run.waiting, run.applied) == (2, 2, [])
+    assert db.session.get_one(Refund, refund, populate_existing=True).state == "DONE"
+    assert funds.available("TWD") == Money(120000 - 20000 - 3360, "TWD")

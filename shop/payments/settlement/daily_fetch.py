@@ -81,7 +81,8 @@ def fetch_due(file: str) -> None:
         return
     attempts, expected_at = claimed.attempts, claimed.expected_at or clock.now()
     try:
-        reconcile.reconcile(name, day, reconcile.fetch(name, day), by=Actor.of_source(Source.SETTLEMENT_FILE))
+        raw = reconcile.fetch(name, day)
+        reconcile.reconcile(name, day, raw, by=Actor.of_source(Source.SETTLEMENT_FILE), fetched=True)
     except Refusal as refusal:
         until = next_attempt(attempts, expected_at, clock.now())
         files.postpone(name, day, attempts, refusal.message, until)

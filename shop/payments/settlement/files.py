@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import func, select, update
 
@@ -12,9 +13,13 @@ from shop.core.db import changed, db, insert, transactional
 from shop.payments.records.settlement_models import SettlementFile
 
 
-def record_read(provider: str, day: date, lines: int) -> None:
-    """Record in the current transaction that the file of a complete day was reconciled. It is fetched no more."""
-    read = {"read_at": clock.now(), "lines": lines, "due_at": None, "error": None}
+def record_read(provider: str, day: date, lines: int, *, final: bool) -> None:
+    """Record in the current transaction that the file of a complete day was reconciled. If `final`, it is fetched no
+    more.
+    """
+    read: dict[str, Any] = {"read_at": clock.now(), "lines": lines}
+    if final:
+        read |= {"due_at": None, "error": None}
     new = insert(SettlementFile).values(provider=provider, day=day, attempts=0, **read)
     db.session.execute(new.on_conflict_do_update(index_elements=["provider", "day"], set_=read))
 
