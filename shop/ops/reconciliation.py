@@ -132,6 +132,7 @@ def _form(typed: Any, refusal: Refusal | None = None) -> str:
         providers=providers,
         typed=typed,
         refusal=refusal,
+        nothing_booked=isinstance(refusal, BadInput),
         largest=LARGEST_FILE // 2**20,
         newest=settlement_days.newest_day(),
     )

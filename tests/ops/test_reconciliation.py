@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
@@ -170,6 +172,29 @@ def test_a_person_who_is_no_longer_in_finance_books_nothing(shop: Shop) -> None:
     with pytest.raises(Refusal, match="reconciliation.decide"):
         reconcile.reconcile("kpay", yesterday(), b"[]", by=ben)
     assert nothing_is_booked(shop)
+
+
+def test_the_audit_log_has_the_file_before_anything_is_booked_and_a_right_that_was_lost_ends_the_reading(
+    shop: Shop, finance: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of two parts is booked, then the person is moved to support."""
+    monkeypatch.setattr(reconcile, "_AT_ONCE", 1)
+    process, parts = reconcile._process, list[object]()
+
+    def then_demoted(*arguments: Any) -> None:
+        process(*arguments)
+        parts.append(arguments)
+        with db.engine.begin() as connection:
+            connection.execute(db.text("UPDATE users SET roles = '[\"support\"]' WHERE email = 'finance@example.com'"))
+
+    monkeypatch.setattr(reconcile, "_process", then_demoted)
+    raw = json.dumps([LINE | {"id": f"line-{n}", "at": f"{yesterday()}T10:00:00Z"} for n in range(2)]).encode()
+    status, text = upload(finance, raw)
+    assert (status, len(parts)) == (403, 1) and "A part of the file may have been booked" in text
+    assert "Nothing was booked" not in text
+    [entry] = [one for one in find().rows if one.subject_kind == "settlement_file"]
+    assert (entry.act, entry.after) == (Act.FILE_GIVEN, {"lines": 2, "sha256": hashlib.sha256(raw).hexdigest()})
+    assert str(entry.actor).startswith("staff:")
 
 
 @pytest.mark.parametrize("path", ["?colour=red", "/kpay/2026-01-01?colour=red", "?until=x", "?after=x", "/kpay/x"])

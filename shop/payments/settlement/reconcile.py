@@ -8,6 +8,7 @@ until it is gone.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -72,11 +73,16 @@ class Reconciliation:
     day: date
     lines: int
     is_fetched: bool
+    by: Actor
     booked: int = 0
     applied: list[str] = field(default_factory=list)
     waiting: int = 0
     opened: int = 0
     closed: int = 0
+
+    @property
+    def subject(self) -> Subject:
+        return Subject(SubjectKind.SETTLEMENT_FILE, f"{self.provider} {self.day}")
 
     def counts(self) -> dict[str, Any]:
         names = ("lines", "booked", "applied", "waiting", "opened", "closed")
@@ -194,14 +200,15 @@ def reconcile(name: str, day: date, raw: bytes, *, by: Actor, fetched: bool = Fa
     would bring money wait for the acquirer's answer (see `brought`); they are discrepancies until the file is read
     again after it.
 
-    Repeating it books nothing twice, opens nothing twice, and closes what is gone. Raises Forbidden for staff without
-    the permission, and BadInput when the file cannot be read, is that of another day, or the day has not begun; then
-    nothing has changed.
+    Repeating it books nothing twice, opens nothing twice, and closes what is gone. Raises BadInput when the file cannot
+    be read, is that of another day, or the day has not begun; then nothing has changed. Raises Forbidden for staff
+    without the permission, which is demanded again for each part of the file.
     """
     _permit(by)
     provider, bounds = _provider(name), _begun(name, day)
     lines = _read(provider, day, raw)
-    run = Reconciliation(name, day, len(lines), is_fetched=fetched)
+    run = Reconciliation(name, day, len(lines), is_fetched=fetched, by=by)
+    _begin(run, hashlib.sha256(raw).hexdigest())
     seen = _Seen()
     for start in range(0, len(lines), _AT_ONCE):
         _process(run, provider, lines[start : start + _AT_ONCE], seen)
@@ -210,7 +217,7 @@ def reconcile(name: str, day: date, raw: bytes, *, by: Actor, fetched: bool = Fa
     seen.found += _missing(name, day, seen.facts)
     in_no_file = _in_no_file(name, bounds[0] - SLACK, min(bounds[1], horizon) - SLACK, seen.failed)
     seen.found += [one for one in in_no_file if one.about not in seen.facts]
-    _conclude(run, seen, by, is_whole_day=is_over)
+    _conclude(run, seen, is_whole_day=is_over)
     log.info("reconciled", provider=name, day=day.isoformat(), **run.counts() | {"applied": len(run.applied)})
     return run
 
@@ -221,18 +228,25 @@ def _permit(by: Actor) -> None:
 
 
 @transactional
-def _conclude(run: Reconciliation, seen: _Seen, by: Actor, *, is_whole_day: bool) -> None:
+def _begin(run: Reconciliation, sha256: str) -> None:
+    """Record in the audit log, before anything is booked, which file is read."""
+    rights.demand_of_staff(run.by, Permission.RECONCILIATION_DECIDE)
+    audit.record(run.by, Act.FILE_GIVEN, run.subject, after={"lines": run.lines, "sha256": sha256})
+
+
+@transactional
+def _conclude(run: Reconciliation, seen: _Seen, *, is_whole_day: bool) -> None:
     """Record the discrepancies, that the file was read, and the run in the audit log."""
-    rights.demand_of_staff(by, Permission.RECONCILIATION_DECIDE)
+    rights.demand_of_staff(run.by, Permission.RECONCILIATION_DECIDE)
     run.opened, run.closed = discrepancies.note(run.provider, run.day, seen.found, seen.facts)
     if is_whole_day:
         files.record_read(run.provider, run.day, run.lines, final=not run.waiting)
-    subject = Subject(SubjectKind.SETTLEMENT_FILE, f"{run.provider} {run.day}")
-    audit.record(by, Act.FILE_RECONCILED, subject, after=run.counts())
+    audit.record(run.by, Act.FILE_RECONCILED, run.subject, after=run.counts())
 
 
 def _process(run: Reconciliation, provider: PaymentProvider, lines: Sequence[SettlementLine], seen: _Seen) -> None:
-    """Apply, compare and book some lines of the file."""
+    """Apply, compare and book some lines of the file, if the person still may."""
+    _permit(run.by)
     name = provider.NAME
     keys = match.keys_of(name, lines)
     facts = _facts(name, keys.values())
@@ -254,6 +268,7 @@ def _book_lines(
     run: Reconciliation, provider: PaymentProvider, lines: list[tuple[SettlementLine, Fact | None]], seen: set[str]
 ) -> _Booked:
     """Book the lines whose journal the ledger has."""
+    rights.demand_of_staff(run.by, Permission.RECONCILIATION_DECIDE)
     done = _Booked()
     once: dict[str, tuple[SettlementLine, Fact]] = {}
     for line, fact in lines:
