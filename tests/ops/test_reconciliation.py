@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from shop.accounts.permissions import Role
+from shop.alerts import store, stuck_work
 from shop.core import clock
 from shop.core.audit import Act
 from shop.core.audit_search import find
@@ -61,6 +62,11 @@ def found(theirs: int = 500) -> int:
 def row() -> Discrepancy:
     db.session.rollback()
     return db.session.scalars(db.select(Discrepancy)).one()
+
+
+def row_of(about: str) -> Discrepancy:
+    db.session.rollback()
+    return db.session.scalars(db.select(Discrepancy).filter_by(about=about)).one()
 
 
 def accept(visitor: Visitor, number: int, reason: str, seen: str = "") -> tuple[int, str]:
@@ -178,7 +184,7 @@ def test_the_audit_log_has_the_file_before_anything_is_booked_and_a_right_that_w
     shop: Shop, finance: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first of two parts is booked, then the person is moved to support."""
-    monkeypatch.setattr(reconcile, "_AT_ONCE", 1)
+    monkeypatch.setattr(discrepancies, "AT_ONCE", 1)
     process, parts = reconcile._process, list[object]()
 
     def then_demoted(*arguments: Any) -> None:
@@ -195,6 +201,44 @@ def test_the_audit_log_has_the_file_before_anything_is_booked_and_a_right_that_w
     [entry] = [one for one in find().rows if one.subject_kind == "settlement_file"]
     assert (entry.act, entry.after) == (Act.FILE_GIVEN, {"lines": 2, "sha256": hashlib.sha256(raw).hexdigest()})
     assert str(entry.actor).startswith("staff:")
+
+
+def test_discrepancies_are_written_in_parts_so_that_other_writers_need_not_wait(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discrepancies, "AT_ONCE", 3)
+    lost = [Found("unknown", f"line-{n}", None, None, 500, "TWD") for n in range(7)]
+    with statements() as sent:
+        assert discrepancies.note("kpay", yesterday(), lost, set()) == (7, 0)
+    inserts = [one for one in sent if one.startswith("INSERT INTO discrepancies")]
+    assert len(inserts) == 3 and sent.count("BEGIN IMMEDIATE") in (0, 3)
+    seen = row_of("line-0").seen_at
+    shop.wait(minutes=1)
+    assert discrepancies.note("kpay", yesterday(), lost[:2], set()) == (0, 5)
+    assert row_of("line-0").seen_at > seen and row_of("line-6").closed_at
+
+
+def test_a_file_with_too_many_unknown_lines_is_refused_and_books_nothing(
+    shop: Shop, finance: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "MOST_UNMATCHED", 1)
+    raw = json.dumps([LINE | {"id": f"line-{n}", "at": f"{yesterday()}T10:00:00Z"} for n in range(2)]).encode()
+    status, text = upload(finance, raw)
+    assert status == 422 and "probably the file of another shop" in text and "Nothing was booked." in text
+    assert nothing_is_booked(shop)
+
+
+def test_a_flood_of_discrepancies_is_alerted_in_parts_and_resolves_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stuck_work, "AT_ONCE", 2)
+    lost = [Found("unknown", f"line-{n}", None, None, 500, "TWD") for n in range(3)]
+    discrepancies.note("kpay", yesterday(), lost, set())
+    shop.turn(seconds=31)
+    assert len(store.open_alerts(rule="RULE_F")) == 2
+    discrepancies.note("kpay", yesterday(), lost[1:], set())
+    shop.turn(seconds=31)
+    assert len(store.open_alerts(rule="RULE_F")) == 3, "the first may only be resolved when all others were read"
 
 
 @pytest.mark.parametrize("path", ["?colour=red", "/kpay/2026-01-01?colour=red", "?until=x", "?after=x", "/kpay/x"])

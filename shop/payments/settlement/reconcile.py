@@ -60,7 +60,8 @@ LATE = timedelta(days=3)
 """Limit for late lines: an acquirer adds a forgotten line to the file of one of the next days. An older line shows that
 the file is another one.
 """
-_AT_ONCE = 200
+MOST_UNMATCHED = 2000
+"""Lines without a journal in a file that a person brings; one with more is surely the wrong file."""
 
 
 @dataclass
@@ -190,6 +191,20 @@ def _read(provider: PaymentProvider, day: date, raw: bytes) -> list[SettlementLi
     return sorted(lines, key=lambda line: list(LineKind).index(line.kind))
 
 
+def _refuse_another(provider: PaymentProvider, lines: list[SettlementLine]) -> None:
+    """Raise BadInput for a file of which so many lines are about no journal of ours that it is not ours."""
+    if len(lines) <= MOST_UNMATCHED:
+        return
+    unmatched = 0
+    for some in discrepancies.parts(lines):
+        keys = match.keys_of(provider.NAME, some)
+        known = _facts(provider.NAME, keys.values())
+        unmatched += sum(keys[line.id] not in known for line in some)
+    if unmatched > MOST_UNMATCHED:
+        message = f"More than {MOST_UNMATCHED:,} lines of this file are about payments that this shop does not know."
+        raise BadInput("other_file", f"{message} It is probably the file of another shop.")
+
+
 # --- line by line ----------------------------------------------------------------------------------------------------
 
 
@@ -208,16 +223,19 @@ def reconcile(name: str, day: date, raw: bytes, *, by: Actor, fetched: bool = Fa
     provider, bounds = _provider(name), _begun(name, day)
     lines = _read(provider, day, raw)
     run = Reconciliation(name, day, len(lines), is_fetched=fetched, by=by)
+    if not fetched:
+        _refuse_another(provider, lines)
     _begin(run, hashlib.sha256(raw).hexdigest())
     seen = _Seen()
-    for start in range(0, len(lines), _AT_ONCE):
-        _process(run, provider, lines[start : start + _AT_ONCE], seen)
+    for some in discrepancies.parts(lines):
+        _process(run, provider, some, seen)
     is_over = clock.now() >= bounds[1]
     horizon = bounds[1] if is_over else max((line.at for line in lines), default=bounds[0])
     seen.found += _missing(name, day, seen.facts)
     in_no_file = _in_no_file(name, bounds[0] - SLACK, min(bounds[1], horizon) - SLACK, seen.failed)
     seen.found += [one for one in in_no_file if one.about not in seen.facts]
-    _conclude(run, seen, is_whole_day=is_over)
+    run.opened, run.closed = discrepancies.note(name, day, seen.found, seen.facts, may=lambda: _permit(by))
+    _conclude(run, is_whole_day=is_over)
     log.info("reconciled", provider=name, day=day.isoformat(), **run.counts() | {"applied": len(run.applied)})
     return run
 
@@ -235,10 +253,9 @@ def _begin(run: Reconciliation, sha256: str) -> None:
 
 
 @transactional
-def _conclude(run: Reconciliation, seen: _Seen, *, is_whole_day: bool) -> None:
-    """Record the discrepancies, that the file was read, and the run in the audit log."""
+def _conclude(run: Reconciliation, *, is_whole_day: bool) -> None:
+    """Record that the file was read, and the run in the audit log."""
     rights.demand_of_staff(run.by, Permission.RECONCILIATION_DECIDE)
-    run.opened, run.closed = discrepancies.note(run.provider, run.day, seen.found, seen.facts)
     if is_whole_day:
         files.record_read(run.provider, run.day, run.lines, final=not run.waiting)
     audit.record(run.by, Act.FILE_RECONCILED, run.subject, after=run.counts())
