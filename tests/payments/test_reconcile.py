@@ -22,7 +22,7 @@ from shop.ledger import funds
 from shop.ledger.models import Journal
 from shop.payments.records.models import Refund
 from shop.payments.records.settlement_models import Discrepancy, SettlementLineRow
-from shop.payments.settlement import reconcile
+from shop.payments.settlement import acceptance, reconcile
 from tests.integrity.broken import broken
 from tests.payments.trading import QUIET, Trading
 from tests.real_acquirer_fixtures import RealAcquirer
@@ -248,6 +248,34 @@ def test_a_line_that_corrected_files_move_to_another_day_moves(trading: Trading)
         assert (again.booked, again.opened, again.closed) == (0, 0, 0)
     trading.reconcile("kpay", there)
     assert trading.discrepancies() == ["twice"], "now both days have it"
+
+
+def test_a_line_whose_absence_was_accepted_may_come_in_the_file_of_another_day(trading: Trading) -> None:
+    trading.paid("kpay")
+    trading.day_is_over()
+    there, next_day = trading.file("kpay"), trading.day + timedelta(days=1)
+    for raw in (there, b"[]"):
+        trading.reconcile("kpay", raw)
+    acceptance.accept(db.session.scalars(db.select(Discrepancy.id)).one(), by=trading.shop.sam, reason="the next file")
+    moved = trading.reconcile("kpay", there, next_day)
+    assert (moved.booked, trading.discrepancies()) == (1, [])
+    trading.reconcile("kpay", there)
+    assert trading.discrepancies() == ["twice"], "now both days have it"
+
+
+def test_an_accepted_absence_is_over_when_the_line_is_back(trading: Trading) -> None:
+    trading.paid("kpay")
+    trading.day_is_over()
+    there = trading.file("kpay")
+    for raw in (there, b"[]"):
+        trading.reconcile("kpay", raw)
+    acceptance.accept(db.session.scalars(db.select(Discrepancy.id)).one(), by=trading.shop.sam, reason="the next file")
+    trading.reconcile("kpay", there)
+    trading.reconcile("kpay", there, trading.day + timedelta(days=1))
+    assert trading.discrepancies() == ["twice"]
+    trading.reconcile("kpay", b"[]", trading.day + timedelta(days=1))
+    trading.reconcile("kpay", b"[]")
+    assert trading.discrepancies() == ["missing_there"]
 
 
 def test_a_file_given_for_the_wrong_day_is_corrected_by_the_right_files(trading: Trading, provider: str) -> None:

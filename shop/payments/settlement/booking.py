@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 
 from shop.core import clock
 from shop.core.db import changed, db, insert
@@ -54,13 +54,13 @@ def book(provider: str, day: date, lines: list[tuple[SettlementLine, Fact]]) -> 
 
 
 def _left_behind(provider: str, facts: Iterable[str]) -> set[tuple[date, str]]:
-    """Days, and the journals that they settled by a file of which a newer one no longer has them: another day may
-    settle those.
+    """Days, and the journals that they settled by a file of which a newer one no longer has them, accepted or not:
+    another day may settle those.
     """
     missing = select(Discrepancy.day, Discrepancy.about).where(
         Discrepancy.provider == provider,
         Discrepancy.cause == "missing_there",
-        Discrepancy.closed_at.is_(None),
+        or_(Discrepancy.closed_at.is_(None), Discrepancy.accepted_at.is_not(None)),
         Discrepancy.about.in_(facts),
     )
     return {(row.day, row.about) for row in db.session.execute(missing)}

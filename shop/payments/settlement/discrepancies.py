@@ -66,8 +66,7 @@ def note(
     gone = [number for number, key in _open_of(provider, day) if key not in present]
     closed = sum(_close(Discrepancy.id.in_(part), may) for part in parts(gone))
     arrived = sorted(settled - {about for cause, about in present if cause == "missing_there"})
-    is_missing = Discrepancy.cause == "missing_there"
-    closed += sum(_close(and_(is_missing, Discrepancy.about.in_(part)), may) for part in parts(arrived))
+    closed += sum(_arrive(part, may) for part in parts(arrived))
     return opened, closed
 
 
@@ -83,6 +82,15 @@ def _open_of(provider: str, day: date) -> list[tuple[int, tuple[str, str]]]:
 def _close(which: ColumnElement[bool], may: Callable[[], None]) -> int:
     may()
     return changed(update(Discrepancy).where(Discrepancy.closed_at.is_(None), which).values(closed_at=clock.now()))
+
+
+@transactional
+def _arrive(facts: Sequence[str], may: Callable[[], None]) -> int:
+    """Close what reported these journals as missing. One that was accepted is over too: missing again, it is new."""
+    missing = and_(Discrepancy.cause == "missing_there", Discrepancy.about.in_(facts))
+    closed = _close(missing, may)
+    db.session.execute(update(Discrepancy).where(missing, Discrepancy.accepted_at.is_not(None)).values(_NOT_ACCEPTED))
+    return closed
 
 
 @transactional
