@@ -5,7 +5,7 @@ from __future__ import annotations
 from shop.accounts import people, rights, second_factor, sessions, throttle
 from shop.accounts.models import User
 from shop.accounts.permissions import Permission
-from shop.core import audit
+from shop.core import audit, reasons
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import transactional
@@ -17,7 +17,7 @@ def sign_out(user_id: int, *, by: Actor, reason: str) -> None:
     """End all sign-ins of an account. Needs no Redis. Raises BadInput `reason_needed`, Forbidden, and Refusal
     `unknown_account` and `own_account`.
     """
-    stated = people.needed_reason(reason)
+    stated = reasons.needed(reason)
     user = people.locked(user_id, by)
     _demand(user, by, Permission.CUSTOMER_SIGN_OUT)
     sessions.end_all(user_id)
@@ -29,7 +29,7 @@ def unlock(user_id: int, *, by: Actor, reason: str) -> None:
     """Clear the wrong passwords and codes of an account, so that its next sign-in is not delayed, wherever it is
     attempted. Raises as `sign_out` does, and Refusal `not_locked` when none are counted.
     """
-    stated = people.needed_reason(reason)
+    stated = reasons.needed(reason)
     user = people.locked(user_id, by)
     _demand(user, by, Permission.CUSTOMER_UNLOCK)
     cleared = throttle.clear(*_names(user))

@@ -13,15 +13,17 @@ import pytest
 from shop.accounts.permissions import Role
 from shop.alerts import store, stuck_work
 from shop.core import clock
+from shop.core.actor import Actor
 from shop.core.audit import Act
 from shop.core.audit_search import find
 from shop.core.db import db
-from shop.core.errors import Refusal
+from shop.core.errors import BadInput, Refusal
 from shop.ledger.models import Journal
 from shop.ops import reconciliation
 from shop.payments.records.settlement_models import Discrepancy, SettlementFile, SettlementLineRow
 from shop.payments.settlement import acceptance, discrepancies, reconcile
 from shop.payments.settlement.discrepancies import Found
+from shop.queues import queues
 from tests.ops.conftest import visitor_as
 from tests.parts.statements import statements
 from tests.shop_fixtures import Shop
@@ -114,6 +116,19 @@ def test_a_difference_is_accepted_with_a_reason_and_stays_closed_while_its_amoun
     found(theirs=700)
     assert (row().closed_at, row().accepted_reason) == (None, None), "other amounts open it again"
     shop.sweep()
+
+
+@pytest.mark.parametrize("reason", ["", " \u200b", "a\x00b", "x" * 501])
+def test_a_use_case_refuses_a_reason_that_the_audit_log_cannot_keep(shop: Shop, reason: str) -> None:
+    """Commands call it without a form."""
+    number = found()
+    for act in (
+        lambda: acceptance.accept(number, by=shop.sam, reason=reason),
+        lambda: queues.run_now("mail", by=Actor.operator(), reason=reason),
+    ):
+        with pytest.raises(BadInput, match="Enter a reason"):
+            act()
+    assert row().closed_at is None
 
 
 def test_outdated_amounts_and_a_second_acceptance_are_refused(shop: Shop, finance: Visitor) -> None:
