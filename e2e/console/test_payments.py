@@ -138,7 +138,7 @@ def test_a_settlement_line_that_does_not_match_is_resolved_with_a_note(
     day = acquirer.day()
     path = tmp_path / "settlement"
     path.write_bytes(acquirer.settlement("kpay", day, discrepancies=2))
-    assert demo.flask("reconcile", day, "--provider", "kpay", "--file", str(path)).returncode == 1
+    assert demo.flask("reconcile", day, "--provider", "kpay", "--file", str(path), "--by", FINANCE).returncode == 1
     finance = Desk(new_visitor(), FINANCE)
     finance.shows("", "Settlement file and ledger differ")
     finance.page.get_by_role("list", name="Numbers").get_by_role("link", name=re.compile("Settlement file")).press(
@@ -154,7 +154,7 @@ def test_a_settlement_line_that_does_not_match_is_resolved_with_a_note(
     finance.page.get_by_role("button", name="Resolve").press("Enter")
     finance.reads("the acquirer sends a corrected file")
     path.write_bytes(acquirer.settlement("kpay", day))
-    demo.flask("reconcile", day, "--provider", "kpay", "--file", str(path))
+    demo.flask("reconcile", day, "--provider", "kpay", "--file", str(path), "--by", FINANCE)
 
 
 @pytest.mark.full
@@ -165,7 +165,7 @@ def test_a_payout_is_requested_by_one_person_and_approved_by_another(
     day = acquirer.day()
     path = tmp_path / "settlement"
     path.write_bytes(acquirer.settlement("kpay", day))
-    done = demo.flask("reconcile", day, "--provider", "kpay", "--file", str(path))
+    done = demo.flask("reconcile", day, "--provider", "kpay", "--file", str(path), "--by", FINANCE)
     assert "booked" in done.stdout, done.stdout + done.stderr
     one, other = Desk(new_visitor(), FINANCE), Desk(new_visitor(), FINANCE2)
     page = one.menu("Payouts")

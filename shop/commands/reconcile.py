@@ -12,7 +12,7 @@ import click
 from flask.cli import with_appcontext
 
 from shop.commands import Command, by_operator
-from shop.core.actor import Actor
+from shop.core.actor import Actor, ActorKind
 from shop.core.errors import Refusal
 from shop.integrity.settlement_day import Day, of_day
 from shop.payments.providers import registry
@@ -27,7 +27,7 @@ from shop.payments.settlement.reconcile import Reconciliation
     "--file",
     "path",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Settlement file of the provider; requires --provider.",
+    help="Settlement file that you bring; requires --provider and --by.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @with_appcontext
@@ -39,6 +39,8 @@ def reconcile(day: datetime, provider: str | None, path: Path | None, as_json: b
     """
     if path and not provider:
         raise click.UsageError("A file belongs to one provider: add --provider.")
+    if path and by.kind is ActorKind.OPERATOR:
+        raise click.UsageError("A person answers for a file: add --by with the e-mail of the staff account.")
     results: list[dict[str, Any]] = []
     for name in [provider] if provider else sorted(registry.all_providers()):
         results.append(_one(name, day.date(), path.read_bytes() if path else None, by, may_lack=provider is None))

@@ -1,7 +1,7 @@
 """Daily fetch of settlement files by the clock: yesterday's file of each provider that has a call for it.
 
 The rows of `settlement_files` decide what is fetched and when, so that several clocks fetch a file once. A file that is
-not there is fetched again later; after LIMIT an alert is raised, and after GIVE_UP staff have to bring it.
+not there is fetched again later; after LIMIT an alert is raised, and after GIVE_UP staff have to upload it.
 """
 
 from __future__ import annotations

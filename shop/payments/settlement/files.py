@@ -37,7 +37,7 @@ def newest_expected(provider: str) -> date | None:
 
 @transactional
 def expect(provider: str, days: Sequence[date]) -> None:
-    """Make the files of these days due now, each once, however many clocks do it. One that staff have brought before
+    """Make the files of these days due now, each once, however many clocks do it. One that staff have uploaded before
     is fetched too: the acquirer may have completed it since.
     """
     at = clock.now()
