@@ -321,7 +321,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "SETTLEMENT_FETCH",
         "true",
-        "The clock fetches yesterday's settlement files once a day. `false`: staff bring them.",
+        "The clock fetches yesterday's settlement files once a day. `false`: finance uploads them in the console.",
         bool,
     ),
     Setting("HEARTBEAT_FILE", "", "File that `worker` and `clock` touch while they work, for liveness probes."),

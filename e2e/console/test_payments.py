@@ -179,7 +179,7 @@ def test_a_payout_is_requested_by_one_person_and_approved_by_another(
     day = acquirer.day()
     path = tmp_path / "settlement"
     path.write_bytes(acquirer.settlement("kpay", day))
-    done = demo.flask("reconcile", day, "--provider", "kpay", "--file", str(path))
+    done = demo.flask("reconcile", day, "--provider", "kpay", "--file", str(path), "--by", FINANCE)
     assert "booked" in done.stdout, done.stdout + done.stderr
     one, other = Desk(new_visitor(), FINANCE), Desk(new_visitor(), FINANCE2)
     page = one.menu("Payouts")

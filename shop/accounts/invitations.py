@@ -14,7 +14,7 @@ from shop.accounts import links, mail_limits, passwords, people, rights, signin
 from shop.accounts.decide import LinkProblem, LinkPurpose
 from shop.accounts.models import NO_PASSWORD, User
 from shop.accounts.permissions import Permission
-from shop.core import audit, clock, email_address
+from shop.core import audit, clock, email_address, reasons
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import changed, db, insert, transactional
@@ -35,7 +35,7 @@ def invite(email: str, roles: Iterable[str], *, by: Actor, reason: str, language
     chosen = people.known_roles(roles)
     if not chosen:
         raise BadInput("roles_needed", "Choose at least one role.", field="roles")
-    kept = people.needed_reason(reason)
+    kept = reasons.needed(reason)
     mail_limits.count(LinkPurpose.INVITATION, address)
     return _invite(address, chosen, by, kept, language)
 

@@ -16,13 +16,12 @@ from sqlalchemy import select, update
 from shop.accounts import rights, second_factor, sessions, staff
 from shop.accounts.models import RoleRequest, RoleRequestState, User
 from shop.accounts.permissions import MONEY, PERMISSIONS, Permission, Role
-from shop.core import audit, audit_search, clock, logs, text
+from shop.core import audit, audit_search, clock, logs, reasons
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import after_commit, changed, db, transactional
 from shop.core.errors import BadInput, Refusal
 
-LONGEST_REASON = 500
 ACTS = (
     *(Act.ACCOUNT_DISABLED, Act.ACCOUNT_ENABLED, Act.ROLES_CHANGED, Act.ROLES_REQUESTED),
     *(Act.ROLES_APPROVED, Act.ROLES_DECLINED, Act.SECOND_FACTOR_REMOVED),
@@ -52,7 +51,7 @@ def disable(user_id: int, *, by: Actor, reason: str, version: int | None = None)
     Refusal: `unknown_account`, `own_account`, `already_disabled`, `access_changed` when the account was changed since
     `version`.
     """
-    _disable(user_id, by, needed_reason(reason), version)
+    _disable(user_id, by, reasons.needed(reason), version)
 
 
 @transactional
@@ -71,7 +70,7 @@ def enable(user_id: int, *, by: Actor, reason: str, version: int | None = None) 
     """Let a disabled account sign in again, with the roles that it has. Raises as `disable` does; `not_disabled` when
     it is not disabled.
     """
-    _enable(user_id, by, needed_reason(reason), version)
+    _enable(user_id, by, reasons.needed(reason), version)
 
 
 @transactional
@@ -88,7 +87,7 @@ def remove_second_factor(user_id: int, *, by: Actor, reason: str) -> None:
     """Remove the second factor of a person who has lost it, and end all sign-ins of the account. Raises as `disable`
     does; `not_set_up` when there is none.
     """
-    _remove_second_factor(user_id, by, needed_reason(reason))
+    _remove_second_factor(user_id, by, reasons.needed(reason))
 
 
 @transactional
@@ -109,7 +108,7 @@ def set_roles(user_id: int, roles: Iterable[str], *, by: Actor, reason: str, ver
     Raises as `disable` does, and BadInput: `unknown_role`, `same_roles`, `account_needed` when an operator without an
     account requests a role that needs a second admin; Refusal `is_disabled`.
     """
-    return _set_roles(user_id, known_roles(roles), by, needed_reason(reason), version)
+    return _set_roles(user_id, known_roles(roles), by, reasons.needed(reason), version)
 
 
 @transactional
@@ -189,14 +188,6 @@ def known_roles(roles: Iterable[str]) -> list[str]:
         message = f"{unknown[0][:40]} is not a role. Roles are {', '.join(Role)}."
         raise BadInput("unknown_role", message, field="roles")
     return chosen
-
-
-def needed_reason(reason: str) -> str:
-    """The reason as it is stored. Raises BadInput `reason_needed`."""
-    tidy = text.tidy(reason)
-    if not tidy or text.is_unusable(tidy) or len(tidy) > LONGEST_REASON:
-        raise BadInput("reason_needed", f"Enter a reason of 1 to {LONGEST_REASON} characters.", field="reason")
-    return tidy
 
 
 def _record(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from shop.accounts import people, rights, second_factor, sessions, throttle
 from shop.accounts.models import User
 from shop.accounts.permissions import Permission
-from shop.core import audit
+from shop.core import audit, reasons
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import after_commit, transactional
@@ -19,7 +19,7 @@ def sign_out(user_id: int, *, by: Actor, reason: str) -> None:
     """End all sign-ins of an account. Needs no Redis. Raises BadInput `reason_needed`, Forbidden, and Refusal
     `unknown_account` and `own_account`.
     """
-    stated = people.needed_reason(reason)
+    stated = reasons.needed(reason)
     user = people.locked(user_id, by)
     _demand(user, by, Permission.CUSTOMER_SIGN_OUT)
     sessions.end_all(user_id)
@@ -31,7 +31,7 @@ def unlock(user_id: int, *, by: Actor, reason: str) -> None:
     delayed, wherever it is attempted. Raises as `sign_out` does, and Refusal `not_locked` when none are counted.
     """
     is_limited = second_factor.limited_until(user_id) is not None
-    _unlock(user_id, by, people.needed_reason(reason), is_limited=is_limited)
+    _unlock(user_id, by, reasons.needed(reason), is_limited=is_limited)
 
 
 @transactional

@@ -116,14 +116,16 @@ def _sagas() -> list[Cause]:
 
 
 def settlement(run: CheckRun) -> None:
-    """Rule F: alert on every open discrepancy; a reopened one raises a new alert."""
+    """Rule F: alert on open discrepancies, the oldest first; a reopened one raises a new alert."""
     rows = db.session.execute(
         select(Discrepancy, Order.number)
         .outerjoin(Order, Order.id == Discrepancy.order_id)
         .where(Discrepancy.closed_at.is_(None))
-        .order_by(Discrepancy.id)
+        .order_by(Discrepancy.opened_at, Discrepancy.id)
+        .limit(AT_ONCE)
     ).all()
-    follow(run, "RULE_F", [_discrepancy(*row) for row in rows], "The discrepancy has been closed.")
+    found = [_discrepancy(*row) for row in rows]
+    follow(run, "RULE_F", found, "The discrepancy has been closed.", complete=len(found) < AT_ONCE)
 
 
 def _discrepancy(row: Discrepancy, order_no: str | None) -> Cause:

@@ -12,7 +12,7 @@ import click
 from flask.cli import with_appcontext
 
 from shop.commands import Command, by_operator, decides_money
-from shop.core.actor import Actor
+from shop.core.actor import Actor, ActorKind
 from shop.core.errors import Refusal
 from shop.integrity.settlement_day import Day, of_day
 from shop.payments.providers import registry
@@ -27,7 +27,7 @@ from shop.payments.settlement.reconcile import Reconciliation
     "--file",
     "path",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Settlement file of the provider; requires --provider.",
+    help="Settlement file that you bring; requires --provider and --by.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @with_appcontext
@@ -40,6 +40,8 @@ def reconcile(day: datetime, provider: str | None, path: Path | None, as_json: b
     """
     if path and not provider:
         raise click.UsageError("A file belongs to one provider: add --provider.")
+    if path and by.kind is ActorKind.OPERATOR:
+        raise click.UsageError("A person answers for a file: add --by with the e-mail of the staff account.")
     results: list[dict[str, Any]] = []
     for name in [provider] if provider else sorted(registry.all_providers()):
         results.append(_one(name, day.date(), path.read_bytes() if path else None, by, may_lack=provider is None))
@@ -53,8 +55,8 @@ def reconcile(day: datetime, provider: str | None, path: Path | None, as_json: b
 def _one(name: str, day: date, raw: bytes | None, by: Actor, *, may_lack: bool) -> dict[str, Any]:
     """The result for one provider, as JSON values and as text."""
     try:
-        raw = reconciliation.fetch(name, day) if raw is None else raw
-        run = reconciliation.reconcile(name, day, raw, by=by)
+        content = reconciliation.fetch(name, day) if raw is None else raw
+        run = reconciliation.reconcile(name, day, content, by=by, fetched=raw is None)
     except Refusal as refusal:
         message = {"provider": name, "day": day.isoformat(), "error": refusal.code, "message": refusal.message}
         return message | {"text": [f"{name}, {day}: {refusal.message}"], "ok": may_lack and refusal.code == "no_call"}
@@ -65,4 +67,5 @@ def _one(name: str, day: date, raw: bytes | None, by: Actor, *, may_lack: bool) 
 def _text(state: Day, run: Reconciliation) -> list[str]:
     first, *rest = state.as_lines()
     did = f"  {run.lines} lines read, {run.booked} booked, {run.opened} discrepancies opened, {run.closed} closed"
-    return [first, did, *(f"    found in the file only: {key}" for key in run.applied), *rest]
+    waiting = [f"    {run.waiting} lines wait for the acquirer's answer: read the file again"] if run.waiting else []
+    return [first, did, *waiting, *(f"    found in the file only: {key}" for key in run.applied), *rest]

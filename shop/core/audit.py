@@ -85,6 +85,7 @@ class Act(StrEnum):
     EXPORT_DOWNLOADED = "order_export.downloaded"
     WEBHOOK_RETRIED = "webhook.retried"
     EDITED_WEBHOOK_APPLIED = "webhook.edited_applied"
+    FILE_GIVEN = "settlement.file_given"
     FILE_RECONCILED = "settlement.reconciled"
     DISCREPANCY_ACCEPTED = "settlement.discrepancy_accepted"
     QUEUE_RUN = "queue.run"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, or_, select, tuple_
 
 from shop.core import clock
 from shop.core.db import db
@@ -47,7 +47,7 @@ def newest_day() -> date:
 
 def overview(until: date) -> Overview:
     """The cells of the DAYS days until `until`, the newest first, each with the same providers: those in use, and
-    former ones with rows. Three statements.
+    others of this program with rows. Three statements.
     """
     days = [until - timedelta(days=number) for number in range(DAYS)]
     found: Overview = {day: defaultdict(Cell) for day in days}
@@ -68,7 +68,9 @@ def _settled(since: date, until: date) -> Any:
     line = SettlementLineRow
     numbers = func.count().label("lines"), func.sum(line.amount).label("gross")
     grouped = (line.provider, line.day, line.currency)
-    return select(*grouped, *numbers).where(line.day.between(since, until)).group_by(*grouped).order_by(*grouped)
+    providers = sorted(registry.classes().keys() | registry.all_providers().keys())  # the index begins with them
+    which = line.provider.in_(providers), line.day.between(since, until)
+    return select(*grouped, *numbers).where(*which).group_by(*grouped).order_by(*grouped)
 
 
 def _open_by_day(since: date, until: date) -> Any:
@@ -115,8 +117,7 @@ def unmatched(after: Position | None = None) -> UnmatchedPage:
     """Open discrepancies of all days, the oldest first. One statement."""
     query = _discrepancies().where(Discrepancy.closed_at.is_(None))
     if after is not None:
-        later = (Discrepancy.opened_at == after.at) & (Discrepancy.id > after.id)
-        query = query.where(or_(Discrepancy.opened_at > after.at, later))
+        query = query.where(tuple_(Discrepancy.opened_at, Discrepancy.id) > (after.at, after.id))
     rows = db.session.execute(query.order_by(Discrepancy.opened_at, Discrepancy.id).limit(LISTED + 1)).all()
     items = [Unmatched(*row) for row in rows[:LISTED]]
     last = items[-1].row if len(rows) > LISTED else None

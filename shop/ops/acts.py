@@ -8,10 +8,10 @@ from flask import flash, redirect, request
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
+from shop.core import reasons
 from shop.core.actor import Actor
 from shop.core.errors import BadInput, Refusal
 
-LONGEST_REASON = 500
 Act = Callable[[], object]
 
 
@@ -25,8 +25,8 @@ def reason(*, required: bool = True) -> str:
     typed = request.form.get("reason", "").strip()
     if required and not typed:
         raise BadInput("bad_reason", "Give a reason. It is kept in the history.")
-    if len(typed) > LONGEST_REASON:
-        raise BadInput("bad_reason", f"A reason has at most {LONGEST_REASON} characters.")
+    if len(typed) > reasons.LONGEST:
+        raise BadInput("bad_reason", f"A reason has at most {reasons.LONGEST} characters.")
     return typed
 
 

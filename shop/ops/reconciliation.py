@@ -26,6 +26,8 @@ LINKS = (Link("Reconciliation", "ops.reconciliation.index", Permission.RECONCILI
 LARGEST_FILE = 4 * 2**20
 """Bytes of an uploaded file, about 40,000 lines; larger ones are for `flask reconcile`."""
 
+_AGAIN = "The acquirer is asked about them now. Upload the file again in a few minutes."
+
 
 @bp.get("/reconciliation")
 @requires(Permission.RECONCILIATION_READ)
@@ -98,9 +100,10 @@ def upload() -> ResponseReturnValue:
         run = reconcile.reconcile(name, day, _file(), by=acts.reader())
     except Refusal as refusal:
         return _form(request.form, refusal), refusal.status
+    waiting = f" Lines that wait for the acquirer's answer: {run.waiting}. {_AGAIN}" if run.waiting else ""
     flash(
         f"The file was read. Lines: {run.lines}. Booked now: {run.booked}. Found in the file only: {len(run.applied)}. "
-        f"Discrepancies opened: {run.opened}, closed: {run.closed}."
+        f"Discrepancies opened: {run.opened}, closed: {run.closed}.{waiting}"
     )
     return redirect(url_for("ops.reconciliation.show", provider=name, day=day), 303)
 
@@ -129,6 +132,7 @@ def _form(typed: Any, refusal: Refusal | None = None) -> str:
         providers=providers,
         typed=typed,
         refusal=refusal,
+        nothing_booked=isinstance(refusal, BadInput),
         largest=LARGEST_FILE // 2**20,
         newest=settlement_days.newest_day(),
     )

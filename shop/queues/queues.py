@@ -26,7 +26,7 @@ from shop.accounts.permissions import Permission
 from shop.alerts.models import ChatMessage, ConditionSchedule, NotificationWindow, Watched
 from shop.alerts.stuck_work import TRIES
 from shop.checkout.models import Saga
-from shop.core import audit, clock
+from shop.core import audit, clock, reasons
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.audit_models import AuditEntry
@@ -205,19 +205,18 @@ def run_now(kind: str, *, by: Actor, reason: str) -> int:
     """Make rows of a kind due now that would wait for minutes or longer, the next AT_ONCE of them; returns their
     number. The clock and the workers do them within seconds. Rows for which the acquirer asked to wait are left alone.
 
-    Raises Forbidden; BadInput `unknown_queue` and `reason_needed`; Refusal `nothing_waits`.
+    Raises Forbidden; BadInput `unknown_queue`, and as `reasons.needed`; Refusal `nothing_waits`.
     """
     rights.demand(by, Permission.QUEUE_RUN)
     queue = _BY_KIND.get(kind)
     if queue is None or not queue.can_run:
         known = ", ".join(one.kind for one in QUEUES if one.can_run)
         raise BadInput("unknown_queue", f"{kind[:40]!r} is not a queue that can be run now. Those are {known}.")
-    if not reason.strip():
-        raise BadInput("reason_needed", "Enter a reason.")
+    stated = reasons.needed(reason)
     count = _make_due(queue, clock.now())
     if not count:
         raise Refusal("nothing_waits", _NOTHING_WAITS)
-    audit.record(by, Act.QUEUE_RUN, Subject(SubjectKind.QUEUE, kind), after={"made_due": count}, reason=reason)
+    audit.record(by, Act.QUEUE_RUN, Subject(SubjectKind.QUEUE, kind), after={"made_due": count}, reason=stated)
     return count
 
 

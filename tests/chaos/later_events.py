@@ -103,7 +103,7 @@ class Afterwards(Beyond):
     def send_a_settlement_file(self, provider: str, places: int) -> None:
         """The acquirer's file of the day so far; staff reconcile it."""
         day, raw = self.world.now.astimezone(UTC).date(), json.dumps(self._lines(provider)).encode()
-        self._do(lambda: reconcile.reconcile(provider, day, raw, by=Actor.operator()), places)
+        self._do(lambda: reconcile.reconcile(provider, day, raw, by=Actor.operator(), fetched=True), places)
 
     def _lines(self, provider: str) -> list[list[Any]]:
         rows = self.world.rows("SELECT id FROM payments WHERE provider = :provider", provider=provider)

@@ -251,8 +251,8 @@ IN_NO_COMMAND |= {Act.SECOND_FACTOR_SET, Act.RECOVERY_CODES_MADE, Act.APP_REMOVE
 IN_NO_COMMAND |= {Act.PASSKEY_ADDED, Act.PASSKEY_REMOVED, Act.PASSKEY_USED, Act.PASSKEY_REFUSED}
 
 
-IN_A_COMMAND_ABOVE = {Act.ROLES_REQUESTED}
-"""Acts of a command that has another act above: `users set-roles` for a role that decides about money."""
+IN_A_COMMAND_ABOVE = {Act.FILE_GIVEN, Act.ROLES_REQUESTED}
+"""Acts of a command that has another act above: `users set-roles` for a role that decides about money, `reconcile`."""
 REASONS_OF_REQUESTS = dict.fromkeys(("users approve", "users decline"), "promoted")
 """Entries of decisions that have the reason of the request."""
 

@@ -20,7 +20,6 @@ from shop.ops import queues as queues_page
 from shop.payments.polling import poll
 from shop.payments.records.models import Payment, ProviderHealth, WebhookEventRow
 from shop.payments.refunds import send
-from shop.payments.settlement import daily_fetch
 from shop.queues import queues
 from tests.ops.conftest import visitor_as
 from tests.parts.statements import statements
@@ -90,7 +89,7 @@ def test_orders_are_not_ended_early_and_unknown_kinds_are_refused_with_the_known
 def test_one_run_is_bounded_and_leaves_alone_what_a_worker_may_be_doing(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert max(deliver.LEASE, poll.LEASE, send.LEASE, daily_fetch.LEASE) <= queues.SOON
+    assert max(deliver.LEASE, poll.LEASE, send.LEASE) <= queues.SOON
     for number in range(3):
         shop.deliver_webhook("P000000000000N0B0DYS", f"evt-{number}")
     for after in (timedelta(minutes=2), timedelta(hours=1)):

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
 from shop.accounts.permissions import Role
+from shop.alerts import store, stuck_work
 from shop.core import clock
+from shop.core.actor import Actor
 from shop.core.audit import Act
 from shop.core.audit_search import find
 from shop.core.db import db
-from shop.core.errors import Refusal
+from shop.core.errors import BadInput, Refusal
 from shop.ledger.models import Journal
 from shop.ops import reconciliation
 from shop.payments.records.settlement_models import Discrepancy, SettlementFile, SettlementLineRow
 from shop.payments.settlement import acceptance, discrepancies, reconcile
 from shop.payments.settlement.discrepancies import Found
+from shop.queues import queues
 from tests.ops.conftest import visitor_as
 from tests.parts.statements import statements
 from tests.shop_fixtures import Shop
@@ -59,6 +64,11 @@ def found(theirs: int = 500) -> int:
 def row() -> Discrepancy:
     db.session.rollback()
     return db.session.scalars(db.select(Discrepancy)).one()
+
+
+def row_of(about: str) -> Discrepancy:
+    db.session.rollback()
+    return db.session.scalars(db.select(Discrepancy).filter_by(about=about)).one()
 
 
 def accept(visitor: Visitor, number: int, reason: str, seen: str = "") -> tuple[int, str]:
@@ -106,6 +116,19 @@ def test_a_difference_is_accepted_with_a_reason_and_stays_closed_while_its_amoun
     found(theirs=700)
     assert (row().closed_at, row().accepted_reason) == (None, None), "other amounts open it again"
     shop.sweep()
+
+
+@pytest.mark.parametrize("reason", ["", " \u200b", "a\x00b", "x" * 501])
+def test_a_use_case_refuses_a_reason_that_the_audit_log_cannot_keep(shop: Shop, reason: str) -> None:
+    """Commands call it without a form."""
+    number = found()
+    for act in (
+        lambda: acceptance.accept(number, by=shop.sam, reason=reason),
+        lambda: queues.run_now("mail", by=Actor.operator(), reason=reason),
+    ):
+        with pytest.raises(BadInput, match="Enter a reason"):
+            act()
+    assert row().closed_at is None
 
 
 def test_outdated_amounts_and_a_second_acceptance_are_refused(shop: Shop, finance: Visitor) -> None:
@@ -170,6 +193,67 @@ def test_a_person_who_is_no_longer_in_finance_books_nothing(shop: Shop) -> None:
     with pytest.raises(Refusal, match="reconciliation.decide"):
         reconcile.reconcile("kpay", yesterday(), b"[]", by=ben)
     assert nothing_is_booked(shop)
+
+
+def test_the_audit_log_has_the_file_before_anything_is_booked_and_a_right_that_was_lost_ends_the_reading(
+    shop: Shop, finance: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of two parts is booked, then the person is moved to support."""
+    monkeypatch.setattr(discrepancies, "AT_ONCE", 1)
+    process, parts = reconcile._process, list[object]()
+
+    def then_demoted(*arguments: Any) -> None:
+        process(*arguments)
+        parts.append(arguments)
+        with db.engine.begin() as connection:
+            connection.execute(db.text("UPDATE users SET roles = '[\"support\"]' WHERE email = 'finance@example.com'"))
+
+    monkeypatch.setattr(reconcile, "_process", then_demoted)
+    raw = json.dumps([LINE | {"id": f"line-{n}", "at": f"{yesterday()}T10:00:00Z"} for n in range(2)]).encode()
+    status, text = upload(finance, raw)
+    assert (status, len(parts)) == (403, 1) and "A part of the file may have been booked" in text
+    assert "Nothing was booked" not in text
+    [entry] = [one for one in find().rows if one.subject_kind == "settlement_file"]
+    assert (entry.act, entry.after) == (Act.FILE_GIVEN, {"lines": 2, "sha256": hashlib.sha256(raw).hexdigest()})
+    assert str(entry.actor).startswith("staff:")
+
+
+def test_discrepancies_are_written_in_parts_so_that_other_writers_need_not_wait(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discrepancies, "AT_ONCE", 3)
+    lost = [Found("unknown", f"line-{n}", None, None, 500, "TWD") for n in range(7)]
+    with statements() as sent:
+        assert discrepancies.note("kpay", yesterday(), lost, set()) == (7, 0)
+    inserts = [one for one in sent if one.startswith("INSERT INTO discrepancies")]
+    assert len(inserts) == 3 and sent.count("BEGIN IMMEDIATE") in (0, 3)
+    seen = row_of("line-0").seen_at
+    shop.wait(minutes=1)
+    assert discrepancies.note("kpay", yesterday(), lost[:2], set()) == (0, 5)
+    assert row_of("line-0").seen_at > seen and row_of("line-6").closed_at
+
+
+def test_a_file_with_too_many_unknown_lines_is_refused_and_books_nothing(
+    shop: Shop, finance: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "MOST_UNMATCHED", 1)
+    raw = json.dumps([LINE | {"id": f"line-{n}", "at": f"{yesterday()}T10:00:00Z"} for n in range(2)]).encode()
+    status, text = upload(finance, raw)
+    assert status == 422 and "probably the file of another shop" in text and "Nothing was booked." in text
+    assert nothing_is_booked(shop)
+
+
+def test_a_flood_of_discrepancies_is_alerted_in_parts_and_resolves_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stuck_work, "AT_ONCE", 2)
+    lost = [Found("unknown", f"line-{n}", None, None, 500, "TWD") for n in range(3)]
+    discrepancies.note("kpay", yesterday(), lost, set())
+    shop.turn(seconds=31)
+    assert len(store.open_alerts(rule="RULE_F")) == 2
+    discrepancies.note("kpay", yesterday(), lost[1:], set())
+    shop.turn(seconds=31)
+    assert len(store.open_alerts(rule="RULE_F")) == 3, "the first may only be resolved when all others were read"
 
 
 @pytest.mark.parametrize("path", ["?colour=red", "/kpay/2026-01-01?colour=red", "?until=x", "?after=x", "/kpay/x"])

@@ -38,7 +38,7 @@ def reported_by_file(shop: Shop, order: Order, refund: str) -> None:
     capture, money, _ = shop.acquirer.refunds[refund]
     at, payment = clock.now().isoformat(), shop.payment(order).id
     line = [f"l-{refund}", "refund", refund, payment, capture, -money.amount, 0, money.currency, at]
-    reconcile.reconcile("fakepay", clock.now().date(), json.dumps([line]).encode(), by=Actor.operator())
+    reconcile.reconcile("fakepay", clock.now().date(), json.dumps([line]).encode(), by=Actor.operator(), fetched=True)
 
 
 def outside(shop: Shop, order: Order) -> list[tuple[str, str, int]]:

@@ -54,6 +54,12 @@ def file(day: date | None = None) -> SettlementFile:
     return db.session.get_one(SettlementFile, ("kpay", day or yesterday()), populate_existing=True)
 
 
+def minutes_until_next(day: date) -> int:
+    due = file(day).due_at
+    assert due
+    return round((due - clock.now()).total_seconds() / 60)
+
+
 @pytest.mark.parametrize(
     ("zone", "at", "day"),
     [
@@ -73,6 +79,7 @@ def test_days_without_a_clock_are_made_up_for_and_a_new_shop_begins_with_yesterd
     assert daily_fetch.days_to_expect(None, DAY) == [DAY]
     assert daily_fetch.days_to_expect(DAY, DAY) == []
     assert daily_fetch.days_to_expect(DAY - timedelta(days=2), DAY) == [DAY - timedelta(days=1), DAY]
+    assert len(daily_fetch.days_to_expect(DAY - timedelta(days=40), DAY)) == 40
     assert len(daily_fetch.days_to_expect(date(2025, 1, 1), DAY)) == daily_fetch.CATCH_UP
 
 
@@ -100,10 +107,8 @@ def test_a_file_that_is_not_there_is_fetched_again_after_growing_pauses_and_aler
     assert "HTTP 404" in (file(day).error or "")
     pauses = []
     for _ in range(6):
-        due = file(day).due_at
-        assert due
-        pauses.append(round((due - clock.now()).total_seconds() / 60))
-        shop.turn_to(due)
+        pauses.append(minutes_until_next(day))
+        shop.turn_to(file(day).due_at)
     assert pauses == [5, 10, 20, 40, 60, 60]
     assert store.open_alerts(rule="OPS_SETTLEMENT_MISSING") == []
     shop.turn(hours=4)
@@ -127,6 +132,46 @@ def test_the_clock_gives_up_after_a_week(shop: Shop, there: Files) -> None:
     at = clock.now()
     assert daily_fetch.next_attempt(9, at - timedelta(days=6), at) == at + timedelta(hours=1)
     assert daily_fetch.next_attempt(9, at - daily_fetch.GIVE_UP, at) is None
+
+
+def test_an_attempt_that_breaks_is_recorded_and_repeated_after_the_same_pauses(
+    shop: Shop, there: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = daily_fetch.due()
+    with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
+        broken.setattr(reconcile, "reconcile", lambda *_, **__: 1 / 0)
+        daily_fetch.fetch_due(found[0])
+    assert "ZeroDivisionError" in (file().error or "") and daily_fetch.due() == []
+    assert minutes_until_next(yesterday()) == 5
+
+
+def test_a_killed_worker_leaves_the_next_attempt_and_the_end_of_all_attempts(
+    shop: Shop, there: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """The end of a process: nothing more is written."""
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(reconcile, "fetch", killed)
+    day, [found] = yesterday(), daily_fetch.due()
+    with pytest.raises(Killed):
+        daily_fetch.fetch_due(found)
+    assert (file(day).attempts, file(day).error) == (1, files.BEGUN)
+    assert minutes_until_next(day) == 5
+    shop.wait(days=7)
+    with pytest.raises(Killed):
+        daily_fetch.fetch_due(found)
+    assert file(day).due_at is None
+
+
+def test_rows_that_are_due_stay_unfetched_when_it_is_switched_off(shop: Shop, there: Files) -> None:
+    assert daily_fetch.due()
+    shop.app.config["SETTLEMENT_FETCH"] = False
+    assert daily_fetch.due() == []
+    shop.sweep()
+    assert there.requested == []
 
 
 def test_nothing_is_fetched_when_it_is_switched_off(shop: Shop, there: Files) -> None:

@@ -186,7 +186,9 @@ def test_the_acquirer_is_not_queried_about_a_manual_refund_and_its_reports_are_i
     reported: dict[str, object] = {"state": None, "captures": [], "decline": None, "show": None}
     shop.deliver_webhook(payment, refund=[refund, "DONE"], **reported)
     at, line = clock.now(), ["l-1", "refund", refund, payment.id, f"cap-{payment.id}-1", -PRICE, 0, "TWD"]
-    reconcile.reconcile("fakepay", at.date(), json.dumps([[*line, at.isoformat()]]).encode(), by=Actor.operator())
+    reconcile.reconcile(
+        "fakepay", at.date(), json.dumps([[*line, at.isoformat()]]).encode(), by=Actor.operator(), fetched=True
+    )
     assert state_of(refund) == "REQUESTED", "nobody has sent it"
     requests.approve(refund, shop.kim)
     shop.sweep()
@@ -204,8 +206,8 @@ def test_a_manual_refund_needs_no_settlement_line(shop: Shop) -> None:
     requests.approve(by_hand(shop, order), shop.kim)
     shop.sweep()
     shop.turn(days=1)
-    reconcile.reconcile("fakepay", day, json.dumps(file).encode(), by=Actor.operator())
-    reconcile.reconcile("fakepay", day + timedelta(days=1), b"[]", by=Actor.operator())
+    reconcile.reconcile("fakepay", day, json.dumps(file).encode(), by=Actor.operator(), fetched=True)
+    reconcile.reconcile("fakepay", day + timedelta(days=1), b"[]", by=Actor.operator(), fetched=True)
     assert shop.count(Discrepancy) == 0
     assert balances() == [0, PRICE, -PRICE, 0]
 

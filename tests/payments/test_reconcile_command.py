@@ -15,6 +15,9 @@ from tests.shop_fixtures import Shop
 __all__ = ["trading"]
 
 
+SAM = ("--by", "sam@example.com")
+
+
 def command(shop: Shop, *args: str) -> tuple[int, str]:
     db.session.rollback()
     done = shop.app.test_cli_runner().invoke(args=["reconcile", *args])
@@ -47,10 +50,11 @@ def test_the_command_ends_with_1_and_names_every_discrepancy(trading: Trading, t
     trading.day_is_over()
     path = tmp_path / "file"
     path.write_bytes(trading.file("kpay", discrepancies=2))
-    code, message = command(trading.shop, str(trading.day), "--provider", "kpay", "--file", str(path))
+    assert trading.shop.sam, "the account of --by"
+    code, message = command(trading.shop, str(trading.day), "--provider", "kpay", "--file", str(path), *SAM)
     assert code == 1
     assert "missing there" in message and "unknown" in message
-    code, output = command(trading.shop, str(trading.day), "--provider", "kpay", "--file", str(path), "--json")
+    code, output = command(trading.shop, str(trading.day), "--provider", "kpay", "--file", str(path), "--json", *SAM)
     assert code == 1
     assert {one["cause"] for one in json.loads(output)[0]["discrepancies"]} == {"missing_there", "unknown"}
 
@@ -63,6 +67,7 @@ def test_the_command_ends_with_1_and_names_every_discrepancy(trading: Trading, t
         (("2999-01-01", "--provider", "kpay"), 1, "has not begun"),
         (("2026-01-01", "--provider", "nopay"), 1, "no provider"),
         (("2026-01-01", "--file", "README.md"), 2, "--provider"),
+        (("2026-01-01", "--file", "README.md", "--provider", "kpay"), 2, "--by"),
         (("0001-01-01", "--provider", "tpay"), 1, "no such day"),
     ],
 )

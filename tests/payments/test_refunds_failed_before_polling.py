@@ -49,7 +49,9 @@ class Files:
         about = {"capture": f"cap-{self.payment}-1"}
         amount = {"refund": -PRICE}
         lines = [self.line(kind, about.get(kind, self.refund), amount.get(kind, PRICE), at) for kind in kinds]
-        return reconcile.reconcile("fakepay", at.date(), json.dumps(lines).encode(), by=Actor.operator()).applied
+        return reconcile.reconcile(
+            "fakepay", at.date(), json.dumps(lines).encode(), by=Actor.operator(), fetched=True
+        ).applied
 
     @property
     def both(self) -> list[str]:

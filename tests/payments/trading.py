@@ -105,10 +105,10 @@ class Trading:
         return answer.content, answer.headers.get("X-Sim-Discrepancies", "[]")
 
     def reconcile(self, provider: str, raw: bytes | None = None, day: date | None = None) -> Reconciliation:
-        """Reconcile as `flask reconcile` does, by default with the provider's own file."""
+        """Reconcile a file that the shop has fetched, by default the provider's own."""
         day = day or self.day
         return reconcile.reconcile(
-            provider, day, reconcile.fetch(provider, day) if raw is None else raw, by=Actor.operator()
+            provider, day, reconcile.fetch(provider, day) if raw is None else raw, by=Actor.operator(), fetched=True
         )
 
     # --- queries ---

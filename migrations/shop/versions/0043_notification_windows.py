@@ -1,7 +1,7 @@
 """limit on the notifications about alerts of one rule
 
 Revision ID: 0043
-Revises: 0039
+Revises: 0041
 Create Date: 2026-12-01 00:10:00
 
 """
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0043"
-down_revision = "0039"
+down_revision = "0041"
 branch_labels = None
 depends_on = None
 

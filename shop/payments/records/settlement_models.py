@@ -120,6 +120,7 @@ class Discrepancy(Base):
             "cause IN ('missing_there', 'missing_here', 'amount', 'fee', 'unknown', 'twice')", name="cause_known"
         ),
         Index("ix_discrepancies_open", "provider", "day", postgresql_where=_STILL_OPEN, sqlite_where=_STILL_OPEN),
+        Index("ix_discrepancies_unmatched", "opened_at", "id", postgresql_where=_STILL_OPEN, sqlite_where=_STILL_OPEN),
     )
 
 

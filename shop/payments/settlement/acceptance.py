@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from shop.accounts import rights, staff
 from shop.accounts.permissions import Permission
-from shop.core import audit, clock
+from shop.core import audit, clock, reasons
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import changed, db, transactional
@@ -21,13 +21,12 @@ def accept(discrepancy_id: int, *, by: Actor, reason: str, seen: datetime | None
     """Close an open discrepancy with a reason. It moves no money: a difference stays on the acquirer's receivable, and
     so it needs no second person. A file with other amounts opens it again.
 
-    `seen` is the `opened_at` of the amounts that the person has read. Raises BadInput `reason_needed` and
-    `unknown_discrepancy`; Refusal `discrepancy_accepted`, which names the person, `discrepancy_closed`, and
+    `seen` is the `opened_at` of the amounts that the person has read. Raises BadInput as `reasons.needed`
+    and `unknown_discrepancy`; Refusal `discrepancy_accepted`, which names the person, `discrepancy_closed`, and
     `discrepancy_changed` when its amounts are other ones now.
     """
     rights.demand(by, Permission.RECONCILIATION_DECIDE)
-    if not reason.strip():
-        raise BadInput("reason_needed", "Enter a reason.")
+    stated = reasons.needed(reason)
     row = db.session.get(Discrepancy, discrepancy_id, with_for_update=True, populate_existing=True)
     if row is None:
         raise BadInput("unknown_discrepancy", "There is no such discrepancy.")
@@ -35,13 +34,13 @@ def accept(discrepancy_id: int, *, by: Actor, reason: str, seen: datetime | None
         raise refusal
     at = clock.now()
     is_same = (Discrepancy.id == row.id, Discrepancy.closed_at.is_(None), Discrepancy.opened_at == row.opened_at)
-    accepted = {"closed_at": at, "accepted_at": at, "accepted_by": by, "accepted_reason": reason}
+    accepted = {"closed_at": at, "accepted_at": at, "accepted_by": by, "accepted_reason": stated}
     if not changed(update(Discrepancy).where(*is_same).values(**accepted)):
         raise Refusal("discrepancy_changed", _CHANGED)
     before = {"ours": row.ours, "theirs": row.theirs, "currency": row.currency}
     what = {"provider": row.provider, "day": row.day, "cause": row.cause, "about": row.about}
     subject = Subject(SubjectKind.DISCREPANCY, str(row.id))
-    audit.record(by, Act.DISCREPANCY_ACCEPTED, subject, before=what | before, after={"accepted_at": at}, reason=reason)
+    audit.record(by, Act.DISCREPANCY_ACCEPTED, subject, before=what | before, after={"accepted_at": at}, reason=stated)
 
 
 _CHANGED = "A newer file has changed this discrepancy since you opened the page. Read its amounts and decide again."

@@ -1,7 +1,7 @@
 """Daily fetch of settlement files by the clock: yesterday's file of each provider that has a call for it.
 
 The rows of `settlement_files` decide what is fetched and when, so that several clocks fetch a file once. A file that is
-not there is fetched again later; after LIMIT an alert is raised, and after GIVE_UP staff have to bring it.
+not there is fetched again later; after LIMIT an alert is raised, and after GIVE_UP staff have to upload it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from flask import current_app
 
 from shop.core import clock, logs
 from shop.core.actor import Actor
+from shop.core.db import db
 from shop.core.errors import Refusal
 from shop.payments.providers import registry
 from shop.payments.records.types import Source
@@ -22,15 +23,13 @@ AFTER = timedelta(hours=1)
 """Time that an acquirer gets after the end of its day, before the first attempt."""
 _MINUTES = (5, 10, 20, 40, 60)
 WAITS = tuple(timedelta(minutes=minutes) for minutes in _MINUTES)
-"""Pause after each failed attempt; the last one is repeated."""
+"""Pause after the beginning of each attempt, longer than a worker may take for it; the last one is repeated."""
 LIMIT = timedelta(hours=6)
 """Time after the first attempt when a file counts as missing."""
 GIVE_UP = timedelta(days=7)
 """Time after the first attempt when the last one is made."""
-CATCH_UP = 7
-"""Days that are fetched at once when no clock ran, or the first fetch was long ago."""
-LEASE = timedelta(minutes=3)
-"""Longer than a worker may take for a job."""
+CATCH_UP = 60
+"""Days without a clock whose files are fetched afterwards."""
 
 
 def last_day(zone: tzinfo, at: datetime) -> date:
@@ -45,15 +44,16 @@ def days_to_expect(newest: date | None, last: date) -> list[date]:
 
 
 def next_attempt(attempts: int, expected_at: datetime, at: datetime) -> datetime | None:
-    """Time of the attempt after the `attempts`-th, which has failed at `at`; None after the last one. Pure."""
+    """Time of the attempt after the `attempts`-th, which begins at `at`; None after the last one. Pure."""
     return None if at - expected_at >= GIVE_UP else at + WAITS[min(attempts, len(WAITS)) - 1]
 
 
 def due() -> list[str]:
     """Provider and day of the files to fetch now, as `kpay 2026-01-31`."""
-    for name in fetched():
+    names = fetched()
+    for name in names:
         _expect(name)
-    return [f"{name} {day}" for name, day in files.due(limit=20)]
+    return [f"{name} {day}" for name, day in files.due(names, limit=20)]
 
 
 def fetched() -> list[str]:
@@ -76,13 +76,17 @@ def fetch_due(file: str) -> None:
     """Fetch and reconcile a file of `due`. Safe to repeat, and by several processes at once."""
     name, _, day_text = file.partition(" ")
     day = date.fromisoformat(day_text)
-    claimed = files.claim(name, day, LEASE)
-    if claimed is None:
+    at = clock.now()
+    attempt = files.claim(name, day, lambda number, expected_at: next_attempt(number, expected_at, at))
+    if attempt is None:
         return
-    attempts, expected_at = claimed.attempts, claimed.expected_at or clock.now()
     try:
-        reconcile.reconcile(name, day, reconcile.fetch(name, day), by=Actor.of_source(Source.SETTLEMENT_FILE))
+        raw = reconcile.fetch(name, day)
+        reconcile.reconcile(name, day, raw, by=Actor.of_source(Source.SETTLEMENT_FILE), fetched=True)
     except Refusal as refusal:
-        until = next_attempt(attempts, expected_at, clock.now())
-        files.postpone(name, day, attempts, refusal.message, until)
-        log.warning("settlement.not_fetched", provider=name, day=day_text, attempts=attempts, error=refusal.message)
+        files.record_failure(name, day, attempt, refusal.message)
+        log.warning("settlement.not_fetched", provider=name, day=day_text, attempts=attempt, error=refusal.message)
+    except Exception as error:
+        db.session.rollback()
+        files.record_failure(name, day, attempt, f"The file could not be read: {type(error).__name__}.")
+        raise

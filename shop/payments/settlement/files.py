@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Collection, Sequence
+from datetime import date, datetime
+from typing import Any
 
 from sqlalchemy import func, select, update
 
@@ -11,10 +12,17 @@ from shop.core import clock
 from shop.core.db import changed, db, insert, transactional
 from shop.payments.records.settlement_models import SettlementFile
 
+BEGUN = "The attempt was begun and has not ended."
+"""`error` of a file while it is fetched, and after the worker was killed."""
 
-def record_read(provider: str, day: date, lines: int) -> None:
-    """Record in the current transaction that the file of a complete day was reconciled. It is fetched no more."""
-    read = {"read_at": clock.now(), "lines": lines, "due_at": None, "error": None}
+
+def record_read(provider: str, day: date, lines: int, *, final: bool) -> None:
+    """Record in the current transaction that the file of a complete day was reconciled. If `final`, it is fetched no
+    more.
+    """
+    read: dict[str, Any] = {"read_at": clock.now(), "lines": lines}
+    if final:
+        read |= {"due_at": None, "error": None}
     new = insert(SettlementFile).values(provider=provider, day=day, attempts=0, **read)
     db.session.execute(new.on_conflict_do_update(index_elements=["provider", "day"], set_=read))
 
@@ -29,7 +37,7 @@ def newest_expected(provider: str) -> date | None:
 
 @transactional
 def expect(provider: str, days: Sequence[date]) -> None:
-    """Make the files of these days due now, each once, however many clocks do it. One that staff have brought before
+    """Make the files of these days due now, each once, however many clocks do it. One that staff have uploaded before
     is fetched too: the acquirer may have completed it since.
     """
     at = clock.now()
@@ -40,11 +48,11 @@ def expect(provider: str, days: Sequence[date]) -> None:
         db.session.execute(once)
 
 
-def due(limit: int) -> list[tuple[str, date]]:
-    """Provider and day of files to fetch now, the longest due first."""
+def due(providers: Collection[str], limit: int) -> list[tuple[str, date]]:
+    """Provider and day of files of these providers to fetch now, the longest due first."""
     query = (
         select(SettlementFile.provider, SettlementFile.day)
-        .where(SettlementFile.due_at <= clock.now())
+        .where(SettlementFile.due_at <= clock.now(), SettlementFile.provider.in_(providers))
         .order_by(SettlementFile.due_at)
         .limit(limit)
     )
@@ -54,19 +62,26 @@ def due(limit: int) -> list[tuple[str, date]]:
 
 
 @transactional
-def claim(provider: str, day: date, lease: timedelta) -> SettlementFile | None:
-    """Claim a due file for `lease` and count the attempt; None if another process has claimed it."""
+def claim(provider: str, day: date, next_attempt: Callable[[int, datetime], datetime | None]) -> int | None:
+    """Claim a due file and return the number of the attempt; None if another process has claimed it.
+
+    The time of the attempt after this one, by its number and the time of the first, is stored before the work: a worker
+    may be killed.
+    """
     at = clock.now()
-    is_due = (SettlementFile.provider == provider, SettlementFile.day == day, SettlementFile.due_at <= at)
-    claimed = update(SettlementFile).where(*is_due)
-    if not changed(claimed.values(due_at=at + lease, attempts=SettlementFile.attempts + 1)):
+    file = db.session.get(SettlementFile, (provider, day), populate_existing=True)
+    if file is None or file.due_at is None or file.due_at > at:
         return None
-    return db.session.get_one(SettlementFile, (provider, day), populate_existing=True)
+    number, read = file.attempts + 1, SettlementFile
+    same = (read.provider == provider, read.day == day, read.due_at <= at, read.attempts == file.attempts)
+    until = next_attempt(number, file.expected_at or at)
+    claimed = update(SettlementFile).where(*same).values(due_at=until, attempts=number, error=BEGUN)
+    return number if changed(claimed.execution_options(synchronize_session=False)) else None
 
 
 @transactional
-def postpone(provider: str, day: date, attempts: int, error: str, until: datetime | None) -> None:
-    """Record a failed attempt and the time of the next one, unless the file was read or claimed meanwhile."""
-    same = (SettlementFile.provider == provider, SettlementFile.day == day, SettlementFile.attempts == attempts)
-    failed = update(SettlementFile).where(*same, SettlementFile.due_at.is_not(None))
-    db.session.execute(failed.values(due_at=until, error=error[:500]))
+def record_failure(provider: str, day: date, attempt: int, error: str) -> None:
+    """Record why an attempt failed, unless the file was read or claimed meanwhile."""
+    same = (SettlementFile.provider == provider, SettlementFile.day == day, SettlementFile.attempts == attempt)
+    begun = update(SettlementFile).where(*same, SettlementFile.error == BEGUN)
+    db.session.execute(begun.values(error=error[:500]))

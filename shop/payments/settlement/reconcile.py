@@ -8,24 +8,25 @@ until it is gone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import httpx
 from flask import current_app
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, select
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
 from shop.core import audit, clock, http_client, logs
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
-from shop.core.db import changed, db, insert, transactional
+from shop.core.db import db, transactional
 from shop.core.errors import Away, BadInput, Refusal
 from shop.core.money import Money
-from shop.ledger import book, chart, funds
+from shop.ledger import chart
 from shop.ledger.models import Journal, LedgerEntry
 from shop.payments.disputes import disputes
 from shop.payments.providers import registry
@@ -41,10 +42,11 @@ from shop.payments.providers.interface import (
 from shop.payments.providers.settlement_line import LineKind
 from shop.payments.providers.types import DisputeKind, DisputeState, Outcome, PaymentState
 from shop.payments.records.models import Capture, Payment
-from shop.payments.records.settlement_models import Discrepancy, SettlementLineRow
+from shop.payments.records.settlement_models import SettlementLineRow
 from shop.payments.records.types import Source
 from shop.payments.refunds import outside
-from shop.payments.settlement import discrepancies, files, match
+from shop.payments.settlement import booking, brought, discrepancies, files, match
+from shop.payments.settlement.booking import Fact
 from shop.payments.settlement.discrepancies import Found
 from shop.payments.updates.apply import UnknownPayment, apply
 from shop.payments.updates.snapshot import PaymentUpdate
@@ -58,34 +60,33 @@ LATE = timedelta(days=3)
 """Limit for late lines: an acquirer adds a forgotten line to the file of one of the next days. An older line shows that
 the file is another one.
 """
-_AT_ONCE = 200
-
-
-@dataclass(frozen=True)
-class _Fact:
-    """One of our journals, which changed the receivable by `money`."""
-
-    key: str
-    order_id: int | None
-    money: Money
+MOST_UNMATCHED = 2000
+"""Lines without a journal in a file that a person brings; one with more is surely the wrong file."""
 
 
 @dataclass
 class Reconciliation:
     """Result of one run: `booked` lines for the first time or again, `applied` journals that only the file reported,
-    discrepancies that it `opened` and `closed`.
+    lines `waiting` for a confirmation by the acquirer, discrepancies that it `opened` and `closed`.
     """
 
     provider: str
     day: date
     lines: int
+    is_fetched: bool
+    by: Actor
     booked: int = 0
     applied: list[str] = field(default_factory=list)
+    waiting: int = 0
     opened: int = 0
     closed: int = 0
 
+    @property
+    def subject(self) -> Subject:
+        return Subject(SubjectKind.SETTLEMENT_FILE, f"{self.provider} {self.day}")
+
     def counts(self) -> dict[str, Any]:
-        names = ("lines", "booked", "applied", "opened", "closed")
+        names = ("lines", "booked", "applied", "waiting", "opened", "closed")
         return {name: getattr(self, name) for name in names}
 
 
@@ -98,6 +99,15 @@ class _Seen:
     facts: set[str] = field(default_factory=set)
     found: list[Found] = field(default_factory=list)
     failed: set[str] = field(default_factory=set)
+
+
+@dataclass
+class _Booked:
+    """Result of some lines: how many were booked, how many wait, and the discrepancies."""
+
+    booked: int = 0
+    waiting: int = 0
+    found: list[Found] = field(default_factory=list)
 
 
 # --- the file --------------------------------------------------------------------------------------------------------
@@ -181,28 +191,51 @@ def _read(provider: PaymentProvider, day: date, raw: bytes) -> list[SettlementLi
     return sorted(lines, key=lambda line: list(LineKind).index(line.kind))
 
 
+def _refuse_another(provider: PaymentProvider, lines: list[SettlementLine]) -> None:
+    """Raise BadInput for a file of which so many lines are about no journal of ours that it is not ours."""
+    if len(lines) <= MOST_UNMATCHED:
+        return
+    unmatched = 0
+    for some in discrepancies.parts(lines):
+        keys = match.keys_of(provider.NAME, some)
+        known = _facts(provider.NAME, keys.values())
+        unmatched += sum(keys[line.id] not in known for line in some)
+    if unmatched > MOST_UNMATCHED:
+        message = f"More than {MOST_UNMATCHED:,} lines of this file are about payments that this shop does not know."
+        raise BadInput("other_file", f"{message} It is probably the file of another shop.")
+
+
 # --- line by line ----------------------------------------------------------------------------------------------------
 
 
-def reconcile(name: str, day: date, raw: bytes, *, by: Actor) -> Reconciliation:
+def reconcile(name: str, day: date, raw: bytes, *, by: Actor, fetched: bool = False) -> Reconciliation:
     """Compare the file `raw` of a provider's day with the ledger, book its lines, and record discrepancies.
 
-    Repeating it books nothing twice, opens nothing twice, and closes what is gone. Raises Forbidden for staff without
-    the permission, and BadInput when the file cannot be read, is that of another day, or the day has not begun; then
-    nothing has changed.
+    `fetched` is true for a file that the shop itself has from the provider. In one that a person brings, lines that
+    would bring money wait for the acquirer's answer (see `brought`); they are discrepancies until the file is read
+    again after it.
+
+    Repeating it books nothing twice, opens nothing twice, and closes what is gone. Raises BadInput when the file cannot
+    be read, is that of another day, or the day has not begun; then nothing has changed. Raises Forbidden for staff
+    without the permission, which is demanded again for each part of the file.
     """
     _permit(by)
     provider, bounds = _provider(name), _begun(name, day)
     lines = _read(provider, day, raw)
-    run = Reconciliation(name, day, len(lines))
+    run = Reconciliation(name, day, len(lines), is_fetched=fetched, by=by)
+    if not fetched:
+        _refuse_another(provider, lines)
+    _begin(run, hashlib.sha256(raw).hexdigest())
     seen = _Seen()
-    for start in range(0, len(lines), _AT_ONCE):
-        _process(run, provider, lines[start : start + _AT_ONCE], seen)
+    for some in discrepancies.parts(lines):
+        _process(run, provider, some, seen)
     is_over = clock.now() >= bounds[1]
     horizon = bounds[1] if is_over else max((line.at for line in lines), default=bounds[0])
     seen.found += _missing(name, day, seen.facts)
-    seen.found += _in_no_file(name, bounds[0] - SLACK, min(bounds[1], horizon) - SLACK, seen.failed)
-    _conclude(run, seen, by, is_whole_day=is_over)
+    in_no_file = _in_no_file(name, bounds[0] - SLACK, min(bounds[1], horizon) - SLACK, seen.failed)
+    seen.found += [one for one in in_no_file if one.about not in seen.facts]
+    run.opened, run.closed = discrepancies.note(name, day, seen.found, seen.facts, may=lambda: _permit(by))
+    _conclude(run, is_whole_day=is_over)
     log.info("reconciled", provider=name, day=day.isoformat(), **run.counts() | {"applied": len(run.applied)})
     return run
 
@@ -213,54 +246,66 @@ def _permit(by: Actor) -> None:
 
 
 @transactional
-def _conclude(run: Reconciliation, seen: _Seen, by: Actor, *, is_whole_day: bool) -> None:
-    """Record the discrepancies, that the file was read, and the run in the audit log."""
-    rights.demand_of_staff(by, Permission.RECONCILIATION_DECIDE)
-    run.opened, run.closed = discrepancies.note(run.provider, run.day, seen.found, seen.facts)
+def _begin(run: Reconciliation, sha256: str) -> None:
+    """Record in the audit log, before anything is booked, which file is read."""
+    rights.demand_of_staff(run.by, Permission.RECONCILIATION_DECIDE)
+    audit.record(run.by, Act.FILE_GIVEN, run.subject, after={"lines": run.lines, "sha256": sha256})
+
+
+@transactional
+def _conclude(run: Reconciliation, *, is_whole_day: bool) -> None:
+    """Record that the file was read, and the run in the audit log."""
+    rights.demand_of_staff(run.by, Permission.RECONCILIATION_DECIDE)
     if is_whole_day:
-        files.record_read(run.provider, run.day, run.lines)
-    subject = Subject(SubjectKind.SETTLEMENT_FILE, f"{run.provider} {run.day}")
-    audit.record(by, Act.FILE_RECONCILED, subject, after=run.counts())
+        files.record_read(run.provider, run.day, run.lines, final=not run.waiting)
+    audit.record(run.by, Act.FILE_RECONCILED, run.subject, after=run.counts())
 
 
 def _process(run: Reconciliation, provider: PaymentProvider, lines: Sequence[SettlementLine], seen: _Seen) -> None:
-    """Apply, compare and book some lines of the file."""
+    """Apply, compare and book some lines of the file, if the person still may."""
+    _permit(run.by)
     name = provider.NAME
     keys = match.keys_of(name, lines)
     facts = _facts(name, keys.values())
-    new = [line.id for line in lines if keys[line.id] not in facts and _apply_line(name, line)]
+    new = [line.id for line in lines if keys[line.id] not in facts and _apply_or_ask(run, line)]
     if new:  # the owner of a refund is decided under its lock
         keys = match.keys_of(name, lines)
         facts = _facts(name, keys.values())
         run.applied += sorted({keys[line_id] for line_id in new} & facts.keys())
     seen.failed |= {keys[line.id].removesuffix(":failed") for line in lines if line.kind == LineKind.REFUND_FAILED}
-    booked, found = _book_lines(provider, run.day, [(line, facts.get(keys[line.id])) for line in lines], seen.facts)
-    run.booked += booked
-    seen.found += found
+    done = _book_lines(run, provider, [(line, facts.get(keys[line.id])) for line in lines], seen.facts)
+    run.booked += done.booked
+    run.waiting += done.waiting
+    seen.found += done.found
     seen.facts |= facts.keys()
 
 
 @transactional
 def _book_lines(
-    provider: PaymentProvider, day: date, lines: list[tuple[SettlementLine, _Fact | None]], seen: Collection[str]
-) -> tuple[int, list[Found]]:
-    """Book the lines whose journal the ledger has; return how many were booked, and the discrepancies."""
-    found: list[Found] = []
-    once: dict[str, tuple[SettlementLine, _Fact]] = {}
+    run: Reconciliation, provider: PaymentProvider, lines: list[tuple[SettlementLine, Fact | None]], seen: set[str]
+) -> _Booked:
+    """Book the lines whose journal the ledger has."""
+    rights.demand_of_staff(run.by, Permission.RECONCILIATION_DECIDE)
+    done = _Booked()
+    once: dict[str, tuple[SettlementLine, Fact]] = {}
     for line, fact in lines:
         if fact is None:
-            found.append(_without_fact(provider.NAME, line))
+            done.found.append(_without_fact(provider.NAME, line))
         elif fact.key in seen or fact.key in once:
-            found.append(_twice(line, fact))
-        else:
+            done.found.append(_twice(line, fact))
+        elif run.is_fetched or brought.may_book(provider, line, fact.money):
             once[fact.key] = line, fact
-    booked = _book(provider.NAME, day, list(once.values()))
+        else:
+            done.waiting += 1
+            done.found += _differences(provider, line, fact) or [_other_fee(line, fact)]
+    booked = booking.book(provider.NAME, run.day, list(once.values()))
     for key, (line, fact) in once.items():
-        found += [_twice(line, fact)] if booked[key] is None else _differences(provider, line, fact)
-    return sum(map(bool, booked.values())), found
+        done.found += [_twice(line, fact)] if booked[key] is None else _differences(provider, line, fact)
+    done.booked = sum(map(bool, booked.values()))
+    return done
 
 
-def _facts(provider: str, keys: Iterable[str]) -> dict[str, _Fact]:
+def _facts(provider: str, keys: Iterable[str]) -> dict[str, Fact]:
     """Ledger entries of the journals with that key."""
     rows = db.session.execute(
         select(Journal.key, Journal.order_id, LedgerEntry.amount, LedgerEntry.currency)
@@ -268,7 +313,16 @@ def _facts(provider: str, keys: Iterable[str]) -> dict[str, _Fact]:
         .where(Journal.key.in_(set(keys)), LedgerEntry.account == chart.receivable(provider))
     ).all()
     db.session.rollback()
-    return {row.key: _Fact(row.key, row.order_id, Money(row.amount, row.currency)) for row in rows}
+    return {row.key: Fact(row.key, row.order_id, Money(row.amount, row.currency)) for row in rows}
+
+
+def _apply_or_ask(run: Reconciliation, line: SettlementLine) -> bool:
+    """Apply a line that the ledger lacks, or have the acquirer asked about it; True if it was applied."""
+    if run.is_fetched or brought.may_apply(line):
+        return _apply_line(run.provider, line)
+    run.waiting += 1
+    brought.ask(run.provider, line)
+    return False
 
 
 def _apply_line(provider: str, line: SettlementLine) -> bool:
@@ -314,11 +368,15 @@ def _without_fact(provider: str, line: SettlementLine) -> Found:
     return Found(cause, line.id, order_id, None, line.money.amount, line.money.currency)
 
 
-def _twice(line: SettlementLine, fact: _Fact) -> Found:
+def _twice(line: SettlementLine, fact: Fact) -> Found:
     return Found("twice", line.id, fact.order_id, None, line.money.amount, line.money.currency)
 
 
-def _differences(provider: PaymentProvider, line: SettlementLine, fact: _Fact) -> list[Found]:
+def _other_fee(line: SettlementLine, fact: Fact) -> Found:
+    return Found("fee", fact.key, fact.order_id, None, line.fee.amount, line.fee.currency)
+
+
+def _differences(provider: PaymentProvider, line: SettlementLine, fact: Fact) -> list[Found]:
     if line.money.currency != fact.money.currency:  # a row has one currency: ours. Fees are not compared
         return [Found("amount", fact.key, fact.order_id, fact.money.amount, None, fact.money.currency)]
     found = []
@@ -330,116 +388,6 @@ def _differences(provider: PaymentProvider, line: SettlementLine, fact: _Fact) -
     if fee is not None and fee != line.fee.amount:
         found.append(Found("fee", fact.key, fact.order_id, fee, line.fee.amount, line.fee.currency))
     return found
-
-
-# --- settlement lines ------------------------------------------------------------------------------------------------
-
-
-def _book(provider: str, day: date, lines: list[tuple[SettlementLine, _Fact]]) -> dict[str, bool | None]:
-    """For each line, by its journal: True if it was booked now, as new or changed; None when the journal is settled on
-    another day, whose newest file has it too. The unique indexes decide.
-    """
-    made, at = _insert(provider, day, lines), clock.now()
-    others = {fact.key for line, fact in lines if line.id not in made}
-    known = {
-        row.fact: row
-        for row in db.session.scalars(
-            select(SettlementLineRow).where(SettlementLineRow.provider == provider, SettlementLineRow.fact.in_(others)),
-            execution_options={"populate_existing": True},
-        )
-    }
-    free = _left_behind(provider, others)
-    booked: dict[str, bool | None] = {}
-    for line, fact in lines:
-        row = known.get(fact.key)
-        if line.id in made:
-            _post(f"settled:{provider}:{line.id}", _sides(provider, line.money, line.fee), fact.order_id)
-            booked[fact.key] = True
-        elif row is None or (row.day != day and (row.day, row.fact) not in free):
-            booked[fact.key] = None
-        else:
-            booked[fact.key] = _correct(row, day, line, fact, at)
-    return booked
-
-
-def _left_behind(provider: str, facts: Iterable[str]) -> set[tuple[date, str]]:
-    """Days, and the journals that they settled by a file of which a newer one no longer has them: another day may
-    settle those.
-    """
-    missing = select(Discrepancy.day, Discrepancy.about).where(
-        Discrepancy.provider == provider,
-        Discrepancy.cause == "missing_there",
-        Discrepancy.closed_at.is_(None),
-        Discrepancy.about.in_(facts),
-    )
-    return {(row.day, row.about) for row in db.session.execute(missing)}
-
-
-def _insert(provider: str, day: date, lines: list[tuple[SettlementLine, _Fact]]) -> set[str]:
-    """Insert new lines and return their ids."""
-    at = clock.now()
-    rows = [
-        {
-            "provider": provider,
-            "line_id": line.id,
-            "day": day,
-            "kind": line.kind,
-            "fact": fact.key,
-            "amount": line.money.amount,
-            "fee": line.fee.amount,
-            "currency": line.money.currency,
-            "at": line.at,
-            "booked_at": at,
-            "version": 0,
-        }
-        for line, fact in lines
-    ]
-    if not rows:
-        return set()
-    made = insert(SettlementLineRow).values(rows).on_conflict_do_nothing().returning(SettlementLineRow.line_id)
-    return set(db.session.scalars(made))
-
-
-def _correct(row: SettlementLineRow, day: date, line: SettlementLine, fact: _Fact, at: datetime) -> bool:
-    """Book the difference when the line has changed or now belongs to another day; return True if so.
-
-    The row keeps the line's first id, which is part of the keys of its journals.
-    """
-    before = Money(row.amount, row.currency), Money(row.fee, row.currency)
-    if (row.day, *before) == (day, line.money, line.fee):
-        return False
-    version = row.version + 1
-    corrected = changed(
-        update(SettlementLineRow)
-        .where(SettlementLineRow.fact == row.fact, SettlementLineRow.version == row.version)
-        .values(
-            version=version,
-            booked_at=at,
-            day=day,
-            amount=line.money.amount,
-            fee=line.fee.amount,
-            currency=line.money.currency,
-        )
-    )
-    if corrected and before != (line.money, line.fee):
-        undone = [(account, money * -1) for account, money in _sides(row.provider, *before)]
-        sides = undone + _sides(row.provider, line.money, line.fee)
-        _post(f"settled:{row.provider}:{row.line_id}:{version}", sides, fact.order_id)
-    return bool(corrected)
-
-
-def _sides(provider: str, money: Money, fee: Money) -> list[tuple[str, Money]]:
-    """Journal of a settled line: debit bank and fees, credit the acquirer's receivable."""
-    sides = [(chart.BANK, money + fee * -1), (chart.FEES, fee), (chart.receivable(provider), money * -1)]
-    return [(account, part) for account, part in sides if part.amount]
-
-
-def _post(key: str, sides: list[tuple[str, Money]], order_id: int | None) -> None:
-    if sides:
-        book.post(key, "settled", sides, order_id=order_id)
-    for account, money in sides:
-        if account == chart.BANK:
-            funds.received(money)
 
 
 # --- discrepancies ---------------------------------------------------------------------------------------------------

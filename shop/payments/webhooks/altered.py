@@ -13,7 +13,7 @@ from flask import current_app
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
-from shop.core import audit
+from shop.core import audit, reasons
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import db, transactional
@@ -28,7 +28,6 @@ from shop.payments.updates.apply import UnknownPayment
 from shop.payments.updates.apply import apply as apply_update
 from shop.payments.updates.snapshot import PaymentUpdate
 from shop.payments.webhooks import changes, content, detail, foreign
-from shop.payments.webhooks.retry import stated_reason
 
 LARGEST = 64 * 1024
 """Bytes of an edited body."""
@@ -85,7 +84,7 @@ def apply_altered(key: str, body: str, *, by: Actor, reason: str) -> Outcome:
     rights.demand(by, Permission.WEBHOOK_APPLY_EDITED)
     if not can_apply():
         raise Refusal("development_only", "An edited event can be applied in a shop for development only.")
-    stated = stated_reason(reason)
+    stated = reasons.needed(reason)
     edited = _read(key, body)
     outcome = decisive([_apply(edited, event) for event in edited.events] or [Outcome.HINT])
     if outcome not in (Outcome.APPLIED, Outcome.MISMATCH):

@@ -10,17 +10,17 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
 
 from shop.core import clock, logs, metrics
 from shop.core.db import after_commit, changed, db, insert, table, transaction, transactional
 from shop.payments.disputes import disputes
+from shop.payments.polling import hint
 from shop.payments.providers import registry
 from shop.payments.providers.interface import BadSignature, Malformed, PaymentProvider, WebhookEvent
 from shop.payments.providers.types import Outcome, Trust, WebhookKind, decisive
-from shop.payments.records import states
-from shop.payments.records.models import Payment, RefusedWebhook, WebhookEventRow
+from shop.payments.records.models import RefusedWebhook, WebhookEventRow
 from shop.payments.records.types import Source
 from shop.payments.refunds import outside
 from shop.payments.updates.apply import UnknownPayment, apply_event
@@ -336,7 +336,7 @@ def _apply_event(row: _Row, event: WebhookEvent) -> Outcome:
             return apply_update(update, webhook_event_id=row.id).outcome
         except UnknownPayment:
             return Outcome.ORPHAN
-    _make_due(row.provider, event.reference)
+    hint.make_due(row.provider, event.reference)
     return Outcome.HINT
 
 
@@ -345,25 +345,8 @@ def _of_capture(outcome: Outcome, provider: str, event: WebhookEvent) -> Outcome
     payment is polled at once; the event is applied again then.
     """
     if outcome == Outcome.ORPHAN:
-        _make_due(provider, event.reference)
+        hint.make_due(provider, event.reference)
     return outcome
-
-
-def _make_due(provider: str, reference: str) -> None:
-    """Make the payment of a hint due for a poll: at most every 2 s while it is open, then once a minute."""
-    payment = db.session.scalars(
-        select(Payment).where(Payment.id == reference, Payment.provider == provider)
-    ).one_or_none()
-    if payment is None:
-        return
-    at = clock.now()
-    pause = timedelta(seconds=2) if payment.state in states.STILL_OPEN else timedelta(minutes=1)
-    soon = at if payment.polled_at is None else max(at, payment.polled_at + pause)
-    db.session.execute(
-        update(Payment)
-        .where(Payment.id == payment.id, func.coalesce(Payment.next_check_at, soon + pause) > soon)
-        .values(next_check_at=soon)
-    )
 
 
 def _read_again(webhook_event_id: int) -> list[WebhookEvent]:

@@ -15,8 +15,7 @@ from sqlalchemy import ColumnElement, func, select, text, update
 
 from shop.accounts import rights, staff
 from shop.accounts.permissions import Permission
-from shop.core import audit, audit_search, clock
-from shop.core import text as texts
+from shop.core import audit, audit_search, clock, reasons
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import db, transactional
@@ -27,7 +26,6 @@ from shop.payments.webhooks.filters import Filters
 
 AT_ONCE = 1000
 """Webhooks that one retry by filter makes due."""
-LONGEST_REASON = 500
 _TO_APPLY = text("webhook_events.due_at IS NOT NULL")
 _REFUSED = "This webhook was refused and not stored, so it cannot be retried. Ask the acquirer to send it again."
 
@@ -48,7 +46,7 @@ def retry(key: str, *, by: Actor, reason: str) -> None:
     `already_due`, whose message says who made it due.
     """
     rights.demand(by, Permission.WEBHOOK_RETRY)
-    stated = stated_reason(reason)
+    stated = reasons.needed(reason)
     webhook_event_id = _id_of(key)
     now = clock.now()
     if not _make_due([WebhookEventRow.id == webhook_event_id], now, by, stated):
@@ -71,7 +69,7 @@ def retry_matching(filters: Filters, zone: ZoneInfo, *, seen: int, by: Actor, re
     `count`, when another number matches.
     """
     rights.demand(by, Permission.WEBHOOK_RETRY)
-    stated = stated_reason(reason)
+    stated = reasons.needed(reason)
     count = count_matching(filters, zone)
     if count == seen == 0:
         raise Refusal("nothing_to_retry", "No webhook that matches these filters can be retried.")
@@ -82,16 +80,6 @@ def retry_matching(filters: Filters, zone: ZoneInfo, *, seen: int, by: Actor, re
         count = count_matching(filters, zone) + made_due
     message = f"{seen} webhooks matched when you opened this page, and now {count}. Nothing was changed."
     raise Refusal("count_changed", message, count=count)
-
-
-def stated_reason(reason: str) -> str:
-    """The reason without superfluous spaces. Raises BadInput `reason_needed` and `bad_reason`."""
-    stated = texts.tidy(reason)
-    if not stated:
-        raise BadInput("reason_needed", "Enter a reason.")
-    if texts.is_unusable(stated) or len(stated) > LONGEST_REASON:
-        raise BadInput("bad_reason", f"Enter a reason of at most {LONGEST_REASON} characters.")
-    return stated
 
 
 def _id_of(key: str) -> int:
