@@ -46,7 +46,7 @@ def _list(refusal: Refusal | None = None) -> ResponseReturnValue:
         "following": following,
         "refusal": refusal,
     }
-    roles = [(role, role in request.form.getlist("role"), people.decides_money(role)) for role in Role]
+    roles = [(role, role in request.form.getlist("role"), people.needs_two_admins(role)) for role in Role]
     values |= {"roles": roles, "languages": languages.OFFERED, "typed": request.form if refusal else {}}
     values |= {"refusal": refusal}
     values |= {"waiting": role_requests.waiting(), "label": staff.label, "state_of": staff_list.state_of}
@@ -119,7 +119,7 @@ def remove_second_factor(user_id: int) -> ResponseReturnValue:
 @bp.post("/users/<int:user_id>/roles")
 @requires(Permission.USER_WRITE, fresh=True)
 def set_roles(user_id: int) -> ResponseReturnValue:
-    """Give an account exactly the ticked roles; those that decide about money wait for a second admin."""
+    """Give an account exactly the ticked roles; finance and admin wait for a second admin."""
     roles, reason = request.form.getlist("role"), request.form.get("reason", "")
     change = lambda: people.set_roles(user_id, roles, by=_me(), reason=reason, version=_version())  # noqa: E731
     return _change(user_id, "roles", change, "The roles are saved.")
@@ -164,7 +164,7 @@ def _page(user: User, refusal: Refusal | None = None, form: str = "") -> Respons
         "user": user,
         "state": staff_list.state_of(user),
         "is_self": user.id == current_user.id,
-        "roles": [(role, role in user.roles, people.decides_money(role)) for role in Role],
+        "roles": [(role, role in user.roles, people.needs_two_admins(role)) for role in Role],
         "waiting": role_requests.open_for(user.id),
         "acts": audit_search.find(subject, limit=_NEWEST_ACTS).rows,
         "label": staff.label,
