@@ -17,6 +17,21 @@ def sign_in(visitor: Visitor, email: str, **more: object) -> str:
     return str(visitor.post("/sign-in", {"email": email, "password": PASSWORD, **more}).location)
 
 
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/ops/orders/query", {"number": ["1", "a\0b"]}),
+        ("/ops/alerts/1/resolve", {"reason": "a\0b"}),
+        ("/cart/lines", {"a\0b": "1"}),
+    ],
+)
+def test_a_nul_in_any_value_of_a_form_is_refused(shop: Shop, path: str, form: dict[str, object]) -> None:
+    support = visitor_as(shop, "support")
+    support.get("/ops")
+    assert support.post(path, form).status_code == 422
+    assert support.get("/ops/orders?q=1&q=a%00b").status_code == 404
+
+
 def test_staff_come_to_the_console_after_the_sign_in_and_customers_to_their_account(shop: Shop) -> None:
     visitor_as(shop, "support"), visitor_as(shop)
     assert sign_in(Visitor(shop.app), "support@example.com") == "/ops"
