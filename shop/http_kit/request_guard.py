@@ -26,7 +26,7 @@ from shop.core import client_address, keys, logs, metrics, rate_limit
 from shop.core.client_address import client_network
 from shop.core.errors import Refusal
 from shop.core.sentences import sentence
-from shop.http_kit import errors
+from shop.http_kit import errors, row_ids
 from shop.payments.providers import registry
 
 LARGEST_BODY = 64 * 1024
@@ -105,6 +105,7 @@ def init_app(app: Flask) -> None:
     app.extensions["settled_headers"] = _headers(app, https)
     if hops := app.config.get("PROXY_HOPS", 0):
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
+    row_ids.init_app(app)
     csrf.init_app(app)
     errors.init_app(app, machine_paths=(*MACHINE_PATHS, *PROBES))
     app.before_request(_arrive)
