@@ -172,6 +172,11 @@ def test_a_person_who_is_no_longer_in_finance_books_nothing(shop: Shop) -> None:
     assert nothing_is_booked(shop)
 
 
+def test_no_link_leads_to_days_before_those_that_a_filter_takes(finance: Visitor) -> None:
+    assert "Earlier days" in finance.get("/ops/reconciliation?until=2000-01-15").text
+    assert "Earlier days" not in finance.get("/ops/reconciliation?until=2000-01-14").text
+
+
 @pytest.mark.parametrize("path", ["?colour=red", "/kpay/2026-01-01?colour=red", "?until=x", "?after=x", "/kpay/x"])
 def test_an_address_that_cannot_be_understood_is_refused(shop: Shop, finance: Visitor, path: str) -> None:
     assert finance.get(f"/ops/reconciliation{path}").status_code == 422
