@@ -1,7 +1,7 @@
 """Invitations of staff: an account without a password, and a mailed link by which its owner chooses a password.
 
-Until then the account cannot sign in, and no other mailed link is made for it. Roles that decide about money wait for a
-second admin, as for every account. Disabling the account withdraws the invitation.
+Until then the account cannot sign in, and no other mailed link is made for it. Roles that need a second admin wait for
+one, as for every account. Disabling the account withdraws the invitation.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def invite(email: str, roles: Iterable[str], *, by: Actor, reason: str, language
 @transactional
 def _invite(address: str, roles: list[str], by: Actor, reason: str, language: str) -> int:
     rights.demand(by, Permission.USER_WRITE)
-    waiting = people.money_roles(roles)
+    waiting = people.waiting_roles(roles, by)
     now = [role for role in roles if role not in waiting]
     values: dict[str, object] = {"email": address, "name": address.partition("@")[0][: signin.LONGEST_NAME]}
     values |= {"roles": now, "password_hash": NO_PASSWORD, "created_at": clock.now()}

@@ -63,7 +63,7 @@ class RoleRequestState(StrEnum):
 
 
 class RoleRequest(Base):
-    """A request to give an account roles that decide about money: REQUESTED by one admin, decided by another.
+    """A request to give an account roles that need two admins: REQUESTED by one admin, decided by another.
 
     An account has at most one open request.
     """

@@ -2,20 +2,20 @@
 
 Each use case locks the rows of the account and of the actor, demands the permission, and writes by a conditional UPDATE
 on the version of the access. So of several changes at a time one counts, and the others are refused with the name of
-the person who was first. Roles that decide about money are requested here and given in `role_requests`.
+the person who was first. Roles that need a second admin are requested here and given in `role_requests`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select, update
 
 from shop.accounts import rights, second_factor, sessions, staff
-from shop.accounts.models import RoleRequest, RoleRequestState, User
-from shop.accounts.permissions import MONEY, PERMISSIONS, Permission, Role
+from shop.accounts.models import IS_STAFF, RoleRequest, RoleRequestState, User
+from shop.accounts.permissions import NEED_TWO_ADMINS, PERMISSIONS, Permission, Role
 from shop.core import audit, audit_search, clock, logs, reasons
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
@@ -39,9 +39,9 @@ class RolesSet:
     request: int | None = None
 
 
-def decides_money(role: str) -> bool:
-    """True if this role has a permission to decide about money."""
-    return role in tuple(Role) and bool(PERMISSIONS[Role(role)] & MONEY)
+def needs_two_admins(role: str) -> bool:
+    """True if this role has a permission to decide about money or to change roles."""
+    return role in tuple(Role) and bool(PERMISSIONS[Role(role)] & NEED_TWO_ADMINS)
 
 
 def disable(user_id: int, *, by: Actor, reason: str, version: int | None = None) -> None:
@@ -102,7 +102,7 @@ def _remove_second_factor(user_id: int, by: Actor, reason: str) -> None:
 
 
 def set_roles(user_id: int, roles: Iterable[str], *, by: Actor, reason: str, version: int | None = None) -> RolesSet:
-    """Give an account exactly these roles. Roles that decide about money, and that it does not have yet, wait for a
+    """Give an account exactly these roles. Those that it does not have yet, and that `needs_two_admins`, wait for a
     second admin; the other changes count at once.
 
     Raises as `disable` does, and BadInput: `unknown_role`, `same_roles`, `account_needed` when an operator without an
@@ -118,7 +118,7 @@ def _set_roles(user_id: int, wanted: list[str], by: Actor, reason: str, version:
     if user.disabled_at is not None:
         raise Refusal("is_disabled", "This account is disabled. Enable it before you change its roles.")
     before = sorted(user.roles)
-    waiting = [role for role in wanted if role not in before and decides_money(role)]
+    waiting = waiting_roles((role for role in wanted if role not in before), by)
     now = [role for role in wanted if role not in waiting]
     if now == before and not waiting:
         raise BadInput("same_roles", "The account has exactly these roles already. Nothing was changed.", field="roles")
@@ -221,6 +221,12 @@ def describe(entry: audit_search.Entry) -> str:
     return f"{person} {_DID[entry.act]} at {entry.at:%Y-%m-%d %H:%M:%S} UTC."
 
 
-def money_roles(roles: Collection[str]) -> list[str]:
-    """Those of these roles that decide about money."""
-    return [role for role in roles if decides_money(role)]
+def waiting_roles(roles: Iterable[str], by: Actor) -> list[str]:
+    """Those of these roles that a second admin has to approve. An operator without an account makes the first admin."""
+    first = [Role.ADMIN] if by.user_id is None and not _has_admin() else []
+    return [role for role in roles if needs_two_admins(role) and role not in first]
+
+
+def _has_admin() -> bool:
+    active = db.session.scalars(select(User.roles).where(IS_STAFF, User.disabled_at.is_(None)))
+    return any(Role.ADMIN in roles for roles in active)

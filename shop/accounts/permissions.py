@@ -104,7 +104,9 @@ MONEY = frozenset(
         *(_P.DISPUTE_ANSWER, _P.PAYOUT_REQUEST, _P.PAYOUT_APPROVE, _P.RECONCILIATION_DECIDE),
     }
 )
-"""Permissions to decide about money. To grant one takes two admins; no admin has one by being an admin."""
+"""Permissions to decide about money. No admin has one by being an admin."""
+NEED_TWO_ADMINS = MONEY | {_P.USER_WRITE}
+"""To grant one of these takes two admins. An admin who makes admins alone would be both."""
 _FINANCE = _SUPPORT | MONEY
 _FINANCE |= {_P.ORDER_EXPORT, _P.PAYOUT_READ, _P.RECONCILIATION_READ, _P.STATISTICS_READ, _P.AUDIT_READ}
 _FINANCE |= {_P.TAX_READ, _P.TAX_WRITE, _P.API_KEY_OWN}

@@ -1,4 +1,4 @@
-"""Requests for roles that decide about money: approved or declined by a second admin. One conditional UPDATE decides
+"""Requests for roles that need two admins: approved or declined by the second one. One conditional UPDATE decides
 each request.
 """
 

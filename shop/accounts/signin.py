@@ -167,7 +167,7 @@ def create(
     email: str, name: str, password: str, roles: Iterable[str] = (), *, by: Actor, is_verified: bool = False
 ) -> User:
     """Create an account with `roles`; `is_verified` if the address is known to belong to the owner. Raises as
-    `register` does, Forbidden, and BadInput `second_admin_needed` for staff who name a role that decides about money.
+    `register` does, Forbidden, and BadInput `second_admin_needed` for staff who name a role that needs two admins.
     """
     return _create(email, name, password, roles, by=by, is_verified=is_verified)
 
@@ -214,8 +214,8 @@ def _create(
 
 def _demand_creation(by: Actor, roles: list[str]) -> None:
     rights.demand(by, Permission.USER_WRITE)
-    if by.user_id is not None and (money := people.money_roles(roles)):
-        message = f"A second admin has to approve {', '.join(money)}: create the account without, then set its roles."
+    if by.user_id is not None and (waiting := people.waiting_roles(roles, by)):
+        message = f"A second admin has to approve {', '.join(waiting)}: create the account without, then set its roles."
         raise BadInput("second_admin_needed", message, field="roles")
 
 

@@ -62,8 +62,8 @@ def _line(user: User) -> str:
 @with_appcontext
 @by_operator
 def invite(email: str, roles: tuple[str, ...], reason: str, language: str, by: Actor) -> None:
-    """Mail an invitation to EMAIL: the person chooses name and password. Roles that decide about money wait for a
-    second admin, and need --by.
+    """Mail an invitation to EMAIL: the person chooses name and password. The roles finance and admin wait for a second
+    admin, and need --by; only the first admin of a shop does not.
     """
     invitations.invite(email, roles, by=by, reason=reason, language=language)
     click.echo(f"The invitation to {email} is sent. It is valid for 72 hours.")
@@ -120,8 +120,8 @@ def unlock(email: str, reason: str, by: Actor) -> None:
 @with_appcontext
 @by_operator
 def set_roles(email: str, roles: tuple[str, ...], reason: str, by: Actor) -> None:
-    """Give the account EMAIL exactly these roles; none takes all away. Roles that decide about money wait for a second
-    admin, and need --by.
+    """Give the account EMAIL exactly these roles; none takes all away. The roles finance and admin wait for a second
+    admin, and need --by; only the first admin of a shop does not.
     """
     changed = people.set_roles(staff.account_of(email).id, roles, by=by, reason=reason)
     click.echo(f"{email} has the roles: {', '.join(changed.now) or 'none'}.")

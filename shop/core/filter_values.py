@@ -15,7 +15,7 @@ from shop.core.errors import BadInput
 
 E = TypeVar("E", bound=StrEnum)
 LONGEST = 200
-_YEARS = range(2000, 2101)
+YEARS = range(2000, 2101)
 
 
 def refuse_unknown(parameters: Iterable[str], names: Sequence[str], noun: str = "filter") -> None:
@@ -83,7 +83,7 @@ def day(name: str, typed: str) -> date:
         found = date.fromisoformat(typed)
     except ValueError:
         found = date.min
-    if found.year not in _YEARS:
+    if found.year not in YEARS:
         raise BadInput("bad_filter", f"The filter {name} needs a day, such as 2026-12-24.")
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 DEEPEST = 32
@@ -14,6 +15,7 @@ _DIGITS = 19  # limit of a whole number: 64 bits
 def loads(raw: bytes | str) -> Any:
     """Parse a JSON text in UTF-8.
 
+    Lone surrogates, which can be escaped in JSON and which nothing can encode, become the replacement character.
     Raises ValueError, and nothing else: also for NaN and infinities, whole numbers longer than 64 bits, and more than
     DEEPEST levels.
     """
@@ -24,7 +26,16 @@ def loads(raw: bytes | str) -> Any:
         raise ValueError("JSON that is nested too deeply") from error
     if text.count("[") + text.count("{") > DEEPEST:
         _refuse_deep(value)
-    return value
+    return encodable(value) if _SURROGATE_ESCAPE.search(text) else value
+
+
+def encodable(value: Any) -> Any:
+    """The value with replacement characters for lone surrogates, in names too. It is at most DEEPEST levels deep."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {encodable(name): encodable(inner) for name, inner in value.items()}
+    return [encodable(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _refuse_deep(value: Any) -> None:
@@ -60,4 +71,6 @@ def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE_ESCAPE = re.compile(r"\\ud[89a-f]", re.I)
 _DECODER = json.JSONDecoder(parse_int=_whole, parse_float=_real, parse_constant=_refuse)

@@ -25,6 +25,7 @@ from shop.orders.models import Order, OrderEvent
 from shop.payments.providers import registry
 from shop.payments.records.models import Payment, PaymentUpdateRow, Refund, WebhookEventRow
 from shop.payments.records.types import Source
+from shop.payments.webhooks import redacted
 
 MOST = 500
 """Payment updates, acts and notes of staff that a timeline shows at most; the newest."""
@@ -48,7 +49,7 @@ class Kind(StrEnum):
 class Entry:
     """Something that happened at `happened`, and that the shop learned at `received`.
 
-    `details` are named values; `raw` is the body of a webhook, as text; `note` is set for a note of staff.
+    `details` are named values; `raw` is the body of a webhook, redacted; `note` is set for a note of staff.
     """
 
     kind: Kind
@@ -106,7 +107,7 @@ def _updates(order_id: int) -> Iterator[Entry]:
             registry.label(provider) if update.source is Source.WEBHOOK else _words(update.source),
             str(update.outcome),
             _values(values),
-            webhook.body.decode(errors="replace") if webhook is not None else "",
+            redacted.body(webhook.body) if webhook is not None else "",
         )
 
 

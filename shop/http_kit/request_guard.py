@@ -17,6 +17,7 @@ from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFProtect
 from limits import RateLimitItem, RateLimitItemPerMinute
+from werkzeug.datastructures import MultiDict
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.sansio.utils import host_is_trusted
 
@@ -25,7 +26,7 @@ from shop.core import client_address, keys, logs, metrics, rate_limit
 from shop.core.client_address import client_network
 from shop.core.errors import Refusal
 from shop.core.sentences import sentence
-from shop.http_kit import errors
+from shop.http_kit import errors, row_ids
 from shop.payments.providers import registry
 
 LARGEST_BODY = 64 * 1024
@@ -104,10 +105,12 @@ def init_app(app: Flask) -> None:
     app.extensions["settled_headers"] = _headers(app, https)
     if hops := app.config.get("PROXY_HOPS", 0):
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
+    row_ids.init_app(app)
     csrf.init_app(app)
     errors.init_app(app, machine_paths=(*MACHINE_PATHS, *PROBES))
     app.before_request(_arrive)
     app.before_request(_check_csrf)
+    app.before_request(_refuse_nul)
     app.after_request(_leave)
     app.teardown_request(lambda _error: client_address.bind(None))
 
@@ -223,6 +226,20 @@ def _check_csrf() -> None:
         return
     if current_app.config.get("WTF_CSRF_ENABLED", True):
         csrf.protect()
+
+
+def _refuse_nul() -> None:
+    """Refuse NUL characters, which PostgreSQL does not take: 404 in an address, 422 in a form. Machines' bodies are
+    left unread: what an acquirer sends is verified as it came.
+    """
+    if "\0" in request.path or _has_nul(request.args):
+        abort(404)
+    if not request.path.startswith(MACHINE_PATHS) and _has_nul(request.form):
+        abort(422)
+
+
+def _has_nul(fields: MultiDict[str, str]) -> bool:
+    return any("\0" in name or "\0" in value for name, value in fields.items(multi=True))
 
 
 def _leave(response: Response) -> Response:

@@ -348,7 +348,7 @@ KEPT: tuple[Kept, ...] = (
     Kept("totp_secrets", "one row for each account with an authenticator app, until the second factor is removed"),
     Kept("recovery_codes", "ten rows for each account with a second factor"),
     Kept("passkeys", "at most twenty rows for each account of staff, until they are removed"),
-    Kept("role_requests", "evidence of the two admins who gave a role that decides about money"),
+    Kept("role_requests", "evidence of the two admins who gave a role that decides about money or roles"),
     Kept("saved_views", "at most 50, until staff delete them"),
     Kept("watch_list", "rows are removed when no check of the order is left"),
     Kept("condition_schedules", "one row for each condition"),

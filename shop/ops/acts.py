@@ -8,7 +8,7 @@ from flask import flash, redirect, request
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from shop.core import reasons
+from shop.core import reasons, text
 from shop.core.actor import Actor
 from shop.core.errors import BadInput, Refusal
 
@@ -21,12 +21,16 @@ def reader() -> Actor:
 
 
 def reason(*, required: bool = True) -> str:
-    """The reason in the form. Raises BadInput `bad_reason` for one that is missing or too long."""
-    typed = request.form.get("reason", "").strip()
+    """The reason in the form, as one line without invisible characters. Raises BadInput `bad_reason` for one that is
+    missing, is too long or has control characters.
+    """
+    typed = text.tidy(request.form.get("reason", ""))
     if required and not typed:
         raise BadInput("bad_reason", "Give a reason. It is kept in the history.")
     if len(typed) > reasons.LONGEST:
         raise BadInput("bad_reason", f"A reason has at most {reasons.LONGEST} characters.")
+    if text.is_unusable(typed):
+        raise BadInput("bad_reason", "A reason has no control characters.")
     return typed
 
 

@@ -47,7 +47,7 @@ def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal
         ledgers=ledger_rows.payments(our_side(order.id)),
         reader=acts.reader(),
         names=mentions.known(notes.colleagues()),
-        note_key=request.form.get("key") or ids.token(),
+        note_key=_note_key(refusal),
         longest_note=notes.LONGEST,
         refusal=refusal,
     )
@@ -65,3 +65,9 @@ def _kinds() -> frozenset[Kind]:
 
 def _address(number: str, kinds: frozenset[Kind]) -> str:
     return url_for("ops.order.show", number=number, source=[str(kind) for kind in Kind if kind in kinds] or None)
+
+
+def _note_key(refusal: Refusal | None) -> str:
+    """The key of the form that is shown again, unless another note has used it."""
+    is_used = refusal is not None and refusal.code == "form_used"
+    return ids.token() if is_used else request.form.get("key") or ids.token()

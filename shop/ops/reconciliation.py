@@ -51,7 +51,7 @@ def index() -> str:
         fetched=fetched,
         label=registry.label,
         until=until if until != newest else None,
-        older=until - step,
+        older=until - step if (until - step).year in filter_values.YEARS else None,
         newer=min(newest, until + step) if until < newest else None,
     )
 

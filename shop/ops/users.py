@@ -48,7 +48,7 @@ def _list(refusal: Refusal | None = None) -> ResponseReturnValue:
         "following": following,
         "refusal": refusal,
     }
-    roles = [(role, role in request.form.getlist("role"), people.decides_money(role)) for role in Role]
+    roles = [(role, role in request.form.getlist("role"), people.needs_two_admins(role)) for role in Role]
     values |= {"roles": roles, "languages": languages.OFFERED, "typed": request.form if refusal else {}}
     values |= {"refusal": refusal}
     values |= {"waiting": role_requests.waiting(), "label": staff.label, "state_of": staff_list.state_of}
@@ -129,7 +129,7 @@ def unlock(user_id: int) -> ResponseReturnValue:
 @bp.post("/users/<int:user_id>/roles")
 @requires(Permission.USER_WRITE, fresh=True)
 def set_roles(user_id: int) -> ResponseReturnValue:
-    """Give an account exactly the ticked roles; those that decide about money wait for a second admin."""
+    """Give an account exactly the ticked roles; finance and admin wait for a second admin."""
     roles, reason = request.form.getlist("role"), request.form.get("reason", "")
     change = partial(people.set_roles, user_id, roles, by=_me(), reason=reason, version=_version())
     return _change(user_id, "roles", change, "The roles are saved.")
@@ -139,7 +139,6 @@ def set_roles(user_id: int) -> ResponseReturnValue:
 @requires(Permission.USER_WRITE, fresh=True)
 def approve(request_id: int) -> ResponseReturnValue:
     """Give the roles of a request, as the second admin."""
-    _known(request_id)
     role_requests.approve(request_id, by=_me())
     flash("The roles are given.")
     return redirect(url_for("ops.users.show_all"), 303)
@@ -149,7 +148,6 @@ def approve(request_id: int) -> ResponseReturnValue:
 @requires(Permission.USER_WRITE, fresh=True)
 def decline(request_id: int) -> ResponseReturnValue:
     """Decline a request for roles."""
-    _known(request_id)
     role_requests.decline(request_id, by=_me())
     flash("The request is declined.")
     return redirect(url_for("ops.users.show_all"), 303)
@@ -176,7 +174,7 @@ def _page(user: User, refusal: Refusal | None = None, form: str = "") -> Respons
         "delay": sign_in_help.delay(user),
         "now": clock.wall(),
         "is_self": user.id == current_user.id,
-        "roles": [(role, role in user.roles, people.decides_money(role)) for role in Role],
+        "roles": [(role, role in user.roles, people.needs_two_admins(role)) for role in Role],
         "waiting": role_requests.open_for(user.id),
         "acts": audit_search.find(subject, limit=_NEWEST_ACTS).rows,
         "label": staff.label,
@@ -192,11 +190,6 @@ def _account(user_id: int) -> User:
     if user is None:
         abort(404)
     return user
-
-
-def _known(request_id: int) -> None:
-    if request_id > staff_list.LARGEST_ID:
-        abort(404)
 
 
 def _filters() -> tuple[StaffState | None, str]:

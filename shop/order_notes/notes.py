@@ -69,7 +69,8 @@ class Mentioned:
 
 @transactional
 def write(order_id: int, text: str, *, by: Actor, form_key: str) -> int:
-    """Write a note and return its id; `form_key` makes it safe to repeat.
+    """Write a note and return its id; `form_key` makes it safe to repeat. Raises Refusal `form_used` when another text
+    or another person has used it.
 
     Raises Forbidden; BadInput: `note_needed`, `bad_note`, `bad_form`, and what `mentions.found` raises; and Refusal
     `too_many_notes`.
@@ -84,6 +85,7 @@ def write(order_id: int, text: str, *, by: Actor, form_key: str) -> int:
     new = insert(OrderNote).values(values).on_conflict_do_nothing(index_elements=["order_id", "form_key"])
     note_id = db.session.scalar(new.returning(OrderNote.id))
     if note_id is None:
+        _demand_same(order_id, form_key, tidy, by)
         before = select(OrderNote.id).where(OrderNote.order_id == order_id, OrderNote.form_key == form_key)
         return int(db.session.scalars(before).one())
     if _count(order_id) > MOST:
@@ -177,6 +179,14 @@ def _tidy(text: str) -> str:
     if len(tidy) > LONGEST or any(texts.is_unusable(line) for line in lines):
         raise BadInput("bad_note", f"A note is a text of at most {LONGEST} characters.")
     return tidy
+
+
+def _demand_same(order_id: int, form_key: str, text: str, by: Actor) -> None:
+    written = select(OrderNote).where(OrderNote.order_id == order_id, OrderNote.form_key == form_key)
+    note = db.session.scalars(written.execution_options(populate_existing=True)).one()
+    if (note.text, note.author) != (text, by):
+        message = "This form was sent before, with another note, and this note was not written. Send it again."
+        raise Refusal("form_used", message)
 
 
 def _count(order_id: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Flask, abort, request
+from flask import Flask
 
 from shop.http_kit import language, template_helpers, translation
 from shop.web import (
@@ -53,16 +53,9 @@ def init_app(app: Flask) -> None:
     translation.init_app(app)
     template_helpers.init_app(app)
     security_txt.init_app(app)
-    app.before_request(_refuse_nul)
     passive.init_app(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     if app.config["SETTLED_ENV"] == "development":
         app.register_blueprint(dev.blueprint)
         app.register_blueprint(dev_mail.blueprint)
-
-
-def _refuse_nul() -> None:
-    """Answer 404 to addresses with a NUL character, which PostgreSQL does not accept."""
-    if "\0" in request.path or any("\0" in value for value in request.args.values()):
-        abort(404)

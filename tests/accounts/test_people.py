@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from shop.accounts import people, rights, role_requests, sessions, signin, staff
+from shop.accounts import invitations, people, rights, role_requests, sessions, signin, staff
 from shop.accounts.models import RoleRequest, RoleRequestState, User
-from shop.accounts.permissions import MONEY, PERMISSIONS, Role
+from shop.accounts.permissions import MONEY, PERMISSIONS, Permission, Role
 from shop.core.actor import Actor
 from shop.core.audit import Act
 from shop.core.audit_search import find
@@ -132,11 +132,11 @@ def test_one_admin_takes_roles_away_and_gives_those_without_money(
     )
 
 
-def test_exactly_the_roles_with_a_permission_about_money_need_a_second_admin() -> None:
+def test_exactly_the_roles_with_a_permission_about_money_or_roles_need_a_second_admin() -> None:
     assert (
-        [role for role in Role if people.decides_money(role)]
-        == [role for role in Role if PERMISSIONS[role] & MONEY]
-        == [Role.FINANCE]
+        [role for role in Role if people.needs_two_admins(role)]
+        == [role for role in Role if PERMISSIONS[role] & {*MONEY, Permission.USER_WRITE}]
+        == [Role.FINANCE, Role.ADMIN]
     )
 
 
@@ -289,6 +289,20 @@ def test_an_operator_names_an_account_for_a_role_that_needs_two(shop: Shop, bo: 
     assert code_of(refused) == ("account_needed", 422)
     assert account(bo).roles == ["support"]
     assert people.set_roles(bo, ["admin"], by=Actor.operator(), reason="first admin").now == ["admin"]
+    person = signin.create("eve@example.com", "Eve", PASSWORD, ["support"], by=Actor.operator()).id
+    with pytest.raises(BadInput) as refused:
+        people.set_roles(person, ["admin"], by=Actor.operator(), reason="second admin")
+    assert code_of(refused) == ("account_needed", 422)
+
+
+def test_an_admin_alone_makes_no_other_admin(shop: Shop, bo: int) -> None:
+    [ann] = shop.staff("ann", role=Role.ADMIN)
+    invited = invitations.invite("eve@example.com", ["support", "admin"], by=ann, reason="hired")
+    changed = people.set_roles(bo, ["support", "admin"], by=ann, reason="promoted")
+    with pytest.raises(BadInput) as refused:
+        signin.create("dan@example.com", "Dan", PASSWORD, ["admin"], by=ann)
+    assert code_of(refused) == ("second_admin_needed", 422)
+    assert (changed.waiting, account(bo).roles, account(invited).roles) == (["admin"], ["support"], ["support"])
 
 
 @pytest.mark.parametrize(

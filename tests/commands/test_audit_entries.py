@@ -231,6 +231,7 @@ PARTS = {
     "accounts.people.demand_for": "part of the use cases of `people`",
     "accounts.people.locked": "part of the use cases of `people`",
     "accounts.people.request_roles": "part of `set_roles`",
+    "accounts.people.waiting_roles": "part of `set_roles`, `invite` and `create`",
     "alerts.store.change_state": "part of `resolve`, and of the watcher",
     "integrity.checks.keep": "keeps the result of `flask check`",
     "ledger.book.post": "writes a journal, which names the actor",

@@ -18,6 +18,11 @@ def test_what_acquirers_send_is_read_as_json_reads_it() -> None:
     assert strict_json.loads("\ufeff[1]".encode()) == [1]
 
 
+def test_lone_surrogates_are_replaced_so_that_every_text_can_be_encoded() -> None:
+    found = strict_json.loads(r'{"\ud800": ["\uDFFF", {"a": "x\udc00y"}], "pair": "\ud83d\ude00", "text": "\\ud800"}')
+    assert found == {"\ufffd": ["\ufffd", {"a": "x\ufffdy"}], "pair": "\U0001f600", "text": "\\ud800"}
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from shop.core.db import db
+from shop.core.db import db, transaction
 from shop.core.money import Money
 from shop.explain import timeline
 from shop.explain.timeline import Entry, Kind
 from shop.orders.models import Order
+from shop.payments.records.models import WebhookEventRow
 from shop.payments.refunds import requests
 from tests.shop_fixtures import PEN, Shop
 
@@ -42,6 +43,10 @@ def test_an_entry_names_its_actor_its_values_and_the_body_of_a_webhook(shop: Sho
     assert act.actor == "sam@example.com" and ("reason", "broken") in act.details
     [webhook] = entries(order, Kind.WEBHOOK)
     assert webhook.raw.startswith("{") and dict(webhook.details)["payment"] == shop.payment(order).id
+    with transaction():
+        db.session.scalars(db.select(WebhookEventRow)).one().body = b'{"secret": "hush", "kept": 1}'
+    [webhook] = entries(order, Kind.WEBHOOK)
+    assert "hush" not in webhook.raw and "kept" in webhook.raw
     captured = [entry for entry in entries(order, Kind.PAYMENT) if entry.what == "payment: captured"]
     assert dict(captured[0].details)["amount"] == "NT$90.00 TWD"
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+
 import pytest
+from werkzeug.exceptions import NotFound
 
 from shop.accounts.permissions import PERMISSIONS, Permission, Role
 from shop.ops import LINKS
@@ -15,6 +19,35 @@ from tests.web.conftest import Visitor, title
 def sign_in(visitor: Visitor, email: str, **more: object) -> str:
     visitor.get("/sign-in")
     return str(visitor.post("/sign-in", {"email": email, "password": PASSWORD, **more}).location)
+
+
+def test_no_address_takes_a_number_that_the_database_does_not(shop: Shop) -> None:
+    adapter = shop.app.url_map.bind("localhost")
+    rules = [rule for rule in shop.app.url_map.iter_rules() if "<int:" in rule.rule]
+    assert rules
+    for rule, number in itertools.product(rules, (1, 2**31 - 1, 0, 2**31, 2**63, "9" * 5000)):
+        path = re.sub("<[^>]+>", str(number), rule.rule)
+        [method] = (rule.methods or set()) & {"GET", "POST"}
+        if number in (1, 2**31 - 1):
+            assert adapter.match(path, method)[0] == rule.endpoint
+        else:
+            with pytest.raises(NotFound):
+                adapter.match(path, method)
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/ops/orders/query", {"number": ["1", "a\0b"]}),
+        ("/ops/alerts/1/resolve", {"reason": "a\0b"}),
+        ("/cart/lines", {"a\0b": "1"}),
+    ],
+)
+def test_a_nul_in_any_value_of_a_form_is_refused(shop: Shop, path: str, form: dict[str, object]) -> None:
+    support = visitor_as(shop, "support")
+    support.get("/ops")
+    assert support.post(path, form).status_code == 422
+    assert support.get("/ops/orders?q=1&q=a%00b").status_code == 404
 
 
 def test_staff_come_to_the_console_after_the_sign_in_and_customers_to_their_account(shop: Shop) -> None:

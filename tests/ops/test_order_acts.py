@@ -57,6 +57,13 @@ def test_a_number_that_has_moved_meanwhile_refuses_the_refund_and_shows_the_new_
     assert len(shop.refunds(order)) == 1
 
 
+def test_a_reason_is_one_line_without_invisible_characters(shop: Shop) -> None:
+    order, support = shop.paid_order(), visitor_as(shop, "support")
+    assert refund(support, order, reason=" ok \u202eevil\u202c\r\nApproved by Kim ")[0] == 303
+    [made] = shop.refunds(order)
+    assert made.reason == "ok evil Approved by Kim"
+
+
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
@@ -66,6 +73,7 @@ def test_a_number_that_has_moved_meanwhile_refuses_the_refund_and_shows_the_new_
         ({"to": "moon"}, "Choose a destination"),
         ({"seen": "x"}, "The form is not complete."),
         ({"reason": ""}, "Give a reason."),
+        ({"reason": "ok\x07"}, "A reason has no control characters."),
     ],
 )
 def test_a_refund_that_cannot_be_understood_is_refused(shop: Shop, changed: dict[str, str], sentence: str) -> None:

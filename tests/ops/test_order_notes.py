@@ -36,6 +36,15 @@ def write(visitor: Visitor, order: Order, text: str, **changed: str) -> tuple[in
     return answer.status_code, html.unescape(answer.text)
 
 
+def test_a_second_note_of_one_form_is_refused_and_kept_in_the_form(shop: Shop) -> None:
+    order, visitor = shop.order(), visitor_as(shop, "support")
+    assert write(visitor, order, "first", key="k")[0] == write(visitor, order, "first", key="k")[0] == 303
+    status, page = write(visitor, order, "second", key="k")
+    assert status == 409 and ">second</textarea>" in page and visitor.field("key") != "k"
+    assert write(visitor_as(shop, "finance"), order, "first", key="k")[0] == 409
+    assert shop.count(OrderNote) == 1
+
+
 def timeline(visitor: Visitor, order: Order) -> str:
     """The page with the notes alone in its timeline."""
     return html.unescape(visitor.get(f"/ops/orders/{order.number}?source=note").text)

@@ -256,6 +256,11 @@ def test_a_flood_of_discrepancies_is_alerted_in_parts_and_resolves_nothing(
     assert len(store.open_alerts(rule="RULE_F")) == 3, "the first may only be resolved when all others were read"
 
 
+def test_no_link_leads_to_days_before_those_that_a_filter_takes(finance: Visitor) -> None:
+    assert "Earlier days" in finance.get("/ops/reconciliation?until=2000-01-15").text
+    assert "Earlier days" not in finance.get("/ops/reconciliation?until=2000-01-14").text
+
+
 @pytest.mark.parametrize("path", ["?colour=red", "/kpay/2026-01-01?colour=red", "?until=x", "?after=x", "/kpay/x"])
 def test_an_address_that_cannot_be_understood_is_refused(shop: Shop, finance: Visitor, path: str) -> None:
     assert finance.get(f"/ops/reconciliation{path}").status_code == 422

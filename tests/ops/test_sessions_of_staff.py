@@ -145,12 +145,15 @@ def test_a_sensitive_form_needs_the_password_again_after_fifteen_minutes_and_kee
     admin = visitor_as(shop, "admin")
     later(minutes=16)
     admin.get(f"/ops/users/{bo}")
-    path, form = f"/ops/users/{bo}/roles", {"role": ["admin", "support"], "reason": 'a "new" <job>', "version": "0"}
+    path, form = (
+        f"/ops/users/{bo}/roles",
+        {"role": ["merchandiser", "support"], "reason": 'a "new" <job>', "version": "0"},
+    )
     prompt = admin.post(path, form)
     assert prompt.status_code == 401 and "Confirm your password" in prompt.text
     kept = hidden(prompt.text)
     assert {name: kept[name] for name in form} == {
-        "role": ["admin", "support"],
+        "role": ["merchandiser", "support"],
         "reason": ['a "new" <job>'],
         "version": ["0"],
     }
@@ -160,7 +163,7 @@ def test_a_sensitive_form_needs_the_password_again_after_fifteen_minutes_and_kee
     assert db.session.get_one(User, bo, populate_existing=True).roles == ["support"]
     assert admin.post(path, {**kept, "confirm_password": PASSWORD}).status_code == 303
     db.session.rollback()
-    assert db.session.get_one(User, bo, populate_existing=True).roles == ["admin", "support"]
+    assert db.session.get_one(User, bo, populate_existing=True).roles == ["merchandiser", "support"]
     later(minutes=14)
     assert admin.post(f"/ops/users/{bo}/disable", {"reason": "left", "version": "1"}).status_code == 303
     later(minutes=1)

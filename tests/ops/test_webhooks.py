@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 
@@ -10,7 +11,7 @@ import pytest
 from shop.core import clock
 from shop.core.db import db, transaction
 from shop.payments.records.models import RefusedWebhook, WebhookEventRow
-from shop.payments.webhooks import conditions
+from shop.payments.webhooks import conditions, redacted
 from tests.ops.conftest import visitor_as
 from tests.parts.statements import statements
 from tests.shop_fixtures import Shop
@@ -272,6 +273,33 @@ def test_secrets_signatures_and_card_numbers_in_a_body_are_redacted(shop: Shop, 
         assert secret not in shown
 
 
+def test_a_secret_is_redacted_by_its_name_with_every_kind_of_value(shop: Shop, support: Visitor) -> None:
+    odd = (
+        b'{"\\u0073ecret": "hush-1", "token": 42421, "secret": {"v": "hush-2"}, "password": ["hush-3"], "kept": "seen"}'
+    )
+    bodies = [
+        odd,
+        b'[{"a": {"api_key": "a\\"hush-4"}, "a": 1}, 4242424242424242, "\\u0034242424242424242"]',
+        b'{"a": "{\\"secret\\": \\"hush-5\\"}"}',
+        b'{"\\u0073ecret": "hush-6", cut off',
+        b"%73ecret=hush-7&card=4242%204242%204242%204242",
+        b"[" * 40 + b'"token", "hush-8"' + b"]" * 40,
+    ]
+    for body in bodies:
+        shop.receive({}, body)
+    pages = [support.get(f"/ops/webhooks/{key}").text for key in keys(support.get("/ops/webhooks").text)]
+    shown = "".join(pages)
+    assert len(pages) == len(bodies) and "seen" in shown
+    assert not [secret for secret in ("hush-", "42421", "4242424242", "4242 4242", "4242%20") if secret in shown]
+
+
+def test_a_long_body_is_redacted_in_linear_time_and_has_a_limited_number_of_fields() -> None:
+    for unit in ('"token', "token=", "4242 ", "\\u0073", '{"a":', "a=1&"):
+        assert redacted.body((unit * 10_000).encode()) is not None
+    fields = redacted.fields(json.dumps({"a" * 30_000: [1] * 10_000}).encode())
+    assert len(fields) == redacted.MOST_FIELDS and len(fields[0][0]) < 110
+
+
 @pytest.mark.parametrize("key", ["0", "7", "999999999999999999999", "refused-7", "refused-", "-1", "x" * 300, "٣"])
 def test_a_webhook_that_does_not_exist_is_404(support: Visitor, key: str) -> None:
     answer = support.get(f"/ops/webhooks/{key}")
@@ -280,7 +308,16 @@ def test_a_webhook_that_does_not_exist_is_404(support: Visitor, key: str) -> Non
 
 
 def test_bodies_that_no_parser_expects_are_shown(shop: Shop, support: Visitor) -> None:
-    bodies = [b"", b"\xff\xfe\x00", b"[" * 3000, b"null", b'{"a": []}', b"=&=", '{"名": "<b>x</b>"}'.encode()]
+    bodies = [
+        b"",
+        b"\xff\xfe\x00",
+        b"[" * 3000,
+        b"null",
+        b'{"a": []}',
+        b'{"a": "\\ud800", "\\udfff": "secret"}',
+        b"=&=",
+        '{"名": "<b>x</b>"}'.encode(),
+    ]
     for body in bodies:
         shop.receive({"x-signature": "good"}, body)
     found = keys(support.get("/ops/webhooks").text)

@@ -18,7 +18,7 @@ from shop.orders.models import Order, OrderEvent
 from shop.payments.providers.types import Outcome, Trust
 from shop.payments.records.models import Payment, PaymentUpdateRow, RefusedWebhook, WebhookEventRow
 from shop.payments.records.types import Source
-from shop.payments.webhooks import content
+from shop.payments.webhooks import content, redacted
 from shop.payments.webhooks.filters import State
 from shop.payments.webhooks.pages import state_of
 
@@ -89,9 +89,9 @@ def _refused(refused_id: int) -> Detail | None:
         row.outcome,
         State.REFUSED,
         row.received_at,
-        content.shown_headers(row.headers),
-        content.shown_body(row.body),
-        content.parsed_body(row.body),
+        redacted.headers(row.headers),
+        redacted.body(row.body),
+        redacted.fields(row.body),
         reason=row.reason,
     )
 
@@ -112,9 +112,9 @@ def _stored(webhook_event_id: int) -> Detail | None:
         row.outcome,
         state_of(row.done_at, row.error),
         row.received_at,
-        content.shown_headers(row.headers),
-        content.shown_body(row.body),
-        content.parsed_body(row.body),
+        redacted.headers(row.headers),
+        redacted.body(row.body),
+        redacted.fields(row.body),
         trust=row.trust,
         summary=content.summary(row.provider, row.headers, row.body),
         event_id=row.dedupe_key,
