@@ -38,6 +38,7 @@ def test_a_refund_is_requested_by_keyboard_and_approved_by_a_second_person(
     request = finance.page.get_by_role("article").filter(has_text=sold.number)
     expect(request).to_contain_text("the card is closed")
     is_sound(finance.page)
+    request.get_by_label(re.compile("I have checked")).check()
     request.get_by_role("button", name=re.compile("^Approve")).press("Enter")
     expect(request).to_have_count(0)
     support.shows(f"/orders/{sold.number}", FINANCE)
@@ -82,6 +83,7 @@ def test_an_open_console_of_a_demoted_person_approves_nothing(
     demoted = demo.flask("users", "set-roles", "temp@example.com", "--role", "merchandiser", "--reason", "new job")
     assert demoted.returncode == 0, demoted.stdout + demoted.stderr
     temp.refused(403)
+    request.get_by_label(re.compile("I have checked")).check()
     request.get_by_role("button", name=re.compile("^Approve")).click()
     expect(request).to_have_count(0)
     finance = Desk(new_visitor(), FINANCE2)
