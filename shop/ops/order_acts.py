@@ -19,7 +19,7 @@ from shop.core.db import db
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import Money
 from shop.http_kit.access import requires
-from shop.ops import acts, lists, order_forms, requested
+from shop.ops import acts, lists, order_forms, order_waits, requested
 from shop.ops.order_forms import CREDIT, Form
 from shop.order_search import filters as filters_of
 from shop.orders import states
@@ -219,8 +219,16 @@ def _refused(act: Act, order: Order, refusal: Refusal) -> str:
 
 
 def _page(act: Act, order: Order, *, refusal: Refusal | None = None, typed: Mapping[str, str] | None = None) -> str:
-    forms = act.forms(order, snapshot(order))
-    return render_template("ops/order_act.html", act=act, order=order, forms=forms, refusal=refusal, typed=typed or {})
+    seen = snapshot(order)
+    return render_template(
+        "ops/order_act.html",
+        act=act,
+        order=order,
+        forms=act.forms(order, seen),
+        no_refund=order_waits.no_refund(seen),
+        refusal=refusal,
+        typed=typed or {},
+    )
 
 
 def _of_failed(order: Order) -> dict[str, str]:
