@@ -105,6 +105,7 @@ def test_a_search_lists_several_hits_and_reports_that_there_are_none(shop: Shop,
     numbers = {shop.order((PEN, 1)).number for _ in range(2)}
     page = support.get("/ops/search?q=ada@ex").text
     assert all(f"/ops/orders/{number}" in page for number in numbers)
+    assert text(page).count("waiting payment NT$90.00 TWD e-mail address") == 2
     answer = support.get("/ops/search?q=<b>nothing")
     assert answer.status_code == 200 and "Nothing has the id “&lt;b&gt;nothing”" in answer.text
     assert support.get("/ops/search").status_code == 200
