@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from shop.accounts import staff
 from shop.core.actor import Actor, ActorKind
@@ -18,8 +18,8 @@ from shop.orders import events
 from shop.orders.models import Order, OrderEvent
 from shop.orders.states import Reason
 from shop.payments.providers import registry
-from shop.payments.providers.types import DisputeState
-from shop.payments.records.models import Capture, Payment, PaymentUpdateRow, WebhookEventRow
+from shop.payments.providers.types import DisputeState, RefundState
+from shop.payments.records.models import Capture, Payment, PaymentUpdateRow, Refund, WebhookEventRow
 from shop.payments.records.settlement_models import Dispute
 from shop.payments.records.types import Allocation, RefundKind
 
@@ -48,7 +48,7 @@ def why(order: Order) -> str:
         if order.review_since
         else ""
     )
-    beside = "".join(f" {_pays_nothing(capture)}." for capture in context.others)
+    beside = "".join(f" {_pays_nothing(capture)}{context.refunded_part(capture)}." for capture in context.others)
     disputed = "".join(f" {_disputed(dispute)}." for dispute in context.disputes)
     return f"{order.state} because {sentence}.{beside}{review}{disputed}"
 
@@ -96,6 +96,20 @@ class _Context:
             .where(Payment.order_id == self.order.id, Capture.allocation != Allocation.PAYS_ORDER)
         )
         return list(db.session.scalars(mine.order_by(Capture.received_at, Capture.id)))
+
+    @cached_property
+    def _refunded(self) -> dict[int | None, int]:
+        """Refunded minor units by capture, for the order's refunds that are done."""
+        done = (Refund.order_id == self.order.id, Refund.state == RefundState.DONE)
+        sums = select(Refund.capture_id, func.sum(Refund.amount)).where(*done).group_by(Refund.capture_id)
+        return {capture_id: int(amount) for capture_id, amount in db.session.execute(sums)}
+
+    def refunded_part(self, capture: Capture) -> str:
+        """End of a sentence about a capture: how much of it was refunded, and how much will be."""
+        if done := self._refunded.get(capture.id, 0):
+            part = "it" if done == capture.amount else f"{Money(done, capture.currency).with_code()} of it"
+            return f"; {part} was refunded"
+        return "; its refund is under way" if capture.refunded_amount else ""
 
     @cached_property
     def disputes(self) -> list[Dispute]:
