@@ -34,6 +34,7 @@ def test_the_page_explains_the_state_and_names_the_next_step(shop: Shop, support
     assert "PAID because Fakepay's webhook evt-1" in page
     assert f"Asks Fakepay to confirm the capture of payment {shop.payment(order).id}" in page
     assert "Fakepay reported CAPTURED" in page and "NT$90.00 TWD pays order" in page
+    assert "Received, newest first Happened Source" in page
     assert "Ada, ada@example.com" in page and "Pen 1 NT$90.00 TWD" in page
 
 
