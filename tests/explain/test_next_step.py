@@ -86,7 +86,7 @@ TABLE: dict[str, tuple[DueRows, list[tuple[datetime, str]]]] = {
     ),
     "a refund that is done is checked once more": (
         DueRows(OrderState.REFUNDED, HALF, refunds=[refund(RefundState.DONE)]),
-        [(SOON, "Checks once more with KPay that refund R1 of NT$1, which is done, stays so")],
+        [(SOON, "Checks refund R1 of NT$1, which is done, once more at KPay")],
     ),
     "a refund to a bank": (
         DueRows(OrderState.PAID, HALF, refunds=[refund(RefundState.REQUESTED, RefundDestination.BANK)]),
