@@ -48,7 +48,14 @@
     return true;
   }
 
-  const KEYS = { "/": search, "j": () => move(1), "k": () => move(-1), "x": select, "?": toggleHelp };
+  // A link that is shown as a button is pressed by the space bar too, like any button.
+  function press() {
+    const button = document.activeElement.closest("a[role=button]");
+    button?.click();
+    return !!button;
+  }
+
+  const KEYS = { " ": press, "/": search, "j": () => move(1), "k": () => move(-1), "x": select, "?": toggleHelp };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || isTyping(event.target)) return;
     if (event.repeat && !"jk".includes(event.key)) return;

@@ -223,6 +223,6 @@ def decline_credit(gift_id: str, by: Actor) -> None:
 
 def _waits(one: Refund | Payout | CreditGift, command: str) -> str:
     to_bank = isinstance(one, Refund) and one.destination == RefundDestination.BANK
-    first = "send it from the bank account, then " if to_bank else ""
+    first = "its requester sends it from the bank account, another person checks that, then " if to_bank else ""
     who = f"is waiting for approval (requested by {staff.label(one.requested_by)})"
     return f"{one.id}: {one.money.with_code()} {who}: {first}flask money {command}."

@@ -143,6 +143,8 @@ def _of_refunds(refunds: Sequence[DueRefund]) -> Iterator[Step]:
             text = f"Books refund {refund.id} of {refund.money}"
         elif refund.state is RefundState.REQUESTED:
             text = f"Sends refund {refund.id} of {refund.money} to {refund.provider}"
+        elif refund.state is RefundState.DONE:
+            text = f"Checks refund {refund.id} of {refund.money}, which is done, once more at {refund.provider}"
         else:
             text = f"Asks {refund.provider} for the result of refund {refund.id} of {refund.money}"
         yield Step(refund.next_check_at, text)

@@ -1,4 +1,4 @@
-"""Timeline of an order: everything that is known to have happened, from all tables, the newest first."""
+"""Timeline of an order: everything that is known to have happened, from all tables, the last received first."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Entry:
 
 
 def of(order: Order, kinds: Collection[Kind] = ()) -> list[Entry]:
-    """The entries of the order, the newest first; only of these kinds if any are named."""
+    """The entries of the order, the last received first; only of these kinds if any are named."""
     found = [*_events(order.id), *_updates(order.id), *_mails(order.id), *_acts(order), *_notes(order.id)]
     shown = [entry for entry in found if not kinds or entry.kind in kinds]
     return sorted(shown, key=lambda entry: entry.received, reverse=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from shop.accounts import staff
 from shop.core.actor import Actor, ActorKind
@@ -18,7 +18,9 @@ from shop.orders import events
 from shop.orders.models import Order, OrderEvent
 from shop.orders.states import Reason
 from shop.payments.providers import registry
-from shop.payments.records.models import Capture, Payment, PaymentUpdateRow, WebhookEventRow
+from shop.payments.providers.types import DisputeState, RefundState
+from shop.payments.records.models import Capture, Payment, PaymentUpdateRow, Refund, WebhookEventRow
+from shop.payments.records.settlement_models import Dispute
 from shop.payments.records.types import Allocation, RefundKind
 
 _SOURCES = {
@@ -36,7 +38,8 @@ _SOURCES = {
 def why(order: Order) -> str:
     """Explanation in one sentence: the state, its cause, the source, and the time (UTC).
 
-    Unallocated money gets a sentence each, and money that waits for a decision of staff another one.
+    Unallocated money and each dispute that is open or lost get a sentence each, and money that waits for a decision of
+    staff another one.
     """
     context = _Context(order, events.since(order.id, 0))
     sentence = SENTENCES[context.transition.because or "placed"](context)
@@ -45,8 +48,9 @@ def why(order: Order) -> str:
         if order.review_since
         else ""
     )
-    beside = "".join(f" {_pays_nothing(capture)}." for capture in context.others)
-    return f"{order.state} because {sentence}.{beside}{review}"
+    beside = "".join(f" {_pays_nothing(capture)}{context.refunded_part(capture)}." for capture in context.others)
+    disputed = "".join(f" {_disputed(dispute)}." for dispute in context.disputes)
+    return f"{order.state} because {sentence}.{beside}{review}{disputed}"
 
 
 @dataclass
@@ -92,6 +96,26 @@ class _Context:
             .where(Payment.order_id == self.order.id, Capture.allocation != Allocation.PAYS_ORDER)
         )
         return list(db.session.scalars(mine.order_by(Capture.received_at, Capture.id)))
+
+    @cached_property
+    def _refunded(self) -> dict[int | None, int]:
+        """Refunded minor units by capture, for the order's refunds that are done."""
+        done = (Refund.order_id == self.order.id, Refund.state == RefundState.DONE)
+        sums = select(Refund.capture_id, func.sum(Refund.amount)).where(*done).group_by(Refund.capture_id)
+        return {capture_id: int(amount) for capture_id, amount in db.session.execute(sums)}
+
+    def refunded_part(self, capture: Capture) -> str:
+        """End of a sentence about a capture: how much of it was refunded, and how much will be."""
+        if done := self._refunded.get(capture.id, 0):
+            part = "it" if done == capture.amount else f"{Money(done, capture.currency).with_code()} of it"
+            return f"; {part} was refunded"
+        return "; its refund is under way" if capture.refunded_amount else ""
+
+    @cached_property
+    def disputes(self) -> list[Dispute]:
+        """Disputes that are open or lost, in the order of their opening."""
+        mine = select(Dispute).where(Dispute.order_id == self.order.id, Dispute.state != DisputeState.WON)
+        return list(db.session.scalars(mine.order_by(Dispute.opened_at, Dispute.id)))
 
     def source_of(self, actor: Actor, event: str = "") -> str:
         if actor.kind in _SOURCES:
@@ -153,6 +177,15 @@ def _pays_nothing(capture: Capture) -> str:
     who, at = registry.label(capture.provider), _at(capture.captured_at)
     because = _PAYS_NOTHING[capture.allocation]
     return f"{who} took {capture.money.with_code()} (capture {capture.capture_id}) at {at}, {because}"
+
+
+def _disputed(dispute: Dispute) -> str:
+    reason = f" ({dispute.reason.replace('_', ' ')})" if dispute.reason else ""
+    what = f"{dispute.kind} of {dispute.money.with_code()}{reason}"
+    if dispute.state is DisputeState.LOST:
+        return f"The {what} was lost at {_at(dispute.closed_at)}: the customer's bank has taken the money back"
+    answer = f" and has to be answered by {_at(dispute.respond_by)}" if dispute.respond_by else ""
+    return f"A {what} has been open since {_at(dispute.opened_at)}{answer}"
 
 
 def _captured(context: _Context) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from flask import flash, redirect, request
 from flask.typing import ResponseReturnValue
@@ -12,7 +13,7 @@ from shop.core import reasons, text
 from shop.core.actor import Actor
 from shop.core.errors import BadInput, Refusal
 
-Act = Callable[[], object]
+Act = Callable[[], Any]
 
 
 def reader() -> Actor:
@@ -34,14 +35,17 @@ def reason(*, required: bool = True) -> str:
     return typed
 
 
-def done(act: Act, message: str, to: str, again: Callable[[Refusal], str]) -> ResponseReturnValue:
-    """Carry out an act and redirect to the address `to`, where `message` is shown.
+def done(
+    act: Act, message: str | Callable[[Any], str], to: str, again: Callable[[Refusal], str]
+) -> ResponseReturnValue:
+    """Carry out an act and redirect to the address `to`, where `message` is shown; a function makes it from
+    the result of the act.
 
     A refused act changes nothing: the page that `again` renders says why, with the present numbers.
     """
     try:
-        act()
+        result = act()
     except Refusal as refusal:
         return again(refusal), refusal.status
-    flash(message)
+    flash(message if isinstance(message, str) else message(result))
     return redirect(to, 303)

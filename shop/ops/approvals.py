@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, render_template, url_for
+from flask import Blueprint, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from shop.accounts import staff
 from shop.accounts.permissions import Permission
 from shop.core.db import db
-from shop.core.errors import Refusal
+from shop.core.errors import BadInput, Refusal
 from shop.credit_gifts import gifts
 from shop.credit_gifts.models import CreditGift
 from shop.http_kit.access import requires
@@ -20,6 +20,7 @@ from shop.ops import acts, waiting
 from shop.ops.formats import words
 from shop.ops.navigation import Group, Link
 from shop.payments.records.models import Refund
+from shop.payments.records.types import RefundDestination
 from shop.payments.refunds import requests
 from shop.payouts import payouts
 from shop.payouts.models import Payout
@@ -39,7 +40,7 @@ def index() -> str:
 @requires(Permission.REFUND_APPROVE, fresh=True)
 def approve_refund(refund_id: str) -> ResponseReturnValue:
     """Approve a refund; for one to a bank, confirm that the money was sent."""
-    return _decide(REFUND, refund_id, "approved", lambda: requests.approve(refund_id, acts.reader()))
+    return _decide(REFUND, refund_id, "approved", lambda: _approve_refund(refund_id))
 
 
 @bp.post("/approvals/refunds/<refund_id>/decline")
@@ -79,6 +80,13 @@ def reject_payout(payout_id: str) -> ResponseReturnValue:
     return _decide(
         PAYOUT, payout_id, "rejected", lambda: payouts.reject(payout_id, by=acts.reader(), reason=acts.reason())
     )
+
+
+def _approve_refund(refund_id: str) -> None:
+    refund = db.session.get(Refund, refund_id)
+    if refund and refund.destination == RefundDestination.BANK and "sent" not in request.form:
+        raise BadInput("not_checked", "Check that the money was sent to the customer's bank account, and confirm it.")
+    requests.approve(refund_id, acts.reader())
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,25 @@ The console is in English only, so its texts are not marked for translation (see
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from flask import Flask, current_app
+from markupsafe import Markup, escape
 
 
 def init_app(app: Flask) -> None:
     """Give the templates of the console these filters."""
     app.jinja_env.filters.update(
-        shop_time=shop_time, tone=tone, event_tone=event_tone, utc_time=utc_time, utc_stamp=utc_stamp, words=words
+        labelled=labelled,
+        shop_time=shop_time,
+        tone=tone,
+        event_tone=event_tone,
+        utc_time=utc_time,
+        utc_stamp=utc_stamp,
+        words=words,
     )
 
 
@@ -41,6 +50,22 @@ def utc_stamp(at: datetime) -> str:
 def words(name: str) -> str:
     """A stored name such as WAITING_PAYMENT or `pays_order` as lower-case words."""
     return name.replace("_", " ").replace(".", " ").lower()
+
+
+_CELL = re.compile(r"<(tr|td|th)\b")
+
+
+def labelled(rows: Markup, columns: Sequence[tuple[str, str]]) -> Markup:
+    """The rows of a table with the heading of its column in each cell (`data-label`), which a small screen shows."""
+    at = 0
+
+    def with_label(tag: re.Match[str]) -> str:
+        nonlocal at
+        at = 0 if tag[1] == "tr" else at + 1
+        is_labelled = tag[1] == "td" and at <= len(columns)
+        return f'{tag[0]} data-label="{escape(columns[at - 1][0])}"' if is_labelled else tag[0]
+
+    return Markup(_CELL.sub(with_label, rows))  # noqa: S704 - the rows are markup, and the label is escaped
 
 
 _TONES = {

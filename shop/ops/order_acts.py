@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -19,7 +20,7 @@ from shop.core.errors import BadInput, Refusal
 from shop.core.filter_values import refuse_unknown
 from shop.core.money import Money
 from shop.http_kit.access import requires
-from shop.ops import acts, lists, order_forms, requested
+from shop.ops import acts, lists, order_forms, order_waits, requested
 from shop.ops.order_forms import CREDIT, Form
 from shop.order_search import filters as filters_of
 from shop.orders import states
@@ -29,6 +30,7 @@ from shop.payments.order_money import load
 from shop.payments.order_money.snapshot import Snapshot
 from shop.payments.polling import requested as queries
 from shop.payments.providers import registry
+from shop.payments.records.models import Refund
 from shop.payments.records.types import RefundDestination
 from shop.payments.refunds import requests
 from shop.payments.updates import apply as updates
@@ -42,20 +44,21 @@ _MOST_DIGITS = 18
 @dataclass(frozen=True)
 class Act:
     """An act on an order. `forms` are possible now; `carry_out` does what the form of the request says. `reads` is the
-    status key whose sentence the customer will read, or, if empty, that depends on the destination of the money.
+    status key whose sentence the customer will read, or, if empty, that depends on the destination of the money. `done`
+    is the message afterwards, or makes it from the result of `carry_out`.
     """
 
     name: str
     title: str
     permission: Permission
     forms: Callable[[Order, Snapshot], list[Form]]
-    carry_out: Callable[[Order], object]
-    done: str
+    carry_out: Callable[[Order], Any]
+    done: str | Callable[[Any], str]
     nothing: str
     reads: str = ""
 
 
-def _refund(order: Order) -> None:
+def _refund(order: Order) -> Refund:
     about, expected = request.form.get("about", ""), _number("seen")
     to, amount = request.form.get("to", ""), request.form.get("amount", "").strip()
     form = next((one for one in order_forms.refund(order, snapshot(order)) if one.about == about), None)
@@ -69,9 +72,19 @@ def _refund(order: Order) -> None:
         raise BadInput("bad_destination", f"Choose a destination: {', '.join(RefundDestination)}.")
     why = {"reason": acts.reason(), "by": acts.reader(), "expected_refundable": expected}
     if about == CREDIT:
-        requests.request_credit(order.id, money, **why)  # type: ignore[arg-type]
-    else:
-        requests.request(int(about), money, to=to, **why)  # type: ignore[arg-type]
+        return requests.request_credit(order.id, money, **why)  # type: ignore[arg-type]
+    return requests.request(int(about), money, to=to, **why)  # type: ignore[arg-type]
+
+
+def _requested(refund: Refund) -> str:
+    """Message about a new refund: who sends the money, and who has to approve it."""
+    money = refund.money.with_code()
+    if refund.destination == RefundDestination.BANK:
+        send = f"The refund was requested. Send {money} to the customer's bank account yourself"
+        return f"{send}. Another person then checks that it was sent and approves it under Approvals."
+    if refund.awaits_approval:
+        return f"The refund of {money} waits under Approvals. It is sent when another person has approved it."
+    return f"The refund of {money} was requested and is sent within seconds. It needs no second person."
 
 
 def _cancel(order: Order) -> None:
@@ -94,7 +107,7 @@ REFUND = Act(
     Permission.REFUND_REQUEST,
     order_forms.refund,
     _refund,
-    "The refund was requested. If it needs a second person, it waits under Approvals.",
+    _requested,
     "Nothing on this order can be refunded now.",
 )
 CANCEL = Act(
@@ -207,8 +220,16 @@ def _refused(act: Act, order: Order, refusal: Refusal) -> str:
 
 
 def _page(act: Act, order: Order, *, refusal: Refusal | None = None, typed: Mapping[str, str] | None = None) -> str:
-    forms = act.forms(order, snapshot(order))
-    return render_template("ops/order_act.html", act=act, order=order, forms=forms, refusal=refusal, typed=typed or {})
+    seen = snapshot(order)
+    return render_template(
+        "ops/order_act.html",
+        act=act,
+        order=order,
+        forms=act.forms(order, seen),
+        no_refund=order_waits.no_refund(seen),
+        refusal=refusal,
+        typed=typed or {},
+    )
 
 
 def _of_failed(order: Order) -> dict[str, str]:

@@ -74,7 +74,7 @@ def accept(order: Order, seen: Snapshot) -> list[Form]:
 
 def _ways(order: Order, provider: str) -> dict[RefundDestination, str]:
     to_credit = {STORE_CREDIT: "To the customer's store credit"} if order.user_id else {}
-    to_bank = {BANK: "To the customer's bank: you send it yourself, and a second person approves it then"}
+    to_bank = {BANK: "To the customer's bank: you send it yourself, and a second person checks and approves that"}
     return {PROVIDER: f"Back through {provider}", **to_credit, **to_bank}
 
 
@@ -126,6 +126,8 @@ def _answer(refund: RefundRow, provider: str) -> str:
     if refund.is_rejected:
         code = refund.rejected_code or ""
         return _ANSWERS.get(code, f"{provider} refused it: {words(code) or 'no reason'}.")
+    if refund.awaits_approval and refund.destination == BANK:
+        return "Its requester sends it. Waits for a second person, who checks that it was sent."
     if refund.awaits_approval:
         return "Waits for a second person."
     text = _OF_STATE[refund.state].format(provider=provider)

@@ -13,10 +13,11 @@ from shop.explain.timeline import Kind
 from shop.explain.why import why
 from shop.http_kit.access import requires
 from shop.integrity.compare import our_side
-from shop.ops import acts, ledger_rows, order_acts, order_forms, requested
+from shop.ops import acts, ledger_rows, order_acts, order_forms, order_waits, requested
 from shop.order_notes import mentions, notes
 from shop.orders import states
 from shop.orders.models import Order
+from shop.payments.providers.types import DisputeState
 
 bp = Blueprint("order", __name__)
 
@@ -31,6 +32,7 @@ def show(number: str) -> str:
 def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal | None = None) -> str:
     """The page of an order; with `refusal`, the form of a note that was refused has what was typed."""
     money = order_acts.snapshot(order)
+    refunds = order_forms.requested(order, money)
     return render_template(
         "ops/order.html",
         order=order,
@@ -38,7 +40,10 @@ def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal
         why=why(order),
         can_query=order.state in states.PAYABLE,
         acts=order_acts.possible(order, money),
-        refunds=order_forms.requested(order, money),
+        refunds=refunds,
+        waits=list(order_waits.waits(money, refunds)),
+        no_refund=order_waits.no_refund(money),
+        disputes=[one for one in money.disputes if one.state != DisputeState.WON],
         now=clock.now(),
         steps=next_step.steps(due_rows.load(order)),
         entries=timeline.of(order, kinds),

@@ -32,10 +32,12 @@ def show() -> ResponseReturnValue:
         return redirect(url_for("ops.customers.show", user_id=customers[0].id), 303)
     if len({hit.number for hit in hits}) == 1 and not customers:
         return redirect(_address(hits[0]), 303)
+    shown = hits[: lookup.MOST]
+    orders = lookup.about(shown)
     return render_template(
         "ops/search.html",
         searched=typed,
-        hits=[(hit, _address(hit)) for hit in hits[: lookup.MOST]],
+        hits=[(hit, _address(hit), orders.get(hit.number or "")) for hit in shown],
         customers=customers[: account_search.MOST],
         are_more=len(hits) > lookup.MOST,
         kinds=lookup.HitKind,

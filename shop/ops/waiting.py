@@ -30,7 +30,8 @@ class Request:
     """A request for a decision about money. `now` is the sentence with the present numbers.
 
     `decide` is the endpoint that approves it, `withdraw` the one that declines it, `key` the name of the id in their
-    addresses. The reader may only withdraw their own one (`is_own`).
+    addresses. The reader may only withdraw their own one (`is_own`). The requester of a refund to a bank (`is_to_bank`)
+    sends it, and the second person checks that.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class Request:
     withdraw: str
     key: str
     is_own: bool
+    is_to_bank: bool = False
 
 
 def requests(reader: Actor) -> list[Request]:
@@ -93,6 +95,7 @@ def _refund(refund: Refund, order: Order, capture: Capture | None, names: Names,
         withdraw="ops.approvals.decline_refund",
         key="refund_id",
         is_own=refund.requested_by == reader,
+        is_to_bank=refund.destination == RefundDestination.BANK,
     )
 
 
@@ -126,8 +129,6 @@ _TO = {
 def _present(refund: Refund, order: Order, capture: Capture | None) -> str:
     """Sentence with the present numbers. The amount of a waiting refund counts as refunded already."""
     state = f"The order is {order.state.replace('_', ' ').lower()}"
-    if refund.destination == RefundDestination.BANK:
-        state = f"Send the money to the customer's bank yourself, then approve. {state}"
     if capture is None:
         return f"{state}; the amount was paid with store credit."
     captured = Money(capture.amount, capture.currency)

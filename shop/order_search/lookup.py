@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -15,9 +16,11 @@ from sqlalchemy import ColumnElement, Select, and_, func, literal, literal_colum
 
 from shop.core import email_address, ids, text
 from shop.core.db import db
+from shop.core.money import Money
 from shop.core.prefix import begins_with
 from shop.ledger.models import Journal
 from shop.orders.models import Order
+from shop.orders.states import OrderState
 from shop.payments.records.models import THEIR_IDS, Capture, Payment, PaymentUpdateRow, Refund, WebhookEventRow
 from shop.payments.records.settlement_models import Dispute, SettlementLineRow
 from shop.payments.refunds import own_or_outside
@@ -55,6 +58,15 @@ class Hit:
     number: str | None
 
 
+@dataclass(frozen=True)
+class Found:
+    """What tells a found order from others."""
+
+    placed_at: datetime
+    state: OrderState
+    total: Money
+
+
 def find(typed: str, providers: Collection[str]) -> list[Hit]:
     """Orders that have this id, or an address that begins with it; at most MOST + 1 of these. `providers` are known."""
     words = text.tidy(typed)
@@ -62,6 +74,16 @@ def find(typed: str, providers: Collection[str]) -> list[Hit]:
         return []
     found = [hit for query, kind in _queries(words, providers) for hit in _hits(query, kind)]
     return found or _by_email(words)
+
+
+def about(hits: Collection[Hit]) -> dict[str, Found]:
+    """What the found orders are, by number. One statement, or none without orders."""
+    numbers = {hit.number for hit in hits if hit.number}
+    if not numbers:
+        return {}
+    query = select(Order.number, Order.placed_at, Order.state, Order.total_amount, Order.currency)
+    rows = db.session.execute(query.where(Order.number.in_(numbers)))
+    return {row.number: Found(row.placed_at, row.state, Money(row.total_amount, row.currency)) for row in rows}
 
 
 def _queries(words: str, providers: Collection[str]) -> Iterator[tuple[Select[*tuple[Any, ...]], HitKind]]:

@@ -92,7 +92,10 @@ def test_a_manual_refund_is_sent_first_and_then_approved(shop: Shop, money: Comm
     order = shop.paid_order()
     requested = money(command, order.number, "--to", "bank", "--by", SAM).splitlines()[-1]
     refund = shop.refunds(order)[0].id
-    output = f"is waiting for approval (requested by {SAM}): send it from the bank account, then flask money approve."
+    output = (
+        f"is waiting for approval (requested by {SAM}): its requester sends it from the bank account, "
+        "another person checks that, then flask money approve."
+    )
     assert requested == f"{refund}: NT$1,200.00 TWD {output}"
     assert money("waiting") == requested + "\n"
     assert money("approve", refund, "--by", SAM).startswith(

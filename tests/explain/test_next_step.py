@@ -84,6 +84,10 @@ TABLE: dict[str, tuple[DueRows, list[tuple[datetime, str]]]] = {
         DueRows(OrderState.PAID, HALF, refunds=[refund(RefundState.UNKNOWN)]),
         [(SOON, "Asks KPay for the result of refund R1 of NT$1")],
     ),
+    "a refund that is done is checked once more": (
+        DueRows(OrderState.REFUNDED, HALF, refunds=[refund(RefundState.DONE)]),
+        [(SOON, "Checks refund R1 of NT$1, which is done, once more at KPay")],
+    ),
     "a refund to a bank": (
         DueRows(OrderState.PAID, HALF, refunds=[refund(RefundState.REQUESTED, RefundDestination.BANK)]),
         [(SOON, "Books refund R1 of NT$1")],

@@ -246,8 +246,10 @@ def test_captures_that_pay_nothing_are_explained_beside_the_state(shop: Shop) ->
         shop.acquirer.capture(shop.payment(order).id)
         shop.deliver_webhook(shop.payment(order))
     took = rf"\. Fakepay took {re.escape(PRICE)} \(capture cap-P\w+-\d\) at {WHEN}, "
-    for order, because in (twice, "when the order had already been paid"), (late, "when the order had ended"):
-        assert re.search(took + because + r"\.$", sentence(shop, order))
+    for refunded in (r"; its refund is under way\.$", r"; it was refunded\.$"):
+        for order, because in (twice, "when the order had already been paid"), (late, "when the order had ended"):
+            assert re.search(took + because + refunded, sentence(shop, order))
+        shop.sweep()
 
 
 def test_every_reason_of_the_table_and_every_state_has_a_sentence_and_a_test_case() -> None:

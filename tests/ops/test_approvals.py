@@ -36,7 +36,7 @@ def refund_row(refund_id: str) -> Refund:
 
 def approve(visitor: Visitor, kind: str, request_id: str) -> tuple[int, str]:
     visitor.get("/ops/approvals")
-    answer = visitor.post(f"/ops/approvals/{kind}/{request_id}/approve")
+    answer = visitor.post(f"/ops/approvals/{kind}/{request_id}/approve", {"sent": "yes"})
     return answer.status_code, answer.text
 
 
@@ -44,7 +44,7 @@ def test_a_second_person_approves_a_refund_and_the_page_shows_the_present_number
     refund, kim = waiting_refund(shop), visitor_as(shop, "finance")
     page = kim.get("/ops/approvals").text
     assert "Refund of NT$200.00 TWD to a bank" in page
-    assert "sam@example.com" in page and "broken" in page
+    assert "sam@example.com sends the money. Do not send it yourself" in page and "broken" in page
     assert "The order is paid;" in page and "refunded or requested besides this." in page
     assert approve(kim, "refunds", refund)[0] == 303
     page = kim.get("/ops/approvals").text
@@ -53,13 +53,21 @@ def test_a_second_person_approves_a_refund_and_the_page_shows_the_present_number
     assert refund_row(refund).state == "DONE"
 
 
+def test_a_refund_to_a_bank_is_approved_only_with_the_confirmation_that_it_was_sent(shop: Shop) -> None:
+    refund, kim = waiting_refund(shop), visitor_as(shop, "finance")
+    assert 'name="sent" value="yes" required' in kim.get("/ops/approvals").text
+    answer = kim.post(f"/ops/approvals/refunds/{refund}/approve")
+    assert answer.status_code == 422 and "Check that the money was sent" in answer.text
+    assert refund_row(refund).approved_by is None
+
+
 def test_the_requester_can_only_withdraw_their_own_request_with_a_reason(shop: Shop) -> None:
     ada = visitor_as(shop, "finance")
     me = db.session.scalars(db.select(User).where(User.email == "finance@example.com")).one()
     order = shop.paid_order()
     refund = requests.request(shop.capture(order), Money(20000, "TWD"), reason="", by=Actor.staff(me.id), to="bank").id
     page = ada.get("/ops/approvals").text
-    assert "You requested it. Another person approves it." in page and "Approve NT$" not in page
+    assert "You requested it. Send NT$200.00 TWD to" in page and "Approve NT$" not in page
     assert approve(ada, "refunds", refund)[0] == 409
     without = ada.post(f"/ops/approvals/refunds/{refund}/decline", {"reason": " "})
     assert without.status_code == 422 and "Give a reason." in without.text

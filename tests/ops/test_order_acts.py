@@ -41,6 +41,7 @@ def acts_of(order: Order) -> list[tuple[Act, str]]:
 def test_a_part_of_a_payment_is_refunded_with_a_reason(shop: Shop) -> None:
     order, support = shop.paid_order(), visitor_as(shop, "support")
     assert refund(support, order)[0] == 303
+    assert "is sent within seconds. It needs no second person." in support.get(f"/ops/orders/{order.number}").text
     shop.sweep()
     assert (shop.state(order), [one.amount for one in shop.refunds(order)]) == ("PARTIALLY_REFUNDED", [20000])
     assert acts_of(order) == [(Act.REFUND_REQUESTED, "broken")]
@@ -117,6 +118,8 @@ def test_a_refund_that_failed_stays_with_its_answer_and_is_sent_again_or_another
 def test_a_refund_to_a_bank_waits_for_a_second_person(shop: Shop) -> None:
     order, support = shop.paid_order(), visitor_as(shop, "support")
     assert refund(support, order, to="bank")[0] == 303
+    page = html.unescape(support.get(f"/ops/orders/{order.number}").text)
+    assert "Send NT$200.00 TWD to the customer's bank account yourself. Another person then checks" in page
     [requested] = shop.refunds(order)
     assert [one.id for one in requests.waiting()] == [requested.id]
     assert "You requested it." in support.get("/ops/approvals").text

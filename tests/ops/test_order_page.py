@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import html
 import re
+from datetime import timedelta
 
 import pytest
 
+from shop.core import clock
+from shop.ops.formats import shop_time
 from shop.payments.calls import circuit_breaker
+from shop.payments.disputes import disputes
+from shop.payments.providers.interface import DisputeFact
 from tests.ops.conftest import visitor_as
 from tests.shop_fixtures import PEN, Shop
 from tests.web.conftest import HTMX, Visitor
@@ -29,7 +34,27 @@ def test_the_page_explains_the_state_and_names_the_next_step(shop: Shop, support
     assert "PAID because Fakepay's webhook evt-1" in page
     assert f"Asks Fakepay to confirm the capture of payment {shop.payment(order).id}" in page
     assert "Fakepay reported CAPTURED" in page and "NT$90.00 TWD pays order" in page
+    assert "Received, newest first Happened Source" in page
     assert "Ada, ada@example.com" in page and "Pen 1 NT$90.00 TWD" in page
+
+
+def test_a_disputed_order_shows_the_dispute_its_answer_date_and_why_nothing_can_be_refunded(
+    shop: Shop, support: Visitor
+) -> None:
+    order = shop.paid_order((PEN, 1))
+    theirs = shop.acquirer.payments[shop.payment(order).id].captures[0]
+    answer_by = clock.now() + timedelta(days=7)
+    for state in ("OPEN", "LOST"):
+        fact = DisputeFact("dp_1", theirs.id, "chargeback", state, theirs.money, clock.now(), "fraudulent", answer_by)
+        disputes.apply("fakepay", fact, "webhook")
+        page = text(support.get(f"/ops/orders/{order.number}").text)
+        if state == "OPEN":
+            assert "disputed" in page and "Chargeback of NT$90.00 TWD (fraudulent). Answer by" in page
+            assert f"Waits for the bank's decision after {shop_time(answer_by)}" in page
+            assert "NT$90.00 TWD is in dispute and cannot be refunded while the dispute is open." in page
+            assert "A chargeback of NT$90.00 TWD (fraudulent) has been open since" in page
+    assert "taken back by the bank" in page and "Waits for" not in page
+    assert "The customer's bank has taken back NT$90.00 TWD." in page
 
 
 def test_the_page_calls_no_acquirer_and_writes_nothing(
@@ -81,6 +106,7 @@ def test_a_search_lists_several_hits_and_reports_that_there_are_none(shop: Shop,
     numbers = {shop.order((PEN, 1)).number for _ in range(2)}
     page = support.get("/ops/search?q=ada@ex").text
     assert all(f"/ops/orders/{number}" in page for number in numbers)
+    assert text(page).count("waiting payment NT$90.00 TWD e-mail address") == 2
     answer = support.get("/ops/search?q=<b>nothing")
     assert answer.status_code == 200 and "Nothing has the id “&lt;b&gt;nothing”" in answer.text
     assert support.get("/ops/search").status_code == 200

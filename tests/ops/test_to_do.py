@@ -25,7 +25,7 @@ from tests.web.test_page_statements import sent_for
 
 
 def kinds(page: str) -> list[str]:
-    return re.findall(r'<td><span class="chip \w+">([^<]+)</span></td>', page)
+    return re.findall(r'<td[^>]*><span class="chip \w+">([^<]+)</span></td>', page)
 
 
 def record_heartbeat(age: float = 0.0) -> None:
@@ -70,7 +70,7 @@ def test_a_thing_is_claimed_by_one_person_and_the_other_reads_who_has_it(shop: S
     answer = finance.post("/ops/to-do/claim", {"thing": f"alert {number}"})
     assert answer.status_code == 409 and "support@example.com has already claimed this." in answer.text
     page = support.get("/ops?owner=me").text
-    assert "Mine: 1" in page and kinds(page) == ["Alert P2"] and "<td>support@example.com</td>" in page
+    assert "Mine: 1" in page and kinds(page) == ["Alert P2"] and ">support@example.com</td>" in page
     assert kinds(finance.get("/ops?owner=none").text) == []
     assert finance.post("/ops/to-do/release", {"thing": f"alert {number}"}).status_code == 303
     assert finance.post("/ops/to-do/release", {"thing": f"alert {number}"}).status_code == 409
@@ -131,7 +131,7 @@ def test_an_alert_is_acknowledged_from_the_list_and_has_an_owner(shop: Shop) -> 
     answer = support.post(f"/ops/alerts/{number}/acknowledge", {"to": "to_do"})
     assert answer.status_code == 303 and answer.headers["Location"] == "/ops"
     page = support.get("/ops").text
-    assert 'data-key="e"' not in page and "<td>support@example.com</td>" in page
+    assert 'data-key="e"' not in page and ">support@example.com</td>" in page
 
 
 def test_the_list_shows_the_next_automatic_step_of_an_order_and_its_amount(shop: Shop) -> None:
