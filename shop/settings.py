@@ -232,7 +232,8 @@ SETTINGS: tuple[Setting, ...] = (
         "REFUND_NEEDS_TWO",
         "TWD=1000000,JPY=50000,USD=30000",
         "Amount of an order that one person may refund, in minor units by currency. More needs a second person, and so "
-        "does every refund in a currency without an entry.",
+        "does every refund in a currency without an entry. It is also how much less than the price of an order one "
+        "person may accept.",
         CurrencyAmounts,
     ),
     Setting(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 
@@ -14,10 +15,12 @@ from shop.core.db import db
 from shop.core.money import Money
 from shop.credit_gifts import gifts
 from shop.ledger import funds
+from shop.ops.formats import words
 from shop.orders.models import Order
 from shop.payments.records.models import Capture, Refund
 from shop.payments.records.types import RefundDestination
 from shop.payments.refunds import refunds
+from shop.payments.updates import shortfalls
 from shop.payouts import payouts
 
 
@@ -46,20 +49,14 @@ class Request:
 
 def requests(reader: Actor) -> list[Request]:
     """All requests that wait, oldest first."""
-    found = [*_refunds(reader), *_gifts(reader), *_payouts(reader)]
+    found = [*_refunds(reader), *_shortfalls(reader), *_gifts(reader), *_payouts(reader)]
     return sorted(found, key=lambda one: (one.requested_at, one.id))
 
 
 def _refunds(reader: Actor) -> Iterator[Request]:
     waiting = refunds.waiting()
-    orders = {
-        order.id: order
-        for order in db.session.scalars(select(Order).where(Order.id.in_({one.order_id for one in waiting})))
-    }
-    captures = {
-        capture.id: capture
-        for capture in db.session.scalars(select(Capture).where(Capture.id.in_({one.capture_id for one in waiting})))
-    }
+    orders = _by_id(Order, {one.order_id for one in waiting})
+    captures = _by_id(Capture, {one.capture_id for one in waiting if one.capture_id})
     whom = names({one.requested_by for one in waiting})
     for one in waiting:
         order = orders[one.order_id]
@@ -99,6 +96,35 @@ def _present(refund: Refund, order: Order, capture: Capture | None) -> str:
     return (
         f"{state}; {captured.with_code()} were captured, and {others.with_code()} refunded or requested besides this."
     )
+
+
+def _shortfalls(reader: Actor) -> Iterator[Request]:
+    waiting = shortfalls.waiting()
+    orders = _by_id(Order, {one.order_id for one in waiting})
+    captures = _by_id(Capture, {one.capture_id for one in waiting})
+    whom = names({one.requested_by for one in waiting})
+    for one in waiting:
+        order, captured = orders[one.order_id], captures[one.capture_id].money
+        yield Request(
+            kind="shortfall",
+            id=one.id,
+            order_number=order.number,
+            about=f"with a payment of {captured.with_code()}",
+            money=one.money,
+            requested_by=whom[one.requested_by],
+            requested_at=one.requested_at,
+            reason=one.reason,
+            now=f"The order costs {order.total.with_code()} and is {words(order.state)}.",
+            decide="ops.approvals.approve_shortfall",
+            withdraw="ops.approvals.decline_shortfall",
+            key="request_id",
+            is_own=one.requested_by == reader,
+        )
+
+
+def _by_id(model: Any, ids: set[int]) -> dict[int, Any]:
+    """Rows by their ids. One statement."""
+    return {row.id: row for row in db.session.scalars(select(model).where(model.id.in_(ids)))}
 
 
 def _gifts(reader: Actor) -> Iterator[Request]:

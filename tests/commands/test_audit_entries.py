@@ -40,11 +40,12 @@ from shop.order_notes import notes
 from shop.order_search import exports, views
 from shop.order_search import filters as filters_of
 from shop.order_search.models import ExportState, OrderExport
-from shop.payments.records.models import WebhookEventRow
+from shop.payments.records.models import Capture, WebhookEventRow
 from shop.payments.records.settlement_models import Discrepancy
 from shop.payments.refunds import refunds
 from shop.payments.settlement import discrepancies
 from shop.payments.settlement.discrepancies import Found
+from shop.payments.updates.apply import accept
 from shop.payouts import payouts
 from shop.payouts.models import Payout
 from shop.setting_kinds import ChatWebhook
@@ -80,6 +81,14 @@ def _wrong_amount(shop: Shop) -> str:
     shop.acquirer.capture(shop.payment(order).id, money=Money(PRICE - 100, "TWD"))
     shop.deliver_webhook(shop.payment(order))
     return order.number
+
+
+def _shortfall(shop: Shop) -> str:
+    """A request to accept less than the price, which waits for a second person."""
+    shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 0}
+    _wrong_amount(shop)
+    capture_id = db.session.scalars(select(Capture.id)).one()
+    return accept(capture_id, by=shop.sam) or ""
 
 
 def _customer(shop: Shop) -> str:
@@ -246,6 +255,8 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
     "money decline": (Act.REFUND_DECLINED, lambda shop: [_refund(shop), *KIM]),
     "money bounced": (Act.REFUND_RETURNED, lambda shop: [_sent_refund(shop), *KIM]),
     "money accept": (Act.AMOUNT_ACCEPTED, lambda shop: [_wrong_amount(shop), "--note", "near enough", *SAM]),
+    "money approve-shortfall": (Act.AMOUNT_ACCEPTED, lambda shop: [_shortfall(shop), *KIM]),
+    "money decline-shortfall": (Act.SHORTFALL_DECLINED, lambda shop: [_shortfall(shop), *KIM]),
     "money cancel": (Act.CANCELLATION_REQUESTED, lambda shop: [shop.order().number, "--reason", "by phone", *SAM]),
     "money payout": (Act.PAYOUT_REQUESTED, lambda shop: [_settled(shop), "TWD", "--note", "rent", *SAM]),
     "money approve-payout": (Act.PAYOUT_APPROVED, lambda shop: [_payout(shop), *KIM]),
@@ -384,6 +395,8 @@ USE_CASES = {
     "payments.settlement.acceptance.accept",
     "payments.settlement.reconcile.reconcile",
     "payments.updates.apply.accept",
+    "payments.updates.apply.approve_shortfall",
+    "payments.updates.apply.decline_shortfall",
     "payments.webhooks.altered.apply_altered",
     "payments.webhooks.retry.retry",
     "payments.webhooks.retry.retry_matching",
@@ -414,13 +427,17 @@ PARTS = {
     "payments.refunds.apply.failed_later": "an update of the acquirer",
     "payments.refunds.apply.result": "an update of the acquirer",
     "payments.updates.decide.decide_accept": "pure",
+    "payments.updates.shortfalls.add": "part of `accept`",
+    "payments.updates.shortfalls.decide": "part of `approve_shortfall` and `decline_shortfall`",
 }
 """Functions with an argument `by` that are part of a use case."""
 IN_NO_COMMAND = {Act.SIGN_IN_SUCCEEDED, Act.SIGN_IN_FAILED, Act.INVITATION_SENT, Act.INVITATION_ACCEPTED}
 IN_NO_COMMAND |= {Act.SECOND_FACTOR_SET, Act.RECOVERY_CODES_MADE, Act.APP_REMOVED, Act.CHECK_REQUESTED}
 IN_NO_COMMAND |= {Act.PASSKEY_ADDED, Act.PASSKEY_REMOVED, Act.PASSKEY_USED, Act.PASSKEY_REFUSED}
-IN_A_COMMAND_ABOVE = {Act.ROLES_REQUESTED}
-"""Acts of a command that has another act above: `users set-roles` for a role that decides about money."""
+IN_A_COMMAND_ABOVE = {Act.ROLES_REQUESTED, Act.SHORTFALL_REQUESTED}
+"""Acts of a command that has another act above: `users set-roles` for a role that decides about money, and
+`money accept` for a large shortfall.
+"""
 REASONS_OF_REQUESTS = dict.fromkeys(("users approve", "users decline"), "promoted")
 """Entries of decisions that have the reason of the request."""
 
