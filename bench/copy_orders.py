@@ -1,11 +1,13 @@
-"""Bulk creation of orders: copy a few really placed orders, row by row, in SQL.
+"""Bulk creation of orders, and of single rows: copy a few really placed orders in SQL.
 
-A copy differs from its original in names, references and times alone, so every invariant of the shop still holds. It
-has no documents, mails and origins; originals with store credit or a code cannot be copied.
+A copy differs from its original in names, references, addresses and times alone, so every invariant of the shop still
+holds. It has no documents, mails and origins; originals with store credit or a code cannot be copied.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -34,16 +36,20 @@ def copied_id(original: str, number: int) -> str:
 class _Copied:
     """A table whose rows belong to an order by `column`; `owner` selects the values for an order's id.
 
-    `named` columns get the copy's number appended; in `ids`, made by `shop.core.ids`, it replaces the last digits.
-    `moved` columns hold ids of another table, or of this one.
+    `named` columns get the copy's number appended, `numbers`, which hold the number of an order, without a dash, and
+    `addresses` get it in front; in `ids`, made by `shop.core.ids`, it replaces the last digits. `moved` columns hold
+    ids of another table, or of this one. `changed` are other values of the copies.
     """
 
     table: str
     column: str = "order_id"
     owner: Any = None
     named: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
-    moved: dict[str, str] = field(default_factory=lambda: {"order_id": "orders"})
+    moved: Mapping[str, str] = field(default_factory=lambda: {"order_id": "orders"})
+    changed: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _plan(order_id: int) -> tuple[_Copied, ...]:
@@ -54,26 +60,48 @@ def _plan(order_id: int) -> tuple[_Copied, ...]:
     journals = select(Journal.key).where(Journal.order_id == order_id)
     number = select(Order.number).where(Order.id == order_id)
     return (
-        _Copied("orders", "id", None, ("number", "token", "checkout_key"), ("paid_by",), {"id": "orders"}),
+        _Copied(
+            "orders",
+            "id",
+            named=("token", "checkout_key"),
+            numbers=("number",),
+            addresses=("email",),
+            ids=("paid_by",),
+            moved={"id": "orders"},
+        ),
         _Copied("order_lines"),
         _Copied("order_events"),
         _Copied("reservations"),
         _Copied("sagas"),
         _Copied("payments", ids=("id",)),
-        _Copied("captures", "payment_id", payments, ("capture_id",), ("payment_id",), {"id": "captures"}),
+        _Copied(
+            "captures", "payment_id", payments, named=("capture_id",), ids=("payment_id",), moved={"id": "captures"}
+        ),
         _Copied("refunds", ids=("id", "payment_id"), moved={"capture_id": "captures", "order_id": "orders"}),
-        _Copied("webhook_events", "id", events, ("dedupe_key",), moved={"id": "webhook_events"}),
+        _Copied(
+            "disputes",
+            named=("dispute_id",),
+            moved={"id": "disputes", "capture_id": "captures", "order_id": "orders"},
+        ),
+        _Copied(
+            "webhook_events",
+            "id",
+            events,
+            named=("dedupe_key",),
+            ids=("reference",),
+            moved={"id": "webhook_events"},
+        ),
         _Copied(
             "payment_updates",
             "payment_id",
             payments,
-            (),
-            ("payment_id",),
-            {"id": "payment_updates", "webhook_event_id": "webhook_events"},
+            ids=("payment_id",),
+            moved={"id": "payment_updates", "webhook_event_id": "webhook_events"},
         ),
+        _Copied("alerts", numbers=("subject", "order_no"), moved={"id": "alerts", "order_id": "orders"}),
         _Copied("journals", named=("key",)),
         _Copied("ledger_entries", "journal_key", journals, ("journal_key",), moved={}),
-        _Copied("outbox", "subject", number, ("subject",), moved={"id": "outbox"}),
+        _Copied("outbox", "subject", number, numbers=("subject",), moved={"id": "outbox"}),
     )
 
 
@@ -83,13 +111,30 @@ def copy_orders(order_id: int, times: int, step: int = STEP) -> None:
     Writes directly; no other process may use the database. An order that waits for its payment needs `step=0`, or its
     copies have expired.
     """
-    db.session.rollback()
-    with db.engine.connect() as connection:
-        copies = _numbers(connection, times)
+    with _numbered(times) as (connection, copies):
         moved: dict[str, Any] = {}
         for copied in _plan(order_id):
             _copy(connection, copied, order_id, copies, moved, step)
         _receive_units(connection, order_id, times)
+
+
+def copy_row(table: str, key: Any, times: int, step: int = STEP, **columns: Any) -> None:
+    """Add `times` copies of the row with the id `key`, which belongs to no order, each `step` seconds older.
+
+    `columns` are fields of `_Copied`: the columns that differ between copies, and `changed` values.
+    """
+    moved = {} if "id" in columns.get("ids", ()) else {"id": table}
+    with _numbered(times) as (connection, copies):
+        _copy(connection, _Copied(table, "id", moved=moved, **columns), key, copies, {}, step)
+
+
+@contextmanager
+def _numbered(times: int) -> Iterator[tuple[Connection, Table]]:
+    """A transaction, and a table with the numbers 1 … `times` for as long as it lasts."""
+    db.session.rollback()
+    with db.engine.connect() as connection:
+        copies = _numbers(connection, times)
+        yield connection, copies
         copies.drop(connection)
         connection.commit()
 
@@ -105,7 +150,7 @@ def _numbers(connection: Connection, times: int) -> Table:
 
 
 def _copy(
-    connection: Connection, copied: _Copied, order_id: int, copies: Table, moved: dict[str, Any], step: int
+    connection: Connection, copied: _Copied, order_id: Any, copies: Table, moved: dict[str, Any], step: int
 ) -> None:
     """Copy one table's rows. `moved` records how an id of this table maps to that of the copy."""
     table, number = Base.metadata.tables[copied.table], copies.c.number
@@ -121,8 +166,14 @@ def _copy(
     values: dict[str, Any] = {}
     for each in pattern.c:
         values[each.name] = each
-        if each.name in copied.named:
+        if each.name in copied.changed:
+            values[each.name] = literal(copied.changed[each.name], each.type)
+        elif each.name in copied.named:
             values[each.name] = each + "-" + cast(number, Text)
+        elif each.name in copied.numbers:
+            values[each.name] = each + cast(number, Text)
+        elif each.name in copied.addresses:
+            values[each.name] = cast(number, Text) + "-" + each
         elif each.name in copied.ids:
             digits = func.substr(cast(10**ID_DIGITS + number, Text), 2)
             values[each.name] = func.substr(each, 1, func.length(each) - ID_DIGITS).concat(digits)

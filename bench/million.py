@@ -18,13 +18,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import structlog
-from sqlalchemy import Engine, event, text
+from sqlalchemy import event
 
 from bench.copy_orders import copy_orders
+from bench.filled_shop import FilledShop, bulk
 from bench.tools import note, table
 from bench.webhooks import postgres
-from shop import create_app
 from shop.core import clock
 from shop.core.db import db, transaction
 from shop.core.money import Money
@@ -33,12 +32,10 @@ from shop.integrity.invariants import acquirer, changed
 from shop.integrity.invariants.scope import EVERYTHING, Scope
 from shop.inventory import stock
 from shop.orders.models import Order
-from shop.payments.providers import registry
 from shop.payments.records.models import Capture
-from shop.payments.refunds import refunds
-from tests.fakes import Acquirer, FakePay
+from shop.payments.refunds import requests
 from tests.parts.redis_server import RedisServer
-from tests.shop_fixtures import PEN, Shop, environ, migrate
+from tests.shop_fixtures import PEN, migrate
 
 SHARES = {"paid": 0.80, "expired": 0.15, "refunded": 0.05}
 ROUNDS, EACH = 8, 20
@@ -46,22 +43,17 @@ ROUNDS, EACH = 8, 20
 GOAL = 1.15
 
 
-class Scale:
+class Scale(FilledShop):
     """A shop with many finished orders, and its measurements."""
 
     def __init__(self, name: str, database_url: str, redis_url: str) -> None:
         self.name = name
         migrate(database_url)
-        self.app = create_app(environ(database_url, redis_url, LOG_FORMAT="json"))
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+        super().__init__(database_url, redis_url)
         self.costs: dict[str, list[float]] = {}
         self.statements: dict[str, list[int]] = {}
         self._ran = 0
         with self.app.app_context():
-            acquirer = Acquirer(clock.now)
-            registry.all_providers()["fakepay"] = FakePay(acquirer)
-            self.app.extensions["test_acquirer"] = acquirer
-            self.shop = Shop(self.app)
             event.listen(db.engine, "before_cursor_execute", self._count)
 
     def _count(self, *_: Any) -> None:
@@ -73,11 +65,9 @@ class Scale:
             with transaction():
                 stock.receive(PEN, 10_000)
             patterns = [(self._pattern(name).id, share) for name, share in SHARES.items()]
-            with _in_a_hurry(db.engine):
-                for order_id, share in patterns:
+            with bulk(db.engine):
+                for order_id, share in sorted(patterns, key=lambda pattern: pattern[1]):
                     copy_orders(order_id, round(count * share) - 1)
-                with db.engine.begin() as connection:
-                    connection.execute(text("ANALYZE"))
 
     def _pattern(self, name: str) -> Order:
         order = self.shop.order((PEN, 1))
@@ -89,7 +79,7 @@ class Scale:
             self.shop.deliver_webhook(payment)
         if name == "refunded":
             capture = db.session.scalars(db.select(Capture).where(Capture.payment_id == payment.id)).one()
-            refunds.request(capture.id, Money(capture.amount, capture.currency), reason="", by=self.shop.sam)
+            requests.request(capture.id, Money(capture.amount, capture.currency), reason="", by=self.shop.sam)
         for _ in range(4):
             self.shop.turn(minutes=2)
         for _ in range(3):
@@ -159,23 +149,6 @@ class Scale:
                     self.costs.setdefault(f"  {name}", []).append((time.perf_counter() - began) * 1000)
                     assert not broken, (name, broken[:3])
             db.session.rollback()
-
-
-@contextmanager
-def _in_a_hurry(engine: Engine) -> Iterator[None]:
-    """Turn off durability while filling."""
-
-    def hurry(connection: Any, _record: Any) -> None:
-        for pragma in ("foreign_keys=OFF", "synchronous=OFF", "cache_size=-400000"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", hurry)
-    engine.dispose()
-    yield
-    if engine.dialect.name == "sqlite":
-        event.remove(engine, "connect", hurry)
-    engine.dispose()
 
 
 def compare(kind: str, sizes: tuple[int, int], urls: Callable[[int], str], redis_url: str) -> None:

@@ -1,8 +1,11 @@
-"""Kinds of settings beyond text, numbers and switches. Each reads the text of its setting and raises ValueError."""
+"""A setting, and kinds of settings beyond text, numbers and switches. Each reads the text of its setting and raises
+ValueError.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from email.utils import parseaddr
 from urllib.parse import parse_qs, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -14,6 +17,27 @@ from sqlalchemy.exc import ArgumentError
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _MAILBOX = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+\Z")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A row of the table: environment variable, default in its text form, meaning. `kind` is str, int, float, bool,
+    or one of the classes below; a number is at least `least`.
+    """
+
+    name: str
+    default: str
+    meaning: str
+    kind: type = str
+    secret: bool = False
+    least: float = 0
+
+    @property
+    def published(self) -> bool:
+        """True if the default is a published secret. It is used in development only, and only where the setting is
+        absent: an empty value stays empty. (Addresses are secret because they may contain a password.)
+        """
+        return self.secret and bool(self.default) and "://" not in self.default
 
 
 class WebAddress(str):

@@ -10,7 +10,6 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from shop.setting_kinds import (
     is_known_database,
     is_redis,
 )
+from shop.setting_kinds import Setting as Setting
 from shop.setting_kinds import WebAddress as WebAddress
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,27 +38,6 @@ MOCKED = (
     "`flask reconcile` fetches files there that the provider has no call for; both send CONTROL_TOKEN."
 )
 """Meaning of the setting `<NAME>_MOCKED` of each provider; without it the token is sent nowhere."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A row of the table: environment variable, default in its text form, meaning. `kind` is str, int, float, bool,
-    WebAddress or one of `shop.setting_kinds`; a number is at least `least`.
-    """
-
-    name: str
-    default: str
-    meaning: str
-    kind: type = str
-    secret: bool = False
-    least: float = 0
-
-    @property
-    def published(self) -> bool:
-        """True if the default is a published secret. It is used in development only, and only where the setting is
-        absent: an empty value stays empty. (Addresses are secret because they may contain a password.)
-        """
-        return self.secret and bool(self.default) and "://" not in self.default
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -231,18 +210,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "REFUND_NEEDS_TWO",
         "TWD=1000000,JPY=50000,USD=30000",
-        "Amount of an order that one person may refund, in minor units by currency. More needs a second person, and so "
-        "does every refund in a currency without an entry. It is also how much less than the price of an order one "
-        "person may accept.",
+        "Amount of an order that one person may refund, or accept less than its price, in minor units by currency. "
+        "More needs a second person, and so does every amount in a currency without an entry.",
         CurrencyAmounts,
     ),
-    Setting(
-        "CLI_DECISIONS",
-        "off",
-        "`on`: the commands that decide about money (`flask money`, `reconcile`, `settlement accept`) work in "
-        "production, with `--by`. Development has them in any case; in production staff decide in the console.",
-        bool,
-    ),
+    Setting("CLI_DECISIONS", "off", "`on`: commands that decide about money work in production, with `--by`.", bool),
     Setting(
         "STAFF_SECOND_FACTOR",
         "",

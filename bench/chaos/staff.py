@@ -33,7 +33,7 @@ from shop.core.errors import Away, Refusal
 from shop.core.money import Money
 from shop.payments.records.models import Refund
 from shop.payments.records.types import RefundDestination
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payments.updates.apply import accept, approve_shortfall
 
 ONLY_REVIEWS = "only-reviews"
@@ -143,7 +143,7 @@ class Staff:
         """Refund it. After a rejection that store credit cannot replace, half of the time by bank transfer."""
         by_hand = row.was_refused and row.user_id is None and self.rng.random() < 0.5
         to = RefundDestination.BANK if by_hand else RefundDestination.PROVIDER
-        self._promise(refunds.request(row.capture, None, reason="not the price", by=self._people[GRACE], to=to))
+        self._promise(requests.request(row.capture, None, reason="not the price", by=self._people[GRACE], to=to))
         return "done, by hand" if by_hand else "done"
 
     def refund(self, row: Row) -> None:
@@ -181,7 +181,7 @@ class Staff:
             self.write("one of two", refunds=refund_ids)
 
     def _request(self, capture: int, money: Money, to: str, refund_ids: list[str] | None = None) -> str:
-        requested = refunds.request(capture, money, reason="customer", by=self._people[GRACE], to=to)
+        requested = requests.request(capture, money, reason="customer", by=self._people[GRACE], to=to)
         self._promise(requested)
         if refund_ids is not None:
             refund_ids.append(requested.id)
@@ -195,16 +195,16 @@ class Staff:
 
     def _approve(self, refund: str, who: str) -> str:
         try:
-            refunds.approve(refund, self._people[who])
+            requests.approve(refund, self._people[who])
         except Refusal as refusal:
             if refusal.code != "disputed":
                 raise
-            refunds.decline(refund, self._people[who])
+            requests.decline(refund, self._people[who])
             return "declined, it is disputed"
         return "done"
 
     def _bounced(self, refund: str) -> str:
-        refunds.bounced(refund, self._people[EDSGER])
+        requests.bounced(refund, self._people[EDSGER])
         return "done"
 
     def _promise(self, refund: Refund) -> None:

@@ -14,6 +14,7 @@ from e2e.console_checks import is_sound
 from e2e.control import Control
 from e2e.customers import HttpCustomer
 from e2e.demo import Demo
+from tests.parts.waiting import until
 
 People = Callable[..., Visitor]
 
@@ -40,7 +41,8 @@ def test_a_refund_is_requested_by_keyboard_and_approved_by_a_second_person(
     request.get_by_role("button", name=re.compile("^Approve")).press("Enter")
     expect(request).to_have_count(0)
     support.shows(f"/orders/{sold.number}", FINANCE)
-    expect(page.get_by_text("refunded", exact=True).first).to_be_visible()
+    refunded = page.get_by_text("refunded", exact=True)
+    until(lambda: page.reload() and refunded.count() > 0, within=30, what="the order to be refunded")
 
 
 @pytest.mark.full

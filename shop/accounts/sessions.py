@@ -246,28 +246,38 @@ def _visitor() -> User | None:
 
 
 def _is_within_limits(handle: str, started_at: datetime, seen_at: datetime) -> bool:
-    """True while a sign-in of staff may be used; records the time of this request. Else it has ended. Raises RedisAway.
-
-    Requests that a page makes without the person, such as the refresh of a fragment, do not count as activity.
+    """True while a sign-in of staff may be used; records the time of this request if it is activity of the person. Else
+    it has ended. Raises RedisAway.
     """
     at = clock.wall()
     g.sign_in_ended = _limit_reached(at, started_at, seen_at)
     if not g.sign_in_ended:
-        is_activity = not (request.method == "GET" and request.headers.get("HX-Request"))
-        if is_activity and at - seen_at >= _SEEN_EVERY:
+        if _is_activity() and at - seen_at >= _SEEN_EVERY:
             redis.attempt(lambda client: _write_time(client, handle, _SEEN, at))
         return True
     redis.attempt(lambda client: _delete(client, handle))
     return False
 
 
+def _is_activity() -> bool:
+    """True for a request of the person: a form that was sent, or a page that was opened.
+
+    Other requests come from an open page by itself: a WebSocket that reconnects, the refresh of a fragment, a stream.
+    """
+    if request.method not in ("GET", "HEAD"):
+        return True
+    headers = request.headers
+    is_navigation = headers.get("Sec-Fetch-Mode", "navigate") == "navigate"  # old browsers do not send it
+    return is_navigation and not headers.get("HX-Request") and "Upgrade" not in headers
+
+
 def _limit_reached(at: datetime, started_at: datetime, seen_at: datetime) -> str:
     """Sentence about the limit that has ended a sign-in of staff; empty if none has."""
     minutes, hours = current_app.config["STAFF_IDLE_MINUTES"], current_app.config["STAFF_SIGN_IN_HOURS"]
     if at - started_at >= timedelta(hours=hours):
-        return f"You were signed out, because you signed in {hours} hours ago. Sign in to go on."
+        return f"You were signed out, because you signed in {hours} hours ago. Sign in to continue."
     if at - seen_at >= timedelta(minutes=minutes):
-        return f"You were signed out after {minutes} minutes without activity. Sign in to go on."
+        return f"You were signed out after {minutes} minutes without activity. Sign in to continue."
     return ""
 
 

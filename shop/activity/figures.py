@@ -71,12 +71,13 @@ def _paid(today: date, zone: ZoneInfo) -> Tile:
     found = sorted(db.session.execute(sums).all())
     amounts = " · ".join(Money(int(total), currency).with_code() for currency, _, total in found)
     number = sum(count for _, count, _ in found)
-    return Tile("paid", "Paid today", f"{number:,}", amounts or "no orders yet", "orders", _pairs(filters))
+    return Tile("paid", "Placed today and paid", f"{number:,}", amounts or "no orders yet", "orders", _pairs(filters))
 
 
 def _waiting(zone: ZoneInfo) -> Tile:
     filters = of_orders.Filters(flags=(Flag.UNPAID,))
-    number = _counted(pages.count(filters, zone), pages.COUNTED)
+    total = pages.count(filters, zone)
+    number = f"{total.number:,}{'' if total.is_exact else '+'}"
     return Tile("waiting", "Waiting over 2 min", number, "orders without a payment", "orders", _pairs(filters))
 
 

@@ -27,7 +27,8 @@ class Alert(Base):
     `subject` is the order's number where there is an order, else the provider or a name such as "inbox 7". `cause` is
     the capture, the payment or the start of the episode. `observed` and `expected` are the values at detection, amounts
     in minor units. `source` is the source of the update behind it. `resolved_by` is the watcher when the cause ended
-    without staff. `waits_since` is set once the cause has waited over its limit, which people are notified.
+    without staff. `waits_since` is set once the cause has waited over its limit, of which people are notified.
+    `notified_raised_at` and `notified_waits_at` are set once people were notified or a summary was decided on.
     """
 
     __tablename__ = "alerts"
@@ -50,6 +51,8 @@ class Alert(Base):
     resolved_by: Mapped[Actor | None] = mapped_column(ActorText)
     resolved_note: Mapped[str | None] = mapped_column(Text)
     waits_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    notified_raised_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    notified_waits_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     __table_args__ = (
         UniqueConstraint("rule", "subject", "cause"),
@@ -84,11 +87,25 @@ class ChatMessage(Base):
     __table_args__ = (
         UniqueConstraint("alert_id", "kind"),
         CheckConstraint(f"state IN ({_MESSAGE_STATES})", name="state_known"),
-        CheckConstraint("kind IN ('raised', 'waits')", name="kind_known"),
+        CheckConstraint("kind IN ('raised', 'waits', 'more')", name="kind_known"),
         CheckConstraint("(state = 'QUEUED') = (next_attempt_at IS NOT NULL)", name="due_while_queued"),
         Index("ix_chat_messages_due", "next_attempt_at", postgresql_where=_DUE, sqlite_where=_DUE),
         Index("ix_chat_messages_failed", "id", postgresql_where=_FAILED, sqlite_where=_FAILED),
     )
+
+
+class NotificationWindow(Base):
+    """The alerts of a rule that were counted since `began_at`, for the limit on notifications.
+
+    `alert_id` is the newest of them. `due_at` is when a summary of those above the limit is sent, None without one.
+    """
+
+    __tablename__ = "notification_windows"
+    rule: Mapped[str] = mapped_column(Text, primary_key=True)
+    began_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    counted: Mapped[int]
+    alert_id: Mapped[int] = mapped_column(ForeignKey("alerts.id", ondelete="CASCADE"))
+    due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Watched(Base):

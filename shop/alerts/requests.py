@@ -15,9 +15,12 @@ from shop.core.money import Money
 from shop.credit_gifts.models import CreditGift, GiftState
 from shop.orders.models import Order
 from shop.payments.providers.types import RefundState
-from shop.payments.records.models import REFUND_UNDER_WAY, SHORTFALL_UNDECIDED, Capture, Refund, ShortfallRequest
+from shop.payments.records.models import REFUND_UNDER_WAY, Capture, Refund, ShortfallRequest
 from shop.payments.updates import shortfalls
 from shop.payouts.models import Payout, PayoutState
+
+ROLES = "roles-"
+"""Before the number of a request for roles, which may be that of another request."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,14 @@ def load(limit: int, before: datetime | None = None) -> list[Request]:
     ]
 
 
+def waits(name: str) -> bool:
+    """True if the request with this id waits; the id of one for roles begins with ROLES."""
+    queries = [_roles()] if name.startswith(ROLES) else [_refunds(), _shortfalls(), _payouts(), _gifts()]
+    together = union_all(*queries).subquery()
+    id = name.removeprefix(ROLES)
+    return db.session.scalar(select(together.c.id).where(together.c.id == id).limit(1)) is not None
+
+
 def _refunds() -> Select[Any]:
     """As `Refund.awaits_approval`, along the index of refunds under way."""
     found = _columns("refund", Refund, Refund.created_at, Refund.order_id, Order.number).join(
@@ -67,7 +78,7 @@ def _shortfalls() -> Select[Any]:
     columns = _columns("shortfall", ShortfallRequest, ShortfallRequest.requested_at, Order.id, Order.number)
     of_orders = columns.select_from(ShortfallRequest).join(Order, Order.id == ShortfallRequest.order_id)
     of_captures = of_orders.join(Capture, Capture.id == ShortfallRequest.capture_id)
-    return of_captures.where(SHORTFALL_UNDECIDED, *shortfalls.CAPTURE_WAITS)
+    return of_captures.where(*shortfalls.IS_WAITING)
 
 
 def _payouts() -> Select[Any]:

@@ -27,3 +27,5 @@ class MessageKind(StrEnum):
     RAISED = "raised"
     WAITS = "waits"
     """The cause of the alert has waited for a person over its limit."""
+    MORE = "more"
+    """Further alerts of the same rule were raised within an hour; the alert is the newest of them."""

@@ -40,7 +40,7 @@ from shop.payments.records.locking import order_with_payments
 from shop.payments.records.models import Payment
 from shop.payments.records.states import STILL_OPEN
 from shop.payments.records.types import RefundDestination, Source
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 
 
 def cancel_order(order_id: int, actor: Actor, *, reason: str = "", expected_state: OrderState | None = None) -> None:
@@ -102,7 +102,7 @@ def cancel_or_refund(order_id: int, by: Actor, *, reason: str = "", to: str = Re
         _refund_what_is_left(order_id, reason, by, to)
         _cancel(order_id, by, even_under_review=True, reason=reason)
     if _is_paid(order_id):
-        refunds.request_all(order_id, reason=reason, by=by, to=to)
+        requests.request_all(order_id, reason=reason, by=by, to=to)
 
 
 def _is_paid(order_id: int) -> bool:
@@ -121,7 +121,7 @@ def _is_under_review(order_id: int) -> bool:
 def _refund_what_is_left(order_id: int, reason: str, by: Actor, to: str) -> None:
     """Refund the captured money of an order under review, unless its refunds were requested before."""
     try:
-        refunds.request_all(order_id, reason=reason, by=by, to=to)
+        requests.request_all(order_id, reason=reason, by=by, to=to)
     except Refusal as refusal:
         if refusal.code != "not_refundable":
             raise

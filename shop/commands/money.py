@@ -23,7 +23,7 @@ from shop.orders.models import Order
 from shop.payments.records import captures
 from shop.payments.records.models import Refund, ShortfallRequest
 from shop.payments.records.types import RefundDestination
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payments.updates import apply as updates
 from shop.payments.updates import shortfalls
 from shop.payouts import payouts
@@ -65,11 +65,11 @@ def refund(number: str, typed: str | None, capture_id: int | None, to: str, reas
     """Refund AMOUNT of the order NUMBER, or all of its money that is left, a wrong amount included."""
     order = find_order(number)
     if typed is None and capture_id is None:
-        requested = refunds.request_all(order.id, reason=reason, by=by, to=to)
+        requested = requests.request_all(order.id, reason=reason, by=by, to=to)
     else:
         capture = captures.of_order(order.id, capture_id)
         wanted = amount(typed, capture.currency) if typed is not None else None
-        requested = [refunds.request(capture.id, wanted, reason=reason, by=by, to=to)]
+        requested = [requests.request(capture.id, wanted, reason=reason, by=by, to=to)]
     for one in requested:
         click.echo(_waits(one, "approve") if one.needs_two else f"{one.id}: {one.money.with_code()} is being refunded.")
 
@@ -80,7 +80,7 @@ def refund(number: str, typed: str | None, capture_id: int | None, to: str, reas
 @by_staff
 def approve(refund_id: str, by: Actor) -> None:
     """Approve a refund as the second person; for a refund to a bank, confirm that it was sent."""
-    refunds.approve(refund_id, by)
+    requests.approve(refund_id, by)
     to_bank = db.session.get_one(Refund, refund_id).destination == RefundDestination.BANK
     click.echo(f"{refund_id} is booked as sent." if to_bank else f"{refund_id} is being refunded.")
 
@@ -91,7 +91,7 @@ def approve(refund_id: str, by: Actor) -> None:
 @by_staff
 def decline(refund_id: str, by: Actor) -> None:
     """Decline a refund that waits for its second person."""
-    refunds.decline(refund_id, by)
+    requests.decline(refund_id, by)
     click.echo(f"{refund_id} is cancelled.")
 
 
@@ -101,7 +101,7 @@ def decline(refund_id: str, by: Actor) -> None:
 @by_staff
 def bounced(refund_id: str, by: Actor) -> None:
     """Record that a manual refund to a bank was returned."""
-    refunds.bounced(refund_id, by)
+    requests.bounced(refund_id, by)
     returned = db.session.get_one(Refund, refund_id).money
     click.echo(f"{refund_id} was returned; {returned.with_code()} can be refunded again.")
 
@@ -109,7 +109,7 @@ def bounced(refund_id: str, by: Actor) -> None:
 @_command("waiting")
 def waiting() -> None:
     """List the refunds, shortfalls, payouts and gifts of store credit that wait for a second person."""
-    waits = [_waits(one, "approve") for one in refunds.waiting()]
+    waits = [_waits(one, "approve") for one in requests.waiting()]
     waits += [_waits(one, "approve-shortfall") for one in shortfalls.waiting()]
     waits += [_waits(one, "approve-payout") for one in payouts.waiting()]
     waits += [_waits(one, "approve-credit") for one in gifts.waiting()]
@@ -170,7 +170,7 @@ def cancel(number: str, to: str, reason: str, by: Actor) -> None:
         " (it is cancelled once no payment can arrive any more and mismatched payments are refunded)" if waits else ""
     )
     click.echo(f"{order.number}: {order.state}{until}")
-    for one in refunds.waiting():
+    for one in requests.waiting():
         if one.order_id == order_id:
             click.echo(_waits(one, "approve"))
 

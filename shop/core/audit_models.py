@@ -53,7 +53,9 @@ class AuditEntry(Base):
         Index("ix_audit_log_at", "at", "id"),
         Index("ix_audit_log_actor", "actor", "at", "id"),
         Index("ix_audit_log_act", "act", "at", "id"),
-        Index("ix_audit_log_subject", "subject_kind", "subject_id", "at", "id"),
+        Index("ix_audit_log_kind", "subject_kind", "at", "id"),
+        Index("ix_audit_log_subject", "subject_id", "subject_kind", "at", "id"),
+        Index("ix_audit_log_request", "request_id", "at", "id"),
         Index("ix_audit_log_seal", "seal", "id"),
         {"sqlite_autoincrement": True},
     )

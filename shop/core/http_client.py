@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import ssl
 import time
 import zlib
 from collections import deque
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import cast
 
 import httpx
@@ -92,7 +94,7 @@ class Lanes(httpx.BaseTransport):
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._tls = httpx.create_ssl_context()
+        self._tls = _trusted()
         self._free: deque[Guard] = deque(maxlen=_KEPT)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -123,6 +125,12 @@ class Lanes(httpx.BaseTransport):
             self._free.append(lane)
         else:
             lane.close()
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The public authorities, read once per process, which takes 30 ms."""
+    return httpx.create_ssl_context()
 
 
 class NoTransport(httpx.BaseTransport):

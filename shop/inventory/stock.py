@@ -1,4 +1,7 @@
-"""Reserve and release stock: one conditional UPDATE per SKU, always in the order of SKUs, which avoids deadlocks."""
+"""Reserve and release stock: one conditional UPDATE per SKU, always in the order of SKUs, which avoids deadlocks.
+
+The capture that pays an order sells its units: `payments/updates/write.py`, in the same command as the payment.
+"""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from shop.core import clock, heartbeat, logs, skew, task_queue
 from shop.core.db import db
 from shop.jobs import work
 from shop.jobs.schedule import BATCH, EVERY, HELP_AFTER, WORK, Work
+from shop.jobs.slow_work import SlowWork
 
 log = logs.get()
 _FORGET = 5.0  # seconds after which an item that is still due is enqueued again
@@ -31,6 +32,7 @@ class Clock:
         self.stopping = False
         self._enqueued: dict[tuple[str, Any], tuple[float, float]] = {}
         self._skew = skew.SkewWatch()
+        self.slow_work = SlowWork()
 
     def stop(self, *_: Any) -> None:
         """Stop after the current pass."""
@@ -107,11 +109,18 @@ class Clock:
         for start in range(0, len(fresh), BATCH):
             self._enqueue(row, fresh[start : start + BATCH])
         if overdue:
-            work.batch(row.kind, overdue)
+            self._do(row, overdue)
 
     def _enqueue(self, row: Work, ids: list[Any]) -> None:
         name = f"{row.kind}-{zlib.crc32(json.dumps(ids).encode()):08x}"  # the same items make the same job id
         if not task_queue.enqueue("shop.jobs.work.batch", row.kind, ids, job_id=name, seconds=row.seconds):
             for item in ids:
                 del self._enqueued[(row.kind, item)]
+            self._do(row, ids)
+
+    def _do(self, row: Work, ids: list[Any]) -> None:
+        """Do shared work in this process; slow work in another thread, so that the next pass begins in time."""
+        if row.is_slow:
+            self.slow_work.offer(row.kind, ids)
+        else:
             work.batch(row.kind, ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,7 +17,7 @@ from shop.jobs.schedule import BY_KIND
 log = logs.get()
 EVERY = 15.0
 """Seconds between two checks."""
-KINDS = ("outbox", "mail", "chat")
+KINDS = ("outbox", "summary", "mail", "chat")
 """Work by which people are notified. Its rows are claimed, so that a clock that starts meanwhile does nothing twice."""
 
 
@@ -35,6 +36,7 @@ def check() -> None:
             return
         for kind in KINDS:
             work.batch(kind, BY_KIND[kind].due())
-    except SQLAlchemyError as error:
-        db.session.rollback()
-        log.error("worker.clock_watch_failed", error=type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - an error must not end the watch
+        with suppress(SQLAlchemyError):
+            db.session.rollback()
+        log.error("worker.clock_watch_failed", error=f"{type(error).__name__}: {error}"[:500])

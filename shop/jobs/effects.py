@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from shop.alerts import tell, watcher
+from shop.alerts import notifications, watcher
 from shop.core.event_types import EventKind
 from shop.documents import decide, issue
 from shop.mail import outgoing
@@ -17,8 +17,8 @@ EFFECTS: dict[str, tuple[Callable[[dict[str, Any]], None], ...]] = {
     EventKind.REFUND_REJECTED: (watcher.after_refund,),
     EventKind.REFUND_NOT_BOOKED: (watcher.after_refund,),
     EventKind.ORDER_MOVED: (watcher.after_move,),
-    EventKind.ALERT_RAISED: (tell.after_raised,),
-    EventKind.ALERT_WAITS: (tell.after_waiting,),
+    EventKind.ALERT_RAISED: (notifications.after_raised,),
+    EventKind.ALERT_WAITS: (notifications.after_waiting,),
 }
 ALONE: dict[str, Callable[[dict[str, Any]], None]] = dict.fromkeys(decide.KINDS, issue.after_event)
 """Effects in transactions of their own: one that issues documents locks the numbers of the year."""

@@ -336,6 +336,7 @@ KEPT: tuple[Kept, ...] = (
         for name in ("store_credits", "credit_holds", "settlement_lines", "discrepancies", "disputes")
     ),
     Kept("settlement_files", "one row for each provider and day: which files were read, and when"),
+    Kept("notification_windows", "one row for each rule of alerts"),
     *(Kept(name, _DOCUMENTS) for name in ("documents", "document_lines", "document_files", "document_years")),
     *(Kept(name, _STOCK) for name in ("stock", "stock_movements", "reservations")),
     *(Kept(name, _CATALOGUE) for name in ("products", "categories", "initial_texts")),
@@ -345,10 +346,7 @@ KEPT: tuple[Kept, ...] = (
         "uses and spent budgets of codes are the sums of these; they contain no address, only its keyed hash",
     ),
     *(Kept(name, _AUDIT) for name in ("audit_log", "audit_seals")),
-    *(
-        Kept(name, "evidence of what staff asked and did; texts are erased")
-        for name in ("order_notes", "note_mentions")
-    ),
+    *(Kept(name, _NOTES) for name in ("order_notes", "note_mentions")),
     Kept("users", "until the account is closed"),
     Kept("totp_secrets", "one row for each account with an authenticator app, until the second factor is removed"),
     Kept("recovery_codes", "ten rows for each account with a second factor"),

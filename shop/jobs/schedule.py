@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from shop.alerts import chat, conditions, watcher
+from shop.alerts import chat, conditions, notifications, watcher
 from shop.checkout import end_order, saga
 from shop.core import audit_seals, outbox
 from shop.documents import missing as documents
@@ -26,6 +26,9 @@ class Work:
 
     `claim(ids)`, where present, claims some in one transaction; only the ids that it returns are done. `seconds` is the
     longest that a job of a worker may take, less than `worker._STUCK`.
+
+    `is_slow` marks shared work that may take seconds, or that waits for a host that is no acquirer's API. The clock,
+    which does shared work that no worker takes, does it in a thread of its own (`shop.jobs.slow_work`).
     """
 
     kind: str
@@ -34,6 +37,7 @@ class Work:
     shared: bool = False
     claim: Callable[[list[Any]], list[Any]] | None = None
     seconds: int = 60
+    is_slow: bool = False
 
 
 def _relay(_batch: int) -> None:
@@ -47,11 +51,12 @@ WORK: tuple[Work, ...] = (
     Work("refund", send.due, send.do, shared=True),
     Work("closing", end_order.due, end_order.end_due, shared=True),
     Work("outbox", lambda: list(range(min(5, -(-outbox.waiting() // 200)))), _relay),
-    Work("mail", deliver.due, deliver.do, shared=True),
-    Work("chat", chat.due, chat.do, shared=True),
-    Work("export", exports.due, exports.do, shared=True),
-    Work("settlement", daily_fetch.due, daily_fetch.fetch_due, shared=True, seconds=120),
-    Work("integrity", checks.due, checks.continue_due, shared=True, seconds=120),
+    Work("summary", notifications.due, notifications.summarise_due),
+    Work("mail", deliver.due, deliver.do, shared=True, is_slow=True),
+    Work("chat", chat.due, chat.do, shared=True, is_slow=True),
+    Work("export", exports.due, exports.do, shared=True, is_slow=True),
+    Work("settlement", daily_fetch.due, daily_fetch.fetch_due, shared=True, seconds=120, is_slow=True),
+    Work("integrity", checks.due, checks.continue_due, shared=True, seconds=120, is_slow=True),
     Work("documents", documents.due, documents.do),
     Work("watch", watcher.due, watcher.check_due),
     Work("conditions", conditions.due, conditions.check_due),

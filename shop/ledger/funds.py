@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import select, update
 
 from shop.core.db import changed, db, insert
-from shop.core.money import Money
+from shop.core.money import CURRENCIES, Money
 from shop.ledger import book, chart
 from shop.ledger.models import Funds
 
@@ -34,6 +34,17 @@ def settled(currency: str) -> Money:
     """The settled amount that is not paid out, promised or not."""
     there = db.session.scalar(select(Funds.settled).where(Funds.currency == currency))
     return Money(max(0, there or 0), currency)
+
+
+def by_currency() -> dict[str, tuple[Money, Money]]:
+    """`available` and `settled` of each currency of the shop. One query."""
+    rows = db.session.execute(select(Funds.currency, Funds.settled - Funds.promised, Funds.settled))
+    found = {currency: (free, there) for currency, free, there in rows}
+    amounts = {currency: found.get(currency, (0, 0)) for currency in CURRENCIES}
+    return {
+        currency: (Money(max(0, free), currency), Money(max(0, there), currency))
+        for currency, (free, there) in amounts.items()
+    }
 
 
 def promise(money: Money) -> bool:

@@ -1,8 +1,9 @@
 """Newest events and figures for the consoles that are open in this process, and the check of their sign-ins.
 
-One thread reads events and figures once for all sockets, and each message is rendered and framed once. It runs while a
-socket is open. The hub's subscriber wakes it; without Redis messages it reads once a second. Each socket has a queue of
-its own, so a slow one delays no other.
+One thread reads events and figures once for all sockets, and each message is rendered and framed once. The hub's
+subscriber wakes it; without Redis messages it reads once a second. Another thread checks the sign-ins, so that slow
+figures do not delay it. Both run while a socket is open. Each socket has a queue of its own, so a slow one delays no
+other.
 """
 
 from __future__ import annotations
@@ -49,9 +50,9 @@ class Ending(NamedTuple):
     reason: str
 
 
-SIGNED_OUT = Ending(4401, "You have been signed out. Sign in to go on.")
+SIGNED_OUT = Ending(4401, "You have been signed out. Sign in to continue.")
 NOT_ALLOWED = Ending(4403, "Your account may not read this page any more.")
-AWAY = Ending(1013, "Live updates are away: your sign-in cannot be checked at the moment.")
+AWAY = Ending(1013, "Live updates are temporarily unavailable: your sign-in cannot be checked.")
 SLOW = Ending(1013, "The connection was too slow.")
 SHUT_DOWN = Ending(1012, "The server is restarting.")
 
@@ -101,13 +102,13 @@ class Feed:
     def __init__(self, app: Flask) -> None:
         self._app = app
         self._lock = threading.Lock()
-        self._sockets: list[Socket] = []
-        self._thread: threading.Thread | None = None
+        self._sockets: tuple[Socket, ...] = ()  # replaced, never changed: the check of the sign-ins takes no lock
+        self._running: set[str] = set()
         self._woken = threading.Event()
         self._closing = False
         self._reader: events.Reader
         self._tiles: tuple[figures.Tile, ...] = ()
-        self._read_at = self._checked_at = self._figures_at = self._sent_at = 0.0
+        self._read_at = self._figures_at = self._sent_at = 0.0
 
     def join(self, socket: Socket, since: int) -> None:
         """Add a socket and queue its snapshot, with the events after number `since`. Raises Full and SQLAlchemyError.
@@ -115,18 +116,24 @@ class Feed:
         """
         with self._lock, self._app.app_context():
             self._refuse_when_full(socket)
-            if self._thread is None:
-                self._reader, self._tiles = events.Reader(), figures.tiles()
-                db.session.rollback()
-                self._read_at = self._checked_at = self._figures_at = self._sent_at = time.monotonic()
-                self._thread = threading.Thread(target=self._run, name="console feed", daemon=True)
-                self._thread.start()
-            self._sockets.append(socket)
-            socket.put([self._snapshot(since)])
+            try:
+                if "reader" not in self._running:
+                    self._reader, self._tiles = events.Reader(), figures.tiles()
+                    db.session.rollback()
+                    self._read_at = self._figures_at = self._sent_at = time.monotonic()
+                snapshot = self._snapshot(since)
+            except BaseException:
+                hub.of(self._app).release()
+                raise
+            self._sockets = (*self._sockets, socket)
+            socket.put([snapshot])
+            self._start("reader", self._wait, self._turn)
+            self._start("sign-ins", lambda: time.sleep(_CHECK_EVERY), lambda _: self._check_sign_ins())
         hub.OPEN.labels("websocket").inc()
         hub.of(self._app).observe(self)
 
     def _refuse_when_full(self, socket: Socket) -> None:
+        """Raise Full if a limit is reached; else reserve a connection, which consoles share with event streams."""
         config, room = self._app.config, hub.of(self._app).room
         limit = min(config["CONSOLE_SOCKETS"], max(1, room // 2) if room else config["CONSOLE_SOCKETS"])
         of_person = sum(one.person == socket.person for one in self._sockets)
@@ -134,13 +141,18 @@ class Feed:
             raise Full("Too many consoles are open on this server.")
         if of_person >= config["CONSOLE_SOCKETS_PER_PERSON"]:
             raise Full("You have opened this page too many times.")
+        try:
+            hub.of(self._app).reserve()
+        except hub.Full as full:
+            raise Full("Too many pages with live updates are open on this server.") from full
 
     def leave(self, socket: Socket) -> None:
         """Remove a socket that is closed. Safe to repeat."""
         with self._lock:
             if socket not in self._sockets:
                 return
-            self._sockets.remove(socket)
+            self._sockets = tuple(one for one in self._sockets if one is not socket)
+        hub.of(self._app).release()
         hub.OPEN.labels("websocket").dec()
 
     def wake(self) -> None:
@@ -152,36 +164,44 @@ class Feed:
         self._woken.set()
 
     def _end_all(self, ending: Ending) -> None:
-        with self._lock:
-            for socket in self._sockets:
-                socket.end(ending)
+        for socket in self._sockets:
+            socket.end(ending)
 
-    def _run(self) -> None:
+    def _start(self, name: str, wait: Callable[[], Any], turn: Callable[[Any], None]) -> None:
+        if name not in self._running:
+            self._running.add(name)
+            threading.Thread(target=self._run, args=(name, wait, turn), name=f"console {name}", daemon=True).start()
+
+    def _run(self, name: str, wait: Callable[[], Any], turn: Callable[[Any], None]) -> None:
+        """Repeat `turn` with the result of `wait` while a socket is open."""
         while True:
-            woken = self._woken.wait(_CHECK_EVERY)
-            if woken:
-                time.sleep(max(0.0, self._read_at + _COLLECT - time.monotonic()))
-            self._woken.clear()
-            with self._lock:
-                if not self._sockets:
-                    self._thread = None
-                    return
+            result = wait()
+            if not self._sockets:
+                with self._lock:
+                    if not self._sockets:
+                        self._running.discard(name)
+                        return
             with self._app.app_context():
                 try:
-                    self._turn(woken)
+                    turn(result)
                 except SQLAlchemyError as error:
-                    log.warning("console_feed.database_away", error=type(error).__name__)
+                    log.warning("console_feed.database_away", thread=name, error=type(error).__name__)
                 except Exception as error:  # noqa: BLE001 - an error must not end the updates of all consoles
-                    log.error("console_feed.failed", error=f"{type(error).__name__}: {error}"[:500])
+                    log.error("console_feed.failed", thread=name, error=f"{type(error).__name__}: {error}"[:500])
                 finally:
                     with suppress(SQLAlchemyError):
                         db.session.rollback()
 
+    def _wait(self) -> bool:
+        """Wait for a message or for the next turn of the reader; True after a message."""
+        woken = self._woken.wait(_CHECK_EVERY)
+        if woken:
+            time.sleep(max(0.0, self._read_at + _COLLECT - time.monotonic()))
+        self._woken.clear()
+        return woken
+
     def _turn(self, woken: bool) -> None:
         at = time.monotonic()
-        if at - self._checked_at >= _CHECK_EVERY:
-            self._checked_at = at
-            self._check_sign_ins()
         if woken or at - self._read_at >= READ_EVERY:
             self._read_at = at
             self._read_events()
@@ -190,8 +210,7 @@ class Feed:
 
     def _check_sign_ins(self) -> None:
         """End the sockets whose sign-in has ended, or whose account has lost the permission."""
-        with self._lock:
-            sockets = list(self._sockets)
+        sockets = self._sockets
         try:
             roles = sessions.active_roles({socket.sign_in for socket in sockets})
         except redis.RedisAway:

@@ -80,7 +80,7 @@ class Viewer:
 
 
 class Observer(Protocol):
-    """What else needs the messages of the subscriber. Both functions return at once."""
+    """Another user of the subscriber's messages. Both functions return at once."""
 
     def wake(self) -> None:
         """Something has changed."""
@@ -96,8 +96,8 @@ class Hub:
         self._app = app
         self._observers: list[Observer] = []
         self.room = 0
-        """Limit of streams of this process; 0 until the server sets it. Each stream holds one of the server's
-        connections, and webhooks and probes need some as well.
+        """Limit of streams and consoles of this process together; 0 until the server sets it. Each holds one of the
+        server's connections, and webhooks and probes need some as well.
         """
         self._lock = threading.RLock()  # the garbage collector may close a stream at any moment
         self._reset()
@@ -109,6 +109,7 @@ class Hub:
         self._orders: dict[int, set[Viewer]] = {}
         self._sessions: dict[str, list[Viewer]] = {}
         self._networks: dict[str, set[Viewer]] = {}
+        self._consoles = 0
         self._subscriber: threading.Thread | None = None
         self._stop = threading.Event()
         self.connected = False
@@ -137,6 +138,21 @@ class Hub:
         cap.claim(self._app, session, viewer.id)
         return viewer
 
+    def reserve(self) -> None:
+        """Count the connection of a console. Raises Full. Every `reserve` needs a `release`."""
+        with self._lock:
+            if self._is_full():
+                raise Full
+            self._consoles += 1
+
+    def release(self) -> None:
+        """Give back the connection of a console."""
+        with self._lock:
+            self._consoles -= 1
+
+    def _is_full(self) -> bool:
+        return bool(self.room) and len(self._viewers) + self._consoles >= self.room
+
     def observe(self, observer: Observer) -> None:
         """Wake `observer` after each message. Safe to repeat."""
         with self._lock:
@@ -153,7 +169,7 @@ class Hub:
         """Raise Full if a limit is reached. A process counts its own streams, because they use its connections."""
         of_network, of_order = self._networks.get(viewer.network, ()), self._orders.get(viewer.order_id, ())
         if (
-            (self.room and len(self._viewers) >= self.room)
+            self._is_full()
             or (viewer.network and len(of_network) >= self._app.config["STREAMS_PER_ADDRESS"])
             or len(of_order) >= self._app.config["STREAMS_PER_ORDER"]
         ):

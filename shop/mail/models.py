@@ -48,6 +48,12 @@ class Mail(Base):
         CheckConstraint(f"state IN ({_KNOWN})", name="state_known"),
         CheckConstraint("(state = 'QUEUED') = (next_attempt_at IS NOT NULL)", name="due_while_queued"),
         Index("ix_mails_due", "next_attempt_at", postgresql_where=_DUE, sqlite_where=_DUE),
-        Index("ix_mails_state", "state"),
-        Index("ix_mails_alert", "event", postgresql_where=_ALERT, sqlite_where=_ALERT),
+        Index("ix_mails_state", "state", "id"),
+        Index(
+            "ix_mails_alert",
+            "event",
+            postgresql_where=_ALERT,
+            sqlite_where=_ALERT,
+            postgresql_ops={"event": "text_pattern_ops"},  # for the search by prefix in any collation
+        ),
     )

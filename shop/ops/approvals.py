@@ -20,7 +20,7 @@ from shop.ops import acts, waiting
 from shop.ops.formats import words
 from shop.ops.navigation import Group, Link
 from shop.payments.records.models import Refund, ShortfallRequest
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payments.updates import apply as updates
 from shop.payouts import payouts
 from shop.payouts.models import Payout
@@ -40,7 +40,7 @@ def index() -> str:
 @requires(Permission.REFUND_APPROVE, fresh=True)
 def approve_refund(refund_id: str) -> ResponseReturnValue:
     """Approve a refund; for one to a bank, confirm that the money was sent."""
-    return _decide(REFUND, refund_id, "approved", lambda: refunds.approve(refund_id, acts.reader()))
+    return _decide(REFUND, refund_id, "approved", lambda: requests.approve(refund_id, acts.reader()))
 
 
 @bp.post("/approvals/refunds/<refund_id>/decline")
@@ -48,7 +48,7 @@ def approve_refund(refund_id: str) -> ResponseReturnValue:
 def decline_refund(refund_id: str) -> ResponseReturnValue:
     """Decline a refund, or withdraw one's own."""
     return _decide(
-        REFUND, refund_id, "declined", lambda: refunds.decline(refund_id, acts.reader(), reason=acts.reason())
+        REFUND, refund_id, "declined", lambda: requests.decline(refund_id, acts.reader(), reason=acts.reason())
     )
 
 

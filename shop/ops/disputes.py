@@ -15,13 +15,13 @@ from shop.payments.records.settlement_models import Dispute
 
 bp = Blueprint("disputes", __name__)
 LINKS = (Link("Disputes", "ops.disputes.index", Permission.DISPUTE_READ, Group.MONEY),)
-SHOWN = 200
+SHOWN = 100
 
 
 @bp.get("/disputes")
 @requires(Permission.DISPUTE_READ)
 def index() -> str:
-    """The disputes, at most 200. They are answered in the acquirer's dashboard."""
+    """The disputes, at most 100. They are answered in the acquirer's dashboard."""
     is_open = Dispute.state == DisputeState.OPEN
     query = (
         select(Dispute, Order.number)

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from shop.accounts.permissions import Permission
 from shop.core.errors import BadInput, Refusal
+from shop.core.filter_values import refuse_unknown
 from shop.http_kit.access import requires
 from shop.mail import compose, missing, outgoing
 from shop.mail.models import Mail
@@ -16,20 +17,26 @@ from shop.ops.navigation import Link
 
 bp = Blueprint("mails", __name__)
 LINKS = (Link("Mails", "ops.mails.index", Permission.MAIL_READ),)
-SHOWN = 200
+SHOWN = 100
+COUNTED = 10_000
+"""Mails of each state are counted up to this number."""
 
 
 @bp.get("/mails")
 @requires(Permission.MAIL_READ)
 def index() -> str:
     """The newest mails; of one state with `state`."""
-    if unknown := sorted(set(request.args) - {"state"}):
-        raise BadInput("unknown_filter", f"{unknown[0]} is not a filter. The filter is state.")
+    refuse_unknown(request.args, ("state",))
     state = request.args.get("state")
     if state is not None and state not in tuple(MailState):
         raise BadInput("unknown_state", f"{state} is not a state. States are {', '.join(MailState)}.")
     found = outgoing.newest(SHOWN, state=MailState(state) if state else None)
-    return render_template("ops/mails.html", mails=found, counts=outgoing.by_state(), state=state)
+    counts = {name: _number(number) for name, number in outgoing.counted(COUNTED + 1).items()}
+    return render_template("ops/mails.html", mails=found, counts=counts, state=state, shown=SHOWN)
+
+
+def _number(counted: int) -> str:
+    return f"{COUNTED:,}+" if counted > COUNTED else f"{counted:,}"
 
 
 @bp.get("/mails/<mail_id>")

@@ -16,6 +16,7 @@ from shop.accounts.permissions import Permission
 from shop.checkout import end_order
 from shop.core.db import db
 from shop.core.errors import BadInput, Refusal
+from shop.core.filter_values import refuse_unknown
 from shop.core.money import Money
 from shop.http_kit.access import requires
 from shop.ops import acts, lists, order_forms, requested
@@ -29,7 +30,7 @@ from shop.payments.order_money.snapshot import Snapshot
 from shop.payments.polling import requested as queries
 from shop.payments.providers import registry
 from shop.payments.records.types import RefundDestination
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payments.updates import apply as updates
 
 bp = Blueprint("order_acts", __name__)
@@ -68,9 +69,9 @@ def _refund(order: Order) -> None:
         raise BadInput("bad_destination", f"Choose a destination: {', '.join(RefundDestination)}.")
     why = {"reason": acts.reason(), "by": acts.reader(), "expected_refundable": expected}
     if about == CREDIT:
-        refunds.request_credit(order.id, money, **why)  # type: ignore[arg-type]
+        requests.request_credit(order.id, money, **why)  # type: ignore[arg-type]
     else:
-        refunds.request(int(about), money, to=to, **why)  # type: ignore[arg-type]
+        requests.request(int(about), money, to=to, **why)  # type: ignore[arg-type]
 
 
 def _cancel(order: Order) -> None:
@@ -94,7 +95,7 @@ REFUND = Act(
     order_forms.refund,
     _refund,
     "The refund was requested. If it needs a second person, it waits under Approvals.",
-    "Nothing of this order can be refunded now.",
+    "Nothing on this order can be refunded now.",
 )
 CANCEL = Act(
     "cancel",
@@ -212,9 +213,7 @@ def _page(act: Act, order: Order, *, refusal: Refusal | None = None, typed: Mapp
 
 def _of_failed(order: Order) -> dict[str, str]:
     """The fields of the form for another attempt at the failed refund that the address names. Raises BadInput."""
-    if unknown := [name for name in request.args if name not in _PARAMETERS]:
-        known = ", ".join(_PARAMETERS)
-        raise BadInput("unknown_filter", f"There is no parameter {unknown[0][:40]!r}. Parameters are {known}.")
+    refuse_unknown(request.args, _PARAMETERS, "parameter")
     failed = snapshot(order).refund(request.args.get("again", ""))
     if failed is None:
         return {}

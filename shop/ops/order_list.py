@@ -6,7 +6,7 @@ from flask import Blueprint, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from shop.accounts.permissions import Permission
-from shop.core import keyset
+from shop.core import ids, keyset
 from shop.core.keyset import Place
 from shop.core.money import CURRENCIES
 from shop.http_kit.access import requires
@@ -14,8 +14,8 @@ from shop.ops import lists
 from shop.ops.formats import words, zone
 from shop.ops.lists import Pairs
 from shop.ops.navigation import Link
+from shop.order_search import conditions, pages, views
 from shop.order_search import filters as filters_of
-from shop.order_search import pages, views
 from shop.order_search.filters import Filters, Flag, Method
 from shop.orders.states import OrderState
 from shop.payments.providers import registry
@@ -48,13 +48,14 @@ def index() -> ResponseReturnValue:
     if any(value == "" for values in given.values() for value in values):
         return redirect(lists.address(HERE, pairs), 303)  # a form sends its empty fields; addresses are without them
     place = Place.parse(request.args)
-    page = pages.find(filters, zone(), place)
+    are_few = conditions.has_few_payments(filters)
+    page = pages.find(filters, zone(), place, are_few=are_few)
     is_empty = not page.rows and place == keyset.FIRST
     helpful, helpless = _to_drop(filters) if is_empty else ([], [])
     return render_template(
         "ops/orders.html",
         page=page,
-        total="" if is_empty else lists.total(pages.count(filters, zone()), pages.COUNTED, "order"),
+        total="" if is_empty else _total(pages.count(filters, zone(), are_few=are_few), len(page.rows)),
         filters=filters,
         active=[(f"{LABELS[name]}: {_shown(name, value)}", _without(pairs, (name, value))) for name, value in pairs],
         helpful=helpful,
@@ -64,7 +65,14 @@ def index() -> ResponseReturnValue:
         views=views.every(),
         query=views.query_of(filters),
         longest_name=views.LONGEST_NAME,
+        export_id=ids.export_id(),
     )
+
+
+def _total(total: pages.Total, shown: int) -> str:
+    if not total.is_exact:
+        return f"{max(total.number, shown):,}+ orders"
+    return "1 order" if total.number == 1 else f"{total.number:,} orders"
 
 
 def _to_drop(filters: Filters) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:

@@ -56,7 +56,7 @@ def _page(refusal: Refusal | None = None) -> str:
         "ops/payouts.html",
         payouts=found,
         whom=waiting.names(actors),
-        available=[(currency, funds.available(currency), funds.settled(currency)) for currency in CURRENCIES],
+        available=[(currency, *amounts) for currency, amounts in funds.by_currency().items()],
         refusal=refusal,
         typed=request.form if refusal else {},
     )

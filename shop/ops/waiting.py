@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import CompoundSelect, Integer, Row, Select, cast, func, literal, null, select, union_all
 
 from shop.accounts.models import User
 from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.money import Money
-from shop.credit_gifts import gifts
-from shop.ledger import funds
+from shop.credit_gifts.models import CreditGift, GiftState
+from shop.ledger.models import Funds
 from shop.ops.formats import words
 from shop.orders.models import Order
-from shop.payments.records.models import Capture, Refund
+from shop.payments.records.models import Capture, Refund, ShortfallRequest
 from shop.payments.records.types import RefundDestination
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests as refund_requests
 from shop.payments.updates import shortfalls
-from shop.payouts import payouts
+from shop.payouts.models import Payout, PayoutState
+
+Names = Mapping[int | None, str]
+"""Addresses of accounts by their ids."""
 
 
 @dataclass(frozen=True)
@@ -48,33 +51,97 @@ class Request:
 
 
 def requests(reader: Actor) -> list[Request]:
-    """All requests that wait, oldest first."""
-    found = [*_refunds(reader), *_shortfalls(reader), *_gifts(reader), *_payouts(reader)]
+    """All requests that wait, oldest first. Four statements, however many there are."""
+    refunding, others = db.session.execute(_refunds()).all(), db.session.execute(_gifts_and_payouts()).all()
+    short = db.session.execute(_shortfalls()).all()
+    actors = {refund.requested_by for refund, _, _ in refunding} | {one.requested_by for one in others}
+    actors |= {one.requested_by for one, _, _ in short}
+    emails = _emails({actor.user_id for actor in actors} | {one.user_id for one in others})
+    found = [_refund(refund, order, capture, emails, reader) for refund, order, capture in refunding]
+    found += [_shortfall(row, order, capture, emails, reader) for row, order, capture in short]
+    found += [_gift_or_payout(one, emails, reader) for one in others]
     return sorted(found, key=lambda one: (one.requested_at, one.id))
 
 
-def _refunds(reader: Actor) -> Iterator[Request]:
-    waiting = refunds.waiting()
-    orders = _by_id(Order, {one.order_id for one in waiting})
-    captures = _by_id(Capture, {one.capture_id for one in waiting if one.capture_id})
-    whom = names({one.requested_by for one in waiting})
-    for one in waiting:
-        order = orders[one.order_id]
-        yield Request(
-            kind="refund",
-            id=one.id,
-            order_number=order.number,
-            about=_TO[one.destination],
-            money=one.money,
-            requested_by=whom[one.requested_by],
-            requested_at=one.created_at,
-            reason=one.reason,
-            now=_present(one, order, captures.get(one.capture_id or 0)),
-            decide="ops.approvals.approve_refund",
-            withdraw="ops.approvals.decline_refund",
-            key="refund_id",
-            is_own=one.requested_by == reader,
-        )
+def _refunds() -> Select[Refund, Order, Capture]:
+    query = select(Refund, Order, Capture).join(Order, Order.id == Refund.order_id)
+    return query.outerjoin(Capture, Capture.id == Refund.capture_id).where(*refund_requests.IS_WAITING)
+
+
+def _shortfalls() -> Select[ShortfallRequest, Order, Capture]:
+    query = select(ShortfallRequest, Order, Capture).join(Order, Order.id == ShortfallRequest.order_id)
+    return query.join(Capture, Capture.id == ShortfallRequest.capture_id).where(*shortfalls.IS_WAITING)
+
+
+def _gifts_and_payouts() -> CompoundSelect[Any]:
+    """Both kinds in the same columns. `user_id` is the customer of a gift, `settled` the money for a payout."""
+    gift = select(
+        literal("gift").label("kind"),
+        *(CreditGift.id, CreditGift.user_id, CreditGift.currency, CreditGift.amount, CreditGift.reason),
+        *(CreditGift.requested_by, CreditGift.requested_at, literal(0).label("settled")),
+    ).where(CreditGift.state == GiftState.REQUESTED)
+    payout = select(
+        literal("payout").label("kind"),
+        *(Payout.id, cast(null(), Integer), Payout.currency, Payout.amount, Payout.note),
+        *(Payout.requested_by, Payout.requested_at, func.coalesce(Funds.settled, 0)),
+    ).outerjoin(Funds, Funds.currency == Payout.currency)
+    return union_all(gift, payout.where(Payout.state == PayoutState.REQUESTED))
+
+
+def _refund(refund: Refund, order: Order, capture: Capture | None, names: Names, reader: Actor) -> Request:
+    return Request(
+        kind="refund",
+        id=refund.id,
+        order_number=order.number,
+        about=_TO[refund.destination],
+        money=refund.money,
+        requested_by=names.get(refund.requested_by.user_id, str(refund.requested_by)),
+        requested_at=refund.created_at,
+        reason=refund.reason,
+        now=_present(refund, order, capture),
+        decide="ops.approvals.approve_refund",
+        withdraw="ops.approvals.decline_refund",
+        key="refund_id",
+        is_own=refund.requested_by == reader,
+    )
+
+
+def _shortfall(short: ShortfallRequest, order: Order, capture: Capture, names: Names, reader: Actor) -> Request:
+    return Request(
+        kind="shortfall",
+        id=short.id,
+        order_number=order.number,
+        about=f"with a payment of {capture.money.with_code()}",
+        money=short.money,
+        requested_by=names.get(short.requested_by.user_id, str(short.requested_by)),
+        requested_at=short.requested_at,
+        reason=short.reason,
+        now=f"The order costs {order.total.with_code()} and is {words(order.state)}.",
+        decide="ops.approvals.approve_shortfall",
+        withdraw="ops.approvals.decline_shortfall",
+        key="request_id",
+        is_own=short.requested_by == reader,
+    )
+
+
+def _gift_or_payout(one: Row[Any], names: Names, reader: Actor) -> Request:
+    is_gift = one.kind == "gift"
+    settled = Money(max(0, one.settled), one.currency)
+    return Request(
+        kind="store credit" if is_gift else "payout",
+        id=one.id,
+        order_number=None,
+        about=f"for {names[one.user_id]}" if is_gift else "to the owner's bank",
+        money=Money(one.amount, one.currency),
+        requested_by=names.get(one.requested_by.user_id, str(one.requested_by)),
+        requested_at=one.requested_at,
+        reason=one.reason,
+        now="" if is_gift else f"{settled.with_code()} of settled money are there.",
+        decide="ops.approvals.approve_gift" if is_gift else "ops.approvals.approve_payout",
+        withdraw="ops.approvals.decline_gift" if is_gift else "ops.approvals.reject_payout",
+        key="gift_id" if is_gift else "payout_id",
+        is_own=one.requested_by == reader,
+    )
 
 
 _TO = {
@@ -98,84 +165,13 @@ def _present(refund: Refund, order: Order, capture: Capture | None) -> str:
     )
 
 
-def _shortfalls(reader: Actor) -> Iterator[Request]:
-    waiting = shortfalls.waiting()
-    orders = _by_id(Order, {one.order_id for one in waiting})
-    captures = _by_id(Capture, {one.capture_id for one in waiting})
-    whom = names({one.requested_by for one in waiting})
-    for one in waiting:
-        order, captured = orders[one.order_id], captures[one.capture_id].money
-        yield Request(
-            kind="shortfall",
-            id=one.id,
-            order_number=order.number,
-            about=f"with a payment of {captured.with_code()}",
-            money=one.money,
-            requested_by=whom[one.requested_by],
-            requested_at=one.requested_at,
-            reason=one.reason,
-            now=f"The order costs {order.total.with_code()} and is {words(order.state)}.",
-            decide="ops.approvals.approve_shortfall",
-            withdraw="ops.approvals.decline_shortfall",
-            key="request_id",
-            is_own=one.requested_by == reader,
-        )
-
-
-def _by_id(model: Any, ids: set[int]) -> dict[int, Any]:
-    """Rows by their ids. One statement."""
-    return {row.id: row for row in db.session.scalars(select(model).where(model.id.in_(ids)))}
-
-
-def _gifts(reader: Actor) -> Iterator[Request]:
-    waiting = gifts.waiting()
-    whose = {
-        user.id: user.email
-        for user in db.session.scalars(select(User).where(User.id.in_({one.user_id for one in waiting})))
-    }
-    whom = names({one.requested_by for one in waiting})
-    for one in waiting:
-        yield Request(
-            kind="store credit",
-            id=one.id,
-            order_number=None,
-            about=f"for {whose[one.user_id]}",
-            money=one.money,
-            requested_by=whom[one.requested_by],
-            requested_at=one.requested_at,
-            reason=one.reason,
-            now="",
-            decide="ops.approvals.approve_gift",
-            withdraw="ops.approvals.decline_gift",
-            key="gift_id",
-            is_own=one.requested_by == reader,
-        )
-
-
-def _payouts(reader: Actor) -> Iterator[Request]:
-    waiting = payouts.waiting()
-    whom = names({one.requested_by for one in waiting})
-    settled = {currency: funds.settled(currency) for currency in {one.currency for one in waiting}}
-    for one in waiting:
-        yield Request(
-            kind="payout",
-            id=one.id,
-            order_number=None,
-            about="to the owner's bank",
-            money=one.money,
-            requested_by=whom[one.requested_by],
-            requested_at=one.requested_at,
-            reason=one.note,
-            now=f"{settled[one.currency].with_code()} of settled money are there.",
-            decide="ops.approvals.approve_payout",
-            withdraw="ops.approvals.reject_payout",
-            key="payout_id",
-            is_own=one.requested_by == reader,
-        )
-
-
 def names(actors: set[Actor]) -> dict[Actor, str]:
     """Display names: the address of an account, else the text of the actor. One query."""
-    ids = {actor.user_id for actor in actors if actor.user_id is not None}
-    emails = {user.id: user.email for user in db.session.scalars(select(User).where(User.id.in_(ids)))}
-    return {actor: emails.get(actor.user_id or 0, str(actor)) for actor in actors}
+    emails = _emails({actor.user_id for actor in actors})
+    return {actor: emails.get(actor.user_id, str(actor)) for actor in actors}
+
+
+def _emails(user_ids: set[int | None]) -> Names:
+    """Addresses by the ids of their accounts. One query."""
+    known = select(User.id, User.email).where(User.id.in_(user_ids - {None}))
+    return {row.id: row.email for row in db.session.execute(known)}

@@ -1,22 +1,32 @@
 """SQL conditions of the filters of orders.
 
 Filters that match few orders are sets of ids, read from partial indexes; the others are checked along the index in
-which the list is sorted.
+which the list is sorted. States and providers of payments are either, by the number of payments that match.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, exists, or_, select, text, union_all
+from sqlalchemy import ColumnElement, CompoundSelect, Select, bindparam, exists, func, or_, select, union_all
 
 from shop.core import clock, days
+from shop.core.db import db
 from shop.order_search.filters import Filters, Flag, Method
 from shop.orders.models import IS_LIVE, Order
-from shop.payments.records.models import NOT_PAYING, REFUND_UNDER_WAY, Capture, Payment, Refund
+from shop.payments.providers.types import PaymentState
+from shop.payments.records.models import (
+    HAS_ENDED,
+    IS_STILL_OPEN,
+    NOT_PAYING,
+    REFUND_UNDER_WAY,
+    Capture,
+    Payment,
+    Refund,
+)
 from shop.payments.records.settlement_models import Dispute
 from shop.payments.records.states import STILL_OPEN
 from shop.payments.records.types import Allocation
@@ -27,10 +37,10 @@ _ALLOCATIONS = {
     Flag.WRONG_AMOUNT: Allocation.MISMATCH,
 }
 _UNPAID_FOR = timedelta(minutes=2)
-_OPEN = text("payments.state IN ({})".format(", ".join(f"'{state}'" for state in sorted(STILL_OPEN))))
-"""With literals, because a partial index is used for literals only."""
-
-
+_UNPAID_BEFORE = bindparam(
+    "unpaid_before", callable_=lambda: clock.now() - _UNPAID_FOR, type_=Order.placed_at.type, unique=True
+)
+"""Read when the statement is executed, because statements are kept."""
 _METHOD = Payment.instrument["method"].as_string()
 _STORE = "convenience store"
 """Word of the providers for Method.STORE."""
@@ -41,9 +51,15 @@ _BY_METHOD = {
 }
 
 
-def of(filters: Filters, zone: ZoneInfo) -> list[ColumnElement[bool]]:
-    """The conditions of the filters that are set. Days begin at midnight in `zone`."""
-    return list(_conditions(filters, zone))
+FEW = 2000
+"""Up to this number, payments that match are read as a set."""
+
+
+def of(filters: Filters, zone: ZoneInfo, *, are_few: bool = False) -> list[ColumnElement[bool]]:
+    """The conditions of the filters that are set. Days begin at midnight in `zone`. `are_few` is the answer of
+    `has_few_payments`; it changes the cost and not the result.
+    """
+    return [*along_index(filters, zone), *in_rows(filters, are_few=are_few)]
 
 
 def flagged(flag: Flag) -> Select[Any]:
@@ -56,35 +72,77 @@ def flagged(flag: Flag) -> Select[Any]:
     if flag is Flag.DISPUTED:
         return select(Dispute.order_id)
     if flag is Flag.UNPAID:
-        return select(Order.id).where(IS_LIVE, Order.placed_at < clock.now() - _UNPAID_FOR)
+        return select(Order.id).where(IS_LIVE, Order.placed_at < _UNPAID_BEFORE)
     return select(Refund.order_id).where(REFUND_UNDER_WAY)
 
 
-def _conditions(filters: Filters, zone: ZoneInfo) -> Iterator[ColumnElement[bool]]:
+def has_flag(flag: Flag, order: Any) -> ColumnElement[bool]:
+    """The order, an alias, has this flag. Read from the order to its payments: the index of all captures that pay for
+    nothing is long.
+    """
+    if flag is Flag.IN_REVIEW:
+        return cast("ColumnElement[bool]", order.review_since.is_not(None))
+    if flag in _ALLOCATIONS:
+        captured = exists().where(Payment.order_id == order.id, Capture.payment_id == Payment.id)
+        return captured.where(Capture.allocation == _ALLOCATIONS[flag])
+    ids = flagged(flag)
+    return exists(ids.where(ids.selected_columns[0] == order.id))
+
+
+def along_index(filters: Filters, zone: ZoneInfo) -> list[ColumnElement[bool]]:
+    """The conditions for which an index finds the orders: states, days and flags."""
+    return list(_along_index(filters, zone))
+
+
+def in_rows(filters: Filters, *, are_few: bool) -> list[ColumnElement[bool]]:
+    """The conditions that are checked for one order after the other: amounts, currencies and payments."""
+    return list(_in_rows(filters, are_few))
+
+
+def has_few_payments(filters: Filters) -> bool:
+    """True if the filters name states or providers of payments, and at most FEW payments have them. One statement, and
+    none without such a filter.
+    """
+    if not filters.payment_states and not filters.providers:
+        return False
+    matching = _order_ids(filters).limit(FEW + 1).subquery()
+    return (db.session.scalar(select(func.count()).select_from(matching)) or 0) <= FEW
+
+
+def _along_index(filters: Filters, zone: ZoneInfo) -> Iterator[ColumnElement[bool]]:
     if filters.states:
         yield Order.state.in_(filters.states)
-    if filters.currencies:
-        yield Order.currency.in_(filters.currencies)
-    if filters.least:
-        yield Order.total_amount >= filters.least.amount
-    if filters.most:
-        yield Order.total_amount <= filters.most.amount
     if filters.placed_from:
         yield Order.placed_at >= days.midnight(filters.placed_from, zone)
     if filters.placed_to:
         yield Order.placed_at < days.midnight(filters.placed_to + timedelta(days=1), zone)
     if filters.flags:
         yield Order.id.in_(union_all(*(flagged(flag) for flag in filters.flags)))
-    if filters.payment_states or filters.providers or filters.methods:
-        yield _has_payment(filters)
 
 
-def _has_payment(filters: Filters) -> ColumnElement[bool]:
-    """The order has a payment in one of the states, at one of the providers, by one of the methods."""
+def _in_rows(filters: Filters, are_few: bool) -> Iterator[ColumnElement[bool]]:
+    if filters.currencies:
+        yield Order.currency.in_(filters.currencies)
+    if filters.least:
+        yield Order.total_amount >= filters.least.amount
+    if filters.most:
+        yield Order.total_amount <= filters.most.amount
+    if are_few:
+        yield Order.id.in_(_order_ids(filters))
+    elif filters.payment_states or filters.providers or filters.methods:
+        matching = select(Payment.id).where(Payment.order_id == Order.id, *_of_payment(filters))
+        yield matching.limit(1).offset(0).exists()  # with OFFSET, PostgreSQL does not read all matching payments first
+
+
+def _of_payment(filters: Filters) -> list[ColumnElement[bool]]:
+    """The payment is in one of the states, at one of the providers, by one of the methods."""
     wanted: list[ColumnElement[bool]] = [Payment.state.in_(filters.payment_states)] if filters.payment_states else []
     wanted += [Payment.provider.in_(filters.providers)] if filters.providers else []
-    if filters.methods:
-        wanted.append(or_(*(_BY_METHOD[method] for method in filters.methods)))
-    if filters.payment_states and STILL_OPEN.issuperset(filters.payment_states):
-        return Order.id.in_(select(Payment.order_id).where(_OPEN, *wanted))
-    return exists().where(Payment.order_id == Order.id, *wanted)
+    return wanted + ([or_(*(_BY_METHOD[method] for method in filters.methods))] if filters.methods else [])
+
+
+def _order_ids(filters: Filters) -> CompoundSelect[Any]:
+    """Orders of the payments that match: the ended ones and the open ones, each along its partial index."""
+    states, wanted = filters.payment_states or tuple(PaymentState), _of_payment(filters)
+    ended = [Payment.state.in_([state for state in states if state not in STILL_OPEN]), HAS_ENDED]
+    return union_all(*(select(Payment.order_id).where(*wanted, *half) for half in (ended, [IS_STILL_OPEN])))

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, literal, literal_colum
 
 from shop.core import email_address, ids, text
 from shop.core.db import db
+from shop.core.prefix import begins_with
 from shop.ledger.models import Journal
 from shop.orders.models import Order
 from shop.payments.records.models import THEIR_IDS, Capture, Payment, PaymentUpdateRow, Refund, WebhookEventRow
@@ -26,7 +27,6 @@ SHORTEST_ADDRESS = 3
 """Characters of an e-mail address that a search needs."""
 MOST = 20
 """Orders that a search shows."""
-_LAST = "\U0010ffff"
 
 
 class HitKind(StrEnum):
@@ -125,12 +125,5 @@ def _by_email(words: str) -> list[Hit]:
     prefix = email_address.for_lookup(words)
     if len(prefix) < SHORTEST_ADDRESS:
         return []
-    query = select(Order.email, Order.number).where(_begins_with(prefix))
+    query = select(Order.email, Order.number).where(begins_with(Order.email, prefix))
     return _hits(query.order_by(Order.email, Order.id), HitKind.EMAIL)
-
-
-def _begins_with(prefix: str) -> ColumnElement[bool]:
-    """The address begins with `prefix`, in the form for which the database uses its index."""
-    if db.engine.dialect.name == "postgresql":
-        return Order.email.startswith(prefix, autoescape=True)  # the index has text_pattern_ops
-    return and_(Order.email >= prefix, Order.email < prefix + _LAST)

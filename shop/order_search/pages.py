@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Select, exists, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, join, literal, select, tuple_
 from sqlalchemy.orm import aliased
 
 from shop.core import keyset
@@ -23,8 +24,8 @@ from shop.payments.providers.types import PaymentState, RefundState
 from shop.payments.records.models import Payment, Refund
 
 ON_A_PAGE = 50
-COUNTED = 10_000
-"""Orders are counted up to this number."""
+COUNTED, CHECKED = 10_000, 3000
+"""Orders that a count looks at, the newest that the indexes find; and if it has to check each of them."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,41 @@ class Row:
         return Position(self.placed_at, self.id)
 
 
-def find(filters: Filters, zone: ZoneInfo, place: Place = keyset.FIRST, *, limit: int = ON_A_PAGE) -> Page[Row]:
-    """A page of the orders that match. One statement."""
-    found = db.session.execute(_page(filters, zone, place, limit + 1)).mappings().all()
+@dataclass(frozen=True)
+class Total:
+    """The number of orders that match; there may be more unless it is exact."""
+
+    number: int
+    is_exact: bool
+
+
+def find(
+    filters: Filters, zone: ZoneInfo, place: Place = keyset.FIRST, *, limit: int = ON_A_PAGE, are_few: bool = False
+) -> Page[Row]:
+    """A page of the orders that match. One statement. `are_few` as for `conditions.of`."""
+    found = db.session.execute(_page(conditions.of(filters, zone, are_few=are_few), place, limit + 1)).mappings().all()
     return keyset.page([_row(dict(one)) for one in found], place, limit)
 
 
-def count(filters: Filters, zone: ZoneInfo, *, most: int | None = None) -> int:
-    """The number of orders that match, counted up to `most` + 1 (COUNTED without it). One statement."""
-    counted = COUNTED if most is None else most
-    matching = select(Order.id).where(*conditions.of(filters, zone)).limit(counted + 1).subquery()
+def count(filters: Filters, zone: ZoneInfo, *, are_few: bool = False) -> Total:
+    """The number of orders that match. One statement, which looks at the newest COUNTED or CHECKED orders, or at all of
+    the few that have such a payment.
+    """
+    which, checked = conditions.along_index(filters, zone), conditions.in_rows(filters, are_few=are_few)
+    if are_few:
+        which, checked = [*which, *checked], []
+    matches = case((and_(*checked), 1), else_=0) if checked else literal(1)
+    most = CHECKED if checked else COUNTED
+    newest = select(matches.label("matches")).select_from(Order).where(*which)
+    looked_at = newest.order_by(*_sorting(Order, backwards=False)).limit(most + 1).subquery()
+    query = select(func.coalesce(func.sum(looked_at.c.matches), 0), func.count()).select_from(looked_at)
+    number, looked = db.session.execute(query).one()
+    return Total(min(int(number), most), looked <= most)
+
+
+def count_up_to(most: int, filters: Filters, zone: ZoneInfo) -> int:
+    """The number of orders that match; more than `most` are `most` + 1. One statement, which looks at all orders."""
+    matching = select(Order.id).where(*conditions.of(filters, zone)).limit(most + 1).subquery()
     return db.session.scalar(select(func.count()).select_from(matching)) or 0
 
 
@@ -67,23 +93,32 @@ def found_without(filters: Filters, zone: ZoneInfo) -> dict[str, bool]:
     return dict(zip(without, map(bool, db.session.execute(select(*columns)).one()), strict=True)) if columns else {}
 
 
-def _page(filters: Filters, zone: ZoneInfo, place: Place, limit: int) -> Select[Any]:
+def _page(which: list[ColumnElement[bool]], place: Place, limit: int) -> Select[Any]:
     """Select the orders of a page with what the list shows of each, in the direction of the search."""
-    which, backwards = conditions.of(filters, zone), place.is_backwards
+    backwards = place.is_backwards
     if place.after is not None:
         which.append(tuple_(Order.placed_at, Order.id) < _tuple(place.after))
     if place.before is not None:
         which.append(tuple_(Order.placed_at, Order.id) > _tuple(place.before))
-    columns = (Order.id, Order.number, Order.placed_at, Order.state, Order.total_amount, Order.currency)
-    chosen = select(*columns, Order.review_since).where(*which).order_by(*_sorting(Order, backwards)).limit(limit)
-    order, payment = chosen.subquery("page").c, aliased(Payment)
+    chosen = select(Order.id).where(*which).order_by(*_sorting(Order, backwards)).limit(limit).subquery("page")
+    order, payment, shown = _shown()
     latest = select(func.max(Payment.id)).where(Payment.order_id == order.id).scalar_subquery()
+    found = join(chosen, order, order.id == chosen.c.id).outerjoin(payment, payment.id == latest)
+    return shown.select_from(found).order_by(*_sorting(order, backwards))
+
+
+@cache
+def _shown() -> tuple[Any, Any, Select[Any]]:
+    """The order and the payment that a row shows, and the columns of the list. Made once, because that takes longer
+    than the query; a time in the condition of a flag would stay the first one.
+    """
+    order, payment = aliased(Order, name="shown"), aliased(Payment, name="latest")
     done = (Refund.order_id == order.id, Refund.state == RefundState.DONE, Refund.currency == order.currency)
     refunded = select(func.coalesce(func.sum(Refund.amount), 0)).where(*done).scalar_subquery()
-    shown = [order[column.key] for column in columns]
+    columns = (order.id, order.number, order.placed_at, order.state, order.total_amount, order.currency)
+    flags = [conditions.has_flag(flag, order).label(flag.value) for flag in Flag]
     state, provider, instrument = payment.state.label("payment_state"), payment.provider, payment.instrument
-    query = select(*shown, state, provider, instrument, refunded.label("refunded"), *_flags(order))
-    return query.outerjoin(payment, payment.id == latest).order_by(*_sorting(order, backwards))
+    return order, payment, select(*columns, state, provider, instrument, refunded.label("refunded"), *flags)
 
 
 def _tuple(position: Position) -> Any:
@@ -93,19 +128,6 @@ def _tuple(position: Position) -> Any:
 def _sorting(order: Any, backwards: bool) -> tuple[Any, Any]:
     columns = (order.placed_at, order.id)
     return columns if backwards else (columns[0].desc(), columns[1].desc())
-
-
-def _flags(order: Any) -> list[Any]:
-    """One column for each flag: true if the order has it."""
-    found = []
-    for flag in Flag:
-        if flag is Flag.IN_REVIEW:
-            column = order.review_since.is_not(None)
-        else:
-            ids = conditions.flagged(flag)
-            column = exists(ids.where(ids.selected_columns[0] == order.id))
-        found.append(column.label(flag.value))
-    return found
 
 
 def _row(found: dict[str, Any]) -> Row:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    and_,
     case,
     false,
     func,
     literal,
+    not_,
     or_,
     select,
     tuple_,
@@ -21,7 +23,7 @@ from sqlalchemy import (
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
-from shop.alerts.models import ChatMessage, ConditionSchedule, Watched
+from shop.alerts.models import ChatMessage, ConditionSchedule, NotificationWindow, Watched
 from shop.alerts.stuck_work import TRIES
 from shop.checkout.models import Saga
 from shop.core import audit, clock
@@ -37,9 +39,13 @@ from shop.mail.states import MailState
 from shop.order_search.models import OrderExport
 from shop.orders.models import IS_LIVE, Order
 from shop.payments.providers.types import RefundState
-from shop.payments.records.models import Payment, Refund, WebhookEventRow
+from shop.payments.records.models import Capture, Payment, ProviderHealth, Refund, WebhookEventRow
 from shop.payments.records.settlement_models import SettlementFile
 
+_NOTHING_WAITS = (
+    "Nothing of this kind waits for more than three minutes, apart from rows for which the acquirer asked to wait. "
+    "Nothing was changed."
+)
 COUNTED = 10_000
 """Rows of a kind that are counted; more are "10,000+"."""
 AT_ONCE = 200
@@ -55,6 +61,7 @@ class Queue:
     """Rows of `model` with the time `due`, those in `which`. `failing` is true for rows whose last attempt failed.
 
     Only where `can_run` may staff make rows due now: others are done within seconds, or must not be done earlier.
+    `held(at)` is the condition of a row that "run now" leaves alone, because the acquirer asked to wait.
     """
 
     kind: str
@@ -64,6 +71,7 @@ class Queue:
     failing: Any = false()
     can_run: bool = False
     which: Any = None
+    held: Callable[[datetime], Any] = lambda _at: false()
 
     @property
     def rows(self) -> Any:
@@ -71,12 +79,46 @@ class Queue:
         return self.due > _LONG_AGO if self.which is None else self.which
 
 
+def _paused(at: datetime) -> Any:
+    """Providers to which calls are paused: after failures, or because of a Retry-After."""
+    return select(ProviderHealth.provider).where(ProviderHealth.paused_until > at)
+
+
+def _held_payment(at: datetime) -> Any:
+    return Payment.unavailable_since.is_not(None) | Payment.provider.in_(_paused(at))
+
+
+def _held_refund(at: datetime) -> Any:
+    of_capture = select(Payment.id).join(Capture, Capture.payment_id == Payment.id)
+    return of_capture.where(Capture.id == Refund.capture_id, Payment.provider.in_(_paused(at))).exists()
+
+
+def _held_file(at: datetime) -> Any:
+    return SettlementFile.provider.in_(_paused(at))
+
+
 _NO_MAIL = Mail.state == MailState.FAILED
 QUEUES: tuple[Queue, ...] = (
     Queue("inbox", "Webhooks", WebhookEventRow, WebhookEventRow.due_at, WebhookEventRow.error.is_not(None), True),
     Queue("saga", "Checkouts to finish", Saga, Saga.due_at, Saga.tries >= TRIES),
-    Queue("poll", "Payment polls", Payment, Payment.next_check_at, Payment.unavailable_since.is_not(None), True),
-    Queue("refund", "Refunds", Refund, Refund.next_check_at, Refund.state.in_(_NOT_TAKEN) & (Refund.checks > 1), True),
+    Queue(
+        "poll",
+        "Payment polls",
+        Payment,
+        Payment.next_check_at,
+        Payment.unavailable_since.is_not(None),
+        True,
+        held=_held_payment,
+    ),
+    Queue(
+        "refund",
+        "Refunds",
+        Refund,
+        Refund.next_check_at,
+        Refund.state.in_(_NOT_TAKEN) & (Refund.checks > 1),
+        True,
+        held=_held_refund,
+    ),
     Queue(
         "closing",
         "Orders to end",
@@ -97,8 +139,15 @@ QUEUES: tuple[Queue, ...] = (
     Queue("chat", "Chat messages", ChatMessage, ChatMessage.next_attempt_at, ChatMessage.error.is_not(None), True),
     Queue("export", "Exports of orders", OrderExport, OrderExport.due_at),
     Queue(
-        "settlement", "Settlement files", SettlementFile, SettlementFile.due_at, SettlementFile.error.is_not(None), True
+        "settlement",
+        "Settlement files",
+        SettlementFile,
+        SettlementFile.due_at,
+        SettlementFile.error.is_not(None),
+        True,
+        held=_held_file,
     ),
+    Queue("summary", "Summaries of alerts", NotificationWindow, NotificationWindow.due_at),
     Queue("integrity", "Integrity check", IntegrityCheck, IntegrityCheck.due_at),
     Queue("watch", "Orders that alerts watch", Watched, Watched.due_at),
     Queue("conditions", "Conditions of alerts", ConditionSchedule, ConditionSchedule.due_at),
@@ -154,7 +203,7 @@ def _counts(queue: Queue, at: datetime) -> Any:
 @transactional
 def run_now(kind: str, *, by: Actor, reason: str) -> int:
     """Make rows of a kind due now that would wait for minutes or longer, the next AT_ONCE of them; returns their
-    number. The clock and the workers do them within seconds.
+    number. The clock and the workers do them within seconds. Rows for which the acquirer asked to wait are left alone.
 
     Raises Forbidden; BadInput `unknown_queue` and `reason_needed`; Refusal `nothing_waits`.
     """
@@ -167,7 +216,7 @@ def run_now(kind: str, *, by: Actor, reason: str) -> int:
         raise BadInput("reason_needed", "Enter a reason.")
     count = _make_due(queue, clock.now())
     if not count:
-        raise Refusal("nothing_waits", "Nothing of this kind waits for more than three minutes. Nothing was changed.")
+        raise Refusal("nothing_waits", _NOTHING_WAITS)
     audit.record(by, Act.QUEUE_RUN, Subject(SubjectKind.QUEUE, kind), after={"made_due": count}, reason=reason)
     return count
 
@@ -176,7 +225,7 @@ def _make_due(queue: Queue, at: datetime) -> int:
     of = table(queue.model)
     keys = list(of.primary_key.columns)
     key: Any = keys[0] if len(keys) == 1 else tuple_(*keys)
-    waits = queue.due > at + SOON
+    waits = and_(queue.due > at + SOON, not_(queue.held(at)))
     chosen = select(*keys).where(waits).order_by(queue.due, *keys).limit(AT_ONCE).with_for_update(skip_locked=True)
     due_now = update(queue.model).where(key.in_(chosen), waits).values({queue.due: at})
     return changed(due_now.execution_options(synchronize_session=False))

@@ -18,7 +18,7 @@ from shop.credit_gifts import gifts
 from shop.credit_gifts.models import CreditGift
 from shop.ledger import book, chart, funds
 from shop.payments.records.models import Refund
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payouts import payouts
 from shop.payouts.models import Payout
 from tests.shop_fixtures import Race, Shop
@@ -256,7 +256,7 @@ def test_requests_about_money_of_a_person_who_is_disabled_or_demoted_are_not_app
 ) -> None:
     shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 1000}
     settled(shop)
-    [refund] = refunds.request_all(shop.paid_order().id, reason="broken", by=shop.sam)
+    [refund] = requests.request_all(shop.paid_order().id, reason="broken", by=shop.sam)
     payout = payouts.request(Money(500, "TWD"), by=shop.sam)
     customer = shop.customer()
     with transaction():
@@ -268,7 +268,7 @@ def test_requests_about_money_of_a_person_who_is_disabled_or_demoted_are_not_app
     else:
         people.set_roles(shop.sam.user_id or 0, ["merchandiser"], by=admins[0], reason="moved")
     approvals = (
-        lambda: refunds.approve(ids[0], shop.kim),
+        lambda: requests.approve(ids[0], shop.kim),
         lambda: payouts.approve(ids[1], by=shop.kim),
         lambda: gifts.approve(ids[2], by=shop.kim),
     )
@@ -280,7 +280,7 @@ def test_requests_about_money_of_a_person_who_is_disabled_or_demoted_are_not_app
     assert db.session.get_one(Refund, ids[0], populate_existing=True).state == "REQUESTED"
     assert db.session.get_one(Payout, ids[1], populate_existing=True).state == "REQUESTED"
     assert db.session.scalars(select(CreditGift.state)).all() == ["REQUESTED"]
-    refunds.decline(ids[0], shop.kim), payouts.reject(ids[1], by=shop.kim), gifts.decline(ids[2], by=shop.kim)
+    requests.decline(ids[0], shop.kim), payouts.reject(ids[1], by=shop.kim), gifts.decline(ids[2], by=shop.kim)
 
 
 def test_an_operator_names_an_account_for_a_role_that_needs_two(shop: Shop, bo: int) -> None:

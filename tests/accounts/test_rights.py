@@ -11,7 +11,7 @@ from shop.core.actor import Actor, ActorKind
 from shop.core.db import db, transaction
 from shop.core.errors import Refusal
 from shop.core.money import Money
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from tests.shop_fixtures import Shop
 
 
@@ -57,7 +57,7 @@ def test_a_wrong_amount_is_refunded_by_people_who_could_accept_it(shop: Shop) ->
     shop.acquirer.capture(shop.payment(order).id, money=Money(100, "TWD"))
     shop.deliver_webhook(shop.payment(order))
     with pytest.raises(rights.Forbidden, match=r"payment\.accept_amount"):
-        refunds.request_all(order.id, reason="wrong", by=sue)
-    assert refunds.request_all(order.id, reason="wrong", by=shop.sam)
-    [refund] = refunds.request_all(shop.paid_order().id, reason="broken", by=sue)
+        requests.request_all(order.id, reason="wrong", by=sue)
+    assert requests.request_all(order.id, reason="wrong", by=shop.sam)
+    [refund] = requests.request_all(shop.paid_order().id, reason="broken", by=sue)
     assert refund.amount, "support refunds what paid an order"

@@ -19,7 +19,7 @@ from shop.orders.models import Order
 from shop.payments.providers.interface import Facts
 from shop.payments.providers.types import PaymentState
 from shop.payments.records.models import Capture, Payment, Refund
-from shop.payments.refunds import refunds, send
+from shop.payments.refunds import requests, send
 from shop.payments.updates import decide
 from shop.payments.updates.apply import accept, apply
 from shop.payments.updates.snapshot import PaymentUpdate
@@ -77,7 +77,7 @@ def test_a_decline_and_then_a_success_in_one_session_pays_without_an_alert(shop:
 
 def test_a_customer_s_refund_is_no_alert(shop: Shop) -> None:
     order = paid(shop)
-    refunds.request(capture_of(order, "pays_order"), order.total, reason="", by=shop.sam)
+    requests.request(capture_of(order, "pays_order"), order.total, reason="", by=shop.sam)
     shop.turn(seconds=40)
     assert (shop.state(order), of(order)) == ("REFUNDED", [])
 
@@ -253,8 +253,8 @@ def test_another_currency_is_rule_e_until_it_is_refunded(shop: Shop) -> None:
     shop.deliver_webhook(payment)
     shop.sweep()
     assert of(order) == [("RULE_E", "NEW")]
-    refund = refunds.request(capture_of(order, "mismatch"), money, reason="", by=shop.sam)
-    refunds.approve(refund.id, shop.kim)
+    refund = requests.request(capture_of(order, "mismatch"), money, reason="", by=shop.sam)
+    requests.approve(refund.id, shop.kim)
     shop.sweep()
     assert of(order) == [("RULE_E", "RESOLVED")]
 
@@ -277,7 +277,7 @@ def test_a_refused_automatic_refund_is_an_alert_until_the_money_is_refunded_othe
     shop.deliver_webhook(payment)
     shop.sweep()
     assert of(order) == [("RULE_C", "NEW"), ("OPS_REFUND_REJECTED", "NEW")]
-    refunds.request(capture_of(order, "late"), order.total, reason="", by=shop.sam)
+    requests.request(capture_of(order, "late"), order.total, reason="", by=shop.sam)
     shop.sweep()
     assert of(order) == [("RULE_C", "RESOLVED"), ("OPS_REFUND_REJECTED", "RESOLVED")]
     assert [event["rule_id"] for event in published(Stream.OPERATIONS)] == ["OPS_REFUND_REJECTED"]
@@ -285,7 +285,7 @@ def test_a_refused_automatic_refund_is_an_alert_until_the_money_is_refunded_othe
 
 def test_a_refund_that_fails_later_is_an_alert(shop: Shop) -> None:
     order = paid(shop)
-    refund = refunds.request(capture_of(order, "pays_order"), order.total, reason="", by=shop.sam)
+    refund = requests.request(capture_of(order, "pays_order"), order.total, reason="", by=shop.sam)
     shop.sweep()
     theirs, money, _ = shop.acquirer.refunds[refund.id]
     shop.acquirer.refunds[refund.id] = (theirs, money, "REJECTED")

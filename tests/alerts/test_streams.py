@@ -29,7 +29,7 @@ from shop.payments.providers.interface import DisputeFact, Facts
 from shop.payments.providers.types import DisputeKind, DisputeState, PaymentState
 from shop.payments.records.models import Capture, Payment
 from shop.payments.refunds import apply as refund_updates
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payments.settlement import discrepancies
 from shop.payments.updates.apply import accept, apply
 from shop.payments.updates.snapshot import PaymentUpdate
@@ -130,12 +130,12 @@ def _refunds(shop: Shop) -> None:
     pay(shop, order)
     for fault in ("refuse", "wait", "lose_answer"):
         shop.acquirer.misbehave("refund", fault)
-        refunds.request(capture_of(order), Money(100, "TWD"), reason="", by=shop.sam)
+        requests.request(capture_of(order), Money(100, "TWD"), reason="", by=shop.sam)
         shop.sweep()
         for refund in list(shop.acquirer.refunds):
             shop.acquirer.refund_becomes(refund, "DONE")
         shop.turn(minutes=1)
-    done = refunds.request(capture_of(order), Money(100, "TWD"), reason="", by=shop.sam)
+    done = requests.request(capture_of(order), Money(100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     refund_updates.result(done.id, "REJECTED", Actor.of_source("webhook"))
     theirs = shop.acquirer.payments[shop.payment(order).id].captures[0].id
@@ -149,7 +149,7 @@ def _staff(shop: Shop) -> None:
     accept(capture_of(order), by=shop.sam, note="a coin")
     order = shop.order((PEN, 1))
     payment = pay(shop, order, money=Money(1, "JPY"))
-    refunds.request(capture_of(order), Money(1, "JPY"), reason="", by=shop.sam)
+    requests.request(capture_of(order), Money(1, "JPY"), reason="", by=shop.sam)
     shop.sweep()
     pay(shop, order)
     at = clock.now()

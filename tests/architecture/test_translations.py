@@ -48,6 +48,7 @@ FOR_STAFF = (
 FOR_PROGRAMS = {("shop/http_kit/access.py", "not_authorized")}
 STAFF_CODES = {("shop/accounts/staff.py", "no_role"), ("shop/accounts/staff.py", "disabled_account")}
 STAFF_CODES |= {("shop/checkout/end_order.py", "order_changed")}
+STAFF_CODES |= {("shop/payments/polling/requested.py", code) for code in ("nothing_selected", "too_many_orders")}
 STAFF_CODES |= {("shop/accounts/second_factor.py", code) for code in ("not_begun", "not_set_up", "last_factor")}
 STAFF_CODES |= {
     ("shop/accounts/passkeys.py", code)

@@ -35,7 +35,7 @@ from shop.jobs import schedule, work
 from shop.ledger import chart, store_credit
 from shop.payments.initiation import initiate
 from shop.payments.polling import poll
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payments.updates.apply import accept, approve_shortfall
 from shop.pricing.decide import Choices
 from tests.chaos import recovery
@@ -244,12 +244,12 @@ class History(Afterwards):
         capture = self._refundable(order_id)
         if capture:
             money = Money(max(1, capture["amount"] * percent // 100), capture["currency"])
-            self._do(lambda: refunds.request(capture["id"], money, reason="", by=SAM, to=to), places)
+            self._do(lambda: requests.request(capture["id"], money, reason="", by=SAM, to=to), places)
         else:
             held = self.world.rows("SELECT amount, currency FROM credit_holds WHERE order_id = :id", id=order_id)
             if held:
                 money = Money(max(1, held[0]["amount"] * percent // 100), held[0]["currency"])
-                self._do(lambda: refunds.request_credit(order_id, money, reason="", by=SAM), places)
+                self._do(lambda: requests.request_credit(order_id, money, reason="", by=SAM), places)
         if at_once:
             self.do_one_thing("refund", 0, 0)
 
@@ -271,13 +271,13 @@ class History(Afterwards):
     def approve_refunds(self, by: Actor, places: int) -> None:
         waiting = self.world.rows("SELECT id FROM refunds WHERE needs_two AND approved_by IS NULL ORDER BY id")
         if waiting:
-            self._do(lambda: refunds.approve(waiting[0]["id"], by), places)
+            self._do(lambda: requests.approve(waiting[0]["id"], by), places)
 
     @rule(by=st.sampled_from([SAM, KIM]), places=places)
     def call_off_refunds(self, by: Actor, places: int) -> None:
         waiting = self.world.rows("SELECT id FROM refunds WHERE needs_two AND approved_by IS NULL ORDER BY id")
         if waiting:
-            self._do(lambda: refunds.decline(waiting[-1]["id"], by), places)
+            self._do(lambda: requests.decline(waiting[-1]["id"], by), places)
 
     @some_orders
     @rule(order=which, percent=st.sampled_from([30, 100]), sent=st.booleans(), places=places)
@@ -287,14 +287,14 @@ class History(Afterwards):
         if not capture:
             return
         money = Money(max(1, capture["amount"] * percent // 100), capture["currency"])
-        self._do(lambda: refunds.request(capture["id"], money, reason="", by=SAM, to="bank"))
+        self._do(lambda: requests.request(capture["id"], money, reason="", by=SAM, to="bank"))
         by_hand = self.world.rows("SELECT id FROM refunds WHERE destination = 'bank' ORDER BY id DESC")
         if by_hand:
             name = by_hand[0]["id"]
-            self._do(lambda: refunds.approve(name, KIM))
+            self._do(lambda: requests.approve(name, KIM))
             if sent:
                 self._do(lambda: work.batch("refund", [name]))
-            self._do(lambda: refunds.bounced(name, KIM), places)
+            self._do(lambda: requests.bounced(name, KIM), places)
 
     @rule(customer=st.sampled_from(CUSTOMERS), amount=st.sampled_from([9000, 50000]))
     def give_credit(self, customer: int, amount: int) -> None:

@@ -18,7 +18,7 @@ from shop.orders.models import Order
 from shop.orders.states import OrderState
 from shop.payments.providers.types import DisputeState
 from shop.payments.records import states
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from tests.chaos.fast_databases import parsed
 from tests.chaos.world import CODES, CREDIT, CUSTOMERS, World
 from tests.fakes import Remote
@@ -185,9 +185,9 @@ def _staff_decide(history: History) -> bool:
     )
     for refund in waiting:
         try:
-            refunds.approve(refund["id"], _ANN)
+            requests.approve(refund["id"], _ANN)
         except Refusal:  # a bank has the money
-            refunds.decline(refund["id"], _ANN)
+            requests.decline(refund["id"], _ANN)
     left = history.world.rows(
         """
         SELECT c.id, c.amount - c.refunded_amount AS amount, c.currency FROM captures c
@@ -197,7 +197,7 @@ def _staff_decide(history: History) -> bool:
     )
     for one in left:
         with suppress(Refusal):
-            refunds.request(one["id"], Money(one["amount"], one["currency"]), reason="", by=_LEE)
+            requests.request(one["id"], Money(one["amount"], one["currency"]), reason="", by=_LEE)
     return bool(waiting or left)
 
 

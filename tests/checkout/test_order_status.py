@@ -11,7 +11,7 @@ from shop.core.money import Money
 from shop.orders.models import Order
 from shop.payments.initiation import initiate
 from shop.payments.polling import poll
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payments.updates.apply import accept
 from tests.checkout.stories import Story, cancelled, ended, expired, opened_with
 from tests.shop_fixtures import Shop
@@ -138,7 +138,7 @@ def test_the_status_shows_whether_the_order_can_still_change(shop: Shop) -> None
 
 
 def refunded(shop: Shop, order: Order, to: str = "provider") -> None:
-    refunds.request_all(order.id, reason="", by=shop.sam, to=to)
+    requests.request_all(order.id, reason="", by=shop.sam, to=to)
     shop.turn(minutes=2)
 
 

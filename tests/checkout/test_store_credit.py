@@ -15,7 +15,7 @@ from shop.orders.models import Order
 from shop.payments.initiation import initiate
 from shop.payments.providers import charging, registry, stripe
 from shop.payments.providers.interface import Capabilities
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from tests.shop_fixtures import KETTLE, PRICES, Race, Shop
 
 PRICE = PRICES[KETTLE]["TWD"]
@@ -152,26 +152,26 @@ def test_a_capture_in_time_is_refunded_when_the_credit_was_spent_meanwhile(shop:
 def test_a_refund_can_go_to_store_credit_and_never_twice(shop: Shop) -> None:
     ada = shop.customer()
     order = shop.paid_order(customer=ada)
-    refunds.request(shop.capture(order), order.total, reason="kind", by=shop.sam, to="store_credit")
+    requests.request(shop.capture(order), order.total, reason="kind", by=shop.sam, to="store_credit")
     shop.sweep()
     assert shop.state(order) == "REFUNDED"
     assert shop.credit(ada) == PRICE
     assert shop.acquirer.refunds == {}, "the acquirer has nothing to do with it"
     with pytest.raises(Refusal) as refused:
-        refunds.request(shop.capture(order), order.total, reason="", by=shop.sam)
+        requests.request(shop.capture(order), order.total, reason="", by=shop.sam)
     assert refused.value.details["refundable"] == 0
 
 
 def test_store_credit_is_refunded_to_store_credit(shop: Shop) -> None:
     ada = shop.customer(credit=PRICE)
     order = shop.order(customer=ada, credit=PRICE)
-    refunds.request_credit(order.id, Money(20000, "TWD"), reason="", by=shop.sam, expected_refundable=PRICE)
+    requests.request_credit(order.id, Money(20000, "TWD"), reason="", by=shop.sam, expected_refundable=PRICE)
     shop.sweep()
     assert (shop.state(order), shop.credit(ada)) == ("PARTIALLY_REFUNDED", 20000)
     with pytest.raises(Refusal) as stale:
-        refunds.request_credit(order.id, Money(20000, "TWD"), reason="", by=shop.sam, expected_refundable=PRICE)
+        requests.request_credit(order.id, Money(20000, "TWD"), reason="", by=shop.sam, expected_refundable=PRICE)
     assert stale.value.details["refundable"] == PRICE - 20000
-    refunds.request_all(order.id, reason="", by=shop.sam)
+    requests.request_all(order.id, reason="", by=shop.sam)
     shop.sweep()
     assert (shop.state(order), shop.credit(ada)) == ("REFUNDED", PRICE)
 
@@ -180,7 +180,7 @@ def test_eight_refunds_of_60_percent_of_the_credit_at_once_exactly_one(shop: Sho
     ada = shop.customer(credit=PRICE)
     order = shop.order(customer=ada, credit=PRICE)
     share = Money(PRICE * 60 // 100, "TWD")
-    results = race(lambda _: refunds.request_credit(order.id, share, reason="", by=shop.sam).id)
+    results = race(lambda _: requests.request_credit(order.id, share, reason="", by=shop.sam).id)
     assert len([r for r in results if isinstance(r, str)]) == 1
     shop.sweep()
     assert shop.credit(ada) == share.amount
@@ -189,14 +189,14 @@ def test_eight_refunds_of_60_percent_of_the_credit_at_once_exactly_one(shop: Sho
 def test_a_guest_has_no_store_credit_to_refund_to(shop: Shop) -> None:
     order = shop.paid_order()
     with pytest.raises(Refusal) as refused:
-        refunds.request(shop.capture(order), order.total, reason="", by=shop.sam, to="store_credit")
+        requests.request(shop.capture(order), order.total, reason="", by=shop.sam, to="store_credit")
     assert refused.value.code == "no_account"
 
 
 def test_movements_list_all_uses_of_the_credit(shop: Shop) -> None:
     ada = shop.customer(credit=PRICE)
     order = shop.order(customer=ada, credit=PRICE)
-    refunds.request_all(order.id, reason="", by=shop.sam)
+    requests.request_all(order.id, reason="", by=shop.sam)
     shop.sweep()
     movements = [(m.kind, m.money.amount, m.order_id) for m in store_credit.movements(ada)]
     assert sorted(movements) == sorted(

@@ -10,7 +10,7 @@ from shop.core.money import Money
 from shop.documents import find
 from shop.documents.models import Document
 from shop.orders.models import Order
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from tests.pricing.conftest import priced
 from tests.shop_fixtures import Shop
 from tests.web.conftest import Visitor
@@ -36,6 +36,6 @@ def stated(order: Order) -> list[tuple[str, int, int]]:
 
 def refund(shop: Shop, order: Order, amount: int) -> str:
     """Refund an amount of a paid order; returns the refund's id."""
-    found = refunds.request(shop.capture(order), Money(amount, order.currency), reason="", by=shop.sam).id
+    found = requests.request(shop.capture(order), Money(amount, order.currency), reason="", by=shop.sam).id
     shop.sweep()
     return found

@@ -27,7 +27,7 @@ from shop.orders.states import OrderState
 from shop.payments.providers.types import PaymentState, RefundState
 from shop.payments.records.models import WebhookEventRow
 from shop.payments.records.types import RefundDestination, RefundKind
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payments.webhooks import inbox
 from tests.shop_fixtures import PEN, Shop
 
@@ -161,7 +161,7 @@ def refund_pending(shop: Shop) -> Order:
     order = shop.paid_order((PEN, 1))
     shop.turn(minutes=2)
     shop.acquirer.misbehave("refund", "lose_answer")
-    refunds.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
+    requests.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     return order
 

@@ -7,7 +7,7 @@ from shop.core.money import Money
 from shop.explain import timeline
 from shop.explain.timeline import Entry, Kind
 from shop.orders.models import Order
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from tests.shop_fixtures import PEN, Shop
 
 
@@ -18,7 +18,7 @@ def entries(order: Order, *kinds: Kind) -> list[Entry]:
 
 def test_a_timeline_has_what_happened_from_every_table_the_newest_first(shop: Shop) -> None:
     order = shop.paid_order((PEN, 1))
-    refunds.request(shop.capture(order), Money(300, "TWD"), reason="broken", by=shop.sam)
+    requests.request(shop.capture(order), Money(300, "TWD"), reason="broken", by=shop.sam)
     shop.sweep()
     found = entries(order)
     assert [entry.received for entry in found] == sorted((entry.received for entry in found), reverse=True)
@@ -37,7 +37,7 @@ def test_a_timeline_has_what_happened_from_every_table_the_newest_first(shop: Sh
 
 def test_an_entry_names_its_actor_its_values_and_the_body_of_a_webhook(shop: Shop) -> None:
     order = shop.paid_order((PEN, 1))
-    refunds.request(shop.capture(order), Money(300, "TWD"), reason="broken", by=shop.sam)
+    requests.request(shop.capture(order), Money(300, "TWD"), reason="broken", by=shop.sam)
     [act] = entries(order, Kind.STAFF)
     assert act.actor == "sam@example.com" and ("reason", "broken") in act.details
     [webhook] = entries(order, Kind.WEBHOOK)

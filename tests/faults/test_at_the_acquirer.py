@@ -21,7 +21,7 @@ from shop.payments.providers.interface import PaymentRequest
 from shop.payments.providers.kpay import KPay
 from shop.payments.providers.types import PaymentState
 from shop.payments.records.models import Capture, ProviderHealth
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payments.webhooks import inbox
 from tests.fakes import FakePay
 from tests.payments.kpay_helpers import SETTINGS, a_payment, an_event, kpay, signed
@@ -182,7 +182,7 @@ def test_a_refund_of_one_acquirer_reported_by_another_one_is_ignored(shop: Shop)
     shop.acquirer.capture(shop.payment(order).id)
     shop.deliver_webhook(shop.payment(order))
     db.session.rollback()
-    refund = refunds.request(db.session.scalars(db.select(Capture.id)).one(), order.total, reason="", by=shop.sam)
+    refund = requests.request(db.session.scalars(db.select(Capture.id)).one(), order.total, reason="", by=shop.sam)
     response = {"id": "evt_9", "type": "refund.succeeded", "merchant": "demo"}
     theirs = {"id": "re_9", "reference": refund.id, "capture": "cap_9", "amount": refund.amount, "currency": "TWD"}
     theirs["payment_reference"] = shop.payment(order).id

@@ -20,7 +20,7 @@ from shop.orders.models import Order
 from shop.payments.disputes import disputes
 from shop.payments.providers.interface import DisputeFact
 from shop.payments.records.models import Capture, Refund
-from shop.payments.refunds import apply, refunds
+from shop.payments.refunds import apply, requests
 from tests.shop_fixtures import PEN, Race, Shop
 
 ROUNDS = 2
@@ -54,7 +54,7 @@ def test_eight_refunds_of_30_percent_at_once_are_exactly_three(shop: Shop, race:
     for _ in range(ROUNDS):
         order, capture = paid(shop)
         before, part = returned(shop), share(order, 30)
-        results = race(lambda _, c=capture, p=part: refunds.request(c, p, reason="", by=shop.sam).id)
+        results = race(lambda _, c=capture, p=part: requests.request(c, p, reason="", by=shop.sam).id)
         assert kinds(results) == {"str": 3, "not_refundable": 5}
         shop.sweep()
         assert returned(shop) - before == 3 * part.amount
@@ -69,7 +69,7 @@ def test_eight_forms_that_show_the_same_number_refund_once(shop: Shop, race: Rac
         people = [shop.colleague(f"s{n}") for n in range(8)]
         results = race(
             lambda n, c=capture, p=part, s=shown, by=people: (
-                refunds.request(c, p, reason="", by=by[n], expected_refundable=s).id
+                requests.request(c, p, reason="", by=by[n], expected_refundable=s).id
             )
         )
         assert kinds(results) == {"str": 1, "not_refundable": 7}
@@ -80,7 +80,7 @@ def test_eight_concurrent_senders_send_one_refund_once(shop: Shop, race: Race) -
     """Faults 17 and 22: RQ repeats a finished job, or one that a hanging worker still runs."""
     for _ in range(ROUNDS):
         order, capture = paid(shop)
-        refund = refunds.request(capture, share(order, 100), reason="", by=shop.sam).id
+        refund = requests.request(capture, share(order, 100), reason="", by=shop.sam).id
         assert not [r for r in race(lambda _, r=refund: work.batch("refund", [r])) if isinstance(r, Exception)]
         assert shop.acquirer.calls.count(("refund", refund)) == 1
         assert shop.state(order) == "REFUNDED"
@@ -108,10 +108,10 @@ def test_of_eight_concurrent_approvals_of_a_large_refund_one_succeeds_and_never_
     """Case 29 and attack 23, for refunds."""
     shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 1000}
     order, capture = paid(shop)
-    refund = refunds.request(capture, order.total, reason="", by=shop.sam).id
-    assert kinds(race(lambda _: refunds.approve(refund, shop.sam))) == {"not_to_approve": 8}
+    refund = requests.request(capture, order.total, reason="", by=shop.sam).id
+    assert kinds(race(lambda _: requests.approve(refund, shop.sam))) == {"not_to_approve": 8}
     people = [shop.sam, shop.kim, shop.colleague("ada"), shop.colleague("lee")]
-    results = race(lambda n: refunds.approve(refund, people[n % 4]))
+    results = race(lambda n: requests.approve(refund, people[n % 4]))
     assert kinds(results) == {"NoneType": 1, "not_to_approve": 7}
     db.session.rollback()
     assert db.session.get_one(Refund, refund).approved_by in people[1:]
@@ -123,7 +123,7 @@ def test_a_refund_reported_as_done_by_eight_sources_at_once_is_booked_once(shop:
     """Fault 38: webhook, poll and response at the same time."""
     for _ in range(ROUNDS):
         order, capture = paid(shop)
-        refund = refunds.request(capture, order.total, reason="", by=shop.sam).id
+        refund = requests.request(capture, order.total, reason="", by=shop.sam).id
         verdicts = race(lambda _, r=refund: apply.result(r, "DONE", Actor.of_source("webhook")))
         assert Counter(verdicts) == {"applied": 1, "duplicate": 7}
         shop.sweep()
@@ -142,7 +142,7 @@ def test_customer_staff_and_the_shop_refund_one_late_capture_once(shop: Shop, ra
     db.session.rollback()
     capture = db.session.scalars(db.select(Capture.id).where(Capture.payment_id == payment.id)).one()
     whole = order.total
-    results = race(lambda n: work.sweep() if n % 2 else refunds.request(capture, whole, reason="", by=shop.sam))
+    results = race(lambda n: work.sweep() if n % 2 else requests.request(capture, whole, reason="", by=shop.sam))
     assert kinds(results) == {"dict": 4, "not_refundable": 4}
     assert returned(shop) == whole.amount
     assert (shop.state(order), shop.captures(order)) == ("EXPIRED", ["late"])
@@ -171,7 +171,7 @@ def test_refund_late_failure_and_chargeback_in_any_order_end_the_same(shop: Shop
     for order_of_hearing in list(itertools.permutations(REPORTS))[::3]:
         shop.restock(PEN)
         order, capture = paid(shop)
-        refund = refunds.request(capture, share(order, 60), reason="", by=shop.sam).id
+        refund = requests.request(capture, share(order, 60), reason="", by=shop.sam).id
         for report in order_of_hearing:
             REPORTS[report](shop, order, refund)
         shop.sweep()

@@ -20,7 +20,7 @@ from shop.inventory import stock
 from shop.inventory.models import Stock, StockMovement
 from shop.payments.providers.interface import BadSignature
 from shop.payments.records.models import Capture
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from tests.payments.kpay_helpers import an_event, kpay, signed
 from tests.shop_fixtures import KETTLE, PEN, PRICES, UNITS, Shop
 from tools.docs.code import ROOT, sources
@@ -152,7 +152,7 @@ def test_the_old_version_goes_on_working_on_tables_that_have_been_migrated_alrea
             shop.deliver_webhook(shop.payment(order))
         db.session.rollback()
         capture = db.session.scalars(db.select(Capture.id).where(Capture.payment_id == shop.payment(after).id)).one()
-        refunds.request(capture, after.total, reason="", by=shop.sam)
+        requests.request(capture, after.total, reason="", by=shop.sam)
         shop.turn(seconds=31)
         assert [shop.state(order) for order in (before, after)] == ["PAID", "REFUNDED"]
         shop.is_sound()

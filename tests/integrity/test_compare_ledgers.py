@@ -14,7 +14,7 @@ from shop.explain.why import why
 from shop.integrity.compare import compare_with_acquirer
 from shop.orders.models import Order
 from shop.payments.records.models import Capture, Payment
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from tests.payments.trading import CURRENCY, QUIET, Trading
 from tests.real_acquirer_fixtures import RealAcquirer
 from tests.shop_fixtures import Shop
@@ -67,7 +67,7 @@ def test_a_refund_done_only_at_the_acquirer_is_the_difference_until_it_is_report
     order = paid(shop)
     shop.acquirer.misbehave("refund", "wait")
     capture = db.session.scalars(db.select(Capture).join(Payment).where(Payment.order_id == order.id)).one()
-    requested = refunds.request(capture.id, Money(20000, "TWD"), reason="", by=shop.sam)
+    requested = requests.request(capture.id, Money(20000, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     assert sides(order)["difference"] == {}, "pending on both sides"
     theirs, money, _ = shop.acquirer.refunds[requested.id]
@@ -79,8 +79,8 @@ def test_a_refund_done_only_at_the_acquirer_is_the_difference_until_it_is_report
 
 def test_a_manual_refund_is_no_difference_and_shows_its_destination(shop: Shop) -> None:
     order = paid(shop)
-    refund = refunds.request(shop.capture(order), Money(20000, "TWD"), reason="", by=shop.sam, to="bank").id
-    refunds.approve(refund, shop.kim)
+    refund = requests.request(shop.capture(order), Money(20000, "TWD"), reason="", by=shop.sam, to="bank").id
+    requests.approve(refund, shop.kim)
     shop.sweep()
     (payment,) = sides(order)["payments"]
     assert (payment["difference"], payment["theirs"]["refunds"]) == ({}, [])

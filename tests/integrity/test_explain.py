@@ -16,7 +16,7 @@ from shop.payments.providers.interface import CaptureFact, Facts
 from shop.payments.records.models import Capture, Payment
 from shop.payments.records.types import RefundDestination
 from shop.payments.refunds import apply as refund_updates
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payments.updates.apply import accept, apply
 from shop.payments.updates.snapshot import PaymentUpdate
 from tests.checkout.stories import Story, cancelled, ended, expired, opened_with
@@ -45,7 +45,7 @@ def paid(shop: Shop, event: str = "evt_1") -> Order:
 
 
 def refund(shop: Shop, order: Order, amount: int, to: str = "provider") -> None:
-    refunds.request(capture_of(order).id, Money(amount, "TWD"), reason="", by=shop.sam, to=to)
+    requests.request(capture_of(order).id, Money(amount, "TWD"), reason="", by=shop.sam, to=to)
     shop.sweep()
 
 

@@ -17,7 +17,7 @@ from shop.integrity.invariants import promptness
 from shop.integrity.invariants.scope import EVERYTHING
 from shop.orders.models import Order
 from shop.payments.records.models import Payment, WebhookEventRow
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.pricing import change
 from tests.integrity.broken import broken
 from tests.real_acquirer_fixtures import TOKEN, RealAcquirer
@@ -100,7 +100,7 @@ def lived_in(app: Flask) -> Iterator[Shop]:
         change.set_code(change.NewCode("TEN", percent=10, once_per_email=False))
         shop.order((PEN, 1), code="TEN")
         refunded = shop.paid_order((PEN, 3))
-        refunds.request(shop.capture(refunded), Money(20000, "TWD"), reason="", by=shop.sam)
+        requests.request(shop.capture(refunded), Money(20000, "TWD"), reason="", by=shop.sam)
         shop.sweep()
         paid = shop.order((PEN, 2), code="TEN")
         shop.acquirer.capture(shop.payment(paid).id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -216,6 +217,37 @@ def test_when_redis_becomes_unavailable_the_clock_does_everything_at_once(shop: 
     own_redis.kill()
     own.tick()
     assert shop.state(order) == "PAID"
+
+
+def test_slow_work_delays_no_poll_and_its_kinds_take_turns(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(shop.app.config, "REDIS_URL", "")
+    monkeypatch.setattr(shop.app.extensions["settled_redis"], "client", None)
+    free, done = threading.Event(), []
+
+    def slow(name: str) -> Callable[[int], None]:
+        return lambda item: (free.wait(20), done.append(f"{name} {item}"), None)[-1]
+
+    rows = (
+        Work("long", lambda: [1], slow("long"), shared=True, is_slow=True),
+        Work("longer", lambda: [1], slow("longer"), shared=True, is_slow=True),
+        Work("quick", lambda: [1], lambda _: done.append("quick"), shared=True),
+    )
+    monkeypatch.setattr(clock_module, "WORK", rows)
+    monkeypatch.setattr(work, "BY_KIND", {row.kind: row for row in rows})
+    own = Clock()
+    for _ in range(3):
+        own.tick()
+    assert done == ["quick"] * 3, "slow work is being done"
+    free.set()
+    own.slow_work.wait(5)
+    assert done[3:] == ["long 1", "longer 1"], "each once, though it was due three times"
+
+
+def test_slow_kinds_are_those_of_long_turns_and_of_other_hosts() -> None:
+    slow = {row.kind for row in schedule.WORK if row.is_slow}
+    assert slow == {"mail", "chat", "export", "settlement", "integrity"}
+    assert all(row.shared for row in schedule.WORK if row.is_slow)
+    assert {row.kind for row in schedule.WORK if row.seconds > 60} <= slow
 
 
 # --- properties ---

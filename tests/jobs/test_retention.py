@@ -24,7 +24,7 @@ from shop.payments.disputes import disputes
 from shop.payments.providers.interface import DisputeFact
 from shop.payments.providers.types import DisputeKind, DisputeState
 from shop.payments.records.models import Capture, PaymentUpdateRow, RefusedWebhook, WebhookEventRow
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payments.webhooks import hints
 from shop.pricing import change
 from shop.pricing.models import DiscountUse
@@ -158,7 +158,7 @@ def test_names_and_addresses_of_old_guest_orders_are_erased_and_their_money_stay
     customers = shop.order((PEN, 1), customer=shop.customer())
     shop.cancel(cancelled)
     shop.cancel(customers)
-    refunds.request_all(refunded.id, reason="", by=shop.sam)
+    requests.request_all(refunded.id, reason="", by=shop.sam)
     shop.sweep()
     orders = [paid, refunded, cancelled]
     journals = shop.count(Journal)
@@ -196,7 +196,7 @@ def test_the_hashes_of_a_guests_address_are_erased_with_its_data(shop: Shop) -> 
 def test_personal_data_stays_while_a_refund_is_under_way_or_a_dispute_is_open(shop: Shop) -> None:
     refunded, disputed = shop.paid_order((PEN, 1)), shop.paid_order((PEN, 1))
     shop.acquirer.misbehave("refund", "wait")
-    refunds.request_all(refunded.id, reason="", by=shop.sam)
+    requests.request_all(refunded.id, reason="", by=shop.sam)
     shop.sweep()
     charged = db.session.scalars(select(Capture).where(Capture.payment_id == shop.payment(disputed).id)).one()
     fact = DisputeFact("dp_1", charged.capture_id, DisputeKind.INQUIRY, DisputeState.OPEN, charged.money, clock.now())

@@ -19,6 +19,7 @@ from shop.accounts import people, sessions
 from shop.accounts.models import User
 from shop.accounts.permissions import PERMISSIONS, Permission, Role
 from shop.activity import events as activity
+from shop.activity import figures
 from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.core.event_types import OrderReviewEnded
@@ -181,6 +182,50 @@ def test_the_socket_closes_within_a_second_of_the_end_of_the_access(
     found, reason = opened.end(within=3)
     assert time.monotonic() - started < 1.0
     assert found == code and reason
+
+
+def test_slow_figures_do_not_delay_the_end_of_a_socket(
+    shop: Shop, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = console(visitor_as(shop, "support"))
+    opened.message()
+    begun, free = threading.Event(), threading.Event()
+
+    def slow_figures() -> tuple[figures.Tile, ...]:
+        begun.set()
+        free.wait(10)
+        return ()
+
+    monkeypatch.setattr(figures, "tiles", slow_figures)
+    monkeypatch.setattr(feed.of(shop.app), "_figures_at", 0.0)
+    assert begun.wait(5)
+    user = db.session.scalars(db.select(User).where(User.email == "support@example.com")).one()
+    people.set_roles(user.id, ["merchandiser"], by=Actor.operator(), reason="a new job")
+    started = time.monotonic()
+    try:
+        assert opened.end(within=3)[0] == 4403
+        assert time.monotonic() - started < 1.0
+    finally:
+        free.set()
+
+
+def test_consoles_and_event_streams_share_the_connections_of_a_process(shop: Shop, console: Console) -> None:
+    order, support, here = shop.order(), visitor_as(shop, "support"), hub.of(shop.app)
+    here.room = 4
+    opened = console(support)
+    opened.message()
+    viewers = [here.join(order.id, f"session {number}") for number in range(3)]
+    with pytest.raises(hub.Full):
+        here.join(order.id, "another session")
+    assert console(support).end() == (1013, "Too many pages with live updates are open on this server.")
+    here.leave(viewers.pop())
+    second = console(support)
+    second.message()
+    second.client.close()
+    until(lambda: len(feed.of(shop.app)._sockets) == 1, within=5, what="the end of the socket")
+    viewers.append(here.join(order.id, "another session"))
+    for viewer in viewers:
+        here.leave(viewer)
 
 
 def test_a_sign_in_that_reached_its_idle_limit_closes_the_socket(shop: Shop, console: Console) -> None:

@@ -204,12 +204,12 @@ def test_an_address_with_a_line_break_is_never_sent_to(mailing: Shop, server: Se
 
 
 def test_values_with_line_breaks_add_no_header(mailing: Shop, server: Server) -> None:
-    data = {"alert": 1, "rule": "RULE_A\r\nBcc: eve@example.com", "order": None}
+    data = {"alert": 1, "title": "P1 alert\r\nBcc: eve@example.com", "rule": "RULE_A", "facts": [], "address": "x"}
     outgoing.queue(MailKind.ALERT, to="ops@example.com", language="en", data=data, key="x")
     mailing.sweep()
     [mail] = server.received
     assert mail["Bcc"] is None
-    assert mail["Subject"] == "P1 alert RULE_A"
+    assert mail["Subject"] == "P1 alert"
     assert server.recipients == ["ops@example.com"]
 
 

@@ -12,7 +12,7 @@ from shop.mail import missing, outgoing
 from shop.mail.models import Mail
 from shop.mail.states import MailState
 from shop.orders.models import ERASED
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.setting_kinds import Mailboxes
 from tests.alerts.helpers import all_alerts, of
 from tests.mail.conftest import Server, mails, stored
@@ -80,7 +80,7 @@ def test_an_order_with_several_failed_mails_has_one_alert_until_all_are_sent(mai
     mailing.turn(minutes=1)
     assert of(order) == [(FAILED, "RESOLVED")]
     server.rcpt = NO_SUCH_USER
-    refunds.request_all(order.id, reason="", by=mailing.sam)
+    requests.request_all(order.id, reason="", by=mailing.sam)
     for _ in range(3):
         mailing.turn(minutes=1)
     assert of(order) == [(FAILED, "RESOLVED"), (FAILED, "NEW")], "it is another failure"
@@ -137,7 +137,7 @@ def test_a_mail_about_an_erased_customer_fails_at_once_without_an_alert_and_is_n
     db.session.expire_all()
     assert order.email == ERASED
     server.received.clear()
-    refunds.request_all(order.id, reason="", by=mailing.sam)
+    requests.request_all(order.id, reason="", by=mailing.sam)
     for _ in range(3):
         mailing.turn(minutes=1)
     [mail] = [one for one in stored() if one.kind == "refund_sent"]

@@ -54,7 +54,7 @@ def test_the_second_of_two_people_reads_that_an_alert_is_resolved(shop: Shop) ->
 
 @pytest.mark.parametrize(
     ("query", "sentence"),
-    [("rules=x", "The filter is rule."), ("rule=NONE", "Rules are RULE_A")],
+    [("rules=x", "The only one is rule."), ("rule=NONE", "Rules are RULE_A")],
 )
 def test_unknown_filters_are_refused_with_the_known_ones(shop: Shop, query: str, sentence: str) -> None:
     answer = visitor_as(shop, "support").get(f"/ops/alerts?{query}")
@@ -83,6 +83,6 @@ def test_the_page_of_an_alert_shows_who_was_notified_and_failed_messages(shop: S
     with transaction():
         ended = {"state": MailState.FAILED, "error": "HTTP 404", "created_at": clock.now()}
         db.session.add(ChatMessage(alert_id=number, kind=MessageKind.RAISED, text="x", attempts=1, **ended))
-    page = support.get(f"/ops/alerts/{number}").text.partition("Who was notified")[2]
+    page = support.get(f"/ops/alerts/{number}").text.partition("<h2>Notifications</h2>")[2]
     assert "ops@example.com" in page and "HTTP 404" in page
     assert f'href="/ops/alerts/{number}">alert {number}</a>.' in support.get("/ops/alerts").text

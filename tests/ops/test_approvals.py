@@ -14,7 +14,7 @@ from shop.core.money import Money
 from shop.credit_gifts import gifts
 from shop.credit_gifts.models import CreditGift
 from shop.payments.records.models import Refund
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payments.updates import shortfalls
 from shop.payouts import payouts
 from shop.payouts.models import Payout
@@ -27,7 +27,7 @@ from tests.web.conftest import Visitor
 def waiting_refund(shop: Shop) -> str:
     """The id of a refund to a bank, which always needs a second person."""
     order = shop.paid_order()
-    return refunds.request(shop.capture(order), Money(20000, "TWD"), reason="broken", by=shop.sam, to="bank").id
+    return requests.request(shop.capture(order), Money(20000, "TWD"), reason="broken", by=shop.sam, to="bank").id
 
 
 def refund_row(refund_id: str) -> Refund:
@@ -58,7 +58,7 @@ def test_the_requester_can_only_withdraw_their_own_request_with_a_reason(shop: S
     ada = visitor_as(shop, "finance")
     me = db.session.scalars(db.select(User).where(User.email == "finance@example.com")).one()
     order = shop.paid_order()
-    refund = refunds.request(shop.capture(order), Money(20000, "TWD"), reason="", by=Actor.staff(me.id), to="bank").id
+    refund = requests.request(shop.capture(order), Money(20000, "TWD"), reason="", by=Actor.staff(me.id), to="bank").id
     page = ada.get("/ops/approvals").text
     assert "You requested it. Another person approves it." in page and "Approve NT$" not in page
     assert approve(ada, "refunds", refund)[0] == 409
@@ -73,7 +73,7 @@ def test_the_requester_can_only_withdraw_their_own_request_with_a_reason(shop: S
 def test_of_two_people_who_decide_at_once_the_second_reads_who_was_first(shop: Shop) -> None:
     refund, kim = waiting_refund(shop), visitor_as(shop, "finance")
     kim.get("/ops/approvals")
-    refunds.approve(refund, shop.kim)
+    requests.approve(refund, shop.kim)
     status, page = approve(kim, "refunds", refund)
     assert status == 409 and f"kim@example.com has approved the refund {refund}." in page
 

@@ -10,7 +10,7 @@ import pytest
 from shop.accounts.permissions import PERMISSIONS, Permission, Role
 from shop.core import audit_search
 from shop.core.money import Money
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from tests.ops.conftest import visitor_as
 from tests.shop_fixtures import PEN, Shop
 from tests.web.conftest import Visitor
@@ -29,7 +29,7 @@ def acts(page: str) -> list[str]:
 
 def refunded(shop: Shop) -> str:
     order = shop.paid_order((PEN, 1))
-    refunds.request(shop.capture(order), Money(300, "TWD"), reason="broken lid", by=shop.sam)
+    requests.request(shop.capture(order), Money(300, "TWD"), reason="broken lid", by=shop.sam)
     return order.number
 
 

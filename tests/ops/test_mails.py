@@ -40,7 +40,7 @@ def test_the_text_of_a_mail_about_an_account_is_not_shown(shop: Shop) -> None:
 
 def test_unknown_filters_and_mails_are_refused(shop: Shop) -> None:
     support = visitor_as(shop, "support")
-    for query, sentence in (("kind=x", "The filter is state."), ("state=LOST", "States are QUEUED, SENT, FAILED.")):
+    for query, sentence in (("kind=x", "The only one is state."), ("state=LOST", "States are QUEUED, SENT, FAILED.")):
         answer = support.get(f"/ops/mails?{query}")
         assert answer.status_code == 422 and sentence in answer.text
     assert support.get("/ops/mails/NO-SUCH").status_code == 404

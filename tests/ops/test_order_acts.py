@@ -12,7 +12,7 @@ from shop.core.audit import Act
 from shop.core.db import db
 from shop.core.money import Money
 from shop.orders.models import Order
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from tests.ops.conftest import visitor_as
 from tests.shop_fixtures import Shop
 from tests.web.conftest import Visitor
@@ -50,7 +50,7 @@ def test_a_number_that_has_moved_meanwhile_refuses_the_refund_and_shows_the_new_
     order, support = shop.paid_order(), visitor_as(shop, "support")
     support.get(f"/ops/orders/{order.number}/refund")
     form = {**fields(support), "amount": "200", "to": "provider"}
-    refunds.request(shop.capture(order), Money(50000, "TWD"), reason="", by=shop.sam)
+    requests.request(shop.capture(order), Money(50000, "TWD"), reason="", by=shop.sam)
     answer = support.post(f"/ops/orders/{order.number}/refund", {**form, "reason": "broken"})
     assert answer.status_code == 409 and "Only NT$700.00 TWD can still be refunded." in answer.text
     assert "NT$700.00 TWD can be refunded now." in answer.text and "broken" in answer.text
@@ -110,7 +110,7 @@ def test_a_refund_to_a_bank_waits_for_a_second_person(shop: Shop) -> None:
     order, support = shop.paid_order(), visitor_as(shop, "support")
     assert refund(support, order, to="bank")[0] == 303
     [requested] = shop.refunds(order)
-    assert [one.id for one in refunds.waiting()] == [requested.id]
+    assert [one.id for one in requests.waiting()] == [requested.id]
     assert "You requested it." in support.get("/ops/approvals").text
 
 

@@ -18,13 +18,13 @@ from shop.jobs.schedule import WORK
 from shop.mail import deliver
 from shop.ops import queues as queues_page
 from shop.payments.polling import poll
-from shop.payments.records.models import WebhookEventRow
+from shop.payments.records.models import Payment, ProviderHealth, WebhookEventRow
 from shop.payments.refunds import send
 from shop.payments.settlement import daily_fetch
 from shop.queues import queues
 from tests.ops.conftest import visitor_as
 from tests.parts.statements import statements
-from tests.shop_fixtures import Shop
+from tests.shop_fixtures import PEN, Shop
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -101,6 +101,25 @@ def test_one_run_is_bounded_and_leaves_alone_what_a_worker_may_be_doing(
             with pytest.raises(Refusal, match="Nothing of this kind waits"):
                 queues.run_now("inbox", by=Actor.operator(), reason="now")
     assert queues.run_now("inbox", by=Actor.operator(), reason="now") == 2
+    shop.sweep()
+
+
+def test_a_run_leaves_alone_the_payments_whose_acquirer_asked_to_wait(shop: Shop) -> None:
+    one, other, waiting = (shop.payment(shop.order((PEN, 1))) for _ in range(3))
+    provider = waiting.provider
+    with transaction():
+        later = clock.now() + timedelta(hours=1)
+        db.session.execute(update(table(Payment)).values(next_check_at=later))
+        of_failed = update(table(Payment)).where(table(Payment).c.id.in_([one.id, other.id]))
+        db.session.execute(of_failed.values(unavailable_since=clock.now()))
+    assert queues.run_now("poll", by=Actor.operator(), reason="now") == 1
+    assert state("poll").due == 1
+    with transaction():
+        db.session.execute(update(table(Payment)).values(next_check_at=later, unavailable_since=None))
+        db.session.add(ProviderHealth(provider=provider, failures=1, paused_until=later))
+    with pytest.raises(Refusal, match="the acquirer asked to wait"):
+        queues.run_now("poll", by=Actor.operator(), reason="now")
+    shop.wait(hours=2)
     shop.sweep()
 
 

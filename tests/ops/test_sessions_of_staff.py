@@ -75,10 +75,21 @@ def test_staff_are_signed_out_after_thirty_minutes_without_a_request_and_come_ba
     assert support.post("/sign-in", form).location == "/ops?x=1"
 
 
-def test_a_refresh_that_a_page_makes_is_no_activity(shop: Shop, later: Later) -> None:
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/ops", {"HX-Request": "true"}, 200),
+        ("/ops", {"Accept": "text/event-stream", "Sec-Fetch-Mode": "cors"}, 200),
+        ("/ops/live", {"Connection": "Upgrade", "Upgrade": "websocket", "Origin": "https://evil.example"}, 403),
+    ],
+    ids=["fragment", "stream", "socket"],
+)
+def test_a_request_that_an_open_page_makes_is_no_activity(
+    shop: Shop, later: Later, path: str, headers: dict[str, str], status: int
+) -> None:
     support = visitor_as(shop, "support")
     later(minutes=20)
-    assert support.get("/ops", headers={"HX-Request": "true"}).status_code == 200
+    assert support.get(path, headers=headers).status_code == status
     later(minutes=11)
     assert support.get("/ops").status_code == 303
 
@@ -157,10 +168,11 @@ def test_a_sensitive_form_needs_the_password_again_after_fifteen_minutes_and_kee
 
 
 DECIDE = MONEY | {Permission.REFUND_REQUEST, Permission.ORDER_CANCEL, Permission.USER_WRITE}
-"""Permissions of acts that move money, or decide who may."""
+DECIDE |= {Permission.CUSTOMER_SIGN_OUT, Permission.CUSTOMER_UNLOCK, Permission.CUSTOMER_DISABLE}
+"""Permissions of acts that move money, change the access of accounts, or decide who may."""
 
 
-def test_every_act_that_decides_about_money_needs_the_password_again_and_keeps_the_form(
+def test_every_act_that_decides_about_money_or_access_needs_the_password_again_and_keeps_the_form(
     shop: Shop, later: Later, bo: int
 ) -> None:
     number, person = shop.order().number, visitor_as(shop, "admin", "finance")
@@ -186,10 +198,10 @@ def test_a_refund_goes_on_with_what_was_typed_once_the_password_is_confirmed(sho
     later(minutes=16)
     path = f"/ops/orders/{order.number}/refund"
     assert finance.get(path).status_code == 200, "the form may be read"
-    form = {"capture": capture, "amount": "3", "left": str(PRICES[KETTLE]["TWD"]), "to": "provider", "reason": "broken"}
+    form = {"about": capture, "amount": "3", "seen": str(PRICES[KETTLE]["TWD"]), "to": "provider", "reason": "broken"}
     prompt = finance.post(path, form)
     assert prompt.status_code == 401 and shop.count(Refund) == 0
-    refused = finance.post(path, {**hidden(prompt.text), "left": "7", "confirm_password": PASSWORD})
+    refused = finance.post(path, {**hidden(prompt.text), "seen": "7", "confirm_password": PASSWORD})
     assert refused.status_code == 409 and 'value="3"' in refused.text, "the numbers moved meanwhile"
     assert finance.post(path, form).status_code == 303 and shop.count(Refund) == 1
 

@@ -15,7 +15,7 @@ from shop.core.money import Money
 from shop.order_search.lookup import MOST, Hit, HitKind, find
 from shop.payments.records.models import Capture, Payment
 from shop.payments.records.settlement_models import SettlementLineRow
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from tests.payments.outside_refunds import refund_there, reported_by_file, reported_by_query, reported_by_webhook
 from tests.shop_fixtures import PEN, Shop
 
@@ -27,7 +27,7 @@ def test_an_order_is_found_by_each_of_its_ids(shop: Shop) -> None:
     payment = shop.payment(order).id
     shop.acquirer.capture(payment)
     shop.deliver_webhook(payment, "evt_77")
-    refunds.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
+    requests.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
     capture = db.session.scalars(db.select(Capture.capture_id)).one()
     ids = {
         order.number: HitKind.ORDER,
@@ -57,7 +57,7 @@ def test_ids_of_the_acquirer_are_found_wherever_it_keeps_them(shop: Shop) -> Non
 def test_refunds_are_found_by_the_id_of_the_acquirer_ours_and_those_made_there(shop: Shop) -> None:
     order = shop.paid_order((PEN, 1))
     outside = refund_there(shop, order, 30)
-    refunds.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
+    requests.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     reported_by_query(shop, order)
     [ours] = [one for one in shop.acquirer.refunds if one != outside]

@@ -16,7 +16,7 @@ from shop.order_search.filters import Filters, parse
 from shop.order_search.pages import count, find
 from shop.orders.models import Order
 from shop.payments.records.models import Payment
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from tests.shop_fixtures import PEN, Shop
 
 UTC = ZoneInfo("UTC")
@@ -50,7 +50,7 @@ def test_each_filter_finds_its_orders(shop: Shop) -> None:
     expired = late(shop)
     waiting, paid = shop.order((PEN, 1)), shop.paid_order((PEN, 1), currency="TWD")
     yen, other = shop.order((PEN, 2), currency="JPY"), shop.order((PEN, 3), provider="otherpay")
-    refunds.request(shop.capture(paid), Money(100, "TWD"), reason="", by=shop.sam)
+    requests.request(shop.capture(paid), Money(100, "TWD"), reason="", by=shop.sam)
     assert found() == {one.number for one in (expired, waiting, paid, yen, other)}
     assert found(state="PAID") == {paid.number}
     assert found(state=["PAID", "EXPIRED"]) == {paid.number, expired.number}
@@ -111,7 +111,7 @@ def test_days_begin_at_midnight_in_the_zone_of_the_shop(shop: Shop, name: str) -
 
 def test_a_row_shows_the_latest_payment_and_what_was_refunded(shop: Shop) -> None:
     order = shop.paid_order((PEN, 1))
-    refunds.request(shop.capture(order), Money(3000, "TWD"), reason="", by=shop.sam)
+    requests.request(shop.capture(order), Money(3000, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     [row] = find(Filters(), UTC).rows
     assert (row.number, row.state, row.payment_state) == (order.number, "PARTIALLY_REFUNDED", "CAPTURED")

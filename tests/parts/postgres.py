@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -40,10 +40,10 @@ races.
 
 
 class PostgresServer:
-    """A server in a temporary folder, on a unix socket only."""
+    """A server on a unix socket only, in a temporary folder, or in a kept one with what it has held before."""
 
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="settled-pg-"))  # short: a socket's path has 107 bytes
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="settled-pg-"))  # short: a socket's path has 107 bytes
         self._numbers = itertools.count(1)
         self._templates: dict[str, str] = {}
         self._popen: subprocess.Popen[bytes] | None = None
@@ -69,6 +69,12 @@ class PostgresServer:
         """Create a database as a copy of `template`, which must have no connections. Returns its name."""
         name = f"test_{next(self._numbers)}"
         self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    def named(self, name: str) -> str:
+        """Create a database of this name unless it exists. Returns its name."""
+        with suppress(psycopg.errors.DuplicateDatabase):
+            self._execute(f"CREATE DATABASE {name}")
         return name
 
     def drop(self, database: str) -> None:

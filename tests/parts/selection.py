@@ -26,8 +26,8 @@ import pytest
 ONE_DATABASE = re.compile(
     r"tests/web/test_(?!cart|checkout|page_statements)"
     r"|tests/live/test_(dev_clock|stream)|tests/ops/|tests/commands/|tests/integrity/test_explain"
-    r"|tests/payments/test_(kpay|stripe|tpay|paypay)\.py"
-    r"|tests/(payments/test_(reconcile|disputes)|integrity/test_compare_ledgers)\.py.*\W(paypay|stripe|tpay)\W"
+    r"|tests/payments/test_(stripe|tpay|paypay)_"
+    r"|tests/(payments/test_(reconcile(_\w+)?|disputes)|integrity/test_compare_ledgers)\.py.*\W(paypay|stripe|tpay)\W"
     r"|tests/acquirer/"
 )
 """Tests of pages, commands, wire formats and of the mock acquirer. What a database decides always runs on both."""
@@ -56,7 +56,7 @@ SHARES = (({"make_world", "make_acquirer", "keep_acquirer"}, 10), ({"database_ur
 """`--quick` runs 1 in n of the tests that have one of these fixtures."""
 
 COSTLY = EXPENSIVE.union(*(names for names, _ in SHARES))
-MOST_SETS = 4
+MOST_SETS = 2
 """Parameter sets of a test with a `COSTLY` fixture that run without `--full`. A test that the mark `sample` says
 otherwise for has its own number.
 """

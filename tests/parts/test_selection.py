@@ -45,7 +45,7 @@ def test_pages_run_on_sqlite_and_what_a_database_decides_on_both() -> None:
 
 def test_races_of_the_acquirer_run_on_both_databases() -> None:
     race, form = "test_of_eight_calls_one_opens", "test_a_form_is_refused"
-    items = [Item(f"tests/acquirer/test_stripe.py::{test}[postgresql]") for test in (race, form)]
+    items = [Item(f"tests/acquirer/stripe/test_sessions.py::{test}[postgresql]") for test in (race, form)]
     assert selected("default", *items) == [items[0].nodeid]
 
 

@@ -20,6 +20,7 @@ from shop.payments.order_money.decision import Context, Decision, Posting, Trans
 from shop.payments.order_money.snapshot import (
     CaptureRow,
     CreditRow,
+    DisputeRow,
     OrderRow,
     PaymentRow,
     RefundRow,
@@ -177,3 +178,14 @@ def unchanged_but_for_polls(decision: Decision) -> bool:
 def refund_states_of(seen: Snapshot) -> list[tuple[str, int, str]]:
     """Kind, amount and state of each refund, sorted."""
     return sorted((row.kind, row.amount, row.state) for row in seen.refunds if row.state in states.STATES)
+
+
+def chargeback(amount: int, state: str) -> DisputeRow:
+    return DisputeRow(PROVIDER, "dp", 1, 1, "chargeback", "", state, amount, "TWD", NOW, None, NOW, "webhook", None)
+
+
+def with_refunds(*refunds: RefundRow, allocation: str = PAYS_ORDER, **fields: Any) -> Snapshot:
+    """A snapshot of one capture with these refunds of it."""
+    promised = [row.amount for row in refunds if row.state != RefundState.REJECTED]
+    row = capture(1, allocation=allocation, refunded_amount=min(10_000, sum(promised)))
+    return snapshot(row, refunds=refunds, **fields)

@@ -19,7 +19,7 @@ from shop.payments.disputes import disputes
 from shop.payments.providers.interface import DisputeFact, Malformed
 from shop.payments.records.models import WebhookEventRow
 from shop.payments.records.settlement_models import Dispute
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payments.updates.apply import accept
 from tests.parts.waiting import until
 from tests.payments.trading import QUIET, Trading
@@ -128,11 +128,11 @@ def test_a_charged_back_amount_is_not_refunded_as_well(shop: Shop, end: str) -> 
     disputes.apply("fakepay", part, "webhook")
     for to in ("provider", "store_credit"):
         with pytest.raises(Refusal) as refused:
-            refunds.request(shop.capture(order), order.total, reason="", by=shop.sam, to=to)
+            requests.request(shop.capture(order), order.total, reason="", by=shop.sam, to=to)
         assert refused.value.message == f"{WITH_THE_BANK[end]} Only NT$700.00 TWD can still be refunded."
-    refunds.request_all(order.id, reason="", by=shop.sam, to="store_credit")
+    requests.request_all(order.id, reason="", by=shop.sam, to="store_credit")
     with pytest.raises(Refusal) as refused:
-        refunds.request_all(order.id, reason="", by=shop.sam)
+        requests.request_all(order.id, reason="", by=shop.sam)
     assert refused.value.message == f"{WITH_THE_BANK[end]} Nothing else can be refunded."
     shop.sweep()
     assert (shop.credit(ada), shop.state(order)) == (70000, "PARTIALLY_REFUNDED")
@@ -142,13 +142,13 @@ def test_while_a_dispute_is_open_the_rest_is_refunded_by_the_number_that_was_sho
     order = paid(shop)
     disputes.apply("fakepay", replace(fact(shop, order), money=Money(50000, "TWD")), "webhook")
     with pytest.raises(Refusal) as refused:
-        refunds.request(shop.capture(order), order.total, reason="", by=shop.sam)
+        requests.request(shop.capture(order), order.total, reason="", by=shop.sam)
     shown = refused.value.details
     assert (shown["refundable"], shown["disputed"]) == (70000, 50000)
     rest = Money(shown["refundable"], "TWD")
     with pytest.raises(Refusal):
-        refunds.request(shop.capture(order), rest, reason="", by=shop.sam, expected_refundable=order.total_amount)
-    refunds.request(shop.capture(order), rest, reason="", by=shop.sam, expected_refundable=rest.amount)
+        requests.request(shop.capture(order), rest, reason="", by=shop.sam, expected_refundable=order.total_amount)
+    requests.request(shop.capture(order), rest, reason="", by=shop.sam, expected_refundable=rest.amount)
     shop.sweep()
     assert shop.state(order) == "PARTIALLY_REFUNDED"
 
@@ -157,11 +157,11 @@ def test_a_waiting_refund_cannot_be_approved_once_the_capture_is_disputed(shop: 
     shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 1000}
     ada = shop.customer()
     order = shop.paid_order(customer=ada)
-    refund = refunds.request(shop.capture(order), order.total, reason="", by=shop.sam, to="store_credit").id
+    refund = requests.request(shop.capture(order), order.total, reason="", by=shop.sam, to="store_credit").id
     apply_disputes(shop, order, "OPEN")
     with pytest.raises(Refusal, match="The bank has taken this money back or has opened a dispute"):
-        refunds.approve(refund, shop.kim)
-    refunds.decline(refund, shop.kim)
+        requests.approve(refund, shop.kim)
+    requests.decline(refund, shop.kim)
     shop.sweep()
     assert (shop.credit(ada), shop.state(order)) == (0, "PAID")
 
@@ -169,7 +169,7 @@ def test_a_waiting_refund_cannot_be_approved_once_the_capture_is_disputed(shop: 
 def test_a_chargeback_that_was_won_can_be_refunded(shop: Shop) -> None:
     order = paid(shop)
     apply_disputes(shop, order, "OPEN", "WON")
-    refunds.request_all(order.id, reason="", by=shop.sam)
+    requests.request_all(order.id, reason="", by=shop.sam)
     shop.sweep()
     assert shop.state(order) == "REFUNDED"
 

@@ -13,7 +13,7 @@ from shop.core.money import Money
 from shop.payments.providers.interface import NotFound, Unavailable
 from shop.payments.providers.types import PaymentState, RefundState
 from shop.payments.records.models import Payment, Refund
-from shop.payments.refunds import apply, refunds
+from shop.payments.refunds import apply, requests
 from tests.fakes import FakePay
 from tests.shop_fixtures import Shop
 
@@ -26,7 +26,7 @@ def test_a_refund_that_is_done_during_its_query_keeps_its_last_query(
 ) -> None:
     order = shop.paid_order()
     shop.acquirer.misbehave("refund", "wait")
-    refunds.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
+    requests.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     (refund,) = shop.refunds(order)
     assert refund.state == RefundState.PENDING

@@ -25,7 +25,7 @@ from shop.payments.disputes import disputes
 from shop.payments.providers.interface import DisputeFact
 from shop.payments.records.models import Refund
 from shop.payments.records.settlement_models import Discrepancy
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payments.settlement import reconcile
 from tests.payments.trading import QUIET, Trading
 from tests.real_acquirer_fixtures import RealAcquirer
@@ -50,7 +50,7 @@ def stuck(shop: Shop) -> Order:
 
 def by_hand(shop: Shop, order: Order, amount: int = PRICE) -> str:
     """Sam asks to send money by hand; the id of the refund."""
-    return refunds.request(shop.capture(order), Money(amount, "TWD"), reason="", by=shop.sam, to="bank").id
+    return requests.request(shop.capture(order), Money(amount, "TWD"), reason="", by=shop.sam, to="bank").id
 
 
 def state_of(refund: str) -> str:
@@ -70,8 +70,8 @@ def test_a_late_capture_that_an_acquirer_does_not_refund_is_refunded_by_hand(sho
     assert (state_of(refund), shop.order_status(stuck).key) == ("REQUESTED", "review"), "nobody has agreed yet"
     assert balances() == [-PRICE, 0, 0, PRICE]
     with pytest.raises(Refusal, match="by another person than the one who requested it"):
-        refunds.approve(refund, shop.sam)
-    refunds.approve(refund, shop.kim)
+        requests.approve(refund, shop.sam)
+    requests.approve(refund, shop.kim)
     shop.sweep()
     status = shop.order_status(stuck)
     assert (state_of(refund), status.key, status.final) == ("DONE", "late", True)
@@ -89,7 +89,7 @@ def test_a_mismatch_that_was_refunded_by_hand_ends_the_review(shop: Shop) -> Non
     refund = by_hand(shop, order, PRICE - 100)
     shop.sweep()
     assert shop.order_status(order).key == "review"
-    refunds.approve(refund, shop.kim)
+    requests.approve(refund, shop.kim)
     shop.sweep()
     assert (shop.order_status(order).key, balances()[:3]) == ("choose", [0, 0, 100 - PRICE])
 
@@ -99,9 +99,9 @@ def test_the_smallest_amount_needs_two_when_it_goes_by_hand(shop: Shop) -> None:
     refund = by_hand(shop, order, 1)
     shop.sweep()
     assert state_of(refund) == "REQUESTED"
-    rest = refunds.request(shop.capture(order), Money(PRICE - 1, "TWD"), reason="", by=shop.sam)
+    rest = requests.request(shop.capture(order), Money(PRICE - 1, "TWD"), reason="", by=shop.sam)
     assert not rest.needs_two, "to the acquirer one person may send that much"
-    refunds.approve(refund, shop.kim)
+    requests.approve(refund, shop.kim)
     shop.sweep()
     assert (shop.state(order), balances()) == ("REFUNDED", [0, PRICE, -1, 1])
 
@@ -109,9 +109,9 @@ def test_the_smallest_amount_needs_two_when_it_goes_by_hand(shop: Shop) -> None:
 def test_an_order_is_refunded_by_hand_and_its_credit_is_returned(shop: Shop) -> None:
     ada = shop.customer(credit=20000)
     order = shop.paid_order(customer=ada, credit=20000)
-    sent, credit = refunds.request_all(order.id, reason="", by=shop.sam, to="bank")
+    sent, credit = requests.request_all(order.id, reason="", by=shop.sam, to="bank")
     assert (sent.destination, credit.destination, credit.needs_two) == ("bank", "store_credit", False)
-    refunds.approve(sent.id, shop.kim)
+    requests.approve(sent.id, shop.kim)
     shop.sweep()
     assert (shop.state(order), shop.credit(ada), balances()[2]) == ("REFUNDED", 20000, 20000 - PRICE)
 
@@ -120,25 +120,25 @@ def test_a_manual_refund_that_was_not_sent_is_declined_and_reviewed_again(shop: 
     refund = by_hand(shop, stuck)
     with pytest.raises(Refusal, match="Nothing can be refunded any more"):
         by_hand(shop, stuck, 1)
-    refunds.decline(refund, shop.sam)
+    requests.decline(refund, shop.sam)
     assert (state_of(refund), shop.order_status(stuck).key) == ("REJECTED", "review")
     again = by_hand(shop, stuck)
-    refunds.approve(again, shop.kim)
+    requests.approve(again, shop.kim)
     shop.sweep()
     assert (shop.order_status(stuck).key, balances()[2]) == ("late", -PRICE)
 
 
 def test_a_transfer_that_bounced_is_not_sent_and_goes_another_way(shop: Shop, stuck: Order) -> None:
     refund = by_hand(shop, stuck)
-    refunds.approve(refund, shop.kim)
+    requests.approve(refund, shop.kim)
     shop.sweep()
-    refunds.bounced(refund, shop.kim)
+    requests.bounced(refund, shop.kim)
     shop.sweep()
     assert (state_of(refund), shop.order_status(stuck).key, balances()) == ("REJECTED", "review", [-PRICE, 0, 0, PRICE])
     failed = db.select(Alert).where(Alert.rule == "OPS_REFUND_FAILED_LATER")
     assert db.session.scalars(failed).one().state == "NEW"
     again = by_hand(shop, stuck)
-    refunds.approve(again, shop.kim)
+    requests.approve(again, shop.kim)
     shop.sweep()
     assert (state_of(again), shop.order_status(stuck).key, balances()) == ("DONE", "late", [0, 0, -PRICE, PRICE])
     shop.turn(minutes=5)
@@ -150,31 +150,31 @@ def test_an_order_whose_bank_transfer_bounced_is_paid_again(shop: Shop) -> None:
     order = shop.paid_order()
     part, rest = by_hand(shop, order, 1), by_hand(shop, order, PRICE - 1)
     for refund in (part, rest):
-        refunds.approve(refund, shop.kim)
+        requests.approve(refund, shop.kim)
     shop.sweep()
     assert shop.state(order) == "REFUNDED"
-    refunds.bounced(rest, shop.kim)
+    requests.bounced(rest, shop.kim)
     assert (shop.state(order), balances()) == ("PARTIALLY_REFUNDED", [0, 1, -1, PRICE])
     reported = (
         r"PARTIALLY_REFUNDED because refund \w+ of NT\$1,199\.99 TWD failed after completion .+, "
         r"reported by kim@example.com; NT\$0\.01 TWD of"
     )
     assert re.match(reported, why(shop.order_status(order).order))
-    refunds.bounced(part, shop.kim)
+    requests.bounced(part, shop.kim)
     assert (shop.state(order), balances()) == ("PAID", [0, 0, 0, PRICE])
 
 
 def test_only_what_was_booked_as_sent_to_a_bank_can_bounce_and_only_once(shop: Shop, race: Race) -> None:
     order = shop.paid_order()
-    theirs = refunds.request(shop.capture(order), Money(1, "TWD"), reason="", by=shop.sam).id
+    theirs = requests.request(shop.capture(order), Money(1, "TWD"), reason="", by=shop.sam).id
     ours = by_hand(shop, order, 2)
     shop.sweep()
     for refund in (theirs, ours, "nope"):
         with pytest.raises(Refusal, match="booked as sent to a bank"):
-            refunds.bounced(refund, shop.kim)
-    refunds.approve(ours, shop.kim)
+            requests.bounced(refund, shop.kim)
+    requests.approve(ours, shop.kim)
     shop.sweep()
-    message = race(lambda _: refunds.bounced(ours, shop.kim))
+    message = race(lambda _: requests.bounced(ours, shop.kim))
     assert Counter(type(one) for one in message) == {type(None): 1, Refusal: 7}
     assert (state_of(theirs), state_of(ours), balances()) == ("DONE", "REJECTED", [0, 1, 0, PRICE - 1])
 
@@ -188,7 +188,7 @@ def test_the_acquirer_is_not_queried_about_a_manual_refund_and_its_reports_are_i
     at, line = clock.now(), ["l-1", "refund", refund, payment.id, f"cap-{payment.id}-1", -PRICE, 0, "TWD"]
     reconcile.reconcile("fakepay", at.date(), json.dumps([[*line, at.isoformat()]]).encode(), by=Actor.operator())
     assert state_of(refund) == "REQUESTED", "nobody has sent it"
-    refunds.approve(refund, shop.kim)
+    requests.approve(refund, shop.kim)
     shop.sweep()
     shop.deliver_webhook(payment, refund=[refund, "REJECTED"], **reported)
     shop.turn(days=2)
@@ -201,7 +201,7 @@ def test_a_manual_refund_needs_no_settlement_line(shop: Shop) -> None:
     day, at = clock.now().date(), clock.now().isoformat()
     capture = f"cap-{shop.payment(order).id}-1"
     file = [["l-1", "capture", capture, shop.payment(order).id, capture, PRICE, 0, "TWD", at]]
-    refunds.approve(by_hand(shop, order), shop.kim)
+    requests.approve(by_hand(shop, order), shop.kim)
     shop.sweep()
     shop.turn(days=1)
     reconcile.reconcile("fakepay", day, json.dumps(file).encode(), by=Actor.operator())
@@ -215,13 +215,13 @@ def test_a_sent_manual_refund_is_booked_although_the_capture_is_disputed(shop: S
     theirs = shop.acquirer.payments[shop.payment(stuck).id].captures[0]
     fact = DisputeFact("dp_1", theirs.id, "chargeback", "OPEN", theirs.money, clock.now(), "fraudulent")
     disputes.apply("fakepay", fact, "webhook")
-    refunds.approve(refund, shop.kim)
+    requests.approve(refund, shop.kim)
     shop.sweep()
     assert (state_of(refund), balances()) == ("DONE", [0, 0, -PRICE, 0])
 
 
 def test_a_manual_refund_that_the_ledger_lacks_is_found(shop: Shop, stuck: Order) -> None:
-    refunds.approve(by_hand(shop, stuck), shop.kim)
+    requests.approve(by_hand(shop, stuck), shop.kim)
     shop.sweep()
     move = db.text("UPDATE ledger_entries SET account = :to WHERE account = :source")
     for source, to, broken in (
@@ -246,6 +246,6 @@ def test_what_the_acquirer_has_is_compared_while_a_refund_by_hand_waits_and_afte
         db.session.execute(db.text("UPDATE captures SET amount = amount + :change"), {"change": change})
         db.session.commit()
         assert len(rules.captured_as_there(invariants.EVERYTHING)) == (change == 1)
-    refunds.approve(refund, shop.kim)
+    requests.approve(refund, shop.kim)
     shop.sweep()
     assert (shop.state(order), rules.captured_as_there(invariants.EVERYTHING)) == ("REFUNDED", [])

@@ -16,7 +16,7 @@ from shop.payments.providers.interface import CaptureFact, DisputeFact, Malforme
 from shop.payments.records.models import Capture, WebhookEventRow
 from tests.alerts.helpers import operational
 from tests.parts.counters import counted
-from tests.payments import kpay_helpers, test_stripe, test_tpay
+from tests.payments import kpay_helpers, stripe_helpers, tpay_helpers
 from tests.payments.kpay_helpers import a_capture, an_event, kpay
 from tests.shop_fixtures import Shop
 
@@ -40,13 +40,13 @@ def _kpay(reference: str) -> Event:
 
 
 def _stripe(reference: str) -> Event:
-    charge = test_stripe.a_charge(metadata={"reference": reference, "note": "ours"}, amount_captured=0)
-    body = test_stripe.an_event(about=charge)
-    return test_stripe.signed(body), body
+    charge = stripe_helpers.a_charge(metadata={"reference": reference, "note": "ours"}, amount_captured=0)
+    body = stripe_helpers.an_event(about=charge)
+    return stripe_helpers.signed(body), body
 
 
 def _tpay(reference: str) -> Event:
-    return test_tpay.a_webhook(MerchantTradeNo=reference)
+    return tpay_helpers.a_webhook(MerchantTradeNo=reference)
 
 
 def _paypay(reference: str) -> Event:
@@ -61,8 +61,8 @@ EVENTS: dict[str, Callable[[str], Event]] = {"kpay": _kpay, "stripe": _stripe, "
 def wired(shop: Shop) -> Shop:
     """The real providers with the tests' secrets."""
     registry.all_providers()["kpay"] = kpay()
-    registry.all_providers()["stripe"] = test_stripe.stripe_pay()
-    registry.all_providers()["tpay"] = test_tpay.Wire().provider
+    registry.all_providers()["stripe"] = stripe_helpers.stripe_pay()
+    registry.all_providers()["tpay"] = tpay_helpers.Wire().provider
     return shop
 
 
@@ -83,7 +83,7 @@ def test_an_event_about_another_systems_payment_is_counted_and_raises_no_alert(w
         if provider == "kpay":
             headers = kpay_helpers.signed(body, f"evt_{known}")
         elif provider == "stripe":
-            headers = test_stripe.signed(body)
+            headers = stripe_helpers.signed(body)
         status, _ = wired.receive(headers, body, provider)
         assert status == 200, reference
     db.session.rollback()

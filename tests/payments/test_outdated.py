@@ -13,7 +13,7 @@ from shop.core.money import Money
 from shop.payments.order_money import load
 from shop.payments.order_money.snapshot import Snapshot
 from shop.payments.records.models import Capture
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from tests.parts.counters import counted
 from tests.shop_fixtures import Shop
 
@@ -47,7 +47,7 @@ def test_a_refund_decided_on_an_outdated_amount_is_decided_again(shop: Shop, mon
     )
     refunded_elsewhere(monkeypatch, capture_id, price.amount * 6 // 10)
     with pytest.raises(Refusal) as refused:
-        refunds.request(capture_id, Money(price.amount * 6 // 10, "TWD"), reason="", by=shop.sam)
+        requests.request(capture_id, Money(price.amount * 6 // 10, "TWD"), reason="", by=shop.sam)
     assert (refused.value.code, shop.refunds(order)) == ("not_refundable", [])
     assert counted("settled_transactions_retried", reason="outdated") == again + 1
     set_refunded(capture_id, 0)
@@ -59,7 +59,7 @@ def test_a_refund_that_is_outdated_again_and_again_is_given_up(shop: Shop, monke
     capture_id = shop.capture(order)
     refunded_elsewhere(monkeypatch, capture_id, 0, times=3)
     with pytest.raises(OutdatedSnapshot):
-        refunds.request(capture_id, Money(100, "TWD"), reason="", by=shop.sam)
+        requests.request(capture_id, Money(100, "TWD"), reason="", by=shop.sam)
     assert shop.refunds(order) == []
     set_refunded(capture_id, 0)
 

@@ -23,7 +23,7 @@ from shop.payments.providers import registry
 from shop.payments.providers.interface import DisputeFact
 from shop.payments.records.models import Payment, Refund
 from shop.payments.records.types import RefundDestination
-from shop.payments.refunds import apply, refunds
+from shop.payments.refunds import apply, requests
 from tests.alerts.helpers import all_alerts, of, operational
 from tests.parts.waiting import until
 from tests.payments.outside_refunds import (
@@ -69,9 +69,9 @@ def test_what_is_left_after_a_refund_outside_is_what_staff_can_refund(shop: Shop
     order = shop.paid_order()
     reported_by_webhook(shop, refund_there(shop, order, 60))
     with pytest.raises(Refusal) as refused:
-        refunds.request(shop.capture(order), order.total, reason="", by=shop.sam)
+        requests.request(shop.capture(order), order.total, reason="", by=shop.sam)
     assert refused.value.details["refundable"] == order.total_amount * 40 // 100
-    refunds.request(shop.capture(order), None, reason="", by=shop.sam)
+    requests.request(shop.capture(order), None, reason="", by=shop.sam)
     shop.sweep()
     assert shop.state(order) == "REFUNDED"
 
@@ -79,7 +79,7 @@ def test_what_is_left_after_a_refund_outside_is_what_staff_can_refund(shop: Shop
 def test_a_refused_refund_leads_to_a_poll_that_finds_the_outside_refund(shop: Shop) -> None:
     order = shop.paid_order()
     refund_there(shop, order)
-    ours = refunds.request(shop.capture(order), order.total, reason="", by=shop.sam)
+    ours = requests.request(shop.capture(order), order.total, reason="", by=shop.sam)
     shop.sweep()
     shop.sweep()
     assert (shop.state(order), len(outside(shop, order))) == ("REFUNDED", 1)
@@ -119,7 +119,7 @@ def test_the_rest_of_a_disputed_late_capture_is_under_review(shop: Shop, ends: s
     assert db.session.get_one(Order, order.id, populate_existing=True).review_since
     assert disputes.apply("fakepay", replace(chargeback, state=ends), "webhook") == "applied"
     if ends == "WON":
-        refunds.request(shop.capture(order), None, reason="won back", by=shop.sam)
+        requests.request(shop.capture(order), None, reason="won back", by=shop.sam)
         shop.sweep()
     assert not db.session.get_one(Order, order.id, populate_existing=True).review_since
 
@@ -159,10 +159,10 @@ def test_an_automatic_refund_that_failed_later_is_left_to_staff_when_a_part_was_
 
 def test_a_manual_refund_is_left_to_staff_when_its_money_was_refunded_at_the_acquirer(shop: Shop) -> None:
     order = shop.paid_order()
-    ours = refunds.request(shop.capture(order), order.total, reason="", by=shop.sam, to=RefundDestination.BANK).id
+    ours = requests.request(shop.capture(order), order.total, reason="", by=shop.sam, to=RefundDestination.BANK).id
     reported_by_webhook(shop, refund_there(shop, order))
     assert db.session.get_one(Refund, ours, populate_existing=True).state == "REQUESTED"
-    refunds.approve(ours, shop.kim)
+    requests.approve(ours, shop.kim)
     shop.sweep()
     assert sorted((one.kind, one.state) for one in shop.refunds(order)) == [("customer", "DONE"), ("outside", "DONE")]
     assert book.balance(chart.REFUNDS, "TWD").amount == 2 * order.total_amount, "both have gone"
@@ -170,9 +170,9 @@ def test_a_manual_refund_is_left_to_staff_when_its_money_was_refunded_at_the_acq
 
 def test_an_unsent_manual_refund_is_declined_after_its_money_was_refunded_at_the_acquirer(shop: Shop) -> None:
     order = shop.paid_order()
-    ours = refunds.request(shop.capture(order), order.total, reason="", by=shop.sam, to=RefundDestination.BANK).id
+    ours = requests.request(shop.capture(order), order.total, reason="", by=shop.sam, to=RefundDestination.BANK).id
     reported_by_webhook(shop, refund_there(shop, order))
-    refunds.decline(ours, shop.kim)
+    requests.decline(ours, shop.kim)
     assert shop.state(order) == "REFUNDED"
     assert book.balance(chart.REFUNDS, "TWD").amount == order.total_amount
 
@@ -250,14 +250,14 @@ def test_an_outside_refund_that_fails_later_takes_the_order_back_to_paid(shop: S
     shop.acquirer.refund_becomes(refund, "REJECTED")
     shop.turn(days=1, minutes=1)
     assert shop.moves(order)[-2:] == ["REFUNDED", "PAID"]
-    assert refunds.request(shop.capture(order), None, reason="", by=shop.sam).money == order.total
+    assert requests.request(shop.capture(order), None, reason="", by=shop.sam).money == order.total
     shop.sweep()
 
 
 def test_our_own_refund_is_never_taken_for_one_made_outside(shop: Shop) -> None:
     order = shop.paid_order()
     shop.acquirer.misbehave("refund", "lose_answer")
-    ours = refunds.request(shop.capture(order), Money(500, "TWD"), reason="", by=shop.sam)
+    ours = requests.request(shop.capture(order), Money(500, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     reported_by_query(shop, order)
     reported_by_webhook(shop, ours.id)

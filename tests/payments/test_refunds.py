@@ -14,7 +14,7 @@ from shop.core.money import Money
 from shop.ledger import book, chart
 from shop.orders.models import Order
 from shop.payments.records.models import Capture, Refund
-from shop.payments.refunds import apply, refunds
+from shop.payments.refunds import apply, requests
 from shop.setting_kinds import CurrencyAmounts
 from shop.settings import SETTINGS, BadSetting, read
 from tests.fakes import FakePay
@@ -57,7 +57,7 @@ def _share(order: Order, percent: int) -> Money:
 
 def test_a_full_refund_takes_the_order_to_refunded(shop: Shop) -> None:
     order, capture = _paid(shop)
-    refunds.request(capture, order.total, reason="broken", by=shop.sam)
+    requests.request(capture, order.total, reason="broken", by=shop.sam)
     assert shop.order_status(order).key == "refund_pending"
     shop.sweep()
     assert shop.state(order) == "REFUNDED"
@@ -68,10 +68,10 @@ def test_a_full_refund_takes_the_order_to_refunded(shop: Shop) -> None:
 
 def test_two_partial_refunds_go_through_partially_refunded(shop: Shop) -> None:
     order, capture = _paid(shop)
-    refunds.request(capture, _share(order, 40), reason="", by=shop.sam)
+    requests.request(capture, _share(order, 40), reason="", by=shop.sam)
     shop.sweep()
     assert shop.state(order) == "PARTIALLY_REFUNDED"
-    refunds.request(capture, _share(order, 60), reason="", by=shop.sam)
+    requests.request(capture, _share(order, 60), reason="", by=shop.sam)
     shop.sweep()
     assert shop.moves(order)[-3:] == ["PAID", "PARTIALLY_REFUNDED", "REFUNDED"]
 
@@ -80,7 +80,7 @@ def test_two_refunds_of_60_percent_at_once_exactly_one(shop: Shop, race: Race) -
     """Case 13."""
     order, capture = _paid(shop)
     share = _share(order, 60)
-    results = race(lambda _: refunds.request(capture, share, reason="", by=shop.sam).id)
+    results = race(lambda _: requests.request(capture, share, reason="", by=shop.sam).id)
     assert len([r for r in results if isinstance(r, str)]) == 1
     assert {r.code for r in results if isinstance(r, Refusal)} == {"not_refundable"}
     shop.sweep()
@@ -90,7 +90,7 @@ def test_two_refunds_of_60_percent_at_once_exactly_one(shop: Shop, race: Race) -
 def test_a_refund_webhook_before_the_refund_answer_finds_its_refund(shop: Shop) -> None:
     """Case 14."""
     order, capture = _paid(shop)
-    refund = refunds.request(capture, order.total, reason="", by=shop.sam)
+    refund = requests.request(capture, order.total, reason="", by=shop.sam)
     assert apply.result(refund.id, "DONE", Actor.of_source("webhook")) == "applied"
     assert shop.state(order) == "REFUNDED"
     shop.sweep()
@@ -100,9 +100,9 @@ def test_a_refund_webhook_before_the_refund_answer_finds_its_refund(shop: Shop) 
 def test_a_refund_form_with_stale_numbers_is_refused_and_shows_the_current_ones(shop: Shop) -> None:
     """Case 15."""
     order, capture = _paid(shop)
-    refunds.request(capture, _share(order, 10), reason="", by=shop.sam, expected_refundable=order.total_amount)
+    requests.request(capture, _share(order, 10), reason="", by=shop.sam, expected_refundable=order.total_amount)
     with pytest.raises(Refusal) as refused:
-        refunds.request(capture, _share(order, 10), reason="", by=shop.kim, expected_refundable=order.total_amount)
+        requests.request(capture, _share(order, 10), reason="", by=shop.kim, expected_refundable=order.total_amount)
     assert refused.value.details["refundable"] == order.total_amount - _share(order, 10).amount
     shop.sweep()
 
@@ -111,16 +111,16 @@ def test_a_large_refund_waits_for_a_second_person(shop: Shop) -> None:
     shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 1000}
     try:
         order, capture = _paid(shop)
-        refund = refunds.request(capture, order.total, reason="", by=shop.sam)
+        refund = requests.request(capture, order.total, reason="", by=shop.sam)
     finally:
         shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 1_000_000}
     shop.sweep()
     assert _states(order) == ["REQUESTED"]
     with pytest.raises(Refusal):
-        refunds.approve(refund.id, shop.sam)
-    refunds.approve(refund.id, shop.kim)
+        requests.approve(refund.id, shop.sam)
+    requests.approve(refund.id, shop.kim)
     with pytest.raises(Refusal):
-        refunds.approve(refund.id, shop.colleague("lee"))
+        requests.approve(refund.id, shop.colleague("lee"))
     shop.sweep()
     assert shop.state(order) == "REFUNDED"
 
@@ -132,10 +132,10 @@ def test_how_much_one_person_may_refund_is_set_for_each_currency(shop: Shop, cur
     order = shop.order(currency=currency)
     shop.acquirer.capture(shop.payment(order).id)
     shop.deliver_webhook(shop.payment(order))
-    refund = refunds.request(shop.capture(order), order.total, reason="", by=shop.sam)
+    refund = requests.request(shop.capture(order), order.total, reason="", by=shop.sam)
     assert refund.needs_two == (order.total_amount > alone)
     if refund.needs_two:
-        refunds.approve(refund.id, shop.kim)
+        requests.approve(refund.id, shop.kim)
     shop.sweep()
     assert shop.state(order) == "REFUNDED"
 
@@ -180,7 +180,7 @@ def test_the_second_of_two_payments_is_refunded_automatically_and_the_first_is_k
 def test_a_refund_without_an_answer_is_sent_once(shop: Shop, fault: str) -> None:
     order, capture = _paid(shop)
     shop.acquirer.misbehave("refund", fault)
-    refund = refunds.request(capture, order.total, reason="", by=shop.sam)
+    refund = requests.request(capture, order.total, reason="", by=shop.sam)
     shop.sweep()
     if fault == "wait":
         theirs, money, _ = shop.acquirer.refunds[refund.id]
@@ -193,7 +193,7 @@ def test_a_refund_without_an_answer_is_sent_once(shop: Shop, fault: str) -> None
 
 def test_a_refund_that_fails_later_takes_the_order_back_to_paid(shop: Shop) -> None:
     order, capture = _paid(shop)
-    refund = refunds.request(capture, order.total, reason="", by=shop.sam)
+    refund = requests.request(capture, order.total, reason="", by=shop.sam)
     shop.sweep()
     theirs, money, _ = shop.acquirer.refunds[refund.id]
     shop.acquirer.refunds[refund.id] = (theirs, money, "REJECTED")
@@ -213,7 +213,7 @@ def test_a_refused_automatic_refund_leaves_its_money_to_staff(shop: Shop) -> Non
 def test_a_completed_refund_is_queried_again_until_there_is_an_answer(shop: Shop) -> None:
     """A refund that failed later must not be missed because the acquirer was away on the next day."""
     order, capture = _paid(shop)
-    refund = refunds.request(capture, order.total, reason="", by=shop.sam)
+    refund = requests.request(capture, order.total, reason="", by=shop.sam)
     shop.sweep()
     shop.acquirer.refund_becomes(refund.id, "REJECTED")
     shop.acquirer.away = True
@@ -234,12 +234,12 @@ def cautious(shop: Shop) -> Shop:
 def test_one_person_alone_refunds_no_more_in_parts_than_at_once(cautious: Shop) -> None:
     order, capture = _paid(cautious)
     half = _share(order, 50)
-    assert not refunds.request(capture, half, reason="", by=cautious.sam).needs_two
-    second = refunds.request(capture, half, reason="", by=cautious.sam)
+    assert not requests.request(capture, half, reason="", by=cautious.sam).needs_two
+    second = requests.request(capture, half, reason="", by=cautious.sam)
     assert second.needs_two
     cautious.sweep()
     assert cautious.state(order) == "PARTIALLY_REFUNDED"
-    refunds.approve(second.id, cautious.kim)
+    requests.approve(second.id, cautious.kim)
     cautious.sweep()
     assert cautious.state(order) == "REFUNDED"
 
@@ -249,19 +249,19 @@ def test_a_refund_that_waits_for_a_second_person_can_be_declined(cautious: Shop,
     cautious.app.config["REFUND_NEEDS_TWO"] = {"TWD": 0}
     ada = cautious.customer(credit=1000)
     order = cautious.paid_order(customer=ada, credit=1000)
-    requested = refunds.request_all(order.id, reason="", by=cautious.sam)
+    requested = requests.request_all(order.id, reason="", by=cautious.sam)
     for refund in requested:
-        refunds.decline(refund.id, cautious.colleague(by))
+        requests.decline(refund.id, cautious.colleague(by))
         with pytest.raises(Refusal, match="No such refund is waiting for approval"):
-            refunds.decline(refund.id, cautious.colleague(by))
+            requests.decline(refund.id, cautious.colleague(by))
         with pytest.raises(Refusal):
-            refunds.approve(refund.id, cautious.colleague("lee"))
+            requests.approve(refund.id, cautious.colleague("lee"))
     cautious.sweep()
     assert cautious.order_status(order).key == "paid"
-    again = refunds.request_all(order.id, reason="", by=cautious.sam)
+    again = requests.request_all(order.id, reason="", by=cautious.sam)
     assert [one.money for one in again] == [one.money for one in requested]
     for refund in again:
-        refunds.approve(refund.id, cautious.kim)
+        requests.approve(refund.id, cautious.kim)
     cautious.sweep()
     assert (cautious.state(order), cautious.credit(ada)) == ("REFUNDED", 1000)
     assert not alerts(cautious), "calling off is no refusal by an acquirer"
@@ -269,17 +269,17 @@ def test_a_refund_that_waits_for_a_second_person_can_be_declined(cautious: Shop,
 
 def test_a_refund_that_waits_for_a_second_person_is_not_announced_to_the_customer(cautious: Shop) -> None:
     order, capture = _paid(cautious)
-    refund = refunds.request(capture, order.total, reason="", by=cautious.sam)
+    refund = requests.request(capture, order.total, reason="", by=cautious.sam)
     status = cautious.order_status(order)
     assert (status.key, status.refunds, status.final) == ("paid", (), False)
-    refunds.approve(refund.id, cautious.kim)
+    requests.approve(refund.id, cautious.kim)
     assert cautious.order_status(order).key == "refund_pending"
 
 
 def test_of_eight_concurrent_declines_and_approvals_one_wins(cautious: Shop, race: Race) -> None:
     order, capture = _paid(cautious)
-    refund = refunds.request(capture, order.total, reason="", by=cautious.sam).id
-    decides = {0: refunds.approve, 1: refunds.decline}
+    refund = requests.request(capture, order.total, reason="", by=cautious.sam).id
+    decides = {0: requests.approve, 1: requests.decline}
     results = race(lambda n: decides[n % 2](refund, cautious.colleague(f"kim{n}")))
     assert len([r for r in results if r is None]) == 1
     cautious.sweep()
@@ -293,7 +293,7 @@ def test_an_amount_that_the_acquirer_cannot_refund_is_refused_on_request(
     monkeypatch.setattr(FakePay, "capabilities", able)
     order, capture = _paid(shop)
     with pytest.raises(BadInput, match=r"Fakepay refunds only multiples of NT\$1\.00 TWD"):
-        refunds.request(capture, Money(1050, "TWD"), reason="", by=shop.sam)
-    refunds.request(capture, Money(1100, "TWD"), reason="", by=shop.sam)
+        requests.request(capture, Money(1050, "TWD"), reason="", by=shop.sam)
+    requests.request(capture, Money(1100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     assert shop.state(order) == "PARTIALLY_REFUNDED"

@@ -17,7 +17,7 @@ from shop.orders.models import Order
 from shop.payments.providers import registry
 from shop.payments.providers.interface import Unknown
 from shop.payments.records.settlement_models import Discrepancy
-from shop.payments.refunds import apply, refunds
+from shop.payments.refunds import apply, requests
 from shop.payments.settlement import reconcile
 from tests.payments.trading import QUIET, Trading
 from tests.real_acquirer_fixtures import RealAcquirer
@@ -61,7 +61,7 @@ def overslept(shop: Shop) -> Files:
     """The response to the refund was lost; when it was polled, it had failed."""
     order = shop.paid_order()
     shop.acquirer.misbehave("refund", "lose_answer")
-    refund = refunds.request(shop.capture(order), order.total, reason="", by=shop.sam).id
+    refund = requests.request(shop.capture(order), order.total, reason="", by=shop.sam).id
     shop.sweep()
     shop.acquirer.refund_becomes(refund, "REJECTED")
     shop.turn(minutes=1)
@@ -122,8 +122,8 @@ def test_eight_files_at_once_book_it_once(overslept: Files, race: Race) -> None:
 def test_a_declined_refund_that_the_acquirer_reports_is_booked_as_an_outside_refund(shop: Shop) -> None:
     shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 0}
     order = shop.paid_order()
-    refund = refunds.request(shop.capture(order), order.total, reason="", by=shop.sam).id
-    refunds.decline(refund, shop.sam)
+    refund = requests.request(shop.capture(order), order.total, reason="", by=shop.sam).id
+    requests.decline(refund, shop.sam)
     files = Files(shop, order, refund)
     shop.turn(days=1)
     outside = f"refund:fakepay:{refund}"
@@ -137,7 +137,7 @@ def test_a_declined_refund_that_the_acquirer_reports_is_booked_as_an_outside_ref
 def test_a_refund_under_way_that_a_file_reports_as_done_and_failed_has_failed_later(shop: Shop) -> None:
     order = shop.paid_order()
     shop.acquirer.misbehave("refund", "wait")
-    refund = refunds.request(shop.capture(order), Money(PRICE, "TWD"), reason="", by=shop.sam).id
+    refund = requests.request(shop.capture(order), Money(PRICE, "TWD"), reason="", by=shop.sam).id
     shop.sweep()
     files = Files(shop, order, refund)
     shop.acquirer.refund_becomes(refund, "REJECTED")

@@ -11,7 +11,7 @@ from shop.core.money import Money
 from shop.inventory import stock
 from shop.ledger import book, chart
 from shop.orders.models import Order
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payments.updates.apply import accept
 from tests.payments.outside_refunds import late_capture
 from tests.shop_fixtures import KETTLE, PRICES, Race, Shop
@@ -45,7 +45,7 @@ def test_staff_accept_another_amount_and_the_difference_is_booked(shop: Shop, di
 def test_an_accepted_order_is_refunded_when_the_accepted_amount_is_refunded(shop: Shop) -> None:
     order = _wrong(shop, -100)
     accept(shop.capture(order), by=shop.sam)
-    refunds.request_all(order.id, reason="", by=shop.sam)
+    requests.request_all(order.id, reason="", by=shop.sam)
     shop.sweep()
     assert shop.state(order) == "REFUNDED"
 
@@ -75,7 +75,7 @@ def test_of_a_concurrent_acceptance_and_refund_only_one_succeeds(shop: Shop, rac
         if number % 2:
             accept(capture, by=shop.sam)
             return "accepted"
-        refunds.request(capture, money, reason="", by=shop.kim)
+        requests.request(capture, money, reason="", by=shop.kim)
         return "refunded"
 
     results = race(do)
@@ -101,7 +101,7 @@ def test_after_the_refund_of_a_mismatch_the_customer_has_at_least_ten_minutes_to
     assert shop.state(order) == "WAITING_PAYMENT", "while people look, time stands still"
     with pytest.raises(Refusal):
         shop.cancel(order)
-    refunds.request(shop.capture(order), Money(PRICE - 100, "TWD"), reason="wrong amount", by=shop.sam)
+    requests.request(shop.capture(order), Money(PRICE - 100, "TWD"), reason="wrong amount", by=shop.sam)
     shop.sweep()
     status = shop.order_status(order)
     assert status.key == "choose"
@@ -124,7 +124,7 @@ def test_during_a_review_no_other_payment_stays_open(shop: Shop) -> None:
     shop.turn(minutes=1)
     assert [p.state for p in shop.payments(order)] == ["CAPTURED", "CANCELLED"]
     assert shop.acquirer.payments[second.id].state == "CANCELLED"
-    refunds.request(shop.capture(order), Money(PRICE - 100, "TWD"), reason="", by=shop.sam)
+    requests.request(shop.capture(order), Money(PRICE - 100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     assert "pay" in shop.order_status(order).can
     again = shop.pay_again(order)
@@ -137,7 +137,7 @@ def test_during_a_review_no_other_payment_stays_open(shop: Shop) -> None:
 def test_after_a_review_an_order_that_is_not_paid_expires(shop: Shop) -> None:
     order = _wrong(shop)
     shop.turn(minutes=40)
-    refunds.request(shop.capture(order), Money(PRICE - 100, "TWD"), reason="", by=shop.sam)
+    requests.request(shop.capture(order), Money(PRICE - 100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     shop.turn(minutes=11)
     assert shop.state(order) == "EXPIRED"
@@ -146,7 +146,7 @@ def test_after_a_review_an_order_that_is_not_paid_expires(shop: Shop) -> None:
 
 def test_a_partial_refund_of_a_mismatch_does_not_end_the_review(shop: Shop) -> None:
     order = _wrong(shop)
-    refunds.request(shop.capture(order), Money(1000, "TWD"), reason="", by=shop.sam)
+    requests.request(shop.capture(order), Money(1000, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     assert shop.order_status(order).key == "review"
     with pytest.raises(Refusal):
@@ -167,7 +167,7 @@ def test_a_mismatch_for_an_expired_order_can_be_accepted_only_while_its_stock_is
     with pytest.raises(Refusal) as refused:
         accept(shop.capture(orders[1]), by=shop.sam)
     assert refused.value.code == "nothing_to_hold"
-    refunds.request(shop.capture(orders[1]), Money(PRICE - 100, "TWD"), reason="", by=shop.sam)
+    requests.request(shop.capture(orders[1]), Money(PRICE - 100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     assert shop.state(orders[1]) == "EXPIRED"
     assert shop.order_status(orders[1]).key == "expired"
@@ -178,7 +178,7 @@ def test_a_rejected_automatic_refund_waits_for_staff_until_another_one_is_done(s
     shop.sweep()
     assert [r.state for r in shop.refunds(order)] == ["REJECTED"]
     assert shop.order_status(order).key == "review"
-    refunds.request(shop.capture(order), order.total, reason="by hand", by=shop.sam)
+    requests.request(shop.capture(order), order.total, reason="by hand", by=shop.sam)
     shop.sweep()
     assert shop.order_status(order).key == "late"
     assert shop.order_status(order).order.review_since is None

@@ -17,7 +17,7 @@ from shop.orders.models import Order
 from shop.payments.providers import registry
 from shop.payments.records.models import Capture, Payment
 from shop.payments.records.settlement_models import Discrepancy
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payments.settlement import reconcile
 from shop.payments.settlement.reconcile import Reconciliation
 from tests.real_acquirer_fixtures import TOKEN, RealAcquirer
@@ -56,7 +56,7 @@ class Trading:
         order = self.shop.order((KETTLE, 1), currency=CURRENCY[provider], provider=provider)
         action = self.shop.payment(order).action
         if action and action["kind"] == "form_post":
-            httpx.post(action["url"], data=action["fields"], trust_env=False)
+            httpx.post(action["url"], data=action["fields"], trust_env=False, verify=False)
         return order
 
     def pay(self, order: Order, **card: str) -> None:
@@ -80,7 +80,7 @@ class Trading:
         """Request and send a refund; returns its id."""
         capture = self.capture(order)
         money = Money(amount or capture.amount, capture.currency)
-        requested = refunds.request(capture.id, money, reason="", by=self.shop.sam).id
+        requested = requests.request(capture.id, money, reason="", by=self.shop.sam).id
         self.shop.sweep()
         return requested
 
@@ -100,7 +100,7 @@ class Trading:
             requested.setdefault("format", "expanded")
         url = f"{self.acquirer.url}/_sim/settlement/{provider}/{day or self.day}"
         bearer = {"Authorization": f"Bearer {TOKEN}"}
-        answer = httpx.get(url, params=requested, headers=bearer, trust_env=False)
+        answer = httpx.get(url, params=requested, headers=bearer, trust_env=False, verify=False)
         assert answer.status_code == 200, answer.text
         return answer.content, answer.headers.get("X-Sim-Discrepancies", "[]")
 

@@ -20,7 +20,7 @@ from shop.ledger.models import LedgerEntry
 from shop.orders import events
 from shop.orders.models import Order
 from shop.payments.records.types import RefundDestination
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.payments.updates.apply import accept
 from shop.pricing import change
 from shop.pricing import uses as code_uses
@@ -57,7 +57,7 @@ def uses(code: str = "TEN") -> tuple[int, int]:
 
 
 def refund(shop: Shop, order: Order, amount: int) -> None:
-    refunds.request(shop.capture(order), Money(amount, order.currency), reason="", by=shop.sam)
+    requests.request(shop.capture(order), Money(amount, order.currency), reason="", by=shop.sam)
     shop.sweep()
 
 
@@ -166,11 +166,11 @@ def test_a_refund_that_fails_later_takes_its_shares_back(priced: Shop) -> None:
 def test_a_refund_to_store_credit_and_one_to_a_bank_have_the_same_shares(priced: Shop) -> None:
     order = priced.paid_order((KETTLE, 1), customer=priced.customer())
     for destination in (RefundDestination.STORE_CREDIT, RefundDestination.BANK):
-        requested = refunds.request(
+        requested = requests.request(
             priced.capture(order), Money(40000, "TWD"), reason="", by=priced.sam, to=destination
         )
         if requested.needs_two:
-            refunds.approve(requested.id, priced.kim)
+            requests.approve(requested.id, priced.kim)
         priced.sweep()
     assert balances()["tax_payable"] == -1900
     refund(priced, order, 40000)
@@ -297,7 +297,7 @@ def test_a_full_discount_pays_the_order(priced: Shop) -> None:
     assert balances() == {"sales": -114300, "discounts": 114300}
     assert uses("ALL") == (1, 120000)
     with pytest.raises(Refusal) as refused:
-        refunds.request_all(order.id, reason="", by=priced.sam, to=RefundDestination.PROVIDER)
+        requests.request_all(order.id, reason="", by=priced.sam, to=RefundDestination.PROVIDER)
     assert refused.value.code == "not_refundable"
 
 
@@ -307,7 +307,7 @@ def test_a_discount_and_store_credit_together_pay_the_order(priced: Shop) -> Non
     order = priced.order((KETTLE, 1), code="HALF", customer=customer, credit=60000)
     assert (priced.state(order), order.paid_by) == ("PAID", "store_credit")
     assert balances() == {"goodwill": 60000, "sales": -114200, "discounts": 57100, "tax_payable": -2900}
-    refunds.request_credit(order.id, Money(60000, "TWD"), reason="", by=priced.sam)
+    requests.request_credit(order.id, Money(60000, "TWD"), reason="", by=priced.sam)
     priced.sweep()
     assert (priced.state(order), balances()["refunds"]) == ("REFUNDED", 114200)
     assert "tax_payable" not in balances()

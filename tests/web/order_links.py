@@ -1,4 +1,4 @@
-"""The mailed link to the orders of an address."""
+"""Links to orders: the mailed one to the orders of an address, and the order of a page."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from shop.core.db import db
 from shop.mail import compose
 from shop.mail.models import Mail
 from shop.mail.states import MailKind
+from shop.orders import find
+from shop.orders.models import Order
 
 
 def mailed() -> list[Mail]:
@@ -21,3 +23,10 @@ def newest_link() -> str:
     found = re.search(r"/orders/of/\S+", compose.content(mailed()[-1]).text)
     assert found
     return found[0]
+
+
+def order_of(path: str) -> Order:
+    """The order whose page has this path."""
+    order = find.by_token(path.split("/")[2])
+    assert order
+    return order

@@ -7,23 +7,19 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from itertools import combinations
-from types import SimpleNamespace
 
 import pytest
 from flask import Flask, render_template
 
 from shop.checkout.order_status import CAN, UNDECIDED, RefundView, load_status
 from shop.core.money import Money
-from shop.http_kit.template_helpers import payment_methods
 from shop.orders import find
 from shop.orders.models import Order
-from shop.payments.providers import registry
-from shop.payments.providers.types import PaymentState
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.pricing import change
-from shop.web import orders
 from tests.shop_fixtures import PEN, Shop
-from tests.web.conftest import Visitor, return_path, title
+from tests.web.conftest import Visitor
+from tests.web.order_links import order_of
 
 TITLES = {
     "preparing": "Preparing your payment",
@@ -96,7 +92,7 @@ def test_the_page_shows_the_destination_of_refunds(shop: Shop) -> None:
     ):
         ada = shop.customer(credit=20000)
         order = shop.paid_order(customer=ada, credit=20000)
-        refunds.request_all(order.id, reason="", by=shop.sam, to=to)
+        requests.request_all(order.id, reason="", by=shop.sam, to=to)
         assert goes in page_of(shop, order)
         shop.sweep()
         assert went in page_of(shop, order)
@@ -112,12 +108,12 @@ def test_the_page_of_an_order_that_costs_nothing_confirms_it_and_names_no_paymen
 def test_a_manual_refund_is_announced_after_approval_and_shown_as_sent_when_it_is(shop: Shop) -> None:
     ada = shop.customer(credit=20000)
     whole, part, both = shop.paid_order(), shop.paid_order(customer=ada, credit=20000), shop.paid_order()
-    refunds.request(shop.capture(both), Money(500, "TWD"), reason="", by=shop.sam)
+    requests.request(shop.capture(both), Money(500, "TWD"), reason="", by=shop.sam)
     for order in (whole, part, both):
-        refunds.request_all(order.id, reason="", by=shop.sam, to="bank")
+        requests.request_all(order.id, reason="", by=shop.sam, to="bank")
     assert "bank account" not in "".join(page_of(shop, order) for order in (whole, part, both))
-    for refund in refunds.waiting():
-        refunds.approve(refund.id, shop.kim)
+    for refund in requests.waiting():
+        requests.approve(refund.id, shop.kim)
     goes = {
         whole: "The refund goes to your bank account by bank transfer.",
         part: "Part of the refund goes to your store credit and the rest to your bank account by bank transfer.",
@@ -176,7 +172,7 @@ def test_a_refunded_mismatch_is_shown_and_not_counted(shop: Shop) -> None:
     order = shop.order(customer=shop.customer())
     shop.acquirer.capture(shop.payment(order).id, money=Money(100, "TWD"))
     shop.deliver_webhook(shop.payment(order))
-    refunds.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
+    requests.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     failed = shop.pay_again(order)
     shop.acquirer.end(failed.id, "FAILED", "declines")
@@ -184,7 +180,7 @@ def test_a_refunded_mismatch_is_shown_and_not_counted(shop: Shop) -> None:
     assert "No money has been taken for this payment. Your items are still reserved." in page_of(shop, order)
     shop.acquirer.capture(shop.pay_again(order).id)
     shop.deliver_webhook(shop.payment(order))
-    refunds.request_all(order.id, reason="", by=shop.sam, to="store_credit")
+    requests.request_all(order.id, reason="", by=shop.sam, to="store_credit")
     shop.sweep()
     assert "The money was added to your store credit." in page_of(shop, order)
 
@@ -232,229 +228,13 @@ def test_the_order_page_names_the_seller_and_the_full_date(visitor: Visitor, app
     assert "Sold by" not in page and "Quote this reference when you contact us" in page
 
 
-def test_the_pay_button_names_the_amount_and_the_new_tab_and_stands_outside_of_its_form(visitor: Visitor) -> None:
-    page = visitor.get(visitor.order()).text
-    assert re.search(r'form="pay-form">Pay NT\$1,200 <span[^>]*>\(opens in a new tab\)</span>', page)
-    assert 'form="pay-form" formtarget="_self">Pay in this tab' in page
-    status = page[page.index('id="order-status"') : page.index("</section>", page.index('id="order-status"'))]
-    assert "csrf_token" not in status and "csrf_token" in page
-
-
-def test_another_payment_method_is_offered_when_there_is_one(visitor: Visitor) -> None:
-    assert 'name="method" value="otherpay">Pay with Otherpay' in visitor.get(visitor.order()).text
-
-
-def test_pressing_pay_leads_to_the_acquirer_and_the_page_shows_it(visitor: Visitor) -> None:
-    path = visitor.order()
-    visitor.get(path)
-    first, again = visitor.post(f"{path}/pay"), visitor.post(f"{path}/pay")
-    assert first.status_code == 303 and first.location.startswith("https://fakepay.example/pay/")
-    assert first.location == again.location
-    assert title(visitor.get(path)).startswith("Finish paying in the other tab")
-
-
-def test_choosing_another_method_initiates_it_and_closes_the_first(visitor: Visitor, shop: Shop) -> None:
-    path = visitor.order()
-    visitor.get(path)
-    assert visitor.post(f"{path}/pay", {"method": "otherpay"}).status_code == 303
-    first, second = shop.payments(_order(path))
-    assert (first.state, second.provider) == (PaymentState.CANCELLED, "otherpay")
-
-
-def test_another_method_is_used_instead_of_a_store_code_from_the_page_that_shows_it(
-    visitor: Visitor, shop: Shop
-) -> None:
-    path = visitor.order()
-    code = shop.payment(_order(path))
-    shop.acquirer.show_code(code.id, timedelta(days=3))
-    shop.deliver_webhook(code)
-    page = visitor.get(path).text
-    named = re.findall(r'<input type="hidden" form="pay-form" name="instead_of" value="([^"]+)">', page)
-    assert named == [code.id] and "You then have up to 30:00 to pay" in page
-    assert 'formtarget="_self">Pay with Fakepay in another way<' in page
-    assert 'formtarget="_self">Pay with Otherpay<' in page
-    shop.turn(hours=1)
-    answer = visitor.post(f"{path}/pay", {"method": "fakepay", "instead_of": code.id})
-    first, second = shop.payments(_order(path))
-    assert (first.id, first.state, second.provider) == (code.id, PaymentState.CANCELLED, "fakepay")
-    assert answer.location == f"https://fakepay.example/pay/{second.id}"
-
-
-def test_a_payment_method_that_cannot_charge_the_order_is_refused_with_a_link_back(
-    visitor: Visitor, shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The page still offered it."""
-    path = visitor.order()
-    other = registry.all_providers()["otherpay"]
-    monkeypatch.setattr(other, "capabilities", replace(other.capabilities, least={"TWD": 10**9}))
-    answer = visitor.post(f"{path}/pay", {"method": "otherpay"})
-    assert (answer.status_code, title(answer).partition(" ·")[0]) == (409, "Choose another payment method")
-    assert "Otherpay cannot charge" in answer.text and f'href="{path}"' in answer.text
-    assert [one.state for one in shop.payments(_order(path))] == [PaymentState.OPEN]
-
-
-def test_without_a_choice_a_method_that_can_charge_the_order_is_used(
-    visitor: Visitor, shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Fakepay is the first in the list."""
-    order = _order(visitor.order())
-    able = registry.all_providers()["fakepay"].capabilities
-    monkeypatch.setattr(registry.all_providers()["fakepay"], "capabilities", replace(able, least={"TWD": 10**9}))
-    monkeypatch.setattr(orders, "load_status", lambda _: SimpleNamespace(payment=None))
-    with shop.app.test_request_context(method="POST"):
-        assert orders._provider(order) == payment_methods(order)[0].provider != "fakepay"
-
-
-def test_an_unknown_payment_method_is_refused(visitor: Visitor, shop: Shop) -> None:
-    path = visitor.order()
-    visitor.get(path)
-    assert visitor.post(f"{path}/pay", {"method": "nopay"}).status_code == 422
-    assert len(shop.payments(_order(path))) == 1
-
-
-def test_pay_pressed_on_an_order_that_was_just_paid_shows_the_order_and_opens_nothing(
-    visitor: Visitor, shop: Shop
-) -> None:
-    path = visitor.order()
-    visitor.get(path)
-    payment = shop.payment(_order(path))
-    shop.acquirer.capture(payment.id)
-    shop.deliver_webhook(payment)
-    response = visitor.post(f"{path}/pay")
-    assert response.status_code == 303 and response.location == path
-    assert title(visitor.get(path)).startswith("Payment received") and len(shop.payments(_order(path))) == 1
-
-
-def test_the_return_page_decides_nothing_and_polls_the_acquirer(visitor: Visitor, shop: Shop) -> None:
-    path = visitor.order()
-    visitor.get(path)
-    visitor.post(f"{path}/pay")
-    response = visitor.get(return_path(_order(path)))
-    assert response.status_code == 303 and response.location == path
-    assert title(visitor.get(path)).startswith("We are confirming your payment")
-    shop.acquirer.capture(shop.payment(_order(path)).id)
-    shop.sweep()
-    assert title(visitor.get(path)).startswith("Payment received")
-
-
-def test_while_confirming_a_second_attempt_is_not_offered_and_check_now_polls(visitor: Visitor, shop: Shop) -> None:
-    path = visitor.order()
-    visitor.get(path)
-    shop.acquirer.capture(shop.payment(_order(path)).id)
-    assert visitor.post(f"{path}/check").location == path
-    assert title(visitor.get(path)).startswith(("Payment received", "Pay to complete your order"))
-    shop.turn(seconds=5)
-    assert title(visitor.get(path)).startswith("Payment received")
-
-
-def test_a_declined_card_is_explained_and_the_same_payment_page_is_offered_again(visitor: Visitor, shop: Shop) -> None:
-    path = visitor.order()
-    payment = shop.payment(_order(path))
-    shop.acquirer.decline(payment.id)
-    shop.deliver_webhook(payment)
-    page = visitor.get(path).text
-    assert "Insufficient funds." in page and "No money has been taken" in page
-    assert "Open the payment page again" in page
-
-
-def test_cancelling_the_order_ends_it_and_offers_the_same_products_again(visitor: Visitor, shop: Shop) -> None:
-    path = visitor.order()
-    visitor.get(path)
-    assert visitor.post(f"{path}/cancel").location == path
-    assert title(visitor.get(path)).startswith("Your order is cancelled") and shop.can_sell() == 10
-    assert visitor.post(f"{path}/again").location == "/cart"
-    assert visitor.cart() == {"TEST-KETTLE": 1}
-
-
-def test_cancelling_the_payment_keeps_the_order(visitor: Visitor, shop: Shop) -> None:
-    path = visitor.order()
-    visitor.get(path)
-    visitor.post(f"{path}/payment/cancel")
-    assert title(visitor.get(path)).startswith("You cancelled the payment") and shop.can_sell() == 9
-
-
-def test_an_unavailable_acquirer_loses_no_order(visitor: Visitor, shop: Shop) -> None:
-    shop.acquirer.away = True
-    page = visitor.get(visitor.order())
-    assert title(page).startswith("We cannot reach Fakepay right now") and "Try again" in page.text
-
-
 def test_without_javascript_the_page_refreshes_itself_while_something_is_pending(visitor: Visitor, shop: Shop) -> None:
     path = visitor.order()
     assert '<noscript><meta http-equiv="refresh"' in visitor.get(path).text
-    payment = shop.payment(_order(path))
+    payment = shop.payment(order_of(path))
     shop.acquirer.capture(payment.id)
     shop.deliver_webhook(payment)
     assert "http-equiv" not in visitor.get(path).text
-
-
-ORDER_CALLS = [("get", ""), ("get", "/status"), ("post", "/pay"), ("post", "/check")]
-ORDER_CALLS += [("post", "/cancel"), ("post", "/payment/cancel"), ("post", "/again")]
-
-
-@pytest.mark.parametrize(("method", "path"), ORDER_CALLS)
-@pytest.mark.parametrize("token", ["x", "1", "0" * 32, "%00", "..%2f..", "é"])
-def test_a_token_that_was_never_valid_opens_nothing(visitor: Visitor, method: str, path: str, token: str) -> None:
-    visitor.get("/cart")
-    visitor.add()
-    response = getattr(visitor, method)(f"/orders/{token}{path}")
-    assert response.status_code == 404
-
-
-def test_an_order_number_gives_no_access(visitor: Visitor, other_visitor: Visitor) -> None:
-    path = visitor.order()
-    number = find_number(visitor.get(path).text)
-    assert other_visitor.get(f"/orders/{number}").status_code == 404
-
-
-def test_an_order_is_readable_until_30_days_after_its_end(visitor: Visitor, shop: Shop) -> None:
-    path = visitor.order()
-    visitor.get(path)
-    visitor.post(f"{path}/cancel")
-    shop.turn(days=29)
-    assert visitor.get(path).status_code == 200
-    shop.turn(days=2)
-    assert [visitor.get(path + more).status_code for more in ("", "/status")] == [404] * 2
-
-
-def test_order_pages_are_never_stored_and_fragments_never_set_a_cookie(
-    visitor: Visitor, other_visitor: Visitor
-) -> None:
-    path = visitor.order()
-    assert visitor.get(path).headers["Cache-Control"] == "no-store"
-    status = other_visitor.get(f"{path}/status")
-    assert status.headers["Cache-Control"] == "no-store" and "Set-Cookie" not in status.headers
-    assert "csrf" not in status.text and '<hx-partial hx-target="#order-status" hx-swap="outerMorph">' in status.text
-
-
-def test_what_changes_is_sent_the_same_to_every_viewer(visitor: Visitor, other_visitor: Visitor) -> None:
-    path = visitor.order()
-
-    def still(page: str) -> str:
-        return re.sub(r'data-left="\d+">[\d:]+', "", page)
-
-    assert still(visitor.get(f"{path}/status").text) == still(other_visitor.get(f"{path}/status").text)
-
-
-def test_the_token_is_all_that_is_needed_to_pay(visitor: Visitor, other_visitor: Visitor) -> None:
-    path = visitor.order()
-    assert other_visitor.get(path).status_code == 200
-    assert other_visitor.post(f"{path}/pay").status_code == 303
-
-
-def test_a_payment_that_needs_a_form_is_posted_on_from_a_page_with_a_button(
-    visitor: Visitor, shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from shop.payments.initiation import initiate
-    from shop.payments.providers.interface import NextAction
-
-    path = visitor.order()
-    visitor.get(path)
-    posted = NextAction("form_post", "https://pay.example/form", {"MerchantID": "1", "Note": '"><b>'})
-    monkeypatch.setattr(initiate, "next_action", lambda payment: posted)
-    page = visitor.post(f"{path}/pay").text
-    assert '<form id="post-on" method="post" action="https://pay.example/form">' in page
-    assert 'name="Note" value="&#34;&gt;&lt;b&gt;"' in page and "Continue to Fakepay" in page
 
 
 def test_countdowns_are_given_in_seconds_left(visitor: Visitor, shop: Shop) -> None:
@@ -462,39 +242,3 @@ def test_countdowns_are_given_in_seconds_left(visitor: Visitor, shop: Shop) -> N
     shop.turn(**{"minutes": 10})
     left = re.search(r'data-left="(\d+)"', visitor.get(path).text)
     assert left and timedelta(minutes=19) < timedelta(seconds=int(left[1])) <= timedelta(minutes=20)
-
-
-def _order(path: str):  # noqa: ANN202
-    order = find.by_token(path.split("/")[2])
-    assert order
-    return order
-
-
-def find_number(page: str) -> str:
-    found = re.search(r'class="reference">([^<]+)<', page)
-    assert found
-    return found[1]
-
-
-def test_a_payment_that_is_initiated_too_often_is_refused_with_a_link_back_and_the_time_to_wait(
-    visitor: Visitor, app: Flask
-) -> None:
-    path = visitor.order()
-    for _ in range(2):
-        visitor.get(path)
-        visitor.post(f"{path}/payment/cancel")
-        assert visitor.post(f"{path}/pay", {"method": "fakepay"}).status_code == 303
-    visitor.get(path)
-    visitor.post(f"{path}/payment/cancel")
-    response = visitor.post(f"{path}/pay", {"method": "fakepay"})
-    assert response.status_code == 429 and 1 <= int(response.headers["Retry-After"]) <= 5
-    assert "You have tried to pay for this order 3 times. Wait" in response.text and f'href="{path}"' in response.text
-    app.config["PAYMENTS_PER_ORDER"] = 3
-    response = visitor.post(f"{path}/pay", {"method": "fakepay"})
-    assert response.status_code == 409 and f'href="{path}"' in response.text
-    page = visitor.get(path).text
-    assert (
-        "There have been too many attempts to pay for this order." in page
-        and "Cancel order" in page
-        and "Pay again" not in page
-    )

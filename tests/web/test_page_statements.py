@@ -15,7 +15,7 @@ from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.money import Money
 from shop.orders.models import Order
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from tests.shop_fixtures import KETTLE, PEN, Shop
 from tests.web.conftest import Visitor, reprice
 from tests.web.test_checkout_agreement import signed_in
@@ -87,7 +87,7 @@ def test_the_page_of_a_paid_order_with_refunds_needs_few_statements(shop: Shop, 
     order = db.session.scalars(db.select(Order).where(Order.token == token)).one()
     shop.acquirer.capture(shop.payment(order).id)
     shop.deliver_webhook(shop.payment(order))
-    refunds.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
+    requests.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     found = sent_for(visitor, f"/orders/{token}")
     assert len(found) <= ORDER_PAGE - 1, "\n".join(found)

@@ -19,7 +19,7 @@ from shop.mail.compose import content
 from shop.mail.models import Mail
 from shop.orders.models import Order
 from shop.payments.providers import registry
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from shop.seller import of
 from tests.shop_fixtures import KETTLE, PEN, Shop
 from tests.web.conftest import Visitor, return_path
@@ -174,7 +174,7 @@ def test_the_order_page_and_its_mails_are_translated(shop: Shop, visitor: Visito
     shop.acquirer.capture(shop.payment(order).id)
     shop.deliver_webhook(shop.payment(order))
     look(visitor, paid, cancelled)
-    refunds.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
+    requests.request(shop.capture(order), Money(100, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     look(visitor, *(f"{paid}/documents/{document.number}" for document in find.of_order(order.id)))
     shop.turn(hours=2)

@@ -16,7 +16,7 @@ from shop.ledger import chart, store_credit
 from shop.orders import find
 from shop.orders.models import Order
 from shop.payments.providers import registry
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests
 from tests.shop_fixtures import KETTLE, PRICES, Shop
 from tests.web.conftest import Visitor, title
 
@@ -159,7 +159,7 @@ def test_the_account_shows_the_balance_and_its_movements(shop: Shop, visitor: Vi
     assert order
     shop.acquirer.capture(shop.payment(order).id)
     shop.deliver_webhook(shop.payment(order))
-    refunds.request_all(order.id, reason="", by=shop.sam, to="store_credit")
+    requests.request_all(order.id, reason="", by=shop.sam, to="store_credit")
     shop.sweep()
     assert "The money was added to your store credit." in visitor.get(path).text
     page = visitor.get("/account").text

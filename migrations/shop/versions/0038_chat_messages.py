@@ -39,7 +39,7 @@ def upgrade():
         sa.Column("error", sa.Text(), nullable=True),
         sa.UniqueConstraint("alert_id", "kind"),
         sa.CheckConstraint("state IN ('QUEUED', 'SENT', 'FAILED')", name="state_known"),
-        sa.CheckConstraint("kind IN ('raised', 'waits')", name="kind_known"),
+        sa.CheckConstraint("kind IN ('raised', 'waits', 'more')", name="kind_known"),
         sa.CheckConstraint("(state = 'QUEUED') = (next_attempt_at IS NOT NULL)", name="due_while_queued"),
     )
     op.create_table(
@@ -49,7 +49,9 @@ def upgrade():
         sa.Column("claimed_at", TIME, nullable=False),
     )
     for name, table, columns, which in INDEXES:
-        op.create_index(name, table, columns, postgresql_where=sa.text(which), sqlite_where=sa.text(which))
+        ops = {"event": "text_pattern_ops"} if name == "ix_mails_alert" else {}
+        where = {"postgresql_where": sa.text(which), "sqlite_where": sa.text(which)}
+        op.create_index(name, table, columns, postgresql_ops=ops, **where)
 
 
 def downgrade():

@@ -53,6 +53,7 @@ _LATE = (
     "SELECT 'mail' AS what, id, kind, next_attempt_at FROM mails WHERE next_attempt_at < :late",
     "SELECT 'export' AS what, id, due_at FROM order_exports WHERE due_at < :late",
     "SELECT 'chat' AS what, id, kind, next_attempt_at FROM chat_messages WHERE next_attempt_at < :late",
+    "SELECT 'summary' AS what, rule, due_at FROM notification_windows WHERE due_at < :late",
     "SELECT 'watch' AS what, order_id, due_at FROM watch_list WHERE due_at < :late",
     "SELECT 'settlement file' AS what, provider, day, due_at FROM settlement_files WHERE due_at < :late",
     "SELECT 'integrity check' AS what, id, due_at FROM integrity_checks WHERE due_at < :late",

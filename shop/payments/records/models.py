@@ -19,6 +19,9 @@ from shop.payments.records.types import Allocation, RefundDestination, RefundKin
 
 _KNOWN = ", ".join(f"'{s}'" for s in PaymentState)
 _STILL_OPEN = text("state IN ({})".format(", ".join(f"'{s}'" for s in sorted(STILL_OPEN))))
+_ENDED = text("state IN ({})".format(", ".join(f"'{s}'" for s in sorted(set(PaymentState) - STILL_OPEN))))
+HAS_ENDED, IS_STILL_OPEN = (text(f"payments.{condition.text}") for condition in (_ENDED, _STILL_OPEN))
+"""Conditions that a payment has ended or is still open, with literals for the partial indexes."""
 _DUE = text("next_check_at IS NOT NULL")
 _TO_APPLY = text("due_at IS NOT NULL")
 _NOT_OURS = text("outcome IN ('orphan', 'foreign')")
@@ -78,6 +81,12 @@ class Payment(Base):
         Index("uq_payments_one_open", "order_id", unique=True, postgresql_where=_STILL_OPEN, sqlite_where=_STILL_OPEN),
         *(Index(f"ix_payments_their_{name}", text(f"(provider_data ->> '{name}')")) for name in THEIR_IDS),
         Index("ix_payments_due", "next_check_at", postgresql_where=_DUE, sqlite_where=_DUE),
+        Index(
+            "ix_payments_ended",
+            *("state", "provider", "order_id"),
+            postgresql_where=_ENDED,
+            sqlite_where=_ENDED,
+        ),
     )
 
     @property

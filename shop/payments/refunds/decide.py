@@ -47,7 +47,7 @@ class Request:
 
 
 def request(seen: Snapshot, requested: Request, context: Context) -> Decision:
-    """Create a refund. Raises Refusal or BadInput as `refunds.request` describes."""
+    """Create a refund. Raises Refusal or BadInput as `requests.request` describes."""
     draft = Draft(seen, context)
     _request(draft, requested)
     return draft.decided(Outcome.APPLIED)

@@ -17,15 +17,15 @@ from shop.core.money import Money
 from shop.payments.records.models import SHORTFALL_UNDECIDED, Capture, ShortfallRequest
 from shop.payments.records.types import Allocation, ShortfallState
 
-CAPTURE_WAITS = (Capture.allocation == Allocation.MISMATCH, Capture.refunded_amount == 0)
-"""Conditions of a capture that waits for a decision, as `CaptureRow.waits_for_decision`."""
+IS_WAITING = (SHORTFALL_UNDECIDED, Capture.allocation == Allocation.MISMATCH, Capture.refunded_amount == 0)
+"""Conditions of a request that waits, and of its capture."""
 _DECIDED = "This request has already been decided."
 
 
 def waiting() -> list[ShortfallRequest]:
     """Requests that wait for a second person, oldest first."""
     all_of_them = select(ShortfallRequest).join(Capture, Capture.id == ShortfallRequest.capture_id)
-    found = all_of_them.where(SHORTFALL_UNDECIDED, *CAPTURE_WAITS)
+    found = all_of_them.where(*IS_WAITING)
     return list(db.session.scalars(found.order_by(ShortfallRequest.requested_at, ShortfallRequest.id)))
 
 

@@ -1,7 +1,8 @@
 """Notify people about P1 alerts and about what waits over a limit, by mail and by the chat webhook.
 
 The effects of the alerts' events queue the mails and the message in one transaction. Unique keys decide races: one mail
-for each alert, occasion and recipient, and one message to the chat for each alert and occasion.
+for each alert, occasion and recipient, and one message to the chat for each alert and occasion. Of many alerts of a
+rule within an hour those above a limit are notified together.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ from datetime import datetime
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import literal, select
+from sqlalchemy import Select, literal, select
 
 from shop.accounts.models import IS_STAFF, NO_PASSWORD, User
 from shop.accounts.permissions import Role
-from shop.alerts import chat, news
+from shop.alerts import chat, notification_limit, notification_texts
 from shop.alerts.models import Alert, ChatMessage
-from shop.alerts.news import News
+from shop.alerts.notification_texts import AlertFacts
 from shop.alerts.states import MessageKind, Severity
 from shop.core import clock
 from shop.core.column_types import EnumText
-from shop.core.db import db
+from shop.core.db import db, transactional
+from shop.core.prefix import begins_with
 from shop.mail import outgoing
 from shop.mail.models import Mail
 from shop.mail.states import MailKind, MailState
@@ -46,13 +48,39 @@ def after_waiting(event: dict[str, Any]) -> None:
 
 
 def _notify(alert_id: int | None, kind: MessageKind) -> None:
-    alert = db.session.get(Alert, alert_id)
-    if alert is None:
+    alert, at = db.session.get(Alert, alert_id), clock.now()
+    if alert is None or not notification_limit.is_first(alert.id, kind, at):
         return
-    found = _news(alert, kind)
-    address = f"{shop_url()}/ops/alerts/{alert.id}"
-    chat.queue(alert.id, kind, news.for_chat(found, address))
-    values = {"alert": alert.id, "title": found.title, "rule": alert.rule, "facts": found.facts, "address": address}
+    _summarise(alert.rule, at)
+    if notification_limit.count(alert, at):
+        found = _facts(alert, kind)
+        _send(alert, kind, found.title, found.facts, f"{shop_url()}/ops/alerts/{alert.id}")
+
+
+def due() -> list[str]:
+    """Rules whose further alerts are to be notified together now."""
+    found = notification_limit.due(clock.now())
+    db.session.rollback()
+    return found
+
+
+@transactional
+def summarise_due(rule: str) -> None:
+    """Notify people of the further alerts of a rule. Safe to repeat, and by several processes at once."""
+    _summarise(rule, clock.now())
+
+
+def _summarise(rule: str, at: datetime) -> None:
+    found = notification_limit.end(rule, at)
+    alert = db.session.get(Alert, found.alert_id) if found else None
+    if found and alert:
+        title, facts = notification_texts.summary(rule, found.number, found.began_at)
+        _send(alert, MessageKind.MORE, title, facts, f"{shop_url()}/ops/alerts?rule={rule}")
+
+
+def _send(alert: Alert, kind: MessageKind, title: str, facts: list[str], address: str) -> None:
+    chat.queue(alert.id, kind, notification_texts.for_chat(title, facts, address))
+    values = {"alert": alert.id, "title": title, "rule": alert.rule, "facts": facts, "address": address}
     for recipient, key in _recipients():
         outgoing.queue(
             MailKind.ALERT,
@@ -64,15 +92,15 @@ def _notify(alert_id: int | None, kind: MessageKind) -> None:
         )
 
 
-def _news(alert: Alert, kind: MessageKind) -> News:
-    return News(
+def _facts(alert: Alert, kind: MessageKind) -> AlertFacts:
+    return AlertFacts(
         alert=alert.id,
         kind=kind,
         severity=alert.severity,
         rule=alert.rule,
         about=alert.order_no or alert.subject,
         is_order=alert.order_no is not None,
-        money=news.money(alert.observed, alert.expected),
+        money=notification_texts.money(alert.observed, alert.expected),
         since=alert.waits_since or alert.detected_at,
         at=clock.now(),
         due=_moment(alert.observed, "respondBy"),
@@ -116,18 +144,23 @@ class Notification:
     mail_id: str | None = None
 
 
-def notifications(alert_id: int) -> list[Notification]:
-    """Who was notified about an alert, oldest first. Two statements."""
+def about(alert_id: int) -> list[Notification]:
+    """Notifications about an alert, in the order of their occasions. Two statements."""
     messages = db.session.scalars(select(ChatMessage).where(ChatMessage.alert_id == alert_id))
     found = [
         Notification("Chat", one.kind, "", one.state, one.sent_at or one.created_at, one.attempts, one.error)
         for one in messages
     ]
-    is_alert = Mail.kind == literal(MailKind.ALERT, EnumText(MailKind), literal_execute=True)
-    mails = select(Mail).where(is_alert, Mail.event.startswith(f"alert-{alert_id}-", autoescape=True))
-    waits = _key(alert_id, MessageKind.WAITS)
-    for mail in db.session.scalars(mails.limit(2 * MOST)):
-        kind = MessageKind.WAITS if mail.event.startswith(waits) else MessageKind.RAISED
+    later = [kind for kind in MessageKind if kind is not MessageKind.RAISED]
+    for mail in db.session.scalars(mails_about(alert_id)):
+        kind = next((kind for kind in later if mail.event.startswith(_key(alert_id, kind))), MessageKind.RAISED)
         at = mail.sent_at or mail.created_at
         found.append(Notification("Mail", kind, mail.recipient, mail.state, at, mail.attempts, mail.error, mail.id))
     return sorted(found, key=lambda one: (one.kind, one.channel, one.to))
+
+
+def mails_about(alert_id: int) -> Select[Mail]:
+    """The mails about an alert, by the prefix of their key."""
+    is_alert = Mail.kind == literal(MailKind.ALERT, EnumText(MailKind), literal_execute=True)
+    mails = select(Mail).where(is_alert, begins_with(Mail.event, f"alert-{alert_id}-"))
+    return mails.limit(len(MessageKind) * MOST)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -15,14 +17,25 @@ from structlog.testing import capture_logs
 from shop.accounts import role_requests, signin
 from shop.accounts.models import RoleRequest
 from shop.accounts.permissions import Role
-from shop.alerts import chat, news, requests, store, tell, waiting
+from shop.accounts.rights import Forbidden
+from shop.alerts import (
+    chat,
+    clock_stopped,
+    notification_limit,
+    notification_texts,
+    notifications,
+    requests,
+    store,
+    waiting,
+)
 from shop.alerts.episodes import CheckRun
-from shop.alerts.models import ChatMessage
-from shop.alerts.news import News
+from shop.alerts.models import ChatMessage, NotificationWindow
+from shop.alerts.notification_texts import AlertFacts
 from shop.alerts.states import MessageKind
 from shop.core import clock, heartbeat
 from shop.core.actor import Actor
 from shop.core.db import db, transaction
+from shop.core.errors import Refusal
 from shop.core.money import Money
 from shop.core.outbox import OutboxRow
 from shop.credit_gifts import gifts
@@ -35,7 +48,7 @@ from shop.payments.providers.interface import DisputeFact
 from shop.payments.providers.types import DisputeKind, DisputeState
 from shop.payments.records.models import Capture
 from shop.payments.records.types import Source
-from shop.payments.refunds import refunds
+from shop.payments.refunds import requests as refund_requests
 from shop.setting_kinds import ChatWebhook, Mailboxes
 from tests.alerts.helpers import all_alerts, operational
 from tests.shop_fixtures import Shop
@@ -115,10 +128,59 @@ def test_a_p1_alert_is_notified_by_mail_and_chat_once(shop: Shop, chatting: Chat
     assert facts.startswith("Order 7K3M-9QXT-2F, NT$1,200.00 TWD, since ") and "(0 min)" in facts
     assert address == f"{shop.app.config['SHOP_URL']}/ops/alerts/{number}"
     assert [(one.recipient, one.state) for one in mails()] == [("ops@example.com", MailState.SENT)]
-    assert [(one.channel, one.kind, one.to, one.state) for one in tell.notifications(number)] == [
+    assert [(one.channel, one.kind, one.to, one.state) for one in notifications.about(number)] == [
         ("Chat", "raised", "", MailState.SENT),
         ("Mail", "raised", "ops@example.com", MailState.SENT),
     ]
+
+
+def test_many_alerts_of_a_rule_are_notified_up_to_a_limit_and_then_together_once(shop: Shop, chatting: Chat) -> None:
+    for number in range(notification_limit.MOST + 25):
+        raise_alert(subject=f"order {number}")
+    raise_alert("RULE_D")
+    event = db.session.scalars(db.select(OutboxRow).where(OutboxRow.kind == "alert.raised").limit(1)).one()
+    for _ in range(3):
+        _publish()
+    with transaction():
+        effects.follow(event.kind, event.payload)  # published again after a crash
+    assert len(messages()) == len(mails()) == notification_limit.MOST + 1, "each rule has a limit of its own"
+    shop.wait(minutes=61)
+    for _ in range(2):
+        notifications.summarise_due("RULE_C")
+        _publish()
+    assert len(messages()) == len(mails()) == notification_limit.MOST + 2
+    title, facts, address = messages()[-1].text.splitlines()
+    assert title == "25 more P1 alerts: Payment captured after the order or the payment had ended"
+    assert facts.startswith("since ") and address.endswith("/ops/alerts?rule=RULE_C")
+    newest = mails()[-1]
+    assert (newest.data["title"], newest.data["address"]) == (title, address)
+    raise_alert(subject="in the next hour")
+    _publish()
+    assert "in the next hour" in messages()[-1].text, "the next hour has a limit of its own"
+
+
+def test_a_summary_that_the_clock_has_not_sent_goes_out_before_the_next_hour_begins(shop: Shop, chatting: Chat) -> None:
+    for number in range(notification_limit.MOST + 2):
+        raise_alert(subject=f"order {number}")
+    _publish()
+    shop.wait(hours=2)
+    raise_alert(subject="in another hour")
+    BY_KIND["outbox"].do(0)
+    assert [one.kind for one in messages()[-2:]] == ["more", "raised"]
+    assert notifications.due() == []
+
+
+def test_two_processes_share_the_limit(shop: Shop, chatting: Chat) -> None:
+    alerts = [raise_alert(subject=f"order {number}") for number in range(2 * notification_limit.MOST)]
+
+    def notify(alert_id: int) -> None:
+        with shop.app.app_context(), transaction():
+            notifications.after_raised({"severity": "P1", "alert_id": alert_id})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(notify, [*alerts, *alerts]))
+    assert len(messages()) == notification_limit.MOST
+    assert db.session.get_one(NotificationWindow, "RULE_C").counted == len(alerts)
 
 
 def test_other_alerts_are_not_notified_at_once(shop: Shop, chatting: Chat) -> None:
@@ -139,8 +201,8 @@ def test_without_a_named_address_the_mail_goes_to_finance_and_admins(shop: Shop,
 def test_the_chat_gets_no_formatting_characters_and_no_line_of_a_subject() -> None:
     at = clock.wall()
     about = "<!channel>\n<https://evil.example|a&b>"
-    found = News(1, MessageKind.WAITS, "P2", "OPS_DEAD_LETTER", about, False, None, at - timedelta(hours=49), at)
-    text = news.for_chat(found, "https://shop.example/ops/alerts/1?a&b")
+    found = AlertFacts(1, MessageKind.WAITS, "P2", "OPS_DEAD_LETTER", about, False, None, at - timedelta(hours=49), at)
+    text = notification_texts.for_chat(found.title, found.facts, "https://shop.example/ops/alerts/1?a&b")
     assert not set("<>") & set(text) and len(text.splitlines()) == 3
     assert "&lt;!channel&gt; &lt;https://evil.example|a&amp;b&gt;" in text and "(2 d 1 h)" in text
 
@@ -179,8 +241,39 @@ def test_a_refused_message_fails_for_good_and_no_log_has_the_address(shop: Shop,
     shop.turn(days=2)
     assert (chatting.requests, messages()[0].state, messages()[0].error) == (1, MailState.FAILED, f"HTTP {status}")
     assert "chat.failed" in [one["event"] for one in logs] and "a-secret-path" not in str(logs)
-    assert tell.notifications(number)[0].error == f"HTTP {status}"
+    assert notifications.about(number)[0].error == f"HTTP {status}"
     assert [one.alert_id for one in chat.failed()] == [number]
+
+
+def test_a_failure_after_the_lease_does_not_end_the_attempt_of_another_process(
+    shop: Shop, chatting: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transaction():
+        chat.queue(raise_alert(), MessageKind.RAISED, "text")
+    [message] = messages()
+
+    def slow(_: str) -> chat.Failure:
+        clock.advance(chat.LEASE)
+        assert chat._claim(message.id), "another process has claimed it meanwhile"
+        return chat.Failure("HTTP 404", is_permanent=True)
+
+    monkeypatch.setattr(chat, "_post", slow)
+    chat.do(message.id)
+    assert (messages()[0].state, messages()[0].attempts) == (MailState.QUEUED, 2)
+
+
+def test_a_person_sends_five_test_messages_an_hour(shop: Shop, chatting: Chat) -> None:
+    ann, bea = shop.colleague("ann", Role.ADMIN), shop.colleague("bea", Role.ADMIN)
+    with pytest.raises(Forbidden):
+        chat.test(shop.sam)
+    for _ in range(chat.TESTS_AN_HOUR):
+        chat.test(ann)
+    with pytest.raises(Refusal, match="5 test messages within an hour"):
+        chat.test(ann)
+    chat.test(bea)
+    shop.turn(hours=1)
+    chat.test(ann)
+    assert len(chatting.texts) == chat.TESTS_AN_HOUR + 2
 
 
 def test_an_answer_without_end_is_not_read(shop: Shop, chatting: Chat) -> None:
@@ -202,7 +295,7 @@ def test_without_a_webhook_no_message_is_kept(shop: Shop, chatting: Chat) -> Non
 
 def _request_of_each_kind(shop: Shop) -> str:
     order = shop.paid_order()
-    refunds.request(shop.capture(order), Money(20000, "TWD"), reason="", by=shop.sam, to="bank")
+    refund_requests.request(shop.capture(order), Money(20000, "TWD"), reason="", by=shop.sam, to="bank")
     customer = shop.customer()
     with transaction():
         db.session.execute(db.text("UPDATE users SET email_verified_at = created_at WHERE id = :id"), {"id": customer})
@@ -227,8 +320,8 @@ def test_requests_of_each_kind_are_notified_after_their_limit_and_resolved_when_
     assert "Waits for a person: Request waits for a second person" in about_refund
     assert "NT$200.00 TWD" in about_refund and "(4 h)" in about_refund
     assert "@example.com" not in "".join(chatting.texts)
-    [refund] = refunds.waiting()
-    refunds.approve(refund.id, shop.kim)
+    [refund] = refund_requests.waiting()
+    refund_requests.approve(refund.id, shop.kim)
     [(request, _)] = role_requests.waiting()
     with transaction():
         db.session.delete(db.session.get_one(RoleRequest, request.id))
@@ -297,3 +390,27 @@ def test_a_worker_reports_that_the_clock_is_stopped_and_the_clock_resolves_it(sh
     assert [one.state for one in mails()] == [MailState.SENT]
     shop.sweep()
     assert operational() == [("OPS_CLOCK_STOPPED", "clock", "RESOLVED")]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_no_defect_ends_the_watch_of_the_clock(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def defective() -> bool:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(clock_stopped, "is_stopped", defective)
+    with capture_logs() as logs:
+        clock_watch.check()
+    assert [one["event"] for one in logs] == ["worker.clock_watch_failed"]
+
+
+def test_the_notifications_of_an_alert_are_found_by_index(shop: Shop) -> None:
+    """On PostgreSQL, where a table of this size would be read in full, that is forbidden to the planner."""
+    is_sqlite = db.engine.dialect.name == "sqlite"
+    if not is_sqlite:
+        db.session.execute(db.text("SET LOCAL enable_seqscan = off"))
+    query = notifications.mails_about(7).compile(db.engine, compile_kwargs={"literal_binds": True})
+    explain = f"{'EXPLAIN QUERY PLAN' if is_sqlite else 'EXPLAIN'} {query}".replace("%%", "%")
+    plan = " ".join(str(row) for row in db.session.connection().exec_driver_sql(explain))
+    assert "ix_mails_alert" in plan
+    by_range = r"ix_mails_alert \(event>\? AND event<\?\)" if is_sqlite else "Index Cond: .*event ~>=~ 'alert-7-'"
+    assert re.search(by_range, plan), plan

@@ -1,11 +1,11 @@
-"""Texts that tell people about an alert: subject of the news, and the message to the chat. Pure.
+"""Texts of notifications about alerts: title and facts of a mail, and the message to the chat. Pure.
 
 They have no personal data and no secrets: an alert is named by its rule, its subject and an amount.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,9 +20,9 @@ _SLACK = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 @dataclass(frozen=True)
-class News:
-    """Facts about an alert for people. `about` is an order's number or another subject, `since` when its cause began,
-    `due` until when it has to be dealt with, `at` the time of the news.
+class AlertFacts:
+    """Facts of a notification about an alert. `about` is an order's number or another subject, `since` when its cause
+    began, `due` until when it has to be dealt with, `at` the time of the notification.
     """
 
     alert: int
@@ -44,7 +44,7 @@ class News:
 
     @property
     def facts(self) -> list[str]:
-        """What the alert is about, each a phrase."""
+        """Subject, amount and times of the alert, each a phrase."""
         found = [f"Order {self.about}" if self.is_order else self.about]
         found += [self.money.with_code()] if self.money else []
         found.append(f"since {self.since:%Y-%m-%d %H:%M} UTC ({age(self.at - self.since)})")
@@ -69,9 +69,16 @@ def age(length: timedelta) -> str:
     return f"{hours} h" if hours else f"{minutes} min"
 
 
-def for_chat(news: News, address: str) -> str:
-    """The text of a message to a chat, with the address of the alert's page on a line of its own."""
-    return "\n".join(_line(text) for text in (news.title, ", ".join(news.facts), address))
+def summary(rule: str, number: int, began_at: datetime) -> tuple[str, list[str]]:
+    """Title and facts of a notification about the further alerts of a rule."""
+    severity, text = RULES[rule]
+    title = f"{number:,} more {severity} alert{'' if number == 1 else 's'}: {text}"
+    return title, [f"since {began_at:%Y-%m-%d %H:%M} UTC", "not notified one by one"]
+
+
+def for_chat(title: str, facts: Sequence[str], address: str) -> str:
+    """The text of a message to a chat, with the address of the page on a line of its own."""
+    return "\n".join(_line(text) for text in (title, ", ".join(facts), address))
 
 
 def _line(text: str) -> str:

@@ -24,9 +24,17 @@ from shop.payments.order_money.decision import Decision
 from shop.payments.order_money.snapshot import RefundRow
 from shop.payments.order_money.write import write
 from shop.payments.providers.types import RefundState
-from shop.payments.records.models import Capture, Payment, Refund
+from shop.payments.records.models import REFUND_UNDER_WAY, Capture, Payment, Refund
 from shop.payments.records.types import Allocation, RefundDestination
 from shop.payments.refunds import decide
+
+IS_WAITING = (
+    REFUND_UNDER_WAY,  # its partial index holds few refunds
+    Refund.state == RefundState.REQUESTED,
+    Refund.needs_two,
+    Refund.approved_by.is_(None),
+)
+"""Conditions for refunds that await a second person, as `Refund.awaits_approval` decides it."""
 
 
 def request(
@@ -101,8 +109,7 @@ def _created(decision: Decision, by: Actor, reason: str) -> list[str]:
 
 def waiting() -> list[Refund]:
     """Refunds that await a second person, oldest first."""
-    requested = select(Refund).where(Refund.state == RefundState.REQUESTED).order_by(Refund.created_at, Refund.id)
-    return [refund for refund in db.session.scalars(requested) if refund.awaits_approval]
+    return list(db.session.scalars(select(Refund).where(*IS_WAITING).order_by(Refund.created_at, Refund.id)))
 
 
 @transactional

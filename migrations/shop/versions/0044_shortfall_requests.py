@@ -1,7 +1,7 @@
 """requests to accept less than the price of an order
 
-Revision ID: 0040
-Revises: 0038
+Revision ID: 0044
+Revises: 0043
 Create Date: 2026-12-01 00:10:00
 
 """
@@ -9,8 +9,8 @@ Create Date: 2026-12-01 00:10:00
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0040"
-down_revision = "0038"
+revision = "0044"
+down_revision = "0043"
 branch_labels = None
 depends_on = None
 

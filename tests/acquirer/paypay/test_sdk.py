@@ -18,8 +18,8 @@ from werkzeug.serving import make_server
 from tests.acquirer.conftest import World
 
 HERE = Path(__file__).parent
-NEEDED = HERE / "paypay_sdk_requirements.txt"
-CLIENT = HERE / "paypay_sdk_client.py"
+NEEDED = HERE / "sdk_requirements.txt"
+CLIENT = HERE / "sdk_client.py"
 
 
 @pytest.fixture(scope="session")
