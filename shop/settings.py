@@ -210,17 +210,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "REFUND_NEEDS_TWO",
         "TWD=1000000,JPY=50000,USD=30000",
-        "Amount of an order that one person may refund, in minor units by currency. More needs a second person, and so "
-        "does every refund in a currency without an entry.",
+        "Amount of an order that one person may refund, or accept less than its price, in minor units by currency. "
+        "More needs a second person, and so does every amount in a currency without an entry.",
         CurrencyAmounts,
     ),
-    Setting(
-        "CLI_DECISIONS",
-        "off",
-        "`on`: the commands that decide about money (`flask money`, `reconcile`, `settlement accept`) work in "
-        "production, with `--by`. Development has them in any case; in production staff decide in the console.",
-        bool,
-    ),
+    Setting("CLI_DECISIONS", "off", "`on`: commands that decide about money work in production, with `--by`.", bool),
     Setting(
         "STAFF_SECOND_FACTOR",
         "",

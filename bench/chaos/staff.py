@@ -34,7 +34,7 @@ from shop.core.money import Money
 from shop.payments.records.models import Refund
 from shop.payments.records.types import RefundDestination
 from shop.payments.refunds import requests
-from shop.payments.updates.apply import accept
+from shop.payments.updates.apply import accept, approve_shortfall
 
 ONLY_REVIEWS = "only-reviews"
 GRACE, EDSGER = "grace@example.com", "edsger@example.com"
@@ -133,7 +133,9 @@ class Staff:
         self.attempt(f"refund money that is {row.allocation}", lambda: self._send_back(row))
 
     def _accept(self, row: Row) -> str:
-        accept(row.capture, by=self._people[GRACE])
+        request = accept(row.capture, by=self._people[GRACE])
+        if request:
+            approve_shortfall(request, by=self._people[EDSGER])
         self.write("accepted", token=row.token, capture=row.capture)
         return "done"
 

@@ -1,4 +1,4 @@
-"""Requests that wait for a second person: refunds, payouts, store credit and roles, as one list of one statement."""
+"""Requests that wait for a second person about money and roles, as one list of one statement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from shop.core.money import Money
 from shop.credit_gifts.models import CreditGift, GiftState
 from shop.orders.models import Order
 from shop.payments.providers.types import RefundState
-from shop.payments.records.models import REFUND_UNDER_WAY, Refund
+from shop.payments.records.models import REFUND_UNDER_WAY, Capture, Refund, ShortfallRequest
+from shop.payments.updates import shortfalls
 from shop.payouts.models import Payout, PayoutState
 
 ROLES = "roles-"
@@ -24,7 +25,9 @@ ROLES = "roles-"
 
 @dataclass(frozen=True)
 class Request:
-    """A request. `kind` is refund, payout, store credit or roles; roles have no amount, and refunds an order."""
+    """A request. `kind` is refund, shortfall, payout, store credit or roles. Roles have no amount; refunds and
+    shortfalls have an order.
+    """
 
     kind: str
     id: str
@@ -37,7 +40,8 @@ class Request:
 
 def load(limit: int, before: datetime | None = None) -> list[Request]:
     """Requests that wait, oldest first; with `before` those requested until then. One statement."""
-    together = union_all(*(_until(query, before) for query in (_refunds(), _payouts(), _gifts(), _roles())))
+    kinds = (_refunds(), _shortfalls(), _payouts(), _gifts(), _roles())
+    together = union_all(*(_until(query, before) for query in kinds))
     rows = db.session.execute(together.order_by("requested_at", "id").limit(limit))
     return [
         Request(
@@ -55,7 +59,7 @@ def load(limit: int, before: datetime | None = None) -> list[Request]:
 
 def waits(name: str) -> bool:
     """True if the request with this id waits; the id of one for roles begins with ROLES."""
-    queries = [_roles()] if name.startswith(ROLES) else [_refunds(), _payouts(), _gifts()]
+    queries = [_roles()] if name.startswith(ROLES) else [_refunds(), _shortfalls(), _payouts(), _gifts()]
     together = union_all(*queries).subquery()
     id = name.removeprefix(ROLES)
     return db.session.scalar(select(together.c.id).where(together.c.id == id).limit(1)) is not None
@@ -68,6 +72,13 @@ def _refunds() -> Select[Any]:
     )
     waits = (Refund.state == RefundState.REQUESTED, Refund.needs_two, Refund.approved_by.is_(None))
     return found.where(REFUND_UNDER_WAY, *waits)
+
+
+def _shortfalls() -> Select[Any]:
+    columns = _columns("shortfall", ShortfallRequest, ShortfallRequest.requested_at, Order.id, Order.number)
+    of_orders = columns.select_from(ShortfallRequest).join(Order, Order.id == ShortfallRequest.order_id)
+    of_captures = of_orders.join(Capture, Capture.id == ShortfallRequest.capture_id)
+    return of_captures.where(*shortfalls.IS_WAITING)
 
 
 def _payouts() -> Select[Any]:

@@ -21,10 +21,11 @@ from shop.ledger import store_credit
 from shop.orders import states
 from shop.orders.models import Order
 from shop.payments.records import captures
-from shop.payments.records.models import Refund
+from shop.payments.records.models import Refund, ShortfallRequest
 from shop.payments.records.types import RefundDestination
 from shop.payments.refunds import requests
 from shop.payments.updates import apply as updates
+from shop.payments.updates import shortfalls
 from shop.payouts import payouts
 from shop.payouts.models import Payout
 
@@ -107,8 +108,9 @@ def bounced(refund_id: str, by: Actor) -> None:
 
 @_command("waiting")
 def waiting() -> None:
-    """List the refunds, payouts and gifts of store credit that wait for a second person."""
+    """List the refunds, shortfalls, payouts and gifts of store credit that wait for a second person."""
     waits = [_waits(one, "approve") for one in requests.waiting()]
+    waits += [_waits(one, "approve-shortfall") for one in shortfalls.waiting()]
     waits += [_waits(one, "approve-payout") for one in payouts.waiting()]
     waits += [_waits(one, "approve-credit") for one in gifts.waiting()]
     click.echo("\n".join(waits) or "Nothing is waiting for approval.")
@@ -121,11 +123,35 @@ def waiting() -> None:
 @decides_money
 @by_staff
 def accept(number: str, capture_id: int | None, note: str, by: Actor) -> None:
-    """Accept the mismatched amount that was paid for the order NUMBER as its price."""
+    """Accept the mismatched amount that was paid for the order NUMBER as its price; a large shortfall waits for another
+    person.
+    """
     order = find_order(number)
     number = order.number
-    updates.accept(captures.of_order(order.id, capture_id).id, by=by, note=note)
-    click.echo(f"{number} is paid.")
+    request_id = updates.accept(captures.of_order(order.id, capture_id).id, by=by, note=note)
+    requested = db.session.get(ShortfallRequest, request_id) if request_id else None
+    click.echo(_waits(requested, "approve-shortfall") if requested else f"{number} is paid.")
+
+
+@_command("approve-shortfall")
+@click.argument("request_id")
+@decides_money
+@by_staff
+def approve_shortfall(request_id: str, by: Actor) -> None:
+    """Accept less than the price of an order as the second person."""
+    updates.approve_shortfall(request_id, by=by)
+    order_id = db.session.get_one(ShortfallRequest, request_id).order_id
+    click.echo(f"{db.session.get_one(Order, order_id).number} is paid.")
+
+
+@_command("decline-shortfall")
+@click.argument("request_id")
+@decides_money
+@by_staff
+def decline_shortfall(request_id: str, by: Actor) -> None:
+    """Decline to accept less than the price of an order; the requester may do so too."""
+    updates.decline_shortfall(request_id, by=by)
+    click.echo(f"{request_id} is declined.")
 
 
 @_command("cancel")
@@ -221,7 +247,7 @@ def decline_credit(gift_id: str, by: Actor) -> None:
     click.echo(f"{gift_id} is declined.")
 
 
-def _waits(one: Refund | Payout | CreditGift, command: str) -> str:
+def _waits(one: Refund | ShortfallRequest | Payout | CreditGift, command: str) -> str:
     to_bank = isinstance(one, Refund) and one.destination == RefundDestination.BANK
     first = "its requester sends it from the bank account, another person checks that, then " if to_bank else ""
     who = f"is waiting for approval (requested by {staff.label(one.requested_by)})"

@@ -61,6 +61,8 @@ class Act(StrEnum):
     REFUND_RETURNED = "refund.returned"
     PAYMENT_QUERIED = "payment.queried"
     AMOUNT_ACCEPTED = "payment.amount_accepted"
+    SHORTFALL_REQUESTED = "payment.shortfall_requested"
+    SHORTFALL_DECLINED = "payment.shortfall_declined"
     CANCELLATION_REQUESTED = "order.cancel_requested"
     GIFT_REQUESTED = "credit_gift.requested"
     GIFT_APPROVED = "credit_gift.approved"

@@ -54,6 +54,11 @@ def payout_id() -> str:
     return "O" + payment_id()[1:]
 
 
+def shortfall_id() -> str:
+    """An id like a payment's, and never equal to one."""
+    return "S" + payment_id()[1:]
+
+
 def gift_id() -> str:
     """An id like a payment's, and never equal to one."""
     return "G" + payment_id()[1:]

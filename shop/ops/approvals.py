@@ -1,4 +1,4 @@
-"""Approvals: refunds, gifts of store credit and payouts that wait for a second person."""
+"""Approvals: refunds, shortfalls, gifts of store credit and payouts that wait for a second person."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from shop.http_kit.access import requires
 from shop.ops import acts, waiting
 from shop.ops.formats import words
 from shop.ops.navigation import Group, Link
-from shop.payments.records.models import Refund
+from shop.payments.records.models import Refund, ShortfallRequest
 from shop.payments.records.types import RefundDestination
 from shop.payments.refunds import requests
+from shop.payments.updates import apply as updates
 from shop.payouts import payouts
 from shop.payouts.models import Payout
 
@@ -49,6 +50,25 @@ def decline_refund(refund_id: str) -> ResponseReturnValue:
     """Decline a refund, or withdraw one's own."""
     return _decide(
         REFUND, refund_id, "declined", lambda: requests.decline(refund_id, acts.reader(), reason=acts.reason())
+    )
+
+
+@bp.post("/approvals/shortfalls/<request_id>/approve")
+@requires(Permission.PAYMENT_ACCEPT_AMOUNT, fresh=True)
+def approve_shortfall(request_id: str) -> ResponseReturnValue:
+    """Accept less than the price of an order."""
+    return _decide(SHORTFALL, request_id, "approved", lambda: updates.approve_shortfall(request_id, by=acts.reader()))
+
+
+@bp.post("/approvals/shortfalls/<request_id>/decline")
+@requires(Permission.PAYMENT_ACCEPT_AMOUNT, fresh=True)
+def decline_shortfall(request_id: str) -> ResponseReturnValue:
+    """Decline to accept less than the price, or withdraw one's own request."""
+    return _decide(
+        SHORTFALL,
+        request_id,
+        "declined",
+        lambda: updates.decline_shortfall(request_id, by=acts.reader(), reason=acts.reason()),
     )
 
 
@@ -99,6 +119,7 @@ class Kind:
 
 
 REFUND = Kind("refund", Refund, "approved_by")
+SHORTFALL = Kind("shortfall", ShortfallRequest, "decided_by")
 GIFT = Kind("gift of store credit", CreditGift, "decided_by")
 PAYOUT = Kind("payout", Payout, "decided_by")
 

@@ -126,7 +126,7 @@ ACCEPT = Act(
     Permission.PAYMENT_ACCEPT_AMOUNT,
     order_forms.accept,
     _accept,
-    "The amount is accepted, and the order is paid.",
+    "The amount is accepted, and the order is paid. If it needs a second person, it waits under Approvals.",
     "No amount of this order waits for a decision.",
     "paid",
 )

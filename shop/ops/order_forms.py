@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from flask import current_app
+
 from shop.core.money import Money
 from shop.ops.formats import words
 from shop.orders import states
 from shop.orders.models import Order
-from shop.payments.order_money.snapshot import RefundRow, Snapshot
+from shop.payments.order_money.snapshot import CaptureRow, RefundRow, Snapshot
 from shop.payments.providers import registry
 from shop.payments.records import refund_states
 from shop.payments.records.types import RefundDestination
+from shop.payments.refunds import second_person
 
 CREDIT = "credit"
 """`about` of the form that refunds store credit; that of any other is the number of a capture."""
@@ -64,12 +67,27 @@ def cancel(order: Order, seen: Snapshot) -> list[Form]:
 def accept(order: Order, seen: Snapshot) -> list[Form]:
     """A form for each captured amount that differs from the total and waits for a decision."""
     mismatched = [one for one in seen.captures if one.waits_for_decision]
-    price = f"The order costs {order.total.with_code()}. The difference is booked."
     waiting = str(sum(one.amount for one in mismatched))
     return [
-        Form(str(one.id), f"Captured: {one.money.with_code()} by {registry.label(one.provider)}", price, waiting)
+        Form(
+            str(one.id),
+            f"Captured: {one.money.with_code()} by {registry.label(one.provider)}",
+            _price(order, one),
+            waiting,
+        )
         for one in mismatched
     ]
+
+
+def _price(order: Order, capture: CaptureRow) -> str:
+    """Sentences with the price, and what accepting the capture costs the shop."""
+    price = f"The order costs {order.total.with_code()}. The difference is booked."
+    short = Money(order.to_pay.amount - capture.amount, order.currency)
+    if capture.currency != order.currency or not second_person.shortfall_needs_two(
+        short, current_app.config["REFUND_NEEDS_TWO"]
+    ):
+        return price
+    return f"{price} {short.with_code()} are missing, so a second person has to approve it."
 
 
 def _ways(order: Order, provider: str) -> dict[RefundDestination, str]:

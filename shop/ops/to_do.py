@@ -34,6 +34,7 @@ _LISTED_ITSELF = ("OPS_APPROVAL_WAITS", "OPS_DISPUTE_DUE")
 """Rules of alerts about requests and disputes, which are in the list themselves."""
 _AFTER_APPROVAL = {
     "refund": "Sends the refund after the approval",
+    "shortfall": "Marks the order as paid after the approval",
     "payout": "Books the payout after the approval",
     "store credit": "Gives the store credit after the approval",
     "roles": "Gives the roles after the approval",

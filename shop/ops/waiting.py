@@ -15,10 +15,12 @@ from shop.core.db import db
 from shop.core.money import Money
 from shop.credit_gifts.models import CreditGift, GiftState
 from shop.ledger.models import Funds
+from shop.ops.formats import words
 from shop.orders.models import Order
-from shop.payments.records.models import Capture, Refund
+from shop.payments.records.models import Capture, Refund, ShortfallRequest
 from shop.payments.records.types import RefundDestination
 from shop.payments.refunds import requests as refund_requests
+from shop.payments.updates import shortfalls
 from shop.payouts.models import Payout, PayoutState
 
 Names = Mapping[int | None, str]
@@ -51,11 +53,14 @@ class Request:
 
 
 def requests(reader: Actor) -> list[Request]:
-    """All requests that wait, oldest first. Three statements, however many there are."""
+    """All requests that wait, oldest first. Four statements, however many there are."""
     refunding, others = db.session.execute(_refunds()).all(), db.session.execute(_gifts_and_payouts()).all()
+    short = db.session.execute(_shortfalls()).all()
     actors = {refund.requested_by for refund, _, _ in refunding} | {one.requested_by for one in others}
+    actors |= {one.requested_by for one, _, _ in short}
     emails = _emails({actor.user_id for actor in actors} | {one.user_id for one in others})
     found = [_refund(refund, order, capture, emails, reader) for refund, order, capture in refunding]
+    found += [_shortfall(row, order, capture, emails, reader) for row, order, capture in short]
     found += [_gift_or_payout(one, emails, reader) for one in others]
     return sorted(found, key=lambda one: (one.requested_at, one.id))
 
@@ -63,6 +68,11 @@ def requests(reader: Actor) -> list[Request]:
 def _refunds() -> Select[Refund, Order, Capture]:
     query = select(Refund, Order, Capture).join(Order, Order.id == Refund.order_id)
     return query.outerjoin(Capture, Capture.id == Refund.capture_id).where(*refund_requests.IS_WAITING)
+
+
+def _shortfalls() -> Select[ShortfallRequest, Order, Capture]:
+    query = select(ShortfallRequest, Order, Capture).join(Order, Order.id == ShortfallRequest.order_id)
+    return query.join(Capture, Capture.id == ShortfallRequest.capture_id).where(*shortfalls.IS_WAITING)
 
 
 def _gifts_and_payouts() -> CompoundSelect[Any]:
@@ -96,6 +106,24 @@ def _refund(refund: Refund, order: Order, capture: Capture | None, names: Names,
         key="refund_id",
         is_own=refund.requested_by == reader,
         is_to_bank=refund.destination == RefundDestination.BANK,
+    )
+
+
+def _shortfall(short: ShortfallRequest, order: Order, capture: Capture, names: Names, reader: Actor) -> Request:
+    return Request(
+        kind="shortfall",
+        id=short.id,
+        order_number=order.number,
+        about=f"with a payment of {capture.money.with_code()}",
+        money=short.money,
+        requested_by=names.get(short.requested_by.user_id, str(short.requested_by)),
+        requested_at=short.requested_at,
+        reason=short.reason,
+        now=f"The order costs {order.total.with_code()} and is {words(order.state)}.",
+        decide="ops.approvals.approve_shortfall",
+        withdraw="ops.approvals.decline_shortfall",
+        key="request_id",
+        is_own=short.requested_by == reader,
     )
 
 

@@ -28,11 +28,12 @@ from shop.order_notes import notes
 from shop.order_search import exports, views
 from shop.order_search import filters as filters_of
 from shop.order_search.models import ExportState, OrderExport
-from shop.payments.records.models import WebhookEventRow
+from shop.payments.records.models import Capture, WebhookEventRow
 from shop.payments.records.settlement_models import Discrepancy
 from shop.payments.refunds import requests
 from shop.payments.settlement import discrepancies
 from shop.payments.settlement.discrepancies import Found
+from shop.payments.updates.apply import accept
 from shop.payouts import payouts
 from shop.payouts.models import Payout
 from shop.setting_kinds import ChatWebhook
@@ -65,6 +66,13 @@ def wrong_amount(shop: Shop) -> str:
     shop.acquirer.capture(shop.payment(order).id, money=Money(PRICE - 100, "TWD"))
     shop.deliver_webhook(shop.payment(order))
     return order.number
+
+
+def requested_shortfall(shop: Shop) -> str:
+    """A request to accept less than the price, which waits for a second person."""
+    wrong_amount(shop)
+    shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 0}
+    return accept(db.session.scalars(select(Capture.id)).one(), by=shop.sam) or ""
 
 
 def customer_email(shop: Shop) -> str:

@@ -43,6 +43,7 @@ from tests.commands.subjects import (
     raised_alert,
     requested_gift,
     requested_payout,
+    requested_shortfall,
     rested_order,
     role_request,
     run,
@@ -63,6 +64,8 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
     "money decline": (Act.REFUND_DECLINED, lambda shop: [waiting_refund(shop), *KIM]),
     "money bounced": (Act.REFUND_RETURNED, lambda shop: [sent_refund(shop), *KIM]),
     "money accept": (Act.AMOUNT_ACCEPTED, lambda shop: [wrong_amount(shop), "--note", "near enough", *SAM]),
+    "money approve-shortfall": (Act.AMOUNT_ACCEPTED, lambda shop: [requested_shortfall(shop), *KIM]),
+    "money decline-shortfall": (Act.SHORTFALL_DECLINED, lambda shop: [requested_shortfall(shop), *KIM]),
     "money cancel": (Act.CANCELLATION_REQUESTED, lambda shop: [shop.order().number, "--reason", "by phone", *SAM]),
     "money payout": (Act.PAYOUT_REQUESTED, lambda shop: [settled_amount(shop), "TWD", "--note", "rent", *SAM]),
     "money approve-payout": (Act.PAYOUT_APPROVED, lambda shop: [requested_payout(shop), *KIM]),
@@ -210,6 +213,8 @@ USE_CASES = {
     "payments.settlement.acceptance.accept",
     "payments.settlement.reconcile.reconcile",
     "payments.updates.apply.accept",
+    "payments.updates.apply.approve_shortfall",
+    "payments.updates.apply.decline_shortfall",
     "payments.webhooks.altered.apply_altered",
     "payments.webhooks.retry.retry",
     "payments.webhooks.retry.retry_matching",
@@ -241,6 +246,8 @@ PARTS = {
     "payments.refunds.apply.failed_later": "an update of the acquirer",
     "payments.refunds.apply.result": "an update of the acquirer",
     "payments.updates.decide.decide_accept": "pure",
+    "payments.updates.shortfalls.add": "part of `accept`",
+    "payments.updates.shortfalls.decide": "part of `approve_shortfall` and `decline_shortfall`",
 }
 """Functions with an argument `by` that are part of a use case."""
 IN_NO_COMMAND = {Act.SIGN_IN_SUCCEEDED, Act.SIGN_IN_FAILED, Act.INVITATION_SENT, Act.INVITATION_ACCEPTED}
@@ -252,8 +259,10 @@ IN_NO_COMMAND |= {Act.SECOND_FACTOR_SET, Act.RECOVERY_CODES_MADE, Act.APP_REMOVE
 IN_NO_COMMAND |= {Act.PASSKEY_ADDED, Act.PASSKEY_REMOVED, Act.PASSKEY_USED, Act.PASSKEY_REFUSED}
 
 
-IN_A_COMMAND_ABOVE = {Act.FILE_GIVEN, Act.ROLES_REQUESTED}
-"""Acts of a command that has another act above: `users set-roles` for a role that decides about money, `reconcile`."""
+IN_A_COMMAND_ABOVE = {Act.FILE_GIVEN, Act.ROLES_REQUESTED, Act.SHORTFALL_REQUESTED}
+"""Acts of a command that has another act above: `users set-roles` for a role that decides about money, `reconcile`, and
+`money accept` for a large shortfall.
+"""
 REASONS_OF_REQUESTS = dict.fromkeys(("users approve", "users decline"), "promoted")
 """Entries of decisions that have the reason of the request."""
 

@@ -23,6 +23,8 @@ NEEDS: dict[str, Permission] = {
     "money decline": P.REFUND_REQUEST,
     "money bounced": P.REFUND_APPROVE,
     "money accept": P.PAYMENT_ACCEPT_AMOUNT,
+    "money approve-shortfall": P.PAYMENT_ACCEPT_AMOUNT,
+    "money decline-shortfall": P.PAYMENT_ACCEPT_AMOUNT,
     "money cancel": P.ORDER_CANCEL,
     "money payout": P.PAYOUT_REQUEST,
     "money approve-payout": P.PAYOUT_APPROVE,

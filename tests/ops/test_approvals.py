@@ -15,6 +15,7 @@ from shop.credit_gifts import gifts
 from shop.credit_gifts.models import CreditGift
 from shop.payments.records.models import Refund
 from shop.payments.refunds import requests
+from shop.payments.updates import shortfalls
 from shop.payouts import payouts
 from shop.payouts.models import Payout
 from tests.ops.conftest import visitor_as
@@ -83,6 +84,28 @@ def test_of_two_people_who_decide_at_once_the_second_reads_who_was_first(shop: S
     requests.approve(refund, shop.kim)
     status, page = approve(kim, "refunds", refund)
     assert status == 409 and f"kim@example.com has approved the refund {refund}." in page
+
+
+def test_a_large_shortfall_is_requested_on_the_order_and_approved_here(shop: Shop) -> None:
+    order, ada, kim = shop.order(), visitor_as(shop, "finance"), visitor_as(shop, "support", "finance")
+    shop.acquirer.capture(shop.payment(order).id, money=Money(90000, "TWD"))
+    shop.deliver_webhook(shop.payment(order))
+    shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 1000}
+    path = f"/ops/orders/{order.number}/accept"
+    assert "NT$300.00 TWD are missing, so a second person has to approve it." in ada.get(path).text
+    form = {"about": str(shop.capture(order)), "seen": "90000", "reason": "the rest was cash"}
+    assert ada.post(path, form).status_code == 303
+    assert ada.post(path, form).status_code == 409
+    assert shop.state(order) == "WAITING_PAYMENT"
+    page = kim.get("/ops/approvals").text
+    assert "Accepted shortfall of NT$300.00 TWD with a payment of NT$900.00 TWD" in page and order.number in page
+    assert "Marks the order as paid after the approval" in kim.get("/ops").text
+    request = shortfalls.waiting()[0].id
+    assert approve(ada, "shortfalls", request)[0] == 409
+    assert approve(kim, "shortfalls", request)[0] == 303
+    assert shop.state(order) == "PAID" and "Nothing waits for a second person." in kim.get("/ops/approvals").text
+    status, page = approve(kim, "shortfalls", request)
+    assert status == 409 and "support-finance@example.com has approved the shortfall" in page
 
 
 @pytest.mark.parametrize("role", ["support", "admin"])

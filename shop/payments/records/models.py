@@ -15,7 +15,7 @@ from shop.core.money import Money
 from shop.payments.providers.types import ActionKind, Outcome, PaymentState, RefundState, Trust
 from shop.payments.records import refund_states
 from shop.payments.records.states import STILL_OPEN
-from shop.payments.records.types import Allocation, RefundDestination, RefundKind, Source
+from shop.payments.records.types import Allocation, RefundDestination, RefundKind, ShortfallState, Source
 
 _KNOWN = ", ".join(f"'{s}'" for s in PaymentState)
 _STILL_OPEN = text("state IN ({})".format(", ".join(f"'{s}'" for s in sorted(STILL_OPEN))))
@@ -29,6 +29,9 @@ _HINT = text("outcome = 'hint'")
 _NOT_APPLIED = text("outcome <> 'applied'")
 NOT_PAYING = text("captures.allocation <> 'pays_order'")
 """Condition that a capture pays for nothing, with literals for its partial index."""
+_UNDECIDED = "state = 'REQUESTED'"
+SHORTFALL_UNDECIDED = text(f"shortfall_requests.{_UNDECIDED}")
+"""Condition of a request that is not decided, with literals for its partial index."""
 THEIR_IDS = ("id", "intent", "code_id", "payment_id")
 """Names in `provider_data` of the acquirers' ids of a payment, by which staff find it. Each has an index."""
 _UNDER_WAY = "state IN ({})".format(", ".join(f"'{s}'" for s in sorted(refund_states.UNDER_WAY)))
@@ -189,6 +192,45 @@ class Refund(Base):
     @property
     def awaits_approval(self) -> bool:
         return refund_states.awaits_approval(self.state, self.approved_by, needs_two=self.needs_two)
+
+
+class ShortfallRequest(Base):
+    """A request to accept a capture of less than the price: REQUESTED by one person, APPROVED or DECLINED by another.
+
+    `amount` is what is missing. `waiting_amount` is the sum of all captures of the order that waited for a decision at
+    the request; when it has changed, the request is outdated.
+    """
+
+    __tablename__ = "shortfall_requests"
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
+    capture_id: Mapped[int] = mapped_column(ForeignKey("captures.id"))
+    currency: Mapped[str] = mapped_column(Text)
+    amount: Mapped[MinorUnits]
+    waiting_amount: Mapped[MinorUnits]
+    reason: Mapped[str] = mapped_column(Text)
+    state: Mapped[ShortfallState] = mapped_column(EnumText(ShortfallState))
+    requested_by: Mapped[Actor] = mapped_column(ActorText)
+    requested_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    decided_by: Mapped[Actor | None] = mapped_column(ActorText)
+    decided_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    __table_args__ = (
+        CheckConstraint("amount > 0", name="amount_positive"),
+        CheckConstraint("state IN ('REQUESTED', 'APPROVED', 'DECLINED')", name="state_known"),
+        CheckConstraint("decided_by <> requested_by OR state <> 'APPROVED'", name="two_people"),
+        Index(
+            "ix_shortfall_requests_waiting",
+            "capture_id",
+            unique=True,
+            postgresql_where=text(_UNDECIDED),
+            sqlite_where=text(_UNDECIDED),
+        ),
+    )
+
+    @property
+    def money(self) -> Money:
+        return Money(self.amount, self.currency)
 
 
 class PaymentUpdateRow(Base):

@@ -38,6 +38,14 @@ REFUNDED_AUTOMATICALLY = (Allocation.DUPLICATE, Allocation.LATE)
 """Captures with these allocations pay for nothing and are refunded automatically."""
 
 
+class ShortfallState(StrEnum):
+    """State of a request to accept less than the price."""
+
+    REQUESTED = "REQUESTED"
+    APPROVED = "APPROVED"
+    DECLINED = "DECLINED"
+
+
 class RefundKind(StrEnum):
     """Reason for creating a refund. LATE, DUPLICATE and MISMATCH name the allocation of the capture."""
 

@@ -1,4 +1,4 @@
-"""Decide whether a refund needs a second person. Pure."""
+"""Decide whether a refund, or the acceptance of less than the price, needs a second person. Pure."""
 
 from __future__ import annotations
 
@@ -22,3 +22,10 @@ def needs_two(seen: Snapshot, money: Money, destination: str, limits: Mapping[st
         and not (row.is_rejected or row.needs_two or row.is_made_outside or row.is_automatic)
     )
     return alone + money.amount > limits.get(money.currency, 0)
+
+
+def shortfall_needs_two(shortfall: Money, limits: Mapping[str, int]) -> bool:
+    """True if one person may not accept a capture that is `shortfall` less than the price: the shop gives up that much
+    money, as with a refund. A capture of more than the price has a negative one, and costs the shop nothing.
+    """
+    return shortfall.amount > max(0, limits.get(shortfall.currency, 0))

@@ -7,7 +7,7 @@ one transaction; no network and no Redis in it.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from flask import current_app
@@ -20,14 +20,17 @@ from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import db, in_transaction, transactional
 from shop.core.errors import BadInput, Refusal
+from shop.core.money import Money
+from shop.orders.models import Order
 from shop.orders.states import OrderState
 from shop.payments.order_money import load as order_money
+from shop.payments.order_money.snapshot import CaptureRow
 from shop.payments.providers import registry
 from shop.payments.providers.types import Outcome
 from shop.payments.records.models import Capture, Payment
-from shop.payments.records.types import Source
-from shop.payments.refunds import outside, own_or_outside
-from shop.payments.updates import decide, load, write
+from shop.payments.records.types import ShortfallState, Source
+from shop.payments.refunds import outside, own_or_outside, second_person
+from shop.payments.updates import decide, load, shortfalls, write
 from shop.payments.updates.decision import Decision
 from shop.payments.updates.listed_refunds import with_listed_refunds
 from shop.payments.updates.snapshot import PaymentUpdate, Rules, Snapshot
@@ -151,19 +154,88 @@ def nothing_left_to_pay(order_id: int) -> bool:
 
 
 @transactional
-def accept(capture_id: int, *, by: Actor, note: str = "", expected_waiting: int | None = None) -> None:
+def accept(capture_id: int, *, by: Actor, note: str = "", expected_waiting: int | None = None) -> str | None:
     """Accept another amount than the price for the whole of an order: it becomes PAID, the difference is booked.
+
+    An amount that is more than REFUND_NEEDS_TWO less than the price awaits a second person: the id of the request is
+    returned, and nothing is booked.
 
     Raises Refusal: `not_to_accept` when this money cannot be accepted (another currency can only be refunded, and
     disputed money may be lost), `nothing_to_hold` when stock or store credit that the order had released is gone; then
     it can only be refunded. `amounts_changed` when `expected_waiting`, the sum in minor units of all captures that wait
-    for such a decision, which the actor has seen, is no longer true.
+    for such a decision, which the actor has seen, is no longer true. `requested_before` while it waits.
     """
     rights.demand(by, Permission.PAYMENT_ACCEPT_AMOUNT)
     found = select(Payment.order_id).join(Capture, Capture.payment_id == Payment.id).where(Capture.id == capture_id)
     order_id = db.session.scalar(found)
     if order_id is None:
         raise BadInput("unknown_capture", "There is no such payment.")
+    acceptance = _acceptance(order_id, capture_id, by, note, expected_waiting)
+    if not second_person.shortfall_needs_two(acceptance.shortfall, current_app.config["REFUND_NEEDS_TWO"]):
+        acceptance.write(by, note)
+        return None
+    short, waiting = acceptance.shortfall, acceptance.waiting
+    request_id = shortfalls.add(order_id, capture_id, short, waiting, by=by, reason=note)
+    after = {"request": request_id, "capture": capture_id, "shortfall": short}
+    audit.record(by, Act.SHORTFALL_REQUESTED, acceptance.subject, after=after, reason=note)
+    return request_id
+
+
+@transactional
+def approve_shortfall(request_id: str, *, by: Actor) -> None:
+    """Accept a requested shortfall as the second person: the order becomes PAID.
+
+    Raises Refusal: `not_to_decide` for the requester or when it is decided, Lapsed when the requester may not accept
+    amounts any more, `amounts_changed` when other money of the order waits than at the request, and what `accept`
+    raises; the request then stays undecided.
+    """
+    rights.demand(by, Permission.PAYMENT_ACCEPT_AMOUNT)
+    request = shortfalls.undecided(request_id)
+    acceptance = _acceptance(request.order_id, request.capture_id, by, request.reason, request.waiting_amount)
+    shortfalls.decide(request, ShortfallState.APPROVED, by)
+    rights.demand_of_requester(request.requested_by, Permission.PAYMENT_ACCEPT_AMOUNT)
+    acceptance.write(by, request.reason)
+
+
+@transactional
+def decline_shortfall(request_id: str, *, by: Actor, reason: str = "") -> None:
+    """Decline a requested shortfall; its requester may do so too. The money waits for another decision, such as a
+    refund. Raises Refusal `not_to_decide` when it is decided.
+    """
+    rights.demand(by, Permission.PAYMENT_ACCEPT_AMOUNT)
+    request = shortfalls.undecided(request_id)
+    shortfalls.decide(request, ShortfallState.DECLINED, by)
+    number = db.session.scalars(select(Order.number).where(Order.id == request.order_id)).one()
+    before = {"request": request_id, "capture": request.capture_id, "shortfall": request.money}
+    audit.record(by, Act.SHORTFALL_DECLINED, Subject(SubjectKind.ORDER, number), before=before, reason=reason)
+
+
+@dataclass(frozen=True)
+class _Acceptance:
+    """A decided acceptance that is not written yet. `shortfall` is what is missing to the price, `waiting` the sum of
+    all captures that wait for a decision.
+    """
+
+    seen: Snapshot
+    decision: Decision
+    captured: CaptureRow
+    shortfall: Money
+    waiting: int
+    now: datetime
+
+    @property
+    def subject(self) -> Subject:
+        return Subject(SubjectKind.ORDER, self.seen.order.number)
+
+    def write(self, by: Actor, note: str) -> None:
+        write.write(self.seen, self.decision, self.now, source=Source.STAFF)
+        after = {"state": OrderState.PAID, "capture": self.captured.id, "money": self.captured.money}
+        before = {"state": self.seen.order.state}
+        audit.record(by, Act.AMOUNT_ACCEPTED, self.subject, before=before, after=after, reason=note)
+
+
+def _acceptance(order_id: int, capture_id: int, by: Actor, note: str, expected_waiting: int | None) -> _Acceptance:
+    """Load the order under its locks, and decide. Raises Refusal as `accept` describes."""
     now = clock.now()
     seen, money = load.of_order(order_id), order_money.locked(order_id)
     waiting = sum(one.amount for one in money.captures if one.waits_for_decision)
@@ -175,7 +247,6 @@ def accept(capture_id: int, *, by: Actor, note: str = "", expected_waiting: int 
     except decide.NotAcceptable as refused:
         code = "not_to_accept" if refused.code == "ended" else refused.code
         raise Refusal(code, _REFUSED[refused.code]) from refused
-    write.write(seen, decision, now, source=Source.STAFF)
-    subject = Subject(SubjectKind.ORDER, seen.order.number)
-    after = {"state": OrderState.PAID, "capture": capture_id, "money": money.capture(capture_id).money}
-    audit.record(by, Act.AMOUNT_ACCEPTED, subject, before={"state": seen.order.state}, after=after, reason=note)
+    captured = money.capture(capture_id)
+    shortfall = Money(seen.order.to_pay.amount - captured.amount, captured.currency)
+    return _Acceptance(seen, decision, captured, shortfall, waiting, now)
