@@ -23,17 +23,17 @@ def bring(trading: Trading, raw: bytes) -> reconcile.Reconciliation:
     return reconcile.reconcile("kpay", trading.day, raw, by=trading.shop.sam)
 
 
-def test_a_file_that_a_person_brings_pays_no_order_and_the_acquirer_is_asked(trading: Trading) -> None:
+def test_a_file_that_a_person_brings_pays_no_order_and_the_acquirer_is_queried(trading: Trading) -> None:
     order = trading.order("kpay")
     payment = trading.shop.payment(order)
     line = {"id": "by-hand", "type": "capture", "reference": payment.id, "capture": "cap_by_hand", "refund": None}
     line |= {"amount": 120000, "fee": 3360, "net": 116640, "currency": "TWD", "at": f"{trading.day}T03:30:00Z"}
-    asked = payment.polled_at
+    polled_at = payment.polled_at
     run = bring(trading, json.dumps([line | {"refund_reference": None, "dispute": None}]).encode())
     assert (run.booked, run.applied, run.waiting, trading.discrepancies()) == (0, [], 1, ["missing_here"])
     trading.shop.wait(seconds=3)
     trading.shop.sweep()
-    assert trading.shop.payment(order).polled_at != asked, "the acquirer was asked"
+    assert trading.shop.payment(order).polled_at != polled_at, "the acquirer was asked"
     assert (trading.shop.state(order), trading.balances(), funds.available("TWD").amount) == ("WAITING_PAYMENT", {}, 0)
 
 

@@ -32,7 +32,7 @@ def may_book(provider: PaymentProvider, line: SettlementLine, ours: Money) -> bo
 
 
 @transactional
-def ask(provider: str, line: SettlementLine) -> None:
+def request_query(provider: str, line: SettlementLine) -> None:
     """Make the payment of a line due for a query."""
     payment_id = line.reference
     if line.capture_id and db.session.get(Payment, payment_id) is None:

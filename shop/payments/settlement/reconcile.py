@@ -267,7 +267,7 @@ def _process(run: Reconciliation, provider: PaymentProvider, lines: Sequence[Set
     name = provider.NAME
     keys = match.keys_of(name, lines)
     facts = _facts(name, keys.values())
-    new = [line.id for line in lines if keys[line.id] not in facts and _apply_or_ask(run, line)]
+    new = [line.id for line in lines if keys[line.id] not in facts and _apply_or_query(run, line)]
     if new:  # the owner of a refund is decided under its lock
         keys = match.keys_of(name, lines)
         facts = _facts(name, keys.values())
@@ -316,12 +316,12 @@ def _facts(provider: str, keys: Iterable[str]) -> dict[str, Fact]:
     return {row.key: Fact(row.key, row.order_id, Money(row.amount, row.currency)) for row in rows}
 
 
-def _apply_or_ask(run: Reconciliation, line: SettlementLine) -> bool:
+def _apply_or_query(run: Reconciliation, line: SettlementLine) -> bool:
     """Apply a line that the ledger lacks, or have the acquirer asked about it; True if it was applied."""
     if run.is_fetched or brought.may_apply(line):
         return _apply_line(run.provider, line)
     run.waiting += 1
-    brought.ask(run.provider, line)
+    brought.request_query(run.provider, line)
     return False
 
 
