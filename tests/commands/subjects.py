@@ -143,11 +143,13 @@ def claimed_alert(shop: Shop) -> str:
 
 
 def with_chat(shop: Shop) -> list[str]:
-    """No argument; the shop has a chat that accepts every message."""
+    """Kim, who is an admin; the shop has a chat that accepts every message."""
     shop.app.config["ALERT_WEBHOOK_URL"] = ChatWebhook("https://chat.example/hook")
     accepting = httpx.MockTransport(lambda _request: httpx.Response(200))
     shop.app.extensions["settled_http"] = {os.getpid(): httpx.Client(transport=accepting)}
-    return []
+    with transaction():
+        db.session.get_one(User, shop.kim.user_id).roles = ["admin"]
+    return [*KIM]
 
 
 def failed_mail(_: Shop) -> str:

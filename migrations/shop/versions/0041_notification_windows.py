@@ -1,7 +1,7 @@
 """limit on the notifications about alerts of one rule
 
-Revision ID: 0043
-Revises: 0041
+Revision ID: 0041
+Revises: 0040
 Create Date: 2026-12-01 00:10:00
 
 """
@@ -9,8 +9,8 @@ Create Date: 2026-12-01 00:10:00
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0043"
-down_revision = "0041"
+revision = "0041"
+down_revision = "0040"
 branch_labels = None
 depends_on = None
 

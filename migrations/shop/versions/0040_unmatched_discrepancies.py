@@ -1,6 +1,6 @@
 """index of open discrepancies by age
 
-Revision ID: 0041
+Revision ID: 0040
 Revises: 0039
 Create Date: 2026-12-01 00:20:00
 
@@ -9,7 +9,7 @@ Create Date: 2026-12-01 00:20:00
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0041"
+revision = "0040"
 down_revision = "0039"
 branch_labels = None
 depends_on = None

@@ -1,7 +1,7 @@
 """requests to accept less than the price of an order
 
-Revision ID: 0044
-Revises: 0043
+Revision ID: 0042
+Revises: 0041
 Create Date: 2026-12-01 00:10:00
 
 """
@@ -9,8 +9,8 @@ Create Date: 2026-12-01 00:10:00
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0044"
-down_revision = "0043"
+revision = "0042"
+down_revision = "0041"
 branch_labels = None
 depends_on = None
 
