@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from functools import reduce
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,7 @@ from werkzeug.serving import make_server
 
 from e2e.console_checks import Watch, is_sound
 from shop.alerts import claims
+from shop.core import clock
 from shop.core.money import Money
 from shop.integrity import checks
 from shop.integrity.invariants import Finding
@@ -21,6 +23,8 @@ from shop.live import feed, hub
 from shop.mail import outgoing
 from shop.order_search import exports, views
 from shop.order_search import filters as filters_of
+from shop.payments.disputes import disputes
+from shop.payments.providers.interface import DisputeFact
 from shop.payments.refunds import requests
 from tests.live.test_console import note
 from tests.ops.conftest import PASSWORD, visitor_as
@@ -202,6 +206,25 @@ def test_a_row_of_the_list_is_one_line_at_1280_pixels(shop: Shop, finance: Page)
     assert row and row["height"] < 40
     navigation = finance.get_by_role("navigation", name="Console")
     expect(navigation.get_by_role("link", name="Orders")).to_have_attribute("aria-current", "page")
+
+
+def test_no_table_is_cut_off_wide_or_narrow(shop: Shop, finance: Page) -> None:
+    order = shop.paid_order()
+    theirs = shop.acquirer.payments[shop.payment(order).id].captures[0]
+    answer_by = clock.now() + timedelta(days=7)
+    fact = DisputeFact("dp_1", theirs.id, "chargeback", "OPEN", theirs.money, clock.now(), "fraudulent", answer_by)
+    disputes.apply("fakepay", fact, "webhook")
+    other = shop.paid_order()
+    requests.request(shop.capture(other), Money(20000, "TWD"), reason="broken", by=shop.sam, to="bank")
+    claims.claim(claims.thing("alert", str(alert())), shop.sam)
+    shop.sweep()
+    cut = "[...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth).length"
+    for width in (1280, 360):
+        finance.set_viewport_size({"width": width, "height": 800})
+        for path in ("", "/orders", f"/orders/{order.number}", "/mails", "/disputes", "/search?q=ada@ex"):
+            finance.goto(f"/ops{path}")
+            assert finance.evaluate(cut) == 0, (path, width)
+        expect(finance.locator("td[data-label=Total]").first).to_be_in_viewport()
 
 
 def test_new_webhooks_appear_at_the_top_while_live_is_on(shop: Shop, finance: Page) -> None:
