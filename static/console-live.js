@@ -39,7 +39,7 @@
 
   const take = (events) => {
     if (!isPaused) return events.forEach(show);
-    const added = events.filter((event) => event.seq > since && isNew(event));
+    const added = events.filter(isNew); // an event may be committed after one with a greater number
     heldNumber += added.length;
     held = [...held, ...added].slice(-most);
     return undefined;
@@ -82,7 +82,7 @@
   const ended = (event) => {
     clearTimeout(watchdog);
     const isOver = event.code === 4401 || event.code === 4403;
-    const reason = event.reason || "Live updates are away.";
+    const reason = event.reason || "Live updates are temporarily unavailable.";
     if (isOver) {
       say(reason + " ");
       if (event.code === 4401) {

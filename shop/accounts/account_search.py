@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import select
 
-from shop.accounts.models import User
+from shop.accounts.models import IS_STAFF, User
 from shop.core import email_address, text
 from shop.core.db import db
+from shop.core.prefix import begins_with
 
 SHORTEST = 3
 """Characters of an address that a search needs."""
 LONGEST = 200
 MOST = 20
-_LAST = "\U0010ffff"
 
 
-def by_email(typed: str) -> list[User]:
-    """Accounts whose address begins with `typed`, in the order of the addresses; at most MOST + 1. One statement."""
+def by_email(typed: str, *, with_staff: bool) -> list[User]:
+    """Accounts whose address begins with `typed`, in the order of the addresses; at most MOST + 1. Those of staff are
+    for readers of staff accounts alone. One statement.
+    """
     prefix = email_address.for_lookup(text.tidy(typed))
     if not SHORTEST <= len(prefix) <= LONGEST or text.is_unusable(prefix):
         return []
-    return list(db.session.scalars(select(User).where(_begins_with(prefix)).order_by(User.email).limit(MOST + 1)))
-
-
-def _begins_with(prefix: str) -> ColumnElement[bool]:
-    """The address begins with `prefix`, in the form for which the database uses its index."""
-    if db.engine.dialect.name == "postgresql":
-        return User.email.startswith(prefix, autoescape=True)  # the index has text_pattern_ops
-    return and_(User.email >= prefix, User.email < prefix + _LAST)
+    found = select(User).where(begins_with(User.email, prefix)).order_by(User.email).limit(MOST + 1)
+    return list(db.session.scalars(found if with_staff else found.where(~IS_STAFF)))

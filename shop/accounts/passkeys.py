@@ -205,7 +205,7 @@ def _count(user_id: int, passkey_id: int, count: int, purpose: Purpose) -> bool:
 def _verified(verify: Callable[[], T]) -> T:
     """The result of `verify`. Raises BadInput `passkey_refused`.
 
-    The answer is binary data from anybody, and the parsers below the library raise errors of many kinds.
+    The answer is binary data that any client may send, and the parsers below the library raise errors of many kinds.
     """
     try:
         return verify()

@@ -58,6 +58,7 @@ class Permission(StrEnum):
     ALERT_READ = "alert.read"
     ALERT_ACKNOWLEDGE = "alert.acknowledge"
     ALERT_RESOLVE = "alert.resolve"
+    CHAT_TEST = "chat.test"
     QUEUE_READ = "queue.read"
     QUEUE_RUN = "queue.run"
     INTEGRITY_READ = "integrity.read"
@@ -117,7 +118,7 @@ _MERCHANDISER = frozenset(
 )
 _ADMIN = frozenset(one for one in Permission if one.endswith(".read"))
 _ADMIN |= {_P.CONSOLE_OPEN, _P.SAVED_VIEW_MANAGE, _P.USER_WRITE, _P.CUSTOMER_SIGN_OUT, _P.CUSTOMER_DISABLE}
-_ADMIN |= {_P.API_KEY_REVOKE, _P.WEBHOOK_APPLY_EDITED, _P.INTEGRITY_RUN, _P.QUEUE_RUN}
+_ADMIN |= {_P.API_KEY_REVOKE, _P.WEBHOOK_APPLY_EDITED, _P.INTEGRITY_RUN, _P.QUEUE_RUN, _P.CHAT_TEST}
 
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.SUPPORT: _SUPPORT,

@@ -15,6 +15,7 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import pyotp
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -124,6 +125,16 @@ def unused_codes(user_id: int) -> int:
 def counter(user_id: int) -> str:
     """The name under which the throttle counts wrong codes of an account."""
     return f"second factor {user_id}"
+
+
+def limited_until(user_id: int) -> datetime | None:
+    """The end of the hour for which PER_ACCOUNT refuses further attempts; None while it allows some."""
+    return rate_limit.exhausted_until(PER_ACCOUNT, counter(user_id))
+
+
+def clear_limit(user_id: int) -> None:
+    """Forget the attempts that PER_ACCOUNT counts."""
+    rate_limit.clear(PER_ACCOUNT, counter(user_id))
 
 
 def check(user_id: int, typed: str, ip: str) -> None:

@@ -275,9 +275,9 @@ def _limit_reached(at: datetime, started_at: datetime, seen_at: datetime) -> str
     """Sentence about the limit that has ended a sign-in of staff; empty if none has."""
     minutes, hours = current_app.config["STAFF_IDLE_MINUTES"], current_app.config["STAFF_SIGN_IN_HOURS"]
     if at - started_at >= timedelta(hours=hours):
-        return f"You were signed out, because you signed in {hours} hours ago. Sign in to go on."
+        return f"You were signed out, because you signed in {hours} hours ago. Sign in to continue."
     if at - seen_at >= timedelta(minutes=minutes):
-        return f"You were signed out after {minutes} minutes without activity. Sign in to go on."
+        return f"You were signed out after {minutes} minutes without activity. Sign in to continue."
     return ""
 
 

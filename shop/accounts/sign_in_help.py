@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from shop.accounts import people, rights, second_factor, sessions, throttle
 from shop.accounts.models import User
 from shop.accounts.permissions import Permission
 from shop.core import audit
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
-from shop.core.db import transactional
+from shop.core.db import after_commit, transactional
 from shop.core.errors import Refusal
 
 
@@ -24,23 +26,30 @@ def sign_out(user_id: int, *, by: Actor, reason: str) -> None:
     audit.record(by, Act.SIGNED_OUT, _subject(user_id), reason=stated)
 
 
-@transactional
 def unlock(user_id: int, *, by: Actor, reason: str) -> None:
-    """Clear the wrong passwords and codes of an account, so that its next sign-in is not delayed, wherever it is
-    attempted. Raises as `sign_out` does, and Refusal `not_locked` when none are counted.
+    """Clear the wrong passwords and codes of an account, and the hourly limit of codes, so that its next sign-in is not
+    delayed, wherever it is attempted. Raises as `sign_out` does, and Refusal `not_locked` when none are counted.
     """
-    stated = people.needed_reason(reason)
+    is_limited = second_factor.limited_until(user_id) is not None
+    _unlock(user_id, by, people.needed_reason(reason), is_limited=is_limited)
+
+
+@transactional
+def _unlock(user_id: int, by: Actor, reason: str, *, is_limited: bool) -> None:
     user = people.locked(user_id, by)
     _demand(user, by, Permission.CUSTOMER_UNLOCK)
-    cleared = throttle.clear(*_names(user))
+    cleared = throttle.clear(*_names(user)) + is_limited
     if not cleared:
         raise Refusal("not_locked", "No wrong passwords are counted for this account, so nothing delays its sign-in.")
-    audit.record(by, Act.SIGN_IN_UNLOCKED, _subject(user_id), before={"counters": cleared}, reason=stated)
+    audit.record(by, Act.SIGN_IN_UNLOCKED, _subject(user_id), before={"counters": cleared}, reason=reason)
+    after_commit(lambda: second_factor.clear_limit(user_id))
 
 
 def delay(user: User) -> throttle.Delay:
     """The wrong passwords and codes of the account, and the delay of its sign-in."""
-    return throttle.delay(*_names(user))
+    counted = throttle.delay(*_names(user))
+    limited = second_factor.limited_until(user.id) if second_factor.is_set_up(user) else None
+    return replace(counted, until=max(filter(None, (counted.until, limited)), default=None))
 
 
 def _names(user: User) -> tuple[str, str]:

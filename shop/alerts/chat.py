@@ -11,17 +11,18 @@ from datetime import timedelta
 
 import httpx
 from flask import current_app
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
 from shop.alerts.models import ChatMessage
 from shop.alerts.states import MessageKind
-from shop.core import audit, clock, http_client, logs
+from shop.core import audit, audit_search, clock, http_client, logs
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import changed, db, insert, transactional
 from shop.core.errors import Refusal
+from shop.core.exclusive import alone_until_commit
 from shop.core.http_client import Bounds
 from shop.mail.deliver import WAITS
 from shop.mail.states import MailState
@@ -36,6 +37,8 @@ AT_ONCE = 20
 LONGEST_WAIT = timedelta(hours=1)
 """The longest pause that a chat may ask for."""
 _TRY_AGAIN = frozenset({408, 425, 429})
+TESTS_AN_HOUR = 5
+"""Test messages of one person."""
 NOT_SET = "ALERT_WEBHOOK_URL is not set"
 
 
@@ -74,9 +77,9 @@ def do(message_id: int) -> None:
     text, attempts = claimed
     failure = _post(text)
     if failure is None:
-        _end(message_id, MailState.SENT, None)
+        _end(message_id, MailState.SENT)
     elif failure.is_permanent or attempts > len(WAITS):
-        _end(message_id, MailState.FAILED, failure.error)
+        _end(message_id, MailState.FAILED, failure.error, ChatMessage.attempts == attempts)
     else:
         _postpone(message_id, attempts, failure)
 
@@ -88,7 +91,9 @@ def failed(limit: int = 20) -> list[ChatMessage]:
 
 
 def test(by: Actor) -> None:
-    """Send a test message now. Raises Forbidden, and Refusal `not_set` or `not_delivered` with the reason."""
+    """Send a test message now. Raises Forbidden, and Refusal: `not_set`, `too_many_tests`, and `not_delivered` with the
+    reason.
+    """
     _record_test(by)
     failure = _post(f"Test message of the shop at {shop_url()}. Alerts arrive in this channel.")
     if failure is not None:
@@ -97,9 +102,13 @@ def test(by: Actor) -> None:
 
 @transactional
 def _record_test(by: Actor) -> None:
-    rights.demand(by, Permission.ALERT_READ)
+    rights.demand(by, Permission.CHAT_TEST)
     if not current_app.config["ALERT_WEBHOOK_URL"]:
         raise Refusal("not_set", f"{NOT_SET}.")
+    alone_until_commit(db.session, "chat test")
+    lately = audit_search.Filters(actor=by, acts=(Act.CHAT_TESTED,), since=clock.now() - timedelta(hours=1))
+    if len(audit_search.find(lately, limit=TESTS_AN_HOUR).rows) >= TESTS_AN_HOUR:
+        raise Refusal("too_many_tests", f"You have sent {TESTS_AN_HOUR} test messages within an hour. Try again later.")
     audit.record(by, Act.CHAT_TESTED, Subject(SubjectKind.CHAT, "ALERT_WEBHOOK_URL"))
 
 
@@ -140,15 +149,18 @@ def _claim(message_id: int) -> tuple[str, int] | None:
 def _postpone(message_id: int, attempts: int, failure: Failure) -> None:
     same = (ChatMessage.id == message_id, ChatMessage.state == MailState.QUEUED, ChatMessage.attempts == attempts)
     later = clock.now() + max(WAITS[attempts - 1], failure.wait)
-    db.session.execute(update(ChatMessage).where(*same).values(next_attempt_at=later, error=failure.error))
-    log.warning("chat.postponed", message=message_id, attempts=attempts, error=failure.error)
+    if changed(update(ChatMessage).where(*same).values(next_attempt_at=later, error=failure.error)):
+        log.warning("chat.postponed", message=message_id, attempts=attempts, error=failure.error)
 
 
 @transactional
-def _end(message_id: int, state: MailState, error: str | None) -> None:
+def _end(message_id: int, state: MailState, error: str | None = None, *claim: ColumnElement[bool]) -> None:
+    """Record the end of a message. A failed one needs its own claim: another process, which has claimed it after the
+    lease, may deliver it.
+    """
     at = clock.now() if state == MailState.SENT else None
     ended = {"state": state, "next_attempt_at": None, "sent_at": at, "error": error}
-    queued = (ChatMessage.id == message_id, ChatMessage.state == MailState.QUEUED)
+    queued = (ChatMessage.id == message_id, ChatMessage.state == MailState.QUEUED, *claim)
     if changed(update(ChatMessage).where(*queued).values(**ended)):
         write_log = log.info if state == MailState.SENT else log.error
         write_log("chat." + state.lower(), message=message_id, error=error)

@@ -1,23 +1,30 @@
-"""Owners of things to do. The primary key decides races: of two people who claim a thing, the first one owns it."""
+"""Owners of things to do. The primary key decides races: of two people who claim a thing, the first one owns it. Only
+a thing that exists and is open can be claimed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, select
 
 from shop.accounts import rights, staff
 from shop.accounts.permissions import Permission
-from shop.alerts.models import ToDoClaim
+from shop.alerts import requests
+from shop.alerts.models import IS_OPEN, Alert, ToDoClaim
 from shop.core import audit, clock
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import db, insert, transactional
 from shop.core.errors import BadInput, Refusal
+from shop.payments.providers.types import DisputeState
+from shop.payments.records.settlement_models import Dispute
 
 KINDS = frozenset({"alert", "approval", "dispute"})
 LONGEST = 60
 """Characters of the id of a thing."""
+_MOST_DIGITS = 9
 
 
 def thing(kind: str, id: str) -> str:
@@ -29,8 +36,13 @@ def thing(kind: str, id: str) -> str:
 
 @transactional
 def claim(key: str, by: Actor) -> None:
-    """Make `by` the owner of the thing `key`. Raises Forbidden, and Refusal `claimed`, which names the owner."""
+    """Make `by` the owner of the thing `key`. Raises Forbidden, and Refusal: `claimed`, which names the owner, and
+    `not_to_do` for a thing that is not open.
+    """
     rights.demand(by, Permission.ALERT_ACKNOWLEDGE)
+    kind, _, id = key.partition(" ")
+    if not _IS_OPEN[kind](id):
+        raise Refusal("not_to_do", f"There is no {kind} {id} that is open. It may have been done meanwhile.")
     new = insert(ToDoClaim).values(thing=key, owner=by, claimed_at=clock.now())
     if db.session.scalar(new.on_conflict_do_nothing(index_elements=["thing"]).returning(ToDoClaim.thing)) is None:
         raise Refusal("claimed", f"{_owner(key)} has already claimed this.")
@@ -43,7 +55,7 @@ def release(key: str, by: Actor) -> None:
     rights.demand(by, Permission.ALERT_ACKNOWLEDGE)
     owner = db.session.scalar(delete(ToDoClaim).where(ToDoClaim.thing == key).returning(ToDoClaim.owner))
     if owner is None:
-        raise Refusal("not_claimed", "This has no owner any more.")
+        raise Refusal("not_claimed", "This item has no owner.")
     audit.record(by, Act.TO_DO_RELEASED, Subject(SubjectKind.TO_DO, key), before={"owner": owner})
 
 
@@ -51,6 +63,19 @@ def owners(keys: Iterable[str]) -> dict[str, Actor]:
     """The owners of things, of those that have one. One statement."""
     rows = db.session.execute(select(ToDoClaim.thing, ToDoClaim.owner).where(ToDoClaim.thing.in_(list(keys))))
     return {row.thing: row.owner for row in rows}
+
+
+def _is_open(model: type[Alert | Dispute], is_open: ColumnElement[bool], id: str) -> bool:
+    """True if the row with this number is open."""
+    number = int(id) if id.isdigit() and len(id) <= _MOST_DIGITS else 0
+    return db.session.scalar(select(model.id).where(model.id == number, is_open)) is not None
+
+
+_IS_OPEN: Mapping[str, Callable[[str], bool]] = {
+    "alert": partial(_is_open, Alert, IS_OPEN),
+    "approval": requests.waits,
+    "dispute": partial(_is_open, Dispute, Dispute.state == DisputeState.OPEN),
+}
 
 
 def _owner(key: str) -> str:

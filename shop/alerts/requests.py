@@ -18,6 +18,9 @@ from shop.payments.providers.types import RefundState
 from shop.payments.records.models import REFUND_UNDER_WAY, Refund
 from shop.payouts.models import Payout, PayoutState
 
+ROLES = "roles-"
+"""Before the number of a request for roles, which may be that of another request."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -48,6 +51,14 @@ def load(limit: int, before: datetime | None = None) -> list[Request]:
         )
         for row in rows
     ]
+
+
+def waits(name: str) -> bool:
+    """True if the request with this id waits; the id of one for roles begins with ROLES."""
+    queries = [_roles()] if name.startswith(ROLES) else [_refunds(), _payouts(), _gifts()]
+    together = union_all(*queries).subquery()
+    id = name.removeprefix(ROLES)
+    return db.session.scalar(select(together.c.id).where(together.c.id == id).limit(1)) is not None
 
 
 def _refunds() -> Select[Any]:

@@ -5,6 +5,7 @@ The unique index on (rule, subject, cause) decides races: one transaction insert
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -173,10 +174,11 @@ def _log(word: str, rule: str, alert_id: int) -> None:
 # --- finding ---------------------------------------------------------------------------------------------------------
 
 
-def open_alerts(*, rule: str | None = None, limit: int = 200) -> list[Alert]:
-    """Unresolved alerts, the most severe first, then the oldest."""
-    query = select(Alert).where(IS_OPEN).order_by(Alert.severity, Alert.detected_at, Alert.id).limit(limit)
-    return list(db.session.scalars(query.where(Alert.rule == rule) if rule else query))
+def open_alerts(*, rule: str | None = None, without: Collection[str] = (), limit: int = 200) -> list[Alert]:
+    """Unresolved alerts, the most severe first, then the oldest; of one rule, or not of the rules `without`."""
+    which = [IS_OPEN, *([Alert.rule == rule] if rule else []), *([Alert.rule.not_in(without)] if without else [])]
+    query = select(Alert).where(*which).order_by(Alert.severity, Alert.detected_at, Alert.id)
+    return list(db.session.scalars(query.limit(limit)))
 
 
 def open_by_rule() -> dict[str, int]:

@@ -80,7 +80,7 @@ def claim(kind: str, thing_id: str, by: Actor) -> None:
 def release(kind: str, thing_id: str, by: Actor) -> None:
     """Take the owner of the thing to do ID of a KIND away."""
     claims.release(claims.thing(kind, thing_id), by)
-    click.echo(f"{kind} {thing_id} has no owner any more.")
+    click.echo(f"{kind} {thing_id} no longer has an owner.")
 
 
 @alerts.command("test-webhook")

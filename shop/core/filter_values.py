@@ -18,10 +18,17 @@ LONGEST = 200
 _YEARS = range(2000, 2101)
 
 
+def refuse_unknown(parameters: Iterable[str], names: Sequence[str], noun: str = "filter") -> None:
+    """Raise BadInput `unknown_filter`, with the known names, unless all names of parameters are among them."""
+    if unknown := sorted(set(parameters) - set(names)):
+        listed = {0: f"This page has no {noun}s.", 1: f"The only one is {', '.join(names)}."}
+        known_ones = listed.get(len(names), f"{noun.capitalize()}s are {', '.join(names)}.")
+        raise BadInput("unknown_filter", f"There is no {noun} {unknown[0][:40]!r}. {known_ones}")
+
+
 def given(parameters: Mapping[str, Iterable[str]], names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The values of each filter of `names`, without empty and repeated ones. Raises BadInput `unknown_filter`."""
-    if unknown := [name for name in parameters if name not in names]:
-        raise BadInput("unknown_filter", f"There is no filter {unknown[0][:40]!r}. Filters are {', '.join(names)}.")
+    refuse_unknown(parameters, names)
     return {name: tuple(dict.fromkeys(value for value in parameters.get(name, ()) if value)) for name in names}
 
 

@@ -82,3 +82,8 @@ def is_payment_id(text: str) -> bool:
 def is_refund_id(text: str) -> bool:
     """True if `text` has the shape of a refund id."""
     return re.fullmatch("R" + _NAMED, text) is not None
+
+
+def is_export_id(text: str) -> bool:
+    """True if `text` has the shape of an export id."""
+    return re.fullmatch("E" + _NAMED, text) is not None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
 
 from flask import current_app
 from limits import RateLimitItem, RateLimitItemPerSecond
@@ -12,6 +14,7 @@ from limits.strategies import FixedWindowRateLimiter
 
 from shop.core import redis
 
+T = TypeVar("T")
 _SOON = 0.02
 """Seconds between attempts of `wait_for_turn`. A window begins with its first call, not at a full second: a caller that
 slept until the next full second would wake within the old window.
@@ -41,10 +44,21 @@ def undo_hit(item: RateLimitItem, *names: str) -> None:
     _call(lambda limiter: limiter.storage.incr(item.key_for(*names), item.get_expiry(), amount=-1) <= item.amount)
 
 
-def _call(operation: Callable[[FixedWindowRateLimiter], bool]) -> bool:
+def exhausted_until(item: RateLimitItem, *names: str) -> datetime | None:
+    """The time (wall) from which `names` may be used again; None while uses are left. Counts nothing."""
+    resets_at, left = _call(lambda limiter: limiter.get_window_stats(item, *names))
+    return None if left else datetime.fromtimestamp(resets_at, UTC)
+
+
+def clear(item: RateLimitItem, *names: str) -> None:
+    """Forget the uses of `names`."""
+    _call(lambda limiter: limiter.clear(item, *names))
+
+
+def _call(operation: Callable[[FixedWindowRateLimiter], T]) -> T:
     limiters = _limiters()
 
-    def call(client: object) -> bool:
+    def call(client: object) -> T:
         if limiters.shared is None:
             storage = RedisStorage("redis://", connection_pool=client.connection_pool)  # type: ignore[attr-defined]
             limiters.shared = FixedWindowRateLimiter(storage)

@@ -343,10 +343,7 @@ KEPT: tuple[Kept, ...] = (
         "uses and spent budgets of codes are the sums of these; they contain no address, only its keyed hash",
     ),
     *(Kept(name, _AUDIT) for name in ("audit_log", "audit_seals")),
-    *(
-        Kept(name, "evidence of what staff asked and did; texts are erased")
-        for name in ("order_notes", "note_mentions")
-    ),
+    *(Kept(name, _NOTES) for name in ("order_notes", "note_mentions")),
     Kept("users", "until the account is closed"),
     Kept("totp_secrets", "one row for each account with an authenticator app, until the second factor is removed"),
     Kept("recovery_codes", "ten rows for each account with a second factor"),

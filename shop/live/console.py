@@ -30,7 +30,7 @@ PING = 20
 """Seconds between two pings. A client that has not answered the last one is disconnected."""
 _LARGEST_MESSAGE = 256  # bytes
 _NO_MESSAGES = Ending(1008, "This connection takes no messages.")
-_NO_DATABASE = Ending(1013, "Live updates are away: the database cannot be read at the moment.")
+_NO_DATABASE = Ending(1013, "Live updates are temporarily unavailable: the database cannot be read.")
 _IDLE = 5.0  # seconds
 _CLOSES_WITHIN = 1.0  # seconds
 

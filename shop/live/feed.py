@@ -50,9 +50,9 @@ class Ending(NamedTuple):
     reason: str
 
 
-SIGNED_OUT = Ending(4401, "You have been signed out. Sign in to go on.")
+SIGNED_OUT = Ending(4401, "You have been signed out. Sign in to continue.")
 NOT_ALLOWED = Ending(4403, "Your account may not read this page any more.")
-AWAY = Ending(1013, "Live updates are away: your sign-in cannot be checked at the moment.")
+AWAY = Ending(1013, "Live updates are temporarily unavailable: your sign-in cannot be checked.")
 SLOW = Ending(1013, "The connection was too slow.")
 SHUT_DOWN = Ending(1012, "The server is restarting.")
 

@@ -1,8 +1,8 @@
 """Compose a mail: subject, text and HTML from the one template of its kind, as an RFC 5322 message.
 
 A template fills the blocks `subject` and `body` with the macros that it gets as `parts`, once as text and once as HTML.
-Texts of customers, such as names, appear in no mail: anybody may order for an address of another person. The PDF of a
-receipt has them, and is attached only if the order costs something.
+Texts of customers, such as names, appear in no mail: any visitor may order for an address of another person. The PDF of
+a receipt has them, and is attached only if the order costs something.
 """
 
 from __future__ import annotations

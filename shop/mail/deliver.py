@@ -11,7 +11,7 @@ import time
 from datetime import timedelta
 
 from flask import current_app
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 
 from shop.core import clock, logs, metrics
 from shop.core.db import changed, db, transactional
@@ -112,7 +112,7 @@ def _attempt(mail_id: str, connection: transport.Connection) -> None:
 def _failed(mail_id: str, attempts: int, error: str, *, is_permanent: bool = False) -> None:
     """Record a failed attempt, the `attempts`-th."""
     if is_permanent or attempts > len(WAITS):
-        _record(mail_id, MailState.FAILED, error)
+        _record(mail_id, MailState.FAILED, error, Mail.attempts == attempts)
         return
     _postpone(mail_id, attempts, error)
     log.warning("mail.postponed", mail=mail_id, attempts=attempts, error=error)
@@ -125,9 +125,11 @@ def _postpone(mail_id: str, attempts: int, error: str) -> None:
     db.session.execute(update(Mail).where(*same).values(next_attempt_at=later, error=error[:200]))
 
 
-def _record(mail_id: str, state: MailState, error: str | None = None) -> None:
-    """Record the end of a mail. An outdated attempt of another process changes nothing once it is SENT."""
-    if not _end(mail_id, state, error):
+def _record(mail_id: str, state: MailState, error: str | None = None, *claim: ColumnElement[bool]) -> None:
+    """Record the end of a mail. An outdated attempt changes nothing once it is SENT, and `claim` keeps an outdated
+    failure from ending the attempt of another process.
+    """
+    if not _end(mail_id, state, error, *claim):
         return
     metrics.MAILS.labels(outgoing.kind_of(mail_id), state.lower()).inc()
     write_log = log.info if state == MailState.SENT else log.error
@@ -135,7 +137,8 @@ def _record(mail_id: str, state: MailState, error: str | None = None) -> None:
 
 
 @transactional
-def _end(mail_id: str, state: MailState, error: str | None) -> bool:
+def _end(mail_id: str, state: MailState, error: str | None, *claim: ColumnElement[bool]) -> bool:
     at = clock.now() if state == MailState.SENT else None
     ended = {"state": state, "next_attempt_at": None, "sent_at": at, "error": error}
-    return bool(changed(update(Mail).where(Mail.id == mail_id, Mail.state == MailState.QUEUED).values(**ended)))
+    queued = (Mail.id == mail_id, Mail.state == MailState.QUEUED, *claim)
+    return bool(changed(update(Mail).where(*queued).values(**ended)))

@@ -12,6 +12,7 @@ from shop.alerts.models import Alert
 from shop.alerts.rules import RULES
 from shop.core.db import db
 from shop.core.errors import BadInput, Refusal
+from shop.core.filter_values import refuse_unknown
 from shop.http_kit.access import requires
 from shop.ops import acts
 from shop.ops.navigation import Link
@@ -26,8 +27,7 @@ SHOWN = 200
 @requires(Permission.ALERT_READ)
 def index() -> str:
     """Open alerts, the most severe first, then the oldest; of one rule with `rule`."""
-    if unknown := sorted(set(request.args) - {"rule"}):
-        raise BadInput("unknown_filter", f"{unknown[0]} is not a filter. The filter is rule.")
+    refuse_unknown(request.args, ("rule",))
     rule = request.args.get("rule")
     if rule is not None and rule not in RULES:
         raise BadInput("unknown_rule", f"{rule} is not a rule. Rules are {', '.join(RULES)}.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from flask import Blueprint, render_template, request, url_for
@@ -16,6 +17,7 @@ from shop.core import clock, heartbeat
 from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.errors import BadInput, Refusal
+from shop.core.filter_values import refuse_unknown
 from shop.http_kit.access import requires
 from shop.ops import acts, to_do
 from shop.ops.navigation import Link
@@ -39,8 +41,7 @@ OWNERS = ("me", "none")
 @requires(Permission.CONSOLE_OPEN)
 def show() -> str:
     """List of what needs a person, and the time when the shop looked for it; of one owner with `owner`."""
-    if unknown := sorted(set(request.args) - {"owner"}):
-        raise BadInput("unknown_filter", f"{unknown[0]} is not a filter. The filter is owner.")
+    refuse_unknown(request.args, ("owner",))
     if (owner := request.args.get("owner")) not in (None, *OWNERS):
         raise BadInput("unknown_owner", f"{owner} is not an owner. Owners are {', '.join(OWNERS)}.")
     return _page(owner)
@@ -57,7 +58,7 @@ def claim() -> ResponseReturnValue:
 @requires(Permission.ALERT_ACKNOWLEDGE)
 def release() -> ResponseReturnValue:
     """Take the owner of a thing to do away."""
-    return _change(claims.release, "It has no owner any more.")
+    return _change(claims.release, "The owner was removed.")
 
 
 def _change(change: Callable[[str, Actor], None], message: str) -> ResponseReturnValue:
@@ -82,23 +83,22 @@ def _page(owner: str | None = None, refusal: Refusal | None = None) -> str:
         items=shown,
         owner=owner,
         refusal=refusal,
-        numbers=[*_numbers(found, permissions), ("Mine", len(mine), url_for("ops.home.show", owner="me"))],
+        numbers=[*_numbers(found), ("Mine", len(mine), url_for("ops.home.show", owner="me"))],
         seconds=None if age is None or age > LATE else round(age),
         checked_at=None if age is None else _before(age),
         is_cut=any(sum(item.kind.startswith(kind) for item in found) >= to_do.AT_MOST for kind, _, _ in LISTS),
     )
 
 
-def _numbers(found: list[to_do.Item], permissions: frozenset[Permission]) -> list[tuple[str, int, str]]:
+def _numbers(found: list[to_do.Item]) -> list[tuple[str, int, str]]:
     """Name, number and list of each kind of thing to do, and of the alerts of COUNTED rules."""
     kinds = [(name, sum(item.kind.startswith(kind) for item in found), url_for(to)) for kind, name, to in LISTS]
     numbers = [one for one in kinds if one[1]]
-    if Permission.ALERT_READ in permissions:
+    counts: Mapping[str, int] = Counter(item.rule for item in found)
+    if sum(bool(item.rule) for item in found) >= to_do.AT_MOST:  # there may be more than the list has
         counts = store.open_by_rule()
-        for rule in COUNTED:
-            if counts.get(rule):
-                numbers.append((RULES[rule][1], counts[rule], url_for("ops.alerts.index", rule=rule)))
-    return numbers
+    of_rules = [(rule, counts.get(rule, 0)) for rule in COUNTED]
+    return numbers + [(RULES[rule][1], n, url_for("ops.alerts.index", rule=rule)) for rule, n in of_rules if n]
 
 
 def _before(seconds: float) -> datetime:

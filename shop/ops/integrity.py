@@ -11,7 +11,8 @@ from flask.typing import ResponseReturnValue
 from shop.accounts import staff
 from shop.accounts.permissions import Permission
 from shop.core.db import db
-from shop.core.errors import BadInput, Refusal
+from shop.core.errors import Refusal
+from shop.core.filter_values import refuse_unknown
 from shop.http_kit.access import requires
 from shop.integrity import checks
 from shop.integrity.checks import Result
@@ -31,8 +32,7 @@ PAGES = {"inbox": ("ops.webhooks.show", "key"), "mail": ("ops.mails.show", "mail
 @requires(Permission.INTEGRITY_READ)
 def index() -> str:
     """Every invariant with its last result in words, and the progress of a running check."""
-    if unknown := sorted(request.args):
-        raise BadInput("unknown_filter", f"There is no filter {unknown[0][:40]!r}. This page has none.")
+    refuse_unknown(request.args, ())
     return _page("ops/integrity.html")
 
 

@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 from shop.accounts.permissions import Permission
 from shop.core import ids
 from shop.core.errors import BadInput, Refusal
+from shop.core.filter_values import refuse_unknown
 from shop.http_kit.access import requires
 from shop.mail import compose, outgoing, resend
 from shop.mail.models import Mail
@@ -18,7 +19,6 @@ from shop.ops.navigation import Link
 bp = Blueprint("mails", __name__)
 LINKS = (Link("Mails", "ops.mails.index", Permission.MAIL_READ),)
 SHOWN = 100
-_FILTERS = ("state", "order")
 COUNTED = 10_000
 """Mails of each state are counted up to this number."""
 
@@ -27,8 +27,7 @@ COUNTED = 10_000
 @requires(Permission.MAIL_READ)
 def index() -> str:
     """The newest mails; of one state with `state`, about one order with `order`, its number."""
-    if unknown := sorted(set(request.args) - set(_FILTERS)):
-        raise BadInput("unknown_filter", f"{unknown[0]} is not a filter. Filters are {', '.join(_FILTERS)}.")
+    refuse_unknown(request.args, ("state", "order"))
     state, typed = request.args.get("state"), request.args.get("order", "").strip()
     if state is not None and state not in tuple(MailState):
         raise BadInput("unknown_state", f"{state} is not a state. States are {', '.join(MailState)}.")

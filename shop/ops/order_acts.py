@@ -16,6 +16,7 @@ from shop.accounts.permissions import Permission
 from shop.checkout import end_order
 from shop.core.db import db
 from shop.core.errors import BadInput, Refusal
+from shop.core.filter_values import refuse_unknown
 from shop.core.money import Money
 from shop.http_kit.access import requires
 from shop.ops import acts, lists, order_forms, requested
@@ -94,7 +95,7 @@ REFUND = Act(
     order_forms.refund,
     _refund,
     "The refund was requested. If it needs a second person, it waits under Approvals.",
-    "Nothing of this order can be refunded now.",
+    "Nothing on this order can be refunded now.",
 )
 CANCEL = Act(
     "cancel",
@@ -212,9 +213,7 @@ def _page(act: Act, order: Order, *, refusal: Refusal | None = None, typed: Mapp
 
 def _of_failed(order: Order) -> dict[str, str]:
     """The fields of the form for another attempt at the failed refund that the address names. Raises BadInput."""
-    if unknown := [name for name in request.args if name not in _PARAMETERS]:
-        known = ", ".join(_PARAMETERS)
-        raise BadInput("unknown_filter", f"There is no parameter {unknown[0][:40]!r}. Parameters are {known}.")
+    refuse_unknown(request.args, _PARAMETERS, "parameter")
     failed = snapshot(order).refund(request.args.get("again", ""))
     if failed is None:
         return {}

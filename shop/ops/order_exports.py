@@ -27,7 +27,7 @@ def start() -> ResponseReturnValue:
     """Request an export of the orders that match the filters in the address."""
     filters = filters_of.parse(lists.given(), registry.all_providers())
     try:
-        export_id = exports.request(filters, zone(), by=acts.reader())
+        export_id = exports.request(filters, zone(), by=acts.reader(), export_id=request.form.get("export", ""))
     except Refusal as refusal:
         return _list(refusal), refusal.status
     return redirect(url_for("ops.order_exports.show", export_id=export_id), 303)
@@ -62,7 +62,7 @@ def start_again(export_id: str) -> ResponseReturnValue:
 
 
 @bp.get("/exports/<export_id>/file")
-@requires(Permission.ORDER_EXPORT)
+@requires(Permission.ORDER_EXPORT, fresh=True)
 def download(export_id: str) -> ResponseReturnValue:
     """The file of an export that is done. Each download is in the audit log."""
     export = _existing(export_id)

@@ -6,7 +6,7 @@ from flask import Blueprint, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from shop.accounts.permissions import Permission
-from shop.core import keyset
+from shop.core import ids, keyset
 from shop.core.keyset import Place
 from shop.core.money import CURRENCIES
 from shop.http_kit.access import requires
@@ -65,6 +65,7 @@ def index() -> ResponseReturnValue:
         views=views.every(),
         query=views.query_of(filters),
         longest_name=views.LONGEST_NAME,
+        export_id=ids.export_id(),
     )
 
 

@@ -35,9 +35,10 @@ def write(number: str) -> ResponseReturnValue:
 @requires(Permission.ORDER_NOTE)
 def withdraw(number: str, note_id: int) -> ResponseReturnValue:
     """Withdraw one's own note; its text stays in the audit log."""
-    notes.withdraw(_existing(note_id), by=acts.reader())
+    order = requested.order(number)
+    notes.withdraw(_existing(note_id), by=acts.reader(), order_id=order.id)
     flash("The note is withdrawn.")
-    return redirect(url_for("ops.order.show", number=requested.order(number).number), 303)
+    return redirect(url_for("ops.order.show", number=order.number), 303)
 
 
 @bp.post("/orders/<number>/notes/<int:note_id>/done")
@@ -45,7 +46,7 @@ def withdraw(number: str, note_id: int) -> ResponseReturnValue:
 def mark_done(number: str, note_id: int) -> ResponseReturnValue:
     """Take a note that mentions the reader from the reader's list of what is to do, to which a form on it returns."""
     order = requested.order(number)
-    notes.mark_done(_existing(note_id), by=acts.reader())
+    notes.mark_done(_existing(note_id), by=acts.reader(), order_id=order.id)
     flash("The note is done, and no longer under To do.")
     is_on_list = request.form.get("to") == "to_do"
     return redirect(url_for("ops.home.show") if is_on_list else url_for("ops.order.show", number=order.number), 303)

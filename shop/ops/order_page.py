@@ -7,6 +7,7 @@ from flask import Blueprint, render_template, request, url_for
 from shop.accounts.permissions import Permission
 from shop.core import clock, ids
 from shop.core.errors import BadInput, Refusal
+from shop.core.filter_values import refuse_unknown
 from shop.explain import due_rows, next_step, timeline
 from shop.explain.timeline import Kind
 from shop.explain.why import why
@@ -54,8 +55,7 @@ def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal
 
 def _kinds() -> frozenset[Kind]:
     """The sources that the address names. Raises BadInput for any other."""
-    if unknown := [name for name in request.args if name != "source"]:
-        raise BadInput("unknown_filter", f"There is no filter {unknown[0][:40]!r}. The only one is source.")
+    refuse_unknown(request.args, ("source",))
     named = request.args.getlist("source")
     if unknown := [name for name in named if name not in tuple(Kind)]:
         message = f"The filter source has no value {unknown[0][:40]!r}. Values are {', '.join(Kind)}."

@@ -10,7 +10,8 @@ from redis import Redis
 
 from shop.accounts.permissions import Permission
 from shop.core import clock, heartbeat, redis, task_queue
-from shop.core.errors import BadInput, Refusal
+from shop.core.errors import Refusal
+from shop.core.filter_values import refuse_unknown
 from shop.http_kit.access import requires
 from shop.ops import acts
 from shop.ops.home import LATE
@@ -33,8 +34,7 @@ LIST_OF_FAILED = {
 @requires(Permission.QUEUE_READ)
 def index() -> str:
     """All kinds of due work with their numbers, the processes, and the queues in Redis."""
-    if unknown := sorted(request.args):
-        raise BadInput("unknown_filter", f"There is no filter {unknown[0][:40]!r}. This page has none.")
+    refuse_unknown(request.args, ())
     return _page()
 
 

@@ -31,7 +31,7 @@ LARGEST_FILE = 4 * 2**20
 @requires(Permission.RECONCILIATION_READ)
 def index() -> str:
     """Unmatched lines, the oldest first, and the days until `until` by provider."""
-    _refuse_unknown({"until", "after"})
+    filter_values.refuse_unknown(request.args, ("after", "until"))
     newest = settlement_days.newest_day()
     until = min(newest, filter_values.day("until", request.args["until"])) if request.args.get("until") else newest
     after = Position.parse(request.args["after"]) if request.args.get("after") else None
@@ -58,7 +58,7 @@ def index() -> str:
 @requires(Permission.RECONCILIATION_READ)
 def show(provider: str, day: str) -> str:
     """A day of a provider: its file, what did not match, and its lines with the journals that they settle."""
-    _refuse_unknown({"after"})
+    filter_values.refuse_unknown(request.args, ("after",))
     of_day, after = filter_values.day("day", day), request.args.get("after", "")[:200]
     file, lines = settlement_days.file_of(provider, of_day), settlement_days.lines(provider, of_day, after)
     unmatched, shown = settlement_days.unmatched_of(provider, of_day), lines[: settlement_days.LISTED]
@@ -83,7 +83,7 @@ def show(provider: str, day: str) -> str:
 @requires(Permission.RECONCILIATION_DECIDE, fresh=True)
 def choose() -> str:
     """A form to upload a settlement file, after the password was confirmed: a chosen file would be lost by that."""
-    _refuse_unknown({"provider", "day"})
+    filter_values.refuse_unknown(request.args, ("day", "provider"))
     return _form(request.args)
 
 
@@ -132,9 +132,3 @@ def _form(typed: Any, refusal: Refusal | None = None) -> str:
         largest=LARGEST_FILE // 2**20,
         newest=settlement_days.newest_day(),
     )
-
-
-def _refuse_unknown(known: set[str]) -> None:
-    if unknown := sorted(set(request.args) - known):
-        message = f"There is no filter {unknown[0][:40]!r}. Filters are {', '.join(sorted(known))}."
-        raise BadInput("unknown_filter", message)

@@ -8,7 +8,7 @@ from flask_login import current_user
 
 from shop.accounts import account_search
 from shop.accounts.permissions import Permission, permissions_of
-from shop.core.errors import BadInput
+from shop.core.filter_values import refuse_unknown
 from shop.http_kit.access import requires
 from shop.order_search import lookup
 from shop.order_search.lookup import Hit
@@ -21,12 +21,13 @@ bp = Blueprint("search", __name__)
 @requires(Permission.ORDER_READ)
 def show() -> ResponseReturnValue:
     """Orders with the id or address `q`, and accounts of customers with the address; the only one is opened at once."""
-    if unknown := [name for name in request.args if name != "q"]:
-        raise BadInput("unknown_filter", f"There is no parameter {unknown[0][:40]!r}. The only one is q.")
+    refuse_unknown(request.args, ("q",), "parameter")
     typed = request.args.get("q", "")
     hits = lookup.find(typed, registry.all_providers())
-    may_read = Permission.CUSTOMER_READ in permissions_of(current_user.roles)
-    customers = account_search.by_email(typed) if may_read else []
+    permissions = permissions_of(current_user.roles)
+    with_staff = Permission.USER_READ in permissions
+    may_read = Permission.CUSTOMER_READ in permissions
+    customers = account_search.by_email(typed, with_staff=with_staff) if may_read else []
     if len(customers) == 1 and not hits:
         return redirect(url_for("ops.customers.show", user_id=customers[0].id), 303)
     if len({hit.number for hit in hits}) == 1 and not customers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -44,7 +44,8 @@ _AFTER_APPROVAL = {
 class Item:
     """A thing to do, and the address of its page. `tone` is the tone of its chip, `due` the time until which it has to
     be done, if there is one. `claim` is its key in `shop.alerts.claims`, empty where the owner cannot change;
-    `alert_id` is that of an alert that can be acknowledged, `note_id` that of a note that can be marked as done.
+    `alert_id` is that of an alert that can be acknowledged, `rule` the rule of an alert, `note_id` that of a note that
+    can be marked as done.
     """
 
     claim: str
@@ -66,6 +67,7 @@ class Item:
     step: Step | None = None
     waits_for: str = "None: it waits for a person"
     order_id: int | None = None
+    rule: str = ""
 
     @property
     def age(self) -> str:
@@ -84,8 +86,8 @@ def items(reader: Actor, permissions: Collection[Permission]) -> list[Item]:
     found = _alerts() if Permission.ALERT_READ in permissions else []
     found += _requests(reader, permissions)
     found += _disputes() if Permission.DISPUTE_READ in permissions else []
-    found += _notes(reader) if Permission.ORDER_READ in permissions else []
-    found = _with_steps(_with_owners(found))
+    mentioned = notes.open_for(reader, AT_MOST) if Permission.ORDER_READ in permissions else []
+    found = _with_steps(_with_people(found, mentioned, reader))
     return sorted(found, key=lambda item: (item.tone != "bad", item.due is None, item.due or item.since, item.since))
 
 
@@ -104,9 +106,9 @@ def _alerts() -> list[Item]:
             by=alert.acknowledged_by,
             alert_id=alert.id if alert.state == AlertState.NEW else None,
             order_id=alert.order_id,
+            rule=alert.rule,
         )
-        for alert in store.open_alerts(limit=AT_MOST)
-        if alert.rule not in _LISTED_ITSELF
+        for alert in store.open_alerts(without=_LISTED_ITSELF, limit=AT_MOST)
     ]
 
 
@@ -115,7 +117,7 @@ def _requests(reader: Actor, permissions: Collection[Permission]) -> list[Item]:
     readable = {"roles": Permission.USER_READ}
     return [
         Item(
-            claim=claims.thing("approval", one.id if one.kind != "roles" else f"roles-{one.id}"),
+            claim=claims.thing("approval", one.id if one.kind != "roles" else f"{requests.ROLES}{one.id}"),
             kind="Approval",
             tone="wait",
             what=f"{one.kind.capitalize()} {one.id}",
@@ -132,16 +134,14 @@ def _requests(reader: Actor, permissions: Collection[Permission]) -> list[Item]:
     ]
 
 
-def _notes(reader: Actor) -> list[Item]:
+def _notes(mentioned: Sequence[notes.Mentioned], reader: Actor, names: Mapping[Actor, str]) -> list[Item]:
     """Notes on orders that mention the reader, who owns them until they are marked as done."""
-    found = notes.open_for(reader, AT_MOST)
-    authors = staff.labels(one.author for one in found)
     return [
         Item(
             claim="",
             kind="Note",
             tone="wait",
-            what=f"{authors[one.author]}: {textwrap.shorten(one.text, 100, placeholder='…')}",
+            what=f"{names[one.author]}: {textwrap.shorten(one.text, 100, placeholder='…')}",
             about=one.order_number,
             order_number=one.order_number,
             money=None,
@@ -149,15 +149,16 @@ def _notes(reader: Actor) -> list[Item]:
             address=url_for("ops.order.show", number=one.order_number, _anchor=f"note-{one.note_id}"),
             by=reader,
             note_id=one.note_id,
+            owner=names[reader],
             waits_for="None: it waits for you",
         )
-        for one in found
+        for one in mentioned
     ]
 
 
 def _page(one: requests.Request) -> str:
     if one.kind == "roles":
-        return url_for("ops.users.index")
+        return url_for("ops.users.show_all")
     return url_for("ops.approvals.index", _anchor=f"request-{one.id}")
 
 
@@ -188,11 +189,13 @@ def _disputes() -> list[Item]:
     ]
 
 
-def _with_owners(found: list[Item]) -> list[Item]:
-    """The items with who claimed or acknowledged them. Two statements."""
+def _with_people(found: list[Item], mentioned: Sequence[notes.Mentioned], reader: Actor) -> list[Item]:
+    """The items with who claimed or acknowledged them, and the notes. Two statements."""
     claimed = claims.owners(item.claim for item in found)
-    names = staff.labels([*claimed.values(), *(item.by for item in found if item.by)])
-    return [_owned(item, claimed.get(item.claim), names) for item in found]
+    owners = [*claimed.values(), *(item.by for item in found if item.by)]
+    names = staff.labels([*owners, *([reader] if mentioned else []), *(one.author for one in mentioned)])
+    owned = [_owned(item, claimed.get(item.claim), names) for item in found]
+    return owned + _notes(mentioned, reader, names)
 
 
 def _owned(item: Item, claimed: Actor | None, names: Mapping[Actor, str]) -> Item:

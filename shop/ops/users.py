@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from shop.accounts import invitations, people, rights, role_requests, staff, staff_list
+from shop.accounts import invitations, people, rights, role_requests, sign_in_help, staff, staff_list
 from shop.accounts.models import User
 from shop.accounts.permissions import Permission, Role
 from shop.accounts.staff_list import StaffState
-from shop.core import audit_search, languages
+from shop.core import audit_search, clock, languages
 from shop.core.actor import Actor
 from shop.core.audit import SubjectKind
 from shop.core.errors import BadInput, Refusal
+from shop.core.filter_values import refuse_unknown
 from shop.http_kit.access import requires
 from shop.http_kit.translation import translated
 from shop.ops.navigation import Group, Link
@@ -78,7 +80,7 @@ def invite_again(user_id: int) -> ResponseReturnValue:
     """Mail another link for an invitation that was not accepted yet."""
     user = _account(user_id)
     locale = user.language or "en"
-    send = lambda: invitations.send_again(user_id, by=_me(), language=locale)  # noqa: E731
+    send = partial(invitations.send_again, user_id, by=_me(), language=locale)
     return _change(user_id, "invitation", send, "The invitation is sent again. It is valid for 72 hours.")
 
 
@@ -94,7 +96,7 @@ def show(user_id: int) -> ResponseReturnValue:
 def disable(user_id: int) -> ResponseReturnValue:
     """Disable an account: its sign-ins end, and its open requests lapse."""
     reason, version = request.form.get("reason", ""), _version()
-    change = lambda: people.disable(user_id, by=_me(), reason=reason, version=version)  # noqa: E731
+    change = partial(people.disable, user_id, by=_me(), reason=reason, version=version)
     return _change(user_id, "access", change, "The account is disabled.")
 
 
@@ -103,7 +105,7 @@ def disable(user_id: int) -> ResponseReturnValue:
 def enable(user_id: int) -> ResponseReturnValue:
     """Let a disabled account sign in again."""
     reason, version = request.form.get("reason", ""), _version()
-    change = lambda: people.enable(user_id, by=_me(), reason=reason, version=version)  # noqa: E731
+    change = partial(people.enable, user_id, by=_me(), reason=reason, version=version)
     return _change(user_id, "access", change, "The account is enabled.")
 
 
@@ -112,8 +114,16 @@ def enable(user_id: int) -> ResponseReturnValue:
 def remove_second_factor(user_id: int) -> ResponseReturnValue:
     """Remove the second factor of a person who has lost it; all sign-ins of the account end."""
     reason = request.form.get("reason", "")
-    change = lambda: people.remove_second_factor(user_id, by=_me(), reason=reason)  # noqa: E731
+    change = partial(people.remove_second_factor, user_id, by=_me(), reason=reason)
     return _change(user_id, "factor", change, "The second factor is removed.")
+
+
+@bp.post("/users/<int:user_id>/unlock")
+@requires(Permission.USER_WRITE, fresh=True)
+def unlock(user_id: int) -> ResponseReturnValue:
+    """Clear the wrong passwords and codes that delay a sign-in."""
+    change = partial(sign_in_help.unlock, user_id, by=_me(), reason=request.form.get("reason", ""))
+    return _change(user_id, "unlock", change, "Nothing delays the next sign-in of this account.")
 
 
 @bp.post("/users/<int:user_id>/roles")
@@ -121,7 +131,7 @@ def remove_second_factor(user_id: int) -> ResponseReturnValue:
 def set_roles(user_id: int) -> ResponseReturnValue:
     """Give an account exactly the ticked roles; those that decide about money wait for a second admin."""
     roles, reason = request.form.getlist("role"), request.form.get("reason", "")
-    change = lambda: people.set_roles(user_id, roles, by=_me(), reason=reason, version=_version())  # noqa: E731
+    change = partial(people.set_roles, user_id, roles, by=_me(), reason=reason, version=_version())
     return _change(user_id, "roles", change, "The roles are saved.")
 
 
@@ -163,6 +173,8 @@ def _page(user: User, refusal: Refusal | None = None, form: str = "") -> Respons
     values = {
         "user": user,
         "state": staff_list.state_of(user),
+        "delay": sign_in_help.delay(user),
+        "now": clock.wall(),
         "is_self": user.id == current_user.id,
         "roles": [(role, role in user.roles, people.decides_money(role)) for role in Role],
         "waiting": role_requests.open_for(user.id),
@@ -189,9 +201,7 @@ def _known(request_id: int) -> None:
 
 def _filters() -> tuple[StaffState | None, str]:
     """The filters in the address. Raises BadInput with the known ones."""
-    if unknown := [name for name in request.args if name not in _PARAMETERS]:
-        known = ", ".join(_PARAMETERS)
-        raise BadInput("unknown_filter", f"{unknown[0][:40]} is not a filter of this page. Filters are {known}.")
+    refuse_unknown(request.args, _PARAMETERS)
     state = request.args.get("state", "")
     if state and state not in tuple(StaffState):
         raise BadInput("unknown_filter", f"{state[:40]} is not a state. States are {', '.join(StaffState)}.")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from shop.accounts import rights
 from shop.accounts.models import IS_STAFF, User
@@ -22,11 +22,14 @@ from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import changed, db, insert, transactional
 from shop.core.errors import BadInput, Refusal
+from shop.core.exclusive import alone_until_commit
 from shop.order_notes import mentions
 from shop.order_notes.mentions import Colleague
 from shop.order_notes.models import NoteMention, OrderNote
 from shop.orders.models import ERASED, Order
 
+MOST = 200
+"""Notes on one order, withdrawn ones included."""
 LONGEST = 2000
 LONGEST_KEY = 64
 _MOST_STAFF = 1000
@@ -68,19 +71,23 @@ class Mentioned:
 def write(order_id: int, text: str, *, by: Actor, form_key: str) -> int:
     """Write a note and return its id; `form_key` makes it safe to repeat.
 
-    Raises Forbidden, and BadInput: `note_needed`, `bad_note`, `bad_form`, and what `mentions.found` raises.
+    Raises Forbidden; BadInput: `note_needed`, `bad_note`, `bad_form`, and what `mentions.found` raises; and Refusal
+    `too_many_notes`.
     """
     rights.demand(by, Permission.ORDER_NOTE)
     if not 0 < len(form_key) <= LONGEST_KEY or texts.is_unusable(form_key):
         raise BadInput("bad_form", "The form is not complete. Open the page of the order and write the note again.")
     tidy = _tidy(text)
     mentioned = mentions.found(tidy, colleagues())
+    alone_until_commit(db.session, f"notes on order {order_id}")
     values = {"order_id": order_id, "form_key": form_key, "author": by, "text": tidy, "at": clock.now()}
     new = insert(OrderNote).values(values).on_conflict_do_nothing(index_elements=["order_id", "form_key"])
     note_id = db.session.scalar(new.returning(OrderNote.id))
     if note_id is None:
         before = select(OrderNote.id).where(OrderNote.order_id == order_id, OrderNote.form_key == form_key)
         return int(db.session.scalars(before).one())
+    if _count(order_id) > MOST:
+        raise Refusal("too_many_notes", f"An order can have {MOST} notes, and this one has as many.")
     db.session.add_all(NoteMention(note_id=note_id, user_id=one.id) for one in mentioned)
     number = db.session.scalars(select(Order.number).where(Order.id == order_id)).one()
     after = {"order": number, "mentions": [one.id for one in mentioned]}
@@ -89,12 +96,13 @@ def write(order_id: int, text: str, *, by: Actor, form_key: str) -> int:
 
 
 @transactional
-def withdraw(note_id: int, *, by: Actor) -> None:
+def withdraw(note_id: int, *, by: Actor, order_id: int | None = None) -> None:
     """Withdraw one's own note: its text goes to the audit log, and it leaves the lists of what colleagues have to
-    do. No effect on one that is withdrawn. Raises Forbidden, and Refusal `unknown_note` and `not_own_note`.
+    do. No effect on one that is withdrawn. With `order_id` the note has to be on this order. Raises Forbidden, and
+    Refusal `unknown_note` and `not_own_note`.
     """
     rights.demand(by, Permission.ORDER_NOTE)
-    note = _locked(note_id)
+    note = _locked(note_id, order_id)
     if note.author != by:
         raise Refusal("not_own_note", "Only the person who wrote a note can withdraw it.")
     if note.withdrawn_at is not None:
@@ -106,12 +114,12 @@ def withdraw(note_id: int, *, by: Actor) -> None:
 
 
 @transactional
-def mark_done(note_id: int, *, by: Actor) -> None:
+def mark_done(note_id: int, *, by: Actor, order_id: int | None = None) -> None:
     """Take a note that mentions the actor from the list of what they have to do. No effect when that was done before.
-    Raises Forbidden, and Refusal `unknown_note`.
+    With `order_id` the note has to be on this order. Raises Forbidden, and Refusal `unknown_note`.
     """
     rights.demand(by, Permission.ORDER_READ)
-    _locked(note_id)
+    _locked(note_id, order_id)
     mine = _open(NoteMention.note_id == note_id, NoteMention.user_id == by.user_id)
     if changed(mine.values(done_at=clock.now())):
         audit.record(by, Act.NOTE_DONE, _subject(note_id))
@@ -171,9 +179,13 @@ def _tidy(text: str) -> str:
     return tidy
 
 
-def _locked(note_id: int) -> OrderNote:
+def _count(order_id: int) -> int:
+    return db.session.scalar(select(func.count()).where(OrderNote.order_id == order_id)) or 0
+
+
+def _locked(note_id: int, order_id: int | None) -> OrderNote:
     note = db.session.get(OrderNote, note_id, with_for_update=True, populate_existing=True)
-    if note is None:
+    if note is None or order_id not in (None, note.order_id):
         raise Refusal("unknown_note", "There is no such note.")
     return note
 

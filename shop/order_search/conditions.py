@@ -130,7 +130,8 @@ def _in_rows(filters: Filters, are_few: bool) -> Iterator[ColumnElement[bool]]:
     if are_few:
         yield Order.id.in_(_order_ids(filters))
     elif filters.payment_states or filters.providers or filters.methods:
-        yield exists().where(Payment.order_id == Order.id, *_of_payment(filters))
+        matching = select(Payment.id).where(Payment.order_id == Order.id, *_of_payment(filters))
+        yield matching.limit(1).offset(0).exists()  # with OFFSET, PostgreSQL does not read all matching payments first
 
 
 def _of_payment(filters: Filters) -> list[ColumnElement[bool]]:

@@ -14,15 +14,16 @@ from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
 from flask import current_app
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 
-from shop.accounts import rights
+from shop.accounts import rights, staff
 from shop.accounts.permissions import Permission
 from shop.core import audit, clock, csv_cells, ids, logs
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import changed, db, insert, transactional
-from shop.core.errors import Refusal
+from shop.core.errors import BadInput, Refusal
+from shop.core.exclusive import alone_until_commit
 from shop.core.keyset import Place, Position
 from shop.order_search import filters as filters_of
 from shop.order_search import pages, views
@@ -36,6 +37,8 @@ MOST = 100_000
 IN_A_PART = 1000
 AT_ONCE = 3
 """Exports of one person that are written at the same time."""
+MOST_KEPT = 20
+"""Exports of one person whose time is not over."""
 LEASE = timedelta(seconds=60)
 """Longer than a part takes. A job of the task queue ends after 60 seconds."""
 TURN = 20.0
@@ -50,27 +53,38 @@ HEADINGS = (
 _LAST_ID = 2**62
 
 
-def request(filters: Filters, zone: ZoneInfo, *, by: Actor) -> str:
-    """Request an export of the orders that match, and return its id.
+def request(filters: Filters, zone: ZoneInfo, *, by: Actor, export_id: str | None = None) -> str:
+    """Request an export of the orders that match, and return its id. A form carries the id of its export in
+    `export_id`, so that a form that is sent twice makes one.
 
-    Raises Forbidden; Refusal `nothing_to_export`, `too_many_rows`, and `too_many_exports` for one person.
+    Raises Forbidden; BadInput `bad_form`; Refusal `nothing_to_export`, `too_many_rows`, and `too_many_exports` for one
+    person.
     """
+    if export_id is not None and not ids.is_export_id(export_id):
+        raise _bad_form()
     expected = pages.count_up_to(MOST, filters, zone)
     if not expected:
         raise Refusal("nothing_to_export", "No orders match these filters, so there is nothing to export.")
     if expected > MOST:
         message = f"A file has at most {MOST:,} orders, and more match these filters. Choose a shorter time."
         raise Refusal("too_many_rows", message)
-    return _request(views.query_of(filters), expected, by)
+    return _request(views.query_of(filters), expected, by, export_id or ids.export_id())
 
 
 @transactional
-def _request(query: str, expected: int, by: Actor) -> str:
+def _request(query: str, expected: int, by: Actor, export_id: str) -> str:
     rights.demand(by, Permission.ORDER_EXPORT)
-    running = (OrderExport.requested_by == by, OrderExport.state == ExportState.RUNNING)
-    if (db.session.scalar(select(func.count()).select_from(OrderExport).where(*running)) or 0) >= AT_ONCE:
-        raise Refusal("too_many_exports", f"{AT_ONCE} of your exports are being written. Wait until one is done.")
-    now, export_id = clock.now(), ids.export_id()
+    _lock()
+    before = db.session.get(OrderExport, export_id, populate_existing=True)
+    if before is not None:
+        if before.requested_by != by:
+            raise _bad_form()
+        return export_id
+    _demand_at_most(AT_ONCE - 1, by)
+    if _count(OrderExport.requested_by == by, OrderExport.requested_at > clock.now() - kept()) >= MOST_KEPT:
+        message = f"You have {MOST_KEPT} exports. Download one of them, or wait until the oldest is deleted."
+        raise Refusal("too_many_exports", message)
+    now = clock.now()
     due = {"state": ExportState.RUNNING, "requested_at": now, "due_at": now}
     db.session.add(OrderExport(id=export_id, query=query, requested_by=by, expected=expected, **due))
     audit.record(by, Act.EXPORT_REQUESTED, _subject(export_id), after={"query": query, "expected": expected})
@@ -79,12 +93,17 @@ def _request(query: str, expected: int, by: Actor) -> str:
 
 @transactional
 def start_again(export_id: str, *, by: Actor) -> None:
-    """Continue a failed export. Raises Forbidden; Refusal `not_failed`."""
+    """Continue a failed export. Raises Forbidden; Refusal `not_failed`, and `too_many_exports` for the person who
+    requested it.
+    """
     rights.demand(by, Permission.ORDER_EXPORT)
+    _lock()
+    requested_by = db.session.scalar(select(OrderExport.requested_by).where(OrderExport.id == export_id))
     failed = (OrderExport.id == export_id, OrderExport.state == ExportState.FAILED)
     due = {"state": ExportState.RUNNING, "due_at": clock.now(), "attempts": 0, "ended_at": None}
     if not changed(update(OrderExport).where(*failed).values(**due)):
         raise Refusal("not_failed", "Only a failed export can be started again.")
+    _demand_at_most(AT_ONCE, requested_by or by)
     audit.record(by, Act.EXPORT_RESTARTED, _subject(export_id))
 
 
@@ -129,32 +148,36 @@ def due(limit: int = 20) -> list[str]:
 
 def do(export_id: str) -> None:
     """Write parts of a due export for TURN seconds. Safe to repeat, and by several processes at once."""
-    if not _claim(export_id):
-        return
     until = time.monotonic() + TURN
-    while _write_part(export_id) and time.monotonic() < until:
-        pass
-    _give_back(export_id)
+    lease = _claim(export_id)
+    while lease is not None and time.monotonic() < until:
+        lease = _write_part(export_id)
+    if lease is not None:
+        _give_back(export_id, lease)
 
 
 @transactional
-def _claim(export_id: str) -> bool:
-    """Claim a due export for LEASE and count the attempt. False if another process has it, or if it has failed."""
+def _claim(export_id: str) -> datetime | None:
+    """Claim a due export and count the attempt; returns the end of the lease. None if another process has it, or if it
+    has failed.
+    """
     now = clock.now()
     is_due = (OrderExport.id == export_id, OrderExport.due_at <= now)
     failed = {"state": ExportState.FAILED, "due_at": None, "ended_at": now}
     if changed(update(OrderExport).where(*is_due, OrderExport.attempts >= ATTEMPTS).values(**failed)):
         log.error("export.failed", export=export_id)
-        return False
+        return None
     claimed = update(OrderExport).where(*is_due).values(due_at=now + LEASE, attempts=OrderExport.attempts + 1)
-    return bool(changed(claimed))
+    return now + LEASE if changed(claimed) else None
 
 
-def _write_part(export_id: str) -> bool:
-    """Write the next part; False when the export is done, or another process has written this part."""
+def _write_part(export_id: str) -> datetime | None:
+    """Write the next part; returns the end of the lease, which a part renews. None when the export is done, or another
+    process has written this part.
+    """
     export = db.session.get_one(OrderExport, export_id, populate_existing=True)
     if export.state is not ExportState.RUNNING:
-        return False
+        return None
     number, written, zone = export.parts + 1, export.rows, ZoneInfo(current_app.config["SHOP_TIME_ZONE"])
     after = Position.parse(export.position) if export.position else Position(export.requested_at, _LAST_ID)
     limit = min(IN_A_PART, MOST - written)
@@ -165,29 +188,33 @@ def _write_part(export_id: str) -> bool:
         content = csv_cells.BYTE_ORDER_MARK + csv_cells.lines([HEADINGS]) + content
     written += len(page.rows)
     is_last = page.older is None or written >= MOST
-    return _store(export_id, number, content, written, page.older, is_last=is_last) and not is_last
+    lease = _store(export_id, number, content, written, page.older, is_last=is_last)
+    return None if is_last else lease
 
 
 @transactional
 def _store(
     export_id: str, number: int, content: bytes, written: int, position: Position | None, *, is_last: bool
-) -> bool:
-    """Store a part with the position after it. False if another process has stored this part."""
+) -> datetime | None:
+    """Store a part with the position after it; returns the end of the new lease. None if another process has stored
+    this part.
+    """
     now = clock.now()
+    lease = now + LEASE
     values = {"parts": number, "rows": written, "position": str(position) if position else None, "attempts": 0}
-    ended = {"state": ExportState.DONE, "due_at": None, "ended_at": now} if is_last else {"due_at": now + LEASE}
+    ended = {"state": ExportState.DONE, "due_at": None, "ended_at": now} if is_last else {"due_at": lease}
     before = (OrderExport.id == export_id, OrderExport.parts == number - 1, OrderExport.state == ExportState.RUNNING)
     if not changed(update(OrderExport).where(*before).values(**values, **ended)):
-        return False
+        return None
     db.session.execute(insert(OrderExportPart).values(export_id=export_id, number=number, content=content))
-    return True
+    return lease
 
 
 @transactional
-def _give_back(export_id: str) -> None:
-    """Make an export that is not done due at once."""
-    running = (OrderExport.id == export_id, OrderExport.state == ExportState.RUNNING)
-    db.session.execute(update(OrderExport).where(*running).values(due_at=clock.now()))
+def _give_back(export_id: str, lease: datetime) -> None:
+    """Make an export that is not done due at once, unless its lease has ended and another process has claimed it."""
+    own = (OrderExport.id == export_id, OrderExport.state == ExportState.RUNNING, OrderExport.due_at == lease)
+    db.session.execute(update(OrderExport).where(*own).values(due_at=clock.now()))
 
 
 def _filters(query: str) -> Filters:
@@ -206,12 +233,36 @@ def _stamp(at: datetime, zone: ZoneInfo) -> str:
 
 
 def _parts(export_id: str, number: int) -> Iterator[bytes]:
-    """The stored parts, one at a time."""
+    """The stored parts, one at a time. Raises Refusal `deleted` when retention has deleted one meanwhile, so that a
+    download breaks off instead of ending early.
+    """
     for each in range(1, number + 1):
         of = (OrderExportPart.export_id == export_id, OrderExportPart.number == each)
         content = db.session.scalar(select(OrderExportPart.content).where(*of))
         db.session.rollback()
-        yield content or b""
+        if content is None:
+            raise Refusal("deleted", "The file was deleted while it was read. Export the orders again.")
+        yield content
+
+
+def _lock() -> None:
+    """Let one transaction at a time count exports and add to them."""
+    alone_until_commit(db.session, "exports")
+
+
+def _demand_at_most(limit: int, person: Actor) -> None:
+    """Raise Refusal `too_many_exports` if more than `limit` exports of the person are being written."""
+    if _count(OrderExport.requested_by == person, OrderExport.state == ExportState.RUNNING) > limit:
+        message = f"{AT_ONCE} exports of {staff.label(person)} are being written. Wait until one is done."
+        raise Refusal("too_many_exports", message)
+
+
+def _count(*which: ColumnElement[bool]) -> int:
+    return db.session.scalar(select(func.count()).select_from(OrderExport).where(*which)) or 0
+
+
+def _bad_form() -> BadInput:
+    return BadInput("bad_form", "The form is not complete. Open the list of orders and request the export again.")
 
 
 def _subject(export_id: str) -> Subject:

@@ -40,6 +40,7 @@ TABLE: dict[str, tuple[Role, ...]] = {
     "alert.read": (S, F, A),
     "alert.acknowledge": (S, F),
     "alert.resolve": (S, F),
+    "chat.test": (A,),
     "queue.read": (S, F, A),
     "queue.run": (A,),
     "integrity.read": (A,),

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from shop.accounts import role_requests, signin
 from shop.accounts.models import RoleRequest
 from shop.accounts.permissions import Role
+from shop.accounts.rights import Forbidden
 from shop.alerts import (
     chat,
     clock_stopped,
@@ -34,6 +35,7 @@ from shop.alerts.states import MessageKind
 from shop.core import clock, heartbeat
 from shop.core.actor import Actor
 from shop.core.db import db, transaction
+from shop.core.errors import Refusal
 from shop.core.money import Money
 from shop.core.outbox import OutboxRow
 from shop.credit_gifts import gifts
@@ -241,6 +243,37 @@ def test_a_refused_message_fails_for_good_and_no_log_has_the_address(shop: Shop,
     assert "chat.failed" in [one["event"] for one in logs] and "a-secret-path" not in str(logs)
     assert notifications.about(number)[0].error == f"HTTP {status}"
     assert [one.alert_id for one in chat.failed()] == [number]
+
+
+def test_a_failure_after_the_lease_does_not_end_the_attempt_of_another_process(
+    shop: Shop, chatting: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transaction():
+        chat.queue(raise_alert(), MessageKind.RAISED, "text")
+    [message] = messages()
+
+    def slow(_: str) -> chat.Failure:
+        clock.advance(chat.LEASE)
+        assert chat._claim(message.id), "another process has claimed it meanwhile"
+        return chat.Failure("HTTP 404", is_permanent=True)
+
+    monkeypatch.setattr(chat, "_post", slow)
+    chat.do(message.id)
+    assert (messages()[0].state, messages()[0].attempts) == (MailState.QUEUED, 2)
+
+
+def test_a_person_sends_five_test_messages_an_hour(shop: Shop, chatting: Chat) -> None:
+    ann, bea = shop.colleague("ann", Role.ADMIN), shop.colleague("bea", Role.ADMIN)
+    with pytest.raises(Forbidden):
+        chat.test(shop.sam)
+    for _ in range(chat.TESTS_AN_HOUR):
+        chat.test(ann)
+    with pytest.raises(Refusal, match="5 test messages within an hour"):
+        chat.test(ann)
+    chat.test(bea)
+    shop.turn(hours=1)
+    chat.test(ann)
+    assert len(chatting.texts) == chat.TESTS_AN_HOUR + 2
 
 
 def test_an_answer_without_end_is_not_read(shop: Shop, chatting: Chat) -> None:

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from tools.docs.code import Source, sources
+from tools.docs.code import ROOT, Source, sources
 
 PLACES = ("shop", "mock_acquirer", "tools", "bench", "deploy", "migrations", "tests", "e2e")
 QUESTIONS = re.compile(r"(What|Who|Whose|Whether|How|One|Where)\b")
 BANNED = re.compile(
-    r"\b(whoever|nobody|somebody|everybody|hears?|heard|told|doors?|rooms?|floors?|lying|writing units?|by itself"
+    r"\b(whoever|nobody|somebody|anybody|everybody|hears?|heard|told|doors?|rooms?|floors?|lying|writing units?"
+    r"|by itself"
     r"|kept at|mischief|nemesis|came to grief|come to grief|fates|put right|asks? back|went back|goes home|gone home"
     r"|said no|says no|the books|at will|wish(es|ed)?|in our words|makes? us ask|speaks?)\b|(?<!`)\bbuyers?\b",
     re.I,
@@ -103,6 +104,12 @@ def test_modules_begin_by_naming_their_subject() -> None:
 
 def test_docstrings_and_comments_use_standard_terms() -> None:
     assert banned_words(file for file in sources(*PLACES) if file.path != "tests/architecture/test_words.py") == []
+
+
+def test_pages_of_the_console_use_standard_terms() -> None:
+    pages = sorted((ROOT / "templates" / "ops").glob("*.html"))
+    found = [(page.name, BANNED.search(page.read_text())) for page in pages]
+    assert pages and [f"{name}: {match[0]!r}" for name, match in found if match] == []
 
 
 def test_replaced_names_do_not_come_back() -> None:

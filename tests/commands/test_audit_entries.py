@@ -88,7 +88,7 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
     "alerts resolve": (Act.ALERT_RESOLVED, lambda shop: [raised_alert(shop), "--note", "over", *SAM]),
     "alerts claim": (Act.TO_DO_CLAIMED, lambda shop: ["alert", raised_alert(shop), *SAM]),
     "alerts release": (Act.TO_DO_RELEASED, lambda shop: ["alert", claimed_alert(shop), *SAM]),
-    "alerts test-webhook": (Act.CHAT_TESTED, lambda shop: [*with_chat(shop), *SAM]),
+    "alerts test-webhook": (Act.CHAT_TESTED, lambda shop: with_chat(shop)),
     "mail retry": (Act.MAILS_RETRIED, lambda shop: [failed_mail(shop)]),
     "mail resend": (Act.MAIL_RESENT, lambda shop: [failed_mail(shop), "--reason", "by phone"]),
     "webhooks retry": (Act.WEBHOOK_RETRIED, lambda shop: [orphan_webhook(shop), "--reason", "the order exists", *SAM]),

@@ -54,7 +54,7 @@ def test_the_second_of_two_people_reads_that_an_alert_is_resolved(shop: Shop) ->
 
 @pytest.mark.parametrize(
     ("query", "sentence"),
-    [("rules=x", "The filter is rule."), ("rule=NONE", "Rules are RULE_A")],
+    [("rules=x", "The only one is rule."), ("rule=NONE", "Rules are RULE_A")],
 )
 def test_unknown_filters_are_refused_with_the_known_ones(shop: Shop, query: str, sentence: str) -> None:
     answer = visitor_as(shop, "support").get(f"/ops/alerts?{query}")

@@ -37,13 +37,20 @@ PAGES += [
 ]
 PAGES += ["/ops/orders/<number>/refund", "/ops/orders/<number>/cancel", "/ops/orders/<number>/accept"]
 PAGES += ["/ops/orders/views", "/ops/exports", "/ops/exports/<export>", "/ops/orders?state=FAILED&currency=TWD"]
-PAGES += ["/ops/customers/1", "/ops/customers/9999", "/ops/orders/<number>?source=note", "/ops/webhooks?field=id=evt-1"]
+PAGES += [
+    "/ops/customers/<customer>",
+    "/ops/customers/9999",
+    "/ops/orders/<number>?source=note",
+    "/ops/webhooks?field=id=evt-1",
+]
 PAGES += ["/ops/approvals", "/ops/alerts", "/ops/payouts", "/ops/disputes", "/ops/mails", "/ops/mails/<mail>"]
 PAGES += ["/ops/roles", "/ops/audit", "/ops/webhooks", "/ops/webhooks?state=failing", "/ops/webhooks/1"]
 PAGES += ["/ops/webhooks/1/altered", "/ops/webhooks/retry", "/ops/live"]
 PAGES += ["/ops/reconciliation", "/ops/reconciliation/kpay/2026-01-31", "/ops/reconciliation/files", "/ops/queues"]
 PAGES += ["/ops?owner=me", "/ops/alerts/<alert>"]
-"""Addresses of pages; `<number>` is the number of a paid order, `<mail>`, `<export>` and `<alert>` are ids of these."""
+"""Addresses of pages; `<number>` is the number of a paid order, `<mail>`, `<export>`, `<alert>` and `<customer>`
+are ids of these.
+"""
 PAGES_OF_ADMINS = ["/ops/integrity", "/ops/users?state=disabled", "/ops/customers/1", "/ops/webhooks/1/altered"]
 """Addresses that finance may not open, or that show an admin more."""
 SignIn = Callable[[str], Page]
@@ -93,6 +100,7 @@ def test_every_page_is_accessible_fits_a_small_screen_and_keeps_the_policy(
     shop.sweep()
     checks.keep([Finding("2 stock", "stock adds up", [{"sku": "KETTLE", "order": order.number}])], shop.sam)
     ids = {"<number>": order.number, "<mail>": outgoing.newest(1)[0].id, "<export>": export, "<alert>": str(number)}
+    ids["<customer>"] = str(shop.customer(credit=500))
     for page, paths in ((finance, PAGES), (signed_in("admin"), PAGES_OF_ADMINS)):
         watch = Watch(page.context)
         watch.expect_status(422)
@@ -163,8 +171,12 @@ def test_live_shows_events_as_they_happen_pauses_and_resumes_with_what_it_missed
     expect(rows.first.get_by_role("link", name=order.number)).to_be_visible()
     expect(rows.filter(has_text="order review ended")).to_have_count(2)
     finance.get_by_role("button", name="Pause").press("Enter")
+    row = {"html": '<tr data-seq="0"><td>committed late</td></tr>'}
+    for socket in feed.of(shop.app)._sockets:
+        socket.put([feed._frame({"type": "event", "seq": 0, **row})])
+    expect(state).to_have_text("Paused. 1 new event.")
     note(order, 120)
-    expect(state).to_have_text("Paused. 120 new events. The newest 100 are kept.")
+    expect(state).to_have_text("Paused. 121 new events. The newest 100 are kept.")
     expect(rows.filter(has_text="order review ended")).to_have_count(2)
     finance.get_by_role("button", name="Resume").press("Enter")
     expect(rows).to_have_count(100)

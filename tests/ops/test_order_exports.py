@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
+from werkzeug.test import TestResponse
 
+from shop.core import ids
 from shop.core.db import db, transaction
 from shop.order_search.models import ExportState, OrderExport
 from tests.ops.conftest import visitor_as
@@ -20,11 +22,17 @@ def finance(shop: Shop) -> Visitor:
     return visitor
 
 
+def export(visitor: Visitor, query: str = "") -> TestResponse:
+    """Open the list of orders and press its button."""
+    visitor.get(f"/ops/orders{query}")
+    return visitor.post(f"/ops/orders/export{query}", {"export": visitor.field("export")})
+
+
 def test_the_orders_of_a_filter_are_exported_with_progress_and_downloaded(shop: Shop, finance: Visitor) -> None:
     paid = shop.paid_order((PEN, 1))
     shop.order((PEN, 1))
     assert '/ops/orders/export?state=PAID"' in finance.get("/ops/orders?state=PAID").text
-    page = finance.post("/ops/orders/export?state=PAID").location
+    page = export(finance, "?state=PAID").location
     running = finance.get(page).text
     assert 'hx-trigger="every 1s"' in running and "0 of about 1 orders" in running
     fragment = finance.client.get(page, headers={"HX-Request": "true"}).text
@@ -44,7 +52,7 @@ def test_the_orders_of_a_filter_are_exported_with_progress_and_downloaded(shop: 
 
 def test_a_failed_export_is_started_again_on_its_page(shop: Shop, finance: Visitor) -> None:
     shop.order((PEN, 1))
-    page = finance.post("/ops/orders/export").location
+    page = export(finance).location
     refused = finance.post(f"{page}/again")
     assert refused.status_code == 409 and "Only a failed export can be started again." in refused.text
     with transaction():
@@ -59,7 +67,7 @@ def test_a_failed_export_is_started_again_on_its_page(shop: Shop, finance: Visit
 def test_an_export_that_cannot_be_made_is_refused_with_the_reason(
     shop: Shop, finance: Visitor, query: str, status: int
 ) -> None:
-    answer = finance.post(f"/ops/orders/export{query}")
+    answer = finance.post(f"/ops/orders/export{query}", {"export": ids.export_id()})
     assert answer.status_code == status
     assert ("nothing to export" if status == 409 else "Filters are state") in answer.text
     assert shop.count(OrderExport) == 0
@@ -67,8 +75,29 @@ def test_an_export_that_cannot_be_made_is_refused_with_the_reason(
 
 def test_an_export_that_does_not_exist_is_404_and_support_may_see_none(shop: Shop, finance: Visitor) -> None:
     shop.order((PEN, 1))
-    page = finance.post("/ops/orders/export").location
+    page = export(finance).location
     assert finance.get("/ops/exports/E1").status_code == finance.get("/ops/exports/E1/file").status_code == 404
     support = visitor_as(shop, "support")
     assert support.get(page).status_code == support.get(f"{page}/file").status_code == 403
     assert "Export CSV" not in support.get("/ops/orders").text
+
+
+def test_a_form_that_is_sent_twice_makes_one_export(shop: Shop, finance: Visitor) -> None:
+    shop.order((PEN, 1))
+    finance.get("/ops/orders")
+    form = {"export": finance.field("export")}
+    assert len({finance.post("/ops/orders/export", form).location for _ in range(2)}) == shop.count(OrderExport) == 1
+    other = visitor_as(shop, "finance", "support")
+    other.get("/ops/orders")
+    for name in (form["export"], "", "E1"):
+        answer = other.post("/ops/orders/export", {"export": name})
+        assert answer.status_code == 422 and "The form is not complete." in answer.text
+
+
+def test_a_download_needs_the_password_again_after_some_time(shop: Shop, finance: Visitor) -> None:
+    shop.order((PEN, 1))
+    page = export(finance).location
+    shop.sweep()
+    shop.app.config["STAFF_CONFIRM_MINUTES"] = 0
+    answer = finance.get(f"{page}/file")
+    assert (answer.status_code, answer.location) == (303, f"/ops/confirm?next={page}/file")

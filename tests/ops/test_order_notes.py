@@ -10,14 +10,14 @@ import pytest
 from shop.core import audit_search
 from shop.core.audit import SubjectKind
 from shop.core.db import db
-from shop.core.errors import BadInput
+from shop.core.errors import BadInput, Refusal
 from shop.jobs import retention
 from shop.order_notes import mentions, notes
 from shop.order_notes.mentions import Colleague
 from shop.order_notes.models import OrderNote
 from shop.orders.models import Order
 from tests.ops.conftest import visitor_as
-from tests.shop_fixtures import Shop
+from tests.shop_fixtures import Race, Shop
 from tests.web.conftest import Visitor
 
 STAFF = [
@@ -128,6 +128,28 @@ def test_a_note_is_withdrawn_by_its_writer_alone_and_its_text_stays_in_the_audit
     db.session.rollback()
     newest = audit_search.find(audit_search.Filters(subject_kind=SubjectKind.NOTE)).rows[0]
     assert (newest.act, newest.personal and newest.personal["text"]) == ("note.withdrawn", "@finance her phone is 0912")
+
+
+def test_a_note_is_changed_only_at_the_address_of_its_order(shop: Shop) -> None:
+    order, other, support = shop.order(), shop.order(), visitor_as(shop, "support")
+    write(support, order, "@support please call")
+    db.session.rollback()
+    [note] = db.session.scalars(db.select(OrderNote.id))
+    for number in ("AAAA-NOPE", other.number):
+        for act in ("done", "withdraw"):
+            assert support.post(f"/ops/orders/{number}/notes/{note}/{act}").status_code == 404
+    assert acts() == ["note.written"] and "please call" in support.get("/ops").text
+
+
+def test_an_order_has_a_limited_number_of_notes(shop: Shop, race: Race, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notes, "MOST", 3)
+    order, other = shop.order(), shop.order()
+    results = race(lambda number: notes.write(order.id, "x", by=shop.sam, form_key=str(number)))
+    refused = [one for one in results if isinstance(one, Refusal)]
+    assert shop.count(OrderNote) == 3 and {one.code for one in refused} == {"too_many_notes"}
+    status, page = write(visitor_as(shop, "support"), order, "one more")
+    assert status == 409 and "An order can have 3 notes" in page
+    notes.write(other.id, "x", by=shop.sam, form_key="key")
 
 
 def test_texts_end_with_the_data_of_the_guest_and_with_their_age(shop: Shop) -> None:

@@ -168,10 +168,11 @@ def test_a_sensitive_form_needs_the_password_again_after_fifteen_minutes_and_kee
 
 
 DECIDE = MONEY | {Permission.REFUND_REQUEST, Permission.ORDER_CANCEL, Permission.USER_WRITE}
-"""Permissions of acts that move money, or decide who may."""
+DECIDE |= {Permission.CUSTOMER_SIGN_OUT, Permission.CUSTOMER_UNLOCK, Permission.CUSTOMER_DISABLE}
+"""Permissions of acts that move money, change the access of accounts, or decide who may."""
 
 
-def test_every_act_that_decides_about_money_needs_the_password_again_and_keeps_the_form(
+def test_every_act_that_decides_about_money_or_access_needs_the_password_again_and_keeps_the_form(
     shop: Shop, later: Later, bo: int
 ) -> None:
     number, person = shop.order().number, visitor_as(shop, "admin", "finance")

@@ -6,11 +6,12 @@ import re
 
 import pytest
 
-from shop.accounts import people, signin
+from shop.accounts import people, second_factor, signin, throttle
 from shop.accounts.models import User
 from shop.accounts.permissions import Role
+from shop.core import clock, rate_limit
 from shop.core.actor import Actor
-from shop.core.db import db
+from shop.core.db import db, transaction
 from tests.ops.conftest import PASSWORD, visitor_as
 from tests.shop_fixtures import Shop
 from tests.web.conftest import Visitor
@@ -59,7 +60,7 @@ def test_unknown_filters_are_refused_with_the_known_ones(shop: Shop, query: str)
 def test_an_account_that_does_not_exist_is_404(shop: Shop, number: str) -> None:
     admin = visitor_as(shop, "admin")
     assert admin.get(f"/ops/users/{number}").status_code == 404
-    for act in ("disable", "enable", "roles"):
+    for act in ("disable", "enable", "roles", "unlock"):
         assert admin.post(f"/ops/users/{number}/{act}", {"reason": "x"}).status_code == 404
     for act in ("approve", "decline"):
         assert admin.post(f"/ops/users/requests/{number}/{act}").status_code == 404
@@ -88,6 +89,23 @@ def test_the_next_request_of_a_person_who_was_demoted_is_refused(shop: Shop) -> 
     assert send(first, user_id, "roles", role=["support"])[0] == 303
     assert second.get("/ops/users").status_code == 403
     assert second.get("/ops").status_code == 200
+
+
+def test_an_admin_unlocks_the_sign_in_of_staff_with_the_hourly_limit_of_codes(shop: Shop, bo: int) -> None:
+    admin, support = visitor_as(shop, "admin"), visitor_as(shop, "support")
+    assert send(admin, bo, "unlock")[0] == 409
+    with transaction():
+        account(bo).second_factor_at = clock.now()
+    name = second_factor.counter(bo)
+    while rate_limit.allowed(second_factor.PER_ACCOUNT, name):
+        pass
+    for _ in range(throttle.FREE_FAILURES):
+        throttle.count("bo@example.com", "192.0.2.7")
+    assert "Sign-in is delayed until" in admin.get(f"/ops/users/{bo}").text
+    assert send(support, bo, "unlock")[0] == 403
+    assert send(admin, bo, "unlock")[0] == 303
+    assert rate_limit.allowed(second_factor.PER_ACCOUNT, name)
+    assert "No wrong passwords are counted." in admin.get(f"/ops/users/{bo}").text
 
 
 def test_a_refused_form_is_shown_again_with_the_typed_reason_and_changes_nothing(shop: Shop, bo: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from shop.accounts.models import User
 from shop.accounts.rights import Forbidden
-from shop.core import csv_cells
+from shop.core import clock, csv_cells
 from shop.core.actor import Actor
 from shop.core.audit import Act
 from shop.core.audit_search import find as entries
@@ -21,7 +21,7 @@ from shop.order_search import exports
 from shop.order_search.filters import Filters, parse
 from shop.order_search.models import ExportState, OrderExport, OrderExportPart
 from shop.payments.records.models import Payment
-from tests.shop_fixtures import PEN, Shop
+from tests.shop_fixtures import PEN, Race, Shop
 
 UTC = ZoneInfo("UTC")
 EVERYTHING = Filters()
@@ -75,6 +75,22 @@ def test_an_export_whose_worker_was_killed_is_continued_after_the_last_part(shop
 
 
 @pytest.mark.usefixtures("small_parts")
+def test_a_worker_that_lost_its_lease_does_not_give_back_the_claim_of_another(shop: Shop) -> None:
+    for _ in range(5):
+        shop.order((PEN, 1))
+    export = exports.request(EVERYTHING, UTC, by=shop.sam)
+    assert exports._claim(export)
+    lost = exports._write_part(export)
+    clock.advance(exports.LEASE)
+    taken = exports._claim(export)
+    assert lost and taken
+    exports._give_back(export, lost)
+    assert exports.due() == [], "the claim of the second worker lasts"
+    exports._give_back(export, taken)
+    assert exports.due() == [export]
+
+
+@pytest.mark.usefixtures("small_parts")
 def test_two_processes_that_write_one_export_store_each_part_once(shop: Shop) -> None:
     for _ in range(3):
         shop.order((PEN, 1))
@@ -114,9 +130,40 @@ def test_requests_that_cannot_be_met_are_refused(shop: Shop, monkeypatch: pytest
     monkeypatch.setattr(exports, "MOST", 2)
     for _ in range(exports.AT_ONCE):
         exports.request(EVERYTHING, UTC, by=shop.sam)
-    with pytest.raises(Refusal, match="3 of your exports"):
+    with pytest.raises(Refusal, match=r"3 exports of sam\S* are being written"):
         exports.request(EVERYTHING, UTC, by=shop.sam)
     exports.request(EVERYTHING, UTC, by=shop.kim)
+
+
+def test_of_requests_at_once_no_more_are_accepted_than_the_limit(shop: Shop, race: Race) -> None:
+    shop.order((PEN, 1))
+    results = race(lambda _: exports.request(EVERYTHING, UTC, by=shop.sam))
+    assert sum(isinstance(result, str) for result in results) == shop.count(OrderExport) == exports.AT_ONCE
+    assert {result.code for result in results if isinstance(result, Refusal)} == {"too_many_exports"}
+
+
+def test_failed_exports_are_started_again_up_to_the_limit(shop: Shop, race: Race) -> None:
+    shop.order((PEN, 1))
+    failed = []
+    for _ in range(2):
+        failed += [exports.request(EVERYTHING, UTC, by=shop.sam) for _ in range(exports.AT_ONCE)]
+        with transaction():
+            db.session.execute(db.update(OrderExport).values(state=ExportState.FAILED, due_at=None))
+    race(lambda number: exports.start_again(failed[number % len(failed)], by=shop.kim))
+    db.session.rollback()
+    running = db.select(db.func.count()).where(OrderExport.state == ExportState.RUNNING)
+    assert db.session.scalar(running) == exports.AT_ONCE
+
+
+def test_a_person_has_at_most_twenty_exports(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "MOST_KEPT", 2)
+    shop.order((PEN, 1))
+    for _ in range(2):
+        exports.request(EVERYTHING, UTC, by=shop.sam)
+    with pytest.raises(Refusal, match="You have 2 exports"):
+        exports.request(EVERYTHING, UTC, by=shop.sam)
+    shop.turn(days=shop.app.config["EXPORT_DAYS"])
+    exports.request(EVERYTHING, UTC, by=shop.sam)
 
 
 def test_an_account_that_lost_the_role_neither_requests_nor_downloads(shop: Shop) -> None:
@@ -142,6 +189,20 @@ def test_a_file_is_deleted_after_some_days(shop: Shop) -> None:
     assert exports.find(export) is None and exports.newest() == []
     retention.sweep()
     assert shop.count(OrderExport) == shop.count(OrderExportPart) == 0
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_download_breaks_off_when_the_file_is_deleted_meanwhile(shop: Shop) -> None:
+    for _ in range(3):
+        shop.order((PEN, 1))
+    export = exports.request(EVERYTHING, UTC, by=shop.sam)
+    exports.do(export)
+    parts = exports.download(export, by=shop.sam)
+    assert next(parts)
+    shop.turn(days=shop.app.config["EXPORT_DAYS"])
+    retention.sweep()
+    with pytest.raises(Refusal, match="deleted while it was read"):
+        next(parts)
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "\r=1", "\n=1"])

@@ -31,6 +31,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 LONGEST = (
     BROWSER_TESTS,
+    "tests/architecture/test_types",
     "tests/chaos/",
     "tests/deploy/",
     "tests/checkout/test_crashes",

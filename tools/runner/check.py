@@ -16,10 +16,10 @@ from say import Trouble
 HELP = """\
 usage: bin/test [--quick | --full] [pytest arguments]
 
-  bin/test           lint, format, types, then the tests of each push: a sample of each big matrix, on SQLite, and
-                     on PostgreSQL too where the kind of database can decide. 13 minutes on two cores
+  bin/test           lint, format, then the tests of each push, types among them: a sample of each big matrix, on
+                     SQLite, and on PostgreSQL too where the kind of database can decide. 10 minutes on two cores
   bin/test --quick   lint, format, the tests that need no database, and a share of those on SQLite. A minute and a half
-  bin/test --full    lint, format, types, then every test in every combination
+  bin/test --full    lint, format, then every test in every combination
 
 Other arguments go to pytest, which then runs alone and in one process:  bin/test e2e -k cancel --headed
 A test that is named by its id runs, whatever it is left out of:          bin/test tests/web/test_cart.py::test_name
@@ -29,11 +29,8 @@ The databases, Redis and servers that tests use are started by the tests, on fre
 CHECKS = {
     "ruff check": ["ruff", "check", "."],
     "ruff format --check": ["ruff", "format", "--check", "."],
-    "mypy": ["mypy"],
-    "mypy tools/runner": ["mypy", "--explicit-package-bases", "tools/runner"],
 }
-LINT = ("ruff check", "ruff format --check")
-"""The checks of `--quick`."""
+"""Types are checked by a test, because mypy uses one core."""
 
 WORKERS = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "10", "--durations-min", "1"]
 """Three workers on two cores, because tests wait for processes and pages; not more on bigger machines, because each has
@@ -52,19 +49,19 @@ def main() -> None:
     environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the libraries are compiled once, not by every process
     environ["CHROMIUM"] = browser.ensure(environ)
     if not arguments or arguments in (["--quick"], ["--full"]):
-        _check_code(environ, LINT if arguments == ["--quick"] else tuple(CHECKS))
+        _check_code(environ)
         arguments = [*WORKERS, *arguments]
     pytest = [str(VENV_PYTHON), "-m", "pytest", *arguments]
     say.line(f"\n  pytest {' '.join(arguments)}  (after {say.since_start():.1f} s)")
     os.execve(pytest[0], pytest, environ)  # its summary must be the last line
 
 
-def _check_code(environ: dict[str, str], titles: tuple[str, ...]) -> None:
-    """Run these checks and show their complaints. Raises Trouble when one fails."""
+def _check_code(environ: dict[str, str]) -> None:
+    """Run the checks and show their complaints. Raises Trouble when one fails."""
     failed = []
-    for title in titles:
+    for title, command in CHECKS.items():
         began = time.monotonic()
-        done = subprocess.run(CHECKS[title], env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        done = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         say.line(f"  {title:<34} {time.monotonic() - began:5.1f} s  {'failed' if done.returncode else 'clean'}")
         if done.returncode:
             failed.append(title)
