@@ -10,11 +10,19 @@ from zoneinfo import ZoneInfo
 
 from flask import Flask, current_app
 
+from shop.payments.providers import registry
+
 
 def init_app(app: Flask) -> None:
     """Give the templates of the console these filters."""
     app.jinja_env.filters.update(
-        shop_time=shop_time, tone=tone, event_tone=event_tone, utc_time=utc_time, utc_stamp=utc_stamp, words=words
+        provider_label=registry.label,
+        shop_time=shop_time,
+        tone=tone,
+        event_tone=event_tone,
+        utc_time=utc_time,
+        utc_stamp=utc_stamp,
+        words=words,
     )
 
 

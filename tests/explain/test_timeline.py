@@ -6,6 +6,7 @@ from shop.core.db import db
 from shop.core.money import Money
 from shop.explain import timeline
 from shop.explain.timeline import Entry, Kind
+from shop.ops.formats import tone
 from shop.orders.models import Order
 from shop.payments.refunds import requests
 from tests.shop_fixtures import PEN, Shop
@@ -50,3 +51,10 @@ def test_a_timeline_can_be_limited_to_some_sources(shop: Shop) -> None:
     order = shop.paid_order((PEN, 1))
     assert {entry.kind for entry in entries(order, Kind.WEBHOOK, Kind.ORDER)} == {Kind.WEBHOOK, Kind.ORDER}
     assert entries(order, Kind.DISPUTE) == []
+
+
+def test_a_report_that_came_again_is_repeated_and_no_duplicate_payment(shop: Shop) -> None:
+    order = shop.paid_order((PEN, 1))
+    shop.deliver_webhook(shop.payment(order), "again")
+    outcomes = {entry.outcome for entry in entries(order, Kind.QUERY, Kind.WEBHOOK)}
+    assert "repeated" in outcomes and "duplicate" not in outcomes and tone("repeated") == "calm"
