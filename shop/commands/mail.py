@@ -1,13 +1,14 @@
-"""`flask mail …`: list mails, and retry failed ones."""
+"""`flask mail …`: list mails, retry failed ones, resend one."""
 
 from __future__ import annotations
 
 import click
 from flask.cli import with_appcontext
 
-from shop.commands import Group, by_operator
+from shop.commands import Group, Words, by_operator
 from shop.core.actor import Actor
 from shop.mail import missing, outgoing
+from shop.mail import resend as resending
 from shop.mail.models import Mail
 from shop.mail.states import MailState
 
@@ -39,6 +40,17 @@ def retry(mail_ids: tuple[str, ...], by: Actor) -> None:
     """
     retried, queued = missing.retry(mail_ids, by=by)
     click.echo(f"Failed mails that are due again: {retried}. Missing mails that are queued: {queued}.")
+
+
+@mail.command()
+@click.argument("mail_id")
+@click.option("--reason", required=True, type=Words(), help="Why it is sent once more.")
+@with_appcontext
+@by_operator
+def resend(mail_id: str, reason: str, by: Actor) -> None:
+    """Send a sent or failed mail once more, with a new Message-ID."""
+    resending.resend(mail_id, by=by, reason=reason)
+    click.echo("The mail will be sent again.")
 
 
 def _line(one: Mail) -> str:

@@ -79,6 +79,7 @@ class Act(StrEnum):
     TO_DO_CLAIMED = "to_do.claimed"
     TO_DO_RELEASED = "to_do.released"
     MAILS_RETRIED = "mail.retried"
+    MAIL_RESENT = "mail.resent"
     VIEW_SAVED = "saved_view.saved"
     VIEW_RENAMED = "saved_view.renamed"
     VIEW_DELETED = "saved_view.deleted"

@@ -28,6 +28,7 @@ STATUS: Mapping[str, int] = {
     "unknown_request": 404,
     "cart_empty": 409,
     "wrong_credentials": 422,
+    "resent_often": 429,
     "too_many_attempts": 429,
     "too_many_mails": 429,
     "too_many_requests": 429,

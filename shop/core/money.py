@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
-from babel.numbers import format_currency, format_decimal, get_currency_precision
+from babel.numbers import format_decimal, get_currency_precision
 
 CURRENCIES = ("TWD", "JPY", "USD")
 WHOLE = {"TWD": 100}
 """Minor units of the smallest amount that customers pay, where it is not one: Taiwan has no coins below a dollar."""
 MINUS = "\u2212"
+UNAMBIGUOUS = frozenset({"TWD"})
+"""Currencies whose symbol (NT$) no other has; $ and ¥ are those of several."""
 _PARSED = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,4})?")
 """Decimal also accepts forms such as 1e3 and 1_0, and rounds values that exceed its context."""
 
@@ -61,7 +63,9 @@ class Money:
         return _written(self.amount, self.currency, locale)
 
     def with_code(self, locale: str = "en") -> str:
-        """Text for staff, commands and records: symbol, digits and the ISO code, which no two currencies share."""
+        """Text for staff, commands and records, in ASCII but for the symbol: NT$1,180, -NT$26, ¥1,200 JPY, $12.50 USD.
+        The ISO code is left out where the symbol belongs to one currency only.
+        """
         return _with_code(self.amount, self.currency, locale)
 
 
@@ -85,6 +89,5 @@ def _symbol(currency: str, locale: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _with_code(amount: int, currency: str, locale: str) -> str:
-    major = Decimal(amount).scaleb(-get_currency_precision(currency))
-    text = format_currency(major, currency, locale=locale.replace("-", "_"))
-    return text if currency in text else f"{text} {currency}"
+    text = _written(amount, currency, locale).replace(MINUS, "-")
+    return text if currency in UNAMBIGUOUS or currency in text else f"{text} {currency}"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -16,7 +15,7 @@ from shop.core import audit_search
 from shop.core.actor import Actor
 from shop.core.audit import Subject, SubjectKind
 from shop.core.db import db
-from shop.core.money import Money
+from shop.explain.facts import readable
 from shop.mail.models import Mail
 from shop.order_notes import notes
 from shop.order_notes.notes import Note
@@ -25,7 +24,7 @@ from shop.orders.models import Order, OrderEvent
 from shop.payments.providers import registry
 from shop.payments.records.models import Payment, PaymentUpdateRow, Refund, WebhookEventRow
 from shop.payments.records.types import Source
-from shop.payments.webhooks import redacted
+from shop.payments.webhooks import redacted, words
 
 MOST = 500
 """Payment updates, acts and notes of staff that a timeline shows at most; the newest."""
@@ -77,7 +76,7 @@ def _events(order_id: int) -> Iterator[Entry]:
     for event in history:
         subject = event.kind.partition(".")[0]
         kind = Kind(subject) if subject in tuple(Kind) else Kind.ORDER
-        yield Entry(kind, event.at, event.at, _name_of(event), names[event.actor], details=_values(event.data))
+        yield Entry(kind, event.at, event.at, _name_of(event), names[event.actor], details=readable(event.data))
 
 
 def _name_of(event: OrderEvent) -> str:
@@ -105,8 +104,8 @@ def _updates(order_id: int) -> Iterator[Entry]:
             update.received_at,
             f"{registry.label(provider)} reported {update.state or 'no state'}",
             registry.label(provider) if update.source is Source.WEBHOOK else _words(update.source),
-            str(update.outcome),
-            _values(values),
+            words.name(update.outcome),
+            readable(values),
             redacted.body(webhook.body) if webhook is not None else "",
         )
 
@@ -116,7 +115,7 @@ def _mails(order_id: int) -> Iterator[Entry]:
         at = mail.sent_at or mail.created_at
         error = {"error": mail.error} if mail.error else {}
         values = {"to": mail.recipient, "attempts": mail.attempts, "language": mail.language, **error}
-        yield Entry(Kind.MAIL, mail.created_at, at, _words(mail.kind), "the shop", str(mail.state), _values(values))
+        yield Entry(Kind.MAIL, mail.created_at, at, _words(mail.kind), "the shop", str(mail.state), readable(values))
 
 
 def _acts(order: Order) -> Iterator[Entry]:
@@ -129,7 +128,7 @@ def _acts(order: Order) -> Iterator[Entry]:
         change = {"reason": entry.reason or None, "before": entry.before, "after": entry.after}
         values = {"subject": entry.subject_id} | {name: value for name, value in change.items() if value}
         actor = names[Actor.parse(entry.actor)]
-        yield Entry(Kind.STAFF, entry.at, entry.at, _words(entry.act), actor, "", _values(values))
+        yield Entry(Kind.STAFF, entry.at, entry.at, _words(entry.act), actor, "", readable(values))
 
 
 def _notes(order_id: int) -> Iterator[Entry]:
@@ -140,18 +139,6 @@ def _notes(order_id: int) -> Iterator[Entry]:
         is_withdrawn = note.withdrawn_at is not None
         outcome = "withdrawn" if is_withdrawn else ""
         yield Entry(Kind.NOTE, note.at, note.at, note.text or "A note", names[note.author], outcome, note=note)
-
-
-def _values(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Named values as text; an amount with its currency becomes money."""
-    shown = {name: value for name, value in values.items() if value not in (None, "", [], {})}
-    if isinstance(shown.get("amount"), int) and isinstance(shown.get("currency"), str):
-        shown["amount"] = Money(shown["amount"], shown.pop("currency")).with_code()
-    return tuple((name.replace("_", " "), _text(value)) for name, value in shown.items())
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _words(name: str) -> str:

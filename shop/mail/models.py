@@ -21,9 +21,9 @@ class Mail(Base):
     """One mail to one recipient. (`subject`, `event`, `kind`) is unique, so that a mail is queued once.
 
     `subject` is the order's number, or empty; `event` is the number of the order's event, or another key. `data` holds
-    the values of the template that the order does not have. `message_id` never changes: a mail that is sent again,
-    because no reply said whether it had been accepted, has the same Message-ID. `error` is the last failure, as codes
-    of the server without its text, which may contain addresses.
+    the values of the template that the order does not have. A mail that is sent again, because no reply said whether
+    it had been accepted, has the same `message_id`; one that staff resend has a new one. `error` is the last failure,
+    as codes of the server without its text, which may contain addresses.
     """
 
     __tablename__ = "mails"

@@ -122,10 +122,11 @@ def make_due_again(mail_ids: Sequence[str]) -> int:
     return changed(failed.values(state=MailState.QUEUED, attempts=0, next_attempt_at=clock.now()))
 
 
-def newest(limit: int, *, state: MailState | None = None) -> list[Mail]:
-    """The newest mails first, at most `limit`."""
+def newest(limit: int, *, state: MailState | None = None, order: str = "") -> list[Mail]:
+    """The newest mails first, at most `limit`; of one state, and about the order with this number, if given."""
     query = select(Mail).order_by(Mail.id.desc()).limit(limit)
-    return list(db.session.scalars(query.where(Mail.state == state) if state else query))
+    query = query.where(Mail.state == state) if state else query
+    return list(db.session.scalars(query.where(Mail.subject == order) if order else query))
 
 
 def find(mail_id: str) -> Mail | None:
@@ -164,6 +165,11 @@ def sender() -> str:
     """The sender, from MAIL_FROM or the host of SHOP_URL."""
     host = urlsplit(current_app.config["SHOP_URL"]).hostname or "localhost"
     return str(current_app.config["MAIL_FROM"]) or f"Settled <orders@{host}>"
+
+
+def new_message_id(mail_id: str) -> str:
+    """Another Message-ID for a mail that is sent once more."""
+    return f"<{mail_id}.{ids.token()[:8]}@{_domain()}>"
 
 
 def _domain() -> str:

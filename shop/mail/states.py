@@ -31,7 +31,7 @@ class MailKind(StrEnum):
 
 
 class MailState(StrEnum):
-    """State of a mail. QUEUED mails are attempted when they are due; the others are final until `flask mail retry`."""
+    """State of a mail. QUEUED mails are attempted when they are due; the others are final until retried or resent."""
 
     QUEUED = "QUEUED"
     SENT = "SENT"

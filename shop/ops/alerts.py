@@ -13,6 +13,7 @@ from shop.alerts.rules import RULES
 from shop.core.db import db
 from shop.core.errors import BadInput, Refusal
 from shop.core.filter_values import refuse_unknown
+from shop.explain import facts
 from shop.http_kit.access import requires
 from shop.ops import acts
 from shop.ops.navigation import Link
@@ -86,5 +87,6 @@ def _page(alert_id: int, refusal: Refusal | None = None) -> str:
         title=RULES[alert.rule][1],
         people=people,
         notifications=notifications.about(alert.id),
+        readable=facts.readable,
         refusal=refusal,
     )

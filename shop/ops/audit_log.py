@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, render_template, request, url_for
+from sqlalchemy import select
 
-from shop.accounts import staff
-from shop.accounts.permissions import Permission
+from shop.accounts import sessions, staff
+from shop.accounts.permissions import Permission, permissions_of
 from shop.core import audit_search, days, filter_values
 from shop.core.actor import Actor
 from shop.core.audit import Act, SubjectKind
 from shop.core.audit_search import Entry, Filters
+from shop.core.db import db
 from shop.core.errors import BadInput
 from shop.core.keyset import Place
+from shop.explain import facts
 from shop.http_kit.access import requires
 from shop.ops import lists
 from shop.ops.formats import zone
 from shop.ops.navigation import Group, Link
+from shop.orders.models import Order
+from shop.payments.records.models import Refund
 
 bp = Blueprint("audit", __name__)
 LINKS = (Link("Audit log", "ops.audit.index", Permission.AUDIT_READ, Group.SYSTEM),)
@@ -50,6 +54,7 @@ def index() -> str:
         "ops/audit.html",
         entries=page.rows,
         actors=_names(page.rows),
+        pages=_pages(page.rows),
         change=_change,
         acts=tuple(Act),
         subject_kinds=tuple(SubjectKind),
@@ -100,11 +105,21 @@ def _names(entries: Sequence[Entry]) -> dict[str, str]:
 
 def _change(before: dict[str, Any] | None, after: dict[str, Any] | None) -> list[tuple[str, str, str]]:
     """(name, before, after) of each value of an entry."""
-    old, new = before or {}, after or {}
-    return [(name, _text(old.get(name)), _text(new.get(name))) for name in dict.fromkeys([*old, *new])]
+    old, new = dict(facts.readable(before or {})), dict(facts.readable(after or {}))
+    return [(name, old.get(name, ""), new.get(name, "")) for name in dict.fromkeys([*old, *new])]
 
 
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _pages(entries: Sequence[Entry]) -> dict[int, str]:
+    """Addresses of the pages of subjects, by the id of the entry; a refund is on the page of its order."""
+    granted = permissions_of(sessions.require_user().roles)
+    refunds = [one.subject_id for one in entries if one.subject_kind == SubjectKind.REFUND]
+    of_refunds = select(Refund.id, Order.number).join(Order, Order.id == Refund.order_id).where(Refund.id.in_(refunds))
+    numbers = {one: number for one, number in db.session.execute(of_refunds)} if refunds else {}
+    found: dict[int, str] = {}
+    for one in entries:
+        number = one.subject_id if one.subject_kind == SubjectKind.ORDER else numbers.get(one.subject_id)
+        if number and Permission.ORDER_READ in granted:
+            found[one.id] = url_for("ops.order.show", number=number)
+        elif one.subject_kind == SubjectKind.MAIL and one.subject_id and Permission.MAIL_READ in granted:
+            found[one.id] = url_for("ops.mails.show", mail_id=one.subject_id)
+    return found

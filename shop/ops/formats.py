@@ -13,11 +13,14 @@ from zoneinfo import ZoneInfo
 from flask import Flask, current_app
 from markupsafe import Markup, escape
 
+from shop.payments.providers import registry
+
 
 def init_app(app: Flask) -> None:
     """Give the templates of the console these filters."""
     app.jinja_env.filters.update(
         labelled=labelled,
+        provider_label=registry.label,
         shop_time=shop_time,
         tone=tone,
         event_tone=event_tone,

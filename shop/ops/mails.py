@@ -1,4 +1,4 @@
-"""Mails: their states, the text of those about orders, and another attempt for failed ones."""
+"""Mails: their states and recipients, the text of those about orders, and the act that resends one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from flask import Blueprint, abort, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from shop.accounts.permissions import Permission
+from shop.core import ids
 from shop.core.errors import BadInput, Refusal
 from shop.core.filter_values import refuse_unknown
 from shop.http_kit.access import requires
-from shop.mail import compose, missing, outgoing
+from shop.mail import compose, outgoing, resend
 from shop.mail.models import Mail
 from shop.mail.states import MailState
 from shop.ops import acts
@@ -25,14 +26,15 @@ COUNTED = 10_000
 @bp.get("/mails")
 @requires(Permission.MAIL_READ)
 def index() -> str:
-    """The newest mails; of one state with `state`."""
-    refuse_unknown(request.args, ("state",))
-    state = request.args.get("state")
+    """The newest mails; of one state with `state`, about one order with `order`, its number."""
+    refuse_unknown(request.args, ("state", "order"))
+    state, typed = request.args.get("state"), request.args.get("order", "").strip()
     if state is not None and state not in tuple(MailState):
         raise BadInput("unknown_state", f"{state} is not a state. States are {', '.join(MailState)}.")
-    found = outgoing.newest(SHOWN, state=MailState(state) if state else None)
+    order = ids.read_order_number(typed) if typed else ""
+    found = outgoing.newest(SHOWN, state=MailState(state) if state else None, order=order)
     counts = {name: _number(number) for name, number in outgoing.counted(COUNTED + 1).items()}
-    return render_template("ops/mails.html", mails=found, counts=counts, state=state, shown=SHOWN)
+    return render_template("ops/mails.html", mails=found, counts=counts, state=state, order=order, shown=SHOWN)
 
 
 def _number(counted: int) -> str:
@@ -46,29 +48,25 @@ def show(mail_id: str) -> str:
     return _page(mail_id)
 
 
-@bp.post("/mails/<mail_id>/retry")
+@bp.post("/mails/<mail_id>/resend")
 @requires(Permission.MAIL_RESEND)
-def retry(mail_id: str) -> ResponseReturnValue:
-    """Make a failed mail due again, with the same Message-ID."""
+def send_again(mail_id: str) -> ResponseReturnValue:
+    """Make a sent or failed mail due again. The form names the Message-ID that it showed."""
+    seen = request.form.get("seen", "")
     return acts.done(
-        lambda: _retry(mail_id),
+        lambda: resend.resend(mail_id, by=acts.reader(), reason=acts.reason(), seen=seen),
         "The mail will be sent again.",
         url_for("ops.mails.show", mail_id=mail_id),
         lambda refusal: _page(mail_id, refusal),
     )
 
 
-def _retry(mail_id: str) -> None:
-    retried, _ = missing.retry([mail_id], by=acts.reader(), reason=acts.reason())
-    if not retried:
-        raise Refusal("not_failed", "Only a failed mail with a valid address can be sent again.")
-
-
 def _page(mail_id: str, refusal: Refusal | None = None) -> str:
     mail = outgoing.find(mail_id)
     if mail is None:
         abort(404, "There is no such mail.")
-    return render_template("ops/mail.html", mail=mail, content=_content(mail), refusal=refusal)
+    why_not = resend.reason_not_resent(mail)
+    return render_template("ops/mail.html", mail=mail, content=_content(mail), refusal=refusal, why_not=why_not)
 
 
 def _content(mail: Mail) -> compose.Content | None:

@@ -93,6 +93,7 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
     "alerts release": (Act.TO_DO_RELEASED, lambda shop: ["alert", claimed_alert(shop), *SAM]),
     "alerts test-webhook": (Act.CHAT_TESTED, with_chat),
     "mail retry": (Act.MAILS_RETRIED, lambda shop: [failed_mail(shop)]),
+    "mail resend": (Act.MAIL_RESENT, lambda shop: [failed_mail(shop), "--reason", "by phone"]),
     "webhooks retry": (Act.WEBHOOK_RETRIED, lambda shop: [orphan_webhook(shop), "--reason", "the order exists", *SAM]),
     "webhooks retry-matching": (
         Act.WEBHOOK_RETRIED,

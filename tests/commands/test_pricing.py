@@ -53,10 +53,10 @@ def test_what_is_set_is_listed_and_charged(shop: Shop, flask: Command) -> None:
     assert flask("list") == (
         "tax       TW                   VAT 5 %, included in prices\n"
         "tax       US                   Sales tax 8.875 %, added to prices\n"
-        "delivery  express              Express: NT$120.00 TWD, $9.00 USD, free from NT$3,000.00 TWD\n"
-        "code      OFF                  NT$100.00 TWD, used 0 times, until 2026-12-31T16:00:00+00:00,"
+        "delivery  express              Express: NT$120, $9.00 USD, free from NT$3,000\n"
+        "code      OFF                  NT$100, used 0 times, until 2026-12-31T16:00:00+00:00,"
         " often by one address\n"
-        "code      WELCOME              10 %, used 1 times of 5, NT$18.00 TWD of NT$50.00 TWD given\n"
+        "code      WELCOME              10 %, used 1 times of 5, NT$18 of NT$50 given\n"
     )
 
 

@@ -247,7 +247,7 @@ def test_the_list_has_every_product_with_prices_and_units(shop: Shop, flask: Com
     lines = flask("products", "list").splitlines()
     assert [line.split()[:3] for line in lines] == [[KETTLE, "10", "Kettle"], ["TEST-PEN", "10", "Pen"]]
     assert lines[0].endswith("no price")
-    assert lines[1].endswith("NT$90.00 TWD, ¥420 JPY, $2.90 USD")
+    assert lines[1].endswith("NT$90, ¥420 JPY, $2.90 USD")
 
 
 def test_a_passive_copy_changes_neither_price_nor_stock(shop: Shop, flask: Command) -> None:

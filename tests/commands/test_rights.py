@@ -50,6 +50,7 @@ NEEDS: dict[str, Permission] = {
     "alerts release": P.ALERT_ACKNOWLEDGE,
     "alerts test-webhook": P.CHAT_TEST,
     "mail retry": P.MAIL_RESEND,
+    "mail resend": P.MAIL_RESEND,
     "webhooks retry": P.WEBHOOK_RETRY,
     "webhooks retry-matching": P.WEBHOOK_RETRY,
     "webhooks apply-altered": P.WEBHOOK_APPLY_EDITED,

@@ -6,6 +6,7 @@ from shop.core.db import db, transaction
 from shop.core.money import Money
 from shop.explain import timeline
 from shop.explain.timeline import Entry, Kind
+from shop.ops.formats import tone
 from shop.orders.models import Order
 from shop.payments.records.models import WebhookEventRow
 from shop.payments.refunds import requests
@@ -48,10 +49,17 @@ def test_an_entry_names_its_actor_its_values_and_the_body_of_a_webhook(shop: Sho
     [webhook] = entries(order, Kind.WEBHOOK)
     assert "hush" not in webhook.raw and "kept" in webhook.raw
     captured = [entry for entry in entries(order, Kind.PAYMENT) if entry.what == "payment: captured"]
-    assert dict(captured[0].details)["amount"] == "NT$90.00 TWD"
+    assert dict(captured[0].details)["amount"] == "NT$90"
 
 
 def test_a_timeline_can_be_limited_to_some_sources(shop: Shop) -> None:
     order = shop.paid_order((PEN, 1))
     assert {entry.kind for entry in entries(order, Kind.WEBHOOK, Kind.ORDER)} == {Kind.WEBHOOK, Kind.ORDER}
     assert entries(order, Kind.DISPUTE) == []
+
+
+def test_a_report_that_came_again_is_repeated_and_no_duplicate_payment(shop: Shop) -> None:
+    order = shop.paid_order((PEN, 1))
+    shop.deliver_webhook(shop.payment(order), "again")
+    outcomes = {entry.outcome for entry in entries(order, Kind.QUERY, Kind.WEBHOOK)}
+    assert "repeated" in outcomes and "duplicate" not in outcomes and tone("repeated") == "calm"

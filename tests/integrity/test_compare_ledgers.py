@@ -85,8 +85,8 @@ def test_a_manual_refund_is_no_difference_and_shows_its_destination(shop: Shop) 
     (payment,) = sides(order)["payments"]
     assert (payment["difference"], payment["theirs"]["refunds"]) == ({}, [])
     shown = shop.app.test_cli_runner().invoke(args=["orders", "show", order.number]).stdout
-    assert f"{refund} -NT$200.00 TWD to bank DONE" in shown
-    assert f"reported by kim@example.com; NT$200.00 TWD of {order.total.with_code()} has been refunded" in shown
+    assert f"{refund} -NT$200 to bank DONE" in shown
+    assert f"reported by kim@example.com; NT$200 of {order.total.with_code()} has been refunded" in shown
 
 
 def test_an_unavailable_acquirer_is_reported_as_such_without_a_result(shop: Shop) -> None:
@@ -151,6 +151,6 @@ def test_the_command_shows_it_to_people_and_machines(shop: Shop) -> None:
     assert (result.exit_code, "both sides agree" in result.stdout, "PAID because" in result.stdout) == (0, True, True)
     assert json.loads(run(args=["orders", "show", order.number, "--json"]).stdout)["difference"] == {}
     shop.acquirer.payments[shop.payment(order).id].captures.clear()
-    assert "in all: we have NT$1,200.00 TWD more than they" in run(args=["orders", "show", order.number]).stdout
+    assert "in all: we have NT$1,200 more than they" in run(args=["orders", "show", order.number]).stdout
     no_account = run(args=["orders", "show", "NO-SUCH"])
     assert (no_account.exit_code, "There is no order" in no_account.output) == (1, True)

@@ -22,7 +22,7 @@ from shop.payments.updates.snapshot import PaymentUpdate
 from tests.checkout.stories import Story, cancelled, ended, expired, opened_with
 from tests.shop_fixtures import Shop
 
-PRICE = "NT$1,200.00 TWD"
+PRICE = "NT$1,200"
 REPORTED = r"Fakepay's webhook evt_1 at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC said that capture cap-P\w+-1"
 WHEN = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
 
@@ -176,7 +176,7 @@ STORIES: dict[Story, tuple[str, str]] = {
     ),
     partly_covered: (
         "captured",
-        "of NT$1,000.00 TWD was made, which is the price less NT$200.00 TWD of store credit",
+        "of NT$1,000 was made, which is the price less NT$200 of store credit",
     ),
     expired: (
         "time_over",
@@ -193,23 +193,23 @@ STORIES: dict[Story, tuple[str, str]] = {
     ),
     accepted: (
         "mismatch_accepted",
-        rf"PAID because sam@example.com at {WHEN} accepted capture cap-P\w+-1 of NT$1,190.00 TWD in place of {PRICE} "
+        rf"PAID because sam@example.com at {WHEN} accepted capture cap-P\w+-1 of NT$1,190 in place of {PRICE} "
         r"\(\"a friend of the house\"\)",
     ),
     under_review: (
         "payment_opened",
-        rf"WAITING_PAYMENT because Fakepay opened payment P\w+ of {PRICE} at {WHEN}\. Fakepay took NT\$\S+ TWD "
+        rf"WAITING_PAYMENT because Fakepay opened payment P\w+ of {PRICE} at {WHEN}\. Fakepay took NT\$\S+ "
         rf"\(capture cap-P\w+-1\) at {WHEN}, which is not the price\. Since {WHEN} "
         "a capture has been waiting for a staff decision",
     ),
     partly_refunded: (
         "refund_done",
-        rf"PARTIALLY_REFUNDED because refund R\w+ of NT$200.00 TWD was completed at {WHEN}, reported by Fakepay's "
-        rf"answer to a query; NT$200.00 TWD of {PRICE} has been refunded",
+        rf"PARTIALLY_REFUNDED because refund R\w+ of NT$200 was completed at {WHEN}, reported by Fakepay's "
+        rf"answer to a query; NT$200 of {PRICE} has been refunded",
     ),
     refunded: (
         "refund_done",
-        rf"REFUNDED because refund R\w+ of NT$1,000.00 TWD was completed at {WHEN}, .*; "
+        rf"REFUNDED because refund R\w+ of NT$1,000 was completed at {WHEN}, .*; "
         f"all of {PRICE} has been refunded",
     ),
     refunded_to_credit: (
@@ -218,13 +218,13 @@ STORIES: dict[Story, tuple[str, str]] = {
     ),
     failed_later: (
         "refund_failed_later",
-        rf"PAID because refund R\w+ of NT$\S+ TWD failed after completion at {WHEN}, reported by Fakepay's webhook; "
+        rf"PAID because refund R\w+ of NT$\S+ failed after completion at {WHEN}, reported by Fakepay's webhook; "
         "nothing has been refunded",
     ),
     one_of_two_failed_later: (
         "refund_failed_later",
-        rf"PARTIALLY_REFUNDED because refund R\w+ of NT$\S+ TWD failed after completion at {WHEN}, reported "
-        "by Fakepay's settlement file; NT$1,000.00 TWD of",
+        rf"PARTIALLY_REFUNDED because refund R\w+ of NT$\S+ failed after completion at {WHEN}, reported "
+        "by Fakepay's settlement file; NT$1,000 of",
     ),
 }
 """Scenario: the reason of its last move, and the sentence."""

@@ -40,6 +40,17 @@ def test_entries_are_shown_with_account_subject_reason_and_change(shop: Shop, ad
     assert "sam@example.com" in page and "broken lid" in page and f'href="/ops/orders/{number}"' in page
 
 
+def test_a_refund_leads_to_its_order_and_a_sign_in_has_no_reason_to_miss(shop: Shop, admin: Visitor) -> None:
+    order = shop.paid_order((PEN, 1))
+    refund = requests.request(shop.capture(order), Money(300, "TWD"), to="bank", reason="closed", by=shop.sam).id
+    requests.approve(refund, shop.kim)
+    page = html.unescape(admin.get("/ops/audit?kind=refund").text)
+    assert f'<a href="/ops/orders/{order.number}">refund {refund}</a>' in page
+    assert "{" not in page.partition("<table")[2]
+    page = admin.get("/ops/audit?act=sign_in.succeeded").text
+    assert "No reason" not in page and "Seal: the number of the seal" in page
+
+
 @pytest.mark.parametrize(
     "query",
     [

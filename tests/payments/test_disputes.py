@@ -115,8 +115,8 @@ def test_an_inquiry_that_becomes_a_chargeback_books_the_amount_of_the_chargeback
 
 
 WITH_THE_BANK = {
-    "OPEN": "NT$500.00 TWD is in dispute and cannot be refunded while the dispute is open.",
-    "LOST": "The customer's bank has taken back NT$500.00 TWD.",
+    "OPEN": "NT$500 is in dispute and cannot be refunded while the dispute is open.",
+    "LOST": "The customer's bank has taken back NT$500.",
 }
 
 
@@ -129,7 +129,7 @@ def test_a_charged_back_amount_is_not_refunded_as_well(shop: Shop, end: str) -> 
     for to in ("provider", "store_credit"):
         with pytest.raises(Refusal) as refused:
             requests.request(shop.capture(order), order.total, reason="", by=shop.sam, to=to)
-        assert refused.value.message == f"{WITH_THE_BANK[end]} Only NT$700.00 TWD can still be refunded."
+        assert refused.value.message == f"{WITH_THE_BANK[end]} Only NT$700 can still be refunded."
     requests.request_all(order.id, reason="", by=shop.sam, to="store_credit")
     with pytest.raises(Refusal) as refused:
         requests.request_all(order.id, reason="", by=shop.sam)

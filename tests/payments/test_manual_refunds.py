@@ -156,8 +156,8 @@ def test_an_order_whose_bank_transfer_bounced_is_paid_again(shop: Shop) -> None:
     requests.bounced(rest, shop.kim)
     assert (shop.state(order), balances()) == ("PARTIALLY_REFUNDED", [0, 1, -1, PRICE])
     reported = (
-        r"PARTIALLY_REFUNDED because refund \w+ of NT\$1,199\.99 TWD failed after completion .+, "
-        r"reported by kim@example.com; NT\$0\.01 TWD of"
+        r"PARTIALLY_REFUNDED because refund \w+ of NT\$1,199\.99 failed after completion .+, "
+        r"reported by kim@example.com; NT\$0\.01 of"
     )
     assert re.match(reported, why(shop.order_status(order).order))
     requests.bounced(part, shop.kim)

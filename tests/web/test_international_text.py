@@ -93,7 +93,7 @@ def test_an_account_is_one_for_every_spelling_of_its_address(app: Flask, shop: S
     shop.staff("sam")
     given = ["money", "give-credit", SPELLINGS[1], "５", "TWD", "--by", "sam@example.com"]
     done = app.test_cli_runner().invoke(args=given)
-    assert "NT$5.00 TWD is waiting for approval" in done.stdout
+    assert "NT$5 is waiting for approval" in done.stdout
     [gift] = gifts.waiting()
     assert (gift.user_id, gift.amount) == (user.id, 500)
 

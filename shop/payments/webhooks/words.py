@@ -7,7 +7,7 @@ from shop.payments.webhooks.filters import State
 
 OUTCOMES = {
     Outcome.APPLIED: "Applied",
-    Outcome.DUPLICATE: "Duplicate: it reports what was known already",
+    Outcome.DUPLICATE: "Repeated: it reports what was known already",
     Outcome.STALE: "Too late: a newer update has been applied",
     Outcome.ILLEGAL: "Not applied: the payment cannot change in this way any more",
     Outcome.HINT: "Not trusted: it only made the payment due for a poll",
@@ -44,9 +44,14 @@ STATES = {
 }
 
 
+def name(outcome: Outcome) -> str:
+    """The outcome in a word or two. A duplicate report is no duplicate payment, so it has another word."""
+    return "repeated" if outcome is Outcome.DUPLICATE else outcome.replace("_", " ")
+
+
 def more_than_outcome(outcome: Outcome | None, text: str) -> str:
     """The sentence about a webhook, for use beside the name of its outcome; empty if it says the same."""
-    return "" if outcome is not None and text.lower() == outcome else text
+    return "" if outcome is not None and text.lower() == name(outcome) else text
 
 
 def sentence(
