@@ -68,7 +68,7 @@ def test_the_requester_can_only_withdraw_their_own_request_with_a_reason(shop: S
     order = shop.paid_order()
     refund = requests.request(shop.capture(order), Money(20000, "TWD"), reason="", by=Actor.staff(me.id), to="bank").id
     page = ada.get("/ops/approvals").text
-    assert "You requested it. Send NT$200.00 TWD to" in page and "Approve NT$" not in page
+    assert "You requested it. Send NT$200 to" in page and "Approve NT$" not in page
     assert approve(ada, "refunds", refund)[0] == 409
     without = ada.post(f"/ops/approvals/refunds/{refund}/decline", {"reason": " "})
     assert without.status_code == 422 and "Give a reason." in without.text
@@ -92,13 +92,13 @@ def test_a_large_shortfall_is_requested_on_the_order_and_approved_here(shop: Sho
     shop.deliver_webhook(shop.payment(order))
     shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 1000}
     path = f"/ops/orders/{order.number}/accept"
-    assert "NT$300.00 TWD are missing, so a second person has to approve it." in ada.get(path).text
+    assert "NT$300 are missing, so a second person has to approve it." in ada.get(path).text
     form = {"about": str(shop.capture(order)), "seen": "90000", "reason": "the rest was cash"}
     assert ada.post(path, form).status_code == 303
     assert ada.post(path, form).status_code == 409
     assert shop.state(order) == "WAITING_PAYMENT"
     page = kim.get("/ops/approvals").text
-    assert "Accepted shortfall of NT$300.00 TWD with a payment of NT$900.00 TWD" in page and order.number in page
+    assert "Accepted shortfall of NT$300 with a payment of NT$900" in page and order.number in page
     assert "Marks the order as paid after the approval" in kim.get("/ops").text
     request = shortfalls.waiting()[0].id
     assert approve(ada, "shortfalls", request)[0] == 409

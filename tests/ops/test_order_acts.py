@@ -119,7 +119,7 @@ def test_a_refund_to_a_bank_waits_for_a_second_person(shop: Shop) -> None:
     order, support = shop.paid_order(), visitor_as(shop, "support")
     assert refund(support, order, to="bank")[0] == 303
     page = html.unescape(support.get(f"/ops/orders/{order.number}").text)
-    assert "Send NT$200.00 TWD to the customer's bank account yourself. Another person then checks" in page
+    assert "Send NT$200 to the customer's bank account yourself. Another person then checks" in page
     [requested] = shop.refunds(order)
     assert [one.id for one in requests.waiting()] == [requested.id]
     assert "You requested it." in support.get("/ops/approvals").text

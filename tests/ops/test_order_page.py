@@ -49,12 +49,12 @@ def test_a_disputed_order_shows_the_dispute_its_answer_date_and_why_nothing_can_
         disputes.apply("fakepay", fact, "webhook")
         page = text(support.get(f"/ops/orders/{order.number}").text)
         if state == "OPEN":
-            assert "disputed" in page and "Chargeback of NT$90.00 TWD (fraudulent). Answer by" in page
+            assert "disputed" in page and "Chargeback of NT$90 (fraudulent). Answer by" in page
             assert f"Waits for the bank's decision after {shop_time(answer_by)}" in page
-            assert "NT$90.00 TWD is in dispute and cannot be refunded while the dispute is open." in page
-            assert "A chargeback of NT$90.00 TWD (fraudulent) has been open since" in page
+            assert "NT$90 is in dispute and cannot be refunded while the dispute is open." in page
+            assert "A chargeback of NT$90 (fraudulent) has been open since" in page
     assert "taken back by the bank" in page and "Waits for" not in page
-    assert "The customer's bank has taken back NT$90.00 TWD." in page
+    assert "The customer's bank has taken back NT$90." in page
 
 
 def test_the_page_calls_no_acquirer_and_writes_nothing(
@@ -106,7 +106,7 @@ def test_a_search_lists_several_hits_and_reports_that_there_are_none(shop: Shop,
     numbers = {shop.order((PEN, 1)).number for _ in range(2)}
     page = support.get("/ops/search?q=ada@ex").text
     assert all(f"/ops/orders/{number}" in page for number in numbers)
-    assert text(page).count("waiting payment NT$90.00 TWD e-mail address") == 2
+    assert text(page).count("waiting payment NT$90 e-mail address") == 2
     answer = support.get("/ops/search?q=<b>nothing")
     assert answer.status_code == 200 and "Nothing has the id “&lt;b&gt;nothing”" in answer.text
     assert support.get("/ops/search").status_code == 200
