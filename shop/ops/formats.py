@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from flask import Flask, current_app
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from shop.payments.providers import registry
 
@@ -60,15 +60,13 @@ _CELL = re.compile(r"<(tr|td|th)\b")
 
 def labelled(rows: Markup, columns: Sequence[tuple[str, str]]) -> Markup:
     """The rows of a table with the heading of its column in each cell (`data-label`), which a small screen shows."""
-    at = 0
-
-    def with_label(tag: re.Match[str]) -> str:
-        nonlocal at
+    at, done, parts = 0, 0, []
+    for tag in _CELL.finditer(rows):
         at = 0 if tag[1] == "tr" else at + 1
-        is_labelled = tag[1] == "td" and at <= len(columns)
-        return f'{tag[0]} data-label="{escape(columns[at - 1][0])}"' if is_labelled else tag[0]
-
-    return Markup(_CELL.sub(with_label, rows))  # noqa: S704 - the rows are markup, and the label is escaped
+        if tag[1] == "td" and at <= len(columns):
+            parts += [rows[done : tag.end()], Markup(' data-label="{}"').format(columns[at - 1][0])]
+            done = tag.end()
+    return Markup("").join([*parts, rows[done:]])
 
 
 _TONES = {

@@ -14,7 +14,7 @@ LONGEST_FILE, LONGEST_FUNCTION = 400, 50
 """Limits of lines: of a file those that are not blank, of a function all."""
 MAY_WAIT = frozenset({"tests/parts/waiting.py"})
 """Tests advance the clock or wait for an event; this one helper polls."""
-MAY_MAKE_MARKUP = frozenset({"shop/http_kit/template_helpers.py"})
+MAY_MAKE_MARKUP = frozenset({"shop/http_kit/template_helpers.py", "shop/ops/formats.py"})
 MAY_COUNT_IN_FLOATS = {"mock_acquirer/times.py": "its amounts are lengths of time"}
 _MONEY = re.compile(r"amount|money|price|total|minor|cents|paid|captured|refund", re.I)
 _NAIVE = {"utcnow", "utcfromtimestamp"}
