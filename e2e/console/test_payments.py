@@ -33,7 +33,7 @@ def test_a_lost_webhook_is_explained_after_a_query_of_the_acquirer(
     support = Desk(new_visitor(), SUPPORT)
     page = support.find(sold.number)
     is_sound(page)
-    query = page.get_by_role("button", name="Ask the acquirer now")
+    query = page.get_by_role("button", name="Ask acquirer now")
     if query.count():  # else polling was faster
         query.press("Enter")
         support.reads("The acquirer was asked. What it answered is in the timeline.")

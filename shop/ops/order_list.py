@@ -49,13 +49,13 @@ def index() -> ResponseReturnValue:
         return redirect(lists.address(HERE, pairs), 303)  # a form sends its empty fields; addresses are without them
     place = Place.parse(request.args)
     are_few = conditions.has_few_payments(filters)
-    page = pages.find(filters, zone(), place, are_few=are_few)
+    page, total = pages.find_with_total(filters, zone(), place, are_few=are_few)
     is_empty = not page.rows and place == keyset.FIRST
     helpful, helpless = _to_drop(filters) if is_empty else ([], [])
     return render_template(
         "ops/orders.html",
         page=page,
-        total="" if is_empty else _total(pages.count(filters, zone(), are_few=are_few), len(page.rows)),
+        total="" if is_empty else _total(total, len(page.rows)),
         filters=filters,
         active=[(f"{LABELS[name]}: {_shown(name, value)}", _without(pairs, (name, value))) for name, value in pairs],
         helpful=helpful,

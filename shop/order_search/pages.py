@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, join, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, join, literal, select, true, tuple_
 from sqlalchemy.orm import aliased
 
 from shop.core import keyset
@@ -64,10 +64,29 @@ def find(
     return keyset.page([_row(dict(one)) for one in found], place, limit)
 
 
+def find_with_total(
+    filters: Filters, zone: ZoneInfo, place: Place = keyset.FIRST, *, are_few: bool = False
+) -> tuple[Page[Row], Total]:
+    """The results of `find` and `count`. One statement; two for a page without rows that is not the first."""
+    counted = _counted(filters, zone, are_few).subquery("counted")
+    page = _page(conditions.of(filters, zone, are_few=are_few), place, ON_A_PAGE + 1)
+    found = db.session.execute(page.add_columns(*counted.c).join(counted, true())).mappings().all()
+    if not found:
+        return Page([]), Total(0, True) if place == keyset.FIRST else count(filters, zone, are_few=are_few)
+    rows = [dict(one) for one in found]
+    totals = [(one.pop("number_of_all"), one.pop("looked_at"), one.pop("most")) for one in rows]
+    return keyset.page([_row(one) for one in rows], place, ON_A_PAGE), _total(*totals[0])
+
+
 def count(filters: Filters, zone: ZoneInfo, *, are_few: bool = False) -> Total:
     """The number of orders that match. One statement, which looks at the newest COUNTED or CHECKED orders, or at all of
     the few that have such a payment.
     """
+    return _total(*db.session.execute(_counted(filters, zone, are_few)).one())
+
+
+def _counted(filters: Filters, zone: ZoneInfo, are_few: bool) -> Select[Any]:
+    """Select the number of orders that match, of those that were looked at, and the most that are looked at."""
     which, checked = conditions.along_index(filters, zone), conditions.in_rows(filters, are_few=are_few)
     if are_few:
         which, checked = [*which, *checked], []
@@ -75,9 +94,12 @@ def count(filters: Filters, zone: ZoneInfo, *, are_few: bool = False) -> Total:
     most = CHECKED if checked else COUNTED
     newest = select(matches.label("matches")).select_from(Order).where(*which)
     looked_at = newest.order_by(*_sorting(Order, backwards=False)).limit(most + 1).subquery()
-    query = select(func.coalesce(func.sum(looked_at.c.matches), 0), func.count()).select_from(looked_at)
-    number, looked = db.session.execute(query).one()
-    return Total(min(int(number), most), looked <= most)
+    number = func.coalesce(func.sum(looked_at.c.matches), 0).label("number_of_all")
+    return select(number, func.count().label("looked_at"), literal(most).label("most")).select_from(looked_at)
+
+
+def _total(number: int, looked_at: int, most: int) -> Total:
+    return Total(min(int(number), most), looked_at <= most)
 
 
 def count_up_to(most: int, filters: Filters, zone: ZoneInfo) -> int:

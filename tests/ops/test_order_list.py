@@ -82,7 +82,7 @@ def test_the_address_of_a_form_loses_its_empty_fields(shop: Shop, support: Visit
 def test_pages_link_to_each_other_and_keep_the_filters(
     shop: Shop, support: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages.find, "__kwdefaults__", {**(pages.find.__kwdefaults__ or {}), "limit": 2})
+    monkeypatch.setattr(pages, "ON_A_PAGE", 2)
     placed = [shop.order((PEN, 1)).number for _ in range(5)][::-1]
     query = f"{LIST}?provider=fakepay"
     first = support.get(query).text
@@ -96,16 +96,19 @@ def test_pages_link_to_each_other_and_keep_the_filters(
     assert "4+ orders" in support.get(query).text
 
 
-def test_a_page_of_the_list_needs_four_statements_whatever_is_filtered(shop: Shop, support: Visitor) -> None:
+def test_a_page_of_the_list_needs_four_statements_whatever_is_filtered_and_one_more_when_it_is_empty(
+    shop: Shop, support: Visitor
+) -> None:
     for _ in range(3):
         shop.paid_order((PEN, 1))
-    for query in (
-        "",
-        "?state=PAID&payment=CAPTURED&flag=late&flag=disputed&currency=TWD&from=2026-01-01",
-        "?page=last",
-        "?state=FAILED&method=store&currency=TWD&least=5",
-    ):
+    for query, most in {
+        "": 3,
+        "?state=PAID&payment=CAPTURED&currency=TWD&from=2026-01-01": 4,
+        "?page=last": 3,
+        "?state=FAILED&method=store&currency=TWD&least=5": 4,
+        "?state=PAID&payment=CAPTURED&flag=late": 5,  # nothing matches, so it looks for the filter to drop
+    }.items():
         db.session.rollback()
         found = sent_for(support, f"{LIST}{query}")
-        assert len(found) <= 4, "\n".join(found)
+        assert len(found) <= most, "\n".join(found)
         assert all(one.startswith("SELECT") for one in found)
