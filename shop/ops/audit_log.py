@@ -114,7 +114,7 @@ def _pages(entries: Sequence[Entry]) -> dict[int, str]:
     granted = permissions_of(sessions.require_user().roles)
     refunds = [one.subject_id for one in entries if one.subject_kind == SubjectKind.REFUND]
     of_refunds = select(Refund.id, Order.number).join(Order, Order.id == Refund.order_id).where(Refund.id.in_(refunds))
-    numbers = {one: number for one, number in db.session.execute(of_refunds)} if refunds else {}
+    numbers = {row.id: row.number for row in db.session.execute(of_refunds)} if refunds else {}
     found: dict[int, str] = {}
     for one in entries:
         number = one.subject_id if one.subject_kind == SubjectKind.ORDER else numbers.get(one.subject_id)
