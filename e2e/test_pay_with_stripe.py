@@ -72,6 +72,7 @@ def test_a_capture_is_found_without_any_webhook(
     order.is_called("Payment received", within=40)
 
 
+@pytest.mark.full
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("do", ["timeout_after_commit", "timeout_before_commit", "500", "429"])
 def test_a_failed_initiation_ends_in_one_payment_that_pays(

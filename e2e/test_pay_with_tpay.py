@@ -68,6 +68,7 @@ def test_simulate_paid_is_not_a_capture(visitor: Visitor, http_customer: HttpCus
     order.is_called("Finish paying in the other tab")
 
 
+@pytest.mark.full
 def test_a_store_code_is_shown_and_paid_at_the_counter_two_days_later(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:

@@ -38,6 +38,7 @@ def test_the_return_page_never_decides_and_refuses_a_second_attempt(
     assert len(acquirer.payment(payment)["captures"]) == 1
 
 
+@pytest.mark.full
 def test_a_return_reaches_the_page_that_stayed_open(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:

@@ -77,7 +77,17 @@ class Environment(Demo):
 
     def start(self) -> None:
         super().start()
-        self._command("users", "create", MANAGER, "--role", "admin", "--password", "sells lanterns by the dozen")
+        self._command(
+            "users",
+            "create",
+            MANAGER,
+            "--role",
+            "merchandiser",
+            "--role",
+            "finance",
+            "--password",
+            "sells lanterns by the dozen",
+        )
         for arguments in PRICING:
             self._command("pricing", *arguments, "--by", MANAGER)
         self.run("acquirer_worker")

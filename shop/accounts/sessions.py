@@ -262,7 +262,8 @@ def _is_within_limits(handle: str, started_at: datetime, seen_at: datetime) -> b
 def _is_activity() -> bool:
     """True for a request of the person: a form that was sent, or a page that was opened.
 
-    Other requests come from an open page by itself: a WebSocket that reconnects, the refresh of a fragment, a stream.
+    An open page sends the others without an act of the person: a WebSocket that reconnects, the refresh of a fragment,
+    a stream.
     """
     if request.method not in ("GET", "HEAD"):
         return True

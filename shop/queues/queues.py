@@ -57,7 +57,7 @@ _NOT_TAKEN = (RefundState.REQUESTED, RefundState.UNKNOWN)
 
 
 @dataclass(frozen=True)
-class Queue:
+class Kind:
     """Rows of `model` with the time `due`, those in `which`. `failing` is true for rows whose last attempt failed.
 
     Only where `can_run` may staff make rows due now: others are done within seconds, or must not be done earlier.
@@ -98,10 +98,10 @@ def _held_file(at: datetime) -> Any:
 
 
 _NO_MAIL = Mail.state == MailState.FAILED
-QUEUES: tuple[Queue, ...] = (
-    Queue("inbox", "Webhooks", WebhookEventRow, WebhookEventRow.due_at, WebhookEventRow.error.is_not(None), True),
-    Queue("saga", "Checkouts to finish", Saga, Saga.due_at, Saga.tries >= TRIES),
-    Queue(
+QUEUES: tuple[Kind, ...] = (
+    Kind("inbox", "Webhooks", WebhookEventRow, WebhookEventRow.due_at, WebhookEventRow.error.is_not(None), True),
+    Kind("saga", "Checkouts to finish", Saga, Saga.due_at, Saga.tries >= TRIES),
+    Kind(
         "poll",
         "Payment polls",
         Payment,
@@ -110,7 +110,7 @@ QUEUES: tuple[Queue, ...] = (
         True,
         held=_held_payment,
     ),
-    Queue(
+    Kind(
         "refund",
         "Refunds",
         Refund,
@@ -119,15 +119,15 @@ QUEUES: tuple[Queue, ...] = (
         True,
         held=_held_refund,
     ),
-    Queue(
+    Kind(
         "closing",
         "Orders to end",
         Order,
         func.coalesce(Order.cancel_requested_at, Order.pay_by, type_=UtcDateTime),
         which=IS_LIVE & (Order.pay_by > _LONG_AGO) & Order.review_since.is_(None),
     ),
-    Queue("outbox", "Events to publish", OutboxRow, OutboxRow.due_at, OutboxRow.error.is_not(None)),
-    Queue(
+    Kind("outbox", "Events to publish", OutboxRow, OutboxRow.due_at, OutboxRow.error.is_not(None)),
+    Kind(
         "mail",
         "Mails",
         Mail,
@@ -136,9 +136,9 @@ QUEUES: tuple[Queue, ...] = (
         True,
         or_(Mail.next_attempt_at > _LONG_AGO, _NO_MAIL),
     ),
-    Queue("chat", "Chat messages", ChatMessage, ChatMessage.next_attempt_at, ChatMessage.error.is_not(None), True),
-    Queue("export", "Exports of orders", OrderExport, OrderExport.due_at),
-    Queue(
+    Kind("chat", "Chat messages", ChatMessage, ChatMessage.next_attempt_at, ChatMessage.error.is_not(None), True),
+    Kind("export", "Exports of orders", OrderExport, OrderExport.due_at),
+    Kind(
         "settlement",
         "Settlement files",
         SettlementFile,
@@ -147,11 +147,11 @@ QUEUES: tuple[Queue, ...] = (
         True,
         held=_held_file,
     ),
-    Queue("summary", "Summaries of alerts", NotificationWindow, NotificationWindow.due_at),
-    Queue("integrity", "Integrity check", IntegrityCheck, IntegrityCheck.due_at),
-    Queue("watch", "Orders that alerts watch", Watched, Watched.due_at),
-    Queue("conditions", "Conditions of alerts", ConditionSchedule, ConditionSchedule.due_at),
-    Queue("audit", "Audit entries to seal", AuditEntry, AuditEntry.at, which=AuditEntry.seal.is_(None)),
+    Kind("summary", "Summaries of alerts", NotificationWindow, NotificationWindow.due_at),
+    Kind("integrity", "Integrity check", IntegrityCheck, IntegrityCheck.due_at),
+    Kind("watch", "Orders that alerts watch", Watched, Watched.due_at),
+    Kind("conditions", "Conditions of alerts", ConditionSchedule, ConditionSchedule.due_at),
+    Kind("audit", "Audit entries to seal", AuditEntry, AuditEntry.at, which=AuditEntry.seal.is_(None)),
 )
 """All kinds of work with rows, in the order of the page."""
 WITHOUT_ROWS: Mapping[str, str] = {
@@ -169,7 +169,7 @@ class State:
     most COUNTED + 1; `oldest` is the earliest due time.
     """
 
-    queue: Queue
+    queue: Kind
     waiting: int
     due: int
     failing: int
@@ -187,7 +187,7 @@ def states() -> list[State]:
     ]
 
 
-def _counts(queue: Queue, at: datetime) -> Any:
+def _counts(queue: Kind, at: datetime) -> Any:
     one_if = {"due": queue.due <= at, "failing": queue.failing}
     flags = [case((condition, 1), else_=0).label(name) for name, condition in one_if.items()]
     rows = select(queue.due.label("at"), *flags).where(queue.rows).order_by(queue.due).limit(COUNTED + 1).subquery()
@@ -220,7 +220,7 @@ def run_now(kind: str, *, by: Actor, reason: str) -> int:
     return count
 
 
-def _make_due(queue: Queue, at: datetime) -> int:
+def _make_due(queue: Kind, at: datetime) -> int:
     of = table(queue.model)
     keys = list(of.primary_key.columns)
     key: Any = keys[0] if len(keys) == 1 else tuple_(*keys)

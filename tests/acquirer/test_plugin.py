@@ -142,6 +142,7 @@ def test_another_project_gets_an_acquirer_without_starting_one(tmp_path: Path) -
     assert "7 passed" in done.stdout
 
 
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_many_tests_in_two_processes_at_one_acquirer_do_not_see_each_other(served: str, tmp_path: Path) -> None:
     many = sampled(45, 195)

@@ -177,6 +177,7 @@ WORDS = {"tpay": {"MerchantID": "3002607"}, "stripe": {"client_reference_id": "S
 
 
 @pytest.mark.slow
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("dialect", list(WORDS))
 def test_a_scenario_that_applies_to_a_dialect_works_there(one_world: World, receiver: Receiver, dialect: str) -> None:
     receiver.answer = (200, {}, b"1|OK")

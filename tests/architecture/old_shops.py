@@ -215,7 +215,11 @@ def live(engine: sa.Engine, rows: Rows) -> None:
 
 def alert_of_then(number: int) -> Alert:
     """An alert, without the columns of later migrations."""
-    query = db.select(Alert).where(Alert.id == number).options(defer(Alert.waits_since))
+    query = (
+        db.select(Alert)
+        .where(Alert.id == number)
+        .options(defer(Alert.waits_since), defer(Alert.notified_raised_at), defer(Alert.notified_waits_at))
+    )
     return db.session.scalars(query).one()
 
 

@@ -47,7 +47,8 @@ FOR_STAFF = (
 """Modules whose refusals only staff and programs see; they stay English."""
 FOR_PROGRAMS = {("shop/http_kit/access.py", "not_authorized")}
 STAFF_CODES = {("shop/accounts/staff.py", "no_role"), ("shop/accounts/staff.py", "disabled_account")}
-STAFF_CODES |= {("shop/checkout/end_order.py", "order_changed")}
+STAFF_CODES |= {("shop/checkout/end_order.py", "order_changed"), ("shop/core/reasons.py", "reason_needed")}
+STAFF_CODES |= {("shop/mail/resend.py", code) for code in ("unknown_mail", "mail_changed", "resent_often")}
 STAFF_CODES |= {("shop/payments/polling/requested.py", code) for code in ("nothing_selected", "too_many_orders")}
 STAFF_CODES |= {("shop/accounts/second_factor.py", code) for code in ("not_begun", "not_set_up", "last_factor")}
 STAFF_CODES |= {

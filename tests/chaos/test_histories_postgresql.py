@@ -24,7 +24,7 @@ def lent(postgres: PostgresServer) -> Iterator[World]:
 
 
 def test_after_any_history_on_postgresql_too_every_state_is_final_and_every_sum_is_right(lent: World) -> None:
-    run_histories(lent, sampled(10, 300))
+    run_histories(lent, sampled(5, 300))
 
 
 def test_a_seeded_bug_is_found_on_postgresql_too(lent: World, monkeypatch: pytest.MonkeyPatch) -> None:

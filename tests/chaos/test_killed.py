@@ -26,6 +26,7 @@ def wait_until_it_queries(deployment: Deployment, orders: list[Order], process: 
     assert process.alive(), process.text[-3000:]
 
 
+@pytest.mark.full
 @pytest.mark.sample(1)
 def test_a_clock_killed_in_the_middle_of_its_work_is_replaced_and_every_order_is_paid_once(
     deployment: Deployment,
@@ -46,6 +47,7 @@ def test_a_clock_killed_in_the_middle_of_its_work_is_replaced_and_every_order_is
     assert deployment.check() == "clean"
 
 
+@pytest.mark.full
 @pytest.mark.slow
 @pytest.mark.sample(1)
 def test_a_worker_killed_in_the_middle_of_a_job_loses_nothing(deployment: Deployment) -> None:

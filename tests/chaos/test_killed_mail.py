@@ -20,6 +20,7 @@ def server() -> Iterator[Server]:
     found.stop()
 
 
+@pytest.mark.full
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("victims", ["clock", "worker"])
 def test_a_process_killed_before_the_server_has_replied_sends_the_mail_again_with_the_same_message_id(

@@ -164,6 +164,7 @@ def test_after_a_kill_during_a_query_the_next_query_pays_the_order(shop: Shop) -
     assert die_everywhere(shop, paid_there, lambda _: shop.sweep(), paid_once) >= 6
 
 
+@pytest.mark.full
 def test_killed_while_an_order_expires_its_stock_is_released_once(shop: Shop) -> None:
     """Case 24."""
 
@@ -178,6 +179,7 @@ def test_killed_while_an_order_expires_its_stock_is_released_once(shop: Shop) ->
     assert die_everywhere(shop, out_of_time, lambda order: end_order.finish(order.id), expired_once) >= 8
 
 
+@pytest.mark.full
 def test_killed_while_an_order_is_cancelled_its_stock_is_released_once(shop: Shop) -> None:
     """Case 24."""
 

@@ -194,6 +194,7 @@ USE_CASES = {
     "integrity.checks.request",
     "inventory.stock.restock",
     "mail.missing.retry",
+    "mail.resend.resend",
     "order_search.exports.download",
     "order_search.exports.request",
     "order_search.exports.start_again",

@@ -98,6 +98,7 @@ def front(deployment: Deployment, tmp_path: Path) -> Iterator[Front]:  # noqa: F
     yield front
 
 
+@pytest.mark.full
 @pytest.mark.sample(1)
 def test_an_event_reaches_an_open_page_through_nginx_at_once(front: Front) -> None:
     visitor = front.deployment.visitor()
@@ -134,6 +135,7 @@ def test_a_web_process_that_is_killed_or_restarted_fails_no_request(front: Front
     shop_for_a_while()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_web_process_that_ends_answers_what_waits_in_its_backlog(front: Front) -> None:
     """On SQLite: its statements block the process, so that connections wait in the backlog when it ends."""

@@ -20,6 +20,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     return environ(server.url(server.create()), "")
 
 
+@pytest.mark.full
 def test_a_version_waits_until_the_release_has_migrated(settings: dict[str, str], process: Processes) -> None:
     def ready(*options: str) -> Process:
         return process(["python", "-m", "deploy.ready", *options], settings)

@@ -53,6 +53,7 @@ def seconds(send: Callable[[], httpx.Response], expected: int) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.full
 @on_sqlite
 def test_180_streams_and_100_half_sent_bodies_leave_room_for_probes_and_webhooks(
     deployment: Deployment,  # noqa: F811
@@ -83,6 +84,7 @@ def test_180_streams_and_100_half_sent_bodies_leave_room_for_probes_and_webhooks
     assert max(took) < 1.0, took
 
 
+@pytest.mark.full
 @on_sqlite
 def test_streams_of_one_order_and_of_one_address_are_limited_and_the_next_gets_retry_after(
     deployment: Deployment,  # noqa: F811
@@ -114,6 +116,7 @@ def test_streams_of_one_order_and_of_one_address_are_limited_and_the_next_gets_r
         client.close()
 
 
+@pytest.mark.full
 @on_sqlite
 @pytest.mark.parametrize(
     "sends", [body_half_sent("/webhooks/kpay"), b"POST /webhooks/kpay HTTP/1.1\r\nHost: localhost\r\nX-Drip: "]

@@ -46,6 +46,7 @@ def first_bytes_of(site: str, path: str) -> int:
         return stream.status_code
 
 
+@pytest.mark.full
 @on_sqlite
 def test_no_page_waits_for_a_frozen_redis_longer_than_half_a_second(
     deployment: Deployment,  # noqa: F811

@@ -111,10 +111,11 @@ def test_a_page_that_reconnects_gets_the_events_that_it_missed(shop: Shop, conso
     since = opened.message()["seq"]
     opened.client.close()
     note(order, 3)
-    again = console(support, since=since).message()
-    missed = [event for event in again["events"] if event["seq"] > since]
+    again = console(support, since=since)
+    missed = [event for event in again.message()["events"] if event["seq"] > since]
+    while len(missed) < 3:  # what the feed had not read when the snapshot was made follows it
+        missed.append(again.message("event"))
     assert [event["kind"] for event in missed] == ["order.review_ended"] * 3
-    assert again["seq"] == missed[-1]["seq"]
     assert console(support, since="zzz").message()["type"] == "snapshot"
 
 

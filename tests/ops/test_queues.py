@@ -103,7 +103,7 @@ def test_one_run_is_bounded_and_leaves_alone_what_a_worker_may_be_doing(
     shop.sweep()
 
 
-def test_a_run_leaves_alone_the_payments_whose_acquirer_asked_to_wait(shop: Shop) -> None:
+def test_a_run_leaves_alone_the_payments_whose_acquirer_wants_a_pause(shop: Shop) -> None:
     one, other, waiting = (shop.payment(shop.order((PEN, 1))) for _ in range(3))
     provider = waiting.provider
     with transaction():

@@ -18,9 +18,9 @@ from shop.payments.calls import request as requests
 from shop.payments.providers import registry
 from shop.payments.providers.interface import RefundRequest
 from shop.payments.records.models import Refund
+from shop.payments.records.settlement_models import Discrepancy
 from shop.payments.refunds import requests as refund_requests
 from shop.payments.refunds import send
-from shop.payments.settlement import reconcile
 from tests.alerts.helpers import of, operational
 from tests.parts.waiting import until
 from tests.payments.outside_refunds import (
@@ -144,7 +144,7 @@ def test_a_file_that_is_wrong_about_the_amount_of_our_booked_refund_is_a_discrep
     shop.acquirer.refunds[ours] = (capture, Money(600, "TWD"), state)
     reported_by_file(shop, order, ours)
     assert (outside(shop, order), book.balance(chart.REFUNDS, "TWD").amount) == ([], 500)
-    found = [row.cause for row in db.session.scalars(db.select(reconcile.Discrepancy))]
+    found = [row.cause for row in db.session.scalars(db.select(Discrepancy))]
     assert "amount" in found
 
 

@@ -55,12 +55,12 @@ from tests.payments.order_money import (
 @pytest.mark.parametrize(
     ("refunded", "disputes", "left", "output"),
     [
-        (0, [], 10_000, "Only NT$100.00"),
-        (4000, [], 6000, "Only NT$60.00"),
+        (0, [], 10_000, "Only NT$100"),
+        (4000, [], 6000, "Only NT$60"),
         (10_000, [], 0, "Nothing can be refunded any more."),
         (0, [chargeback(3000, "OPEN")], 7000, "is in dispute and cannot be refunded while the dispute is open. Only"),
-        (0, [chargeback(3000, "LOST")], 7000, "bank has taken back NT$30.00"),
-        (0, [chargeback(3000, "WON")], 10_000, "Only NT$100.00"),
+        (0, [chargeback(3000, "LOST")], 7000, "bank has taken back NT$30"),
+        (0, [chargeback(3000, "WON")], 10_000, "Only NT$100"),
         (8000, [chargeback(3000, "LOST")], -1000, "Nothing else can be refunded."),
     ],
 )
@@ -120,7 +120,7 @@ def test_a_request_that_cannot_be_is_refused(requested: decide.Request, code: st
 
 def test_an_amount_that_the_provider_cannot_refund_is_refused() -> None:
     seen = snapshot(capture(1, provider="steppay"))
-    with pytest.raises(BadInput, match="Steppay refunds only multiples of NT\\$1.00"):
+    with pytest.raises(BadInput, match="Steppay refunds only multiples of NT\\$1\\."):
         decide.request(seen, decide.Request(1, Money(150, "TWD"), ""), context())
     assert decide.request(seen, decide.Request(1, Money(150, "TWD"), "", RefundDestination.BANK), context()).new_refunds
 

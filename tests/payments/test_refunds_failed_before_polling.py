@@ -18,7 +18,7 @@ from shop.payments.providers import registry
 from shop.payments.providers.interface import Unknown
 from shop.payments.records.settlement_models import Discrepancy
 from shop.payments.refunds import apply, requests
-from shop.payments.settlement import reconcile
+from shop.payments.settlement import discrepancies, reconcile
 from tests.payments.trading import QUIET, Trading
 from tests.real_acquirer_fixtures import RealAcquirer
 from tests.shop_fixtures import KETTLE, PRICES, Race, Shop
@@ -80,7 +80,7 @@ def test_its_two_lines_in_kpays_file_are_booked_and_agree(
     order, kpay = trading.paid("kpay", card="4000000000005126"), registry.all_providers()["kpay"]
     send = kpay.refund
     # a large file is booked in parts, and the two lines may be in different ones
-    monkeypatch.setattr(reconcile, "_AT_ONCE", 1)
+    monkeypatch.setattr(discrepancies, "AT_ONCE", 1)
     monkeypatch.setattr(kpay, "refund", lambda *requested: (send(*requested), Unknown("the answer was lost"))[1])
     refund = trading.refund(order)
     trading.pass_until(f"{trading.day}T03:10:00Z")

@@ -104,6 +104,7 @@ def pay_by_card(customer: HttpCustomer, order: str) -> None:
     assert customer.client.post(f"{page.url.copy_with(query=None)}/card", data=card).status_code == 303
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_the_environment_of_app_json_with_made_secrets_ends_in_paid_orders(
     postgres: PostgresServer, redis_url: str, process: Processes

@@ -1,6 +1,6 @@
 """Headers and bodies of webhooks for readers, without secrets, signatures and card numbers. Pure, in linear time.
 
-A body comes from anybody: names may be escaped, repeated or nested. So values are redacted by name in what was parsed,
+Anyone can send a body: names may be escaped, repeated or nested. So values are redacted by name in what was parsed,
 and a body that cannot be parsed is cut off after the first name of a secret.
 """
 
