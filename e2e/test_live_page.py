@@ -59,6 +59,7 @@ def test_a_hidden_tab_shows_the_payment_in_its_title(
     assert order.evaluate("document.querySelector('h1').textContent") == "Payment received"
 
 
+@pytest.mark.full
 def test_a_stream_that_is_cut_catches_up_and_shows_no_event_twice(
     visitor: Visitor, demo: Demo, http_customer: HttpCustomer, acquirer: Control
 ) -> None:

@@ -41,6 +41,7 @@ def paid(order: OrderPage) -> OrderPage:
     return order
 
 
+@pytest.mark.full
 def test_a_customer_pays_a_part_with_store_credit_and_all_of_it_is_refunded_to_the_account(
     visitor: Visitor, demo: Demo
 ) -> None:

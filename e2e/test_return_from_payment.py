@@ -56,6 +56,7 @@ def test_a_return_reaches_the_page_that_stayed_open(
     order.is_called("Payment received")
 
 
+@pytest.mark.full
 def test_a_double_click_a_reload_and_two_tabs_lead_to_one_payment(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:

@@ -203,6 +203,7 @@ def test_one_lost_webhook_is_no_alert(shop: Shop) -> None:
     assert all_alerts() == []
 
 
+@pytest.mark.full
 def test_an_acquirer_unavailable_for_ten_minutes_is_one_alert_until_it_answers_and_an_order_that_waits_for_it_another(
     shop: Shop,
 ) -> None:

@@ -59,6 +59,7 @@ UNREADABLE: dict[str, tuple[str, Rows]] = {
 }
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(("what", "revision", "rows"), [(what, *each) for what, each in UNREADABLE.items()])
 def test_the_way_back_refuses_while_the_older_version_could_not_read_what_was_written(
     url: str, what: str, revision: str, rows: Rows, caplog: pytest.LogCaptureFixture

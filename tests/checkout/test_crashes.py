@@ -149,6 +149,7 @@ def test_a_process_killed_while_it_receives_a_webhook_applies_it_once(shop: Shop
     assert boundaries == 2, "before and after it is stored and settled, in one unit"
 
 
+@pytest.mark.full
 def test_after_a_kill_during_a_query_the_next_query_pays_the_order(shop: Shop) -> None:
     """Case 24."""
 

@@ -49,6 +49,7 @@ def test_a_worker_whose_main_loop_is_stuck_is_not_reported_alive(monkeypatch: py
     assert not loop.is_stuck()
 
 
+@pytest.mark.full
 def test_worker_and_clock_touch_the_file_that_probes_look_at(deployment: Deployment, tmp_path: Path) -> None:  # noqa: F811
     for name in ("clock", "worker"):
         file = tmp_path / name

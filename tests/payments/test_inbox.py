@@ -111,6 +111,7 @@ def test_an_event_id_with_another_body_is_rejected_and_the_first_one_is_kept(sho
 # --- unknown payments ---
 
 
+@pytest.mark.full
 def test_an_orphan_is_retried_with_growing_pauses_and_given_up_after_a_day(
     shop: Shop,
 ) -> None:

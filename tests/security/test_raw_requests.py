@@ -113,6 +113,7 @@ def _answers_to_unread(port: int) -> None:
         )
 
 
+@pytest.mark.full
 @on_sqlite
 def test_an_unread_broken_body_ends_the_connection_without_a_second_response(
     deployment: Deployment,  # noqa: F811
@@ -125,6 +126,7 @@ def test_an_unread_broken_body_ends_the_connection_without_a_second_response(
         assert "Traceback" not in process.text
 
 
+@pytest.mark.full
 def test_a_broken_chunked_body_is_400_on_every_route_of_the_acquirer(
     acquirer: Callable[..., tuple[Process, int]],
 ) -> None:
