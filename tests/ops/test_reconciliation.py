@@ -95,6 +95,7 @@ def test_the_page_lists_unmatched_lines_with_their_age_in_at_most_four_statement
     with statements() as sent:
         page = visitor.get("/ops/reconciliation").text
     assert "3 days" in page and "1 unmatched" in page and "kpay" in page.lower()
+    assert ">no file</a>" in page, "a day without a file is none without differences"
     assert len([one for one in sent if "FROM users" not in one and "FROM clock_offset" not in one]) <= 4, sent
     assert "Accept this difference" not in visitor.get(f"/ops/reconciliation/discrepancies/{row().id}").text
     shop.sweep()
