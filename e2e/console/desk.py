@@ -112,5 +112,5 @@ def paid(demo: Demo, customer: HttpCustomer, acquirer: Control) -> Sale:
 
 
 def state(demo: Demo, found: Sale) -> str:
-    """What a command explains about the order."""
+    """The explanation of the order that a command prints."""
     return demo.flask("orders", "show", found.number).stdout

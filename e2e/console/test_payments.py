@@ -125,7 +125,7 @@ def test_a_chargeback_is_in_the_list_with_its_answer_date_and_is_not_refunded(
     is_sound(support.page)
     support.shows("/disputes", sold.number)
     support.open(f"/orders/{sold.number}/refund")
-    support.reads("Nothing of this order can be refunded now.")
+    support.reads("Nothing on this order can be refunded now.")
     acquirer.act(sold.payment, "dispute", outcome="won")
     support.shows("/disputes", "won")
 

@@ -49,7 +49,7 @@ class HitKind(StrEnum):
 
 @dataclass(frozen=True)
 class Hit:
-    """What was found: the kind of the id, the id or address itself, and the order's number; None for a webhook event
+    """A match: the kind of the id, the id or address itself, and the order's number; None for a webhook event
     that is about no order of ours.
     """
 
@@ -60,7 +60,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Found:
-    """What tells a found order from others."""
+    """Facts that tell a found order from others."""
 
     placed_at: datetime
     state: OrderState
@@ -77,7 +77,7 @@ def find(typed: str, providers: Collection[str]) -> list[Hit]:
 
 
 def about(hits: Collection[Hit]) -> dict[str, Found]:
-    """What the found orders are, by number. One statement, or none without orders."""
+    """Facts of the found orders, by number. One statement, or none without orders."""
     numbers = {hit.number for hit in hits if hit.number}
     if not numbers:
         return {}

@@ -346,7 +346,7 @@ def test_a_dispute_is_notified_before_its_answer_date(shop: Shop, chatting: Chat
 
 
 def _publish() -> None:
-    """What the clock does with events, mails and messages."""
+    """Publish events and send mails and messages, as the clock does."""
     waiting.over_limit(CheckRun(clock.now()))
     for kind in clock_watch.KINDS:
         work.batch(kind, BY_KIND[kind].due())

@@ -36,7 +36,7 @@ _REFUSED = "This webhook was refused on receipt. Its content was never verified,
 
 @dataclass(frozen=True)
 class Result:
-    """What an event would do. `reasons` are the codes of the decision, `changes` are sentences."""
+    """Effects that an event would have. `reasons` are the codes of the decision, `changes` are sentences."""
 
     summary: str
     payment: str | None
@@ -66,7 +66,7 @@ def can_apply() -> bool:
 
 
 def try_altered(key: str, body: str) -> list[Result]:
-    """What the webhook would do now with this body, event by event. Writes nothing.
+    """Effects that the webhook would have now with this body, event by event. Writes nothing.
 
     Raises BadInput `unknown_webhook`, `bad_body`; Refusal `webhook_refused`.
     """

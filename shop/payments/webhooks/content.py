@@ -23,7 +23,7 @@ def events_in(provider: str, headers: Mapping[str, str], body: bytes) -> list[We
 
 
 def summary(provider: str, headers: Mapping[str, str], body: bytes) -> str:
-    """What a webhook reports, such as `payment captured`; empty if its body cannot be read (any more)."""
+    """The report of a webhook, such as `payment captured`; empty if its body cannot be read (any more)."""
     try:
         events = events_in(provider, headers, body)
     except Malformed:
@@ -32,7 +32,7 @@ def summary(provider: str, headers: Mapping[str, str], body: bytes) -> str:
 
 
 def summary_of(event: WebhookEvent) -> str:
-    """What an event reports, such as `payment captured`."""
+    """The report of an event, such as `payment captured`."""
     if event.refund:
         return f"refund {event.refund.state}".lower()
     if event.dispute:
