@@ -34,8 +34,8 @@ class Key:
     body_digest: str
 
     @property
-    def hash(self) -> str:
-        return hashlib.sha256(self.text.encode()).hexdigest()
+    def id(self) -> str:
+        return hashlib.sha256(f"{self.scope}\0{self.text}".encode()).hexdigest()
 
 
 def look_up(key: Key) -> Decision:
@@ -62,10 +62,8 @@ def claim(key: Key, subject: str) -> None:
         "status": None,
         "answer": None,
     }
-    made = insert(IdempotencyKey, plain=True).values(scope=key.scope, key_hash=key.hash, **values)
-    made = made.on_conflict_do_update(
-        index_elements=["scope", "key_hash"], set_=values, where=_KEYS.c.expires_at <= at
-    )
+    made = insert(IdempotencyKey, plain=True).values(id=key.id, **values)
+    made = made.on_conflict_do_update(index_elements=["id"], set_=values, where=_KEYS.c.expires_at <= at)
     if db.session.execute(made.returning(_KEYS.c.id)).one_or_none() is None:
         raise Taken
 
@@ -76,18 +74,18 @@ def keep_answer(key: Key, status: int, answer: str) -> None:
     if len(answer) > LARGEST_ANSWER:
         return
     values = {"status": status, "answer": answer}
-    is_mine = (*_which(key), _KEYS.c.body_digest == key.body_digest, _KEYS.c.expires_at > clock.wall())
+    is_mine = (_KEYS.c.id == key.id, _KEYS.c.body_digest == key.body_digest, _KEYS.c.expires_at > clock.wall())
     if not changed(update(_KEYS).where(*is_mine).values(values)):
         try:
             claim(key, "")
         except Taken:
             return
-        db.session.execute(update(_KEYS).where(*_which(key)).values(values))
+        db.session.execute(update(_KEYS).where(_KEYS.c.id == key.id).values(values))
 
 
 def _decide(key: Key) -> Decision:
     columns = [_KEYS.c[name] for name in ("body_digest", "subject", "leased_until", "expires_at", "status", "answer")]
-    row = db.session.execute(select(*columns).where(*_which(key))).one_or_none()
+    row = db.session.execute(select(*columns).where(_KEYS.c.id == key.id)).one_or_none()
     db.session.rollback()
     return decide(Stored(*row) if row else None, key.body_digest, clock.wall())
 
@@ -95,9 +93,5 @@ def _decide(key: Key) -> Decision:
 @transactional
 def _take_over(key: Key) -> bool:
     at = clock.wall()
-    ended = update(_KEYS).where(*_which(key), _KEYS.c.status.is_(None), _KEYS.c.leased_until <= at)
+    ended = update(_KEYS).where(_KEYS.c.id == key.id, _KEYS.c.status.is_(None), _KEYS.c.leased_until <= at)
     return bool(changed(ended.values(leased_until=at + LEASE)))
-
-
-def _which(key: Key) -> tuple[object, ...]:
-    return _KEYS.c.scope == key.scope, _KEYS.c.key_hash == key.hash

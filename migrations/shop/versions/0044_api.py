@@ -54,9 +54,7 @@ def upgrade():
     )
     op.create_table(
         "idempotency_keys",
-        sa.Column("id", sa.Integer(), primary_key=True),
-        sa.Column("scope", sa.Text(), nullable=False),
-        sa.Column("key_hash", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), primary_key=True),
         sa.Column("body_digest", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("leased_until", TIME, nullable=False),
@@ -64,7 +62,6 @@ def upgrade():
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("answer", sa.Text(), nullable=True),
     )
-    op.create_index("ix_idempotency_keys_key", "idempotency_keys", ["scope", "key_hash"], unique=True)
     op.create_table(
         "api_calls",
         sa.Column("id", sa.Integer(), primary_key=True),
