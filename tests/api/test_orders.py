@@ -9,6 +9,7 @@ from shop.core.db import db
 from shop.orders.models import Order, OrderEvent
 from shop.payments.initiation import initiate
 from tests.api.conftest import ADDRESS, Program, new_order, only_order, signed_in, with_key
+from tests.ops.conftest import visitor_as
 from tests.shop_fixtures import KETTLE, PEN, UNITS, Shop
 
 
@@ -177,8 +178,6 @@ def test_stock_that_is_short_refuses_the_order_with_what_is_available(shop: Shop
 
 
 def test_the_cookie_of_a_browser_is_not_read(shop: Shop) -> None:
-    from tests.ops.conftest import visitor_as
-
     browser = visitor_as(shop, "finance")
     assert browser.client.get("/api/v1/orders").status_code == 401
     answer = browser.client.post("/api/v1/orders", json=new_order(), headers={"Idempotency-Key": "k" * 32})
