@@ -105,7 +105,7 @@ def shown(cell: Cell) -> str:
     if isinstance(cell, Within):
         return _time(cell.seconds)
     if isinstance(cell, Change):
-        return "–" if cell.percent is None else f"{cell.percent:+,.0f} %".replace("-", MINUS)
+        return "–" if cell.percent is None else f"{cell.percent:+,.0f} %".replace("+0 ", "0 ").replace("-", MINUS)
     if isinstance(cell, Name):
         return {"provider": registry.label, "words": words}.get(cell.kind, str)(cell.value)
     return str(cell)

@@ -55,8 +55,9 @@ def report(question: Question) -> Report:
         if kept := redis.attempt(lambda client: client.get(key)):
             return _filtered(_parsed(question, json.loads(kept)))
     found = read(question)
-    with suppress(redis.RedisAway):
-        redis.attempt(lambda client: client.set(key, json.dumps(_plain(found)), ex=KEPT))
+    if found.complete_until is not None:
+        with suppress(redis.RedisAway):
+            redis.attempt(lambda client: client.set(key, json.dumps(_plain(found)), ex=KEPT))
     return _filtered(found)
 
 

@@ -100,7 +100,8 @@ class Facts:
     def _captured(self, order: Order, payment: Payment, at: datetime) -> None:
         """One capture that pays at most, as the shop books it."""
         pays = db.session.query(Capture).filter_by(payment_id=payment.id, allocation="pays_order").count() == 0
-        allocation = self._random.choice(("pays_order", "late", "duplicate", "mismatch") if pays else ("late", "duplicate"))
+        allocations = ("pays_order", "late", "duplicate", "mismatch") if pays else ("late", "duplicate")
+        allocation = self._random.choice(allocations)
         currency = "USD" if allocation == "mismatch" else order.currency
         money = {"amount": order.total_amount + (allocation == "mismatch"), "currency": currency}
         self._capture += 1
@@ -119,10 +120,9 @@ class Facts:
     def _refund(self, order: Order, payment: Payment, at: datetime) -> None:
         is_credit = self._random.random() < 0.3
         whose = {"id": ids.refund_id(), "order_id": order.id, "payment_id": None if is_credit else payment.id}
-        destination = "store_credit"
         money = {"amount": 5, "currency": order.currency}
         rest = {"kind": "customer", "state": "DONE", "requested_by": Actor.operator(), "created_at": at}
-        db.session.add(Refund(**whose, destination=destination, **money, **rest))
+        db.session.add(Refund(**whose, destination="store_credit", **money, **rest))
         db.session.flush()
         for state in self._random.sample(("requested", "pending", "done", "rejected"), 2):
             self._event(order, f"refund.{state}", self._at(), refund=whose["id"], **money, why="customer")
@@ -150,33 +150,39 @@ class Facts:
         db.session.add(OrderEvent(**of, **moved, data=data))
 
 
-Found = Counter[tuple[Any, ...]]
+Counted = tuple[datetime, tuple[Any, ...], int]
 
 
-def recount(first: date, last: date, zone: ZoneInfo) -> dict[tuple[Any, ...], tuple[int, int]]:
-    """(subject, state, currency, provider, method) → (number, amount) of the days, by a look at every row."""
-    numbers: Found = Counter()
-    amounts: Found = Counter()
+def all_rows() -> list[Counted]:
+    """(time, (subject, state, currency, provider, method), amount) of every fact, by a look at every row."""
     db.session.rollback()
-    for at, figure, amount in [*_from_events(), *_from_payments(), *_from_alerts()]:
+    found = [*_from_events(), *_from_payments(), *_from_alerts()]
+    db.session.rollback()
+    return found
+
+
+def recount(every: list[Counted], first: date, last: date, zone: ZoneInfo) -> dict[tuple[Any, ...], tuple[int, int]]:
+    """Number and amount of each figure in these days."""
+    numbers: Counter[tuple[Any, ...]] = Counter()
+    amounts: Counter[tuple[Any, ...]] = Counter()
+    for at, figure, amount in every:
         if first <= at.astimezone(zone).date() <= last:
             numbers[figure] += 1
             amounts[figure] += amount
-    db.session.rollback()
     return {figure: (number, amounts[figure]) for figure, number in numbers.items()}
 
 
-def _from_payments() -> Iterator[tuple[datetime, tuple[Any, ...], int]]:
+def _from_payments() -> Iterator[Counted]:
     for one in db.session.query(Payment):
         yield one.created_at, ("payment", "initiated", one.currency, one.provider, ""), one.amount
 
 
-def _from_alerts() -> Iterator[tuple[datetime, tuple[Any, ...], int]]:
+def _from_alerts() -> Iterator[Counted]:
     for one in db.session.query(Alert):
         yield one.detected_at, ("alert", one.rule, "", "", ""), 0
 
 
-def _from_events() -> Iterator[tuple[datetime, tuple[Any, ...], int]]:
+def _from_events() -> Iterator[Counted]:
     orders = {one.id: one for one in db.session.query(Order)}
     payments = {one.id: one for one in db.session.query(Payment)}
     refunds = {one.id: one.payment_id for one in db.session.query(Refund)}

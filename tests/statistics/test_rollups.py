@@ -12,13 +12,15 @@ from flask import Flask
 
 from shop.core import clock
 from shop.core.db import Base, db
+from shop.core.money import Money
+from shop.payments.refunds import requests
 from shop.statistics import decide, facts, report, rollup
 from shop.statistics.models import DayFigure
 from shop.statistics.periods import Question
 from shop.statistics.report import Report
 from tests.jobs.test_invariants import scans
 from tests.shop_fixtures import PEN, Shop
-from tests.statistics.facts import Facts, recount
+from tests.statistics.facts import Facts, all_rows, recount
 
 
 def days(first: int, last: int) -> Question:
@@ -39,17 +41,17 @@ def summed(found: Report, *, before: bool = False) -> dict[tuple[Any, ...], tupl
 
 def check(app: Flask) -> None:
     """Roll-ups and live facts, read, put into the cache and from it, are the same as a recount."""
-    zone = ZoneInfo(app.config["SHOP_TIME_ZONE"])
+    zone, every = ZoneInfo(app.config["SHOP_TIME_ZONE"]), all_rows()
     for question in (days(0, 0), days(2, 0), days(4, 3)):
-        expected = recount(question.first, question.last, zone)
+        expected = recount(every, question.first, question.last, zone)
         for found in (report.read(question), report.report(question), report.report(question)):
             assert found.is_current
             assert summed(found) == expected
-            assert summed(found, before=True) == recount(*question.before, zone)
+            assert summed(found, before=True) == recount(every, *question.before, zone)
             charted = [row for row in found.rows if row.day]
             assert all(tuple(row.figure[:2]) in report.CHARTED for row in charted)
             for day in {row.day for row in charted if row.day}:
-                of_day = recount(day, day, zone)
+                of_day = recount(every, day, day, zone)
                 found_of_day = summed(Report(question, tuple(row for row in charted if row.day == day), None, True))
                 assert found_of_day == {key: of_day[key] for key in of_day if key[:2] in report.CHARTED}
 
@@ -61,7 +63,9 @@ def roll_up(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("zone", ["Asia/Taipei"])
-def test_roll_ups_and_live_facts_are_what_a_recount_finds(app: Flask, zone: str, monkeypatch: Any) -> None:
+def test_roll_ups_and_live_facts_are_what_a_recount_finds(
+    app: Flask, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with app.app_context():
         app.config["SHOP_TIME_ZONE"] = zone
         monkeypatch.setattr(rollup, "MANY", 37)
@@ -103,9 +107,6 @@ def test_a_day_that_is_over_does_not_change_when_its_order_is_refunded_later(sho
     assert before["order", "paid", "TWD", "fakepay", ""] == (1, 9000)
     assert before["source", "webhook", "TWD", "fakepay", ""] == (1, 9000)
     shop.turn(days=1)
-    from shop.core.money import Money
-    from shop.payments.refunds import requests
-
     requests.request(shop.capture(order), Money(9000, "TWD"), reason="", by=shop.sam)
     shop.sweep()
     assert summed(report.read(days(2, 2))) == before
@@ -152,7 +153,7 @@ def test_while_the_clock_process_is_behind_the_report_states_until_when_it_is_co
     assert report.read(days(1, 0)).is_current
 
 
-def test_a_result_is_read_again_when_the_day_is_over_and_without_redis(shop: Shop, own_redis: Any = None) -> None:
+def test_a_result_is_read_again_when_the_day_is_over_and_without_redis(shop: Shop) -> None:
     shop.paid_order((PEN, 1))
     shop.sweep()
     today = days(0, 0)
