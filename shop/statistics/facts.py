@@ -8,12 +8,14 @@ payment, the time and source of a capture that paid its order.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Text,
     and_,
+    bindparam,
     case,
     cast,
     func,
@@ -41,9 +43,7 @@ _NO_TIME = cast(null(), UtcDateTime)
 
 def between(first: datetime, end: datetime) -> list[Fact]:
     """The facts from `first` until before `end`. One statement."""
-    parts = (_events(), _payments(), _alerts())
-    query = union_all(*(part.where(at >= first, at < end) for at, part in parts))
-    return [Fact(*row) for row in db.session.execute(query)]
+    return [Fact(*row) for row in db.session.execute(_between(), {"first": first, "end": end})]
 
 
 def step(first: datetime, end: datetime, many: int) -> datetime:
@@ -55,6 +55,13 @@ def step(first: datetime, end: datetime, many: int) -> datetime:
     if last is not None and last <= first:
         last = db.session.scalar(select(func.min(OrderEvent.at)).where(OrderEvent.at > first, OrderEvent.at < end))
     return last or end
+
+
+@cache
+def _between() -> Any:
+    """The query, which is made once: that costs more than a short answer."""
+    first, end = bindparam("first", type_=UtcDateTime), bindparam("end", type_=UtcDateTime)
+    return union_all(*(query.where(at >= first, at < end) for at, query in (_events(), _payments(), _alerts())))
 
 
 def _events() -> tuple[Any, Any]:
