@@ -228,6 +228,8 @@ class PaymentCodeShown(Event):
 
 @dataclass(frozen=True)
 class PaymentCaptured(Event):
+    """`method` is the provider's word for what was paid with, if it is known with the capture."""
+
     KIND = EventKind.PAYMENT_CAPTURED
     STREAM = Stream.PAYMENTS
     SCHEMA_VERSION = 2
@@ -236,6 +238,7 @@ class PaymentCaptured(Event):
     amount: int
     currency: str
     allocation: str
+    method: str | None = None
 
 
 # --- refunds, disputes, settlement -----------------------------------------------------------------------------------

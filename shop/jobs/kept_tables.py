@@ -32,6 +32,8 @@ KEPT: tuple[Kept, ...] = (
         for name in ("store_credits", "credit_holds", "settlement_lines", "discrepancies", "disputes")
     ),
     Kept("settlement_files", "one row for each provider and day: which files were read, and when"),
+    Kept("statistics_days", "figures of days, without personal data"),
+    Kept("statistics_progress", "one row"),
     Kept("notification_windows", "one row for each rule of alerts"),
     *(Kept(name, _DOCUMENTS) for name in ("documents", "document_lines", "document_files", "document_years")),
     *(Kept(name, _STOCK) for name in ("stock", "stock_movements", "reservations")),
