@@ -1,4 +1,4 @@
-"""JSON API under `/api/v1`: one module for each resource, its schemas in `schemas/`. docs/api.md says how to add a call.
+"""JSON API under `/api/v1`: a module for each resource, its schemas in `schemas/`. docs/api.md says how to add a call.
 
 A view declares its callers (`access`), parses strictly (`resource`), calls one use case and returns a dict.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
-from shop.api import auth, cors, docs, document, integrity, log, orders, products, rate_limits, rendering
+from shop.api import auth, cors, docs, document, integrity, log, orders, products, rate_limits
 from shop.api.resource import ROOT
 
 RESOURCES = (auth.bp, products.bp, orders.bp, integrity.bp, document.bp)
@@ -18,7 +18,6 @@ def init_app(app: Flask) -> None:
     """Register the API and its pages with `app`."""
     document.init_app(app, RESOURCES)
     app.register_blueprint(docs.bp)
-    app.jinja_env.filters["described"] = rendering.described
     app.after_request(_leave)
 
 

@@ -24,6 +24,7 @@ from tests.web.test_page_statements import sent_for
 UTC = ZoneInfo("UTC")
 LISTS = (
     *("approvals", "payouts", "disputes", "alerts", "mails", "mails?state=QUEUED", "users", "audit"),
+    *("api-keys", "api-log", "api-log?status=4xx"),
     *("orders", "orders?payment=OPEN&provider=fakepay", "webhooks", "webhooks?state=done", "statistics"),
 )
 
