@@ -174,6 +174,18 @@ class Mailboxes(tuple[str, ...]):
         return super().__new__(cls, found)
 
 
+class Ports(frozenset[int]):
+    """Ports, separated by commas, at least one. Raises ValueError."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Ports:
+        found = super().__new__(cls, (int(part) for part in text.split(",")))
+        if not all(0 < port < 65536 for port in found):
+            raise ValueError(text)
+        return found
+
+
 def _switch(value: str) -> bool:
     if value not in ("0", "1"):
         raise ValueError(value)
@@ -208,6 +220,7 @@ WORDS = {
     MailServer: "an address such as smtp://user:password@host:587/?starttls=1",
     MailSender: "an e-mail address, with or without a name",
     Mailboxes: "e-mail addresses separated by commas",
+    Ports: "ports separated by commas, such as 443,8443",
     TimeZone: "a time zone such as Asia/Taipei",
     SecondFactorRule: " or ".join(SecondFactorRule.RULES),
 }

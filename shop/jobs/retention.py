@@ -40,6 +40,9 @@ from shop.order_search import exports
 from shop.order_search.models import OrderExport, OrderExportPart
 from shop.orders.find import READABLE_AFTER_END
 from shop.orders.models import ERASED, Order, OrderOrigin
+from shop.outgoing_webhooks.kinds import DeliveryState
+from shop.outgoing_webhooks.models import DeliveryAttempt, OutgoingEvent, WebhookDelivery, WebhookEndpoint
+from shop.outgoing_webhooks.resend import KEPT as EVENTS_KEPT
 from shop.payments.providers.types import DisputeState, Outcome
 from shop.payments.records.models import PaymentUpdateRow, Refund, RefusedWebhook, WebhookEventRow
 from shop.payments.records.refund_states import UNDER_WAY
@@ -109,6 +112,12 @@ def _export_parts(ids: Ids) -> None:
     db.session.execute(delete(OrderExportPart).where(OrderExportPart.export_id.in_(ids)))
 
 
+def _deliveries(ids: Ids) -> None:
+    of_events = select(WebhookDelivery.id).where(WebhookDelivery.event_id.in_(ids))
+    db.session.execute(delete(DeliveryAttempt).where(DeliveryAttempt.delivery_id.in_(of_events)))
+    db.session.execute(delete(WebhookDelivery).where(WebhookDelivery.event_id.in_(ids)))
+
+
 def _address_digests(ids: Ids) -> None:
     db.session.execute(update(DiscountUse).where(DiscountUse.order_id.in_(ids)).values(email_digest=None))
 
@@ -140,6 +149,10 @@ def _copies_of_guests_data(ids: Ids) -> None:
 
 _HAS_LINES = exists().where(CartLine.cart_id == Cart.id)
 _HAS_ORDERS = exists().where(OrderOrigin.visitor == Cart.id)
+_IS_QUEUED = exists().where(
+    WebhookDelivery.event_id == OutgoingEvent.id, WebhookDelivery.state == DeliveryState.QUEUED
+)
+_HAS_DELIVERIES = exists().where(WebhookDelivery.endpoint_id == WebhookEndpoint.id)
 _UNPROVEN = WebhookEventRow.trust.in_(hints.UNPROVEN)
 
 RULES: tuple[Rule, ...] = (
@@ -248,6 +261,29 @@ RULES: tuple[Rule, ...] = (
         MAIL_KEPT,
         "questions about a mail come within days; they contain addresses, and a guest's data is kept no longer",
         lambda at: (Mail.state != MailState.QUEUED) & (Mail.created_at < at - MAIL_KEPT),
+    ),
+    Rule(
+        OutgoingEvent,
+        "outgoing events, with their bodies, deliveries and attempts",
+        EVENTS_KEPT,
+        "as long as events can be sent again; receivers keep what they need; later while one is queued",
+        lambda at: (OutgoingEvent.occurred_at < at - EVENTS_KEPT) & ~_IS_QUEUED,
+        _deliveries,
+    ),
+    Rule(
+        WebhookEndpoint,
+        "deleted webhook endpoints",
+        EVENTS_KEPT,
+        "as long as their deliveries are kept; the audit log keeps who created and deleted them",
+        lambda at: (WebhookEndpoint.deleted_at < at - EVENTS_KEPT) & ~_HAS_DELIVERIES,
+    ),
+    Rule(
+        WebhookEndpoint,
+        "former secrets of webhook endpoints",
+        DAY,
+        "the overlap after a rotation; then only the present secret signs",
+        lambda at: WebhookEndpoint.former_until < at,
+        erases={"former_secret": None, "former_until": None},
     ),
     Rule(
         OrderExport,
@@ -359,7 +395,12 @@ KEPT: tuple[Kept, ...] = (
     Kept("clock_offset", "one row"),
 )
 """Tables without a rule, with the reason."""
-REMOVED_WITH = {"cart_lines": "carts", "order_export_parts": "order_exports"}
+REMOVED_WITH = {
+    "cart_lines": "carts",
+    "order_export_parts": "order_exports",
+    "webhook_deliveries": "outgoing_events",
+    "delivery_attempts": "outgoing_events",
+}
 """Tables whose rows are deleted together with those of another one."""
 
 

@@ -1,0 +1,114 @@
+"""Endpoints, deliveries and events for the pages of staff and for programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ScalarSelect, Select, func, select
+
+from shop.core.db import db
+from shop.outgoing_webhooks.endpoints import IS_PRESENT, MOST
+from shop.outgoing_webhooks.kinds import TEST, DeliveryState
+from shop.outgoing_webhooks.models import DeliveryAttempt, OutgoingEvent, WebhookDelivery, WebhookEndpoint
+
+COUNTED = 10_000
+"""Deliveries of each state are counted up to this number."""
+ATTEMPTS = 100
+"""Newest attempts of a delivery that are listed."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An endpoint with the number of its queued and failed deliveries, each at most COUNTED + 1."""
+
+    endpoint: WebhookEndpoint
+    queued: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class DeliveryRow:
+    """A delivery with the id and the type of its event."""
+
+    delivery: WebhookDelivery
+    event_id: str
+    type: str
+    occurred_at: datetime
+
+
+@dataclass(frozen=True)
+class Deliveries:
+    """Deliveries, newest first; `older` is the number before which the next page begins, None on the last page."""
+
+    rows: list[DeliveryRow]
+    older: int | None
+
+
+def all_endpoints() -> list[Listed]:
+    """The present endpoints, oldest first. One statement."""
+    counts = [_count(state) for state in (DeliveryState.QUEUED, DeliveryState.FAILED)]
+    query = select(WebhookEndpoint, *counts).where(IS_PRESENT).order_by(WebhookEndpoint.id).limit(MOST)
+    return [Listed(*row) for row in db.session.execute(query)]
+
+
+def endpoint(endpoint_id: str) -> Listed | None:
+    """One present endpoint. One statement."""
+    counts = [_count(state) for state in (DeliveryState.QUEUED, DeliveryState.FAILED)]
+    this = select(WebhookEndpoint, *counts).where(WebhookEndpoint.id == endpoint_id, IS_PRESENT)
+    row = db.session.execute(this).one_or_none()
+    return Listed(*row) if row else None
+
+
+def deliveries(
+    endpoint_id: str, *, state: DeliveryState | None = None, before: int | None = None, limit: int = 50
+) -> Deliveries:
+    """Deliveries to an endpoint, newest first. One statement."""
+    query = _deliveries().where(WebhookDelivery.endpoint_id == endpoint_id).order_by(WebhookDelivery.id.desc())
+    query = query.where(WebhookDelivery.state == state) if state else query
+    query = query.where(WebhookDelivery.id < before) if before is not None else query
+    rows = [DeliveryRow(*row) for row in db.session.execute(query.limit(limit + 1))]
+    return Deliveries(rows[:limit], rows[limit - 1].delivery.id if len(rows) > limit else None)
+
+
+def delivery(endpoint_id: str, delivery_id: int) -> DeliveryRow | None:
+    """One delivery to an endpoint."""
+    this = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.id == delivery_id)
+    row = db.session.execute(_deliveries().where(*this)).one_or_none()
+    return DeliveryRow(*row) if row else None
+
+
+def attempts(delivery_id: int) -> list[DeliveryAttempt]:
+    """The newest attempts at a delivery, newest first."""
+    mine = select(DeliveryAttempt).where(DeliveryAttempt.delivery_id == delivery_id)
+    return list(db.session.scalars(mine.order_by(DeliveryAttempt.id.desc()).limit(ATTEMPTS)))
+
+
+def body(event: int) -> str:
+    """The body of an event by our number of it."""
+    return db.session.scalars(select(OutgoingEvent.body).where(OutgoingEvent.id == event)).one()
+
+
+def events(since: datetime, *, after: int | None = None, limit: int = 100) -> list[OutgoingEvent]:
+    """Events since a time, oldest first, without test events; `after` is the number of the last one of a page."""
+    query = select(OutgoingEvent).where(OutgoingEvent.occurred_at >= since, OutgoingEvent.type != TEST)
+    if after is not None:
+        last = select(OutgoingEvent.occurred_at).where(OutgoingEvent.id == after).scalar_subquery()
+        is_later = (OutgoingEvent.occurred_at > last) | (
+            (OutgoingEvent.occurred_at == last) & (OutgoingEvent.id > after)
+        )
+        query = query.where(is_later)
+    return list(db.session.scalars(query.order_by(OutgoingEvent.occurred_at, OutgoingEvent.id).limit(limit)))
+
+
+def _deliveries() -> Select[tuple[WebhookDelivery, str, str, datetime]]:
+    columns = (WebhookDelivery, OutgoingEvent.event_id, OutgoingEvent.type, OutgoingEvent.occurred_at)
+    return select(*columns).join(OutgoingEvent, OutgoingEvent.id == WebhookDelivery.event_id)
+
+
+def _count(state: DeliveryState) -> ScalarSelect[int]:
+    mine = select(WebhookDelivery.id).where(
+        WebhookDelivery.endpoint_id == WebhookEndpoint.id, WebhookDelivery.state == state
+    )
+    some = mine.limit(COUNTED + 1).correlate(WebhookEndpoint).subquery()
+    return select(func.count()).select_from(some).scalar_subquery()
