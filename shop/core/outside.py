@@ -8,6 +8,7 @@ redirect is followed and no proxy of the environment is used.
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterable
@@ -34,6 +35,9 @@ class UnknownName(httpcore.ConnectError):
     """The name has no address."""
 
 
+_REASONS = (NotPublic, UnknownName, ssl.SSLError)
+
+
 def rules() -> Rules:
     """The rules of this installation: public addresses, and in development this machine."""
     config = current_app.config
@@ -52,13 +56,14 @@ def client(bounds: Bounds) -> httpx.Client:
     return http_client.guarded(Guard(transport, bounds, allowance), read=bounds.seconds, connect=bounds.seconds)
 
 
-def failure(error: Exception) -> Exception:
-    """The error below httpx's own, which has the same text: NotPublic, UnknownName, a TLS error, or `error` itself."""
-    found = error
-    while found.__cause__ is not None and isinstance(found.__cause__, Exception):
-        found = found.__cause__
-        if isinstance(found, NotPublic | UnknownName):
-            break
+def failure(error: Exception) -> BaseException:
+    """The reason below an error of httpx: NotPublic, UnknownName, or a TLS error; else `error` itself."""
+    found: BaseException = error
+    while not isinstance(found, _REASONS):
+        below = found.__cause__ or next((each for each in found.args if isinstance(each, Exception)), None)
+        if below is None:
+            return error
+        found = below
     return found
 
 

@@ -69,7 +69,7 @@ def backfill(endpoint_id: str, since: datetime, *, by: Actor) -> int:
     their number. Raises Forbidden, BadInput `too_long_ago`, and Refusal `unknown_endpoint` and `endpoint_disabled`.
     """
     endpoint, at = _enabled(endpoint_id, by), clock.now()
-    if since < at - KEPT:
+    if since < at - KEPT - timedelta(days=1):  # a whole day may be named
         raise BadInput("too_long_ago", f"Events are kept for {KEPT.days} days. Enter a later time.", field="since")
     has_delivery = select(WebhookDelivery.id).where(
         WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.event_id == OutgoingEvent.id
