@@ -38,8 +38,8 @@ def text(event_id: str, type_: str, at: datetime, data: Mapping[str, Any]) -> st
 
 
 def stamp(at: datetime) -> str:
-    """RFC 3339 in UTC, with milliseconds."""
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """RFC 3339 in UTC."""
+    return at.isoformat().replace("+00:00", "Z")
 
 
 def load(kind: str, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,6 +60,7 @@ def _order(order_id: int, seq: int) -> dict[str, Any]:
     columns = (Order.number, Order.total_amount, Order.currency, Order.placed_at, state.label("state"))
     order = db.session.execute(select(*columns).where(Order.id == order_id)).one()
     return {
+        "id": order_id,
         "number": order.number,
         "state": order.state,
         "total": _money(order.total_amount, order.currency),
