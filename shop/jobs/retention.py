@@ -18,10 +18,12 @@ from typing import Any
 from flask import current_app
 from sqlalchemy import Integer, Table, delete, exists, func, select, update
 
+from shop.accounts.api_models import ApiSession
 from shop.accounts.models import AccountLink, SignInFailures
 from shop.accounts.throttle import FORGET_AFTER
 from shop.alerts.models import Alert, ChatMessage, ToDoClaim
 from shop.alerts.states import AlertState
+from shop.api_log.models import ApiCall
 from shop.checkout.models import Cart, CartLine, Saga
 from shop.checkout.saga_states import SagaState
 from shop.checkout.unpaid_orders import ReservationRefusal
@@ -31,6 +33,8 @@ from shop.core.db import Base, changed, db, table, transactional
 from shop.core.heartbeat import Heartbeat
 from shop.core.outbox import OutboxRow
 from shop.documents import erase
+from shop.idempotency.decide import LASTS
+from shop.idempotency.models import IdempotencyKey
 from shop.integrity.models import IntegrityCheck
 from shop.mail.models import Mail
 from shop.mail.states import MailState
@@ -331,6 +335,30 @@ RULES: tuple[Rule, ...] = (
         wall_time=True,
     ),
     Rule(
+        ApiSession,
+        "sessions of the API that have ended",
+        DAY,
+        "a refresh token of a session that is not stored is refused as one of a session that has ended",
+        lambda at: ApiSession.expires_at < at - DAY,
+        wall_time=True,
+    ),
+    Rule(
+        IdempotencyKey,
+        "idempotency keys of API calls, with the answers",
+        LASTS,
+        "a key is remembered for a day; an answer may contain personal data and the token of an order",
+        lambda at: IdempotencyKey.expires_at < at,
+        wall_time=True,
+    ),
+    Rule(
+        ApiCall,
+        "calls of the API",
+        MAIL_KEPT,
+        "questions about a call come within days; they contain client addresses, and bodies without secrets",
+        lambda at: ApiCall.at < at - MAIL_KEPT,
+        wall_time=True,
+    ),
+    Rule(
         AuditPersonal,
         "client addresses, logins, names and e-mail addresses in the audit log",
         YEAR,
@@ -387,6 +415,7 @@ KEPT: tuple[Kept, ...] = (
     Kept("totp_secrets", "one row for each account with an authenticator app, until the second factor is removed"),
     Kept("recovery_codes", "ten rows for each account with a second factor"),
     Kept("passkeys", "at most twenty rows for each account of staff, until they are removed"),
+    Kept("api_keys", "at most 25 of a person that are not revoked; the log of calls names them"),
     Kept("role_requests", "evidence of the two admins who gave a role that decides about money or roles"),
     Kept("saved_views", "at most 50, until staff delete them"),
     Kept("watch_list", "rows are removed when no check of the order is left"),

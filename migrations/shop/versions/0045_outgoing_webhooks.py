@@ -1,7 +1,7 @@
 """endpoints of outgoing webhooks, events, deliveries and attempts
 
 Revision ID: 0045
-Revises: 0042
+Revises: 0044
 Create Date: 2026-12-01 02:20:00
 
 """
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0045"
-down_revision = "0042"
+down_revision = "0044"
 branch_labels = None
 depends_on = None
 
