@@ -55,11 +55,22 @@ def create(url: str, description: str, event_types: Iterable[str], *, by: Actor)
 
 
 @transactional
-def change(endpoint_id: str, url: str, description: str, event_types: Iterable[str], *, by: Actor) -> None:
-    """Change an endpoint; its queued deliveries go to the new address. Raises as `create`, and `unknown_endpoint`."""
+def change(
+    endpoint_id: str,
+    url: str | None = None,
+    description: str | None = None,
+    event_types: Iterable[str] | None = None,
+    *,
+    by: Actor,
+) -> None:
+    """Change what is given; queued deliveries go to the new address. Raises as `create`, and `unknown_endpoint`."""
     rights.demand(by, Permission.WEBHOOK_ENDPOINT_WRITE)
     endpoint = locked(endpoint_id)
-    values = _checked(url, description, event_types)
+    values = _checked(
+        endpoint.url if url is None else url,
+        endpoint.description if description is None else description,
+        endpoint.event_types if event_types is None else event_types,
+    )
     before = {name: getattr(endpoint, name) for name in values}
     if before == values:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ScalarSelect, Select, func, select
+from sqlalchemy import ScalarSelect, Select, func, select, tuple_
 
 from shop.core.db import db
 from shop.outgoing_webhooks.endpoints import IS_PRESENT, MOST
@@ -71,6 +71,20 @@ def deliveries(
     return Deliveries(rows[:limit], rows[limit - 1].delivery.id if len(rows) > limit else None)
 
 
+def page_of_deliveries(
+    endpoint_id: str, state: DeliveryState | None, *, offset: int, before: int | None, limit: int
+) -> tuple[list[DeliveryRow], int]:
+    """A page of deliveries for programs, newest first: those after `offset`, or with numbers less than `before`; one
+    more than `limit` if others follow. Also their number, at most COUNTED + 1.
+    """
+    which = [WebhookDelivery.endpoint_id == endpoint_id, *([WebhookDelivery.state == state] if state else [])]
+    some = select(WebhookDelivery.id).where(*which).limit(COUNTED + 1).subquery()
+    total = db.session.scalar(select(func.count()).select_from(some)) or 0
+    query = _deliveries().where(*which).order_by(WebhookDelivery.id.desc())
+    query = query.offset(offset) if before is None else query.where(WebhookDelivery.id < before)
+    return [DeliveryRow(*row) for row in db.session.execute(query.limit(limit + 1))], total
+
+
 def delivery(endpoint_id: str, delivery_id: int) -> DeliveryRow | None:
     """One delivery to an endpoint."""
     this = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.id == delivery_id)
@@ -89,15 +103,16 @@ def body(event: int) -> str:
     return db.session.scalars(select(OutgoingEvent.body).where(OutgoingEvent.id == event)).one()
 
 
-def events(since: datetime, *, after: int | None = None, limit: int = 100) -> list[OutgoingEvent]:
-    """Events since a time, oldest first, without test events; `after` is the number of the last one of a page."""
+def events(
+    since: datetime, *, type_: str = "", after: tuple[datetime, int] | None = None, limit: int = 100
+) -> list[OutgoingEvent]:
+    """Events since a time, oldest first, without test events; of one type, if given. `after` is time and number of the
+    last one of the page before.
+    """
     query = select(OutgoingEvent).where(OutgoingEvent.occurred_at >= since, OutgoingEvent.type != TEST)
+    query = query.where(OutgoingEvent.type == type_) if type_ else query
     if after is not None:
-        last = select(OutgoingEvent.occurred_at).where(OutgoingEvent.id == after).scalar_subquery()
-        is_later = (OutgoingEvent.occurred_at > last) | (
-            (OutgoingEvent.occurred_at == last) & (OutgoingEvent.id > after)
-        )
-        query = query.where(is_later)
+        query = query.where(tuple_(OutgoingEvent.occurred_at, OutgoingEvent.id) > tuple_(*after))
     return list(db.session.scalars(query.order_by(OutgoingEvent.occurred_at, OutgoingEvent.id).limit(limit)))
 
 
