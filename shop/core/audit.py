@@ -1,8 +1,9 @@
 """Audit log: record acts of staff, of operators at the command line, and sign-ins of accounts with a role.
 
 A use case calls `record` in its own transaction, so an act and its entry are committed together or not at all. Acts of
-customers and of the system have no entry, except those of OF_THE_SHOP: their history are the events of orders. Entries are inserted without a chain,
-because a shared row would serialise all transactions; `shop.core.audit_seals` seals them afterwards.
+customers and of the system have no entry, except those of OF_THE_SHOP: their history are the events of orders. Entries
+are inserted without a chain, because a shared row would serialise all transactions; `shop.core.audit_seals` seals them
+afterwards.
 """
 
 from __future__ import annotations

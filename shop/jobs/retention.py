@@ -153,9 +153,7 @@ def _copies_of_guests_data(ids: Ids) -> None:
 
 _HAS_LINES = exists().where(CartLine.cart_id == Cart.id)
 _HAS_ORDERS = exists().where(OrderOrigin.visitor == Cart.id)
-_IS_QUEUED = exists().where(
-    WebhookDelivery.event_id == OutgoingEvent.id, WebhookDelivery.state == DeliveryState.QUEUED
-)
+_IS_QUEUED = exists().where(WebhookDelivery.event_id == OutgoingEvent.id, WebhookDelivery.state == DeliveryState.QUEUED)
 _HAS_DELIVERIES = exists().where(WebhookDelivery.endpoint_id == WebhookEndpoint.id)
 _UNPROVEN = WebhookEventRow.trust.in_(hints.UNPROVEN)
 

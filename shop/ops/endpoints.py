@@ -65,7 +65,9 @@ def show(endpoint_id: str) -> str:
 @requires(WRITE)
 def change(endpoint_id: str) -> ResponseReturnValue:
     """Change address, description and event types."""
-    return _act(endpoint_id, lambda: endpoints.change(endpoint_id, *_typed(), by=acts.reader()), "The endpoint is saved.")
+    return _act(
+        endpoint_id, lambda: endpoints.change(endpoint_id, *_typed(), by=acts.reader()), "The endpoint is saved."
+    )
 
 
 @bp.post("/endpoints/<endpoint_id>/rotate")

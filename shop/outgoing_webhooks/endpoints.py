@@ -1,6 +1,6 @@
 """Endpoints of outgoing webhooks: create, change, rotate the secret, enable, disable and delete, with audit entries.
 
-A secret is returned once, when it is made, and stored encrypted. After a rotation the former one signs too, for OVERLAP.
+A secret is returned once, when it is made, and stored encrypted. After a rotation the former one signs too (OVERLAP).
 """
 
 from __future__ import annotations

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ScalarSelect, Select, func, select, tuple_
+from sqlalchemy import Row, ScalarSelect, Select, func, select, tuple_
 
 from shop.core.db import db
 from shop.outgoing_webhooks.endpoints import IS_PRESENT, MOST
@@ -49,7 +51,7 @@ def all_endpoints() -> list[Listed]:
     """The present endpoints, oldest first. One statement."""
     counts = [_count(state) for state in (DeliveryState.QUEUED, DeliveryState.FAILED)]
     query = select(WebhookEndpoint, *counts).where(IS_PRESENT).order_by(WebhookEndpoint.id).limit(MOST)
-    return [Listed(*row) for row in db.session.execute(query)]
+    return [_listed(row) for row in db.session.execute(query)]
 
 
 def endpoint(endpoint_id: str) -> Listed | None:
@@ -57,7 +59,7 @@ def endpoint(endpoint_id: str) -> Listed | None:
     counts = [_count(state) for state in (DeliveryState.QUEUED, DeliveryState.FAILED)]
     this = select(WebhookEndpoint, *counts).where(WebhookEndpoint.id == endpoint_id, IS_PRESENT)
     row = db.session.execute(this).one_or_none()
-    return Listed(*row) if row else None
+    return _listed(row) if row else None
 
 
 def deliveries(
@@ -67,7 +69,7 @@ def deliveries(
     query = _deliveries().where(WebhookDelivery.endpoint_id == endpoint_id).order_by(WebhookDelivery.id.desc())
     query = query.where(WebhookDelivery.state == state) if state else query
     query = query.where(WebhookDelivery.id < before) if before is not None else query
-    rows = [DeliveryRow(*row) for row in db.session.execute(query.limit(limit + 1))]
+    rows = [_row(row) for row in db.session.execute(query.limit(limit + 1))]
     return Deliveries(rows[:limit], rows[limit - 1].delivery.id if len(rows) > limit else None)
 
 
@@ -82,14 +84,14 @@ def page_of_deliveries(
     total = db.session.scalar(select(func.count()).select_from(some)) or 0
     query = _deliveries().where(*which).order_by(WebhookDelivery.id.desc())
     query = query.offset(offset) if before is None else query.where(WebhookDelivery.id < before)
-    return [DeliveryRow(*row) for row in db.session.execute(query.limit(limit + 1))], total
+    return [_row(row) for row in db.session.execute(query.limit(limit + 1))], total
 
 
 def delivery(endpoint_id: str, delivery_id: int) -> DeliveryRow | None:
     """One delivery to an endpoint."""
     this = (WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.id == delivery_id)
     row = db.session.execute(_deliveries().where(*this)).one_or_none()
-    return DeliveryRow(*row) if row else None
+    return _row(row) if row else None
 
 
 def attempts(delivery_id: int) -> list[DeliveryAttempt]:
@@ -116,7 +118,15 @@ def events(
     return list(db.session.scalars(query.order_by(OutgoingEvent.occurred_at, OutgoingEvent.id).limit(limit)))
 
 
-def _deliveries() -> Select[tuple[WebhookDelivery, str, str, datetime]]:
+def _listed(row: Sequence[Any]) -> Listed:
+    return Listed(row[0], row[1], row[2])
+
+
+def _row(row: Row[WebhookDelivery, str, str, datetime]) -> DeliveryRow:
+    return DeliveryRow(row[0], row[1], row[2], row[3])
+
+
+def _deliveries() -> Select[WebhookDelivery, str, str, datetime]:
     columns = (WebhookDelivery, OutgoingEvent.event_id, OutgoingEvent.type, OutgoingEvent.occurred_at)
     return select(*columns).join(OutgoingEvent, OutgoingEvent.id == WebhookDelivery.event_id)
 

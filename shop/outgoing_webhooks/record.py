@@ -47,9 +47,8 @@ def test_event(endpoint_id: str, body_of: dict[str, Any]) -> int:
     """Record a test event for one endpoint, due at once; returns the number of its delivery."""
     event_id, at = ids.outgoing_event_id(), clock.now()
     values = {"event_id": event_id, "type": TEST, "occurred_at": at, "body": bodies.text(event_id, TEST, at, body_of)}
-    number = db.session.scalar(insert(OutgoingEvent, plain=True).returning(table(OutgoingEvent).c.id), values)
-    assert number is not None
-    [delivery] = queue(number, [endpoint_id])
+    new = insert(OutgoingEvent, plain=True).returning(table(OutgoingEvent).c.id)
+    [delivery] = queue(db.session.scalars(new, values).one(), [endpoint_id])
     return delivery
 
 

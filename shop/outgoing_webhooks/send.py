@@ -1,4 +1,4 @@
-"""Send one delivery over HTTP: sign it with Standard Webhooks, post it, and put the answer or the failure into words."""
+"""Send one delivery over HTTP: sign it by Standard Webhooks, post it, put the answer or the failure into words."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def post(client: httpx.Client, message: Message) -> Result:
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         return Result(_ms_since(started), error=in_words(error))
     status = answer.status_code
-    error = None if answer.is_success else _refused(status)
-    return Result(_ms_since(started), status, excerpt(answer), error, _wait(answer))
+    refused = None if answer.is_success else _refused(status)
+    return Result(_ms_since(started), status, excerpt(answer), refused, _wait(answer))
 
 
 def headers(message: Message, at: datetime) -> dict[str, str]:
@@ -63,7 +63,9 @@ def headers(message: Message, at: datetime) -> dict[str, str]:
 def excerpt(answer: httpx.Response) -> str:
     """The beginning of the answer's body, without control characters, which PostgreSQL does not store."""
     letters = answer.content.decode(errors="replace")[:SHOWN]
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in letters)
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in letters
+    )
 
 
 def in_words(error: Exception) -> str:

@@ -112,7 +112,13 @@ def test_events_since_a_time_have_the_bodies_of_the_webhooks(shop: Shop, admin: 
     assert first["items"] + rest["items"] == [hook.json for hook in receiver.hooks] and "next_cursor" not in rest
     paid = admin.get(f"/events?since={since}&type=order.paid").json["items"]
     assert [event["type"] for event in paid] == ["order.paid"]
-    for wrong in ("", "?since=x", "?since=2026-12-01", "?since=2026-12-01T00:00:00", "?since=0001-01-01T00:00:00%2B14:00"):
+    for wrong in (
+        "",
+        "?since=x",
+        "?since=2026-12-01",
+        "?since=2026-12-01T00:00:00",
+        "?since=0001-01-01T00:00:00%2B14:00",
+    ):
         answer = admin.get(f"/events{wrong}")
         assert (answer.status_code, answer.json["code"]) == (422, "invalid"), wrong
 

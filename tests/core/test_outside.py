@@ -1,4 +1,4 @@
-"""Calls to addresses that other people choose: checked, pinned to the checked address, with the name in TLS and Host."""
+"""Calls to addresses that other people choose: checked, pinned to the checked address, the name in TLS and Host."""
 
 from __future__ import annotations
 

@@ -64,7 +64,9 @@ def test_addresses_that_cannot_be_used_are_refused_in_words(url: str, words: str
     assert words in objection(url, PRODUCTION)
 
 
-@pytest.mark.parametrize("url", ["https://example.com", "https://example.com:8443/hooks?a=b", "https://[2606:4700::1]/"])
+@pytest.mark.parametrize(
+    "url", ["https://example.com", "https://example.com:8443/hooks?a=b", "https://[2606:4700::1]/"]
+)
 def test_public_addresses_can_be_used(url: str) -> None:
     assert objection(url, PRODUCTION) == ""
 

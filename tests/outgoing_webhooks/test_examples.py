@@ -1,4 +1,4 @@
-"""The receivers of the documentation get real deliveries: verified, stored once, and answered before they are processed."""
+"""The receivers of the documentation get real deliveries: verified, stored once, processed after the answer."""
 
 from __future__ import annotations
 
@@ -82,9 +82,7 @@ def javascript(registered: tuple[str, int, str]) -> Iterator[subprocess.Popen[st
         pytest.skip("no node on this machine")
     environment = {**os.environ, "WEBHOOK_SECRET": registered[2], "PORT": str(registered[1])}
     command = [node, str(ROOT / "docs/examples/receive_webhooks.mjs")]
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=end_with_parent
-    )
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=end_with_parent)
     assert process.stdout and process.stdout.readline() == "ready\n"
     yield process
     process.terminate()

@@ -17,7 +17,7 @@ from shop.outgoing_webhooks.kinds import TEST, DeliveryState, DisabledBecause, E
 from shop.outgoing_webhooks.models import DeliveryAttempt, OutgoingEvent, WebhookEndpoint
 from shop.outgoing_webhooks.queries import DeliveryRow
 
-_REQUIRED = {"required": "This field is required.", "invalid": "This must be a list."}
+_REQUIRED: dict[str, Any] = {"required": "This field is required.", "invalid": "This must be a list."}
 _YEARS = range(2000, 2101)
 
 
@@ -55,9 +55,7 @@ class ChangeEndpointSchema(Strict):
 
     url = fields.String(validate=validate.Length(1, LONGEST))
     description = Line(LONGEST_DESCRIPTION)
-    event_types = fields.List(
-        OneOf(*EventType), validate=validate.Length(1, len(EventType)), error_messages=_REQUIRED
-    )
+    event_types = fields.List(OneOf(*EventType), validate=validate.Length(1, len(EventType)), error_messages=_REQUIRED)
     is_enabled = fields.Boolean(
         truthy={True}, falsy={False}, metadata={"description": "Queued deliveries of a disabled endpoint fail."}
     )
@@ -279,7 +277,7 @@ DATA: dict[str, dict[str, Any]] = {
 _HEADERS = {
     "webhook-id": "Id of the event, the same on each repetition: deduplicate by it.",
     "webhook-timestamp": "Time of the attempt in seconds since 1970. Refuse one that differs by five minutes.",
-    "webhook-signature": "Signatures over id, timestamp and body, separated by spaces: `v1,` and HMAC-SHA256 in base64. "
+    "webhook-signature": "Signatures over id, timestamp and body, separated by spaces: `v1,` and HMAC-SHA256 as base64. "
     f"For {OVERLAP.total_seconds() / 3600:.0f} hours after a rotation there are two.",
 }
 
