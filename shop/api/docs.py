@@ -59,7 +59,7 @@ def _call(path: str, method: str, operation: dict[str, Any], of_path: list[dict[
 
 
 def _response(status: str, response: dict[str, Any]) -> dict[str, Any]:
-    content = next(iter(response.get("content", {}).values()), {})
+    content: dict[str, Any] = next(iter(response.get("content", {}).values()), {})
     codes = list(content.get("examples", {}))
     headers = response.get("headers", {})
     return {"status": status, "description": response.get("description", ""), "codes": codes, "headers": headers} | (

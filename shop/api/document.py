@@ -108,4 +108,5 @@ def openapi() -> Response:
     response = jsonify(load())
     response.add_etag()
     response.headers["Cache-Control"] = "public, max-age=300"
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from flask import current_app, request
-from zoneinfo import ZoneInfo
 
 from shop.accounts.permissions import Permission
 from shop.api import idempotency, paging

@@ -20,7 +20,9 @@ bp = Resource("Products", __name__, "/products", "The catalogue, with prices in 
 _HEADERS: dict[str, Any] = {
     "Content-Language": {"description": "Language of names and texts.", "schema": {"type": "string"}},
 }
-_ETAG: dict[str, Any] = {"ETag": {"description": "Version of the answer, for If-None-Match.", "schema": {"type": "string"}}}
+_ETAG: dict[str, Any] = {
+    "ETag": {"description": "Version of the answer, for If-None-Match.", "schema": {"type": "string"}}
+}
 
 
 @bp.route("", methods=["GET"])
@@ -63,7 +65,8 @@ def show(sku: str) -> Response:
     response = _in_language(schemas.product(found.in_language(language), stock.available([sku]).get(sku, 0)), language)
     response.add_etag()
     response.headers["Cache-Control"] = "private, no-cache"
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def _language() -> str:

@@ -21,7 +21,11 @@ V = TypeVar("V", bound=Callable[..., Any])
 ROOT = "/api/v1"
 _MOST_ERRORS = 50
 """Fields that an answer names."""
-_CODES = {"This field is required.": "missing", "This field is not known.": "unknown_field", "Unknown field.": "unknown_field"}
+_CODES = {
+    "This field is required.": "missing",
+    "This field is not known.": "unknown_field",
+    "Unknown field.": "unknown_field",
+}
 _WORDS = {
     "Missing data for required field.": "This field is required.",
     "Field may not be null.": "This must not be null.",
@@ -58,7 +62,7 @@ class StrictParser(FlaskParser):
     def handle_error(self, error: ValidationError, req: Request, schema: Schema, **_: Any) -> Any:
         """Raise Invalid with one entry for each problem."""
         found: list[dict[str, str]] = []
-        for location, messages in error.normalized_messages().items():
+        for location, messages in error.normalized_messages().items():  # type: ignore[no-untyped-call]
             for path, message in _flat(messages):
                 where = _PARTS.get(location, "pointer")
                 name = ".".join(path) if where == "parameter" else "".join(f"/{_escaped(part)}" for part in path)
@@ -82,9 +86,21 @@ class Resource(Blueprint):  # type: ignore[misc]
         super().__init__(name, import_name, url_prefix=f"{ROOT}{path}", description=description)
         self.title = title
 
-    def add_url_rule(self, rule: str, endpoint: str | None = None, view_func: Any = None, *args: Any, **more: Any) -> None:
+    def add_url_rule(
+        self, rule: str, endpoint: str | None = None, view_func: Any = None, *args: Any, **more: Any
+    ) -> None:
         """Register a view under the title of the resource."""
         super().add_url_rule(rule, endpoint, view_func, *args, **more | {"tags": [self.title]})
+
+    def route(self, rule: str, **more: Any) -> Callable[[V], V]:
+        """Register a view at an address of the resource."""
+        found: Callable[[V], V] = super().route(rule, **more)
+        return found
+
+    def alt_response(self, status_code: int, **more: Any) -> Callable[[V], V]:
+        """Document another answer."""
+        found: Callable[[V], V] = super().alt_response(status_code, **more)
+        return found
 
     def arguments(self, schema: Any, *, location: str = "json", **more: Any) -> Callable[[V], V]:
         """Parse the body or the query, and document the problems of that."""

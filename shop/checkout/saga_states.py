@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-
 PAY_LATER = "later"
 """In place of a provider: the order starts no payment, because its customer chooses how to pay afterwards."""
 

@@ -43,7 +43,7 @@ def allowed(item: RateLimitItem, *names: str) -> bool:
 
 @dataclass(frozen=True)
 class Use:
-    """A counted use: whether it is within the limit, the uses that are left, and the seconds until the count restarts."""
+    """A counted use: True if it is within the limit, the uses that are left, and seconds until the count restarts."""
 
     is_allowed: bool
     left: int

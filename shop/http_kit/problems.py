@@ -1,4 +1,4 @@
-"""Problem details (RFC 9457) for programs. Those of the API have an address that explains the code, and name the fields."""
+"""Problem details (RFC 9457) for programs. Those of the API have an address that explains the code, and name fields."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ def is_api() -> bool:
     return request.path.startswith(API_PATHS)
 
 
-def answer(
-    status: int, code: str, message: str, details: Mapping[str, Any], words: tuple[str, str]
-) -> Response:
+def answer(status: int, code: str, message: str, details: Mapping[str, Any], words: tuple[str, str]) -> Response:
     """The answer to a failed request of a program; `words` are title and sentence of the status for people.
 
     `details` may have `errors`, a list of fields with their problems, or the `field` of the refusal.

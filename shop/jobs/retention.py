@@ -44,9 +44,8 @@ from shop.order_search import exports
 from shop.order_search.models import OrderExport, OrderExportPart
 from shop.orders.find import READABLE_AFTER_END
 from shop.orders.models import ERASED, Order, OrderOrigin
-from shop.outgoing_webhooks.kinds import DeliveryState
-from shop.outgoing_webhooks.models import DeliveryAttempt, OutgoingEvent, WebhookDelivery, WebhookEndpoint
-from shop.outgoing_webhooks.resend import KEPT as EVENTS_KEPT
+from shop.outgoing_webhooks import retained as outgoing_events
+from shop.outgoing_webhooks.models import OutgoingEvent, WebhookEndpoint
 from shop.payments.providers.types import DisputeState, Outcome
 from shop.payments.records.models import PaymentUpdateRow, Refund, RefusedWebhook, WebhookEventRow
 from shop.payments.records.refund_states import UNDER_WAY
@@ -90,14 +89,6 @@ class Rule:
         return f"{table(self.model).name}: {self.rows}"
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A table from which no rows are deleted by age, with the reason."""
-
-    table: str
-    why: str
-
-
 def _ended(before: datetime, order_id: Any) -> Any:
     return exists().where(Order.id == order_id, Order.ended_at < before)
 
@@ -114,12 +105,6 @@ def _updates(ids: Ids) -> None:
 
 def _export_parts(ids: Ids) -> None:
     db.session.execute(delete(OrderExportPart).where(OrderExportPart.export_id.in_(ids)))
-
-
-def _deliveries(ids: Ids) -> None:
-    of_events = select(WebhookDelivery.id).where(WebhookDelivery.event_id.in_(ids))
-    db.session.execute(delete(DeliveryAttempt).where(DeliveryAttempt.delivery_id.in_(of_events)))
-    db.session.execute(delete(WebhookDelivery).where(WebhookDelivery.event_id.in_(ids)))
 
 
 def _address_digests(ids: Ids) -> None:
@@ -153,8 +138,6 @@ def _copies_of_guests_data(ids: Ids) -> None:
 
 _HAS_LINES = exists().where(CartLine.cart_id == Cart.id)
 _HAS_ORDERS = exists().where(OrderOrigin.visitor == Cart.id)
-_IS_QUEUED = exists().where(WebhookDelivery.event_id == OutgoingEvent.id, WebhookDelivery.state == DeliveryState.QUEUED)
-_HAS_DELIVERIES = exists().where(WebhookDelivery.endpoint_id == WebhookEndpoint.id)
 _UNPROVEN = WebhookEventRow.trust.in_(hints.UNPROVEN)
 
 RULES: tuple[Rule, ...] = (
@@ -267,17 +250,17 @@ RULES: tuple[Rule, ...] = (
     Rule(
         OutgoingEvent,
         "outgoing events, with their bodies, deliveries and attempts",
-        EVENTS_KEPT,
+        outgoing_events.KEPT,
         "as long as events can be sent again; receivers keep what they need; later while one is queued",
-        lambda at: (OutgoingEvent.occurred_at < at - EVENTS_KEPT) & ~_IS_QUEUED,
-        _deliveries,
+        lambda at: (OutgoingEvent.occurred_at < at - outgoing_events.KEPT) & ~outgoing_events.IS_QUEUED,
+        outgoing_events.erase,
     ),
     Rule(
         WebhookEndpoint,
         "deleted webhook endpoints",
-        EVENTS_KEPT,
+        outgoing_events.KEPT,
         "as long as their deliveries are kept; the audit log keeps who created and deleted them",
-        lambda at: (WebhookEndpoint.deleted_at < at - EVENTS_KEPT) & ~_HAS_DELIVERIES,
+        lambda at: (WebhookEndpoint.deleted_at < at - outgoing_events.KEPT) & ~outgoing_events.HAS_DELIVERIES,
     ),
     Rule(
         WebhookEndpoint,
@@ -379,56 +362,6 @@ RULES: tuple[Rule, ...] = (
         wall_time=True,
     ),
 )
-_ORDER = "the order itself: bookkeeping, disputes and the customer's history"
-_LEDGER = "the ledger"
-_DOCUMENTS = "documents are numbered without gaps and never change"
-_STOCK = "stock is the sum of these"
-_CATALOGUE = "the catalogue"
-_PRICING = "what orders cost"
-_AUDIT = "evidence of who did what: append-only, with accounts by their number; personal values are in audit_personal"
-_NOTES = "evidence of what staff asked and did; their texts are erased"
-KEPT: tuple[Kept, ...] = (
-    *(Kept(name, _ORDER) for name in ("orders", "order_lines", "order_events", "payments", "captures", "refunds")),
-    *(
-        Kept(name, _LEDGER)
-        for name in ("journals", "ledger_entries", "funds", "payouts", "credit_gifts", "shortfall_requests")
-    ),
-    *(
-        Kept(name, _LEDGER)
-        for name in ("store_credits", "credit_holds", "settlement_lines", "discrepancies", "disputes")
-    ),
-    Kept("settlement_files", "one row for each provider and day: which files were read, and when"),
-    Kept("notification_windows", "one row for each rule of alerts"),
-    *(Kept(name, _DOCUMENTS) for name in ("documents", "document_lines", "document_files", "document_years")),
-    *(Kept(name, _STOCK) for name in ("stock", "stock_movements", "reservations")),
-    *(Kept(name, _CATALOGUE) for name in ("products", "categories", "initial_texts")),
-    *(Kept(name, _PRICING) for name in ("tax_rates", "delivery_methods", "discount_codes", "discount_values")),
-    Kept(
-        "discount_uses",
-        "uses and spent budgets of codes are the sums of these; they contain no address, only its keyed hash",
-    ),
-    *(Kept(name, _AUDIT) for name in ("audit_log", "audit_seals")),
-    *(Kept(name, _NOTES) for name in ("order_notes", "note_mentions")),
-    Kept("users", "until the account is closed"),
-    Kept("totp_secrets", "one row for each account with an authenticator app, until the second factor is removed"),
-    Kept("recovery_codes", "ten rows for each account with a second factor"),
-    Kept("passkeys", "at most twenty rows for each account of staff, until they are removed"),
-    Kept("api_keys", "at most 25 of a person that are not revoked; the log of calls names them"),
-    Kept("role_requests", "evidence of the two admins who gave a role that decides about money or roles"),
-    Kept("saved_views", "at most 50, until staff delete them"),
-    Kept("watch_list", "rows are removed when no check of the order is left"),
-    Kept("condition_schedules", "one row for each condition"),
-    Kept("provider_health", "one row for each provider"),
-    Kept("clock_offset", "one row"),
-)
-"""Tables without a rule, with the reason."""
-REMOVED_WITH = {
-    "cart_lines": "carts",
-    "order_export_parts": "order_exports",
-    "webhook_deliveries": "outgoing_events",
-    "delivery_attempts": "outgoing_events",
-}
-"""Tables whose rows are deleted together with those of another one."""
 
 
 @dataclass

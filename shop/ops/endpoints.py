@@ -17,7 +17,7 @@ from shop.http_kit.access import requires
 from shop.ops import acts
 from shop.ops.formats import zone
 from shop.ops.navigation import Group, Link
-from shop.outgoing_webhooks import endpoints, queries, resend
+from shop.outgoing_webhooks import endpoints, queries, resend, retained
 from shop.outgoing_webhooks.kinds import DeliveryState, EventType
 
 bp = Blueprint("endpoints", __name__)
@@ -202,7 +202,7 @@ def _page(endpoint_id: str, refusal: Refusal | None = None) -> str:
         states=list(DeliveryState),
         counted=queries.COUNTED,
         is_overlap=endpoint.former_until is not None and endpoint.former_until > now,
-        first_day=(now - resend.KEPT).astimezone(zone()).date(),
+        first_day=(now - retained.KEPT).astimezone(zone()).date(),
         today=now.astimezone(zone()).date(),
         refusal=refusal,
     )

@@ -43,9 +43,7 @@ def find(
     if after is not None:
         which.append(tuple_(Order.placed_at, Order.id) < tuple_(literal(after.at, Order.placed_at.type), after.id))
     page = select(Order).where(*which).order_by(Order.placed_at.desc(), Order.id.desc())
-    found = list(
-        db.session.scalars(page.options(selectinload(Order.all_lines)).limit(limit + 1).offset(offset))
-    )
+    found = list(db.session.scalars(page.options(selectinload(Order.all_lines)).limit(limit + 1).offset(offset)))
     shown = found[:limit]
     last = Position(shown[-1].placed_at, shown[-1].id) if len(found) > limit else None
     return Listed(shown, Total(min(number, COUNTED), number <= COUNTED), last)

@@ -20,9 +20,8 @@ from shop.core.errors import BadInput, Refusal
 from shop.outgoing_webhooks import endpoints, record
 from shop.outgoing_webhooks.kinds import TEST, DeliveryState
 from shop.outgoing_webhooks.models import OutgoingEvent, WebhookDelivery, WebhookEndpoint
+from shop.outgoing_webhooks.retained import KEPT
 
-KEPT = timedelta(days=30)
-"""Time for which events are kept, and may be sent again."""
 AT_ONCE = 10_000
 """Deliveries that one act queues."""
 TESTS_WAITING = 3

@@ -54,7 +54,9 @@ def test_no_call_that_names_its_callers_answers_a_guest_or_an_invalid_token(shop
 def test_an_unknown_order_token_is_404_where_an_order_token_is_taken_and_401_elsewhere(shop: Shop) -> None:
     found = statuses(Program(shop, "T" * 32))
     of_tokens = {(method, path) for method, path, access in calls(shop.app) if "order_token" in access.who}
-    assert of_tokens and {call: status for call, status in found.items() if status != 401} == dict.fromkeys(of_tokens, 404)
+    assert of_tokens and {call: status for call, status in found.items() if status != 401} == dict.fromkeys(
+        of_tokens, 404
+    )
 
 
 @pytest.mark.parametrize("role", [None, *Role])

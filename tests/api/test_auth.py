@@ -103,7 +103,13 @@ def test_an_access_token_expires_and_one_of_another_shop_or_algorithm_is_refused
         assert Program(shop, token).get("/auth/profile").status_code == 401
     head, claims, signature = token.split(".")
     unsigned = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0"
-    for forged in (f"{unsigned}.{claims}.", f"{unsigned}.{claims}.{signature}", f"{head}.{claims}.x", "a.b.c", "x" * 40):
+    for forged in (
+        f"{unsigned}.{claims}.",
+        f"{unsigned}.{claims}.{signature}",
+        f"{head}.{claims}.x",
+        "a.b.c",
+        "x" * 40,
+    ):
         assert Program(shop, forged).get("/auth/profile").status_code == 401, forged
     shop.app.config["SHOP_URL"] = "https://other.example"
     assert Program(shop, token).get("/auth/profile").status_code == 401

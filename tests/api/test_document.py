@@ -102,5 +102,9 @@ def test_a_product_that_has_not_changed_is_304(guest: Program) -> None:
 def test_an_address_that_does_not_exist_answers_a_problem(guest: Program) -> None:
     for path in ("/nothing", "/orders/0", "/orders/99999999999999"):
         answer = guest.get(path)
-        assert (answer.status_code, answer.mimetype, answer.json["code"]) == (404, "application/problem+json", "not_found")
+        assert (answer.status_code, answer.mimetype, answer.json["code"]) == (
+            404,
+            "application/problem+json",
+            "not_found",
+        )
     assert guest.call("DELETE", "/orders").json["code"] == "method_not_allowed"

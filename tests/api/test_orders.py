@@ -16,7 +16,11 @@ from tests.shop_fixtures import KETTLE, PEN, UNITS, Shop
 def test_a_guest_places_an_order_and_sees_it_with_its_token(shop: Shop, guest: Program) -> None:
     answer = guest.place((KETTLE, 2), (PEN, 1))
     order = answer.json
-    assert (answer.status_code, order["state"], order["total"]) == (201, "PENDING", {"amount": 249000, "currency": "TWD"})
+    assert (answer.status_code, order["state"], order["total"]) == (
+        201,
+        "PENDING",
+        {"amount": 249000, "currency": "TWD"},
+    )
     assert [(line["sku"], line["quantity"]) for line in order["lines"]] == [(KETTLE, 2), (PEN, 1)]
     assert answer.headers["Location"] == f"/api/v1/orders/{order['id']}"
     assert shop.can_sell() == UNITS - 2
@@ -63,7 +67,9 @@ def test_pages_of_a_list_follow_by_number_and_by_cursor(shop: Shop, guest: Progr
     assert [one["id"] for one in after.json["items"]] == ids[2:] and "next_cursor" not in after.json
 
 
-@pytest.mark.parametrize("query", ["limit=101", "limit=0", "page=1e1", "page=0", "state=PAYED", "status=PAID", "cursor=x"])
+@pytest.mark.parametrize(
+    "query", ["limit=101", "limit=0", "page=1e1", "page=0", "state=PAYED", "status=PAID", "cursor=x"]
+)
 def test_a_list_refuses_parameters_that_it_does_not_know(shop: Shop, query: str) -> None:
     answer = signed_in(shop, Role.SUPPORT).get(f"/orders?{query}")
     assert (answer.status_code, answer.json["code"]) == (422, "invalid")

@@ -122,7 +122,15 @@ def test_in_production_missing_settings_have_no_development_defaults(name: str) 
 def test_all_invalid_settings_are_reported_at_once() -> None:
     with pytest.raises(BadSetting) as refused:
         create_app({"DATABASE_URL": "sqlite:///:memory:", "PROVIDERS": "tpay", "SHOP_URL": "http://shop.example"})
-    for name in ("SECRET_KEY", "API_TOKEN_KEY", "SHOP_URL", "TPAY_HASH_KEY", "TPAY_HASH_IV", "TPAY_WEBHOOK_SECRET", "SETTLED_ENV"):
+    for name in (
+        "SECRET_KEY",
+        "API_TOKEN_KEY",
+        "SHOP_URL",
+        "TPAY_HASH_KEY",
+        "TPAY_HASH_IV",
+        "TPAY_WEBHOOK_SECRET",
+        "SETTLED_ENV",
+    ):
         assert name in str(refused.value)
 
 

@@ -22,7 +22,9 @@ WHO = {
 """Access rules that views declare, and their meaning."""
 FOR_STAFF = "staff whose roles have it; guests are redirected to the sign-in page, others get 403"
 
-FOR_PROGRAMS = "calls of the API with a Bearer token: of a customer, of an order, or of staff with the permission; `public` needs none"
+FOR_PROGRAMS = (
+    "calls with a Bearer token: of a customer, of an order, or of staff with the permission; `public` needs none"
+)
 
 
 @lru_cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import fields, validate, validates
+from marshmallow import ValidationError, fields, validate, validates
 
 from shop.api.paging import PageQuery, page_schema
 from shop.api.schemas.fields import EmailAddress, Line, MoneySchema, OneOf, Strict, Time, WholeNumber, money
@@ -63,7 +63,7 @@ class NewOrderSchema(Strict):
     def check_items(self, items: list[dict[str, Any]], **_: Any) -> None:
         """Refuse a product that is named twice. Raises ValidationError."""
         if len({item["sku"] for item in items}) < len(items):
-            raise validate.ValidationError(_NOT_REPEATED)
+            raise ValidationError(_NOT_REPEATED)
 
 
 class CancelSchema(Strict):

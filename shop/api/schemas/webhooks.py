@@ -277,8 +277,8 @@ DATA: dict[str, dict[str, Any]] = {
 _HEADERS = {
     "webhook-id": "Id of the event, the same on each repetition: deduplicate by it.",
     "webhook-timestamp": "Time of the attempt in seconds since 1970. Refuse one that differs by five minutes.",
-    "webhook-signature": "Signatures over id, timestamp and body, separated by spaces: `v1,` and HMAC-SHA256 as base64. "
-    f"For {OVERLAP.total_seconds() / 3600:.0f} hours after a rotation there are two.",
+    "webhook-signature": "Signatures over id, timestamp and body, separated by spaces: `v1,` and HMAC-SHA256 (base64)."
+    f" For {OVERLAP.total_seconds() / 3600:.0f} hours after a rotation there are two.",
 }
 
 
