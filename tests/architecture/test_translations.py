@@ -33,6 +33,7 @@ FOR_STAFF = (
     "shop/ops/",
     "shop/order_notes/",
     "shop/order_search/",
+    "shop/outgoing_webhooks/",
     "shop/payments/order_money/",
     "shop/payments/records/captures.py",
     "shop/payments/refunds/",

@@ -32,9 +32,9 @@ def test_a_failed_delivery_is_tried_again_later_and_within_three_days(tries: int
     assert change.next_attempt_at - NOW <= decide.pause(tries) * (1 + decide.JITTER)
 
 
-def test_a_receiver_may_ask_for_a_longer_pause_of_an_hour_at_most() -> None:
-    for asked, got in ((timedelta(seconds=1), 5), (timedelta(minutes=20), 1200), (timedelta(days=9), 3600)):
-        answer = Result(5, 503, "", "The answer was HTTP 503.", asked)
+def test_a_retry_after_prolongs_the_pause_to_an_hour_at_most() -> None:
+    for wait, got in ((timedelta(seconds=1), 5), (timedelta(minutes=20), 1200), (timedelta(days=9), 3600)):
+        answer = Result(5, 503, "", "The answer was HTTP 503.", wait)
         change = after(answer, Progress(1, NOW), NOW, 0)
         assert change.next_attempt_at == NOW + timedelta(seconds=got)
 
@@ -47,7 +47,7 @@ def test_the_last_attempt_fails_for_good_and_disables_an_endpoint_without_a_succ
     assert (all_fail.state, all_fail.disable) == (DeliveryState.FAILED, DisabledBecause.FAILING)
 
 
-def test_gone_disables_at_once_and_a_success_never_does() -> None:
+def test_410_disables_at_once_and_a_success_never_does() -> None:
     assert after(Result(5, 410, "", "x"), Progress(1, NOW), NOW, 0).disable is DisabledBecause.GONE
     long_ago = Progress(1, NOW - timedelta(days=9), NOW - timedelta(days=9))
     success = after(Result(5, 200), long_ago, NOW, 0)

@@ -75,7 +75,7 @@ def test_a_rotation_form_that_is_sent_twice_rotates_once(hooking: Hooking) -> No
     assert endpoints.signing_secrets(stored, stored.created_at) == (newer, secret)
 
 
-def test_a_secret_whose_key_is_gone_is_a_failure_in_words(
+def test_a_secret_whose_key_is_lost_is_a_failure_in_words(
     hooking: Hooking, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endpoint = hooking.endpoint(receiver, PAID)
@@ -87,7 +87,7 @@ def test_a_secret_whose_key_is_gone_is_a_failure_in_words(
     assert "cannot be decrypted" in (hooking.delivery().error or "") and receiver.hooks == []
 
 
-def test_a_changed_endpoint_gets_what_it_now_asks_for(hooking: Hooking, receiver: Receiver, other: Receiver) -> None:
+def test_a_changed_endpoint_gets_its_new_types_at_its_new_address(hooking: Hooking, receiver: Receiver, other: Receiver) -> None:
     endpoint = hooking.endpoint(receiver, PAID)
     endpoints.change(endpoint, other.url, "Moved", [EventType.ORDER_CREATED], by=hooking.admin)
     hooking.shop.paid_order((PEN, 1))
