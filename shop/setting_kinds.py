@@ -174,6 +174,18 @@ class Mailboxes(tuple[str, ...]):
         return super().__new__(cls, found)
 
 
+class Ports(frozenset[int]):
+    """Ports, separated by commas, at least one. Raises ValueError."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Ports:
+        found = super().__new__(cls, (int(part) for part in text.split(",")))
+        if not all(0 < port < 65536 for port in found):
+            raise ValueError(text)
+        return found
+
+
 class WebOrigins(tuple[str, ...]):
     """Origins of web pages, such as `https://app.example.com`, separated by commas. Raises ValueError, also for `*`."""
 
@@ -223,6 +235,7 @@ WORDS = {
     MailServer: "an address such as smtp://user:password@host:587/?starttls=1",
     MailSender: "an e-mail address, with or without a name",
     Mailboxes: "e-mail addresses separated by commas",
+    Ports: "ports separated by commas, such as 443,8443",
     WebOrigins: "origins such as https://app.example.com, separated by commas",
     TimeZone: "a time zone such as Asia/Taipei",
     SecondFactorRule: " or ".join(SecondFactorRule.RULES),

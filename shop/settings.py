@@ -22,6 +22,7 @@ from shop.setting_kinds import (
     Mailboxes,
     MailSender,
     MailServer,
+    Ports,
     SecondFactorRule,
     TimeZone,
     is_known_database,
@@ -259,15 +260,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "METRICS_TOKEN",
         "",
-        "Bearer token for `/metrics` and for the details of `/readyz`. Empty: no access in "
-        "production, free access in development.",
+        "Bearer token for `/metrics` and details of `/readyz`. Empty: free access in development, none in production.",
         secret=True,
     ),
     Setting(
         "STREAMS_PER_ADDRESS",
         "100",
-        "Live pages that one client address (IPv6: its /64 network) may have open in one web process. Others poll "
-        "every 20 seconds.",
+        "Live pages of one client address (IPv6: its /64 network) in one web process. Others poll every 20 seconds.",
         int,
         least=1,
     ),
@@ -294,6 +293,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("ALERT_MAIL_TO", "", "Addresses that get alerts, by commas; empty: staff of finance and admin.", Mailboxes),
     Setting("ALERT_WEBHOOK_URL", "", "Chat webhook that gets alerts as Slack's JSON.", ChatWebhook, secret=True),
+    Setting("WEBHOOK_PORTS", "443,8443", "Ports that endpoints of outgoing webhooks may have in production.", Ports),
     Setting("APPROVAL_WAITS_HOURS", "4", "Hours of a request without its second person before an alert.", int, least=1),
     Setting("DISPUTE_DUE_HOURS", "72", "Hours before a dispute's answer date for an alert.", int, least=1),
     Setting("STUCK_WAITS_HOURS", "1", "Hours of a new alert on failed tasks or refunds before messages.", int, least=1),

@@ -58,5 +58,10 @@ KEPT: tuple[Kept, ...] = (
     Kept("clock_offset", "one row"),
 )
 """Tables without a rule, with the reason."""
-REMOVED_WITH = {"cart_lines": "carts", "order_export_parts": "order_exports"}
+REMOVED_WITH = {
+    "cart_lines": "carts",
+    "order_export_parts": "order_exports",
+    "webhook_deliveries": "outgoing_events",
+    "delivery_attempts": "outgoing_events",
+}
 """Tables whose rows are deleted together with those of another one."""

@@ -44,6 +44,8 @@ from shop.order_search import exports
 from shop.order_search.models import OrderExport, OrderExportPart
 from shop.orders.find import READABLE_AFTER_END
 from shop.orders.models import ERASED, Order, OrderOrigin
+from shop.outgoing_webhooks import retained as outgoing_events
+from shop.outgoing_webhooks.models import OutgoingEvent, WebhookEndpoint
 from shop.payments.providers.types import DisputeState, Outcome
 from shop.payments.records.models import PaymentUpdateRow, Refund, RefusedWebhook, WebhookEventRow
 from shop.payments.records.refund_states import UNDER_WAY
@@ -244,6 +246,29 @@ RULES: tuple[Rule, ...] = (
         MAIL_KEPT,
         "questions about a mail come within days; they contain addresses, and a guest's data is kept no longer",
         lambda at: (Mail.state != MailState.QUEUED) & (Mail.created_at < at - MAIL_KEPT),
+    ),
+    Rule(
+        OutgoingEvent,
+        "outgoing events, with their bodies, deliveries and attempts",
+        outgoing_events.KEPT,
+        "as long as events can be sent again; receivers keep what they need; later while one is queued",
+        lambda at: (OutgoingEvent.occurred_at < at - outgoing_events.KEPT) & ~outgoing_events.IS_QUEUED,
+        outgoing_events.erase,
+    ),
+    Rule(
+        WebhookEndpoint,
+        "deleted webhook endpoints",
+        outgoing_events.KEPT,
+        "as long as their deliveries are kept; the audit log keeps who created and deleted them",
+        lambda at: (WebhookEndpoint.deleted_at < at - outgoing_events.KEPT) & ~outgoing_events.HAS_DELIVERIES,
+    ),
+    Rule(
+        WebhookEndpoint,
+        "former secrets of webhook endpoints",
+        DAY,
+        "the overlap after a rotation; then only the present secret signs",
+        lambda at: WebhookEndpoint.former_until < at,
+        erases={"former_secret": None, "former_until": None},
     ),
     Rule(
         OrderExport,

@@ -37,6 +37,7 @@ FOR_STAFF = (
     "shop/order_notes/",
     "shop/order_search/",
     "shop/orders/address.py",
+    "shop/outgoing_webhooks/",
     "shop/payments/order_money/",
     "shop/payments/records/captures.py",
     "shop/payments/refunds/",
