@@ -33,6 +33,7 @@ class EventKind(StrEnum):
     ORDER_CANCEL_REQUESTED = "order.cancel_requested"
     ORDER_REVIEW_ENDED = "order.review_ended"
     ORDER_CLAIMED = "order.claimed"
+    ORDER_ADDRESS_CHANGED = "order.address_changed"
     PAYMENT_VISITED = "payment.visited"
     PAYMENT_UNKNOWN = "payment.unknown"
     PAYMENT_OPEN = "payment.open"
@@ -135,6 +136,14 @@ class OrderClaimed(Event):
     """The order of a guest was added to an account with the same, verified address; the actor is its owner."""
 
     KIND = EventKind.ORDER_CLAIMED
+    STREAM = Stream.ORDERS
+
+
+@dataclass(frozen=True)
+class OrderAddressChanged(Event):
+    """The delivery address was changed before packing; the event has no address."""
+
+    KIND = EventKind.ORDER_ADDRESS_CHANGED
     STREAM = Stream.ORDERS
 
 

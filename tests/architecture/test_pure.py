@@ -36,6 +36,7 @@ DECISIONS = [
     "shop.statistics.periods",
     "shop.statistics.sums",
     "shop.statistics.tables",
+    "shop.statistics.times",
 ]
 IMPURE = ("sqlalchemy", "flask", "flask_sqlalchemy", "psycopg", "redis", "time")
 IMPURE_MODULES = {"shop.core.db", "shop.core.clock", "shop.core.ids", "shop.core.outbox", "shop.settings"}

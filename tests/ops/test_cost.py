@@ -24,7 +24,8 @@ from tests.web.test_page_statements import sent_for
 UTC = ZoneInfo("UTC")
 LISTS = (
     *("approvals", "payouts", "disputes", "alerts", "mails", "mails?state=QUEUED", "users", "audit"),
-    *("orders", "orders?payment=OPEN&provider=fakepay", "webhooks", "webhooks?state=done", "statistics"),
+    *("api-keys", "api-log", "api-log?status=4xx", "statistics"),
+    *("orders", "orders?payment=OPEN&provider=fakepay", "webhooks", "webhooks?state=done"),
 )
 
 
