@@ -19,11 +19,12 @@ from shop.api import (
     products,
     rate_limits,
     rendering,
+    statistics,
     webhook_endpoints,
 )
 from shop.api.resource import ROOT
 
-RESOURCES = (auth.bp, products.bp, orders.bp, integrity.bp, webhook_endpoints.bp, events.bp, document.bp)
+RESOURCES = (auth.bp, products.bp, orders.bp, integrity.bp, statistics.bp, webhook_endpoints.bp, events.bp, document.bp)
 """Resources, in the order of the documentation."""
 
 

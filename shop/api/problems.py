@@ -30,6 +30,7 @@ OWN: dict[str, tuple[int, str]] = {
     ),
     "idempotency_key_reused": (422, "The Idempotency-Key was used with another body or address."),
     "idempotency_in_flight": (409, "The first call with this Idempotency-Key is in progress. Try again later."),
+    "bad_filter": (422, "A period, a currency or a provider is not known, or the days are not possible."),
     "bad_position": (422, "The cursor is not one that a list has given."),
     "unknown_order": (404, "There is no such order, or the caller has no access to it."),
     "unknown_product": (404, "There is no such product."),

@@ -47,6 +47,7 @@ FOR_STAFF = (
     "shop/payouts/",
     "shop/pricing/change.py",
     "shop/queues/",
+    "shop/statistics/",
     "shop/web/dev.py",
 )
 """Modules whose refusals only staff and programs see; they stay English."""
