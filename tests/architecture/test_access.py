@@ -129,7 +129,10 @@ def test_a_token_that_opens_nothing_is_404_on_every_page_of_an_order(shop: Flask
     for path, methods, view in rules(shop):
         if view.access == "order_token":
             method = "POST" if "POST" in methods else "GET"
-            answer = client.open(path.replace("<token>", "T" * 32), method=method, headers={"Host": "localhost"})
+            headers = {"Host": "localhost"}
+            if path.startswith("/ws/"):
+                headers |= {"Connection": "Upgrade", "Upgrade": "websocket"}
+            answer = client.open(path.replace("<token>", "T" * 32), method=method, headers=headers)
             assert answer.status_code == 404, (method, path)
 
 
