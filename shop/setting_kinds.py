@@ -95,6 +95,17 @@ class SecondFactorRule(str):
         return super().__new__(cls, text)
 
 
+class FirebaseProject(str):
+    """Id of a Firebase project, or empty. Raises ValueError for anything else."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> FirebaseProject:
+        if text and not re.fullmatch("[a-z][a-z0-9-]{4,28}[a-z0-9]", text):
+            raise ValueError(text)
+        return super().__new__(cls, text)
+
+
 class TimeZone(str):
     """Name of a time zone of the IANA database. Raises ValueError for anything else."""
 
@@ -208,6 +219,7 @@ WORDS = {
     MailServer: "an address such as smtp://user:password@host:587/?starttls=1",
     MailSender: "an e-mail address, with or without a name",
     Mailboxes: "e-mail addresses separated by commas",
+    FirebaseProject: "the id of a Firebase project, such as settled-shop",
     TimeZone: "a time zone such as Asia/Taipei",
     SecondFactorRule: " or ".join(SecondFactorRule.RULES),
 }

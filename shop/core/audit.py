@@ -51,6 +51,8 @@ class Act(StrEnum):
     PASSKEY_REMOVED = "account.passkey_removed"
     PASSKEY_USED = "account.passkey_used"
     PASSKEY_REFUSED = "account.passkey_refused"
+    IDENTITY_ADDED = "account.identity_added"
+    IDENTITY_REMOVED = "account.identity_removed"
     ROLES_CHANGED = "account.roles_changed"
     ROLES_REQUESTED = "account.roles_requested"
     ROLES_APPROVED = "account.roles_approved"

@@ -18,7 +18,7 @@ from typing import Any
 from flask import current_app
 from sqlalchemy import Integer, Table, delete, exists, func, select, update
 
-from shop.accounts.models import AccountLink, SignInFailures
+from shop.accounts.models import AccountLink, SignInFailures, SpentIdToken
 from shop.accounts.throttle import FORGET_AFTER
 from shop.alerts.models import Alert, ChatMessage, ToDoClaim
 from shop.alerts.states import AlertState
@@ -287,6 +287,14 @@ RULES: tuple[Rule, ...] = (
         wall_time=True,
     ),
     Rule(
+        SpentIdToken,
+        "ID tokens that were used to sign in",
+        DAY,
+        "a day at most, by a hash: they have expired, and the shop accepts none that is older than five minutes",
+        lambda at: SpentIdToken.expires_at < at,
+        wall_time=True,
+    ),
+    Rule(
         SignInFailures,
         "wrong passwords",
         FORGET_AFTER,
@@ -351,6 +359,7 @@ KEPT: tuple[Kept, ...] = (
     Kept("totp_secrets", "one row for each account with an authenticator app, until the second factor is removed"),
     Kept("recovery_codes", "ten rows for each account with a second factor"),
     Kept("passkeys", "at most twenty rows for each account of staff, until they are removed"),
+    Kept("identities", "one row for each account at an issuer by which the owner signs in, until it is removed"),
     Kept("role_requests", "evidence of the two admins who gave a role that decides about money or roles"),
     Kept("saved_views", "at most 50, until staff delete them"),
     Kept("watch_list", "rows are removed when no check of the order is left"),
