@@ -184,7 +184,7 @@ def test_keys_are_fetched_once_and_again_for_an_unknown_key_at_most_once_a_minut
 
 
 @ONE_DATABASE
-def test_an_issuer_that_is_away_or_publishes_wrong_metadata_gives_503_and_is_not_asked_again_at_once(
+def test_an_issuer_that_is_away_or_publishes_wrong_metadata_gives_503_and_is_not_called_again_at_once(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     issuer.is_away = True
@@ -225,9 +225,9 @@ def test_a_verified_account_is_not_signed_in_to_before_it_confirms(issuer: Issue
 def test_staff_and_invited_people_are_never_linked_by_their_address(issuer: Issuer, is_verified: bool) -> None:
     signin.create(EMAIL, "Ada", PASSWORD, ["support"], by=Actor.operator(), is_verified=is_verified)
     assert refusal(issuer.token()).code == "identity_of_staff"
-    asked = signin.create("bo@example.com", "Bo", PASSWORD, by=Actor.operator(), is_verified=is_verified)
+    wanted = signin.create("bo@example.com", "Bo", PASSWORD, by=Actor.operator(), is_verified=is_verified)
     admin = signin.create("root@example.com", "Root", PASSWORD, ["admin"], by=Actor.operator(), is_verified=True)
-    people.set_roles(asked.id, ["finance"], by=Actor.staff(admin.id), reason="a new job")
+    people.set_roles(wanted.id, ["finance"], by=Actor.staff(admin.id), reason="a new job")
     assert refusal(issuer.token(sub="bo", email="bo@example.com")).code == "identity_of_staff"
     with transaction():
         db.session.execute(update(User).where(User.email == EMAIL).values(password_hash="", roles=[]))

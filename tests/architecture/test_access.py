@@ -31,6 +31,7 @@ PUBLIC_POSTS = {
     "/sign-in/passkey/options": "the password, which the signed cookie proves; limited",
     "/register": "limited",
     "/account/verify/<signed>": "the signed link, and a sign-in to its account",
+    "/account/link-identity/<signed>": "the link that was mailed to the account",
     "/account/change-email/<signed>": "the signed link, and a sign-in to its account",
     "/account/reset/<signed>": "the signed link, once",
     "/account/unlock/<signed>": "the signed link, once",
@@ -141,5 +142,6 @@ def test_account_pages_send_guests_to_sign_in(shop: Flask) -> None:
     for path, methods, view in rules(shop):
         if view.access == "signed_in":
             method = "POST" if "POST" in methods else "GET"
-            answer = client.open(path.replace("<handle>", "x"), method=method, headers={"Host": "localhost"})
+            filled = path.replace("<handle>", "x").replace("<int:identity_id>", "7")
+            answer = client.open(filled, method=method, headers={"Host": "localhost"})
             assert (answer.status_code, answer.headers["Location"].partition("?")[0]) == (303, "/sign-in"), path

@@ -92,9 +92,9 @@ def test_the_sign_in_page_offers_the_issuer_only_when_it_is_configured(app: Flas
 
 def test_a_new_customer_signs_in_by_redirect_and_goes_on_to_the_wanted_page(visitor: Visitor, person: Person) -> None:
     address = left_for_issuer(visitor, "/sign-in/oidc?next=/cart")
-    asked = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
-    assert (asked["response_type"], asked["code_challenge_method"]) == ("code", "S256")
-    assert min(len(asked[name]) for name in ("state", "nonce", "code_challenge")) >= 43
+    wanted = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
+    assert (wanted["response_type"], wanted["code_challenge_method"]) == ("code", "S256")
+    assert min(len(wanted[name]) for name in ("state", "nonce", "code_challenge")) >= 43
     assert came_back(visitor, address).location == "/cart"
     page = visitor.get("/account").text
     assert "Hello, Ada Lin" in page and "You sign in with ada@example.com at Acme" in page
@@ -144,7 +144,7 @@ def test_a_refusal_at_the_issuer_and_an_issuer_that_is_away_are_sentences_on_the
     assert away.status_code == 503 and "Acme cannot be reached at the moment." in away.text
 
 
-def test_a_wrong_code_and_an_unverified_address_sign_nobody_in(visitor: Visitor, person: Person) -> None:
+def test_a_wrong_code_and_an_unverified_address_do_not_sign_in(visitor: Visitor, person: Person) -> None:
     state = parse_qs(urlsplit(left_for_issuer(visitor)).query)["state"][0]
     page = visitor.get(f"/sign-in/oidc/return?code=guessed&state={state}")
     assert page.status_code == 422 and "Acme could not sign you in." in page.text

@@ -51,7 +51,8 @@ def sign_in_with_token(token: str, client: Client, *, nonce: str | None = None) 
     """Sign in with an ID token that a program hands over; returns what `sign_in` returns. The token must have `nonce`,
     if one is given.
 
-    Raises TokenRefused and TokenUsed (401), Away (503), and what `sign_in` raises. Never called in a transaction.
+    Raises TokenRefused, AddressUnverified and TokenUsed (401), Away (503), and what `sign_in` raises. Never
+    called in a transaction.
     """
     proof = tokens.verified(token, nonce=nonce)
     spend(proof)

@@ -20,19 +20,20 @@ class TokenRefused(Refusal):
         self.problem = problem
 
 
-class AddressUnverified(TokenRefused):
+class AddressUnverified(Refusal):
     """The issuer has not verified the e-mail address."""
 
+    usual_status = 401
+    problem = TokenProblem.EMAIL
+
     def __init__(self) -> None:
-        Refusal.__init__(
-            self,
+        super().__init__(
             "identity_email_unverified",
             sentence(
                 "The provider of your other account has not confirmed your e-mail address. Confirm it there first, or "
                 "sign in with a password."
             ),
         )
-        self.problem = TokenProblem.EMAIL
 
 
 class TokenUsed(Refusal):

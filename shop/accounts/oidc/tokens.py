@@ -24,12 +24,13 @@ log = logs.get()
 def verified(token: str, *, nonce: str | None = None, issuer: Issuer | None = None) -> Proof:
     """The person whom an ID token proves: one of `issuer`, or of any that the settings name. A `nonce` must be in it.
 
-    Calls the issuer when its keys are not known, so never inside a transaction. Raises TokenRefused and Away.
+    Calls the issuer when its keys are not known, so never inside a transaction. Raises TokenRefused,
+    AddressUnverified and Away.
     """
     http_client.leave_database()
     try:
         return _verified(token, nonce, (issuer,) if issuer else issuers.configured())
-    except refusals.TokenRefused as refused:
+    except (refusals.TokenRefused, refusals.AddressUnverified) as refused:
         log.info("oidc.token_refused", problem=refused.problem)
         raise
 
