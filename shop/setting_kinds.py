@@ -185,6 +185,21 @@ class Mailboxes(tuple[str, ...]):
         return super().__new__(cls, found)
 
 
+class WebOrigins(tuple[str, ...]):
+    """Origins of web pages, such as `https://app.example.com`, separated by commas. Raises ValueError, also for `*`."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> WebOrigins:
+        found = [part for part in (part.strip() for part in text.split(",")) if part]
+        for one in found:
+            parts = urlsplit(one)
+            is_origin = parts.scheme in ("http", "https") and f"{parts.scheme}://{parts.netloc}" == one
+            if not is_origin or not parts.hostname or parts.username is not None:
+                raise ValueError(text)
+        return super().__new__(cls, found)
+
+
 def _switch(value: str) -> bool:
     if value not in ("0", "1"):
         raise ValueError(value)
@@ -220,6 +235,7 @@ WORDS = {
     MailSender: "an e-mail address, with or without a name",
     Mailboxes: "e-mail addresses separated by commas",
     FirebaseProject: "the id of a Firebase project, such as settled-shop",
+    WebOrigins: "origins such as https://app.example.com, separated by commas",
     TimeZone: "a time zone such as Asia/Taipei",
     SecondFactorRule: " or ".join(SecondFactorRule.RULES),
 }

@@ -1,7 +1,7 @@
 """identities of OpenID Connect issuers, used ID tokens, and links that add an identity
 
 Revision ID: 0047
-Revises: 0042
+Revises: 0046
 Create Date: 2026-12-01 02:30:00
 
 """
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0047"
-down_revision = "0042"
+down_revision = "0046"
 branch_labels = None
 depends_on = None
 
