@@ -95,6 +95,17 @@ class SecondFactorRule(str):
         return super().__new__(cls, text)
 
 
+class FirebaseProject(str):
+    """Id of a Firebase project, or empty. Raises ValueError for anything else."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> FirebaseProject:
+        if text and not re.fullmatch("[a-z][a-z0-9-]{4,28}[a-z0-9]", text):
+            raise ValueError(text)
+        return super().__new__(cls, text)
+
+
 class TimeZone(str):
     """Name of a time zone of the IANA database. Raises ValueError for anything else."""
 
@@ -236,6 +247,7 @@ WORDS = {
     MailSender: "an e-mail address, with or without a name",
     Mailboxes: "e-mail addresses separated by commas",
     Ports: "ports separated by commas, such as 443,8443",
+    FirebaseProject: "the id of a Firebase project, such as settled-shop",
     WebOrigins: "origins such as https://app.example.com, separated by commas",
     TimeZone: "a time zone such as Asia/Taipei",
     SecondFactorRule: " or ".join(SecondFactorRule.RULES),

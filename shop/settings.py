@@ -23,13 +23,13 @@ from shop.setting_kinds import (
     MailSender,
     MailServer,
     Ports,
-    SecondFactorRule,
     TimeZone,
     is_known_database,
     is_redis,
 )
 from shop.setting_kinds import Setting as Setting
 from shop.setting_kinds import WebAddress as WebAddress
+from shop.sign_in_settings import SIGN_IN
 
 ROOT = Path(__file__).resolve().parent.parent
 DEVELOPMENT, PRODUCTION = "development", "production"
@@ -217,23 +217,7 @@ SETTINGS: tuple[Setting, ...] = (
         CurrencyAmounts,
     ),
     Setting("CLI_DECISIONS", "off", "`on`: commands that decide about money work in production, with `--by`.", bool),
-    Setting(
-        "STAFF_SECOND_FACTOR",
-        "",
-        "`required`: staff set up a passkey or an authenticator app before they open any page of the console. "
-        "`optional`: they may. Empty: optional in development, required in production, which does not start with "
-        "`optional`.",
-        SecondFactorRule,
-    ),
-    Setting("STAFF_IDLE_MINUTES", "30", "Minutes without a request after which staff are signed out.", int, least=1),
-    Setting("STAFF_SIGN_IN_HOURS", "12", "Hours after which staff are signed out in any case.", int, least=1),
-    Setting(
-        "STAFF_CONFIRM_MINUTES",
-        "15",
-        "Minutes after a sign-in or a confirmation by password or passkey for which sensitive acts of staff need none.",
-        int,
-        least=1,
-    ),
+    *SIGN_IN,
     Setting(
         "ALERT_CONFIRM_SECONDS",
         "30",
@@ -406,6 +390,8 @@ def load(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
             "DATABASE_URL: its value is not an address of PostgreSQL or SQLite, such as "
             "postgresql://user:password@host/name or sqlite:///var/shop.db."
         )
+    if values["OIDC_ISSUER"] and not (values["OIDC_CLIENT_ID"] or values["OIDC_AUDIENCE"]):
+        raise BadSetting("OIDC_ISSUER: it needs OIDC_CLIENT_ID, OIDC_AUDIENCE or both.")
     if not is_redis(values["REDIS_URL"]):
         raise BadSetting(
             "REDIS_URL: its value is not an address of Redis, such as redis://:password@host:6379/0. "

@@ -18,7 +18,6 @@ from shop.api import (
     orders,
     products,
     rate_limits,
-    rendering,
     statistics,
     webhook_endpoints,
 )

@@ -52,6 +52,8 @@ class Act(StrEnum):
     PASSKEY_REMOVED = "account.passkey_removed"
     PASSKEY_USED = "account.passkey_used"
     PASSKEY_REFUSED = "account.passkey_refused"
+    IDENTITY_ADDED = "account.identity_added"
+    IDENTITY_REMOVED = "account.identity_removed"
     API_KEY_MADE = "api_key.made"  # noqa: S105 - a name
     API_KEY_REVOKED = "api_key.revoked"
     ROLES_CHANGED = "account.roles_changed"

@@ -19,7 +19,7 @@ from flask import current_app
 from sqlalchemy import Integer, Table, delete, exists, func, select, update
 
 from shop.accounts.api_models import ApiSession
-from shop.accounts.models import AccountLink, SignInFailures
+from shop.accounts.models import AccountLink, SignInFailures, SpentIdToken
 from shop.accounts.throttle import FORGET_AFTER
 from shop.alerts.models import Alert, ChatMessage, ToDoClaim
 from shop.alerts.states import AlertState
@@ -305,6 +305,14 @@ RULES: tuple[Rule, ...] = (
         MAIL_KEPT,
         "as long as the mails that contain them; a link itself is valid for three days at most",
         lambda at: AccountLink.created_at < at - MAIL_KEPT,
+        wall_time=True,
+    ),
+    Rule(
+        SpentIdToken,
+        "ID tokens that were used to sign in",
+        DAY,
+        "a day at most, by a hash: they have expired, and the shop accepts none that is older than five minutes",
+        lambda at: SpentIdToken.expires_at < at,
         wall_time=True,
     ),
     Rule(

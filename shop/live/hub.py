@@ -46,15 +46,19 @@ class Viewer:
     """An open stream. `newest` is the number of the newest event known; `evicted` and `closing` notify it to end.
 
     `changed_at` (monotonic seconds) is when it joined, or learned later of a change that is no event: older renderings
-    could miss it.
+    could miss it. `channel` names the kind of stream in the metrics.
     """
 
-    def __init__(self, order_id: int, session: str, newest: int, network: str = "") -> None:
-        self.id = secrets.token_hex(8)
+    def __init__(self, order_id: int, session: str, newest: int, network: str = "", channel: str = "sse") -> None:
+        self.id, self.channel = secrets.token_hex(8), channel
         self.order_id, self.session, self.newest, self.network = order_id, session, newest, network
         self.evicted = self.closing = False
         self.changed_at = time.monotonic()
         self._notified = threading.Event()
+
+    def notify_by(self, event: threading.Event) -> None:
+        """Set `event` from now on, which others may set, too. Earlier notifications are to be looked up."""
+        self._notified = event
 
     def wait(self, seconds: float) -> None:
         """Wait for a notification, at most `seconds`."""
@@ -114,11 +118,11 @@ class Hub:
         self._stop = threading.Event()
         self.connected = False
 
-    def join(self, order_id: int, session: str, newest: int = 0, network: str = "") -> Viewer:
+    def join(self, order_id: int, session: str, newest: int = 0, network: str = "", *, channel: str = "sse") -> Viewer:
         """Add a viewer who knows event `newest`. The oldest stream of a session with too many is evicted. Raises Full.
         Every `join` needs a `leave`.
         """
-        viewer = Viewer(order_id, session, newest, network)
+        viewer = Viewer(order_id, session, newest, network, channel)
         with self._lock:
             if self._pid != os.getpid():
                 self._reset()
@@ -134,7 +138,7 @@ class Hub:
                 oldest.evict()
             del streams[: -cap.STREAMS_PER_SESSION]
             self._start()
-        OPEN.labels("sse").inc()
+        OPEN.labels(channel).inc()
         cap.claim(self._app, session, viewer.id)
         return viewer
 
@@ -183,7 +187,7 @@ class Hub:
             self._drop(self._orders, viewer.order_id, viewer)
             self._drop(self._sessions, viewer.session, viewer)
             self._drop(self._networks, viewer.network, viewer)
-        OPEN.labels("sse").dec()
+        OPEN.labels(viewer.channel).dec()
         cap.release(self._app, viewer.session, viewer.id)
 
     @staticmethod
