@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
 
 from shop.accounts import rights
 from shop.accounts.models import IS_STAFF, User
@@ -54,17 +54,6 @@ class Note:
     def waits_for(self, actor: Actor) -> bool:
         """True if the note mentions the account of `actor`, who has not marked it as done."""
         return actor.user_id in self.mentions and self.mentions[actor.user_id] is None
-
-
-@dataclass(frozen=True)
-class Mentioned:
-    """A note that mentions a colleague, with the number of its order."""
-
-    note_id: int
-    order_number: str
-    text: str
-    author: Actor
-    at: datetime
 
 
 @transactional
@@ -139,13 +128,12 @@ def of_order(order_id: int, limit: int) -> list[Note]:
     return [Note(row.id, row.author, row.text, row.at, row.withdrawn_at, mentioned[row.id]) for row in rows]
 
 
-def open_for(actor: Actor, limit: int) -> list[Mentioned]:
-    """The notes that mention the account of `actor` and wait for it, the oldest first."""
-    query = select(OrderNote, Order.number).join(NoteMention, NoteMention.note_id == OrderNote.id)
-    query = query.join(Order, Order.id == OrderNote.order_id)
+def waiting_for(actor: Actor) -> Select[Any]:
+    """Select the notes that mention the account of `actor` and wait for it, the oldest first, with their orders."""
+    columns = (OrderNote.id.label("note_id"), Order.number, OrderNote.text, OrderNote.author, OrderNote.at)
+    query = select(*columns).join(NoteMention, NoteMention.note_id == OrderNote.id)
     mine = (NoteMention.user_id == actor.user_id, NoteMention.done_at.is_(None))
-    found = db.session.execute(query.where(*mine).order_by(NoteMention.id).limit(limit))
-    return [Mentioned(note.id, number, note.text, note.author, note.at) for note, number in found]
+    return query.join(Order, Order.id == OrderNote.order_id).where(*mine).order_by(NoteMention.id)
 
 
 def colleagues() -> list[Colleague]:

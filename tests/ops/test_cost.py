@@ -23,7 +23,7 @@ from tests.web.test_page_statements import sent_for
 
 UTC = ZoneInfo("UTC")
 LISTS = (
-    *("approvals", "payouts", "disputes", "alerts", "mails", "mails?state=QUEUED", "users", "audit"),
+    *("", "approvals", "payouts", "disputes", "alerts", "mails", "mails?state=QUEUED", "users", "audit"),
     *("orders", "orders?payment=OPEN&provider=fakepay", "webhooks", "webhooks?state=done"),
 )
 
@@ -47,9 +47,9 @@ def busy(shop: Shop) -> Shop:
 
 
 def test_a_list_makes_at_most_four_statements_however_long_it_is(busy: Shop) -> None:
-    admin = visitor_as(busy, "admin")
-    sent = {path: sent_for(admin, f"/ops/{path}") for path in LISTS}
-    assert {path: len(found) for path, found in sent.items() if len(found) > 4} == {"approvals": 5}, "four kinds"
+    admin = visitor_as(busy, "finance", "admin")
+    sent = {path: sent_for(admin, f"/ops/{path}".rstrip("/")) for path in LISTS}
+    assert {path: len(found) for path, found in sent.items() if len(found) > 4} == {}
 
 
 def test_a_set_of_payments_and_a_check_of_each_order_find_the_same_orders(busy: Shop) -> None:
