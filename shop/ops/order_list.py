@@ -48,7 +48,7 @@ def index() -> ResponseReturnValue:
     if any(value == "" for values in given.values() for value in values):
         return redirect(lists.address(HERE, pairs), 303)  # a form sends its empty fields; addresses are without them
     place = Place.parse(request.args)
-    are_few = conditions.has_few_payments(filters)
+    saved, are_few = views.every_and(conditions.has_few_payments(filters))
     page, total = pages.find_with_total(filters, zone(), place, are_few=are_few)
     is_empty = not page.rows and place == keyset.FIRST
     helpful, helpless = _to_drop(filters) if is_empty else ([], [])
@@ -62,7 +62,7 @@ def index() -> ResponseReturnValue:
         helpless=helpless,
         choices=_choices(filters),
         links=lists.links(HERE, pairs, page),
-        views=views.every(),
+        views=saved,
         query=views.query_of(filters),
         longest_name=views.LONGEST_NAME,
         export_id=ids.export_id(),

@@ -11,10 +11,9 @@ from datetime import timedelta
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, CompoundSelect, Select, bindparam, exists, func, or_, select, union_all
+from sqlalchemy import ColumnElement, CompoundSelect, Select, bindparam, exists, false, func, or_, select, union_all
 
 from shop.core import clock, days
-from shop.core.db import db
 from shop.order_search.filters import Filters, Flag, Method
 from shop.orders.models import IS_LIVE, Order
 from shop.payments.providers.types import PaymentState
@@ -56,8 +55,8 @@ FEW = 2000
 
 
 def of(filters: Filters, zone: ZoneInfo, *, are_few: bool = False) -> list[ColumnElement[bool]]:
-    """The conditions of the filters that are set. Days begin at midnight in `zone`. `are_few` is the answer of
-    `has_few_payments`; it changes the cost and not the result.
+    """The conditions of the filters that are set. Days begin at midnight in `zone`. `are_few` is what
+    `has_few_payments` selects; it changes the cost and not the result.
     """
     return [*along_index(filters, zone), *in_rows(filters, are_few=are_few)]
 
@@ -99,14 +98,12 @@ def in_rows(filters: Filters, *, are_few: bool) -> list[ColumnElement[bool]]:
     return list(_in_rows(filters, are_few))
 
 
-def has_few_payments(filters: Filters) -> bool:
-    """True if the filters name states or providers of payments, and at most FEW payments have them. One statement, and
-    none without such a filter.
-    """
+def has_few_payments(filters: Filters) -> Select[bool]:
+    """Select whether the filters name states or providers of payments, and at most FEW payments have them."""
     if not filters.payment_states and not filters.providers:
-        return False
+        return select(false())
     matching = _order_ids(filters).limit(FEW + 1).subquery()
-    return (db.session.scalar(select(func.count()).select_from(matching)) or 0) <= FEW
+    return select(func.count() <= FEW).select_from(matching)
 
 
 def _along_index(filters: Filters, zone: ZoneInfo) -> Iterator[ColumnElement[bool]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Select, delete, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from shop.accounts import rights
@@ -26,6 +26,16 @@ LONGEST_NAME = 60
 def every() -> list[SavedView]:
     """All views by name. One statement."""
     return list(db.session.scalars(select(SavedView).order_by(SavedView.key)))
+
+
+def every_and(value: Select[bool]) -> tuple[list[SavedView], bool]:
+    """All views by name, and the value that a query with one row selects. One statement."""
+    one = value.subquery()
+    rows = db.session.execute(
+        select(SavedView, *one.c).select_from(one).outerjoin(SavedView, true()).order_by(SavedView.key)
+    )
+    found = [tuple(row) for row in rows]
+    return [view for view, _ in found if view is not None], bool(found[0][1])
 
 
 def query_of(filters: Filters) -> str:
