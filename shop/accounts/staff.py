@@ -49,7 +49,12 @@ def labels(actors: Iterable[Actor]) -> dict[Actor, str]:
 
 def labels_of(actors: Iterable[Actor], emails: Mapping[int, str]) -> dict[Actor, str]:
     """Display names of actors whose accounts have these addresses, by id."""
-    return {actor: _label(actor, emails.get(actor.user_id or 0)) for actor in actors}
+    return {actor: name(actor, emails) for actor in actors}
+
+
+def name(actor: Actor, emails: Mapping[int, str]) -> str:
+    """Display name of an actor whose account has one of these addresses, by id."""
+    return _label(actor, emails.get(actor.user_id or 0))
 
 
 def label(actor: Actor) -> str:

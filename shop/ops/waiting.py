@@ -28,6 +28,7 @@ from shop.core.db import db
 from shop.core.money import Money
 from shop.credit_gifts.models import CreditGift, GiftState
 from shop.ledger.models import Funds
+from shop.ops import order_forms
 from shop.ops.formats import words
 from shop.orders.models import Order
 from shop.payments.records.models import Capture, Refund, ShortfallRequest
@@ -106,7 +107,7 @@ def _refund(refund: Refund, order: Order, capture: Capture | None, names: Names,
         kind="refund",
         id=refund.id,
         order_number=order.number,
-        about=_TO[refund.destination],
+        about=f"to {order_forms.DESTINATIONS[refund.destination]}",
         money=refund.money,
         requested_by=names.get(refund.requested_by.user_id, str(refund.requested_by)),
         requested_at=refund.created_at,
@@ -150,16 +151,11 @@ def _of_shortfall(one: Row[Any], names: Names) -> tuple[str, str]:
 
 _SENTENCES = {"store credit": _of_gift, "payout": _of_payout, "shortfall": _of_shortfall}
 """What a request is about, and its present numbers, by kind."""
-_TO = {
-    RefundDestination.PROVIDER: "to the payment method",
-    RefundDestination.STORE_CREDIT: "to store credit",
-    RefundDestination.BANK: "to a bank",
-}
 
 
 def _present(refund: Refund, order: Order, capture: Capture | None) -> str:
     """Sentence with the present numbers. The amount of a waiting refund counts as refunded already."""
-    state = f"The order is {order.state.replace('_', ' ').lower()}"
+    state = f"The order is {words(order.state)}"
     if capture is None:
         return f"{state}; the amount was paid with store credit."
     captured = Money(capture.amount, capture.currency)
