@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
-from sqlalchemy import Row, Select, Text, cast, literal, null, select, text, union_all
+from sqlalchemy import (
+    BigInteger,
+    CompoundSelect,
+    Row,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    literal,
+    null,
+    select,
+    text,
+    union_all,
+)
 
 from shop.accounts import staff
 from shop.checkout.models import Saga
@@ -117,19 +130,7 @@ class OrderRows:
         """What is continued later (`kind`, `name`, `provider`, `at`, `error`): an interrupted checkout, events that are
         not published, and webhooks that are not applied yet or, as hints, once more.
         """
-        saga = _due(SAGA, at=Saga.due_at).where(Saga.order_id == self.order.id, Saga.due_at.is_not(None))
-        events = _due(EVENT, OutboxRow.kind, at=OutboxRow.due_at, error=OutboxRow.error)
-        events = events.where(_UNPUBLISHED, OutboxRow.subject == self.order.number)
-        of_webhook = (WebhookEventRow.dedupe_key, WebhookEventRow.provider)
-        webhooks = _due(WEBHOOK, *of_webhook, at=WebhookEventRow.due_at)
-        webhooks = webhooks.join(Payment, Payment.id == WebhookEventRow.reference)
-        same = (Payment.order_id == self.order.id, Payment.provider == WebhookEventRow.provider)
-        parts = (
-            saga,
-            events.order_by(OutboxRow.due_at, OutboxRow.id).limit(MOST_DUE),
-            webhooks.where(*same, _TO_APPLY).order_by(WebhookEventRow.due_at).limit(MOST_DUE),
-        )
-        return db.session.execute(union_all(*(select(part.subquery()) for part in parts))).all()
+        return db.session.execute(_all_due(), {"order": self.order.id, "number": self.order.number}).all()
 
     @cached_property
     def acts(self) -> Sequence[audit_search.Entry]:
@@ -157,6 +158,24 @@ class OrderRows:
     def name(self, actor: Actor) -> str:
         """Display name of an actor of the history, an act or a note."""
         return staff.name(actor, self._people.emails)
+
+
+@cache
+def _all_due() -> CompoundSelect[Any]:
+    """Made once, because that takes longer than the query."""
+    order, number = bindparam("order", type_=BigInteger), bindparam("number", type_=Text)
+    saga = _due(SAGA, at=Saga.due_at).where(Saga.order_id == order, Saga.due_at.is_not(None))
+    events = _due(EVENT, OutboxRow.kind, at=OutboxRow.due_at, error=OutboxRow.error)
+    events = events.where(_UNPUBLISHED, OutboxRow.subject == number)
+    webhooks = _due(WEBHOOK, WebhookEventRow.dedupe_key, WebhookEventRow.provider, at=WebhookEventRow.due_at)
+    webhooks = webhooks.join(Payment, Payment.id == WebhookEventRow.reference)
+    mine = (Payment.order_id == order, Payment.provider == WebhookEventRow.provider)
+    parts = (
+        saga,
+        events.order_by(OutboxRow.due_at, OutboxRow.id).limit(MOST_DUE),
+        webhooks.where(*mine, _TO_APPLY).order_by(WebhookEventRow.due_at).limit(MOST_DUE),
+    )
+    return union_all(*(select(part.subquery()) for part in parts))
 
 
 def _due(kind: str, name: Any = None, provider: Any = None, *, at: Any, error: Any = None) -> Select[Any]:

@@ -25,6 +25,8 @@ bp = Blueprint("home", __name__)
 LINKS = (Link("To do", "ops.home.show", Permission.CONSOLE_OPEN),)
 LATE = 15.0
 """Seconds after its last heartbeat when the clock process, which finds what is to do, counts as stopped."""
+SHOWN = 50
+"""Things on the page, the most urgent ones."""
 LISTS = (
     ("Alert", "Alerts", "ops.alerts.index"),
     ("Approval", "Approvals", "ops.approvals.index"),
@@ -80,13 +82,14 @@ def _page(owner: str | None = None, refusal: Refusal | None = None) -> str:
     shown = {None: found, "me": mine, "none": [item for item in found if not item.by]}[owner]
     return render_template(
         "ops/home.html",
-        items=shown,
+        items=shown[:SHOWN],
         owner=owner,
         refusal=refusal,
         numbers=[*_numbers(to_do_now), ("Mine", len(mine), url_for("ops.home.show", owner="me"))],
         seconds=None if age is None or age > LATE else round(age),
         checked_at=None if age is None else _before(age),
-        is_cut=any(sum(item.kind.startswith(kind) for item in found) >= to_do.AT_MOST for kind, _, _ in LISTS),
+        is_cut=len(shown) > SHOWN,
+        most=SHOWN,
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -12,6 +13,7 @@ from sqlalchemy import (
     Row,
     Select,
     Text,
+    bindparam,
     case,
     cast,
     func,
@@ -56,13 +58,16 @@ _NO_TIME = cast(null(), UtcDateTime)
 
 def things(reader: Actor, permissions: Collection[Permission], limit: int) -> list[Row[Any]]:
     """The first `limit` things of each kind that the reader may read, each with its `owner`. One statement."""
-    parts = [_requests(limit)]
-    parts += [_alerts(limit)] if Permission.ALERT_READ in permissions else []
-    parts += [_disputes(limit)] if Permission.DISPUTE_READ in permissions else []
-    parts += [_notes(reader, limit)] if Permission.ORDER_READ in permissions else []
+    readable = frozenset(_PARTS.keys() & set(permissions))
+    return list(db.session.execute(_things(readable, limit), {"reader": reader.user_id}))
+
+
+@cache
+def _things(readable: frozenset[Permission], limit: int) -> Select[Any]:
+    """Made once for each set of permissions, because that takes longer than the query."""
+    parts = [_requests(limit), *(_PARTS[one](limit) for one in _PARTS if one in readable)]
     found = union_all(*(select(part.subquery()) for part in parts)).subquery("things")
-    owned = select(found, ToDoClaim.owner).outerjoin(ToDoClaim, ToDoClaim.thing == found.c.claim)
-    return list(db.session.execute(owned))
+    return select(found, ToDoClaim.owner).outerjoin(ToDoClaim, ToDoClaim.thing == found.c.claim)
 
 
 @dataclass(frozen=True)
@@ -150,8 +155,8 @@ def _disputes(limit: int) -> Select[Any]:
     return first.order_by(func.coalesce(Dispute.respond_by, Dispute.opened_at), Dispute.id).limit(limit)
 
 
-def _notes(reader: Actor, limit: int) -> Select[Any]:
-    note = notes.waiting_for(reader).limit(limit).subquery().c
+def _notes(limit: int) -> Select[Any]:
+    note = notes.waiting_for(bindparam("reader", type_=BigInteger)).limit(limit).subquery().c
     return _thing(
         kind=literal("note", Text),
         id=cast(note.note_id, Text),
@@ -160,6 +165,14 @@ def _notes(reader: Actor, limit: int) -> Select[Any]:
         by=note.author,
         at=note.at,
     )
+
+
+_PARTS: Mapping[Permission, Callable[[int], Select[Any]]] = {
+    Permission.ALERT_READ: _alerts,
+    Permission.DISPUTE_READ: _disputes,
+    Permission.ORDER_READ: _notes,
+}
+"""Things by the permission to read them; each request is readable for other people."""
 
 
 def _thing(**columns: Any) -> Select[Any]:

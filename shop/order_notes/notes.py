@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, false, func, select, true, union_all, update
+from sqlalchemy import CompoundSelect, Select, bindparam, false, func, select, true, union_all, update
 
 from shop.accounts import rights
 from shop.accounts.models import IS_STAFF, User
@@ -140,12 +141,12 @@ def of_order(order_id: int, limit: int) -> list[Note]:
     return list(found.values())
 
 
-def waiting_for(actor: Actor) -> Select[Any]:
-    """Select the notes that mention the account of `actor` and wait for it, the oldest first, with their orders."""
+def waiting_for(user_id: Any) -> Select[Any]:
+    """Select the notes that mention this account and wait for it, the oldest first, with their orders."""
     columns: tuple[Any, ...] = (OrderNote.id.label("note_id"), Order.number)
     columns += (OrderNote.text, OrderNote.author, OrderNote.at)
     query = select(*columns).join(NoteMention, NoteMention.note_id == OrderNote.id)
-    mine = (NoteMention.user_id == actor.user_id, NoteMention.done_at.is_(None))
+    mine = (NoteMention.user_id == user_id, NoteMention.done_at.is_(None))
     return query.join(Order, Order.id == OrderNote.order_id).where(*mine).order_by(NoteMention.id)
 
 
@@ -156,16 +157,21 @@ def colleagues() -> list[Colleague]:
 
 def people(ids: Iterable[int]) -> People:
     """The colleagues, and the addresses of these accounts. One statement."""
-    columns = (User.id, User.email, User.roles)
-    active = select(*columns, true().label("is_active")).where(IS_STAFF, User.disabled_at.is_(None))
-    named = select(*columns, false()).where(User.id.in_(set(ids)))
-    first = select(active.order_by(User.email).limit(_MOST_STAFF).subquery())
-    rows = db.session.execute(union_all(first, named)).all()
+    rows = db.session.execute(_people(), {"ids": list(set(ids))}).all()
     active_rows = sorted((row for row in rows if row.is_active), key=lambda row: row.email)
     colleagues = [
         Colleague(row.id, row.email, Permission.ORDER_READ in permissions_of(row.roles)) for row in active_rows
     ]
     return People(colleagues, {row.id: row.email for row in rows})
+
+
+@cache
+def _people() -> CompoundSelect[Any]:
+    """Made once, because that takes longer than the query."""
+    columns = (User.id, User.email, User.roles)
+    active = select(*columns, true().label("is_active")).where(IS_STAFF, User.disabled_at.is_(None))
+    named = select(*columns, false()).where(User.id.in_(bindparam("ids", expanding=True)))
+    return union_all(select(active.order_by(User.email).limit(_MOST_STAFF).subquery()), named)
 
 
 def erase(order_ids: Sequence[Any]) -> None:

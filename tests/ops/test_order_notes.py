@@ -177,7 +177,7 @@ def test_texts_end_with_the_data_of_the_guest_and_with_their_age(shop: Shop) -> 
 
 
 def waiting(shop: Shop) -> list[Any]:
-    return list(db.session.execute(notes.waiting_for(shop.sam)))
+    return list(db.session.execute(notes.waiting_for(shop.sam.user_id)))
 
 
 def texts() -> list[str]:
