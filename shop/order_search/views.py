@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlencode
 
 from sqlalchemy import Select, delete, select, true, update
@@ -28,14 +29,14 @@ def every() -> list[SavedView]:
     return list(db.session.scalars(select(SavedView).order_by(SavedView.key)))
 
 
-def every_and(value: Select[bool]) -> tuple[list[SavedView], bool]:
-    """All views by name, and the value that a query with one row selects. One statement."""
-    one = value.subquery()
+def every_and(values: Select[*tuple[Any, ...]]) -> tuple[list[SavedView], tuple[Any, ...]]:
+    """All views by name, and the values of a query with one row. One statement."""
+    one = values.subquery()
     rows = db.session.execute(
         select(SavedView, *one.c).select_from(one).outerjoin(SavedView, true()).order_by(SavedView.key)
     )
     found = [tuple(row) for row in rows]
-    return [view for view, _ in found if view is not None], bool(found[0][1])
+    return [view for view, *_ in found if view is not None], found[0][1:]
 
 
 def query_of(filters: Filters) -> str:

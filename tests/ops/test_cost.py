@@ -11,8 +11,10 @@ from shop.core.db import db, transaction
 from shop.core.money import Money
 from shop.credit_gifts import gifts
 from shop.order_search import conditions, pages
+from shop.order_search.conditions import Few
 from shop.order_search.filters import Filters
 from shop.order_search.pages import Total
+from shop.orders.models import Order
 from shop.payments.providers.types import PaymentState
 from shop.payments.refunds import requests
 from shop.payouts import payouts
@@ -59,6 +61,7 @@ def test_a_list_makes_at_most_four_statements_however_long_it_is(busy: Shop) -> 
 
 
 def test_a_set_of_payments_and_a_check_of_each_order_find_the_same_orders(busy: Shop) -> None:
+    assert few(Filters()) == conditions.NOT_FEW
     for states, providers in (
         ((PaymentState.OPEN,), ()),
         ((PaymentState.CAPTURED, PaymentState.OPEN), ("fakepay",)),
@@ -67,11 +70,27 @@ def test_a_set_of_payments_and_a_check_of_each_order_find_the_same_orders(busy: 
         ((), ("otherpay",)),
     ):
         filters = Filters(payment_states=states, providers=providers)
-        assert db.session.scalar(conditions.has_few_payments(filters))
-        found = [pages.find(filters, UTC, are_few=few).rows for few in (True, False)]
-        assert found[0] == found[1]
-        assert pages.count(filters, UTC, are_few=True) == Total(len(found[0]), is_exact=True)
-    assert not db.session.scalar(conditions.has_few_payments(Filters()))
+        assert few(filters) == Few(payments=True)
+        assert_same(filters)
+
+
+def test_a_set_of_amounts_and_a_check_of_each_order_find_the_same_orders(busy: Shop) -> None:
+    totals = sorted({order.total_amount for order in db.session.scalars(db.select(Order))})
+    for least, most in ((totals[0], None), (None, totals[0]), (totals[-1] + 1, None), (totals[0], totals[-1])):
+        money = [None if amount is None else Money(amount, "TWD") for amount in (least, most)]
+        filters = Filters(currencies=("TWD",), least=money[0], most=money[1])
+        assert few(filters) == Few(amounts=True)
+        assert_same(filters)
+
+
+def few(filters: Filters) -> Few:
+    return Few(*map(bool, db.session.execute(conditions.are_few(filters)).one()))
+
+
+def assert_same(filters: Filters) -> None:
+    as_set, checked = (pages.find(filters, UTC, few=each).rows for each in (few(filters), conditions.NOT_FEW))
+    assert as_set == checked
+    assert pages.count(filters, UTC, few=few(filters)) == Total(len(as_set), is_exact=True)
 
 
 def test_a_count_that_would_look_at_too_many_orders_is_a_lower_bound(
