@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import httpx
 from flask import current_app
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
@@ -20,7 +20,7 @@ from shop.alerts.states import MessageKind
 from shop.core import audit, audit_search, clock, http_client, leases, logs
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
-from shop.core.db import db, insert, transactional
+from shop.core.db import changed, db, insert, transactional
 from shop.core.errors import Refusal
 from shop.core.exclusive import alone_until_commit
 from shop.core.http_client import Bounds
@@ -89,6 +89,19 @@ def failed(limit: int = 20) -> list[ChatMessage]:
     """The newest messages that could not be delivered."""
     query = select(ChatMessage).where(ChatMessage.state == MailState.FAILED)
     return list(db.session.scalars(query.order_by(ChatMessage.id.desc()).limit(limit)))
+
+
+@transactional
+def send_again(message_id: int, by: Actor) -> None:
+    """Queue a message that could not be delivered once more. Raises Forbidden, and Refusal: `not_failed`, `not_set`."""
+    rights.demand(by, Permission.ALERT_ACKNOWLEDGE)
+    if not current_app.config["ALERT_WEBHOOK_URL"]:
+        raise Refusal("not_set", f"{NOT_SET}.")
+    failed = (ChatMessage.id == message_id, ChatMessage.state == MailState.FAILED)
+    queued = {"state": MailState.QUEUED, "next_attempt_at": clock.now(), "attempts": 0}
+    if not changed(update(ChatMessage).where(*failed).values(**queued)):
+        raise Refusal("not_failed", "Only a message that was not delivered can be sent again.")
+    audit.record(by, Act.CHAT_SENT_AGAIN, Subject(SubjectKind.CHAT, str(message_id)))
 
 
 def test(by: Actor) -> None:

@@ -208,7 +208,27 @@ def test_a_download_breaks_off_when_the_file_is_deleted_meanwhile(shop: Shop) ->
         next(parts)
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "\r=1", "\n=1"])
+HIDDEN = ("＝1+1", "＋1", "－1", "＠x", "\u3000=1", "\u00a0=1", "\u200b=1", "\ufeff=1", "\u2028=1")
+"""Full-width signs, which spreadsheets in Chinese and Japanese read as signs, and signs behind invisible characters."""
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_no_cell_of_an_exported_file_begins_a_formula_whatever_the_acquirer_has_reported(shop: Shop) -> None:
+    hostile = ("=cmd|' /C calc'!A0", "\t=1", "\r=1", "＝1+1", "\u3000=1")
+    for method in hostile:
+        order = shop.paid_order((PEN, 1))
+        with transaction():
+            db.session.get_one(Payment, shop.payment(order).id).instrument = {"method": method}
+    export = exports.request(EVERYTHING, UTC, by=shop.sam)
+    assert state(export) == ("DONE", len(hostile))
+    rows = read(export, shop.sam)
+    assert [row["method"] for row in rows] == [f"'{method}" for method in hostile][::-1]
+    assert not [
+        cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "-", "@", "\t", "\r", "＝"))
+    ]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "\r=1", "\n=1", *HIDDEN])
 def test_a_cell_is_never_a_formula(text: str) -> None:
     assert csv_cells.cell(text) == f"'{text}"
 
