@@ -10,7 +10,6 @@ from shop.core.db import db
 from shop.http_kit.access import requires
 from shop.ops.navigation import Group, Link
 from shop.orders.models import Order
-from shop.payments.providers import registry
 from shop.payments.providers.types import DisputeState
 from shop.payments.records.settlement_models import Dispute
 
@@ -35,9 +34,4 @@ def index() -> str:
         )
         .limit(SHOWN)
     )
-    return render_template("ops/disputes.html", disputes=db.session.execute(query).all(), page=_page)
-
-
-def _page(dispute: Dispute) -> str:
-    provider = registry.all_providers().get(dispute.provider)
-    return provider.dispute_page(dispute.dispute_id) if provider else ""
+    return render_template("ops/disputes.html", disputes=db.session.execute(query).all())

@@ -373,10 +373,6 @@ class PaymentProvider(ABC):
         """
         return ()
 
-    def dispute_page(self, dispute_id: str) -> str:
-        """URL of a dispute in the acquirer's dashboard, where staff answer it; empty if it has none."""
-        return ""
-
     def page(self, address: object) -> str:
         """Check a URL from the acquirer that becomes a Location, a link, a form's action or a QR code. Raises Malformed
         unless it is a plain URL at one of the acquirer's origins.

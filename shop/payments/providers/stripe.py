@@ -14,7 +14,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as midnight
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 import stripe
@@ -154,13 +153,6 @@ class Stripe(PaymentProvider):
     def page_origins(self) -> tuple[str, ...]:
         """Origin of Stripe's pages; none with the mock acquirer, whose origin is allowed anyway."""
         return ("https://checkout.stripe.com",) if self.config["STRIPE_API_BASE"] else ()
-
-    def dispute_page(self, dispute_id: str) -> str:
-        """The page in Stripe's dashboard; none with the mock acquirer."""
-        if not self.config["STRIPE_API_BASE"]:
-            return ""
-        mode = "test/" if str(self.config["STRIPE_API_KEY"]).startswith(("sk_test_", "rk_test_")) else ""
-        return f"https://dashboard.stripe.com/{mode}disputes/{quote(dispute_id, safe='')}"
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
