@@ -158,7 +158,7 @@ class Hub:
         return bool(self.room) and len(self._viewers) + self._consoles >= self.room
 
     def _is_full_for_shoppers(self) -> bool:
-        """Streams of shoppers leave a tenth of the room to consoles, whether these are open or not."""
+        """Streams of shoppers leave a tenth of the connections to consoles, whether these are open or not."""
         kept = min(self.room - 1, max(1, self.room // _STAFF_SHARE))
         return bool(self.room) and len(self._viewers) + max(self._consoles, kept) >= self.room
 
