@@ -82,6 +82,7 @@ class Act(StrEnum):
     ALERT_ACKNOWLEDGED = "alert.acknowledged"
     ALERT_RESOLVED = "alert.resolved"
     CHAT_TESTED = "alert.chat_tested"
+    CHAT_SENT_AGAIN = "alert.chat_sent_again"
     TO_DO_CLAIMED = "to_do.claimed"
     TO_DO_RELEASED = "to_do.released"
     MAILS_RETRIED = "mail.retried"

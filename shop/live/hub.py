@@ -38,6 +38,10 @@ log = logs.get()
 _hubs: weakref.WeakSet[Hub] = weakref.WeakSet()
 
 
+_STAFF_SHARE = 10
+"""One of so many connections for live updates is kept for staff."""
+
+
 class Full(Exception):
     """The limit of streams of this process, of the client network or of the order is reached."""
 
@@ -157,6 +161,11 @@ class Hub:
     def _is_full(self) -> bool:
         return bool(self.room) and len(self._viewers) + self._consoles >= self.room
 
+    def _is_full_for_shoppers(self) -> bool:
+        """Streams of shoppers leave a tenth of the connections to consoles, whether these are open or not."""
+        kept = min(self.room - 1, max(1, self.room // _STAFF_SHARE))
+        return bool(self.room) and len(self._viewers) + max(self._consoles, kept) >= self.room
+
     def observe(self, observer: Observer) -> None:
         """Wake `observer` after each message. Safe to repeat."""
         with self._lock:
@@ -173,7 +182,7 @@ class Hub:
         """Raise Full if a limit is reached. A process counts its own streams, because they use its connections."""
         of_network, of_order = self._networks.get(viewer.network, ()), self._orders.get(viewer.order_id, ())
         if (
-            self._is_full()
+            self._is_full_for_shoppers()
             or (viewer.network and len(of_network) >= self._app.config["STREAMS_PER_ADDRESS"])
             or len(of_order) >= self._app.config["STREAMS_PER_ORDER"]
         ):
