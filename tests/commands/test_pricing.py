@@ -166,7 +166,8 @@ def test_the_demo_has_prices_and_a_merchants_own_are_kept(shop: Shop, flask: Com
     run = shop.app.test_cli_runner()
     assert run.invoke(args=["seed"]).exit_code == 0
     listed = flask("list")
-    assert "VAT (zh-Hant: 營業稅, zh-Hans: 增值税, ja: 付加価値税) 5 %" in listed and "express" in listed and "WELCOME10" in listed
+    assert "VAT (zh-Hant: 營業稅, zh-Hans: 增值税, ja: 付加価値税) 5 %" in listed
+    assert "express" in listed and "WELCOME10" in listed
     flask("remove-delivery", "express")
     run.invoke(args=["seed"])
     assert "express" not in flask("list")

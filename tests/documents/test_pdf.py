@@ -104,7 +104,12 @@ def test_title_labels_date_and_tag_are_in_the_language_of_the_order_whatever_lan
 CORRECTIONS = {
     "zh_Hant": ("折讓單", "作廢單", "本折讓單減少收據{}的金額。", "折讓單{}的退款無法撥付。"),
     "zh_Hans": ("退款凭证", "作废单", "本退款凭证冲减收据{}的金额。", "退款凭证{}的退款未能支付"),
-    "ja": ("返金明細書", "返金取消書", "本書は、領収書{}の金額を減額するものです。", "返金明細書{}の返金をお支払いできませんでした。"),
+    "ja": (
+        "返金明細書",
+        "返金取消書",
+        "本書は、領収書{}の金額を減額するものです。",
+        "返金明細書{}の返金をお支払いできませんでした。",
+    ),
 }
 """By language: titles of a credit note and of its cancellation, and what each states of the document it refers to."""
 
