@@ -52,6 +52,8 @@ PAGES = (
     *(Address("users", f"/ops/users?state={state}") for state in ("active", "invited", "disabled")),
     Address("payouts", "/ops/payouts"),
     Address("disputes", "/ops/disputes"),
+    *(Address("statistics", f"/ops/statistics?period={period}") for period in ("today", "7", "30", "90")),
+    Address("statistics", "/ops/statistics?currency=JPY&provider=otherpay"),
 )
 """Pages whose address depends on no row."""
 

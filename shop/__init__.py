@@ -9,14 +9,17 @@ from typing import Any
 from flask import Flask
 from flask_migrate import Migrate
 
-from shop import cli, live, ops, settings, web
+from shop import api, cli, live, ops, settings, web
+from shop.accounts import api_models as _api_models  # noqa: F401 - tables are known once their models are imported
 from shop.accounts import sessions
 from shop.alerts import models as _alert_models  # noqa: F401 - tables are known once their models are imported
+from shop.api_log import models as _api_log_models  # noqa: F401 - tables are known once their models are imported
 from shop.checkout import models as _checkout_models  # noqa: F401 - tables are known once their models are imported
 from shop.core import logs, redis
 from shop.core.db import db, engine_options, prepare
 from shop.credit_gifts import models as _gift_models  # noqa: F401 - tables are known once their models are imported
 from shop.http_kit import request_guard
+from shop.idempotency import models as _idempotency_models  # noqa: F401 - tables are known once their models are imported
 from shop.mail import models as _mail_models  # noqa: F401 - tables are known once their models are imported
 from shop.order_search import models as _search_models  # noqa: F401 - tables are known once their models are imported
 from shop.payments.providers import registry
@@ -48,6 +51,7 @@ def create_app(environ: Mapping[str, str] | None = None, **overrides: Any) -> Fl
     request_guard.init_app(app)
     web.init_app(app)
     ops.init_app(app)
+    api.init_app(app)
     for blueprint in live.BLUEPRINTS:
         app.register_blueprint(blueprint)
     cli.init_app(app)

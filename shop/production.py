@@ -11,6 +11,7 @@ from dataclasses import astuple
 from typing import Any
 from urllib.parse import urlsplit
 
+from shop.api_settings import DEVELOPMENT_TOKEN_KEY
 from shop.seller import DEMO
 from shop.setting_kinds import LOCAL_HOSTS, ChatWebhook, MailServer
 from shop.settings import DEVELOPMENT, DEVELOPMENT_KEY, BadSetting, Setting, several
@@ -72,9 +73,15 @@ def _secret_key(value: str) -> str:
 
 def _token(value: str) -> str:
     """An empty token grants nothing and is therefore allowed."""
-    if value == DEVELOPMENT_KEY:
+    if value in (DEVELOPMENT_KEY, DEVELOPMENT_TOKEN_KEY):
         return "is the one of development, which is published"
     return f"is shorter than {SHORTEST_SECRET} characters" if 0 < len(value) < SHORTEST_SECRET else ""
+
+
+def _token_keys(value: str) -> str:
+    """The keys of the API's tokens, the newest first."""
+    keys = several(value)
+    return next((problem for key in keys if (problem := _token(key))), "") if keys else _secret_key("")
 
 
 def _former_keys(values: list[str]) -> str:
@@ -128,6 +135,7 @@ def _listed(sentences: list[str]) -> str:
 _RULES: dict[str, Callable[[Any], str]] = {
     "SECRET_KEY": _secret_key,
     "SECRET_KEY_FALLBACKS": _former_keys,
+    "API_TOKEN_KEY": _token_keys,
     "CONTROL_TOKEN": _token,
     "METRICS_TOKEN": _token,
     "SHOP_URL": _address,

@@ -174,6 +174,21 @@ class Mailboxes(tuple[str, ...]):
         return super().__new__(cls, found)
 
 
+class WebOrigins(tuple[str, ...]):
+    """Origins of web pages, such as `https://app.example.com`, separated by commas. Raises ValueError, also for `*`."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> WebOrigins:
+        found = [part for part in (part.strip() for part in text.split(",")) if part]
+        for one in found:
+            parts = urlsplit(one)
+            is_origin = parts.scheme in ("http", "https") and f"{parts.scheme}://{parts.netloc}" == one
+            if not is_origin or not parts.hostname or parts.username is not None:
+                raise ValueError(text)
+        return super().__new__(cls, found)
+
+
 def _switch(value: str) -> bool:
     if value not in ("0", "1"):
         raise ValueError(value)
@@ -208,6 +223,7 @@ WORDS = {
     MailServer: "an address such as smtp://user:password@host:587/?starttls=1",
     MailSender: "an e-mail address, with or without a name",
     Mailboxes: "e-mail addresses separated by commas",
+    WebOrigins: "origins such as https://app.example.com, separated by commas",
     TimeZone: "a time zone such as Asia/Taipei",
     SecondFactorRule: " or ".join(SecondFactorRule.RULES),
 }

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from shop.api_settings import API_SETTINGS, DEVELOPMENT_TOKEN_KEY
 from shop.setting_kinds import (
     WORDS,
     ChatWebhook,
@@ -307,8 +308,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "LOG_LEVEL",
         "info",
-        "Lowest level that is logged: `debug`, `info`, `warning` or `error`. `bin/run` sets `warning`, and with "
-        "`--verbose` it sets `info`.",
+        "Lowest level in the log: `debug`, `info`, `warning`, `error`; `bin/run` sets `warning`, or `info` if verbose.",
         LogLevel,
     ),
     Setting("ACQUIRER_MOUNT", "false", "Serve the mock acquirer under `/acquirer` of the shop's own port.", bool),
@@ -319,6 +319,7 @@ SETTINGS: tuple[Setting, ...] = (
         bool,
     ),
     Setting("HEARTBEAT_FILE", "", "File that `worker` and `clock` touch while they work, for liveness probes."),
+    *API_SETTINGS,
     Setting("SEED_STOCK", "1", "Multiplies the stock of the seeded catalogue (load tests).", int, least=1),
 )
 
@@ -395,8 +396,9 @@ def load(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
     values = read(SETTINGS, environment() if environ is None else environ)
     if values["SETTLED_ENV"] not in (DEVELOPMENT, PRODUCTION):
         raise BadSetting("SETTLED_ENV: only development or production.")
-    if not values["SECRET_KEY"] and values["SETTLED_ENV"] == DEVELOPMENT:
-        values["SECRET_KEY"] = DEVELOPMENT_KEY
+    if values["SETTLED_ENV"] == DEVELOPMENT:
+        keys = {"SECRET_KEY": DEVELOPMENT_KEY, "API_TOKEN_KEY": DEVELOPMENT_TOKEN_KEY}
+        values |= {name: key for name, key in keys.items() if not values[name]}
     values["SECRET_KEY_FALLBACKS"] = several(values["SECRET_KEY_FALLBACKS"])
     values["DATABASE_URL"] = database_url(values["DATABASE_URL"])
     if not is_known_database(values["DATABASE_URL"]):

@@ -58,6 +58,7 @@ class Alert(Base):
         UniqueConstraint("rule", "subject", "cause"),
         CheckConstraint(f"state IN ({_KNOWN})", name="state_known"),
         CheckConstraint("severity IN ('P1', 'P2', 'P3')", name="severity_known"),
+        Index("ix_alerts_detected", "detected_at"),
         Index("ix_alerts_open", "rule", "subject", postgresql_where=_OPEN, sqlite_where=_OPEN),
     )
 

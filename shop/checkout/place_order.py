@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 from flask import current_app
 from sqlalchemy import select
 
 from shop.checkout import agreement, saga, unpaid_orders
+from shop.checkout import cart as carts
 from shop.checkout.placing.decide import Repeated, decide
 from shop.checkout.placing.load import load
 from shop.checkout.placing.request import Customer, Request
 from shop.checkout.placing.snapshot import Rules
 from shop.checkout.placing.write import Written, write
+from shop.checkout.saga_states import PAY_LATER
 from shop.checkout.unpaid_limits import TooManyUnpaid
 from shop.checkout.unpaid_orders import Client
 from shop.core import clock, email_address
@@ -25,6 +29,10 @@ from shop.orders.models import Order
 from shop.payments.calls import request as requests
 from shop.payments.providers import registry
 from shop.pricing import codes
+from shop.pricing import load as pricing
+from shop.pricing.decide import Choices, quote
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,16 +64,66 @@ def place_order(
     it.
     """
     request = Request(customer, provider, shown, credit, delivery, codes.normal(code))
-    try:
-        result = _place(cart_id, request, network)
-    except TooManyUnpaid as refusal:
-        unpaid_orders.note_refusal(network, refusal.details["counted_by"])
-        raise
+    result = _noting_refusals(network, lambda: _place(cart_id, request, network))
     if isinstance(result, Repeated):
         token = db.session.execute(select(Order.token).where(Order.id == result.order_id)).scalar_one()
         return Placed(result.order_id, token)
     saga.start(result.order_id, provider, result.payment, requests.return_url(result.number, result.token))
     return Placed(result.order_id, result.token)
+
+
+def place_items(
+    items: Mapping[str, int],
+    currency: str,
+    customer: Customer,
+    *,
+    delivery: str = "",
+    code: str = "",
+    network: str = UNKNOWN,
+    created: Callable[[int], None] = lambda _order_id: None,
+) -> Placed:
+    """Place an order for these units by SKU, at the present prices, and start no payment: the customer chooses later.
+
+    `created` is called with the order's id in the transaction that writes it. Raises what `place_order` and `cart.add`
+    raise; then nothing is written.
+    """
+    choices = Choices(customer.country, delivery, codes.normal(code), customer.locale)
+    written = _noting_refusals(network, lambda: _place_items(items, currency, customer, choices, network, created))
+    saga.start(written.order_id, PAY_LATER, None, "")
+    return Placed(written.order_id, written.token)
+
+
+@transactional
+def _place_items(
+    items: Mapping[str, int],
+    currency: str,
+    customer: Customer,
+    choices: Choices,
+    network: str,
+    created: Callable[[int], None],
+) -> Written:
+    """Fill a cart and place its order in one transaction."""
+    cart_id = carts.create(currency)
+    for sku, quantity in items.items():
+        carts.add(cart_id, sku, quantity)
+    cart = carts.load(cart_id, customer.locale)
+    quoted = quote(cart.total, choices, pricing.rules(choices, currency), clock.now())
+    mark = agreement.customer_mark(cart.checkout_key, customer.user_id)
+    shown = agreement.Shown(cart.checkout_key, cart.terms_with(quoted.terms).digest, mark)
+    result = _place(cart_id, Request(customer, PAY_LATER, shown, 0, choices.delivery, choices.code), network)
+    if isinstance(result, Repeated):
+        raise RuntimeError("a new cart has placed no order before")
+    created(result.order_id)
+    return result
+
+
+def _noting_refusals(network: str, place: Callable[[], T]) -> T:
+    """The result of `place`; a refusal by the limits on unpaid orders is counted after its transaction."""
+    try:
+        return place()
+    except TooManyUnpaid as refusal:
+        unpaid_orders.note_refusal(network, refusal.details["counted_by"])
+        raise
 
 
 def placed_from(cart_id: str, key: str) -> Order | None:

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import bindparam, select, update
 
 from shop.checkout.models import Saga
-from shop.checkout.saga_states import SagaState, SagaStep
+from shop.checkout.saga_states import PAY_LATER, SagaState, SagaStep
 from shop.core import clock, logs
 from shop.core.db import changed, db, table, transactional
 from shop.core.errors import Refusal
@@ -79,7 +79,7 @@ def begin(order_id: int, provider: str, done: Sequence[SagaStep], at: datetime) 
 
 def start(order_id: int, provider: str, payment: PaymentRequest | None, return_url: str) -> None:
     """Do the last step of a new order: start its payment, apply the provider's response and finish the saga. Without a
-    payment, nothing is left to pay.
+    payment, nothing is left to pay, or the customer pays later.
     """
     if payment is None:
         run(order_id)
@@ -102,7 +102,7 @@ def run(order_id: int) -> None:
     if saga is None or saga.state != SagaState.RUNNING:
         return
     try:
-        if updates.nothing_left_to_pay(order_id):
+        if updates.nothing_left_to_pay(order_id) or saga.provider == PAY_LATER:
             _finish(order_id, with_payment=False)
             return
         payment = initiate.open_payment(order_id, saga.provider)

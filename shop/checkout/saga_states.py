@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+PAY_LATER = "later"
+"""In place of a provider: the order starts no payment, because its customer chooses how to pay afterwards."""
+
 
 class SagaState(StrEnum):
     """State of a saga. The values are stored and must not change."""

@@ -51,6 +51,8 @@ class Act(StrEnum):
     PASSKEY_REMOVED = "account.passkey_removed"
     PASSKEY_USED = "account.passkey_used"
     PASSKEY_REFUSED = "account.passkey_refused"
+    API_KEY_MADE = "api_key.made"  # noqa: S105 - a name
+    API_KEY_REVOKED = "api_key.revoked"
     ROLES_CHANGED = "account.roles_changed"
     ROLES_REQUESTED = "account.roles_requested"
     ROLES_APPROVED = "account.roles_approved"
@@ -63,6 +65,7 @@ class Act(StrEnum):
     AMOUNT_ACCEPTED = "payment.amount_accepted"
     SHORTFALL_REQUESTED = "payment.shortfall_requested"
     SHORTFALL_DECLINED = "payment.shortfall_declined"
+    ADDRESS_CHANGED = "order.address_changed"
     CANCELLATION_REQUESTED = "order.cancel_requested"
     GIFT_REQUESTED = "credit_gift.requested"
     GIFT_APPROVED = "credit_gift.approved"
@@ -107,6 +110,7 @@ class SubjectKind(StrEnum):
     """Kind of the thing that an act is about. The values are stored."""
 
     ACCOUNT = "account"
+    API_KEY = "api_key"
     ORDER = "order"
     NOTE = "note"
     REFUND = "refund"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from babel import Locale
 
+SHIPS_TO = frozenset(re.findall("..", "TWJPHKMOSGMYTHVNPHKRIDINAUNZUSCAMXBRGBIEFRDEATCHNLBELUDKSENOFIISESPTITPLCZGR"))
+"""Countries that the shop ships to, as ISO 3166 codes."""
 _SHORT: Mapping[str, Mapping[str, str]] = {
     "HK": {"en": "Hong Kong", "zh_Hant": "香港", "zh_Hans": "香港", "ja": "香港"},
     "MO": {"en": "Macao", "zh_Hant": "澳門", "zh_Hans": "澳门", "ja": "マカオ"},

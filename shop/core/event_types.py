@@ -33,6 +33,7 @@ class EventKind(StrEnum):
     ORDER_CANCEL_REQUESTED = "order.cancel_requested"
     ORDER_REVIEW_ENDED = "order.review_ended"
     ORDER_CLAIMED = "order.claimed"
+    ORDER_ADDRESS_CHANGED = "order.address_changed"
     PAYMENT_VISITED = "payment.visited"
     PAYMENT_UNKNOWN = "payment.unknown"
     PAYMENT_OPEN = "payment.open"
@@ -139,6 +140,14 @@ class OrderClaimed(Event):
 
 
 @dataclass(frozen=True)
+class OrderAddressChanged(Event):
+    """The delivery address was changed before packing; the event has no address."""
+
+    KIND = EventKind.ORDER_ADDRESS_CHANGED
+    STREAM = Stream.ORDERS
+
+
+@dataclass(frozen=True)
 class PaymentVisited(Event):
     KIND = EventKind.PAYMENT_VISITED
     STREAM = Stream.ORDERS
@@ -219,6 +228,8 @@ class PaymentCodeShown(Event):
 
 @dataclass(frozen=True)
 class PaymentCaptured(Event):
+    """`method` is the provider's word for what was paid with, if it is known with the capture."""
+
     KIND = EventKind.PAYMENT_CAPTURED
     STREAM = Stream.PAYMENTS
     SCHEMA_VERSION = 2
@@ -227,6 +238,7 @@ class PaymentCaptured(Event):
     amount: int
     currency: str
     allocation: str
+    method: str | None = None
 
 
 # --- refunds, disputes, settlement -----------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -37,6 +39,26 @@ def _limiters() -> _Limiters:
 def allowed(item: RateLimitItem, *names: str) -> bool:
     """Count one use of `names`; True if it is within `item`."""
     return _call(lambda limiter: limiter.hit(item, *names))
+
+
+@dataclass(frozen=True)
+class Use:
+    """A counted use: True if it is within the limit, the uses that are left, and seconds until the count restarts."""
+
+    is_allowed: bool
+    left: int
+    seconds: int
+
+
+def use(item: RateLimitItem, *names: str) -> Use:
+    """Count one use of `names`, as `allowed` does, with what is left."""
+
+    def count(limiter: FixedWindowRateLimiter) -> Use:
+        is_allowed = limiter.hit(item, *names)
+        resets_at, left = limiter.get_window_stats(item, *names)
+        return Use(is_allowed, left, max(1, math.ceil(resets_at - time.time())))
+
+    return _call(count)
 
 
 def undo_hit(item: RateLimitItem, *names: str) -> None:

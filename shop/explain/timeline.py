@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 from shop.accounts import staff
-from shop.core import audit_search
+from shop.core import audit_search, redacted
 from shop.core.actor import Actor
 from shop.core.audit import Subject, SubjectKind
 from shop.core.db import db
@@ -24,7 +24,7 @@ from shop.orders.models import Order, OrderEvent
 from shop.payments.providers import registry
 from shop.payments.records.models import Payment, PaymentUpdateRow, Refund, WebhookEventRow
 from shop.payments.records.types import Source
-from shop.payments.webhooks import redacted, words
+from shop.payments.webhooks import words
 
 MOST = 500
 """Payment updates, acts and notes of staff that a timeline shows at most; the newest."""

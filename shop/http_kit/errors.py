@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, Response, current_app, g, jsonify, make_response, render_template, request
+from flask import Flask, Response, current_app, g, make_response, render_template, request
 from flask_babel import gettext, lazy_gettext
 from flask_wtf.csrf import CSRFError
 from markupsafe import escape
@@ -18,6 +18,7 @@ from shop.core.db import db
 from shop.core.errors import Refusal
 from shop.core.languages import tag
 from shop.core.redis import RedisAway
+from shop.http_kit import problems
 from shop.http_kit.translation import locale_name, translated
 
 log = logs.get()
@@ -84,18 +85,7 @@ def answer(status: int, *, code: str = "", message: str = "", headers: Any = Non
     """The answer to a failed request: title and sentence of `status` unless `message` says more."""
     title, sentence = _WORDS.get(status) or _WORDS[400 if status < 500 else 500]
     if wants_json():
-        response = jsonify(
-            {
-                "type": "about:blank",
-                "title": str(title),
-                "status": status,
-                "code": code or f"http_{status}",
-                "detail": str(message or sentence),
-                "request_id": g.get("request_id", ""),
-                **({"details": details} if details else {}),
-            }
-        )
-        response.mimetype = "application/problem+json"
+        response = problems.answer(status, code, str(message), details, (str(title), str(sentence)))
     else:
         response = _page(status, str(title), str(message or sentence))
     response.status_code = status

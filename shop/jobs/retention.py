@@ -18,10 +18,12 @@ from typing import Any
 from flask import current_app
 from sqlalchemy import Integer, Table, delete, exists, func, select, update
 
+from shop.accounts.api_models import ApiSession
 from shop.accounts.models import AccountLink, SignInFailures
 from shop.accounts.throttle import FORGET_AFTER
 from shop.alerts.models import Alert, ChatMessage, ToDoClaim
 from shop.alerts.states import AlertState
+from shop.api_log.models import ApiCall
 from shop.checkout.models import Cart, CartLine, Saga
 from shop.checkout.saga_states import SagaState
 from shop.checkout.unpaid_orders import ReservationRefusal
@@ -31,6 +33,8 @@ from shop.core.db import Base, changed, db, table, transactional
 from shop.core.heartbeat import Heartbeat
 from shop.core.outbox import OutboxRow
 from shop.documents import erase
+from shop.idempotency.decide import LASTS
+from shop.idempotency.models import IdempotencyKey
 from shop.integrity.models import IntegrityCheck
 from shop.mail.models import Mail
 from shop.mail.states import MailState
@@ -81,14 +85,6 @@ class Rule:
     @property
     def name(self) -> str:
         return f"{table(self.model).name}: {self.rows}"
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A table from which no rows are deleted by age, with the reason."""
-
-    table: str
-    why: str
 
 
 def _ended(before: datetime, order_id: Any) -> Any:
@@ -295,6 +291,30 @@ RULES: tuple[Rule, ...] = (
         wall_time=True,
     ),
     Rule(
+        ApiSession,
+        "sessions of the API that have ended",
+        DAY,
+        "a refresh token of a session that is not stored is refused as one of a session that has ended",
+        lambda at: ApiSession.expires_at < at - DAY,
+        wall_time=True,
+    ),
+    Rule(
+        IdempotencyKey,
+        "idempotency keys of API calls, with the answers",
+        LASTS,
+        "a key is remembered for a day; an answer may contain personal data and the token of an order",
+        lambda at: IdempotencyKey.expires_at < at,
+        wall_time=True,
+    ),
+    Rule(
+        ApiCall,
+        "calls of the API",
+        MAIL_KEPT,
+        "questions about a call come within days; they contain client addresses, and bodies without secrets",
+        lambda at: ApiCall.at < at - MAIL_KEPT,
+        wall_time=True,
+    ),
+    Rule(
         AuditPersonal,
         "client addresses, logins, names and e-mail addresses in the audit log",
         YEAR,
@@ -317,50 +337,6 @@ RULES: tuple[Rule, ...] = (
         wall_time=True,
     ),
 )
-_ORDER = "the order itself: bookkeeping, disputes and the customer's history"
-_LEDGER = "the ledger"
-_DOCUMENTS = "documents are numbered without gaps and never change"
-_STOCK = "stock is the sum of these"
-_CATALOGUE = "the catalogue"
-_PRICING = "what orders cost"
-_AUDIT = "evidence of who did what: append-only, with accounts by their number; personal values are in audit_personal"
-_NOTES = "evidence of what staff asked and did; their texts are erased"
-KEPT: tuple[Kept, ...] = (
-    *(Kept(name, _ORDER) for name in ("orders", "order_lines", "order_events", "payments", "captures", "refunds")),
-    *(
-        Kept(name, _LEDGER)
-        for name in ("journals", "ledger_entries", "funds", "payouts", "credit_gifts", "shortfall_requests")
-    ),
-    *(
-        Kept(name, _LEDGER)
-        for name in ("store_credits", "credit_holds", "settlement_lines", "discrepancies", "disputes")
-    ),
-    Kept("settlement_files", "one row for each provider and day: which files were read, and when"),
-    Kept("notification_windows", "one row for each rule of alerts"),
-    *(Kept(name, _DOCUMENTS) for name in ("documents", "document_lines", "document_files", "document_years")),
-    *(Kept(name, _STOCK) for name in ("stock", "stock_movements", "reservations")),
-    *(Kept(name, _CATALOGUE) for name in ("products", "categories", "initial_texts")),
-    *(Kept(name, _PRICING) for name in ("tax_rates", "delivery_methods", "discount_codes", "discount_values")),
-    Kept(
-        "discount_uses",
-        "uses and spent budgets of codes are the sums of these; they contain no address, only its keyed hash",
-    ),
-    *(Kept(name, _AUDIT) for name in ("audit_log", "audit_seals")),
-    *(Kept(name, _NOTES) for name in ("order_notes", "note_mentions")),
-    Kept("users", "until the account is closed"),
-    Kept("totp_secrets", "one row for each account with an authenticator app, until the second factor is removed"),
-    Kept("recovery_codes", "ten rows for each account with a second factor"),
-    Kept("passkeys", "at most twenty rows for each account of staff, until they are removed"),
-    Kept("role_requests", "evidence of the two admins who gave a role that decides about money or roles"),
-    Kept("saved_views", "at most 50, until staff delete them"),
-    Kept("watch_list", "rows are removed when no check of the order is left"),
-    Kept("condition_schedules", "one row for each condition"),
-    Kept("provider_health", "one row for each provider"),
-    Kept("clock_offset", "one row"),
-)
-"""Tables without a rule, with the reason."""
-REMOVED_WITH = {"cart_lines": "carts", "order_export_parts": "order_exports"}
-"""Tables whose rows are deleted together with those of another one."""
 
 
 @dataclass

@@ -18,6 +18,7 @@ from shop.payments.polling import poll
 from shop.payments.refunds import send
 from shop.payments.settlement import daily_fetch
 from shop.payments.webhooks import inbox
+from shop.statistics import rollup
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Work:
 
     `is_slow` marks shared work that may take seconds, or that waits for a host that is no acquirer's API. The clock,
     which does shared work that no worker takes, does it in a thread of its own (`shop.jobs.slow_work`).
+
+    `only_emits` marks work that can make nothing due but events in the outbox and work of its own kind.
     """
 
     kind: str
@@ -38,6 +41,7 @@ class Work:
     claim: Callable[[list[Any]], list[Any]] | None = None
     seconds: int = 60
     is_slow: bool = False
+    only_emits: bool = False
 
 
 def _relay(_batch: int) -> None:
@@ -52,17 +56,18 @@ WORK: tuple[Work, ...] = (
     Work("closing", end_order.due, end_order.end_due, shared=True),
     Work("outbox", lambda: list(range(min(5, -(-outbox.waiting() // 200)))), _relay),
     Work("summary", notifications.due, notifications.summarise_due),
-    Work("mail", deliver.due, deliver.do, shared=True, is_slow=True),
-    Work("chat", chat.due, chat.do, shared=True, is_slow=True),
+    Work("mail", deliver.due, deliver.do, shared=True, is_slow=True, only_emits=True),
+    Work("chat", chat.due, chat.do, shared=True, is_slow=True, only_emits=True),
     Work("export", exports.due, exports.do, shared=True, is_slow=True),
     Work("settlement", daily_fetch.due, daily_fetch.fetch_due, shared=True, seconds=120, is_slow=True),
     Work("integrity", checks.due, checks.continue_due, shared=True, seconds=120, is_slow=True),
+    Work("statistics", rollup.due, rollup.add_due, shared=True, is_slow=True),
     Work("documents", documents.due, documents.do),
-    Work("watch", watcher.due, watcher.check_due),
-    Work("conditions", conditions.due, conditions.check_due),
-    Work("invariants", invariants.due, invariants.check_due),
-    Work("audit", audit_seals.due, audit_seals.seal_due),
-    Work("retention", retention.due, retention.step),
+    Work("watch", watcher.due, watcher.check_due, only_emits=True),
+    Work("conditions", conditions.due, conditions.check_due, only_emits=True),
+    Work("invariants", invariants.due, invariants.check_due, only_emits=True),
+    Work("audit", audit_seals.due, audit_seals.seal_due, only_emits=True),
+    Work("retention", retention.due, retention.step, only_emits=True),
 )
 BY_KIND = {work.kind: work for work in WORK}
 EVERY = 1.0

@@ -39,6 +39,7 @@ from shop.ops import (
     roles,
     search,
     second_factor,
+    statistics,
     users,
     webhook_altered,
     webhook_retry,
@@ -48,7 +49,7 @@ from shop.ops import (
 PAGES = (
     *(home, order_list, order_page, order_acts, order_notes, order_views, order_exports, customers, search, alerts),
     *(webhooks, webhook_retry, webhook_altered, live, mails),
-    *(approvals, payouts, disputes, reconciliation, discrepancies, ledgers),
+    *(approvals, payouts, disputes, reconciliation, discrepancies, ledgers, statistics),
     *(users, roles, audit_log, queues, integrity, second_factor, confirm),
 )
 """Page modules, in the order of the menu."""

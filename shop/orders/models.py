@@ -162,6 +162,8 @@ class OrderEvent(Base):
     at: Mapped[datetime] = mapped_column(UtcDateTime)
     data: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
+    __table_args__ = (Index("ix_order_events_at", "at"),)
+
 
 class OrderOrigin(Base):
     """The client that placed an order, for the limits on unpaid orders and the poll schedule.

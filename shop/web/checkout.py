@@ -22,6 +22,7 @@ from shop.checkout.placing.decide import AlreadyPlaced
 from shop.checkout.placing.request import Customer
 from shop.core import clock, languages
 from shop.core.client_address import client_network
+from shop.core.countries import SHIPS_TO
 from shop.core.db import db
 from shop.core.errors import Away, BadInput, Refusal
 from shop.core.money import Money
@@ -39,7 +40,7 @@ from shop.pricing import codes
 from shop.pricing import load as pricing
 from shop.pricing.decide import Choices, Quote, quote
 from shop.web.cart import cart_page
-from shop.web.forms import SHIPS_TO, CheckoutForm, countries
+from shop.web.forms import CheckoutForm, countries
 
 bp = Blueprint("checkout", __name__)
 _TYPED = ("email", "name", "line1", "line2", "city", "postcode", "country", "method", "credit", "delivery", "code")

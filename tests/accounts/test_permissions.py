@@ -64,7 +64,7 @@ TABLE: dict[str, tuple[Role, ...]] = {
     "user.read": (A,),
     "user.write": (A,),
     "audit.read": (F, A),
-    "api_key.read": (A,),
+    "api_key.read": (F, A),
     "api_key.own": (F,),
     "api_key.revoke": (A,),
 }

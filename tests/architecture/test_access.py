@@ -10,6 +10,7 @@ from flask import Flask
 
 from shop import create_app
 from shop.accounts.permissions import Permission
+from shop.api.access import ApiAccess, api_access
 from shop.core.db import db
 from shop.http_kit.access import Who, access
 from tools.docs.routes import WHO, shop_app
@@ -38,8 +39,11 @@ PUBLIC_POSTS = {
     "/forgot-password": "mails a link to the address of the account; limited by address and client",
     "/unlock-account": "mails a link to the address of the account; limited by address and client",
     "/sign-out": "ends the caller's own sign-in",
+    "/api/v1/auth/login": "throttled as the sign-in page; limited",
+    "/api/v1/auth/refresh": "the refresh token, once; limited",
+    "/api/v1/orders": "guests may buy; an Idempotency-Key; limited",
 }
-"""Public routes that accept POST, each with its reason. All of them need a CSRF token."""
+"""Public routes that accept POST, each with its reason. Those of pages need a CSRF token; the API reads no cookie."""
 PROVE_THEMSELVES = {"/webhooks/<name>": "signature", "/dev/clock": "bearer", "/metrics": "bearer"}
 """Routes whose callers authenticate in the request itself; the only ones that need no CSRF token."""
 
@@ -56,13 +60,19 @@ def rules(app: Flask) -> list[tuple[str, set[str], Any]]:
 def undeclared(app: Flask) -> list[str]:
     """Routes without a declaration, or with an unknown one."""
     known = {*get_args(Who), *Permission}
-    return [path for path, _, view in rules(app) if getattr(view, "access", None) not in known]
+    declared = [(path, getattr(view, "access", None)) for path, _, view in rules(app)]
+    return [path for path, access in declared if not isinstance(access, ApiAccess) and access not in known]
 
 
 def public_posts(app: Flask) -> set[str]:
     """Public routes that accept more than GET."""
     changing = {"POST", "PUT", "PATCH", "DELETE"}
-    return {path for path, methods, view in rules(app) if view.access == "public" and methods & changing}
+    return {path for path, methods, view in rules(app) if is_public(view) and methods & changing}
+
+
+def is_public(view: Any) -> bool:
+    """True for a view that anyone may call."""
+    return view.access == "public" or (isinstance(view.access, ApiAccess) and "public" in view.access.who)
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +128,17 @@ def test_every_way_of_declaring_access_is_explained_in_the_docs() -> None:
 def test_exactly_the_pages_of_the_console_declare_a_permission() -> None:
     found = rules(shop_app())
     assert [path for path, _, view in found if path.startswith("/ops") != isinstance(view.access, Permission)] == []
+
+
+def test_every_call_of_the_api_and_nothing_else_is_guarded_by_the_rule_of_the_api() -> None:
+    found = rules(shop_app())
+    assert [path for path, _, view in found if path.startswith("/api/") != isinstance(view.access, ApiAccess)] == []
+
+
+@pytest.mark.parametrize("who", [(), ("public", "customer")])
+def test_a_call_of_the_api_names_its_callers(who: tuple[Any, ...]) -> None:
+    with pytest.raises(ValueError, match="a call is public, or it names its callers"):
+        api_access(*who)
 
 
 def test_views_for_the_holder_of_a_token_have_it_in_their_path() -> None:

@@ -24,7 +24,7 @@ from tests.web.test_page_statements import sent_for
 UTC = ZoneInfo("UTC")
 LISTS = (
     *("approvals", "payouts", "disputes", "alerts", "mails", "mails?state=QUEUED", "users", "audit"),
-    *("orders", "orders?payment=OPEN&provider=fakepay", "webhooks", "webhooks?state=done"),
+    *("orders", "orders?payment=OPEN&provider=fakepay", "webhooks", "webhooks?state=done", "statistics"),
 )
 
 

@@ -52,6 +52,7 @@ PAGES += ["/ops/approvals", "/ops/alerts", "/ops/payouts", "/ops/disputes", "/op
 PAGES += ["/ops/roles", "/ops/audit", "/ops/webhooks", "/ops/webhooks?state=failing", "/ops/webhooks/1"]
 PAGES += ["/ops/webhooks/1/altered", "/ops/webhooks/retry", "/ops/live"]
 PAGES += ["/ops/reconciliation", "/ops/reconciliation/kpay/2026-01-31", "/ops/reconciliation/files", "/ops/queues"]
+PAGES += ["/ops/statistics", "/ops/statistics?period=today"]
 PAGES += ["/ops?owner=me", "/ops/alerts/<alert>"]
 """Addresses of pages; `<number>` is the number of a paid order, `<mail>`, `<export>`, `<alert>` and `<customer>`
 are ids of these.

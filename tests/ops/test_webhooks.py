@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from shop.core import clock
+from shop.core import clock, redacted
 from shop.core.db import db, transaction
 from shop.payments.records.models import RefusedWebhook, WebhookEventRow
-from shop.payments.webhooks import conditions, redacted
+from shop.payments.webhooks import conditions
 from tests.ops.conftest import visitor_as
 from tests.parts.statements import statements
 from tests.shop_fixtures import Shop

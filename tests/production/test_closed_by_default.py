@@ -15,6 +15,7 @@ import pytest
 
 import mock_acquirer
 from shop import create_app, production, seller, settings
+from shop.api_settings import DEVELOPMENT_TOKEN_KEY
 from shop.payments.providers import registry
 from shop.payments.providers.interface import BadSignature
 from shop.payments.providers.kpay import KPay
@@ -33,6 +34,7 @@ GOOD = {
     "SETTLED_ENV": "production",
     "DATABASE_URL": "sqlite:///:memory:",
     "SECRET_KEY": SECRET,
+    "API_TOKEN_KEY": SECRET,
     "SHOP_URL": "https://shop.example",
     "PROVIDERS": "kpay,stripe",
     **KEYS,
@@ -40,6 +42,9 @@ GOOD = {
 PUBLISHED = {row.name: row.default for cls in registry.classes().values() for row in cls.SETTINGS if row.published}
 REFUSED = {
     "nothing signs the cookie": {"SECRET_KEY": ""},
+    "nothing signs the tokens of the API": {"API_TOKEN_KEY": ""},
+    "a short former key of the API": {"API_TOKEN_KEY": f"{SECRET},a"},
+    "the API key of development": {"API_TOKEN_KEY": DEVELOPMENT_TOKEN_KEY},
     "a short key": {"SECRET_KEY": "a"},
     "a key of 31 characters": {"SECRET_KEY": "k" * 31},
     "a mail server without TLS": {"MAIL_URL": f"smtp://u:{SECRET}@mail.example"},
@@ -117,7 +122,15 @@ def test_in_production_missing_settings_have_no_development_defaults(name: str) 
 def test_all_invalid_settings_are_reported_at_once() -> None:
     with pytest.raises(BadSetting) as refused:
         create_app({"DATABASE_URL": "sqlite:///:memory:", "PROVIDERS": "tpay", "SHOP_URL": "http://shop.example"})
-    for name in ("SECRET_KEY", "SHOP_URL", "TPAY_HASH_KEY", "TPAY_HASH_IV", "TPAY_WEBHOOK_SECRET", "SETTLED_ENV"):
+    for name in (
+        "SECRET_KEY",
+        "API_TOKEN_KEY",
+        "SHOP_URL",
+        "TPAY_HASH_KEY",
+        "TPAY_HASH_IV",
+        "TPAY_WEBHOOK_SECRET",
+        "SETTLED_ENV",
+    ):
         assert name in str(refused.value)
 
 

@@ -27,7 +27,7 @@ APP = json.loads((ROOT / "app.json").read_text())
 EXAMPLE = (ROOT / "deploy" / "k8s" / "secret.example.yaml").read_text()
 KEYS = {row.name for cls in registry.classes().values() for row in cls.SETTINGS if row.published}
 PUBLISHED = {row.default for cls in registry.classes().values() for row in cls.SETTINGS if row.published} | {"sim_demo"}
-OURS = {"SECRET_KEY", "METRICS_TOKEN", "ACQUIRER_CONTROL_TOKEN"}
+OURS = {"SECRET_KEY", "API_TOKEN_KEY", "METRICS_TOKEN", "ACQUIRER_CONTROL_TOKEN"}
 
 
 def test_with_the_output_of_make_secrets_shop_and_acquirer_start_in_production() -> None:
@@ -50,7 +50,7 @@ def test_compose_demands_every_secret_and_has_none_of_its_own() -> None:
 
 def test_the_manifests_for_kubernetes_hold_no_secret_and_the_filled_in_one_is_never_committed() -> None:
     assert [secret for secret in PUBLISHED if secret in EXAMPLE] == []
-    assert {"SECRET_KEY", "KPAY_API_KEY", "KPAY_WEBHOOK_SECRET"} <= set(
+    assert {"SECRET_KEY", "API_TOKEN_KEY", "KPAY_API_KEY", "KPAY_WEBHOOK_SECRET"} <= set(
         re.findall(r"^  ([A-Z_]+): \"\"", EXAMPLE, re.M)
     )
     for path in ("deploy/k8s/secret.yaml", "deploy/.env", ".env"):

@@ -22,6 +22,10 @@ WHO = {
 """Access rules that views declare, and their meaning."""
 FOR_STAFF = "staff whose roles have it; guests are redirected to the sign-in page, others get 403"
 
+FOR_PROGRAMS = (
+    "calls with a Bearer token: of a customer, of an order, or of staff with the permission; `public` needs none"
+)
+
 
 @lru_cache
 def shop_app() -> Flask:
@@ -40,7 +44,8 @@ def acquirer_app() -> Flask:
 def page() -> str:
     """Return the text of docs/routes.md."""
     shop = [(*_row(app := shop_app(), rule), f"`{_access(app, rule)}`") for rule in _rules(shop_app())]
-    who = [(f"`{name}`", says) for name, says in WHO.items()] + [("a permission, such as `order.read`", FOR_STAFF)]
+    who = [(f"`{name}`", says) for name, says in WHO.items()]
+    who += [("a permission, such as `order.read`", FOR_STAFF), ("`api …`", FOR_PROGRAMS)]
     acquirer = [_row(acquirer_app(), rule) for rule in _rules(acquirer_app())]
     parts = [
         GENERATED,
@@ -69,4 +74,4 @@ def _row(app: Flask, rule) -> tuple[str, str, str]:
 
 
 def _access(app: Flask, rule) -> str:
-    return getattr(app.view_functions[rule.endpoint], "access", "")
+    return str(getattr(app.view_functions[rule.endpoint], "access", ""))

@@ -14,7 +14,9 @@ from urllib.parse import quote
 
 from say import Trouble
 
-SECRETS: dict[str, Callable[[], str]] = {"SECRET_KEY": lambda: secrets.token_urlsafe(48)}
+SECRETS: dict[str, Callable[[], str]] = dict.fromkeys(
+    ("SECRET_KEY", "API_TOKEN_KEY"), lambda: secrets.token_urlsafe(48)
+)
 """Secrets generated at the first start. The acquirer's keys are not: its demo merchant's are public and documented."""
 
 ADDRESSES = {"KPAY": "KPAY_URL", "PAYPAY": "PAYPAY_URL", "STRIPE": "STRIPE_API_BASE", "TPAY": "TPAY_URL"}

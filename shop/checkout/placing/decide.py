@@ -13,7 +13,7 @@ from shop.checkout import agreement, unpaid_limits
 from shop.checkout.cart_view import CartView, Line
 from shop.checkout.placing.request import Request
 from shop.checkout.placing.snapshot import Rules, Snapshot
-from shop.checkout.saga_states import SagaStep
+from shop.checkout.saga_states import PAY_LATER, SagaStep
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import Money
 from shop.core.sentences import joined, sentence, sentences
@@ -145,7 +145,7 @@ def _not_agreed(cart: CartView, order: NewOrder, request: Request, rules: Rules)
         return Refusal(
             "cart_changed", sentence("Your cart has changed since you opened this page. No order was placed.")
         )
-    if order.to_pay.amount and request.provider not in rules.methods:
+    if order.to_pay.amount and request.provider not in (*rules.methods, PAY_LATER):
         return BadInput("unknown_method", sentence("Choose one of the listed payment methods."))
     if any(line.price_was for line in cart.lines):
         return Refusal(
@@ -156,8 +156,8 @@ def _not_agreed(cart: CartView, order: NewOrder, request: Request, rules: Rules)
 
 
 def _cannot_charge(order: NewOrder, request: Request, rules: Rules) -> Refusal | None:
-    """Refusal by the limits of the payment method; nothing to pay needs no method."""
-    if not order.to_pay.amount:
+    """Refusal by the limits of the payment method; nothing to pay needs no method, and neither does a later choice."""
+    if not order.to_pay.amount or request.provider == PAY_LATER:
         return None
     return charging.refusal(rules.methods[request.provider], order.to_pay, order.credit)
 

@@ -15,7 +15,7 @@ from shop.checkout import saga
 from shop.checkout.models import CartLine
 from shop.checkout.placing.decide import NewOrder, out_of_stock
 from shop.checkout.placing.request import Request
-from shop.checkout.saga_states import SagaStep
+from shop.checkout.saga_states import PAY_LATER, SagaStep
 from shop.checkout.unpaid_orders import Client
 from shop.core import ids
 from shop.core.actor import Actor
@@ -40,7 +40,8 @@ _EMPTY_CART = delete(_CART_LINES).where(_CART_LINES.c.cart_id == bindparam("cart
 
 @dataclass(frozen=True)
 class Written:
-    """The new order, and the payment to start at the provider; None when nothing is left to pay."""
+    """The new order, and the payment to start at the provider; None when nothing is to be paid
+    now."""
 
     order_id: int
     number: str
@@ -138,8 +139,8 @@ def _lines(order: NewOrder, order_id: int) -> list[dict[str, Any]]:
 
 
 def _insert_payment(order: NewOrder, request: Request, order_id: int, number: str) -> PaymentRequest | None:
-    """Insert the payment and return the request that starts it at the provider; None when nothing is to pay."""
-    if not order.to_pay.amount:
+    """Insert the payment and return the request that starts it at the provider; None when nothing is to pay now."""
+    if not order.to_pay.amount or request.provider == PAY_LATER:
         return None
     to_resume_first = 2 * saga.RESUME_AFTER  # the saga restarts it before the first poll
     payment_id = initiate.insert_payment(order_id, request.provider, order.to_pay, order.placed_at, to_resume_first)

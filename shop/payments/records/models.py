@@ -80,6 +80,7 @@ class Payment(Base):
         CheckConstraint("amount > 0", name="amount_positive"),
         Index("uq_payments_one_open", "order_id", unique=True, postgresql_where=_STILL_OPEN, sqlite_where=_STILL_OPEN),
         *(Index(f"ix_payments_their_{name}", text(f"(provider_data ->> '{name}')")) for name in THEIR_IDS),
+        Index("ix_payments_created", "created_at"),
         Index("ix_payments_due", "next_check_at", postgresql_where=_DUE, sqlite_where=_DUE),
         Index(
             "ix_payments_ended",

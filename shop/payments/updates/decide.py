@@ -165,7 +165,8 @@ def _book(draft: _Draft, update: PaymentUpdate, fact: CaptureFact, rules: Rules)
     credited = split_entries.by_payment(draft.order) if allocation == Allocation.PAYS_ORDER else unallocated
     entries = ((chart.receivable(payment.provider), fact.money), *credited)
     draft.journals.append(NewJournal(f"capture:{payment.provider}:{fact.id}", "capture", entries))
-    event = PaymentCaptured(payment.id, fact.money.amount, fact.money.currency, allocation)
+    method = (payment.instrument or {}).get("method")
+    event = PaymentCaptured(payment.id, fact.money.amount, fact.money.currency, allocation, method)
     draft.events.append(HistoryEntry(event, update.actor))
     if allocation == Allocation.PAYS_ORDER:
         because = Reason.CAPTURED if draft.order.state in order_states.PAYABLE else Reason.PAID_IN_TIME_SEEN_LATE

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import or_, select
 
-from shop.core import audit_search
+from shop.core import audit_search, redacted
 from shop.core.actor import Actor
 from shop.core.audit import SubjectKind
 from shop.core.audit_search import Entry
@@ -18,7 +18,7 @@ from shop.orders.models import Order, OrderEvent
 from shop.payments.providers.types import Outcome, Trust
 from shop.payments.records.models import Payment, PaymentUpdateRow, RefusedWebhook, WebhookEventRow
 from shop.payments.records.types import Source
-from shop.payments.webhooks import content, redacted
+from shop.payments.webhooks import content
 from shop.payments.webhooks.filters import State
 from shop.payments.webhooks.pages import state_of
 

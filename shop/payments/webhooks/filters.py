@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from shop.core import filter_values, text
 from shop.core.errors import BadInput
+from shop.core.redacted import SECRET
 from shop.payments.providers.types import Outcome
 
 NAMES = ("provider", "outcome", "state", "payment", "event", "field", "from", "to")
@@ -35,8 +36,6 @@ class State(StrEnum):
     REFUSED = "refused"
 
 
-SECRET = re.compile("signature|authorization|cookie|secret|token|password|checkmac|api_?key", re.I)
-"""Names of headers and fields whose values are not shown contain one of these."""
 _FIELD = re.compile(r"([\w-]{1,64}(?:\.[\w-]{1,64}){0,9})=(.{1,200})", re.ASCII)
 
 

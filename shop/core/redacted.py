@@ -1,4 +1,5 @@
-"""Headers and bodies of webhooks for readers, without secrets, signatures and card numbers. Pure, in linear time.
+"""Headers and bodies of webhooks and API calls for readers, without secrets, signatures and card numbers. Pure, in
+linear time.
 
 Anyone can send a body: names may be escaped, repeated or nested. So values are redacted by name in what was parsed,
 and a body that cannot be parsed is cut off after the first name of a secret.
@@ -14,8 +15,9 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
 from shop.core import logs, strict_json
-from shop.payments.webhooks.filters import SECRET
 
+SECRET = re.compile("signature|authorization|cookie|secret|token|password|checkmac|api_?key|^otp$", re.I)
+"""Names of headers and fields whose values are not shown contain one of these."""
 REDACTED = "[redacted]"
 MOST_FIELDS = 1000
 _LONGEST_NAME = 100

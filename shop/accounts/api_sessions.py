@@ -1,0 +1,152 @@
+"""API sessions: start, refresh, end, and the account of an access token. They need no Redis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from flask import current_app
+from sqlalchemy import func, select, update
+
+from shop.accounts import api_decide, api_tokens
+from shop.accounts.api_decide import Refresh, SessionSnapshot
+from shop.accounts.api_models import ApiSession
+from shop.accounts.models import User
+from shop.core import clock, ids, logs
+from shop.core.db import db, transactional
+from shop.core.errors import Refusal
+
+LASTS = timedelta(days=30)
+"""Lifetime of a session of a customer; that of staff is STAFF_SIGN_IN_HOURS."""
+MOST = 50
+"""Active sessions of an account; a new one ends the oldest."""
+log = logs.get()
+
+
+class InvalidToken(Refusal):
+    """The token is unknown, has expired, or its session has ended."""
+
+    usual_status = 401
+
+    def __init__(self) -> None:
+        super().__init__("invalid_token", "The token is not valid, has expired, or its session has ended.")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens of a session. `expires_in` is the lifetime of the access token in seconds."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+
+
+@transactional
+def start(user: User) -> Tokens:
+    """Start a session for a snapshot of an account whose password, and second factor, were proven."""
+    at, session_id = clock.wall(), ids.token()
+    lasts = timedelta(hours=current_app.config["STAFF_SIGN_IN_HOURS"]) if user.roles else LASTS
+    times = {"created_at": at, "rotated_at": at, "expires_at": at + lasts}
+    db.session.add(ApiSession(id=session_id, user_id=user.id, epoch=user.session_epoch, generation=0, **times))
+    db.session.flush()
+    active = (ApiSession.user_id == user.id, ApiSession.revoked_at.is_(None))
+    newest = select(ApiSession.id).where(*active).order_by(ApiSession.created_at.desc(), ApiSession.id).limit(MOST)
+    older = update(ApiSession).where(*active, ApiSession.id.not_in(newest))
+    db.session.execute(older.values(revoked_at=at).execution_options(synchronize_session=False))
+    return _tokens(user.id, session_id, 0)
+
+
+def refresh(token: str) -> Tokens:
+    """New tokens for a refresh token. A token that was used before ends its session, unless that was a moment ago.
+
+    Raises InvalidToken.
+    """
+    found = api_tokens.read_refresh(token)
+    tokens = _refresh(*found) if found else None
+    if tokens is None:
+        raise InvalidToken
+    return tokens
+
+
+@transactional
+def _refresh(session_id: str, generation: int) -> Tokens | None:
+    """None for a session that has ended, or ends now because of a reused token."""
+    query = (
+        select(ApiSession, User.session_epoch, User.disabled_at)
+        .join(User, User.id == ApiSession.user_id)
+        .where(ApiSession.id == session_id)
+        .with_for_update(of=ApiSession)
+    )
+    row = db.session.execute(query).one_or_none()
+    if row is None:
+        return None
+    session, at = row[0], clock.wall()
+    is_of_account = row.session_epoch == session.epoch and row.disabled_at is None
+    is_revoked = session.revoked_at is not None
+    seen = SessionSnapshot(session.generation, session.rotated_at, session.expires_at, is_revoked, is_of_account)
+    decision = api_decide.decide(seen, generation, at)
+    if decision is Refresh.ROTATE:
+        session.generation, session.rotated_at = session.generation + 1, at
+    elif decision is Refresh.REUSED:
+        session.revoked_at = at
+        log.warning("api.refresh_token_reused", user=session.user_id)
+    if decision in (Refresh.REUSED, Refresh.REFUSED):
+        return None
+    return _tokens(session.user_id, session_id, session.generation)
+
+
+@transactional
+def end(session_id: str) -> None:
+    """End a session: its access tokens and its refresh token are no longer valid."""
+    active = update(ApiSession).where(ApiSession.id == session_id, ApiSession.revoked_at.is_(None))
+    db.session.execute(active.values(revoked_at=clock.wall()))
+
+
+@dataclass(frozen=True)
+class Account:
+    """The account of a request, read from the database. `has_second_factor` says that its sign-ins need one."""
+
+    id: int
+    email: str
+    name: str
+    roles: tuple[str, ...]
+    has_second_factor: bool
+
+
+def find(token: str) -> tuple[Account, str]:
+    """Account and session id of an access token. One statement. Raises InvalidToken."""
+    access = api_tokens.read_access(token)
+    if access is None:
+        raise InvalidToken
+    columns = (User.id, User.email, User.name, User.roles, User.second_factor_at)
+    is_valid = (
+        ApiSession.id == access.session_id,
+        ApiSession.revoked_at.is_(None),
+        ApiSession.expires_at > clock.wall(),
+        ApiSession.epoch == User.session_epoch,
+        User.id == access.user_id,
+        User.disabled_at.is_(None),
+    )
+    query = select(*columns).join(ApiSession, ApiSession.user_id == User.id).where(*is_valid)
+    row = db.session.execute(query).one_or_none()
+    if row is None:
+        raise InvalidToken
+    return account(row), access.session_id
+
+
+def account(row: object) -> Account:
+    """The account in a row with the columns id, email, name, roles and second_factor_at."""
+    values = {name: getattr(row, name) for name in ("id", "email", "name")}
+    return Account(**values, roles=tuple(row.roles), has_second_factor=row.second_factor_at is not None)  # type: ignore[attr-defined]
+
+
+def active(user_id: int, at: datetime) -> int:
+    """The number of sessions of an account that may be refreshed."""
+    open_ones = (ApiSession.user_id == user_id, ApiSession.revoked_at.is_(None), ApiSession.expires_at > at)
+    return db.session.scalar(select(func.count()).where(*open_ones)) or 0
+
+
+def _tokens(user_id: int, session_id: str, generation: int) -> Tokens:
+    access = api_tokens.make_access(user_id, session_id)
+    lasts = int(api_tokens.ACCESS_LASTS.total_seconds())
+    return Tokens(access, api_tokens.refresh_token(session_id, generation), lasts)

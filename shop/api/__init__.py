@@ -1,0 +1,31 @@
+"""JSON API under `/api/v1`: one module for each resource, its schemas in `schemas/`. docs/api.md says how to add a call.
+
+A view declares its callers (`access`), parses strictly (`resource`), calls one use case and returns a dict.
+"""
+
+from __future__ import annotations
+
+from flask import Flask, Response, request
+
+from shop.api import auth, cors, docs, document, integrity, log, orders, products, rate_limits, rendering
+from shop.api.resource import ROOT
+
+RESOURCES = (auth.bp, products.bp, orders.bp, integrity.bp, document.bp)
+"""Resources, in the order of the documentation."""
+
+
+def init_app(app: Flask) -> None:
+    """Register the API and its pages with `app`."""
+    document.init_app(app, RESOURCES)
+    app.register_blueprint(docs.bp)
+    app.jinja_env.filters["described"] = rendering.described
+    app.after_request(_leave)
+
+
+def _leave(response: Response) -> Response:
+    """Complete the answers of the API, and log its calls."""
+    if request.path.startswith(f"{ROOT}/"):
+        rate_limits.add_headers(response)
+        cors.add_headers(response)
+        log.add(response)
+    return response

@@ -1,0 +1,108 @@
+"""OpenAPI document of the API: made from the views, completed, and served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, Response, current_app, jsonify, request
+from flask_smorest import Api
+
+from shop.api.access import api_access
+from shop.api.resource import ROOT, Resource
+
+VERSION = "1.0.0"
+INTRODUCTION = """
+The API of the shop, for programs of merchants and for their customers' apps.
+
+**Proof.** `Authorization: Bearer …` with an access token (`POST /auth/login`), an API key of the console, or the token
+of an order. Cookies are never read.
+
+**Amounts** are whole numbers of minor units with their currency. **Times** are RFC 3339 in UTC.
+
+**Errors** are problem details (RFC 9457); each `type` is an address that explains its `code`.
+
+**Repetitions.** Calls that create orders or move money need an `Idempotency-Key`: a new random value for each call. A
+repetition with the same key and body gets the first answer, with `Idempotency-Replayed: true`.
+
+**Limits** are in the headers `RateLimit-Policy` and `RateLimit`; above them calls get 429 with `Retry-After`.
+"""
+
+bp = Resource("Document", __name__, "", "This document.")
+
+
+class ShopApi(Api):  # type: ignore[misc]
+    """The OpenAPI document of flask-smorest, without its error handler: `shop.http_kit.errors` answers all failures."""
+
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def _register_error_handlers(self) -> None:
+        """Leave the pages of the shop their own error handler."""
+
+    def add(self, resource: Resource) -> None:
+        """Register a resource with the app and in the document."""
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][resource.name] = self
+        self._app.register_blueprint(resource)
+        resource.register_views_in_doc(self, self._app, self.spec, name=resource.name, parameters=None)
+        self.spec.tag({"name": resource.title, "description": resource.description})
+
+
+def init_app(app: Flask, resources: tuple[Resource, ...]) -> None:
+    """Register the resources, and keep their document."""
+    api = ShopApi(
+        spec_kwargs={
+            "title": "Settled",
+            "version": VERSION,
+            "openapi_version": "3.1.0",
+            "info": {"description": INTRODUCTION.strip()},
+            "servers": [{"url": str(app.config["SHOP_URL"]).rstrip("/")}],
+        }
+    )
+    api.init_app(app)
+    token = {"type": "http", "scheme": "bearer", "description": "Access token, API key, or token of an order."}
+    api.spec.components.security_scheme("bearer", token)
+    for resource in resources:
+        api.add(resource)
+    app.extensions["settled_openapi"] = _completed(api.spec.to_dict())
+
+
+def load() -> dict[str, Any]:
+    """The OpenAPI document of this app."""
+    found: dict[str, Any] = current_app.extensions["settled_openapi"]
+    return found
+
+
+def _completed(document: dict[str, Any]) -> dict[str, Any]:
+    """Add the ids of operations, and the header that idempotent calls take."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if method == "parameters":
+                continue
+            operation["operationId"] = _operation_id(method, path)
+            if parameter := operation.pop("x-idempotency", None):
+                operation.setdefault("parameters", []).append(parameter)
+                for status, response in operation["responses"].items():
+                    if status.startswith("2"):
+                        response.setdefault("headers", {})["Idempotency-Replayed"] = _REPLAYED
+    return document
+
+
+_REPLAYED = {"description": "`true` on the repetition of an earlier answer.", "schema": {"type": "string"}}
+
+
+def _operation_id(method: str, path: str) -> str:
+    """A name for generated clients: `get_orders_order_id_timeline`."""
+    parts = path.removeprefix(ROOT).replace("{", "").replace("}", "").replace("-", "_").strip("/").split("/")
+    return "_".join([method, *(part.replace(".", "_") for part in parts if part)])
+
+
+@bp.route("/openapi.json", methods=["GET"])
+@api_access("public")
+@bp.response(200, {"type": "object"})
+@bp.alt_response(304, description="The version in If-None-Match is the present one.")
+def openapi() -> Response:
+    """Get the OpenAPI document"""
+    response = jsonify(load())
+    response.add_etag()
+    response.headers["Cache-Control"] = "public, max-age=300"
+    response.make_conditional(request)
+    return response

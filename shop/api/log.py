@@ -1,0 +1,54 @@
+"""Log of API calls: every call is added after its answer was made, and never fails because of it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from flask import Response, g, request
+
+from shop.api.access import caller
+from shop.api.resource import ROOT
+from shop.api_log import write
+from shop.core import clock, logs, redacted
+from shop.http_kit.request_guard import loggable
+
+log = logs.get()
+_LONGEST_PATH, _LONGEST_ADDRESS = 300, 64
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+
+def add(response: Response) -> None:
+    """Add this request to the log."""
+    try:
+        write.add(_call(response))
+    except Exception as error:  # noqa: BLE001 - the log must not make a call fail
+        log.warning("api_log.not_added", error=type(error).__name__)
+
+
+def _call(response: Response) -> dict[str, Any]:
+    found, rule = caller(), request.url_rule
+    is_problem = response.mimetype == "application/problem+json"
+    return {
+        "at": clock.wall(),
+        "method": request.method[:16],
+        "route": rule.rule if rule else f"{ROOT}/…",
+        "path": (request.path if rule else loggable(request.path))[:_LONGEST_PATH],
+        "status": response.status_code,
+        "code": str((response.get_json(silent=True) or {}).get("code", "")) if is_problem else "",
+        "ms": round((time.perf_counter() - g.started) * 1000) if "started" in g else 0,
+        "caller": str(found.kind),
+        "user_id": found.user_id,
+        "key_id": found.key_id,
+        "address": (request.remote_addr or "")[:_LONGEST_ADDRESS],
+        "request_id": g.get("request_id", ""),
+        "body": _body(),
+    }
+
+
+def _body() -> str:
+    """The body without secrets, cut. One that was refused for its size stays unread."""
+    if request.method not in _WITH_BODY or (request.content_length or 0) > (request.max_content_length or 0):
+        return ""
+    text = redacted.body(request.get_data(cache=True))
+    return text.replace("\0", "\ufffd")[: write.LONGEST_BODY]

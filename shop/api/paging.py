@@ -1,0 +1,115 @@
+"""Pages of lists: `page` and `limit`, or `cursor` for long lists; total, Link header and the cursor of the next page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import current_app, request
+from marshmallow import fields, validate
+
+from shop.api.resource import Invalid
+from shop.api.schemas.fields import QueryNumber, Strict
+from shop.core.keyset import Place, Position
+
+LIMIT, LARGEST_LIMIT = 20, 100
+COUNTED = 10_000
+"""Rows up to which a total is exact, and which page numbers reach."""
+HEADERS: dict[str, Any] = {
+    "Link": {"description": "Addresses of the first, previous and next page (RFC 8288).", "schema": {"type": "string"}}
+}
+
+
+class PageQuery(Strict):
+    """Parameters of a list. Inherit from it to add filters."""
+
+    page = QueryNumber(
+        load_default=1, validate=validate.Range(1, COUNTED), metadata={"description": "Number of the page, from 1."}
+    )
+    limit = QueryNumber(
+        load_default=LIMIT, validate=validate.Range(1, LARGEST_LIMIT), metadata={"description": "Rows of a page."}
+    )
+    cursor = fields.String(
+        validate=validate.Regexp("[0-9]{1,17}-[0-9]{1,18}\\Z", error="This is not a cursor of a list."),
+        metadata={"description": "`next_cursor` of the page before. `page` does not count then."},
+    )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The page of a request: rows from `offset`, or after the position of a cursor."""
+
+    page: int
+    limit: int
+    after: Position | None = None
+
+    @property
+    def offset(self) -> int:
+        return 0 if self.after else (self.page - 1) * self.limit
+
+    @property
+    def place(self) -> Place:
+        return Place(after=self.after)
+
+
+def wanted(query: dict[str, Any]) -> Wanted:
+    """The page that the parsed parameters name. Raises Invalid for a page number that needs a cursor."""
+    cursor = query.get("cursor")
+    found = Wanted(query["page"], query["limit"], Position.parse(cursor) if cursor else None)
+    if found.offset + found.limit > COUNTED:
+        message = f"Page numbers reach {COUNTED:,} rows. Use `cursor` beyond."
+        raise Invalid([{"parameter": "page", "code": "invalid", "detail": message}])
+    return found
+
+
+def answer(
+    items: Sequence[dict[str, Any]],
+    total: int,
+    page: Wanted,
+    *,
+    is_exact: bool = True,
+    next_cursor: Position | None = None,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Body and headers of a page. `total` is a lower bound unless `is_exact`. `next_cursor` is the position of the last
+    row if rows follow.
+    """
+    body: dict[str, Any] = {"items": list(items), "total": total, "limit": page.limit}
+    body |= {} if page.after else {"page": page.page}
+    body |= {} if is_exact else {"total_is_minimum": True}
+    body |= {"next_cursor": str(next_cursor)} if next_cursor else {}
+    return body, {"Link": _links(body, page)} if _links(body, page) else {}
+
+
+def _links(body: dict[str, Any], page: Wanted) -> str:
+    found = {"first": {"page": 1}}
+    if not page.after and page.page > 1:
+        found["prev"] = {"page": page.page - 1}
+    reaches = page.offset + page.limit
+    if "next_cursor" in body and (page.after or reaches + page.limit > COUNTED):
+        found["next"] = {"cursor": body["next_cursor"]}
+    elif not page.after and reaches < body["total"]:
+        found["next"] = {"page": page.page + 1}
+    return ", ".join(f'<{_address(parameters)}>; rel="{rel}"' for rel, parameters in found.items())
+
+
+def _address(parameters: dict[str, Any]) -> str:
+    kept = [pair for pair in request.args.items(multi=True) if pair[0] not in ("page", "cursor")]
+    base = f"{str(current_app.config['SHOP_URL']).rstrip('/')}{request.path}"
+    return f"{base}?{urlencode([*kept, *parameters.items()])}"
+
+
+def page_schema(item: type[Strict]) -> type[Strict]:
+    """Schema of a page whose rows have the schema `item`."""
+    values = {
+        "items": fields.List(fields.Nested(item), required=True),
+        "total": fields.Integer(required=True),
+        "total_is_minimum": fields.Boolean(metadata={"description": f"There are more than {COUNTED:,} rows."}),
+        "page": fields.Integer(),
+        "limit": fields.Integer(required=True),
+        "next_cursor": fields.String(metadata={"description": "Cursor of the next page, if there is one."}),
+    }
+    made = type(f"{item.__name__.removesuffix('Schema')}PageSchema", (Strict,), values)
+    made.__doc__ = "A page of a list."
+    return made

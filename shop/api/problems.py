@@ -1,0 +1,101 @@
+"""Problems that calls of the API answer: code, HTTP status and explanation, for the OpenAPI document and its page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from flask_smorest import Blueprint
+
+from shop.api.schemas.problem import ProblemSchema
+from shop.http_kit.problems import DOCS, OF_STATUS
+
+V = TypeVar("V", bound=Callable[..., Any])
+CONTENT_TYPE = "application/problem+json"
+
+OWN: dict[str, tuple[int, str]] = {
+    "invalid_credentials": (401, "E-mail or password is wrong."),
+    "otp_required": (401, "The account has a second factor: send a code of the authenticator app as `otp`."),
+    "invalid_otp": (401, "The code is wrong or was used before."),
+    "account_disabled": (403, "The account has been disabled."),
+    "second_factor_needed": (403, "Staff need a second factor here. Set it up in the console first."),
+    "too_many_attempts": (429, "Too many sign-in attempts. Retry-After says when to try again."),
+    "unreadable_json": (400, "The body is not valid JSON in UTF-8."),
+    "idempotency_key_required": (400, "This call needs the header Idempotency-Key."),
+    "idempotency_key_invalid": (
+        422,
+        "An Idempotency-Key has 1 to 255 visible ASCII characters; that of a guest at least 32, of which a random "
+        "value of 128 bits or a UUID is made.",
+    ),
+    "idempotency_key_reused": (422, "The Idempotency-Key was used with another body or address."),
+    "idempotency_in_flight": (409, "The first call with this Idempotency-Key is in progress. Try again later."),
+    "bad_position": (422, "The cursor is not one that a list has given."),
+    "unknown_order": (404, "There is no such order, or the caller has no access to it."),
+    "unknown_product": (404, "There is no such product."),
+    "unknown_sku": (422, "The shop does not sell this product."),
+    "too_many": (422, "At most 99 units of a product can be ordered at a time."),
+    "not_sold_in_currency": (409, "A product has no price in this currency."),
+    "out_of_stock": (409, "Fewer units are available than were ordered. No order was placed."),
+    "too_many_unpaid": (429, "The client has too many unpaid orders."),
+    "already_paid": (409, "A paid order cannot be cancelled; it can be refunded."),
+    "under_review": (409, "A payment of this order is being reviewed."),
+    "order_changed": (409, "The order is not in the state that was expected. Nothing was changed."),
+    "not_changeable": (409, "The address of this order can no longer be changed."),
+    "country_is_fixed": (422, "The country decides tax and delivery, which were agreed with the order."),
+    "database_away": (503, "The database is unavailable."),
+    "redis_away": (503, "Redis is unavailable."),
+    "passive_copy": (503, "This is a read-only copy of the shop."),
+}
+"""Problems with a cause of their own: code, status and explanation. `problems` documents those of a call."""
+ALL: dict[str, tuple[int, str]] = {code: (status, text) for status, (code, text) in OF_STATUS.items()} | OWN
+"""All codes, with status and explanation."""
+EVERYWHERE = ("too_many_requests", "internal", "database_away", "passive_copy")
+"""Problems that each call may answer."""
+
+
+def problems(*codes: str) -> Callable[[V], V]:
+    """Document that a view may answer these problems. Raises KeyError for a code without an explanation."""
+    by_status: dict[int, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(ALL[code][0], []).append(code)
+
+    def document(view: V) -> V:
+        for status, of_status in by_status.items():
+            view = _documented(view, status, of_status)
+        return view
+
+    return document
+
+
+def _documented(view: V, status: int, codes: Iterable[str]) -> V:
+    headers = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+    document = Blueprint("unused", __name__).alt_response(
+        status,
+        schema=ProblemSchema,
+        content_type=CONTENT_TYPE,
+        description=HTTPStatus(status).phrase,
+        examples={code: {"value": example(code)} for code in codes},
+        headers=headers if status in (429, 503) or "idempotency_in_flight" in codes else _challenge(status),
+    )
+    return document(view)  # type: ignore[no-any-return]
+
+
+def _challenge(status: int) -> dict[str, Any] | None:
+    header = {"description": "The scheme by which to authenticate.", "schema": {"type": "string"}}
+    return {"WWW-Authenticate": header} if status == 401 else None
+
+
+def example(code: str) -> dict[str, Any]:
+    """An answer with this problem."""
+    status, text = ALL[code]
+    fields = {"errors": [{"pointer": "/items/0/sku", "code": "missing", "detail": "This field is required."}]}
+    return {
+        "type": f"https://shop.example{DOCS}#{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": text,
+        "request_id": "b0a1c2d3e4f50617",
+        **(fields if code == "invalid" else {}),
+    }

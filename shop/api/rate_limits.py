@@ -1,0 +1,69 @@
+"""Rate limits of the API by caller, with the headers RateLimit-Policy, RateLimit and Retry-After.
+
+The headers are those of draft-ietf-httpapi-ratelimit-headers-11. Counts are shared through Redis; while it is away each
+process counts for itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response, current_app, g
+from limits import RateLimitItemPerMinute
+
+from shop.core import rate_limit
+from shop.http_kit.request_guard import TooMany
+
+WINDOW = 60
+"""Seconds."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Calls per minute of an account or API key, and of a client network without either."""
+
+    name: str
+    known: int
+    guests: int
+
+    def most(self, *, is_known: bool) -> int:
+        return self.known if is_known else self.guests
+
+
+DEFAULT = Policy("default", 600, 300)
+ORDERS = Policy("orders", 120, 30)
+"""Calls that create orders."""
+SIGN_IN = Policy("sign_in", 60, 60)
+"""Sign-in and refresh, besides the throttle on wrong passwords."""
+REFUSED = RateLimitItemPerMinute(120)
+"""Calls with invalid tokens from one client network."""
+HEADERS: dict[str, Any] = {
+    "RateLimit-Policy": {"description": 'Quota and window: `"default";q=600;w=60`.', "schema": {"type": "string"}},
+    "RateLimit": {"description": 'Calls left, and seconds: `"default";r=599;t=60`.', "schema": {"type": "string"}},
+}
+
+
+def count(policy: Policy, caller: str, *, is_known: bool) -> None:
+    """Count a call. Raises TooMany (429) with the seconds to wait."""
+    if not current_app.config.get("RATE_LIMITS", True):
+        return
+    most = policy.most(is_known=is_known)
+    use = rate_limit.use(RateLimitItemPerMinute(most), f"api {policy.name}", caller)
+    g.api_rate = (policy.name, most, use)
+    if not use.is_allowed:
+        raise TooMany(use.seconds, f"At most {most} calls a minute are allowed. Try again in {use.seconds} seconds.")
+
+
+def count_refused(network: str) -> None:
+    """Count a call with an invalid token. Raises TooMany (429) instead of the answer 401."""
+    if current_app.config.get("RATE_LIMITS", True) and not rate_limit.allowed(REFUSED, "api refused", network):
+        raise TooMany(WINDOW)
+
+
+def add_headers(response: Response) -> None:
+    """Add the headers of the call that was counted."""
+    if (counted := g.get("api_rate")) is not None:
+        name, most, use = counted
+        response.headers["RateLimit-Policy"] = f'"{name}";q={most};w={WINDOW}'
+        response.headers["RateLimit"] = f'"{name}";r={use.left};t={use.seconds}'

@@ -1,0 +1,1 @@
+"""Schemas of the API, one module for each resource: what requests may contain, and the bodies of answers."""

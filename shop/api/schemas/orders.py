@@ -1,0 +1,254 @@
+"""Orders: bodies of requests, parameters and answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate, validates
+
+from shop.api.paging import PageQuery, page_schema
+from shop.api.schemas.fields import EmailAddress, Line, MoneySchema, OneOf, Strict, Time, WholeNumber, money
+from shop.api.schemas.times import stamp
+from shop.checkout.cart import MOST
+from shop.core import text
+from shop.core.countries import SHIPS_TO
+from shop.core.line_kinds import LineKind
+from shop.core.money import CURRENCIES
+from shop.explain.next_step import Step
+from shop.explain.timeline import Entry
+from shop.orders.models import Order, OrderLine
+from shop.orders.states import STATES, OrderState
+
+LARGEST_ORDER = 50
+"""Different products of an order."""
+_NOT_REPEATED = "A product is named twice. Add up its units."
+
+
+class ItemSchema(Strict):
+    """Units of a product."""
+
+    sku = Line(64, required=True, metadata={"example": "KETTLE-01"})
+    quantity = WholeNumber(required=True, validate=validate.Range(1, MOST), metadata={"example": 2})
+
+
+class AddressSchema(Strict):
+    """A delivery address. The country is one that the shop ships to."""
+
+    name = Line(100, required=True, metadata={"example": "May Lin"})
+    line1 = Line(120, required=True, metadata={"example": "12 Yongkang Street"})
+    line2 = Line(120, load_default="")
+    city = Line(80, required=True, metadata={"example": "Taipei"})
+    state = Line(80, load_default="", metadata={"description": "Added to the city."})
+    postcode = Line(16, load_default="", metadata={"example": "106"})
+    country = OneOf(*sorted(SHIPS_TO), required=True, metadata={"example": "TW"})
+    phone = Line(40, load_default="", metadata={"description": "Accepted and not stored: no carrier needs it yet."})
+
+
+class NewOrderSchema(Strict):
+    """An order to place, at the present prices of the catalogue."""
+
+    items = fields.List(
+        fields.Nested(ItemSchema),
+        required=True,
+        validate=validate.Length(1, LARGEST_ORDER),
+        error_messages={"required": "This field is required.", "invalid": "This must be a list."},
+    )
+    currency = OneOf(*CURRENCIES, required=True, metadata={"example": "TWD"})
+    email = EmailAddress(metadata={"description": "Guests need it; that of the account by default."})
+    address = fields.Nested(AddressSchema, required=True, error_messages={"required": "This field is required."})
+    delivery = Line(40, load_default="", metadata={"description": "Key of a delivery method; the first by default."})
+    discount_code = Line(40, load_default="")
+
+    @validates("items")
+    def check_items(self, items: list[dict[str, Any]], **_: Any) -> None:
+        """Refuse a product that is named twice. Raises ValidationError."""
+        if len({item["sku"] for item in items}) < len(items):
+            raise ValidationError(_NOT_REPEATED)
+
+
+class CancelSchema(Strict):
+    """Why an order is cancelled, and the state in which the caller has seen it."""
+
+    reason = Line(500, load_default="", metadata={"description": "Kept in the history; staff give one."})
+    expected_state = OneOf(*STATES)
+
+
+class ChangeOrderSchema(Strict):
+    """What can be changed: the whole delivery address."""
+
+    address = fields.Nested(AddressSchema, required=True, error_messages={"required": "This field is required."})
+
+
+class OrderQuery(PageQuery):
+    """Filters of orders. Days are in the time zone of the shop, both included."""
+
+    state = OneOf(*STATES)
+    placed_from = fields.Date(metadata={"description": "First day.", "example": "2026-12-01"})
+    placed_to = fields.Date(metadata={"description": "Last day."})
+
+
+class OrderLineSchema(Strict):
+    """A product, or a charge: delivery, discount, or tax. Tax that is included adds nothing to the total."""
+
+    kind = OneOf(*LineKind, required=True)
+    sku = fields.String(required=True)
+    name = fields.String(required=True)
+    quantity = fields.Integer(required=True)
+    unit_price = fields.Nested(MoneySchema, required=True)
+    total = fields.Nested(MoneySchema, required=True)
+    is_included = fields.Boolean(required=True)
+
+
+class DeliveryAddressSchema(Strict):
+    """The delivery address of an order."""
+
+    name = fields.String(required=True)
+    line1 = fields.String(required=True)
+    line2 = fields.String(required=True)
+    city = fields.String(required=True)
+    postcode = fields.String(required=True)
+    country = fields.String(required=True)
+
+
+class OrderSchema(Strict):
+    """An order. `token` is the right to see and pay it without an account: keep it private. Staff do not get it."""
+
+    id = fields.Integer(required=True)
+    number = fields.String(required=True, metadata={"description": "Number for people. It grants nothing."})
+    token = fields.String(allow_none=True, required=True)
+    state = OneOf(*STATES, required=True)
+    total = fields.Nested(MoneySchema, required=True)
+    to_pay = fields.Nested(MoneySchema, required=True, metadata={"description": "The total less store credit."})
+    placed_at = Time(required=True)
+    pay_by = Time(required=True, metadata={"description": "The order expires then, unless it is paid."})
+    paid_at = Time(allow_none=True, required=True)
+    ended_at = Time(allow_none=True, required=True)
+    is_being_cancelled = fields.Boolean(required=True)
+    is_under_review = fields.Boolean(required=True)
+    email = fields.String(required=True)
+    address = fields.Nested(DeliveryAddressSchema, required=True)
+    lines = fields.List(fields.Nested(OrderLineSchema), required=True)
+
+
+OrderPageSchema = page_schema(OrderSchema)
+
+
+class TimelineEntrySchema(Strict):
+    """Something that happened, and when the shop learned of it."""
+
+    kind = fields.String(required=True)
+    happened_at = Time(required=True)
+    received_at = Time(required=True)
+    what = fields.String(required=True)
+    actor = fields.String(required=True)
+    outcome = fields.String(required=True)
+    details = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+
+
+class TimelineSchema(Strict):
+    """The timeline of an order, the last received first."""
+
+    items = fields.List(fields.Nested(TimelineEntrySchema), required=True)
+
+
+class StepSchema(Strict):
+    """A step that happens without a person; a time in the past is due now."""
+
+    at = Time(required=True)
+    what = fields.String(required=True)
+
+
+class ExplanationSchema(Strict):
+    """Why an order is in its state, and what happens next."""
+
+    state = OneOf(*STATES, required=True)
+    why = fields.String(required=True)
+    next_steps = fields.List(fields.Nested(StepSchema), required=True)
+
+
+_MONEY = {"amount": 236000, "currency": "TWD"}
+_ADDRESS = {"name": "May Lin", "line1": "12 Yongkang Street", "city": "Taipei", "postcode": "106", "country": "TW"}
+NEW_ORDER: dict[str, Any] = {
+    "items": [{"sku": "KETTLE-01", "quantity": 2}],
+    "currency": "TWD",
+    "email": "may@example.com",
+    "address": _ADDRESS,
+}
+EXAMPLE: dict[str, Any] = {
+    "id": 42,
+    "number": "7K3M-9QXT-2F",
+    "token": "Zk3vQ0b8uJx2mB7cYt5rWnA1sD4fGhLe",
+    "state": str(OrderState.PENDING),
+    "total": _MONEY,
+    "to_pay": _MONEY,
+    "placed_at": "2026-12-01T09:30:00Z",
+    "pay_by": "2026-12-01T10:00:00Z",
+    "paid_at": None,
+    "ended_at": None,
+    "is_being_cancelled": False,
+    "is_under_review": False,
+    "email": "may@example.com",
+    "address": _ADDRESS | {"line2": ""},
+    "lines": [
+        {
+            "kind": "item",
+            "sku": "KETTLE-01",
+            "name": "Kettle",
+            "quantity": 2,
+            "unit_price": {"amount": 118000, "currency": "TWD"},
+            "total": _MONEY,
+            "is_included": False,
+        }
+    ],
+}
+
+
+def order(found: Order, *, with_token: bool) -> dict[str, Any]:
+    """The body of an order; `with_token` for its customer."""
+    names = ("name", "line1", "line2", "city", "postcode", "country")
+    return {
+        "id": found.id,
+        "number": found.number,
+        "token": found.token if with_token else None,
+        "state": str(found.state),
+        "total": money(found.total),
+        "to_pay": money(found.to_pay),
+        "placed_at": stamp(found.placed_at),
+        "pay_by": stamp(found.pay_by),
+        "paid_at": stamp(found.paid_at),
+        "ended_at": stamp(found.ended_at),
+        "is_being_cancelled": found.cancel_requested_at is not None and found.ended_at is None,
+        "is_under_review": found.review_since is not None,
+        "email": found.email,
+        "address": {name: getattr(found, name) for name in names},
+        "lines": [_line(line) for line in found.all_lines],
+    }
+
+
+def _line(line: OrderLine) -> dict[str, Any]:
+    values = {"kind": str(line.kind), "sku": line.sku, "name": line.name, "quantity": line.quantity}
+    amounts = {"unit_price": money(line.unit_price), "total": money(line.total)}
+    return values | amounts | {"is_included": line.is_included}
+
+
+def city(address: dict[str, str]) -> str:
+    """The city with its state, as it is stored."""
+    return text.tidy(f"{address['city']}, {address['state']}") if address["state"] else address["city"]
+
+
+def entry(one: Entry) -> dict[str, Any]:
+    """The body of an entry of the timeline."""
+    return {
+        "kind": str(one.kind),
+        "happened_at": stamp(one.happened),
+        "received_at": stamp(one.received),
+        "what": one.what,
+        "actor": one.actor,
+        "outcome": str(one.outcome),
+        "details": dict(one.details),
+    }
+
+
+def step(one: Step) -> dict[str, Any]:
+    """The body of a next step."""
+    return {"at": stamp(one.at), "what": one.text}

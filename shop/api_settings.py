@@ -1,0 +1,23 @@
+"""Settings of the JSON API, beside those of `shop.settings`."""
+
+from __future__ import annotations
+
+from shop.setting_kinds import Setting, WebOrigins
+
+DEVELOPMENT_TOKEN_KEY = "development-only-token-" + "0" * 32
+"""API_TOKEN_KEY of a development environment that has none; it is public."""
+API_SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "API_TOKEN_KEY",
+        "",
+        "Signs the access and refresh tokens of the API; at least 32 random characters. Made by `bin/run` on the first "
+        "start. To replace it, put the new key first and keep the former one behind a comma for 30 days.",
+        secret=True,
+    ),
+    Setting(
+        "API_CORS_ORIGINS",
+        "",
+        "Origins whose pages may call the API from a browser, such as `https://app.example.com`, by commas; empty: none.",
+        WebOrigins,
+    ),
+)

@@ -1,0 +1,95 @@
+"""Programs that call the API of the shop under test."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import pytest
+from flask import Response
+from werkzeug.test import TestResponse
+
+from shop.accounts import api_keys, signin
+from shop.accounts.permissions import Permission, Role
+from shop.core.actor import Actor
+from shop.core.db import db
+from shop.orders.models import Order
+from tests.shop_fixtures import KETTLE, Shop
+from tests.web.conftest import Browser
+
+PASSWORD = "correct horse battery staple"
+ADDRESS = {"name": "Ada Lin", "line1": "12 Yongkang St", "city": "Taipei", "postcode": "106", "country": "TW"}
+
+
+class Program:
+    """A program with a Bearer token, or without one. It keeps no cookies."""
+
+    def __init__(self, shop: Shop, token: str = "") -> None:
+        self.shop, self.token = shop, token
+        self._client = Browser(shop.app, Response, use_cookies=False)
+
+    def call(
+        self, method: str, path: str, body: Any = None, *, key: str = "", headers: dict[str, str] | None = None
+    ) -> TestResponse:
+        sent = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        sent |= ({"Idempotency-Key": key} if key else {}) | (headers or {})
+        more = {} if body is None else {"data": body} if isinstance(body, bytes) else {"json": body}
+        answer = self._client.open(f"/api/v1{path}", method=method, headers=sent, **more)
+        db.session.rollback()
+        return answer
+
+    def get(self, path: str, **more: Any) -> TestResponse:
+        return self.call("GET", path, **more)
+
+    def post(self, path: str, body: Any = None, **more: Any) -> TestResponse:
+        return self.call("POST", path, body, **more)
+
+    def place(self, *items: tuple[str, int], key: str = "", **changed: Any) -> TestResponse:
+        """Place an order for these units, by default one kettle, with a new key unless one is given."""
+        return self.post("/orders", new_order(*items, **changed), key=key or secrets.token_urlsafe(32))
+
+    def placed(self, *items: tuple[str, int], **changed: Any) -> dict[str, Any]:
+        """The body of an order that was placed."""
+        answer = self.place(*items, **changed)
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json or {})
+
+
+def new_order(*items: tuple[str, int], **changed: Any) -> dict[str, Any]:
+    """The body of a guest's order."""
+    units = [{"sku": sku, "quantity": quantity} for sku, quantity in items or ((KETTLE, 1),)]
+    body = {"items": units, "currency": "TWD", "email": "ada@example.com", "address": ADDRESS} | changed
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def account(shop: Shop, *roles: Role, email: str = "") -> str:
+    """The e-mail address of a new account with the password PASSWORD."""
+    email = email or f"{'-'.join(roles) or 'customer'}-{secrets.token_hex(4)}@example.com"
+    signin.create(email, "Ada", PASSWORD, list(roles), by=Actor.operator())
+    return email
+
+
+def log_in(shop: Shop, email: str, **more: str) -> TestResponse:
+    return Program(shop).post("/auth/login", {"email": email, "password": PASSWORD, **more})
+
+
+def signed_in(shop: Shop, *roles: Role, email: str = "") -> Program:
+    """A program with the access token of a new account."""
+    answer = log_in(shop, account(shop, *roles, email=email))
+    assert answer.status_code == 200, answer.text
+    return Program(shop, str(answer.json["access_token"]))
+
+
+def with_key(shop: Shop, *scopes: Permission, owner: Actor | None = None) -> Program:
+    """A program with a new API key of a member of finance."""
+    return Program(shop, api_keys.make("a program", scopes, by=owner or shop.colleague("kay")).text)
+
+
+def only_order() -> Order:
+    return db.session.scalars(db.select(Order)).one()
+
+
+@pytest.fixture
+def guest(shop: Shop) -> Program:
+    """A program without a token."""
+    return Program(shop)

@@ -1,0 +1,57 @@
+"""The log of API calls: complete, without secrets, bounded, and never in the way of a call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shop.accounts.permissions import Permission
+from shop.api_log import write
+from shop.api_log.models import ApiCall
+from shop.core.db import db
+from tests.api.conftest import PASSWORD, Program, account, log_in, with_key
+from tests.shop_fixtures import KETTLE, Shop
+
+
+def logged(shop: Shop) -> list[ApiCall]:
+    write.flush()
+    db.session.rollback()
+    return list(db.session.scalars(db.select(ApiCall).order_by(ApiCall.id)))
+
+
+def test_every_call_is_logged_with_its_caller_and_its_answer(shop: Shop) -> None:
+    program = with_key(shop, Permission.ORDER_READ)
+    answer = program.get("/orders/5")
+    Program(shop).place((KETTLE, 100))
+    first, second = logged(shop)
+    assert (first.method, first.route, first.path) == ("GET", "/api/v1/orders/<int:order_id>", "/api/v1/orders/5")
+    assert (first.status, first.code, first.caller) == (404, "unknown_order", "key")
+    assert (first.user_id, first.key_id is not None) == (shop.colleague("kay").user_id, True)
+    assert (first.request_id, first.address) == (answer.headers["X-Request-ID"], "127.0.0.1")
+    assert (second.status, second.code, second.user_id) == (422, "invalid", None) and KETTLE in second.body
+
+
+def test_no_secret_is_logged(shop: Shop) -> None:
+    tokens = log_in(shop, account(shop), otp="123456").json
+    Program(shop).post("/auth/refresh", {"refresh_token": tokens["refresh_token"]})
+    Program(shop, "T" * 32).get("/orders/1")
+    text = " ".join(f"{call.path} {call.body}" for call in logged(shop))
+    assert "[redacted]" in text
+    assert [secret for secret in (PASSWORD, "123456", tokens["refresh_token"], "TTTT") if secret in text] == []
+
+
+def test_a_log_that_is_full_or_cannot_be_written_fails_no_call(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write, "WAITING", 1)
+    assert [Program(shop).get("/products").status_code for _ in range(3)] == [200] * 3
+    assert len(logged(shop)) == 1
+
+    def broken(_call: dict[str, Any]) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(write, "add", broken)
+    assert Program(shop).get("/products").status_code == 200
+    monkeypatch.undo()
+    write.add({"at": "no time"})
+    assert write.flush() == 0, "a batch that cannot be written is dropped"
+    assert Program(shop).get("/products").status_code == 200 and len(logged(shop)) == 2
