@@ -1,4 +1,4 @@
-"""JSON API under `/api/v1`: one module for each resource, its schemas in `schemas/`. docs/api.md says how to add a call.
+"""JSON API under `/api/v1`: a module for each resource, its schemas in `schemas/`. docs/api.md says how to add a call.
 
 A view declares its callers (`access`), parses strictly (`resource`), calls one use case and returns a dict.
 """
@@ -18,7 +18,6 @@ from shop.api import (
     orders,
     products,
     rate_limits,
-    rendering,
     webhook_endpoints,
 )
 from shop.api.resource import ROOT
@@ -31,7 +30,6 @@ def init_app(app: Flask) -> None:
     """Register the API and its pages with `app`."""
     document.init_app(app, RESOURCES)
     app.register_blueprint(docs.bp)
-    app.jinja_env.filters["described"] = rendering.described
     app.after_request(_leave)
 
 

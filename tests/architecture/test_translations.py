@@ -17,11 +17,14 @@ from tools.translations import catalogues
 REFUSALS = ("Refusal", "BadInput", "Away")
 FOR_STAFF = (
     "shop/accounts/invitations.py",
+    "shop/accounts/api_keys.py",
+    "shop/accounts/api_sessions.py",
     "shop/accounts/people.py",
     "shop/accounts/rights.py",
     "shop/accounts/role_requests.py",
     "shop/accounts/sign_in_help.py",
     "shop/alerts/",
+    "shop/api/",
     "shop/catalogue/prices.py",
     "shop/commands/",
     "shop/core/filter_values.py",
@@ -34,6 +37,7 @@ FOR_STAFF = (
     "shop/order_notes/",
     "shop/order_search/",
     "shop/outgoing_webhooks/",
+    "shop/orders/address.py",
     "shop/payments/order_money/",
     "shop/payments/records/captures.py",
     "shop/payments/refunds/",

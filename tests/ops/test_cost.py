@@ -28,6 +28,7 @@ UTC = ZoneInfo("UTC")
 LISTS = (
     *("approvals", "payouts", "disputes", "alerts", "mails", "mails?state=QUEUED", "users", "audit"),
     *("endpoints", "endpoints/{endpoint}", "endpoints/{endpoint}?state=DELIVERED"),
+    *("api-keys", "api-log", "api-log?status=4xx"),
     *("orders", "orders?payment=OPEN&provider=fakepay", "webhooks", "webhooks?state=done"),
 )
 
