@@ -87,7 +87,9 @@ def test_a_secret_whose_key_is_lost_is_a_failure_in_words(
     assert "cannot be decrypted" in (hooking.delivery().error or "") and receiver.hooks == []
 
 
-def test_a_changed_endpoint_gets_its_new_types_at_its_new_address(hooking: Hooking, receiver: Receiver, other: Receiver) -> None:
+def test_a_changed_endpoint_gets_its_new_types_at_its_new_address(
+    hooking: Hooking, receiver: Receiver, other: Receiver
+) -> None:
     endpoint = hooking.endpoint(receiver, PAID)
     endpoints.change(endpoint, other.url, "Moved", [EventType.ORDER_CREATED], by=hooking.admin)
     hooking.shop.paid_order((PEN, 1))

@@ -8,8 +8,8 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-from shop.api.paging import LARGEST_LIMIT, LIMIT, PageQuery, page_schema
 from shop.api.schemas.fields import Line, OneOf, QueryNumber, Strict, Time, WholeNumber
+from shop.api.schemas.pages import LARGEST_LIMIT, LIMIT, PageQuery, page_schema
 from shop.api.schemas.times import stamp
 from shop.core.public_address import LONGEST
 from shop.outgoing_webhooks.endpoints import LONGEST_DESCRIPTION, OVERLAP
