@@ -46,6 +46,7 @@ _KINDS = {
     setting_kinds.Mailboxes: "mailboxes",
     setting_kinds.SecondFactorRule: "`required` or `optional`",
     setting_kinds.TimeZone: "time zone",
+    setting_kinds.WebOrigins: "origins",
     setting_kinds.FirebaseProject: "project id",
 }
 
