@@ -22,6 +22,7 @@ from shop.core.client_address import client_network
 from shop.core.db import db
 from shop.core.errors import BadInput, Refusal
 from shop.explain import due_rows, next_step, timeline
+from shop.explain.order_rows import OrderRows
 from shop.explain.why import why
 from shop.order_search import listed
 from shop.order_search.filters import Filters
@@ -214,7 +215,7 @@ def show_timeline(order_id: int) -> dict[str, Any]:
 
     From its history, the acquirers' reports, mails, and acts and notes of staff; at most 500 of each.
     """
-    return {"items": [schemas.entry(one) for one in timeline.of(order_of(caller(), order_id))]}
+    return {"items": [schemas.entry(one) for one in timeline.of(OrderRows(order_of(caller(), order_id)))]}
 
 
 @bp.route("/<int:order_id>/explanation", methods=["GET"], parameters=PARAMETERS)
@@ -224,5 +225,6 @@ def show_timeline(order_id: int) -> dict[str, Any]:
 def explain(order_id: int) -> dict[str, Any]:
     """Explain the state of an order, and its next automatic steps"""
     order = order_of(caller(), order_id)
-    steps = [schemas.step(one) for one in next_step.steps(due_rows.load(order))]
-    return {"state": str(order.state), "why": why(order), "next_steps": steps}
+    rows = OrderRows(order)
+    steps = [schemas.step(one) for one in next_step.steps(due_rows.of(rows))]
+    return {"state": str(order.state), "why": why(rows), "next_steps": steps}

@@ -85,7 +85,8 @@ def _events() -> tuple[Any, Any]:
         .correlate(event)
         .scalar_subquery()
     )
-    named = func.coalesce(_text("payment"), of_refund, of_dispute, case((event.kind.in_(_OF_ORDERS), of_order)))
+    of_the_order = case((event.kind.in_(_OF_ORDERS), of_order))
+    named = func.coalesce(_text("payment"), of_refund, of_dispute, of_the_order)
     amount = func.coalesce(
         cast(_text("amount"), BigInteger), case((event.kind.in_(_ENDS), payment.amount), else_=order.total_amount)
     )

@@ -13,6 +13,7 @@ DECISIONS = [
     "shop.checkout.ending.decide",
     "shop.checkout.placing.decide",
     "shop.accounts.api_decide",
+    "shop.accounts.oidc.decide",
     "shop.documents.decide",
     "shop.core.public_address",
     "shop.idempotency.decide",

@@ -17,7 +17,7 @@ from shop.core.db import Base, db, transaction
 from shop.core.heartbeat import Heartbeat
 from shop.core.outbox import OutboxRow
 from shop.inventory import stock
-from shop.jobs import kept_tables, retention, work
+from shop.jobs import kept_tables, retention, retention_rules, work
 from shop.ledger.models import Journal
 from shop.orders.models import ERASED, Order, OrderEvent, OrderOrigin
 from shop.payments.disputes import disputes
@@ -35,7 +35,7 @@ UNKNOWN_REFERENCE = "P000000000000N0B0DYS"
 
 def rule(rows: str) -> int:
     """The number of a rule, by its rows."""
-    return next(number for number, each in enumerate(retention.RULES) if rows in each.name)
+    return next(number for number, each in enumerate(retention_rules.RULES) if rows in each.name)
 
 
 def count(shop: Shop, *tables: type[Base]) -> list[int]:
@@ -65,7 +65,7 @@ def lived(shop: Shop) -> list[Order]:
 
 
 def test_every_table_has_a_rule_or_a_reason_to_be_kept() -> None:
-    ruled = {retention.table(each.model).name for each in retention.RULES if not each.erases}
+    ruled = {retention.table(each.model).name for each in retention_rules.RULES if not each.erases}
     kept = [each.table for each in kept_tables.KEPT]
     assert len(kept) == len(set(kept)) and not ruled & set(kept)
     assert ruled | set(kept) | set(kept_tables.REMOVED_WITH) == set(db.metadata.tables)
@@ -73,7 +73,7 @@ def test_every_table_has_a_rule_or_a_reason_to_be_kept() -> None:
 
 
 def test_a_rule_walks_along_a_key_of_one_column() -> None:
-    assert [each.name for each in retention.RULES if len(retention.table(each.model).primary_key) != 1] == []
+    assert [each.name for each in retention_rules.RULES if len(retention.table(each.model).primary_key) != 1] == []
 
 
 # --- a shop with a history ---
@@ -214,7 +214,7 @@ def test_personal_data_stays_while_a_refund_is_under_way_or_a_dispute_is_open(sh
 
 def test_no_rule_overwrites_anything_but_personal_data() -> None:
     """A status or an amount has one writer, and it is not the retention."""
-    erased = {name for each in retention.RULES for name in each.erases}
+    erased = {name for each in retention_rules.RULES for name in each.erases}
     assert erased == {"email", "name", "line1", "line2", "city", "postcode", "form_digest", "text"}
 
 
@@ -248,7 +248,7 @@ def test_the_clock_carries_it_out(shop: Shop) -> None:
 def test_a_row_that_has_changed_since_it_was_looked_at_stays(shop: Shop) -> None:
     cart_id = shop.cart((PEN, 1))
     shop.wait(days=31)
-    of_carts = retention.RULES[rule("carts that have not changed")]
+    of_carts = retention_rules.RULES[rule("carts that have not changed")]
     _, over = retention._window(of_carts, None, clock.now())
     assert over == [cart_id]
     cart.add(cart_id, KETTLE, 1)

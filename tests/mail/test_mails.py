@@ -18,7 +18,7 @@ from shop.core.db import db, transaction
 from shop.core.event_types import EventKind
 from shop.core.money import Money
 from shop.integrity import invariants
-from shop.jobs import retention
+from shop.jobs import retention, retention_rules
 from shop.mail import compose, missing, outgoing
 from shop.mail.decide import mails_for
 from shop.mail.models import Mail
@@ -258,7 +258,7 @@ def test_mails_are_deleted_a_month_after_they_were_created_unless_they_are_queue
     retention.sweep()
     assert stored() == []
     shop.sweep()
-    assert timedelta(days=30) == retention.MAIL_KEPT
+    assert timedelta(days=30) == retention_rules.MAIL_KEPT
 
 
 def test_an_address_that_was_erased_gets_a_failed_mail(shop: Shop) -> None:

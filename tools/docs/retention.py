@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from shop.core.db import table as table_of
-from shop.jobs import kept_tables, retention
+from shop.jobs import kept_tables, retention, retention_rules
 from tools.docs.text import GENERATED, table
 
 _INTRO = """
@@ -22,7 +22,7 @@ of a customer with an account stay as long as the account.
 
 def page() -> str:
     """Return the text of docs/retention.md."""
-    removed = [(f"`{table_of(rule.model).name}`", rule.rows, _days(rule.kept), rule.why) for rule in retention.RULES]
+    removed = [(f"`{table_of(rule.model).name}`", rule.rows, _days(rule.kept), rule.why) for rule in retention_rules.RULES]
     together = [(f"`{name}`", f"together with `{of}`", "", "") for name, of in kept_tables.REMOVED_WITH.items()]
     kept = [(f"`{kept.table}`", kept.why) for kept in kept_tables.KEPT]
     parts = [
