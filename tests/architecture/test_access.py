@@ -41,6 +41,7 @@ PUBLIC_POSTS = {
     "/unlock-account": "mails a link to the address of the account; limited by address and client",
     "/sign-out": "ends the caller's own sign-in",
     "/api/v1/auth/login": "throttled as the sign-in page; limited",
+    "/api/v1/auth/token": "an ID token of a configured issuer, once; limited",
     "/api/v1/auth/refresh": "the refresh token, once; limited",
     "/api/v1/orders": "guests may buy; an Idempotency-Key; limited",
 }
