@@ -249,14 +249,6 @@ RULES: tuple[Rule, ...] = (
         lambda at: (WebhookEndpoint.deleted_at < at - outgoing_events.KEPT) & ~outgoing_events.HAS_DELIVERIES,
     ),
     Rule(
-        WebhookEndpoint,
-        "former secrets of webhook endpoints",
-        DAY,
-        "the overlap after a rotation; then only the present secret signs",
-        lambda at: WebhookEndpoint.former_until < at,
-        erases={"former_secret": None, "former_until": None},
-    ),
-    Rule(
         OrderExport,
         "exports of orders",
         7 * DAY,

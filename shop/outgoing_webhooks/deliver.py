@@ -151,7 +151,7 @@ def _attempt(claimed: Claimed, client: httpx.Client) -> timedelta:
 def _record(claimed: Claimed, result: Result, jitter: float) -> tuple[Change, timedelta]:
     """Record an attempt, and what it changes of the delivery and of the endpoint."""
     at = clock.now()
-    columns = (WebhookEndpoint.failing_since, WebhookEndpoint.unanswered)
+    columns = (WebhookEndpoint.failing_since, WebhookEndpoint.unanswered, WebhookEndpoint.former_until)
     this = WebhookEndpoint.id == claimed.endpoint
     endpoint = db.session.execute(select(*columns).where(this).with_for_update()).one()
     progress = Progress(claimed.tries, claimed.tried_from, endpoint.failing_since)
@@ -159,6 +159,8 @@ def _record(claimed: Claimed, result: Result, jitter: float) -> tuple[Change, ti
     has_answer = result.status is not None
     unanswered = 0 if has_answer else endpoint.unanswered + 1
     health = {"attempted_at": at, "unanswered": unanswered}
+    if endpoint.former_until is not None and endpoint.former_until <= at:
+        health |= {"former_secret": None, "former_until": None}
     if result.error is None:
         health |= {"succeeded_at": at, "failing_since": None}
     else:

@@ -14,6 +14,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from werkzeug.serving import make_server
 
 from e2e.console_checks import Watch, is_sound
+from shop.accounts.permissions import Role
 from shop.alerts import claims
 from shop.core import clock
 from shop.core.money import Money
@@ -23,6 +24,8 @@ from shop.live import feed, hub
 from shop.mail import outgoing
 from shop.order_search import exports, views
 from shop.order_search import filters as filters_of
+from shop.outgoing_webhooks import endpoints
+from shop.outgoing_webhooks.kinds import EventType
 from shop.payments.disputes import disputes
 from shop.payments.providers.interface import DisputeFact
 from shop.payments.refunds import requests
@@ -54,10 +57,12 @@ PAGES += ["/ops/webhooks/1/altered", "/ops/webhooks/retry", "/ops/live"]
 PAGES += ["/ops/reconciliation", "/ops/reconciliation/kpay/2026-01-31", "/ops/reconciliation/files", "/ops/queues"]
 PAGES += ["/ops/statistics", "/ops/statistics?period=today"]
 PAGES += ["/ops?owner=me", "/ops/alerts/<alert>"]
-"""Addresses of pages; `<number>` is the number of a paid order, `<mail>`, `<export>`, `<alert>` and `<customer>`
-are ids of these.
+"""Addresses of pages; `<number>` is the number of a paid order, `<mail>`, `<export>`, `<alert>`, `<customer>` and
+`<endpoint>` are ids of these.
 """
 PAGES_OF_ADMINS = ["/ops/integrity", "/ops/users?state=disabled", "/ops/customers/1", "/ops/webhooks/1/altered"]
+PAGES_OF_ADMINS += ["/ops/endpoints", "/ops/endpoints/new", "/ops/endpoints/<endpoint>"]
+PAGES_OF_ADMINS += ["/ops/endpoints/<endpoint>/deliveries/1"]
 """Addresses that finance may not open, or that show an admin more."""
 SignIn = Callable[[str], Page]
 
@@ -103,9 +108,12 @@ def test_every_page_is_accessible_fits_a_small_screen_and_keeps_the_policy(
     views.save("Paid orders", filters_of.parse({"state": ["PAID"]}, ()), by=shop.sam)
     export, number = exports.request(filters_of.Filters(), ZoneInfo("UTC"), by=shop.sam), alert()
     claims.claim(claims.thing("alert", str(number)), shop.sam)
+    admin = shop.colleague("ada", Role.ADMIN)
+    endpoint, _ = endpoints.create("http://127.0.0.1:9/hooks", "Warehouse", list(EventType), by=admin)
     shop.sweep()
     checks.keep([Finding("2 stock", "stock adds up", [{"sku": "KETTLE", "order": order.number}])], shop.sam)
     ids = {"<number>": order.number, "<mail>": outgoing.newest(1)[0].id, "<export>": export, "<alert>": str(number)}
+    ids["<endpoint>"] = endpoint
     ids["<customer>"] = str(shop.customer(credit=500))
     for page, paths in ((finance, PAGES), (signed_in("admin"), PAGES_OF_ADMINS)):
         watch = Watch(page.context)

@@ -194,6 +194,7 @@ def test_both_secrets_sign_for_a_day_after_a_rotation(hooking: Hooking, receiver
     standardwebhooks.Webhook(present).verify(second.body, second.headers)
     with pytest.raises(standardwebhooks.WebhookVerificationError):
         standardwebhooks.Webhook(former).verify(second.body, second.headers)
+    assert hooking.stored(endpoint).former_secret is None
 
 
 def test_an_endpoint_that_fails_for_three_days_is_disabled_with_an_alert_and_an_audit_entry(
