@@ -20,9 +20,11 @@ from tests.parts.waiting import until
 pytest_plugins = [*PARTS]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """All processes; after the last journey and the due work of its clock, every invariant has to hold."""
+    """All processes; after the last journey and the due work of its clock, every invariant has to hold. They end with
+    the journeys, not with the session: idle, they would take time from the tests that follow.
+    """
     demo = Demo(tmp_path_factory.mktemp("demo"))
     try:
         demo.start()
@@ -35,7 +37,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         demo.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _control(demo: Demo) -> Control:
     return Control(demo)
 

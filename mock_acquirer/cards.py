@@ -6,29 +6,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mock_acquirer.digits import narrow
+from mock_acquirer.language import marked
 
 GENERIC_CODE = "generic_decline"
-GENERIC = "Your card was declined. Please use another card."
+GENERIC = marked("Your card was declined. Please use another card.")
 DECLINES: dict[str, tuple[str, str]] = {
     # code: (class, sentence for the shopper); lost, stolen and fraudulent cards show the generic sentence
     "generic_decline": ("other_method", GENERIC),
-    "insufficient_funds": ("other_method", "Insufficient funds. Please use another card."),
+    "insufficient_funds": ("other_method", marked("Insufficient funds. Please use another card.")),
     "lost_card": ("never_retry", GENERIC),
     "stolen_card": ("never_retry", GENERIC),
     "fraudulent": ("never_retry", GENERIC),
-    "expired_card": ("fix_input", "This card has expired. Check the date or use another card."),
-    "incorrect_cvc": ("fix_input", "The security code is incorrect. Check it and try again."),
-    "incorrect_number": ("fix_input", "The card number is incorrect. Check it and try again."),
-    "processing_error": ("retry_later", "Your bank could not process the payment. Try again in a moment."),
-    "no_answer": ("retry_later", "Your bank did not respond. Try again in a moment."),
+    "expired_card": ("fix_input", marked("This card has expired. Check the date or use another card.")),
+    "incorrect_cvc": ("fix_input", marked("The security code is incorrect. Check it and try again.")),
+    "incorrect_number": ("fix_input", marked("The card number is incorrect. Check it and try again.")),
+    "processing_error": ("retry_later", marked("Your bank could not process the payment. Try again in a moment.")),
+    "no_answer": ("retry_later", marked("Your bank did not respond. Try again in a moment.")),
     "card_velocity_exceeded": (
         "retry_later",
-        "This card has been used too often. Try again later or use another card.",
+        marked("This card has been used too often. Try again later or use another card."),
     ),
-    "authentication_required": ("authenticate", "Your bank could not confirm your identity. Try again."),
+    "authentication_required": ("authenticate", marked("Your bank could not confirm your identity. Try again.")),
     "authentication_failed": (
         "authenticate",
-        "Your bank could not confirm your identity. Use another card.",
+        marked("Your bank could not confirm your identity. Use another card."),
     ),
 }
 MOST_DECLINES = 3
@@ -149,12 +150,12 @@ def read_number(entered: str) -> tuple[Card | None, str]:
     """(the test card, "") or (None, the reason as a sentence)."""
     number = only_digits(entered)
     if not number:
-        return None, "Enter the card number."
+        return None, marked("Enter the card number.")
     if not (number.isascii() and number.isdigit() and 12 <= len(number) <= 19):
-        return None, "A card number has 12 to 19 digits."
+        return None, marked("A card number has 12 to 19 digits.")
     card = BY_NUMBER.get(number)
     if card is not None:
         return card, ""
     if not passes_luhn(number):
-        return None, "This card number is not valid. Check the digits."
-    return None, "This test acquirer accepts only the test cards listed below. Never enter a real card number."
+        return None, marked("This card number is not valid. Check the digits.")
+    return None, marked("This test acquirer accepts only the test cards listed below. Never enter a real card number.")

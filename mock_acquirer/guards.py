@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from flask import Response, abort, current_app, request, session
 
 from mock_acquirer import targets
+from mock_acquirer.language import marked
 from mock_acquirer.models import Payment
 
 POLICY = (
@@ -57,12 +58,12 @@ def require_own_form() -> None:
     ours = {_origin(request.host_url), _origin(current_app.config["ACQUIRER_PUBLIC_URL"])}
     foreign = origin is not None and _origin(origin) not in ours
     if foreign or site not in ("", "same-origin", "none"):
-        abort(403, "This form was sent from another site. Open the payment page and try again there.")
+        abort(403, marked("This form was sent from another site. Open the payment page and try again there."))
     if origin and site == "same-origin":
         return  # Sec-Fetch-Site is enough; after a double click that opens two first tabs, one lacks the cookie's token
     sent = request.form.get("csrf", "")
     if not hmac.compare_digest(sent.encode("utf-8", "replace"), session.get("csrf", "").encode()) or not sent:
-        abort(403, "This form has expired, or cookies are blocked. Reload the payment page and try again.")
+        abort(403, marked("This form has expired, or cookies are blocked. Reload the payment page and try again."))
 
 
 def _origin(address: str) -> str:

@@ -11,6 +11,7 @@ from functools import wraps
 from typing import Any
 
 from flask import Blueprint, Response, abort, current_app, make_response, redirect, render_template, request, url_for
+from flask_babel import gettext
 
 from mock_acquirer import (
     barcode,
@@ -20,6 +21,7 @@ from mock_acquirer import (
     engine,
     faults,
     guards,
+    language,
     links,
     presets,
     qr,
@@ -28,6 +30,7 @@ from mock_acquirer import (
 )
 from mock_acquirer.db import db
 from mock_acquirer.digits import narrow
+from mock_acquirer.language import marked
 from mock_acquirer.models import Payment
 
 bp = Blueprint("pages", __name__, url_prefix="/pay")
@@ -54,6 +57,7 @@ def at_stage(*stages: str) -> Callable[[Callable[[Payment], Any]], Callable[[str
         @wraps(view)
         def guarded(payment_id: str) -> Any:
             payment = _load(payment_id)
+            language.use(payment.locale)
             if request.method == "POST":
                 guards.require_own_form()
             engine.expire_if_due(payment)
@@ -68,9 +72,10 @@ def at_stage(*stages: str) -> Callable[[Callable[[Payment], Any]], Callable[[str
 
 
 def _load(payment_id: str) -> Payment:
+    language.use()
     found = db.session.get(Payment, payment_id) if re.fullmatch(r"pay_[0-9a-f]{30}", payment_id) else None
     if found is None:
-        abort(404, "There is no such payment. The link may be incomplete.")
+        abort(404, marked("There is no such payment. The link may be incomplete."))
     return found
 
 
@@ -102,7 +107,7 @@ def _page(template: str, payment: Payment, status: int = 200, **values: Any) -> 
             "of_part": presets.of_part,
             "linked": presets.chosen(_fates(request.values.getlist("fate"))),
         }
-    decline = cards.DECLINES[payment.last_decline] if payment.last_decline else None
+    decline = gettext(cards.DECLINES[payment.last_decline][1]) if payment.last_decline else ""
     page = render_template(
         f"mock_acquirer/{template}",
         payment=payment,
@@ -160,7 +165,7 @@ def pay_with_wallet(payment: Payment) -> Response:
 def _require_wallet(payment: Payment, wanted: bool) -> None:
     """Refuse a card for a wallet payment, and a scan for a card payment."""
     if dialect_interface.named(payment.dialect).wallet != wanted or not (wanted or "card" in _methods(payment)):
-        abort(404, "This payment cannot be paid in this way.")
+        abort(404, marked("This payment cannot be paid in this way."))
 
 
 def _read_card(now: datetime) -> tuple[cards.Card | None, dict[str, str]]:
@@ -168,15 +173,15 @@ def _read_card(now: datetime) -> tuple[cards.Card | None, dict[str, str]]:
     errors: dict[str, str] = {}
     card, why = cards.read_number(request.form.get("number", "")[:40])
     if why:
-        errors["number"] = why
+        errors["number"] = gettext(why)
     wrong_date = _wrong_expiry(request.form.get("expiry", "")[:20], now)
     if wrong_date:
         errors["expiry"] = wrong_date
     cvc = narrow(request.form.get("cvc", "")[:20]).strip()
     if not re.fullmatch(r"[0-9]{3,4}", cvc):
-        errors["cvc"] = "Enter the 3 or 4 digits of the security code."
+        errors["cvc"] = gettext("Enter the 3 or 4 digits of the security code.")
     if not request.form.get("name", "").strip():
-        errors["name"] = "Enter the name on the card."
+        errors["name"] = gettext("Enter the name on the card.")
     return card, errors
 
 
@@ -184,12 +189,12 @@ def _wrong_expiry(entered: str, now: datetime) -> str:
     """Error sentence about the expiry date; empty when the card is valid at the end of this month."""
     expiry = EXPIRY.fullmatch(narrow(entered))
     if expiry is None or not 1 <= int(expiry[1]) <= 12:
-        return "Enter month and year, such as 12/34."
+        return gettext("Enter month and year, such as 12/34.")
     year = int(expiry[2]) + (now.year // 100 * 100 if len(expiry[2]) == 2 else 0)
     if (year, int(expiry[1])) < (now.year, now.month):
-        return "This card has expired. Check the date or use another card."
+        return gettext("This card has expired. Check the date or use another card.")
     if year > now.year + LONGEST_VALID_YEARS:
-        return "This date is too far in the future. Enter month and year, such as 12/34."
+        return gettext("This date is too far in the future. Enter month and year, such as 12/34.")
     return ""
 
 
@@ -217,7 +222,7 @@ def _redirect(where: str) -> Response:
 def choose_store(payment: Payment) -> Response:
     """Issue a code to pay with at a convenience store."""
     if "store" not in _methods(payment):
-        abort(404, "This payment cannot be paid in this way.")
+        abort(404, marked("This payment cannot be paid in this way."))
     _arm_linked(payment)
     timeline.note(payment, "page", "The customer chooses a convenience store")
     return _after(payment, engine.show_code(payment))
@@ -270,7 +275,7 @@ def answer_challenge(payment: Payment) -> Response:
     """Approve, fail, time out or leave the challenge; a customer who leaves may come back until the session expires."""
     answer = request.form.get("answer", "")
     if answer not in (*engine.CHALLENGE, "leave"):
-        abort(422, "Choose one of the answers on the page.")
+        abort(422, marked("Choose one of the answers on the page."))
     timeline.note(payment, "page", f"The customer answers the 3-D Secure challenge: {answer}")
     if answer == "leave":
         return _redirect(payment.return_url or url_for("pages.challenge", payment_id=payment.id))

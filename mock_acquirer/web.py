@@ -8,13 +8,14 @@ import time
 from datetime import datetime
 
 from flask import Flask, Response, current_app, g, jsonify, make_response, render_template, request
+from flask_babel import gettext
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from mock_acquirer import dialect_interface, guards, hosts, throttle
+from mock_acquirer import dialect_interface, guards, hosts, language, throttle
 from mock_acquirer.errors import Refused
-from mock_acquirer.money import written
+from mock_acquirer.language import marked
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 CONTROL_PREFIX = "/_sim"
@@ -23,6 +24,7 @@ CONTROL_PREFIX = "/_sim"
 def set_up(app: Flask) -> None:
     """Register the handlers and filters on the app."""
     app.before_request(_begin)
+    language.set_up(app)
     hosts.set_up(app)
     throttle.set_up(app)
     app.after_request(_end)
@@ -31,7 +33,6 @@ def set_up(app: Flask) -> None:
     app.register_error_handler(OperationalError, _answer_busy)
     app.register_error_handler(PoolTimeout, _answer_busy)
     app.register_error_handler(Exception, _answer_crash)
-    app.add_template_filter(written, "money")
     app.add_template_filter(clock_time, "when")
     app.add_template_global(guards.token, "csrf_token")
     app.add_url_rule("/healthz", "healthz", lambda: jsonify(status="ok"))
@@ -76,17 +77,17 @@ def _answer_refused(refused: Refused) -> Response:
         response.status_code = refused.status
         response.headers.extend(refused.headers)
         return response
-    page = render_template("mock_acquirer/problem.html", status=refused.status, sentence=refused.message)
+    page = render_template("mock_acquirer/problem.html", status=refused.status, sentence=gettext(refused.message))
     return make_response(page, refused.status, refused.headers)
 
 
 READ_ONLY = "25006"
 SENTENCES = {
-    403: "This is not allowed.",
-    404: "This page does not exist.",
-    405: "This address does not accept this kind of request.",
-    413: "The request is larger than 64 KiB.",
-    415: "This content type is not supported.",
+    403: marked("This is not allowed."),
+    404: marked("This page does not exist."),
+    405: marked("This address does not accept this kind of request."),
+    413: marked("The request is larger than 64 KiB."),
+    415: marked("This content type is not supported."),
 }
 
 
@@ -107,7 +108,9 @@ def _answer_busy(wrong: Exception) -> Response:
         "database away", extra={"request_id": g.get("request_id", ""), "outcome": type(wrong).__name__}
     )
     return _answer_refused(
-        Refused(503, "api_error", "database_away", "The database is busy. Try again.", headers={"Retry-After": "1"})
+        Refused(
+            503, "api_error", "database_away", marked("The database is busy. Try again."), headers={"Retry-After": "1"}
+        )
     )
 
 
@@ -115,4 +118,4 @@ def _answer_crash(wrong: Exception) -> Response:
     if getattr(getattr(wrong, "orig", None), "sqlstate", None) == READ_ONLY:  # psycopg raises it as InternalError
         return _answer_busy(wrong)
     current_app.logger.exception("crashed", extra={"request_id": g.get("request_id", ""), "path": request.path})
-    return _answer_refused(Refused(500, "api_error", "internal_error", "Internal error."))
+    return _answer_refused(Refused(500, "api_error", "internal_error", marked("Internal error.")))

@@ -13,13 +13,19 @@ from typing import Any
 
 import httpx
 import pytest
+from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy import func, select
 from werkzeug.serving import make_server
 
 import mock_acquirer
+from mock_acquirer import loop
 from mock_acquirer.db import db as acquirer_db
+from mock_acquirer.handover import HandOver
 from mock_acquirer.models import Payment, TimelineEntry
+from mock_acquirer.settings import load
+from tests.parts import lending
+from tests.parts.lending import Databases
 from tests.parts.processes import NOWHERE, free_port
 
 TOKEN = "sim_tests"
@@ -30,10 +36,51 @@ PATIENT, IMPATIENT = httpx.Timeout(30), httpx.Timeout(HOLD / 2)
 """The shop's timeouts in tests. It is impatient while a timeout fault is planned, so that a slow machine is none."""
 
 
-class RealAcquirer:
-    """The acquirer's app behind a real socket, with its own database, loop and clock."""
+class ReusedApps:
+    """Apps made for one test and reused by the next one, because compiling statements and templates is slow."""
 
-    def __init__(self, database: Path, **settings: str) -> None:
+    AT_START = {
+        "REDIS_URL",
+        "ACQUIRER_LOOP",
+        "ACQUIRER_LOG_LEVEL",
+        "ACQUIRER_PUBLIC_URL",
+        "ACQUIRER_RATE_LIMIT",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    }
+    """Settings read while an app is created; all others are read at each request."""
+
+    def __init__(self) -> None:
+        self._apps: dict[str, tuple[Flask, dict[str, Any], dict[str, Any]]] = {}
+
+    def app(self, settings: dict[str, str], wanted: dict[str, Any]) -> Flask:
+        """An app with these settings plus those `wanted` by this test alone, as if newly created."""
+        url = settings["ACQUIRER_DATABASE_URL"]
+        if url not in self._apps:
+            app = mock_acquirer.create_app(settings)
+            self._apps[url] = (app, dict(app.config), _copies(app.extensions))
+        app, config, extensions = self._apps[url]
+        for live, first in ((app.config, config), (app.extensions, _copies(extensions))):
+            live.clear()
+            live.update(first)
+        vars(app).pop("wsgi_app", None)  # what a test has wrapped around it
+        read = load(mock_acquirer.setting_rows(), settings | wanted)
+        app.config.update({name: read[name] for name in settings | wanted})
+        app.extensions["acquirer.courier"] = HandOver(app)
+        return app
+
+
+def _copies(extensions: dict[str, Any]) -> dict[str, Any]:
+    """The extensions with copied tables, so that a test's replacement of an entry does not reach the next test."""
+    return {name: dict(each) if type(each) is dict else each for name, each in extensions.items()}
+
+
+class RealAcquirer:
+    """The acquirer's app behind a real socket, with its own database, loop and clock. Its app is one of `apps`, or its
+    own.
+    """
+
+    def __init__(self, database: Path, apps: ReusedApps | None = None, **settings: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         own = {
@@ -44,7 +91,12 @@ class RealAcquirer:
             "ACQUIRER_WEBHOOK_TARGETS": NOWHERE,
             **{f"ACQUIRER_{name}_WEBHOOK_URL": "" for name in ("KPAY", "TPAY", "PAYPAY", "STRIPE")},
         }
-        self.app = mock_acquirer.create_app({**QUIET, **own, "ACQUIRER_LOOP": "on", **settings})
+        self._reused = apps is not None
+        self.app = apps.app(QUIET | own, settings) if apps else mock_acquirer.create_app({**QUIET, **own, **settings})
+        self._ended = threading.Event()
+        self._loop = threading.Thread(target=loop.forever, args=(self.app, self._ended), daemon=True)
+        self._loop.start()
+        self._under_way: list[str] = []
         bearer = {"Authorization": f"Bearer {TOKEN}"}
         plain = {"timeout": PATIENT, "trust_env": False, "verify": False}  # no TLS: reading authorities takes 30 ms
         self._client = httpx.Client(base_url=self.url, headers=bearer, **plain)
@@ -56,7 +108,7 @@ class RealAcquirer:
     def start(self) -> None:
         """Listen. Does nothing when it already does."""
         if self._server is None:
-            self._server = make_server("127.0.0.1", self.port, self.app, threaded=True)
+            self._server = make_server("127.0.0.1", self.port, self._serve, threaded=True)
             threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
@@ -66,16 +118,26 @@ class RealAcquirer:
             self._server.server_close()
             self._server = None
 
-    def close(self) -> None:
+    def close(self) -> bool:
+        """Stop for good. False when something goes on that could still write to the database."""
         self.stop()
-        if loop := self.app.extensions.get("acquirer.loop"):
-            loop.set()
-            self.app.extensions["acquirer.courier"].wake.set()
+        self._ended.set()
+        self.app.extensions["acquirer.courier"].wake.set()
+        self._loop.join(HOLD)
         self._client.close()
         self.shop_client.close()
-        self.app.extensions["acquirer.http"].close()
+        if not self._reused:
+            self.app.extensions["acquirer.http"].close()
         with self.app.app_context():
             acquirer_db.engine.dispose()
+        return not self._under_way and not self._loop.is_alive()
+
+    def _serve(self, environ: dict[str, Any], start: Any) -> Any:
+        self._under_way.append(environ["PATH_INFO"])
+        try:
+            return self.app(environ, start)
+        finally:
+            self._under_way.remove(environ["PATH_INFO"])
 
     # --- actions ---
 
@@ -139,6 +201,21 @@ def _acquirer_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def reused_apps() -> ReusedApps:
+    return ReusedApps()
+
+
+@pytest.fixture(scope="session")
+def _lent(_acquirer_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    def copy() -> str:
+        return f"sqlite:///{shutil.copy(_acquirer_template, tmp_path_factory.mktemp('acquirer') / 'lent.db')}"
+
+    databases = Databases({"sqlite": copy}, lambda session: lending.empty(session, acquirer_db.metadata))
+    yield databases
+    databases.close()
+
+
 @contextmanager
 def _acquirers(template: Path, folder: Path) -> Iterator[Callable[..., RealAcquirer]]:
     made: list[RealAcquirer] = []
@@ -155,10 +232,23 @@ def _acquirers(template: Path, folder: Path) -> Iterator[Callable[..., RealAcqui
 
 
 @pytest.fixture
-def make_acquirer(_acquirer_template: Path, tmp_path: Path) -> Iterator[Callable[..., RealAcquirer]]:
+def make_acquirer(
+    _acquirer_template: Path, _lent: Databases, reused_apps: ReusedApps, tmp_path: Path
+) -> Iterator[Callable[..., RealAcquirer]]:
     """Start acquirers with their own database; settings by name."""
-    with _acquirers(_acquirer_template, tmp_path) as make:
+    lent: list[RealAcquirer] = []
+    with _acquirers(_acquirer_template, tmp_path) as make_new:
+
+        def make(**settings: str) -> RealAcquirer:
+            if lent or settings.keys() & ReusedApps.AT_START:
+                return make_new(**settings)
+            database = Path(_lent.lend("sqlite").removeprefix("sqlite:///"))
+            lent.append(RealAcquirer(database, reused_apps, **settings))
+            return lent[0]
+
         yield make
+    if not all(acquirer.close() for acquirer in lent):
+        _lent.close()
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ def test_late_money_is_acknowledged_by_key_and_has_its_refund(
     row = support.row(sold.number).first
     expect(row).to_contain_text(SUPPORT)
     row.get_by_role("link").first.press("Enter")
-    support.reads("Who was notified")
+    expect(support.page.get_by_role("table", name="Notifications")).to_be_visible()
     expect(support.row(FINANCE).first).to_contain_text("raised")
     support.shows(f"/orders/{sold.number}", "late")
     acquirer.turn("P4D")

@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request, url_for
 from sqlalchemy import update
 
-from mock_acquirer import calls, clock, engine, guards, refunds, states, targets
+from mock_acquirer import calls, clock, engine, guards, language, refunds, states, targets
 from mock_acquirer.db import db
 from mock_acquirer.dialect_interface import Dialect, Merchant, setting
 from mock_acquirer.dialects import _tpay_wire as wire
@@ -393,6 +393,7 @@ def _page(status: int, code: str, sentence: str, headers: Any = None) -> Respons
         back = back and targets.origin_of(back) and back
     except ValueError:
         back = ""
+    language.use(request.form.get("Language", "")[:20])
     page = render_template("mock_acquirer/store_refused.html", brand="Tpay", code=code, sentence=sentence, back=back)
     return guards.add_headers(make_response(page, status, headers or {}))
 

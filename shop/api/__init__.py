@@ -7,10 +7,23 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
-from shop.api import auth, cors, docs, document, integrity, log, orders, products, rate_limits, statistics
+from shop.api import (
+    auth,
+    cors,
+    docs,
+    document,
+    events,
+    integrity,
+    log,
+    orders,
+    products,
+    rate_limits,
+    statistics,
+    webhook_endpoints,
+)
 from shop.api.resource import ROOT
 
-RESOURCES = (auth.bp, products.bp, orders.bp, integrity.bp, statistics.bp, document.bp)
+RESOURCES = (auth.bp, products.bp, orders.bp, integrity.bp, statistics.bp, webhook_endpoints.bp, events.bp, document.bp)
 """Resources, in the order of the documentation."""
 
 

@@ -9,6 +9,7 @@ from flask_smorest import Api
 
 from shop.api.access import api_access
 from shop.api.resource import ROOT, Resource
+from shop.api.schemas import webhooks
 
 VERSION = "1.0.0"
 INTRODUCTION = """
@@ -23,6 +24,8 @@ of an order. Cookies are never read.
 
 **Repetitions.** Calls that create orders or move money need an `Idempotency-Key`: a new random value for each call. A
 repetition with the same key and body gets the first answer, with `Idempotency-Replayed: true`.
+
+**Webhooks** bring events to your programs; see `webhooks` below and `POST /webhook-endpoints`.
 
 **Limits** are in the headers `RateLimit-Policy` and `RateLimit`; above them calls get 429 with `Retry-After`.
 """
@@ -58,6 +61,7 @@ def init_app(app: Flask, resources: tuple[Resource, ...]) -> None:
         }
     )
     api.init_app(app)
+    app.cli.commands.pop("openapi")  # the same as /openapi.json
     token = {"type": "http", "scheme": "bearer", "description": "Access token, API key, or token of an order."}
     api.spec.components.security_scheme("bearer", token)
     for resource in resources:
@@ -83,6 +87,7 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
                 for status, response in operation["responses"].items():
                     if status.startswith("2"):
                         response.setdefault("headers", {})["Idempotency-Replayed"] = _REPLAYED
+    document["webhooks"] = webhooks.section()
     return document
 
 

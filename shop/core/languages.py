@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 ENGLISH = "en"
-OFFERED: Mapping[str, str] = {ENGLISH: "English", "zh_Hant": "繁體中文"}
+OFFERED: Mapping[str, str] = {ENGLISH: "English", "zh_Hant": "繁體中文", "zh_Hans": "简体中文", "ja": "日本語"}
 """Name of each offered language, in this language, by locale."""
 _TRADITIONAL = frozenset({"hant", "tw", "hk", "mo"})
 _LONGEST_TAG = 35

@@ -58,6 +58,7 @@ def init_app(app: Flask) -> None:
         payment_methods=payment_methods,
         seconds_between=seconds_between,
         seller=seller,
+        space=space,
         state_word=state_word,
     )
 
@@ -77,6 +78,11 @@ def _static_path(name: str) -> str:
 def page_language() -> str:
     """The locale as HTML's `lang` attribute spells it."""
     return tag(locale_name())
+
+
+def space() -> str:
+    """The space before a text in brackets: none in Chinese and Japanese, whose brackets are as wide as a character."""
+    return "" if locale().language in ("ja", "zh") else " "
 
 
 def money(amount: Money) -> str:

@@ -14,6 +14,8 @@ from shop.integrity import checks
 from shop.jobs import effects, invariants, retention
 from shop.mail import deliver
 from shop.order_search import exports
+from shop.outgoing_webhooks import deliver as outgoing_webhooks
+from shop.outgoing_webhooks import lanes
 from shop.payments.polling import poll
 from shop.payments.refunds import send
 from shop.payments.settlement import daily_fetch
@@ -30,6 +32,8 @@ class Work:
 
     `is_slow` marks shared work that may take seconds, or that waits for a host that is no acquirer's API. The clock,
     which does shared work that no worker takes, does it in a thread of its own (`shop.jobs.slow_work`).
+
+    `only_emits` marks work that can make nothing due but events in the outbox and work of its own kind.
     """
 
     kind: str
@@ -39,6 +43,7 @@ class Work:
     claim: Callable[[list[Any]], list[Any]] | None = None
     seconds: int = 60
     is_slow: bool = False
+    only_emits: bool = False
 
 
 def _relay(_batch: int) -> None:
@@ -53,18 +58,19 @@ WORK: tuple[Work, ...] = (
     Work("closing", end_order.due, end_order.end_due, shared=True),
     Work("outbox", lambda: list(range(min(5, -(-outbox.waiting() // 200)))), _relay),
     Work("summary", notifications.due, notifications.summarise_due),
-    Work("mail", deliver.due, deliver.do, shared=True, is_slow=True),
-    Work("chat", chat.due, chat.do, shared=True, is_slow=True),
+    Work("mail", deliver.due, deliver.do, shared=True, is_slow=True, only_emits=True),
+    Work("chat", chat.due, chat.do, shared=True, is_slow=True, only_emits=True),
+    Work("outgoing_webhooks", outgoing_webhooks.due, lanes.do, shared=True, is_slow=True),
     Work("export", exports.due, exports.do, shared=True, is_slow=True),
     Work("settlement", daily_fetch.due, daily_fetch.fetch_due, shared=True, seconds=120, is_slow=True),
     Work("integrity", checks.due, checks.continue_due, shared=True, seconds=120, is_slow=True),
     Work("statistics", rollup.due, rollup.add_due),
     Work("documents", documents.due, documents.do),
-    Work("watch", watcher.due, watcher.check_due),
-    Work("conditions", conditions.due, conditions.check_due),
-    Work("invariants", invariants.due, invariants.check_due),
-    Work("audit", audit_seals.due, audit_seals.seal_due),
-    Work("retention", retention.due, retention.step),
+    Work("watch", watcher.due, watcher.check_due, only_emits=True),
+    Work("conditions", conditions.due, conditions.check_due, only_emits=True),
+    Work("invariants", invariants.due, invariants.check_due, only_emits=True),
+    Work("audit", audit_seals.due, audit_seals.seal_due, only_emits=True),
+    Work("retention", retention.due, retention.step, only_emits=True),
 )
 BY_KIND = {work.kind: work for work in WORK}
 EVERY = 1.0

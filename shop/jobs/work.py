@@ -29,16 +29,25 @@ def sweep(rounds: int = 5) -> dict[str, int]:
     """
     done: dict[str, int] = {}
     seen: set[tuple[str, Any]] = set()
+    kinds = WORK
     for number in itertools.count(1):
         found: set[tuple[str, Any]] = set()
-        for work in WORK:
+        for work in kinds:
             ids = work.due()
             found |= {(work.kind, item) for item in ids}
             done[work.kind] = done.get(work.kind, 0) + _all(work, ids, parallel=PARALLEL if work.shared else 1)
         if not found or (number >= rounds and found <= seen):
             break
         seen |= found
+        kinds = _due_after({kind for kind, _ in found})
     return done
+
+
+def _due_after(done: set[str]) -> tuple[Work, ...]:
+    """The work that may be due when all due work was done and it was of these kinds."""
+    if all(BY_KIND[kind].only_emits for kind in done):
+        return tuple(work for work in WORK if work.kind in {"outbox", *done})
+    return WORK
 
 
 def _all(work: Work, ids: Iterable[Any], parallel: int) -> int:

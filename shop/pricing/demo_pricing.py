@@ -10,6 +10,9 @@ from shop.pricing import change
 from shop.pricing.models import DeliveryMethod, DiscountCode, TaxRate
 
 CODE = "WELCOME10"
+_TAX = {"zh_Hant": "營業稅", "zh_Hans": "增值税", "ja": "付加価値税"}
+_STANDARD = {"zh_Hant": "標準配送", "zh_Hans": "标准配送", "ja": "通常配送"}
+_EXPRESS = {"zh_Hant": "快速配送", "zh_Hans": "加急配送", "ja": "お急ぎ便"}
 
 
 @transactional
@@ -19,12 +22,10 @@ def insert_if_none() -> None:
         select(exists(select(TaxRate)) | exists(select(DeliveryMethod)) | exists(select(DiscountCode)))
     ):
         return
-    change.set_tax("TW", "VAT", 5000, is_included=True, names={"zh_Hant": "營業稅"})
+    change.set_tax("TW", "VAT", 5000, is_included=True, names=_TAX)
     free = {currency: Money(0, currency) for currency in ("TWD", "JPY", "USD")}
-    names = {"zh_Hant": "標準配送"}
-    change.set_delivery("standard", "Standard", free, free_from={}, countries=(), position=0, names=names)
+    change.set_delivery("standard", "Standard", free, free_from={}, countries=(), position=0, names=_STANDARD)
     prices = {"TWD": Money(12000, "TWD"), "JPY": Money(600, "JPY"), "USD": Money(900, "USD")}
     from_amount = {"TWD": Money(300000, "TWD")}
-    names = {"zh_Hant": "快速配送"}
-    change.set_delivery("express", "Express", prices, free_from=from_amount, countries=(), position=1, names=names)
+    change.set_delivery("express", "Express", prices, free_from=from_amount, countries=(), position=1, names=_EXPRESS)
     change.set_code(change.NewCode(CODE, percent=10))

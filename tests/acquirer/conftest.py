@@ -24,13 +24,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from mock_acquirer import create_app, loop, setting_rows
+from mock_acquirer import create_app, loop
 from mock_acquirer.db import db
-from mock_acquirer.handover import HandOver
-from mock_acquirer.settings import load
 from tests.parts import lending
 from tests.parts.lending import Databases
 from tests.parts.postgres import PostgresServer
+from tests.real_acquirer_fixtures import ReusedApps
 
 T = TypeVar("T")
 RETURN = "http://shop.test/orders/abc/return"
@@ -238,51 +237,8 @@ def acquirer_database(request: pytest.FixtureRequest, _acquirer_databases: Datab
     return _acquirer_databases.lend(request.param)
 
 
-class _Made:
-    """Apps made for one test and reused by the next one, because compiling statements and templates is slow."""
-
-    AT_START = {
-        "REDIS_URL",
-        "ACQUIRER_LOOP",
-        "ACQUIRER_LOG_LEVEL",
-        "ACQUIRER_PUBLIC_URL",
-        "ACQUIRER_RATE_LIMIT",
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-    }
-    """Settings read while an app is created; all others are read at each request."""
-
-    def __init__(self) -> None:
-        self._apps: dict[str, tuple[Flask, dict[str, Any], dict[str, Any]]] = {}
-
-    def app(self, settings: dict[str, str], wanted: dict[str, Any]) -> Flask:
-        """An app with these settings plus those `wanted` by this test alone, as if newly created."""
-        url = settings["ACQUIRER_DATABASE_URL"]
-        if url not in self._apps:
-            app = create_app(settings)
-            self._apps[url] = (app, dict(app.config), _copies(app.extensions))
-        app, config, extensions = self._apps[url]
-        for live, first in ((app.config, config), (app.extensions, _copies(extensions))):
-            live.clear()
-            live.update(first)
-        read = load(setting_rows(), settings | wanted)
-        app.config.update({name: read[name] for name in settings | wanted})
-        app.extensions["acquirer.courier"] = HandOver(app)
-        return app
-
-
-def _copies(extensions: dict[str, Any]) -> dict[str, Any]:
-    """The extensions with copied tables, so that a test's replacement of an entry does not reach the next test."""
-    return {name: dict(each) if type(each) is dict else each for name, each in extensions.items()}
-
-
-@pytest.fixture(scope="session")
-def _made() -> _Made:
-    return _Made()
-
-
 @pytest.fixture
-def make_world(acquirer_database: str, receiver: Receiver, _made: _Made) -> Iterator[Callable[..., World]]:
+def make_world(acquirer_database: str, receiver: Receiver, reused_apps: ReusedApps) -> Iterator[Callable[..., World]]:
     """Factory of acquirers on this test's database, with other settings if given."""
     worlds: list[World] = []
     own: list[Flask] = []
@@ -293,11 +249,11 @@ def make_world(acquirer_database: str, receiver: Receiver, _made: _Made) -> Iter
         for name in ("tpay", "paypay", "stripe"):
             where[f"ACQUIRER_{name.upper()}_WEBHOOK_URL"] = f"http://localhost:9/webhooks/{name}"
         usual = QUIET | PUBLIC | where | {"ACQUIRER_TIMEOUT_HOLD": "0", "ACQUIRER_RATE_LIMIT": ""}
-        if worlds or settings.keys() & _Made.AT_START:
+        if worlds or settings.keys() & ReusedApps.AT_START:
             app = create_app(usual | settings)
             own.append(app)
         else:
-            app = _made.app(usual, settings)
+            app = reused_apps.app(usual, settings)
         worlds.append(World(app))
         return worlds[-1]
 

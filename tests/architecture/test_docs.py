@@ -55,6 +55,7 @@ def pages() -> dict[str, str]:
     """Every Markdown page by its path."""
     found = [
         ROOT / "README.md",
+        *sorted(ROOT.glob("README.*.md")),
         ROOT / "CONTRIBUTING.md",
         ROOT / "CHANGELOG.md",
         ROOT / "SECURITY.md",

@@ -46,6 +46,7 @@ READ_REQUESTS = {
     "shop.accounts.passkey_challenges": "a challenge is bound to the cookie of a browser",
     "mock_acquirer.guards": "checks callers for the pages",
     "mock_acquirer.hosts": "refuses foreign host names",
+    "mock_acquirer.language": "the browser states its languages",
     "mock_acquirer.throttle": "counts callers",
     "mock_acquirer.web": "holds for every request",
 }

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Catalog
 
-from shop.core.languages import OFFERED
+from mock_acquirer import language as acquirer
+from shop.core.languages import OFFERED, offered
 from tools.docs.code import ROOT
 from tools.translations import catalogues
+from tools.translations.catalogues import Program
 
 REFUSALS = ("Refusal", "BadInput", "Away")
 FOR_STAFF = (
@@ -37,6 +40,7 @@ FOR_STAFF = (
     "shop/order_notes/",
     "shop/order_search/",
     "shop/orders/address.py",
+    "shop/outgoing_webhooks/",
     "shop/payments/order_money/",
     "shop/payments/records/captures.py",
     "shop/payments/refunds/",
@@ -106,10 +110,42 @@ def test_pages_show_the_messages_of_refusals_in_the_language_of_the_page() -> No
         assert not shown.search(translated.sub("", code)), path
 
 
-@pytest.mark.parametrize("locale", [locale for locale in OFFERED if locale != "en"])
-def test_an_offered_language_is_complete(locale: str) -> None:
+@pytest.mark.parametrize("locale", catalogues.with_catalogue())
+@pytest.mark.parametrize("program", catalogues.PROGRAMS, ids=["shop", "acquirer"])
+def test_an_offered_language_is_complete(program: Program, locale: str) -> None:
     """After a change of sentences: `python -m tools.translations`, then translate the new ones."""
-    assert catalogues.incomplete(locale) == []
+    assert program.incomplete(locale) == []
+
+
+def test_the_shop_and_the_acquirer_offer_the_same_languages() -> None:
+    assert set(acquirer.OFFERED) == set(OFFERED) == {"en", "zh_Hant", "zh_Hans", "ja"}
+
+
+@pytest.mark.parametrize("tag", ["zh-TW", "zh-HK", "zh_Hant", "zh-Hans-TW", "zh-CN", "zh", "ja-JP", "en-GB", "de", "*"])
+def test_the_shop_and_the_acquirer_map_a_tag_to_the_same_language(tag: str) -> None:
+    assert acquirer.offered(tag) == offered(tag)
+
+
+@pytest.mark.parametrize("table", ["category", "product"])
+def test_the_initial_catalogue_has_all_texts_in_every_language(table: str) -> None:
+    for row in tomllib.loads((ROOT / "shop/catalogue/initial_catalogue.toml").read_text())[table]:
+        english = {name for name in ("name", "summary", "description") if name in row}
+        assert {locale: set(texts) for locale, texts in row["texts"].items()} == dict.fromkeys(
+            catalogues.with_catalogue(), english
+        ), row["slug"]
+        for texts in row["texts"].values():
+            assert not [text for text in texts.values() if catalogues.is_half_width(text) or text in row.values()]
+
+
+def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *sentences: str) -> Program:
+    """A program with these sentences, and a folder for its Traditional Chinese catalogue."""
+    wanted = Catalog()
+    for sentence in sentences:
+        wanted.add(sentence)
+    monkeypatch.setattr(Program, "sentences", lambda _self: wanted)
+    program = Program(tmp_path, (), {})
+    program.po("zh_Hant").parent.mkdir(parents=True)
+    return program
 
 
 PLANTED = {
@@ -119,21 +155,21 @@ PLANTED = {
     "no placeholder": ("Pay %(total)s", "付款", (), "other placeholders"),
     "another kind of placeholder": ("Pay %(total)s", "付款 %(total)d", (), "other placeholders"),
     "a stray per cent sign": ("Pay %(total)s", "付款 %(total)s 100%", (), "other placeholders"),
+    "English": ("Pay %(total)s", "Pay %(total)s", (), "the English sentence"),
+    "a half-width comma": ("Pay, please", "請付款, 謝謝", (), "half-width punctuation"),
+    "a space before a bracket": ("Pay (now)", "付款 （現在）", (), "half-width punctuation"),
 }
 
 
 @pytest.mark.parametrize("case", PLANTED)
 def test_a_translation_that_is_not_right_is_seen(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, text, flags, problem = PLANTED[case]
-    written, wanted = Catalog(locale="zh_Hant", fuzzy=False), Catalog()
+    program = planted(tmp_path, monkeypatch, source)
+    written = Catalog(locale="zh_Hant", fuzzy=False)
     written.add(source, text, flags=flags)
-    wanted.add(source)
-    monkeypatch.setattr(catalogues, "TRANSLATIONS", tmp_path)
-    monkeypatch.setattr(catalogues, "sentences", lambda: wanted)
-    catalogues.po("zh_Hant").parent.mkdir(parents=True)
-    catalogues.po("zh_Hant").write_bytes(catalogues.po_text(written))
-    catalogues.mo("zh_Hant").write_bytes(catalogues.mo_bytes(written))
-    assert [one for one in catalogues.incomplete("zh_Hant") if problem in one]
+    program.po("zh_Hant").write_bytes(catalogues.po_text(written))
+    program.mo("zh_Hant").write_bytes(catalogues.mo_bytes(written))
+    assert [one for one in program.incomplete("zh_Hant") if problem in one]
 
 
 def test_a_sentence_that_is_no_longer_used_and_a_stale_file_are_seen(
@@ -141,9 +177,7 @@ def test_a_sentence_that_is_no_longer_used_and_a_stale_file_are_seen(
 ) -> None:
     written = Catalog(locale="zh_Hant", fuzzy=False)
     written.add("Gone", "沒有了")
-    monkeypatch.setattr(catalogues, "TRANSLATIONS", tmp_path)
-    monkeypatch.setattr(catalogues, "sentences", Catalog)
-    catalogues.po("zh_Hant").parent.mkdir(parents=True)
-    catalogues.po("zh_Hant").write_bytes(catalogues.po_text(written))
-    found = "\n".join(catalogues.incomplete("zh_Hant"))
+    program = planted(tmp_path, monkeypatch)
+    program.po("zh_Hant").write_bytes(catalogues.po_text(written))
+    found = "\n".join(program.incomplete("zh_Hant"))
     assert "no longer used: Gone" in found and "messages.mo is not the compiled" in found

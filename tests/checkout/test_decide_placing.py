@@ -221,7 +221,7 @@ cases = st.builds(
 )
 
 
-@settings(max_examples=sampled(2000, 5000, quick=200), deadline=None)
+@settings(max_examples=sampled(700, 5000, quick=200), deadline=None)
 @given(cases)
 def test_any_form_becomes_an_order_as_agreed_or_is_refused_for_a_reason_and_repeating_it_changes_nothing(
     case: Case,

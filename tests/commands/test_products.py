@@ -95,6 +95,13 @@ def test_eight_seeds_at_once_receive_the_initial_stock_once(shop: Shop, race: Ra
     assert movements("MUG-SPECK") == [(84, "receipt")]
 
 
+KITCHEN = {
+    "zh_Hant": {"name": "餐桌與廚房"},
+    "zh_Hans": {"name": "餐桌与厨房"},
+    "ja": {"name": "キッチン・食卓"},
+}
+
+
 def as_before_translations(**texts: dict[str, dict[str, str]]) -> None:
     """Make the catalogue one that was filled by a version without translations; `texts` are a merchant's own, by SKU
     with an underscore.
@@ -114,7 +121,7 @@ def test_seed_translates_a_catalogue_that_was_filled_before_translations_existed
     flask("seed")
     assert {sku: product(sku).texts for sku in first} == first
     assert first["MUG-SPECK"]["zh_Hant"]["name"] == "斑點馬克杯"
-    assert db.session.get_one(Category, "table").texts == {"zh_Hant": {"name": "餐桌與廚房"}}
+    assert db.session.get_one(Category, "table").texts == KITCHEN
     assert product(KETTLE).texts == {}, "a merchant's own product"
 
 
@@ -128,7 +135,8 @@ def test_seed_translates_only_texts_that_are_still_the_initial_ones(shop: Shop, 
     assert set(product("MUG-SPECK").texts["zh_Hant"]) == {"name", "description"}
     assert product("KET-BLUE").texts["zh_Hant"]["name"] == "我們的水壺"
     assert product("KET-BLUE").texts["zh_Hant"]["summary"] == "琺瑯鋼材，1.4 公升，水滾會鳴笛。"
-    assert product("KET-BLUE").texts["ja"] == {"name": "青いケトル"}
+    assert product("KET-BLUE").texts["ja"]["name"] == "青いケトル"
+    assert product("KET-BLUE").texts["ja"]["summary"].startswith("ホーロー製")
     assert db.session.get_one(Category, "table").texts == {}
 
 

@@ -6,10 +6,11 @@ import re
 from datetime import timedelta
 
 import pytest
+from babel import Locale
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shop.core import durations, ids, logs
+from shop.core import countries, durations, ids, logs
 from shop.core.money import Money
 
 
@@ -126,3 +127,11 @@ def test_cards_and_secrets_are_taken_out_of_every_text_that_is_logged(secret: st
 def test_numbers_that_are_no_cards_stay() -> None:
     kept = "order 7K3M-9QXT-2F, payment P1M7YATVMD7JWY8Z6WX7, 1200000000000 of 4242424242424241"
     assert logs.scrub_text(kept) == kept
+
+
+@pytest.mark.parametrize(
+    ("locale", "macao", "taiwan"),
+    [("en", "Macao", "Taiwan"), ("zh_Hant", "澳門", "台灣"), ("zh_Hans", "澳门", "台湾"), ("ja", "マカオ", "台湾")],
+)
+def test_countries_have_short_names_in_the_script_of_the_language(locale: str, macao: str, taiwan: str) -> None:
+    assert [countries.name(code, Locale.parse(locale)) for code in ("MO", "TW", "XX")] == [macao, taiwan, "XX"]

@@ -165,7 +165,7 @@ def test_mails_about_payments_and_refunds_have_the_documents_attached(shop: Shop
     assert attached(MailKind.ORDER_PLACED) == []
 
 
-@pytest.mark.parametrize("language", ["en", "zh_Hant"])
+@pytest.mark.parametrize("language", ["en", "zh_Hant", "zh_Hans", "ja"])
 def test_an_order_that_costs_nothing_mails_no_text_that_its_customer_typed(shop: Shop, language: str) -> None:
     """Anyone with a discount code can place one for the address of another person."""
     change.set_code(change.NewCode("ALL", percent=100, use_limit=5))
@@ -178,12 +178,18 @@ def test_an_order_that_costs_nothing_mails_no_text_that_its_customer_typed(shop:
     mail = db.session.scalars(db.select(Mail).where(Mail.kind == MailKind.PAYMENT_RECEIVED)).one()
     content, expected = compose.content(mail), FREE[language]
     assert [content.subject, content.text.partition("\n")[0]] == [one.format(order.number) for one in expected]
-    assert compose.attachments(mail) == [] and not any(word in content.text for word in ("attached", "收據"))
+    assert compose.attachments(mail) == []
+    assert not any(word in content.text for word in ("attached", "收據", "收据", "領収書"))
 
 
 FREE = {
     "en": ("Order {} is confirmed", "Thank you. Your order {} is confirmed. There is nothing to pay."),
     "zh_Hant": ("訂單 {} 已確認", "謝謝您，訂單 {} 已確認，無需付款。"),
+    "zh_Hans": ("订单 {} 已确认", "感谢您的购买！订单 {} 已确认，无需付款。"),
+    "ja": (
+        "【ご注文 {}】ご注文が確定しました",
+        "ありがとうございます。ご注文（{}）が確定しました。お支払いは不要です。",
+    ),
 }
 
 

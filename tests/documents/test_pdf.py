@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,8 @@ def test_names_and_products_can_be_read_in_every_language(shop: Shop, locale: st
     [
         ("en", "en", "Receipt", ("Date of issue", "Sold by", "Customer", "Unit price", "Tax number:", "Total")),
         ("zh_Hant", "zh-TW", "收據", ("開立日期", "賣家", "顧客", "單價", "統一編號：", "總計")),
+        ("zh_Hans", "zh-CN", "收据", ("开具日期", "销售方", "顾客", "单价", "税号：", "合计")),
+        ("ja", "ja", "領収書", ("発行日", "販売者", "お客様", "単価", "登録番号：", "合計")),
     ],
 )
 def test_title_labels_date_and_tag_are_in_the_language_of_the_order_whatever_language_its_data_has(
@@ -88,30 +91,45 @@ def test_title_labels_date_and_tag_are_in_the_language_of_the_order_whatever_lan
     """Japanese and Simplified Chinese have characters of their own; no font may lack one."""
     made = receipt(shop, locale=locale, name="山田 働 · 赵丽颖", product="鉄製ティーポット · 铸铁茶壶")
     found, pdf_file = text_of(made), read(made)
-    together = found.replace(" ", "") if locale == "zh_Hant" else found  # Typst spaces digits from Chinese characters
+    together = found if locale == "en" else found.replace(" ", "")  # Typst spaces digits from Chinese characters
     number = pdf_file.metadata.title.removeprefix(f"{title} ")
     assert (pdf_file.trailer["/Root"]["/Lang"], number[4:5]) == (tag, "-")
     assert {label for label in labels if label not in found} == set()
     on = db.session.scalars(db.select(Document.issued_on)).one()
-    assert (f"{on.year}年{on.month}月{on.day}日" if locale == "zh_Hant" else f"{on:%B} {on.day}, {on.year}") in together
+    assert (f"{on:%B} {on.day}, {on.year}" if locale == "en" else f"{on.year}年{on.month}月{on.day}日") in together
     assert "山田 働 · 赵丽颖" in found and "鉄製ティーポット · 铸铁茶壶" in found
     assert is_accessible(made)
 
 
+CORRECTIONS = {
+    "zh_Hant": ("折讓單", "作廢單", "本折讓單減少收據{}的金額。", "折讓單{}的退款無法撥付。"),
+    "zh_Hans": ("退款凭证", "作废单", "本退款凭证冲减收据{}的金额。", "退款凭证{}的退款未能支付"),
+    "ja": (
+        "返金明細書",
+        "返金取消書",
+        "本書は、領収書{}の金額を減額するものです。",
+        "返金明細書{}の返金をお支払いできませんでした。",
+    ),
+}
+"""By language: titles of a credit note and of its cancellation, and what each states of the document it refers to."""
+
+
 @needs_fonts
 @one_database
-def test_a_credit_note_and_a_cancellation_are_in_the_language_of_the_order(shop: Shop) -> None:
+@pytest.mark.parametrize("locale", CORRECTIONS)
+def test_a_credit_note_and_a_cancellation_are_in_the_language_of_the_order(shop: Shop, locale: str) -> None:
+    note_title, cancellation_title, on_note, on_cancellation = CORRECTIONS[locale]
     order = shop.paid_order((PEN, 2))
     with transaction():
-        db.session.execute(db.update(Order).values(locale="zh_Hant"))
+        db.session.execute(db.update(Order).values(locale=locale))
     failed = refund(shop, order, 5000)
     shop.acquirer.refund_becomes(failed, "REJECTED")
     shop.turn(days=1, minutes=1)
     _, note, cancelled = documents(order)
-    assert f"本折讓單減少收據 {note.refers_to} 的金額。" in text_of(pdf.of(note)).replace("\n", "")
-    assert f"折讓單 {note.number} 的退款無法撥付。" in text_of(pdf.of(cancelled)).replace("\n", "")
-    assert read(pdf.of(note)).metadata.title == f"折讓單 {note.number}"
-    assert read(pdf.of(cancelled)).metadata.title == f"作廢單 {cancelled.number}"
+    assert on_note.format(note.refers_to) in re.sub(r"\s", "", text_of(pdf.of(note)))
+    assert on_cancellation.format(note.number) in re.sub(r"\s", "", text_of(pdf.of(cancelled)))
+    assert read(pdf.of(note)).metadata.title == f"{note_title} {note.number}"
+    assert read(pdf.of(cancelled)).metadata.title == f"{cancellation_title} {cancelled.number}"
 
 
 @one_database

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -112,12 +113,19 @@ def test_the_mail_of_an_order_lists_discount_delivery_and_tax(shop: Shop) -> Non
     ]
     for mail in stored():
         assert "\n".join(lines) in compose.content(mail).text, mail.kind
-    chinese = ["2 × Pen：NT$180", "折扣（TEN）：−NT$18", "配送（Express）：NT$120", "內含VAT（5%）：NT$13"]
-    for mail in stored():
-        mail.language = "zh_Hant"
+    for mail, (language, translated) in product(stored(), TRANSLATED_LINES.items()):
+        mail.language = language
         content = compose.content(mail)
-        assert "\n".join(chinese) in content.text, mail.kind
-        assert "\n".join(f"<li>{line}</li>" for line in chinese) in content.html, mail.kind
+        assert "\n".join(translated) in content.text, (mail.kind, language)
+        assert "\n".join(f"<li>{line}</li>" for line in translated) in content.html, (mail.kind, language)
+
+
+TRANSLATED_LINES = {
+    "zh_Hant": ["Pen × 2：NT$180", "折扣（TEN）：−NT$18", "配送（Express）：NT$120", "內含VAT（5%）：NT$13"],
+    "zh_Hans": ["Pen × 2：NT$180", "优惠（TEN）：−NT$18", "配送（Express）：NT$120", "含VAT（5%）：NT$13"],
+    "ja": ["Pen × 2：NT$180", "割引（TEN）：−NT$18", "配送料（Express）：NT$120", "うちVAT（5%）：NT$13"],
+}
+"""Lines of a mail about an order, by language."""
 
 
 def test_a_mail_names_no_text_that_the_customer_typed(shop: Shop) -> None:

@@ -9,18 +9,12 @@ import pytest
 from xdist.scheduler import LoadFileScheduling, LoadScopeScheduling
 
 BROWSER_TESTS = "e2e/"
-FIRST_HALF = ("e2e/test_every_", "e2e/test_pay_with_")
-"""Browser tests of all pages and of each provider: half of the time of all browser tests."""
 
 
 class Sharing(LoadFileScheduling):
-    """A file stays together, for its fixtures' sake, and so does each half of the browser tests: it has one demo and
-    one Chromium.
-    """
+    """A file stays together for its fixtures, and so do the browser tests, which have one demo and one Chromium."""
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith(FIRST_HALF):
-            return "first half of the browser tests"
         return BROWSER_TESTS if nodeid.startswith(BROWSER_TESTS) else str(super()._split_scope(nodeid))
 
 

@@ -365,7 +365,7 @@ updates = st.builds(
 )
 
 
-@settings(max_examples=sampled(5000, 5000, quick=200), deadline=None)
+@settings(max_examples=sampled(1500, 5000, quick=200), deadline=None)
 @given(snapshots, updates)
 def test_one_decision_conserves_money_and_keeps_to_the_tables(before: Snapshot, message: PaymentUpdate) -> None:
     made = decided(before, message)
@@ -389,7 +389,7 @@ def test_one_decision_conserves_money_and_keeps_to_the_tables(before: Snapshot, 
     assert moved is None or moved in states.TRANSITIONS[before.payments[0].state]
 
 
-@settings(max_examples=sampled(5000, 5000, quick=200), deadline=None)
+@settings(max_examples=sampled(1500, 5000, quick=200), deadline=None)
 @given(snapshots, updates)
 def test_repeating_an_update_changes_nothing(before: Snapshot, message: PaymentUpdate) -> None:
     then = after(before, decided(before, message))
@@ -424,7 +424,7 @@ def result(before: Snapshot, reported: Iterable[PaymentUpdate]) -> tuple[Any, ..
     )
 
 
-@settings(max_examples=sampled(1500, 5000, quick=100), deadline=None)
+@settings(max_examples=sampled(600, 5000, quick=100), deadline=None)
 @given(snapshots, st.lists(updates, min_size=2, max_size=4), st.randoms(use_true_random=False))
 def test_the_order_of_arrival_does_not_matter(before: Snapshot, message: list[PaymentUpdate], chance: Any) -> None:
     same_ids = {fact.id: fact for one in message for fact in one.facts.captures}  # an id identifies one capture

@@ -53,7 +53,7 @@ from tests.payments.order_money import (
     unchanged_but_for_polls,
 )
 
-MANY = settings(max_examples=sampled(1000, 5000, quick=200), deadline=None)
+MANY = settings(max_examples=sampled(400, 5000, quick=200), deadline=None)
 PEOPLE = (SAM, ADA, KIM)
 RESULTS = (RefundState.PENDING, RefundState.DONE, RefundState.REJECTED)
 DESTINATIONS = (RefundDestination.PROVIDER, RefundDestination.STORE_CREDIT, RefundDestination.BANK)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from shop.core.money import Money
+from shop.payments.providers import _stripe_words
 from shop.payments.providers.interface import (
     Done,
     NotFound,
@@ -95,6 +96,13 @@ def test_an_initiation_carries_our_reference_everywhere_and_is_repeated_identica
         "payment_intent_data[metadata][settled_payment]": P1,
         "expires_at": str(STAMP + 2400),
     }
+
+
+@pytest.mark.parametrize(
+    ("of_order", "of_page"), [("zh_Hant", "zh-TW"), ("zh_Hans", "zh"), ("ja", "ja"), ("en", "en"), ("tlh", "auto")]
+)
+def test_the_payment_page_has_the_language_of_the_order(of_order: str, of_page: str) -> None:
+    assert _stripe_words.locale(of_order) == of_page
 
 
 @pytest.mark.parametrize(

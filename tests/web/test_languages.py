@@ -14,6 +14,7 @@ from shop.core import languages
 from shop.core.db import db, transaction
 from shop.core.money import Money
 from shop.core.sentences import sentence, sentences
+from shop.documents import find, words
 from shop.http_kit.translation import translated
 from shop.mail.compose import content
 from shop.mail.models import Mail
@@ -48,11 +49,16 @@ def translate_kettle() -> None:
         ("zh-Hant", "zh_Hant"),
         ("zh-Hant-CN", "zh_Hant"),
         ("zh_hant", "zh_Hant"),
-        ("zh-Hans-TW", None),
-        ("zh-CN", None),
-        ("zh", None),
+        ("zh-Hant-HK", "zh_Hant"),
+        ("zh-Hans-TW", "zh_Hans"),
+        ("zh-CN", "zh_Hans"),
+        ("zh-SG", "zh_Hans"),
+        ("zh", "zh_Hans"),
         ("en-GB", "en"),
-        ("ja", None),
+        ("ja", "ja"),
+        ("ja-JP", "ja"),
+        ("de", None),
+        ("zht", None),
         ("", None),
         ("*", None),
         ("zh-" * 99, None),
@@ -74,10 +80,29 @@ def test_the_browser_states_the_language_of_a_first_visit(visitor: Visitor) -> N
     assert "全部商品" in page.text and "All products" not in page.text
 
 
-def test_a_language_that_is_not_complete_is_not_offered(visitor: Visitor) -> None:
-    assert language_of(visitor.get("/", headers={"Accept-Language": "ja,zh-CN;q=0.8,zh-TW;q=0.5"}).text) == "zh-Hant"
-    assert language_of(visitor.get("/?lang=ja").text) == "en"
-    assert set(languages.OFFERED) == {"en", "zh_Hant"}
+@pytest.mark.parametrize(
+    ("browser", "tag", "text"),
+    [
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh-Hans", "全部商品"),
+        ("zh-SG", "zh-Hans", "购物车"),
+        ("zh-HK", "zh-Hant", "購物車"),
+        ("ja,en-US;q=0.9", "ja", "すべての商品"),
+        ("de,ko;q=0.9,ja;q=0.8,zh-TW;q=0.5", "ja", "カート"),
+        ("de,ko", "en", "All products"),
+    ],
+)
+def test_the_browser_gets_its_first_language_that_is_offered(
+    visitor: Visitor, browser: str, tag: str, text: str
+) -> None:
+    page = visitor.get("/", headers={"Accept-Language": browser})
+    assert language_of(page.text) == tag == page.headers["Content-Language"]
+    assert text in page.text
+
+
+def test_a_language_that_is_not_offered_changes_nothing(visitor: Visitor) -> None:
+    visitor.get("/?lang=ja")
+    assert language_of(visitor.get("/?lang=ko").text) == "ja"
+    assert set(languages.OFFERED) == {"en", "zh_Hant", "zh_Hans", "ja"}
 
 
 def test_the_switch_counts_for_this_page_and_the_next_ones(visitor: Visitor) -> None:
@@ -164,6 +189,26 @@ def test_an_order_keeps_the_language_it_was_placed_in(app: Flask, shop: Shop, vi
     assert db.session.scalars(db.select(Order.locale)).one() == "zh_Hant"
 
 
+@pytest.mark.parametrize(
+    ("tag", "subject", "receipt"),
+    [("zh-Hans", "已收到订单 {} 的付款", "收据"), ("ja", "【ご注文 {}】お支払いを受領しました", "領収書")],
+)
+def test_a_paid_order_has_its_mails_and_its_receipt_in_its_language(
+    shop: Shop, visitor: Visitor, tag: str, subject: str, receipt: str
+) -> None:
+    visitor.get(f"/?lang={tag}")
+    visitor.order()
+    order = db.session.scalars(db.select(Order)).one()
+    shop.acquirer.capture(shop.payment(order).id)
+    shop.deliver_webhook(shop.payment(order))
+    shop.sweep()
+    mails = list(db.session.scalars(db.select(Mail)))
+    assert subject.format(order.number) in {content(mail).subject for mail in mails}
+    assert all(f'<html lang="{tag}">' in content(mail).html for mail in mails)
+    [document] = find.of_order(order.id)
+    assert words.of(document, find.lines(document.number), order.number).title == f"{receipt} {document.number}"
+
+
 def test_the_punctuation_and_the_dates_of_order_pages_are_those_of_the_language(
     app: Flask, shop: Shop, visitor: Visitor
 ) -> None:
@@ -210,7 +255,8 @@ def test_the_search_finds_the_words_of_both_languages(shop: Shop, visitor: Visit
 def test_search_engines_find_each_language(app: Flask, shop: Shop, visitor: Visitor) -> None:
     page = visitor.get("/products/kettle").text
     here = f"{app.config['SHOP_URL'].rstrip('/')}/products/kettle"
-    for tag, address in (("x-default", here), ("en", f"{here}?lang=en"), ("zh-Hant", f"{here}?lang=zh-Hant")):
+    tags = ("en", "zh-Hant", "zh-Hans", "ja")
+    for tag, address in [("x-default", here), *((tag, f"{here}?lang={tag}") for tag in tags)]:
         assert f'<link rel="alternate" hreflang="{tag}" href="{address}">' in page
 
 
@@ -226,7 +272,7 @@ def test_a_refusal_is_shown_in_the_language_of_the_page(shop: Shop, visitor: Vis
 
 def test_errors_are_in_the_language_of_the_browser_and_english_for_programs(visitor: Visitor) -> None:
     assert "找不到頁面" in visitor.get("/nothing", headers=IN_TAIWAN).text
-    assert "Page not found" in visitor.get("/api/nothing", headers=IN_TAIWAN).text
+    assert "Not Found" in visitor.get("/api/nothing", headers=IN_TAIWAN).text
 
 
 def test_a_sentence_is_english_until_it_is_translated(app: Flask) -> None:

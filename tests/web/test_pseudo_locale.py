@@ -32,7 +32,7 @@ SPOKEN = ("alt", "aria-label", "placeholder", "title", "content")
 SILENT = {"script", "style", "option"}
 """Elements whose text is none, or names of countries and currencies, which CLDR translates."""
 DATA = re.compile(
-    r"Settled|FakePay|OtherPay|English|繁體中文|UTC|[\w.+-]+@[\w.-]+|S?[A-Z0-9]+-[A-Z0-9-]+|NT\$|TWD|JPY|USD|&nbsp;|"
+    r"Settled|FakePay|OtherPay|English|繁體中文|简体中文|日本語|UTC|[\w.+-]+@[\w.-]+|S?[A-Z0-9]+-[A-Z0-9-]+|NT\$|TWD|JPY|USD|&nbsp;|"
     r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December|"
     r"Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Oct|Nov|Dec|AM|PM)\b|Ada(?: Lin)?|12 Yongkang St|Taipei|Taiwan|"
     r"https?://\S+|[0-9a-f]{16}|Visa|Card|zzz|Werkzeug/[\d.]+",
@@ -99,7 +99,7 @@ class Pseudo(NullTranslations):
 
 @pytest.fixture(scope="module")
 def known() -> frozenset[str]:
-    ids = (message.id for message in catalogues.sentences() if message.id)
+    ids = (message.id for message in catalogues.SHOP.sentences() if message.id)
     return frozenset(one if isinstance(one, str) else one[0] for one in ids)
 
 

@@ -8,13 +8,11 @@ from tools.translations import catalogues
 
 
 def main() -> int:
+    both = [(program, locale) for program in catalogues.PROGRAMS for locale in catalogues.with_catalogue()]
     if "--check" not in sys.argv[1:]:
-        for locale in catalogues.with_catalogue():
-            catalogue = catalogues.updated(locale)
-            catalogues.po(locale).parent.mkdir(parents=True, exist_ok=True)
-            catalogues.po(locale).write_bytes(catalogues.po_text(catalogue))
-            catalogues.mo(locale).write_bytes(catalogues.mo_bytes(catalogues.read(locale)))
-    missing = [problem for locale in catalogues.with_catalogue() for problem in catalogues.incomplete(locale)]
+        for program, locale in both:
+            program.write(locale)
+    missing = [problem for program, locale in both for problem in program.incomplete(locale)]
     sys.stdout.writelines(f"{problem}\n" for problem in missing)
     return 1 if missing else 0
 

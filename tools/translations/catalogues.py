@@ -1,7 +1,7 @@
-"""Sentences of the shop, and the catalogues of their translations.
+"""Sentences of the shop and of the acquirer's payment pages, and the catalogues of their translations.
 
 English is the source and needs no catalogue. A catalogue is kept as `messages.po`, which people edit, and as
-`messages.mo`, which the shop reads.
+`messages.mo`, which the programs read.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,64 +24,109 @@ from tools.docs.code import ROOT
 
 _WRITTEN = datetime(2026, 11, 30, tzinfo=UTC)
 """The time in the header, always the same: the history of the files is that of the repository."""
-TRANSLATIONS = ROOT / "translations"
-_SOURCES = (
-    ("shop", "**.py", "python"),
-    ("templates/shop", "**.html", "jinja2"),
-    ("templates/mail", "**.html", "jinja2"),
-)
 _KEYWORDS: dict[str, tuple[int, ...] | None] = {
     "_": None,
     "gettext": None,
     "lazy_gettext": None,
     "ngettext": (1, 2),
-    "sentence": None,
-    "sentences": (1, 2),
 }
 _PLACEHOLDER = re.compile(r"%(?:\((\w+)\))?([sd%])")
 _NAMED = re.compile(r"%\(")
+_LETTERS = re.compile(r"[^\W\d_]")
+SAME = frozenset({"HTML"})
+"""Texts that are the same in every language."""
+_CJK = r"[\u3040-\u30ff\u3400-\u9fff]"
+_HALF_WIDTH = re.compile(rf"{_CJK}[,.:;!?()]|[,:;!?(]{_CJK}| [，。、：；！？（）「」【】]|[，。、；！？（）「」【】] ")
+"""Punctuation of another script beside Chinese and Japanese characters."""
 
 
-def sentences() -> Catalog:
-    """Every sentence that the code of the shop marks for translation."""
-    found = Catalog(charset="utf-8")
-    for folder, pattern, method in _SOURCES:
-        extracted = extract_from_dir(ROOT / folder, [(pattern, method)], keywords=_KEYWORDS)
-        for name, _line, message, _comments, _context in extracted:
-            flags = ["python-format"] if _NAMED.search(message if isinstance(message, str) else message[0]) else []
-            found.add(message, locations=[(f"{folder}/{name}", None)], flags=flags)
-    return found
+@dataclass(frozen=True)
+class Program:
+    """A program with translations: the folder of its catalogues, where its sentences are (folder, file names, kind of
+    source), and its own functions that mark sentences.
+    """
+
+    folder: Path
+    sources: tuple[tuple[str, str, str], ...]
+    markers: dict[str, tuple[int, ...] | None]
+
+    def sentences(self) -> Catalog:
+        """Every sentence that the code of the program marks for translation."""
+        found = Catalog(charset="utf-8")
+        for folder, pattern, method in self.sources:
+            extracted = extract_from_dir(ROOT / folder, [(pattern, method)], keywords=_KEYWORDS | self.markers)
+            for name, _line, message, _comments, _context in extracted:
+                flags = ["python-format"] if _NAMED.search(message if isinstance(message, str) else message[0]) else []
+                found.add(message, locations=[(f"{folder}/{name}", None)], flags=flags)
+        return found
+
+    def po(self, locale: str) -> Path:
+        """The file that translators edit."""
+        return self.folder / locale / "LC_MESSAGES" / "messages.po"
+
+    def mo(self, locale: str) -> Path:
+        """The file that the program reads."""
+        return self.po(locale).with_suffix(".mo")
+
+    def read(self, locale: str) -> Catalog:
+        """The catalogue of a language; an empty one if there is none."""
+        if not self.po(locale).is_file():
+            return Catalog(locale=locale)
+        with self.po(locale).open("rb") as file:
+            return read_po(file, locale=locale)
+
+    def updated(self, locale: str) -> Catalog:
+        """The catalogue of a language with the sentences of the code: new ones untranslated, removed ones left out."""
+        catalogue, source = self.read(locale), self.sentences()
+        fresh = Catalog(locale=locale, charset="utf-8", fuzzy=False, header_comment=f"# {OFFERED.get(locale, locale)}")
+        for message in source:
+            if message.id:
+                known = catalogue.get(message.id)
+                text = known.string if known is not None else ""
+                kept = {"fuzzy"} & set(known.flags if known is not None else ())
+                fresh.add(message.id, text, locations=message.locations, flags={*message.flags, *kept})
+        return fresh
+
+    def write(self, locale: str) -> None:
+        """Update and compile the catalogue of a language."""
+        self.po(locale).parent.mkdir(parents=True, exist_ok=True)
+        self.po(locale).write_bytes(po_text(self.updated(locale)))
+        self.mo(locale).write_bytes(mo_bytes(self.read(locale)))
+
+    def incomplete(self, locale: str) -> list[str]:
+        """Reasons not to offer a language: missing, fuzzy and untranslated sentences, other placeholders, stale
+        files.
+        """
+        catalogue, source = self.read(locale), self.sentences()
+        known = {_key(message): message for message in catalogue if message.id}
+        wanted = {_key(message): message for message in source if message.id}
+        found = [f"not translated: {key}" for key in wanted.keys() - known.keys()]
+        found += [f"no longer used: {key}" for key in known.keys() - wanted.keys()]
+        for key in wanted.keys() & known.keys():
+            found += [f"{problem}: {key}" for problem in _problems(known[key], catalogue.num_plurals)]
+        if not self.mo(locale).is_file() or _texts(self.mo(locale).read_bytes()) != _texts(mo_bytes(catalogue)):
+            found.append("messages.mo is not the compiled messages.po")
+        return sorted(f"{locale}: {problem}" for problem in found)
 
 
-def po(locale: str) -> Path:
-    """The file that translators edit."""
-    return TRANSLATIONS / locale / "LC_MESSAGES" / "messages.po"
-
-
-def mo(locale: str) -> Path:
-    """The file that the shop reads."""
-    return po(locale).with_suffix(".mo")
-
-
-def read(locale: str) -> Catalog:
-    """The catalogue of a language; an empty one if there is none."""
-    if not po(locale).is_file():
-        return Catalog(locale=locale)
-    with po(locale).open("rb") as file:
-        return read_po(file, locale=locale)
-
-
-def updated(locale: str) -> Catalog:
-    """The catalogue of a language with the sentences of the code: new ones untranslated, removed ones left out."""
-    catalogue, source = read(locale), sentences()
-    fresh = Catalog(locale=locale, charset="utf-8", fuzzy=False, header_comment=f"# {OFFERED.get(locale, locale)}")
-    for message in source:
-        if message.id:
-            known = catalogue.get(message.id)
-            text = known.string if known is not None else ""
-            kept = {"fuzzy"} & set(known.flags if known is not None else ())
-            fresh.add(message.id, text, locations=message.locations, flags={*message.flags, *kept})
-    return fresh
+SHOP = Program(
+    ROOT / "translations",
+    (
+        ("shop", "**.py", "python"),
+        ("templates/shop", "**.html", "jinja2"),
+        ("templates/mail", "**.html", "jinja2"),
+    ),
+    {"sentence": None, "sentences": (1, 2)},
+)
+ACQUIRER = Program(
+    ROOT / "mock_acquirer" / "translations",
+    (
+        ("mock_acquirer", "**.py", "python"),
+        ("templates/mock_acquirer", "**.html", "jinja2"),
+    ),
+    {"marked": None},
+)
+PROGRAMS = (SHOP, ACQUIRER)
 
 
 def po_text(catalogue: Catalog) -> bytes:
@@ -96,20 +142,6 @@ def mo_bytes(catalogue: Catalog) -> bytes:
     file = io.BytesIO()
     write_mo(file, catalogue)
     return file.getvalue()
-
-
-def incomplete(locale: str) -> list[str]:
-    """Reasons not to offer a language: missing and fuzzy sentences, other placeholders, stale files."""
-    catalogue, source = read(locale), sentences()
-    known = {_key(message): message for message in catalogue if message.id}
-    wanted = {_key(message): message for message in source if message.id}
-    found = [f"{locale}: not translated: {key}" for key in wanted.keys() - known.keys()]
-    found += [f"{locale}: no longer used: {key}" for key in known.keys() - wanted.keys()]
-    for key in wanted.keys() & known.keys():
-        found += [f"{locale}: {problem}: {key}" for problem in _problems(known[key], catalogue.num_plurals)]
-    if not mo(locale).is_file() or _texts(mo(locale).read_bytes()) != _texts(mo_bytes(catalogue)):
-        found.append(f"{locale}: messages.mo is not the compiled messages.po")
-    return sorted(found)
 
 
 def with_catalogue() -> list[str]:
@@ -140,6 +172,15 @@ def _problems(message: Message, plurals: int) -> Iterator[str]:
     wanted = [placeholders(source) for source in sources]
     if any(placeholders(text) not in wanted for text in texts):
         yield "other placeholders than the English sentence"
+    if any(text in sources and _LETTERS.search(_PLACEHOLDER.sub("", text)) for text in set(texts) - SAME):
+        yield "the English sentence"
+    if any(map(is_half_width, texts)):
+        yield "half-width punctuation, or a space at full-width punctuation"
+
+
+def is_half_width(text: str) -> bool:
+    """True if a Chinese or Japanese text has half-width punctuation, or a space at full-width punctuation."""
+    return bool(_HALF_WIDTH.search(text))
 
 
 def placeholders(text: str) -> frozenset[tuple[str, str]]:
