@@ -64,7 +64,7 @@ WORK: tuple[Work, ...] = (
     Work("export", exports.due, exports.do, shared=True, is_slow=True),
     Work("settlement", daily_fetch.due, daily_fetch.fetch_due, shared=True, seconds=120, is_slow=True),
     Work("integrity", checks.due, checks.continue_due, shared=True, seconds=120, is_slow=True),
-    Work("statistics", rollup.due, rollup.add_due, shared=True, is_slow=True),
+    Work("statistics", rollup.due, rollup.add_due),
     Work("documents", documents.due, documents.do),
     Work("watch", watcher.due, watcher.check_due, only_emits=True),
     Work("conditions", conditions.due, conditions.check_due, only_emits=True),

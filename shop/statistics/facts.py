@@ -65,28 +65,7 @@ def _between() -> Any:
 
 
 def _events() -> tuple[Any, Any]:
-    """Time and query of the events. Refunds and disputes are looked up and not joined: PostgreSQL would read all."""
     event, order, payment, capture = OrderEvent, Order, Payment, Capture
-    disputed, newest = aliased(Capture), aliased(Payment)
-    of_order = (
-        select(newest.id)
-        .where(newest.order_id == event.order_id, newest.created_at <= event.at)
-        .order_by(newest.created_at.desc(), newest.id.desc())
-        .limit(1)
-        .correlate(event)
-        .scalar_subquery()
-    )
-    of_refund = select(Refund.payment_id).where(Refund.id == _text("refund")).correlate(event).scalar_subquery()
-    of_dispute = (
-        select(disputed.payment_id)
-        .join(Dispute, Dispute.capture_id == disputed.id)
-        .where(Dispute.order_id == event.order_id, Dispute.dispute_id == _text("dispute"))
-        .limit(1)
-        .correlate(event)
-        .scalar_subquery()
-    )
-    of_the_order = case((event.kind.in_(_OF_ORDERS), of_order))
-    named = func.coalesce(_text("payment"), of_refund, of_dispute, of_the_order)
     amount = func.coalesce(
         cast(_text("amount"), BigInteger), case((event.kind.in_(_ENDS), payment.amount), else_=order.total_amount)
     )
@@ -111,11 +90,36 @@ def _events() -> tuple[Any, Any]:
         select(*columns)
         .select_from(event)
         .join(order, order.id == event.order_id)
-        .outerjoin(payment, payment.id == named)
+        .outerjoin(payment, payment.id == _payment_of_event())
         .outerjoin(capture, paid)
         .where(event.kind.in_(EVENTS))
     )
     return event.at, query
+
+
+def _payment_of_event() -> Any:
+    """The id of an event's payment: the one that it names, that of its refund or dispute, or the newest of the order at
+    that time. They are looked up and not joined: PostgreSQL would read all refunds.
+    """
+    event, newest, disputed = OrderEvent, aliased(Payment), aliased(Capture)
+    of_refund = select(Refund.payment_id).where(Refund.id == _text("refund")).correlate(event).scalar_subquery()
+    of_dispute = (
+        select(disputed.payment_id)
+        .join(Dispute, Dispute.capture_id == disputed.id)
+        .where(Dispute.order_id == event.order_id, Dispute.dispute_id == _text("dispute"))
+        .limit(1)
+        .correlate(event)
+        .scalar_subquery()
+    )
+    of_order = (
+        select(newest.id)
+        .where(newest.order_id == event.order_id, newest.created_at <= event.at)
+        .order_by(newest.created_at.desc(), newest.id.desc())
+        .limit(1)
+        .correlate(event)
+        .scalar_subquery()
+    )
+    return func.coalesce(_text("payment"), of_refund, of_dispute, case((event.kind.in_(_OF_ORDERS), of_order)))
 
 
 def _payments() -> tuple[Any, Any]:

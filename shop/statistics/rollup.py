@@ -25,8 +25,8 @@ SETTLED = timedelta(minutes=5)
 EVERY = timedelta(minutes=1)
 MANY = 500
 """Events of orders in a step."""
-TURN = 5.0
-"""Seconds after which a job leaves the other steps to the next one."""
+TURN = 0.2
+"""Seconds after which the clock leaves the other steps to its next pass, so that polls are not delayed."""
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 _ID = 1
 

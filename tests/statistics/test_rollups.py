@@ -92,6 +92,7 @@ def test_eight_processes_at_once_count_each_fact_once(
     app: Flask, race: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rollup, "MANY", 20)
+    monkeypatch.setattr(rollup, "TURN", 60)
     with app.app_context():
         Facts(seed=13).write(120)
         results = race(lambda _: rollup.add_due())
