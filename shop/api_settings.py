@@ -17,7 +17,7 @@ API_SETTINGS: tuple[Setting, ...] = (
     Setting(
         "API_CORS_ORIGINS",
         "",
-        "Origins whose pages may call the API from a browser, such as `https://app.example.com`, by commas; empty: none.",
+        "Origins of pages that may call the API from a browser, such as `https://app.example.com`, by commas.",
         WebOrigins,
     ),
 )

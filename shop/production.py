@@ -110,6 +110,10 @@ def _chat_webhook(value: ChatWebhook) -> str:
     return "is not https" if value and urlsplit(value).scheme != "https" else ""
 
 
+def _issuer(value: str) -> str:
+    return "is not https" if value and urlsplit(value).scheme != "https" else ""
+
+
 def _second_factor(value: str) -> str:
     return "is optional (staff need a second factor)" if value == "optional" else ""
 
@@ -143,5 +147,6 @@ _RULES: dict[str, Callable[[Any], str]] = {
     "MAIL_URL": _mail_server,
     "ALERT_WEBHOOK_URL": _chat_webhook,
     "STAFF_SECOND_FACTOR": _second_factor,
+    "OIDC_ISSUER": _issuer,
 }
 """The objection to a value in production, as words that follow the setting's name; empty if there is none."""

@@ -95,6 +95,17 @@ class SecondFactorRule(str):
         return super().__new__(cls, text)
 
 
+class FirebaseProject(str):
+    """Id of a Firebase project, or empty. Raises ValueError for anything else."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> FirebaseProject:
+        if text and not re.fullmatch("[a-z][a-z0-9-]{4,28}[a-z0-9]", text):
+            raise ValueError(text)
+        return super().__new__(cls, text)
+
+
 class TimeZone(str):
     """Name of a time zone of the IANA database. Raises ValueError for anything else."""
 
@@ -174,6 +185,18 @@ class Mailboxes(tuple[str, ...]):
         return super().__new__(cls, found)
 
 
+class Ports(frozenset[int]):
+    """Ports, separated by commas, at least one. Raises ValueError."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Ports:
+        found = super().__new__(cls, (int(part) for part in text.split(",")))
+        if not all(0 < port < 65536 for port in found):
+            raise ValueError(text)
+        return found
+
+
 class WebOrigins(tuple[str, ...]):
     """Origins of web pages, such as `https://app.example.com`, separated by commas. Raises ValueError, also for `*`."""
 
@@ -223,6 +246,8 @@ WORDS = {
     MailServer: "an address such as smtp://user:password@host:587/?starttls=1",
     MailSender: "an e-mail address, with or without a name",
     Mailboxes: "e-mail addresses separated by commas",
+    Ports: "ports separated by commas, such as 443,8443",
+    FirebaseProject: "the id of a Firebase project, such as settled-shop",
     WebOrigins: "origins such as https://app.example.com, separated by commas",
     TimeZone: "a time zone such as Asia/Taipei",
     SecondFactorRule: " or ".join(SecondFactorRule.RULES),

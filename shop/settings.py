@@ -22,13 +22,14 @@ from shop.setting_kinds import (
     Mailboxes,
     MailSender,
     MailServer,
-    SecondFactorRule,
+    Ports,
     TimeZone,
     is_known_database,
     is_redis,
 )
 from shop.setting_kinds import Setting as Setting
 from shop.setting_kinds import WebAddress as WebAddress
+from shop.sign_in_settings import SIGN_IN
 
 ROOT = Path(__file__).resolve().parent.parent
 DEVELOPMENT, PRODUCTION = "development", "production"
@@ -216,23 +217,7 @@ SETTINGS: tuple[Setting, ...] = (
         CurrencyAmounts,
     ),
     Setting("CLI_DECISIONS", "off", "`on`: commands that decide about money work in production, with `--by`.", bool),
-    Setting(
-        "STAFF_SECOND_FACTOR",
-        "",
-        "`required`: staff set up a passkey or an authenticator app before they open any page of the console. "
-        "`optional`: they may. Empty: optional in development, required in production, which does not start with "
-        "`optional`.",
-        SecondFactorRule,
-    ),
-    Setting("STAFF_IDLE_MINUTES", "30", "Minutes without a request after which staff are signed out.", int, least=1),
-    Setting("STAFF_SIGN_IN_HOURS", "12", "Hours after which staff are signed out in any case.", int, least=1),
-    Setting(
-        "STAFF_CONFIRM_MINUTES",
-        "15",
-        "Minutes after a sign-in or a confirmation by password or passkey for which sensitive acts of staff need none.",
-        int,
-        least=1,
-    ),
+    *SIGN_IN,
     Setting(
         "ALERT_CONFIRM_SECONDS",
         "30",
@@ -259,15 +244,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "METRICS_TOKEN",
         "",
-        "Bearer token for `/metrics` and for the details of `/readyz`. Empty: no access in "
-        "production, free access in development.",
+        "Bearer token for `/metrics` and details of `/readyz`. Empty: free access in development, none in production.",
         secret=True,
     ),
     Setting(
         "STREAMS_PER_ADDRESS",
         "100",
-        "Live pages that one client address (IPv6: its /64 network) may have open in one web process. Others poll "
-        "every 20 seconds.",
+        "Live pages of one client address (IPv6: its /64 network) in one web process. Others poll every 20 seconds.",
         int,
         least=1,
     ),
@@ -294,6 +277,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("ALERT_MAIL_TO", "", "Addresses that get alerts, by commas; empty: staff of finance and admin.", Mailboxes),
     Setting("ALERT_WEBHOOK_URL", "", "Chat webhook that gets alerts as Slack's JSON.", ChatWebhook, secret=True),
+    Setting("WEBHOOK_PORTS", "443,8443", "Ports that endpoints of outgoing webhooks may have in production.", Ports),
     Setting("APPROVAL_WAITS_HOURS", "4", "Hours of a request without its second person before an alert.", int, least=1),
     Setting("DISPUTE_DUE_HOURS", "72", "Hours before a dispute's answer date for an alert.", int, least=1),
     Setting("STUCK_WAITS_HOURS", "1", "Hours of a new alert on failed tasks or refunds before messages.", int, least=1),
@@ -406,6 +390,8 @@ def load(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
             "DATABASE_URL: its value is not an address of PostgreSQL or SQLite, such as "
             "postgresql://user:password@host/name or sqlite:///var/shop.db."
         )
+    if values["OIDC_ISSUER"] and not (values["OIDC_CLIENT_ID"] or values["OIDC_AUDIENCE"]):
+        raise BadSetting("OIDC_ISSUER: it needs OIDC_CLIENT_ID, OIDC_AUDIENCE or both.")
     if not is_redis(values["REDIS_URL"]):
         raise BadSetting(
             "REDIS_URL: its value is not an address of Redis, such as redis://:password@host:6379/0. "

@@ -90,7 +90,7 @@ def read_refresh(token: str) -> tuple[str, int] | None:
         return None
     session_id, generation, mac = parts
     macs = [_mac(key, session_id, generation) for key in _keys().values()]
-    is_ours = any([hmac.compare_digest(mac, one) for one in macs])
+    is_ours = any(hmac.compare_digest(mac, one) for one in macs)
     return (session_id, int(generation)) if is_ours else None
 
 

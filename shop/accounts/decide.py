@@ -22,6 +22,8 @@ class LinkPurpose(StrEnum):
     """End the delay after wrong passwords."""
     INVITATION = "invitation"
     """Accept an invitation to the staff."""
+    LINK_IDENTITY = "link_identity"
+    """Add an identity of an OpenID Connect issuer."""
 
 
 LASTS: Mapping[LinkPurpose, timedelta] = {
@@ -30,6 +32,7 @@ LASTS: Mapping[LinkPurpose, timedelta] = {
     LinkPurpose.CHANGE_EMAIL: timedelta(hours=24),
     LinkPurpose.UNLOCK: timedelta(hours=1),
     LinkPurpose.INVITATION: timedelta(hours=72),
+    LinkPurpose.LINK_IDENTITY: timedelta(hours=1),
 }
 """Lifetime of a link, on wall time."""
 FOR_THE_OWNER = frozenset({LinkPurpose.VERIFY, LinkPurpose.CHANGE_EMAIL})

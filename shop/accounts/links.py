@@ -6,10 +6,11 @@ the database without SECRET_KEY nor from SECRET_KEY without the row.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from itsdangerous import BadData
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, null, select, update
 
 from shop.accounts import decide
 from shop.accounts.decide import LinkProblem, LinkPurpose
@@ -85,9 +86,16 @@ def owner_of(email: str) -> Owner | None:
 
 
 @transactional
-def make(purpose: LinkPurpose, owner: Owner | None, language: str, *, to: str | None = None) -> None:
+def make(
+    purpose: LinkPurpose,
+    owner: Owner | None,
+    language: str,
+    *,
+    to: str | None = None,
+    identity: Mapping[str, str] | None = None,
+) -> None:
     """Store a link for an account and emit the event that causes its mail, to the account's address or `to`, in the
-    account's language, or in `language` if it has none.
+    account's language, or in `language` if it has none. `identity` is what the link adds.
 
     Without an account, and for an empty `to`, the same statements are sent and no mail follows, so that the time of the
     answer reveals nothing.
@@ -104,6 +112,7 @@ def make(purpose: LinkPurpose, owner: Owner | None, language: str, *, to: str | 
         "language": (owner.language if owner else None) or language,
         "created_at": at,
         "expires_at": at + decide.LASTS[purpose],
+        "identity": null() if identity is None else dict(identity),
     }
     number = db.session.scalar(insert(AccountLink).values(values).returning(AccountLink.id)) or 0
     outbox.emit(AccountLinkMade(number, purpose), f"account link {number}")

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from flask_login import UserMixin
-from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Text, func
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Text, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.accounts.decide import LinkPurpose
@@ -16,6 +16,10 @@ from shop.core.db import Base, UtcDateTime
 
 NO_PASSWORD = ""
 """`password_hash` of an account whose invitation was not accepted yet. No password matches it."""
+WITHOUT_PASSWORD = "!"  # noqa: S105 - no password
+"""First character of the `password_hash` of an account whose owner signs in with an identity alone. A random text
+follows, so that mailed links are bound to it, too. No password matches it.
+"""
 
 
 class User(UserMixin, Base):  # type: ignore[misc]
@@ -25,8 +29,8 @@ class User(UserMixin, Base):  # type: ignore[misc]
     started under the present `session_epoch` are valid: raising it ends all of them, also while Redis is away.
     `language` is the locale that the owner has chosen, None for none. `disabled_at` is set while the account must not
     be used. `access_version` is raised by each change of `roles` and `disabled_at` by staff; a change that was decided
-    on an older version is refused. `second_factor_at` is set while sign-ins need a second factor:
-    a code of an app (see TotpSecret) or a Passkey.
+    on an older version is refused. `second_factor_at` is set while sign-ins need a second factor: a code of an app (see
+    TotpSecret) or a Passkey. `password_hash` begins with WITHOUT_PASSWORD if the owner has chosen none.
     """
 
     __tablename__ = "users"
@@ -45,6 +49,11 @@ class User(UserMixin, Base):  # type: ignore[misc]
     second_factor_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     __table_args__ = (CheckConstraint("email = lower(email)", name="email_lower_case"),)
+
+    @property
+    def has_password(self) -> bool:
+        """True if a password signs in to the account."""
+        return self.password_hash != NO_PASSWORD and not self.password_hash.startswith(WITHOUT_PASSWORD)
 
 
 IS_STAFF = func.json_array_length(User.roles) > 0
@@ -131,13 +140,39 @@ class Passkey(Base):
     last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
+class Identity(Base):
+    """A person's account at an OpenID Connect issuer, by which the owner signs in. `subject` is the issuer's id of the
+    person, `email` the address that the issuer had verified when the identity was added.
+    """
+
+    __tablename__ = "identities"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    issuer: Mapped[str] = mapped_column(Text)
+    subject: Mapped[str] = mapped_column(Text)
+    email: Mapped[str] = mapped_column(Text)
+    added_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    __table_args__ = (UniqueConstraint("issuer", "subject"),)
+
+
+class SpentIdToken(Base):
+    """An ID token that was used, by a hash of what its signature covers. `expires_at` is wall time."""
+
+    __tablename__ = "spent_id_tokens"
+    digest: Mapped[str] = mapped_column(Text, primary_key=True)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
 class AccountLink(Base):
     """A link in a mail about an account, which can be used once. The link holds `secret` and a signature of it.
 
     `user_id` is None for a request about an address without an account: the row is written all the same, so that the
     request takes as long, and causes no mail. `email` is the recipient, None for no mail; `account_email` is the
     address of the account when the link was made, and `bound` a hash of what else may not have changed since (see
-    `shop.accounts.decide`). `created_at`, `expires_at` and `used_at` are wall time.
+    `shop.accounts.decide`). `identity` has `issuer`, `subject` and `email` of the one that it adds. `created_at`,
+    `expires_at` and `used_at` are wall time.
     """
 
     __tablename__ = "account_links"
@@ -152,6 +187,7 @@ class AccountLink(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    identity: Mapped[dict[str, str] | None] = mapped_column(JSON)
 
 
 class SignInFailures(Base):

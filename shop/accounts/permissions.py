@@ -81,6 +81,9 @@ class Permission(StrEnum):
     ANNOUNCEMENT_READ = "announcement.read"
     ANNOUNCEMENT_WRITE = "announcement.write"
 
+    WEBHOOK_ENDPOINT_READ = "webhook_endpoint.read"
+    WEBHOOK_ENDPOINT_WRITE = "webhook_endpoint.write"
+
     USER_READ = "user.read"
     USER_WRITE = "user.write"
     AUDIT_READ = "audit.read"
@@ -121,6 +124,7 @@ _MERCHANDISER = frozenset(
 _ADMIN = frozenset(one for one in Permission if one.endswith(".read"))
 _ADMIN |= {_P.CONSOLE_OPEN, _P.SAVED_VIEW_MANAGE, _P.USER_WRITE, _P.CUSTOMER_SIGN_OUT, _P.CUSTOMER_DISABLE}
 _ADMIN |= {_P.API_KEY_REVOKE, _P.WEBHOOK_APPLY_EDITED, _P.INTEGRITY_RUN, _P.QUEUE_RUN, _P.CHAT_TEST}
+_ADMIN |= {_P.WEBHOOK_ENDPOINT_WRITE}
 
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.SUPPORT: _SUPPORT,

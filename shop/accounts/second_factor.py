@@ -13,19 +13,18 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
 import pyotp
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from flask import current_app
 from limits import RateLimitItemPerHour
 from sqlalchemy import delete, select, update
 
 from shop.accounts import throttle
 from shop.accounts.models import Passkey, RecoveryCode, TotpSecret, User
-from shop.core import audit, clock, keys, logs, rate_limit, text
+from shop.core import audit, clock, logs, rate_limit, sealed, text
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import after_commit, changed, db, insert, transactional
@@ -39,6 +38,7 @@ STEP = 30
 """Seconds for which a code is shown. The codes before and after it are accepted, for clocks that differ."""
 PER_ACCOUNT = RateLimitItemPerHour(30)
 """Attempts at the code of one account from all networks. They all come after the right password."""
+_PURPOSE = "totp secret"
 log = logs.get()
 
 
@@ -252,20 +252,10 @@ def _wrong_code() -> BadInput:
     return BadInput("wrong_code", message, field="code")
 
 
-def _cipher() -> MultiFernet:
-    """The key of SECRET_KEY encrypts; those of SECRET_KEY_FALLBACKS decrypt, too."""
-    derived: Iterable[bytes] = reversed(keys.mac_keys("totp secret").values())
-    return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in derived])
-
-
 def _encrypted(secret: str) -> str:
-    return _cipher().encrypt(secret.encode()).decode()
+    return sealed.encrypted(secret, _PURPOSE)
 
 
 def _decrypted(stored: str | None) -> str | None:
     """The secret; None if there is none, or if the key that encrypted it is gone: then recovery codes remain."""
-    try:
-        return _cipher().decrypt(stored.encode()).decode() if stored else None
-    except InvalidToken:
-        log.warning("accounts.second_factor_unreadable")
-        return None
+    return sealed.decrypted(stored, _PURPOSE)

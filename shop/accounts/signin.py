@@ -74,17 +74,24 @@ def sign_in(
             if user is None:
                 continue  # the account has changed since it was read: check the password that it has now
             throttle.forgive(email, ip, device)
-            if user.roles and not second_factor.is_set_up(user):
-                _record_sign_in(Actor.staff(user.id), Act.SIGN_IN_SUCCEEDED, user.id, user_agent)
-            if device is None or not device.knows(email):
-                at, device_name = clock.now(), user_agent[:LONGEST_DEVICE]
-                event = AccountNewDevice(user.id, ids.token(), device_name, at.isoformat(), user.language or language)
-                outbox.emit(event, f"account {user.id}")
+            record_success(user, device, user_agent, language)
         log.info("accounts.signed_in", user=user.id)
         return user
     log.info("accounts.sign_in_refused", ip=ip)
     _record_failure(email, user_agent)
     raise WrongCredentials
+
+
+def record_success(user: User, device: Device | None, user_agent: str, language: str) -> None:
+    """Record a sign-in that needs no second factor or waits for it, in the caller's transaction: an entry of the audit
+    log for staff, and an event for the owner when the device is new.
+    """
+    if user.roles and not second_factor.is_set_up(user):
+        _record_sign_in(Actor.staff(user.id), Act.SIGN_IN_SUCCEEDED, user.id, user_agent)
+    if device is None or not device.knows(user.email):
+        at, device_name = clock.now(), user_agent[:LONGEST_DEVICE]
+        event = AccountNewDevice(user.id, ids.token(), device_name, at.isoformat(), user.language or language)
+        outbox.emit(event, f"account {user.id}")
 
 
 def complete(user_id: int, epoch: int, check: Callable[[], None], user_agent: str = "") -> User:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import select
 
@@ -43,18 +43,29 @@ def labels(actors: Iterable[Actor]) -> dict[Actor, str]:
     """Display names of several actors, as `label` gives them. One statement, which loads their accounts."""
     known = set(actors)
     ids = {actor.user_id for actor in known if actor.user_id is not None}
-    users = {user.id: user for user in db.session.scalars(select(User).where(User.id.in_(ids)))} if ids else {}
-    return {actor: _label(actor, users.get(actor.user_id or 0)) for actor in known}
+    users = db.session.scalars(select(User).where(User.id.in_(ids))) if ids else ()
+    return labels_of(known, {user.id: user.email for user in users})
+
+
+def labels_of(actors: Iterable[Actor], emails: Mapping[int, str]) -> dict[Actor, str]:
+    """Display names of actors whose accounts have these addresses, by id."""
+    return {actor: name(actor, emails) for actor in actors}
+
+
+def name(actor: Actor, emails: Mapping[int, str]) -> str:
+    """Display name of an actor whose account has one of these addresses, by id."""
+    return _label(actor, emails.get(actor.user_id or 0))
 
 
 def label(actor: Actor) -> str:
     """Display name of an actor for staff: e-mail of the account, provider, or kind."""
-    return _label(actor, None if actor.user_id is None else db.session.get(User, actor.user_id))
+    user = None if actor.user_id is None else db.session.get(User, actor.user_id)
+    return _label(actor, user and user.email)
 
 
-def _label(actor: Actor, user: User | None) -> str:
+def _label(actor: Actor, email: str | None) -> str:
     if actor.user_id is not None:
-        return user.email if user else f"account {actor.user_id}"
+        return email or f"account {actor.user_id}"
     if actor.name:
         return actor.name
     return "the customer" if actor.kind is ActorKind.CUSTOMER else str(actor.kind)

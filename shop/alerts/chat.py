@@ -1,6 +1,6 @@
 """Messages to the chat webhook (ALERT_WEBHOOK_URL): queue in the current transaction, deliver, and test.
 
-A due message is claimed by a conditional UPDATE for LEASE and sent outside of any transaction: delivery is at least
+A due message is claimed for LEASE and sent outside of any transaction: delivery is at least
 once. The address of the webhook is a secret: no log line, error or page contains it.
 """
 
@@ -11,19 +11,20 @@ from datetime import timedelta
 
 import httpx
 from flask import current_app
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import select, update
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
 from shop.alerts.models import ChatMessage
 from shop.alerts.states import MessageKind
-from shop.core import audit, audit_search, clock, http_client, logs
+from shop.core import audit, audit_search, clock, http_client, leases, logs
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import changed, db, insert, transactional
 from shop.core.errors import Refusal
 from shop.core.exclusive import alone_until_commit
 from shop.core.http_client import Bounds
+from shop.core.leases import Lease
 from shop.mail.deliver import WAITS
 from shop.mail.states import MailState
 from shop.payments.calls.request import shop_url
@@ -74,20 +75,33 @@ def do(message_id: int) -> None:
     claimed = _claim(message_id)
     if claimed is None:
         return
-    text, attempts = claimed
+    lease, text, attempts = claimed
     failure = _post(text)
     if failure is None:
-        _end(message_id, MailState.SENT)
+        _end(lease, message_id, MailState.SENT)
     elif failure.is_permanent or attempts > len(WAITS):
-        _end(message_id, MailState.FAILED, failure.error, ChatMessage.attempts == attempts)
+        _end(lease, message_id, MailState.FAILED, failure.error)
     else:
-        _postpone(message_id, attempts, failure)
+        _postpone(lease, message_id, attempts, failure)
 
 
 def failed(limit: int = 20) -> list[ChatMessage]:
     """The newest messages that could not be delivered."""
     query = select(ChatMessage).where(ChatMessage.state == MailState.FAILED)
     return list(db.session.scalars(query.order_by(ChatMessage.id.desc()).limit(limit)))
+
+
+@transactional
+def send_again(message_id: int, by: Actor) -> None:
+    """Queue a message that could not be delivered once more. Raises Forbidden, and Refusal: `not_failed`, `not_set`."""
+    rights.demand(by, Permission.ALERT_ACKNOWLEDGE)
+    if not current_app.config["ALERT_WEBHOOK_URL"]:
+        raise Refusal("not_set", f"{NOT_SET}.")
+    failed = (ChatMessage.id == message_id, ChatMessage.state == MailState.FAILED)
+    queued = {"state": MailState.QUEUED, "next_attempt_at": clock.now(), "attempts": 0}
+    if not changed(update(ChatMessage).where(*failed).values(**queued)):
+        raise Refusal("not_failed", "Only a message that was not delivered can be sent again.")
+    audit.record(by, Act.CHAT_SENT_AGAIN, Subject(SubjectKind.CHAT, str(message_id)))
 
 
 def test(by: Actor) -> None:
@@ -136,31 +150,26 @@ def _wait(answer: httpx.Response) -> timedelta:
 
 
 @transactional
-def _claim(message_id: int) -> tuple[str, int] | None:
-    """Claim a due message for LEASE and count the attempt: its text and the number of attempts."""
-    at = clock.now()
-    is_due = (ChatMessage.id == message_id, ChatMessage.next_attempt_at <= at)
-    claim = update(ChatMessage).where(*is_due).values(next_attempt_at=at + LEASE, attempts=ChatMessage.attempts + 1)
-    row = db.session.execute(claim.returning(ChatMessage.text, ChatMessage.attempts)).one_or_none()
-    return None if row is None else (row.text, row.attempts)
+def _claim(message_id: int) -> tuple[Lease, str, int] | None:
+    """Claim a due message for LEASE and count the attempt: the lease, its text and the number of attempts."""
+    mine, until = ChatMessage.id == message_id, clock.now() + LEASE
+    lease = leases.claim(ChatMessage.next_attempt_at, mine, until=until, attempts=ChatMessage.attempts + 1)
+    if lease is None:
+        return None
+    text, attempts = db.session.execute(select(ChatMessage.text, ChatMessage.attempts).where(mine)).one()
+    return lease, text, attempts
 
 
 @transactional
-def _postpone(message_id: int, attempts: int, failure: Failure) -> None:
-    same = (ChatMessage.id == message_id, ChatMessage.state == MailState.QUEUED, ChatMessage.attempts == attempts)
-    later = clock.now() + max(WAITS[attempts - 1], failure.wait)
-    if changed(update(ChatMessage).where(*same).values(next_attempt_at=later, error=failure.error)):
+def _postpone(lease: Lease, message_id: int, attempts: int, failure: Failure) -> None:
+    if lease.postpone(clock.now() + max(WAITS[attempts - 1], failure.wait), error=failure.error):
         log.warning("chat.postponed", message=message_id, attempts=attempts, error=failure.error)
 
 
 @transactional
-def _end(message_id: int, state: MailState, error: str | None = None, *claim: ColumnElement[bool]) -> None:
-    """Record the end of a message. A failed one needs its own claim: another process, which has claimed it after the
-    lease, may deliver it.
-    """
+def _end(lease: Lease, message_id: int, state: MailState, error: str | None = None) -> None:
+    """Record the end of a message, unless another process has claimed it after the lease."""
     at = clock.now() if state == MailState.SENT else None
-    ended = {"state": state, "next_attempt_at": None, "sent_at": at, "error": error}
-    queued = (ChatMessage.id == message_id, ChatMessage.state == MailState.QUEUED, *claim)
-    if changed(update(ChatMessage).where(*queued).values(**ended)):
+    if lease.end(state=state, sent_at=at, error=error):
         write_log = log.info if state == MailState.SENT else log.error
         write_log("chat." + state.lower(), message=message_id, error=error)

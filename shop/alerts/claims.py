@@ -4,7 +4,7 @@ a thing that exists and is open can be claimed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from sqlalchemy import ColumnElement, delete, select
@@ -57,12 +57,6 @@ def release(key: str, by: Actor) -> None:
     if owner is None:
         raise Refusal("not_claimed", "This item has no owner.")
     audit.record(by, Act.TO_DO_RELEASED, Subject(SubjectKind.TO_DO, key), before={"owner": owner})
-
-
-def owners(keys: Iterable[str]) -> dict[str, Actor]:
-    """The owners of things, of those that have one. One statement."""
-    rows = db.session.execute(select(ToDoClaim.thing, ToDoClaim.owner).where(ToDoClaim.thing.in_(list(keys))))
-    return {row.thing: row.owner for row in rows}
 
 
 def _is_open(model: type[Alert | Dispute], is_open: ColumnElement[bool], id: str) -> bool:

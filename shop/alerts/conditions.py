@@ -14,6 +14,7 @@ from sqlalchemy import Executable, select
 from shop.alerts import (
     acquirers,
     clock_stopped,
+    disabled_endpoints,
     failed_mails,
     process_time,
     reservations,
@@ -50,6 +51,7 @@ CONDITIONS: dict[str, Condition] = {
     "dead_letters": Condition(stuck_work.dead_letters, 10),
     "unconfirmed": Condition(watcher.unconfirmed, 30),
     "failed_mails": Condition(failed_mails.failed, 30),
+    "disabled_endpoints": Condition(disabled_endpoints.disabled, 30),
     "closing": Condition(stuck_work.closing, 30),
     "silent": Condition(acquirers.silent, 30),
     "unavailable": Condition(acquirers.unavailable, 30),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Integer, Select, Text, cast, literal, null, select, union_all
+from sqlalchemy import CompoundSelect, Integer, Select, Text, cast, literal, null, select, union_all
 
 from shop.accounts.models import RoleRequest, RoleRequestState
 from shop.core.actor import Actor
@@ -40,9 +40,7 @@ class Request:
 
 def load(limit: int, before: datetime | None = None) -> list[Request]:
     """Requests that wait, oldest first; with `before` those requested until then. One statement."""
-    kinds = (_refunds(), _shortfalls(), _payouts(), _gifts(), _roles())
-    together = union_all(*(_until(query, before) for query in kinds))
-    rows = db.session.execute(together.order_by("requested_at", "id").limit(limit))
+    rows = db.session.execute(waiting(before).order_by("requested_at", "id").limit(limit))
     return [
         Request(
             row.kind,
@@ -55,6 +53,12 @@ def load(limit: int, before: datetime | None = None) -> list[Request]:
         )
         for row in rows
     ]
+
+
+def waiting(before: datetime | None = None) -> CompoundSelect[Any]:
+    """Select the columns of requests that wait; with `before` those requested until then."""
+    kinds = (_refunds(), _shortfalls(), _payouts(), _gifts(), _roles())
+    return union_all(*(_until(query, before) for query in kinds))
 
 
 def waits(name: str) -> bool:
@@ -103,6 +107,7 @@ def _columns(kind: str, table: Any, at: Any, order_id: Any = None, number: Any =
         (cast(null(), Text) if number is None else number).label("number"),
         (table.amount if is_money else cast(null(), Integer)).label("amount"),
         (table.currency if is_money else cast(null(), Text)).label("currency"),
+        (table.destination if table is Refund else cast(null(), Text)).label("destination"),
         table.requested_by.label("requested_by"),
         at.label("requested_at"),
     )

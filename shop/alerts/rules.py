@@ -41,6 +41,7 @@ RULES: dict[str, tuple[Severity, str]] = {
     "OPS_CLOSING_WAITS": (P2, "Order not ended ten minutes after its deadline"),
     "OPS_DEAD_LETTER": (P2, "Task failed after all retries"),
     "OPS_MAIL_FAILED": (P2, "Mail about an order could not be delivered"),
+    "OPS_ENDPOINT_DISABLED": (P2, "Webhook endpoint disabled because it failed"),
     "OPS_SETTLEMENT_MISSING": (P2, "Settlement file could not be fetched"),
     "OPS_UNPAID_LIMIT": (P3, "Client repeatedly exceeds the limits on unpaid orders"),
     "OPS_STOCK_HELD": (P3, "Unpaid orders reserve a large share of a product's stock"),

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
@@ -174,20 +174,28 @@ def _log(word: str, rule: str, alert_id: int) -> None:
 # --- finding ---------------------------------------------------------------------------------------------------------
 
 
-def open_alerts(*, rule: str | None = None, without: Collection[str] = (), limit: int = 200) -> list[Alert]:
-    """Unresolved alerts, the most severe first, then the oldest; of one rule, or not of the rules `without`."""
+def open_alerts(*, rule: str | None = None, limit: int = 200) -> list[Alert]:
+    """Unresolved alerts, the most severe first, then the oldest; of one rule if named."""
+    return list(db.session.scalars(most_severe(rule=rule, limit=limit)))
+
+
+def most_severe(*, rule: str | None = None, without: Collection[str] = (), limit: int) -> Select[Alert]:
+    """Select unresolved alerts as `open_alerts`; of one rule, or not of the rules `without`."""
     which = [IS_OPEN, *([Alert.rule == rule] if rule else []), *([Alert.rule.not_in(without)] if without else [])]
-    query = select(Alert).where(*which).order_by(Alert.severity, Alert.detected_at, Alert.id)
-    return list(db.session.scalars(query.limit(limit)))
+    return select(Alert).where(*which).order_by(Alert.severity, Alert.detected_at, Alert.id).limit(limit)
 
 
 def open_by_rule() -> dict[str, int]:
     """The number of open alerts by rule, the most severe rules first."""
-    query = select(Alert.rule, func.count()).where(IS_OPEN).group_by(Alert.rule)
-    found = {row[0]: row[1] for row in db.session.execute(query)}
+    found = {row[0]: row[1] for row in db.session.execute(counted_by_rule())}
     return {
         rule: found[rule] for rule in sorted(found, key=lambda rule: (RULES[rule][0], not _about_orders(rule), rule))
     }
+
+
+def counted_by_rule() -> Select[str, int]:
+    """Select the number of open alerts by rule."""
+    return select(Alert.rule, func.count().label("number")).where(IS_OPEN).group_by(Alert.rule)
 
 
 def _about_orders(rule: str) -> bool:

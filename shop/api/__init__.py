@@ -1,4 +1,4 @@
-"""JSON API under `/api/v1`: one module for each resource, its schemas in `schemas/`. docs/api.md says how to add a call.
+"""JSON API under `/api/v1`: a module for each resource, its schemas in `schemas/`. docs/api.md says how to add a call.
 
 A view declares its callers (`access`), parses strictly (`resource`), calls one use case and returns a dict.
 """
@@ -7,10 +7,23 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
-from shop.api import auth, cors, docs, document, integrity, log, orders, products, rate_limits, rendering
+from shop.api import (
+    auth,
+    cors,
+    docs,
+    document,
+    events,
+    integrity,
+    log,
+    orders,
+    products,
+    rate_limits,
+    statistics,
+    webhook_endpoints,
+)
 from shop.api.resource import ROOT
 
-RESOURCES = (auth.bp, products.bp, orders.bp, integrity.bp, document.bp)
+RESOURCES = (auth.bp, products.bp, orders.bp, integrity.bp, statistics.bp, webhook_endpoints.bp, events.bp, document.bp)
 """Resources, in the order of the documentation."""
 
 
@@ -18,7 +31,6 @@ def init_app(app: Flask) -> None:
     """Register the API and its pages with `app`."""
     document.init_app(app, RESOURCES)
     app.register_blueprint(docs.bp)
-    app.jinja_env.filters["described"] = rendering.described
     app.after_request(_leave)
 
 

@@ -101,10 +101,10 @@ class ApiAccess:
 def api_access(*who: Who | Permission, policy: Policy = rate_limits.DEFAULT) -> Callable[[V], V]:
     """Declare and enforce who may call a view; one of `who` is enough.
 
-    `public`: anyone, and a token that is sent must be valid. `customer`: a signed-in person, for own data. `order_token`:
-    the token of the order as Bearer token; another text of that form is 404. A permission: staff by access token, or an
-    API key with this scope. Without a valid token the answer is 401, without the permission 403, and above `policy` 429.
-    The view narrows the data by `caller()`.
+    `public`: anyone, and a token that is sent must be valid. `customer`: a signed-in person, for own data.
+    `order_token`: the token of the order as Bearer token; another text of that form is 404. A permission: staff by
+    access token, or an API key with this scope. Without a valid token the answer is 401, without the permission 403,
+    above `policy` 429. The view narrows the data by `caller()`.
 
     Raises ValueError, when the program starts, for an empty declaration and for `public` beside another one.
     """

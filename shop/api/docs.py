@@ -11,6 +11,7 @@ from flask import Blueprint, render_template
 from shop.api import document
 from shop.api.access import api_access
 from shop.api.problems import ALL
+from shop.api.rendering import paragraphs
 
 bp = Blueprint("api_pages", __name__, url_prefix="/api/docs")
 _METHODS = ("get", "post", "put", "patch", "delete")
@@ -22,7 +23,9 @@ def index() -> str:
     """Page with every call of the API."""
     found = document.load()
     tags = [tag | {"calls": list(_calls(found, tag["name"]))} for tag in found["tags"]]
-    return render_template("api/docs.html", document=found, tags=tags, schemas=found["components"]["schemas"])
+    introduction = paragraphs(found["info"]["description"])
+    schemas = found["components"]["schemas"]
+    return render_template("api/docs.html", info=found["info"], introduction=introduction, tags=tags, schemas=schemas)
 
 
 @bp.get("/errors")
@@ -50,7 +53,7 @@ def _call(path: str, method: str, operation: dict[str, Any], of_path: list[dict[
         "method": method.upper(),
         "path": path,
         "summary": operation.get("summary", ""),
-        "description": operation.get("description", ""),
+        "description": paragraphs(operation.get("description", "")),
         "access": operation.get("x-access", []),
         "parameters": [*of_path, *operation.get("parameters", [])],
         "body": _content(body) if body else None,

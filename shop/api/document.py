@@ -9,6 +9,7 @@ from flask_smorest import Api
 
 from shop.api.access import api_access
 from shop.api.resource import ROOT, Resource
+from shop.api.schemas import webhooks
 
 VERSION = "1.0.0"
 INTRODUCTION = """
@@ -23,6 +24,8 @@ of an order. Cookies are never read.
 
 **Repetitions.** Calls that create orders or move money need an `Idempotency-Key`: a new random value for each call. A
 repetition with the same key and body gets the first answer, with `Idempotency-Replayed: true`.
+
+**Webhooks** bring events to your programs; see `webhooks` below and `POST /webhook-endpoints`.
 
 **Limits** are in the headers `RateLimit-Policy` and `RateLimit`; above them calls get 429 with `Retry-After`.
 """
@@ -83,6 +86,7 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
                 for status, response in operation["responses"].items():
                     if status.startswith("2"):
                         response.setdefault("headers", {})["Idempotency-Replayed"] = _REPLAYED
+    document["webhooks"] = webhooks.section()
     return document
 
 

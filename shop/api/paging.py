@@ -1,4 +1,4 @@
-"""Pages of lists: `page` and `limit`, or `cursor` for long lists; total, Link header and the cursor of the next page."""
+"""Pages of lists: `page` and `limit`, or `cursor` for long lists; total, Link header and cursor of the next page."""
 
 from __future__ import annotations
 
@@ -8,33 +8,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import current_app, request
-from marshmallow import fields, validate
 
 from shop.api.resource import Invalid
-from shop.api.schemas.fields import QueryNumber, Strict
+from shop.api.schemas.pages import COUNTED
 from shop.core.keyset import Place, Position
 
-LIMIT, LARGEST_LIMIT = 20, 100
-COUNTED = 10_000
-"""Rows up to which a total is exact, and which page numbers reach."""
 HEADERS: dict[str, Any] = {
     "Link": {"description": "Addresses of the first, previous and next page (RFC 8288).", "schema": {"type": "string"}}
 }
-
-
-class PageQuery(Strict):
-    """Parameters of a list. Inherit from it to add filters."""
-
-    page = QueryNumber(
-        load_default=1, validate=validate.Range(1, COUNTED), metadata={"description": "Number of the page, from 1."}
-    )
-    limit = QueryNumber(
-        load_default=LIMIT, validate=validate.Range(1, LARGEST_LIMIT), metadata={"description": "Rows of a page."}
-    )
-    cursor = fields.String(
-        validate=validate.Regexp("[0-9]{1,17}-[0-9]{1,18}\\Z", error="This is not a cursor of a list."),
-        metadata={"description": "`next_cursor` of the page before. `page` does not count then."},
-    )
 
 
 @dataclass(frozen=True)
@@ -98,18 +79,3 @@ def _address(parameters: dict[str, Any]) -> str:
     kept = [pair for pair in request.args.items(multi=True) if pair[0] not in ("page", "cursor")]
     base = f"{str(current_app.config['SHOP_URL']).rstrip('/')}{request.path}"
     return f"{base}?{urlencode([*kept, *parameters.items()])}"
-
-
-def page_schema(item: type[Strict]) -> type[Strict]:
-    """Schema of a page whose rows have the schema `item`."""
-    values = {
-        "items": fields.List(fields.Nested(item), required=True),
-        "total": fields.Integer(required=True),
-        "total_is_minimum": fields.Boolean(metadata={"description": f"There are more than {COUNTED:,} rows."}),
-        "page": fields.Integer(),
-        "limit": fields.Integer(required=True),
-        "next_cursor": fields.String(metadata={"description": "Cursor of the next page, if there is one."}),
-    }
-    made = type(f"{item.__name__.removesuffix('Schema')}PageSchema", (Strict,), values)
-    made.__doc__ = "A page of a list."
-    return made

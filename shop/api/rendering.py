@@ -1,20 +1,21 @@
-"""Text of the OpenAPI document as HTML: paragraphs, bold words and code. Pure."""
+"""Text of the OpenAPI document for its page: paragraphs of plain text, bold text and code. Pure."""
 
 from __future__ import annotations
 
 import re
 
-from markupsafe import Markup, escape
-
-_BOLD, _CODE = re.compile(r"\*\*([^*]+)\*\*"), re.compile(r"`([^`]+)`")
+_MARKED = re.compile(r"\*\*([^*]+)\*\*|`([^`]+)`")
 
 
-def described(text: str) -> Markup:
-    """Paragraphs of a description."""
-    paragraphs = [part.replace("\n", " ") for part in text.split("\n\n") if part.strip()]
-    return Markup("").join(Markup("<p>{}</p>").format(_line(part)) for part in paragraphs)  # noqa: S704
+def paragraphs(text: str) -> list[list[tuple[str, str]]]:
+    """The paragraphs of a description, each as (kind, text); the kinds are text, bold and code."""
+    return [_parts(part.replace("\n", " ")) for part in text.split("\n\n") if part.strip()]
 
 
-def _line(text: str) -> Markup:
-    line = _CODE.sub(r"<code>\1</code>", str(escape(text)))
-    return Markup(_BOLD.sub(r"<strong>\1</strong>", line))  # noqa: S704 - it is escaped
+def _parts(line: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    end = 0
+    for match in _MARKED.finditer(line):
+        found += [("text", line[end : match.start()]), ("bold", match[1]) if match[1] else ("code", match[2])]
+        end = match.end()
+    return [part for part in [*found, ("text", line[end:])] if part[1]]

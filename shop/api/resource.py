@@ -74,9 +74,9 @@ class StrictParser(FlaskParser):
 class Resource(Blueprint):  # type: ignore[misc]
     """Blueprint of a resource, for example `Resource("Orders", __name__, "/orders", "…")`.
 
-    `arguments` and `response` are those of flask-smorest. The parsed body comes before the values of the address. A view
-    returns a dict, a list or a Response, or a tuple of one of them and headers; schemas of answers are documentation,
-    because dumping a hundred rows through them costs six times as much.
+    `arguments` and `response` are those of flask-smorest. The parsed body comes before the values of the address. A
+    view returns a dict, a list or a Response, or a tuple of one of them and headers; schemas of answers are
+    documentation, because dumping a hundred rows through them costs six times as much.
     """
 
     ARGUMENTS_PARSER = StrictParser()

@@ -83,6 +83,16 @@ def release(kind: str, thing_id: str, by: Actor) -> None:
     click.echo(f"{kind} {thing_id} no longer has an owner.")
 
 
+@alerts.command("send-again")
+@click.argument("message_id", metavar="ID", type=click.IntRange(1, 2**63 - 1))
+@with_appcontext
+@by_staff
+def send_again(message_id: int, by: Actor) -> None:
+    """Send the message to the chat with this ID again that could not be delivered."""
+    chat.send_again(message_id, by)
+    click.echo(f"Message {message_id} is sent again.")
+
+
 @alerts.command("test-webhook")
 @with_appcontext
 @by_staff

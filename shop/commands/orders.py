@@ -16,6 +16,7 @@ from shop.core import ids
 from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.money import Money
+from shop.explain.order_rows import OrderRows
 from shop.explain.why import why
 from shop.integrity.compare import compare_with_acquirer
 from shop.order_notes import notes
@@ -102,7 +103,7 @@ def note_done(note_id: int, by: Actor) -> None:
 
 
 def _shown(order_id: int) -> dict[str, Any]:
-    return {"why": why(db.session.get_one(Order, order_id))} | compare_with_acquirer(order_id)
+    return {"why": why(OrderRows(db.session.get_one(Order, order_id)))} | compare_with_acquirer(order_id)
 
 
 def _lines(shown: dict[str, Any]) -> Iterator[str]:

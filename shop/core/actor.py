@@ -23,7 +23,7 @@ class ActorKind(StrEnum):
     """The answer to the call that opened a payment."""
     SETTLEMENT_FILE = "settlement file"
     AUTOMATIC = "automatic"
-    """The automatic refund of captures that pay for nothing."""
+    """The automatic refund of captures that pay for nothing, and an endpoint of webhooks that the shop disables."""
     ACQUIRER = "acquirer"
     """A refund that was made at the acquirer; `name` is the provider."""
     WATCHER = "watcher"

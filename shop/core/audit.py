@@ -1,8 +1,9 @@
 """Audit log: record acts of staff, of operators at the command line, and sign-ins of accounts with a role.
 
 A use case calls `record` in its own transaction, so an act and its entry are committed together or not at all. Acts of
-customers and of the system have no entry: their history are the events of orders. Entries are inserted without a chain,
-because a shared row would serialise all transactions; `shop.core.audit_seals` seals them afterwards.
+customers and of the system have no entry, except those of OF_THE_SHOP: their history are the events of orders. Entries
+are inserted without a chain, because a shared row would serialise all transactions; `shop.core.audit_seals` seals them
+afterwards.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ class Act(StrEnum):
     PASSKEY_REMOVED = "account.passkey_removed"
     PASSKEY_USED = "account.passkey_used"
     PASSKEY_REFUSED = "account.passkey_refused"
+    IDENTITY_ADDED = "account.identity_added"
+    IDENTITY_REMOVED = "account.identity_removed"
     API_KEY_MADE = "api_key.made"  # noqa: S105 - a name
     API_KEY_REVOKED = "api_key.revoked"
     ROLES_CHANGED = "account.roles_changed"
@@ -79,6 +82,7 @@ class Act(StrEnum):
     ALERT_ACKNOWLEDGED = "alert.acknowledged"
     ALERT_RESOLVED = "alert.resolved"
     CHAT_TESTED = "alert.chat_tested"
+    CHAT_SENT_AGAIN = "alert.chat_sent_again"
     TO_DO_CLAIMED = "to_do.claimed"
     TO_DO_RELEASED = "to_do.released"
     MAILS_RETRIED = "mail.retried"
@@ -91,6 +95,15 @@ class Act(StrEnum):
     EXPORT_DOWNLOADED = "order_export.downloaded"
     WEBHOOK_RETRIED = "webhook.retried"
     EDITED_WEBHOOK_APPLIED = "webhook.edited_applied"
+    ENDPOINT_CREATED = "webhook_endpoint.created"
+    ENDPOINT_CHANGED = "webhook_endpoint.changed"
+    ENDPOINT_ENABLED = "webhook_endpoint.enabled"
+    ENDPOINT_DISABLED = "webhook_endpoint.disabled"
+    ENDPOINT_DELETED = "webhook_endpoint.deleted"
+    ENDPOINT_SECRET_ROTATED = "webhook_endpoint.secret_rotated"  # noqa: S105 - a name
+    ENDPOINT_TESTED = "webhook_endpoint.tested"
+    DELIVERIES_RESENT = "webhook_endpoint.deliveries_resent"
+    EVENTS_BACKFILLED = "webhook_endpoint.events_backfilled"
     FILE_GIVEN = "settlement.file_given"
     FILE_RECONCILED = "settlement.reconciled"
     DISCREPANCY_ACCEPTED = "settlement.discrepancy_accepted"
@@ -104,6 +117,10 @@ class Act(StrEnum):
     DELIVERY_REMOVED = "pricing.delivery_removed"
     CODE_SET = "pricing.code_set"
     CODE_DISABLED = "pricing.code_disabled"
+
+
+OF_THE_SHOP = frozenset({Act.ENDPOINT_DISABLED})
+"""Acts that have an entry when the shop itself does them, too: staff undo them."""
 
 
 class SubjectKind(StrEnum):
@@ -123,6 +140,7 @@ class SubjectKind(StrEnum):
     SAVED_VIEW = "saved_view"
     ORDER_EXPORT = "order_export"
     WEBHOOK = "webhook"
+    WEBHOOK_ENDPOINT = "webhook_endpoint"
     SETTLEMENT_FILE = "settlement_file"
     DISCREPANCY = "discrepancy"
     QUEUE = "queue"
@@ -151,13 +169,14 @@ def record(
     reason: str = "",
     personal: Values | None = None,
 ) -> None:
-    """Insert an entry in the current transaction; no effect for actors without entries (see RECORDED).
+    """Insert an entry in the current transaction; no effect for actors without entries (see RECORDED,
+    OF_THE_SHOP).
 
     `before` and `after` are what the act changed, without personal values: those are `personal`, which retention
     erases. The client address of the request, or else the login of the operating system, is added to them. Values are
     text, numbers, times, money, actors, and lists and mappings of these. Raises RuntimeError outside a transaction.
     """
-    if actor.kind not in RECORDED:
+    if actor.kind not in RECORDED and act not in OF_THE_SHOP:
         return
     if not in_transaction():
         raise RuntimeError("an act is recorded in its own transaction")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -77,9 +77,7 @@ def _conditions(filters: Filters, place: Place) -> list[Any]:
         of.act.in_(filters.acts) if filters.acts else None,
         of.subject_kind == filters.subject_kind if filters.subject_kind else None,
         of.subject_id == filters.subject_id if filters.subject_id else None,
-        or_(*(and_(of.subject_kind == one.kind, of.subject_id == one.id) for one in filters.subjects))  # uses the index
-        if filters.subjects
-        else None,
+        or_(*_of_subjects(filters.subjects)) if filters.subjects else None,
         of.request_id == filters.request_id if filters.request_id else None,
         of.at >= filters.since if filters.since else None,
         of.at < filters.until if filters.until else None,
@@ -87,6 +85,13 @@ def _conditions(filters: Filters, place: Place) -> list[Any]:
         tuple_(of.at, of.id) > _tuple(place.before) if place.before else None,
     ]
     return [condition for condition in found if condition is not None]
+
+
+def _of_subjects(subjects: Sequence[Subject]) -> Iterator[Any]:
+    """A condition for each kind; they use the index."""
+    for kind in dict.fromkeys(one.kind for one in subjects):
+        ids = [one.id for one in subjects if one.kind == kind]
+        yield and_(_ENTRIES.c.subject_kind == kind, _ENTRIES.c.subject_id.in_(ids))
 
 
 def _tuple(position: Position) -> Any:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_INVISIBLE = frozenset({"Cf", "Zs", "Zl", "Zp"})
+"""Categories of spaces and of characters that are not shown."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def cell(value: object) -> str:
     """The value as text. An apostrophe comes before a text that a spreadsheet would run; numbers stay numbers."""
     shown = "" if value is None else str(value)
-    if isinstance(value, int | float) or not shown.lstrip(" ").startswith(_FORMULA):
-        return shown
-    return f"'{shown}"
+    return f"'{shown}" if not isinstance(value, int | float) and _is_formula(shown) else shown
+
+
+def _is_formula(shown: str) -> bool:
+    """True if a spreadsheet may run it: full-width signs, and signs after spaces and invisible characters, too."""
+    plain = unicodedata.normalize("NFKC", shown)
+    visible = next((at for at, sign in enumerate(plain) if unicodedata.category(sign) not in _INVISIBLE), len(plain))
+    return plain.startswith(_FORMULA) or plain[visible:].startswith(_FORMULA)
 
 
 def lines(rows: Iterable[Sequence[object]]) -> bytes:

@@ -30,6 +30,8 @@ STATUS: Mapping[str, int] = {
     "unknown_note": 404,
     "unknown_discrepancy": 404,
     "unknown_webhook": 404,
+    "unknown_endpoint": 404,
+    "unknown_delivery": 404,
     "unknown_request": 404,
     "cart_empty": 409,
     "wrong_credentials": 422,

@@ -43,10 +43,13 @@ class TooLarge(httpx.ReadError):
 
 @dataclass(frozen=True)
 class Bounds:
-    """Limits of one response: `seconds` in total, and `size` in bytes, compressed and decompressed."""
+    """Limits of one response: `seconds` in total, and `size` in bytes, compressed and decompressed. With `is_cut` a
+    larger body is not an error: its first `size` bytes are read, and the connection is closed.
+    """
 
     seconds: float
     size: int = LARGEST
+    is_cut: bool = False
 
 
 FILE = {"bounds": Bounds(FILE_SECONDS, LARGEST_FILE)}
@@ -71,7 +74,7 @@ class Guard(httpx.BaseTransport):
         self._allowance.left = bounds.size + _HEADERS
         answer = self._inner.handle_request(request)
         try:
-            body = _body(answer, bounds.size, self._allowance)
+            body = _body(answer, bounds, self._allowance)
         finally:
             answer.close()
         kept = [(name, value) for name, value in answer.headers.raw if name.lower() not in _READ]
@@ -94,7 +97,7 @@ class Lanes(httpx.BaseTransport):
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._tls = _trusted()
+        self._tls = trusted()
         self._free: deque[Guard] = deque(maxlen=_KEPT)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -128,7 +131,7 @@ class Lanes(httpx.BaseTransport):
 
 
 @cache
-def _trusted() -> ssl.SSLContext:
+def trusted() -> ssl.SSLContext:
     """The public authorities, read once per process, which takes 30 ms."""
     return httpx.create_ssl_context()
 
@@ -184,10 +187,11 @@ def leave_database() -> None:
 # --- the body --------------------------------------------------------------------------------------------------------
 
 
-def _body(answer: httpx.Response, size: int, allowance: Allowance) -> bytes:
+def _body(answer: httpx.Response, bounds: Bounds, allowance: Allowance) -> bytes:
     """Read and decompress the body of a response. Raises TooLarge, DecodingError, ReadTimeout."""
-    declared = answer.headers.get("content-length", "")
-    if declared.isascii() and declared.isdigit() and (len(declared) > 15 or int(declared) > size):
+    size, declared = bounds.size, answer.headers.get("content-length", "")
+    is_large = declared.isascii() and declared.isdigit() and (len(declared) > 15 or int(declared) > size)
+    if is_large and not bounds.is_cut:
         raise TooLarge(f"an answer of more than {size} bytes")
     unpack = _unpacker(answer.headers.get("content-encoding", "").strip().lower())
     parts, had = [], 0
@@ -195,9 +199,11 @@ def _body(answer: httpx.Response, size: int, allowance: Allowance) -> bytes:
         allowance.seconds_left()
         part = unpack.some(chunk, size + 1 - had)
         had += len(part)
+        parts.append(part)
+        if had > size and bounds.is_cut:
+            return b"".join(parts)[:size]
         if had > size:
             raise TooLarge(f"an answer of more than {size} bytes")
-        parts.append(part)
     unpack.end()
     return b"".join(parts)
 

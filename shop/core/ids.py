@@ -74,6 +74,16 @@ def mail_id() -> str:
     return "M" + payment_id()[1:]
 
 
+def endpoint_id() -> str:
+    """An id of a webhook endpoint, like a payment's, and never equal to one. It grants nothing."""
+    return "W" + payment_id()[1:]
+
+
+def outgoing_event_id() -> str:
+    """An id of an outgoing event, ordered by time, as `evt_01J…`. It grants nothing."""
+    return "evt_" + payment_id()[1:]
+
+
 def payment_id() -> str:
     """Unique id of twenty letters and digits, ordered by time: short enough for every acquirer's reference."""
     return "P" + _digits(int(time.time() * 1000), 9) + _digits(secrets.randbits(50), 10)

@@ -90,6 +90,10 @@ MAIL_QUEUE_AGE = Gauge(
     "settled_mail_queue_age_seconds", "Age of the oldest queued mail", ["which"], multiprocess_mode="mostrecent"
 )
 MAILS_BY_STATE = Gauge("settled_mails_stored", "Stored mails by state", ["state"], multiprocess_mode="mostrecent")
+OUTGOING_WEBHOOKS = Counter("settled_outgoing_webhooks", "Attempts at deliveries of outgoing webhooks", ["outcome"])
+OUTGOING_WEBHOOK_SECONDS = Histogram(
+    "settled_outgoing_webhook_seconds", "Duration of attempts at deliveries of outgoing webhooks", ["which"]
+)
 JOBS = Counter("settled_jobs", "Units of deferred work", ["kind", "outcome"])
 
 

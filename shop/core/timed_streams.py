@@ -42,24 +42,26 @@ class Allowance:
 
 
 class TimedTransport(httpx.HTTPTransport):
-    """httpx's transport, with one connection, over streams with an allowance."""
+    """httpx's transport, with one connection, over streams with an allowance, which `opener` opens."""
 
-    def __init__(self, tls: ssl.SSLContext, allowance: Allowance) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext, allowance: Allowance, opener: httpcore.NetworkBackend | None = None
+    ) -> None:
         super().__init__(verify=tls, trust_env=False, limits=_ONE)
         self._pool = httpcore.ConnectionPool(  # httpx has no argument for its network backend
             ssl_context=tls,
             max_connections=1,
             max_keepalive_connections=1,
             keepalive_expiry=_ONE.keepalive_expiry,
-            network_backend=_Network(allowance),
+            network_backend=_Network(allowance, opener or httpcore.SyncBackend()),
         )
 
 
 class _Network(httpcore.NetworkBackend):
     """Opens streams with an allowance."""
 
-    def __init__(self, allowance: Allowance) -> None:
-        self._allowance, self._inner = allowance, httpcore.SyncBackend()
+    def __init__(self, allowance: Allowance, inner: httpcore.NetworkBackend) -> None:
+        self._allowance, self._inner = allowance, inner
 
     def connect_tcp(
         self,

@@ -1,13 +1,12 @@
-"""The earliest automatic step of each of many orders, by one statement; the page of an order has all of its steps."""
+"""The earliest automatic step of each of many orders; the page of an order has all of its steps."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from sqlalchemy import Select, Text, cast, literal, null, select, union_all
+from sqlalchemy import Row, Select, Text, cast, literal, null, select
 
-from shop.core.db import db
 from shop.explain.next_step import Step
 from shop.mail.models import Mail
 from shop.orders import states as order_states
@@ -24,33 +23,35 @@ _TEXTS = {
 }
 
 
-def steps(order_ids: Collection[int], webhook_ids: Collection[int]) -> dict[tuple[str, int], Step]:
-    """The earliest step by ("order", id) or ("webhook", id). One statement, or none without ids."""
-    if not order_ids and not webhook_ids:
-        return {}
+def earliest(rows: Iterable[Row[Any]]) -> dict[tuple[str, int], Step]:
+    """The earliest step by ("order", id) or ("webhook", id), from rows of `parts`."""
     found: dict[tuple[str, int], Step] = {}
-    for row in db.session.execute(union_all(*_parts(list(order_ids), list(webhook_ids)))):
-        key = ("webhook" if row.kind == "webhook" else "order", row.id)
-        if key not in found or row.at < found[key].at:
-            provider = registry.label(row.provider) if row.provider else ""
-            found[key] = Step(row.at, _TEXTS[row.kind].format(provider=provider))
+    for one in rows:
+        key = ("webhook" if one.kind == "webhook" else "order", one.id)
+        if key not in found or one.at < found[key].at:
+            provider = registry.label(one.name) if one.name else ""
+            found[key] = Step(one.at, _TEXTS[one.kind].format(provider=provider))
     return found
 
 
-def _parts(order_ids: list[int], webhook_ids: list[int]) -> list[Select[Any]]:
+def parts(order_ids: Collection[int], webhook_ids: Collection[int]) -> list[Select[Any]]:
+    """Select the steps, each kind along its index; empty without ids."""
     payable = (Order.state.in_(order_states.PAYABLE), Order.review_since.is_(None))
-    return [
-        _part("payment", Payment.order_id, Payment.next_check_at, Payment.provider).where(
-            Payment.order_id.in_(order_ids)
-        ),
-        _part("refund", Refund.order_id, Refund.next_check_at).where(Refund.order_id.in_(order_ids)),
-        _part("mail", Mail.order_id, Mail.next_attempt_at).where(Mail.order_id.in_(order_ids)),
-        _part("order", Order.id, Order.pay_by).where(Order.id.in_(order_ids), *payable),
-        _part("webhook", WebhookEventRow.id, WebhookEventRow.due_at).where(WebhookEventRow.id.in_(webhook_ids)),
+    of_orders = [
+        _due("payment", Payment.order_id, Payment.next_check_at, order_ids, Payment.provider),
+        _due("refund", Refund.order_id, Refund.next_check_at, order_ids),
+        _due("mail", Mail.order_id, Mail.next_attempt_at, order_ids),
+        _due("order", Order.id, Order.pay_by, order_ids).where(*payable),
     ]
+    of_webhooks = [_due("webhook", WebhookEventRow.id, WebhookEventRow.due_at, webhook_ids)]
+    return (of_orders if order_ids else []) + (of_webhooks if webhook_ids else [])
 
 
-def _part(kind: str, id: Any, at: Any, provider: Any = None) -> Select[Any]:
+def _due(kind: str, id: Any, at: Any, ids: Collection[int], provider: Any = None) -> Select[Any]:
     name = cast(null(), Text) if provider is None else provider
-    columns = (literal(kind, Text).label("kind"), id.label("id"), at.label("at"), name.label("provider"))
-    return select(*columns).where(at.is_not(None))
+    return row(kind, id, at, name).where(id.in_(ids), at.is_not(None))
+
+
+def row(kind: str, id: Any, at: Any, name: Any) -> Select[Any]:
+    """Select these values as a row of `parts`. The `name` of a step is that of a provider."""
+    return select(literal(kind, Text).label("kind"), id.label("id"), at.label("at"), name.label("name"))

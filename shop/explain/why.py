@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 
-from sqlalchemy import func, select
-
-from shop.accounts import staff
 from shop.core.actor import Actor, ActorKind
-from shop.core.db import db
 from shop.core.event_types import EventKind
 from shop.core.money import Money
-from shop.orders import events
+from shop.explain.order_rows import OrderRows
 from shop.orders.models import Order, OrderEvent
 from shop.orders.states import Reason
 from shop.payments.providers import registry
 from shop.payments.providers.types import DisputeState, RefundState
-from shop.payments.records.models import Capture, Payment, PaymentUpdateRow, Refund, WebhookEventRow
+from shop.payments.records.models import Capture, Payment
 from shop.payments.records.settlement_models import Dispute
 from shop.payments.records.types import Allocation, RefundKind
 
@@ -35,13 +30,13 @@ _SOURCES = {
 """Names of the sources of updates. Other actors have a label."""
 
 
-def why(order: Order) -> str:
+def why(rows: OrderRows) -> str:
     """Explanation in one sentence: the state, its cause, the source, and the time (UTC).
 
     Unallocated money and each dispute that is open or lost get a sentence each, and money that waits for a decision of
     staff another one.
     """
-    context = _Context(order, events.since(order.id, 0))
+    order, context = rows.order, _Context(rows)
     sentence = SENTENCES[context.transition.because or "placed"](context)
     review = (
         f" Since {_at(order.review_since)} a capture has been waiting for a staff decision."
@@ -50,92 +45,78 @@ def why(order: Order) -> str:
     )
     beside = "".join(f" {_pays_nothing(capture)}{context.refunded_part(capture)}." for capture in context.others)
     disputed = "".join(f" {_disputed(dispute)}." for dispute in context.disputes)
-    return f"{order.state} because {sentence}.{beside}{review}{disputed}"
+    return f"{_words(order.state).capitalize()} because {sentence}.{beside}{review}{disputed}"
 
 
 @dataclass
 class _Context:
     """An order, its history, and the subject of its last transition."""
 
-    order: Order
-    history: list[OrderEvent]
+    rows: OrderRows
     transition: OrderEvent = field(init=False)
     before: OrderEvent | None = field(init=False)
 
     def __post_init__(self) -> None:
-        *earlier, self.transition = [event for event in self.history if event.target]
+        *earlier, self.transition = [event for event in self.rows.events if event.target]
         self.before = earlier[-1] if earlier else None
 
-    @cached_property
+    @property
+    def order(self) -> Order:
+        return self.rows.order
+
+    @property
+    def history(self) -> list[OrderEvent]:
+        return self.rows.events
+
+    @property
     def payment(self) -> Payment | None:
         """The payment of the transition; if it names none, the latest payment."""
         named = self.transition.data.get("payment") or self.order.paid_by
-        if named:
-            return db.session.get(Payment, named)
-        mine = select(Payment).where(Payment.order_id == self.order.id).order_by(Payment.id.desc()).limit(1)
-        return db.session.scalars(mine).first()
+        return self.rows.payment(named) if named else next(reversed(self.rows.payments), None)
 
     @property
     def who(self) -> str:
         return registry.label(self.payment.provider) if self.payment else "no provider"
 
-    @cached_property
+    @property
     def capture(self) -> Capture:
         """The capture that paid the order."""
-        mine = select(Capture).where(
-            Capture.payment_id == self.order.paid_by, Capture.allocation == Allocation.PAYS_ORDER
-        )
-        return db.session.scalars(mine).one()
+        mine = (one for one in self.rows.captures if one.payment_id == self.order.paid_by)
+        return next(one for one in mine if one.allocation == Allocation.PAYS_ORDER)
 
-    @cached_property
+    @property
     def others(self) -> list[Capture]:
         """Captures that pay nothing, in the order of receipt."""
-        mine = (
-            select(Capture)
-            .join(Payment)
-            .where(Payment.order_id == self.order.id, Capture.allocation != Allocation.PAYS_ORDER)
-        )
-        return list(db.session.scalars(mine.order_by(Capture.received_at, Capture.id)))
-
-    @cached_property
-    def _refunded(self) -> dict[int | None, int]:
-        """Refunded minor units by capture, for the order's refunds that are done."""
-        done = (Refund.order_id == self.order.id, Refund.state == RefundState.DONE)
-        sums = select(Refund.capture_id, func.sum(Refund.amount)).where(*done).group_by(Refund.capture_id)
-        return {capture_id: int(amount) for capture_id, amount in db.session.execute(sums)}
+        mine = [one for one in self.rows.captures if one.allocation != Allocation.PAYS_ORDER]
+        return sorted(mine, key=lambda one: (one.received_at, one.id))
 
     def refunded_part(self, capture: Capture) -> str:
         """End of a sentence about a capture: how much of it was refunded, and how much will be."""
-        if done := self._refunded.get(capture.id, 0):
+        refunds = (one for one in self.rows.refunds if one.capture_id == capture.id)
+        if done := sum(one.amount for one in refunds if one.state == RefundState.DONE):
             part = "it" if done == capture.amount else f"{Money(done, capture.currency).with_code()} of it"
             return f"; {part} was refunded"
         return "; its refund is under way" if capture.refunded_amount else ""
 
-    @cached_property
+    @property
     def disputes(self) -> list[Dispute]:
         """Disputes that are open or lost, in the order of their opening."""
-        mine = select(Dispute).where(Dispute.order_id == self.order.id, Dispute.state != DisputeState.WON)
-        return list(db.session.scalars(mine.order_by(Dispute.opened_at, Dispute.id)))
+        mine = [one for one in self.rows.disputes if one.state != DisputeState.WON]
+        return sorted(mine, key=lambda one: (one.opened_at, one.id))
 
     def source_of(self, actor: Actor, event: str = "") -> str:
         if actor.kind in _SOURCES:
             return _SOURCES[actor.kind].format(who=self.who, event=event and f" {event}")
-        return staff.label(actor)
+        return self.rows.name(actor)
 
     def capture_source(self) -> str:
         """The source of the capture that paid, by the name of the webhook if it was one."""
-        reports = (
-            select(PaymentUpdateRow, WebhookEventRow.dedupe_key)
-            .outerjoin(WebhookEventRow, WebhookEventRow.id == PaymentUpdateRow.webhook_event_id)
-            .where(
-                PaymentUpdateRow.payment_id == self.capture.payment_id, PaymentUpdateRow.source == self.capture.source
-            )
-            .order_by(PaymentUpdateRow.id)
-        )
-        for report, event in db.session.execute(reports):
-            if any(one["id"] == self.capture.capture_id for one in report.facts.get("captures", ())):
-                return self.source_of(Actor.of_source(report.source), event or "")
-        return self.source_of(Actor.of_source(self.capture.source))
+        capture = self.capture
+        for report, webhook in self.rows.updates:
+            is_mine = (report.payment_id, report.source) == (capture.payment_id, capture.source)
+            if is_mine and any(one["id"] == capture.capture_id for one in report.facts.get("captures", ())):
+                return self.source_of(Actor.of_source(report.source), webhook.dedupe_key if webhook else "")
+        return self.source_of(Actor.of_source(capture.source))
 
     def refund(self) -> tuple[str, str, str]:
         """(the refund of the transition, by its id and, for an outside refund, its origin; its amount; the source of
@@ -154,6 +135,10 @@ class _Context:
             else ""
         )
         return f"{event.data['refund']}{made}", money.with_code(), self.source_of(event.actor)
+
+
+def _words(name: str | None) -> str:
+    return (name or "").replace("_", " ").lower()
 
 
 def _at(moment: datetime | None) -> str:
@@ -197,7 +182,7 @@ def _captured(context: _Context) -> str:
 def _revived(context: _Context) -> str:
     capture, before = context.capture, context.before
     source = f"{context.capture_source()} at {_at(capture.received_at)} said that capture {capture.capture_id}"
-    ended = f"it had been {before.target} since {_at(before.at)}" if before else "it had ended"
+    ended = f"it had been {_words(before.target)} since {_at(before.at)}" if before else "it had ended"
     return f"{source} of {capture.money.with_code()} was made in time, at {_at(capture.captured_at)}, although {ended}"
 
 

@@ -12,15 +12,16 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from shop.accounts import rights, staff
 from shop.accounts.permissions import Permission
-from shop.core import audit, clock, logs
+from shop.core import audit, clock, leases, logs
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
-from shop.core.db import changed, db, insert, transactional
+from shop.core.db import db, insert, transactional
 from shop.core.errors import Refusal
+from shop.core.leases import Lease
 from shop.integrity import invariants
 from shop.integrity.invariants import Finding
 from shop.integrity.models import EVERYTHING, IntegrityCheck
@@ -112,7 +113,7 @@ def keep(findings: Iterable[Finding], by: Actor) -> None:
 
 
 def _values(by: Actor, at: Any) -> dict[str, Any]:
-    return {"scope": EVERYTHING, "requested_by": by, "requested_at": at, "is_second_pass": False, "version": 0}
+    return {"scope": EVERYTHING, "requested_by": by, "requested_at": at, "is_second_pass": False}
 
 
 def last_ended() -> IntegrityCheck | None:
@@ -136,30 +137,33 @@ def due() -> list[int]:
 def continue_due(check_id: int) -> None:
     """Do steps of a due check for SECONDS. Safe to repeat; of several processes one claims it."""
     end = time.monotonic() + SECONDS
-    check = _claim(check_id)
-    while check is not None and check.to_check and time.monotonic() < end:
-        check = _step(check)
-    if check is not None:
-        _conclude(check)
+    lease = _claim(check_id)
+    while lease is not None and time.monotonic() < end and (check := _read(check_id)).to_check:
+        lease = _step(check, lease)
+    if lease is not None:
+        _conclude(_read(check_id), lease)
+
+
+def _read(check_id: int) -> IntegrityCheck:
+    return db.session.get_one(IntegrityCheck, check_id, populate_existing=True)
 
 
 @transactional
-def _claim(check_id: int) -> IntegrityCheck | None:
-    at = clock.now()
-    is_due = (IntegrityCheck.id == check_id, IntegrityCheck.due_at <= at)
-    claimed = changed(
-        update(IntegrityCheck).where(*is_due).values(due_at=at + LEASE, version=IntegrityCheck.version + 1)
-    )
-    return db.session.get_one(IntegrityCheck, check_id, populate_existing=True) if claimed else None
+def _claim(check_id: int) -> Lease | None:
+    return leases.claim(IntegrityCheck.due_at, IntegrityCheck.id == check_id, until=clock.now() + LEASE)
 
 
-def _step(check: IntegrityCheck) -> IntegrityCheck | None:
+def _step(check: IntegrityCheck, lease: Lease) -> Lease | None:
     """Check the next invariant and store its result; None if another process has taken the check over."""
-    check_id, version, name, *left = check.id, check.version, *check.to_check
+    name, *left = check.to_check
     before = results(check)
     db.session.rollback()
-    found = [asdict(one) for one in merged(before, _checked(name))]
-    return _store(check_id, version, to_check=left, findings=found, due_at=clock.now() + LEASE)
+    return _store(lease, to_check=left, findings=[asdict(one) for one in merged(before, _checked(name))])
+
+
+@transactional
+def _store(lease: Lease, **values: Any) -> Lease | None:
+    return lease.renew(LEASE, **values)
 
 
 def _checked(name: str) -> Result:
@@ -171,23 +175,13 @@ def _checked(name: str) -> Result:
         return Result(name, invariants.statement(name), error=type(error).__name__)
 
 
-def _conclude(check: IntegrityCheck) -> None:
-    """End the check, or make its next part due: the invariants that are left, or the second pass."""
-    broken = [one.name for one in results(check) if not one.holds]
-    if check.to_check:
-        _store(check.id, check.version, due_at=clock.now())
-    elif broken and not check.is_second_pass:
-        again = {"to_check": broken, "is_second_pass": True, "due_at": clock.now() + PATIENCE}
-        _store(check.id, check.version, **again)
-    else:
-        _store(check.id, check.version, due_at=None, ended_at=clock.now())
-        log.info("integrity.checked", check=check.id, broken=broken)
-
-
 @transactional
-def _store(check_id: int, version: int, **values: Any) -> IntegrityCheck | None:
-    """Store a step unless another process has taken the check over."""
-    same = (IntegrityCheck.id == check_id, IntegrityCheck.version == version)
-    if not changed(update(IntegrityCheck).where(*same).values(version=version + 1, **values)):
-        return None
-    return db.session.get_one(IntegrityCheck, check_id, populate_existing=True)
+def _conclude(check: IntegrityCheck, lease: Lease) -> None:
+    """End the check, or make its next part due: the invariants that are left, or the second pass."""
+    at, broken = clock.now(), [one.name for one in results(check) if not one.holds]
+    if check.to_check:
+        lease.postpone(at)
+    elif broken and not check.is_second_pass:
+        lease.postpone(at + PATIENCE, to_check=broken, is_second_pass=True)
+    elif lease.end(ended_at=at):
+        log.info("integrity.checked", check=check.id, broken=broken)

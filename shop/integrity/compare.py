@@ -70,11 +70,19 @@ def of_payment(payment: Payment) -> dict[str, Any]:
 
 
 def _ours(payment: Payment) -> dict[str, Any]:
+    """Our side of a payment. Three statements."""
     captures = db.session.scalars(select(Capture).where(Capture.payment_id == payment.id).order_by(Capture.id)).all()
     refunds = db.session.scalars(select(Refund).where(Refund.payment_id == payment.id).order_by(Refund.id)).all()
     disputes = db.session.scalars(
         select(Dispute).join(Capture, Capture.id == Dispute.capture_id).where(Capture.payment_id == payment.id)
     ).all()
+    return of_rows(payment, captures, refunds, disputes)
+
+
+def of_rows(
+    payment: Payment, captures: Iterable[Capture], refunds: Iterable[Refund], disputes: Iterable[Dispute]
+) -> dict[str, Any]:
+    """Our side of a payment with these rows."""
     return {
         "payment": payment.id,
         "provider": payment.provider,

@@ -20,8 +20,8 @@ class IntegrityCheck(Base):
     """A check of all invariants. One is open at a time: `scope` is the same for all, and unique among open ones.
 
     `to_check` are the names of the invariants that are left, `findings` the results so far (see `checks.Result`). A
-    violation may be work in progress, so those that do not hold are checked again, in the second pass. `version` counts
-    the steps; `due_at` is the time when a worker takes it up again.
+    violation may be work in progress, so those that do not hold are checked again, in the second pass. `due_at`
+    is the time when a worker takes it up again.
     """
 
     __tablename__ = "integrity_checks"
@@ -34,7 +34,6 @@ class IntegrityCheck(Base):
     is_second_pass: Mapped[bool] = mapped_column(default=False)
     to_check: Mapped[list[str]] = mapped_column(JSON, default=list)
     findings: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
-    version: Mapped[int] = mapped_column(default=0)
 
     __table_args__ = (
         Index("uq_integrity_checks_one_open", "scope", unique=True, postgresql_where=_IS_OPEN, sqlite_where=_IS_OPEN),

@@ -9,6 +9,7 @@ from shop.alerts import notifications, watcher
 from shop.core.event_types import EventKind
 from shop.documents import decide, issue
 from shop.mail import outgoing
+from shop.outgoing_webhooks import record
 
 EFFECTS: dict[str, tuple[Callable[[dict[str, Any]], None], ...]] = {
     EventKind.PAYMENT_CAPTURED: (watcher.after_capture,),
@@ -27,11 +28,12 @@ ALONE: dict[str, Callable[[dict[str, Any]], None]] = dict.fromkeys(decide.KINDS,
 def follow(kind: str, payload: dict[str, Any]) -> None:
     """Run the effects of one event that share a transaction with those of others.
 
-    Every event is offered to mail, which decides by a pure function.
+    Every event is offered to mail and to outgoing webhooks, which decide by pure functions.
     """
     for effect in EFFECTS.get(kind, ()):
         effect(payload)
     outgoing.after_event(kind, payload)
+    record.after_event(kind, payload)
 
 
 def follow_alone(kind: str, payload: dict[str, Any]) -> None:

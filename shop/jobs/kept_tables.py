@@ -49,6 +49,7 @@ KEPT: tuple[Kept, ...] = (
     Kept("totp_secrets", "one row for each account with an authenticator app, until the second factor is removed"),
     Kept("recovery_codes", "ten rows for each account with a second factor"),
     Kept("passkeys", "at most twenty rows for each account of staff, until they are removed"),
+    Kept("identities", "one row for each account at an issuer by which the owner signs in, until it is removed"),
     Kept("api_keys", "at most 25 of a person that are not revoked; the log of calls names them"),
     Kept("role_requests", "evidence of the two admins who gave a role that decides about money or roles"),
     Kept("saved_views", "at most 50, until staff delete them"),
@@ -58,5 +59,10 @@ KEPT: tuple[Kept, ...] = (
     Kept("clock_offset", "one row"),
 )
 """Tables without a rule, with the reason."""
-REMOVED_WITH = {"cart_lines": "carts", "order_export_parts": "order_exports"}
+REMOVED_WITH = {
+    "cart_lines": "carts",
+    "order_export_parts": "order_exports",
+    "webhook_deliveries": "outgoing_events",
+    "delivery_attempts": "outgoing_events",
+}
 """Tables whose rows are deleted together with those of another one."""

@@ -19,7 +19,7 @@ from flask import current_app
 from sqlalchemy import Integer, Table, delete, exists, func, select, update
 
 from shop.accounts.api_models import ApiSession
-from shop.accounts.models import AccountLink, SignInFailures
+from shop.accounts.models import AccountLink, SignInFailures, SpentIdToken
 from shop.accounts.throttle import FORGET_AFTER
 from shop.alerts.models import Alert, ChatMessage, ToDoClaim
 from shop.alerts.states import AlertState
@@ -44,6 +44,8 @@ from shop.order_search import exports
 from shop.order_search.models import OrderExport, OrderExportPart
 from shop.orders.find import READABLE_AFTER_END
 from shop.orders.models import ERASED, Order, OrderOrigin
+from shop.outgoing_webhooks import retained as outgoing_events
+from shop.outgoing_webhooks.models import OutgoingEvent, WebhookEndpoint
 from shop.payments.providers.types import DisputeState, Outcome
 from shop.payments.records.models import PaymentUpdateRow, Refund, RefusedWebhook, WebhookEventRow
 from shop.payments.records.refund_states import UNDER_WAY
@@ -246,6 +248,29 @@ RULES: tuple[Rule, ...] = (
         lambda at: (Mail.state != MailState.QUEUED) & (Mail.created_at < at - MAIL_KEPT),
     ),
     Rule(
+        OutgoingEvent,
+        "outgoing events, with their bodies, deliveries and attempts",
+        outgoing_events.KEPT,
+        "as long as events can be sent again; receivers keep what they need; later while one is queued",
+        lambda at: (OutgoingEvent.occurred_at < at - outgoing_events.KEPT) & ~outgoing_events.IS_QUEUED,
+        outgoing_events.erase,
+    ),
+    Rule(
+        WebhookEndpoint,
+        "deleted webhook endpoints",
+        outgoing_events.KEPT,
+        "as long as their deliveries are kept; the audit log keeps who created and deleted them",
+        lambda at: (WebhookEndpoint.deleted_at < at - outgoing_events.KEPT) & ~outgoing_events.HAS_DELIVERIES,
+    ),
+    Rule(
+        WebhookEndpoint,
+        "former secrets of webhook endpoints",
+        DAY,
+        "the overlap after a rotation; then only the present secret signs",
+        lambda at: WebhookEndpoint.former_until < at,
+        erases={"former_secret": None, "former_until": None},
+    ),
+    Rule(
         OrderExport,
         "exports of orders",
         7 * DAY,
@@ -280,6 +305,14 @@ RULES: tuple[Rule, ...] = (
         MAIL_KEPT,
         "as long as the mails that contain them; a link itself is valid for three days at most",
         lambda at: AccountLink.created_at < at - MAIL_KEPT,
+        wall_time=True,
+    ),
+    Rule(
+        SpentIdToken,
+        "ID tokens that were used to sign in",
+        DAY,
+        "a day at most, by a hash: they have expired, and the shop accepts none that is older than five minutes",
+        lambda at: SpentIdToken.expires_at < at,
         wall_time=True,
     ),
     Rule(

@@ -14,6 +14,8 @@ from shop.integrity import checks
 from shop.jobs import effects, invariants, retention
 from shop.mail import deliver
 from shop.order_search import exports
+from shop.outgoing_webhooks import deliver as outgoing_webhooks
+from shop.outgoing_webhooks import lanes
 from shop.payments.polling import poll
 from shop.payments.refunds import send
 from shop.payments.settlement import daily_fetch
@@ -58,6 +60,7 @@ WORK: tuple[Work, ...] = (
     Work("summary", notifications.due, notifications.summarise_due),
     Work("mail", deliver.due, deliver.do, shared=True, is_slow=True, only_emits=True),
     Work("chat", chat.due, chat.do, shared=True, is_slow=True, only_emits=True),
+    Work("outgoing_webhooks", outgoing_webhooks.due, lanes.do, shared=True, is_slow=True),
     Work("export", exports.due, exports.do, shared=True, is_slow=True),
     Work("settlement", daily_fetch.due, daily_fetch.fetch_due, shared=True, seconds=120, is_slow=True),
     Work("integrity", checks.due, checks.continue_due, shared=True, seconds=120, is_slow=True),

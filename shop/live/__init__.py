@@ -1,9 +1,8 @@
 """Live order pages: one Redis subscriber per process, one rendering per change, one stream per open page.
 
-The page Live of the console has a WebSocket, which the same subscriber wakes.
+The page Live of the console and programs that watch an order have WebSockets, which the same subscriber wakes.
 """
 
-from shop.live.console import blueprint as console
-from shop.live.sse import blueprint as sse
+from shop.live import console, order_socket, sse
 
-BLUEPRINTS = (sse, console)
+BLUEPRINTS = (sse.blueprint, console.blueprint, order_socket.blueprint)

@@ -10,14 +10,22 @@ import hashlib
 import json
 import time
 
-from flask import Flask
+from flask import Flask, request
+from flask import session as cookie
 from redis import Redis
 
 from shop.core import redis
+from shop.core.client_address import client_network
 from shop.core.outbox import LIVE
 
 STREAMS_PER_SESSION = 4
 _REMEMBERED = 3600  # seconds without a new stream after which a visitor's entry expires
+
+
+def visitor(token: str) -> str:
+    """Key of the visitor of this request: its cookie, else its client address and the order of `token`."""
+    known = cookie.get("csrf_token") or cookie.get("cart")
+    return f"visitor {known}" if known else f"address {client_network(request.remote_addr)} {token}"
 
 
 def claim(app: Flask, session: str, stream: str) -> None:

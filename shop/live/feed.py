@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from flask import Flask, render_template
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,6 +27,7 @@ from shop.activity.events import Entry
 from shop.core import clock, logs, redis
 from shop.core.db import db
 from shop.live import hub
+from shop.live.websocket import SHUT_DOWN, Ending
 
 PERMISSION = Permission.ORDER_READ
 QUEUED = 256
@@ -43,18 +44,10 @@ _COLLECT = 0.05  # seconds between two reads at least: each wakes all sockets
 log = logs.get()
 
 
-class Ending(NamedTuple):
-    """Close code of a socket, and the reason that its page shows; at most 123 bytes."""
-
-    code: int
-    reason: str
-
-
 SIGNED_OUT = Ending(4401, "You have been signed out. Sign in to continue.")
 NOT_ALLOWED = Ending(4403, "Your account may not read this page any more.")
 AWAY = Ending(1013, "Live updates are temporarily unavailable: your sign-in cannot be checked.")
 SLOW = Ending(1013, "The connection was too slow.")
-SHUT_DOWN = Ending(1012, "The server is restarting.")
 
 
 class Full(Exception):

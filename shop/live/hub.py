@@ -38,6 +38,10 @@ log = logs.get()
 _hubs: weakref.WeakSet[Hub] = weakref.WeakSet()
 
 
+_STAFF_SHARE = 10
+"""One of so many connections for live updates is kept for staff."""
+
+
 class Full(Exception):
     """The limit of streams of this process, of the client network or of the order is reached."""
 
@@ -46,15 +50,19 @@ class Viewer:
     """An open stream. `newest` is the number of the newest event known; `evicted` and `closing` notify it to end.
 
     `changed_at` (monotonic seconds) is when it joined, or learned later of a change that is no event: older renderings
-    could miss it.
+    could miss it. `channel` names the kind of stream in the metrics.
     """
 
-    def __init__(self, order_id: int, session: str, newest: int, network: str = "") -> None:
-        self.id = secrets.token_hex(8)
+    def __init__(self, order_id: int, session: str, newest: int, network: str = "", channel: str = "sse") -> None:
+        self.id, self.channel = secrets.token_hex(8), channel
         self.order_id, self.session, self.newest, self.network = order_id, session, newest, network
         self.evicted = self.closing = False
         self.changed_at = time.monotonic()
         self._notified = threading.Event()
+
+    def notify_by(self, event: threading.Event) -> None:
+        """Set `event` from now on, which others may set, too. Earlier notifications are to be looked up."""
+        self._notified = event
 
     def wait(self, seconds: float) -> None:
         """Wait for a notification, at most `seconds`."""
@@ -114,11 +122,11 @@ class Hub:
         self._stop = threading.Event()
         self.connected = False
 
-    def join(self, order_id: int, session: str, newest: int = 0, network: str = "") -> Viewer:
+    def join(self, order_id: int, session: str, newest: int = 0, network: str = "", *, channel: str = "sse") -> Viewer:
         """Add a viewer who knows event `newest`. The oldest stream of a session with too many is evicted. Raises Full.
         Every `join` needs a `leave`.
         """
-        viewer = Viewer(order_id, session, newest, network)
+        viewer = Viewer(order_id, session, newest, network, channel)
         with self._lock:
             if self._pid != os.getpid():
                 self._reset()
@@ -134,7 +142,7 @@ class Hub:
                 oldest.evict()
             del streams[: -cap.STREAMS_PER_SESSION]
             self._start()
-        OPEN.labels("sse").inc()
+        OPEN.labels(channel).inc()
         cap.claim(self._app, session, viewer.id)
         return viewer
 
@@ -153,6 +161,11 @@ class Hub:
     def _is_full(self) -> bool:
         return bool(self.room) and len(self._viewers) + self._consoles >= self.room
 
+    def _is_full_for_shoppers(self) -> bool:
+        """Streams of shoppers leave a tenth of the connections to consoles, whether these are open or not."""
+        kept = min(self.room - 1, max(1, self.room // _STAFF_SHARE))
+        return bool(self.room) and len(self._viewers) + max(self._consoles, kept) >= self.room
+
     def observe(self, observer: Observer) -> None:
         """Wake `observer` after each message. Safe to repeat."""
         with self._lock:
@@ -169,7 +182,7 @@ class Hub:
         """Raise Full if a limit is reached. A process counts its own streams, because they use its connections."""
         of_network, of_order = self._networks.get(viewer.network, ()), self._orders.get(viewer.order_id, ())
         if (
-            self._is_full()
+            self._is_full_for_shoppers()
             or (viewer.network and len(of_network) >= self._app.config["STREAMS_PER_ADDRESS"])
             or len(of_order) >= self._app.config["STREAMS_PER_ORDER"]
         ):
@@ -183,7 +196,7 @@ class Hub:
             self._drop(self._orders, viewer.order_id, viewer)
             self._drop(self._sessions, viewer.session, viewer)
             self._drop(self._networks, viewer.network, viewer)
-        OPEN.labels("sse").dec()
+        OPEN.labels(viewer.channel).dec()
         cap.release(self._app, viewer.session, viewer.id)
 
     @staticmethod

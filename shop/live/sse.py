@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flask import Blueprint, Flask, Response, current_app, request, session
+from flask import Blueprint, Flask, Response, current_app, render_template, request
 from flask_babel import get_locale
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
+from shop.checkout.order_status import OrderStatus
 from shop.core import logs
 from shop.core.client_address import client_network
 from shop.core.db import db
-from shop.live import fragments, hub
+from shop.live import cap, fragments, hub
 from shop.orders import find
 from shop.orders.models import Order
 
@@ -63,9 +64,9 @@ def events(token: str) -> Response:
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     here = hub.of(app)
     try:
-        viewer = here.join(order.id, _session(token), sent, client_network(request.remote_addr))
+        viewer = here.join(order.id, cap.visitor(token), sent, client_network(request.remote_addr))
     except hub.Full:
-        return _at_capacity()
+        return at_capacity()
     response = _stream(_messages(app, watch, viewer))
     response.call_on_close(lambda: here.leave(viewer))  # also for a stream that was never read
     return response
@@ -74,7 +75,7 @@ def events(token: str) -> Response:
 events.access = "order_token"  # type: ignore[attr-defined]
 
 
-def _at_capacity() -> Response:
+def at_capacity() -> Response:
     """Answer 503: the page then polls its status every 20 seconds and tries to reconnect."""
     headers = {"Retry-After": str(_TRY_AGAIN), "Cache-Control": "no-store"}
     return Response("Too many pages are open.\n", 503, mimetype="text/plain", headers=headers)
@@ -95,12 +96,6 @@ def _showing() -> str:
     return "" if "Last-Event-ID" in request.headers else request.args.get("showing", "")
 
 
-def _session(token: str) -> str:
-    """Key of the visitor for the limit on open streams."""
-    known = session.get("csrf_token") or session.get("cart")
-    return f"visitor {known}" if known else f"address {client_network(request.remote_addr)} {token}"
-
-
 def _messages(app: Flask, watch: _Watch, viewer: hub.Viewer) -> Iterator[bytes]:
     """The stream's body. Between two messages it holds no database connection and no application context."""
     here = hub.of(app)
@@ -111,7 +106,7 @@ def _messages(app: Flask, watch: _Watch, viewer: hub.Viewer) -> Iterator[bytes]:
             try:
                 seen, newest = (watch.sent, watch.key), max(watch.sent, viewer.newest)
                 fragment = fragments.current(
-                    app, watch.token, watch.locale, at_least=newest, begun_after=viewer.changed_at, seen=seen
+                    app, watch.token, watch.locale, as_html, at_least=newest, begun_after=viewer.changed_at, seen=seen
                 )
             except Exception as error:  # noqa: BLE001 an error must not end an open page's stream
                 log.warning("live.render_failed", order=watch.order_id, error=type(error).__name__)
@@ -130,6 +125,11 @@ def _messages(app: Flask, watch: _Watch, viewer: hub.Viewer) -> Iterator[bytes]:
         here.leave(viewer)
 
 
+def as_html(status: OrderStatus) -> str:
+    """The status as the HTML that pages swap in."""
+    return render_template("shop/_order_update.html", s=status)
+
+
 def _missing(watch: _Watch, fragment: fragments.Fragment) -> bytes:
     """The missing messages, one per event number; none if the page is up to date. The last message carries the current
     status; earlier ones carry only their numbers. Changes by time alone have no number.
@@ -139,8 +139,8 @@ def _missing(watch: _Watch, fragment: fragments.Fragment) -> bytes:
     watch.sent, watch.key = max(watch.sent, fragment.seq), fragment.key
     if numbers:
         passed = b"".join(_message(f"<!-- {number} -->", number) for number in numbers[:-1])
-        return passed + _message(fragment.html, fragment.seq)
-    return _message(fragment.html, None) if is_changed else b""
+        return passed + _message(fragment.content, fragment.seq)
+    return _message(fragment.content, None) if is_changed else b""
 
 
 def _message(html: str, number: int | None) -> bytes:

@@ -62,6 +62,7 @@ _LINKS = {
     LinkPurpose.CHANGE_EMAIL: MailKind.EMAIL_CHANGE,
     LinkPurpose.UNLOCK: MailKind.UNLOCK,
     LinkPurpose.INVITATION: MailKind.INVITATION,
+    LinkPurpose.LINK_IDENTITY: MailKind.LINK_IDENTITY,
 }
 _DATA = ("payment", "deadline", "refund", "amount", "currency")
 """Fields of events that mails use."""

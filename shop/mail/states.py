@@ -27,6 +27,7 @@ class MailKind(StrEnum):
     EMAIL_CHANGED = "email_changed"
     UNLOCK = "unlock"
     INVITATION = "invitation"
+    LINK_IDENTITY = "link_identity"
     ALERT = "alert"
 
 

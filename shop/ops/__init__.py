@@ -14,12 +14,15 @@ from flask_login import current_user
 from shop.accounts.permissions import permissions_of
 from shop.ops import (
     alerts,
+    api_keys,
+    api_log,
     approvals,
     audit_log,
     confirm,
     customers,
     discrepancies,
     disputes,
+    endpoints,
     formats,
     home,
     integrity,
@@ -50,7 +53,7 @@ PAGES = (
     *(home, order_list, order_page, order_acts, order_notes, order_views, order_exports, customers, search, alerts),
     *(webhooks, webhook_retry, webhook_altered, live, mails),
     *(approvals, payouts, disputes, reconciliation, discrepancies, ledgers, statistics),
-    *(users, roles, audit_log, queues, integrity, second_factor, confirm),
+    *(users, roles, api_keys, api_log, audit_log, queues, endpoints, integrity, second_factor, confirm),
 )
 """Page modules, in the order of the menu."""
 LINKS = tuple(link for page in PAGES for link in getattr(page, "LINKS", ()))

@@ -28,6 +28,22 @@ SHOWN = 200
 @requires(Permission.ALERT_READ)
 def index() -> str:
     """Open alerts, the most severe first, then the oldest; of one rule with `rule`."""
+    return _list()
+
+
+@bp.post("/alerts/messages/<int:message_id>/again")
+@requires(Permission.ALERT_ACKNOWLEDGE)
+def send_again(message_id: int) -> ResponseReturnValue:
+    """Send a message to the chat again that could not be delivered."""
+    return acts.done(
+        lambda: chat.send_again(min(message_id, 2**63 - 1), acts.reader()),
+        "The message is sent again within seconds.",
+        url_for("ops.alerts.index"),
+        _list,
+    )
+
+
+def _list(refusal: Refusal | None = None) -> str:
     refuse_unknown(request.args, ("rule",))
     rule = request.args.get("rule")
     if rule is not None and rule not in RULES:
@@ -40,6 +56,7 @@ def index() -> str:
         rule=rule,
         rules=RULES,
         failed=chat.failed(),
+        refusal=refusal,
     )
 
 

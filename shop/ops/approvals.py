@@ -37,71 +37,6 @@ def index() -> str:
     return _page()
 
 
-@bp.post("/approvals/refunds/<refund_id>/approve")
-@requires(Permission.REFUND_APPROVE, fresh=True)
-def approve_refund(refund_id: str) -> ResponseReturnValue:
-    """Approve a refund; for one to a bank, confirm that the money was sent."""
-    return _decide(REFUND, refund_id, "approved", lambda: _approve_refund(refund_id))
-
-
-@bp.post("/approvals/refunds/<refund_id>/decline")
-@requires(Permission.REFUND_REQUEST, fresh=True)
-def decline_refund(refund_id: str) -> ResponseReturnValue:
-    """Decline a refund, or withdraw one's own."""
-    return _decide(
-        REFUND, refund_id, "declined", lambda: requests.decline(refund_id, acts.reader(), reason=acts.reason())
-    )
-
-
-@bp.post("/approvals/shortfalls/<request_id>/approve")
-@requires(Permission.PAYMENT_ACCEPT_AMOUNT, fresh=True)
-def approve_shortfall(request_id: str) -> ResponseReturnValue:
-    """Accept less than the price of an order."""
-    return _decide(SHORTFALL, request_id, "approved", lambda: updates.approve_shortfall(request_id, by=acts.reader()))
-
-
-@bp.post("/approvals/shortfalls/<request_id>/decline")
-@requires(Permission.PAYMENT_ACCEPT_AMOUNT, fresh=True)
-def decline_shortfall(request_id: str) -> ResponseReturnValue:
-    """Decline to accept less than the price, or withdraw one's own request."""
-    return _decide(
-        SHORTFALL,
-        request_id,
-        "declined",
-        lambda: updates.decline_shortfall(request_id, by=acts.reader(), reason=acts.reason()),
-    )
-
-
-@bp.post("/approvals/credit/<gift_id>/approve")
-@requires(Permission.STORE_CREDIT_APPROVE, fresh=True)
-def approve_gift(gift_id: str) -> ResponseReturnValue:
-    """Approve a gift of store credit."""
-    return _decide(GIFT, gift_id, "approved", lambda: gifts.approve(gift_id, by=acts.reader()))
-
-
-@bp.post("/approvals/credit/<gift_id>/decline")
-@requires(Permission.STORE_CREDIT_REQUEST, fresh=True)
-def decline_gift(gift_id: str) -> ResponseReturnValue:
-    """Decline a gift of store credit, or withdraw one's own."""
-    return _decide(GIFT, gift_id, "declined", lambda: gifts.decline(gift_id, by=acts.reader(), reason=acts.reason()))
-
-
-@bp.post("/approvals/payouts/<payout_id>/approve")
-@requires(Permission.PAYOUT_APPROVE, fresh=True)
-def approve_payout(payout_id: str) -> ResponseReturnValue:
-    """Approve a payout."""
-    return _decide(PAYOUT, payout_id, "approved", lambda: payouts.approve(payout_id, by=acts.reader()))
-
-
-@bp.post("/approvals/payouts/<payout_id>/reject")
-@requires(Permission.PAYOUT_REQUEST, fresh=True)
-def reject_payout(payout_id: str) -> ResponseReturnValue:
-    """Reject a payout, or withdraw one's own."""
-    return _decide(
-        PAYOUT, payout_id, "rejected", lambda: payouts.reject(payout_id, by=acts.reader(), reason=acts.reason())
-    )
-
-
 def _approve_refund(refund_id: str) -> None:
     refund = db.session.get(Refund, refund_id)
     if refund and refund.destination == RefundDestination.BANK and "sent" not in request.form:
@@ -111,20 +46,68 @@ def _approve_refund(refund_id: str) -> None:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of request: its name in sentences, its table, and the column with the person who decided."""
+    """A kind of request: the part of its addresses, its names in a heading and in a sentence, its table with the column
+    of the person who decided, the rights to approve and to decline or withdraw it, and both acts on a request by id.
+    """
 
+    path: str
+    title: str
     name: str
     model: Any
     decided_by: str
+    may_approve: Permission
+    may_decline: Permission
+    approve: Callable[[str], Any]
+    decline: Callable[[str], Any]
 
 
-REFUND = Kind("refund", Refund, "approved_by")
-SHORTFALL = Kind("shortfall", ShortfallRequest, "decided_by")
-GIFT = Kind("gift of store credit", CreditGift, "decided_by")
-PAYOUT = Kind("payout", Payout, "decided_by")
+KINDS = {
+    "refund": Kind(
+        *("refunds", "Refund", "refund", Refund, "approved_by"),
+        *(Permission.REFUND_APPROVE, Permission.REFUND_REQUEST),
+        _approve_refund,
+        lambda id: requests.decline(id, acts.reader(), reason=acts.reason()),
+    ),
+    "shortfall": Kind(
+        *("shortfalls", "Accepted shortfall", "shortfall", ShortfallRequest, "decided_by"),
+        *(Permission.PAYMENT_ACCEPT_AMOUNT, Permission.PAYMENT_ACCEPT_AMOUNT),
+        lambda id: updates.approve_shortfall(id, by=acts.reader()),
+        lambda id: updates.decline_shortfall(id, by=acts.reader(), reason=acts.reason()),
+    ),
+    "store credit": Kind(
+        *("credit", "Store credit", "gift of store credit", CreditGift, "decided_by"),
+        *(Permission.STORE_CREDIT_APPROVE, Permission.STORE_CREDIT_REQUEST),
+        lambda id: gifts.approve(id, by=acts.reader()),
+        lambda id: gifts.decline(id, by=acts.reader(), reason=acts.reason()),
+    ),
+    "payout": Kind(
+        *("payouts", "Payout", "payout", Payout, "decided_by"),
+        *(Permission.PAYOUT_APPROVE, Permission.PAYOUT_REQUEST),
+        lambda id: payouts.approve(id, by=acts.reader()),
+        lambda id: payouts.reject(id, by=acts.reader(), reason=acts.reason()),
+    ),
+}
+"""Kinds by the `kind` of `waiting.Request`."""
 
 
-def _decide(kind: Kind, request_id: str, word: str, act: Callable[[], None]) -> ResponseReturnValue:
+def _route(kind: Kind, word: str, permission: Permission, act: Callable[[str], Any], done: str) -> None:
+    """Add the view that decides a request of this kind: each route declares its own permission."""
+
+    @requires(permission, fresh=True)
+    def view(request_id: str) -> ResponseReturnValue:
+        return _decide(kind, request_id, done, lambda: act(request_id))
+
+    own = "" if word == "approve" else ", or withdraw one's own"
+    view.__doc__ = f"{word.capitalize()} a {kind.name}{own}."
+    bp.add_url_rule(f"/approvals/{kind.path}/<request_id>/{word}", f"{word}_{kind.path}", view, methods=["POST"])
+
+
+for _kind in KINDS.values():
+    _route(_kind, "approve", _kind.may_approve, _kind.approve, "approved")
+    _route(_kind, "decline", _kind.may_decline, _kind.decline, "declined")
+
+
+def _decide(kind: Kind, request_id: str, word: str, act: Callable[[], Any]) -> ResponseReturnValue:
     """Decide one request. A refused decision shows the list as it is now, and who decided before."""
     message = f"The {kind.name} {request_id} is {word}."
     return acts.done(
@@ -136,7 +119,7 @@ def _decided_before(kind: Kind, request_id: str) -> str:
     """Sentence that names the person who decided a request before; empty if it is undecided."""
     row = db.session.get(kind.model, request_id, populate_existing=True)
     by = row and getattr(row, kind.decided_by)
-    word = "approved" if kind is REFUND else row and words(row.state)
+    word = "approved" if kind.model is Refund else row and words(row.state)
     return f"{staff.label(by)} has {word} the {kind.name} {request_id}." if by else ""
 
 
@@ -144,6 +127,7 @@ def _page(refusal: Refusal | None = None, decided_before: str = "") -> str:
     return render_template(
         "ops/approvals.html",
         requests=waiting.requests(acts.reader()),
+        kinds=KINDS,
         refusal=refusal,
         decided_before=decided_before,
     )

@@ -60,11 +60,12 @@ _CELL = re.compile(r"<(tr|td|th)\b")
 
 def labelled(rows: Markup, columns: Sequence[tuple[str, str]]) -> Markup:
     """The rows of a table with the heading of its column in each cell (`data-label`), which a small screen shows."""
-    at, done, parts = 0, 0, []
-    for tag in _CELL.finditer(rows):
+    labels = [Markup(' data-label="{}"').format(heading) for heading, _ in columns]
+    at, done, parts = 0, 0, list[Markup]()
+    for tag in _CELL.finditer(str(rows)):
         at = 0 if tag[1] == "tr" else at + 1
-        if tag[1] == "td" and at <= len(columns):
-            parts += [rows[done : tag.end()], Markup(' data-label="{}"').format(columns[at - 1][0])]
+        if tag[1] == "td" and at <= len(labels):
+            parts += (rows[done : tag.end()], labels[at - 1])
             done = tag.end()
     return Markup("").join([*parts, rows[done:]])
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from flask import Blueprint, render_template, request, url_for
@@ -11,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from shop.accounts.permissions import Permission, permissions_of
-from shop.alerts import claims, store
+from shop.alerts import claims
 from shop.alerts.rules import RULES
 from shop.core import clock, heartbeat
 from shop.core.actor import Actor
@@ -26,6 +25,8 @@ bp = Blueprint("home", __name__)
 LINKS = (Link("To do", "ops.home.show", Permission.CONSOLE_OPEN),)
 LATE = 15.0
 """Seconds after its last heartbeat when the clock process, which finds what is to do, counts as stopped."""
+SHOWN = 50
+"""Things on the page, the most urgent ones."""
 LISTS = (
     ("Alert", "Alerts", "ops.alerts.index"),
     ("Approval", "Approvals", "ops.approvals.index"),
@@ -75,29 +76,28 @@ def _page(owner: str | None = None, refusal: Refusal | None = None) -> str:
     if refusal:
         db.session.rollback()
     age, reader, permissions = heartbeat.age("clock"), acts.reader(), permissions_of(current_user.roles)
-    found = to_do.items(reader, permissions)
+    to_do_now = to_do.load(reader, permissions)
+    found = to_do_now.items
     mine = [item for item in found if item.by == reader]
     shown = {None: found, "me": mine, "none": [item for item in found if not item.by]}[owner]
     return render_template(
         "ops/home.html",
-        items=shown,
+        items=shown[:SHOWN],
         owner=owner,
         refusal=refusal,
-        numbers=[*_numbers(found), ("Mine", len(mine), url_for("ops.home.show", owner="me"))],
+        numbers=[*_numbers(to_do_now), ("Mine", len(mine), url_for("ops.home.show", owner="me"))],
         seconds=None if age is None or age > LATE else round(age),
         checked_at=None if age is None else _before(age),
-        is_cut=any(sum(item.kind.startswith(kind) for item in found) >= to_do.AT_MOST for kind, _, _ in LISTS),
+        is_cut=len(shown) > SHOWN,
+        most=SHOWN,
     )
 
 
-def _numbers(found: list[to_do.Item]) -> list[tuple[str, int, str]]:
+def _numbers(now: to_do.ToDo) -> list[tuple[str, int, str]]:
     """Name, number and list of each kind of thing to do, and of the alerts of COUNTED rules."""
-    kinds = [(name, sum(item.kind.startswith(kind) for item in found), url_for(to)) for kind, name, to in LISTS]
+    kinds = [(name, sum(item.kind.startswith(kind) for item in now.items), url_for(to)) for kind, name, to in LISTS]
     numbers = [one for one in kinds if one[1]]
-    counts: Mapping[str, int] = Counter(item.rule for item in found)
-    if sum(bool(item.rule) for item in found) >= to_do.AT_MOST:  # there may be more than the list has
-        counts = store.open_by_rule()
-    of_rules = [(rule, counts.get(rule, 0)) for rule in COUNTED]
+    of_rules = [(rule, now.alerts.get(rule, 0)) for rule in COUNTED]
     return numbers + [(RULES[rule][1], n, url_for("ops.alerts.index", rule=rule)) for rule, n in of_rules if n]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shop.core.money import Money
+from shop.ops.formats import words
 from shop.payments.records.types import RefundDestination
 
 _ANSWERS = {"unavailable": "not reachable", "not_found": "not found"}
@@ -54,7 +55,9 @@ def _payment(one: Mapping[str, Any]) -> LedgerPayment:
     answer = theirs.get("answer", "")
     there = theirs if answer == "found" else None
     rows = [_state(one["ours"], there), *_captures(one["ours"], there), *_refunds(one["ours"], there)]
-    rows += [LedgerRow(f"Dispute {each['id']}", f"{each['state']} {_money(each)}") for each in one["ours"]["disputes"]]
+    rows += [
+        LedgerRow(f"Dispute {each['id']}", f"{words(each['state'])} {_money(each)}") for each in one["ours"]["disputes"]
+    ]
     return LedgerPayment(
         one["payment"], one["provider"], rows, _ANSWERS.get(answer, answer), str(theirs.get("reason", ""))
     )
@@ -62,11 +65,11 @@ def _payment(one: Mapping[str, Any]) -> LedgerPayment:
 
 def _state(ours: Mapping[str, Any], theirs: Mapping[str, Any] | None) -> LedgerRow:
     there = str((theirs or {}).get("state") or "")
-    return LedgerRow("State", str(ours["state"]), there, there != ours["state"] if there else None)
+    return LedgerRow("State", words(ours["state"]), words(there), there != ours["state"] if there else None)
 
 
 def _captures(ours: Mapping[str, Any], theirs: Mapping[str, Any] | None) -> Iterator[LedgerRow]:
-    here = {each["id"]: f"{_money(each)} {each['allocation'].replace('_', ' ')}" for each in ours["captures"]}
+    here = {each["id"]: f"{_money(each)} {words(each['allocation'])}" for each in ours["captures"]}
     there = {each["id"]: _money(each) for each in (theirs or {}).get("captures", ())}
     same = {each["id"]: _money(each) for each in ours["captures"]}
     for name in dict.fromkeys([*here, *there]):
@@ -76,10 +79,10 @@ def _captures(ours: Mapping[str, Any], theirs: Mapping[str, Any] | None) -> Iter
 
 def _refunds(ours: Mapping[str, Any], theirs: Mapping[str, Any] | None) -> Iterator[LedgerRow]:
     here = {each["id"]: each for each in ours["refunds"]}
-    there = {each["id"]: f"{_money(each)} {each['state']}" for each in (theirs or {}).get("refunds", ())}
+    there = {each["id"]: f"{_money(each)} {words(each['state'] or '')}" for each in (theirs or {}).get("refunds", ())}
     for name in dict.fromkeys([*here, *there]):
         each = here.get(name)
-        text = f"{_money(each)} {each['state']}" if each else "none"
+        text = f"{_money(each)} {words(each['state'])}" if each else "none"
         is_theirs = theirs is not None and (each is None or each["to"] == RefundDestination.PROVIDER)
         seen = there.get(name, "none") if is_theirs else ""
         suffix = "" if each is None or each["to"] == RefundDestination.PROVIDER else f" to {each['to']}"

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, jsonify, render_template, request
 
 from shop.accounts.permissions import Permission
 from shop.core import clock
+from shop.explain.order_rows import OrderRows
 from shop.explain.why import why
 from shop.http_kit.access import requires
 from shop.integrity.compare import compare_with_acquirer
@@ -19,7 +20,7 @@ bp = Blueprint("ledgers", __name__)
 def ledgers(number: str) -> Response:
     """Both sides of an order's money, ours and the acquirers', with the difference and the explanation of its state."""
     order = requested.order(number)
-    return jsonify({"why": why(order)} | compare_with_acquirer(order.id))
+    return jsonify({"why": why(OrderRows(order))} | compare_with_acquirer(order.id))
 
 
 @bp.get("/orders/<number>/ledgers")

@@ -20,6 +20,7 @@ from shop.payments.refunds import second_person
 CREDIT = "credit"
 """`about` of the form that refunds store credit; that of any other is the number of a capture."""
 PROVIDER, STORE_CREDIT, BANK = RefundDestination.PROVIDER, RefundDestination.STORE_CREDIT, RefundDestination.BANK
+DESTINATIONS = {PROVIDER: "the payment method", STORE_CREDIT: "store credit", BANK: "a bank"}
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,12 @@ def _ways(order: Order, provider: str) -> dict[RefundDestination, str]:
 
 @dataclass(frozen=True)
 class Requested:
-    """A refund of the order, the acquirer's answer to it in words, and, if it failed and its money is still there, the
-    destinations to which it can be sent: the same one, and another one.
+    """A refund of the order, where its money goes and the acquirer's answer to it in words, and, if it failed and its
+    money is still there, the destinations to which it can be sent: the same one, and another one.
     """
 
     refund: RefundRow
+    to: str
     answer: str
     again: RefundDestination | None = None
     otherwise: RefundDestination | None = None
@@ -132,12 +134,13 @@ def requested(order: Order, seen: Snapshot) -> list[Requested]:
 
 def _requested(order: Order, seen: Snapshot, refund: RefundRow) -> Requested:
     capture = seen.capture_of(refund)
+    to = DESTINATIONS[refund.destination]
     answer = _answer(refund, registry.label(capture.provider) if capture else "The shop")
     is_failed = refund.is_rejected and refund.rejected_code not in refund_states.CALLED_OFF
     if not is_failed or refund.is_made_outside or capture is None or seen.refundable(capture) < refund.amount:
-        return Requested(refund, answer)
+        return Requested(refund, to, answer)
     others = [way for way in _ways(order, "") if way not in (refund.destination, PROVIDER)]
-    return Requested(refund, answer, refund.destination, others[0] if others else None)
+    return Requested(refund, to, answer, refund.destination, others[0] if others else None)
 
 
 def _answer(refund: RefundRow, provider: str) -> str:

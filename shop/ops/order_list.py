@@ -16,6 +16,7 @@ from shop.ops.lists import Pairs
 from shop.ops.navigation import Link
 from shop.order_search import conditions, pages, views
 from shop.order_search import filters as filters_of
+from shop.order_search.conditions import Few
 from shop.order_search.filters import Filters, Flag, Method
 from shop.orders.states import OrderState
 from shop.payments.providers import registry
@@ -48,10 +49,11 @@ def index() -> ResponseReturnValue:
     if any(value == "" for values in given.values() for value in values):
         return redirect(lists.address(HERE, pairs), 303)  # a form sends its empty fields; addresses are without them
     place = Place.parse(request.args)
-    are_few = conditions.has_few_payments(filters)
-    page, total = pages.find_with_total(filters, zone(), place, are_few=are_few)
+    saved, are_few = views.every_and(conditions.are_few(filters))
+    few = Few(*map(bool, are_few))
+    page, total = pages.find_with_total(filters, zone(), place, few=few)
     is_empty = not page.rows and place == keyset.FIRST
-    helpful, helpless = _to_drop(filters) if is_empty else ([], [])
+    helpful, helpless = _to_drop(filters, few) if is_empty else ([], [])
     return render_template(
         "ops/orders.html",
         page=page,
@@ -62,7 +64,7 @@ def index() -> ResponseReturnValue:
         helpless=helpless,
         choices=_choices(filters),
         links=lists.links(HERE, pairs, page),
-        views=views.every(),
+        views=saved,
         query=views.query_of(filters),
         longest_name=views.LONGEST_NAME,
         export_id=ids.export_id(),
@@ -75,11 +77,11 @@ def _total(total: pages.Total, shown: int) -> str:
     return "1 order" if total.number == 1 else f"{total.number:,} orders"
 
 
-def _to_drop(filters: Filters) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+def _to_drop(filters: Filters, few: Few) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """(text, address without it) of each filter of an empty list: those without which there are orders, the others."""
     found: tuple[list[tuple[str, str]], list[tuple[str, str]]] = ([], [])
     values = filters_of.pairs(filters)
-    for name, is_helpful in pages.found_without(filters, zone()).items():
+    for name, is_helpful in pages.found_without(filters, zone(), few=few).items():
         chosen = ", ".join(_shown(of, value) for of, value in values if of == name)
         address = lists.address(HERE, filters_of.pairs(filters_of.without(filters, name)))
         found[0 if is_helpful else 1].append((f"{LABELS[name]}: {chosen}", address))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, render_template, request, url_for
 
 from shop.accounts.permissions import Permission
@@ -9,10 +11,11 @@ from shop.core import clock, ids
 from shop.core.errors import BadInput, Refusal
 from shop.core.filter_values import refuse_unknown
 from shop.explain import due_rows, next_step, timeline
+from shop.explain.order_rows import OrderRows
 from shop.explain.timeline import Kind
 from shop.explain.why import why
 from shop.http_kit.access import requires
-from shop.integrity.compare import our_side
+from shop.integrity import compare
 from shop.ops import acts, ledger_rows, order_acts, order_forms, order_waits, requested
 from shop.order_notes import mentions, notes
 from shop.orders import states
@@ -31,13 +34,14 @@ def show(number: str) -> str:
 
 def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal | None = None) -> str:
     """The page of an order; with `refusal`, the form of a note that was refused has what was typed."""
-    money = order_acts.snapshot(order)
+    rows = OrderRows(order)
+    money = rows.money
     refunds = order_forms.requested(order, money)
     return render_template(
         "ops/order.html",
         order=order,
         number=order.number,
-        why=why(order),
+        why=why(rows),
         can_query=order.state in states.PAYABLE,
         acts=order_acts.possible(order, money),
         refunds=refunds,
@@ -45,17 +49,30 @@ def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal
         no_refund=order_waits.no_refund(money),
         disputes=[one for one in money.disputes if one.state != DisputeState.WON],
         now=clock.now(),
-        steps=next_step.steps(due_rows.load(order)),
-        entries=timeline.of(order, kinds),
+        steps=next_step.steps(due_rows.of(rows)),
+        entries=timeline.of(rows, kinds),
         chips=[(kind, kind in kinds, _address(order.number, kinds ^ {kind})) for kind in Kind],
         everything=_address(order.number, frozenset()) if kinds else "",
-        ledgers=ledger_rows.payments(our_side(order.id)),
+        ledgers=ledger_rows.payments({"payments": _our_side(rows)}),
         reader=acts.reader(),
-        names=mentions.known(notes.colleagues()),
+        names=mentions.known(rows.colleagues),
         note_key=_note_key(refusal),
         longest_note=notes.LONGEST,
         refusal=refusal,
     )
+
+
+def _our_side(rows: OrderRows) -> list[dict[str, Any]]:
+    """The payments as in `compare.our_side`, from rows that are loaded."""
+    found = []
+    for payment in rows.payments:
+        captures = [one for one in rows.captures if one.payment_id == payment.id]
+        refunds = sorted((one for one in rows.refunds if one.payment_id == payment.id), key=lambda one: one.id)
+        ids = {one.id for one in captures}
+        found.append(
+            compare.of_rows(payment, captures, refunds, [one for one in rows.disputes if one.capture_id in ids])
+        )
+    return found
 
 
 def _kinds() -> frozenset[Kind]:

@@ -25,6 +25,7 @@ RQ_QUEUES = (task_queue.NAME, "acquirer")
 LIST_OF_FAILED = {
     "inbox": ("ops.webhooks.index", {"state": "failing"}),
     "mail": ("ops.mails.index", {"state": "FAILED"}),
+    "outgoing_webhooks": ("ops.endpoints.index", {}),
     "settlement": ("ops.reconciliation.index", {}),
 }
 """Endpoints and filters of the lists of what has failed, by kind."""

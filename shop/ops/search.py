@@ -11,7 +11,7 @@ from shop.accounts.permissions import Permission, permissions_of
 from shop.core.filter_values import refuse_unknown
 from shop.http_kit.access import requires
 from shop.order_search import lookup
-from shop.order_search.lookup import Hit
+from shop.order_search.lookup import Hit, HitKind
 from shop.payments.providers import registry
 
 bp = Blueprint("search", __name__)
@@ -45,7 +45,9 @@ def show() -> ResponseReturnValue:
 
 
 def _address(hit: Hit) -> str:
-    """The page of the order; that of the inbox for a webhook event about no order."""
+    """The page of the order; the list of unmatched lines, or the inbox for a webhook event about no order."""
+    if hit.kind is HitKind.UNMATCHED_LINE:
+        return url_for("ops.reconciliation.index")
     if hit.number is None:
         return url_for("ops.webhooks.index", event=hit.found)
     return url_for("ops.order.show", number=hit.number)

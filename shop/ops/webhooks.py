@@ -42,7 +42,7 @@ def index() -> ResponseReturnValue:
         filters=filters,
         choices=choices(),
         rows=page.rows,
-        total=lists.total(total, pages.COUNTED, "webhook"),
+        total=lists.total(total, pages.most_counted(filters), "webhook"),
         links=lists.links("ops.webhooks.index", inbox_filters.pairs(filters), page),
         retry_address=address("ops.webhook_retry.confirm_many", filters),
         dropped=_dropped(filters),

@@ -6,12 +6,13 @@ that of any note once it is old. The text of a withdrawn one is in the erasable 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import CompoundSelect, Select, bindparam, false, func, select, true, union_all, update
 
 from shop.accounts import rights
 from shop.accounts.models import IS_STAFF, User
@@ -57,14 +58,11 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Mentioned:
-    """A note that mentions a colleague, with the number of its order."""
+class People:
+    """Colleagues, sorted by address, and addresses of accounts by id."""
 
-    note_id: int
-    order_number: str
-    text: str
-    author: Actor
-    at: datetime
+    colleagues: list[Colleague]
+    emails: dict[int, str]
 
 
 @transactional
@@ -128,31 +126,52 @@ def mark_done(note_id: int, *, by: Actor, order_id: int | None = None) -> None:
 
 
 def of_order(order_id: int, limit: int) -> list[Note]:
-    """The newest notes on an order, with their mentions. Two statements."""
-    newest = select(OrderNote).where(OrderNote.order_id == order_id).order_by(OrderNote.id.desc()).limit(limit)
-    rows = db.session.scalars(newest.execution_options(populate_existing=True)).all()
-    mentioned: dict[int, dict[int, datetime | None]] = {row.id: {} for row in rows}
-    of_notes = select(NoteMention.note_id, NoteMention.user_id, NoteMention.done_at)
-    if rows:
-        for note_id, user_id, done_at in db.session.execute(of_notes.where(NoteMention.note_id.in_(mentioned))):
-            mentioned[note_id][user_id] = done_at
-    return [Note(row.id, row.author, row.text, row.at, row.withdrawn_at, mentioned[row.id]) for row in rows]
+    """The newest notes on an order, with their mentions. One statement."""
+    columns = (OrderNote.id, OrderNote.author, OrderNote.text, OrderNote.at, OrderNote.withdrawn_at)
+    newest = select(*columns).where(OrderNote.order_id == order_id).order_by(OrderNote.id.desc()).limit(limit)
+    note = newest.subquery()
+    query = select(note, NoteMention.user_id, NoteMention.done_at)
+    query = query.outerjoin(NoteMention, NoteMention.note_id == note.c.id).order_by(note.c.id.desc())
+    found: dict[int, Note] = {}
+    for row in db.session.execute(query):
+        new = Note(row.id, row.author, row.text, row.at, row.withdrawn_at, {})
+        mentioned = found.setdefault(row.id, new).mentions
+        if row.user_id is not None:
+            mentioned[row.user_id] = row.done_at
+    return list(found.values())
 
 
-def open_for(actor: Actor, limit: int) -> list[Mentioned]:
-    """The notes that mention the account of `actor` and wait for it, the oldest first."""
-    query = select(OrderNote, Order.number).join(NoteMention, NoteMention.note_id == OrderNote.id)
-    query = query.join(Order, Order.id == OrderNote.order_id)
-    mine = (NoteMention.user_id == actor.user_id, NoteMention.done_at.is_(None))
-    found = db.session.execute(query.where(*mine).order_by(NoteMention.id).limit(limit))
-    return [Mentioned(note.id, number, note.text, note.author, note.at) for note, number in found]
+def waiting_for(user_id: Any) -> Select[Any]:
+    """Select the notes that mention this account and wait for it, the oldest first, with their orders."""
+    columns: tuple[Any, ...] = (OrderNote.id.label("note_id"), Order.number)
+    columns += (OrderNote.text, OrderNote.author, OrderNote.at)
+    query = select(*columns).join(NoteMention, NoteMention.note_id == OrderNote.id)
+    mine = (NoteMention.user_id == user_id, NoteMention.done_at.is_(None))
+    return query.join(Order, Order.id == OrderNote.order_id).where(*mine).order_by(NoteMention.id)
 
 
 def colleagues() -> list[Colleague]:
     """The accounts of staff that are not disabled."""
-    active = select(User.id, User.email, User.roles).where(IS_STAFF, User.disabled_at.is_(None))
-    found = db.session.execute(active.order_by(User.email).limit(_MOST_STAFF))
-    return [Colleague(row.id, row.email, Permission.ORDER_READ in permissions_of(row.roles)) for row in found]
+    return people(()).colleagues
+
+
+def people(ids: Iterable[int]) -> People:
+    """The colleagues, and the addresses of these accounts. One statement."""
+    rows = db.session.execute(_people(), {"ids": list(set(ids))}).all()
+    active_rows = sorted((row for row in rows if row.is_active), key=lambda row: row.email)
+    colleagues = [
+        Colleague(row.id, row.email, Permission.ORDER_READ in permissions_of(row.roles)) for row in active_rows
+    ]
+    return People(colleagues, {row.id: row.email for row in rows})
+
+
+@cache
+def _people() -> CompoundSelect[Any]:
+    """Made once, because that takes longer than the query."""
+    columns = (User.id, User.email, User.roles)
+    active = select(*columns, true().label("is_active")).where(IS_STAFF, User.disabled_at.is_(None))
+    named = select(*columns, false()).where(User.id.in_(bindparam("ids", expanding=True)))
+    return union_all(select(active.order_by(User.email).limit(_MOST_STAFF).subquery()), named)
 
 
 def erase(order_ids: Sequence[Any]) -> None:

@@ -1,20 +1,21 @@
 """SQL conditions of the filters of orders.
 
-Filters that match few orders are sets of ids, read from partial indexes; the others are checked along the index in
-which the list is sorted. States and providers of payments are either, by the number of payments that match.
+Filters that match few orders are sets of ids, read from indexes; the others are checked along the index in which the
+list is sorted. States and providers of payments, and amounts, are either, by the number that match.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, CompoundSelect, Select, bindparam, exists, func, or_, select, union_all
+from sqlalchemy import ColumnElement, CompoundSelect, Select, bindparam, exists, false, func, or_, select, union_all
+from sqlalchemy.orm import aliased
 
 from shop.core import clock, days
-from shop.core.db import db
 from shop.order_search.filters import Filters, Flag, Method
 from shop.orders.models import IS_LIVE, Order
 from shop.payments.providers.types import PaymentState
@@ -52,14 +53,25 @@ _BY_METHOD = {
 
 
 FEW = 2000
-"""Up to this number, payments that match are read as a set."""
+"""Up to this number, the orders of payments that match, and those with an amount, are read as a set."""
 
 
-def of(filters: Filters, zone: ZoneInfo, *, are_few: bool = False) -> list[ColumnElement[bool]]:
-    """The conditions of the filters that are set. Days begin at midnight in `zone`. `are_few` is the answer of
-    `has_few_payments`; it changes the cost and not the result.
+@dataclass(frozen=True)
+class Few:
+    """True for payments or amounts that few orders have: these orders are read as a set."""
+
+    payments: bool = False
+    amounts: bool = False
+
+
+NOT_FEW = Few()
+
+
+def of(filters: Filters, zone: ZoneInfo, *, few: Few = NOT_FEW) -> list[ColumnElement[bool]]:
+    """The conditions of the filters that are set. Days begin at midnight in `zone`. `few` is what `are_few` selects; it
+    changes the cost and not the result.
     """
-    return [*along_index(filters, zone), *in_rows(filters, are_few=are_few)]
+    return [*along_index(filters, zone, few=few), *in_rows(filters, few=few)]
 
 
 def flagged(flag: Flag) -> Select[Any]:
@@ -89,27 +101,41 @@ def has_flag(flag: Flag, order: Any) -> ColumnElement[bool]:
     return exists(ids.where(ids.selected_columns[0] == order.id))
 
 
-def along_index(filters: Filters, zone: ZoneInfo) -> list[ColumnElement[bool]]:
-    """The conditions for which an index finds the orders: states, days and flags."""
-    return list(_along_index(filters, zone))
+def along_index(filters: Filters, zone: ZoneInfo, *, few: Few) -> list[ColumnElement[bool]]:
+    """The conditions for which an index finds the orders: states, days, flags, and what few have."""
+    return list(_along_index(filters, zone, few))
 
 
-def in_rows(filters: Filters, *, are_few: bool) -> list[ColumnElement[bool]]:
-    """The conditions that are checked for one order after the other: amounts, currencies and payments."""
-    return list(_in_rows(filters, are_few))
+def in_rows(filters: Filters, *, few: Few) -> list[ColumnElement[bool]]:
+    """The conditions that are checked for one order after the other: amounts, currencies and payments of many."""
+    return list(_in_rows(filters, few))
 
 
-def has_few_payments(filters: Filters) -> bool:
-    """True if the filters name states or providers of payments, and at most FEW payments have them. One statement, and
-    none without such a filter.
+def are_few(filters: Filters) -> Select[bool, bool]:
+    """Select the values of a `Few`: whether the filters name states or providers of payments, or amounts, and at most
+    FEW payments or orders have them.
     """
-    if not filters.payment_states and not filters.providers:
-        return False
-    matching = _order_ids(filters).limit(FEW + 1).subquery()
-    return (db.session.scalar(select(func.count()).select_from(matching)) or 0) <= FEW
+    of_payments = _order_ids(filters) if filters.payment_states or filters.providers else None
+    of_amounts = select(Order.id).where(*_of_amounts(filters)) if filters.least or filters.most else None
+    return select(_is_few(of_payments).label("payments"), _is_few(of_amounts).label("amounts"))
 
 
-def _along_index(filters: Filters, zone: ZoneInfo) -> Iterator[ColumnElement[bool]]:
+def _is_few(ids: Select[Any] | CompoundSelect[Any] | None) -> ColumnElement[bool]:
+    if ids is None:
+        return false()
+    return select(func.count() <= FEW).select_from(ids.limit(FEW + 1).subquery()).scalar_subquery()
+
+
+def _of_amounts(filters: Filters, order: Any = Order) -> Iterator[ColumnElement[bool]]:
+    """The index on amounts finds the orders."""
+    yield order.currency.in_(filters.currencies)
+    if filters.least:
+        yield order.total_amount >= filters.least.amount
+    if filters.most:
+        yield order.total_amount <= filters.most.amount
+
+
+def _along_index(filters: Filters, zone: ZoneInfo, few: Few) -> Iterator[ColumnElement[bool]]:
     if filters.states:
         yield Order.state.in_(filters.states)
     if filters.placed_from:
@@ -118,18 +144,24 @@ def _along_index(filters: Filters, zone: ZoneInfo) -> Iterator[ColumnElement[boo
         yield Order.placed_at < days.midnight(filters.placed_to + timedelta(days=1), zone)
     if filters.flags:
         yield Order.id.in_(union_all(*(flagged(flag) for flag in filters.flags)))
-
-
-def _in_rows(filters: Filters, are_few: bool) -> Iterator[ColumnElement[bool]]:
-    if filters.currencies:
-        yield Order.currency.in_(filters.currencies)
-    if filters.least:
-        yield Order.total_amount >= filters.least.amount
-    if filters.most:
-        yield Order.total_amount <= filters.most.amount
-    if are_few:
+    if few.payments:
         yield Order.id.in_(_order_ids(filters))
-    elif filters.payment_states or filters.providers or filters.methods:
+    if few.amounts:
+        with_amount = aliased(Order, name="with_amount")
+        yield Order.id.in_(select(with_amount.id).where(*_of_amounts(filters, with_amount)))
+
+
+def _in_rows(filters: Filters, few: Few) -> Iterator[ColumnElement[bool]]:
+    if filters.currencies and not few.amounts:
+        yield Order.currency.in_(filters.currencies)
+    total = Order.total_amount + 0  # without the index on amounts: it would find many orders, which had to be sorted
+    if filters.least and not few.amounts:
+        yield total >= filters.least.amount
+    if filters.most and not few.amounts:
+        yield total <= filters.most.amount
+    if few.payments:
+        return
+    if filters.payment_states or filters.providers or filters.methods:
         matching = select(Payment.id).where(Payment.order_id == Order.id, *_of_payment(filters))
         yield matching.limit(1).offset(0).exists()  # with OFFSET, PostgreSQL does not read all matching payments first
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
@@ -18,13 +19,14 @@ from sqlalchemy import ColumnElement, func, select, update
 
 from shop.accounts import rights, staff
 from shop.accounts.permissions import Permission
-from shop.core import audit, clock, csv_cells, ids, logs
+from shop.core import audit, clock, csv_cells, ids, leases, logs
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import changed, db, insert, transactional
 from shop.core.errors import BadInput, Refusal
 from shop.core.exclusive import alone_until_commit
 from shop.core.keyset import Place, Position
+from shop.core.leases import Lease
 from shop.order_search import filters as filters_of
 from shop.order_search import pages, views
 from shop.order_search.filters import Filters
@@ -151,30 +153,24 @@ def do(export_id: str) -> None:
     until = time.monotonic() + TURN
     lease = _claim(export_id)
     while lease is not None and time.monotonic() < until:
-        lease = _write_part(export_id)
+        lease = _write_part(export_id, lease)
     if lease is not None:
-        _give_back(export_id, lease)
+        _give_back(lease)
 
 
 @transactional
-def _claim(export_id: str) -> datetime | None:
-    """Claim a due export and count the attempt; returns the end of the lease. None if another process has it, or if it
-    has failed.
-    """
-    now = clock.now()
-    is_due = (OrderExport.id == export_id, OrderExport.due_at <= now)
-    failed = {"state": ExportState.FAILED, "due_at": None, "ended_at": now}
-    if changed(update(OrderExport).where(*is_due, OrderExport.attempts >= ATTEMPTS).values(**failed)):
+def _claim(export_id: str) -> Lease | None:
+    """Claim a due export and count the attempt. None if another process has it, or if it has failed."""
+    now, mine = clock.now(), OrderExport.id == export_id
+    tired, failed = OrderExport.attempts >= ATTEMPTS, {"state": ExportState.FAILED, "ended_at": now}
+    if leases.claim(OrderExport.due_at, mine, tired, until=None, **failed):
         log.error("export.failed", export=export_id)
         return None
-    claimed = update(OrderExport).where(*is_due).values(due_at=now + LEASE, attempts=OrderExport.attempts + 1)
-    return now + LEASE if changed(claimed) else None
+    return leases.claim(OrderExport.due_at, mine, until=now + LEASE, attempts=OrderExport.attempts + 1)
 
 
-def _write_part(export_id: str) -> datetime | None:
-    """Write the next part; returns the end of the lease, which a part renews. None when the export is done, or another
-    process has written this part.
-    """
+def _write_part(export_id: str, lease: Lease) -> Lease | None:
+    """Write the next part and return the new lease. None when the export is done, or another process has it."""
     export = db.session.get_one(OrderExport, export_id, populate_existing=True)
     if export.state is not ExportState.RUNNING:
         return None
@@ -188,33 +184,26 @@ def _write_part(export_id: str) -> datetime | None:
         content = csv_cells.BYTE_ORDER_MARK + csv_cells.lines([HEADINGS]) + content
     written += len(page.rows)
     is_last = page.older is None or written >= MOST
-    lease = _store(export_id, number, content, written, page.older, is_last=is_last)
-    return None if is_last else lease
+    values = {"parts": number, "rows": written, "position": str(page.older) if page.older else None, "attempts": 0}
+    return _store(export_id, lease, values, content, is_last=is_last)
 
 
 @transactional
-def _store(
-    export_id: str, number: int, content: bytes, written: int, position: Position | None, *, is_last: bool
-) -> datetime | None:
-    """Store a part with the position after it; returns the end of the new lease. None if another process has stored
-    this part.
+def _store(export_id: str, lease: Lease, values: dict[str, Any], content: bytes, *, is_last: bool) -> Lease | None:
+    """Store a part with the columns `values` of its export; returns the new lease. None after the last part, and if
+    another process has the export.
     """
-    now = clock.now()
-    lease = now + LEASE
-    values = {"parts": number, "rows": written, "position": str(position) if position else None, "attempts": 0}
-    ended = {"state": ExportState.DONE, "due_at": None, "ended_at": now} if is_last else {"due_at": lease}
-    before = (OrderExport.id == export_id, OrderExport.parts == number - 1, OrderExport.state == ExportState.RUNNING)
-    if not changed(update(OrderExport).where(*before).values(**values, **ended)):
-        return None
-    db.session.execute(insert(OrderExportPart).values(export_id=export_id, number=number, content=content))
-    return lease
+    new = None if is_last else lease.renew(LEASE, **values)
+    is_stored = lease.end(state=ExportState.DONE, ended_at=clock.now(), **values) if is_last else new is not None
+    if is_stored:
+        db.session.execute(insert(OrderExportPart).values(export_id=export_id, number=values["parts"], content=content))
+    return new
 
 
 @transactional
-def _give_back(export_id: str, lease: datetime) -> None:
-    """Make an export that is not done due at once, unless its lease has ended and another process has claimed it."""
-    own = (OrderExport.id == export_id, OrderExport.state == ExportState.RUNNING, OrderExport.due_at == lease)
-    db.session.execute(update(OrderExport).where(*own).values(due_at=clock.now()))
+def _give_back(lease: Lease) -> None:
+    """Make an export that is not done due at once."""
+    lease.postpone(clock.now())
 
 
 def _filters(query: str) -> Filters:

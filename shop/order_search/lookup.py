@@ -22,7 +22,7 @@ from shop.ledger.models import Journal
 from shop.orders.models import Order
 from shop.orders.states import OrderState
 from shop.payments.records.models import THEIR_IDS, Capture, Payment, PaymentUpdateRow, Refund, WebhookEventRow
-from shop.payments.records.settlement_models import Dispute, SettlementLineRow
+from shop.payments.records.settlement_models import Discrepancy, Dispute, SettlementLineRow
 from shop.payments.refunds import own_or_outside
 
 LONGEST = 200
@@ -43,6 +43,7 @@ class HitKind(StrEnum):
     CAPTURE = "capture at the acquirer"
     DISPUTE = "dispute at the acquirer"
     SETTLEMENT_LINE = "settlement line"
+    UNMATCHED_LINE = "unmatched settlement line"
     EVENT = "webhook event"
     EMAIL = "e-mail address"
 
@@ -50,7 +51,7 @@ class HitKind(StrEnum):
 @dataclass(frozen=True)
 class Hit:
     """A match: the kind of the id, the id or address itself, and the order's number; None for a webhook event
-    that is about no order of ours.
+    or a settlement line that is about no order of ours.
     """
 
     kind: HitKind
@@ -104,6 +105,9 @@ def _queries(words: str, providers: Collection[str]) -> Iterator[tuple[Select[*t
     line = select(SettlementLineRow.line_id, order).join(Journal, Journal.key == SettlementLineRow.fact)
     settled = and_(SettlementLineRow.provider.in_(providers), SettlementLineRow.line_id == words)
     yield _of_order(line, Journal.order_id, settled), HitKind.SETTLEMENT_LINE
+    unmatched = select(Discrepancy.about, Order.number).outerjoin(Order, Order.id == Discrepancy.order_id).distinct()
+    about_line = (Discrepancy.about == words, Discrepancy.ours.is_(None), Discrepancy.closed_at.is_(None))
+    yield unmatched.where(*about_line), HitKind.UNMATCHED_LINE
     yield _event(words, providers), HitKind.EVENT
 
 

@@ -17,6 +17,7 @@ from shop.core.keyset import Page, Place, Position
 from shop.core.money import Money
 from shop.order_search import conditions
 from shop.order_search import filters as filters_of
+from shop.order_search.conditions import NOT_FEW, Few
 from shop.order_search.filters import Filters, Flag
 from shop.orders.models import Order
 from shop.orders.states import OrderState
@@ -57,38 +58,38 @@ class Total:
 
 
 def find(
-    filters: Filters, zone: ZoneInfo, place: Place = keyset.FIRST, *, limit: int = ON_A_PAGE, are_few: bool = False
+    filters: Filters, zone: ZoneInfo, place: Place = keyset.FIRST, *, limit: int = ON_A_PAGE, few: Few = NOT_FEW
 ) -> Page[Row]:
-    """A page of the orders that match. One statement. `are_few` as for `conditions.of`."""
-    found = db.session.execute(_page(conditions.of(filters, zone, are_few=are_few), place, limit + 1)).mappings().all()
+    """A page of the orders that match. One statement. `few` as for `conditions.of`."""
+    found = db.session.execute(_page(conditions.of(filters, zone, few=few), place, limit + 1)).mappings().all()
     return keyset.page([_row(dict(one)) for one in found], place, limit)
 
 
 def find_with_total(
-    filters: Filters, zone: ZoneInfo, place: Place = keyset.FIRST, *, are_few: bool = False
+    filters: Filters, zone: ZoneInfo, place: Place = keyset.FIRST, *, few: Few = NOT_FEW
 ) -> tuple[Page[Row], Total]:
     """The results of `find` and `count`. One statement; two for a page without rows that is not the first."""
-    counted = _counted(filters, zone, are_few).subquery("counted")
-    page = _page(conditions.of(filters, zone, are_few=are_few), place, ON_A_PAGE + 1)
+    counted = _counted(filters, zone, few).subquery("counted")
+    page = _page(conditions.of(filters, zone, few=few), place, ON_A_PAGE + 1)
     found = db.session.execute(page.add_columns(*counted.c).join(counted, true())).mappings().all()
     if not found:
-        return Page([]), Total(0, True) if place == keyset.FIRST else count(filters, zone, are_few=are_few)
+        return Page([]), Total(0, True) if place == keyset.FIRST else count(filters, zone, few=few)
     rows = [dict(one) for one in found]
     totals = [(one.pop("number_of_all"), one.pop("looked_at"), one.pop("most")) for one in rows]
     return keyset.page([_row(one) for one in rows], place, ON_A_PAGE), _total(*totals[0])
 
 
-def count(filters: Filters, zone: ZoneInfo, *, are_few: bool = False) -> Total:
+def count(filters: Filters, zone: ZoneInfo, *, few: Few = NOT_FEW) -> Total:
     """The number of orders that match. One statement, which looks at the newest COUNTED or CHECKED orders, or at all of
-    the few that have such a payment.
+    the few that have such a payment or amount.
     """
-    return _total(*db.session.execute(_counted(filters, zone, are_few)).one())
+    return _total(*db.session.execute(_counted(filters, zone, few)).one())
 
 
-def _counted(filters: Filters, zone: ZoneInfo, are_few: bool) -> Select[Any]:
+def _counted(filters: Filters, zone: ZoneInfo, few: Few) -> Select[Any]:
     """Select the number of orders that match, of those that were looked at, and the most that are looked at."""
-    which, checked = conditions.along_index(filters, zone), conditions.in_rows(filters, are_few=are_few)
-    if are_few:
+    which, checked = conditions.along_index(filters, zone, few=few), conditions.in_rows(filters, few=few)
+    if few != NOT_FEW:
         which, checked = [*which, *checked], []
     matches = case((and_(*checked), 1), else_=0) if checked else literal(1)
     most = CHECKED if checked else COUNTED
@@ -108,10 +109,14 @@ def count_up_to(most: int, filters: Filters, zone: ZoneInfo) -> int:
     return db.session.scalar(select(func.count()).select_from(matching)) or 0
 
 
-def found_without(filters: Filters, zone: ZoneInfo) -> dict[str, bool]:
-    """Each filter that is set, and True if orders match all others. One statement."""
+def found_without(filters: Filters, zone: ZoneInfo, *, few: Few = NOT_FEW) -> dict[str, bool]:
+    """Each filter that is set, and True if orders match all others. One statement. `few` is that of the filters."""
     without = {name: filters_of.without(filters, name) for name, _ in filters_of.pairs(filters)}
-    columns = [exists(select(Order.id).where(*conditions.of(one, zone))) for one in without.values()]
+    columns = []
+    for one in without.values():
+        has_same_amounts = (one.least, one.most) == (filters.least, filters.most)
+        which = conditions.of(one, zone, few=Few(amounts=few.amounts and has_same_amounts))
+        columns.append(exists(select(Order.id).where(*which)))
     return dict(zip(without, map(bool, db.session.execute(select(*columns)).one()), strict=True)) if columns else {}
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlencode
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Select, delete, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from shop.accounts import rights
@@ -26,6 +27,16 @@ LONGEST_NAME = 60
 def every() -> list[SavedView]:
     """All views by name. One statement."""
     return list(db.session.scalars(select(SavedView).order_by(SavedView.key)))
+
+
+def every_and(values: Select[*tuple[Any, ...]]) -> tuple[list[SavedView], tuple[Any, ...]]:
+    """All views by name, and the values of a query with one row. One statement."""
+    one = values.subquery()
+    rows = db.session.execute(
+        select(SavedView, *one.c).select_from(one).outerjoin(SavedView, true()).order_by(SavedView.key)
+    )
+    found = [tuple(row) for row in rows]
+    return [view for view, *_ in found if view is not None], found[0][1:]
 
 
 def query_of(filters: Filters) -> str:

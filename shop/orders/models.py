@@ -74,6 +74,7 @@ class Order(Base):
         Index("ix_orders_live", "pay_by", postgresql_where=text(_LIVE), sqlite_where=text(_LIVE)),
         Index("ix_orders_state_placed", "state", "placed_at"),
         Index("ix_orders_placed", "placed_at", "id"),
+        Index("ix_orders_amount", "currency", "total_amount"),
         Index("ix_orders_email", "email", postgresql_ops={"email": "text_pattern_ops"}),
         Index("ix_orders_in_review", "review_since", postgresql_where=_IN_REVIEW, sqlite_where=_IN_REVIEW),
     )

@@ -38,6 +38,7 @@ from shop.mail.models import Mail
 from shop.mail.states import MailState
 from shop.order_search.models import OrderExport
 from shop.orders.models import IS_LIVE, Order
+from shop.outgoing_webhooks.models import WebhookDelivery
 from shop.payments.providers.types import RefundState
 from shop.payments.records.models import Capture, Payment, ProviderHealth, Refund, WebhookEventRow
 from shop.payments.records.settlement_models import SettlementFile
@@ -135,6 +136,14 @@ QUEUES: tuple[Kind, ...] = (
         Mail.error.is_not(None),
         True,
         or_(Mail.next_attempt_at > _LONG_AGO, _NO_MAIL),
+    ),
+    Kind(
+        "outgoing_webhooks",
+        "Outgoing webhooks",
+        WebhookDelivery,
+        WebhookDelivery.next_attempt_at,
+        WebhookDelivery.error.is_not(None),
+        True,
     ),
     Kind("chat", "Chat messages", ChatMessage, ChatMessage.next_attempt_at, ChatMessage.error.is_not(None), True),
     Kind("export", "Exports of orders", OrderExport, OrderExport.due_at),

@@ -34,7 +34,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Shares:
-    """A chart of lying bars: (percent, text) of each row of its table."""
+    """A chart of horizontal bars: (percent, text) of each row of its table."""
 
     label: str
     bars: tuple[tuple[float, str], ...]

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -158,24 +157,6 @@ def limit(took: timedelta) -> str:
     """The upper limit of the class of a time, as the state of a figure. The clock of an acquirer may be ahead."""
     seconds = max(0.0, took.total_seconds())
     return f"{next(one for one in LIMITS if seconds <= one):g}"
-
-
-def percentile(classes: Mapping[float, int], percent: int) -> float | None:
-    """The upper limit, in seconds, of the class that has the nearest-rank percentile; None without times. The largest
-    class has no limit: the result is then infinite.
-    """
-    rank = -(-sum(classes.values()) * percent // 100)
-    for each in sorted(classes):
-        rank -= classes[each]
-        if classes[each] and rank <= 0:
-            return each
-    return None
-
-
-def range_of(upper: float) -> tuple[float, float]:
-    """The limits of a class, by its upper one."""
-    lower = {second: first for first, second in pairwise((0.0, *LIMITS))}
-    return lower[upper], upper
 
 
 def share(part: int, whole: int) -> float | None:

@@ -65,9 +65,9 @@ def _between() -> Any:
 
 
 def _events() -> tuple[Any, Any]:
-    event, order, payment = OrderEvent, Order, Payment
-    disputed, capture = aliased(Capture), aliased(Capture)
-    newest = aliased(Payment)
+    """Time and query of the events. Refunds and disputes are looked up and not joined: PostgreSQL would read all."""
+    event, order, payment, capture = OrderEvent, Order, Payment, Capture
+    disputed, newest = aliased(Capture), aliased(Payment)
     of_order = (
         select(newest.id)
         .where(newest.order_id == event.order_id, newest.created_at <= event.at)
@@ -76,12 +76,16 @@ def _events() -> tuple[Any, Any]:
         .correlate(event)
         .scalar_subquery()
     )
-    named = func.coalesce(
-        _text("payment"),
-        Refund.payment_id,
-        disputed.payment_id,
-        case((event.kind.in_(_OF_ORDERS), of_order)),
+    of_refund = select(Refund.payment_id).where(Refund.id == _text("refund")).correlate(event).scalar_subquery()
+    of_dispute = (
+        select(disputed.payment_id)
+        .join(Dispute, Dispute.capture_id == disputed.id)
+        .where(Dispute.order_id == event.order_id, Dispute.dispute_id == _text("dispute"))
+        .limit(1)
+        .correlate(event)
+        .scalar_subquery()
     )
+    named = func.coalesce(_text("payment"), of_refund, of_dispute, case((event.kind.in_(_OF_ORDERS), of_order)))
     amount = func.coalesce(
         cast(_text("amount"), BigInteger), case((event.kind.in_(_ENDS), payment.amount), else_=order.total_amount)
     )
@@ -106,9 +110,6 @@ def _events() -> tuple[Any, Any]:
         select(*columns)
         .select_from(event)
         .join(order, order.id == event.order_id)
-        .outerjoin(Refund, Refund.id == _text("refund"))
-        .outerjoin(Dispute, and_(Dispute.order_id == event.order_id, Dispute.dispute_id == _text("dispute")))
-        .outerjoin(disputed, disputed.id == Dispute.capture_id)
         .outerjoin(payment, payment.id == named)
         .outerjoin(capture, paid)
         .where(event.kind.in_(EVENTS))

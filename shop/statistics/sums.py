@@ -46,6 +46,11 @@ class Sums:
         """The sums of a subject in the period and in the one before, by these parts of the figure."""
         return _grouped(self._now, subject, parts), _grouped(self._before, subject, parts)
 
+    def figures(self) -> list[tuple[Figure, Sum, Sum]]:
+        """Every figure with its sums in the period and in the one before, sorted."""
+        every = sorted({*self._now, *self._before})
+        return [(figure, self._now.get(figure, NONE), self._before.get(figure, NONE)) for figure in every]
+
     def of_day(self, day: date, subject: str, state: str, currency: str) -> Sum:
         """The sum of a charted figure on a day."""
         return self._days.get((day, subject, state, currency), NONE)

@@ -7,10 +7,10 @@ from datetime import date, timedelta
 
 from shop.core.money import Money
 from shop.payments.records.types import Allocation, Source
-from shop.statistics import decide
+from shop.statistics import decide, times
 from shop.statistics.cells import Cell, Change, Column, Name, Percent, Table, Within
 from shop.statistics.charts import Columns, Shares, columns
-from shop.statistics.decide import Subject, Sum, percentile, range_of, share
+from shop.statistics.decide import Subject, Sum, share
 from shop.statistics.periods import Question
 from shop.statistics.sums import Counted, Key, Sums
 
@@ -162,14 +162,13 @@ def _methods(sums: Sums) -> Table:
 
 
 def _of_times(sums: Sums) -> Iterable[Table]:
-    found = sums.grouped(Subject.TIME, "provider", "state")
-    now, before = (_classes(one) for one in found)
+    now, before = times.by_provider(sums)
     rows = [
         (
             Name(provider, "provider") if provider else "All",
             sum(now.get(provider, {}).values()),
-            *(Within(percentile(now.get(provider, {}), percent)) for percent in (50, 95, 99)),
-            *(Within(percentile(before.get(provider, {}), percent)) for percent in (50, 95, 99)),
+            *(Within(times.percentile(now.get(provider, {}), percent)) for percent in (50, 95, 99)),
+            *(Within(times.percentile(before.get(provider, {}), percent)) for percent in (50, 95, 99)),
         )
         for provider in sorted({*now, *before})
     ]
@@ -178,16 +177,6 @@ def _of_times(sums: Sums) -> Iterable[Table]:
     every = (("Provider", ""), ("Captures", "amount"), *names)
     yield Table("times", "Time to paid", sentence, every, tuple(rows) if any(now.values()) else ())
     yield _histogram(now.get("", {}))
-
-
-def _classes(found: Counted) -> dict[str, dict[float, int]]:
-    """Number of times by class, of each provider and, without a name, of all."""
-    classes: dict[str, dict[float, int]] = {}
-    for (provider, state), counted in found.items():
-        for name in (provider, "") if provider else ("",):
-            of = classes.setdefault(name, {})
-            of[float(state)] = of.get(float(state), 0) + counted.number
-    return classes
 
 
 def _histogram(classes: Mapping[float, int]) -> Table:
@@ -206,7 +195,7 @@ def _histogram(classes: Mapping[float, int]) -> Table:
 
 
 def _class(upper: float) -> str:
-    first, last = range_of(upper)
+    first, last = times.range_of(upper)
     if not first:
         return f"up to {span(last)}"
     return f"over {span(first)}" if last == float("inf") else f"{span(first)} to {span(last)}"

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext, ngettext
 from limits import RateLimitItemPerHour
 
-from shop.accounts import demo_people, preferences, second_factor, sessions, signin
+from shop.accounts import preferences, sessions, signin
 from shop.accounts.models import User
+from shop.accounts.oidc import identities, issuers
 from shop.checkout import claim_orders
-from shop.core.errors import BadInput, Refusal
+from shop.core.errors import Refusal
 from shop.core.sentences import sentence
 from shop.http_kit import device, language, paging, visitor
 from shop.http_kit.access import access
 from shop.http_kit.request_guard import TooMany, limited, limited_answers
-from shop.http_kit.safe_next import safe_next
-from shop.http_kit.translation import locale_name, translated
+from shop.http_kit.translation import locale_name
 from shop.ledger import store_credit
 from shop.orders import claim as orders_claim
 from shop.orders import find
-from shop.web import after_sign_in, second_step
-from shop.web.forms import EmailForm, RegisterForm, SignInForm
+from shop.web.forms import RegisterForm, SignInForm
 from shop.web.private_page import mails_are_shown
+from shop.web.sign_in_page import following, show_form, signed_in
 
 bp = Blueprint("accounts", __name__)
 MOST_BATCHES = 10
@@ -40,20 +40,15 @@ def sign_in() -> ResponseReturnValue:
         try:
             origin = (request.remote_addr or "", device.here(), request.user_agent.string, locale_name())
             user = signin.sign_in(form.email.data, form.password.data, *origin)
-            if second_factor.is_set_up(user):
-                second_step.begin(user, _next("ops.home.show"))
-                return redirect(url_for("second_step.show"), 303)
-            visitor.sign_in(user)
+            return signed_in(user)
         except Refusal as refusal:
-            return _form("sign_in", form, refusal)
-        first = "ops.home.show" if user.roles else "accounts.show"
-        return device.remembered(redirect(_next(first), 303), user)
-    return _form("sign_in", form)
+            return show_form("sign_in", form, refusal)
+    return show_form("sign_in", form)
 
 
 @bp.route("/register", methods=["GET", "POST"])
 @access("public")
-@limited("register", 10, shown_again=lambda refusal: _form("register", RegisterForm(), refusal))
+@limited("register", 10, shown_again=lambda refusal: show_form("register", RegisterForm(), refusal))
 def register() -> ResponseReturnValue:
     """Create an account and sign in."""
     form = RegisterForm()
@@ -61,13 +56,13 @@ def register() -> ResponseReturnValue:
         try:
             user = _registered(form)
         except Refusal as refusal:
-            return _form("register", form, refusal)
+            return show_form("register", form, refusal)
         try:
             visitor.sign_in(user)
         except Refusal as refusal:  # the account exists; the customer can try to sign in again
-            return _form("sign_in", SignInForm(), refusal)
-        return device.remembered(redirect(_next(), 303), user)
-    return _form("register", form)
+            return show_form("sign_in", SignInForm(), refusal)
+        return device.remembered(redirect(following("accounts.show"), 303), user)
+    return show_form("register", form)
 
 
 @bp.post("/sign-out")
@@ -94,6 +89,9 @@ def show() -> ResponseReturnValue:
         movements=movements,
         claimable=claim_orders.claimable(user),
         sign_ins=sessions.of_user(user.id),
+        identities=identities.of_user(user.id),
+        issuer=issuers.for_redirect(),
+        name_of=issuers.name_of,
         mails_are_shown=mails_are_shown(),
     )
 
@@ -149,28 +147,3 @@ def _registered(form: RegisterForm) -> User:
     )
     with limited_answers("email_taken", TAKEN, TooMany(3600, message)):
         return signin.register(form.email.data, form.name.data, form.password.data, locale_name())
-
-
-def _next(first: str = "accounts.show") -> str:
-    """The page after a sign-in: `next`, else the page that was left for it, else the page of the endpoint `first`."""
-    left = after_sign_in.take()
-    return safe_next(request.form.get("next") or request.args.get("next") or left, url_for(first))
-
-
-def _form(name: str, form: EmailForm, refusal: Refusal | None = None) -> ResponseReturnValue:
-    if refusal is not None:
-        field = refusal.details.get("field") if isinstance(refusal, BadInput) or refusal.code == "email_taken" else None
-        if field in form:
-            form[field].errors = [translated(refusal.message)]
-        else:
-            form.form_errors.append(translated(refusal.message))
-    status = refusal.status if refusal else 422 if form.errors else 200
-    target = safe_next(request.values.get("next"), "")
-    shown = {"next": target, "unavailable": sessions.unavailable(), "code": refusal.code if refusal else ""}
-    demo = {"demo_people": demo_people.shown(), "demo_password": demo_people.PASSWORD}
-    page = render_template(f"shop/{name}.html", form=form, **shown, **demo)
-    response = make_response(page, status)
-    response.headers["Cache-Control"] = "no-store"
-    if retry_after := getattr(refusal, "retry_after", None):
-        response.headers["Retry-After"] = str(retry_after)
-    return response

@@ -175,6 +175,12 @@ class CodeForm(FlaskForm):
     code = _text(lazy_gettext("Code"), lazy_gettext("Enter the code."), 40)
 
 
+class ConfirmIdentityForm(FlaskForm):
+    """Current password, empty for an account without one."""
+
+    current = PasswordField(lazy_gettext("Current password"), validators=[Optional(), _at_most(256)])
+
+
 class ChangePasswordForm(FlaskForm):
     """Current and new password."""
 

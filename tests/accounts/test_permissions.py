@@ -61,6 +61,8 @@ TABLE: dict[str, tuple[Role, ...]] = {
     "legal_text.write": (M,),
     "announcement.read": (M, A),
     "announcement.write": (M,),
+    "webhook_endpoint.read": (A,),
+    "webhook_endpoint.write": (A,),
     "user.read": (A,),
     "user.write": (A,),
     "audit.read": (F, A),

@@ -13,6 +13,7 @@ from mock_acquirer import cards, clock, create_app, engine, plans
 from mock_acquirer.scenarios import FOLDER, GROUPS, every, read, runner
 from mock_acquirer.scenarios.toml import written
 from tests.acquirer.conftest import QUIET, Receiver, World
+from tests.parts.selection import sampled
 
 FILES = sorted(FOLDER.glob("*/*.toml"))
 SCENARIOS = every()
@@ -183,9 +184,8 @@ def test_a_scenario_that_applies_to_a_dialect_works_there(one_world: World, rece
     receiver.answer = (200, {}, b"1|OK")
     one_world.app.config["ACQUIRER_WEBHOOK_TARGETS"] = (receiver.url.removesuffix("/hooks"),)
     unmet = {}
-    for scenario in SCENARIOS.values():
-        if not scenario.fits(dialect):
-            continue
+    fitting = [scenario for scenario in SCENARIOS.values() if scenario.fits(dialect)]
+    for scenario in fitting[:: sampled(2, 1)]:
         with one_world.app.app_context():
             run = clock.enter_run(f"{dialect}-{scenario.name}"[:40])
             currency, end = ("JPY" if dialect == "paypay" else "TWD"), engine.default_end(run, 1800)

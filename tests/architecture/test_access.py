@@ -32,6 +32,7 @@ PUBLIC_POSTS = {
     "/sign-in/passkey/options": "the password, which the signed cookie proves; limited",
     "/register": "limited",
     "/account/verify/<signed>": "the signed link, and a sign-in to its account",
+    "/account/link-identity/<signed>": "the link that was mailed to the account",
     "/account/change-email/<signed>": "the signed link, and a sign-in to its account",
     "/account/reset/<signed>": "the signed link, once",
     "/account/unlock/<signed>": "the signed link, once",
@@ -150,7 +151,10 @@ def test_a_token_that_opens_nothing_is_404_on_every_page_of_an_order(shop: Flask
     for path, methods, view in rules(shop):
         if view.access == "order_token":
             method = "POST" if "POST" in methods else "GET"
-            answer = client.open(path.replace("<token>", "T" * 32), method=method, headers={"Host": "localhost"})
+            headers = {"Host": "localhost"}
+            if path.startswith("/ws/"):
+                headers |= {"Connection": "Upgrade", "Upgrade": "websocket"}
+            answer = client.open(path.replace("<token>", "T" * 32), method=method, headers=headers)
             assert answer.status_code == 404, (method, path)
 
 
@@ -159,5 +163,6 @@ def test_account_pages_send_guests_to_sign_in(shop: Flask) -> None:
     for path, methods, view in rules(shop):
         if view.access == "signed_in":
             method = "POST" if "POST" in methods else "GET"
-            answer = client.open(path.replace("<handle>", "x"), method=method, headers={"Host": "localhost"})
+            filled = path.replace("<handle>", "x").replace("<int:identity_id>", "7")
+            answer = client.open(filled, method=method, headers={"Host": "localhost"})
             assert (answer.status_code, answer.headers["Location"].partition("?")[0]) == (303, "/sign-in"), path

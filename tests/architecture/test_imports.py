@@ -13,7 +13,7 @@ import pytest
 from tools.docs.code import ROOT, Source, imports, sources
 
 SHOP, ACQUIRER = "shop", "mock_acquirer"
-ENTRY_POINTS = ("web", "live", "jobs", "commands", "ops", "http_kit")
+ENTRY_POINTS = ("web", "api", "live", "jobs", "commands", "ops", "http_kit")
 PROVIDERS = "shop.payments.providers."
 PROVIDER_INTERFACE = frozenset(
     f"{PROVIDERS}{name}"

@@ -13,7 +13,9 @@ DECISIONS = [
     "shop.checkout.ending.decide",
     "shop.checkout.placing.decide",
     "shop.documents.decide",
+    "shop.core.public_address",
     "shop.mail.decide",
+    "shop.outgoing_webhooks.decide",
     "shop.payments.disputes.decide",
     "shop.payments.order_money.decision",
     "shop.payments.order_money.review",
@@ -31,6 +33,12 @@ DECISIONS = [
     "shop.payments.updates.store_codes",
     "shop.pricing.decide",
     "shop.pricing.split",
+    "shop.statistics.charts",
+    "shop.statistics.decide",
+    "shop.statistics.periods",
+    "shop.statistics.sums",
+    "shop.statistics.tables",
+    "shop.statistics.times",
 ]
 IMPURE = ("sqlalchemy", "flask", "flask_sqlalchemy", "psycopg", "redis", "time")
 IMPURE_MODULES = {"shop.core.db", "shop.core.clock", "shop.core.ids", "shop.core.outbox", "shop.settings"}

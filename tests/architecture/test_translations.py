@@ -20,11 +20,14 @@ from tools.translations.catalogues import Program
 REFUSALS = ("Refusal", "BadInput", "Away")
 FOR_STAFF = (
     "shop/accounts/invitations.py",
+    "shop/accounts/api_keys.py",
+    "shop/accounts/api_sessions.py",
     "shop/accounts/people.py",
     "shop/accounts/rights.py",
     "shop/accounts/role_requests.py",
     "shop/accounts/sign_in_help.py",
     "shop/alerts/",
+    "shop/api/",
     "shop/catalogue/prices.py",
     "shop/commands/",
     "shop/core/filter_values.py",
@@ -36,6 +39,8 @@ FOR_STAFF = (
     "shop/ops/",
     "shop/order_notes/",
     "shop/order_search/",
+    "shop/orders/address.py",
+    "shop/outgoing_webhooks/",
     "shop/payments/order_money/",
     "shop/payments/records/captures.py",
     "shop/payments/refunds/",
@@ -45,6 +50,7 @@ FOR_STAFF = (
     "shop/payouts/",
     "shop/pricing/change.py",
     "shop/queues/",
+    "shop/statistics/",
     "shop/web/dev.py",
 )
 """Modules whose refusals only staff and programs see; they stay English."""

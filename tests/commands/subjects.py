@@ -14,6 +14,8 @@ from shop.accounts import people, signin, staff, throttle, verification
 from shop.accounts.models import User
 from shop.accounts.permissions import Role
 from shop.alerts import claims, store
+from shop.alerts.models import ChatMessage
+from shop.alerts.states import MessageKind
 from shop.core import clock
 from shop.core.actor import Actor
 from shop.core.db import db, table, transaction
@@ -150,6 +152,18 @@ def with_chat(shop: Shop) -> list[str]:
     with transaction():
         db.session.get_one(User, shop.kim.user_id).roles = ["admin"]
     return [*KIM]
+
+
+def failed_message(shop: Shop) -> str:
+    """The id of a message to the chat that failed."""
+    with_chat(shop)
+    number = raised_alert(shop)
+    failed = {"state": MailState.FAILED, "attempts": 1, "created_at": clock.now(), "next_attempt_at": None}
+    with transaction():
+        message = ChatMessage(alert_id=int(number), kind=MessageKind.WAITS, text="text", **failed)
+        db.session.add(message)
+        db.session.flush()
+        return str(message.id)
 
 
 def failed_mail(_: Shop) -> str:

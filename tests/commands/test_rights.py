@@ -48,6 +48,7 @@ NEEDS: dict[str, Permission] = {
     "alerts resolve": P.ALERT_RESOLVE,
     "alerts claim": P.ALERT_ACKNOWLEDGE,
     "alerts release": P.ALERT_ACKNOWLEDGE,
+    "alerts send-again": P.ALERT_ACKNOWLEDGE,
     "alerts test-webhook": P.CHAT_TEST,
     "mail retry": P.MAIL_RESEND,
     "mail resend": P.MAIL_RESEND,

@@ -22,6 +22,7 @@ from shop.explain.next_step import (
     Step,
     steps,
 )
+from shop.explain.order_rows import OrderRows
 from shop.orders.models import Order
 from shop.orders.states import OrderState
 from shop.payments.providers.types import PaymentState, RefundState
@@ -133,7 +134,7 @@ def test_the_steps_of_an_order(case: str) -> None:
 
 def planned(order: Order) -> list[Step]:
     db.session.rollback()
-    return steps(due_rows.load(db.session.get_one(Order, order.id, populate_existing=True)))
+    return steps(due_rows.of(OrderRows(db.session.get_one(Order, order.id, populate_existing=True))))
 
 
 def waiting(shop: Shop) -> Order:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from shop.core.db import db, transaction
 from shop.core.money import Money
 from shop.explain import timeline
+from shop.explain.order_rows import OrderRows
 from shop.explain.timeline import Entry, Kind
 from shop.ops.formats import tone
 from shop.orders.models import Order
@@ -15,7 +16,7 @@ from tests.shop_fixtures import PEN, Shop
 
 def entries(order: Order, *kinds: Kind) -> list[Entry]:
     db.session.rollback()
-    return timeline.of(db.session.get_one(Order, order.id, populate_existing=True), kinds)
+    return timeline.of(OrderRows(db.session.get_one(Order, order.id, populate_existing=True)), kinds)
 
 
 def test_a_timeline_has_what_happened_from_every_table_the_newest_first(shop: Shop) -> None:
@@ -27,10 +28,10 @@ def test_a_timeline_has_what_happened_from_every_table_the_newest_first(shop: Sh
     seen = {(entry.kind, entry.what, entry.outcome) for entry in found}
     assert {
         (Kind.ORDER, "order: placed", ""),
-        (Kind.ORDER, "WAITING_PAYMENT → PAID, captured", ""),
+        (Kind.ORDER, "waiting payment → paid, captured", ""),
         (Kind.PAYMENT, "payment: captured", ""),
-        (Kind.QUERY, "Fakepay reported OPEN", "applied"),
-        (Kind.WEBHOOK, "Fakepay reported CAPTURED", "applied"),
+        (Kind.QUERY, "Fakepay reported open", "applied"),
+        (Kind.WEBHOOK, "Fakepay reported captured", "applied"),
         (Kind.REFUND, "refund: requested", ""),
         (Kind.MAIL, "payment received", "SENT"),
         (Kind.STAFF, "refund: requested", ""),

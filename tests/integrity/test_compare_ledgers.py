@@ -10,6 +10,7 @@ import pytest
 
 from shop.core.db import db
 from shop.core.money import Money
+from shop.explain.order_rows import OrderRows
 from shop.explain.why import why
 from shop.integrity.compare import compare_with_acquirer
 from shop.orders.models import Order
@@ -45,7 +46,7 @@ def test_a_paid_order_agrees_and_shows_its_journals(shop: Shop) -> None:
         ("receivable:fakepay", 120000),
         ("sales", -120000),
     }
-    assert why(order).startswith("PAID because")
+    assert why(OrderRows(order)).startswith("Paid because")
 
 
 def test_a_capture_that_was_not_reported_is_the_difference(shop: Shop) -> None:
@@ -148,7 +149,7 @@ def test_the_command_shows_it_to_people_and_machines(shop: Shop) -> None:
     order = paid(shop)
     run = shop.app.test_cli_runner().invoke
     result = run(args=["orders", "show", order.number.lower()])
-    assert (result.exit_code, "both sides agree" in result.stdout, "PAID because" in result.stdout) == (0, True, True)
+    assert (result.exit_code, "both sides agree" in result.stdout, "Paid because" in result.stdout) == (0, True, True)
     assert json.loads(run(args=["orders", "show", order.number, "--json"]).stdout)["difference"] == {}
     shop.acquirer.payments[shop.payment(order).id].captures.clear()
     assert "in all: we have NT$1,200 more than they" in run(args=["orders", "show", order.number]).stdout

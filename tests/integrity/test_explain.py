@@ -9,6 +9,7 @@ import pytest
 from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.money import Money
+from shop.explain.order_rows import OrderRows
 from shop.explain.why import SENTENCES, why
 from shop.orders import events, states
 from shop.orders.models import Order
@@ -29,7 +30,7 @@ WHEN = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
 
 def sentence(shop: Shop, order: Order) -> str:
     db.session.rollback()
-    return why(db.session.get_one(Order, order.id, populate_existing=True))
+    return why(OrderRows(db.session.get_one(Order, order.id, populate_existing=True)))
 
 
 def capture_of(order: Order) -> Capture:
@@ -143,36 +144,36 @@ def one_of_two_failed_later(shop: Shop) -> Order:
 STORIES: dict[Story, tuple[str, str]] = {
     opened_with("lose_request"): (
         "placed",
-        rf"PENDING because it was placed at {WHEN} and no payment is open yet",
+        rf"Pending because it was placed at {WHEN} and no payment is open yet",
     ),
     Shop.order: (
         "payment_opened",
-        rf"WAITING_PAYMENT because Fakepay opened payment P\w+ of {PRICE} at {WHEN} and has reported no payment since",
+        rf"Waiting payment because Fakepay opened payment P\w+ of {PRICE} at {WHEN} and has reported no payment since",
     ),
     opened_with("refuse"): (
         "opening_refused",
-        rf"FAILED because Fakepay did not open payment P\w+ at {WHEN} \(refused\)",
+        rf"Failed because Fakepay did not open payment P\w+ at {WHEN} \(refused\)",
     ),
     ended("CANCELLED", "customer"): (
         "payment_ended",
-        rf"FAILED because Fakepay's webhook at {WHEN} said that payment P\w+ ended without a capture "
+        rf"Failed because Fakepay's webhook at {WHEN} said that payment P\w+ ended without a capture "
         r"\(customer\)",
     ),
     paid: (
         "captured",
-        f"PAID because {REPORTED} of {PRICE} was made, which is the price",
+        f"Paid because {REPORTED} of {PRICE} was made, which is the price",
     ),
     polled: (
         "captured",
-        rf"PAID because Fakepay's answer to a query at {WHEN} said that capture cap-P\w+-1 of {PRICE}",
+        rf"Paid because Fakepay's answer to a query at {WHEN} said that capture cap-P\w+-1 of {PRICE}",
     ),
     reported_by_the_file: (
         "captured",
-        rf"PAID because Fakepay's settlement file at {WHEN} said that capture cap-P\w+-1 of {PRICE}",
+        rf"Paid because Fakepay's settlement file at {WHEN} said that capture cap-P\w+-1 of {PRICE}",
     ),
     covered: (
         "nothing_left_to_pay",
-        rf"PAID because store credit of {PRICE} covered the price at {WHEN}",
+        rf"Paid because store credit of {PRICE} covered the price at {WHEN}",
     ),
     partly_covered: (
         "captured",
@@ -180,50 +181,50 @@ STORIES: dict[Story, tuple[str, str]] = {
     ),
     expired: (
         "time_over",
-        rf"EXPIRED because the time to pay ended at {WHEN} without a capture; "
+        rf"Expired because the time to pay ended at {WHEN} without a capture; "
         "a query to Fakepay before that found no capture",
     ),
     cancelled: (
         "cancelled",
-        rf"CANCELLED because the customer cancelled it at {WHEN}; a query to Fakepay before that found no capture",
+        rf"Cancelled because the customer cancelled it at {WHEN}; a query to Fakepay before that found no capture",
     ),
     revived: (
         "paid_in_time_seen_late",
-        rf"PAID because {REPORTED} of {PRICE} was made in time, at {WHEN}, although it had been EXPIRED since {WHEN}",
+        rf"Paid because {REPORTED} of {PRICE} was made in time, at {WHEN}, although it had been expired since {WHEN}",
     ),
     accepted: (
         "mismatch_accepted",
-        rf"PAID because sam@example.com at {WHEN} accepted capture cap-P\w+-1 of NT$1,190 in place of {PRICE} "
+        rf"Paid because sam@example.com at {WHEN} accepted capture cap-P\w+-1 of NT$1,190 in place of {PRICE} "
         r"\(\"a friend of the house\"\)",
     ),
     under_review: (
         "payment_opened",
-        rf"WAITING_PAYMENT because Fakepay opened payment P\w+ of {PRICE} at {WHEN}\. Fakepay took NT\$\S+ "
+        rf"Waiting payment because Fakepay opened payment P\w+ of {PRICE} at {WHEN}\. Fakepay took NT\$\S+ "
         rf"\(capture cap-P\w+-1\) at {WHEN}, which is not the price\. Since {WHEN} "
         "a capture has been waiting for a staff decision",
     ),
     partly_refunded: (
         "refund_done",
-        rf"PARTIALLY_REFUNDED because refund R\w+ of NT$200 was completed at {WHEN}, reported by Fakepay's "
+        rf"Partially refunded because refund R\w+ of NT$200 was completed at {WHEN}, reported by Fakepay's "
         rf"answer to a query; NT$200 of {PRICE} has been refunded",
     ),
     refunded: (
         "refund_done",
-        rf"REFUNDED because refund R\w+ of NT$1,000 was completed at {WHEN}, .*; "
+        rf"Refunded because refund R\w+ of NT$1,000 was completed at {WHEN}, .*; "
         f"all of {PRICE} has been refunded",
     ),
     refunded_to_credit: (
         "refund_done",
-        rf"REFUNDED because refund R\w+ of {PRICE} was completed at {WHEN}",
+        rf"Refunded because refund R\w+ of {PRICE} was completed at {WHEN}",
     ),
     failed_later: (
         "refund_failed_later",
-        rf"PAID because refund R\w+ of NT$\S+ failed after completion at {WHEN}, reported by Fakepay's webhook; "
+        rf"Paid because refund R\w+ of NT$\S+ failed after completion at {WHEN}, reported by Fakepay's webhook; "
         "nothing has been refunded",
     ),
     one_of_two_failed_later: (
         "refund_failed_later",
-        rf"PARTIALLY_REFUNDED because refund R\w+ of NT$\S+ failed after completion at {WHEN}, reported "
+        rf"Partially refunded because refund R\w+ of NT$\S+ failed after completion at {WHEN}, reported "
         "by Fakepay's settlement file; NT$1,000 of",
     ),
 }
@@ -255,4 +256,5 @@ def test_captures_that_pay_nothing_are_explained_beside_the_state(shop: Shop) ->
 def test_every_reason_of_the_table_and_every_state_has_a_sentence_and_a_test_case() -> None:
     reasons = {move.because for move in states.TRANSITIONS} | {"placed"}
     assert set(SENTENCES) == {because for because, _ in STORIES.values()} == reasons
-    assert {pattern.split(" ")[0] for _, pattern in STORIES.values()} >= set(states.STATES)
+    named = {pattern.partition(" because")[0] for _, pattern in STORIES.values()}
+    assert named >= {state.replace("_", " ").capitalize() for state in states.STATES}

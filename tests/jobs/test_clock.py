@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from flask import current_app
 
+from shop.alerts.models import Alert
 from shop.core import clock, heartbeat, task_queue
 from shop.core.db import db, transaction
+from shop.core.money import Money
 from shop.inventory import stock
 from shop.jobs import clock as clock_module
 from shop.jobs import schedule, work
@@ -277,6 +279,15 @@ def test_the_clock_writes_heartbeats(shop: Shop) -> None:
     age = heartbeat.age("clock")
     assert age is not None
     assert age < 5
+
+
+def test_after_a_sweep_nothing_is_due(shop: Shop) -> None:
+    order = shop.order()
+    shop.acquirer.capture(shop.payment(order).id, money=Money(1, "TWD"))
+    shop.deliver_webhook(shop.payment(order))
+    shop.turn(minutes=2)
+    assert shop.count(Alert) > 0
+    assert [row.kind for row in schedule.WORK if row.due()] == []
 
 
 def test_a_sweep_prints_how_much_it_has_done(shop: Shop) -> None:

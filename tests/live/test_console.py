@@ -229,6 +229,18 @@ def test_consoles_and_event_streams_share_the_connections_of_a_process(shop: Sho
         here.leave(viewer)
 
 
+def test_shoppers_cannot_take_the_connections_that_are_kept_for_staff(shop: Shop, console: Console) -> None:
+    order, here = shop.order(), hub.of(shop.app)
+    here.room = 4
+    viewers = [here.join(order.id, f"session {number}") for number in range(3)]
+    with pytest.raises(hub.Full):
+        here.join(order.id, "another session")
+    opened = console(visitor_as(shop, "support"))
+    opened.message()
+    for viewer in viewers:
+        here.leave(viewer)
+
+
 def test_a_sign_in_that_reached_its_idle_limit_closes_the_socket(shop: Shop, console: Console) -> None:
     support = visitor_as(shop, "support")
     opened = console(support)

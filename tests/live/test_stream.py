@@ -15,7 +15,7 @@ from shop.core import clock, outbox
 from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.core.event_types import OrderReviewEnded
-from shop.live import fragments, hub
+from shop.live import hub, sse
 from shop.orders import events, find
 from shop.orders.models import Order
 from shop.payments.initiation import initiate
@@ -318,8 +318,8 @@ def test_one_change_is_rendered_once_for_all_viewers_of_one_language(
         opened.listen()
     subscribed()
     rendered: list[str] = []
-    render = fragments.render_template
-    monkeypatch.setattr(fragments, "render_template", lambda *a, **k: rendered.append(a[0]) or render(*a, **k))
+    render = sse.render_template
+    monkeypatch.setattr(sse, "render_template", lambda *a, **k: rendered.append(a[0]) or render(*a, **k))
     say(order)
     readers = [threading.Thread(target=opened.until_id, args=(since + 1,)) for opened in streams]
     for reader in readers:

@@ -7,12 +7,17 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from shop.accounts import verification
+from shop.accounts.permissions import Role
 from shop.core.db import db, transaction
 from shop.core.money import Money
 from shop.credit_gifts import gifts
 from shop.order_search import conditions, pages
+from shop.order_search.conditions import Few
 from shop.order_search.filters import Filters
 from shop.order_search.pages import Total
+from shop.orders.models import Order
+from shop.outgoing_webhooks import endpoints, queries
+from shop.outgoing_webhooks.kinds import EventType
 from shop.payments.providers.types import PaymentState
 from shop.payments.refunds import requests
 from shop.payouts import payouts
@@ -23,8 +28,16 @@ from tests.web.test_page_statements import sent_for
 
 UTC = ZoneInfo("UTC")
 LISTS = (
-    *("approvals", "payouts", "disputes", "alerts", "mails", "mails?state=QUEUED", "users", "audit"),
-    *("orders", "orders?payment=OPEN&provider=fakepay", "webhooks", "webhooks?state=done", "statistics"),
+    *("api-keys", "api-log", "api-log?status=4xx", "statistics"),
+    *("endpoints", "endpoints/{endpoint}", "endpoints/{endpoint}?state=DELIVERED"),
+    *("", "approvals", "payouts", "disputes", "alerts", "mails", "mails?state=QUEUED", "users", "audit"),
+    *(
+        "orders",
+        "orders?payment=OPEN&provider=fakepay",
+        "orders?state=PAID&payment=CAPTURED&flag=late",
+        "webhooks",
+        "webhooks?state=done",
+    ),
 )
 
 
@@ -40,6 +53,8 @@ def busy(shop: Shop) -> Shop:
         with transaction():
             verification.mark(customer)
         gifts.request(customer, Money(100, "TWD"), by=shop.kim)
+    for number in (1, 2):
+        endpoints.create(f"http://127.0.0.1:9/{number}", "", list(EventType), by=shop.colleague("ada", Role.ADMIN))
     shop.order((PEN, 1))
     shop.sweep()
     db.session.rollback()
@@ -47,12 +62,16 @@ def busy(shop: Shop) -> Shop:
 
 
 def test_a_list_makes_at_most_four_statements_however_long_it_is(busy: Shop) -> None:
-    admin = visitor_as(busy, "admin")
-    sent = {path: sent_for(admin, f"/ops/{path}") for path in LISTS}
-    assert {path: len(found) for path, found in sent.items() if len(found) > 4} == {"approvals": 5}, "four kinds"
+    admin = visitor_as(busy, "finance", "admin")
+    [first, *_] = queries.all_endpoints()
+    db.session.rollback()
+    paths = {path: f"/ops/{path.format(endpoint=first.endpoint.id)}".rstrip("/") for path in LISTS}
+    sent = {path: sent_for(admin, address) for path, address in paths.items()}
+    assert {path: len(found) for path, found in sent.items() if len(found) > 4} == {}
 
 
 def test_a_set_of_payments_and_a_check_of_each_order_find_the_same_orders(busy: Shop) -> None:
+    assert few(Filters()) == conditions.NOT_FEW
     for states, providers in (
         ((PaymentState.OPEN,), ()),
         ((PaymentState.CAPTURED, PaymentState.OPEN), ("fakepay",)),
@@ -61,11 +80,27 @@ def test_a_set_of_payments_and_a_check_of_each_order_find_the_same_orders(busy: 
         ((), ("otherpay",)),
     ):
         filters = Filters(payment_states=states, providers=providers)
-        assert conditions.has_few_payments(filters)
-        found = [pages.find(filters, UTC, are_few=few).rows for few in (True, False)]
-        assert found[0] == found[1]
-        assert pages.count(filters, UTC, are_few=True) == Total(len(found[0]), is_exact=True)
-    assert not conditions.has_few_payments(Filters())
+        assert few(filters) == Few(payments=True)
+        assert_same(filters)
+
+
+def test_a_set_of_amounts_and_a_check_of_each_order_find_the_same_orders(busy: Shop) -> None:
+    totals = sorted({order.total_amount for order in db.session.scalars(db.select(Order))})
+    for least, most in ((totals[0], None), (None, totals[0]), (totals[-1] + 1, None), (totals[0], totals[-1])):
+        money = [None if amount is None else Money(amount, "TWD") for amount in (least, most)]
+        filters = Filters(currencies=("TWD",), least=money[0], most=money[1])
+        assert few(filters) == Few(amounts=True)
+        assert_same(filters)
+
+
+def few(filters: Filters) -> Few:
+    return Few(*map(bool, db.session.execute(conditions.are_few(filters)).one()))
+
+
+def assert_same(filters: Filters) -> None:
+    as_set, checked = (pages.find(filters, UTC, few=each).rows for each in (few(filters), conditions.NOT_FEW))
+    assert as_set == checked
+    assert pages.count(filters, UTC, few=few(filters)) == Total(len(as_set), is_exact=True)
 
 
 def test_a_count_that_would_look_at_too_many_orders_is_a_lower_bound(

@@ -41,11 +41,11 @@ def test_our_side_alone_compares_nothing() -> None:
 def test_each_field_is_compared_and_what_one_side_lacks_differs() -> None:
     [payment] = payments(comparison(FOUND))
     assert payment.rows == [
-        LedgerRow("State", "CAPTURED", "CAPTURED", False),
+        LedgerRow("State", "captured", "captured", False),
         LedgerRow("Capture c1", "NT$90 pays order", "NT$90", False),
         LedgerRow("Capture c2", "none", "NT$90", True),
-        LedgerRow("Refund R1", "NT$1 DONE", "NT$1 PENDING", True),
-        LedgerRow("Refund R2", "NT$2 DONE to store credit", "", None),
+        LedgerRow("Refund R1", "NT$1 done", "NT$1 pending", True),
+        LedgerRow("Refund R2", "NT$2 done to store credit", "", None),
     ]
 
 

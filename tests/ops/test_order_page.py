@@ -9,13 +9,17 @@ from datetime import timedelta
 import pytest
 
 from shop.core import clock
+from shop.core.money import Money
 from shop.ops.formats import shop_time
+from shop.order_notes import notes
 from shop.payments.calls import circuit_breaker
 from shop.payments.disputes import disputes
 from shop.payments.providers.interface import DisputeFact
+from shop.payments.refunds import requests
 from tests.ops.conftest import visitor_as
-from tests.shop_fixtures import PEN, Shop
+from tests.shop_fixtures import KETTLE, PEN, Shop
 from tests.web.conftest import HTMX, Visitor
+from tests.web.test_page_statements import sent_for
 
 
 @pytest.fixture
@@ -31,9 +35,9 @@ def text(page: str) -> str:
 def test_the_page_explains_the_state_and_names_the_next_step(shop: Shop, support: Visitor) -> None:
     order = shop.paid_order((PEN, 1))
     page = text(support.get(f"/ops/orders/{order.number.lower()}").text)
-    assert "PAID because Fakepay's webhook evt-1" in page
+    assert "Paid because Fakepay's webhook evt-1" in page
     assert f"Asks Fakepay to confirm the capture of payment {shop.payment(order).id}" in page
-    assert "Fakepay reported CAPTURED" in page and "NT$90 pays order" in page
+    assert "Fakepay reported captured" in page and "NT$90 pays order" in page
     assert "Received, newest first Happened Source" in page
     assert "Ada, ada@example.com" in page and "Pen 1 NT$90" in page
 
@@ -63,6 +67,18 @@ def test_the_page_calls_no_acquirer_and_writes_nothing(
     order = shop.paid_order((PEN, 1))
     monkeypatch.setattr(circuit_breaker, "call", lambda *_: pytest.fail("the page has called the acquirer"))
     assert support.get(f"/ops/orders/{order.number}").status_code == 200
+
+
+def test_the_page_reads_each_table_once_however_much_has_happened(shop: Shop) -> None:
+    paid = shop.paid_order((KETTLE, 1), customer=shop.customer(20000), credit=20000)
+    capture, finance = shop.capture(paid), visitor_as(shop, "finance")
+    few = sent_for(finance, f"/ops/orders/{paid.number}")
+    for amount in (100, 200):
+        requests.request(capture, Money(amount, "TWD"), reason="", by=shop.sam)
+    notes.write(paid.id, "@sam please call", by=shop.kim, form_key="key")
+    shop.sweep()
+    many = sent_for(finance, f"/ops/orders/{paid.number}")
+    assert len(few) <= len(many) <= 15, "\n".join(many)
 
 
 def test_the_sources_of_the_timeline_are_links(shop: Shop, support: Visitor) -> None:

@@ -82,7 +82,8 @@ def test_orders_are_not_ended_early_and_unknown_kinds_are_refused_with_the_known
     admin = visitor_as(shop, "admin")
     admin.get("/ops/queues")
     answer = admin.post(f"/ops/queues/{kind}/run", {"reason": "now"})
-    assert answer.status_code == 422 and "Those are inbox, poll, refund, mail, chat, settlement." in answer.text
+    known = "Those are inbox, poll, refund, mail, outgoing_webhooks, chat, settlement."
+    assert answer.status_code == 422 and known in answer.text
     assert admin.get("/ops/queues?colour=red").status_code == 422
 
 

@@ -169,8 +169,6 @@ def test_the_list_needs_the_same_statements_for_few_things_and_for_many(shop: Sh
     for number in range(5):
         store.acknowledge(alert(f"inbox {number}", "OPS_DEAD_LETTER"), shop.kim)
     assert len(sent_for(finance, "/ops")) == len(few)
-    kinds_of_things = ["alerts", "refunds", "disputes", "order_notes"]  # refunds: one UNION of all requests
-    of_people_and_steps = ["to_do_claims", "users", "payments"]  # payments: one UNION of all due rows
-    of_page = ["users", "heartbeats"]
-    first_tables = [match[1] for one in few if (match := re.search(r"\bFROM (\w+)", one))]
-    assert first_tables == [*of_page, *kinds_of_things, *of_people_and_steps]
+    of_page, things, of_people_and_steps = ["users", "heartbeats"], ["refunds"], ["payments"]  # each of them one UNION
+    first_tables = [match[1] for one in few if (match := re.search(r"\bFROM ([a-z]\w+)", one))]
+    assert first_tables == [*of_page, *things, *of_people_and_steps]

@@ -67,7 +67,8 @@ def test_a_file_has_each_order_of_the_filter_once_and_no_later_one(shop: Shop) -
 def test_an_export_whose_worker_was_killed_is_continued_after_the_last_part(shop: Shop) -> None:
     numbers = [shop.order((PEN, 1)).number for _ in range(5)][::-1]
     export = exports.request(EVERYTHING, UTC, by=shop.sam)
-    assert exports._claim(export) and exports._write_part(export)
+    lease = exports._claim(export)
+    assert lease and exports._write_part(export, lease)
     assert exports.due() == [] and not exports._claim(export), "no other process writes it while its lease lasts"
     shop.turn(seconds=exports.LEASE.total_seconds() + 1)
     assert state(export) == ("DONE", 5)
@@ -79,14 +80,15 @@ def test_a_worker_that_lost_its_lease_does_not_give_back_the_claim_of_another(sh
     for _ in range(5):
         shop.order((PEN, 1))
     export = exports.request(EVERYTHING, UTC, by=shop.sam)
-    assert exports._claim(export)
-    lost = exports._write_part(export)
+    first = exports._claim(export)
+    lost = first and exports._write_part(export, first)
     clock.advance(exports.LEASE)
     taken = exports._claim(export)
     assert lost and taken
-    exports._give_back(export, lost)
+    exports._give_back(lost)
     assert exports.due() == [], "the claim of the second worker lasts"
-    exports._give_back(export, taken)
+    assert exports._write_part(export, lost) is None
+    exports._give_back(taken)
     assert exports.due() == [export]
 
 
@@ -95,8 +97,9 @@ def test_two_processes_that_write_one_export_store_each_part_once(shop: Shop) ->
     for _ in range(3):
         shop.order((PEN, 1))
     export = exports.request(EVERYTHING, UTC, by=shop.sam)
-    assert exports._store(export, 1, b"x", 2, None, is_last=False)
-    assert not exports._store(export, 1, b"y", 2, None, is_last=False)
+    lease, first = exports._claim(export), {"parts": 1, "rows": 2, "position": None}
+    assert lease and exports._store(export, lease, first, b"x", is_last=False)
+    assert not exports._store(export, lease, first, b"y", is_last=False)
     assert db.session.scalars(db.select(OrderExportPart.content)).all() == [b"x"]
 
 
@@ -205,7 +208,25 @@ def test_a_download_breaks_off_when_the_file_is_deleted_meanwhile(shop: Shop) ->
         next(parts)
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "\r=1", "\n=1"])
+HIDDEN = ("＝1+1", "＋1", "－1", "＠x", "\u3000=1", "\u00a0=1", "\u200b=1", "\ufeff=1", "\u2028=1")
+"""Full-width signs, which spreadsheets in Chinese and Japanese read as signs, and signs behind invisible characters."""
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_no_cell_of_an_exported_file_begins_a_formula_whatever_the_acquirer_has_reported(shop: Shop) -> None:
+    hostile = ("=cmd|' /C calc'!A0", "\t=1", "\r=1", "＝1+1", "\u3000=1")
+    for method in hostile:
+        order = shop.paid_order((PEN, 1))
+        with transaction():
+            db.session.get_one(Payment, shop.payment(order).id).instrument = {"method": method}
+    export = exports.request(EVERYTHING, UTC, by=shop.sam)
+    exports.do(export)
+    assert state(export) == ("DONE", len(hostile))
+    rows = read(export, shop.sam)
+    assert [row["method"] for row in rows] == [f"'{method}" for method in hostile][::-1]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "\r=1", "\n=1", *HIDDEN])
 def test_a_cell_is_never_a_formula(text: str) -> None:
     assert csv_cells.cell(text) == f"'{text}"
 

@@ -13,6 +13,7 @@ from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.core.errors import Refusal
 from shop.core.money import Money
+from shop.explain.order_rows import OrderRows
 from shop.explain.why import why
 from shop.integrity.compare import compare_with_acquirer
 from shop.ledger import book, chart
@@ -57,7 +58,7 @@ def test_a_refund_made_at_the_acquirer_is_booked_moves_its_order_and_is_one_aler
     assert outside(shop, order) == [(f"fakepay:{refund}", "DONE", amount)]
     assert (shop.state(order), shop.order_status(order).key) == (state, key)
     assert book.balance(chart.REFUNDS, "TWD").amount == amount
-    assert "made at Fakepay and not requested by the shop" in why(db.session.get_one(Order, order.id))
+    assert "made at Fakepay and not requested by the shop" in why(OrderRows(db.session.get_one(Order, order.id)))
     assert compare_with_acquirer(order.id)["difference"] == {}
     report_by_all(shop, order, refund, source)
     shop.turn(minutes=5)
@@ -304,7 +305,7 @@ def test_the_command_orders_show_finds_an_outside_refund(shop: Shop) -> None:
     order = shop.paid_order()
     refund_there(shop, order, 30)
     result = shop.app.test_cli_runner().invoke(args=["orders", "show", order.number])
-    assert "both sides agree" in result.stdout and "PARTIALLY_REFUNDED because refund fakepay:X1" in result.stdout
+    assert "both sides agree" in result.stdout and "Partially refunded because refund fakepay:X1" in result.stdout
     assert shop.state(order) == "PARTIALLY_REFUNDED"
 
 

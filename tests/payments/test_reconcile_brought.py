@@ -84,6 +84,31 @@ def test_a_won_dispute_and_a_failed_refund_bring_no_money_by_the_word_of_a_perso
     assert funds.available("TWD") == Money(120000 - 20000 - 3360, "TWD")
 
 
+def test_a_refund_and_a_dispute_take_no_money_by_the_word_of_a_person(trading: Trading) -> None:
+    order = trading.paid("kpay")
+    trading.day_is_over()
+    (capture,) = lines_of(trading, "kpay")
+    taken = {"amount": -20000, "fee": 0, "net": -20000}
+    refund = capture | taken | {"id": "r", "type": "refund", "refund": "re_by_hand"}
+    dispute = capture | taken | {"id": "d", "type": "dispute", "dispute": "dp_by_hand"}
+    polled_at = trading.shop.payment(order).polled_at
+    run = bring(trading, json.dumps([capture, refund, dispute]).encode())
+    assert (run.booked, run.waiting, run.applied) == (1, 2, [])
+    assert trading.discrepancies() == ["missing_here", "missing_here"]
+    trading.shop.wait(seconds=3)
+    trading.shop.sweep()
+    assert trading.shop.payment(order).polled_at != polled_at, "the acquirer was asked"
+    assert (trading.shop.state(order), funds.available("TWD")) == ("PAID", Money(120000 - 3360, "TWD"))
+
+
+def test_a_refund_of_more_than_ours_is_not_booked_from_a_file_that_a_person_brings(trading: Trading) -> None:
+    trading.refund(trading.paid("kpay"), 20000)
+    trading.day_is_over()
+    capture, done = lines_of(trading, "kpay")
+    run = bring(trading, json.dumps([capture, done | {"amount": -50000, "net": -50000}]).encode())
+    assert (run.booked, run.waiting, trading.discrepancies()) == (1, 1, ["amount"])
+
+
 # --- absences that staff have accepted ---
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shop.core.event_types import EventKind
-from shop.statistics.decide import EVENTS, LIMITS, Fact, Figure, Sum, count, limit, percentile, range_of, share
+from shop.statistics.decide import EVENTS, LIMITS, Fact, Figure, Sum, count, limit, share
+from shop.statistics.times import percentile, range_of
 
 TAIPEI = ZoneInfo("Asia/Taipei")
 BERLIN = ZoneInfo("Europe/Berlin")

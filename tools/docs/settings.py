@@ -44,8 +44,11 @@ _KINDS = {
     setting_kinds.MailServer: "mail server",
     setting_kinds.MailSender: "mailbox",
     setting_kinds.Mailboxes: "mailboxes",
+    setting_kinds.Ports: "ports",
+    setting_kinds.WebOrigins: "origins",
     setting_kinds.SecondFactorRule: "`required` or `optional`",
     setting_kinds.TimeZone: "time zone",
+    setting_kinds.FirebaseProject: "project id",
 }
 
 

@@ -1,7 +1,7 @@
 """roll-ups of statistics, and indexes on the times of their facts
 
 Revision ID: 0046
-Revises: 0042
+Revises: 0044
 Create Date: 2026-12-01 02:20:00
 
 """
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0046"
-down_revision = "0044"
+down_revision = "0045"
 branch_labels = None
 depends_on = None
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates
 
-from shop.api.paging import PageQuery, page_schema
 from shop.api.schemas.fields import EmailAddress, Line, MoneySchema, OneOf, Strict, Time, WholeNumber, money
+from shop.api.schemas.pages import PageQuery, page_schema
 from shop.api.schemas.times import stamp
 from shop.checkout.cart import MOST
 from shop.core import text

@@ -6,8 +6,8 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from shop.api.paging import PageQuery, page_schema
 from shop.api.schemas.fields import Strict
+from shop.api.schemas.pages import PageQuery, page_schema
 from shop.catalogue.browse import ProductView
 
 

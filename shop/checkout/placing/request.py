@@ -25,8 +25,10 @@ class Customer:
 
 @dataclass(frozen=True)
 class Request:
-    """A completed checkout form. `credit` is the store credit to use, in minor units of the cart's currency. `provider` may
-    be PAY_LATER. `delivery` is the key of a delivery method, empty for the first one, `code` a discount code in its normal form.
+    """A completed checkout form. `provider` may be PAY_LATER.
+
+    `credit` is the store credit to use, in minor units of the cart's currency. `delivery` is the key of a delivery
+    method, empty for the first one, `code` a discount code in its normal form.
     """
 
     customer: Customer

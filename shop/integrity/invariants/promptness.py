@@ -53,6 +53,11 @@ _LATE = (
     "SELECT 'mail' AS what, id, kind, next_attempt_at FROM mails WHERE next_attempt_at < :late",
     "SELECT 'export' AS what, id, due_at FROM order_exports WHERE due_at < :late",
     "SELECT 'chat' AS what, id, kind, next_attempt_at FROM chat_messages WHERE next_attempt_at < :late",
+    """
+    SELECT 'outgoing webhook' AS what, d.id, d.endpoint_id, d.next_attempt_at FROM webhook_deliveries d
+    WHERE d.next_attempt_at < :late AND NOT EXISTS (SELECT 1 FROM webhook_endpoints e WHERE e.id = d.endpoint_id
+                                                    AND e.attempted_at >= :late)
+    """,
     "SELECT 'summary' AS what, rule, due_at FROM notification_windows WHERE due_at < :late",
     "SELECT 'watch' AS what, order_id, due_at FROM watch_list WHERE due_at < :late",
     "SELECT 'settlement file' AS what, provider, day, due_at FROM settlement_files WHERE due_at < :late",

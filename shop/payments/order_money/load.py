@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -73,6 +73,29 @@ def snapshot(order_id: int, *, reported: Collection[str] = (), lock: bool) -> Sn
         not_booked=_not_booked(order_id) if reported else frozenset(),
         used_ids=_used_ids(order_id, reported) if reported else frozenset(),
     )
+
+
+def of_rows(
+    order: Order,
+    payments: Iterable[Payment],
+    captures: Iterable[Capture],
+    refunds: Iterable[Refund],
+    disputes: Iterable[Dispute],
+    credit: CreditHold | None,
+) -> Snapshot:
+    """Snapshot of rows that were loaded and sorted as `snapshot` does it, to show it: the journals are not known."""
+    return Snapshot(
+        order=_copy(OrderRow, order),
+        payments=tuple(_copy(PaymentRow, one) for one in payments),
+        captures=tuple(_copy(CaptureRow, one) for one in captures),
+        refunds=tuple(_copy(RefundRow, one) for one in refunds),
+        disputes=tuple(_copy(DisputeRow, one) for one in disputes),
+        credit=_copy(CreditRow, credit) if credit else None,
+    )
+
+
+def _copy(row: type[R], source: object) -> R:
+    return row(**{field.name: getattr(source, field.name) for field in fields(row)})  # type: ignore[arg-type]
 
 
 def _rows(

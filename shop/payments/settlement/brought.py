@@ -1,5 +1,5 @@
-"""Limits of files that a person brings. They are no proof, so that no money arrives by the word of such a file: the
-acquirer is asked about it, and a line is booked up to the amount of its journal.
+"""Limits of files that a person brings. They are no proof, so that no money arrives or leaves by the word of such a
+file: the acquirer is asked about it, and a line is booked up to the amount of its journal.
 """
 
 from __future__ import annotations
@@ -11,21 +11,20 @@ from shop.core.money import Money
 from shop.payments.polling import hint
 from shop.payments.providers.interface import PaymentProvider, SettlementLine
 from shop.payments.providers.settlement_line import LineKind
-from shop.payments.records.models import Capture, Payment
-
-_BRINGS_MONEY = (LineKind.CAPTURE, LineKind.REFUND_FAILED, LineKind.DISPUTE_WON)
+from shop.payments.records.models import Capture, Payment, Refund
+from shop.payments.settlement.match import REFUNDS
 
 
 def may_apply(line: SettlementLine) -> bool:
-    """True if a line without a journal may be applied by the word of the file. Pure."""
-    return line.kind not in _BRINGS_MONEY
+    """True if a line without a journal may be applied by the word of the file: it is about no payment. Pure."""
+    return line.kind is LineKind.OTHER
 
 
 def may_book(provider: PaymentProvider, line: SettlementLine, ours: Money) -> bool:
-    """True if a line of a journal of `ours` brings no more money than that, and gives back no more of the fee than was
-    agreed. Pure.
+    """True if a line of a journal of `ours` brings no more money than that, takes no more, and gives back no more of
+    the fee than was agreed. Pure.
     """
-    if line.money.currency != ours.currency or line.money.amount > ours.amount:
+    if line.money.currency != ours.currency or not min(0, ours.amount) <= line.money.amount <= ours.amount:
         return False
     agreed = provider.contract_fee(line.kind, ours.amount)
     return line.fee.amount >= min(0, ours.amount if agreed is None else agreed)
@@ -40,4 +39,6 @@ def request_query(provider: str, line: SettlementLine) -> None:
             Capture.provider == provider, Capture.capture_id == line.capture_id
         )
         payment_id = db.session.scalar(by_capture) or ""
+    if not payment_id and line.kind in REFUNDS:
+        payment_id = db.session.scalar(select(Refund.payment_id).where(Refund.id == line.about)) or ""
     hint.make_due(provider, payment_id)

@@ -77,16 +77,16 @@ def fetch_due(file: str) -> None:
     name, _, day_text = file.partition(" ")
     day = date.fromisoformat(day_text)
     at = clock.now()
-    attempt = files.claim(name, day, lambda number, expected_at: next_attempt(number, expected_at, at))
-    if attempt is None:
+    lease = files.claim(name, day, lambda number, expected_at: next_attempt(number, expected_at, at))
+    if lease is None:
         return
     try:
         raw = reconcile.fetch(name, day)
         reconcile.reconcile(name, day, raw, by=Actor.of_source(Source.SETTLEMENT_FILE), fetched=True)
     except Refusal as refusal:
-        files.record_failure(name, day, attempt, refusal.message)
-        log.warning("settlement.not_fetched", provider=name, day=day_text, attempts=attempt, error=refusal.message)
+        files.record_failure(lease, refusal.message)
+        log.warning("settlement.not_fetched", provider=name, day=day_text, error=refusal.message)
     except Exception as error:
         db.session.rollback()
-        files.record_failure(name, day, attempt, f"The file could not be read: {type(error).__name__}.")
+        files.record_failure(lease, f"The file could not be read: {type(error).__name__}.")
         raise

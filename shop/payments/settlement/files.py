@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
-from shop.core import clock
-from shop.core.db import changed, db, insert, transactional
+from shop.core import clock, leases
+from shop.core.db import db, insert, transactional
+from shop.core.leases import Lease
 from shop.payments.records.settlement_models import SettlementFile
 
 BEGUN = "The attempt was begun and has not ended."
@@ -62,26 +64,23 @@ def due(providers: Collection[str], limit: int) -> list[tuple[str, date]]:
 
 
 @transactional
-def claim(provider: str, day: date, next_attempt: Callable[[int, datetime], datetime | None]) -> int | None:
-    """Claim a due file and return the number of the attempt; None if another process has claimed it.
+def claim(provider: str, day: date, next_attempt: Callable[[int, datetime], datetime | None]) -> Lease | None:
+    """Claim a due file; None if another process has claimed it.
 
     The time of the attempt after this one, by its number and the time of the first, is stored before the work: a worker
-    may be killed.
+    may be killed. After the last attempt it is empty.
     """
     at = clock.now()
     file = db.session.get(SettlementFile, (provider, day), populate_existing=True)
-    if file is None or file.due_at is None or file.due_at > at:
+    if file is None:
         return None
-    number, read = file.attempts + 1, SettlementFile
-    same = (read.provider == provider, read.day == day, read.due_at <= at, read.attempts == file.attempts)
+    number, mine = file.attempts + 1, (SettlementFile.provider == provider, SettlementFile.day == day)
     until = next_attempt(number, file.expected_at or at)
-    claimed = update(SettlementFile).where(*same).values(due_at=until, attempts=number, error=BEGUN)
-    return number if changed(claimed.execution_options(synchronize_session=False)) else None
+    return leases.claim(SettlementFile.due_at, *mine, until=until, attempts=number, error=BEGUN)
 
 
 @transactional
-def record_failure(provider: str, day: date, attempt: int, error: str) -> None:
+def record_failure(lease: Lease, error: str) -> None:
     """Record why an attempt failed, unless the file was read or claimed meanwhile."""
-    same = (SettlementFile.provider == provider, SettlementFile.day == day, SettlementFile.attempts == attempt)
-    begun = update(SettlementFile).where(*same, SettlementFile.error == BEGUN)
-    db.session.execute(begun.values(error=error[:500]))
+    begun = replace(lease, row=(*lease.row, SettlementFile.error == BEGUN))
+    begun.change(lease.until, error=error[:500])

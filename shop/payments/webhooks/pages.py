@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, func, literal, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Select, Subquery, and_, func, join, literal, select, tuple_, union_all
 
 from shop.core import keyset
 from shop.core.db import db
@@ -16,11 +17,12 @@ from shop.orders.models import Order
 from shop.payments.providers.types import Outcome, Trust
 from shop.payments.records.models import Payment, RefusedWebhook, WebhookEventRow
 from shop.payments.webhooks import conditions, content
+from shop.payments.webhooks import filters as filters_of
 from shop.payments.webhooks.filters import Filters, State
 
 ON_A_PAGE = 50
-COUNTED = 10_000
-"""Webhooks are counted up to this number."""
+COUNTED, CHECKED = 10_000, 3000
+"""Webhooks are counted up to this number; with several filters, whose rows are read one by one, up to CHECKED."""
 STORED, REFUSED = 0, 1
 
 
@@ -69,16 +71,22 @@ def find(filters: Filters, zone: ZoneInfo, place: Place = keyset.FIRST, *, limit
     return keyset.page([_row(dict(one)) for one in found], place, limit)
 
 
+def most_counted(filters: Filters) -> int:
+    """The number up to which webhooks with these filters are counted."""
+    return COUNTED if len({name for name, _ in filters_of.pairs(filters)}) < 2 else CHECKED
+
+
 def count(filters: Filters, zone: ZoneInfo) -> int:
-    """The number of webhooks that match, counted up to COUNTED + 1. One statement."""
+    """The number of webhooks that match, counted up to `most_counted` + 1. One statement."""
+    most = most_counted(filters) + 1
     parts = [
-        select(_table(kind).id).where(*_conditions(kind, filters, zone)).limit(COUNTED + 1).subquery()
+        select(_table(kind).id).where(*_conditions(kind, filters, zone)).limit(most).subquery()
         for kind in _kinds(filters)
     ]
     if not parts:
         return 0
     counts = [select(func.count()).select_from(part).scalar_subquery() for part in parts]
-    return min(sum(db.session.execute(select(*counts)).one()), COUNTED + 1)
+    return min(sum(db.session.execute(select(*counts)).one()), most)
 
 
 def _kinds(filters: Filters) -> list[int]:
@@ -110,7 +118,8 @@ def _beyond(row: Any, kind: int, place: Position, backwards: bool) -> Any:
     at = literal(place.at, row.received_at.type)
     if kind == place.kind:
         mine, theirs = tuple_(row.received_at, row.id), tuple_(at, place.id)
-        return mine > theirs if backwards else mine < theirs
+        bound = row.received_at >= at if backwards else row.received_at <= at  # for indexes without the id
+        return and_(bound, mine > theirs if backwards else mine < theirs)
     if backwards:
         return row.received_at >= at if kind > place.kind else row.received_at > at
     return row.received_at <= at if kind < place.kind else row.received_at < at
@@ -120,9 +129,19 @@ def _with_columns(matching: Subquery, backwards: bool, limit: int) -> Select[Any
     """The rows of a page with what the list shows of each."""
     place = (matching.c.at, matching.c.kind, matching.c.id)
     order = place if backwards else [column.desc() for column in place]
+    is_stored = and_(matching.c.kind == STORED, WebhookEventRow.id == matching.c.id)
+    is_refused = and_(matching.c.kind == REFUSED, RefusedWebhook.id == matching.c.id)
+    its_payment = and_(Payment.id == WebhookEventRow.reference, Payment.provider == WebhookEventRow.provider)
+    found = join(matching, WebhookEventRow, is_stored, isouter=True).outerjoin(RefusedWebhook, is_refused)
+    found = found.outerjoin(Payment, its_payment).outerjoin(Order, Order.id == Payment.order_id)
+    return _shown().add_columns(*place).select_from(found).order_by(*order).limit(limit)
+
+
+@cache
+def _shown() -> Select[Any]:
+    """The columns of the list. Made once, because that takes longer than the query."""
     stored = ("trust", "headers", "body", "dedupe_key", "reference", "repeats", "tries", "due_at", "done_at", "error")
-    query = select(
-        *place,
+    return select(
         func.coalesce(WebhookEventRow.provider, RefusedWebhook.provider).label("provider"),
         WebhookEventRow.outcome,
         RefusedWebhook.outcome.label("refused_outcome"),
@@ -131,14 +150,7 @@ def _with_columns(matching: Subquery, backwards: bool, limit: int) -> Select[Any
         WebhookEventRow.not_ours,
         WebhookEventRow.took_ms,
         Order.number,
-    ).select_from(matching)
-    query = query.outerjoin(
-        WebhookEventRow, and_(matching.c.kind == STORED, WebhookEventRow.id == matching.c.id)
-    ).outerjoin(RefusedWebhook, and_(matching.c.kind == REFUSED, RefusedWebhook.id == matching.c.id))
-    query = query.outerjoin(
-        Payment, and_(Payment.id == WebhookEventRow.reference, Payment.provider == WebhookEventRow.provider)
-    ).outerjoin(Order, Order.id == Payment.order_id)
-    return query.order_by(*order).limit(limit)
+    )
 
 
 def _row(found: dict[str, Any]) -> Row:

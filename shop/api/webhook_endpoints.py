@@ -1,0 +1,211 @@
+"""Endpoints of outgoing webhooks: add, list, change, rotate the secret, test, deliveries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request
+
+from shop.accounts.permissions import Permission
+from shop.api import paging
+from shop.api.access import api_access, caller
+from shop.api.problems import problems
+from shop.api.resource import Resource, pointed
+from shop.api.schemas import webhooks as schemas
+from shop.core.actor import Actor
+from shop.core.errors import Refusal
+from shop.core.keyset import Position
+from shop.outgoing_webhooks import endpoints, queries, resend
+from shop.outgoing_webhooks.kinds import DeliveryState
+from shop.outgoing_webhooks.models import WebhookEndpoint
+
+bp = Resource(
+    "Webhook endpoints",
+    __name__,
+    "/webhook-endpoints",
+    "Addresses that get events of orders and payments as signed webhooks.",
+)
+READ, WRITE = Permission.WEBHOOK_ENDPOINT_READ, Permission.WEBHOOK_ENDPOINT_WRITE
+_FIELDS = {"bad_url": "/url", "endpoint_exists": "/url", "bad_description": "/description"}
+_FIELDS |= {"bad_event_types": "/event_types"}
+_OF_VALUES = ("bad_url", "bad_description", "bad_event_types", "endpoint_exists")
+
+
+@bp.route("", methods=["GET"])
+@api_access(READ)
+@bp.response(200, schemas.EndpointListSchema, example={"items": [schemas.EXAMPLE], "total": 1})
+def index() -> dict[str, Any]:
+    """List endpoints"""
+    items = [schemas.endpoint(one.endpoint) for one in queries.all_endpoints()]
+    return {"items": items, "total": len(items)}
+
+
+@bp.route("", methods=["POST"])
+@api_access(WRITE)
+@problems(*_OF_VALUES, "too_many_endpoints")
+@bp.arguments(schemas.NewEndpointSchema, example=schemas.NEW_ENDPOINT)
+@bp.response(
+    201,
+    schemas.EndpointWithSecretSchema,
+    example=schemas.SECRET_EXAMPLE,
+    headers={"Location": {"description": "Address of the endpoint.", "schema": {"type": "string"}}},
+)
+def create(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Add an endpoint
+
+    The answer has the secret, once. A repetition is refused, because an address has one endpoint; when the answer was
+    lost, rotate the secret.
+    """
+    try:
+        endpoint_id, secret = endpoints.create(body["url"], body["description"], body["event_types"], by=_actor())
+    except Refusal as refusal:
+        raise _pointed(refusal) from refusal
+    return _body(endpoint_id) | {"secret": secret}, {"Location": f"{request.path}/{endpoint_id}"}
+
+
+@bp.route("/<endpoint_id>", methods=["GET"])
+@api_access(READ)
+@problems("unknown_endpoint")
+@bp.response(200, schemas.EndpointSchema, example=schemas.EXAMPLE)
+def show(endpoint_id: str) -> dict[str, Any]:
+    """Show an endpoint"""
+    return _body(endpoint_id)
+
+
+@bp.route("/<endpoint_id>", methods=["PATCH"])
+@api_access(WRITE)
+@problems(*_OF_VALUES, "unknown_endpoint")
+@bp.arguments(schemas.ChangeEndpointSchema, example={"is_enabled": True})
+@bp.response(200, schemas.EndpointSchema, example=schemas.EXAMPLE)
+def change(body: dict[str, Any], endpoint_id: str) -> dict[str, Any]:
+    """Change, enable or disable an endpoint
+
+    Queued deliveries go to a changed address; those of an endpoint that is disabled fail.
+    """
+    actor = _actor()
+    is_enabled = body.pop("is_enabled", None)
+    try:
+        endpoints.change(endpoint_id, **body, by=actor)
+    except Refusal as refusal:
+        raise _pointed(refusal) from refusal
+    if is_enabled is not None:
+        (endpoints.enable if is_enabled else endpoints.disable)(endpoint_id, by=actor)
+    return _body(endpoint_id)
+
+
+@bp.route("/<endpoint_id>", methods=["DELETE"])
+@api_access(WRITE)
+@problems("unknown_endpoint")
+@bp.response(204)
+def delete(endpoint_id: str) -> None:
+    """Delete an endpoint
+
+    Its secrets are erased, and its queued deliveries fail.
+    """
+    endpoints.delete(endpoint_id, by=_actor())
+
+
+@bp.route("/<endpoint_id>/rotate-secret", methods=["POST"])
+@api_access(WRITE)
+@problems("unknown_endpoint", "secret_changed")
+@bp.arguments(schemas.RotateSchema, example={"rotations": 0}, required=False)
+@bp.response(200, schemas.EndpointWithSecretSchema, example=schemas.SECRET_EXAMPLE | {"rotations": 1})
+def rotate(body: dict[str, Any], endpoint_id: str) -> dict[str, Any]:
+    """Rotate the secret
+
+    The answer has the new secret, once. The former one signs too for 24 hours.
+    """
+    secret = endpoints.rotate(endpoint_id, by=_actor(), seen=body.get("rotations"))
+    return _body(endpoint_id) | {"secret": secret}
+
+
+@bp.route("/<endpoint_id>/test", methods=["POST"])
+@api_access(WRITE)
+@problems("unknown_endpoint", "endpoint_disabled", "tests_wait")
+@bp.response(202, schemas.DeliverySchema, example=schemas.DELIVERY | {"type": "endpoint.test"})
+def test(endpoint_id: str) -> dict[str, Any]:
+    """Send a test event"""
+    return _delivery(endpoint_id, resend.test(endpoint_id, by=_actor()))
+
+
+@bp.route("/<endpoint_id>/deliveries", methods=["GET"])
+@api_access(READ)
+@problems("unknown_endpoint", "bad_position")
+@bp.arguments(schemas.DeliveryQuery, location="query")
+@bp.response(
+    200,
+    schemas.DeliveryPageSchema,
+    headers=paging.HEADERS,
+    example={"items": [schemas.DELIVERY], "total": 1, "limit": 20, "page": 1},
+)
+def deliveries(query: dict[str, Any], endpoint_id: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """List deliveries, the newest first"""
+    _endpoint(endpoint_id)
+    page, state = paging.wanted(query), query.get("state")
+    before = page.after.id if page.after else None
+    rows, total = queries.page_of_deliveries(
+        endpoint_id,
+        DeliveryState(state) if state else None,
+        offset=page.offset,
+        before=before,
+        limit=page.limit,
+    )
+    shown = rows[: page.limit]
+    following = shown[-1].delivery if len(rows) > page.limit else None
+    cursor = Position(following.created_at, following.id) if following else None
+    is_exact = total <= queries.COUNTED
+    items = [schemas.delivery(row) for row in shown]
+    return paging.answer(items, min(total, queries.COUNTED), page, is_exact=is_exact, next_cursor=cursor)
+
+
+@bp.route("/<endpoint_id>/deliveries/<int:delivery_id>", methods=["GET"])
+@api_access(READ)
+@problems("unknown_endpoint", "unknown_delivery")
+@bp.response(200, schemas.DeliveryWithAttemptsSchema, example=schemas.DELIVERY | {"log": []})
+def show_delivery(endpoint_id: str, delivery_id: int) -> dict[str, Any]:
+    """Show a delivery with its attempts"""
+    _endpoint(endpoint_id)
+    log = [schemas.attempt(one) for one in queries.attempts(delivery_id)]
+    return _delivery(endpoint_id, delivery_id) | {"log": log}
+
+
+@bp.route("/<endpoint_id>/deliveries/<int:delivery_id>/resend", methods=["POST"])
+@api_access(WRITE)
+@problems("unknown_endpoint", "unknown_delivery", "endpoint_disabled", "delivery_queued")
+@bp.response(202, schemas.DeliverySchema, example=schemas.DELIVERY)
+def send_again(endpoint_id: str, delivery_id: int) -> dict[str, Any]:
+    """Send an event again
+
+    With the same id and the same body.
+    """
+    resend.resend(endpoint_id, delivery_id, by=_actor())
+    return _delivery(endpoint_id, delivery_id)
+
+
+def _actor() -> Actor:
+    return caller().actor(WRITE)
+
+
+def _endpoint(endpoint_id: str) -> WebhookEndpoint:
+    """The endpoint. Raises Refusal `unknown_endpoint`."""
+    found = queries.endpoint(endpoint_id)
+    if found is None:
+        raise Refusal("unknown_endpoint", "There is no such endpoint.")
+    return found.endpoint
+
+
+def _body(endpoint_id: str) -> dict[str, Any]:
+    return schemas.endpoint(_endpoint(endpoint_id))
+
+
+def _delivery(endpoint_id: str, delivery_id: int) -> dict[str, Any]:
+    row = queries.delivery(endpoint_id, delivery_id)
+    if row is None:
+        raise Refusal("unknown_delivery", "There is no such delivery.")
+    return schemas.delivery(row)
+
+
+def _pointed(refusal: Refusal) -> Refusal:
+    """The refusal with the field of the body that it is about."""
+    pointer = _FIELDS.get(refusal.code)
+    return pointed(refusal, pointer) if pointer else refusal
