@@ -8,6 +8,7 @@ from flask import request
 
 from shop.accounts import api_sessions, second_factor, signin
 from shop.accounts.models import User
+from shop.accounts.oidc import identities
 from shop.accounts.permissions import Permission
 from shop.accounts.signin import WrongCredentials
 from shop.api.access import api_access, caller
@@ -48,8 +49,32 @@ def login(body: dict[str, Any]) -> dict[str, Any]:
         user = signin.sign_in(body["email"], body["password"], ip, user_agent=agent)
     except WrongCredentials as refusal:
         raise NotSignedIn("invalid_credentials", "E-mail or password is wrong.") from refusal
+    return _started(user, body.get("otp"), ip, agent)
+
+
+@bp.route("/token", methods=["POST"])
+@api_access("public", policy=SIGN_IN)
+@problems("id_token_refused", "id_token_used", "identity_email_unverified", "identity_of_staff", "identity_away")
+@problems("identity_needs_confirmation", "account_changed", "too_many_mails", "otp_required", "invalid_otp")
+@problems("invalid_credentials", "account_disabled", "second_factor_needed", "too_many_attempts")
+@bp.arguments(schemas.IdTokenSchema, example={"id_token": "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOi…"})
+@bp.response(200, schemas.TokensSchema, example=_EXAMPLE)
+def exchange(body: dict[str, Any]) -> dict[str, Any]:
+    """Sign in with an ID token of an OpenID Connect issuer
+
+    The settings name the issuers. A new person gets an account. A person with a second factor sends `otp` together
+    with the token, which is used once.
+    """
+    ip, agent = request.remote_addr or "", request.user_agent.string or ""
+    client = identities.Client(user_agent=agent)
+    user = identities.sign_in_with_token(body["id_token"], client, nonce=body.get("nonce"))
+    return _started(user, body.get("otp"), ip, agent)
+
+
+def _started(user: User, otp: str | None, ip: str, agent: str) -> dict[str, Any]:
+    """The tokens of a new session, after the second factor where the account has one."""
     if second_factor.is_set_up(user):
-        user = _with_second_factor(user, body.get("otp"), ip, agent)
+        user = _with_second_factor(user, otp, ip, agent)
     elif user.roles and second_factor.is_required():
         raise Refusal("second_factor_needed", "Staff need a second factor. Set it up in the console first.")
     return schemas.tokens(api_sessions.start(user))

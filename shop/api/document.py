@@ -61,6 +61,7 @@ def init_app(app: Flask, resources: tuple[Resource, ...]) -> None:
         }
     )
     api.init_app(app)
+    app.cli.commands.pop("openapi")  # the same as /openapi.json
     token = {"type": "http", "scheme": "bearer", "description": "Access token, API key, or token of an order."}
     api.spec.components.security_scheme("bearer", token)
     for resource in resources:

@@ -17,7 +17,7 @@ from sqlalchemy import insert
 
 from shop.api_log.models import ApiCall
 from shop.core import logs, metrics
-from shop.core.db import db, table
+from shop.core.db import db, table, transaction
 
 log = logs.get()
 LONGEST_BODY = 4000
@@ -62,8 +62,8 @@ def flush() -> int:
     while waiting:
         batch = [waiting.popleft() for _ in range(min(_BATCH, len(waiting)))]
         try:
-            with db.engine.begin() as connection:
-                connection.execute(_INSERT, batch)
+            with transaction():
+                db.session.execute(_INSERT, batch)
             written += len(batch)
         except Exception as error:  # noqa: BLE001 - the log must not end the thread
             metrics.LOST_LINES.labels("api_log").inc(len(batch))

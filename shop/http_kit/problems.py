@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from flask import Response, current_app, g, jsonify, request
@@ -40,7 +41,7 @@ def answer(status: int, code: str, message: str, details: Mapping[str, Any], wor
     title, sentence = words
     if is_api():
         usual, sentence = OF_STATUS.get(status, (f"http_{status}", sentence))
-        code = code or usual
+        title, code = HTTPStatus(status).phrase, code or usual
     more = dict(details)
     errors = more.pop("errors", None) or _of_field(more, code, message)
     body = {

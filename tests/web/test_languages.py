@@ -272,7 +272,7 @@ def test_a_refusal_is_shown_in_the_language_of_the_page(shop: Shop, visitor: Vis
 
 def test_errors_are_in_the_language_of_the_browser_and_english_for_programs(visitor: Visitor) -> None:
     assert "找不到頁面" in visitor.get("/nothing", headers=IN_TAIWAN).text
-    assert "Page not found" in visitor.get("/api/nothing", headers=IN_TAIWAN).text
+    assert "Not Found" in visitor.get("/api/nothing", headers=IN_TAIWAN).text
 
 
 def test_a_sentence_is_english_until_it_is_translated(app: Flask) -> None:

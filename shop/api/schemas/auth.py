@@ -20,6 +20,14 @@ class LoginSchema(Strict):
     otp = Secret(40, metadata={"description": "Code of the authenticator app, or a recovery code."})
 
 
+class IdTokenSchema(Strict):
+    """An ID token of an OpenID Connect issuer, such as Firebase."""
+
+    id_token = Secret(16 * 1024, required=True, metadata={"description": "Issued at most five minutes ago, used once."})
+    nonce = Secret(255, metadata={"description": "The nonce that the token must have."})
+    otp = Secret(40, metadata={"description": "Code of the authenticator app, or a recovery code."})
+
+
 class RefreshSchema(Strict):
     """A refresh token."""
 
