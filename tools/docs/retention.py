@@ -22,7 +22,9 @@ of a customer with an account stay as long as the account.
 
 def page() -> str:
     """Return the text of docs/retention.md."""
-    removed = [(f"`{table_of(rule.model).name}`", rule.rows, _days(rule.kept), rule.why) for rule in retention_rules.RULES]
+    removed = [
+        (f"`{table_of(rule.model).name}`", rule.rows, _days(rule.kept), rule.why) for rule in retention_rules.RULES
+    ]
     together = [(f"`{name}`", f"together with `{of}`", "", "") for name, of in kept_tables.REMOVED_WITH.items()]
     kept = [(f"`{kept.table}`", kept.why) for kept in kept_tables.KEPT]
     parts = [
