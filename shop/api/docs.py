@@ -24,8 +24,14 @@ def index() -> str:
     found = document.load()
     tags = [tag | {"calls": list(_calls(found, tag["name"]))} for tag in found["tags"]]
     introduction = paragraphs(found["info"]["description"])
-    schemas = found["components"]["schemas"]
-    return render_template("api/docs.html", info=found["info"], introduction=introduction, tags=tags, schemas=schemas)
+    return render_template(
+        "api/docs.html",
+        info=found["info"],
+        introduction=introduction,
+        tags=tags,
+        schemas=found["components"]["schemas"],
+        webhooks=found["webhooks"],
+    )
 
 
 @bp.get("/errors")
