@@ -44,9 +44,7 @@ def message(shop: Shop) -> Iterator[int]:
 
 def claim(message: int) -> Lease | None:
     with transaction():
-        return leases.claim(
-            ChatMessage.next_attempt_at, ChatMessage.id == message, until=clock.now() + FOR, attempts=1
-        )
+        return leases.claim(ChatMessage.next_attempt_at, ChatMessage.id == message, until=clock.now() + FOR, attempts=1)
 
 
 def held(message: int) -> Lease:
