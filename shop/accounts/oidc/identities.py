@@ -249,8 +249,8 @@ def _add_to(user_id: int, epoch: int, identity: dict[str, str], language: str) -
 
 
 def _mail_owner(user_id: int, issuer: str, language: str) -> None:
-    """Emit the event that mails the owner of an account about a new identity, in the caller's transaction. The mail is in
-    the account's language, or in `language` if it has none.
+    """Emit the event that mails the owner of an account about a new identity, in the caller's transaction. The mail is
+    in the account's language, or in `language` if it has none.
     """
     chosen = db.session.scalar(select(User.language).where(User.id == user_id))
     event = AccountIdentityAdded(user_id, ids.token(), issuer, clock.now().isoformat(), chosen or language)
