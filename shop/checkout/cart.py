@@ -34,6 +34,7 @@ _LINE = (
     _PRODUCTS.c.image,
     _PRODUCTS.c.prices,
     _PRODUCTS.c.texts,
+    _PRODUCTS.c.archived_at,
     (_STOCK.c.on_hand - _STOCK.c.reserved).label("available"),
 )
 _HAS_METHODS = exists(select(DeliveryMethod.key)).label("has_methods")
@@ -133,8 +134,8 @@ def view(cart_id: str, currency: str, checkout_key: str, rows: Sequence[Any], la
         cart_id,
         currency,
         checkout_key,
-        tuple(_line(row, currency, language) for row in rows if currency in row.prices),
-        tuple(_unpriced(row, currency, language) for row in rows if currency not in row.prices),
+        tuple(_line(row, currency, language) for row in rows if _is_sold(row, currency)),
+        tuple(_unpriced(row, currency, language) for row in rows if not _is_sold(row, currency)),
     )
 
 
@@ -269,6 +270,10 @@ def renew(cart_id: str) -> str | None:
 def _lock(cart_id: str) -> None:
     """Lock the cart row until the transaction ends."""
     db.session.execute(select(Cart.id).where(Cart.id == cart_id).with_for_update())
+
+
+def _is_sold(row: Any, currency: str) -> bool:
+    return row.archived_at is None and currency in row.prices
 
 
 def _unpriced(row: Any, currency: str, language: str) -> UnpricedLine:

@@ -8,7 +8,8 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-from shop.catalogue import browse, prices
+from shop.catalogue import browse
+from shop.catalogue import products as catalogue
 from shop.commands import Currency, Group, by_operator
 from shop.commands import amount as money
 from shop.core import text
@@ -68,8 +69,28 @@ def list_all() -> None:
 def price(sku: str, currency: str, amount: str, by: Actor) -> None:
     """Set the price of SKU in CURRENCY to AMOUNT, in units of the currency: 12.50 is twelve and a half dollars."""
     now = money(amount, currency)
-    before = prices.change(sku, now, by=by)
+    before = catalogue.set_price(sku, now, by=by)
     click.echo(f"{sku} now costs {now.with_code()}{f' (before: {before.with_code()})' if before else ''}.")
+
+
+@products.command("archive")
+@click.argument("sku", type=Sku())
+@with_appcontext
+@by_operator
+def archive(sku: str, by: Actor) -> None:
+    """Take SKU out of the shop. Orders keep it."""
+    catalogue.archive(sku, by=by)
+    click.echo(f"{sku} is archived.")
+
+
+@products.command("restore")
+@click.argument("sku", type=Sku())
+@with_appcontext
+@by_operator
+def restore(sku: str, by: Actor) -> None:
+    """Sell the archived product SKU again."""
+    catalogue.restore(sku, by=by)
+    click.echo(f"{sku} is in the shop again.")
 
 
 @products.command("restock")

@@ -339,7 +339,7 @@ KEPT: tuple[Kept, ...] = (
     Kept("notification_windows", "one row for each rule of alerts"),
     *(Kept(name, _DOCUMENTS) for name in ("documents", "document_lines", "document_files", "document_years")),
     *(Kept(name, _STOCK) for name in ("stock", "stock_movements", "reservations")),
-    *(Kept(name, _CATALOGUE) for name in ("products", "categories", "initial_texts")),
+    *(Kept(name, _CATALOGUE) for name in ("products", "categories", "initial_texts", "former_slugs", "price_changes")),
     *(Kept(name, _PRICING) for name in ("tax_rates", "delivery_methods", "discount_codes", "discount_values")),
     Kept(
         "discount_uses",

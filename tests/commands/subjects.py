@@ -14,6 +14,7 @@ from shop.accounts import people, signin, staff, throttle, verification
 from shop.accounts.models import User
 from shop.accounts.permissions import Role
 from shop.alerts import claims, store
+from shop.catalogue.models import Product
 from shop.core import clock
 from shop.core.actor import Actor
 from shop.core.db import db, table, transaction
@@ -127,6 +128,13 @@ def failed_export(shop: Shop) -> str:
     with transaction():
         db.session.get_one(OrderExport, export).state = ExportState.FAILED
     return export
+
+
+def archived_product() -> str:
+    """The SKU of a product that is archived."""
+    with transaction():
+        db.session.get_one(Product, KETTLE).archived_at = clock.now()
+    return KETTLE
 
 
 def raised_alert(shop: Shop) -> str:

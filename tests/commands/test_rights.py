@@ -56,6 +56,8 @@ NEEDS: dict[str, Permission] = {
     "webhooks apply-altered": P.WEBHOOK_APPLY_EDITED,
     "reconcile": P.RECONCILIATION_DECIDE,
     "settlement accept": P.RECONCILIATION_DECIDE,
+    "products archive": P.PRODUCT_WRITE,
+    "products restore": P.PRODUCT_WRITE,
     "products price": P.PRODUCT_WRITE,
     "products restock": P.STOCK_WRITE,
     "pricing set-tax": P.TAX_WRITE,
