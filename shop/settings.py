@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from shop.media_settings import MEDIA_SETTINGS
 from shop.setting_kinds import (
     WORDS,
     ChatWebhook,
@@ -319,6 +320,7 @@ SETTINGS: tuple[Setting, ...] = (
         bool,
     ),
     Setting("HEARTBEAT_FILE", "", "File that `worker` and `clock` touch while they work, for liveness probes."),
+    *MEDIA_SETTINGS,
     Setting("SEED_STOCK", "1", "Multiplies the stock of the seeded catalogue (load tests).", int, least=1),
 )
 

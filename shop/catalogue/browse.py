@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, TypeVar
@@ -54,6 +54,7 @@ class ProductView(Priced):
     image: str
     prices: dict[str, int] = field(hash=False)
     texts: Texts = field(default_factory=dict, hash=False)
+    images: Sequence[Mapping[str, Any]] = field(default=(), hash=False)
     is_archived: bool = False
 
     def in_language(self, locale: str) -> ProductView:
@@ -113,7 +114,19 @@ def clear_cache() -> None:
         _results().clear()
 
 
-_FIELDS = ("sku", "slug", "name", "category", "summary", "description", "image", "prices", "texts", "archived_at")
+_FIELDS = (
+    "sku",
+    "slug",
+    "name",
+    "category",
+    "summary",
+    "description",
+    "image",
+    "prices",
+    "texts",
+    "images",
+    "archived_at",
+)
 _COLUMNS = select(*(_PRODUCTS.c[name] for name in _FIELDS))
 _IN_ORDER = (
     _COLUMNS.join_from(_PRODUCTS, _CATEGORIES, _CATEGORIES.c.slug == _PRODUCTS.c.category)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Select, bindparam, delete, exists, func, join, literal, select, update
 
-from shop.catalogue import browse
+from shop.catalogue import browse, pictures
 from shop.catalogue.models import Product
 from shop.checkout.cart_view import CartView, Line, Summary, UnpricedLine
 from shop.checkout.models import Cart, CartLine
@@ -32,6 +32,7 @@ _LINE = (
     _PRODUCTS.c.slug,
     _PRODUCTS.c.name,
     _PRODUCTS.c.image,
+    _PRODUCTS.c.images,
     _PRODUCTS.c.prices,
     _PRODUCTS.c.texts,
     _PRODUCTS.c.archived_at,
@@ -277,17 +278,21 @@ def _is_sold(row: Any, currency: str) -> bool:
 
 
 def _unpriced(row: Any, currency: str, language: str) -> UnpricedLine:
-    return UnpricedLine(row.sku, row.slug, _name(row, language), row.image, row.quantity, currency)
+    return UnpricedLine(row.sku, row.slug, _name(row, language), _image(row), row.quantity, currency)
 
 
 def _name(row: Any, language: str) -> str:
     return text_in(row.texts, language, "name", row.name)
 
 
+def _image(row: Any) -> str:
+    return pictures.main(row.image, row.images)
+
+
 def _line(row: Any, currency: str, language: str) -> Line:
     price = Money(row.prices[currency], currency)
     was = Money(row.seen_amount, currency) if row.seen_amount != price.amount else None
-    return Line(row.sku, row.slug, _name(row, language), row.image, price, row.quantity, row.available or 0, was)
+    return Line(row.sku, row.slug, _name(row, language), _image(row), price, row.quantity, row.available or 0, was)
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from shop.core.heartbeat import Heartbeat
 from shop.core.outbox import OutboxRow
 from shop.documents import erase
 from shop.integrity.models import IntegrityCheck
+from shop.jobs import merchant_retention
 from shop.mail.models import Mail
 from shop.mail.states import MailState
 from shop.order_notes import notes
@@ -316,6 +317,7 @@ RULES: tuple[Rule, ...] = (
         lambda at: Heartbeat.at < at - 7 * DAY,
         wall_time=True,
     ),
+    *(Rule(**values) for values in merchant_retention.RULES),
 )
 _ORDER = "the order itself: bookkeeping, disputes and the customer's history"
 _LEDGER = "the ledger"

@@ -9,14 +9,16 @@ from flask.typing import ResponseReturnValue
 
 from shop.accounts import staff
 from shop.accounts.permissions import Permission
-from shop.catalogue import browse, product_fields, products
+from shop.catalogue import browse, pictures, product_fields, products
 from shop.catalogue.models import Product
 from shop.catalogue.product_fields import InvalidFields
 from shop.catalogue.products import FieldChange, Stale
 from shop.core.errors import Refusal
+from shop.core.languages import OFFERED
 from shop.core.money import Money
 from shop.http_kit.access import requires
 from shop.http_kit.request_guard import LARGEST_BODY, takes_files
+from shop.media import files
 from shop.merchandising import product_list
 from shop.merchandising.product_list import ProductState
 from shop.ops import acts, lists, product_form
@@ -127,6 +129,12 @@ def restore(sku: str) -> ResponseReturnValue:
     return redirect(url_for("ops.products.show", sku=sku), 303)
 
 
+def with_pictures_refused(sku: str, wrong: dict[str, str], added: int = 0) -> str:
+    """The page of a product with the pictures that were refused, by file name, and the number of those saved."""
+    product = existing(sku)
+    return _form(product, product_fields.as_typed(product), wrong_pictures=wrong, added=added)
+
+
 def existing(sku: str) -> Product:
     """The product with this SKU. Aborts with 404."""
     product = products.find(sku)
@@ -143,10 +151,14 @@ def _form(
     version: str = "",
     changes: list[FieldChange] | None = None,
     both: list[str] | None = None,
+    wrong_pictures: dict[str, str] | None = None,
+    added: int = 0,
 ) -> str:
     history = products.price_changes(product.sku) if product else []
     people = staff.labels([change.by for change in [*history, *(changes or [])]])
-    values: dict[str, Any] = {"history": history, "changes": changes or [], "both": both or [], "people": people}
+    values: dict[str, Any] = {"wrong_pictures": wrong_pictures or {}, "added": added, "locales": OFFERED}
+    values |= {"largest": files.LARGEST_UPLOAD // 2**20, "most_pictures": pictures.MOST}
+    values |= {"history": history, "changes": changes or [], "both": both or [], "people": people}
     return render_template(
         "ops/product.html",
         product=product,

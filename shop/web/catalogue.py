@@ -70,5 +70,6 @@ def product_page(shown: browse.ProductView, problem: Refusal | None = None) -> s
         left=stock.available([shown.sku]).get(shown.sku, 0),
         also=[p.in_language(language) for p in shelf[:ALSO]],
         currency=visitor.currency(),
+        page_locale=language,
         problem=translated(problem.message) if problem else None,
     )

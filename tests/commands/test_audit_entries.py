@@ -193,6 +193,9 @@ USE_CASES = {
     "catalogue.category_changes.move",
     "catalogue.category_changes.remove",
     "catalogue.category_changes.rename",
+    "catalogue.pictures.describe",
+    "catalogue.pictures.remove",
+    "catalogue.pictures.upload",
     "catalogue.products.archive",
     "catalogue.products.create",
     "catalogue.products.restore",
@@ -274,6 +277,9 @@ IN_NO_COMMAND |= {Act.PASSKEY_ADDED, Act.PASSKEY_REMOVED, Act.PASSKEY_USED, Act.
 
 
 IN_NO_COMMAND |= {Act.PRODUCT_CREATED, Act.PRODUCT_CHANGED}
+
+
+IN_NO_COMMAND |= {Act.PICTURE_ADDED, Act.PICTURE_CHANGED, Act.PICTURE_REMOVED}
 
 
 IN_NO_COMMAND |= {Act.CATEGORY_CREATED, Act.CATEGORY_RENAMED, Act.CATEGORY_MOVED, Act.CATEGORY_REMOVED}
