@@ -11,12 +11,12 @@ from typing import Any
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
-from shop.catalogue import products
+from shop.catalogue import browse, products
 from shop.catalogue.models import Product
-from shop.core import text
+from shop.core import audit, text
 from shop.core.actor import Actor
-from shop.core.audit import Act
-from shop.core.db import transactional
+from shop.core.audit import Act, Subject, SubjectKind
+from shop.core.db import after_commit, transactional
 from shop.core.errors import BadInput, Refusal
 from shop.core.languages import ENGLISH, OFFERED
 from shop.media import files, uses
@@ -115,8 +115,10 @@ def _check_number(product: Product) -> None:
 
 def _write(product: Product, act: Act, images: list[dict[str, Any]], by: Actor) -> None:
     before, after = ({"images": ", ".join(map(_shown, each))} for each in (product.images, images))
-    product.images = images
-    products.written(product, act, before, after, by)
+    product.images, product.version = images, product.version + 1
+    subject = Subject(SubjectKind.PRODUCT, product.sku)
+    audit.record(by, act, subject, before=before, after={**after, "version": product.version})
+    after_commit(browse.clear_cache)
 
 
 def _shown(image: Mapping[str, Any]) -> str:

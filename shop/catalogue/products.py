@@ -100,7 +100,7 @@ def save(sku: str, fields: Fields, *, seen: int, by: Actor) -> bool:
     product.slug, product.category, product.position = fields.slug, fields.category, fields.position
     product.name, product.summary, product.description = fields.name, fields.summary, fields.description
     product.prices, product.texts = dict(fields.prices), texts
-    written(product, Act.PRODUCT_CHANGED, {n: before[n] for n in changed}, {n: after[n] for n in changed}, by)
+    _written(product, Act.PRODUCT_CHANGED, {n: before[n] for n in changed}, {n: after[n] for n in changed}, by)
     return True
 
 
@@ -124,7 +124,7 @@ def set_price(sku: str, price: Money, *, by: Actor) -> Money | None:
         _record_prices(sku, product.prices, prices, by)
         product.prices = prices
         shown = [{name: product_fields.price_text(each, currency)} for each in (before, price.amount)]
-        written(product, Act.PRICE_SET, *shown, by)
+        _written(product, Act.PRICE_SET, *shown, by)
     return None if before is None else Money(before, currency)
 
 
@@ -138,7 +138,7 @@ def archive(sku: str, *, by: Actor) -> None:
     product = locked(sku)
     if product.archived_at is None:
         product.archived_at = clock.now()
-        written(product, Act.PRODUCT_ARCHIVED, {"state": "active"}, {"state": "archived"}, by)
+        _written(product, Act.PRODUCT_ARCHIVED, {"state": "active"}, {"state": "archived"}, by)
 
 
 @transactional
@@ -148,7 +148,7 @@ def restore(sku: str, *, by: Actor) -> None:
     product = locked(sku)
     if product.archived_at is not None:
         product.archived_at = None
-        written(product, Act.PRODUCT_RESTORED, {"state": "archived"}, {"state": "active"}, by)
+        _written(product, Act.PRODUCT_RESTORED, {"state": "archived"}, {"state": "active"}, by)
 
 
 def find(sku: str) -> Product | None:
@@ -187,7 +187,7 @@ def locked(sku: str) -> Product:
     return product
 
 
-def written(product: Product, act: Act, before: Mapping[str, str], after: Mapping[str, str], by: Actor) -> None:
+def _written(product: Product, act: Act, before: Mapping[str, str], after: Mapping[str, str], by: Actor) -> None:
     """Count a change of a locked product and record it."""
     product.version += 1
     audit.record(by, act, _subject(product.sku), before=before, after={**after, "version": product.version})

@@ -10,7 +10,7 @@ from flask.cli import with_appcontext
 
 from shop.catalogue import browse
 from shop.catalogue import products as catalogue
-from shop.commands import Currency, Group, by_operator
+from shop.commands import Currency, Group, Words, by_operator
 from shop.commands import amount as money
 from shop.core import text
 from shop.core.actor import Actor
@@ -96,9 +96,45 @@ def restore(sku: str, by: Actor) -> None:
 @products.command("restock")
 @click.argument("sku", type=Sku())
 @click.argument("quantity", type=Units())
+@click.option("--reason", type=Words(), default="", help="Kept in the history of the stock.")
 @with_appcontext
 @by_operator
-def restock(sku: str, quantity: int, by: Actor) -> None:
+def restock(sku: str, quantity: int, reason: str, by: Actor) -> None:
     """Add QUANTITY units of SKU to the stock. The stock movements record it."""
-    left = stock.restock(sku, quantity, by=by)
+    left = stock.restock(sku, quantity, by=by, reason=reason)
     click.echo(f"{quantity} units of {sku} received; {left} are available.")
+
+
+@products.command("correct")
+@click.argument("sku", type=Sku())
+@click.argument("on_hand", type=click.IntRange(0, stock.MOST_ON_HAND))
+@click.option("--seen", type=int, required=True, help="Units on hand before, as `products stock` shows them.")
+@click.option("--reason", type=Words(), required=True, help="Kept in the history of the stock.")
+@with_appcontext
+@by_operator
+def correct(sku: str, on_hand: int, seen: int, reason: str, by: Actor) -> None:
+    """Set the units on hand of SKU to ON_HAND after a count. Refused if the shop has another number than --seen."""
+    stock.correct(sku, on_hand, seen=seen, by=by, reason=reason)
+    click.echo(f"{on_hand} units of {sku} are on hand.")
+
+
+@products.command("stock")
+@click.argument("sku", type=Sku())
+@with_appcontext
+def show_stock(sku: str) -> None:
+    """Show the units of SKU: on hand, reserved, available, and the limit of the alert."""
+    found = stock.find(sku)
+    limit = "no alert" if found.low_at is None else f"alert at {found.low_at}"
+    left = found.on_hand - found.reserved
+    click.echo(f"{sku}: {found.on_hand} on hand, {found.reserved} reserved, {left} available, {limit}")
+
+
+@products.command("alert-at")
+@click.argument("sku", type=Sku())
+@click.argument("units", type=click.IntRange(0, stock.MOST_ON_HAND), required=False)
+@with_appcontext
+@by_operator
+def alert_at(sku: str, units: int | None, by: Actor) -> None:
+    """Alert staff when UNITS units of SKU or fewer are available; without UNITS never."""
+    stock.set_low_at(sku, units, by=by)
+    click.echo(f"{sku}: no alert." if units is None else f"{sku}: an alert at {units} available units.")

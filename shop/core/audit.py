@@ -106,6 +106,8 @@ class Act(StrEnum):
     CATEGORY_REMOVED = "category.removed"
     PRICE_SET = "product.price_set"
     STOCK_RECEIVED = "product.stock_received"
+    STOCK_CORRECTED = "product.stock_corrected"
+    STOCK_LIMIT_SET = "product.stock_limit_set"
     TAX_SET = "pricing.tax_set"
     TAX_REMOVED = "pricing.tax_removed"
     DELIVERY_SET = "pricing.delivery_set"

@@ -57,7 +57,7 @@ from tests.commands.subjects import (
     written_note,
     wrong_amount,
 )
-from tests.shop_fixtures import KETTLE, Shop
+from tests.shop_fixtures import KETTLE, UNITS, Shop
 
 COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
     "money refund": (Act.REFUND_REQUESTED, lambda shop: [shop.paid_order().number, "--reason", "broken", *SAM]),
@@ -113,6 +113,11 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
     "products archive": (Act.PRODUCT_ARCHIVED, lambda _: [KETTLE, *MIA]),
     "products restore": (Act.PRODUCT_RESTORED, lambda _: [archived_product(), *MIA]),
     "products price": (Act.PRICE_SET, lambda _: [KETTLE, "TWD", "1300"]),
+    "products correct": (
+        Act.STOCK_CORRECTED,
+        lambda _: [KETTLE, "7", "--seen", str(UNITS), "--reason", "counted", *MIA],
+    ),
+    "products alert-at": (Act.STOCK_LIMIT_SET, lambda _: [KETTLE, "2", *MIA]),
     "products restock": (Act.STOCK_RECEIVED, lambda _: [KETTLE, "3", *MIA]),
     "pricing set-tax": (Act.TAX_SET, lambda _: ["TW", "VAT", "5", *SAM]),
     "pricing remove-tax": (Act.TAX_REMOVED, lambda shop: [after_command(shop, "set-tax", "TW", "VAT", "5"), *SAM]),
@@ -159,6 +164,7 @@ NO_ENTRY = {
     "orders show": "queries acquirers; what it finds is an update, as of the poller",
     "pricing list": "reads",
     "products list": "reads",
+    "products stock": "reads",
     "queues list": "reads",
     "settlement list": "reads",
     "clock": "process",
@@ -206,7 +212,9 @@ USE_CASES = {
     "credit_gifts.gifts.decline",
     "credit_gifts.gifts.request",
     "integrity.checks.request",
+    "inventory.stock.correct",
     "inventory.stock.restock",
+    "inventory.stock.set_low_at",
     "mail.missing.retry",
     "mail.resend.resend",
     "order_search.exports.download",
@@ -253,7 +261,6 @@ PARTS = {
     "accounts.people.locked": "part of the use cases of `people`",
     "accounts.people.request_roles": "part of `set_roles`",
     "accounts.people.waiting_roles": "part of `set_roles`, `invite` and `create`",
-    "catalogue.products.written": "part of the use cases of `products` and `pictures`",
     "alerts.store.change_state": "part of `resolve`, and of the watcher",
     "integrity.checks.keep": "keeps the result of `flask check`",
     "ledger.book.post": "writes a journal, which names the actor",
