@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+import sys
+from typing import Any, BinaryIO
 
 import click
 from flask.cli import with_appcontext
@@ -15,6 +16,8 @@ from shop.commands import amount as money
 from shop.core import text
 from shop.core.actor import Actor
 from shop.inventory import stock
+from shop.merchandising import csv_export, csv_file, imports
+from shop.merchandising.models import Outcome, ProductImportLine
 
 _SKU = re.compile("[A-Z0-9-]{1,64}")
 
@@ -71,6 +74,47 @@ def price(sku: str, currency: str, amount: str, by: Actor) -> None:
     now = money(amount, currency)
     before = catalogue.set_price(sku, now, by=by)
     click.echo(f"{sku} now costs {now.with_code()}{f' (before: {before.with_code()})' if before else ''}.")
+
+
+@products.command("export")
+@with_appcontext
+def export() -> None:
+    """Write all products as a CSV file to standard output."""
+    for part in csv_export.export():
+        click.echo(part, nl=False)
+
+
+@products.command("import")
+@click.argument("file", type=click.File("rb"))
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@with_appcontext
+@by_operator
+def import_file(file: BinaryIO, dry_run: bool, by: Actor) -> None:
+    """Create and change products from the CSV file FILE. Lists every change and every error by line.
+
+    Each line is applied or refused alone. Exits with 1 if one is refused.
+    """
+    content = file.read(csv_file.LARGEST_FILE + 1)
+    job = imports.run(imports.request(content, file.name, is_dry_run=dry_run, by=by, is_claimed=True))
+    after, lines = 0, imports.results(job.id)
+    while lines:
+        for line in lines:
+            click.echo(f"line {line.line}: {line.sku or 'no SKU'} {line.outcome}: {_in_words(line)}")
+        after = lines[-1].line
+        lines = imports.results(job.id, after)
+    kind = "Dry run, nothing was changed" if dry_run else "Imported"
+    counts = f"{job.created} created, {job.changed} changed, {job.unchanged} unchanged, {job.refused} refused"
+    click.echo(f"{kind}: {counts}.")
+    if job.failure:
+        raise click.ClickException(job.failure)
+    if job.refused:
+        sys.exit(1)
+
+
+def _in_words(line: ProductImportLine) -> str:
+    if line.outcome is Outcome.REFUSED:
+        return " ".join(f"{field}: {why}" if field else why for field, why in line.what.items())
+    return "; ".join(f"{field} {before!r} → {after!r}" for field, (before, after) in line.what.items())
 
 
 @products.command("archive")

@@ -13,9 +13,17 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 def cell(value: object) -> str:
     """The value as text. An apostrophe comes before a text that a spreadsheet would run; numbers stay numbers."""
     shown = "" if value is None else str(value)
-    if isinstance(value, int | float) or not shown.lstrip(" ").startswith(_FORMULA):
-        return shown
-    return f"'{shown}"
+    return shown if isinstance(value, int | float) or not _is_run(shown) else f"'{shown}"
+
+
+def plain(shown: str) -> str:
+    """The text that `cell` has written as `shown`."""
+    return shown[1:] if shown.startswith("'") and _is_run(shown[1:]) else shown
+
+
+def _is_run(text: str) -> bool:
+    """True for a text that a spreadsheet would run, also behind an apostrophe, so that this one is read back."""
+    return text.lstrip(" '").startswith(_FORMULA)
 
 
 def lines(rows: Iterable[Sequence[object]]) -> bytes:

@@ -361,7 +361,7 @@ KEPT: tuple[Kept, ...] = (
     Kept("clock_offset", "one row"),
 )
 """Tables without a rule, with the reason."""
-REMOVED_WITH = {"cart_lines": "carts", "order_export_parts": "order_exports"}
+REMOVED_WITH = {"cart_lines": "carts", "order_export_parts": "order_exports", **merchant_retention.REMOVED_WITH}
 """Tables whose rows are deleted together with those of another one."""
 
 

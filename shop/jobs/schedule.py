@@ -13,6 +13,7 @@ from shop.documents import missing as documents
 from shop.integrity import checks
 from shop.jobs import effects, invariants, retention
 from shop.mail import deliver
+from shop.merchandising import imports
 from shop.order_search import exports
 from shop.payments.polling import poll
 from shop.payments.refunds import send
@@ -55,6 +56,7 @@ WORK: tuple[Work, ...] = (
     Work("mail", deliver.due, deliver.do, shared=True, is_slow=True),
     Work("chat", chat.due, chat.do, shared=True, is_slow=True),
     Work("export", exports.due, exports.do, shared=True, is_slow=True),
+    Work("import", imports.due, imports.do, shared=True, is_slow=True),
     Work("settlement", daily_fetch.due, daily_fetch.fetch_due, shared=True, seconds=120, is_slow=True),
     Work("integrity", checks.due, checks.continue_due, shared=True, seconds=120, is_slow=True),
     Work("documents", documents.due, documents.do),

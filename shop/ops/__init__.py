@@ -35,6 +35,7 @@ from shop.ops import (
     order_page,
     order_views,
     payouts,
+    product_files,
     product_pictures,
     products,
     queues,
@@ -53,7 +54,7 @@ PAGES = (
     *(home, order_list, order_page, order_acts, order_notes, order_views, order_exports, customers, search, alerts),
     *(webhooks, webhook_retry, webhook_altered, live, mails),
     *(approvals, payouts, disputes, reconciliation, discrepancies, ledgers),
-    *(products, product_pictures, categories, stock),
+    *(products, product_files, product_pictures, categories, stock),
     *(users, roles, audit_log, queues, integrity, second_factor, confirm),
 )
 """Page modules, in the order of the menu."""

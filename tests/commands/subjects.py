@@ -130,6 +130,13 @@ def failed_export(shop: Shop) -> str:
     return export
 
 
+def product_file(shop: Shop) -> str:
+    """The path of a CSV file with another price of a product."""
+    path = Path(shop.app.config["AUDIT_TEST_FILE"]).with_name("products.csv")
+    path.write_text(f"sku,price.TWD\n{KETTLE},1300\n")
+    return str(path)
+
+
 def archived_product() -> str:
     """The SKU of a product that is archived."""
     with transaction():

@@ -41,6 +41,7 @@ from tests.commands.subjects import (
     new_account,
     open_discrepancy,
     orphan_webhook,
+    product_file,
     raised_alert,
     requested_gift,
     requested_payout,
@@ -110,6 +111,7 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
         lambda _: [str(open_discrepancy()), "--reason", "closed by phone", *SAM],
     ),
     "queues run": (Act.QUEUE_RUN, lambda shop: [orphan_webhook(shop) and "inbox", "--reason", "a fix"]),
+    "products import": (Act.IMPORT_REQUESTED, lambda shop: [product_file(shop), "--dry-run", *MIA]),
     "products archive": (Act.PRODUCT_ARCHIVED, lambda _: [KETTLE, *MIA]),
     "products restore": (Act.PRODUCT_RESTORED, lambda _: [archived_product(), *MIA]),
     "products price": (Act.PRICE_SET, lambda _: [KETTLE, "TWD", "1300"]),
@@ -164,6 +166,7 @@ NO_ENTRY = {
     "orders show": "queries acquirers; what it finds is an update, as of the poller",
     "pricing list": "reads",
     "products list": "reads",
+    "products export": "reads",
     "products stock": "reads",
     "queues list": "reads",
     "settlement list": "reads",
@@ -223,6 +226,8 @@ USE_CASES = {
     "order_search.views.remove",
     "order_search.views.rename",
     "order_search.views.save",
+    "merchandising.imports.apply",
+    "merchandising.imports.request",
     "order_notes.notes.mark_done",
     "order_notes.notes.withdraw",
     "order_notes.notes.write",
@@ -266,6 +271,7 @@ PARTS = {
     "ledger.book.post": "writes a journal, which names the actor",
     "ledger.book.transfer": "writes a journal, which names the actor",
     "ledger.store_credit.give": "part of `gifts.approve`",
+    "merchandising.imports.change": "part of `imports.request`; the use cases of `products` write the entries",
     "order_search.views.is_changeable": "reads",
     "payments.refunds.apply.failed_later": "an update of the acquirer",
     "payments.refunds.apply.result": "an update of the acquirer",
@@ -283,9 +289,6 @@ IN_NO_COMMAND |= {Act.SECOND_FACTOR_SET, Act.RECOVERY_CODES_MADE, Act.APP_REMOVE
 IN_NO_COMMAND |= {Act.PASSKEY_ADDED, Act.PASSKEY_REMOVED, Act.PASSKEY_USED, Act.PASSKEY_REFUSED}
 
 
-IN_NO_COMMAND |= {Act.PRODUCT_CREATED, Act.PRODUCT_CHANGED}
-
-
 IN_NO_COMMAND |= {Act.PICTURE_ADDED, Act.PICTURE_CHANGED, Act.PICTURE_REMOVED}
 
 
@@ -293,6 +296,7 @@ IN_NO_COMMAND |= {Act.CATEGORY_CREATED, Act.CATEGORY_RENAMED, Act.CATEGORY_MOVED
 
 
 IN_A_COMMAND_ABOVE = {Act.FILE_GIVEN, Act.ROLES_REQUESTED, Act.SHORTFALL_REQUESTED}
+IN_A_COMMAND_ABOVE |= {Act.PRODUCT_CREATED, Act.PRODUCT_CHANGED}
 """Acts of a command that has another act above: `users set-roles` for a role that decides about money, `reconcile`, and
 `money accept` for a large shortfall.
 """

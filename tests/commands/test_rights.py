@@ -56,6 +56,7 @@ NEEDS: dict[str, Permission] = {
     "webhooks apply-altered": P.WEBHOOK_APPLY_EDITED,
     "reconcile": P.RECONCILIATION_DECIDE,
     "settlement accept": P.RECONCILIATION_DECIDE,
+    "products import": P.PRODUCT_WRITE,
     "products archive": P.PRODUCT_WRITE,
     "products restore": P.PRODUCT_WRITE,
     "products price": P.PRODUCT_WRITE,
