@@ -43,7 +43,7 @@ class CategoryView:
 
 @dataclass(frozen=True)
 class ProductView(Priced):
-    """A product. `prices` maps a currency to minor units; an archived product has none, so that nobody can buy it."""
+    """A product. `prices` maps a currency to minor units; an archived product has none and cannot be bought."""
 
     sku: str
     slug: str

@@ -49,7 +49,7 @@ def create(name: str, names: Mapping[str, str] | None = None, *, by: Actor) -> s
         raise Refusal("too_many_categories", f"A shop has at most {MOST} categories.")
     last = db.session.scalar(select(func.max(Category.position)))
     row = insert(Category).values(slug=slug, name=english, texts=texts, position=0 if last is None else last + 1)
-    if not changed(row.on_conflict_do_nothing()):
+    if not db.session.scalar(row.on_conflict_do_nothing().returning(Category.slug)):
         raise Refusal("category_exists", f"There is a category with the address {slug} already.")
     audit.record(by, Act.CATEGORY_CREATED, _subject(slug), after={"name": english, "texts": texts})
     after_commit(browse.clear_cache)

@@ -1,6 +1,6 @@
 """Create, change, archive and restore products. Orders that were placed keep their lines.
 
-A change names the version of the product that it was made on, so that nobody overwrites what a colleague has changed
+A change names the version of the product that it was made on, so that it never overwrites what a colleague has changed
 meanwhile. The audit log has the fields before and after, as text, with the version; `changes_since` reads them there.
 """
 

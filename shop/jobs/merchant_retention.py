@@ -44,7 +44,7 @@ RULES: Sequence[Mapping[str, Any]] = (
         "model": ProductImport,
         "rows": "imports of products and dry runs, with their lines",
         "kept": imports.KEPT_FOR,
-        "why": "as long as somebody may ask what a file has changed; the audit log keeps each change",
+        "why": "as long as staff may ask what a file has changed; the audit log keeps each change",
         "over": lambda at: ProductImport.ended_at < at - imports.KEPT_FOR,
         "first": _lines_of_imports,
     },

@@ -104,4 +104,4 @@ def _write(image, width: int, path: Path) -> None:  # type: ignore[no-untyped-de
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), sys.argv[2], [int(width) for width in sys.argv[3:]])))
+    sys.stdout.write(json.dumps(main(Path(sys.argv[1]), sys.argv[2], [int(width) for width in sys.argv[3:]])))

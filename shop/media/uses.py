@@ -37,6 +37,6 @@ def drop(digest: str) -> None:
 
 
 def remove_files(digests: Iterable[str]) -> None:
-    """Remove files whose rows the current transaction deletes: nobody can use them again before it has ended."""
+    """Remove files whose rows the current transaction deletes: no product can use them again before it has ended."""
     for digest in digests:
         files.remove(digest)

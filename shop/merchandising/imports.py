@@ -92,7 +92,7 @@ def _insert(
     values = {"id": import_id, "file_name": file_name, "columns": columns, "is_dry_run": is_dry_run, "lines": lines}
     values |= {"requested_by": by, "requested_at": now, "state": ImportState.RUNNING}
     row = insert(ProductImport).values(**values, due_at=now + LEASE if is_claimed else now)
-    if not changed(row.on_conflict_do_nothing()):
+    if not db.session.scalar(row.on_conflict_do_nothing().returning(ProductImport.id)):
         raise Refusal("import_running", "Another import or dry run is running. Wait until it is done.")
     for number, rows in enumerate(parts, 1):
         db.session.add(ProductImportPart(import_id=import_id, number=number, rows=rows))

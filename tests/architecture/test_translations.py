@@ -26,6 +26,8 @@ FOR_STAFF = (
     "shop/catalogue/pictures.py",
     "shop/catalogue/product_fields.py",
     "shop/catalogue/products.py",
+    "shop/media/",
+    "shop/merchandising/",
     "shop/commands/",
     "shop/core/filter_values.py",
     "shop/core/days.py",

@@ -31,7 +31,7 @@ def test_a_file_in_utf_8_is_read_with_and_without_a_byte_order_mark(mark: str) -
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reason"),
     [
         ((HEADING + "A,Kännchen,5\n").encode("utf-16"), "The file is in UTF-16, and has to be in UTF-8."),
         ((HEADING + "A,Kännchen,5\n").encode("utf-16-le"), "The file is in UTF-16 or is no text"),
@@ -48,8 +48,8 @@ def test_a_file_in_utf_8_is_read_with_and_without_a_byte_order_mark(mark: str) -
         (b"PK\x03\x04\x00\x00", "The file is in UTF-16 or is no text"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_refused_with_the_reason(content: bytes, said: str) -> None:
-    assert said in why(content)
+def test_a_file_that_cannot_be_used_is_refused_with_the_reason(content: bytes, reason: str) -> None:
+    assert reason in why(content)
 
 
 def test_a_file_of_ten_thousand_products_is_read_and_one_more_is_refused() -> None:

@@ -25,6 +25,7 @@ UTC = ZoneInfo("UTC")
 LISTS = (
     *("approvals", "payouts", "disputes", "alerts", "mails", "mails?state=QUEUED", "users", "audit"),
     *("orders", "orders?payment=OPEN&provider=fakepay", "webhooks", "webhooks?state=done"),
+    *("products", "products?q=kettle&low=yes", "stock", "categories", "products/imports"),
 )
 
 

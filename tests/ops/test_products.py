@@ -59,7 +59,7 @@ def test_a_merchandiser_adds_a_product_that_customers_buy_once_it_has_stock(shop
 
 
 @pytest.mark.parametrize(
-    ("field", "typed", "said"),
+    ("field", "typed", "shown"),
     [
         ("price.TWD", "0", "A price must be greater than zero."),
         ("price.TWD", "1180.50", "Prices in TWD are multiples of NT$1."),
@@ -76,12 +76,12 @@ def test_a_merchandiser_adds_a_product_that_customers_buy_once_it_has_stock(shop
     ],
 )
 def test_a_field_that_cannot_be_used_is_named_and_what_was_typed_is_kept(
-    mia: Visitor, field: str, typed: str, said: str
+    mia: Visitor, field: str, typed: str, shown: str
 ) -> None:
     filled = form(mia)
     answer = mia.post(f"/ops/products/{KETTLE}", {**filled, "description": "Kept words", field: typed})
     assert answer.status_code == 422
-    assert said in answer.text.replace("&#39;", "'") and "Kept words" in answer.text
+    assert shown in answer.text.replace("&#39;", "'") and "Kept words" in answer.text
     assert stored().version == 1
 
 
