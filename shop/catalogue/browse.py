@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from flask import current_app
-from sqlalchemy import Select, or_, select
+from sqlalchemy import RowMapping, Select, or_, select
 
 from shop.catalogue.models import Category, FormerSlug, Priced, Product, Texts
 from shop.core.db import db, table
@@ -153,8 +153,8 @@ def _products(query: Select[Any]) -> list[ProductView]:
     return [_view(row._mapping) for row in db.session.execute(query)]
 
 
-def _view(row: Mapping[str, Any]) -> ProductView:
-    values = dict(row)
+def _view(row: RowMapping) -> ProductView:
+    values: dict[str, Any] = {**row}
     is_archived = values.pop("archived_at") is not None
     return ProductView(**values | ({"prices": {}} if is_archived else {}), is_archived=is_archived)
 

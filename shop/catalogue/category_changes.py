@@ -95,8 +95,8 @@ def move(slug: str, place: int, *, by: Actor) -> None:
         moved = (Category.slug == each, Category.position != position)
         db.session.execute(update(Category).where(*moved).values(position=position))
     if slugs.index(slug) != before:
-        places = {"before": {"place": before + 1}, "after": {"place": slugs.index(slug) + 1}}
-        audit.record(by, Act.CATEGORY_MOVED, _subject(slug), **places)
+        after = {"place": slugs.index(slug) + 1}
+        audit.record(by, Act.CATEGORY_MOVED, _subject(slug), before={"place": before + 1}, after=after)
         after_commit(browse.clear_cache)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from babel.numbers import get_currency_precision
@@ -123,14 +124,14 @@ def read(typed: Mapping[str, str]) -> Fields:
             errors[name] = str(error)
             return ""
 
-    words = {name: value(name, lambda given, name=name: _text(given, LONGEST[name])) for name in LONGEST}
+    words = {name: value(name, partial(_text, longest=LONGEST[name])) for name in LONGEST}
     texts: Texts = {}
     for locale in OFFERED:
         for name in LONGEST if locale != ENGLISH else ():
             of = f"{name}.{tag(locale)}"
-            if found := str(value(of, lambda given, name=name: _text(given, LONGEST[name]))):
+            if found := str(value(of, partial(_text, longest=LONGEST[name]))):
                 texts.setdefault(locale, {})[name] = found
-    prices = {code: value(f"price.{code}", lambda given, code=code: price(given, code)) for code in CURRENCIES}
+    prices = {code: value(f"price.{code}", partial(price, currency=code)) for code in CURRENCIES}
     slug, position = value("slug", _slug), value("position", _position)
     if not words["name"] and "name" not in errors:
         errors["name"] = "Enter a name in English. Other languages show it where they have none."

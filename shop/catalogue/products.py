@@ -35,7 +35,7 @@ class Stale(Refusal):
     """The product has changed since the form was opened. `version` is the present one."""
 
     def __init__(self, version: int) -> None:
-        message = "This product was changed after you opened the form. Nothing of yours was saved yet."
+        message = "This product was changed after you opened the form. Your entries are not saved yet."
         super().__init__("product_changed", message, version=version)
 
 
@@ -123,8 +123,8 @@ def set_price(sku: str, price: Money, *, by: Actor) -> Money | None:
         prices = {**product.prices, currency: price.amount}
         _record_prices(sku, product.prices, prices, by)
         product.prices = prices
-        shown = [{name: product_fields.price_text(each, currency)} for each in (before, price.amount)]
-        _written(product, Act.PRICE_SET, *shown, by)
+        shown = (product_fields.price_text(amount, currency) for amount in (before, price.amount))
+        _written(product, Act.PRICE_SET, {name: next(shown)}, {name: next(shown)}, by)
     return None if before is None else Money(before, currency)
 
 

@@ -16,6 +16,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flask import current_app
 
@@ -84,7 +85,7 @@ def _run(content: bytes, kind: str) -> Picture:
             log.warning(
                 "media.not_converted", status=done.returncode, error=done.stderr[-300:].decode(errors="replace")
             )
-        result = json.loads(done.stdout) if done.returncode == 0 else {"refused": "unreadable"}
+        result: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {"refused": "unreadable"}
         if "refused" in result:
             raise BadInput("bad_picture", _REASONS.get(result["refused"], _UNREADABLE))
         files = {width: path.read_bytes() for width in WIDTHS if (path := folder / f"{width}.webp").exists()}
@@ -122,4 +123,4 @@ def named(name: str) -> Path | None:
 
 
 def _path(digest: str, width: int) -> Path:
-    return ROOT / current_app.config["MEDIA_FOLDER"] / digest[:2] / f"{digest}-{width}.webp"
+    return ROOT / str(current_app.config["MEDIA_FOLDER"]) / digest[:2] / f"{digest}-{width}.webp"

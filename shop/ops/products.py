@@ -155,7 +155,7 @@ def _form(
     added: int = 0,
 ) -> str:
     history = products.price_changes(product.sku) if product else []
-    people = staff.labels([change.by for change in [*history, *(changes or [])]])
+    people = staff.labels({*(row.by for row in history), *(change.by for change in changes or [])})
     values: dict[str, Any] = {"wrong_pictures": wrong_pictures or {}, "added": added, "locales": OFFERED}
     values |= {"largest": files.LARGEST_UPLOAD // 2**20, "most_pictures": pictures.MOST}
     values |= {"history": history, "changes": changes or [], "both": both or [], "people": people}

@@ -92,7 +92,7 @@ def test_a_stale_form_shows_what_a_colleague_has_changed_and_keeps_what_was_type
     assert answer.status_code == 409
     for shown in ("“Kettle” → “Blue Kettle”", "“1200” → “1300”", "Mine", 'value="1250"', 'value="Blue Kettle"'):
         assert shown in answer.text, shown
-    assert "Your text differs from the saved one: “1300”" in answer.text
+    assert "Yours differs from the saved value: “1300”" in answer.text
     assert (stored().prices["TWD"], stored().description) == (130000, "A good Kettle")
     again = re.search(r'name="version" value="([0-9]+)"', answer.text)
     assert again
