@@ -60,14 +60,14 @@ _CELL = re.compile(r"<(tr|td|th)\b")
 
 def labelled(rows: Markup, columns: Sequence[tuple[str, str]]) -> Markup:
     """The rows of a table with the heading of its column in each cell (`data-label`), which a small screen shows."""
-    labels = [str(Markup(' data-label="{}"').format(heading)) for heading, _ in columns]
-    text, at, done, parts = str(rows), 0, 0, list[str]()
-    for tag in _CELL.finditer(text):
+    labels = [Markup(' data-label="{}"').format(heading) for heading, _ in columns]
+    at, done, parts = 0, 0, list[Markup]()
+    for tag in _CELL.finditer(str(rows)):
         at = 0 if tag[1] == "tr" else at + 1
         if tag[1] == "td" and at <= len(labels):
-            parts += (text[done : tag.end()], labels[at - 1])
+            parts += (rows[done : tag.end()], labels[at - 1])
             done = tag.end()
-    return Markup("".join([*parts, text[done:]]))  # noqa: S704 - parts of `rows`, and escaped headings
+    return Markup("").join([*parts, rows[done:]])
 
 
 _TONES = {
