@@ -21,6 +21,8 @@ from shop.credit_gifts import models as _gift_models  # noqa: F401 - tables are 
 from shop.http_kit import request_guard
 from shop.idempotency import models as _idempotency_models  # noqa: F401 - tables are known once their models are imported
 from shop.mail import models as _mail_models  # noqa: F401 - tables are known once their models are imported
+from shop.media import models as _media_models  # noqa: F401 - tables are known once their models are imported
+from shop.merchandising import models as _import_models  # noqa: F401 - tables are known once their models are imported
 from shop.order_search import models as _search_models  # noqa: F401 - tables are known once their models are imported
 from shop.payments.providers import registry
 from shop.pricing import models as _pricing_models  # noqa: F401 - tables are known once their models are imported

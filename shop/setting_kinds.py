@@ -71,6 +71,21 @@ class ChatWebhook(str):
         return super().__new__(cls, text)
 
 
+class MediaAddress(str):
+    """A path on the shop's own host, or an https address, with a slash at its end. Raises ValueError."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> MediaAddress:
+        parts = urlsplit(text)
+        is_path = text.startswith("/") and not text.startswith("//")
+        is_address = parts.scheme == "https" and bool(parts.hostname) and parts.username is None
+        is_plain = text.isascii() and text.isprintable() and not set(text) & set(" ;,'\"\\<>")
+        if not (is_path or is_address) or not is_plain or parts.query or parts.fragment:
+            raise ValueError(text)
+        return super().__new__(cls, f"{text.rstrip('/')}/")
+
+
 class LogLevel(str):
     """Log level of LEVELS, in either case. Raises ValueError for anything else."""
 
@@ -242,6 +257,7 @@ WORDS = {
     WebAddress: "an address that begins with http:// or https://",
     ChatWebhook: "an address that begins with https:// and has no user",
     CurrencyAmounts: "minor units by currency, such as TWD=20000000,USD=700000",
+    MediaAddress: "a path such as /media/, or an address that begins with https://",
     LogLevel: ", ".join(LogLevel.LEVELS),
     MailServer: "an address such as smtp://user:password@host:587/?starttls=1",
     MailSender: "an e-mail address, with or without a name",

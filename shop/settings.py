@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from shop.api_settings import API_SETTINGS, DEVELOPMENT_TOKEN_KEY
+from shop.media_settings import MEDIA_SETTINGS
 from shop.setting_kinds import (
     WORDS,
     ChatWebhook,
@@ -304,6 +305,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("HEARTBEAT_FILE", "", "File that `worker` and `clock` touch while they work, for liveness probes."),
     *API_SETTINGS,
+    *MEDIA_SETTINGS,
     Setting("SEED_STOCK", "1", "Multiplies the stock of the seeded catalogue (load tests).", int, least=1),
 )
 

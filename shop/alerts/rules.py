@@ -45,6 +45,7 @@ RULES: dict[str, tuple[Severity, str]] = {
     "OPS_SETTLEMENT_MISSING": (P2, "Settlement file could not be fetched"),
     "OPS_UNPAID_LIMIT": (P3, "Client repeatedly exceeds the limits on unpaid orders"),
     "OPS_STOCK_HELD": (P3, "Unpaid orders reserve a large share of a product's stock"),
+    "OPS_STOCK_LOW": (P3, "Few units of a product are left"),
     "OPS_INVARIANT": (P1, "Invariant violated"),
     "OPS_CLOCK_STOPPED": (P1, "Clock process is not running"),
     "OPS_APPROVAL_WAITS": (P2, "Request waits for a second person"),

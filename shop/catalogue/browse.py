@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, TypeVar
 
 from flask import current_app
-from sqlalchemy import Select, or_, select
+from sqlalchemy import RowMapping, Select, or_, select
 
-from shop.catalogue.models import Category, Priced, Product, Texts
+from shop.catalogue.models import Category, FormerSlug, Priced, Product, Texts
 from shop.core.db import db, table
 from shop.core.languages import ENGLISH, text_in
 
 FRESH = 1.0
 _MOST_KEPT = 512
 """Cached results; each is a product or the products of a category."""
-_CATEGORIES, _PRODUCTS = table(Category), table(Product)
+_CATEGORIES, _PRODUCTS, _FORMER = table(Category), table(Product), table(FormerSlug)
 T = TypeVar("T")
 
 
@@ -43,7 +43,7 @@ class CategoryView:
 
 @dataclass(frozen=True)
 class ProductView(Priced):
-    """A product. `prices` maps a currency to minor units."""
+    """A product. `prices` maps a currency to minor units; an archived product has none and cannot be bought."""
 
     sku: str
     slug: str
@@ -54,6 +54,8 @@ class ProductView(Priced):
     image: str
     prices: dict[str, int] = field(hash=False)
     texts: Texts = field(default_factory=dict, hash=False)
+    images: Sequence[Mapping[str, Any]] = field(default=(), hash=False)
+    is_archived: bool = False
 
     def in_language(self, locale: str) -> ProductView:
         """The product with its texts in a language; English where it has none."""
@@ -73,8 +75,8 @@ def categories() -> list[CategoryView]:
 
 
 def search(q: str = "", category: str = "", language: str = ENGLISH) -> list[ProductView]:
-    """Products that have every word of `q` in their name, summary or category, in the order of the catalogue. The words
-    may be English or of `language`.
+    """Products that are not archived and have every word of `q` in their name, summary or category, in the order of
+    the catalogue. The words may be English or of `language`.
     """
     if q.split() and language != ENGLISH:
         return _search_texts(q.casefold().split()[:8], category, language)
@@ -94,6 +96,12 @@ def by_slug(slug: str) -> ProductView | None:
     return found[0] if found else None
 
 
+def by_former_slug(slug: str) -> str | None:
+    """The present slug of the product that had this one before."""
+    query = select(_PRODUCTS.c.slug).join_from(_FORMER, _PRODUCTS, _PRODUCTS.c.sku == _FORMER.c.sku)
+    return db.session.scalar(query.where(_FORMER.c.slug == slug))
+
+
 def by_skus(skus: Iterable[str]) -> dict[str, ProductView]:
     """Products by SKU, read from the database; unknown SKUs are left out."""
     wanted = list(skus)
@@ -106,10 +114,24 @@ def clear_cache() -> None:
         _results().clear()
 
 
-_FIELDS = ("sku", "slug", "name", "category", "summary", "description", "image", "prices", "texts")
+_FIELDS = (
+    "sku",
+    "slug",
+    "name",
+    "category",
+    "summary",
+    "description",
+    "image",
+    "prices",
+    "texts",
+    "images",
+    "archived_at",
+)
 _COLUMNS = select(*(_PRODUCTS.c[name] for name in _FIELDS))
-_IN_ORDER = _COLUMNS.join_from(_PRODUCTS, _CATEGORIES, _CATEGORIES.c.slug == _PRODUCTS.c.category).order_by(
-    _CATEGORIES.c.position, _PRODUCTS.c.position
+_IN_ORDER = (
+    _COLUMNS.join_from(_PRODUCTS, _CATEGORIES, _CATEGORIES.c.slug == _PRODUCTS.c.category)
+    .where(_PRODUCTS.c.archived_at.is_(None))
+    .order_by(_CATEGORIES.c.position, _PRODUCTS.c.position, _PRODUCTS.c.sku)
 )
 _ALL = select(_CATEGORIES.c.slug, _CATEGORIES.c.name, _CATEGORIES.c.texts).order_by(_CATEGORIES.c.position)
 _lock = Lock()
@@ -128,7 +150,13 @@ def _search_texts(words: list[str], category: str, language: str) -> list[Produc
 
 
 def _products(query: Select[Any]) -> list[ProductView]:
-    return [ProductView(*row) for row in db.session.execute(query)]
+    return [_view(row._mapping) for row in db.session.execute(query)]
+
+
+def _view(row: RowMapping) -> ProductView:
+    values: dict[str, Any] = {**row}
+    is_archived = values.pop("archived_at") is not None
+    return ProductView(**values | ({"prices": {}} if is_archived else {}), is_archived=is_archived)
 
 
 def _results() -> OrderedDict[tuple[str, ...], tuple[float, Any]]:

@@ -27,13 +27,27 @@ def insert_missing() -> dict[str, int]:
     categories = [{c: kind[c] for c in kinds} | {"position": i} for i, kind in enumerate(catalogue["category"])]
     columns = ("sku", "slug", "name", "category", "summary", "description", "image", "prices", "texts")
     products = [{c: p[c] for c in columns} | {"position": i} for i, p in enumerate(catalogue["product"])]
-    for model, key, rows in ((Category, "slug", categories), (Product, "sku", products)):
-        # for all indexes: a merchant's own product may have the SKU or the slug of an initial one
-        db.session.execute(insert(model).on_conflict_do_nothing(), rows)
-        _insert_texts(model, key, {row[key]: row for row in rows})
+    _insert(Category, "slug", _never_deleted(categories))
+    there = set(db.session.scalars(select(Category.slug)))
+    _insert(Product, "sku", [product for product in products if product["category"] in there])
     units = {p["sku"]: p["stock"] for p in catalogue["product"]}
     existing = set(db.session.scalars(select(Product.sku).where(Product.sku.in_(units))))
     return {sku: number for sku, number in units.items() if sku in existing}
+
+
+def _insert(model: type[Category | Product], key: str, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        # for all indexes: a merchant's own product may have the SKU or the slug of an initial one
+        db.session.execute(insert(model).on_conflict_do_nothing(), rows)
+        _insert_texts(model, key, {row[key]: row for row in rows})
+
+
+def _never_deleted(categories: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The initial categories without those that were inserted before and are missing: a merchant has deleted them."""
+    of = table(InitialTexts).c
+    inserted = set(db.session.scalars(select(of.key).where(of.table_name == table(Category).name)))
+    deleted = inserted - set(db.session.scalars(select(Category.slug)))
+    return [category for category in categories if category["slug"] not in deleted]
 
 
 def _insert_texts(model: type[Category | Product], key: str, initial: Mapping[str, Mapping[str, Any]]) -> None:

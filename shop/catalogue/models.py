@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from datetime import datetime
+from typing import Any, Protocol
 
-from sqlalchemy import JSON, ForeignKey, Index, Text, text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.catalogue.refusals import NotSoldIn
-from shop.core.db import Base
+from shop.core.actor import Actor
+from shop.core.column_types import ActorText
+from shop.core.db import Base, UtcDateTime
 from shop.core.money import CURRENCIES, Money
 
 Texts = dict[str, dict[str, str]]
@@ -46,18 +49,23 @@ class Priced:
 
 
 class Category(Base):
-    """A category of products. `texts` has translations of `name`."""
+    """A category of products. `texts` has translations of `name`. `version` counts changes of its names."""
 
     __tablename__ = "categories"
     slug: Mapped[str] = mapped_column(Text, primary_key=True)
     name: Mapped[str] = mapped_column(Text)
     position: Mapped[int] = mapped_column(default=0)
     texts: Mapped[Texts] = mapped_column(JSON, default=dict, server_default=text("'{}'"))
+    version: Mapped[int] = mapped_column(default=1, server_default=text("1"))
 
 
 class Product(Priced, Base):
     """A product. `prices` maps a currency to minor units, `texts` has translations of `name`, `summary` and
     `description`.
+
+    `image` is its illustration, a file under static/, and `images` are uploaded pictures, which are shown instead (see
+    `shop.catalogue.pictures`). `version` counts the changes by staff: a change names the version that it was made on.
+    An archived product is not sold.
     """
 
     __tablename__ = "products"
@@ -71,8 +79,37 @@ class Product(Priced, Base):
     prices: Mapped[dict[str, int]] = mapped_column(JSON)
     position: Mapped[int] = mapped_column(default=0)
     texts: Mapped[Texts] = mapped_column(JSON, default=dict, server_default=text("'{}'"))
+    images: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list, server_default=text("'[]'"))
+    version: Mapped[int] = mapped_column(default=1, server_default=text("1"))
+    archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     __table_args__ = (Index("ix_products_category_position", "category", "position"),)
+
+
+class FormerSlug(Base):
+    """A former address of a product, which leads to the present one."""
+
+    __tablename__ = "former_slugs"
+    slug: Mapped[str] = mapped_column(Text, primary_key=True)
+    sku: Mapped[str] = mapped_column(ForeignKey("products.sku"))
+
+
+class PriceChange(Base):
+    """A change of a unit price by staff, in minor units; None is no price in this currency."""
+
+    __tablename__ = "price_changes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sku: Mapped[str] = mapped_column(ForeignKey("products.sku"))
+    currency: Mapped[str] = mapped_column(Text)
+    before: Mapped[int | None] = mapped_column(BigInteger)
+    after: Mapped[int | None] = mapped_column(BigInteger)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    by: Mapped[Actor] = mapped_column(ActorText)
+
+    __table_args__ = (
+        CheckConstraint("after > 0", name="after_positive"),
+        Index("ix_price_changes_sku", "sku", "id"),
+    )
 
 
 class InitialTexts(Base):

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Select, bindparam, delete, exists, func, join, literal, select, update
 
-from shop.catalogue import browse
+from shop.catalogue import browse, pictures
 from shop.catalogue.models import Product
 from shop.checkout.cart_view import CartView, Line, Summary, UnpricedLine
 from shop.checkout.models import Cart, CartLine
@@ -32,8 +32,10 @@ _LINE = (
     _PRODUCTS.c.slug,
     _PRODUCTS.c.name,
     _PRODUCTS.c.image,
+    _PRODUCTS.c.images,
     _PRODUCTS.c.prices,
     _PRODUCTS.c.texts,
+    _PRODUCTS.c.archived_at,
     (_STOCK.c.on_hand - _STOCK.c.reserved).label("available"),
 )
 _HAS_METHODS = exists(select(DeliveryMethod.key)).label("has_methods")
@@ -133,8 +135,8 @@ def view(cart_id: str, currency: str, checkout_key: str, rows: Sequence[Any], la
         cart_id,
         currency,
         checkout_key,
-        tuple(_line(row, currency, language) for row in rows if currency in row.prices),
-        tuple(_unpriced(row, currency, language) for row in rows if currency not in row.prices),
+        tuple(_line(row, currency, language) for row in rows if _is_sold(row, currency)),
+        tuple(_unpriced(row, currency, language) for row in rows if not _is_sold(row, currency)),
     )
 
 
@@ -271,18 +273,26 @@ def _lock(cart_id: str) -> None:
     db.session.execute(select(Cart.id).where(Cart.id == cart_id).with_for_update())
 
 
+def _is_sold(row: Any, currency: str) -> bool:
+    return row.archived_at is None and currency in row.prices
+
+
 def _unpriced(row: Any, currency: str, language: str) -> UnpricedLine:
-    return UnpricedLine(row.sku, row.slug, _name(row, language), row.image, row.quantity, currency)
+    return UnpricedLine(row.sku, row.slug, _name(row, language), _image(row), row.quantity, currency)
 
 
 def _name(row: Any, language: str) -> str:
     return text_in(row.texts, language, "name", row.name)
 
 
+def _image(row: Any) -> str:
+    return pictures.main(row.image, row.images)
+
+
 def _line(row: Any, currency: str, language: str) -> Line:
     price = Money(row.prices[currency], currency)
     was = Money(row.seen_amount, currency) if row.seen_amount != price.amount else None
-    return Line(row.sku, row.slug, _name(row, language), row.image, price, row.quantity, row.available or 0, was)
+    return Line(row.sku, row.slug, _name(row, language), _image(row), price, row.quantity, row.available or 0, was)
 
 
 @contextmanager

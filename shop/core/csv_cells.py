@@ -19,11 +19,20 @@ def cell(value: object) -> str:
     return f"'{shown}" if not isinstance(value, int | float) and _is_formula(shown) else shown
 
 
+def plain(shown: str) -> str:
+    """The text that `cell` has written as `shown`."""
+    return shown[1:] if shown.startswith("'") and _is_formula(shown[1:]) else shown
+
+
 def _is_formula(shown: str) -> bool:
-    """True if a spreadsheet may run it: full-width signs, and signs after spaces and invisible characters, too."""
-    plain = unicodedata.normalize("NFKC", shown)
-    visible = next((at for at, sign in enumerate(plain) if unicodedata.category(sign) not in _INVISIBLE), len(plain))
-    return plain.startswith(_FORMULA) or plain[visible:].startswith(_FORMULA)
+    """True if a spreadsheet may run it: full-width signs, and signs after spaces and invisible characters, too.
+
+    Signs after an apostrophe count, so that `plain` reads back a text that begins with one.
+    """
+    narrow = unicodedata.normalize("NFKC", shown)
+    skipped = (sign == "'" or unicodedata.category(sign) in _INVISIBLE for sign in narrow)
+    visible = next((at for at, is_skipped in enumerate(skipped) if not is_skipped), len(narrow))
+    return narrow.startswith(_FORMULA) or narrow[visible:].startswith(_FORMULA)
 
 
 def lines(rows: Iterable[Sequence[object]]) -> bytes:

@@ -69,6 +69,11 @@ def export_id() -> str:
     return "E" + payment_id()[1:]
 
 
+def import_id() -> str:
+    """An id like a payment's, and never equal to one; ordered by time. It grants nothing."""
+    return "I" + payment_id()[1:]
+
+
 def mail_id() -> str:
     """An id like a payment's, and never equal to one; ordered by time. It grants nothing."""
     return "M" + payment_id()[1:]

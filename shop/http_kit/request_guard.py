@@ -55,7 +55,6 @@ _CSP = (
     "default-src 'self'",
     "script-src 'self'",
     "style-src 'self'",
-    "img-src 'self' data:",
     "object-src 'none'",
     "base-uri 'none'",
     "frame-ancestors 'none'",
@@ -195,7 +194,9 @@ def _headers(app: Flask, https: bool) -> dict[str, str]:
     origins = dict.fromkeys(f"{url.scheme}://{url.netloc}" for url in map(urlsplit, allowed) if url.netloc)
     shop = urlsplit(app.config["SHOP_URL"])
     socket = f"{'wss' if https else 'ws'}://{shop.netloc}"  # older browsers do not count WebSockets as 'self'
-    policy = [*_CSP, f"connect-src 'self' {socket}", " ".join(["form-action 'self'", *origins])]
+    media = urlsplit(app.config["MEDIA_URL"])
+    images = ["img-src 'self' data:", *([f"{media.scheme}://{media.netloc}"] if media.netloc else [])]
+    policy = [*_CSP, " ".join(images), f"connect-src 'self' {socket}", " ".join(["form-action 'self'", *origins])]
     headers = {**_HEADERS, "Content-Security-Policy": "; ".join(policy)}
     if https:
         headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shop.jobs import merchant_retention
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -37,7 +39,7 @@ KEPT: tuple[Kept, ...] = (
     Kept("notification_windows", "one row for each rule of alerts"),
     *(Kept(name, _DOCUMENTS) for name in ("documents", "document_lines", "document_files", "document_years")),
     *(Kept(name, _STOCK) for name in ("stock", "stock_movements", "reservations")),
-    *(Kept(name, _CATALOGUE) for name in ("products", "categories", "initial_texts")),
+    *(Kept(name, _CATALOGUE) for name in ("products", "categories", "initial_texts", "former_slugs", "price_changes")),
     *(Kept(name, _PRICING) for name in ("tax_rates", "delivery_methods", "discount_codes", "discount_values")),
     Kept(
         "discount_uses",
@@ -64,5 +66,6 @@ REMOVED_WITH = {
     "order_export_parts": "order_exports",
     "webhook_deliveries": "outgoing_events",
     "delivery_attempts": "outgoing_events",
+    **merchant_retention.REMOVED_WITH,
 }
 """Tables whose rows are deleted together with those of another one."""

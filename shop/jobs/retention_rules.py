@@ -27,6 +27,7 @@ from shop.documents import erase
 from shop.idempotency.decide import LASTS
 from shop.idempotency.models import IdempotencyKey
 from shop.integrity.models import IntegrityCheck
+from shop.jobs import merchant_retention
 from shop.mail.models import Mail
 from shop.mail.states import MailState
 from shop.order_notes import notes
@@ -347,4 +348,5 @@ RULES: tuple[Rule, ...] = (
         lambda at: Heartbeat.at < at - 7 * DAY,
         wall_time=True,
     ),
+    *(Rule(**values) for values in merchant_retention.RULES),
 )

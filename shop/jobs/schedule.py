@@ -13,6 +13,7 @@ from shop.documents import missing as documents
 from shop.integrity import checks
 from shop.jobs import effects, invariants, retention
 from shop.mail import deliver
+from shop.merchandising import imports
 from shop.order_search import exports
 from shop.outgoing_webhooks import deliver as outgoing_webhooks
 from shop.outgoing_webhooks import lanes
@@ -62,6 +63,7 @@ WORK: tuple[Work, ...] = (
     Work("chat", chat.due, chat.do, shared=True, is_slow=True, only_emits=True),
     Work("outgoing_webhooks", outgoing_webhooks.due, lanes.do, shared=True, is_slow=True),
     Work("export", exports.due, exports.do, shared=True, is_slow=True),
+    Work("import", imports.due, imports.do, shared=True, is_slow=True),
     Work("settlement", daily_fetch.due, daily_fetch.fetch_due, shared=True, seconds=120, is_slow=True),
     Work("integrity", checks.due, checks.continue_due, shared=True, seconds=120, is_slow=True),
     Work("statistics", rollup.due, rollup.add_due),

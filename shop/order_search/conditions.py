@@ -152,9 +152,9 @@ def _along_index(filters: Filters, zone: ZoneInfo, few: Few) -> Iterator[ColumnE
 
 
 def _in_rows(filters: Filters, few: Few) -> Iterator[ColumnElement[bool]]:
+    currency, total = Order.currency + "", Order.total_amount + 0  # without their index: it would find many, unsorted
     if filters.currencies and not few.amounts:
-        yield Order.currency.in_(filters.currencies)
-    total = Order.total_amount + 0  # without the index on amounts: it would find many orders, which had to be sorted
+        yield currency.in_(filters.currencies)
     if filters.least and not few.amounts:
         yield total >= filters.least.amount
     if filters.most and not few.amounts:

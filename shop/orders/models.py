@@ -19,6 +19,7 @@ _KNOWN = ", ".join(f"'{s}'" for s in OrderState)
 _LIVE = "state IN ({})".format(", ".join(f"'{s}'" for s in sorted(PAYABLE)))
 IS_LIVE = text(f"orders.{_LIVE}")
 """Condition that the order may still be paid, with literals: a partial index is used only for literals in the query."""
+_UPLOADED = text("image LIKE 'media/%'")
 _IN_REVIEW = text("review_since IS NOT NULL")
 ERASED = "(erased)"
 """Value that replaces the personal data of a guest whose retention period is over."""
@@ -138,6 +139,7 @@ class OrderLine(Base):
     __table_args__ = (
         CheckConstraint("quantity > 0", name="quantity_positive"),
         CheckConstraint("kind IN ('item', 'delivery', 'discount', 'tax')", name="kind_known"),
+        Index("ix_order_lines_media", "image", postgresql_where=_UPLOADED, sqlite_where=_UPLOADED),
     )
 
     @property

@@ -36,6 +36,7 @@ from shop.core.outbox import OutboxRow
 from shop.integrity.models import IntegrityCheck
 from shop.mail.models import Mail
 from shop.mail.states import MailState
+from shop.merchandising.models import ProductImport
 from shop.order_search.models import OrderExport
 from shop.orders.models import IS_LIVE, Order
 from shop.outgoing_webhooks.models import WebhookDelivery
@@ -147,6 +148,7 @@ QUEUES: tuple[Kind, ...] = (
     ),
     Kind("chat", "Chat messages", ChatMessage, ChatMessage.next_attempt_at, ChatMessage.error.is_not(None), True),
     Kind("export", "Exports of orders", OrderExport, OrderExport.due_at),
+    Kind("import", "Imports of products", ProductImport, ProductImport.due_at),
     Kind(
         "settlement",
         "Settlement files",

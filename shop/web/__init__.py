@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from shop.http_kit import language, template_helpers, translation
+from shop.http_kit import language, pictures, template_helpers, translation
 from shop.web import (
     accounts,
     cart,
@@ -18,6 +18,7 @@ from shop.web import (
     history,
     identities,
     invitations,
+    media,
     orders,
     passive,
     recovery,
@@ -30,6 +31,7 @@ from shop.web import (
 
 BLUEPRINTS = (
     catalogue.bp,
+    media.bp,
     cart.bp,
     checkout.bp,
     history.bp,
@@ -54,6 +56,7 @@ def init_app(app: Flask) -> None:
     language.init_app(app)
     translation.init_app(app)
     template_helpers.init_app(app)
+    pictures.init_app(app)
     security_txt.init_app(app)
     passive.init_app(app)
     for blueprint in BLUEPRINTS:

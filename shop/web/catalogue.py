@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, abort, render_template, request
+from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 from flask_babel import ngettext
 
 from shop.catalogue import browse
@@ -46,11 +47,14 @@ def index() -> str:
 
 @bp.get("/products/<slug>")
 @access("public")
-def product(slug: str) -> str:
-    """A product."""
+def product(slug: str) -> ResponseReturnValue:
+    """A product. A former address leads to the present one."""
     found = browse.by_slug(slug)
     if found is None:
-        abort(404)
+        present = browse.by_former_slug(slug)
+        if present is None:
+            abort(404)
+        return redirect(url_for("catalogue.product", slug=present), 301)
     return product_page(found)
 
 
@@ -66,5 +70,6 @@ def product_page(shown: browse.ProductView, problem: Refusal | None = None) -> s
         left=stock.available([shown.sku]).get(shown.sku, 0),
         also=[p.in_language(language) for p in shelf[:ALSO]],
         currency=visitor.currency(),
+        page_locale=language,
         problem=translated(problem.message) if problem else None,
     )

@@ -16,6 +16,7 @@ from shop.accounts.permissions import Role
 from shop.alerts import claims, store
 from shop.alerts.models import ChatMessage
 from shop.alerts.states import MessageKind
+from shop.catalogue.models import Product
 from shop.core import clock
 from shop.core.actor import Actor
 from shop.core.db import db, table, transaction
@@ -132,6 +133,20 @@ def failed_export(shop: Shop) -> str:
     with transaction():
         db.session.get_one(OrderExport, export).state = ExportState.FAILED
     return export
+
+
+def product_file(shop: Shop) -> str:
+    """The path of a CSV file with another price of a product."""
+    path = Path(shop.app.config["AUDIT_TEST_FILE"]).with_name("products.csv")
+    path.write_text(f"sku,price.TWD\n{KETTLE},1300\n")
+    return str(path)
+
+
+def archived_product() -> str:
+    """The SKU of a product that is archived."""
+    with transaction():
+        db.session.get_one(Product, KETTLE).archived_at = clock.now()
+    return KETTLE
 
 
 def raised_alert(shop: Shop) -> str:

@@ -32,6 +32,7 @@ from tests.commands.subjects import (
     after_command,
     altered_webhook,
     api_key,
+    archived_product,
     claimed_alert,
     customer_email,
     customer_with_wrong_password,
@@ -46,6 +47,7 @@ from tests.commands.subjects import (
     new_account,
     open_discrepancy,
     orphan_webhook,
+    product_file,
     raised_alert,
     requested_gift,
     requested_payout,
@@ -62,7 +64,7 @@ from tests.commands.subjects import (
     written_note,
     wrong_amount,
 )
-from tests.shop_fixtures import KETTLE, Shop
+from tests.shop_fixtures import KETTLE, UNITS, Shop
 
 COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
     "money refund": (Act.REFUND_REQUESTED, lambda shop: [shop.paid_order().number, "--reason", "broken", *SAM]),
@@ -116,7 +118,15 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
         lambda _: [str(open_discrepancy()), "--reason", "closed by phone", *SAM],
     ),
     "queues run": (Act.QUEUE_RUN, lambda shop: [orphan_webhook(shop) and "inbox", "--reason", "a fix"]),
+    "products import": (Act.IMPORT_REQUESTED, lambda shop: [product_file(shop), "--dry-run", *MIA]),
+    "products archive": (Act.PRODUCT_ARCHIVED, lambda _: [KETTLE, *MIA]),
+    "products restore": (Act.PRODUCT_RESTORED, lambda _: [archived_product(), *MIA]),
     "products price": (Act.PRICE_SET, lambda _: [KETTLE, "TWD", "1300"]),
+    "products correct": (
+        Act.STOCK_CORRECTED,
+        lambda _: [KETTLE, "7", "--seen", str(UNITS), "--reason", "counted", *MIA],
+    ),
+    "products alert-at": (Act.STOCK_LIMIT_SET, lambda _: [KETTLE, "2", *MIA]),
     "products restock": (Act.STOCK_RECEIVED, lambda _: [KETTLE, "3", *MIA]),
     "pricing set-tax": (Act.TAX_SET, lambda _: ["TW", "VAT", "5", *SAM]),
     "pricing remove-tax": (Act.TAX_REMOVED, lambda shop: [after_command(shop, "set-tax", "TW", "VAT", "5"), *SAM]),
@@ -170,6 +180,8 @@ NO_ENTRY = {
     "orders show": "queries acquirers; what it finds is an update, as of the poller",
     "pricing list": "reads",
     "products list": "reads",
+    "products export": "reads",
+    "products stock": "reads",
     "queues list": "reads",
     "settlement list": "reads",
     "clock": "process",
@@ -204,13 +216,26 @@ USE_CASES = {
     "alerts.claims.release",
     "alerts.store.acknowledge",
     "alerts.store.resolve",
-    "catalogue.prices.change",
+    "catalogue.category_changes.create",
+    "catalogue.category_changes.move",
+    "catalogue.category_changes.remove",
+    "catalogue.category_changes.rename",
+    "catalogue.pictures.describe",
+    "catalogue.pictures.remove",
+    "catalogue.pictures.upload",
+    "catalogue.products.archive",
+    "catalogue.products.create",
+    "catalogue.products.restore",
+    "catalogue.products.save",
+    "catalogue.products.set_price",
     "checkout.end_order.cancel_or_refund",
     "credit_gifts.gifts.approve",
     "credit_gifts.gifts.decline",
     "credit_gifts.gifts.request",
     "integrity.checks.request",
+    "inventory.stock.correct",
     "inventory.stock.restock",
+    "inventory.stock.set_low_at",
     "mail.missing.retry",
     "mail.resend.resend",
     "orders.address.change",
@@ -220,6 +245,8 @@ USE_CASES = {
     "order_search.views.remove",
     "order_search.views.rename",
     "order_search.views.save",
+    "merchandising.imports.apply",
+    "merchandising.imports.request",
     "order_notes.notes.mark_done",
     "order_notes.notes.withdraw",
     "order_notes.notes.write",
@@ -273,6 +300,7 @@ PARTS = {
     "ledger.book.post": "writes a journal, which names the actor",
     "ledger.book.transfer": "writes a journal, which names the actor",
     "ledger.store_credit.give": "part of `gifts.approve`",
+    "merchandising.imports.change": "part of `imports.request`; the use cases of `products` write the entries",
     "order_search.views.is_changeable": "reads",
     "outgoing_webhooks.endpoints.write_disabled": "part of `disable`, and of the deliveries",
     "payments.refunds.apply.failed_later": "an update of the acquirer",
@@ -296,7 +324,14 @@ IN_NO_COMMAND |= {Act.ADDRESS_CHANGED, Act.API_KEY_MADE, Act.IDENTITY_ADDED, Act
 IN_NO_COMMAND |= {Act.ENDPOINT_CHANGED, Act.ENDPOINT_DELETED, Act.ENDPOINT_TESTED, Act.EVENTS_BACKFILLED}
 
 
+IN_NO_COMMAND |= {Act.PICTURE_ADDED, Act.PICTURE_CHANGED, Act.PICTURE_REMOVED}
+
+
+IN_NO_COMMAND |= {Act.CATEGORY_CREATED, Act.CATEGORY_RENAMED, Act.CATEGORY_MOVED, Act.CATEGORY_REMOVED}
+
+
 IN_A_COMMAND_ABOVE = {Act.FILE_GIVEN, Act.ROLES_REQUESTED, Act.SHORTFALL_REQUESTED}
+IN_A_COMMAND_ABOVE |= {Act.PRODUCT_CREATED, Act.PRODUCT_CHANGED}
 """Acts of a command that has another act above: `users set-roles` for a role that decides about money, `reconcile`, and
 `money accept` for a large shortfall.
 """
@@ -404,13 +439,13 @@ def test_the_audit_log_is_listed_and_filtered(staffed: Shop) -> None:
     assert [" product.price_set: product TEST-KETTLE, " in lines[0], " product.stock_received: " in lines[1]] == [
         True
     ] * 2
-    assert '"price": {"amount": 120000, "currency": "TWD"} → "price": {"amount": 130000' in lines[0]
+    assert '"price.TWD": "1200" → "price.TWD": "1300"' in lines[0]
     [line] = run(staffed, ["audit", "list", *MIA]).splitlines()
     assert f" {staffed.colleague('mia')} product.stock_received: " in line
     assert run(staffed, ["audit", "list", "--act", "pricing.tax_set"]) == ""
     assert run(staffed, ["audit", "list", "--limit", "1"]).splitlines()[1].startswith("… and earlier ones: --until ")
     [entry] = json.loads(run(staffed, ["audit", "list", "--kind", "product", "--limit", "1", "--json"]))
-    assert entry["after"] == {"price": {"amount": 130000, "currency": "TWD"}}
+    assert entry["after"] == {"price.TWD": "1300", "version": 2}
     staffed.sweep()
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from shop.catalogue import category_changes, product_fields, products
 from shop.catalogue.models import Category, InitialTexts, Product
+from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.inventory import stock
 from shop.inventory.models import Stock, StockMovement
@@ -152,6 +154,38 @@ def test_seed_never_brings_back_translations_that_a_merchant_has_changed_or_dele
     assert product("MUG-SPECK").texts == {}
     assert product("KET-BLUE").texts == {"zh_Hant": {"name": "我們的水壺"}}
     assert db.session.get_one(Category, "table").texts == {}
+
+
+def test_a_release_keeps_what_a_merchant_has_done_in_the_console(shop: Shop, flask: Command) -> None:
+    flask("seed")
+    operator = Actor.operator()
+    mug = products.find("MUG-SPECK")
+    assert mug
+    typed = product_fields.as_typed(mug) | {
+        "name": "Our Mug",
+        "slug": "our-mug",
+        "price.TWD": "500",
+        "category": "desk",
+    }
+    products.save("MUG-SPECK", product_fields.read(typed), seen=1, by=operator)
+    products.archive("BOWL-NEST", by=operator)
+    light = "light"
+    for found in db.session.scalars(db.select(Product).where(Product.category == light)).all():
+        typed = product_fields.as_typed(found) | {"category": "desk"}
+        products.save(found.sku, product_fields.read(typed), seen=1, by=operator)
+    category_changes.remove(light, by=operator)
+    category_changes.move("shelf", 0, by=operator)
+
+    def now() -> list[object]:
+        db.session.rollback()
+        of = db.select(Product.sku, Product.slug, Product.name, Product.category, Product.prices, Product.archived_at)
+        categories = db.select(Category.slug, Category.position)
+        return [db.session.execute(query).all() for query in (of.order_by(Product.sku), categories.order_by("slug"))]
+
+    before = now()
+    assert flask("seed") == "The 30 products of the initial catalogue exist.\n"
+    assert now() == before
+    assert db.session.get(Category, light) is None, "a deleted category stays deleted"
 
 
 # --- prices ---

@@ -247,7 +247,7 @@ def test_slow_work_delays_no_poll_and_its_kinds_take_turns(shop: Shop, monkeypat
 
 def test_slow_kinds_are_those_of_long_turns_and_of_other_hosts() -> None:
     slow = {row.kind for row in schedule.WORK if row.is_slow}
-    assert slow == {"mail", "outgoing_webhooks", "chat", "export", "settlement", "integrity"}
+    assert slow == {"mail", "outgoing_webhooks", "chat", "export", "import", "settlement", "integrity"}
     assert all(row.shared for row in schedule.WORK if row.is_slow)
     assert {row.kind for row in schedule.WORK if row.seconds > 60} <= slow
 

@@ -38,6 +38,7 @@ LISTS = (
         "webhooks",
         "webhooks?state=done",
     ),
+    *("products", "products?q=kettle&low=yes", "stock", "categories", "products/imports"),
 )
 
 

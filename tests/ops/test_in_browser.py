@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import reduce
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,12 +17,15 @@ from werkzeug.serving import make_server
 from e2e.console_checks import Watch, is_sound
 from shop.accounts.permissions import Role
 from shop.alerts import claims
+from shop.catalogue import pictures, products
 from shop.core import clock
 from shop.core.money import Money
 from shop.integrity import checks
 from shop.integrity.invariants import Finding
+from shop.inventory import stock
 from shop.live import feed, hub
 from shop.mail import outgoing
+from shop.merchandising import imports
 from shop.order_search import exports, views
 from shop.order_search import filters as filters_of
 from shop.outgoing_webhooks import endpoints
@@ -30,10 +34,12 @@ from shop.payments.disputes import disputes
 from shop.payments.providers.interface import DisputeFact
 from shop.payments.refunds import requests
 from tests.live.test_console import note
+from tests.media.test_conversion import picture
+from tests.merchandising.test_imports import FILE
 from tests.ops.conftest import PASSWORD, visitor_as
 from tests.ops.test_alerts import alert
 from tests.parts.selection import is_full
-from tests.shop_fixtures import Shop
+from tests.shop_fixtures import KETTLE, Shop
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 PAGES = ["/ops", "/ops/orders", "/ops/orders?state=PAID&flag=late", "/ops/orders?colour=red", "/ops/search?q=nothing"]
@@ -64,6 +70,9 @@ PAGES_OF_ADMINS = ["/ops/integrity", "/ops/users?state=disabled", "/ops/customer
 PAGES_OF_ADMINS += ["/ops/endpoints", "/ops/endpoints/new", "/ops/endpoints/<endpoint>"]
 PAGES_OF_ADMINS += ["/ops/endpoints/<endpoint>/deliveries/1"]
 """Addresses that finance may not open, or that show an admin more."""
+PAGES_OF_MERCHANDISERS = ["/ops/products", "/ops/products/new", f"/ops/products/{KETTLE}", "/ops/products/NONE"]
+PAGES_OF_MERCHANDISERS += ["/ops/stock?low=yes", f"/ops/stock/{KETTLE}", "/ops/categories", "/ops/products/imports"]
+PAGES_OF_MERCHANDISERS += ["/ops/products/imports/<import>", "/ops/stock", "/ops/products?q=nothing"]
 SignIn = Callable[[str], Page]
 
 
@@ -100,9 +109,21 @@ def finance(signed_in: SignIn) -> Page:
     return signed_in("finance")
 
 
+def catalogue_with_all(shop: Shop) -> str:
+    """A product with pictures, prices that have changed and little stock, and the id of an import with an error."""
+    mo = shop.colleague("mo", Role.MERCHANDISER)
+    for width in (300, 700):
+        pictures.upload(KETTLE, picture(size=(width, 300)), by=mo)
+    products.set_price(KETTLE, Money(130000, "TWD"), by=mo)
+    stock.restock(KETTLE, 2, by=mo, reason="delivery")
+    stock.set_low_at(KETTLE, 100, by=mo)
+    return imports.run(imports.request(FILE, "new.csv", is_dry_run=True, by=mo, is_claimed=True)).id
+
+
 def test_every_page_is_accessible_fits_a_small_screen_and_keeps_the_policy(
-    shop: Shop, finance: Page, signed_in: SignIn
+    shop: Shop, finance: Page, signed_in: SignIn, tmp_path: Path
 ) -> None:
+    shop.app.config["MEDIA_FOLDER"] = str(tmp_path)
     order = shop.paid_order()
     requests.request(shop.capture(order), Money(20000, "TWD"), reason="broken", by=shop.sam, to="bank")
     views.save("Paid orders", filters_of.parse({"state": ["PAID"]}, ()), by=shop.sam)
@@ -115,7 +136,13 @@ def test_every_page_is_accessible_fits_a_small_screen_and_keeps_the_policy(
     ids = {"<number>": order.number, "<mail>": outgoing.newest(1)[0].id, "<export>": export, "<alert>": str(number)}
     ids["<endpoint>"] = endpoint
     ids["<customer>"] = str(shop.customer(credit=500))
-    for page, paths in ((finance, PAGES), (signed_in("admin"), PAGES_OF_ADMINS)):
+    merchandiser = signed_in("merchandiser")
+    ids["<import>"] = catalogue_with_all(shop)
+    for page, paths in (
+        (finance, PAGES),
+        (signed_in("admin"), PAGES_OF_ADMINS),
+        (merchandiser, PAGES_OF_MERCHANDISERS),
+    ):
         watch = Watch(page.context)
         watch.expect_status(422)
         watch.expect_status(404)

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import event
 
-from shop.catalogue import browse, prices
+from shop.catalogue import browse, products
 from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.money import Money
@@ -105,7 +105,7 @@ def test_the_catalogue_is_read_again_after_a_change(shop: Shop, visitor: Visitor
     assert "NT$1,200" in visitor.get("/products/kettle").text
     kept = sent_for(visitor, "/products/kettle")
     assert [one for one in kept if " stock" in one] and not [one for one in kept if " products" in one]
-    prices.change(KETTLE, Money(130000, "TWD"), by=Actor.operator())
+    products.set_price(KETTLE, Money(130000, "TWD"), by=Actor.operator())
     assert "NT$1,300" in visitor.get("/products/kettle").text
 
 

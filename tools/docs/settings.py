@@ -41,6 +41,7 @@ _KINDS = {
     setting_kinds.LogLevel: "level",
     setting_kinds.ChatWebhook: "https address",
     setting_kinds.CurrencyAmounts: "amounts by currency",
+    setting_kinds.MediaAddress: "path or https address",
     setting_kinds.MailServer: "mail server",
     setting_kinds.MailSender: "mailbox",
     setting_kinds.Mailboxes: "mailboxes",

@@ -52,6 +52,7 @@ _LATE = (
     "SELECT 'refund' AS what, id, state, next_check_at FROM refunds WHERE next_check_at < :late",
     "SELECT 'mail' AS what, id, kind, next_attempt_at FROM mails WHERE next_attempt_at < :late",
     "SELECT 'export' AS what, id, due_at FROM order_exports WHERE due_at < :late",
+    "SELECT 'import' AS what, id, due_at FROM product_imports WHERE due_at < :late",
     "SELECT 'chat' AS what, id, kind, next_attempt_at FROM chat_messages WHERE next_attempt_at < :late",
     """
     SELECT 'outgoing webhook' AS what, d.id, d.endpoint_id, d.next_attempt_at FROM webhook_deliveries d

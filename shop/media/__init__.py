@@ -1,0 +1,1 @@
+"""Uploaded pictures: conversion, files, and the count of their uses."""

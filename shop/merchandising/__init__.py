@@ -1,0 +1,1 @@
+"""Products with their stock: lists for staff, and CSV files of products."""

@@ -1,0 +1,162 @@
+"""List of products with their stock, for staff: filters, keyset pages by SKU, and the number of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Select, and_, func, or_, select
+
+from shop.catalogue.models import Category, Product
+from shop.core import filter_values, keyset, text
+from shop.core.db import db, table
+from shop.core.errors import BadInput
+from shop.core.money import CURRENCIES, Money
+from shop.inventory.models import Stock
+
+PAGE = 50
+COUNTED = 10_000
+"""Rows are counted up to this number."""
+LONGEST_SEARCH = 80
+_PRODUCTS, _STOCK, _CATEGORIES = table(Product), table(Stock), table(Category)
+_ON_HAND, _RESERVED = (func.coalesce(_STOCK.c[name], 0).label(name) for name in ("on_hand", "reserved"))
+IS_LOW = and_(_STOCK.c.low_at.is_not(None), _STOCK.c.on_hand - _STOCK.c.reserved <= _STOCK.c.low_at)
+_COLUMNS = (
+    *(_PRODUCTS.c[name] for name in ("sku", "slug", "name", "prices", "image", "images", "archived_at")),
+    *(_CATEGORIES.c.name.label("category"), _ON_HAND, _RESERVED, _STOCK.c.low_at),
+)
+FILTERS = ("q", "category", "state", "low")
+
+
+class ProductState(StrEnum):
+    """State of a product, as a filter."""
+
+    ACTIVE = "active"
+    ARCHIVED = "archived"
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Conditions that all have to hold; an empty one does not count. `q` is the beginning of an SKU, or words of the
+    English name.
+    """
+
+    q: str = ""
+    category: str = ""
+    state: ProductState | None = None
+    is_low: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """A product with its stock. Without a row of stock it has no units."""
+
+    sku: str
+    slug: str
+    name: str
+    prices: Mapping[str, int]
+    image: str
+    images: Sequence[Mapping[str, Any]]
+    archived_at: datetime | None
+    category: str
+    on_hand: int
+    reserved: int
+    low_at: int | None
+
+    @property
+    def available(self) -> int:
+        return self.on_hand - self.reserved
+
+    @property
+    def is_low(self) -> bool:
+        return self.low_at is not None and self.available <= self.low_at
+
+    @property
+    def unit_prices(self) -> list[Money]:
+        return [Money(self.prices[currency], currency) for currency in CURRENCIES if currency in self.prices]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Place of a page: after an SKU, before one, or with `from_end` the last page; else the first."""
+
+    after: str = ""
+    before: str = ""
+    from_end: bool = False
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows by SKU. `previous` and `next` are the SKUs before and after which the neighbouring pages end and begin."""
+
+    rows: list[Row]
+    previous: str = ""
+    next: str = ""
+
+
+def parse(parameters: Mapping[str, Sequence[str]]) -> Filters:
+    """The filters of an address. Raises BadInput with the known ones."""
+    given = filter_values.given(parameters, FILTERS)
+    one = {name: filter_values.single(name, given[name]) or "" for name in FILTERS}
+    filter_values.known("low", given["low"], ("yes",))
+    states = filter_values.members("state", given["state"], ProductState)
+    q, category = text.tidy(one["q"])[:LONGEST_SEARCH], one["category"][:LONGEST_SEARCH]
+    return Filters(q, category, states[0] if states else None, is_low=bool(one["low"]))
+
+
+def pairs(filters: Filters) -> list[tuple[str, str]]:
+    """Parameters of an address."""
+    values = {"q": filters.q, "category": filters.category, "state": filters.state, "low": "yes" * filters.is_low}
+    return [(name, str(value)) for name, value in values.items() if value]
+
+
+def place_of(parameters: Mapping[str, str]) -> Place:
+    """The place that an address names. Raises BadInput."""
+    given = {name: parameters[name][:64] for name in keyset.PARAMETERS if name in parameters}
+    if len(given) > 1 or given.get("page", "last") != "last":
+        raise BadInput("bad_position", "An address has one of after, before and page=last.")
+    return Place(given.get("after", ""), given.get("before", ""), from_end="page" in given)
+
+
+def find(filters: Filters, place: Place = Place(), limit: int = PAGE) -> Page:
+    """A page of the products that match. One statement."""
+    is_backwards = bool(place.before) or place.from_end
+    query = _matching(filters, *_COLUMNS)
+    if place.after:
+        query = query.where(_PRODUCTS.c.sku > place.after)
+    if place.before:
+        query = query.where(_PRODUCTS.c.sku < place.before)
+    order = _PRODUCTS.c.sku.desc() if is_backwards else _PRODUCTS.c.sku
+    found = [Row(**row._mapping) for row in db.session.execute(query.order_by(order).limit(limit + 1))]
+    rows, has_more = found[:limit], len(found) > limit
+    if is_backwards:
+        rows.reverse()
+    has_previous = has_more if is_backwards else bool(place.after)
+    has_next = bool(place.before) if is_backwards else has_more
+    return Page(rows, rows[0].sku if rows and has_previous else "", rows[-1].sku if rows and has_next else "")
+
+
+def count(filters: Filters) -> int:
+    """The number of products that match, up to COUNTED + 1. One statement."""
+    matching = _matching(filters, _PRODUCTS.c.sku).limit(COUNTED + 1).subquery()
+    return db.session.scalar(select(func.count()).select_from(matching)) or 0
+
+
+def _matching(filters: Filters, *columns: Any) -> Select[Any]:
+    query = select(*columns).join_from(_PRODUCTS, _CATEGORIES, _CATEGORIES.c.slug == _PRODUCTS.c.category)
+    query = query.outerjoin(_STOCK, _STOCK.c.sku == _PRODUCTS.c.sku)
+    if filters.category:
+        query = query.where(_PRODUCTS.c.category == filters.category)
+    if filters.state:
+        is_active = _PRODUCTS.c.archived_at.is_(None)
+        query = query.where(is_active if filters.state is ProductState.ACTIVE else ~is_active)
+    if filters.is_low:
+        query = query.where(IS_LOW)
+    if filters.q:
+        words = (_PRODUCTS.c.name.icontains(word, autoescape=True) for word in filters.q.split()[:8])
+        sku = _PRODUCTS.c.sku.startswith(text.plain(filters.q).upper(), autoescape=True)
+        query = query.where(or_(sku, and_(*words)))
+    return query

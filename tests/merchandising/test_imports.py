@@ -1,0 +1,204 @@
+"""Imports of products: dry runs, lines that are applied or refused alone, and imports that are continued."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from shop.accounts.models import User
+from shop.accounts.permissions import Role
+from shop.catalogue import product_fields, products
+from shop.catalogue.models import Product
+from shop.core import csv_cells
+from shop.core.actor import Actor
+from shop.core.db import db, transaction
+from shop.core.errors import Refusal
+from shop.jobs import retention, work
+from shop.merchandising import csv_export, imports
+from shop.merchandising.models import ImportState, ProductImport, ProductImportLine, ProductImportPart
+from tests.shop_fixtures import KETTLE, PEN, Race, Shop
+
+FILE = (
+    "sku,name,category,price.TWD,price.USD,state\n"
+    f"{KETTLE},Blue Kettle,test,1300,38.00,active\n"
+    'POT-1,Tea Pot,test,"1,180",12.50,archived\n'
+    f"{PEN},Pen,none,0,2.90,active\n"
+    "bad sku,x,test,1,1,\n"
+    "POT-2,,test,1,1,gone\n"
+).encode()
+
+
+@pytest.fixture
+def mo(shop: Shop) -> Actor:
+    return shop.colleague("mo", Role.MERCHANDISER)
+
+
+def done(import_id: str) -> ProductImport:
+    db.session.rollback()
+    return db.session.get_one(ProductImport, import_id, populate_existing=True)
+
+
+def carried_out(content: bytes, by: Actor, *, is_dry_run: bool = False) -> ProductImport:
+    return imports.run(imports.request(content, "products.csv", is_dry_run=is_dry_run, by=by, is_claimed=True))
+
+
+def outcomes(job: ProductImport) -> list[tuple[int, str, str]]:
+    return [(line.line, line.sku, str(line.outcome)) for line in imports.results(job.id)]
+
+
+def catalogue() -> list[tuple[object, ...]]:
+    db.session.rollback()
+    of = db.select(Product.sku, Product.name, Product.prices, Product.version, Product.archived_at.is_(None))
+    return [tuple(row) for row in db.session.execute(of.order_by(Product.sku))]
+
+
+def test_a_dry_run_shows_each_change_and_each_error_and_changes_nothing(shop: Shop, mo: Actor) -> None:
+    before = catalogue()
+    job = carried_out(FILE, mo, is_dry_run=True)
+    assert catalogue() == before
+    assert (job.created, job.changed, job.unchanged, job.refused) == (1, 1, 0, 3)
+    assert outcomes(job) == [
+        (2, KETTLE, "changed"),
+        (3, "POT-1", "created"),
+        (4, PEN, "refused"),
+        (5, "BAD SKU", "refused"),
+        (6, "POT-2", "refused"),
+    ]
+    changed, _, pen, sku, state = (line.what for line in imports.results(job.id))
+    assert changed == {"name": ["Kettle", "Blue Kettle"], "price.TWD": ["1200", "1300"]}
+    assert pen == {"price.TWD": "A price must be greater than zero."}
+    assert sku == {"sku": "An SKU has 1 to 64 letters from A to Z, digits and hyphens."}
+    assert state == {"state": "The state is active or archived."}
+
+
+def test_an_import_does_what_its_dry_run_has_shown_and_again_changes_nothing(shop: Shop, mo: Actor) -> None:
+    tried = carried_out(FILE, mo, is_dry_run=True)
+    real = imports.apply(tried.id, by=mo)
+    shop.sweep()
+    assert done(real).state is ImportState.DONE
+    assert outcomes(done(real)) == outcomes(tried)
+    pot = products.find("POT-1")
+    assert pot and (pot.slug, pot.prices, pot.archived_at is None) == ("tea-pot", {"TWD": 118000, "USD": 1250}, False)
+    again = carried_out(FILE, mo)
+    assert (again.created, again.changed, again.unchanged, again.refused) == (0, 0, 2, 3)
+
+
+def test_an_export_is_read_back_without_a_change_also_where_a_cell_looks_like_a_formula(shop: Shop, mo: Actor) -> None:
+    typed = {"name": "=1+1", "summary": "'=quoted", "description": '-5 °C, "cold", @home', "name.zh-Hant": "+茶"}
+    fields = product_fields.read({**typed, "slug": "odd", "category": "test", "position": "7", "price.JPY": "120"})
+    products.create("ODD-1", fields, by=mo)
+    exported = b"".join(csv_export.export())
+    rows = list(csv.DictReader(io.StringIO(exported.decode("utf-8-sig"))))
+    odd = next(row for row in rows if row["sku"] == "ODD-1")
+    assert (odd["name"], odd["summary"], odd["name.zh-Hant"]) == ("'=1+1", "''=quoted", "'+茶")
+    job = carried_out(exported, mo)
+    assert (job.unchanged, job.changed, job.refused) == (3, 0, 0)
+    found = products.find("ODD-1")
+    assert found and (found.name, found.summary) == ("=1+1", "'=quoted")
+
+
+def test_one_import_runs_at_a_time(shop: Shop, mo: Actor, race: Race) -> None:
+    results = race(lambda _: imports.request(FILE, "products.csv", is_dry_run=False, by=mo))
+    refused = [one for one in results if isinstance(one, Refusal)]
+    assert [one.code for one in refused] == ["import_running"] * 7
+    shop.sweep()
+    assert carried_out(FILE, mo).state is ImportState.DONE
+
+
+def test_a_killed_import_is_continued_after_the_last_line(shop: Shop, mo: Actor) -> None:
+    lines = "".join(f"P-{number},Product {number},product-{number},test\n" for number in range(5))
+    import_id = imports.request(f"sku,name,slug,category\n{lines}".encode(), "x.csv", is_dry_run=False, by=mo)
+    create, calls = products.create, []
+
+    def killed(*arguments: object, **values: object) -> str:
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise SystemExit
+        return create(*arguments, **values)  # type: ignore[arg-type]
+
+    with patch.object(products, "create", killed), pytest.raises(SystemExit):
+        imports.do(import_id)
+    assert (done(import_id).done, shop.count(Product)) == (2, 4)
+    shop.sweep()
+    assert done(import_id).done == 2, "its lease lasts for a minute"
+    shop.turn(minutes=1, seconds=1)
+    assert (done(import_id).state, done(import_id).created, shop.count(Product)) == (ImportState.DONE, 5, 7)
+
+
+def test_an_import_that_two_processes_continue_carries_out_each_line_once(shop: Shop, mo: Actor, race: Race) -> None:
+    lines = "".join(f"P-{number},Product {number},product-{number},test\n" for number in range(20))
+    import_id = imports.request(
+        f"sku,name,slug,category\n{lines}".encode(), "x.csv", is_dry_run=False, by=mo, is_claimed=True
+    )
+    race(lambda _: imports.run(import_id), 3)
+    job = done(import_id)
+    assert (job.state, job.created, job.done, shop.count(ProductImportLine)) == (ImportState.DONE, 20, 20, 20)
+    shop.sweep()
+
+
+def test_an_import_ends_when_the_person_has_lost_the_permission(shop: Shop, mo: Actor) -> None:
+    import_id = imports.request(FILE, "x.csv", is_dry_run=False, by=mo)
+    with transaction():
+        db.session.get_one(User, mo.user_id).roles = []
+    shop.sweep()
+    assert done(import_id).state is ImportState.FAILED
+    assert "does not have the permission product.write" in str(done(import_id).failure)
+    assert shop.count(Product) == 2
+
+
+def test_an_import_that_makes_no_progress_fails_and_frees_the_next(shop: Shop, mo: Actor) -> None:
+    import_id = imports.request(FILE, "x.csv", is_dry_run=False, by=mo)
+    with patch.object(imports, "change", side_effect=RuntimeError("broken")):
+        for _ in range(imports.ATTEMPTS):
+            with pytest.raises(RuntimeError):
+                imports.do(import_id)
+            shop.wait(minutes=1, seconds=1)
+    imports.do(import_id)
+    assert done(import_id).state is ImportState.FAILED
+    assert carried_out(FILE, mo).state is ImportState.DONE
+    assert work.batch("import", imports.due()) == 0
+
+
+def test_old_imports_are_deleted_with_their_lines(shop: Shop, mo: Actor) -> None:
+    carried_out(FILE, mo)
+    shop.wait(days=31)
+    retention.sweep()
+    assert [shop.count(model) for model in (ProductImport, ProductImportPart, ProductImportLine)] == [0, 0, 0]
+
+
+def test_the_commands_import_and_export_files(shop: Shop, tmp_path: Path) -> None:
+    path = tmp_path / "products.csv"
+    path.write_bytes(FILE)
+    tried = shop.app.test_cli_runner().invoke(args=["products", "import", str(path), "--dry-run"])
+    assert tried.exit_code == 1
+    assert f"line 2: {KETTLE} changed: name 'Kettle' → 'Blue Kettle'; price.TWD '1200' → '1300'" in tried.output
+    assert f"line 4: {PEN} refused: price.TWD: A price must be greater than zero." in tried.output
+    assert "Dry run, nothing was changed: 1 created, 1 changed, 0 unchanged, 3 refused." in tried.output
+    path.write_bytes(FILE.decode().encode("utf-16"))
+    wrong = shop.app.test_cli_runner().invoke(args=["products", "import", str(path)])
+    assert wrong.exit_code == 1 and "The file is in UTF-16, and has to be in UTF-8." in wrong.output
+    exported = shop.app.test_cli_runner().invoke(args=["products", "export"])
+    assert exported.stdout_bytes.startswith(csv_cells.BYTE_ORDER_MARK)
+    path.write_bytes(exported.stdout_bytes)
+    same = shop.app.test_cli_runner().invoke(args=["products", "import", str(path)])
+    assert (same.exit_code, same.output) == (0, "Imported: 0 created, 0 changed, 2 unchanged, 0 refused.\n")
+
+
+def test_a_long_file_is_imported_in_turns_between_other_work(
+    shop: Shop, mo: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "TURN", 0.2)
+    monkeypatch.setattr(imports, "IN_A_PART", 20)
+    lines = "".join(f"P-{number},Product {number},product-{number},test,1\n" for number in range(150))
+    content = f"sku,name,slug,category,price.USD\n{lines}".encode()
+    import_id = imports.request(content, "x.csv", is_dry_run=False, by=mo)
+    turns = 0
+    while done(import_id).state is ImportState.RUNNING:
+        imports.do(import_id)
+        turns += 1
+    assert (done(import_id).created, shop.count(Product)) == (150, 152)
+    assert turns > 1
