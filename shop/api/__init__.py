@@ -16,14 +16,19 @@ from shop.api import (
     integrity,
     log,
     orders,
+    payments,
     products,
     rate_limits,
+    refunds,
     statistics,
     webhook_endpoints,
 )
 from shop.api.resource import ROOT
 
-RESOURCES = (auth.bp, products.bp, orders.bp, integrity.bp, statistics.bp, webhook_endpoints.bp, events.bp, document.bp)
+RESOURCES = (
+    *(auth.bp, products.bp, orders.bp, payments.bp, refunds.of_payments, refunds.bp),
+    *(integrity.bp, statistics.bp, webhook_endpoints.bp, events.bp, document.bp),
+)
 """Resources, in the order of the documentation."""
 
 

@@ -41,15 +41,14 @@ _ID = {"description": "`id` of the order.", "schema": {"type": "integer", "minim
 PARAMETERS = [{"in": "path", "name": "order_id", "required": True} | _ID]
 
 
-def order_of(found: Caller, order_id: int, permission: Permission = Permission.ORDER_READ) -> Order:
-    """The order that a caller may use: any for staff with the permission, else the caller's own one.
+def order_of(found: Caller, order_id: int, permission: Permission | None = Permission.ORDER_READ) -> Order:
+    """The order that a caller may use: any for staff with the permission, if one is named, else the caller's own one.
 
     Raises Refusal `unknown_order` (404), which does not tell whether there is such an order.
     """
     order = db.session.get(Order, order_id, populate_existing=True)
-    is_own = found.customer_id is not None and order is not None and order.user_id == found.customer_id
-    is_of_token = found.order is not None and found.order.id == order_id
-    if order is None or not (is_own or is_of_token or found.may(permission)):
+    is_of_staff = permission is not None and found.may(permission)
+    if order is None or not (is_of_staff or found.owns(order.id, order.user_id)):
         raise Refusal("unknown_order", "There is no such order, or you have no access to it.")
     return order
 

@@ -34,6 +34,17 @@ class WholeNumber(fields.Integer):
         return value
 
 
+class Switch(fields.Boolean):
+    """True or false as JSON states it; 1, "true" and "on" are refused."""
+
+    default_error_messages = {"invalid": "This must be true or false.", "required": "This field is required."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if type(value) is not bool:
+            raise self.make_error("invalid", input=value)
+        return value
+
+
 class QueryNumber(fields.Integer):
     """A whole number in the query of an address: ASCII digits only."""
 

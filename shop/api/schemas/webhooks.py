@@ -8,7 +8,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-from shop.api.schemas.fields import Line, OneOf, QueryNumber, Strict, Time, WholeNumber
+from shop.api.schemas.fields import Line, OneOf, QueryNumber, Strict, Switch, Time, WholeNumber
 from shop.api.schemas.pages import LARGEST_LIMIT, LIMIT, PageQuery, page_schema
 from shop.api.schemas.times import stamp
 from shop.core.public_address import LONGEST
@@ -56,9 +56,7 @@ class ChangeEndpointSchema(Strict):
     url = fields.String(validate=validate.Length(1, LONGEST))
     description = Line(LONGEST_DESCRIPTION)
     event_types = fields.List(OneOf(*EventType), validate=validate.Length(1, len(EventType)), error_messages=_REQUIRED)
-    is_enabled = fields.Boolean(
-        truthy={True}, falsy={False}, metadata={"description": "Queued deliveries of a disabled endpoint fail."}
-    )
+    is_enabled = Switch(metadata={"description": "Queued deliveries of a disabled endpoint fail."})
 
 
 class RotateSchema(Strict):
