@@ -8,6 +8,7 @@ from __future__ import annotations
 from flask import Flask, Response, request
 
 from shop.api import (
+    alerts,
     auth,
     cors,
     docs,
@@ -17,6 +18,7 @@ from shop.api import (
     log,
     orders,
     payments,
+    payouts,
     products,
     rate_limits,
     refunds,
@@ -27,6 +29,7 @@ from shop.api.resource import ROOT
 
 RESOURCES = (
     *(auth.bp, products.bp, orders.bp, payments.bp, refunds.of_payments, refunds.bp),
+    *(alerts.bp, payouts.bp),
     *(integrity.bp, statistics.bp, webhook_endpoints.bp, events.bp, document.bp),
 )
 """Resources, in the order of the documentation."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
@@ -34,6 +34,14 @@ def waiting() -> list[Payout]:
     return list(
         db.session.scalars(select(Payout).where(Payout.state == PayoutState.REQUESTED).order_by(Payout.requested_at))
     )
+
+
+def listed(state: PayoutState | None, *, limit: int, offset: int = 0) -> tuple[Sequence[Payout], int]:
+    """A page of the payouts, of one state if given, the newest first; and the number of all."""
+    which = [Payout.state == state] if state else []
+    total = db.session.scalar(select(func.count()).select_from(Payout).where(*which)) or 0
+    newest = select(Payout).where(*which).order_by(Payout.requested_at.desc(), Payout.id.desc())
+    return db.session.scalars(newest.limit(limit).offset(offset)).all(), total
 
 
 def request(

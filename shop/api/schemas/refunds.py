@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import fields, validate
 
 from shop.api.schemas.fields import LARGEST, Line, MoneySchema, OneOf, Strict, Switch, Time, WholeNumber, money
-from shop.api.schemas.pages import PageQuery, page_schema
+from shop.api.schemas.pages import NumberedQuery, page_schema
 from shop.api.schemas.times import stamp
 from shop.core import reasons
 from shop.core.money import CURRENCIES, Money
@@ -58,7 +58,7 @@ class DeclineSchema(Strict):
     reason = Line(reasons.LONGEST, required=True, metadata={"example": "Wrong amount"})
 
 
-class RefundQuery(PageQuery):
+class RefundQuery(NumberedQuery):
     """Parameters of the refunds of a payment."""
 
 
