@@ -9,6 +9,7 @@ from flask import Flask, Response, request
 
 from shop.api import (
     alerts,
+    aliases,
     auth,
     cors,
     docs,
@@ -22,6 +23,7 @@ from shop.api import (
     products,
     rate_limits,
     refunds,
+    root,
     statistics,
     webhook_endpoints,
 )
@@ -37,7 +39,11 @@ RESOURCES = (
 
 def init_app(app: Flask) -> None:
     """Register the API and its pages with `app`."""
-    document.init_app(app, RESOURCES)
+    if root.init_app(app):
+        document.init_app(app, (*RESOURCES, aliases.bp))
+        root.describe(document.of(app))
+    else:
+        document.init_app(app, RESOURCES)
     app.register_blueprint(docs.bp)
     app.after_request(_leave)
 
@@ -47,5 +53,6 @@ def _leave(response: Response) -> Response:
     if request.path.startswith(f"{ROOT}/"):
         rate_limits.add_headers(response)
         cors.add_headers(response)
+        root.add_headers(response)
         log.add(response)
     return response

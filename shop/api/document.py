@@ -69,10 +69,15 @@ def init_app(app: Flask, resources: tuple[Resource, ...]) -> None:
     app.extensions["settled_openapi"] = _completed(api.spec.to_dict())
 
 
+def of(app: Flask) -> dict[str, Any]:
+    """The OpenAPI document of an app."""
+    found: dict[str, Any] = app.extensions["settled_openapi"]
+    return found
+
+
 def load() -> dict[str, Any]:
     """The OpenAPI document of this app."""
-    found: dict[str, Any] = current_app.extensions["settled_openapi"]
-    return found
+    return of(current_app)
 
 
 def _completed(document: dict[str, Any]) -> dict[str, Any]:
