@@ -23,8 +23,8 @@ API_SETTINGS: tuple[Setting, ...] = (
     Setting(
         "ROOT_API_ALIASES",
         "",
-        "`on`: `/auth`, `/payments` and `/orders` at the root of the site answer as the API too, for programs that need "
-        "them there; `off`: they do not. Empty: on in development, off in production.",
+        "`on`: `/auth`, `/payments` and `/orders` at the root of the site answer as the API too, for programs that "
+        "need them there; `off`: they do not. Empty: on in development, off in production.",
         OnOrOff,
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, jsonify
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import bindparam, select
 
 from shop.accounts.permissions import Permission
 from shop.api import idempotency, rate_limits
@@ -54,7 +54,7 @@ _FIND = (
 )
 
 
-def payment_of(found: Caller, payment_id: str, permission: Permission = Permission.ORDER_READ) -> Row[Any]:
+def payment_of(found: Caller, payment_id: str, permission: Permission = Permission.ORDER_READ) -> Any:
     """The columns of a payment that a caller may use: any for staff with the permission, else one of an own order.
 
     One statement. Raises Refusal `unknown_payment` (404), which does not tell whether there is such a payment.
@@ -177,7 +177,7 @@ def cancel(payment_id: str) -> dict[str, Any]:
     return schemas.payment(_read(payment_id))
 
 
-def _read(payment_id: str) -> Row[Any]:
+def _read(payment_id: str) -> Any:
     """The columns of a payment as they are now."""
     db.session.rollback()
     return db.session.execute(_FIND, {"payment": payment_id}).one()

@@ -102,6 +102,11 @@ class Resource(Blueprint):  # type: ignore[misc]
         found: Callable[[V], V] = super().alt_response(status_code, **more)
         return found
 
+    def doc(self, **more: Any) -> Callable[[V], V]:
+        """Add to the documentation of a view."""
+        found: Callable[[V], V] = super().doc(**more)
+        return found
+
     def arguments(self, schema: Any, *, location: str = "json", **more: Any) -> Callable[[V], V]:
         """Parse the body or the query, and document the problems of that."""
         parse = super().arguments(schema, location=location, **more)

@@ -71,7 +71,7 @@ def init_app(app: Flask) -> bool:
     """Answer aliases, if the settings say so; returns whether they do."""
     is_on = (app.config["ROOT_API_ALIASES"] or _default(app)) == "on"
     if is_on:
-        app.wsgi_app = _forwarding(app.wsgi_app)  # type: ignore[method-assign]
+        app.wsgi_app = _forwarding(app.wsgi_app)  # type: ignore[assignment, method-assign]
         app.after_request(_vary)
     return is_on
 
@@ -81,13 +81,13 @@ def _default(app: Flask) -> str:
 
 
 def _forwarding(inner: WsgiApp) -> WsgiApp:
-    def forward(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        path, is_bearer = environ.get("PATH_INFO", ""), environ.get("HTTP_AUTHORIZATION", "")[:7].lower() == "bearer "
+    def forward(wsgi: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        path, is_bearer = wsgi.get("PATH_INFO", ""), wsgi.get("HTTP_AUTHORIZATION", "")[:7].lower() == "bearer "
         found = None if _has_pages(path) and not is_bearer else _find(path)
         if found is not None:
             target, successor = found
-            environ = environ | {"PATH_INFO": target, _MARK: successor}
-        return inner(environ, start_response)
+            wsgi = wsgi | {"PATH_INFO": target, _MARK: successor}
+        return inner(wsgi, start_response)
 
     return forward
 

@@ -183,7 +183,7 @@ def test_a_payment_whose_closing_is_not_confirmed_is_being_cancelled(shop: Shop)
     shop.acquirer.away = False
 
 
-def test_refresh_asks_the_provider_and_has_a_lower_limit(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refresh_queries_the_provider_and_has_a_lower_limit(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     program, order = ordered(shop)
     path = f"/payments/{program.pay(order).json['id']}"
     shop.acquirer.capture(path.rpartition("/")[2])
@@ -196,7 +196,7 @@ def test_refresh_asks_the_provider_and_has_a_lower_limit(shop: Shop, monkeypatch
     assert program.get(path).status_code == 200
 
 
-def test_staff_ask_the_provider_now_and_the_audit_log_names_them(shop: Shop) -> None:
+def test_staff_query_the_provider_now_and_the_audit_log_has_an_entry(shop: Shop) -> None:
     program, order = ordered(shop)
     payment = program.pay(order).json
     shop.acquirer.capture(payment["id"])
