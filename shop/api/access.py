@@ -197,8 +197,10 @@ def _demand(found: Caller, declared: ApiAccess) -> None:
 def _documented(view: V, declared: ApiAccess) -> V:
     """Add the security requirements, the problems and the headers that come from the declaration."""
     codes = [*EVERYWHERE, "invalid_token"]
+    if "public" not in declared.who:
+        codes.append("forbidden")
     if any(isinstance(one, Permission) for one in declared.who):
-        codes += ["forbidden", "second_factor_needed"]
+        codes.append("second_factor_needed")
     if "order_token" in declared.who:
         codes.append("not_found")
     view = problems(*codes)(view)

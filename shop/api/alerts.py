@@ -34,7 +34,10 @@ PARAMETERS = [{"in": "path", "name": "alert_id", "required": True} | _ID]
     example={"items": [schemas.EXAMPLE], "total": 1, "limit": 20, "page": 1},
 )
 def index(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """List alerts, the newest first"""
+    """List alerts, the newest first
+
+    Without `state` those that are resolved are in it, too.
+    """
     page, state = paging.wanted(query), query.get("state")
     wanted = listed.Wanted(
         is_open=state == "OPEN",
@@ -56,7 +59,10 @@ def index(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 @problems("unknown_alert")
 @bp.response(200, schemas.AlertSchema, example=schemas.EXAMPLE)
 def show(alert_id: int) -> dict[str, Any]:
-    """Show an alert"""
+    """Show an alert
+
+    With what was observed and expected, and who has taken care of it.
+    """
     found = db.session.get(Alert, alert_id, populate_existing=True)
     if found is None:
         raise Refusal("unknown_alert", "There is no such alert.")
@@ -85,5 +91,8 @@ def acknowledge(body: dict[str, Any], alert_id: int) -> dict[str, Any]:
 @bp.arguments(schemas.ResolveSchema, example={"note": "Refunded the second payment"})
 @bp.response(200, schemas.AlertSchema, example=schemas.EXAMPLE | {"state": "RESOLVED"})
 def resolve(body: dict[str, Any], alert_id: int) -> dict[str, Any]:
-    """Resolve an alert, with a note on what was found and done"""
+    """Resolve an alert, with a note on what was found and done
+
+    The same fault raises a new alert when it happens again.
+    """
     return schemas.alert(store.resolve(alert_id, caller().actor(Permission.ALERT_RESOLVE), body["note"]))

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Response, abort, request
 
 from shop.accounts.permissions import Permission
-from shop.api import payments, rate_limits, refunds
+from shop.api import payments, refunds
 from shop.api.access import api_access, caller
 from shop.api.idempotency import idempotent
 from shop.api.orders import order_of
@@ -39,18 +39,20 @@ _SIGNATURE = {"in": "header", "name": "X-Signature", "schema": {"type": "string"
 @idempotent(required=False)
 @problems(*payments.START_PROBLEMS, "amount_mismatch")
 @bp.arguments(schemas.PayByAliasSchema, example={"provider": "kpay", "amount": 1180, "orderId": 42})
-@bp.response(201, payment_schemas.PaymentSchema, example=payment_schemas.EXAMPLE)
+@bp.response(201, payment_schemas.PaymentSchema, example=payment_schemas.EXAMPLE, headers=payments.LOCATION)
 @bp.alt_response(
     200,
     schema=payment_schemas.PaymentSchema,
+    headers=payments.LOCATION,
+    example=payment_schemas.EXAMPLE,
     description="The payment of this order that is open at this provider.",
-    headers=rate_limits.HEADERS,
 )
 @bp.alt_response(
     202,
     schema=payment_schemas.PaymentSchema,
+    headers=payments.LOCATION,
+    example=payment_schemas.EXAMPLE,
     description="The provider has not answered yet.",
-    headers=rate_limits.HEADERS,
 )
 def pay(body: dict[str, Any]) -> Response:
     """Start a payment
@@ -72,7 +74,7 @@ def pay(body: dict[str, Any]) -> Response:
 @idempotent(required=False)
 @problems(*refunds.REQUEST_PROBLEMS, "expected_refundable_needed")
 @bp.arguments(schemas.RefundByAliasSchema, example={"amount": 180, "expected_refundable": 1180, "reason": "Damaged"})
-@bp.response(201, refund_schemas.RefundSchema, example=refund_schemas.EXAMPLE)
+@bp.response(201, refund_schemas.RefundSchema, example=refund_schemas.EXAMPLE, headers=refunds.HEADERS)
 def refund(body: dict[str, Any], payment_id: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Request a refund
 

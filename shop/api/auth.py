@@ -125,7 +125,10 @@ def logout() -> None:
     example={"id": 7, "email": "may@settled.example", "name": "May", "roles": [], "permissions": []},
 )
 def profile() -> dict[str, Any]:
-    """Show the account of the access token"""
+    """Show the account of the access token
+
+    With its roles, and the permissions that they grant.
+    """
     found = caller()
     if found.account is None:
         raise RuntimeError("a customer has an account")

@@ -160,7 +160,10 @@ def index(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 @problems("unknown_order")
 @bp.response(200, schemas.OrderSchema, example=schemas.EXAMPLE)
 def show(order_id: int) -> dict[str, Any]:
-    """Show an order"""
+    """Show an order
+
+    Guests send the `token` of the order as Bearer token.
+    """
     return body_of(order_of(caller(), order_id))
 
 
@@ -208,7 +211,7 @@ def change(body: dict[str, Any], order_id: int) -> dict[str, Any]:
 @bp.route("/<int:order_id>/timeline", methods=["GET"], parameters=PARAMETERS)
 @api_access(Permission.ORDER_READ)
 @problems("unknown_order")
-@bp.response(200, schemas.TimelineSchema)
+@bp.response(200, schemas.TimelineSchema, example=schemas.TIMELINE)
 def show_timeline(order_id: int) -> dict[str, Any]:
     """Show everything that happened to an order
 
@@ -220,9 +223,12 @@ def show_timeline(order_id: int) -> dict[str, Any]:
 @bp.route("/<int:order_id>/explanation", methods=["GET"], parameters=PARAMETERS)
 @api_access(Permission.ORDER_READ)
 @problems("unknown_order")
-@bp.response(200, schemas.ExplanationSchema)
+@bp.response(200, schemas.ExplanationSchema, example=schemas.EXPLANATION)
 def explain(order_id: int) -> dict[str, Any]:
-    """Explain the state of an order, and its next automatic steps"""
+    """Explain the state of an order, and its next automatic steps
+
+    `why` is one sentence with cause, source and time. A step in the past is due now.
+    """
     order = order_of(caller(), order_id)
     rows = OrderRows(order)
     steps = [schemas.step(one) for one in next_step.steps(due_rows.of(rows))]

@@ -8,7 +8,7 @@ from flask import Response, jsonify
 from sqlalchemy import bindparam, select
 
 from shop.accounts.permissions import Permission
-from shop.api import idempotency, rate_limits
+from shop.api import idempotency
 from shop.api.access import Caller, api_access, caller, count
 from shop.api.idempotency import idempotent
 from shop.api.orders import order_of
@@ -40,7 +40,7 @@ START_PROBLEMS = (
     "too_many_payments",
 )
 """Refusals of a new payment."""
-_LOCATION = {"Location": {"description": "Address of the payment.", "schema": {"type": "string"}}}
+LOCATION = {"Location": {"description": "Address of the payment.", "schema": {"type": "string"}}}
 _NOT_ANSWERED = frozenset({PaymentState.CREATED, PaymentState.UNKNOWN})
 _P = table(Payment).c
 _SHOWN = (
@@ -99,20 +99,20 @@ def _answer(payment_id: str, *, is_new: bool) -> Response:
 @idempotent()
 @problems(*START_PROBLEMS)
 @bp.arguments(schemas.NewPaymentSchema, example=schemas.NEW_PAYMENT)
-@bp.response(201, schemas.PaymentSchema, example=schemas.EXAMPLE, headers=_LOCATION)
+@bp.response(201, schemas.PaymentSchema, example=schemas.EXAMPLE, headers=LOCATION)
 @bp.alt_response(
     200,
     schema=schemas.PaymentSchema,
     example=schemas.EXAMPLE,
     description="The payment of this order that is open at this provider.",
-    headers=rate_limits.HEADERS | _LOCATION,
+    headers=LOCATION,
 )
 @bp.alt_response(
     202,
     schema=schemas.PaymentSchema,
     example=schemas.UNKNOWN,
     description="The provider has not answered. The shop asks it until it knows; `GET /payments/{id}` shows the truth.",
-    headers=rate_limits.HEADERS | _LOCATION,
+    headers=LOCATION,
 )
 def create(body: dict[str, Any]) -> Response:
     """Start a payment

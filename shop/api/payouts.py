@@ -33,7 +33,10 @@ PARAMETERS = [{"in": "path", "name": "payout_id", "required": True} | _ID]
     example={"items": [schemas.EXAMPLE], "total": 1, "limit": 20, "page": 1},
 )
 def index(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """List payouts, the newest first"""
+    """List payouts, the newest first
+
+    Those that were rejected or have lapsed are in it, too.
+    """
     page = paging.wanted(query)
     state = PayoutState(query["state"]) if "state" in query else None
     rows, total = payouts.listed(state, limit=page.limit, offset=page.offset)
@@ -70,7 +73,10 @@ def _requested(body: dict[str, Any]) -> str:
 @problems("unknown_payout")
 @bp.response(200, schemas.PayoutSchema, example=schemas.EXAMPLE)
 def show(payout_id: str) -> dict[str, Any]:
-    """Show a payout"""
+    """Show a payout
+
+    With the two people who have requested and decided it.
+    """
     return _body(payout_id)
 
 
@@ -96,7 +102,10 @@ def approve(payout_id: str) -> dict[str, Any]:
 @bp.arguments(schemas.RejectSchema, example={"reason": "Wrong amount"})
 @bp.response(200, schemas.PayoutSchema, example=schemas.EXAMPLE | {"state": "REJECTED"})
 def reject(body: dict[str, Any], payout_id: str) -> dict[str, Any]:
-    """Reject a payout, or withdraw one's own"""
+    """Reject a payout, or withdraw one's own
+
+    Its amount can be paid out again.
+    """
     _body(payout_id)
     payouts.reject(payout_id, by=caller().actor(REQUEST), reason=body["reason"])
     return _body(payout_id)

@@ -26,7 +26,7 @@ bp = Resource("Refunds", __name__, "/refunds", "Refunds, and their approval by a
 REQUEST, APPROVE, READ = Permission.REFUND_REQUEST, Permission.REFUND_APPROVE, Permission.ORDER_READ
 _ID = {"description": "`id` of the refund.", "schema": {"type": "string", "maxLength": 40}}
 PARAMETERS = [{"in": "path", "name": "refund_id", "required": True} | _ID]
-_LOCATION = {"Location": {"description": "Address of the refund.", "schema": {"type": "string"}}}
+HEADERS = versions.HEADERS | {"Location": {"description": "Address of the refund.", "schema": {"type": "string"}}}
 REQUEST_PROBLEMS = ("unknown_payment", "not_refundable", "choose_capture", "bad_amount", "no_account")
 """Refusals of a new refund."""
 
@@ -36,7 +36,7 @@ REQUEST_PROBLEMS = ("unknown_payment", "not_refundable", "choose_capture", "bad_
 @idempotent()
 @problems(*REQUEST_PROBLEMS)
 @of_payments.arguments(schemas.NewRefundSchema, example=schemas.NEW_REFUND)
-@of_payments.response(201, schemas.RefundSchema, example=schemas.EXAMPLE, headers=_LOCATION | versions.HEADERS)
+@of_payments.response(201, schemas.RefundSchema, example=schemas.EXAMPLE, headers=HEADERS)
 def create(body: dict[str, Any], payment_id: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Request a refund
 
@@ -92,7 +92,10 @@ def _requested(found: Caller, payment_id: str, body: dict[str, Any]) -> str:
     },
 )
 def index(query: dict[str, Any], payment_id: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """List refunds of a payment, the newest first, and what can be refunded"""
+    """List refunds of a payment, the newest first, and what can be refunded
+
+    `refundable` is what a new refund names as `expected_refundable`.
+    """
     found, page = caller(), paging.wanted(query)
     payment = db.session.get_one(Payment, payment_of(found, payment_id).id)
     rows, total = listed.of_payment(payment.id, limit=page.limit, offset=page.offset)
@@ -118,7 +121,7 @@ def show(refund_id: str) -> tuple[dict[str, Any], dict[str, str]]:
 @api_access(APPROVE)
 @idempotent()
 @problems("unknown_refund", "version_changed", "not_to_approve", "disputed", "request_lapsed", "not_checked")
-@bp.arguments(schemas.ApproveSchema, required=False)
+@bp.arguments(schemas.ApproveSchema, example={}, required=False)
 @bp.response(
     200,
     schemas.RefundSchema,
@@ -152,7 +155,10 @@ def approve(body: dict[str, Any], refund_id: str) -> tuple[dict[str, Any], dict[
     headers=versions.HEADERS,
 )
 def decline(body: dict[str, Any], refund_id: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Decline a refund that waits for approval, or withdraw one's own"""
+    """Decline a refund that waits for approval, or withdraw one's own
+
+    The order keeps its money.
+    """
     found = caller()
     versions.demand_match(_body(found, refund_of(found, refund_id, REQUEST)))
     db.session.rollback()

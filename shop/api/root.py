@@ -48,7 +48,7 @@ ALIASES = (
     _same("POST", "/auth/login"),
     _same("GET", "/auth/profile"),
     _same("GET POST", "/orders"),
-    _same("GET", "/orders/{order_id}"),
+    _same("GET PATCH", "/orders/{order_id}"),
     Alias(("POST",), "/payments", f"{OWN}/payments", f"{ROOT}/payments"),
     Alias(("POST",), "/payments/notify", f"{OWN}/payments/notify", "/webhooks/tpay"),
     Alias(
@@ -148,9 +148,8 @@ def _add_to_answers(operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", []):
         if parameter["name"] == "Idempotency-Key":
             parameter["required"] = False
-    for status, response in operation["responses"].items():
-        if status.startswith("2"):
-            response.setdefault("headers", {}).update(HEADERS)
+    for response in operation["responses"].values():
+        response["headers"] = response["headers"] | HEADERS
 
 
 def _operation_id(method: str, path: str) -> str:

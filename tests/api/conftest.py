@@ -30,13 +30,17 @@ class Program:
         self.shop, self.token = shop, token
         self._client = Browser(shop.app, Response, use_cookies=False)
 
-    def call(
-        self, method: str, path: str, body: Any = None, *, key: str = "", headers: dict[str, str] | None = None
+    def call(self, method: str, path: str, body: Any = None, **more: Any) -> TestResponse:
+        return self.open(method, f"/api/v1{path}", body, **more)
+
+    def open(
+        self, method: str, address: str, body: Any = None, *, key: str = "", headers: dict[str, str] | None = None
     ) -> TestResponse:
+        """Call the API at a whole address, of v1 or an alias."""
         sent = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         sent |= ({"Idempotency-Key": key} if key else {}) | (headers or {})
         more = {} if body is None else {"data": body} if isinstance(body, bytes) else {"json": body}
-        answer = self._client.open(f"/api/v1{path}", method=method, headers=sent, **more)
+        answer = self._client.open(address, method=method, headers=sent, **more)
         db.session.rollback()
         return answer
 

@@ -19,9 +19,9 @@ class AlertQuery(PageQuery):
     """Filters of alerts."""
 
     state = OneOf("OPEN", *AlertState, metadata={"description": "`OPEN`: not resolved."})
-    severity = OneOf(*Severity)
-    rule = OneOf(*RULES)
-    order_id = QueryNumber(validate=validate.Range(1))
+    severity = OneOf(*Severity, metadata={"description": "Alerts of this severity."})
+    rule = OneOf(*RULES, metadata={"description": "Alerts of this rule."})
+    order_id = QueryNumber(validate=validate.Range(1), metadata={"description": "Alerts about this order."})
 
 
 class AcknowledgeSchema(Strict):

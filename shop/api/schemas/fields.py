@@ -89,12 +89,22 @@ class Line(fields.String):
 
 
 class Secret(fields.String):
-    """Text that is taken as it is, such as a password."""
+    """Text that is taken as it is, such as a password. NUL is refused, which no database takes."""
 
-    default_error_messages = {"invalid": "This must be text.", "required": "This field is required."}
+    default_error_messages = {
+        "invalid": "This must be text.",
+        "required": "This field is required.",
+        "unusable": "This contains characters that cannot be used.",
+    }
 
     def __init__(self, longest: int, **more: Any) -> None:
         super().__init__(validate=validate.Length(1, longest), **more)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        found = super()._deserialize(value, attr, data, **kwargs)
+        if isinstance(found, str) and "\0" in found:
+            raise self.make_error("unusable")
+        return found
 
 
 class EmailAddress(fields.String):

@@ -31,7 +31,7 @@ class RejectSchema(Strict):
 class PayoutQuery(NumberedQuery):
     """Filter of payouts."""
 
-    state = OneOf(*PayoutState)
+    state = OneOf(*PayoutState, metadata={"description": "Payouts in this state."})
 
 
 class PayoutSchema(Strict):
