@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shop.setting_kinds import Setting, WebOrigins
+from shop.setting_kinds import OnOrOff, Setting, WebOrigins
 
 DEVELOPMENT_TOKEN_KEY = "development-only-token-" + "0" * 32
 """API_TOKEN_KEY of a development environment that has none; it is public."""
@@ -19,5 +19,12 @@ API_SETTINGS: tuple[Setting, ...] = (
         "",
         "Origins of pages that may call the API from a browser, such as `https://app.example.com`, by commas.",
         WebOrigins,
+    ),
+    Setting(
+        "ROOT_API_ALIASES",
+        "",
+        "`on`: `/auth`, `/payments` and `/orders` at the root of the site answer as the API too, for programs that "
+        "need them there; `off`: they do not. Empty: on in development, off in production.",
+        OnOrOff,
     ),
 )

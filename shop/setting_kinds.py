@@ -110,6 +110,17 @@ class SecondFactorRule(str):
         return super().__new__(cls, text)
 
 
+class OnOrOff(str):
+    """`on`, `off`, or empty for the default of the environment. Raises ValueError for anything else."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> OnOrOff:
+        if text not in ("", "on", "off"):
+            raise ValueError(text)
+        return super().__new__(cls, text)
+
+
 class FirebaseProject(str):
     """Id of a Firebase project, or empty. Raises ValueError for anything else."""
 
@@ -267,5 +278,6 @@ WORDS = {
     WebOrigins: "origins such as https://app.example.com, separated by commas",
     TimeZone: "a time zone such as Asia/Taipei",
     SecondFactorRule: " or ".join(SecondFactorRule.RULES),
+    OnOrOff: "on or off",
 }
 """What a setting of each kind has to be."""

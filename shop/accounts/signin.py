@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import select, update
 
-from shop.accounts import links, passwords, people, rights, second_factor, sessions, throttle
+from shop.accounts import known_networks, links, passwords, people, rights, second_factor, sessions, throttle
 from shop.accounts.decide import LinkPurpose
 from shop.accounts.known_devices import Device
 from shop.accounts.models import User
@@ -15,7 +15,7 @@ from shop.accounts.permissions import Permission, Role
 from shop.core import audit, clock, email_address, ids, logs, outbox, text
 from shop.core.actor import Actor, ActorKind
 from shop.core.audit import Act, Subject, SubjectKind
-from shop.core.db import changed, db, insert, transaction, transactional
+from shop.core.db import after_commit, changed, db, insert, transaction, transactional
 from shop.core.errors import BadInput, Refusal
 from shop.core.event_types import AccountNewDevice
 from shop.core.sentences import sentence
@@ -51,10 +51,13 @@ def sign_in(
     device: Device | None = None,
     user_agent: str = "",
     language: str = "en",
+    *,
+    network: str = "",
 ) -> User:
     """Check the password and return a snapshot of the user for `sessions.start`. `ip`, `device` and `user_agent` are
     the origin of the attempt. A sign-in from a device that the account does not know writes an event, which the
-    customer is mailed about, in the account's language, or in `language` if it has none. If the account has a second
+    customer is mailed about, in the account's language, or in `language` if it has none; for a program, which has no
+    device and names its client `network`, once a day. If the account has a second
     factor (`second_factor.is_set_up`), the sign-in needs `complete` before `sessions.start`.
 
     Raises WrongCredentials (422), AccountDisabled (403), TooManyAttempts (429, with `retry_after` in seconds), Away
@@ -74,7 +77,7 @@ def sign_in(
             if user is None:
                 continue  # the account has changed since it was read: check the password that it has now
             throttle.forgive(email, ip, device)
-            record_success(user, device, user_agent, language)
+            record_success(user, device, user_agent, language, network)
         log.info("accounts.signed_in", user=user.id)
         return user
     log.info("accounts.sign_in_refused", ip=ip)
@@ -82,16 +85,19 @@ def sign_in(
     raise WrongCredentials
 
 
-def record_success(user: User, device: Device | None, user_agent: str, language: str) -> None:
+def record_success(user: User, device: Device | None, user_agent: str, language: str, network: str = "") -> None:
     """Record a sign-in that needs no second factor or waits for it, in the caller's transaction: an entry of the audit
-    log for staff, and an event for the owner when the device is new.
+    log for staff, and an event for the owner when the device, or the `network` of a program, is new.
     """
     if user.roles and not second_factor.is_set_up(user):
         _record_sign_in(Actor.staff(user.id), Act.SIGN_IN_SUCCEEDED, user.id, user_agent)
-    if device is None or not device.knows(user.email):
-        at, device_name = clock.now(), user_agent[:LONGEST_DEVICE]
-        event = AccountNewDevice(user.id, ids.token(), device_name, at.isoformat(), user.language or language)
-        outbox.emit(event, f"account {user.id}")
+    if known_networks.knows(user.id, network) if network else device is not None and device.knows(user.email):
+        return
+    at, device_name, user_id = clock.now(), user_agent[:LONGEST_DEVICE], user.id
+    event = AccountNewDevice(user_id, ids.token(), device_name, at.isoformat(), user.language or language)
+    outbox.emit(event, f"account {user_id}")
+    if network:
+        after_commit(lambda: known_networks.remember(user_id, network))
 
 
 def complete(user_id: int, epoch: int, check: Callable[[], None], user_agent: str = "") -> User:

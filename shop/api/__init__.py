@@ -8,6 +8,8 @@ from __future__ import annotations
 from flask import Flask, Response, request
 
 from shop.api import (
+    alerts,
+    aliases,
     auth,
     cors,
     docs,
@@ -16,20 +18,32 @@ from shop.api import (
     integrity,
     log,
     orders,
+    payments,
+    payouts,
     products,
     rate_limits,
+    refunds,
+    root,
     statistics,
     webhook_endpoints,
 )
 from shop.api.resource import ROOT
 
-RESOURCES = (auth.bp, products.bp, orders.bp, integrity.bp, statistics.bp, webhook_endpoints.bp, events.bp, document.bp)
+RESOURCES = (
+    *(auth.bp, products.bp, orders.bp, payments.bp, refunds.of_payments, refunds.bp),
+    *(alerts.bp, payouts.bp),
+    *(integrity.bp, statistics.bp, webhook_endpoints.bp, events.bp, document.bp),
+)
 """Resources, in the order of the documentation."""
 
 
 def init_app(app: Flask) -> None:
     """Register the API and its pages with `app`."""
-    document.init_app(app, RESOURCES)
+    if root.init_app(app):
+        document.init_app(app, (*RESOURCES, aliases.bp))
+        root.describe(document.of(app))
+    else:
+        document.init_app(app, RESOURCES)
     app.register_blueprint(docs.bp)
     app.after_request(_leave)
 
@@ -39,5 +53,6 @@ def _leave(response: Response) -> Response:
     if request.path.startswith(f"{ROOT}/"):
         rate_limits.add_headers(response)
         cors.add_headers(response)
+        root.add_headers(response)
         log.add(response)
     return response

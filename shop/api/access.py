@@ -74,6 +74,12 @@ class Caller:
         """True if the caller acts as staff with this permission. Where staff need a second factor, it is set up."""
         return permission in self.permissions and not (self.kind is CallerKind.USER and self.lacks_second_factor)
 
+    def owns(self, order_id: int, customer_id: int | None) -> bool:
+        """True for the order of the token, and for one that was placed with the caller's account."""
+        if self.order is not None:
+            return self.order.id == order_id
+        return self.customer_id is not None and self.customer_id == customer_id
+
     @property
     def lacks_second_factor(self) -> bool:
         """True for staff without the second factor that they need."""
@@ -119,9 +125,7 @@ def api_access(*who: Who | Permission, policy: Policy = rate_limits.DEFAULT) -> 
         def guarded(*args: Any, **values: Any) -> Any:
             found = _identified(declared)
             g.api_caller = found
-            network = client_network(request.remote_addr)
-            is_known = found.kind in (CallerKind.USER, CallerKind.KEY)
-            rate_limits.count(policy, found.id if is_known else network, is_known=is_known)
+            count(policy)
             _demand(found, declared)
             return documented(*args, **values)
 
@@ -135,6 +139,13 @@ def caller() -> Caller:
     """The caller of this request; a guest before it was identified."""
     found: Caller = g.get("api_caller") or Caller(CallerKind.GUEST)
     return found
+
+
+def count(policy: Policy) -> None:
+    """Count a call of this caller, by account or API key, else by client network. Raises TooMany (429)."""
+    found = caller()
+    is_known = found.kind in (CallerKind.USER, CallerKind.KEY)
+    rate_limits.count(policy, found.id if is_known else client_network(request.remote_addr), is_known=is_known)
 
 
 def _identified(declared: ApiAccess) -> Caller:
@@ -186,8 +197,10 @@ def _demand(found: Caller, declared: ApiAccess) -> None:
 def _documented(view: V, declared: ApiAccess) -> V:
     """Add the security requirements, the problems and the headers that come from the declaration."""
     codes = [*EVERYWHERE, "invalid_token"]
+    if "public" not in declared.who:
+        codes.append("forbidden")
     if any(isinstance(one, Permission) for one in declared.who):
-        codes += ["forbidden", "second_factor_needed"]
+        codes.append("second_factor_needed")
     if "order_token" in declared.who:
         codes.append("not_found")
     view = problems(*codes)(view)

@@ -16,6 +16,7 @@ from shop.api.problems import problems
 from shop.api.rate_limits import SIGN_IN
 from shop.api.resource import Resource
 from shop.api.schemas import auth as schemas
+from shop.core.client_address import client_network
 from shop.core.errors import BadInput, Refusal
 
 bp = Resource("Sign-in", __name__, "/auth", "Access tokens for people. Programs use API keys, made in the console.")
@@ -46,7 +47,7 @@ def login(body: dict[str, Any]) -> dict[str, Any]:
     """
     ip, agent = request.remote_addr or "", request.user_agent.string or ""
     try:
-        user = signin.sign_in(body["email"], body["password"], ip, user_agent=agent)
+        user = signin.sign_in(body["email"], body["password"], ip, user_agent=agent, network=client_network(ip))
     except WrongCredentials as refusal:
         raise NotSignedIn("invalid_credentials", "E-mail or password is wrong.") from refusal
     return _started(user, body.get("otp"), ip, agent)
@@ -66,7 +67,7 @@ def exchange(body: dict[str, Any]) -> dict[str, Any]:
     with the token, which is used once.
     """
     ip, agent = request.remote_addr or "", request.user_agent.string or ""
-    client = identities.Client(user_agent=agent)
+    client = identities.Client(user_agent=agent, network=client_network(ip))
     user = identities.sign_in_with_token(body["id_token"], client, nonce=body.get("nonce"))
     return _started(user, body.get("otp"), ip, agent)
 
@@ -124,7 +125,10 @@ def logout() -> None:
     example={"id": 7, "email": "may@settled.example", "name": "May", "roles": [], "permissions": []},
 )
 def profile() -> dict[str, Any]:
-    """Show the account of the access token"""
+    """Show the account of the access token
+
+    With its roles, and the permissions that they grant.
+    """
     found = caller()
     if found.account is None:
         raise RuntimeError("a customer has an account")

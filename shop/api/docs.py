@@ -70,7 +70,7 @@ def _call(path: str, method: str, operation: dict[str, Any], of_path: list[dict[
 def _response(status: str, response: dict[str, Any]) -> dict[str, Any]:
     content: dict[str, Any] = next(iter(response.get("content", {}).values()), {})
     codes = list(content.get("examples", {}))
-    headers = response.get("headers", {})
+    headers = [name for name in response["headers"] if name not in document.EVERYWHERE]
     return {"status": status, "description": response.get("description", ""), "codes": codes, "headers": headers} | (
         {} if codes else _content(content)
     )

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Flask, Response, current_app, jsonify, request
 from flask_smorest import Api
 
+from shop.api import rate_limits
 from shop.api.access import api_access
 from shop.api.resource import ROOT, Resource
 from shop.api.schemas import webhooks
@@ -29,6 +30,11 @@ repetition with the same key and body gets the first answer, with `Idempotency-R
 
 **Limits** are in the headers `RateLimit-Policy` and `RateLimit`; above them calls get 429 with `Retry-After`.
 """
+
+ETAG: dict[str, Any] = {
+    "ETag": {"description": "Version of the document, for If-None-Match.", "schema": {"type": "string"}}
+}
+EXAMPLE = {"openapi": "3.1.0", "info": {"title": "Settled", "version": VERSION}}
 
 bp = Resource("Document", __name__, "", "This document.")
 
@@ -69,14 +75,19 @@ def init_app(app: Flask, resources: tuple[Resource, ...]) -> None:
     app.extensions["settled_openapi"] = _completed(api.spec.to_dict())
 
 
-def load() -> dict[str, Any]:
-    """The OpenAPI document of this app."""
-    found: dict[str, Any] = current_app.extensions["settled_openapi"]
+def of(app: Flask) -> dict[str, Any]:
+    """The OpenAPI document of an app."""
+    found: dict[str, Any] = app.extensions["settled_openapi"]
     return found
 
 
+def load() -> dict[str, Any]:
+    """The OpenAPI document of this app."""
+    return of(current_app)
+
+
 def _completed(document: dict[str, Any]) -> dict[str, Any]:
-    """Add the ids of operations, and the header that idempotent calls take."""
+    """Add the ids of operations, the header that idempotent calls take, and those that every answer has."""
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             if method == "parameters":
@@ -87,10 +98,18 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
                 for status, response in operation["responses"].items():
                     if status.startswith("2"):
                         response.setdefault("headers", {})["Idempotency-Replayed"] = _REPLAYED
+            for response in operation["responses"].values():
+                response["headers"] = response.get("headers", {}) | _REFERENCES
+    document["components"]["headers"] = EVERYWHERE
     document["webhooks"] = webhooks.section()
     return document
 
 
+EVERYWHERE: dict[str, Any] = rate_limits.HEADERS | {
+    "X-Request-ID": {"description": "Id of the call in our logs.", "schema": {"type": "string"}}
+}
+"""Headers of every answer."""
+_REFERENCES = {name: {"$ref": f"#/components/headers/{name}"} for name in EVERYWHERE}
 _REPLAYED = {"description": "`true` on the repetition of an earlier answer.", "schema": {"type": "string"}}
 
 
@@ -102,10 +121,13 @@ def _operation_id(method: str, path: str) -> str:
 
 @bp.route("/openapi.json", methods=["GET"])
 @api_access("public")
-@bp.response(200, {"type": "object"})
-@bp.alt_response(304, description="The version in If-None-Match is the present one.")
+@bp.response(200, {"type": "object"}, example=EXAMPLE, headers=ETAG)
+@bp.alt_response(304, headers=ETAG, description="The version in If-None-Match is the present one.")
 def openapi() -> Response:
-    """Get the OpenAPI document"""
+    """Get the OpenAPI document
+
+    OpenAPI 3.1: every call, its callers, examples and problems, and the webhooks.
+    """
     response = jsonify(load())
     response.add_etag()
     response.headers["Cache-Control"] = "public, max-age=300"

@@ -19,7 +19,7 @@ bp = Resource("Events", __name__, "/events", "Events of the last 30 days.")
 @api_access(Permission.WEBHOOK_ENDPOINT_READ)
 @problems("bad_position")
 @bp.arguments(schemas.EventQuery, location="query")
-@bp.response(200, schemas.EventListSchema)
+@bp.response(200, schemas.EventListSchema, example={"items": [schemas.EVENT]})
 def index(query: dict[str, Any]) -> dict[str, Any]:
     """List events since a time, the oldest first
 

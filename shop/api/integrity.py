@@ -15,8 +15,11 @@ bp = Resource("Integrity", __name__, "/integrity", "Invariants of the shop's boo
 
 @bp.route("", methods=["GET"])
 @api_access(Permission.INTEGRITY_READ)
-@bp.response(200, schemas.IntegritySchema)
+@bp.response(200, schemas.IntegritySchema, example=schemas.EXAMPLE)
 def show() -> dict[str, Any]:
-    """Show the last check of all invariants"""
+    """Show the last check of all invariants
+
+    Checks run once a day, and when staff start one in the console.
+    """
     last = checks.last_ended()
     return {"is_running": checks.open_check() is not None, "last_check": schemas.check(last) if last else None}

@@ -41,15 +41,14 @@ _ID = {"description": "`id` of the order.", "schema": {"type": "integer", "minim
 PARAMETERS = [{"in": "path", "name": "order_id", "required": True} | _ID]
 
 
-def order_of(found: Caller, order_id: int, permission: Permission = Permission.ORDER_READ) -> Order:
-    """The order that a caller may use: any for staff with the permission, else the caller's own one.
+def order_of(found: Caller, order_id: int, permission: Permission | None = Permission.ORDER_READ) -> Order:
+    """The order that a caller may use: any for staff with the permission, if one is named, else the caller's own one.
 
     Raises Refusal `unknown_order` (404), which does not tell whether there is such an order.
     """
     order = db.session.get(Order, order_id, populate_existing=True)
-    is_own = found.customer_id is not None and order is not None and order.user_id == found.customer_id
-    is_of_token = found.order is not None and found.order.id == order_id
-    if order is None or not (is_own or is_of_token or found.may(permission)):
+    is_of_staff = permission is not None and found.may(permission)
+    if order is None or not (is_of_staff or found.owns(order.id, order.user_id)):
         raise Refusal("unknown_order", "There is no such order, or you have no access to it.")
     return order
 
@@ -161,7 +160,10 @@ def index(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 @problems("unknown_order")
 @bp.response(200, schemas.OrderSchema, example=schemas.EXAMPLE)
 def show(order_id: int) -> dict[str, Any]:
-    """Show an order"""
+    """Show an order
+
+    Guests send the `token` of the order as Bearer token.
+    """
     return body_of(order_of(caller(), order_id))
 
 
@@ -209,7 +211,7 @@ def change(body: dict[str, Any], order_id: int) -> dict[str, Any]:
 @bp.route("/<int:order_id>/timeline", methods=["GET"], parameters=PARAMETERS)
 @api_access(Permission.ORDER_READ)
 @problems("unknown_order")
-@bp.response(200, schemas.TimelineSchema)
+@bp.response(200, schemas.TimelineSchema, example=schemas.TIMELINE)
 def show_timeline(order_id: int) -> dict[str, Any]:
     """Show everything that happened to an order
 
@@ -221,9 +223,12 @@ def show_timeline(order_id: int) -> dict[str, Any]:
 @bp.route("/<int:order_id>/explanation", methods=["GET"], parameters=PARAMETERS)
 @api_access(Permission.ORDER_READ)
 @problems("unknown_order")
-@bp.response(200, schemas.ExplanationSchema)
+@bp.response(200, schemas.ExplanationSchema, example=schemas.EXPLANATION)
 def explain(order_id: int) -> dict[str, Any]:
-    """Explain the state of an order, and its next automatic steps"""
+    """Explain the state of an order, and its next automatic steps
+
+    `why` is one sentence with cause, source and time. A step in the past is due now.
+    """
     order = order_of(caller(), order_id)
     rows = OrderRows(order)
     steps = [schemas.step(one) for one in next_step.steps(due_rows.of(rows))]

@@ -17,6 +17,8 @@ from shop.core.errors import Refusal
 from shop.inventory import stock
 
 bp = Resource("Products", __name__, "/products", "The catalogue, with prices in minor units and available stock.")
+_SKU = {"description": "Stock keeping unit of the product.", "schema": {"type": "string", "maxLength": 64}}
+PARAMETERS = [{"in": "path", "name": "sku", "required": True} | _SKU]
 _HEADERS: dict[str, Any] = {
     "Content-Language": {"description": "Language of names and texts.", "schema": {"type": "string"}},
 }
@@ -48,7 +50,7 @@ def index(query: dict[str, Any]) -> tuple[Response, dict[str, str]]:
     return _in_language(body, language), headers
 
 
-@bp.route("/<sku>", methods=["GET"])
+@bp.route("/<sku>", methods=["GET"], parameters=PARAMETERS)
 @api_access("public")
 @problems("unknown_product")
 @bp.response(200, schemas.ProductSchema, headers=_HEADERS | _ETAG, example=schemas.EXAMPLE)

@@ -34,6 +34,12 @@ class Policy:
 DEFAULT = Policy("default", 600, 300)
 ORDERS = Policy("orders", 120, 30)
 """Calls that create orders."""
+PAYMENTS = Policy("payments", 120, 30)
+"""Calls that start payments."""
+REFRESH = Policy("refresh", 60, 30)
+"""Calls that ask an acquirer."""
+NOTIFICATIONS = Policy("notifications", 6000, 6000)
+"""Webhooks of acquirers, by client network. Above it they are sent again later."""
 SIGN_IN = Policy("sign_in", 60, 60)
 """Sign-in and refresh, besides the throttle on wrong passwords."""
 REFUSED = RateLimitItemPerMinute(120)

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
-from flask import Request, Response, jsonify, request
+from flask import Request, Response, g, jsonify, request
 from flask_smorest import Blueprint
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import UnsupportedMediaType
 
-from shop.api import rate_limits
 from shop.api.problems import problems
 from shop.core import strict_json
 from shop.core.errors import BadInput, Refusal
+from shop.core.text import is_unusable
 
 V = TypeVar("V", bound=Callable[..., Any])
 ROOT = "/api/v1"
@@ -32,6 +32,7 @@ _WORDS = {
     "Unknown field.": "This field is not known.",
     "Invalid input type.": "This must be an object.",
 }
+_UNUSABLE = "This contains characters that cannot be printed."
 _PARTS = {"query": "parameter", "headers": "parameter"}
 
 
@@ -58,6 +59,14 @@ class StrictParser(FlaskParser):
             return strict_json.loads(raw)
         except ValueError as error:
             raise Refusal("unreadable_json", f"The body is not JSON: {error}."[:200]) from error
+
+    def load_querystring(self, req: Request, schema: Schema) -> Any:
+        """The parameters of the query. Raises Invalid for one with control characters."""
+        found = [name for name, value in req.args.items(multi=True) if is_unusable(name) or is_unusable(value)]
+        if found:
+            raise Invalid([{"parameter": name[:100], "code": "invalid", "detail": _UNUSABLE} for name in found])
+        g.api_takes_query = True
+        return super().load_querystring(req, schema)
 
     def handle_error(self, error: ValidationError, req: Request, schema: Schema, **_: Any) -> Any:
         """Raise Invalid with one entry for each problem."""
@@ -102,6 +111,11 @@ class Resource(Blueprint):  # type: ignore[misc]
         found: Callable[[V], V] = super().alt_response(status_code, **more)
         return found
 
+    def doc(self, **more: Any) -> Callable[[V], V]:
+        """Add to the documentation of a view."""
+        found: Callable[[V], V] = super().doc(**more)
+        return found
+
     def arguments(self, schema: Any, *, location: str = "json", **more: Any) -> Callable[[V], V]:
         """Parse the body or the query, and document the problems of that."""
         parse = super().arguments(schema, location=location, **more)
@@ -114,12 +128,12 @@ class Resource(Blueprint):  # type: ignore[misc]
 
     def response(self, status_code: int, schema: Any = None, **more: Any) -> Callable[[V], V]:
         """Document the answer, and make it from what the view returns."""
-        headers = rate_limits.HEADERS | _REQUEST_ID | (more.pop("headers", None) or {})
-        document = super().response(status_code, schema, headers=headers, **more)
+        document = super().response(status_code, schema, **more)
 
         def decorator(view: V) -> V:
             @wraps(view)
             def answered(*args: Any, **values: Any) -> Response:
+                _refuse_parameters()
                 body, given = _unpacked(view(*args, **values))
                 if body is None:
                     answer = Response(status=status_code)
@@ -132,14 +146,16 @@ class Resource(Blueprint):  # type: ignore[misc]
                 answer.headers.setdefault("Cache-Control", "no-store")
                 return answer
 
-            return document(answered)  # type: ignore[no-any-return]
+            return document(problems("invalid")(answered))  # type: ignore[no-any-return]
 
         return decorator
 
 
-_REQUEST_ID: dict[str, Any] = {
-    "X-Request-ID": {"description": "Id of the call in our logs.", "schema": {"type": "string"}}
-}
+def _refuse_parameters() -> None:
+    """Refuse parameters of a call that takes none. Raises Invalid."""
+    if request.args and "api_takes_query" not in g:
+        words = "This field is not known."
+        raise Invalid([{"parameter": name[:100], "code": "unknown_field", "detail": words} for name in request.args])
 
 
 def _unpacked(result: Any) -> tuple[Any, Mapping[str, str]]:

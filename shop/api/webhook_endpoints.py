@@ -25,6 +25,10 @@ bp = Resource(
     "/webhook-endpoints",
     "Addresses that get events of orders and payments as signed webhooks.",
 )
+_ID = {"description": "`id` of the endpoint.", "schema": {"type": "string", "maxLength": 40}}
+PARAMETERS = [{"in": "path", "name": "endpoint_id", "required": True} | _ID]
+_DELIVERY = {"description": "`id` of the delivery.", "schema": {"type": "integer", "minimum": 1, "maximum": 2147483647}}
+OF_DELIVERY = [*PARAMETERS, {"in": "path", "name": "delivery_id", "required": True} | _DELIVERY]
 READ, WRITE = Permission.WEBHOOK_ENDPOINT_READ, Permission.WEBHOOK_ENDPOINT_WRITE
 _FIELDS = {"bad_url": "/url", "endpoint_exists": "/url", "bad_description": "/description"}
 _FIELDS |= {"bad_event_types": "/event_types"}
@@ -35,7 +39,10 @@ _OF_VALUES = ("bad_url", "bad_description", "bad_event_types", "endpoint_exists"
 @api_access(READ)
 @bp.response(200, schemas.EndpointListSchema, example={"items": [schemas.EXAMPLE], "total": 1})
 def index() -> dict[str, Any]:
-    """List endpoints"""
+    """List endpoints
+
+    All of them, without their secrets.
+    """
     items = [schemas.endpoint(one.endpoint) for one in queries.all_endpoints()]
     return {"items": items, "total": len(items)}
 
@@ -63,16 +70,19 @@ def create(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     return _body(endpoint_id) | {"secret": secret}, {"Location": f"{request.path}/{endpoint_id}"}
 
 
-@bp.route("/<endpoint_id>", methods=["GET"])
+@bp.route("/<endpoint_id>", methods=["GET"], parameters=PARAMETERS)
 @api_access(READ)
 @problems("unknown_endpoint")
 @bp.response(200, schemas.EndpointSchema, example=schemas.EXAMPLE)
 def show(endpoint_id: str) -> dict[str, Any]:
-    """Show an endpoint"""
+    """Show an endpoint
+
+    `failing_since` is the time since which no delivery has succeeded.
+    """
     return _body(endpoint_id)
 
 
-@bp.route("/<endpoint_id>", methods=["PATCH"])
+@bp.route("/<endpoint_id>", methods=["PATCH"], parameters=PARAMETERS)
 @api_access(WRITE)
 @problems(*_OF_VALUES, "unknown_endpoint")
 @bp.arguments(schemas.ChangeEndpointSchema, example={"is_enabled": True})
@@ -93,7 +103,7 @@ def change(body: dict[str, Any], endpoint_id: str) -> dict[str, Any]:
     return _body(endpoint_id)
 
 
-@bp.route("/<endpoint_id>", methods=["DELETE"])
+@bp.route("/<endpoint_id>", methods=["DELETE"], parameters=PARAMETERS)
 @api_access(WRITE)
 @problems("unknown_endpoint")
 @bp.response(204)
@@ -105,7 +115,7 @@ def delete(endpoint_id: str) -> None:
     endpoints.delete(endpoint_id, by=_actor())
 
 
-@bp.route("/<endpoint_id>/rotate-secret", methods=["POST"])
+@bp.route("/<endpoint_id>/rotate-secret", methods=["POST"], parameters=PARAMETERS)
 @api_access(WRITE)
 @problems("unknown_endpoint", "secret_changed")
 @bp.arguments(schemas.RotateSchema, example={"rotations": 0}, required=False)
@@ -119,16 +129,19 @@ def rotate(body: dict[str, Any], endpoint_id: str) -> dict[str, Any]:
     return _body(endpoint_id) | {"secret": secret}
 
 
-@bp.route("/<endpoint_id>/test", methods=["POST"])
+@bp.route("/<endpoint_id>/test", methods=["POST"], parameters=PARAMETERS)
 @api_access(WRITE)
 @problems("unknown_endpoint", "endpoint_disabled", "tests_wait")
 @bp.response(202, schemas.DeliverySchema, example=schemas.DELIVERY | {"type": "endpoint.test"})
 def test(endpoint_id: str) -> dict[str, Any]:
-    """Send a test event"""
+    """Send a test event
+
+    An event `endpoint.test`, to this endpoint alone. `GET …/deliveries` shows what came of it.
+    """
     return _delivery(endpoint_id, resend.test(endpoint_id, by=_actor()))
 
 
-@bp.route("/<endpoint_id>/deliveries", methods=["GET"])
+@bp.route("/<endpoint_id>/deliveries", methods=["GET"], parameters=PARAMETERS)
 @api_access(READ)
 @problems("unknown_endpoint", "bad_position")
 @bp.arguments(schemas.DeliveryQuery, location="query")
@@ -139,7 +152,10 @@ def test(endpoint_id: str) -> dict[str, Any]:
     example={"items": [schemas.DELIVERY], "total": 1, "limit": 20, "page": 1},
 )
 def deliveries(query: dict[str, Any], endpoint_id: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """List deliveries, the newest first"""
+    """List deliveries, the newest first
+
+    A delivery is an event for this endpoint. `state=FAILED` lists those that were given up.
+    """
     _endpoint(endpoint_id)
     page, state = paging.wanted(query), query.get("state")
     before = page.after.id if page.after else None
@@ -158,18 +174,21 @@ def deliveries(query: dict[str, Any], endpoint_id: str) -> tuple[dict[str, Any],
     return paging.answer(items, min(total, queries.COUNTED), page, is_exact=is_exact, next_cursor=cursor)
 
 
-@bp.route("/<endpoint_id>/deliveries/<int:delivery_id>", methods=["GET"])
+@bp.route("/<endpoint_id>/deliveries/<int:delivery_id>", methods=["GET"], parameters=OF_DELIVERY)
 @api_access(READ)
 @problems("unknown_endpoint", "unknown_delivery")
 @bp.response(200, schemas.DeliveryWithAttemptsSchema, example=schemas.DELIVERY | {"log": []})
 def show_delivery(endpoint_id: str, delivery_id: int) -> dict[str, Any]:
-    """Show a delivery with its attempts"""
+    """Show a delivery with its attempts
+
+    The newest attempt is the first of `log`.
+    """
     _endpoint(endpoint_id)
     log = [schemas.attempt(one) for one in queries.attempts(delivery_id)]
     return _delivery(endpoint_id, delivery_id) | {"log": log}
 
 
-@bp.route("/<endpoint_id>/deliveries/<int:delivery_id>/resend", methods=["POST"])
+@bp.route("/<endpoint_id>/deliveries/<int:delivery_id>/resend", methods=["POST"], parameters=OF_DELIVERY)
 @api_access(WRITE)
 @problems("unknown_endpoint", "unknown_delivery", "endpoint_disabled", "delivery_queued")
 @bp.response(202, schemas.DeliverySchema, example=schemas.DELIVERY)

@@ -26,7 +26,7 @@ from shop.core import client_address, keys, logs, metrics, rate_limit
 from shop.core.client_address import client_network
 from shop.core.errors import Refusal
 from shop.core.sentences import sentence
-from shop.http_kit import errors, row_ids
+from shop.http_kit import errors, problems, row_ids
 from shop.payments.providers import registry
 
 LARGEST_BODY = 64 * 1024
@@ -231,9 +231,9 @@ def _check_csrf() -> None:
 
 def _refuse_nul() -> None:
     """Refuse NUL characters, which PostgreSQL does not take: 404 in an address, 422 in a form. Machines' bodies are
-    left unread: what an acquirer sends is verified as it came.
+    left unread: what an acquirer sends is verified as it came. The API names the parameter of a query.
     """
-    if "\0" in request.path or _has_nul(request.args):
+    if "\0" in request.path or (_has_nul(request.args) and not problems.is_api()):
         abort(404)
     if not request.path.startswith(MACHINE_PATHS) and _has_nul(request.form):
         abort(422)

@@ -12,11 +12,11 @@ _MOST_DIGITS = len(str(LARGEST_ID))
 
 
 class RowId(IntegerConverter):
-    """A number from 1 to LARGEST_ID. Larger ones would be errors in the database."""
+    """A number from 1 to LARGEST_ID in ASCII digits. Larger ones would be errors in the database."""
 
     def to_python(self, value: str) -> int:
         """The number. Raises NotFound, so that no other rule takes the address."""
-        if len(value) > _MOST_DIGITS or not 0 < int(value) <= LARGEST_ID:
+        if len(value) > _MOST_DIGITS or not value.isascii() or not 0 < int(value) <= LARGEST_ID:
             raise NotFound
         return int(value)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select, update
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import func, select, update
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
@@ -34,22 +36,35 @@ def waiting() -> list[Payout]:
     )
 
 
-def request(money: Money, *, by: Actor, note: str = "") -> Payout:
-    """Request a payout of `money`; another person has to approve. Raises BadInput for no amount, NotEnoughFunds."""
+def listed(state: PayoutState | None, *, limit: int, offset: int = 0) -> tuple[Sequence[Payout], int]:
+    """A page of the payouts, of one state if given, the newest first; and the number of all."""
+    which = [Payout.state == state] if state else []
+    total = db.session.scalar(select(func.count()).select_from(Payout).where(*which)) or 0
+    newest = select(Payout).where(*which).order_by(Payout.requested_at.desc(), Payout.id.desc())
+    return db.session.scalars(newest.limit(limit).offset(offset)).all(), total
+
+
+def request(
+    money: Money, *, by: Actor, note: str = "", created: Callable[[str], None] = lambda _payout_id: None
+) -> Payout:
+    """Request a payout of `money`; another person has to approve. `created` is called with its id in the transaction
+    that writes it. Raises BadInput for no amount, NotEnoughFunds.
+    """
     if money.currency not in CURRENCIES or money.amount <= 0:
         raise BadInput("bad_amount", "Enter an amount greater than zero in a currency of the shop.")
     payout_id = ids.payout_id()
-    _request(payout_id, money, by, note)
+    _request(payout_id, money, by, note, created)
     return db.session.get_one(Payout, payout_id)
 
 
 @transactional
-def _request(payout_id: str, money: Money, by: Actor, note: str) -> None:
+def _request(payout_id: str, money: Money, by: Actor, note: str, created: Callable[[str], None]) -> None:
     rights.demand(by, Permission.PAYOUT_REQUEST)
     if not funds.promise(money):
         raise NotEnoughFunds(funds.available(money.currency))
     values = {"currency": money.currency, "amount": money.amount, "requested_by": by, "note": note}
     db.session.add(Payout(id=payout_id, state=PayoutState.REQUESTED, requested_at=clock.now(), **values))
+    created(payout_id)
     audit.record(by, Act.PAYOUT_REQUESTED, Subject(SubjectKind.PAYOUT, payout_id), after={"money": money}, reason=note)
     after_commit(lambda: log.info("payout.requested", payout=payout_id))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -28,13 +30,17 @@ class Program:
         self.shop, self.token = shop, token
         self._client = Browser(shop.app, Response, use_cookies=False)
 
-    def call(
-        self, method: str, path: str, body: Any = None, *, key: str = "", headers: dict[str, str] | None = None
+    def call(self, method: str, path: str, body: Any = None, **more: Any) -> TestResponse:
+        return self.open(method, f"/api/v1{path}", body, **more)
+
+    def open(
+        self, method: str, address: str, body: Any = None, *, key: str = "", headers: dict[str, str] | None = None
     ) -> TestResponse:
+        """Call the API at a whole address, of v1 or an alias."""
         sent = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         sent |= ({"Idempotency-Key": key} if key else {}) | (headers or {})
         more = {} if body is None else {"data": body} if isinstance(body, bytes) else {"json": body}
-        answer = self._client.open(f"/api/v1{path}", method=method, headers=sent, **more)
+        answer = self._client.open(address, method=method, headers=sent, **more)
         db.session.rollback()
         return answer
 
@@ -53,6 +59,11 @@ class Program:
         answer = self.place(*items, **changed)
         assert answer.status_code == 201, answer.text
         return dict(answer.json or {})
+
+    def pay(self, order: dict[str, Any], provider: str = "fakepay", *, key: str = "") -> TestResponse:
+        """Start a payment of an order, with a new key unless one is given."""
+        body = {"order_id": order["id"], "provider": provider}
+        return self.post("/payments", body, key=key or secrets.token_urlsafe(32))
 
 
 def new_order(*items: tuple[str, int], **changed: Any) -> dict[str, Any]:
@@ -87,6 +98,40 @@ def with_key(shop: Shop, *scopes: Permission, owner: Actor | None = None) -> Pro
 
 def only_order() -> Order:
     return db.session.scalars(db.select(Order)).one()
+
+
+def ordered(shop: Shop, **changed: Any) -> tuple[Program, dict[str, Any]]:
+    """A guest's order, and the program that holds its token."""
+    order = Program(shop).placed(**changed)
+    return Program(shop, order["token"]), order
+
+
+def paid(shop: Shop, **changed: Any) -> tuple[Program, dict[str, Any]]:
+    """The body of a captured payment of a guest's order, and the program that holds the order's token."""
+    program, order = ordered(shop, **changed)
+    payment = program.pay(order).json
+    shop.acquirer.capture(payment["id"])
+    shop.deliver_webhook(payment["id"])
+    return program, dict(program.get(f"/payments/{payment['id']}").json or {})
+
+
+def at_once(shop: Shop, callers: int, call: Callable[[int], TestResponse]) -> list[TestResponse]:
+    """The answers to calls that `callers` programs send at the same time."""
+    shop.app.config["RATE_LIMITS"] = False
+    answers: list[TestResponse] = []
+    barrier = threading.Barrier(callers)
+
+    def run(number: int) -> None:
+        with shop.app.app_context():
+            barrier.wait()
+            answers.append(call(number))
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(callers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return answers
 
 
 @pytest.fixture

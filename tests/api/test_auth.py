@@ -15,6 +15,8 @@ from shop.accounts.api_models import ApiSession
 from shop.accounts.models import User
 from shop.accounts.permissions import Role
 from shop.core.db import db, transaction
+from shop.core.event_types import EventKind
+from shop.core.outbox import OutboxRow
 from tests.api.conftest import PASSWORD, Program, account, log_in, signed_in
 from tests.shop_fixtures import Race, Shop
 
@@ -39,6 +41,24 @@ def test_a_sign_in_gives_a_token_that_shows_the_profile(shop: Shop) -> None:
     profile = Program(shop, answer.json["access_token"]).get("/auth/profile").json
     assert (profile["email"], profile["roles"]) == (email, ["support"])
     assert "order.read" in profile["permissions"] and "payout.approve" not in profile["permissions"]
+
+
+def test_a_program_is_mailed_about_once_a_day_and_once_more_from_another_network(shop: Shop) -> None:
+    email = account(shop)
+
+    def mails(address: str) -> int:
+        body = {"email": email, "password": PASSWORD}
+        with shop.app.app_context():
+            Program(shop)._client.post("/api/v1/auth/login", json=body, environ_base={"REMOTE_ADDR": address})
+        events = db.select(OutboxRow.id).where(OutboxRow.kind == EventKind.ACCOUNT_NEW_DEVICE)
+        found = len(db.session.scalars(events).all())
+        db.session.rollback()
+        return found
+
+    assert [mails("203.0.113.7") for _ in range(3)] == [1, 1, 1]
+    assert [mails("198.51.100.9"), mails("203.0.113.7")] == [2, 2]
+    log_in(shop, account(shop))
+    assert mails("203.0.113.7") == 3, "another account from a network that one account knows"
 
 
 def test_wrong_passwords_are_401_and_soon_429(shop: Shop) -> None:

@@ -131,7 +131,7 @@ def test_staff_read_the_timeline_and_the_explanation_of_an_order(shop: Shop, gue
         timeline = program.get(f"/orders/{order['id']}/timeline").json
         assert "order: placed" in [entry["what"] for entry in timeline["items"]] or timeline["items"]
         found = program.get(f"/orders/{order['id']}/explanation").json
-        assert found["state"] == "PENDING" and found["why"].startswith("PENDING because it was placed")
+        assert found["state"] == "PENDING" and found["why"].startswith("Pending because it was placed")
         assert found["next_steps"][0]["what"]
 
 

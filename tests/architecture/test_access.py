@@ -44,6 +44,7 @@ PUBLIC_POSTS = {
     "/api/v1/auth/token": "an ID token of a configured issuer, once; limited",
     "/api/v1/auth/refresh": "the refresh token, once; limited",
     "/api/v1/orders": "guests may buy; an Idempotency-Key; limited",
+    "/api/v1/aliases/payments/notify": "the signature of the acquirer; limited",
 }
 """Public routes that accept POST, each with its reason. Those of pages need a CSRF token; the API reads no cookie."""
 PROVE_THEMSELVES = {"/webhooks/<name>": "signature", "/dev/clock": "bearer", "/metrics": "bearer"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tools.docs import retention, routes, settings, states, test_cards
+from tools.docs import collection, retention, routes, settings, states, test_cards
 
 PAGES = {
     "docs/settings.md": settings.page,
@@ -10,5 +10,6 @@ PAGES = {
     "docs/retention.md": retention.page,
     "docs/test-cards.md": test_cards.page,
     "docs/states.md": states.page,
+    "docs/examples/settled.postman_collection.json": collection.page,
 }
 """Path from the project's root, and the function that returns its text."""

@@ -48,6 +48,7 @@ _KINDS = {
     setting_kinds.Ports: "ports",
     setting_kinds.WebOrigins: "origins",
     setting_kinds.SecondFactorRule: "`required` or `optional`",
+    setting_kinds.OnOrOff: "`on` or `off`",
     setting_kinds.TimeZone: "time zone",
     setting_kinds.WebOrigins: "origins",
     setting_kinds.FirebaseProject: "project id",

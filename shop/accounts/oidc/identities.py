@@ -37,11 +37,14 @@ log = logs.get()
 
 @dataclass(frozen=True)
 class Client:
-    """Client of a sign-in: the device if it is known, its user agent, and the language of its pages."""
+    """Client of a sign-in: the device if it is known, its user agent, and the language of its pages; for a program its
+    client network.
+    """
 
     device: Device | None = None
     user_agent: str = ""
     language: str = "en"
+    network: str = ""
 
 
 class _Raced(Exception):
@@ -103,7 +106,7 @@ def _admit(proof: Proof, client: Client) -> User | Step:
     if user is None:
         return Step.DISABLED
     db.session.execute(update(User).where(User.id == user_id).values(last_signed_in_at=clock.now()))
-    signin.record_success(user, client.device, client.user_agent, client.language)
+    signin.record_success(user, client.device, client.user_agent, client.language, client.network)
     return user
 
 

@@ -34,6 +34,17 @@ class WholeNumber(fields.Integer):
         return value
 
 
+class Switch(fields.Boolean):
+    """True or false as JSON states it; 1, "true" and "on" are refused."""
+
+    default_error_messages = {"invalid": "This must be true or false.", "required": "This field is required."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if type(value) is not bool:
+            raise self.make_error("invalid", input=value)
+        return value
+
+
 class QueryNumber(fields.Integer):
     """A whole number in the query of an address: ASCII digits only."""
 
@@ -78,12 +89,22 @@ class Line(fields.String):
 
 
 class Secret(fields.String):
-    """Text that is taken as it is, such as a password."""
+    """Text that is taken as it is, such as a password. NUL is refused, which no database takes."""
 
-    default_error_messages = {"invalid": "This must be text.", "required": "This field is required."}
+    default_error_messages = {
+        "invalid": "This must be text.",
+        "required": "This field is required.",
+        "unusable": "This contains characters that cannot be used.",
+    }
 
     def __init__(self, longest: int, **more: Any) -> None:
         super().__init__(validate=validate.Length(1, longest), **more)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        found = super()._deserialize(value, attr, data, **kwargs)
+        if isinstance(found, str) and "\0" in found:
+            raise self.make_error("unusable")
+        return found
 
 
 class EmailAddress(fields.String):

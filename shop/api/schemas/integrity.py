@@ -38,6 +38,25 @@ class IntegritySchema(Strict):
     last_check = fields.Nested(CheckSchema, required=True, allow_none=True)
 
 
+EXAMPLE: dict[str, Any] = {
+    "is_running": False,
+    "last_check": {
+        "requested_at": "2026-12-01T09:30:00Z",
+        "ended_at": "2026-12-01T09:30:04Z",
+        "holds": True,
+        "results": [
+            {
+                "name": "1 double entry",
+                "statement": "every journal balances in each currency",
+                "holds": True,
+                "violations": 0,
+                "error": "",
+            }
+        ],
+    },
+}
+
+
 def check(found: IntegrityCheck) -> dict[str, Any]:
     """The body of a check."""
     results = checks.results(found)

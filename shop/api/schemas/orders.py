@@ -61,8 +61,9 @@ class NewOrderSchema(Strict):
 
     @validates("items")
     def check_items(self, items: list[dict[str, Any]], **_: Any) -> None:
-        """Refuse a product that is named twice. Raises ValidationError."""
-        if len({item["sku"] for item in items}) < len(items):
+        """Refuse a product that is named twice. Items that are not valid have lost fields. Raises ValidationError."""
+        skus = [item["sku"] for item in items if "sku" in item]
+        if len(set(skus)) < len(skus):
             raise ValidationError(_NOT_REPEATED)
 
 
@@ -82,7 +83,7 @@ class ChangeOrderSchema(Strict):
 class OrderQuery(PageQuery):
     """Filters of orders. Days are in the time zone of the shop, both included."""
 
-    state = OneOf(*STATES)
+    state = OneOf(*STATES, metadata={"description": "Orders in this state."})
     placed_from = fields.Date(metadata={"description": "First day.", "example": "2026-12-01"})
     placed_to = fields.Date(metadata={"description": "Last day."})
 
@@ -200,6 +201,26 @@ EXAMPLE: dict[str, Any] = {
             "is_included": False,
         }
     ],
+}
+
+
+TIMELINE: dict[str, Any] = {
+    "items": [
+        {
+            "kind": "order",
+            "happened_at": "2026-12-01T09:30:00Z",
+            "received_at": "2026-12-01T09:30:00Z",
+            "what": "order placed",
+            "actor": "the customer",
+            "outcome": "",
+            "details": {"total": "NT$2,360"},
+        }
+    ]
+}
+EXPLANATION: dict[str, Any] = {
+    "state": str(OrderState.PENDING),
+    "why": "Pending because it was placed at 2026-12-01 09:30:00 UTC and no payment is open yet.",
+    "next_steps": [{"at": "2026-12-01T10:00:00Z", "what": "Expires"}],
 }
 
 

@@ -11,8 +11,8 @@ COUNTED = 10_000
 """Rows up to which a total is exact, and which page numbers reach."""
 
 
-class PageQuery(Strict):
-    """Parameters of a list. Inherit from it to add filters."""
+class NumberedQuery(Strict):
+    """Parameters of a list of few rows. Inherit from it to add filters."""
 
     page = QueryNumber(
         load_default=1, validate=validate.Range(1, COUNTED), metadata={"description": "Number of the page, from 1."}
@@ -20,6 +20,11 @@ class PageQuery(Strict):
     limit = QueryNumber(
         load_default=LIMIT, validate=validate.Range(1, LARGEST_LIMIT), metadata={"description": "Rows of a page."}
     )
+
+
+class PageQuery(NumberedQuery):
+    """Parameters of a list of any length. Inherit from it to add filters."""
+
     cursor = fields.String(
         validate=validate.Regexp("[0-9]{1,17}-[0-9]{1,18}\\Z", error="This is not a cursor of a list."),
         metadata={"description": "`next_cursor` of the page before. `page` does not count then."},

@@ -37,7 +37,7 @@ class StatsQuery(Strict):
     period = OneOf(*PERIODS, metadata={"description": "30 days unless `from` is given."})
     from_ = fields.Date(data_key="from", metadata={"description": "First day, in the time zone of the shop."})
     to = fields.Date(metadata={"description": "Last day; today by default."})
-    currency = OneOf(*CURRENCIES)
+    currency = OneOf(*CURRENCIES, metadata={"description": "Figures of this currency."})
     provider = fields.String(metadata={"description": "Name of a provider, such as kpay."})
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-from shop.api.schemas.fields import Line, OneOf, QueryNumber, Strict, Time, WholeNumber
+from shop.api.schemas.fields import Line, OneOf, QueryNumber, Strict, Switch, Time, WholeNumber
 from shop.api.schemas.pages import LARGEST_LIMIT, LIMIT, PageQuery, page_schema
 from shop.api.schemas.times import stamp
 from shop.core.public_address import LONGEST
@@ -56,9 +56,7 @@ class ChangeEndpointSchema(Strict):
     url = fields.String(validate=validate.Length(1, LONGEST))
     description = Line(LONGEST_DESCRIPTION)
     event_types = fields.List(OneOf(*EventType), validate=validate.Length(1, len(EventType)), error_messages=_REQUIRED)
-    is_enabled = fields.Boolean(
-        truthy={True}, falsy={False}, metadata={"description": "Queued deliveries of a disabled endpoint fail."}
-    )
+    is_enabled = Switch(metadata={"description": "Queued deliveries of a disabled endpoint fail."})
 
 
 class RotateSchema(Strict):
@@ -118,7 +116,7 @@ DeliveryPageSchema = page_schema(DeliverySchema)
 class DeliveryQuery(PageQuery):
     """Parameters of the list of deliveries."""
 
-    state = OneOf(*DeliveryState)
+    state = OneOf(*DeliveryState, metadata={"description": "Deliveries in this state."})
 
 
 class AttemptSchema(Strict):
@@ -141,8 +139,12 @@ class EventQuery(Strict):
     """Parameters of the list of events."""
 
     since = Moment(required=True, format="iso", metadata={"description": "Events from this time on."})
-    type = OneOf(*EventType)
-    limit = QueryNumber(load_default=LIMIT, validate=validate.Range(1, LARGEST_LIMIT))
+    type = OneOf(*EventType, metadata={"description": "Events of this type."})
+    limit = QueryNumber(
+        load_default=LIMIT,
+        validate=validate.Range(1, LARGEST_LIMIT),
+        metadata={"description": "Events of a page."},
+    )
     cursor = fields.String(
         validate=validate.Regexp("[0-9]{1,17}-[0-9]{1,18}\\Z", error="This is not a cursor of a list."),
         metadata={"description": "`next_cursor` of the page before."},
@@ -190,6 +192,22 @@ DELIVERY: dict[str, Any] = {
     "next_attempt_at": None,
     "delivered_at": "2026-12-01T09:30:01Z",
     "error": None,
+}
+
+
+EVENT: dict[str, Any] = {
+    "id": "evt_1M8QP9SP3H8HQJRGENY",
+    "type": "order.paid",
+    "timestamp": "2026-12-01T09:30:00.123456Z",
+    "data": {
+        "order": {
+            "id": 42,
+            "number": "7K3M-9QXT-2F",
+            "state": "PAID",
+            "total": {"amount": 118000, "currency": "TWD"},
+            "placed_at": "2026-12-01T09:28:11.402113Z",
+        }
+    },
 }
 
 
@@ -274,6 +292,38 @@ DATA: dict[str, dict[str, Any]] = {
     TEST: _object(endpoint=_TEXT),
 }
 """JSON Schema of `data`, by the type of the event."""
+_ORDER_EXAMPLE: dict[str, Any] = EVENT["data"]["order"]
+_OF_PAYMENT = {"id": "P0K9J3X2M14C7T8QZ5RW", "provider": "kpay", "amount": _ORDER_EXAMPLE["total"]}
+_REFUND_EXAMPLE = {
+    "id": "R0K9J3X2M14C7T8QZ5RW",
+    "payment": _OF_PAYMENT["id"],
+    "state": "DONE",
+    "kind": "customer",
+    "destination": "provider",
+    "amount": {"amount": 18000, "currency": "TWD"},
+}
+_DISPUTE_EXAMPLE = {
+    "id": "dp_7f3a",
+    "payment": _OF_PAYMENT["id"],
+    "state": "OPEN",
+    "kind": "chargeback",
+    "reason": "not_received",
+    "amount": _ORDER_EXAMPLE["total"],
+}
+EXAMPLES: dict[str, dict[str, Any]] = {
+    EventType.ORDER_CREATED: {"order": _ORDER_EXAMPLE | {"state": "PENDING"}},
+    EventType.ORDER_PAID: {"order": _ORDER_EXAMPLE},
+    EventType.ORDER_EXPIRED: {"order": _ORDER_EXAMPLE | {"state": "EXPIRED"}},
+    EventType.ORDER_CANCELLED: {"order": _ORDER_EXAMPLE | {"state": "CANCELLED"}},
+    EventType.PAYMENT_CAPTURED: {"payment": _OF_PAYMENT | {"state": "CAPTURED", "allocation": "PAYS_ORDER"}},
+    EventType.PAYMENT_FAILED: {"payment": _OF_PAYMENT | {"state": "FAILED"}},
+    EventType.REFUND_SUCCEEDED: {"refund": _REFUND_EXAMPLE},
+    EventType.REFUND_FAILED: {"refund": _REFUND_EXAMPLE | {"state": "REJECTED"}},
+    EventType.DISPUTE_OPENED: {"dispute": _DISPUTE_EXAMPLE},
+    EventType.DISPUTE_CLOSED: {"dispute": _DISPUTE_EXAMPLE | {"state": "WON"}},
+    TEST: {"endpoint": EXAMPLE["id"]},
+}
+"""Example of `data` beside the order, by the type of the event."""
 _HEADERS = {
     "webhook-id": "Id of the event, the same on each repetition: deduplicate by it.",
     "webhook-timestamp": "Time of the attempt in seconds since 1970. Refuse one that differs by five minutes.",
@@ -287,12 +337,19 @@ def body_schema(type_: str) -> dict[str, Any]:
     return _object(id=_TEXT, type={"const": str(type_)}, timestamp=_WHEN, data=DATA[type_])
 
 
+def body_example(type_: str) -> dict[str, Any]:
+    """An example of the body of an event."""
+    order = {} if type_ == TEST else {"order": _ORDER_EXAMPLE}
+    return EVENT | {"type": str(type_), "data": order | EXAMPLES[type_]}
+
+
 def section() -> dict[str, Any]:
     """The webhooks of the OpenAPI document."""
     return {str(type_): {"post": _webhook(type_)} for type_ in DATA}
 
 
 def _webhook(type_: str) -> dict[str, Any]:
+    content = {"schema": body_schema(type_), "example": body_example(type_)}
     parameters = [
         {"name": name, "in": "header", "required": True, "description": words, "schema": _TEXT}
         for name, words in _HEADERS.items()
@@ -302,7 +359,7 @@ def _webhook(type_: str) -> dict[str, Any]:
         "description": "Signed as Standard Webhooks say. Store the event, answer at once, and process it afterwards.",
         "operationId": f"on_{type_.replace('.', '_')}",
         "parameters": parameters,
-        "requestBody": {"required": True, "content": {"application/json": {"schema": body_schema(type_)}}},
+        "requestBody": {"required": True, "content": {"application/json": content}},
         "responses": {
             "2XX": {"description": "Delivered."},
             "410": {"description": "The endpoint is disabled."},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -37,11 +38,18 @@ TOO_LATE = timedelta(minutes=2)
 _TOO_LATE = sentence("There is not enough time left to start another payment.")
 
 
-def open_payment(order_id: int, provider_name: str, *, instead_of: str = "") -> Payment:
+def open_payment(
+    order_id: int,
+    provider_name: str,
+    *,
+    instead_of: str = "",
+    created: Callable[[str, bool], None] = lambda _payment_id, _is_new: None,
+) -> Payment:
     """The order's open payment at `provider_name`: the existing one, else a new one.
 
     A payment that is open at another provider is closed there first; so is one at this provider whose id is
-    `instead_of` and which shows a store code. Raises Refusal: `unknown_method`, `cannot_charge`, `not_payable` (paid,
+    `instead_of` and which shows a store code. `created` is called with the id of the payment, and True if it is new, in
+    the transaction that inserts or finds it. Raises Refusal: `unknown_method`, `cannot_charge`, `not_payable` (paid,
     ended, ending or under review), `confirming` (another payment may still bring money), `too_late`, `too_soon` and
     `too_many_payments` (see `attempt_limits`).
     """
@@ -54,7 +62,7 @@ def open_payment(order_id: int, provider_name: str, *, instead_of: str = "") -> 
         _refuse_to_replace(order_id)  # before anything is closed for a payment that is then refused
     if replaced and poll.close(replaced) in states.STILL_OPEN:
         raise Refusal("confirming", sentence("We are still confirming your first payment. Please do not pay again."))
-    payment_id, is_new = _create(order_id, provider_name)
+    payment_id, is_new = _create(order_id, provider_name, created)
     if is_new:
         start(payment_id)
     return db.session.get_one(Payment, payment_id, populate_existing=True)
@@ -152,16 +160,22 @@ def _replaced(order_id: int, provider_name: str, instead_of: str) -> str | None:
     return found
 
 
-def _create(order_id: int, provider_name: str) -> tuple[str, bool]:
+def _create(order_id: int, provider_name: str, created: Callable[[str, bool], None]) -> tuple[str, bool]:
     """Id of the open payment at this provider, and True if it is new. The unique index decides races."""
     try:
-        return _find_or_create(order_id, provider_name)
+        return _find_or_create(order_id, provider_name, created)
     except IntegrityError:
-        return _find_or_create(order_id, provider_name)
+        return _find_or_create(order_id, provider_name, created)
 
 
 @transactional
-def _find_or_create(order_id: int, provider_name: str) -> tuple[str, bool]:
+def _find_or_create(order_id: int, provider_name: str, created: Callable[[str, bool], None]) -> tuple[str, bool]:
+    payment_id, is_new = _found_or_inserted(order_id, provider_name)
+    created(payment_id, is_new)
+    return payment_id, is_new
+
+
+def _found_or_inserted(order_id: int, provider_name: str) -> tuple[str, bool]:
     order, payments = order_with_payments(order_id)
     found = next((p for p in payments if p.is_open), None)
     _refuse_unless_payable(order, payments)

@@ -6,6 +6,7 @@ transaction. `send` sends due refunds; `apply` applies their results.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import select
@@ -45,6 +46,7 @@ def request(
     by: Actor,
     expected_refundable: int | None = None,
     to: str = RefundDestination.PROVIDER,
+    created: Callable[[str], None] = lambda _refund_id: None,
 ) -> Refund:
     """Request a refund of `money` of one capture, or all of its refundable amount for None, `to` the provider that took
     it or the customer's store credit, at the next opportunity; or `to` the customer's bank, where staff send it
@@ -54,11 +56,12 @@ def request(
     bank has taken back, or may keep, is not left) or `expected_refundable` is no longer true, `no_account` when there
     is no customer whose store credit it could be; BadInput for another currency or no amount. When one person would
     refund more than REFUND_NEEDS_TWO of an order alone, it awaits a second person. One to a bank always does, who
-    approves it when the money has been sent: that books it. Staff need the permission to request refunds, and for a
+    approves it when the money has been sent: that books it. `created` is called with the refund's id in the transaction
+    that writes it. Staff need the permission to request refunds, and for a
     wrong amount the one to accept it.
     """
     requested = decide.Request(capture_id, money, reason, to, expected_refundable)
-    [refund_id] = _request(_order_of(capture_id), requested, by)
+    [refund_id] = _request(_order_of(capture_id), requested, by, created)
     return db.session.get_one(Refund, refund_id)
 
 
@@ -81,9 +84,13 @@ def request_all(order_id: int, *, reason: str, by: Actor, to: str = RefundDestin
 
 
 @transactional
-def _request(order_id: int, requested: decide.Request, by: Actor) -> list[str]:
+def _request(
+    order_id: int, requested: decide.Request, by: Actor, created: Callable[[str], None] = lambda _refund_id: None
+) -> list[str]:
     rights.demand_of_staff(by, Permission.REFUND_REQUEST)
-    return _created(decide.request(load.locked(order_id), requested, load.context(by)), by, requested.reason)
+    refund_ids = _created(decide.request(load.locked(order_id), requested, load.context(by)), by, requested.reason)
+    created(refund_ids[0])
+    return refund_ids
 
 
 @transactional
