@@ -1,7 +1,7 @@
 """device and time of the last use of sessions of the API
 
-Revision ID: 0049
-Revises: 0048
+Revision ID: 0050
+Revises: 0049
 Create Date: 2026-12-01 03:30:00
 
 """
@@ -9,8 +9,8 @@ Create Date: 2026-12-01 03:30:00
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0049"
-down_revision = "0048"
+revision = "0050"
+down_revision = "0049"
 branch_labels = None
 depends_on = None
 
