@@ -70,7 +70,7 @@ class PaymentSchema(Strict):
     end_reason = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "Why it ended without money, such as `refused`, `unavailable` (not reached) or `time`."},
+        metadata={"description": "Why it ended without money, such as `refused`, `unavailable` or `time`."},
     )
     last_decline = fields.String(
         required=True, allow_none=True, metadata={"description": "Code of the last attempt that was declined."}
