@@ -15,6 +15,7 @@ from werkzeug.utils import import_string
 from shop.accounts import demo_people
 from shop.catalogue import initial_catalogue
 from shop.commands.alerts import alerts
+from shop.commands.api_keys import api_keys
 from shop.commands.audit import audit
 from shop.commands.mail import mail
 from shop.commands.money import money
@@ -26,6 +27,7 @@ from shop.commands.queues import queues
 from shop.commands.reconcile import reconcile
 from shop.commands.settlement import settlement
 from shop.commands.users import users
+from shop.commands.webhook_endpoints import webhook_endpoints
 from shop.commands.webhooks import webhooks
 from shop.core import clock as core_clock
 from shop.core import durations, metrics
@@ -63,6 +65,8 @@ def init_app(app: Flask) -> None:
         pricing,
         mail,
         audit,
+        api_keys,
+        webhook_endpoints,
     ):
         app.cli.add_command(command)
 

@@ -13,7 +13,13 @@ SIGN_IN: tuple[Setting, ...] = (
         "`optional`.",
         SecondFactorRule,
     ),
-    Setting("STAFF_IDLE_MINUTES", "30", "Minutes without a request after which staff are signed out.", int, least=1),
+    Setting(
+        "STAFF_IDLE_MINUTES",
+        "30",
+        "Minutes without a request after which staff are signed out, also of the API.",
+        int,
+        least=1,
+    ),
     Setting("STAFF_SIGN_IN_HOURS", "12", "Hours after which staff are signed out in any case.", int, least=1),
     Setting(
         "STAFF_CONFIRM_MINUTES",

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shop.core.money import Money
+from shop.payments.providers.capabilities import Capabilities
 from shop.payments.providers.interface import (
     BadSignature,
-    Capabilities,
     CaptureFact,
     Decline,
     DisputeFact,

@@ -10,9 +10,16 @@ LOST_ANSWER = timedelta(seconds=30)
 """Time after a rotation in which the replaced token gets the same successor, because the answer may have been lost."""
 
 
+def ends_at(expires_at: datetime, used_at: datetime, idle: timedelta | None) -> datetime:
+    """End of a session that was last used at `used_at`; `idle` is the longest time without a use, None for no limit."""
+    return expires_at if idle is None else min(expires_at, used_at + idle)
+
+
 @dataclass(frozen=True)
 class SessionSnapshot:
-    """A stored session. `is_of_account` is False once the account is disabled or has ended all its sign-ins."""
+    """A stored session; `expires_at` is its end (see `ends_at`). `is_of_account` is False once the account is disabled
+    or has ended all its sign-ins.
+    """
 
     generation: int
     rotated_at: datetime

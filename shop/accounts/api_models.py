@@ -35,7 +35,8 @@ class ApiSession(Base):
     """A sign-in by the API. Times are wall time.
 
     Refresh tokens are derived from `id` and `generation` and never stored; `rotated_at` is when the present generation
-    replaced the one before. `epoch` is the session epoch of the account under which the password was proven.
+    replaced the one before. `epoch` is the session epoch of the account under which the password was proven. `device`
+    is the beginning of the user agent; `last_used_at` is exact to a minute, and None until the first request.
     """
 
     __tablename__ = "api_sessions"
@@ -46,6 +47,8 @@ class ApiSession(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     rotated_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    device: Mapped[str] = mapped_column(Text, default="", server_default="")
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     __table_args__ = (

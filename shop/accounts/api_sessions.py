@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from flask import current_app
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy.exc import OperationalError
 
 from shop.accounts import api_decide, api_tokens
 from shop.accounts.api_decide import Refresh, SessionSnapshot
 from shop.accounts.api_models import ApiSession
 from shop.accounts.models import User
 from shop.core import clock, ids, logs
-from shop.core.db import db, transactional
-from shop.core.errors import Refusal
+from shop.core.db import changed, db, transactional
+from shop.core.errors import PassiveCopy, Refusal
 
 LASTS = timedelta(days=30)
 """Lifetime of a session of a customer; that of staff is STAFF_SIGN_IN_HOURS."""
+_LONGEST_DEVICE = 160
+_USED_EVERY = timedelta(minutes=1)
 MOST = 50
 """Active sessions of an account; a new one ends the oldest."""
 log = logs.get()
@@ -42,12 +48,14 @@ class Tokens:
 
 
 @transactional
-def start(user: User) -> Tokens:
+def start(user: User, user_agent: str = "") -> Tokens:
     """Start a session for a snapshot of an account whose password, and second factor, were proven."""
     at, session_id = clock.wall(), ids.token()
     lasts = timedelta(hours=current_app.config["STAFF_SIGN_IN_HOURS"]) if user.roles else LASTS
     times = {"created_at": at, "rotated_at": at, "expires_at": at + lasts}
-    db.session.add(ApiSession(id=session_id, user_id=user.id, epoch=user.session_epoch, generation=0, **times))
+    new = ApiSession(id=session_id, user_id=user.id, epoch=user.session_epoch, generation=0, **times)
+    new.device = user_agent[:_LONGEST_DEVICE]
+    db.session.add(new)
     db.session.flush()
     active = (ApiSession.user_id == user.id, ApiSession.revoked_at.is_(None))
     newest = select(ApiSession.id).where(*active).order_by(ApiSession.created_at.desc(), ApiSession.id).limit(MOST)
@@ -72,7 +80,7 @@ def refresh(token: str) -> Tokens:
 def _refresh(session_id: str, generation: int) -> Tokens | None:
     """None for a session that has ended, or ends now because of a reused token."""
     query = (
-        select(ApiSession, User.session_epoch, User.disabled_at)
+        select(ApiSession, User.session_epoch, User.disabled_at, User.roles)
         .join(User, User.id == ApiSession.user_id)
         .where(ApiSession.id == session_id)
         .with_for_update(of=ApiSession)
@@ -83,7 +91,8 @@ def _refresh(session_id: str, generation: int) -> Tokens | None:
     session, at = row[0], clock.wall()
     is_of_account = row.session_epoch == session.epoch and row.disabled_at is None
     is_revoked = session.revoked_at is not None
-    seen = SessionSnapshot(session.generation, session.rotated_at, session.expires_at, is_revoked, is_of_account)
+    ends = _ends_at(session, row.roles)
+    seen = SessionSnapshot(session.generation, session.rotated_at, ends, is_revoked, is_of_account)
     decision = api_decide.decide(seen, generation, at)
     if decision is Refresh.ROTATE:
         session.generation, session.rotated_at = session.generation + 1, at
@@ -102,6 +111,32 @@ def end(session_id: str) -> None:
     db.session.execute(active.values(revoked_at=clock.wall()))
 
 
+def of_user(user_id: int) -> list[ApiSession]:
+    """The active sessions of an account, the newest first. One statement."""
+    query = select(ApiSession, User.roles).join(User, User.id == ApiSession.user_id).where(*_active(user_id))
+    rows = db.session.execute(query.order_by(ApiSession.created_at.desc(), ApiSession.id)).all()
+    return [session for session, roles in rows if _ends_at(session, roles) > clock.wall()]
+
+
+@transactional
+def end_of_user(user_id: int, session_id: str | None = None) -> int:
+    """End a session of an account, or all of them; returns how many were active."""
+    mine = select(ApiSession.id).join(User, User.id == ApiSession.user_id).where(*_active(user_id))
+    some = mine if session_id is None else mine.where(ApiSession.id == session_id)
+    ended = update(ApiSession).where(ApiSession.id.in_(some)).values(revoked_at=clock.wall())
+    return changed(ended.execution_options(synchronize_session=False))
+
+
+def _active(user_id: int) -> tuple[ColumnElement[bool], ...]:
+    return (
+        ApiSession.user_id == user_id,
+        ApiSession.revoked_at.is_(None),
+        ApiSession.expires_at > clock.wall(),
+        ApiSession.epoch == User.session_epoch,
+        User.disabled_at.is_(None),
+    )
+
+
 @dataclass(frozen=True)
 class Account:
     """The account of a request, read from the database. `has_second_factor` says that its sign-ins need one."""
@@ -114,11 +149,14 @@ class Account:
 
 
 def find(token: str) -> tuple[Account, str]:
-    """Account and session id of an access token. One statement. Raises InvalidToken."""
+    """Account and session id of an access token, whose use is noted: one statement, and once a minute another one.
+    Raises InvalidToken, for staff also after STAFF_IDLE_MINUTES without a use.
+    """
     access = api_tokens.read_access(token)
     if access is None:
         raise InvalidToken
     columns = (User.id, User.email, User.name, User.roles, User.second_factor_at)
+    times = (ApiSession.created_at, ApiSession.last_used_at, ApiSession.expires_at)
     is_valid = (
         ApiSession.id == access.session_id,
         ApiSession.revoked_at.is_(None),
@@ -127,23 +165,34 @@ def find(token: str) -> tuple[Account, str]:
         User.id == access.user_id,
         User.disabled_at.is_(None),
     )
-    query = select(*columns).join(ApiSession, ApiSession.user_id == User.id).where(*is_valid)
+    query = select(*columns, *times).join(ApiSession, ApiSession.user_id == User.id).where(*is_valid)
     row = db.session.execute(query).one_or_none()
-    if row is None:
+    at = clock.wall()
+    if row is None or _ends_at(row, row.roles) <= at:
         raise InvalidToken
+    if row.last_used_at is None or at - row.last_used_at >= _USED_EVERY:
+        with suppress(PassiveCopy, OperationalError):  # a read must not fail because of it
+            _note_use(access.session_id)
     return account(row), access.session_id
+
+
+@transactional
+def _note_use(session_id: str) -> None:
+    at = clock.wall()
+    is_older = or_(ApiSession.last_used_at.is_(None), ApiSession.last_used_at <= at - _USED_EVERY)
+    changed(update(ApiSession).where(ApiSession.id == session_id, is_older).values(last_used_at=at))
+
+
+def _ends_at(session: Any, roles: Collection[str]) -> datetime:
+    """End of a session, or of a row with its times: that of staff ends after STAFF_IDLE_MINUTES without a use."""
+    idle = timedelta(minutes=current_app.config["STAFF_IDLE_MINUTES"]) if roles else None
+    return api_decide.ends_at(session.expires_at, session.last_used_at or session.created_at, idle)
 
 
 def account(row: object) -> Account:
     """The account in a row with the columns id, email, name, roles and second_factor_at."""
     values = {name: getattr(row, name) for name in ("id", "email", "name")}
     return Account(**values, roles=tuple(row.roles), has_second_factor=row.second_factor_at is not None)  # type: ignore[attr-defined]
-
-
-def active(user_id: int, at: datetime) -> int:
-    """The number of sessions of an account that may be refreshed."""
-    open_ones = (ApiSession.user_id == user_id, ApiSession.revoked_at.is_(None), ApiSession.expires_at > at)
-    return db.session.scalar(select(func.count()).where(*open_ones)) or 0
 
 
 def _tokens(user_id: int, session_id: str, generation: int) -> Tokens:

@@ -78,7 +78,7 @@ def _started(user: User, otp: str | None, ip: str, agent: str) -> dict[str, Any]
         user = _with_second_factor(user, otp, ip, agent)
     elif user.roles and second_factor.is_required():
         raise Refusal("second_factor_needed", "Staff need a second factor. Set it up in the console first.")
-    return schemas.tokens(api_sessions.start(user))
+    return schemas.tokens(api_sessions.start(user, agent))
 
 
 def _with_second_factor(user: User, otp: str | None, ip: str, agent: str) -> User:

@@ -57,6 +57,7 @@ class EventKind(StrEnum):
     ACCOUNT_NEW_DEVICE = "account.new_device"
     ACCOUNT_LINK_MADE = "account.link_made"
     ACCOUNT_PASSWORD_CHANGED = "account.password_changed"  # noqa: S105 - a name
+    ACCOUNT_IDENTITY_ADDED = "account.identity_added"
     ACCOUNT_EMAIL_CHANGED = "account.email_changed"
     ALERT_RAISED = "alert.raised"
     ALERT_ACKNOWLEDGED = "alert.acknowledged"
@@ -370,6 +371,22 @@ class AccountPasswordChanged(Event):
 
     user_id: int
     change: str
+    at: str
+    language: str
+
+
+@dataclass(frozen=True)
+class AccountIdentityAdded(Event):
+    """An account has one more identity. `change` is a random id of the event, `issuer` the address of the issuer,
+    `language` that of the page.
+    """
+
+    KIND = EventKind.ACCOUNT_IDENTITY_ADDED
+    STREAM = Stream.ACCOUNTS
+
+    user_id: int
+    change: str
+    issuer: str
     at: str
     language: str
 

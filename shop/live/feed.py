@@ -145,7 +145,7 @@ class Feed:
             if socket not in self._sockets:
                 return
             self._sockets = tuple(one for one in self._sockets if one is not socket)
-        hub.of(self._app).release()
+            hub.of(self._app).release()
         hub.OPEN.labels("websocket").dec()
 
     def wake(self) -> None:

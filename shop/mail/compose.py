@@ -23,6 +23,7 @@ from flask_babel import force_locale
 from jinja2 import Environment
 
 from shop.accounts import links
+from shop.accounts.oidc import issuers
 from shop.core.db import db
 from shop.core.money import Money
 from shop.documents import attached, decide, find, pdf
@@ -67,6 +68,7 @@ def content(mail: Mail) -> Content:
         "account_link": _account_link(mail),
         "history_link": _history_link(mail),
         "shop_url": shop_url(),
+        "issuer_name": issuers.name_of,
         "language": language.replace("_", "-"),
         "money": lambda amount: amount.format(language),
         "amount": lambda: Money(mail.data["amount"], mail.data["currency"]).format(language),

@@ -83,6 +83,11 @@ def _of_new_password(event: Mapping[str, Any]) -> Demand:
     return Demand(MailKind.PASSWORD_CHANGED, "", event["change"], Audience.ACCOUNT, data)
 
 
+def _of_new_identity(event: Mapping[str, Any]) -> Demand:
+    data = {name: event[name] for name in ("user_id", "issuer", "at", "language")}
+    return Demand(MailKind.IDENTITY_ADDED, "", event["change"], Audience.ACCOUNT, data)
+
+
 def _of_new_address(event: Mapping[str, Any]) -> Demand:
     data = {name: event[name] for name in ("link", "at")}
     return Demand(MailKind.EMAIL_CHANGED, "", f"link-{event['link']}", Audience.FORMER_ADDRESS, data)
@@ -92,6 +97,7 @@ _OF_ACCOUNTS: Mapping[str, Callable[[Mapping[str, Any]], Demand]] = {
     EventKind.ACCOUNT_NEW_DEVICE: _of_new_device,
     EventKind.ACCOUNT_LINK_MADE: _of_link,
     EventKind.ACCOUNT_PASSWORD_CHANGED: _of_new_password,
+    EventKind.ACCOUNT_IDENTITY_ADDED: _of_new_identity,
     EventKind.ACCOUNT_EMAIL_CHANGED: _of_new_address,
 }
 

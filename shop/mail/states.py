@@ -28,6 +28,7 @@ class MailKind(StrEnum):
     UNLOCK = "unlock"
     INVITATION = "invitation"
     LINK_IDENTITY = "link_identity"
+    IDENTITY_ADDED = "identity_added"
     ALERT = "alert"
 
 

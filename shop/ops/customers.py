@@ -11,7 +11,7 @@ from flask import Blueprint, abort, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from shop.accounts import people, sessions, sign_in_help, staff, staff_list
+from shop.accounts import api_sessions, people, sessions, sign_in_help, staff, staff_list
 from shop.accounts.models import User
 from shop.accounts.permissions import Permission, permissions_of
 from shop.core import audit_search, clock, keyset
@@ -87,6 +87,7 @@ def _page(user: User, refusal: Refusal | None = None, form: str = "") -> str:
         movements=movements,
         by_id=find.of_user_by_ids(user.id, (one.order_id for one in movements if one.order_id)),
         sign_ins=_sign_ins(user.id),
+        api_sessions=api_sessions.of_user(user.id),
         delay=sign_in_help.delay(user),
         acts=_acts(user.id) if _may(Permission.AUDIT_READ) else None,
         refusal=refusal,

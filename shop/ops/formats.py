@@ -21,6 +21,7 @@ def init_app(app: Flask) -> None:
     app.jinja_env.filters.update(
         labelled=labelled,
         provider_label=registry.label,
+        dispute_page=registry.dispute_page,
         shop_time=shop_time,
         tone=tone,
         event_tone=event_tone,

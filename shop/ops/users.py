@@ -10,7 +10,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from shop.accounts import invitations, people, rights, role_requests, sign_in_help, staff, staff_list
+from shop.accounts import api_sessions, invitations, people, rights, role_requests, sign_in_help, staff, staff_list
 from shop.accounts.models import User
 from shop.accounts.permissions import Permission, Role
 from shop.accounts.staff_list import StaffState
@@ -174,6 +174,7 @@ def _page(user: User, refusal: Refusal | None = None, form: str = "") -> Respons
         "delay": sign_in_help.delay(user),
         "now": clock.wall(),
         "is_self": user.id == current_user.id,
+        "api_sessions": api_sessions.of_user(user.id),
         "roles": [(role, role in user.roles, people.needs_two_admins(role)) for role in Role],
         "waiting": role_requests.open_for(user.id),
         "acts": audit_search.find(subject, limit=_NEWEST_ACTS).rows,

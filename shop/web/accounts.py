@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext, ngettext
 from limits import RateLimitItemPerHour
 
-from shop.accounts import preferences, sessions, signin
+from shop.accounts import api_sessions, preferences, sessions, signin
 from shop.accounts.models import User
 from shop.accounts.oidc import identities, issuers
 from shop.checkout import claim_orders
@@ -89,6 +89,7 @@ def show() -> ResponseReturnValue:
         movements=movements,
         claimable=claim_orders.claimable(user),
         sign_ins=sessions.of_user(user.id),
+        api_sessions=api_sessions.of_user(user.id),
         identities=identities.of_user(user.id),
         issuer=issuers.for_redirect(),
         name_of=issuers.name_of,
@@ -104,11 +105,21 @@ def end_sign_in(handle: str) -> ResponseReturnValue:
     return redirect(url_for("accounts.show"), 303)
 
 
+@bp.post("/account/api-sessions/<session_id>/end")
+@access("signed_in")
+def end_api_session(session_id: str) -> ResponseReturnValue:
+    """Sign out an app, which has signed in by the API."""
+    if api_sessions.end_of_user(sessions.require_user().id, session_id):
+        flash(gettext("The app is signed out."))
+    return redirect(url_for("accounts.show"), 303)
+
+
 @bp.post("/account/sign-ins/end-others")
 @access("signed_in")
 def end_other_sign_ins() -> ResponseReturnValue:
-    """Sign out all other devices."""
-    ended = sessions.revoke_all(sessions.require_user().id, but_here=True)
+    """Sign out all other devices, and all apps. These need no Redis, so they are first."""
+    user_id = sessions.require_user().id
+    ended = api_sessions.end_of_user(user_id) + sessions.revoke_all(user_id, but_here=True)
     flash(ngettext("%(num)d other device is signed out.", "%(num)d other devices are signed out.", ended))
     return redirect(url_for("accounts.show"), 303)
 

@@ -47,7 +47,7 @@ _LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)(#[^)\s]*)?\)")
 _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _SHELL = re.compile(r"^ *```sh\n(.*?)^ *```", re.M | re.S)
 _ENVIRON = re.compile(r"environ(?:\.get\(|\[)['\"]([A-Z][A-Z0-9_]+)")
-_FLASK = re.compile(r"flask --app (\w+) ([a-z]+(?: (?:create|upgrade|migrate)\b)?)")
+_FLASK = re.compile(r"flask --app (\w+) ([a-z-]+(?: (?:create|upgrade|migrate)\b)?)")
 
 
 @cache

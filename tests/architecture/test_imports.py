@@ -22,6 +22,7 @@ PROVIDER_INTERFACE = frozenset(
         "answers",
         "storable",
         "settlement_csv",
+        "capabilities",
         "settlement_line",
         "types",
         "registry",

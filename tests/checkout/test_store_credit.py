@@ -14,7 +14,7 @@ from shop.ledger import book, chart, store_credit
 from shop.orders.models import Order
 from shop.payments.initiation import initiate
 from shop.payments.providers import charging, registry, stripe
-from shop.payments.providers.interface import Capabilities
+from shop.payments.providers.capabilities import Capabilities
 from shop.payments.refunds import requests
 from tests.shop_fixtures import KETTLE, PRICES, Race, Shop
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import httpx
 from sqlalchemy import select, update
 
-from shop.accounts import people, signin, staff, throttle, verification
+from shop.accounts import api_keys, people, signin, staff, throttle, verification
 from shop.accounts.models import User
 from shop.accounts.permissions import Role
 from shop.alerts import claims, store
@@ -31,6 +31,8 @@ from shop.order_notes import notes
 from shop.order_search import exports, views
 from shop.order_search import filters as filters_of
 from shop.order_search.models import ExportState, OrderExport
+from shop.outgoing_webhooks import endpoints, resend
+from shop.outgoing_webhooks.kinds import EventType
 from shop.payments.records.models import Capture, WebhookEventRow
 from shop.payments.records.settlement_models import Discrepancy
 from shop.payments.refunds import requests
@@ -46,6 +48,7 @@ PRICE = PRICES[KETTLE]["TWD"]
 PASSWORD = "correct horse battery"  # noqa: S105 - of the test
 SAM, KIM, MIA = (["--by", f"{name}@example.com"] for name in ("sam", "kim", "mia"))
 """Sam and Kim are of finance, Mia is a merchandiser."""
+HOOK = "https://example.com/hooks"
 Arguments = list[str]
 
 
@@ -262,6 +265,31 @@ def role_request(shop: Shop) -> str:
     [ann] = shop.staff("ann", role=Role.ADMIN)
     requested = people.set_roles(staff.account_of(new_account()).id, ["finance"], by=ann, reason="promoted")
     return str(requested.request)
+
+
+def api_key(shop: Shop) -> str:
+    """The id of Sam's API key."""
+    return str(api_keys.make("Export", ["order.read"], by=shop.sam).id)
+
+
+def endpoint() -> str:
+    """The id of an endpoint of outgoing webhooks."""
+    return endpoints.create(HOOK, "", [EventType.ORDER_PAID], by=Actor.operator())[0]
+
+
+def disabled_endpoint() -> str:
+    endpoint_id = endpoint()
+    endpoints.disable(endpoint_id, by=Actor.operator())
+    return endpoint_id
+
+
+def failed_delivery() -> Arguments:
+    """The id of an endpoint, and the option that names its failed delivery."""
+    endpoint_id = endpoint()
+    number = resend.test(endpoint_id, by=Actor.operator())
+    with transaction():
+        endpoints.end_queued(endpoint_id)
+    return [endpoint_id, "--delivery", str(number)]
 
 
 def run(shop: Shop, arguments: Arguments) -> str:

@@ -22,6 +22,7 @@ from shop.core.audit import Act
 from shop.core.audit_models import AuditEntry
 from shop.core.audit_search import Filters, find
 from tests.commands.subjects import (
+    HOOK,
     KIM,
     MIA,
     PASSWORD,
@@ -30,12 +31,16 @@ from tests.commands.subjects import (
     account_with_second_factor,
     after_command,
     altered_webhook,
+    api_key,
     archived_product,
     claimed_alert,
     customer_email,
     customer_with_wrong_password,
     disabled_account,
+    disabled_endpoint,
     done_export,
+    endpoint,
+    failed_delivery,
     failed_export,
     failed_mail,
     failed_message,
@@ -154,10 +159,17 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
     ),
     "users approve": (Act.ROLES_APPROVED, lambda shop: [role_request(shop), *KIM]),
     "users decline": (Act.ROLES_DECLINED, lambda shop: [role_request(shop), *KIM]),
+    "api-keys revoke": (Act.API_KEY_REVOKED, lambda shop: [api_key(shop)]),
+    "webhook-endpoints add": (Act.ENDPOINT_CREATED, lambda _: [HOOK, "--event", "order.paid"]),
+    "webhook-endpoints rotate": (Act.ENDPOINT_SECRET_ROTATED, lambda _: [endpoint()]),
+    "webhook-endpoints disable": (Act.ENDPOINT_DISABLED, lambda _: [endpoint()]),
+    "webhook-endpoints enable": (Act.ENDPOINT_ENABLED, lambda _: [disabled_endpoint()]),
+    "webhook-endpoints resend": (Act.DELIVERIES_RESENT, lambda _: failed_delivery()),
 }
 """Commands that change something, what they record, and arguments with which they do."""
 NO_ENTRY = {
     "alerts": "reads",
+    "api-keys list": "reads",
     "audit list": "reads",
     "audit verify": "reads",
     "check": "keeps its result and changes nothing else",
@@ -180,10 +192,13 @@ NO_ENTRY = {
     "seed": "part of each release; inserts what is missing of the initial catalogue",
     "sweep": "does due work, as the clock does",
     "users list": "reads",
+    "webhook-endpoints list": "reads",
 }
 NOT_OURS = {"db", "routes", "run", "shell"}
 """Commands of Flask and of its extensions."""
 USE_CASES = {
+    "accounts.api_keys.make",
+    "accounts.api_keys.revoke",
     "accounts.invitations.invite",
     "accounts.invitations.send_again",
     "accounts.people.disable",
@@ -223,6 +238,7 @@ USE_CASES = {
     "inventory.stock.set_low_at",
     "mail.missing.retry",
     "mail.resend.resend",
+    "orders.address.change",
     "order_search.exports.download",
     "order_search.exports.request",
     "order_search.exports.start_again",
@@ -234,6 +250,16 @@ USE_CASES = {
     "order_notes.notes.mark_done",
     "order_notes.notes.withdraw",
     "order_notes.notes.write",
+    "outgoing_webhooks.endpoints.change",
+    "outgoing_webhooks.endpoints.create",
+    "outgoing_webhooks.endpoints.delete",
+    "outgoing_webhooks.endpoints.disable",
+    "outgoing_webhooks.endpoints.enable",
+    "outgoing_webhooks.endpoints.rotate",
+    "outgoing_webhooks.resend.backfill",
+    "outgoing_webhooks.resend.resend",
+    "outgoing_webhooks.resend.resend_failed",
+    "outgoing_webhooks.resend.test",
     "payments.polling.requested.query_now",
     "payments.polling.requested.query_soon",
     "payments.refunds.requests.approve",
@@ -261,8 +287,8 @@ USE_CASES = {
     "pricing.change.set_tax",
     "queues.queues.run_now",
 }
-"""Acts of people: public functions with an argument `by`. Each is behind a command above, or shares its transaction
-with one that is.
+"""Acts of people: public functions with an argument `by`. Each is behind a command above, shares its transaction
+with one that is, or is an act of the console or of the API alone.
 """
 PARTS = {
     "accounts.people.demand_for": "part of the use cases of `people`",
@@ -276,6 +302,7 @@ PARTS = {
     "ledger.store_credit.give": "part of `gifts.approve`",
     "merchandising.imports.change": "part of `imports.request`; the use cases of `products` write the entries",
     "order_search.views.is_changeable": "reads",
+    "outgoing_webhooks.endpoints.write_disabled": "part of `disable`, and of the deliveries",
     "payments.refunds.apply.failed_later": "an update of the acquirer",
     "payments.refunds.apply.result": "an update of the acquirer",
     "payments.updates.decide.decide_accept": "pure",
@@ -290,6 +317,11 @@ IN_NO_COMMAND |= {Act.SECOND_FACTOR_SET, Act.RECOVERY_CODES_MADE, Act.APP_REMOVE
 
 
 IN_NO_COMMAND |= {Act.PASSKEY_ADDED, Act.PASSKEY_REMOVED, Act.PASSKEY_USED, Act.PASSKEY_REFUSED}
+
+IN_NO_COMMAND |= {Act.ADDRESS_CHANGED, Act.API_KEY_MADE, Act.IDENTITY_ADDED, Act.IDENTITY_REMOVED}
+
+
+IN_NO_COMMAND |= {Act.ENDPOINT_CHANGED, Act.ENDPOINT_DELETED, Act.ENDPOINT_TESTED, Act.EVENTS_BACKFILLED}
 
 
 IN_NO_COMMAND |= {Act.PICTURE_ADDED, Act.PICTURE_CHANGED, Act.PICTURE_REMOVED}

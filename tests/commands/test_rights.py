@@ -80,6 +80,12 @@ NEEDS: dict[str, Permission] = {
     "users unlock": P.CUSTOMER_UNLOCK,
     "users approve": P.USER_WRITE,
     "users decline": P.USER_WRITE,
+    "api-keys revoke": P.API_KEY_REVOKE,
+    "webhook-endpoints add": P.WEBHOOK_ENDPOINT_WRITE,
+    "webhook-endpoints rotate": P.WEBHOOK_ENDPOINT_WRITE,
+    "webhook-endpoints disable": P.WEBHOOK_ENDPOINT_WRITE,
+    "webhook-endpoints enable": P.WEBHOOK_ENDPOINT_WRITE,
+    "webhook-endpoints resend": P.WEBHOOK_ENDPOINT_WRITE,
 }
 DECIDE = {name for name, permission in NEEDS.items() if permission in MONEY}
 DECIDE |= {"money refund", "money decline", "money cancel"}

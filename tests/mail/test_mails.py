@@ -68,7 +68,8 @@ def test_no_other_kind_of_event_causes_a_mail() -> None:
     causing = {
         "order.placed", "order.moved", "payment.failed", "payment.code_shown", "refund.requested", "refund.done",
         "refund.rejected", "account.new_device", "account.link_made",
-        "account.password_changed", "account.email_changed", "alert.raised",
+        "account.password_changed", "account.email_changed", "account.identity_added",
+        "alert.raised",
     }  # fmt: skip
     for kind in set(EventKind) - causing:
         assert mails_for(kind, EVENT) == ()
@@ -79,7 +80,7 @@ def test_every_kind_of_mail_has_a_template_with_a_subject_and_a_complete_text(sh
     data = {
         "amount": 1200, "currency": "TWD", "payment": "P1", "refund": "R1", "deadline": "2026-12-01T10:00:00+00:00",
         "code": "LLL123", "destination": "provider", "user_id": 1, "user_agent": "", "at": "2026-12-01T10:00:00+00:00",
-        "alert": 7, "rule": "RULE_A", "order": order.number,
+        "issuer": "https://login.example", "alert": 7, "rule": "RULE_A", "order": order.number,
     }  # fmt: skip
     for kind in MailKind:
         outgoing.queue(

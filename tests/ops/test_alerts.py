@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from shop.alerts import store
+from shop.alerts import chat, store
 from shop.alerts.models import Alert, ChatMessage
 from shop.alerts.states import MessageKind
-from shop.core import clock
+from shop.core import audit_search, clock
+from shop.core.audit import Act
 from shop.core.db import db, transaction
 from shop.mail.states import MailState
 from shop.setting_kinds import Mailboxes
@@ -85,4 +86,55 @@ def test_the_page_of_an_alert_shows_who_was_notified_and_failed_messages(shop: S
         db.session.add(ChatMessage(alert_id=number, kind=MessageKind.RAISED, text="x", attempts=1, **ended))
     page = support.get(f"/ops/alerts/{number}").text.partition("<h2>Notifications</h2>")[2]
     assert "ops@example.com" in page and "HTTP 404" in page
-    assert f'href="/ops/alerts/{number}">alert {number}</a>.' in support.get("/ops/alerts").text
+    assert f'href="/ops/alerts/{number}">alert {number}</a>: HTTP 404.' in support.get("/ops/alerts").text
+
+
+def _failed_message(shop: Shop) -> int:
+    """The id of a message to the chat that could not be delivered."""
+    alert_id = alert()
+    shop.sweep()
+    with transaction():
+        ended = {"state": MailState.FAILED, "error": "HTTP 404", "created_at": clock.now()}
+        message = ChatMessage(alert_id=alert_id, kind=MessageKind.RAISED, text="x", attempts=1, **ended)
+        db.session.add(message)
+        db.session.flush()
+        return message.id
+
+
+def _message(message_id: int) -> tuple[str, int, bool]:
+    db.session.rollback()
+    found = db.session.get_one(ChatMessage, message_id)
+    return found.state, found.attempts, found.next_attempt_at is not None
+
+
+def test_a_message_that_failed_is_sent_again_once_and_the_audit_log_has_it(shop: Shop) -> None:
+    message, support = _failed_message(shop), visitor_as(shop, "support")
+    shop.app.config["ALERT_WEBHOOK_URL"] = "https://chat.example/hook"
+    path = f"/ops/alerts/messages/{message}/again"
+    assert f'action="{path}"' in support.get("/ops/alerts").text
+    assert support.post(path).status_code == 303
+    assert _message(message) == ("QUEUED", 0, True) and chat.due() == [message]
+    page = support.get("/ops/alerts").text
+    assert "The message is sent again within seconds." in page and path not in page
+    assert support.post(path).status_code == 409 and _message(message) == ("QUEUED", 0, True)
+    entries = audit_search.find(audit_search.Filters(acts=(Act.CHAT_SENT_AGAIN,))).rows
+    assert [(entry.subject_kind, entry.subject_id) for entry in entries] == [("chat", str(message))]
+
+
+@pytest.mark.parametrize(("number", "code"), [("1", 409), ("99999999999999999999", 404)])
+def test_a_message_that_does_not_exist_is_not_sent_again(shop: Shop, number: str, code: int) -> None:
+    shop.app.config["ALERT_WEBHOOK_URL"] = "https://chat.example/hook"
+    support = visitor_as(shop, "support")
+    support.get("/ops/alerts")
+    assert support.post(f"/ops/alerts/messages/{number}/again").status_code == code
+
+
+def test_a_message_is_not_sent_again_without_a_chat_or_the_right_to_do_so(shop: Shop) -> None:
+    message, support = _failed_message(shop), visitor_as(shop, "support")
+    path = f"/ops/alerts/messages/{message}/again"
+    support.get("/ops/alerts")
+    assert support.post(path).status_code == 409
+    merchandiser = visitor_as(shop, "merchandiser")
+    merchandiser.get("/ops")
+    assert merchandiser.post(path).status_code == 403
+    assert _message(message) == ("FAILED", 1, False)

@@ -11,6 +11,7 @@ from shop.core.db import db
 from shop.payments.disputes import disputes
 from shop.payments.providers.interface import DisputeFact
 from shop.payouts import payouts
+from tests.fakes import FakePay
 from tests.ops.conftest import visitor_as
 from tests.payouts.settlement import settled
 from tests.shop_fixtures import Shop
@@ -48,6 +49,20 @@ def test_a_payout_that_cannot_be_made_is_refused_and_what_was_typed_stays(shop: 
     assert f'value="{changed.get("amount", "800")}"' in answer.text
     db.session.rollback()
     assert payouts.waiting() == []
+
+
+@pytest.mark.parametrize("page", ["https://acquirer.example/disputes/dp_1", ""])
+def test_a_dispute_links_to_its_page_at_the_acquirer_where_there_is_one(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    monkeypatch.setattr(FakePay, "dispute_page", lambda _self, number: page)
+    order = shop.paid_order()
+    theirs = shop.acquirer.payments[shop.payment(order).id].captures[0]
+    fact = DisputeFact("dp_1", theirs.id, "chargeback", "OPEN", theirs.money, clock.now())
+    assert disputes.apply("fakepay", fact, "webhook") == "applied"
+    support = visitor_as(shop, "support")
+    for path in ("/ops/disputes", f"/ops/orders/{order.number}"):
+        assert (f'href="{page}" rel="noreferrer">dp_1</a>' in support.get(path).text) is bool(page)
 
 
 def test_disputes_are_listed_by_the_date_of_their_answer_and_are_among_what_is_to_do(shop: Shop) -> None:

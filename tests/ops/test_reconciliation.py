@@ -267,3 +267,14 @@ def test_an_address_that_cannot_be_understood_is_refused(shop: Shop, finance: Vi
     assert finance.get(f"/ops/reconciliation{path}").status_code == 422
     assert finance.get("/ops/reconciliation/nopay/2026-01-01").status_code == 404
     assert finance.get(f"/ops/reconciliation/discrepancies/{2**70}").status_code == 404
+
+
+def test_a_search_for_the_id_of_an_unmatched_line_leads_to_the_list_until_it_is_closed(
+    shop: Shop, finance: Visitor
+) -> None:
+    number = found()
+    answer = finance.get("/ops/search?q=line-1")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/ops/reconciliation")
+    assert "Nothing has the id" in finance.get("/ops/search?q=line-2").text
+    assert accept(finance, number, "a fee of the bank")[0] == 303
+    assert "Nothing has the id" in finance.get("/ops/search?q=line-1").text

@@ -16,7 +16,7 @@ from shop.payments.calls import circuit_breaker, request
 from shop.payments.polling import fairness, poll
 from shop.payments.polling.fairness import DuePayment
 from shop.payments.providers import registry
-from shop.payments.providers.interface import Capabilities
+from shop.payments.providers.capabilities import Capabilities
 from shop.payments.records.models import ProviderHealth
 from tests.fakes import FakePay
 from tests.shop_fixtures import PEN, Shop

@@ -235,3 +235,20 @@ def test_a_refund_is_queried_among_those_of_its_charge() -> None:
     assert stripe_pay(reply_with(500, an_error("api_error"))).query_refund(KNOWN, REFUND_REQUEST) == Unavailable(
         "HTTP 500"
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "base", "page"),
+    [
+        ("sk_live_1", "https://api.stripe.com", "https://dashboard.stripe.com/disputes/du_1"),
+        ("sk_test_1", "https://api.stripe.com", "https://dashboard.stripe.com/test/disputes/du_1"),
+        ("sk_live_1", "", ""),
+    ],
+)
+def test_a_dispute_has_a_page_in_the_dashboard_of_the_account(key: str, base: str, page: str) -> None:
+    assert stripe_pay(STRIPE_API_KEY=key, STRIPE_API_BASE=base).dispute_page("du_1") == page
+
+
+def test_the_id_of_a_dispute_stays_one_part_of_the_address_of_its_page() -> None:
+    page = stripe_pay(STRIPE_API_KEY="sk_live_1").dispute_page("../x?y=1#z")
+    assert page == "https://dashboard.stripe.com/disputes/..%2Fx%3Fy%3D1%23z"

@@ -13,12 +13,15 @@ import time_machine
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from shop.accounts import signin
+from shop.accounts import preferences, signin
 from shop.accounts.models import User
 from shop.accounts.oidc import identities
 from shop.core import clock
 from shop.core.actor import Actor
 from shop.core.db import db
+from shop.mail import compose
+from shop.mail.models import Mail
+from shop.mail.states import MailKind
 from tests.shop_fixtures import Shop
 from tests.web.conftest import Visitor
 from tests.web.test_verification import ADA, mailed_link
@@ -80,6 +83,13 @@ def account(email: str = EMAIL) -> User:
 
 def make_ada(*roles: str) -> None:
     signin.create(EMAIL, "Ada", PASSWORD, roles, by=Actor.operator(), is_verified=True)
+
+
+def mails_about_identities(shop: Shop) -> list[str]:
+    """The languages of the mails about added identities."""
+    shop.sweep()
+    db.session.rollback()
+    return list(db.session.scalars(db.select(Mail.language).where(Mail.kind == MailKind.IDENTITY_ADDED)))
 
 
 def test_the_sign_in_page_offers_the_issuer_only_when_it_is_configured(app: Flask, visitor: Visitor) -> None:
@@ -166,9 +176,12 @@ def test_a_verified_account_is_connected_by_the_link_that_it_was_mailed(
     assert visitor.get(path).status_code == 410
     assert signed_in(visitor).location == "/account"
     assert account().has_password
+    assert mails_about_identities(shop) == ["en"]
 
 
-def test_a_signed_in_person_connects_with_the_password_and_removes_it_again(visitor: Visitor, person: Person) -> None:
+def test_a_signed_in_person_connects_with_the_password_and_removes_it_again(
+    shop: Shop, visitor: Visitor, person: Person
+) -> None:
     make_ada()
     person("work", email="ada@work.example")
     visitor.get("/sign-in")
@@ -185,6 +198,24 @@ def test_a_signed_in_person_connects_with_the_password_and_removes_it_again(visi
     visitor.get("/account")
     visitor.post(f"/account/identities/{added.id}/remove")
     assert identities.of_user(account().id) == []
+    assert mails_about_identities(shop) == ["en"]
+
+
+def test_the_owner_is_mailed_in_the_language_of_the_account_about_each_identity(
+    shop: Shop, visitor: Visitor, person: Person
+) -> None:
+    signin.create(EMAIL, "Ada", PASSWORD, by=Actor.operator())
+    preferences.set_language(account().id, "ja")
+    signed_in(visitor)
+    assert mails_about_identities(shop) == ["ja"], "the address proves the owner of an account that was not verified"
+    (mail,) = db.session.scalars(db.select(Mail).where(Mail.kind == MailKind.IDENTITY_ADDED))
+    content = compose.content(mail)
+    assert "Acme" in content.text and "/account" in content.text and content.subject != "A new way to sign in was added"
+
+
+def test_a_new_account_gets_no_mail_about_its_first_identity(shop: Shop, visitor: Visitor, person: Person) -> None:
+    signed_in(visitor)
+    assert mails_about_identities(shop) == []
 
 
 def test_the_only_way_to_sign_in_is_not_removed_until_a_password_is_set(

@@ -23,11 +23,12 @@ from shop.accounts.models import (
 )
 from shop.accounts.oidc import decide, refusals, tokens
 from shop.accounts.oidc.decide import AccountSnapshot, Proof, Step
-from shop.core import audit, clock, logs
+from shop.core import audit, clock, ids, logs, outbox
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import after_commit, db, insert, transactional
 from shop.core.errors import Refusal
+from shop.core.event_types import AccountIdentityAdded
 from shop.core.sentences import sentence
 
 _TRIES = 3
@@ -97,7 +98,7 @@ def sign_in(proof: Proof, client: Client) -> User:
 @transactional
 def _admit(proof: Proof, client: Client) -> User | Step:
     """The account of the identity, or of its address where the proof alone decides; else the step that is needed."""
-    account = _of_identity(proof) or _of_address(proof)
+    account = _of_identity(proof) or _of_address(proof, client.language)
     if isinstance(account, Step):
         return account
     user_id, epoch = account
@@ -118,7 +119,7 @@ def _of_identity(proof: Proof) -> tuple[int, int] | None:
     return user_id, db.session.scalars(select(User.session_epoch).where(User.id == user_id)).one()
 
 
-def _of_address(proof: Proof) -> tuple[int, int] | Step:
+def _of_address(proof: Proof, language: str) -> tuple[int, int] | Step:
     """Account and session epoch for a new identity, which is added; or the step that is needed first. Raises _Raced."""
     locked = select(User).where(User.email == proof.email).with_for_update(key_share=True)
     user = db.session.scalars(locked.execution_options(populate_existing=True)).one_or_none()
@@ -133,6 +134,8 @@ def _of_address(proof: Proof) -> tuple[int, int] | Step:
         _add(user_id, identity_of(proof), is_used=True)
     except refusals.IdentityTaken as taken:
         raise _Raced from taken
+    if step == Step.TAKE_OVER:
+        _mail_owner(user_id, proof.issuer, language)
     after_commit(lambda: log.info("accounts.identity_added", user=user_id, step=step))
     return user_id, epoch
 
@@ -213,7 +216,8 @@ def add_by_link(signed: str) -> None:
     seen = _snapshot(user)
     if link.identity is None or seen is None or seen.is_staff or not seen.is_verified:
         raise links.LinkEnded(LinkProblem.OUTDATED)
-    _add(user.id, link.identity)
+    if _add(user.id, link.identity) is not None:
+        _mail_owner(user.id, link.identity["issuer"], link.language)
     after_commit(lambda: log.info("accounts.identity_added", user=user.id, step="link"))
 
 
@@ -233,17 +237,27 @@ def add(user_id: int, identity: dict[str, str], password: str, origin: credentia
         credentials.confirm_password(user_id, password, origin)
     elif not sessions.is_confirmed():
         raise Refusal("sign_in_again", sentence("Sign out and sign in again, then repeat this."))
-    _add_to(user_id, epoch, identity)
+    _add_to(user_id, epoch, identity, origin.language)
 
 
 @transactional
-def _add_to(user_id: int, epoch: int, identity: dict[str, str]) -> None:
+def _add_to(user_id: int, epoch: int, identity: dict[str, str], language: str) -> None:
     second_factor.lock(user_id)
     if sessions.snapshot(user_id, epoch) is None:
         raise Refusal("account_changed", sentence("Your account was changed at the same time. Please try again."))
     number = _add(user_id, identity)
     if number is not None:
         _record(user_id, Act.IDENTITY_ADDED, number, identity["email"])
+        _mail_owner(user_id, identity["issuer"], language)
+
+
+def _mail_owner(user_id: int, issuer: str, language: str) -> None:
+    """Emit the event that mails the owner of an account about a new identity, in the caller's transaction. The mail is
+    in the account's language, or in `language` if it has none.
+    """
+    chosen = db.session.scalar(select(User.language).where(User.id == user_id))
+    event = AccountIdentityAdded(user_id, ids.token(), issuer, clock.now().isoformat(), chosen or language)
+    outbox.emit(event, f"account {user_id}")
 
 
 @transactional

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import date, datetime
 from typing import Any
 
 import httpx
@@ -19,6 +19,7 @@ import httpx
 from shop.core import web_address
 from shop.core.money import Money
 from shop.payments.providers import types
+from shop.payments.providers.capabilities import Capabilities
 from shop.payments.providers.settlement_line import LineKind
 from shop.payments.providers.settlement_line import SettlementLine as SettlementLine
 from shop.payments.providers.storable import Malformed as Malformed
@@ -312,48 +313,6 @@ class Unavailable:
     retry_after: float | None = None
 
 
-@dataclass(frozen=True)
-class Capabilities:
-    """Capabilities of a provider. `start_again`: the same start with the same id finds the first one's result.
-
-    `consistency_window`: after a change, a query may miss it for this long. `queries_per_second`: the acquirer's rate
-    limit, where it is below the shop's own; None: no limit is known. `action` is the kind of the customer's NextAction.
-    `settles_in` is the time zone whose midnight ends the acquirer's business day; fees are rounded to whole `fee_unit`s
-    (minor units). `steps`, `least` and `most` are the smallest step, the smallest and the largest charge by currency,
-    in minor units, where the acquirer documents one; otherwise 1, 1 and no limit. `pays_by`: see `registry.Method`.
-    """
-
-    currencies: frozenset[str]
-    start_again: bool = False
-    manual_capture: bool = False
-    multi_refund: bool = False
-    refund_notifies: bool = False
-    consistency_window: timedelta = timedelta(0)
-    queries_per_second: int | None = None
-    action: types.ActionKind = types.ActionKind.REDIRECT
-    pays_by: str = ""
-    settles_in: tzinfo = UTC
-    fee_unit: int = 1
-    steps: Mapping[str, int] = field(default_factory=dict)
-    least: Mapping[str, int] = field(default_factory=dict)
-    most: Mapping[str, int] = field(default_factory=dict)
-
-    def takes(self, money: Money) -> bool:
-        """True if an amount can be charged: a whole number of steps between the smallest and the largest charge."""
-        most = self.most.get(money.currency, money.amount)
-        return self.refunds(money) and self.least.get(money.currency, 1) <= money.amount <= most
-
-    def next_charge(self, money: Money) -> Money | None:
-        """The smallest amount of at least `money` that can be charged; None if there is none."""
-        step, least = self.steps.get(money.currency, 1), self.least.get(money.currency, 1)
-        amount = -(-max(money.amount, least) // step) * step
-        return Money(amount, money.currency) if self.takes(Money(amount, money.currency)) else None
-
-    def refunds(self, money: Money) -> bool:
-        """True if an amount can be refunded: a whole number of steps."""
-        return money.currency in self.currencies and money.amount % self.steps.get(money.currency, 1) == 0
-
-
 class PaymentProvider(ABC):
     """An acquirer. Class attributes describe it; `SETTINGS` are the settings it needs, read from the environment."""
 
@@ -388,6 +347,10 @@ class PaymentProvider(ABC):
             return bool(self.page(address))
         except Malformed:
             return False
+
+    def dispute_page(self, dispute_id: str) -> str:
+        """URL of a dispute in the acquirer's dashboard, where staff answer it; empty if there is no such page."""
+        return ""
 
     @abstractmethod
     def start(

@@ -24,9 +24,9 @@ from shop.payments.providers.answers import (
     refunds_in,
     retry_after,
 )
+from shop.payments.providers.capabilities import Capabilities
 from shop.payments.providers.interface import (
     BadSignature,
-    Capabilities,
     CaptureFact,
     Decline,
     DisputeFact,

@@ -29,8 +29,8 @@ from shop.payments.providers.answers import (
     refunds_in,
     retry_after,
 )
+from shop.payments.providers.capabilities import Capabilities
 from shop.payments.providers.interface import (
-    Capabilities,
     CaptureFact,
     Done,
     Facts,

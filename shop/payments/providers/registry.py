@@ -86,6 +86,12 @@ def label(name: str) -> str:
     return provider.LABEL if provider else name
 
 
+def dispute_page(name: str, dispute_id: str) -> str:
+    """URL of a dispute in the dashboard of the acquirer; empty if it has none."""
+    provider = get(name)
+    return provider.dispute_page(dispute_id) if provider else ""
+
+
 def methods(currency: str) -> list[Method]:
     """The payment methods for `currency`."""
     return [

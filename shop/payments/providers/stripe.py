@@ -14,10 +14,20 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as midnight
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import stripe
 
+from shop.payments.providers._stripe_client import (
+    OverOurClient,
+    code,
+    connection_error,
+    is_refusal,
+    not_started,
+    reason,
+    unavailable,
+)
 from shop.payments.providers._stripe_words import (
     LEAST,
     PAYMENT,
@@ -36,10 +46,10 @@ from shop.payments.providers._stripe_words import (
     word,
 )
 from shop.payments.providers._stripe_words import at as moment
-from shop.payments.providers.answers import json_body, never_raises, parse_json, refunds_in, retry_after
+from shop.payments.providers.answers import never_raises, parse_json, refunds_in
+from shop.payments.providers.capabilities import Capabilities
 from shop.payments.providers.interface import (
     BadSignature,
-    Capabilities,
     CaptureFact,
     Done,
     Facts,
@@ -70,36 +80,6 @@ _ACKS = {"bad_signature": 401, "malformed": 400, "key_reused": 409, "unavailable
 _TOLERANCE = 300  # seconds that a signature's time may differ from the wall clock, in both directions
 _CLOCK_TOLERANCE = timedelta(minutes=5)  # how far Stripe's clock may be behind ours
 _PAGE, _PAGES = 100, 20
-
-
-def _connection_error(why: str) -> stripe.APIConnectionError:
-    return stripe.APIConnectionError(why)  # type: ignore[no-untyped-call]
-
-
-class _OverOurClient(stripe.HTTPClient):
-    """Stripe's library over this process's client: its timeouts, its connections, no redirects."""
-
-    name = "httpx"
-
-    def __init__(self, http: Callable[[], httpx.Client]) -> None:
-        super().__init__()
-        self._http = http
-
-    def request(  # type: ignore[override]
-        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None, **_: Any
-    ) -> tuple[bytes, int, Mapping[str, str]]:
-        """Send a request. Raises stripe.APIConnectionError from the cause of the failure."""
-        try:
-            answer = self._http().request(method, url, headers=dict(headers or {}), content=post_data)
-            if answer.is_success:
-                json_body(answer)  # the library reads only these
-        except httpx.HTTPError as error:
-            raise _connection_error(type(error).__name__) from error
-        except ValueError as error:
-            raise _connection_error("an answer that cannot be read") from error
-        if answer.is_redirect:
-            raise _connection_error("a redirect")
-        return answer.content, answer.status_code, answer.headers
 
 
 class Stripe(PaymentProvider):
@@ -147,12 +127,19 @@ class Stripe(PaymentProvider):
             str(config["STRIPE_API_KEY"]),
             base_addresses={"api": base},
             max_network_retries=0,
-            http_client=_OverOurClient(http),
+            http_client=OverOurClient(http),
         ).v1
 
     def page_origins(self) -> tuple[str, ...]:
         """Origin of Stripe's pages; none with the mock acquirer, whose origin is allowed anyway."""
         return ("https://checkout.stripe.com",) if self.config["STRIPE_API_BASE"] else ()
+
+    def dispute_page(self, dispute_id: str) -> str:
+        """The dispute in Stripe's dashboard; none with the mock acquirer."""
+        if not self.config["STRIPE_API_BASE"]:
+            return ""
+        test_mode = "test/" if "_test_" in str(self.config["STRIPE_API_KEY"]) else ""
+        return f"https://dashboard.stripe.com/{test_mode}disputes/{quote(dispute_id, safe='')}"
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
@@ -187,7 +174,7 @@ class Stripe(PaymentProvider):
             keepable_time(expires_at, "when it expires")
             return Started(action, expires_at, {"id": their_id(opened["id"], "the id of a session")})
         except stripe.StripeError as error:
-            return _not_started(error)
+            return not_started(error)
 
     @never_raises(Unavailable)
     def query(self, payment: PaymentRequest) -> Found | NotFound | Unavailable:
@@ -195,7 +182,7 @@ class Stripe(PaymentProvider):
             session = self._session(payment)
             return NotFound() if session is None else Found(self._facts(session, payment.id))
         except stripe.StripeError as error:
-            return _unavailable(error)
+            return unavailable(error)
 
     @never_raises(Unknown)
     def cancel(self, payment: PaymentRequest) -> Done | Pending | Rejected | Unknown:
@@ -211,7 +198,7 @@ class Stripe(PaymentProvider):
                 session = self._api.checkout.sessions.retrieve(str(session_id)).to_dict()
             return Done() if session["status"] == "expired" else Rejected(short_code(f"session_{session['status']}"))
         except stripe.StripeError as error:
-            return Rejected(_code(error)) if _is_refusal(error) else Unknown(_reason(error))
+            return Rejected(code(error)) if is_refusal(error) else Unknown(reason(error))
 
     @never_raises(Unknown)
     def refund(
@@ -230,7 +217,7 @@ class Stripe(PaymentProvider):
             made = self._api.refunds.create(parameters, options).to_dict()  # type: ignore[arg-type]
             return REFUND_ANSWERS[made["status"]]
         except stripe.StripeError as error:
-            return _not_started(error)
+            return not_started(error)
 
     @never_raises(Unavailable)
     def query_refund(
@@ -241,7 +228,7 @@ class Stripe(PaymentProvider):
             ours = next((one for one in made if our_refund(one) == refund.id and _is_requested(one, refund)), None)
             return NotFound() if ours is None else REFUND_ANSWERS[ours["status"]]
         except stripe.StripeError as error:
-            return _unavailable(error)
+            return unavailable(error)
 
     def _session(self, payment: PaymentRequest) -> Mapping[str, Any] | None:
         """The payment's session with its PaymentIntent; None when Stripe has none with our reference.
@@ -270,7 +257,7 @@ class Stripe(PaymentProvider):
             if not page["has_more"]:
                 return
             query = query | {"starting_after": page["data"][-1]["id"]}
-        raise _connection_error("a list longer than we look through")
+        raise connection_error("a list longer than we look through")
 
     # --- settlement --------------------------------------------------------------------------------------------------
 
@@ -282,7 +269,7 @@ class Stripe(PaymentProvider):
         try:
             return json.dumps({"data": list(self._each(self._api.balance_transactions.list, query))}).encode()
         except stripe.StripeError as error:
-            return _unavailable(error)
+            return unavailable(error)
 
     def parse_settlement(self, raw: bytes) -> list[SettlementLine]:
         """A list of balance transactions, newest or oldest first."""
@@ -429,34 +416,6 @@ _FACTS_OF: dict[str, Callable[[Mapping[str, Any]], Facts]] = {
     "payment_intent.requires_action": lambda intent: Facts(),
     "payment_intent.amount_capturable_updated": lambda intent: Facts(state=PaymentState.AUTHORIZED),
 }
-
-
-def _is_refusal(error: stripe.StripeError) -> bool:
-    """The call was refused without effect. A conflict of idempotency keys does not prove that."""
-    return (error.http_status or 0) in range(400, 500) and not isinstance(
-        error, stripe.IdempotencyError | stripe.RateLimitError | stripe.APIError
-    )
-
-
-def _not_started(error: stripe.StripeError) -> Rejected | Unknown | Unavailable:
-    if isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
-        return Unavailable(_reason(error))
-    if isinstance(error, stripe.RateLimitError):
-        return _unavailable(error)
-    return Rejected(_code(error)) if _is_refusal(error) else Unknown(_reason(error))
-
-
-def _unavailable(error: stripe.StripeError) -> Unavailable:
-    return Unavailable(_reason(error), retry_after(error.headers or {}))
-
-
-def _reason(error: stripe.StripeError) -> str:
-    """Leave out Stripe's message, which may quote the request."""
-    return f"HTTP {error.http_status}" if error.http_status else str(error.user_message or type(error).__name__)[:60]
-
-
-def _code(error: stripe.StripeError) -> str:
-    return short_code(error.code) if error.code else f"http_{error.http_status}"
 
 
 PROVIDER = Stripe

@@ -21,9 +21,9 @@ import httpx
 from shop.core.money import Money
 from shop.payments.providers import settlement_csv
 from shop.payments.providers.answers import matches_amount, never_raises, refunds_in, retry_after
+from shop.payments.providers.capabilities import Capabilities
 from shop.payments.providers.interface import (
     BadSignature,
-    Capabilities,
     CaptureFact,
     Decline,
     Done,
