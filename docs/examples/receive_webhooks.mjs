@@ -37,7 +37,13 @@ async function received(request) {
   }
   const body = Buffer.concat(parts); // the bytes as they came: JSON that is parsed and written again differs
   if (!isSigned(request.headers, body)) return 401;
-  const event = JSON.parse(body);
+  let event;
+  try {
+    event = JSON.parse(body);
+  } catch {
+    return 400;
+  }
+  if (!event?.id || !event.data) return 400;
   if (!seen.has(event.id)) {
     seen.add(event.id);
     setImmediate(handle, event); // after the answer

@@ -71,9 +71,12 @@ def receiver(webhook: Webhook, store: Store) -> type[BaseHTTPRequestHandler]:
                 return
             body = self.rfile.read(length)
             try:
-                webhook.verify(body, dict(self.headers), json_parse=False)  # the bytes as they came, not parsed
-            except WebhookVerificationError:
+                event = webhook.verify(body, dict(self.headers))  # the bytes as they came, before they are parsed
+            except (WebhookVerificationError, ValueError):  # ValueError: no signature, or no JSON, that can be read
                 self._answer(401)
+                return
+            if not isinstance(event, dict) or not isinstance(event.get("data"), dict):
+                self._answer(400)  # signed, but no event: it would stop the processing of those that follow
                 return
             store.add(self.headers["webhook-id"], body.decode())
             self._answer(204)

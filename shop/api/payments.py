@@ -47,7 +47,7 @@ _SHOWN = (
     *(_P.id, _P.order_id, _P.provider, _P.state, _P.amount, _P.currency, _P.action, _P.expires_at, _P.created_at),
     *(_P.ended_at, _P.end_reason, _P.last_decline, _P.cancel_requested_at),
 )
-_FIND = (
+FIND = (
     select(*_SHOWN, table(Order).c.user_id)
     .join(table(Order), table(Order).c.id == _P.order_id)
     .where(_P.id == bindparam("payment"))
@@ -59,7 +59,7 @@ def payment_of(found: Caller, payment_id: str, permission: Permission = Permissi
 
     One statement. Raises Refusal `unknown_payment` (404), which does not tell whether there is such a payment.
     """
-    row = db.session.execute(_FIND, {"payment": payment_id}).one_or_none()
+    row = db.session.execute(FIND, {"payment": payment_id}).one_or_none()
     if row is None or not (found.may(permission) or found.owns(row.order_id, row.user_id)):
         raise Refusal("unknown_payment", "There is no such payment, or you have no access to it.")
     return row
@@ -87,7 +87,7 @@ def start(order_id: int, provider: str) -> Response:
 
 def _answer(payment_id: str, *, is_new: bool) -> Response:
     db.session.rollback()
-    row = db.session.execute(_FIND, {"payment": payment_id}).one()
+    row = db.session.execute(FIND, {"payment": payment_id}).one()
     response = jsonify(schemas.payment(row))
     response.status_code = 202 if row.state in _NOT_ANSWERED else 201 if is_new else 200
     response.headers["Location"] = f"{ROOT}/payments/{payment_id}"
@@ -180,4 +180,4 @@ def cancel(payment_id: str) -> dict[str, Any]:
 def _read(payment_id: str) -> Any:
     """The columns of a payment as they are now."""
     db.session.rollback()
-    return db.session.execute(_FIND, {"payment": payment_id}).one()
+    return db.session.execute(FIND, {"payment": payment_id}).one()
