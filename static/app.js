@@ -33,12 +33,13 @@
   }
 
   // The language switch keeps what was typed: the page in the other language gets it back. Passwords are not kept.
-  const typed = () => [...document.querySelectorAll("main :is([type=text], [type=email], [type=search], [type=number], select)[name]")];
+  const typed = () => [...document.querySelectorAll("main :is([type=text], [type=email], [type=tel], [type=search], [type=number], select)[name]")];
   try {
-    const [path, values] = JSON.parse(sessionStorage.typed || "[]");
+    const [path, names, values] = JSON.parse(sessionStorage.typed || "[]");
+    const named = () => typed().map((field) => field.name).join();
     sessionStorage.removeItem("typed");
-    if (path === location.pathname) typed().forEach((field, at) => { field.value = values[at] ?? field.value; });
-    byId("languages")?.addEventListener("click", () => { sessionStorage.typed = JSON.stringify([location.pathname, typed().map((field) => field.value)]); });
+    if (path === location.pathname && names === named()) typed().forEach((field, at) => { field.value = values[at] ?? field.value; });
+    byId("languages")?.addEventListener("click", () => { sessionStorage.typed = JSON.stringify([location.pathname, named(), typed().map((field) => field.value)]); });
   } catch { /* without storage the page starts empty */ }
 
   // The event stream. The first connection is retried here, later ones by hx-sse.

@@ -43,7 +43,10 @@ from shop.web.cart import cart_page
 from shop.web.forms import CheckoutForm, countries
 
 bp = Blueprint("checkout", __name__)
-_TYPED = ("email", "name", "line1", "line2", "city", "postcode", "country", "method", "credit", "delivery", "code")
+_TYPED = (
+    *("email", "name", "line1", "line2", "city", "region", "postcode", "country", "phone"),
+    *("method", "credit", "delivery", "code"),
+)
 _DRAFT = "draft"
 _NOT_USABLE = frozenset({"code_expired", "code_used_up", "code_used_before"})
 """Refusals of a code that the customer cannot correct."""
@@ -87,7 +90,9 @@ def update() -> ResponseReturnValue:
         return _page(cart, form, is_update=True)
     quoted = _quote(cart, form)
     _state_terms(form, cart.terms_with(quoted.terms))
-    return render_template("shop/_checkout_update.html", **_totals(cart, form, quoted))
+    is_refitted = form.fitted.data != form.country.data
+    form.fit()
+    return render_template("shop/_checkout_update.html", is_refitted=is_refitted, **_totals(cart, form, quoted))
 
 
 def _is_complete(form: CheckoutForm) -> bool:
@@ -264,9 +269,11 @@ def _customer(form: CheckoutForm) -> Customer:
         name=form.name.data,
         line1=form.line1.data,
         line2=form.line2.data or "",
-        city=form.city.data,
+        city=form.city.data or "",
+        region=form.region.data or "",
         postcode=form.postcode.data or "",
         country=form.country.data,
+        phone=form.phone.data or "",
         user_id=visitor.user_id(),
         locale=locale_name(),
     )
@@ -318,6 +325,7 @@ def _page(cart: CartView, form: CheckoutForm, problem: Refusal | None = None, *,
     form.key.data = cart.checkout_key
     form.customer.data = agreement.customer_mark(cart.checkout_key, user_id)
     _state_terms(form, terms)
+    form.fit()
     method_unavailable = form.method.data if form.method.data not in registry.charging(cart.currency) else None
     page = render_template(
         "shop/checkout.html",
