@@ -119,6 +119,17 @@
     setTimeout(setIdle, 20000, shown);
   });
 
+  // The suggested e-mail address is filled in here; without this script its button sends the form.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("button[data-fills]");
+    if (!button) return;
+    event.preventDefault();
+    const field = byId(button.dataset.fills);
+    field.value = button.value;
+    field.focus();
+    field.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+
   // A link waits for a change that is under way: the cart would not contain it, and a first cookie would be lost.
   const sending = new Set();
   let next = "";

@@ -17,7 +17,7 @@ from flask import Flask, current_app, request
 from flask_babel import gettext
 from markupsafe import Markup
 
-from shop.core import clock
+from shop.core import clock, email_typos
 from shop.core.languages import tag
 from shop.core.line_kinds import LineKind
 from shop.core.money import Money
@@ -49,6 +49,7 @@ def init_app(app: Flask) -> None:
         decline_text=decline_text,
         device_name=device_name,
         duration=duration,
+        email_meant=email_typos.suggestion,
         method_hint=method_hint,
         method_title=method_title,
         methods_not_offered=methods_not_offered,

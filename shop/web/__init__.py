@@ -7,6 +7,7 @@ from flask import Flask
 from shop.http_kit import language, template_helpers, translation
 from shop.web import (
     accounts,
+    addresses,
     cart,
     catalogue,
     checkout,
@@ -14,6 +15,7 @@ from shop.web import (
     dev,
     dev_mail,
     documents,
+    email_hint,
     health,
     history,
     identities,
@@ -31,12 +33,14 @@ from shop.web import (
 BLUEPRINTS = (
     catalogue.bp,
     cart.bp,
+    email_hint.bp,
     checkout.bp,
     history.bp,
     orders.bp,
     documents.bp,
     returning.bp,
     accounts.bp,
+    addresses.bp,
     verification.bp,
     recovery.bp,
     invitations.bp,

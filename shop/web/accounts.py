@@ -52,6 +52,9 @@ def sign_in() -> ResponseReturnValue:
 def register() -> ResponseReturnValue:
     """Create an account and sign in."""
     form = RegisterForm()
+    if "email_meant" in request.form:
+        form.email.data = request.form["email_meant"]
+        return show_form("register", form)
     if form.validate_on_submit():
         try:
             user = _registered(form)

@@ -9,9 +9,19 @@ from typing import Any
 from babel import Locale
 from flask_babel import get_locale, lazy_gettext
 from flask_wtf import FlaskForm
-from wtforms import EmailField, HiddenField, IntegerField, PasswordField, RadioField, SelectField, StringField
+from wtforms import (
+    BooleanField,
+    EmailField,
+    HiddenField,
+    IntegerField,
+    PasswordField,
+    RadioField,
+    SelectField,
+    StringField,
+)
 from wtforms.validators import DataRequired, Length, NumberRange, Optional, Regexp, ValidationError
 
+from shop.accounts import address_book
 from shop.core import countries as names
 from shop.core import email_address, text
 from shop.core.countries import SHIPS_TO
@@ -128,9 +138,12 @@ class AddressFields(FlaskForm):
     )
     fitted = HiddenField()
 
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__(*args, **values)
+        self.country.choices = countries()
+
     def fit(self) -> None:
         """Name the fields as the chosen country does."""
-        self.country.choices = countries()
         wanted = formats.of(self.country.data or "")
         for name in wanted.fields:
             self[name].label.text = translated(wanted.words(name).label)
@@ -143,9 +156,28 @@ class AddressFields(FlaskForm):
         return [self[name] for name in formats.of(self.country.data or "").fields]
 
     @property
-    def in_address_order(self) -> list[Any]:
-        """All fields of the address, as a page shows them."""
+    def in_page_order(self) -> list[Any]:
+        """The fields that can be wrong, as the page shows them."""
         return [self.country, self.name, *self.address_fields, self.phone]
+
+    def take(self, saved: Any) -> None:
+        """Fill in an address of the address book."""
+        for name in address_book.FIELDS:
+            self[name].data = getattr(saved, name)
+
+    def clear(self) -> None:
+        """Empty the address; its recipient and its country stay."""
+        for name in (*formats.FIELDS, "phone"):
+            self[name].data = ""
+
+    def holds(self, saved: Any) -> bool:
+        """True if the form has this address."""
+        return all((self[name].data or "") == getattr(saved, name) for name in address_book.FIELDS)
+
+    @property
+    def address(self) -> dict[str, str]:
+        """The address as it is stored; read it from a valid form."""
+        return {name: self[name].data or "" for name in address_book.FIELDS}
 
     @property
     def regions(self) -> list[tuple[str, str]]:
@@ -188,6 +220,7 @@ class CheckoutForm(AddressFields):
         lazy_gettext("Store credit"),
         validators=[Optional(), NumberRange(0, 10**12, lazy_gettext("You do not have that much store credit."))],
     )
+    save_address = BooleanField(lazy_gettext("Save this address in my address book"))
     key = HiddenField(validators=[Regexp(r"[A-Za-z0-9_-]{8,64}\Z", message=_STALE)])
     terms = HiddenField()
     shown = HiddenField()
@@ -196,7 +229,13 @@ class CheckoutForm(AddressFields):
     @property
     def in_page_order(self) -> list[Any]:
         """The fields that can be wrong, as the page shows them."""
-        return [self.email, *self.in_address_order, self.method, self.credit, self.key]
+        return [self.email, *super().in_page_order, self.method, self.credit, self.key]
+
+
+class AddressForm(AddressFields):
+    """An address of the address book."""
+
+    is_default = BooleanField(lazy_gettext("Use this address by default"))
 
 
 class EmailForm(FlaskForm):

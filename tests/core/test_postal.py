@@ -82,17 +82,8 @@ def test_a_region_is_found_by_its_abbreviation_and_by_its_name_in_each_language(
         assert regions.key("JP", typed) == "Tokyo"
     assert regions.key("US", "california") == regions.key("US", "CA") == "CA"
     assert regions.key("US", "Bavaria") is None and regions.key("DE", "Bavaria") is None
-    for country, number in {
-        "JP": 47,
-        "US": 59,
-        "CA": 13,
-        "AU": 8,
-        "CN": 31,
-        "BR": 27,
-        "MX": 32,
-        "IN": 36,
-        "MY": 16,
-    }.items():
+    numbers = {"JP": 47, "US": 59, "CA": 13, "AU": 8, "CN": 31, "BR": 27, "MX": 32, "IN": 36, "MY": 16}
+    for country, number in numbers.items():
         for locale in OFFERED:
             names = [name for _key, name in regions.listed(country, locale)]
             assert len(set(names)) == number, (country, locale)
