@@ -83,7 +83,7 @@ def remove(user_id: int, address_id: int) -> None:
 
 def _lock(user_id: int) -> None:
     """Lock the account: changes of its address book wait for each other."""
-    db.session.execute(select(User.id).where(User.id == user_id).with_for_update())
+    db.session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
 
 
 def _set_default(user_id: int, address_id: int) -> None:

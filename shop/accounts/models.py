@@ -48,7 +48,7 @@ class User(UserMixin, Base):  # type: ignore[misc]
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     access_version: Mapped[int] = mapped_column(default=0)
     second_factor_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    cart_id: Mapped[str | None] = mapped_column(Text)
+    cart_id: Mapped[str | None] = mapped_column(Text, unique=True, index=True)
 
     __table_args__ = (CheckConstraint("email = lower(email)", name="email_lower_case"),)
 

@@ -103,7 +103,9 @@ def show() -> ResponseReturnValue:
 @access("signed_in")
 def end_sign_in(handle: str) -> ResponseReturnValue:
     """Sign out another device."""
-    sessions.revoke(sessions.require_user().id, handle)
+    user_id = sessions.require_user().id
+    sessions.revoke(user_id, handle)
+    visitor.renew_cart(user_id)
     return redirect(url_for("accounts.show"), 303)
 
 
@@ -111,7 +113,9 @@ def end_sign_in(handle: str) -> ResponseReturnValue:
 @access("signed_in")
 def end_other_sign_ins() -> ResponseReturnValue:
     """Sign out all other devices."""
-    ended = sessions.revoke_all(sessions.require_user().id, but_here=True)
+    user_id = sessions.require_user().id
+    ended = sessions.revoke_all(user_id, but_here=True)
+    visitor.renew_cart(user_id)
     flash(ngettext("%(num)d other device is signed out.", "%(num)d other devices are signed out.", ended))
     return redirect(url_for("accounts.show"), 303)
 

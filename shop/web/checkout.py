@@ -317,8 +317,9 @@ def _fill(form: CheckoutForm, cart: CartView) -> None:
     form.country.data = {"TWD": "TW", "JPY": "JP", "USD": "US"}.get(cart.currency)
     if current_user.is_authenticated:
         form.email.data, form.name.data = current_user.email, current_user.name
-        if (saved := address_book.of_user(current_user.id)) and saved[0].is_default:
-            form.take(saved[0])
+        form.saved = address_book.of_user(current_user.id)
+        if form.saved and form.saved[0].is_default:
+            form.take(form.saved[0])
     token = session.get(_DRAFT)
     kept = draft.read(token) if isinstance(token, str) else {}
     for name in _TYPED:
@@ -351,7 +352,9 @@ def _page(cart: CartView, form: CheckoutForm, problem: Refusal | None = None, *,
     _state_terms(form, terms)
     form.fit()
     method_unavailable = form.method.data if form.method.data not in registry.charging(cart.currency) else None
-    saved = address_book.of_user(user_id) if user_id is not None else ()
+    if user_id is not None and form.saved is None:
+        form.saved = address_book.of_user(user_id)
+    saved = form.saved or ()
     page = render_template(
         "shop/checkout.html",
         method_unavailable=registry.label(method_unavailable)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from babel import Locale
@@ -22,6 +22,7 @@ from wtforms import (
 from wtforms.validators import DataRequired, Length, NumberRange, Optional, Regexp, ValidationError
 
 from shop.accounts import address_book
+from shop.accounts.models import SavedAddress
 from shop.core import countries as names
 from shop.core import email_address, text
 from shop.core.countries import SHIPS_TO
@@ -164,6 +165,9 @@ class AddressFields(FlaskForm):
         """Fill in an address of the address book."""
         for name in address_book.FIELDS:
             self[name].data = getattr(saved, name)
+
+    saved: Sequence[SavedAddress] | None = None
+    """The customer's address book, once it is read."""
 
     def clear(self) -> None:
         """Empty the address; its recipient and its country stay."""

@@ -22,6 +22,7 @@ def upgrade():
     for name in ("region", "phone"):
         op.add_column("orders", sa.Column(name, sa.Text(), nullable=False, server_default=""))
     op.add_column("users", sa.Column("cart_id", sa.Text(), nullable=True))
+    op.create_index("ix_users_cart_id", "users", ["cart_id"], unique=True)
     op.create_table(
         "saved_addresses",
         sa.Column("id", sa.Integer(), primary_key=True),
@@ -45,6 +46,7 @@ def downgrade():
     op.drop_index("ix_saved_addresses_default", table_name="saved_addresses")
     op.drop_index("ix_saved_addresses_user_id", table_name="saved_addresses")
     op.drop_table("saved_addresses")
+    op.drop_index("ix_users_cart_id", table_name="users")
     op.drop_column("users", "cart_id")
     for name in ("phone", "region"):
         op.drop_column("orders", name)
