@@ -20,10 +20,12 @@ from shop.web import (
     history,
     identities,
     invitations,
+    legal,
     orders,
     passive,
     recovery,
     returning,
+    search_engines,
     second_step,
     security_txt,
     verification,
@@ -38,6 +40,8 @@ BLUEPRINTS = (
     history.bp,
     orders.bp,
     documents.bp,
+    legal.bp,
+    search_engines.bp,
     returning.bp,
     accounts.bp,
     addresses.bp,
@@ -59,6 +63,7 @@ def init_app(app: Flask) -> None:
     translation.init_app(app)
     template_helpers.init_app(app)
     security_txt.init_app(app)
+    app.jinja_env.globals.update(canonical=search_engines.canonical)
     passive.init_app(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
