@@ -34,7 +34,8 @@ from shop import create_app
 from shop.accounts import api_tokens
 from shop.accounts.models import User
 from shop.api import rate_limits
-from shop.core import clock, db as database
+from shop.core import clock
+from shop.core import db as database
 from shop.core.db import db
 from shop.payments.providers import registry
 from tests.api.conftest import ADDRESS, account, log_in
@@ -210,7 +211,9 @@ class Bench:
 
 
 def _engine_options(engine: Any) -> dict[str, Any]:
-    return {"pool_size": 5, "isolation_level": engine.dialect.default_isolation_level} if engine.name != "sqlite" else {}
+    return (
+        {"pool_size": 5, "isolation_level": engine.dialect.default_isolation_level} if engine.name != "sqlite" else {}
+    )
 
 
 @contextmanager

@@ -73,6 +73,21 @@ def checkout(visitor: Visitor) -> Shop:
     return cart_of(visitor).visit("/checkout")
 
 
+def checkout_abroad(visitor: Visitor) -> Shop:
+    shop = checkout(visitor)
+    shop.page.get_by_label("Country").select_option("US")
+    expect(shop.page.get_by_label("ZIP code")).to_be_visible()
+    return shop
+
+
+def checkout_hint(visitor: Visitor) -> Shop:
+    shop = checkout(visitor)
+    shop.page.get_by_label("E-mail").fill("ann@gmial.com")
+    shop.page.get_by_label("Full name").focus()
+    expect(shop.button("ann@gmail.com")).to_be_visible()
+    return shop
+
+
 def checkout_wrong(visitor: Visitor) -> Shop:
     visitor.watch.expect_status(422)
     shop = checkout(visitor)
@@ -204,6 +219,13 @@ def at(path: str) -> Way:
     return lambda visitor: visitor.shop().visit(path)
 
 
+LEGAL = {
+    "imprint": "Imprint",
+    "privacy": "Privacy",
+    "terms": "Terms of sale",
+    "returns": "Returns and refunds",
+    "contact": "Contact",
+}
 PAGES: dict[str, tuple[Way, str]] = {
     "catalogue": (at("/"), "Homeware and stationery, made to last"),
     "a category": (at("/?category=table"), "Table & kitchen"),
@@ -238,6 +260,11 @@ PAGES: dict[str, tuple[Way, str]] = {
     "a change of the address": (signed_in_at("/account/email"), "Change e-mail address"),
     "a link of an account that is forged": (forged_link, "This link is not valid"),
     "an account": (account, "Hello, Ada"),
+    "an empty address book": (signed_in_at("/account/addresses"), "Address book"),
+    "a new address": (signed_in_at("/account/addresses/new"), "Add an address"),
+    "the checkout with a hint at an e-mail address": (checkout_hint, "Checkout"),
+    "the checkout of another country": (checkout_abroad, "Checkout"),
+    **{heading: (at(f"/{path}"), heading) for path, heading in LEGAL.items()},
     "no such page": (failing(404, "/nothing/here"), "Page not found"),
     "a history link that is forged": (failing(404, "/orders/of/forged"), "Page not found"),
     "a wrong method": (failing(405, "/cart/lines"), "Invalid request"),

@@ -33,12 +33,13 @@
   }
 
   // The language switch keeps what was typed: the page in the other language gets it back. Passwords are not kept.
-  const typed = () => [...document.querySelectorAll("main :is([type=text], [type=email], [type=search], [type=number], select)[name]")];
+  const typed = () => [...document.querySelectorAll("main :is([type=text], [type=email], [type=tel], [type=search], [type=number], select)[name]")];
   try {
-    const [path, values] = JSON.parse(sessionStorage.typed || "[]");
+    const [path, names, values] = JSON.parse(sessionStorage.typed || "[]");
+    const named = () => typed().map((field) => field.name).join();
     sessionStorage.removeItem("typed");
-    if (path === location.pathname) typed().forEach((field, at) => { field.value = values[at] ?? field.value; });
-    byId("languages")?.addEventListener("click", () => { sessionStorage.typed = JSON.stringify([location.pathname, typed().map((field) => field.value)]); });
+    if (path === location.pathname && names === named()) typed().forEach((field, at) => { field.value = values[at] ?? field.value; });
+    byId("languages")?.addEventListener("click", () => { sessionStorage.typed = JSON.stringify([location.pathname, named(), typed().map((field) => field.value)]); });
   } catch { /* without storage the page starts empty */ }
 
   // The event stream. The first connection is retried here, later ones by hx-sse.
@@ -116,6 +117,17 @@
     const shown = (button.ariaHidden && event.target.querySelector(".button.big")) || button;
     setBusy(shown);
     setTimeout(setIdle, 20000, shown);
+  });
+
+  // The suggested e-mail address is filled in here; without this script its button sends the form.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("button[data-fills]");
+    if (!button) return;
+    event.preventDefault();
+    const field = byId(button.dataset.fills);
+    field.value = button.value;
+    field.focus();
+    field.dispatchEvent(new Event("change", { bubbles: true }));
   });
 
   // A link waits for a change that is under way: the cart would not contain it, and a first cookie would be lost.

@@ -31,6 +31,7 @@ class User(UserMixin, Base):  # type: ignore[misc]
     be used. `access_version` is raised by each change of `roles` and `disabled_at` by staff; a change that was decided
     on an older version is refused. `second_factor_at` is set while sign-ins need a second factor: a code of an app (see
     TotpSecret) or a Passkey. `password_hash` begins with WITHOUT_PASSWORD if the owner has chosen none.
+    `cart_id` is the cart of the account on all devices; it may no longer exist.
     """
 
     __tablename__ = "users"
@@ -47,6 +48,7 @@ class User(UserMixin, Base):  # type: ignore[misc]
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     access_version: Mapped[int] = mapped_column(default=0)
     second_factor_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    cart_id: Mapped[str | None] = mapped_column(Text, unique=True, index=True)
 
     __table_args__ = (CheckConstraint("email = lower(email)", name="email_lower_case"),)
 
@@ -204,3 +206,30 @@ class SignInFailures(Base):
     failures: Mapped[int] = mapped_column(default=0)
     at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     blocked_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class SavedAddress(Base):
+    """A delivery address of an account. At most one of an account is its default. `region` is as in orders."""
+
+    __tablename__ = "saved_addresses"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    name: Mapped[str] = mapped_column(Text)
+    line1: Mapped[str] = mapped_column(Text)
+    line2: Mapped[str] = mapped_column(Text)
+    city: Mapped[str] = mapped_column(Text)
+    region: Mapped[str] = mapped_column(Text)
+    postcode: Mapped[str] = mapped_column(Text)
+    country: Mapped[str] = mapped_column(Text)
+    phone: Mapped[str] = mapped_column(Text)
+    is_default: Mapped[bool] = mapped_column(default=False)
+    added_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+Index(
+    "ix_saved_addresses_default",
+    SavedAddress.user_id,
+    unique=True,
+    postgresql_where=SavedAddress.is_default,
+    sqlite_where=SavedAddress.is_default,
+)

@@ -113,9 +113,11 @@ def _customer(body: dict[str, Any]) -> Customer:
         name=address["name"],
         line1=address["line1"],
         line2=address["line2"],
-        city=schemas.city(address),
+        city=address["city"],
+        region=schemas.region(address),
         postcode=address["postcode"],
         country=address["country"],
+        phone=address["phone"],
         user_id=found.customer_id,
         locale=languages.best(request.accept_languages.values()) or languages.ENGLISH,
     )
@@ -202,8 +204,8 @@ def change(body: dict[str, Any], order_id: int) -> dict[str, Any]:
     """
     found, address = caller(), body["address"]
     order_of(found, order_id, Permission.ORDER_CANCEL)
-    values = {name: address[name] for name in ("name", "line1", "line2", "postcode", "country")}
-    new = addresses.Address(**values, city=schemas.city(address))
+    values = {name: address[name] for name in ("name", "line1", "line2", "city", "postcode", "country", "phone")}
+    new = addresses.Address(**values, region=schemas.region(address))
     addresses.change(order_id, new, by=found.actor(Permission.ORDER_CANCEL))
     return body_of(db.session.get_one(Order, order_id, populate_existing=True))
 

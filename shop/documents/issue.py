@@ -149,5 +149,5 @@ def _customer(order: Order) -> dict[str, str]:
     """Name and address of the customer; empty once they are erased."""
     if order.email == ERASED:
         return {}
-    names = ("name", "line1", "line2", "city", "postcode", "country", "email")
+    names = ("name", "line1", "line2", "city", "region", "postcode", "country", "email")
     return {name: getattr(order, name) for name in names}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 from babel import Locale
@@ -13,8 +14,8 @@ from babel.dates import format_date
 from babel.numbers import format_decimal
 from flask_babel import force_locale, gettext
 
-from shop.core import countries
 from shop.core.money import Money
+from shop.core.postal import lines as address_lines
 from shop.documents.kinds import DocumentKind, DocumentLineKind
 from shop.documents.models import Document, DocumentLine
 
@@ -130,10 +131,10 @@ def _customer(customer: dict[str, str], locale: Locale) -> list[str]:
     """Name and address of the customer; nothing once they are erased."""
     if not customer:
         return []
-    place = f"{customer['postcode']} {customer['city']}".strip()
-    country = countries.name(customer["country"], locale)
-    street = (customer["line1"], customer["line2"])
-    return [line for line in (customer["name"], *street, place, country, customer["email"]) if line]
+    address = {
+        name: customer.get(name, "") for name in address_lines.PARTS
+    }  # documents of older versions have no region
+    return [*address_lines.of(SimpleNamespace(**address), locale), customer["email"]]
 
 
 def _label(line: DocumentLine, locale: Locale) -> str:

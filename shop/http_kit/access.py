@@ -155,6 +155,7 @@ def _with_token(view: View, setting: str, open_in_development: bool) -> View:
 
 def _not_stored(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Robots-Tag"] = "noindex"
     return response
 
 

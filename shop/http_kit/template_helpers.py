@@ -17,10 +17,11 @@ from flask import Flask, current_app, request
 from flask_babel import gettext
 from markupsafe import Markup
 
-from shop.core import clock, countries
+from shop.core import clock, email_typos
 from shop.core.languages import tag
 from shop.core.line_kinds import LineKind
 from shop.core.money import Money
+from shop.core.postal import lines
 from shop.http_kit import visitor
 from shop.http_kit.barcode import Barcode, code39
 from shop.http_kit.device_name import browser_of, system_of
@@ -40,14 +41,15 @@ def init_app(app: Flask) -> None:
     """Give the templates of `app` these filters and functions."""
     app.jinja_env.filters.update(full_time=full_time, money=money, time=time)
     app.jinja_env.globals.update(
+        address_lines=address_lines,
         asset=asset,
         barcode=barcode,
         cart_count=visitor.cart_count,
         charge_says=charge_says,
-        country=country,
         decline_text=decline_text,
         device_name=device_name,
         duration=duration,
+        email_meant=email_typos.suggestion,
         method_hint=method_hint,
         method_title=method_title,
         methods_not_offered=methods_not_offered,
@@ -192,9 +194,9 @@ def seller() -> Seller:
     return of(current_app.config)
 
 
-def country(code: str) -> str:
-    """The country's name in the customer's language."""
-    return countries.name(code, locale())
+def address_lines(address: lines.Printed) -> list[str]:
+    """The lines of a delivery address, in the order of its country and of the customer's language."""
+    return lines.of(address, locale())
 
 
 def device_name(user_agent: str) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from flask import Response, after_this_request, current_app, g, request, session
-from flask_babel import get_locale
+from flask import Response, after_this_request, current_app, flash, g, request, session
+from flask_babel import get_locale, gettext
 from flask_login import current_user
 from limits import RateLimitItemPerMinute
 
 from shop.accounts import sessions
 from shop.accounts.models import User
-from shop.checkout import cart
+from shop.checkout import account_cart, cart
 from shop.checkout.cart_view import CartView, Summary
 from shop.core import rate_limit
 from shop.core.client_address import client_network
@@ -40,6 +40,9 @@ def cart_id(new_in: str = "") -> str:
     known = known_cart()
     if known is None or _summary() is None:
         known = session["cart"] = _new_cart(new_in or currency())
+        if current_user.is_authenticated:
+            account_cart.remember(current_user.id, known)
+            current_user.cart_id = known
     return known
 
 
@@ -69,15 +72,27 @@ def currency() -> str:
 
 
 def sign_in(user: User) -> None:
-    """Sign `user` in on this browser. Its cart keeps its contents; everything else in the cookie is replaced, so that a
-    browser with the old cookie shares neither cart nor forms. Raises Away when Redis is unavailable.
+    """Sign `user` in on this browser. Its cart is merged with that of the account; everything else in the cookie is
+    replaced, so that a browser with the old cookie shares neither cart nor forms. Raises Away when Redis is
+    unavailable.
     """
     sessions.start(user)
     _remove_seed()
-    if known := known_cart():
-        session.pop("cart")
-        if renewed := cart.renew(known):
-            session["cart"] = renewed
+    guest = session.pop("cart", None)
+    joined = account_cart.join(user.id, guest if isinstance(guest, str) else None)
+    if joined is None:
+        return
+    session["cart"] = joined.cart_id
+    if joined.has_more:
+        flash(gettext("Your cart now also contains the items from your earlier visit."))
+    if joined.is_limited:
+        flash(gettext("Some items are no longer available in the quantity that you had chosen."))
+
+
+def renew_cart(user_id: int) -> None:
+    """Give the cart of the account a new id, which devices that are signed out from here do not know."""
+    if joined := account_cart.join(user_id, None):
+        session["cart"] = joined.cart_id
 
 
 def sign_out() -> None:
@@ -138,6 +153,7 @@ def _read() -> dict[tuple[str, str | None], Any]:
 
 
 def known_cart() -> str | None:
-    """The cart id in the visitor's cookie."""
-    known = session.get("cart")
+    """The id of the account's cart, for a guest that in the cookie."""
+    known = current_user.cart_id if current_user.is_authenticated else None
+    known = known or session.get("cart")
     return known if isinstance(known, str) else None

@@ -47,7 +47,7 @@ KEPT: tuple[Kept, ...] = (
     ),
     *(Kept(name, _AUDIT) for name in ("audit_log", "audit_seals")),
     *(Kept(name, _NOTES) for name in ("order_notes", "note_mentions")),
-    Kept("users", "until the account is closed"),
+    *(Kept(name, "until the account is closed") for name in ("users", "saved_addresses")),
     Kept("totp_secrets", "one row for each account with an authenticator app, until the second factor is removed"),
     Kept("recovery_codes", "ten rows for each account with a second factor"),
     Kept("passkeys", "at most twenty rows for each account of staff, until they are removed"),

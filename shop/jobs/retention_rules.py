@@ -50,7 +50,7 @@ YEAR = timedelta(days=400)
 """A year plus the period in which a bank may still dispute a payment."""
 MAIL_KEPT = 30 * DAY
 """The least that GUEST_DATA_DAYS can be."""
-_PERSONAL = ("email", "name", "line1", "line2", "city", "postcode")
+_PERSONAL = ("email", "name", "line1", "line2", "city", "region", "postcode", "phone")
 Ids = Sequence[Any]
 
 
@@ -152,7 +152,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Order,
-        "name, postal address and e-mail address of guests in orders that have ended",
+        "name, postal address, phone number and e-mail address of guests in orders that have ended",
         730 * DAY,
         "GUEST_DATA_DAYS: as long as a guest may claim anything; later while a refund, dispute or review is open. The "
         "order, its amounts, its country and the ledger stay, and so do its documents without the customer. Texts of "

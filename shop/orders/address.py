@@ -31,6 +31,8 @@ class Address:
     city: str
     postcode: str
     country: str
+    region: str = ""
+    phone: str = ""
 
 
 @transactional

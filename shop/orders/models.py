@@ -31,7 +31,8 @@ class Order(Base):
     `paid_by` names the payment that paid it, or is `states.STORE_CREDIT`. `credit_amount` is the part of the total paid
     by store credit; `accepted_amount` is what staff accepted in place of the total, after a mismatch. `tax_amount`,
     `delivery_amount` and `discount_amount` divide the total for the ledger, the latter two without tax. `form_digest`
-    is a digest of the checkout form: the same form from the same browser is the same order.
+    is a digest of the checkout form: the same form from the same browser is the same order. `region` is the state,
+    prefecture or province, by its key in `shop.core.postal.regions` where that has one.
     """
 
     __tablename__ = "orders"
@@ -54,8 +55,10 @@ class Order(Base):
     line1: Mapped[str] = mapped_column(Text)
     line2: Mapped[str] = mapped_column(Text, default="")
     city: Mapped[str] = mapped_column(Text)
+    region: Mapped[str] = mapped_column(Text, default="", server_default="")
     postcode: Mapped[str] = mapped_column(Text, default="")
     country: Mapped[str] = mapped_column(Text)
+    phone: Mapped[str] = mapped_column(Text, default="", server_default="")
     locale: Mapped[str] = mapped_column(Text, default="en")
     placed_at: Mapped[datetime] = mapped_column(UtcDateTime)
     pay_by: Mapped[datetime] = mapped_column(UtcDateTime)

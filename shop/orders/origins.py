@@ -47,8 +47,12 @@ def is_from(network: Any) -> ColumnElement[bool]:
 
 
 def own_unpaid(visitor: str | None, user_id: int | None) -> Sequence[Order]:
-    """The visitor's own orders that wait for a payment, newest first, with their lines."""
+    """The visitor's own orders that wait for a payment, newest first, with their lines. Guests see none of accounts:
+    the browser may have the id of an account's cart from a sign-in that has ended.
+    """
     if not visitor and user_id is None:
         return ()
     query = select(Order).where(IS_LIVE, Order.cancel_requested_at.is_(None), is_own(visitor or "", user_id))
+    if user_id is None:
+        query = query.where(Order.user_id.is_(None))
     return list(db.session.scalars(query.order_by(Order.id.desc()).limit(MOST).options(selectinload(Order.all_lines))))

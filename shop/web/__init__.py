@@ -7,6 +7,7 @@ from flask import Flask
 from shop.http_kit import language, pictures, template_helpers, translation
 from shop.web import (
     accounts,
+    addresses,
     cart,
     catalogue,
     checkout,
@@ -14,15 +15,18 @@ from shop.web import (
     dev,
     dev_mail,
     documents,
+    email_hint,
     health,
     history,
     identities,
     invitations,
+    legal,
     media,
     orders,
     passive,
     recovery,
     returning,
+    search_engines,
     second_step,
     security_txt,
     verification,
@@ -33,12 +37,16 @@ BLUEPRINTS = (
     catalogue.bp,
     media.bp,
     cart.bp,
+    email_hint.bp,
     checkout.bp,
     history.bp,
     orders.bp,
     documents.bp,
+    legal.bp,
+    search_engines.bp,
     returning.bp,
     accounts.bp,
+    addresses.bp,
     verification.bp,
     recovery.bp,
     invitations.bp,
@@ -58,6 +66,7 @@ def init_app(app: Flask) -> None:
     template_helpers.init_app(app)
     pictures.init_app(app)
     security_txt.init_app(app)
+    app.jinja_env.globals.update(canonical=search_engines.canonical)
     passive.init_app(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)

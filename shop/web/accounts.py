@@ -52,6 +52,9 @@ def sign_in() -> ResponseReturnValue:
 def register() -> ResponseReturnValue:
     """Create an account and sign in."""
     form = RegisterForm()
+    if "email_meant" in request.form:
+        form.email.data = request.form["email_meant"]
+        return show_form("register", form)
     if form.validate_on_submit():
         try:
             user = _registered(form)
@@ -101,7 +104,9 @@ def show() -> ResponseReturnValue:
 @access("signed_in")
 def end_sign_in(handle: str) -> ResponseReturnValue:
     """Sign out another device."""
-    sessions.revoke(sessions.require_user().id, handle)
+    user_id = sessions.require_user().id
+    sessions.revoke(user_id, handle)
+    visitor.renew_cart(user_id)
     return redirect(url_for("accounts.show"), 303)
 
 
@@ -120,6 +125,7 @@ def end_other_sign_ins() -> ResponseReturnValue:
     """Sign out all other devices, and all apps. These need no Redis, so they are first."""
     user_id = sessions.require_user().id
     ended = api_sessions.end_of_user(user_id) + sessions.revoke_all(user_id, but_here=True)
+    visitor.renew_cart(user_id)
     flash(ngettext("%(num)d other device is signed out.", "%(num)d other devices are signed out.", ended))
     return redirect(url_for("accounts.show"), 303)
 

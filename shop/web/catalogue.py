@@ -13,6 +13,7 @@ from shop.http_kit import visitor
 from shop.http_kit.access import access
 from shop.http_kit.translation import locale_name, translated
 from shop.inventory import stock
+from shop.web import search_engines
 
 bp = Blueprint("catalogue", __name__)
 LONGEST_SEARCH = 80
@@ -63,13 +64,16 @@ def product_page(shown: browse.ProductView, problem: Refusal | None = None) -> s
     language = locale_name()
     category = next(c for c in browse.categories() if c.slug == shown.category)
     shelf = [p for p in browse.search(category=shown.category) if p.sku != shown.sku]
+    product, currency = shown.in_language(language), visitor.currency()
+    left = stock.available([shown.sku]).get(shown.sku, 0)
     return render_template(
         "shop/product.html",
-        product=shown.in_language(language),
+        product=product,
         category=category.in_language(language),
-        left=stock.available([shown.sku]).get(shown.sku, 0),
+        left=left,
         also=[p.in_language(language) for p in shelf[:ALSO]],
-        currency=visitor.currency(),
         page_locale=language,
+        currency=currency,
+        structured=search_engines.product(product, currency, left),
         problem=translated(problem.message) if problem else None,
     )

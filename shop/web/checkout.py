@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import re
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,14 +14,14 @@ from flask_login import current_user
 from flask_wtf.csrf import CSRFError
 from limits import RateLimitItemPerHour
 
-from shop.accounts import sessions
+from shop.accounts import address_book, sessions
 from shop.checkout import agreement, draft, place_order
 from shop.checkout import cart as carts
 from shop.checkout.cart_view import CartView
 from shop.checkout.differences import CHARGES, differences
 from shop.checkout.placing.decide import AlreadyPlaced
 from shop.checkout.placing.request import Customer
-from shop.core import clock, languages
+from shop.core import clock, email_address, languages
 from shop.core.client_address import client_network
 from shop.core.countries import SHIPS_TO
 from shop.core.db import db
@@ -40,10 +41,13 @@ from shop.pricing import codes
 from shop.pricing import load as pricing
 from shop.pricing.decide import Choices, Quote, quote
 from shop.web.cart import cart_page
-from shop.web.forms import CheckoutForm, countries
+from shop.web.forms import CheckoutForm
 
 bp = Blueprint("checkout", __name__)
-_TYPED = ("email", "name", "line1", "line2", "city", "postcode", "country", "method", "credit", "delivery", "code")
+_TYPED = (
+    *("email", "name", "line1", "line2", "city", "region", "postcode", "country", "phone"),
+    *("method", "credit", "delivery", "code", "save_address"),
+)
 _DRAFT = "draft"
 _NOT_USABLE = frozenset({"code_expired", "code_used_up", "code_used_before"})
 """Refusals of a code that the customer cannot correct."""
@@ -83,11 +87,31 @@ def update() -> ResponseReturnValue:
     if cart.is_empty or cart.unpriced:
         return redirect(url_for("cart.show"), 303)
     form = _form()
+    is_filled = _take_saved(form)
     if "HX-Request" not in request.headers:
         return _page(cart, form, is_update=True)
     quoted = _quote(cart, form)
     _state_terms(form, cart.terms_with(quoted.terms))
-    return render_template("shop/_checkout_update.html", **_totals(cart, form, quoted))
+    is_refitted = form.fitted.data != form.country.data
+    form.fit()
+    shown = {"is_refitted": is_refitted, "is_filled": is_filled, "saved_id": request.form.get("saved", "")}
+    return render_template("shop/_checkout_update.html", **shown, **_totals(cart, form, quoted))
+
+
+def _take_saved(form: CheckoutForm) -> bool:
+    """Fill in the address that the customer has just chosen in the address book, or empty the fields for another one;
+    True if the fields changed.
+    """
+    chosen, user_id = request.form.get("saved", ""), visitor.user_id()
+    if user_id is None or chosen == request.form.get("saved_before", "") or not re.fullmatch("[0-9]{0,9}", chosen):
+        return False
+    if not chosen:
+        form.clear()
+        return True
+    saved = address_book.find(user_id, int(chosen))
+    if saved is not None:
+        form.take(saved)
+    return saved is not None
 
 
 def _is_complete(form: CheckoutForm) -> bool:
@@ -183,6 +207,9 @@ def _place(form: CheckoutForm) -> ResponseReturnValue:
     except DATABASE_AWAY as error:
         return _not_written(form, error)
     session.pop(_DRAFT, None)
+    if form.save_address.data and current_user.is_authenticated:
+        with suppress(Refusal):  # the address book is full; the order stands
+            address_book.add(current_user.id, form.address)
     return redirect(url_for("orders.show", token=order.token), 303)
 
 
@@ -264,9 +291,11 @@ def _customer(form: CheckoutForm) -> Customer:
         name=form.name.data,
         line1=form.line1.data,
         line2=form.line2.data or "",
-        city=form.city.data,
+        city=form.city.data or "",
+        region=form.region.data or "",
         postcode=form.postcode.data or "",
         country=form.country.data,
+        phone=form.phone.data or "",
         user_id=visitor.user_id(),
         locale=locale_name(),
     )
@@ -277,7 +306,7 @@ def _form() -> CheckoutForm:
     decided while the cart is locked.
     """
     form = CheckoutForm()
-    form.country.choices = countries()
+    form.email.data = email_address.typed(request.form.get("email_meant", "")) or form.email.data
     form.method.choices = [(name, provider.LABEL) for name, provider in registry.all_providers().items()]
     return form
 
@@ -288,6 +317,9 @@ def _fill(form: CheckoutForm, cart: CartView) -> None:
     form.country.data = {"TWD": "TW", "JPY": "JP", "USD": "US"}.get(cart.currency)
     if current_user.is_authenticated:
         form.email.data, form.name.data = current_user.email, current_user.name
+        form.saved = address_book.of_user(current_user.id)
+        if form.saved and form.saved[0].is_default:
+            form.take(form.saved[0])
     token = session.get(_DRAFT)
     kept = draft.read(token) if isinstance(token, str) else {}
     for name in _TYPED:
@@ -318,7 +350,11 @@ def _page(cart: CartView, form: CheckoutForm, problem: Refusal | None = None, *,
     form.key.data = cart.checkout_key
     form.customer.data = agreement.customer_mark(cart.checkout_key, user_id)
     _state_terms(form, terms)
+    form.fit()
     method_unavailable = form.method.data if form.method.data not in registry.charging(cart.currency) else None
+    if user_id is not None and form.saved is None:
+        form.saved = address_book.of_user(user_id)
+    saved = form.saved or ()
     page = render_template(
         "shop/checkout.html",
         method_unavailable=registry.label(method_unavailable)
@@ -328,6 +364,9 @@ def _page(cart: CartView, form: CheckoutForm, problem: Refusal | None = None, *,
         changed=changed,
         only_charges=bool(changed) and all(one.kind in CHARGES for one in changed),
         other_customer=_other_customer_message() if other_customer else "",
+        saved=saved,
+        saved_id=next((one.id for one in saved if form.holds(one)), ""),
+        may_save=user_id is not None and len(saved) < address_book.MOST,
         **_totals(cart, form, quoted, problem),
     )
     if any(difference.kind == "price" for difference in changed):

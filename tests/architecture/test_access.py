@@ -23,6 +23,7 @@ PUBLIC_POSTS = {
     "/cart/currency": "the cart is the cookie's",
     "/checkout": "guests may buy",
     "/checkout/update": "shows what an order would cost; places nothing; limited",
+    "/email-hint": "shows what an address may have meant, from a list in the program; limited",
     "/checkout/sign-in": "keeps what was typed for the cookie that typed it; limited",
     "/checkout/language": "keeps what was typed for the cookie that typed it; limited",
     "/orders": "sends a link to the address that is asked about, never shows its orders",
@@ -165,6 +166,6 @@ def test_account_pages_send_guests_to_sign_in(shop: Flask) -> None:
     for path, methods, view in rules(shop):
         if view.access == "signed_in":
             method = "POST" if "POST" in methods else "GET"
-            filled = path.replace("<handle>", "x").replace("<int:identity_id>", "7")
+            filled = path.replace("<handle>", "x").replace("<int:identity_id>", "7").replace("<int:address_id>", "7")
             answer = client.open(filled, method=method, headers={"Host": "localhost"})
             assert (answer.status_code, answer.headers["Location"].partition("?")[0]) == (303, "/sign-in"), path

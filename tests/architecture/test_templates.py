@@ -11,7 +11,7 @@ from tools.docs.code import ROOT
 
 RULES = (
     ("marks text as safe", re.compile(r"\|\s*safe\b|autoescape\s+false", re.I)),
-    ("inline script", re.compile(r"<script(?![^>]*\bsrc=)[^>]*>", re.I)),
+    ("inline script", re.compile(r"<script(?![^>]*\bsrc=)(?! type=\"application/ld\+json\">)[^>]*>", re.I)),
     ("inline style", re.compile(r"<style\b|<[^>]*\sstyle\s*=", re.I)),
     ("event handler in an attribute", re.compile(r"<[^>]*\s(?:on[a-z]+|hx-on(?::[\w:-]+)?)\s*=", re.I)),
     ("address of another host", re.compile(r"""(?:src|href|action|url)\s*[=(]\s*["']?\s*(?:https?:)?//""", re.I)),

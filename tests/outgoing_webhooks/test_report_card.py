@@ -1,8 +1,8 @@
 """The acquirer's report card for the receivers of the documentation.
 
-KPay signs as Standard Webhooks say, with the same headers as outgoing webhooks. So its valid, forged, repeated, late and
-broken ones are sent to these receivers, too. The events are the acquirer's own; a receiver stores types that it does
-not know.
+KPay signs as Standard Webhooks say, with the same headers as outgoing webhooks. So its valid, forged, repeated, late
+and broken ones are sent to these receivers, too. The events are the acquirer's own; a receiver stores types that it
+does not know.
 """
 
 from __future__ import annotations

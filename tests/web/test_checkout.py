@@ -11,7 +11,7 @@ from flask import Flask
 from shop.orders import find
 from shop.orders.models import Order
 from tests.shop_fixtures import KETTLE, Shop
-from tests.web.conftest import Visitor, title
+from tests.web.conftest import HTMX, Visitor, title
 
 
 def test_an_empty_cart_has_no_checkout(visitor: Visitor) -> None:
@@ -76,6 +76,40 @@ def test_errors_are_shown_at_the_top_and_at_their_fields_and_nothing_is_lost(
     assert name == "city" or 'value="Taipei"' in kept
     assert name == "name" or 'value="Ada Lin"' in kept
     assert visitor.cart() == {KETTLE: 1}
+
+
+def test_the_fields_of_the_address_are_those_of_the_country(visitor: Visitor) -> None:
+    visitor.add()
+    visitor.get("/checkout")
+    update = {**visitor.filled(), "fitted": "TW", "city": "Springfield"}
+    american = visitor.post("/checkout/update", {**update, "country": "US"}, headers=HTMX).text
+    assert "ZIP code" in american and '<option value="CA">California</option>' in american
+    assert 'hx-target="#address"' in american and 'value="Springfield"' in american
+    of_hong_kong = visitor.post("/checkout/update", {**update, "country": "HK"}, headers=HTMX).text
+    assert (
+        'name="line1"' in of_hong_kong and 'name="city"' not in of_hong_kong and 'name="postcode"' not in of_hong_kong
+    )
+    unchanged = visitor.post("/checkout/update", {**update, "fitted": "US", "country": "US"}, headers=HTMX).text
+    assert 'hx-target="#address"' not in unchanged, "what is being typed is left alone"
+
+
+def test_without_javascript_an_address_of_another_country_shows_the_form_again_with_its_fields(
+    visitor: Visitor, shop: Shop
+) -> None:
+    visitor.add()
+    refused = visitor.checkout(country="US", city="San Francisco", postcode="")
+    assert refused.status_code == 422 and "Choose the state." in refused.text and "Enter the ZIP code." in refused.text
+    assert refused.text.index('href="#region"') < refused.text.index('href="#postcode"')
+    answer = visitor.checkout(country="US", city="San Francisco", region="CA", postcode="941071234", phone="4155550100")
+    order = find.by_token(answer.location.rsplit("/", 1)[1])
+    assert order and (order.region, order.postcode, order.phone) == ("CA", "94107-1234", "4155550100")
+    assert "San Francisco, CA 94107-1234" in visitor.get(answer.location).text
+
+
+def test_a_phone_number_must_look_like_one_and_may_be_left_out(visitor: Visitor) -> None:
+    visitor.add()
+    assert visitor.checkout(phone="call me").status_code == 422
+    assert visitor.checkout(phone="").status_code == 303
 
 
 def test_a_form_that_was_sent_again_after_its_mistake_is_taken(visitor: Visitor) -> None:

@@ -112,7 +112,7 @@ def test_quantities_postcodes_and_order_numbers_are_read_in_full_width_digits(ap
     visitor.get("/cart")
     visitor.post(f"/cart/lines/{KETTLE}", {"quantity": "３"})
     assert visitor.cart() == {KETTLE: 3}
-    visitor.checkout(postcode="１５０－０００１", country="JP")
+    visitor.checkout(postcode="１５０－０００１", region="Tokyo", country="JP")
     order = _newest(app)
     assert order.postcode == "150-0001"
     wide = "".join(chr(ord(letter) + 0xFEE0) for letter in order.number.lower())
@@ -144,7 +144,7 @@ def _forms() -> Iterator[type[FlaskForm]]:
             yield form
 
 
-BAD = ["", " ", "x", "\x01", "x" * 4000, "9" * 4000, "-1", "1.5", "not@", "<b>", "９" * 20]
+BAD = ["", " ", "x", "\x01", "x" * 3000, "9" * 3000, "-1", "1.5", "not@", "<b>", "９" * 20]
 
 
 def test_no_sentence_of_the_form_library_is_shown_by_any_form(app: Flask) -> None:

@@ -25,7 +25,7 @@ LIMITS = {
     "/": (4, 5),
     "/products/kettle": (7, 8),
     "/cart": (3, 4),
-    "/checkout": (3, 5),
+    "/checkout": (3, 6),
     "/orders": (3, 7),
 }
 """Maximum statements of a page for a guest and for a signed-in customer, with two products in the cart and an

@@ -10,10 +10,10 @@ from shop.api.schemas.fields import EmailAddress, Line, MoneySchema, OneOf, Stri
 from shop.api.schemas.pages import PageQuery, page_schema
 from shop.api.schemas.times import stamp
 from shop.checkout.cart import MOST
-from shop.core import text
 from shop.core.countries import SHIPS_TO
 from shop.core.line_kinds import LineKind
 from shop.core.money import CURRENCIES
+from shop.core.postal import regions
 from shop.explain.next_step import Step
 from shop.explain.timeline import Entry
 from shop.orders.models import Order, OrderLine
@@ -38,10 +38,10 @@ class AddressSchema(Strict):
     line1 = Line(120, required=True, metadata={"example": "12 Yongkang Street"})
     line2 = Line(120, load_default="")
     city = Line(80, required=True, metadata={"example": "Taipei"})
-    state = Line(80, load_default="", metadata={"description": "Added to the city."})
+    state = Line(80, load_default="", metadata={"description": "State, prefecture or province, as carriers write it."})
     postcode = Line(16, load_default="", metadata={"example": "106"})
     country = OneOf(*sorted(SHIPS_TO), required=True, metadata={"example": "TW"})
-    phone = Line(40, load_default="", metadata={"description": "Accepted and not stored: no carrier needs it yet."})
+    phone = Line(40, load_default="", metadata={"description": "For questions of the carrier."})
 
 
 class NewOrderSchema(Strict):
@@ -107,8 +107,10 @@ class DeliveryAddressSchema(Strict):
     line1 = fields.String(required=True)
     line2 = fields.String(required=True)
     city = fields.String(required=True)
+    state = fields.String(required=True)
     postcode = fields.String(required=True)
     country = fields.String(required=True)
+    phone = fields.String(required=True)
 
 
 class OrderSchema(Strict):
@@ -189,7 +191,7 @@ EXAMPLE: dict[str, Any] = {
     "is_being_cancelled": False,
     "is_under_review": False,
     "email": "may@example.com",
-    "address": _ADDRESS | {"line2": ""},
+    "address": _ADDRESS | {"line2": "", "state": "", "phone": ""},
     "lines": [
         {
             "kind": "item",
@@ -226,7 +228,7 @@ EXPLANATION: dict[str, Any] = {
 
 def order(found: Order, *, with_token: bool) -> dict[str, Any]:
     """The body of an order; `with_token` for its customer."""
-    names = ("name", "line1", "line2", "city", "postcode", "country")
+    names = ("name", "line1", "line2", "city", "postcode", "country", "phone")
     return {
         "id": found.id,
         "number": found.number,
@@ -241,7 +243,7 @@ def order(found: Order, *, with_token: bool) -> dict[str, Any]:
         "is_being_cancelled": found.cancel_requested_at is not None and found.ended_at is None,
         "is_under_review": found.review_since is not None,
         "email": found.email,
-        "address": {name: getattr(found, name) for name in names},
+        "address": {name: getattr(found, name) for name in names} | {"state": found.region},
         "lines": [_line(line) for line in found.all_lines],
     }
 
@@ -252,9 +254,9 @@ def _line(line: OrderLine) -> dict[str, Any]:
     return values | amounts | {"is_included": line.is_included}
 
 
-def city(address: dict[str, str]) -> str:
-    """The city with its state, as it is stored."""
-    return text.tidy(f"{address['city']}, {address['state']}") if address["state"] else address["city"]
+def region(address: dict[str, str]) -> str:
+    """The state as it is stored: the key of a known one, else the text."""
+    return regions.key(address["country"], address["state"]) or address["state"]
 
 
 def entry(one: Entry) -> dict[str, Any]:

@@ -18,9 +18,15 @@ class Customer:
     city: str
     country: str
     line2: str = ""
+    region: str = ""
     postcode: str = ""
+    phone: str = ""
     user_id: int | None = None
     locale: str = "en"
+
+
+_LEFT_OUT = ("locale", "region", "phone")
+"""Fields that the digest of a form does not have, or has only if they are filled in."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,8 @@ class Request:
     @property
     def digest(self) -> str:
         """Digest of all values that the customer entered; the page's language is not part of it."""
-        form = {name: value for name, value in asdict(self.customer).items() if name != "locale"}
+        form = {name: value for name, value in asdict(self.customer).items() if name not in _LEFT_OUT}
         chosen = {"delivery": self.delivery, "code": self.code}
+        chosen |= {"region": self.customer.region, "phone": self.customer.phone}
         form |= {name: value for name, value in chosen.items() if value}
         return agreement.stated({**form, "method": self.provider, "credit": self.credit, "terms": self.shown.terms})
