@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -45,8 +46,7 @@ class Tokens:
 def start(user: User) -> Tokens:
     """Start a session for a snapshot of an account whose password, and second factor, were proven."""
     at, session_id = clock.wall(), ids.token()
-    lasts = timedelta(hours=current_app.config["STAFF_SIGN_IN_HOURS"]) if user.roles else LASTS
-    times = {"created_at": at, "rotated_at": at, "expires_at": at + lasts}
+    times = {"created_at": at, "rotated_at": at, "expires_at": at + (_of_staff() if user.roles else LASTS)}
     db.session.add(ApiSession(id=session_id, user_id=user.id, epoch=user.session_epoch, generation=0, **times))
     db.session.flush()
     active = (ApiSession.user_id == user.id, ApiSession.revoked_at.is_(None))
@@ -72,7 +72,7 @@ def refresh(token: str) -> Tokens:
 def _refresh(session_id: str, generation: int) -> Tokens | None:
     """None for a session that has ended, or ends now because of a reused token."""
     query = (
-        select(ApiSession, User.session_epoch, User.disabled_at)
+        select(ApiSession, User.session_epoch, User.disabled_at, User.roles)
         .join(User, User.id == ApiSession.user_id)
         .where(ApiSession.id == session_id)
         .with_for_update(of=ApiSession)
@@ -82,6 +82,7 @@ def _refresh(session_id: str, generation: int) -> Tokens | None:
         return None
     session, at = row[0], clock.wall()
     is_of_account = row.session_epoch == session.epoch and row.disabled_at is None
+    is_of_account = is_of_account and not _is_too_old(row.roles, session.created_at, at)
     is_revoked = session.revoked_at is not None
     seen = SessionSnapshot(session.generation, session.rotated_at, session.expires_at, is_revoked, is_of_account)
     decision = api_decide.decide(seen, generation, at)
@@ -102,6 +103,23 @@ def end(session_id: str) -> None:
     db.session.execute(active.values(revoked_at=clock.wall()))
 
 
+def end_all(user_id: int) -> None:
+    """End all sessions of an account, in the caller's transaction: its next sign-in proves what is needed by now."""
+    active = update(ApiSession).where(ApiSession.user_id == user_id, ApiSession.revoked_at.is_(None))
+    db.session.execute(active.values(revoked_at=clock.wall()).execution_options(synchronize_session=False))
+
+
+def _of_staff() -> timedelta:
+    """Lifetime of a session of staff."""
+    return timedelta(hours=current_app.config["STAFF_SIGN_IN_HOURS"])
+
+
+def _is_too_old(roles: Collection[str], created_at: datetime, at: datetime) -> bool:
+    """True for a session of staff that is past their time: it may have begun as one of a customer, which lasts longer.
+    """
+    return bool(roles) and at - created_at >= _of_staff()
+
+
 @dataclass(frozen=True)
 class Account:
     """The account of a request, read from the database. `has_second_factor` says that its sign-ins need one."""
@@ -118,18 +136,19 @@ def find(token: str) -> tuple[Account, str]:
     access = api_tokens.read_access(token)
     if access is None:
         raise InvalidToken
-    columns = (User.id, User.email, User.name, User.roles, User.second_factor_at)
+    columns = (User.id, User.email, User.name, User.roles, User.second_factor_at, ApiSession.created_at)
+    at = clock.wall()
     is_valid = (
         ApiSession.id == access.session_id,
         ApiSession.revoked_at.is_(None),
-        ApiSession.expires_at > clock.wall(),
+        ApiSession.expires_at > at,
         ApiSession.epoch == User.session_epoch,
         User.id == access.user_id,
         User.disabled_at.is_(None),
     )
     query = select(*columns).join(ApiSession, ApiSession.user_id == User.id).where(*is_valid)
     row = db.session.execute(query).one_or_none()
-    if row is None:
+    if row is None or _is_too_old(row.roles, row.created_at, at):
         raise InvalidToken
     return account(row), access.session_id
 

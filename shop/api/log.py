@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -15,6 +16,8 @@ from shop.http_kit.request_guard import loggable
 
 log = logs.get()
 _LONGEST_PATH, _LONGEST_ADDRESS = 300, 64
+_TOKEN = re.compile(r"(?<=/)(?=[^/]*[a-z_.])[^/]{28,}")
+"""Part of a path that is longer than an id, and no SKU: tokens of orders have 32 characters, others more."""
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -33,7 +36,7 @@ def _call(response: Response) -> dict[str, Any]:
         "at": clock.wall(),
         "method": request.method[:16],
         "route": rule.rule if rule else f"{ROOT}/…",
-        "path": (request.path if rule else loggable(request.path))[:_LONGEST_PATH],
+        "path": _path(),
         "status": response.status_code,
         "code": str((response.get_json(silent=True) or {}).get("code", "")) if is_problem else "",
         "ms": round((time.perf_counter() - g.started) * 1000) if "started" in g else 0,
@@ -44,6 +47,12 @@ def _call(response: Response) -> dict[str, Any]:
         "request_id": g.get("request_id", ""),
         "body": _body(),
     }
+
+
+def _path() -> str:
+    """The path without tokens: also those that a program has put in the place of another value."""
+    shown = _TOKEN.sub("…", request.path) if request.url_rule else loggable(request.path)
+    return shown.replace("\0", "\ufffd")[:_LONGEST_PATH]
 
 
 def _body() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import pytest
@@ -55,3 +56,23 @@ def test_a_log_that_is_full_or_cannot_be_written_fails_no_call(shop: Shop, monke
     write.add({"at": "no time"})
     assert write.flush() == 0, "a batch that cannot be written is dropped"
     assert Program(shop).get("/products").status_code == 200 and len(logged(shop)) == 2
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_no_call_can_keep_others_out_of_the_log(shop: Shop) -> None:
+    Program(shop).get("/products")
+    assert Program(shop).get("/payments/%00").status_code == 404
+    assert [call.path for call in logged(shop)] == ["/api/v1/products", "/api/v1/payments/\N{REPLACEMENT CHARACTER}"]
+    Program(shop).get("/products")
+    write.add({"at": "no time"})
+    Program(shop).get("/products")
+    assert write.flush() == 2 and len(logged(shop)) == 4
+
+
+def test_a_token_in_the_place_of_an_id_is_not_logged(shop: Shop) -> None:
+    token = secrets.token_urlsafe(24)
+    for path in (f"/payments/{token}", f"/refunds/{token}/approve", f"/orders/{token}", f"/products/{token}"):
+        Program(shop).get(path)
+    assert [call.path for call in logged(shop) if token in call.path] == []
+    Program(shop).get("/products/KETTLE-OF-1-2-LITRES-IN-MATT-BLACK")
+    assert logged(shop)[-1].path.endswith("/KETTLE-OF-1-2-LITRES-IN-MATT-BLACK")
