@@ -14,7 +14,7 @@ from shop.accounts.api_decide import Refresh, SessionSnapshot
 from shop.accounts.api_models import ApiSession
 from shop.accounts.models import User
 from shop.core import clock, ids, logs
-from shop.core.db import db, transactional
+from shop.core.db import changed, db, transactional
 from shop.core.errors import Refusal
 
 LASTS = timedelta(days=30)
@@ -103,10 +103,13 @@ def end(session_id: str) -> None:
     db.session.execute(active.values(revoked_at=clock.wall()))
 
 
-def end_all(user_id: int) -> None:
-    """End all sessions of an account, in the caller's transaction: its next sign-in proves what is needed by now."""
-    active = update(ApiSession).where(ApiSession.user_id == user_id, ApiSession.revoked_at.is_(None))
-    db.session.execute(active.values(revoked_at=clock.wall()).execution_options(synchronize_session=False))
+@transactional
+def end_all(user_id: int) -> int:
+    """End all sessions of an account and return their number: its next sign-in proves what is needed by now."""
+    at = clock.wall()
+    active = (ApiSession.user_id == user_id, ApiSession.revoked_at.is_(None), ApiSession.expires_at > at)
+    ended = update(ApiSession).where(*active).values(revoked_at=at)
+    return changed(ended.execution_options(synchronize_session=False))
 
 
 def _of_staff() -> timedelta:
@@ -115,8 +118,7 @@ def _of_staff() -> timedelta:
 
 
 def _is_too_old(roles: Collection[str], created_at: datetime, at: datetime) -> bool:
-    """True for a session of staff that is past their time: it may have begun as one of a customer, which lasts longer.
-    """
+    """True for a session of staff that is past their time: it may have begun as one of a customer, which lasts longer."""
     return bool(roles) and at - created_at >= _of_staff()
 
 

@@ -246,3 +246,11 @@ def test_a_sign_in_of_a_customer_who_is_staff_by_now_ends_after_the_time_of_staf
     with time_machine.travel(datetime.now(UTC) + timedelta(hours=11, minutes=10)):
         assert program.get("/auth/profile").status_code == 401
         assert refresh(shop, renewed["refresh_token"]) is None
+
+
+def test_signing_out_everywhere_else_signs_programs_out(shop: Shop) -> None:
+    email = account(shop)
+    tokens = log_in(shop, email).json
+    assert sessions.revoke_all(user_of(email), but_here=True) == 1
+    assert Program(shop, tokens["access_token"]).get("/auth/profile").status_code == 401
+    assert refresh(shop, tokens["refresh_token"]) is None
