@@ -118,7 +118,7 @@ def _of_staff() -> timedelta:
 
 
 def _is_too_old(roles: Collection[str], created_at: datetime, at: datetime) -> bool:
-    """True for a session of staff that is past their time: it may have begun as one of a customer, which lasts longer."""
+    """True for a session of staff that is past their time: one that began as a customer's lasts longer."""
     return bool(roles) and at - created_at >= _of_staff()
 
 

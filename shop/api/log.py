@@ -18,6 +18,8 @@ log = logs.get()
 _LONGEST_PATH, _LONGEST_ADDRESS = 300, 64
 _TOKEN = re.compile(r"(?<=/)(?=[^/]*[a-z_.])[^/]{28,}")
 """Part of a path that is longer than an id, and no SKU: tokens of orders have 32 characters, others more."""
+_OF_RECEIVER = re.compile(r'("url"\s*:\s*"https?://[^/?"\\]*)[^"]*')
+"""Address of a webhook endpoint: path and query may contain a password of the receiver."""
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -59,5 +61,5 @@ def _body() -> str:
     """The body without secrets, cut. One that was refused for its size stays unread."""
     if request.method not in _WITH_BODY or (request.content_length or 0) > (request.max_content_length or 0):
         return ""
-    text = redacted.body(request.get_data(cache=True))
+    text = _OF_RECEIVER.sub(r"\1/…", redacted.body(request.get_data(cache=True)))
     return text.replace("\0", "\ufffd")[: write.LONGEST_BODY]

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from shop.accounts.permissions import Permission
+from shop.accounts.permissions import Permission, Role
 from shop.api_log import write
 from shop.api_log.models import ApiCall
 from shop.core.db import db
-from tests.api.conftest import PASSWORD, Program, account, log_in, with_key
+from tests.api.conftest import PASSWORD, Program, account, log_in, signed_in, with_key
 from tests.shop_fixtures import KETTLE, Shop
 
 
@@ -76,3 +76,10 @@ def test_a_token_in_the_place_of_an_id_is_not_logged(shop: Shop) -> None:
     assert [call.path for call in logged(shop) if token in call.path] == []
     Program(shop).get("/products/KETTLE-OF-1-2-LITRES-IN-MATT-BLACK")
     assert logged(shop)[-1].path.endswith("/KETTLE-OF-1-2-LITRES-IN-MATT-BLACK")
+
+
+def test_the_password_in_the_address_of_a_receiver_is_not_logged(shop: Shop) -> None:
+    body = {"url": "https://hooks.example.com/services/T0/hunter2?key=hunter2", "event_types": ["order.paid"]}
+    signed_in(shop, Role.ADMIN).post("/webhook-endpoints", body)
+    last = logged(shop)[-1].body
+    assert "https://hooks.example.com/…" in last and "order.paid" in last and "hunter2" not in last
