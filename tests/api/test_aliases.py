@@ -180,5 +180,5 @@ def test_the_setting_switches_the_aliases_off_with_their_documentation() -> None
     assert [path for path in documented if not path.startswith("/api/v1/")] == []
     documented = off().extensions["settled_openapi"]["paths"]
     calls = [documented[one.path][method.lower()] for one in root.ALIASES for method in one.methods]
-    assert len(calls) == 9 and all(one["deprecated"] for one in calls)
+    assert len(calls) == 10 and all(one["deprecated"] for one in calls)
     assert [path for path in documented if path.startswith(root.OWN)] == []
