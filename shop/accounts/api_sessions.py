@@ -51,7 +51,7 @@ class Tokens:
 def start(user: User, user_agent: str = "") -> Tokens:
     """Start a session for a snapshot of an account whose password, and second factor, were proven."""
     at, session_id = clock.wall(), ids.token()
-    lasts = timedelta(hours=current_app.config["STAFF_SIGN_IN_HOURS"]) if user.roles else LASTS
+    lasts = _of_staff() if user.roles else LASTS
     times = {"created_at": at, "rotated_at": at, "expires_at": at + lasts}
     new = ApiSession(id=session_id, user_id=user.id, epoch=user.session_epoch, generation=0, **times)
     new.device = user_agent[:_LONGEST_DEVICE]
@@ -137,6 +137,11 @@ def _active(user_id: int) -> tuple[ColumnElement[bool], ...]:
     )
 
 
+def _of_staff() -> timedelta:
+    """Lifetime of a session of staff."""
+    return timedelta(hours=current_app.config["STAFF_SIGN_IN_HOURS"])
+
+
 @dataclass(frozen=True)
 class Account:
     """The account of a request, read from the database. `has_second_factor` says that its sign-ins need one."""
@@ -157,17 +162,17 @@ def find(token: str) -> tuple[Account, str]:
         raise InvalidToken
     columns = (User.id, User.email, User.name, User.roles, User.second_factor_at)
     times = (ApiSession.created_at, ApiSession.last_used_at, ApiSession.expires_at)
+    at = clock.wall()
     is_valid = (
         ApiSession.id == access.session_id,
         ApiSession.revoked_at.is_(None),
-        ApiSession.expires_at > clock.wall(),
+        ApiSession.expires_at > at,
         ApiSession.epoch == User.session_epoch,
         User.id == access.user_id,
         User.disabled_at.is_(None),
     )
     query = select(*columns, *times).join(ApiSession, ApiSession.user_id == User.id).where(*is_valid)
     row = db.session.execute(query).one_or_none()
-    at = clock.wall()
     if row is None or _ends_at(row, row.roles) <= at:
         raise InvalidToken
     if row.last_used_at is None or at - row.last_used_at >= _USED_EVERY:
@@ -184,9 +189,14 @@ def _note_use(session_id: str) -> None:
 
 
 def _ends_at(session: Any, roles: Collection[str]) -> datetime:
-    """End of a session, or of a row with its times: that of staff ends after STAFF_IDLE_MINUTES without a use."""
-    idle = timedelta(minutes=current_app.config["STAFF_IDLE_MINUTES"]) if roles else None
-    return api_decide.ends_at(session.expires_at, session.last_used_at or session.created_at, idle)
+    """End of a session, or of a row with its times. That of staff ends after STAFF_IDLE_MINUTES without a use, and
+    after STAFF_SIGN_IN_HOURS also if it began as a customer's.
+    """
+    last_used_at = session.last_used_at or session.created_at
+    if not roles:
+        return api_decide.ends_at(session.expires_at, last_used_at, None)
+    latest = min(session.expires_at, session.created_at + _of_staff())
+    return api_decide.ends_at(latest, last_used_at, timedelta(minutes=current_app.config["STAFF_IDLE_MINUTES"]))
 
 
 def account(row: object) -> Account:

@@ -22,7 +22,7 @@ from flask import current_app
 from limits import RateLimitItemPerHour
 from sqlalchemy import delete, select, update
 
-from shop.accounts import throttle
+from shop.accounts import api_sessions, throttle
 from shop.accounts.models import Passkey, RecoveryCode, TotpSecret, User
 from shop.core import audit, clock, logs, rate_limit, sealed, text
 from shop.core.actor import Actor
@@ -103,6 +103,7 @@ def _confirm(user_id: int, secret: str, step: int) -> list[str]:
         raise Refusal("not_begun", "Begin the set-up again: there is no secret that waits for its first code.")
     row.secret, row.pending, row.last_step = row.pending, None, step
     db.session.execute(update(User).where(User.id == user_id).values(second_factor_at=clock.now()))
+    api_sessions.end_of_user(user_id)  # they were begun without it
     _record(Actor.staff(user_id), Act.SECOND_FACTOR_SET, user_id)
     return _new_codes(user_id)
 
@@ -194,7 +195,10 @@ def lock(user_id: int) -> None:
 def count_first(user_id: int) -> list[str]:
     """Let sign-ins to a locked account need a second factor; returns recovery codes if they needed none before."""
     without = update(User).where(User.id == user_id, User.second_factor_at.is_(None))
-    return _new_codes(user_id) if changed(without.values(second_factor_at=clock.now())) else []
+    if not changed(without.values(second_factor_at=clock.now())):
+        return []
+    api_sessions.end_of_user(user_id)  # they were begun without it
+    return _new_codes(user_id)
 
 
 def count_removal(user_id: int) -> None:

@@ -23,6 +23,7 @@ from flask_login import LoginManager, current_user
 from sqlalchemy import select, update
 from sqlalchemy.orm import object_session
 
+from shop.accounts import api_sessions
 from shop.accounts.models import User
 from shop.core import clock, logs, redis
 from shop.core.db import after_commit, db, transactional
@@ -149,9 +150,10 @@ def revoke(user_id: int, handle: str) -> bool:
 
 
 def revoke_all(user_id: int, *, but_here: bool = False) -> int:
-    """End all sign-ins of the user, or all others; returns their number. Raises Away."""
+    """End all sign-ins of the user, also those of programs, or all others; returns their number. Raises Away."""
+    of_programs = api_sessions.end_of_user(user_id)
     revoked = [s.handle for s in of_user(user_id) if not (but_here and s.here)]
-    return sum(revoke(user_id, handle) for handle in revoked)
+    return of_programs + sum(revoke(user_id, handle) for handle in revoked)
 
 
 @transactional

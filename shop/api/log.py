@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -15,6 +16,10 @@ from shop.http_kit.request_guard import loggable
 
 log = logs.get()
 _LONGEST_PATH, _LONGEST_ADDRESS = 300, 64
+_TOKEN = re.compile(r"(?<=/)(?=[^/]*[a-z_.])[^/]{28,}")
+"""Part of a path that is longer than an id, and no SKU: tokens of orders have 32 characters, others more."""
+_OF_RECEIVER = re.compile(r'("url"\s*:\s*"https?://[^/?"\\]*)[^"]*')
+"""Address of a webhook endpoint: path and query may contain a password of the receiver."""
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -33,7 +38,7 @@ def _call(response: Response) -> dict[str, Any]:
         "at": clock.wall(),
         "method": request.method[:16],
         "route": rule.rule if rule else f"{ROOT}/…",
-        "path": (request.path if rule else loggable(request.path))[:_LONGEST_PATH],
+        "path": _path(),
         "status": response.status_code,
         "code": str((response.get_json(silent=True) or {}).get("code", "")) if is_problem else "",
         "ms": round((time.perf_counter() - g.started) * 1000) if "started" in g else 0,
@@ -46,9 +51,15 @@ def _call(response: Response) -> dict[str, Any]:
     }
 
 
+def _path() -> str:
+    """The path without tokens: also those that a program has put in the place of another value."""
+    shown = _TOKEN.sub("…", request.path) if request.url_rule else loggable(request.path)
+    return shown.replace("\0", "\ufffd")[:_LONGEST_PATH]
+
+
 def _body() -> str:
     """The body without secrets, cut. One that was refused for its size stays unread."""
     if request.method not in _WITH_BODY or (request.content_length or 0) > (request.max_content_length or 0):
         return ""
-    text = redacted.body(request.get_data(cache=True))
+    text = _OF_RECEIVER.sub(r"\1/…", redacted.body(request.get_data(cache=True)))
     return text.replace("\0", "\ufffd")[: write.LONGEST_BODY]

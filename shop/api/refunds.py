@@ -18,12 +18,13 @@ from shop.core.errors import BadInput, Refusal
 from shop.core.money import Money
 from shop.orders.models import Order
 from shop.payments.records.models import Payment, Refund
-from shop.payments.records.types import RefundDestination
+from shop.payments.records.types import Allocation, RefundDestination
 from shop.payments.refunds import listed, requests
 
 of_payments = Resource("Refunds of payments", __name__, "/payments", "Refunds of one payment.")
 bp = Resource("Refunds", __name__, "/refunds", "Refunds, and their approval by a second person.")
 REQUEST, APPROVE, READ = Permission.REFUND_REQUEST, Permission.REFUND_APPROVE, Permission.ORDER_READ
+ACCEPT = Permission.PAYMENT_ACCEPT_AMOUNT
 _ID = {"description": "`id` of the refund.", "schema": {"type": "string", "maxLength": 40}}
 PARAMETERS = [{"in": "path", "name": "refund_id", "required": True} | _ID]
 HEADERS = versions.HEADERS | {"Location": {"description": "Address of the refund.", "schema": {"type": "string"}}}
@@ -59,6 +60,8 @@ def request(payment_id: str, body: dict[str, Any]) -> tuple[dict[str, Any], dict
 def _requested(found: Caller, payment_id: str, body: dict[str, Any]) -> str:
     """The id of a new refund. Raises what `requests.request` raises."""
     capture = listed.to_refund(db.session.get_one(Payment, payment_id), body.get("capture_id")).capture
+    if capture.allocation == Allocation.MISMATCH and not found.may(ACCEPT):
+        raise Refusal("forbidden", f"The refund of a wrong amount decides its review, and needs {ACCEPT} too.")
     if body.get("currency", capture.currency) != capture.currency:
         detail = f"The payment is in {capture.currency}."
         raise Invalid([{"pointer": "/currency", "code": "invalid", "detail": detail}])

@@ -14,6 +14,7 @@ from typing import Any
 
 from flask import Flask, current_app
 from sqlalchemy import insert
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from shop.api_log.models import ApiCall
 from shop.core import logs, metrics
@@ -62,13 +63,33 @@ def flush() -> int:
     while waiting:
         batch = [waiting.popleft() for _ in range(min(_BATCH, len(waiting)))]
         try:
-            with transaction():
-                db.session.execute(_INSERT, batch)
+            _insert(batch)
             written += len(batch)
-        except Exception as error:  # noqa: BLE001 - the log must not end the thread
-            metrics.LOST_LINES.labels("api_log").inc(len(batch))
-            log.warning("api_log.lost", calls=len(batch), error=type(error).__name__)
+        except (OperationalError, InterfaceError) as error:  # the database is away for each of them
+            _lose(batch, error)
+        except Exception:  # noqa: BLE001 - the log must not end the thread
+            written += sum(map(_is_written, batch))
     return written
+
+
+def _is_written(call: dict[str, Any]) -> bool:
+    """Write one call of a batch that was refused: a call that the database does not take loses no other one."""
+    try:
+        _insert([call])
+    except Exception as error:  # noqa: BLE001
+        _lose([call], error)
+        return False
+    return True
+
+
+def _insert(calls: list[dict[str, Any]]) -> None:
+    with transaction():
+        db.session.execute(_INSERT, calls)
+
+
+def _lose(calls: list[dict[str, Any]], error: Exception) -> None:
+    metrics.LOST_LINES.labels("api_log").inc(len(calls))
+    log.warning("api_log.lost", calls=len(calls), error=type(error).__name__)
 
 
 def _start(app: Flask, writer: _Writer) -> None:

@@ -8,7 +8,6 @@ from flask.typing import ResponseReturnValue
 from shop.accounts import api_keys, sessions
 from shop.accounts.permissions import MONEY, Permission, permissions_of
 from shop.core.errors import Refusal
-from shop.http_kit import confirmation
 from shop.http_kit.access import requires
 from shop.ops import acts
 from shop.ops.navigation import Group, Link
@@ -25,12 +24,10 @@ def index() -> str:
 
 
 @bp.post("/api-keys")
-@requires(Permission.API_KEY_OWN)
+@requires(Permission.API_KEY_OWN, fresh=True)
 def make() -> ResponseReturnValue:
-    """Make a key; the answer shows it, once. A scope that decides about money needs the password or a passkey first."""
+    """Make a key, after the password or a passkey: the key itself needs neither. The answer shows it, once."""
     scopes = request.form.getlist("scopes")
-    if set(scopes) & set(MONEY) and (prompt := confirmation.before(sessions.require_user())):
-        return prompt
     try:
         made = api_keys.make(request.form.get("name", ""), scopes, by=acts.reader())
     except Refusal as refusal:

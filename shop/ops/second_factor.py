@@ -41,7 +41,9 @@ def begin() -> ResponseReturnValue:
 def confirm() -> ResponseReturnValue:
     """Make the secret count, with its first code; the answer shows the recovery codes, once."""
     try:
-        codes = second_factor.confirm(sessions.require_user().id, request.form.get("code", ""))
+        user_id = sessions.require_user().id
+        codes = second_factor.confirm(user_id, request.form.get("code", ""))
+        sessions.revoke_all(user_id, but_here=True)  # they were begun without it
     except Refusal as refusal:
         return _page(refusal)
     return _with_codes(codes)
@@ -80,10 +82,11 @@ def add_passkey() -> ResponseReturnValue:
     user_id, form = sessions.require_user().id, request.form
     try:
         codes = passkeys.add(user_id, form.get("name", ""), form.get("passkey", ""))
+        if codes:
+            sessions.revoke_all(user_id, but_here=True)  # they were begun without it
+            return _with_codes(codes)
     except Refusal as refusal:
         return _page(refusal)
-    if codes:
-        return _with_codes(codes)
     flash("The passkey is added.")
     return redirect(url_for("ops.second_factor.show"), 303)
 

@@ -39,7 +39,9 @@ class Address:
 def change(order_id: int, address: Address, *, by: Actor) -> None:
     """Replace the delivery address. Safe to repeat: the same address changes nothing.
 
-    Raises Forbidden for staff without ORDER_CANCEL, BadInput `country_is_fixed`, and Refusal `not_changeable`.
+    The link of an order, which may be passed on, is no right to send paid goods elsewhere: once the order is paid, only
+    its account and staff change the address. Raises Forbidden for staff without ORDER_CANCEL, BadInput
+    `country_is_fixed`, and Refusal `not_changeable`.
     """
     rights.demand_of_staff(by, Permission.ORDER_CANCEL)
     orders, values = events.ORDERS, asdict(address)
@@ -49,6 +51,9 @@ def change(order_id: int, address: Address, *, by: Actor) -> None:
         raise BadInput("country_is_fixed", message, field="address/country")
     if row.state not in CHANGEABLE or row.cancel_requested_at is not None:
         raise Refusal("not_changeable", "The address of this order can no longer be changed.")
+    if by.user_id is None and row.state not in PAYABLE:
+        message = "The order is paid. Its account or the shop can change the address; its link cannot."
+        raise Refusal("not_changeable", message)
     if all(getattr(row, name) == value for name, value in values.items()):
         return
     statement = update(orders).where(orders.c.id == order_id).values(**values, event_seq=orders.c.event_seq + 1)

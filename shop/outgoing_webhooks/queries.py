@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, ScalarSelect, Select, func, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Row, ScalarSelect, Select, func, literal, select, tuple_
 
 from shop.core.db import db
 from shop.outgoing_webhooks.endpoints import IS_PRESENT, MOST
@@ -68,7 +68,7 @@ def deliveries(
     """Deliveries to an endpoint, newest first. One statement."""
     query = _deliveries().where(WebhookDelivery.endpoint_id == endpoint_id).order_by(WebhookDelivery.id.desc())
     query = query.where(WebhookDelivery.state == state) if state else query
-    query = query.where(WebhookDelivery.id < before) if before is not None else query
+    query = query.where(_older(before)) if before is not None else query
     rows = [_row(row) for row in db.session.execute(query.limit(limit + 1))]
     return Deliveries(rows[:limit], rows[limit - 1].delivery.id if len(rows) > limit else None)
 
@@ -83,7 +83,7 @@ def page_of_deliveries(
     some = select(WebhookDelivery.id).where(*which).limit(COUNTED + 1).subquery()
     total = db.session.scalar(select(func.count()).select_from(some)) or 0
     query = _deliveries().where(*which).order_by(WebhookDelivery.id.desc())
-    query = query.offset(offset) if before is None else query.where(WebhookDelivery.id < before)
+    query = query.offset(offset) if before is None else query.where(_older(before))
     return [_row(row) for row in db.session.execute(query.limit(limit + 1))], total
 
 
@@ -116,6 +116,11 @@ def events(
     if after is not None:
         query = query.where(tuple_(OutgoingEvent.occurred_at, OutgoingEvent.id) > tuple_(*after))
     return list(db.session.scalars(query.order_by(OutgoingEvent.occurred_at, OutgoingEvent.id).limit(limit)))
+
+
+def _older(before: int) -> ColumnElement[bool]:
+    """The condition for deliveries with smaller numbers. A made-up one may be larger than those of the database."""
+    return WebhookDelivery.id < literal(before, BigInteger)
 
 
 def _listed(row: Sequence[Any]) -> Listed:

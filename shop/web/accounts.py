@@ -122,9 +122,9 @@ def end_api_session(session_id: str) -> ResponseReturnValue:
 @bp.post("/account/sign-ins/end-others")
 @access("signed_in")
 def end_other_sign_ins() -> ResponseReturnValue:
-    """Sign out all other devices, and all apps. These need no Redis, so they are first."""
+    """Sign out all other devices, and all apps."""
     user_id = sessions.require_user().id
-    ended = api_sessions.end_of_user(user_id) + sessions.revoke_all(user_id, but_here=True)
+    ended = sessions.revoke_all(user_id, but_here=True)
     visitor.renew_cart(user_id)
     flash(ngettext("%(num)d other device is signed out.", "%(num)d other devices are signed out.", ended))
     return redirect(url_for("accounts.show"), 303)

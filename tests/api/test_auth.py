@@ -215,3 +215,42 @@ def test_the_password_is_in_no_log(shop: Shop, capsys: pytest.CaptureFixture[str
     log_in(shop, account(shop))
     captured = capsys.readouterr()
     assert PASSWORD not in captured.err + captured.out
+
+
+def test_a_sign_in_from_before_the_second_factor_gives_no_rights_of_staff(shop: Shop) -> None:
+    email = account(shop)
+    tokens = log_in(shop, email).json
+    program, user_id = Program(shop, tokens["access_token"]), user_of(email)
+    with transaction():
+        db.session.execute(update(User).where(User.id == user_id).values(roles=[Role.SUPPORT]))
+    shop.app.config["STAFF_SECOND_FACTOR"] = "required"
+    assert program.get("/orders/1/timeline").json["code"] == "second_factor_needed"
+    second_factor.begin(user_id)
+    secret = pyotp.parse_uri(second_factor.pending_address(db.session.get_one(User, user_id)) or "")
+    second_factor.confirm(user_id, secret.now())
+    assert program.get("/orders/1/timeline").status_code == 401
+    assert refresh(shop, tokens["refresh_token"]) is None
+
+
+def test_a_sign_in_of_a_customer_who_is_staff_by_now_ends_after_the_time_of_staff(shop: Shop) -> None:
+    email = account(shop)
+    token = log_in(shop, email).json["refresh_token"]
+    with transaction():
+        db.session.execute(update(User).where(User.email == email).values(roles=[Role.SUPPORT]))
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=11)):
+        renewed = refresh(shop, token) or {}
+        program = Program(shop, renewed["access_token"])
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=11, minutes=10)):
+        assert program.get("/auth/profile").status_code == 200
+    shop.app.config["STAFF_SIGN_IN_HOURS"] = 11
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=11, minutes=10)):
+        assert program.get("/auth/profile").status_code == 401
+        assert refresh(shop, renewed["refresh_token"]) is None
+
+
+def test_signing_out_everywhere_else_signs_programs_out(shop: Shop) -> None:
+    email = account(shop)
+    tokens = log_in(shop, email).json
+    assert sessions.revoke_all(user_of(email), but_here=True) == 1
+    assert Program(shop, tokens["access_token"]).get("/auth/profile").status_code == 401
+    assert refresh(shop, tokens["refresh_token"]) is None

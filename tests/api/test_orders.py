@@ -126,6 +126,14 @@ def test_the_address_changes_before_packing_and_the_country_never(shop: Shop, gu
     assert only_order().line1 == "1 New Road"
 
 
+def test_the_link_of_a_paid_order_does_not_send_its_goods_elsewhere(shop: Shop) -> None:
+    order = shop.paid_order()
+    elsewhere = {"address": ADDRESS | {"line1": "1 New Road"}}
+    answer = Program(shop, order.token).call("PATCH", f"/orders/{order.id}", elsewhere)
+    assert (answer.status_code, answer.json["code"]) == (409, "not_changeable")
+    assert only_order().line1 != "1 New Road"
+
+
 def test_staff_read_the_timeline_and_the_explanation_of_an_order(shop: Shop, guest: Program) -> None:
     order = guest.placed()
     for program in (signed_in(shop, Role.SUPPORT), with_key(shop, Permission.ORDER_READ)):

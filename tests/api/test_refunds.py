@@ -217,3 +217,16 @@ def test_a_refund_to_a_bank_is_approved_once_the_money_was_sent(shop: Shop) -> N
     assert second.post(f"{path}/approve", {"money_was_sent": True}, key=APPROVAL).status_code == 200
     shop.turn(seconds=1)
     assert second.get(path).json["state"] == "DONE"
+
+
+def test_the_refund_of_a_wrong_amount_needs_the_scope_that_decides_its_review(shop: Shop) -> None:
+    program, order = ordered(shop)
+    payment = program.pay(order).json
+    shop.acquirer.capture(payment["id"], money=Money(order["total"]["amount"] - 100, "TWD"))
+    shop.deliver_webhook(payment["id"])
+    requesting = (Permission.REFUND_REQUEST, Permission.ORDER_READ)
+    answer = refund(with_key(shop, *requesting), payment, 100)
+    assert (answer.status_code, answer.json["code"]) == (403, "forbidden")
+    accepting = with_key(shop, *requesting, Permission.PAYMENT_ACCEPT_AMOUNT)
+    assert refund(accepting, payment, 100, key=APPROVAL).status_code == 201
+    shop.sweep()

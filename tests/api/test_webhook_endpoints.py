@@ -158,3 +158,9 @@ def test_bodies_fit_the_webhooks_of_the_document(
 
 def test_every_type_of_event_is_in_the_document() -> None:
     assert set(shop_app().extensions["settled_openapi"]["webhooks"]) == {*EventType, "endpoint.test"}
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_cursor_that_no_list_has_given_is_no_error(shop: Shop, admin: Program, receiver: Receiver) -> None:
+    path = f"/webhook-endpoints/{added(admin, receiver)['id']}/deliveries"
+    assert admin.get(f"{path}?cursor=1000-999999999999999999").json["items"] == []

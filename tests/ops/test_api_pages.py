@@ -37,14 +37,14 @@ def test_finance_makes_a_key_that_is_shown_once_works_and_is_revoked(shop: Shop)
     assert list(acts) == ["api_key.made", "api_key.revoked"]
 
 
-def test_a_scope_that_decides_about_money_needs_the_password_first(shop: Shop) -> None:
+def test_a_key_is_made_after_the_password_was_confirmed(shop: Shop) -> None:
     finance = visitor_as(shop, "finance")
     finance.get("/ops/api-keys")
-    form = {"name": "Payouts", "scopes": ["payout.approve"]}
+    form = {"name": "Refunds", "scopes": ["refund.request"]}
     shop.app.config["STAFF_CONFIRM_MINUTES"] = 0
     assert finance.post("/ops/api-keys", form).status_code == 401 and made(shop) == []
     answer = finance.post("/ops/api-keys", form | {"confirm_password": PASSWORD})
-    assert (answer.status_code, [key.scopes for key in made(shop)]) == (200, [["payout.approve"]])
+    assert (answer.status_code, [key.scopes for key in made(shop)]) == (200, [["refund.request"]])
 
 
 def test_a_key_with_a_scope_that_its_maker_does_not_have_is_refused_with_the_form_kept(shop: Shop) -> None:
