@@ -177,7 +177,9 @@ def test_an_admin_removes_the_second_factor_of_a_person_who_has_lost_it(shop: Sh
 
 
 def test_where_it_is_required_staff_set_it_up_before_any_other_page(shop: Shop, bo: int) -> None:
-    support = visitor_as(shop, "support")
+    support, elsewhere = visitor_as(shop, "support"), Visitor(shop.app)
+    elsewhere.get("/sign-in")
+    assert elsewhere.post("/sign-in", {"email": "support@example.com", "password": PASSWORD}).status_code == 303
     shop.app.config["STAFF_SECOND_FACTOR"] = "required"
     for path in ("/ops", f"/ops/orders/{shop.order().number}/ledgers.json", "/ops/confirm"):
         answer = support.get(path)
@@ -193,6 +195,7 @@ def test_where_it_is_required_staff_set_it_up_before_any_other_page(shop: Shop, 
     page = support.post("/ops/second-factor/confirm", {"code": app.at(clock.wall())})
     assert page.status_code == 200 and page.text.count("<li>") >= 10 and page.headers["Cache-Control"] == "no-store"
     assert support.get("/ops").status_code == 200
+    assert elsewhere.get("/ops").location.startswith("/sign-in"), "it was begun without the second factor"
 
 
 def test_production_requires_it_and_development_does_not(shop: Shop) -> None:

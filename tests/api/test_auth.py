@@ -233,6 +233,7 @@ def test_a_sign_in_from_before_the_second_factor_gives_no_rights_of_staff(shop: 
 
 
 def test_a_sign_in_of_a_customer_who_is_staff_by_now_ends_after_the_time_of_staff(shop: Shop) -> None:
+    shop.app.config["STAFF_IDLE_MINUTES"] = 24 * 60
     email = account(shop)
     token = log_in(shop, email).json["refresh_token"]
     with transaction():
