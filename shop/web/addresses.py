@@ -14,10 +14,8 @@ from shop.http_kit.access import access
 from shop.http_kit.request_guard import limited
 from shop.http_kit.translation import translated
 from shop.web.forms import AddressForm
-from shop.web.private_page import keep_private
 
 bp = Blueprint("addresses", __name__, url_prefix="/account/addresses")
-bp.after_request(keep_private)
 FIRST_COUNTRY = "TW"
 """Country of a new address until the customer chooses another."""
 
