@@ -25,6 +25,7 @@ from shop.core import logs
 from shop.core.actor import Actor
 from shop.core.client_address import client_network
 from shop.core.errors import Refusal
+from shop.http_kit.request_guard import LARGEST_BODY
 from shop.orders import find
 from shop.orders.models import Order
 
@@ -123,6 +124,8 @@ def api_access(*who: Who | Permission, policy: Policy = rate_limits.DEFAULT) -> 
 
         @wraps(documented)
         def guarded(*args: Any, **values: Any) -> Any:
+            if (request.content_length or 0) > LARGEST_BODY:
+                abort(413)  # also for a call that reads no body
             found = _identified(declared)
             g.api_caller = found
             count(policy)
