@@ -25,18 +25,18 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import create_engine, event
+from sqlalchemy import event
 from werkzeug.test import EnvironBuilder
 
-from bench.api_apps import ORDERS, Work, bare_flask, fast_api
+from bench.api_apps import ORDERS, bare_flask, fast_api
 from bench.tools import note, percentile, table
 from shop import create_app
 from shop.accounts import api_tokens
 from shop.accounts.models import User
 from shop.api import rate_limits
 from shop.core import clock
-from shop.core import db as database
-from shop.core.db import db
+from shop.core.db import db, transaction
+from shop.inventory import stock
 from shop.payments.providers import registry
 from tests.api.conftest import ADDRESS, account, log_in
 from tests.fakes import Acquirer, FakePay
@@ -118,24 +118,18 @@ class Bench:
             registry.all_providers()["fakepay"] = FakePay(acquirer, "fakepay")
             self.app.extensions["test_acquirer"] = acquirer
             self._fill(Shop(self.app), calls)
-            [key] = api_tokens._keys().values()
-            audience, engine = api_tokens._audience(), create_engine(url, **_engine_options(db.engine))
-        for name in ("connect",):
-            del name
-        ORDERS.metadata.create_all(engine)
-        self.engines = {"shop": self._shop_engine(), "bare Flask": engine, "FastAPI": engine}
-        work, self.loop = Work(engine, key, audience), asyncio.new_event_loop()
+            [key], audience = api_tokens._keys().values(), api_tokens._audience()
+            ORDERS.metadata.create_all(db.engine)
+            engine = db.engine
+        (flask_app, flask_engine), (fast, fast_engine) = bare_flask(url, key, audience), fast_api(url, key, audience)
+        self.engines = {"shop": engine, "bare Flask": flask_engine, "FastAPI": fast_engine}
         self.sends: dict[str, Send] = {
             "shop": wsgi(self.app, self.token),
-            "bare Flask": wsgi(bare_flask(work), self.token),
-            "FastAPI": asgi(fast_api(work), self.token, self.loop),
+            "bare Flask": wsgi(flask_app, self.token),
+            "FastAPI": asgi(fast, self.token, asyncio.new_event_loop()),
         }
         self.found = {(name, call): Measured() for name in NAMES for call in CALLS}
         self.number = 0
-
-    def _shop_engine(self) -> Any:
-        with self.app.app_context():
-            return db.engine
 
     def _fill(self, shop: Shop, calls: int) -> None:
         """A customer with 60 orders, half of them paid, and stock for the orders to come."""
@@ -146,9 +140,7 @@ class Bench:
             shop.restock(PEN)
             order = (shop.paid_order if number % 2 else shop.order)((PEN, 1), customer=customer)
         self.payment = shop.payment(order).id
-        with database.transaction():
-            from shop.inventory import stock
-
+        with transaction():
             stock.receive(PEN, calls * 2)
         db.session.rollback()
 
@@ -161,7 +153,6 @@ class Bench:
     def _measure(self, name: str, call: str, calls: int) -> None:
         requests = [self._request(call) for _ in range(calls)]
         measured, send = self.found[name, call], self.sends[name]
-        gc.collect()
         began = time.process_time()
         for request in requests:
             at = time.perf_counter()
@@ -210,12 +201,6 @@ class Bench:
         return cpu["bare Flask"] / cpu["shop"]
 
 
-def _engine_options(engine: Any) -> dict[str, Any]:
-    return (
-        {"pool_size": 5, "isolation_level": engine.dialect.default_isolation_level} if engine.name != "sqlite" else {}
-    )
-
-
 @contextmanager
 def database_of(kind: str, folder: str) -> Iterator[str]:
     """Address of an empty, migrated database."""
@@ -234,8 +219,8 @@ def database_of(kind: str, folder: str) -> Iterator[str]:
 def main() -> int:
     """Run from the command line; 1 when the goal is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--calls", type=int, default=100, help="of each kind and app in a round")
+    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--calls", type=int, default=20, help="of each kind and app in a round")
     parser.add_argument("--databases", default="sqlite,postgresql")
     args = parser.parse_args()
     report = os.fdopen(os.dup(1), "w")
@@ -250,6 +235,8 @@ def main() -> int:
             with tempfile.TemporaryDirectory(prefix="settled-api-") as folder, database_of(kind, folder) as url:
                 bench = Bench(url, redis.url, (args.rounds + 2) * args.calls)
                 bench.round(10)  # warm
+                gc.collect()
+                gc.freeze()  # as the web process does
                 bench.found = {key: Measured() for key in bench.found}
                 bench.count()
                 for _ in range(args.rounds):

@@ -1,21 +1,25 @@
 """Apps that `bench/api.py` measures beside the shop: bare Flask views and FastAPI, with the same work.
 
 Each verifies the same access token with the same library, reads the account of its session, and then does what the call
-needs with Core statements and an engine of its own: read a payment, list a page of orders, or insert an order with a
-line and commit. They have no limits, log, metrics, security headers, request ids, idempotency keys, stock or prices.
+needs with Core statements in a session of SQLAlchemy (that of Flask-SQLAlchemy in Flask), which ends with the request:
+read a payment, list a page of orders, or insert an order with a line and commit. They have no limits, log, metrics,
+security headers, request ids, idempotency keys, stock or prices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
 import fastapi
 import flask
+from flask_sqlalchemy import SQLAlchemy
 from joserfc import jwt
 from joserfc.jwk import OctKey
-from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, bindparam, insert, select
+from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, bindparam, create_engine, insert, select
+from sqlalchemy.orm import Session
 
 from shop.accounts.api_models import ApiSession
 from shop.accounts.models import User
@@ -52,47 +56,48 @@ PRICE = 9000
 class Work:
     """The work of the calls. `key` is that of access tokens, `audience` that of the shop's API."""
 
-    def __init__(self, engine: Engine, key: OctKey, audience: str) -> None:
-        self.engine, self.key, self.audience = engine, key, audience
+    def __init__(self, session: Callable[[], Any], key: OctKey, audience: str) -> None:
+        self.session, self.key, self.audience = session, key, audience
 
-    def _account(self, connection: Any, authorization: str) -> int:
+    def _account(self, session: Any, authorization: str) -> int:
         """The account of a token. Raises JoseError, ValueError and NoResultFound."""
         claims = jwt.decode(authorization.removeprefix("Bearer "), self.key, algorithms=["HS256"]).claims
         if claims["aud"] != self.audience or claims["exp"] < datetime.now(UTC).timestamp():
             raise ValueError("not valid")
         values = {"session": claims["sid"], "user": int(claims["sub"]), "at": datetime.now(UTC)}
-        return int(connection.execute(_ACCOUNT, values).one().id)
+        return int(session.execute(_ACCOUNT, values).one().id)
 
     def payment(self, authorization: str, payment_id: str) -> dict[str, Any]:
         """The body of an own payment. Raises LookupError for another one."""
-        with self.engine.connect() as connection:
-            user_id = self._account(connection, authorization)
-            row = connection.execute(payments.FIND, {"payment": payment_id}).one()
+        with self.session() as session:
+            user_id = self._account(session, authorization)
+            row = session.execute(payments.FIND, {"payment": payment_id}).one()
         if row.user_id != user_id:
             raise LookupError(payment_id)
         return schemas.payment(row)
 
     def page(self, authorization: str) -> dict[str, Any]:
         """A page of own orders with their lines, and the total."""
-        with self.engine.connect() as connection:
-            user_id = self._account(connection, authorization)
-            rows = connection.execute(_PAGE, {"user": user_id}).all()
-            total = len(connection.execute(_TOTAL, {"user": user_id}).all())
-            lines = connection.execute(_LINES, {"orders": [row.id for row in rows]}).all()
+        with self.session() as session:
+            user_id = self._account(session, authorization)
+            rows = session.execute(_PAGE, {"user": user_id}).all()
+            total = len(session.execute(_TOTAL, {"user": user_id}).all())
+            lines = session.execute(_LINES, {"orders": [row.id for row in rows]}).all()
         items = [_order(row, [line for line in lines if line.order_id == row.id]) for row in rows]
         return {"items": items, "total": total, "limit": 20, "page": 1}
 
     def create(self, authorization: str, body: dict[str, Any]) -> dict[str, Any]:
         """Insert an order with its lines."""
-        with self.engine.begin() as connection:
-            self._account(connection, authorization)
+        with self.session() as session:
+            self._account(session, authorization)
             items = body["items"]
             total = sum(PRICE * int(item["quantity"]) for item in items)
             values = {"number": "7K3M-9QXT-2F", "currency": body["currency"], "total": total}
             values |= {"email": body["email"], "address": body["address"]["line1"]}
-            order_id = connection.execute(insert(ORDERS), values).inserted_primary_key[0]
+            order_id = session.execute(insert(ORDERS), values).inserted_primary_key[0]
             lines = [{"order_id": order_id, "amount": PRICE, **item} for item in items]
-            connection.execute(insert(LINES), lines)
+            session.execute(insert(LINES), lines)
+            session.commit()
         return {"id": order_id, **values, "lines": lines}
 
 
@@ -108,9 +113,12 @@ def _order(row: Any, lines: list[Any]) -> dict[str, Any]:
     return {**values, "total": money, **times, "address": {n: getattr(row, n) for n in names}, "lines": shown}
 
 
-def bare_flask(work: Work) -> flask.Flask:
-    """The views as Flask."""
-    app = flask.Flask("bare")
+def bare_flask(url: str, key: OctKey, audience: str) -> tuple[flask.Flask, Engine]:
+    """The views as Flask with Flask-SQLAlchemy, and its engine."""
+    app, db = flask.Flask("bare"), SQLAlchemy()
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    db.init_app(app)
+    work = Work(lambda: nullcontext(db.session), key, audience)
     token: Callable[[], str] = lambda: flask.request.headers["Authorization"]  # noqa: E731
     app.get("/api/v1/payments/<payment_id>", endpoint="payment")(
         lambda payment_id: flask.jsonify(work.payment(token(), payment_id))
@@ -119,12 +127,14 @@ def bare_flask(work: Work) -> flask.Flask:
     app.post("/api/v1/orders", endpoint="create")(
         lambda: (flask.jsonify(work.create(token(), flask.request.get_json())), 201)
     )
-    return app
+    with app.app_context():
+        return app, db.engine
 
 
-def fast_api(work: Work) -> fastapi.FastAPI:
-    """The views as FastAPI: in its thread pool, because the statements block."""
-    app = fastapi.FastAPI()
+def fast_api(url: str, key: OctKey, audience: str) -> tuple[fastapi.FastAPI, Engine]:
+    """The views as FastAPI, in its thread pool, because the statements block; and its engine."""
+    app, engine = fastapi.FastAPI(), create_engine(url)
+    work = Work(lambda: Session(engine), key, audience)
 
     @app.get("/api/v1/payments/{payment_id}")
     def payment(payment_id: str, authorization: str = fastapi.Header()) -> dict[str, Any]:
@@ -138,4 +148,4 @@ def fast_api(work: Work) -> fastapi.FastAPI:
     def create(body: dict[str, Any], authorization: str = fastapi.Header()) -> dict[str, Any]:
         return work.create(authorization, body)
 
-    return app
+    return app, engine

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.exc import OperationalError
 
 from shop.accounts import api_sessions, rights
@@ -26,7 +26,7 @@ from shop.accounts.permissions import Permission, permissions_of
 from shop.core import audit, clock, text
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
-from shop.core.db import changed, db, transactional
+from shop.core.db import changed, db, table, transactional
 from shop.core.errors import BadInput, PassiveCopy, Refusal
 
 PREFIX = "settled_key_"
@@ -36,6 +36,14 @@ MOST = 25
 SHOWN = 500
 """Keys that the console lists, the newest."""
 _USED_EVERY = timedelta(minutes=1)
+_K, _U = table(ApiKey).c, table(User).c
+_FIND = (
+    select(_U.id, _U.email, _U.name, _U.roles, _U.second_factor_at)
+    .add_columns(_K.id.label("key_id"), _K.secret_hash, _K.scopes, _K.last_used_at)
+    .join_from(table(ApiKey), table(User), _U.id == _K.user_id)
+    .where(_K.public_id == bindparam("key"), _K.revoked_at.is_(None), _U.disabled_at.is_(None))
+)
+"""A key and the account of its owner."""
 _KEY = re.compile(rf"{PREFIX}([a-z0-9]{{16}})_([A-Za-z0-9_-]{{43}})")
 
 
@@ -104,13 +112,7 @@ def find(given: str) -> Known:
     parts = _KEY.fullmatch(given)
     if parts is None:
         raise InvalidToken
-    columns = (User.id, User.email, User.name, User.roles, User.second_factor_at)
-    query = (
-        select(*columns, ApiKey.id.label("key_id"), ApiKey.secret_hash, ApiKey.scopes, ApiKey.last_used_at)
-        .join(User, User.id == ApiKey.user_id)
-        .where(ApiKey.public_id == parts[1], ApiKey.revoked_at.is_(None), User.disabled_at.is_(None))
-    )
-    row = db.session.execute(query).one_or_none()
+    row = db.session.execute(_FIND, {"key": parts[1]}).one_or_none()
     if not hmac.compare_digest(_hash(parts[2]), row.secret_hash if row else "") or row is None:
         raise InvalidToken
     if row.last_used_at is None or clock.now() - row.last_used_at >= _USED_EVERY:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, or_, select, update
 from sqlalchemy.exc import OperationalError
 
 from shop.accounts import api_decide, api_tokens
@@ -17,13 +17,21 @@ from shop.accounts.api_decide import Refresh, SessionSnapshot
 from shop.accounts.api_models import ApiSession
 from shop.accounts.models import User
 from shop.core import clock, ids, logs
-from shop.core.db import changed, db, transactional
+from shop.core.db import changed, db, table, transactional
 from shop.core.errors import PassiveCopy, Refusal
 
 LASTS = timedelta(days=30)
 """Lifetime of a session of a customer; that of staff is STAFF_SIGN_IN_HOURS."""
 _LONGEST_DEVICE = 160
 _USED_EVERY = timedelta(minutes=1)
+_S, _U = table(ApiSession).c, table(User).c
+_FIND = (
+    select(_U.id, _U.email, _U.name, _U.roles, _U.second_factor_at, _S.created_at, _S.last_used_at, _S.expires_at)
+    .join_from(table(ApiSession), table(User), _S.user_id == _U.id)
+    .where(_S.id == bindparam("session"), _S.revoked_at.is_(None), _S.expires_at > bindparam("at"))
+    .where(_S.epoch == _U.session_epoch, _U.id == bindparam("user"), _U.disabled_at.is_(None))
+)
+"""Account and session of an access token. Made once: making a statement costs more than executing it."""
 MOST = 50
 """Active sessions of an account; a new one ends the oldest."""
 log = logs.get()
@@ -160,19 +168,9 @@ def find(token: str) -> tuple[Account, str]:
     access = api_tokens.read_access(token)
     if access is None:
         raise InvalidToken
-    columns = (User.id, User.email, User.name, User.roles, User.second_factor_at)
-    times = (ApiSession.created_at, ApiSession.last_used_at, ApiSession.expires_at)
     at = clock.wall()
-    is_valid = (
-        ApiSession.id == access.session_id,
-        ApiSession.revoked_at.is_(None),
-        ApiSession.expires_at > at,
-        ApiSession.epoch == User.session_epoch,
-        User.id == access.user_id,
-        User.disabled_at.is_(None),
-    )
-    query = select(*columns, *times).join(ApiSession, ApiSession.user_id == User.id).where(*is_valid)
-    row = db.session.execute(query).one_or_none()
+    values = {"session": access.session_id, "user": access.user_id, "at": at}
+    row = db.session.execute(_FIND, values).one_or_none()
     if row is None or _ends_at(row, row.roles) <= at:
         raise InvalidToken
     if row.last_used_at is None or at - row.last_used_at >= _USED_EVERY:

@@ -132,7 +132,8 @@ def _documented(view: V, status: int, codes: Iterable[str]) -> V:
         examples={code: {"value": example(code)} for code in codes},
         headers=headers if status in (429, 503) or "idempotency_in_flight" in codes else _challenge(status),
     )
-    return document(view)  # type: ignore[no-any-return]
+    view._apidoc = document(view)._apidoc  # type: ignore[attr-defined] # without its wrapper, one for each status
+    return view
 
 
 def _challenge(status: int) -> dict[str, Any] | None:

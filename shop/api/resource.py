@@ -122,7 +122,8 @@ class Resource(Blueprint):  # type: ignore[misc]
         codes = ("invalid", "unreadable_json", "bad_request", "too_large", "unsupported_content")
 
         def decorator(view: V) -> V:
-            return parse(problems(*(codes if location == "json" else codes[:1]))(view))  # type: ignore[no-any-return]
+            parsed = parse(problems(*(codes if location == "json" else codes[:1]))(view))
+            return _without_query(view, parsed, schema) if location == "query" else parsed  # type: ignore[no-any-return]
 
         return decorator
 
@@ -149,6 +150,20 @@ class Resource(Blueprint):  # type: ignore[misc]
             return document(problems("invalid")(answered))  # type: ignore[no-any-return]
 
         return decorator
+
+
+def _without_query(view: V, parsed: V, schema: type[Schema]) -> V:
+    """The view with the defaults of its parameters, which are loaded once, for requests without a query."""
+    try:
+        defaults = schema().load({})
+    except ValidationError:  # one is required
+        return parsed
+
+    @wraps(parsed)
+    def called(*args: Any, **values: Any) -> Any:
+        return parsed(*args, **values) if request.query_string else view(dict(defaults), *args, **values)
+
+    return called  # type: ignore[return-value]
 
 
 def _refuse_parameters() -> None:

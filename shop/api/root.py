@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from flask import Flask, Response, current_app, request
@@ -35,8 +36,12 @@ class Alias:
     target: str
     successor: str
 
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path))
+
     def match(self, path: str) -> re.Match[str] | None:
-        return re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path), path)
+        return self.pattern.fullmatch(path)
 
 
 def _same(method: str, path: str) -> Alias:
@@ -99,6 +104,8 @@ def _has_pages(path: str) -> bool:
 
 def _find(path: str) -> tuple[str, str] | None:
     """Target and successor of the alias at this path."""
+    if path.startswith(ROOT):
+        return None
     for alias in ALIASES:
         if match := alias.match(path):
             values = match.groupdict()

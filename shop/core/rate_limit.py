@@ -23,6 +23,13 @@ slept until the next full second would wake within the old window.
 """
 
 
+_COUNT = """
+local number = redis.call("incrby", KEYS[1], ARGV[2])
+if number == tonumber(ARGV[2]) then redis.call("expire", KEYS[1], ARGV[1]) end
+return {number, redis.call("ttl", KEYS[1])}
+"""
+
+
 class _Limiters:
     def __init__(self) -> None:
         self.local = FixedWindowRateLimiter(MemoryStorage())
@@ -50,15 +57,26 @@ class Use:
     seconds: int
 
 
-def use(item: RateLimitItem, *names: str) -> Use:
-    """Count one use of `names`, as `allowed` does, with what is left."""
+def reserve(item: RateLimitItem, *names: str, uses: int = 1) -> tuple[int, Use]:
+    """Count several uses of `names` at once: how many of them are within `item`, and what is left after them."""
 
-    def count(limiter: FixedWindowRateLimiter) -> Use:
-        is_allowed = limiter.hit(item, *names)
-        resets_at, left = limiter.get_window_stats(item, *names)
-        return Use(is_allowed, left, max(1, math.ceil(resets_at - time.time())))
+    def count(limiter: FixedWindowRateLimiter) -> tuple[int, int]:
+        if isinstance(limiter.storage, RedisStorage):
+            return _counted(limiter.storage, item, names, uses)
+        number = limiter.storage.incr(item.key_for(*names), item.get_expiry(), amount=uses)
+        resets_at, _ = limiter.get_window_stats(item, *names)
+        return number, math.ceil(resets_at - time.time())
 
-    return _call(count)
+    number, seconds = _call(count)
+    within = max(0, min(uses, uses - (number - item.amount)))
+    return within, Use(within > 0, max(0, item.amount - number), max(1, seconds))
+
+
+def _counted(storage: RedisStorage, item: RateLimitItem, names: tuple[str, ...], uses: int) -> tuple[int, int]:
+    """The count with these uses, and seconds until it restarts: one round trip, with the keys of `limits`."""
+    script = storage.get_connection().register_script(_COUNT)
+    number, seconds = script([storage.prefixed_key(item.key_for(*names))], [item.get_expiry(), uses])
+    return number, seconds
 
 
 def undo_hit(item: RateLimitItem, *names: str) -> None:

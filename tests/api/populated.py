@@ -140,7 +140,7 @@ class Populated:
 
 UNCOUNTED = frozenset({"api_calls", "sign_in_failures", "spent_id_tokens"})
 """Tables that refused calls may write: the log of the API, and what protects the sign-in against repetition."""
-_NOTES_USE = re.compile(r"UPDATE api_keys SET last_used_at")
+_NOTES_USE = re.compile(r"UPDATE api_(keys|sessions) SET last_used_at")
 _WRITES = re.compile(r"\s*(?:INSERT INTO|UPDATE|DELETE FROM)\s+\"?(\w+)", re.I)
 
 
