@@ -23,7 +23,7 @@ slept until the next full second would wake within the old window.
 """
 
 
-_COUNT = """
+_COUNT = b"""
 local number = redis.call("incrby", KEYS[1], ARGV[2])
 if number == tonumber(ARGV[2]) then redis.call("expire", KEYS[1], ARGV[1]) end
 return {number, redis.call("ttl", KEYS[1])}
