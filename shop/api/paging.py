@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from flask import current_app, request
 
@@ -77,5 +77,5 @@ def _links(body: dict[str, Any], page: Wanted) -> str:
 
 def _address(parameters: dict[str, Any]) -> str:
     kept = [pair for pair in request.args.items(multi=True) if pair[0] not in ("page", "cursor")]
-    base = f"{str(current_app.config['SHOP_URL']).rstrip('/')}{request.path}"
+    base = f"{str(current_app.config['SHOP_URL']).rstrip('/')}{quote(request.path)}"
     return f"{base}?{urlencode([*kept, *parameters.items()])}"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
+from urllib.parse import quote
 
 from flask import Flask, Response, current_app, request
 
@@ -124,7 +125,8 @@ def add_headers(response: Response) -> None:
         return
     site = str(current_app.config["SHOP_URL"]).rstrip("/")
     response.headers["Deprecation"] = f"@{int(DEPRECATED_SINCE.timestamp())}"
-    response.headers.add("Link", f'<{site}{request.environ[_MARK]}>; rel="successor-version"')
+    successor = quote(request.environ[_MARK])  # a path may have any character, a header no new line
+    response.headers.add("Link", f'<{site}{successor}>; rel="successor-version"')
     response.headers.add("Link", f'<{site}{_DOCS}>; rel="deprecation"; type="text/html"')
 
 

@@ -90,7 +90,8 @@ def cases(call: Call) -> Iterator[Case]:
     for name, parameter in call.named("path").items():
         is_number = parameter["schema"].get("type") == "integer"
         found = ["0", "-1", "1.0", "1e3", "true", "٣", str(HUGE)] if is_number else []
-        yield from (Case(call, "path", (name,), repr(one), one) for one in [*found, "\0", "x" * 3000, "\u202e", "none"])
+        found += ["\0", "a\r\nb", "x" * 3000, "\u202e", "none"]
+        yield from (Case(call, "path", (name,), f"{one!r:.20}", one) for one in found)
 
 
 def wrong_texts(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
