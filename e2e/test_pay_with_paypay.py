@@ -47,7 +47,9 @@ def test_a_code_on_the_order_page_is_scanned_and_the_page_turns_to_paid(visitor:
     shop.button("Change currency").click()
     expect(shop.page.get_by_text("¥").first).to_be_visible()
     shop.check_out()
-    shop.fill_in()
+    shop.page.get_by_label("Prefecture").select_option("Tokyo")
+    shop.page.get_by_label("Postcode").fill("100-0001")
+    shop.fill_in(city="Chiyoda")
     shop.page.get_by_text("PayPay", exact=True).click()  # the label covers its radio button
     expect(shop.page.get_by_role("radio", name="PayPay")).to_be_checked()
     order = shop.place_order()

@@ -14,7 +14,7 @@ from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 
-from shop.core import redis
+from shop.core import clock, redis
 
 T = TypeVar("T")
 _SOON = 0.02
@@ -65,7 +65,7 @@ def reserve(item: RateLimitItem, *names: str, uses: int = 1) -> tuple[int, Use]:
             return _counted(limiter.storage, item, names, uses)
         number = limiter.storage.incr(item.key_for(*names), item.get_expiry(), amount=uses)
         resets_at, _ = limiter.get_window_stats(item, *names)
-        return number, math.ceil(resets_at - time.time())
+        return number, math.ceil(resets_at - clock.wall().timestamp())
 
     number, seconds = _call(count)
     within = max(0, min(uses, uses - (number - item.amount)))

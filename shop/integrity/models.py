@@ -34,6 +34,8 @@ class IntegrityCheck(Base):
     is_second_pass: Mapped[bool] = mapped_column(default=False)
     to_check: Mapped[list[str]] = mapped_column(JSON, default=list)
     findings: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    version: Mapped[int] = mapped_column(default=0)
+    """Unused. Processes of the version before read it until they end; a later migration removes it."""
 
     __table_args__ = (
         Index("uq_integrity_checks_one_open", "scope", unique=True, postgresql_where=_IS_OPEN, sqlite_where=_IS_OPEN),

@@ -168,6 +168,7 @@ QUEUES: tuple[Kind, ...] = (
 WITHOUT_ROWS: Mapping[str, str] = {
     "documents": "Missing receipts and credit notes are looked for every few minutes.",
     "invariants": "Orders that changed are checked every half minute.",
+    "statistics": "Facts are added to the roll-ups within minutes; figures that are read include newer ones.",
     "retention": "Expired rows are deleted in passes, an hour apart.",
 }
 """Kinds of work that the clock process does by its own time, without due rows."""

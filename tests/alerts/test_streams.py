@@ -13,6 +13,7 @@ from typing import Any
 from shop.accounts import credentials, links, signin, verification
 from shop.accounts.credentials import Origin
 from shop.accounts.models import AccountLink
+from shop.accounts.oidc import identities
 from shop.alerts import store, waiting
 from shop.alerts.episodes import CheckRun
 from shop.alerts.rules import RULES
@@ -22,6 +23,7 @@ from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.core.event_types import Event, PaymentVisited, Stream
 from shop.core.money import Money
+from shop.orders import address as addresses
 from shop.orders.models import Order
 from shop.payments.disputes import disputes
 from shop.payments.initiation import initiate
@@ -99,6 +101,7 @@ def _payments(shop: Shop) -> None:
         (PaymentState.EXPIRED, "time"),
     ):
         order = shop.order((PEN, 1))
+        addresses.change(order.id, addresses.Address("Ada", reason, "", "Taipei", "106", "TW"), by=Actor.customer(None))
         payment = shop.payment(order)
         initiate.visited(payment.id)
         shop.acquirer.decline(payment.id)
@@ -183,6 +186,8 @@ def _accounts() -> None:
     credentials.change_password(mei, password, new, Origin("192.0.2.1", None, "en"))
     credentials.request_email_change(mei, new, "mei@example.com", Origin("192.0.2.1", None, "en"))
     credentials.change_email(_newest_link(), by=mei)
+    with transaction():
+        identities._mail_owner(mei, "https://issuer.example", "en")
 
 
 def _newest_link() -> str:

@@ -13,6 +13,7 @@ from tools.docs.code import Source, sources
 MOVE, EVENTS = "shop/orders/move.py", "shop/orders/events.py"
 PLACING = "shop/checkout/placing/write.py"
 READS_ORDERS = (
+    "shop/api/payments.py",
     "shop/checkout/placing/load.py",
     "shop/payments/order_money/load.py",
     "shop/payments/records/locking.py",

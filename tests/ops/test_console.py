@@ -27,7 +27,7 @@ def test_no_address_takes_a_number_that_the_database_does_not(shop: Shop) -> Non
     assert rules
     for rule, number in itertools.product(rules, (1, 2**31 - 1, 0, 2**31, 2**63, "9" * 5000)):
         path = re.sub("<[^>]+>", str(number), rule.rule)
-        [method] = (rule.methods or set()) & {"GET", "POST"}
+        method = min((rule.methods or set()) - {"HEAD", "OPTIONS"})
         if number in (1, 2**31 - 1):
             assert adapter.match(path, method)[0] == rule.endpoint
         else:

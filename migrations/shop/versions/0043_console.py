@@ -6,7 +6,6 @@ Create Date: 2026-12-01 02:30:00
 
 """
 
-import sqlalchemy as sa
 from alembic import op
 
 revision = "0043"
@@ -17,9 +16,7 @@ depends_on = None
 
 def upgrade():
     op.create_index("ix_orders_amount", "orders", ["currency", "total_amount"])
-    op.drop_column("integrity_checks", "version")
 
 
 def downgrade():
-    op.add_column("integrity_checks", sa.Column("version", sa.Integer(), nullable=False, server_default="0"))
     op.drop_index("ix_orders_amount", table_name="orders")
