@@ -70,7 +70,7 @@ def count(policy: Policy, caller: str, *, is_known: bool) -> None:
         raise TooMany(use.seconds, f"At most {most} calls a minute are allowed. Try again in {use.seconds} seconds.")
 
 
-class _Book:
+class _Counted:
     """Calls that this process has counted in advance: by policy and caller, how many, of what count, and until when."""
 
     def __init__(self) -> None:
@@ -80,19 +80,19 @@ class _Book:
 
 def _use(policy: str, most: int, caller: str) -> Use:
     """Count a call, by those that were counted in advance while there are some."""
-    book: _Book = current_app.extensions.setdefault("settled_api_calls", _Book())
+    counted: _Counted = current_app.extensions.setdefault("settled_api_calls", _Counted())
     key, now = (policy, caller), time.monotonic()
-    with book.lock:
-        in_hand, left, ends = book.pages.pop(key, (0, 0, 0.0))
+    with counted.lock:
+        in_hand, left, ends = counted.pages.pop(key, (0, 0, 0.0))
         if in_hand and now < ends:
-            book.pages[key] = (in_hand - 1, left, ends)
+            counted.pages[key] = (in_hand - 1, left, ends)
             return Use(True, left + in_hand - 1, math.ceil(ends - now))
     within, use = rate_limit.reserve(RateLimitItemPerMinute(most), f"api {policy}", caller, uses=max(1, most // WINDOW))
     if within > 1:
-        with book.lock:
-            book.pages[key] = (within - 1, use.left, now + use.seconds)
-            if len(book.pages) > MOST_CALLERS:
-                book.pages.popitem(last=False)
+        with counted.lock:
+            counted.pages[key] = (within - 1, use.left, now + use.seconds)
+            if len(counted.pages) > MOST_CALLERS:
+                counted.pages.popitem(last=False)
     return Use(use.is_allowed, use.left + max(0, within - 1), use.seconds)
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import update
+
 from shop.accounts import credentials, links, signin, verification
 from shop.accounts.credentials import Origin
 from shop.accounts.models import AccountLink
@@ -74,6 +76,8 @@ def published_events() -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
 
 def pay(shop: Shop, order: Order, **wrong: Any) -> Payment:
     payment = shop.payment(order)
+    with transaction():
+        db.session.execute(update(Payment).where(Payment.id == payment.id).values(instrument={"method": "card"}))
     shop.acquirer.capture(payment.id, **wrong)
     shop.deliver_webhook(payment)
     return payment

@@ -276,8 +276,10 @@ ODD = [
 PRIVATE = ("/account/verif", "/account/reset/", "/account/change-email/", "/account/unlock/", "/account/password") + (
     "/account/email",
     "/account/identity",
+    "/account/link-identity/",
     "/account/invitation/",
     "/sign-in/code",
+    "/sign-in/oidc",
     "/sign-in/passkey",
     "/forgot-password",
     "/unlock-account",
