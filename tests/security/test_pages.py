@@ -275,7 +275,7 @@ ODD = [
 
 PRIVATE = ("/account/verif", "/account/reset/", "/account/change-email/", "/account/unlock/", "/account/password") + (
     "/account/email",
-    "/account/identity",
+    "/account/identit",
     "/account/link-identity/",
     "/account/invitation/",
     "/sign-in/code",
