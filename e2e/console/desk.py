@@ -107,7 +107,7 @@ def paid(demo: Demo, customer: HttpCustomer, acquirer: Control) -> Sale:
     """A paid order."""
     found = sale(customer)
     acquirer.approve(found.payment)
-    until(lambda: "PAID" in state(demo, found), within=20, what="the order to be paid")
+    until(lambda: "Paid because" in state(demo, found), within=20, what="the order to be paid")
     return found
 
 
