@@ -127,7 +127,7 @@ class OrderRows:
 
     @cached_property
     def due(self) -> Sequence[Row[Any]]:
-        """What is continued later (`kind`, `name`, `provider`, `at`, `error`): an interrupted checkout, events that are
+        """Due work of the order (`kind`, `name`, `provider`, `at`, `error`): an interrupted checkout, events that are
         not published, and webhooks that are not applied yet or, as hints, once more.
         """
         return db.session.execute(_all_due(), {"order": self.order.id, "number": self.order.number}).all()

@@ -81,7 +81,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Change:
-    """What an attempt changes: the state of the delivery, the next attempt of a QUEUED one, and the reason to disable
+    """Changes by an attempt: the state of the delivery, the next attempt of a QUEUED one, and the reason to disable
     the endpoint.
     """
 

@@ -19,7 +19,7 @@ VERSION = 1
 
 
 class Subject(StrEnum):
-    """What a figure counts. The values are stored."""
+    """Kind of a figure. The values are stored."""
 
     ORDER = "order"
     PAYMENT = "payment"

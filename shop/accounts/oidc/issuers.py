@@ -46,7 +46,7 @@ class Issuer:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What an issuer publishes about itself (OpenID Connect Discovery 1.0). `posts_secret` if its token endpoint takes
+    """Metadata that an issuer publishes (OpenID Connect Discovery 1.0). `posts_secret` if its token endpoint takes
     the client's secret in the form alone.
     """
 
@@ -90,7 +90,7 @@ def for_redirect() -> Issuer | None:
 
 @dataclass
 class _Known:
-    """What this process knows of an issuer. Times are monotonic seconds."""
+    """Metadata and keys of an issuer that this process has fetched. Times are monotonic seconds."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     metadata: Metadata | None = None

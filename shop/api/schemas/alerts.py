@@ -31,7 +31,7 @@ class AcknowledgeSchema(Strict):
 
 
 class ResolveSchema(Strict):
-    """What was found and done."""
+    """Note on what was found and done."""
 
     note = Line(reasons.LONGEST, required=True, metadata={"example": "Refunded the second payment"})
 

@@ -68,14 +68,14 @@ class NewOrderSchema(Strict):
 
 
 class CancelSchema(Strict):
-    """Why an order is cancelled, and the state in which the caller has seen it."""
+    """Reason for a cancellation, and the state of the order that the caller has seen."""
 
     reason = Line(500, load_default="", metadata={"description": "Kept in the history; staff give one."})
     expected_state = OneOf(*STATES)
 
 
 class ChangeOrderSchema(Strict):
-    """What can be changed: the whole delivery address."""
+    """Change of an order: its whole delivery address."""
 
     address = fields.Nested(AddressSchema, required=True, error_messages={"required": "This field is required."})
 
@@ -162,7 +162,7 @@ class StepSchema(Strict):
 
 
 class ExplanationSchema(Strict):
-    """Why an order is in its state, and what happens next."""
+    """Explanation of the state of an order, and its next automatic steps."""
 
     state = OneOf(*STATES, required=True)
     why = fields.String(required=True)

@@ -29,7 +29,7 @@ class NewPaymentSchema(Strict):
 
 
 class PaymentQuery(Strict):
-    """How a payment is read."""
+    """Parameters of reading a payment."""
 
     refresh = OneOf(
         "true",
@@ -40,7 +40,7 @@ class PaymentQuery(Strict):
 
 
 class NextActionSchema(Strict):
-    """What the customer does next.
+    """Next action of the customer.
 
     `redirect`: open `url`. `form_post`: post `fields` to `url`. `qr`: show `url` as a QR code. `store_code`: pay at a
     store with the code in `fields`.

@@ -23,7 +23,7 @@ class NewPayoutSchema(Strict):
 
 
 class RejectSchema(Strict):
-    """Why a payout is rejected."""
+    """Reason for rejecting a payout."""
 
     reason = Line(reasons.LONGEST, required=True, metadata={"example": "Wrong amount"})
 

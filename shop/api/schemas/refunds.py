@@ -44,7 +44,7 @@ class NewRefundSchema(Strict):
 
 
 class ApproveSchema(Strict):
-    """What the second person confirms."""
+    """Confirmation by the second person."""
 
     money_was_sent = Switch(
         load_default=False,
@@ -53,7 +53,7 @@ class ApproveSchema(Strict):
 
 
 class DeclineSchema(Strict):
-    """Why a request is declined."""
+    """Reason for declining a request."""
 
     reason = Line(reasons.LONGEST, required=True, metadata={"example": "Wrong amount"})
 
@@ -144,7 +144,7 @@ def refund(found: Refund, *, for_staff: bool) -> dict[str, Any]:
 
 
 def refundable(captures: list[RefundableCapture], currency: str) -> dict[str, Any]:
-    """What can be refunded, in all and by capture."""
+    """Refundable amounts, in all and by capture."""
     amount = sum(one.refundable.amount for one in captures if one.refundable.currency == currency)
     return {"refundable": money(Money(amount, currency)), "captures": [_capture(one) for one in captures]}
 
