@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 
 import pytest
 from flask import Flask
@@ -10,7 +11,7 @@ from flask import Flask
 from shop.accounts.models import User
 from shop.catalogue import browse
 from shop.catalogue.models import Category, Product
-from shop.core import languages
+from shop.core import clock, languages
 from shop.core.db import db, transaction
 from shop.core.money import Money
 from shop.core.sentences import sentence, sentences
@@ -209,13 +210,19 @@ def test_a_paid_order_has_its_mails_and_its_receipt_in_its_language(
     assert words.of(document, find.lines(document.number), order.number).title == f"{receipt} {document.number}"
 
 
+def _until_six(now: datetime) -> float:
+    """Seconds from `now` to the next 06:10 UTC: the part of the day is a word of the date in Chinese."""
+    return (now.replace(hour=6, minute=10) + timedelta(days=1) - now).total_seconds()
+
+
 def test_the_punctuation_and_the_dates_of_order_pages_are_those_of_the_language(
     app: Flask, shop: Shop, visitor: Visitor
 ) -> None:
+    shop.wait(seconds=_until_six(clock.now()))
     path = visitor.order()
     page = visitor.get(f"{path}?lang=zh-Hant").text
     assert re.search(r"（剩餘 <span[^>]*>\d+:\d\d</span>）", page) and "（完成）" in page
-    assert re.search(r">\d{4}年\d+月\d+日 (凌晨|早上|上午|中午|下午|晚上)\d+:\d\d UTC</time>", page)
+    assert re.search(r">\d{4}年\d+月\d+日 清晨6:\d\d UTC</time>", page)
     assert "（NT$1,200，保留至 " in visitor.get("/cart").text
     app.config["UNPAID_ORDERS_PER_VISITOR"] = 1
     visitor.add()
