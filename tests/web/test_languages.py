@@ -218,7 +218,8 @@ def _until_six(now: datetime) -> float:
 def test_the_punctuation_and_the_dates_of_order_pages_are_those_of_the_language(
     app: Flask, shop: Shop, visitor: Visitor
 ) -> None:
-    shop.wait(seconds=_until_six(clock.now()))
+    shop.wait(seconds=_until_six(clock.wall()))
+    db.session.rollback()
     path = visitor.order()
     page = visitor.get(f"{path}?lang=zh-Hant").text
     assert re.search(r"（剩餘 <span[^>]*>\d+:\d\d</span>）", page) and "（完成）" in page
