@@ -40,8 +40,7 @@ RESOURCES = (
 def init_app(app: Flask) -> None:
     """Register the API and its pages with `app`."""
     if root.init_app(app):
-        document.init_app(app, (*RESOURCES, aliases.bp))
-        root.describe(document.of(app))
+        document.init_app(app, (*RESOURCES, aliases.bp), more=root.describe)
     else:
         document.init_app(app, RESOURCES)
     app.register_blueprint(docs.bp)

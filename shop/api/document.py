@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 from flask import Flask, Response, current_app, jsonify, request
@@ -48,15 +51,43 @@ class ShopApi(Api):  # type: ignore[misc]
         """Leave the pages of the shop their own error handler."""
 
     def add(self, resource: Resource) -> None:
-        """Register a resource with the app and in the document."""
+        """Register a resource with the app."""
         self._app.extensions["flask-smorest"]["blp_name_to_api"][resource.name] = self
         self._app.register_blueprint(resource)
+
+    def describe(self, resource: Resource) -> None:
+        """Add a resource to the document."""
         resource.register_views_in_doc(self, self._app, self.spec, name=resource.name, parameters=None)
         self.spec.tag({"name": resource.title, "description": resource.description})
 
 
-def init_app(app: Flask, resources: tuple[Resource, ...]) -> None:
-    """Register the resources, and keep their document."""
+@dataclass
+class Document:
+    """The OpenAPI document of an app. It is made when it is first read: most processes never read it, and making it
+    takes as long as the rest of a start.
+    """
+
+    api: ShopApi
+    resources: tuple[Resource, ...]
+    more: Callable[[dict[str, Any]], None] | None
+    made: dict[str, Any] | None = None
+    lock: Lock = field(default_factory=Lock)
+
+    def read(self) -> dict[str, Any]:
+        """The document, complete."""
+        with self.lock:
+            if self.made is None:
+                for resource in self.resources:
+                    self.api.describe(resource)
+                made = _completed(self.api.spec.to_dict())
+                if self.more:
+                    self.more(made)
+                self.made = made
+            return self.made
+
+
+def init_app(app: Flask, resources: tuple[Resource, ...], more: Callable[[dict[str, Any]], None] | None = None) -> None:
+    """Register the resources. `more` adds to their document what is not made from views."""
     api = ShopApi(
         spec_kwargs={
             "title": "Settled",
@@ -72,13 +103,13 @@ def init_app(app: Flask, resources: tuple[Resource, ...]) -> None:
     api.spec.components.security_scheme("bearer", token)
     for resource in resources:
         api.add(resource)
-    app.extensions["settled_openapi"] = _completed(api.spec.to_dict())
+    app.extensions["settled_openapi"] = Document(api, resources, more)
 
 
 def of(app: Flask) -> dict[str, Any]:
     """The OpenAPI document of an app."""
-    found: dict[str, Any] = app.extensions["settled_openapi"]
-    return found
+    found: Document = app.extensions["settled_openapi"]
+    return found.read()
 
 
 def load() -> dict[str, Any]:

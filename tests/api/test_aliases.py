@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 
 from shop import create_app
 from shop.accounts.permissions import Role
+from shop.api import document as openapi
 from shop.api import root
 from shop.core.db import db
 from shop.orders.models import Order
@@ -176,9 +177,9 @@ def off(**settings: str) -> Flask:
 def test_the_setting_switches_the_aliases_off_with_their_documentation() -> None:
     app = off(ROOT_API_ALIASES="off")
     assert app.test_client().post("/payments", json={}).status_code == 404
-    documented = app.extensions["settled_openapi"]["paths"]
+    documented = openapi.of(app)["paths"]
     assert [path for path in documented if not path.startswith("/api/v1/")] == []
-    documented = off().extensions["settled_openapi"]["paths"]
+    documented = openapi.of(off())["paths"]
     calls = [documented[one.path][method.lower()] for one in root.ALIASES for method in one.methods]
     assert len(calls) == 10 and all(one["deprecated"] for one in calls)
     assert [path for path in documented if path.startswith(root.OWN)] == []

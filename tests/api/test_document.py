@@ -8,6 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
+from shop.api import document as openapi
 from shop.api import root
 from shop.api.problems import ALL
 from tests.api.conftest import Program
@@ -19,7 +20,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    found: dict[str, Any] = shop_app().extensions["settled_openapi"]
+    found: dict[str, Any] = openapi.of(shop_app())
     return found
 
 
@@ -87,7 +88,7 @@ def test_every_code_is_explained_and_a_problem_leads_to_its_explanation(shop: Sh
 def test_the_page_lists_every_call_without_a_script_of_its_own(shop: Shop, guest: Program) -> None:
     page = guest._client.get("/api/docs")
     assert page.status_code == 200
-    for _, operation in operations(shop.app.extensions["settled_openapi"]):
+    for _, operation in operations(openapi.of(shop.app)):
         assert f'id="{operation["operationId"]}"' in page.text
     assert 'href="/api/docs"' in guest._client.get("/").text, "the footer leads to it"
 

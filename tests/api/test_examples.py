@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from werkzeug.test import TestResponse
 
 from shop.accounts import signin
+from shop.api import document as openapi
 from shop.core.actor import Actor
 from tests.api.calls import Call, calls
 from tests.api.conftest import log_in
@@ -34,7 +35,7 @@ MOST_TRIES = 600
 
 
 def document() -> dict[str, Any]:
-    found: dict[str, Any] = shop_app().extensions["settled_openapi"]
+    found: dict[str, Any] = openapi.of(shop_app())
     return found
 
 

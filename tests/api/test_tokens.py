@@ -13,6 +13,7 @@ from shop.accounts import api_keys, api_tokens
 from shop.accounts.api_models import ApiSession
 from shop.accounts.models import User
 from shop.accounts.permissions import Role
+from shop.api import document as openapi
 from shop.core import clock
 from shop.core.db import db, transaction
 from tests.api.calls import calls
@@ -57,7 +58,7 @@ def test_no_call_takes_a_token_that_proves_nothing(shop: Shop) -> None:
     shop.app.config["RATE_LIMITS"] = False
     headers = dict(spoiled(shop))
     before, wrong = rows(), []
-    for call in calls(shop.app.extensions["settled_openapi"]):
+    for call in calls(openapi.of(shop.app)):
         for name, header in headers.items():
             if call.is_page and not header.startswith("Bearer"):
                 continue  # the page answers

@@ -9,6 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from shop.accounts.permissions import Role
+from shop.api import document as openapi
 from shop.core import clock
 from shop.core.money import Money
 from shop.outgoing_webhooks import lanes
@@ -150,14 +151,14 @@ def test_bodies_fit_the_webhooks_of_the_document(
     happens(shop)
     swept(shop)
     assert types <= set(receiver.types)
-    webhooks = shop_app().extensions["settled_openapi"]["webhooks"]
+    webhooks = openapi.of(shop_app())["webhooks"]
     for hook in receiver.hooks:
         content = webhooks[hook.json["type"]]["post"]["requestBody"]["content"]["application/json"]
         assert [error.message for error in Draft202012Validator(content["schema"]).iter_errors(hook.json)] == []
 
 
 def test_every_type_of_event_is_in_the_document() -> None:
-    assert set(shop_app().extensions["settled_openapi"]["webhooks"]) == {*EventType, "endpoint.test"}
+    assert set(openapi.of(shop_app())["webhooks"]) == {*EventType, "endpoint.test"}
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
