@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,15 @@ os.environ["SETTLED_ENV"] = "development"
 """For the acquirers and processes that tests start; without it everything is production."""
 
 pytest_plugins = [*PARTS, *_OWN]
+gc.disable()  # until the tests are collected: what is imported stays
+
+
+def pytest_collection_finish() -> None:
+    """Leave modules and tests, which stay to the end, out of all garbage collections."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

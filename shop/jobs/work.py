@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,16 +23,16 @@ def batch(kind: str, ids: list[Any]) -> int:
     return _all(BY_KIND[kind], ids, parallel=PARALLEL)
 
 
-def sweep(rounds: int = 5) -> dict[str, int]:
+def sweep(rounds: int = 5, *, without: Collection[str] = ()) -> dict[str, int]:
     """Do all due work now, in this process, and repeat while that makes more work due; returns the number of items by
-    kind. After `rounds` repetitions only items that were not done before count.
+    kind. After `rounds` repetitions only items that were not done before count. `without` names kinds to leave.
     """
     done: dict[str, int] = {}
     seen: set[tuple[str, Any]] = set()
     kinds = WORK
     for number in itertools.count(1):
         found: set[tuple[str, Any]] = set()
-        for work in kinds:
+        for work in (one for one in kinds if one.kind not in without):
             ids = work.due()
             found |= {(work.kind, item) for item in ids}
             done[work.kind] = done.get(work.kind, 0) + _all(work, ids, parallel=PARALLEL if work.shared else 1)

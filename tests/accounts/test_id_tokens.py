@@ -153,6 +153,7 @@ def test_a_nonce_that_a_program_names_must_be_in_the_token(issuer: Issuer) -> No
     assert identities.sign_in_with_token(issuer.token(nonce="n1"), Client(), nonce="n1").email == EMAIL
 
 
+@pytest.mark.whole_sweep
 def test_a_token_counts_once_also_with_its_signature_written_in_another_way(issuer: Issuer) -> None:
     token = issuer.token()
     signed_in(token)

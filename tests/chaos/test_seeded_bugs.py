@@ -9,7 +9,12 @@ from hypothesis import Phase
 from sqlalchemy.exc import IntegrityError
 
 from tests.chaos.history import FULL_HALF, run_histories
-from tests.chaos.seeded_bugs import MORE, SEEDED, expiry_reads_first_and_writes_later
+from tests.chaos.seeded_bugs import (
+    MORE,
+    SEEDED,
+    expiry_reads_first_and_writes_later,
+    shares_of_a_refund_forget_those_before,
+)
 from tests.chaos.world import World, world
 
 HISTORIES = 25
@@ -18,7 +23,7 @@ it has tried before.
 """
 ROUNDS = 2 * FULL_HALF // HISTORIES
 """Rounds within which each bug has to be found, by a condition or by a constraint of the database."""
-RARE = (expiry_reads_first_and_writes_later,)
+RARE = (expiry_reads_first_and_writes_later, shares_of_a_refund_forget_those_before)
 """Bugs that take a minute to find."""
 BUGS = [pytest.param(one, marks=pytest.mark.full if one in RARE else (), id=one.__name__) for one in (*SEEDED, *MORE)]
 

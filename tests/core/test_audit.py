@@ -205,6 +205,7 @@ def test_the_clock_seals_entries_and_logs_the_newest_seal_every_hour(
     assert capsys.readouterr().err.count(logged) == 1
 
 
+@pytest.mark.whole_sweep
 def test_seals_hold_after_personal_values_are_erased(shop: Shop) -> None:
     sealed(shop, 2)
     shop.turn(days=399)

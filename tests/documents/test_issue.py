@@ -252,6 +252,7 @@ def test_a_change_of_the_order_or_the_seller_changes_no_document(shop: Shop) -> 
     assert db.session.scalars(db.select(DocumentLine.name)).one() == "Pen"
 
 
+@pytest.mark.whole_sweep
 def test_a_document_that_is_issued_after_the_erasure_names_no_customer(shop: Shop) -> None:
     order = shop.paid_order((PEN, 1))
     clock.advance(timedelta(days=731))
@@ -282,6 +283,7 @@ def test_a_pdf_that_was_made_during_the_erasure_is_not_kept(shop: Shop, monkeypa
     assert shop.count(DocumentFile) == 1
 
 
+@pytest.mark.whole_sweep
 def test_the_data_of_a_guest_is_erased_from_documents_and_amounts_stay(shop: Shop) -> None:
     order = shop.paid_order((PEN, 1))
     shop.sweep()

@@ -46,6 +46,7 @@ def state_of(refund: str) -> str:
     return db.session.get_one(Refund, refund).state
 
 
+@pytest.mark.whole_sweep
 @SOURCES
 def test_a_refund_with_an_id_of_our_shape_that_we_do_not_have_is_booked_once_with_one_alert(
     shop: Shop, source: str
@@ -80,6 +81,7 @@ def test_a_refund_with_an_id_of_our_shape_of_a_payment_that_we_do_not_have_stays
     assert (outside(shop, order), shop.state(order)) == ([], "PAID")
 
 
+@pytest.mark.whole_sweep
 @SOURCES
 @pytest.mark.parametrize("sent", [True, False], ids=["sent", "not sent"])
 @pytest.mark.parametrize("same", [True, False], ids=["same payment", "other payment"])
@@ -148,6 +150,7 @@ def test_a_file_that_is_wrong_about_the_amount_of_our_booked_refund_is_a_discrep
     assert "amount" in found
 
 
+@pytest.mark.whole_sweep
 @pytest.mark.parametrize("known", [True, False], ids=["known id", "unknown id"])
 def test_eight_concurrent_reports_of_a_refund_with_an_id_of_our_format_book_it_once(
     shop: Shop, race: Race, known: bool
@@ -211,6 +214,7 @@ def refund_with_our_key(trading: Trading, order: Order, refund: str, amount: int
     provider.refund(requested.request, RefundRequest(refund, Money(amount, capture.currency), capture.capture_id))
 
 
+@pytest.mark.whole_sweep
 @pytest.mark.sample(4)
 @pytest.mark.parametrize("known", [True, False], ids=["known id", "unknown id"])
 @pytest.mark.parametrize("provider", PROVIDERS)

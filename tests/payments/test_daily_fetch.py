@@ -99,6 +99,7 @@ def test_several_clocks_fetch_a_file_once(race: Race, shop: Shop, there: Files) 
     assert there.requested == [yesterday()]
 
 
+@pytest.mark.whole_sweep
 def test_a_file_that_is_not_there_is_fetched_again_after_growing_pauses_and_alerted_until_it_is_read(
     shop: Shop, there: Files
 ) -> None:

@@ -202,6 +202,7 @@ def test_a_charged_back_mismatch_cannot_be_accepted(shop: Shop, end: str) -> Non
         assert shop.state(order) == "PAID"
 
 
+@pytest.mark.whole_sweep
 def test_a_late_capture_that_was_charged_back_leaves_nothing_to_staff(shop: Shop) -> None:
     order = shop.order()
     shop.turn(minutes=31)

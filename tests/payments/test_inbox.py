@@ -140,6 +140,7 @@ def test_a_webhook_of_another_merchant_is_finished_at_once(shop: Shop) -> None:
     assert (row(shop).outcome, row(shop).due_at, shop.captures(order)) == ("foreign", None, [])
 
 
+@pytest.mark.whole_sweep
 def test_an_event_that_names_a_capture_of_another_payment_is_finished_and_alerted(shop: Shop) -> None:
     _, payment = paid_there(shop)
     shop.deliver_webhook(payment)

@@ -65,6 +65,7 @@ def balances() -> list[int]:
     return [book.balance(account, "TWD").amount for account in DEBTS]
 
 
+@pytest.mark.whole_sweep
 def test_a_late_capture_that_an_acquirer_does_not_refund_is_refunded_by_hand(shop: Shop, stuck: Order) -> None:
     refund = by_hand(shop, stuck)
     shop.turn(days=2)
@@ -129,6 +130,7 @@ def test_a_manual_refund_that_was_not_sent_is_declined_and_reviewed_again(shop: 
     assert (shop.order_status(stuck).key, balances()[2]) == ("late", -PRICE)
 
 
+@pytest.mark.whole_sweep
 def test_a_transfer_that_bounced_is_not_sent_and_goes_another_way(shop: Shop, stuck: Order) -> None:
     refund = by_hand(shop, stuck)
     requests.approve(refund, shop.kim)

@@ -124,6 +124,7 @@ def test_an_amount_that_is_not_greater_than_zero_cannot_be_read(what: str, amoun
         NONE_OF_IT[what](amount)
 
 
+@pytest.mark.whole_sweep
 @pytest.mark.parametrize("amount", [0, -1])
 def test_a_signed_capture_of_zero_is_refused_and_books_nothing(shop: Shop, amount: int) -> None:
     payment = shop.payment(shop.order())

@@ -44,6 +44,7 @@ from tests.payments.trading import Trading
 from tests.shop_fixtures import Race, Shop
 
 
+@pytest.mark.whole_sweep
 @pytest.mark.parametrize("source", ["webhook", "query", "file"])
 @pytest.mark.parametrize(
     ("percent", "state", "key"), [(100, "REFUNDED", "refunded"), (30, "PARTIALLY_REFUNDED", "partly_refunded")]
@@ -87,6 +88,7 @@ def test_a_refused_refund_leads_to_a_poll_that_finds_the_outside_refund(shop: Sh
     assert db.session.get_one(Refund, ours.id).state == "REJECTED"
 
 
+@pytest.mark.whole_sweep
 def test_an_unsent_automatic_refund_is_withdrawn_when_its_money_was_refunded_outside(shop: Shop) -> None:
     order = late_capture(shop)
     assert [one.state for one in shop.refunds(order)] == ["REQUESTED"]
@@ -125,6 +127,7 @@ def test_the_rest_of_a_disputed_late_capture_is_under_review(shop: Shop, ends: s
     assert not db.session.get_one(Order, order.id, populate_existing=True).review_since
 
 
+@pytest.mark.whole_sweep
 @pytest.mark.parametrize("reported_first", [True, False])
 def test_after_a_partial_outside_refund_a_refused_automatic_refund_is_replaced_by_one_of_the_rest(
     shop: Shop, reported_first: bool
@@ -209,6 +212,7 @@ def test_a_capture_and_its_refund_reported_at_once_are_both_booked(shop: Shop) -
     assert shop.moves(order)[-2:] == ["PAID", "REFUNDED"]
 
 
+@pytest.mark.whole_sweep
 def test_a_refund_that_is_reported_before_its_capture_waits_for_it(shop: Shop) -> None:
     order = shop.order()
     shop.acquirer.capture(shop.payment(order).id)
@@ -268,6 +272,7 @@ def test_our_own_refund_is_never_taken_for_one_made_outside(shop: Shop) -> None:
     assert operational() == []
 
 
+@pytest.mark.whole_sweep
 @pytest.mark.parametrize("source", ["webhook", "query", "file"])
 def test_an_outside_refund_in_another_currency_is_not_booked_and_is_one_alert_however_often_reported(
     shop: Shop, source: str
@@ -288,6 +293,7 @@ def test_an_outside_refund_in_another_currency_is_not_booked_and_is_one_alert_ho
     assert (alert.observed["refund"], alert.observed["notBooked"]) == (f"fakepay:{refund}", "other_currency")
 
 
+@pytest.mark.whole_sweep
 def test_eight_concurrent_reports_of_an_outside_refund_book_it_once(shop: Shop, race: Race) -> None:
     """Webhook, query and settlement file at the same time."""
     for _ in range(3):
@@ -327,6 +333,7 @@ def test_in_every_dialect_a_query_reports_a_refund_in_the_dashboard(trading: Tra
     assert len(outside(trading.shop, order)) == 2
 
 
+@pytest.mark.whole_sweep
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_in_every_dialect_the_settlement_file_reports_the_same_refund(trading: Trading, provider: str) -> None:
     unseen, seen = trading.paid(provider), trading.paid(provider)

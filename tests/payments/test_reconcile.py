@@ -88,6 +88,7 @@ def test_a_discrepancy_shows_our_amount_and_theirs(trading: Trading) -> None:
     assert (total.handed_over.amount, total.owed.amount) == (116629, 1), "the difference is still owed"
 
 
+@pytest.mark.whole_sweep
 def test_a_change_of_an_open_discrepancy_is_published_again(trading: Trading) -> None:
     order = trading.paid("kpay")
     trading.day_is_over()

@@ -244,6 +244,7 @@ def test_one_person_alone_refunds_no_more_in_parts_than_at_once(cautious: Shop) 
     assert cautious.state(order) == "REFUNDED"
 
 
+@pytest.mark.whole_sweep
 @pytest.mark.parametrize("by", ["sam", "kim"])
 def test_a_refund_that_waits_for_a_second_person_can_be_declined(cautious: Shop, by: str) -> None:
     cautious.app.config["REFUND_NEEDS_TWO"] = {"TWD": 0}

@@ -174,6 +174,7 @@ def test_the_second_of_two_charges_is_refunded_automatically_and_the_first_is_ke
     assert [(one["reference"], one["state"]) for one in there["refunds"]] == [(refund.id, "succeeded")]
 
 
+@pytest.mark.whole_sweep
 def test_an_automatic_refund_that_cannot_be_sent_exactly_is_left_to_staff_with_an_alert(taiwan: Taiwan) -> None:
     """Half a dollar was refunded in the dashboard first; Tpay refunds whole dollars."""
     order = taiwan.code_shown()
