@@ -100,6 +100,12 @@ def listed(filters: Filters, zone: ZoneInfo, place: Place = keyset.FIRST) -> tup
     return keyset.page(_with_lines(found), place, ON_A_PAGE), total
 
 
+def first() -> tuple[list[Row], int]:
+    """The first page of all orders with units to pack or ship, and their number as `listed` counts it."""
+    page, total = listed(Filters(), ZoneInfo("UTC"))
+    return page.rows, total
+
+
 def count(most: int) -> int:
     """The number of orders with units to pack or ship, counted up to `most`. One statement."""
     some = select(Order.id).where(IS_TO_SHIP).limit(most).subquery()

@@ -141,7 +141,7 @@ def _package(mail: Mail) -> Package | None:
     """The package that a mail is about, with its tracking as it is now."""
     if mail.kind != MailKind.ORDER_SHIPPED or mail.order_id is None:
         return None
-    return shipments.package(mail.order_id, mail.data["shipment"])
+    return shipments.package(mail.order_id, mail.data.get("shipment", 0))
 
 
 def _account_link(mail: Mail) -> str:

@@ -14,6 +14,7 @@ from shop.explain import due_rows, next_step, timeline
 from shop.explain.order_rows import OrderRows
 from shop.explain.timeline import Kind
 from shop.explain.why import why
+from shop.fulfilment import find as fulfilment
 from shop.http_kit.access import requires
 from shop.integrity import compare
 from shop.ops import acts, ledger_rows, order_acts, order_forms, order_waits, requested
@@ -53,6 +54,7 @@ def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal
         entries=timeline.of(rows, kinds),
         chips=[(kind, kind in kinds, _address(order.number, kinds ^ {kind})) for kind in Kind],
         everything=_address(order.number, frozenset()) if kinds else "",
+        shipping=fulfilment.shipping(order),
         ledgers=ledger_rows.payments({"payments": _our_side(rows)}),
         reader=acts.reader(),
         names=mentions.known(rows.colleagues),
