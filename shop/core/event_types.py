@@ -37,6 +37,7 @@ class EventKind(StrEnum):
     SHIPMENT_PACKED = "shipment.packed"
     SHIPMENT_SHIPPED = "shipment.shipped"
     SHIPMENT_CANCELLED = "shipment.cancelled"
+    SHIPMENT_TRACKING_CHANGED = "shipment.tracking_changed"
     SHIPMENT_LINES_WITHDRAWN = "shipment.lines_withdrawn"
     PAYMENT_VISITED = "payment.visited"
     PAYMENT_UNKNOWN = "payment.unknown"
@@ -178,6 +179,13 @@ class ShipmentShipped(ShipmentChanged):
 @dataclass(frozen=True)
 class ShipmentCancelled(ShipmentChanged):
     KIND = EventKind.SHIPMENT_CANCELLED
+
+
+@dataclass(frozen=True)
+class ShipmentTrackingChanged(ShipmentChanged):
+    """Staff have corrected the carrier or the tracking number of a package that had left."""
+
+    KIND = EventKind.SHIPMENT_TRACKING_CHANGED
 
 
 @dataclass(frozen=True)

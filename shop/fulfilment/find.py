@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +11,7 @@ from sqlalchemy import and_, case, func, select
 
 from shop.core.db import db, table
 from shop.core.line_kinds import LineKind
-from shop.fulfilment.decide import SHIPPABLE, Line, state_of
+from shop.fulfilment.decide import SHIPPABLE, Line
 from shop.fulfilment.models import Shipment, ShipmentLine
 from shop.fulfilment.states import ShipmentState
 from shop.orders.fulfilment_states import FulfilmentState
@@ -121,14 +122,19 @@ def package(order_id: int, number: int) -> Package | None:
 
 
 def shipping(order: Order) -> Shipping | None:
-    """The shipping of an order for its page; None for one that was never paid. Two statements at most."""
+    """The shipping of an order for its page; None for one that was never paid. One statement, or none before packing,
+    and the lines of the order.
+    """
     if order.paid_at is None or order.state not in SHIPPABLE | {OrderState.REFUNDED}:
         return None
     is_packed = order.fulfilment is not FulfilmentState.TO_PACK
     made = tuple(packages([order.id]).get(order.id, ())) if is_packed else ()
-    present = lines([order.id])[order.id]
-    left = tuple(PackedLine(line.sku, line.name, line.left) for line in present if line.left)
+    in_packages: Counter[str] = Counter()
+    for line in (one for package in made for one in package.lines):
+        in_packages[line.sku] += line.quantity
+    units = [(item, item.quantity - item.withdrawn - in_packages[item.sku]) for item in order.lines]
+    left = tuple(PackedLine(item.sku, item.name, number) for item, number in units if number > 0)
     if order.state is OrderState.REFUNDED:
         gone = tuple(one for one in made if one.is_shipped)
         return Shipping(order.fulfilment, gone, (), is_stopped=bool(left) or len(gone) < len(made))
-    return Shipping(state_of(present), made, left)
+    return Shipping(order.fulfilment, made, left)

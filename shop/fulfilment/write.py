@@ -25,6 +25,7 @@ from shop.core.event_types import (
     ShipmentLinesWithdrawn,
     ShipmentPacked,
     ShipmentShipped,
+    ShipmentTrackingChanged,
 )
 from shop.fulfilment import decide, find
 from shop.fulfilment.carriers import Tracking
@@ -143,7 +144,8 @@ def change_tracking(order_id: int, number: int, tracking: Tracking, *, by: Actor
     about = Subject(SubjectKind.ORDER, order.number)
     after = {"shipment": number, "carrier": tracking.carrier}
     audit.record(by, Act.TRACKING_CHANGED, about, after=after, reason=reasons.needed(reason), personal=personal)
-    events.wake_unnumbered(order_id)
+    event = ShipmentTrackingChanged(number, sum(_units_of(shipment.id).values()), order.snapshot.fulfilment)
+    _write_event(order, event, by, order.snapshot)
 
 
 @transactional

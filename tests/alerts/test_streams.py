@@ -181,6 +181,7 @@ def _shipments(shop: Shop) -> None:
     write.cancel(order.id, 1, by=by)
     write.withdraw(order.id, {PEN: 1}, seen={PEN: 0}, by=by, reason="refunded")
     write.pack_and_ship(order.id, Tracking("DHL", "1", ""), by=by, form_key="form-2")
+    write.change_tracking(order.id, 2, Tracking("DHL", "2", ""), by=by, reason="a typing error")
 
 
 def _alerts(shop: Shop) -> None:

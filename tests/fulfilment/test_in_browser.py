@@ -1,4 +1,4 @@
-"""A merchandiser packs and ships an order while the page of its customer is open, and changes by itself."""
+"""A merchandiser packs and ships an order while the page of its customer is open, which follows without a reload."""
 
 from __future__ import annotations
 
