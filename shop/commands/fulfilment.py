@@ -41,7 +41,7 @@ def with_tracking(do: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--link", default="", help="Tracking link (https) of another carrier."),
         click.option("--name", default="", help="Name of another carrier."),
         click.option("--number", "tracking_number", default="", help="Tracking number."),
-        click.option("--carrier", type=known, required=True, help=f"Key of the carrier: {', '.join(CARRIERS)}, {OTHER}."),
+        click.option("--carrier", type=known, required=True, help=f"One of {', '.join(CARRIERS)}, {OTHER}."),
     ):
         do = option(do)
     return do
@@ -85,9 +85,7 @@ def pack(number: str, units: tuple[tuple[str, int], ...], by: Actor) -> None:
 @with_tracking
 @with_appcontext
 @by_operator
-def ship(
-    number: str, package: int | None, carrier: str, tracking_number: str, name: str, link: str, by: Actor
-) -> None:
+def ship(number: str, package: int | None, carrier: str, tracking_number: str, name: str, link: str, by: Actor) -> None:
     """Mark a package of the order NUMBER as handed to its carrier. The customer gets a mail."""
     order_id, tracking = find_order(number).id, carriers.tracking(carrier, tracking_number, name=name, url=link)
     if package is None:

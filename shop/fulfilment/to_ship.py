@@ -1,4 +1,4 @@
-"""Orders with units to pack or to ship, for staff: a list with the longest paid first, its filters, and the pick list."""
+"""Orders with units to pack or to ship, for staff: a list, the longest paid first, its filters, and the pick list."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Filters:
 
 @dataclass(frozen=True)
 class Row:
-    """An order in the list. `is_refunding` is set while a refund is under way, `is_disputed` while a dispute is open."""
+    """An order in the list. `is_refunding`: a refund is under way; `is_disputed`: a dispute is open."""
 
     id: int
     number: str

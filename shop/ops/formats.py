@@ -73,10 +73,11 @@ def labelled(rows: Markup, columns: Sequence[tuple[str, str]]) -> Markup:
 
 _TONES = {
     "good": {"PAID", "CAPTURED", "DONE", "applied", "SENT", "WON", "SHIPPED"},
-    "wait": {"TO_PACK", "PARTLY_PACKED", "PENDING", "WAITING_PAYMENT", "OPEN", "CREATED", "REQUESTED", "QUEUED", "open_refund", "hint", "unpaid"},
+    "wait": {"PENDING", "WAITING_PAYMENT", "OPEN", "CREATED", "REQUESTED", "QUEUED", "open_refund", "hint", "unpaid"},
     "busy": {"PACKED", "PARTLY_SHIPPED", "AUTHORIZED", "UNKNOWN", "PARTIALLY_REFUNDED", "REFUNDED"},
     "bad": {"late", "duplicate", "wrong_amount", "in_review", "disputed", "REJECTED", "LOST", "mismatch", "illegal"},
 }
+_TONES["wait"] |= {"TO_PACK", "PARTLY_PACKED"}
 """Tones of chips by the names that they show."""
 
 

@@ -43,7 +43,7 @@ def index() -> ResponseReturnValue:
         filters=filters,
         dropped=[(f"{LABELS[name]}: {_shown(name, value)}", _without(filters, (name, value))) for name, value in pairs],
         states=to_ship.OPEN_STATES,
-        countries=sorted(((countries.name(one, _ENGLISH), one) for one in countries.SHIPS_TO)),
+        countries=sorted((countries.name(one, _ENGLISH), one) for one in countries.SHIPS_TO),
         links=lists.links(HERE, pairs, page),
         most=to_ship.MOST_CHOSEN,
     )

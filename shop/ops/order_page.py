@@ -37,7 +37,7 @@ def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal
     """The page of an order; with `refusal`, the form of a note that was refused has what was typed."""
     rows = OrderRows(order)
     money = rows.money
-    refunds = order_forms.requested(order, money)
+    refunds, shipping = order_forms.requested(order, money), fulfilment.shipping(order)
     return render_template(
         "ops/order.html",
         order=order,
@@ -46,7 +46,7 @@ def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal
         can_query=order.state in states.PAYABLE,
         acts=order_acts.possible(order, money),
         refunds=refunds,
-        waits=list(order_waits.waits(money, refunds)),
+        waits=[*order_waits.waits(money, refunds), *order_waits.for_goods(shipping)],
         no_refund=order_waits.no_refund(money),
         disputes=[one for one in money.disputes if one.state != DisputeState.WON],
         now=clock.now(),
@@ -54,7 +54,7 @@ def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal
         entries=timeline.of(rows, kinds),
         chips=[(kind, kind in kinds, _address(order.number, kinds ^ {kind})) for kind in Kind],
         everything=_address(order.number, frozenset()) if kinds else "",
-        shipping=fulfilment.shipping(order),
+        shipping=shipping,
         ledgers=ledger_rows.payments({"payments": _our_side(rows)}),
         reader=acts.reader(),
         names=mentions.known(rows.colleagues),

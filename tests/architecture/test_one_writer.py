@@ -82,7 +82,11 @@ def _called(file: Source, call: ast.Call) -> Iterator[tuple[int, str]]:
     keywords = {keyword.arg for keyword in call.keywords}
     if name == "update" and model == "Order" and file.path not in (MOVE, EVENTS):
         yield call.lineno, "updates orders"
-    if name == "values" and "state" in keywords and file.path in (EVENTS, CANCELLING, CLAIMING, ADDRESSING, REVIEW, FULFILLING):
+    if (
+        name == "values"
+        and "state" in keywords
+        and file.path in (EVENTS, CANCELLING, CLAIMING, ADDRESSING, REVIEW, FULFILLING)
+    ):
         yield call.lineno, "writes a state"
     if name == "table" and model == "Order" and file.path not in (EVENTS, PLACING, REVIEW, *READS_ORDERS):
         yield call.lineno, "takes the table of orders"

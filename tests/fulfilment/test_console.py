@@ -133,7 +133,11 @@ def test_an_order_is_packed_in_part_shipped_and_corrected_by_forms(shop: Shop) -
     assert places(order)[KETTLE] == (1, 0, 1)
     assert "Package 1 is packed. Ship it below." in mia.get(path).text
     wrong = mia.post(f"{path}/packages/1/ship", {"carrier": "dhl", "tracking_number": "no/slash"})
-    assert wrong.status_code == 422 and "A tracking number has at most 40" in wrong.text and 'value="no/slash"' in wrong.text
+    assert (
+        wrong.status_code == 422
+        and "A tracking number has at most 40" in wrong.text
+        and 'value="no/slash"' in wrong.text
+    )
     for carrier, number in (("dhl", "JD 0146"), ("dhl", "JD0146")):
         sent = mia.post(f"{path}/packages/1/ship", {"carrier": carrier, "tracking_number": number})
         assert sent.status_code == 303
@@ -217,6 +221,7 @@ def test_support_sees_the_packages_on_the_page_of_the_order_and_cannot_ship(shop
     support = visitor_as(shop, "support")
     page = text_of(support.get(f"/ops/orders/{order.number}").text)
     assert "Package 1, shipped" in page and "JD0146" in page and "Left to pack: 1 × Kettle" in page
+    assert "Waits for 1 unit to be packed." in page
     assert "shipment: shipped" in page and "mia@example.com" in page
     assert support.get(f"/ops/orders/{order.number}?source=shipment").status_code == 200
     assert support.get(f"/ops/fulfilment/{order.number}").status_code == 403

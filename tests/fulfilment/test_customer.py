@@ -48,7 +48,9 @@ def test_the_order_page_shows_each_state_of_the_shipping(shop: Shop) -> None:
     assert "Your order is packed" in page_of(shop, order) and steps_of(shop, order) == ["Placed", "Paid", "Packed"]
     ship(shop, order, 1)
     page = page_of(shop, order)
-    assert "Part of your order has been shipped" in page and "with DHL Tracking number: JD0146 Track this package" in page
+    assert (
+        "Part of your order has been shipped" in page and "with DHL Tracking number: JD0146 Track this package" in page
+    )
     assert "Packed, waiting for the carrier 1 × Pen" in page and steps_of(shop, order) == ["Placed", "Paid", "Packed"]
     ship(shop, order, 2, Tracking("", "", ""))
     page = page_of(shop, order)

@@ -11,6 +11,7 @@ from shop.accounts.permissions import Role
 from shop.core.actor import Actor
 from shop.core.audit import Act
 from shop.core.audit_search import find as entries
+from shop.core.db import db
 from shop.core.errors import BadInput, Refusal
 from shop.fulfilment import find, write
 from shop.fulfilment.carriers import Tracking
@@ -22,6 +23,8 @@ from tests.shop_fixtures import KETTLE, PEN, Race, Shop
 
 
 def kinds(order_id: int) -> list[str]:
+    """Kinds of the events of packages."""
+    db.session.rollback()
     return [event.kind for event in events.since(order_id, 0) if event.kind.startswith("shipment.")]
 
 

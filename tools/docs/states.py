@@ -45,8 +45,8 @@ def page() -> str:
             [("-", "PENDING", "placed", "stock is reserved", ""), *transitions],
         ),
         "## The fulfilment of an order",
-        "`fulfilment` of a paid order follows from the places of its units (`shop/fulfilment/decide.py`), while its money is "
-        f"{' or '.join(sorted(SHIPPABLE))}:",
+        "The state follows from the places of the units (`shop/fulfilment/decide.py`). An order is packed and shipped\n"
+        f"while its money is {' or '.join(sorted(SHIPPABLE))}.",
         table(("State", "Units"), [(state, _FULFILMENT[state]) for state in FulfilmentState]),
         "## A payment",
         _diagram((source, to, "") for source, targets in payment_states.TRANSITIONS.items() for to in targets),
