@@ -8,6 +8,7 @@ from shop.core.db import db
 from shop.core.money import Money
 from shop.fulfilment import find, write
 from shop.fulfilment.carriers import Tracking
+from shop.fulfilment.find import Package
 from shop.orders.models import Order
 from shop.payments.refunds import requests
 from tests.shop_fixtures import Shop
@@ -29,6 +30,14 @@ def pack(shop: Shop, order: Order, key: str = "form-1", **units: int) -> int:
 
 def ship(shop: Shop, order: Order, number: int = 1, tracking: Tracking = DHL) -> None:
     write.ship(order.id, number, tracking, by=mia(shop))
+
+
+def package_of(order: Order, number: int = 1) -> Package:
+    """The package of this number, as it is now."""
+    db.session.rollback()
+    found = find.package(order.id, number)
+    assert found
+    return found
 
 
 def fulfilment(order: Order) -> str:

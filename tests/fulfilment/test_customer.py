@@ -9,14 +9,13 @@ from datetime import timedelta
 import pytest
 
 from shop.core.db import db
-from shop.fulfilment import find
 from shop.fulfilment.carriers import Tracking
 from shop.jobs import retention
 from shop.mail import compose
 from shop.mail.states import MailKind
 from shop.orders.models import Order
 from shop.outgoing_webhooks.models import OutgoingEvent
-from tests.fulfilment.conftest import DHL, fulfilment, pack, refund, ship
+from tests.fulfilment.conftest import DHL, fulfilment, pack, package_of, refund, ship
 from tests.mail.conftest import stored
 from tests.shop_fixtures import KETTLE, PEN, Shop
 
@@ -138,10 +137,9 @@ def test_tracking_numbers_of_guests_are_erased_with_their_addresses(shop: Shop) 
     ship(shop, order)
     shop.sweep()
     retention.sweep()
-    package = find.package(order.id, 1)
-    assert package and package.tracking_number == "JD0146"
+    assert package_of(order).tracking_number == "JD0146"
     shop.turn(seconds=timedelta(days=shop.app.config["GUEST_DATA_DAYS"] + 1).total_seconds())
     retention.sweep()
-    package = find.package(order.id, 1)
-    assert package and (package.tracking_number, package.tracking_url, package.carrier) == ("", "", "DHL")
+    package = package_of(order)
+    assert (package.tracking_number, package.tracking_url, package.carrier) == ("", "", "DHL")
     assert fulfilment(order) == "SHIPPED"

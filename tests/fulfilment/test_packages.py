@@ -93,7 +93,7 @@ def test_eight_forms_with_one_key_pack_and_ship_an_order_once(shop: Shop, race: 
     assert kinds(order.id) == ["shipment.shipped"] and fulfilment(order) == "SHIPPED"
 
 
-def test_a_package_is_shipped_or_cancelled_and_never_both(shop: Shop, race: Race) -> None:
+def test_a_package_that_is_shipped_and_cancelled_at_once_is_one_of_both(shop: Shop, race: Race) -> None:
     order, by = shop.paid_order((KETTLE, 1)), mia(shop)
     pack(shop, order)
 
