@@ -1,4 +1,4 @@
-"""What the customer sees of the fulfilment: order page, mail, API, webhooks of other programs; and retention."""
+"""Fulfilment for customers and programs: order page, mail, API, webhooks of other programs; and retention."""
 
 from __future__ import annotations
 
