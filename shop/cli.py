@@ -17,6 +17,7 @@ from shop.catalogue import initial_catalogue
 from shop.commands.alerts import alerts
 from shop.commands.api_keys import api_keys
 from shop.commands.audit import audit
+from shop.commands.fulfilment import fulfilment
 from shop.commands.mail import mail
 from shop.commands.money import money
 from shop.commands.order_lists import exports, views
@@ -52,6 +53,7 @@ def init_app(app: Flask) -> None:
         clock,
         worker,
         users,
+        fulfilment,
         money,
         reconcile,
         settlement,

@@ -13,6 +13,8 @@ from shop.checkout.saga_states import SagaState
 from shop.core import clock
 from shop.core.db import db
 from shop.core.money import Money
+from shop.fulfilment import find as fulfilment
+from shop.fulfilment.find import Shipping
 from shop.orders import states as order_states
 from shop.orders.models import Order
 from shop.orders.states import OrderState
@@ -113,7 +115,8 @@ class OrderStatus:
 
     `seq` is the number of the newest event that the status surely includes; it may include newer ones.
     `no_more_payments` means that the order is unpaid but has reached the limit of payment attempts. `view_changes`
-    means that `poll.make_due` for a view of the page would change a payment.
+    means that `poll.make_due` for a view of the page would change a payment. `shipping` is that of a paid order; what
+    is final about the payment does not wait for it.
     """
 
     key: str
@@ -128,6 +131,7 @@ class OrderStatus:
     refunds: tuple[RefundView, ...] = ()
     no_more_payments: bool = False
     view_changes: bool = False
+    shipping: Shipping | None = None
 
 
 def load_status(order: Order) -> OrderStatus:
@@ -158,6 +162,7 @@ def load_status(order: Order) -> OrderStatus:
         tuple(_refund_view(r) for r in sent if r.state != RefundState.REJECTED and not r.awaits_approval),
         no_more and not (payment and payment.is_open),
         any(poll.view_changes(p, at) for p in payments),
+        fulfilment.shipping(order),
     )
 
 

@@ -31,6 +31,7 @@ def summary(status: OrderStatus) -> dict[str, Any]:
         "total": _amount(order.total),
         "paid": _amount(Money(_captured(order.id, order.currency) + credit, order.currency)),
         "refunded": _amount(Money(refunded, order.currency)),
+        "fulfilment": status.shipping and status.shipping.state,
         "pay_by": order.pay_by.isoformat() if order.ended_at is None and order.paid_at is None else None,
         "payment": payment
         and {

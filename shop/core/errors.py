@@ -29,6 +29,7 @@ STATUS: Mapping[str, int] = {
     "unknown_order": 404,
     "unknown_product": 404,
     "unknown_payment": 404,
+    "unknown_shipment": 404,
     "unknown_refund": 404,
     "unknown_payout": 404,
     "unknown_view": 404,

@@ -25,7 +25,7 @@ class Stream(StrEnum):
 
 
 class EventKind(StrEnum):
-    """Kind of an event of an order, a payment, a refund, a dispute, a settlement, an account or an
+    """Kind of an event of an order, a shipment, a payment, a refund, a dispute, a settlement, an account or an
     alert. The values are stored."""
 
     ORDER_PLACED = "order.placed"
@@ -34,6 +34,11 @@ class EventKind(StrEnum):
     ORDER_REVIEW_ENDED = "order.review_ended"
     ORDER_CLAIMED = "order.claimed"
     ORDER_ADDRESS_CHANGED = "order.address_changed"
+    SHIPMENT_PACKED = "shipment.packed"
+    SHIPMENT_SHIPPED = "shipment.shipped"
+    SHIPMENT_CANCELLED = "shipment.cancelled"
+    SHIPMENT_TRACKING_CHANGED = "shipment.tracking_changed"
+    SHIPMENT_LINES_WITHDRAWN = "shipment.lines_withdrawn"
     PAYMENT_VISITED = "payment.visited"
     PAYMENT_UNKNOWN = "payment.unknown"
     PAYMENT_OPEN = "payment.open"
@@ -146,6 +151,52 @@ class OrderAddressChanged(Event):
 
     KIND = EventKind.ORDER_ADDRESS_CHANGED
     STREAM = Stream.ORDERS
+
+
+@dataclass(frozen=True)
+class ShipmentChanged(Event):
+    """A package of the order changed: `shipment` is its number in the order, `units` is how much it contains,
+    `fulfilment` the state of the order's fulfilment afterwards. Events have no tracking number, which is personal.
+    """
+
+    STREAM = Stream.ORDERS
+
+    shipment: int
+    units: int
+    fulfilment: str
+
+
+@dataclass(frozen=True)
+class ShipmentPacked(ShipmentChanged):
+    KIND = EventKind.SHIPMENT_PACKED
+
+
+@dataclass(frozen=True)
+class ShipmentShipped(ShipmentChanged):
+    KIND = EventKind.SHIPMENT_SHIPPED
+
+
+@dataclass(frozen=True)
+class ShipmentCancelled(ShipmentChanged):
+    KIND = EventKind.SHIPMENT_CANCELLED
+
+
+@dataclass(frozen=True)
+class ShipmentTrackingChanged(ShipmentChanged):
+    """Staff have corrected the carrier or the tracking number of a package that had left."""
+
+    KIND = EventKind.SHIPMENT_TRACKING_CHANGED
+
+
+@dataclass(frozen=True)
+class ShipmentLinesWithdrawn(Event):
+    """Staff have changed the units that are not shipped; `units` are all of the order."""
+
+    KIND = EventKind.SHIPMENT_LINES_WITHDRAWN
+    STREAM = Stream.ORDERS
+
+    units: int
+    fulfilment: str
 
 
 @dataclass(frozen=True)

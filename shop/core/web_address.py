@@ -23,6 +23,15 @@ def checked(address: object, origins: Iterable[str]) -> str:
     return address
 
 
+def https(address: object) -> str:
+    """Return `address` if it is a plain https address that names a host. Raises ValueError."""
+    if not isinstance(address, str) or len(address) > LONGEST or not _PLAIN.fullmatch(address):
+        raise ValueError("not a web address")
+    if origin(address)[0] != "https":
+        raise ValueError("not an https address")
+    return address
+
+
 def origin(address: str) -> tuple[str, str, int]:
     """(scheme, host, port) of an address. Raises ValueError."""
     parts = urlsplit(address)

@@ -34,11 +34,19 @@ STANDARD: Literal["ua-1"] = "ua-1"
 
 @dataclass
 class _Typesetter:
-    """The compiler of this process, used by one thread at a time; greenlets that wait for the lock let others run."""
+    """The fonts of this process and its compilers by template, used by one thread at a time; greenlets that wait for
+    the lock let others run.
+    """
 
-    compiler: typst.Compiler
+    fonts: typst.Fonts
     families: frozenset[str]
+    compilers: dict[Path, typst.Compiler] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def compiler(self, template: Path) -> typst.Compiler:
+        if template not in self.compilers:
+            self.compilers[template] = typst.Compiler(str(template), font_paths=self.fonts, ignore_system_fonts=True)
+        return self.compilers[template]
 
 
 def of(document: Document) -> bytes:
@@ -63,18 +71,27 @@ def file_name(document: Document) -> str:
 
 
 def typeset(shown: Words) -> bytes:
-    """Make a PDF. Texts are data for the template, never markup."""
-    setter = _typesetter()
-    locale = Locale.parse(shown.locale)
-    wanted = _fonts(shown.locale)
-    data = shown.as_json() | {
-        "lang": locale.language,
-        "region": locale.territory or {"Hant": "TW", "Hans": "CN"}.get(locale.script or ""),
-        "fonts": [name for name in wanted if name in setter.families],
+    """Make the PDF of a document."""
+    return compiled(TEMPLATE, shown.as_json() | in_language(shown.locale))
+
+
+def in_language(locale: str) -> dict[str, Any]:
+    """Language, region and fonts of a text, as templates take them."""
+    parsed, families = Locale.parse(locale), _typesetter().families
+    return {
+        "lang": parsed.language,
+        "region": parsed.territory or {"Hant": "TW", "Hans": "CN"}.get(parsed.script or ""),
+        "fonts": [name for name in _fonts(locale) if name in families],
     }
-    inputs = {"data": json.dumps(data)}
-    compile_pdf = partial(setter.compiler.compile, sys_inputs=inputs, format="pdf", timestamp=_timestamp())
+
+
+def compiled(template: Path, data: dict[str, Any]) -> bytes:
+    """Make a PDF from a template of Typst. Texts are data for it, never markup."""
+    setter = _typesetter()
+    inputs, at = {"data": json.dumps(data)}, _timestamp()
     with setter.lock:
+        compiler = setter.compiler(template)
+        compile_pdf = partial(compiler.compile, sys_inputs=inputs, format="pdf", timestamp=at)
         try:
             made = greenlets.in_thread(partial(compile_pdf, pdf_standards=[STANDARD]))
         except typst.TypstError as error:
@@ -125,6 +142,5 @@ def _typesetter() -> _Typesetter:
         missing = [name for name in _fonts("ja") if name not in families]
         if missing:
             log.warning("document.fonts_missing", fonts=missing, folder=folder)
-        compiler = typst.Compiler(str(TEMPLATE), font_paths=fonts, ignore_system_fonts=True)
-        made[folder] = _Typesetter(compiler, families)
+        made[folder] = _Typesetter(fonts, families)
     return made[folder]

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     QUERY = "query"
     REFUND = "refund"
     DISPUTE = "dispute"
+    SHIPMENT = "shipment"
     MAIL = "mail"
     STAFF = "staff"
     NOTE = "note"

@@ -25,6 +25,7 @@ _AUDIT = "evidence of who did what: append-only, with accounts by their number; 
 _NOTES = "evidence of what staff asked and did; their texts are erased"
 KEPT: tuple[Kept, ...] = (
     *(Kept(name, _ORDER) for name in ("orders", "order_lines", "order_events", "payments", "captures", "refunds")),
+    *(Kept(name, f"{_ORDER}; tracking numbers are erased") for name in ("shipments", "shipment_lines")),
     *(
         Kept(name, _LEDGER)
         for name in ("journals", "ledger_entries", "funds", "payouts", "credit_gifts", "shortfall_requests")

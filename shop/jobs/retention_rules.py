@@ -24,6 +24,7 @@ from shop.core.db import Base, db, table
 from shop.core.heartbeat import Heartbeat
 from shop.core.outbox import OutboxRow
 from shop.documents import erase
+from shop.fulfilment import erase as shipments
 from shop.idempotency.decide import LASTS
 from shop.idempotency.models import IdempotencyKey
 from shop.integrity.models import IntegrityCheck
@@ -121,6 +122,7 @@ def _copies_of_guests_data(ids: Ids) -> None:
     notes.erase(ids)
     _address_digests(ids)
     erase.customers(ids)
+    shipments.tracking(ids)
 
 
 _HAS_LINES = exists().where(CartLine.cart_id == Cart.id)
@@ -156,7 +158,7 @@ RULES: tuple[Rule, ...] = (
         730 * DAY,
         "GUEST_DATA_DAYS: as long as a guest may claim anything; later while a refund, dispute or review is open. The "
         "order, its amounts, its country and the ledger stay, and so do its documents without the customer. Texts of "
-        "notes are erased with them, and the keyed hashes of the address in discount_uses: the "
+        "notes and tracking numbers are erased with them, and the keyed hashes of the address in discount_uses: the "
         "address can then use a code once more",
         _guests_data,
         _copies_of_guests_data,

@@ -27,6 +27,8 @@ from shop.accounts.oidc import issuers
 from shop.core.db import db
 from shop.core.money import Money
 from shop.documents import attached, decide, find, pdf
+from shop.fulfilment import find as shipments
+from shop.fulfilment.find import Package
 from shop.mail.models import Mail
 from shop.mail.outgoing import sender
 from shop.mail.states import MailKind
@@ -64,6 +66,7 @@ def content(mail: Mail) -> Content:
         "order": order,
         "has_receipt": order is not None and _has_receipt(order),
         "data": mail.data,
+        "package": _package(mail),
         "link": f"{shop_url()}/orders/{order.token}" if order else "",
         "account_link": _account_link(mail),
         "history_link": _history_link(mail),
@@ -132,6 +135,13 @@ def _cause(mail: Mail) -> str:
 def _has_receipt(order: Order) -> bool:
     """False for an order that costs nothing: a discount code alone must not send texts of a customer to any address."""
     return order.accepted.amount > 0
+
+
+def _package(mail: Mail) -> Package | None:
+    """The package that a mail is about, with its tracking as it is now."""
+    if mail.kind != MailKind.ORDER_SHIPPED or mail.order_id is None:
+        return None
+    return shipments.package(mail.order_id, mail.data.get("shipment", 0))
 
 
 def _account_link(mail: Mail) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from shop.accounts.decide import LinkPurpose
 from shop.core.event_types import EventKind
 from shop.mail.states import MailKind
+from shop.orders.fulfilment_states import FulfilmentState
 from shop.orders.states import OrderState, Reason
 from shop.payments.records.types import RefundKind
 
@@ -54,6 +55,7 @@ PLAIN: Mapping[str, MailKind] = {
     EventKind.PAYMENT_CODE_SHOWN: MailKind.STORE_CODE,
     EventKind.REFUND_DONE: MailKind.REFUND_SENT,
     EventKind.REFUND_REJECTED: MailKind.REFUND_FAILED,
+    EventKind.SHIPMENT_SHIPPED: MailKind.ORDER_SHIPPED,
 }
 """Mails that each event of a kind about orders causes."""
 _LINKS = {
@@ -64,7 +66,7 @@ _LINKS = {
     LinkPurpose.INVITATION: MailKind.INVITATION,
     LinkPurpose.LINK_IDENTITY: MailKind.LINK_IDENTITY,
 }
-_DATA = ("payment", "deadline", "refund", "amount", "currency")
+_DATA = ("payment", "deadline", "refund", "amount", "currency", "shipment")
 """Fields of events that mails use."""
 
 
@@ -113,6 +115,8 @@ def mails_for(kind: str, event: Mapping[str, Any]) -> tuple[Demand, ...]:
     if mail is None:
         return ()
     data = {name: event[name] for name in _DATA if name in event}
+    if mail is MailKind.ORDER_SHIPPED:
+        data["rest_follows"] = event["fulfilment"] == FulfilmentState.PARTLY_SHIPPED
     return (Demand(mail, event["order_no"], str(event["seq"]), data=data),)
 
 

@@ -18,6 +18,7 @@ class MailKind(StrEnum):
     REFUND_FAILED = "refund_failed"
     LATE_PAYMENT = "late_payment"
     DUPLICATE_PAYMENT = "duplicate_payment"
+    ORDER_SHIPPED = "order_shipped"
     ORDER_LINK = "order_link"
     NEW_DEVICE = "new_device"
     VERIFICATION = "verification"

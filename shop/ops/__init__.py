@@ -25,6 +25,9 @@ from shop.ops import (
     disputes,
     endpoints,
     formats,
+    fulfilment,
+    fulfilment_order,
+    fulfilment_ship,
     home,
     integrity,
     ledgers,
@@ -58,6 +61,7 @@ PAGES = (
     *(home, order_list, order_page, order_acts, order_notes, order_views, order_exports, customers, search, alerts),
     *(webhooks, webhook_retry, webhook_altered, live, mails),
     *(approvals, payouts, disputes, reconciliation, discrepancies, ledgers, statistics),
+    *(fulfilment, fulfilment_ship, fulfilment_order),
     *(products, product_files, product_pictures, categories, stock),
     *(users, roles, api_keys, api_log, audit_log, queues, endpoints, integrity, second_factor, confirm),
 )

@@ -72,11 +72,12 @@ def labelled(rows: Markup, columns: Sequence[tuple[str, str]]) -> Markup:
 
 
 _TONES = {
-    "good": {"PAID", "CAPTURED", "DONE", "applied", "SENT", "WON"},
+    "good": {"PAID", "CAPTURED", "DONE", "applied", "SENT", "WON", "SHIPPED"},
     "wait": {"PENDING", "WAITING_PAYMENT", "OPEN", "CREATED", "REQUESTED", "QUEUED", "open_refund", "hint", "unpaid"},
-    "busy": {"AUTHORIZED", "UNKNOWN", "PARTIALLY_REFUNDED", "REFUNDED"},
+    "busy": {"PACKED", "PARTLY_SHIPPED", "AUTHORIZED", "UNKNOWN", "PARTIALLY_REFUNDED", "REFUNDED"},
     "bad": {"late", "duplicate", "wrong_amount", "in_review", "disputed", "REJECTED", "LOST", "mismatch", "illegal"},
 }
+_TONES["wait"] |= {"TO_PACK", "PARTLY_PACKED"}
 """Tones of chips by the names that they show."""
 
 
@@ -86,7 +87,7 @@ def tone(name: str) -> str:
 
 
 _EVENT_TONES = {
-    "good": {"payment.captured", "refund.done", "dispute.won", "alert.resolved"},
+    "good": {"payment.captured", "shipment.shipped", "refund.done", "dispute.won", "alert.resolved"},
     "wait": {"order.placed", "payment.declined", "payment.unknown", "refund.requested", "refund.unknown"},
     "bad": {"payment.failed", "refund.rejected", "refund.not_booked", "dispute.open", "dispute.lost"},
 }

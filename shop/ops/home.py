@@ -17,6 +17,7 @@ from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.errors import BadInput, Refusal
 from shop.core.filter_values import refuse_unknown
+from shop.fulfilment import to_ship
 from shop.http_kit.access import requires
 from shop.ops import acts, to_do
 from shop.ops.navigation import Link
@@ -79,15 +80,17 @@ def _page(owner: str | None = None, refusal: Refusal | None = None) -> str:
     to_do_now = to_do.load(reader, permissions)
     found = to_do_now.items
     mine = [item for item in found if item.by == reader]
+    to_pack = to_ship.count(to_ship.COUNTED) if Permission.FULFILMENT_READ in permissions else 0
     shown = {None: found, "me": mine, "none": [item for item in found if not item.by]}[owner]
     return render_template(
         "ops/home.html",
         items=shown[:SHOWN],
         owner=owner,
         refusal=refusal,
-        numbers=[*_numbers(to_do_now), ("Mine", len(mine), url_for("ops.home.show", owner="me"))],
+        numbers=[*_numbers(to_do_now), *_to_ship(to_pack), ("Mine", len(mine), url_for("ops.home.show", owner="me"))],
         seconds=None if age is None or age > LATE else round(age),
         checked_at=None if age is None else _before(age),
+        to_pack=to_pack,
         is_cut=len(shown) > SHOWN,
         most=SHOWN,
     )
@@ -99,6 +102,10 @@ def _numbers(now: to_do.ToDo) -> list[tuple[str, int, str]]:
     numbers = [one for one in kinds if one[1]]
     of_rules = [(rule, now.alerts.get(rule, 0)) for rule in COUNTED]
     return numbers + [(RULES[rule][1], n, url_for("ops.alerts.index", rule=rule)) for rule, n in of_rules if n]
+
+
+def _to_ship(number: int) -> list[tuple[str, int, str]]:
+    return [("Orders to pack and ship", number, url_for("ops.fulfilment.index"))] if number else []
 
 
 def _before(seconds: float) -> datetime:

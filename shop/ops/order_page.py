@@ -14,6 +14,7 @@ from shop.explain import due_rows, next_step, timeline
 from shop.explain.order_rows import OrderRows
 from shop.explain.timeline import Kind
 from shop.explain.why import why
+from shop.fulfilment import find as fulfilment
 from shop.http_kit.access import requires
 from shop.integrity import compare
 from shop.ops import acts, ledger_rows, order_acts, order_forms, order_waits, requested
@@ -36,7 +37,7 @@ def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal
     """The page of an order; with `refusal`, the form of a note that was refused has what was typed."""
     rows = OrderRows(order)
     money = rows.money
-    refunds = order_forms.requested(order, money)
+    refunds, shipping = order_forms.requested(order, money), fulfilment.shipping(order)
     return render_template(
         "ops/order.html",
         order=order,
@@ -45,7 +46,7 @@ def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal
         can_query=order.state in states.PAYABLE,
         acts=order_acts.possible(order, money),
         refunds=refunds,
-        waits=list(order_waits.waits(money, refunds)),
+        waits=[*order_waits.waits(money, refunds), *order_waits.for_goods(shipping)],
         no_refund=order_waits.no_refund(money),
         disputes=[one for one in money.disputes if one.state != DisputeState.WON],
         now=clock.now(),
@@ -53,6 +54,7 @@ def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal
         entries=timeline.of(rows, kinds),
         chips=[(kind, kind in kinds, _address(order.number, kinds ^ {kind})) for kind in Kind],
         everything=_address(order.number, frozenset()) if kinds else "",
+        shipping=shipping,
         ledgers=ledger_rows.payments({"payments": _our_side(rows)}),
         reader=acts.reader(),
         names=mentions.known(rows.colleagues),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from shop.fulfilment.find import Shipping
 from shop.ops.formats import shop_time
 from shop.ops.order_forms import Requested
 from shop.payments.order_money.snapshot import Snapshot
@@ -24,6 +25,16 @@ def waits(seen: Snapshot, refunds: Sequence[Requested]) -> Iterator[str]:
             yield f"a second person's approval of the refund of {one.refund.money.with_code()}"
         elif one.again:
             yield f"a decision of staff about the refund of {one.refund.money.with_code()} that failed"
+
+
+def for_goods(shipping: Shipping | None) -> Iterator[str]:
+    """Packing and shipping that a paid order waits for."""
+    if shipping is None:
+        return
+    if left := sum(line.quantity for line in shipping.left):
+        yield f"{left} unit{'' if left == 1 else 's'} to be packed"
+    if packed := sum(not package.is_shipped for package in shipping.packages):
+        yield f"{packed} package{'' if packed == 1 else 's'} to be shipped"
 
 
 def no_refund(seen: Snapshot) -> str:

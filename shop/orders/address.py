@@ -15,6 +15,7 @@ from shop.core.db import db, transactional
 from shop.core.errors import BadInput, Refusal
 from shop.core.event_types import OrderAddressChanged
 from shop.orders import events
+from shop.orders.fulfilment_states import FulfilmentState
 from shop.orders.states import PAYABLE, OrderState
 
 CHANGEABLE = PAYABLE | {OrderState.PAID, OrderState.PARTIALLY_REFUNDED}
@@ -51,6 +52,8 @@ def change(order_id: int, address: Address, *, by: Actor) -> None:
         raise BadInput("country_is_fixed", message, field="address/country")
     if row.state not in CHANGEABLE or row.cancel_requested_at is not None:
         raise Refusal("not_changeable", "The address of this order can no longer be changed.")
+    if row.fulfilment != FulfilmentState.TO_PACK:
+        raise Refusal("not_changeable", "The order is packed or shipped. Its address can no longer be changed.")
     if by.user_id is None and row.state not in PAYABLE:
         message = "The order is paid. Its account or the shop can change the address; its link cannot."
         raise Refusal("not_changeable", message)

@@ -13,12 +13,18 @@ from shop.core.column_types import ActorText, EnumText
 from shop.core.db import Base, MinorUnits, UtcDateTime
 from shop.core.line_kinds import LineKind
 from shop.core.money import Money
+from shop.orders.fulfilment_states import DONE, FulfilmentState
 from shop.orders.states import PAYABLE, OrderState
 
 _KNOWN = ", ".join(f"'{s}'" for s in OrderState)
 _LIVE = "state IN ({})".format(", ".join(f"'{s}'" for s in sorted(PAYABLE)))
 IS_LIVE = text(f"orders.{_LIVE}")
 """Condition that the order may still be paid, with literals: a partial index is used only for literals in the query."""
+_TO_SHIP = "state IN ('PAID', 'PARTIALLY_REFUNDED') AND fulfilment NOT IN ({})".format(
+    ", ".join(f"'{s}'" for s in sorted(DONE))
+)
+IS_TO_SHIP = text(f"orders.{_TO_SHIP.replace('fulfilment', 'orders.fulfilment')}")
+"""Condition that units of the order may have to be packed or shipped, with literals as above."""
 _UPLOADED = text("image LIKE 'media/%'")
 _IN_REVIEW = text("review_since IS NOT NULL")
 ERASED = "(erased)"
@@ -32,7 +38,8 @@ class Order(Base):
     by store credit; `accepted_amount` is what staff accepted in place of the total, after a mismatch. `tax_amount`,
     `delivery_amount` and `discount_amount` divide the total for the ledger, the latter two without tax. `form_digest`
     is a digest of the checkout form: the same form from the same browser is the same order. `region` is the state,
-    prefecture or province, by its key in `shop.core.postal.regions` where that has one.
+    prefecture or province, by its key in `shop.core.postal.regions` where that has one. `fulfilment` is written by
+    `shop.fulfilment` only.
     """
 
     __tablename__ = "orders"
@@ -68,6 +75,9 @@ class Order(Base):
     paid_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     paid_by: Mapped[str | None] = mapped_column(Text)
     event_seq: Mapped[int] = mapped_column(default=0)
+    fulfilment: Mapped[FulfilmentState] = mapped_column(
+        EnumText(FulfilmentState), default=FulfilmentState.TO_PACK, server_default="TO_PACK"
+    )
 
     all_lines: Mapped[list[OrderLine]] = relationship(order_by="OrderLine.position")
 
@@ -80,6 +90,7 @@ class Order(Base):
         Index("ix_orders_placed", "placed_at", "id"),
         Index("ix_orders_amount", "currency", "total_amount"),
         Index("ix_orders_email", "email", postgresql_ops={"email": "text_pattern_ops"}),
+        Index("ix_orders_to_ship", "paid_at", "id", postgresql_where=text(_TO_SHIP), sqlite_where=text(_TO_SHIP)),
         Index("ix_orders_in_review", "review_since", postgresql_where=_IN_REVIEW, sqlite_where=_IN_REVIEW),
     )
 
@@ -122,7 +133,7 @@ class OrderLine(Base):
     that are not `is_included`.
 
     `kind` is item, delivery, discount or tax. `sku` is the product's, or names the charge. `rate` is that of a tax, in
-    thousandths of a percent.
+    thousandths of a percent. `withdrawn` units are not shipped, because staff took them out of the fulfilment.
     """
 
     __tablename__ = "order_lines"
@@ -138,6 +149,7 @@ class OrderLine(Base):
     kind: Mapped[LineKind] = mapped_column(EnumText(LineKind), default=LineKind.ITEM, server_default="item")
     rate: Mapped[int | None]
     is_included: Mapped[bool] = mapped_column(default=False, server_default=false())
+    withdrawn: Mapped[int] = mapped_column(default=0, server_default="0")
 
     __table_args__ = (
         CheckConstraint("quantity > 0", name="quantity_positive"),

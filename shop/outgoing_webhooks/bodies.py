@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 
 from shop.core.db import db
 from shop.core.event_types import EventKind
+from shop.fulfilment import find as shipments
 from shop.orders.models import Order, OrderEvent
 from shop.payments.providers.types import DisputeState, PaymentState, RefundState
 from shop.payments.records.models import Capture, Payment, Refund
@@ -45,6 +46,8 @@ def stamp(at: datetime) -> str:
 def load(kind: str, event: Mapping[str, Any]) -> dict[str, Any]:
     """The `data` of the body of an event, read in the current transaction. `event` is its published payload."""
     data = {"order": _order(event["order_id"], event["seq"])}
+    if kind == EventKind.SHIPMENT_SHIPPED:
+        data["shipment"] = _shipment(event)
     if kind in _PAYMENTS:
         data["payment"] = _payment(kind, event)
     if kind in _REFUNDS:
@@ -65,6 +68,17 @@ def _order(order_id: int, seq: int) -> dict[str, Any]:
         "state": order.state,
         "total": _money(order.total_amount, order.currency),
         "placed_at": stamp(order.placed_at),
+    }
+
+
+def _shipment(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The package that has left. Its tracking number leads to an address: it is in the API's order alone."""
+    package = shipments.package(event["order_id"], event["shipment"])
+    lines = package.lines if package is not None else ()
+    return {
+        "number": event["shipment"],
+        "fulfilment": event["fulfilment"],
+        "lines": [{"sku": line.sku, "quantity": line.quantity} for line in lines],
     }
 
 

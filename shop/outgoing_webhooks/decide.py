@@ -15,6 +15,7 @@ from shop.outgoing_webhooks.kinds import DeliveryState, DisabledBecause, EventTy
 
 BY_KIND: Mapping[str, EventType] = {
     EventKind.ORDER_PLACED: EventType.ORDER_CREATED,
+    EventKind.SHIPMENT_SHIPPED: EventType.ORDER_SHIPPED,
     EventKind.PAYMENT_CAPTURED: EventType.PAYMENT_CAPTURED,
     EventKind.PAYMENT_FAILED: EventType.PAYMENT_FAILED,
     EventKind.REFUND_DONE: EventType.REFUND_SUCCEEDED,

@@ -12,6 +12,7 @@ class EventType(StrEnum):
     ORDER_PAID = "order.paid"
     ORDER_EXPIRED = "order.expired"
     ORDER_CANCELLED = "order.cancelled"
+    ORDER_SHIPPED = "order.shipped"
     PAYMENT_CAPTURED = "payment.captured"
     PAYMENT_FAILED = "payment.failed"
     REFUND_SUCCEEDED = "refund.succeeded"

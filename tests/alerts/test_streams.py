@@ -16,6 +16,7 @@ from shop.accounts import credentials, links, signin, verification
 from shop.accounts.credentials import Origin
 from shop.accounts.models import AccountLink
 from shop.accounts.oidc import identities
+from shop.accounts.permissions import Role
 from shop.alerts import store, waiting
 from shop.alerts.episodes import CheckRun
 from shop.alerts.rules import RULES
@@ -25,6 +26,8 @@ from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.core.event_types import Event, PaymentVisited, Stream
 from shop.core.money import Money
+from shop.fulfilment import write
+from shop.fulfilment.carriers import Tracking
 from shop.orders import address as addresses
 from shop.orders.models import Order
 from shop.payments.disputes import disputes
@@ -93,6 +96,7 @@ def live_through_everything(shop: Shop) -> None:
     _payments(shop)
     _refunds(shop)
     _staff(shop)
+    _shipments(shop)
     _alerts(shop)
     _accounts()
     shop.sweep()
@@ -168,6 +172,16 @@ def _staff(shop: Shop) -> None:
             assert disputes.apply("fakepay", fact, "webhook") == "applied"
     missing = discrepancies.Found("missing_there", "capture:fakepay:c1", order.id, 100, None, "TWD")
     assert discrepancies.note("fakepay", at.date(), [missing], set()) == (1, 0)
+
+
+def _shipments(shop: Shop) -> None:
+    order, by = shop.order((PEN, 2)), shop.colleague("mia", Role.MERCHANDISER)
+    pay(shop, order)
+    write.pack(order.id, {PEN: 1}, by=by, form_key="form-1")
+    write.cancel(order.id, 1, by=by)
+    write.withdraw(order.id, {PEN: 1}, seen={PEN: 0}, by=by, reason="refunded")
+    write.pack_and_ship(order.id, Tracking("DHL", "1", ""), by=by, form_key="form-2")
+    write.change_tracking(order.id, 2, Tracking("DHL", "2", ""), by=by, reason="a typing error")
 
 
 def _alerts(shop: Shop) -> None:

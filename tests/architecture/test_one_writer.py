@@ -26,6 +26,8 @@ CLAIMING = "shop/orders/claim.py"
 """Writes the owner of an order."""
 ADDRESSING = "shop/orders/address.py"
 """Writes the delivery address."""
+FULFILLING = "shop/fulfilment/write.py"
+"""Writes the state of the fulfilment."""
 DECIDE, WRITE = "shop/payments/updates/decide.py", "shop/payments/updates/write.py"
 STATES_OF_PAYMENTS = {}
 """(file, variable) where `.state = …` is a payment's and not an order's."""
@@ -49,7 +51,7 @@ def _findings(file: Source) -> Iterator[tuple[int, str]]:
             if "ORDERS" in {alias.name for alias in node.names}:
                 yield node.lineno, "takes the table of orders"
         elif isinstance(node, ast.Attribute) and ast.unparse(node) == "events.ORDERS":
-            if file.path not in (MOVE, CANCELLING, CLAIMING, ADDRESSING):
+            if file.path not in (MOVE, CANCELLING, CLAIMING, ADDRESSING, FULFILLING):
                 yield node.lineno, "takes the table of orders"
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _RAW.search(node.value):
             yield node.lineno, "writes with raw SQL"
@@ -80,7 +82,11 @@ def _called(file: Source, call: ast.Call) -> Iterator[tuple[int, str]]:
     keywords = {keyword.arg for keyword in call.keywords}
     if name == "update" and model == "Order" and file.path not in (MOVE, EVENTS):
         yield call.lineno, "updates orders"
-    if name == "values" and "state" in keywords and file.path in (EVENTS, CANCELLING, CLAIMING, ADDRESSING, REVIEW):
+    if (
+        name == "values"
+        and "state" in keywords
+        and file.path in (EVENTS, CANCELLING, CLAIMING, ADDRESSING, REVIEW, FULFILLING)
+    ):
         yield call.lineno, "writes a state"
     if name == "table" and model == "Order" and file.path not in (EVENTS, PLACING, REVIEW, *READS_ORDERS):
         yield call.lineno, "takes the table of orders"

@@ -16,6 +16,8 @@ DECISIONS = [
     "shop.accounts.oidc.decide",
     "shop.documents.decide",
     "shop.core.public_address",
+    "shop.fulfilment.carriers",
+    "shop.fulfilment.decide",
     "shop.idempotency.decide",
     "shop.mail.decide",
     "shop.outgoing_webhooks.decide",

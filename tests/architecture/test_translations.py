@@ -40,6 +40,7 @@ FOR_STAFF = (
     "shop/core/days.py",
     "shop/core/keyset.py",
     "shop/credit_gifts/",
+    "shop/fulfilment/",
     "shop/integrity/",
     "shop/inventory/stock.py",
     "shop/ops/",

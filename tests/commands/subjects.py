@@ -23,6 +23,8 @@ from shop.core.db import db, table, transaction
 from shop.core.money import Money
 from shop.credit_gifts import gifts
 from shop.credit_gifts.models import CreditGift
+from shop.fulfilment import carriers
+from shop.fulfilment import write as fulfilment
 from shop.ledger import book, chart, funds
 from shop.mail import outgoing
 from shop.mail.models import Mail
@@ -50,6 +52,20 @@ SAM, KIM, MIA = (["--by", f"{name}@example.com"] for name in ("sam", "kim", "mia
 """Sam and Kim are of finance, Mia is a merchandiser."""
 HOOK = "https://example.com/hooks"
 Arguments = list[str]
+
+
+def packed_order(shop: Shop) -> Arguments:
+    """The number of an order, and its package that has not left."""
+    order = shop.paid_order()
+    package = fulfilment.pack(order.id, {KETTLE: 1}, by=shop.colleague("mia", Role.MERCHANDISER), form_key="form-1")
+    return [order.number, str(package)]
+
+
+def shipped_order(shop: Shop) -> Arguments:
+    """The number of an order, and its package that has left."""
+    order, tracking = shop.paid_order(), carriers.tracking("dhl", "1")
+    by = shop.colleague("mia", Role.MERCHANDISER)
+    return [order.number, str(fulfilment.pack_and_ship(order.id, tracking, by=by, form_key="form-1"))]
 
 
 def waiting_refund(shop: Shop) -> str:

@@ -10,6 +10,7 @@ from flask import Flask
 
 from shop.accounts.permissions import MONEY, PERMISSIONS, Permission, Role
 from shop.commands import Amount
+from shop.commands.fulfilment import Units
 from shop.core.audit_models import AuditEntry
 from shop.core.db import db
 from tests.commands.test_audit_entries import COMMANDS, _commands, staffed
@@ -57,6 +58,11 @@ NEEDS: dict[str, Permission] = {
     "webhooks apply-altered": P.WEBHOOK_APPLY_EDITED,
     "reconcile": P.RECONCILIATION_DECIDE,
     "settlement accept": P.RECONCILIATION_DECIDE,
+    "fulfilment pack": P.FULFILMENT_WRITE,
+    "fulfilment ship": P.FULFILMENT_WRITE,
+    "fulfilment cancel": P.FULFILMENT_WRITE,
+    "fulfilment correct": P.FULFILMENT_WRITE,
+    "fulfilment withdraw": P.FULFILMENT_WRITE,
     "products import": P.PRODUCT_WRITE,
     "products archive": P.PRODUCT_WRITE,
     "products restore": P.PRODUCT_WRITE,
@@ -132,6 +138,7 @@ def _any_arguments(command: click.Command) -> Iterator[str]:
             if isinstance(parameter, click.Option):
                 yield parameter.opts[0]
             kinds = {click.DateTime: "2026-01-31", click.Path: __file__, click.File: __file__, Amount: "TWD=1"}
+            kinds[Units] = f"{KETTLE}=1"
             kinds |= {click.Choice: str(next(iter(getattr(parameter.type, "choices", ["1"]))))}
             yield {"sku": KETTLE, "currency": "TWD", "country": "TW"}.get(
                 parameter.name or "", kinds.get(type(parameter.type), "1")

@@ -33,6 +33,8 @@ CORRUPTIONS = {
     ),
     "what was paid is still held": ("UPDATE reservations SET state = 'HELD' WHERE state = 'SOLD'", "2 reservations"),
     "more was ordered than is held": ("UPDATE order_lines SET quantity = quantity + 1", "2 reservations"),
+    "a unit that was not bought was taken out": ("UPDATE order_lines SET withdrawn = quantity + 1", "2 shipments"),
+    "a state of the fulfilment without packages": ("UPDATE orders SET fulfilment = 'SHIPPED'", "2 shipments"),
     "a paid order that nothing paid": ("UPDATE orders SET paid_by = NULL WHERE state = 'PAID'", "3 paid"),
     "paid by another amount": ("UPDATE captures SET amount = amount - 1", "3 paid"),
     "paid in another currency": ("UPDATE captures SET currency = 'JPY'", "3 paid"),

@@ -38,6 +38,7 @@ LISTS = (
         "webhooks",
         "webhooks?state=done",
     ),
+    *("fulfilment", "fulfilment?state=TO_PACK&country=TW"),
     *("products", "products?q=kettle&low=yes", "stock", "categories", "products/imports"),
 )
 

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mock_acquirer import states as acquirer_states
+from shop.fulfilment.decide import SHIPPABLE
 from shop.orders import states as order_states
+from shop.orders.fulfilment_states import FulfilmentState
 from shop.payments.records import states as payment_states
 from tools.docs.text import GENERATED, table
+
+_FULFILMENT = {
+    FulfilmentState.TO_PACK: "some are left to pack, and none are in packages",
+    FulfilmentState.PARTLY_PACKED: "some are packed, some are left, none have been shipped",
+    FulfilmentState.PACKED: "all are packed, none have been shipped",
+    FulfilmentState.PARTLY_SHIPPED: "some have been shipped, some are packed or left",
+    FulfilmentState.SHIPPED: "all have been shipped",
+    FulfilmentState.NOTHING_TO_SHIP: "all were withdrawn by staff",
+}
 
 
 def page() -> str:
@@ -33,6 +44,10 @@ def page() -> str:
             ("From", "To", "Because", "Meaning", ""),
             [("-", "PENDING", "placed", "stock is reserved", ""), *transitions],
         ),
+        "## The fulfilment of an order",
+        "The state follows from the places of the units (`shop/fulfilment/decide.py`). An order is packed and shipped\n"
+        f"while its money is {' or '.join(sorted(SHIPPABLE))}.",
+        table(("State", "Units"), [(state, _FULFILMENT[state]) for state in FulfilmentState]),
         "## A payment",
         _diagram((source, to, "") for source, targets in payment_states.TRANSITIONS.items() for to in targets),
         table(("From", "To"), steps),

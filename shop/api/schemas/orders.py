@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates
@@ -16,6 +17,9 @@ from shop.core.money import CURRENCIES
 from shop.core.postal import regions
 from shop.explain.next_step import Step
 from shop.explain.timeline import Entry
+from shop.fulfilment.find import Package
+from shop.fulfilment.states import ShipmentState
+from shop.orders.fulfilment_states import FulfilmentState
 from shop.orders.models import Order, OrderLine
 from shop.orders.states import STATES, OrderState
 
@@ -100,6 +104,27 @@ class OrderLineSchema(Strict):
     is_included = fields.Boolean(required=True)
 
 
+class ShippedLineSchema(Strict):
+    """Units of a product in a package."""
+
+    sku = fields.String(required=True)
+    name = fields.String(required=True)
+    quantity = fields.Integer(required=True)
+
+
+class ShipmentSchema(Strict):
+    """A package of an order. Carrier and tracking are empty while they are not known."""
+
+    number = fields.Integer(required=True, metadata={"description": "Number of the package in its order."})
+    state = OneOf(ShipmentState.PACKED, ShipmentState.SHIPPED, required=True)
+    carrier = fields.String(required=True)
+    tracking_number = fields.String(required=True)
+    tracking_url = fields.String(required=True)
+    packed_at = Time(required=True)
+    shipped_at = Time(allow_none=True, required=True)
+    lines = fields.List(fields.Nested(ShippedLineSchema), required=True)
+
+
 class DeliveryAddressSchema(Strict):
     """The delivery address of an order."""
 
@@ -131,6 +156,10 @@ class OrderSchema(Strict):
     email = fields.String(required=True)
     address = fields.Nested(DeliveryAddressSchema, required=True)
     lines = fields.List(fields.Nested(OrderLineSchema), required=True)
+    fulfilment = OneOf(
+        *FulfilmentState, required=True, metadata={"description": "Packing and shipping; `TO_PACK` before payment."}
+    )
+    shipments = fields.List(fields.Nested(ShipmentSchema), required=True)
 
 
 OrderPageSchema = page_schema(OrderSchema)
@@ -203,6 +232,8 @@ EXAMPLE: dict[str, Any] = {
             "is_included": False,
         }
     ],
+    "fulfilment": str(FulfilmentState.TO_PACK),
+    "shipments": [],
 }
 
 
@@ -226,8 +257,8 @@ EXPLANATION: dict[str, Any] = {
 }
 
 
-def order(found: Order, *, with_token: bool) -> dict[str, Any]:
-    """The body of an order; `with_token` for its customer."""
+def order(found: Order, *, with_token: bool, packages: Sequence[Package] = ()) -> dict[str, Any]:
+    """The body of an order with its packages; `with_token` for its customer."""
     names = ("name", "line1", "line2", "city", "postcode", "country", "phone")
     return {
         "id": found.id,
@@ -245,6 +276,8 @@ def order(found: Order, *, with_token: bool) -> dict[str, Any]:
         "email": found.email,
         "address": {name: getattr(found, name) for name in names} | {"state": found.region},
         "lines": [_line(line) for line in found.all_lines],
+        "fulfilment": str(found.fulfilment),
+        "shipments": [_shipment(package) for package in packages],
     }
 
 
@@ -252,6 +285,13 @@ def _line(line: OrderLine) -> dict[str, Any]:
     values = {"kind": str(line.kind), "sku": line.sku, "name": line.name, "quantity": line.quantity}
     amounts = {"unit_price": money(line.unit_price), "total": money(line.total)}
     return values | amounts | {"is_included": line.is_included}
+
+
+def _shipment(package: Package) -> dict[str, Any]:
+    names = ("number", "carrier", "tracking_number", "tracking_url")
+    lines = [{"sku": line.sku, "name": line.name, "quantity": line.quantity} for line in package.lines]
+    times = {"packed_at": stamp(package.packed_at), "shipped_at": stamp(package.shipped_at)}
+    return {name: getattr(package, name) for name in names} | {"state": str(package.state), **times, "lines": lines}
 
 
 def region(address: dict[str, str]) -> str:

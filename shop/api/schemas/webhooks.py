@@ -278,11 +278,14 @@ _MAYBE = {"type": ["string", "null"]}
 _REFUND = _object(id=_TEXT, payment=_MAYBE, state=_TEXT, kind=_TEXT, destination=_TEXT, amount=_AMOUNT)
 _DISPUTE = _object(id=_TEXT, payment=_MAYBE, state=_TEXT, kind=_TEXT, reason=_TEXT, amount=_AMOUNT)
 _ONLY_ORDER = _object(order=_ORDER)
+_UNITS = {"type": "array", "items": _object(sku=_TEXT, quantity={"type": "integer"})}
+_SHIPMENT = _object(number={"type": "integer"}, fulfilment=_TEXT, lines=_UNITS)
 DATA: dict[str, dict[str, Any]] = {
     EventType.ORDER_CREATED: _ONLY_ORDER,
     EventType.ORDER_PAID: _ONLY_ORDER,
     EventType.ORDER_EXPIRED: _ONLY_ORDER,
     EventType.ORDER_CANCELLED: _ONLY_ORDER,
+    EventType.ORDER_SHIPPED: _object(order=_ORDER, shipment=_SHIPMENT),
     EventType.PAYMENT_CAPTURED: _object(order=_ORDER, payment=_CAPTURED),
     EventType.PAYMENT_FAILED: _object(order=_ORDER, payment=_PAYMENT),
     EventType.REFUND_SUCCEEDED: _object(order=_ORDER, refund=_REFUND),
@@ -310,11 +313,13 @@ _DISPUTE_EXAMPLE = {
     "reason": "not_received",
     "amount": _ORDER_EXAMPLE["total"],
 }
+_SHIPMENT_EXAMPLE = {"number": 1, "fulfilment": "SHIPPED", "lines": [{"sku": "KETTLE-01", "quantity": 2}]}
 EXAMPLES: dict[str, dict[str, Any]] = {
     EventType.ORDER_CREATED: {"order": _ORDER_EXAMPLE | {"state": "PENDING"}},
     EventType.ORDER_PAID: {"order": _ORDER_EXAMPLE},
     EventType.ORDER_EXPIRED: {"order": _ORDER_EXAMPLE | {"state": "EXPIRED"}},
     EventType.ORDER_CANCELLED: {"order": _ORDER_EXAMPLE | {"state": "CANCELLED"}},
+    EventType.ORDER_SHIPPED: {"shipment": _SHIPMENT_EXAMPLE},
     EventType.PAYMENT_CAPTURED: {"payment": _OF_PAYMENT | {"state": "CAPTURED", "allocation": "PAYS_ORDER"}},
     EventType.PAYMENT_FAILED: {"payment": _OF_PAYMENT | {"state": "FAILED"}},
     EventType.REFUND_SUCCEEDED: {"refund": _REFUND_EXAMPLE},
