@@ -27,6 +27,8 @@ from shop.pricing.models import DeliveryMethod, DiscountCode, DiscountUse, Disco
 from shop.pricing.states import UseState
 
 log = logs.get()
+LONGEST_KEY = 40
+"""Characters of the key of a delivery method."""
 MOST_METHODS = 30
 """Delivery methods of the shop: every checkout reads them all."""
 
