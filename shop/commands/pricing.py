@@ -98,7 +98,8 @@ def list_all() -> None:
     for method in db.session.scalars(select(DeliveryMethod).order_by(DeliveryMethod.position, DeliveryMethod.key)):
         free = f", free from {_all(method.free_from)}" if method.free_from else ""
         where = f", to {', '.join(method.countries)}" if method.countries else ""
-        click.echo(f"delivery  {method.key:<20} {_named(method)}: {_all(method.prices)}{free}{where}")
+        off = "" if method.is_offered else ", off"
+        click.echo(f"delivery  {method.key:<20} {_named(method)}: {_all(method.prices)}{free}{where}{off}")
     for code in db.session.scalars(select(DiscountCode).order_by(DiscountCode.code)):
         click.echo(f"code      {code.code:<20} {_described(code)}")
 
@@ -131,6 +132,7 @@ def remove_tax(country: str, by: Actor) -> None:
 @click.option("--free-from", **_amounts, help="Amount of goods from which it is free; once for each currency.")
 @click.option("--country", "countries", multiple=True, type=Country(), help="Country; all countries without it.")
 @click.option("--position", type=click.IntRange(0, 999), default=0, help="The lowest position is preselected.")
+@click.option("--offered/--off", "is_offered", default=True, help="Whether checkouts offer it. Default: offered.")
 @_texts
 @by_staff
 def set_delivery(
@@ -140,6 +142,7 @@ def set_delivery(
     free_from: tuple[Money, ...],
     countries: tuple[str, ...],
     position: int,
+    is_offered: bool,
     texts: Texts,
     by: Actor,
 ) -> None:
@@ -155,8 +158,9 @@ def set_delivery(
         position=position,
         by=by,
         names=_by_locale(texts),
+        is_offered=is_offered,
     )
-    click.echo(f"{key} is offered.")
+    click.echo(f"{key} is {'offered' if is_offered else 'off'}.")
 
 
 @_command("remove-delivery")

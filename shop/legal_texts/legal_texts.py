@@ -26,7 +26,7 @@ PAGES: Mapping[str, str] = {
     "returns": "Returns and refunds",
 }
 """Name of each page, by the last part of its address."""
-LONGEST = 20_000
+LONGEST = 15_000
 """Characters of a text."""
 LISTED = 50
 """Versions that the history lists."""

@@ -42,7 +42,7 @@ def show(page: str, language: str) -> str:
 
 @bp.post("/legal/<page>/<language>")
 @requires(Permission.LEGAL_TEXT_WRITE)
-@takes_files(4 * LARGEST_BODY)
+@takes_files(2 * LARGEST_BODY)
 def save(page: str, language: str) -> ResponseReturnValue:
     """Save a text as the next version."""
     locale = _locale(page, language)
@@ -56,7 +56,7 @@ def save(page: str, language: str) -> ResponseReturnValue:
 
 @bp.post("/legal/<page>/<language>/preview")
 @requires(Permission.LEGAL_TEXT_WRITE)
-@takes_files(4 * LARGEST_BODY)
+@takes_files(2 * LARGEST_BODY)
 def preview(page: str, language: str) -> ResponseReturnValue:
     """Show how a text would look. Saves nothing."""
     locale = _locale(page, language)

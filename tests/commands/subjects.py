@@ -16,6 +16,8 @@ from shop.accounts.permissions import Role
 from shop.alerts import claims, store
 from shop.alerts.models import ChatMessage
 from shop.alerts.states import MessageKind
+from shop.announcements import announcements
+from shop.announcements.announcements import Content
 from shop.catalogue.models import Product
 from shop.core import clock
 from shop.core.actor import Actor
@@ -50,6 +52,11 @@ SAM, KIM, MIA = (["--by", f"{name}@example.com"] for name in ("sam", "kim", "mia
 """Sam and Kim are of finance, Mia is a merchandiser."""
 HOOK = "https://example.com/hooks"
 Arguments = list[str]
+
+
+def announcement(shop: Shop) -> str:
+    """Number of an announcement."""
+    return str(announcements.create(Content({"en": "Closed today"}), by=shop.colleague("mo", Role.MERCHANDISER)))
 
 
 def waiting_refund(shop: Shop) -> str:

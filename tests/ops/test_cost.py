@@ -39,6 +39,7 @@ LISTS = (
         "webhooks?state=done",
     ),
     *("products", "products?q=kettle&low=yes", "stock", "categories", "products/imports"),
+    *("delivery", "taxes", "codes", "codes?q=ten&state=valid", "announcements", "legal", "legal/terms/en", "seller"),
 )
 
 
