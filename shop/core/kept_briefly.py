@@ -5,8 +5,8 @@ A change clears them in its own process after the commit; other processes show i
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, TypeVar
 
 from flask import current_app
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 def kept(name: str, read: Callable[[], T]) -> T:
     """The value of this name, read again if it is older than FRESH seconds."""
-    values, now = _values(), time.monotonic()
+    values, now = _values(), monotonic()
     at, found = values.get(name, (float("-inf"), None))
     if now - at >= FRESH:
         found = read()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from datetime import timedelta
+from time import monotonic
 
 import pytest
 
@@ -12,8 +13,9 @@ from shop.accounts.permissions import Role
 from shop.announcements import announcements
 from shop.announcements.announcements import Content
 from shop.announcements.models import Announcement
-from shop.core import audit_search, clock
+from shop.core import audit_search, clock, kept_briefly
 from shop.core.audit import Subject, SubjectKind
+from shop.core.db import db, transaction
 from shop.core.errors import Refusal
 from tests.ops.conftest import visitor_as
 from tests.ops.setting_forms import form_of
@@ -49,16 +51,16 @@ def bar(visitor: Visitor, path: str = "/") -> str:
 
 def test_a_text_is_shown_in_the_language_of_the_page_from_its_start_to_its_end(shop: Shop, mia: Visitor) -> None:
     now = clock.now()
-    times = {"starts_at": now + timedelta(hours=1), "ends_at": now + timedelta(hours=3)}
+    times = {"starts_at": now + timedelta(minutes=10), "ends_at": now + timedelta(minutes=20)}
     address = created(mia, **{name: f"{at:%Y-%m-%dT%H:%M}" for name, at in times.items()})
     visitor = Visitor(shop.app)
     assert bar(visitor) == "" and "scheduled" in mia.get("/ops/announcements").text
-    shop.turn(hours=2)
+    shop.turn(minutes=15)
     assert "Closed until 5 January" in bar(visitor) and 'href="/returns"' in bar(visitor)
     assert "元旦休息" in bar(visitor, "/cart?lang=zh-Hant")
     japanese = bar(visitor, "/?lang=ja")
     assert 'lang="en">Closed until 5 January' in japanese, "the English text says that it is English"
-    shop.turn(hours=2)
+    shop.turn(minutes=10)
     assert bar(visitor) == "" and "ended" in mia.get(address).text
 
 
@@ -164,8 +166,15 @@ def test_three_are_shown_and_fifty_are_kept(shop: Shop, mia: Visitor) -> None:
     assert len(sent_for(mia, "/ops/announcements")) <= 4
 
 
-def test_pages_read_them_once_a_second(shop: Shop, mia: Visitor) -> None:
+def test_pages_read_them_once_a_second_and_then_show_the_change_of_another_process(
+    shop: Shop, mia: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     created(mia)
-    visitor = Visitor(shop.app)
+    visitor, now = Visitor(shop.app), monotonic()
+    monkeypatch.setattr(kept_briefly, "monotonic", lambda: now)
     visitor.get("/")
+    with transaction():
+        db.session.scalars(db.select(Announcement)).one().texts = {"en": "Open again"}
     assert not [one for one in sent_for(visitor, "/") if "announcements" in one]
+    monkeypatch.setattr(kept_briefly, "monotonic", lambda: now + kept_briefly.FRESH)
+    assert "Open again" in bar(visitor)
