@@ -92,10 +92,10 @@ def shown(locale: str, dismissed: Collection[str]) -> list[Shown]:
     now = clock.now()
     found = []
     for row in kept_briefly.kept(_KEPT, lambda: _not_ended(now)):
-        if row["starts_at"] is None or row["starts_at"] <= now:
-            if row["ends_at"] is None or row["ends_at"] > now:
-                of = locale if row["texts"].get(locale) else ENGLISH
-                found.append(Shown(row["id"], row["version"], row["texts"][of], of, row["link"]))
+        has_begun = row["starts_at"] is None or row["starts_at"] <= now
+        if has_begun and (row["ends_at"] is None or row["ends_at"] > now):
+            of = locale if row["texts"].get(locale) else ENGLISH
+            found.append(Shown(row["id"], row["version"], row["texts"][of], of, row["link"]))
     return [one for one in found if one.mark not in dismissed][:MOST_SHOWN]
 
 

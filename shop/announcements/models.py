@@ -11,8 +11,8 @@ from shop.core.db import Base, UtcDateTime
 
 
 class Announcement(Base):
-    """A text by locale, English always, shown from `starts_at` until `ends_at`; None is no limit. `link` is a path of the
-    shop or a web address, empty for none. `version` counts changes (see `shop.core.versions`).
+    """A text by locale, English always, shown from `starts_at` until `ends_at`; None is no limit. `link` is a path of
+    the shop or a web address, empty for none. `version` counts changes (see `shop.core.versions`).
     """
 
     __tablename__ = "announcements"

@@ -40,9 +40,7 @@ def list_all() -> None:
 @click.option("--until", "ends_at", type=Moment(), help="First moment at which it is not shown any more.")
 @with_appcontext
 @by_staff
-def add(
-    text: str, texts: Texts, link: str, starts_at: datetime | None, ends_at: datetime | None, by: Actor
-) -> None:
+def add(text: str, texts: Texts, link: str, starts_at: datetime | None, ends_at: datetime | None, by: Actor) -> None:
     """Add an announcement with TEXT, which is English."""
     number = found.create(Content({ENGLISH: text, **dict(texts)}, link, starts_at, ends_at), by=by)
     click.echo(f"Announcement {number} is saved.")

@@ -200,7 +200,7 @@ def _moment(typed: str, zone: ZoneInfo) -> datetime | None:
     try:
         found = datetime.fromisoformat(plain)
     except ValueError:
-        found = datetime.min
-    if found.year not in YEARS or found.tzinfo is not None:
+        found = None
+    if found is None or found.year not in YEARS or found.tzinfo is not None:
         raise ValueError("Enter a date and a time, such as 2026-12-24T09:30.")
     return found.replace(tzinfo=zone).astimezone(UTC)

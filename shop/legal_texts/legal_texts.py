@@ -39,9 +39,7 @@ _NEWEST = (
 )
 _PRESENT = select(_TEXTS).join(
     _NEWEST,
-    (_TEXTS.c.page == _NEWEST.c.page)
-    & (_TEXTS.c.locale == _NEWEST.c.locale)
-    & (_TEXTS.c.version == _NEWEST.c.version),
+    (_TEXTS.c.page == _NEWEST.c.page) & (_TEXTS.c.locale == _NEWEST.c.locale) & (_TEXTS.c.version == _NEWEST.c.version),
 )
 
 
@@ -86,8 +84,8 @@ def version(page: str, locale: str, number: int) -> Version | None:
 
 @transactional
 def save(page: str, locale: str, content: str, *, seen: int, by: Actor) -> int:
-    """Save a text over its version `seen`, 0 if it had none, and return the number of the present version. A text that is
-    the present one makes no version.
+    """Save a text over its version `seen`, 0 if it had none, and return the number of the present version. A text that
+    is the present one makes no version.
 
     Raises Forbidden, BadInput `bad_legal_text`, and ChangedMeanwhile. The primary key decides between two people.
     """

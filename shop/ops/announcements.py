@@ -1,4 +1,4 @@
-"""Announcements: texts above the pages of the shop, in each language, with a link and the time in which they are shown."""
+"""Announcements above the pages of the shop: texts in each language, a link, and the time in which they are shown."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Change tax rates, delivery methods and discount codes. Orders that were placed keep their lines.
 
-`by` needs the permission, else Forbidden is raised; None is the demo. `seen` is the version that a form showed, else
-ChangedMeanwhile or AlreadyExists is raised; None replaces whatever there is. A change to the present values has no effect.
+`by` needs the permission, else Forbidden is raised; None is the demo. `seen` is the version that a form showed: with
+another one ChangedMeanwhile or AlreadyExists is raised; None replaces whatever there is. A change to the present values
+has no effect.
 """
 
 from __future__ import annotations
@@ -184,7 +185,9 @@ def set_code(new: NewCode, *, by: Actor | None = None, seen: int | None = None) 
 
 
 def _insert_code(code: str, values: Mapping[str, object]) -> Executable:
-    statement: Executable = insert(DiscountCode, plain=True).values(code=code, uses=0, **values).on_conflict_do_nothing()
+    statement: Executable = (
+        insert(DiscountCode, plain=True).values(code=code, uses=0, **values).on_conflict_do_nothing()
+    )
     return statement
 
 

@@ -34,7 +34,7 @@ class CodeState(StrEnum):
 
 @dataclass(frozen=True)
 class Value:
-    """A code in one currency: the amount that it takes off (None for a percentage), its budget, and what it has given."""
+    """A code in one currency: what it takes off (None for a percentage), its budget, and what it has given."""
 
     currency: str
     amount: int | None

@@ -24,7 +24,15 @@ def read(value: str, how: Callable[[Typed], object], name: str = "a") -> object:
 
 @pytest.mark.parametrize(
     ("typed", "amount"),
-    [("1180", 118000), ("1,180", 118000), ("１１８０", 118000), ("1180.00", 118000), ("0", 0), ("", None), ("  ", None)],
+    [
+        ("1180", 118000),
+        ("1,180", 118000),
+        ("１１８０", 118000),
+        ("1180.00", 118000),
+        ("0", 0),
+        ("", None),
+        ("  ", None),
+    ],
 )
 def test_an_amount_is_read_as_people_write_it(typed: str, amount: int | None) -> None:
     found = read(typed, lambda form: form.amounts("a", least=0), "a.TWD")
@@ -37,7 +45,8 @@ def test_anything_else_is_no_amount(typed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "number"), [("1", 1), ("1,000", 1000), ("٣", 3), ("", None), ("0", 0), ("1001", ""), ("-1", ""), ("1e1", "")]
+    ("typed", "number"),
+    [("1", 1), ("1,000", 1000), ("٣", 3), ("", None), ("0", 0), ("1001", ""), ("-1", ""), ("1e1", "")],
 )
 def test_a_whole_number_is_within_its_limits(typed: str, number: object) -> None:
     found = read(typed, lambda form: form.whole("a", 0, 1000))
@@ -50,7 +59,9 @@ def test_a_time_is_of_the_zone_of_the_shop() -> None:
     assert moment_text(at, TAIPEI) == "2026-12-24T09:30" and moment_text(None, TAIPEI) == ""
 
 
-@pytest.mark.parametrize("typed", ["soon", "2026-13-01T00:00", "1999-12-31T23:59", "10000-01-01T00:00", "2026-01-01T00:00Z"])
+@pytest.mark.parametrize(
+    "typed", ["soon", "2026-13-01T00:00", "1999-12-31T23:59", "10000-01-01T00:00", "2026-01-01T00:00Z"]
+)
 def test_other_times_are_refused(typed: str) -> None:
     assert str(read(typed, lambda form: form.moment("a", TAIPEI))).startswith("Enter a date and a time")
 
@@ -76,6 +87,8 @@ def test_all_errors_are_collected_and_unknown_fields_refused_at_once() -> None:
     assert Typed({"a": ["y", "x", "y"]}, [], ["a"]).each("a", ("x", "y"), "known") == ["x", "y"]
 
 
-@pytest.mark.parametrize(("amount", "currency", "text"), [(118000, "TWD", "1180"), (1250, "USD", "12.50"), (5, "JPY", "5")])
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"), [(118000, "TWD", "1180"), (1250, "USD", "12.50"), (5, "JPY", "5")]
+)
 def test_an_amount_is_written_as_it_is_read(amount: int, currency: str, text: str) -> None:
     assert amount_text(amount, currency) == text and amount_text(None, currency) == ""

@@ -47,7 +47,16 @@ def test_addresses_of_the_shop_https_and_mail_are_links(address: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["javascript:x", "//a.example", "/\\a.example", "http://a.example", "https://a@b.example", "data:x", "mailto:x", "a"],
+    [
+        "javascript:x",
+        "//a.example",
+        "/\\a.example",
+        "http://a.example",
+        "https://a@b.example",
+        "data:x",
+        "mailto:x",
+        "a",
+    ],
 )
 def test_other_addresses_stay_text(address: str) -> None:
     text = f"[x]({address})"

@@ -133,7 +133,9 @@ def test_of_eight_changes_of_one_version_one_is_saved(shop: Shop, courier: Visit
 
 def test_a_method_that_is_off_is_not_offered_and_without_any_no_order_is_taken(shop: Shop, courier: Visitor) -> None:
     form = form_of(courier, COURIER)
-    assert courier.post(COURIER, {name: value for name, value in form.items() if name != "is_offered"}).status_code == 303
+    assert (
+        courier.post(COURIER, {name: value for name, value in form.items() if name != "is_offered"}).status_code == 303
+    )
     assert "No delivery method is offered: customers cannot order." in courier.get("/ops/delivery").text
     visitor = Visitor(shop.app)
     visitor.add()

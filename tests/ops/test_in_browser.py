@@ -78,7 +78,13 @@ PAGES_OF_ADMINS += ["/ops/endpoints/<endpoint>/deliveries/1"]
 PAGES_OF_MERCHANDISERS = ["/ops/products", "/ops/products/new", f"/ops/products/{KETTLE}", "/ops/products/NONE"]
 PAGES_OF_MERCHANDISERS += ["/ops/stock?low=yes", f"/ops/stock/{KETTLE}", "/ops/categories", "/ops/products/imports"]
 PAGES_OF_MERCHANDISERS += ["/ops/products/imports/<import>", "/ops/stock", "/ops/products?q=nothing"]
-PAGES_OF_MERCHANDISERS += ["/ops/delivery", "/ops/delivery/new", "/ops/delivery/methods/post", "/ops/codes", "/ops/codes/new"]
+PAGES_OF_MERCHANDISERS += [
+    "/ops/delivery",
+    "/ops/delivery/new",
+    "/ops/delivery/methods/post",
+    "/ops/codes",
+    "/ops/codes/new",
+]
 PAGES_OF_MERCHANDISERS += ["/ops/codes/TEN", "/ops/announcements", "/ops/announcements/new", "/ops/announcements/1"]
 PAGES_OF_MERCHANDISERS += ["/ops/legal", "/ops/legal/terms/en", "/ops/legal/terms/en/1"]
 SignIn = Callable[[str], Page]
