@@ -65,7 +65,7 @@ class Typed:
 
     def flag(self, name: str) -> bool:
         """True if a checkbox is ticked."""
-        return bool(self._fields.get(name))
+        return self.raw(name) != ""
 
     def line(self, name: str, longest: int, *, needed: str = "") -> str:
         """One line of text. `needed` is the sentence for an empty one."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import and_, delete, select, update
 
-from shop.core.db import Base, changed, db, insert, table
+from shop.core.db import Base, db, insert, table
 from shop.core.errors import Refusal
 
 NEW = 0
@@ -61,7 +61,7 @@ def save(model: type[Base], key: Row, before: Row | None, values: Row, *, seen: 
     check(before, seen, name)
     if before is None:
         row = insert(model, plain=True).values(**key, **values, version=1).on_conflict_do_nothing()
-        if not changed(row):
+        if db.session.execute(row.returning(table(model).c.version)).first() is None:
             raise AlreadyExists(name)
         return True
     db.session.execute(update(table(model)).where(_is(model, key)).values(**values, version=before["version"] + 1))

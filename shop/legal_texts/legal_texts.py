@@ -13,7 +13,7 @@ from shop.accounts.permissions import Permission
 from shop.core import audit, clock, kept_briefly, text
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
-from shop.core.db import after_commit, changed, db, insert, table, transactional
+from shop.core.db import after_commit, db, insert, table, transactional
 from shop.core.errors import BadInput
 from shop.core.languages import ENGLISH, OFFERED, tag
 from shop.core.versions import ChangedMeanwhile
@@ -102,7 +102,8 @@ def save(page: str, locale: str, content: str, *, seen: int, by: Actor) -> int:
         raise ChangedMeanwhile
     row = {"page": page, "locale": locale, "version": seen + 1, "content": content}
     row |= {"saved_at": clock.now(), "saved_by": by}
-    if not changed(insert(LegalText, plain=True).values(**row).on_conflict_do_nothing()):
+    made = insert(LegalText, plain=True).values(**row).on_conflict_do_nothing().returning(_TEXTS.c.version)
+    if db.session.scalar(made) is None:
         raise ChangedMeanwhile
     subject = Subject(SubjectKind.LEGAL_TEXT, f"{page} {tag(locale)}")
     after = {"version": seen + 1, "content": content}

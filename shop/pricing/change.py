@@ -18,7 +18,7 @@ from shop.accounts.permissions import Permission
 from shop.core import audit, logs, versions
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind, Values
-from shop.core.db import after_commit, changed, db, insert, transactional
+from shop.core.db import after_commit, changed, db, insert, table, transactional
 from shop.core.errors import BadInput, Refusal
 from shop.core.exclusive import alone_until_commit
 from shop.core.money import CURRENCIES, Money, smallest
@@ -172,7 +172,7 @@ def set_code(new: NewCode, *, by: Actor | None = None, seen: int | None = None) 
         return code
     versions.check(before, seen, f"The code {code}")
     values |= {"changed_by": by, "version": 1 if before is None else before["version"] + 1}
-    if before is None and not changed(_insert_code(code, values)):
+    if before is None and db.session.scalar(_insert_code(code, values)) is None:
         raise versions.AlreadyExists(f"The code {code}")
     within = update(DiscountCode).where(DiscountCode.code == code)
     if new.use_limit is not None:
@@ -185,9 +185,8 @@ def set_code(new: NewCode, *, by: Actor | None = None, seen: int | None = None) 
 
 
 def _insert_code(code: str, values: Mapping[str, object]) -> Executable:
-    statement: Executable = (
-        insert(DiscountCode, plain=True).values(code=code, uses=0, **values).on_conflict_do_nothing()
-    )
+    row = insert(DiscountCode, plain=True).values(code=code, uses=0, **values).on_conflict_do_nothing()
+    statement: Executable = row.returning(table(DiscountCode).c.code)
     return statement
 
 

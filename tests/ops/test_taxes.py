@@ -41,6 +41,7 @@ def test_finance_sets_a_rate_that_the_checkout_states(shop: Shop, fay: Visitor) 
     assert "Includes VAT (5%)" in visitor.get("/checkout").text
     assert fay.post(TAIWAN, {**form_of(fay, TAIWAN), "rate": "8.875", "reason": "raised"}).status_code == 303
     assert "Includes VAT (8.875%)" in visitor.get("/checkout").text
+    assert stored().rate == 8875
     subject = Subject(SubjectKind.TAX, "TW")
     newest = audit_search.find(audit_search.Filters(subjects=[subject]), limit=5).rows[0]
     assert newest.before and newest.after

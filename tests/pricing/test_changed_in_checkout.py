@@ -17,7 +17,7 @@ from tests.shop_fixtures import Shop
 from tests.web.conftest import Visitor
 
 FREE = {currency: Money(0, currency) for currency in ("TWD", "JPY", "USD")}
-CHOSEN = {"country": "US", "region": "CA", "delivery": "express", "code": "TEN"}
+CHOSEN = {"country": "US", "region": "CA", "postcode": "94110", "delivery": "express", "code": "TEN"}
 
 
 @pytest.fixture
