@@ -13,6 +13,7 @@ from shop import api, cli, live, ops, settings, web
 from shop.accounts import api_models as _api_models  # noqa: F401 - tables are known once their models are imported
 from shop.accounts import sessions
 from shop.alerts import models as _alert_models  # noqa: F401 - tables are known once their models are imported
+from shop.announcements import models as _announcement_models  # noqa: F401 - tables are known once their models are imported
 from shop.api_log import models as _api_log_models  # noqa: F401 - tables are known once their models are imported
 from shop.checkout import models as _checkout_models  # noqa: F401 - tables are known once their models are imported
 from shop.core import logs, redis
@@ -20,12 +21,14 @@ from shop.core.db import db, engine_options, prepare
 from shop.credit_gifts import models as _gift_models  # noqa: F401 - tables are known once their models are imported
 from shop.http_kit import request_guard
 from shop.idempotency import models as _idempotency_models  # noqa: F401 - tables are known once their models are imported
+from shop.legal_texts import models as _legal_models  # noqa: F401 - tables are known once their models are imported
 from shop.mail import models as _mail_models  # noqa: F401 - tables are known once their models are imported
 from shop.media import models as _media_models  # noqa: F401 - tables are known once their models are imported
 from shop.merchandising import models as _import_models  # noqa: F401 - tables are known once their models are imported
 from shop.order_search import models as _search_models  # noqa: F401 - tables are known once their models are imported
 from shop.payments.providers import registry
 from shop.pricing import models as _pricing_models  # noqa: F401 - tables are known once their models are imported
+from shop.seller_data import models as _seller_models  # noqa: F401 - tables are known once their models are imported
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -15,9 +15,11 @@ from werkzeug.utils import import_string
 from shop.accounts import demo_people
 from shop.catalogue import initial_catalogue
 from shop.commands.alerts import alerts
+from shop.commands.announcements import announcements
 from shop.commands.api_keys import api_keys
 from shop.commands.audit import audit
 from shop.commands.fulfilment import fulfilment
+from shop.commands.legal_texts import legal_texts
 from shop.commands.mail import mail
 from shop.commands.money import money
 from shop.commands.order_lists import exports, views
@@ -26,6 +28,7 @@ from shop.commands.pricing import pricing
 from shop.commands.products import products
 from shop.commands.queues import queues
 from shop.commands.reconcile import reconcile
+from shop.commands.seller import seller
 from shop.commands.settlement import settlement
 from shop.commands.users import users
 from shop.commands.webhook_endpoints import webhook_endpoints
@@ -65,6 +68,9 @@ def init_app(app: Flask) -> None:
         exports,
         products,
         pricing,
+        seller,
+        legal_texts,
+        announcements,
         mail,
         audit,
         api_keys,

@@ -1,4 +1,4 @@
-"""The seller of the shop, as the settings `SELLER_…` name it."""
+"""The seller of the shop, as the settings `SELLER_…` name it until finance changes it (see `shop.seller_data`)."""
 
 from __future__ import annotations
 

@@ -83,10 +83,20 @@ SETTINGS: tuple[Setting, ...] = (
         "Address under which customers and acquirers reach the shop; https in production, except for localhost.",
         WebAddress,
     ),
-    Setting("SELLER_NAME", "", "Legal name of the seller, on orders and receipts; empty: none (development: a demo)."),
-    Setting("SELLER_ADDRESS", "", "Address of the seller in one line, on orders and receipts; empty: not shown."),
-    Setting("SELLER_TAX_ID", "", "Tax number of the seller, on orders and receipts; empty: not shown."),
-    Setting("SELLER_EMAIL", "", "Address to which customers write for help, on orders and receipts; empty: not shown."),
+    Setting(
+        "SELLER_NAME",
+        "",
+        "Legal name of the seller, until it is set in the console; empty: none (development: a demo).",
+    ),
+    Setting(
+        "SELLER_ADDRESS", "", "Address of the seller in one line, until it is set in the console; empty: not shown."
+    ),
+    Setting("SELLER_TAX_ID", "", "Tax number of the seller, until it is set in the console; empty: not shown."),
+    Setting(
+        "SELLER_EMAIL",
+        "",
+        "Address to which customers write for help, until it is set in the console; empty: not shown.",
+    ),
     Setting("SHOP_TIME_ZONE", "UTC", "Zone of the dates and years of receipts, such as `Asia/Taipei`.", TimeZone),
     Setting("DOCUMENT_FONTS_DIR", "/usr/share/fonts", "Folder of fonts for PDFs (Debian package `fonts-noto-cjk`)."),
     Setting(

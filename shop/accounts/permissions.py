@@ -80,6 +80,8 @@ class Permission(StrEnum):
     LEGAL_TEXT_WRITE = "legal_text.write"
     ANNOUNCEMENT_READ = "announcement.read"
     ANNOUNCEMENT_WRITE = "announcement.write"
+    SELLER_READ = "seller.read"
+    SELLER_WRITE = "seller.write"
 
     WEBHOOK_ENDPOINT_READ = "webhook_endpoint.read"
     WEBHOOK_ENDPOINT_WRITE = "webhook_endpoint.write"
@@ -112,7 +114,7 @@ NEED_TWO_ADMINS = MONEY | {_P.USER_WRITE}
 """To grant one of these takes two admins. An admin who makes admins alone would be both."""
 _FINANCE = _SUPPORT | MONEY
 _FINANCE |= {_P.ORDER_EXPORT, _P.PAYOUT_READ, _P.RECONCILIATION_READ, _P.STATISTICS_READ, _P.AUDIT_READ}
-_FINANCE |= {_P.TAX_READ, _P.TAX_WRITE, _P.API_KEY_READ, _P.API_KEY_OWN}
+_FINANCE |= {_P.TAX_READ, _P.TAX_WRITE, _P.API_KEY_READ, _P.API_KEY_OWN, _P.SELLER_READ, _P.SELLER_WRITE}
 _MERCHANDISER = frozenset(
     {
         *(_P.CONSOLE_OPEN, _P.PRODUCT_READ, _P.PRODUCT_WRITE, _P.STOCK_READ, _P.STOCK_WRITE),
@@ -124,7 +126,7 @@ _MERCHANDISER = frozenset(
 _ADMIN = frozenset(one for one in Permission if one.endswith(".read"))
 _ADMIN |= {_P.CONSOLE_OPEN, _P.SAVED_VIEW_MANAGE, _P.USER_WRITE, _P.CUSTOMER_SIGN_OUT, _P.CUSTOMER_DISABLE}
 _ADMIN |= {_P.API_KEY_REVOKE, _P.WEBHOOK_APPLY_EDITED, _P.INTEGRITY_RUN, _P.QUEUE_RUN, _P.CHAT_TEST}
-_ADMIN |= {_P.WEBHOOK_ENDPOINT_WRITE}
+_ADMIN |= {_P.WEBHOOK_ENDPOINT_WRITE, _P.SELLER_WRITE}
 
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.SUPPORT: _SUPPORT,

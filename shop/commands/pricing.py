@@ -18,7 +18,7 @@ from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.errors import BadInput
 from shop.core.money import Money
-from shop.pricing import change
+from shop.pricing import change, rates
 from shop.pricing.models import DeliveryMethod, DiscountCode, DiscountValue, TaxRate
 
 _KEY = re.compile("[a-z0-9][a-z0-9-]{0,39}")
@@ -44,11 +44,10 @@ class Rate(click.ParamType[int]):
     name = "rate"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        typed = text.plain(str(value)).removesuffix("%").strip()
-        found = re.fullmatch(r"([0-9]{1,3})(?:\.([0-9]{1,3}))?", typed)
-        if found is None:
-            self.fail(f"{typed[:20]!r} is not a percentage with at most three decimals, such as 8.875.", param, ctx)
-        return int(found[1]) * 1000 + int((found[2] or "").ljust(3, "0"))
+        try:
+            return rates.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Translation(click.ParamType[tuple[str, str]]):
@@ -95,11 +94,12 @@ def list_all() -> None:
     """List tax rates, delivery methods and discount codes."""
     for tax in db.session.scalars(select(TaxRate).order_by(TaxRate.country)):
         how = "included in prices" if tax.is_included else "added to prices"
-        click.echo(f"tax       {tax.country:<20} {_named(tax)} {percent(tax.rate)} %, {how}")
+        click.echo(f"tax       {tax.country:<20} {_named(tax)} {rates.percent(tax.rate)} %, {how}")
     for method in db.session.scalars(select(DeliveryMethod).order_by(DeliveryMethod.position, DeliveryMethod.key)):
         free = f", free from {_all(method.free_from)}" if method.free_from else ""
         where = f", to {', '.join(method.countries)}" if method.countries else ""
-        click.echo(f"delivery  {method.key:<20} {_named(method)}: {_all(method.prices)}{free}{where}")
+        off = "" if method.is_offered else ", off"
+        click.echo(f"delivery  {method.key:<20} {_named(method)}: {_all(method.prices)}{free}{where}{off}")
     for code in db.session.scalars(select(DiscountCode).order_by(DiscountCode.code)):
         click.echo(f"code      {code.code:<20} {_described(code)}")
 
@@ -114,7 +114,7 @@ def list_all() -> None:
 def set_tax(country: str, name: str, rate: int, is_included: bool, texts: Texts, by: Actor) -> None:
     """Set the tax of COUNTRY: its NAME on orders, and its RATE in percent."""
     change.set_tax(country, _short(name), rate, is_included=is_included, by=by, names=_by_locale(texts))
-    click.echo(f"{country}: {name} {percent(rate)} %, {'included in' if is_included else 'added to'} prices.")
+    click.echo(f"{country}: {name} {rates.percent(rate)} %, {'included in' if is_included else 'added to'} prices.")
 
 
 @_command("remove-tax")
@@ -132,6 +132,7 @@ def remove_tax(country: str, by: Actor) -> None:
 @click.option("--free-from", **_amounts, help="Amount of goods from which it is free; once for each currency.")
 @click.option("--country", "countries", multiple=True, type=Country(), help="Country; all countries without it.")
 @click.option("--position", type=click.IntRange(0, 999), default=0, help="The lowest position is preselected.")
+@click.option("--offered/--off", "is_offered", default=True, help="Whether checkouts offer it. Default: offered.")
 @_texts
 @by_staff
 def set_delivery(
@@ -141,6 +142,7 @@ def set_delivery(
     free_from: tuple[Money, ...],
     countries: tuple[str, ...],
     position: int,
+    is_offered: bool,
     texts: Texts,
     by: Actor,
 ) -> None:
@@ -156,8 +158,9 @@ def set_delivery(
         position=position,
         by=by,
         names=_by_locale(texts),
+        is_offered=is_offered,
     )
-    click.echo(f"{key} is offered.")
+    click.echo(f"{key} is {'offered' if is_offered else 'off'}.")
 
 
 @_command("remove-delivery")
@@ -209,11 +212,6 @@ def disable_code(code: str, by: Actor) -> None:
     if not change.disable_code(code, by=by):
         raise BadInput("unknown_code", f"There is no discount code {code[:40]}.")
     click.echo(f"{text.plain(code).upper()} can no longer be used.")
-
-
-def percent(rate: int) -> str:
-    """A rate as people write it: 5, 8.875."""
-    return f"{rate // 1000}.{rate % 1000:03}".rstrip("0").rstrip(".")
 
 
 def _named(row: TaxRate | DeliveryMethod) -> str:

@@ -136,6 +136,11 @@ class Act(StrEnum):
     DELIVERY_REMOVED = "pricing.delivery_removed"
     CODE_SET = "pricing.code_set"
     CODE_DISABLED = "pricing.code_disabled"
+    SELLER_CHANGED = "seller.changed"
+    LEGAL_TEXT_SAVED = "legal_text.saved"
+    ANNOUNCEMENT_CREATED = "announcement.created"
+    ANNOUNCEMENT_CHANGED = "announcement.changed"
+    ANNOUNCEMENT_REMOVED = "announcement.removed"
 
 
 OF_THE_SHOP = frozenset({Act.ENDPOINT_DISABLED})
@@ -170,6 +175,9 @@ class SubjectKind(StrEnum):
     TAX = "tax"
     DELIVERY = "delivery"
     CODE = "code"
+    SELLER = "seller"
+    LEGAL_TEXT = "legal_text"
+    ANNOUNCEMENT = "announcement"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from flask import current_app
 from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from shop import seller
 from shop.core import clock, logs
 from shop.core.db import OutdatedSnapshot, after_commit, db, insert, table, transactional
 from shop.core.money import smallest
@@ -27,6 +26,7 @@ from shop.orders.models import ERASED, Order, OrderEvent
 from shop.payments.records.models import Capture, Refund
 from shop.payments.records.types import Allocation
 from shop.pricing.split import Split
+from shop.seller_data import seller_data
 
 log = logs.get()
 _NOT_ERASED_NOW = {"read": True, "key_share": True}
@@ -116,7 +116,7 @@ def _write(order: Order, demand: Demand, sequence: int, at: datetime, day: date)
         "tax_amount": split.tax,
         "delivery_amount": split.delivery,
         "discount_amount": split.discount,
-        "seller": vars(seller.of(current_app.config)),
+        "seller": vars(seller_data.present()),
         "customer": _customer(order),
     }
     db.session.execute(table(Document).insert(), values)

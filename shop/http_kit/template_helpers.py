@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from babel.dates import format_date, format_datetime, format_time, get_datetime_format
 from babel.numbers import format_decimal
-from flask import Flask, current_app, request
+from flask import Flask, request
 from flask_babel import gettext
 from markupsafe import Markup
 
@@ -31,7 +31,8 @@ from shop.orders.states import OrderState
 from shop.payments.providers import registry
 from shop.payments.providers.types import ActionKind
 from shop.pricing.decide import Charge
-from shop.seller import Seller, of
+from shop.seller import Seller
+from shop.seller_data import seller_data
 
 _NEAR = timedelta(hours=12)
 _STATIC = Path(__file__).resolve().parents[2] / "static"
@@ -190,8 +191,8 @@ def barcode(code: object) -> Barcode | None:
 
 
 def seller() -> Seller:
-    """The seller as the settings name it."""
-    return of(current_app.config)
+    """The seller of the shop."""
+    return seller_data.shown()
 
 
 def address_lines(address: lines.Printed) -> list[str]:

@@ -42,6 +42,9 @@ KEPT: tuple[Kept, ...] = (
     *(Kept(name, _STOCK) for name in ("stock", "stock_movements", "reservations")),
     *(Kept(name, _CATALOGUE) for name in ("products", "categories", "initial_texts", "former_slugs", "price_changes")),
     *(Kept(name, _PRICING) for name in ("tax_rates", "delivery_methods", "discount_codes", "discount_values")),
+    Kept("seller_data", "one row: the seller"),
+    Kept("legal_texts", "evidence of the terms that customers could read when they ordered"),
+    Kept("announcements", "at most 50, until staff delete them"),
     Kept(
         "discount_uses",
         "uses and spent budgets of codes are the sums of these; they contain no address, only its keyed hash",

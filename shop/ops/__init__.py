@@ -14,13 +14,16 @@ from flask_login import current_user
 from shop.accounts.permissions import permissions_of
 from shop.ops import (
     alerts,
+    announcements,
     api_keys,
     api_log,
     approvals,
     audit_log,
     categories,
+    codes,
     confirm,
     customers,
+    delivery,
     discrepancies,
     disputes,
     endpoints,
@@ -31,6 +34,7 @@ from shop.ops import (
     home,
     integrity,
     ledgers,
+    legal_texts,
     live,
     mails,
     navigation,
@@ -49,8 +53,10 @@ from shop.ops import (
     roles,
     search,
     second_factor,
+    seller,
     statistics,
     stock,
+    taxes,
     users,
     webhook_altered,
     webhook_retry,
@@ -60,9 +66,10 @@ from shop.ops import (
 PAGES = (
     *(home, order_list, order_page, order_acts, order_notes, order_views, order_exports, customers, search, alerts),
     *(webhooks, webhook_retry, webhook_altered, live, mails),
-    *(approvals, payouts, disputes, reconciliation, discrepancies, ledgers, statistics),
+    *(approvals, payouts, disputes, reconciliation, discrepancies, ledgers, statistics, taxes),
     *(fulfilment, fulfilment_ship, fulfilment_order),
     *(products, product_files, product_pictures, categories, stock),
+    *(delivery, codes, announcements, legal_texts, seller),
     *(users, roles, api_keys, api_log, audit_log, queues, endpoints, integrity, second_factor, confirm),
 )
 """Page modules, in the order of the menu."""

@@ -1,6 +1,8 @@
 """Change tax rates, delivery methods and discount codes. Orders that were placed keep their lines.
 
-`by` needs the permission, else Forbidden is raised; None is the demo.
+`by` needs the permission, else Forbidden is raised; None is the demo. `seen` is the version that a form showed: with
+another one ChangedMeanwhile or AlreadyExists is raised; None replaces whatever there is. A change to the present values
+has no effect.
 """
 
 from __future__ import annotations
@@ -9,15 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Executable, delete, func, select, update
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
-from shop.core import audit, logs
+from shop.core import audit, logs, versions
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind, Values
-from shop.core.db import Base, after_commit, changed, db, insert, table, transactional
+from shop.core.db import after_commit, changed, db, insert, table, transactional
 from shop.core.errors import BadInput, Refusal
+from shop.core.exclusive import alone_until_commit
 from shop.core.money import CURRENCIES, Money, smallest
 from shop.pricing.codes import NO_CODE, normal
 from shop.pricing.decide import RATE
@@ -25,6 +28,10 @@ from shop.pricing.models import DeliveryMethod, DiscountCode, DiscountUse, Disco
 from shop.pricing.states import UseState
 
 log = logs.get()
+LONGEST_KEY = 40
+"""Characters of the key of a delivery method."""
+MOST_METHODS = 30
+"""Delivery methods of the shop: every checkout reads them all."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,20 @@ class NewCode:
     ends_at: datetime | None = None
     use_limit: int | None = None
     once_per_email: bool = True
+    is_active: bool = True
+
+    @property
+    def values(self) -> list[Values]:
+        """The amount and the budget of each currency in which it is valid."""
+        amounts, budgets = self.amounts or {}, self.budgets or {}
+        return [
+            {
+                "currency": currency,
+                "amount": amounts[currency].amount if self.percent is None else None,
+                "budget": budgets[currency].amount if currency in budgets else None,
+            }
+            for currency in sorted(CURRENCIES if self.percent is not None else amounts)
+        ]
 
 
 @transactional
@@ -53,29 +74,31 @@ def set_tax(
     is_included: bool,
     by: Actor | None = None,
     names: Mapping[str, str] | None = None,
+    seen: int | None = None,
+    reason: str = "",
 ) -> None:
-    """Set the tax of a country; `rate` is in thousandths of a percent, `names` are translations of `name` by locale.
-    Other translations are kept unless `name` changes. Raises BadInput `bad_rate`.
+    """Set the tax of a country; `rate` is in thousandths of a percent, `names` are translations of `name` by locale, an
+    empty one takes it away. Other translations are kept unless `name` changes. Raises BadInput `bad_rate`.
     """
     _demand(by, Permission.TAX_WRITE)
     if not 0 <= rate <= RATE:
         raise BadInput("bad_rate", "A tax rate must be from 0 to 100 percent.")
-    before = _row(TaxRate, country)
+    key, called = {"country": country}, f"The tax of {country}"
+    before = versions.locked(TaxRate, key)
     values = {"name": name, "rate": rate, "is_included": is_included, "texts": _texts(before, name, names)}
-    statement = insert(TaxRate).values(country=country, **values)
-    db.session.execute(statement.on_conflict_do_update(index_elements=["country"], set_=values))
-    _record(Act.TAX_SET, by, Subject(SubjectKind.TAX, country), before, values)
+    if versions.save(TaxRate, key, before, values, seen=seen, name=called):
+        _record(Act.TAX_SET, by, Subject(SubjectKind.TAX, country), before, values, reason)
 
 
 @transactional
-def remove_tax(country: str, *, by: Actor | None = None) -> bool:
+def remove_tax(country: str, *, by: Actor | None = None, seen: int | None = None, reason: str = "") -> bool:
     """Remove the tax of a country; False if it has none."""
     _demand(by, Permission.TAX_WRITE)
-    before = _row(TaxRate, country)
-    is_removed = bool(changed(delete(TaxRate).where(TaxRate.country == country)))
-    if is_removed:
-        _record(Act.TAX_REMOVED, by, Subject(SubjectKind.TAX, country), before, None)
-    return is_removed
+    before = versions.locked(TaxRate, {"country": country})
+    if before is not None:
+        versions.remove(TaxRate, {"country": country}, before, seen=seen, name=f"The tax of {country}")
+        _record(Act.TAX_REMOVED, by, Subject(SubjectKind.TAX, country), before, None, reason)
+    return before is not None
 
 
 @transactional
@@ -89,16 +112,20 @@ def set_delivery(
     position: int,
     by: Actor | None = None,
     names: Mapping[str, str] | None = None,
+    is_offered: bool = True,
+    seen: int | None = None,
 ) -> None:
     """Set a delivery method; the one with the lowest position is preselected. `names` are translations of `name` by
-    locale; others are kept unless `name` changes. Raises BadInput `bad_price`.
+    locale, an empty one takes it away; others are kept unless `name` changes. Raises BadInput `bad_price`, and Refusal
+    `too_many_methods`.
     """
     _demand(by, Permission.DELIVERY_WRITE)
     if not prices:
         raise BadInput("bad_price", "A delivery method needs a price in at least one currency; 0 is free of charge.")
     for price in (*prices.values(), *free_from.values()):
         _check_whole(price, least=0)
-    before = _row(DeliveryMethod, key)
+    of, called = {"key": key}, f"The delivery method {key}"
+    before = versions.locked(DeliveryMethod, of)
     values = {
         "name": name,
         "prices": {currency: price.amount for currency, price in prices.items()},
@@ -106,26 +133,29 @@ def set_delivery(
         "countries": sorted(set(countries)),
         "position": position,
         "texts": _texts(before, name, names),
+        "is_offered": is_offered,
     }
-    statement = insert(DeliveryMethod).values(key=key, **values)
-    db.session.execute(statement.on_conflict_do_update(index_elements=["key"], set_=values))
-    _record(Act.DELIVERY_SET, by, Subject(SubjectKind.DELIVERY, key), before, values)
+    if before is None:
+        _check_number()
+    if versions.save(DeliveryMethod, of, before, values, seen=seen, name=called):
+        _record(Act.DELIVERY_SET, by, Subject(SubjectKind.DELIVERY, key), before, values)
 
 
 @transactional
-def remove_delivery(key: str, *, by: Actor | None = None) -> bool:
+def remove_delivery(key: str, *, by: Actor | None = None, seen: int | None = None) -> bool:
     """Remove a delivery method; False if there is none."""
     _demand(by, Permission.DELIVERY_WRITE)
-    before = _row(DeliveryMethod, key)
-    is_removed = bool(changed(delete(DeliveryMethod).where(DeliveryMethod.key == key)))
-    if is_removed:
+    before = versions.locked(DeliveryMethod, {"key": key})
+    if before is not None:
+        versions.remove(DeliveryMethod, {"key": key}, before, seen=seen, name=f"The delivery method {key}")
         _record(Act.DELIVERY_REMOVED, by, Subject(SubjectKind.DELIVERY, key), before, None)
-    return is_removed
+    return before is not None
 
 
 @transactional
-def set_code(new: NewCode, *, by: Actor | None = None) -> None:
-    """Create a discount code, or change and enable it; orders that have used it count toward its new limits.
+def set_code(new: NewCode, *, by: Actor | None = None, seen: int | None = None) -> str:
+    """Create a discount code, or change it, and return it in its normal form. Orders that have used it count toward its
+    new limits.
 
     Raises BadInput `bad_code`, `bad_discount`, `bad_limit`, and Refusal `limit_exceeded` when more is used already.
     """
@@ -134,37 +164,43 @@ def set_code(new: NewCode, *, by: Actor | None = None) -> None:
     if code in ("", NO_CODE):
         raise BadInput("bad_code", "A code has 2 to 40 letters from A to Z, digits and hyphens.")
     _check_code(new)
-    limits: dict[str, object] = {"use_limit": new.use_limit, "starts_at": new.starts_at, "ends_at": new.ends_at}
-    values = {**limits, "percent": new.percent, "once_per_email": new.once_per_email, "is_active": True}
-    values["changed_by"] = by
-    _lock(code)
+    values: dict[str, object] = {"percent": new.percent, "starts_at": new.starts_at, "ends_at": new.ends_at}
+    values |= {"once_per_email": new.once_per_email, "is_active": new.is_active}
     before = _code_with_values(code)
-    statement = insert(DiscountCode).values(code=code, uses=0, **(values | {"use_limit": None}))
-    enabled = {name: value for name, value in values.items() if name != "use_limit"}
-    db.session.execute(statement.on_conflict_do_update(index_elements=["code"], set_=enabled))
+    wanted = values | {"use_limit": new.use_limit, "values": new.values}
+    if before is not None and all(before[name] == value for name, value in wanted.items()):
+        return code
+    versions.check(before, seen, f"The code {code}")
+    values |= {"changed_by": by, "version": 1 if before is None else before["version"] + 1}
+    if before is None and db.session.scalar(_insert_code(code, values)) is None:
+        raise versions.AlreadyExists(f"The code {code}")
     within = update(DiscountCode).where(DiscountCode.code == code)
     if new.use_limit is not None:
         within = within.where(DiscountCode.uses <= new.use_limit)
-    if not changed(within.values(use_limit=new.use_limit)):
+    if not changed(within.values(use_limit=new.use_limit, **values)):
         raise Refusal("limit_exceeded", f"{code} has been used more often than this limit allows.")
     _set_values(code, new)
     _record(Act.CODE_SET, by, Subject(SubjectKind.CODE, code), before, _code_with_values(code))
+    return code
+
+
+def _insert_code(code: str, values: Mapping[str, object]) -> Executable:
+    row = insert(DiscountCode, plain=True).values(code=code, uses=0, **values).on_conflict_do_nothing()
+    statement: Executable = row.returning(table(DiscountCode).c.code)
+    return statement
 
 
 def _set_values(code: str, new: NewCode) -> None:
     """Replace the values of a locked code. What has been spent is summed from its uses."""
-    amounts, budgets = new.amounts or {}, new.budgets or {}
     spent = _spent(code)
     db.session.execute(delete(DiscountValue).where(DiscountValue.code == code))
-    for currency in CURRENCIES if new.percent is not None else amounts:
-        budget = budgets[currency].amount if currency in budgets else None
-        gone = spent.get(currency, 0)
-        if budget is not None and gone > budget:
-            given = Money(gone, currency).with_code()
-            raise Refusal("limit_exceeded", f"{code} has given discounts of {given}, more than this budget.")
-        amount = amounts[currency].amount if new.percent is None else None
-        values = {"code": code, "currency": currency, "amount": amount, "budget": budget, "spent": gone}
-        db.session.execute(insert(DiscountValue).values(**values))
+    for value in new.values:
+        currency, budget = value["currency"], value["budget"]
+        given = spent.get(currency, 0)
+        if budget is not None and given > budget:
+            total = Money(given, currency).with_code()
+            raise Refusal("limit_exceeded", f"{code} has given discounts of {total}, more than this budget.")
+        db.session.execute(insert(DiscountValue).values(code=code, **value, spent=given))
 
 
 @transactional
@@ -174,7 +210,7 @@ def disable_code(typed: str, *, by: Actor | None = None) -> bool:
     code = normal(typed)
     _lock(code)
     was_active = db.session.scalar(select(DiscountCode.is_active).where(DiscountCode.code == code))
-    disabled = {"is_active": False, "changed_by": by}
+    disabled = {"is_active": False, "changed_by": by, "version": DiscountCode.version + 1}
     is_there = bool(changed(update(DiscountCode).where(DiscountCode.code == code).values(disabled)))
     if is_there:
         before, after = {"is_active": was_active}, {"is_active": False}
@@ -188,24 +224,20 @@ def _demand(by: Actor | None, permission: Permission) -> None:
         rights.demand(by, permission)
 
 
-def _record(act: Act, by: Actor | None, subject: Subject, before: Values | None, after: Values | None) -> None:
+def _record(
+    act: Act, by: Actor | None, subject: Subject, before: Values | None, after: Values | None, reason: str = ""
+) -> None:
     """Record a change in the audit log, and log it once it is committed. The demo's changes have no actor."""
     if by is not None:
-        audit.record(by, act, subject, before=before, after=after)
+        audit.record(by, act, subject, before=before, after=after, reason=reason)
     after_commit(lambda: log.info(act.value, by=str(by) if by else "demo", subject=subject.id))
 
 
-def _row(model: type[Base], key: str) -> Values | None:
-    """The columns of a row, None if it does not exist. Locks it, so that no other change comes between."""
-    of = table(model)
-    (column,) = of.primary_key.columns
-    found = db.session.execute(select(of).where(column == key).with_for_update()).mappings().first()
-    return None if found is None else dict(found)
-
-
 def _code_with_values(code: str) -> Values | None:
-    """The columns of a discount code and of its values, None if it does not exist."""
-    row = _row(DiscountCode, code)
+    """The columns of a discount code and of its values, None if it does not exist. Locks its row: orders update it
+    before they spend its budget.
+    """
+    row = versions.locked(DiscountCode, {"code": code})
     values = select(DiscountValue.currency, DiscountValue.amount, DiscountValue.budget).order_by(DiscountValue.currency)
     found = db.session.execute(values.where(DiscountValue.code == code)).mappings()
     return None if row is None else {**row, "values": [dict(each) for each in found]}
@@ -246,7 +278,14 @@ def _check_code(new: NewCode) -> None:
 def _texts(before: Values | None, name: str, names: Mapping[str, str] | None) -> dict[str, dict[str, str]]:
     """The translations of a row with this English name: those given, and those it has of the same name."""
     kept = before["texts"] if before is not None and before["name"] == name else {}
-    return {**kept, **{locale: {"name": text} for locale, text in (names or {}).items()}}
+    found = {**kept, **{locale: {"name": text} for locale, text in (names or {}).items()}}
+    return {locale: text for locale, text in found.items() if text["name"]}
+
+
+def _check_number() -> None:
+    alone_until_commit(db.session, "delivery methods")
+    if (db.session.scalar(select(func.count()).select_from(DeliveryMethod)) or 0) >= MOST_METHODS:
+        raise Refusal("too_many_methods", f"A shop has at most {MOST_METHODS} delivery methods.")
 
 
 def _check_whole(money: Money, *, least: int) -> None:

@@ -37,7 +37,8 @@ class Tax:
 
 @dataclass(frozen=True)
 class Method:
-    """A delivery method with its prices in minor units by currency. Without `countries` it delivers to all of them.
+    """A delivery method with its prices in minor units by currency. Without `countries` it delivers to all of them, and
+    to none while it is not offered.
 
     It is free from `free_from` of goods.
     """
@@ -47,9 +48,10 @@ class Method:
     prices: Mapping[str, int]
     free_from: Mapping[str, int] = field(default_factory=dict)
     countries: Sequence[str] = ()
+    is_offered: bool = True
 
     def delivers(self, country: str, currency: str) -> bool:
-        return currency in self.prices and (not self.countries or country in self.countries)
+        return self.is_offered and currency in self.prices and (not self.countries or country in self.countries)
 
     def price(self, goods: Money) -> Money:
         """The price for goods of this amount."""

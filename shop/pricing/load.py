@@ -57,7 +57,14 @@ def rules(choices: Choices, currency: str) -> Rules:
 
 def _method(row: Row[Any], language: str) -> Method:
     name = text_in(row.method_texts, language, "name", row.method_name)
-    return Method(row.method_key, name, row.method_prices, row.method_free_from, row.method_countries)
+    return Method(
+        row.method_key,
+        name,
+        row.method_prices,
+        row.method_free_from,
+        row.method_countries,
+        row.method_is_offered,
+    )
 
 
 def _code(row: Row[Any]) -> Code:

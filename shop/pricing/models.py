@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Text, text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Text, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.core.actor import Actor
@@ -17,7 +17,8 @@ _ONE_USE = text("state = 'HELD' AND once_per_email")
 
 class TaxRate(Base):
     """Tax of a country. `rate` is in thousandths of a percent; prices contain the tax if `is_included`. A country
-    without a row has no tax. `texts` has translations of `name`.
+    without a row has no tax. `texts` has translations of `name`. Here and in the other tables `version` counts changes
+    (see `shop.core.versions`).
     """
 
     __tablename__ = "tax_rates"
@@ -26,13 +27,14 @@ class TaxRate(Base):
     rate: Mapped[int]
     is_included: Mapped[bool]
     texts: Mapped[dict[str, dict[str, str]]] = mapped_column(JSON, default=dict, server_default=text("'{}'"))
+    version: Mapped[int] = mapped_column(default=1, server_default=text("1"))
 
     __table_args__ = (CheckConstraint("rate BETWEEN 0 AND 100000", name="rate_sane"),)
 
 
 class DeliveryMethod(Base):
     """A delivery method. `prices` and `free_from` map currencies to minor units; an empty list of `countries` means all
-    of them. `texts` has translations of `name`.
+    of them. `texts` has translations of `name`. One that is not offered delivers nowhere.
     """
 
     __tablename__ = "delivery_methods"
@@ -43,6 +45,8 @@ class DeliveryMethod(Base):
     countries: Mapped[list[str]] = mapped_column(JSON)
     position: Mapped[int]
     texts: Mapped[dict[str, dict[str, str]]] = mapped_column(JSON, default=dict, server_default=text("'{}'"))
+    is_offered: Mapped[bool] = mapped_column(default=True, server_default=true())
+    version: Mapped[int] = mapped_column(default=1, server_default=text("1"))
 
 
 class DiscountCode(Base):
@@ -62,6 +66,7 @@ class DiscountCode(Base):
     once_per_email: Mapped[bool]
     is_active: Mapped[bool] = mapped_column(default=True)
     changed_by: Mapped[Actor | None] = mapped_column(ActorText)
+    version: Mapped[int] = mapped_column(default=1, server_default=text("1"))
 
     __table_args__ = (
         CheckConstraint("percent BETWEEN 1 AND 100", name="percent_sane"),

@@ -8,6 +8,7 @@ from shop.http_kit import language, pictures, template_helpers, translation
 from shop.web import (
     accounts,
     addresses,
+    announcements,
     cart,
     catalogue,
     checkout,
@@ -43,6 +44,7 @@ BLUEPRINTS = (
     orders.bp,
     documents.bp,
     legal.bp,
+    announcements.bp,
     search_engines.bp,
     returning.bp,
     accounts.bp,
@@ -65,6 +67,7 @@ def init_app(app: Flask) -> None:
     translation.init_app(app)
     template_helpers.init_app(app)
     pictures.init_app(app)
+    announcements.init_app(app)
     security_txt.init_app(app)
     app.jinja_env.globals.update(canonical=search_engines.canonical)
     passive.init_app(app)

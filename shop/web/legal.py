@@ -1,10 +1,15 @@
-"""Legal pages and the contact page, with the seller of the settings."""
+"""Legal pages, with the merchant's text or the one that comes with the shop, and the contact page."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, current_app, render_template
 
+from shop.core.languages import tag
 from shop.http_kit.access import access
+from shop.http_kit.translation import locale_name
+from shop.legal_texts import legal_texts, markup
 
 bp = Blueprint("legal", __name__)
 PAGES = ("imprint", "privacy", "terms", "returns", "contact")
@@ -15,29 +20,29 @@ RETURN_DAYS = 14
 @bp.get("/imprint")
 @access("public")
 def imprint() -> str:
-    """Name and address of the seller."""
-    return render_template("shop/legal/imprint.html")
+    """Name and address of the seller, and what the merchant adds."""
+    return _page("imprint")
 
 
 @bp.get("/privacy")
 @access("public")
 def privacy() -> str:
     """Personal data that the shop stores, why, and for how long."""
-    return render_template("shop/legal/privacy.html", days=current_app.config["GUEST_DATA_DAYS"])
+    return _page("privacy", days=current_app.config["GUEST_DATA_DAYS"])
 
 
 @bp.get("/terms")
 @access("public")
 def terms() -> str:
     """Terms of sale."""
-    return render_template("shop/legal/terms.html")
+    return _page("terms")
 
 
 @bp.get("/returns")
 @access("public")
 def returns() -> str:
     """Returns of items, and refunds."""
-    return render_template("shop/legal/returns.html", days=RETURN_DAYS)
+    return _page("returns", days=RETURN_DAYS)
 
 
 @bp.get("/contact")
@@ -45,3 +50,11 @@ def returns() -> str:
 def contact() -> str:
     """Contact of the seller."""
     return render_template("shop/legal/contact.html")
+
+
+def _page(name: str, **values: Any) -> str:
+    """The page with the merchant's text in the visitor's language, else in English, else with its own text."""
+    text = legal_texts.shown(name, locale_name())
+    if text is not None:
+        values |= {"merchant_text": markup.blocks(text.content), "text_language": tag(text.locale)}
+    return render_template(f"shop/legal/{name}.html", **values)

@@ -61,6 +61,8 @@ TABLE: dict[str, tuple[Role, ...]] = {
     "legal_text.write": (M,),
     "announcement.read": (M, A),
     "announcement.write": (M,),
+    "seller.read": (F, A),
+    "seller.write": (F, A),
     "webhook_endpoint.read": (A,),
     "webhook_endpoint.write": (A,),
     "user.read": (A,),

@@ -16,6 +16,8 @@ from shop.accounts.permissions import Role
 from shop.alerts import claims, store
 from shop.alerts.models import ChatMessage
 from shop.alerts.states import MessageKind
+from shop.announcements import announcements
+from shop.announcements.announcements import Content
 from shop.catalogue.models import Product
 from shop.core import clock
 from shop.core.actor import Actor
@@ -66,6 +68,11 @@ def shipped_order(shop: Shop) -> Arguments:
     order, tracking = shop.paid_order(), carriers.tracking("dhl", "1")
     by = shop.colleague("mia", Role.MERCHANDISER)
     return [order.number, str(fulfilment.pack_and_ship(order.id, tracking, by=by, form_key="form-1"))]
+
+
+def announcement(shop: Shop) -> str:
+    """Number of an announcement."""
+    return str(announcements.create(Content({"en": "Closed today"}), by=shop.colleague("mo", Role.MERCHANDISER)))
 
 
 def waiting_refund(shop: Shop) -> str:

@@ -31,6 +31,7 @@ from tests.commands.subjects import (
     account_with_second_factor,
     after_command,
     altered_webhook,
+    announcement,
     api_key,
     archived_product,
     claimed_alert,
@@ -154,6 +155,13 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
         Act.CODE_DISABLED,
         lambda shop: [after_command(shop, "set-code", "TEN", "--percent", "10"), *MIA],
     ),
+    "seller set": (
+        Act.SELLER_CHANGED,
+        lambda _: ["--name", "Tea & Co.", "--address", "Road 1", "--reason", "moved", *SAM],
+    ),
+    "legal-texts save": (Act.LEGAL_TEXT_SAVED, lambda shop: ["terms", "en", product_file(shop), *MIA]),
+    "announcements add": (Act.ANNOUNCEMENT_CREATED, lambda _: ["Closed today", "--link", "/returns", *MIA]),
+    "announcements remove": (Act.ANNOUNCEMENT_REMOVED, lambda shop: [announcement(shop), *MIA]),
     "users create": (Act.ACCOUNT_CREATED, lambda _: ["bo@example.com", "--role", "finance", "--password", PASSWORD]),
     "users invite": (
         Act.ACCOUNT_INVITED,
@@ -194,6 +202,10 @@ NO_ENTRY = {
     "views list": "reads",
     "orders show": "queries acquirers; what it finds is an update, as of the poller",
     "pricing list": "reads",
+    "seller show": "reads",
+    "legal-texts list": "reads",
+    "legal-texts show": "reads",
+    "announcements list": "reads",
     "products list": "reads",
     "products export": "reads",
     "products stock": "reads",
@@ -226,6 +238,9 @@ IN_NO_COMMAND |= {Act.ENDPOINT_CHANGED, Act.ENDPOINT_DELETED, Act.ENDPOINT_TESTE
 
 
 IN_NO_COMMAND |= {Act.PICTURE_ADDED, Act.PICTURE_CHANGED, Act.PICTURE_REMOVED}
+
+
+IN_NO_COMMAND |= {Act.ANNOUNCEMENT_CHANGED}
 
 
 IN_NO_COMMAND |= {Act.CATEGORY_CREATED, Act.CATEGORY_RENAMED, Act.CATEGORY_MOVED, Act.CATEGORY_REMOVED}

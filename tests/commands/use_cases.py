@@ -16,6 +16,9 @@ USE_CASES = {
     "accounts.sign_in_help.sign_out",
     "accounts.sign_in_help.unlock",
     "accounts.signin.create",
+    "announcements.announcements.change",
+    "announcements.announcements.create",
+    "announcements.announcements.remove",
     "alerts.chat.send_again",
     "alerts.chat.test",
     "alerts.claims.claim",
@@ -48,6 +51,7 @@ USE_CASES = {
     "inventory.stock.correct",
     "inventory.stock.restock",
     "inventory.stock.set_low_at",
+    "legal_texts.legal_texts.save",
     "mail.missing.retry",
     "mail.resend.resend",
     "orders.address.change",
@@ -98,6 +102,7 @@ USE_CASES = {
     "pricing.change.set_delivery",
     "pricing.change.set_tax",
     "queues.queues.run_now",
+    "seller_data.seller_data.save",
 }
 """Acts of people: public functions with an argument `by`. Each is behind a command, shares its transaction with
 one that is, or is an act of the console or of the API alone.

@@ -40,6 +40,7 @@ LISTS = (
     ),
     *("fulfilment", "fulfilment?state=TO_PACK&country=TW"),
     *("products", "products?q=kettle&low=yes", "stock", "categories", "products/imports"),
+    *("delivery", "taxes", "codes", "codes?q=ten&state=valid", "announcements", "legal", "legal/terms/en", "seller"),
 )
 
 

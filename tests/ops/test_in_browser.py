@@ -17,12 +17,15 @@ from werkzeug.serving import make_server
 from e2e.console_checks import Watch, is_sound
 from shop.accounts.permissions import Role
 from shop.alerts import claims
+from shop.announcements import announcements
+from shop.announcements.announcements import Content
 from shop.catalogue import pictures, products
 from shop.core import clock
 from shop.core.money import Money
 from shop.integrity import checks
 from shop.integrity.invariants import Finding
 from shop.inventory import stock
+from shop.legal_texts import legal_texts
 from shop.live import feed, hub
 from shop.mail import outgoing
 from shop.merchandising import imports
@@ -33,6 +36,7 @@ from shop.outgoing_webhooks.kinds import EventType
 from shop.payments.disputes import disputes
 from shop.payments.providers.interface import DisputeFact
 from shop.payments.refunds import requests
+from shop.pricing import change
 from tests.live.test_console import note
 from tests.media.test_conversion import picture
 from tests.merchandising.test_imports import FILE
@@ -66,6 +70,7 @@ PAGES += ["/ops?owner=me", "/ops/alerts/<alert>"]
 """Addresses of pages; `<number>` is the number of a paid order, `<mail>`, `<export>`, `<alert>`, `<customer>` and
 `<endpoint>` are ids of these.
 """
+PAGES += ["/ops/taxes", "/ops/taxes/new", "/ops/taxes/countries/TW", "/ops/seller"]
 PAGES_OF_ADMINS = ["/ops/integrity", "/ops/users?state=disabled", "/ops/customers/1", "/ops/webhooks/1/altered"]
 PAGES_OF_ADMINS += ["/ops/endpoints", "/ops/endpoints/new", "/ops/endpoints/<endpoint>"]
 PAGES_OF_ADMINS += ["/ops/endpoints/<endpoint>/deliveries/1"]
@@ -75,6 +80,15 @@ PAGES_OF_MERCHANDISERS += ["/ops/stock?low=yes", f"/ops/stock/{KETTLE}", "/ops/c
 PAGES_OF_MERCHANDISERS += ["/ops/fulfilment", "/ops/fulfilment/<number>", "/ops/fulfilment?state=PACKED"]
 PAGES_OF_MERCHANDISERS += ["/ops/fulfilment/ship?number=<number>", "/ops/fulfilment/pick-list?number=<number>"]
 PAGES_OF_MERCHANDISERS += ["/ops/products/imports/<import>", "/ops/stock", "/ops/products?q=nothing"]
+PAGES_OF_MERCHANDISERS += [
+    "/ops/delivery",
+    "/ops/delivery/new",
+    "/ops/delivery/methods/post",
+    "/ops/codes",
+    "/ops/codes/new",
+]
+PAGES_OF_MERCHANDISERS += ["/ops/codes/TEN", "/ops/announcements", "/ops/announcements/new", "/ops/announcements/1"]
+PAGES_OF_MERCHANDISERS += ["/ops/legal", "/ops/legal/terms/en", "/ops/legal/terms/en/1"]
 SignIn = Callable[[str], Page]
 
 
@@ -119,6 +133,12 @@ def catalogue_with_all(shop: Shop) -> str:
     products.set_price(KETTLE, Money(130000, "TWD"), by=mo)
     stock.restock(KETTLE, 2, by=mo, reason="delivery")
     stock.set_low_at(KETTLE, 100, by=mo)
+    prices = {"TWD": Money(8000, "TWD")}
+    change.set_delivery("post", "Post", prices, free_from={}, countries=("TW",), position=0, by=mo)
+    change.set_tax("TW", "VAT", 5000, is_included=True, by=shop.sam, reason="by law")
+    change.set_code(change.NewCode("TEN", percent=10, budgets=prices, ends_at=clock.now() + timedelta(days=9)), by=mo)
+    announcements.create(Content({"en": "Closed until 5 January", "ja": "休業日"}, "/returns"), by=mo)
+    legal_texts.save("terms", "en", "## Your order\n\nWe sell **tea**.\n\n- one\n- [two](/returns)", seen=0, by=mo)
     return imports.run(imports.request(FILE, "new.csv", is_dry_run=True, by=mo, is_claimed=True)).id
 
 

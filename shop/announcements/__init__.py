@@ -1,0 +1,1 @@
+"""Announcements above the pages of the shop, such as a holiday notice."""

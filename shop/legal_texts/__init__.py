@@ -1,0 +1,1 @@
+"""Texts of the legal pages that the merchant writes, with all their versions."""
