@@ -28,6 +28,7 @@ from shop.ops import (
     home,
     integrity,
     ledgers,
+    lists,
     live,
     mails,
     navigation,
@@ -72,6 +73,7 @@ for page in PAGES:
 def init_app(app: Flask) -> None:
     """Register the pages of the console."""
     formats.init_app(app)
+    lists.init_app(app)
     app.register_blueprint(bp)
 
 

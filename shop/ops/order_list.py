@@ -14,8 +14,8 @@ from shop.ops import lists
 from shop.ops.formats import words, zone
 from shop.ops.lists import Pairs
 from shop.ops.navigation import Link
-from shop.order_search import conditions, pages, views
 from shop.order_search import filters as filters_of
+from shop.order_search import pages, views
 from shop.order_search.conditions import Few
 from shop.order_search.filters import Filters, Flag, Method
 from shop.orders.states import OrderState
@@ -49,8 +49,7 @@ def index() -> ResponseReturnValue:
     if any(value == "" for values in given.values() for value in values):
         return redirect(lists.address(HERE, pairs), 303)  # a form sends its empty fields; addresses are without them
     place = Place.parse(request.args)
-    saved, are_few = views.every_and(conditions.are_few(filters))
-    few = Few(*map(bool, are_few))
+    saved, few = views.every_and_few(filters)
     page, total = pages.find_with_total(filters, zone(), place, few=few)
     is_empty = not page.rows and place == keyset.FIRST
     helpful, helpless = _to_drop(filters, few) if is_empty else ([], [])

@@ -7,7 +7,7 @@ list is sorted. States and providers of payments, and amounts, are either, by th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, cast
 from zoneinfo import ZoneInfo
@@ -109,6 +109,16 @@ def along_index(filters: Filters, zone: ZoneInfo, *, few: Few) -> list[ColumnEle
 def in_rows(filters: Filters, *, few: Few) -> list[ColumnElement[bool]]:
     """The conditions that are checked for one order after the other: amounts, currencies and payments of many."""
     return list(_in_rows(filters, few))
+
+
+def may_be_few(filters: Filters) -> Filters:
+    """The filters on which `are_few` depends, without the others."""
+    of_payments = Filters(payment_states=filters.payment_states, providers=filters.providers)
+    if filters.payment_states or filters.providers:
+        of_payments = replace(of_payments, methods=filters.methods)
+    if filters.least or filters.most:
+        return replace(of_payments, currencies=filters.currencies, least=filters.least, most=filters.most)
+    return of_payments
 
 
 def are_few(filters: Filters) -> Select[bool, bool]:

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, Subquery, and_, func, join, litera
 
 from shop.core import keyset
 from shop.core.db import db
-from shop.core.keyset import Page, Place, Position
+from shop.core.keyset import ON_A_PAGE, Page, Place, Position
 from shop.orders.models import Order
 from shop.payments.providers.types import Outcome, Trust
 from shop.payments.records.models import Payment, RefusedWebhook, WebhookEventRow
@@ -20,7 +20,6 @@ from shop.payments.webhooks import conditions, content
 from shop.payments.webhooks import filters as filters_of
 from shop.payments.webhooks.filters import Filters, State
 
-ON_A_PAGE = 50
 COUNTED, CHECKED = 10_000, 3000
 """Webhooks are counted up to this number; with several filters, whose rows are read one by one, up to CHECKED."""
 STORED, REFUSED = 0, 1
