@@ -65,9 +65,9 @@ def moment(at: datetime | None) -> Markup:
     """A time in the shop's zone, with UTC as its title; a dash for none."""
     if not at:
         return _NO_TIME
-    utc = _to_the_second(at.astimezone(UTC))
-    stamp, title, shown = f"{utc.replace(' ', 'T')}Z", f"{utc} UTC", shop_time(at)
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(stamp, title, shown)
+    day, _, time = _to_the_second(at.astimezone(UTC)).partition(" ")
+    values = (day, time, day, time, _to_the_second(at.astimezone(zone())))
+    return Markup('<time datetime="%sT%sZ" title="%s %s UTC">%s</time>') % values
 
 
 @lru_cache(maxsize=1024, typed=True)  # an equal Markup is another text

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import (
     BigInteger,
     Select,
+    Subquery,
     and_,
     bindparam,
     case,
@@ -45,6 +46,7 @@ COUNTED, CHECKED = 10_000, 3000
 """Orders that a count looks at, the newest that the indexes find; and if it has to check each of them."""
 _KEPT = 128
 """Statements that are kept."""
+_NONE, _FOUND, _UNKNOWN = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -107,15 +109,22 @@ def count(filters: Filters, zone: ZoneInfo, *, few: Few = NOT_FEW) -> Total:
 @lru_cache(maxsize=_KEPT)
 def _counted(filters: Filters, zone: ZoneInfo, few: Few, counted: int, checks: int) -> Select[Any]:
     """Select the number of orders that match, of those that were looked at, and the most that are looked at."""
+    looked_at, most = _looked_at(filters, zone, few, counted, checks)
+    number = func.coalesce(func.sum(looked_at.c.matches), 0).label("number_of_all")
+    return select(number, func.count().label("looked_at"), literal(most).label("most")).select_from(looked_at)
+
+
+def _looked_at(filters: Filters, zone: ZoneInfo, few: Few, counted: int, checks: int) -> tuple[Subquery, int]:
+    """The newest orders that the indexes find, with 1 as `matches` if the rest holds, and the most of them: `counted`,
+    or `checks` if each is checked. There is one more if others follow.
+    """
     which, checked = conditions.along_index(filters, zone, few=few), conditions.in_rows(filters, few=few)
     if few != NOT_FEW:
         which, checked = [*which, *checked], []
     matches = case((and_(*checked), 1), else_=0) if checked else literal(1)
     most = checks if checked else counted
     newest = select(matches.label("matches")).select_from(Order).where(*which)
-    looked_at = newest.order_by(*_sorting(Order, backwards=False)).limit(most + 1).subquery()
-    number = func.coalesce(func.sum(looked_at.c.matches), 0).label("number_of_all")
-    return select(number, func.count().label("looked_at"), literal(most).label("most")).select_from(looked_at)
+    return newest.order_by(*_sorted((Order.placed_at, Order.id), is_backwards=False)).limit(most + 1).subquery(), most
 
 
 def _total(number: int, looked_at: int, most: int) -> Total:
@@ -128,15 +137,24 @@ def count_up_to(most: int, filters: Filters, zone: ZoneInfo) -> int:
     return db.session.scalar(select(func.count()).select_from(matching)) or 0
 
 
-def found_without(filters: Filters, zone: ZoneInfo, *, few: Few = NOT_FEW) -> dict[str, bool]:
-    """Each filter that is set, and True if orders match all others. One statement. `few` is that of the filters."""
+def found_without(filters: Filters, zone: ZoneInfo, *, few: Few = NOT_FEW) -> dict[str, bool | None]:
+    """Each filter that is set, and whether orders match all others; None if none of the newest CHECKED does. One
+    statement. `few` is that of the filters.
+    """
     without = {name: filters_of.without(filters, name) for name, _ in filters_of.pairs(filters)}
+    if not without:
+        return {}
     columns = []
     for one in without.values():
         has_same_amounts = (one.least, one.most) == (filters.least, filters.most)
-        which = conditions.of(one, zone, few=Few(amounts=few.amounts and has_same_amounts))
-        columns.append(exists(select(Order.id).where(*which)))
-    return dict(zip(without, map(bool, db.session.execute(select(*columns)).one()), strict=True)) if columns else {}
+        rows, most = _looked_at(one, zone, Few(amounts=few.amounts and has_same_amounts), 1, CHECKED)
+        is_one = exists(select(literal(1)).select_from(rows).where(rows.c.matches == 1))
+        number = select(func.count()).select_from(rows).scalar_subquery()
+        columns.append(case((is_one, _FOUND), (number > most, _UNKNOWN), else_=_NONE))
+    known = {_FOUND: True, _NONE: False}
+    return {
+        name: known.get(value) for name, value in zip(without, db.session.execute(select(*columns)).one(), strict=True)
+    }
 
 
 @dataclass(frozen=True)
@@ -160,26 +178,39 @@ def _position(place: Place) -> dict[str, Any]:
 def _page_with_total(
     filters: Filters, zone: ZoneInfo, few: Few, search: _Search, limit: int, counted: int, checks: int
 ) -> Select[Any]:
-    totals = _counted(filters, zone, few, counted, checks).subquery("counted")
-    return _page(filters, zone, few, search, limit).add_columns(*totals.c).join(totals, true())
+    """Select the orders of a page, each with the values of a total. A set of orders is read once for both."""
+    if not conditions.is_set(filters, few):
+        totals = _counted(filters, zone, few, counted, checks).subquery("counted")
+        return _page(filters, zone, few, search, limit).add_columns(*totals.c).join(totals, true())
+    matching = select(Order.id, Order.placed_at).where(*conditions.of(filters, zone, few=few)).cte("matching")
+    number = func.count()
+    columns = (number.label("number_of_all"), number.label("looked_at"), literal(counted).label("most"))
+    totals = select(*columns).select_from(matching).subquery("counted")
+    chosen = _chosen(select(matching.c.id), (matching.c.placed_at, matching.c.id), search, limit)
+    return _shown_of(chosen, search).add_columns(*totals.c).join(totals, true())
 
 
 @lru_cache(maxsize=_KEPT)
 def _page(filters: Filters, zone: ZoneInfo, few: Few, search: _Search, limit: int) -> Select[Any]:
-    """Select the orders of a page with what the list shows of each, in the direction of the search."""
-    which = conditions.of(filters, zone, few=few)
+    matching = select(Order.id).where(*conditions.of(filters, zone, few=few))
+    return _shown_of(_chosen(matching, (Order.placed_at, Order.id), search, limit), search)
+
+
+def _chosen(matching: Select[Any], key: tuple[Any, Any], search: _Search, limit: int) -> Subquery:
+    """The ids of a page, in the direction of the search; `key` are time and id of the orders that match."""
     if search.has_position:
-        position = tuple_(
-            bindparam("beyond_at", type_=Order.placed_at.type), bindparam("beyond_id", type_=BigInteger())
-        )
-        key = tuple_(Order.placed_at, Order.id)
-        which.append(key > position if search.is_backwards else key < position)
-    newest = _sorting(Order, search.is_backwards)
-    chosen = select(Order.id).where(*which).order_by(*newest).limit(limit).subquery("page")
+        at, id = bindparam("beyond_at", type_=Order.placed_at.type), bindparam("beyond_id", type_=BigInteger())
+        beyond = tuple_(at, id)
+        matching = matching.where(tuple_(*key) > beyond if search.is_backwards else tuple_(*key) < beyond)
+    return matching.order_by(*_sorted(key, search.is_backwards)).limit(limit).subquery("page")
+
+
+def _shown_of(chosen: Subquery, search: _Search) -> Select[Any]:
+    """Select what the list shows of the chosen orders, in the direction of the search."""
     order, payment, shown = _shown()
     latest = select(func.max(Payment.id)).where(Payment.order_id == order.id).scalar_subquery()
     found = join(chosen, order, order.id == chosen.c.id).outerjoin(payment, payment.id == latest)
-    return shown.select_from(found).order_by(*_sorting(order, search.is_backwards))
+    return shown.select_from(found).order_by(*_sorted((order.placed_at, order.id), search.is_backwards))
 
 
 @cache
@@ -196,9 +227,8 @@ def _shown() -> tuple[Any, Any, Select[Any]]:
     return order, payment, select(*columns, state, provider, instrument, refunded.label("refunded"), *flags)
 
 
-def _sorting(order: Any, backwards: bool) -> tuple[Any, Any]:
-    columns = (order.placed_at, order.id)
-    return columns if backwards else (columns[0].desc(), columns[1].desc())
+def _sorted(key: tuple[Any, Any], is_backwards: bool) -> tuple[Any, Any]:
+    return key if is_backwards else (key[0].desc(), key[1].desc())
 
 
 _FLAGS = tuple((flag, flag.value) for flag in Flag)
