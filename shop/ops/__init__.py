@@ -86,4 +86,4 @@ def _use_own_error_page() -> None:
 def _of_reader() -> dict[str, Any]:
     """The permissions and the menu of the reader, for every template of the console."""
     permissions = permissions_of(current_user.roles) if current_user.is_authenticated else frozenset()
-    return {"permissions": permissions, "menu": navigation.menu(LINKS, permissions)}
+    return {"permissions": permissions, "menu": navigation.menu_with_addresses(LINKS, permissions)}

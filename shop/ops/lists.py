@@ -34,7 +34,8 @@ def addresses(endpoint: str, name: str) -> Callable[[object], str]:
     """The addresses of pages that differ in the value `name` of their path, for the rows of a list: url_for for each of
     them takes a part of a list's time that is worth saving.
     """
-    base = url_for(endpoint, **{name: 0}).removesuffix("0")
+    value_of: dict[str, Any] = {name: 0}
+    base = url_for(endpoint, **value_of).removesuffix("0")
     return lambda value: base + quote(str(value), safe="")
 
 

@@ -132,7 +132,7 @@ def _urgency(row: Row[Any]) -> tuple[bool, bool, datetime, datetime]:
 
 
 def _is_bad(row: Row[Any]) -> bool:
-    return row.kind == "dispute" or (row.kind == "alert" and row.detail.split()[0] == Severity.P1)
+    return bool(row.kind == "dispute" or (row.kind == "alert" and row.detail.split()[0] == Severity.P1))
 
 
 def _is_readable(row: Row[Any], permissions: Collection[Permission]) -> bool:
