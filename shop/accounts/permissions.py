@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import lru_cache
 
 
 class Role(StrEnum):
@@ -139,6 +140,11 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
 
 def permissions_of(roles: Iterable[str]) -> frozenset[Permission]:
     """The permissions of an account with these roles. Names that are no role have none."""
+    return _permissions_of(tuple(roles))
+
+
+@lru_cache(maxsize=256)
+def _permissions_of(roles: tuple[str, ...]) -> frozenset[Permission]:
     return frozenset().union(*(PERMISSIONS[Role(role)] for role in roles if role in tuple(Role)))
 
 

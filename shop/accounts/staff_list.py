@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import and_, select
 
 from shop.accounts.models import IS_STAFF, NO_PASSWORD, User
+from shop.core import key_pages
 from shop.core.db import db
+from shop.core.key_pages import FIRST, Page, Place
+from shop.core.keyset import ON_A_PAGE
 
 LARGEST_ID = 2**31 - 1
-PAGE = 100
 
 
 class StaffState(StrEnum):
@@ -32,19 +33,11 @@ _CONDITIONS: Mapping[StaffState, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class StaffPage:
-    """Accounts by e-mail address, and the address after which the next page begins; empty on the last page."""
-
-    accounts: list[User]
-    after: str
-
-
-def find(*, state: StaffState | None = None, after: str = "", limit: int = PAGE) -> StaffPage:
-    """Accounts with a role, from the one after the address `after` on. One statement."""
-    query = select(User).where(IS_STAFF, User.email > after).order_by(User.email).limit(limit + 1)
-    accounts = list(db.session.scalars(query.where(_CONDITIONS[state]) if state else query))
-    return StaffPage(accounts[:limit], accounts[limit - 1].email if len(accounts) > limit else "")
+def find(place: Place = FIRST, *, state: StaffState | None = None, limit: int = ON_A_PAGE) -> Page[User]:
+    """A page of the accounts with a role, by e-mail address. One statement."""
+    query = select(User).where(IS_STAFF, *([_CONDITIONS[state]] if state else []))
+    found = db.session.scalars(key_pages.at(query, User.email, place, limit)).all()
+    return key_pages.page(found, place, limit, lambda user: user.email)
 
 
 def state_of(user: User) -> StaffState:

@@ -12,6 +12,7 @@ from shop.alerts.states import AlertState, MessageKind, Severity
 from shop.core.actor import Actor
 from shop.core.column_types import ActorText, EnumText
 from shop.core.db import Base, UtcDateTime
+from shop.core.keyset import Position
 from shop.mail.states import MailState
 
 _KNOWN = ", ".join(f"'{s}'" for s in AlertState)
@@ -61,6 +62,11 @@ class Alert(Base):
         Index("ix_alerts_detected", "detected_at"),
         Index("ix_alerts_open", "rule", "subject", postgresql_where=_OPEN, sqlite_where=_OPEN),
     )
+
+    @property
+    def position(self) -> Position:
+        """The position in lists by severity and time: the kind is the number of the severity."""
+        return Position(self.detected_at, self.id, int(self.severity.value[1]))
 
 
 IS_OPEN = Alert.state != literal(AlertState.RESOLVED, Text, literal_execute=True)

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, Text, func, literal, select, tuple_, update
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
@@ -17,11 +17,12 @@ from shop.alerts import events
 from shop.alerts.models import IS_OPEN, Alert
 from shop.alerts.rules import RULES
 from shop.alerts.states import AlertState
-from shop.core import audit, clock, logs, metrics, outbox
+from shop.core import audit, clock, keyset, logs, metrics, outbox
 from shop.core.actor import Actor, ActorKind
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import after_commit, db, insert, transactional
 from shop.core.errors import BadInput, Refusal
+from shop.core.keyset import ON_A_PAGE, Page, Place
 
 log = logs.get()
 WATCH = "watch"
@@ -177,6 +178,18 @@ def _log(word: str, rule: str, alert_id: int) -> None:
 def open_alerts(*, rule: str | None = None, limit: int = 200) -> list[Alert]:
     """Unresolved alerts, the most severe first, then the oldest; of one rule if named."""
     return list(db.session.scalars(most_severe(rule=rule, limit=limit)))
+
+
+def page(place: Place = keyset.FIRST, *, rule: str | None = None, limit: int = ON_A_PAGE) -> Page[Alert]:
+    """A page of the unresolved alerts, in the order of `open_alerts`; of one rule if named. One statement."""
+    key = (Alert.severity, Alert.detected_at, Alert.id)
+    query = select(Alert).where(IS_OPEN, *([Alert.rule == rule] if rule else []))
+    if place.beyond is not None:
+        severity = literal(f"P{place.beyond.kind}", Text)
+        beyond = tuple_(severity, literal(place.beyond.at, Alert.detected_at.type), place.beyond.id)
+        query = query.where(tuple_(*key) < beyond if place.is_backwards else tuple_(*key) > beyond)
+    sorting = [column.desc() for column in key] if place.is_backwards else key
+    return keyset.page(db.session.scalars(query.order_by(*sorting).limit(limit + 1)).all(), place, limit)
 
 
 def most_severe(*, rule: str | None = None, without: Collection[str] = (), limit: int) -> Select[Alert]:

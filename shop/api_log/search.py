@@ -11,7 +11,7 @@ from sqlalchemy import literal, select, tuple_
 from shop.api_log.models import ApiCall
 from shop.core import keyset
 from shop.core.db import db
-from shop.core.keyset import FIRST, Page, Place, Position
+from shop.core.keyset import FIRST, ON_A_PAGE, Page, Place, Position
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Call:
         return Position(self.call.at, self.call.id)
 
 
-def find(filters: Filters = Filters(), place: Place = FIRST, *, limit: int = 50) -> Page[Call]:
+def find(filters: Filters = Filters(), place: Place = FIRST, *, limit: int = ON_A_PAGE) -> Page[Call]:
     """A page of the calls that match. One statement."""
     sorting = [column if place.is_backwards else column.desc() for column in (ApiCall.at, ApiCall.id)]
     query = select(ApiCall).where(*_conditions(filters, place)).order_by(*sorting).limit(limit + 1)

@@ -11,6 +11,7 @@ from shop.accounts.permissions import Role
 from shop.commands import Group, Words, by_operator, by_staff
 from shop.core import languages
 from shop.core.actor import Actor
+from shop.core.key_pages import Page, Place
 
 _roles = click.option("--role", "roles", multiple=True, help=f"One of {', '.join(Role)}; can be repeated.")
 _reason = click.option("--reason", type=Words(), required=True, help="Reason, kept in the audit log.")
@@ -40,10 +41,10 @@ def create(email: str, name: str, roles: tuple[str, ...], verified: bool, passwo
 def show_all() -> None:
     """List the staff accounts, and the requests for roles that wait for a second admin."""
     page = staff_list.find()
-    while page.accounts:
-        for user in page.accounts:
+    while page.rows:
+        for user in page.rows:
             click.echo(_line(user))
-        page = staff_list.find(after=page.after) if page.after else staff_list.StaffPage([], "")
+        page = staff_list.find(Place(after=page.next)) if page.next else Page([])
     for request, user in role_requests.waiting():
         person = staff.label(request.requested_by)
         click.echo(f"{person} requests {', '.join(request.roles)} for {user.email}: flask users approve {request.id}")

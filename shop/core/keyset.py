@@ -12,6 +12,8 @@ from typing import Generic, Protocol, TypeVar
 
 from shop.core.errors import BadInput
 
+ON_A_PAGE = 25
+"""Rows of a page of every list of the console (docs/decisions/0054)."""
 PARAMETERS = ("after", "before", "page")
 """Parameters that choose a page: the position after which it begins or before which it ends, or `page=last`."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -13,8 +13,10 @@ from flask import current_app
 from sqlalchemy import func, select, update
 
 from shop.accounts.models import AccountLink, User
-from shop.core import clock, email_address, ids, metrics
+from shop.core import clock, email_address, ids, key_pages, metrics
 from shop.core.db import after_commit, changed, db, insert, table, transactional
+from shop.core.key_pages import FIRST, Page, Place
+from shop.core.keyset import ON_A_PAGE
 from shop.mail.decide import Audience, Demand, mails_for
 from shop.mail.models import Mail
 from shop.mail.states import MailKind, MailState
@@ -122,11 +124,19 @@ def make_due_again(mail_ids: Sequence[str]) -> int:
     return changed(failed.values(state=MailState.QUEUED, attempts=0, next_attempt_at=clock.now()))
 
 
-def newest(limit: int, *, state: MailState | None = None, order: str = "") -> list[Mail]:
-    """The newest mails first, at most `limit`; of one state, and about the order with this number, if given."""
-    query = select(Mail).order_by(Mail.id.desc()).limit(limit)
-    query = query.where(Mail.state == state) if state else query
-    return list(db.session.scalars(query.where(Mail.subject == order) if order else query))
+def newest(limit: int, *, state: MailState | None = None) -> list[Mail]:
+    """The newest mails first, at most `limit`; of one state, if given."""
+    return page(state=state, limit=limit).rows
+
+
+def page(
+    place: Place = FIRST, *, state: MailState | None = None, order: str = "", limit: int = ON_A_PAGE
+) -> Page[Mail]:
+    """A page of the mails, the newest first; of one state, and about the order with this number, if given."""
+    query = select(Mail).where(Mail.state == state) if state else select(Mail)
+    query = query.where(Mail.subject == order) if order else query
+    found = db.session.scalars(key_pages.at(query, Mail.id, place, limit, descending=True)).all()
+    return key_pages.page(found, place, limit, lambda mail: mail.id)
 
 
 def find(mail_id: str) -> Mail | None:

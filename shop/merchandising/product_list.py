@@ -11,13 +11,13 @@ from typing import Any
 from sqlalchemy import Select, and_, func, or_, select
 
 from shop.catalogue.models import Category, Product
-from shop.core import filter_values, keyset, text
+from shop.core import filter_values, key_pages, text
 from shop.core.db import db, table
-from shop.core.errors import BadInput
+from shop.core.key_pages import FIRST, Page, Place
+from shop.core.keyset import ON_A_PAGE
 from shop.core.money import CURRENCIES, Money
 from shop.inventory.models import Stock
 
-PAGE = 50
 COUNTED = 10_000
 """Rows are counted up to this number."""
 LONGEST_SEARCH = 80
@@ -79,24 +79,6 @@ class Row:
         return [Money(self.prices[currency], currency) for currency in CURRENCIES if currency in self.prices]
 
 
-@dataclass(frozen=True)
-class Place:
-    """Place of a page: after an SKU, before one, or with `from_end` the last page; else the first."""
-
-    after: str = ""
-    before: str = ""
-    from_end: bool = False
-
-
-@dataclass(frozen=True)
-class Page:
-    """Rows by SKU. `previous` and `next` are the SKUs before and after which the neighbouring pages end and begin."""
-
-    rows: list[Row]
-    previous: str = ""
-    next: str = ""
-
-
 def parse(parameters: Mapping[str, Sequence[str]]) -> Filters:
     """The filters of an address. Raises BadInput with the known ones."""
     given = filter_values.given(parameters, FILTERS)
@@ -113,30 +95,11 @@ def pairs(filters: Filters) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in values.items() if value]
 
 
-def place_of(parameters: Mapping[str, str]) -> Place:
-    """The place that an address names. Raises BadInput."""
-    given = {name: parameters[name][:64] for name in keyset.PARAMETERS if name in parameters}
-    if len(given) > 1 or given.get("page", "last") != "last":
-        raise BadInput("bad_position", "An address has one of after, before and page=last.")
-    return Place(given.get("after", ""), given.get("before", ""), from_end="page" in given)
-
-
-def find(filters: Filters, place: Place = Place(), limit: int = PAGE) -> Page:
+def find(filters: Filters, place: Place = FIRST, limit: int = ON_A_PAGE) -> Page[Row]:
     """A page of the products that match. One statement."""
-    is_backwards = bool(place.before) or place.from_end
-    query = _matching(filters, *_COLUMNS)
-    if place.after:
-        query = query.where(_PRODUCTS.c.sku > place.after)
-    if place.before:
-        query = query.where(_PRODUCTS.c.sku < place.before)
-    order = _PRODUCTS.c.sku.desc() if is_backwards else _PRODUCTS.c.sku
-    found = [Row(**row._mapping) for row in db.session.execute(query.order_by(order).limit(limit + 1))]
-    rows, has_more = found[:limit], len(found) > limit
-    if is_backwards:
-        rows.reverse()
-    has_previous = has_more if is_backwards else bool(place.after)
-    has_next = bool(place.before) if is_backwards else has_more
-    return Page(rows, rows[0].sku if rows and has_previous else "", rows[-1].sku if rows and has_next else "")
+    query = key_pages.at(_matching(filters, *_COLUMNS), _PRODUCTS.c.sku, place, limit)
+    found = [Row(**row._mapping) for row in db.session.execute(query)]
+    return key_pages.page(found, place, limit, lambda row: row.sku)
 
 
 def count(filters: Filters) -> int:

@@ -35,6 +35,7 @@ from shop.ops import (
     integrity,
     ledgers,
     legal_texts,
+    lists,
     live,
     mails,
     navigation,
@@ -83,6 +84,7 @@ for page in PAGES:
 def init_app(app: Flask) -> None:
     """Register the pages of the console."""
     formats.init_app(app)
+    lists.init_app(app)
     app.register_blueprint(bp)
 
 
@@ -95,4 +97,4 @@ def _use_own_error_page() -> None:
 def _of_reader() -> dict[str, Any]:
     """The permissions and the menu of the reader, for every template of the console."""
     permissions = permissions_of(current_user.roles) if current_user.is_authenticated else frozenset()
-    return {"permissions": permissions, "menu": navigation.menu(LINKS, permissions)}
+    return {"permissions": permissions, "menu": navigation.menu_with_addresses(LINKS, permissions)}

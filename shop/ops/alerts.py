@@ -10,24 +10,26 @@ from shop.accounts.permissions import Permission
 from shop.alerts import chat, notifications, store
 from shop.alerts.models import Alert
 from shop.alerts.rules import RULES
+from shop.core import keyset
 from shop.core.db import db
 from shop.core.errors import BadInput, Refusal
 from shop.core.filter_values import refuse_unknown
+from shop.core.keyset import Place
 from shop.explain import facts
 from shop.http_kit.access import requires
-from shop.ops import acts
+from shop.ops import acts, lists
 from shop.ops.navigation import Link
 
 bp = Blueprint("alerts", __name__)
 LINKS = (Link("Alerts", "ops.alerts.index", Permission.ALERT_READ),)
-SHOWN = 200
-"""Listed alerts; the counts by rule above the list are of all."""
 
 
 @bp.get("/alerts")
 @requires(Permission.ALERT_READ)
 def index() -> str:
-    """Open alerts, the most severe first, then the oldest; of one rule with `rule`."""
+    """Open alerts, the most severe first, then the oldest; of one rule with `rule`. `after`, `before` and `page=last`
+    are positions of pages.
+    """
     return _list()
 
 
@@ -44,14 +46,17 @@ def send_again(message_id: int) -> ResponseReturnValue:
 
 
 def _list(refusal: Refusal | None = None) -> str:
-    refuse_unknown(request.args, ("rule",))
+    refuse_unknown(lists.given(), ("rule",))
     rule = request.args.get("rule")
     if rule is not None and rule not in RULES:
         raise BadInput("unknown_rule", f"{rule} is not a rule. Rules are {', '.join(RULES)}.")
-    found = store.open_alerts(rule=rule, limit=SHOWN)
+    place = Place.parse(request.args)
+    page = store.page(place, rule=rule)
     return render_template(
         "ops/alerts.html",
-        alerts=found,
+        alerts=page.rows,
+        is_first=place == keyset.FIRST,
+        links=lists.links("ops.alerts.index", [("rule", rule)] if rule else [], page),
         counts=store.open_by_rule(),
         rule=rule,
         rules=RULES,

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from flask import Blueprint, render_template, request, url_for
+from flask import Blueprint, render_template, request
 from sqlalchemy import select
 
 from shop.accounts import sessions, staff
@@ -18,7 +18,7 @@ from shop.core.audit import Act, SubjectKind
 from shop.core.audit_search import Entry, Filters
 from shop.core.db import db
 from shop.core.errors import BadInput
-from shop.core.keyset import Place
+from shop.core.keyset import ON_A_PAGE, Place
 from shop.explain import facts
 from shop.http_kit.access import requires
 from shop.ops import lists
@@ -49,7 +49,7 @@ def index() -> str:
     """Entries of the audit log, newest first; `after`, `before` and `page=last` are positions of pages."""
     values = filter_values.given(lists.given(), tuple(LABELS))
     pairs = filter_values.pairs(values)
-    page = audit_search.find(_filters(values), Place.parse(request.args))
+    page = audit_search.find(_filters(values), Place.parse(request.args), limit=ON_A_PAGE)
     return render_template(
         "ops/audit.html",
         entries=page.rows,
@@ -116,10 +116,11 @@ def _pages(entries: Sequence[Entry]) -> dict[int, str]:
     of_refunds = select(Refund.id, Order.number).join(Order, Order.id == Refund.order_id).where(Refund.id.in_(refunds))
     numbers = {row.id: row.number for row in db.session.execute(of_refunds)} if refunds else {}
     found: dict[int, str] = {}
+    order_page, mail_page = lists.addresses("ops.order.show", "number"), lists.addresses("ops.mails.show", "mail_id")
     for one in entries:
         number = one.subject_id if one.subject_kind == SubjectKind.ORDER else numbers.get(one.subject_id)
         if number and Permission.ORDER_READ in granted:
-            found[one.id] = url_for("ops.order.show", number=number)
+            found[one.id] = order_page(number)
         elif one.subject_kind == SubjectKind.MAIL and one.subject_id and Permission.MAIL_READ in granted:
-            found[one.id] = url_for("ops.mails.show", mail_id=one.subject_id)
+            found[one.id] = mail_page(one.subject_id)
     return found

@@ -21,22 +21,20 @@ from shop.fulfilment import to_ship
 from shop.http_kit.access import requires
 from shop.ops import acts, to_do
 from shop.ops.navigation import Link
+from shop.ops.to_do import Owner
 
 bp = Blueprint("home", __name__)
 LINKS = (Link("To do", "ops.home.show", Permission.CONSOLE_OPEN),)
 LATE = 15.0
 """Seconds after its last heartbeat when the clock process, which finds what is to do, counts as stopped."""
-SHOWN = 50
-"""Things on the page, the most urgent ones."""
 LISTS = (
-    ("Alert", "Alerts", "ops.alerts.index"),
-    ("Approval", "Approvals", "ops.approvals.index"),
-    ("Dispute", "Disputes", "ops.disputes.index"),
+    ("alert", "Alerts", "ops.alerts.index"),
+    ("approval", "Approvals", "ops.approvals.index"),
+    ("dispute", "Disputes", "ops.disputes.index"),
 )
-"""First word of the kind of an item, name of its list, and the endpoint of that list."""
+"""Kind of an item, name of its list, and the endpoint of that list."""
 COUNTED = ("OPS_DEAD_LETTER", "OPS_REFUND_REJECTED", "RULE_F")
 """Rules whose alerts are counted each, with a link to their list."""
-OWNERS = ("me", "none")
 
 
 @bp.get("")
@@ -44,9 +42,9 @@ OWNERS = ("me", "none")
 def show() -> str:
     """List of what needs a person, and the time when the shop looked for it; of one owner with `owner`."""
     refuse_unknown(request.args, ("owner",))
-    if (owner := request.args.get("owner")) not in (None, *OWNERS):
-        raise BadInput("unknown_owner", f"{owner} is not an owner. Owners are {', '.join(OWNERS)}.")
-    return _page(owner)
+    if (owner := request.args.get("owner")) not in (None, *Owner):
+        raise BadInput("unknown_owner", f"{owner} is not an owner. Owners are {', '.join(Owner)}.")
+    return _page(Owner(owner) if owner else None)
 
 
 @bp.post("/to-do/claim")
@@ -73,32 +71,28 @@ def _change(change: Callable[[str, Actor], None], message: str) -> ResponseRetur
     )
 
 
-def _page(owner: str | None = None, refusal: Refusal | None = None) -> str:
+def _page(owner: Owner | None = None, refusal: Refusal | None = None) -> str:
     if refusal:
         db.session.rollback()
     age, reader, permissions = heartbeat.age("clock"), acts.reader(), permissions_of(current_user.roles)
-    to_do_now = to_do.load(reader, permissions)
-    found = to_do_now.items
-    mine = [item for item in found if item.by == reader]
+    now = to_do.load(reader, permissions, owner)
     to_pack = to_ship.count(to_ship.COUNTED) if Permission.FULFILMENT_READ in permissions else 0
-    shown = {None: found, "me": mine, "none": [item for item in found if not item.by]}[owner]
     return render_template(
         "ops/home.html",
-        items=shown[:SHOWN],
+        items=now.items,
         owner=owner,
         refusal=refusal,
-        numbers=[*_numbers(to_do_now), *_to_ship(to_pack), ("Mine", len(mine), url_for("ops.home.show", owner="me"))],
+        numbers=[*_numbers(now), *_to_ship(to_pack), ("Mine", now.mine, url_for("ops.home.show", owner="me"))],
         seconds=None if age is None or age > LATE else round(age),
         checked_at=None if age is None else _before(age),
         to_pack=to_pack,
-        is_cut=len(shown) > SHOWN,
-        most=SHOWN,
+        is_cut=now.is_cut,
     )
 
 
 def _numbers(now: to_do.ToDo) -> list[tuple[str, int, str]]:
     """Name, number and list of each kind of thing to do, and of the alerts of COUNTED rules."""
-    kinds = [(name, sum(item.kind.startswith(kind) for item in now.items), url_for(to)) for kind, name, to in LISTS]
+    kinds = [(name, now.kinds.get(kind, 0), url_for(to)) for kind, name, to in LISTS]
     numbers = [one for one in kinds if one[1]]
     of_rules = [(rule, now.alerts.get(rule, 0)) for rule in COUNTED]
     return numbers + [(RULES[rule][1], n, url_for("ops.alerts.index", rule=rule)) for rule, n in of_rules if n]

@@ -9,16 +9,16 @@ from shop.accounts.permissions import Permission
 from shop.core import ids
 from shop.core.errors import BadInput, Refusal
 from shop.core.filter_values import refuse_unknown
+from shop.core.key_pages import Place
 from shop.http_kit.access import requires
 from shop.mail import compose, outgoing, resend
 from shop.mail.models import Mail
 from shop.mail.states import MailState
-from shop.ops import acts
+from shop.ops import acts, lists
 from shop.ops.navigation import Link
 
 bp = Blueprint("mails", __name__)
 LINKS = (Link("Mails", "ops.mails.index", Permission.MAIL_READ),)
-SHOWN = 100
 COUNTED = 10_000
 """Mails of each state are counted up to this number."""
 
@@ -26,15 +26,19 @@ COUNTED = 10_000
 @bp.get("/mails")
 @requires(Permission.MAIL_READ)
 def index() -> str:
-    """The newest mails; of one state with `state`, about one order with `order`, its number."""
-    refuse_unknown(request.args, ("state", "order"))
+    """The newest mails; of one state with `state`, about one order with `order`, its number. `after`, `before` and
+    `page=last` are positions of pages.
+    """
+    refuse_unknown(lists.given(), ("state", "order"))
     state, typed = request.args.get("state"), request.args.get("order", "").strip()
     if state is not None and state not in tuple(MailState):
         raise BadInput("unknown_state", f"{state} is not a state. States are {', '.join(MailState)}.")
     order = ids.read_order_number(typed) if typed else ""
-    found = outgoing.newest(SHOWN, state=MailState(state) if state else None, order=order)
+    page = outgoing.page(Place.parse(request.args), state=MailState(state) if state else None, order=order)
+    pairs = [(name, value) for name, value in (("state", state), ("order", order)) if value]
     counts = {name: _number(number) for name, number in outgoing.counted(COUNTED + 1).items()}
-    return render_template("ops/mails.html", mails=found, counts=counts, state=state, order=order, shown=SHOWN)
+    links = lists.links("ops.mails.index", pairs, page)
+    return render_template("ops/mails.html", mails=page.rows, counts=counts, state=state, order=order, links=links)
 
 
 def _number(counted: int) -> str:

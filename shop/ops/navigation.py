@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+
+from flask import request, url_for
 
 from shop.accounts.permissions import Permission
 
@@ -33,3 +36,29 @@ def menu(links: Iterable[Link], permissions: Collection[Permission]) -> list[tup
     opened = [link for link in links if link.permission in permissions]
     found = [(group, [link for link in opened if link.group is group]) for group in Group]
     return [(group, of_group) for group, of_group in found if of_group]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A link with the address of its page."""
+
+    title: str
+    endpoint: str
+    address: str
+
+
+Menu = tuple[tuple[Group, tuple[Entry, ...]], ...]
+
+
+def menu_with_addresses(links: tuple[Link, ...], permissions: frozenset[Permission]) -> Menu:
+    """The menu for the pages of a request."""
+    return _with_addresses(links, permissions, request.script_root)
+
+
+@lru_cache(maxsize=64)
+def _with_addresses(links: tuple[Link, ...], permissions: frozenset[Permission], _root: str) -> Menu:
+    """Kept, because it is on every page. The addresses begin with the root of the request."""
+    return tuple(
+        (group, tuple(Entry(link.title, link.endpoint, url_for(link.endpoint)) for link in of_group))
+        for group, of_group in menu(links, permissions)
+    )

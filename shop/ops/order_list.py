@@ -14,8 +14,8 @@ from shop.ops import lists
 from shop.ops.formats import words, zone
 from shop.ops.lists import Pairs
 from shop.ops.navigation import Link
-from shop.order_search import conditions, pages, views
 from shop.order_search import filters as filters_of
+from shop.order_search import pages, views
 from shop.order_search.conditions import Few
 from shop.order_search.filters import Filters, Flag, Method
 from shop.orders.states import OrderState
@@ -49,11 +49,10 @@ def index() -> ResponseReturnValue:
     if any(value == "" for values in given.values() for value in values):
         return redirect(lists.address(HERE, pairs), 303)  # a form sends its empty fields; addresses are without them
     place = Place.parse(request.args)
-    saved, are_few = views.every_and(conditions.are_few(filters))
-    few = Few(*map(bool, are_few))
+    saved, few = views.every_and_few(filters)
     page, total = pages.find_with_total(filters, zone(), place, few=few)
     is_empty = not page.rows and place == keyset.FIRST
-    helpful, helpless = _to_drop(filters, few) if is_empty else ([], [])
+    helpful, helpless, are_all_checked = _to_drop(filters, few) if is_empty else ([], [], True)
     return render_template(
         "ops/orders.html",
         page=page,
@@ -62,6 +61,7 @@ def index() -> ResponseReturnValue:
         active=[(f"{LABELS[name]}: {_shown(name, value)}", _without(pairs, (name, value))) for name, value in pairs],
         helpful=helpful,
         helpless=helpless,
+        checked=0 if are_all_checked else pages.CHECKED,
         choices=_choices(filters),
         links=lists.links(HERE, pairs, page),
         views=saved,
@@ -77,15 +77,18 @@ def _total(total: pages.Total, shown: int) -> str:
     return "1 order" if total.number == 1 else f"{total.number:,} orders"
 
 
-def _to_drop(filters: Filters, few: Few) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """(text, address without it) of each filter of an empty list: those without which there are orders, the others."""
+def _to_drop(filters: Filters, few: Few) -> tuple[list[tuple[str, str]], list[tuple[str, str]], bool]:
+    """(text, address without it) of each filter of an empty list: those without which there are orders, the others; and
+    whether all orders were looked at for it.
+    """
     found: tuple[list[tuple[str, str]], list[tuple[str, str]]] = ([], [])
     values = filters_of.pairs(filters)
-    for name, is_helpful in pages.found_without(filters, zone(), few=few).items():
+    without = pages.found_without(filters, zone(), few=few)
+    for name, is_helpful in without.items():
         chosen = ", ".join(_shown(of, value) for of, value in values if of == name)
         address = lists.address(HERE, filters_of.pairs(filters_of.without(filters, name)))
         found[0 if is_helpful else 1].append((f"{LABELS[name]}: {chosen}", address))
-    return found
+    return *found, None not in without.values()
 
 
 def _shown(name: str, value: str) -> str:

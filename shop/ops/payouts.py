@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import select
 
 from shop.accounts.permissions import Permission
-from shop.core.db import db
 from shop.core.errors import BadInput, Refusal
+from shop.core.key_pages import Place
 from shop.core.money import CURRENCIES, Money
 from shop.http_kit.access import requires
 from shop.ledger import funds
-from shop.ops import acts, waiting
+from shop.ops import acts, lists, waiting
 from shop.ops.navigation import Group, Link
 from shop.payouts import payouts
-from shop.payouts.models import Payout
 
 bp = Blueprint("payouts", __name__)
 LINKS = (Link("Payouts", "ops.payouts.index", Permission.PAYOUT_READ, Group.MONEY),)
-SHOWN = 100
 
 
 @bp.get("/payouts")
 @requires(Permission.PAYOUT_READ)
 def index() -> str:
-    """The newest payouts, and what can be paid out now."""
+    """The newest payouts, and what can be paid out now; `after`, `before` and `page=last` are positions of pages."""
     return _page()
 
 
@@ -50,11 +47,12 @@ def _request() -> None:
 
 
 def _page(refusal: Refusal | None = None) -> str:
-    found = list(db.session.scalars(select(Payout).order_by(Payout.requested_at.desc(), Payout.id).limit(SHOWN)))
-    actors = {actor for one in found for actor in (one.requested_by, one.decided_by) if actor is not None}
+    page = payouts.page(Place.parse(request.args))
+    actors = {actor for one in page.rows for actor in (one.requested_by, one.decided_by) if actor is not None}
     return render_template(
         "ops/payouts.html",
-        payouts=found,
+        payouts=page.rows,
+        links=lists.links("ops.payouts.index", [], page),
         whom=waiting.names(actors),
         available=[(currency, *amounts) for currency, amounts in funds.by_currency().items()],
         refusal=refusal,

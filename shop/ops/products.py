@@ -14,6 +14,7 @@ from shop.catalogue.models import Product
 from shop.catalogue.product_fields import InvalidFields
 from shop.catalogue.products import FieldChange, Stale
 from shop.core.errors import Refusal
+from shop.core.key_pages import Place
 from shop.core.languages import OFFERED
 from shop.core.money import Money
 from shop.http_kit.access import requires
@@ -43,7 +44,7 @@ def show_list(template: str, here: str) -> ResponseReturnValue:
     pairs = product_list.pairs(filters)
     if any(value == "" for values in given.values() for value in values):
         return redirect(lists.address(here, pairs), 303)  # a form sends its empty fields; addresses are without them
-    page, number = product_list.find(filters, product_list.place_of(request.args)), product_list.count(filters)
+    page, number = product_list.find(filters, Place.parse(request.args)), product_list.count(filters)
     categories = browse.categories()
     return render_template(
         template,
@@ -52,7 +53,7 @@ def show_list(template: str, here: str) -> ResponseReturnValue:
         filters=filters,
         categories=categories,
         states=list(ProductState),
-        links=_links(here, pairs, page),
+        links=lists.links(here, pairs, page),
         dropped=[(_words(*pair), lists.address(here, [one for one in pairs if one != pair])) for pair in pairs],
     )
 
@@ -174,17 +175,6 @@ def _form(
         longest_slug=product_fields.LONGEST_SLUG,
         **values,
     )
-
-
-def _links(here: str, pairs: lists.Pairs, page: product_list.Page) -> dict[str, str]:
-    found: dict[str, str] = {}
-    if page.previous:
-        found["first"] = lists.address(here, pairs)
-        found["previous"] = lists.address(here, [*pairs, ("before", page.previous)])
-    if page.next:
-        found["next"] = lists.address(here, [*pairs, ("after", page.next)])
-        found["last"] = lists.address(here, [*pairs, ("page", "last")])
-    return found
 
 
 def _words(name: str, value: str) -> str:

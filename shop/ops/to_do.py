@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from flask import url_for
@@ -15,9 +16,10 @@ from sqlalchemy import Row
 from shop.accounts.permissions import Permission
 from shop.alerts import notification_texts
 from shop.alerts.rules import RULES
-from shop.alerts.states import AlertState
+from shop.alerts.states import AlertState, Severity
 from shop.core import clock
 from shop.core.actor import Actor
+from shop.core.keyset import ON_A_PAGE
 from shop.core.money import Money
 from shop.explain.next_step import Step
 from shop.ops import to_do_rows
@@ -78,31 +80,59 @@ class Item:
         return int(number) if self.about.startswith(INBOX) and number.isdecimal() else None
 
 
+class Owner(StrEnum):
+    """Owner of things to do, as a filter."""
+
+    ME = "me"
+    NONE = "none"
+
+
 @dataclass(frozen=True)
 class ToDo:
-    """The list, and the numbers of open alerts by rule."""
+    """The most urgent things of an owner; `is_cut` if there are others. The numbers of all things, by kind and of the
+    reader's own, and of open alerts by rule, are without regard to the owner.
+    """
 
     items: list[Item]
+    is_cut: bool
+    kinds: Mapping[str, int]
+    mine: int
     alerts: Mapping[str, int]
 
 
-def load(reader: Actor, permissions: Collection[Permission]) -> ToDo:
-    """What is to do, by deadline and severity, then the oldest first; only kinds that the reader may read. Two
-    statements.
+def load(reader: Actor, permissions: Collection[Permission], owner: Owner | None = None) -> ToDo:
+    """What is to do, by deadline and severity, then the oldest first; only kinds that the reader may read. All own
+    things, else at most ON_A_PAGE. Two statements.
     """
     rows = [row for row in to_do_rows.things(reader, permissions, AT_MOST) if _is_readable(row, permissions)]
-    found = [(row, _OF_KIND[row.kind](row, reader)) for row in rows]
-    people = [reader, *(row.by for row in rows if row.by), *(row.owner for row in rows if row.owner)]
-    shown = Counter(item.rule for _, item in found if item.rule)
+    of_owner = [row for row in rows if owner is None or _owner(row, reader) == (reader if owner is Owner.ME else None)]
+    of_owner.sort(key=_urgency)
+    shown = of_owner if owner is Owner.ME else of_owner[:ON_A_PAGE]
+    found = [(row, _OF_KIND[row.kind](row, reader)) for row in shown]
+    rules = Counter(row.what for row in rows if row.kind == "alert")
     context = to_do_rows.context(
-        people,
+        [reader, *(row.by for row in shown if row.by), *(row.owner for row in shown if row.owner)],
         {item.order_id for _, item in found if item.rule and item.order_id is not None},
         {item.webhook_id for _, item in found if item.webhook_id is not None},
-        counts_alerts=shown.total() >= AT_MOST,
+        counts_alerts=rules.total() >= AT_MOST,
     )
     items = [_complete(item, row, context) for row, item in found]
-    items.sort(key=lambda item: (item.tone != "bad", item.due is None, item.due or item.since, item.since))
-    return ToDo(items, context.alerts or shown)
+    mine = sum(_owner(row, reader) == reader for row in rows)
+    return ToDo(items, len(of_owner) > len(items), Counter(row.kind for row in rows), mine, context.alerts or rules)
+
+
+def _owner(row: Row[Any], reader: Actor) -> Actor | None:
+    """Who takes care of a thing: who claimed it, else who acknowledged an alert, and the reader of a note."""
+    by: Actor | None = {"alert": row.by, "note": reader}.get(row.kind)
+    return row.owner or by
+
+
+def _urgency(row: Row[Any]) -> tuple[bool, bool, datetime, datetime]:
+    return (not _is_bad(row), row.due is None, row.due or row.at, row.at)
+
+
+def _is_bad(row: Row[Any]) -> bool:
+    return bool(row.kind == "dispute" or (row.kind == "alert" and row.detail.split()[0] == Severity.P1))
 
 
 def _is_readable(row: Row[Any], permissions: Collection[Permission]) -> bool:
@@ -116,14 +146,14 @@ def _alert(row: Row[Any], reader: Actor) -> Item:
     return Item(
         claim=row.claim,
         kind=f"Alert {severity}",
-        tone="bad" if severity == "P1" else "wait",
+        tone="bad" if _is_bad(row) else "wait",
         what=RULES[row.what][1],
         about=row.about,
         order_number=row.number,
         money=notification_texts.money(row.observed, row.expected),
         since=row.at,
         address=url_for("ops.alerts.show", alert_id=int(row.id)),
-        by=row.by,
+        by=_owner(row, reader),
         alert_id=int(row.id) if state == AlertState.NEW else None,
         order_id=row.order_id,
         rule=row.what,
@@ -141,6 +171,7 @@ def _request(row: Row[Any], reader: Actor) -> Item:
         money=Money(row.amount, row.currency) if row.currency else None,
         since=row.at,
         address=_page(row),
+        by=_owner(row, reader),
         is_own=row.by == reader,
         waits_for=_TO_A_BANK if row.detail == RefundDestination.BANK else _AFTER_APPROVAL[row.what],
     )
@@ -177,6 +208,7 @@ def _dispute(row: Row[Any], reader: Actor) -> Item:
         since=row.at,
         address=url_for("ops.order.show", number=row.number),
         due=row.due,
+        by=_owner(row, reader),
         waits_for="The bank decides after the answer date",
     )
 
@@ -192,13 +224,12 @@ def _page(row: Row[Any]) -> str:
 
 def _complete(item: Item, row: Row[Any], context: to_do_rows.Context) -> Item:
     """The item with the name of who claimed or acknowledged it, and the next automatic step of its order or webhook."""
-    owner = row.owner or item.by
+    owner = item.by
     name = context.names[owner] if owner else "waits for another person" if item.is_own else ""
     of_order = context.steps.get(("order", item.order_id or 0)) if item.rule else None
     return replace(
         item,
         what=f"{context.names[row.by]}: {item.what}" if item.note_id else item.what,
-        by=owner,
         owner=name,
         is_claimed=row.owner is not None,
         step=of_order or context.steps.get(("webhook", item.webhook_id or 0)),

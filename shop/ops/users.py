@@ -19,33 +19,35 @@ from shop.core.actor import Actor
 from shop.core.audit import SubjectKind
 from shop.core.errors import BadInput, Refusal
 from shop.core.filter_values import refuse_unknown
+from shop.core.key_pages import Place
 from shop.http_kit.access import requires
 from shop.http_kit.translation import translated
+from shop.ops import lists
 from shop.ops.navigation import Group, Link
 
 bp = Blueprint("users", __name__)
 LINKS = (Link("Users and roles", "ops.users.show_all", Permission.USER_READ, Group.SYSTEM),)
-_PARAMETERS = ("state", "after")
 _NEWEST_ACTS = 20
 
 
 @bp.get("/users")
 @requires(Permission.USER_READ)
 def show_all() -> ResponseReturnValue:
-    """Staff accounts by e-mail address, and requests for roles that wait for a second admin."""
+    """Staff accounts by e-mail address, and requests for roles that wait for a second admin; `after`, `before` and
+    `page=last` are positions of pages.
+    """
     return _list()
 
 
 def _list(refusal: Refusal | None = None) -> ResponseReturnValue:
     """The list; with `refusal` the form of the invitation has what was typed."""
-    state, after = _filters()
-    page = staff_list.find(state=state, after=after)
-    following = url_for("ops.users.show_all", state=state, after=page.after) if page.after else ""
+    state = _state()
+    page = staff_list.find(Place.parse(request.args), state=state)
     values: dict[str, Any] = {
         "page": page,
         "state": state,
         "states": list(StaffState),
-        "following": following,
+        "links": lists.links("ops.users.show_all", [("state", state)] if state else [], page),
         "refusal": refusal,
     }
     roles = [(role, role in request.form.getlist("role"), people.needs_two_admins(role)) for role in Role]
@@ -193,13 +195,13 @@ def _account(user_id: int) -> User:
     return user
 
 
-def _filters() -> tuple[StaffState | None, str]:
-    """The filters in the address. Raises BadInput with the known ones."""
-    refuse_unknown(request.args, _PARAMETERS)
+def _state() -> StaffState | None:
+    """The filter in the address. Raises BadInput with the known ones."""
+    refuse_unknown(lists.given(), ("state",))
     state = request.args.get("state", "")
     if state and state not in tuple(StaffState):
         raise BadInput("unknown_filter", f"{state[:40]} is not a state. States are {', '.join(StaffState)}.")
-    return StaffState(state) if state else None, request.args.get("after", "").replace("\0", "")
+    return StaffState(state) if state else None
 
 
 def _version() -> int | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, abort, current_app, redirect, render_template, request
+from flask import Blueprint, abort, redirect, render_template, request
 from flask.typing import ResponseReturnValue
-from flask_login import current_user
 
 from shop.accounts import staff
 from shop.accounts.permissions import Permission
@@ -48,7 +47,7 @@ def index() -> ResponseReturnValue:
         dropped=_dropped(filters),
         tail=_tail(filters, page.rows) if page.rows and not page.newer else "",
         most_read=conditions.SEARCHED if filters.field else 0,
-        **_of_rows(),
+        words=words,
     )
 
 
@@ -60,7 +59,7 @@ def newer() -> ResponseReturnValue:
     rows = pages.find(filters, zone(), place).rows
     if not rows:
         return "", 204
-    return render_template("ops/webhooks_newer.html", rows=rows, tail=_tail(filters, rows), **_of_rows())
+    return render_template("ops/webhooks_newer.html", rows=rows, tail=_tail(filters, rows), words=words)
 
 
 @bp.get("/webhooks/<key>")
@@ -68,10 +67,6 @@ def newer() -> ResponseReturnValue:
 def show(key: str) -> str:
     """A webhook: content, outcome, and what it changed."""
     return page_of(existing(key))
-
-
-def _of_rows() -> dict[str, Any]:
-    return {"words": words, "order_page": order_page}
 
 
 def _tail(filters: Filters, rows: list[pages.Row]) -> str:
@@ -96,7 +91,6 @@ def page_of(webhook: Detail, **form: Any) -> str:
         webhook=webhook,
         actors=actors,
         events_of_order=[history_line(event) for event in webhook.events],
-        order_page=order_page,
         words=words,
         **form,
     )
@@ -118,13 +112,6 @@ def filters_of_request(also: tuple[str, ...] = ()) -> Filters:
 def address(endpoint: str, filters: Filters) -> str:
     """The address of a page with these filters."""
     return lists.address(endpoint, inbox_filters.pairs(filters))
-
-
-def order_page(number: str | None) -> str | None:
-    """The address of an order's page, for readers who may open it."""
-    path = f"/ops/orders/{number}"
-    exists = number and current_app.url_map.bind("").test(path, "GET")
-    return path if exists and current_user.is_authenticated else None
 
 
 def choices() -> dict[str, list[tuple[str, str]]]:

@@ -6,8 +6,10 @@ A name that is not known is refused: the writer would believe that a colleague w
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from shop.core.errors import BadInput
 
@@ -49,7 +51,7 @@ def found(text: str, staff: Sequence[Colleague]) -> list[Colleague]:
 
 def known(staff: Sequence[Colleague]) -> str:
     """The names that can be mentioned, as text; LISTED of them at most."""
-    listed = list(_spelled(staff))
+    listed = list(islice(_spelled(staff), LISTED + 1))
     return ", ".join(listed[:LISTED]) + (", …" if len(listed) > LISTED else "")
 
 
@@ -67,7 +69,7 @@ def _of_name(name: str, staff: Sequence[Colleague]) -> Colleague:
 
 
 def _spelled(staff: Sequence[Colleague]) -> Iterator[str]:
-    shared = [one.name for one in staff]
+    having = Counter(one.name for one in staff)
     for one in staff:
         if one.reads_orders:
-            yield f"@{one.name if shared.count(one.name) == 1 else one.email}"
+            yield f"@{one.name if having[one.name] == 1 else one.email}"

@@ -8,12 +8,10 @@ from sqlalchemy import literal, select, tuple_
 
 from shop.core import keyset
 from shop.core.db import db
-from shop.core.keyset import Page, Place, Position
+from shop.core.keyset import ON_A_PAGE, Page, Place, Position
 from shop.core.money import Money
 from shop.orders.models import Order
 from shop.orders.states import OrderState
-
-ON_A_PAGE = 50
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,37 @@
-"""Keyset pages of the list of orders, the newest first, in both directions."""
+"""Keyset pages of the list of orders, the newest first, in both directions.
+
+Statements are kept by their filters: to make one takes longer than most of the queries. They depend on nothing else,
+and a page's position is a parameter.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, join, literal, select, true, tuple_
+from sqlalchemy import (
+    BigInteger,
+    Select,
+    Subquery,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    join,
+    literal,
+    select,
+    true,
+    tuple_,
+)
 from sqlalchemy.orm import aliased
 
 from shop.core import keyset
 from shop.core.db import db
-from shop.core.keyset import Page, Place, Position
+from shop.core.keyset import ON_A_PAGE, Page, Place, Position
 from shop.core.money import Money
 from shop.order_search import conditions
 from shop.order_search import filters as filters_of
@@ -24,9 +42,11 @@ from shop.orders.states import OrderState
 from shop.payments.providers.types import PaymentState, RefundState
 from shop.payments.records.models import Payment, Refund
 
-ON_A_PAGE = 50
 COUNTED, CHECKED = 10_000, 3000
 """Orders that a count looks at, the newest that the indexes find; and if it has to check each of them."""
+_KEPT = 128
+"""Statements that are kept."""
+_NONE, _FOUND, _UNKNOWN = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -61,7 +81,8 @@ def find(
     filters: Filters, zone: ZoneInfo, place: Place = keyset.FIRST, *, limit: int = ON_A_PAGE, few: Few = NOT_FEW
 ) -> Page[Row]:
     """A page of the orders that match. One statement. `few` as for `conditions.of`."""
-    found = db.session.execute(_page(conditions.of(filters, zone, few=few), place, limit + 1)).mappings().all()
+    query = _page(filters, zone, few, _Search.of(place), limit + 1)
+    found = db.session.execute(query, _position(place)).mappings().all()
     return keyset.page([_row(dict(one)) for one in found], place, limit)
 
 
@@ -69,9 +90,8 @@ def find_with_total(
     filters: Filters, zone: ZoneInfo, place: Place = keyset.FIRST, *, few: Few = NOT_FEW
 ) -> tuple[Page[Row], Total]:
     """The results of `find` and `count`. One statement; two for a page without rows that is not the first."""
-    counted = _counted(filters, zone, few).subquery("counted")
-    page = _page(conditions.of(filters, zone, few=few), place, ON_A_PAGE + 1)
-    found = db.session.execute(page.add_columns(*counted.c).join(counted, true())).mappings().all()
+    query = _page_with_total(filters, zone, few, _Search.of(place), ON_A_PAGE + 1, COUNTED, CHECKED)
+    found = db.session.execute(query, _position(place)).mappings().all()
     if not found:
         return Page([]), Total(0, True) if place == keyset.FIRST else count(filters, zone, few=few)
     rows = [dict(one) for one in found]
@@ -83,20 +103,28 @@ def count(filters: Filters, zone: ZoneInfo, *, few: Few = NOT_FEW) -> Total:
     """The number of orders that match. One statement, which looks at the newest COUNTED or CHECKED orders, or at all of
     the few that have such a payment or amount.
     """
-    return _total(*db.session.execute(_counted(filters, zone, few)).one())
+    return _total(*db.session.execute(_counted(filters, zone, few, COUNTED, CHECKED)).one())
 
 
-def _counted(filters: Filters, zone: ZoneInfo, few: Few) -> Select[Any]:
+@lru_cache(maxsize=_KEPT)
+def _counted(filters: Filters, zone: ZoneInfo, few: Few, counted: int, checks: int) -> Select[Any]:
     """Select the number of orders that match, of those that were looked at, and the most that are looked at."""
+    looked_at, most = _looked_at(filters, zone, few, counted, checks)
+    number = func.coalesce(func.sum(looked_at.c.matches), 0).label("number_of_all")
+    return select(number, func.count().label("looked_at"), literal(most).label("most")).select_from(looked_at)
+
+
+def _looked_at(filters: Filters, zone: ZoneInfo, few: Few, counted: int, checks: int) -> tuple[Subquery, int]:
+    """The newest orders that the indexes find, with 1 as `matches` if the rest holds, and the most of them: `counted`,
+    or `checks` if each is checked. There is one more if others follow.
+    """
     which, checked = conditions.along_index(filters, zone, few=few), conditions.in_rows(filters, few=few)
     if few != NOT_FEW:
         which, checked = [*which, *checked], []
     matches = case((and_(*checked), 1), else_=0) if checked else literal(1)
-    most = CHECKED if checked else COUNTED
+    most = checks if checked else counted
     newest = select(matches.label("matches")).select_from(Order).where(*which)
-    looked_at = newest.order_by(*_sorting(Order, backwards=False)).limit(most + 1).subquery()
-    number = func.coalesce(func.sum(looked_at.c.matches), 0).label("number_of_all")
-    return select(number, func.count().label("looked_at"), literal(most).label("most")).select_from(looked_at)
+    return newest.order_by(*_sorted((Order.placed_at, Order.id), is_backwards=False)).limit(most + 1).subquery(), most
 
 
 def _total(number: int, looked_at: int, most: int) -> Total:
@@ -109,29 +137,80 @@ def count_up_to(most: int, filters: Filters, zone: ZoneInfo) -> int:
     return db.session.scalar(select(func.count()).select_from(matching)) or 0
 
 
-def found_without(filters: Filters, zone: ZoneInfo, *, few: Few = NOT_FEW) -> dict[str, bool]:
-    """Each filter that is set, and True if orders match all others. One statement. `few` is that of the filters."""
+def found_without(filters: Filters, zone: ZoneInfo, *, few: Few = NOT_FEW) -> dict[str, bool | None]:
+    """Each filter that is set, and whether orders match all others; None if none of the newest CHECKED does. One
+    statement. `few` is that of the filters.
+    """
     without = {name: filters_of.without(filters, name) for name, _ in filters_of.pairs(filters)}
+    if not without:
+        return {}
     columns = []
     for one in without.values():
         has_same_amounts = (one.least, one.most) == (filters.least, filters.most)
-        which = conditions.of(one, zone, few=Few(amounts=few.amounts and has_same_amounts))
-        columns.append(exists(select(Order.id).where(*which)))
-    return dict(zip(without, map(bool, db.session.execute(select(*columns)).one()), strict=True)) if columns else {}
+        rows, most = _looked_at(one, zone, Few(amounts=few.amounts and has_same_amounts), 1, CHECKED)
+        is_one = exists(select(literal(1)).select_from(rows).where(rows.c.matches == 1))
+        number = select(func.count()).select_from(rows).scalar_subquery()
+        columns.append(case((is_one, _FOUND), (number > most, _UNKNOWN), else_=_NONE))
+    known = {_FOUND: True, _NONE: False}
+    return {
+        name: known.get(value) for name, value in zip(without, db.session.execute(select(*columns)).one(), strict=True)
+    }
 
 
-def _page(which: list[ColumnElement[bool]], place: Place, limit: int) -> Select[Any]:
-    """Select the orders of a page with what the list shows of each, in the direction of the search."""
-    backwards = place.is_backwards
-    if place.after is not None:
-        which.append(tuple_(Order.placed_at, Order.id) < _tuple(place.after))
-    if place.before is not None:
-        which.append(tuple_(Order.placed_at, Order.id) > _tuple(place.before))
-    chosen = select(Order.id).where(*which).order_by(*_sorting(Order, backwards)).limit(limit).subquery("page")
+@dataclass(frozen=True)
+class _Search:
+    """The direction of the search for a page, and whether it begins at a position."""
+
+    is_backwards: bool
+    has_position: bool
+
+    @classmethod
+    def of(cls, place: Place) -> _Search:
+        return cls(place.is_backwards, place.beyond is not None)
+
+
+def _position(place: Place) -> dict[str, Any]:
+    """The parameters of a statement."""
+    return {"beyond_at": place.beyond.at, "beyond_id": place.beyond.id} if place.beyond else {}
+
+
+@lru_cache(maxsize=_KEPT)
+def _page_with_total(
+    filters: Filters, zone: ZoneInfo, few: Few, search: _Search, limit: int, counted: int, checks: int
+) -> Select[Any]:
+    """Select the orders of a page, each with the values of a total. A set of orders is read once for both."""
+    if not conditions.is_set(filters, few):
+        totals = _counted(filters, zone, few, counted, checks).subquery("counted")
+        return _page(filters, zone, few, search, limit).add_columns(*totals.c).join(totals, true())
+    matching = select(Order.id, Order.placed_at).where(*conditions.of(filters, zone, few=few)).cte("matching")
+    number = func.count()
+    columns = (number.label("number_of_all"), number.label("looked_at"), literal(counted).label("most"))
+    totals = select(*columns).select_from(matching).subquery("counted")
+    chosen = _chosen(select(matching.c.id), (matching.c.placed_at, matching.c.id), search, limit)
+    return _shown_of(chosen, search).add_columns(*totals.c).join(totals, true())
+
+
+@lru_cache(maxsize=_KEPT)
+def _page(filters: Filters, zone: ZoneInfo, few: Few, search: _Search, limit: int) -> Select[Any]:
+    matching = select(Order.id).where(*conditions.of(filters, zone, few=few))
+    return _shown_of(_chosen(matching, (Order.placed_at, Order.id), search, limit), search)
+
+
+def _chosen(matching: Select[Any], key: tuple[Any, Any], search: _Search, limit: int) -> Subquery:
+    """The ids of a page, in the direction of the search; `key` are time and id of the orders that match."""
+    if search.has_position:
+        at, id = bindparam("beyond_at", type_=Order.placed_at.type), bindparam("beyond_id", type_=BigInteger())
+        beyond = tuple_(at, id)
+        matching = matching.where(tuple_(*key) > beyond if search.is_backwards else tuple_(*key) < beyond)
+    return matching.order_by(*_sorted(key, search.is_backwards)).limit(limit).subquery("page")
+
+
+def _shown_of(chosen: Subquery, search: _Search) -> Select[Any]:
+    """Select what the list shows of the chosen orders, in the direction of the search."""
     order, payment, shown = _shown()
     latest = select(func.max(Payment.id)).where(Payment.order_id == order.id).scalar_subquery()
     found = join(chosen, order, order.id == chosen.c.id).outerjoin(payment, payment.id == latest)
-    return shown.select_from(found).order_by(*_sorting(order, backwards))
+    return shown.select_from(found).order_by(*_sorted((order.placed_at, order.id), search.is_backwards))
 
 
 @cache
@@ -148,17 +227,15 @@ def _shown() -> tuple[Any, Any, Select[Any]]:
     return order, payment, select(*columns, state, provider, instrument, refunded.label("refunded"), *flags)
 
 
-def _tuple(position: Position) -> Any:
-    return tuple_(literal(position.at, Order.placed_at.type), position.id)
+def _sorted(key: tuple[Any, Any], is_backwards: bool) -> tuple[Any, Any]:
+    return key if is_backwards else (key[0].desc(), key[1].desc())
 
 
-def _sorting(order: Any, backwards: bool) -> tuple[Any, Any]:
-    columns = (order.placed_at, order.id)
-    return columns if backwards else (columns[0].desc(), columns[1].desc())
+_FLAGS = tuple((flag, flag.value) for flag in Flag)
 
 
 def _row(found: dict[str, Any]) -> Row:
-    flags = tuple(flag for flag in Flag if found.pop(flag.value))
+    flags = tuple([flag for flag, name in _FLAGS if found.pop(name)])
     currency = found.pop("currency")
     total, refunded = Money(found.pop("total_amount"), currency), Money(int(found.pop("refunded")), currency)
     return Row(**found, total=total, refunded=refunded, flags=flags)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,7 +16,9 @@ from shop.core.actor import Actor, ActorKind
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import changed, db, insert, transactional
 from shop.core.errors import BadInput, Refusal
+from shop.order_search import conditions
 from shop.order_search import filters as filters_of
+from shop.order_search.conditions import Few
 from shop.order_search.filters import Filters
 from shop.order_search.models import SavedView
 
@@ -29,14 +32,17 @@ def every() -> list[SavedView]:
     return list(db.session.scalars(select(SavedView).order_by(SavedView.key)))
 
 
-def every_and(values: Select[*tuple[Any, ...]]) -> tuple[list[SavedView], tuple[Any, ...]]:
-    """All views by name, and the values of a query with one row. One statement."""
-    one = values.subquery()
-    rows = db.session.execute(
-        select(SavedView, *one.c).select_from(one).outerjoin(SavedView, true()).order_by(SavedView.key)
-    )
-    found = [tuple(row) for row in rows]
-    return [view for view, *_ in found if view is not None], found[0][1:]
+def every_and_few(filters: Filters) -> tuple[list[SavedView], Few]:
+    """All views by name, and what few orders have of the filters. One statement."""
+    found = db.session.execute(_every_and_few(conditions.may_be_few(filters), conditions.FEW)).all()
+    return [row[0] for row in found if row[0] is not None], Few(*map(bool, found[0][1:]))
+
+
+@lru_cache(maxsize=256)
+def _every_and_few(filters: Filters, few: int) -> Select[*tuple[Any, ...]]:
+    """Kept, because to make it takes longer than the query. `few` is the number that it contains."""
+    one = conditions.are_few(filters).subquery()
+    return select(SavedView, *one.c).select_from(one).outerjoin(SavedView, true()).order_by(SavedView.key)
 
 
 def query_of(filters: Filters) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Row, ScalarSelect, Select, func, literal, select, tuple_
 
 from shop.core.db import db
+from shop.core.keyset import ON_A_PAGE
 from shop.outgoing_webhooks.endpoints import IS_PRESENT, MOST
 from shop.outgoing_webhooks.kinds import TEST, DeliveryState
 from shop.outgoing_webhooks.models import DeliveryAttempt, OutgoingEvent, WebhookDelivery, WebhookEndpoint
@@ -63,7 +64,7 @@ def endpoint(endpoint_id: str) -> Listed | None:
 
 
 def deliveries(
-    endpoint_id: str, *, state: DeliveryState | None = None, before: int | None = None, limit: int = 50
+    endpoint_id: str, *, state: DeliveryState | None = None, before: int | None = None, limit: int = ON_A_PAGE
 ) -> Deliveries:
     """Deliveries to an endpoint, newest first. One statement."""
     query = _deliveries().where(WebhookDelivery.endpoint_id == endpoint_id).order_by(WebhookDelivery.id.desc())

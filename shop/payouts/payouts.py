@@ -8,11 +8,13 @@ from sqlalchemy import func, select, update
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
-from shop.core import audit, clock, ids, logs
+from shop.core import audit, clock, ids, key_pages, logs
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import after_commit, changed, db, transactional
 from shop.core.errors import BadInput, Refusal
+from shop.core.key_pages import FIRST, Page, Place
+from shop.core.keyset import ON_A_PAGE
 from shop.core.money import CURRENCIES, Money
 from shop.ledger import funds
 from shop.payouts.models import Payout, PayoutState
@@ -42,6 +44,12 @@ def listed(state: PayoutState | None, *, limit: int, offset: int = 0) -> tuple[S
     total = db.session.scalar(select(func.count()).select_from(Payout).where(*which)) or 0
     newest = select(Payout).where(*which).order_by(Payout.requested_at.desc(), Payout.id.desc())
     return db.session.scalars(newest.limit(limit).offset(offset)).all(), total
+
+
+def page(place: Place = FIRST, *, limit: int = ON_A_PAGE) -> Page[Payout]:
+    """A page of the payouts, the newest first. One statement."""
+    found = db.session.scalars(key_pages.at(select(Payout), Payout.id, place, limit, descending=True)).all()
+    return key_pages.page(found, place, limit, lambda payout: payout.id)
 
 
 def request(

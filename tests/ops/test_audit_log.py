@@ -8,8 +8,8 @@ import re
 import pytest
 
 from shop.accounts.permissions import PERMISSIONS, Permission, Role
-from shop.core import audit_search
 from shop.core.money import Money
+from shop.ops import audit_log
 from shop.payments.refunds import requests
 from tests.ops.conftest import visitor_as
 from tests.shop_fixtures import PEN, Shop
@@ -93,13 +93,17 @@ def test_pages_of_entries_lead_to_each_other_in_both_directions_in_three_stateme
     shop: Shop, admin: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refunded(shop)
-    monkeypatch.setattr(audit_search.find, "__kwdefaults__", {"limit": 1})
+    monkeypatch.setattr(audit_log, "ON_A_PAGE", 1)
     page = admin.get("/ops/audit?from=2020-01-01")
     forward = [(acts(page.text), set(links(page.text)))]
     while following := links(page.text).get("next"):
         page = admin.get(following)
         forward.append((acts(page.text), set(links(page.text))))
     assert [row for row, _ in forward] == [["refund.requested"], ["sign_in.succeeded"], ["account.created"]]
+    of_two = admin.get("/ops/audit?act=account.created&act=refund.requested")
+    then = admin.get(links(of_two.text)["next"])
+    assert (acts(of_two.text), acts(then.text)) == (["refund.requested"], ["account.created"])
+    assert acts(admin.get(links(then.text)["prev"]).text) == ["refund.requested"]
     assert [names for _, names in forward] == [
         {"next", "last"},
         {"first", "prev", "next", "last"},

@@ -12,6 +12,7 @@ from shop.catalogue.models import Category, FormerSlug, Product
 from shop.core import audit_search
 from shop.core.db import db
 from shop.core.errors import Refusal
+from shop.core.key_pages import Place
 from shop.inventory import stock
 from shop.merchandising import product_list
 from shop.orders.models import OrderLine
@@ -159,7 +160,7 @@ def test_an_archived_product_is_not_sold_until_it_is_restored(shop: Shop, mia: V
 def test_the_list_is_filtered_and_walked_in_both_directions_with_few_statements(
     shop: Shop, mia: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(product_list.find, "__defaults__", (product_list.Place(), 1))
+    monkeypatch.setattr(product_list.find, "__defaults__", (Place(), 1))
     assert ["TEST-KETTLE" in mia.get(f"/ops/products{of}").text for of in ("", "?page=last")] == [True, False]
     assert "TEST-PEN" in mia.get("/ops/products?after=TEST-KETTLE").text
     assert "TEST-KETTLE" in mia.get("/ops/products?before=TEST-PEN").text

@@ -1,28 +1,48 @@
-"""Keyset pages of the webhook inbox, the newest first, in both directions: stored and refused webhooks together."""
+"""Keyset pages of the webhook inbox, the newest first, in both directions: stored and refused webhooks together.
+
+Statements are kept by all on which they depend: to make one takes longer than most of the queries.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, func, join, literal, select, tuple_, union_all
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    Subquery,
+    and_,
+    bindparam,
+    func,
+    join,
+    literal,
+    select,
+    tuple_,
+    union_all,
+)
 
 from shop.core import keyset
 from shop.core.db import db
-from shop.core.keyset import Page, Place, Position
+from shop.core.keyset import ON_A_PAGE, Page, Place, Position
 from shop.orders.models import Order
+from shop.payments.providers import registry
 from shop.payments.providers.types import Outcome, Trust
 from shop.payments.records.models import Payment, RefusedWebhook, WebhookEventRow
 from shop.payments.webhooks import conditions, content
 from shop.payments.webhooks import filters as filters_of
 from shop.payments.webhooks.filters import Filters, State
 
-ON_A_PAGE = 50
-COUNTED, CHECKED = 10_000, 3000
-"""Webhooks are counted up to this number; with several filters, whose rows are read one by one, up to CHECKED."""
+COUNTED, CHECKED = 10_000, 1000
+"""Webhooks are counted up to this number; up to CHECKED where their rows, which hold the bodies, are read one by one:
+with several filters, and for the applied ones, which are most.
+"""
+_KEPT = 128
+"""Statements that are kept."""
 STORED, REFUSED = 0, 1
 
 
@@ -63,30 +83,51 @@ class Row:
 
 def find(filters: Filters, zone: ZoneInfo, place: Place = keyset.FIRST, *, limit: int = ON_A_PAGE) -> Page[Row]:
     """A page of the webhooks that match. One statement."""
-    parts = [_part(kind, filters, zone, place, limit + 1) for kind in _kinds(filters)]
-    if not parts:
+    if not _kinds(filters):
         return Page([])
-    matching = union_all(*(select(part) for part in parts)).subquery("matching")
-    found = db.session.execute(_with_columns(matching, place.is_backwards, limit + 1)).mappings().all()
+    beyond = place.beyond
+    query = _page(filters, zone, place.is_backwards, beyond.kind if beyond else None, limit + 1, _known())
+    position = {"beyond_at": beyond.at, "beyond_id": beyond.id} if beyond else {}
+    found = db.session.execute(query, position).mappings().all()
     return keyset.page([_row(dict(one)) for one in found], place, limit)
 
 
 def most_counted(filters: Filters) -> int:
     """The number up to which webhooks with these filters are counted."""
-    return COUNTED if len({name for name, _ in filters_of.pairs(filters)}) < 2 else CHECKED
+    are_indexed = len({name for name, _ in filters_of.pairs(filters)}) < 2 and Outcome.APPLIED not in filters.outcomes
+    return COUNTED if are_indexed else CHECKED
 
 
 def count(filters: Filters, zone: ZoneInfo) -> int:
     """The number of webhooks that match, counted up to `most_counted` + 1. One statement."""
+    if not _kinds(filters):
+        return 0
     most = most_counted(filters) + 1
+    return min(sum(db.session.execute(_counted(filters, zone, most, _known())).one()), most)
+
+
+def _known() -> tuple[object, ...]:
+    """The database, the providers, and the number of bodies that are searched: conditions depend on them."""
+    return db.engine.dialect.name, conditions.SEARCHED, *registry.all_providers()
+
+
+@lru_cache(maxsize=_KEPT)
+def _counted(filters: Filters, zone: ZoneInfo, most: int, _known: tuple[object, ...]) -> Select[Any]:
     parts = [
         select(_table(kind).id).where(*_conditions(kind, filters, zone)).limit(most).subquery()
         for kind in _kinds(filters)
     ]
-    if not parts:
-        return 0
-    counts = [select(func.count()).select_from(part).scalar_subquery() for part in parts]
-    return min(sum(db.session.execute(select(*counts)).one()), most)
+    return select(*(select(func.count()).select_from(part).scalar_subquery() for part in parts))
+
+
+@lru_cache(maxsize=_KEPT)
+def _page(
+    filters: Filters, zone: ZoneInfo, backwards: bool, beyond: int | None, limit: int, _known: tuple[object, ...]
+) -> Select[Any]:
+    """Select the rows of a page. `beyond` is the kind of the position at which the search begins."""
+    parts = [_part(kind, filters, zone, backwards, beyond, limit) for kind in _kinds(filters)]
+    matching = union_all(*(select(part) for part in parts)).subquery("matching")
+    return _with_columns(matching, backwards, limit)
 
 
 def _kinds(filters: Filters) -> list[int]:
@@ -102,27 +143,27 @@ def _conditions(kind: int, filters: Filters, zone: ZoneInfo) -> list[ColumnEleme
     return conditions.of_refused(filters, zone) if kind == REFUSED else conditions.of_stored(filters, zone)
 
 
-def _part(kind: int, filters: Filters, zone: ZoneInfo, place: Place, limit: int) -> Subquery:
-    """Position of the first `limit` webhooks of one kind at `place`, in the direction of the search."""
+def _part(kind: int, filters: Filters, zone: ZoneInfo, backwards: bool, beyond: int | None, limit: int) -> Subquery:
+    """Position of the first `limit` webhooks of one kind from the position on, in the direction of the search."""
     row = _table(kind)
     which = _conditions(kind, filters, zone)
-    if place.beyond is not None:
-        which.append(_beyond(row, kind, place.beyond, place.is_backwards))
+    if beyond is not None:
+        which.append(_beyond(row, kind, beyond, backwards))
     columns = (literal(kind, literal_execute=True).label("kind"), row.id.label("id"), row.received_at.label("at"))
-    order = (row.received_at, row.id) if place.is_backwards else (row.received_at.desc(), row.id.desc())
+    order = (row.received_at, row.id) if backwards else (row.received_at.desc(), row.id.desc())
     return select(*columns).where(*which).order_by(*order).limit(limit).subquery()
 
 
-def _beyond(row: Any, kind: int, place: Position, backwards: bool) -> Any:
-    """The position of the row is before or after `place`, in the order of time, kind and id."""
-    at = literal(place.at, row.received_at.type)
-    if kind == place.kind:
-        mine, theirs = tuple_(row.received_at, row.id), tuple_(at, place.id)
+def _beyond(row: Any, kind: int, beyond: int, backwards: bool) -> Any:
+    """The position of the row is before or after the one of the kind `beyond`, in the order of time, kind and id."""
+    at = bindparam("beyond_at", type_=row.received_at.type)
+    if kind == beyond:
+        mine, theirs = tuple_(row.received_at, row.id), tuple_(at, bindparam("beyond_id", type_=BigInteger()))
         bound = row.received_at >= at if backwards else row.received_at <= at  # for indexes without the id
         return and_(bound, mine > theirs if backwards else mine < theirs)
     if backwards:
-        return row.received_at >= at if kind > place.kind else row.received_at > at
-    return row.received_at <= at if kind < place.kind else row.received_at < at
+        return row.received_at >= at if kind > beyond else row.received_at > at
+    return row.received_at <= at if kind < beyond else row.received_at < at
 
 
 def _with_columns(matching: Subquery, backwards: bool, limit: int) -> Select[Any]:
