@@ -25,7 +25,7 @@ class Stream(StrEnum):
 
 
 class EventKind(StrEnum):
-    """Kind of an event of an order, a payment, a refund, a dispute, a settlement, an account or an
+    """Kind of an event of an order, a return, a payment, a refund, a dispute, a settlement, an account or an
     alert. The values are stored."""
 
     ORDER_PLACED = "order.placed"
@@ -34,6 +34,12 @@ class EventKind(StrEnum):
     ORDER_REVIEW_ENDED = "order.review_ended"
     ORDER_CLAIMED = "order.claimed"
     ORDER_ADDRESS_CHANGED = "order.address_changed"
+    RETURN_REQUESTED = "return.requested"
+    RETURN_ACCEPTED = "return.accepted"
+    RETURN_DECLINED = "return.declined"
+    RETURN_WITHDRAWN = "return.withdrawn"
+    RETURN_RECEIVED = "return.received"
+    RETURN_CLOSED = "return.closed"
     PAYMENT_VISITED = "payment.visited"
     PAYMENT_UNKNOWN = "payment.unknown"
     PAYMENT_OPEN = "payment.open"
@@ -148,15 +154,69 @@ class OrderAddressChanged(Event):
     STREAM = Stream.ORDERS
 
 
+# --- returns ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ReturnChanged(Event):
+    """`return_no` is the reference of the return, such as `7K3M-9QXT-2F-R1`."""
+
+    STREAM = Stream.ORDERS
+
+    return_no: str
+
+
+@dataclass(frozen=True)
+class ReturnRequested(ReturnChanged):
+    KIND = EventKind.RETURN_REQUESTED
+
+    why: str
+
+
+@dataclass(frozen=True)
+class ReturnAccepted(ReturnChanged):
+    KIND = EventKind.RETURN_ACCEPTED
+
+
+@dataclass(frozen=True)
+class ReturnDeclined(ReturnChanged):
+    KIND = EventKind.RETURN_DECLINED
+
+
+@dataclass(frozen=True)
+class ReturnWithdrawn(ReturnChanged):
+    KIND = EventKind.RETURN_WITHDRAWN
+
+
+@dataclass(frozen=True)
+class ReturnReceived(ReturnChanged):
+    """`amount` is what the received units cost, in minor units; it is refunded when staff request that."""
+
+    KIND = EventKind.RETURN_RECEIVED
+
+    amount: int
+    currency: str
+
+
+@dataclass(frozen=True)
+class ReturnClosed(ReturnChanged):
+    """`amount` is the sum of the refunds that were requested, in minor units."""
+
+    KIND = EventKind.RETURN_CLOSED
+
+    amount: int
+    currency: str
+
+
+# --- payments --------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class PaymentVisited(Event):
     KIND = EventKind.PAYMENT_VISITED
     STREAM = Stream.ORDERS
 
     payment: str
-
-
-# --- payments --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
