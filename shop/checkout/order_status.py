@@ -25,6 +25,8 @@ from shop.payments.records import poll_schedule
 from shop.payments.records.models import Capture, Payment, Refund
 from shop.payments.records.refund_states import UNDER_WAY
 from shop.payments.records.types import Allocation, RefundKind
+from shop.returns import views as returns_of
+from shop.returns.views import OrderReturns
 
 SLOW_AFTER = timedelta(seconds=60)
 """Time without a confirmed result after which the page says that it takes longer than usual."""
@@ -128,6 +130,7 @@ class OrderStatus:
     refunds: tuple[RefundView, ...] = ()
     no_more_payments: bool = False
     view_changes: bool = False
+    returns: OrderReturns = returns_of.NONE
 
 
 def load_status(order: Order) -> OrderStatus:
@@ -158,6 +161,7 @@ def load_status(order: Order) -> OrderStatus:
         tuple(_refund_view(r) for r in sent if r.state != RefundState.REJECTED and not r.awaits_approval),
         no_more and not (payment and payment.is_open),
         any(poll.view_changes(p, at) for p in payments),
+        returns_of.of_order(order),
     )
 
 

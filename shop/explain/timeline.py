@@ -27,6 +27,7 @@ class Kind(StrEnum):
     WEBHOOK = "webhook"
     QUERY = "query"
     REFUND = "refund"
+    RETURN = "return"
     DISPUTE = "dispute"
     MAIL = "mail"
     STAFF = "staff"

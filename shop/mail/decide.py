@@ -54,6 +54,10 @@ PLAIN: Mapping[str, MailKind] = {
     EventKind.PAYMENT_CODE_SHOWN: MailKind.STORE_CODE,
     EventKind.REFUND_DONE: MailKind.REFUND_SENT,
     EventKind.REFUND_REJECTED: MailKind.REFUND_FAILED,
+    EventKind.RETURN_REQUESTED: MailKind.RETURN_REQUESTED,
+    EventKind.RETURN_ACCEPTED: MailKind.RETURN_ACCEPTED,
+    EventKind.RETURN_DECLINED: MailKind.RETURN_DECLINED,
+    EventKind.RETURN_RECEIVED: MailKind.RETURN_RECEIVED,
 }
 """Mails that each event of a kind about orders causes."""
 _LINKS = {
@@ -64,7 +68,7 @@ _LINKS = {
     LinkPurpose.INVITATION: MailKind.INVITATION,
     LinkPurpose.LINK_IDENTITY: MailKind.LINK_IDENTITY,
 }
-_DATA = ("payment", "deadline", "refund", "amount", "currency")
+_DATA = ("payment", "deadline", "refund", "amount", "currency", "return_no")
 """Fields of events that mails use."""
 
 

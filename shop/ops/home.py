@@ -31,6 +31,7 @@ LISTS = (
     ("Alert", "Alerts", "ops.alerts.index"),
     ("Approval", "Approvals", "ops.approvals.index"),
     ("Dispute", "Disputes", "ops.disputes.index"),
+    ("Return", "Returns", "ops.returns.index"),
 )
 """First word of the kind of an item, name of its list, and the endpoint of that list."""
 COUNTED = ("OPS_DEAD_LETTER", "OPS_REFUND_REJECTED", "RULE_F")

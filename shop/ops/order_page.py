@@ -21,6 +21,8 @@ from shop.order_notes import mentions, notes
 from shop.orders import states
 from shop.orders.models import Order
 from shop.payments.providers.types import DisputeState
+from shop.returns.decide import RETURNABLE
+from shop.returns.pages import of_order as returns_of_order
 
 bp = Blueprint("order", __name__)
 
@@ -36,7 +38,7 @@ def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal
     """The page of an order; with `refusal`, the form of a note that was refused has what was typed."""
     rows = OrderRows(order)
     money = rows.money
-    refunds = order_forms.requested(order, money)
+    refunds, returns = order_forms.requested(order, money), returns_of_order(order.id) if order.paid_at else []
     return render_template(
         "ops/order.html",
         order=order,
@@ -45,7 +47,9 @@ def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal
         can_query=order.state in states.PAYABLE,
         acts=order_acts.possible(order, money),
         refunds=refunds,
-        waits=list(order_waits.waits(money, refunds)),
+        returns=returns,
+        can_return=order.state in RETURNABLE,
+        waits=[*order_waits.waits(money, refunds), *order_waits.of_returns(returns)],
         no_refund=order_waits.no_refund(money),
         disputes=[one for one in money.disputes if one.state != DisputeState.WON],
         now=clock.now(),

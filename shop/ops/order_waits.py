@@ -9,6 +9,8 @@ from shop.ops.order_forms import Requested
 from shop.payments.order_money.snapshot import Snapshot
 from shop.payments.providers.types import DisputeState
 from shop.payments.refunds import refundable
+from shop.returns.models import Return
+from shop.returns.states import ReturnState
 
 
 def waits(seen: Snapshot, refunds: Sequence[Requested]) -> Iterator[str]:
@@ -24,6 +26,20 @@ def waits(seen: Snapshot, refunds: Sequence[Requested]) -> Iterator[str]:
             yield f"a second person's approval of the refund of {one.refund.money.with_code()}"
         elif one.again:
             yield f"a decision of staff about the refund of {one.refund.money.with_code()} that failed"
+
+
+def of_returns(returns: Sequence[Return]) -> Iterator[str]:
+    """What the returns of the order wait for."""
+    for one in returns:
+        if one.state in _OF_RETURN:
+            yield f"{_OF_RETURN[one.state]} return {one.reference}"
+
+
+_OF_RETURN = {
+    ReturnState.REQUESTED: "a decision of staff about",
+    ReturnState.ACCEPTED: "the parcel of",
+    ReturnState.RECEIVED: "the refund of",
+}
 
 
 def no_refund(seen: Snapshot) -> str:

@@ -64,14 +64,15 @@ def decline(return_id: int, *, by: Actor, message: str) -> None:
 
 
 @transactional
-def receive(return_id: int, arrived: Arrived, *, by: Actor, reason: str) -> None:
+def receive(return_id: int, arrived: Arrived, *, by: Actor, reason: str = "") -> None:
     """Receive the units of an accepted return: put the restocked ones into stock, and compute what all of them cost.
 
-    Raises Forbidden; BadInput `reason_needed`, `bad_reason` and what `decide_arrival.receive` raises; Refusal
-    `unknown_return` and `return_moved`.
+    A reason is needed for units that are not restocked. Raises Forbidden; BadInput `reason_needed`, `bad_reason` and
+    what `decide_arrival.receive` raises; Refusal `unknown_return` and `return_moved`.
     """
     rights.demand(by, Permission.RETURN_RECEIVE)
-    why = reasons.needed(reason)
+    is_needed = reason.strip() or any(not_restocked for _, not_restocked in arrived.values())
+    why = reasons.needed(reason) if is_needed else ""
     seen = load.snapshot(load.order_of(return_id), lock=True)
     one = to_move(seen, return_id, ReturnState.RECEIVED, by)
     if one is None:

@@ -20,7 +20,7 @@ from shop.returns.snapshot import LineRow, ReturnRow, Sent, Snapshot
 _ORDER = (Order.id, Order.number, Order.state, Order.currency, Order.total_amount, Order.accepted_amount, Order.paid_at)
 _LINE = (OrderLine.kind, OrderLine.sku, OrderLine.name, OrderLine.quantity, OrderLine.unit_amount)
 _RETURN = (Return.id, Return.reference, Return.form_key, Return.state, Return.reason, Return.comment)
-_RETURN += (Return.goods_amount, Return.delivery_amount)
+_RETURN += (Return.message, Return.goods_amount, Return.delivery_amount, Return.granted_amount, Return.requested_at)
 _RETURN += (Return.requested_by, Return.decided_by, Return.received_by, Return.closed_by)
 _RETURN_LINE = (ReturnLine.sku, ReturnLine.quantity, ReturnLine.restocked, ReturnLine.not_restocked)
 
@@ -43,8 +43,18 @@ def snapshot(order_id: int, *, lock: bool) -> Snapshot:
         names={line.sku: line.name for line in lines if line.kind == LineKind.ITEM},
         price=amounts.price_of(lines, price, smallest(order.currency)),  # type: ignore[arg-type]
         sent=sent(order, lines),
-        returns=_returns(order_id),
+        returns=returns(order_id),
     )
+
+
+def returns(order_id: int) -> tuple[ReturnRow, ...]:
+    """The returns of an order, oldest first. One statement."""
+    query = select(*_RETURN, *_RETURN_LINE).join(ReturnLine, ReturnLine.return_id == Return.id)
+    rows = db.session.execute(query.where(Return.order_id == order_id).order_by(Return.id, ReturnLine.sku)).all()
+    found: dict[int, list[Row[Any]]] = {}
+    for row in rows:
+        found.setdefault(row.id, []).append(row)
+    return tuple(_return(of_return) for of_return in found.values())
 
 
 def sent(order: Any, lines: Sequence[Any]) -> Sent:
@@ -75,15 +85,6 @@ def id_of(order_id: int, reference: str) -> int:
 
 def unknown() -> Refusal:
     return Refusal("unknown_return", sentence("There is no such return."))
-
-
-def _returns(order_id: int) -> tuple[ReturnRow, ...]:
-    query = select(*_RETURN, *_RETURN_LINE).join(ReturnLine, ReturnLine.return_id == Return.id)
-    rows = db.session.execute(query.where(Return.order_id == order_id).order_by(Return.id, ReturnLine.sku)).all()
-    found: dict[int, list[Row[Any]]] = {}
-    for row in rows:
-        found.setdefault(row.id, []).append(row)
-    return tuple(_return(of_return) for of_return in found.values())
 
 
 def _return(rows: Sequence[Row[Any]]) -> ReturnRow:

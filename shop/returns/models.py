@@ -71,6 +71,10 @@ class Return(Base):
         return Money(self.goods_amount + self.delivery_amount, self.currency)
 
     @property
+    def delivery(self) -> Money:
+        return Money(self.delivery_amount, self.currency)
+
+    @property
     def granted(self) -> Money | None:
         return None if self.granted_amount is None else Money(self.granted_amount, self.currency)
 

@@ -45,8 +45,11 @@ class ReturnRow:
     state: ReturnState
     reason: ReturnReason
     comment: str
+    message: str
     goods_amount: int
     delivery_amount: int
+    granted_amount: int | None
+    requested_at: datetime
     requested_by: Actor
     decided_by: Actor | None
     received_by: Actor | None

@@ -8,8 +8,6 @@ from shop.http_kit.access import access
 
 bp = Blueprint("legal", __name__)
 PAGES = ("imprint", "privacy", "terms", "returns", "contact")
-RETURN_DAYS = 14
-"""Days after the delivery in which customers may return items."""
 
 
 @bp.get("/imprint")
@@ -37,7 +35,7 @@ def terms() -> str:
 @access("public")
 def returns() -> str:
     """Returns of items, and refunds."""
-    return render_template("shop/legal/returns.html", days=RETURN_DAYS)
+    return render_template("shop/legal/returns.html", days=current_app.config["RETURN_DAYS"])
 
 
 @bp.get("/contact")
