@@ -16,6 +16,7 @@ from shop.accounts import credentials, links, signin, verification
 from shop.accounts.credentials import Origin
 from shop.accounts.models import AccountLink
 from shop.accounts.oidc import identities
+from shop.accounts.permissions import Role
 from shop.alerts import store, waiting
 from shop.alerts.episodes import CheckRun
 from shop.alerts.rules import RULES
@@ -37,7 +38,10 @@ from shop.payments.refunds import requests
 from shop.payments.settlement import discrepancies
 from shop.payments.updates.apply import accept, apply
 from shop.payments.updates.snapshot import PaymentUpdate
+from shop.returns import handling
+from shop.returns import requests as returns
 from tests.parts.event_classes import keys, of_base
+from tests.returns.conftest import refund_in_full, requested
 from tests.shop_fixtures import PEN, Shop
 from tools.docs.code import ROOT
 
@@ -92,6 +96,7 @@ def live_through_everything(shop: Shop) -> None:
     """Orders that together cause every kind of event."""
     _payments(shop)
     _refunds(shop)
+    _returns(shop)
     _staff(shop)
     _alerts(shop)
     _accounts()
@@ -148,6 +153,16 @@ def _refunds(shop: Shop) -> None:
     theirs = shop.acquirer.payments[shop.payment(order).id].captures[0].id
     other = shop.acquirer.refund_outside(theirs, Money(1, "JPY"))
     shop.receive(*shop.acquirer.refund_webhook(other, "evt-other"))
+
+
+def _returns(shop: Shop) -> None:
+    order = shop.paid_order((PEN, 3))
+    withdrawn, declined, received = (requested(shop, order, {PEN: 1}) for _ in range(3))
+    returns.withdraw(order.id, withdrawn.reference, by=Actor.customer())
+    handling.decline(declined.id, by=shop.sam, message="It was used.")
+    handling.accept(received.id, by=shop.sam)
+    handling.receive(received.id, {PEN: (1, 0)}, by=shop.colleague("mia", Role.MERCHANDISER))
+    refund_in_full(shop, received)
 
 
 def _staff(shop: Shop) -> None:

@@ -34,6 +34,7 @@ from tests.mail.conftest import mails, stored
 from tests.shop_fixtures import PEN, Shop
 
 EVENT = {"order_no": "7K3M-9QXT-2F", "order_id": 1, "seq": 4}
+RETURN = {"return_no": "7K3M-9QXT-2F-R1"}
 REFUND = {"refund": "R1", "amount": 5, "currency": "TWD"}
 
 
@@ -55,6 +56,11 @@ REFUND = {"refund": "R1", "amount": 5, "currency": "TWD"}
         ("refund.requested", {**REFUND, "why": "duplicate"}, MailKind.DUPLICATE_PAYMENT),
         ("refund.done", {**REFUND, "why": "late"}, MailKind.REFUND_SENT),
         ("refund.rejected", {**REFUND, "why": "customer"}, MailKind.REFUND_FAILED),
+        ("return.requested", {**RETURN, "why": "faulty"}, MailKind.RETURN_REQUESTED),
+        ("return.accepted", RETURN, MailKind.RETURN_ACCEPTED),
+        ("return.declined", RETURN, MailKind.RETURN_DECLINED),
+        ("return.received", {**RETURN, "amount": 5, "currency": "TWD"}, MailKind.RETURN_RECEIVED),
+        ("return.closed", {**RETURN, "amount": 5, "currency": "TWD"}, None),
     ],
 )
 def test_an_event_of_an_order_causes_the_mail_of_its_kind(
@@ -67,7 +73,8 @@ def test_an_event_of_an_order_causes_the_mail_of_its_kind(
 def test_no_other_kind_of_event_causes_a_mail() -> None:
     causing = {
         "order.placed", "order.moved", "payment.failed", "payment.code_shown", "refund.requested", "refund.done",
-        "refund.rejected", "account.new_device", "account.link_made",
+        "refund.rejected", "return.requested", "return.accepted", "return.declined", "return.received",
+        "account.new_device", "account.link_made",
         "account.password_changed", "account.email_changed", "account.identity_added",
         "alert.raised",
     }  # fmt: skip
@@ -80,6 +87,7 @@ def test_every_kind_of_mail_has_a_template_with_a_subject_and_a_complete_text(sh
     data = {
         "amount": 1200, "currency": "TWD", "payment": "P1", "refund": "R1", "deadline": "2026-12-01T10:00:00+00:00",
         "code": "LLL123", "destination": "provider", "user_id": 1, "user_agent": "", "at": "2026-12-01T10:00:00+00:00",
+        "return_no": f"{order.number}-R1", "units": [["Pen", 1]], "message": "Unused only.",
         "issuer": "https://login.example", "alert": 7, "rule": "RULE_A", "order": order.number,
     }  # fmt: skip
     for kind in MailKind:

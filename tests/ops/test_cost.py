@@ -38,6 +38,7 @@ LISTS = (
         "webhooks",
         "webhooks?state=done",
     ),
+    *("returns", "returns?state=REQUESTED&reason=faulty"),
     *("products", "products?q=kettle&low=yes", "stock", "categories", "products/imports"),
 )
 
