@@ -17,12 +17,13 @@ from shop.returns import amounts
 from shop.returns.models import Return, ReturnLine
 from shop.returns.snapshot import LineRow, ReturnRow, Sent, Snapshot
 
-_ORDER = (Order.id, Order.number, Order.state, Order.currency, Order.total_amount, Order.accepted_amount, Order.paid_at)
-_LINE = (OrderLine.kind, OrderLine.sku, OrderLine.name, OrderLine.quantity, OrderLine.unit_amount)
-_RETURN = (Return.id, Return.reference, Return.form_key, Return.state, Return.reason, Return.comment)
+_ORDER: tuple[Any, ...] = (Order.id, Order.number, Order.state, Order.currency)
+_ORDER += (Order.total_amount, Order.accepted_amount, Order.paid_at)
+_LINE: tuple[Any, ...] = (OrderLine.kind, OrderLine.sku, OrderLine.name, OrderLine.quantity, OrderLine.unit_amount)
+_RETURN: tuple[Any, ...] = (Return.id, Return.reference, Return.form_key, Return.state, Return.reason, Return.comment)
 _RETURN += (Return.message, Return.goods_amount, Return.delivery_amount, Return.granted_amount, Return.requested_at)
 _RETURN += (Return.requested_by, Return.decided_by, Return.received_by, Return.closed_by)
-_RETURN_LINE = (ReturnLine.sku, ReturnLine.quantity, ReturnLine.restocked, ReturnLine.not_restocked)
+_RETURN_LINE: tuple[Any, ...] = (ReturnLine.sku, ReturnLine.quantity, ReturnLine.restocked, ReturnLine.not_restocked)
 
 
 def snapshot(order_id: int, *, lock: bool) -> Snapshot:
@@ -41,7 +42,7 @@ def snapshot(order_id: int, *, lock: bool) -> Snapshot:
         state=order.state,
         currency=order.currency,
         names={line.sku: line.name for line in lines if line.kind == LineKind.ITEM},
-        price=amounts.price_of(lines, price, smallest(order.currency)),  # type: ignore[arg-type]
+        price=amounts.price_of(lines, price, smallest(order.currency)),
         sent=sent(order, lines),
         returns=returns(order_id),
     )
@@ -69,15 +70,6 @@ def sent(order: Any, lines: Sequence[Any]) -> Sent:
 def order_of(return_id: int) -> int:
     """The order of a return, which never changes. Raises Refusal `unknown_return`."""
     found = db.session.scalar(select(Return.order_id).where(Return.id == return_id))
-    if found is None:
-        raise unknown()
-    return found
-
-
-def id_of(order_id: int, reference: str) -> int:
-    """The id of the return of an order with this reference. Raises Refusal `unknown_return`."""
-    of_order = select(Return.id).where(Return.order_id == order_id, Return.reference == reference)
-    found = db.session.scalar(of_order)
     if found is None:
         raise unknown()
     return found

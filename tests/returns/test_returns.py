@@ -21,7 +21,7 @@ from shop.mail.models import Mail
 from shop.orders import events
 from shop.orders.models import ERASED, Order
 from shop.payments.refunds import requests as refund_requests
-from shop.returns import handling, load, refunding, requests
+from shop.returns import handling, refunding, requests
 from shop.returns.models import Return, ReturnLine
 from tests.returns.conftest import (
     CUSTOMER,
@@ -273,11 +273,12 @@ def test_a_decline_and_units_that_are_not_restocked_need_a_reason(shop: Shop, re
 
 
 def test_a_return_that_does_not_exist_is_unknown(shop: Shop) -> None:
-    for act in (
+    acts: list[Any] = [
         lambda: handling.accept(7, by=mia(shop)),
         lambda: refunding.close(7, by=shop.sam, reason="x"),
-        lambda: load.id_of(7, "nothing"),
-    ):
+        lambda: requests.withdraw(shop.order((PEN, 1)).id, "7K3M-9QXT-2F-R1", by=CUSTOMER),
+    ]
+    for act in acts:
         with pytest.raises(Refusal) as unknown:
             act()
         assert (unknown.value.code, unknown.value.status) == ("unknown_return", 404)

@@ -24,6 +24,7 @@ from shop.integrity.invariants import (
     mail,
     money,
     promptness,
+    returns,
     settlement,
     totals,
 )
@@ -111,6 +112,11 @@ RULES: tuple[tuple[str, str, Callable[[Scope], Rows]], ...] = (
         "2 reservations",
         "stock is reserved for payable orders, sold for paid orders and released otherwise",
         holdings.reservations_follow_orders,
+    ),
+    (
+        "3 returns",
+        "no more units are returned than were bought, the restocked ones are in stock, and refunds are what was granted",
+        returns.returns_add_up,
     ),
     ("3 paid", "a paid order was paid by exactly one capture of exactly its total", money.paid_once_and_exactly),
     ("3 totals", "the lines of every order sum to its total", totals.lines_sum_to_totals),
