@@ -87,10 +87,11 @@ def tone(name: str) -> str:
 
 _EVENT_TONES = {
     "good": {"payment.captured", "refund.done", "dispute.won", "alert.resolved"},
-    "wait": {"order.placed", "payment.declined", "payment.unknown", "refund.requested", "refund.unknown"} | {"return.requested"},
+    "wait": {"order.placed", "payment.declined", "payment.unknown", "refund.requested", "refund.unknown"},
     "bad": {"payment.failed", "refund.rejected", "refund.not_booked", "dispute.open", "dispute.lost"},
 }
 _EVENT_TONES["bad"] |= {"settlement.disagrees", "alert.raised"}
+_EVENT_TONES["wait"] |= {"return.requested"}
 
 
 def event_tone(kind: str) -> str:

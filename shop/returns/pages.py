@@ -22,7 +22,14 @@ ON_A_PAGE = 50
 COUNTED = 10_000
 """Returns are counted up to this number."""
 FILTERS = ("state", "reason", "order")
-_COLUMNS: tuple[Any, ...] = (Return.id, Return.reference, Return.state, Return.reason, Return.requested_at, Return.currency)
+_COLUMNS: tuple[Any, ...] = (
+    Return.id,
+    Return.reference,
+    Return.state,
+    Return.reason,
+    Return.requested_at,
+    Return.currency,
+)
 _AMOUNT = (Return.goods_amount + Return.delivery_amount).label("amount")
 
 

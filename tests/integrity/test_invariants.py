@@ -84,7 +84,10 @@ CORRUPTIONS = {
         "3 credit notes",
     ),
     "more units are returned than were bought": ("UPDATE order_return_lines SET quantity = 99", "3 returns"),
-    "a restocked unit has no movement": ("UPDATE stock_movements SET form_id = NULL WHERE kind = 'return'", "3 returns"),
+    "a restocked unit has no movement": (
+        "UPDATE stock_movements SET form_id = NULL WHERE kind = 'return'",
+        "3 returns",
+    ),
     "a return has another amount than its lines": ("UPDATE order_return_lines SET amount = amount + 100", "3 returns"),
     "a refund of a return was forgotten": ("DELETE FROM order_return_refunds", "3 returns"),
     "an event was forgotten": ("UPDATE outbox SET published_at = NULL, due_at = NULL", "5 accepted work"),

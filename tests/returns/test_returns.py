@@ -240,7 +240,12 @@ def test_each_act_needs_its_permission_and_writes_one_entry_with_the_reason(shop
     acts: list[tuple[Any, Any, str, str]] = [
         (lambda by: handling.decline(second.id, by=by, message="used"), sue(shop), "return.declined", "used"),
         (lambda by: handling.accept(first.id, by=by, message="by post"), mia(shop), "return.accepted", "by post"),
-        (lambda by: handling.receive(first.id, {PEN: (0, 1)}, by=by, reason="wet"), mia(shop), "return.received", "wet"),
+        (
+            lambda by: handling.receive(first.id, {PEN: (0, 1)}, by=by, reason="wet"),
+            mia(shop),
+            "return.received",
+            "wet",
+        ),
         (
             lambda by: refunding.refund(first.id, Money(9000, "TWD"), expected=9000, by=by, reason="back"),
             sue(shop),

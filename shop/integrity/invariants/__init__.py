@@ -115,7 +115,7 @@ RULES: tuple[tuple[str, str, Callable[[Scope], Rows]], ...] = (
     ),
     (
         "3 returns",
-        "no more units are returned than were bought, the restocked ones are in stock, and refunds are what was granted",
+        "no more units are returned than were bought, restocked ones are in stock, and refunds are what was granted",
         returns.returns_add_up,
     ),
     ("3 paid", "a paid order was paid by exactly one capture of exactly its total", money.paid_once_and_exactly),
