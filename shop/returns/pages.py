@@ -22,14 +22,8 @@ ON_A_PAGE = 50
 COUNTED = 10_000
 """Returns are counted up to this number."""
 FILTERS = ("state", "reason", "order")
-_COLUMNS: tuple[Any, ...] = (
-    Return.id,
-    Return.reference,
-    Return.state,
-    Return.reason,
-    Return.requested_at,
-    Return.currency,
-)
+_COLUMNS: tuple[Any, ...] = (Return.id, Return.reference, Return.state, Return.reason)
+_COLUMNS += (Return.requested_at, Return.currency)
 _AMOUNT = (Return.goods_amount + Return.delivery_amount).label("amount")
 
 

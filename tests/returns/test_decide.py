@@ -22,13 +22,14 @@ from tests.returns.rows import KETTLE, NOW, PEN, one_return, order
 
 S = ReturnState
 TWO_PENS = {PEN: LineRow(2)}
+TWO_OF_THREE_CAME = {PEN: LineRow(3, 1, 1)}
 LEFT = {
     "nothing was returned": (order(), {PEN: 3, KETTLE: 1}),
     "a request holds its units": (order(one_return(lines=TWO_PENS)), {PEN: 1, KETTLE: 1}),
     "an accepted one too": (order(one_return(S.ACCEPTED, lines=TWO_PENS)), {PEN: 1, KETTLE: 1}),
     "a declined one does not": (order(one_return(S.DECLINED)), {PEN: 3, KETTLE: 1}),
     "nor does a withdrawn one": (order(one_return(S.WITHDRAWN)), {PEN: 3, KETTLE: 1}),
-    "of an arrived one only what came": (order(one_return(S.RECEIVED, lines={PEN: LineRow(3, 1, 1)})), {PEN: 1, KETTLE: 1}),
+    "of an arrived one only what came": (order(one_return(S.RECEIVED, lines=TWO_OF_THREE_CAME)), {PEN: 1, KETTLE: 1}),
     "of a closed one too": (order(one_return(S.CLOSED, lines={PEN: LineRow(3, 0, 3)})), {PEN: 0, KETTLE: 1}),
     "several add up": (
         order(one_return(), one_return(S.ACCEPTED, 2), one_return(S.CLOSED, 3, lines={KETTLE: LineRow(1, 1, 0)})),
@@ -105,8 +106,7 @@ def test_texts_of_customers_are_kept_as_one_line_in_any_script() -> None:
 
 
 def test_the_state_table_has_every_state_and_ends() -> None:
-    reached = {target for target in SOURCES}
-    assert reached | {S.REQUESTED} == set(S)
+    assert set(SOURCES) | {S.REQUESTED} == set(S)
     ends = set(S) - {source for sources in SOURCES.values() for source in sources}
     assert ends == ENDED_WITHOUT | {S.CLOSED} and {S.RECEIVED, S.CLOSED} == ARRIVED
 
