@@ -73,7 +73,7 @@ def withdraw(order: Order) -> ResponseReturnValue:
         flash(gettext("You withdrew the return."))
     except Refusal as refusal:
         db.session.rollback()
-        flash(translated(refusal.message))
+        flash(translated(refusal.message), "problem")
     return redirect(url_for("orders.show", token=order.token), 303)
 
 
