@@ -42,7 +42,7 @@ from shop.returns import handling
 from shop.returns import requests as returns
 from tests.parts.event_classes import keys, of_base
 from tests.returns.conftest import refund_in_full, requested
-from tests.shop_fixtures import PEN, Shop
+from tests.shop_fixtures import KETTLE, PEN, Shop
 from tools.docs.code import ROOT
 
 PAGE = ROOT / "docs" / "streams.md"
@@ -156,12 +156,12 @@ def _refunds(shop: Shop) -> None:
 
 
 def _returns(shop: Shop) -> None:
-    order = shop.paid_order((PEN, 3))
-    withdrawn, declined, received = (requested(shop, order, {PEN: 1}) for _ in range(3))
+    order = shop.paid_order((KETTLE, 3))
+    withdrawn, declined, received = (requested(shop, order, {KETTLE: 1}) for _ in range(3))
     returns.withdraw(order.id, withdrawn.reference, by=Actor.customer())
     handling.decline(declined.id, by=shop.sam, message="It was used.")
     handling.accept(received.id, by=shop.sam)
-    handling.receive(received.id, {PEN: (1, 0)}, by=shop.colleague("mia", Role.MERCHANDISER))
+    handling.receive(received.id, {KETTLE: (1, 0)}, by=shop.colleague("mia", Role.MERCHANDISER))
     refund_in_full(shop, received)
 
 
