@@ -28,6 +28,7 @@ from shop.merchandising import models as _import_models  # noqa: F401 - tables a
 from shop.order_search import models as _search_models  # noqa: F401 - tables are known once their models are imported
 from shop.payments.providers import registry
 from shop.pricing import models as _pricing_models  # noqa: F401 - tables are known once their models are imported
+from shop.returns import models as _return_models  # noqa: F401 - tables are known once their models are imported
 from shop.seller_data import models as _seller_models  # noqa: F401 - tables are known once their models are imported
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -202,6 +202,13 @@ SETTINGS: tuple[Setting, ...] = (
         int,
         least=30,
     ),
+    Setting(
+        "RETURN_DAYS",
+        "14",
+        "Days after the payment in which a customer can request a return on the order page; staff can do it later.",
+        int,
+        least=1,
+    ),
     Setting("EXPORT_DAYS", "7", "Days for which exported files of orders are kept.", int, least=1),
     Setting(
         "UNPAID_EMAIL_FACTOR",

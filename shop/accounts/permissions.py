@@ -45,6 +45,10 @@ class Permission(StrEnum):
 
     REFUND_REQUEST = "refund.request"
     REFUND_APPROVE = "refund.approve"
+    RETURN_READ = "return.read"
+    RETURN_REQUEST = "return.request"
+    RETURN_DECIDE = "return.decide"
+    RETURN_RECEIVE = "return.receive"
     STORE_CREDIT_REQUEST = "store_credit.request"
     STORE_CREDIT_APPROVE = "store_credit.approve"
     DISPUTE_READ = "dispute.read"
@@ -102,6 +106,7 @@ _SUPPORT = frozenset(
         *(_P.CUSTOMER_UNLOCK, _P.CUSTOMER_SIGN_OUT),
         *(_P.MAIL_READ, _P.MAIL_RESEND, _P.PAYMENT_SYNC, _P.WEBHOOK_READ, _P.WEBHOOK_RETRY, _P.REFUND_REQUEST),
         *(_P.DISPUTE_READ, _P.ALERT_READ, _P.ALERT_ACKNOWLEDGE, _P.ALERT_RESOLVE, _P.QUEUE_READ),
+        *(_P.RETURN_READ, _P.RETURN_REQUEST, _P.RETURN_DECIDE),
     }
 )
 MONEY = frozenset(
@@ -121,6 +126,7 @@ _MERCHANDISER = frozenset(
         *(_P.CONSOLE_OPEN, _P.PRODUCT_READ, _P.PRODUCT_WRITE, _P.STOCK_READ, _P.STOCK_WRITE),
         *(_P.DELIVERY_READ, _P.DELIVERY_WRITE, _P.DISCOUNT_CODE_READ, _P.DISCOUNT_CODE_WRITE),
         *(_P.FULFILMENT_READ, _P.FULFILMENT_WRITE, _P.LEGAL_TEXT_READ, _P.LEGAL_TEXT_WRITE),
+        *(_P.RETURN_READ, _P.RETURN_DECIDE, _P.RETURN_RECEIVE),
         *(_P.ANNOUNCEMENT_READ, _P.ANNOUNCEMENT_WRITE),
     }
 )

@@ -20,8 +20,10 @@ from shop.core.db import db, insert, transactional
 from shop.core.errors import BadInput, Refusal
 from shop.payments.providers.types import DisputeState
 from shop.payments.records.settlement_models import Dispute
+from shop.returns.models import Return
+from shop.returns.states import WAITING_FOR_STAFF
 
-KINDS = frozenset({"alert", "approval", "dispute"})
+KINDS = frozenset({"alert", "approval", "dispute", "return"})
 LONGEST = 60
 """Characters of the id of a thing."""
 _MOST_DIGITS = 9
@@ -59,7 +61,7 @@ def release(key: str, by: Actor) -> None:
     audit.record(by, Act.TO_DO_RELEASED, Subject(SubjectKind.TO_DO, key), before={"owner": owner})
 
 
-def _is_open(model: type[Alert | Dispute], is_open: ColumnElement[bool], id: str) -> bool:
+def _is_open(model: type[Alert | Dispute | Return], is_open: ColumnElement[bool], id: str) -> bool:
     """True if the row with this number is open."""
     number = int(id) if id.isdigit() and len(id) <= _MOST_DIGITS else 0
     return db.session.scalar(select(model.id).where(model.id == number, is_open)) is not None
@@ -69,6 +71,7 @@ _IS_OPEN: Mapping[str, Callable[[str], bool]] = {
     "alert": partial(_is_open, Alert, IS_OPEN),
     "approval": requests.waits,
     "dispute": partial(_is_open, Dispute, Dispute.state == DisputeState.OPEN),
+    "return": partial(_is_open, Return, Return.state.in_(WAITING_FOR_STAFF)),
 }
 
 

@@ -27,6 +27,8 @@ from shop.payments.records import poll_schedule
 from shop.payments.records.models import Capture, Payment, Refund
 from shop.payments.records.refund_states import UNDER_WAY
 from shop.payments.records.types import Allocation, RefundKind
+from shop.returns import views as returns_of
+from shop.returns.views import OrderReturns
 
 SLOW_AFTER = timedelta(seconds=60)
 """Time without a confirmed result after which the page says that it takes longer than usual."""
@@ -132,6 +134,7 @@ class OrderStatus:
     no_more_payments: bool = False
     view_changes: bool = False
     shipping: Shipping | None = None
+    returns: OrderReturns = returns_of.NONE
 
 
 def load_status(order: Order) -> OrderStatus:
@@ -163,6 +166,7 @@ def load_status(order: Order) -> OrderStatus:
         no_more and not (payment and payment.is_open),
         any(poll.view_changes(p, at) for p in payments),
         fulfilment.shipping(order),
+        returns_of.of_order(order),
     )
 
 

@@ -40,6 +40,7 @@ STATUS: Mapping[str, int] = {
     "unknown_endpoint": 404,
     "unknown_delivery": 404,
     "unknown_request": 404,
+    "unknown_return": 404,
     "cart_empty": 409,
     "version_changed": 412,
     "wrong_credentials": 422,

@@ -25,8 +25,8 @@ class Stream(StrEnum):
 
 
 class EventKind(StrEnum):
-    """Kind of an event of an order, a shipment, a payment, a refund, a dispute, a settlement, an account or an
-    alert. The values are stored."""
+    """Kind of an event of an order, a shipment, a return, a payment, a refund, a dispute, a settlement, an account
+    or an     alert. The values are stored."""
 
     ORDER_PLACED = "order.placed"
     ORDER_MOVED = "order.moved"
@@ -39,6 +39,12 @@ class EventKind(StrEnum):
     SHIPMENT_CANCELLED = "shipment.cancelled"
     SHIPMENT_TRACKING_CHANGED = "shipment.tracking_changed"
     SHIPMENT_LINES_WITHDRAWN = "shipment.lines_withdrawn"
+    RETURN_REQUESTED = "return.requested"
+    RETURN_ACCEPTED = "return.accepted"
+    RETURN_DECLINED = "return.declined"
+    RETURN_WITHDRAWN = "return.withdrawn"
+    RETURN_RECEIVED = "return.received"
+    RETURN_CLOSED = "return.closed"
     PAYMENT_VISITED = "payment.visited"
     PAYMENT_UNKNOWN = "payment.unknown"
     PAYMENT_OPEN = "payment.open"
@@ -153,6 +159,63 @@ class OrderAddressChanged(Event):
     STREAM = Stream.ORDERS
 
 
+# --- returns ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ReturnChanged(Event):
+    """`return_no` is the reference of the return, such as `7K3M-9QXT-2F-R1`."""
+
+    STREAM = Stream.ORDERS
+
+    return_no: str
+
+
+@dataclass(frozen=True)
+class ReturnRequested(ReturnChanged):
+    KIND = EventKind.RETURN_REQUESTED
+
+    why: str
+
+
+@dataclass(frozen=True)
+class ReturnAccepted(ReturnChanged):
+    KIND = EventKind.RETURN_ACCEPTED
+
+
+@dataclass(frozen=True)
+class ReturnDeclined(ReturnChanged):
+    KIND = EventKind.RETURN_DECLINED
+
+
+@dataclass(frozen=True)
+class ReturnWithdrawn(ReturnChanged):
+    KIND = EventKind.RETURN_WITHDRAWN
+
+
+@dataclass(frozen=True)
+class ReturnReceived(ReturnChanged):
+    """`amount` is what the received units cost, in minor units; it is refunded when staff request that."""
+
+    KIND = EventKind.RETURN_RECEIVED
+
+    amount: int
+    currency: str
+
+
+@dataclass(frozen=True)
+class ReturnClosed(ReturnChanged):
+    """`amount` is the sum of the refunds that were requested, in minor units."""
+
+    KIND = EventKind.RETURN_CLOSED
+
+    amount: int
+    currency: str
+
+
+# --- shipments --------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class ShipmentChanged(Event):
     """A package of the order changed: `shipment` is its number in the order, `units` is how much it contains,
@@ -199,15 +262,15 @@ class ShipmentLinesWithdrawn(Event):
     fulfilment: str
 
 
+# --- payments --------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class PaymentVisited(Event):
     KIND = EventKind.PAYMENT_VISITED
     STREAM = Stream.ORDERS
 
     payment: str
-
-
-# --- payments --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     WEBHOOK = "webhook"
     QUERY = "query"
     REFUND = "refund"
+    RETURN = "return"
     DISPUTE = "dispute"
     SHIPMENT = "shipment"
     MAIL = "mail"

@@ -52,6 +52,13 @@ def receive(sku: str, quantity: int, kind: str = "receipt") -> None:
     _move(sku, quantity, kind)
 
 
+def take_back(sku: str, quantity: int, *, by: Actor, reason: str, form_id: str) -> None:
+    """Put returned units into stock in the caller's transaction, once for each `form_id`. The stock movement `return`
+    records it.
+    """
+    _move(sku, quantity, "return", by=by, reason=reason, form_id=form_id)
+
+
 @transactional
 def restock(sku: str, quantity: int, *, by: Actor, reason: str = "", form_id: str | None = None) -> int:
     """Receive units of a SKU and return the available units. The stock movement `receipt` records it. A form that is

@@ -27,6 +27,10 @@ KEPT: tuple[Kept, ...] = (
     *(Kept(name, _ORDER) for name in ("orders", "order_lines", "order_events", "payments", "captures", "refunds")),
     *(Kept(name, f"{_ORDER}; tracking numbers are erased") for name in ("shipments", "shipment_lines")),
     *(
+        Kept(name, f"{_ORDER}; the texts are erased with the data of a guest")
+        for name in ("order_returns", "order_return_lines", "order_return_refunds")
+    ),
+    *(
         Kept(name, _LEDGER)
         for name in ("journals", "ledger_entries", "funds", "payouts", "credit_gifts", "shortfall_requests")
     ),

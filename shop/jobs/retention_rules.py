@@ -45,6 +45,7 @@ from shop.payments.records.refund_states import UNDER_WAY
 from shop.payments.records.settlement_models import Dispute
 from shop.payments.webhooks import hints
 from shop.pricing.models import DiscountUse
+from shop.returns import erase as returns
 
 DAY = timedelta(days=1)
 YEAR = timedelta(days=400)
@@ -120,6 +121,7 @@ def _old_notes(at: datetime) -> Any:
 
 def _copies_of_guests_data(ids: Ids) -> None:
     notes.erase(ids)
+    returns.texts(ids)
     _address_digests(ids)
     erase.customers(ids)
     shipments.tracking(ids)
@@ -158,8 +160,8 @@ RULES: tuple[Rule, ...] = (
         730 * DAY,
         "GUEST_DATA_DAYS: as long as a guest may claim anything; later while a refund, dispute or review is open. The "
         "order, its amounts, its country and the ledger stay, and so do its documents without the customer. Texts of "
-        "notes and tracking numbers are erased with them, and the keyed hashes of the address in discount_uses: the "
-        "address can then use a code once more",
+        "notes and returns and tracking numbers are erased with them, and the keyed hashes of the address in "
+        "discount_uses: the address can then use a code once more",
         _guests_data,
         _copies_of_guests_data,
         erases=dict.fromkeys(_PERSONAL, ERASED) | {"form_digest": None},

@@ -56,6 +56,10 @@ PLAIN: Mapping[str, MailKind] = {
     EventKind.REFUND_DONE: MailKind.REFUND_SENT,
     EventKind.REFUND_REJECTED: MailKind.REFUND_FAILED,
     EventKind.SHIPMENT_SHIPPED: MailKind.ORDER_SHIPPED,
+    EventKind.RETURN_REQUESTED: MailKind.RETURN_REQUESTED,
+    EventKind.RETURN_ACCEPTED: MailKind.RETURN_ACCEPTED,
+    EventKind.RETURN_DECLINED: MailKind.RETURN_DECLINED,
+    EventKind.RETURN_RECEIVED: MailKind.RETURN_RECEIVED,
 }
 """Mails that each event of a kind about orders causes."""
 _LINKS = {
@@ -66,7 +70,7 @@ _LINKS = {
     LinkPurpose.INVITATION: MailKind.INVITATION,
     LinkPurpose.LINK_IDENTITY: MailKind.LINK_IDENTITY,
 }
-_DATA = ("payment", "deadline", "refund", "amount", "currency", "shipment")
+_DATA = ("payment", "deadline", "refund", "amount", "currency", "shipment", "return_no")
 """Fields of events that mails use."""
 
 

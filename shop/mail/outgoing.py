@@ -22,6 +22,7 @@ from shop.mail.models import Mail
 from shop.mail.states import MailKind, MailState
 from shop.orders.models import Order
 from shop.payments.records.models import Payment, Refund
+from shop.returns import views as returns
 
 LANGUAGE_OF_STAFF = "en"
 BAD_ADDRESS = "the recipient is not an e-mail address"
@@ -90,6 +91,8 @@ def _more(demand: Demand) -> dict[str, Any]:
     if demand.kind == MailKind.REFUND_SENT:
         refund = select(Refund.destination).where(Refund.id == demand.data["refund"])
         return {"destination": db.session.scalar(refund) or ""}
+    if "return_no" in demand.data:
+        return returns.of_mail(demand.data["return_no"])
     return {}
 
 

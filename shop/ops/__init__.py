@@ -51,6 +51,7 @@ from shop.ops import (
     products,
     queues,
     reconciliation,
+    returns,
     roles,
     search,
     second_factor,
@@ -66,6 +67,7 @@ from shop.ops import (
 
 PAGES = (
     *(home, order_list, order_page, order_acts, order_notes, order_views, order_exports, customers, search, alerts),
+    returns,
     *(webhooks, webhook_retry, webhook_altered, live, mails),
     *(approvals, payouts, disputes, reconciliation, discrepancies, ledgers, statistics, taxes),
     *(fulfilment, fulfilment_ship, fulfilment_order),

@@ -98,12 +98,21 @@ def labelled(rows: Markup, columns: Sequence[tuple[str, str]]) -> Markup:
 
 
 _TONES = {
-    "good": {"PAID", "CAPTURED", "DONE", "applied", "SENT", "WON", "SHIPPED"},
+    "good": {"PAID", "CAPTURED", "DONE", "applied", "SENT", "WON", "SHIPPED", "CLOSED"},
     "wait": {
         *("PENDING", "WAITING_PAYMENT", "OPEN", "CREATED", "REQUESTED", "QUEUED", "open_refund", "hint", "unpaid"),
         *("TO_PACK", "PARTLY_PACKED"),
     },
-    "busy": {"PACKED", "PARTLY_SHIPPED", "AUTHORIZED", "UNKNOWN", "PARTIALLY_REFUNDED", "REFUNDED"},
+    "busy": {
+        "PACKED",
+        "PARTLY_SHIPPED",
+        "AUTHORIZED",
+        "UNKNOWN",
+        "PARTIALLY_REFUNDED",
+        "REFUNDED",
+        "ACCEPTED",
+        "RECEIVED",
+    },
     "bad": {"late", "duplicate", "wrong_amount", "in_review", "disputed", "REJECTED", "LOST", "mismatch", "illegal"},
 }
 """Tones of chips by the names that they show."""
@@ -117,7 +126,14 @@ def tone(name: str) -> str:
 
 _EVENT_TONES = {
     "good": {"payment.captured", "shipment.shipped", "refund.done", "dispute.won", "alert.resolved"},
-    "wait": {"order.placed", "payment.declined", "payment.unknown", "refund.requested", "refund.unknown"},
+    "wait": {
+        "order.placed",
+        "payment.declined",
+        "payment.unknown",
+        "refund.requested",
+        "refund.unknown",
+        "return.requested",
+    },
     "bad": {"payment.failed", "refund.rejected", "refund.not_booked", "dispute.open", "dispute.lost"},
 }
 _EVENT_TONES["bad"] |= {"settlement.disagrees", "alert.raised"}

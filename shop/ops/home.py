@@ -31,6 +31,7 @@ LISTS = (
     ("alert", "Alerts", "ops.alerts.index"),
     ("approval", "Approvals", "ops.approvals.index"),
     ("dispute", "Disputes", "ops.disputes.index"),
+    ("return", "Returns", "ops.returns.index"),
 )
 """Kind of an item, name of its list, and the endpoint of that list."""
 COUNTED = ("OPS_DEAD_LETTER", "OPS_REFUND_REJECTED", "RULE_F")

@@ -47,7 +47,7 @@ def refund(order: Order, seen: Snapshot) -> list[Form]:
         title = f"Payment of {one.money.with_code()} by {name}"
         now = f"{left.with_code()} can be refunded now. This payment {pays}."
         if left.amount:
-            found.append(Form(str(one.id), title, now, str(left.amount), left, _ways(order, name)))
+            found.append(Form(str(one.id), title, now, str(left.amount), left, ways(order, name)))
     if seen.credit and seen.credit.left:
         left = Money(seen.credit.left, seen.credit.currency)
         title = f"Store credit of {Money(seen.credit.amount, left.currency).with_code()}"
@@ -91,7 +91,8 @@ def _price(order: Order, capture: CaptureRow) -> str:
     return f"{price} {short.with_code()} are missing, so a second person has to approve it."
 
 
-def _ways(order: Order, provider: str) -> dict[RefundDestination, str]:
+def ways(order: Order, provider: str) -> dict[RefundDestination, str]:
+    """Where captured money of an order may be refunded to, with labels."""
     to_credit = {STORE_CREDIT: "To the customer's store credit"} if order.user_id else {}
     to_bank = {BANK: "To the customer's bank: you send it yourself, and a second person checks and approves that"}
     return {PROVIDER: f"Back through {provider}", **to_credit, **to_bank}
@@ -139,7 +140,7 @@ def _requested(order: Order, seen: Snapshot, refund: RefundRow) -> Requested:
     is_failed = refund.is_rejected and refund.rejected_code not in refund_states.CALLED_OFF
     if not is_failed or refund.is_made_outside or capture is None or seen.refundable(capture) < refund.amount:
         return Requested(refund, to, answer)
-    others = [way for way in _ways(order, "") if way not in (refund.destination, PROVIDER)]
+    others = [way for way in ways(order, "") if way not in (refund.destination, PROVIDER)]
     return Requested(refund, to, answer, refund.destination, others[0] if others else None)
 
 

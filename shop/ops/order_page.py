@@ -22,6 +22,8 @@ from shop.order_notes import mentions, notes
 from shop.orders import states
 from shop.orders.models import Order
 from shop.payments.providers.types import DisputeState
+from shop.returns.decide import RETURNABLE
+from shop.returns.pages import of_order as returns_of_order
 
 bp = Blueprint("order", __name__)
 
@@ -38,6 +40,7 @@ def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal
     rows = OrderRows(order)
     money = rows.money
     refunds, shipping = order_forms.requested(order, money), fulfilment.shipping(order)
+    returns = returns_of_order(order.id) if order.paid_at else []
     return render_template(
         "ops/order.html",
         order=order,
@@ -46,7 +49,13 @@ def page(order: Order, *, kinds: frozenset[Kind] = frozenset(), refusal: Refusal
         can_query=order.state in states.PAYABLE,
         acts=order_acts.possible(order, money),
         refunds=refunds,
-        waits=[*order_waits.waits(money, refunds), *order_waits.for_goods(shipping)],
+        waits=[
+            *order_waits.waits(money, refunds),
+            *order_waits.for_goods(shipping),
+            *order_waits.of_returns(returns),
+        ],
+        returns=returns,
+        can_return=order.state in RETURNABLE,
         no_refund=order_waits.no_refund(money),
         disputes=[one for one in money.disputes if one.state != DisputeState.WON],
         now=clock.now(),

@@ -10,6 +10,8 @@ from shop.ops.order_forms import Requested
 from shop.payments.order_money.snapshot import Snapshot
 from shop.payments.providers.types import DisputeState
 from shop.payments.refunds import refundable
+from shop.returns.models import Return
+from shop.returns.states import ReturnState
 
 
 def waits(seen: Snapshot, refunds: Sequence[Requested]) -> Iterator[str]:
@@ -35,6 +37,20 @@ def for_goods(shipping: Shipping | None) -> Iterator[str]:
         yield f"{left} unit{'' if left == 1 else 's'} to be packed"
     if packed := sum(not package.is_shipped for package in shipping.packages):
         yield f"{packed} package{'' if packed == 1 else 's'} to be shipped"
+
+
+def of_returns(returns: Sequence[Return]) -> Iterator[str]:
+    """What the returns of the order wait for."""
+    for one in returns:
+        if one.state in _OF_RETURN:
+            yield f"{_OF_RETURN[one.state]} return {one.reference}"
+
+
+_OF_RETURN = {
+    ReturnState.REQUESTED: "a decision of staff about",
+    ReturnState.ACCEPTED: "the parcel of",
+    ReturnState.RECEIVED: "the refund of",
+}
 
 
 def no_refund(seen: Snapshot) -> str:

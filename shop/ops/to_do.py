@@ -1,4 +1,4 @@
-"""List of what needs a person: open alerts, requests that wait for a second person, open disputes, notes."""
+"""List of what needs a person: open alerts, requests that wait for a second person, open disputes, returns, notes."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from shop.core.money import Money
 from shop.explain.next_step import Step
 from shop.ops import to_do_rows
 from shop.payments.records.types import RefundDestination
+from shop.returns.states import ReturnState
 
 AT_MOST = 100
 """Items of each kind; the page says when there are more."""
@@ -213,7 +214,24 @@ def _dispute(row: Row[Any], reader: Actor) -> Item:
     )
 
 
-_OF_KIND = {"alert": _alert, "approval": _request, "dispute": _dispute, "note": _note}
+def _return(row: Row[Any], reader: Actor) -> Item:
+    """A return to decide, or one whose units have arrived and that is to be refunded."""
+    is_requested = row.what == ReturnState.REQUESTED
+    money = Money(row.amount, row.currency)
+    return Item(
+        claim=row.claim,
+        kind="Return",
+        tone="wait",
+        what=f"{'Decide about' if is_requested else 'Refund'} return {row.detail}",
+        about=row.about.replace("_", " "),
+        order_number=row.number,
+        money=None if is_requested else money,
+        since=row.at,
+        address=url_for("ops.returns.show", return_id=int(row.id)),
+    )
+
+
+_OF_KIND = {"alert": _alert, "approval": _request, "dispute": _dispute, "note": _note, "return": _return}
 
 
 def _page(row: Row[Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import (
@@ -38,6 +38,9 @@ from shop.order_notes import notes
 from shop.orders.models import Order
 from shop.payments.providers.types import DisputeState
 from shop.payments.records.settlement_models import Dispute
+from shop.returns import pages as returns
+from shop.returns.models import Return
+from shop.returns.states import ReturnState
 
 _TYPES: Mapping[str, Any] = {
     **dict.fromkeys(("claim", "kind", "id"), Text),
@@ -47,8 +50,8 @@ _TYPES: Mapping[str, Any] = {
     **{"by": ActorText, "at": UtcDateTime, "due": UtcDateTime},
 }
 """Columns of a thing. `what` and `detail` are the rule and severity of an alert, the kind of a request and the
-destination of a refund, the provider and the reason of a dispute, or the text of a note. `about` is the subject of an
-alert or the kind of a dispute.
+destination of a refund, the provider and the reason of a dispute, the state and the reference of a return, or the text
+of a note. `about` is the subject of an alert, the kind of a dispute or the reason of a return.
 """
 _LISTED_ITSELF = ("OPS_APPROVAL_WAITS", "OPS_DISPUTE_DUE")
 """Rules of alerts about requests and disputes, which are in the list themselves."""
@@ -167,10 +170,30 @@ def _notes(limit: int) -> Select[Any]:
     )
 
 
+def _returns(state: ReturnState, limit: int) -> Select[Any]:
+    """Returns in a state that waits for staff, the oldest first."""
+    one = returns.waiting(state).order_by(Return.requested_at, Return.id).limit(limit).subquery().c
+    return _thing(
+        claim=_claim("return", one.id),
+        kind=literal("return", Text),
+        id=cast(one.id, Text),
+        what=type_coerce(one.state, Text),
+        detail=one.reference,
+        about=type_coerce(one.reason, Text),
+        number=one.number,
+        order_id=one.order_id,
+        amount=one.amount,
+        currency=one.currency,
+        at=one.requested_at,
+    )
+
+
 _PARTS: Mapping[Permission, Callable[[int], Select[Any]]] = {
     Permission.ALERT_READ: _alerts,
     Permission.DISPUTE_READ: _disputes,
     Permission.ORDER_READ: _notes,
+    Permission.RETURN_DECIDE: partial(_returns, ReturnState.REQUESTED),
+    Permission.REFUND_REQUEST: partial(_returns, ReturnState.RECEIVED),
 }
 """Things by the permission to read them; each request is readable for other people."""
 

@@ -13,8 +13,6 @@ from shop.legal_texts import legal_texts, markup
 
 bp = Blueprint("legal", __name__)
 PAGES = ("imprint", "privacy", "terms", "returns", "contact")
-RETURN_DAYS = 14
-"""Days after the delivery in which customers may return items."""
 
 
 @bp.get("/imprint")
@@ -42,7 +40,7 @@ def terms() -> str:
 @access("public")
 def returns() -> str:
     """Returns of items, and refunds."""
-    return _page("returns", days=RETURN_DAYS)
+    return _page("returns", days=current_app.config["RETURN_DAYS"])
 
 
 @bp.get("/contact")

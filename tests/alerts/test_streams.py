@@ -40,8 +40,11 @@ from shop.payments.refunds import requests
 from shop.payments.settlement import discrepancies
 from shop.payments.updates.apply import accept, apply
 from shop.payments.updates.snapshot import PaymentUpdate
+from shop.returns import handling
+from shop.returns import requests as returns
 from tests.parts.event_classes import keys, of_base
-from tests.shop_fixtures import PEN, Shop
+from tests.returns.conftest import refund_in_full, requested
+from tests.shop_fixtures import KETTLE, PEN, Shop
 from tools.docs.code import ROOT
 
 PAGE = ROOT / "docs" / "streams.md"
@@ -95,6 +98,7 @@ def live_through_everything(shop: Shop) -> None:
     """Orders that together cause every kind of event."""
     _payments(shop)
     _refunds(shop)
+    _returns(shop)
     _staff(shop)
     _shipments(shop)
     _alerts(shop)
@@ -152,6 +156,16 @@ def _refunds(shop: Shop) -> None:
     theirs = shop.acquirer.payments[shop.payment(order).id].captures[0].id
     other = shop.acquirer.refund_outside(theirs, Money(1, "JPY"))
     shop.receive(*shop.acquirer.refund_webhook(other, "evt-other"))
+
+
+def _returns(shop: Shop) -> None:
+    order = shop.paid_order((KETTLE, 3))
+    withdrawn, declined, received = (requested(shop, order, {KETTLE: 1}) for _ in range(3))
+    returns.withdraw(order.id, withdrawn.reference, by=Actor.customer())
+    handling.decline(declined.id, by=shop.sam, message="It was used.")
+    handling.accept(received.id, by=shop.sam)
+    handling.receive(received.id, {KETTLE: (1, 0)}, by=shop.colleague("mia", Role.MERCHANDISER))
+    refund_in_full(shop, received)
 
 
 def _staff(shop: Shop) -> None:

@@ -246,6 +246,9 @@ IN_NO_COMMAND |= {Act.ANNOUNCEMENT_CHANGED}
 IN_NO_COMMAND |= {Act.CATEGORY_CREATED, Act.CATEGORY_RENAMED, Act.CATEGORY_MOVED, Act.CATEGORY_REMOVED}
 
 
+IN_NO_COMMAND |= {act for act in Act if act.startswith("return.")}
+
+
 IN_A_COMMAND_ABOVE = {Act.FILE_GIVEN, Act.ROLES_REQUESTED, Act.SHORTFALL_REQUESTED}
 IN_A_COMMAND_ABOVE |= {Act.PRODUCT_CREATED, Act.PRODUCT_CHANGED}
 """Acts of a command that has another act above: `users set-roles` for a role that decides about money, `reconcile`, and

@@ -103,6 +103,12 @@ USE_CASES = {
     "pricing.change.set_tax",
     "queues.queues.run_now",
     "seller_data.seller_data.save",
+    "returns.handling.accept",
+    "returns.handling.decline",
+    "returns.handling.receive",
+    "returns.refunding.close",
+    "returns.refunding.refund",
+    "returns.requests.request",
 }
 """Acts of people: public functions with an argument `by`. Each is behind a command, shares its transaction with
 one that is, or is an act of the console or of the API alone.
@@ -114,6 +120,7 @@ PARTS = {
     "accounts.people.waiting_roles": "part of `set_roles`, `invite` and `create`",
     "alerts.store.change_state": "part of `resolve`, and of the watcher",
     "integrity.checks.keep": "keeps the result of `flask check`",
+    "inventory.stock.take_back": "part of `returns.handling.receive`",
     "ledger.book.post": "writes a journal, which names the actor",
     "ledger.book.transfer": "writes a journal, which names the actor",
     "ledger.store_credit.give": "part of `gifts.approve`",
@@ -124,6 +131,10 @@ PARTS = {
     "payments.refunds.apply.result": "an update of the acquirer",
     "payments.updates.decide.decide_accept": "pure",
     "payments.updates.shortfalls.add": "part of `accept`",
+    "returns.handling.to_move": "part of the use cases of `handling` and `refunding`",
+    "returns.requests.withdraw": "an act of customers",
+    "returns.write.add": "part of `requests.request`",
+    "returns.write.move": "part of the use cases of `returns`",
     "payments.updates.shortfalls.decide": "part of `approve_shortfall` and `decline_shortfall`",
 }
 """Functions with an argument `by` that are part of a use case."""

@@ -21,6 +21,7 @@ from shop.payments.refunds import requests
 from shop.pricing import change
 from tests.integrity.broken import broken
 from tests.real_acquirer_fixtures import TOKEN, RealAcquirer
+from tests.returns.conftest import received, refund_in_full, requested
 from tests.shop_fixtures import PEN, Shop
 
 CORRUPTIONS = {
@@ -84,6 +85,13 @@ CORRUPTIONS = {
         "UPDATE documents SET tax_amount = tax_amount + 100 WHERE kind = 'credit_note'",
         "3 credit notes",
     ),
+    "more units are returned than were bought": ("UPDATE order_return_lines SET quantity = 99", "3 returns"),
+    "a restocked unit has no movement": (
+        "UPDATE stock_movements SET form_id = NULL WHERE kind = 'return'",
+        "3 returns",
+    ),
+    "a return has another amount than its lines": ("UPDATE order_return_lines SET amount = amount + 100", "3 returns"),
+    "a refund of a return was forgotten": ("DELETE FROM order_return_refunds", "3 returns"),
     "an event was forgotten": ("UPDATE outbox SET published_at = NULL, due_at = NULL", "5 accepted work"),
     "a webhook was forgotten": ("UPDATE webhook_events SET done_at = NULL, due_at = NULL", "5 accepted work"),
 }
@@ -102,6 +110,8 @@ def lived_in(app: Flask) -> Iterator[Shop]:
         change.set_code(change.NewCode("TEN", percent=10, once_per_email=False))
         shop.order((PEN, 1), code="TEN")
         refunded = shop.paid_order((PEN, 3))
+        requested(shop, refunded, {PEN: 1})
+        refund_in_full(shop, received(shop, refunded, {PEN: 1}))
         requests.request(shop.capture(refunded), Money(20000, "TWD"), reason="", by=shop.sam)
         shop.sweep()
         paid = shop.order((PEN, 2), code="TEN")

@@ -35,6 +35,7 @@ from tests.shop_fixtures import PEN, Shop
 
 EVENT = {"order_no": "7K3M-9QXT-2F", "order_id": 1, "seq": 4}
 SHIPMENT = {"shipment": 1, "units": 2, "fulfilment": "SHIPPED"}
+RETURN = {"return_no": "7K3M-9QXT-2F-R1"}
 REFUND = {"refund": "R1", "amount": 5, "currency": "TWD"}
 
 
@@ -58,6 +59,11 @@ REFUND = {"refund": "R1", "amount": 5, "currency": "TWD"}
         ("refund.rejected", {**REFUND, "why": "customer"}, MailKind.REFUND_FAILED),
         ("shipment.packed", SHIPMENT, None),
         ("shipment.shipped", SHIPMENT, MailKind.ORDER_SHIPPED),
+        ("return.requested", {**RETURN, "why": "faulty"}, MailKind.RETURN_REQUESTED),
+        ("return.accepted", RETURN, MailKind.RETURN_ACCEPTED),
+        ("return.declined", RETURN, MailKind.RETURN_DECLINED),
+        ("return.received", {**RETURN, "amount": 5, "currency": "TWD"}, MailKind.RETURN_RECEIVED),
+        ("return.closed", {**RETURN, "amount": 5, "currency": "TWD"}, None),
     ],
 )
 def test_an_event_of_an_order_causes_the_mail_of_its_kind(
@@ -70,7 +76,8 @@ def test_an_event_of_an_order_causes_the_mail_of_its_kind(
 def test_no_other_kind_of_event_causes_a_mail() -> None:
     causing = {
         "order.placed", "order.moved", "payment.failed", "payment.code_shown", "refund.requested", "refund.done",
-        "refund.rejected", "shipment.shipped", "account.new_device", "account.link_made",
+        "refund.rejected", "shipment.shipped", "return.requested", "return.accepted", "return.declined",
+        "return.received", "account.new_device", "account.link_made",
         "account.password_changed", "account.email_changed", "account.identity_added",
         "alert.raised",
     }  # fmt: skip
@@ -84,6 +91,7 @@ def test_every_kind_of_mail_has_a_template_with_a_subject_and_a_complete_text(sh
         "amount": 1200, "currency": "TWD", "payment": "P1", "refund": "R1", "deadline": "2026-12-01T10:00:00+00:00",
         "code": "LLL123", "destination": "provider", "user_id": 1, "user_agent": "", "at": "2026-12-01T10:00:00+00:00",
         "issuer": "https://login.example", "alert": 7, "rule": "RULE_A", "shipment": 1, "order": order.number,
+        "return_no": f"{order.number}-R1", "units": [["Pen", 1]], "message": "Unused only.",
     }  # fmt: skip
     for kind in MailKind:
         outgoing.queue(

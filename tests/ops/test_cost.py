@@ -39,6 +39,7 @@ LISTS = (
         "webhooks?state=done",
     ),
     *("fulfilment", "fulfilment?state=TO_PACK&country=TW"),
+    *("returns", "returns?state=REQUESTED&reason=faulty"),
     *("products", "products?q=kettle&low=yes", "stock", "categories", "products/imports"),
     *("delivery", "taxes", "codes", "codes?q=ten&state=valid", "announcements", "legal", "legal/terms/en", "seller"),
 )

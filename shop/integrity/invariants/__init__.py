@@ -25,6 +25,7 @@ from shop.integrity.invariants import (
     mail,
     money,
     promptness,
+    returns,
     settlement,
     totals,
 )
@@ -117,6 +118,11 @@ RULES: tuple[tuple[str, str, Callable[[Scope], Rows]], ...] = (
         "2 shipments",
         "no more units are packed and shipped than were bought, and the state of the fulfilment is that of the units",
         fulfilment.units_are_bought,
+    ),
+    (
+        "3 returns",
+        "no more units are returned than were bought, restocked ones are in stock, and refunds are what was granted",
+        returns.returns_add_up,
     ),
     ("3 paid", "a paid order was paid by exactly one capture of exactly its total", money.paid_once_and_exactly),
     ("3 totals", "the lines of every order sum to its total", totals.lines_sum_to_totals),

@@ -1,0 +1,112 @@
+"""Amounts of returned units: their share of what the order cost, tax and discount included. Pure: whole minor units.
+
+The products of an order cost its price less the delivery with its tax. Returned units get the share of their list
+prices, rounded down, and computed cumulatively: a return gets the share of everything returned up to it, less that of
+everything returned before it. So the returns of an order never sum to more than its price, and those of all its units
+sum to exactly its price, whatever their order. The delivery is refunded with the last unit of the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from shop.core.line_kinds import LineKind
+from shop.pricing.split import largest_remainder
+
+Units = Mapping[str, int]
+"""Units by SKU."""
+
+
+class Charged(Protocol):
+    """A line of an order."""
+
+    @property
+    def kind(self) -> LineKind: ...
+
+    @property
+    def sku(self) -> str: ...
+
+    @property
+    def quantity(self) -> int: ...
+
+    @property
+    def unit_amount(self) -> int: ...
+
+    @property
+    def is_included(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A line of products at its list price."""
+
+    sku: str
+    quantity: int
+    unit_amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What an order cost in the end: `goods` for its products and `delivery`, both with tax, the goods less the
+    discount. Shares are multiples of `step`.
+    """
+
+    goods: int
+    delivery: int
+    step: int
+    items: tuple[Item, ...]
+
+    def up_to(self, returned: Units) -> tuple[int, int]:
+        """Goods and delivery that all units returned so far cost."""
+        if all(returned.get(item.sku, 0) >= item.quantity for item in self.items):
+            return self.goods, self.delivery
+        whole = sum(item.unit_amount * item.quantity for item in self.items)
+        value = sum(item.unit_amount * returned.get(item.sku, 0) for item in self.items)
+        return (self.goods * value // (whole * self.step) * self.step if whole else 0), 0
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What the units of one return cost: by SKU, and the delivery if they are the last ones of the order."""
+
+    lines: Mapping[str, int]
+    delivery: int
+
+    @property
+    def goods(self) -> int:
+        return sum(self.lines.values())
+
+    @property
+    def total(self) -> int:
+        return self.goods + self.delivery
+
+
+def price_of(lines: Sequence[Charged], price: int, step: int) -> Price:
+    """The price of an order with these lines that cost `price` in the end, which differs from their sum if another
+    amount was accepted. Tax that was added belongs to goods and delivery in proportion.
+    """
+    items = tuple(Item(line.sku, line.quantity, line.unit_amount) for line in lines if line.kind == LineKind.ITEM)
+    goods = sum(_amount(line) for line in lines if line.kind in (LineKind.ITEM, LineKind.DISCOUNT))
+    delivery = sum(_amount(line) for line in lines if line.kind == LineKind.DELIVERY)
+    added = sum(_amount(line) for line in lines if line.kind == LineKind.TAX and not line.is_included)
+    _, of_delivery = largest_remainder(added, (max(0, goods), delivery), step)
+    with_tax = min(delivery + of_delivery, price)
+    return Price(price - with_tax, with_tax, step, items)
+
+
+def share(price: Price, before: Units, now: Units) -> Share:
+    """What the units `now` cost when the units `before` were returned earlier."""
+    both = {item.sku: before.get(item.sku, 0) + now.get(item.sku, 0) for item in price.items}
+    goods_before, delivery_before = price.up_to(before)
+    goods, delivery = price.up_to(both)
+    items = [item for item in price.items if now.get(item.sku, 0)]
+    weights = [item.unit_amount * now[item.sku] for item in items]
+    divided = largest_remainder(goods - goods_before, weights, price.step) if items else []
+    lines = {item.sku: amount for item, amount in zip(items, divided, strict=True)}
+    return Share(lines, delivery - delivery_before if items else 0)
+
+
+def _amount(line: Charged) -> int:
+    return line.quantity * line.unit_amount

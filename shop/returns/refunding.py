@@ -1,0 +1,99 @@
+"""Refund a return through the refunds of the order, and close it. The refunds, their second person and their credit
+notes are those of `shop.payments.refunds` and `shop.documents`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from shop.accounts import rights
+from shop.accounts.permissions import Permission
+from shop.core import audit, reasons
+from shop.core.actor import Actor
+from shop.core.audit import Act, Subject, SubjectKind
+from shop.core.db import db, table, transactional
+from shop.core.errors import Refusal
+from shop.core.event_types import ReturnClosed
+from shop.core.money import Money
+from shop.orders import events
+from shop.payments.order_money import load as order_money
+from shop.payments.records.models import Refund
+from shop.payments.records.types import RefundDestination
+from shop.payments.refunds import requests
+from shop.returns import decide_arrival, load, write
+from shop.returns.handling import to_move
+from shop.returns.models import ReturnRefund
+from shop.returns.snapshot import ReturnRow, Snapshot
+from shop.returns.states import ReturnState
+
+
+@transactional
+def refund(
+    return_id: int,
+    granted: Money,
+    *,
+    expected: int,
+    by: Actor,
+    reason: str,
+    to: RefundDestination = RefundDestination.PROVIDER,
+) -> list[str]:
+    """Request the refunds of a received return, close it, and give their ids; none if `by` has closed it before.
+
+    `granted` is at most what the units cost; `expected` is what could be refunded when the reader saw it. Captured
+    money goes `to` this destination, store credit to store credit. Raises Forbidden; BadInput and Refusal as
+    `decide_arrival.parts` and `shop.payments.refunds.requests.request`; Refusal `unknown_return`, `return_moved`.
+    """
+    rights.demand(by, Permission.REFUND_REQUEST)
+    why, order_id = reasons.needed(reason), load.order_of(return_id)
+    money = order_money.locked(order_id)  # before the returns: payments are locked before their order
+    seen = load.snapshot(order_id, lock=True)
+    one = to_move(seen, return_id, ReturnState.CLOSED, by)
+    if one is None:
+        return []
+    told = f"Return {one.reference}: {why}"
+    found = []
+    for part in decide_arrival.parts(one, money, granted, expected):
+        amount = Money(part.amount, granted.currency)
+        if part.capture_id is None:
+            found.append(requests.request_credit(order_id, amount, reason=told, by=by))
+        else:
+            found.append(requests.request(part.capture_id, amount, reason=told, by=by, to=to))
+    rows = [{"refund_id": refund.id, "return_id": one.id} for refund in found]
+    db.session.execute(table(ReturnRefund).insert(), rows)
+    _close(seen, one, granted.amount, by)
+    after = {"return": one.reference, "refunds": [row["refund_id"] for row in rows], "money": granted}
+    audit.record(by, Act.RETURN_REFUNDED, Subject(SubjectKind.ORDER, seen.number), after=after, reason=why)
+    return [refund.id for refund in found]
+
+
+@transactional
+def close(return_id: int, *, by: Actor, reason: str) -> None:
+    """Close a received return of which nothing can be refunded: it cost nothing, or its money was refunded otherwise.
+
+    Raises Forbidden; BadInput `reason_needed`, `bad_reason`; Refusal `unknown_return`, `return_moved`, `refund_left`.
+    """
+    rights.demand(by, Permission.REFUND_REQUEST)
+    why, order_id = reasons.needed(reason), load.order_of(return_id)
+    money = order_money.locked(order_id)
+    seen = load.snapshot(order_id, lock=True)
+    one = to_move(seen, return_id, ReturnState.CLOSED, by)
+    if one is None:
+        return
+    if possible := decide_arrival.refundable(one, money):
+        left = Money(possible, seen.currency).with_code()
+        raise Refusal("refund_left", f"{left} can be refunded for this return. Refund it, or a part of it.")
+    _close(seen, one, 0, by)
+    after = {"return": one.reference, "state": ReturnState.CLOSED}
+    audit.record(by, Act.RETURN_CLOSED, Subject(SubjectKind.ORDER, seen.number), after=after, reason=why)
+
+
+def refunds_of(return_id: int) -> list[Refund]:
+    """The refunds that were requested for a return, oldest first."""
+    of_return = select(Refund).join(ReturnRefund, ReturnRefund.refund_id == Refund.id)
+    found = of_return.where(ReturnRefund.return_id == return_id).order_by(Refund.created_at, Refund.id)
+    return list(db.session.scalars(found))
+
+
+def _close(seen: Snapshot, one: ReturnRow, amount: int, by: Actor) -> None:
+    write.move(one, ReturnState.CLOSED, by, granted_amount=amount)
+    events.record(seen.order_id, ReturnClosed(one.reference, amount, seen.currency), actor=by)
