@@ -122,6 +122,7 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
     "products import": (Act.IMPORT_REQUESTED, lambda shop: [product_file(shop), "--dry-run", *MIA]),
     "products archive": (Act.PRODUCT_ARCHIVED, lambda _: [KETTLE, *MIA]),
     "products restore": (Act.PRODUCT_RESTORED, lambda _: [archived_product(), *MIA]),
+    "search rebuild": (Act.SEARCH_REBUILT, lambda _: [*MIA]),
     "products price": (Act.PRICE_SET, lambda _: [KETTLE, "TWD", "1300"]),
     "products correct": (
         Act.STOCK_CORRECTED,

@@ -82,6 +82,8 @@ CORRUPTIONS = {
         "UPDATE documents SET tax_amount = tax_amount + 100 WHERE kind = 'credit_note'",
         "3 credit notes",
     ),
+    "a product is not found": ("DELETE FROM search_entries WHERE sku = 'TEST-PEN'", "9 search"),
+    "a product is found by what it was": ("UPDATE products SET version = version + 1", "9 search"),
     "an event was forgotten": ("UPDATE outbox SET published_at = NULL, due_at = NULL", "5 accepted work"),
     "a webhook was forgotten": ("UPDATE webhook_events SET done_at = NULL, due_at = NULL", "5 accepted work"),
 }
