@@ -18,8 +18,7 @@ from shop.inventory.models import Stock, StockMovement
 
 CATEGORIES = 12
 _IN_A_PART = 500
-_SYLLABLES = "ba be bi bo cu da de di do fa fe ga go ha he ka ki la le lu ma me mi mo na ne no pa pe po ra re ri ro sa se".split()
-_SYLLABLES += "ta te ti to va ve vi wa we ya zo zu".split()
+_SYLLABLES = [consonant + vowel for consonant in "bcdfghklmnprstvw" for vowel in "aeiou"]
 _HAN = [chr(0x4E00 + 7 * number) for number in range(1500)]
 _KANA = [chr(code) for code in range(0x30A2, 0x30ED)]
 
@@ -61,7 +60,12 @@ def fill(number: int) -> None:
     with transaction():
         for place in range(CATEGORIES):
             names = {locale: {"name": each.text(2, dice)} for locale, each in of.items() if locale != "en"}
-            row = {"slug": f"kind-{place}", "name": of["en"].text(2, dice).title(), "texts": names, "position": place + 1}
+            row = {
+                "slug": f"kind-{place}",
+                "name": of["en"].text(2, dice).title(),
+                "texts": names,
+                "position": place + 1,
+            }
             db.session.execute(insert(Category), [row])
     with bulk(db.engine):
         for first in range(0, number, _IN_A_PART):

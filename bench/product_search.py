@@ -68,7 +68,9 @@ class Shop(FilledShop):
     def find_backends(self) -> None:
         with self.app.app_context():
             if db.engine.dialect.name == "postgresql":
-                pids = db.session.execute(db.text("SELECT pid FROM pg_stat_activity WHERE datname = current_database()"))
+                pids = db.session.execute(
+                    db.text("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")
+                )
                 self._backends = [Path(f"/proc/{row[0]}/schedstat") for row in pids]
 
     def measure(self, kind: Measured, path: str, *, counts: bool) -> None:
@@ -121,7 +123,9 @@ def searches() -> list[Measured]:
         kind("Chinese", lambda dice: chinese[dice.randrange(10, 2000)]),
         kind("Chinese character", lambda dice: chinese[dice.randrange(10, 2000)][0]),
         kind("Japanese", lambda dice: japanese[dice.randrange(10, 2000)]),
-        kind("category, price, in stock, by price", usual, category="kind-2", price_from="500", stock="in", sort="price"),
+        kind(
+            "category, price, in stock, by price", usual, category="kind-2", price_from="500", stock="in", sort="price"
+        ),
         kind("frequent, by price", frequent, sort="price-desc"),
         kind("frequent, narrow price", frequent, price_from="500", price_to="510"),
         kind("newest", usual, sort="newest"),
@@ -186,7 +190,10 @@ def main() -> None:
             kinds = kinds[:2] if products == SMALL else kinds
             if not options.fill and kinds:
                 measure(f"{database}, {products:,} products", shop, kinds, options.requests)
-                medians, highest = ([statistics.median(k.times) for k in kinds], [percentile(k.times, 99) for k in kinds])
+                medians, highest = (
+                    [statistics.median(k.times) for k in kinds],
+                    [percentile(k.times, 99) for k in kinds],
+                )
                 is_small = products == SMALL
                 is_missed |= max(medians) > GOAL_OF_CATALOGUE if is_small else max(highest) > GOAL_OF_SEARCH
             with shop.app.app_context():

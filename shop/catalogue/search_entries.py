@@ -73,7 +73,9 @@ def rebuild(*, by: Actor, progress: Callable[[int], None] = lambda done: None) -
 def _begin_rebuild(by: Actor) -> set[str]:
     """Record the rebuilding, and return the words of the index."""
     rights.demand(by, Permission.PRODUCT_WRITE)
-    audit.record(by, Act.SEARCH_REBUILT, Subject(SubjectKind.SEARCH_INDEX, "products"), after={"edition": tokens.EDITION})
+    audit.record(
+        by, Act.SEARCH_REBUILT, Subject(SubjectKind.SEARCH_INDEX, "products"), after={"edition": tokens.EDITION}
+    )
     return index.words()
 
 
@@ -84,7 +86,9 @@ def _forget(words: Collection[str]) -> None:
 
 @transactional
 def _write_part(skus: Sequence[str]) -> set[str]:
-    db.session.execute(select(_PRODUCTS.c.sku).where(_PRODUCTS.c.sku.in_(skus)).order_by(_PRODUCTS.c.sku).with_for_update())
+    db.session.execute(
+        select(_PRODUCTS.c.sku).where(_PRODUCTS.c.sku.in_(skus)).order_by(_PRODUCTS.c.sku).with_for_update()
+    )
     return write(skus)
 
 

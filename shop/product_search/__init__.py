@@ -1,1 +1,1 @@
-"""Search of products: tokens, queries, the index that is written with each change of a product, and pages of results."""
+"""Search of products: tokens, queries, the index that each change of a product writes, and pages of results."""

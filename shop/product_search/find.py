@@ -20,7 +20,6 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
-    or_,
     select,
     union_all,
 )
@@ -79,8 +78,9 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Found:
-    """SKUs of a page in order, with the available units; the number of products that match, one more than
-    `counted` if there are more; the parts of the query, and the spelling that was searched for instead of typed words that no product has.
+    """Available units of the products of a page by SKU, in order; the number of products that match, one more than
+    `counted` if there are more; the parts of the query; and the spelling that was searched for instead of typed words
+    that no product has.
     """
 
     available: dict[str, int]
@@ -159,18 +159,28 @@ def _order(wanted: Wanted, ranks: Sequence[Condition]) -> list[tuple[str, bool]]
     return [("rank", False), ("id", False)] if ranks else [("shelf", False), ("position", False), ("sku", False)]
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """The tables of a list, the conditions of its rows, and the id of an entry as its table has it in order."""
+
+    source: FromClause
+    conditions: Sequence[ColumnElement[bool]]
+    id: ColumnElement[int]
+
+    def select(self, *columns: Any) -> Select[Any]:
+        return select(*columns).select_from(self.source).where(*self.conditions)
+
+
 def _chosen(wanted: Wanted, ranks: Sequence[Condition], *, is_broad: bool) -> Select[Any]:
     """The products of a page and one more."""
     if ranks and wanted.sort is Sort.RELEVANCE:
         return _ranked(wanted, ranks)
-    source, conditions = _source(wanted, ranks[-1] if ranks else None, is_broad=is_broad)
-    columns: dict[str, Any] = {name: _ENTRIES.c[name] for name in ("shelf", "position", "sku")}
-    columns["id"] = (_FTS.c.rowid if _is_in(source, _FTS) else _ENTRIES.c.id).label("id")
+    rows = _rows(wanted, ranks[-1] if ranks else None, is_broad=is_broad)
+    columns: dict[str, Any] = {name: _ENTRIES.c[name] for name in ("shelf", "position", "sku")} | {"id": rows.id}
     if wanted.sort in BY_PRICE:  # both columns of the order from its index
         columns |= {"amount": _PRICES.c.amount, "id": _PRICES.c.entry_id.label("id")}
     order = [columns[name].desc() if is_down else columns[name] for name, is_down in _order(wanted, ranks)]
-    found = select(*columns.values()).select_from(source).where(*conditions).order_by(*order)
-    return found.limit(wanted.limit + 1).offset(wanted.offset)
+    return rows.select(*columns.values()).order_by(*order).limit(wanted.limit + 1).offset(wanted.offset)
 
 
 def _ranked(wanted: Wanted, ranks: Sequence[Condition]) -> Select[Any]:
@@ -178,31 +188,28 @@ def _ranked(wanted: Wanted, ranks: Sequence[Condition]) -> Select[Any]:
     needed = wanted.offset + wanted.limit + 1
     parts = []
     for rank, condition in enumerate(ranks):
-        source, conditions = _source(wanted, condition, without=ranks[rank - 1] if rank else None)
-        id_ = (_FTS.c.rowid if _is_in(source, _FTS) else _ENTRIES.c.id).label("id")
-        of = select(literal(rank).label("rank"), id_, _ENTRIES.c.sku).select_from(source).where(*conditions)
-        parts.append(select(of.order_by(id_).limit(needed).subquery()))
+        rows = _rows(wanted, condition, without=ranks[rank - 1] if rank else None)
+        of = rows.select(literal(rank).label("rank"), rows.id, _ENTRIES.c.sku)
+        parts.append(select(of.order_by(rows.id).limit(needed).subquery()))
     every = union_all(*parts).subquery() if len(parts) > 1 else parts[0].subquery()
     return select(every).order_by(every.c.rank, every.c.id).limit(wanted.limit + 1).offset(wanted.offset)
 
 
 def _count(wanted: Wanted, ranks: Sequence[Condition]) -> int:
     """The number of products, up to one more than `counted`."""
-    source, conditions = _source(wanted, ranks[-1] if ranks else None)
-    first = select(literal(1)).select_from(source).where(*conditions).limit(wanted.counted + 1).subquery()
+    first = _rows(wanted, ranks[-1] if ranks else None).select(literal(1)).limit(wanted.counted + 1).subquery()
     return db.session.scalar(select(func.count()).select_from(first)) or 0
 
 
-def _source(
+def _rows(
     wanted: Wanted, condition: Condition | None, *, without: Condition | None = None, is_broad: bool = False
-) -> tuple[FromClause, list[ColumnElement[bool]]]:
-    """The tables of a list, and the conditions of its rows.
-
-    With `is_broad`, SQLite reads prices in order and looks each product up among the matches; otherwise it reads the
-    matches and looks up what they cost.
+) -> _Rows:
+    """The rows of a list. With `is_broad`, SQLite reads prices in order and looks each product up among the matches;
+    otherwise it reads the matches and looks up what they cost.
     """
     source: FromClause = _ENTRIES
     conditions: list[ColumnElement[bool]] = []
+    id_, currency = _ENTRIES.c.id.label("id"), _PRICES.c.currency
     if condition is None:
         conditions += [_ENTRIES.c.category == wanted.category] if wanted.category else []
     elif _is_postgres():
@@ -210,26 +217,20 @@ def _source(
     else:
         matches = literal_column("search_index").bool_op("MATCH")(query.for_fts5(condition, without))
         if is_broad:
-            among = select(_FTS.c.rowid).where(matches)
-            conditions.append(literal_column("+search_prices.entry_id").in_(among))
+            conditions.append(literal_column("+search_prices.entry_id").in_(select(_FTS.c.rowid).where(matches)))
         else:
-            source = _FTS.join(_ENTRIES, _ENTRIES.c.id == _FTS.c.rowid)
+            source, id_ = _FTS.join(_ENTRIES, _ENTRIES.c.id == _FTS.c.rowid), _FTS.c.rowid.label("id")
             conditions.append(matches)
+            currency = literal_column("+search_prices.currency")  # with "+", not all prices are read first
     if wanted.needs_price:
         source = source.join(_PRICES, _PRICES.c.entry_id == _ENTRIES.c.id)
-        # "+" keeps SQLite from reading all prices first
-        currency = literal_column("+search_prices.currency") if _is_in(source, _FTS) else _PRICES.c.currency
         conditions.append(currency == wanted.currency)
         conditions += [_PRICES.c.amount >= wanted.least] if wanted.least is not None else []
         conditions += [_PRICES.c.amount <= wanted.most] if wanted.most is not None else []
     if wanted.in_stock:
         source = source.join(_STOCK, _STOCK.c.sku == _ENTRIES.c.sku)
         conditions.append(_STOCK.c.on_hand > _STOCK.c.reserved)
-    return source, conditions
-
-
-def _is_in(source: FromClause, wanted: FromClause) -> bool:
-    return wanted in source._from_objects
+    return _Rows(source, conditions, id_)
 
 
 def _is_postgres() -> bool:

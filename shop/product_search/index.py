@@ -36,7 +36,9 @@ class Listed:
     def tokens(self) -> set[str]:
         """All tokens of the texts, those of names with their sign too, and the category."""
         named: set[str] = set().union(*map(tokens.indexed, self.names))
-        return named.union(*map(tokens.indexed, self.texts), (IN_NAME + one for one in named), [CATEGORY + self.category])
+        return named.union(
+            *map(tokens.indexed, self.texts), (IN_NAME + one for one in named), [CATEGORY + self.category]
+        )
 
     def words(self) -> set[str]:
         """The words that typing errors are corrected to."""
@@ -54,7 +56,8 @@ def put(products: Sequence[Listed]) -> set[str]:
         for one in sorted(products, key=lambda one: one.sku)
     ]
     into = insert(SearchEntry, plain=True)
-    updated = {name: into.excluded[name] for name in _ENTRIES.c.keys() if name not in ("id", "sku")}
+    columns = [one.name for one in _ENTRIES.c if one.name not in ("id", "sku")]
+    updated = {name: into.excluded[name] for name in columns}
     statement = into.values(words=_words()).on_conflict_do_update(index_elements=["sku"], set_=updated)
     db.session.connection().execute(statement, rows)
     _put_prices(products)

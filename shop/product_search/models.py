@@ -53,9 +53,7 @@ class SearchWord(Base):
     """
 
     __tablename__ = "search_words"
-    word: Mapped[str] = mapped_column(
-        Text().with_variant(Text(collation="C"), "postgresql"), primary_key=True
-    )
+    word: Mapped[str] = mapped_column(Text().with_variant(Text(collation="C"), "postgresql"), primary_key=True)
 
 
 class SearchSpelling(Base):

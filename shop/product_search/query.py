@@ -48,8 +48,7 @@ Condition = tuple[Group, ...]
 def parse(typed: str) -> list[Part]:
     """The parts of a typed query; empty if it has no word."""
     found: list[Part] = []
-    words = [run for run in tokens.read(typed[:LONGEST])]
-    words = _limited(words)
+    words = _limited(tokens.read(typed[:LONGEST]))
     for at, run in enumerate(words):
         if run.is_cjk:
             pairs = dict.fromkeys(tokens.pairs(run.text) or [run.text])
@@ -96,7 +95,9 @@ def ranks(parts: Sequence[Part], categories: Mapping[str, frozenset[str]]) -> li
     """
     in_name = tuple(_group(part, IN_NAME, is_exact=True) for part in parts)
     begins_in_name = tuple(_group(part, IN_NAME) for part in parts)
-    kinds = [tuple(Term(CATEGORY + slug) for slug, names in categories.items() if _names(part, names)) for part in parts]
+    kinds = [
+        tuple(Term(CATEGORY + slug) for slug, names in categories.items() if _names(part, names)) for part in parts
+    ]
     in_category = tuple(group + kind for group, kind in zip(begins_in_name, kinds, strict=True))
     anywhere = tuple(_group(part, "") + kind for part, kind in zip(parts, kinds, strict=True))
     return list(dict.fromkeys((in_name, begins_in_name, in_category, anywhere)))

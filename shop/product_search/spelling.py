@@ -1,7 +1,7 @@
 """Words that differ from a typed one by a typing error, found by the letters that are left after deletions. Pure.
 
-Two words that differ by one letter have a deletion in common: `tepot` is one of `teapot`. The index has the deletions of
-each word, so that candidates are found by equality (the symmetric deletion of SymSpell).
+Two words that differ by one letter have a deletion in common: `tepot` is one of `teapot`. The index has the deletions
+of each word, so that candidates are found by equality (the symmetric deletion of SymSpell).
 """
 
 from __future__ import annotations

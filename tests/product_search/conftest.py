@@ -17,7 +17,9 @@ from tests.shop_fixtures import Shop
 BY = Actor.operator()
 
 
-def create(sku: str, name: str, *, texts: dict[str, dict[str, str]] | None = None, units: int = 5, **more: object) -> str:
+def create(
+    sku: str, name: str, *, texts: dict[str, dict[str, str]] | None = None, units: int = 5, **more: object
+) -> str:
     """Create a product that is in stock."""
     values: dict[str, object] = {"category": "test", "position": 5, "summary": "", "description": ""}
     values |= {"prices": {"TWD": 100_00}, **more}

@@ -32,7 +32,21 @@ def test_a_teapot_is_not_found_by_other_words(find: Find, teapot: str) -> None:
 
 
 def test_whatever_is_typed_is_a_search_for_its_words(shop: Shop, find: Find) -> None:
-    syntax = ['"', "'", "''", "\\", "NEAR(a b)", "NOT", "AND OR", "a AND", "words:kettle", "^kettle", "(", ":*", "!kettle"]
+    syntax = [
+        '"',
+        "'",
+        "''",
+        "\\",
+        "NEAR(a b)",
+        "NOT",
+        "AND OR",
+        "a AND",
+        "words:kettle",
+        "^kettle",
+        "(",
+        ":*",
+        "!kettle",
+    ]
     syntax += ["a & b", "tea | pot", "<->", "\x00kettle", "§kettle", "¤test", "kettle' OR '1"]
     syntax += ["x" * 10_000, "茶" * 10_000, "b " * 5_000]
     found = {q: find(q) for q in syntax}
@@ -114,7 +128,8 @@ def test_what_is_sold_out_meanwhile_is_not_in_stock(shop: Shop, find: Find) -> N
 @pytest.mark.parametrize("sort", Sort)
 @pytest.mark.parametrize("q", ["", "cup"])
 def test_pages_have_every_product_once_and_count_up_to_a_limit(shop: Shop, q: str, sort: Sort) -> None:
-    skus = {create(f"CUP{number}", "Cup" if number % 2 else "Mug for a cup", prices={"TWD": 1 + number % 3}) for number in range(7)}
+    names = ("Cup", "Mug for a cup")
+    skus = {create(f"CUP{n}", names[n % 2], prices={"TWD": 1 + n % 3}) for n in range(7)}
     found: list[str] = []
     for at in range(0, 9, 3):
         page = listing.page(Wanted(q, sort=sort, currency="TWD", most=100, limit=3, offset=at, counted=6))
@@ -123,7 +138,9 @@ def test_pages_have_every_product_once_and_count_up_to_a_limit(shop: Shop, q: st
     assert sorted(found) == sorted(skus)
 
 
-def test_a_search_of_frequent_words_reads_prices_in_order(shop: Shop, find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_of_frequent_words_reads_prices_in_order(
+    shop: Shop, find: Find, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("shop.product_search.find.MOST", 1)
     for number in range(4):
         create(f"CUP{number}", "Cup", prices={"TWD": 500 - number})
@@ -163,7 +180,13 @@ def test_a_rebuild_forgets_words_that_no_product_has(shop: Shop, teapot: str) ->
 # --- any name ---
 
 
-NAMES = st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]) | st.sampled_from("茶壺ティー éñ'ﬁ"), max_size=40), min_size=1, max_size=4)
+NAMES = st.lists(
+    st.text(
+        st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]) | st.sampled_from("茶壺ティー éñ'ﬁ"), max_size=40
+    ),
+    min_size=1,
+    max_size=4,
+)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -110,8 +110,8 @@ def test_archived_products_are_neither_listed_nor_found(visitor: Visitor, teapot
     assert "Celadon" not in visitor.get("/").text and names(visitor.get("/?q=celadon").text) == []
 
 
-def test_too_many_searches_are_refused_and_the_catalogue_is_not(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    visitor.client.application.config["RATE_LIMITS"] = True
+def test_too_many_searches_are_refused_and_the_catalogue_is_not(visitor: Visitor, shop: Shop) -> None:
+    shop.app.config["RATE_LIMITS"] = True
     statuses = {visitor.get("/?q=kettle", headers=HTMX).status_code for _ in range(245)}
     assert statuses == {200, 429}
     assert visitor.get("/").status_code == 200

@@ -9,5 +9,5 @@ _SHOWN = 100
 
 
 def index_is_current(scope: Scope) -> Rows:
-    """Products whose entries are missing, of another version, or should not exist. `flask search rebuild` writes them."""
+    """Products whose entries are missing, of another version, or should not exist. `flask search rebuild` helps."""
     return [{"sku": sku} for sku in search_entries.stale(_SHOWN)] if scope.is_everything else []
