@@ -67,7 +67,7 @@ def test_typing_errors_are_counted(one: str, other: str, far: int) -> None:
     assert spelling.distance(one, other, 2) == spelling.distance(other, one, 2) == far
 
 
-@settings(max_examples=sampled(200, 5000), deadline=None)
+@settings(max_examples=sampled(50, 5000), deadline=None)
 @given(LETTERS, st.data())
 def test_a_word_with_one_error_has_a_deletion_in_common(word: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(word) - 2))

@@ -55,7 +55,7 @@ def test_a_long_word_counts_up_to_a_limit() -> None:
     assert tokens.indexed("x" * 10_000) == {"x" * tokens.LONGEST_WORD}
 
 
-@settings(max_examples=sampled(200, 5000), deadline=None)
+@settings(max_examples=sampled(50, 5000), deadline=None)
 @given(WORDS)
 def test_texts_that_look_the_same_have_the_same_tokens(text: str) -> None:
     found = tokens.indexed(text)
@@ -63,7 +63,7 @@ def test_texts_that_look_the_same_have_the_same_tokens(text: str) -> None:
         assert tokens.indexed(unicodedata.normalize(form, text)) == found
 
 
-@settings(max_examples=sampled(200, 5000), deadline=None)
+@settings(max_examples=sampled(50, 5000), deadline=None)
 @given(WORDS)
 def test_a_token_has_letters_or_digits_only_and_is_a_token_of_itself(text: str) -> None:
     for token in tokens.indexed(text):
@@ -71,14 +71,14 @@ def test_a_token_has_letters_or_digits_only_and_is_a_token_of_itself(text: str) 
         assert not set(token) & set(" \x00'\"\\*()^{}:&|!%_" + query.IN_NAME + query.CATEGORY)
 
 
-@settings(max_examples=sampled(200, 5000), deadline=None)
+@settings(max_examples=sampled(50, 5000), deadline=None)
 @given(WORDS)
 def test_each_part_of_a_query_for_a_text_is_in_its_index(text: str) -> None:
     found = tokens.indexed(text)
     assert all(found & set(part.exact) for part in query.parse(text))
 
 
-@settings(max_examples=sampled(200, 5000), deadline=None)
+@settings(max_examples=sampled(50, 5000), deadline=None)
 @given(WORDS, WORDS)
 def test_a_marked_text_is_the_text(text: str, typed: str) -> None:
     pieces = highlight.marked(text, query.parse(typed))
