@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,7 @@ def fill(number: int) -> None:
                 "position": place + 1,
             }
             db.session.execute(insert(Category), [row])
-    with bulk(db.engine):
+    with bulk(db.engine), _full_text_at_the_end():
         for first in range(0, number, _IN_A_PART):
             products = [_product(at, of, dice) for at in range(first, min(number, first + _IN_A_PART))]
             units = [{"sku": row["sku"], "on_hand": dice.choice((0, 3, 40)), "reserved": 0} for row in products]
@@ -78,6 +79,24 @@ def fill(number: int) -> None:
                 received = [row | {"kind": "receipt", "at": clock.wall()} for row in moved]
                 db.session.execute(insert(StockMovement), received)
                 search_entries.write([row["sku"] for row in products])
+
+
+@contextmanager
+def _full_text_at_the_end() -> Iterator[None]:
+    """On SQLite, fill the full-text table at the end, which is several times as fast."""
+    triggers = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'search_entries_%'"
+    if db.engine.dialect.name == "postgresql":
+        yield
+        return
+    with db.engine.begin() as connection:
+        found = connection.exec_driver_sql(triggers).all()
+        for name, _ in found:
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+    yield
+    with db.engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO search_index (search_index) VALUES ('rebuild')")
+        for _, definition in found:
+            connection.exec_driver_sql(definition)
 
 
 def _product(at: int, of: dict[str, Vocabulary], dice: random.Random) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def _furnish(session: Session | scoped_session[Any]) -> None:
 
 def _let_find(session: Session | scoped_session[Any], listed: Listed) -> None:
     """Write the entry of a product in the index of product search, as `index.put` does, without an app."""
-    found, is_sqlite = sorted(listed.tokens()), session.get_bind().dialect.name == "sqlite"
+    found, is_sqlite = sorted(listed.analysed()[0]), session.get_bind().dialect.name == "sqlite"
     words = " ".join(found) if is_sqlite else func.array_to_tsvector(sql_cast(found, ARRAY(Text)))
     place = {name: getattr(listed, name) for name in ("sku", "category", "shelf", "position")}
     row = insert(SearchEntry).values(**place, product_version=1, edition=tokens.EDITION, words=words)

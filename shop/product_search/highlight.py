@@ -24,7 +24,7 @@ def _found(text: str, parts: Sequence[Part]) -> Iterator[tuple[int, int]]:
     exact = {token for part in parts for token in part.exact}
     beginnings = tuple(word for part in parts for word in part.beginnings)
     before: tokens.Run | None = None
-    for run in tokens.runs(text):
+    for run in tokens.placed(text):
         if run.is_cjk:
             yield from _found_in(run, exact)
         elif _is_found(tokens.stem(run.text), exact, ()) or _is_found(run.text, exact, beginnings):

@@ -33,35 +33,35 @@ class Listed:
     texts: Sequence[str]
     prices: Mapping[str, int] = field(default_factory=dict, hash=False)
 
-    def tokens(self) -> set[str]:
-        """All tokens of the texts, those of names with their sign too, and the category."""
-        named: set[str] = set().union(*map(tokens.indexed, self.names))
-        return named.union(
-            *map(tokens.indexed, self.texts), (IN_NAME + one for one in named), [CATEGORY + self.category]
-        )
-
-    def words(self) -> set[str]:
-        """The words that typing errors are corrected to."""
-        found = (run.text for text in (*self.names, *self.texts) for run in tokens.read(text) if not run.is_cjk)
-        return {word for word in found if spelling.is_corrected(word)}
+    def analysed(self) -> tuple[set[str], set[str]]:
+        """All tokens of the texts, those of names with their sign too, and the category; and the words that typing
+        errors are corrected to.
+        """
+        named, others = (list(map(tokens.read, texts)) for texts in (self.names, self.texts))
+        in_names: set[str] = set().union(*map(tokens.of_runs, named))
+        signed = (IN_NAME + one for one in in_names)
+        found = in_names.union(*map(tokens.of_runs, others), signed, [CATEGORY + self.category])
+        words = {run.text for runs in (*named, *others) for run in runs if not run.is_cjk}
+        return found, set(filter(spelling.is_corrected, words))
 
 
 def put(products: Sequence[Listed]) -> set[str]:
     """Write the entries of products, in the caller's transaction, and return their words. Safe to repeat."""
     if not products:
         return set()
-    rows = [
-        {name: getattr(one, name) for name in ("sku", "category", "shelf", "position")}
-        | {"product_version": one.version, "edition": tokens.EDITION, "given_words": _stored(one.tokens())}
-        for one in sorted(products, key=lambda one: one.sku)
-    ]
+    rows: list[dict[str, Any]] = []
+    words: set[str] = set()
+    for one in sorted(products, key=lambda one: one.sku):
+        place = {name: getattr(one, name) for name in ("sku", "category", "shelf", "position")}
+        found, spelt = one.analysed()
+        words |= spelt
+        rows.append(place | {"product_version": one.version, "edition": tokens.EDITION, "given_words": _stored(found)})
     into = insert(SearchEntry, plain=True)
     columns = [one.name for one in _ENTRIES.c if one.name not in ("id", "sku")]
     updated = {name: into.excluded[name] for name in columns}
     statement = into.values(words=_words()).on_conflict_do_update(index_elements=["sku"], set_=updated)
     db.session.connection().execute(statement, rows)
     _put_prices(products)
-    words: set[str] = set().union(*(one.words() for one in products))
     _put_words(words)
     return words
 

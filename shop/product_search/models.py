@@ -19,7 +19,7 @@ class SearchEntry(Base):
 
     __tablename__ = "search_entries"
     id: Mapped[int] = mapped_column(primary_key=True)
-    sku: Mapped[str] = mapped_column(ForeignKey("products.sku"), unique=True)
+    sku: Mapped[str] = mapped_column(ForeignKey("products.sku", ondelete="CASCADE"), unique=True)
     category: Mapped[str] = mapped_column(Text)
     shelf: Mapped[int]
     position: Mapped[int]

@@ -35,7 +35,7 @@ def upgrade():
     op.create_table(
         "search_entries",
         sa.Column("id", sa.Integer(), primary_key=True),
-        sa.Column("sku", sa.Text(), sa.ForeignKey("products.sku"), nullable=False),
+        sa.Column("sku", sa.Text(), sa.ForeignKey("products.sku", ondelete="CASCADE"), nullable=False),
         sa.Column("category", sa.Text(), nullable=False),
         sa.Column("shelf", sa.Integer(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
