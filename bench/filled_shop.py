@@ -71,7 +71,7 @@ def bulk(engine: Engine) -> Iterator[None]:
     yield
     with engine.begin() as connection:
         for _, definition in indexes:
-            connection.exec_driver_sql(definition)
+            connection.exec_driver_sql(definition.replace("%", "%%") if kind == "postgresql" else definition)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("VACUUM ANALYZE" if kind == "postgresql" else "ANALYZE")
     event.remove(engine, "connect", prepare)

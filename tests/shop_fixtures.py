@@ -11,9 +11,6 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask_migrate import upgrade
-from sqlalchemy import Text, func, insert
-from sqlalchemy import cast as sql_cast
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session, scoped_session
 
 from shop import create_app
@@ -42,14 +39,13 @@ from shop.payments.records.types import Allocation
 from shop.payments.webhooks import inbox
 from shop.pricing import load as pricing
 from shop.pricing.decide import Choices, quote
-from shop.product_search import tokens
 from shop.product_search.index import Listed
-from shop.product_search.models import SearchEntry, SearchPrice
 from tests.fakes import Acquirer, FakePay
 from tests.parts import lending
 from tests.parts.lending import Databases
 from tests.parts.postgres import PostgresServer
 from tests.parts.processes import NOWHERE
+from tests.parts.search_entries import let_find
 
 KETTLE, PEN = "TEST-KETTLE", "TEST-PEN"
 UNITS = 10
@@ -96,18 +92,7 @@ def _furnish(session: Session | scoped_session[Any]) -> None:
         session.flush()
         session.add(StockMovement(sku=sku, quantity=UNITS, kind="receipt", at=clock.wall()))
         texts = (words["summary"], words["description"])
-        _let_find(session, Listed(sku, "test", 0, position, 1, (name,), texts, prices))
-
-
-def _let_find(session: Session | scoped_session[Any], listed: Listed) -> None:
-    """Write the entry of a product in the index of product search, as `index.put` does, without an app."""
-    found, is_sqlite = sorted(listed.analysed()[0]), session.get_bind().dialect.name == "sqlite"
-    words = " ".join(found) if is_sqlite else func.array_to_tsvector(sql_cast(found, ARRAY(Text)))
-    place = {name: getattr(listed, name) for name in ("sku", "category", "shelf", "position")}
-    row = insert(SearchEntry).values(**place, product_version=1, edition=tokens.EDITION, words=words)
-    entry = session.scalar(row.returning(SearchEntry.id))
-    for currency, amount in listed.prices.items():
-        session.execute(insert(SearchPrice).values(entry_id=entry, currency=currency, amount=amount))
+        let_find(session, Listed(sku, "test", 0, position, 1, (name,), texts, prices))
 
 
 def empty(session: Session | scoped_session[Any]) -> None:

@@ -209,7 +209,8 @@ def _rows(
     """
     source: FromClause = _ENTRIES
     conditions: list[ColumnElement[bool]] = []
-    id_, currency = _ENTRIES.c.id.label("id"), _PRICES.c.currency
+    id_: Any = _ENTRIES.c.id.label("id")
+    currency: Any = _PRICES.c.currency
     if condition is None:
         conditions += [_ENTRIES.c.category == wanted.category] if wanted.category else []
     elif _is_postgres():

@@ -18,7 +18,7 @@ MOST = 3
 
 
 def is_corrected(word: str) -> bool:
-    """True for words of letters that are long enough for a typing error to be told from another word."""
+    """True for words of letters that are long enough that most typing errors make no other word."""
     return SHORTEST <= len(word) <= LONGEST and word.isalpha()
 
 

@@ -75,9 +75,8 @@ def _listed(filters: Filters) -> Response:
 
 
 def _number(number: int) -> str:
-    if number > MOST:
-        return gettext("More than 1,000 products")
-    return ngettext("%(num)d product", "%(num)d products", number)
+    counted = ngettext("%(num)d product", "%(num)d products", number)
+    return str(gettext("More than 1,000 products") if number > MOST else counted)
 
 
 def _sorts(q: str) -> list[tuple[str, str]]:
