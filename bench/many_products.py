@@ -8,16 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from bench.filled_shop import bulk
 from shop.catalogue import search_entries
 from shop.catalogue.models import Category, Product
 from shop.core import clock
-from shop.core.db import db, transaction
+from shop.core.db import Base, db, table, transaction
 from shop.inventory.models import Stock, StockMovement
+from shop.product_search.models import SearchEntry, SearchPrice
 
 CATEGORIES = 12
+DISTINCT = 10_000
 _IN_A_PART = 500
 _SYLLABLES = [consonant + vowel for consonant in "bcdfghklmnprstvw" for vowel in "aeiou"]
 _HAN = [chr(0x4E00 + 7 * number) for number in range(1500)]
@@ -56,7 +58,9 @@ def vocabularies() -> dict[str, Vocabulary]:
 
 
 def fill(number: int) -> None:
-    """Insert categories, `number` products with their stock, and their entries of the index."""
+    """Insert categories, `number` products with their stock, and their entries of the index. DISTINCT of the products
+    have texts of their own, the others are copies, made in SQL.
+    """
     of, dice = vocabularies(), random.Random(2)
     with transaction():
         for place in range(CATEGORIES):
@@ -69,8 +73,9 @@ def fill(number: int) -> None:
             }
             db.session.execute(insert(Category), [row])
     with bulk(db.engine), _full_text_at_the_end():
-        for first in range(0, number, _IN_A_PART):
-            products = [_product(at, of, dice) for at in range(first, min(number, first + _IN_A_PART))]
+        distinct = min(number, DISTINCT)
+        for first in range(0, distinct, _IN_A_PART):
+            products = [_product(at, of, dice) for at in range(first, min(distinct, first + _IN_A_PART))]
             units = [{"sku": row["sku"], "on_hand": dice.choice((0, 3, 40)), "reserved": 0} for row in products]
             with transaction():
                 db.session.execute(insert(Product), products)
@@ -79,6 +84,31 @@ def fill(number: int) -> None:
                 received = [row | {"kind": "receipt", "at": clock.wall()} for row in moved]
                 db.session.execute(insert(StockMovement), received)
                 search_entries.write([row["sku"] for row in products])
+        for copy in range(1, -(-number // DISTINCT)):
+            _copy(copy)
+
+
+def _copy(number: int) -> None:
+    """Copy the products that have texts of their own, with a number behind SKU and slug."""
+    end = f"-{number}"
+    copied = {
+        "products": ("sku", "slug"),
+        "stock": ("sku",),
+        "stock_movements": ("sku",),
+        "search_entries": ("sku",),
+    }
+    with db.engine.begin() as connection:
+        for name, changed in copied.items():
+            rows = Base.metadata.tables[name]
+            columns = [one for one in rows.c if one.name != "id"]
+            values = [one + end if one.name in changed else one for one in columns]
+            first = rows.c.sku.like("P______")
+            connection.execute(rows.insert().from_select(columns, select(*values).where(first), include_defaults=False))
+        entries, prices = table(SearchEntry), table(SearchPrice)
+        of = entries.alias()
+        paired = prices.join(of, of.c.id == prices.c.entry_id).join(entries, entries.c.sku == of.c.sku + end)
+        found = select(entries.c.id, prices.c.currency, prices.c.amount).select_from(paired)
+        connection.execute(prices.insert().from_select(["entry_id", "currency", "amount"], found))
 
 
 @contextmanager
