@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.utils import import_string
 
 from shop.accounts import demo_people
-from shop.catalogue import initial_catalogue
+from shop.catalogue import initial_catalogue, search_entries
 from shop.commands.alerts import alerts
 from shop.commands.announcements import announcements
 from shop.commands.api_keys import api_keys
@@ -28,6 +28,7 @@ from shop.commands.pricing import pricing
 from shop.commands.products import products
 from shop.commands.queues import queues
 from shop.commands.reconcile import reconcile
+from shop.commands.search import search
 from shop.commands.seller import seller
 from shop.commands.settlement import settlement
 from shop.commands.users import users
@@ -67,6 +68,7 @@ def init_app(app: Flask) -> None:
         views,
         exports,
         products,
+        search,
         pricing,
         seller,
         legal_texts,
@@ -83,7 +85,7 @@ def init_app(app: Flask) -> None:
 @with_appcontext
 def seed() -> None:
     """Insert missing products of the initial catalogue with their stock, and missing translations. Never changes a
-    product otherwise.
+    product otherwise. Writes what the index of product search does not have.
 
     In development, a shop without tax, delivery methods and codes gets those of the demo, and the demo's accounts that
     do not exist.
@@ -99,6 +101,7 @@ def seed() -> None:
             demo_pricing.insert_if_none()
     if is_development:
         demo_people.insert_missing()
+    search_entries.write_stale()
     click.echo(f"The {len(units)} products of the initial catalogue exist.")
 
 

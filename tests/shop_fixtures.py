@@ -40,11 +40,13 @@ from shop.payments.records.types import Allocation
 from shop.payments.webhooks import inbox
 from shop.pricing import load as pricing
 from shop.pricing.decide import Choices, quote
+from shop.product_search.index import Listed
 from tests.fakes import Acquirer, FakePay
 from tests.parts import lending
 from tests.parts.lending import Databases
 from tests.parts.postgres import PostgresServer
 from tests.parts.processes import NOWHERE
+from tests.parts.search_entries import let_find
 from tests.parts.selection import is_full
 
 KETTLE, PEN = "TEST-KETTLE", "TEST-PEN"
@@ -91,6 +93,8 @@ def _furnish(session: Session | scoped_session[Any]) -> None:
         session.add(Stock(sku=sku, on_hand=UNITS, reserved=0))
         session.flush()
         session.add(StockMovement(sku=sku, quantity=UNITS, kind="receipt", at=clock.wall()))
+        texts = (words["summary"], words["description"])
+        let_find(session, Listed(sku, "test", 0, position, 1, (name,), texts, prices))
 
 
 def empty(session: Session | scoped_session[Any]) -> None:

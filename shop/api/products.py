@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Response, jsonify, request
@@ -11,10 +12,12 @@ from shop.api.access import api_access
 from shop.api.problems import problems
 from shop.api.resource import Resource
 from shop.api.schemas import products as schemas
-from shop.catalogue import browse
-from shop.core import languages
+from shop.api.schemas.pages import COUNTED
+from shop.catalogue import browse, listing
+from shop.core import languages, text
 from shop.core.errors import Refusal
 from shop.inventory import stock
+from shop.product_search.find import Wanted
 
 bp = Resource("Products", __name__, "/products", "The catalogue, with prices in minor units and available stock.")
 _SKU = {"description": "Stock keeping unit of the product.", "schema": {"type": "string", "maxLength": 64}}
@@ -39,14 +42,14 @@ _ETAG: dict[str, Any] = {
 def index(query: dict[str, Any]) -> tuple[Response, dict[str, str]]:
     """List products
 
-    In the order of the catalogue. Names are in the language of Accept-Language.
+    In the order of the catalogue; with `q` the best matches first, from the texts of all languages. Names are in the
+    language of Accept-Language.
     """
     page, language = paging.wanted(query), _language()
-    found = browse.search(query.get("q", ""), query.get("category", ""), language)
-    shown = found[page.offset : page.offset + page.limit]
-    available = stock.available([one.sku for one in shown])
-    items = [schemas.product(one.in_language(language), available.get(one.sku, 0)) for one in shown]
-    body, headers = paging.answer(items, len(found), page)
+    wanted = Wanted(text.tidy(query.get("q", "")), query.get("category", ""), counted=COUNTED)
+    found = listing.page(replace(wanted, offset=page.offset, limit=page.limit))
+    items = [schemas.product(one.in_language(language), found.available[one.sku]) for one in found.products]
+    body, headers = paging.answer(items, min(found.number, COUNTED), page, is_exact=found.number <= COUNTED)
     return _in_language(body, language), headers
 
 

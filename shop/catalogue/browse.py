@@ -1,6 +1,7 @@
 """Queries for products and categories. Results are plain values.
 
-Lists for pages are cached in the process for FRESH seconds, because they change rarely and every page reads them.
+Categories and products by address are cached in the process for FRESH seconds, because they change rarely and every
+page reads them.
 Charged prices never come from the cache: carts and orders read the database. Stock is not cached. Code that changes the
 catalogue calls `forget` after the commit; other processes show the change within FRESH seconds.
 """
@@ -15,11 +16,11 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from flask import current_app
-from sqlalchemy import RowMapping, Select, or_, select
+from sqlalchemy import RowMapping, Select, select
 
 from shop.catalogue.models import Category, FormerSlug, Priced, Product, Texts
 from shop.core.db import db, table
-from shop.core.languages import ENGLISH, text_in
+from shop.core.languages import text_in
 
 FRESH = 1.0
 _MOST_KEPT = 512
@@ -74,20 +75,10 @@ def categories() -> list[CategoryView]:
     return _kept(("categories",), lambda: [CategoryView(*row) for row in db.session.execute(_ALL)])
 
 
-def search(q: str = "", category: str = "", language: str = ENGLISH) -> list[ProductView]:
-    """Products that are not archived and have every word of `q` in their name, summary or category, in the order of
-    the catalogue. The words may be English or of `language`.
-    """
-    if q.split() and language != ENGLISH:
-        return _search_texts(q.casefold().split()[:8], category, language)
-    query = _IN_ORDER
-    if category:
-        query = query.where(_PRODUCTS.c.category == category)
-    for word in q.split()[:8]:
-        pattern = "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        columns = (_PRODUCTS.c.name, _PRODUCTS.c.summary, _CATEGORIES.c.name)
-        query = query.where(or_(*(column.ilike(pattern, escape="\\") for column in columns)))
-    return _products(query) if q.split() else _kept(("category", category), lambda: _products(query))
+def in_order(category: str = "", limit: int | None = None) -> list[ProductView]:
+    """Products that are not archived, of one category or of all, in the order of the catalogue."""
+    query = _IN_ORDER.where(_PRODUCTS.c.category == category) if category else _IN_ORDER
+    return _kept(("category", category, str(limit)), lambda: _products(query.limit(limit)))
 
 
 def by_slug(slug: str) -> ProductView | None:
@@ -135,18 +126,6 @@ _IN_ORDER = (
 )
 _ALL = select(_CATEGORIES.c.slug, _CATEGORIES.c.name, _CATEGORIES.c.texts).order_by(_CATEGORIES.c.position)
 _lock = Lock()
-
-
-def _search_texts(words: list[str], category: str, language: str) -> list[ProductView]:
-    """Search in the translations, which the database stores as JSON: over the cached products."""
-    kinds = {kind.slug: kind for kind in categories()}
-
-    def searched(product: ProductView) -> str:
-        here, kind = product.in_language(language), kinds.get(product.category)  # a new category is cached later
-        named = (kind.name, kind.in_language(language).name) if kind else ()
-        return "\n".join((product.name, product.summary, here.name, here.summary, *named)).casefold()
-
-    return [product for product in search(category=category) if all(word in searched(product) for word in words)]
 
 
 def _products(query: Select[Any]) -> list[ProductView]:

@@ -17,6 +17,7 @@ from shop.core.db import after_commit, changed, db, insert, transactional
 from shop.core.errors import BadInput, Refusal
 from shop.core.exclusive import alone_until_commit
 from shop.core.languages import ENGLISH, OFFERED
+from shop.product_search import index
 
 LONGEST = 80
 """Characters of a name."""
@@ -93,7 +94,8 @@ def move(slug: str, place: int, *, by: Actor) -> None:
     slugs.insert(max(0, place), slug)
     for position, each in enumerate(slugs):
         moved = (Category.slug == each, Category.position != position)
-        db.session.execute(update(Category).where(*moved).values(position=position))
+        if changed(update(Category).where(*moved).values(position=position)):
+            index.set_shelf(each, position)
     if slugs.index(slug) != before:
         after = {"place": slugs.index(slug) + 1}
         audit.record(by, Act.CATEGORY_MOVED, _subject(slug), before={"place": before + 1}, after=after)

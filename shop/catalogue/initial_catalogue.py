@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, select, update
 
+from shop.catalogue import search_entries
 from shop.catalogue.models import Category, InitialTexts, Product
 from shop.core.db import db, insert, table
 
@@ -65,6 +66,8 @@ def _insert_texts(model: type[Category | Product], key: str, initial: Mapping[st
         texts = {**stored["texts"], **added}
         if texts != stored["texts"]:
             db.session.execute(update(rows).where(rows.c[key] == stored[key]).values(texts=texts))
+            if model is Product:
+                search_entries.write([stored[key]])
         offered += [{"table_name": rows.name, "key": stored[key], "locale": locale} for locale in new]
     if offered:
         db.session.execute(done.insert(), offered)

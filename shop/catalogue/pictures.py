@@ -11,7 +11,7 @@ from typing import Any
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
-from shop.catalogue import browse, products
+from shop.catalogue import browse, products, search_entries
 from shop.catalogue.models import Product
 from shop.core import audit, text
 from shop.core.actor import Actor
@@ -116,6 +116,7 @@ def _check_number(product: Product) -> None:
 def _write(product: Product, act: Act, images: list[dict[str, Any]], by: Actor) -> None:
     before, after = ({"images": ", ".join(map(_shown, each))} for each in (product.images, images))
     product.images, product.version = images, product.version + 1
+    search_entries.write([product.sku])
     subject = Subject(SubjectKind.PRODUCT, product.sku)
     audit.record(by, act, subject, before=before, after={**after, "version": product.version})
     after_commit(browse.clear_cache)

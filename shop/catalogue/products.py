@@ -14,7 +14,7 @@ from sqlalchemy import delete, select
 
 from shop.accounts import rights
 from shop.accounts.permissions import Permission
-from shop.catalogue import browse, product_fields
+from shop.catalogue import browse, product_fields, search_entries
 from shop.catalogue.models import Category, FormerSlug, PriceChange, Product
 from shop.catalogue.product_fields import Fields, InvalidFields
 from shop.core import audit, audit_search, clock
@@ -69,6 +69,7 @@ def create(sku: str, fields: Fields, *, by: Actor, is_archived: bool = False) ->
     if not db.session.scalar(row.on_conflict_do_nothing().returning(Product.sku)):
         raise InvalidFields({"sku": f"There is a product {sku} already."})
     _record_prices(sku, {}, fields.prices, by)
+    search_entries.write([sku])
     after = {name: typed for name, typed in product_fields.as_typed(fields).items() if typed}
     after |= {"state": "archived"} if is_archived else {}
     audit.record(by, Act.PRODUCT_CREATED, _subject(sku), after={**after, "version": 1})
@@ -188,8 +189,9 @@ def locked(sku: str) -> Product:
 
 
 def _written(product: Product, act: Act, before: Mapping[str, str], after: Mapping[str, str], by: Actor) -> None:
-    """Count a change of a locked product and record it."""
+    """Count a change of a locked product, record it, and let the search find what it has become."""
     product.version += 1
+    search_entries.write([product.sku])
     audit.record(by, act, _subject(product.sku), before=before, after={**after, "version": product.version})
     after_commit(browse.clear_cache)
 

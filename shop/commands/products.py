@@ -56,7 +56,7 @@ def products() -> None:
 @with_appcontext
 def list_all() -> None:
     """List all products with prices and available units."""
-    found = browse.search()
+    found = browse.in_order()
     left = stock.available(product.sku for product in found)
     for product in found:
         cost = ", ".join(product.price(currency).with_code() for currency in product.currencies) or "no price"

@@ -20,6 +20,7 @@ _LEDGER = "the ledger"
 _DOCUMENTS = "documents are numbered without gaps and never change"
 _STOCK = "stock is the sum of these"
 _CATALOGUE = "the catalogue"
+_SEARCH = "the index of product search, which follows the catalogue"
 _PRICING = "what orders cost"
 _AUDIT = "evidence of who did what: append-only, with accounts by their number; personal values are in audit_personal"
 _NOTES = "evidence of what staff asked and did; their texts are erased"
@@ -45,6 +46,7 @@ KEPT: tuple[Kept, ...] = (
     *(Kept(name, _DOCUMENTS) for name in ("documents", "document_lines", "document_files", "document_years")),
     *(Kept(name, _STOCK) for name in ("stock", "stock_movements", "reservations")),
     *(Kept(name, _CATALOGUE) for name in ("products", "categories", "initial_texts", "former_slugs", "price_changes")),
+    *(Kept(name, _SEARCH) for name in ("search_entries", "search_prices", "search_words", "search_spellings")),
     *(Kept(name, _PRICING) for name in ("tax_rates", "delivery_methods", "discount_codes", "discount_values")),
     Kept("seller_data", "one row: the seller"),
     Kept("legal_texts", "evidence of the terms that customers could read when they ordered"),

@@ -19,7 +19,7 @@ MOST = 50_000
 """Addresses of a sitemap, by its protocol."""
 _NOT_CRAWLED = ("/api/", "/cart", "/checkout", "/email-hint", "/ops", "/register", "/sign-in")
 """Pages without content for search engines. Orders and accounts have a header instead, which a crawler must see."""
-_PARAMETERS = ("category", "lang")
+_PARAMETERS = ("category", "page", "lang")
 """Parameters that make another page; all others show the same one."""
 
 
@@ -38,7 +38,7 @@ def sitemap() -> Response:
     """Addresses of the catalogue, its categories and products, and the legal pages."""
     pages = [url_for("catalogue.index"), *(url_for(f"legal.{page}") for page in legal.PAGES)]
     pages += [url_for("catalogue.index", category=one.slug) for one in browse.categories()]
-    pages += [url_for("catalogue.product", slug=one.slug) for one in browse.search()]
+    pages += [url_for("catalogue.product", slug=one.slug) for one in browse.in_order(limit=MOST)]
     found = "".join(f"<url><loc>{escape(_shop() + page)}</loc></url>\n" for page in pages[:MOST])
     start = '<?xml version="1.0" encoding="UTF-8"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n'
     return _kept(f"{start}{found}</urlset>\n", "application/xml")
@@ -48,6 +48,7 @@ def canonical() -> str:
     """The one address of this page, without parameters that change nothing."""
     kept = [(name, request.args[name]) for name in _PARAMETERS if name in request.args]
     kept = [(name, value) for name, value in kept if name != "lang" or languages.offered(value)]
+    kept = [pair for pair in kept if pair not in (("category", ""), ("page", ""), ("page", "1"))]
     return f"{_shop()}{request.path}{'?' if kept else ''}{urlencode(kept)}"
 
 

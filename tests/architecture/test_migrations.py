@@ -17,7 +17,11 @@ from shop.core.db import UtcDateTime, db
 def differences(url: str, metadata: sa.MetaData) -> list[object]:
     """Differences that autogenerate finds between the database at `url` and `metadata`."""
     engine = sa.create_engine(url)
-    options = {"compare_type": lambda *types: False if isinstance(types[-1], UtcDateTime) else None}
+    options = {
+        "compare_type": lambda *types: False if isinstance(types[-1], UtcDateTime) else None,
+        # the full-text table of SQLite, which no model describes, and the tables in which it keeps its data
+        "include_name": lambda name, kind, _: kind != "table" or not str(name).startswith("search_index"),
+    }
     with engine.connect() as connection:
         found = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
     engine.dispose()

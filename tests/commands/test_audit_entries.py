@@ -136,6 +136,7 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
     ),
     "products archive": (Act.PRODUCT_ARCHIVED, lambda _: [KETTLE, *MIA]),
     "products restore": (Act.PRODUCT_RESTORED, lambda _: [archived_product(), *MIA]),
+    "search rebuild": (Act.SEARCH_REBUILT, lambda _: [*MIA]),
     "products price": (Act.PRICE_SET, lambda _: [KETTLE, "TWD", "1300"]),
     "products correct": (
         Act.STOCK_CORRECTED,

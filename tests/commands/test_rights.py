@@ -67,6 +67,7 @@ NEEDS: dict[str, Permission] = {
     "products archive": P.PRODUCT_WRITE,
     "products restore": P.PRODUCT_WRITE,
     "products price": P.PRODUCT_WRITE,
+    "search rebuild": P.PRODUCT_WRITE,
     "products correct": P.STOCK_WRITE,
     "products alert-at": P.STOCK_WRITE,
     "products restock": P.STOCK_WRITE,

@@ -37,6 +37,7 @@ USE_CASES = {
     "catalogue.products.restore",
     "catalogue.products.save",
     "catalogue.products.set_price",
+    "catalogue.search_entries.rebuild",
     "checkout.end_order.cancel_or_refund",
     "credit_gifts.gifts.approve",
     "credit_gifts.gifts.decline",

@@ -92,6 +92,8 @@ CORRUPTIONS = {
     ),
     "a return has another amount than its lines": ("UPDATE order_return_lines SET amount = amount + 100", "3 returns"),
     "a refund of a return was forgotten": ("DELETE FROM order_return_refunds", "3 returns"),
+    "a product is not found": ("DELETE FROM search_entries WHERE sku = 'TEST-PEN'", "9 search"),
+    "a product is found by what it was": ("UPDATE products SET version = version + 1", "9 search"),
     "an event was forgotten": ("UPDATE outbox SET published_at = NULL, due_at = NULL", "5 accepted work"),
     "a webhook was forgotten": ("UPDATE webhook_events SET done_at = NULL, due_at = NULL", "5 accepted work"),
 }

@@ -33,7 +33,7 @@ ONE_DATABASE = re.compile(
 """Tests of pages, commands, wire formats and of the mock acquirer. What a database decides always runs on both."""
 
 DECIDED_BY_DATABASE = re.compile(
-    r"tests/(architecture|core|faults|inventory|ledger|orders|payouts)/|tests/.*(outdated|manual_refunds|eight|at_once|concurrent|race|together|upgrad|settlement_days)"
+    r"tests/(architecture|core|faults|inventory|ledger|orders|payouts|product_search)/|tests/.*(outdated|manual_refunds|eight|at_once|concurrent|race|together|upgrad|settlement_days)"
 )
 """Tests of transactions, locks, constraints and migrations: they run on both databases."""
 

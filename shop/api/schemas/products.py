@@ -12,9 +12,12 @@ from shop.catalogue.browse import ProductView
 
 
 class ProductQuery(PageQuery):
-    """Filters of products. Products are few, and their list has no cursor."""
+    """Filters of products. Their list has no cursor."""
 
-    q = fields.String(validate=validate.Length(max=100), metadata={"description": "Words of the name or summary."})
+    q = fields.String(
+        validate=validate.Length(max=100),
+        metadata={"description": "Words of the name, the description or the category, in any language of the shop."},
+    )
     category = fields.String(validate=validate.Length(max=64), metadata={"description": "Slug of a category."})
 
 

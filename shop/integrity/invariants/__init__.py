@@ -26,6 +26,7 @@ from shop.integrity.invariants import (
     money,
     promptness,
     returns,
+    search,
     settlement,
     totals,
 )
@@ -198,6 +199,11 @@ RULES: tuple[tuple[str, str, Callable[[Scope], Rows]], ...] = (
         "8 audit log",
         f"the newest {audit.LAST} seals of the audit log hold, and every entry is sealed within minutes",
         audit.newest_seals_hold,
+    ),
+    (
+        "9 search",
+        "product search finds every product that is sold, as it is now, and no other",
+        search.index_is_current,
     ),
 )
 _BY_NAME = {name: (stated, rule) for name, stated, rule in RULES}

@@ -1,0 +1,238 @@
+"""Pages of products: the list of the catalogue and the results of a search, with their filters and orders.
+
+On SQLite, matches come from the FTS5 table in the order of ids; a query of frequent words is therefore ranked by
+statements that end after the page. PostgreSQL plans by its own statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    cast,
+    column,
+    func,
+    literal,
+    literal_column,
+    select,
+    union_all,
+)
+from sqlalchemy import table as named_table
+from sqlalchemy.dialects.postgresql import TSQUERY
+
+from shop.core.db import db, table
+from shop.core.prefix import begins_with
+from shop.inventory.models import Stock
+from shop.product_search import query, spelling
+from shop.product_search.models import SearchEntry, SearchPrice, SearchSpelling, SearchWord
+from shop.product_search.query import CATEGORY, Condition, Part, Term
+
+PAGE = 24
+"""Products on a page."""
+MOST = 1008
+"""Products that can be listed; a narrower search shows others. A multiple of PAGE."""
+_CANDIDATES = 300
+_ENTRIES, _PRICES, _STOCK = table(SearchEntry), table(SearchPrice), table(Stock)
+_FTS = named_table("search_index", column("rowid"))
+
+
+class Sort(StrEnum):
+    """Order of a list. RELEVANCE is the order of the catalogue where nothing was searched for."""
+
+    RELEVANCE = "relevance"
+    CHEAPEST = "price"
+    DEAREST = "price-desc"
+    NEWEST = "newest"
+
+
+BY_PRICE = (Sort.CHEAPEST, Sort.DEAREST)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A list of products. Prices are minor units of `currency`; a list by price has only products that have one.
+    Products are counted up to `counted`.
+    """
+
+    q: str = ""
+    category: str = ""
+    currency: str = ""
+    least: int | None = None
+    most: int | None = None
+    in_stock: bool = False
+    sort: Sort = Sort.RELEVANCE
+    offset: int = 0
+    limit: int = PAGE
+    counted: int = MOST
+
+    @property
+    def needs_price(self) -> bool:
+        return self.least is not None or self.most is not None or self.sort in BY_PRICE
+
+
+@dataclass(frozen=True)
+class Found:
+    """Available units of the products of a page by SKU, in order; the number of products that match, one more than
+    `counted` if there are more; the parts of the query; and the spelling that was searched for instead of typed words
+    that no product has.
+    """
+
+    available: dict[str, int]
+    number: int
+    parts: Sequence[Part] = ()
+    corrections: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+def page(wanted: Wanted, categories: Mapping[str, frozenset[str]]) -> Found:
+    """A page of products. `categories` are the tokens of the names of each category by its slug."""
+    if not wanted.q:
+        return Found(*_page(wanted, []))
+    parts = query.parse(wanted.q)
+    if not parts:
+        return Found({}, 0)
+    found = _page(wanted, query.ranks(parts, categories))
+    corrections = {} if found[1] else _corrections(parts)
+    if corrections:
+        parts = query.corrected(parts, corrections)
+        found = _page(wanted, query.ranks(parts, categories))
+    return Found(*found, parts, {typed: words[0] for typed, words in corrections.items()} if found[1] else {})
+
+
+# --- spelling ---
+
+
+def _corrections(parts: Sequence[Part]) -> dict[str, list[str]]:
+    """Other spellings of the words that no product has."""
+    found: dict[str, list[str]] = {}
+    for part in parts:
+        if part.is_word and spelling.is_corrected(part.typed) and not _is_known(part.typed):
+            rests = spelling.deletions(part.typed)
+            of = select(SearchSpelling.word).where(SearchSpelling.rest.in_(rests)).distinct().limit(_CANDIDATES)
+            if words := spelling.nearest(part.typed, db.session.scalars(of)):
+                found[part.typed] = words
+    return found
+
+
+def _is_known(word: str) -> bool:
+    of = select(SearchWord.word).where(begins_with(SearchWord.word, word)).limit(1)
+    return db.session.scalar(of) is not None
+
+
+# --- statements ---
+
+
+def _page(wanted: Wanted, ranks: Sequence[Condition]) -> tuple[dict[str, int], int]:
+    """Available units by SKU in order, and the number of products."""
+    ranks = _in_category(ranks, wanted.category)
+    number = -1
+    if ranks and wanted.sort in BY_PRICE and not _is_postgres():
+        number = _count(wanted, ranks)
+    chosen = _chosen(wanted, ranks, is_broad=number > MOST).subquery()
+    units = func.coalesce(_STOCK.c.on_hand - _STOCK.c.reserved, 0)
+    of = select(chosen.c.sku, units).outerjoin_from(chosen, _STOCK, _STOCK.c.sku == chosen.c.sku)
+    order = [chosen.c[name].desc() if is_down else chosen.c[name] for name, is_down in _order(wanted, ranks)]
+    rows = db.session.execute(of.order_by(*order)).all()
+    found = {row[0]: row[1] for row in rows[: wanted.limit]}
+    if number < 0:
+        is_last = len(rows) <= wanted.limit and (rows or not wanted.offset)
+        number = wanted.offset + len(rows) if is_last else _count(wanted, ranks)
+    return found, number
+
+
+def _in_category(ranks: Sequence[Condition], category: str) -> list[Condition]:
+    """The ranks within a category, which is a token too."""
+    return [(*rank, (Term(CATEGORY + category),)) if category else rank for rank in ranks]
+
+
+def _order(wanted: Wanted, ranks: Sequence[Condition]) -> list[tuple[str, bool]]:
+    """Columns of `_chosen` that order a list, each with whether it descends."""
+    if wanted.sort in BY_PRICE:
+        return [("amount", wanted.sort is Sort.DEAREST), ("id", wanted.sort is Sort.DEAREST)]
+    if wanted.sort is Sort.NEWEST:
+        return [("id", True)]
+    return [("rank", False), ("id", False)] if ranks else [("shelf", False), ("position", False), ("sku", False)]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The tables of a list, the conditions of its rows, and the id of an entry as its table has it in order."""
+
+    source: FromClause
+    conditions: Sequence[ColumnElement[bool]]
+    id: ColumnElement[int]
+
+    def select(self, *columns: Any) -> Select[Any]:
+        return select(*columns).select_from(self.source).where(*self.conditions)
+
+
+def _chosen(wanted: Wanted, ranks: Sequence[Condition], *, is_broad: bool) -> Select[Any]:
+    """The products of a page and one more."""
+    if ranks and wanted.sort is Sort.RELEVANCE:
+        return _ranked(wanted, ranks)
+    rows = _rows(wanted, ranks[-1] if ranks else None, is_broad=is_broad)
+    columns: dict[str, Any] = {name: _ENTRIES.c[name] for name in ("shelf", "position", "sku")} | {"id": rows.id}
+    if wanted.sort in BY_PRICE:  # both columns of the order from its index
+        columns |= {"amount": _PRICES.c.amount, "id": _PRICES.c.entry_id.label("id")}
+    order = [columns[name].desc() if is_down else columns[name] for name, is_down in _order(wanted, ranks)]
+    return rows.select(*columns.values()).order_by(*order).limit(wanted.limit + 1).offset(wanted.offset)
+
+
+def _ranked(wanted: Wanted, ranks: Sequence[Condition]) -> Select[Any]:
+    """Each rank alone, without the better ones and up to the end of the page, one after the other."""
+    needed = wanted.offset + wanted.limit + 1
+    parts = []
+    for rank, condition in enumerate(ranks):
+        rows = _rows(wanted, condition, without=ranks[rank - 1] if rank else None)
+        of = rows.select(literal(rank).label("rank"), rows.id, _ENTRIES.c.sku)
+        parts.append(select(of.order_by(rows.id).limit(needed).subquery()))
+    every = union_all(*parts).subquery() if len(parts) > 1 else parts[0].subquery()
+    return select(every).order_by(every.c.rank, every.c.id).limit(wanted.limit + 1).offset(wanted.offset)
+
+
+def _count(wanted: Wanted, ranks: Sequence[Condition]) -> int:
+    """The number of products, up to one more than `counted`."""
+    first = _rows(wanted, ranks[-1] if ranks else None).select(literal(1)).limit(wanted.counted + 1).subquery()
+    return db.session.scalar(select(func.count()).select_from(first)) or 0
+
+
+def _rows(
+    wanted: Wanted, condition: Condition | None, *, without: Condition | None = None, is_broad: bool = False
+) -> _Rows:
+    """The rows of a list. With `is_broad`, SQLite reads prices in order and looks each product up among the matches;
+    otherwise it reads the matches and looks up what they cost.
+    """
+    source: FromClause = _ENTRIES
+    conditions: list[ColumnElement[bool]] = []
+    id_: Any = _ENTRIES.c.id.label("id")
+    currency: Any = _PRICES.c.currency
+    if condition is None:
+        conditions += [_ENTRIES.c.category == wanted.category] if wanted.category else []
+    elif _is_postgres():
+        conditions.append(_ENTRIES.c.words.bool_op("@@")(cast(query.for_tsquery(condition, without), TSQUERY)))
+    else:
+        matches = literal_column("search_index").bool_op("MATCH")(query.for_fts5(condition, without))
+        if is_broad:
+            conditions.append(literal_column("+search_prices.entry_id").in_(select(_FTS.c.rowid).where(matches)))
+        else:
+            source, id_ = _FTS.join(_ENTRIES, _ENTRIES.c.id == _FTS.c.rowid), _FTS.c.rowid.label("id")
+            conditions.append(matches)
+            currency = literal_column("+search_prices.currency")  # with "+", not all prices are read first
+    if wanted.needs_price:
+        source = source.join(_PRICES, _PRICES.c.entry_id == _ENTRIES.c.id)
+        conditions.append(currency == wanted.currency)
+        conditions += [_PRICES.c.amount >= wanted.least] if wanted.least is not None else []
+        conditions += [_PRICES.c.amount <= wanted.most] if wanted.most is not None else []
+    if wanted.in_stock:
+        source = source.join(_STOCK, _STOCK.c.sku == _ENTRIES.c.sku)
+        conditions.append(_STOCK.c.on_hand > _STOCK.c.reserved)
+    return _Rows(source, conditions, id_)
+
+
+def _is_postgres() -> bool:
+    return db.engine.dialect.name == "postgresql"

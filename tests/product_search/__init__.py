@@ -1,0 +1,1 @@
+"""Product search: tokens, queries, and what is found."""
