@@ -34,9 +34,7 @@ def end_sign_ins(demo: Demo) -> None:
 @contextmanager
 def price_raised(demo: Demo, slug: str, by: int) -> Iterator[None]:
     """Another price in TWD, by minor units, until the end of the block."""
-    change = (
-        "UPDATE products SET prices = json_set(prices, '$.TWD', json_extract(prices, '$.TWD') + ?) WHERE slug = ?"
-    )
+    change = "UPDATE products SET prices = json_set(prices, '$.TWD', json_extract(prices, '$.TWD') + ?) WHERE slug = ?"
     demo.execute(change, by, slug)
     try:
         yield

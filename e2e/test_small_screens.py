@@ -20,7 +20,8 @@ WIDTHS = (320, 360, 768, 1024)
 """320 px are also 1280 px at 400 % zoom."""
 _OUTSIDE = """() => [...document.querySelectorAll("main, main *")].filter((it) => {
   const style = getComputedStyle(it);
-  if (it.closest("svg, .seen-by-readers, [hidden]") || style.display === "inline" || style.overflowX !== "visible") return false;
+  if (it.closest("svg, .seen-by-readers, [hidden]") || style.display === "inline") return false;
+  if (style.overflowX !== "visible") return false;
   return it.clientWidth > 0 && it.scrollWidth > it.clientWidth + 1;
 }).map((it) => `${it.scrollWidth - it.clientWidth} px in ${it.outerHTML.slice(0, 120)}`)"""
 
@@ -147,7 +148,8 @@ def test_on_a_phone_the_total_comes_before_the_form_and_the_items_unfold(
 
 def test_the_steps_of_an_order_stand_in_one_row_or_one_column(visitor: Visitor, http_customer: HttpCustomer) -> None:
     page = visitor.order(http_customer.order().url).page
-    positions = "steps => [...steps.children].map(step => { const box = step.getBoundingClientRect(); return [box.left, box.top]; })"
+    boxes = "steps => [...steps.children].map(step => step.getBoundingClientRect())"
+    positions = f"steps => ({boxes})(steps).map(box => [box.left, box.top])"
     for width, same in ((320, 0), (360, 0), (420, 1), (1280, 1)):
         page.set_viewport_size({"width": width, "height": 800})
         found = page.locator(".steps").evaluate(positions)

@@ -79,9 +79,7 @@ def erase(user_id: int) -> None:
     _close_links(user_id)
     keys = update(ApiKey).where(ApiKey.user_id == user_id)
     db.session.execute(keys.values(name=ERASED_NAME))
-    db.session.execute(
-        keys.where(ApiKey.revoked_at.is_(None)).values(revoked_at=at, revoked_by=Actor.staff(user_id))
-    )
+    db.session.execute(keys.where(ApiKey.revoked_at.is_(None)).values(revoked_at=at, revoked_by=Actor.staff(user_id)))
     people.lapse_requests(user_id)
     sessions.end_all(user_id)
     values = {

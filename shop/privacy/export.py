@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import select
 
@@ -20,7 +20,7 @@ from shop.accounts.models import User
 from shop.accounts.oidc import identities
 from shop.checkout.models import CartLine
 from shop.core import clock
-from shop.core.db import Base, db
+from shop.core.db import db
 from shop.core.errors import Away
 from shop.core.money import Money
 from shop.documents.models import Document
@@ -35,7 +35,6 @@ MOST_ORDERS = 10_000
 MOST_MAILS = 1_000
 _BATCH = 50
 _ADDRESS = ("name", "line1", "line2", "city", "region", "postcode", "country", "phone")
-Model = TypeVar("Model", bound=Base)
 
 
 def stream(user_id: int) -> Iterator[str]:
@@ -62,7 +61,9 @@ def _about(user_id: int) -> dict[str, Any]:
         "addresses": [_picked(one, *_ADDRESS, "is_default", "added_at") for one in address_book.of_user(user_id)],
         "ways_to_sign_in": _ways(user),
         "signed_in_devices": _devices(user_id),
-        "signed_in_apps": [_picked(one, "device", "created_at", "last_used_at") for one in api_sessions.of_user(user_id)],
+        "signed_in_apps": [
+            _picked(one, "device", "created_at", "last_used_at") for one in api_sessions.of_user(user_id)
+        ],
         "cart": _cart(user),
         "store_credit": _credit(user_id),
         "mails": _mails(user),

@@ -305,7 +305,9 @@ class DeleteAccountForm(OwnerForm):
         lazy_gettext("E-mail address of your account"),
         filters=[_address],
         validators=[
-            DataRequired(lazy_gettext("Enter the e-mail address of your account, to confirm that you want to delete it."))
+            DataRequired(
+                lazy_gettext("Enter the e-mail address of your account, to confirm that you want to delete it.")
+            )
         ],
     )
     gives_up_credit = BooleanField(lazy_gettext("I give up my store credit"))

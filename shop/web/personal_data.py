@@ -55,9 +55,7 @@ def delete() -> ResponseReturnValue:
         return _delete_page(form)
     confirmed = {"typed": form.confirmation.data, "password": form.current.data or ""}
     try:
-        delete_account.delete_account(
-            user_id, **confirmed, gives_up_credit=form.gives_up_credit.data, origin=_origin()
-        )
+        delete_account.delete_account(user_id, **confirmed, gives_up_credit=form.gives_up_credit.data, origin=_origin())
     except Refusal as refusal:
         return _delete_page(form, refusal)
     visitor.sign_out()

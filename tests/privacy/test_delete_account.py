@@ -45,7 +45,9 @@ def with_everything(*roles: Role) -> int:
     api_sessions.start(user, "curl/8")
     recovery.request(LinkPurpose.RESET, EMAIL, "en")
     with transaction():
-        db.session.add(Identity(user_id=user_id, issuer="https://login.example", subject="ada", email=EMAIL, added_at=at))
+        db.session.add(
+            Identity(user_id=user_id, issuer="https://login.example", subject="ada", email=EMAIL, added_at=at)
+        )
         key = {"credential_id": "c", "public_key": "k", "sign_count": 0, "name": "Ada's phone"}
         db.session.add(Passkey(user_id=user_id, created_at=at, **key))
         db.session.add(TotpSecret(user_id=user_id, secret="s"))
@@ -232,9 +234,7 @@ def test_api_keys_of_staff_end_with_the_account(shop: Shop) -> None:
     [({"typed": "bob@example.com"}, "confirmation"), ({"typed": "\U0001f600"}, "confirmation")]
     + [({"password": "something wrong"}, "current"), ({"password": ""}, "current")],
 )
-def test_without_the_address_and_the_password_nothing_happens(
-    shop: Shop, changed: dict[str, str], field: str
-) -> None:
+def test_without_the_address_and_the_password_nothing_happens(shop: Shop, changed: dict[str, str], field: str) -> None:
     user_id = owner()
     confirmed = {"typed": EMAIL, "password": PASSWORD} | changed
     with pytest.raises(BadInput) as refused:

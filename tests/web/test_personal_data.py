@@ -34,10 +34,9 @@ def test_the_account_page_leads_to_the_download_which_needs_the_password(ada: Vi
     assert is_private(ada.get("/account/data"))
     refused = ada.post("/account/data", {"current": "something wrong"})
     assert refused.status_code == 422 and "This is not your current password." in refused.text
-    file = ada.post("/account/data", {"current": ADA["password"]})
-    assert re.fullmatch(
-        r'attachment; filename="settled-data-[0-9-]{10}\.json"', file.headers["Content-Disposition"]
-    )
+    file = ada.post("/account/data", {"current": ADA["password"]}, headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in file.headers, "a stream stays as it is"
+    assert re.fullmatch(r'attachment; filename="settled-data-[0-9-]{10}\.json"', file.headers["Content-Disposition"])
     found = file.get_json()
     assert (found["account"]["email"], len(found["orders"]), found["is_complete"]) == (ADA["email"], 1, True)
     assert path.rpartition("/")[2] not in file.text and is_private(file)
