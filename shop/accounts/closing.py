@@ -27,12 +27,12 @@ from shop.accounts.models import (
 from shop.accounts.permissions import Role
 from shop.core import clock, logs
 from shop.core.actor import Actor
-from shop.core.db import OutdatedSnapshot, after_commit, db, transactional
+from shop.core.db import Base, OutdatedSnapshot, after_commit, db, table, transactional
 from shop.core.errors import Refusal
 from shop.core.sentences import sentence
 
 ERASED_NAME = "(deleted)"
-_REMOVED = (Identity, Passkey, RecoveryCode, TotpSecret, SavedAddress, ApiSession)
+_REMOVED: tuple[type[Base], ...] = (Identity, Passkey, RecoveryCode, TotpSecret, SavedAddress, ApiSession)
 log = logs.get()
 
 
@@ -75,7 +75,7 @@ def erase(user_id: int) -> None:
     """
     at = clock.now()
     for model in _REMOVED:
-        db.session.execute(delete(model).where(model.user_id == user_id))
+        db.session.execute(delete(table(model)).where(table(model).c.user_id == user_id))
     _close_links(user_id)
     keys = update(ApiKey).where(ApiKey.user_id == user_id)
     db.session.execute(keys.values(name=ERASED_NAME))
