@@ -185,6 +185,14 @@ def account(visitor: Visitor) -> Shop:
     return shop.visit("/account")
 
 
+def deletion_wrong(visitor: Visitor) -> Shop:
+    visitor.watch.expect_status(422)
+    shop = signed_in_at("/account/delete")(visitor)
+    shop.button("Delete your account").click()
+    expect(shop.page.get_by_role("alert")).to_be_focused()
+    return shop
+
+
 def failing(status: int, path: str) -> Way:
     """A page that answers `status`, with a sentence."""
 
@@ -258,6 +266,8 @@ PAGES: dict[str, tuple[Way, str]] = {
     "the way to unlock a sign-in": (at("/unlock-account/sent"), "Check your e-mail"),
     "a change of the password": (signed_in_at("/account/password"), "Change password"),
     "a change of the address": (signed_in_at("/account/email"), "Change e-mail address"),
+    "the download of one's data": (signed_in_at("/account/data"), "Download your data"),
+    "the deletion of an account": (deletion_wrong, "Delete your account"),
     "a link of an account that is forged": (forged_link, "This link is not valid"),
     "an account": (account, "Hello, Ada"),
     "an empty address book": (signed_in_at("/account/addresses"), "Address book"),

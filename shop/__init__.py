@@ -19,7 +19,7 @@ from shop.checkout import models as _checkout_models  # noqa: F401 - tables are 
 from shop.core import logs, redis
 from shop.core.db import db, engine_options, prepare
 from shop.credit_gifts import models as _gift_models  # noqa: F401 - tables are known once their models are imported
-from shop.http_kit import request_guard
+from shop.http_kit import compression, request_guard
 from shop.idempotency import models as _idempotency_models  # noqa: F401 - tables are known once their models are imported
 from shop.legal_texts import models as _legal_models  # noqa: F401 - tables are known once their models are imported
 from shop.mail import models as _mail_models  # noqa: F401 - tables are known once their models are imported
@@ -54,6 +54,7 @@ def create_app(environ: Mapping[str, str] | None = None, **overrides: Any) -> Fl
     redis.init_app(app)
     registry.init_app(app, environ)
     sessions.init_app(app)
+    compression.init_app(app)
     request_guard.init_app(app)
     web.init_app(app)
     ops.init_app(app)

@@ -65,6 +65,22 @@ def confirm_password(user_id: int, password: str, origin: Origin) -> None:
     sessions.confirm()
 
 
+def confirm_owner(user_id: int, password: str, origin: Origin) -> int:
+    """Confirm that the owner of the account acts, by the password, or by a recent sign-in for an account without one;
+    returns the session epoch under which it was confirmed.
+
+    Raises BadInput (details: `field`), TooManyAttempts, Away, and Refusal `sign_in_again`.
+    """
+    user = db.session.get_one(User, user_id, populate_existing=True)
+    has_password, epoch = user.has_password, user.session_epoch
+    db.session.rollback()
+    if has_password:
+        confirm_password(user_id, password, origin)
+    elif not sessions.is_confirmed():
+        raise Refusal("sign_in_again", sentence("Sign out and sign in again, then repeat this."))
+    return epoch
+
+
 def request_email_change(user_id: int, password: str, email: str, origin: Origin) -> str:
     """Mail a link to the address `email` that makes it the address of the account; returns its normal form. The answer
     is the same when another account has that address, and then there is no mail.

@@ -31,7 +31,8 @@ class User(UserMixin, Base):  # type: ignore[misc]
     be used. `access_version` is raised by each change of `roles` and `disabled_at` by staff; a change that was decided
     on an older version is refused. `second_factor_at` is set while sign-ins need a second factor: a code of an app (see
     TotpSecret) or a Passkey. `password_hash` begins with WITHOUT_PASSWORD if the owner has chosen none.
-    `cart_id` is the cart of the account on all devices; it may no longer exist.
+    `cart_id` is the cart of the account on all devices; it may no longer exist. `deleted_at` is set once the owner has
+    deleted the account, which then is disabled and has neither name nor address (see `shop.accounts.closing`).
     """
 
     __tablename__ = "users"
@@ -46,6 +47,7 @@ class User(UserMixin, Base):  # type: ignore[misc]
     session_epoch: Mapped[int] = mapped_column(default=0)
     language: Mapped[str | None] = mapped_column(Text)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     access_version: Mapped[int] = mapped_column(default=0)
     second_factor_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     cart_id: Mapped[str | None] = mapped_column(Text, unique=True, index=True)

@@ -153,7 +153,8 @@ def locked(user_id: int, by: Actor) -> User:
     """The account, with its row and that of the actor locked in the order of their numbers, so that two admins cannot
     take the role from each other at the same time.
 
-    Raises Refusal `unknown_account`, and `own_account` for the account of the actor.
+    Raises Refusal `unknown_account`, `own_account` for the account of the actor, and `account_deleted` for one that its
+    owner has deleted.
     """
     if user_id == by.user_id:
         raise Refusal("own_account", "You cannot change the access of your own account. Ask another admin.")
@@ -162,6 +163,8 @@ def locked(user_id: int, by: Actor) -> User:
     found = {user.id: user for user in db.session.scalars(rows)}
     if user_id not in found:
         raise Refusal("unknown_account", "There is no such account.")
+    if found[user_id].deleted_at is not None:
+        raise Refusal("account_deleted", "The owner has deleted this account. It cannot be used or changed again.")
     return found[user_id]
 
 

@@ -14,6 +14,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -165,6 +166,20 @@ def end_all(user_id: int) -> int:
     epoch = db.session.execute(raised.returning(User.session_epoch)).scalar_one()
     after_commit(lambda: log.info("accounts.signed_out_everywhere", user=user_id))
     return epoch
+
+
+def forget(user_id: int) -> None:
+    """Remove all sign-ins of the user from Redis, after `end_all`. While Redis is away they stay there until they
+    expire, and are not accepted.
+    """
+
+    def drop(client: Any) -> None:
+        handles = [handle.decode() for handle in client.zrange(_index(user_id), 0, -1)]
+        keys = [key for handle in handles for key in (_key(handle), _times_key(handle))]
+        client.delete(_index(user_id), *keys)
+
+    with suppress(redis.RedisAway):
+        redis.attempt(drop)
 
 
 def confirm() -> None:

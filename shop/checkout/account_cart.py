@@ -62,6 +62,15 @@ def remember(user_id: int, cart_id: str) -> None:
     db.session.execute(update(User).where(User.id == user_id).values(cart_id=cart_id))
 
 
+@transactional
+def remove(user_id: int) -> None:
+    """Delete the cart of the account."""
+    cart_id = db.session.scalar(select(User.cart_id).where(User.id == user_id))
+    db.session.execute(update(User).where(User.id == user_id).values(cart_id=None))
+    db.session.execute(delete(CartLine).where(CartLine.cart_id == cart_id))
+    db.session.execute(delete(Cart).where(Cart.id == cart_id))
+
+
 def _merge(kept: Any, other: Any) -> tuple[bool, bool]:
     """Move the lines of `other` to `kept` and delete it; True if there were any, and if not all units were kept."""
     before = {line.sku: line.quantity for line in _lines(kept.id)}

@@ -1,7 +1,7 @@
 """Audit log: record acts of staff, of operators at the command line, and sign-ins of accounts with a role.
 
 A use case calls `record` in its own transaction, so an act and its entry are committed together or not at all. Acts of
-customers and of the system have no entry, except those of OF_THE_SHOP: their history are the events of orders. Entries
+customers and of the system have no entry, except those of OF_ALL: their history are the events of orders. Entries
 are inserted without a chain, because a shared row would serialise all transactions; `shop.core.audit_seals` seals them
 afterwards.
 """
@@ -42,6 +42,7 @@ class Act(StrEnum):
     INVITATION_ACCEPTED = "account.invitation_accepted"
     ACCOUNT_DISABLED = "account.disabled"
     ACCOUNT_ENABLED = "account.enabled"
+    ACCOUNT_DELETED = "account.deleted"
     SIGNED_OUT = "account.signed_out_everywhere"
     SIGN_IN_UNLOCKED = "account.sign_in_unlocked"
     SECOND_FACTOR_SET = "account.second_factor_set"
@@ -150,8 +151,8 @@ class Act(StrEnum):
     ANNOUNCEMENT_REMOVED = "announcement.removed"
 
 
-OF_THE_SHOP = frozenset({Act.ENDPOINT_DISABLED})
-"""Acts that have an entry when the shop itself does them, too: staff undo them."""
+OF_ALL = frozenset({Act.ENDPOINT_DISABLED, Act.ACCOUNT_DELETED})
+"""Acts that have an entry whoever does them: staff undo the first, and explain the second."""
 
 
 class SubjectKind(StrEnum):
@@ -206,14 +207,13 @@ def record(
     reason: str = "",
     personal: Values | None = None,
 ) -> None:
-    """Insert an entry in the current transaction; no effect for actors without entries (see RECORDED,
-    OF_THE_SHOP).
+    """Insert an entry in the current transaction; no effect for actors without entries (see RECORDED, OF_ALL).
 
     `before` and `after` are what the act changed, without personal values: those are `personal`, which retention
     erases. The client address of the request, or else the login of the operating system, is added to them. Values are
     text, numbers, times, money, actors, and lists and mappings of these. Raises RuntimeError outside a transaction.
     """
-    if actor.kind not in RECORDED and act not in OF_THE_SHOP:
+    if actor.kind not in RECORDED and act not in OF_ALL:
         return
     if not in_transaction():
         raise RuntimeError("an act is recorded in its own transaction")

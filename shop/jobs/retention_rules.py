@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import delete, exists, update
+from sqlalchemy import delete, exists, or_, update
 
 from shop.accounts.api_models import ApiSession
-from shop.accounts.models import AccountLink, SignInFailures, SpentIdToken
+from shop.accounts.models import AccountLink, SignInFailures, SpentIdToken, User
 from shop.accounts.throttle import FORGET_AFTER
 from shop.alerts.models import Alert, ChatMessage, ToDoClaim
 from shop.alerts.states import AlertState
@@ -101,10 +101,13 @@ def _address_digests(ids: Ids) -> None:
 
 
 def _guests_data(at: datetime) -> Any:
-    """Orders of guests that ended long ago, with nothing open about their money, whose personal data is still there."""
+    """Orders of guests and of deleted accounts that ended long ago, with nothing open about their money, whose personal
+    data is still there.
+    """
+    is_deleted = exists().where(User.id == Order.user_id, User.deleted_at.is_not(None))
     refund, dispute = Refund.state.in_(UNDER_WAY), Dispute.state == DisputeState.OPEN
     return (
-        Order.user_id.is_(None)
+        or_(Order.user_id.is_(None), is_deleted)
         & (Order.ended_at < at - timedelta(days=current_app.config["GUEST_DATA_DAYS"]))
         & (Order.email != ERASED)
         & Order.review_since.is_(None)
@@ -156,7 +159,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Order,
-        "name, postal address, phone number and e-mail address of guests in orders that have ended",
+        "name, postal address, phone number and e-mail address of guests and of deleted accounts in orders that have "
+        "ended",
         730 * DAY,
         "GUEST_DATA_DAYS: as long as a guest may claim anything; later while a refund, dispute or review is open. The "
         "order, its amounts, its country and the ledger stay, and so do its documents without the customer. Texts of "

@@ -102,6 +102,22 @@ def release(order_id: int) -> None:
         _change(held, held=StoreCredit.held - held.amount)
 
 
+def locked(user_id: int) -> list[StoreCredit]:
+    """The customer's store credit in each currency, with its rows locked in the caller's transaction."""
+    rows = select(StoreCredit).where(StoreCredit.user_id == user_id).order_by(StoreCredit.currency).with_for_update()
+    return list(db.session.scalars(rows.execution_options(populate_existing=True)))
+
+
+def give_up(credit: StoreCredit, *, by: Actor) -> None:
+    """Book a customer's whole balance in one currency, which is `locked` and not held, as given up by the customer."""
+    money = Money(credit.balance, credit.currency)
+    key = f"credit_given_up:{credit.user_id}:{credit.currency}"
+    account = chart.store_credit(credit.user_id)
+    book.transfer(key, "credit_given_up", money, debit=account, credit=chart.FORFEITED_CREDIT, by=by)
+    theirs = update(StoreCredit).where(StoreCredit.user_id == credit.user_id, StoreCredit.currency == credit.currency)
+    db.session.execute(theirs.values(balance=StoreCredit.balance - money.amount))
+
+
 def revoke(order_id: int, money: Money, expected: int | None = None) -> bool:
     """Reserve `money` of the credit that paid an order for a refund. False if less remains, or if the remainder differs
     from `expected`.

@@ -49,6 +49,7 @@ class Mail(Base):
         CheckConstraint("(state = 'QUEUED') = (next_attempt_at IS NOT NULL)", name="due_while_queued"),
         Index("ix_mails_due", "next_attempt_at", postgresql_where=_DUE, sqlite_where=_DUE),
         Index("ix_mails_state", "state", "id"),
+        Index("ix_mails_recipient", "recipient"),
         Index(
             "ix_mails_alert",
             "event",

@@ -97,7 +97,10 @@ def _more(demand: Demand) -> dict[str, Any]:
 
 
 def _to_account(demand: Demand, _event: Mapping[str, Any]) -> None:
-    email = db.session.scalar(select(User.email).where(User.id == demand.data["user_id"])) or ""
+    kept = (User.id == demand.data["user_id"], User.deleted_at.is_(None))
+    email = db.session.scalar(select(User.email).where(*kept))
+    if email is None:
+        return  # the owner has deleted the account since
     language = demand.data.get("language", LANGUAGE_OF_STAFF)
     queue(demand.kind, to=email, language=language, data=demand.data, key=demand.event)
 

@@ -34,6 +34,7 @@ class MailKind(StrEnum):
     INVITATION = "invitation"
     LINK_IDENTITY = "link_identity"
     IDENTITY_ADDED = "identity_added"
+    ACCOUNT_DELETED = "account_deleted"
     ALERT = "alert"
 
 

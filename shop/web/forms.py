@@ -284,10 +284,33 @@ class CodeForm(FlaskForm):
     code = _text(lazy_gettext("Code"), lazy_gettext("Enter the code."), 40)
 
 
-class ConfirmIdentityForm(FlaskForm):
-    """Current password, empty for an account without one."""
+class OwnerForm(FlaskForm):
+    """Current password, empty for an account without one; `credentials.confirm_owner` checks it."""
 
     current = PasswordField(lazy_gettext("Current password"), validators=[Optional(), _at_most(256)])
+
+
+class ConfirmIdentityForm(OwnerForm):
+    """Confirmation that an identity is added."""
+
+
+class ExportForm(OwnerForm):
+    """Confirmation that the data of the account are downloaded."""
+
+
+class DeleteAccountForm(OwnerForm):
+    """Confirmation that the account is deleted: its e-mail address, typed, and what becomes of store credit."""
+
+    confirmation = EmailField(
+        lazy_gettext("E-mail address of your account"),
+        filters=[_address],
+        validators=[
+            DataRequired(
+                lazy_gettext("Enter the e-mail address of your account, to confirm that you want to delete it.")
+            )
+        ],
+    )
+    gives_up_credit = BooleanField(lazy_gettext("I give up my store credit"))
 
 
 class ChangePasswordForm(FlaskForm):

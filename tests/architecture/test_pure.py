@@ -36,6 +36,7 @@ DECISIONS = [
     "shop.payments.updates.listed_refunds",
     "shop.payments.updates.snapshot",
     "shop.payments.updates.store_codes",
+    "shop.privacy.decide",
     "shop.pricing.decide",
     "shop.pricing.split",
     "shop.returns.amounts",

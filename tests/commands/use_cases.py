@@ -125,6 +125,7 @@ PARTS = {
     "ledger.book.post": "writes a journal, which names the actor",
     "ledger.book.transfer": "writes a journal, which names the actor",
     "ledger.store_credit.give": "part of `gifts.approve`",
+    "ledger.store_credit.give_up": "part of the deletion of an account by its owner",
     "merchandising.imports.change": "part of `imports.request`; the use cases of `products` write the entries",
     "order_search.views.is_changeable": "reads",
     "outgoing_webhooks.endpoints.write_disabled": "part of `disable`, and of the deliveries",

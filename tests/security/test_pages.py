@@ -278,6 +278,8 @@ PRIVATE = ("/account/verif", "/account/reset/", "/account/change-email/", "/acco
     "/account/identit",
     "/account/link-identity/",
     "/account/invitation/",
+    "/account/data",
+    "/account/delete",
     "/sign-in/code",
     "/sign-in/oidc",
     "/sign-in/passkey",

@@ -140,3 +140,11 @@ def test_names_and_addresses_in_any_script_are_taken_as_they_are(visitor: Visito
     order = find.by_token(path.rsplit("/", 1)[1])
     assert order and (order.name, order.line1, order.city) == ("王 小明", "永康街 12 號", "臺北市")
     assert "&lt;b&gt;2F&lt;/b&gt;" in visitor.get(path).text
+
+
+def test_the_total_stands_before_the_form_and_its_items_unfold(visitor: Visitor) -> None:
+    visitor.add()
+    page = visitor.get("/checkout").text
+    assert page.index('id="summary-total"') < page.index('id="checkout-summary"') < page.index('id="checkout-form"')
+    answer = visitor.post("/checkout/update", visitor.filled(), headers=HTMX)
+    assert 'hx-target="#summary-total"' in answer.text and "<details" not in answer.text

@@ -242,3 +242,15 @@ def test_countdowns_are_given_in_seconds_left(visitor: Visitor, shop: Shop) -> N
     shop.turn(**{"minutes": 10})
     left = re.search(r'data-left="(\d+)"', visitor.get(path).text)
     assert left and timedelta(minutes=19) < timedelta(seconds=int(left[1])) <= timedelta(minutes=20)
+
+
+@pytest.mark.parametrize("key", ["choose", "declined", "failed"])
+def test_the_announcement_of_a_decline_has_its_reason(shop: Shop, app: Flask, key: str) -> None:
+    status = load_status(shop.order())
+    assert status.payment
+    declined = replace(status.payment, last_decline={"code": "insufficient_funds", "class": "other_method"})
+    with app.test_request_context():
+        for payment, has_reason in ((declined, True), (status.payment, False)):
+            update = render_template("shop/_order_update.html", s=replace(status, key=key, payment=payment))
+            announced = update.partition('hx-target="#live"')[2]
+            assert (f"{TITLES[key]}. Insufficient funds." in announced) == has_reason

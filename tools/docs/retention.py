@@ -16,7 +16,8 @@ twice.
 _KEPT = """
 No row of these tables is deleted by age. Names and addresses of customers are in `users` and `orders`. Those of guests
 are erased as the table above says; set `GUEST_DATA_DAYS` to the time for which the law requires them on invoices. Those
-of a customer with an account stay as long as the account.
+of a customer with an account stay until the owner deletes it, on the page of the account; from then on its orders are
+kept as those of guests.
 """
 
 

@@ -229,14 +229,11 @@ def add(user_id: int, identity: dict[str, str], password: str, origin: credentia
     `sign_in_again`.
     """
     user = db.session.get_one(User, user_id, populate_existing=True)
-    has_password, is_verified, epoch = user.has_password, user.email_verified_at is not None, user.session_epoch
+    is_verified = user.email_verified_at is not None
     db.session.rollback()
     if not is_verified:
         raise Refusal("email_unverified", sentence("Confirm your e-mail address first."))
-    if has_password:
-        credentials.confirm_password(user_id, password, origin)
-    elif not sessions.is_confirmed():
-        raise Refusal("sign_in_again", sentence("Sign out and sign in again, then repeat this."))
+    epoch = credentials.confirm_owner(user_id, password, origin)
     _add_to(user_id, epoch, identity, origin.language)
 
 
