@@ -18,6 +18,7 @@ from tests.parts.processes import ROOT, Processes
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(400),
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc"),
 ]
 SAGA = [str(ROOT / "bin" / "demo"), "saga"]
@@ -45,7 +46,7 @@ def left_in(folder: Path) -> list[str]:
 
 def test_the_saga_shows_a_webhook_a_poll_and_an_alert_and_leaves_nothing(folder: Path) -> None:
     environ = {**os.environ, "TMPDIR": str(folder), "DATABASE_URL": "sqlite:////nowhere/shop.db", "PROVIDERS": "none"}
-    done = subprocess.run([*SAGA, "--json"], env=environ, cwd="/", capture_output=True, text=True, timeout=110)
+    done = subprocess.run([*SAGA, "--json"], env=environ, cwd="/", capture_output=True, text=True, timeout=380)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert "webhook" in found["webhook"]["why"] and found["webhook"]["seconds"] < 10
@@ -60,7 +61,7 @@ def test_the_saga_shows_a_webhook_a_poll_and_an_alert_and_leaves_nothing(folder:
 
 def test_an_interrupted_saga_ends_everything_that_it_has_started(folder: Path, process: Processes) -> None:
     saga = process(SAGA, {"TMPDIR": str(folder)}, folder=Path("/"))
-    saga.wait_for_line("places an order", within=60)
+    saga.wait_for_line("places an order", within=180)
     assert left_in(folder)
     saga.signal(signal.SIGINT)
     assert saga.wait(within=20) == 130

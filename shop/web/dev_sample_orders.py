@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from flask import current_app
 
@@ -64,11 +64,11 @@ _ADDRESSES: Mapping[str, tuple[str, Mapping[str, str]]] = {
 
 @dataclass(frozen=True)
 class Refunded:
-    """A refund of the whole order, or of its first product."""
+    """A refund of all that was paid, of the first product, or of all but the first product."""
 
     kind: RefundKind = RefundKind.CUSTOMER
     state: RefundState = RefundState.DONE
-    is_whole: bool = True
+    part: Literal["all", "first", "rest"] = "all"
     destination: RefundDestination = RefundDestination.PROVIDER
 
 
@@ -171,12 +171,12 @@ SAMPLES: dict[str, Sample] = {
     "twice": _twice(RefundState.PENDING),
     "twice-refunded": _twice(RefundState.DONE),
     "refund_pending": _paid(OrderState.PAID, Refunded(state=RefundState.PENDING)),
-    "partly_refunded": _paid(OrderState.PARTIALLY_REFUNDED, Refunded(is_whole=False)),
+    "partly_refunded": _paid(OrderState.PARTIALLY_REFUNDED, Refunded(part="first")),
     "refunded": _paid(OrderState.REFUNDED, Refunded()),
     "refunded-bank": _paid(
         OrderState.REFUNDED,
-        Refunded(is_whole=False, destination=RefundDestination.STORE_CREDIT),
-        Refunded(destination=RefundDestination.BANK),
+        Refunded(part="first", destination=RefundDestination.STORE_CREDIT),
+        Refunded(part="rest", destination=RefundDestination.BANK),
     ),
 }
 """By the key of the status, and a variant of it after a hyphen."""
@@ -218,11 +218,11 @@ def _lines(currency: str, locale: str, *, is_free: bool) -> list[OrderLine]:
     value = sum(line.total.amount for line in goods)
     delivery = 0 if is_free else _DELIVERY_AMOUNT[currency]
     discount = -value if is_free else -_CODE_AMOUNT[currency]
-    taxed = value + delivery + discount
+    taxed, step = value + delivery + discount, 100 if currency == "TWD" else 1
     charges = [
         (LineKind.DISCOUNT, demo_pricing.CODE, discount, {}),
         (LineKind.DELIVERY, _CHARGES[locale][0], delivery, {}),
-        (LineKind.TAX, _CHARGES[locale][1], taxed - taxed * 100 // 105, {"rate": 5000, "is_included": True}),
+        (LineKind.TAX, _CHARGES[locale][1], taxed * 5 // 105 // step * step, {"rate": 5000, "is_included": True}),
     ]
     return goods + [
         _line(len(goods) + number, f"{kind}:sample", name, amount, currency, kind=kind, **more)
@@ -266,7 +266,8 @@ def acquirer_page(path: str = _QR_PATH) -> str:
 
 
 def _refund_of(order: Order, refund: Refunded, at: datetime) -> Refund:
-    money = order.to_pay if refund.is_whole else order.lines[0].total
+    first = order.lines[0].total
+    money = {"all": order.to_pay, "first": first, "rest": order.to_pay - first}[refund.part]
     ended = None if refund.state in refund_states.UNDER_WAY else at
     what = {"kind": refund.kind, "state": refund.state, "destination": refund.destination, "needs_two": False}
     return Refund(amount=money.amount, currency=money.currency, created_at=at - MINUTE, ended_at=ended, **what)

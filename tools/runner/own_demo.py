@@ -25,7 +25,7 @@ PASSED_ON = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "TMPDIR", 
 """Variables of the caller's environment that the processes get. Settings of another shop, such as a database or a mail
 server, are not among them.
 """
-READY_WITHIN = 60.0
+READY_WITHIN = 180.0
 END_WITHIN = 6.0
 """Seconds until processes that do not end are killed."""
 LINES_OF_LOG = 12

@@ -23,6 +23,9 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 0.3
 LOST = {"hook": {"drop": 1_000_000}}
 TOO_MUCH = {"pay": {"amount_delta": 100}}
 """Faults of the acquirer: no attempt to deliver a webhook arrives; 100 minor units too much are captured."""
+SOURCES = {"webhook": "'s webhook", "poll": "'s answer to a query at"}
+"""Words of the shop's explanation by the source of a payment update."""
+MORE_TRIES = 2
 NEW_ORDER = {
     "items": [{"sku": "BOWL-NEST", "quantity": 1}],
     "currency": "TWD",
@@ -77,12 +80,6 @@ class Trade:
         state: str = self._send(self._shop, "GET", f"/orders/{order.id}", headers=order.bearer)["state"]
         return state == "PAID"
 
-    def answers(self, order: Placed) -> list[int]:
-        """The shop's answers to the webhooks of the payment, as HTTP statuses; none for attempts that were lost."""
-        record = self._send(self._acquirer, "GET", f"/payments/{order.payment}")
-        attempts = [attempt for delivery in record["deliveries"] for attempt in delivery["attempts"]]
-        return [int(attempt["status"]) for attempt in attempts if attempt["status"]]
-
     def why(self, order: Placed) -> str:
         """The shop's explanation of the state of an order, for staff."""
         return str(self._send(self._shop, "GET", f"/orders/{order.id}/explanation", headers=self._staff)["why"])
@@ -122,45 +119,46 @@ def run(demo: OwnDemo) -> dict[str, object]:
     """Show the three steps. Returns what was seen; raises Trouble when something is missing."""
     trade = Trade(demo)
     say.line("\n  1. A customer places an order and pays it at the acquirer.\n")
-    order = _placed(trade)
-    paid_at = time.monotonic()
-    say.line(f"     The acquirer captured {_money(trade.pay(order))}.")
+    order, paid_at = _paid(trade)
 
     say.line("\n  2. The shop learns of the payment.\n")
     webhook = _settled(trade, order, paid_at, "webhook")
-    say.line("\n     The webhook of the next order is lost. No browser returns either, so it has to poll.\n")
-    order = _placed(trade)
-    paid_at = time.monotonic()
-    trade.pay(order, LOST)
-    poll = _settled(trade, order, paid_at, "poll")
+    for _ in range(MORE_TRIES):
+        if webhook["by"] == "webhook":
+            break
+        say.line("     On this busy machine the poll was faster than the webhook. Once more:\n")
+        webhook = _settled(trade, *_paid(trade), "webhook")
+    say.line("\n     The webhook of the next order is lost. No browser returns either, so the shop has to poll.\n")
+    poll = _settled(trade, *_paid(trade, LOST), "poll")
 
     say.line("\n  3. The acquirer captures another amount than the order's, which raises an alert.\n")
-    order = _placed(trade)
-    paid_at = time.monotonic()
-    say.line(f"     The acquirer captured {_money(trade.pay(order, TOO_MUCH))}.")
-    alert = _alerted(trade, order, paid_at)
+    alert = _alerted(trade, *_paid(trade, TOO_MUCH))
+    for seen, wanted in ((webhook, "webhook"), (poll, "poll")):
+        if seen["by"] != wanted:
+            raise Trouble(f"Order {seen['order']} was paid, but not by {wanted}: {seen['why']}")
     say.line("\n  All three steps were seen.\n")
     return {"webhook": webhook, "poll": poll, "alert": alert}
 
 
-def _placed(trade: Trade) -> Placed:
+def _paid(trade: Trade, fault: dict[str, Any] | None = None) -> tuple[Placed, float]:
+    """A new order that the customer has paid, and when the payment began."""
     order = trade.place()
     say.line(f"     Order {order.number} over {_money(order.total)} is placed and waits for payment {order.payment}.")
-    return order
+    began = time.monotonic()
+    say.line(f"     The acquirer captured {_money(trade.pay(order, fault))}.")
+    return order, began
 
 
 def _settled(trade: Trade, order: Placed, paid_at: float, way: str) -> dict[str, object]:
-    """Wait until the order is paid, in this way. Raises Trouble when it is not, or in another way."""
+    """Wait until the order is paid; `by` is how the shop has learned of the payment."""
     step = _step(f"{way}: order {order.number}", paid_at)
     trade.wait(lambda: trade.is_paid(order), step, f"Order {order.number} was not paid")
     seconds = round(time.monotonic() - paid_at, 1)
-    answers = trade.answers(order)
-    if (way == "webhook") != bool(answers):
-        raise Trouble(f"Order {order.number} was paid, but not by {way}: the shop answered {answers or 'no webhook'}.")
     step.done("PAID")
     why = trade.why(order)
     say.line(f"     {why}")
-    return {"order": order.number, "seconds": seconds, "why": why}
+    by = next((name for name, words in SOURCES.items() if words in why), "another way")
+    return {"order": order.number, "by": by, "seconds": seconds, "why": why}
 
 
 def _alerted(trade: Trade, order: Placed, paid_at: float) -> dict[str, object]:
@@ -185,8 +183,8 @@ def _step(title: str, began: float) -> Step:
 
 
 def _money(amount: int) -> str:
-    """An amount of TWD, which is given in hundredths."""
-    return f"TWD {amount // 100:,}.{amount % 100:02d}"
+    """An amount of TWD in hundredths, as the shop writes it."""
+    return f"NT${amount // 100:,}" + (f".{amount % 100:02d}" if amount % 100 else "")
 
 
 def _bearer(token: str) -> dict[str, str]:
