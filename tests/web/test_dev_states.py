@@ -21,6 +21,8 @@ from tests.web.test_pseudo_locale import known, pseudo, stored_texts, untranslat
 
 SAMPLE_TEXTS = r"Nesting Bowls|Six Cedar Pencils|WELCOME10|Express|VAT|May Lin|500 Howard Street, Apt 12|San Francisco"
 SAMPLE_TEXTS += r"|CA 94105|United States|LLL2612019844|UTC|Firefox|Linux|login\.example"
+INCOMPLETE = re.compile(r"None|<|no longer valid|%\(|:\s*\n\n(?!    )")
+"""Text of a mail whose sample lacks a value."""
 FOR_STAFF = {MailKind.ALERT}
 """Mails in English only."""
 
@@ -45,6 +47,7 @@ def test_the_page_frames_the_order_page_of_every_sample_and_reads_and_writes_not
         framed = html.unescape(source)
         assert f'data-state="{orders.key_of(name)}"' in framed
         assert '<html lang="ja">' in framed and "only-dark" in framed
+        assert "<script" not in framed, "the frame would block it, with an error in the console"
         assert "hx-sse:connect" not in framed and "hx-get" not in framed, "nothing asks for an order that is not stored"
 
 
@@ -78,7 +81,7 @@ def test_every_kind_of_mail_has_a_sample_with_all_its_data_in_every_language(sho
             contents = {locale: mails.content(name, locale) for locale in OFFERED}
         for locale, content in contents.items():
             assert content.subject and f'<html lang="{tag(locale)}">' in content.html, name
-            assert not re.search(r"None|<|no longer valid|%\(|:\s*\n\n(?!    )", content.text), f"{name}: {content.text}"
+            assert not INCOMPLETE.search(content.text), f"{name}: {content.text}"
             if locale != ENGLISH and mails.kind_of(name) not in FOR_STAFF:
                 assert content.subject != contents[ENGLISH].subject, f"{name} in {locale}"
 
