@@ -15,7 +15,7 @@ SCHEMES = ("light", "dark")
 _AWAY = re.compile(
     r"net::ERR_(CONNECTION_|INTERNET_DISCONNECTED|INCOMPLETE_|EMPTY_RESPONSE)|status of 50[234]|htmx:(sse:)?error"
 )
-_CHECK = "axe.run({ resultTypes: ['violations'] }).then((found) => found.violations)"
+_CHECK = "axe.run({ resultTypes: ['violations'], iframes: false }).then((found) => found.violations)"
 
 
 class Watch:

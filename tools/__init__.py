@@ -1,1 +1,1 @@
-"""Development tools: `runner` (bin/run, bin/test) and `docs` (generated pages)."""
+"""Development tools: `runner` (bin/run, bin/test, bin/demo), `docs` (generated pages), `translations` and `films`."""

@@ -16,6 +16,11 @@ from shop.core.db import db, insert, table
 _FILE = Path(__file__).with_name("initial_catalogue.toml")
 
 
+def read() -> dict[str, list[dict[str, Any]]]:
+    """The categories and products of the file."""
+    return tomllib.loads(_FILE.read_text())
+
+
 def insert_missing() -> dict[str, int]:
     """Insert missing categories and products, and missing translations, in the caller's transaction, of which only one
     runs at a time.
@@ -23,7 +28,7 @@ def insert_missing() -> dict[str, int]:
     Existing rows are not changed but for translations. Returns the initial stock by SKU of the products of the initial
     catalogue that exist.
     """
-    catalogue = tomllib.loads(_FILE.read_text())
+    catalogue = read()
     kinds = ("slug", "name", "texts")
     categories = [{c: kind[c] for c in kinds} | {"position": i} for i, kind in enumerate(catalogue["category"])]
     columns = ("sku", "slug", "name", "category", "summary", "description", "image", "prices", "texts")

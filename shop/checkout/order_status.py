@@ -143,6 +143,15 @@ def load_status(order: Order) -> OrderStatus:
     seq = order.event_seq  # read first: later events are sent again rather than missed
     payments, allocations = _payments(order.id)
     sent = list(db.session.scalars(select(Refund).where(Refund.order_id == order.id).order_by(Refund.created_at)))
+    return status_of(order, payments, allocations, sent, at, seq)
+
+
+def status_of(
+    order: Order, payments: list[Payment], allocations: set[str | None], sent: list[Refund], at: datetime, seq: int
+) -> OrderStatus:
+    """The status at the time `at` of an order with these payments and refunds, each oldest first. `allocations` are
+    those of its captures.
+    """
     payment = _shown_payment(order, payments)
     key = _key(order, payment, allocations, sent, at)
     can = CAN[key]

@@ -56,6 +56,11 @@ class CannotCompose(ValueError):
 def content(mail: Mail) -> Content:
     """Render a mail in its language."""
     order = db.session.get(Order, mail.order_id) if mail.order_id is not None else None
+    return rendered(mail, order, account_link=_account_link(mail), history_link=_history_link(mail))
+
+
+def rendered(mail: Mail, order: Order | None, *, account_link: str, history_link: str) -> Content:
+    """Render a mail about `order` with these links in its language."""
     language = mail.language
 
     def moment(iso: str) -> str:
@@ -68,8 +73,8 @@ def content(mail: Mail) -> Content:
         "data": mail.data,
         "package": _package(mail),
         "link": f"{shop_url()}/orders/{order.token}" if order else "",
-        "account_link": _account_link(mail),
-        "history_link": _history_link(mail),
+        "account_link": account_link,
+        "history_link": history_link,
         "shop_url": shop_url(),
         "issuer_name": issuers.name_of,
         "language": language.replace("_", "-"),

@@ -15,6 +15,7 @@ from shop.web import (
     credentials,
     dev,
     dev_mail,
+    dev_states,
     documents,
     email_hint,
     health,
@@ -80,3 +81,4 @@ def init_app(app: Flask) -> None:
     if app.config["SETTLED_ENV"] == "development":
         app.register_blueprint(dev.blueprint)
         app.register_blueprint(dev_mail.blueprint)
+        app.register_blueprint(dev_states.blueprint)

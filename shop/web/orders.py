@@ -93,8 +93,13 @@ def qr(order: Order) -> ResponseReturnValue:
         or payment.action["kind"] != ActionKind.QR
     ):
         abort(404)
+    return qr_picture(payment.action["url"])
+
+
+def qr_picture(address: str) -> Response:
+    """The QR code of an address as an SVG."""
     picture = io.BytesIO()
-    segno.make(payment.action["url"], error="m", micro=False).save(picture, kind="svg", scale=5, light="#fff")
+    segno.make(address, error="m", micro=False).save(picture, kind="svg", scale=5, light="#fff")
     return Response(picture.getvalue(), mimetype="image/svg+xml")
 
 

@@ -185,7 +185,7 @@ def _check_line(words: list[str]) -> None:
     program, rest = words[0], words[1:]
     if program.startswith("bin/"):
         script = ROOT / "tools" / "runner" / ("start.py" if program == "bin/run" else "check.py")
-        assert program in ("bin/run", "bin/test"), "no such script"
+        assert program in ("bin/run", "bin/test", "bin/demo"), "no such script"
         assert all(option in script.read_text() for option in rest if option.startswith("--")), "no such option"
     elif program == "curl":
         _check_call(rest)

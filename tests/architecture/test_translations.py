@@ -67,6 +67,7 @@ FOR_STAFF = (
     "shop/returns/refunding.py",
     "shop/statistics/",
     "shop/web/dev.py",
+    "shop/web/dev_states.py",
 )
 """Modules whose refusals only staff and programs see; they stay English."""
 FOR_PROGRAMS = {("shop/http_kit/access.py", "not_authorized")}

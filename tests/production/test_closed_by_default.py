@@ -99,6 +99,10 @@ def test_a_shop_whose_settings_are_its_own_starts_in_production() -> None:
     assert app.config["SESSION_COOKIE_SECURE"]
 
 
+def test_production_has_no_page_of_development() -> None:
+    assert [rule.rule for rule in create_app(GOOD).url_map.iter_rules() if rule.rule.startswith("/dev")] == []
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_setting_that_leaves_production_open_ends_the_start_with_its_name_and_without_its_value(case: str) -> None:
     ((name, value),) = REFUSED[case].items()

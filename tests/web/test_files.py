@@ -10,15 +10,24 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.shop_fixtures import Shop
+
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted((ROOT / "templates" / "shop").glob("*.html"))
 CATALOGUE = tomllib.loads((ROOT / "shop" / "catalogue" / "initial_catalogue.toml").read_text())
 ORDER_PAGE = ("vendor/htmx.js", "app.js", "css/settled.css", "css/order.css")
+"""Everything that the order page loads."""
 
 
 def test_the_order_page_needs_at_most_25_kb_of_script_and_style() -> None:
     sizes = {name: len(gzip.compress((ROOT / "static" / name).read_bytes(), 9)) for name in ORDER_PAGE}
     assert sum(sizes.values()) <= 25_000, sizes
+
+
+def test_the_order_page_loads_no_other_script_or_style(shop: Shop) -> None:
+    page = shop.app.test_client().get(f"/orders/{shop.order().token}").text
+    loaded = re.findall(r'<(?:script src|link rel="stylesheet" href)="/static/([^"?]+)', page)
+    assert sorted(loaded) == sorted(ORDER_PAGE)
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda p: p.name)

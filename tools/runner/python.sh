@@ -1,5 +1,5 @@
 # Sets $python to a Python of at least 3.11: the project's own, then $PYTHON, then whatever the machine has.
-# Read by bin/run and bin/test, which set $here to the folder bin.
+# Read by bin/run, bin/test and bin/demo, which set $here to the folder bin.
 
 suits() {
     command -v "$1" >/dev/null 2>&1 &&
