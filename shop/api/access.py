@@ -90,7 +90,7 @@ class Caller:
     def actor(self, permission: Permission) -> Actor:
         """The actor of a change: the member of staff if the caller has the permission, else the customer."""
         if self.may(permission) and self.user_id is not None:
-            return Actor.staff(self.user_id)
+            return Actor.staff(self.user_id, scopes=self.permissions if self.kind is CallerKind.KEY else None)
         return Actor.customer(self.customer_id)
 
 
@@ -193,7 +193,7 @@ def _demand(found: Caller, declared: ApiAccess) -> None:
     if permissions and found.lacks_second_factor and found.permissions.intersection(permissions):
         raise Refusal("second_factor_needed", "Set up a second factor in the console first.")
     if found.kind is CallerKind.KEY and permissions:
-        raise Refusal("forbidden", f"This API key needs the scope {permissions[0]}, and its owner the permission.")
+        raise Refusal("forbidden", rights.scope_needed(permissions[0]))
     raise Refusal("forbidden", rights.explanation(permissions[0]) if permissions else "This call is for customers.")
 
 

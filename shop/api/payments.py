@@ -147,7 +147,7 @@ def show(query: dict[str, Any], payment_id: str) -> dict[str, Any]:
 @api_access(Permission.PAYMENT_SYNC)
 @idempotent(required=False)
 @problems("unknown_payment")
-@bp.response(200, schemas.PaymentSchema, example=schemas.EXAMPLE)
+@bp.response(200, schemas.ChangedPaymentSchema, example=schemas.EXAMPLE)
 def sync(payment_id: str) -> dict[str, Any]:
     """Ask the provider about the open payment now
 
@@ -156,7 +156,8 @@ def sync(payment_id: str) -> dict[str, Any]:
     found = caller()
     row = payment_of(found, payment_id, Permission.PAYMENT_SYNC)
     requested.query_now(db.session.get_one(Order, row.order_id), by=found.actor(Permission.PAYMENT_SYNC))
-    return schemas.payment(_read(payment_id))
+    body = schemas.payment(_read(payment_id))
+    return body if found.may(Permission.ORDER_READ) else {name: body[name] for name in schemas.SEEN}
 
 
 @bp.route("/<payment_id>/cancel", methods=["POST"], parameters=PARAMETERS)

@@ -96,6 +96,7 @@ OWN: dict[str, tuple[int, str]] = {
     "secret_changed": (409, "The secret was rotated meanwhile: `rotations` is not the present number."),
     "endpoint_disabled": (409, "The endpoint is disabled. Enable it first."),
     "delivery_queued": (409, "The delivery is queued, and will be sent anyway."),
+    "too_long_ago": (422, "Events are kept for 30 days. Name a later time."),
     "tests_wait": (409, "Test events are queued for this endpoint already."),
     "database_away": (503, "The database is unavailable."),
     "redis_away": (503, "Redis is unavailable."),

@@ -49,6 +49,8 @@ REFRESH = Policy("refresh", 60, 30)
 """Calls that ask an acquirer."""
 NOTIFICATIONS = Policy("notifications", 6000, 6000)
 """Webhooks of acquirers, by client network. Above it they are sent again later."""
+BULK = Policy("bulk", 10, 10)
+"""Calls that queue many deliveries at once."""
 SIGN_IN = Policy("sign_in", 60, 60)
 """Sign-in and refresh, besides the throttle on wrong passwords."""
 REFUSED = RateLimitItemPerMinute(120)

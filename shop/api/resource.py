@@ -76,7 +76,10 @@ class StrictParser(FlaskParser):
                 where = _PARTS.get(location, "pointer")
                 name = ".".join(path) if where == "parameter" else "".join(f"/{_escaped(part)}" for part in path)
                 words = _WORDS.get(message, message)
-                found.append({where: name, "code": _CODES.get(words, "invalid"), "detail": words})
+                code = _CODES.get(words, "invalid")
+                if code == "unknown_field" and location == "query":
+                    words = f"This is not known. Parameters are {', '.join(sorted(schema.fields))}."
+                found.append({where: name, "code": code, "detail": words})
         raise Invalid(found[:_MOST_ERRORS])
 
 
@@ -169,7 +172,7 @@ def _without_query(view: V, parsed: V, schema: type[Schema]) -> V:
 def _refuse_parameters() -> None:
     """Refuse parameters of a call that takes none. Raises Invalid."""
     if request.args and "api_takes_query" not in g:
-        words = "This field is not known."
+        words = "This is not known. The call takes no parameters."
         raise Invalid([{"parameter": name[:100], "code": "unknown_field", "detail": words} for name in request.args])
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, literal, select, tuple_
+from sqlalchemy import ColumnElement, func, literal, select, tuple_
 from sqlalchemy.orm import selectinload
 
 from shop.core.db import db
 from shop.core.keyset import Position
-from shop.order_search import conditions
+from shop.order_search import conditions, pages
+from shop.order_search.conditions import NOT_FEW, Few
 from shop.order_search.filters import Filters
 from shop.order_search.pages import COUNTED, Total
 from shop.orders.models import Order
@@ -33,17 +34,35 @@ def find(
     offset: int = 0,
     after: Position | None = None,
     user_id: int | None = None,
+    email: str | None = None,
 ) -> Listed:
-    """The orders that match, of one customer if `user_id` is given. Three statements; the total is exact to COUNTED."""
-    which = conditions.of(filters, zone)
-    if user_id is not None:
-        which.append(Order.user_id == user_id)
-    counted = select(literal(1)).select_from(Order).where(*which).limit(COUNTED + 1).subquery()
-    number = db.session.scalar(select(func.count()).select_from(counted)) or 0
+    """The orders that match, of one customer and with one e-mail address in its normal form, if these are given. Three
+    statements, one more for payments and amounts. The total is exact to COUNTED, for payments and amounts that many
+    orders have to `pages.CHECKED`.
+    """
+    of_one = [Order.user_id == user_id] if user_id is not None else []
+    of_one += [Order.email == email] if email is not None else []
+    few = NOT_FEW if of_one else _few(filters)
+    which = [*conditions.of(filters, zone, few=few), *of_one]
+    total = _counted(which) if of_one else pages.count(filters, zone, few=few)
     if after is not None:
         which.append(tuple_(Order.placed_at, Order.id) < tuple_(literal(after.at, Order.placed_at.type), after.id))
     page = select(Order).where(*which).order_by(Order.placed_at.desc(), Order.id.desc())
     found = list(db.session.scalars(page.options(selectinload(Order.all_lines)).limit(limit + 1).offset(offset)))
     shown = found[:limit]
     last = Position(shown[-1].placed_at, shown[-1].id) if len(found) > limit else None
-    return Listed(shown, Total(min(number, COUNTED), number <= COUNTED), last)
+    return Listed(shown, total, last)
+
+
+def _few(filters: Filters) -> Few:
+    """The value for `conditions.of`, which one statement selects where the filters name payments or amounts."""
+    if not (filters.payment_states or filters.providers or filters.least or filters.most):
+        return NOT_FEW
+    return Few(*map(bool, db.session.execute(conditions.are_few(filters)).one()))
+
+
+def _counted(which: list[ColumnElement[bool]]) -> Total:
+    """The number of orders of one customer that match."""
+    counted = select(literal(1)).select_from(Order).where(*which).limit(COUNTED + 1).subquery()
+    number = db.session.scalar(select(func.count()).select_from(counted)) or 0
+    return Total(min(number, COUNTED), number <= COUNTED)
