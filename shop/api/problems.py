@@ -70,6 +70,7 @@ OWN: dict[str, tuple[int, str]] = {
     "not_checked": (422, "A refund to a bank account is approved when the money was sent: `money_was_sent` is true."),
     "request_lapsed": (409, "The person who requested it may not do so any more. Decline it."),
     "version_changed": (412, "The resource has changed since the version in If-Match. Nothing was done."),
+    "version_needed": (428, "This call needs If-Match with the ETag that was read, or `*` for any version."),
     "unknown_alert": (404, "There is no such alert."),
     "not_new": (409, "The alert has been acknowledged already."),
     "resolved": (409, "The alert has been resolved already."),
