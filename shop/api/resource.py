@@ -78,7 +78,8 @@ class StrictParser(FlaskParser):
                 words = _WORDS.get(message, message)
                 code = _CODES.get(words, "invalid")
                 if code == "unknown_field" and location == "query":
-                    words = f"This is not known. Parameters are {', '.join(sorted(schema.fields))}."
+                    names = sorted(one.data_key or key for key, one in schema.fields.items())
+                    words = f"This is not known. Parameters are {', '.join(names)}."
                 found.append({where: name, "code": code, "detail": words})
         raise Invalid(found[:_MOST_ERRORS])
 
