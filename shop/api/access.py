@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any, Literal, TypeVar
 
 from flask import abort, g, request
@@ -101,6 +101,10 @@ class ApiAccess:
     who: tuple[Who | Permission, ...]
     policy: Policy = field(default=rate_limits.DEFAULT, compare=False)
 
+    @cached_property
+    def permissions(self) -> tuple[Permission, ...]:
+        return tuple(one for one in self.who if isinstance(one, Permission))
+
     def __str__(self) -> str:
         return " or ".join(f"api {one}" for one in self.who)
 
@@ -182,11 +186,13 @@ def _proven(token: str, declared: ApiAccess) -> Caller:
     return Caller(CallerKind.USER, account, permissions_of(account.roles), session_id=session_id)
 
 
+_DECLARED = {CallerKind.USER: "customer", CallerKind.ORDER: "order_token"}
+
+
 def _demand(found: Caller, declared: ApiAccess) -> None:
     """Raise InvalidToken for a guest, and Refusal (403) for a caller without the permission or scope."""
-    permissions = [one for one in declared.who if isinstance(one, Permission)]
-    kinds = {CallerKind.USER: "customer", CallerKind.ORDER: "order_token"}
-    if "public" in declared.who or kinds.get(found.kind) in declared.who or any(map(found.may, permissions)):
+    permissions = declared.permissions
+    if "public" in declared.who or _DECLARED.get(found.kind) in declared.who or any(map(found.may, permissions)):
         return
     if found.kind is CallerKind.GUEST:
         raise InvalidToken
@@ -202,7 +208,7 @@ def _documented(view: V, declared: ApiAccess) -> V:
     codes = [*EVERYWHERE, "invalid_token"]
     if "public" not in declared.who:
         codes.append("forbidden")
-    if any(isinstance(one, Permission) for one in declared.who):
+    if declared.permissions:
         codes.append("second_factor_needed")
     if "order_token" in declared.who:
         codes.append("not_found")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, MutableMapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
@@ -104,7 +104,7 @@ def init_app(app: Flask) -> None:
     app.session_interface = LastingCookie()
     named = app.config.get("TRUSTED_HOSTS") or ""
     hosts = [h.strip() for h in named.split(",") if h.strip()] if isinstance(named, str) else list(named)
-    app.extensions["settled_hosts"] = hosts or [shop_url.hostname or "localhost", "localhost", "127.0.0.1"]
+    app.extensions["settled_hosts"] = tuple(hosts) or (shop_url.hostname or "localhost", "localhost", "127.0.0.1")
     app.config["TRUSTED_HOSTS"] = (
         None  # Flask's own check leaves its error page without links; ours comes a moment later
     )
@@ -220,10 +220,13 @@ def _arrive() -> None:
     largest = getattr(current_app.view_functions.get(request.endpoint or ""), "largest_body", None)
     if largest is not None:
         request.max_content_length = largest
-    if request.path not in PROBES and not host_is_trusted(
-        request.host.lower(), current_app.extensions["settled_hosts"]
-    ):
+    if request.path not in PROBES and not _is_trusted(request.host.lower(), current_app.extensions["settled_hosts"]):
         abort(400, description=sentence("This host name is not one of the shop's."))
+
+
+@lru_cache(maxsize=256)
+def _is_trusted(host: str, hosts: tuple[str, ...]) -> bool:
+    return host_is_trusted(host, hosts)
 
 
 def _check_csrf() -> None:
