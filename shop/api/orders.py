@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -57,10 +58,14 @@ def order_of(found: Caller, order_id: int, permission: Permission | None = Permi
 
 
 def body_of(order: Order) -> dict[str, Any]:
-    """The body of an order for the caller: the token only for its customer."""
-    found = caller()
+    """The body of an order for the caller."""
+    return _body(order, order.all_lines, caller())
+
+
+def _body(order: Any, lines: Iterable[Any], found: Caller) -> dict[str, Any]:
+    """The body of an order or a row of one: the token only for its customer."""
     is_own = found.customer_id is not None and order.user_id == found.customer_id
-    return schemas.order(order, with_token=is_own or found.kind in (CallerKind.ORDER, CallerKind.GUEST))
+    return schemas.order(order, lines, with_token=is_own or found.kind in (CallerKind.ORDER, CallerKind.GUEST))
 
 
 def _changed(order_id: int) -> dict[str, Any]:
@@ -163,7 +168,7 @@ def index(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         user_id=None if is_of_staff else found.customer_id,
         email=query.get("email"),
     )
-    items = [body_of(order) for order in result.orders]
+    items = [_body(order, result.lines[order.id], found) for order in result.orders]
     total = result.total
     return paging.answer(items, total.number, page, is_exact=total.is_exact, next_cursor=result.next)
 

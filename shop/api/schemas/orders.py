@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validate, validates, validates_schema
@@ -17,7 +18,6 @@ from shop.api.schemas.fields import (
     Time,
     WholeNumber,
     changed_schema,
-    money,
 )
 from shop.api.schemas.pages import PageQuery, page_schema
 from shop.api.schemas.times import stamp
@@ -28,7 +28,6 @@ from shop.core.money import CURRENCIES
 from shop.core.postal import formats, regions
 from shop.explain.next_step import Step
 from shop.explain.timeline import Entry
-from shop.orders.models import Order, OrderLine
 from shop.order_search.filters import Flag, Method
 from shop.orders.states import STATES, OrderState
 from shop.payments.records.states import STATES as PAYMENT_STATES
@@ -318,16 +317,19 @@ EXPLANATION: dict[str, Any] = {
 }
 
 
-def order(found: Order, *, with_token: bool) -> dict[str, Any]:
-    """The body of an order; `with_token` for its customer."""
+def order(found: Any, lines: Iterable[Any], *, with_token: bool) -> dict[str, Any]:
+    """The body of an order with its lines, each a row or an object with the same columns; `with_token` for its
+    customer.
+    """
+    currency = found.currency
     names = ("name", "line1", "line2", "city", "postcode", "country", "phone")
     return {
         "id": found.id,
         "number": found.number,
         "token": found.token if with_token else None,
         "state": str(found.state),
-        "total": money(found.total),
-        "to_pay": money(found.to_pay),
+        "total": {"amount": found.total_amount, "currency": currency},
+        "to_pay": {"amount": found.total_amount - found.credit_amount, "currency": currency},
         "placed_at": stamp(found.placed_at),
         "pay_by": stamp(found.pay_by),
         "paid_at": stamp(found.paid_at),
@@ -336,14 +338,21 @@ def order(found: Order, *, with_token: bool) -> dict[str, Any]:
         "is_under_review": found.review_since is not None,
         "email": found.email,
         "address": {name: getattr(found, name) for name in names} | {"state": found.region},
-        "lines": [_line(line) for line in found.all_lines],
+        "lines": [_line(line) for line in lines],
     }
 
 
-def _line(line: OrderLine) -> dict[str, Any]:
-    values = {"kind": str(line.kind), "sku": line.sku, "name": line.name, "quantity": line.quantity}
-    amounts = {"unit_price": money(line.unit_price), "total": money(line.total)}
-    return values | amounts | {"is_included": line.is_included}
+def _line(line: Any) -> dict[str, Any]:
+    currency, price, quantity = line.currency, line.unit_amount, line.quantity
+    return {
+        "kind": str(line.kind),
+        "sku": line.sku,
+        "name": line.name,
+        "quantity": quantity,
+        "unit_price": {"amount": price, "currency": currency},
+        "total": {"amount": price * quantity, "currency": currency},
+        "is_included": line.is_included,
+    }
 
 
 def entry(one: Entry) -> dict[str, Any]:
