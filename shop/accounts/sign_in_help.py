@@ -18,8 +18,8 @@ from shop.core.errors import Refusal
 
 @transactional
 def sign_out(user_id: int, *, by: Actor, reason: str) -> None:
-    """End all sign-ins of an account, and its API keys: both may be in the wrong hands. Needs no Redis. Raises BadInput `reason_needed`, Forbidden, and Refusal
-    `unknown_account` and `own_account`.
+    """End all sign-ins of an account, and its API keys: both may be in the wrong hands. Needs no Redis. Raises BadInput
+    `reason_needed`, Forbidden, and Refusal `unknown_account` and `own_account`.
     """
     stated = reasons.needed(reason)
     user = people.locked(user_id, by)

@@ -59,8 +59,10 @@ class Caller:
     @property
     def id(self) -> str:
         """Text form, by which calls are counted and idempotency keys are kept apart."""
-        number = {CallerKind.KEY: self.key_id, CallerKind.USER: self.user_id}.get(self.kind)
-        return f"order {self.order.id}" if self.order else f"{self.kind} {number or ''}".strip()
+        if self.order is not None:
+            return f"order {self.order.id}"
+        number = self.key_id if self.kind is CallerKind.KEY else self.customer_id
+        return self.kind.value if number is None else f"{self.kind.value} {number}"
 
     @property
     def user_id(self) -> int | None:
@@ -130,9 +132,8 @@ def api_access(*who: Who | Permission, policy: Policy = rate_limits.DEFAULT) -> 
         def guarded(*args: Any, **values: Any) -> Any:
             if (request.content_length or 0) > LARGEST_BODY:
                 abort(413)  # also for a call that reads no body
-            found = _identified(declared)
-            g.api_caller = found
-            count(policy)
+            g.api_caller = found = _identified(declared)
+            _count(policy, found)
             _demand(found, declared)
             return documented(*args, **values)
 
@@ -150,7 +151,10 @@ def caller() -> Caller:
 
 def count(policy: Policy) -> None:
     """Count a call of this caller, by account or API key, else by client network. Raises TooMany (429)."""
-    found = caller()
+    _count(policy, caller())
+
+
+def _count(policy: Policy, found: Caller) -> None:
     is_known = found.kind in (CallerKind.USER, CallerKind.KEY)
     rate_limits.count(policy, found.id if is_known else client_network(request.remote_addr), is_known=is_known)
 

@@ -80,9 +80,14 @@ class _Counted:
         self.pages: OrderedDict[tuple[str, str], tuple[int, int, float]] = OrderedDict()
 
 
+def _counted(kept: dict[str, Any]) -> _Counted:
+    found: _Counted | None = kept.get("settled_api_calls")
+    return kept.setdefault("settled_api_calls", _Counted()) if found is None else found
+
+
 def _use(policy: str, most: int, caller: str) -> Use:
     """Count a call, by those that were counted in advance while there are some."""
-    counted: _Counted = current_app.extensions.setdefault("settled_api_calls", _Counted())
+    counted = _counted(current_app.extensions)
     key, now = (policy, caller), time.monotonic()
     with counted.lock:
         in_hand, left, ends = counted.pages.pop(key, (0, 0, 0.0))

@@ -17,7 +17,6 @@ from shop.order_search.filters import Filters
 from shop.order_search.pages import COUNTED, Total
 from shop.orders.models import Order, OrderLine
 
-
 _O, _L = table(Order).c, table(OrderLine).c
 _ORDER = (
     *(_O.id, _O.number, _O.token, _O.state, _O.currency, _O.total_amount, _O.credit_amount, _O.user_id, _O.email),

@@ -59,7 +59,7 @@ def test_the_sentence_says_what_the_country_takes(guest: Program) -> None:
     errors = guest.place(address=TEXAS | {"state": "ZZ", "postcode": "1"}).json["errors"]
     found = {one["pointer"]: one["detail"] for one in errors}
     assert found["/address/postcode"] == "This must be a ZIP code of US, such as 94107."
-    assert found["/address/state"].startswith("This must be a state of US: AL, AK, AZ")
+    assert found["/address/state"].startswith("This must be a state of US: AL, AK, ")
 
 
 def test_a_changed_address_is_checked_as_that_of_a_new_order(shop: Shop, guest: Program) -> None:

@@ -52,9 +52,7 @@ def test_orders_are_found_by_payment_amount_currency_and_address(shop: Shop, kay
     assert {query: ids(kay, query) for query in expected} == expected
 
 
-def test_few_and_many_payments_give_the_same_orders(
-    shop: Shop, kay: Program, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_few_and_many_payments_give_the_same_orders(shop: Shop, kay: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     paid = sorted(shop.paid_order((PEN, 1)).id for _ in range(3))
     assert ids(kay, "payment=CAPTURED") == paid
     monkeypatch.setattr(listed.conditions, "FEW", 1)

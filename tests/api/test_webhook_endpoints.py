@@ -126,7 +126,11 @@ def test_all_that_failed_is_sent_again_and_a_new_endpoint_gets_what_it_has_misse
         answer = admin.post(f"{path}/backfill", wrong)
         assert [(one["pointer"], one["code"]) for one in answer.json["errors"]] == [("/since", code)]
     early = admin.post(f"{path}/backfill", {"since": "2020-01-01T00:00:00Z"})
-    assert (early.status_code, early.json["code"], early.json["errors"][0]["pointer"]) == (422, "too_long_ago", "/since")
+    assert (early.status_code, early.json["code"], early.json["errors"][0]["pointer"]) == (
+        422,
+        "too_long_ago",
+        "/since",
+    )
 
 
 def test_calls_that_queue_many_deliveries_have_a_low_limit(shop: Shop, receiver: Receiver) -> None:
