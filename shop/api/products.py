@@ -72,10 +72,11 @@ def show(sku: str) -> Response:
     return response
 
 
-@bp.route("/<sku>", methods=["PATCH"], parameters=[*PARAMETERS, versions.NEEDED])
+@bp.route("/<sku>", methods=["PATCH"], parameters=PARAMETERS)
 @api_access(Permission.PRODUCT_WRITE)
 @idempotent(required=False)
 @problems("unknown_product", "version_needed", "version_changed")
+@bp.doc(parameters=[versions.NEEDED])
 @bp.arguments(schemas.ChangeProductSchema, example=schemas.CHANGE)
 @bp.response(200, schemas.ProductSchema, headers=_HEADERS | _ETAG, example=schemas.EXAMPLE)
 def change(body: dict[str, Any], sku: str) -> Response:
