@@ -123,6 +123,8 @@ class Fuzzer:
             headers["Authorization"] = f"Bearer {token}"
         if "Idempotency-Key" in (case.headers or {}) and chance.random() < 0.8:
             headers["Idempotency-Key"] = f"{chance.getrandbits(160):040x}"
+        if "If-Match" in (case.headers or {}) and chance.random() < 0.8:
+            headers["If-Match"] = "*"
         self.result.cases += 1
         try:
             with self.shop.shop.app.app_context():

@@ -22,7 +22,7 @@ from shop.accounts import api_sessions, rights
 from shop.accounts.api_models import ApiKey
 from shop.accounts.api_sessions import Account, InvalidToken
 from shop.accounts.models import User
-from shop.accounts.permissions import Permission, permissions_of
+from shop.accounts.permissions import Permission, effective, permissions_of
 from shop.core import audit, clock, text
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
@@ -107,6 +107,20 @@ def revoke(key_id: int, *, by: Actor) -> None:
         audit.record(by, Act.API_KEY_REVOKED, _subject(key), before={"name": key.name, "scopes": key.scopes})
 
 
+def end_all(user_id: int, *, by: Actor, because: str) -> int:
+    """Revoke every key of an account in the caller's transaction, because the account is in doubt or has ended; returns
+    their number. The audit log has an entry for each.
+    """
+    mine = select(ApiKey).where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None)).order_by(ApiKey.id)
+    found = db.session.scalars(mine.with_for_update().execution_options(populate_existing=True)).all()
+    for key in found:
+        key.revoked_at, key.revoked_by = clock.now(), by
+        before = {"name": key.name, "scopes": key.scopes}
+        audit.record(by, Act.API_KEY_REVOKED, _subject(key), before=before, reason=because)
+    db.session.flush()
+    return len(found)
+
+
 def find(given: str) -> Known:
     """The key that a request has sent, with the permissions that its owner still has. Raises InvalidToken."""
     parts = _KEY.fullmatch(given)
@@ -118,8 +132,7 @@ def find(given: str) -> Known:
     if row.last_used_at is None or clock.now() - row.last_used_at >= _USED_EVERY:
         with suppress(PassiveCopy, OperationalError):  # a read must not fail because of it
             _note_use(row.key_id)
-    granted = permissions_of(row.roles) & {Permission(one) for one in row.scopes if one in tuple(Permission)}
-    return Known(row.key_id, api_sessions.account(row), granted)
+    return Known(row.key_id, api_sessions.account(row), effective(row.roles, row.scopes))
 
 
 @transactional

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from shop.accounts import rights, second_factor, sessions, staff
+from shop.accounts import api_keys, rights, second_factor, sessions, staff
 from shop.accounts.models import IS_STAFF, RoleRequest, RoleRequestState, User
 from shop.accounts.permissions import NEED_TWO_ADMINS, PERMISSIONS, Permission, Role
 from shop.core import audit, audit_search, clock, logs, reasons
@@ -45,7 +45,7 @@ def needs_two_admins(role: str) -> bool:
 
 
 def disable(user_id: int, *, by: Actor, reason: str, version: int | None = None) -> None:
-    """Disable an account: all its sign-ins end, it cannot sign in, and its open requests lapse.
+    """Disable an account: all its sign-ins and its API keys end, it cannot sign in, and its open requests lapse.
 
     `version` is the version of the access that the actor has seen. Raises BadInput `reason_needed`, Forbidden, and
     Refusal: `unknown_account`, `own_account`, `already_disabled`, `access_changed` when the account was changed since
@@ -63,12 +63,13 @@ def _disable(user_id: int, by: Actor, reason: str, version: int | None) -> None:
     write_access(user, version, disabled_at=clock.now())
     lapse_requests(user_id)
     sessions.end_all(user_id)
+    api_keys.end_all(user_id, by=by, because=f"The account was disabled: {reason}")
     _record(by, Act.ACCOUNT_DISABLED, user_id, {"is_disabled": False}, {"is_disabled": True}, reason)
 
 
 def enable(user_id: int, *, by: Actor, reason: str, version: int | None = None) -> None:
-    """Let a disabled account sign in again, with the roles that it has. Raises as `disable` does; `not_disabled` when
-    it is not disabled.
+    """Let a disabled account sign in again, with the roles that it has. Its API keys stay revoked. Raises as `disable`
+    does; `not_disabled` when it is not disabled.
     """
     _enable(user_id, by, reasons.needed(reason), version)
 

@@ -154,6 +154,15 @@ def _permissions_of(roles: tuple[str, ...]) -> frozenset[Permission]:
     return frozenset().union(*(PERMISSIONS[Role(role)] for role in roles if role in tuple(Role)))
 
 
+def effective(roles: Iterable[str], scopes: Iterable[str] | None) -> frozenset[Permission]:
+    """The permissions by which a request acts: those of the roles of its account, and of an API key only those among
+    its scopes. `scopes` is None without a key. Names that are no permission grant nothing.
+    """
+    granted = permissions_of(roles)
+    wanted = granted if scopes is None else frozenset(scopes)
+    return frozenset(one for one in granted if one in wanted)
+
+
 def roles_with(permission: Permission) -> list[Role]:
     """The roles that have a permission, in the order of `Role`."""
     return [role for role, granted in PERMISSIONS.items() if permission in granted]

@@ -5,10 +5,11 @@ The answer to a request, the statements it sends and its limits are the same for
 
 from __future__ import annotations
 
-from shop.accounts import credentials, links, mail_limits, passwords, signin, throttle, verification
+from shop.accounts import api_keys, credentials, links, mail_limits, passwords, signin, throttle, verification
 from shop.accounts.decide import LinkPurpose
 from shop.accounts.known_devices import Device
 from shop.core import email_address
+from shop.core.actor import Actor
 from shop.core.db import transactional
 
 
@@ -25,7 +26,8 @@ def _make(purpose: LinkPurpose, address: str, language: str) -> None:
 
 
 def reset(signed: str, password: str, ip: str, device: Device | None = None) -> None:
-    """Set the password of the account of a RESET link, and end all its sign-ins. Its address is verified from then on,
+    """Set the password of the account of a RESET link, and end all its sign-ins and API keys: the link is the way back
+    after another person had the password, and may have made a key. Its address is verified from then on,
     and this browser and network may sign in at once.
 
     Raises LinkEnded, and BadInput (details: `field`) for a password that may not be chosen.
@@ -39,6 +41,7 @@ def reset(signed: str, password: str, ip: str, device: Device | None = None) -> 
 def _reset(signed: str, hashed: str, ip: str, device: Device | None) -> None:
     link, user = links.use(LinkPurpose.RESET, signed)
     credentials.write_password(user.id, hashed, link.language)
+    api_keys.end_all(user.id, by=Actor.staff(user.id), because="The password was reset by a mailed link.")
     verification.mark(user.id)
     throttle.forgive(user.email, ip, device)
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from shop.accounts.models import User
-from shop.accounts.permissions import Permission, permissions_of, roles_with
+from shop.accounts.permissions import Permission, effective, permissions_of, roles_with
 from shop.core.actor import Actor, ActorKind
 from shop.core.db import db, in_transaction
 from shop.core.errors import Refusal
 
 
 class Forbidden(Refusal):
-    """The actor does not have the permission (403); the message names the roles that have it."""
+    """The actor does not have the permission (403); the message names the roles that have it, or the missing scope."""
 
-    def __init__(self, permission: Permission) -> None:
-        super().__init__("forbidden", explanation(permission), permission=str(permission))
+    def __init__(self, permission: Permission, *, of_key: bool = False) -> None:
+        words = scope_needed(permission) if of_key else explanation(permission)
+        super().__init__("forbidden", words, permission=str(permission))
 
 
 def explanation(permission: Permission) -> str:
@@ -29,22 +30,28 @@ def explanation(permission: Permission) -> str:
     return f"Your account does not have the permission {permission}. It needs {which} {', '.join(roles)}."
 
 
+def scope_needed(permission: Permission) -> str:
+    """Sentence for a program whose API key does not grant this permission."""
+    return f"This API key needs the scope {permission}, and its owner the permission."
+
+
 def demand(actor: Actor, permission: Permission) -> None:
-    """Raise Forbidden unless the account of `actor` has the permission now. Operators at the command line have all.
+    """Raise Forbidden unless the account of `actor` has the permission now, and the API key by which it acts, if it
+    does, the scope. Operators at the command line have all.
 
     Raises RuntimeError outside a transaction, where the answer could be outdated before the decision is written.
     """
     if not in_transaction():
         raise RuntimeError("rights are read in the transaction that decides")
     if not has(actor, permission):
-        raise Forbidden(permission)
+        raise Forbidden(permission, of_key=actor.scopes is not None)
 
 
 def has(actor: Actor, permission: Permission) -> bool:
     """True if `demand` would not raise."""
     if actor.kind is ActorKind.OPERATOR:
         return True
-    return actor.kind is ActorKind.STAFF and permission in permissions_of(_roles(actor.user_id))
+    return actor.kind is ActorKind.STAFF and permission in effective(_roles(actor.user_id), actor.scopes)
 
 
 def demand_of_staff(actor: Actor, permission: Permission) -> None:

@@ -1,10 +1,12 @@
-"""Help of staff with the sign-ins of an account: end all of them, and clear the wrong passwords that delay them."""
+"""Help of staff with the sign-ins of an account: end all of them, with its API keys, and clear the wrong passwords that
+delay them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from shop.accounts import people, rights, second_factor, sessions, throttle
+from shop.accounts import api_keys, people, rights, second_factor, sessions, throttle
 from shop.accounts.models import User
 from shop.accounts.permissions import Permission
 from shop.core import audit, reasons
@@ -16,13 +18,14 @@ from shop.core.errors import Refusal
 
 @transactional
 def sign_out(user_id: int, *, by: Actor, reason: str) -> None:
-    """End all sign-ins of an account. Needs no Redis. Raises BadInput `reason_needed`, Forbidden, and Refusal
-    `unknown_account` and `own_account`.
+    """End all sign-ins of an account, and its API keys: both may be in the wrong hands. Needs no Redis. Raises BadInput
+    `reason_needed`, Forbidden, and Refusal `unknown_account` and `own_account`.
     """
     stated = reasons.needed(reason)
     user = people.locked(user_id, by)
     _demand(user, by, Permission.CUSTOMER_SIGN_OUT)
     sessions.end_all(user_id)
+    api_keys.end_all(user_id, by=by, because=f"All sign-ins of the account were ended: {stated}")
     audit.record(by, Act.SIGNED_OUT, _subject(user_id), reason=stated)
 
 

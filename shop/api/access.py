@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any, Literal, TypeVar
 
 from flask import abort, g, request
@@ -59,8 +59,10 @@ class Caller:
     @property
     def id(self) -> str:
         """Text form, by which calls are counted and idempotency keys are kept apart."""
-        number = {CallerKind.KEY: self.key_id, CallerKind.USER: self.user_id}.get(self.kind)
-        return f"order {self.order.id}" if self.order else f"{self.kind} {number or ''}".strip()
+        if self.order is not None:
+            return f"order {self.order.id}"
+        number = self.key_id if self.kind is CallerKind.KEY else self.customer_id
+        return self.kind.value if number is None else f"{self.kind.value} {number}"
 
     @property
     def user_id(self) -> int | None:
@@ -90,7 +92,7 @@ class Caller:
     def actor(self, permission: Permission) -> Actor:
         """The actor of a change: the member of staff if the caller has the permission, else the customer."""
         if self.may(permission) and self.user_id is not None:
-            return Actor.staff(self.user_id)
+            return Actor.staff(self.user_id, scopes=self.permissions if self.kind is CallerKind.KEY else None)
         return Actor.customer(self.customer_id)
 
 
@@ -100,6 +102,10 @@ class ApiAccess:
 
     who: tuple[Who | Permission, ...]
     policy: Policy = field(default=rate_limits.DEFAULT, compare=False)
+
+    @cached_property
+    def permissions(self) -> tuple[Permission, ...]:
+        return tuple(one for one in self.who if isinstance(one, Permission))
 
     def __str__(self) -> str:
         return " or ".join(f"api {one}" for one in self.who)
@@ -126,9 +132,8 @@ def api_access(*who: Who | Permission, policy: Policy = rate_limits.DEFAULT) -> 
         def guarded(*args: Any, **values: Any) -> Any:
             if (request.content_length or 0) > LARGEST_BODY:
                 abort(413)  # also for a call that reads no body
-            found = _identified(declared)
-            g.api_caller = found
-            count(policy)
+            g.api_caller = found = _identified(declared)
+            _count(policy, found)
             _demand(found, declared)
             return documented(*args, **values)
 
@@ -146,7 +151,10 @@ def caller() -> Caller:
 
 def count(policy: Policy) -> None:
     """Count a call of this caller, by account or API key, else by client network. Raises TooMany (429)."""
-    found = caller()
+    _count(policy, caller())
+
+
+def _count(policy: Policy, found: Caller) -> None:
     is_known = found.kind in (CallerKind.USER, CallerKind.KEY)
     rate_limits.count(policy, found.id if is_known else client_network(request.remote_addr), is_known=is_known)
 
@@ -182,18 +190,20 @@ def _proven(token: str, declared: ApiAccess) -> Caller:
     return Caller(CallerKind.USER, account, permissions_of(account.roles), session_id=session_id)
 
 
+_DECLARED = {CallerKind.USER: "customer", CallerKind.ORDER: "order_token"}
+
+
 def _demand(found: Caller, declared: ApiAccess) -> None:
     """Raise InvalidToken for a guest, and Refusal (403) for a caller without the permission or scope."""
-    permissions = [one for one in declared.who if isinstance(one, Permission)]
-    kinds = {CallerKind.USER: "customer", CallerKind.ORDER: "order_token"}
-    if "public" in declared.who or kinds.get(found.kind) in declared.who or any(map(found.may, permissions)):
+    permissions = declared.permissions
+    if "public" in declared.who or _DECLARED.get(found.kind) in declared.who or any(map(found.may, permissions)):
         return
     if found.kind is CallerKind.GUEST:
         raise InvalidToken
     if permissions and found.lacks_second_factor and found.permissions.intersection(permissions):
         raise Refusal("second_factor_needed", "Set up a second factor in the console first.")
     if found.kind is CallerKind.KEY and permissions:
-        raise Refusal("forbidden", f"This API key needs the scope {permissions[0]}, and its owner the permission.")
+        raise Refusal("forbidden", rights.scope_needed(permissions[0]))
     raise Refusal("forbidden", rights.explanation(permissions[0]) if permissions else "This call is for customers.")
 
 
@@ -202,7 +212,7 @@ def _documented(view: V, declared: ApiAccess) -> V:
     codes = [*EVERYWHERE, "invalid_token"]
     if "public" not in declared.who:
         codes.append("forbidden")
-    if any(isinstance(one, Permission) for one in declared.who):
+    if declared.permissions:
         codes.append("second_factor_needed")
     if "order_token" in declared.who:
         codes.append("not_found")

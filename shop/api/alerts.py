@@ -74,14 +74,14 @@ def show(alert_id: int) -> dict[str, Any]:
 @idempotent(required=False)
 @problems("unknown_alert", "not_new", "resolved")
 @bp.arguments(schemas.AcknowledgeSchema, example={"note": "I take care of it"}, required=False)
-@bp.response(200, schemas.AlertSchema, example=schemas.EXAMPLE | {"state": "ACKNOWLEDGED"})
+@bp.response(200, schemas.ChangedAlertSchema, example=schemas.EXAMPLE | {"state": "ACKNOWLEDGED"})
 def acknowledge(body: dict[str, Any], alert_id: int) -> dict[str, Any]:
     """Acknowledge an alert: the caller takes care of it
 
     Of two people who do so at once, one succeeds.
     """
     by = caller().actor(Permission.ALERT_ACKNOWLEDGE)
-    return schemas.alert(store.acknowledge(alert_id, by, body.get("note", "")))
+    return _changed(store.acknowledge(alert_id, by, body.get("note", "")))
 
 
 @bp.route("/<int:alert_id>/resolve", methods=["POST"], parameters=PARAMETERS)
@@ -89,10 +89,16 @@ def acknowledge(body: dict[str, Any], alert_id: int) -> dict[str, Any]:
 @idempotent(required=False)
 @problems("unknown_alert", "resolved")
 @bp.arguments(schemas.ResolveSchema, example={"note": "Refunded the second payment"})
-@bp.response(200, schemas.AlertSchema, example=schemas.EXAMPLE | {"state": "RESOLVED"})
+@bp.response(200, schemas.ChangedAlertSchema, example=schemas.EXAMPLE | {"state": "RESOLVED"})
 def resolve(body: dict[str, Any], alert_id: int) -> dict[str, Any]:
     """Resolve an alert, with a note on what was found and done
 
     The same fault raises a new alert when it happens again.
     """
-    return schemas.alert(store.resolve(alert_id, caller().actor(Permission.ALERT_RESOLVE), body["note"]))
+    return _changed(store.resolve(alert_id, caller().actor(Permission.ALERT_RESOLVE), body["note"]))
+
+
+def _changed(alert: Alert) -> dict[str, Any]:
+    """The body of an alert that the caller has changed, as far as it may read it."""
+    body = schemas.alert(alert)
+    return body if caller().may(Permission.ALERT_READ) else {name: body[name] for name in schemas.SEEN}

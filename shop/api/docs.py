@@ -11,7 +11,7 @@ from flask import Blueprint, render_template
 from shop.api import document
 from shop.api.access import api_access
 from shop.api.problems import ALL
-from shop.api.rendering import paragraphs
+from shop.api.rendering import inline, paragraphs
 
 bp = Blueprint("api_pages", __name__, url_prefix="/api/docs")
 _METHODS = ("get", "post", "put", "patch", "delete")
@@ -31,6 +31,7 @@ def index() -> str:
         tags=tags,
         schemas=found["components"]["schemas"],
         webhooks=found["webhooks"],
+        inline=inline,
     )
 
 

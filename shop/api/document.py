@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
-from flask import Flask, Response, current_app, jsonify, request
+from flask import Flask, Response, current_app, request
 from flask_smorest import Api
 
 from shop.api import rate_limits
@@ -150,6 +150,14 @@ def _operation_id(method: str, path: str) -> str:
     return "_".join([method, *(part.replace(".", "_") for part in parts if part)])
 
 
+def _text() -> str:
+    """The document as JSON, which is made once in a process."""
+    kept: dict[str, Any] = current_app.extensions
+    if "settled_openapi_text" not in kept:
+        kept["settled_openapi_text"] = current_app.json.dumps(load()) + "\n"
+    return str(kept["settled_openapi_text"])
+
+
 @bp.route("/openapi.json", methods=["GET"])
 @api_access("public")
 @bp.response(200, {"type": "object"}, example=EXAMPLE, headers=ETAG)
@@ -159,7 +167,7 @@ def openapi() -> Response:
 
     OpenAPI 3.1: every call, its callers, examples and problems, and the webhooks.
     """
-    response = jsonify(load())
+    response = current_app.response_class(_text(), mimetype="application/json")
     response.add_etag()
     response.headers["Cache-Control"] = "public, max-age=300"
     response.make_conditional(request)

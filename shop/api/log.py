@@ -6,7 +6,7 @@ import re
 import time
 from typing import Any
 
-from flask import Response, g, request
+from flask import Request, Response, g, request
 
 from shop.api.access import caller
 from shop.api.resource import ROOT
@@ -32,34 +32,35 @@ def add(response: Response) -> None:
 
 
 def _call(response: Response) -> dict[str, Any]:
-    found, rule = caller(), request.url_rule
+    here: Request = request._get_current_object()  # type: ignore[attr-defined]
+    found, rule, started = caller(), here.url_rule, g.get("started")
     is_problem = response.mimetype == "application/problem+json"
     return {
         "at": clock.wall(),
-        "method": request.method[:16],
+        "method": here.method[:16],
         "route": rule.rule if rule else f"{ROOT}/…",
-        "path": _path(),
+        "path": _path(here),
         "status": response.status_code,
         "code": str((response.get_json(silent=True) or {}).get("code", "")) if is_problem else "",
-        "ms": round((time.perf_counter() - g.started) * 1000) if "started" in g else 0,
+        "ms": round((time.perf_counter() - started) * 1000) if started is not None else 0,
         "caller": str(found.kind),
         "user_id": found.user_id,
         "key_id": found.key_id,
-        "address": (request.remote_addr or "")[:_LONGEST_ADDRESS],
+        "address": (here.remote_addr or "")[:_LONGEST_ADDRESS],
         "request_id": g.get("request_id", ""),
-        "body": _body(),
+        "body": _body(here) if here.method in _WITH_BODY else "",
     }
 
 
-def _path() -> str:
+def _path(here: Request) -> str:
     """The path without tokens: also those that a program has put in the place of another value."""
-    shown = _TOKEN.sub("…", request.path) if request.url_rule else loggable(request.path)
+    shown = _TOKEN.sub("…", here.path) if here.url_rule else loggable(here.path)
     return shown.replace("\0", "\ufffd")[:_LONGEST_PATH]
 
 
-def _body() -> str:
+def _body(here: Request) -> str:
     """The body without secrets, cut. One that was refused for its size stays unread."""
-    if request.method not in _WITH_BODY or (request.content_length or 0) > (request.max_content_length or 0):
+    if (here.content_length or 0) > (here.max_content_length or 0):
         return ""
-    text = _OF_RECEIVER.sub(r"\1/…", redacted.body(request.get_data(cache=True)))
+    text = _OF_RECEIVER.sub(r"\1/…", redacted.body(here.get_data(cache=True)))
     return text.replace("\0", "\ufffd")[: write.LONGEST_BODY]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,16 +22,20 @@ from shop.core import languages
 from shop.core.client_address import client_network
 from shop.core.db import db
 from shop.core.errors import BadInput, Refusal
+from shop.core.money import Money
 from shop.explain import due_rows, next_step, timeline
 from shop.explain.order_rows import OrderRows
 from shop.explain.why import why
 from shop.fulfilment import find as shipments
+from shop.fulfilment.find import Package
 from shop.order_search import listed
-from shop.order_search.filters import Filters
+from shop.order_search.filters import Filters, Flag, Method
 from shop.orders import address as addresses
 from shop.orders.fulfilment_states import FulfilmentState
 from shop.orders.models import Order
 from shop.orders.states import OrderState
+from shop.payments.providers import registry
+from shop.payments.providers.types import PaymentState
 
 bp = Resource(
     "Orders",
@@ -57,25 +61,32 @@ def order_of(found: Caller, order_id: int, permission: Permission | None = Permi
 
 
 def body_of(order: Order) -> dict[str, Any]:
-    """The body of an order for the caller: the token only for its customer."""
-    [body] = bodies_of([order])
-    return body
+    """The body of an order for the caller."""
+    [packages] = _packages([order])
+    return _body(order, order.all_lines, packages, caller())
 
 
-def bodies_of(orders: Sequence[Order]) -> list[dict[str, Any]]:
-    """As `body_of`; the packages of all orders are read by one statement, or by none if nothing is packed."""
-    found = caller()
-    packed = [order.id for order in orders if order.fulfilment is not FulfilmentState.TO_PACK]
-    packages = shipments.packages(packed) if packed else {}
-    is_guest = found.kind in (CallerKind.ORDER, CallerKind.GUEST)
-    return [
-        schemas.order(
-            order,
-            with_token=is_guest or (found.customer_id is not None and order.user_id == found.customer_id),
-            packages=packages.get(order.id, ()),
-        )
-        for order in orders
-    ]
+def _packages(orders: Sequence[Any]) -> list[Sequence[Package]]:
+    """The packages of each order, read by one statement, or by none if nothing is packed."""
+    packed = [order.id for order in orders if order.fulfilment != FulfilmentState.TO_PACK]
+    found = shipments.packages(packed) if packed else {}
+    return [found.get(order.id, ()) for order in orders]
+
+
+def _body(order: Any, lines: Iterable[Any], packages: Sequence[Package], found: Caller) -> dict[str, Any]:
+    """The body of an order or a row of one: the token only for its customer."""
+    is_own = found.customer_id is not None and order.user_id == found.customer_id
+    with_token = is_own or found.kind in (CallerKind.ORDER, CallerKind.GUEST)
+    return schemas.order(order, lines, packages, with_token=with_token)
+
+
+def _changed(order_id: int) -> dict[str, Any]:
+    """The body of an order that the caller has changed, as far as it may read it."""
+    order, found = db.session.get_one(Order, order_id, populate_existing=True), caller()
+    body = body_of(order)
+    if found.may(Permission.ORDER_READ) or found.owns(order.id, order.user_id):
+        return body
+    return {name: body[name] for name in schemas.SEEN}
 
 
 @bp.route("", methods=["POST"])
@@ -132,7 +143,7 @@ def _customer(body: dict[str, Any]) -> Customer:
         line1=address["line1"],
         line2=address["line2"],
         city=address["city"],
-        region=schemas.region(address),
+        region=address["state"],
         postcode=address["postcode"],
         country=address["country"],
         phone=address["phone"],
@@ -157,22 +168,49 @@ def index(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     Customers see their own orders, staff with `order.read` all of them.
     """
     found, page = caller(), paging.wanted(query)
-    filters = Filters(
-        states=(OrderState(query["state"]),) if "state" in query else (),
-        placed_from=query.get("placed_from"),
-        placed_to=query.get("placed_to"),
-    )
+    is_of_staff = found.may(Permission.ORDER_READ)
+    if not is_of_staff and (named := [name for name in schemas.OF_STAFF if name in query]):
+        raise Refusal("forbidden", f"The filter {named[0]} needs the permission {Permission.ORDER_READ}.")
     result = listed.find(
-        filters,
+        _filters(query),
         ZoneInfo(current_app.config["SHOP_TIME_ZONE"]),
         limit=page.limit,
         offset=page.offset,
         after=page.after,
-        user_id=None if found.may(Permission.ORDER_READ) else found.customer_id,
+        user_id=None if is_of_staff else found.customer_id,
+        email=query.get("email"),
     )
-    items = bodies_of(result.orders)
+    packages = _packages(result.orders)
+    items = [
+        _body(order, result.lines[order.id], of_order, found)
+        for order, of_order in zip(result.orders, packages, strict=True)
+    ]
     total = result.total
     return paging.answer(items, total.number, page, is_exact=total.is_exact, next_cursor=result.next)
+
+
+def _filters(query: dict[str, Any]) -> Filters:
+    """The filters of a query. Raises Invalid for an unknown provider."""
+    providers = sorted(registry.all_providers())
+    if "provider" in query and query["provider"] not in providers:
+        words = f"There is no such provider. Providers are {', '.join(providers)}."
+        raise Invalid([{"parameter": "provider", "code": "invalid", "detail": words}])
+
+    def amount(name: str) -> Money | None:
+        return Money(query[name], query["currency"]) if name in query else None
+
+    return Filters(
+        states=(OrderState(query["state"]),) if "state" in query else (),
+        payment_states=(PaymentState(query["payment"]),) if "payment" in query else (),
+        providers=(query["provider"],) if "provider" in query else (),
+        methods=(Method(query["method"]),) if "method" in query else (),
+        flags=(Flag(query["flag"]),) if "flag" in query else (),
+        currencies=(query["currency"],) if "currency" in query else (),
+        least=amount("total_from"),
+        most=amount("total_to"),
+        placed_from=query.get("placed_from"),
+        placed_to=query.get("placed_to"),
+    )
 
 
 @bp.route("/<int:order_id>", methods=["GET"], parameters=PARAMETERS)
@@ -192,7 +230,7 @@ def show(order_id: int) -> dict[str, Any]:
 @idempotent(required=False)
 @problems("unknown_order", "already_paid", "under_review", "order_changed")
 @bp.arguments(schemas.CancelSchema, example={"reason": "Ordered twice"}, required=False)
-@bp.response(200, schemas.OrderSchema, example=schemas.EXAMPLE | {"state": "CANCELLED"})
+@bp.response(200, schemas.ChangedOrderSchema, example=schemas.EXAMPLE | {"state": "CANCELLED"})
 def cancel(body: dict[str, Any], order_id: int) -> dict[str, Any]:
     """Cancel an unpaid order
 
@@ -206,7 +244,7 @@ def cancel(body: dict[str, Any], order_id: int) -> dict[str, Any]:
     expected = OrderState(body["expected_state"]) if "expected_state" in body else None
     actor = found.actor(Permission.ORDER_CANCEL)
     end_order.cancel_order(order_id, actor, reason=body["reason"], expected_state=expected)
-    return body_of(db.session.get_one(Order, order_id, populate_existing=True))
+    return _changed(order_id)
 
 
 @bp.route("/<int:order_id>", methods=["PATCH"], parameters=PARAMETERS)
@@ -214,7 +252,7 @@ def cancel(body: dict[str, Any], order_id: int) -> dict[str, Any]:
 @idempotent(required=False)
 @problems("unknown_order", "not_changeable", "country_is_fixed")
 @bp.arguments(schemas.ChangeOrderSchema, example={"address": schemas.NEW_ORDER["address"]})
-@bp.response(200, schemas.OrderSchema, example=schemas.EXAMPLE)
+@bp.response(200, schemas.ChangedOrderSchema, example=schemas.EXAMPLE)
 def change(body: dict[str, Any], order_id: int) -> dict[str, Any]:
     """Change the delivery address before the order is packed
 
@@ -223,9 +261,9 @@ def change(body: dict[str, Any], order_id: int) -> dict[str, Any]:
     found, address = caller(), body["address"]
     order_of(found, order_id, Permission.ORDER_CANCEL)
     values = {name: address[name] for name in ("name", "line1", "line2", "city", "postcode", "country", "phone")}
-    new = addresses.Address(**values, region=schemas.region(address))
+    new = addresses.Address(**values, region=address["state"])
     addresses.change(order_id, new, by=found.actor(Permission.ORDER_CANCEL))
-    return body_of(db.session.get_one(Order, order_id, populate_existing=True))
+    return _changed(order_id)
 
 
 @bp.route("/<int:order_id>/timeline", methods=["GET"], parameters=PARAMETERS)

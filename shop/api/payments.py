@@ -59,7 +59,7 @@ def payment_of(found: Caller, payment_id: str, permission: Permission = Permissi
 
     One statement. Raises Refusal `unknown_payment` (404), which does not tell whether there is such a payment.
     """
-    row = db.session.execute(FIND, {"payment": payment_id}).one_or_none()
+    row = db.session.connection().execute(FIND, {"payment": payment_id}).one_or_none()
     if row is None or not (found.may(permission) or found.owns(row.order_id, row.user_id)):
         raise Refusal("unknown_payment", "There is no such payment, or you have no access to it.")
     return row
@@ -147,7 +147,7 @@ def show(query: dict[str, Any], payment_id: str) -> dict[str, Any]:
 @api_access(Permission.PAYMENT_SYNC)
 @idempotent(required=False)
 @problems("unknown_payment")
-@bp.response(200, schemas.PaymentSchema, example=schemas.EXAMPLE)
+@bp.response(200, schemas.ChangedPaymentSchema, example=schemas.EXAMPLE)
 def sync(payment_id: str) -> dict[str, Any]:
     """Ask the provider about the open payment now
 
@@ -156,7 +156,8 @@ def sync(payment_id: str) -> dict[str, Any]:
     found = caller()
     row = payment_of(found, payment_id, Permission.PAYMENT_SYNC)
     requested.query_now(db.session.get_one(Order, row.order_id), by=found.actor(Permission.PAYMENT_SYNC))
-    return schemas.payment(_read(payment_id))
+    body = schemas.payment(_read(payment_id))
+    return body if found.may(Permission.ORDER_READ) else {name: body[name] for name in schemas.SEEN}
 
 
 @bp.route("/<payment_id>/cancel", methods=["POST"], parameters=PARAMETERS)

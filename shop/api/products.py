@@ -1,4 +1,4 @@
-"""Products: list and details."""
+"""Products: list, show, change."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Any
 
 from flask import Response, jsonify, request
 
-from shop.api import paging
-from shop.api.access import api_access
+from shop.accounts.permissions import Permission
+from shop.api import paging, versions
+from shop.api.access import api_access, caller
+from shop.api.idempotency import idempotent
 from shop.api.problems import problems
-from shop.api.resource import Resource
+from shop.api.resource import Invalid, Resource
 from shop.api.schemas import products as schemas
 from shop.api.schemas.pages import COUNTED
-from shop.catalogue import browse, listing
+from shop.catalogue import browse, listing, product_fields, products
+from shop.catalogue.product_fields import InvalidFields
 from shop.core import languages, text
 from shop.core.errors import Refusal
 from shop.inventory import stock
@@ -26,7 +29,10 @@ _HEADERS: dict[str, Any] = {
     "Content-Language": {"description": "Language of names and texts.", "schema": {"type": "string"}},
 }
 _ETAG: dict[str, Any] = {
-    "ETag": {"description": "Version of the answer, for If-None-Match.", "schema": {"type": "string"}}
+    "ETag": {
+        "description": "Version of the answer, for If-None-Match, and of the product, for If-Match of a change.",
+        "schema": {"type": "string"},
+    }
 }
 
 
@@ -63,15 +69,54 @@ def show(sku: str) -> Response:
 
     `sku` is in the list of products.
     """
-    language = _language()
-    found = browse.by_skus([sku]).get(sku)
-    if found is None:
-        raise Refusal("unknown_product", "There is no such product.")
-    response = _in_language(schemas.product(found.in_language(language), stock.available([sku]).get(sku, 0)), language)
-    response.add_etag()
+    response = _shown(sku)
     response.headers["Cache-Control"] = "private, no-cache"
     response.make_conditional(request)
     return response
+
+
+@bp.route("/<sku>", methods=["PATCH"], parameters=PARAMETERS)
+@api_access(Permission.PRODUCT_WRITE)
+@idempotent(required=False)
+@problems("unknown_product", "version_needed", "version_changed")
+@bp.doc(parameters=[versions.NEEDED])
+@bp.arguments(schemas.ChangeProductSchema, example=schemas.CHANGE)
+@bp.response(200, schemas.ProductSchema, headers=_HEADERS | _ETAG, example=schemas.EXAMPLE)
+def change(body: dict[str, Any], sku: str) -> Response:
+    """Change texts, prices, category or address of a product
+
+    `If-Match` is the `ETag` of the product as it was read: what a colleague has changed meanwhile is never overwritten.
+    Carts show a new price and ask the customer to accept it; orders keep theirs.
+    """
+    product = products.find(sku)
+    if product is None:
+        raise _unknown()
+    versions.demand_number(seen := product.version)
+    typed = product_fields.as_typed(product) | schemas.typed(body)
+    try:
+        products.save(sku, product_fields.read(typed), seen=seen, by=caller().actor(Permission.PRODUCT_WRITE))
+    except products.Stale as stale:
+        raise Refusal("version_changed", "The product has changed since it was read. Nothing was done.") from stale
+    except InvalidFields as invalid:
+        found = invalid.errors.items()
+        errors = [{"pointer": schemas.pointer(name), "code": "invalid", "detail": why} for name, why in found]
+        raise Invalid(errors) from invalid
+    return _shown(sku)
+
+
+def _shown(sku: str) -> Response:
+    """The answer with a product, in the language of the request. Raises Refusal `unknown_product`."""
+    language, found = _language(), browse.by_skus([sku]).get(sku)
+    if found is None:
+        raise _unknown()
+    body = schemas.product(found.in_language(language), stock.available([sku]).get(sku, 0))
+    response = _in_language(body, language)
+    response.set_etag(versions.numbered(found.version, body | {"language": language}))
+    return response
+
+
+def _unknown() -> Refusal:
+    return Refusal("unknown_product", "There is no such product.")
 
 
 def _language() -> str:

@@ -49,6 +49,8 @@ REFRESH = Policy("refresh", 60, 30)
 """Calls that ask an acquirer."""
 NOTIFICATIONS = Policy("notifications", 6000, 6000)
 """Webhooks of acquirers, by client network. Above it they are sent again later."""
+BULK = Policy("bulk", 10, 10)
+"""Calls that queue many deliveries at once."""
 SIGN_IN = Policy("sign_in", 60, 60)
 """Sign-in and refresh, besides the throttle on wrong passwords."""
 REFUSED = RateLimitItemPerMinute(120)
@@ -78,9 +80,14 @@ class _Counted:
         self.pages: OrderedDict[tuple[str, str], tuple[int, int, float]] = OrderedDict()
 
 
+def _counted(kept: dict[str, Any]) -> _Counted:
+    found: _Counted | None = kept.get("settled_api_calls")
+    return kept.setdefault("settled_api_calls", _Counted()) if found is None else found
+
+
 def _use(policy: str, most: int, caller: str) -> Use:
     """Count a call, by those that were counted in advance while there are some."""
-    counted: _Counted = current_app.extensions.setdefault("settled_api_calls", _Counted())
+    counted = _counted(current_app.extensions)
     key, now = (policy, caller), time.monotonic()
     with counted.lock:
         in_hand, left, ends = counted.pages.pop(key, (0, 0, 0.0))

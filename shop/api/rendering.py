@@ -9,10 +9,11 @@ _MARKED = re.compile(r"\*\*([^*]+)\*\*|`([^`]+)`")
 
 def paragraphs(text: str) -> list[list[tuple[str, str]]]:
     """The paragraphs of a description, each as (kind, text); the kinds are text, bold and code."""
-    return [_parts(part.replace("\n", " ")) for part in text.split("\n\n") if part.strip()]
+    return [inline(part.replace("\n", " ")) for part in text.split("\n\n") if part.strip()]
 
 
-def _parts(line: str) -> list[tuple[str, str]]:
+def inline(line: str) -> list[tuple[str, str]]:
+    """The parts of one paragraph."""
     found: list[tuple[str, str]] = []
     end = 0
     for match in _MARKED.finditer(line):

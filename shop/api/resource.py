@@ -76,7 +76,11 @@ class StrictParser(FlaskParser):
                 where = _PARTS.get(location, "pointer")
                 name = ".".join(path) if where == "parameter" else "".join(f"/{_escaped(part)}" for part in path)
                 words = _WORDS.get(message, message)
-                found.append({where: name, "code": _CODES.get(words, "invalid"), "detail": words})
+                code = _CODES.get(words, "invalid")
+                if code == "unknown_field" and location == "query":
+                    names = sorted(one.data_key or key for key, one in schema.fields.items())
+                    words = f"This is not known. Parameters are {', '.join(names)}."
+                found.append({where: name, "code": code, "detail": words})
         raise Invalid(found[:_MOST_ERRORS])
 
 
@@ -143,11 +147,14 @@ class Resource(Blueprint):  # type: ignore[misc]
                 else:
                     answer = jsonify(body)
                     answer.status_code = status_code
-                answer.headers.extend(given)
+                if given:
+                    answer.headers.extend(given)
                 answer.headers.setdefault("Cache-Control", "no-store")
                 return answer
 
-            return document(problems("invalid")(answered))  # type: ignore[no-any-return]
+            documented = document(problems("invalid")(answered))
+            answered._apidoc = documented._apidoc  # type: ignore[attr-defined] # without its wrapper, which does nothing
+            return answered  # type: ignore[return-value]
 
         return decorator
 
@@ -169,7 +176,7 @@ def _without_query(view: V, parsed: V, schema: type[Schema]) -> V:
 def _refuse_parameters() -> None:
     """Refuse parameters of a call that takes none. Raises Invalid."""
     if request.args and "api_takes_query" not in g:
-        words = "This field is not known."
+        words = "This is not known. The call takes no parameters."
         raise Invalid([{"parameter": name[:100], "code": "unknown_field", "detail": words} for name in request.args])
 
 

@@ -9,7 +9,9 @@ from flask import request
 from shop.accounts.permissions import Permission
 from shop.api import paging
 from shop.api.access import api_access, caller
+from shop.api.idempotency import idempotent
 from shop.api.problems import problems
+from shop.api.rate_limits import BULK
 from shop.api.resource import Resource, pointed
 from shop.api.schemas import webhooks as schemas
 from shop.core.actor import Actor
@@ -199,6 +201,35 @@ def send_again(endpoint_id: str, delivery_id: int) -> dict[str, Any]:
     """
     resend.resend(endpoint_id, delivery_id, by=_actor())
     return _delivery(endpoint_id, delivery_id)
+
+
+@bp.route("/<endpoint_id>/resend-failed", methods=["POST"], parameters=PARAMETERS)
+@api_access(WRITE, policy=BULK)
+@idempotent(required=False)
+@problems("unknown_endpoint", "endpoint_disabled")
+@bp.arguments(schemas.SinceSchema, example=schemas.SINCE)
+@bp.response(202, schemas.QueuedSchema, example=schemas.QUEUED)
+def send_failed_again(body: dict[str, Any], endpoint_id: str) -> dict[str, Any]:
+    """Send the failed deliveries of events since a time again
+
+    With the same ids and bodies. A repetition queues only those that have failed again.
+    """
+    return schemas.queued(resend.resend_failed(endpoint_id, body["since"], by=_actor()))
+
+
+@bp.route("/<endpoint_id>/backfill", methods=["POST"], parameters=PARAMETERS)
+@api_access(WRITE, policy=BULK)
+@idempotent(required=False)
+@problems("unknown_endpoint", "endpoint_disabled", "too_long_ago")
+@bp.arguments(schemas.SinceSchema, example=schemas.SINCE)
+@bp.response(202, schemas.QueuedSchema, example=schemas.QUEUED)
+def backfill(body: dict[str, Any], endpoint_id: str) -> dict[str, Any]:
+    """Send events since a time that the endpoint has never had
+
+    Those of its present types, for example from before it was added. Events are kept for 30 days. A repetition queues
+    nothing twice.
+    """
+    return schemas.queued(resend.backfill(endpoint_id, body["since"], by=_actor()))
 
 
 def _actor() -> Actor:

@@ -41,8 +41,8 @@ class _Writer:
 
 
 def _writer(app: Flask) -> _Writer:
-    found: _Writer = app.extensions.setdefault("settled_api_log", _Writer())
-    return found
+    found: _Writer | None = app.extensions.get("settled_api_log")
+    return app.extensions.setdefault("settled_api_log", _Writer()) if found is None else found
 
 
 def add(call: dict[str, Any]) -> None:

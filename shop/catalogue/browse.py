@@ -56,6 +56,7 @@ class ProductView(Priced):
     prices: dict[str, int] = field(hash=False)
     texts: Texts = field(default_factory=dict, hash=False)
     images: Sequence[Mapping[str, Any]] = field(default=(), hash=False)
+    version: int = 1
     is_archived: bool = False
 
     def in_language(self, locale: str) -> ProductView:
@@ -116,6 +117,7 @@ _FIELDS = (
     "prices",
     "texts",
     "images",
+    "version",
     "archived_at",
 )
 _COLUMNS = select(*(_PRODUCTS.c[name] for name in _FIELDS))

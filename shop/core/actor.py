@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -40,11 +41,15 @@ class Actor:
 
     `name` is the provider of an ACQUIRER, or the name of a member of staff in records from before accounts were
     required. An actor has at most one of the two, so one account has one text form, which the database compares.
+
+    `scopes` are those of the API key by which a member of staff acts, None without one. They narrow the rights of this
+    request, and are no part of who acted: a person and the keys of the same account are one actor.
     """
 
     kind: ActorKind
     user_id: int | None = None
     name: str = ""
+    scopes: frozenset[str] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.user_id is not None and self.name:
@@ -76,8 +81,8 @@ class Actor:
         return cls(ActorKind.CUSTOMER, user_id)
 
     @classmethod
-    def staff(cls, user_id: int) -> Actor:
-        return cls(ActorKind.STAFF, user_id)
+    def staff(cls, user_id: int, *, scopes: Iterable[str] | None = None) -> Actor:
+        return cls(ActorKind.STAFF, user_id, scopes=None if scopes is None else frozenset(scopes))
 
     @classmethod
     def operator(cls) -> Actor:

@@ -43,6 +43,7 @@ STATUS: Mapping[str, int] = {
     "unknown_return": 404,
     "cart_empty": 409,
     "version_changed": 412,
+    "version_needed": 428,
     "wrong_credentials": 422,
     "resent_often": 429,
     "too_many_attempts": 429,

@@ -84,7 +84,8 @@ def alternates() -> list[tuple[str, str]]:
 def _begin() -> None:
     """Forget the language of the last request in this context, and keep a choice from the address in the cookie."""
     flask_babel.refresh()
-    if request.method == "GET" and (wanted := _asked()) and not request.path.startswith(MACHINE_PATHS):
+    is_page = request.method == "GET" and not request.path.startswith(MACHINE_PATHS)
+    if is_page and (wanted := _asked()):
         choose(wanted)
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, MutableMapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
@@ -102,9 +102,10 @@ def init_app(app: Flask) -> None:
         WTF_CSRF_SECRET_KEY=keys.ring(app),
     )
     app.session_interface = LastingCookie()
+    app.ensure_sync = lambda function: function  # type: ignore[method-assign]  # no view is async; Flask looks each time
     named = app.config.get("TRUSTED_HOSTS") or ""
     hosts = [h.strip() for h in named.split(",") if h.strip()] if isinstance(named, str) else list(named)
-    app.extensions["settled_hosts"] = hosts or [shop_url.hostname or "localhost", "localhost", "127.0.0.1"]
+    app.extensions["settled_hosts"] = tuple(hosts) or (shop_url.hostname or "localhost", "localhost", "127.0.0.1")
     app.config["TRUSTED_HOSTS"] = (
         None  # Flask's own check leaves its error page without links; ours comes a moment later
     )
@@ -211,19 +212,23 @@ def _headers(app: Flask, https: bool) -> dict[str, str]:
 
 
 def _arrive() -> None:
-    g.started = time.perf_counter()
-    given = request.headers.get("X-Request-ID", "")
-    g.request_id = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
+    here, app = request._get_current_object(), current_app._get_current_object()  # type: ignore[attr-defined]
+    given = here.headers.get("X-Request-ID", "")
+    request_id = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
+    g.started, g.request_id = time.perf_counter(), request_id
     logs.unbind()
-    logs.bind(request=g.request_id)
-    client_address.bind(request.remote_addr or "")
-    largest = getattr(current_app.view_functions.get(request.endpoint or ""), "largest_body", None)
+    logs.bind(request=request_id)
+    client_address.bind(here.remote_addr or "")
+    largest = getattr(app.view_functions.get(here.endpoint or ""), "largest_body", None)
     if largest is not None:
-        request.max_content_length = largest
-    if request.path not in PROBES and not host_is_trusted(
-        request.host.lower(), current_app.extensions["settled_hosts"]
-    ):
+        here.max_content_length = largest
+    if here.path not in PROBES and not _is_trusted(here.host.lower(), app.extensions["settled_hosts"]):
         abort(400, description=sentence("This host name is not one of the shop's."))
+
+
+@lru_cache(maxsize=256)
+def _is_trusted(host: str, hosts: tuple[str, ...]) -> bool:
+    return host_is_trusted(host, hosts)
 
 
 def _check_csrf() -> None:
@@ -240,9 +245,10 @@ def _refuse_nul() -> None:
     """Refuse NUL characters, which PostgreSQL does not take: 404 in an address, 422 in a form. Machines' bodies are
     left unread: what an acquirer sends is verified as it came. The API names the parameter of a query.
     """
-    if "\0" in request.path or (_has_nul(request.args) and not problems.is_api()):
+    path = request.path
+    if "\0" in path or (request.query_string and _has_nul(request.args) and not problems.is_api()):
         abort(404)
-    if not request.path.startswith(MACHINE_PATHS) and _has_nul(request.form):
+    if not path.startswith(MACHINE_PATHS) and _has_nul(request.form):
         abort(422)
 
 
@@ -251,15 +257,16 @@ def _has_nul(fields: MultiDict[str, str]) -> bool:
 
 
 def _leave(response: Response) -> Response:
-    there = {name.lower() for name, _ in response.headers}
+    headers, here = response.headers, request._get_current_object()  # type: ignore[attr-defined]
+    there = {name.lower() for name, _ in headers}
     ours: dict[str, str] = current_app.extensions["settled_headers"]
-    response.headers.extend([(name, value) for name, value in ours.items() if name.lower() not in there])
+    headers.extend([(name, value) for name, value in ours.items() if name.lower() not in there])
     if response.mimetype == "text/html":
         _keep_private(response)
-    response.headers["X-Request-ID"] = g.get("request_id", "")
-    metrics.REQUESTS.labels(request.endpoint or "none", str(response.status_code)).inc()
-    if request.path not in PROBES:
-        _log_line(response.status_code)
+    headers["X-Request-ID"] = g.get("request_id", "")
+    metrics.REQUESTS.labels(here.endpoint or "none", str(response.status_code)).inc()
+    if here.path not in PROBES:
+        _log_line(here, response.status_code)
     return response
 
 
@@ -273,12 +280,12 @@ def _keep_private(response: Response) -> None:
         response.headers.setdefault("Cache-Control", "private, no-cache")
 
 
-def _log_line(status: int) -> None:
+def _log_line(here: Request, status: int) -> None:
     duration: dict[str, Any] = {}
-    if "started" in g:
-        duration["ms"] = round((time.perf_counter() - g.started) * 1000, 1)
+    if (started := g.get("started")) is not None:
+        duration["ms"] = round((time.perf_counter() - started) * 1000, 1)
     write_log = log.warning if status >= 500 else log.info
-    write_log("request", method=request.method, path=loggable(request.path), status=status, **duration)
+    write_log("request", method=here.method, path=loggable(here.path), status=status, **duration)
 
 
 @contextmanager

@@ -41,6 +41,12 @@ class Call:
         return {one["name"]: one for one in self.parameters if one["in"] == where}
 
     @property
+    def headers(self) -> dict[str, str]:
+        """Examples of the headers that the call needs, but for Idempotency-Key, of which each request has its own."""
+        needed = {name: one for name, one in self.named("header").items() if one.get("required")}
+        return {name: one["schema"]["example"] for name, one in needed.items() if name != "Idempotency-Key"}
+
+    @property
     def body(self) -> dict[str, Any] | None:
         """Content of the JSON body: schema and example; None for a call without one."""
         found: dict[str, Any] | None = self.operation.get("requestBody", {}).get("content", {}).get("application/json")

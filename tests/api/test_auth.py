@@ -119,6 +119,7 @@ def test_a_logout_ends_the_access_token_and_the_refresh_token(shop: Shop) -> Non
 
 def test_an_access_token_expires_and_one_of_another_shop_or_algorithm_is_refused(shop: Shop) -> None:
     token = str(log_in(shop, account(shop)).json["access_token"])
+    assert Program(shop, token).get("/auth/profile").status_code == 200
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=15, seconds=1)):
         assert Program(shop, token).get("/auth/profile").status_code == 401
     head, claims, signature = token.split(".")

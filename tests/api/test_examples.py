@@ -94,7 +94,8 @@ class Sender:
         body = _filled(call.body["example"], values) if call.body else None
         address = f"{path}?{urlencode(query)}" if query else path
         needs_key = "Idempotency-Key" in call.named("header")
-        return self.populated.caller(kind).open(call.method, address, body, key=key if needs_key else "")
+        program, needed = self.populated.caller(kind), {"key": key if needs_key else "", "headers": call.headers}
+        return program.open(call.method, address, body, **needed)
 
 
 def _filled(body: Any, values: dict[str, Any]) -> Any:

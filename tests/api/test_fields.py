@@ -141,7 +141,7 @@ class Table:
         for name, value in values.items():
             path = path.replace(f"{{{name}}}", quote(str(value), safe=""))
         self.number += 1
-        headers = {"Content-Type": "application/json"} if body is not None else {}
+        headers = call.headers | ({"Content-Type": "application/json"} if body is not None else {})
         raw = text_of(body).encode() if body is not None else None
         key = f"{self.number:040d}" if "Idempotency-Key" in call.named("header") else ""
         address = f"{path}?{urlencode(query)}" if query else path

@@ -103,6 +103,44 @@ def test_deliveries_are_listed_with_attempts_and_sent_again(shop: Shop, admin: P
     assert admin.get(f"{path}/deliveries/99").json["code"] == "unknown_delivery"
 
 
+def test_all_that_failed_is_sent_again_and_a_new_endpoint_gets_what_it_has_missed(
+    shop: Shop, admin: Program, receiver: Receiver
+) -> None:
+    since = {"since": clock.now().isoformat().replace("+00:00", "Z")}
+    shop.paid_order((PEN, 1))
+    swept(shop)
+    path = f"/webhook-endpoints/{added(admin, receiver, 'order.created', 'order.paid')['id']}"
+    assert admin.post(f"{path}/backfill", since).json == {"queued": 2, "is_complete": True}
+    assert admin.post(f"{path}/backfill", since).json["queued"] == 0, "a repetition queues nothing twice"
+    receiver.usual = Answer(410, b"closed")
+    swept(shop)
+    assert admin.post(f"{path}/resend-failed", since).json["code"] == "endpoint_disabled"
+    admin.call("PATCH", path, {"is_enabled": True})
+    receiver.usual = Answer(204)
+    failed = admin.get(f"{path}/deliveries?state=FAILED").json["total"]
+    again = admin.post(f"{path}/resend-failed", since)
+    assert (again.status_code, again.json["queued"]) == (202, failed) and failed
+    assert admin.post(f"{path}/resend-failed", since).json["queued"] == 0
+    swept(shop)
+    assert sorted(set(receiver.types)) == ["order.created", "order.paid"]
+    for wrong, code in (({}, "missing"), ({"since": "yesterday"}, "invalid"), ({"since": 5}, "invalid")):
+        answer = admin.post(f"{path}/backfill", wrong)
+        assert [(one["pointer"], one["code"]) for one in answer.json["errors"]] == [("/since", code)]
+    early = admin.post(f"{path}/backfill", {"since": "2020-01-01T00:00:00Z"})
+    assert (early.status_code, early.json["code"], early.json["errors"][0]["pointer"]) == (
+        422,
+        "too_long_ago",
+        "/since",
+    )
+
+
+def test_calls_that_queue_many_deliveries_have_a_low_limit(shop: Shop, receiver: Receiver) -> None:
+    admin = signed_in(shop, Role.ADMIN)
+    path = f"/webhook-endpoints/{added(admin, receiver)['id']}/backfill"
+    answer = admin.post(path, {"since": clock.now().isoformat()})
+    assert answer.status_code == 202 and answer.headers["RateLimit-Policy"] == '"bulk";q=10;w=60'
+
+
 def test_events_since_a_time_have_the_bodies_of_the_webhooks(shop: Shop, admin: Program, receiver: Receiver) -> None:
     added(admin, receiver)
     since = clock.now().isoformat().replace("+00:00", "Z")

@@ -54,7 +54,7 @@ def _request(method: str, path: str, operation: dict[str, Any], of_path: list[di
 
 
 def _header(one: dict[str, Any]) -> dict[str, Any]:
-    value = "{{$guid}}" if one["name"] == "Idempotency-Key" else ""
+    value = "{{$guid}}" if one["name"] == "Idempotency-Key" else one["schema"].get("example", "")
     return {"key": one["name"], "value": value, "description": one["description"], "disabled": not one.get("required")}
 
 

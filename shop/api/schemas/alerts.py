@@ -9,7 +9,7 @@ from marshmallow import fields, validate
 from shop.alerts.models import Alert
 from shop.alerts.rules import RULES
 from shop.alerts.states import AlertState, Severity
-from shop.api.schemas.fields import Line, OneOf, QueryNumber, Strict, Time
+from shop.api.schemas.fields import Line, OneOf, QueryNumber, Strict, Time, changed_schema
 from shop.api.schemas.pages import PageQuery, page_schema
 from shop.api.schemas.times import stamp
 from shop.core import reasons
@@ -63,7 +63,10 @@ class AlertSchema(Strict):
     resolved_note = fields.String(required=True, allow_none=True)
 
 
+SEEN = ("id", "state")
+"""Fields of a changed alert that callers see who may not read it."""
 AlertPageSchema = page_schema(AlertSchema)
+ChangedAlertSchema = changed_schema(AlertSchema, *SEEN)
 EXAMPLE: dict[str, Any] = {
     "id": 7,
     "rule": "RULE_D",

@@ -23,6 +23,21 @@ class Strict(Schema):
     error_messages = {"unknown": "This field is not known.", "type": "This must be an object."}
 
 
+def changed_schema(item: type[Strict], *always: str) -> type[Strict]:
+    """Schema of the answer to a change of a resource with the schema `item`: callers that may not read the resource get
+    the fields `always` alone (`seen`).
+    """
+
+    def bind(self: Strict, name: str, field: Any) -> None:
+        super(made, self).on_bind_field(name, field)
+        field.required = name in always
+
+    named = ", ".join(f"`{name}`" for name in always)
+    made = type(f"Changed{item.__name__}", (item,), {"on_bind_field": bind})
+    made.__doc__ = f"{item.__doc__} Callers that may not read it get {named} alone."
+    return made
+
+
 class WholeNumber(fields.Integer):
     """A whole number as a JSON number without fraction or exponent; 1e3, 1.0, "1" and true are refused."""
 
@@ -46,12 +61,16 @@ class Switch(fields.Boolean):
 
 
 class QueryNumber(fields.Integer):
-    """A whole number in the query of an address: ASCII digits only."""
+    """A whole number in the query of an address: ASCII digits only, by default at most nine."""
 
     default_error_messages = {"invalid": "This must be a whole number."}
 
+    def __init__(self, *, digits: int = 9, **more: Any) -> None:
+        super().__init__(**more)
+        self.pattern = re.compile(f"[0-9]{{1,{digits}}}")
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
-        if not isinstance(value, str) or not re.fullmatch("[0-9]{1,9}", value):
+        if not isinstance(value, str) or not self.pattern.fullmatch(value):
             raise self.make_error("invalid", input=value)
         return int(value)
 

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate, validates
+from marshmallow import ValidationError, fields, post_load, validate, validates, validates_schema
 
-from shop.api.schemas.fields import EmailAddress, Line, MoneySchema, OneOf, Strict, Time, WholeNumber, money
+from shop.api.schemas.fields import (
+    LARGEST,
+    EmailAddress,
+    Line,
+    MoneySchema,
+    OneOf,
+    QueryNumber,
+    Strict,
+    Time,
+    WholeNumber,
+    changed_schema,
+)
 from shop.api.schemas.pages import PageQuery, page_schema
 from shop.api.schemas.times import stamp
 from shop.checkout.cart import MOST
 from shop.core.countries import SHIPS_TO
 from shop.core.line_kinds import LineKind
 from shop.core.money import CURRENCIES
-from shop.core.postal import regions
+from shop.core.postal import formats, regions
 from shop.explain.next_step import Step
 from shop.explain.timeline import Entry
 from shop.fulfilment.find import Package
 from shop.fulfilment.states import ShipmentState
+from shop.order_search.filters import Flag, Method
 from shop.orders.fulfilment_states import FulfilmentState
-from shop.orders.models import Order, OrderLine
 from shop.orders.states import STATES, OrderState
+from shop.payments.records.states import STATES as PAYMENT_STATES
 
 LARGEST_ORDER = 50
 """Different products of an order."""
@@ -36,16 +48,60 @@ class ItemSchema(Strict):
 
 
 class AddressSchema(Strict):
-    """A delivery address. The country is one that the shop ships to."""
+    """A delivery address. The country is one that the shop ships to; it decides which of the other fields are required,
+    as in the checkout: a Japanese address needs `postcode` and `state`, one in Singapore no `city`.
+    """
 
     name = Line(100, required=True, metadata={"example": "May Lin"})
     line1 = Line(120, required=True, metadata={"example": "12 Yongkang Street"})
     line2 = Line(120, load_default="")
-    city = Line(80, required=True, metadata={"example": "Taipei"})
-    state = Line(80, load_default="", metadata={"description": "State, prefecture or province, as carriers write it."})
-    postcode = Line(16, load_default="", metadata={"example": "106"})
+    city = Line(80, load_default="", metadata={"example": "Taipei", "description": "Required in most countries."})
+    state = Line(
+        80,
+        load_default="",
+        metadata={"description": "State, prefecture or province: its name, or the abbreviation of the country's post."},
+    )
+    postcode = Line(
+        16, load_default="", metadata={"example": "106", "description": "Checked against the forms of the country."}
+    )
     country = OneOf(*sorted(SHIPS_TO), required=True, metadata={"example": "TW"})
     phone = Line(40, load_default="", metadata={"description": "For questions of the carrier."})
+
+    @validates_schema
+    def check_for_country(self, data: dict[str, str], **_: Any) -> None:
+        """Check the parts against the country. Raises ValidationError with their fields."""
+        _, wrong = formats.checked(data["country"], _parts(data))
+        problems = {_NAMES.get(part, part): [_problem(part, data)] for part in wrong}
+        if data["phone"] and not formats.is_phone(data["phone"]):
+            problems["phone"] = ["This must be a phone number such as +886 2 2345 6789."]
+        if problems:
+            raise ValidationError(problems)
+
+    @post_load
+    def as_stored(self, data: dict[str, str], **_: Any) -> dict[str, str]:
+        """Write postcode and state as the country writes them. Parts that its forms do not have are kept."""
+        stored, _ = formats.checked(data["country"], _parts(data))
+        return data | {_NAMES.get(part, part): value for part, value in stored.items() if value}
+
+
+_NAMES = {"region": "state"}
+"""Names of the parts of an address, where they differ from those of the shop."""
+
+
+def _parts(data: dict[str, str]) -> dict[str, str]:
+    return {part: data[_NAMES.get(part, part)] for part in formats.FIELDS}
+
+
+def _problem(part: str, data: dict[str, str]) -> str:
+    """Sentence about a part of an address that does not fit its country."""
+    if not data[_NAMES.get(part, part)]:
+        return "This field is required."
+    wanted, country = formats.of(data["country"]), data["country"]
+    if part == "postcode":
+        noun = "ZIP code" if wanted.postcode is formats.ZIP else "postcode"
+        return f"This must be a {noun} of {country}, such as {wanted.example}."
+    listed = ", ".join(key for key, _ in regions.listed(country, "en"))
+    return f"This must be a {wanted.region.label.lower()} of {country}: {listed}."
 
 
 class NewOrderSchema(Strict):
@@ -85,11 +141,42 @@ class ChangeOrderSchema(Strict):
 
 
 class OrderQuery(PageQuery):
-    """Filters of orders. Days are in the time zone of the shop, both included."""
+    """Filters of orders; all that are given have to hold. Days are in the time zone of the shop, both included.
+    `payment`, `provider` and `method` hold for the same payment of the order.
+    """
 
     state = OneOf(*STATES, metadata={"description": "Orders in this state."})
+    payment = OneOf(*PAYMENT_STATES, metadata={"description": "Orders with a payment in this state."})
+    provider = Line(40, metadata={"description": "Orders with a payment at this provider.", "example": "kpay"})
+    method = OneOf(*Method, metadata={"description": "Orders with a payment by this method."})
+    currency = OneOf(*CURRENCIES, metadata={"description": "Orders in this currency."})
+    total_from = QueryNumber(
+        digits=15,
+        validate=validate.Range(0, LARGEST),
+        metadata={"description": "Least total in minor units; needs `currency`."},
+    )
+    total_to = QueryNumber(
+        digits=15,
+        validate=validate.Range(0, LARGEST),
+        metadata={"description": "Largest total in minor units; needs `currency`."},
+    )
     placed_from = fields.Date(metadata={"description": "First day.", "example": "2026-12-01"})
     placed_to = fields.Date(metadata={"description": "Last day."})
+    email = EmailAddress(metadata={"description": "Orders of this address. For staff with `order.read`."})
+    flag = OneOf(*Flag, metadata={"description": "Orders that staff may have to look at. Needs `order.read`."})
+
+    @validates_schema
+    def check_ranges(self, data: dict[str, Any], **_: Any) -> None:
+        """Refuse ranges that no order can match, and amounts without a currency. Raises ValidationError."""
+        if ("total_from" in data or "total_to" in data) and "currency" not in data:
+            raise ValidationError("An amount needs the currency that it is in.", "currency")
+        for first, last in (("total_from", "total_to"), ("placed_from", "placed_to")):
+            if first in data and last in data and data[first] > data[last]:
+                raise ValidationError(f"This is less than `{first}`.", last)
+
+
+OF_STAFF = ("email", "flag")
+"""Filters for staff."""
 
 
 class OrderLineSchema(Strict):
@@ -162,7 +249,10 @@ class OrderSchema(Strict):
     shipments = fields.List(fields.Nested(ShipmentSchema), required=True)
 
 
+SEEN = ("id", "number", "state", "is_being_cancelled")
+"""Fields of a changed order that callers see who may not read it."""
 OrderPageSchema = page_schema(OrderSchema)
+ChangedOrderSchema = changed_schema(OrderSchema, *SEEN)
 
 
 class TimelineEntrySchema(Strict):
@@ -257,16 +347,19 @@ EXPLANATION: dict[str, Any] = {
 }
 
 
-def order(found: Order, *, with_token: bool, packages: Sequence[Package] = ()) -> dict[str, Any]:
-    """The body of an order with its packages; `with_token` for its customer."""
+def order(found: Any, lines: Iterable[Any], packages: Sequence[Package], *, with_token: bool) -> dict[str, Any]:
+    """The body of an order with its lines, each a row or an object with the same columns, and its packages;
+    `with_token` for its customer.
+    """
+    currency = found.currency
     names = ("name", "line1", "line2", "city", "postcode", "country", "phone")
     return {
         "id": found.id,
         "number": found.number,
         "token": found.token if with_token else None,
         "state": str(found.state),
-        "total": money(found.total),
-        "to_pay": money(found.to_pay),
+        "total": {"amount": found.total_amount, "currency": currency},
+        "to_pay": {"amount": found.total_amount - found.credit_amount, "currency": currency},
         "placed_at": stamp(found.placed_at),
         "pay_by": stamp(found.pay_by),
         "paid_at": stamp(found.paid_at),
@@ -275,16 +368,23 @@ def order(found: Order, *, with_token: bool, packages: Sequence[Package] = ()) -
         "is_under_review": found.review_since is not None,
         "email": found.email,
         "address": {name: getattr(found, name) for name in names} | {"state": found.region},
-        "lines": [_line(line) for line in found.all_lines],
+        "lines": [_line(line) for line in lines],
         "fulfilment": str(found.fulfilment),
         "shipments": [_shipment(package) for package in packages],
     }
 
 
-def _line(line: OrderLine) -> dict[str, Any]:
-    values = {"kind": str(line.kind), "sku": line.sku, "name": line.name, "quantity": line.quantity}
-    amounts = {"unit_price": money(line.unit_price), "total": money(line.total)}
-    return values | amounts | {"is_included": line.is_included}
+def _line(line: Any) -> dict[str, Any]:
+    currency, price, quantity = line.currency, line.unit_amount, line.quantity
+    return {
+        "kind": str(line.kind),
+        "sku": line.sku,
+        "name": line.name,
+        "quantity": quantity,
+        "unit_price": {"amount": price, "currency": currency},
+        "total": {"amount": price * quantity, "currency": currency},
+        "is_included": line.is_included,
+    }
 
 
 def _shipment(package: Package) -> dict[str, Any]:
@@ -292,11 +392,6 @@ def _shipment(package: Package) -> dict[str, Any]:
     lines = [{"sku": line.sku, "name": line.name, "quantity": line.quantity} for line in package.lines]
     times = {"packed_at": stamp(package.packed_at), "shipped_at": stamp(package.shipped_at)}
     return {name: getattr(package, name) for name in names} | {"state": str(package.state), **times, "lines": lines}
-
-
-def region(address: dict[str, str]) -> str:
-    """The state as it is stored: the key of a known one, else the text."""
-    return regions.key(address["country"], address["state"]) or address["state"]
 
 
 def entry(one: Entry) -> dict[str, Any]:

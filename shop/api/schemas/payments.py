@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from shop.api.schemas.fields import Line, MoneySchema, OneOf, Strict, Time, WholeNumber
+from shop.api.schemas.fields import Line, MoneySchema, OneOf, Strict, Time, WholeNumber, changed_schema
 from shop.api.schemas.times import stamp
 from shop.payments.initiation import initiate
 from shop.payments.providers.types import ActionKind, PaymentState
@@ -80,6 +80,9 @@ class PaymentSchema(Strict):
     is_being_cancelled = fields.Boolean(required=True)
 
 
+SEEN = ("id", "order_id", "state")
+"""Fields of a payment that callers see who had the provider asked, and may not read orders."""
+ChangedPaymentSchema = changed_schema(PaymentSchema, *SEEN)
 NEW_PAYMENT = {"order_id": 42, "provider": "kpay"}
 EXAMPLE: dict[str, Any] = {
     "id": "P0K9J3X2M14C7T8QZ5RW",

@@ -6,9 +6,13 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from shop.api.schemas.fields import Strict
+from shop.api.schemas.fields import Line, Strict, WholeNumber
 from shop.api.schemas.pages import PageQuery, page_schema
+from shop.catalogue import product_fields
 from shop.catalogue.browse import ProductView
+from shop.catalogue.product_fields import LARGEST_POSITION, LARGEST_PRICE, LONGEST, LONGEST_SLUG
+from shop.core.languages import ENGLISH, OFFERED, tag
+from shop.core.money import CURRENCIES
 
 
 class ProductQuery(PageQuery):
@@ -34,6 +38,51 @@ class ProductSchema(Strict):
     available = fields.Integer(required=True)
 
 
+def _object(name: str, doc: str, values: dict[str, fields.Field[Any]]) -> type[Strict]:
+    made = type(name, (Strict,), dict(values))
+    made.__doc__ = doc
+    return made
+
+
+def _price() -> WholeNumber:
+    return WholeNumber(
+        allow_none=True, validate=validate.Range(1, LARGEST_PRICE - 1), metadata={"description": "Minor units."}
+    )
+
+
+ProductTextsSchema = _object(
+    "ProductTextsSchema",
+    "Texts of a product in one language; an empty one is shown in English.",
+    {name: Line(longest) for name, longest in LONGEST.items()},
+)
+TranslationsSchema = _object(
+    "TranslationsSchema",
+    "Texts of a product by language.",
+    {tag(locale): fields.Nested(ProductTextsSchema) for locale in OFFERED if locale != ENGLISH},
+)
+NewPricesSchema = _object(
+    "NewPricesSchema",
+    "Prices by currency, in minor units. Null ends the sale in a currency; what is left out stays.",
+    {currency: _price() for currency in CURRENCIES},
+)
+
+
+class ChangeProductSchema(Strict):
+    """Values of a product to change; what is left out stays. `name`, `summary` and `description` are English."""
+
+    name = Line(LONGEST["name"])
+    summary = Line(LONGEST["summary"])
+    description = Line(LONGEST["description"])
+    slug = Line(LONGEST_SLUG, metadata={"description": "Part of the product's address; the former one leads there."})
+    category = Line(LONGEST_SLUG, metadata={"description": "Slug of a category."})
+    position = WholeNumber(
+        validate=validate.Range(0, LARGEST_POSITION), metadata={"description": "Place in its category."}
+    )
+    prices = fields.Nested(NewPricesSchema)
+    translations = fields.Nested(TranslationsSchema)
+
+
+CHANGE: dict[str, Any] = {"summary": "A steel kettle that whistles", "prices": {"TWD": 125000}}
 ProductPageSchema = page_schema(ProductSchema)
 EXAMPLE: dict[str, Any] = {
     "sku": "KETTLE-01",
@@ -52,3 +101,21 @@ def product(view: ProductView, available: int) -> dict[str, Any]:
     names = ("sku", "slug", "name", "summary", "description", "category")
     values = {name: getattr(view, name) for name in names}
     return values | {"prices": dict(view.prices), "available": max(0, available)}
+
+
+def typed(change: dict[str, Any]) -> dict[str, str]:
+    """The values of a change as people type them, by the names of `product_fields`."""
+    found = {name: str(value) for name, value in change.items() if name not in ("prices", "translations")}
+    for currency, amount in change.get("prices", {}).items():
+        found[f"price.{currency}"] = product_fields.price_text(amount, currency)
+    for language, texts in change.get("translations", {}).items():
+        found |= {f"{name}.{language}": text for name, text in texts.items()}
+    return found
+
+
+def pointer(name: str) -> str:
+    """The pointer into a change for a name of `product_fields`."""
+    first, _, rest = name.partition(".")
+    if first == "price":
+        return f"/prices/{rest}"
+    return f"/translations/{rest}/{first}" if rest else f"/{first}"

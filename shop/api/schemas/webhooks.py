@@ -16,6 +16,7 @@ from shop.outgoing_webhooks.endpoints import LONGEST_DESCRIPTION, OVERLAP
 from shop.outgoing_webhooks.kinds import TEST, DeliveryState, DisabledBecause, EventType
 from shop.outgoing_webhooks.models import DeliveryAttempt, OutgoingEvent, WebhookEndpoint
 from shop.outgoing_webhooks.queries import DeliveryRow
+from shop.outgoing_webhooks.resend import AT_ONCE
 
 _REQUIRED: dict[str, Any] = {"required": "This field is required.", "invalid": "This must be a list."}
 _YEARS = range(2000, 2101)
@@ -151,6 +152,27 @@ class EventQuery(Strict):
     )
 
 
+class SinceSchema(Strict):
+    """The time of the first event that counts."""
+
+    since = Moment(
+        required=True,
+        format="iso",
+        error_messages={"required": "This field is required."},
+        metadata={"description": "Events from this time on.", "example": "2026-12-01T09:30:00Z"},
+    )
+
+
+class QueuedSchema(Strict):
+    """Deliveries that a call has queued."""
+
+    queued = fields.Integer(required=True, metadata={"description": "0 when a repetition finds nothing left to do."})
+    is_complete = fields.Boolean(
+        required=True,
+        metadata={"description": f"False after the oldest {AT_ONCE:,}: repeat the call for those that follow."},
+    )
+
+
 class EventSchema(Strict):
     """An event, as it is sent to endpoints; `webhooks` describes `data` of each type."""
 
@@ -195,6 +217,8 @@ DELIVERY: dict[str, Any] = {
 }
 
 
+SINCE = {"since": "2026-12-01T09:30:00Z"}
+QUEUED = {"queued": 12, "is_complete": True}
 EVENT: dict[str, Any] = {
     "id": "evt_1M8QP9SP3H8HQJRGENY",
     "type": "order.paid",
@@ -225,6 +249,11 @@ def endpoint(found: WebhookEndpoint) -> dict[str, Any]:
         "failing_since": stamp(found.failing_since),
         "rotations": found.rotations,
     }
+
+
+def queued(number: int) -> dict[str, Any]:
+    """The body of an answer with the number of queued deliveries."""
+    return {"queued": number, "is_complete": number < AT_ONCE}
 
 
 def delivery(row: DeliveryRow) -> dict[str, Any]:
