@@ -32,6 +32,7 @@ from schemathesis.specs.openapi import checks
 from schemathesis.transport.prepare import get_exclude_headers
 
 from bench.filled_shop import FilledShop
+from shop.api import document as openapi
 from tests.api.populated import Populated
 from tests.parts.redis_server import RedisServer
 from tests.shop_fixtures import migrate
@@ -64,7 +65,7 @@ class Fuzzer:
         self.shop, self.seed, self.chance = shop, seed_, Random(seed_)
         app = shop.shop.app
         self.result = Result()
-        self.schema = schemathesis.openapi.from_dict(app.extensions["settled_openapi"])
+        self.schema = schemathesis.openapi.from_dict(openapi.of(app))
         self.schema.app = app
         found = [one.ok() for one in self.schema.get_all_operations() if not only or one.ok().label == only]
         self.operations = sorted(found, key=lambda one: one.path.endswith("/logout"))

@@ -12,13 +12,16 @@ from shop.core.errors import Refusal
 from shop.core.line_kinds import LineKind
 from shop.core.money import smallest
 from shop.core.sentences import sentence
+from shop.fulfilment import find as fulfilment
+from shop.orders.fulfilment_states import FulfilmentState
 from shop.orders.models import Order, OrderLine
 from shop.returns import amounts
 from shop.returns.models import Return, ReturnLine
 from shop.returns.snapshot import LineRow, ReturnRow, Sent, Snapshot
 
+SHIPPED_STATES = (FulfilmentState.PARTLY_SHIPPED, FulfilmentState.SHIPPED)
 _ORDER: tuple[Any, ...] = (Order.id, Order.number, Order.state, Order.currency)
-_ORDER += (Order.total_amount, Order.accepted_amount, Order.paid_at)
+_ORDER += (Order.total_amount, Order.accepted_amount, Order.paid_at, Order.fulfilment)
 _LINE: tuple[Any, ...] = (OrderLine.kind, OrderLine.sku, OrderLine.name, OrderLine.quantity, OrderLine.unit_amount)
 _RETURN: tuple[Any, ...] = (Return.id, Return.reference, Return.form_key, Return.state, Return.reason, Return.comment)
 _RETURN += (Return.message, Return.goods_amount, Return.delivery_amount, Return.granted_amount, Return.requested_at)
@@ -59,12 +62,17 @@ def returns(order_id: int) -> tuple[ReturnRow, ...]:
 
 
 def sent(order: Any, lines: Sequence[Any]) -> Sent:
-    """What of an order the customer can send back, and since when the days for returns count.
-
-    All units of a paid order, since the payment: the shop does not record shipments. Where it does, this is the one
-    place that reads them.
+    """What of an order the customer can send back, and since when the days for returns count: the units that have been
+    shipped, since the last package left; all units since the payment, if no package is recorded as shipped.
     """
-    return Sent({line.sku: line.quantity for line in lines if line.kind == LineKind.ITEM}, order.paid_at)
+    bought = {line.sku: line.quantity for line in lines if line.kind == LineKind.ITEM}
+    if order.fulfilment not in SHIPPED_STATES:
+        return Sent(bought, order.paid_at)
+    left = [package for package in fulfilment.packages([order.id]).get(order.id, ()) if package.is_shipped]
+    units = dict.fromkeys(bought, 0)
+    for line in (line for package in left for line in package.lines):
+        units[line.sku] += line.quantity
+    return Sent(units, max(package.shipped_at for package in left if package.shipped_at) if left else order.paid_at)
 
 
 def order_of(return_id: int) -> int:

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from werkzeug.test import TestResponse
 
+from shop.api import document as openapi
 from tests.api.calls import Call, calls
 from tests.api.conftest import Program, signed_in
 from tests.api.populated import Populated, rows, writes
@@ -227,7 +228,7 @@ def test_a_wrong_value_in_any_field_is_a_problem_that_names_it_and_changes_nothi
     share = 1 if request.config.getoption("--full") else SHARE
     table, sent, wrong = Table(shop), 0, []
     before = rows()
-    for call in calls(shop.app.extensions["settled_openapi"]):
+    for call in calls(openapi.of(shop.app)):
         for case in list(cases(call))[sent % share :: share]:
             sent += 1
             if found := table.problem(case):
@@ -241,7 +242,7 @@ def test_ids_of_other_customers_are_like_ids_that_do_not_exist(shop: Shop) -> No
     table = Table(shop)
     stranger, wrong = signed_in(shop), []
     before = rows()
-    for call in calls(shop.app.extensions["settled_openapi"]):
+    for call in calls(openapi.of(shop.app)):
         names_rows = call.named("path") or any(str(path[-1]).endswith("_id") for path, _ in call.fields())
         if "public" in call.operation["x-access"] or not names_rows:
             continue

@@ -8,6 +8,7 @@ from shop.accounts import rights
 from shop.accounts.models import User
 from shop.accounts.permissions import MONEY, Permission, Role, effective, permissions_of
 from shop.accounts.rights import Forbidden
+from shop.api import document as openapi
 from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from tests.api.calls import calls
@@ -67,7 +68,7 @@ def test_a_key_with_one_scope_passes_the_calls_that_name_it_and_no_other_one(sho
 def test_one_of_the_scopes_that_a_call_names_is_enough_for_the_whole_call(shop: Shop) -> None:
     table, wrong, sent = Table(shop), [], 0
     owner, keys = owner_of_all(shop), dict[str, Program]()
-    for call in calls(shop.app.extensions["settled_openapi"]):
+    for call in calls(openapi.of(shop.app)):
         for name in call.operation["x-access"]:
             scope = name.removeprefix("api ")
             if scope not in tuple(Permission) or call.path.startswith("/api/v1/aliases"):

@@ -14,6 +14,8 @@ from shop.core.db import db, transaction
 from shop.core.errors import BadInput, Refusal
 from shop.core.money import Money
 from shop.documents.models import Document
+from shop.fulfilment import carriers
+from shop.fulfilment import write as packages
 from shop.inventory.models import StockMovement
 from shop.jobs import retention
 from shop.mail.models import Mail
@@ -400,3 +402,20 @@ def test_returns_and_refunds_of_one_order_at_once_refund_no_more_than_was_captur
     shop.sweep()
     promised = sum(row.amount for row in shop.refunds(order) if row.state != "REJECTED")
     assert 27_000 <= promised <= 36_000 == order.total_amount
+
+
+def test_of_a_partly_shipped_order_the_shipped_units_are_returned_for_days_from_the_last_package(shop: Shop) -> None:
+    order = shop.paid_order((PEN, 3))
+    package = packages.pack(order.id, {PEN: 2}, by=mia(shop), form_key="1")
+    shop.wait(days=10)
+    packages.ship(order.id, package, carriers.tracking("dhl", "1"), by=mia(shop))
+    shop.wait(days=13)
+    with pytest.raises(Refusal, match="at most 2"):
+        requested(shop, order, {PEN: 3})
+    assert requested(shop, order, {PEN: 2}).state == "REQUESTED"
+    late = shop.paid_order((PEN, 1))
+    packages.pack_and_ship(late.id, carriers.tracking("dhl", "2"), by=mia(shop), form_key="2")
+    shop.wait(days=15)
+    with pytest.raises(Refusal, match="has ended"):
+        requested(shop, late, {PEN: 1})
+    shop.sweep()

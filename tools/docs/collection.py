@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from shop.api import document as openapi
 from tools.docs.routes import shop_app
 
 _SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
@@ -13,7 +14,7 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 
 def page() -> str:
     """Return the collection, in the format 2.1 of Postman, which other clients import too."""
-    document: dict[str, Any] = shop_app().extensions["settled_openapi"]
+    document: dict[str, Any] = openapi.of(shop_app())
     folders = [{"name": tag["name"], "description": tag["description"]} for tag in document["tags"]]
     found = {
         "info": {"name": "Settled", "description": document["info"]["description"], "schema": _SCHEMA},

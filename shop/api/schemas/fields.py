@@ -29,7 +29,7 @@ def changed_schema(item: type[Strict], *always: str) -> type[Strict]:
     """
 
     def bind(self: Strict, name: str, field: Any) -> None:
-        super(made, self).on_bind_field(name, field)
+        item.on_bind_field(self, name, field)
         field.required = name in always
 
     named = ", ".join(f"`{name}`" for name in always)
