@@ -113,10 +113,13 @@ def _known() -> tuple[object, ...]:
 
 @lru_cache(maxsize=_KEPT)
 def _counted(filters: Filters, zone: ZoneInfo, most: int, _known: tuple[object, ...]) -> Select[Any]:
-    parts = [
-        select(_table(kind).id).where(*_conditions(kind, filters, zone)).limit(most).subquery()
-        for kind in _kinds(filters)
-    ]
+    parts = []
+    for kind in _kinds(filters):
+        row = _table(kind)
+        matching = select(row.id).where(*_conditions(kind, filters, zone)).limit(most)
+        if Outcome.APPLIED in filters.outcomes:  # along the index by time: the oldest rows may be others
+            matching = matching.order_by(row.received_at.desc(), row.id.desc())
+        parts.append(matching.subquery())
     return select(*(select(func.count()).select_from(part).scalar_subquery() for part in parts))
 
 
