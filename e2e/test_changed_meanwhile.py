@@ -86,13 +86,14 @@ def test_a_price_that_rises_while_an_order_is_paid_does_not_change_what_is_paid(
     total = order.page.get_by_role("row", name="Total").get_by_role("cell").inner_text()
     with price_raised(demo, SOAP, by=50_00):
         card = order.opens_payment()
+        payment = card.payment
         card.pay()
         order.is_called("Payment received")
         order.page.reload()
         expect(order.page.locator("dl.facts").get_by_text(total)).to_be_visible()
         shown = visitor.shop().visit(f"/products/{SOAP}").page.locator("main .price").first
         expect(shown).not_to_have_text(total)
-    assert len(acquirer.payment(card.payment)["captures"]) == 1
+    assert len(acquirer.payment(payment)["captures"]) == 1
 
 
 @pytest.mark.parametrize("scripts", [True, pytest.param(False, marks=pytest.mark.full)])
