@@ -102,7 +102,7 @@ def init_app(app: Flask) -> None:
         WTF_CSRF_SECRET_KEY=keys.ring(app),
     )
     app.session_interface = LastingCookie()
-    app.ensure_sync = lambda function: function  # type: ignore[method-assign]  # no view is async; Flask looks each time
+    app.ensure_sync = lambda func: func  # type: ignore[method-assign]  # no view is async; Flask looks each time
     named = app.config.get("TRUSTED_HOSTS") or ""
     hosts = [h.strip() for h in named.split(",") if h.strip()] if isinstance(named, str) else list(named)
     app.extensions["settled_hosts"] = tuple(hosts) or (shop_url.hostname or "localhost", "localhost", "127.0.0.1")

@@ -25,11 +25,11 @@ class Strict(Schema):
 
 def changed_schema(item: type[Strict], *always: str) -> type[Strict]:
     """Schema of the answer to a change of a resource with the schema `item`: callers that may not read the resource get
-    the fields `always` alone (`seen`).
+    the fields `always` alone.
     """
 
     def bind(self: Strict, name: str, field: Any) -> None:
-        super(made, self).on_bind_field(name, field)
+        item.on_bind_field(self, name, field)
         field.required = name in always
 
     named = ", ".join(f"`{name}`" for name in always)
