@@ -32,7 +32,7 @@ _LINES = (
 
 @dataclass(frozen=True)
 class Listed:
-    """A page of orders as rows of columns, which cost a third of objects, with the lines of each by its id; and the
+    """A page of orders as rows of columns, which cost less than objects, with the lines of each by its id; and the
     position of the last one if others follow.
     """
 

@@ -118,7 +118,8 @@ def test_the_address_changes_before_packing_and_the_country_never(shop: Shop, gu
     assert answer.status_code == 200, answer.text
     shown = answer.json["address"]
     assert (shown["line1"], shown["city"], shown["state"]) == ("1 New Road", "Taipei", "Daan")
-    abroad = holder.call("PATCH", f"/orders/{order['id']}", {"address": moved | {"country": "JP"}})
+    japan = moved | {"country": "JP", "postcode": "150-0001", "state": "Tokyo"}
+    abroad = holder.call("PATCH", f"/orders/{order['id']}", {"address": japan})
     assert (abroad.status_code, abroad.json["errors"][0]["pointer"]) == (422, "/address/country")
     holder.post(f"/orders/{order['id']}/cancel")
     late = holder.call("PATCH", f"/orders/{order['id']}", {"address": ADDRESS})

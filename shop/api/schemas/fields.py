@@ -25,7 +25,7 @@ class Strict(Schema):
 
 def changed_schema(item: type[Strict], *always: str) -> type[Strict]:
     """Schema of the answer to a change of a resource with the schema `item`: callers that may not read the resource get
-    the fields `always` alone (`seen`).
+    the fields `always` alone.
     """
 
     def bind(self: Strict, name: str, field: Any) -> None:
