@@ -18,7 +18,7 @@ def _pay(film: Film, card: str = GOOD_CARD) -> None:
 
 
 def paid(film: Film) -> None:
-    film.caption("The order page is open. Items are reserved.")
+    film.caption("The order is placed, and its items are reserved.")
     payment = film.open_payment()
     film.caption("The customer opens the acquirer's page …")
     _pay(film)
