@@ -53,7 +53,7 @@ def late(film: Film) -> None:
     film.show_payment(payment)
     film.caption("The money arrives after all …")
     film.acquirer.turn("PT1M")
-    film.shop.page.get_by_text("has been refunded").wait_for()
+    film.shop.page.locator("#order-status").get_by_text("has been refunded").wait_for()
     film.show_payment(payment)
     film.caption("… and is refunded automatically.", 4)
 
@@ -67,7 +67,7 @@ def twice(film: Film) -> None:
     film.show_payment(payment)
     film.caption("One payment pays for the order …", 3)
     film.acquirer.turn("PT1M")
-    film.shop.page.get_by_text("has been refunded").wait_for()
+    film.shop.page.locator("#order-status").get_by_text("has been refunded").wait_for()
     film.show_payment(payment)
     film.caption("… and the other one is refunded automatically.", 4)
 
