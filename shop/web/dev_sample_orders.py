@@ -267,7 +267,7 @@ def acquirer_page(path: str = _QR_PATH) -> str:
 
 def _refund_of(order: Order, refund: Refunded, at: datetime) -> Refund:
     first = order.lines[0].total
-    money = {"all": order.to_pay, "first": first, "rest": order.to_pay - first}[refund.part]
+    money = {"all": order.to_pay, "first": first, "rest": order.to_pay + first * -1}[refund.part]
     ended = None if refund.state in refund_states.UNDER_WAY else at
     what = {"kind": refund.kind, "state": refund.state, "destination": refund.destination, "needs_two": False}
     return Refund(amount=money.amount, currency=money.currency, created_at=at - MINUTE, ended_at=ended, **what)

@@ -23,7 +23,7 @@ WIDTH, HEIGHT, GAP, HEAD = 400, 680, 16, 76
 SCALE = 0.8
 LARGEST = 2_000_000
 """Bytes of a film."""
-SHORTEST = 0.12
+SHORTEST = 0.2
 """Seconds: changes that follow faster than that are one frame."""
 _BACKGROUND, _INK, _SOFT = "#dfe5ea", "#1f2f36", "#51626a"
 _TITLES = ("Shop", "Acquirer")
@@ -102,17 +102,23 @@ class Film:
 def joined(changes: Sequence[Change], end: float) -> list[tuple[Image.Image, float]]:
     """Pictures of both pages with the caption, each with its seconds; none before both pages have a picture."""
     pages: list[Image.Image | None] = [None, None]
-    caption, found = "", []
-    ordered = sorted(changes, key=lambda change: change.at)
-    for change, after in zip(ordered, [*(one.at for one in ordered[1:]), end], strict=True):
+    caption = ""
+    shown: list[tuple[float, Image.Image, Image.Image, str]] = []
+    for change in sorted(changes, key=lambda one: one.at):
         if change.page is None:
             caption = change.caption
         else:
             pages[change.page] = change.picture
         left, right = pages
-        if left is not None and right is not None and (after - change.at >= SHORTEST or after == end):
-            found.append((_drawn((left, right), caption), after - change.at))
-    return found
+        if left is None or right is None:
+            continue
+        began = shown.pop()[0] if shown and change.at - shown[-1][0] < SHORTEST else change.at
+        shown.append((began, left, right, caption))
+    ends = [*(began for began, *_ in shown[1:]), end]
+    return [
+        (_drawn((left, right), text), after - began)
+        for (began, left, right, text), after in zip(shown, ends, strict=True)
+    ]
 
 
 def save(frames: Iterable[tuple[Image.Image, float]], path: Path) -> None:

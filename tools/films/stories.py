@@ -18,7 +18,7 @@ def _pay(film: Film, card: str = GOOD_CARD) -> None:
 
 
 def paid(film: Film) -> None:
-    film.caption("The order page is open. Items are reserved.")
+    film.caption("The order is placed, and its items are reserved.")
     payment = film.open_payment()
     film.caption("The customer opens the acquirer's page …")
     _pay(film)
@@ -53,7 +53,7 @@ def late(film: Film) -> None:
     film.show_payment(payment)
     film.caption("The money arrives after all …")
     film.acquirer.turn("PT1M")
-    film.shop.page.get_by_text("has been refunded").wait_for()
+    film.shop.page.locator("#order-status").get_by_text("has been refunded").wait_for()
     film.show_payment(payment)
     film.caption("… and is refunded automatically.", 4)
 
@@ -67,7 +67,7 @@ def twice(film: Film) -> None:
     film.show_payment(payment)
     film.caption("One payment pays for the order …", 3)
     film.acquirer.turn("PT1M")
-    film.shop.page.get_by_text("has been refunded").wait_for()
+    film.shop.page.locator("#order-status").get_by_text("has been refunded").wait_for()
     film.show_payment(payment)
     film.caption("… and the other one is refunded automatically.", 4)
 

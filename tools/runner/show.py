@@ -10,9 +10,10 @@ import signal
 import sys
 from pathlib import Path
 
+import browser
 import installing
 import say
-from places import VENV_PYTHON
+from places import ROOT, VENV_BIN, VENV_PYTHON
 
 HELP = """\
 Starts a shop and an acquirer on free ports, with data in a temporary folder, shows something, and ends them. A shop
@@ -27,7 +28,7 @@ of alerts. Times are real. The exit code is 0 only if all three were seen.
 
 def main() -> None:
     parser = argparse.ArgumentParser("bin/demo", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
-    shows = parser.add_subparsers(dest="show", required=True, metavar="saga")
+    shows = parser.add_subparsers(dest="show", required=True, metavar="saga|films")
     saga = shows.add_parser(
         "saga",
         help="order, webhook or poll, alert",
@@ -35,9 +36,12 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     saga.add_argument("--json", action="store_true", help="print the result as JSON, the progress on standard error")
+    shows.add_parser("films", help="record the films of docs/films again; needs what bin/test installs")
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
+    if options.show == "films":
+        _films()
     with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
         installing.ensure("run")
         if Path(sys.prefix).resolve() != VENV_PYTHON.parent.parent.resolve():
@@ -46,6 +50,19 @@ def main() -> None:
         found = _saga()
     if options.json:
         print(json.dumps(found, indent=2), flush=True)
+
+
+def _films() -> None:
+    """Continue as `python -m tools.films`."""
+    installing.ensure("test")
+    environ = {
+        **os.environ,
+        "SETTLED_ENV": "development",
+        "PATH": f"{VENV_BIN}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+    environ["CHROMIUM"] = browser.ensure(environ)
+    os.chdir(ROOT)
+    os.execve(VENV_PYTHON, [str(VENV_PYTHON), "-m", "tools.films"], environ)
 
 
 def _saga() -> dict[str, object]:
