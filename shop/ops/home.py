@@ -17,7 +17,6 @@ from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.errors import BadInput, Refusal
 from shop.core.filter_values import refuse_unknown
-from shop.fulfilment import to_ship
 from shop.http_kit.access import requires
 from shop.ops import acts, to_do
 from shop.ops.navigation import Link
@@ -80,17 +79,20 @@ def _page(owner: str | None = None, refusal: Refusal | None = None) -> str:
     to_do_now = to_do.load(reader, permissions)
     found = to_do_now.items
     mine = [item for item in found if item.by == reader]
-    to_pack = to_ship.count(to_ship.COUNTED) if Permission.FULFILMENT_READ in permissions else 0
     shown = {None: found, "me": mine, "none": [item for item in found if not item.by]}[owner]
     return render_template(
         "ops/home.html",
         items=shown[:SHOWN],
         owner=owner,
         refusal=refusal,
-        numbers=[*_numbers(to_do_now), *_to_ship(to_pack), ("Mine", len(mine), url_for("ops.home.show", owner="me"))],
+        numbers=[
+            *_numbers(to_do_now),
+            *_to_ship(to_do_now.to_ship),
+            ("Mine", len(mine), url_for("ops.home.show", owner="me")),
+        ],
         seconds=None if age is None or age > LATE else round(age),
         checked_at=None if age is None else _before(age),
-        to_pack=to_pack,
+        to_ship=to_do_now.to_ship,
         is_cut=len(shown) > SHOWN,
         most=SHOWN,
     )

@@ -80,10 +80,11 @@ class Item:
 
 @dataclass(frozen=True)
 class ToDo:
-    """The list, and the numbers of open alerts by rule."""
+    """The list, the numbers of open alerts by rule, and that of orders to pack and ship."""
 
     items: list[Item]
     alerts: Mapping[str, int]
+    to_ship: int = 0
 
 
 def load(reader: Actor, permissions: Collection[Permission]) -> ToDo:
@@ -99,10 +100,11 @@ def load(reader: Actor, permissions: Collection[Permission]) -> ToDo:
         {item.order_id for _, item in found if item.rule and item.order_id is not None},
         {item.webhook_id for _, item in found if item.webhook_id is not None},
         counts_alerts=shown.total() >= AT_MOST,
+        counts_orders=Permission.FULFILMENT_READ in permissions,
     )
     items = [_complete(item, row, context) for row, item in found]
     items.sort(key=lambda item: (item.tone != "bad", item.due is None, item.due or item.since, item.since))
-    return ToDo(items, context.alerts or shown)
+    return ToDo(items, context.alerts or shown, context.to_ship)
 
 
 def _is_readable(row: Row[Any], permissions: Collection[Permission]) -> bool:
