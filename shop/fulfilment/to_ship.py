@@ -106,10 +106,10 @@ def first() -> tuple[list[Row], int]:
     return page.rows, total
 
 
-def count(most: int) -> int:
-    """The number of orders with units to pack or ship, counted up to `most`. One statement."""
-    some = select(Order.id).where(IS_TO_SHIP).limit(most).subquery()
-    return db.session.scalar(select(func.count()).select_from(some)) or 0
+def counted() -> Any:
+    """Subquery: the number of orders with units to pack or ship, counted up to COUNTED."""
+    some = select(Order.id).where(IS_TO_SHIP).limit(COUNTED).subquery()
+    return select(func.count()).select_from(some).scalar_subquery()
 
 
 def chosen(numbers: Sequence[str]) -> list[Row]:

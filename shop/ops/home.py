@@ -17,7 +17,6 @@ from shop.core.actor import Actor
 from shop.core.db import db
 from shop.core.errors import BadInput, Refusal
 from shop.core.filter_values import refuse_unknown
-from shop.fulfilment import to_ship
 from shop.http_kit.access import requires
 from shop.ops import acts, to_do
 from shop.ops.navigation import Link
@@ -77,16 +76,15 @@ def _page(owner: Owner | None = None, refusal: Refusal | None = None) -> str:
         db.session.rollback()
     age, reader, permissions = heartbeat.age("clock"), acts.reader(), permissions_of(current_user.roles)
     now = to_do.load(reader, permissions, owner)
-    to_pack = to_ship.count(to_ship.COUNTED) if Permission.FULFILMENT_READ in permissions else 0
     return render_template(
         "ops/home.html",
         items=now.items,
         owner=owner,
         refusal=refusal,
-        numbers=[*_numbers(now), *_to_ship(to_pack), ("Mine", now.mine, url_for("ops.home.show", owner="me"))],
+        numbers=[*_numbers(now), *_to_ship(now.to_ship), ("Mine", now.mine, url_for("ops.home.show", owner="me"))],
         seconds=None if age is None or age > LATE else round(age),
         checked_at=None if age is None else _before(age),
-        to_pack=to_pack,
+        to_ship=now.to_ship,
         is_cut=now.is_cut,
     )
 

@@ -91,7 +91,7 @@ class Owner(StrEnum):
 @dataclass(frozen=True)
 class ToDo:
     """The most urgent things of an owner; `is_cut` if there are others. The numbers of all things, by kind and of the
-    reader's own, and of open alerts by rule, are without regard to the owner.
+    reader's own, of open alerts by rule, and of orders to pack and ship, are without regard to the owner.
     """
 
     items: list[Item]
@@ -99,6 +99,7 @@ class ToDo:
     kinds: Mapping[str, int]
     mine: int
     alerts: Mapping[str, int]
+    to_ship: int = 0
 
 
 def load(reader: Actor, permissions: Collection[Permission], owner: Owner | None = None) -> ToDo:
@@ -116,10 +117,18 @@ def load(reader: Actor, permissions: Collection[Permission], owner: Owner | None
         {item.order_id for _, item in found if item.rule and item.order_id is not None},
         {item.webhook_id for _, item in found if item.webhook_id is not None},
         counts_alerts=rules.total() >= AT_MOST,
+        counts_orders=Permission.FULFILMENT_READ in permissions,
     )
     items = [_complete(item, row, context) for row, item in found]
     mine = sum(_owner(row, reader) == reader for row in rows)
-    return ToDo(items, len(of_owner) > len(items), Counter(row.kind for row in rows), mine, context.alerts or rules)
+    return ToDo(
+        items,
+        len(of_owner) > len(items),
+        Counter(row.kind for row in rows),
+        mine,
+        context.alerts or rules,
+        context.to_ship,
+    )
 
 
 def _owner(row: Row[Any], reader: Actor) -> Actor | None:

@@ -34,6 +34,7 @@ from shop.core.column_types import ActorText
 from shop.core.db import UtcDateTime, db
 from shop.explain import next_steps
 from shop.explain.next_step import Step
+from shop.fulfilment import to_ship
 from shop.order_notes import notes
 from shop.orders.models import Order
 from shop.payments.providers.types import DisputeState
@@ -55,7 +56,7 @@ of a note. `about` is the subject of an alert, the kind of a dispute or the reas
 """
 _LISTED_ITSELF = ("OPS_APPROVAL_WAITS", "OPS_DISPUTE_DUE")
 """Rules of alerts about requests and disputes, which are in the list themselves."""
-_NAME, _COUNT = "name", "count"
+_NAME, _COUNT, _TO_SHIP = "name", "count", "to ship"
 _NO_TIME = cast(null(), UtcDateTime)
 
 
@@ -75,17 +76,25 @@ def _things(readable: frozenset[Permission], limit: int) -> Select[Any]:
 
 @dataclass(frozen=True)
 class Context:
-    """Display names of people, next steps as in `next_steps.steps`, and numbers of open alerts by rule."""
+    """Display names of people, next steps as in `next_steps.steps`, numbers of open alerts by rule, and the number of
+    orders to pack and ship.
+    """
 
     names: Mapping[Actor, str]
     steps: Mapping[tuple[str, int], Step]
     alerts: Mapping[str, int]
+    to_ship: int = 0
 
 
 def context(
-    actors: Iterable[Actor], order_ids: Collection[int], webhook_ids: Collection[int], *, counts_alerts: bool
+    actors: Iterable[Actor],
+    order_ids: Collection[int],
+    webhook_ids: Collection[int],
+    *,
+    counts_alerts: bool,
+    counts_orders: bool = False,
 ) -> Context:
-    """People and next steps of things; the numbers of alerts are counted if wanted. One statement, or none."""
+    """People and next steps of things; alerts and orders to ship are counted if wanted. One statement, or none."""
     known = set(actors)
     parts = next_steps.parts(order_ids, webhook_ids)
     if ids := {actor.user_id for actor in known if actor.user_id is not None}:
@@ -93,12 +102,15 @@ def context(
     if counts_alerts:
         counted = store.counted_by_rule().subquery()
         parts.append(next_steps.row(_COUNT, counted.c.number, _NO_TIME, counted.c.rule))
+    if counts_orders:
+        parts.append(next_steps.row(_TO_SHIP, to_ship.counted(), _NO_TIME, cast(null(), Text)))
     rows = list(db.session.execute(union_all(*parts))) if parts else []
     emails = {row.id: row.name for row in rows if row.kind == _NAME}
     return Context(
         staff.labels_of(known, emails),
-        next_steps.earliest(row for row in rows if row.kind not in (_NAME, _COUNT)),
+        next_steps.earliest(row for row in rows if row.kind not in (_NAME, _COUNT, _TO_SHIP)),
         {row.name: row.id for row in rows if row.kind == _COUNT},
+        next((row.id for row in rows if row.kind == _TO_SHIP), 0),
     )
 
 

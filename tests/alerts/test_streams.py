@@ -189,11 +189,11 @@ def _staff(shop: Shop) -> None:
 
 
 def _shipments(shop: Shop) -> None:
-    order, by = shop.order((PEN, 2)), shop.colleague("mia", Role.MERCHANDISER)
+    order, by = shop.order((KETTLE, 2)), shop.colleague("mia", Role.MERCHANDISER)
     pay(shop, order)
-    write.pack(order.id, {PEN: 1}, by=by, form_key="form-1")
+    write.pack(order.id, {KETTLE: 1}, by=by, form_key="form-1")
     write.cancel(order.id, 1, by=by)
-    write.withdraw(order.id, {PEN: 1}, seen={PEN: 0}, by=by, reason="refunded")
+    write.withdraw(order.id, {KETTLE: 1}, seen={KETTLE: 0}, by=by, reason="refunded")
     write.pack_and_ship(order.id, Tracking("DHL", "1", ""), by=by, form_key="form-2")
     write.change_tracking(order.id, 2, Tracking("DHL", "2", ""), by=by, reason="a typing error")
 
