@@ -26,6 +26,7 @@ PUBLIC_POSTS = {
     "/email-hint": "shows what an address may have meant, from a list in the program; limited",
     "/checkout/sign-in": "keeps what was typed for the cookie that typed it; limited",
     "/checkout/language": "keeps what was typed for the cookie that typed it; limited",
+    "/announcements/<int:number>/dismiss": "hides a text for the cookie; limited",
     "/orders": "sends a link to the address that is asked about, never shows its orders",
     "/sign-in": "throttled",
     "/sign-in/code": "the password, which the signed cookie proves, and a code; throttled",
