@@ -156,7 +156,10 @@ def _order(wanted: Wanted, ranks: Sequence[Condition]) -> list[tuple[str, bool]]
         return [("amount", wanted.sort is Sort.DEAREST), ("id", wanted.sort is Sort.DEAREST)]
     if wanted.sort is Sort.NEWEST:
         return [("id", True)]
-    return [("rank", False), ("id", False)] if ranks else [("shelf", False), ("position", False), ("sku", False)]
+    if ranks:
+        return [("rank", False), ("id", False)]
+    place = [("position", False), ("sku", False)]
+    return place if wanted.category else [("shelf", False), *place]
 
 
 @dataclass(frozen=True)
