@@ -77,12 +77,14 @@ def _origin() -> credentials.Origin:
 
 def _export_page(form: ExportForm, refusal: Refusal | None = None) -> Response:
     user = sessions.require_user()
+    form.current.flags.required = user.has_password
     is_proven = user.has_password or sessions.is_confirmed()
     return with_form("export_data", form, refusal, has_password=user.has_password, is_proven=is_proven)
 
 
 def _delete_page(form: DeleteAccountForm, refusal: Refusal | None = None) -> Response:
     user = sessions.require_user()
+    form.current.flags.required = user.has_password
     shown = {
         "email": user.email,
         "is_staff": bool(user.roles),

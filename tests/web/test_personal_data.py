@@ -58,6 +58,7 @@ def test_a_deleted_account_is_signed_out_and_its_address_is_free(
     other_visitor.post("/sign-in", ADA)
     page = ada.get("/account/delete")
     assert is_private(page) and f'href="{order}"' in page.text and "Orders that are not paid yet" in page.text
+    assert "(optional)" not in page.text
     assert ada.post("/account/delete", CONFIRMED).location == "/sign-in"
     assert "Your account is deleted." in ada.get("/sign-in").text
     assert [one.get("/account").status_code for one in (ada, other_visitor)] == [303, 303]
