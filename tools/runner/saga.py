@@ -86,7 +86,8 @@ class Trade:
 
     def alert(self, order: Placed) -> dict[str, Any] | None:
         """The alert about an order on the stream, if there is one."""
-        for _, fields in self._redis.xrange(STREAM):
+        entries: Any = self._redis.xrange(STREAM)
+        for _, fields in entries:
             payload: dict[str, Any] = json.loads(fields["payload"])
             if payload["orderNo"] == order.number:
                 return payload
