@@ -31,19 +31,19 @@ _DONE = {
 
 @transactional
 def accept(return_id: int, *, by: Actor, message: str = "") -> None:
-    """Accept a return: the customer is told where to send the items, with `message` if given.
+    """Accept a return: the customer gets a mail that says where to send the items, with `message` if given.
 
     Raises Forbidden; BadInput `bad_reason`; Refusal `unknown_return` and `return_moved`.
     """
     rights.demand(by, Permission.RETURN_DECIDE)
-    told = reasons.needed(message) if message.strip() else ""
+    text = reasons.needed(message) if message.strip() else ""
     seen = load.snapshot(load.order_of(return_id), lock=True)
     one = to_move(seen, return_id, ReturnState.ACCEPTED, by)
     if one is None:
         return
-    write.move(one, ReturnState.ACCEPTED, by, message=told)
+    write.move(one, ReturnState.ACCEPTED, by, message=text)
     events.record(seen.order_id, ReturnAccepted(one.reference), actor=by)
-    _record(seen, one, Act.RETURN_ACCEPTED, by, ReturnState.ACCEPTED, told)
+    _record(seen, one, Act.RETURN_ACCEPTED, by, ReturnState.ACCEPTED, text)
 
 
 @transactional
@@ -53,14 +53,14 @@ def decline(return_id: int, *, by: Actor, message: str) -> None:
     Raises Forbidden; BadInput `reason_needed`, `bad_reason`; Refusal `unknown_return` and `return_moved`.
     """
     rights.demand(by, Permission.RETURN_DECIDE)
-    told = reasons.needed(message)
+    text = reasons.needed(message)
     seen = load.snapshot(load.order_of(return_id), lock=True)
     one = to_move(seen, return_id, ReturnState.DECLINED, by)
     if one is None:
         return
-    write.move(one, ReturnState.DECLINED, by, message=told)
+    write.move(one, ReturnState.DECLINED, by, message=text)
     events.record(seen.order_id, ReturnDeclined(one.reference), actor=by)
-    _record(seen, one, Act.RETURN_DECLINED, by, ReturnState.DECLINED, told)
+    _record(seen, one, Act.RETURN_DECLINED, by, ReturnState.DECLINED, text)
 
 
 @transactional

@@ -50,14 +50,14 @@ def refund(
     one = to_move(seen, return_id, ReturnState.CLOSED, by)
     if one is None:
         return []
-    told = f"Return {one.reference}: {why}"
+    named = f"Return {one.reference}: {why}"
     found = []
     for part in decide_arrival.parts(one, money, granted, expected):
         amount = Money(part.amount, granted.currency)
         if part.capture_id is None:
-            found.append(requests.request_credit(order_id, amount, reason=told, by=by))
+            found.append(requests.request_credit(order_id, amount, reason=named, by=by))
         else:
-            found.append(requests.request(part.capture_id, amount, reason=told, by=by, to=to))
+            found.append(requests.request(part.capture_id, amount, reason=named, by=by, to=to))
     rows = [{"refund_id": refund.id, "return_id": one.id} for refund in found]
     db.session.execute(table(ReturnRefund).insert(), rows)
     _close(seen, one, granted.amount, by)

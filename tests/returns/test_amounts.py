@@ -124,13 +124,13 @@ def test_refunds_of_any_sequence_of_returns_stay_within_what_was_captured_and_su
             one = one_return(goods_amount=share.goods, delivery_amount=share.delivery)
             granted = Money(share.total, "TWD")
             for part in decide_arrival.parts(one, money, granted, share.total):
-                asked = refunds.Request(
+                part_of = refunds.Request(
                     part.capture_id,
                     Money(part.amount, "TWD"),
                     "",
                     "provider" if part.capture_id else "store_credit",
                 )
-                money = refunds.request(money, asked, context(numbers=numbers)).after
+                money = refunds.request(money, part_of, context(numbers=numbers)).after
         refunded += share.total
         before = {sku: before.get(sku, 0) + now.get(sku, 0) for sku in {*before, *now}}
         assert refunded <= total and sum(row.amount for row in money.refunds) == refunded

@@ -67,12 +67,12 @@ REFUSED: dict[str, tuple[Snapshot, dict[str, Any], str | None]] = {
 
 @pytest.mark.parametrize(("seen", "units", "code"), REFUSED.values(), ids=REFUSED)
 def test_a_request_is_checked(seen: Snapshot, units: dict[str, int], code: str | None) -> None:
-    asked = Wanted(units, ReturnReason.FAULTY)
+    wanted = Wanted(units, ReturnReason.FAULTY)
     if code is None:
-        decide.request(seen, asked, NOW, 14, for_customer=False)
+        decide.request(seen, wanted, NOW, 14, for_customer=False)
         return
     with pytest.raises(Refusal) as refused:
-        decide.request(seen, asked, NOW, 14, for_customer=False)
+        decide.request(seen, wanted, NOW, 14, for_customer=False)
     assert refused.value.code == code
 
 

@@ -220,12 +220,12 @@ def test_each_step_is_safe_to_repeat_and_the_other_person_reads_who_was_first(sh
         (lambda by: handling.accept(one.id, by=by), "mia@example.com has already accepted this return."),
         (lambda by: handling.receive(one.id, {PEN: (1, 0)}, by=by), "mia@example.com has already received"),
     ]
-    for act, said in steps:
+    for act, sentence in steps:
         for _ in range(2):
             act(mia(shop))
         with pytest.raises(Refusal) as refused:
             act(bo)
-        assert refused.value.code == "return_moved" and said in refused.value.message
+        assert refused.value.code == "return_moved" and sentence in refused.value.message
     assert restocked() == [(PEN, 1)]
     assert refund_in_full(shop, one) and refund_in_full(shop, one) == []
     with pytest.raises(Refusal, match="sam@example.com has already closed this return"):
@@ -304,8 +304,8 @@ def test_each_step_is_mailed_once_in_the_language_of_the_order(shop: Shop) -> No
     expected = ["return_accepted", "return_declined", "return_received", "return_requested", "return_requested"]
     assert sorted(row.kind for row in mails) == expected
     assert {(row.language, row.recipient) for row in mails} == {("ja", order.email)}
-    [told] = [row.data["message"] for row in mails if row.kind == "return_declined"]
-    assert told == "使用済みです"
+    [message] = [row.data["message"] for row in mails if row.kind == "return_declined"]
+    assert message == "使用済みです"
 
 
 def test_the_texts_of_a_return_are_erased_with_the_data_of_a_guest(shop: Shop) -> None:

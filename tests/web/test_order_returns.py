@@ -136,7 +136,7 @@ def test_an_unpaid_order_has_no_returns(shop: Shop, visitor: Visitor) -> None:
     shop.sweep()
 
 
-def test_after_the_days_the_page_offers_no_return_and_says_why(shop: Shop, visitor: Visitor, paid: str) -> None:
+def test_after_the_days_the_page_offers_no_return_and_gives_the_reason(shop: Shop, visitor: Visitor, paid: str) -> None:
     form = typed(visitor, paid)
     shop.turn(days=14, hours=1)
     assert "Return items" not in visitor.get(paid).text
