@@ -128,7 +128,7 @@ def change(number: int, content: Content, *, seen: int, by: Actor) -> bool:
     values, key = _checked(content), {"id": number}
     before = versions.locked(Announcement, key)
     if before is None:
-        raise _gone()
+        raise _deleted()
     if not versions.save(Announcement, key, before, values, seen=seen, name="The announcement"):
         return False
     was = {name: before[name] for name in values}
@@ -144,7 +144,7 @@ def remove(number: int, *, seen: int, by: Actor) -> None:
     key = {"id": number}
     before = versions.locked(Announcement, key)
     if before is None:
-        raise _gone()
+        raise _deleted()
     versions.remove(Announcement, key, before, seen=seen, name="The announcement")
     was = {name: before[name] for name in asdict(Content({}))}
     audit.record(by, Act.ANNOUNCEMENT_REMOVED, _subject(number), before=was)
@@ -177,7 +177,7 @@ def _checked(content: Content) -> dict[str, Any]:
     return {"texts": there, "link": content.link, "starts_at": starts_at, "ends_at": ends_at}
 
 
-def _gone() -> versions.ChangedMeanwhile:
+def _deleted() -> versions.ChangedMeanwhile:
     return versions.ChangedMeanwhile("The announcement was deleted after you opened it. Nothing was saved.")
 
 
