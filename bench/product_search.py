@@ -187,7 +187,7 @@ def main() -> None:
             mark = folder / f"{database.lower()}-{products}"
             shop = prepared(url(products), f"{redis.url}?db={at}", mark, products)
             kinds = [kind for kind in searches() if options.only in kind.name]
-            kinds = kinds[:2] if products == SMALL and options.products != SMALL else kinds
+            kinds = kinds[:2] if products == SMALL else kinds
             if not options.fill and kinds:
                 measure(f"{database}, {products:,} products", shop, kinds, options.requests)
                 medians, highest = (
