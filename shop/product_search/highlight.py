@@ -10,6 +10,8 @@ from shop.product_search.query import Part
 
 def marked(text: str, parts: Sequence[Part]) -> list[tuple[str, bool]]:
     """The text in pieces, each with whether it was found. The pieces together are the text."""
+    if not parts:
+        return [(text, False)]
     pieces: list[tuple[str, bool]] = []
     at = 0
     for start, end in _merged(sorted(_found(text, parts))):
