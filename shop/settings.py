@@ -15,6 +15,7 @@ from typing import Any
 
 from shop.api_settings import API_SETTINGS, DEVELOPMENT_TOKEN_KEY
 from shop.media_settings import MEDIA_SETTINGS
+from shop.period_settings import PERIODS
 from shop.setting_kinds import (
     WORDS,
     ChatWebhook,
@@ -196,21 +197,6 @@ SETTINGS: tuple[Setting, ...] = (
         CurrencyAmounts,
     ),
     Setting(
-        "GUEST_DATA_DAYS",
-        "730",
-        "Days after which name, postal address and e-mail address of a guest's ended order are erased.",
-        int,
-        least=30,
-    ),
-    Setting(
-        "RETURN_DAYS",
-        "14",
-        "Days after the payment in which a customer can request a return on the order page; staff can do it later.",
-        int,
-        least=1,
-    ),
-    Setting("EXPORT_DAYS", "7", "Days for which exported files of orders are kept.", int, least=1),
-    Setting(
         "UNPAID_EMAIL_FACTOR",
         "2",
         "Limit of one e-mail address, over all visitors, as a multiple of the limits of one visitor.",
@@ -323,6 +309,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("HEARTBEAT_FILE", "", "File that `worker` and `clock` touch while they work, for liveness probes."),
     *API_SETTINGS,
     *MEDIA_SETTINGS,
+    *PERIODS,
     Setting("SEED_STOCK", "1", "Multiplies the stock of the seeded catalogue (load tests).", int, least=1),
 )
 

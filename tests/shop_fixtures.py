@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -462,34 +462,3 @@ def bare_order(state: str) -> int:
             )
         )
         return order.id
-
-
-Race = Callable[[Callable[[int], Any]], list[Any]]
-
-
-@pytest.fixture
-def race(app: Flask) -> Race:
-    """`race(do)`: eight callers call `do(number)` at once, each in its own app context; their results or exceptions."""
-
-    def run(do: Callable[[int], Any], callers: int = 8) -> list[Any]:
-        barrier = threading.Barrier(callers)
-        results: list[Any] = [None] * callers
-
-        def call(number: int) -> None:
-            with app.app_context():
-                db.session.execute(db.select(1))
-                db.session.rollback()
-                barrier.wait()
-                try:
-                    results[number] = do(number)
-                except Exception as error:  # noqa: BLE001 - what the loser of a race gets is part of the result
-                    results[number] = error
-
-        threads = [threading.Thread(target=call, args=(number,)) for number in range(callers)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-        return results
-
-    return run

@@ -19,6 +19,7 @@ from shop.core import clock
 from shop.core.languages import text_in
 from shop.core.line_kinds import LineKind
 from shop.orders import states as order_states
+from shop.orders.fulfilment_states import FulfilmentState
 from shop.orders.models import Order, OrderLine
 from shop.orders.states import OrderState
 from shop.payments.providers.types import ActionKind, EndReason, PaymentState, RefundState
@@ -206,6 +207,7 @@ def order_of(name: str, locale: str) -> Order:
     columns: dict[str, Any] = {
         **{"id": None, "number": NUMBER, "token": TOKEN, "checkout_key": "", "state": sample.state, "user_id": None},
         **{"currency": currency, "locale": locale, "email": "may@example.com", "event_seq": 3, "credit_amount": 0},
+        "fulfilment": FulfilmentState.TO_PACK,
         **{"line2": "", "region": "", "phone": "", **address, "placed_at": -3 * MINUTE, "pay_by": 27 * MINUTE},
         "total_amount": sum(line.total.amount for line in lines if not line.is_included),
         **sample.order,
@@ -239,6 +241,7 @@ def _item(position: int, sku: str, quantity: int, currency: str, locale: str) ->
 
 def _line(position: int, sku: str, name: str, amount: int, currency: str, **more: Any) -> OrderLine:
     values: dict[str, Any] = {"quantity": 1, "slug": "", "image": "", "kind": LineKind.ITEM, "is_included": False}
+    values |= {"withdrawn": 0}
     values |= {"position": position, "sku": sku, "name": name, "unit_amount": amount, "currency": currency, **more}
     return OrderLine(**values)
 

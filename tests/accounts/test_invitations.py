@@ -18,7 +18,8 @@ from shop.core.audit_search import find
 from shop.core.db import db, transaction
 from shop.core.errors import BadInput, Refusal
 from shop.mail.models import Mail
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 from tests.web.conftest import Visitor
 from tests.web.test_verification import mailed_link
 

@@ -23,7 +23,8 @@ from shop.core.audit_search import find
 from shop.core.db import db
 from shop.core.errors import BadInput, Refusal
 from tests.ops.conftest import PASSWORD
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 from tests.software_authenticator import Authenticator
 from tests.web.conftest import Visitor
 

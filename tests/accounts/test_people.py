@@ -21,7 +21,8 @@ from shop.payments.records.models import Refund
 from shop.payments.refunds import requests
 from shop.payouts import payouts
 from shop.payouts.models import Payout
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 
 PASSWORD = "correct horse battery"
 

@@ -20,7 +20,8 @@ from shop.core.errors import BadInput, Refusal
 from shop.production import _second_factor
 from shop.setting_kinds import SecondFactorRule
 from tests.ops.conftest import PASSWORD, visitor_as
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 from tests.web.conftest import Visitor
 
 IP = "203.0.113.7"

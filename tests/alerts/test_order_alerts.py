@@ -25,7 +25,8 @@ from shop.payments.updates.apply import accept, apply
 from shop.payments.updates.snapshot import PaymentUpdate
 from tests.alerts.helpers import all_alerts, of, published
 from tests.parts.redis_server import RedisServer
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 
 
 def paid(shop: Shop, **wrong: Any) -> Order:

@@ -16,7 +16,8 @@ from shop.core.event_types import Stream
 from shop.jobs import effects
 from tests.alerts.helpers import published
 from tests.parts import staff_accounts
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 
 SAM, KIM = Actor.staff(1001), Actor.staff(1002)
 SAM_AT, KIM_AT = "sam@example.com", "kim@example.com"

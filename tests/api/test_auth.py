@@ -18,7 +18,8 @@ from shop.core.db import db, transaction
 from shop.core.event_types import EventKind
 from shop.core.outbox import OutboxRow
 from tests.api.conftest import PASSWORD, Program, account, log_in, signed_in
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 
 AT = datetime(2026, 12, 1, 12, tzinfo=UTC)
 

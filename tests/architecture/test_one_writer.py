@@ -15,6 +15,7 @@ PLACING = "shop/checkout/placing/write.py"
 READS_ORDERS = (
     "shop/api/payments.py",
     "shop/checkout/placing/load.py",
+    "shop/order_search/listed.py",
     "shop/payments/order_money/load.py",
     "shop/payments/records/locking.py",
     "shop/payments/updates/load.py",

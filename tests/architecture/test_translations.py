@@ -39,6 +39,7 @@ FOR_STAFF = (
     "shop/commands/",
     "shop/core/filter_values.py",
     "shop/core/days.py",
+    "shop/core/key_pages.py",
     "shop/core/keyset.py",
     "shop/core/typed_fields.py",
     "shop/core/versions.py",

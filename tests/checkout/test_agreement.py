@@ -12,7 +12,8 @@ from shop.core.db import db
 from shop.core.errors import Refusal
 from shop.orders.models import Order
 from tests.checkout.test_placing import kinds
-from tests.shop_fixtures import KETTLE, PEN, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PEN, Shop
 
 lines = st.lists(
     st.tuples(st.sampled_from(["A", "B-1", "KETTLE"]), st.integers(1, 99), st.integers(0, 10**12)),

@@ -19,7 +19,8 @@ from shop.orders import origins
 from shop.orders.models import Order
 from shop.setting_kinds import CurrencyAmounts
 from shop.settings import load
-from tests.shop_fixtures import KETTLE, PEN, UNITS, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PEN, UNITS, Shop
 
 OFFICE = "192.0.2.1"
 

@@ -16,7 +16,8 @@ from shop.core.db import db, transaction
 from shop.core.errors import BadInput, Refusal
 from shop.inventory import stock
 from shop.orders.models import Order, OrderLine
-from tests.shop_fixtures import KETTLE, PEN, UNITS, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PEN, UNITS, Shop
 
 
 def kinds(results: list[Any]) -> Counter[str]:

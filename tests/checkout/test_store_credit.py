@@ -16,7 +16,8 @@ from shop.payments.initiation import initiate
 from shop.payments.providers import charging, registry, stripe
 from shop.payments.providers.capabilities import Capabilities
 from shop.payments.refunds import requests
-from tests.shop_fixtures import KETTLE, PRICES, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PRICES, Shop
 
 PRICE = PRICES[KETTLE]["TWD"]
 _TWD = frozenset({"TWD"})

@@ -12,7 +12,8 @@ from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.inventory import stock
 from shop.inventory.models import Stock, StockMovement
-from tests.shop_fixtures import KETTLE, PRICES, UNITS, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PRICES, UNITS, Shop
 
 Command = Callable[..., str]
 

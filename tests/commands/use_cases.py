@@ -115,6 +115,7 @@ USE_CASES = {
 one that is, or is an act of the console or of the API alone.
 """
 PARTS = {
+    "accounts.api_keys.end_all": "part of the acts that end an account's access",
     "accounts.people.demand_for": "part of the use cases of `people`",
     "accounts.people.locked": "part of the use cases of `people`",
     "accounts.people.request_roles": "part of `set_roles`",

@@ -24,7 +24,8 @@ from shop.core.money import Money
 from shop.jobs import retention
 from tests.parts.lending import unprotected
 from tests.parts.statements import statements
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 
 TABLES: list[type[Base]] = [AuditEntry, AuditPersonal, AuditSeal]
 PRICE = Subject(SubjectKind.PRODUCT, "TEST-KETTLE")

@@ -17,7 +17,8 @@ from shop.credit_gifts import gifts
 from shop.credit_gifts.models import CreditGift
 from shop.integrity import invariants
 from shop.ledger import book, chart, store_credit
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 
 FIFTY = Money(5000, "TWD")
 

@@ -18,7 +18,8 @@ from shop.setting_kinds import TimeZone
 from shop.settings import SETTINGS, BadSetting, read
 from tests.documents.conftest import documents, refund, stated
 from tests.documents.test_pdf import text_of
-from tests.shop_fixtures import KETTLE, PEN, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PEN, Shop
 
 
 def test_a_paid_order_has_a_receipt_with_its_lines_and_tax(priced: Shop) -> None:

@@ -29,7 +29,8 @@ from tests.fakes import Acquirer, FakePay
 from tests.parts.counters import counted
 from tests.parts.postgres import PostgresServer
 from tests.parts.waiting import until
-from tests.shop_fixtures import KETTLE, PEN, UNITS, Race, Shop, environ, migrate
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PEN, UNITS, Shop, environ, migrate
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -21,7 +21,8 @@ from shop.payments.disputes import disputes
 from shop.payments.providers.interface import DisputeFact
 from shop.payments.records.models import Capture, Refund
 from shop.payments.refunds import apply, requests
-from tests.shop_fixtures import PEN, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import PEN, Shop
 
 ROUNDS = 2
 

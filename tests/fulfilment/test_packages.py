@@ -19,7 +19,8 @@ from shop.fulfilment.models import Shipment
 from shop.fulfilment.refusals import FormUsed, NothingToPack, NotPacked, NotShippable, SeveralPackages, TooMany
 from shop.orders import address, events
 from tests.fulfilment.conftest import DHL, fulfilment, mia, pack, places, refund, ship
-from tests.shop_fixtures import KETTLE, PEN, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PEN, Shop
 
 
 def kinds(order_id: int) -> list[str]:

@@ -19,7 +19,8 @@ from shop.inventory import stock
 from shop.inventory.models import Reservation, Stock, StockMovement
 from shop.inventory.refusals import OutOfStock
 from shop.orders.models import Order
-from tests.shop_fixtures import KETTLE, PEN, UNITS, Race, Shop, bare_order
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PEN, UNITS, Shop, bare_order
 
 
 @pytest.fixture

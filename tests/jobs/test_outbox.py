@@ -15,7 +15,8 @@ from shop.core.outbox import OutboxRow
 from shop.jobs import effects
 from shop.orders.models import Order
 from tests.parts.redis_server import RedisServer
-from tests.shop_fixtures import PEN, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import PEN, Shop
 
 Event = dict[str, Any]
 

@@ -28,7 +28,8 @@ from shop.payments.refunds import requests
 from shop.payments.webhooks import hints
 from shop.pricing import change
 from shop.pricing.models import DiscountUse
-from tests.shop_fixtures import KETTLE, PEN, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PEN, Shop
 
 UNKNOWN_REFERENCE = "P000000000000N0B0DYS"
 

@@ -15,7 +15,8 @@ from shop.mail.states import MailKind, MailState
 from shop.setting_kinds import MailServer
 from tests.checkout.test_crashes import Killed
 from tests.mail.conftest import Server, mails, stored
-from tests.shop_fixtures import PEN, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import PEN, Shop
 
 PLACED = "order_placed"
 

@@ -16,7 +16,8 @@ from shop.payments.refunds import requests
 from shop.setting_kinds import Mailboxes
 from tests.alerts.helpers import all_alerts, of
 from tests.mail.conftest import Server, mails, stored
-from tests.shop_fixtures import PEN, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import PEN, Shop
 
 NO_SUCH_USER = "550 5.1.1 no such user"
 

@@ -221,7 +221,7 @@ def test_the_search_for_missing_mails_finds_exactly_the_events_that_demand_one(s
     shop.sweep()
     of_orders = [kind for kind in EventKind if not kind.startswith(("account.", "alert."))]
     events: list[dict[str, Any]] = [
-        {"kind": kind, "target": target, "because": because, "data": {"why": why}}
+        {"kind": kind, "target": target, "because": because, "data": {"why": why, "fulfilment": "SHIPPED"}}
         for kind in of_orders
         for target in (OrderState if kind == EventKind.ORDER_MOVED else [None])
         for because in (Reason if kind == EventKind.ORDER_MOVED else [None])

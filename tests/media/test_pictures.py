@@ -20,7 +20,8 @@ from shop.jobs import retention
 from shop.media.models import MediaFile
 from tests.media.test_conversion import picture
 from tests.ops.conftest import visitor_as
-from tests.shop_fixtures import KETTLE, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, Shop
 from tests.web.conftest import Visitor
 
 

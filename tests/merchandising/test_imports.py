@@ -20,7 +20,8 @@ from shop.core.errors import Refusal
 from shop.jobs import retention, work
 from shop.merchandising import csv_export, imports
 from shop.merchandising.models import ImportState, ProductImport, ProductImportLine, ProductImportPart
-from tests.shop_fixtures import KETTLE, PEN, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PEN, Shop
 
 FILE = (
     "sku,name,category,price.TWD,price.USD,state\n"

@@ -16,7 +16,8 @@ from shop.pricing import change, demo_pricing
 from shop.pricing.models import DeliveryMethod
 from tests.ops.conftest import visitor_as
 from tests.ops.setting_forms import form_of
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 from tests.web.conftest import Visitor
 
 NEW = {"name": "Courier", "name.zh-Hant": "宅配", "price.TWD": "80", "price.USD": "4.50", "free_from.TWD": "1,500"}

@@ -14,7 +14,8 @@ from shop.legal_texts import legal_texts
 from shop.legal_texts.models import LegalText
 from tests.ops.conftest import visitor_as
 from tests.ops.setting_forms import form_of
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 from tests.web.conftest import Visitor
 
 TERMS = "/ops/legal/terms/en"

@@ -18,7 +18,8 @@ from shop.order_notes.mentions import Colleague
 from shop.order_notes.models import OrderNote
 from shop.orders.models import Order
 from tests.ops.conftest import visitor_as
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 from tests.web.conftest import Visitor
 
 STAFF = [

@@ -14,7 +14,8 @@ from shop.order_search import filters as filters_of
 from shop.order_search import views
 from shop.order_search.models import SavedView
 from tests.ops.conftest import visitor_as
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 from tests.web.conftest import Visitor
 
 PAGE = "/ops/orders/views"

@@ -17,7 +17,8 @@ from shop.inventory import stock
 from shop.merchandising import product_list
 from shop.orders.models import OrderLine
 from tests.ops.conftest import visitor_as
-from tests.shop_fixtures import KETTLE, PEN, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PEN, Shop
 from tests.web.conftest import Visitor
 from tests.web.test_page_statements import sent_for
 

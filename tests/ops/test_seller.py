@@ -15,7 +15,8 @@ from shop.seller_data.models import SellerData
 from tests.documents.conftest import documents
 from tests.ops.conftest import visitor_as
 from tests.ops.setting_forms import form_of
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 from tests.web.conftest import Visitor
 
 NEW = {"name": "Tea & Co. 茶行", "address": "9 Harbour Rd, Tainan", "tax_id": "12345678", "email": "hi@tea.example"}

@@ -10,7 +10,8 @@ from shop.core.db import db
 from shop.inventory import stock
 from shop.inventory.models import StockMovement
 from tests.ops.conftest import visitor_as
-from tests.shop_fixtures import KETTLE, UNITS, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, UNITS, Shop
 from tests.web.test_page_statements import sent_for
 
 

@@ -20,7 +20,8 @@ from shop.core.money import Money
 from shop.payments.refunds import requests
 from tests.ops.conftest import visitor_as
 from tests.ops.test_alerts import alert
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 from tests.web.test_page_statements import sent_for
 
 

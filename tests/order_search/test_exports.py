@@ -21,7 +21,8 @@ from shop.order_search import exports
 from shop.order_search.filters import Filters, parse
 from shop.order_search.models import ExportState, OrderExport, OrderExportPart
 from shop.payments.records.models import Payment
-from tests.shop_fixtures import PEN, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import PEN, Shop
 
 UTC = ZoneInfo("UTC")
 EVERYTHING = Filters()

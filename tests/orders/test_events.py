@@ -10,7 +10,8 @@ from shop.core.actor import Actor
 from shop.core.db import db, transaction
 from shop.core.event_types import PaymentVisited
 from shop.orders import events
-from tests.shop_fixtures import Race, Shop, bare_order
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop, bare_order
 
 
 def test_a_reader_that_was_cut_off_catches_up_and_sees_every_event_once(shop: Shop) -> None:

@@ -13,7 +13,8 @@ from shop.core.event_types import PaymentVisited
 from shop.orders import events, states
 from shop.orders.models import Order, OrderEvent
 from shop.orders.move import move
-from tests.shop_fixtures import Race, bare_order
+from tests.race_fixtures import Race
+from tests.shop_fixtures import bare_order
 
 PAYABLE = {"PENDING", "WAITING_PAYMENT", "FAILED"}
 ALLOWED: dict[tuple[str, str], set[str]] = {

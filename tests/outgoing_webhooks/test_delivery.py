@@ -19,7 +19,8 @@ from shop.outgoing_webhooks import decide, deliver, endpoints, lanes, send
 from shop.outgoing_webhooks.kinds import DeliveryState, DisabledBecause, EventType
 from tests.checkout.test_crashes import Killed
 from tests.outgoing_webhooks.conftest import PAID, Answer, Hooking, Receiver
-from tests.shop_fixtures import PEN, Race
+from tests.race_fixtures import Race
+from tests.shop_fixtures import PEN
 
 ONCE = [(DeliveryState.DELIVERED, 1)]
 

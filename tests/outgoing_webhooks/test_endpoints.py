@@ -10,7 +10,8 @@ from shop.core.errors import Refusal
 from shop.outgoing_webhooks import deliver, endpoints
 from shop.outgoing_webhooks.kinds import EventType
 from tests.outgoing_webhooks.conftest import PAID, Hooking, Receiver
-from tests.shop_fixtures import PEN, Race
+from tests.race_fixtures import Race
+from tests.shop_fixtures import PEN
 
 URL = "https://example.com/hooks"
 

@@ -13,7 +13,8 @@ from shop.orders.models import Order
 from shop.payments.polling import poll
 from shop.payments.settlement import reconcile
 from tests.payments.trading import Trading
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 
 PROVIDERS = ("kpay", "tpay", "paypay", "stripe")
 

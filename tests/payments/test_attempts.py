@@ -16,7 +16,8 @@ from shop.payments.initiation.attempt_limits import TooManyPayments, TooSoon
 from shop.payments.polling import poll
 from shop.payments.providers.types import PaymentState
 from shop.payments.records.models import Payment
-from tests.shop_fixtures import PEN, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import PEN, Shop
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

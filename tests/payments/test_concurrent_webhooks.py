@@ -24,7 +24,8 @@ from shop.payments.updates.snapshot import PaymentUpdate, Snapshot
 from shop.payments.webhooks import inbox
 from tests.parts.counters import counted
 from tests.parts.waiting import until
-from tests.shop_fixtures import KETTLE, PEN, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PEN, Shop
 
 Webhook = tuple[dict[str, str], bytes]
 AtOnce = Callable[..., list[Any]]

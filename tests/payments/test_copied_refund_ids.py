@@ -36,7 +36,8 @@ from tests.payments.outside_refunds import (
     webhook_sent,
 )
 from tests.payments.trading import CURRENCY, Trading
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 
 SOURCES = pytest.mark.parametrize("source", list(REPORTS))
 

@@ -14,7 +14,8 @@ from shop.payments.providers import registry
 from shop.payments.providers.interface import PaymentProvider, Unavailable
 from shop.payments.records.settlement_models import SettlementFile
 from shop.payments.settlement import daily_fetch, files, reconcile
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 
 DAY = date(2026, 1, 31)
 TAIPEI = timezone(timedelta(hours=8))

@@ -23,8 +23,9 @@ from shop.payments.refunds import requests
 from shop.payments.updates.apply import accept
 from tests.parts.waiting import until
 from tests.payments.trading import QUIET, Trading
+from tests.race_fixtures import Race
 from tests.real_acquirer_fixtures import RealAcquirer, WebhookReceiver
-from tests.shop_fixtures import Race, Shop
+from tests.shop_fixtures import Shop
 
 
 @pytest.fixture

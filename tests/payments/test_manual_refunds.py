@@ -29,8 +29,9 @@ from shop.payments.records.settlement_models import Discrepancy
 from shop.payments.refunds import requests
 from shop.payments.settlement import reconcile
 from tests.payments.trading import QUIET, Trading
+from tests.race_fixtures import Race
 from tests.real_acquirer_fixtures import RealAcquirer
-from tests.shop_fixtures import KETTLE, PRICES, Race, Shop
+from tests.shop_fixtures import KETTLE, PRICES, Shop
 
 PRICE = PRICES[KETTLE]["TWD"]
 DEBTS = (chart.UNALLOCATED_FUNDS, chart.REFUNDS, chart.MANUAL_REFUNDS, chart.receivable("fakepay"))

@@ -41,7 +41,8 @@ from tests.payments.outside_refunds import (
     webhook_sent,
 )
 from tests.payments.trading import Trading
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 
 
 @pytest.mark.whole_sweep

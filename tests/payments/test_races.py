@@ -20,7 +20,8 @@ from shop.payments.polling import poll
 from shop.payments.providers.types import PaymentState
 from shop.payments.records.models import Capture, Payment, PaymentUpdateRow, WebhookEventRow
 from tests.parts.statements import statements
-from tests.shop_fixtures import KETTLE, PEN, PRICES, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PEN, PRICES, Shop
 
 ROUNDS = 4
 LOCK = re.compile(r"UPDATE (store_credits|stock)\b|FROM (store_credits|stock)\b.*FOR UPDATE", re.S)

@@ -19,7 +19,7 @@ from shop.payments.settlement import reconcile
 from tests.integrity.broken import broken
 from tests.payments.settlement_days import FEES, lines_of, provider, trading
 from tests.payments.trading import Trading
-from tests.shop_fixtures import Race
+from tests.race_fixtures import Race
 
 __all__ = ["provider", "trading"]
 CAUSE_OF = {"missing": "missing_there", "unknown": "unknown", "fee_drift": "fee", "amount_drift": "amount"}

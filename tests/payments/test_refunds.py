@@ -19,7 +19,8 @@ from shop.setting_kinds import CurrencyAmounts
 from shop.settings import SETTINGS, BadSetting, read
 from tests.fakes import FakePay
 from tests.payments.outside_refunds import late_capture
-from tests.shop_fixtures import KETTLE, PRICES, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PRICES, Shop
 
 
 def _paid(shop: Shop) -> tuple[Order, int]:

@@ -20,8 +20,9 @@ from shop.payments.records.settlement_models import Discrepancy
 from shop.payments.refunds import apply, requests
 from shop.payments.settlement import discrepancies, reconcile
 from tests.payments.trading import QUIET, Trading
+from tests.race_fixtures import Race
 from tests.real_acquirer_fixtures import RealAcquirer
-from tests.shop_fixtures import KETTLE, PRICES, Race, Shop
+from tests.shop_fixtures import KETTLE, PRICES, Shop
 
 PRICE = PRICES[KETTLE]["TWD"]
 

@@ -14,7 +14,8 @@ from shop.orders.models import Order
 from shop.payments.refunds import requests
 from shop.payments.updates.apply import accept
 from tests.payments.outside_refunds import late_capture
-from tests.shop_fixtures import KETTLE, PRICES, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PRICES, Shop
 
 PRICE = PRICES[KETTLE]["TWD"]
 

@@ -18,7 +18,8 @@ from shop.payments.records.models import ShortfallRequest
 from shop.payments.refunds import second_person
 from shop.payments.updates import shortfalls
 from shop.payments.updates.apply import accept, approve_shortfall, decline_shortfall
-from tests.shop_fixtures import KETTLE, PRICES, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PRICES, Shop
 
 PRICE = PRICES[KETTLE]["TWD"]
 LIMIT = 1000

@@ -16,7 +16,8 @@ from shop.payments.initiation import initiate
 from shop.payments.records.models import Payment
 from shop.payments.updates.snapshot import Share
 from shop.payments.updates.store_codes import is_large
-from tests.shop_fixtures import KETTLE, PEN, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PEN, Shop
 
 LONG, SHORT = 72, 6
 

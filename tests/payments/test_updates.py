@@ -18,7 +18,8 @@ from shop.payments.polling import poll
 from shop.payments.providers.types import PaymentState
 from shop.payments.records.models import Payment
 from tests.fakes import Remote
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 
 
 def test_a_signed_webhook_pays_the_order(shop: Shop) -> None:

@@ -13,7 +13,8 @@ from shop.payouts import payouts
 from shop.payouts.models import Payout
 from tests.parts import staff_accounts
 from tests.payouts.settlement import settled, twd
-from tests.shop_fixtures import Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import Shop
 
 SAM, KIM, LEE = (Actor.staff(number) for number in (1001, 1002, 1003))
 

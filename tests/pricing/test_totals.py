@@ -28,7 +28,8 @@ from shop.pricing.decide import Code
 from shop.pricing.models import DiscountCode, DiscountUse, DiscountValue
 from shop.pricing.states import UseState
 from tests.parts.waiting import until
-from tests.shop_fixtures import KETTLE, PEN, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PEN, Shop
 
 KETTLE_PRICE = 120000
 TEN = Code("TEN", percent=10)

@@ -1,4 +1,4 @@
-"""What keeps an account from being deleted."""
+"""Reasons that keep an account from being deleted."""
 
 from __future__ import annotations
 

@@ -29,7 +29,8 @@ from shop.orders.models import ERASED, Order
 from shop.payments.refunds import requests
 from shop.privacy import delete_account
 from tests.privacy.people import EMAIL, ORIGIN, PASSWORD, account, deleted, owner
-from tests.shop_fixtures import PEN, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import PEN, Shop
 
 ADDRESS = dict.fromkeys(address_book.FIELDS, "") | {"name": "Ada Lin", "line1": "12 Yongkang St", "country": "TW"}
 

@@ -24,6 +24,7 @@ from shop.orders.models import ERASED, Order
 from shop.payments.refunds import requests as refund_requests
 from shop.returns import handling, refunding, requests
 from shop.returns.models import Return, ReturnLine
+from tests.race_fixtures import Race
 from tests.returns.conftest import (
     CUSTOMER,
     accepted,
@@ -35,7 +36,7 @@ from tests.returns.conftest import (
     sue,
     wanted,
 )
-from tests.shop_fixtures import KETTLE, PEN, UNITS, Race, Shop
+from tests.shop_fixtures import KETTLE, PEN, UNITS, Shop
 
 
 def kinds(order: Order) -> list[str]:

@@ -9,7 +9,8 @@ from shop.checkout import account_cart
 from shop.checkout import cart as carts
 from shop.core.db import db
 from shop.orders.models import Order
-from tests.shop_fixtures import KETTLE, PEN, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PEN, Shop
 from tests.web.conftest import Visitor, reprice
 
 pytestmark = pytest.mark.usefixtures("shop")

@@ -11,7 +11,7 @@ from shop.accounts import address_book
 from shop.accounts.models import SavedAddress, User
 from shop.core.db import db
 from shop.core.errors import Refusal
-from tests.shop_fixtures import Race
+from tests.race_fixtures import Race
 from tests.web.conftest import HTMX, Visitor
 
 pytestmark = pytest.mark.usefixtures("shop")

@@ -11,7 +11,8 @@ from shop.checkout import cart
 from shop.checkout.models import Cart, CartLine
 from shop.core.db import db, transaction
 from shop.inventory import stock
-from tests.shop_fixtures import KETTLE, PEN, PRICES, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PEN, PRICES, Shop
 from tests.web.conftest import HTMX, Visitor, reprice
 
 NO_QUANTITY = ["0", "-1", "1000000000", "abc", "", "1.5", "1e3", "99999999999999999999999", " ", "100"]

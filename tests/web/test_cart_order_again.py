@@ -7,7 +7,8 @@ from shop.core.db import db, transaction
 from shop.inventory import stock
 from shop.orders import find
 from shop.orders.models import OrderLine
-from tests.shop_fixtures import KETTLE, PEN, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PEN, Shop
 from tests.web.conftest import Visitor
 from tests.web.test_cart import has
 

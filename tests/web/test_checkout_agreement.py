@@ -13,7 +13,8 @@ from werkzeug.test import TestResponse
 from shop.core import redis
 from shop.core.db import db
 from shop.orders.models import Order
-from tests.shop_fixtures import KETTLE, PEN, Race, Shop
+from tests.race_fixtures import Race
+from tests.shop_fixtures import KETTLE, PEN, Shop
 from tests.web.conftest import CUSTOMER, Visitor, reprice, title
 
 ADA = {"email": "ada@example.com", "name": "Ada", "password": "a long enough sentence"}
