@@ -143,11 +143,20 @@ def load_status(order: Order) -> OrderStatus:
     seq = order.event_seq  # read first: later events are sent again rather than missed
     payments, allocations = _payments(order.id)
     sent = list(db.session.scalars(select(Refund).where(Refund.order_id == order.id).order_by(Refund.created_at)))
-    return status_of(order, payments, allocations, sent, at, seq)
+    shipping, returns = fulfilment.shipping(order), returns_of.of_order(order)
+    return status_of(order, payments, allocations, sent, at, seq, shipping=shipping, returns=returns)
 
 
 def status_of(
-    order: Order, payments: list[Payment], allocations: set[str | None], sent: list[Refund], at: datetime, seq: int
+    order: Order,
+    payments: list[Payment],
+    allocations: set[str | None],
+    sent: list[Refund],
+    at: datetime,
+    seq: int,
+    *,
+    shipping: Shipping | None = None,
+    returns: OrderReturns = returns_of.NONE,
 ) -> OrderStatus:
     """The status at the time `at` of an order with these payments and refunds, each oldest first. `allocations` are
     those of its captures.
@@ -174,8 +183,8 @@ def status_of(
         tuple(_refund_view(r) for r in sent if r.state != RefundState.REJECTED and not r.awaits_approval),
         no_more and not (payment and payment.is_open),
         any(poll.view_changes(p, at) for p in payments),
-        fulfilment.shipping(order),
-        returns_of.of_order(order),
+        shipping,
+        returns,
     )
 
 

@@ -56,11 +56,14 @@ class CannotCompose(ValueError):
 def content(mail: Mail) -> Content:
     """Render a mail in its language."""
     order = db.session.get(Order, mail.order_id) if mail.order_id is not None else None
-    return rendered(mail, order, account_link=_account_link(mail), history_link=_history_link(mail))
+    links = {"account_link": _account_link(mail), "history_link": _history_link(mail)}
+    return rendered(mail, order, package=_package(mail), **links)
 
 
-def rendered(mail: Mail, order: Order | None, *, account_link: str, history_link: str) -> Content:
-    """Render a mail about `order` with these links in its language."""
+def rendered(
+    mail: Mail, order: Order | None, *, account_link: str, history_link: str, package: Package | None = None
+) -> Content:
+    """Render a mail about `order` and one of its packages, with these links, in its language."""
     language = mail.language
 
     def moment(iso: str) -> str:
@@ -71,7 +74,7 @@ def rendered(mail: Mail, order: Order | None, *, account_link: str, history_link
         "order": order,
         "has_receipt": order is not None and _has_receipt(order),
         "data": mail.data,
-        "package": _package(mail),
+        "package": package,
         "link": f"{shop_url()}/orders/{order.token}" if order else "",
         "account_link": account_link,
         "history_link": history_link,

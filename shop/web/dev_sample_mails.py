@@ -21,6 +21,7 @@ _ALERT = {
     **{"alert": 7, "rule": "RULE_E", "title": "Captured amount or currency differs from the order"},
     "facts": ["Order: 7K3M-9QXT-2F", "Captured: NT$1,181", "Expected: NT$1,180"],
 }
+_RETURN: Mapping[str, Any] = {"return_no": f"{orders.NUMBER}-R1", "units": [["Kettle", 1]], "message": ""}
 WITH_ORDER: Mapping[MailKind, str] = {
     MailKind.ORDER_PLACED: "waiting",
     MailKind.PAYMENT_RECEIVED: "paid",
@@ -32,6 +33,11 @@ WITH_ORDER: Mapping[MailKind, str] = {
     MailKind.REFUND_FAILED: "refund_pending",
     MailKind.LATE_PAYMENT: "late",
     MailKind.DUPLICATE_PAYMENT: "twice",
+    MailKind.ORDER_SHIPPED: "paid-shipped",
+    MailKind.RETURN_REQUESTED: "paid-shipped",
+    MailKind.RETURN_ACCEPTED: "paid-return",
+    MailKind.RETURN_DECLINED: "paid-return",
+    MailKind.RETURN_RECEIVED: "paid-return",
 }
 """Kinds about an order, and the sample of the order."""
 SAMPLES: dict[str, Mapping[str, Any]] = {
@@ -49,6 +55,12 @@ SAMPLES: dict[str, Mapping[str, Any]] = {
     "refund_failed": _AMOUNT,
     "late_payment": _AMOUNT,
     "duplicate_payment": _AMOUNT,
+    "order_shipped": {},
+    "order_shipped-part": {"order": "paid-part_shipped", "rest_follows": True},
+    "return_requested": _RETURN,
+    "return_accepted": {**_RETURN, "message": "Send it to 12 Return Road."},
+    "return_declined": {**_RETURN, "message": "These were used."},
+    "return_received": {**_RETURN, **_AMOUNT},
     "order_link": {},
     "new_device": {"user_agent": _BROWSER, "at": _WHEN},
     "verification": {},
@@ -56,6 +68,7 @@ SAMPLES: dict[str, Mapping[str, Any]] = {
     "password_changed": {"at": _WHEN},
     "email_change": {},
     "email_changed": {"at": _WHEN},
+    "account_deleted": {"at": _WHEN},
     "unlock": {},
     "invitation": {},
     "link_identity": {},
@@ -85,4 +98,5 @@ def content(name: str, locale: str) -> Content:
         created_at=clock.now(),
     )
     links = {"account_link": f"{shop_url()}/account/sample", "history_link": f"{shop_url()}/orders/of/sample"}
-    return compose.rendered(mail, order, **links)
+    package = next(iter(orders.packages(about, locale)), None) if about else None
+    return compose.rendered(mail, order, package=package, **links)

@@ -6,7 +6,7 @@ Nothing is stored: the rows belong to no session, and `order_status` decides the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Literal
@@ -18,6 +18,8 @@ from shop.checkout.order_status import OrderStatus, status_of
 from shop.core import clock
 from shop.core.languages import text_in
 from shop.core.line_kinds import LineKind
+from shop.fulfilment.find import Package, PackedLine, Shipping
+from shop.fulfilment.states import ShipmentState
 from shop.orders import states as order_states
 from shop.orders.fulfilment_states import FulfilmentState
 from shop.orders.models import Order, OrderLine
@@ -27,6 +29,8 @@ from shop.payments.records import refund_states
 from shop.payments.records.models import Payment, Refund
 from shop.payments.records.types import Allocation, RefundDestination, RefundKind
 from shop.pricing import demo_pricing
+from shop.returns.states import ReturnState
+from shop.returns.views import NONE, OrderReturns, ReturnView
 
 NUMBER, TOKEN, PAYMENT = "7K3M-9QXT-2F", "sample", "PSAMPLE"
 _QR_PATH = "/pay/sample"
@@ -88,6 +92,10 @@ class Sample:
     """Payments like this one."""
     currency: str = ""
     """Of the customer's language unless stated."""
+    shipped: int = 0
+    """Products of the order, from the first, that are in a package that has left."""
+    returned: ReturnState | None = None
+    """State of a return of the first product."""
 
 
 def _payment(state: PaymentState, **columns: Any) -> dict[str, Any]:
@@ -167,6 +175,9 @@ SAMPLES: dict[str, Sample] = {
     "late-refunded": _late(RefundState.DONE),
     "review": Sample(payment=_CAPTURED, order={"review_since": -MINUTE}, allocations=frozenset({Allocation.MISMATCH})),
     "paid": _paid(OrderState.PAID),
+    "paid-part_shipped": replace(_paid(OrderState.PAID), shipped=1),
+    "paid-shipped": replace(_paid(OrderState.PAID), shipped=2),
+    "paid-return": replace(_paid(OrderState.PAID), shipped=2, returned=ReturnState.ACCEPTED),
     "paid-credit": _paid(OrderState.PAID, credit_amount=1000),
     "paid-free": Sample(OrderState.PAID, None, {"paid_at": -MINUTE, "paid_by": order_states.NOTHING_DUE}),
     "twice": _twice(RefundState.PENDING),
@@ -195,7 +206,35 @@ def status(name: str, locale: str) -> OrderStatus:
     attempts = range(0 if sample.payment is None else sample.attempts)
     payments = [_payment_of(order, sample.payment or {}, at) for _ in attempts]
     refunds = [_refund_of(order, refund, at) for refund in sample.refunds]
-    return status_of(order, payments, set(sample.allocations), refunds, at, order.event_seq)
+    shipping, returns, seq = _shipping(name, order), _returns(name, order, at), order.event_seq
+    return status_of(order, payments, set(sample.allocations), refunds, at, seq, shipping=shipping, returns=returns)
+
+
+def packages(name: str, locale: str) -> tuple[Package, ...]:
+    """The packages of a sample that have left."""
+    shipping = _shipping(name, order_of(name, locale))
+    return shipping.packages if shipping else ()
+
+
+def _shipping(name: str, order: Order) -> Shipping | None:
+    if order.paid_at is None or order.state != OrderState.PAID:
+        return None
+    lines = [PackedLine(line.sku, line.name, line.quantity) for line in order.lines]
+    number, at = SAMPLES[name].shipped, clock.now()
+    if not number:
+        return Shipping(FulfilmentState.TO_PACK, (), tuple(lines))
+    tracking = ("DHL", "JD014600003RU", "https://www.dhl.com/track?id=JD014600003RU")
+    package = Package(0, 1, ShipmentState.SHIPPED, *tracking, at, at, tuple(lines[:number]))
+    state = FulfilmentState.SHIPPED if number == len(lines) else FulfilmentState.PARTLY_SHIPPED
+    return Shipping(state, (package,), tuple(lines[number:]))
+
+
+def _returns(name: str, order: Order, at: datetime) -> OrderReturns:
+    state, first = SAMPLES[name].returned, order.lines[0]
+    if state is None:
+        return NONE
+    granted = first.total if state == ReturnState.CLOSED else None
+    return OrderReturns((ReturnView(f"{NUMBER}-R1", state, ((first.name, 1),), "", granted, at),), can_request=True)
 
 
 def order_of(name: str, locale: str) -> Order:

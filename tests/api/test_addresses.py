@@ -55,11 +55,7 @@ def test_what_does_not_fit_the_country_is_named_and_no_order_is_placed(
     assert {one["pointer"]: one["code"] for one in answer.json["errors"]} == fields
 
 
-<<<<<<< HEAD
-def test_the_sentence_names_what_the_country_takes(guest: Program) -> None:
-=======
 def test_the_sentence_names_the_forms_that_the_country_has(guest: Program) -> None:
->>>>>>> w/api
     errors = guest.place(address=TEXAS | {"state": "ZZ", "postcode": "1"}).json["errors"]
     found = {one["pointer"]: one["detail"] for one in errors}
     assert found["/address/postcode"] == "This must be a ZIP code of US, such as 94107."

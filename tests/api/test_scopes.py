@@ -97,11 +97,7 @@ def test_a_key_that_may_cancel_alone_sees_of_the_order_only_that(shop: Shop) -> 
     assert reader.post(f"{path}/cancel", {"reason": "again"}).json["address"]["line1"] == "1 New Road"
 
 
-<<<<<<< HEAD
-def test_a_key_that_may_query_a_provider_sees_the_state_and_no_more(shop: Shop) -> None:
-=======
 def test_a_key_that_may_query_a_provider_sees_the_state_alone(shop: Shop) -> None:
->>>>>>> w/api
     _, payment = paid(shop)
     path, owner = f"/payments/{payment['id']}/sync", owner_of_all(shop)
     answer = with_key(shop, Permission.PAYMENT_SYNC, owner=owner).post(path)
