@@ -1,4 +1,4 @@
-"""What changes while a customer checks out or pays: the sign-in, the cart, a price, the network."""
+"""Changes while a customer checks out or pays: the sign-in, the cart, a price, the network."""
 
 from __future__ import annotations
 

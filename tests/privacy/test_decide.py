@@ -1,4 +1,4 @@
-"""What keeps an account from being deleted."""
+"""Obstacles to the deletion of an account."""
 
 from __future__ import annotations
 
