@@ -135,7 +135,7 @@ class Act(StrEnum):
 
 
 OF_ALL = frozenset({Act.ENDPOINT_DISABLED, Act.ACCOUNT_DELETED})
-"""Acts that have an entry whoever does them: staff undo the first, and explain the second."""
+"""Acts that have an entry for every kind of actor: staff undo the first, and explain the second."""
 
 
 class SubjectKind(StrEnum):
