@@ -30,7 +30,7 @@ class Credit:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What decides about an account."""
+    """Values that decide about an account."""
 
     is_last_admin: bool
     credit: Sequence[Credit]

@@ -21,7 +21,7 @@ from tests.web.test_pseudo_locale import known, pseudo, stored_texts, untranslat
 
 SAMPLE_TEXTS = r"Nesting Bowls|Six Cedar Pencils|WELCOME10|Express|VAT|May Lin|500 Howard Street, Apt 12|San Francisco"
 SAMPLE_TEXTS += r"|CA 94105|United States|LLL2612019844|UTC|Firefox|Linux|login\.example"
-INCOMPLETE = re.compile(r"None|<|no longer valid|%\(|:\s*\n\n(?!    |\d+ ×)")
+INCOMPLETE = re.compile(r"None|<|no longer valid|%\(|:\s*\n\n(?!    |\d+ ×|Settled)")
 """Text of a mail whose sample lacks a value."""
 FOR_STAFF = {MailKind.ALERT}
 """Mails in English only."""
