@@ -59,6 +59,7 @@ def test_the_saga_shows_a_webhook_a_poll_and_an_alert_and_leaves_nothing(folder:
     assert left_in(folder) == []
 
 
+@pytest.mark.full
 def test_an_interrupted_saga_ends_everything_that_it_has_started(folder: Path, process: Processes) -> None:
     saga = process(SAGA, {"TMPDIR": str(folder)}, folder=Path("/"))
     saga.wait_for_line("places an order", within=180)

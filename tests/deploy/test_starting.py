@@ -80,6 +80,7 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return server.url(server.create())
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("what", ["deploy.release", "mock_acquirer"])
 def test_releases_at_once_on_an_empty_database_all_succeed(what: str, empty_database: str, process: Processes) -> None:
     settings = environ(empty_database, "") | {"ACQUIRER_DATABASE_URL": empty_database, "SETTLED_ENV": "development"}

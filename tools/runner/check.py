@@ -17,7 +17,7 @@ HELP = """\
 usage: bin/test [--quick | --full] [pytest arguments]
 
   bin/test           lint, format, then the tests of each push, types among them: a sample of each big matrix, on
-                     SQLite, and on PostgreSQL too where the kind of database can decide. About 15 minutes on two cores
+                     SQLite, and on PostgreSQL too where the kind of database can decide. About 23 minutes on two cores
   bin/test --quick   lint, format, the tests that need no database, and a share of those on SQLite. A minute and a half
   bin/test --full    lint, format, then every test in every combination
 
