@@ -58,7 +58,7 @@ def test_a_declined_card_takes_no_money_and_another_one_pays(visitor: Visitor, h
     card.pay(DECLINED_CARD)
     expect(card.page.get_by_role("alert")).to_contain_text("Insufficient funds")
     order.is_called("Your card was declined")
-    expect(order.page.get_by_text("Insufficient funds.")).to_be_visible()
+    expect(order.page.get_by_text("Insufficient funds.", exact=True)).to_be_visible()
     card.pay()
     order.is_called("Payment received")
 

@@ -56,6 +56,7 @@ def test_a_campaign_and_a_holiday_notice_reach_a_customer(
     customer.page.get_by_label("Postal code").or_(customer.page.get_by_label("Postcode")).first.fill("106")
     customer.page.get_by_label("Discount code").fill("newyear")
     customer.button("Apply").click()
+    customer.page.get_by_text("Show items and total").click()
     expect(customer.page.get_by_text("Discount (NEWYEAR)").first).to_be_visible()
     customer.place_order()
     expect(customer.page.get_by_text("Discount (NEWYEAR)").first).to_be_visible()
