@@ -9,6 +9,7 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -215,10 +216,12 @@ def lost_addresses(text: str) -> list[str]:
 
 
 def _is_served(method: str, address: str) -> bool:
-    path = re.sub(r"<[^>]+>", "x", address.partition("?")[0])
+    places = re.compile(r"<[^>]+>|\{[^}]+\}")
+    paths = [places.sub(value, address.partition("?")[0]) for value in ("x", "1")]  # a word, or a number
     rules = {rule.rule for rule in acquirer_app().url_map.iter_rules()}
     bases = {"", *(rule.removesuffix("/payments") for rule in rules if rule.endswith("/payments"))}
-    return any(_matches(app, method, base + path) for app in (shop_app(), acquirer_app()) for base in bases)
+    tried = product((shop_app(), acquirer_app()), bases, paths)
+    return any(_matches(app, method, base + path) for app, base, path in tried)
 
 
 def _matches(app: Flask, method: str, path: str) -> bool:
@@ -324,7 +327,8 @@ def test_addresses_that_are_named_are_served() -> None:
 
 def test_an_address_that_is_not_served_is_seen() -> None:
     text = "`GET /_sim/faults`, `POST /payments/<id>/cancel`, `PUT /_sim/luck`, `GET /webhooks/kpay`"
-    assert lost_addresses(text) == ["PUT /_sim/luck", "GET /webhooks/kpay"]
+    text += ", `POST /api/v1/alerts/{id}/resolve`, `POST /api/v1/alerts/{id}/forget`"
+    assert lost_addresses(text) == ["PUT /_sim/luck", "GET /webhooks/kpay", "POST /api/v1/alerts/{id}/forget"]
 
 
 def test_shell_blocks_work() -> None:

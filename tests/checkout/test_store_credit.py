@@ -181,7 +181,8 @@ def test_eight_refunds_of_60_percent_of_the_credit_at_once_exactly_one(shop: Sho
     ada = shop.customer(credit=PRICE)
     order = shop.order(customer=ada, credit=PRICE)
     share = Money(PRICE * 60 // 100, "TWD")
-    results = race(lambda _: requests.request_credit(order.id, share, reason="", by=shop.sam).id)
+    order_id = order.id
+    results = race(lambda _: requests.request_credit(order_id, share, reason="", by=shop.sam).id)
     assert len([r for r in results if isinstance(r, str)]) == 1
     shop.sweep()
     assert shop.credit(ada) == share.amount

@@ -155,7 +155,8 @@ def test_a_note_is_changed_only_at_the_address_of_its_order(shop: Shop) -> None:
 def test_an_order_has_a_limited_number_of_notes(shop: Shop, race: Race, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notes, "MOST", 3)
     order, other = shop.order(), shop.order()
-    results = race(lambda number: notes.write(order.id, "x", by=shop.sam, form_key=str(number)))
+    order_id = order.id
+    results = race(lambda number: notes.write(order_id, "x", by=shop.sam, form_key=str(number)))
     refused = [one for one in results if isinstance(one, Refusal)]
     assert shop.count(OrderNote) == 3 and {one.code for one in refused} == {"too_many_notes"}
     status, page = write(visitor_as(shop, "support"), order, "one more")

@@ -57,7 +57,8 @@ def test_a_disputed_order_shows_the_dispute_its_answer_date_and_why_nothing_can_
             assert f"Waits for the bank's decision after {shop_time(answer_by)}" in page
             assert "NT$90 is in dispute and cannot be refunded while the dispute is open." in page
             assert "A chargeback of NT$90 (fraudulent) has been open since" in page
-    assert "taken back by the bank" in page and "Waits for" not in page
+    assert "taken back by the bank" in page and "Waits for the bank" not in page
+    assert page.count("Waits for") == 1 and "Waits for 1 unit to be packed." in page
     assert "The customer's bank has taken back NT$90." in page
 
 

@@ -162,7 +162,7 @@ def test_units_that_did_not_arrive_can_be_returned_later(shop: Shop) -> None:
     shop.sweep()
 
 
-@pytest.mark.parametrize(("days", "is_late"), [(14, False), (14.01, True)])
+@pytest.mark.parametrize(("days", "is_late"), [(13.99, False), (14.01, True)])
 def test_a_customer_requests_a_return_within_the_days_and_staff_later(shop: Shop, days: float, is_late: bool) -> None:
     order = shop.paid_order((PEN, 1))
     shop.turn(days=days)
@@ -323,13 +323,17 @@ def test_the_texts_of_a_return_are_erased_with_the_data_of_a_guest(shop: Shop) -
 
 
 def outcomes(results: list[Any]) -> list[str]:
-    """`done`, or the code of the refusal, of each caller."""
+    """`done`, or the code of the refusal, of each caller; what nobody expects is raised."""
+    for one in results:
+        if isinstance(one, Exception) and not isinstance(one, Refusal):
+            raise one
     return sorted(one.code if isinstance(one, Refusal) else "done" for one in results)
 
 
 def test_of_requests_for_the_last_units_at_once_exactly_as_many_win_as_units_are_left(shop: Shop, race: Race) -> None:
     order = shop.paid_order((PEN, 3))
-    results = race(lambda _: requests.request(order.id, wanted({PEN: 1}), by=CUSTOMER, form_key=ids.token()))
+    order_id = order.id  # the session of the test is not for the callers, who would load the row in it
+    results = race(lambda _: requests.request(order_id, wanted({PEN: 1}), by=CUSTOMER, form_key=ids.token()))
     assert outcomes(results) == ["done"] * 3 + ["nothing_to_return"] * 5
     assert shop.count(ReturnLine) == 3
     shop.sweep()
@@ -337,7 +341,8 @@ def test_of_requests_for_the_last_units_at_once_exactly_as_many_win_as_units_are
 
 def test_one_form_eight_times_at_once_is_one_return(shop: Shop, race: Race) -> None:
     order = shop.paid_order((PEN, 3))
-    results = race(lambda _: requests.request(order.id, wanted({PEN: 1}), by=CUSTOMER, form_key="form-key-1"))
+    order_id = order.id  # the session of the test is not for the callers, who would load the row in it
+    results = race(lambda _: requests.request(order_id, wanted({PEN: 1}), by=CUSTOMER, form_key="form-key-1"))
     assert set(results) == {f"{order.number}-R1"} and shop.count(Return) == 1
     shop.sweep()
 
@@ -349,13 +354,16 @@ def test_of_eight_members_of_staff_who_decide_at_once_one_wins_and_the_others_re
     one = requested(shop, order, {PEN: 1})
     staff = shop.staff(*(f"m{number}" for number in range(8)), role=Role.MERCHANDISER)
 
+    return_id = one.id
+
     def decide(number: int) -> None:
         if number % 2:
-            handling.accept(one.id, by=staff[number])
+            handling.accept(return_id, by=staff[number])
         else:
-            handling.decline(one.id, by=staff[number], message="no")
+            handling.decline(return_id, by=staff[number], message="no")
 
     results = race(decide)
+    assert set(outcomes(results)) == {"done", "return_moved"}
     refused = [result for result in results if isinstance(result, Refusal)]
     assert len(refused) in (6, 7), "an accepted return may be declined afterwards"
     assert all("@example.com has already" in refusal.message for refusal in refused)
@@ -367,7 +375,8 @@ def test_units_received_by_eight_at_once_are_restocked_once(shop: Shop, race: Ra
     order = shop.paid_order((PEN, 3))
     one = accepted(shop, order, {PEN: 3})
     staff = shop.staff(*(f"m{number}" for number in range(8)), role=Role.MERCHANDISER)
-    results = race(lambda number: handling.receive(one.id, {PEN: (3, 0)}, by=staff[number]))
+    return_id = one.id
+    results = race(lambda number: handling.receive(return_id, {PEN: (3, 0)}, by=staff[number]))
     assert outcomes(results) == ["done"] + ["return_moved"] * 7
     assert restocked() == [(PEN, 3)] and shop.can_sell(PEN) == UNITS
     shop.sweep()
@@ -377,9 +386,8 @@ def test_a_return_is_refunded_once_by_eight_at_once(shop: Shop, race: Race) -> N
     order = shop.paid_order((PEN, 3))
     one = received(shop, order, {PEN: 2})
     staff = shop.staff(*(f"f{number}" for number in range(8)))
-    results = race(
-        lambda number: refunding.refund(one.id, one.amount, expected=18_000, by=staff[number], reason="back")
-    )
+    return_id, amount = one.id, one.amount
+    results = race(lambda number: refunding.refund(return_id, amount, expected=18_000, by=staff[number], reason="back"))
     assert outcomes(results) == ["done"] + ["return_moved"] * 7
     shop.sweep()
     assert [(row.amount, row.state) for row in shop.refunds(order)] == [(18_000, "DONE")]
@@ -387,14 +395,12 @@ def test_a_return_is_refunded_once_by_eight_at_once(shop: Shop, race: Race) -> N
 
 def test_returns_and_refunds_of_one_order_at_once_refund_no_more_than_was_captured(shop: Shop, race: Race) -> None:
     order = shop.paid_order((PEN, 4))
-    returned = [received(shop, order, {PEN: 1}) for _ in range(4)]
+    returned = [received(shop, order, {PEN: 1}).id for _ in range(4)]
     staff = shop.staff(*(f"f{number}" for number in range(8)))
 
     def refund(number: int) -> None:
         if number < 4:
-            refunding.refund(
-                returned[number].id, Money(9000, "TWD"), expected=9000, by=staff[number], reason="came back"
-            )
+            refunding.refund(returned[number], Money(9000, "TWD"), expected=9000, by=staff[number], reason="came back")
         else:
             refund_requests.request(shop_capture, Money(20_000, "TWD"), reason="", by=staff[number])
 
