@@ -143,7 +143,7 @@ def test_after_the_days_the_page_offers_no_return_and_gives_the_reason(shop: Sho
     answer = visitor.post(f"{paid}/returns", form)
     assert answer.status_code == 409 and "The time to return items of this order has ended." in answer.text
     page = visitor.get("/returns").text
-    assert "for 14 days after the payment" in page
+    assert "for 14 days after the last package was shipped" in page
 
 
 def test_the_page_of_an_order_with_returns_needs_one_statement_more(shop: Shop, visitor: Visitor, paid: str) -> None:
