@@ -58,7 +58,7 @@ class Filters:
 
 @dataclass(frozen=True)
 class Row:
-    """An order in the list. `is_refunding`: a refund is under way; `is_disputed`: a dispute is open."""
+    """An order in the list. `is_refunding`: a refund is under way; `is_disputed`: a dispute is open or was lost."""
 
     id: int
     number: str
@@ -178,7 +178,7 @@ def _shown(which: list[Any], *, backwards: bool = False) -> Select[Any]:
         .scalar_subquery()
     )
     refunding = exists(select(Refund.id).where(Refund.order_id == Order.id, REFUND_UNDER_WAY))
-    disputed = exists().where(Dispute.order_id == Order.id, Dispute.state == DisputeState.OPEN)
+    disputed = exists().where(Dispute.order_id == Order.id, Dispute.state != DisputeState.WON)
     columns = (Order.id, Order.number, Order.paid_at, Order.fulfilment, Order.name, Order.city, Order.country)
     flags = (Order.review_since.is_not(None).label("in_review"), refunding.label("is_refunding"))
     sorting = (Order.paid_at.desc(), Order.id.desc()) if backwards else (Order.paid_at, Order.id)

@@ -109,7 +109,7 @@ def _page(order: Order, form: str = "", refusal: Refusal | None = None) -> str:
     lines = find.lines([order.id])[order.id]
     packages = find.packages([order.id], cancelled=True).get(order.id, [])
     refunding = exists(select(Refund.id).where(Refund.order_id == order.id, REFUND_UNDER_WAY))
-    disputed = exists().where(Dispute.order_id == order.id, Dispute.state == DisputeState.OPEN)
+    disputed = exists().where(Dispute.order_id == order.id, Dispute.state != DisputeState.WON)
     is_refunding, is_disputed = db.session.execute(select(refunding, disputed)).one()
     is_shippable = order.state in SHIPPABLE
     packed = [one for one in packages if one.state == "PACKED"]

@@ -21,6 +21,7 @@ from shop.orders.fulfilment_states import FulfilmentState
 from shop.orders.models import Order
 from tests.fulfilment.conftest import fulfilment, pack, package_of, places, refund, ship
 from tests.ops.conftest import visitor_as
+from tests.payments.test_disputes import apply_disputes
 from tests.shop_fixtures import KETTLE, PEN, Shop
 from tests.web.conftest import Visitor
 from tests.web.test_page_statements import sent_for
@@ -225,3 +226,15 @@ def test_support_sees_the_packages_on_the_page_of_the_order_and_cannot_ship(shop
     assert "shipment: shipped" in page and "mia@example.com" in page
     assert support.get(f"/ops/orders/{order.number}?source=shipment").status_code == 200
     assert support.get(f"/ops/fulfilment/{order.number}").status_code == 403
+
+
+@pytest.mark.parametrize(("end", "is_marked"), [("LOST", True), ("WON", False)])
+def test_an_order_whose_dispute_was_lost_is_marked_as_disputed_and_one_that_was_won_is_not(
+    shop: Shop, end: str, is_marked: bool
+) -> None:
+    order = shop.paid_order()
+    apply_disputes(shop, order, "OPEN", end)
+    mia = visitor_as(shop, "merchandiser")
+    pages = [mia.get(path).text for path in ("/ops/fulfilment", f"/ops/fulfilment/{order.number}")]
+    assert [">disputed<" in page for page in pages] == [is_marked, is_marked]
+    assert ("has taken it back" in pages[1]) == is_marked
