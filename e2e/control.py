@@ -14,8 +14,12 @@ class Control:
 
     def __init__(self, demo: Demo) -> None:
         self._address, self._shop = demo.acquirer, demo.shop
+        each_alone = httpx.Limits(max_keepalive_connections=0)  # a server may close an idle one just before its use
         self._client = httpx.Client(
-            base_url=f"{demo.acquirer}/_sim", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60
+            base_url=f"{demo.acquirer}/_sim",
+            headers={"Authorization": f"Bearer {TOKEN}"},
+            timeout=60,
+            limits=each_alone,
         )
 
     def faults(self, **plan: Any) -> None:

@@ -130,8 +130,7 @@ def test_an_order_page_that_was_offline_shows_the_payment_when_the_network_is_ba
     expect(message).to_be_visible()
     acquirer.approve(payment)
     until(lambda: "Payment received" in http_customer.page(f"/orders/{placed.token}"), what="the order to be paid")
-    expect(order.heading).to_have_text("Finish paying in the other tab")
-    visitor.context.set_offline(False)
+    visitor.context.set_offline(False)  # a stream that was open may outlive the outage, which the browser only emulates
     order.is_called("Payment received", within=20)
     expect(message).to_be_hidden()
     expect(order.live).to_contain_text("Payment received")

@@ -323,7 +323,7 @@ def test_the_texts_of_a_return_are_erased_with_the_data_of_a_guest(shop: Shop) -
 
 
 def outcomes(results: list[Any]) -> list[str]:
-    """`done`, or the code of the refusal, of each caller; what nobody expects is raised."""
+    """`done`, or the code of the refusal, of each caller; any other exception is raised."""
     for one in results:
         if isinstance(one, Exception) and not isinstance(one, Refusal):
             raise one
