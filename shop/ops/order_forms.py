@@ -92,7 +92,7 @@ def _price(order: Order, capture: CaptureRow) -> str:
 
 
 def ways(order: Order, provider: str) -> dict[RefundDestination, str]:
-    """Where captured money of an order may be refunded to, with labels."""
+    """Destinations of refunds of captured money, with labels."""
     to_credit = {STORE_CREDIT: "To the customer's store credit"} if order.user_id else {}
     to_bank = {BANK: "To the customer's bank: you send it yourself, and a second person checks and approves that"}
     return {PROVIDER: f"Back through {provider}", **to_credit, **to_bank}

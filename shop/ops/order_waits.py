@@ -40,7 +40,7 @@ def for_goods(shipping: Shipping | None) -> Iterator[str]:
 
 
 def of_returns(returns: Sequence[Return]) -> Iterator[str]:
-    """What the returns of the order wait for."""
+    """Steps that the returns of the order wait for."""
     for one in returns:
         if one.state in _OF_RETURN:
             yield f"{_OF_RETURN[one.state]} return {one.reference}"

@@ -103,7 +103,7 @@ class ToDo:
 
 
 def load(reader: Actor, permissions: Collection[Permission], owner: Owner | None = None) -> ToDo:
-    """What is to do, by deadline and severity, then the oldest first; only kinds that the reader may read. All own
+    """Things to do, by deadline and severity, then the oldest first; only kinds that the reader may read. All own
     things, else at most ON_A_PAGE. Two statements.
     """
     rows = [row for row in to_do_rows.things(reader, permissions, AT_MOST) if _is_readable(row, permissions)]
@@ -132,7 +132,7 @@ def load(reader: Actor, permissions: Collection[Permission], owner: Owner | None
 
 
 def _owner(row: Row[Any], reader: Actor) -> Actor | None:
-    """Who takes care of a thing: who claimed it, else who acknowledged an alert, and the reader of a note."""
+    """Owner of a thing: who claimed it, else who acknowledged an alert, and the reader of a note."""
     by: Actor | None = {"alert": row.by, "note": reader}.get(row.kind)
     return row.owner or by
 

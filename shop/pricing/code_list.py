@@ -69,14 +69,14 @@ class Listed:
 
     @property
     def takes_off(self) -> str:
-        """What it takes off, in words."""
+        """Its discount in words."""
         if self.percent is not None:
             return f"{self.percent} %"
         return ", ".join(Money(one.amount or 0, one.currency).with_code() for one in self.values)
 
     @property
     def given(self) -> list[str]:
-        """What it has given in each currency in which it has a budget or was used, in words."""
+        """Discounts that it has given, in each currency in which it has a budget or was used, in words."""
         found = []
         for one in self.values:
             spent = Money(one.spent, one.currency).with_code()

@@ -105,7 +105,7 @@ def _credit(user_id: int) -> dict[str, Any]:
 
 
 def _mails(user: User) -> list[dict[str, Any]]:
-    """What was mailed to the account and about its orders, without the texts, the newest first. Of mails to an address
+    """Mails to the account and about its orders, without the texts, the newest first. Of mails to an address
     that was not verified only those about the account, because others may have had it.
     """
     of_orders = select(Mail).join(Order, Order.id == Mail.order_id).where(Order.user_id == user.id)

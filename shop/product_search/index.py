@@ -22,7 +22,7 @@ _IN_STATEMENT = 500
 
 @dataclass(frozen=True)
 class Listed:
-    """What the index has of a product: its place in the list, unit prices, and its texts in all languages."""
+    """Data of a product in the index: its place in the list, unit prices, and its texts in all languages."""
 
     sku: str
     category: str

@@ -57,7 +57,7 @@ class SearchWord(Base):
 
 
 class SearchSpelling(Base):
-    """What is left of a word after deletions of letters."""
+    """Rest of a word after deletions of letters."""
 
     __tablename__ = "search_spellings"
     rest: Mapped[str] = mapped_column(Text, primary_key=True)

@@ -28,7 +28,7 @@ def errors(word: str) -> int:
 
 
 def deletions(word: str) -> set[str]:
-    """What is left of the first letters of a word after up to `errors` deletions."""
+    """Rests of the first letters of a word after up to `errors` deletions."""
     first = word[:_COMPARED]
     return {
         "".join(letter for at, letter in enumerate(first) if at not in left_out)

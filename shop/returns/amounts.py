@@ -49,7 +49,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What an order cost in the end: `goods` for its products and `delivery`, both with tax, the goods less the
+    """Price of an order in the end: `goods` for its products and `delivery`, both with tax, the goods less the
     discount. Shares are multiples of `step`.
     """
 
@@ -69,7 +69,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What the units of one return cost: by SKU, and the delivery if they are the last ones of the order."""
+    """Price of the units of one return: by SKU, and the delivery if they are the last ones of the order."""
 
     lines: Mapping[str, int]
     delivery: int
@@ -97,7 +97,7 @@ def price_of(lines: Sequence[Charged], price: int, step: int) -> Price:
 
 
 def share(price: Price, before: Units, now: Units) -> Share:
-    """What the units `now` cost when the units `before` were returned earlier."""
+    """Price of the units `now` when the units `before` were returned earlier."""
     both = {item.sku: before.get(item.sku, 0) + now.get(item.sku, 0) for item in price.items}
     goods_before, delivery_before = price.up_to(before)
     goods, delivery = price.up_to(both)

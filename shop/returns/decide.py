@@ -45,7 +45,7 @@ class Wanted:
 
 
 def refusal(seen: Snapshot, now: datetime, days: int) -> Refusal | None:
-    """Why a customer can request no return of the order now, if so: `not_returnable`, `too_many_returns`,
+    """Reason that a customer can request no return of the order now, if any: `not_returnable`, `too_many_returns`,
     `nothing_to_return`, or `return_too_late`, which staff may overrule.
     """
     if seen.state not in RETURNABLE or seen.sent.since is None:

@@ -45,7 +45,7 @@ def receive(seen: Snapshot, one: ReturnRow, arrived: Arrived) -> tuple[dict[str,
 
 
 def refundable(one: ReturnRow, money: order_money.Snapshot) -> int:
-    """What can be refunded now for a return: what its units cost, as far as money that paid the order is left."""
+    """Money that a return can refund now: the price of its units, as far as money that paid the order is left."""
     return min(one.amount, sum(part.amount for part in _sources(money)))
 
 

@@ -62,7 +62,7 @@ def returns(order_id: int) -> tuple[ReturnRow, ...]:
 
 
 def sent(order: Any, lines: Sequence[Any]) -> Sent:
-    """What of an order the customer can send back, and since when the days for returns count: the units that have been
+    """Units that the customer can send back, and the start of the days for returns: the units that have been
     shipped, since the last package left; all units since the payment, if no package is recorded as shipped.
     """
     bought = {line.sku: line.quantity for line in lines if line.kind == LineKind.ITEM}

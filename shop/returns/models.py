@@ -67,7 +67,7 @@ class Return(Base):
 
     @property
     def amount(self) -> Money:
-        """What the units that arrived cost, with the delivery if all of the order is returned."""
+        """Price of the units that arrived, with the delivery if all of the order is returned."""
         return Money(self.goods_amount + self.delivery_amount, self.currency)
 
     @property

@@ -134,7 +134,7 @@ def of_order(order_id: int) -> list[Return]:
 
 
 def people(one: Return) -> set[Actor]:
-    """Who has changed the state of a return."""
+    """People who have changed the state of a return."""
     return {by for by in (one.requested_by, one.decided_by, one.received_by, one.closed_by) if by is not None}
 
 

@@ -14,7 +14,7 @@ from shop.returns.states import ARRIVED, ENDED_WITHOUT, ReturnReason, ReturnStat
 
 @dataclass(frozen=True)
 class Sent:
-    """What the customer has to send back: the units of each SKU, and the time from which the days for returns count;
+    """Units that the customer has: the number of each SKU, and the time from which the days for returns count;
     None while the order is not paid.
     """
 
@@ -62,7 +62,7 @@ class ReturnRow:
 
     @property
     def moved_by(self) -> Actor:
-        """Who brought it into its state."""
+        """Actor who brought it into its state."""
         return self.closed_by or self.received_by or self.decided_by or self.requested_by
 
 

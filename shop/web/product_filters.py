@@ -27,7 +27,7 @@ class NoSuchPage(ValueError):
 
 @dataclass(frozen=True)
 class Filters:
-    """What an address asks for: `given` are its parameters as typed, `errors` a sentence by parameter."""
+    """Filters in an address: `given` are its parameters as typed, `errors` a sentence by parameter."""
 
     wanted: Wanted
     page: int
