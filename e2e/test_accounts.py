@@ -29,6 +29,7 @@ def sign_in(shop: Shop, email: str, password: str) -> None:
     shop.button("Sign in").click()
 
 
+@pytest.mark.full
 def test_a_forgotten_password_is_replaced_by_the_link_of_the_mail_and_other_devices_are_signed_out(
     new_visitor: Callable[..., Visitor],
 ) -> None:

@@ -91,6 +91,7 @@ def test_cancelling_on_the_payment_page_keeps_the_order(visitor: Visitor, http_c
     order.is_called("Payment received")
 
 
+@pytest.mark.full
 def test_cancelling_the_order_closes_the_payment_page(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:

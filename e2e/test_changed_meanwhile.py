@@ -63,6 +63,7 @@ def test_a_sign_in_that_expires_at_the_checkout_places_no_order_and_keeps_what_w
     shop.is_called("Sign in")
 
 
+@pytest.mark.full
 def test_a_cart_that_changes_while_its_order_is_paid_changes_nothing_about_the_order(visitor: Visitor) -> None:
     order = visitor.shop().buy(PLENTY)
     total = order.page.get_by_role("row", name="Total").get_by_role("cell").inner_text()
@@ -79,6 +80,7 @@ def test_a_cart_that_changes_while_its_order_is_paid_changes_nothing_about_the_o
     expect(other.page.get_by_label("Quantity of Six Cedar Pencils")).to_have_value("3")
 
 
+@pytest.mark.full
 def test_a_price_that_rises_while_an_order_is_paid_does_not_change_what_is_paid(
     visitor: Visitor, demo: Demo, acquirer: Control
 ) -> None:

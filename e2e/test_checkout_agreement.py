@@ -114,6 +114,7 @@ def test_adding_more_shows_the_total_quantity_and_the_limit_of_99(any_visitor: V
     expect(shop.page.get_by_text("You can order at most 99 of one product.").first).to_be_visible()
 
 
+@pytest.mark.full
 @scripts
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("where", ["banner", "main"])

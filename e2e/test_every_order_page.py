@@ -21,6 +21,7 @@ NEVER_PAY += ("twice", "cancelled")
 """States in which no payment is offered: a payment may be under way, or nothing is left to pay."""
 
 
+@pytest.mark.full
 @pytest.mark.sample(3)
 @pytest.mark.parametrize("status", STATUSES)
 def test_the_order_page_is_sound_in_every_status(

@@ -136,6 +136,7 @@ def test_a_stream_lost_for_ten_seconds_shows_a_message_until_it_is_back(
     expect(lost).to_be_hidden()
 
 
+@pytest.mark.full
 def test_redis_stops_while_a_page_is_open_and_the_page_is_still_updated(
     visitor: Visitor, demo: Demo, http_customer: HttpCustomer, acquirer: Control
 ) -> None:

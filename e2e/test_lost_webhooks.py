@@ -33,6 +33,7 @@ def test_a_card_without_webhooks_pays_when_the_customer_returns(visitor: Visitor
     order.is_called("Payment received")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("fate", ["Duplicate in parallel", "Reverse order"])
 def test_a_webhook_that_comes_twice_or_out_of_order_pays_once(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control, fate: str

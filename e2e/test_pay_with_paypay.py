@@ -38,6 +38,7 @@ def pay(wallet: CardPage) -> None:
     wallet.page.get_by_role("button", name="Pay", exact=True).click()
 
 
+@pytest.mark.full
 def test_a_code_on_the_order_page_is_scanned_and_the_page_turns_to_paid(visitor: Visitor) -> None:
     shop = visitor.shop().visit(f"/products/{PLENTY}")
     shop.add_to_cart()

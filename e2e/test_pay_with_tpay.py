@@ -24,6 +24,7 @@ def opens_cashier(order: OrderPage) -> CardPage:
     return card
 
 
+@pytest.mark.full
 def test_tpay_is_chosen_at_the_checkout_and_the_order_page_turns_to_paid(visitor: Visitor) -> None:
     shop = visitor.shop().visit(f"/products/{PLENTY}")
     shop.add_to_cart()

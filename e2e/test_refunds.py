@@ -70,6 +70,7 @@ def test_a_customer_pays_a_part_with_store_credit_and_all_of_it_is_refunded_to_t
     is_sound(shop.page)
 
 
+@pytest.mark.full
 def test_store_credit_that_covers_everything_needs_no_payment_page(visitor: Visitor, demo: Demo) -> None:
     shop = rich(visitor, "plenty@example.com", "5000")
     shop.visit("/products/oak-bread-board").add_to_cart()

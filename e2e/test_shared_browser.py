@@ -30,6 +30,7 @@ def remembering(
     browser.close()
 
 
+@pytest.mark.full
 def test_back_after_signing_out_shows_nothing_of_the_former_user(demo: Demo, remembering: BrowserContext) -> None:
     email = f"leaving{next(_numbers)}@example.com"
     shop = Shop(remembering.new_page(), demo.shop)

@@ -23,7 +23,6 @@ gc.disable()  # until the tests are collected: what is imported stays
 
 def pytest_collection_finish() -> None:
     """Leave modules and tests, which stay to the end, out of all garbage collections."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     gc.enable()

@@ -44,6 +44,7 @@ def left_in(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.full
 def test_the_saga_shows_a_webhook_a_poll_and_an_alert_and_leaves_nothing(folder: Path) -> None:
     environ = {**os.environ, "TMPDIR": str(folder), "DATABASE_URL": "sqlite:////nowhere/shop.db", "PROVIDERS": "none"}
     done = subprocess.run([*SAGA, "--json"], env=environ, cwd="/", capture_output=True, text=True, timeout=380)

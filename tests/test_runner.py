@@ -308,7 +308,7 @@ def test_help_lists_what_can_be_set(copy: Copy) -> None:
         assert word in run.text
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone")
 def test_a_clone_of_the_repository_starts_a_working_shop(tmp_path: Path, process: Processes) -> None:
     folder = tmp_path / "a clone"

@@ -52,6 +52,7 @@ assert ticks > before + 10, "other requests stood still"
 """
 
 
+@pytest.mark.full
 def test_under_gevent_other_requests_go_on_while_a_password_is_hashed() -> None:
     done = subprocess.run([sys.executable, "-c", UNDER_GEVENT], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -166,6 +166,7 @@ def served(acquirer: World, receiver: Receiver) -> Iterator[str]:
     server.server_close()
 
 
+@pytest.mark.full
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_fits_a_small_screen_is_accessible_and_keeps_the_policy(

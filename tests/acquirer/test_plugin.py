@@ -136,6 +136,7 @@ def stranger(folder: Path, many: int, *arguments: str) -> subprocess.CompletedPr
     )
 
 
+@pytest.mark.full
 def test_another_project_gets_an_acquirer_without_starting_one(tmp_path: Path) -> None:
     done = stranger(tmp_path, 2)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -42,6 +42,7 @@ def opened(acquirer: World, dialect: str, hooks: str) -> str:
         ).id
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("dialect", "verify"), [("kpay", by_standard_webhooks), ("stripe", by_stripe)])
 def test_three_days_of_retries_are_simulated_at_once_and_every_signature_is_valid(
     acquirer: World, receiver: Receiver, dialect: str, verify: Callable[[Hook], Any]

@@ -333,6 +333,7 @@ def test_eight_watchers_at_once_raise_one_alert_with_one_event_and_resolve_it_on
     assert [event["state"] for event in published(Stream.ALERT_CHANGES)] == ["RESOLVED"]
 
 
+@pytest.mark.full
 def test_eight_clocks_at_once_share_the_watch_list_and_look_for_conditions_once(shop: Shop, race: Race) -> None:
     orders = []
     for _ in range(6):

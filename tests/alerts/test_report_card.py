@@ -38,6 +38,7 @@ def _open_alerts(shop: Shop) -> str:
     return str(shop.app.test_cli_runner().invoke(args=["alerts"]).stdout)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("provider", sorted(CURRENCY))
 def test_a_report_card_of_our_own_shop_is_clean_and_leaves_no_open_alert(
     trading: Trading, address: str, provider: str

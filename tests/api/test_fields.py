@@ -27,7 +27,7 @@ NO_NUMBERS: list[Any] = [1.0, "1", True, HUGE, -HUGE, None, [], {}]
 _RAW = {"1e3": "1e3", "huge exponent": "1e400"}
 """Numbers that Python does not write this way."""
 NO_ROW = "no such row"
-SHARE = 3
+SHARE = 8
 """A push sends one in so many cases; `--full` all of them."""
 
 

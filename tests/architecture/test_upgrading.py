@@ -106,6 +106,7 @@ def saga_step(step: tuple[int, str, datetime | None]) -> tuple[str, Row]:
     return ("saga_steps", {"order_id": order, "name": name, "done_at": NOW, "undone_at": undone})
 
 
+@pytest.mark.full
 def test_the_steps_of_a_saga_become_columns_of_its_row_and_rows_again_on_the_way_back(url: str) -> None:
     app = create_app(environ(url, ""), TESTING=True)
     late = NOW + timedelta(minutes=30)

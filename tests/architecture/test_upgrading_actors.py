@@ -34,6 +34,7 @@ def name_actors(actors: dict[int, str]) -> None:
         connection.execute(change, [{"seq": seq, "actor": actor} for seq, actor in actors.items()])
 
 
+@pytest.mark.full
 def test_who_did_something_is_an_actor_after_the_upgrade_and_stays_readable(url: str) -> None:
     app = create_app(environ(url, ""), TESTING=True)
     requested = {"R5": "settle", "R6": "kpay", "R7": "Kim"}
@@ -85,6 +86,7 @@ def test_who_did_something_is_an_actor_after_the_upgrade_and_stays_readable(url:
         db.engine.dispose()
 
 
+@pytest.mark.full
 def test_the_e_mail_of_a_member_of_staff_is_that_account_after_the_upgrade(url: str) -> None:
     """Other names stay readable, and so does the second name of one person: the database tells two people apart."""
     app = create_app(environ(url, ""), TESTING=True)

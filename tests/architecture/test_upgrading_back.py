@@ -59,6 +59,7 @@ UNREADABLE: dict[str, tuple[str, Rows]] = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.sample(4)
 @pytest.mark.parametrize(("what", "revision", "rows"), [(what, *each) for what, each in UNREADABLE.items()])
 def test_the_way_back_refuses_while_the_older_version_could_not_read_what_was_written(
@@ -82,6 +83,7 @@ def test_the_way_back_refuses_while_the_older_version_could_not_read_what_was_wr
         db.engine.dispose()
 
 
+@pytest.mark.full
 def test_the_way_back_refuses_to_drop_the_audit_log(url: str, caplog: pytest.LogCaptureFixture) -> None:
     app = create_app(environ(url, ""), TESTING=True)
     entry = {"at": NOW, "actor": "staff:1", "act": "product.price_set", "subject_kind": "product", "subject_id": "X"}
@@ -99,6 +101,7 @@ def test_the_way_back_refuses_to_drop_the_audit_log(url: str, caplog: pytest.Log
         db.engine.dispose()
 
 
+@pytest.mark.full
 def test_an_order_that_a_discount_paid_cannot_be_taken_back(url: str, caplog: pytest.LogCaptureFixture) -> None:
     app = create_app(environ(url, ""), TESTING=True)
     with app.app_context():

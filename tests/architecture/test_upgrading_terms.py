@@ -35,6 +35,7 @@ from tests.architecture.old_shops import (
 from tests.shop_fixtures import environ
 
 
+@pytest.mark.full
 def test_events_that_wait_in_the_outbox_are_typed_after_the_upgrade(url: str) -> None:
     app = create_app(environ(url, ""), TESTING=True)
     of_order = {"orderId": 4, "orderNo": "TEST-0004-ZV", "seq": 3, "at": NOW.isoformat(), "because": "captured"}
@@ -86,6 +87,7 @@ def events_are_in_standard_terms() -> None:
     assert payloads[103] == {"schema_version": 1, "standing": "second", **MONEY}, "published events are not changed"
 
 
+@pytest.mark.full
 def test_payments_are_read_in_standard_terms_after_the_upgrade_and_in_the_old_ones_on_the_way_back(url: str) -> None:
     app = create_app(environ(url, ""), TESTING=True)
     with app.app_context():
@@ -132,6 +134,7 @@ def test_payments_are_read_in_standard_terms_after_the_upgrade_and_in_the_old_on
         db.engine.dispose()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("allocation", ["paid", "second", "unheard", None])
 def test_an_allocation_that_is_none_is_refused_by_a_database_that_was_upgraded(
     url: str, allocation: str | None
@@ -149,6 +152,7 @@ def test_an_allocation_that_is_none_is_refused_by_a_database_that_was_upgraded(
         db.engine.dispose()
 
 
+@pytest.mark.full
 def test_a_capture_without_an_allocation_pays_for_nothing_after_the_upgrade(url: str) -> None:
     app = create_app(environ(url, ""), TESTING=True)
     with app.app_context():
@@ -164,6 +168,7 @@ def test_a_capture_without_an_allocation_pays_for_nothing_after_the_upgrade(url:
         db.engine.dispose()
 
 
+@pytest.mark.full
 def test_alerts_and_what_they_are_about_are_read_in_standard_terms_after_the_upgrade(url: str) -> None:
     app = create_app(environ(url, ""), TESTING=True)
     with app.app_context():

@@ -364,7 +364,7 @@ class History(Afterwards):
 
 
 FULL_HALF = 750
-HALF = sampled(25, FULL_HALF)
+HALF = sampled(10, FULL_HALF)
 """Number of histories of each of the two tests, with `--full` and without."""
 
 

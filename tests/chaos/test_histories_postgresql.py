@@ -23,10 +23,12 @@ def lent(postgres: PostgresServer) -> Iterator[World]:
         yield made
 
 
+@pytest.mark.full
 def test_after_any_history_on_postgresql_too_every_state_is_final_and_every_sum_is_right(lent: World) -> None:
     run_histories(lent, sampled(5, 300))
 
 
+@pytest.mark.full
 def test_a_seeded_bug_is_found_on_postgresql_too(lent: World, monkeypatch: pytest.MonkeyPatch) -> None:
     the_ledger_is_posted_twice(monkeypatch, lent)
     with pytest.raises(AssertionError, match="6 ledger"):

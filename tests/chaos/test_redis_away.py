@@ -46,7 +46,7 @@ def unpublished() -> int:
     return db.session.scalar(rows) or 0
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("database_url", "how"), [("sqlite", "hung"), ("postgresql", "killed")], indirect=["database_url"]

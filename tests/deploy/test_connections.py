@@ -143,6 +143,7 @@ def postgres_shop(postgres: PostgresServer) -> str:
     return postgres.url(postgres.create(postgres.template("shop", migrate)))
 
 
+@pytest.mark.full
 @pytest.mark.sample(1)
 def test_a_table_locked_by_another_session_blocks_no_request_and_the_clock_goes_on(impatient: Flask) -> None:
     entry_points = EntryPoints(Shop(impatient))

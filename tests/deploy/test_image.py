@@ -34,7 +34,7 @@ def heading(customer: HttpCustomer, url: str) -> str:
     return re.sub(r"\s+", " ", re.sub("<[^>]+>", "", found[1])).strip()
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_image_sells_as_an_unprivileged_user_with_read_only_code_and_an_empty_tmp(image: Image) -> None:  # noqa: F811
     release = image.service("release")
     assert release.wait(within=60) == 0, release.text

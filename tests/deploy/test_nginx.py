@@ -115,6 +115,7 @@ def test_an_event_reaches_an_open_page_through_nginx_at_once(front: Front) -> No
     assert front.deployment.shop.state(order) == "PAID"
 
 
+@pytest.mark.full
 def test_a_web_process_that_is_killed_or_restarted_fails_no_request(front: Front) -> None:
     visitor = front.deployment.visitor()
 

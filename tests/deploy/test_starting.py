@@ -39,6 +39,7 @@ def test_a_metric_without_labels_is_refused_because_it_would_open_its_file_at_im
         metrics.Counter("settled_test", "Nothing")
 
 
+@pytest.mark.full
 def test_a_full_or_read_only_disk_for_metrics_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code = "from shop.core import metrics; metrics.REQUESTS.labels('x', '200').inc(); print('counted or not')"
@@ -80,6 +81,7 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return server.url(server.create())
 
 
+@pytest.mark.full
 @pytest.mark.sample(2)
 @pytest.mark.parametrize("what", ["deploy.release", "mock_acquirer"])
 def test_releases_at_once_on_an_empty_database_all_succeed(what: str, empty_database: str, process: Processes) -> None:

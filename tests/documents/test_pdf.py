@@ -235,6 +235,7 @@ print(took, max(later - earlier for earlier, later in zip(beats, beats[1:] + [be
 """
 
 
+@pytest.mark.full
 def test_other_greenlets_run_while_a_pdf_is_made() -> None:
     found = subprocess.run([sys.executable, "-c", GREENLETS], cwd=ROOT, capture_output=True, text=True, check=True)
     took, pause = map(float, found.stdout.splitlines()[-1].split())

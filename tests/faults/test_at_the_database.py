@@ -252,6 +252,7 @@ def made(database_url: str, redis_url: str, **more: str) -> Flask:
 # --- restarted ---
 
 
+@pytest.mark.full
 def test_a_database_restarted_under_load_fails_requests_cleanly_and_every_acknowledged_write_is_kept(
     own_postgres: PostgresServer, redis_url: str
 ) -> None:

@@ -143,6 +143,7 @@ def test_a_request_that_is_sent_byte_by_byte_is_ended(deployment: Deployment, co
     assert message == b"" or message.startswith((b"HTTP/1.1 408", b"HTTP/1.1 400")), message
 
 
+@pytest.mark.full
 def test_half_sent_requests_leave_threads_of_the_acquirer_for_others(process: Processes, connect: Opener) -> None:
     port = free_port()
     site = f"http://127.0.0.1:{port}"

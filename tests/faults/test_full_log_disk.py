@@ -19,6 +19,7 @@ FULL = Path("/dev/full")
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not FULL.exists(), reason="only Linux has /dev/full")
 @on_sqlite
 def test_an_order_is_placed_and_paid_while_no_log_can_be_written(deployment: Deployment) -> None:  # noqa: F811

@@ -94,6 +94,7 @@ def test_writes_are_503_with_a_time_reading_goes_on_and_the_process_is_not_ready
     assert visitor.client.get("/healthz").status_code == 200
 
 
+@pytest.mark.full
 def test_a_process_is_ready_again_when_its_database_takes_writes_again(
     app: Flask, request: pytest.FixtureRequest
 ) -> None:

@@ -71,6 +71,7 @@ def test_a_check_queries_acquirers_without_a_control_api_for_each_payment_and_se
     assert [path for path, headers in wire.received if TOKEN in headers] == []
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "corruption",
     [

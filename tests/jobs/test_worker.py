@@ -15,6 +15,7 @@ from tests.chaos.conftest import Deployment, deployment  # noqa: F401 - a fixtur
 from tests.parts.waiting import until
 
 
+@pytest.mark.full
 def test_a_worker_that_works_is_not_degraded_after_redis_was_emptied(deployment: Deployment) -> None:  # noqa: F811
     orders = deployment.paid_there(3)
     deployment.web()

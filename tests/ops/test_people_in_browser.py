@@ -46,6 +46,7 @@ def sign_in(page: Page) -> None:
     page.locator("main").get_by_role("button", name="Sign in").click()
 
 
+@pytest.mark.full
 def test_an_admin_gives_roles_and_disables_an_account_on_accessible_pages(shop: Shop, admin: Page) -> None:
     watch = Watch(admin.context)
     signin.create("bo@example.com", "Bo", PASSWORD, ["support"], by=Actor.operator())
@@ -67,6 +68,7 @@ def test_an_admin_gives_roles_and_disables_an_account_on_accessible_pages(shop: 
     watch.silent()
 
 
+@pytest.mark.full
 def test_an_admin_sets_up_an_app_and_signs_in_with_its_code(shop: Shop, admin: Page) -> None:
     watch = Watch(admin.context)
     admin.goto("/ops/second-factor")

@@ -16,6 +16,7 @@ __all__ = ["served", "signed_in"]
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
+@pytest.mark.full
 def test_a_return_is_requested_accepted_received_and_refunded_on_accessible_pages(
     shop: Shop, served: str, signed_in: SignIn, new_context: Callable[..., BrowserContext]
 ) -> None:

@@ -2,9 +2,9 @@
 
 `--full` runs every test. The default leaves out
 - the PostgreSQL run of tests whose result the kind of database does not decide (`ONE_DATABASE`),
-- the second database of all other tests, with the exception of `DECIDED_BY_DATABASE`: each parameter set runs once, and
-  PostgreSQL gets one of each test (of tests with a single one, of half of them),
-- tests marked `full`,
+- the second database of all other tests: each parameter set runs once, half of `DECIDED_BY_DATABASE` and a fifth of the
+  others on PostgreSQL,
+- tests marked `full`: those that start many processes, or whose promise a cheaper test proves too,
 - all but `MOST_SETS` parameter sets of a test that uses a database, an acquirer or a process, on whichever database,
 - all but `n` parameter sets of a test marked `sample(n)`; a hash of their ids decides which ones.
 
@@ -30,12 +30,14 @@ ONE_DATABASE = re.compile(
     r"|tests/(payments/test_(reconcile(_\w+)?|disputes)|integrity/test_compare_ledgers)\.py.*\W(paypay|stripe|tpay)\W"
     r"|tests/acquirer/"
 )
-"""Tests of pages, commands, wire formats and of the mock acquirer. What a database decides always runs on both."""
+"""Tests of pages, commands, wire formats and of the mock acquirer."""
 
 DECIDED_BY_DATABASE = re.compile(
     r"tests/(architecture|core|faults|inventory|ledger|orders|payouts|product_search)/|tests/.*(outdated|manual_refunds|eight|at_once|concurrent|race|together|upgrad|settlement_days)"
 )
-"""Tests of transactions, locks, constraints and migrations: they run on both databases."""
+"""Tests of transactions, locks, constraints and migrations."""
+ON_POSTGRESQL = (2, 5)
+"""A push runs one in so many parameter sets on PostgreSQL: of what the database decides, and of the others."""
 
 EXPENSIVE = frozenset(
     {
@@ -132,19 +134,14 @@ def _most(sets: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def _on_one_database(items: Iterable[pytest.Item]) -> list[pytest.Item]:
-    """The items without the second run of what no database decides."""
+    """The items, each parameter set on one of its databases."""
     chosen = {item.nodeid: item for item in items}
-    on_postgresql = defaultdict(list)
-    for item in chosen.values():
-        name = item.nodeid.partition("[")[0]
-        if "postgresql" in item.nodeid and not DECIDED_BY_DATABASE.match(name):
-            on_postgresql[name].append(item)
-    for sets in on_postgresql.values():
-        first, *others = sorted(sets, key=_rank)
-        twin = first.nodeid.replace("postgresql", "sqlite")
-        leave_out = [twin] if others or _rank(first) % 2 or twin not in chosen else [first.nodeid]
-        for nodeid in (*leave_out, *(item.nodeid for item in others)):
-            chosen.pop(nodeid, None)
+    for name in [name for name in chosen if "postgresql" in name]:
+        twin = name.replace("postgresql", "sqlite")
+        decided, other = ON_POSTGRESQL
+        every = decided if DECIDED_BY_DATABASE.match(name.partition("[")[0]) else other
+        if twin in chosen:
+            del chosen[twin if zlib.crc32(name.encode()) % every == 0 else name]
     return list(chosen.values())
 
 

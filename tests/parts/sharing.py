@@ -1,8 +1,7 @@
-"""Distribution of tests among the workers of pytest-xdist with `--dist loadfile` (see bin/test), and their speed."""
+"""Distribution of tests among the workers of pytest-xdist with `--dist loadfile` (see bin/test)."""
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 import pytest
@@ -42,10 +41,3 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Begin with the longest tests, so that in the end no worker waits long for another."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: [not item.nodeid.startswith(folder) for folder in LONGEST])
-
-
-def pytest_collection_finish() -> None:
-    """Leave the tests themselves out of garbage collection: a pass over so many objects takes a tenth of a second."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)

@@ -73,6 +73,7 @@ def test_more_than_the_price_has_no_further_tax() -> None:
     assert whole.part(10800, after=0, price=10500, step=100) == Split(10800, 500, 1000, 200)
 
 
+@pytest.mark.full
 @settings(max_examples=sampled(500, 5000, quick=100), deadline=None)
 @given(splits(), st.lists(st.integers(1, 10**6), min_size=1, max_size=6), st.data())
 def test_refunds_that_are_done_fail_and_are_done_again_end_at_the_shares_of_what_is_refunded(
