@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page, expect
 
 from e2e.console_checks import Watch
 from e2e.control import Control
@@ -18,6 +18,7 @@ from tests.parts import PARTS
 from tests.parts.waiting import until
 
 pytest_plugins = [*PARTS]
+expect.set_options(timeout=15_000)  # three workers and their servers share two cores
 
 
 @pytest.fixture(scope="package")

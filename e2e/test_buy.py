@@ -142,6 +142,7 @@ def test_the_cart_link_waits_for_a_product_that_is_being_added(visitor: Visitor)
     expect(shop.link("Six Cedar Pencils")).to_be_visible()
 
 
+@pytest.mark.full
 def test_the_order_button_shows_that_it_works_and_sends_once(visitor: Visitor) -> None:
     shop = visitor.shop().visit(f"/products/{PLENTY}")
     shop.add_to_cart()

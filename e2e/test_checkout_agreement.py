@@ -48,6 +48,7 @@ def test_a_checkout_whose_cart_was_changed_in_another_tab_lists_the_changes_and_
     expect(order.page.get_by_role("link", name="Olive Soap")).to_be_visible()
 
 
+@pytest.mark.full
 @scripts
 @pytest.mark.sample(1)
 def test_a_checkout_that_the_back_button_brings_back_orders_nothing_else_than_it_shows(any_visitor: Visitor) -> None:

@@ -284,7 +284,7 @@ PAGES: dict[str, tuple[Way, str]] = {
 """Every page by its contents: the steps to it, and its main heading."""
 
 
-@pytest.mark.sample(4)
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_of_the_shop_is_sound(visitor: Visitor, demo: Demo, page: str) -> None:
     way, heading = PAGES[page]

@@ -44,6 +44,7 @@ def test_the_switch_keeps_what_was_typed_and_no_password(visitor: Visitor) -> No
     expect(shop.page.get_by_label("密碼")).to_have_value("")
 
 
+@pytest.mark.full
 def test_the_checkout_keeps_what_was_typed(visitor: Visitor) -> None:
     shop = visitor.shop().visit(f"/products/{PLENTY}")
     shop.add_to_cart()
@@ -55,6 +56,7 @@ def test_the_checkout_keeps_what_was_typed(visitor: Visitor) -> None:
     expect(shop.button("送出訂單並付款")).to_be_visible()
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("tag", NAMES)
 @pytest.mark.parametrize("width", [360, pytest.param(1280, marks=pytest.mark.full)])
 def test_no_page_is_too_wide(new_visitor: Callable[..., Visitor], tag: str, width: int) -> None:

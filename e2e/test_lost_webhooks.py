@@ -111,6 +111,7 @@ def test_a_second_capture_of_one_payment_is_shown(visitor: Visitor, http_custome
     order.is_called("We received two payments")
 
 
+@pytest.mark.full
 def test_a_capture_after_the_time_to_pay_is_shown(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:

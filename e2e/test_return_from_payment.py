@@ -14,6 +14,7 @@ from e2e.mailbox import link_in_mail
 from e2e.pages import DECLINED_CARD, CardPage, OrderPage
 
 
+@pytest.mark.full
 def test_the_return_page_never_decides_and_refuses_a_second_attempt(
     visitor: Visitor, http_customer: HttpCustomer, acquirer: Control
 ) -> None:

@@ -66,6 +66,7 @@ def test_a_refund_with_a_stale_number_is_refused_with_the_new_one(
     expect(second.row("refund").filter(has_text=FINANCE).first).to_be_visible()
 
 
+@pytest.mark.full
 def test_an_open_console_of_a_demoted_person_approves_nothing(
     demo: Demo, new_visitor: People, http_customer: HttpCustomer, acquirer: Control
 ) -> None:

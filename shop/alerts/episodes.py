@@ -78,5 +78,9 @@ def since(moment: datetime | None) -> str:
 
 
 def one_of(column: Any, values: Sequence[str]) -> Any:
-    """`column IN (values)`, written out: a database uses a partial index only for literals in the query."""
+    """`column IN (values)`, written out: a database uses a partial index only for literals in the query, and SQLite
+    does not see that IN of a single value is `=`.
+    """
+    if len(values) == 1:
+        return column == bindparam(None, values[0], literal_execute=True)
     return column.in_(bindparam(None, list(values), expanding=True, literal_execute=True))

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from typing import Any, cast
 
 import psycopg
@@ -20,7 +21,7 @@ _ROWS = " VALUES "
 
 
 class OneCommand:
-    """Writes that PostgreSQL executes as one command, and SQLite one after the other.
+    """Writes that PostgreSQL executes as one command, and SQLite one after the other, the rows of an INSERT together.
 
     They share one snapshot, so none may read or change a row that another one writes, and PostgreSQL locks their rows
     in no fixed order: rows that other transactions may lock meanwhile do not belong here. Results are not read, and
@@ -37,8 +38,9 @@ class OneCommand:
     def execute(self, connection: Connection) -> None:
         """Execute all writes. Errors are those of the driver: call it inside of `db.pipeline`."""
         if connection.dialect.name != "postgresql":
-            for write, values in self._writes:
-                connection.execute(write, values)
+            for (write, _), same in groupby(self._writes, key=lambda one: (one[0], tuple(one[1]))):
+                rows = [values for _, values in same]
+                connection.execute(write, rows if len(rows) > 1 else rows[0])
         elif self._writes:
             command = _combined(tuple((write, tuple(values)) for write, values in self._writes), connection.dialect)
             driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)

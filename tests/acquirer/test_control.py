@@ -236,6 +236,7 @@ def test_resending_with_a_fault_affects_that_attempt_alone(acquirer: World, rece
     assert len({hook.headers["webhook-id"] for hook in receiver.hooks}) == 1
 
 
+@pytest.mark.full
 def test_expect_waits_for_a_delivery_or_reports_what_happened_instead(make_world: Any, receiver: Receiver) -> None:
     acquirer = make_world(ACQUIRER_LOOP="on")
     payment = acquirer.open()

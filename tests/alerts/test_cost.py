@@ -42,9 +42,12 @@ def whole_tables(statement: str, values: Any) -> list[str]:
     return [step for step in steps if "INDEX ix_" not in step and step.split()[1] not in SMALL]
 
 
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""Its plans are those that do not depend on how much there is."""
+
+
+@ON_SQLITE
 def test_no_check_reads_a_whole_table(shop: Shop, requested: list[tuple[str, Any]]) -> None:
-    if db.engine.dialect.name != "sqlite":
-        pytest.skip("SQLite's plans are those that do not depend on how much there is")
     order = shop.order((PEN, 1))
     payment = shop.payment(order)
     apply(PaymentUpdate(payment.id, Facts(PaymentState.CAPTURED), "webhook"))
@@ -62,6 +65,6 @@ def test_no_check_reads_a_whole_table(shop: Shop, requested: list[tuple[str, Any
     shop.sweep()
 
 
+@ON_SQLITE
 def test_a_plan_that_reads_a_whole_table_is_seen(shop: Shop) -> None:
-    if db.engine.dialect.name == "sqlite":
-        assert whole_tables("SELECT id FROM orders WHERE name = ?", ("x",)) == ["SCAN orders"]
+    assert whole_tables("SELECT id FROM orders WHERE name = ?", ("x",)) == ["SCAN orders"]

@@ -36,6 +36,7 @@ def test_a_shop_with_alerts_violates_no_invariant(alerted: Shop) -> None:
     assert broken() == set()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "corruption",
     [

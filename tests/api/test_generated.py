@@ -12,7 +12,7 @@ from tests.api.calls import calls
 from tests.api.populated import Populated
 from tests.shop_fixtures import Shop
 
-CASES, MANY = 300, 20_000
+CASES, MANY = 200, 20_000
 
 
 def sent(shop: Shop, cases: int, seed: int) -> tuple[Populated, Result]:

@@ -92,6 +92,7 @@ def test_a_clock_that_hangs_in_the_middle_of_its_work_and_wakes_up_later_does_no
     assert deployment.check() == "clean"
 
 
+@pytest.mark.full
 @pytest.mark.sample(1)
 def test_a_shop_killed_while_it_opens_a_payment_has_the_order_as_a_whole_when_it_is_back(
     deployment: Deployment,

@@ -95,6 +95,7 @@ def rows() -> list[dict[str, Any]]:
     return [dict(row) for row in db.session.execute(db.select(*columns)).mappings()]
 
 
+@pytest.mark.full
 def test_every_fault_of_the_server_is_survived_and_a_mail_that_it_never_got_is_found(
     shop: Shop, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

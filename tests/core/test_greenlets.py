@@ -55,6 +55,7 @@ except psycopg.OperationalError:
 """
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_greenlets_wait_for_postgresql_side_by_side_and_notice_when_it_goes(database_url: str) -> None:
     environ = {**os.environ, "DATABASE_URL": database_url}

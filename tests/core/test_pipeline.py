@@ -221,6 +221,7 @@ def test_a_query_that_waits_too_long_for_a_lock_raises_as_any_statement_does_and
     assert done
 
 
+@pytest.mark.full
 @on_postgresql
 def test_after_a_restart_of_the_server_one_error_replaces_all_idle_connections(
     own_postgres: PostgresServer, redis_url: str

@@ -177,6 +177,7 @@ together with sagas of orders that ended 90 days ago: its clock logs an error an
 """
 
 
+@pytest.mark.full
 def test_no_migration_removes_or_requires_what_the_old_version_does_not_know(tmp_path: Path) -> None:
     """Fault 44: tables and columns stay, and new columns of old tables need no value. Before a release, renames are
     allowed: all processes end before them (deploy/README.md, Rollback). What no version uses any more may go.

@@ -93,6 +93,7 @@ def test_a_payment_that_differs_at_its_acquirer_is_found_by_a_query(trading: Tra
     db.session.commit()
 
 
+@pytest.mark.full
 def test_a_difference_from_a_settlement_file_is_found_long_after_the_payment(trading: Trading) -> None:
     traded(trading)
     trading.acquirer.app.config["ACQUIRER_CONTROL"] = True

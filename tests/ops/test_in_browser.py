@@ -267,6 +267,7 @@ def test_a_row_of_the_list_is_one_line_at_1280_pixels(shop: Shop, finance: Page)
     expect(navigation.get_by_role("link", name="Orders")).to_have_attribute("aria-current", "page")
 
 
+@pytest.mark.full
 def test_no_table_is_cut_off_wide_or_narrow(shop: Shop, finance: Page) -> None:
     order = shop.paid_order()
     theirs = shop.acquirer.payments[shop.payment(order).id].captures[0]
@@ -286,6 +287,7 @@ def test_no_table_is_cut_off_wide_or_narrow(shop: Shop, finance: Page) -> None:
         expect(finance.locator("td[data-label=Total]").first).to_be_in_viewport()
 
 
+@pytest.mark.full
 def test_new_webhooks_appear_at_the_top_while_live_is_on(shop: Shop, finance: Page) -> None:
     watch, payment = Watch(finance.context), shop.payment(shop.order())
     shop.deliver_webhook(payment, "evt-1")

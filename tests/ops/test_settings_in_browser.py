@@ -17,6 +17,7 @@ __all__ = ["served", "signed_in"]
 NOTICE, NOTICE_ZH = "We are closed on 1 January.", "元旦休息一天。"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_campaign_and_a_holiday_notice_reach_a_customer(
     shop: Shop, signed_in: SignIn, new_context: Callable[..., BrowserContext], served: str

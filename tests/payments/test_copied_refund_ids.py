@@ -215,6 +215,7 @@ def refund_with_our_key(trading: Trading, order: Order, refund: str, amount: int
     provider.refund(requested.request, RefundRequest(refund, Money(amount, capture.currency), capture.capture_id))
 
 
+@pytest.mark.full
 @pytest.mark.whole_sweep
 @pytest.mark.sample(4)
 @pytest.mark.parametrize("known", [True, False], ids=["known id", "unknown id"])

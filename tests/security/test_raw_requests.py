@@ -160,6 +160,7 @@ def test_a_foreign_host_name_reaches_nothing_of_the_acquirer(acquirer: Callable[
     assert send(port, f"GET /healthz HTTP/1.1\nHost: 10.1.2.3:{port}\nConnection: close")[0] == 200, "a probe"
 
 
+@pytest.mark.full
 def test_named_hosts_of_the_acquirer_are_the_only_ones(acquirer: Callable[..., tuple[Process, int]]) -> None:
     _, port = acquirer(ACQUIRER_TRUSTED_HOSTS="pay.example.com")
     assert send(port, "GET /payments HTTP/1.1\nHost: pay.example.com\nConnection: close")[0] == 200
@@ -170,6 +171,7 @@ FORGED = "\nSCRIPT_NAME: /evil\nScript-Name: /evil\nX-Forwarded-Proto: https\nX-
 FORGED += "\nX-Forwarded-Prefix: /evil\nX-Forwarded-Ssl: on\nX-Forwarded-Protocol: ssl\nForwarded: host=evil.example"
 
 
+@pytest.mark.full
 @on_sqlite
 def test_without_a_proxy_forwarded_headers_do_not_set_prefix_scheme_host_or_address(
     deployment: Deployment,  # noqa: F811
