@@ -24,12 +24,13 @@ _NUMBER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")
 @dataclass(frozen=True)
 class Carrier:
     """A carrier. `tracking` is the address of its tracking page, with `{number}` where that takes the number; `title`
-    is its name beside that in the language of its country.
+    is its name in `language`, the one of its country.
     """
 
     name: str
     tracking: str
     title: str = ""
+    language: str = ""
 
     def link(self, number: str) -> str:
         """The link that tracks a package; empty for one without a number."""
@@ -38,23 +39,26 @@ class Carrier:
 
 CARRIERS: Mapping[str, Carrier] = {
     "post-tw": Carrier(
-        "Chunghwa Post", "https://postserv.post.gov.tw/pstmail/main_mail.html?targetTxn=EB500100", "中華郵政"
+        "Chunghwa Post", "https://postserv.post.gov.tw/pstmail/main_mail.html?targetTxn=EB500100", "中華郵政", "zh"
     ),
-    "t-cat": Carrier("T-Cat", "https://www.t-cat.com.tw/Inquire/TraceDetail.aspx?BillID={number}", "黑貓宅急便"),
+    "t-cat": Carrier("T-Cat", "https://www.t-cat.com.tw/Inquire/TraceDetail.aspx?BillID={number}", "黑貓宅急便", "zh"),
     "yamato": Carrier(
         "Yamato Transport",
         "https://jizen.kuronekoyamato.co.jp/jizen/servlet/crjz.b.NQ0010?id={number}",
         "ヤマト運輸",
+        "ja",
     ),
     "sagawa": Carrier(
         "Sagawa Express",
         "https://k2k.sagawa-exp.co.jp/p/web/okurijosearch.do?okurijoNo={number}",
         "佐川急便",
+        "ja",
     ),
     "post-jp": Carrier(
         "Japan Post",
         "https://trackings.post.japanpost.jp/services/srv/search/direct?reqCodeNo1={number}",
         "日本郵便",
+        "ja",
     ),
     "dhl": Carrier("DHL", "https://www.dhl.com/global-en/home/tracking.html?tracking-id={number}"),
     "fedex": Carrier("FedEx", "https://www.fedex.com/fedextrack/?trknbr={number}"),
@@ -62,6 +66,12 @@ CARRIERS: Mapping[str, Carrier] = {
     "usps": Carrier("USPS", "https://tools.usps.com/go/TrackConfirmAction?tLabels={number}"),
 }
 """Carriers by key, in the order of the form. All links are https."""
+
+
+def local_name(name: str, language: str) -> str:
+    """The name of a carrier for a reader of `language` (`ja`, `zh`), as that carrier writes it there."""
+    found = next((one for one in CARRIERS.values() if one.name == name), None)
+    return found.title if found and found.language == language else name
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from shop.core.languages import tag
 from shop.core.line_kinds import LineKind
 from shop.core.money import Money
 from shop.core.postal import lines
+from shop.fulfilment.carriers import local_name
 from shop.http_kit import visitor
 from shop.http_kit.barcode import Barcode, code39
 from shop.http_kit.device_name import browser_of, system_of
@@ -40,7 +41,7 @@ _STATIC = Path(__file__).resolve().parents[2] / "static"
 
 def init_app(app: Flask) -> None:
     """Give the templates of `app` these filters and functions."""
-    app.jinja_env.filters.update(full_time=full_time, money=money, time=time)
+    app.jinja_env.filters.update(carrier=carrier, full_time=full_time, money=money, time=time)
     app.jinja_env.globals.update(
         address_lines=address_lines,
         asset=asset,
@@ -193,6 +194,11 @@ def barcode(code: object) -> Barcode | None:
 def seller() -> Seller:
     """The seller of the shop."""
     return seller_data.shown()
+
+
+def carrier(name: str) -> str:
+    """The name of a carrier in the language of the page or mail."""
+    return local_name(name, locale().language)
 
 
 def address_lines(address: lines.Printed) -> list[str]:

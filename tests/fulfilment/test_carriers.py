@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from shop.core.errors import BadInput
-from shop.fulfilment.carriers import CARRIERS, Carrier, tracking
+from shop.fulfilment.carriers import CARRIERS, Carrier, local_name, tracking
 
 
 def test_every_link_of_the_table_is_https() -> None:
@@ -36,6 +36,13 @@ def test_anything_else_is_no_tracking_number(typed: str) -> None:
     with pytest.raises(BadInput) as refused:
         tracking("ups", typed)
     assert refused.value.code == "bad_tracking_number"
+
+
+def test_customers_read_the_name_that_a_carrier_has_in_their_language() -> None:
+    named = [local_name("Yamato Transport", language) for language in ("ja", "zh", "en")]
+    assert named == ["ヤマト運輸", "Yamato Transport", "Yamato Transport"]
+    assert local_name("Chunghwa Post", "zh") == "中華郵政"
+    assert local_name("Bike courier", "ja") == "Bike courier"
 
 
 def test_another_carrier_has_a_name_and_an_https_link_or_none() -> None:

@@ -107,7 +107,7 @@ def with_events_again(shop: Shop) -> None:
 
 @one_database
 @pytest.mark.parametrize(
-    ("language", "words"), [("zh_Hant", "物流編號 JD0146"), ("zh_Hans", "物流单号 JD0146"), ("ja", "追跡番号JD0146")]
+    ("language", "words"), [("zh_Hant", "物流編號 JD0146"), ("zh_Hans", "物流单号 JD0146"), ("ja", "追跡番号：JD0146")]
 )
 def test_the_mail_is_in_the_language_of_the_order(shop: Shop, language: str, words: str) -> None:
     order = shop.paid_order((KETTLE, 2))
