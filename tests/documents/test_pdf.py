@@ -80,7 +80,7 @@ def test_names_and_products_can_be_read_in_every_language(shop: Shop, locale: st
     ("locale", "tag", "title", "labels"),
     [
         ("en", "en", "Receipt", ("Date of issue", "Sold by", "Customer", "Unit price", "Tax number:", "Total")),
-        ("zh_Hant", "zh-TW", "收據", ("開立日期", "賣家", "顧客", "單價", "統一編號：", "總計")),
+        ("zh_Hant", "zh-TW", "收據", ("開立日期", "賣方", "買方", "單價", "統一編號：", "總計")),
         ("zh_Hans", "zh-CN", "收据", ("开具日期", "销售方", "顾客", "单价", "税号：", "合计")),
         ("ja", "ja", "領収書", ("発行日", "販売者", "お客様", "単価", "登録番号：", "合計")),
     ],
