@@ -6,13 +6,14 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from shop.api.schemas.fields import Line, Strict, WholeNumber
+from shop.api.schemas.fields import Line, OneOf, Strict, WholeNumber
 from shop.api.schemas.pages import PageQuery, page_schema
 from shop.catalogue import product_fields
 from shop.catalogue.browse import ProductView
 from shop.catalogue.product_fields import LARGEST_POSITION, LARGEST_PRICE, LONGEST, LONGEST_SLUG
 from shop.core.languages import ENGLISH, OFFERED, tag
 from shop.core.money import CURRENCIES
+from shop.core.tax_classes import TaxClass
 
 
 class ProductQuery(PageQuery):
@@ -78,6 +79,7 @@ class ChangeProductSchema(Strict):
     position = WholeNumber(
         validate=validate.Range(0, LARGEST_POSITION), metadata={"description": "Place in its category."}
     )
+    tax_class = OneOf(*TaxClass, metadata={"description": "The rate of each country that it is taxed with."})
     prices = fields.Nested(NewPricesSchema)
     translations = fields.Nested(TranslationsSchema)
 
