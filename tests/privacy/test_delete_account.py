@@ -25,6 +25,8 @@ from shop.jobs import retention
 from shop.ledger import book, chart, store_credit
 from shop.mail.models import Mail
 from shop.mail.states import MailKind
+from shop.order_notes import notes
+from shop.order_notes.models import OrderNote
 from shop.orders.models import ERASED, Order
 from shop.payments.refunds import requests
 from shop.privacy import delete_account
@@ -135,6 +137,28 @@ def test_orders_go_on_and_are_erased_after_their_time_as_those_of_guests(shop: S
     erased = db.session.get_one(Order, order.id, populate_existing=True)
     assert {erased.name, erased.email, erased.line1} == {ERASED}
     shop.sweep()
+
+
+def test_notes_on_orders_of_a_deleted_account_are_erased_with_the_orders_data(shop: Shop) -> None:
+    user_id = owner()
+    order = shop.paid_order((PEN, 1), customer=user_id)
+    note, withdrawn = (
+        notes.write(order.id, text, by=shop.sam, form_key=text) for text in ("Call Ada Lin", "Ada moved to Tainan")
+    )
+    notes.withdraw(withdrawn, by=shop.sam)
+    deleted(user_id)
+    shop.wait(days=400)
+    late = notes.write(order.id, "Ada asked for her receipt", by=shop.sam, form_key="late")
+    shop.wait(days=331)
+    retention.sweep()
+    stored = select(OrderNote.id, OrderNote.text).where(OrderNote.order_id == order.id).order_by(OrderNote.id)
+    assert dict(db.session.execute(stored).tuples().all()) == {note: ERASED, withdrawn: "", late: ERASED}
+    remembered = notes.write(order.id, "Ada called again", by=shop.sam, form_key="again")
+    shop.wait(days=731)
+    retention.sweep()
+    assert dict(db.session.execute(stored).tuples().all())[remembered] == ERASED
+    withdrawal = find(Filters(acts=[Act.NOTE_WITHDRAWN]), limit=5).rows[0]
+    assert not withdrawal.personal
 
 
 def test_the_address_can_be_registered_again_and_the_new_account_has_nothing_of_the_old_one(shop: Shop) -> None:
