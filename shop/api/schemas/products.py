@@ -14,6 +14,7 @@ from shop.catalogue.product_fields import LARGEST_POSITION, LARGEST_PRICE, LONGE
 from shop.core.languages import ENGLISH, OFFERED, tag
 from shop.core.money import CURRENCIES
 from shop.core.tax_classes import TaxClass
+from shop.product_search.find import Sort
 
 
 class ProductQuery(PageQuery):
@@ -24,6 +25,16 @@ class ProductQuery(PageQuery):
         metadata={"description": "Words of the name, the description or the category, in any language of the shop."},
     )
     category = fields.String(validate=validate.Length(max=64), metadata={"description": "Slug of a category."})
+    sort = OneOf(
+        *Sort,
+        load_default=str(Sort.RELEVANCE),
+        metadata={"description": "`name` sorts by the names in the language of the answer."},
+    )
+    currency = OneOf(
+        *CURRENCIES,
+        load_default=CURRENCIES[0],
+        metadata={"description": "Sorted by price, the list has the products that have one in this currency."},
+    )
 
 
 class ProductSchema(Strict):
