@@ -79,7 +79,9 @@
     boxes.forEach((box) => box.addEventListener("change", show));
     // A page that the browser has kept shows the state before what was done since.
     window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); else show(); });
-    head.replaceChildren(all);
+    const words = Object.assign(document.createElement("span"), { className: "seen-by-readers" });
+    words.append(...head.childNodes);
+    head.append(words, all);
     show();
   }
   document.querySelectorAll("form[data-select-all]").forEach(selectAll);

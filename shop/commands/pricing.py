@@ -116,8 +116,8 @@ def set_tax(
     country: str, name: str, rate: int, is_included: bool, reduced: int | None, texts: Texts, by: Actor
 ) -> None:
     """Set the tax of COUNTRY: its NAME on orders, and its RATE in percent."""
-    given = {"is_included": is_included, "reduced_rate": reduced, "names": _by_locale(texts)}
-    change.set_tax(country, _short(name), rate, **given, by=by)
+    names = _by_locale(texts)
+    change.set_tax(country, _short(name), rate, is_included=is_included, reduced_rate=reduced, by=by, names=names)
     click.echo(f"{country}: {name} {_rates(rate, reduced)}, {'included in' if is_included else 'added to'} prices.")
 
 

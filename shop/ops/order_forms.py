@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flask import current_app
+from sqlalchemy import select
 
+from shop.accounts.models import User
+from shop.core.db import db
 from shop.core.money import Money
 from shop.ops.formats import words
 from shop.orders import states
@@ -93,7 +96,9 @@ def _price(order: Order, capture: CaptureRow) -> str:
 
 def ways(order: Order, provider: str) -> dict[RefundDestination, str]:
     """Destinations of refunds of captured money, with labels."""
-    to_credit = {STORE_CREDIT: "To the customer's store credit"} if order.user_id else {}
+    account = select(User.id).where(User.id == order.user_id, User.deleted_at.is_(None))
+    has_account = order.user_id is not None and db.session.scalar(account) is not None
+    to_credit = {STORE_CREDIT: "To the customer's store credit"} if has_account else {}
     to_bank = {BANK: "To the customer's bank: you send it yourself, and a second person checks and approves that"}
     return {PROVIDER: f"Back through {provider}", **to_credit, **to_bank}
 
@@ -118,6 +123,7 @@ _ANSWERS = {
     refund_states.DECLINED: "A second person declined it.",
     refund_states.BOUNCED: "The bank returned the transfer.",
     refund_states.MADE_THERE: "Withdrawn, because the money was refunded at the acquirer.",
+    refund_states.NO_ACCOUNT: "Not booked: the customer has deleted the account. Request it again.",
     refund_states.ID_TAKEN: "Not sent: a refund made at the acquirer has its id.",
 }
 _OF_STATE = {

@@ -117,8 +117,17 @@ def _save(code: str, seen: int) -> None:
     form.checked()
     is_included, by = how == INCLUDED, acts.reader()
     where, reason = code or form.raw("country"), acts.reason()
-    given = {"is_included": is_included, "reduced_rate": reduced, "names": names, "seen": seen}
-    change.set_tax(where, name, rate, **given, by=by, reason=reason)
+    change.set_tax(
+        where,
+        name,
+        rate,
+        is_included=is_included,
+        reduced_rate=reduced,
+        names=names,
+        seen=seen,
+        by=by,
+        reason=reason,
+    )
 
 
 def _form(tax: TaxRate | None, refusal: Refusal | None = None) -> str:
@@ -143,6 +152,6 @@ def _as_typed(tax: TaxRate | None) -> Values:
         if locale != ENGLISH:
             texts = tax.texts.get(locale, {}) if tax else {}
             found[translated("name", locale)] = texts.get("name", "")
-    has_reduced = tax is not None and tax.reduced_rate is not None
-    found["reduced_rate"] = rates.percent(tax.reduced_rate) if has_reduced else ""
+    reduced = tax.reduced_rate if tax else None
+    found["reduced_rate"] = "" if reduced is None else rates.percent(reduced)
     return found | {"how": INCLUDED if tax is None or tax.is_included else ADDED}

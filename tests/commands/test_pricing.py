@@ -174,6 +174,6 @@ def test_the_demo_has_prices_and_a_merchants_own_are_kept(shop: Shop, flask: Com
 
 
 def test_a_country_has_a_reduced_rate(flask: Command) -> None:
-    said = flask("set-tax", "DE", "VAT", "19", "--reduced", "7")
-    assert said == "DE: VAT 19 % (reduced 7 %), included in prices.\n"
+    shown = flask("set-tax", "DE", "VAT", "19", "--reduced", "7")
+    assert shown == "DE: VAT 19 % (reduced 7 %), included in prices.\n"
     assert "VAT 19 % (reduced 7 %), included in prices" in flask("list")

@@ -86,7 +86,7 @@ def test_a_rate_of_zero_is_a_rate(fay: Visitor) -> None:
 def test_a_reduced_rate_is_optional_and_can_be_zero(fay: Visitor) -> None:
     fay.post("/ops/taxes/new", {**NEW, "reduced_rate": "0"})
     assert stored().reduced_rate == 0
-    assert '>0 %</td>' in fay.get("/ops/taxes").text
+    assert ">0 %</td>" in fay.get("/ops/taxes").text
     assert fay.post(TAIWAN, {**form_of(fay, TAIWAN), "reduced_rate": "", "reason": "abolished"}).status_code == 303
     assert stored().reduced_rate is None
 

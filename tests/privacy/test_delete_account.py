@@ -159,6 +159,7 @@ def test_notes_on_orders_of_a_deleted_account_are_erased_with_the_orders_data(sh
     assert dict(db.session.execute(stored).tuples().all())[remembered] == ERASED
     withdrawal = find(Filters(acts=[Act.NOTE_WITHDRAWN]), limit=5).rows[0]
     assert not withdrawal.personal
+    shop.sweep()
 
 
 def test_the_address_can_be_registered_again_and_the_new_account_has_nothing_of_the_old_one(shop: Shop) -> None:
@@ -203,16 +204,48 @@ def test_an_unpaid_order_that_holds_store_credit_comes_first(shop: Shop) -> None
     assert book.balance(chart.FORFEITED_CREDIT, "TWD") == Money(-5000, "TWD")
 
 
-def test_store_credit_that_is_refunded_later_stays_in_the_books_for_the_customer(shop: Shop) -> None:
-    user_id = owner()
+def paid_by_credit(shop: Shop, user_id: int) -> Order:
+    """A paid order of the account: NT$50 of it are store credit, which is all that the account has."""
     with transaction():
         store_credit.give(user_id, Money(5000, "TWD"), key="gift", kind="credit_given", debit=chart.GOODWILL)
-    order = shop.paid_order((PEN, 1), customer=user_id, credit=5000)
+    return shop.paid_order((PEN, 1), customer=user_id, credit=5000)
+
+
+def test_store_credit_is_refunded_to_a_bank_once_the_account_is_deleted(shop: Shop) -> None:
+    user_id = owner()
+    order = paid_by_credit(shop, user_id)
     deleted(user_id)
-    requests.request_all(order.id, reason="", by=shop.sam)
+    with pytest.raises(Refusal, match="has deleted it"):
+        requests.request(shop.capture(order), None, reason="", by=shop.sam, to="store_credit")
+    refunds = {one.capture_id is None: one for one in requests.request_all(order.id, reason="", by=shop.sam)}
+    assert (refunds[True].destination, refunds[True].awaits_approval) == ("bank", True)
     shop.sweep()
-    assert shop.state(order) == "REFUNDED" and shop.credit(user_id) == 5000
-    assert book.balance(chart.store_credit(user_id), "TWD") == Money(-5000, "TWD")
+    assert shop.state(order) == "PARTIALLY_REFUNDED"
+    requests.approve(refunds[True].id, shop.kim)
+    shop.sweep()
+    assert shop.state(order) == "REFUNDED" and shop.credit(user_id) == 0
+    assert book.balance(chart.store_credit(user_id), "TWD") == Money(0, "TWD")
+    assert book.balance(chart.MANUAL_REFUNDS, "TWD") == Money(-5000, "TWD")
+    shop.is_sound()
+    requests.bounced(refunds[True].id, shop.kim)
+    assert shop.state(order) == "PARTIALLY_REFUNDED"
+    assert book.balance(chart.MANUAL_REFUNDS, "TWD") == Money(0, "TWD")
+    shop.is_sound()
+
+
+def test_a_refund_to_store_credit_that_is_under_way_is_rejected_when_the_account_is_deleted(shop: Shop) -> None:
+    shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 0}
+    user_id = owner()
+    order = paid_by_credit(shop, user_id)
+    refund = requests.request_credit(order.id, Money(5000, "TWD"), reason="", by=shop.sam)
+    deleted(user_id)
+    requests.approve(refund.id, shop.kim)
+    shop.sweep()
+    [rejected] = shop.refunds(order)
+    assert (rejected.state, rejected.rejected_code) == ("REJECTED", "no_account")
+    assert shop.state(order) == "PAID" and shop.credit(user_id) == 0
+    again = requests.request_credit(order.id, Money(5000, "TWD"), reason="", by=shop.sam)
+    assert again.destination == "bank"
 
 
 # --- staff ---

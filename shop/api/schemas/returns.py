@@ -18,7 +18,7 @@ from shop.returns.decide import LONGEST_COMMENT
 from shop.returns.models import Return
 from shop.returns.states import ReturnReason, ReturnState
 
-_WRONG = {"required": "This field is required.", "invalid": "This must be a list."}
+_WRONG: dict[str, Any] = {"required": "This field is required.", "invalid": "This must be a list."}
 
 
 def _named_once(lines: list[dict[str, Any]]) -> None:
