@@ -28,6 +28,7 @@ from shop.commands.pricing import pricing
 from shop.commands.products import products
 from shop.commands.queues import queues
 from shop.commands.reconcile import reconcile
+from shop.commands.returns import returns
 from shop.commands.search import search
 from shop.commands.seller import seller
 from shop.commands.settlement import settlement
@@ -58,6 +59,7 @@ def init_app(app: Flask) -> None:
         worker,
         users,
         fulfilment,
+        returns,
         money,
         reconcile,
         settlement,

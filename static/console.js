@@ -64,6 +64,28 @@
     if (done) event.preventDefault();
   });
 
+  // A form for the selected rows of a table gets one checkbox for all of them, in the head of the table.
+  function selectAll(form) {
+    const boxes = [...document.querySelectorAll(`tbody input[type=checkbox][form="${form.id}"]`)];
+    const head = boxes[0]?.closest("table").querySelector("thead th");
+    if (!head) return;
+    const all = Object.assign(document.createElement("input"), { type: "checkbox", ariaLabel: form.dataset.selectAll });
+    const show = () => {
+      const number = boxes.filter((box) => box.checked).length;
+      all.checked = number === boxes.length;
+      all.indeterminate = number > 0 && !all.checked;
+    };
+    all.addEventListener("change", () => boxes.forEach((box) => { box.checked = all.checked; }));
+    boxes.forEach((box) => box.addEventListener("change", show));
+    // A page that the browser has kept shows the state before what was done since.
+    window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); else show(); });
+    const words = Object.assign(document.createElement("span"), { className: "seen-by-readers" });
+    words.append(...head.childNodes);
+    head.append(words, all);
+    show();
+  }
+  document.querySelectorAll("form[data-select-all]").forEach(selectAll);
+
   for (const button of document.querySelectorAll("[data-opens=keys]")) {
     button.hidden = false;
     button.addEventListener("click", toggleHelp);

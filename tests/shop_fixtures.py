@@ -236,7 +236,7 @@ class Shop:
         """The checkout form as a page would show it now, for these choices."""
         now = cart.load(cart_id)
         choices = Choices(country, delivery, code)
-        quoted = quote(now.total, choices, pricing.rules(choices, now.currency), clock.now())
+        quoted = quote(now.total, choices, pricing.rules(choices, now.currency), clock.now(), now.tax_classes)
         db.session.rollback()
         terms = now.terms_with(quoted.terms)
         return agreement.Shown(now.checkout_key, terms.digest, agreement.customer_mark(now.checkout_key, customer))

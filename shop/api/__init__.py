@@ -23,6 +23,7 @@ from shop.api import (
     products,
     rate_limits,
     refunds,
+    returns,
     root,
     statistics,
     webhook_endpoints,
@@ -31,6 +32,7 @@ from shop.api.resource import ROOT
 
 RESOURCES = (
     *(auth.bp, products.bp, orders.bp, payments.bp, refunds.of_payments, refunds.bp),
+    *(returns.of_orders, returns.bp),
     *(alerts.bp, payouts.bp),
     *(integrity.bp, statistics.bp, webhook_endpoints.bp, events.bp, document.bp),
 )

@@ -20,7 +20,7 @@ from shop.catalogue.product_fields import InvalidFields
 from shop.core import languages, text
 from shop.core.errors import Refusal
 from shop.inventory import stock
-from shop.product_search.find import Wanted
+from shop.product_search.find import Sort, Wanted
 
 bp = Resource("Products", __name__, "/products", "The catalogue, with prices in minor units and available stock.")
 _SKU = {"description": "Stock keeping unit of the product.", "schema": {"type": "string", "maxLength": 64}}
@@ -48,12 +48,13 @@ _ETAG: dict[str, Any] = {
 def index(query: dict[str, Any]) -> tuple[Response, dict[str, str]]:
     """List products
 
-    In the order of the catalogue; with `q` the best matches first, from the texts of all languages. Names are in the
-    language of Accept-Language.
+    In the order of the catalogue unless `sort` is given; with `q` the best matches first, from the texts of all
+    languages. Names are in the language of Accept-Language.
     """
     page, language = paging.wanted(query), _language()
-    wanted = Wanted(text.tidy(query.get("q", "")), query.get("category", ""), counted=COUNTED)
-    found = listing.page(replace(wanted, offset=page.offset, limit=page.limit))
+    wanted = Wanted(text.tidy(query.get("q", "")), query.get("category", ""), counted=COUNTED, language=language)
+    sorted_by = {"sort": Sort(query["sort"]), "currency": query["currency"]}
+    found = listing.page(replace(wanted, offset=page.offset, limit=page.limit, **sorted_by))
     items = [schemas.product(one.in_language(language), found.available[one.sku]) for one in found.products]
     body, headers = paging.answer(items, min(found.number, COUNTED), page, is_exact=found.number <= COUNTED)
     return _in_language(body, language), headers

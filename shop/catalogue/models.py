@@ -10,9 +10,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.catalogue.refusals import NotSoldIn
 from shop.core.actor import Actor
-from shop.core.column_types import ActorText
+from shop.core.column_types import ActorText, EnumText
 from shop.core.db import Base, UtcDateTime
 from shop.core.money import CURRENCIES, Money
+from shop.core.tax_classes import TaxClass
 
 Texts = dict[str, dict[str, str]]
 """Translated texts by locale and column, such as `{"zh_Hant": {"name": …}}`. A missing one is shown in English."""
@@ -78,6 +79,9 @@ class Product(Priced, Base):
     image: Mapped[str] = mapped_column(Text)
     prices: Mapped[dict[str, int]] = mapped_column(JSON)
     position: Mapped[int] = mapped_column(default=0)
+    tax_class: Mapped[TaxClass] = mapped_column(
+        EnumText(TaxClass), default=TaxClass.STANDARD, server_default=TaxClass.STANDARD
+    )
     texts: Mapped[Texts] = mapped_column(JSON, default=dict, server_default=text("'{}'"))
     images: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list, server_default=text("'[]'"))
     version: Mapped[int] = mapped_column(default=1, server_default=text("1"))

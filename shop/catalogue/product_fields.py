@@ -18,6 +18,7 @@ from shop.core import text
 from shop.core.errors import BadInput
 from shop.core.languages import ENGLISH, OFFERED, tag
 from shop.core.money import CURRENCIES, Money, smallest
+from shop.core.tax_classes import TaxClass
 
 LONGEST = {"name": 120, "summary": 200, "description": 2000}
 """Characters of each text."""
@@ -51,6 +52,7 @@ class Fields:
     description: str
     prices: Mapping[str, int] = field(default_factory=dict, hash=False)
     texts: Texts = field(default_factory=dict, hash=False)
+    tax_class: TaxClass = TaxClass.STANDARD
 
 
 class Described(Protocol):
@@ -72,6 +74,8 @@ class Described(Protocol):
     def prices(self) -> Mapping[str, int]: ...
     @property
     def texts(self) -> Texts: ...
+    @property
+    def tax_class(self) -> TaxClass: ...
 
 
 def translations(locales: Iterable[str] = OFFERED) -> tuple[str, ...]:
@@ -81,7 +85,7 @@ def translations(locales: Iterable[str] = OFFERED) -> tuple[str, ...]:
 
 def names() -> tuple[str, ...]:
     """Names of all fields, in the order of a file's columns."""
-    return ("slug", "category", "position", *LONGEST, *translations(), *PRICES)
+    return ("slug", "category", "position", "tax_class", *LONGEST, *translations(), *PRICES)
 
 
 def as_typed(product: Described) -> dict[str, str]:
@@ -90,6 +94,7 @@ def as_typed(product: Described) -> dict[str, str]:
     """
     locales = dict.fromkeys([*OFFERED, *product.texts])
     found = {"slug": product.slug, "category": product.category, "position": str(product.position)}
+    found["tax_class"] = str(product.tax_class)
     found |= {"name": product.name, "summary": product.summary, "description": product.description}
     for locale in locales:
         if locale != ENGLISH:
@@ -132,16 +137,16 @@ def read(typed: Mapping[str, str]) -> Fields:
             if found := str(value(of, partial(_text, longest=LONGEST[name]))):
                 texts.setdefault(locale, {})[name] = found
     prices = {code: value(f"price.{code}", partial(price, currency=code)) for code in CURRENCIES}
-    slug, position = value("slug", _slug), value("position", _position)
+    slug, position, tax_class = value("slug", _slug), value("position", _position), value("tax_class", _tax_class)
     if not words["name"] and "name" not in errors:
         errors["name"] = "Enter a name in English. Other languages show it where they have none."
     category = text.tidy(typed.get("category", ""))[:LONGEST_SLUG]
     if errors:
         raise InvalidFields(errors)
     sold = {code: int(str(amount)) for code, amount in prices.items() if amount is not None}
-    return Fields(
-        str(slug), category, int(str(position)), **{k: str(v) for k, v in words.items()}, prices=sold, texts=texts
-    )
+    named = {k: str(v) for k, v in words.items()}
+    at, taxed = int(str(position)), TaxClass(str(tax_class))
+    return Fields(str(slug), category, at, **named, prices=sold, texts=texts, tax_class=taxed)
 
 
 def price(typed: str, currency: str) -> int | None:
@@ -191,6 +196,13 @@ def _slug(typed: str) -> str:
     if len(slug) > LONGEST_SLUG or not _SLUG.fullmatch(slug):
         raise ValueError(f"Enter at most {LONGEST_SLUG} small letters, digits and single hyphens, such as blue-kettle.")
     return slug
+
+
+def _tax_class(typed: str) -> TaxClass:
+    plain = text.plain(typed).lower() or TaxClass.STANDARD
+    if plain not in tuple(TaxClass):
+        raise ValueError(f"Enter one of {', '.join(TaxClass)}.")
+    return TaxClass(plain)
 
 
 def _position(typed: str) -> int:

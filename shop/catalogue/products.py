@@ -62,7 +62,7 @@ def create(sku: str, fields: Fields, *, by: Actor, is_archived: bool = False) ->
         raise InvalidFields({"sku": f"There is a product {sku} already."})
     _check_category(fields.category)
     _check_slug(fields.slug, sku)
-    values = {name: fields.__dict__[name] for name in ("slug", "category", "position", "name", "summary")}
+    values = {name: fields.__dict__[name] for name in ("slug", "category", "position", "tax_class", "name", "summary")}
     values |= {"description": fields.description, "prices": dict(fields.prices), "texts": fields.texts}
     archived_at = clock.now() if is_archived else None
     row = insert(Product).values(sku=sku, image=NO_PICTURE, archived_at=archived_at, **values)
@@ -100,7 +100,7 @@ def save(sku: str, fields: Fields, *, seen: int, by: Actor) -> bool:
     _record_prices(sku, product.prices, fields.prices, by)
     product.slug, product.category, product.position = fields.slug, fields.category, fields.position
     product.name, product.summary, product.description = fields.name, fields.summary, fields.description
-    product.prices, product.texts = dict(fields.prices), texts
+    product.prices, product.texts, product.tax_class = dict(fields.prices), texts, fields.tax_class
     _written(product, Act.PRODUCT_CHANGED, {n: before[n] for n in changed}, {n: after[n] for n in changed}, by)
     return True
 

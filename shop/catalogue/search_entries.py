@@ -13,6 +13,7 @@ from shop.core import audit
 from shop.core.actor import Actor
 from shop.core.audit import Act, Subject, SubjectKind
 from shop.core.db import db, table, transactional
+from shop.core.languages import OFFERED, text_in
 from shop.product_search import index, tokens
 from shop.product_search.index import Listed
 from shop.product_search.models import SearchEntry
@@ -110,6 +111,6 @@ def _listed(row: RowMapping) -> Listed:
     names = [row["name"], *(texts.get("name", "") for texts in translated)]
     others = [row["summary"], row["description"]]
     others += [texts.get(name, "") for texts in translated for name in ("summary", "description")]
-    return Listed(
-        row["sku"], row["category"], row["shelf"], row["position"], row["version"], names, others, prices=row["prices"]
-    )
+    shown = {locale: text_in(row["texts"], locale, "name", row["name"]) for locale in OFFERED}
+    place = (row["sku"], row["category"], row["shelf"], row["position"], row["version"])
+    return Listed(*place, names, others, prices=row["prices"], shown=shown)

@@ -35,6 +35,7 @@ _LINE = (
     _PRODUCTS.c.images,
     _PRODUCTS.c.prices,
     _PRODUCTS.c.texts,
+    _PRODUCTS.c.tax_class,
     _PRODUCTS.c.archived_at,
     (_STOCK.c.on_hand - _STOCK.c.reserved).label("available"),
 )
@@ -292,7 +293,8 @@ def _image(row: Any) -> str:
 def _line(row: Any, currency: str, language: str) -> Line:
     price = Money(row.prices[currency], currency)
     was = Money(row.seen_amount, currency) if row.seen_amount != price.amount else None
-    return Line(row.sku, row.slug, _name(row, language), _image(row), price, row.quantity, row.available or 0, was)
+    shown = (row.sku, row.slug, _name(row, language), _image(row), price)
+    return Line(*shown, row.quantity, row.available or 0, was, row.tax_class)
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shop.catalogue.refusals import NotSoldIn
 from shop.checkout import agreement
 from shop.core.money import Money
+from shop.core.tax_classes import TaxClass
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Line:
     quantity: int
     available: int
     price_was: Money | None
+    tax_class: TaxClass = TaxClass.STANDARD
 
     @property
     def total(self) -> Money:
@@ -67,6 +70,14 @@ class CartView:
     @property
     def total(self) -> Money:
         return sum((line.total for line in self.lines), Money(0, self.currency))
+
+    @property
+    def tax_classes(self) -> dict[TaxClass, int]:
+        """The total by tax class, in minor units."""
+        found: Counter[TaxClass] = Counter()
+        for line in self.lines:
+            found[line.tax_class] += line.total.amount
+        return found
 
     @property
     def count(self) -> int:

@@ -107,7 +107,7 @@ def _place_items(
     for sku, quantity in items.items():
         carts.add(cart_id, sku, quantity)
     cart = carts.load(cart_id, customer.locale)
-    quoted = quote(cart.total, choices, pricing.rules(choices, currency), clock.now())
+    quoted = quote(cart.total, choices, pricing.rules(choices, currency), clock.now(), cart.tax_classes)
     mark = agreement.customer_mark(cart.checkout_key, customer.user_id)
     shown = agreement.Shown(cart.checkout_key, cart.terms_with(quoted.terms).digest, mark)
     result = _place(cart_id, Request(customer, PAY_LATER, shown, 0, choices.delivery, choices.code), network)

@@ -94,7 +94,7 @@ def list_all() -> None:
     """List tax rates, delivery methods and discount codes."""
     for tax in db.session.scalars(select(TaxRate).order_by(TaxRate.country)):
         how = "included in prices" if tax.is_included else "added to prices"
-        click.echo(f"tax       {tax.country:<20} {_named(tax)} {rates.percent(tax.rate)} %, {how}")
+        click.echo(f"tax       {tax.country:<20} {_named(tax)} {_rates(tax.rate, tax.reduced_rate)}, {how}")
     for method in db.session.scalars(select(DeliveryMethod).order_by(DeliveryMethod.position, DeliveryMethod.key)):
         free = f", free from {_all(method.free_from)}" if method.free_from else ""
         where = f", to {', '.join(method.countries)}" if method.countries else ""
@@ -109,12 +109,16 @@ def list_all() -> None:
 @click.argument("name", type=Words())
 @click.argument("rate", type=Rate())
 @click.option("--included/--added", "is_included", default=True, help="Whether prices contain it. Default: included.")
+@click.option("--reduced", type=Rate(), help="Rate of products of the class reduced, in percent. Default: RATE.")
 @_texts
 @by_staff
-def set_tax(country: str, name: str, rate: int, is_included: bool, texts: Texts, by: Actor) -> None:
+def set_tax(
+    country: str, name: str, rate: int, is_included: bool, reduced: int | None, texts: Texts, by: Actor
+) -> None:
     """Set the tax of COUNTRY: its NAME on orders, and its RATE in percent."""
-    change.set_tax(country, _short(name), rate, is_included=is_included, by=by, names=_by_locale(texts))
-    click.echo(f"{country}: {name} {rates.percent(rate)} %, {'included in' if is_included else 'added to'} prices.")
+    names = _by_locale(texts)
+    change.set_tax(country, _short(name), rate, is_included=is_included, reduced_rate=reduced, by=by, names=names)
+    click.echo(f"{country}: {name} {_rates(rate, reduced)}, {'included in' if is_included else 'added to'} prices.")
 
 
 @_command("remove-tax")
@@ -212,6 +216,10 @@ def disable_code(code: str, by: Actor) -> None:
     if not change.disable_code(code, by=by):
         raise BadInput("unknown_code", f"There is no discount code {code[:40]}.")
     click.echo(f"{text.plain(code).upper()} can no longer be used.")
+
+
+def _rates(rate: int, reduced: int | None) -> str:
+    return f"{rates.percent(rate)} %{'' if reduced is None else f' (reduced {rates.percent(reduced)} %)'}"
 
 
 def _named(row: TaxRate | DeliveryMethod) -> str:

@@ -46,7 +46,10 @@ KEPT: tuple[Kept, ...] = (
     *(Kept(name, _DOCUMENTS) for name in ("documents", "document_lines", "document_files", "document_years")),
     *(Kept(name, _STOCK) for name in ("stock", "stock_movements", "reservations")),
     *(Kept(name, _CATALOGUE) for name in ("products", "categories", "initial_texts", "former_slugs", "price_changes")),
-    *(Kept(name, _SEARCH) for name in ("search_entries", "search_prices", "search_words", "search_spellings")),
+    *(
+        Kept(name, _SEARCH)
+        for name in ("search_entries", "search_prices", "search_names", "search_words", "search_spellings")
+    ),
     *(Kept(name, _PRICING) for name in ("tax_rates", "delivery_methods", "discount_codes", "discount_values")),
     Kept("seller_data", "one row: the seller"),
     Kept("legal_texts", "evidence of the terms that customers could read when they ordered"),

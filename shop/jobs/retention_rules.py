@@ -154,7 +154,7 @@ RULES: tuple[Rule, ...] = (
         OrderOrigin,
         "origins of orders that have ended",
         READABLE_AFTER_END,
-        "as long as the order's link is valid; only those of unpaid orders are used",
+        "the order's link is valid at least as long; only those of unpaid orders are used",
         lambda at: _ended(at - READABLE_AFTER_END, OrderOrigin.order_id),
     ),
     Rule(

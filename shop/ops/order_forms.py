@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flask import current_app
+from sqlalchemy import select
 
+from shop.accounts.models import User
+from shop.core.db import db
 from shop.core.money import Money
 from shop.ops.formats import words
 from shop.orders import states
@@ -20,6 +23,10 @@ from shop.payments.refunds import second_person
 CREDIT = "credit"
 """`about` of the form that refunds store credit; that of any other is the number of a capture."""
 PROVIDER, STORE_CREDIT, BANK = RefundDestination.PROVIDER, RefundDestination.STORE_CREDIT, RefundDestination.BANK
+_LABELS = {
+    STORE_CREDIT: "To the customer's store credit",
+    BANK: "To the customer's bank: you send it yourself, and a second person checks and approves that",
+}
 DESTINATIONS = {PROVIDER: "the payment method", STORE_CREDIT: "store credit", BANK: "a bank"}
 
 
@@ -51,9 +58,9 @@ def refund(order: Order, seen: Snapshot) -> list[Form]:
     if seen.credit and seen.credit.left:
         left = Money(seen.credit.left, seen.credit.currency)
         title = f"Store credit of {Money(seen.credit.amount, left.currency).with_code()}"
-        to_credit = {STORE_CREDIT: "To the customer's store credit"}
-        now = f"{left.with_code()} can be refunded now, to store credit."
-        found.append(Form(CREDIT, title, now, str(left.amount), left, to_credit))
+        to = STORE_CREDIT if _has_account(order) else BANK
+        now = f"{left.with_code()} can be refunded now, to {DESTINATIONS[to]}."
+        found.append(Form(CREDIT, title, now, str(left.amount), left, {to: _LABELS[to]}))
     return found
 
 
@@ -93,9 +100,14 @@ def _price(order: Order, capture: CaptureRow) -> str:
 
 def ways(order: Order, provider: str) -> dict[RefundDestination, str]:
     """Destinations of refunds of captured money, with labels."""
-    to_credit = {STORE_CREDIT: "To the customer's store credit"} if order.user_id else {}
-    to_bank = {BANK: "To the customer's bank: you send it yourself, and a second person checks and approves that"}
-    return {PROVIDER: f"Back through {provider}", **to_credit, **to_bank}
+    others = [STORE_CREDIT, BANK] if _has_account(order) else [BANK]
+    return {PROVIDER: f"Back through {provider}"} | {to: _LABELS[to] for to in others}
+
+
+def _has_account(order: Order) -> bool:
+    """True if the customer has an account, and has not deleted it."""
+    account = select(User.id).where(User.id == order.user_id, User.deleted_at.is_(None))
+    return order.user_id is not None and db.session.scalar(account) is not None
 
 
 # --- refunds that were requested before ------------------------------------------------------------------------------
@@ -118,6 +130,7 @@ _ANSWERS = {
     refund_states.DECLINED: "A second person declined it.",
     refund_states.BOUNCED: "The bank returned the transfer.",
     refund_states.MADE_THERE: "Withdrawn, because the money was refunded at the acquirer.",
+    refund_states.NO_ACCOUNT: "Not booked: the customer has deleted the account. Request it again.",
     refund_states.ID_TAKEN: "Not sent: a refund made at the acquirer has its id.",
 }
 _OF_STATE = {

@@ -9,10 +9,12 @@ from shop.catalogue import product_fields
 from shop.catalogue.products import FieldChange
 from shop.core.languages import ENGLISH, OFFERED, tag
 from shop.core.money import CURRENCIES
+from shop.core.tax_classes import TaxClass
 
 TEXTS = {"name": "Name", "summary": "Summary", "description": "Description"}
 LABELS = {"sku": "SKU", "slug": "Address", "category": "Category", "position": "Position", "state": "State"}
-LABELS |= {"images": "Pictures"}
+LABELS |= {"images": "Pictures", "tax_class": "Tax class"}
+TAX_CLASSES = {TaxClass.STANDARD: "Standard rate", TaxClass.REDUCED: "Reduced rate", TaxClass.ZERO: "Zero rate"}
 
 
 @dataclass(frozen=True)

@@ -173,6 +173,7 @@ def _form(
         label=product_form.label,
         money=Money,
         longest_slug=product_fields.LONGEST_SLUG,
+        tax_classes=product_form.TAX_CLASSES,
         **values,
     )
 

@@ -25,7 +25,7 @@ bp = Blueprint("taxes", __name__)
 LINKS = (Link("Tax", "ops.taxes.index", Permission.TAX_READ, Group.MONEY),)
 LONGEST_NAME = 60
 INCLUDED, ADDED = "included", "added"
-_NAMES = (*of_languages("name"), "rate", "how")
+_NAMES = (*of_languages("name"), "rate", "reduced_rate", "how")
 
 
 @bp.get("/taxes")
@@ -88,7 +88,9 @@ def remove(code: str) -> ResponseReturnValue:
 def label(field: str) -> str:
     """Label of a field."""
     first, _, of = field.partition(".")
-    words = {"how": "Prices", "rate": "Rate in percent"}.get(first, first.capitalize())
+    words = {"how": "Prices", "rate": "Rate in percent", "reduced_rate": "Reduced rate in percent"}.get(
+        first, first.capitalize()
+    )
     return f"{words} ({of})" if of else words
 
 
@@ -107,6 +109,7 @@ def _save(code: str, seen: int) -> None:
     form = setting_forms.typed([*_NAMES, *(["country"] if not code else [])])
     name, names = form.translations("name", LONGEST_NAME, needed="Enter the name of the tax in English.")
     rate, how = form.value("rate", rates.parse, 0), form.raw("how")
+    reduced = form.value("reduced_rate", rates.parse, 0) if form.raw("reduced_rate").strip() else None
     if how not in (INCLUDED, ADDED):
         form.errors["how"] = "Choose whether prices contain the tax."
     if not code and form.raw("country") not in SHIPS_TO:
@@ -114,7 +117,17 @@ def _save(code: str, seen: int) -> None:
     form.checked()
     is_included, by = how == INCLUDED, acts.reader()
     where, reason = code or form.raw("country"), acts.reason()
-    change.set_tax(where, name, rate, is_included=is_included, names=names, seen=seen, by=by, reason=reason)
+    change.set_tax(
+        where,
+        name,
+        rate,
+        is_included=is_included,
+        reduced_rate=reduced,
+        names=names,
+        seen=seen,
+        by=by,
+        reason=reason,
+    )
 
 
 def _form(tax: TaxRate | None, refusal: Refusal | None = None) -> str:
@@ -139,4 +152,6 @@ def _as_typed(tax: TaxRate | None) -> Values:
         if locale != ENGLISH:
             texts = tax.texts.get(locale, {}) if tax else {}
             found[translated("name", locale)] = texts.get("name", "")
+    reduced = tax.reduced_rate if tax else None
+    found["reduced_rate"] = "" if reduced is None else rates.percent(reduced)
     return found | {"how": INCLUDED if tax is None or tax.is_included else ADDED}

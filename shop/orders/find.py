@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from flask import current_app
+from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import selectinload
 
 from shop.core import clock, email_address, ids
 from shop.core.db import db
+from shop.core.event_types import EventKind
 from shop.orders import links
-from shop.orders.models import Order
+from shop.orders.models import Order, OrderEvent
 
 READABLE_AFTER_END = timedelta(days=30)
+_STEPS = (EventKind.SHIPMENT_SHIPPED, *(kind for kind in EventKind if kind.startswith("return.")))
+"""Events that a customer may answer by a return, or that are about one."""
 ORDERS_ON_A_PAGE = 50
 
 
@@ -29,9 +33,10 @@ class Orders:
 
 
 def by_token(token: str) -> Order | None:
-    """The order of `token`: valid from placing until 30 days after the order's end."""
-    order = db.session.scalars(select(Order).where(Order.token == token)).one_or_none()
-    return order if order is not None and _is_readable(order) else None
+    """The order of `token`: valid from placing until 30 days after the order's end, and longer while its items can be
+    returned, or a return was handled lately.
+    """
+    return db.session.scalars(select(Order).where(Order.token == token, _is_readable())).one_or_none()
 
 
 def by_token_of_owner(token: str, user_id: int) -> Order | None:
@@ -42,10 +47,10 @@ def by_token_of_owner(token: str, user_id: int) -> Order | None:
 def by_return_token(return_token: str) -> Order | None:
     """The order of a return token, as long as its order token is valid."""
     number, _, _ = return_token.partition(".")
-    order = db.session.scalars(select(Order).where(Order.number == number)).one_or_none()
+    order = db.session.scalars(select(Order).where(Order.number == number, _is_readable())).one_or_none()
     if order is None or not links.same(links.return_token(order.number, order.token), return_token):
         return None
-    return order if _is_readable(order) else None
+    return order
 
 
 def by_number(number: str) -> Order | None:
@@ -66,10 +71,7 @@ def of_user_by_ids(user_id: int, order_ids: Iterable[int]) -> dict[int, Order]:
 
 def of_email(email: str, page: int = 1) -> Orders | None:
     """A page of the orders placed with this address whose token is valid; None if the list has no such page."""
-    oldest: datetime = clock.now() - READABLE_AFTER_END
-    return _page(
-        page, Order.email == email_address.for_lookup(email), or_(Order.ended_at.is_(None), Order.ended_at > oldest)
-    )
+    return _page(page, Order.email == email_address.for_lookup(email), _is_readable())
 
 
 def _page(page: int, *which: Any) -> Orders | None:
@@ -82,5 +84,10 @@ def _page(page: int, *which: Any) -> Orders | None:
     return Orders(list(rows), page, pages)
 
 
-def _is_readable(order: Order) -> bool:
-    return order.ended_at is None or order.ended_at + READABLE_AFTER_END >= clock.now()
+def _is_readable() -> ColumnElement[bool]:
+    """Condition for orders whose token is valid. The days for returns count from the last package, or the payment."""
+    now = clock.now()
+    returnable: datetime = now - timedelta(days=current_app.config["RETURN_DAYS"])
+    steps = exists().where(OrderEvent.order_id == Order.id, OrderEvent.kind.in_(_STEPS), OrderEvent.at >= returnable)
+    ended = Order.ended_at >= now - READABLE_AFTER_END
+    return or_(Order.ended_at.is_(None), ended, Order.paid_at >= returnable, steps)

@@ -132,8 +132,9 @@ class OrderLine(Base):
     """A line of an order at the agreed price, in minor units of the order's currency; the total is the sum of the lines
     that are not `is_included`.
 
-    `kind` is item, delivery, discount or tax. `sku` is the product's, or names the charge. `rate` is that of a tax, in
-    thousandths of a percent. `withdrawn` units are not shipped, because staff took them out of the fulfilment.
+    `kind` is item, delivery, discount or tax. `sku` is the product's, or names the charge. `rate` is that of a tax, or
+    the one that a product or a delivery is taxed with, in thousandths of a percent. `withdrawn` units are not shipped,
+    because staff took them out of the fulfilment.
     """
 
     __tablename__ = "order_lines"

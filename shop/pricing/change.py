@@ -72,20 +72,23 @@ def set_tax(
     rate: int,
     *,
     is_included: bool,
+    reduced_rate: int | None = None,
     by: Actor | None = None,
     names: Mapping[str, str] | None = None,
     seen: int | None = None,
     reason: str = "",
 ) -> None:
-    """Set the tax of a country; `rate` is in thousandths of a percent, `names` are translations of `name` by locale, an
-    empty one takes it away. Other translations are kept unless `name` changes. Raises BadInput `bad_rate`.
+    """Set the tax of a country; rates are in thousandths of a percent. Without `reduced_rate` products of the reduced
+    class have the same rate. `names` are translations of `name` by locale, an empty one takes it away. Other
+    translations are kept unless `name` changes. Raises BadInput `bad_rate`.
     """
     _demand(by, Permission.TAX_WRITE)
-    if not 0 <= rate <= RATE:
+    if not all(0 <= one <= RATE for one in (rate, reduced_rate or 0)):
         raise BadInput("bad_rate", "A tax rate must be from 0 to 100 percent.")
     key, called = {"country": country}, f"The tax of {country}"
     before = versions.locked(TaxRate, key)
-    values = {"name": name, "rate": rate, "is_included": is_included, "texts": _texts(before, name, names)}
+    values = {"name": name, "rate": rate, "reduced_rate": reduced_rate, "is_included": is_included}
+    values["texts"] = _texts(before, name, names)
     if versions.save(TaxRate, key, before, values, seen=seen, name=called):
         _record(Act.TAX_SET, by, Subject(SubjectKind.TAX, country), before, values, reason)
 

@@ -3,14 +3,18 @@
     goods                               Σ unit price × quantity
     − discount                          of the goods, never more than they cost; percentages are rounded half up
     + delivery                          free from an amount of goods after the discount
-    + tax, where prices exclude it      of goods − discount + delivery, by country, rounded half up
+    + tax, where prices exclude it      of goods − discount + delivery, by country and rate, rounded half up
     = total                             tax that prices include is stated, and adds nothing
+
+Goods of several tax classes are taxed with the rate of each, and the discount is divided among them in proportion to
+what they cost. Delivery has the standard rate of the country.
 
 All amounts are whole numbers of the smallest amount that customers pay (TWD and JPY: whole units).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,20 +23,33 @@ from shop.core.errors import BadInput, Refusal
 from shop.core.line_kinds import LineKind
 from shop.core.money import Money, smallest
 from shop.core.sentences import sentence
+from shop.core.tax_classes import TaxClass
 from shop.pricing.split import Split, largest_remainder
 
 RATE = 100_000
 """Rates are whole thousandths of a percent: 5 % is 5,000."""
+Classes = Mapping[TaxClass, int]
+"""Goods by their tax class, in minor units."""
 
 
 @dataclass(frozen=True)
 class Tax:
-    """Tax of a country. `is_included` means that prices contain it."""
+    """Tax of a country. `is_included` means that prices contain it. Without a `reduced` rate there is one rate."""
 
     country: str
     name: str
     rate: int
     is_included: bool
+    reduced: int | None = None
+
+    def rate_of(self, tax_class: TaxClass) -> int:
+        """The rate of a product of this class."""
+        reduced = self.rate if self.reduced is None else self.reduced
+        return {TaxClass.REDUCED: reduced, TaxClass.ZERO: 0}.get(tax_class, self.rate)
+
+    def key(self, rate: int) -> str:
+        """The key of the charge with this rate; those of an order differ."""
+        return self.country if rate == self.rate else f"{self.country}-{rate}"
 
 
 @dataclass(frozen=True)
@@ -151,6 +168,7 @@ class Quote:
     method: Method | None = None
     code: Code | None = None
     refusal: Refusal | None = None
+    tax: Tax | None = None
 
     @property
     def total(self) -> Money:
@@ -172,16 +190,21 @@ class Quote:
 
         The method is named with its key, `delivery:express`.
         """
-        others = ((str(one.kind), one.adds) for one in self.charges if one.kind != LineKind.DELIVERY and one.adds)
-        chosen = ((f"{one.kind}:{one.key}", one.adds) for one in self.charges if one.kind == LineKind.DELIVERY)
-        return tuple(sorted((*others, *chosen)))
+        found: Counter[str] = Counter()
+        for one in self.charges:
+            found[f"{one.kind}:{one.key}" if one.kind == LineKind.DELIVERY else str(one.kind)] += one.adds
+        return tuple(sorted((name, adds) for name, adds in found.items() if adds or ":" in name))
+
+    def rate_of(self, tax_class: TaxClass) -> int | None:
+        """The rate of tax for products of a class; None in a country without tax."""
+        return self.tax.rate_of(tax_class) if self.tax else None
 
     def _sum(self, kind: LineKind) -> Money:
         return Money(sum(charge.amount.amount for charge in self.charges if charge.kind == kind), self.goods.currency)
 
 
-def quote(goods: Money, choices: Choices, rules: Rules, now: datetime) -> Quote:
-    """Return what `goods` cost with these choices.
+def quote(goods: Money, choices: Choices, rules: Rules, now: datetime, classes: Classes | None = None) -> Quote:
+    """Return what `goods` cost with these choices. `classes` divide them by tax class; all are standard without it.
 
     Its refusal is `no_delivery`, that of the code: `unknown_code`, `code_not_valid` (not yet, not in this currency, or
     without effect), `code_expired`, `code_used_up`, or `delivery_changed` when the chosen method is not offered; the
@@ -206,28 +229,64 @@ def quote(goods: Money, choices: Choices, rules: Rules, now: datetime) -> Quote:
             "delivery_changed", sentence("The delivery method that you chose is not available for this order.")
         )
     delivery = chosen.price(discounted) if chosen else Money(0, goods.currency)
-    split, tax = _split(goods, delivery, discount, rules.tax)
+    split, taxes = _split(goods, delivery, discount, rules.tax, classes or {})
     charges = [Charge(LineKind.DISCOUNT, code.code, code.code, discount * -1)] if code else []
-    charges += [Charge(LineKind.DELIVERY, chosen.key, chosen.name, delivery)] if chosen else []
-    charges += [tax] if tax else []
-    return Quote(goods, tuple(charges), split, methods, chosen, code, refusal)
+    rate = rules.tax.rate if rules.tax else None
+    charges += [Charge(LineKind.DELIVERY, chosen.key, chosen.name, delivery, rate)] if chosen else []
+    charges += taxes
+    return Quote(goods, tuple(charges), split, methods, chosen, code, refusal, rules.tax)
 
 
-def _split(goods: Money, delivery: Money, discount: Money, tax: Tax | None) -> tuple[Split, Charge | None]:
-    """The division of the total, and the line that states the tax."""
+@dataclass(frozen=True)
+class _Part:
+    """Goods, delivery and discount that are taxed with one rate, and the tax, in minor units."""
+
+    goods: int
+    delivery: int
+    discount: int
+    rate: int
+    tax: int
+
+
+def _split(
+    goods: Money, delivery: Money, discount: Money, tax: Tax | None, classes: Classes
+) -> tuple[Split, list[Charge]]:
+    """The division of the total, and the lines that state the tax, one for each rate."""
     currency, step = goods.currency, smallest(goods.currency)
     taxed = goods.amount - discount.amount + delivery.amount
     if tax is None:
-        return Split(taxed, 0, delivery.amount, discount.amount), None
+        return Split(taxed, 0, delivery.amount, discount.amount), []
+    parts = _parts(goods.amount, delivery.amount, discount.amount, tax, classes, step)
+    lines = [
+        Charge(LineKind.TAX, tax.key(one.rate), tax.name, Money(one.tax, currency), one.rate, tax.is_included)
+        for one in parts
+    ]
+    whole = sum(one.tax for one in parts)
     if not tax.is_included:
-        added = _rounded(taxed * tax.rate, RATE, step)
-        line = Charge(LineKind.TAX, tax.country, tax.name, Money(added, currency), tax.rate)
-        return Split(taxed + added, added, delivery.amount, discount.amount), line
-    contained = _rounded(taxed * tax.rate, RATE + tax.rate, step)
-    off = _rounded(discount.amount * tax.rate, RATE + tax.rate, step)
-    _, of_delivery = largest_remainder(contained + off, (goods.amount, delivery.amount), step)
-    line = Charge(LineKind.TAX, tax.country, tax.name, Money(contained, currency), tax.rate, is_included=True)
-    return Split(taxed, contained, delivery.amount - of_delivery, discount.amount - off), line
+        return Split(taxed + whole, whole, delivery.amount, discount.amount), lines
+    off = of_delivery = 0
+    for one in parts:
+        contained = _rounded(one.discount * one.rate, RATE + one.rate, step)
+        off += contained
+        of_delivery += largest_remainder(one.tax + contained, (one.goods, one.delivery), step)[1]
+    return Split(taxed, whole, delivery.amount - of_delivery, discount.amount - off), lines
+
+
+def _parts(goods: int, delivery: int, discount: int, tax: Tax, classes: Classes, step: int) -> list[_Part]:
+    """The order by rates of tax, the standard rate first. A rate that nothing is taxed with is left out."""
+    by_rate = Counter({tax.rate: goods - sum(classes.values())})
+    for tax_class, amount in classes.items():
+        by_rate[tax.rate_of(tax_class)] += amount
+    rates = [rate for rate in by_rate if by_rate[rate] or (rate == tax.rate and (delivery or not goods))]
+    rates.sort(key=lambda rate: (rate != tax.rate, -rate))
+    shares = largest_remainder(discount, [by_rate[rate] for rate in rates], step)
+    found = []
+    for rate, off in zip(rates, shares, strict=True):
+        sent = delivery if rate == tax.rate else 0
+        taxed = by_rate[rate] - off + sent
+        owed = _rounded(taxed * rate, RATE + rate if tax.is_included else RATE, step)
+        found.append(_Part(by_rate[rate], sent, off, rate, owed))
+    return found
 
 
 def _rounded(product: int, divisor: int, step: int) -> int:

@@ -21,7 +21,7 @@ def _named(prefix: str, *columns: Any) -> list[Any]:
 
 _RULES = (
     select(
-        *_named("tax", _TAXES.c.country, _TAXES.c.name, _TAXES.c.rate, _TAXES.c.is_included, _TAXES.c.texts),
+        *_named("tax", *_TAXES.c),
         *_named("method", *_METHODS.c),
         *_named("code", *_CODES.c),
         *_named("value", *_VALUES.c),
@@ -49,6 +49,7 @@ def rules(choices: Choices, currency: str) -> Rules:
             text_in(first.tax_texts, choices.language, "name", first.tax_name),
             first.tax_rate,
             first.tax_is_included,
+            first.tax_reduced_rate,
         ),
         methods=tuple(_method(row, choices.language) for row in rows if row.method_key is not None),
         code=None if first.code_code is None else _code(first),

@@ -16,20 +16,24 @@ _ONE_USE = text("state = 'HELD' AND once_per_email")
 
 
 class TaxRate(Base):
-    """Tax of a country. `rate` is in thousandths of a percent; prices contain the tax if `is_included`. A country
-    without a row has no tax. `texts` has translations of `name`. Here and in the other tables `version` counts changes
-    (see `shop.core.versions`).
+    """Tax of a country. `rate` is in thousandths of a percent, and so is `reduced_rate`, null where reduced products
+    have the same rate; prices contain the tax if `is_included`. A country without a row has no tax. `texts` has
+    translations of `name`. Here and in the other tables `version` counts changes (see `shop.core.versions`).
     """
 
     __tablename__ = "tax_rates"
     country: Mapped[str] = mapped_column(Text, primary_key=True)
     name: Mapped[str] = mapped_column(Text)
     rate: Mapped[int]
+    reduced_rate: Mapped[int | None]
     is_included: Mapped[bool]
     texts: Mapped[dict[str, dict[str, str]]] = mapped_column(JSON, default=dict, server_default=text("'{}'"))
     version: Mapped[int] = mapped_column(default=1, server_default=text("1"))
 
-    __table_args__ = (CheckConstraint("rate BETWEEN 0 AND 100000", name="rate_sane"),)
+    __table_args__ = (
+        CheckConstraint("rate BETWEEN 0 AND 100000", name="rate_sane"),
+        CheckConstraint("reduced_rate BETWEEN 0 AND 100000", name="reduced_rate_sane"),
+    )
 
 
 class DeliveryMethod(Base):

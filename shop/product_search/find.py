@@ -27,10 +27,11 @@ from sqlalchemy import table as named_table
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from shop.core.db import db, table
+from shop.core.languages import ENGLISH
 from shop.core.prefix import begins_with
 from shop.inventory.models import Stock
 from shop.product_search import query, spelling
-from shop.product_search.models import SearchEntry, SearchPrice, SearchSpelling, SearchWord
+from shop.product_search.models import SearchEntry, SearchName, SearchPrice, SearchSpelling, SearchWord
 from shop.product_search.query import CATEGORY, Condition, Part, Term
 
 PAGE = 24
@@ -38,7 +39,7 @@ PAGE = 24
 MOST = 1008
 """Products that can be listed; a narrower search shows others. A multiple of PAGE."""
 _CANDIDATES = 300
-_ENTRIES, _PRICES, _STOCK = table(SearchEntry), table(SearchPrice), table(Stock)
+_ENTRIES, _PRICES, _NAMES, _STOCK = table(SearchEntry), table(SearchPrice), table(SearchName), table(Stock)
 _FTS = named_table("search_index", column("rowid"))
 
 
@@ -49,15 +50,18 @@ class Sort(StrEnum):
     CHEAPEST = "price"
     DEAREST = "price-desc"
     NEWEST = "newest"
+    NAME = "name"
 
 
 BY_PRICE = (Sort.CHEAPEST, Sort.DEAREST)
+BY_INDEX = (*BY_PRICE, Sort.NAME)
+"""Orders of an index of another table than the entries."""
 
 
 @dataclass(frozen=True)
 class Wanted:
     """A list of products. Prices are minor units of `currency`; a list by price has only products that have one.
-    Products are counted up to `counted`.
+    Names are those of `language`. Products are counted up to `counted`.
     """
 
     q: str = ""
@@ -70,6 +74,7 @@ class Wanted:
     offset: int = 0
     limit: int = PAGE
     counted: int = MOST
+    language: str = ENGLISH
 
     @property
     def needs_price(self) -> bool:
@@ -131,7 +136,7 @@ def _page(wanted: Wanted, ranks: Sequence[Condition]) -> tuple[dict[str, int], i
     """Available units by SKU in order, and the number of products."""
     ranks = _in_category(ranks, wanted.category)
     number = -1
-    if ranks and wanted.sort in BY_PRICE and not _is_postgres():
+    if ranks and wanted.sort in BY_INDEX and not _is_postgres():
         number = _count(wanted, ranks)
     chosen = _chosen(wanted, ranks, is_broad=number > MOST).subquery()
     units = func.coalesce(_STOCK.c.on_hand - _STOCK.c.reserved, 0)
@@ -154,6 +159,8 @@ def _order(wanted: Wanted, ranks: Sequence[Condition]) -> list[tuple[str, bool]]
     """Columns of `_chosen` that order a list, each with whether it descends."""
     if wanted.sort in BY_PRICE:
         return [("amount", wanted.sort is Sort.DEAREST), ("id", wanted.sort is Sort.DEAREST)]
+    if wanted.sort is Sort.NAME:
+        return [("name", False), ("id", False)]
     if wanted.sort is Sort.NEWEST:
         return [("id", True)]
     if ranks:
@@ -182,6 +189,8 @@ def _chosen(wanted: Wanted, ranks: Sequence[Condition], *, is_broad: bool) -> Se
     columns: dict[str, Any] = {name: _ENTRIES.c[name] for name in ("shelf", "position", "sku")} | {"id": rows.id}
     if wanted.sort in BY_PRICE:  # both columns of the order from its index
         columns |= {"amount": _PRICES.c.amount, "id": _PRICES.c.entry_id.label("id")}
+    if wanted.sort is Sort.NAME:
+        columns |= {"name": _NAMES.c.name, "id": _NAMES.c.entry_id.label("id")}
     order = [columns[name].desc() if is_down else columns[name] for name, is_down in _order(wanted, ranks)]
     return rows.select(*columns.values()).order_by(*order).limit(wanted.limit + 1).offset(wanted.offset)
 
@@ -207,13 +216,15 @@ def _count(wanted: Wanted, ranks: Sequence[Condition]) -> int:
 def _rows(
     wanted: Wanted, condition: Condition | None, *, without: Condition | None = None, is_broad: bool = False
 ) -> _Rows:
-    """The rows of a list. With `is_broad`, SQLite reads prices in order and looks each product up among the matches;
-    otherwise it reads the matches and looks up what they cost.
+    """The rows of a list. With `is_broad`, SQLite reads prices or names in order and looks each product up among the
+    matches; otherwise it reads the matches and looks up what they cost, or their names.
     """
     source: FromClause = _ENTRIES
     conditions: list[ColumnElement[bool]] = []
     id_: Any = _ENTRIES.c.id.label("id")
     currency: Any = _PRICES.c.currency
+    language: Any = _NAMES.c.language
+    ordered = "search_names" if wanted.sort is Sort.NAME else "search_prices"
     if condition is None:
         conditions += [_ENTRIES.c.category == wanted.category] if wanted.category else []
     elif _is_postgres():
@@ -221,16 +232,20 @@ def _rows(
     else:
         matches = literal_column("search_index").bool_op("MATCH")(query.for_fts5(condition, without))
         if is_broad:
-            conditions.append(literal_column("+search_prices.entry_id").in_(select(_FTS.c.rowid).where(matches)))
+            conditions.append(literal_column(f"+{ordered}.entry_id").in_(select(_FTS.c.rowid).where(matches)))
         else:
             source, id_ = _FTS.join(_ENTRIES, _ENTRIES.c.id == _FTS.c.rowid), _FTS.c.rowid.label("id")
             conditions.append(matches)
             currency = literal_column("+search_prices.currency")  # with "+", not all prices are read first
+            language = literal_column("+search_names.language")
     if wanted.needs_price:
         source = source.join(_PRICES, _PRICES.c.entry_id == _ENTRIES.c.id)
         conditions.append(currency == wanted.currency)
         conditions += [_PRICES.c.amount >= wanted.least] if wanted.least is not None else []
         conditions += [_PRICES.c.amount <= wanted.most] if wanted.most is not None else []
+    if wanted.sort is Sort.NAME:
+        source = source.join(_NAMES, _NAMES.c.entry_id == _ENTRIES.c.id)
+        conditions.append(language == wanted.language)
     if wanted.in_stock:
         source = source.join(_STOCK, _STOCK.c.sku == _ENTRIES.c.sku)
         conditions.append(_STOCK.c.on_hand > _STOCK.c.reserved)

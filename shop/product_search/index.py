@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import bindparam, cast, delete, func, select, update
+from sqlalchemy import Table, bindparam, cast, delete, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Text
 
 from shop.core.db import db, insert, table
 from shop.product_search import spelling, tokens
-from shop.product_search.models import SearchEntry, SearchPrice, SearchSpelling, SearchWord
+from shop.product_search.models import SearchEntry, SearchName, SearchPrice, SearchSpelling, SearchWord
 from shop.product_search.query import CATEGORY, IN_NAME
 
-_ENTRIES, _PRICES = table(SearchEntry), table(SearchPrice)
+_ENTRIES, _PRICES, _NAMES = table(SearchEntry), table(SearchPrice), table(SearchName)
 _IN_STATEMENT = 500
 """Rows of a statement, below the number of parameters that SQLite takes."""
 
 
 @dataclass(frozen=True)
 class Listed:
-    """Data of a product in the index: its place in the list, unit prices, and its texts in all languages."""
+    """Data of a product in the index: its place in the list, unit prices, its texts in all languages, and the name that
+    is shown in each language.
+    """
 
     sku: str
     category: str
@@ -32,6 +34,7 @@ class Listed:
     names: Sequence[str]
     texts: Sequence[str]
     prices: Mapping[str, int] = field(default_factory=dict, hash=False)
+    shown: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def analysed(self) -> tuple[set[str], set[str]]:
         """All tokens of the texts, those of names with their sign too, and the category; and the words that typing
@@ -61,7 +64,8 @@ def put(products: Sequence[Listed]) -> set[str]:
     updated = {name: into.excluded[name] for name in columns}
     statement = into.values(words=_words()).on_conflict_do_update(index_elements=["sku"], set_=updated)
     db.session.connection().execute(statement, rows)
-    _put_prices(products)
+    _put_rows(_PRICES, products, _prices)
+    _put_rows(_NAMES, products, _names)
     _put_words(words)
     return words
 
@@ -70,7 +74,8 @@ def remove(skus: Collection[str]) -> None:
     """Remove the entries of products, in the caller's transaction."""
     for some in _parts(sorted(skus)):
         ids = select(_ENTRIES.c.id).where(_ENTRIES.c.sku.in_(some))
-        db.session.execute(delete(_PRICES).where(_PRICES.c.entry_id.in_(ids)))
+        for of in (_PRICES, _NAMES):
+            db.session.execute(delete(of).where(of.c.entry_id.in_(ids)))
         db.session.execute(delete(_ENTRIES).where(_ENTRIES.c.sku.in_(some)))
 
 
@@ -92,17 +97,24 @@ def forget_words(unused: Collection[str]) -> None:
         db.session.execute(delete(SearchWord).where(SearchWord.word.in_(some)))
 
 
-def _put_prices(products: Sequence[Listed]) -> None:
+def _prices(one: Listed) -> list[dict[str, Any]]:
+    return [{"currency": currency, "amount": amount} for currency, amount in one.prices.items()]
+
+
+def _names(one: Listed) -> list[dict[str, Any]]:
+    return [{"language": language, "name": tokens.sorted_as(name)} for language, name in one.shown.items()]
+
+
+def _put_rows(into: Table, products: Sequence[Listed], values: Callable[[Listed], list[dict[str, Any]]]) -> None:
+    """Replace the rows of the products' entries in a table."""
     by_sku = {one.sku: one for one in products}
     rows: list[dict[str, Any]] = []
     for some in _parts(sorted(by_sku)):
         found = db.session.execute(select(_ENTRIES.c.id, _ENTRIES.c.sku).where(_ENTRIES.c.sku.in_(some))).all()
-        db.session.execute(delete(_PRICES).where(_PRICES.c.entry_id.in_([row.id for row in found])))
-        for row in found:
-            prices = by_sku[row.sku].prices.items()
-            rows += [{"entry_id": row.id, "currency": code, "amount": amount} for code, amount in prices]
+        db.session.execute(delete(into).where(into.c.entry_id.in_([row.id for row in found])))
+        rows += [{"entry_id": row.id, **value} for row in found for value in values(by_sku[row.sku])]
     if rows:
-        db.session.execute(_PRICES.insert(), rows)
+        db.session.execute(into.insert(), rows)
 
 
 def _put_words(words: Collection[str]) -> None:

@@ -47,6 +47,17 @@ class SearchPrice(Base):
     __table_args__ = (Index("ix_search_prices_amount", "currency", "amount", "entry_id"),)
 
 
+class SearchName(Base):
+    """The name of an entry in a language of the shop, as lists are sorted by it (see `tokens.sorted_as`)."""
+
+    __tablename__ = "search_names"
+    entry_id: Mapped[int] = mapped_column(ForeignKey("search_entries.id", ondelete="CASCADE"), primary_key=True)
+    language: Mapped[str] = mapped_column(Text, primary_key=True)
+    name: Mapped[str] = mapped_column(Text().with_variant(Text(collation="C"), "postgresql"))
+
+    __table_args__ = (Index("ix_search_names_name", "language", "name", "entry_id"),)
+
+
 class SearchWord(Base):
     """A word of the index that typing errors are corrected to. It stays when no product has it any more, until the
     index is rebuilt.

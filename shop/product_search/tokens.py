@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-EDITION = 1
+EDITION = 2
 """Number of these rules, stored with each indexed product."""
 LONGEST_WORD = 40
 """Characters of a word that count."""
@@ -78,6 +78,13 @@ def read(text: str) -> list[Run]:
     between = {ord(letter): " " for letter in set(folded) if not _is_of_word(letter)}
     words = folded.translate(between).split()
     return [Run(found[0], found[1] is not None) for word in words for found in _RUN.finditer(word)]
+
+
+def sorted_as(name: str) -> str:
+    """The text by which a name is sorted: its words, folded. Chinese is in the order of its characters in Unicode,
+    which is that of radicals; in Japanese kana come before kanji.
+    """
+    return " ".join(run.text for run in read(name))
 
 
 def indexed(text: str) -> set[str]:

@@ -36,7 +36,11 @@ def snapshot(order_id: int, *, lock: bool) -> Snapshot:
     """
     of_order = select(*_ORDER).where(Order.id == order_id)
     order = db.session.execute(of_order.with_for_update() if lock else of_order).one()
-    in_order = select(*_LINE, OrderLine.is_included).where(OrderLine.order_id == order_id).order_by(OrderLine.position)
+    in_order = (
+        select(*_LINE, OrderLine.is_included, OrderLine.rate)
+        .where(OrderLine.order_id == order_id)
+        .order_by(OrderLine.position)
+    )
     lines = db.session.execute(in_order).all()
     price = order.total_amount if order.accepted_amount is None else order.accepted_amount
     return Snapshot(

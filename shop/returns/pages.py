@@ -15,6 +15,7 @@ from shop.core.db import db
 from shop.core.keyset import Page, Place, Position
 from shop.core.money import Money
 from shop.orders.models import Order, OrderLine
+from shop.returns import load
 from shop.returns.models import Return, ReturnLine
 from shop.returns.states import ReturnReason, ReturnState
 
@@ -84,7 +85,7 @@ def pairs(filters: Filters) -> list[tuple[str, str]]:
     return filter_values.pairs({"state": filters.states, "reason": filters.reasons, "order": filters.order or None})
 
 
-def find(filters: Filters, place: Place = keyset.FIRST, limit: int = ON_A_PAGE) -> Page[Row]:
+def find(filters: Filters, place: Place = keyset.FIRST, limit: int = ON_A_PAGE, offset: int = 0) -> Page[Row]:
     """A page of the returns that match, the newest first. One statement."""
     units = select(func.sum(ReturnLine.quantity)).where(ReturnLine.return_id == Return.id).scalar_subquery()
     query = _matching(filters, *_COLUMNS, _AMOUNT, Return.granted_amount, Order.number, units.label("units"))
@@ -93,7 +94,7 @@ def find(filters: Filters, place: Place = keyset.FIRST, limit: int = ON_A_PAGE) 
         position = tuple_(literal(at.at, Return.requested_at.type), at.id)
         query = query.where(tuple_(*columns) > position if place.is_backwards else tuple_(*columns) < position)
     order = columns if place.is_backwards else tuple(column.desc() for column in columns)
-    found = db.session.execute(query.order_by(*order).limit(limit + 1)).mappings()
+    found = db.session.execute(query.order_by(*order).limit(limit + 1).offset(offset)).mappings()
     return keyset.page([_row(dict(one)) for one in found], place, limit)
 
 
@@ -115,17 +116,30 @@ def get(return_id: int) -> tuple[Return, str] | None:
     return None if found is None else (found[0], found[1])
 
 
+def id_of(reference: str) -> int:
+    """The id of the return with this reference, in any case. Raises Refusal `unknown_return`."""
+    found = db.session.scalar(select(Return.id).where(Return.reference == reference.strip().upper()))
+    if found is None:
+        raise load.unknown()
+    return found
+
+
 def lines(return_id: int) -> list[Line]:
     """The lines of a return, in the order of the order. One statement."""
+    return lines_of([return_id])[return_id]
+
+
+def lines_of(return_ids: Sequence[int]) -> dict[int, list[Line]]:
+    """The lines of each return, in the order of the order. One statement."""
     query = select(ReturnLine, OrderLine.name, OrderLine.quantity, Return.currency)
     query = query.join(Return, Return.id == ReturnLine.return_id)
     query = query.join(OrderLine, (OrderLine.order_id == Return.order_id) & (OrderLine.sku == ReturnLine.sku))
-    query = query.where(Return.id == return_id).order_by(OrderLine.position)
-    rows = db.session.execute(query.execution_options(populate_existing=True)).all()
-    return [
-        Line(one.sku, name, bought, one.quantity, one.restocked, one.not_restocked, Money(one.amount, currency))
-        for one, name, bought, currency in rows
-    ]
+    query = query.where(Return.id.in_(return_ids)).order_by(OrderLine.position)
+    found: dict[int, list[Line]] = {return_id: [] for return_id in return_ids}
+    for one, name, bought, currency in db.session.execute(query.execution_options(populate_existing=True)):
+        units = (one.quantity, one.restocked, one.not_restocked)
+        found[one.return_id].append(Line(one.sku, name, bought, *units, Money(one.amount, currency)))
+    return found
 
 
 def of_order(order_id: int) -> list[Return]:

@@ -86,6 +86,7 @@ def _sorts(q: str) -> list[tuple[str, str]]:
         (Sort.CHEAPEST, gettext("Price: low to high")),
         (Sort.DEAREST, gettext("Price: high to low")),
         (Sort.NEWEST, gettext("Newest first")),
+        (Sort.NAME, gettext("Product name")),
     ]
 
 

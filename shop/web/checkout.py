@@ -378,7 +378,7 @@ def _quote(cart: CartView, form: CheckoutForm) -> Quote:
     """The price of the cart with the choices in the form."""
     country = form.country.data if form.country.data in SHIPS_TO else ""
     choices = Choices(country, form.delivery.data or "", codes.normal(form.code.data or ""), locale_name())
-    return quote(cart.total, choices, pricing.rules(choices, cart.currency), clock.now())
+    return quote(cart.total, choices, pricing.rules(choices, cart.currency), clock.now(), cart.tax_classes)
 
 
 def _state_terms(form: CheckoutForm, terms: agreement.Terms) -> None:

@@ -10,6 +10,7 @@ from flask_babel import gettext
 
 from shop.core import text
 from shop.core.money import Money
+from shop.http_kit.translation import locale_name
 from shop.product_search import query
 from shop.product_search.find import MOST, PAGE, Sort, Wanted
 
@@ -81,6 +82,7 @@ def read(parameters: Mapping[str, str], currency: str) -> Filters:
         in_stock=given["stock"] == IN_STOCK,
         sort=Sort(given["sort"]) if given["sort"] in set(Sort) else Sort.RELEVANCE,
         offset=(page - 1) * PAGE,
+        language=locale_name(),
     )
     return Filters(wanted, page, given, errors)
 

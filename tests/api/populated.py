@@ -24,6 +24,8 @@ from shop.outgoing_webhooks import endpoints, lanes, resend
 from shop.outgoing_webhooks.kinds import EventType
 from shop.payments.refunds import requests
 from shop.payouts import payouts
+from shop.returns import requests as returns
+from shop.returns.decide import Wanted
 from tests.api.conftest import PASSWORD, Program, account, log_in
 from tests.payouts.settlement import settled
 from tests.shop_fixtures import PEN, Shop
@@ -82,6 +84,8 @@ class Populated:
         shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 1000}
         for amount in (1000, 1500, 1500):
             requests.request(shop.capture(own), Money(amount, "TWD"), reason="broken", by=shop.sam)
+        wanted = Wanted.of({PEN: 1}, "damaged", "cracked")
+        returns.request(own.id, wanted, by=Actor.customer(customer), form_key="form-1")
         shop.cancel(shop.order((PEN, 1), customer=customer))
         for _ in range(3):
             shop.order((PEN, 1), customer=customer)

@@ -104,3 +104,12 @@ def test_a_product_that_does_not_exist_is_404_and_others_have_no_right_to_change
     assert mia.call("PATCH", "/products/NONE", {}, headers={"If-Match": "*"}).json["code"] == "unknown_product"
     for program, status in ((Program(shop), 401), (signed_in(shop), 403), (signed_in(shop, Role.SUPPORT), 403)):
         assert changed(program, "*", summary="x").status_code == status
+
+
+def test_products_are_sorted_by_price_and_by_name(shop: Shop) -> None:
+    def found(query: str) -> list[str]:
+        return [one["sku"] for one in Program(shop).get(f"/products?{query}").json["items"]]
+
+    assert found("sort=name") == sorted(found(""))
+    assert found("sort=price&currency=TWD") == found("sort=price-desc")[::-1]
+    assert Program(shop).get("/products?sort=random").status_code == 422

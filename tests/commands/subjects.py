@@ -45,6 +45,10 @@ from shop.payments.settlement.discrepancies import Found
 from shop.payments.updates.apply import accept
 from shop.payouts import payouts
 from shop.payouts.models import Payout
+from shop.returns import handling
+from shop.returns import pages as return_pages
+from shop.returns import requests as returns
+from shop.returns.decide import Wanted
 from shop.setting_kinds import ChatWebhook
 from tests.shop_fixtures import KETTLE, PRICES, Shop
 
@@ -68,6 +72,20 @@ def shipped_order(shop: Shop) -> Arguments:
     order, tracking = shop.paid_order(), carriers.tracking("dhl", "1")
     by = shop.colleague("mia", Role.MERCHANDISER)
     return [order.number, str(fulfilment.pack_and_ship(order.id, tracking, by=by, form_key="form-1"))]
+
+
+def requested_return(shop: Shop) -> str:
+    """Reference of a return of one kettle that waits for staff."""
+    order = shop.paid_order()
+    wanted = Wanted.of({KETTLE: 1}, "damaged", "")
+    return returns.request(order.id, wanted, by=Actor.customer(), form_key="form-1")
+
+
+def accepted_return(shop: Shop) -> str:
+    """Reference of a return of one kettle that waits for the parcel."""
+    reference = requested_return(shop)
+    handling.accept(return_pages.id_of(reference), by=shop.colleague("mia", Role.MERCHANDISER))
+    return reference
 
 
 def announcement(shop: Shop) -> str:

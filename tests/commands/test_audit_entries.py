@@ -28,6 +28,7 @@ from tests.commands.subjects import (
     PASSWORD,
     SAM,
     Arguments,
+    accepted_return,
     account_with_second_factor,
     after_command,
     altered_webhook,
@@ -53,6 +54,7 @@ from tests.commands.subjects import (
     raised_alert,
     requested_gift,
     requested_payout,
+    requested_return,
     requested_shortfall,
     rested_order,
     role_request,
@@ -134,6 +136,9 @@ COMMANDS: dict[str, tuple[Act, Callable[[Shop], Arguments]]] = {
         Act.LINES_WITHDRAWN,
         lambda shop: [shop.paid_order().number, f"{KETTLE}=1", "--reason", "refunded", *MIA],
     ),
+    "returns accept": (Act.RETURN_ACCEPTED, lambda shop: [requested_return(shop), "--reason", "Wrap it well", *MIA]),
+    "returns decline": (Act.RETURN_DECLINED, lambda shop: [requested_return(shop), "--reason", "It was worn", *MIA]),
+    "returns receive": (Act.RETURN_RECEIVED, lambda shop: [accepted_return(shop), "--restock", f"{KETTLE}=1", *MIA]),
     "products archive": (Act.PRODUCT_ARCHIVED, lambda _: [KETTLE, *MIA]),
     "products restore": (Act.PRODUCT_RESTORED, lambda _: [archived_product(), *MIA]),
     "search rebuild": (Act.SEARCH_REBUILT, lambda _: [*MIA]),
@@ -200,6 +205,7 @@ NO_ENTRY = {
     "money waiting": "reads",
     "exports list": "reads",
     "fulfilment list": "reads",
+    "returns list": "reads",
     "views list": "reads",
     "orders show": "queries acquirers; what it finds is an update, as of the poller",
     "pricing list": "reads",
@@ -247,7 +253,7 @@ IN_NO_COMMAND |= {Act.ANNOUNCEMENT_CHANGED, Act.ACCOUNT_DELETED}
 IN_NO_COMMAND |= {Act.CATEGORY_CREATED, Act.CATEGORY_RENAMED, Act.CATEGORY_MOVED, Act.CATEGORY_REMOVED}
 
 
-IN_NO_COMMAND |= {act for act in Act if act.startswith("return.")}
+IN_NO_COMMAND |= {Act.RETURN_REQUESTED, Act.RETURN_REFUNDED, Act.RETURN_CLOSED}
 
 
 IN_A_COMMAND_ABOVE = {Act.FILE_GIVEN, Act.ROLES_REQUESTED, Act.SHORTFALL_REQUESTED}

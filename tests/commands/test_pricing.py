@@ -171,3 +171,9 @@ def test_the_demo_has_prices_and_a_merchants_own_are_kept(shop: Shop, flask: Com
     flask("remove-delivery", "express")
     run.invoke(args=["seed"])
     assert "express" not in flask("list")
+
+
+def test_a_country_has_a_reduced_rate(flask: Command) -> None:
+    shown = flask("set-tax", "DE", "VAT", "19", "--reduced", "7")
+    assert shown == "DE: VAT 19 % (reduced 7 %), included in prices.\n"
+    assert "VAT 19 % (reduced 7 %), included in prices" in flask("list")

@@ -78,3 +78,33 @@ def test_the_open_page_of_the_customer_follows_the_packages(
     expect(customer).to_have_title(f"Your order has been shipped · {order.number} · Settled")
     for watch in watches:
         watch.silent()
+
+
+def test_one_checkbox_selects_all_orders_of_the_page_and_follows_the_others(shop: Shop, merchandiser: Page) -> None:
+    numbers = [shop.paid_order((PEN, 1)).number for _ in range(2)]
+    merchandiser.goto("/ops/fulfilment")
+    every = merchandiser.get_by_role("checkbox", name="Select all orders on this page")
+    first, second = (merchandiser.get_by_role("checkbox", name=f"Select {number}") for number in numbers)
+    every.check()
+    expect(first).to_be_checked()
+    expect(second).to_be_checked()
+    first.uncheck()
+    expect(every).not_to_be_checked()
+    assert every.evaluate("box => box.indeterminate")
+    first.check()
+    expect(every).to_be_checked()
+    merchandiser.get_by_role("button", name="Pack and ship").click()
+    merchandiser.get_by_label("Carrier", exact=True).select_option("t-cat")
+    merchandiser.get_by_role("button", name="Ship 2 orders").click()
+    expect(merchandiser.get_by_text("2 orders are shipped.")).to_be_visible()
+    expect(every).to_have_count(0)
+    merchandiser.go_back()
+    merchandiser.go_back()
+    expect(merchandiser.get_by_text("Nothing to pack or to ship.")).to_be_visible()
+
+
+def test_a_list_that_the_browser_has_kept_is_loaded_again(shop: Shop, merchandiser: Page) -> None:
+    shop.paid_order((PEN, 1))
+    merchandiser.goto("/ops/fulfilment")
+    with merchandiser.expect_navigation():
+        merchandiser.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")

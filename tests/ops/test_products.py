@@ -73,6 +73,7 @@ def test_a_merchandiser_adds_a_product_that_customers_buy_once_it_has_stock(shop
         ("slug", "Blue Kettle!", "small letters, digits and single hyphens"),
         ("slug", "pen", "The product TEST-PEN has this address."),
         ("category", "none", "There is no category"),
+        ("tax_class", "none", "Enter one of standard, reduced, zero."),
         ("position", "many", "Enter a whole number from 0 to"),
         ("summary", "x" * 201, "Enter at most 200 characters; these are 201."),
     ],
@@ -207,3 +208,12 @@ def test_a_role_without_the_permission_reads_and_a_demoted_person_changes_nothin
     admin = visitor_as(shop, "admin")
     assert "Archive" not in admin.get(f"/ops/products/{KETTLE}").text
     assert admin.post(f"/ops/products/{KETTLE}", form(admin)).status_code == 403
+
+
+def test_a_product_has_the_standard_rate_until_it_gets_another_class(shop: Shop, mia: Visitor) -> None:
+    mia.get("/ops/products/new")
+    mia.post("/ops/products/new", NEW)
+    assert stored("POT-1").tax_class == "standard"
+    assert mia.post("/ops/products/POT-1", {**form(mia, "POT-1"), "tax_class": "reduced"}).status_code == 303
+    assert stored("POT-1").tax_class == "reduced"
+    assert '<option value="reduced" selected>' in mia.get("/ops/products/POT-1").text

@@ -58,6 +58,8 @@ def test_finance_sets_a_rate_that_the_checkout_states(shop: Shop, fay: Visitor) 
         ("rate", "1000000000000", "is not a percentage"),
         ("rate", "5.12345", "is not a percentage"),
         ("rate", "😀", "is not a percentage"),
+        ("reduced_rate", "101", "A tax rate must be from 0 to 100 percent."),
+        ("reduced_rate", "half", "is not a percentage"),
         ("country", "XX", "Choose a country that the shop delivers to."),
         ("country", "", "Choose a country that the shop delivers to."),
         ("how", "maybe", "Choose whether prices contain the tax."),
@@ -79,6 +81,14 @@ def test_a_field_that_cannot_be_used_is_named_and_nothing_is_saved(
 def test_a_rate_of_zero_is_a_rate(fay: Visitor) -> None:
     assert fay.post("/ops/taxes/new", {**NEW, "rate": "0"}).status_code == 303
     assert stored().rate == 0
+
+
+def test_a_reduced_rate_is_optional_and_can_be_zero(fay: Visitor) -> None:
+    fay.post("/ops/taxes/new", {**NEW, "reduced_rate": "0"})
+    assert stored().reduced_rate == 0
+    assert ">0 %</td>" in fay.get("/ops/taxes").text
+    assert fay.post(TAIWAN, {**form_of(fay, TAIWAN), "reduced_rate": "", "reason": "abolished"}).status_code == 303
+    assert stored().reduced_rate is None
 
 
 def test_a_stale_form_and_a_second_new_one_are_refused(fay: Visitor) -> None:

@@ -8,9 +8,10 @@ from sqlalchemy import Text, cast, func, insert
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session, scoped_session
 
+from shop.core.languages import OFFERED
 from shop.product_search import tokens
 from shop.product_search.index import Listed
-from shop.product_search.models import SearchEntry, SearchPrice
+from shop.product_search.models import SearchEntry, SearchName, SearchPrice
 
 
 def let_find(session: Session | scoped_session[Any], listed: Listed) -> None:
@@ -22,3 +23,6 @@ def let_find(session: Session | scoped_session[Any], listed: Listed) -> None:
     entry = session.scalar(row.returning(SearchEntry.id))
     for currency, amount in listed.prices.items():
         session.execute(insert(SearchPrice).values(entry_id=entry, currency=currency, amount=amount))
+    for language in OFFERED:
+        name = tokens.sorted_as(listed.names[0])
+        session.execute(insert(SearchName).values(entry_id=entry, language=language, name=name))

@@ -25,6 +25,8 @@ from shop.jobs import retention
 from shop.ledger import book, chart, store_credit
 from shop.mail.models import Mail
 from shop.mail.states import MailKind
+from shop.order_notes import notes
+from shop.order_notes.models import OrderNote
 from shop.orders.models import ERASED, Order
 from shop.payments.refunds import requests
 from shop.privacy import delete_account
@@ -137,6 +139,29 @@ def test_orders_go_on_and_are_erased_after_their_time_as_those_of_guests(shop: S
     shop.sweep()
 
 
+def test_notes_on_orders_of_a_deleted_account_are_erased_with_the_orders_data(shop: Shop) -> None:
+    user_id = owner()
+    order = shop.paid_order((PEN, 1), customer=user_id)
+    note, withdrawn = (
+        notes.write(order.id, text, by=shop.sam, form_key=text) for text in ("Call Ada Lin", "Ada moved to Tainan")
+    )
+    notes.withdraw(withdrawn, by=shop.sam)
+    deleted(user_id)
+    shop.wait(days=400)
+    late = notes.write(order.id, "Ada asked for her receipt", by=shop.sam, form_key="late")
+    shop.wait(days=331)
+    retention.sweep()
+    stored = select(OrderNote.id, OrderNote.text).where(OrderNote.order_id == order.id).order_by(OrderNote.id)
+    assert dict(db.session.execute(stored).tuples().all()) == {note: ERASED, withdrawn: "", late: ERASED}
+    remembered = notes.write(order.id, "Ada called again", by=shop.sam, form_key="again")
+    shop.wait(days=731)
+    retention.sweep()
+    assert dict(db.session.execute(stored).tuples().all())[remembered] == ERASED
+    withdrawal = find(Filters(acts=[Act.NOTE_WITHDRAWN]), limit=5).rows[0]
+    assert not withdrawal.personal
+    shop.sweep()
+
+
 def test_the_address_can_be_registered_again_and_the_new_account_has_nothing_of_the_old_one(shop: Shop) -> None:
     user_id = owner()
     order = shop.paid_order((PEN, 1), customer=user_id, email=EMAIL)
@@ -179,16 +204,48 @@ def test_an_unpaid_order_that_holds_store_credit_comes_first(shop: Shop) -> None
     assert book.balance(chart.FORFEITED_CREDIT, "TWD") == Money(-5000, "TWD")
 
 
-def test_store_credit_that_is_refunded_later_stays_in_the_books_for_the_customer(shop: Shop) -> None:
-    user_id = owner()
+def paid_by_credit(shop: Shop, user_id: int) -> Order:
+    """A paid order of the account: NT$50 of it are store credit, which is all that the account has."""
     with transaction():
         store_credit.give(user_id, Money(5000, "TWD"), key="gift", kind="credit_given", debit=chart.GOODWILL)
-    order = shop.paid_order((PEN, 1), customer=user_id, credit=5000)
+    return shop.paid_order((PEN, 1), customer=user_id, credit=5000)
+
+
+def test_store_credit_is_refunded_to_a_bank_once_the_account_is_deleted(shop: Shop) -> None:
+    user_id = owner()
+    order = paid_by_credit(shop, user_id)
     deleted(user_id)
-    requests.request_all(order.id, reason="", by=shop.sam)
+    with pytest.raises(Refusal, match="has deleted it"):
+        requests.request(shop.capture(order), None, reason="", by=shop.sam, to="store_credit")
+    refunds = {one.capture_id is None: one for one in requests.request_all(order.id, reason="", by=shop.sam)}
+    assert (refunds[True].destination, refunds[True].awaits_approval) == ("bank", True)
     shop.sweep()
-    assert shop.state(order) == "REFUNDED" and shop.credit(user_id) == 5000
-    assert book.balance(chart.store_credit(user_id), "TWD") == Money(-5000, "TWD")
+    assert shop.state(order) == "PARTIALLY_REFUNDED"
+    requests.approve(refunds[True].id, shop.kim)
+    shop.sweep()
+    assert shop.state(order) == "REFUNDED" and shop.credit(user_id) == 0
+    assert book.balance(chart.store_credit(user_id), "TWD") == Money(0, "TWD")
+    assert book.balance(chart.MANUAL_REFUNDS, "TWD") == Money(-5000, "TWD")
+    shop.is_sound()
+    requests.bounced(refunds[True].id, shop.kim)
+    assert shop.state(order) == "PARTIALLY_REFUNDED"
+    assert book.balance(chart.MANUAL_REFUNDS, "TWD") == Money(0, "TWD")
+    shop.is_sound()
+
+
+def test_a_refund_to_store_credit_that_is_under_way_is_rejected_when_the_account_is_deleted(shop: Shop) -> None:
+    shop.app.config["REFUND_NEEDS_TWO"] = {"TWD": 0}
+    user_id = owner()
+    order = paid_by_credit(shop, user_id)
+    refund = requests.request_credit(order.id, Money(5000, "TWD"), reason="", by=shop.sam)
+    deleted(user_id)
+    requests.approve(refund.id, shop.kim)
+    shop.sweep()
+    [rejected] = shop.refunds(order)
+    assert (rejected.state, rejected.rejected_code) == ("REJECTED", "no_account")
+    assert shop.state(order) == "PAID" and shop.credit(user_id) == 0
+    again = requests.request_credit(order.id, Money(5000, "TWD"), reason="", by=shop.sam)
+    assert again.destination == "bank"
 
 
 # --- staff ---

@@ -14,7 +14,7 @@ from shop.core.money import Money
 from shop.inventory import stock
 from shop.product_search import query
 from shop.product_search.find import Sort, Wanted
-from shop.product_search.models import SearchEntry, SearchPrice, SearchWord
+from shop.product_search.models import SearchEntry, SearchName, SearchPrice, SearchWord
 from tests.product_search.conftest import BY, Find, create
 from tests.shop_fixtures import KETTLE, PEN, Shop
 
@@ -203,3 +203,24 @@ def test_a_product_is_found_by_each_word_of_its_name(shop: Shop, find: Find, nam
         for word in name.split():
             if query.parse(word):
                 assert PEN in find(word), word
+
+
+@pytest.mark.parametrize("q", ["", "cup"])
+def test_a_list_is_sorted_by_the_names_of_its_language(shop: Shop, find: Find, q: str) -> None:
+    english = {"CUP1": "Éclair cup", "CUP2": "apple cup", "CUP3": "Big cup", "CUP4": "Étoile Cup"}
+    japanese = {"CUP1": "のカップ", "CUP2": "るカップ", "CUP3": "アカップ"}
+    category = category_changes.create("Cups", {}, by=BY)
+    for sku, name in english.items():
+        texts = {"ja": {"name": japanese[sku]}} if sku in japanese else {}
+        create(sku, name, category=category, texts=texts)
+    of = {"category": category, "sort": Sort.NAME}
+    assert find(q, **of) == ["CUP2", "CUP3", "CUP1", "CUP4"]
+    assert find(q, language="ja", **of) == ["CUP4", "CUP3", "CUP1", "CUP2"]
+    product = products.find("CUP2")
+    assert product
+    typed = product_fields.as_typed(product) | {"name": "Zebra cup"}
+    products.save("CUP2", product_fields.read(typed), seen=product.version, by=BY)
+    assert find(q, **of)[-1] == "CUP2"
+    products.archive("CUP4", by=BY)
+    assert find(q, **of) == ["CUP3", "CUP1", "CUP2"]
+    assert shop.count(SearchName) == 4 * (3 + shop.count(Product) - 4)

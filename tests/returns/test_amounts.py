@@ -30,6 +30,7 @@ class Line:
     quantity: int = 1
     sku: str = ""
     is_included: bool = False
+    rate: int | None = None
 
 
 KETTLE, PENS = Line(LineKind.ITEM, 120_000, 1, "kettle"), Line(LineKind.ITEM, 9000, 3, "pen")

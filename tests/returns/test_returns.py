@@ -426,3 +426,20 @@ def test_of_a_partly_shipped_order_the_shipped_units_are_returned_for_days_from_
     with pytest.raises(Refusal, match="has ended"):
         requested(shop, late, {PEN: 1})
     shop.sweep()
+
+
+def test_the_link_of_an_order_is_valid_while_its_items_can_be_returned_and_a_return_is_handled(shop: Shop) -> None:
+    def answer(order: Order) -> int:
+        return shop.app.test_client().get(f"/orders/{order.token}").status_code
+
+    slow, never_sent = shop.paid_order((PEN, 1)), shop.paid_order((PEN, 1))
+    shop.turn(days=35)
+    assert [answer(slow), answer(never_sent)] == [404, 404]
+    packages.pack_and_ship(slow.id, carriers.tracking("dhl", "1"), by=mia(shop), form_key="1")
+    shop.turn(days=13)
+    assert [answer(slow), answer(never_sent)] == [200, 404]
+    assert requested(shop, slow, {PEN: 1}).state == "REQUESTED"
+    shop.turn(days=13)
+    assert answer(slow) == 200
+    shop.turn(days=2)
+    assert answer(slow) == 404

@@ -6,13 +6,15 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from shop.api.schemas.fields import Line, Strict, WholeNumber
+from shop.api.schemas.fields import Line, OneOf, Strict, WholeNumber
 from shop.api.schemas.pages import PageQuery, page_schema
 from shop.catalogue import product_fields
 from shop.catalogue.browse import ProductView
 from shop.catalogue.product_fields import LARGEST_POSITION, LARGEST_PRICE, LONGEST, LONGEST_SLUG
 from shop.core.languages import ENGLISH, OFFERED, tag
 from shop.core.money import CURRENCIES
+from shop.core.tax_classes import TaxClass
+from shop.product_search.find import Sort
 
 
 class ProductQuery(PageQuery):
@@ -23,6 +25,16 @@ class ProductQuery(PageQuery):
         metadata={"description": "Words of the name, the description or the category, in any language of the shop."},
     )
     category = fields.String(validate=validate.Length(max=64), metadata={"description": "Slug of a category."})
+    sort = OneOf(
+        *Sort,
+        load_default=str(Sort.RELEVANCE),
+        metadata={"description": "`name` sorts by the names in the language of the answer."},
+    )
+    currency = OneOf(
+        *CURRENCIES,
+        load_default=CURRENCIES[0],
+        metadata={"description": "Sorted by price, the list has the products that have one in this currency."},
+    )
 
 
 class ProductSchema(Strict):
@@ -78,6 +90,7 @@ class ChangeProductSchema(Strict):
     position = WholeNumber(
         validate=validate.Range(0, LARGEST_POSITION), metadata={"description": "Place in its category."}
     )
+    tax_class = OneOf(*TaxClass, metadata={"description": "The rate of each country that it is taxed with."})
     prices = fields.Nested(NewPricesSchema)
     translations = fields.Nested(TranslationsSchema)
 

@@ -121,7 +121,7 @@ def out_of_stock(lines: tuple[Line, ...], available: dict[str, int]) -> OutOfSto
 
 def _order(seen: Snapshot, request: Request, rules: Rules, now: datetime) -> NewOrder:
     cart = seen.cart
-    quoted = quote(cart.total, request.choices, seen.pricing, now)
+    quoted = quote(cart.total, request.choices, seen.pricing, now, cart.tax_classes)
     credit = Money(max(0, min(request.credit, quoted.total.amount)), cart.currency)
     return NewOrder(cart.lines, quoted, credit, now, now + rules.pay_within)
 

@@ -118,7 +118,7 @@ def _lines(order: NewOrder, order_id: int) -> list[dict[str, Any]]:
             "quantity": line.quantity,
             "unit_amount": line.unit_price.amount,
             "kind": LineKind.ITEM,
-            "rate": None,
+            "rate": order.quote.rate_of(line.tax_class),
             "is_included": False,
         }
         for line in order.lines

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from flask import current_app
 from sqlalchemy import ColumnElement, Table, bindparam, select
 
+from shop.accounts.models import User
 from shop.core import clock, ids
 from shop.core.actor import Actor
 from shop.core.db import db, table
@@ -35,7 +36,7 @@ from shop.payments.records.settlement_models import Dispute
 R = TypeVar("R")
 _ORDERS, _PAYMENTS, _CAPTURES = table(Order), table(Payment), table(Capture)
 _REFUNDS, _DISPUTES, _CREDIT = table(Refund), table(Dispute), table(CreditHold)
-_JOURNALS, _EVENTS = table(Journal), table(OrderEvent)
+_JOURNALS, _EVENTS, _USERS = table(Journal), table(OrderEvent), table(User)
 
 
 def _columns(row: type[Any], source: Table) -> list[ColumnElement[Any]]:
@@ -43,7 +44,11 @@ def _columns(row: type[Any], source: Table) -> list[ColumnElement[Any]]:
 
 
 _OF_PAYMENTS = select(*_columns(PaymentRow, _PAYMENTS)).where(_PAYMENTS.c.order_id == bindparam("order"))
-_OF_ORDER = select(*_columns(OrderRow, _ORDERS)).where(_ORDERS.c.id == bindparam("order"))
+_ACCOUNT = select(_USERS.c.id).where(_USERS.c.id == _ORDERS.c.user_id, _USERS.c.deleted_at.is_(None))
+_OF_ORDER = select(
+    *(column for column in _columns(OrderRow, _ORDERS) if column is not _ORDERS.c.user_id),
+    _ACCOUNT.scalar_subquery().label("user_id"),
+).where(_ORDERS.c.id == bindparam("order"))
 
 
 def locked(order_id: int, *, reported: Collection[str] = ()) -> Snapshot:

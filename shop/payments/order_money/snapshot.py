@@ -18,7 +18,9 @@ from shop.payments.records.types import Allocation, RefundDestination, RefundKin
 
 @dataclass(frozen=True)
 class OrderRow:
-    """The order; `accepted_amount` replaces its total when staff have accepted another amount."""
+    """The order; `accepted_amount` replaces its total when staff have accepted another amount. `user_id` is the account
+    whose store credit can get money; None for a guest, and once the account is deleted.
+    """
 
     id: int
     state: str

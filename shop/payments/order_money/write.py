@@ -11,8 +11,9 @@ from dataclasses import asdict, fields
 from functools import partial
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
+from shop.accounts.models import User
 from shop.core import logs
 from shop.core.db import Base, OutdatedSnapshot, after_commit, changed, db, table
 from shop.core.event_types import HistoryEntry, RefundChanged
@@ -127,8 +128,16 @@ def _write_order(before: Snapshot, after: Snapshot) -> None:
 def _post(posting: Posting, order_id: int) -> None:
     key, kind, money = posting.key, posting.kind, posting.money
     if posting.customer is not None:
+        _demand_account(posting.customer)
         store_credit.raise_balance(posting.customer, money)
     book.post(key, kind, list(posting.entries), order_id=order_id)
+
+
+def _demand_account(user_id: int) -> None:
+    """Lock an account against deletion. Raises OutdatedSnapshot if it is deleted."""
+    there = select(User.id).where(User.id == user_id, User.deleted_at.is_(None)).with_for_update(read=True)
+    if db.session.scalar(there) is None:
+        raise OutdatedSnapshot(f"account {user_id} is deleted")
 
 
 def _write_event(entry: HistoryEntry, order_id: int) -> None:

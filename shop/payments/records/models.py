@@ -174,7 +174,7 @@ class Refund(Base):
         CheckConstraint("state IN ('REQUESTED', 'PENDING', 'UNKNOWN', 'DONE', 'REJECTED')", name="state_known"),
         CheckConstraint("amount > 0", name="amount_positive"),
         CheckConstraint("destination IN ('provider', 'store_credit', 'bank')", name="destination_known"),
-        CheckConstraint("capture_id IS NOT NULL OR destination = 'store_credit'", name="provider_has_a_capture"),
+        CheckConstraint("capture_id IS NOT NULL OR destination <> 'provider'", name="provider_has_a_capture"),
         CheckConstraint("approved_by <> requested_by", name="two_people"),
         Index("ix_refunds_due", "next_check_at", postgresql_where=_DUE, sqlite_where=_DUE),
         Index(

@@ -47,6 +47,9 @@ CALLED_OFF = (DECLINED, MADE_THERE)
 ID_TAKEN = "id_taken"
 """Code of a refund that was not sent, because a refund made at the acquirer has its id."""
 
+NO_ACCOUNT = "no_account"
+"""Code of a refund to store credit that was not booked, because the account has been deleted meanwhile."""
+
 
 def awaits_approval(state: str, approved_by: Actor | None, *, needs_two: bool) -> bool:
     """True if a second person has to approve the refund, and may still decline it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shop.core.actor import Actor
@@ -54,7 +54,7 @@ def request(seen: Snapshot, requested: Request, context: Context) -> Decision:
 
 
 def request_all(seen: Snapshot, reason: str, destination: str, context: Context) -> Decision:
-    """Create refunds of everything refundable: of captures to `destination`, of store credit to store credit.
+    """Create refunds of everything refundable: of captures to `destination`, of store credit as `_request_credit`.
 
     Raises Refusal `not_refundable` when nothing is refundable.
     """
@@ -100,20 +100,16 @@ def _request(draft: Draft, requested: Request) -> None:
 
 
 def _request_credit(draft: Draft, requested: Request) -> None:
+    """Refund store credit that paid the order to store credit, and to a bank account if the account is deleted."""
     seen = draft.after
     money = requested.money or Money(0, seen.order.currency)
-    _check(money, seen.order.currency, seen, RefundDestination.STORE_CREDIT)
+    to = RefundDestination.BANK if seen.order.user_id is None else RefundDestination.STORE_CREDIT
+    _check(money, seen.order.currency, seen, to)
     left = seen.credit.left if seen.credit else 0
     if money.amount > left or requested.expected not in (None, left):
         raise refundable.only(Money(left, seen.order.currency))
-    _add(
-        draft,
-        requested,
-        money,
-        None,
-        RefundKind.CUSTOMER,
-        needs_two=_needs_two(draft, money, RefundDestination.STORE_CREDIT),
-    )
+    needs_two = _needs_two(draft, money, to)
+    _add(draft, replace(requested, destination=to), money, None, RefundKind.CUSTOMER, needs_two=needs_two)
 
 
 def _kind(capture: CaptureRow) -> RefundKind:
@@ -133,7 +129,8 @@ def _check(money: Money, currency: str, seen: Snapshot, destination: str) -> Non
             "bad_destination", "A refund goes to the original payment method, to store credit or to a bank account."
         )
     if destination == RefundDestination.STORE_CREDIT and seen.order.user_id is None:
-        raise Refusal("no_account", "This customer has no account, so there is no store credit to refund to.")
+        message = "This customer has no account, or has deleted it, so there is no store credit to refund to."
+        raise Refusal("no_account", message)
 
 
 def _check_sendable(capture: CaptureRow, money: Money, rules: Rules) -> None:
@@ -171,7 +168,7 @@ def _add(
         capture_id=capture.id if capture else None,
         payment_id=capture.payment_id if capture else None,
         order_id=draft.after.order.id,
-        destination=RefundDestination(requested.destination) if capture else RefundDestination.STORE_CREDIT,
+        destination=RefundDestination(requested.destination),
         amount=money.amount,
         currency=money.currency,
         kind=kind,
@@ -260,6 +257,9 @@ def apply_result(draft: Draft, refund_id: str, state: RefundState, code: str | N
     if refund is None:
         return Outcome.ORPHAN
     before = refund.state
+    has_no_account = refund.destination == RefundDestination.STORE_CREDIT and draft.after.order.user_id is None
+    if has_no_account and state == RefundState.DONE and before in states.UNDER_WAY:
+        state, code = RefundState.REJECTED, states.NO_ACCOUNT
     if state not in states.TRANSITIONS[before]:
         draft.change_refund(refund_id, next_check_at=next_check(refund, draft.now))
         return Outcome.DUPLICATE if state == before else Outcome.STALE
@@ -317,16 +317,16 @@ def _undo(draft: Draft, refund: RefundRow, *, was_done: bool) -> None:
     capture = draft.after.capture_of(refund)
     if capture is None:
         draft.refund_credit(-refund.amount)
-        return
-    count_again(draft, capture)
+    else:
+        count_again(draft, capture)
     if was_done:
         before = draft.after.refunded_of_price
         draft.post(journals.failed(refund, capture, draft.after.order, before=before))
-        if capture.pays_order:
+        if capture is None or capture.pays_order:
             _move_order(draft, Reason.REFUND_FAILED_LATER)
-    elif is_refused_for_outside(draft.after, capture):
+    elif capture is not None and is_refused_for_outside(draft.after, capture):
         refund_rest(draft, capture)
-    if not capture.pays_order:
+    if capture is not None and not capture.pays_order:
         review.begin(draft)
 
 

@@ -26,10 +26,10 @@ def done(refund: RefundRow, capture: CaptureRow | None, order: OrderRow, *, befo
     if refund.destination == RefundDestination.STORE_CREDIT and order.user_id is not None:
         credit = chart.store_credit(order.user_id)
         return [Posting(key, "refund", refund.money, account, credit, customer=order.user_id, split=split)]
-    return [Posting(key, "refund", refund.money, account, _source(refund, capture), split=split)] if capture else []
+    return [Posting(key, "refund", refund.money, account, _source(refund, capture), split=split)]
 
 
-def failed(refund: RefundRow, capture: CaptureRow, order: OrderRow, *, before: int) -> list[Posting]:
+def failed(refund: RefundRow, capture: CaptureRow | None, order: OrderRow, *, before: int) -> list[Posting]:
     """Journal of a refund that failed after it was done: the money returned to the account that had sent it.
 
     `before` is the sum of the other refunds of the order's price.
@@ -46,9 +46,11 @@ def _split(refund: RefundRow, capture: CaptureRow | None, order: OrderRow, befor
     return split_entries.refunded(order, refund.amount, after=before, price=order.price)
 
 
-def _source(refund: RefundRow, capture: CaptureRow) -> str:
+def _source(refund: RefundRow, capture: CaptureRow | None) -> str:
     """Account that sends the money: the acquirer's receivable, or manual refunds."""
-    return chart.MANUAL_REFUNDS if refund.destination == RefundDestination.BANK else chart.receivable(capture.provider)
+    if capture is None or refund.destination == RefundDestination.BANK:
+        return chart.MANUAL_REFUNDS
+    return chart.receivable(capture.provider)
 
 
 def _account(capture: CaptureRow | None) -> str:

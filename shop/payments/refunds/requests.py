@@ -68,7 +68,9 @@ def request(
 def request_credit(
     order_id: int, money: Money, *, reason: str, by: Actor, expected_refundable: int | None = None
 ) -> Refund:
-    """Request a refund of `money` of the store credit that paid an order, to store credit. Raises as `request` does."""
+    """Request a refund of `money` of the store credit that paid an order, to store credit; to the customer's bank once
+    the account is deleted. Raises as `request` does.
+    """
     requested = decide.Request(None, money, reason, RefundDestination.STORE_CREDIT, expected_refundable)
     [refund_id] = _request(order_id, requested, by)
     return db.session.get_one(Refund, refund_id)
@@ -78,7 +80,7 @@ def request_all(order_id: int, *, reason: str, by: Actor, to: str = RefundDestin
     """Request refunds of all refundable money of an order: of the captures that paid it, and of mismatches under
     review.
 
-    Store credit is refunded to store credit. Raises Refusal `not_refundable` when nothing is refundable.
+    Store credit is refunded as by `request_credit`. Raises Refusal `not_refundable` when nothing is refundable.
     """
     return [db.session.get_one(Refund, refund_id) for refund_id in _request_all(order_id, reason, to, by)]
 
