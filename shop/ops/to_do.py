@@ -22,7 +22,7 @@ from shop.core.actor import Actor
 from shop.core.keyset import ON_A_PAGE
 from shop.core.money import Money
 from shop.explain.next_step import Step
-from shop.ops import to_do_rows
+from shop.ops import to_do_rows, waiting
 from shop.payments.records.types import RefundDestination
 from shop.returns.states import ReturnState
 
@@ -246,7 +246,7 @@ _OF_KIND = {"alert": _alert, "approval": _request, "dispute": _dispute, "note": 
 def _page(row: Row[Any]) -> str:
     if row.what == "roles":
         return url_for("ops.users.show_all")
-    return url_for("ops.approvals.index", _anchor=f"request-{row.id}")
+    return waiting.address(row.id, row.at)
 
 
 def _complete(item: Item, row: Row[Any], context: to_do_rows.Context) -> Item:
