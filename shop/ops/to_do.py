@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from flask import url_for
@@ -23,6 +21,7 @@ from shop.core.keyset import ON_A_PAGE
 from shop.core.money import Money
 from shop.explain.next_step import Step
 from shop.ops import to_do_rows, waiting
+from shop.ops.to_do_rows import Owner
 from shop.payments.records.types import RefundDestination
 from shop.returns.states import ReturnState
 
@@ -81,13 +80,6 @@ class Item:
         return int(number) if self.about.startswith(INBOX) and number.isdecimal() else None
 
 
-class Owner(StrEnum):
-    """Owner of things to do, as a filter."""
-
-    ME = "me"
-    NONE = "none"
-
-
 @dataclass(frozen=True)
 class ToDo:
     """The most urgent things of an owner; `is_cut` if there are others. The numbers of all things, by kind and of the
@@ -106,49 +98,25 @@ def load(reader: Actor, permissions: Collection[Permission], owner: Owner | None
     """Things to do, by deadline and severity, then the oldest first; only kinds that the reader may read. All own
     things, else at most ON_A_PAGE. Two statements.
     """
-    rows = [row for row in to_do_rows.things(reader, permissions, AT_MOST) if _is_readable(row, permissions)]
-    of_owner = [row for row in rows if owner is None or _owner(row, reader) == (reader if owner is Owner.ME else None)]
-    of_owner.sort(key=_urgency)
-    shown = of_owner if owner is Owner.ME else of_owner[:ON_A_PAGE]
+    limit = None if owner is Owner.ME else ON_A_PAGE + 1
+    things = to_do_rows.things(reader, permissions, owner, most=AT_MOST, limit=limit)
+    shown = things.rows if limit is None else things.rows[:ON_A_PAGE]
     found = [(row, _OF_KIND[row.kind](row, reader)) for row in shown]
-    rules = Counter(row.what for row in rows if row.kind == "alert")
     context = to_do_rows.context(
         [reader, *(row.by for row in shown if row.by), *(row.owner for row in shown if row.owner)],
         {item.order_id for _, item in found if item.rule and item.order_id is not None},
         {item.webhook_id for _, item in found if item.webhook_id is not None},
-        counts_alerts=rules.total() >= AT_MOST,
+        counts_alerts=Permission.ALERT_READ in permissions,
         counts_orders=Permission.FULFILMENT_READ in permissions,
     )
-    items = [_complete(item, row, context) for row, item in found]
-    mine = sum(_owner(row, reader) == reader for row in rows)
     return ToDo(
-        items,
-        len(of_owner) > len(items),
-        Counter(row.kind for row in rows),
-        mine,
-        context.alerts or rules,
+        [_complete(item, row, context) for row, item in found],
+        len(things.rows) > len(shown),
+        things.kinds,
+        things.mine,
+        context.alerts,
         context.to_ship,
     )
-
-
-def _owner(row: Row[Any], reader: Actor) -> Actor | None:
-    """Owner of a thing: who claimed it, else who acknowledged an alert, and the reader of a note."""
-    by: Actor | None = {"alert": row.by, "note": reader}.get(row.kind)
-    return row.owner or by
-
-
-def _urgency(row: Row[Any]) -> tuple[bool, bool, datetime, datetime]:
-    return (not _is_bad(row), row.due is None, row.due or row.at, row.at)
-
-
-def _is_bad(row: Row[Any]) -> bool:
-    return bool(row.kind == "dispute" or (row.kind == "alert" and row.detail.split()[0] == Severity.P1))
-
-
-def _is_readable(row: Row[Any], permissions: Collection[Permission]) -> bool:
-    """Requests about money are for readers of orders, those about roles for readers of accounts."""
-    needed = Permission.USER_READ if row.what == "roles" else Permission.ORDER_READ
-    return row.kind != "approval" or needed in permissions
 
 
 def _alert(row: Row[Any], reader: Actor) -> Item:
@@ -156,14 +124,14 @@ def _alert(row: Row[Any], reader: Actor) -> Item:
     return Item(
         claim=row.claim,
         kind=f"Alert {severity}",
-        tone="bad" if _is_bad(row) else "wait",
+        tone="bad" if severity == Severity.P1 else "wait",
         what=RULES[row.what][1],
         about=row.about,
         order_number=row.number,
         money=notification_texts.money(row.observed, row.expected),
         since=row.at,
         address=url_for("ops.alerts.show", alert_id=int(row.id)),
-        by=_owner(row, reader),
+        by=row.owned_by,
         alert_id=int(row.id) if state == AlertState.NEW else None,
         order_id=row.order_id,
         rule=row.what,
@@ -181,7 +149,7 @@ def _request(row: Row[Any], reader: Actor) -> Item:
         money=Money(row.amount, row.currency) if row.currency else None,
         since=row.at,
         address=_page(row),
-        by=_owner(row, reader),
+        by=row.owned_by,
         is_own=row.by == reader,
         waits_for=_TO_A_BANK if row.detail == RefundDestination.BANK else _AFTER_APPROVAL[row.what],
     )
@@ -218,7 +186,7 @@ def _dispute(row: Row[Any], reader: Actor) -> Item:
         since=row.at,
         address=url_for("ops.order.show", number=row.number),
         due=row.due,
-        by=_owner(row, reader),
+        by=row.owned_by,
         waits_for="The bank decides after the answer date",
     )
 
