@@ -30,7 +30,7 @@ from sqlalchemy import (
 from shop.core import email_address, ids, text
 from shop.core.db import db
 from shop.core.money import Money
-from shop.core.prefix import begins_with
+from shop.core.prefix import begins_with, in_order
 from shop.ledger.models import Journal
 from shop.orders.models import Order
 from shop.orders.states import OrderState
@@ -179,5 +179,5 @@ def _by_email(words: str) -> list[Hit]:
     if len(prefix) < SHORTEST_ADDRESS:
         return []
     query = select(Order.email, Order.number).where(begins_with(Order.email, prefix))
-    rows = db.session.execute(query.order_by(Order.email, Order.id).limit(MOST + 1))
+    rows = db.session.execute(query.order_by(in_order(Order.email), Order.id).limit(MOST + 1))
     return [Hit(HitKind.EMAIL, email, number) for email, number in rows]
