@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from shop.core.errors import BadInput
 
@@ -24,11 +24,11 @@ _NAMED = re.compile(r"([0-9]{1,17})-()([0-9A-Z]{20})")
 @dataclass(frozen=True)
 class Position:
     """Position of a row. `kind` is its table, in a list of several tables that is sorted by time, kind and id. The id
-    is a text where lists are `named` (see `ids`).
+    is a number, or a text in lists that are `named` (see `ids`).
     """
 
     at: datetime
-    id: int | str
+    id: Any
     kind: int = 0
 
     def __str__(self) -> str:

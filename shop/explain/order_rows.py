@@ -59,13 +59,13 @@ _TO_APPLY = text("webhook_events.due_at IS NOT NULL")
 @dataclass(frozen=True)
 class Due:
     """Due work of an order: an interrupted checkout, an event that is not published, or a webhook that is not applied
-    yet or, as a hint, once more.
+    yet or, as a hint, once more. A webhook has `name` and `provider`, an event `name` and perhaps an `error`.
     """
 
     kind: str
     at: datetime
-    name: str | None
-    provider: str | None
+    name: Any
+    provider: Any
     error: str | None
 
 

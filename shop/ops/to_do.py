@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ from shop.core.actor import Actor
 from shop.core.keyset import ON_A_PAGE
 from shop.core.money import Money
 from shop.explain.next_step import Step
-from shop.ops import to_do_rows, waiting
+from shop.ops import lists, to_do_rows, waiting
 from shop.ops.to_do_rows import Owner
 from shop.payments.records.types import RefundDestination
 from shop.returns.states import ReturnState
@@ -29,6 +29,7 @@ AT_MOST = 100
 """Items of each kind; the page says when there are more."""
 INBOX = "inbox "
 """The subject of an alert about a webhook begins with it; the number of the webhook follows."""
+Addresses = Callable[[object], str]
 _TO_A_BANK = "Books the refund after the approval: its requester sends the money"
 _AFTER_APPROVAL = {
     "refund": "Sends the refund after the approval",
@@ -101,7 +102,8 @@ def load(reader: Actor, permissions: Collection[Permission], owner: Owner | None
     limit = None if owner is Owner.ME else ON_A_PAGE + 1
     things = to_do_rows.things(reader, permissions, owner, most=AT_MOST, limit=limit)
     shown = things.rows if limit is None else things.rows[:ON_A_PAGE]
-    found = [(row, _OF_KIND[row.kind](row, reader)) for row in shown]
+    order_page = lists.addresses("ops.order.show", "number")
+    found = [(row, _OF_KIND[row.kind](row, reader, order_page)) for row in shown]
     context = to_do_rows.context(
         [reader, *(row.by for row in shown if row.by), *(row.owner for row in shown if row.owner)],
         {item.order_id for _, item in found if item.rule and item.order_id is not None},
@@ -119,7 +121,7 @@ def load(reader: Actor, permissions: Collection[Permission], owner: Owner | None
     )
 
 
-def _alert(row: Row[Any], reader: Actor) -> Item:
+def _alert(row: Row[Any], _reader: Actor, _order_page: Addresses) -> Item:
     severity, state = row.detail.split()
     return Item(
         claim=row.claim,
@@ -138,7 +140,7 @@ def _alert(row: Row[Any], reader: Actor) -> Item:
     )
 
 
-def _request(row: Row[Any], reader: Actor) -> Item:
+def _request(row: Row[Any], reader: Actor, _order_page: Addresses) -> Item:
     return Item(
         claim=row.claim,
         kind="Approval",
@@ -155,7 +157,7 @@ def _request(row: Row[Any], reader: Actor) -> Item:
     )
 
 
-def _note(row: Row[Any], reader: Actor) -> Item:
+def _note(row: Row[Any], reader: Actor, order_page: Addresses) -> Item:
     """A note on an order that mentions the reader, who owns it until it is marked as done."""
     return Item(
         claim="",
@@ -166,14 +168,14 @@ def _note(row: Row[Any], reader: Actor) -> Item:
         order_number=row.number,
         money=None,
         since=row.at,
-        address=url_for("ops.order.show", number=row.number, _anchor=f"note-{row.id}"),
+        address=f"{order_page(row.number)}#note-{row.id}",
         by=reader,
         note_id=int(row.id),
         waits_for="None: it waits for you",
     )
 
 
-def _dispute(row: Row[Any], reader: Actor) -> Item:
+def _dispute(row: Row[Any], _reader: Actor, order_page: Addresses) -> Item:
     """An open dispute; it is answered in the acquirer's dashboard."""
     return Item(
         claim=row.claim,
@@ -184,14 +186,14 @@ def _dispute(row: Row[Any], reader: Actor) -> Item:
         order_number=row.number,
         money=Money(row.amount, row.currency),
         since=row.at,
-        address=url_for("ops.order.show", number=row.number),
+        address=order_page(row.number),
         due=row.due,
         by=row.owned_by,
         waits_for="The bank decides after the answer date",
     )
 
 
-def _return(row: Row[Any], reader: Actor) -> Item:
+def _return(row: Row[Any], _reader: Actor, _order_page: Addresses) -> Item:
     """A return to decide, or one whose units have arrived and that is to be refunded."""
     is_requested = row.what == ReturnState.REQUESTED
     money = Money(row.amount, row.currency)

@@ -156,9 +156,9 @@ def context(
 @cache
 def _context(counts_alerts: bool, counts_orders: bool) -> CompoundSelect[Any]:
     """Made once, as `_things`; the ids are parameters."""
-    orders, webhooks, people = (bindparam(name, expanding=True) for name in ("orders", "webhooks", "people"))
-    parts = next_steps.parts(orders, webhooks)
-    parts.append(next_steps.row(_NAME, User.id, _NO_TIME, User.email).where(User.id.in_(people)))
+    ids: dict[str, Any] = {name: bindparam(name, expanding=True) for name in ("orders", "webhooks", "people")}
+    parts = next_steps.parts(ids["orders"], ids["webhooks"])
+    parts.append(next_steps.row(_NAME, User.id, _NO_TIME, User.email).where(User.id.in_(ids["people"])))
     if counts_alerts:
         counted = store.counted_by_rule().subquery()
         parts.append(next_steps.row(_COUNT, counted.c.number, _NO_TIME, counted.c.rule))
